@@ -1,0 +1,115 @@
+//! Buffers that know their element type and shape.
+
+use super::{Gpu, GpuError};
+use bytemuck::Pod;
+use std::marker::PhantomData;
+
+/// What a new buffer holds before a kernel writes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fill {
+    Zero,
+    /// Every word 0xFFFF_FFFF (NaN as f32), so that a kernel that forgets to write shows.
+    Poison,
+}
+
+/// A storage buffer of `T` with a row-major shape; never empty.
+pub struct Buf<T> {
+    pub raw: wgpu::Buffer,
+    pub label: String,
+    pub shape: Vec<usize>,
+    marker: PhantomData<T>,
+}
+
+impl<T: Pod> Buf<T> {
+    /// Number of elements.
+    pub fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl Gpu {
+    fn check_size(&self, label: &str, bytes: u64) -> Result<(), GpuError> {
+        let too_large = |allowed, limit| GpuError::TooLarge {
+            label: label.into(),
+            needed: bytes,
+            allowed,
+            adapter: self.info.name.clone(),
+            limit,
+        };
+        let binding = u64::from(self.limits.max_storage_buffer_binding_size);
+        if bytes > binding {
+            return Err(too_large(binding, "storage binding"));
+        }
+        if bytes > self.limits.max_buffer_size {
+            return Err(too_large(self.limits.max_buffer_size, "buffer"));
+        }
+        Ok(())
+    }
+
+    /// A new buffer. Errors if the adapter's limits or memory do not allow it.
+    pub fn alloc<T: Pod>(&self, label: &str, shape: &[usize], fill: Fill) -> Result<Buf<T>, GpuError> {
+        let bytes = (shape.iter().product::<usize>() * size_of::<T>()) as u64;
+        assert!(bytes > 0, "buffer '{label}' of shape {shape:?} is empty");
+        let bytes = bytes.next_multiple_of(4);
+        self.check_size(label, bytes)?;
+        let scope = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let poison = fill == Fill::Poison;
+        let raw = self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some(label),
+            size: bytes,
+            usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: poison,
+        });
+        if let Some(e) = pollster::block_on(scope.pop()) {
+            return Err(GpuError::OutOfMemory { label: label.into(), needed: bytes, detail: e.to_string() });
+        }
+        if poison {
+            if let Ok(mut view) = raw.get_mapped_range_mut(..) {
+                view.copy_from_slice(&vec![0xff; bytes as usize]);
+            }
+            raw.unmap();
+        }
+        Ok(Buf { raw, label: label.into(), shape: shape.to_vec(), marker: PhantomData })
+    }
+
+    /// A new buffer holding `data`.
+    pub fn upload<T: Pod>(&self, label: &str, shape: &[usize], data: &[T]) -> Result<Buf<T>, GpuError> {
+        let buf = self.alloc(label, shape, Fill::Zero)?;
+        self.write(&buf, data);
+        Ok(buf)
+    }
+
+    /// Overwrites the first `data.len()` elements.
+    pub fn write<T: Pod>(&self, buf: &Buf<T>, data: &[T]) {
+        assert!(data.len() <= buf.len(), "{} elements written into '{}' of shape {:?}", data.len(), buf.label, buf.shape);
+        self.queue.write_buffer(&buf.raw, 0, bytemuck::cast_slice(data));
+    }
+
+    /// The buffer's contents, read back.
+    pub fn read<T: Pod>(&self, buf: &Buf<T>) -> Result<Vec<T>, GpuError> {
+        let bytes = ((buf.len() * size_of::<T>()) as u64).next_multiple_of(4);
+        let staging = self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("readback"),
+            size: bytes,
+            usage: wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+        let mut enc = self.device.create_command_encoder(&Default::default());
+        enc.copy_buffer_to_buffer(&buf.raw, 0, &staging, 0, bytes);
+        let index = self.queue.submit([enc.finish()]);
+        let (tx, rx) = std::sync::mpsc::channel();
+        staging.map_async(wgpu::MapMode::Read, .., move |r| {
+            let _ = tx.send(r);
+        });
+        self.wait(index)?;
+        let lost = |e: String| GpuError::Lost(super::context::TIMEOUT_S, e);
+        rx.recv().map_err(|e| lost(e.to_string()))?.map_err(|e| lost(e.to_string()))?;
+        let view = staging.get_mapped_range(..).map_err(|e| lost(e.to_string()))?;
+        let mut out: Vec<T> = bytemuck::pod_collect_to_vec(&view[..]);
+        out.truncate(buf.len());
+        Ok(out)
+    }
+}

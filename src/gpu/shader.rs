@@ -1,0 +1,247 @@
+//! From `shaders/*.wgsl` to a kernel that can be recorded: `#import`, the constant prelude, the binding layout read from the
+//! WGSL text itself, and errors that name the file and line.
+
+use super::{Buf, Gpu, GpuError};
+use bytemuck::Pod;
+
+macro_rules! shader_table {
+    ($dir:literal: $($name:literal),* $(,)?) => {
+        &[$(($name, include_str!(concat!("../../shaders/", $dir, $name, ".wgsl")))),*]
+    };
+}
+
+/// Every kernel: stem = entry point = file name.
+pub const SHADERS: &[(&str, &str)] = shader_table!["": "philox_fill"];
+
+/// What `#import` can name.
+pub const SHARED: &[(&str, &str)] = shader_table!["shared/": "index", "math", "philox"];
+
+/// Sizes and constants that become WGSL `const`s in front of a kernel: the only definition of each is in Rust.
+#[derive(Clone, Debug, Default)]
+pub struct Prelude(String);
+
+impl Prelude {
+    pub fn new() -> Self {
+        Self::default()
+    }
+    /// `const NAME: u32 = value;`
+    pub fn u32(mut self, name: &str, value: usize) -> Self {
+        self.0 += &format!("const {name}: u32 = {value}u;\n");
+        self
+    }
+    /// `const NAME: f32 = value;` (shortest text that reads back as the same f32)
+    pub fn f32(mut self, name: &str, value: f32) -> Self {
+        self.0 += &format!("const {name}: f32 = {value:?}f;\n");
+        self
+    }
+    pub fn text(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A kernel's full WGSL and, for each of its lines, the file and line it came from.
+pub struct Composed {
+    pub source: String,
+    lines: Vec<(String, usize)>,
+}
+
+impl Composed {
+    /// "file:line" of a line (1-based) of the composed source.
+    pub fn origin(&self, line: usize) -> String {
+        match self.lines.get(line.wrapping_sub(1)) {
+            Some((file, n)) => format!("{file}:{n}"),
+            None => format!("line {line}"),
+        }
+    }
+}
+
+/// Joins prelude, imports (each once, in order of first mention) and the kernel.
+pub fn compose(name: &str, prelude: &Prelude) -> Result<Composed, GpuError> {
+    let body = SHADERS
+        .iter()
+        .find(|(n, _)| *n == name)
+        .ok_or_else(|| GpuError::Shader(name.into(), "no such file in shaders/".into()))?
+        .1;
+    let mut out = Composed { source: String::new(), lines: Vec::new() };
+    let mut done = Vec::new();
+    push(&mut out, &mut done, "prelude", prelude.text())?;
+    push(&mut out, &mut done, &format!("shaders/{name}.wgsl"), body)?;
+    Ok(out)
+}
+
+fn push(out: &mut Composed, done: &mut Vec<String>, file: &str, text: &str) -> Result<(), GpuError> {
+    for (i, line) in text.lines().enumerate() {
+        if let Some(import) = line.strip_prefix("#import ") {
+            let import = import.trim();
+            if done.iter().any(|d| d == import) {
+                continue;
+            }
+            done.push(import.to_string());
+            let (_, text) = SHARED
+                .iter()
+                .find(|(n, _)| *n == import)
+                .ok_or_else(|| GpuError::Shader(file.into(), format!("{file}:{}: no shared shader '{import}'", i + 1)))?;
+            push(out, done, &format!("shaders/shared/{import}.wgsl"), text)?;
+        } else {
+            out.source.push_str(line);
+            out.source.push('\n');
+            out.lines.push((file.to_string(), i + 1));
+        }
+    }
+    Ok(())
+}
+
+/// How a kernel uses a binding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    Read,
+    ReadWrite,
+}
+
+/// The storage bindings declared in a composed source, in order: `@group(0) @binding(i) var<storage, …> name: …`.
+pub fn bindings(source: &str) -> Vec<(String, Access)> {
+    let mut found = Vec::new();
+    for line in source.lines() {
+        let Some(rest) = line.trim_start().strip_prefix("@group(0) @binding(") else { continue };
+        let Some((index, rest)) = rest.split_once(')') else { continue };
+        let access = if rest.contains("read_write") { Access::ReadWrite } else { Access::Read };
+        let name = rest.split_once("> ").and_then(|(_, r)| r.split_once(':')).map_or("", |(n, _)| n.trim());
+        if let Ok(i) = index.trim().parse::<usize>() {
+            found.push((i, name.to_string(), access));
+        }
+    }
+    found.sort_by_key(|f| f.0);
+    found.into_iter().map(|(_, n, a)| (n, a)).collect()
+}
+
+/// A compiled pipeline with its binding layout.
+pub struct Kernel {
+    pub name: &'static str,
+    pipeline: wgpu::ComputePipeline,
+    layout: wgpu::BindGroupLayout,
+    bindings: Vec<(String, Access)>,
+    immediates: u32,
+}
+
+/// Bytes of immediates every kernel may use: eight u32.
+pub const IMMEDIATE_BYTES: u32 = 32;
+
+impl Gpu {
+    /// Compiles kernel `name` with its constants.
+    pub fn kernel(&self, name: &'static str, prelude: &Prelude) -> Result<Kernel, GpuError> {
+        let composed = compose(name, prelude)?;
+        let bindings = bindings(&composed.source);
+        let immediates = if composed.source.contains("var<immediate>") { IMMEDIATE_BYTES } else { 0 };
+        let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let module = self.device.create_shader_module(wgpu::ShaderModuleDescriptor {
+            label: Some(name),
+            source: wgpu::ShaderSource::Wgsl(composed.source.as_str().into()),
+        });
+        let entries: Vec<_> = bindings
+            .iter()
+            .enumerate()
+            .map(|(i, (_, access))| wgpu::BindGroupLayoutEntry {
+                binding: i as u32,
+                visibility: wgpu::ShaderStages::COMPUTE,
+                ty: wgpu::BindingType::Buffer {
+                    ty: wgpu::BufferBindingType::Storage { read_only: *access == Access::Read },
+                    has_dynamic_offset: false,
+                    min_binding_size: None,
+                },
+                count: None,
+            })
+            .collect();
+        let layout = self
+            .device
+            .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(name), entries: &entries });
+        let pipeline_layout = self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: Some(name),
+            bind_group_layouts: &[Some(&layout)],
+            immediate_size: immediates,
+        });
+        let pipeline = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(name),
+            layout: Some(&pipeline_layout),
+            module: &module,
+            entry_point: Some(name),
+            compilation_options: Default::default(),
+            cache: None,
+        });
+        if let Some(e) = pollster::block_on(scope.pop()) {
+            return Err(GpuError::Shader(name.into(), located(&e.to_string(), &composed)));
+        }
+        Ok(Kernel { name, pipeline, layout, bindings, immediates })
+    }
+}
+
+/// Puts "file:line" behind every "wgsl:LINE:" that naga printed.
+fn located(message: &str, composed: &Composed) -> String {
+    message
+        .lines()
+        .map(|l| match l.split_once("wgsl:").and_then(|(_, r)| r.split_once(':')).and_then(|(n, _)| n.parse().ok()) {
+            Some(n) => format!("{l}   <- {}", composed.origin(n)),
+            None => l.to_string(),
+        })
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+/// One kernel with its buffers, made once at start and recorded as often as needed.
+pub struct Bound {
+    name: &'static str,
+    pipeline: wgpu::ComputePipeline,
+    group: wgpu::BindGroup,
+    immediates: u32,
+}
+
+impl Kernel {
+    /// Binds buffers in binding order. The buffers' labels are for error messages only.
+    pub fn bind(&self, gpu: &Gpu, buffers: &[&wgpu::Buffer]) -> Bound {
+        let names: Vec<_> = self.bindings.iter().map(|b| b.0.as_str()).collect();
+        assert_eq!(buffers.len(), self.bindings.len(), "kernel '{}' has bindings {names:?}", self.name);
+        let entries: Vec<_> = buffers
+            .iter()
+            .enumerate()
+            .map(|(i, b)| wgpu::BindGroupEntry { binding: i as u32, resource: b.as_entire_binding() })
+            .collect();
+        let group = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some(self.name),
+            layout: &self.layout,
+            entries: &entries,
+        });
+        Bound { name: self.name, pipeline: self.pipeline.clone(), group, immediates: self.immediates }
+    }
+}
+
+impl Bound {
+    /// Records one dispatch of `groups` workgroups with up to eight immediates (missing ones are 0).
+    pub fn record(&self, pass: &mut wgpu::ComputePass, groups: [u32; 3], immediates: &[u32]) {
+        pass.set_pipeline(&self.pipeline);
+        pass.set_bind_group(0, &self.group, &[]);
+        if self.immediates > 0 {
+            let mut words = [0u32; IMMEDIATE_BYTES as usize / 4];
+            words[..immediates.len()].copy_from_slice(immediates);
+            pass.set_immediates(0, bytemuck::bytes_of(&words));
+        } else {
+            assert!(immediates.is_empty(), "kernel '{}' takes no immediates", self.name);
+        }
+        pass.dispatch_workgroups(groups[0], groups[1], groups[2]);
+    }
+}
+
+/// Workgroups for `threads` threads of `wg` each, folded into two dimensions above the limit of 65,535 per dimension. The
+/// kernel gets its linear index back from `linear_id` of `shaders/shared/index.wgsl`.
+pub fn fold_groups(threads: usize, wg: usize) -> [u32; 3] {
+    let groups = threads.div_ceil(wg).max(1);
+    if groups <= 65_535 {
+        [groups as u32, 1, 1]
+    } else {
+        [65_535, groups.div_ceil(65_535) as u32, 1]
+    }
+}
+
+impl<T: Pod> AsRef<wgpu::Buffer> for Buf<T> {
+    fn as_ref(&self) -> &wgpu::Buffer {
+        &self.raw
+    }
+}

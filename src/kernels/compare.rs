@@ -1,0 +1,89 @@
+//! Comparing a device's numbers with a reference: |got − want| ≤ abs + rel·|want|, where any NaN or infinity on either side fails.
+
+/// A kernel's tolerance and the reason for its size.
+#[derive(Clone, Copy, Debug)]
+pub struct Tol {
+    pub abs: f64,
+    pub rel: f64,
+    pub why: &'static str,
+}
+
+impl Tol {
+    /// Equality.
+    pub const EXACT: Tol = Tol { abs: 0.0, rel: 0.0, why: "integers" };
+}
+
+/// The outcome of comparing one quantity.
+#[derive(Clone, Debug, serde::Serialize)]
+#[must_use = "a comparison says nothing until it is looked at"]
+pub struct Comparison {
+    pub quantity: String,
+    pub elements: usize,
+    /// Largest |got − want|.
+    pub max_abs_err: f64,
+    /// Largest |got − want| / (abs + rel·|want|); above 1 the comparison fails. For exact comparisons 0 or infinity.
+    pub budget_share: f64,
+    pub tol_abs: f64,
+    pub tol_rel: f64,
+    pub why: &'static str,
+    /// The first failures, written out; empty when the comparison passed.
+    pub failures: Vec<String>,
+}
+
+impl Comparison {
+    pub fn passed(&self) -> bool {
+        self.failures.is_empty()
+    }
+}
+
+fn compare_by(quantity: &str, n: usize, m: usize, tol: Tol, at: impl Fn(usize) -> (f64, f64, f64)) -> Comparison {
+    let mut c = Comparison {
+        quantity: quantity.into(),
+        elements: n,
+        max_abs_err: 0.0,
+        budget_share: 0.0,
+        tol_abs: tol.abs,
+        tol_rel: tol.rel,
+        why: tol.why,
+        failures: Vec::new(),
+    };
+    if n != m {
+        c.failures.push(format!("{n} elements against {m}"));
+        c.budget_share = f64::INFINITY;
+        return c;
+    }
+    for i in 0..n {
+        let (got, want, scale) = at(i);
+        let err = (got - want).abs();
+        let budget = tol.abs + tol.rel * scale.abs();
+        let finite = got.is_finite() && want.is_finite();
+        let share = match (finite, err == 0.0) {
+            (false, _) => f64::INFINITY,
+            (true, true) => 0.0,
+            (true, false) => err / budget,
+        };
+        c.max_abs_err = if finite { c.max_abs_err.max(err) } else { f64::INFINITY };
+        c.budget_share = c.budget_share.max(share);
+        // Written so that a NaN share fails too.
+        if !(share <= 1.0) && c.failures.len() < 5 {
+            c.failures.push(format!("[{i}]: got {got:e}, want {want:e}, allowed ±{budget:e}"));
+        }
+    }
+    c
+}
+
+/// f32 results against an f64 reference.
+pub fn compare(quantity: &str, got: &[f32], want: &[f64], tol: Tol) -> Comparison {
+    compare_by(quantity, got.len(), want.len(), tol, |i| (f64::from(got[i]), want[i], want[i]))
+}
+
+/// As [`compare`], with the relative part scaled by `scale[i]` (for sums whose terms are larger than the result).
+pub fn compare_scaled(quantity: &str, got: &[f32], want: &[f64], scale: &[f64], tol: Tol) -> Comparison {
+    assert_eq!(scale.len(), want.len(), "one scale per element of '{quantity}'");
+    compare_by(quantity, got.len(), want.len(), tol, |i| (f64::from(got[i]), want[i], scale[i]))
+}
+
+/// Integers, exactly.
+pub fn compare_exact(quantity: &str, got: &[u32], want: &[u32]) -> Comparison {
+    compare_by(quantity, got.len(), want.len(), Tol::EXACT, |i| (f64::from(got[i]), f64::from(want[i]), 0.0))
+}

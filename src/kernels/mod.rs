@@ -1,0 +1,20 @@
+//! One file per kernel: sizes (`Spec`), host side, CPU twin (`<stem>_cpu`, a pure function over slices that takes the buffers in
+//! binding order), tolerance with its reason, and `check`, which runs shader and twin on the same inputs. `isacbench check` and
+//! `tests/equiv_*.rs` call the same `check` functions, at default and at awkward sizes.
+
+pub mod compare;
+pub mod philox_fill;
+
+pub use compare::{Comparison, Tol};
+
+use crate::gpu::{Gpu, GpuError};
+
+/// A kernel's equivalence check at its default sizes.
+pub struct KernelCheck {
+    pub kernel: &'static str,
+    pub run: fn(&Gpu) -> Result<Vec<Comparison>, GpuError>,
+}
+
+/// Every kernel, in data-flow order.
+pub const CHECKS: &[KernelCheck] =
+    &[KernelCheck { kernel: "philox_fill", run: |gpu| philox_fill::check(gpu, &philox_fill::Spec { blocks: 4099 }, 1) }];

@@ -1,0 +1,339 @@
+//! f32 lanes on x86-64: 8 with AVX2, 16 with AVX-512. Every method compiles to one or a few instructions once it is inlined
+//! into a function with the instruction set enabled (`run_avx2`, `run_avx512`), which is the only way they are reached.
+
+use super::{F32Lanes, LaneKernel, Real, Word, polynomial_functions};
+use std::arch::x86_64::*;
+use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub, SubAssign};
+
+/// # Safety
+/// The machine must have AVX-512 F and DQ.
+#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512bw,avx2,fma")]
+pub unsafe fn run_avx512<K: LaneKernel>(k: K) -> K::Out {
+    k.run::<F32x16>()
+}
+
+/// # Safety
+/// The machine must have AVX2 and FMA.
+#[target_feature(enable = "avx2,fma")]
+pub unsafe fn run_avx2<K: LaneKernel>(k: K) -> K::Out {
+    k.run::<F32x8>()
+}
+
+macro_rules! lanes {
+    ($f:ident, $w:ident, $n:literal, $vf:ty, $vi:ty, $mask:ty, {
+        $add:ident $sub:ident $mul:ident $div:ident $set1:ident $loadu:ident $storeu:ident $sqrt:ident $min:ident $max:ident $fma:ident
+        $iset1:ident $iadd:ident $isub:ident $imul:ident $xor:ident $and:ident $or:ident $cvtt:ident $cvt:ident $castfi:ident $castif:ident
+        $iloadu:ident
+    }) => {
+        #[derive(Clone, Copy)]
+        pub struct $f($vf);
+        #[derive(Clone, Copy)]
+        pub struct $w($vi);
+
+        // SAFETY (all unsafe blocks of this macro): values of these types only exist inside functions that enable the
+        // instruction set; loads and stores check the slice length first.
+        impl Add for $f {
+            type Output = Self;
+            #[inline(always)]
+            fn add(self, o: Self) -> Self {
+                unsafe { $f($add(self.0, o.0)) }
+            }
+        }
+        impl Sub for $f {
+            type Output = Self;
+            #[inline(always)]
+            fn sub(self, o: Self) -> Self {
+                unsafe { $f($sub(self.0, o.0)) }
+            }
+        }
+        impl Mul for $f {
+            type Output = Self;
+            #[inline(always)]
+            fn mul(self, o: Self) -> Self {
+                unsafe { $f($mul(self.0, o.0)) }
+            }
+        }
+        impl Div for $f {
+            type Output = Self;
+            #[inline(always)]
+            fn div(self, o: Self) -> Self {
+                unsafe { $f($div(self.0, o.0)) }
+            }
+        }
+        impl Neg for $f {
+            type Output = Self;
+            #[inline(always)]
+            fn neg(self) -> Self {
+                $f::from_bits(self.to_bits().xor($w::splat(0x8000_0000)))
+            }
+        }
+        impl AddAssign for $f {
+            #[inline(always)]
+            fn add_assign(&mut self, o: Self) {
+                *self = *self + o;
+            }
+        }
+        impl SubAssign for $f {
+            #[inline(always)]
+            fn sub_assign(&mut self, o: Self) {
+                *self = *self - o;
+            }
+        }
+        impl MulAssign for $f {
+            #[inline(always)]
+            fn mul_assign(&mut self, o: Self) {
+                *self = *self * o;
+            }
+        }
+
+        impl Real for $f {
+            type Elem = f32;
+            type Word = $w;
+            type Mask = $mask;
+            const LANES: usize = $n;
+            #[inline(always)]
+            fn splat(x: f64) -> Self {
+                unsafe { $f($set1(x as f32)) }
+            }
+            #[inline(always)]
+            fn load(src: &[f32]) -> Self {
+                assert!(src.len() >= $n);
+                unsafe { $f($loadu(src.as_ptr())) }
+            }
+            #[inline(always)]
+            fn store(self, dst: &mut [f32]) {
+                assert!(dst.len() >= $n);
+                unsafe { $storeu(dst.as_mut_ptr(), self.0) }
+            }
+            #[inline(always)]
+            fn sqrt(self) -> Self {
+                unsafe { $f($sqrt(self.0)) }
+            }
+            #[inline(always)]
+            fn abs(self) -> Self {
+                $f::from_bits(self.to_bits().and($w::splat(0x7fff_ffff)))
+            }
+            #[inline(always)]
+            fn min(self, o: Self) -> Self {
+                unsafe { $f($min(self.0, o.0)) }
+            }
+            #[inline(always)]
+            fn max(self, o: Self) -> Self {
+                unsafe { $f($max(self.0, o.0)) }
+            }
+            #[inline(always)]
+            fn lt(self, o: Self) -> $mask {
+                $f::lt_(self, o)
+            }
+            #[inline(always)]
+            fn le(self, o: Self) -> $mask {
+                $f::le_(self, o)
+            }
+            #[inline(always)]
+            fn mask_and(a: $mask, b: $mask) -> $mask {
+                $f::mask_and_(a, b)
+            }
+            #[inline(always)]
+            fn select(m: $mask, a: Self, b: Self) -> Self {
+                $f::select_(m, a, b)
+            }
+            #[inline(always)]
+            fn mul_add(self, a: Self, b: Self) -> Self {
+                unsafe { $f($fma(self.0, a.0, b.0)) }
+            }
+            polynomial_functions!();
+        }
+
+        impl F32Lanes for $f {
+            #[inline(always)]
+            fn to_bits(self) -> $w {
+                unsafe { $w($castfi(self.0)) }
+            }
+            #[inline(always)]
+            fn from_bits(w: $w) -> Self {
+                unsafe { $f($castif(w.0)) }
+            }
+            #[inline(always)]
+            fn to_int(self) -> $w {
+                unsafe { $w($cvtt(self.0)) }
+            }
+            #[inline(always)]
+            fn from_int(w: $w) -> Self {
+                unsafe { $f($cvt(w.0)) }
+            }
+            #[inline(always)]
+            fn floor(self) -> Self {
+                $f::floor_(self)
+            }
+            #[inline(always)]
+            fn odd(w: $w) -> $mask {
+                $f::odd_(w)
+            }
+        }
+
+        impl Word for $w {
+            #[inline(always)]
+            fn splat(x: u32) -> Self {
+                unsafe { $w($iset1(x as i32)) }
+            }
+            #[inline(always)]
+            fn iota(base: u32) -> Self {
+                let mut a = [0u32; $n];
+                let mut i = 0;
+                while i < $n {
+                    a[i] = base.wrapping_add(i as u32);
+                    i += 1;
+                }
+                unsafe { $w($iloadu(a.as_ptr().cast())) }
+            }
+            #[inline(always)]
+            fn add(self, o: Self) -> Self {
+                unsafe { $w($iadd(self.0, o.0)) }
+            }
+            #[inline(always)]
+            fn sub(self, o: Self) -> Self {
+                unsafe { $w($isub(self.0, o.0)) }
+            }
+            #[inline(always)]
+            fn mul(self, o: Self) -> Self {
+                unsafe { $w($imul(self.0, o.0)) }
+            }
+            #[inline(always)]
+            fn xor(self, o: Self) -> Self {
+                unsafe { $w($xor(self.0, o.0)) }
+            }
+            #[inline(always)]
+            fn and(self, o: Self) -> Self {
+                unsafe { $w($and(self.0, o.0)) }
+            }
+            #[inline(always)]
+            fn or(self, o: Self) -> Self {
+                unsafe { $w($or(self.0, o.0)) }
+            }
+            #[inline(always)]
+            fn shl<const N: u32>(self) -> Self {
+                $w::shl_::<N>(self)
+            }
+            #[inline(always)]
+            fn shr<const N: u32>(self) -> Self {
+                $w::shr_::<N>(self)
+            }
+            #[inline(always)]
+            fn mul_wide(self, k: u32) -> (Self, Self) {
+                $w::mul_wide_(self, k)
+            }
+        }
+    };
+}
+
+lanes!(F32x8, U32x8, 8, __m256, __m256i, __m256, {
+    _mm256_add_ps _mm256_sub_ps _mm256_mul_ps _mm256_div_ps _mm256_set1_ps _mm256_loadu_ps _mm256_storeu_ps _mm256_sqrt_ps _mm256_min_ps _mm256_max_ps _mm256_fmadd_ps
+    _mm256_set1_epi32 _mm256_add_epi32 _mm256_sub_epi32 _mm256_mullo_epi32 _mm256_xor_si256 _mm256_and_si256 _mm256_or_si256 _mm256_cvttps_epi32 _mm256_cvtepi32_ps _mm256_castps_si256 _mm256_castsi256_ps
+    _mm256_loadu_si256
+});
+
+lanes!(F32x16, U32x16, 16, __m512, __m512i, __mmask16, {
+    _mm512_add_ps _mm512_sub_ps _mm512_mul_ps _mm512_div_ps _mm512_set1_ps _mm512_loadu_ps _mm512_storeu_ps _mm512_sqrt_ps _mm512_min_ps _mm512_max_ps _mm512_fmadd_ps
+    _mm512_set1_epi32 _mm512_add_epi32 _mm512_sub_epi32 _mm512_mullo_epi32 _mm512_xor_si512 _mm512_and_si512 _mm512_or_si512 _mm512_cvttps_epi32 _mm512_cvtepi32_ps _mm512_castps_si512 _mm512_castsi512_ps
+    _mm512_loadu_si512
+});
+
+// SAFETY (below): as in the macro.
+impl F32x8 {
+    #[inline(always)]
+    fn lt_(a: Self, b: Self) -> __m256 {
+        unsafe { _mm256_cmp_ps::<_CMP_LT_OQ>(a.0, b.0) }
+    }
+    #[inline(always)]
+    fn le_(a: Self, b: Self) -> __m256 {
+        unsafe { _mm256_cmp_ps::<_CMP_LE_OQ>(a.0, b.0) }
+    }
+    #[inline(always)]
+    fn mask_and_(a: __m256, b: __m256) -> __m256 {
+        unsafe { _mm256_and_ps(a, b) }
+    }
+    #[inline(always)]
+    fn select_(m: __m256, a: Self, b: Self) -> Self {
+        unsafe { F32x8(_mm256_blendv_ps(b.0, a.0, m)) }
+    }
+    #[inline(always)]
+    fn floor_(self) -> Self {
+        unsafe { F32x8(_mm256_floor_ps(self.0)) }
+    }
+    #[inline(always)]
+    fn odd_(w: U32x8) -> __m256 {
+        // blendv looks at the sign bit only
+        unsafe { _mm256_castsi256_ps(_mm256_slli_epi32::<31>(w.0)) }
+    }
+}
+
+impl U32x8 {
+    #[inline(always)]
+    fn shl_<const N: u32>(self) -> Self {
+        unsafe { U32x8(_mm256_sll_epi32(self.0, _mm_cvtsi32_si128(N as i32))) }
+    }
+    #[inline(always)]
+    fn shr_<const N: u32>(self) -> Self {
+        unsafe { U32x8(_mm256_srl_epi32(self.0, _mm_cvtsi32_si128(N as i32))) }
+    }
+    #[inline(always)]
+    fn mul_wide_(self, k: u32) -> (Self, Self) {
+        unsafe {
+            let k = _mm256_set1_epi32(k as i32);
+            let even = _mm256_mul_epu32(self.0, k);
+            let odd = _mm256_mul_epu32(_mm256_srli_epi64::<32>(self.0), k);
+            let hi = _mm256_blend_epi32::<0b1010_1010>(_mm256_srli_epi64::<32>(even), odd);
+            let lo = _mm256_blend_epi32::<0b1010_1010>(even, _mm256_slli_epi64::<32>(odd));
+            (U32x8(hi), U32x8(lo))
+        }
+    }
+}
+
+impl F32x16 {
+    #[inline(always)]
+    fn lt_(a: Self, b: Self) -> __mmask16 {
+        unsafe { _mm512_cmp_ps_mask::<_CMP_LT_OQ>(a.0, b.0) }
+    }
+    #[inline(always)]
+    fn le_(a: Self, b: Self) -> __mmask16 {
+        unsafe { _mm512_cmp_ps_mask::<_CMP_LE_OQ>(a.0, b.0) }
+    }
+    #[inline(always)]
+    fn mask_and_(a: __mmask16, b: __mmask16) -> __mmask16 {
+        a & b
+    }
+    #[inline(always)]
+    fn select_(m: __mmask16, a: Self, b: Self) -> Self {
+        unsafe { F32x16(_mm512_mask_blend_ps(m, b.0, a.0)) }
+    }
+    #[inline(always)]
+    fn floor_(self) -> Self {
+        unsafe { F32x16(_mm512_roundscale_ps::<{ _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC }>(self.0)) }
+    }
+    #[inline(always)]
+    fn odd_(w: U32x16) -> __mmask16 {
+        unsafe { _mm512_test_epi32_mask(w.0, _mm512_set1_epi32(1)) }
+    }
+}
+
+impl U32x16 {
+    #[inline(always)]
+    fn shl_<const N: u32>(self) -> Self {
+        unsafe { U32x16(_mm512_slli_epi32::<N>(self.0)) }
+    }
+    #[inline(always)]
+    fn shr_<const N: u32>(self) -> Self {
+        unsafe { U32x16(_mm512_srli_epi32::<N>(self.0)) }
+    }
+    #[inline(always)]
+    fn mul_wide_(self, k: u32) -> (Self, Self) {
+        unsafe {
+            let k = _mm512_set1_epi32(k as i32);
+            let even = _mm512_mul_epu32(self.0, k);
+            let odd = _mm512_mul_epu32(_mm512_srli_epi64::<32>(self.0), k);
+            let hi = _mm512_mask_blend_epi32(0b1010_1010_1010_1010, _mm512_srli_epi64::<32>(even), odd);
+            let lo = _mm512_mask_blend_epi32(0b1010_1010_1010_1010, even, _mm512_slli_epi64::<32>(odd));
+            (U32x16(hi), U32x16(lo))
+        }
+    }
+}
