@@ -1,0 +1,408 @@
+//! The typed configuration: TOML files, one per task and preset, with any key overridable from the command line.
+//!
+//! Units stand in the names; dB and dBm exist only here and in reports. Unknown keys are errors, and [`Config::validate`] names the key that
+//! is out of range.
+
+use crate::task::v2x::{Beam, KMAX, Kinematics, V2xParams, V2xSpec};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// What is wrong with a configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("cannot read config file '{0}': {1}")]
+    Read(String, std::io::Error),
+    #[error("{0}: {1}")]
+    Parse(String, String),
+    #[error("config key '{key}': {what}")]
+    Value { key: &'static str, what: String },
+    #[error("--set {0}: expected key=value, for example --set task.p_max_dbm=30")]
+    Set(String),
+    #[error("no preset '{0}' (there are: fast, paper)")]
+    Preset(String),
+}
+
+/// Presets compiled into the program, so that it needs no files at run time.
+const PRESETS: &[(&str, &str)] =
+    &[("fast", include_str!("../configs/v2x-fast.toml")), ("paper", include_str!("../configs/v2x-paper.toml"))];
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The preset this configuration started from.
+    pub preset: String,
+    pub task: V2xConfig,
+    pub ppo: PpoConfig,
+    pub train: TrainConfig,
+    pub evaluate: EvaluateConfig,
+}
+
+/// Task v2x (paper "spiking-ac", section V-A, and the choices the paper leaves open).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct V2xConfig {
+    pub name: String,
+    pub vehicles: usize,
+    pub antennas_tx: usize,
+    pub antennas_rx: usize,
+    /// T, slots of an episode.
+    pub slots: usize,
+    pub beam: Beam,
+    pub kinematics: Kinematics,
+    pub carrier_hz: f64,
+    pub light_speed_m_s: f64,
+    pub slot_s: f64,
+    /// Re and Im of κ in β = κ/(2d).
+    pub kappa: [f64; 2],
+    /// Matched-filter gain ξ of (15).
+    pub xi: f64,
+    pub noise_radar_dbm: f64,
+    pub noise_comm_dbm: f64,
+    /// α_τ of (9), s.
+    pub alpha_tau_s: f64,
+    /// α_μ of (10), Hz.
+    pub alpha_mu_hz: f64,
+    pub sigma_theta_deg: f64,
+    pub sigma_d_m: f64,
+    pub sigma_v_m_s: f64,
+    pub p_max_dbm: f64,
+    /// Start positions (x, y) of the vehicles, m; the unit is at the origin.
+    pub start_m: Vec<[f64; 2]>,
+    pub speed_m_s: [f64; 2],
+    /// Path loss α_0 at 1 m, dB (a gain: negative).
+    pub path_gain_1m_db: f64,
+    pub path_loss_exponent: f64,
+    /// σ_y² = ξσ_z² in (22) (1), or σ_z² (0).
+    pub matched_filter_noise: bool,
+    /// Factor in front of the Jain index (28): 1 is the standard index, 2 what the paper prints.
+    pub jain_scale: f64,
+    pub eps_theta_rad2: f64,
+    pub eps_d_m2: f64,
+    /// Δ of `beam = "tracking"`.
+    pub tracking_delta_rad: f64,
+    pub distance_floor_m: f64,
+    pub cos_floor: f64,
+    pub cap_theta_rad: f64,
+    pub cap_d_m: f64,
+    pub cap_v_m_s: f64,
+}
+
+/// Whose gradient norm is clipped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClipScope {
+    /// Actor (with log-std) and critic each by their own norm.
+    Separate,
+    /// One norm over all parameters.
+    Joint,
+}
+
+/// PPO with a Gaussian policy and separate tanh networks.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PpoConfig {
+    /// Widths of the hidden layers of actor and critic.
+    pub hidden: Vec<usize>,
+    /// Environments B per replica.
+    pub envs: usize,
+    /// Slots collected per update.
+    pub horizon: usize,
+    pub epochs: usize,
+    /// Samples per minibatch and replica; envs·horizon must be a multiple.
+    pub minibatch: usize,
+    pub gamma: f64,
+    pub gae_lambda: f64,
+    pub clip: f64,
+    pub clip_value: bool,
+    pub lr_actor: f64,
+    pub lr_critic: f64,
+    /// Both learning rates fall linearly to this share of their start over the run.
+    pub lr_final_share: f64,
+    pub adam_beta1: f64,
+    pub adam_beta2: f64,
+    pub adam_eps: f64,
+    /// 0 = no clipping.
+    pub max_grad_norm: f64,
+    pub clip_scope: ClipScope,
+    pub vf_coef: f64,
+    pub entropy_coef: f64,
+    pub normalise_advantages: bool,
+    /// Rewards are multiplied by this before learning (not in reports).
+    pub reward_scale: f64,
+    pub log_std_init: f64,
+    /// Gain of the orthogonal initialisation of the actor's last layer.
+    pub actor_gain: f64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainConfig {
+    /// One replica is trained per seed, all at once.
+    pub seeds: Vec<u32>,
+    pub updates: u32,
+    /// Updates between two reads of the metrics.
+    pub log_every: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EvaluateConfig {
+    pub episodes: u64,
+    pub seed: u32,
+    /// Take the mode of the policy instead of a sample.
+    pub greedy: bool,
+}
+
+/// dBm to W.
+pub fn dbm_to_w(dbm: f64) -> f64 {
+    10f64.powf((dbm - 30.0) / 10.0)
+}
+
+impl Config {
+    /// Preset, then file, then `key=value` overrides, then validation. The preset's name comes from the last of these that sets `preset`.
+    pub fn load(file: Option<&Path>, sets: &[String]) -> Result<Config, ConfigError> {
+        let mut user = toml::Table::new();
+        let mut origin = "config".to_string();
+        if let Some(path) = file {
+            origin = path.display().to_string();
+            let text = std::fs::read_to_string(path).map_err(|e| ConfigError::Read(origin.clone(), e))?;
+            user = text.parse().map_err(|e: toml::de::Error| ConfigError::Parse(origin.clone(), e.to_string()))?;
+        }
+        for set in sets {
+            let (key, value) = set.split_once('=').ok_or_else(|| ConfigError::Set(set.clone()))?;
+            put(&mut user, key.trim(), value.trim()).ok_or_else(|| ConfigError::Set(set.clone()))?;
+        }
+        let preset = match user.get("preset") {
+            Some(toml::Value::String(s)) => s.clone(),
+            None => "fast".into(),
+            Some(other) => return Err(ConfigError::Preset(other.to_string())),
+        };
+        let text = PRESETS.iter().find(|p| p.0 == preset).ok_or_else(|| ConfigError::Preset(preset.clone()))?.1;
+        let mut table: toml::Table = text.parse().map_err(|e: toml::de::Error| ConfigError::Parse(preset.clone(), e.to_string()))?;
+        merge(&mut table, user);
+        let config: Config =
+            table.try_into().map_err(|e: toml::de::Error| ConfigError::Parse(origin, e.to_string().trim_end().into()))?;
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// The configuration as TOML, as it is stored in checkpoints and manifests.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).expect("a Config is always representable as TOML")
+    }
+
+    /// Reads what [`Config::to_toml`] wrote.
+    pub fn from_toml(text: &str, origin: &str) -> Result<Config, ConfigError> {
+        let config: Config = toml::from_str(text).map_err(|e| ConfigError::Parse(origin.into(), e.to_string()))?;
+        config.validate()?;
+        Ok(config)
+    }
+
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        self.task.validate()?;
+        self.ppo.validate()?;
+        let bad = |key, what: String| Err(ConfigError::Value { key, what });
+        if self.train.seeds.is_empty() {
+            return bad("train.seeds", "needs at least one seed".into());
+        }
+        let mut seeds = self.train.seeds.clone();
+        seeds.sort_unstable();
+        if seeds.windows(2).any(|w| w[0] == w[1]) {
+            return bad("train.seeds", "a seed is listed twice".into());
+        }
+        if self.train.updates == 0 {
+            return bad("train.updates", "must be at least 1".into());
+        }
+        if self.train.log_every == 0 {
+            return bad("train.log_every", "must be at least 1".into());
+        }
+        if self.evaluate.episodes == 0 {
+            return bad("evaluate.episodes", "must be at least 1".into());
+        }
+        if self.ppo.horizon % self.task.slots != 0 {
+            return bad("ppo.horizon", format!("{} must be a multiple of task.slots = {}", self.ppo.horizon, self.task.slots));
+        }
+        Ok(())
+    }
+}
+
+/// Sets a dotted key; the value is read as TOML, or taken as a string if it is none.
+fn put(table: &mut toml::Table, key: &str, value: &str) -> Option<()> {
+    let (head, rest) = match key.split_once('.') {
+        Some((h, r)) => (h, Some(r)),
+        None => (key, None),
+    };
+    if head.is_empty() {
+        return None;
+    }
+    if let Some(rest) = rest {
+        let child = table.entry(head).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+        return put(child.as_table_mut()?, rest, value);
+    }
+    let parsed = format!("v = {value}").parse::<toml::Table>().ok().and_then(|mut t| t.remove("v"));
+    table.insert(head.into(), parsed.unwrap_or_else(|| toml::Value::String(value.into())));
+    Some(())
+}
+
+fn merge(base: &mut toml::Table, over: toml::Table) {
+    for (key, value) in over {
+        match (base.get_mut(&key), value) {
+            (Some(toml::Value::Table(b)), toml::Value::Table(o)) => merge(b, o),
+            // A whole number where the preset has a decimal one is meant as such.
+            (Some(b @ toml::Value::Float(_)), toml::Value::Integer(i)) => *b = toml::Value::Float(i as f64),
+            (_, value) => {
+                base.insert(key, value);
+            }
+        }
+    }
+}
+
+macro_rules! check {
+    ($key:literal, $value:expr, $ok:expr, $want:literal) => {
+        if !$ok {
+            return Err(ConfigError::Value { key: $key, what: format!("{:?} {}", $value, $want) });
+        }
+    };
+}
+
+impl V2xConfig {
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let positive = |x: f64| x.is_finite() && x > 0.0;
+        let not_negative = |x: f64| x.is_finite() && x >= 0.0;
+        check!("task.name", self.name, self.name == "v2x", "is no task of this program (there is: v2x)");
+        check!("task.vehicles", self.vehicles, (1..=KMAX).contains(&self.vehicles), "must be 1 to 8");
+        check!("task.antennas_tx", self.antennas_tx, (2..=1024).contains(&self.antennas_tx), "must be 2 to 1024");
+        check!("task.antennas_rx", self.antennas_rx, (1..=1024).contains(&self.antennas_rx), "must be 1 to 1024");
+        check!("task.slots", self.slots, (1..=100_000).contains(&self.slots), "must be 1 to 100000");
+        check!("task.carrier_hz", self.carrier_hz, positive(self.carrier_hz), "must be positive");
+        check!("task.light_speed_m_s", self.light_speed_m_s, positive(self.light_speed_m_s), "must be positive");
+        check!("task.slot_s", self.slot_s, positive(self.slot_s), "must be positive");
+        check!("task.kappa", self.kappa, positive(self.kappa[0].hypot(self.kappa[1])), "must not be zero");
+        check!("task.xi", self.xi, positive(self.xi), "must be positive");
+        check!("task.noise_radar_dbm", self.noise_radar_dbm, (-150.0..=0.0).contains(&self.noise_radar_dbm), "must be -150 to 0");
+        check!("task.noise_comm_dbm", self.noise_comm_dbm, (-150.0..=0.0).contains(&self.noise_comm_dbm), "must be -150 to 0");
+        check!("task.alpha_tau_s", self.alpha_tau_s, positive(self.alpha_tau_s), "must be positive");
+        check!("task.alpha_mu_hz", self.alpha_mu_hz, positive(self.alpha_mu_hz), "must be positive");
+        check!("task.sigma_theta_deg", self.sigma_theta_deg, not_negative(self.sigma_theta_deg), "must not be negative");
+        check!("task.sigma_d_m", self.sigma_d_m, not_negative(self.sigma_d_m), "must not be negative");
+        check!("task.sigma_v_m_s", self.sigma_v_m_s, not_negative(self.sigma_v_m_s), "must not be negative");
+        check!("task.p_max_dbm", self.p_max_dbm, (-60.0..=90.0).contains(&self.p_max_dbm), "must be -60 to 90");
+        check!("task.start_m", self.start_m, self.start_m.len() == self.vehicles, "must list one (x, y) per vehicle");
+        check!(
+            "task.start_m",
+            self.start_m,
+            self.start_m.iter().all(|[x, y]| x.is_finite() && positive(*y) && x.hypot(*y) >= self.distance_floor_m),
+            "must be finite, with y > 0, beyond distance_floor_m"
+        );
+        let [lo, hi] = self.speed_m_s;
+        check!("task.speed_m_s", self.speed_m_s, lo.is_finite() && hi.is_finite() && 0.0 <= lo && lo <= hi, "must be 0 <= min <= max");
+        check!("task.path_gain_1m_db", self.path_gain_1m_db, (-200.0..=0.0).contains(&self.path_gain_1m_db), "must be -200 to 0");
+        check!("task.path_loss_exponent", self.path_loss_exponent, (0.0..=10.0).contains(&self.path_loss_exponent), "must be 0 to 10");
+        check!("task.jain_scale", self.jain_scale, positive(self.jain_scale), "must be positive");
+        check!("task.eps_theta_rad2", self.eps_theta_rad2, positive(self.eps_theta_rad2), "must be positive");
+        check!("task.eps_d_m2", self.eps_d_m2, positive(self.eps_d_m2), "must be positive");
+        check!("task.tracking_delta_rad", self.tracking_delta_rad, positive(self.tracking_delta_rad), "must be positive");
+        check!("task.distance_floor_m", self.distance_floor_m, positive(self.distance_floor_m), "must be positive");
+        check!("task.cos_floor", self.cos_floor, self.cos_floor > 0.0 && self.cos_floor <= 1.0, "must be in (0, 1]");
+        check!("task.cap_theta_rad", self.cap_theta_rad, positive(self.cap_theta_rad), "must be positive");
+        check!("task.cap_d_m", self.cap_d_m, positive(self.cap_d_m), "must be positive");
+        check!("task.cap_v_m_s", self.cap_v_m_s, positive(self.cap_v_m_s), "must be positive");
+        check!(
+            "task.beam",
+            self.beam,
+            matches!(self.beam, Beam::Angles | Beam::Tracking | Beam::Matrix),
+            "is not a learned parameterisation (angles, tracking, matrix)"
+        );
+        Ok(())
+    }
+
+    /// Sizes and code paths.
+    pub fn spec(&self) -> V2xSpec {
+        V2xSpec {
+            vehicles: self.vehicles,
+            antennas: self.antennas_tx,
+            slots: self.slots,
+            beam: self.beam,
+            kinematics: self.kinematics,
+        }
+    }
+
+    /// Parameters of a replica in linear units.
+    pub fn params(&self, key: [u32; 2]) -> V2xParams {
+        let kappa2 = self.kappa[0] * self.kappa[0] + self.kappa[1] * self.kappa[1];
+        let sigma_z2 = dbm_to_w(self.noise_radar_dbm);
+        let sigma_y2 = if self.matched_filter_noise { self.xi * sigma_z2 } else { sigma_z2 };
+        let (tx, rx) = (self.antennas_tx as f64, self.antennas_rx as f64);
+        let mut p = V2xParams {
+            key,
+            p_max_w: dbm_to_w(self.p_max_dbm) as f32,
+            comm_gain: (tx * 10f64.powf(self.path_gain_1m_db / 10.0)) as f32,
+            path_loss_exponent: self.path_loss_exponent as f32,
+            noise_comm_w: dbm_to_w(self.noise_comm_dbm) as f32,
+            radar_gain: (tx * rx * kappa2 / 4.0) as f32,
+            noise_radar_w: sigma_z2 as f32,
+            crlb_theta_scale: (4.0 * sigma_y2 / (self.xi * self.xi * tx * rx * kappa2)) as f32,
+            crlb_d_scale: (self.alpha_tau_s * self.light_speed_m_s / 2.0).powi(2) as f32,
+            sigma_v_scale: (self.alpha_mu_hz * self.light_speed_m_s / (2.0 * self.carrier_hz)) as f32,
+            dt_s: self.slot_s as f32,
+            sigma_theta_rad: self.sigma_theta_deg.to_radians() as f32,
+            sigma_d_m: self.sigma_d_m as f32,
+            sigma_v_m_s: self.sigma_v_m_s as f32,
+            eps_theta_rad2: self.eps_theta_rad2 as f32,
+            eps_d_m2: self.eps_d_m2 as f32,
+            jain_scale: self.jain_scale as f32,
+            tracking_delta_rad: self.tracking_delta_rad as f32,
+            speed_min_m_s: self.speed_m_s[0] as f32,
+            speed_max_m_s: self.speed_m_s[1] as f32,
+            d_floor_m: self.distance_floor_m as f32,
+            cos_floor: self.cos_floor as f32,
+            cap_theta_rad: self.cap_theta_rad as f32,
+            cap_d_m: self.cap_d_m as f32,
+            cap_v_m_s: self.cap_v_m_s as f32,
+            road_y_m: self.start_m[0][1] as f32,
+            pad: [0.0; 5],
+            start_theta_rad: [0.0; KMAX],
+            start_d_m: [0.0; KMAX],
+        };
+        for (i, [x, y]) in self.start_m.iter().enumerate() {
+            p.start_theta_rad[i] = y.atan2(-x) as f32;
+            p.start_d_m[i] = x.hypot(*y) as f32;
+        }
+        p
+    }
+}
+
+impl PpoConfig {
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let positive = |x: f64| x.is_finite() && x > 0.0;
+        let share = |x: f64| (0.0..=1.0).contains(&x);
+        check!("ppo.hidden", self.hidden, !self.hidden.is_empty() && self.hidden.len() <= 8, "must list 1 to 8 layers");
+        check!("ppo.hidden", self.hidden, self.hidden.iter().all(|h| (1..=4096).contains(h)), "must have widths 1 to 4096");
+        check!("ppo.envs", self.envs, (1..=1 << 24).contains(&self.envs), "must be 1 to 16777216 environments");
+        check!("ppo.horizon", self.horizon, (1..=100_000).contains(&self.horizon), "must be 1 to 100000");
+        check!("ppo.epochs", self.epochs, (1..=1000).contains(&self.epochs), "must be 1 to 1000");
+        check!("ppo.minibatch", self.minibatch, self.minibatch >= 1, "must be at least 1");
+        check!(
+            "ppo.minibatch",
+            self.minibatch,
+            self.envs * self.horizon % self.minibatch == 0,
+            "must divide ppo.envs * ppo.horizon"
+        );
+        check!("ppo.gamma", self.gamma, share(self.gamma), "must be 0 to 1");
+        check!("ppo.gae_lambda", self.gae_lambda, share(self.gae_lambda), "must be 0 to 1");
+        check!("ppo.clip", self.clip, positive(self.clip), "must be positive");
+        check!("ppo.lr_actor", self.lr_actor, positive(self.lr_actor), "must be positive");
+        check!("ppo.lr_critic", self.lr_critic, positive(self.lr_critic), "must be positive");
+        check!("ppo.lr_final_share", self.lr_final_share, share(self.lr_final_share), "must be 0 to 1");
+        check!("ppo.adam_beta1", self.adam_beta1, share(self.adam_beta1) && self.adam_beta1 < 1.0, "must be in [0, 1)");
+        check!("ppo.adam_beta2", self.adam_beta2, share(self.adam_beta2) && self.adam_beta2 < 1.0, "must be in [0, 1)");
+        check!("ppo.adam_eps", self.adam_eps, positive(self.adam_eps), "must be positive");
+        check!("ppo.max_grad_norm", self.max_grad_norm, self.max_grad_norm >= 0.0, "must not be negative");
+        check!("ppo.vf_coef", self.vf_coef, positive(self.vf_coef), "must be positive");
+        check!("ppo.entropy_coef", self.entropy_coef, self.entropy_coef >= 0.0, "must not be negative");
+        check!("ppo.reward_scale", self.reward_scale, positive(self.reward_scale), "must be positive");
+        check!("ppo.log_std_init", self.log_std_init, (-20.0..=5.0).contains(&self.log_std_init), "must be -20 to 5");
+        check!("ppo.actor_gain", self.actor_gain, positive(self.actor_gain), "must be positive");
+        Ok(())
+    }
+}
