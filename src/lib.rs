@@ -4,4 +4,5 @@
 pub mod gpu;
 pub mod kernels;
 pub mod philox;
+pub mod policy;
 pub mod real;
