@@ -5,5 +5,6 @@ pub mod config;
 pub mod gpu;
 pub mod kernels;
 pub mod philox;
+pub mod policy;
 pub mod real;
 pub mod task;
