@@ -4,7 +4,9 @@
 pub mod config;
 pub mod gpu;
 pub mod kernels;
+pub mod learn;
 pub mod philox;
 pub mod policy;
 pub mod real;
+pub mod shuffle;
 pub mod task;

@@ -1,6 +1,7 @@
 //! Where a policy's parameters lie in the flat vector `params[r]` of its replica, what they are called, how they start and what a
 //! forward pass costs. The arithmetic itself is in `kernels`.
 
+pub mod dense;
 pub mod mlp;
 
 pub use mlp::{ActorCriticLayout, MlpLayout};
