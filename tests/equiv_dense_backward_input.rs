@@ -5,7 +5,10 @@ use isacbench::policy::Activation::{self, None, Relu, Tanh};
 
 fn run(r: usize, m: usize, i: usize, o: usize, act: Activation) {
     let Some(gpu) = gpu_or_skip() else { return };
-    assert_all(&format!("[{r},{m},{i}] <- {o} {act:?}"), check(gpu, &Spec { r, m, i, o, p: o * i + 5, act }, 7));
+    assert_all(
+        &format!("[{r},{m},{i}] <- {o} {act:?}"),
+        check(gpu, &Spec { r, m, i, o, p: o * i + 5, act }, 7),
+    );
 }
 
 #[test]

@@ -4,7 +4,10 @@ use isacbench::kernels::dense_backward_weights::{Spec, check};
 
 fn run(r: usize, m: usize, i: usize, o: usize, s: usize) {
     let Some(gpu) = gpu_or_skip() else { return };
-    assert_all(&format!("[{r},{m}] {o}x{i}, {s} slices"), check(gpu, &Spec { r, m, i, o, p: o * i + o + 5, s }, 7));
+    assert_all(
+        &format!("[{r},{m}] {o}x{i}, {s} slices"),
+        check(gpu, &Spec { r, m, i, o, p: o * i + o + 5, s }, 7),
+    );
 }
 
 #[test]

@@ -6,7 +6,10 @@ use isacbench::kernels::grad_norm::{GradNorm, Spec, WG, check};
 fn run(r: usize, p: usize, split: usize) {
     let Some(gpu) = gpu_or_skip() else { return };
     for joint in [false, true] {
-        assert_all(&format!("[{r},{p}] split {split} joint {joint}"), check(gpu, &Spec { r, p, split, joint }, 7));
+        assert_all(
+            &format!("[{r},{p}] split {split} joint {joint}"),
+            check(gpu, &Spec { r, p, split, joint }, 7),
+        );
     }
 }
 

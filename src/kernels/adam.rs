@@ -96,7 +96,7 @@ pub fn adam_cpu<F: Real<Elem = F, Mask = bool>>(
             }
             m[i] = beta1 * m[i] + rest1 * g;
             v[i] = beta2 * v[i] + rest2 * (g * g);
-            params[i] = params[i] - lr * (m[i] / bc1) / ((v[i] / bc2).sqrt() + eps);
+            params[i] -= lr * (m[i] / bc1) / ((v[i] / bc2).sqrt() + eps);
         }
     }
 }
@@ -128,8 +128,17 @@ impl Adam {
         hyper: &Buf<f32>,
     ) -> AdamBound {
         let Spec { r, p, .. } = self.spec;
-        for (buf, len) in [(params, r * p), (grads, r * p), (norms, r * 2), (m, r * p), (v, r * p), (hyper, r * 8)] {
-            assert_eq!(buf.len(), len, "'{}' of shape {:?} does not fit {:?}", buf.label, buf.shape, self.spec);
+        for (buf, len) in
+            [(params, r * p), (grads, r * p), (norms, r * 2), (m, r * p), (v, r * p), (hyper, r * 8)]
+        {
+            assert_eq!(
+                buf.len(),
+                len,
+                "'{}' of shape {:?} does not fit {:?}",
+                buf.label,
+                buf.shape,
+                self.spec
+            );
         }
         let bound = self.kernel.bind(gpu, &[&params.raw, &grads.raw, &norms.raw, &m.raw, &v.raw, &hyper.raw]);
         AdamBound { spec: self.spec, bound }
@@ -154,7 +163,8 @@ impl AdamBound {
 pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
     let &Spec { r, p, split } = spec;
     let n = r * p;
-    let [params, grads, m] = [(0, 1.0), (1, 0.3), (2, 0.1)].map(|(which, sigma)| normal(seed, which, n, sigma));
+    let [params, grads, m] =
+        [(0, 1.0), (1, 0.3), (2, 0.1)].map(|(which, sigma)| normal(seed, which, n, sigma));
     let v: Vec<f32> = normal(seed, 3, n, 0.1).iter().map(|x| x * x).collect();
     let hyper = |r: usize| Hyper {
         lr: [3e-4 * (r + 1) as f64, 1e-3],
@@ -170,9 +180,13 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
         norms[2 * r - 1] = f32::NAN;
     }
 
-    let [mut p64, g64, norms64, mut m64, mut v64, h64] = [&params, &grads, &norms, &m, &v, &rows].map(|x| widen(x));
+    let [mut p64, g64, norms64, mut m64, mut v64, h64] =
+        [&params, &grads, &norms, &m, &v, &rows].map(|x| widen(x));
     let (mut p_scale, mut m_scale, mut v_scale) = (vec![0.0; n], vec![0.0; n], vec![0.0; n]);
-    let judge = Args { bias_correction1: at.bias_correction1 as f32 as f64, bias_correction2: at.bias_correction2 as f32 as f64 };
+    let judge = Args {
+        bias_correction1: at.bias_correction1 as f32 as f64,
+        bias_correction2: at.bias_correction2 as f32 as f64,
+    };
     let live = if r > 1 { n - p } else { n };
     let (before_p, before_m) = (p64.clone(), m64.clone());
     adam_cpu(spec, &judge, &mut p64, &g64, &norms64, &mut m64, &mut v64, &h64);
@@ -181,7 +195,8 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
         let lr = h64[8 * (i / p) + usize::from(i % p >= split)];
         m_scale[i] = 0.9 * before_m[i].abs() + 0.1 * g64[i].abs();
         v_scale[i] = v64[i];
-        let step = lr * m_scale[i] / judge.bias_correction1 / ((v64[i] / judge.bias_correction2).sqrt() + 1e-5);
+        let step =
+            lr * m_scale[i] / judge.bias_correction1 / ((v64[i] / judge.bias_correction2).sqrt() + 1e-5);
         p_scale[i] = before_p[i].abs() / 8.0 + 4.0 * step;
     }
 

@@ -66,7 +66,10 @@ impl ColumnSum {
     pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
         let &Spec { r, m, c } = spec;
         let cb = columns_per_group(c);
-        assert!(r <= 65_535 && c.div_ceil(cb) <= 65_535, "column_sum: {r} replicas of {c} columns are too many workgroups");
+        assert!(
+            r <= 65_535 && c.div_ceil(cb) <= 65_535,
+            "column_sum: {r} replicas of {c} columns are too many workgroups"
+        );
         assert!(m.div_ceil(4 * (WG / cb)) + 12 < MAX_TRIPS, "column_sum: {m} rows exceed the loop budget");
         let prelude = Prelude::new().u32("WG", WG).u32("CB", cb).u32("C", c);
         Ok(ColumnSum { spec: *spec, kernel: gpu.kernel("column_sum", &prelude)? })
@@ -91,7 +94,11 @@ impl ColumnSumBound {
     pub fn record(&self, pass: &mut wgpu::ComputePass, at: &Args) {
         let &Spec { r, m, c } = &self.spec;
         assert!((1..=m).contains(&at.m), "column_sum: {} rows, compiled for 1..={m}", at.m);
-        assert!(r * at.m * c <= self.source_len, "column_sum: {at:?} leaves source of {} elements", self.source_len);
+        assert!(
+            r * at.m * c <= self.source_len,
+            "column_sum: {at:?} leaves source of {} elements",
+            self.source_len
+        );
         let end = (r - 1) * at.out_stride + at.out_off + c;
         assert!(end <= self.out_len, "column_sum: {at:?} leaves out of {} elements", self.out_len);
         let imm = [at.m as u32, at.out_stride as u32, at.out_off as u32, at.scale.to_bits()];

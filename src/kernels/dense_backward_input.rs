@@ -49,7 +49,14 @@ pub struct Args {
 
 /// `params` [R, P]; `dy` [R, m, O] from `dy_off`: gradient at the layer's output, before its own activation; `h` [R, m, I] from
 /// `h_off`: the layer's input (not read without activation); `dx` [R, m, I] from `dx_off`.
-pub fn dense_backward_input_cpu<F: Real<Elem = F>>(spec: &Spec, at: &Args, params: &[F], dy: &[F], h: &[F], dx: &mut [F]) {
+pub fn dense_backward_input_cpu<F: Real<Elem = F>>(
+    spec: &Spec,
+    at: &Args,
+    params: &[F],
+    dy: &[F],
+    h: &[F],
+    dx: &mut [F],
+) {
     let &Spec { r, i, o, p, act, .. } = spec;
     let dy = &dy[at.dy_off..][..r * at.m * o];
     let dx = &mut dx[at.dx_off..][..r * at.m * i];
@@ -80,7 +87,10 @@ impl DenseBackwardInput {
     pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
         let &Spec { r, m, i, o, p, act } = spec;
         let tile = Tile::choose(m, i);
-        assert!(r <= 65_535 && m.div_ceil(tile.bm) <= 65_535, "dense_backward_input: {r} replicas of {m} rows are too many workgroups");
+        assert!(
+            r <= 65_535 && m.div_ceil(tile.bm) <= 65_535,
+            "dense_backward_input: {r} replicas of {m} rows are too many workgroups"
+        );
         assert!(tile.trips(o) < MAX_TRIPS, "dense_backward_input: {o} outputs exceed the loop budget");
         let prelude = Prelude::new().u32("P", p).u32("I", i).u32("O", o).u32("ACT", act.code());
         let kernel = gpu.kernel("dense_backward_input", &tile.prelude(prelude))?;
@@ -88,8 +98,21 @@ impl DenseBackwardInput {
     }
 
     /// `params` [R, P]; the others hold whatever the offsets of `record` point into. Without activation `h` is not read: give `dy`.
-    pub fn bind(&self, gpu: &Gpu, params: &Buf<f32>, dy: &Buf<f32>, h: &Buf<f32>, dx: &Buf<f32>) -> DenseBackwardInputBound {
-        assert_eq!(params.len(), self.spec.r * self.spec.p, "params of shape {:?} are not [R, P] of {:?}", params.shape, self.spec);
+    pub fn bind(
+        &self,
+        gpu: &Gpu,
+        params: &Buf<f32>,
+        dy: &Buf<f32>,
+        h: &Buf<f32>,
+        dx: &Buf<f32>,
+    ) -> DenseBackwardInputBound {
+        assert_eq!(
+            params.len(),
+            self.spec.r * self.spec.p,
+            "params of shape {:?} are not [R, P] of {:?}",
+            params.shape,
+            self.spec
+        );
         let bound = self.kernel.bind(gpu, &[&params.raw, &dy.raw, &h.raw, &dx.raw]);
         let [dy_len, h_len, dx_len] = [dy, h, dx].map(Buf::len);
         DenseBackwardInputBound { spec: self.spec, tile: self.tile, bound, dy_len, h_len, dx_len }
@@ -111,10 +134,18 @@ impl DenseBackwardInputBound {
         let &Spec { r, m, i, o, p, act } = &self.spec;
         assert!((1..=m).contains(&at.m), "dense_backward_input: {} rows, compiled for 1..={m}", at.m);
         assert!(at.w_off + o * i <= p, "dense_backward_input: {at:?} leaves the {p} parameters");
-        assert!(at.dy_off + r * at.m * o <= self.dy_len, "dense_backward_input: {at:?} leaves dy of {} elements", self.dy_len);
+        assert!(
+            at.dy_off + r * at.m * o <= self.dy_len,
+            "dense_backward_input: {at:?} leaves dy of {} elements",
+            self.dy_len
+        );
         let h_end = if act == Activation::None { 0 } else { at.h_off + r * at.m * i };
         assert!(h_end <= self.h_len, "dense_backward_input: {at:?} leaves h of {} elements", self.h_len);
-        assert!(at.dx_off + r * at.m * i <= self.dx_len, "dense_backward_input: {at:?} leaves dx of {} elements", self.dx_len);
+        assert!(
+            at.dx_off + r * at.m * i <= self.dx_len,
+            "dense_backward_input: {at:?} leaves dx of {} elements",
+            self.dx_len
+        );
         let [gx, gy] = self.tile.groups(at.m, i);
         let imm = [at.m, at.w_off, at.dy_off, at.h_off, at.dx_off].map(|v| v as u32);
         self.bound.record(pass, [gx, gy, r as u32], &imm);

@@ -48,7 +48,13 @@ pub struct Args {
 
 /// `dy` [R, m, O] from `dy_off`: gradient at the layer's pre-activation; `x` [R, m, I] from `x_off`: the layer's input; `partials`
 /// [S, R, P]: only the layer's weight and bias are written, zeros where a slice has no rows.
-pub fn dense_backward_weights_cpu<F: Real<Elem = F>>(spec: &Spec, at: &Args, dy: &[F], x: &[F], partials: &mut [F]) {
+pub fn dense_backward_weights_cpu<F: Real<Elem = F>>(
+    spec: &Spec,
+    at: &Args,
+    dy: &[F],
+    x: &[F],
+    partials: &mut [F],
+) {
     let &Spec { r, i, o, p, s, .. } = spec;
     let slice = at.m.div_ceil(s);
     for (sr, partial) in partials[..s * r * p].chunks_exact_mut(p).enumerate() {
@@ -79,19 +85,36 @@ impl DenseBackwardWeights {
     pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
         let &Spec { r, m, i, o, p, s } = spec;
         let tile = Tile::choose(o, i);
-        assert!(s >= 1 && r * s <= 65_535, "dense_backward_weights: {s} slices of {r} replicas are too many workgroups");
+        assert!(
+            s >= 1 && r * s <= 65_535,
+            "dense_backward_weights: {s} slices of {r} replicas are too many workgroups"
+        );
         let slice = m.div_ceil(s);
         let trips = tile.trips(slice) + slice.div_ceil(BK) * BK;
-        assert!(trips < MAX_TRIPS, "dense_backward_weights: slices of {slice} rows exceed the loop budget, use more than {s}");
+        assert!(
+            trips < MAX_TRIPS,
+            "dense_backward_weights: slices of {slice} rows exceed the loop budget, use more than {s}"
+        );
         let prelude = Prelude::new().u32("R", r).u32("P", p).u32("I", i).u32("O", o);
         let kernel = gpu.kernel("dense_backward_weights", &tile.prelude(prelude))?;
         Ok(DenseBackwardWeights { spec: *spec, tile, kernel })
     }
 
     /// `partials` [S, R, P]; `dy` and `x` hold whatever the offsets of `record` point into.
-    pub fn bind(&self, gpu: &Gpu, dy: &Buf<f32>, x: &Buf<f32>, partials: &Buf<f32>) -> DenseBackwardWeightsBound {
+    pub fn bind(
+        &self,
+        gpu: &Gpu,
+        dy: &Buf<f32>,
+        x: &Buf<f32>,
+        partials: &Buf<f32>,
+    ) -> DenseBackwardWeightsBound {
         let spec = self.spec;
-        assert_eq!(partials.len(), spec.s * spec.r * spec.p, "partials of shape {:?} are not [S, R, P] of {spec:?}", partials.shape);
+        assert_eq!(
+            partials.len(),
+            spec.s * spec.r * spec.p,
+            "partials of shape {:?} are not [S, R, P] of {spec:?}",
+            partials.shape
+        );
         let bound = self.kernel.bind(gpu, &[&dy.raw, &x.raw, &partials.raw]);
         DenseBackwardWeightsBound { spec, tile: self.tile, bound, dy_len: dy.len(), x_len: x.len() }
     }
@@ -110,9 +133,20 @@ impl DenseBackwardWeightsBound {
     pub fn record(&self, pass: &mut wgpu::ComputePass, at: &Args) {
         let &Spec { r, m, i, o, p, s } = &self.spec;
         assert!((1..=m).contains(&at.m), "dense_backward_weights: {} rows, compiled for 1..={m}", at.m);
-        assert!(at.w_off + o * i <= p && at.b_off + o <= p, "dense_backward_weights: {at:?} leaves the {p} parameters");
-        assert!(at.dy_off + r * at.m * o <= self.dy_len, "dense_backward_weights: {at:?} leaves dy of {} elements", self.dy_len);
-        assert!(at.x_off + r * at.m * i <= self.x_len, "dense_backward_weights: {at:?} leaves x of {} elements", self.x_len);
+        assert!(
+            at.w_off + o * i <= p && at.b_off + o <= p,
+            "dense_backward_weights: {at:?} leaves the {p} parameters"
+        );
+        assert!(
+            at.dy_off + r * at.m * o <= self.dy_len,
+            "dense_backward_weights: {at:?} leaves dy of {} elements",
+            self.dy_len
+        );
+        assert!(
+            at.x_off + r * at.m * i <= self.x_len,
+            "dense_backward_weights: {at:?} leaves x of {} elements",
+            self.x_len
+        );
         let [gx, gy] = self.tile.groups(o, i);
         let imm = [at.m, at.m.div_ceil(s), at.w_off, at.b_off, at.dy_off, at.x_off].map(|v| v as u32);
         self.bound.record(pass, [gx, gy, (r * s) as u32], &imm);

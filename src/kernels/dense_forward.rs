@@ -75,7 +75,10 @@ impl DenseForward {
     pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
         let &Spec { r, m, i, o, p, act } = spec;
         let tile = Tile::choose(m, o);
-        assert!(r <= 65_535 && m.div_ceil(tile.bm) <= 65_535, "dense_forward: {r} replicas of {m} rows are too many workgroups");
+        assert!(
+            r <= 65_535 && m.div_ceil(tile.bm) <= 65_535,
+            "dense_forward: {r} replicas of {m} rows are too many workgroups"
+        );
         assert!(tile.trips(i) < MAX_TRIPS, "dense_forward: {i} inputs exceed the loop budget");
         let prelude = Prelude::new().u32("P", p).u32("I", i).u32("O", o).u32("ACT", act.code());
         let kernel = gpu.kernel("dense_forward", &tile.prelude(prelude))?;
@@ -84,7 +87,13 @@ impl DenseForward {
 
     /// `params` [R, P]; `x` and `y` hold whatever the offsets of `record` point into.
     pub fn bind(&self, gpu: &Gpu, params: &Buf<f32>, x: &Buf<f32>, y: &Buf<f32>) -> DenseForwardBound {
-        assert_eq!(params.len(), self.spec.r * self.spec.p, "params of shape {:?} are not [R, P] of {:?}", params.shape, self.spec);
+        assert_eq!(
+            params.len(),
+            self.spec.r * self.spec.p,
+            "params of shape {:?} are not [R, P] of {:?}",
+            params.shape,
+            self.spec
+        );
         let bound = self.kernel.bind(gpu, &[&params.raw, &x.raw, &y.raw]);
         DenseForwardBound { spec: self.spec, tile: self.tile, bound, x_len: x.len(), y_len: y.len() }
     }
@@ -104,9 +113,20 @@ impl DenseForwardBound {
         let &Spec { r, m, i, o, p, .. } = &self.spec;
         assert!((1..=m).contains(&at.m), "dense_forward: {} rows, compiled for 1..={m}", at.m);
         // What lies outside would read as zero and vanish when written, in silence.
-        assert!(at.w_off + o * i <= p && at.b_off + o <= p, "dense_forward: {at:?} leaves the {p} parameters");
-        assert!(at.x_off + r * at.m * i <= self.x_len, "dense_forward: {at:?} leaves x of {} elements", self.x_len);
-        assert!(at.y_off + r * at.m * o <= self.y_len, "dense_forward: {at:?} leaves y of {} elements", self.y_len);
+        assert!(
+            at.w_off + o * i <= p && at.b_off + o <= p,
+            "dense_forward: {at:?} leaves the {p} parameters"
+        );
+        assert!(
+            at.x_off + r * at.m * i <= self.x_len,
+            "dense_forward: {at:?} leaves x of {} elements",
+            self.x_len
+        );
+        assert!(
+            at.y_off + r * at.m * o <= self.y_len,
+            "dense_forward: {at:?} leaves y of {} elements",
+            self.y_len
+        );
         let [gx, gy] = self.tile.groups(at.m, o);
         let imm = [at.m, at.w_off, at.b_off, at.x_off, at.y_off].map(|v| v as u32);
         self.bound.record(pass, [gx, gy, r as u32], &imm);
@@ -128,7 +148,13 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
     // The same sum with magnitudes bounds the rounding of each term; |act'| ≤ 1 keeps the bound.
     let magnitude = |v: &[f64]| v.iter().map(|x| x.abs()).collect::<Vec<_>>();
     let mut scale = vec![0.0; len];
-    dense_forward_cpu(&Spec { act: Activation::None, ..*spec }, &at, &magnitude(&params64), &magnitude(&x64), &mut scale);
+    dense_forward_cpu(
+        &Spec { act: Activation::None, ..*spec },
+        &at,
+        &magnitude(&params64),
+        &magnitude(&x64),
+        &mut scale,
+    );
 
     let kernel = DenseForward::new(gpu, spec)?;
     let params = gpu.upload("dense_forward.params", &[r, p], &params)?;

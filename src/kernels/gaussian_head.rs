@@ -4,9 +4,9 @@
 //! z comes from Philox at (draw = a/4, slot = `clock`, environment, stream = action): words (0, 1) of a block give z for a mod 4 = 0, 1
 //! by Box–Muller, words (2, 3) for 2, 3. An environment's actions do not depend on how many others run beside it.
 
+use super::MAX_TRIPS;
 use super::compare::{Comparison, Tol, compare_scaled};
 use super::inputs::{normal, widen};
-use super::MAX_TRIPS;
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
 use crate::philox::{Stream, draw};
 use crate::real::Real;
@@ -56,7 +56,12 @@ pub struct Args {
 }
 
 /// The normals of actions 4·`block` … 4·`block` + 3.
-fn four_normals<F: Real<Elem = F, Word = u32>>(key: [u32; 2], env: usize, clock: u32, block: usize) -> [F; 4] {
+fn four_normals<F: Real<Elem = F, Word = u32>>(
+    key: [u32; 2],
+    env: usize,
+    clock: u32,
+    block: usize,
+) -> [F; 4] {
     let w = draw(key, Stream::Action, env as u32, clock, block as u32);
     let (z0, z1) = F::normal_pair(w[0], w[1]);
     let (z2, z3) = F::normal_pair(w[2], w[3]);
@@ -82,7 +87,11 @@ pub fn gaussian_head_cpu<F: Real<Elem = F, Word = u32>>(
         let action = &mut action[at.action_off + n * a..][..a];
         let mut sum = F::splat(0.0);
         for (block, log_std) in log_std.chunks(4).enumerate() {
-            let z = if at.greedy { [F::splat(0.0); 4] } else { four_normals(keys[replica], env, at.clock, block) };
+            let z = if at.greedy {
+                [F::splat(0.0); 4]
+            } else {
+                four_normals(keys[replica], env, at.clock, block)
+            };
             for (j, (&log_std, z)) in log_std.iter().zip(z).enumerate() {
                 action[4 * block + j] = mean[4 * block + j] + log_std.exp() * z;
                 sum += F::splat(-0.5) * (z * z) - log_std - F::splat(0.918_938_533_204_672_7);
@@ -101,7 +110,11 @@ pub struct GaussianHead {
 impl GaussianHead {
     pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
         // One Philox block is ten loop iterations.
-        assert!(spec.a.div_ceil(4) * 15 < MAX_TRIPS, "gaussian_head: {} actions exceed the loop budget", spec.a);
+        assert!(
+            spec.a.div_ceil(4) * 15 < MAX_TRIPS,
+            "gaussian_head: {} actions exceed the loop budget",
+            spec.a
+        );
         let prelude = Prelude::new().u32("WG", WG).u32("R", spec.r).u32("P", spec.p).u32("A", spec.a);
         Ok(GaussianHead { spec: *spec, kernel: gpu.kernel("gaussian_head", &prelude)? })
     }
@@ -117,10 +130,21 @@ impl GaussianHead {
         logprob: &Buf<f32>,
     ) -> GaussianHeadBound {
         let spec = self.spec;
-        assert_eq!(params.len(), spec.r * spec.p, "params of shape {:?} are not [R, P] of {spec:?}", params.shape);
+        assert_eq!(
+            params.len(),
+            spec.r * spec.p,
+            "params of shape {:?} are not [R, P] of {spec:?}",
+            params.shape
+        );
         assert_eq!(keys.len(), spec.r, "one key per replica");
         let bound = self.kernel.bind(gpu, &[&params.raw, &keys.raw, &mean.raw, &action.raw, &logprob.raw]);
-        GaussianHeadBound { spec, bound, mean_len: mean.len(), action_len: action.len(), logprob_len: logprob.len() }
+        GaussianHeadBound {
+            spec,
+            bound,
+            mean_len: mean.len(),
+            action_len: action.len(),
+            logprob_len: logprob.len(),
+        }
     }
 }
 
@@ -139,9 +163,18 @@ impl GaussianHeadBound {
         assert!((1..=b).contains(&at.b), "gaussian_head: {} environments, compiled for 1..={b}", at.b);
         let n = r * at.b;
         assert!(at.ls_off + a <= p && n * a <= self.mean_len, "gaussian_head: {at:?} leaves params or mean");
-        assert!(at.action_off + n * a <= self.action_len, "gaussian_head: {at:?} leaves action of {} elements", self.action_len);
-        assert!(at.logprob_off + n <= self.logprob_len, "gaussian_head: {at:?} leaves logprob of {} elements", self.logprob_len);
-        let [b, ls_off, action_off, logprob_off] = [at.b, at.ls_off, at.action_off, at.logprob_off].map(|v| v as u32);
+        assert!(
+            at.action_off + n * a <= self.action_len,
+            "gaussian_head: {at:?} leaves action of {} elements",
+            self.action_len
+        );
+        assert!(
+            at.logprob_off + n <= self.logprob_len,
+            "gaussian_head: {at:?} leaves logprob of {} elements",
+            self.logprob_len
+        );
+        let [b, ls_off, action_off, logprob_off] =
+            [at.b, at.ls_off, at.action_off, at.logprob_off].map(|v| v as u32);
         let imm = [b, at.clock, ls_off, u32::from(at.greedy), action_off, logprob_off];
         self.bound.record(pass, fold_groups(n, WG), &imm);
     }
@@ -172,9 +205,10 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
                 let z = four_normals::<f64>(keys[n / b], n % b, at.clock, k / 4);
                 let (z, radius) = match greedy {
                     true => (0.0, f64::INFINITY),
-                    false => (z[k % 4].abs(), z[k % 4].hypot(z[k % 4 ^ 1])),
+                    false => (z[k % 4].abs(), z[k % 4].hypot(z[(k % 4) ^ 1])),
                 };
-                action_scale[at.action_off + n * a + k] = mean64[n * a + k].abs() + log_std.exp() * (1.0 + z + 0.05 / radius);
+                action_scale[at.action_off + n * a + k] =
+                    mean64[n * a + k].abs() + log_std.exp() * (1.0 + z + 0.05 / radius);
                 logprob_scale[at.logprob_off + n] += z * z + z * (1.0 + 0.05 / radius) + log_std.abs() + 1.0;
             }
         }
@@ -185,8 +219,20 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
         let bound = kernel.bind(gpu, &params_buf, &keys_buf, &mean_buf, &action_buf, &logprob_buf);
         gpu.run(|pass| bound.record(pass, &at))?;
         let how = if greedy { "greedy" } else { "sampled" };
-        rows.push(compare_scaled(&format!("{how} action"), &gpu.read(&action_buf)?, &action, &action_scale, TOL_ACTION));
-        rows.push(compare_scaled(&format!("{how} logprob"), &gpu.read(&logprob_buf)?, &logprob, &logprob_scale, TOL_LOGPROB));
+        rows.push(compare_scaled(
+            &format!("{how} action"),
+            &gpu.read(&action_buf)?,
+            &action,
+            &action_scale,
+            TOL_ACTION,
+        ));
+        rows.push(compare_scaled(
+            &format!("{how} logprob"),
+            &gpu.read(&logprob_buf)?,
+            &logprob,
+            &logprob_scale,
+            TOL_LOGPROB,
+        ));
     }
     Ok(rows)
 }
@@ -211,7 +257,12 @@ mod tests {
                     (-0.5 * d * d).exp() / (std * (2.0 * std::f64::consts::PI).sqrt())
                 })
                 .product();
-            assert!((density.ln() - logprob[n]).abs() < 1e-10, "env {n}: {} against {}", logprob[n], density.ln());
+            assert!(
+                (density.ln() - logprob[n]).abs() < 1e-10,
+                "env {n}: {} against {}",
+                logprob[n],
+                density.ln()
+            );
         }
     }
 
@@ -222,16 +273,28 @@ mod tests {
         let at = Args { b, clock: 0, ls_off: 0, greedy: false, action_off: 0, logprob_off: 0 };
         let log_std = [-1.0, -0.5, 0.0, 0.5, 1.0];
         let (mut action, mut logprob) = (vec![0.0; b * a], vec![0.0; b]);
-        gaussian_head_cpu::<f64>(&spec, &at, &log_std, &[[4, 4]], &vec![2.0; b * a], &mut action, &mut logprob);
+        gaussian_head_cpu::<f64>(
+            &spec,
+            &at,
+            &log_std,
+            &[[4, 4]],
+            &vec![2.0; b * a],
+            &mut action,
+            &mut logprob,
+        );
         for k in 0..a {
             let z: Vec<f64> = action.chunks(a).map(|row| (row[k] - 2.0) / log_std[k].exp()).collect();
             let mean = z.iter().sum::<f64>() / b as f64;
             let var = z.iter().map(|z| (z - mean).powi(2)).sum::<f64>() / b as f64;
             // Five standard errors: 5/√B and 5·√(2/B).
-            assert!(mean.abs() < 0.036 && (var - 1.0).abs() < 0.05, "action {k}: mean {mean}, variance {var}");
+            assert!(
+                mean.abs() < 0.036 && (var - 1.0).abs() < 0.05,
+                "action {k}: mean {mean}, variance {var}"
+            );
             // Actions of one environment are independent.
             if k > 0 {
-                let c = action.chunks(a).map(|row| (row[k] - 2.0) * (row[k - 1] - 2.0)).sum::<f64>() / b as f64;
+                let c =
+                    action.chunks(a).map(|row| (row[k] - 2.0) * (row[k - 1] - 2.0)).sum::<f64>() / b as f64;
                 let c = c / (log_std[k] + log_std[k - 1]).exp();
                 assert!(c.abs() < 0.036, "actions {k} and {} correlate by {c}", k - 1);
             }

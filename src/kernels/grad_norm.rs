@@ -54,14 +54,27 @@ impl GradNorm {
         assert!(split <= p, "grad_norm: the second group starts at {split} of {p} parameters");
         assert!(r <= 65_535, "grad_norm: {r} replicas are too many workgroups");
         assert!(p.div_ceil(WG) + 10 < MAX_TRIPS, "grad_norm: {p} parameters exceed the loop budget");
-        let prelude = Prelude::new().u32("WG", WG).u32("P", p).u32("SPLIT", split).u32("JOINT", usize::from(joint));
+        let prelude =
+            Prelude::new().u32("WG", WG).u32("P", p).u32("SPLIT", split).u32("JOINT", usize::from(joint));
         Ok(GradNorm { spec: *spec, kernel: gpu.kernel("grad_norm", &prelude)? })
     }
 
     /// `grads` [R, P], `norms` [R, 2].
     pub fn bind(&self, gpu: &Gpu, grads: &Buf<f32>, norms: &Buf<f32>) -> GradNormBound {
-        assert_eq!(grads.len(), self.spec.r * self.spec.p, "grads of shape {:?} are not [R, P] of {:?}", grads.shape, self.spec);
-        assert_eq!(norms.len(), self.spec.r * 2, "norms of shape {:?} are not [R, 2] of {:?}", norms.shape, self.spec);
+        assert_eq!(
+            grads.len(),
+            self.spec.r * self.spec.p,
+            "grads of shape {:?} are not [R, P] of {:?}",
+            grads.shape,
+            self.spec
+        );
+        assert_eq!(
+            norms.len(),
+            self.spec.r * 2,
+            "norms of shape {:?} are not [R, 2] of {:?}",
+            norms.shape,
+            self.spec
+        );
         GradNormBound { spec: self.spec, bound: self.kernel.bind(gpu, &[&grads.raw, &norms.raw]) }
     }
 }

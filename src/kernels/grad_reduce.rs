@@ -8,8 +8,11 @@ use crate::real::Real;
 
 pub const WG: usize = 64;
 
-pub const TOL: Tol =
-    Tol { abs: 1e-30, rel: 1e-6, why: "of sum|partial|: rounding of an f32 sum grows like a random walk, 16 half-ulps of the sum of magnitudes" };
+pub const TOL: Tol = Tol {
+    abs: 1e-30,
+    rel: 1e-6,
+    why: "of sum|partial|: rounding of an f32 sum grows like a random walk, 16 half-ulps of the sum of magnitudes",
+};
 
 /// Sizes, fixed when the kernel is compiled.
 #[derive(Clone, Copy, Debug)]
@@ -50,7 +53,13 @@ impl GradReduce {
     /// `partials` [S, R, P], `grads` [R, P].
     pub fn bind(&self, gpu: &Gpu, partials: &Buf<f32>, grads: &Buf<f32>) -> GradReduceBound {
         let n = self.spec.r * self.spec.p;
-        assert_eq!(partials.len(), self.spec.s * n, "partials of shape {:?} are not [S, R, P] of {:?}", partials.shape, self.spec);
+        assert_eq!(
+            partials.len(),
+            self.spec.s * n,
+            "partials of shape {:?} are not [S, R, P] of {:?}",
+            partials.shape,
+            self.spec
+        );
         assert_eq!(grads.len(), n, "grads of shape {:?} are not [R, P] of {:?}", grads.shape, self.spec);
         GradReduceBound { spec: self.spec, bound: self.kernel.bind(gpu, &[&partials.raw, &grads.raw]) }
     }

@@ -17,7 +17,8 @@ impl Tile {
     /// The tile for a result of `rows` × `cols`: 128 × 64 where there is that much of both, narrower where there is not, so that a
     /// layer with one output does not compute sixty-four; never under one warp of 32 threads.
     pub fn choose(rows: usize, cols: usize) -> Tile {
-        let mut t = Tile { bm: rows.next_power_of_two().clamp(8, 128), bn: cols.next_power_of_two().clamp(8, 64) };
+        let mut t =
+            Tile { bm: rows.next_power_of_two().clamp(8, 128), bn: cols.next_power_of_two().clamp(8, 64) };
         while t.threads() < 32 {
             // bm = 128 with the narrowest bn = 8 is 32 threads, so this ends.
             t.bm *= 2;
@@ -56,7 +57,7 @@ mod tests {
             for cols in (1..200).chain([4096]) {
                 let t = Tile::choose(rows, cols);
                 assert!((32..=256).contains(&t.threads()), "{rows}x{cols}: {t:?}");
-                assert!(t.bm % 8 == 0 && t.bn % 4 == 0, "{t:?}");
+                assert!(t.bm.is_multiple_of(8) && t.bn.is_multiple_of(4), "{t:?}");
                 let bytes = 16 * BK * (t.bm / 4 + 1 + t.bn / 4 + 1);
                 assert!(bytes <= 16_384, "{t:?} takes {bytes} bytes of workgroup memory");
                 let [x, y] = t.groups(rows, cols);
