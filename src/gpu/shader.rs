@@ -11,10 +11,20 @@ macro_rules! shader_table {
 }
 
 /// Every kernel: stem = entry point = file name.
-pub const SHADERS: &[(&str, &str)] = shader_table!["": "philox_fill"];
+pub const SHADERS: &[(&str, &str)] = shader_table!["":
+    "philox_fill",
+    "dense_forward",
+    "gaussian_head",
+    "dense_backward_input",
+    "dense_backward_weights",
+    "grad_reduce",
+    "column_sum",
+    "grad_norm",
+    "adam",
+];
 
 /// What `#import` can name.
-pub const SHARED: &[(&str, &str)] = shader_table!["shared/": "index", "math", "philox"];
+pub const SHARED: &[(&str, &str)] = shader_table!["shared/": "index", "math", "philox", "tile"];
 
 /// Sizes and constants that become WGSL `const`s in front of a kernel: the only definition of each is in Rust.
 #[derive(Clone, Debug, Default)]

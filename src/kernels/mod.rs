@@ -2,12 +2,27 @@
 //! binding order), tolerance with its reason, and `check`, which runs shader and twin on the same inputs. `isacbench check` and
 //! `tests/equiv_*.rs` call the same `check` functions, at default and at awkward sizes.
 
+pub mod adam;
+pub mod column_sum;
 pub mod compare;
+pub mod dense_backward_input;
+pub mod dense_backward_weights;
+pub mod dense_forward;
+pub mod gaussian_head;
+pub mod grad_norm;
+pub mod grad_reduce;
+pub mod inputs;
 pub mod philox_fill;
+pub mod tile;
 
 pub use compare::{Comparison, Tol};
 
 use crate::gpu::{Gpu, GpuError};
+use crate::policy::Activation;
+
+/// Most loop iterations a thread of a kernel may make: software Vulkan ends all loops of a thread after 65,535 in total, without an
+/// error. Hosts assert it.
+pub const MAX_TRIPS: usize = 60_000;
 
 /// A kernel's equivalence check at its default sizes.
 pub struct KernelCheck {
@@ -16,5 +31,47 @@ pub struct KernelCheck {
 }
 
 /// Every kernel, in data-flow order.
-pub const CHECKS: &[KernelCheck] =
-    &[KernelCheck { kernel: "philox_fill", run: |gpu| philox_fill::check(gpu, &philox_fill::Spec { blocks: 4099 }, 1) }];
+pub const CHECKS: &[KernelCheck] = &[
+    KernelCheck { kernel: "philox_fill", run: |gpu| philox_fill::check(gpu, &philox_fill::Spec { blocks: 4099 }, 1) },
+    KernelCheck {
+        kernel: "dense_forward",
+        run: |gpu| {
+            let spec = dense_forward::Spec { r: 3, m: 200, i: 128, o: 128, p: 128 * 129 + 5, act: Activation::Tanh };
+            dense_forward::check(gpu, &spec, 1)
+        },
+    },
+    KernelCheck {
+        kernel: "gaussian_head",
+        run: |gpu| gaussian_head::check(gpu, &gaussian_head::Spec { r: 3, b: 500, a: 6, p: 20 }, 1),
+    },
+    KernelCheck {
+        kernel: "dense_backward_input",
+        run: |gpu| {
+            let spec = dense_backward_input::Spec { r: 3, m: 200, i: 128, o: 128, p: 128 * 128 + 5, act: Activation::Tanh };
+            dense_backward_input::check(gpu, &spec, 1)
+        },
+    },
+    KernelCheck {
+        kernel: "dense_backward_weights",
+        run: |gpu| {
+            let spec = dense_backward_weights::Spec { r: 3, m: 200, i: 128, o: 128, p: 128 * 129 + 5, s: 3 };
+            dense_backward_weights::check(gpu, &spec, 1)
+        },
+    },
+    KernelCheck {
+        kernel: "grad_reduce",
+        run: |gpu| grad_reduce::check(gpu, &grad_reduce::Spec { r: 3, p: 5003, s: 8 }, 1),
+    },
+    KernelCheck {
+        kernel: "column_sum",
+        run: |gpu| column_sum::check(gpu, &column_sum::Spec { r: 3, m: 1000, c: 6 }, 1),
+    },
+    KernelCheck {
+        kernel: "grad_norm",
+        run: |gpu| grad_norm::check(gpu, &grad_norm::Spec { r: 3, p: 37_000, split: 18_953, joint: false }, 1),
+    },
+    KernelCheck {
+        kernel: "adam",
+        run: |gpu| adam::check(gpu, &adam::Spec { r: 3, p: 5003, split: 2500 }, 1),
+    },
+];

@@ -27,7 +27,10 @@ impl MlpLayout {
     /// `sizes` = inputs, hidden widths, outputs, such as `[12, 128, 128, 6]`; `hidden` follows every layer but the last. Starts at
     /// `offset` of the flat vector.
     pub fn new(sizes: &[usize], hidden: Activation, offset: usize) -> Self {
-        assert!(sizes.len() >= 2 && sizes.iter().all(|&n| n > 0), "an MLP needs inputs and outputs, not {sizes:?}");
+        assert!(
+            sizes.len() >= 2 && sizes.iter().all(|&n| n > 0),
+            "an MLP needs inputs and outputs, not {sizes:?}"
+        );
         let mut next = offset;
         let last = sizes.len() - 2;
         let layers = sizes
@@ -38,7 +41,13 @@ impl MlpLayout {
                 let w_off = next;
                 let b_off = w_off + inputs * outputs;
                 next = b_off + outputs;
-                Layer { inputs, outputs, act: if l == last { Activation::None } else { hidden }, w_off, b_off }
+                Layer {
+                    inputs,
+                    outputs,
+                    act: if l == last { Activation::None } else { hidden },
+                    w_off,
+                    b_off,
+                }
             })
             .collect();
         MlpLayout { layers, offset }
@@ -73,7 +82,11 @@ impl MlpLayout {
         let mut out = Vec::with_capacity(2 * self.layers.len());
         for (l, layer) in self.layers.iter().enumerate() {
             let name = |kind: &str| format!("{prefix}fc{}.{kind}", l + 1);
-            out.push(Tensor { name: name("weight"), shape: vec![layer.outputs, layer.inputs], offset: layer.w_off });
+            out.push(Tensor {
+                name: name("weight"),
+                shape: vec![layer.outputs, layer.inputs],
+                offset: layer.w_off,
+            });
             out.push(Tensor { name: name("bias"), shape: vec![layer.outputs], offset: layer.b_off });
         }
         out

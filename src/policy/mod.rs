@@ -131,7 +131,13 @@ mod tests {
             for i in 0..n {
                 for j in 0..n {
                     let product: f64 = (0..rows.max(cols))
-                        .map(|k| if rows <= cols { m[i * cols + k] * m[j * cols + k] } else { m[k * cols + i] * m[k * cols + j] })
+                        .map(|k| {
+                            if rows <= cols {
+                                m[i * cols + k] * m[j * cols + k]
+                            } else {
+                                m[k * cols + i] * m[k * cols + j]
+                            }
+                        })
                         .sum();
                     let want = if i == j { gain * gain } else { 0.0 };
                     assert!((product - want).abs() < 1e-12, "[{rows},{cols}] ({i},{j}): {product}");
