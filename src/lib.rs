@@ -5,3 +5,4 @@ pub mod gpu;
 pub mod kernels;
 pub mod philox;
 pub mod real;
+pub mod shuffle;

@@ -4,6 +4,7 @@
 
 pub mod compare;
 pub mod philox_fill;
+pub mod sample;
 
 pub use compare::{Comparison, Tol};
 
@@ -16,5 +17,7 @@ pub struct KernelCheck {
 }
 
 /// Every kernel, in data-flow order.
-pub const CHECKS: &[KernelCheck] =
-    &[KernelCheck { kernel: "philox_fill", run: |gpu| philox_fill::check(gpu, &philox_fill::Spec { blocks: 4099 }, 1) }];
+#[rustfmt::skip]
+pub const CHECKS: &[KernelCheck] = &[
+    KernelCheck { kernel: "philox_fill", run: |gpu| philox_fill::check(gpu, &philox_fill::DEFAULT, 1) },
+];
