@@ -13,6 +13,7 @@ macro_rules! shader_table {
 /// Every kernel: stem = entry point = file name.
 pub const SHADERS: &[(&str, &str)] = shader_table!["":
     "philox_fill",
+    "gae",
 ];
 
 /// What `#import` can name.

@@ -3,6 +3,7 @@
 //! `tests/equiv_*.rs` call the same `check` functions, at default and at awkward sizes.
 
 pub mod compare;
+pub mod gae;
 pub mod philox_fill;
 pub mod sample;
 
@@ -20,4 +21,5 @@ pub struct KernelCheck {
 #[rustfmt::skip]
 pub const CHECKS: &[KernelCheck] = &[
     KernelCheck { kernel: "philox_fill", run: |gpu| philox_fill::check(gpu, &philox_fill::DEFAULT, 1) },
+    KernelCheck { kernel: "gae", run: |gpu| gae::check(gpu, &gae::DEFAULT, 1) },
 ];
