@@ -14,6 +14,8 @@ macro_rules! shader_table {
 pub const SHADERS: &[(&str, &str)] = shader_table!["":
     "philox_fill",
     "gae",
+    "minibatch_gather",
+    "minibatch_scalars",
 ];
 
 /// What `#import` can name.

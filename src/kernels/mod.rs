@@ -4,6 +4,8 @@
 
 pub mod compare;
 pub mod gae;
+pub mod minibatch_gather;
+pub mod minibatch_scalars;
 pub mod philox_fill;
 pub mod sample;
 
@@ -22,4 +24,6 @@ pub struct KernelCheck {
 pub const CHECKS: &[KernelCheck] = &[
     KernelCheck { kernel: "philox_fill", run: |gpu| philox_fill::check(gpu, &philox_fill::DEFAULT, 1) },
     KernelCheck { kernel: "gae", run: |gpu| gae::check(gpu, &gae::DEFAULT, 1) },
+    KernelCheck { kernel: "minibatch_gather", run: |gpu| minibatch_gather::check(gpu, &minibatch_gather::DEFAULT, 1) },
+    KernelCheck { kernel: "minibatch_scalars", run: |gpu| minibatch_scalars::check(gpu, &minibatch_scalars::DEFAULT, 1) },
 ];
