@@ -16,6 +16,7 @@ pub const SHADERS: &[(&str, &str)] = shader_table!["":
     "gae",
     "minibatch_gather",
     "minibatch_scalars",
+    "advantage_stats",
 ];
 
 /// What `#import` can name.

@@ -2,6 +2,7 @@
 //! binding order), tolerance with its reason, and `check`, which runs shader and twin on the same inputs. `isacbench check` and
 //! `tests/equiv_*.rs` call the same `check` functions, at default and at awkward sizes.
 
+pub mod advantage_stats;
 pub mod compare;
 pub mod gae;
 pub mod minibatch_gather;
@@ -26,4 +27,5 @@ pub const CHECKS: &[KernelCheck] = &[
     KernelCheck { kernel: "gae", run: |gpu| gae::check(gpu, &gae::DEFAULT, 1) },
     KernelCheck { kernel: "minibatch_gather", run: |gpu| minibatch_gather::check(gpu, &minibatch_gather::DEFAULT, 1) },
     KernelCheck { kernel: "minibatch_scalars", run: |gpu| minibatch_scalars::check(gpu, &minibatch_scalars::DEFAULT, 1) },
+    KernelCheck { kernel: "advantage_stats", run: |gpu| advantage_stats::check(gpu, &advantage_stats::DEFAULT, 1) },
 ];
