@@ -17,6 +17,8 @@ pub const SHADERS: &[(&str, &str)] = shader_table!["":
     "minibatch_gather",
     "minibatch_scalars",
     "advantage_stats",
+    "ppo_policy_loss",
+    "ppo_value_loss",
 ];
 
 /// What `#import` can name.

@@ -8,6 +8,8 @@ pub mod gae;
 pub mod minibatch_gather;
 pub mod minibatch_scalars;
 pub mod philox_fill;
+pub mod ppo_policy_loss;
+pub mod ppo_value_loss;
 pub mod sample;
 
 pub use compare::{Comparison, Tol};
@@ -28,4 +30,6 @@ pub const CHECKS: &[KernelCheck] = &[
     KernelCheck { kernel: "minibatch_gather", run: |gpu| minibatch_gather::check(gpu, &minibatch_gather::DEFAULT, 1) },
     KernelCheck { kernel: "minibatch_scalars", run: |gpu| minibatch_scalars::check(gpu, &minibatch_scalars::DEFAULT, 1) },
     KernelCheck { kernel: "advantage_stats", run: |gpu| advantage_stats::check(gpu, &advantage_stats::DEFAULT, 1) },
+    KernelCheck { kernel: "ppo_policy_loss", run: |gpu| ppo_policy_loss::check(gpu, &ppo_policy_loss::DEFAULT, 1) },
+    KernelCheck { kernel: "ppo_value_loss", run: |gpu| ppo_value_loss::check(gpu, &ppo_value_loss::DEFAULT, 1) },
 ];
