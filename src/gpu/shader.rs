@@ -13,6 +13,8 @@ macro_rules! shader_table {
 /// Every kernel: stem = entry point = file name.
 pub const SHADERS: &[(&str, &str)] = shader_table!["":
     "philox_fill",
+    "normal_fill",
+    "math_eval",
     "gae",
     "minibatch_gather",
     "minibatch_scalars",

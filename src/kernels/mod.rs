@@ -5,8 +5,10 @@
 pub mod advantage_stats;
 pub mod compare;
 pub mod gae;
+pub mod math_eval;
 pub mod minibatch_gather;
 pub mod minibatch_scalars;
+pub mod normal_fill;
 pub mod philox_fill;
 pub mod ppo_policy_loss;
 pub mod ppo_value_loss;
@@ -26,6 +28,8 @@ pub struct KernelCheck {
 #[rustfmt::skip]
 pub const CHECKS: &[KernelCheck] = &[
     KernelCheck { kernel: "philox_fill", run: |gpu| philox_fill::check(gpu, &philox_fill::DEFAULT, 1) },
+    KernelCheck { kernel: "normal_fill", run: |gpu| normal_fill::check(gpu, &normal_fill::DEFAULT, 1) },
+    KernelCheck { kernel: "math_eval", run: |gpu| math_eval::check_all(gpu, 4099, 1) },
     KernelCheck { kernel: "gae", run: |gpu| gae::check(gpu, &gae::DEFAULT, 1) },
     KernelCheck { kernel: "minibatch_gather", run: |gpu| minibatch_gather::check(gpu, &minibatch_gather::DEFAULT, 1) },
     KernelCheck { kernel: "minibatch_scalars", run: |gpu| minibatch_scalars::check(gpu, &minibatch_scalars::DEFAULT, 1) },
