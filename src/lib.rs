@@ -1,7 +1,9 @@
 //! isacbench: vectorised environments of integrated sensing and communication, the policies that control them, and their training, on
 //! GPUs (WGSL kernels through wgpu) and CPUs, with the same arguments in the same order.
 
+pub mod checkpoint;
 pub mod config;
+pub mod files;
 pub mod gpu;
 pub mod kernels;
 pub mod learn;
@@ -10,3 +12,4 @@ pub mod policy;
 pub mod real;
 pub mod shuffle;
 pub mod task;
+pub mod train;

@@ -78,7 +78,11 @@ impl Minibatch {
     /// Panics unless minibatch `mb` of `m` samples lies inside an epoch of `samples`.
     pub fn assert_inside(self, m: usize, samples: usize) {
         let end = (self.mb as usize + 1) * m;
-        assert!(end <= samples, "minibatch {} of {m} samples ends behind the {samples} samples of an epoch", self.mb);
+        assert!(
+            end <= samples,
+            "minibatch {} of {m} samples ends behind the {samples} samples of an epoch",
+            self.mb
+        );
     }
 
     /// Each replica's permutation of the epoch's samples.
@@ -104,7 +108,10 @@ mod tests {
             for epoch in 0..3 {
                 let mut seen = vec![false; n as usize];
                 for to in all([11, 4], 2, epoch, n) {
-                    assert!(!std::mem::replace(&mut seen[to as usize], true), "n = {n}, epoch {epoch}: {to} was hit twice");
+                    assert!(
+                        !std::mem::replace(&mut seen[to as usize], true),
+                        "n = {n}, epoch {epoch}: {to} was hit twice"
+                    );
                 }
             }
         }
@@ -153,7 +160,10 @@ mod tests {
             let dof = f64::from(n - 1);
             for (i, row) in count.chunks(n as usize).enumerate() {
                 let chi2: f64 = row.iter().map(|&c| (f64::from(c) - expect).powi(2) / expect).sum();
-                assert!(chi2 < dof + 6.0 * (2.0 * dof).sqrt(), "n = {n}, index {i}: chi-square {chi2} at {dof} degrees of freedom");
+                assert!(
+                    chi2 < dof + 6.0 * (2.0 * dof).sqrt(),
+                    "n = {n}, index {i}: chi-square {chi2} at {dof} degrees of freedom"
+                );
             }
         }
     }
@@ -165,7 +175,8 @@ mod tests {
         let to = all([5, 6], 1, 1, n);
         let mean = f64::from(n - 1) / 2.0;
         let var = (f64::from(n).powi(2) - 1.0) / 12.0;
-        let c: f64 = to.windows(2).map(|w| (f64::from(w[0]) - mean) * (f64::from(w[1]) - mean)).sum::<f64>() / (f64::from(n - 1) * var);
+        let c: f64 = to.windows(2).map(|w| (f64::from(w[0]) - mean) * (f64::from(w[1]) - mean)).sum::<f64>()
+            / (f64::from(n - 1) * var);
         assert!(c.abs() < 5.0 / f64::from(n).sqrt(), "correlation {c}");
     }
 

@@ -36,7 +36,13 @@ impl Comparison {
     }
 }
 
-fn compare_by(quantity: &str, n: usize, m: usize, tol: Tol, at: impl Fn(usize) -> (f64, f64, f64)) -> Comparison {
+fn compare_by(
+    quantity: &str,
+    n: usize,
+    m: usize,
+    tol: Tol,
+    at: impl Fn(usize) -> (f64, f64, f64),
+) -> Comparison {
     let mut c = Comparison {
         quantity: quantity.into(),
         elements: n,
@@ -81,6 +87,11 @@ pub fn compare(quantity: &str, got: &[f32], want: &[f64], tol: Tol) -> Compariso
 pub fn compare_scaled(quantity: &str, got: &[f32], want: &[f64], scale: &[f64], tol: Tol) -> Comparison {
     assert_eq!(scale.len(), want.len(), "one scale per element of '{quantity}'");
     compare_by(quantity, got.len(), want.len(), tol, |i| (f64::from(got[i]), want[i], scale[i]))
+}
+
+/// f64 results (a twin run in f64) against a reference.
+pub fn compare_f64(quantity: &str, got: &[f64], want: &[f64], tol: Tol) -> Comparison {
+    compare_by(quantity, got.len(), want.len(), tol, |i| (got[i], want[i], want[i]))
 }
 
 /// Integers, exactly.

@@ -3,16 +3,25 @@
 //! `tests/equiv_*.rs` call the same `check` functions, at default and at awkward sizes.
 
 pub mod adam;
+pub mod advantage_stats;
 pub mod column_sum;
 pub mod compare;
 pub mod dense_backward_input;
 pub mod dense_backward_weights;
 pub mod dense_forward;
+pub mod gae;
 pub mod gaussian_head;
 pub mod grad_norm;
 pub mod grad_reduce;
 pub mod inputs;
+pub mod math_eval;
+pub mod minibatch_gather;
+pub mod minibatch_scalars;
+pub mod normal_fill;
 pub mod philox_fill;
+pub mod ppo_policy_loss;
+pub mod ppo_value_loss;
+pub mod sample;
 pub mod tile;
 
 pub use compare::{Comparison, Tol};
@@ -31,8 +40,17 @@ pub struct KernelCheck {
 }
 
 /// Every kernel, in data-flow order.
+#[rustfmt::skip]
 pub const CHECKS: &[KernelCheck] = &[
-    KernelCheck { kernel: "philox_fill", run: |gpu| philox_fill::check(gpu, &philox_fill::Spec { blocks: 4099 }, 1) },
+    KernelCheck { kernel: "philox_fill", run: |gpu| philox_fill::check(gpu, &philox_fill::DEFAULT, 1) },
+    KernelCheck { kernel: "normal_fill", run: |gpu| normal_fill::check(gpu, &normal_fill::DEFAULT, 1) },
+    KernelCheck { kernel: "math_eval", run: |gpu| math_eval::check_all(gpu, 4099, 1) },
+    KernelCheck { kernel: "gae", run: |gpu| gae::check(gpu, &gae::DEFAULT, 1) },
+    KernelCheck { kernel: "minibatch_gather", run: |gpu| minibatch_gather::check(gpu, &minibatch_gather::DEFAULT, 1) },
+    KernelCheck { kernel: "minibatch_scalars", run: |gpu| minibatch_scalars::check(gpu, &minibatch_scalars::DEFAULT, 1) },
+    KernelCheck { kernel: "advantage_stats", run: |gpu| advantage_stats::check(gpu, &advantage_stats::DEFAULT, 1) },
+    KernelCheck { kernel: "ppo_policy_loss", run: |gpu| ppo_policy_loss::check(gpu, &ppo_policy_loss::DEFAULT, 1) },
+    KernelCheck { kernel: "ppo_value_loss", run: |gpu| ppo_value_loss::check(gpu, &ppo_value_loss::DEFAULT, 1) },
     KernelCheck {
         kernel: "dense_forward",
         run: |gpu| {

@@ -1,6 +1,7 @@
 //! The learning algorithms: each an update made of rollout, advantages and minibatch steps, on both backends with the same random draws.
 
 pub mod ppo_cpu;
+pub mod ppo_gpu;
 
 use crate::config::PpoConfig;
 use crate::policy::{Activation, ActorCriticLayout};
