@@ -11,10 +11,10 @@ macro_rules! shader_table {
 }
 
 /// Every kernel: stem = entry point = file name.
-pub const SHADERS: &[(&str, &str)] = shader_table!["": "philox_fill"];
+pub const SHADERS: &[(&str, &str)] = shader_table!["": "metrics_accumulate", "metrics_reduce", "philox_fill", "v2x_reference", "v2x_reset", "v2x_step"];
 
 /// What `#import` can name.
-pub const SHARED: &[(&str, &str)] = shader_table!["shared/": "index", "math", "philox"];
+pub const SHARED: &[(&str, &str)] = shader_table!["shared/": "index", "math", "philox", "v2x", "v2x_write"];
 
 /// Sizes and constants that become WGSL `const`s in front of a kernel: the only definition of each is in Rust.
 #[derive(Clone, Debug, Default)]
