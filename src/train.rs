@@ -21,7 +21,7 @@ pub trait Ppo {
     fn advantages(&mut self) -> Result<(), GpuError>;
     /// One minibatch step: gather, loss, backward, clip, Adam.
     fn minibatch(&mut self, update: u32, epoch: u32, mb: u32, lr: [f64; 2]) -> Result<(), GpuError>;
-    /// Closes the update; with `read`, the means since the last read, one per replica.
+    /// Closes the update; with `read`, its means, one per replica.
     fn finish(&mut self, read: bool) -> Result<Option<Vec<UpdateMetrics>>, GpuError>;
     /// Parameters and optimiser state after `updates` updates.
     fn state(&mut self, updates: u32) -> Result<LearnerState, GpuError>;

@@ -29,10 +29,15 @@ pub const SHADERS: &[(&str, &str)] = shader_table!["":
     "advantage_stats",
     "ppo_policy_loss",
     "ppo_value_loss",
+    "v2x_reset",
+    "v2x_step",
+    "v2x_reference",
+    "metrics_reduce",
+    "metrics_accumulate",
 ];
 
 /// What `#import` can name.
-pub const SHARED: &[(&str, &str)] = shader_table!["shared/": "index", "math", "philox", "tile", "shuffle"];
+pub const SHARED: &[(&str, &str)] = shader_table!["shared/": "index", "math", "philox", "tile", "shuffle", "v2x", "v2x_write"];
 
 /// Sizes and constants that become WGSL `const`s in front of a kernel: the only definition of each is in Rust.
 #[derive(Clone, Debug, Default)]

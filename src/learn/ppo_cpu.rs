@@ -62,9 +62,6 @@ pub struct PpoCpu {
     chunks: Vec<Chunk>,
     adam_steps: u64,
     clock: u32,
-    /// Slots and minibatch steps since the metrics were last read.
-    unread_slots: u64,
-    unread_steps: u64,
 }
 
 impl PpoCpu {
@@ -112,7 +109,7 @@ impl PpoCpu {
             }
         }
         let clock = start.updates * spec.ppo.horizon as u32;
-        let mut this = PpoCpu { spec: spec.clone(), layout, learners, chunks, adam_steps: start.adam_steps, clock, unread_slots: 0, unread_steps: 0 };
+        let mut this = PpoCpu { spec: spec.clone(), layout, learners, chunks, adam_steps: start.adam_steps, clock };
         let (spec, clock) = (&this.spec, this.clock);
         this.chunks.par_iter_mut().for_each(|c| {
             let last = spec.ppo.horizon * c.envs * o;
@@ -129,7 +126,6 @@ impl Ppo for PpoCpu {
         let (spec, learners, layout, clock) = (&self.spec, &self.learners, &self.layout, self.clock);
         self.chunks.par_iter_mut().for_each_init(|| RolloutScratch::new(layout), |s, c| c.collect(spec, layout, &learners[c.replica], s, clock));
         self.clock += self.spec.ppo.horizon as u32;
-        self.unread_slots += self.spec.ppo.horizon as u64;
         Ok(())
     }
 
@@ -162,16 +158,12 @@ impl Ppo for PpoCpu {
         self.adam_steps += 1;
         let step = AdamStep::new(&spec.ppo, self.adam_steps, lr, layout.split());
         self.learners.par_iter_mut().zip(results.par_chunks(parts)).for_each(|(l, parts)| l.update(&spec.ppo, &step, parts));
-        self.unread_steps += 1;
         Ok(())
     }
 
     fn finish(&mut self, read: bool) -> Result<Option<Vec<UpdateMetrics>>, GpuError> {
-        if !read {
-            return Ok(None);
-        }
-        let slots = std::mem::take(&mut self.unread_slots) as f64 * self.spec.ppo.envs as f64;
-        let steps = std::mem::take(&mut self.unread_steps) as f64;
+        let slots = self.spec.samples() as f64;
+        let steps = (self.spec.ppo.epochs * self.spec.minibatches()) as f64;
         let mut out = vec![UpdateMetrics::default(); self.learners.len()];
         for c in &mut self.chunks {
             let u = &mut out[c.replica];
@@ -186,7 +178,7 @@ impl Ppo for PpoCpu {
             (u.policy_loss, u.value_loss, u.entropy, u.approx_kl, u.clip_fraction) = (pg, v, entropy, kl, clipped);
             (u.grad_norm_actor, u.grad_norm_critic) = (na, nc);
         }
-        Ok(Some(out))
+        Ok(read.then_some(out))
     }
 
     fn state(&mut self, updates: u32) -> Result<LearnerState, GpuError> {

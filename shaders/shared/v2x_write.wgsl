@@ -1,0 +1,55 @@
+// Task v2x: what reset and step write. Twin: src/task/v2x.rs. The importing kernel binds `state` read_write.
+#import v2x
+
+fn store_state(r: u32, env: u32, s: ptr<function, State>) {
+    for (var i = 0u; i < K; i++) {
+        state[state_at(r, env, 0u, i)] = (*s).theta[i];
+        state[state_at(r, env, 1u, i)] = (*s).d[i];
+        state[state_at(r, env, 2u, i)] = (*s).v[i];
+        state[state_at(r, env, 3u, i)] = (*s).obs_theta[i];
+        state[state_at(r, env, 4u, i)] = (*s).obs_d[i];
+        state[state_at(r, env, 5u, i)] = (*s).obs_v[i];
+        state[state_at(r, env, 6u, i)] = (*s).obs_sinr[i];
+        state[state_at(r, env, 7u, i)] = (*s).var_theta[i];
+        state[state_at(r, env, 8u, i)] = (*s).var_d[i];
+        state[state_at(r, env, 9u, i)] = (*s).var_v[i];
+    }
+}
+
+// First state of an episode: positions as configured, speeds U(min, max), observation = truth, SINR 0.
+fn reset_state(r: u32, env: u32, clock: u32, s: ptr<function, State>) {
+    let key = params[r].key;
+    let slowest = params[r].speed_min_m_s;
+    let span = params[r].speed_max_m_s - slowest;
+    for (var block = 0u; block < (K + 3u) / 4u; block++) {
+        let w = philox4x32_10(vec4<u32>(block, clock, env, STREAM_RESET), key);
+        for (var j = 0u; j < min(4u, K - 4u * block); j++) {
+            (*s).v[4u * block + j] = slowest + span * unit_from_word(w[j]);
+        }
+    }
+    for (var i = 0u; i < K; i++) {
+        (*s).theta[i] = params[r].start_theta_rad[i];
+        (*s).d[i] = params[r].start_d_m[i];
+        (*s).obs_theta[i] = (*s).theta[i];
+        (*s).obs_d[i] = (*s).d[i];
+        (*s).obs_v[i] = (*s).v[i];
+        (*s).obs_sinr[i] = 0.0f;
+        (*s).var_theta[i] = 0.0f;
+        (*s).var_d[i] = 0.0f;
+        (*s).var_v[i] = 0.0f;
+    }
+}
+
+const INV_PI: f32 = 0.318309886183790671538;
+const INV_DISTANCE: f32 = 1.0 / 30.0;
+const INV_SPEED: f32 = 1.0 / 14.0;
+const LOG10_E_FIFTH: f32 = 0.434294481903251827651 / 5.0;
+
+// Observation of vehicle i: theta/pi, d/30, v/14, log10(1 + SINR)/5. They go to columns i, K+i, 2K+i, 3K+i of a row of 4K.
+fn observe(s: ptr<function, State>, i: u32) -> vec4<f32> {
+    return vec4<f32>(
+        (*s).obs_theta[i] * INV_PI,
+        (*s).obs_d[i] * INV_DISTANCE,
+        (*s).obs_v[i] * INV_SPEED,
+        ln_(1.0f + (*s).obs_sinr[i]) * LOG10_E_FIFTH);
+}

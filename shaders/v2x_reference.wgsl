@@ -1,0 +1,201 @@
+// v2x_reference: one thread = the action of a reference agent (AGENT) for the coming slot of one environment.
+// CPU twin: v2x_reference_cpu in src/kernels/v2x_reference.rs (the agents are src/task/v2x_reference.rs, same operations in the same order).
+#import index
+#import v2x
+
+struct Imm { clock: u32, action_off: u32 }
+var<immediate> imm: Imm;
+
+@group(0) @binding(0) var<storage, read> params: array<V2xParams>;    // [R]
+@group(0) @binding(1) var<storage, read> state: array<f32>;           // [R, 10K, B]
+@group(0) @binding(2) var<storage, read_write> memory: array<f32>;    // [R, 9K, B] for AGENT_EKF, else not touched
+@group(0) @binding(3) var<storage, read_write> action: array<f32>;    // [R, B, A] from action_off
+
+const PI: f32 = 3.14159265358979323846;
+
+// phi ~ U(0, pi), p ~ P_max Dirichlet(1)
+fn random_action(p: V2xParams, env: u32, at: u32) {
+    const WORDS: u32 = (2u * K + 3u) / 4u * 4u;
+    var u: array<f32, WORDS>;
+    for (var block = 0u; block < WORDS / 4u; block++) {
+        let w = philox4x32_10(vec4<u32>(block, imm.clock, env, STREAM_BASELINE), p.key);
+        for (var j = 0u; j < 4u; j++) {
+            u[4u * block + j] = unit_from_word(w[j]);
+        }
+    }
+    var share: array<f32, K>;
+    var sum = 0.0f;
+    for (var i = 0u; i < K; i++) {
+        action[at + i] = PI * u[i];
+        share[i] = -ln_(u[K + i]);
+        sum += share[i];
+    }
+    let scale = p.p_max_w / sum;
+    for (var i = 0u; i < K; i++) {
+        action[at + K + i] = share[i] * scale;
+    }
+}
+
+// Element (row, column) of the packed upper triangle tt, td, tv, dd, dv, vv.
+fn packed(a: u32, b: u32) -> u32 {
+    let lo = min(a, b);
+    return lo + max(a, b) + select(0u, 1u, lo > 0u);
+}
+
+// One vehicle's extended Kalman filter: mean (theta, d, v), covariance as in `packed`.
+struct Filter {
+    x: array<f32, 3>,
+    p: array<f32, 6>,
+}
+
+// Three scalar updates in turn: each measurement sees one state, with independent noise.
+fn update(f: ptr<function, Filter>, z: vec3<f32>, noise: vec3<f32>) {
+    for (var m = 0u; m < 3u; m++) {
+        let column = vec3<f32>((*f).p[packed(m, 0u)], (*f).p[packed(m, 1u)], (*f).p[packed(m, 2u)]);
+        let inv = 1.0f / (column[m] + noise[m]);
+        let innovation = z[m] - (*f).x[m];
+        for (var r = 0u; r < 3u; r++) {
+            let gain = column[r] * inv;
+            (*f).x[r] += gain * innovation;
+            for (var q = r; q < 3u; q++) {
+                (*f).p[packed(r, q)] = (*f).p[packed(r, q)] - gain * column[q];
+            }
+        }
+    }
+}
+
+// (14) and its Jacobian [[1 + turn cos, -turn sin/d, dt sin/d], [v dt sin, 1, -dt cos], [0, 0, 1]] at the mean; process noise as configured.
+fn predict(f: ptr<function, Filter>, par: V2xParams) {
+    let theta = (*f).x[0];
+    let d = (*f).x[1];
+    let v = (*f).x[2];
+    let sc = sin_cos(theta);
+    let dt = par.dt_s;
+    let turn = (v * dt) / d;
+    let f0 = vec3<f32>(1.0f + turn * sc.y, -(turn * sc.x) / d, (dt * sc.x) / d);
+    let f1 = vec3<f32>((v * dt) * sc.x, 1.0f, -(dt * sc.y));
+    (*f).x[0] = theta + turn * sc.x;
+    (*f).x[1] = max(d - (v * dt) * sc.y, par.d_floor_m);
+    let p = (*f).p;
+    let tt = p[0];
+    let td = p[1];
+    let tv = p[2];
+    let dd = p[3];
+    let dv = p[4];
+    let vv = p[5];
+    let r0 = vec3<f32>((f0.x * tt + f0.y * td) + f0.z * tv, (f0.x * td + f0.y * dd) + f0.z * dv, (f0.x * tv + f0.y * dv) + f0.z * vv);
+    let r1 = vec3<f32>((f1.x * tt + f1.y * td) + f1.z * tv, (f1.x * td + f1.y * dd) + f1.z * dv, (f1.x * tv + f1.y * dv) + f1.z * vv);
+    (*f).p[0] = ((r0.x * f0.x + r0.y * f0.y) + r0.z * f0.z) + par.sigma_theta_rad * par.sigma_theta_rad;
+    (*f).p[1] = (r0.x * f1.x + r0.y * f1.y) + r0.z * f1.z;
+    (*f).p[2] = r0.z;
+    (*f).p[3] = ((r1.x * f1.x + r1.y * f1.y) + r1.z * f1.z) + par.sigma_d_m * par.sigma_d_m;
+    (*f).p[4] = r1.z;
+    (*f).p[5] = vv + par.sigma_v_m_s * par.sigma_v_m_s;
+}
+
+fn ekf_action(p: V2xParams, r: u32, env: u32, s: ptr<function, State>, at: u32) {
+    let share = p.p_max_w / f32(K);
+    for (var i = 0u; i < K; i++) {
+        let z = vec3<f32>((*s).obs_theta[i], (*s).obs_d[i], (*s).obs_v[i]);
+        let row = (r * 9u * K + 9u * i) * B + env;
+        var f: Filter;
+        for (var q = 0u; q < 3u; q++) { f.x[q] = z[q]; }
+        for (var q = 0u; q < 6u; q++) { f.p[q] = 0.0f; }
+        if (imm.clock % T != 0u) {
+            for (var q = 0u; q < 3u; q++) { f.x[q] = memory[row + q * B]; }
+            for (var q = 0u; q < 6u; q++) { f.p[q] = memory[row + (3u + q) * B]; }
+            update(&f, z, vec3<f32>((*s).var_theta[i], (*s).var_d[i], (*s).var_v[i]));
+        }
+        predict(&f, p);
+        for (var q = 0u; q < 3u; q++) { memory[row + q * B] = f.x[q]; }
+        for (var q = 0u; q < 6u; q++) { memory[row + (3u + q) * B] = f.p[q]; }
+        action[at + i] = f.x[0];
+        action[at + K + i] = share;
+    }
+}
+
+// Inverse of the Gram matrix D(cos theta_i - cos theta_j) by Gauss-Jordan elimination (positive definite: no pivoting).
+fn gram_inverse(theta: ptr<function, array<f32, K>>) -> array<array<f32, K>, K> {
+    var cosine: array<f32, K>;
+    for (var i = 0u; i < K; i++) {
+        cosine[i] = sin_cos((*theta)[i]).y;
+    }
+    var g: array<array<f32, K>, K>;
+    var inv: array<array<f32, K>, K>;
+    for (var i = 0u; i < K; i++) {
+        for (var j = 0u; j < K; j++) {
+            g[i][j] = 1.0f;
+            if (i != j) { g[i][j] = dirichlet(cosine[i] - cosine[j]).x; }
+            inv[i][j] = select(0.0f, 1.0f, i == j);
+        }
+    }
+    for (var c = 0u; c < K; c++) {
+        let pivot = 1.0f / g[c][c];
+        for (var j = 0u; j < K; j++) {
+            g[c][j] *= pivot;
+            inv[c][j] *= pivot;
+        }
+        for (var r = 0u; r < K; r++) {
+            if (r != c) {
+                let factor = g[r][c];
+                for (var j = 0u; j < K; j++) {
+                    g[r][j] = g[r][j] - factor * g[c][j];
+                    inv[r][j] = inv[r][j] - factor * inv[c][j];
+                }
+            }
+        }
+    }
+    return inv;
+}
+
+// Zero-forcing with water-filled power at the truth `next` of the coming slot.
+fn zero_forcing(p: V2xParams, next: ptr<function, State>, at: u32) {
+    var theta = (*next).theta;
+    var inv = gram_inverse(&theta);
+    var snr: array<f32, K>;
+    for (var i = 0u; i < K; i++) {
+        let norm = sqrt(inv[i][i]);
+        snr[i] = comm_snr_per_watt(p, (*next).d[i]) / inv[i][i];
+        for (var j = 0u; j < K; j++) {
+            action[at + K + j * K + i] = inv[j][i] / norm;
+        }
+    }
+    var power = water_fill(p.p_max_w, &snr);
+    for (var i = 0u; i < K; i++) {
+        action[at + K + K * K + i] = power[i];
+    }
+}
+
+@compute @workgroup_size(WG) fn v2x_reference(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+    let n = linear_id(id, groups);
+    if (n >= R * B) { return; }
+    let r = n / B;
+    let env = n % B;
+    let p = params[r];
+    let at = imm.action_off + n * A;
+    if (AGENT == AGENT_RANDOM) {
+        random_action(p, env, at);
+        return;
+    }
+    var s: State;
+    load_state(r, env, &s);
+    if (AGENT == AGENT_EKF) {
+        ekf_action(p, r, env, &s, at);
+        return;
+    }
+    if (AGENT != AGENT_LAST_ESTIMATE) {
+        // The draws are counter-based, so the coming slot's truth can be had before it happens.
+        var z = normals(p.key, STREAM_MOTION, env, imm.clock);
+        motion(p, &z, &s);
+    }
+    let share = p.p_max_w / f32(K);
+    for (var i = 0u; i < K; i++) {
+        if (AGENT == AGENT_LAST_ESTIMATE) {
+            action[at + i] = s.obs_theta[i];
+        } else {
+            action[at + i] = s.theta[i];
+        }
+        if (AGENT != AGENT_GENIE_ZF) { action[at + K + i] = share; }
+    }
+    if (AGENT == AGENT_GENIE_ZF) { zero_forcing(p, &s, at); }
+}

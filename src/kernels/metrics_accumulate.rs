@@ -1,0 +1,75 @@
+//! metrics_accumulate: metrics summed over the slots of an episode, environment by environment.
+
+use super::compare::{Comparison, compare_exact};
+use super::v2x_batch::{Scalar, uniforms};
+use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
+
+pub const WG: usize = 64;
+
+/// Sizes, fixed when the kernel is compiled.
+#[derive(Clone, Copy, Debug)]
+pub struct Spec {
+    /// R·METRIC_ROWS·B.
+    pub elements: usize,
+}
+
+/// `metrics` [R, METRIC_ROWS, B] is added to `episode` of the same shape, or (`first`) overwrites it.
+pub fn metrics_accumulate_cpu<F: Scalar>(spec: &Spec, first: bool, metrics: &[F], episode: &mut [F]) {
+    for (e, &x) in episode[..spec.elements].iter_mut().zip(metrics) {
+        *e = if first { x } else { *e + x };
+    }
+}
+
+pub fn prelude(spec: &Spec) -> Prelude {
+    Prelude::new().u32("WG", WG).u32("ELEMENTS", spec.elements)
+}
+
+/// The compiled kernel.
+pub struct MetricsAccumulate {
+    spec: Spec,
+    kernel: Kernel,
+}
+
+impl MetricsAccumulate {
+    pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
+        Ok(MetricsAccumulate { spec: *spec, kernel: gpu.kernel("metrics_accumulate", &prelude(spec))? })
+    }
+
+    /// `metrics` and `episode`, both [R, METRIC_ROWS, B].
+    pub fn bind(&self, gpu: &Gpu, metrics: &Buf<f32>, episode: &Buf<f32>) -> MetricsAccumulateBound {
+        for buf in [metrics, episode] {
+            assert_eq!(buf.len(), self.spec.elements, "'{}' of shape {:?} does not have the elements of {:?}", buf.label, buf.shape, self.spec);
+        }
+        MetricsAccumulateBound { spec: self.spec, bound: self.kernel.bind(gpu, &[&metrics.raw, &episode.raw]) }
+    }
+}
+
+/// The kernel with its buffers.
+pub struct MetricsAccumulateBound {
+    spec: Spec,
+    bound: Bound,
+}
+
+impl MetricsAccumulateBound {
+    /// `first`: the slot starts the sum.
+    pub fn record(&self, pass: &mut wgpu::ComputePass, first: bool) {
+        self.bound.record(pass, fold_groups(self.spec.elements, WG), &[u32::from(first)]);
+    }
+}
+
+/// Shader against f32 twin, exactly on every device: one addition, correctly rounded everywhere.
+pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
+    let mut u = uniforms(seed, 6);
+    let slots: Vec<Vec<f32>> = (0..3).map(|_| (0..spec.elements).map(|_| (u() - 0.5) as f32).collect()).collect();
+    let mut want = vec![f32::NAN; spec.elements];
+    let episode_buf = gpu.alloc::<f32>("metrics_accumulate.episode", &[spec.elements], Fill::Poison)?;
+    let metrics_buf = gpu.alloc::<f32>("metrics_accumulate.metrics", &[spec.elements], Fill::Poison)?;
+    let bound = MetricsAccumulate::new(gpu, spec)?.bind(gpu, &metrics_buf, &episode_buf);
+    for (t, slot) in slots.iter().enumerate() {
+        metrics_accumulate_cpu(spec, t == 0, slot, &mut want);
+        gpu.write(&metrics_buf, slot);
+        gpu.run(|pass| bound.record(pass, t == 0))?;
+    }
+    let bits = |x: &[f32]| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+    Ok(vec![compare_exact("episode", &bits(&gpu.read(&episode_buf)?), &bits(&want))])
+}

@@ -1,0 +1,130 @@
+//! metrics_reduce: sum and sum of squares over the environments of each metric of each replica, in a fixed order.
+
+use super::compare::{Comparison, Tol, compare_scaled};
+use super::v2x_batch::{Scalar, assert_inside, check_trips, compare_bits, uniforms, widen};
+use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
+
+pub const WG: usize = 256;
+
+pub const TOL: Tol = Tol {
+    abs: 1e-30,
+    rel: 2e-6,
+    why: "of sum|x| or sum x^2: at most B/256 additions in a row and 8 levels of a tree, whose rounding grows like a random walk",
+};
+
+/// Sizes, fixed when the kernel is compiled.
+#[derive(Clone, Copy, Debug)]
+pub struct Spec {
+    /// R: replicas.
+    pub r: usize,
+    /// Metrics of an environment.
+    pub metric_rows: usize,
+    /// B: environments of a replica.
+    pub b: usize,
+}
+
+impl Spec {
+    fn rows(&self) -> usize {
+        self.r * self.metric_rows
+    }
+}
+
+/// What may change from one dispatch to the next.
+#[derive(Clone, Copy, Debug)]
+pub struct Args {
+    /// Every value is multiplied by this first: 1, or 1/T for sums over an episode.
+    pub scale: f32,
+    /// Start of sums [R, METRIC_ROWS, 2] inside its buffer, in elements: slot·R·METRIC_ROWS·2 of [T, R, METRIC_ROWS, 2].
+    pub sums_off: usize,
+}
+
+/// `metrics` [R, METRIC_ROWS, B], `sums` [R, METRIC_ROWS, 2] from `sums_off`: Σx and Σx² over the environments.
+pub fn metrics_reduce_cpu<F: Scalar>(spec: &Spec, at: &Args, metrics: &[F], sums: &mut [F]) {
+    let zero = F::splat(0.0);
+    let scale = F::splat(f64::from(at.scale));
+    for (row, x) in metrics.chunks_exact(spec.b).take(spec.rows()).enumerate() {
+        let mut partial = [[zero; 2]; WG];
+        for (b, &x) in x.iter().enumerate() {
+            let x = x * scale;
+            partial[b % WG][0] += x;
+            partial[b % WG][1] += x * x;
+        }
+        let mut width = WG / 2;
+        while width > 0 {
+            for t in 0..width {
+                let other = partial[t + width];
+                partial[t][0] += other[0];
+                partial[t][1] += other[1];
+            }
+            width /= 2;
+        }
+        sums[at.sums_off + 2 * row..][..2].copy_from_slice(&partial[0]);
+    }
+}
+
+pub fn prelude(spec: &Spec) -> Prelude {
+    Prelude::new().u32("WG", WG).u32("ROWS", spec.rows()).u32("B", spec.b)
+}
+
+/// The compiled kernel.
+pub struct MetricsReduce {
+    spec: Spec,
+    kernel: Kernel,
+}
+
+impl MetricsReduce {
+    pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
+        check_trips(gpu, "metrics_reduce", spec.b.div_ceil(WG) + WG.ilog2() as usize)?;
+        Ok(MetricsReduce { spec: *spec, kernel: gpu.kernel("metrics_reduce", &prelude(spec))? })
+    }
+
+    /// `metrics` [R, METRIC_ROWS, B]; `sums` holds whatever the offset of `record` points into.
+    pub fn bind(&self, gpu: &Gpu, metrics: &Buf<f32>, sums: &Buf<f32>) -> MetricsReduceBound {
+        let spec = self.spec;
+        assert_eq!(metrics.len(), spec.rows() * spec.b, "metrics of shape {:?} are not [R, METRIC_ROWS, B] of {spec:?}", metrics.shape);
+        MetricsReduceBound { spec, bound: self.kernel.bind(gpu, &[&metrics.raw, &sums.raw]), sums_len: sums.len() }
+    }
+}
+
+/// The kernel with its buffers.
+pub struct MetricsReduceBound {
+    spec: Spec,
+    bound: Bound,
+    sums_len: usize,
+}
+
+impl MetricsReduceBound {
+    pub fn record(&self, pass: &mut wgpu::ComputePass, at: &Args) {
+        let rows = self.spec.rows();
+        assert_inside("metrics_reduce", "sums", at.sums_off, 2 * rows, self.sums_len);
+        self.bound.record(pass, fold_groups(rows * WG, WG), &[at.scale.to_bits(), at.sums_off as u32]);
+    }
+}
+
+/// Shader against f64 twin, and on software Vulkan against the bits of the f32 twin.
+pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
+    let mut u = uniforms(seed, 5);
+    // Metrics span decades, and rewards change sign.
+    let metrics: Vec<f32> = (0..spec.rows() * spec.b).map(|_| ((u() - 0.3) * 10f64.powf(6.0 * u() - 3.0)) as f32).collect();
+    let metrics64 = widen(&metrics);
+    let kernel = MetricsReduce::new(gpu, spec)?;
+    let metrics_buf = gpu.upload("metrics_reduce.metrics", &[metrics.len()], &metrics)?;
+    let mut rows = Vec::new();
+    for at in [Args { scale: 1.0, sums_off: 0 }, Args { scale: 0.01, sums_off: 2 * spec.rows() + 1 }] {
+        let len = at.sums_off + 2 * spec.rows();
+        let (mut want, mut twin, mut scale) = (vec![0f64; len], vec![0f32; len], vec![0f64; len]);
+        metrics_reduce_cpu(spec, &at, &metrics64, &mut want);
+        metrics_reduce_cpu(spec, &at, &metrics, &mut twin);
+        let magnitude: Vec<f64> = metrics64.iter().map(|x| x.abs()).collect();
+        metrics_reduce_cpu(spec, &at, &magnitude, &mut scale);
+        let sums_buf = gpu.alloc::<f32>("metrics_reduce.sums", &[len], Fill::Poison)?;
+        gpu.write(&sums_buf, &vec![0.0; at.sums_off]);
+        let bound = kernel.bind(gpu, &metrics_buf, &sums_buf);
+        gpu.run(|pass| bound.record(pass, &at))?;
+        let got = gpu.read(&sums_buf)?;
+        let name = format!("sums scaled by {}", at.scale);
+        rows.push(compare_scaled(&name, &got, &want, &scale, TOL));
+        rows.extend(compare_bits(gpu, &name, &got, &twin));
+    }
+    Ok(rows)
+}
