@@ -1,6 +1,7 @@
 //! isacbench: vectorised environments of integrated sensing and communication, the policies that control them, and their training, on
 //! GPUs (WGSL kernels through wgpu) and CPUs, with the same arguments in the same order.
 
+pub mod golden;
 pub mod gpu;
 pub mod kernels;
 pub mod philox;
