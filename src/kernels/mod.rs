@@ -16,7 +16,11 @@ pub mod sample;
 
 pub use compare::{Comparison, Tol};
 
-use crate::gpu::{Gpu, GpuError};
+use crate::gpu::{Gpu, GpuError, Prelude};
+
+/// Most loop iterations a thread of a kernel may make: software Vulkan ends all loops of a thread after 65,535 in total, without an
+/// error. Hosts assert it.
+pub const MAX_TRIPS: usize = 60_000;
 
 /// A kernel's equivalence check at its default sizes.
 pub struct KernelCheck {
@@ -36,4 +40,26 @@ pub const CHECKS: &[KernelCheck] = &[
     KernelCheck { kernel: "advantage_stats", run: |gpu| advantage_stats::check(gpu, &advantage_stats::DEFAULT, 1) },
     KernelCheck { kernel: "ppo_policy_loss", run: |gpu| ppo_policy_loss::check(gpu, &ppo_policy_loss::DEFAULT, 1) },
     KernelCheck { kernel: "ppo_value_loss", run: |gpu| ppo_value_loss::check(gpu, &ppo_value_loss::DEFAULT, 1) },
+];
+
+/// A shader with constants it is compiled with, for checks that need no device.
+pub struct ShaderCase {
+    pub stem: &'static str,
+    pub prelude: fn() -> Prelude,
+    /// Threads of a workgroup.
+    pub wg: usize,
+}
+
+/// Every shader of [`crate::gpu::SHADERS`].
+#[rustfmt::skip]
+pub const SHADER_CASES: &[ShaderCase] = &[
+    ShaderCase { stem: "philox_fill", prelude: || philox_fill::prelude(&philox_fill::DEFAULT), wg: philox_fill::WG },
+    ShaderCase { stem: "normal_fill", prelude: || normal_fill::prelude(&normal_fill::DEFAULT), wg: normal_fill::WG },
+    ShaderCase { stem: "math_eval", prelude: || math_eval::prelude(&math_eval::DEFAULT), wg: math_eval::WG },
+    ShaderCase { stem: "gae", prelude: || gae::prelude(&gae::DEFAULT), wg: gae::WG },
+    ShaderCase { stem: "minibatch_gather", prelude: || minibatch_gather::prelude(&minibatch_gather::DEFAULT), wg: minibatch_gather::WG },
+    ShaderCase { stem: "minibatch_scalars", prelude: || minibatch_scalars::prelude(&minibatch_scalars::DEFAULT), wg: minibatch_scalars::WG },
+    ShaderCase { stem: "advantage_stats", prelude: || advantage_stats::prelude(&advantage_stats::DEFAULT), wg: advantage_stats::WG },
+    ShaderCase { stem: "ppo_policy_loss", prelude: || ppo_policy_loss::prelude(&ppo_policy_loss::DEFAULT), wg: ppo_policy_loss::WG },
+    ShaderCase { stem: "ppo_value_loss", prelude: || ppo_value_loss::prelude(&ppo_value_loss::DEFAULT), wg: ppo_value_loss::WG },
 ];
