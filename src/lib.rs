@@ -4,6 +4,7 @@
 pub mod checkpoint;
 pub mod config;
 pub mod files;
+pub mod golden;
 pub mod gpu;
 pub mod kernels;
 pub mod learn;

@@ -50,7 +50,7 @@ impl Gpu {
             adapter: self.info.name.clone(),
             limit,
         };
-        let binding = u64::from(self.limits.max_storage_buffer_binding_size);
+        let binding = self.limits.max_storage_buffer_binding_size;
         if bytes > binding {
             return Err(too_large(binding, "storage binding"));
         }

@@ -101,6 +101,12 @@ pub fn adam_cpu<F: Real<Elem = F, Mask = bool>>(
     }
 }
 
+/// Constants of the shader.
+pub fn prelude(spec: &Spec) -> Prelude {
+    let &Spec { r, p, split } = spec;
+    Prelude::new().u32("WG", WG).u32("R", r).u32("P", p).u32("SPLIT", split)
+}
+
 /// The compiled kernel.
 pub struct Adam {
     spec: Spec,
@@ -111,8 +117,7 @@ impl Adam {
     pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
         let &Spec { r, p, split } = spec;
         assert!(split <= p, "adam: the second group starts at {split} of {p} parameters");
-        let prelude = Prelude::new().u32("WG", WG).u32("R", r).u32("P", p).u32("SPLIT", split);
-        Ok(Adam { spec: *spec, kernel: gpu.kernel("adam", &prelude)? })
+        Ok(Adam { spec: *spec, kernel: gpu.kernel("adam", &prelude(spec))? })
     }
 
     /// `params`, `grads`, `m`, `v` [R, P]; `norms` [R, 2]; `hyper` [R, 8].
@@ -161,7 +166,7 @@ impl AdamBound {
 /// Shader against f64 twin on the same f32 inputs, at step 3. Replica 0 does not clip; from two replicas on, the last has diverged (its
 /// second norm is NaN) and must come out as it went in.
 pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
-    let &Spec { r, p, split } = spec;
+    let &Spec { p, split, .. } = spec;
     let n = r * p;
     let [params, grads, m] =
         [(0, 1.0), (1, 0.3), (2, 0.1)].map(|(which, sigma)| normal(seed, which, n, sigma));

@@ -56,6 +56,13 @@ fn columns_per_group(c: usize) -> usize {
     c.next_power_of_two().min(8)
 }
 
+/// Constants of the shader.
+pub fn prelude(spec: &Spec) -> Prelude {
+    let &Spec { c, .. } = spec;
+    let cb = columns_per_group(c);
+    Prelude::new().u32("WG", WG).u32("CB", cb).u32("C", c)
+}
+
 /// The compiled kernel.
 pub struct ColumnSum {
     spec: Spec,
@@ -71,8 +78,7 @@ impl ColumnSum {
             "column_sum: {r} replicas of {c} columns are too many workgroups"
         );
         assert!(m.div_ceil(4 * (WG / cb)) + 12 < MAX_TRIPS, "column_sum: {m} rows exceed the loop budget");
-        let prelude = Prelude::new().u32("WG", WG).u32("CB", cb).u32("C", c);
-        Ok(ColumnSum { spec: *spec, kernel: gpu.kernel("column_sum", &prelude)? })
+        Ok(ColumnSum { spec: *spec, kernel: gpu.kernel("column_sum", &prelude(spec))? })
     }
 
     /// `source` [R, M, C]; `out` holds whatever the offsets of `record` point into.

@@ -76,6 +76,12 @@ pub fn dense_backward_input_cpu<F: Real<Elem = F>>(
     }
 }
 
+/// Constants of the shader.
+pub fn prelude(spec: &Spec) -> Prelude {
+    let &Spec { m, i, o, p, act, .. } = spec;
+    Tile::choose(m, i).prelude(Prelude::new().u32("P", p).u32("I", i).u32("O", o).u32("ACT", act.code()))
+}
+
 /// The compiled kernel; serves every layer of the same sizes, whatever its offsets.
 pub struct DenseBackwardInput {
     spec: Spec,
@@ -85,15 +91,14 @@ pub struct DenseBackwardInput {
 
 impl DenseBackwardInput {
     pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
-        let &Spec { r, m, i, o, p, act } = spec;
+        let &Spec { r, m, i, o, .. } = spec;
         let tile = Tile::choose(m, i);
         assert!(
             r <= 65_535 && m.div_ceil(tile.bm) <= 65_535,
             "dense_backward_input: {r} replicas of {m} rows are too many workgroups"
         );
         assert!(tile.trips(o) < MAX_TRIPS, "dense_backward_input: {o} outputs exceed the loop budget");
-        let prelude = Prelude::new().u32("P", p).u32("I", i).u32("O", o).u32("ACT", act.code());
-        let kernel = gpu.kernel("dense_backward_input", &tile.prelude(prelude))?;
+        let kernel = gpu.kernel("dense_backward_input", &prelude(spec))?;
         Ok(DenseBackwardInput { spec: *spec, tile, kernel })
     }
 

@@ -74,6 +74,12 @@ pub fn dense_backward_weights_cpu<F: Real<Elem = F>>(
     }
 }
 
+/// Constants of the shader.
+pub fn prelude(spec: &Spec) -> Prelude {
+    let &Spec { r, i, o, p, .. } = spec;
+    Tile::choose(o, i).prelude(Prelude::new().u32("R", r).u32("P", p).u32("I", i).u32("O", o))
+}
+
 /// The compiled kernel; serves every layer of the same sizes, whatever its offsets.
 pub struct DenseBackwardWeights {
     spec: Spec,
@@ -83,7 +89,7 @@ pub struct DenseBackwardWeights {
 
 impl DenseBackwardWeights {
     pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
-        let &Spec { r, m, i, o, p, s } = spec;
+        let &Spec { r, m, i, o, s, .. } = spec;
         let tile = Tile::choose(o, i);
         assert!(
             s >= 1 && r * s <= 65_535,
@@ -95,8 +101,7 @@ impl DenseBackwardWeights {
             trips < MAX_TRIPS,
             "dense_backward_weights: slices of {slice} rows exceed the loop budget, use more than {s}"
         );
-        let prelude = Prelude::new().u32("R", r).u32("P", p).u32("I", i).u32("O", o);
-        let kernel = gpu.kernel("dense_backward_weights", &tile.prelude(prelude))?;
+        let kernel = gpu.kernel("dense_backward_weights", &prelude(spec))?;
         Ok(DenseBackwardWeights { spec: *spec, tile, kernel })
     }
 

@@ -64,6 +64,12 @@ pub fn dense_forward_cpu<F: Real<Elem = F>>(spec: &Spec, at: &Args, params: &[F]
     }
 }
 
+/// Constants of the shader.
+pub fn prelude(spec: &Spec) -> Prelude {
+    let &Spec { m, i, o, p, act, .. } = spec;
+    Tile::choose(m, o).prelude(Prelude::new().u32("P", p).u32("I", i).u32("O", o).u32("ACT", act.code()))
+}
+
 /// The compiled kernel; serves every layer of the same sizes, whatever its offsets.
 pub struct DenseForward {
     spec: Spec,
@@ -73,15 +79,14 @@ pub struct DenseForward {
 
 impl DenseForward {
     pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
-        let &Spec { r, m, i, o, p, act } = spec;
+        let &Spec { r, m, i, o, .. } = spec;
         let tile = Tile::choose(m, o);
         assert!(
             r <= 65_535 && m.div_ceil(tile.bm) <= 65_535,
             "dense_forward: {r} replicas of {m} rows are too many workgroups"
         );
         assert!(tile.trips(i) < MAX_TRIPS, "dense_forward: {i} inputs exceed the loop budget");
-        let prelude = Prelude::new().u32("P", p).u32("I", i).u32("O", o).u32("ACT", act.code());
-        let kernel = gpu.kernel("dense_forward", &tile.prelude(prelude))?;
+        let kernel = gpu.kernel("dense_forward", &prelude(spec))?;
         Ok(DenseForward { spec: *spec, tile, kernel })
     }
 

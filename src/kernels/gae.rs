@@ -3,6 +3,7 @@
 //! A terminated slot has next value 0; a truncated one bootstraps from V(final_obs); both end the trace:
 //! `δ = scale·reward + γ·next − V`, `adv = δ + γλ·adv[t+1]` (0 behind an end), `ret = adv + V`.
 
+use super::MAX_TRIPS;
 use super::compare::{Comparison, Tol, compare_scaled};
 use super::sample::{Sample, wide, wide_rows};
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
@@ -85,7 +86,7 @@ pub struct GaeBound {
 impl Gae {
     pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Gae, GpuError> {
         assert!(
-            spec.t < 60_000,
+            spec.t < MAX_TRIPS,
             "gae walks {} slots in one thread; software Vulkan ends loops at 65,535 trips",
             spec.t
         );

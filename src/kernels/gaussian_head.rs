@@ -101,6 +101,11 @@ pub fn gaussian_head_cpu<F: Real<Elem = F, Word = u32>>(
     }
 }
 
+/// Constants of the shader.
+pub fn prelude(spec: &Spec) -> Prelude {
+    Prelude::new().u32("WG", WG).u32("R", spec.r).u32("P", spec.p).u32("A", spec.a)
+}
+
 /// The compiled kernel.
 pub struct GaussianHead {
     spec: Spec,
@@ -115,8 +120,7 @@ impl GaussianHead {
             "gaussian_head: {} actions exceed the loop budget",
             spec.a
         );
-        let prelude = Prelude::new().u32("WG", WG).u32("R", spec.r).u32("P", spec.p).u32("A", spec.a);
-        Ok(GaussianHead { spec: *spec, kernel: gpu.kernel("gaussian_head", &prelude)? })
+        Ok(GaussianHead { spec: *spec, kernel: gpu.kernel("gaussian_head", &prelude(spec))? })
     }
 
     /// `params` [R, P], `keys` [R], `mean` [R, B, A]; `action` and `logprob` hold whatever the offsets of `record` point into.

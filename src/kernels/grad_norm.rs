@@ -42,6 +42,12 @@ pub fn grad_norm_cpu<F: Real<Elem = F>>(spec: &Spec, grads: &[F], norms: &mut [F
     }
 }
 
+/// Constants of the shader.
+pub fn prelude(spec: &Spec) -> Prelude {
+    let &Spec { p, split, joint, .. } = spec;
+    Prelude::new().u32("WG", WG).u32("P", p).u32("SPLIT", split).u32("JOINT", usize::from(joint))
+}
+
 /// The compiled kernel.
 pub struct GradNorm {
     spec: Spec,
@@ -50,13 +56,11 @@ pub struct GradNorm {
 
 impl GradNorm {
     pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
-        let &Spec { r, p, split, joint } = spec;
+        let &Spec { r, p, split, .. } = spec;
         assert!(split <= p, "grad_norm: the second group starts at {split} of {p} parameters");
         assert!(r <= 65_535, "grad_norm: {r} replicas are too many workgroups");
         assert!(p.div_ceil(WG) + 10 < MAX_TRIPS, "grad_norm: {p} parameters exceed the loop budget");
-        let prelude =
-            Prelude::new().u32("WG", WG).u32("P", p).u32("SPLIT", split).u32("JOINT", usize::from(joint));
-        Ok(GradNorm { spec: *spec, kernel: gpu.kernel("grad_norm", &prelude)? })
+        Ok(GradNorm { spec: *spec, kernel: gpu.kernel("grad_norm", &prelude(spec))? })
     }
 
     /// `grads` [R, P], `norms` [R, 2].

@@ -37,6 +37,11 @@ pub fn grad_reduce_cpu<F: Real<Elem = F>>(spec: &Spec, partials: &[F], grads: &m
     }
 }
 
+/// Constants of the shader.
+pub fn prelude(spec: &Spec) -> Prelude {
+    Prelude::new().u32("WG", WG).u32("N", spec.r * spec.p).u32("S", spec.s)
+}
+
 /// The compiled kernel.
 pub struct GradReduce {
     spec: Spec,
@@ -46,8 +51,7 @@ pub struct GradReduce {
 impl GradReduce {
     pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
         assert!(spec.s < MAX_TRIPS, "grad_reduce: {} slices exceed the loop budget", spec.s);
-        let prelude = Prelude::new().u32("WG", WG).u32("N", spec.r * spec.p).u32("S", spec.s);
-        Ok(GradReduce { spec: *spec, kernel: gpu.kernel("grad_reduce", &prelude)? })
+        Ok(GradReduce { spec: *spec, kernel: gpu.kernel("grad_reduce", &prelude(spec))? })
     }
 
     /// `partials` [S, R, P], `grads` [R, P].

@@ -3,6 +3,7 @@
 //! Sample m of minibatch mb is `s = perm(mb·M + m)` of the replica's T·B samples: slot `t = s / B`, environment `s % B`. Copies, so
 //! exact on every device.
 
+use super::MAX_TRIPS;
 use super::compare::{Comparison, compare_exact};
 use super::sample::Sample;
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
@@ -66,7 +67,7 @@ pub struct MinibatchGatherBound {
 impl MinibatchGather {
     pub fn new(gpu: &Gpu, spec: &Spec) -> Result<MinibatchGather, GpuError> {
         assert!(
-            spec.o + spec.a < 50_000,
+            spec.o + spec.a + 1000 < MAX_TRIPS,
             "a row of {} numbers; software Vulkan ends loops at 65,535 trips",
             spec.o + spec.a
         );

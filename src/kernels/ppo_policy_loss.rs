@@ -5,6 +5,7 @@
 //! `logp = Σ_a −z²/2 − log_std − ½ ln 2π`, `z = (action − mean)/std`, `entropy = Σ_a ½ + ½ ln 2π + log_std`, and
 //! `adv = (advantage − stats.0)·stats.1`. Where the clipped branch is larger outside the clip range, no gradient passes.
 
+use super::MAX_TRIPS;
 use super::compare::{Comparison, Tol, compare_scaled};
 use super::sample::{Sample, column, wide, wide_rows};
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
@@ -115,7 +116,7 @@ pub struct PpoPolicyLossBound {
 
 impl PpoPolicyLoss {
     pub fn new(gpu: &Gpu, spec: &Spec) -> Result<PpoPolicyLoss, GpuError> {
-        assert!(2 * spec.a < 60_000, "A = {}: software Vulkan ends loops at 65,535 trips", spec.a);
+        assert!(2 * spec.a < MAX_TRIPS, "A = {}: software Vulkan ends loops at 65,535 trips", spec.a);
         assert!(
             spec.ls_off + spec.a <= spec.p,
             "log_std at {}..+{} of {} parameters",
