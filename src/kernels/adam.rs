@@ -115,7 +115,7 @@ pub struct Adam {
 
 impl Adam {
     pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
-        let &Spec { r, p, split } = spec;
+        let &Spec { p, split, .. } = spec;
         assert!(split <= p, "adam: the second group starts at {split} of {p} parameters");
         Ok(Adam { spec: *spec, kernel: gpu.kernel("adam", &prelude(spec))? })
     }
@@ -166,7 +166,7 @@ impl AdamBound {
 /// Shader against f64 twin on the same f32 inputs, at step 3. Replica 0 does not clip; from two replicas on, the last has diverged (its
 /// second norm is NaN) and must come out as it went in.
 pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
-    let &Spec { p, split, .. } = spec;
+    let &Spec { r, p, split } = spec;
     let n = r * p;
     let [params, grads, m] =
         [(0, 1.0), (1, 0.3), (2, 0.1)].map(|(which, sigma)| normal(seed, which, n, sigma));
