@@ -5,3 +5,5 @@ pub mod gpu;
 pub mod kernels;
 pub mod philox;
 pub mod real;
+pub mod rows;
+pub mod stats;
