@@ -5,5 +5,7 @@ pub mod gpu;
 pub mod kernels;
 pub mod philox;
 pub mod real;
+#[cfg(feature = "report")]
+pub mod report;
 pub mod rows;
 pub mod stats;

@@ -289,10 +289,19 @@ mod tests {
     #[test]
     fn manifest_names_the_run_and_survives_json() {
         let device = DeviceName { device: "test device".into(), driver: None, backend: "cpu".into() };
-        let m =
-            Manifest::collect(&words(&["isacbench", "train"]), "seed = 1\n", "v2x", &words(&["ppo"]), &[1, 2], &device);
+        let m = Manifest::collect(
+            &words(&["isacbench", "train"]),
+            "seed = 1\n",
+            "v2x",
+            &words(&["ppo"]),
+            &[1, 2],
+            &device,
+        );
         assert_eq!(m.crate_version, env!("CARGO_PKG_VERSION"));
-        assert_eq!((m.command.as_str(), m.seeds.as_slice(), m.wall_s), ("isacbench train", &[1, 2][..], None));
+        assert_eq!(
+            (m.command.as_str(), m.seeds.as_slice(), m.wall_s),
+            ("isacbench train", &[1, 2][..], None)
+        );
         let started = m.started_utc.as_deref().unwrap();
         let age = humantime::parse_rfc3339(started).unwrap().elapsed().unwrap();
         assert!(age.as_secs() < 60, "{started}");
