@@ -16,6 +16,10 @@ const UNITS_PER_PX: u32 = 4;
 /// plotters divides SVG font sizes by this.
 const FONT_FACTOR: f64 = 1.24;
 const LEGEND_ROW_PX: f64 = 22.0;
+/// Between the label of the x axis and the legend.
+const LEGEND_GAP_PX: f64 = 10.0;
+/// Markers along a dense curve.
+const CURVE_MARKERS: usize = 6;
 const INK: RGBColor = RGBColor(0x22, 0x22, 0x22);
 
 /// How a line looks.
@@ -352,7 +356,7 @@ impl Figure {
         let left_px = 16.0;
         let columns = (((f64::from(WIDTH_PX) - left_px) / cell_px).floor() as usize).max(1);
         let rows = legend.len().div_ceil(columns);
-        let height_px = PLOT_HEIGHT_PX + (rows as f64 * LEGEND_ROW_PX + 12.0) as u32;
+        let height_px = PLOT_HEIGHT_PX + (rows as f64 * LEGEND_ROW_PX + LEGEND_GAP_PX + 8.0) as u32;
         let size = (WIDTH_PX * UNITS_PER_PX, height_px * UNITS_PER_PX);
         {
             let root = SVGBackend::with_string(out, size).into_drawing_area();
@@ -372,8 +376,8 @@ impl Figure {
                 false => round_ticks(y_range.0, y_range.1, 7),
             };
             let mut chart = ChartBuilder::on(&plot)
-                .x_label_area_size(px(52.0))
-                .y_label_area_size(px(72.0))
+                .x_label_area_size(px(46.0))
+                .y_label_area_size(px(66.0))
                 .build_cartesian_2d(
                 Axis { range: x_range, ticks: x_ticks, log: false },
                 Axis { range: y_range, ticks: y_ticks, log: self.log_y },
@@ -405,25 +409,23 @@ impl Figure {
             for s in &self.series {
                 let (color, _) = style_of(&s.agent);
                 let line: Vec<(f64, f64)> = s.points.iter().filter_map(inside).collect();
+                let dashed = |on: f64, off: f64, width_px: f64, line: Vec<(f64, f64)>| {
+                    DashedLineSeries::new(line, px(on), px(off), stroke(color, width_px))
+                };
                 match s.look {
-                    Look::Curve => drop(chart.draw_series(LineSeries::new(line, stroke(color, 2.0)))?),
-                    Look::Points => drop(chart.draw_series(LineSeries::new(line, stroke(color, 1.8)))?),
-                    Look::Bound => {
-                        drop(chart.draw_series(DashedLineSeries::new(
-                            line,
-                            px(6.0),
-                            px(4.0),
-                            stroke(color, 1.4),
-                        ))?);
-                    }
-                    Look::Level => {
-                        drop(chart.draw_series(DashedLineSeries::new(
-                            line,
-                            px(2.0),
-                            px(3.0),
-                            stroke(color, 1.8),
-                        ))?);
-                    }
+                    Look::Curve => chart.draw_series(LineSeries::new(line, stroke(color, 2.0)))?,
+                    Look::Points => chart.draw_series(LineSeries::new(line, stroke(color, 1.8)))?,
+                    Look::Bound => chart.draw_series(dashed(6.0, 4.0, 1.4, line))?,
+                    Look::Level => chart.draw_series(dashed(2.0, 3.0, 1.8, line))?,
+                };
+            }
+            // Dense curves carry a few markers, at other places for each line, so that they are told apart without colour.
+            for (i, s) in self.series.iter().enumerate().filter(|(_, s)| s.look == Look::Curve) {
+                let (color, shape) = style_of(&s.agent);
+                let every = s.points.len().div_ceil(CURVE_MARKERS).max(1);
+                let skip = (2 * i + 1) * every / (2 * self.series.len());
+                for xy in s.points.iter().skip(skip).step_by(every).filter_map(inside) {
+                    marker(&root, chart.backend_coord(&xy), shape, color, 7.0, false)?;
                 }
             }
             for s in self.series.iter().filter(|s| s.look == Look::Points) {
@@ -444,7 +446,7 @@ impl Figure {
             for m in &self.marks {
                 if let Some(y) = self.y(m.y) {
                     let (_, shape) = style_of(&m.agent);
-                    marker(&root, chart.backend_coord(&(m.x, y)), shape, BLACK, 13.0, true)?;
+                    marker(&root, chart.backend_coord(&(m.x, y)), shape, BLACK, 12.0, true)?;
                 }
             }
 
@@ -452,11 +454,11 @@ impl Figure {
                 // Columns are filled downwards, so that agents stay in their order and the paper's marks stand together.
                 let (column, row) = (i / rows, i % rows);
                 let x = left_px + column as f64 * cell_px;
-                let y = f64::from(PLOT_HEIGHT_PX) + (row as f64 + 0.5) * LEGEND_ROW_PX;
+                let y = f64::from(PLOT_HEIGHT_PX) + LEGEND_GAP_PX + (row as f64 + 0.5) * LEGEND_ROW_PX;
                 let (from, to) = ((px(x), px(y)), (px(x + sample_px), px(y)));
                 let middle = (px(x + sample_px / 2.0), px(y));
                 match sample {
-                    Sample::Paper(agent) => marker(&root, middle, style_of(agent).1, BLACK, 13.0, true)?,
+                    Sample::Paper(agent) => marker(&root, middle, style_of(agent).1, BLACK, 12.0, true)?,
                     Sample::Line(look, agent) => {
                         let (color, shape) = style_of(agent);
                         let dashes: &[(f64, f64)] = match look {
@@ -476,7 +478,7 @@ impl Figure {
                             let ends = vec![(from.0 + px(*a), from.1), (from.0 + px(*b), to.1)];
                             root.draw(&PathElement::new(ends, stroke(color, 2.0)))?;
                         }
-                        if *look == Look::Points {
+                        if matches!(look, Look::Points | Look::Curve) {
                             marker(&root, middle, shape, color, 8.0, false)?;
                         }
                     }

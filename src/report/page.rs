@@ -12,14 +12,18 @@ h1{font-size:1.6rem;line-height:1.25}h2{font-size:1.25rem;margin-top:2.4rem;bord
 h3{font-size:1.05rem;margin-top:1.6rem}
 .scroll{overflow-x:auto;margin:1rem 0}
 table{border-collapse:collapse;font-size:.875rem;font-variant-numeric:tabular-nums}
-th,td{padding:.32rem .7rem;border-bottom:1px solid var(--line);vertical-align:top}
-th{text-align:left;background:var(--soft);white-space:nowrap}
+th,td{padding:.32rem .7rem;border-bottom:1px solid var(--line);vertical-align:top;white-space:nowrap}
+th{text-align:left;background:var(--soft)}
+.prose table{min-width:40rem}.prose td{white-space:normal;overflow-wrap:anywhere}.prose td:nth-child(n+2){min-width:7rem}
 figure{margin:1.2rem 0}
 figure svg{display:block;width:100%;max-width:720px;height:auto;background:#fff;border:1px solid var(--line);border-radius:6px}
 figcaption{margin-top:.45rem;font-size:.875rem;color:var(--quiet);max-width:720px}
 code{font-size:.9em;background:var(--soft);padding:.05em .3em;border-radius:4px}
 pre{overflow-x:auto;background:var(--soft);padding:.8rem 1rem;border-radius:6px}pre code{padding:0;background:none}
 ";
+
+/// A table with a cell longer than this holds sentences, characters.
+const SENTENCE_CHARS: usize = 60;
 
 /// Renders Markdown (with tables) as a page titled `title`.
 ///
@@ -29,6 +33,8 @@ pub fn html(markdown: &str, title: &str, figure: impl Fn(&str) -> Option<String>
     let mut events: Vec<Event> = Vec::new();
     // Address of the figure being read, its document and its caption so far.
     let mut open: Option<(String, String)> = None;
+    // Place of the open table's wrapper, its longest cell and the length of the current one, characters.
+    let mut table: Option<(usize, usize, usize)> = None;
     for event in Parser::new_ext(markdown, Options::ENABLE_TABLES) {
         if let Some((_, caption)) = &mut open {
             match event {
@@ -49,14 +55,30 @@ pub fn html(markdown: &str, title: &str, figure: impl Fn(&str) -> Option<String>
                 None => events.push(event),
             },
             Event::Start(Tag::Table(_)) => {
-                events.push(raw("<div class=\"scroll\" tabindex=\"0\">\n".to_string()));
+                table = Some((events.len(), 0, 0));
+                events.push(raw(String::new()));
                 events.push(event);
             }
             Event::End(TagEnd::Table) => {
                 events.push(event);
                 events.push(raw("</div>\n".to_string()));
+                if let Some((at, longest, _)) = table.take() {
+                    // Numbers stay on one line and scroll; sentences wrap.
+                    let class = if longest > SENTENCE_CHARS { "scroll prose" } else { "scroll" };
+                    events[at] = raw(format!("<div class=\"{class}\" tabindex=\"0\">\n"));
+                }
             }
-            other => events.push(other),
+            other => {
+                if let Some((_, longest, cell)) = &mut table {
+                    match &other {
+                        Event::Start(Tag::TableCell) => *cell = 0,
+                        Event::Text(t) | Event::Code(t) => *cell += t.chars().count(),
+                        Event::End(TagEnd::TableCell) => *longest = (*longest).max(*cell),
+                        _ => {}
+                    }
+                }
+                events.push(other);
+            }
         }
     }
     let events = unwrap_figures(events);
@@ -133,6 +155,8 @@ mod tests {
         let h = page("| a | b |\n|---|--:|\n| 1 | 2 |\n");
         assert!(h.contains("<div class=\"scroll\" tabindex=\"0\">\n<table>"), "{h}");
         assert_eq!(h.matches("<div").count(), h.matches("</div>").count());
+        let sentence = "word ".repeat(20);
+        assert!(page(&format!("| a |\n|---|\n| {sentence} |\n")).contains("<div class=\"scroll prose\""));
         assert!(h.contains("<title>a &lt; b</title>"));
     }
 

@@ -269,6 +269,12 @@ impl Pair {
         }
     }
 
+    /// How far `a` is above `b`, as a share of the larger; no unit.
+    fn lead(&self) -> f64 {
+        let (a, b) = (self.a.1.mean, self.b.1.mean);
+        (a - b) / a.abs().max(b.abs()).max(f64::MIN_POSITIVE)
+    }
+
     fn text(&self) -> String {
         format!("{} {} against {} {}{}", self.a.0, self.a.1.short(), self.b.0, self.b.1.short(), self.place)
     }
@@ -304,13 +310,16 @@ fn judge(claim: Claim, pairs: &[Pair], missing: &[String]) -> Judgement {
         parts.push(format!("{} of {} comparisons hold", count(Verdict::Holds), pairs.len()));
     }
     if count(Verdict::Fails) > 0 {
-        parts.push(format!("against it: {}", some(Verdict::Fails, 4)));
+        parts.push(format!("against it: {}", some(Verdict::Fails, 3)));
     }
     if count(Verdict::Open) > 0 {
-        parts.push(format!("intervals overlap: {}", some(Verdict::Open, 4)));
+        parts.push(format!("intervals overlap: {}", some(Verdict::Open, 3)));
     }
-    if verdict == Verdict::Holds {
-        parts.push(some(Verdict::Holds, 4));
+    if verdict == Verdict::Holds && pairs.len() <= 2 {
+        parts.push(some(Verdict::Holds, 2));
+    } else if verdict == Verdict::Holds {
+        let closest = pairs.iter().min_by(|p, q| p.lead().total_cmp(&q.lead()));
+        parts.extend(closest.map(|p| format!("closest: {}", p.text())));
     }
     if pairs.iter().any(|p| p.a.1.seeds < 2 || p.b.1.seeds < 2) {
         parts.push("one seed: no interval, means compared".to_string());
@@ -1222,13 +1231,13 @@ impl View {
                     .filter(|(_, e)| order(&own, e) == with)
                     .map(|(id, e)| {
                         let gap = own.mean - e.mean;
-                        let side = if gap >= 0.0 { "more" } else { "less" };
-                        format!(
-                            "{} by {} bps/Hz {side} ({})",
-                            code(id),
-                            num(gap.abs()),
-                            times(own.mean / e.mean)
-                        )
+                        let size = format!("{} bps/Hz", num(gap.abs()));
+                        let ratio = times(own.mean / e.mean);
+                        match with {
+                            Order::Level if gap < 0.0 => format!("{} (mean {size} lower, {ratio})", code(id)),
+                            Order::Level => format!("{} (mean {size} higher, {ratio})", code(id)),
+                            Order::Above | Order::Below => format!("{} by {size} ({ratio})", code(id)),
+                        }
                     })
                     .collect();
                 let all = if those.len() == learned.len() && those.len() > 1 {
@@ -1240,7 +1249,7 @@ impl View {
             };
             let parts = [
                 told(Order::Above, "It beats"),
-                told(Order::Level, "Within the intervals of"),
+                told(Order::Level, "Its interval overlaps that of"),
                 told(Order::Below, "It is beaten by"),
             ];
             let _ = writeln!(out, "{}", parts.into_iter().flatten().collect::<Vec<_>>().join(" "));
