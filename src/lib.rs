@@ -14,6 +14,7 @@
 
 pub mod agents;
 pub mod checkpoint;
+pub mod cli;
 pub mod config;
 pub mod evaluate;
 pub mod files;
