@@ -4,12 +4,12 @@ use super::compare::{Comparison, Tol, compare_scaled};
 use super::v2x_batch::{Scalar, assert_inside, check_trips, compare_bits, uniforms, widen};
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
 
-pub const WG: usize = 256;
+pub const WG: usize = 128;
 
 pub const TOL: Tol = Tol {
     abs: 1e-30,
     rel: 2e-6,
-    why: "of sum|x| or sum x^2: at most B/256 additions in a row and 8 levels of a tree, whose rounding grows like a random walk",
+    why: "of sum|x| or sum x^2: at most B/128 additions in a row and 7 levels of a tree, whose rounding grows like a random walk",
 };
 
 /// Sizes, fixed when the kernel is compiled.
