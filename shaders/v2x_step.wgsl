@@ -62,6 +62,7 @@ fn matrix_beams(p: V2xParams, at: u32, sine: ptr<function, array<f32, K>>, cosin
         for (var m = 0u; m < N; m++) {
             let re = action[at + i * N + m];
             let im = action[at + (K + i) * N + m];
+            // Without the barrier Mesa re-associates this sum.
             sum += max(re * re + im * im, LOWEST);
         }
         norm[i] = sum;
@@ -81,8 +82,8 @@ fn matrix_beams(p: V2xParams, at: u32, sine: ptr<function, array<f32, K>>, cosin
             for (var i = 0u; i < K; i++) {
                 let re = action[at + i * N + m];
                 let im = action[at + (K + i) * N + m];
-                let x = max(sc.y * re - sc.x * im, LOWEST);
-                let y = max(sc.y * im + sc.x * re, LOWEST);
+                let x = sc.y * re - sc.x * im;
+                let y = sc.y * im + sc.x * re;
                 re_sum[i] += x;
                 im_sum[i] += y;
                 if (i == j) {

@@ -40,21 +40,37 @@ impl Setup {
         let (slots, nm) = (spec.task.slots, spec.task.metric_rows());
         let reduce = metrics_reduce::Spec { r: 1, metric_rows: nm, b: B };
         let accumulate = metrics_accumulate::Spec { elements: spec.metrics_len() };
-        let (mut state, mut obs, mut final_obs) = (vec![0f32; spec.state_len()], vec![0f32; spec.obs_len()], vec![0f32; spec.obs_len()]);
+        let (mut state, mut obs, mut final_obs) =
+            (vec![0f32; spec.state_len()], vec![0f32; spec.obs_len()], vec![0f32; spec.obs_len()]);
         let (mut memory, mut action) = (vec![0f32; self.who.memory_len()], vec![0f32; spec.action_len()]);
         let (mut reward, mut flags) = (vec![0f32; slots * B], vec![0u32; slots * B]);
         let (mut metrics, mut episode) = (vec![0f32; spec.metrics_len()], vec![0f32; spec.metrics_len()]);
         let mut slot_sums = vec![0f32; slots * nm * 2];
         let mut episode_sums = vec![0f32; nm * 2];
         let mut sum_rate = Vec::new();
-        v2x_reset::v2x_reset_cpu(spec, &v2x_reset::Args { clock: 0, obs_off: 0 }, &self.params, &mut state, &mut obs);
+        v2x_reset::v2x_reset_cpu(
+            spec,
+            &v2x_reset::Args { clock: 0, obs_off: 0 },
+            &self.params,
+            &mut state,
+            &mut obs,
+        );
         for slot in 0..slots {
             let clock = slot as u32;
             let at = v2x_reference::Args { clock, action_off: 0 };
             v2x_reference::v2x_reference_cpu(&self.who, &at, &self.params, &state, &mut memory, &mut action);
             let at = v2x_step::Args { clock, action_off: 0, obs_off: 0, reward_off: slot * B, full: true };
             v2x_step::v2x_step_cpu(
-                spec, &at, &self.params, &action, &mut state, &mut obs, &mut final_obs, &mut reward, &mut flags, &mut metrics,
+                spec,
+                &at,
+                &self.params,
+                &action,
+                &mut state,
+                &mut obs,
+                &mut final_obs,
+                &mut reward,
+                &mut flags,
+                &mut metrics,
             );
             let at = metrics_reduce::Args { scale: 1.0, sums_off: slot * nm * 2 };
             metrics_reduce::metrics_reduce_cpu(&reduce, &at, &metrics, &mut slot_sums);
@@ -73,20 +89,27 @@ impl Setup {
         let f32s = |label: &str, n: usize| gpu.alloc::<f32>(label, &[n], Fill::Poison);
         let state = f32s("state", spec.state_len())?;
         let (obs, final_obs) = (f32s("obs", spec.obs_len())?, f32s("final_obs", spec.obs_len())?);
-        let (memory, action) = (f32s("memory", self.who.memory_len().max(1))?, f32s("action", spec.action_len())?);
+        let (memory, action) =
+            (f32s("memory", self.who.memory_len().max(1))?, f32s("action", spec.action_len())?);
         let reward = f32s("reward", slots * B)?;
         let flags = gpu.alloc::<u32>("flags", &[slots * B], Fill::Poison)?;
         let (metrics, episode) = (f32s("metrics", spec.metrics_len())?, f32s("episode", spec.metrics_len())?);
         let (slot_sums, episode_sums) = (f32s("slot_sums", slots * nm * 2)?, f32s("episode_sums", nm * 2)?);
 
         let reset = v2x_reset::V2xReset::new(gpu, spec)?.bind(gpu, &params, &state, &obs);
-        let agent = v2x_reference::V2xReference::new(gpu, &self.who)?.bind(gpu, &params, &state, &memory, &action);
+        let agent =
+            v2x_reference::V2xReference::new(gpu, &self.who)?.bind(gpu, &params, &state, &memory, &action);
         let step = v2x_step::V2xStep::new(gpu, spec)?
             .bind(gpu, &params, &action, &state, &obs, &final_obs, &reward, &flags, &metrics);
-        let reduce = metrics_reduce::MetricsReduce::new(gpu, &metrics_reduce::Spec { r: 1, metric_rows: nm, b: B })?;
-        let (reduce_slot, reduce_episode) = (reduce.bind(gpu, &metrics, &slot_sums), reduce.bind(gpu, &episode, &episode_sums));
-        let accumulate = metrics_accumulate::MetricsAccumulate::new(gpu, &metrics_accumulate::Spec { elements: spec.metrics_len() })?
-            .bind(gpu, &metrics, &episode);
+        let reduce =
+            metrics_reduce::MetricsReduce::new(gpu, &metrics_reduce::Spec { r: 1, metric_rows: nm, b: B })?;
+        let (reduce_slot, reduce_episode) =
+            (reduce.bind(gpu, &metrics, &slot_sums), reduce.bind(gpu, &episode, &episode_sums));
+        let accumulate = metrics_accumulate::MetricsAccumulate::new(
+            gpu,
+            &metrics_accumulate::Spec { elements: spec.metrics_len() },
+        )?
+        .bind(gpu, &metrics, &episode);
 
         let mut sum_rate = Vec::new();
         gpu.run(|pass| reset.record(pass, &v2x_reset::Args { clock: 0, obs_off: 0 }))?;
@@ -94,14 +117,24 @@ impl Setup {
             let clock = slot as u32;
             gpu.run(|pass| {
                 agent.record(pass, &v2x_reference::Args { clock, action_off: 0 });
-                step.record(pass, &v2x_step::Args { clock, action_off: 0, obs_off: 0, reward_off: slot * B, full: true });
+                step.record(
+                    pass,
+                    &v2x_step::Args { clock, action_off: 0, obs_off: 0, reward_off: slot * B, full: true },
+                );
                 reduce_slot.record(pass, &metrics_reduce::Args { scale: 1.0, sums_off: slot * nm * 2 });
                 accumulate.record(pass, slot == 0);
             })?;
             sum_rate.extend_from_slice(&gpu.read(&metrics)?[metric::SUM_RATE * B..][..B]);
         }
-        gpu.run(|pass| reduce_episode.record(pass, &metrics_reduce::Args { scale: 1.0 / slots as f32, sums_off: 0 }))?;
-        Ok(Episode { sum_rate, slot_sums: gpu.read(&slot_sums)?, episode_sums: gpu.read(&episode_sums)?, flags: gpu.read(&flags)? })
+        gpu.run(|pass| {
+            reduce_episode.record(pass, &metrics_reduce::Args { scale: 1.0 / slots as f32, sums_off: 0 })
+        })?;
+        Ok(Episode {
+            sum_rate,
+            slot_sums: gpu.read(&slot_sums)?,
+            episode_sums: gpu.read(&episode_sums)?,
+            flags: gpu.read(&flags)?,
+        })
     }
 }
 
@@ -120,7 +153,8 @@ fn episode_agrees(who: Reference) -> f64 {
     let nm = setup.who.batch.task.metric_rows();
 
     // Same draws: the environments themselves agree, not only their statistics.
-    let gap: f64 = cpu.sum_rate.iter().zip(&dev.sum_rate).map(|(a, b)| f64::from((a - b).abs())).sum::<f64>() / (slots * B) as f64;
+    let gap: f64 = cpu.sum_rate.iter().zip(&dev.sum_rate).map(|(a, b)| f64::from((a - b).abs())).sum::<f64>()
+        / (slots * B) as f64;
     println!("{who:?}: mean |difference of the sum-rate| = {gap:e} bps/Hz");
     assert!(gap < 1e-3, "{who:?}: mean |difference of the sum-rate| is {gap:e} bps/Hz");
 
@@ -129,29 +163,47 @@ fn episode_agrees(who: Reference) -> f64 {
         let ((a, var_a), (b, var_b)) = (mean(&cpu.slot_sums[at..]), mean(&dev.slot_sums[at..]));
         // The floor is the rounding of Σx and Σx² in f32, where environments hardly differ.
         let allowed = 4.0 * (var_a + var_b).sqrt() + 1e-4;
-        assert!((a - b).abs() <= allowed, "{who:?}, slot {slot}: mean sum-rate {a} on the CPU, {b} on the GPU, allowed ±{allowed}");
+        assert!(
+            (a - b).abs() <= allowed,
+            "{who:?}, slot {slot}: mean sum-rate {a} on the CPU, {b} on the GPU, allowed ±{allowed}"
+        );
         // The reduction is of the very metrics that were read back.
         let direct = dev.sum_rate[slot * B..][..B].iter().map(|x| f64::from(*x)).sum::<f64>() / B as f64;
-        assert!((direct - b).abs() < 1e-5 * direct.abs(), "{who:?}, slot {slot}: reduced {b}, summed here {direct}");
+        assert!(
+            (direct - b).abs() < 1e-5 * direct.abs(),
+            "{who:?}, slot {slot}: reduced {b}, summed here {direct}"
+        );
     }
     // No environment passes its upper bound on average, and the mean over the episode is that of the slots.
     let (over, _) = mean(&dev.episode_sums[2 * metric::SUM_RATE..]);
     let (bound, _) = mean(&dev.episode_sums[2 * metric::UPPER_BOUND..]);
     assert!(over > 0.0 && over <= bound * (1.0 + 1e-5), "{who:?}: {over} bps/Hz against a bound of {bound}");
-    let by_slots = (0..slots).map(|t| mean(&dev.slot_sums[(t * nm + metric::SUM_RATE) * 2..]).0).sum::<f64>() / slots as f64;
-    assert!((over - by_slots).abs() < 1e-4 * over, "{who:?}: episode mean {over}, mean of the slots {by_slots}");
+    let by_slots = (0..slots).map(|t| mean(&dev.slot_sums[(t * nm + metric::SUM_RATE) * 2..]).0).sum::<f64>()
+        / slots as f64;
+    assert!(
+        (over - by_slots).abs() < 1e-4 * over,
+        "{who:?}: episode mean {over}, mean of the slots {by_slots}"
+    );
     let (on_cpu, _) = mean(&cpu.episode_sums[2 * metric::SUM_RATE..]);
     assert!((over - on_cpu).abs() < 1e-3, "{who:?}: episode mean {over} on the GPU, {on_cpu} on the CPU");
     // Every episode ends at the last slot and nowhere else.
     for (i, f) in dev.flags.iter().enumerate() {
-        assert_eq!(*f, if i / B == slots - 1 { TRUNCATED } else { 0 }, "flag of slot {}, environment {}", i / B, i % B);
+        assert_eq!(
+            *f,
+            if i / B == slots - 1 { TRUNCATED } else { 0 },
+            "flag of slot {}, environment {}",
+            i / B,
+            i % B
+        );
     }
     over
 }
 
 #[test]
 fn reference_agents() {
-    let rates = [Reference::Random, Reference::LastEstimate, Reference::Ekf, Reference::Genie, Reference::GenieZf].map(episode_agrees);
+    let rates =
+        [Reference::Random, Reference::LastEstimate, Reference::Ekf, Reference::Genie, Reference::GenieZf]
+            .map(episode_agrees);
     if rates[0].is_nan() {
         return;
     }
