@@ -9,14 +9,6 @@
 @compute @workgroup_size(WG) fn philox_fill(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let i = linear_id(id, groups);
     if (i >= arrayLength(&out)) { return; }
-    var c = vec4<u32>(start_key[0], start_key[1], start_key[2], start_key[3]);
-    c.x += i;
-    if (c.x < i) {
-        c.y += 1u;
-        if (c.y == 0u) {
-            c.z += 1u;
-            if (c.z == 0u) { c.w += 1u; }
-        }
-    }
-    out[i] = philox4x32_10(c, vec2<u32>(start_key[4], start_key[5]));
+    let start = vec4<u32>(start_key[0], start_key[1], start_key[2], start_key[3]);
+    out[i] = philox4x32_10(counter_add(start, i), vec2<u32>(start_key[4], start_key[5]));
 }

@@ -108,6 +108,13 @@ pub trait F32Lanes: Real<Elem = f32> {
     fn floor(self) -> Self;
     /// Lanes where the lowest bit of `w` is set.
     fn odd(w: Self::Word) -> Self::Mask;
+    fn splat_f32(x: f32) -> Self;
+    /// # Safety
+    /// `LANES` floats must be readable at `p`.
+    unsafe fn load_ptr(p: *const f32) -> Self;
+    /// # Safety
+    /// `LANES` floats must be writable at `p`.
+    unsafe fn store_ptr(self, p: *mut f32);
 }
 
 impl Word for u32 {
@@ -324,6 +331,20 @@ impl F32Lanes for f32 {
     #[inline(always)]
     fn odd(w: u32) -> bool {
         w & 1 == 1
+    }
+    #[inline(always)]
+    fn splat_f32(x: f32) -> Self {
+        x
+    }
+    #[inline(always)]
+    unsafe fn load_ptr(p: *const f32) -> Self {
+        // SAFETY: the caller's.
+        unsafe { *p }
+    }
+    #[inline(always)]
+    unsafe fn store_ptr(self, p: *mut f32) {
+        // SAFETY: the caller's.
+        unsafe { *p = self }
     }
 }
 

@@ -34,3 +34,17 @@ fn philox4x32_10(counter: vec4<u32>, key: vec2<u32>) -> vec4<u32> {
     }
     return c;
 }
+
+// Counter `start` plus i, carrying from word to word (128 bit, lowest word first).
+fn counter_add(start: vec4<u32>, i: u32) -> vec4<u32> {
+    var c = start;
+    c.x += i;
+    if (c.x < i) {
+        c.y += 1u;
+        if (c.y == 0u) {
+            c.z += 1u;
+            if (c.z == 0u) { c.w += 1u; }
+        }
+    }
+    return c;
+}

@@ -28,6 +28,17 @@ impl<T: Pod> Buf<T> {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+    /// The buffer, to be bound where a kernel expects `len` elements. Panics with the label if it holds another number.
+    pub fn of_len(&self, len: usize) -> &wgpu::Buffer {
+        assert_eq!(
+            self.len(),
+            len,
+            "buffer '{}' of shape {:?} is bound where {len} elements are expected",
+            self.label,
+            self.shape
+        );
+        &self.raw
+    }
 }
 
 impl Gpu {
@@ -39,7 +50,7 @@ impl Gpu {
             adapter: self.info.name.clone(),
             limit,
         };
-        let binding = u64::from(self.limits.max_storage_buffer_binding_size);
+        let binding = self.limits.max_storage_buffer_binding_size;
         if bytes > binding {
             return Err(too_large(binding, "storage binding"));
         }
@@ -84,7 +95,13 @@ impl Gpu {
 
     /// Overwrites the first `data.len()` elements.
     pub fn write<T: Pod>(&self, buf: &Buf<T>, data: &[T]) {
-        assert!(data.len() <= buf.len(), "{} elements written into '{}' of shape {:?}", data.len(), buf.label, buf.shape);
+        assert!(
+            data.len() <= buf.len(),
+            "{} elements written into '{}' of shape {:?}",
+            data.len(),
+            buf.label,
+            buf.shape
+        );
         self.queue.write_buffer(&buf.raw, 0, bytemuck::cast_slice(data));
     }
 

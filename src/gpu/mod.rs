@@ -6,18 +6,24 @@ mod shader;
 
 pub use buffer::{Buf, Fill};
 pub use context::{DeviceChoice, Gpu, adapters};
-pub use shader::{Access, Bound, Kernel, Prelude, SHADERS, SHARED, compose, fold_groups};
+pub use shader::{
+    Access, Bound, IMMEDIATE_BYTES, Kernel, Prelude, SHADERS, SHARED, bindings, compose, fold_groups,
+};
 
 /// What can go wrong between this program and a graphics adapter.
 #[derive(Debug, thiserror::Error)]
 pub enum GpuError {
-    #[error("no Vulkan adapter found ({0}); use --device cpu, or install a driver (Debian: mesa-vulkan-drivers for software Vulkan)")]
+    #[error(
+        "no Vulkan adapter found ({0}); use --device cpu, or install a driver (Debian: mesa-vulkan-drivers for software Vulkan)"
+    )]
     NoAdapter(String),
     #[error("no adapter is called '{wanted}'; there are: {available}")]
     NoSuchAdapter { wanted: String, available: String },
     #[error("adapter '{adapter}' lacks {what}, which this program needs")]
     Unsupported { adapter: String, what: String },
-    #[error("buffer '{label}' needs {needed} bytes but adapter '{adapter}' allows {allowed} per {limit}; use fewer replicas, environments or slots")]
+    #[error(
+        "buffer '{label}' needs {needed} bytes but adapter '{adapter}' allows {allowed} per {limit}; use fewer replicas, environments or slots"
+    )]
     TooLarge { label: String, needed: u64, allowed: u64, adapter: String, limit: &'static str },
     #[error("out of device memory while making buffer '{label}' ({needed} bytes): {detail}")]
     OutOfMemory { label: String, needed: u64, detail: String },

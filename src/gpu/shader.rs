@@ -11,10 +11,33 @@ macro_rules! shader_table {
 }
 
 /// Every kernel: stem = entry point = file name.
-pub const SHADERS: &[(&str, &str)] = shader_table!["": "metrics_accumulate", "metrics_reduce", "philox_fill", "v2x_reference", "v2x_reset", "v2x_step"];
+pub const SHADERS: &[(&str, &str)] = shader_table!["":
+    "philox_fill",
+    "dense_forward",
+    "gaussian_head",
+    "dense_backward_input",
+    "dense_backward_weights",
+    "grad_reduce",
+    "column_sum",
+    "grad_norm",
+    "adam",
+    "normal_fill",
+    "math_eval",
+    "gae",
+    "minibatch_gather",
+    "minibatch_scalars",
+    "advantage_stats",
+    "ppo_policy_loss",
+    "ppo_value_loss",
+    "v2x_reset",
+    "v2x_step",
+    "v2x_reference",
+    "metrics_reduce",
+    "metrics_accumulate",
+];
 
 /// What `#import` can name.
-pub const SHARED: &[(&str, &str)] = shader_table!["shared/": "index", "math", "philox", "v2x", "v2x_write"];
+pub const SHARED: &[(&str, &str)] = shader_table!["shared/": "index", "math", "philox", "tile", "shuffle", "v2x", "v2x_write"];
 
 /// Sizes and constants that become WGSL `const`s in front of a kernel: the only definition of each is in Rust.
 #[derive(Clone, Debug, Default)]
@@ -77,10 +100,9 @@ fn push(out: &mut Composed, done: &mut Vec<String>, file: &str, text: &str) -> R
                 continue;
             }
             done.push(import.to_string());
-            let (_, text) = SHARED
-                .iter()
-                .find(|(n, _)| *n == import)
-                .ok_or_else(|| GpuError::Shader(file.into(), format!("{file}:{}: no shared shader '{import}'", i + 1)))?;
+            let (_, text) = SHARED.iter().find(|(n, _)| *n == import).ok_or_else(|| {
+                GpuError::Shader(file.into(), format!("{file}:{}: no shared shader '{import}'", i + 1))
+            })?;
             push(out, done, &format!("shaders/shared/{import}.wgsl"), text)?;
         } else {
             out.source.push_str(line);
@@ -151,9 +173,10 @@ impl Gpu {
                 count: None,
             })
             .collect();
-        let layout = self
-            .device
-            .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(name), entries: &entries });
+        let layout = self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+            label: Some(name),
+            entries: &entries,
+        });
         let pipeline_layout = self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
             label: Some(name),
             bind_group_layouts: &[Some(&layout)],
@@ -178,9 +201,12 @@ impl Gpu {
 fn located(message: &str, composed: &Composed) -> String {
     message
         .lines()
-        .map(|l| match l.split_once("wgsl:").and_then(|(_, r)| r.split_once(':')).and_then(|(n, _)| n.parse().ok()) {
-            Some(n) => format!("{l}   <- {}", composed.origin(n)),
-            None => l.to_string(),
+        .map(|l| {
+            match l.split_once("wgsl:").and_then(|(_, r)| r.split_once(':')).and_then(|(n, _)| n.parse().ok())
+            {
+                Some(n) => format!("{l}   <- {}", composed.origin(n)),
+                None => l.to_string(),
+            }
         })
         .collect::<Vec<_>>()
         .join("\n")
@@ -233,11 +259,7 @@ impl Bound {
 /// kernel gets its linear index back from `linear_id` of `shaders/shared/index.wgsl`.
 pub fn fold_groups(threads: usize, wg: usize) -> [u32; 3] {
     let groups = threads.div_ceil(wg).max(1);
-    if groups <= 65_535 {
-        [groups as u32, 1, 1]
-    } else {
-        [65_535, groups.div_ceil(65_535) as u32, 1]
-    }
+    if groups <= 65_535 { [groups as u32, 1, 1] } else { [65_535, groups.div_ceil(65_535) as u32, 1] }
 }
 
 impl<T: Pod> AsRef<wgpu::Buffer> for Buf<T> {

@@ -36,7 +36,13 @@ impl Comparison {
     }
 }
 
-fn compare_by(quantity: &str, n: usize, m: usize, tol: Tol, at: impl Fn(usize) -> (f64, f64, f64)) -> Comparison {
+fn compare_by(
+    quantity: &str,
+    n: usize,
+    m: usize,
+    tol: Tol,
+    at: impl Fn(usize) -> (f64, f64, f64),
+) -> Comparison {
     let mut c = Comparison {
         quantity: quantity.into(),
         elements: n,
@@ -64,8 +70,9 @@ fn compare_by(quantity: &str, n: usize, m: usize, tol: Tol, at: impl Fn(usize) -
         };
         c.max_abs_err = if finite { c.max_abs_err.max(err) } else { f64::INFINITY };
         c.budget_share = c.budget_share.max(share);
-        // Written so that a NaN share fails too.
-        if !(share <= 1.0) && c.failures.len() < 5 {
+        // A NaN share, of a NaN budget, is not within it.
+        let within = share <= 1.0;
+        if !within && c.failures.len() < 5 {
             c.failures.push(format!("[{i}]: got {got:e}, want {want:e}, allowed ±{budget:e}"));
         }
     }
@@ -81,6 +88,11 @@ pub fn compare(quantity: &str, got: &[f32], want: &[f64], tol: Tol) -> Compariso
 pub fn compare_scaled(quantity: &str, got: &[f32], want: &[f64], scale: &[f64], tol: Tol) -> Comparison {
     assert_eq!(scale.len(), want.len(), "one scale per element of '{quantity}'");
     compare_by(quantity, got.len(), want.len(), tol, |i| (f64::from(got[i]), want[i], scale[i]))
+}
+
+/// f64 results (a twin run in f64) against a reference.
+pub fn compare_f64(quantity: &str, got: &[f64], want: &[f64], tol: Tol) -> Comparison {
+    compare_by(quantity, got.len(), want.len(), tol, |i| (got[i], want[i], want[i]))
 }
 
 /// Integers, exactly.

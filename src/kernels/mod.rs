@@ -2,10 +2,29 @@
 //! binding order), tolerance with its reason, and `check`, which runs shader and twin on the same inputs. `isacbench check` and
 //! `tests/equiv_*.rs` call the same `check` functions, at default and at awkward sizes.
 
+pub mod adam;
+pub mod advantage_stats;
+pub mod column_sum;
 pub mod compare;
+pub mod dense_backward_input;
+pub mod dense_backward_weights;
+pub mod dense_forward;
+pub mod gae;
+pub mod gaussian_head;
+pub mod grad_norm;
+pub mod grad_reduce;
+pub mod inputs;
+pub mod math_eval;
 pub mod metrics_accumulate;
 pub mod metrics_reduce;
+pub mod minibatch_gather;
+pub mod minibatch_scalars;
+pub mod normal_fill;
 pub mod philox_fill;
+pub mod ppo_policy_loss;
+pub mod ppo_value_loss;
+pub mod sample;
+pub mod tile;
 pub mod v2x_batch;
 pub mod v2x_reference;
 pub mod v2x_reset;
@@ -13,7 +32,8 @@ pub mod v2x_step;
 
 pub use compare::{Comparison, Tol};
 
-use crate::gpu::{Gpu, GpuError};
+use crate::gpu::{Gpu, GpuError, Prelude};
+use crate::policy::Activation;
 use crate::task::v2x::{Beam, Kinematics, V2xSpec};
 use crate::task::v2x_reference::Reference;
 
@@ -21,10 +41,35 @@ use crate::task::v2x_reference::Reference;
 /// error. Hosts assert it.
 pub const MAX_TRIPS: usize = 60_000;
 
-/// A kernel's equivalence check at its default sizes.
-pub struct KernelCheck {
+/// A kernel: what checks it at its default sizes, and what compiles it without a device.
+pub struct Entry {
+    /// Stem of the shader, the host file, the twin, the test and the bench.
     pub kernel: &'static str,
-    pub run: fn(&Gpu) -> Result<Vec<Comparison>, GpuError>,
+    /// Threads of a workgroup.
+    pub wg: fn() -> usize,
+    /// Constants of a typical instance.
+    pub prelude: fn() -> Prelude,
+    pub check: fn(&Gpu) -> Result<Vec<Comparison>, GpuError>,
+}
+
+macro_rules! entry {
+    ($stem:ident, $spec:expr) => {
+        Entry {
+            kernel: stringify!($stem),
+            wg: || $stem::WG,
+            prelude: || $stem::prelude(&$spec),
+            check: |gpu| $stem::check(gpu, &$spec, 1),
+        }
+    };
+    ($stem:ident, $spec:expr, wg $wg:expr) => {
+        entry!($stem, $spec, check |gpu| $stem::check(gpu, &$spec, 1), $wg)
+    };
+    ($stem:ident, $spec:expr, check $check:expr) => {
+        entry!($stem, $spec, check $check, $stem::WG)
+    };
+    ($stem:ident, $spec:expr, check $check:expr, $wg:expr) => {
+        Entry { kernel: stringify!($stem), wg: || $wg, prelude: || $stem::prelude(&$spec), check: $check }
+    };
 }
 
 /// The paper's task with 500 environments in three replicas.
@@ -36,39 +81,49 @@ const fn v2x(beam: Beam) -> v2x_batch::Spec {
     }
 }
 
+const FORWARD: dense_forward::Spec = dense_forward::Spec { r: 3, m: 200, i: 128, o: 128, p: 128 * 129 + 5, act: Activation::Tanh };
+const BACK_INPUT: dense_backward_input::Spec =
+    dense_backward_input::Spec { r: 3, m: 200, i: 128, o: 128, p: 128 * 128 + 5, act: Activation::Tanh };
+const BACK_WEIGHTS: dense_backward_weights::Spec = dense_backward_weights::Spec { r: 3, m: 200, i: 128, o: 128, p: 128 * 129 + 5, s: 3 };
+
 /// Every kernel, in data-flow order.
-pub const CHECKS: &[KernelCheck] = &[
-    KernelCheck { kernel: "philox_fill", run: |gpu| philox_fill::check(gpu, &philox_fill::Spec { blocks: 4099 }, 1) },
-    KernelCheck { kernel: "v2x_reset", run: |gpu| v2x_reset::check(gpu, &v2x(Beam::Angles), 1) },
-    KernelCheck {
-        kernel: "v2x_reference",
-        run: |gpu| {
-            let mut rows = Vec::new();
-            for who in [Reference::Random, Reference::LastEstimate, Reference::Ekf, Reference::Genie, Reference::GenieZf] {
-                let spec = v2x_reference::Spec { batch: v2x(who.beam()), who };
-                rows.extend(named(&format!("{who:?}"), v2x_reference::check(gpu, &spec, 1)?));
-            }
-            Ok(rows)
-        },
-    },
-    KernelCheck {
-        kernel: "v2x_step",
-        run: |gpu| {
-            let mut rows = Vec::new();
-            for beam in [Beam::Angles, Beam::Tracking, Beam::Matrix, Beam::Steer, Beam::Span] {
-                rows.extend(named(&format!("{beam:?}"), v2x_step::check(gpu, &v2x(beam), 1)?));
-            }
-            Ok(rows)
-        },
-    },
-    KernelCheck {
-        kernel: "metrics_reduce",
-        run: |gpu| metrics_reduce::check(gpu, &metrics_reduce::Spec { r: 3, metric_rows: 12, b: 1000 }, 1),
-    },
-    KernelCheck {
-        kernel: "metrics_accumulate",
-        run: |gpu| metrics_accumulate::check(gpu, &metrics_accumulate::Spec { elements: 3 * 12 * 1000 }, 1),
-    },
+#[rustfmt::skip]
+pub const REGISTRY: &[Entry] = &[
+    entry!(philox_fill, philox_fill::DEFAULT),
+    entry!(normal_fill, normal_fill::DEFAULT),
+    entry!(math_eval, math_eval::DEFAULT, check |gpu| math_eval::check_all(gpu, 4099, 1)),
+    entry!(v2x_reset, v2x(Beam::Angles)),
+    entry!(v2x_reference, v2x_reference::Spec { batch: v2x(Beam::Span), who: Reference::GenieZf }, check |gpu| {
+        let mut rows = Vec::new();
+        for who in [Reference::Random, Reference::LastEstimate, Reference::Ekf, Reference::Genie, Reference::GenieZf] {
+            let spec = v2x_reference::Spec { batch: v2x(who.beam()), who };
+            rows.extend(named(&format!("{who:?}"), v2x_reference::check(gpu, &spec, 1)?));
+        }
+        Ok(rows)
+    }),
+    entry!(v2x_step, v2x(Beam::Angles), check |gpu| {
+        let mut rows = Vec::new();
+        for beam in [Beam::Angles, Beam::Tracking, Beam::Matrix, Beam::Steer, Beam::Span] {
+            rows.extend(named(&format!("{beam:?}"), v2x_step::check(gpu, &v2x(beam), 1)?));
+        }
+        Ok(rows)
+    }),
+    entry!(dense_forward, FORWARD, wg tile::Tile::choose(FORWARD.m, FORWARD.o).threads()),
+    entry!(gaussian_head, gaussian_head::Spec { r: 3, b: 500, a: 6, p: 20 }),
+    entry!(gae, gae::DEFAULT),
+    entry!(minibatch_gather, minibatch_gather::DEFAULT),
+    entry!(minibatch_scalars, minibatch_scalars::DEFAULT),
+    entry!(advantage_stats, advantage_stats::DEFAULT),
+    entry!(ppo_policy_loss, ppo_policy_loss::DEFAULT),
+    entry!(ppo_value_loss, ppo_value_loss::DEFAULT),
+    entry!(dense_backward_input, BACK_INPUT, wg tile::Tile::choose(BACK_INPUT.m, BACK_INPUT.i).threads()),
+    entry!(dense_backward_weights, BACK_WEIGHTS, wg tile::Tile::choose(BACK_WEIGHTS.o, BACK_WEIGHTS.i).threads()),
+    entry!(grad_reduce, grad_reduce::Spec { r: 3, p: 5003, s: 8 }),
+    entry!(column_sum, column_sum::Spec { r: 3, m: 1000, c: 6 }),
+    entry!(grad_norm, grad_norm::Spec { r: 3, p: 37_000, split: 18_953, joint: false }),
+    entry!(adam, adam::Spec { r: 3, p: 5003, split: 2500 }),
+    entry!(metrics_reduce, metrics_reduce::Spec { r: 3, metric_rows: 12, b: 1000 }),
+    entry!(metrics_accumulate, metrics_accumulate::Spec { elements: 3 * 12 * 1000 }),
 ];
 
 /// The same comparisons with `variant` in front of their names.

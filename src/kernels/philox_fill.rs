@@ -6,9 +6,16 @@ use crate::philox::philox4x32_10;
 
 pub const WG: usize = 64;
 
+#[derive(Clone, Debug)]
 pub struct Spec {
     /// Number of blocks of four words.
     pub blocks: usize,
+}
+
+pub const DEFAULT: Spec = Spec { blocks: 4099 };
+
+pub fn prelude(_: &Spec) -> Prelude {
+    Prelude::new().u32("WG", WG)
 }
 
 /// `start_key` = counter (lowest word first) and key; `out` [N, 4].
@@ -23,7 +30,7 @@ pub fn philox_fill_cpu(start_key: &[u32; 6], out: &mut [[u32; 4]]) {
 
 /// Runs the shader.
 pub fn philox_fill_gpu(gpu: &Gpu, start_key: &[u32; 6], blocks: usize) -> Result<Vec<[u32; 4]>, GpuError> {
-    let kernel = gpu.kernel("philox_fill", &Prelude::new().u32("WG", WG))?;
+    let kernel = gpu.kernel("philox_fill", &prelude(&Spec { blocks }))?;
     let start = gpu.upload("philox_fill.start_key", &[6], start_key)?;
     let out = gpu.alloc::<[u32; 4]>("philox_fill.out", &[blocks], Fill::Poison)?;
     let bound = kernel.bind(gpu, &[&start.raw, &out.raw]);

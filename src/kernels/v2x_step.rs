@@ -67,6 +67,7 @@ pub fn v2x_step_cpu<F: Scalar>(
             reward: &mut reward[at.reward_off + r * b..][..b],
             flags: &mut flags[at.reward_off + r * b..][..b],
             metrics: at.full.then(|| &mut metrics[r * m..][..m]),
+            full: at.full,
         };
         step_range::<F, 0>(t, &mut batch, &action[at.action_off + r * a..][..a], &mut out, at.clock, 0, b);
     }

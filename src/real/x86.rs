@@ -169,6 +169,18 @@ macro_rules! lanes {
             fn odd(w: $w) -> $mask {
                 $f::odd_(w)
             }
+            #[inline(always)]
+            fn splat_f32(x: f32) -> Self {
+                unsafe { $f($set1(x)) }
+            }
+            #[inline(always)]
+            unsafe fn load_ptr(p: *const f32) -> Self {
+                unsafe { $f($loadu(p)) }
+            }
+            #[inline(always)]
+            unsafe fn store_ptr(self, p: *mut f32) {
+                unsafe { $storeu(p, self.0) }
+            }
         }
 
         impl Word for $w {

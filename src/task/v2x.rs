@@ -10,6 +10,14 @@
 use crate::philox::{Stream, draw};
 use crate::real::{Real, Word};
 
+/// A parameter as a number of the calculation. A macro, because a closure would not be compiled with the caller's instruction set.
+macro_rules! c {
+    ($x:expr) => {
+        V::splat(f64::from($x))
+    };
+}
+pub(crate) use c;
+
 /// Largest number of vehicles.
 pub const KMAX: usize = 8;
 /// State rows per vehicle.
@@ -253,24 +261,23 @@ pub fn echo_noise<V: Real>(k: usize, p: &V2xParams, env: V::Word, clock: u32) ->
 /// Truth one slot on, by (14) or on the road. Also what `genie` looks ahead with.
 #[inline(always)]
 pub fn motion<V: Real>(k: usize, kin: Kinematics, p: &V2xParams, z: &Noise<V>, s: &mut State<V>) {
-    let c = |x: f32| V::splat(f64::from(x));
     for i in 0..k {
         let (theta, d, v) = (s.theta[i], s.d[i], s.v[i]);
         let (sin, cos) = theta.sin_cos();
-        let advance = v * c(p.dt_s);
+        let advance = v * c!(p.dt_s);
         match kin {
             Kinematics::Paper => {
-                s.theta[i] = (theta + (advance * sin) / d) + c(p.sigma_theta_rad) * z[3 * i];
-                s.d[i] = ((d - advance * cos) + c(p.sigma_d_m) * z[3 * i + 1]).max(c(p.d_floor_m));
+                s.theta[i] = (theta + (advance * sin) / d) + c!(p.sigma_theta_rad) * z[3 * i];
+                s.d[i] = ((d - advance * cos) + c!(p.sigma_d_m) * z[3 * i + 1]).max(c!(p.d_floor_m));
             }
             Kinematics::Cartesian => {
-                let x = (advance - d * cos) + c(p.sigma_d_m) * z[3 * i + 1];
-                let y = c(p.road_y_m);
-                s.d[i] = (x * x + y * y).sqrt().max(c(p.d_floor_m));
+                let x = (advance - d * cos) + c!(p.sigma_d_m) * z[3 * i + 1];
+                let y = c!(p.road_y_m);
+                s.d[i] = (x * x + y * y).sqrt().max(c!(p.d_floor_m));
                 s.theta[i] = y.atan2_upper(-x);
             }
         }
-        s.v[i] = v + c(p.sigma_v_m_s) * z[3 * i + 2];
+        s.v[i] = v + c!(p.sigma_v_m_s) * z[3 * i + 2];
     }
 }
 
@@ -467,7 +474,6 @@ fn beams<V: Real>(spec: &V2xSpec, k: usize, p: &V2xParams, sin: &[V; KMAX], cos:
 #[inline(always)]
 #[allow(clippy::too_many_arguments, reason = "two noise arrays are inputs so that recorded slots can be replayed")]
 pub fn step<V: Real>(spec: &V2xSpec, k: usize, p: &V2xParams, moved: &Noise<V>, echoed: &Noise<V>, act: &[V], full: bool, s: &mut State<V>) -> SlotOut<V> {
-    let c = |x: f32| V::splat(f64::from(x));
     let (zero, one) = (V::splat(0.0), V::splat(1.0));
     let hat = s.obs_theta;
     motion(k, spec.kinematics, p, moved, s);
@@ -508,33 +514,33 @@ pub fn step<V: Real>(spec: &V2xSpec, k: usize, p: &V2xParams, moved: &Noise<V>, 
         }
         let gain = comm_gain(p, s.d[j]);
         let own = b.power[j] * b.gain[j][j];
-        let sinr = (gain * own) / (gain * interference + c(p.noise_comm_w));
+        let sinr = (gain * own) / (gain * interference + c!(p.noise_comm_w));
         s.obs_sinr[j] = sinr;
         out.rate[j] = log2_1p(sinr);
         out.sum_rate += out.rate[j];
         square += out.rate[j] * out.rate[j];
         // (8), (23), (22)
-        let echo = c(p.radar_gain);
-        radar[j] = ((echo * (own * inv_d2[j])) / (echo * clutter + c(p.noise_radar_w))).max(V::splat(1e-20));
-        crlb_d[j] = c(p.crlb_d_scale) / radar[j];
-        crlb_theta[j] = c(p.crlb_theta_scale) / ((b.power[j] * b.slope2[j]) * inv_d2[j]).max(V::splat(1e-30));
+        let echo = c!(p.radar_gain);
+        radar[j] = ((echo * (own * inv_d2[j])) / (echo * clutter + c!(p.noise_radar_w))).max(V::splat(1e-20));
+        crlb_d[j] = c!(p.crlb_d_scale) / radar[j];
+        crlb_theta[j] = c!(p.crlb_theta_scale) / ((b.power[j] * b.slope2[j]) * inv_d2[j]).max(V::splat(1e-30));
         crlb_d_sum += crlb_d[j];
         crlb_theta_sum += crlb_theta[j];
     }
     let per_vehicle = V::splat(1.0 / k as f64);
     let (mean_d, mean_theta) = (crlb_d_sum * per_vehicle, crlb_theta_sum * per_vehicle);
     // (28), (27)
-    out.jain = (c(p.jain_scale) * (out.sum_rate * out.sum_rate)) / (V::splat(k as f64) * square + V::splat(1e-30));
-    let pass = V::mask_and(mean_d.le(c(p.eps_d_m2)), mean_theta.le(c(p.eps_theta_rad2)));
+    out.jain = (c!(p.jain_scale) * (out.sum_rate * out.sum_rate)) / (V::splat(k as f64) * square + V::splat(1e-30));
+    let pass = V::mask_and(mean_d.le(c!(p.eps_d_m2)), mean_theta.le(c!(p.eps_theta_rad2)));
     out.indicator = V::select(pass, one, zero);
     out.reward = V::select(pass, (out.sum_rate * out.jain - mean_theta) - mean_d, zero);
 
     // The echo.
     let z = echoed;
     for j in 0..k {
-        let var_theta = crlb_theta[j].min(c(p.cap_theta_rad) * c(p.cap_theta_rad));
-        let var_d = crlb_d[j].min(c(p.cap_d_m) * c(p.cap_d_m));
-        let std_v = (c(p.sigma_v_scale) / (radar[j].sqrt() * cos[j].abs().max(c(p.cos_floor)))).min(c(p.cap_v_m_s));
+        let var_theta = crlb_theta[j].min(c!(p.cap_theta_rad) * c!(p.cap_theta_rad));
+        let var_d = crlb_d[j].min(c!(p.cap_d_m) * c!(p.cap_d_m));
+        let std_v = (c!(p.sigma_v_scale) / (radar[j].sqrt() * cos[j].abs().max(c!(p.cos_floor)))).min(c!(p.cap_v_m_s));
         let err_theta = var_theta.sqrt() * z[3 * j];
         let err_d = var_d.sqrt() * z[3 * j + 1];
         s.obs_theta[j] = s.theta[j] + err_theta;
@@ -559,7 +565,7 @@ pub fn step<V: Real>(spec: &V2xSpec, k: usize, p: &V2xParams, moved: &Noise<V>, 
         for j in 0..k {
             snr[j] = comm_snr_per_watt(p, s.d[j]);
         }
-        let fill = water_fill(k, c(p.p_max_w), &snr);
+        let fill = water_fill(k, c!(p.p_max_w), &snr);
         for j in 0..k {
             out.upper_bound += log2_1p(fill[j] * snr[j]);
         }
@@ -611,8 +617,10 @@ pub struct StepSlices<'a, E> {
     pub reward: &'a mut [E],
     /// [envs]: [`super::TERMINATED`] | [`super::TRUNCATED`]
     pub flags: &'a mut [u32],
-    /// [metric_rows, envs]
+    /// [metric_rows, envs]; without `full` only the first four rows are written.
     pub metrics: Option<&'a mut [E]>,
+    /// Also compute what only evaluation needs.
+    pub full: bool,
 }
 
 /// Lane groups of a range: calls `$body` with `$env` = first environment of each full group of `V::LANES`.
@@ -630,7 +638,7 @@ macro_rules! each_group {
 fn put_rows<V: Real>(k: usize, s: &State<V>, rows: &mut [V::Elem], env: usize) {
     let o = 4 * k;
     let mut lanes = [V::Elem::default(); 16];
-    observe(k, s, |i, x| {
+    observe(k, s, #[inline(always)] |i, x| {
         x.store(&mut lanes);
         for (l, value) in lanes.iter().enumerate().take(V::LANES) {
             rows[(env + l) * o + i] = *value;
@@ -672,12 +680,13 @@ pub fn step_range<V: Real, const KC: usize>(spec: &V2xSpec, b: &mut Batch<V::Ele
         let mut s = load_state::<V>(k, b.state, b.envs, env);
         let moved = motion_noise::<V>(k, b.params, ids, clock);
         let echoed = echo_noise::<V>(k, b.params, ids, clock);
-        let o = step(spec, k, b.params, &moved, &echoed, act, out.metrics.is_some(), &mut s);
+        let o = step(spec, k, b.params, &moved, &echoed, act, out.full, &mut s);
         o.reward.store(&mut out.reward[env..]);
         out.flags[env..env + V::LANES].fill(if ends { super::TRUNCATED } else { 0 });
         if let Some(m) = out.metrics.as_deref_mut() {
             let fixed = [o.sum_rate, o.jain, o.reward, o.indicator, o.angle_se, o.distance_se, o.angle_crlb, o.distance_crlb, o.upper_bound];
-            for (row, x) in fixed.into_iter().chain(o.rate.into_iter().take(k)).enumerate() {
+            let rows = if out.full { metric::RATE + k } else { 4 };
+            for (row, x) in fixed.into_iter().chain(o.rate).enumerate().take(rows) {
                 x.store(&mut m[row * b.envs + env..]);
             }
         }

@@ -2,7 +2,7 @@
 //!
 //! Each writes a *physical* action: [`Beam::Steer`] (angles, powers) or, for zero-forcing, [`Beam::Span`]. `shaders/v2x_reference.wgsl` is the GPU side.
 
-use super::v2x::{Beam, KMAX, Kinematics, State, V2xParams, V2xSpec, comm_snr_per_watt, dirichlet, load_state, motion, motion_noise, water_fill};
+use super::v2x::{Beam, KMAX, Kinematics, State, V2xParams, V2xSpec, comm_snr_per_watt, dirichlet, c, load_state, motion, motion_noise, water_fill};
 use crate::philox::{Stream, draw};
 use crate::real::{Real, Word};
 
@@ -62,22 +62,21 @@ impl<V: Real> Filter<V> {
     /// (14) and its Jacobian at the current mean; process noise as configured.
     #[inline(always)]
     fn predict(&mut self, par: &V2xParams) {
-        let c = |x: f32| V::splat(f64::from(x));
-        let [theta, d, v] = self.x;
+            let [theta, d, v] = self.x;
         let (sin, cos) = theta.sin_cos();
-        let dt = c(par.dt_s);
+        let dt = c!(par.dt_s);
         let turn = (v * dt) / d;
         // F = [[1 + turn·cos, −turn·sin/d, dt·sin/d], [v·dt·sin, 1, −dt·cos], [0, 0, 1]]
         let f = [[V::splat(1.0) + turn * cos, -(turn * sin) / d, (dt * sin) / d], [(v * dt) * sin, V::splat(1.0), -(dt * cos)]];
-        self.x = [theta + turn * sin, (d - (v * dt) * cos).max(c(par.d_floor_m)), v];
+        self.x = [theta + turn * sin, (d - (v * dt) * cos).max(c!(par.d_floor_m)), v];
         let [tt, td, tv, dd, dv, vv] = self.p;
         // Rows of F·P, then (F·P)·Fᵀ.
-        let row = |r: usize| {
-            let [a, b, g] = f[r];
-            [(a * tt + b * td) + g * tv, (a * td + b * dd) + g * dv, (a * tv + b * dv) + g * vv]
-        };
-        let (r0, r1) = (row(0), row(1));
-        let q = [c(par.sigma_theta_rad), c(par.sigma_d_m), c(par.sigma_v_m_s)];
+        let mut rows = [[V::splat(0.0); 3]; 2];
+        for (row, [a, b, g]) in rows.iter_mut().zip(f) {
+            *row = [(a * tt + b * td) + g * tv, (a * td + b * dd) + g * dv, (a * tv + b * dv) + g * vv];
+        }
+        let [r0, r1] = rows;
+        let q = [c!(par.sigma_theta_rad), c!(par.sigma_d_m), c!(par.sigma_v_m_s)];
         self.p = [
             ((r0[0] * f[0][0] + r0[1] * f[0][1]) + r0[2] * f[0][2]) + q[0] * q[0],
             (r0[0] * f[1][0] + r0[1] * f[1][1]) + r0[2] * f[1][2],

@@ -1,0 +1,138 @@
+//! Checkpoints: one safetensors file with every tensor of every replica (leading axis R), the optimiser's moments (`adam_m.…`,
+//! `adam_v.…`), and the configuration, seeds and progress as metadata. Written whole: to a temporary file, then renamed.
+
+use crate::config::{Config, ConfigError};
+use crate::learn::{LearnerState, PpoSpec, Replica};
+use crate::policy::ActorCriticLayout;
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use std::collections::HashMap;
+use std::path::Path;
+
+/// What is wrong with a checkpoint.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    #[error("cannot read checkpoint '{0}': {1}")]
+    Read(String, std::io::Error),
+    #[error("cannot write checkpoint '{0}': {1}")]
+    Write(String, String),
+    #[error("checkpoint '{0}' is damaged or no checkpoint: {1}")]
+    Damaged(String, String),
+    #[error("checkpoint '{file}': tensor '{tensor}' {what}")]
+    Tensor { file: String, tensor: String, what: String },
+    #[error("checkpoint '{0}': {1}")]
+    Config(String, ConfigError),
+}
+
+/// A trained (or half-trained) set of replicas.
+pub struct Checkpoint {
+    pub config: Config,
+    pub agent: String,
+    pub seeds: Vec<u32>,
+    /// P_max of each replica, dBm.
+    pub p_max_dbm: Vec<f64>,
+    pub state: LearnerState,
+}
+
+const FORMAT: &str = "isacbench-1";
+
+impl Checkpoint {
+    /// The learner this checkpoint belongs to.
+    pub fn spec(&self) -> PpoSpec {
+        let replicas = self
+            .seeds
+            .iter()
+            .zip(&self.p_max_dbm)
+            .map(|(seed, p)| Replica { seed: *seed, task: crate::config::V2xConfig { p_max_dbm: *p, ..self.config.task.clone() }.params([*seed, 0]) })
+            .collect();
+        PpoSpec { task: self.config.task.spec(), ppo: self.config.ppo.clone(), replicas }
+    }
+
+    /// Writes the file, replacing an older one only when the new one is complete.
+    pub fn save(&self, path: &Path) -> Result<(), CheckpointError> {
+        let name = path.display().to_string();
+        let layout = self.spec().layout();
+        let mut arrays = Vec::new();
+        for (prefix, flat) in [("", &self.state.params), ("adam_m.", &self.state.m), ("adam_v.", &self.state.v)] {
+            for t in layout.tensors() {
+                let rows: Vec<u8> = flat.chunks(layout.params()).flat_map(|p| bytemuck::cast_slice::<f32, u8>(&p[t.range()])).copied().collect();
+                let shape: Vec<usize> = std::iter::once(self.seeds.len()).chain(t.shape.iter().copied()).collect();
+                arrays.push((format!("{prefix}{}", t.name), shape, rows));
+            }
+        }
+        let write = |e: String| CheckpointError::Write(name.clone(), e);
+        let views = arrays
+            .iter()
+            .map(|(n, shape, bytes)| TensorView::new(Dtype::F32, shape.clone(), bytes).map(|v| (n.clone(), v)))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|e| write(e.to_string()))?;
+        let meta = HashMap::from([
+            ("format".to_string(), FORMAT.to_string()),
+            ("config".to_string(), self.config.to_toml()),
+            ("agent".to_string(), self.agent.clone()),
+            ("seeds".to_string(), format!("{:?}", self.seeds)),
+            ("p_max_dbm".to_string(), format!("{:?}", self.p_max_dbm)),
+            ("adam_steps".to_string(), self.state.adam_steps.to_string()),
+            ("updates".to_string(), self.state.updates.to_string()),
+        ]);
+        let bytes = safetensors::serialize(views, Some(meta)).map_err(|e| write(e.to_string()))?;
+        crate::files::write_whole(path, &bytes).map_err(|e| write(e.to_string()))
+    }
+
+    /// Reads and checks a file: format, shapes, and that every number is finite.
+    pub fn load(path: &Path) -> Result<Checkpoint, CheckpointError> {
+        let name = path.display().to_string();
+        let bytes = std::fs::read(path).map_err(|e| CheckpointError::Read(name.clone(), e))?;
+        let damaged = |e: String| CheckpointError::Damaged(name.clone(), e);
+        let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| damaged(e.to_string()))?;
+        let file = SafeTensors::deserialize(&bytes).map_err(|e| damaged(e.to_string()))?;
+        let meta = header.metadata().clone().unwrap_or_default();
+        let field = |key: &str| meta.get(key).ok_or_else(|| damaged(format!("no '{key}' in its metadata")));
+        if field("format")? != FORMAT {
+            return Err(damaged(format!("format '{}', this program reads '{FORMAT}'", field("format")?)));
+        }
+        let bad = |key: &str, e: &dyn std::fmt::Display| damaged(format!("'{key}' in its metadata: {e}"));
+        let config = Config::from_toml(field("config")?, &name).map_err(|e| CheckpointError::Config(name.clone(), e))?;
+        let seeds: Vec<u32> = serde_json::from_str(field("seeds")?).map_err(|e| bad("seeds", &e))?;
+        let p_max_dbm: Vec<f64> = serde_json::from_str(field("p_max_dbm")?).map_err(|e| bad("p_max_dbm", &e))?;
+        if seeds.is_empty() || p_max_dbm.len() != seeds.len() {
+            return Err(damaged(format!("{} seeds for {} powers", seeds.len(), p_max_dbm.len())));
+        }
+        let adam_steps = field("adam_steps")?.parse().map_err(|e: std::num::ParseIntError| bad("adam_steps", &e))?;
+        let updates = field("updates")?.parse().map_err(|e: std::num::ParseIntError| bad("updates", &e))?;
+        let mut out = Checkpoint {
+            agent: field("agent")?.clone(),
+            config,
+            state: LearnerState { params: Vec::new(), m: Vec::new(), v: Vec::new(), adam_steps, updates },
+            seeds,
+            p_max_dbm,
+        };
+        let layout = out.spec().layout();
+        let replicas = out.seeds.len();
+        out.state.params = read_flat(&file, &name, "", &layout, replicas)?;
+        out.state.m = read_flat(&file, &name, "adam_m.", &layout, replicas)?;
+        out.state.v = read_flat(&file, &name, "adam_v.", &layout, replicas)?;
+        Ok(out)
+    }
+}
+
+fn read_flat(file: &SafeTensors, name: &str, prefix: &str, layout: &ActorCriticLayout, replicas: usize) -> Result<Vec<f32>, CheckpointError> {
+    let p = layout.params();
+    let mut flat = vec![0f32; replicas * p];
+    for t in layout.tensors() {
+        let tensor = format!("{prefix}{}", t.name);
+        let wrong = |what: String| CheckpointError::Tensor { file: name.into(), tensor: tensor.clone(), what };
+        let view = file.tensor(&tensor).map_err(|_| wrong("is missing".into()))?;
+        let want: Vec<usize> = std::iter::once(replicas).chain(t.shape.iter().copied()).collect();
+        if view.dtype() != Dtype::F32 || view.shape() != want {
+            return Err(wrong(format!("is {:?} {:?}, not F32 {want:?}", view.dtype(), view.shape())));
+        }
+        let values: Vec<f32> = bytemuck::pod_collect_to_vec(view.data());
+        if let Some(i) = values.iter().position(|x| !x.is_finite()) {
+            return Err(wrong(format!("holds {} at element {i}", values[i])));
+        }
+        for (r, row) in values.chunks(t.count()).enumerate() {
+            flat[r * p..][t.range()].copy_from_slice(row);
+        }
+    }
+    Ok(flat)
+}

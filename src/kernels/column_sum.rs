@@ -1,0 +1,136 @@
+//! column_sum: sums over the rows of a matrix per replica, times a factor: gradients of parameters that all rows share (log_std), means
+//! of per-sample quantities.
+
+use super::MAX_TRIPS;
+use super::compare::{Comparison, Tol, compare_scaled};
+use super::inputs::{normal, widen};
+use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude};
+use crate::real::Real;
+
+pub const WG: usize = 256;
+
+pub const TOL: Tol = Tol {
+    abs: 1e-30,
+    rel: 1e-6,
+    why: "of |scale| sum|x|: rounding of an f32 sum grows like a random walk, 16 half-ulps of the sum of magnitudes",
+};
+
+/// Sizes, fixed when the kernel is compiled.
+#[derive(Clone, Copy, Debug)]
+pub struct Spec {
+    /// R: replicas.
+    pub r: usize,
+    /// M: rows of a replica; the most that will be recorded.
+    pub m: usize,
+    /// C: columns.
+    pub c: usize,
+}
+
+/// What may change from one dispatch to the next.
+#[derive(Clone, Copy, Debug)]
+pub struct Args {
+    /// Rows of each replica in this dispatch, at least 1.
+    pub m: usize,
+    /// Elements of `out` from one replica to the next.
+    pub out_stride: usize,
+    /// First element of the C sums within a replica's part of `out`.
+    pub out_off: usize,
+    pub scale: f32,
+}
+
+/// `source` [R, m, C]; `out`: element r·out_stride + out_off + c is overwritten.
+pub fn column_sum_cpu<F: Real<Elem = F>>(spec: &Spec, at: &Args, source: &[F], out: &mut [F]) {
+    let &Spec { r, c, .. } = spec;
+    for (r, rows) in source.chunks_exact(at.m * c).take(r).enumerate() {
+        let out = &mut out[r * at.out_stride + at.out_off..][..c];
+        out.fill(F::splat(0.0));
+        for row in rows.chunks_exact(c) {
+            out.iter_mut().zip(row).for_each(|(o, &x)| *o += x);
+        }
+        out.iter_mut().for_each(|o| *o *= F::splat(f64::from(at.scale)));
+    }
+}
+
+/// Columns of a workgroup: 8 neighbouring f32 are one 32-byte sector of memory; fewer where there are fewer.
+fn columns_per_group(c: usize) -> usize {
+    c.next_power_of_two().min(8)
+}
+
+/// Constants of the shader.
+pub fn prelude(spec: &Spec) -> Prelude {
+    let &Spec { c, .. } = spec;
+    let cb = columns_per_group(c);
+    Prelude::new().u32("WG", WG).u32("CB", cb).u32("C", c)
+}
+
+/// The compiled kernel.
+pub struct ColumnSum {
+    spec: Spec,
+    kernel: Kernel,
+}
+
+impl ColumnSum {
+    pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
+        let &Spec { r, m, c } = spec;
+        let cb = columns_per_group(c);
+        assert!(
+            r <= 65_535 && c.div_ceil(cb) <= 65_535,
+            "column_sum: {r} replicas of {c} columns are too many workgroups"
+        );
+        assert!(m.div_ceil(4 * (WG / cb)) + 12 < MAX_TRIPS, "column_sum: {m} rows exceed the loop budget");
+        Ok(ColumnSum { spec: *spec, kernel: gpu.kernel("column_sum", &prelude(spec))? })
+    }
+
+    /// `source` [R, M, C]; `out` holds whatever the offsets of `record` point into.
+    pub fn bind(&self, gpu: &Gpu, source: &Buf<f32>, out: &Buf<f32>) -> ColumnSumBound {
+        let bound = self.kernel.bind(gpu, &[&source.raw, &out.raw]);
+        ColumnSumBound { spec: self.spec, bound, source_len: source.len(), out_len: out.len() }
+    }
+}
+
+/// The kernel with its buffers.
+pub struct ColumnSumBound {
+    spec: Spec,
+    bound: Bound,
+    source_len: usize,
+    out_len: usize,
+}
+
+impl ColumnSumBound {
+    pub fn record(&self, pass: &mut wgpu::ComputePass, at: &Args) {
+        let &Spec { r, m, c } = &self.spec;
+        assert!((1..=m).contains(&at.m), "column_sum: {} rows, compiled for 1..={m}", at.m);
+        assert!(
+            r * at.m * c <= self.source_len,
+            "column_sum: {at:?} leaves source of {} elements",
+            self.source_len
+        );
+        let end = (r - 1) * at.out_stride + at.out_off + c;
+        assert!(end <= self.out_len, "column_sum: {at:?} leaves out of {} elements", self.out_len);
+        let imm = [at.m as u32, at.out_stride as u32, at.out_off as u32, at.scale.to_bits()];
+        self.bound.record(pass, [c.div_ceil(columns_per_group(c)) as u32, r as u32, 1], &imm);
+    }
+}
+
+/// Shader against f64 twin on the same f32 inputs; 2 elements before and 3 after each replica's sums must stay as they are.
+pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
+    let &Spec { r, m, c } = spec;
+    let at = Args { m, out_stride: c + 5, out_off: 2, scale: -0.37 };
+    let source = normal(seed, 0, r * m * c, 1.0);
+    let source64 = widen(&source);
+    let mut before = vec![2.5f32; r * at.out_stride];
+    before.chunks_exact_mut(at.out_stride).for_each(|out| out[2..2 + c].fill(f32::NAN));
+    let mut want = widen(&before);
+    column_sum_cpu(spec, &at, &source64, &mut want);
+    let magnitude: Vec<f64> = source64.iter().map(|x| x.abs()).collect();
+    let mut scale = vec![0.0; want.len()];
+    column_sum_cpu(spec, &at, &magnitude, &mut scale);
+
+    let kernel = ColumnSum::new(gpu, spec)?;
+    let source = gpu.upload("column_sum.source", &[r, m, c], &source)?;
+    let out = gpu.alloc::<f32>("column_sum.out", &[r, at.out_stride], Fill::Zero)?;
+    gpu.write(&out, &before);
+    let bound = kernel.bind(gpu, &source, &out);
+    gpu.run(|pass| bound.record(pass, &at))?;
+    Ok(vec![compare_scaled("out", &gpu.read(&out)?, &want, &scale, TOL)])
+}

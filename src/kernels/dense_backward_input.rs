@@ -1,0 +1,188 @@
+//! dense_backward_input: the gradient of a dense layer with respect to its input, times the slope of the activation that made that input,
+//! so that dx is the gradient at the previous layer's pre-activation.
+
+use super::MAX_TRIPS;
+use super::compare::{Comparison, Tol, compare_scaled};
+use super::inputs::{normal, widen};
+use super::tile::Tile;
+use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude};
+use crate::policy::Activation;
+use crate::real::Real;
+
+pub const TOL: Tol = Tol {
+    abs: 1e-30,
+    rel: 1e-6,
+    why: "of sum|dy w|: rounding of an f32 sum grows like a random walk, 16 half-ulps of the sum of magnitudes; 1 - h^2 to one ulp of 1",
+};
+
+/// Sizes, fixed when the kernel is compiled.
+#[derive(Clone, Copy, Debug)]
+pub struct Spec {
+    /// R: replicas.
+    pub r: usize,
+    /// M: rows of a replica; the most that will be recorded.
+    pub m: usize,
+    /// I: inputs of the layer.
+    pub i: usize,
+    /// O: outputs of the layer.
+    pub o: usize,
+    /// P: parameters of a replica.
+    pub p: usize,
+    /// The activation that made the layer's input.
+    pub act: Activation,
+}
+
+/// What may change from one dispatch to the next. Offsets are in elements.
+#[derive(Clone, Copy, Debug)]
+pub struct Args {
+    /// Rows of each replica in this dispatch, at least 1.
+    pub m: usize,
+    /// Weight [O, I] inside a replica's parameters.
+    pub w_off: usize,
+    /// Start of dy [R, m, O] inside its buffer.
+    pub dy_off: usize,
+    /// Start of h [R, m, I] inside its buffer.
+    pub h_off: usize,
+    /// Start of dx [R, m, I] inside its buffer.
+    pub dx_off: usize,
+}
+
+/// `params` [R, P]; `dy` [R, m, O] from `dy_off`: gradient at the layer's output, before its own activation; `h` [R, m, I] from
+/// `h_off`: the layer's input (not read without activation); `dx` [R, m, I] from `dx_off`.
+pub fn dense_backward_input_cpu<F: Real<Elem = F>>(
+    spec: &Spec,
+    at: &Args,
+    params: &[F],
+    dy: &[F],
+    h: &[F],
+    dx: &mut [F],
+) {
+    let &Spec { r, i, o, p, act, .. } = spec;
+    let dy = &dy[at.dy_off..][..r * at.m * o];
+    let dx = &mut dx[at.dx_off..][..r * at.m * i];
+    for (row, (dy, dx)) in dy.chunks_exact(o).zip(dx.chunks_exact_mut(i)).enumerate() {
+        let w = &params[row / at.m * p + at.w_off..][..o * i];
+        dx.fill(F::splat(0.0));
+        for (&dy, w) in dy.iter().zip(w.chunks_exact(i)) {
+            for (dx, &w) in dx.iter_mut().zip(w) {
+                *dx += dy * w;
+            }
+        }
+        if act != Activation::None {
+            for (dx, &h) in dx.iter_mut().zip(&h[at.h_off + row * i..]) {
+                *dx *= act.slope(h);
+            }
+        }
+    }
+}
+
+/// Constants of the shader.
+pub fn prelude(spec: &Spec) -> Prelude {
+    let &Spec { m, i, o, p, act, .. } = spec;
+    Tile::choose(m, i).prelude(Prelude::new().u32("P", p).u32("I", i).u32("O", o).u32("ACT", act.code()))
+}
+
+/// The compiled kernel; serves every layer of the same sizes, whatever its offsets.
+pub struct DenseBackwardInput {
+    spec: Spec,
+    tile: Tile,
+    kernel: Kernel,
+}
+
+impl DenseBackwardInput {
+    pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
+        let &Spec { r, m, i, o, .. } = spec;
+        let tile = Tile::choose(m, i);
+        assert!(
+            r <= 65_535 && m.div_ceil(tile.bm) <= 65_535,
+            "dense_backward_input: {r} replicas of {m} rows are too many workgroups"
+        );
+        assert!(tile.trips(o) < MAX_TRIPS, "dense_backward_input: {o} outputs exceed the loop budget");
+        let kernel = gpu.kernel("dense_backward_input", &prelude(spec))?;
+        Ok(DenseBackwardInput { spec: *spec, tile, kernel })
+    }
+
+    /// `params` [R, P]; the others hold whatever the offsets of `record` point into. Without activation `h` is not read: give `dy`.
+    pub fn bind(
+        &self,
+        gpu: &Gpu,
+        params: &Buf<f32>,
+        dy: &Buf<f32>,
+        h: &Buf<f32>,
+        dx: &Buf<f32>,
+    ) -> DenseBackwardInputBound {
+        assert_eq!(
+            params.len(),
+            self.spec.r * self.spec.p,
+            "params of shape {:?} are not [R, P] of {:?}",
+            params.shape,
+            self.spec
+        );
+        let bound = self.kernel.bind(gpu, &[&params.raw, &dy.raw, &h.raw, &dx.raw]);
+        let [dy_len, h_len, dx_len] = [dy, h, dx].map(Buf::len);
+        DenseBackwardInputBound { spec: self.spec, tile: self.tile, bound, dy_len, h_len, dx_len }
+    }
+}
+
+/// The kernel with its buffers.
+pub struct DenseBackwardInputBound {
+    spec: Spec,
+    tile: Tile,
+    bound: Bound,
+    dy_len: usize,
+    h_len: usize,
+    dx_len: usize,
+}
+
+impl DenseBackwardInputBound {
+    pub fn record(&self, pass: &mut wgpu::ComputePass, at: &Args) {
+        let &Spec { r, m, i, o, p, act } = &self.spec;
+        assert!((1..=m).contains(&at.m), "dense_backward_input: {} rows, compiled for 1..={m}", at.m);
+        assert!(at.w_off + o * i <= p, "dense_backward_input: {at:?} leaves the {p} parameters");
+        assert!(
+            at.dy_off + r * at.m * o <= self.dy_len,
+            "dense_backward_input: {at:?} leaves dy of {} elements",
+            self.dy_len
+        );
+        let h_end = if act == Activation::None { 0 } else { at.h_off + r * at.m * i };
+        assert!(h_end <= self.h_len, "dense_backward_input: {at:?} leaves h of {} elements", self.h_len);
+        assert!(
+            at.dx_off + r * at.m * i <= self.dx_len,
+            "dense_backward_input: {at:?} leaves dx of {} elements",
+            self.dx_len
+        );
+        let [gx, gy] = self.tile.groups(at.m, i);
+        let imm = [at.m, at.w_off, at.dy_off, at.h_off, at.dx_off].map(|v| v as u32);
+        self.bound.record(pass, [gx, gy, r as u32], &imm);
+    }
+}
+
+/// Shader against f64 twin on the same f32 inputs. The weight lies at the end of the P parameters.
+pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
+    let &Spec { r, m, i, o, p, act } = spec;
+    let at = Args { m, w_off: p - o * i, dy_off: 3, h_off: 4, dx_off: 7 };
+    let params = normal(seed, 0, r * p, 1.0);
+    let dy = normal(seed, 1, at.dy_off + r * m * o, 1.0);
+    let mut h = normal(seed, 2, at.h_off + r * m * i, 1.0);
+    h.iter_mut().for_each(|h| *h = act.apply(*h));
+    let (params64, dy64, h64) = (widen(&params), widen(&dy), widen(&h));
+
+    let len = at.dx_off + r * m * i;
+    let mut want = vec![0.0; len];
+    dense_backward_input_cpu(spec, &at, &params64, &dy64, &h64, &mut want);
+    // The same sum with magnitudes and slope 1 bounds the rounding of each term.
+    let magnitude = |v: &[f64]| v.iter().map(|x| x.abs()).collect::<Vec<_>>();
+    let mut scale = vec![0.0; len];
+    let linear = Spec { act: Activation::None, ..*spec };
+    dense_backward_input_cpu(&linear, &at, &magnitude(&params64), &magnitude(&dy64), &[], &mut scale);
+
+    let kernel = DenseBackwardInput::new(gpu, spec)?;
+    let params = gpu.upload("dense_backward_input.params", &[r, p], &params)?;
+    let dy = gpu.upload("dense_backward_input.dy", &[dy.len()], &dy)?;
+    let h = gpu.upload("dense_backward_input.h", &[h.len()], &h)?;
+    let dx = gpu.alloc::<f32>("dense_backward_input.dx", &[len], Fill::Poison)?;
+    gpu.write(&dx, &[0.0; 7]);
+    let bound = kernel.bind(gpu, &params, &dy, &h, &dx);
+    gpu.run(|pass| bound.record(pass, &at))?;
+    Ok(vec![compare_scaled("dx", &gpu.read(&dx)?, &want, &scale, TOL)])
+}

@@ -1,0 +1,187 @@
+//! dense_backward_weights: the gradient of a dense layer's weight and bias, summed over rows. The rows are cut into S slices of ⌈m/S⌉,
+//! because one layer's gradient alone is too few workgroups for a GPU; `grad_reduce` adds the slices in a fixed order.
+
+use super::MAX_TRIPS;
+use super::compare::{Comparison, Tol, compare_scaled};
+use super::inputs::{normal, widen};
+use super::tile::{BK, Tile};
+use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude};
+use crate::real::Real;
+
+pub const TOL: Tol = Tol {
+    abs: 1e-30,
+    rel: 1e-6,
+    why: "of sum|dy x| over the slice: rounding of an f32 sum grows like a random walk, 16 half-ulps of the sum of magnitudes",
+};
+
+/// Sizes, fixed when the kernel is compiled.
+#[derive(Clone, Copy, Debug)]
+pub struct Spec {
+    /// R: replicas.
+    pub r: usize,
+    /// M: rows of a replica; the most that will be recorded.
+    pub m: usize,
+    /// I: inputs of the layer.
+    pub i: usize,
+    /// O: outputs of the layer.
+    pub o: usize,
+    /// P: parameters of a replica.
+    pub p: usize,
+    /// S: slices of the rows.
+    pub s: usize,
+}
+
+/// What may change from one dispatch to the next. Offsets are in elements.
+#[derive(Clone, Copy, Debug)]
+pub struct Args {
+    /// Rows of each replica in this dispatch, at least 1.
+    pub m: usize,
+    /// Weight [O, I] inside a replica's parameters.
+    pub w_off: usize,
+    /// Bias [O] inside a replica's parameters.
+    pub b_off: usize,
+    /// Start of dy [R, m, O] inside its buffer.
+    pub dy_off: usize,
+    /// Start of x [R, m, I] inside its buffer.
+    pub x_off: usize,
+}
+
+/// `dy` [R, m, O] from `dy_off`: gradient at the layer's pre-activation; `x` [R, m, I] from `x_off`: the layer's input; `partials`
+/// [S, R, P]: only the layer's weight and bias are written, zeros where a slice has no rows.
+pub fn dense_backward_weights_cpu<F: Real<Elem = F>>(
+    spec: &Spec,
+    at: &Args,
+    dy: &[F],
+    x: &[F],
+    partials: &mut [F],
+) {
+    let &Spec { r, i, o, p, s, .. } = spec;
+    let slice = at.m.div_ceil(s);
+    for (sr, partial) in partials[..s * r * p].chunks_exact_mut(p).enumerate() {
+        let (s, r) = (sr / r, sr % r);
+        partial[at.w_off..][..o * i].fill(F::splat(0.0));
+        partial[at.b_off..][..o].fill(F::splat(0.0));
+        for m in (s * slice).min(at.m)..((s + 1) * slice).min(at.m) {
+            let row = r * at.m + m;
+            let x = &x[at.x_off + row * i..][..i];
+            for (j, &dy) in dy[at.dy_off + row * o..][..o].iter().enumerate() {
+                for (w, &x) in partial[at.w_off + j * i..][..i].iter_mut().zip(x) {
+                    *w += dy * x;
+                }
+                partial[at.b_off + j] += dy;
+            }
+        }
+    }
+}
+
+/// Constants of the shader.
+pub fn prelude(spec: &Spec) -> Prelude {
+    let &Spec { r, i, o, p, .. } = spec;
+    Tile::choose(o, i).prelude(Prelude::new().u32("R", r).u32("P", p).u32("I", i).u32("O", o))
+}
+
+/// The compiled kernel; serves every layer of the same sizes, whatever its offsets.
+pub struct DenseBackwardWeights {
+    spec: Spec,
+    tile: Tile,
+    kernel: Kernel,
+}
+
+impl DenseBackwardWeights {
+    pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
+        let &Spec { r, m, i, o, s, .. } = spec;
+        let tile = Tile::choose(o, i);
+        assert!(
+            s >= 1 && r * s <= 65_535,
+            "dense_backward_weights: {s} slices of {r} replicas are too many workgroups"
+        );
+        let slice = m.div_ceil(s);
+        let trips = tile.trips(slice) + slice.div_ceil(BK) * BK;
+        assert!(
+            trips < MAX_TRIPS,
+            "dense_backward_weights: slices of {slice} rows exceed the loop budget, use more than {s}"
+        );
+        let kernel = gpu.kernel("dense_backward_weights", &prelude(spec))?;
+        Ok(DenseBackwardWeights { spec: *spec, tile, kernel })
+    }
+
+    /// `partials` [S, R, P]; `dy` and `x` hold whatever the offsets of `record` point into.
+    pub fn bind(
+        &self,
+        gpu: &Gpu,
+        dy: &Buf<f32>,
+        x: &Buf<f32>,
+        partials: &Buf<f32>,
+    ) -> DenseBackwardWeightsBound {
+        let spec = self.spec;
+        assert_eq!(
+            partials.len(),
+            spec.s * spec.r * spec.p,
+            "partials of shape {:?} are not [S, R, P] of {spec:?}",
+            partials.shape
+        );
+        let bound = self.kernel.bind(gpu, &[&dy.raw, &x.raw, &partials.raw]);
+        DenseBackwardWeightsBound { spec, tile: self.tile, bound, dy_len: dy.len(), x_len: x.len() }
+    }
+}
+
+/// The kernel with its buffers.
+pub struct DenseBackwardWeightsBound {
+    spec: Spec,
+    tile: Tile,
+    bound: Bound,
+    dy_len: usize,
+    x_len: usize,
+}
+
+impl DenseBackwardWeightsBound {
+    pub fn record(&self, pass: &mut wgpu::ComputePass, at: &Args) {
+        let &Spec { r, m, i, o, p, s } = &self.spec;
+        assert!((1..=m).contains(&at.m), "dense_backward_weights: {} rows, compiled for 1..={m}", at.m);
+        assert!(
+            at.w_off + o * i <= p && at.b_off + o <= p,
+            "dense_backward_weights: {at:?} leaves the {p} parameters"
+        );
+        assert!(
+            at.dy_off + r * at.m * o <= self.dy_len,
+            "dense_backward_weights: {at:?} leaves dy of {} elements",
+            self.dy_len
+        );
+        assert!(
+            at.x_off + r * at.m * i <= self.x_len,
+            "dense_backward_weights: {at:?} leaves x of {} elements",
+            self.x_len
+        );
+        let [gx, gy] = self.tile.groups(o, i);
+        let imm = [at.m, at.m.div_ceil(s), at.w_off, at.b_off, at.dy_off, at.x_off].map(|v| v as u32);
+        self.bound.record(pass, [gx, gy, (r * s) as u32], &imm);
+    }
+}
+
+/// Shader against f64 twin on the same f32 inputs. The layer lies at the end of the P parameters; the parameters before it belong to
+/// others and must stay as they are.
+pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
+    let &Spec { r, m, i, o, p, s } = spec;
+    let at = Args { m, w_off: p - o * i - o, b_off: p - o, dy_off: 3, x_off: 4 };
+    let dy = normal(seed, 0, at.dy_off + r * m * o, 1.0);
+    let x = normal(seed, 1, at.x_off + r * m * i, 1.0);
+    let (dy64, x64) = (widen(&dy), widen(&x));
+    // Poison where the kernel must write, a mark where it must not.
+    let mut before = vec![f32::NAN; s * r * p];
+    before.chunks_exact_mut(p).for_each(|replica| replica[..at.w_off].fill(2.5));
+
+    let mut want = widen(&before);
+    dense_backward_weights_cpu(spec, &at, &dy64, &x64, &mut want);
+    let magnitude = |v: &[f64]| v.iter().map(|x| x.abs()).collect::<Vec<_>>();
+    let mut scale = vec![0.0; s * r * p];
+    dense_backward_weights_cpu(spec, &at, &magnitude(&dy64), &magnitude(&x64), &mut scale);
+
+    let kernel = DenseBackwardWeights::new(gpu, spec)?;
+    let dy = gpu.upload("dense_backward_weights.dy", &[dy.len()], &dy)?;
+    let x = gpu.upload("dense_backward_weights.x", &[x.len()], &x)?;
+    let partials = gpu.alloc::<f32>("dense_backward_weights.partials", &[s, r, p], Fill::Zero)?;
+    gpu.write(&partials, &before);
+    let bound = kernel.bind(gpu, &dy, &x, &partials);
+    gpu.run(|pass| bound.record(pass, &at))?;
+    Ok(vec![compare_scaled("partials", &gpu.read(&partials)?, &want, &scale, TOL)])
+}

@@ -1,0 +1,111 @@
+//! grad_norm: the Euclidean norm of every replica's gradient, per parameter group, for clipping in `adam`.
+
+use super::MAX_TRIPS;
+use super::compare::{Comparison, Tol, compare};
+use super::inputs::{normal, widen};
+use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude};
+use crate::real::Real;
+
+pub const WG: usize = 256;
+
+pub const TOL: Tol = Tol {
+    abs: 1e-30,
+    rel: 1e-6,
+    why: "256 interleaved sums of squares: for up to a million parameters a random walk of 2^-24 steps stays under 1e-6 of the sum, the root halves it",
+};
+
+/// Sizes, fixed when the kernel is compiled.
+#[derive(Clone, Copy, Debug)]
+pub struct Spec {
+    /// R: replicas.
+    pub r: usize,
+    /// P: parameters of a replica.
+    pub p: usize,
+    /// Group 0 = parameters before `split`, group 1 = the others; either may be empty (norm 0).
+    pub split: usize,
+    /// Both entries hold the norm over all parameters (one optimiser over everything).
+    pub joint: bool,
+}
+
+/// `grads` [R, P], `norms` [R, 2].
+pub fn grad_norm_cpu<F: Real<Elem = F>>(spec: &Spec, grads: &[F], norms: &mut [F]) {
+    let squares = |g: &[F]| {
+        let mut sum = F::splat(0.0);
+        g.iter().for_each(|&g| sum += g * g);
+        sum
+    };
+    for (grads, norms) in grads.chunks_exact(spec.p).zip(norms.chunks_exact_mut(2)).take(spec.r) {
+        let (a, b) = (squares(&grads[..spec.split]), squares(&grads[spec.split..]));
+        let (a, b) = if spec.joint { (a + b, a + b) } else { (a, b) };
+        norms[0] = a.sqrt();
+        norms[1] = b.sqrt();
+    }
+}
+
+/// Constants of the shader.
+pub fn prelude(spec: &Spec) -> Prelude {
+    let &Spec { p, split, joint, .. } = spec;
+    Prelude::new().u32("WG", WG).u32("P", p).u32("SPLIT", split).u32("JOINT", usize::from(joint))
+}
+
+/// The compiled kernel.
+pub struct GradNorm {
+    spec: Spec,
+    kernel: Kernel,
+}
+
+impl GradNorm {
+    pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
+        let &Spec { r, p, split, .. } = spec;
+        assert!(split <= p, "grad_norm: the second group starts at {split} of {p} parameters");
+        assert!(r <= 65_535, "grad_norm: {r} replicas are too many workgroups");
+        assert!(p.div_ceil(WG) + 10 < MAX_TRIPS, "grad_norm: {p} parameters exceed the loop budget");
+        Ok(GradNorm { spec: *spec, kernel: gpu.kernel("grad_norm", &prelude(spec))? })
+    }
+
+    /// `grads` [R, P], `norms` [R, 2].
+    pub fn bind(&self, gpu: &Gpu, grads: &Buf<f32>, norms: &Buf<f32>) -> GradNormBound {
+        assert_eq!(
+            grads.len(),
+            self.spec.r * self.spec.p,
+            "grads of shape {:?} are not [R, P] of {:?}",
+            grads.shape,
+            self.spec
+        );
+        assert_eq!(
+            norms.len(),
+            self.spec.r * 2,
+            "norms of shape {:?} are not [R, 2] of {:?}",
+            norms.shape,
+            self.spec
+        );
+        GradNormBound { spec: self.spec, bound: self.kernel.bind(gpu, &[&grads.raw, &norms.raw]) }
+    }
+}
+
+/// The kernel with its buffers.
+pub struct GradNormBound {
+    spec: Spec,
+    bound: Bound,
+}
+
+impl GradNormBound {
+    pub fn record(&self, pass: &mut wgpu::ComputePass) {
+        self.bound.record(pass, [self.spec.r as u32, 1, 1], &[]);
+    }
+}
+
+/// Shader against f64 twin on the same f32 inputs.
+pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
+    let &Spec { r, p, .. } = spec;
+    let grads = normal(seed, 0, r * p, 0.1);
+    let mut want = vec![f64::NAN; r * 2];
+    grad_norm_cpu(spec, &widen(&grads), &mut want);
+
+    let kernel = GradNorm::new(gpu, spec)?;
+    let grads = gpu.upload("grad_norm.grads", &[r, p], &grads)?;
+    let norms = gpu.alloc::<f32>("grad_norm.norms", &[r, 2], Fill::Poison)?;
+    let bound = kernel.bind(gpu, &grads, &norms);
+    gpu.run(|pass| bound.record(pass))?;
+    Ok(vec![compare("norms", &gpu.read(&norms)?, &want, TOL)])
+}

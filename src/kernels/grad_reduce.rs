@@ -1,0 +1,100 @@
+//! grad_reduce: adds the slices of `dense_backward_weights` (and of any other kernel that writes partial gradients) in a fixed order.
+
+use super::MAX_TRIPS;
+use super::compare::{Comparison, Tol, compare_scaled};
+use super::inputs::{normal, widen};
+use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
+use crate::real::Real;
+
+pub const WG: usize = 64;
+
+pub const TOL: Tol = Tol {
+    abs: 1e-30,
+    rel: 1e-6,
+    why: "of sum|partial|: rounding of an f32 sum grows like a random walk, 16 half-ulps of the sum of magnitudes",
+};
+
+/// Sizes, fixed when the kernel is compiled.
+#[derive(Clone, Copy, Debug)]
+pub struct Spec {
+    /// R: replicas.
+    pub r: usize,
+    /// P: parameters of a replica.
+    pub p: usize,
+    /// S: slices.
+    pub s: usize,
+}
+
+/// `partials` [S, R, P], `grads` [R, P].
+pub fn grad_reduce_cpu<F: Real<Elem = F>>(spec: &Spec, partials: &[F], grads: &mut [F]) {
+    let n = spec.r * spec.p;
+    let grads = &mut grads[..n];
+    grads.fill(F::splat(0.0));
+    for slice in partials.chunks_exact(n).take(spec.s) {
+        for (g, &x) in grads.iter_mut().zip(slice) {
+            *g += x;
+        }
+    }
+}
+
+/// Constants of the shader.
+pub fn prelude(spec: &Spec) -> Prelude {
+    Prelude::new().u32("WG", WG).u32("N", spec.r * spec.p).u32("S", spec.s)
+}
+
+/// The compiled kernel.
+pub struct GradReduce {
+    spec: Spec,
+    kernel: Kernel,
+}
+
+impl GradReduce {
+    pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
+        assert!(spec.s < MAX_TRIPS, "grad_reduce: {} slices exceed the loop budget", spec.s);
+        Ok(GradReduce { spec: *spec, kernel: gpu.kernel("grad_reduce", &prelude(spec))? })
+    }
+
+    /// `partials` [S, R, P], `grads` [R, P].
+    pub fn bind(&self, gpu: &Gpu, partials: &Buf<f32>, grads: &Buf<f32>) -> GradReduceBound {
+        let n = self.spec.r * self.spec.p;
+        assert_eq!(
+            partials.len(),
+            self.spec.s * n,
+            "partials of shape {:?} are not [S, R, P] of {:?}",
+            partials.shape,
+            self.spec
+        );
+        assert_eq!(grads.len(), n, "grads of shape {:?} are not [R, P] of {:?}", grads.shape, self.spec);
+        GradReduceBound { spec: self.spec, bound: self.kernel.bind(gpu, &[&partials.raw, &grads.raw]) }
+    }
+}
+
+/// The kernel with its buffers.
+pub struct GradReduceBound {
+    spec: Spec,
+    bound: Bound,
+}
+
+impl GradReduceBound {
+    pub fn record(&self, pass: &mut wgpu::ComputePass) {
+        self.bound.record(pass, fold_groups(self.spec.r * self.spec.p, WG), &[]);
+    }
+}
+
+/// Shader against f64 twin on the same f32 inputs.
+pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
+    let &Spec { r, p, s } = spec;
+    let partials = normal(seed, 0, s * r * p, 1.0);
+    let partials64 = widen(&partials);
+    let (mut want, mut scale) = (vec![0.0; r * p], vec![0.0; r * p]);
+    grad_reduce_cpu(spec, &partials64, &mut want);
+    let magnitude: Vec<f64> = partials64.iter().map(|x| x.abs()).collect();
+    grad_reduce_cpu(spec, &magnitude, &mut scale);
+
+    let kernel = GradReduce::new(gpu, spec)?;
+    let partials = gpu.upload("grad_reduce.partials", &[s, r, p], &partials)?;
+    let grads = gpu.alloc::<f32>("grad_reduce.grads", &[r, p], Fill::Poison)?;
+    let bound = kernel.bind(gpu, &partials, &grads);
+    gpu.run(|pass| bound.record(pass))?;
+    Ok(vec![compare_scaled("grads", &gpu.read(&grads)?, &want, &scale, TOL)])
+}

@@ -1,0 +1,145 @@
+//! minibatch_gather: observations and actions of one minibatch, in the order of the keyed shuffle of an epoch ([`crate::shuffle`]).
+//!
+//! Sample m of minibatch mb is `s = perm(mb·M + m)` of the replica's T·B samples: slot `t = s / B`, environment `s % B`. Copies, so
+//! exact on every device.
+
+use super::MAX_TRIPS;
+use super::compare::{Comparison, compare_exact};
+use super::sample::Sample;
+use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
+use crate::shuffle::Minibatch;
+use rayon::prelude::*;
+
+pub const WG: usize = 64;
+
+/// T slots of B environments of R replicas with O observations and A actions each; minibatches of M samples of a replica.
+#[derive(Clone, Debug)]
+pub struct Spec {
+    pub t: usize,
+    pub r: usize,
+    pub b: usize,
+    pub o: usize,
+    pub a: usize,
+    pub m: usize,
+}
+
+pub const DEFAULT: Spec = Spec { t: 9, r: 3, b: 101, o: 12, a: 6, m: 151 };
+
+pub fn prelude(s: &Spec) -> Prelude {
+    let p = Prelude::new().u32("WG", WG).u32("T", s.t).u32("R", s.r).u32("B", s.b);
+    p.u32("O", s.o).u32("A", s.a).u32("M", s.m)
+}
+
+/// `keys` [R], `obs` [T+1,R,B,O], `action` [T,R,B,A]; `mb_obs` [R,M,O], `mb_action` [R,M,A].
+pub fn minibatch_gather_cpu<F: Copy + Send + Sync>(
+    s: &Spec,
+    which: Minibatch,
+    keys: &[[u32; 2]],
+    obs: &[F],
+    action: &[F],
+    mb_obs: &mut [F],
+    mb_action: &mut [F],
+) {
+    which.assert_inside(s.m, s.t * s.b);
+    let shuffles = which.shuffles(keys, s.t * s.b);
+    let rows = mb_obs.par_chunks_mut(s.o).zip(mb_action.par_chunks_mut(s.a)).enumerate();
+    rows.with_min_len(1024).for_each(|(i, (to_obs, to_action))| {
+        let (r, m) = (i / s.m, i % s.m);
+        let from = shuffles[r].index((which.mb as usize * s.m + m) as u32) as usize;
+        let at = (from / s.b * s.r + r) * s.b + from % s.b;
+        to_obs.copy_from_slice(&obs[at * s.o..][..s.o]);
+        to_action.copy_from_slice(&action[at * s.a..][..s.a]);
+    });
+}
+
+/// The compiled kernel.
+pub struct MinibatchGather {
+    kernel: Kernel,
+    spec: Spec,
+}
+
+/// The kernel with its buffers.
+pub struct MinibatchGatherBound {
+    bound: Bound,
+    spec: Spec,
+}
+
+impl MinibatchGather {
+    pub fn new(gpu: &Gpu, spec: &Spec) -> Result<MinibatchGather, GpuError> {
+        assert!(
+            spec.o + spec.a + 1000 < MAX_TRIPS,
+            "a row of {} numbers; software Vulkan ends loops at 65,535 trips",
+            spec.o + spec.a
+        );
+        Ok(MinibatchGather { kernel: gpu.kernel("minibatch_gather", &prelude(spec))?, spec: spec.clone() })
+    }
+
+    /// Shapes as in [`minibatch_gather_cpu`].
+    pub fn bind(
+        &self,
+        gpu: &Gpu,
+        keys: &Buf<[u32; 2]>,
+        obs: &Buf<f32>,
+        action: &Buf<f32>,
+        mb_obs: &Buf<f32>,
+        mb_action: &Buf<f32>,
+    ) -> MinibatchGatherBound {
+        let Spec { t, r, b, o, a, m } = self.spec;
+        let buffers = [
+            keys.of_len(r),
+            obs.of_len((t + 1) * r * b * o),
+            action.of_len(t * r * b * a),
+            mb_obs.of_len(r * m * o),
+            mb_action.of_len(r * m * a),
+        ];
+        MinibatchGatherBound { bound: self.kernel.bind(gpu, &buffers), spec: self.spec.clone() }
+    }
+}
+
+impl MinibatchGatherBound {
+    /// Panics unless the minibatch lies inside the epoch.
+    pub fn record(&self, pass: &mut wgpu::ComputePass, which: Minibatch) {
+        which.assert_inside(self.spec.m, self.spec.t * self.spec.b);
+        // A workgroup serves one replica: M is rounded up for each.
+        let groups = fold_groups(self.spec.r * self.spec.m.div_ceil(WG), 1);
+        self.bound.record(pass, groups, &which.immediates());
+    }
+}
+
+/// Shader against twin, bits of every number: the first and the last minibatch of an epoch.
+pub fn check(gpu: &Gpu, s: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
+    let mut draw = Sample::new(seed, 2);
+    let keys = draw.keys(s.r);
+    let obs: Vec<u32> = (0..(s.t + 1) * s.r * s.b * s.o).map(|_| draw.word() & 0x7eff_ffff).collect();
+    let action: Vec<u32> = (0..s.t * s.r * s.b * s.a).map(|_| draw.word() & 0x7eff_ffff).collect();
+
+    let mb_obs = gpu.alloc("minibatch_gather.mb_obs", &[s.r, s.m, s.o], Fill::Poison)?;
+    let mb_action = gpu.alloc("minibatch_gather.mb_action", &[s.r, s.m, s.a], Fill::Poison)?;
+    let bound = MinibatchGather::new(gpu, s)?.bind(
+        gpu,
+        &gpu.upload("minibatch_gather.keys", &[s.r], &keys)?,
+        &gpu.upload("minibatch_gather.obs", &[s.t + 1, s.r, s.b, s.o], bytemuck::cast_slice(&obs))?,
+        &gpu.upload("minibatch_gather.action", &[s.t, s.r, s.b, s.a], bytemuck::cast_slice(&action))?,
+        &mb_obs,
+        &mb_action,
+    );
+    let mut rows = Vec::new();
+    for mb in [0, (s.t * s.b / s.m - 1) as u32] {
+        let which = Minibatch { update: 3 + seed, epoch: 1, mb };
+        let (mut want_obs, mut want_action) = (vec![0u32; s.r * s.m * s.o], vec![0u32; s.r * s.m * s.a]);
+        minibatch_gather_cpu(s, which, &keys, &obs, &action, &mut want_obs, &mut want_action);
+        gpu.run(|pass| bound.record(pass, which))?;
+        let (got_obs, got_action) = (gpu.read(&mb_obs)?, gpu.read(&mb_action)?);
+        rows.push(compare_exact(
+            &format!("mb_obs, minibatch {mb}"),
+            bytemuck::cast_slice(&got_obs),
+            &want_obs,
+        ));
+        rows.push(compare_exact(
+            &format!("mb_action, minibatch {mb}"),
+            bytemuck::cast_slice(&got_action),
+            &want_action,
+        ));
+    }
+    Ok(rows)
+}

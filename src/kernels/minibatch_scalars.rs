@@ -1,0 +1,134 @@
+//! minibatch_scalars: old log-probability, advantage, return and old value of each sample of a minibatch, in the order of
+//! [`super::minibatch_gather`]. Copies, so exact on every device.
+
+use super::compare::{Comparison, compare_exact};
+use super::sample::Sample;
+use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
+use crate::shuffle::Minibatch;
+use rayon::prelude::*;
+
+pub const WG: usize = 64;
+
+/// T slots of B environments of R replicas; minibatches of M samples of a replica.
+#[derive(Clone, Debug)]
+pub struct Spec {
+    pub t: usize,
+    pub r: usize,
+    pub b: usize,
+    pub m: usize,
+}
+
+pub const DEFAULT: Spec = Spec { t: 9, r: 3, b: 101, m: 151 };
+
+pub fn prelude(s: &Spec) -> Prelude {
+    Prelude::new().u32("WG", WG).u32("T", s.t).u32("R", s.r).u32("B", s.b).u32("M", s.m)
+}
+
+/// `keys` [R], `logprob`, `advantage`, `returns` [T,R,B], `value` [T+1,R,B]; `mb_scalars` [R,M] of (old logprob, advantage, return,
+/// old value).
+#[expect(clippy::too_many_arguments, reason = "the kernel's buffers in binding order")]
+pub fn minibatch_scalars_cpu<F: Copy + Send + Sync>(
+    s: &Spec,
+    which: Minibatch,
+    keys: &[[u32; 2]],
+    logprob: &[F],
+    advantage: &[F],
+    returns: &[F],
+    value: &[F],
+    mb_scalars: &mut [[F; 4]],
+) {
+    which.assert_inside(s.m, s.t * s.b);
+    let shuffles = which.shuffles(keys, s.t * s.b);
+    mb_scalars.par_iter_mut().enumerate().with_min_len(1024).for_each(|(i, to)| {
+        let (r, m) = (i / s.m, i % s.m);
+        let from = shuffles[r].index((which.mb as usize * s.m + m) as u32) as usize;
+        let at = (from / s.b * s.r + r) * s.b + from % s.b;
+        *to = [logprob[at], advantage[at], returns[at], value[at]];
+    });
+}
+
+/// The compiled kernel.
+pub struct MinibatchScalars {
+    kernel: Kernel,
+    spec: Spec,
+}
+
+/// The kernel with its buffers.
+pub struct MinibatchScalarsBound {
+    bound: Bound,
+    spec: Spec,
+}
+
+impl MinibatchScalars {
+    pub fn new(gpu: &Gpu, spec: &Spec) -> Result<MinibatchScalars, GpuError> {
+        Ok(MinibatchScalars { kernel: gpu.kernel("minibatch_scalars", &prelude(spec))?, spec: spec.clone() })
+    }
+
+    /// Shapes as in [`minibatch_scalars_cpu`].
+    #[expect(clippy::too_many_arguments, reason = "the kernel's buffers in binding order")]
+    pub fn bind(
+        &self,
+        gpu: &Gpu,
+        keys: &Buf<[u32; 2]>,
+        logprob: &Buf<f32>,
+        advantage: &Buf<f32>,
+        returns: &Buf<f32>,
+        value: &Buf<f32>,
+        mb_scalars: &Buf<[f32; 4]>,
+    ) -> MinibatchScalarsBound {
+        let Spec { t, r, b, m } = self.spec;
+        let n = t * r * b;
+        let buffers = [
+            keys.of_len(r),
+            logprob.of_len(n),
+            advantage.of_len(n),
+            returns.of_len(n),
+            value.of_len(n + r * b),
+            mb_scalars.of_len(r * m),
+        ];
+        MinibatchScalarsBound { bound: self.kernel.bind(gpu, &buffers), spec: self.spec.clone() }
+    }
+}
+
+impl MinibatchScalarsBound {
+    /// Panics unless the minibatch lies inside the epoch.
+    pub fn record(&self, pass: &mut wgpu::ComputePass, which: Minibatch) {
+        which.assert_inside(self.spec.m, self.spec.t * self.spec.b);
+        self.bound.record(pass, fold_groups(self.spec.r * self.spec.m, WG), &which.immediates());
+    }
+}
+
+/// Shader against twin, bits of every number: the first and the last minibatch of an epoch.
+pub fn check(gpu: &Gpu, s: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
+    let mut draw = Sample::new(seed, 3);
+    let keys = draw.keys(s.r);
+    let n = s.t * s.r * s.b;
+    let mut numbers = |n: usize| -> Vec<u32> { (0..n).map(|_| draw.word() & 0x7eff_ffff).collect() };
+    let [logprob, advantage, returns, value] = [numbers(n), numbers(n), numbers(n), numbers(n + s.r * s.b)];
+
+    let shape = [s.t, s.r, s.b];
+    let out = gpu.alloc::<[f32; 4]>("minibatch_scalars.mb_scalars", &[s.r, s.m], Fill::Poison)?;
+    let bound = MinibatchScalars::new(gpu, s)?.bind(
+        gpu,
+        &gpu.upload("minibatch_scalars.keys", &[s.r], &keys)?,
+        &gpu.upload("minibatch_scalars.logprob", &shape, bytemuck::cast_slice(&logprob))?,
+        &gpu.upload("minibatch_scalars.advantage", &shape, bytemuck::cast_slice(&advantage))?,
+        &gpu.upload("minibatch_scalars.returns", &shape, bytemuck::cast_slice(&returns))?,
+        &gpu.upload("minibatch_scalars.value", &[s.t + 1, s.r, s.b], bytemuck::cast_slice(&value))?,
+        &out,
+    );
+    let mut rows = Vec::new();
+    for mb in [0, (s.t * s.b / s.m - 1) as u32] {
+        let which = Minibatch { update: 3 + seed, epoch: 1, mb };
+        let mut want = vec![[0u32; 4]; s.r * s.m];
+        minibatch_scalars_cpu(s, which, &keys, &logprob, &advantage, &returns, &value, &mut want);
+        gpu.run(|pass| bound.record(pass, which))?;
+        let got = gpu.read(&out)?;
+        rows.push(compare_exact(
+            &format!("mb_scalars, minibatch {mb}"),
+            bytemuck::cast_slice(&got),
+            want.as_flattened(),
+        ));
+    }
+    Ok(rows)
+}

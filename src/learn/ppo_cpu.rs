@@ -1,0 +1,604 @@
+//! PPO on the CPU: f32, vector lanes, rayon. No step depends on the number of threads, so a run repeats bit for bit on a machine.
+//!
+//! Environments are split into chunks that a thread carries through the whole rollout (policy, physics, advantages) in its caches;
+//! minibatches are split into parts whose gradient sums are added in a fixed order.
+
+use super::{LearnerState, PpoSpec, UpdateMetrics};
+use crate::config::ClipScope;
+use crate::gpu::GpuError;
+use crate::philox::{Stream, draw};
+use crate::policy::ActorCriticLayout;
+use crate::policy::dense::{Activations, Gradient, Packed, Strided, backward, forward, leading};
+use crate::real::{F32Lanes, LaneKernel, Real, Word, run_lanes};
+use crate::shuffle::Shuffle;
+use crate::task::TRUNCATED;
+use crate::train::Ppo;
+use crate::task::v2x::{Batch, StepSlices, V2xParams, V2xSpec, reset_range, step_range};
+use rayon::prelude::*;
+
+/// Environments a thread carries through a rollout at once.
+const CHUNK: usize = 256;
+/// Samples whose activations are held at once in the backward pass.
+const BLOCK: usize = 256;
+/// Samples of a part of a minibatch, about.
+const PART: usize = 1024;
+
+/// A group of environments of one replica with its rollout. Arrays are [T(+1), envs, ·].
+struct Chunk {
+    replica: usize,
+    first: u32,
+    envs: usize,
+    state: Vec<f32>,
+    obs: Vec<f32>,
+    action: Vec<f32>,
+    logprob: Vec<f32>,
+    value: Vec<f32>,
+    reward: Vec<f32>,
+    flags: Vec<u32>,
+    final_obs: Vec<f32>,
+    final_value: Vec<f32>,
+    advantage: Vec<f32>,
+    returns: Vec<f32>,
+    /// Sums over slots and environments of reward, sum-rate, Jain, indicator.
+    sums: [f64; 4],
+}
+
+/// Weights and moments of one replica.
+struct Learner {
+    params: Vec<f32>,
+    m: Vec<f32>,
+    v: Vec<f32>,
+    actor: Packed,
+    critic: Packed,
+    /// Sums over minibatches of policy loss, value loss, entropy, KL, clip share, gradient norms.
+    sums: [f64; 7],
+}
+
+/// PPO for R replicas on the CPU.
+pub struct PpoCpu {
+    spec: PpoSpec,
+    layout: ActorCriticLayout,
+    learners: Vec<Learner>,
+    chunks: Vec<Chunk>,
+    adam_steps: u64,
+    clock: u32,
+}
+
+impl PpoCpu {
+    /// Allocates everything and resets the environments.
+    pub fn new(spec: &PpoSpec, start: &LearnerState) -> Self {
+        let layout = spec.layout();
+        let p = layout.params();
+        let (o, a, t) = (spec.task.obs_dim(), spec.task.action_dim(), spec.ppo.horizon);
+        let learners = (0..spec.replicas.len())
+            .map(|r| {
+                let of = |v: &[f32]| v[r * p..(r + 1) * p].to_vec();
+                let mut l = Learner {
+                    params: of(&start.params),
+                    m: of(&start.m),
+                    v: of(&start.v),
+                    actor: Packed::new(&layout.actor),
+                    critic: Packed::new(&layout.critic),
+                    sums: [0.0; 7],
+                };
+                l.pack();
+                l
+            })
+            .collect();
+        let mut chunks = Vec::new();
+        for replica in 0..spec.replicas.len() {
+            for first in (0..spec.ppo.envs).step_by(CHUNK) {
+                let envs = CHUNK.min(spec.ppo.envs - first);
+                chunks.push(Chunk {
+                    replica,
+                    first: first as u32,
+                    envs,
+                    state: vec![0.0; spec.task.state_rows() * envs],
+                    obs: vec![0.0; (t + 1) * envs * o],
+                    action: vec![0.0; t * envs * a],
+                    logprob: vec![0.0; t * envs],
+                    value: vec![0.0; t * envs],
+                    reward: vec![0.0; t * envs],
+                    flags: vec![0; t * envs],
+                    final_obs: vec![0.0; envs * o],
+                    final_value: vec![0.0; t * envs],
+                    advantage: vec![0.0; t * envs],
+                    returns: vec![0.0; t * envs],
+                    sums: [0.0; 4],
+                });
+            }
+        }
+        let clock = start.updates * spec.ppo.horizon as u32;
+        let mut this = PpoCpu { spec: spec.clone(), layout, learners, chunks, adam_steps: start.adam_steps, clock };
+        let (spec, clock) = (&this.spec, this.clock);
+        this.chunks.par_iter_mut().for_each(|c| {
+            let last = spec.ppo.horizon * c.envs * o;
+            let params = &spec.replicas[c.replica].task;
+            reset_chunk(&spec.task, params, c.envs, c.first, &mut c.state, &mut c.obs[last..], clock);
+        });
+        this
+    }
+
+}
+
+impl Ppo for PpoCpu {
+    fn rollout(&mut self, _update: u32) -> Result<(), GpuError> {
+        let (spec, learners, layout, clock) = (&self.spec, &self.learners, &self.layout, self.clock);
+        self.chunks.par_iter_mut().for_each_init(|| RolloutScratch::new(layout), |s, c| c.collect(spec, layout, &learners[c.replica], s, clock));
+        self.clock += self.spec.ppo.horizon as u32;
+        Ok(())
+    }
+
+    fn advantages(&mut self) -> Result<(), GpuError> {
+        let spec = &self.spec;
+        self.chunks.par_iter_mut().for_each(|c| c.advantages(spec));
+        Ok(())
+    }
+
+    fn minibatch(&mut self, update: u32, epoch: u32, mb: u32, lr: [f64; 2]) -> Result<(), GpuError> {
+        let (spec, layout, chunks, learners) = (&self.spec, &self.layout, &self.chunks, &self.learners);
+        let m = spec.ppo.minibatch;
+        let per_replica = spec.ppo.envs.div_ceil(CHUNK);
+        let parts = parts_of(m);
+        let replicas = spec.replicas.len();
+        let shuffles: Vec<Shuffle> = spec.replicas.iter().map(|r| Shuffle::new(r.task.key, update, epoch, spec.samples() as u32)).collect();
+        let sampler = |r: usize| Sampler { shuffle: &shuffles[r], chunks: &chunks[r * per_replica..(r + 1) * per_replica], envs: spec.ppo.envs, first: mb as usize * m };
+        let stats: Vec<(f32, f32)> = (0..replicas).into_par_iter().map(|r| advantage_stats(&sampler(r), m, spec.ppo.normalise_advantages)).collect();
+        let results: Vec<PartResult> = (0..replicas * parts)
+            .into_par_iter()
+            .map_init(
+                || BackwardScratch::new(layout),
+                |s, i| {
+                    let (r, part) = (i / parts, i % parts);
+                    let (from, to) = (part * m / parts, (part + 1) * m / parts);
+                    s.part(spec, layout, &learners[r], &sampler(r), stats[r], from, to)
+                },
+            )
+            .collect();
+        self.adam_steps += 1;
+        let step = AdamStep::new(&spec.ppo, self.adam_steps, lr, layout.split());
+        self.learners.par_iter_mut().zip(results.par_chunks(parts)).for_each(|(l, parts)| l.update(&spec.ppo, &step, parts));
+        Ok(())
+    }
+
+    fn finish(&mut self, read: bool) -> Result<Option<Vec<UpdateMetrics>>, GpuError> {
+        let slots = self.spec.samples() as f64;
+        let steps = (self.spec.ppo.epochs * self.spec.minibatches()) as f64;
+        let mut out = vec![UpdateMetrics::default(); self.learners.len()];
+        for c in &mut self.chunks {
+            let u = &mut out[c.replica];
+            let [reward, rate, jain, indicator] = std::mem::take(&mut c.sums);
+            u.reward += reward / slots;
+            u.sum_rate_bps_hz += rate / slots;
+            u.jain += jain / slots;
+            u.indicator_share += indicator / slots;
+        }
+        for (u, l) in out.iter_mut().zip(&mut self.learners) {
+            let [pg, v, entropy, kl, clipped, na, nc] = std::mem::take(&mut l.sums).map(|x| x / steps);
+            (u.policy_loss, u.value_loss, u.entropy, u.approx_kl, u.clip_fraction) = (pg, v, entropy, kl, clipped);
+            (u.grad_norm_actor, u.grad_norm_critic) = (na, nc);
+        }
+        Ok(read.then_some(out))
+    }
+
+    fn state(&mut self, updates: u32) -> Result<LearnerState, GpuError> {
+        let all = |f: fn(&Learner) -> &Vec<f32>| self.learners.iter().flat_map(|l| f(l).iter().copied()).collect();
+        Ok(LearnerState { params: all(|l| &l.params), m: all(|l| &l.m), v: all(|l| &l.v), adam_steps: self.adam_steps, updates })
+    }
+}
+
+impl Learner {
+    fn pack(&mut self) {
+        self.actor.pack(&self.params);
+        self.critic.pack(&self.params);
+    }
+
+    /// Adds the parts' gradients, clips, and steps Adam (torch.optim.Adam). A gradient that is not finite changes nothing, so that one
+    /// diverging replica stays visible without spreading.
+    fn update(&mut self, ppo: &crate::config::PpoConfig, step: &AdamStep, parts: &[PartResult]) {
+        let mut grads = parts[0].grads.clone();
+        for p in &parts[1..] {
+            grads.iter_mut().zip(&p.grads).for_each(|(g, x)| *g += x);
+        }
+        for p in parts {
+            self.sums.iter_mut().zip(p.sums).for_each(|(s, x)| *s += x);
+        }
+        let square = |g: &[f32]| g.chunks(4096).map(|c| f64::from(c.iter().map(|x| x * x).sum::<f32>())).sum::<f64>();
+        let squares = [square(&grads[..step.split]), square(&grads[step.split..])];
+        let norms = squares.map(f64::sqrt);
+        self.sums[5] += norms[0];
+        self.sums[6] += norms[1];
+        let joint = (squares[0] + squares[1]).sqrt();
+        if !joint.is_finite() {
+            return;
+        }
+        for (group, range) in [(0, 0..step.split), (1, step.split..grads.len())] {
+            let norm = if ppo.clip_scope == ClipScope::Joint { joint } else { norms[group] };
+            let scale = if ppo.max_grad_norm > 0.0 { (ppo.max_grad_norm / (norm + 1e-6)).min(1.0) as f32 } else { 1.0 };
+            let (m, v, p) = (&mut self.m[range.clone()], &mut self.v[range.clone()], &mut self.params[range.clone()]);
+            run_lanes(AdamLanes { step, lr: step.lr[group], scale, grads: &grads[range], m, v, p });
+        }
+        self.pack();
+    }
+}
+
+/// Constants of one Adam step.
+struct AdamStep {
+    lr: [f32; 2],
+    beta: [f32; 2],
+    eps: f32,
+    /// 1/(1−β^t)
+    correction: [f32; 2],
+    split: usize,
+}
+
+impl AdamStep {
+    fn new(ppo: &crate::config::PpoConfig, t: u64, lr: [f64; 2], split: usize) -> Self {
+        let correction = |b: f64| (1.0 / (1.0 - b.powf(t as f64))) as f32;
+        AdamStep {
+            lr: lr.map(|x| x as f32),
+            beta: [ppo.adam_beta1 as f32, ppo.adam_beta2 as f32],
+            eps: ppo.adam_eps as f32,
+            correction: [correction(ppo.adam_beta1), correction(ppo.adam_beta2)],
+            split,
+        }
+    }
+}
+
+struct AdamLanes<'a> {
+    step: &'a AdamStep,
+    lr: f32,
+    scale: f32,
+    grads: &'a [f32],
+    m: &'a mut [f32],
+    v: &'a mut [f32],
+    p: &'a mut [f32],
+}
+
+impl AdamLanes<'_> {
+    #[inline(always)]
+    fn span<V: F32Lanes>(&mut self, from: usize, to: usize) {
+        let one = V::splat(1.0);
+        let (b1, b2) = (V::splat_f32(self.step.beta[0]), V::splat_f32(self.step.beta[1]));
+        let mut i = from;
+        while i + V::LANES <= to {
+            let g = V::load(&self.grads[i..]) * V::splat_f32(self.scale);
+            let m = V::load(&self.m[i..]) * b1 + g * (one - b1);
+            let v = V::load(&self.v[i..]) * b2 + (g * g) * (one - b2);
+            m.store(&mut self.m[i..]);
+            v.store(&mut self.v[i..]);
+            let step = (m * V::splat_f32(self.step.correction[0])) / ((v * V::splat_f32(self.step.correction[1])).sqrt() + V::splat_f32(self.step.eps));
+            (V::load(&self.p[i..]) - V::splat_f32(self.lr) * step).store(&mut self.p[i..]);
+            i += V::LANES;
+        }
+    }
+}
+
+impl LaneKernel for AdamLanes<'_> {
+    type Out = ();
+    #[inline(always)]
+    fn run<V: F32Lanes>(mut self) {
+        let n = self.grads.len();
+        let whole = n / V::LANES * V::LANES;
+        self.span::<V>(0, whole);
+        self.span::<f32>(whole, n);
+    }
+}
+
+/// Number of parts a minibatch of `m` samples is split into: depends on m alone, even where it can be, so that threads share evenly.
+fn parts_of(m: usize) -> usize {
+    let n = m.div_ceil(PART);
+    if n > 1 { n.next_multiple_of(2) } else if m >= 256 { 2 } else { 1 }
+}
+
+/// Where the samples of a minibatch lie.
+struct Sampler<'a> {
+    shuffle: &'a Shuffle,
+    chunks: &'a [Chunk],
+    envs: usize,
+    first: usize,
+}
+
+impl Sampler<'_> {
+    /// Chunk and row [t, env] of sample `i` of the minibatch.
+    #[inline(always)]
+    fn at(&self, i: usize) -> (&Chunk, usize) {
+        let s = self.shuffle.index((self.first + i) as u32) as usize;
+        let (t, b) = (s / self.envs, s % self.envs);
+        let c = &self.chunks[b / CHUNK];
+        (c, t * c.envs + b % CHUNK)
+    }
+}
+
+/// Mean and 1/(std + 1e-8) of the advantages of a minibatch (unbiased, as torch.std).
+fn advantage_stats(s: &Sampler, m: usize, normalise: bool) -> (f32, f32) {
+    if !normalise {
+        return (0.0, 1.0);
+    }
+    let (mut sum, mut square) = (0.0, 0.0);
+    for i in 0..m {
+        let (c, row) = s.at(i);
+        let a = f64::from(c.advantage[row]);
+        sum += a;
+        square += a * a;
+    }
+    let mean = sum / m as f64;
+    let var = if m > 1 { ((square - sum * mean) / (m as f64 - 1.0)).max(0.0) } else { 0.0 };
+    (mean as f32, (1.0 / (var.sqrt() + 1e-8)) as f32)
+}
+
+struct PartResult {
+    grads: Vec<f32>,
+    /// Contributions to policy loss, value loss, entropy, KL, clip share; two zeros.
+    sums: [f64; 7],
+}
+
+struct BackwardScratch {
+    x: Vec<f32>,
+    samples: Vec<(f32, f32, f32, f32)>,
+    action: Vec<f32>,
+    actor: Activations,
+    critic: Activations,
+    d_actor: Gradient,
+    d_critic: Gradient,
+}
+
+impl BackwardScratch {
+    fn new(layout: &ActorCriticLayout) -> Self {
+        BackwardScratch {
+            x: vec![0.0; BLOCK * leading(layout.actor.inputs())],
+            samples: vec![(0.0, 0.0, 0.0, 0.0); BLOCK],
+            action: vec![0.0; BLOCK * layout.actions()],
+            actor: Activations::new(&layout.actor, BLOCK),
+            critic: Activations::new(&layout.critic, BLOCK),
+            d_actor: Gradient::new(&layout.actor, BLOCK),
+            d_critic: Gradient::new(&layout.critic, BLOCK),
+        }
+    }
+
+    /// Loss and gradients of samples [from, to) of a minibatch.
+    fn part(&mut self, spec: &PpoSpec, layout: &ActorCriticLayout, l: &Learner, sampler: &Sampler, stats: (f32, f32), from: usize, to: usize) -> PartResult {
+        let ppo = &spec.ppo;
+        let (o, a) = (layout.actor.inputs(), layout.actions());
+        let (ldx, lda, ldv) = (leading(o), leading(a), leading(1));
+        let inv_m = 1.0 / ppo.minibatch as f32;
+        let log_std = &l.params[layout.log_std_off..layout.log_std_off + a];
+        let inv_std: Vec<f32> = log_std.iter().map(|s| (-s).exp()).collect();
+        let norm: f32 = log_std.iter().map(|s| s + 0.918_938_5).sum();
+        let entropy: f32 = log_std.iter().map(|s| s + 1.418_938_5).sum();
+        let (clip, vf, ent) = (ppo.clip as f32, ppo.vf_coef as f32, ppo.entropy_coef as f32);
+        let mut d_log_std = vec![0f32; a];
+        let mut sums = [0.0; 7];
+        self.d_actor.clear();
+        self.d_critic.clear();
+        let blocks = (to - from).div_ceil(BLOCK);
+        for block in 0..blocks {
+            let (lo, hi) = (from + block * (to - from) / blocks, from + (block + 1) * (to - from) / blocks);
+            let rows = hi - lo;
+            for i in 0..rows {
+                let (c, row) = sampler.at(lo + i);
+                self.x[i * ldx..i * ldx + o].copy_from_slice(&c.obs[row * o..(row + 1) * o]);
+                self.action[i * a..(i + 1) * a].copy_from_slice(&c.action[row * a..(row + 1) * a]);
+                self.samples[i] = (c.logprob[row], c.advantage[row], c.returns[row], c.value[row]);
+            }
+            let x = Strided { data: &self.x, row: ldx, col: 1 };
+            forward(&l.actor, rows, x, &mut self.actor);
+            forward(&l.critic, rows, x, &mut self.critic);
+            let d_mean = self.d_actor.d.layers.last_mut().expect("layers");
+            let d_value = self.d_critic.d.layers.last_mut().expect("layers");
+            let (mean, value) = (self.actor.output(), self.critic.output());
+            let (mut pg, mut vl, mut kl, mut clipped) = (0f32, 0f32, 0f32, 0f32);
+            for i in 0..rows {
+                let (old, adv, ret, v_old) = self.samples[i];
+                let mut quad = 0.0;
+                let mut z = [0f32; 512];
+                for j in 0..a {
+                    let zj = (self.action[i * a + j] - mean[i * lda + j]) * inv_std[j];
+                    z[j] = zj;
+                    quad += zj * zj;
+                }
+                let log_ratio = (-0.5 * quad - norm) - old;
+                let ratio = Real::exp(log_ratio);
+                let adv = (adv - stats.0) * stats.1;
+                let (plain, cut) = (-adv * ratio, -adv * ratio.clamp(1.0 - clip, 1.0 + clip));
+                pg += plain.max(cut);
+                kl += (ratio - 1.0) - log_ratio;
+                clipped += f32::from((ratio - 1.0).abs() > clip);
+                // d(−adv·ratio)/d logp where the unclipped term is the larger, else 0.
+                let g = if plain >= cut { plain * inv_m } else { 0.0 };
+                for j in 0..a {
+                    d_mean[i * lda + j] = g * z[j] * inv_std[j];
+                    d_log_std[j] += g * (z[j] * z[j] - 1.0);
+                }
+                d_mean[i * lda + a..(i + 1) * lda].fill(0.0);
+                let v = value[i * ldv];
+                let mut err = v - ret;
+                let mut slope = err;
+                if ppo.clip_value {
+                    let v_cut = v_old + (v - v_old).clamp(-clip, clip);
+                    if (v_cut - ret).abs() > err.abs() {
+                        err = v_cut - ret;
+                        slope = if (v - v_old).abs() < clip { err } else { 0.0 };
+                    }
+                }
+                vl += 0.5 * err * err;
+                d_value[i * ldv..(i + 1) * ldv].fill(0.0);
+                d_value[i * ldv] = vf * slope * inv_m;
+            }
+            for (s, x) in sums.iter_mut().zip([pg, vl, entropy * rows as f32, kl, clipped]) {
+                *s += f64::from(x * inv_m);
+            }
+            backward(&l.actor, rows, &self.x, &self.actor, &mut self.d_actor);
+            backward(&l.critic, rows, &self.x, &self.critic, &mut self.d_critic);
+        }
+        let mut grads = vec![0.0; layout.params()];
+        self.d_actor.add_to(&layout.actor, &mut grads);
+        self.d_critic.add_to(&layout.critic, &mut grads);
+        for (g, d) in grads[layout.log_std_off..].iter_mut().zip(&d_log_std) {
+            *g = d - ent * (to - from) as f32 * inv_m;
+        }
+        PartResult { grads, sums }
+    }
+}
+
+struct RolloutScratch {
+    actor: Activations,
+    critic: Activations,
+    metrics: Vec<f32>,
+}
+
+impl RolloutScratch {
+    fn new(layout: &ActorCriticLayout) -> Self {
+        RolloutScratch { actor: Activations::new(&layout.actor, CHUNK), critic: Activations::new(&layout.critic, CHUNK), metrics: vec![0.0; 4 * CHUNK] }
+    }
+}
+
+impl Chunk {
+    fn collect(&mut self, spec: &PpoSpec, layout: &ActorCriticLayout, l: &Learner, s: &mut RolloutScratch, clock: u32) {
+        let (o, a, t_max, envs) = (layout.actor.inputs(), layout.actions(), spec.ppo.horizon, self.envs);
+        let params = &spec.replicas[self.replica].task;
+        self.obs.copy_within(t_max * envs * o.., 0);
+        let log_std = &l.params[layout.log_std_off..layout.log_std_off + a];
+        let (lda, ldv) = (leading(a), leading(1));
+        for t in 0..t_max {
+            let (before, after) = self.obs.split_at_mut((t + 1) * envs * o);
+            let x = Strided { data: &before[t * envs * o..], row: o, col: 1 };
+            forward(&l.actor, envs, x, &mut s.actor);
+            forward(&l.critic, envs, x, &mut s.critic);
+            let now = clock + t as u32;
+            let action = &mut self.action[t * envs * a..(t + 1) * envs * a];
+            run_lanes(SampleGaussian { key: params.key, first: self.first, clock: now, actions: a, log_std, mean: s.actor.output(), ld: lda, action, logprob: &mut self.logprob[t * envs..(t + 1) * envs] });
+            for (v, row) in self.value[t * envs..(t + 1) * envs].iter_mut().zip(s.critic.output().chunks(ldv)) {
+                *v = row[0];
+            }
+            let batch = Batch { params, envs, first: self.first, state: &mut self.state, obs: &mut after[..envs * o] };
+            let out = StepSlices {
+                final_obs: &mut self.final_obs,
+                reward: &mut self.reward[t * envs..(t + 1) * envs],
+                flags: &mut self.flags[t * envs..(t + 1) * envs],
+                metrics: Some(&mut s.metrics[..4 * envs]),
+                full: false,
+            };
+            step_chunk(&spec.task, batch, action, out, now);
+            if self.flags[t * envs] & TRUNCATED != 0 {
+                forward(&l.critic, envs, Strided { data: &self.final_obs, row: o, col: 1 }, &mut s.critic);
+                for (v, row) in self.final_value[t * envs..(t + 1) * envs].iter_mut().zip(s.critic.output().chunks(ldv)) {
+                    *v = row[0];
+                }
+            }
+            for (sum, row) in self.sums.iter_mut().zip([2, 0, 1, 3]) {
+                *sum += f64::from(s.metrics[row * envs..(row + 1) * envs].iter().sum::<f32>());
+            }
+        }
+    }
+
+    /// Generalised advantage estimation of this chunk. The rollout ends with an episode, so nothing is needed behind it.
+    fn advantages(&mut self, spec: &PpoSpec) {
+        let envs = self.envs;
+        let (gamma, lambda, scale) = (spec.ppo.gamma as f32, spec.ppo.gae_lambda as f32, spec.ppo.reward_scale as f32);
+        let mut carried = vec![0f32; envs];
+        for t in (0..spec.ppo.horizon).rev() {
+            for (i, adv) in carried.iter_mut().enumerate() {
+                let at = t * envs + i;
+                let ended = self.flags[at] & TRUNCATED != 0;
+                let next = if ended { self.final_value[at] } else { self.value[at + envs] };
+                let delta = self.reward[at] * scale + gamma * next - self.value[at];
+                *adv = delta + if ended { 0.0 } else { gamma * lambda * *adv };
+                self.advantage[at] = *adv;
+                self.returns[at] = *adv + self.value[at];
+            }
+        }
+    }
+}
+
+/// Samples of a diagonal Gaussian policy: the fast form of `kernels::gaussian_head`, same draws.
+pub struct SampleGaussian<'a> {
+    pub key: [u32; 2],
+    pub first: u32,
+    pub clock: u32,
+    pub actions: usize,
+    pub log_std: &'a [f32],
+    /// [envs, ld]
+    pub mean: &'a [f32],
+    pub ld: usize,
+    /// [envs, A]
+    pub action: &'a mut [f32],
+    /// [envs]
+    pub logprob: &'a mut [f32],
+}
+
+impl SampleGaussian<'_> {
+    #[inline(always)]
+    fn span<V: F32Lanes>(&mut self, from: usize, to: usize) {
+        let a = self.actions;
+        let mut env = from;
+        while env + V::LANES <= to {
+            let mut logp = V::splat(0.0);
+            let ids = V::Word::iota(self.first + env as u32);
+            for block in 0..a.div_ceil(4) {
+                let w = draw(self.key, Stream::Action, ids, self.clock, block as u32);
+                let (z0, z1) = V::normal_pair(w[0], w[1]);
+                let (z2, z3) = V::normal_pair(w[2], w[3]);
+                for (j, z) in [z0, z1, z2, z3].into_iter().enumerate().take(a - 4 * block) {
+                    let i = 4 * block + j;
+                    let ls = V::splat_f32(self.log_std[i]);
+                    let noise = ls.exp() * z;
+                    logp = logp + ((V::splat(-0.5) * (z * z) - ls) - V::splat(0.918_938_533_204_672_7));
+                    let mut lanes = [0f32; 16];
+                    noise.store(&mut lanes);
+                    for (l, x) in lanes.iter().enumerate().take(V::LANES) {
+                        self.action[(env + l) * a + i] = self.mean[(env + l) * self.ld + i] + x;
+                    }
+                }
+            }
+            logp.store(&mut self.logprob[env..]);
+            env += V::LANES;
+        }
+    }
+}
+
+impl LaneKernel for SampleGaussian<'_> {
+    type Out = ();
+    #[inline(always)]
+    fn run<V: F32Lanes>(mut self) {
+        let n = self.logprob.len();
+        let whole = n / V::LANES * V::LANES;
+        self.span::<V>(0, whole);
+        self.span::<f32>(whole, n);
+    }
+}
+
+struct StepChunk<'a> {
+    spec: &'a V2xSpec,
+    batch: Batch<'a, f32>,
+    action: &'a [f32],
+    out: StepSlices<'a, f32>,
+    clock: u32,
+}
+
+impl LaneKernel for StepChunk<'_> {
+    type Out = ();
+    #[inline(always)]
+    fn run<V: F32Lanes>(mut self) {
+        let n = self.batch.envs;
+        let whole = n / V::LANES * V::LANES;
+        if self.spec.vehicles == 3 {
+            step_range::<V, 3>(self.spec, &mut self.batch, self.action, &mut self.out, self.clock, 0, whole);
+        } else {
+            step_range::<V, 0>(self.spec, &mut self.batch, self.action, &mut self.out, self.clock, 0, whole);
+        }
+        if whole < n {
+            step_range::<f32, 0>(self.spec, &mut self.batch, self.action, &mut self.out, self.clock, whole, n);
+        }
+    }
+}
+
+/// One slot of all environments of a batch with the widest vectors: the fast form of `kernels::v2x_step`, same bits.
+pub fn step_chunk(spec: &V2xSpec, batch: Batch<f32>, action: &[f32], out: StepSlices<f32>, clock: u32) {
+    run_lanes(StepChunk { spec, batch, action, out, clock });
+}
+
+/// Fresh episodes in all environments of a batch.
+pub fn reset_chunk(spec: &V2xSpec, params: &V2xParams, envs: usize, first: u32, state: &mut [f32], obs: &mut [f32], clock: u32) {
+    reset_range::<f32, 0>(spec, &mut Batch { params, envs, first, state, obs }, clock, 0, envs);
+}

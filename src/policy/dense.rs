@@ -1,0 +1,409 @@
+//! The dense layers of the CPU backend: one register-tiled product with strided A, row-major B and a fused epilogue, small enough to
+//! stay in the caches at policy sizes. Results are compared with the `dense_*` twins by tolerance (sums run in another order, with FMA).
+
+use super::{Activation, MlpLayout};
+use crate::real::{F32Lanes, LaneKernel, run_lanes};
+
+/// Columns are padded to this many floats: one AVX-512 register.
+pub const PAD: usize = 16;
+
+/// Leading dimension for `n` columns: padded, and never a multiple of 256 bytes, so that rows spread over the cache sets.
+pub fn leading(n: usize) -> usize {
+    let n = n.next_multiple_of(PAD);
+    if n >= 64 { n + PAD } else { n }
+}
+
+/// Where A's elements lie: A[m, k] = data[m·row + k·col].
+#[derive(Clone, Copy)]
+pub struct Strided<'a> {
+    pub data: &'a [f32],
+    pub row: usize,
+    pub col: usize,
+}
+
+/// Row-major matrix with leading dimension `ld`.
+#[derive(Clone, Copy)]
+pub struct RowMajor<'a> {
+    pub data: &'a [f32],
+    pub ld: usize,
+}
+
+/// One MR × (NR·LANES) block of C, whose upper left element is (r0, c0).
+///
+/// # Safety
+/// `a`, `b`, `c` must point at blocks that cover it with the strides (row, col), ldb, ldc.
+#[inline(always)]
+#[allow(clippy::too_many_arguments, reason = "the arguments of every matrix product")]
+unsafe fn tile<V: F32Lanes, const MR: usize, const NR: usize>(
+    k: usize, a: *const f32, (row, col): (usize, usize), b: *const f32, ldb: usize, c: *mut f32, ldc: usize, (r0, c0): (usize, usize),
+    accumulate: bool, epilogue: &impl Fn(V, usize, usize) -> V,
+) {
+    // SAFETY: the caller guarantees the extents.
+    unsafe {
+        let mut acc = [[V::splat(0.0); NR]; MR];
+        for q in 0..k {
+            let mut bv = [V::splat(0.0); NR];
+            for (j, x) in bv.iter_mut().enumerate() {
+                *x = V::load_ptr(b.add(q * ldb + j * V::LANES));
+            }
+            for (i, line) in acc.iter_mut().enumerate() {
+                let av = V::splat_f32(*a.add(i * row + q * col));
+                for (j, x) in line.iter_mut().enumerate() {
+                    *x = av.mul_add(bv[j], *x);
+                }
+            }
+        }
+        for (i, line) in acc.iter().enumerate() {
+            for (j, x) in line.iter().enumerate() {
+                let out = c.add(i * ldc + j * V::LANES);
+                let sum = if accumulate { *x + V::load_ptr(out) } else { *x };
+                epilogue(sum, r0 + i, c0 + j * V::LANES).store_ptr(out);
+            }
+        }
+    }
+}
+
+/// C[m, n] = epilogue(Σ_k A[m, k]·B[k, n] (+ C[m, n] if `accumulate`), m, n); `cols` is a multiple of [`PAD`].
+#[inline(always)]
+#[allow(clippy::too_many_arguments, reason = "the arguments of every matrix product")]
+pub fn product<V: F32Lanes>(
+    rows: usize, cols: usize, k: usize, a: Strided, b: RowMajor, c: &mut [f32], ldc: usize, accumulate: bool,
+    epilogue: impl Fn(V, usize, usize) -> V,
+) {
+    if rows == 0 {
+        return;
+    }
+    assert!(k > 0 && cols > 0 && cols % PAD == 0 && cols <= b.ld && cols <= ldc, "columns {cols}, ldb {}, ldc {ldc}", b.ld);
+    assert!(a.data.len() > (rows - 1) * a.row + (k - 1) * a.col, "A is too short");
+    assert!(b.data.len() >= (k - 1) * b.ld + cols && c.len() >= (rows - 1) * ldc + cols, "B or C is too short");
+    let (ap, bp, cp) = (a.data.as_ptr(), b.data.as_ptr(), c.as_mut_ptr());
+    let strides = (a.row, a.col);
+    let mut j = 0;
+    while j < cols {
+        let two = j + 2 * V::LANES <= cols;
+        let mut i = 0;
+        // SAFETY: every block lies inside the extents asserted above.
+        macro_rules! block {
+            ($mr:literal) => {{
+                while i + $mr <= rows {
+                    unsafe {
+                        let (pa, pb, pc) = (ap.add(i * a.row), bp.add(j), cp.add(i * ldc + j));
+                        if two {
+                            tile::<V, $mr, 2>(k, pa, strides, pb, b.ld, pc, ldc, (i, j), accumulate, &epilogue);
+                        } else {
+                            tile::<V, $mr, 1>(k, pa, strides, pb, b.ld, pc, ldc, (i, j), accumulate, &epilogue);
+                        }
+                    }
+                    i += $mr;
+                }
+            }};
+        }
+        // 12 × 2 accumulators fill AVX-512's 32 registers, 6 × 2 AVX2's 16.
+        if V::LANES == 16 {
+            block!(12);
+            block!(4);
+        } else {
+            block!(6);
+        }
+        block!(1);
+        j += if two { 2 * V::LANES } else { V::LANES };
+    }
+}
+
+/// tanh as a rational function (the minimax coefficients of Eigen's `ptanh`), within 4 ulp; the dense layers' own, with FMA.
+#[inline(always)]
+pub fn tanh_rational<V: F32Lanes>(x: V) -> V {
+    let x = x.max(V::splat(-7.905_311)).min(V::splat(7.905_311));
+    let z = x * x;
+    let mut p = V::splat(-2.760_768_477_423_55e-16);
+    for a in [2.000_187_904_824_77e-13, -8.604_671_522_137_35e-11, 5.122_297_090_371_14e-8, 1.485_722_357_179_79e-5, 6.372_619_288_754_36e-4, 4.893_524_558_917_86e-3] {
+        p = p.mul_add(z, V::splat(a));
+    }
+    let mut q = V::splat(1.198_258_394_667_02e-6);
+    for b in [1.185_347_056_866_54e-4, 2.268_434_632_439e-3, 4.893_525_185_543_85e-3] {
+        q = q.mul_add(z, V::splat(b));
+    }
+    (x * p) / q
+}
+
+/// One network's weights laid out for [`product`]: padded, and transposed for the forward pass. Rebuilt after every update.
+pub struct Packed {
+    pub layout: MlpLayout,
+    layers: Vec<PackedLayer>,
+}
+
+struct PackedLayer {
+    /// Wᵀ [in, leading(out)], for the forward pass.
+    wt: Vec<f32>,
+    /// W [out, leading(in)], for the input gradient.
+    w: Vec<f32>,
+    /// [leading(out)]
+    bias: Vec<f32>,
+}
+
+impl Packed {
+    pub fn new(layout: &MlpLayout) -> Self {
+        let layers = layout
+            .layers
+            .iter()
+            .map(|l| PackedLayer {
+                wt: vec![0.0; l.inputs * leading(l.outputs)],
+                w: vec![0.0; l.outputs * leading(l.inputs)],
+                bias: vec![0.0; leading(l.outputs)],
+            })
+            .collect();
+        Packed { layout: layout.clone(), layers }
+    }
+
+    /// Takes the weights from the replica's flat vector.
+    pub fn pack(&mut self, params: &[f32]) {
+        for (l, p) in self.layout.layers.iter().zip(&mut self.layers) {
+            let (ldi, ldo) = (leading(l.inputs), leading(l.outputs));
+            for (o, row) in params[l.w_off..l.b_off].chunks_exact(l.inputs).enumerate() {
+                p.w[o * ldi..o * ldi + l.inputs].copy_from_slice(row);
+                for (i, x) in row.iter().enumerate() {
+                    p.wt[i * ldo + o] = *x;
+                }
+            }
+            p.bias[..l.outputs].copy_from_slice(&params[l.b_off..l.b_off + l.outputs]);
+        }
+    }
+}
+
+/// Outputs of every layer for up to `rows` samples; layer l is [rows, leading(outputs)].
+pub struct Activations {
+    pub layers: Vec<Vec<f32>>,
+}
+
+impl Activations {
+    pub fn new(layout: &MlpLayout, rows: usize) -> Self {
+        Activations { layers: layout.layers.iter().map(|l| vec![0.0; rows * leading(l.outputs)]).collect() }
+    }
+    /// Output of the network, [rows, leading(outputs)].
+    pub fn output(&self) -> &[f32] {
+        self.layers.last().expect("a network has layers")
+    }
+}
+
+struct Forward<'a> {
+    net: &'a Packed,
+    rows: usize,
+    x: Strided<'a>,
+    out: &'a mut Activations,
+}
+
+impl LaneKernel for Forward<'_> {
+    type Out = ();
+    #[inline(always)]
+    fn run<V: F32Lanes>(self) {
+        for (i, (l, p)) in self.net.layout.layers.iter().zip(&self.net.layers).enumerate() {
+            let (before, here) = self.out.layers.split_at_mut(i);
+            let a = match before.last() {
+                Some(h) => Strided { data: h, row: leading(l.inputs), col: 1 },
+                None => self.x,
+            };
+            let ld = leading(l.outputs);
+            let b = RowMajor { data: &p.wt, ld };
+            let (c, bias) = (&mut here[0], &p.bias);
+            let cols = l.outputs.next_multiple_of(PAD);
+            match l.act {
+                Activation::Tanh => product::<V>(self.rows, cols, l.inputs, a, b, c, ld, false, #[inline(always)] |s, _, j| tanh_rational(s + V::load(&bias[j..]))),
+                Activation::Relu => product::<V>(self.rows, cols, l.inputs, a, b, c, ld, false, #[inline(always)] |s, _, j| (s + V::load(&bias[j..])).max(V::splat(0.0))),
+                Activation::None => product::<V>(self.rows, cols, l.inputs, a, b, c, ld, false, #[inline(always)] |s, _, j| s + V::load(&bias[j..])),
+            }
+        }
+    }
+}
+
+/// Forward pass of `rows` samples x into `out`.
+pub fn forward(net: &Packed, rows: usize, x: Strided, out: &mut Activations) {
+    run_lanes(Forward { net, rows, x, out });
+}
+
+/// Gradient sums of one network in padded layout, and the space its backward pass needs.
+pub struct Gradient {
+    /// dW [out, leading(in)] per layer.
+    w: Vec<Vec<f32>>,
+    /// [out] per layer.
+    b: Vec<Vec<f32>>,
+    /// Gradients by layer outputs, as [`Activations`].
+    pub d: Activations,
+}
+
+impl Gradient {
+    pub fn new(layout: &MlpLayout, rows: usize) -> Self {
+        Gradient {
+            w: layout.layers.iter().map(|l| vec![0.0; l.outputs * leading(l.inputs)]).collect(),
+            b: layout.layers.iter().map(|l| vec![0.0; leading(l.outputs)]).collect(),
+            d: Activations::new(layout, rows),
+        }
+    }
+
+    pub fn clear(&mut self) {
+        self.w.iter_mut().chain(&mut self.b).for_each(|v| v.fill(0.0));
+    }
+
+    /// Adds the sums to the flat gradient vector of the replica.
+    pub fn add_to(&self, layout: &MlpLayout, grads: &mut [f32]) {
+        for (l, layer) in layout.layers.iter().enumerate() {
+            let ld = leading(layer.inputs);
+            for (o, row) in grads[layer.w_off..layer.b_off].chunks_exact_mut(layer.inputs).enumerate() {
+                row.iter_mut().zip(&self.w[l][o * ld..]).for_each(|(g, x)| *g += x);
+            }
+            grads[layer.b_off..layer.b_off + layer.outputs].iter_mut().zip(&self.b[l]).for_each(|(g, x)| *g += x);
+        }
+    }
+}
+
+struct Backward<'a> {
+    net: &'a Packed,
+    rows: usize,
+    /// [rows, leading(inputs)], zero beyond the inputs.
+    x: &'a [f32],
+    acts: &'a Activations,
+    grad: &'a mut Gradient,
+}
+
+impl LaneKernel for Backward<'_> {
+    type Out = ();
+    #[inline(always)]
+    fn run<V: F32Lanes>(self) {
+        let layers = &self.net.layout.layers;
+        for i in (0..layers.len()).rev() {
+            let l = &layers[i];
+            let (ldi, ldo) = (leading(l.inputs), leading(l.outputs));
+            let input = if i == 0 { self.x } else { &self.acts.layers[i - 1] };
+            let (lower, upper) = self.grad.d.layers.split_at_mut(i);
+            let dy = &upper[0];
+            // dW[o, i] += Σ_m dy[m, o]·x[m, i]
+            product::<V>(
+                l.outputs,
+                l.inputs.next_multiple_of(PAD),
+                self.rows,
+                Strided { data: dy, row: 1, col: ldo },
+                RowMajor { data: input, ld: ldi },
+                &mut self.grad.w[i],
+                ldi,
+                true,
+                #[inline(always)]
+                |s, _, _| s,
+            );
+            for j in (0..l.outputs.next_multiple_of(PAD)).step_by(V::LANES) {
+                let mut sum = V::load(&self.grad.b[i][j..]);
+                for m in 0..self.rows {
+                    sum += V::load(&dy[m * ldo + j..]);
+                }
+                sum.store(&mut self.grad.b[i][j..]);
+            }
+            if i > 0 {
+                // dh[m, i] = (Σ_o dy[m, o]·W[o, i])·act'(h)
+                let (act, one) = (layers[i - 1].act, V::splat(1.0));
+                product::<V>(
+                    self.rows,
+                    l.inputs.next_multiple_of(PAD),
+                    l.outputs,
+                    Strided { data: dy, row: ldo, col: 1 },
+                    RowMajor { data: &self.net.layers[i].w, ld: ldi },
+                    &mut lower[i - 1],
+                    ldi,
+                    false,
+                    #[inline(always)]
+                    |s, m, j| {
+                        let h = V::load(&input[m * ldi + j..]);
+                        match act {
+                            Activation::Tanh => s * (one - h * h),
+                            Activation::Relu => V::select(V::splat(0.0).lt(h), s, V::splat(0.0)),
+                            Activation::None => s,
+                        }
+                    },
+                );
+            }
+        }
+    }
+}
+
+/// Backward pass: takes the output gradient from the last layer of `grad.d` ([rows, leading(outputs)], zero beyond the outputs) and adds
+/// to the sums. `x` is [rows, leading(inputs)].
+pub fn backward(net: &Packed, rows: usize, x: &[f32], acts: &Activations, grad: &mut Gradient) {
+    run_lanes(Backward { net, rows, x, acts, grad });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::philox::{PhiloxRng, Stream};
+    use rand::Rng;
+
+    /// Loss Σ c·y of a small network, in f64, straight from the definition.
+    fn loss(layout: &MlpLayout, params: &[f64], x: &[f64], c: &[f64]) -> f64 {
+        let mut h: Vec<f64> = x.to_vec();
+        for l in &layout.layers {
+            h = (0..l.outputs)
+                .map(|o| {
+                    let z: f64 = (0..l.inputs).map(|i| params[l.w_off + o * l.inputs + i] * h[i]).sum::<f64>() + params[l.b_off + o];
+                    l.act.apply(z)
+                })
+                .collect();
+        }
+        h.iter().zip(c).map(|(y, c)| y * c).sum()
+    }
+
+    #[test]
+    fn forward_and_backward_equal_the_definition_and_its_differences() {
+        for (sizes, act, rows) in [(vec![12, 128, 128, 6], Activation::Tanh, 37), (vec![5, 33, 1], Activation::Tanh, 13), (vec![7, 20, 70, 3], Activation::Relu, 1)] {
+            let layout = MlpLayout::new(&sizes, act, 3);
+            let mut rng = PhiloxRng::new([1, 2], Stream::Init, 0, 9);
+            let mut draw = || f64::from(rng.next_u32()) / 4294967296.0 - 0.5;
+            let params: Vec<f64> = (0..layout.end()).map(|_| f64::from((draw() * 0.4) as f32)).collect();
+            let flat: Vec<f32> = params.iter().map(|p| *p as f32).collect();
+            let (inputs, outputs) = (layout.inputs(), layout.outputs());
+            let xs: Vec<f64> = (0..rows * inputs).map(|_| f64::from((draw() * 2.0) as f32)).collect();
+            let cs: Vec<f64> = (0..rows * outputs).map(|_| f64::from(draw() as f32)).collect();
+            let mut net = Packed::new(&layout);
+            net.pack(&flat);
+            let ld = leading(inputs);
+            let mut x = vec![0.0; rows * ld];
+            for m in 0..rows {
+                for i in 0..inputs {
+                    x[m * ld + i] = xs[m * inputs + i] as f32;
+                }
+            }
+            let mut acts = Activations::new(&layout, rows);
+            forward(&net, rows, Strided { data: &x, row: ld, col: 1 }, &mut acts);
+            let total: f64 = (0..rows).map(|m| loss(&layout, &params, &xs[m * inputs..], &cs[m * outputs..(m + 1) * outputs])).sum();
+            let ldo = leading(outputs);
+            let got: f64 = (0..rows).flat_map(|m| (0..outputs).map(move |o| (m, o))).map(|(m, o)| f64::from(acts.output()[m * ldo + o]) * cs[m * outputs + o]).sum();
+            assert!((got - total).abs() < 1e-5 * (1.0 + total.abs()), "{sizes:?}: {got} against {total}");
+
+            let mut grad = Gradient::new(&layout, rows);
+            let top = grad.d.layers.last_mut().unwrap();
+            for m in 0..rows {
+                for o in 0..outputs {
+                    top[m * ldo + o] = cs[m * outputs + o] as f32;
+                }
+            }
+            backward(&net, rows, &x, &acts, &mut grad);
+            let mut grads = vec![0f32; layout.end()];
+            grad.add_to(&layout, &mut grads);
+            for p in (layout.offset..layout.end()).step_by(41) {
+                let h = 1e-5;
+                let at = |delta: f64| {
+                    let mut q = params.clone();
+                    q[p] += delta;
+                    (0..rows).map(|m| loss(&layout, &q, &xs[m * inputs..], &cs[m * outputs..(m + 1) * outputs])).sum::<f64>()
+                };
+                let want = (at(h) - at(-h)) / (2.0 * h);
+                assert!((f64::from(grads[p]) - want).abs() < 2e-5 * (1.0 + want.abs()), "{sizes:?} parameter {p}: {} against {want}", grads[p]);
+            }
+        }
+    }
+
+    #[test]
+    fn rational_tanh_is_accurate() {
+        for i in 0..200_000 {
+            let x = (i as f32 - 100_000.0) * 1e-4;
+            let err = (f64::from(tanh_rational(x)) - f64::from(x).tanh()).abs();
+            assert!(err < 4e-7, "tanh({x}) is off by {err:e}");
+        }
+    }
+}

@@ -1,0 +1,132 @@
+mod common;
+use common::gpu_or_skip;
+use isacbench::golden::{Backend, GoldenError, Outcome, run};
+use std::path::{Path, PathBuf};
+
+fn golden_dir() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
+}
+
+#[test]
+fn every_vector_agrees() {
+    let gpu = gpu_or_skip();
+    let results = run(&golden_dir(), gpu).unwrap();
+    for r in &results {
+        match &r.outcome {
+            Outcome::Skipped { reason } => println!("{}: skipped, {reason}", r.file),
+            Outcome::Compared(rows) => {
+                for backend in [Backend::CpuF64, Backend::CpuF32, Backend::Gpu] {
+                    let rows: Vec<_> = rows.iter().filter(|row| row.backend == backend).collect();
+                    let worst = rows.iter().map(|row| row.comparison.budget_share).fold(0.0, f64::max);
+                    println!("{}: {backend:?}, {} quantities, {worst:.3} of the budget", r.file, rows.len());
+                }
+            }
+        }
+        let failures: Vec<_> = r.failures().collect();
+        assert!(failures.is_empty(), "{}: {failures:#?}", r.file);
+    }
+    for file in ["philox", "box_muller", "gae", "ppo_gaussian"] {
+        let Some(Outcome::Compared(rows)) = results.iter().find(|r| r.file == file).map(|r| &r.outcome)
+        else {
+            panic!("{file} was not compared");
+        };
+        assert!(rows.iter().all(|row| row.comparison.elements > 0), "{file}: a row compared nothing");
+        let backends: &[Backend] =
+            if gpu.is_some() { &[Backend::CpuF64, Backend::Gpu] } else { &[Backend::CpuF64] };
+        for &backend in backends {
+            assert!(rows.iter().any(|row| row.backend == backend), "{file}: nothing ran on {backend:?}");
+        }
+    }
+}
+
+#[test]
+fn files_that_nothing_tests_say_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let tensor = [0u8; 4];
+    let view = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, vec![1], &tensor).unwrap();
+    for stem in ["lif_neuron", "a_name_from_the_future"] {
+        let path = dir.path().join(format!("{stem}.safetensors"));
+        safetensors::serialize_to_file([("x", view.clone())], None, &path).unwrap();
+    }
+    let results = run(dir.path(), None).unwrap();
+    assert_eq!(results.len(), 2);
+    for r in results {
+        let Outcome::Skipped { reason } = r.outcome else { panic!("{} was compared with something", r.file) };
+        assert!(!reason.is_empty());
+    }
+}
+
+/// A copy of one golden file with one number of one tensor changed: word `at` becomes `to`.
+fn changed(stem: &str, tensor: &str, at: usize, to: [u8; 4]) -> tempfile::TempDir {
+    let file = format!("{stem}.safetensors");
+    let mut bytes = std::fs::read(golden_dir().join(&file)).unwrap();
+    let (header, metadata) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
+    let (begin, end) = metadata.info(tensor).unwrap().data_offsets;
+    assert!(begin + 4 * at + 4 <= end);
+    bytes[8 + header + begin + 4 * at..][..4].copy_from_slice(&to);
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join(file), bytes).unwrap();
+    dir
+}
+
+#[test]
+fn one_changed_number_fails_on_every_backend() {
+    let gpu = gpu_or_skip();
+    for (stem, tensor, at) in [
+        ("philox", "run.out", 4097),
+        ("philox", "digest.xor", 0),
+        ("box_muller", "z1", 17),
+        ("box_muller", "edge.x1", 3),
+        ("gae", "trunc.adv", 9),
+        ("gae", "truncated", 40),
+        ("gae", "reward", 200),
+        ("ppo_gaussian", "adv", 5),
+        ("ppo_gaussian", "n1bv0.grad.mean", 100),
+        ("ppo_gaussian", "n0v1.loss", 0),
+        ("ppo_gaussian", "value_old", 7),
+    ] {
+        // Inputs and results alike: 3 is in none of these places.
+        let three = if tensor == "truncated" { 3i32.to_le_bytes() } else { 3f32.to_le_bytes() };
+        let results = run(changed(stem, tensor, at, three).path(), gpu).unwrap();
+        assert_eq!(results.len(), 1);
+        let mut failed: Vec<Backend> = results[0].failures().map(|row| row.backend).collect();
+        failed.dedup();
+        assert!(failed.contains(&Backend::CpuF64), "{stem}: {tensor}[{at}] = 3 went unnoticed on the CPU");
+        assert!(
+            gpu.is_none() || failed.contains(&Backend::Gpu),
+            "{stem}: {tensor}[{at}] = 3 went unnoticed on the GPU"
+        );
+    }
+}
+
+#[test]
+fn nan_in_a_result_fails() {
+    let results = run(changed("gae", "term.ret", 3, f32::NAN.to_le_bytes()).path(), None).unwrap();
+    assert_eq!(results[0].failures().count(), 2, "f64 and f32 must both fail: {:?}", results[0]);
+}
+
+#[test]
+fn broken_folders_and_files_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    assert!(matches!(run(dir.path(), None), Err(GoldenError::Empty(_))));
+    assert!(matches!(run(&dir.path().join("absent"), None), Err(GoldenError::Read { .. })));
+
+    let whole = std::fs::read(golden_dir().join("gae.safetensors")).unwrap();
+    for broken in [&whole[..whole.len() - 4], &whole[..5], &[0xff; 64][..]] {
+        std::fs::write(dir.path().join("gae.safetensors"), broken).unwrap();
+        let e = run(dir.path(), None).unwrap_err();
+        assert!(matches!(e, GoldenError::Corrupt { .. }) && e.to_string().contains("gae.safetensors"), "{e}");
+    }
+
+    // Valid, but not what the name promises: a tensor is missing, then has another shape.
+    let view = |shape: Vec<usize>| {
+        safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape, &[0; 24]).unwrap()
+    };
+    for tensors in
+        [vec![("value", view(vec![2, 3]))], vec![("reward", view(vec![2, 3])), ("value", view(vec![3, 2]))]]
+    {
+        safetensors::serialize_to_file(tensors, None, &dir.path().join("gae.safetensors")).unwrap();
+        let e = run(dir.path(), None).unwrap_err();
+        assert!(matches!(e, GoldenError::Tensor { .. }) && e.to_string().contains("gae.safetensors"), "{e}");
+    }
+}

@@ -1,0 +1,116 @@
+//! Every shader without a device: composed with a kernel's constants, parsed and validated by naga, and compared with what Rust
+//! believes of it.
+
+use isacbench::gpu::{Access, IMMEDIATE_BYTES, SHADERS, bindings, compose};
+use isacbench::kernels::{Entry, REGISTRY};
+use naga::valid::{Capabilities, ValidationFlags, Validator};
+use naga::{AddressSpace, Module, ShaderStage, StorageAccess};
+
+fn parsed(case: &Entry) -> (String, Module) {
+    let composed = compose(case.kernel, &(case.prelude)()).unwrap_or_else(|e| panic!("{e}"));
+    let module = naga::front::wgsl::parse_str(&composed.source)
+        .unwrap_or_else(|e| panic!("{}:\n{}", case.kernel, e.emit_to_string(&composed.source)));
+    (composed.source, module)
+}
+
+#[test]
+fn every_shader_has_one_registry_entry() {
+    for (stem, _) in SHADERS {
+        let entries = REGISTRY.iter().filter(|c| c.kernel == *stem).count();
+        assert_eq!(entries, 1, "shaders/{stem}.wgsl has {entries} lines in kernels::REGISTRY");
+    }
+    for entry in REGISTRY {
+        assert!(SHADERS.iter().any(|(s, _)| *s == entry.kernel), "'{}' is not in SHADERS", entry.kernel);
+    }
+}
+
+#[test]
+fn every_file_is_registered() {
+    for (dir, table) in [("shaders", SHADERS), ("shaders/shared", isacbench::gpu::SHARED)] {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(dir);
+        for entry in std::fs::read_dir(path).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|e| e == "wgsl") {
+                let stem = path.file_stem().unwrap().to_str().unwrap();
+                assert!(
+                    table.iter().any(|(s, _)| *s == stem),
+                    "{dir}/{stem}.wgsl is in no table of src/gpu/shader.rs"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn shaders_validate_and_their_entry_point_is_their_stem() {
+    for case in REGISTRY {
+        let (source, module) = parsed(case);
+        Validator::new(ValidationFlags::all(), Capabilities::IMMEDIATES)
+            .validate(&module)
+            .unwrap_or_else(|e| panic!("{}:\n{}", case.kernel, e.emit_to_string(&source)));
+        let [entry] = &module.entry_points[..] else {
+            panic!("{} has {} entry points", case.kernel, module.entry_points.len())
+        };
+        assert_eq!(entry.name, case.kernel);
+        assert_eq!(entry.stage, ShaderStage::Compute);
+        assert_eq!(
+            entry.workgroup_size,
+            [(case.wg)() as u32, 1, 1],
+            "{}: not the WG of its Rust file",
+            case.kernel
+        );
+        assert!((case.wg)() <= 256, "{}: more threads than every WebGPU device has", case.kernel);
+    }
+}
+
+#[test]
+fn bindings_read_from_the_text_are_those_of_naga() {
+    for case in REGISTRY {
+        let (source, module) = parsed(case);
+        let mut reflected = Vec::new();
+        for (_, var) in module.global_variables.iter() {
+            let Some(b) = var.binding else { continue };
+            assert_eq!(b.group, 0, "{}: '{:?}' is outside group 0", case.kernel, var.name);
+            let AddressSpace::Storage { access } = var.space else {
+                panic!("{}: a binding that is no storage buffer", case.kernel)
+            };
+            let access = if access.contains(StorageAccess::STORE) { Access::ReadWrite } else { Access::Read };
+            reflected.push((b.binding, var.name.clone().unwrap_or_default(), access));
+        }
+        reflected.sort_by_key(|r| r.0);
+        assert!(
+            reflected.iter().enumerate().all(|(i, r)| r.0 == i as u32),
+            "{}: bindings are not 0, 1, 2, …",
+            case.kernel
+        );
+        assert!(
+            reflected.len() <= 8,
+            "{}: {} storage buffers, WebGPU promises 8",
+            case.kernel,
+            reflected.len()
+        );
+        let reflected: Vec<_> = reflected.into_iter().map(|(_, name, access)| (name, access)).collect();
+        assert_eq!(bindings(&source), reflected, "{}: a binding is not written on one line", case.kernel);
+    }
+}
+
+#[test]
+fn immediates_are_found_and_fit() {
+    for case in REGISTRY {
+        let (source, module) = parsed(case);
+        let immediate = module
+            .global_variables
+            .iter()
+            .find(|(_, v)| v.space == AddressSpace::Immediate)
+            .map(|(_, v)| v.ty);
+        assert_eq!(immediate.is_some(), source.contains("var<immediate>"), "{}", case.kernel);
+        if let Some(ty) = immediate {
+            let size = module.types[ty].inner.size(module.to_ctx());
+            assert!(
+                size <= IMMEDIATE_BYTES,
+                "{}: {size} bytes of immediates, {IMMEDIATE_BYTES} are set",
+                case.kernel
+            );
+        }
+    }
+}
