@@ -23,8 +23,9 @@ const PER_ANTENNA: f32 = 1.0 / f32(N);
 const PER_VEHICLE: f32 = 1.0 / f32(K);
 const CENTRE: f32 = (f32(N) - 1.0) / 2.0;
 
+// The barrier keeps a compiler from taking LOG2_E out of a sum of rates.
 fn log2_1p(x: f32) -> f32 {
-    return ln_(1.0f + x) * LOG2_E;
+    return max(ln_(1.0f + x) * LOG2_E, LOWEST);
 }
 
 // gain[k][i] = |a^H(theta_k) f_i|^2, slope2[k] = |d(a^H(theta_k) f_k)/d theta|^2, power[i] in W.
@@ -61,7 +62,8 @@ fn matrix_beams(p: V2xParams, at: u32, sine: ptr<function, array<f32, K>>, cosin
         for (var m = 0u; m < N; m++) {
             let re = action[at + i * N + m];
             let im = action[at + (K + i) * N + m];
-            sum += re * re + im * im;
+            // Without the barrier Mesa re-associates this sum.
+            sum += max(re * re + im * im, LOWEST);
         }
         norm[i] = sum;
     }
@@ -217,8 +219,8 @@ fn steered_beams(p: V2xParams, at: u32, s: ptr<function, State>, sine: ptr<funct
     let mean_theta = crlb_theta_sum * PER_VEHICLE;
     // (28), (27)
     let jain = (p.jain_scale * (sum_rate * sum_rate)) / (f32(K) * square + 1e-30f);
-    let pass = mean_d <= p.eps_d_m2 && mean_theta <= p.eps_theta_rad2;
-    let reward_now = select(0.0f, (sum_rate * jain - mean_theta) - mean_d, pass);
+    let holds = mean_d <= p.eps_d_m2 && mean_theta <= p.eps_theta_rad2;
+    let reward_now = select(0.0f, (sum_rate * jain - mean_theta) - mean_d, holds);
     reward[imm.reward_off + n] = reward_now;
 
     // The echo.
@@ -259,7 +261,7 @@ fn steered_beams(p: V2xParams, at: u32, s: ptr<function, State>, sine: ptr<funct
         metrics[m + METRIC_SUM_RATE * B] = sum_rate;
         metrics[m + METRIC_JAIN * B] = jain;
         metrics[m + METRIC_REWARD * B] = reward_now;
-        metrics[m + METRIC_INDICATOR * B] = select(0.0f, 1.0f, pass);
+        metrics[m + METRIC_INDICATOR * B] = select(0.0f, 1.0f, holds);
         metrics[m + METRIC_ANGLE_SE * B] = angle_se * PER_VEHICLE;
         metrics[m + METRIC_DISTANCE_SE * B] = distance_se * PER_VEHICLE;
         metrics[m + METRIC_ANGLE_CRLB * B] = angle_crlb * PER_VEHICLE;

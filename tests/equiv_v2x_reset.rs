@@ -5,7 +5,8 @@ use isacbench::task::v2x::{Beam, Kinematics, V2xSpec};
 
 fn run(r: usize, b: usize, vehicles: usize) {
     let Some(gpu) = gpu_or_skip() else { return };
-    let task = V2xSpec { vehicles, antennas: 32, slots: 20, beam: Beam::Angles, kinematics: Kinematics::Paper };
+    let task =
+        V2xSpec { vehicles, antennas: 32, slots: 20, beam: Beam::Angles, kinematics: Kinematics::Paper };
     assert_all(&format!("[{r},{b},{vehicles}]"), check(gpu, &Spec { r, b, task }, 7));
 }
 

@@ -50,7 +50,8 @@ fn software_refuses_loops_it_would_cut() {
     let Some(gpu) = gpu_or_skip() else { return };
     let huge = spec(1, 1, 8, 1024, Beam::Matrix, Kinematics::Paper);
     if gpu.is_software() {
-        let error = V2xStep::new(gpu, &huge).err().expect("73,728 iterations are above the limit").to_string();
+        let error =
+            V2xStep::new(gpu, &huge).err().expect("73,728 iterations are above the limit").to_string();
         assert!(error.contains("loop iterations"), "{error}");
     } else {
         run(&huge);

@@ -14,10 +14,16 @@ macro_rules! offsets {
 
 #[test]
 fn v2x_params() {
-    let task = V2xSpec { vehicles: 3, antennas: 32, slots: 100, beam: Beam::Angles, kinematics: Kinematics::Paper };
+    let task =
+        V2xSpec { vehicles: 3, antennas: 32, slots: 100, beam: Beam::Angles, kinematics: Kinematics::Paper };
     let source = compose("v2x_reset", &prelude(&Spec { r: 1, b: 1, task })).unwrap().source;
-    let module = naga::front::wgsl::parse_str(&source).unwrap_or_else(|e| panic!("{}", e.emit_to_string(&source)));
-    let (_, ty) = module.types.iter().find(|(_, t)| t.name.as_deref() == Some("V2xParams")).expect("struct V2xParams in the shader");
+    let module =
+        naga::front::wgsl::parse_str(&source).unwrap_or_else(|e| panic!("{}", e.emit_to_string(&source)));
+    let (_, ty) = module
+        .types
+        .iter()
+        .find(|(_, t)| t.name.as_deref() == Some("V2xParams"))
+        .expect("struct V2xParams in the shader");
     let naga::TypeInner::Struct { members, span } = &ty.inner else { panic!("V2xParams is no struct") };
     let want = offsets!(
         V2xParams: key, p_max_w, comm_gain, path_loss_exponent, noise_comm_w, radar_gain, noise_radar_w, crlb_theta_scale, crlb_d_scale,
@@ -29,6 +35,11 @@ fn v2x_params() {
     // The stride in an array of replicas.
     assert_eq!(*span as usize, size_of::<V2xParams>());
     // The lists above are complete, and the arrays hold KMAX values each.
-    let naga::TypeInner::Array { size, stride, .. } = module.types[members[27].ty].inner else { panic!("start_theta_rad is no array") };
-    assert_eq!((size, stride), (naga::ArraySize::Constant(std::num::NonZeroU32::new(KMAX as u32).unwrap()), 4));
+    let naga::TypeInner::Array { size, stride, .. } = module.types[members[27].ty].inner else {
+        panic!("start_theta_rad is no array")
+    };
+    assert_eq!(
+        (size, stride),
+        (naga::ArraySize::Constant(std::num::NonZeroU32::new(KMAX as u32).unwrap()), 4)
+    );
 }

@@ -38,9 +38,19 @@ impl MetricsAccumulate {
     /// `metrics` and `episode`, both [R, METRIC_ROWS, B].
     pub fn bind(&self, gpu: &Gpu, metrics: &Buf<f32>, episode: &Buf<f32>) -> MetricsAccumulateBound {
         for buf in [metrics, episode] {
-            assert_eq!(buf.len(), self.spec.elements, "'{}' of shape {:?} does not have the elements of {:?}", buf.label, buf.shape, self.spec);
+            assert_eq!(
+                buf.len(),
+                self.spec.elements,
+                "'{}' of shape {:?} does not have the elements of {:?}",
+                buf.label,
+                buf.shape,
+                self.spec
+            );
         }
-        MetricsAccumulateBound { spec: self.spec, bound: self.kernel.bind(gpu, &[&metrics.raw, &episode.raw]) }
+        MetricsAccumulateBound {
+            spec: self.spec,
+            bound: self.kernel.bind(gpu, &[&metrics.raw, &episode.raw]),
+        }
     }
 }
 
@@ -60,7 +70,8 @@ impl MetricsAccumulateBound {
 /// Shader against f32 twin, exactly on every device: one addition, correctly rounded everywhere.
 pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
     let mut u = uniforms(seed, 6);
-    let slots: Vec<Vec<f32>> = (0..3).map(|_| (0..spec.elements).map(|_| (u() - 0.5) as f32).collect()).collect();
+    let slots: Vec<Vec<f32>> =
+        (0..3).map(|_| (0..spec.elements).map(|_| (u() - 0.5) as f32).collect()).collect();
     let mut want = vec![f32::NAN; spec.elements];
     let episode_buf = gpu.alloc::<f32>("metrics_accumulate.episode", &[spec.elements], Fill::Poison)?;
     let metrics_buf = gpu.alloc::<f32>("metrics_accumulate.metrics", &[spec.elements], Fill::Poison)?;

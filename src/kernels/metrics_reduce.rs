@@ -4,12 +4,12 @@ use super::compare::{Comparison, Tol, compare_scaled};
 use super::v2x_batch::{Scalar, assert_inside, check_trips, compare_bits, uniforms, widen};
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
 
-pub const WG: usize = 256;
+pub const WG: usize = 128;
 
 pub const TOL: Tol = Tol {
     abs: 1e-30,
     rel: 2e-6,
-    why: "of sum|x| or sum x^2: at most B/256 additions in a row and 8 levels of a tree, whose rounding grows like a random walk",
+    why: "of sum|x| or sum x^2: at most B/128 additions in a row and 7 levels of a tree, whose rounding grows like a random walk",
 };
 
 /// Sizes, fixed when the kernel is compiled.
@@ -81,8 +81,17 @@ impl MetricsReduce {
     /// `metrics` [R, METRIC_ROWS, B]; `sums` holds whatever the offset of `record` points into.
     pub fn bind(&self, gpu: &Gpu, metrics: &Buf<f32>, sums: &Buf<f32>) -> MetricsReduceBound {
         let spec = self.spec;
-        assert_eq!(metrics.len(), spec.rows() * spec.b, "metrics of shape {:?} are not [R, METRIC_ROWS, B] of {spec:?}", metrics.shape);
-        MetricsReduceBound { spec, bound: self.kernel.bind(gpu, &[&metrics.raw, &sums.raw]), sums_len: sums.len() }
+        assert_eq!(
+            metrics.len(),
+            spec.rows() * spec.b,
+            "metrics of shape {:?} are not [R, METRIC_ROWS, B] of {spec:?}",
+            metrics.shape
+        );
+        MetricsReduceBound {
+            spec,
+            bound: self.kernel.bind(gpu, &[&metrics.raw, &sums.raw]),
+            sums_len: sums.len(),
+        }
     }
 }
 
@@ -105,7 +114,8 @@ impl MetricsReduceBound {
 pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
     let mut u = uniforms(seed, 5);
     // Metrics span decades, and rewards change sign.
-    let metrics: Vec<f32> = (0..spec.rows() * spec.b).map(|_| ((u() - 0.3) * 10f64.powf(6.0 * u() - 3.0)) as f32).collect();
+    let metrics: Vec<f32> =
+        (0..spec.rows() * spec.b).map(|_| ((u() - 0.3) * 10f64.powf(6.0 * u() - 3.0)) as f32).collect();
     let metrics64 = widen(&metrics);
     let kernel = MetricsReduce::new(gpu, spec)?;
     let metrics_buf = gpu.upload("metrics_reduce.metrics", &[metrics.len()], &metrics)?;

@@ -6,7 +6,9 @@ use crate::config::Config;
 use crate::gpu::{Buf, Gpu, GpuError, Prelude};
 use crate::philox::{PhiloxRng, Stream};
 use crate::real::Real;
-use crate::task::v2x::{Beam, KMAX, Kinematics, Noise, State, V2xParams, V2xSpec, metric, observe, step};
+use crate::task::v2x::{
+    Beam, KMAX, Kinematics, Noise, State, V2xParams, V2xSpec, dirichlet, metric, motion, observe, step,
+};
 
 pub const WG: usize = 64;
 
@@ -57,7 +59,9 @@ pub fn constants(spec: &Spec) -> Prelude {
 /// Software Vulkan ends the loops of a thread early and silently: refuses there what could be cut. Hardware has no such limit.
 pub fn check_trips(gpu: &Gpu, kernel: &str, trips: usize) -> Result<(), GpuError> {
     if gpu.is_software() && trips >= MAX_TRIPS {
-        let what = format!("{trips} loop iterations per thread (kernel '{kernel}'; software Vulkan stops at 65,535)");
+        let what = format!(
+            "{trips} loop iterations per thread (kernel '{kernel}'; software Vulkan stops at 65,535)"
+        );
         return Err(GpuError::Unsupported { adapter: gpu.info.name.clone(), what });
     }
     Ok(())
@@ -90,7 +94,8 @@ pub fn widen(x: &[f32]) -> Vec<f64> {
 /// On software Vulkan, which rounds like the CPU: every bit as the f32 twin. Other devices may fuse and reassociate, so no row there.
 pub fn compare_bits(gpu: &Gpu, quantity: &str, got: &[f32], want: &[f32]) -> Option<Comparison> {
     let bits = |x: &[f32]| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
-    gpu.is_software().then(|| compare_exact(&format!("{quantity}, bits of the f32 twin"), &bits(got), &bits(want)))
+    gpu.is_software()
+        .then(|| compare_exact(&format!("{quantity}, bits of the f32 twin"), &bits(got), &bits(want)))
 }
 
 // ---- Inputs of the checks ----
@@ -196,7 +201,14 @@ pub fn noise_size(z: &Noise<f64>) -> Noise<f64> {
 }
 
 /// Scales of a slot's outputs, in the layout [10K state rows | 4K observation | metrics].
-pub fn step_scale(spec: &V2xSpec, p: &V2xParams, s: &State<f64>, moved: &Noise<f64>, echoed: &Noise<f64>, act: &[f64]) -> Vec<f64> {
+pub fn step_scale(
+    spec: &V2xSpec,
+    p: &V2xParams,
+    s: &State<f64>,
+    moved: &Noise<f64>,
+    echoed: &Noise<f64>,
+    act: &[f64],
+) -> Vec<f64> {
     let k = spec.vehicles;
     // The learned parameterisations as the physical one they stand for, whose angles are then moved.
     let mut physical = act.to_vec();
@@ -247,13 +259,34 @@ pub fn step_scale(spec: &V2xSpec, p: &V2xParams, s: &State<f64>, moved: &Noise<f
         act[fixed..].copy_from_slice(&x[9 * k..]);
         let o = step(&spec, k, p, &moved, &echoed, &act, true, &mut s);
         let mut out = Vec::new();
-        for group in [&s.theta, &s.d, &s.v, &s.obs_theta, &s.obs_d, &s.obs_v, &s.obs_sinr, &s.var[0], &s.var[1], &s.var[2]] {
+        for group in [
+            &s.theta,
+            &s.d,
+            &s.v,
+            &s.obs_theta,
+            &s.obs_d,
+            &s.obs_v,
+            &s.obs_sinr,
+            &s.var[0],
+            &s.var[1],
+            &s.var[2],
+        ] {
             out.extend_from_slice(&group[..k]);
         }
         let mut row = vec![0.0; 4 * k];
         observe(k, &s, |i, v| row[i] = v);
         out.extend(row);
-        out.extend([o.sum_rate, o.jain, o.reward, o.indicator, o.angle_se, o.distance_se, o.angle_crlb, o.distance_crlb, o.upper_bound]);
+        out.extend([
+            o.sum_rate,
+            o.jain,
+            o.reward,
+            o.indicator,
+            o.angle_se,
+            o.distance_se,
+            o.angle_crlb,
+            o.distance_crlb,
+            o.upper_bound,
+        ]);
         out.extend_from_slice(&o.rate[..k]);
         out
     };
@@ -272,10 +305,41 @@ pub fn step_scale(spec: &V2xSpec, p: &V2xParams, s: &State<f64>, moved: &Noise<f
         scale[13 * k + i] += rounding;
         scale[m + metric::RATE + i] += rounding;
     }
+    // dD/dΔ is a difference of two nearly equal products where a beam all but hits: its error is some 1.2e-7/sin(πΔ/2). Next to the lever
+    // (N−1)/2 it shows only where Δ is about 1e-5 and less.
+    let mut next = *s;
+    motion(k, spec.kinematics, p, moved, &mut next);
+    let mut worst = 0.0f64;
+    for j in 0..k {
+        let (mut resp, mut slope, mut blur) = (0.0, 0.0, 0.0);
+        for q in 0..k {
+            let weight = match beam {
+                Beam::Matrix => 0.0,
+                Beam::Span => physical[k + q * k + j],
+                _ => f64::from(u8::from(q == j)),
+            };
+            let delta = next.theta[j].cos() - physical[q].cos();
+            let (d, e) = dirichlet(delta, spec.antennas);
+            resp += weight * d;
+            slope += weight * e;
+            blur += weight.abs() * 1.2e-7 / (std::f64::consts::FRAC_PI_2 * delta).sin().abs().max(2e-6);
+        }
+        let lever = (spec.antennas as f64 - 1.0) / 2.0 * resp;
+        let share =
+            (2.0 * slope.abs() * blur + blur * blur) / (lever * lever + slope * slope).max(1e-30) / STEP;
+        scale[7 * k + j] += share * base[7 * k + j];
+        scale[3 * k + j] += share * (base[3 * k + j] - base[j]).abs();
+        scale[10 * k + j] += share * (base[3 * k + j] - base[j]).abs();
+        worst = worst.max(share);
+    }
+    for q in [metric::ANGLE_SE, metric::ANGLE_CRLB] {
+        scale[m + q] += worst * base[m + q];
+    }
     scale[m + metric::SUM_RATE] += rounding * k as f64;
     scale[m + metric::UPPER_BOUND] += rounding * k as f64;
     scale[m + metric::JAIN] += rounding * jain;
-    scale[m + metric::REWARD] += rounding * base[m + metric::INDICATOR] * (k as f64 * base[m + metric::JAIN] + sum * jain);
+    scale[m + metric::REWARD] +=
+        rounding * base[m + metric::INDICATOR] * (k as f64 * base[m + metric::JAIN] + sum * jain);
     scale
 }
 

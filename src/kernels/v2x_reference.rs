@@ -1,10 +1,11 @@
 //! v2x_reference: actions of the reference agents that need no learning, for every environment of every replica.
 
 use super::compare::{Comparison, Tol, compare_scaled};
-use super::v2x_batch::{
-    self, STEP, Scalar, assert_inside, assert_len, check_params, check_trips, compare_bits, philox_trips, sensitivity, state_of, widen,
-};
 pub use super::v2x_batch::WG;
+use super::v2x_batch::{
+    self, STEP, Scalar, assert_inside, assert_len, check_params, check_trips, compare_bits, philox_trips,
+    sensitivity, state_of, widen,
+};
 use super::{v2x_reset, v2x_step};
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
 use crate::philox::{Stream, draw};
@@ -43,13 +44,32 @@ pub struct Args {
 }
 
 /// `params` [R], `state` [R, 10K, B], `memory` [R, 9K, B] (`ekf` only, else not looked at), `action` [R, B, A] from `action_off`.
-pub fn v2x_reference_cpu<F: Scalar>(spec: &Spec, at: &Args, params: &[V2xParams], state: &[F], memory: &mut [F], action: &mut [F]) {
+pub fn v2x_reference_cpu<F: Scalar>(
+    spec: &Spec,
+    at: &Args,
+    params: &[V2xParams],
+    state: &[F],
+    memory: &mut [F],
+    action: &mut [F],
+) {
     let (b, t) = (spec.batch.b, &spec.batch.task);
     let (rows, own, a) = (t.state_rows() * b, spec.who.memory_rows(t.vehicles) * b, t.action_dim() * b);
     for (r, params) in params.iter().enumerate().take(spec.batch.r) {
         let memory = if own == 0 { &mut [] } else { &mut memory[r * own..][..own] };
         let action = &mut action[at.action_off + r * a..][..a];
-        reference_range::<F, 0>(spec.who, t, params, b, 0, &state[r * rows..][..rows], memory, action, at.clock, 0, b);
+        reference_range::<F, 0>(
+            spec.who,
+            t,
+            params,
+            b,
+            0,
+            &state[r * rows..][..rows],
+            memory,
+            action,
+            at.clock,
+            0,
+            b,
+        );
     }
 }
 
@@ -78,7 +98,14 @@ impl V2xReference {
 
     /// `params` [R], `state` [R, 10K, B], `memory` [R, 9K, B] (any buffer for an agent other than `ekf`); `action` holds whatever the offset of
     /// `record` points into.
-    pub fn bind(&self, gpu: &Gpu, params: &Buf<V2xParams>, state: &Buf<f32>, memory: &Buf<f32>, action: &Buf<f32>) -> V2xReferenceBound {
+    pub fn bind(
+        &self,
+        gpu: &Gpu,
+        params: &Buf<V2xParams>,
+        state: &Buf<f32>,
+        memory: &Buf<f32>,
+        action: &Buf<f32>,
+    ) -> V2xReferenceBound {
         let spec = self.spec;
         assert_len(params, spec.batch.r, "[R]", &spec.batch);
         assert_len(state, spec.batch.state_len(), "[R, 10K, B]", &spec.batch);
@@ -106,7 +133,15 @@ impl V2xReferenceBound {
 }
 
 /// Scales of action [R, B, A] and memory [R, 9K, B].
-fn scales(spec: &Spec, at: &Args, params: &[V2xParams], states: &[f32], memory: &[f32], action64: &[f64], memory64: &[f64]) -> (Vec<f64>, Vec<f64>) {
+fn scales(
+    spec: &Spec,
+    at: &Args,
+    params: &[V2xParams],
+    states: &[f32],
+    memory: &[f32],
+    action64: &[f64],
+    memory64: &[f64],
+) -> (Vec<f64>, Vec<f64>) {
     let t = &spec.batch.task;
     let (k, a, b) = (t.vehicles, t.action_dim(), spec.batch.b);
     let rows = spec.who.memory_rows(k);
@@ -130,7 +165,8 @@ fn scales(spec: &Spec, at: &Args, params: &[V2xParams], states: &[f32], memory: 
             let mut s = s;
             for i in 0..k {
                 let v = &x[6 * i..6 * i + 6];
-                (s.theta[i], s.d[i], s.v[i], s.obs_theta[i], s.obs_d[i], s.obs_v[i]) = (v[0], v[1], v[2], v[3], v[4], v[5]);
+                (s.theta[i], s.d[i], s.v[i], s.obs_theta[i], s.obs_d[i], s.obs_v[i]) =
+                    (v[0], v[1], v[2], v[3], v[4], v[5]);
             }
             let mut own = x[6 * k..].to_vec();
             let mut out = vec![0.0; a];
@@ -148,20 +184,23 @@ fn scales(spec: &Spec, at: &Args, params: &[V2xParams], states: &[f32], memory: 
         match spec.who {
             Reference::Random => {
                 // −ln u near u = 1 is off by 3e-8 absolute, and the shares are relative to the sum.
-                let words: Vec<u32> = (0..(2 * k).div_ceil(4)).flat_map(|q| draw(p.key, Stream::Baseline, env as u32, at.clock, q as u32)).collect();
+                let words: Vec<u32> = (0..(2 * k).div_ceil(4))
+                    .flat_map(|q| draw(p.key, Stream::Baseline, env as u32, at.clock, q as u32))
+                    .collect();
                 let sum: f64 = words[k..2 * k].iter().map(|w| -f64::unit_from_word(*w).ln()).sum();
                 for s in &mut action_scale[k..] {
                     *s += f64::from(p.p_max_w) * (1.0 + 0.1 / sum);
                 }
             }
-            Reference::Ekf if at.clock as usize % t.slots != 0 => {
+            Reference::Ekf if !(at.clock as usize).is_multiple_of(t.slots) => {
                 for i in 0..k {
                     let m = &own[9 * i..9 * i + 9];
                     let sd = [m[3], m[6], m[8]].map(f64::sqrt);
                     // |F| of (14) at the observation; P − K·P cancels, so its error is one of P before the update.
                     let (v, d) = (s.obs_v[i].abs(), s.obs_d[i].abs());
                     let dt = f64::from(p.dt_s);
-                    let jacobian = [[1.0 + v * dt / d, v * dt / (d * d), dt / d], [v * dt, 1.0, dt], [0.0, 0.0, 1.0]];
+                    let jacobian =
+                        [[1.0 + v * dt / d, v * dt / (d * d), dt / d], [v * dt, 1.0, dt], [0.0, 0.0, 1.0]];
                     let noise = [p.sigma_theta_rad, p.sigma_d_m, p.sigma_v_m_s].map(f64::from);
                     let mut w = [0.0; 3];
                     for (w, (row, q)) in w.iter_mut().zip(jacobian.iter().zip(noise)) {
@@ -169,12 +208,18 @@ fn scales(spec: &Spec, at: &Args, params: &[V2xParams], states: &[f32], memory: 
                     }
                     let z = [s.obs_theta[i], s.obs_d[i], s.obs_v[i]];
                     // Standardised innovations, each rounded as its terms are.
-                    let pull: f64 = (0..3).map(|j| ((z[j] - m[j]).abs() + 0.1 * z[j].abs()) / (sd[j] * sd[j] + s.var[j][i]).sqrt()).sum();
+                    let pull: f64 = (0..3)
+                        .map(|j| {
+                            ((z[j] - m[j]).abs() + 0.1 * z[j].abs()) / (sd[j] * sd[j] + s.var[j][i]).sqrt()
+                        })
+                        .sum();
                     let at = |q: usize| (r * rows + 9 * i + q) * b + env;
                     for (q, w) in w.iter().enumerate() {
                         memory_scale[at(q)] += w * pull;
                     }
-                    for (q, (f, g)) in [(0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)].into_iter().enumerate() {
+                    for (q, (f, g)) in
+                        [(0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)].into_iter().enumerate()
+                    {
                         memory_scale[at(3 + q)] += w[f] * w[g];
                     }
                     action_scale[i] += w[0] * pull;
@@ -223,12 +268,36 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
         let mut memory = vec![0f32; spec.memory_len()];
         let (mut reward, mut flags) = (vec![0f32; n], vec![0u32; n]);
         let mut action = vec![0f32; batch.action_len()];
-        v2x_reset::v2x_reset_cpu(batch, &v2x_reset::Args { clock: 0, obs_off: 0 }, &params, &mut state, &mut obs);
+        v2x_reset::v2x_reset_cpu(
+            batch,
+            &v2x_reset::Args { clock: 0, obs_off: 0 },
+            &params,
+            &mut state,
+            &mut obs,
+        );
         for clock in 0..slots_before {
-            v2x_reference_cpu(spec, &Args { clock, action_off: 0 }, &params, &state, &mut memory, &mut action);
+            v2x_reference_cpu(
+                spec,
+                &Args { clock, action_off: 0 },
+                &params,
+                &state,
+                &mut memory,
+                &mut action,
+            );
             let at = v2x_step::Args { clock, action_off: 0, obs_off: 0, reward_off: 0, full: false };
             let mut final_obs = vec![0f32; batch.obs_len()];
-            v2x_step::v2x_step_cpu(batch, &at, &params, &action, &mut state, &mut obs, &mut final_obs, &mut reward, &mut flags, &mut []);
+            v2x_step::v2x_step_cpu(
+                batch,
+                &at,
+                &params,
+                &action,
+                &mut state,
+                &mut obs,
+                &mut final_obs,
+                &mut reward,
+                &mut flags,
+                &mut [],
+            );
         }
 
         let at = Args { clock: slots_before, action_off: 3 };

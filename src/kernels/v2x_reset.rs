@@ -6,7 +6,8 @@ pub use super::v2x_batch::{Spec, WG};
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
 use crate::task::v2x::{Batch, V2xParams, reset_range};
 
-pub const TOL: Tol = Tol { abs: 1e-30, rel: 5e-7, why: "one product and one sum per value: a few half-ulps of 6e-8" };
+pub const TOL: Tol =
+    Tol { abs: 1e-30, rel: 5e-7, why: "one product and one sum per value: a few half-ulps of 6e-8" };
 
 /// What may change from one dispatch to the next. Offsets are in elements.
 #[derive(Clone, Copy, Debug)]
@@ -18,7 +19,13 @@ pub struct Args {
 }
 
 /// `params` [R], `state` [R, 10K, B], `obs` [R, B, 4K] from `obs_off`.
-pub fn v2x_reset_cpu<F: Scalar>(spec: &Spec, at: &Args, params: &[V2xParams], state: &mut [F], obs: &mut [F]) {
+pub fn v2x_reset_cpu<F: Scalar>(
+    spec: &Spec,
+    at: &Args,
+    params: &[V2xParams],
+    state: &mut [F],
+    obs: &mut [F],
+) {
     let (rows, row) = (spec.task.state_rows() * spec.b, spec.task.obs_dim() * spec.b);
     let states = state.chunks_exact_mut(rows);
     let rows_of_obs = obs[at.obs_off..].chunks_exact_mut(row);
@@ -44,11 +51,21 @@ impl V2xReset {
     }
 
     /// `params` [R], `state` [R, 10K, B]; `obs` holds whatever the offset of `record` points into.
-    pub fn bind(&self, gpu: &Gpu, params: &Buf<V2xParams>, state: &Buf<f32>, obs: &Buf<f32>) -> V2xResetBound {
+    pub fn bind(
+        &self,
+        gpu: &Gpu,
+        params: &Buf<V2xParams>,
+        state: &Buf<f32>,
+        obs: &Buf<f32>,
+    ) -> V2xResetBound {
         let spec = self.spec;
         assert_len(params, spec.r, "[R]", &spec);
         assert_len(state, spec.state_len(), "[R, 10K, B]", &spec);
-        V2xResetBound { spec, bound: self.kernel.bind(gpu, &[&params.raw, &state.raw, &obs.raw]), obs_len: obs.len() }
+        V2xResetBound {
+            spec,
+            bound: self.kernel.bind(gpu, &[&params.raw, &state.raw, &obs.raw]),
+            obs_len: obs.len(),
+        }
     }
 }
 
