@@ -98,7 +98,7 @@ impl Bootstrap {
     /// 95 % percentile interval of the mean of `x`, in the unit of `x`. `None` when `x` is not of the length drawn for or holds a value
     /// that is not finite.
     pub fn mean_interval(&self, x: &[f64]) -> Option<Interval> {
-        self.interval(x, |sample| mean(sample))
+        self.interval(x, mean)
     }
 
     /// 95 % percentile interval of any statistic of `x`; `None` as for [`Bootstrap::mean_interval`].

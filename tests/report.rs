@@ -366,8 +366,12 @@ fn ours_is_the_mean_over_seeds_and_rmses_are_roots_of_means() {
 #[test]
 fn one_seed_has_no_interval() {
     let text = report_of(&rows(&AGENTS, &POWERS_DBM, 1, 10));
-    assert!(text.contains("one seed: no interval"));
-    assert!(!text.contains(" to 18."), "an interval was made from one seed");
+    // Every printed value has one of ours beside it, and four agents train.
+    assert_eq!(text.matches("| one seed: no interval |").count(), paper::VALUES.len() + 4);
+    assert!(
+        text.lines().any(|l| l.starts_with("- `genie` has 2") && !l.contains(" to ")),
+        "an interval from one seed"
+    );
     assert!(!report_of(&rows(&AGENTS, &POWERS_DBM, 2, 10)).contains("one seed"));
 }
 
@@ -434,6 +438,16 @@ fn claims_follow_the_numbers() {
         assert!(claim_line(&text, claim).contains("**does not hold**"), "{}", claim_line(&text, claim));
     }
     assert!(claim_line(&text, worsens).contains("**holds**"), "{}", claim_line(&text, worsens));
+}
+
+#[test]
+fn a_claim_about_missing_agents_holds_only_in_part() {
+    let text = report_of(&rows(&["spiking-ac", "ppo"], &POWERS_DBM, 3, 10));
+    for claim in ["Spiking-AC has the highest sum-rate at every P_max", "The lead of Spiking-AC shrinks"] {
+        let line = claim_line(&text, claim);
+        assert!(line.contains("holds for those compared") && !line.contains("**holds**"), "{line}");
+        assert!(line.contains("Not compared, for want of rows: `ddpg`, `dqn` and `random`"), "{line}");
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ const STYLE: &str = "\
 :root{color-scheme:light dark;--ink:#1b1b1f;--paper:#fff;--line:#d4d4da;--soft:#f4f4f7;--quiet:#5b5b66}
 @media(prefers-color-scheme:dark){:root{--ink:#e6e6ea;--paper:#17171a;--line:#3b3b42;--soft:#222227;--quiet:#a5a5b0}}
 *{box-sizing:border-box}
-body{margin:0 auto;padding:1.5rem 1rem 4rem;max-width:56rem;background:var(--paper);color:var(--ink);\
+body{margin:0 auto;padding:1.5rem 1rem 4rem;max-width:64rem;background:var(--paper);color:var(--ink);\
 font:16px/1.55 system-ui,-apple-system,'Segoe UI',Roboto,sans-serif}
 h1{font-size:1.6rem;line-height:1.25}h2{font-size:1.25rem;margin-top:2.4rem;border-bottom:1px solid var(--line);padding-bottom:.25rem}
 h3{font-size:1.05rem;margin-top:1.6rem}
