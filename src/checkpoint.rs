@@ -57,13 +57,17 @@ impl Checkpoint {
         self.p_max_dbm.retain(|x| *x == p_max_dbm);
     }
 
-    /// Writes the file, replacing an older one only when the new one is complete.
+    /// Writes the file, replacing an older one only when the new one is complete and holds finite numbers.
     pub fn save(&self, path: &Path) -> Result<(), CheckpointError> {
         let name = path.display().to_string();
         let layout = self.spec().layout();
         let mut arrays = Vec::new();
         for (prefix, flat) in [("", &self.state.params), ("adam_m.", &self.state.m), ("adam_v.", &self.state.v)] {
             for t in layout.tensors() {
+                // What could not be read again must not take the place of a file that can.
+                for replica in flat.chunks(layout.params()) {
+                    finite(&name, &format!("{prefix}{}", t.name), &replica[t.range()])?;
+                }
                 let rows: Vec<u8> = flat.chunks(layout.params()).flat_map(|p| bytemuck::cast_slice::<f32, u8>(&p[t.range()])).copied().collect();
                 let shape: Vec<usize> = std::iter::once(self.seeds.len()).chain(t.shape.iter().copied()).collect();
                 arrays.push((format!("{prefix}{}", t.name), shape, rows));
@@ -125,6 +129,13 @@ impl Checkpoint {
     }
 }
 
+fn finite(file: &str, tensor: &str, values: &[f32]) -> Result<(), CheckpointError> {
+    match values.iter().position(|x| !x.is_finite()) {
+        Some(i) => Err(CheckpointError::Tensor { file: file.into(), tensor: tensor.into(), what: format!("holds {} at element {i}", values[i]) }),
+        None => Ok(()),
+    }
+}
+
 fn read_flat(file: &SafeTensors, name: &str, prefix: &str, layout: &ActorCriticLayout, replicas: usize) -> Result<Vec<f32>, CheckpointError> {
     let p = layout.params();
     let mut flat = vec![0f32; replicas * p];
@@ -137,9 +148,7 @@ fn read_flat(file: &SafeTensors, name: &str, prefix: &str, layout: &ActorCriticL
             return Err(wrong(format!("is {:?} {:?}, not F32 {want:?}", view.dtype(), view.shape())));
         }
         let values: Vec<f32> = bytemuck::pod_collect_to_vec(view.data());
-        if let Some(i) = values.iter().position(|x| !x.is_finite()) {
-            return Err(wrong(format!("holds {} at element {i}", values[i])));
-        }
+        finite(name, &tensor, &values)?;
         for (r, row) in values.chunks(t.count()).enumerate() {
             flat[r * p..][t.range()].copy_from_slice(row);
         }

@@ -4,6 +4,9 @@
 //! names are those of `tests/golden/GOLDEN.md`, and all sizes are taken from the tensors. To add a kernel, write a function over
 //! [`Vectors`] and add its line to [`FILES`].
 
+mod networks;
+mod v2x;
+
 use crate::gpu::{Gpu, GpuError};
 use crate::kernels::compare::{compare_exact, compare_f64, compare_scaled};
 use crate::kernels::{Comparison, Tol};
@@ -88,8 +91,17 @@ impl GoldenResult {
 pub type Check = fn(&Vectors, Option<&Gpu>) -> Result<Rows, GoldenError>;
 
 /// File stem → what it tests.
-pub const FILES: &[(&str, Check)] =
-    &[("philox", philox), ("box_muller", box_muller), ("gae", gae_file), ("ppo_gaussian", ppo_gaussian)];
+pub const FILES: &[(&str, Check)] = &[
+    ("philox", philox),
+    ("box_muller", box_muller),
+    ("gae", gae_file),
+    ("ppo_gaussian", ppo_gaussian),
+    ("mlp_tanh", networks::mlp_tanh),
+    ("mlp_relu", networks::mlp_relu),
+    ("adam", networks::adam),
+    ("ppo_update", networks::ppo_update),
+    ("v2x_steps", v2x::steps),
+];
 
 /// Files of kernels that this program has not, or checks elsewhere.
 pub const NOT_HERE: &[(&str, &str)] = &[
@@ -132,7 +144,8 @@ pub fn run(dir: &Path, gpu: Option<&Gpu>) -> Result<Vec<GoldenResult>, GoldenErr
             .map_err(|source| GoldenError::Corrupt { file: path.display().to_string(), source })?;
         let outcome = match FILES.iter().find(|(stem, _)| *stem == file) {
             Some((_, check)) => {
-                Outcome::Compared(check(&Vectors { file: path.display().to_string(), tensors }, gpu)?.rows)
+                let vectors = Vectors { stem: file.clone(), file: path.display().to_string(), tensors };
+                Outcome::Compared(check(&vectors, gpu)?.rows)
             }
             None => {
                 let known = NOT_HERE.iter().find(|(stem, _)| *stem == file);
@@ -150,6 +163,8 @@ pub fn run(dir: &Path, gpu: Option<&Gpu>) -> Result<Vec<GoldenResult>, GoldenErr
 
 /// The tensors of one file.
 pub struct Vectors<'a> {
+    /// The file's name without its extension.
+    stem: String,
     file: String,
     tensors: SafeTensors<'a>,
 }
@@ -174,6 +189,30 @@ impl Vectors<'_> {
         }
         cases.sort();
         Ok(cases)
+    }
+
+    /// "f32 dev" of a tensor in GOLDEN.md: how far the reference's own run in f32 is off.
+    pub fn dev(&self, name: &str) -> Result<f64, GoldenError> {
+        let section = DEVS.split("\n## ").find(|s| s.strip_prefix(&self.stem).is_some_and(|s| s.starts_with(".safetensors")));
+        let row = section.unwrap_or_default().lines().find(|l| l.starts_with(&format!("| `{name}` |")));
+        let cell = row.and_then(|row| row.trim_end_matches('|').rsplit('|').next());
+        cell.and_then(|c| c.trim().parse().ok()).ok_or_else(|| self.problem(name, "has no 'f32 dev' in GOLDEN.md"))
+    }
+
+    /// The sizes of a tensor.
+    pub fn shape(&self, name: &str) -> Result<Vec<usize>, GoldenError> {
+        let t = self.tensors.tensor(name).map_err(|_| self.problem(name, "is missing"))?;
+        Ok(t.shape().to_vec())
+    }
+
+    /// An f64 tensor of this shape.
+    pub fn f64(&self, name: &str, shape: &[usize]) -> Result<Vec<f64>, GoldenError> {
+        let t = self.tensors.tensor(name).map_err(|_| self.problem(name, "is missing"))?;
+        if t.dtype() != Dtype::F64 {
+            return Err(self.problem(name, format!("has type {:?}, not F64", t.dtype())));
+        }
+        let x = t.data().as_chunks::<8>().0.iter().map(|b| f64::from_le_bytes(*b)).collect();
+        self.of_shape(name, shape, (t.shape().to_vec(), x))
     }
 
     pub fn has(&self, name: &str) -> bool {
@@ -231,6 +270,9 @@ impl Vectors<'_> {
     }
 }
 
+/// What is known of the neural vectors, tensor by tensor.
+const DEVS: &str = include_str!("../tests/golden/GOLDEN.md");
+
 /// How many times "f32 dev" (the error of a plain f32 run of the reference) a result in f32 may be off.
 pub const DEV_MULTIPLE: f64 = 4.0;
 
@@ -271,6 +313,11 @@ impl Rows {
         };
         self.push(backend, compare_f64(name, got, &want, tol));
         Ok(())
+    }
+
+    /// The same with the "f32 dev" of GOLDEN.md.
+    pub fn tensor_dev(&mut self, v: &Vectors, backend: Backend, name: &str, got: &[f64]) -> Result<(), GoldenError> {
+        self.tensor(v, backend, name, got, v.dev(name)?)
     }
 }
 

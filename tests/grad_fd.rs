@@ -1,14 +1,12 @@
 //! Backward passes against central differences, in f64.
 
-#[path = "common/mlp.rs"]
-mod mlp;
-
 use isacbench::kernels::inputs::{normal, widen};
+use isacbench::learn::network::{forward_backward_cpu, forward_cpu};
 use isacbench::policy::{Activation, MlpLayout};
 
 /// Loss = Σ c·y + ½ Σ y² over outputs of all replicas, so that the gradient depends on the output.
 fn loss(net: &MlpLayout, (r, m): (usize, usize), params: &[f64], x: &[f64], c: &[f64]) -> f64 {
-    let y = &mlp::forward(net, r, m, params, x)[net.layers.len()];
+    let y = &forward_cpu(net, (r, m), params, x)[net.layers.len()];
     y.iter().zip(c).map(|(y, c)| c * y + 0.5 * y * y).sum()
 }
 
@@ -20,7 +18,7 @@ fn dense_gradients(act: Activation) {
     let mut x = widen(&normal(1, 1, r * m * 5, 1.0));
     let c = widen(&normal(1, 2, r * m * 3, 1.0));
     let pass =
-        mlp::forward_backward(&net, (r, m), &params, &x, |y| y.iter().zip(&c).map(|(y, c)| c + y).collect());
+        forward_backward_cpu(&net, (r, m), &params, &x, |y| y.iter().zip(&c).map(|(y, c)| c + y).collect());
 
     // Differences at ±1e-5 of a loss of up to some thousands: noise of 1e-16·1e3/1e-5 = 1e-8, third-derivative term of 1e-10.
     let eps = 1e-5;

@@ -1,7 +1,9 @@
 //! The learning algorithms: each an update made of rollout, advantages and minibatch steps, on both backends with the same random draws.
 
+pub mod network;
 pub mod ppo_cpu;
 pub mod ppo_gpu;
+pub mod step_gpu;
 
 use crate::config::PpoConfig;
 use crate::policy::{Activation, ActorCriticLayout};

@@ -6,6 +6,7 @@
 use super::{LearnerState, PpoSpec, UpdateMetrics};
 use crate::config::ClipScope;
 use crate::gpu::GpuError;
+use crate::kernels::gae;
 use crate::philox::{Stream, draw};
 use crate::policy::ActorCriticLayout;
 use crate::policy::dense::{Activations, Gradient, Packed, Strided, backward, forward, leading};
@@ -23,7 +24,7 @@ const BLOCK: usize = 256;
 /// Samples of a part of a minibatch, about.
 const PART: usize = 1024;
 
-/// A group of environments of one replica with its rollout. Arrays are [T(+1), envs, ·].
+/// A group of environments of one replica with its rollout. Arrays are [T, envs, ·], `obs` and `value` [T+1, envs, ·].
 struct Chunk {
     replica: usize,
     first: u32,
@@ -97,7 +98,7 @@ impl PpoCpu {
                     obs: vec![0.0; (t + 1) * envs * o],
                     action: vec![0.0; t * envs * a],
                     logprob: vec![0.0; t * envs],
-                    value: vec![0.0; t * envs],
+                    value: vec![0.0; (t + 1) * envs],
                     reward: vec![0.0; t * envs],
                     flags: vec![0; t * envs],
                     final_obs: vec![0.0; envs * o],
@@ -226,6 +227,8 @@ impl Learner {
 struct AdamStep {
     lr: [f32; 2],
     beta: [f32; 2],
+    /// 1 − β, subtracted in f64: 1 − 0.999 in f32 is off by 1e-5 of itself.
+    rest: [f32; 2],
     eps: f32,
     /// 1/(1−β^t)
     correction: [f32; 2],
@@ -238,6 +241,7 @@ impl AdamStep {
         AdamStep {
             lr: lr.map(|x| x as f32),
             beta: [ppo.adam_beta1 as f32, ppo.adam_beta2 as f32],
+            rest: [(1.0 - ppo.adam_beta1) as f32, (1.0 - ppo.adam_beta2) as f32],
             eps: ppo.adam_eps as f32,
             correction: [correction(ppo.adam_beta1), correction(ppo.adam_beta2)],
             split,
@@ -258,13 +262,13 @@ struct AdamLanes<'a> {
 impl AdamLanes<'_> {
     #[inline(always)]
     fn span<V: F32Lanes>(&mut self, from: usize, to: usize) {
-        let one = V::splat(1.0);
-        let (b1, b2) = (V::splat_f32(self.step.beta[0]), V::splat_f32(self.step.beta[1]));
+        let [b1, b2] = self.step.beta.map(V::splat_f32);
+        let [rest1, rest2] = self.step.rest.map(V::splat_f32);
         let mut i = from;
         while i + V::LANES <= to {
             let g = V::load(&self.grads[i..]) * V::splat_f32(self.scale);
-            let m = V::load(&self.m[i..]) * b1 + g * (one - b1);
-            let v = V::load(&self.v[i..]) * b2 + (g * g) * (one - b2);
+            let m = V::load(&self.m[i..]) * b1 + g * rest1;
+            let v = V::load(&self.v[i..]) * b2 + (g * g) * rest2;
             m.store(&mut self.m[i..]);
             v.store(&mut self.v[i..]);
             let step = (m * V::splat_f32(self.step.correction[0])) / ((v * V::splat_f32(self.step.correction[1])).sqrt() + V::splat_f32(self.step.eps));
@@ -364,10 +368,10 @@ impl BackwardScratch {
         let inv_m = 1.0 / ppo.minibatch as f32;
         let log_std = &l.params[layout.log_std_off..layout.log_std_off + a];
         let inv_std: Vec<f32> = log_std.iter().map(|s| (-s).exp()).collect();
-        let norm: f32 = log_std.iter().map(|s| s + 0.918_938_5).sum();
-        let entropy: f32 = log_std.iter().map(|s| s + 1.418_938_5).sum();
+        let norm = log_norm(log_std);
+        let entropy = norm + 0.5 * a as f32;
         let (clip, vf, ent) = (ppo.clip as f32, ppo.vf_coef as f32, ppo.entropy_coef as f32);
-        let mut d_log_std = vec![0f32; a];
+        let (mut d_log_std, mut z) = (vec![0f32; a], vec![0f32; a]);
         let mut sums = [0.0; 7];
         self.d_actor.clear();
         self.d_critic.clear();
@@ -391,11 +395,9 @@ impl BackwardScratch {
             for i in 0..rows {
                 let (old, adv, ret, v_old) = self.samples[i];
                 let mut quad = 0.0;
-                let mut z = [0f32; 512];
-                for j in 0..a {
-                    let zj = (self.action[i * a + j] - mean[i * lda + j]) * inv_std[j];
-                    z[j] = zj;
-                    quad += zj * zj;
+                for (j, z) in z.iter_mut().enumerate() {
+                    *z = (self.action[i * a + j] - mean[i * lda + j]) * inv_std[j];
+                    quad += *z * *z;
                 }
                 let log_ratio = (-0.5 * quad - norm) - old;
                 let ratio = Real::exp(log_ratio);
@@ -492,23 +494,19 @@ impl Chunk {
         }
     }
 
-    /// Generalised advantage estimation of this chunk. The rollout ends with an episode, so nothing is needed behind it.
+    /// Generalised advantage estimation of this chunk. The rollout ends with an episode, so the row of values behind it is never used.
     fn advantages(&mut self, spec: &PpoSpec) {
-        let envs = self.envs;
-        let (gamma, lambda, scale) = (spec.ppo.gamma as f32, spec.ppo.gae_lambda as f32, spec.ppo.reward_scale as f32);
-        let mut carried = vec![0f32; envs];
-        for t in (0..spec.ppo.horizon).rev() {
-            for (i, adv) in carried.iter_mut().enumerate() {
-                let at = t * envs + i;
-                let ended = self.flags[at] & TRUNCATED != 0;
-                let next = if ended { self.final_value[at] } else { self.value[at + envs] };
-                let delta = self.reward[at] * scale + gamma * next - self.value[at];
-                *adv = delta + if ended { 0.0 } else { gamma * lambda * *adv };
-                self.advantage[at] = *adv;
-                self.returns[at] = *adv + self.value[at];
-            }
-        }
+        let size = gae::Spec { t: spec.ppo.horizon, r: 1, b: self.envs };
+        let hyper = [[spec.ppo.gamma as f32, spec.ppo.gae_lambda as f32, spec.ppo.reward_scale as f32, 0.0]];
+        let (adv, ret) = (&mut self.advantage, &mut self.returns);
+        gae::gae_cpu(&size, &self.reward, &self.value, &self.final_value, &self.flags, &hyper, adv, ret);
     }
+}
+
+/// ln of the density's denominator, Σ log_std + ½ ln 2π, which sampling and loss both subtract. Summed in f64: with many actions it is
+/// large, and what f32 loses of equal terms would stay in every ratio.
+fn log_norm(log_std: &[f32]) -> f32 {
+    log_std.iter().map(|s| f64::from(*s) + 0.918_938_533_204_672_7).sum::<f64>() as f32
 }
 
 /// Samples of a diagonal Gaussian policy: the fast form of `kernels::gaussian_head`, same draws.
@@ -531,9 +529,10 @@ impl SampleGaussian<'_> {
     #[inline(always)]
     fn span<V: F32Lanes>(&mut self, from: usize, to: usize) {
         let a = self.actions;
+        let norm = V::splat_f32(log_norm(self.log_std));
         let mut env = from;
         while env + V::LANES <= to {
-            let mut logp = V::splat(0.0);
+            let mut quad = V::splat(0.0);
             let ids = V::Word::iota(self.first + env as u32);
             for block in 0..a.div_ceil(4) {
                 let w = draw(self.key, Stream::Action, ids, self.clock, block as u32);
@@ -541,9 +540,8 @@ impl SampleGaussian<'_> {
                 let (z2, z3) = V::normal_pair(w[2], w[3]);
                 for (j, z) in [z0, z1, z2, z3].into_iter().enumerate().take(a - 4 * block) {
                     let i = 4 * block + j;
-                    let ls = V::splat_f32(self.log_std[i]);
-                    let noise = ls.exp() * z;
-                    logp = logp + ((V::splat(-0.5) * (z * z) - ls) - V::splat(0.918_938_533_204_672_7));
+                    let noise = V::splat_f32(self.log_std[i]).exp() * z;
+                    quad = quad + z * z;
                     let mut lanes = [0f32; 16];
                     noise.store(&mut lanes);
                     for (l, x) in lanes.iter().enumerate().take(V::LANES) {
@@ -551,7 +549,7 @@ impl SampleGaussian<'_> {
                     }
                 }
             }
-            logp.store(&mut self.logprob[env..]);
+            (V::splat(-0.5) * quad - norm).store(&mut self.logprob[env..]);
             env += V::LANES;
         }
     }

@@ -3,19 +3,26 @@
 
 use isacbench::gpu::{DeviceChoice, Gpu};
 use isacbench::kernels::Comparison;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 /// The device, or `None` with a printed line. `REQUIRE_GPU=1` turns a missing device into a failure; `ISACBENCH_DEVICE` names an adapter.
 pub fn gpu_or_skip() -> Option<&'static Gpu> {
-    static GPU: OnceLock<Option<Gpu>> = OnceLock::new();
+    shared_gpu().map(|gpu| &**gpu)
+}
+
+/// The same, for what keeps the device.
+pub fn shared_gpu() -> Option<&'static Arc<Gpu>> {
+    static GPU: OnceLock<Option<Arc<Gpu>>> = OnceLock::new();
     let gpu = GPU.get_or_init(|| {
         let choice = match std::env::var("ISACBENCH_DEVICE") {
             Ok(name) => name.parse().unwrap(),
             Err(_) => DeviceChoice::Gpu,
         };
         match Gpu::open(&choice) {
-            Ok(gpu) => Some(gpu),
-            Err(e) if std::env::var("REQUIRE_GPU").is_ok_and(|v| v == "1") => panic!("REQUIRE_GPU=1 and: {e}"),
+            Ok(gpu) => Some(Arc::new(gpu)),
+            Err(e) if std::env::var("REQUIRE_GPU").is_ok_and(|v| v == "1") => {
+                panic!("REQUIRE_GPU=1 and: {e}")
+            }
             Err(e) => {
                 eprintln!("SKIPPED (no GPU): {e}");
                 None
@@ -34,7 +41,13 @@ pub fn assert_all(case: &str, rows: Result<Vec<Comparison>, isacbench::gpu::GpuE
         assert!(
             r.passed(),
             "{case}: '{}' differs: max |err| {:e}, {:.2} of the budget (abs {:e}, rel {:e}: {}); {:?}",
-            r.quantity, r.max_abs_err, r.budget_share, r.tol_abs, r.tol_rel, r.why, r.failures
+            r.quantity,
+            r.max_abs_err,
+            r.budget_share,
+            r.tol_abs,
+            r.tol_rel,
+            r.why,
+            r.failures
         );
     }
 }

@@ -1,0 +1,561 @@
+//! Golden vectors of PyTorch: dense networks, Adam with clipping, and a whole PPO update.
+
+use super::{Backend, GoldenError, Rows, Vectors, real, wide};
+use crate::config::{ClipScope, Config, PpoConfig};
+use crate::gpu::{Buf, Fill, Gpu, GpuError};
+use crate::kernels::Tol;
+use crate::kernels::adam::{self, Hyper};
+use crate::kernels::compare::compare_f64;
+use crate::kernels::{advantage_stats, grad_norm, grad_reduce, ppo_policy_loss, ppo_value_loss};
+use crate::learn::LearnerState;
+use crate::learn::network::{Backward, Forward, Pass, Rows as NetRows, forward_backward_cpu};
+use crate::learn::step_gpu::StepGpu;
+use crate::policy::{Activation, ActorCriticLayout, MlpLayout, Tensor};
+use crate::real::Real;
+
+/// What all twins here can run in.
+pub trait Scalar: Real<Elem = Self, Mask = bool> + Into<f64> + Send + Sync {}
+impl<F: Real<Elem = F, Mask = bool> + Into<f64> + Send + Sync> Scalar for F {}
+
+/// A flat parameter vector out of the file's tensors, named `prefix` + their own name.
+fn flat(v: &Vectors, prefix: &str, tensors: &[Tensor], len: usize) -> Result<Vec<f32>, GoldenError> {
+    let mut params = vec![f32::NAN; len];
+    for t in tensors {
+        params[t.range()].copy_from_slice(&v.f32(&format!("{prefix}{}", t.name), &t.shape)?);
+    }
+    Ok(params)
+}
+
+/// Compares what parameters moved by, because a step is small against them: the tensor `name` and `got`, both minus `initial`.
+fn moved(
+    rows: &mut Rows,
+    v: &Vectors,
+    backend: Backend,
+    name: &str,
+    got: &[f64],
+    initial: &[f32],
+) -> Result<(), GoldenError> {
+    let want = v.any_f32(name)?;
+    let largest = want.iter().fold(0f64, |m, x| m.max(f64::from(x.abs())));
+    let tol = match backend {
+        Backend::CpuF64 => Tol {
+            abs: 6.1e-8 * largest,
+            rel: 0.0,
+            why: "half an ulp of the largest: the reference was rounded to f32",
+        },
+        _ => Tol {
+            abs: (super::DEV_MULTIPLE * v.dev(name)?).max(1.2e-7 * largest),
+            rel: 0.0,
+            why: "4 times the error of the reference run in f32, at least an ulp of the largest parameter",
+        },
+    };
+    let minus = |x: f64, i: usize| x - f64::from(initial[i % initial.len()]);
+    let want: Vec<f64> = want.iter().enumerate().map(|(i, x)| minus(f64::from(*x), i)).collect();
+    let got: Vec<f64> = got.iter().enumerate().map(|(i, x)| minus(*x, i)).collect();
+    rows.push(backend, compare_f64(&format!("{name} - initial"), &got, &want, tol));
+    Ok(())
+}
+
+/// Replicas on the GPU: the second has data of its own (the first's, reversed), of which nothing may leak into the first.
+const REPLICAS: usize = 2;
+
+fn both<T: Copy>(x: &[T]) -> Vec<T> {
+    x.iter().chain(x.iter().rev()).copied().collect()
+}
+
+// ---- mlp_tanh, mlp_relu ----
+
+pub(super) fn mlp_tanh(v: &Vectors, gpu: Option<&Gpu>) -> Result<Rows, GoldenError> {
+    mlp(v, gpu, Activation::Tanh)
+}
+
+pub(super) fn mlp_relu(v: &Vectors, gpu: Option<&Gpu>) -> Result<Rows, GoldenError> {
+    mlp(v, gpu, Activation::Relu)
+}
+
+fn mlp(v: &Vectors, gpu: Option<&Gpu>, act: Activation) -> Result<Rows, GoldenError> {
+    let mut rows = Rows::default();
+    let [m, inputs] = v.dims("x")?;
+    let [h1, _] = v.dims("fc1.weight")?;
+    let [h2, _] = v.dims("fc2.weight")?;
+    let [outputs, _] = v.dims("fc3.weight")?;
+    let net = MlpLayout::new(&[inputs, h1, h2, outputs], act, 0);
+    let params = flat(v, "", &net.tensors(""), net.params())?;
+    let (x, target) = (v.f32("x", &[m, inputs])?, v.f32("target", &[m, outputs])?);
+
+    let mut compare = |backend, pass: Pass<f64>| -> Result<(), GoldenError> {
+        for (name, h) in ["h1", "h2", "out"].into_iter().zip(&pass.h[1..]) {
+            rows.tensor_dev(v, backend, name, h)?;
+        }
+        for t in net.tensors("") {
+            rows.tensor_dev(v, backend, &format!("grad.{}", t.name), &pass.grads[t.range()])?;
+        }
+        rows.tensor_dev(v, backend, "grad.x", &pass.dx)
+    };
+    compare(Backend::CpuF64, mlp_twin::<f64>(&net, m, &params, &x, &target))?;
+    compare(Backend::CpuF32, mlp_twin::<f32>(&net, m, &params, &x, &target))?;
+    if let Some(gpu) = gpu {
+        compare(Backend::Gpu, mlp_gpu(gpu, &net, m, &params, &x, &v.f32("grad_out", &[m, outputs])?)?)?;
+    }
+    Ok(rows)
+}
+
+/// Loss ½ mean over samples of Σ (out − target)².
+fn mlp_twin<F: Scalar>(net: &MlpLayout, m: usize, params: &[f32], x: &[f32], target: &[f32]) -> Pass<f64> {
+    let target: Vec<F> = real(target);
+    let dloss = |y: &[F]| y.iter().zip(&target).map(|(&y, &t)| (y - t) / F::splat(m as f64)).collect();
+    let pass = forward_backward_cpu(net, (1, m), &real::<F>(params), &real(x), dloss);
+    Pass { h: pass.h.iter().map(|h| wide(h)).collect(), grads: wide(&pass.grads), dx: wide(&pass.dx) }
+}
+
+/// The kernels as training binds them, from the stored gradient at the output. The first replica's results.
+fn mlp_gpu(
+    gpu: &Gpu,
+    net: &MlpLayout,
+    m: usize,
+    params: &[f32],
+    x: &[f32],
+    grad_out: &[f32],
+) -> Result<Pass<f64>, GpuError> {
+    const SLICES: usize = 3;
+    let (r, p) = (REPLICAS, net.params());
+    let layers = net.layers.len();
+    let params = gpu.upload("golden.params", &[r, p], &both(params))?;
+    let x = gpu.upload("golden.x", &[r, m, net.inputs()], &both(x))?;
+    let rows = |label: &str, width: usize| gpu.alloc::<f32>(label, &[r, m, width], Fill::Poison);
+    let acts = net.layers.iter().map(|l| rows("golden.h", l.outputs)).collect::<Result<Vec<_>, _>>()?;
+    let dy = net.layers.iter().map(|l| rows("golden.dy", l.outputs)).collect::<Result<Vec<_>, _>>()?;
+    let dx = rows("golden.dx", net.inputs())?;
+    gpu.write(&dy[layers - 1], &both(grad_out));
+    let partials = gpu.alloc::<f32>("golden.partials", &[SLICES, r, p], Fill::Poison)?;
+    let grads = gpu.alloc::<f32>("golden.grads", &[r, p], Fill::Poison)?;
+
+    let (acts_ref, dy_ref): (Vec<_>, Vec<_>) = (acts.iter().collect(), dy.iter().collect());
+    let size = NetRows { r, m, p };
+    let forward = Forward::new(gpu, net, size, &params, &x, &acts_ref)?;
+    let backward =
+        Backward::new(gpu, net, size, SLICES, &params, &x, &acts_ref, &dy_ref, Some(&dx), &partials)?;
+    let reduce = grad_reduce::GradReduce::new(gpu, &grad_reduce::Spec { r, p, s: SLICES })?
+        .bind(gpu, &partials, &grads);
+    gpu.run(|pass| {
+        forward.record(pass, m, 0, 0);
+        backward.record(pass, m);
+        reduce.record(pass);
+    })?;
+    let first = |b: &Buf<f32>| gpu.read(b).map(|x| wide(&x[..x.len() / r]));
+    let h = std::iter::once(&x).chain(&acts).map(first).collect::<Result<_, _>>()?;
+    Ok(Pass { h, grads: first(&grads)?, dx: first(&dx)? })
+}
+
+// ---- adam ----
+
+/// What a sequence of Adam steps leaves.
+#[derive(Default)]
+struct AdamRun {
+    /// Before clipping, of each step.
+    norms: Vec<[f64; 2]>,
+    /// After each step.
+    params: Vec<Vec<f64>>,
+    m: Vec<f64>,
+    v: Vec<f64>,
+}
+
+/// Tensors p0, p1, … joined into one flat vector; the parameter groups are split inside the first tensor, since one rule serves both.
+struct AdamCase {
+    shapes: Vec<Vec<usize>>,
+    steps: usize,
+}
+
+impl AdamCase {
+    fn of(v: &Vectors) -> Result<AdamCase, GoldenError> {
+        let shape = |name: String| v.shape(&name);
+        let count = (0..).take_while(|k| v.has(&format!("p{k}"))).count();
+        let shapes = (0..count).map(|k| shape(format!("p{k}"))).collect::<Result<Vec<_>, _>>()?;
+        let steps = shape("g0".into())?[0];
+        Ok(AdamCase { shapes, steps })
+    }
+
+    fn part(&self, k: usize) -> std::ops::Range<usize> {
+        let count = |s: &Vec<usize>| s.iter().product::<usize>();
+        let start = self.shapes[..k].iter().map(count).sum();
+        start..start + count(&self.shapes[k])
+    }
+
+    fn params(&self) -> usize {
+        self.part(self.shapes.len() - 1).end
+    }
+
+    fn joined(&self, v: &Vectors, prefix: &str) -> Result<Vec<f32>, GoldenError> {
+        let parts = self.shapes.iter().enumerate().map(|(k, s)| v.f32(&format!("{prefix}{k}"), s));
+        Ok(parts.collect::<Result<Vec<_>, _>>()?.concat())
+    }
+
+    /// The joined gradient of each step.
+    fn gradients(&self, v: &Vectors) -> Result<Vec<Vec<f32>>, GoldenError> {
+        let mut steps = vec![Vec::new(); self.steps];
+        for (k, shape) in self.shapes.iter().enumerate() {
+            let all = v.f32(&format!("g{k}"), &[&[self.steps], &shape[..]].concat())?;
+            steps.iter_mut().zip(all.chunks(all.len() / self.steps)).for_each(|(s, g)| s.extend(g));
+        }
+        Ok(steps)
+    }
+
+    fn specs(&self, r: usize) -> (grad_norm::Spec, adam::Spec) {
+        let (p, split) = (self.params(), 100.min(self.params()));
+        (grad_norm::Spec { r, p, split, joint: true }, adam::Spec { r, p, split })
+    }
+
+    fn twin<F: Scalar>(&self, hyper: &Hyper, p0: &[f32], grads: &[Vec<f32>]) -> AdamRun {
+        let (norm, spec) = self.specs(1);
+        let zeros = || vec![F::splat(0.0); p0.len()];
+        let (mut params, mut m, mut v) = (real::<F>(p0), zeros(), zeros());
+        let mut run = AdamRun::default();
+        for (t, g) in grads.iter().enumerate() {
+            let g = real::<F>(g);
+            let mut norms = [F::splat(f64::NAN); 2];
+            grad_norm::grad_norm_cpu(&norm, &g, &mut norms);
+            adam::adam_cpu(
+                &spec,
+                &hyper.args(t as u64 + 1),
+                &mut params,
+                &g,
+                &norms,
+                &mut m,
+                &mut v,
+                &hyper.row::<F>(),
+            );
+            run.norms.push(norms.map(Into::into));
+            run.params.push(wide(&params));
+        }
+        AdamRun { m: wide(&m), v: wide(&v), ..run }
+    }
+
+    fn on_gpu(&self, gpu: &Gpu, hyper: &Hyper, p0: &[f32], grads: &[Vec<f32>]) -> Result<AdamRun, GpuError> {
+        let (r, p) = (REPLICAS, p0.len());
+        let (norm, spec) = self.specs(r);
+        let params = gpu.upload("golden.params", &[r, p], &both(p0))?;
+        let g = gpu.alloc::<f32>("golden.grads", &[r, p], Fill::Poison)?;
+        let norms = gpu.alloc::<f32>("golden.norms", &[r, 2], Fill::Poison)?;
+        let m = gpu.alloc::<f32>("golden.m", &[r, p], Fill::Zero)?;
+        let v = gpu.alloc::<f32>("golden.v", &[r, p], Fill::Zero)?;
+        let rows = gpu.upload("golden.hyper", &[r, 8], &[hyper.row::<f32>(); REPLICAS].concat())?;
+        let norm = grad_norm::GradNorm::new(gpu, &norm)?.bind(gpu, &g, &norms);
+        let step = adam::Adam::new(gpu, &spec)?.bind(gpu, &params, &g, &norms, &m, &v, &rows);
+        let first = |b: &Buf<f32>| gpu.read(b).map(|x| wide(&x[..p]));
+        let mut run = AdamRun::default();
+        for (t, gradient) in grads.iter().enumerate() {
+            gpu.write(&g, &both(gradient));
+            gpu.run(|pass| {
+                norm.record(pass);
+                step.record(pass, &hyper.args(t as u64 + 1));
+            })?;
+            let n = gpu.read(&norms)?;
+            run.norms.push([n[0].into(), n[1].into()]);
+            run.params.push(first(&params)?);
+        }
+        Ok(AdamRun { m: first(&m)?, v: first(&v)?, ..run })
+    }
+
+    /// The same on every backend.
+    fn each(
+        &self,
+        gpu: Option<&Gpu>,
+        hyper: &Hyper,
+        p0: &[f32],
+        grads: &[Vec<f32>],
+        mut compare: impl FnMut(Backend, AdamRun) -> Result<(), GoldenError>,
+    ) -> Result<(), GoldenError> {
+        compare(Backend::CpuF64, self.twin::<f64>(hyper, p0, grads))?;
+        compare(Backend::CpuF32, self.twin::<f32>(hyper, p0, grads))?;
+        if let Some(gpu) = gpu {
+            compare(Backend::Gpu, self.on_gpu(gpu, hyper, p0, grads)?)?;
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn adam(v: &Vectors, gpu: Option<&Gpu>) -> Result<Rows, GoldenError> {
+    let mut rows = Rows::default();
+    let case = AdamCase::of(v)?;
+    let (p0, grads) = (case.joined(v, "p")?, case.gradients(v)?);
+    let lr = f64::from(v.f32("lr", &[])?[0]);
+
+    // Steps without clipping.
+    for (label, eps) in [("eps1e-8", 1e-8), ("eps1e-5", 1e-5)] {
+        let hyper = Hyper { lr: [lr; 2], max_norm: 0.0, beta1: 0.9, beta2: 0.999, eps };
+        case.each(gpu, &hyper, &p0, &grads, |backend, run| {
+            for k in 0..case.shapes.len() {
+                let part = case.part(k);
+                let after: Vec<f64> =
+                    run.params.iter().flat_map(|p| p[part.clone()].iter().copied()).collect();
+                moved(&mut rows, v, backend, &format!("{label}.p{k}"), &after, &p0[part.clone()])?;
+                rows.tensor_dev(v, backend, &format!("m{k}"), &run.m[part.clone()])?;
+                rows.tensor_dev(v, backend, &format!("v{k}"), &run.v[part])?;
+            }
+            Ok(())
+        })?;
+    }
+
+    // Clipping: with beta1 = 0 the first moment is the clipped gradient itself.
+    let hyper = Hyper { lr: [lr; 2], max_norm: 0.5, beta1: 0.0, beta2: 0.999, eps: 1e-8 };
+    for clip in ["clip_big", "clip_small"] {
+        let g = [case.joined(v, &format!("{clip}.g"))?];
+        case.each(gpu, &hyper, &vec![0.0; case.params()], &g, |backend, run| {
+            for norm in run.norms[0] {
+                rows.tensor_dev(v, backend, &format!("{clip}.norm"), &[norm])?;
+            }
+            for k in 0..case.shapes.len() {
+                rows.tensor_dev(v, backend, &format!("{clip}.clipped{k}"), &run.m[case.part(k)])?;
+            }
+            Ok(())
+        })?;
+    }
+    Ok(rows)
+}
+
+// ---- ppo_update ----
+
+/// What a PPO update leaves: of each step loss, policy loss, value loss, entropy, KL, clip share and joint norm; the first gradient; the
+/// parameters after each step.
+#[derive(Default)]
+struct UpdateRun {
+    scalars: Vec<f64>,
+    first_grads: Vec<f64>,
+    params: Vec<Vec<f64>>,
+}
+
+struct UpdateCase {
+    layout: ActorCriticLayout,
+    ppo: PpoConfig,
+    params: Vec<f32>,
+    steps: usize,
+    x: Vec<f32>,
+    action: Vec<f32>,
+    /// (old log-probability, advantage, return, old value) of each sample.
+    scalars: Vec<[f32; 4]>,
+}
+
+impl UpdateCase {
+    fn of(v: &Vectors) -> Result<UpdateCase, GoldenError> {
+        let [steps, m, inputs] = v.dims("mb.x")?;
+        let [h1, _] = v.dims("actor.fc1.weight")?;
+        let [h2, _] = v.dims("actor.fc2.weight")?;
+        let [a] = v.dims("log_std")?;
+        let layout = ActorCriticLayout::new(inputs, &[h1, h2], a, Activation::Tanh);
+        let params = flat(v, "", &layout.tensors(), layout.params())?;
+        let columns = ["logp_old", "adv", "ret", "value_old"].map(|n| v.f32(&format!("mb.{n}"), &[steps, m]));
+        let [logp, adv, ret, old] = columns;
+        let (logp, adv, ret, old) = (logp?, adv?, ret?, old?);
+        let preset = Config::load(None, &[]).map_err(|e| v.problem("mb.x", e.to_string()))?.ppo;
+        let ppo = PpoConfig {
+            hidden: vec![h1, h2],
+            minibatch: m,
+            clip: super::CLIP_EPS,
+            clip_value: true,
+            lr_actor: 3e-4,
+            lr_critic: 3e-4,
+            adam_beta1: 0.9,
+            adam_beta2: 0.999,
+            adam_eps: 1e-5,
+            max_grad_norm: 0.5,
+            clip_scope: ClipScope::Joint,
+            vf_coef: super::VF_COEF,
+            entropy_coef: super::ENT_COEF,
+            normalise_advantages: true,
+            ..preset
+        };
+        Ok(UpdateCase {
+            x: v.f32("mb.x", &[steps, m, inputs])?,
+            action: v.f32("mb.action", &[steps, m, a])?,
+            scalars: (0..steps * m).map(|i| [logp[i], adv[i], ret[i], old[i]]).collect(),
+            layout,
+            ppo,
+            params,
+            steps,
+        })
+    }
+
+    fn loss(&self, pg: f64, v: f64, entropy: f64) -> f64 {
+        pg - self.ppo.entropy_coef * entropy + self.ppo.vf_coef * v
+    }
+
+    /// Actor and critic through the dense twins, the losses through theirs, joint clipping, Adam.
+    fn twin<F: Scalar>(&self) -> UpdateRun {
+        let (l, ppo, m) = (&self.layout, &self.ppo, self.ppo.minibatch);
+        let (p, a, n) = (l.params(), l.actions(), l.log_std_off);
+        let zeros = |n: usize| vec![F::splat(0.0); n];
+        let hyper = Hyper {
+            lr: [ppo.lr_actor, ppo.lr_critic],
+            max_norm: ppo.max_grad_norm,
+            beta1: ppo.adam_beta1,
+            beta2: ppo.adam_beta2,
+            eps: ppo.adam_eps,
+        };
+        let (mut params, mut m1, mut m2) = (real::<F>(&self.params), zeros(p), zeros(p));
+        let mut run = UpdateRun::default();
+        for step in 0..self.steps {
+            let of =
+                |x: &[f32]| real::<F>(&x[step * x.len() / self.steps..(step + 1) * x.len() / self.steps]);
+            let (x, action) = (of(&self.x), of(&self.action));
+            let scalars: Vec<[F; 4]> = self.scalars[step * m..(step + 1) * m]
+                .iter()
+                .map(|s| s.map(|x| F::splat(f64::from(x))))
+                .collect();
+            let mut stats = [[F::splat(0.0); 2]];
+            advantage_stats::advantage_stats_cpu(
+                &advantage_stats::Spec { r: 1, m, unbiased: true, normalise: true },
+                &scalars,
+                &mut stats,
+            );
+            let (mut terms, mut terms_v) = (zeros(m * (a + 4)), zeros(m));
+            let actor = forward_backward_cpu(&l.actor, (1, m), &params, &x, |mean| {
+                let mut d_mean = zeros(m * a);
+                let spec = ppo_policy_loss::Spec { r: 1, m, a, p, ls_off: n };
+                let hyper = ppo_policy_loss::Hyper { clip_eps: ppo.clip, ent_coef: ppo.entropy_coef };
+                ppo_policy_loss::ppo_policy_loss_cpu(
+                    &spec,
+                    hyper,
+                    &params,
+                    mean,
+                    &action,
+                    &scalars,
+                    &stats,
+                    &mut d_mean,
+                    &mut terms,
+                );
+                d_mean
+            });
+            let critic = forward_backward_cpu(&l.critic, (1, m), &params, &x, |value| {
+                let mut d_value = zeros(m);
+                let hyper = ppo_value_loss::Hyper {
+                    vf_coef: ppo.vf_coef,
+                    clip_eps: ppo.clip_value.then_some(ppo.clip),
+                };
+                ppo_value_loss::ppo_value_loss_cpu(
+                    &ppo_value_loss::Spec { r: 1, m },
+                    hyper,
+                    value,
+                    &scalars,
+                    &mut d_value,
+                    &mut terms_v,
+                );
+                d_value
+            });
+            let sum = |c: usize| {
+                let mut s = F::splat(0.0);
+                terms.iter().skip(c).step_by(a + 4).for_each(|&x| s += x);
+                s
+            };
+            let mut grads = actor.grads;
+            (0..a).for_each(|k| grads[n + k] = sum(k));
+            grads[l.split()..].copy_from_slice(&critic.grads[l.split()..]);
+            let mut norms = [F::splat(0.0); 2];
+            grad_norm::grad_norm_cpu(
+                &grad_norm::Spec { r: 1, p, split: l.split(), joint: true },
+                &grads,
+                &mut norms,
+            );
+            let at = hyper.args(step as u64 + 1);
+            adam::adam_cpu(
+                &adam::Spec { r: 1, p, split: l.split() },
+                &at,
+                &mut params,
+                &grads,
+                &norms,
+                &mut m1,
+                &mut m2,
+                &hyper.row::<F>(),
+            );
+
+            let mean = |c: usize| sum(c).into() / m as f64;
+            let v_loss = wide(&terms_v).iter().sum::<f64>() / m as f64;
+            let (pg, kl, clips, entropy) = (mean(a), mean(a + 1), mean(a + 2), mean(a + 3));
+            run.scalars.extend([
+                self.loss(pg, v_loss, entropy),
+                pg,
+                v_loss,
+                entropy,
+                kl,
+                clips,
+                norms[0].into(),
+            ]);
+            if step == 0 {
+                run.first_grads = wide(&grads);
+            }
+            run.params.push(wide(&params));
+        }
+        run
+    }
+
+    /// The minibatch step of training, of two replicas.
+    fn on_gpu(&self, gpu: &Gpu) -> Result<UpdateRun, GpuError> {
+        let (r, m, p) = (REPLICAS, self.ppo.minibatch, self.layout.params());
+        let zeros = vec![0.0; r * p];
+        let start = LearnerState {
+            params: both(&self.params),
+            m: zeros.clone(),
+            v: zeros,
+            adam_steps: 0,
+            updates: 0,
+        };
+        let step = StepGpu::new(gpu, &self.layout, &self.ppo, r, m, self.steps, &start)?;
+        step.learning_rates(gpu, [self.ppo.lr_actor, self.ppo.lr_critic]);
+        let first = |b: &Buf<f32>| gpu.read(b).map(|x| wide(&x[..p]));
+        let mut run = UpdateRun::default();
+        for k in 0..self.steps {
+            let of = |x: &[f32]| both(&x[k * x.len() / self.steps..(k + 1) * x.len() / self.steps]);
+            gpu.write(&step.obs, &of(&self.x));
+            gpu.write(&step.action, &of(&self.action));
+            gpu.write(&step.scalars, &both(&self.scalars[k * m..(k + 1) * m]));
+            gpu.run(|pass| step.record(pass, k as u64 + 1, k))?;
+            if k == 0 {
+                run.first_grads = first(&step.grads)?;
+            }
+            run.params.push(first(&step.params)?);
+        }
+        for s in step.metrics(gpu)? {
+            let s = s[0];
+            let loss = self.loss(s.policy_loss, s.value_loss, s.entropy);
+            let norm = s.norms[0].hypot(s.norms[1]);
+            run.scalars.extend([
+                loss,
+                s.policy_loss,
+                s.value_loss,
+                s.entropy,
+                s.approx_kl,
+                s.clip_fraction,
+                norm,
+            ]);
+        }
+        Ok(run)
+    }
+}
+
+pub(super) fn ppo_update(v: &Vectors, gpu: Option<&Gpu>) -> Result<Rows, GoldenError> {
+    let mut rows = Rows::default();
+    let case = UpdateCase::of(v)?;
+    let mut compare = |backend, run: UpdateRun| -> Result<(), GoldenError> {
+        rows.tensor_dev(v, backend, "scalars", &run.scalars)?;
+        for t in case.layout.tensors() {
+            rows.tensor_dev(v, backend, &format!("grad1.{}", t.name), &run.first_grads[t.range()])?;
+            for after in [1, case.steps] {
+                let name = format!("after{after}.{}", t.name);
+                moved(
+                    &mut rows,
+                    v,
+                    backend,
+                    &name,
+                    &run.params[after - 1][t.range()],
+                    &case.params[t.range()],
+                )?;
+            }
+        }
+        Ok(())
+    };
+    compare(Backend::CpuF64, case.twin::<f64>())?;
+    compare(Backend::CpuF32, case.twin::<f32>())?;
+    if let Some(gpu) = gpu {
+        compare(Backend::Gpu, case.on_gpu(gpu)?)?;
+    }
+    Ok(rows)
+}

@@ -1,0 +1,269 @@
+//! One minibatch step of PPO on the GPU, from gathered samples to Adam: what training repeats and what the golden vectors check.
+
+use super::LearnerState;
+use super::network::{Backward, Forward, Rows};
+use crate::config::{ClipScope, PpoConfig};
+use crate::gpu::{Buf, Fill, Gpu, GpuError};
+use crate::kernels::{
+    adam, advantage_stats, column_sum, grad_norm, grad_reduce, ppo_policy_loss, ppo_value_loss,
+};
+use crate::policy::ActorCriticLayout;
+
+/// Slices of a minibatch whose weight gradients are summed apart, so that the sums fill a GPU.
+fn slices(minibatch: usize) -> usize {
+    minibatch.div_ceil(512).clamp(1, 64)
+}
+
+/// Means over one minibatch, as the kernels leave them.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StepMetrics {
+    pub policy_loss: f64,
+    pub approx_kl: f64,
+    pub clip_fraction: f64,
+    pub entropy: f64,
+    pub value_loss: f64,
+    /// Norms of actor (with log-std) and critic before clipping.
+    pub norms: [f64; 2],
+}
+
+/// The kernels of a minibatch step with their buffers, and the learners they move.
+pub struct StepGpu {
+    ppo: PpoConfig,
+    layout: ActorCriticLayout,
+    r: usize,
+
+    /// The minibatch, to be filled before a step: observations [R, M, O], actions [R, M, A], (old log-probability, advantage, return, old
+    /// value) [R, M].
+    pub obs: Buf<f32>,
+    pub action: Buf<f32>,
+    pub scalars: Buf<[f32; 4]>,
+
+    /// Weights and moments of Adam, [R, P].
+    pub params: Buf<f32>,
+    pub m: Buf<f32>,
+    pub v: Buf<f32>,
+    /// Gradients of the last step before clipping, [R, P].
+    pub grads: Buf<f32>,
+    /// Outputs of the hidden layers, [R, rows, width]; anyone may overwrite them between steps.
+    pub actor_hidden: Vec<Buf<f32>>,
+    pub critic_hidden: Vec<Buf<f32>>,
+
+    hyper: Buf<f32>,
+    /// Rows of every step of an update: policy terms [R, A+4], value terms [R, 1], norms [R, 2].
+    term_rows: Buf<f32>,
+    value_rows: Buf<f32>,
+    norm_rows: Buf<f32>,
+
+    stats: advantage_stats::AdvantageStatsBound,
+    actor: Forward,
+    critic: Forward,
+    policy_loss: ppo_policy_loss::PpoPolicyLossBound,
+    value_loss: ppo_value_loss::PpoValueLossBound,
+    /// log-std gradients into the first slice of the partial gradients.
+    log_std_sum: column_sum::ColumnSumBound,
+    term_sum: column_sum::ColumnSumBound,
+    value_sum: column_sum::ColumnSumBound,
+    norm_sum: column_sum::ColumnSumBound,
+    actor_back: Backward,
+    critic_back: Backward,
+    reduce: grad_reduce::GradReduceBound,
+    norm: grad_norm::GradNormBound,
+    /// Under joint clipping, the norms of the two groups, which only the metrics want.
+    group_norm: Option<grad_norm::GradNormBound>,
+    adam: adam::AdamBound,
+}
+
+impl StepGpu {
+    /// `steps` minibatch steps make an update; hidden activations hold `rows` ≥ M rows per replica.
+    pub fn new(
+        g: &Gpu,
+        layout: &ActorCriticLayout,
+        ppo: &PpoConfig,
+        r: usize,
+        rows: usize,
+        steps: usize,
+        start: &LearnerState,
+    ) -> Result<Self, GpuError> {
+        let (m, p, o, a, n) =
+            (ppo.minibatch, layout.params(), layout.actor.inputs(), layout.actions(), layout.log_std_off);
+        assert!(rows >= m, "{rows} rows cannot hold a minibatch of {m}");
+        let zero = |label: &str, shape: &[usize]| g.alloc::<f32>(label, shape, Fill::Zero);
+        let hidden = |name: &str, rows: usize| -> Result<Vec<Buf<f32>>, GpuError> {
+            let widths = layout.actor.layers[..layout.actor.layers.len() - 1].iter().enumerate();
+            widths.map(|(i, l)| zero(&format!("{name}.h{}", i + 1), &[r, rows, l.outputs])).collect()
+        };
+        fn with<'a>(h: &'a [Buf<f32>], out: &'a Buf<f32>) -> Vec<&'a Buf<f32>> {
+            h.iter().chain(std::iter::once(out)).collect()
+        }
+
+        // The learners.
+        let params = g.upload("ppo.params", &[r, p], &start.params)?;
+        let moment1 = g.upload("ppo.adam_m", &[r, p], &start.m)?;
+        let moment2 = g.upload("ppo.adam_v", &[r, p], &start.v)?;
+        let hyper = zero("ppo.adam_hyper", &[r, 8])?;
+
+        // The minibatch.
+        let obs = zero("minibatch.obs", &[r, m, o])?;
+        let action = zero("minibatch.action", &[r, m, a])?;
+        let scalars = g.alloc::<[f32; 4]>("minibatch.scalars", &[r, m], Fill::Zero)?;
+        let stats = g.alloc::<[f32; 2]>("minibatch.advantage_stats", &[r], Fill::Zero)?;
+        let (actor_hidden, critic_hidden) = (hidden("actor", rows)?, hidden("critic", rows)?);
+        let (actor_dh, critic_dh) = (hidden("actor.d", m)?, hidden("critic.d", m)?);
+        let mean = zero("minibatch.mean", &[r, m, a])?;
+        let value = zero("minibatch.value", &[r, m])?;
+        let d_mean = zero("minibatch.d_mean", &[r, m, a])?;
+        let d_value = zero("minibatch.d_value", &[r, m])?;
+        let terms = zero("minibatch.terms", &[r, m, a + 4])?;
+        let terms_v = zero("minibatch.terms_v", &[r, m, 1])?;
+        let partials = zero("minibatch.partials", &[slices(m), r, p])?;
+        let grads = zero("minibatch.grads", &[r, p])?;
+        let norms = zero("minibatch.norms", &[r, 2])?;
+        let group_norms = zero("minibatch.group_norms", &[r, 2])?;
+        let term_rows = zero("update.term_rows", &[steps, r, a + 4])?;
+        let value_rows = zero("update.value_rows", &[steps, r, 1])?;
+        let norm_rows = zero("update.norm_rows", &[steps, r, 2])?;
+
+        let (actor_acts, critic_acts) = (with(&actor_hidden, &mean), with(&critic_hidden, &value));
+        let (actor_dy, critic_dy) = (with(&actor_dh, &d_mean), with(&critic_dh, &d_value));
+        let size = Rows { r, m, p };
+        let back = |net, acts: &[_], dy: &[_]| {
+            Backward::new(g, net, size, slices(m), &params, &obs, acts, dy, None, &partials)
+        };
+        let sum_of = |spec: column_sum::Spec, from: &Buf<f32>, to: &Buf<f32>| {
+            Ok::<_, GpuError>(column_sum::ColumnSum::new(g, &spec)?.bind(g, from, to))
+        };
+        let joint = ppo.clip_scope == ClipScope::Joint;
+        let norm_of = |joint: bool, to: &Buf<f32>| {
+            Ok::<_, GpuError>(
+                grad_norm::GradNorm::new(g, &grad_norm::Spec { r, p, split: layout.split(), joint })?
+                    .bind(g, &grads, to),
+            )
+        };
+        Ok(StepGpu {
+            stats: advantage_stats::AdvantageStats::new(
+                g,
+                &advantage_stats::Spec { r, m, unbiased: true, normalise: ppo.normalise_advantages },
+            )?
+            .bind(g, &scalars, &stats),
+            actor: Forward::new(g, &layout.actor, Rows { m: rows, ..size }, &params, &obs, &actor_acts)?,
+            critic: Forward::new(g, &layout.critic, Rows { m: rows, ..size }, &params, &obs, &critic_acts)?,
+            policy_loss: ppo_policy_loss::PpoPolicyLoss::new(
+                g,
+                &ppo_policy_loss::Spec { r, m, a, p, ls_off: n },
+            )?
+            .bind(g, &params, &mean, &action, &scalars, &stats, &d_mean, &terms),
+            value_loss: ppo_value_loss::PpoValueLoss::new(g, &ppo_value_loss::Spec { r, m })?
+                .bind(g, &value, &scalars, &d_value, &terms_v),
+            log_std_sum: sum_of(column_sum::Spec { r, m, c: a + 4 }, &terms, &partials)?,
+            term_sum: sum_of(column_sum::Spec { r, m, c: a + 4 }, &terms, &term_rows)?,
+            value_sum: sum_of(column_sum::Spec { r, m, c: 1 }, &terms_v, &value_rows)?,
+            norm_sum: sum_of(
+                column_sum::Spec { r, m: 1, c: 2 },
+                if joint { &group_norms } else { &norms },
+                &norm_rows,
+            )?,
+            actor_back: back(&layout.actor, &actor_acts, &actor_dy)?,
+            critic_back: back(&layout.critic, &critic_acts, &critic_dy)?,
+            reduce: grad_reduce::GradReduce::new(g, &grad_reduce::Spec { r, p, s: slices(m) })?
+                .bind(g, &partials, &grads),
+            norm: norm_of(joint, &norms)?,
+            group_norm: if joint { Some(norm_of(false, &group_norms)?) } else { None },
+            adam: adam::Adam::new(g, &adam::Spec { r, p, split: layout.split() })?
+                .bind(g, &params, &grads, &norms, &moment1, &moment2, &hyper),
+            obs,
+            action,
+            scalars,
+            params,
+            m: moment1,
+            v: moment2,
+            grads,
+            actor_hidden,
+            critic_hidden,
+            hyper,
+            term_rows,
+            value_rows,
+            norm_rows,
+            ppo: ppo.clone(),
+            layout: layout.clone(),
+            r,
+        })
+    }
+
+    fn adam_hyper(&self, lr: [f64; 2]) -> adam::Hyper {
+        let p = &self.ppo;
+        adam::Hyper {
+            lr,
+            max_norm: p.max_grad_norm,
+            beta1: p.adam_beta1,
+            beta2: p.adam_beta2,
+            eps: p.adam_eps,
+        }
+    }
+
+    /// Sets the learning rates of the steps submitted from now on.
+    pub fn learning_rates(&self, gpu: &Gpu, lr: [f64; 2]) {
+        gpu.write(&self.hyper, &vec![self.adam_hyper(lr).row::<f32>(); self.r].concat());
+    }
+
+    /// One step on what `obs`, `action` and `scalars` hold: loss, backward, clip, Adam's step `t` = 1, 2, …; its metrics go to row `row` of
+    /// the update.
+    pub fn record(&self, pass: &mut wgpu::ComputePass, t: u64, row: usize) {
+        let (p, m, a) = (&self.ppo, self.ppo.minibatch, self.layout.actions());
+        self.stats.record(pass);
+        // loss
+        self.actor.record(pass, m, 0, 0);
+        self.critic.record(pass, m, 0, 0);
+        self.policy_loss.record(pass, ppo_policy_loss::Hyper { clip_eps: p.clip, ent_coef: p.entropy_coef });
+        self.value_loss.record(
+            pass,
+            ppo_value_loss::Hyper { vf_coef: p.vf_coef, clip_eps: p.clip_value.then_some(p.clip) },
+        );
+        // backward. The log-std columns go first: the four columns behind them fall on the critic's first weights, which the
+        // critic's backward pass overwrites.
+        let log_std = column_sum::Args {
+            m,
+            out_stride: self.layout.params(),
+            out_off: self.layout.log_std_off,
+            scale: 1.0,
+        };
+        self.log_std_sum.record(pass, &log_std);
+        self.actor_back.record(pass, m);
+        self.critic_back.record(pass, m);
+        self.reduce.record(pass);
+        // clip, adam: the bias corrections follow from t alone, the learning rates are in `hyper`
+        self.norm.record(pass);
+        self.adam.record(pass, &self.adam_hyper([0.0; 2]).args(t));
+        // sums for the metrics
+        if let Some(norm) = &self.group_norm {
+            norm.record(pass);
+        }
+        let total = |width: usize, scale: f32| column_sum::Args {
+            m,
+            out_stride: width,
+            out_off: row * self.r * width,
+            scale,
+        };
+        self.term_sum.record(pass, &total(a + 4, 1.0 / m as f32));
+        self.value_sum.record(pass, &total(1, 1.0 / m as f32));
+        self.norm_sum.record(pass, &column_sum::Args { m: 1, ..total(2, 1.0) });
+    }
+
+    /// The metrics of the update's steps, read back: [steps][R].
+    pub fn metrics(&self, gpu: &Gpu) -> Result<Vec<Vec<StepMetrics>>, GpuError> {
+        let (terms, values, norms) =
+            (gpu.read(&self.term_rows)?, gpu.read(&self.value_rows)?, gpu.read(&self.norm_rows)?);
+        let (r, a) = (self.r, self.layout.actions());
+        let of = |i: usize| {
+            let term = |c: usize| f64::from(terms[i * (a + 4) + a + c]);
+            StepMetrics {
+                policy_loss: term(0),
+                approx_kl: term(1),
+                clip_fraction: term(2),
+                entropy: term(3),
+                value_loss: values[i].into(),
+                norms: [norms[2 * i].into(), norms[2 * i + 1].into()],
+            }
+        };
+        Ok((0..values.len() / r).map(|step| (0..r).map(|k| of(step * r + k)).collect()).collect())
+    }
+}

@@ -1,0 +1,74 @@
+//! Small trainings for the tests of learning.
+#![allow(dead_code, reason = "each test binary uses a part")]
+
+use isacbench::config::{Config, V2xConfig};
+use isacbench::gpu::Gpu;
+use isacbench::learn::{LearnerState, PpoSpec, Replica, UpdateMetrics};
+use isacbench::train::{Plan, Ppo, learner, train};
+use std::sync::Arc;
+
+/// The preset `fast`, small: two hidden layers of 16, 16 environments, 4 minibatches, 2 epochs. `sets` are further `key=value`.
+pub fn config(sets: &[&str]) -> Config {
+    let small = ["ppo.hidden=[16,16]", "ppo.envs=16", "ppo.minibatch=400", "ppo.epochs=2"];
+    let sets: Vec<String> = small.iter().chain(sets).map(|s| s.to_string()).collect();
+    Config::load(None, &sets).unwrap()
+}
+
+/// One replica per (seed, P_max in dBm).
+pub fn spec(config: &Config, who: &[(u32, f64)]) -> PpoSpec {
+    let replica = |&(seed, p_max_dbm): &(u32, f64)| {
+        let task = V2xConfig { p_max_dbm, ..config.task.clone() };
+        Replica { seed, task: task.params([seed, 0]) }
+    };
+    PpoSpec { task: config.task.spec(), ppo: config.ppo.clone(), replicas: who.iter().map(replica).collect() }
+}
+
+/// Two replicas that differ in everything replicas can differ in.
+pub const TWO: [(u32, f64); 2] = [(3, 40.0), (11, 20.0)];
+
+/// A learner with fresh weights.
+pub fn fresh(spec: &PpoSpec, gpu: Option<&Arc<Gpu>>) -> Box<dyn Ppo> {
+    learner(spec, &LearnerState::new(spec), gpu).unwrap()
+}
+
+/// A whole training: the state at its end and the metrics of every update.
+pub fn trained(
+    spec: &PpoSpec,
+    updates: u32,
+    gpu: Option<&Arc<Gpu>>,
+) -> (LearnerState, Vec<Vec<UpdateMetrics>>) {
+    continued(spec, &LearnerState::new(spec), updates, updates, gpu)
+}
+
+/// Trains on from `start` to update `stop` of a plan of `updates`.
+pub fn continued(
+    spec: &PpoSpec,
+    start: &LearnerState,
+    stop: u32,
+    updates: u32,
+    gpu: Option<&Arc<Gpu>>,
+) -> (LearnerState, Vec<Vec<UpdateMetrics>>) {
+    let mut seen = Vec::new();
+    let plan = Plan { spec, updates, until: stop, log_every: 1 };
+    let mut learner = learner(spec, start, gpu).unwrap();
+    let state = train(&plan, &mut *learner, start.updates, |_, metrics| seen.push(metrics.to_vec()), |_| {});
+    (state.unwrap(), seen)
+}
+
+/// The replica `r` of a state of `replicas`.
+pub fn replica_of(state: &LearnerState, r: usize, replicas: usize) -> LearnerState {
+    let p = state.params.len() / replicas;
+    let of = |v: &[f32]| v[r * p..(r + 1) * p].to_vec();
+    LearnerState { params: of(&state.params), m: of(&state.m), v: of(&state.v), ..*state }
+}
+
+/// The same bits everywhere, which `==` on floats does not say of 0 and −0.
+pub fn assert_same_bits(what: &str, a: &LearnerState, b: &LearnerState) {
+    assert_eq!((a.adam_steps, a.updates), (b.adam_steps, b.updates), "{what}: progress");
+    for (name, a, b) in [("params", &a.params, &b.params), ("m", &a.m, &b.m), ("v", &a.v, &b.v)] {
+        assert!(a.len() == b.len() && !a.is_empty(), "{what}: {} {name} against {}", a.len(), b.len());
+        let differ = a.iter().zip(b).filter(|(a, b)| a.to_bits() != b.to_bits()).count();
+        assert_eq!(differ, 0, "{what}: {differ} of {} {name} differ", a.len());
+    }
+    assert!(a.params.iter().all(|x| x.is_finite()), "{what}: not finite");
+}
