@@ -2,7 +2,7 @@
 
 use isacbench::kernels::ppo_policy_loss::{self, Hyper, ppo_policy_loss_cpu, sample_inputs};
 use isacbench::kernels::ppo_value_loss::{self, ppo_value_loss_cpu};
-use isacbench::kernels::sample::{wide, wide_rows};
+use isacbench::kernels::inputs::{widen, widen_rows};
 
 /// Step of the differences: truncation ~ h² and rounding ~ 1e-16/h are both below 1e-9.
 const H: f64 = 1e-6;
@@ -31,8 +31,8 @@ fn policy_gradients_are_the_slopes_of_the_policy_loss() {
     let s = ppo_policy_loss::Spec { r: 2, m: 61, a: 3, p: 7, ls_off: 2 };
     let hyper = Hyper { clip_eps: 0.2, ent_coef: 0.01 };
     let x = sample_inputs(&s, hyper, 3);
-    let (params, mean, action) = (wide(&x.params), wide(&x.mean), wide(&x.action));
-    let (scalars, stats) = (wide_rows(&x.scalars), wide_rows(&x.stats));
+    let (params, mean, action) = (widen(&x.params), widen(&x.mean), widen(&x.action));
+    let (scalars, stats) = (widen_rows(&x.scalars), widen_rows(&x.stats));
     let width = s.a + 4;
     let evaluate = |params: &[f64], mean: &[f64]| {
         let (mut d_mean, mut terms) = (vec![0.0; s.r * s.m * s.a], vec![0.0; s.r * s.m * width]);
@@ -75,7 +75,7 @@ fn policy_gradients_are_the_slopes_of_the_policy_loss() {
 fn value_gradients_are_the_slopes_of_the_value_loss() {
     let s = ppo_value_loss::Spec { r: 2, m: 67 };
     let (value, scalars) = ppo_value_loss::sample_inputs(&s, 0.2, 3);
-    let (value, scalars) = (wide(&value), wide_rows(&scalars));
+    let (value, scalars) = (widen(&value), widen_rows(&scalars));
     for clip_eps in [None, Some(0.2)] {
         let hyper = ppo_value_loss::Hyper { vf_coef: 0.5, clip_eps };
         let evaluate = |value: &[f64]| {

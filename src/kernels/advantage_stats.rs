@@ -5,7 +5,7 @@
 
 use super::MAX_TRIPS;
 use super::compare::{Comparison, Tol, compare_scaled};
-use super::sample::{Sample, column, wide_rows};
+use super::inputs::{Sample, column, widen_rows};
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
 use crate::real::Real;
 
@@ -125,7 +125,7 @@ pub fn check(gpu: &Gpu, s: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError
         .map(|adv| [f32::NAN, adv + 0.7, f32::NAN, f32::NAN])
         .collect();
     let mut want = vec![[0f64; 2]; s.r];
-    advantage_stats_cpu(s, &wide_rows(&scalars), &mut want);
+    advantage_stats_cpu(s, &widen_rows(&scalars), &mut want);
     let got = advantage_stats_gpu(gpu, s, &scalars)?;
     let magnitude: Vec<f64> = scalars
         .chunks_exact(s.m)

@@ -5,7 +5,7 @@
 
 use super::MAX_TRIPS;
 use super::compare::{Comparison, Tol, compare_scaled};
-use super::sample::{Sample, wide, wide_rows};
+use super::inputs::{Sample, widen, widen_rows};
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
 use crate::real::Real;
 
@@ -184,8 +184,8 @@ pub fn check(gpu: &Gpu, s: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError
         hyper,
     };
 
-    let (reward, value, final_value) = (wide(&x.reward), wide(&x.value), wide(&x.final_value));
-    let hyper = wide_rows(&x.hyper);
+    let (reward, value, final_value) = (widen(&x.reward), widen(&x.value), widen(&x.final_value));
+    let hyper = widen_rows(&x.hyper);
     let (mut adv, mut ret) = (vec![0f64; n], vec![0f64; n]);
     gae_cpu(s, &reward, &value, &final_value, &x.flags, &hyper, &mut adv, &mut ret);
 

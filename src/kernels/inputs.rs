@@ -1,15 +1,54 @@
-//! Random inputs of the checks.
+//! Inputs for the kernels' checks: reproducible numbers of a stated range, and the same numbers for the judge.
 
 use crate::philox::{PhiloxRng, Stream};
-use crate::policy::normals;
+use crate::real::Real;
+use rand::Rng;
 
-/// `n` normal numbers of mean 0 and standard deviation `sigma`, rounded to f32. `which` tells the inputs of one check apart.
-pub fn normal(seed: u32, which: u32, n: usize, sigma: f64) -> Vec<f32> {
-    let z = normals(n, &mut PhiloxRng::new([seed, which], Stream::Baseline, 0, 0));
-    z.into_iter().map(|z| (sigma * z) as f32).collect()
+/// A source of inputs.
+pub struct Sample(PhiloxRng);
+
+impl Sample {
+    /// The source of `seed`; `what` tells the sources of one check apart.
+    pub fn new(seed: u32, what: u32) -> Sample {
+        Sample(PhiloxRng::new([seed, 0x5A17], Stream::Baseline, what, 0))
+    }
+    pub fn word(&mut self) -> u32 {
+        self.0.next_u32()
+    }
+    /// One number in (0, 1).
+    pub fn unit(&mut self) -> f64 {
+        f64::unit_from_word(self.word())
+    }
+    /// `n` numbers in (lo, hi).
+    pub fn uniform(&mut self, n: usize, lo: f64, hi: f64) -> Vec<f32> {
+        (0..n).map(|_| (lo + (hi - lo) * self.unit()) as f32).collect()
+    }
+    /// `n` normal numbers of mean 0.
+    pub fn normal(&mut self, n: usize, std: f64) -> Vec<f32> {
+        (0..n).map(|_| (std * f64::normal_pair(self.word(), self.word()).0) as f32).collect()
+    }
+    /// A replica's Philox key each.
+    pub fn keys(&mut self, replicas: usize) -> Vec<[u32; 2]> {
+        (0..replicas as u32).map(|r| [self.word(), r]).collect()
+    }
 }
 
-/// The same numbers as f64, for the judge.
+/// `n` normal numbers of mean 0 from a source of their own.
+pub fn normal(seed: u32, what: u32, n: usize, std: f64) -> Vec<f32> {
+    Sample::new(seed, what).normal(n, std)
+}
+
+/// The same numbers as f64.
 pub fn widen(x: &[f32]) -> Vec<f64> {
-    x.iter().map(|&x| f64::from(x)).collect()
+    x.iter().map(|&v| f64::from(v)).collect()
+}
+
+/// The same rows as f64.
+pub fn widen_rows<const N: usize>(x: &[[f32; N]]) -> Vec<[f64; N]> {
+    x.iter().map(|row| row.map(f64::from)).collect()
+}
+
+/// Column `c` of rows of `width`.
+pub fn column<T: Copy>(rows: &[T], width: usize, c: usize) -> Vec<T> {
+    rows.chunks_exact(width).map(|row| row[c]).collect()
 }

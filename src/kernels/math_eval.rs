@@ -3,7 +3,7 @@
 
 use super::compare::{Comparison, Tol, compare_exact, compare_scaled};
 use super::normal_fill::{self, radius_condition};
-use super::sample::Sample;
+use super::inputs::Sample;
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
 use crate::real::Real;
 

@@ -5,7 +5,7 @@
 
 use super::MAX_TRIPS;
 use super::compare::{Comparison, compare_exact};
-use super::sample::Sample;
+use super::inputs::Sample;
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
 use crate::shuffle::Minibatch;
 use rayon::prelude::*;

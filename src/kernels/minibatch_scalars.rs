@@ -2,7 +2,7 @@
 //! [`super::minibatch_gather`]. Copies, so exact on every device.
 
 use super::compare::{Comparison, compare_exact};
-use super::sample::Sample;
+use super::inputs::Sample;
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
 use crate::shuffle::Minibatch;
 use rayon::prelude::*;

@@ -23,7 +23,6 @@ pub mod normal_fill;
 pub mod philox_fill;
 pub mod ppo_policy_loss;
 pub mod ppo_value_loss;
-pub mod sample;
 pub mod tile;
 pub mod v2x_batch;
 pub mod v2x_reference;

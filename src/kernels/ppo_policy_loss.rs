@@ -7,7 +7,7 @@
 
 use super::MAX_TRIPS;
 use super::compare::{Comparison, Tol, compare_scaled};
-use super::sample::{Sample, column, wide, wide_rows};
+use super::inputs::{Sample, column, widen, widen_rows};
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
 use crate::real::Real;
 use rayon::prelude::*;
@@ -242,9 +242,9 @@ pub fn check(gpu: &Gpu, s: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError
     // Representable in f32, so that twin and shader use the same numbers.
     let hyper = Hyper { clip_eps: f64::from(0.2f32), ent_coef: f64::from(0.01f32) };
     let x = sample_inputs(s, hyper, seed);
-    let (params, mean, action) = (wide(&x.params), wide(&x.mean), wide(&x.action));
+    let (params, mean, action) = (widen(&x.params), widen(&x.mean), widen(&x.action));
     let (mut d_mean, mut terms) = (vec![0f64; n * s.a], vec![0f64; n * (s.a + 4)]);
-    let (scalars, stats) = (wide_rows(&x.scalars), wide_rows(&x.stats));
+    let (scalars, stats) = (widen_rows(&x.scalars), widen_rows(&x.stats));
     ppo_policy_loss_cpu(s, hyper, &params, &mean, &action, &scalars, &stats, &mut d_mean, &mut terms);
     let (got_d_mean, got_terms) = ppo_policy_loss_gpu(gpu, s, hyper, &x)?;
 

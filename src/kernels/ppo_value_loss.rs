@@ -4,7 +4,7 @@
 //! branch is larger outside the clip range, no gradient passes.
 
 use super::compare::{Comparison, Tol, compare_scaled};
-use super::sample::{Sample, wide, wide_rows};
+use super::inputs::{Sample, widen, widen_rows};
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
 use crate::real::Real;
 use rayon::prelude::*;
@@ -146,7 +146,7 @@ pub fn check(gpu: &Gpu, s: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError
     // Representable in f32, so that twin and shader use the same numbers.
     let eps = f64::from(0.2f32);
     let (value, scalars) = sample_inputs(s, eps, seed);
-    let (wide_value, wide_scalars) = (wide(&value), wide_rows(&scalars));
+    let (wide_value, wide_scalars) = (widen(&value), widen_rows(&scalars));
     let n = s.r * s.m;
     let mut rows = Vec::new();
     for clip_eps in [None, Some(eps)] {
