@@ -263,6 +263,10 @@ impl Watch for Bars {
         });
     }
 
+    fn warn(&self, what: &str) {
+        eprintln!("warning: {what}");
+    }
+
     fn end(&self) {
         self.with(|s| {
             s.bar.finish_and_clear();
@@ -278,6 +282,9 @@ impl Watch for Silent {
     fn begin(&self, _: &str, _: u64) {}
     fn advance(&self, _: u64, _: &str) {}
     fn end(&self) {}
+    fn warn(&self, what: &str) {
+        eprintln!("warning: {what}");
+    }
 }
 
 fn devices(a: &DevicesArgs) -> Result<()> {

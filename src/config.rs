@@ -522,19 +522,19 @@ impl PpoConfig {
         );
         check!("ppo.gamma", self.gamma, share(self.gamma), "must be 0 to 1");
         check!("ppo.gae_lambda", self.gae_lambda, share(self.gae_lambda), "must be 0 to 1");
-        check!("ppo.clip", self.clip, positive(self.clip), "must be positive");
-        check!("ppo.lr_actor", self.lr_actor, positive(self.lr_actor), "must be positive");
-        check!("ppo.lr_critic", self.lr_critic, positive(self.lr_critic), "must be positive");
+        check!("ppo.clip", self.clip, positive(self.clip), "must be positive, and so in single precision");
+        check!("ppo.lr_actor", self.lr_actor, positive(self.lr_actor), "must be positive, and so in single precision");
+        check!("ppo.lr_critic", self.lr_critic, positive(self.lr_critic), "must be positive, and so in single precision");
         check!("ppo.lr_final_share", self.lr_final_share, share(self.lr_final_share), "must be 0 to 1");
         check!("ppo.adam_beta1", self.adam_beta1, share(self.adam_beta1) && self.adam_beta1 < 1.0, "must be in [0, 1)");
         check!("ppo.adam_beta2", self.adam_beta2, share(self.adam_beta2) && self.adam_beta2 < 1.0, "must be in [0, 1)");
-        check!("ppo.adam_eps", self.adam_eps, positive(self.adam_eps), "must be positive");
-        check!("ppo.max_grad_norm", self.max_grad_norm, not_negative(self.max_grad_norm), "must not be negative");
-        check!("ppo.vf_coef", self.vf_coef, positive(self.vf_coef), "must be positive");
-        check!("ppo.entropy_coef", self.entropy_coef, not_negative(self.entropy_coef), "must not be negative");
-        check!("ppo.reward_scale", self.reward_scale, positive(self.reward_scale), "must be positive");
+        check!("ppo.adam_eps", self.adam_eps, positive(self.adam_eps), "must be positive, and so in single precision");
+        check!("ppo.max_grad_norm", self.max_grad_norm, not_negative(self.max_grad_norm), "must be finite and not negative");
+        check!("ppo.vf_coef", self.vf_coef, positive(self.vf_coef), "must be positive, and so in single precision");
+        check!("ppo.entropy_coef", self.entropy_coef, not_negative(self.entropy_coef), "must be finite and not negative");
+        check!("ppo.reward_scale", self.reward_scale, positive(self.reward_scale), "must be positive, and so in single precision");
         check!("ppo.log_std_init", self.log_std_init, (-20.0..=5.0).contains(&self.log_std_init), "must be -20 to 5");
-        check!("ppo.actor_gain", self.actor_gain, positive(self.actor_gain), "must be positive");
+        check!("ppo.actor_gain", self.actor_gain, positive(self.actor_gain), "must be positive, and so in single precision");
         Ok(())
     }
 }

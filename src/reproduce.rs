@@ -31,10 +31,6 @@ pub enum JobError {
     OtherConfig { file: String, what: String },
     #[error("agent '{0}' is learned: give its weights with --checkpoint FILE")]
     NoWeights(&'static str),
-    #[error(
-        "training diverged: the weights of seed {seed} at {p_max_dbm} dBm are not finite after update {update}; lower ppo.lr_actor, ppo.lr_critic or ppo.reward_scale{kept}"
-    )]
-    Diverged { seed: u32, p_max_dbm: f64, update: u32, kept: String },
 }
 
 /// Sees how far a job is.
@@ -44,6 +40,8 @@ pub trait Watch: Sync {
     /// `units` more are done.
     fn advance(&self, units: u64, note: &str);
     fn end(&self);
+    /// Something the reader of the results must know.
+    fn warn(&self, what: &str);
 }
 
 /// The replicas of a configuration: every power with every seed, powers outermost.
@@ -211,21 +209,19 @@ impl Training<'_> {
                 let mean = |f: fn(&UpdateMetrics) -> f64| metrics.iter().map(f).sum::<f64>() / n;
                 watch.advance(0, &format!("sum-rate {:.2} bps/Hz, reward {:.2}", mean(|u| u.sum_rate_bps_hz), mean(|u| u.reward)));
             }, |_| watch.advance(1, ""))?;
-            self.check_finite(&spec, &state, start)?;
             self.save(&state, &rows)?;
         }
         watch.end();
+        // The learner passes over gradients that are not finite, so such a replica keeps its last good weights and would look merely bad.
+        let last = rows.rchunks(self.replicas.len()).next().unwrap_or_default();
+        let stuck: Vec<_> = last.iter().filter(|r| !(r.grad_norm_actor + r.grad_norm_critic).is_finite()).collect();
+        if let Some(r) = stuck.first() {
+            watch.warn(&format!(
+                "{} of {} replicas have stopped learning (first: seed {} at {} dBm), their gradients are not finite; lower ppo.lr_actor, ppo.lr_critic or ppo.reward_scale",
+                stuck.len(), last.len(), r.seed, r.p_max_dbm
+            ));
+        }
         Ok((self.checkpoint(state), rows))
-    }
-
-    /// Weights that are not finite are never saved: the checkpoint before them is worth more.
-    fn check_finite(&self, spec: &PpoSpec, state: &LearnerState, saved: u32) -> Result<(), JobError> {
-        let p = spec.layout().params();
-        let bad = [&state.params, &state.m, &state.v].into_iter().find_map(|x| x.iter().position(|w| !w.is_finite()));
-        let Some(i) = bad else { return Ok(()) };
-        let (p_max_dbm, replica) = self.replicas[i / p];
-        let kept = if saved > 0 { format!(" ('{}' keeps update {saved})", self.checkpoint_path().display()) } else { String::new() };
-        Err(JobError::Diverged { seed: replica.seed, p_max_dbm, update: state.updates, kept })
     }
 
     /// Rows first: a checkpoint is never ahead of its rows, and rows behind it are cut off when it is read.
