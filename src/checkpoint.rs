@@ -5,7 +5,7 @@ use crate::config::{Config, ConfigError};
 use crate::learn::{LearnerState, PpoSpec, Replica};
 use crate::policy::ActorCriticLayout;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// What is wrong with a checkpoint.
@@ -21,6 +21,8 @@ pub enum CheckpointError {
     Tensor { file: String, tensor: String, what: String },
     #[error("checkpoint '{0}': {1}")]
     Config(String, ConfigError),
+    #[error("checkpoint '{file}' holds agent '{found}', not '{wanted}'")]
+    OtherAgent { file: String, found: String, wanted: String },
 }
 
 /// A trained (or half-trained) set of replicas.
@@ -79,7 +81,7 @@ impl Checkpoint {
             .map(|(n, shape, bytes)| TensorView::new(Dtype::F32, shape.clone(), bytes).map(|v| (n.clone(), v)))
             .collect::<Result<Vec<_>, _>>()
             .map_err(|e| write(e.to_string()))?;
-        let meta = HashMap::from([
+        let meta = BTreeMap::from([
             ("format".to_string(), FORMAT.to_string()),
             ("config".to_string(), self.config.to_toml()),
             ("agent".to_string(), self.agent.clone()),
@@ -88,7 +90,8 @@ impl Checkpoint {
             ("adam_steps".to_string(), self.state.adam_steps.to_string()),
             ("updates".to_string(), self.state.updates.to_string()),
         ]);
-        let bytes = safetensors::serialize(views, Some(meta)).map_err(|e| write(e.to_string()))?;
+        let bytes = safetensors::serialize(views, None).map_err(|e| write(e.to_string()))?;
+        let bytes = with_metadata(&bytes, &meta).map_err(|e| write(e.to_string()))?;
         crate::files::write_whole(path, &bytes).map_err(|e| write(e.to_string()))
     }
 
@@ -105,7 +108,7 @@ impl Checkpoint {
             return Err(damaged(format!("format '{}', this program reads '{FORMAT}'", field("format")?)));
         }
         let bad = |key: &str, e: &dyn std::fmt::Display| damaged(format!("'{key}' in its metadata: {e}"));
-        let config = Config::from_toml(field("config")?, &name).map_err(|e| CheckpointError::Config(name.clone(), e))?;
+        let config = Config::from_toml(field("config")?, "its configuration").map_err(|e| CheckpointError::Config(name.clone(), e))?;
         let seeds: Vec<u32> = serde_json::from_str(field("seeds")?).map_err(|e| bad("seeds", &e))?;
         let p_max_dbm: Vec<f64> = serde_json::from_str(field("p_max_dbm")?).map_err(|e| bad("p_max_dbm", &e))?;
         if seeds.is_empty() || p_max_dbm.len() != seeds.len() {
@@ -136,6 +139,19 @@ fn finite(file: &str, tensor: &str, values: &[f32]) -> Result<(), CheckpointErro
     }
 }
 
+/// Puts metadata into a serialised file that has none. The library takes them as a hash map and so writes them in another order every time, while
+/// equal checkpoints are to be equal files.
+fn with_metadata(file: &[u8], meta: &BTreeMap<String, String>) -> serde_json::Result<Vec<u8>> {
+    const WORD: usize = size_of::<u64>();
+    let (length, rest) = file.split_at(WORD);
+    let (tensors, data) = rest.split_at(u64::from_le_bytes(length.try_into().expect("a word")) as usize);
+    // `tensors` is a JSON object padded with blanks: {"name":{…},…}
+    let mut header = format!("{{\"__metadata__\":{},", serde_json::to_string(meta)?).into_bytes();
+    header.extend(&tensors[1..]);
+    header.resize(header.len().next_multiple_of(WORD), b' ');
+    Ok([&(header.len() as u64).to_le_bytes(), header.as_slice(), data].concat())
+}
+
 fn read_flat(file: &SafeTensors, name: &str, prefix: &str, layout: &ActorCriticLayout, replicas: usize) -> Result<Vec<f32>, CheckpointError> {
     let p = layout.params();
     let mut flat = vec![0f32; replicas * p];
@@ -149,6 +165,10 @@ fn read_flat(file: &SafeTensors, name: &str, prefix: &str, layout: &ActorCriticL
         }
         let values: Vec<f32> = bytemuck::pod_collect_to_vec(view.data());
         finite(name, &tensor, &values)?;
+        // Adam takes the root of its second moments: a negative one would turn the next step into NaN.
+        if let Some(i) = values.iter().position(|x| *x < 0.0).filter(|_| prefix == "adam_v.") {
+            return Err(wrong(format!("holds {} at element {i}, a mean of squares", values[i])));
+        }
         for (r, row) in values.chunks(t.count()).enumerate() {
             flat[r * p..][t.range()].copy_from_slice(row);
         }

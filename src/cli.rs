@@ -1,7 +1,7 @@
 //! The command line: `isacbench devices | check | train | evaluate | reproduce`.
 
 use crate::agents::{self, AGENTS, Kind};
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::config::{Config, V2xConfig};
 use crate::golden;
 use crate::gpu::{self, DeviceChoice, Gpu};
@@ -120,7 +120,7 @@ struct EvaluateArgs {
     #[arg(long, value_name = "FILE")]
     checkpoint: Option<PathBuf>,
     /// Episodes per replica
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     episodes: Option<u64>,
     /// Take the mode of a stochastic policy instead of a sample
     #[arg(long)]
@@ -263,6 +263,10 @@ impl Watch for Bars {
         });
     }
 
+    fn warn(&self, what: &str) {
+        eprintln!("warning: {what}");
+    }
+
     fn end(&self) {
         self.with(|s| {
             s.bar.finish_and_clear();
@@ -278,6 +282,9 @@ impl Watch for Silent {
     fn begin(&self, _: &str, _: u64) {}
     fn advance(&self, _: u64, _: &str) {}
     fn end(&self) {}
+    fn warn(&self, what: &str) {
+        eprintln!("warning: {what}");
+    }
 }
 
 fn devices(a: &DevicesArgs) -> Result<()> {
@@ -414,6 +421,9 @@ fn train(a: &TrainArgs) -> Result<()> {
         every: config.reproduce.checkpoint_every,
         resume: a.resume,
     };
+    if a.resume && !training.checkpoint_path().exists() {
+        eprintln!("no checkpoint in {}: starting from the beginning", a.out.display());
+    }
     let mut manifest = manifest(&config, &[agent.id.to_string()], &place);
     let (_, rows) = training.run(place.gpu.as_ref(), &Bars::new())?;
     #[cfg(feature = "report")]
@@ -451,11 +461,15 @@ fn evaluate(a: &EvaluateArgs) -> Result<()> {
                 bail!("--config: a checkpoint brings its own configuration; change single keys with --set");
             }
             let mut saved = Checkpoint::load(path)?;
+            if saved.agent != agent.id {
+                let (file, found, wanted) = (path.display().to_string(), saved.agent, agent.id.into());
+                return Err(CheckpointError::OtherAgent { file, found, wanted }.into());
+            }
             let config = saved.config.with(&sets)?;
             if config.task.spec() != saved.config.task.spec() || config.ppo.hidden != saved.config.ppo.hidden {
                 bail!("--set: these keys change the sizes that '{}' was trained with", path.display());
             }
-            let chosen = sets.iter().any(|s| s.trim_start().starts_with("task.p_max_dbm="));
+            let chosen = sets.iter().filter_map(|s| s.split_once('=')).any(|(key, _)| key.trim() == "task.p_max_dbm");
             if chosen && saved.p_max_dbm.contains(&config.task.p_max_dbm) {
                 saved.keep_power(config.task.p_max_dbm);
             } else if saved.p_max_dbm.iter().any(|p| *p != saved.p_max_dbm[0]) {
@@ -470,6 +484,7 @@ fn evaluate(a: &EvaluateArgs) -> Result<()> {
             (config, params)
         }
         (Some(_), _) => bail!("agent '{}' has no weights to load: drop --checkpoint", agent.id),
+        (None, Kind::Ppo) => return Err(reproduce::JobError::NoWeights(agent.id).into()),
         (None, _) => {
             let config = Config::load(a.common.config.as_deref(), &sets)?;
             let params = vec![config.task.params([config.evaluate.seed, 0])];
@@ -501,7 +516,9 @@ fn evaluate(a: &EvaluateArgs) -> Result<()> {
     }
     println!("{} at {} dBm, {episodes} episodes of {} slots", agent.id, config.task.p_max_dbm, config.task.slots);
     for m in &metrics {
-        println!("  {:24} {:>14.6}   95 % interval [{:.6}, {:.6}]", m.name, m.mean, m.lo, m.hi);
+        // Angle errors go down to 1e-9 rad.
+        let show = |x: f64| if x != 0.0 && x.abs() < 1e-3 { format!("{x:.6e}") } else { format!("{x:.6}") };
+        println!("  {:24} {:>14}   95 % interval [{}, {}]", m.name, show(m.mean), show(m.lo), show(m.hi));
     }
     Ok(())
 }

@@ -172,6 +172,41 @@ pub struct ReproduceConfig {
     pub checkpoint_every: u32,
 }
 
+/// A TOML error in one line: where, what, and the key it was found in, without the excerpt of the file.
+fn one_line(e: &toml::de::Error, text: &str) -> String {
+    let message = e.message().split_whitespace().collect::<Vec<_>>().join(" ");
+    if let Some(span) = e.span().filter(|_| !text.is_empty()) {
+        let line = 1 + text.bytes().take(span.start).filter(|b| *b == b'\n').count();
+        return format!("line {line}: {message}");
+    }
+    // The excerpt is missing where a table is read instead of a text; what is left is the key.
+    match e.to_string().lines().find_map(|l| l.strip_prefix("in `")?.strip_suffix('`').map(str::to_string)) {
+        Some(key) => format!("{key}: {message}"),
+        None => message,
+    }
+}
+
+fn parse(text: &str, origin: &str) -> Result<toml::Table, ConfigError> {
+    text.parse().map_err(|e| ConfigError::Parse(origin.into(), one_line(&e, text)))
+}
+
+fn typed(table: toml::Table, origin: &str) -> Result<Config, ConfigError> {
+    table.try_into().map_err(|e| ConfigError::Parse(origin.into(), one_line(&e, "")))
+}
+
+/// The first key below `prefix` in which two tables differ, with both values.
+fn first_difference(prefix: &str, a: &toml::Table, b: &toml::Table) -> Option<String> {
+    let keys: std::collections::BTreeSet<_> = a.keys().chain(b.keys()).collect();
+    keys.into_iter().find_map(|k| match (a.get(k), b.get(k)) {
+        (Some(toml::Value::Table(x)), Some(toml::Value::Table(y))) => first_difference(&format!("{prefix}{k}."), x, y),
+        (x, y) if x == y => None,
+        (x, y) => {
+            let show = |v: Option<&toml::Value>| v.map_or("nothing".to_string(), |v| v.to_string());
+            Some(format!("{prefix}{k} is {} there and {} here", show(x), show(y)))
+        }
+    })
+}
+
 /// dBm to W.
 pub fn dbm_to_w(dbm: f64) -> f64 {
     10f64.powf((dbm - 30.0) / 10.0)
@@ -190,11 +225,14 @@ impl Config {
         if let Some(path) = file {
             origin = path.display().to_string();
             let text = std::fs::read_to_string(path).map_err(|e| ConfigError::Read(origin.clone(), e))?;
-            user = text.parse().map_err(|e: toml::de::Error| ConfigError::Parse(origin.clone(), e.to_string()))?;
+            user = parse(&text, &origin)?;
         }
-        for set in sets {
-            let (key, value) = set.split_once('=').ok_or_else(|| ConfigError::Set(set.clone()))?;
-            put(&mut user, key.trim(), value.trim()).ok_or_else(|| ConfigError::Set(set.clone()))?;
+        put_all(&mut user, sets)?;
+        // With both, an error names the file and the key; with --set alone, the key came from there.
+        match (file.is_some(), sets.is_empty()) {
+            (true, false) => origin += " with --set",
+            (false, false) => origin = "--set".into(),
+            _ => {}
         }
         let preset = match user.get("preset") {
             Some(toml::Value::String(s)) => s.clone(),
@@ -202,30 +240,35 @@ impl Config {
             Some(other) => return Err(ConfigError::Preset(other.to_string())),
         };
         let text = PRESETS.iter().find(|p| p.0 == preset).ok_or_else(|| ConfigError::Preset(preset.clone()))?.1;
-        let mut table: toml::Table = text.parse().map_err(|e: toml::de::Error| ConfigError::Parse(preset.clone(), e.to_string()))?;
+        let mut table = parse(text, &preset)?;
         if let Some(scale) = scale {
             let text = SCALES.iter().find(|s| s.0 == scale).ok_or_else(|| ConfigError::Scale(scale.into()))?.1;
-            merge(&mut table, text.parse().map_err(|e: toml::de::Error| ConfigError::Parse(scale.into(), e.to_string()))?);
+            merge(&mut table, parse(text, scale)?);
         }
         merge(&mut table, user);
-        let config: Config =
-            table.try_into().map_err(|e: toml::de::Error| ConfigError::Parse(origin, e.to_string().trim_end().into()))?;
+        let config = typed(table, &origin)?;
         config.validate()?;
         Ok(config)
     }
 
     /// This configuration with `key=value` overrides.
     pub fn with(&self, sets: &[String]) -> Result<Config, ConfigError> {
-        let mut table: toml::Table = self.to_toml().parse().map_err(|e: toml::de::Error| ConfigError::Parse("config".into(), e.to_string()))?;
+        let mut table = self.table();
         let mut user = toml::Table::new();
-        for set in sets {
-            let (key, value) = set.split_once('=').ok_or_else(|| ConfigError::Set(set.clone()))?;
-            put(&mut user, key.trim(), value.trim()).ok_or_else(|| ConfigError::Set(set.clone()))?;
-        }
+        put_all(&mut user, sets)?;
         merge(&mut table, user);
-        let config: Config = table.try_into().map_err(|e: toml::de::Error| ConfigError::Parse("config".into(), e.to_string().trim_end().into()))?;
+        let config = typed(table, "--set")?;
         config.validate()?;
         Ok(config)
+    }
+
+    fn table(&self) -> toml::Table {
+        toml::Table::try_from(self).expect("a Config is always representable as TOML")
+    }
+
+    /// The first key in which `other` differs from this configuration, with both values; `None` if they are equal.
+    pub fn difference(&self, other: &Config) -> Option<String> {
+        first_difference("", &self.table(), &other.table())
     }
 
     /// The configuration as TOML, as it is stored in checkpoints and manifests.
@@ -235,7 +278,7 @@ impl Config {
 
     /// Reads what [`Config::to_toml`] wrote.
     pub fn from_toml(text: &str, origin: &str) -> Result<Config, ConfigError> {
-        let config: Config = toml::from_str(text).map_err(|e| ConfigError::Parse(origin.into(), e.to_string()))?;
+        let config: Config = typed(parse(text, origin)?, origin)?;
         config.validate()?;
         Ok(config)
     }
@@ -267,6 +310,11 @@ impl Config {
         if let Some(p) = self.reproduce.p_max_dbm.iter().find(|p| !(-60.0..=90.0).contains(*p)) {
             return bad("reproduce.p_max_dbm", format!("{p} must be -60 to 90"));
         }
+        let mut powers = self.reproduce.p_max_dbm.clone();
+        powers.sort_by(f64::total_cmp);
+        if let Some(w) = powers.windows(2).find(|w| w[0] == w[1]) {
+            return bad("reproduce.p_max_dbm", format!("{} is listed twice", w[0]));
+        }
         if self.reproduce.checkpoint_every == 0 {
             return bad("reproduce.checkpoint_every", "must be at least 1".into());
         }
@@ -275,6 +323,14 @@ impl Config {
         }
         Ok(())
     }
+}
+
+fn put_all(table: &mut toml::Table, sets: &[String]) -> Result<(), ConfigError> {
+    for set in sets {
+        let (key, value) = set.split_once('=').ok_or_else(|| ConfigError::Set(set.clone()))?;
+        put(table, key.trim(), value.trim()).ok_or_else(|| ConfigError::Set(set.clone()))?;
+    }
+    Ok(())
 }
 
 /// Sets a dotted key; the value is read as TOML, or taken as a string if it is none.
@@ -364,6 +420,29 @@ impl V2xConfig {
             matches!(self.beam, Beam::Angles | Beam::Tracking | Beam::Matrix),
             "is not a learned parameterisation (angles, tracking, matrix)"
         );
+        check!(
+            "task.start_m",
+            self.start_m,
+            self.kinematics != Kinematics::Cartesian || self.start_m.iter().all(|[_, y]| *y == self.start_m[0][1]),
+            "must have one y for all vehicles: kinematics 'cartesian' moves them along one road"
+        );
+        // Each key passed alone; together they may still leave what f32 holds, and the simulation would be full of infinities.
+        let p = self.params([0, 0]);
+        for (key, what, x) in [
+            ("task.path_gain_1m_db", "communication gain", p.comm_gain),
+            ("task.kappa", "radar gain", p.radar_gain),
+            ("task.xi", "scale of CRLB_theta", p.crlb_theta_scale),
+            ("task.alpha_tau_s", "scale of CRLB_d", p.crlb_d_scale),
+            ("task.alpha_mu_hz", "scale of the speed's error", p.sigma_v_scale),
+            ("task.slot_s", "slot", p.dt_s),
+            ("task.jain_scale", "factor", p.jain_scale),
+            ("task.eps_theta_rad2", "limit", p.eps_theta_rad2),
+            ("task.eps_d_m2", "limit", p.eps_d_m2),
+        ] {
+            if !x.is_normal() {
+                return Err(ConfigError::Value { key, what: format!("the {what} becomes {x:e} in single precision") });
+            }
+        }
         Ok(())
     }
 
@@ -425,7 +504,9 @@ impl V2xConfig {
 
 impl PpoConfig {
     pub fn validate(&self) -> Result<(), ConfigError> {
-        let positive = |x: f64| x.is_finite() && x > 0.0;
+        // Learning is in single precision: 1e39 would be infinite there and 1e-50 zero.
+        let positive = |x: f64| (x as f32).is_normal() && x > 0.0;
+        let not_negative = |x: f64| (x as f32).is_finite() && x >= 0.0;
         let share = |x: f64| (0.0..=1.0).contains(&x);
         check!("ppo.hidden", self.hidden, !self.hidden.is_empty() && self.hidden.len() <= 8, "must list 1 to 8 layers");
         check!("ppo.hidden", self.hidden, self.hidden.iter().all(|h| (1..=4096).contains(h)), "must have widths 1 to 4096");
@@ -441,19 +522,19 @@ impl PpoConfig {
         );
         check!("ppo.gamma", self.gamma, share(self.gamma), "must be 0 to 1");
         check!("ppo.gae_lambda", self.gae_lambda, share(self.gae_lambda), "must be 0 to 1");
-        check!("ppo.clip", self.clip, positive(self.clip), "must be positive");
-        check!("ppo.lr_actor", self.lr_actor, positive(self.lr_actor), "must be positive");
-        check!("ppo.lr_critic", self.lr_critic, positive(self.lr_critic), "must be positive");
+        check!("ppo.clip", self.clip, positive(self.clip), "must be positive, and so in single precision");
+        check!("ppo.lr_actor", self.lr_actor, positive(self.lr_actor), "must be positive, and so in single precision");
+        check!("ppo.lr_critic", self.lr_critic, positive(self.lr_critic), "must be positive, and so in single precision");
         check!("ppo.lr_final_share", self.lr_final_share, share(self.lr_final_share), "must be 0 to 1");
         check!("ppo.adam_beta1", self.adam_beta1, share(self.adam_beta1) && self.adam_beta1 < 1.0, "must be in [0, 1)");
         check!("ppo.adam_beta2", self.adam_beta2, share(self.adam_beta2) && self.adam_beta2 < 1.0, "must be in [0, 1)");
-        check!("ppo.adam_eps", self.adam_eps, positive(self.adam_eps), "must be positive");
-        check!("ppo.max_grad_norm", self.max_grad_norm, self.max_grad_norm >= 0.0, "must not be negative");
-        check!("ppo.vf_coef", self.vf_coef, positive(self.vf_coef), "must be positive");
-        check!("ppo.entropy_coef", self.entropy_coef, self.entropy_coef >= 0.0, "must not be negative");
-        check!("ppo.reward_scale", self.reward_scale, positive(self.reward_scale), "must be positive");
+        check!("ppo.adam_eps", self.adam_eps, positive(self.adam_eps), "must be positive, and so in single precision");
+        check!("ppo.max_grad_norm", self.max_grad_norm, not_negative(self.max_grad_norm), "must be finite and not negative");
+        check!("ppo.vf_coef", self.vf_coef, positive(self.vf_coef), "must be positive, and so in single precision");
+        check!("ppo.entropy_coef", self.entropy_coef, not_negative(self.entropy_coef), "must be finite and not negative");
+        check!("ppo.reward_scale", self.reward_scale, positive(self.reward_scale), "must be positive, and so in single precision");
         check!("ppo.log_std_init", self.log_std_init, (-20.0..=5.0).contains(&self.log_std_init), "must be -20 to 5");
-        check!("ppo.actor_gain", self.actor_gain, positive(self.actor_gain), "must be positive");
+        check!("ppo.actor_gain", self.actor_gain, positive(self.actor_gain), "must be positive, and so in single precision");
         Ok(())
     }
 }

@@ -7,7 +7,7 @@ use crate::agents::{AGENTS, Agent, Kind};
 use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::config::{Config, V2xConfig};
 use crate::evaluate::{BOUND_CARRIER, Controller, Job, Outcome, evaluate};
-use crate::files::write_whole;
+use crate::files::{writable_folder, write_whole};
 use crate::gpu::{Gpu, GpuError};
 use crate::learn::{LearnerState, PpoSpec, Replica, UpdateMetrics};
 use crate::rows::{CurveRow, EvalRow, SlotRow};
@@ -27,8 +27,10 @@ pub enum JobError {
     File { path: String, what: String },
     #[error("{what} needs {needed_gib:.1} GiB of memory but {available_gib:.1} GiB are free; lower train.seeds, ppo.envs or ppo.horizon")]
     Memory { what: String, needed_gib: f64, available_gib: f64 },
-    #[error("checkpoint '{0}' was made with another configuration; remove it or choose another --out")]
-    OtherConfig(String),
+    #[error("checkpoint '{file}' was made with another configuration ({what}); remove it or choose another --out")]
+    OtherConfig { file: String, what: String },
+    #[error("agent '{0}' is learned: give its weights with --checkpoint FILE")]
+    NoWeights(&'static str),
 }
 
 /// Sees how far a job is.
@@ -38,6 +40,8 @@ pub trait Watch: Sync {
     /// `units` more are done.
     fn advance(&self, units: u64, note: &str);
     fn end(&self);
+    /// Something the reader of the results must know.
+    fn warn(&self, what: &str);
 }
 
 /// The replicas of a configuration: every power with every seed, powers outermost.
@@ -130,7 +134,7 @@ fn available_memory() -> Option<u64> {
     Some(kib * 1024)
 }
 
-/// Refuses a learner that does not fit into memory. (A GPU's own limits are checked where its buffers are made.)
+/// Refuses a learner that does not fit into memory.
 pub fn check_memory(spec: &PpoSpec) -> Result<(), JobError> {
     let needed = host_bytes(spec);
     match available_memory() {
@@ -177,16 +181,21 @@ impl Training<'_> {
     /// Trains to the end of the plan and returns the last checkpoint with all rows.
     pub fn run(&self, gpu: Option<&Arc<Gpu>>, watch: &dyn Watch) -> Result<(Checkpoint, Vec<CurveRow>), JobError> {
         let spec = PpoSpec { task: self.config.task.spec(), ppo: self.config.ppo.clone(), replicas: self.replicas.iter().map(|r| r.1).collect() };
-        check_memory(&spec)?;
+        // An adapter has its own memory, and its limits are checked where its buffers are made.
+        if gpu.is_none_or(|g| g.is_software()) {
+            check_memory(&spec)?;
+        }
         let (mut state, mut rows) = (LearnerState::new(&spec), Vec::new());
         if self.resume && self.checkpoint_path().exists() {
             (state, rows) = self.load()?;
         }
         let total = self.config.train.updates;
+        let mut learner = learner(&spec, &state, gpu)?;
+        writable_folder(&self.dir)
+            .map_err(|e| JobError::File { path: self.dir.display().to_string(), what: format!("cannot write into this folder: {e}") })?;
         let labels = Labels::new(self.agent, self.config);
         watch.begin(&format!("train {} ({} replicas)", self.agent, spec.replicas.len()), u64::from(total));
         watch.advance(u64::from(state.updates), "");
-        let mut learner = learner(&spec, &state, gpu)?;
         while state.updates < total {
             let until = total.min((state.updates / self.every + 1) * self.every);
             let start = state.updates;
@@ -203,6 +212,15 @@ impl Training<'_> {
             self.save(&state, &rows)?;
         }
         watch.end();
+        // The learner passes over gradients that are not finite, so such a replica keeps its last good weights and would look merely bad.
+        let last = rows.rchunks(self.replicas.len()).next().unwrap_or_default();
+        let stuck: Vec<_> = last.iter().filter(|r| !(r.grad_norm_actor + r.grad_norm_critic).is_finite()).collect();
+        if let Some(r) = stuck.first() {
+            watch.warn(&format!(
+                "{} of {} replicas have stopped learning (first: seed {} at {} dBm), their gradients are not finite; lower ppo.lr_actor, ppo.lr_critic or ppo.reward_scale",
+                stuck.len(), last.len(), r.seed, r.p_max_dbm
+            ));
+        }
         Ok((self.checkpoint(state), rows))
     }
 
@@ -221,9 +239,15 @@ impl Training<'_> {
 
     fn load(&self) -> Result<(LearnerState, Vec<CurveRow>), JobError> {
         let saved = Checkpoint::load(&self.checkpoint_path())?;
-        let mine = self.checkpoint(saved.state.clone());
-        if saved.config != mine.config || saved.seeds != mine.seeds || saved.p_max_dbm != mine.p_max_dbm || saved.agent != mine.agent {
-            return Err(JobError::OtherConfig(self.checkpoint_path().display().to_string()));
+        let other = |what: String| Err(JobError::OtherConfig { file: self.checkpoint_path().display().to_string(), what });
+        if let Some(what) = saved.config.difference(self.config) {
+            return other(what);
+        }
+        if saved.agent != self.agent {
+            return other(format!("agent '{}' there and '{}' here", saved.agent, self.agent));
+        }
+        if !saved.p_max_dbm.iter().zip(&saved.seeds).eq(self.replicas.iter().map(|(p, r)| (p, &r.seed))) {
+            return other(format!("replicas at {:?} dBm there and {:?} here", saved.p_max_dbm, self.replicas.iter().map(|r| r.0).collect::<Vec<_>>()));
         }
         let path = self.rows_path();
         let file = |what: String| JobError::File { path: path.display().to_string(), what };
@@ -234,6 +258,12 @@ impl Training<'_> {
             if row.update < saved.state.updates {
                 rows.push(row);
             }
+        }
+        // Rows are written before their checkpoint, so fewer of them mean that the file was cut or belongs to another run.
+        let train = &self.config.train;
+        let reads = (0..saved.state.updates).filter(|u| (u + 1) % train.log_every == 0 || u + 1 == train.updates).count();
+        if rows.len() != reads * self.replicas.len() {
+            return Err(file(format!("has {} rows where the checkpoint beside it needs {}", rows.len(), reads * self.replicas.len())));
         }
         Ok((saved.state, rows))
     }
@@ -254,9 +284,7 @@ pub fn outcomes(
     let episodes = config.evaluate.episodes;
     let controller = match (agent.kind, checkpoint) {
         (Kind::Ppo, Some(c)) => Controller::Policy { ppo: &c.config.ppo, params: &c.state.params, greedy: config.evaluate.greedy },
-        (Kind::Ppo, None) => {
-            return Err(JobError::File { path: "--checkpoint".into(), what: format!("agent '{}' is learned: give its checkpoint file", agent.id) });
-        }
+        (Kind::Ppo, None) => return Err(JobError::NoWeights(agent.id)),
         (Kind::Reference(who), _) => Controller::Reference(who),
         (Kind::UpperBound, _) => Controller::Reference(BOUND_CARRIER),
     };

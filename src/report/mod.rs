@@ -9,7 +9,6 @@ pub mod page;
 pub mod paper;
 pub mod spiking_ac;
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// Why a report was not written. Files written before the error are whole.
@@ -44,19 +43,7 @@ pub struct ReportPaths {
     pub figures: Vec<PathBuf>,
 }
 
-/// Writes `path` whole: to a file beside it, which is then renamed, so that a reader sees the old or the new one and never half of it.
+/// [`crate::files::write_whole`] with the path in the error.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), ReportError> {
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(".tmp");
-    let temp = path.with_file_name(name);
-    let write = || {
-        let mut file = std::fs::File::create(&temp)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&temp, path)
-    };
-    write().map_err(|source| {
-        let _ = std::fs::remove_file(&temp);
-        ReportError::Io { path: path.to_path_buf(), source }
-    })
+    crate::files::write_whole(path, bytes).map_err(|source| ReportError::Io { path: path.to_path_buf(), source })
 }

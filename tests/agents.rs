@@ -1,0 +1,332 @@
+//! The agents that need no learning, over whole episodes: against the numpy results in `tests/golden/v2x_agents.json` (an independent
+//! implementation, its own random numbers), GPU against CPU (the same random numbers), and that results do not depend on how episodes are grouped.
+
+mod common;
+
+use common::gpu_or_skip;
+use isacbench::agents::{self, Kind};
+use isacbench::config::Config;
+use isacbench::evaluate::{BOUND_CARRIER, Controller, Estimate, Job, KEY_BATCH, Outcome, evaluate};
+use isacbench::gpu::Gpu;
+use isacbench::task::v2x::{V2xParams, metric};
+use serde_json::Value;
+
+const KINEMATICS: [&str; 2] = ["paper", "cartesian"];
+const POWERS_DBM: [u32; 5] = [0, 10, 20, 30, 40];
+const AGENTS: [&str; 6] = ["random", "last-estimate", "ekf", "genie", "genie-zf", "upper-bound"];
+const VEHICLES: usize = 3;
+/// About a thousand numbers are compared: a correct program passes all of them with 99 % at 4.5 standard errors (two-sided normal, Bonferroni).
+const Z: f64 = 4.5;
+/// Squared errors and their bounds are skewed, so their standard errors are uncertain themselves.
+const Z_SKEWED: f64 = 6.0;
+/// What f32 may add to a mean, as a share of it.
+const F32_SHARE: f64 = 2e-5;
+
+fn numpy() -> Value {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/v2x_agents.json");
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+fn config(kinematics: &str) -> Config {
+    Config::load(None, &[format!("task.kinematics={kinematics}")]).unwrap()
+}
+
+/// Replicas of one seed at the given powers.
+fn replicas(kinematics: &str, powers: &[u32], seed: u32) -> Vec<V2xParams> {
+    let at = |p: &u32| {
+        let mut task = config(kinematics).task;
+        task.p_max_dbm = f64::from(*p);
+        task.params([seed, 0])
+    };
+    powers.iter().map(at).collect()
+}
+
+fn run(
+    agent: &str,
+    kinematics: &str,
+    replicas: Vec<V2xParams>,
+    episodes: u64,
+    gpu: Option<&Gpu>,
+) -> Vec<Outcome> {
+    let who = match agents::find(agent).unwrap().kind {
+        Kind::Reference(who) => who,
+        Kind::UpperBound => BOUND_CARRIER,
+        Kind::Ppo => panic!("{agent} is learned"),
+    };
+    let job = Job {
+        task: config(kinematics).task.spec(),
+        replicas,
+        controller: Controller::Reference(who),
+        episodes,
+    };
+    let out = evaluate(&job, gpu, &|_| ()).unwrap();
+    assert_eq!(out.len(), job.replicas.len());
+    assert!(out.iter().all(|o| o.episodes == episodes));
+    out
+}
+
+/// Mean and standard error as numpy found them.
+fn estimate(v: &Value, what: &str) -> Estimate {
+    let read = |key: &str| v[key].as_f64().unwrap_or_else(|| panic!("no {key} of {what}"));
+    Estimate { mean: read("mean"), std_error: read("se") }
+}
+
+/// Collects what lies too far apart, so that one run shows all of it.
+#[derive(Default)]
+struct Verdict {
+    compared: usize,
+    worst: f64,
+    failures: Vec<String>,
+}
+
+impl Verdict {
+    fn compare(&mut self, what: &str, ours: Estimate, theirs: Estimate, z: f64) {
+        let slack = z * ours.std_error.hypot(theirs.std_error) + F32_SHARE * theirs.mean.abs();
+        let difference = (ours.mean - theirs.mean).abs();
+        self.compared += 1;
+        self.worst = self.worst.max(difference / slack.max(f64::MIN_POSITIVE));
+        // Written so that NaN fails.
+        if !(difference <= slack) {
+            self.failures.push(format!(
+                "{what}: {:e} ± {:e} here, {:e} ± {:e} in numpy",
+                ours.mean, ours.std_error, theirs.mean, theirs.std_error
+            ));
+        }
+    }
+
+    fn finish(self, at_least: usize) {
+        println!("{} comparisons, the worst at {:.2} of its limit", self.compared, self.worst);
+        assert!(self.compared >= at_least, "only {} comparisons", self.compared);
+        assert!(
+            self.failures.is_empty(),
+            "{} of {} differ:\n{}",
+            self.failures.len(),
+            self.compared,
+            self.failures.join("\n")
+        );
+    }
+}
+
+/// One agent at one power against numpy.
+fn against_numpy(verdict: &mut Verdict, case: &str, agent: &str, ours: &Outcome, theirs: &Value) {
+    if agent == "upper-bound" {
+        verdict.compare(
+            case,
+            ours.metrics[metric::UPPER_BOUND],
+            estimate(&theirs["sum_rate_bps_hz"], case),
+            Z,
+        );
+        return;
+    }
+    for (i, name) in Outcome::names(VEHICLES).iter().enumerate() {
+        let what = format!("{case} {name}");
+        let here = ours.metrics[i];
+        match i {
+            metric::UPPER_BOUND => {}
+            // 1/p of a Dirichlet share p has a density that falls as 1/x²: its mean grows with the logarithm of the cap and its standard
+            // error means nothing. Only the order of magnitude can be compared.
+            metric::ANGLE_SE | metric::ANGLE_CRLB if agent == "random" => {
+                let ratio = here.mean / estimate(&theirs[name], &what).mean;
+                verdict.compared += 1;
+                if !(0.1..=10.0).contains(&ratio) {
+                    verdict.failures.push(format!("{what}: {ratio} times numpy's"));
+                }
+            }
+            metric::ANGLE_SE | metric::DISTANCE_SE | metric::ANGLE_CRLB | metric::DISTANCE_CRLB => {
+                verdict.compare(&what, here, estimate(&theirs[name], &what), Z_SKEWED);
+            }
+            _ => verdict.compare(&what, here, estimate(&theirs[name], &what), Z),
+        }
+    }
+}
+
+#[test]
+fn means_equal_those_of_numpy() {
+    let numpy = numpy();
+    let mut verdict = Verdict::default();
+    for kinematics in KINEMATICS {
+        for agent in AGENTS {
+            let ours = run(agent, kinematics, replicas(kinematics, &POWERS_DBM, 77), 4096, None);
+            for (p, o) in POWERS_DBM.iter().zip(&ours) {
+                let case = format!("{kinematics} {p} dBm {agent}");
+                against_numpy(
+                    &mut verdict,
+                    &case,
+                    agent,
+                    o,
+                    &numpy["results"][kinematics][p.to_string()][agent],
+                );
+            }
+        }
+    }
+    verdict.finish(2 * 5 * (5 * 11 + 1));
+}
+
+#[test]
+fn slots_equal_those_of_numpy() {
+    let numpy = numpy();
+    let mut verdict = Verdict::default();
+    for agent in AGENTS.iter().filter(|a| **a != "upper-bound") {
+        let ours = &run(agent, "paper", replicas("paper", &[40], 78), 4096, None)[0];
+        let theirs = &numpy["per_slot_sum_rate"][agent];
+        for (t, here) in ours.slots.iter().enumerate() {
+            let there = |key: &str| theirs[key][t].as_f64().unwrap();
+            verdict.compare(
+                &format!("{agent} slot {t}"),
+                *here,
+                Estimate { mean: there("mean"), std_error: there("se") },
+                Z,
+            );
+        }
+    }
+    verdict.finish(5 * 100);
+}
+
+/// A replica with one episode shows that episode's means, so many seeds with one episode each show single episodes.
+#[test]
+fn no_episode_exceeds_the_upper_bound() {
+    const SEEDS: u32 = 64;
+    for kinematics in KINEMATICS {
+        for agent in AGENTS.iter().filter(|a| **a != "upper-bound") {
+            let batch: Vec<V2xParams> =
+                (0..SEEDS).flat_map(|s| replicas(kinematics, &POWERS_DBM, s)).collect();
+            let mut closest = f64::INFINITY;
+            for (i, o) in run(agent, kinematics, batch, 1, None).iter().enumerate() {
+                let (rate, bound) = (o.metrics[metric::SUM_RATE].mean, o.metrics[metric::UPPER_BOUND].mean);
+                closest = closest.min((bound - rate) / bound);
+                // Both are f32 sums of logarithms.
+                assert!(
+                    rate <= bound * (1.0 + 1e-5),
+                    "{kinematics} {agent}, episode {i}: {rate} bps/Hz exceeds the bound {bound}"
+                );
+            }
+            println!("{kinematics} {agent}: at least {:.3} % below the bound", 100.0 * closest);
+        }
+    }
+}
+
+/// The GPU draws the same numbers, so its means equal the CPU's far within the interval that either has.
+#[test]
+fn the_gpu_equals_the_cpu_and_numpy() {
+    let Some(gpu) = gpu_or_skip() else { return };
+    const POWERS: [u32; 3] = [0, 20, 40];
+    let numpy = numpy();
+    let mut verdict = Verdict::default();
+    for kinematics in KINEMATICS {
+        for agent in AGENTS {
+            let batch = || replicas(kinematics, &POWERS, 79);
+            let (on_gpu, on_cpu) =
+                (run(agent, kinematics, batch(), 512, Some(gpu)), run(agent, kinematics, batch(), 512, None));
+            for ((p, g), c) in POWERS.iter().zip(&on_gpu).zip(&on_cpu) {
+                let case = format!("{kinematics} {p} dBm {agent}");
+                let row = if agent == "upper-bound" { metric::UPPER_BOUND } else { metric::SUM_RATE };
+                let (a, b) = (g.metrics[row].mean, c.metrics[row].mean);
+                assert!(
+                    (a - b).abs() <= 1e-3 * b.abs().max(1.0),
+                    "{case}: {a} bps/Hz on the GPU, {b} on the CPU"
+                );
+                for (t, (x, y)) in g.slots.iter().zip(&c.slots).enumerate() {
+                    assert!(
+                        (x.mean - y.mean).abs() <= 5e-3 * y.mean.abs().max(1.0),
+                        "{case} slot {t}: {} on the GPU, {} on the CPU",
+                        x.mean,
+                        y.mean
+                    );
+                }
+                // The GPU sums squares in f32, so its own standard errors are checked before they are used.
+                let (a, b) = (g.metrics[row].std_error, c.metrics[row].std_error);
+                assert!((a / b - 1.0).abs() < 0.05, "{case}: standard error {a} on the GPU, {b} on the CPU");
+                against_numpy(
+                    &mut verdict,
+                    &case,
+                    agent,
+                    g,
+                    &numpy["results"][kinematics][p.to_string()][agent],
+                );
+            }
+        }
+    }
+    verdict.finish(2 * 3 * (5 * 11 + 1));
+}
+
+/// Sums over episodes: the episodes of a short run are the first ones of a long run, whatever chunk or SIMD lane carries them.
+#[test]
+fn a_short_run_is_the_beginning_of_a_long_one() {
+    let total = |agent: &str, n: u64| {
+        n as f64
+            * run(agent, "paper", replicas("paper", &[40], 80), n, None)[0].metrics[metric::SUM_RATE].mean
+    };
+    for agent in ["random", "genie"] {
+        let (least, most) = if agent == "genie" { (5.0, 35.0) } else { (0.0, 15.0) };
+        // Across a lane group, a chunk and a Philox key: if one episode changed its draws with the size of the run, the difference of two sums
+        // would be off by the spread of all that changed, not be one more episode.
+        for n in [16, 255, 256, 4095, KEY_BATCH, KEY_BATCH + 1] {
+            let one = total(agent, n + 1) - total(agent, n);
+            assert!((least..=most).contains(&one), "{agent}: episode {n} has mean {one} bps/Hz");
+        }
+    }
+    // All of the second key's episodes: 904 of them must look like the first 4096.
+    let first = &run("genie", "paper", replicas("paper", &[40], 80), 4096, None)[0].metrics[metric::SUM_RATE];
+    let rest = (total("genie", 5000) - total("genie", 4096)) / 904.0;
+    let spread = first.std_error * (1.0f64 + 4096.0 / 904.0).sqrt();
+    assert!(
+        (rest - first.mean).abs() < Z * spread,
+        "episodes 4096 to 4999 have mean {rest}, those before {} ± {}",
+        first.mean,
+        first.std_error
+    );
+    let beginning = total("genie", 904) / 904.0;
+    assert!(
+        (rest - beginning).abs() > 1e-6,
+        "the second key repeats the first one's episodes: {rest} and {beginning}"
+    );
+}
+
+/// The GPU groups 5000 episodes as 4096 + 904, the CPU in chunks of 256: other draws in either would show as 1e-3, not as rounding.
+#[test]
+fn both_devices_continue_with_the_same_episodes_under_the_next_key() {
+    let Some(gpu) = gpu_or_skip() else { return };
+    let at = |gpu| run("genie", "paper", replicas("paper", &[40], 81), KEY_BATCH + 904, gpu)[0].clone();
+    let (g, c) = (at(Some(gpu)), at(None));
+    let (a, b) = (g.metrics[metric::SUM_RATE], c.metrics[metric::SUM_RATE]);
+    assert!(
+        (a.mean - b.mean).abs() < 0.02 * b.std_error,
+        "{} on the GPU, {} ± {} on the CPU",
+        a.mean,
+        b.mean,
+        b.std_error
+    );
+}
+
+fn in_any_company(gpu: Option<&Gpu>, episodes: u64) {
+    let one = |p: u32, seed: u32| replicas("paper", &[p], seed)[0];
+    let (x, y) = (one(40, 5), one(10, 6));
+    for agent in ["random", "ekf", "genie-zf"] {
+        let alone = run(agent, "paper", vec![x], episodes, gpu);
+        let both = run(agent, "paper", vec![y, x], episodes, gpu);
+        assert_eq!(bits(&alone[0]), bits(&both[1]), "{agent}: a replica depends on its neighbour");
+        assert_ne!(bits(&both[0]), bits(&both[1]), "{agent}: two seeds and powers give one result");
+        let again = run(agent, "paper", vec![y, x], episodes, gpu);
+        assert_eq!(
+            both.iter().map(bits).collect::<Vec<_>>(),
+            again.iter().map(bits).collect::<Vec<_>>(),
+            "{agent}: a second run differs"
+        );
+    }
+}
+
+fn bits(o: &Outcome) -> Vec<u64> {
+    o.metrics.iter().chain(&o.slots).flat_map(|e| [e.mean.to_bits(), e.std_error.to_bits()]).collect()
+}
+
+#[test]
+fn a_replica_does_not_depend_on_its_neighbours() {
+    in_any_company(None, 700);
+}
+
+#[test]
+fn a_replica_does_not_depend_on_its_neighbours_on_the_gpu() {
+    if let Some(gpu) = gpu_or_skip() {
+        in_any_company(Some(gpu), 100);
+    }
+}

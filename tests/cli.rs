@@ -1,0 +1,696 @@
+//! The program as its user meets it: every command, the shape of its JSON, runs that repeat and continue bit for bit, and bad input, which ends in
+//! one clear line that names the culprit and leaves nothing behind.
+
+mod common;
+
+use common::gpu_or_skip;
+use isacbench::checkpoint::Checkpoint;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// Training that takes a fraction of a second.
+const TINY: &[&str] = &[
+    "ppo.envs=8",
+    "ppo.minibatch=400",
+    "ppo.hidden=[8]",
+    "train.updates=3",
+    "train.seeds=[0,1]",
+    "reproduce.checkpoint_every=1",
+];
+const METRICS: [&str; 6] =
+    ["sum_rate_bps_hz", "jain", "reward", "indicator_share", "angle_rmse_rad", "distance_rmse_m"];
+
+fn program(args: &[&str]) -> Command {
+    let mut c = Command::new(env!("CARGO_BIN_EXE_isacbench"));
+    // As on a machine without a desktop; the user's own choices of adapters must not decide over these tests.
+    c.args(args)
+        .env_remove("XDG_RUNTIME_DIR")
+        .env_remove("NODEVICE_SELECT")
+        .env_remove("MESA_VK_DEVICE_SELECT")
+        .env_remove("DRI_PRIME");
+    c.stdin(Stdio::null());
+    c
+}
+
+fn isacbench(args: &[&str]) -> Output {
+    program(args).output().unwrap()
+}
+
+/// The same on a machine without any Vulkan driver.
+fn without_driver(args: &[&str]) -> Output {
+    program(args)
+        .env("VK_ICD_FILENAMES", "/nonexistent.json")
+        .env("VK_DRIVER_FILES", "/nonexistent.json")
+        .output()
+        .unwrap()
+}
+
+fn stdout(o: &Output) -> String {
+    String::from_utf8(o.stdout.clone()).unwrap()
+}
+
+fn stderr(o: &Output) -> String {
+    String::from_utf8(o.stderr.clone()).unwrap()
+}
+
+fn ok(o: Output) -> Output {
+    assert!(o.status.success(), "exit {:?}\n{}\n{}", o.status.code(), stdout(&o), stderr(&o));
+    o
+}
+
+/// The one JSON object a command printed.
+fn object(o: Output) -> Value {
+    let text = stdout(&ok(o));
+    let v: Value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"));
+    assert!(v.is_object());
+    v
+}
+
+/// `fixed` followed by `--set` for every key.
+fn with_sets<'a>(fixed: &[&'a str], sets: &[&'a str]) -> Vec<&'a str> {
+    fixed.iter().copied().chain(sets.iter().flat_map(|s| ["--set", *s])).collect()
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+fn train(out: &Path, more: &[&str]) -> Output {
+    let mut args = with_sets(&["train", "--device", "cpu", "--out", text(out)], TINY);
+    args.extend(more);
+    isacbench(&args)
+}
+
+/// A trained checkpoint that the tests share.
+fn checkpoint() -> &'static Path {
+    static MADE: std::sync::OnceLock<(TempDir, PathBuf)> = std::sync::OnceLock::new();
+    let made = MADE.get_or_init(|| {
+        let dir = tempfile::tempdir().unwrap();
+        ok(train(dir.path(), &[]));
+        let file = dir.path().join("checkpoint.safetensors");
+        (dir, file)
+    });
+    &made.1
+}
+
+fn is_error(o: &Output, names: &[&str]) {
+    let err = stderr(o);
+    assert_eq!(o.status.code(), Some(1), "{err}");
+    assert!(!err.contains("panicked"), "{err}");
+    let lines: Vec<&str> = err.lines().filter(|l| !l.starts_with("device: ")).collect();
+    assert!(lines.len() == 1 && lines[0].starts_with("error: "), "not one line of error: {err}");
+    for name in names {
+        assert!(lines[0].contains(name), "'{name}' is not in: {err}");
+    }
+}
+
+/// A `train` that must fail with one line naming `names`, and leave no file (nor folder) where its output should be.
+fn train_fails(more: &[&str], names: &[&str]) {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out");
+    is_error(&train(&out, more), names);
+    assert!(
+        !out.exists(),
+        "{more:?} left {:?}",
+        std::fs::read_dir(&out).map(|d| d.map(|e| e.unwrap().path()).collect::<Vec<_>>())
+    );
+}
+
+#[test]
+fn every_command_has_help_with_an_example() {
+    for command in ["devices", "check", "train", "evaluate", "reproduce"] {
+        let help = stdout(&ok(isacbench(&[command, "--help"])));
+        assert!(help.contains(&format!("Example: isacbench {command}")), "{help}");
+        assert!(stdout(&ok(isacbench(&["--help"]))).contains(command));
+    }
+}
+
+#[test]
+fn devices_are_listed_with_what_auto_takes() {
+    let o = ok(isacbench(&["devices"]));
+    assert!(stdout(&o).lines().last().unwrap().starts_with("auto: "), "{}", stdout(&o));
+    assert_eq!(stderr(&o), "");
+    let v = object(isacbench(&["devices", "--json"]));
+    assert!(v["auto"].is_string());
+    let none = object(without_driver(&["devices", "--json"]));
+    assert_eq!(none["adapters"].as_array().unwrap().len(), 0);
+    let Some(gpu) = gpu_or_skip() else { return };
+    let names: Vec<&str> =
+        v["adapters"].as_array().unwrap().iter().map(|a| a["name"].as_str().unwrap()).collect();
+    assert!(names.contains(&gpu.info.name.as_str()), "{names:?}");
+}
+
+#[test]
+fn check_compares_kernels_on_the_adapter() {
+    if gpu_or_skip().is_none() {
+        return;
+    }
+    let v = object(isacbench(&["check", "--device", "gpu", "--json"]));
+    assert_eq!(v["failures"], 0);
+    let kernels = v["kernels"].as_array().unwrap();
+    for e in isacbench::kernels::REGISTRY {
+        let mine: Vec<_> = kernels.iter().filter(|k| k["kernel"] == e.kernel).collect();
+        assert!(!mine.is_empty() && mine.iter().all(|k| k["passed"] == true), "{}", e.kernel);
+    }
+}
+
+#[test]
+fn check_compares_the_cpu_with_golden_vectors() {
+    let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden");
+    let v = object(isacbench(&["check", "--golden", golden, "--device", "cpu", "--json"]));
+    assert_eq!(v["failures"], 0);
+    assert!(v["golden"].as_array().unwrap().iter().filter(|g| g["passed"] == true).count() > 50);
+    is_error(&isacbench(&["check", "--golden", "no/such/folder", "--device", "cpu"]), &["no/such/folder"]);
+    is_error(&isacbench(&["check", "--device", "cpu"]), &["--golden"]);
+}
+
+#[test]
+fn evaluate_prints_one_object_with_intervals() {
+    let v = object(isacbench(&[
+        "evaluate",
+        "--task",
+        "v2x",
+        "--agent",
+        "ekf",
+        "--device",
+        "cpu",
+        "--episodes",
+        "64",
+        "--json",
+    ]));
+    assert_eq!(
+        (v["task"].as_str(), v["agent"].as_str(), v["episodes"].as_u64()),
+        (Some("v2x"), Some("ekf"), Some(64))
+    );
+    assert!(v["device"].as_str().unwrap().starts_with("cpu"));
+    for name in METRICS {
+        let (mean, ci) = interval(&v, name);
+        assert!(ci[0] <= mean && mean <= ci[1], "{name}: {}", v["metrics"][name]);
+    }
+    let (rate, ci) = interval(&v, "sum_rate_bps_hz");
+    assert!(rate > 15.0 && ci[1] - ci[0] > 0.0, "{rate} {ci:?}");
+    let plain =
+        stdout(&ok(isacbench(&["evaluate", "--agent", "ekf", "--device", "cpu", "--episodes", "64"])));
+    assert!(METRICS.iter().all(|m| plain.contains(m)), "{plain}");
+    let bound = object(isacbench(&[
+        "evaluate",
+        "--agent",
+        "upper-bound",
+        "--device",
+        "cpu",
+        "--episodes",
+        "64",
+        "--json",
+    ]));
+    assert!(interval(&bound, "sum_rate_bps_hz").0 > rate);
+}
+
+fn interval(v: &Value, metric: &str) -> (f64, [f64; 2]) {
+    let m = &v["metrics"][metric];
+    let get = |x: &Value| x.as_f64().unwrap_or_else(|| panic!("{metric}: {m}"));
+    (get(&m["mean"]), [get(&m["ci95"][0]), get(&m["ci95"][1])])
+}
+
+#[test]
+fn the_power_limit_reaches_the_simulation() {
+    let at = |set: &str| {
+        let v = object(isacbench(&[
+            "evaluate",
+            "--agent",
+            "genie",
+            "--device",
+            "cpu",
+            "--episodes",
+            "64",
+            "--set",
+            set,
+            "--json",
+        ]));
+        interval(&v, "sum_rate_bps_hz").0
+    };
+    let (low, high) = (at("task.p_max_dbm=10"), at(" task.p_max_dbm = 30 "));
+    assert!(low + 5.0 < high, "{low} bps/Hz at 10 dBm, {high} at 30 dBm");
+}
+
+#[test]
+fn auto_runs_on_the_cpu_without_a_driver_and_says_why() {
+    let args = ["evaluate", "--agent", "random", "--episodes", "8"];
+    let o = ok(without_driver(&args));
+    assert!(
+        stderr(&o).contains("device: cpu") && stderr(&o).contains("no Vulkan adapter on this machine"),
+        "{}",
+        stderr(&o)
+    );
+    let v = object(without_driver(&[&args[..], &["--json"]].concat()));
+    assert!(v["device"].as_str().unwrap().starts_with("cpu"));
+    is_error(
+        &without_driver(&[&args[..], &["--device", "gpu"]].concat()),
+        &["no Vulkan adapter", "--device cpu"],
+    );
+    is_error(&without_driver(&["check", "--device", "gpu"]), &["no Vulkan adapter"]);
+}
+
+#[test]
+fn training_twice_gives_the_same_files() {
+    let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let o = ok(train(a.path(), &[]));
+    assert!(stdout(&o).contains("checkpoint.safetensors"), "{}", stdout(&o));
+    ok(train(b.path(), &[]));
+    same_files(a.path(), b.path(), &train_files());
+    let manifest: Value =
+        serde_json::from_slice(&std::fs::read(a.path().join("manifest.json")).unwrap()).unwrap();
+    assert!(manifest.is_object());
+    let rows = std::fs::read_to_string(a.path().join("curves.jsonl")).unwrap();
+    assert_eq!(rows.lines().count(), 3 * 2, "an update of a seed is a row");
+    let loaded = Checkpoint::load(&a.path().join("checkpoint.safetensors")).unwrap();
+    assert_eq!((loaded.state.updates, loaded.seeds), (3, vec![0, 1]));
+}
+
+/// Files of a training run that hold no wall-clock time.
+fn train_files() -> Vec<&'static str> {
+    let mut files = vec!["curves.jsonl", "checkpoint.safetensors"];
+    if cfg!(feature = "report") {
+        files.push("curves.parquet");
+    }
+    files
+}
+
+fn same_files(a: &Path, b: &Path, files: &[&str]) {
+    for f in files {
+        let read = |dir: &Path| std::fs::read(dir.join(f)).unwrap_or_else(|e| panic!("{f}: {e}"));
+        let (x, y) = (read(a), read(b));
+        assert!(!x.is_empty());
+        assert!(
+            x == y,
+            "{f} differs: {} and {} bytes, first at {:?}",
+            x.len(),
+            y.len(),
+            x.iter().zip(&y).position(|(p, q)| p != q)
+        );
+    }
+}
+
+/// Starts a job, waits until `appears` exists, and kills it.
+fn kill_when(args: &[&str], appears: &Path) {
+    let mut child = program(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let started = Instant::now();
+    while !appears.exists() {
+        assert!(started.elapsed() < Duration::from_secs(120), "no {} after 120 s", appears.display());
+        assert!(child.try_wait().unwrap().is_none(), "the job ended before it wrote {}", appears.display());
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    child.kill().unwrap();
+    assert!(
+        !child.wait().unwrap().success(),
+        "the job was done before it could be interrupted: make it longer"
+    );
+}
+
+#[test]
+fn a_killed_training_continues_to_the_same_end() {
+    let (whole, cut) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let longer = ["--set", "train.updates=120", "--set", "ppo.envs=32", "--set", "ppo.lr_final_share=0.1"];
+    ok(train(whole.path(), &longer));
+    let saved = cut.path().join("checkpoint.safetensors");
+    let mut args = with_sets(&["train", "--device", "cpu", "--out", text(cut.path())], TINY);
+    args.extend(longer);
+    kill_when(&args, &saved);
+    let at = Checkpoint::load(&saved).unwrap().state.updates;
+    assert!(at < 120, "update {at} is the end");
+    // What an interruption between the two files leaves: rows that are ahead of the checkpoint. They are cut off and made again.
+    let rows = cut.path().join("curves.jsonl");
+    let all = std::fs::read_to_string(whole.path().join("curves.jsonl")).unwrap();
+    let ahead: Vec<&str> = all.lines().take((at as usize + 1) * 2).collect();
+    std::fs::write(&rows, ahead.join("\n") + "\n").unwrap();
+    ok(train(cut.path(), &[&longer[..], &["--resume"]].concat()));
+    same_files(whole.path(), cut.path(), &train_files());
+
+    // Rows that are missing cannot be made again.
+    std::fs::write(&rows, all.lines().take(5).collect::<Vec<_>>().join("\n")).unwrap();
+    is_error(&train(cut.path(), &[&longer[..], &["--resume"]].concat()), &["curves.jsonl", "5 rows", "240"]);
+}
+
+#[test]
+fn a_finished_training_resumes_to_itself_and_a_missing_one_starts() {
+    let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    ok(train(a.path(), &[]));
+    let o = ok(train(b.path(), &["--resume"]));
+    assert!(stderr(&o).contains("no checkpoint in"), "{}", stderr(&o));
+    ok(train(b.path(), &["--resume"]));
+    same_files(a.path(), b.path(), &train_files());
+}
+
+#[test]
+fn another_configuration_does_not_resume_and_destroys_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    ok(train(dir.path(), &[]));
+    let before: Vec<_> = train_files().iter().map(|f| std::fs::read(dir.path().join(f)).unwrap()).collect();
+    let names = ["checkpoint.safetensors", "another configuration", "ppo.gamma", "0.99", "0.5"];
+    is_error(&train(dir.path(), &["--resume", "--set", "ppo.gamma=0.5"]), &names);
+    is_error(&train(dir.path(), &["--resume", "--set", "train.seeds=[0,2]"]), &["train.seeds"]);
+    let after: Vec<_> = train_files().iter().map(|f| std::fs::read(dir.path().join(f)).unwrap()).collect();
+    assert!(before == after);
+}
+
+#[test]
+fn a_replica_that_stops_learning_is_reported() {
+    let dir = tempfile::tempdir().unwrap();
+    // Returns beyond what single precision holds.
+    let o = ok(train(dir.path(), &["--set", "ppo.reward_scale=1e38"]));
+    let err = stderr(&o);
+    let warning =
+        err.lines().find(|l| l.starts_with("warning: ")).unwrap_or_else(|| panic!("no warning: {err}"));
+    assert!(warning.contains("2 of 2 replicas") && warning.contains("seed 0 at 40 dBm"), "{warning}");
+    let healthy = stderr(&ok(train(dir.path(), &[])));
+    assert!(!healthy.contains("warning"), "{healthy}");
+}
+
+#[test]
+fn wrong_configuration_is_named_in_one_line() {
+    train_fails(&["--set", "task.nonsense=1"], &["task", "nonsense"]);
+    train_fails(&["--set", "tusk.slots=1"], &["--set", "tusk"]);
+    train_fails(&["--set", "nonsense"], &["nonsense", "key=value"]);
+    train_fails(&["--set", "task.slots=hundred"], &["task.slots", "hundred"]);
+    train_fails(&["--set", "task=3"], &["task"]);
+    train_fails(&["--set", "task.p_max_dbm=true"], &["task.p_max_dbm", "true"]);
+    train_fails(&["--set", "task.p_max_dbm=1000"], &["task.p_max_dbm", "1000", "-60 to 90"]);
+    train_fails(&["--set", "task.p_max_dbm=nan"], &["task.p_max_dbm", "NaN"]);
+    train_fails(&["--set", "task.p_max_dbm=inf"], &["task.p_max_dbm", "inf"]);
+    train_fails(&["--set", "task.xi=1e300"], &["task.xi"]);
+    train_fails(
+        &["--set", "task.kinematics=cartesian", "--set", "task.start_m=[[-5,10],[-15,10],[-25,12]]"],
+        &["task.start_m", "road"],
+    );
+    train_fails(&["--set", "ppo.envs=0"], &["ppo.envs", "0"]);
+    train_fails(&["--set", "ppo.minibatch=7"], &["ppo.minibatch", "7", "divide"]);
+    train_fails(&["--set", "ppo.minibatch=-7"], &["ppo.minibatch", "-7"]);
+    train_fails(&["--set", "ppo.max_grad_norm=inf"], &["ppo.max_grad_norm"]);
+    train_fails(&["--set", "ppo.lr_actor=1e39"], &["ppo.lr_actor", "positive", "single precision"]);
+    train_fails(&["--set", "train.seeds=[]"], &["train.seeds", "at least one"]);
+    train_fails(&["--set", "train.seeds=[4,5,4]"], &["train.seeds", "twice"]);
+    train_fails(&["--set", "reproduce.p_max_dbm=[0,40,0]"], &["reproduce.p_max_dbm", "twice"]);
+    train_fails(&["--set", "preset=quickest"], &["quickest", "fast, paper"]);
+    train_fails(&["--agent", "nobody"], &["nobody", "ppo"]);
+    train_fails(&["--agent", "ekf"], &["ekf", "no training"]);
+    train_fails(&["--config", "no/such/file.toml"], &["no/such/file.toml"]);
+    is_error(
+        &isacbench(&["evaluate", "--agent", "ekf", "--device", "cpu", "--episodes", "0"]),
+        &["evaluate.episodes"],
+    );
+    is_error(&isacbench(&["evaluate", "--agent", "nobody", "--device", "cpu"]), &["nobody", "ekf"]);
+}
+
+#[test]
+fn wrong_files_are_named_in_one_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = |content: &str| {
+        let path = dir.path().join("mine.toml");
+        std::fs::write(&path, content).unwrap();
+        path
+    };
+    train_fails(&["--config", text(&file("[task]\nnonsense = 1\n"))], &["mine.toml", "task", "nonsense"]);
+    train_fails(&["--config", text(&file("[tusk]\nslots = 3\n"))], &["mine.toml", "tusk"]);
+    train_fails(&["--config", text(&file("[task]\nslots = \"x\n"))], &["mine.toml", "line 2"]);
+    train_fails(&["--config", text(&file("[task]\nslots = 1.5\n"))], &["mine.toml", "task.slots"]);
+    train_fails(&["--config", text(dir.path())], &[text(dir.path())]);
+}
+
+#[test]
+fn a_file_configures_and_a_set_key_overrides_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("mine.toml");
+    std::fs::write(&path, "[evaluate]\nepisodes = 24\n[task]\np_max_dbm = 10\n").unwrap();
+    let base = ["evaluate", "--agent", "random", "--device", "cpu", "--json", "--config", text(&path)];
+    assert_eq!(object(isacbench(&base))["episodes"], 24);
+    assert_eq!(object(isacbench(&[&base[..], &["--set", "evaluate.episodes=40"]].concat()))["episodes"], 40);
+}
+
+#[test]
+fn memory_is_asked_for_before_work_begins() {
+    let seeds = format!("train.seeds={:?}", (0..64).collect::<Vec<u32>>());
+    let large = ["--set", "ppo.envs=16000000", "--set", &seeds];
+    train_fails(&large, &["64 replicas", "16000000", "GiB", "train.seeds"]);
+}
+
+#[test]
+fn an_unknown_device_is_named() {
+    let o = isacbench(&["evaluate", "--agent", "ekf", "--device", "Voodoo 2"]);
+    match gpu_or_skip() {
+        Some(gpu) => is_error(&o, &["Voodoo 2", &gpu.info.name]),
+        None => is_error(&o, &["adapter"]),
+    }
+}
+
+#[test]
+fn a_file_in_place_of_the_output_folder_stops_the_job_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    std::fs::write(&file, "mine").unwrap();
+    // A job of hours: it must fail before, not after.
+    let sets = ["--set", "train.updates=1000000", "--set", "reproduce.checkpoint_every=1000000"];
+    is_error(&train(&file, &sets), &[text(&file), "folder"]);
+    is_error(&train(&file.join("below"), &sets), &[text(&file.join("below")), "folder"]);
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "mine");
+    let args = with_sets(&["reproduce", "spiking-ac", "--device", "cpu", "--out", text(&file)], TINY);
+    is_error(&isacbench(&args), &[text(&file), "folder"]);
+}
+
+#[test]
+fn damaged_checkpoints_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let bytes = std::fs::read(checkpoint()).unwrap();
+    let bad = dir.path().join("bad.safetensors");
+    let fails = |content: &[u8], names: &[&str]| {
+        std::fs::write(&bad, content).unwrap();
+        let o = isacbench(&["evaluate", "--agent", "ppo", "--device", "cpu", "--checkpoint", text(&bad)]);
+        is_error(&o, &[&[text(&bad)], names].concat());
+    };
+    fails(&[], &["damaged"]);
+    fails(&bytes[..100], &["damaged"]);
+    fails(&bytes[..bytes.len() / 2], &["damaged"]);
+    fails(&bytes[..bytes.len() - 1], &["damaged"]);
+    fails(&[&bytes[..], &[0]].concat(), &["damaged"]);
+
+    let header = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let meta: Value = serde_json::from_slice(&bytes[8..header]).unwrap();
+    let at = |tensor: &str| header + meta[tensor]["data_offsets"][0].as_u64().unwrap() as usize;
+    let patched = |at: usize, x: f32| {
+        let mut b = bytes.clone();
+        b[at..at + 4].copy_from_slice(&x.to_le_bytes());
+        b
+    };
+    let names: Vec<&str> =
+        meta.as_object().unwrap().keys().map(String::as_str).filter(|k| !k.starts_with("__")).collect();
+    let weights = names.iter().find(|n| !n.starts_with("adam")).unwrap();
+    let moments = names.iter().find(|n| n.starts_with("adam_v.")).unwrap();
+    fails(&patched(at(weights) + 8, f32::NAN), &[weights, "NaN", "element 2"]);
+    fails(&patched(at(moments), f32::INFINITY), &[moments, "inf"]);
+    fails(&patched(at(moments), -1.0), &[moments, "-1"]);
+
+    // A tensor of another name, and a configuration that no longer parses, both of the same length.
+    let text_patched = |from: &str, to: &str| {
+        assert_eq!(from.len(), to.len());
+        let i = bytes
+            .windows(from.len())
+            .position(|w| w == from.as_bytes())
+            .unwrap_or_else(|| panic!("no {from}"));
+        let mut b = bytes.clone();
+        b[i..i + to.len()].copy_from_slice(to.as_bytes());
+        b
+    };
+    fails(
+        &text_patched(&format!("\"{moments}\""), &format!("\"Adam_v.{}\"", &moments[7..])),
+        &[moments, "missing"],
+    );
+    fails(&text_patched("vehicles = 3", "vehicles = 0"), &["task.vehicles"]);
+    fails(&text_patched("vehicles", "vehikles"), &["vehikles"]);
+    fails(&text_patched("isacbench-1", "isacbench-9"), &["isacbench-9"]);
+}
+
+#[test]
+fn weights_and_agents_must_fit() {
+    let c = text(checkpoint());
+    is_error(
+        &isacbench(&["evaluate", "--agent", "ppo", "--checkpoint", "no/such/file", "--device", "cpu"]),
+        &["no/such/file"],
+    );
+    is_error(&isacbench(&["evaluate", "--agent", "ppo", "--device", "cpu"]), &["ppo", "--checkpoint"]);
+    is_error(
+        &isacbench(&["evaluate", "--agent", "ekf", "--checkpoint", c, "--device", "cpu"]),
+        &["ekf", "--checkpoint"],
+    );
+    let set = |s: &str| {
+        isacbench(&["evaluate", "--agent", "ppo", "--checkpoint", c, "--device", "cpu", "--set", s])
+    };
+    is_error(&set("ppo.hidden=[16]"), &["--set", c]);
+    is_error(&set("task.beam=matrix"), &["--set", c]);
+    is_error(&set("task.nonsense=1"), &["nonsense"]);
+    is_error(&set("evaluate.episodes=many"), &["evaluate.episodes", "many"]);
+}
+
+#[test]
+fn a_checkpoint_is_evaluated_by_sample_or_by_mode() {
+    let base = [
+        "evaluate",
+        "--agent",
+        "ppo",
+        "--checkpoint",
+        text(checkpoint()),
+        "--device",
+        "cpu",
+        "--episodes",
+        "128",
+        "--json",
+    ];
+    let sampled = object(isacbench(&base));
+    assert_eq!((sampled["replicas"].as_u64(), sampled["episodes"].as_u64()), (Some(2), Some(256)));
+    let again = object(isacbench(&base));
+    assert_eq!(sampled, again);
+    let greedy = object(isacbench(&[&base[..], &["--greedy"]].concat()));
+    let by_key = object(isacbench(&[&base[..], &["--set", "evaluate.greedy=true"]].concat()));
+    assert_eq!(greedy, by_key);
+    let (a, b) = (interval(&sampled, "sum_rate_bps_hz").0, interval(&greedy, "sum_rate_bps_hz").0);
+    assert!(a != b, "{a} bps/Hz either way");
+    for name in METRICS {
+        interval(&sampled, name);
+        interval(&greedy, name);
+    }
+}
+
+#[test]
+fn a_checkpoint_gives_the_same_on_both_devices() {
+    if gpu_or_skip().is_none() {
+        return;
+    }
+    for more in [&[][..], &["--greedy"][..]] {
+        let on = |device: &str| {
+            let args = [
+                "evaluate",
+                "--agent",
+                "ppo",
+                "--checkpoint",
+                text(checkpoint()),
+                "--device",
+                device,
+                "--episodes",
+                "256",
+                "--json",
+            ];
+            object(isacbench(&[&args[..], more].concat()))
+        };
+        let (g, c) = (on("gpu"), on("cpu"));
+        for name in ["sum_rate_bps_hz", "jain", "reward", "indicator_share", "upper_bound_bps_hz"] {
+            let (x, y) = (interval(&g, name).0, interval(&c, name).0);
+            assert!(
+                (x - y).abs() <= 1e-3 * y.abs().max(1.0),
+                "{name} {more:?}: {x} on the GPU, {y} on the CPU"
+            );
+        }
+    }
+}
+
+/// What `reproduce` is made of at this scale: 2 powers, 2 seeds.
+const SMALL: &[&str] = &[
+    "ppo.envs=8",
+    "ppo.minibatch=400",
+    "ppo.hidden=[8]",
+    "train.updates=2",
+    "train.seeds=[0,1]",
+    "evaluate.episodes=16",
+    "reproduce.p_max_dbm=[0,40]",
+    "reproduce.checkpoint_every=1",
+];
+
+fn reproduce_args<'a>(out: &'a Path, more: &[&'a str]) -> Vec<&'a str> {
+    let mut args = with_sets(
+        &["reproduce", "spiking-ac", "--scale", "smoke", "--device", "cpu", "--out", text(out)],
+        SMALL,
+    );
+    args.extend(more);
+    args
+}
+
+/// The rows a reproduction leaves. Without the feature `report` they lie in one JSON file beside the manifest, whose wall-clock time is left out.
+fn reproduced_rows(out: &Path) -> Vec<(String, Vec<u8>)> {
+    let read = |f: &str| std::fs::read(out.join(f)).unwrap_or_else(|e| panic!("{f}: {e}"));
+    let mut rows: Vec<(String, Vec<u8>)> =
+        ["training/ppo/curves.jsonl", "training/ppo/checkpoint.safetensors"]
+            .map(|f| (f.to_string(), read(f)))
+            .into();
+    if cfg!(feature = "report") {
+        rows.extend(["curves.parquet", "evals.parquet", "slots.parquet"].map(|f| (f.to_string(), read(f))));
+    } else {
+        let all: Value = serde_json::from_slice(&read("rows.json")).unwrap();
+        for table in ["curves", "evals", "slots"] {
+            assert!(!all[table].as_array().unwrap().is_empty(), "no {table}");
+            rows.push((table.into(), all[table].to_string().into_bytes()));
+        }
+    }
+    rows
+}
+
+#[test]
+fn a_killed_reproduction_continues_to_the_same_rows() {
+    let (whole, cut) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let longer = ["--set", "train.updates=60", "--set", "ppo.envs=32"];
+    let o = ok(isacbench(&reproduce_args(whole.path(), &longer)));
+    assert!(stdout(&o).contains(text(whole.path())), "{}", stdout(&o));
+    let saved = cut.path().join("training/ppo/checkpoint.safetensors");
+    kill_when(&reproduce_args(cut.path(), &longer), &saved);
+    assert!(Checkpoint::load(&saved).unwrap().state.updates < 60);
+    ok(isacbench(&reproduce_args(cut.path(), &[&longer[..], &["--resume"]].concat())));
+    for ((name, x), (_, y)) in reproduced_rows(whole.path()).iter().zip(&reproduced_rows(cut.path())) {
+        assert!(x == y, "{name} differs after an interruption");
+    }
+    is_error(&isacbench(&reproduce_args(cut.path(), &["--resume"])), &["checkpoint.safetensors", "ppo.envs"]);
+}
+
+#[test]
+fn a_reproduction_covers_every_agent_and_power() {
+    let out = tempfile::tempdir().unwrap();
+    ok(isacbench(&reproduce_args(out.path(), &[])));
+    reproduced_rows(out.path());
+    if cfg!(feature = "report") {
+        assert!(out.path().join("manifest.json").exists());
+    } else {
+        let all: Value =
+            serde_json::from_slice(&std::fs::read(out.path().join("rows.json")).unwrap()).unwrap();
+        let evals = all["evals"].as_array().unwrap();
+        for agent in isacbench::agents::AGENTS {
+            for p in [0.0, 40.0] {
+                for seed in [0, 1] {
+                    let found = |e: &&Value| {
+                        e["agent"] == agent.id
+                            && e["p_max_dbm"] == p
+                            && e["seed"] == seed
+                            && e["metric"] == "sum_rate_bps_hz"
+                    };
+                    assert_eq!(
+                        evals.iter().filter(found).count(),
+                        1,
+                        "{} at {p} dBm with seed {seed}",
+                        agent.id
+                    );
+                }
+            }
+        }
+        assert_eq!(all["curves"].as_array().unwrap().len(), 2 * 2 * 2);
+        assert_eq!(all["manifest"]["seeds"], serde_json::json!([0, 1]));
+    }
+
+    // The checkpoint holds both powers; one is picked by its key.
+    let checkpoint = out.path().join("training/ppo/checkpoint.safetensors");
+    let base = ["evaluate", "--agent", "ppo", "--checkpoint", text(&checkpoint), "--device", "cpu", "--json"];
+    is_error(&isacbench(&base), &["task.p_max_dbm", "0.0, 40.0"]);
+    is_error(
+        &isacbench(&[&base[..], &["--set", "task.p_max_dbm=20"]].concat()),
+        &["task.p_max_dbm", "0.0, 40.0"],
+    );
+    let at = |p: &str| object(isacbench(&[&base[..], &["--set", p]].concat()));
+    let (low, high) = (at("task.p_max_dbm=0"), at("task.p_max_dbm = 40"));
+    assert_eq!((low["replicas"].as_u64(), low["episodes"].as_u64()), (Some(2), Some(32)));
+    assert!(interval(&low, "sum_rate_bps_hz").0 + 0.5 < interval(&high, "sum_rate_bps_hz").0);
+}
