@@ -130,7 +130,7 @@ fn gram_inverse(theta: ptr<function, array<f32, K>>) -> array<array<f32, K>, K> 
         }
     }
     for (var c = 0u; c < K; c++) {
-        let pivot = 1.0f / g[c][c];
+        let pivot = 1.0f / max(g[c][c], 1e-6f);
         for (var j = 0u; j < K; j++) {
             g[c][j] *= pivot;
             inv[c][j] *= pivot;
@@ -154,8 +154,9 @@ fn zero_forcing(p: V2xParams, next: ptr<function, State>, at: u32) {
     var inv = gram_inverse(&theta);
     var snr: array<f32, K>;
     for (var i = 0u; i < K; i++) {
-        let norm = sqrt(inv[i][i]);
-        snr[i] = comm_snr_per_watt(p, (*next).d[i]) / inv[i][i];
+        let norm2 = max(inv[i][i], 1.0f);
+        let norm = sqrt(norm2);
+        snr[i] = comm_snr_per_watt(p, (*next).d[i]) / norm2;
         for (var j = 0u; j < K; j++) {
             action[at + K + j * K + i] = inv[j][i] / norm;
         }

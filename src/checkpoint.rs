@@ -47,6 +47,16 @@ impl Checkpoint {
         PpoSpec { task: self.config.task.spec(), ppo: self.config.ppo.clone(), replicas }
     }
 
+    /// Drops every replica that was not trained at `p_max_dbm`.
+    pub fn keep_power(&mut self, p_max_dbm: f64) {
+        let p = self.state.params.len() / self.seeds.len();
+        let keep: Vec<bool> = self.p_max_dbm.iter().map(|x| *x == p_max_dbm).collect();
+        let rows = |v: &Vec<f32>| v.chunks(p).zip(&keep).filter(|(_, k)| **k).flat_map(|(row, _)| row.iter().copied()).collect::<Vec<f32>>();
+        self.state = LearnerState { params: rows(&self.state.params), m: rows(&self.state.m), v: rows(&self.state.v), ..self.state };
+        self.seeds = self.seeds.iter().zip(&keep).filter(|(_, k)| **k).map(|(s, _)| *s).collect();
+        self.p_max_dbm.retain(|x| *x == p_max_dbm);
+    }
+
     /// Writes the file, replacing an older one only when the new one is complete and holds finite numbers.
     pub fn save(&self, path: &Path) -> Result<(), CheckpointError> {
         let name = path.display().to_string();

@@ -20,7 +20,16 @@ pub enum ConfigError {
     Set(String),
     #[error("no preset '{0}' (there are: fast, paper)")]
     Preset(String),
+    #[error("no scale '{0}' (there are: smoke, quick, full)")]
+    Scale(String),
 }
+
+/// How large a reproduction is: layered between the preset and the user's own keys.
+const SCALES: &[(&str, &str)] = &[
+    ("smoke", include_str!("../configs/scale-smoke.toml")),
+    ("quick", include_str!("../configs/scale-quick.toml")),
+    ("full", include_str!("../configs/scale-full.toml")),
+];
 
 /// Presets compiled into the program, so that it needs no files at run time.
 const PRESETS: &[(&str, &str)] =
@@ -35,6 +44,7 @@ pub struct Config {
     pub ppo: PpoConfig,
     pub train: TrainConfig,
     pub evaluate: EvaluateConfig,
+    pub reproduce: ReproduceConfig,
 }
 
 /// Task v2x (paper "spiking-ac", section V-A, and the choices the paper leaves open).
@@ -153,6 +163,15 @@ pub struct EvaluateConfig {
     pub greedy: bool,
 }
 
+/// The grid of a paper's figures.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReproduceConfig {
+    pub p_max_dbm: Vec<f64>,
+    /// Updates between two checkpoints, from which `--resume` continues.
+    pub checkpoint_every: u32,
+}
+
 /// dBm to W.
 pub fn dbm_to_w(dbm: f64) -> f64 {
     10f64.powf((dbm - 30.0) / 10.0)
@@ -161,6 +180,11 @@ pub fn dbm_to_w(dbm: f64) -> f64 {
 impl Config {
     /// Preset, then file, then `key=value` overrides, then validation. The preset's name comes from the last of these that sets `preset`.
     pub fn load(file: Option<&Path>, sets: &[String]) -> Result<Config, ConfigError> {
+        Config::load_scaled(None, file, sets)
+    }
+
+    /// As [`Config::load`], with a scale of reproduction between preset and file.
+    pub fn load_scaled(scale: Option<&str>, file: Option<&Path>, sets: &[String]) -> Result<Config, ConfigError> {
         let mut user = toml::Table::new();
         let mut origin = "config".to_string();
         if let Some(path) = file {
@@ -179,9 +203,27 @@ impl Config {
         };
         let text = PRESETS.iter().find(|p| p.0 == preset).ok_or_else(|| ConfigError::Preset(preset.clone()))?.1;
         let mut table: toml::Table = text.parse().map_err(|e: toml::de::Error| ConfigError::Parse(preset.clone(), e.to_string()))?;
+        if let Some(scale) = scale {
+            let text = SCALES.iter().find(|s| s.0 == scale).ok_or_else(|| ConfigError::Scale(scale.into()))?.1;
+            merge(&mut table, text.parse().map_err(|e: toml::de::Error| ConfigError::Parse(scale.into(), e.to_string()))?);
+        }
         merge(&mut table, user);
         let config: Config =
             table.try_into().map_err(|e: toml::de::Error| ConfigError::Parse(origin, e.to_string().trim_end().into()))?;
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// This configuration with `key=value` overrides.
+    pub fn with(&self, sets: &[String]) -> Result<Config, ConfigError> {
+        let mut table: toml::Table = self.to_toml().parse().map_err(|e: toml::de::Error| ConfigError::Parse("config".into(), e.to_string()))?;
+        let mut user = toml::Table::new();
+        for set in sets {
+            let (key, value) = set.split_once('=').ok_or_else(|| ConfigError::Set(set.clone()))?;
+            put(&mut user, key.trim(), value.trim()).ok_or_else(|| ConfigError::Set(set.clone()))?;
+        }
+        merge(&mut table, user);
+        let config: Config = table.try_into().map_err(|e: toml::de::Error| ConfigError::Parse("config".into(), e.to_string().trim_end().into()))?;
         config.validate()?;
         Ok(config)
     }
@@ -218,6 +260,15 @@ impl Config {
         }
         if self.evaluate.episodes == 0 {
             return bad("evaluate.episodes", "must be at least 1".into());
+        }
+        if self.reproduce.p_max_dbm.is_empty() {
+            return bad("reproduce.p_max_dbm", "needs at least one power".into());
+        }
+        if let Some(p) = self.reproduce.p_max_dbm.iter().find(|p| !(-60.0..=90.0).contains(*p)) {
+            return bad("reproduce.p_max_dbm", format!("{p} must be -60 to 90"));
+        }
+        if self.reproduce.checkpoint_every == 0 {
+            return bad("reproduce.checkpoint_every", "must be at least 1".into());
         }
         if self.ppo.horizon % self.task.slots != 0 {
             return bad("ppo.horizon", format!("{} must be a multiple of task.slots = {}", self.ppo.horizon, self.task.slots));

@@ -44,6 +44,16 @@ pub enum Backend {
     Gpu,
 }
 
+impl std::fmt::Display for Backend {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.write_str(match self {
+            Backend::CpuF64 => "cpu f64",
+            Backend::CpuF32 => "cpu f32",
+            Backend::Gpu => "gpu",
+        })
+    }
+}
+
 /// One quantity of one backend.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Row {

@@ -1,8 +1,22 @@
 //! isacbench: vectorised environments of integrated sensing and communication, the policies that control them, and their training, on
 //! GPUs (WGSL kernels through wgpu) and CPUs, with the same arguments in the same order.
+//!
+//! How to read this crate, in the order data flows:
+//!
+//! 1. [`config`]: TOML with units → typed configuration; [`agents`]: the rows of the results, by id.
+//! 2. [`task`]: physics and step contract; one source for f64, f32 and vector lanes ([`real`]), noise from [`philox`].
+//! 3. [`policy`]: parameter layouts and the fast dense layers of the CPU.
+//! 4. [`kernels`]: one file per GPU kernel with its CPU twin, tolerance and check; their shaders are in `shaders/`.
+//! 5. [`learn`]: PPO as lists of these, on the CPU and on the [`gpu`]; [`train`](mod@train) is the main path, top to bottom.
+//! 6. [`evaluate`](mod@evaluate): Monte Carlo evaluation; [`reproduce`](mod@reproduce): a whole paper; [`rows`], [`stats`], `report`: tables and figures.
+//!
+//! Dimension letters everywhere: R replicas, B environments, T slots, K vehicles, N antennas, O observation, A action, M minibatch, P parameters.
 
+pub mod agents;
 pub mod checkpoint;
+pub mod cli;
 pub mod config;
+pub mod evaluate;
 pub mod files;
 pub mod golden;
 pub mod gpu;
@@ -11,6 +25,11 @@ pub mod learn;
 pub mod philox;
 pub mod policy;
 pub mod real;
+#[cfg(feature = "report")]
+pub mod report;
+pub mod reproduce;
+pub mod rows;
 pub mod shuffle;
+pub mod stats;
 pub mod task;
 pub mod train;

@@ -12,6 +12,7 @@ use crate::gpu::{Gpu, GpuError};
 use crate::learn::ppo_cpu::PpoCpu;
 use crate::learn::ppo_gpu::PpoGpu;
 use crate::learn::{LearnerState, PpoSpec, UpdateMetrics, learning_rates};
+use std::sync::Arc;
 
 /// A PPO learner on some device. The order of the calls is fixed by [`train`]; a GPU records them into one command stream per update.
 pub trait Ppo {
@@ -32,26 +33,27 @@ pub struct Plan<'a> {
     pub spec: &'a PpoSpec,
     /// Updates of the whole run (learning rates follow it).
     pub updates: u32,
+    /// Where this call stops.
+    pub until: u32,
     /// Updates between two reads of the metrics.
     pub log_every: u32,
 }
 
 /// A learner on the GPU if one is given, else on the CPU.
-pub fn learner(spec: &PpoSpec, start: &LearnerState, gpu: Option<&std::sync::Arc<Gpu>>) -> Result<Box<dyn Ppo>, GpuError> {
+pub fn learner(spec: &PpoSpec, start: &LearnerState, gpu: Option<&Arc<Gpu>>) -> Result<Box<dyn Ppo>, GpuError> {
     Ok(match gpu {
         Some(gpu) => Box::new(PpoGpu::new(gpu.clone(), spec, start)?),
         None => Box::new(PpoCpu::new(spec, start)),
     })
 }
 
-/// Trains from update `start` of the plan to its end. `seen(update, metrics)` gets every read; returning `false` ends the run there, with what is
-/// learned so far. A run that is continued from a saved state equals one that never stopped.
+/// Trains from update `start` to `until`. `seen(update, metrics)` gets every read of the metrics, `tick(update)` every update. A run that is
+/// continued from a saved state equals one that never stopped.
 pub fn train(
-    plan: &Plan, learner: &mut dyn Ppo, start: u32, mut seen: impl FnMut(u32, &[UpdateMetrics]) -> bool,
+    plan: &Plan, learner: &mut dyn Ppo, start: u32, mut seen: impl FnMut(u32, &[UpdateMetrics]), mut tick: impl FnMut(u32),
 ) -> Result<LearnerState, GpuError> {
     let ppo = &plan.spec.ppo;
-    let mut done = start;
-    for update in start..plan.updates {
+    for update in start..plan.until {
         // ---- ROLLOUT: obs --policy--> actions, logprobs, values --env_step--> rewards, flags, final_obs, obs ----
         learner.rollout(update)?;
 
@@ -67,13 +69,11 @@ pub fn train(
         }
 
         // ---- METRICS: reduced on the device, read every log_every updates ----
-        done = update + 1;
-        let read = done % plan.log_every == 0 || done == plan.updates;
-        if let Some(metrics) = learner.finish(read)?
-            && !seen(update, &metrics)
-        {
-            break;
+        let read = (update + 1) % plan.log_every == 0 || update + 1 == plan.updates;
+        if let Some(metrics) = learner.finish(read)? {
+            seen(update, &metrics);
         }
+        tick(update);
     }
-    learner.state(done)
+    learner.state(plan.until)
 }

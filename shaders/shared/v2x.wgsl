@@ -117,7 +117,7 @@ fn dirichlet(delta: f32) -> vec2<f32> {
     let one = sin_cos_pi_multiple(half_delta, 1u);
     let all = sin_cos_pi_multiple(half_delta, N);
     let count = f32(N);
-    let near = abs(one.x) < 2e-6f;
+    let near = abs(one.x) < 3e-5f;
     let s = select(one.x, 1.0f, near);
     let inv = 1.0f / (count * s);
     let d = select(all.x * inv, all.y / one.y, near);

@@ -143,8 +143,10 @@ pub fn act<V: Real>(who: Reference, spec: &V2xSpec, k: usize, p: &V2xParams, env
             let mut snr = [V::splat(1.0); KMAX];
             for i in 0..k {
                 // Column i normalised: ‖f_i‖² = (G⁻¹)_ii, and the vehicle's own response is its inverse root.
-                let norm = inv[i][i].sqrt();
-                snr[i] = comm_snr_per_watt(p, next.d[i]) / inv[i][i];
+                // (never below 1, as G has a unit diagonal).
+                let norm2 = inv[i][i].max(V::splat(1.0));
+                let norm = norm2.sqrt();
+                snr[i] = comm_snr_per_watt(p, next.d[i]) / norm2;
                 for j in 0..k {
                     act[k + j * k + i] = inv[j][i] / norm;
                 }
@@ -172,7 +174,8 @@ fn gram_inverse<V: Real>(k: usize, antennas: usize, theta: &[V; KMAX]) -> [[V; K
         inv[i][i] = one;
     }
     for c in 0..k {
-        let pivot = one / g[c][c];
+        // Vehicles in line make G singular: a floor of the order of its rounding keeps the weights finite.
+        let pivot = one / g[c][c].max(V::splat(1e-6));
         for j in 0..k {
             g[c][j] *= pivot;
             inv[c][j] *= pivot;

@@ -1,0 +1,378 @@
+//! Monte Carlo evaluation: whole episodes of one controller in many replicas, on the CPU or a GPU, with the same draws.
+//!
+//! Episode e of a replica runs under key (seed, 1 + e/4096) as environment e mod 4096, whatever the device or the batch, so that results do not
+//! depend on how episodes are grouped; training uses key (seed, 0). The unit of every interval is the episode's mean over its slots.
+
+use crate::config::PpoConfig;
+use crate::gpu::{Fill, Gpu, GpuError};
+use crate::kernels::{dense_forward, gaussian_head, metrics_accumulate, metrics_reduce, v2x_batch, v2x_reference, v2x_reset, v2x_step};
+use crate::learn::ppo_cpu::{SampleGaussian, reset_chunk, step_chunk};
+use crate::policy::dense::{Activations, Packed, Strided, forward, leading};
+use crate::policy::{Activation, ActorCriticLayout};
+use crate::real::{F32Lanes, LaneKernel, run_lanes};
+use crate::task::v2x::{Batch, StepSlices, V2xParams, V2xSpec, metric};
+use crate::task::v2x_reference::{Reference, reference_range};
+use rayon::prelude::*;
+
+/// Episodes under one Philox key.
+pub const KEY_BATCH: u64 = 4096;
+/// Episodes a thread of the CPU carries at once.
+const CHUNK: u64 = 256;
+
+/// What acts.
+pub enum Controller<'a> {
+    Reference(Reference),
+    /// A Gaussian policy; `params` [R, P].
+    Policy { ppo: &'a PpoConfig, params: &'a [f32], greedy: bool },
+}
+
+/// One evaluation.
+pub struct Job<'a> {
+    /// Sizes; the beam is replaced by the controller's own where it is a reference.
+    pub task: V2xSpec,
+    /// Task parameters of each replica; the first word of the key is its seed.
+    pub replicas: Vec<V2xParams>,
+    pub controller: Controller<'a>,
+    /// Episodes per replica.
+    pub episodes: u64,
+}
+
+/// Mean over episodes and its standard error.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Estimate {
+    pub mean: f64,
+    /// NaN for a single episode.
+    pub std_error: f64,
+}
+
+/// What one replica did.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    pub episodes: u64,
+    /// In the order of [`metric`]: the nine named ones, then the rates of the vehicles.
+    pub metrics: Vec<Estimate>,
+    /// Sum-rate of each slot, bps/Hz.
+    pub slots: Vec<Estimate>,
+}
+
+impl Outcome {
+    /// Names of `metrics`.
+    pub fn names(vehicles: usize) -> Vec<String> {
+        metric::NAMES.iter().map(|n| n.to_string()).chain((0..vehicles).map(|k| format!("rate_{k}"))).collect()
+    }
+}
+
+/// Sums over episodes, in f64: count, then (Σx, Σx²) per metric and per slot.
+#[derive(Clone)]
+struct Sums {
+    episodes: u64,
+    metrics: Vec<[f64; 2]>,
+    slots: Vec<[f64; 2]>,
+}
+
+impl Sums {
+    fn new(task: &V2xSpec) -> Self {
+        Sums { episodes: 0, metrics: vec![[0.0; 2]; task.metric_rows()], slots: vec![[0.0; 2]; task.slots] }
+    }
+    fn add(&mut self, o: &Sums) {
+        self.episodes += o.episodes;
+        for (a, b) in self.metrics.iter_mut().zip(&o.metrics).chain(self.slots.iter_mut().zip(&o.slots)) {
+            a[0] += b[0];
+            a[1] += b[1];
+        }
+    }
+    fn outcome(&self) -> Outcome {
+        let n = self.episodes as f64;
+        let estimate = |[s, q]: &[f64; 2]| {
+            let mean = s / n;
+            let var = ((q - s * mean) / (n - 1.0)).max(0.0);
+            Estimate { mean, std_error: if self.episodes > 1 { (var / n).sqrt() } else { f64::NAN } }
+        };
+        Outcome { episodes: self.episodes, metrics: self.metrics.iter().map(estimate).collect(), slots: self.slots.iter().map(estimate).collect() }
+    }
+}
+
+impl Job<'_> {
+    /// The task with the action parameterisation of the controller.
+    fn spec(&self) -> V2xSpec {
+        match &self.controller {
+            Controller::Reference(who) => V2xSpec { beam: who.beam(), ..self.task },
+            Controller::Policy { .. } => self.task,
+        }
+    }
+    fn layout(&self, ppo: &PpoConfig) -> ActorCriticLayout {
+        ActorCriticLayout::new(self.task.obs_dim(), &ppo.hidden, self.task.action_dim(), Activation::Tanh)
+    }
+}
+
+/// Runs the job on the GPU if one is given, else on the CPU; `progress` gets the number of episodes that were finished since its last call.
+pub fn evaluate(job: &Job, gpu: Option<&Gpu>, progress: &(dyn Fn(u64) + Sync)) -> Result<Vec<Outcome>, GpuError> {
+    match gpu {
+        Some(gpu) => on_gpu(job, gpu, progress),
+        None => Ok(on_cpu(job, progress)),
+    }
+}
+
+fn on_cpu(job: &Job, progress: &(dyn Fn(u64) + Sync)) -> Vec<Outcome> {
+    let spec = job.spec();
+    let chunks = job.episodes.div_ceil(CHUNK);
+    let nets: Vec<Packed> = match &job.controller {
+        Controller::Reference(_) => Vec::new(),
+        Controller::Policy { ppo, params, .. } => {
+            let layout = job.layout(ppo);
+            params
+                .chunks(layout.params())
+                .map(|p| {
+                    let mut net = Packed::new(&layout.actor);
+                    net.pack(p);
+                    net
+                })
+                .collect()
+        }
+    };
+    let mut out: Vec<Sums> = vec![Sums::new(&spec); job.replicas.len()];
+    // Chunks are taken a few thousand at a time, so that memory does not grow with the number of episodes.
+    let tasks = job.replicas.len() as u64 * chunks;
+    let mut next = 0;
+    while next < tasks {
+        let upto = tasks.min(next + 4096);
+        let sums: Vec<(usize, Sums)> = (next..upto)
+            .into_par_iter()
+            .map(|i| {
+                let (r, first) = ((i / chunks) as usize, i % chunks * CHUNK);
+                let n = CHUNK.min(job.episodes - first);
+                let mut params = job.replicas[r];
+                params.key[1] = 1 + (first / KEY_BATCH) as u32;
+                let s = episodes(job, &spec, nets.get(r), r, &params, (first % KEY_BATCH) as u32, n as usize);
+                progress(n);
+                (r, s)
+            })
+            .collect();
+        for (r, s) in &sums {
+            out[*r].add(s);
+        }
+        next = upto;
+    }
+    out.iter().map(Sums::outcome).collect()
+}
+
+/// `envs` episodes side by side, the first as environment `first`.
+fn episodes(job: &Job, spec: &V2xSpec, net: Option<&Packed>, replica: usize, params: &V2xParams, first: u32, envs: usize) -> Sums {
+    let (o, a, rows) = (spec.obs_dim(), spec.action_dim(), spec.metric_rows());
+    let mut state = vec![0f32; spec.state_rows() * envs];
+    let (mut obs, mut final_obs) = (vec![0f32; envs * o], vec![0f32; envs * o]);
+    let mut action = vec![0f32; envs * a];
+    let (mut logprob, mut reward, mut flags) = (vec![0f32; envs], vec![0f32; envs], vec![0u32; envs]);
+    let mut metrics = vec![0f32; rows * envs];
+    let mut per_episode = vec![0f64; rows * envs];
+    let mut sums = Sums::new(spec);
+    let mut memory = match job.controller {
+        Controller::Reference(who) => vec![0f32; who.memory_rows(spec.vehicles) * envs],
+        Controller::Policy { .. } => Vec::new(),
+    };
+    let mut acts = net.map(|n| Activations::new(&n.layout, envs));
+    reset_chunk(spec, params, envs, first, &mut state, &mut obs, 0);
+    for slot in 0..spec.slots {
+        let clock = slot as u32;
+        match &job.controller {
+            Controller::Reference(who) => {
+                run_lanes(ActChunk { who: *who, spec, params, envs, first, state: &state, memory: &mut memory, action: &mut action, clock });
+            }
+            Controller::Policy { ppo, params: flat, greedy } => {
+                let (net, acts) = (net.expect("one per replica"), acts.as_mut().expect("made above"));
+                forward(net, envs, Strided { data: &obs, row: o, col: 1 }, acts);
+                let (mean, ld) = (acts.output(), leading(a));
+                if *greedy {
+                    for (row, m) in action.chunks_mut(a).zip(mean.chunks(ld)) {
+                        row.copy_from_slice(&m[..a]);
+                    }
+                } else {
+                    let layout = job.layout(ppo);
+                    let log_std = &flat[replica * layout.params() + layout.log_std_off..][..a];
+                    run_lanes(SampleGaussian { key: params.key, first, clock, actions: a, log_std, mean, ld, action: &mut action, logprob: &mut logprob });
+                }
+            }
+        }
+        let batch = Batch { params, envs, first, state: &mut state, obs: &mut obs };
+        let out = StepSlices { final_obs: &mut final_obs, reward: &mut reward, flags: &mut flags, metrics: Some(&mut metrics), full: true };
+        step_chunk(spec, batch, &action, out, clock);
+        for (sum, x) in per_episode.iter_mut().zip(&metrics) {
+            *sum += f64::from(*x);
+        }
+        for x in &metrics[..envs] {
+            sums.slots[slot][0] += f64::from(*x);
+            sums.slots[slot][1] += f64::from(*x) * f64::from(*x);
+        }
+    }
+    sums.episodes = envs as u64;
+    for (row, values) in per_episode.chunks(envs).enumerate() {
+        for x in values {
+            let mean = x / spec.slots as f64;
+            sums.metrics[row][0] += mean;
+            sums.metrics[row][1] += mean * mean;
+        }
+    }
+    sums
+}
+
+struct ActChunk<'a> {
+    who: Reference,
+    spec: &'a V2xSpec,
+    params: &'a V2xParams,
+    envs: usize,
+    first: u32,
+    state: &'a [f32],
+    memory: &'a mut [f32],
+    action: &'a mut [f32],
+    clock: u32,
+}
+
+impl LaneKernel for ActChunk<'_> {
+    type Out = ();
+    #[inline(always)]
+    fn run<V: F32Lanes>(self) {
+        let ActChunk { who, spec, params, envs, first, state, memory, action, clock } = self;
+        let whole = envs / V::LANES * V::LANES;
+        reference_range::<V, 0>(who, spec, params, envs, first, state, memory, action, clock, 0, whole);
+        if whole < envs {
+            reference_range::<f32, 0>(who, spec, params, envs, first, state, memory, action, clock, whole, envs);
+        }
+    }
+}
+
+fn on_gpu(job: &Job, gpu: &Gpu, progress: &(dyn Fn(u64) + Sync)) -> Result<Vec<Outcome>, GpuError> {
+    let spec = job.spec();
+    let mut out: Vec<Sums> = vec![Sums::new(&spec); job.replicas.len()];
+    let mut done = 0;
+    let mut runner: Option<GpuBatch> = None;
+    while done < job.episodes {
+        let envs = KEY_BATCH.min(job.episodes - done) as usize;
+        if runner.as_ref().is_none_or(|r| r.envs != envs) {
+            runner = Some(GpuBatch::new(job, &spec, gpu, envs)?);
+        }
+        let params: Vec<V2xParams> =
+            job.replicas.iter().map(|p| V2xParams { key: [p.key[0], 1 + (done / KEY_BATCH) as u32], ..*p }).collect();
+        for (total, s) in out.iter_mut().zip(runner.as_ref().expect("just made").run(&spec, gpu, &params)?) {
+            total.add(&s);
+        }
+        done += envs as u64;
+        progress(envs as u64 * job.replicas.len() as u64);
+    }
+    Ok(out.iter().map(Sums::outcome).collect())
+}
+
+/// Buffers and bound kernels for `envs` episodes of every replica.
+struct GpuBatch {
+    envs: usize,
+    params: crate::gpu::Buf<V2xParams>,
+    keys: crate::gpu::Buf<[u32; 2]>,
+    slot_sums: crate::gpu::Buf<f32>,
+    episode_sums: crate::gpu::Buf<f32>,
+    reset: v2x_reset::V2xResetBound,
+    act: GpuAct,
+    step: v2x_step::V2xStepBound,
+    slot_reduce: metrics_reduce::MetricsReduceBound,
+    accumulate: metrics_accumulate::MetricsAccumulateBound,
+    episode_reduce: metrics_reduce::MetricsReduceBound,
+}
+
+enum GpuAct {
+    Reference(v2x_reference::V2xReferenceBound),
+    Policy { layers: Vec<(dense_forward::DenseForwardBound, dense_forward::Args)>, head: gaussian_head::GaussianHeadBound, log_std_off: usize, greedy: bool },
+}
+
+impl GpuBatch {
+    fn new(job: &Job, spec: &V2xSpec, gpu: &Gpu, envs: usize) -> Result<Self, GpuError> {
+        let r = job.replicas.len();
+        let (o, a, rows, slots) = (spec.obs_dim(), spec.action_dim(), spec.metric_rows(), spec.slots);
+        let zero = |label: &str, shape: &[usize]| gpu.alloc::<f32>(label, shape, Fill::Zero);
+        let params = gpu.upload("evaluate.params", &[r], &job.replicas)?;
+        let keys = gpu.upload("evaluate.keys", &[r], &job.replicas.iter().map(|p| p.key).collect::<Vec<_>>())?;
+        let state = zero("evaluate.state", &[r, spec.state_rows(), envs])?;
+        let (obs, final_obs) = (zero("evaluate.obs", &[r, envs, o])?, zero("evaluate.final_obs", &[r, envs, o])?);
+        let (action, reward) = (zero("evaluate.action", &[r, envs, a])?, zero("evaluate.reward", &[r, envs])?);
+        let flags = gpu.alloc::<u32>("evaluate.flags", &[r, envs], Fill::Zero)?;
+        let (metrics, episode) = (zero("evaluate.metrics", &[r, rows, envs])?, zero("evaluate.episode", &[r, rows, envs])?);
+        let (slot_sums, episode_sums) = (zero("evaluate.slot_sums", &[slots, r, rows, 2])?, zero("evaluate.episode_sums", &[r, rows, 2])?);
+        let batch = v2x_batch::Spec { r, b: envs, task: *spec };
+        let act = match &job.controller {
+            Controller::Reference(who) => {
+                let memory = zero("evaluate.memory", &[r, who.memory_rows(spec.vehicles).max(1), envs])?;
+                let kernel = v2x_reference::V2xReference::new(gpu, &v2x_reference::Spec { batch, who: *who })?;
+                GpuAct::Reference(kernel.bind(gpu, &params, &state, &memory, &action))
+            }
+            Controller::Policy { ppo, params: flat, greedy } => {
+                let layout = job.layout(ppo);
+                let p = layout.params();
+                let weights = gpu.upload("evaluate.weights", &[r, p], flat)?;
+                let logprob = zero("evaluate.logprob", &[r, envs])?;
+                let mut layers = Vec::new();
+                let mut acts: Vec<crate::gpu::Buf<f32>> = Vec::new();
+                for (i, l) in layout.actor.layers.iter().enumerate() {
+                    let y = zero(&format!("evaluate.h{}", i + 1), &[r, envs, l.outputs])?;
+                    let kernel = dense_forward::DenseForward::new(gpu, &dense_forward::Spec { r, m: envs, i: l.inputs, o: l.outputs, p, act: l.act })?;
+                    let bound = kernel.bind(gpu, &weights, acts.last().unwrap_or(&obs), &y);
+                    layers.push((bound, dense_forward::Args { m: envs, w_off: l.w_off, b_off: l.b_off, x_off: 0, y_off: 0 }));
+                    acts.push(y);
+                }
+                let head = gaussian_head::GaussianHead::new(gpu, &gaussian_head::Spec { r, b: envs, a, p })?;
+                let mean = acts.last().expect("a network has layers");
+                GpuAct::Policy { layers, head: head.bind(gpu, &weights, &keys, mean, &action, &logprob), log_std_off: layout.log_std_off, greedy: *greedy }
+            }
+        };
+        let reduce = metrics_reduce::MetricsReduce::new(gpu, &metrics_reduce::Spec { r, metric_rows: rows, b: envs })?;
+        Ok(GpuBatch {
+            envs,
+            reset: v2x_reset::V2xReset::new(gpu, &batch)?.bind(gpu, &params, &state, &obs),
+            act,
+            step: v2x_step::V2xStep::new(gpu, &batch)?.bind(gpu, &params, &action, &state, &obs, &final_obs, &reward, &flags, &metrics),
+            slot_reduce: reduce.bind(gpu, &metrics, &slot_sums),
+            episode_reduce: reduce.bind(gpu, &episode, &episode_sums),
+            accumulate: metrics_accumulate::MetricsAccumulate::new(gpu, &metrics_accumulate::Spec { elements: r * rows * envs })?.bind(gpu, &metrics, &episode),
+            params,
+            keys,
+            slot_sums,
+            episode_sums,
+        })
+    }
+
+    fn run(&self, spec: &V2xSpec, gpu: &Gpu, params: &[V2xParams]) -> Result<Vec<Sums>, GpuError> {
+        let (r, rows) = (params.len(), spec.metric_rows());
+        gpu.write(&self.params, params);
+        gpu.write(&self.keys, &params.iter().map(|p| p.key).collect::<Vec<_>>());
+        gpu.run(|pass| {
+            self.reset.record(pass, &v2x_reset::Args { clock: 0, obs_off: 0 });
+            for slot in 0..spec.slots {
+                let clock = slot as u32;
+                match &self.act {
+                    GpuAct::Reference(bound) => bound.record(pass, &v2x_reference::Args { clock, action_off: 0 }),
+                    GpuAct::Policy { layers, head, log_std_off, greedy } => {
+                        for (bound, args) in layers {
+                            bound.record(pass, args);
+                        }
+                        head.record(pass, &gaussian_head::Args { b: self.envs, clock, ls_off: *log_std_off, greedy: *greedy, action_off: 0, logprob_off: 0 });
+                    }
+                }
+                self.step.record(pass, &v2x_step::Args { clock, action_off: 0, obs_off: 0, reward_off: 0, full: true });
+                self.slot_reduce.record(pass, &metrics_reduce::Args { scale: 1.0, sums_off: slot * r * rows * 2 });
+                self.accumulate.record(pass, slot == 0);
+            }
+            self.episode_reduce.record(pass, &metrics_reduce::Args { scale: 1.0 / spec.slots as f32, sums_off: 0 });
+        })?;
+        let (slots, totals) = (gpu.read(&self.slot_sums)?, gpu.read(&self.episode_sums)?);
+        Ok((0..r)
+            .map(|i| {
+                let pair = |all: &[f32], at: usize| [f64::from(all[2 * at]), f64::from(all[2 * at + 1])];
+                Sums {
+                    episodes: self.envs as u64,
+                    metrics: (0..rows).map(|m| pair(&totals, i * rows + m)).collect(),
+                    slots: (0..spec.slots).map(|t| pair(&slots, (t * r + i) * rows + metric::SUM_RATE)).collect(),
+                }
+            })
+            .collect())
+    }
+}
+
+/// The reference that stands in for agents without beams: only the bound of its slots is looked at.
+pub const BOUND_CARRIER: Reference = Reference::Genie;
+

@@ -1,0 +1,553 @@
+//! Line figures as SVG (plotters): one colour and marker per agent id in every figure, 95 % bands or error bars, hollow black markers for
+//! what a paper prints, and the legend below the plot.
+
+use super::ReportError;
+use crate::stats::Interval;
+use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter};
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+
+/// Width at which a figure is shown, px. Text is sized for it.
+pub const WIDTH_PX: u32 = 720;
+/// Height of the plot with its axes, without the legend, px.
+const PLOT_HEIGHT_PX: u32 = 430;
+/// plotters rounds coordinates to whole units; with four units per pixel, lines stay smooth.
+const UNITS_PER_PX: u32 = 4;
+/// plotters divides SVG font sizes by this.
+const FONT_FACTOR: f64 = 1.24;
+const LEGEND_ROW_PX: f64 = 22.0;
+/// Between the label of the x axis and the legend.
+const LEGEND_GAP_PX: f64 = 10.0;
+/// Markers along a dense curve.
+const CURVE_MARKERS: usize = 6;
+const INK: RGBColor = RGBColor(0x22, 0x22, 0x22);
+
+/// How a line looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// Dense curve, its intervals as a band.
+    Curve,
+    /// A few measured points, joined, with markers and error bars.
+    Points,
+    /// Dashed line without markers and intervals: a bound.
+    Bound,
+    /// Dotted line without markers: an agent that does not learn, beside learning curves.
+    Level,
+}
+
+/// One point, in the units of the axes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Point {
+    pub x: f64,
+    pub y: f64,
+    /// 95 % interval of y, if there is one.
+    pub interval: Option<Interval>,
+}
+
+/// One line.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Series {
+    /// Agent id: decides colour and marker.
+    pub agent: String,
+    pub look: Look,
+    /// Ascending in x.
+    pub points: Vec<Point>,
+}
+
+/// A number printed by a paper.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PaperMark {
+    /// Agent id: decides the shape, which is hollow and black.
+    pub agent: String,
+    pub x: f64,
+    pub y: f64,
+}
+
+/// A figure. Axis labels carry their unit.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Figure {
+    pub title: String,
+    pub x_label: String,
+    pub y_label: String,
+    /// Places of the ticks of the x axis; empty for round numbers.
+    pub x_ticks: Vec<f64>,
+    /// Logarithmic y axis. Values that are not positive are left out.
+    pub log_y: bool,
+    /// Lets a linear y axis begin at 0.
+    pub from_zero: bool,
+    /// What dashed lines stand for, for the legend; the look [`Look::Bound`].
+    pub bound_label: String,
+    pub series: Vec<Series>,
+    pub marks: Vec<PaperMark>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shape {
+    None,
+    Circle,
+    Square,
+    Up,
+    Down,
+    Diamond,
+    Plus,
+    Cross,
+    Pentagon,
+    Star,
+}
+
+/// Colours of Okabe and Ito, with two dark ones of Paul Tol's, told apart with any colour vision together with the markers.
+const PALETTE: [(&str, (u8, u8, u8), Shape); 10] = [
+    ("spiking-ac", (0xD5, 0x5E, 0x00), Shape::Circle),
+    ("ppo", (0x00, 0x72, 0xB2), Shape::Square),
+    ("ddpg", (0x00, 0x9E, 0x73), Shape::Up),
+    ("dqn", (0xCC, 0x79, 0xA7), Shape::Diamond),
+    ("random", (0x8A, 0x8A, 0x8A), Shape::Down),
+    ("last-estimate", (0xE6, 0x9F, 0x00), Shape::Plus),
+    ("ekf", (0x56, 0xB4, 0xE9), Shape::Cross),
+    ("genie", (0x33, 0x22, 0x88), Shape::Pentagon),
+    ("genie-zf", (0x88, 0x22, 0x55), Shape::Star),
+    ("upper-bound", (0x00, 0x00, 0x00), Shape::None),
+];
+
+/// For ids without a place of their own; which one depends on the id alone.
+const SPARE: [((u8, u8, u8), Shape); 4] = [
+    ((0x11, 0x77, 0x33), Shape::Circle),
+    ((0x99, 0x99, 0x33), Shape::Square),
+    ((0xAA, 0x44, 0x99), Shape::Diamond),
+    ((0x66, 0x33, 0x00), Shape::Up),
+];
+
+fn style_of(agent: &str) -> (RGBColor, Shape) {
+    let ((r, g, b), shape) =
+        PALETTE.iter().find(|(id, ..)| *id == agent).map(|&(_, rgb, shape)| (rgb, shape)).unwrap_or_else(
+            || {
+                let sum: usize = agent.bytes().map(usize::from).sum();
+                SPARE[sum % SPARE.len()]
+            },
+        );
+    (RGBColor(r, g, b), shape)
+}
+
+/// Pixels of the shown figure in drawing units.
+fn px(x: f64) -> i32 {
+    (x * f64::from(UNITS_PER_PX)).round() as i32
+}
+
+fn stroke(color: impl Color, width_px: f64) -> ShapeStyle {
+    color.stroke_width(px(width_px) as u32)
+}
+
+fn font(size_px: f64) -> TextStyle<'static> {
+    TextStyle::from(("sans-serif", f64::from(px(size_px)) * FONT_FACTOR).into_font()).color(&INK)
+}
+
+/// A linear axis with given ticks. A logarithmic one is linear in log10 of the value and labelled with the value.
+struct Axis {
+    range: (f64, f64),
+    ticks: Vec<f64>,
+    log: bool,
+}
+
+impl Ranged for Axis {
+    type FormatOption = NoDefaultFormatting;
+    type ValueType = f64;
+
+    fn map(&self, value: &f64, limit: (i32, i32)) -> i32 {
+        let part = (value - self.range.0) / (self.range.1 - self.range.0);
+        limit.0 + (part * f64::from(limit.1 - limit.0)).round() as i32
+    }
+
+    fn key_points<Hint: KeyPointHint>(&self, hint: Hint) -> Vec<f64> {
+        // Ticks are the coarse points; the finer ones between them would only add lines.
+        if hint.weight().allow_light_points() { Vec::new() } else { self.ticks.clone() }
+    }
+
+    fn range(&self) -> std::ops::Range<f64> {
+        self.range.0..self.range.1
+    }
+}
+
+impl ValueFormatter<f64> for Axis {
+    fn format_ext(&self, value: &f64) -> String {
+        tick_text(if self.log { 10f64.powf(*value) } else { *value })
+    }
+}
+
+type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
+type Drawn = Result<(), DrawingAreaErrorKind<std::io::Error>>;
+
+/// A marker of about `size_px` across at `at`, filled or hollow.
+fn marker(area: &Area, at: (i32, i32), shape: Shape, color: RGBColor, size_px: f64, hollow: bool) -> Drawn {
+    let r = f64::from(px(size_px / 2.0));
+    let spoke = |turn: f64, length: f64| {
+        let angle = std::f64::consts::TAU * turn;
+        (at.0 + (length * r * angle.sin()).round() as i32, at.1 - (length * r * angle.cos()).round() as i32)
+    };
+    let corners = |n: usize, start: f64, length: f64| -> Vec<(i32, i32)> {
+        (0..n).map(|i| spoke(start + i as f64 / n as f64, length)).collect()
+    };
+    let line = stroke(color, if hollow { 1.8 } else { 2.2 });
+    let crossed = |n: usize, start: f64| -> Drawn {
+        for i in 0..n {
+            let turn = start + i as f64 / (2 * n) as f64;
+            area.draw(&PathElement::new(vec![spoke(turn, 1.1), spoke(turn + 0.5, 1.1)], line))?;
+        }
+        Ok(())
+    };
+    let outline = match shape {
+        Shape::None => return Ok(()),
+        Shape::Circle => {
+            let style = if hollow { line } else { color.filled() };
+            return area.draw(&Circle::new(at, r as i32, style));
+        }
+        Shape::Plus => return crossed(2, 0.0),
+        Shape::Cross => return crossed(2, 0.125),
+        Shape::Star => return crossed(3, 0.0),
+        Shape::Square => corners(4, 0.125, 1.25),
+        Shape::Diamond => corners(4, 0.0, 1.3),
+        Shape::Up => corners(3, 0.0, 1.3),
+        Shape::Down => corners(3, 0.5, 1.3),
+        Shape::Pentagon => corners(5, 0.0, 1.15),
+    };
+    if hollow {
+        let closed: Vec<_> = outline.iter().chain(&outline[..2]).copied().collect();
+        area.draw(&PathElement::new(closed, line))
+    } else {
+        area.draw(&Polygon::new(outline, color.filled()))
+    }
+}
+
+/// About `wanted` round numbers (1, 2 or 5 times a power of ten) in `lo..=hi`.
+fn round_ticks(lo: f64, hi: f64, wanted: usize) -> Vec<f64> {
+    let raw = (hi - lo) / wanted as f64;
+    let power = 10f64.powf(raw.log10().floor());
+    let step =
+        [1.0, 2.0, 5.0, 10.0].map(|m| m * power).into_iter().find(|s| *s >= raw * 0.999).unwrap_or(raw);
+    let first = (lo / step - 1e-9).ceil() as i64;
+    let last = (hi / step + 1e-9).floor() as i64;
+    (first..=last).map(|i| i as f64 * step).collect()
+}
+
+/// Ticks of a logarithmic axis between the values `lo` and `hi`: decades, with 2 and 5 between them where there are few, and round
+/// numbers where there is less than a decade.
+fn log_ticks(lo: f64, hi: f64) -> Vec<f64> {
+    let decades = hi.log10() - lo.log10();
+    if decades < 1.0 {
+        return round_ticks(lo, hi, 6).into_iter().filter(|v| *v > 0.0).collect();
+    }
+    let every = (decades / 8.0).ceil() as i32;
+    let steps: &[f64] = if decades < 2.5 { &[1.0, 2.0, 5.0] } else { &[1.0] };
+    (lo.log10().floor() as i32..=hi.log10().ceil() as i32)
+        .filter(|k| k.rem_euclid(every) == 0)
+        .flat_map(|k| steps.iter().map(move |s| s * 10f64.powi(k)))
+        .filter(|v| *v >= lo * (1.0 - 1e-9) && *v <= hi * (1.0 + 1e-9))
+        .collect()
+}
+
+/// A tick as text: powers of ten where plain digits would be long.
+fn tick_text(x: f64) -> String {
+    let x = if x.abs() < 1e-12 { 0.0 } else { x };
+    if x != 0.0 && (x.abs() < 1e-3 || x.abs() >= 1e6) {
+        let power = (x.abs().log10() + 1e-9).floor() as i32;
+        let factor = x / 10f64.powi(power);
+        let digits: String = power.to_string().chars().map(superscript).collect();
+        return if (factor - 1.0).abs() < 1e-6 {
+            format!("10{digits}")
+        } else {
+            format!("{}·10{digits}", (factor * 1e6).round() / 1e6)
+        };
+    }
+    // Ticks have few digits; this drops the tail of their sum, such as 0.30000000000000004.
+    let text = format!("{:.9}", x);
+    text.trim_end_matches('0').trim_end_matches('.').to_string()
+}
+
+fn superscript(c: char) -> char {
+    match c {
+        '-' => '⁻',
+        '1' => '¹',
+        '2' => '²',
+        '3' => '³',
+        '0'..='9' => char::from_u32('⁰' as u32 + c as u32 - '0' as u32).unwrap_or(c),
+        other => other,
+    }
+}
+
+enum Sample {
+    Line(Look, String),
+    Paper(String),
+}
+
+/// Width of a text, px; sans-serif letters are about this wide.
+fn text_width_px(text: &str, size_px: f64) -> f64 {
+    0.54 * size_px * text.chars().count() as f64
+}
+
+impl Figure {
+    fn y(&self, y: f64) -> Option<f64> {
+        match self.log_y {
+            true if y > 0.0 => Some(y.log10()).filter(|v| v.is_finite()),
+            true => None,
+            false => Some(y).filter(|v| v.is_finite()),
+        }
+    }
+
+    fn legend(&self) -> Vec<(Sample, String)> {
+        let mut entries: Vec<(Sample, String)> = Vec::new();
+        for s in self.series.iter().filter(|s| s.look != Look::Bound && !s.points.is_empty()) {
+            entries.push((Sample::Line(s.look, s.agent.clone()), s.agent.clone()));
+        }
+        let mut papers: Vec<&str> = Vec::new();
+        for m in &self.marks {
+            if !papers.contains(&m.agent.as_str()) {
+                papers.push(&m.agent);
+            }
+        }
+        entries.extend(papers.iter().map(|a| (Sample::Paper(a.to_string()), format!("paper: {a}"))));
+        if self.series.iter().any(|s| s.look == Look::Bound && !s.points.is_empty()) {
+            entries.push((Sample::Line(Look::Bound, String::new()), self.bound_label.clone()));
+        }
+        entries
+    }
+
+    /// Draws the figure as an SVG document, [`WIDTH_PX`] wide. Without any finite point there is nothing to draw: `None`.
+    ///
+    /// # Errors
+    /// [`ReportError::Figure`] if plotters fails.
+    pub fn svg(&self) -> Result<Option<String>, ReportError> {
+        let xs = || {
+            let ours = self.series.iter().flat_map(|s| &s.points).map(|p| p.x);
+            ours.chain(self.marks.iter().map(|m| m.x)).filter(|x| x.is_finite())
+        };
+        let ys: Vec<f64> = {
+            let ends = |p: &Point| [Some(p.y), p.interval.map(|i| i.lo), p.interval.map(|i| i.hi)];
+            let ours = self.series.iter().flat_map(|s| &s.points).flat_map(ends).flatten();
+            ours.chain(self.marks.iter().map(|m| m.y)).filter_map(|y| self.y(y)).collect()
+        };
+        if self.series.iter().all(|s| s.points.iter().all(|p| self.y(p.y).is_none())) || ys.is_empty() {
+            return Ok(None);
+        }
+        let spread = |lo: f64, hi: f64, part: f64| {
+            let pad = if hi > lo { part * (hi - lo) } else { 0.5 * hi.abs().max(1.0) };
+            (lo - pad, hi + pad)
+        };
+        let (x_lo, x_hi) = (xs().fold(f64::INFINITY, f64::min), xs().fold(f64::NEG_INFINITY, f64::max));
+        let x_range = spread(x_lo, x_hi, 0.03);
+        let (y_lo, y_hi) = (
+            ys.iter().copied().fold(f64::INFINITY, f64::min),
+            ys.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+        );
+        let y_range = if self.from_zero && !self.log_y && y_lo >= 0.0 && y_hi > 0.0 {
+            (0.0, y_hi * 1.05)
+        } else {
+            spread(y_lo, y_hi, 0.05)
+        };
+        let mut out = String::new();
+        self.draw(&mut out, x_range, y_range)
+            .map_err(|e| ReportError::Figure { name: self.title.clone(), message: e.to_string() })?;
+        Ok(Some(out))
+    }
+
+    fn draw(&self, out: &mut String, x_range: (f64, f64), y_range: (f64, f64)) -> Drawn {
+        let legend = self.legend();
+        let (text_px, sample_px) = (13.0, 34.0);
+        let widest = legend.iter().map(|(_, t)| text_width_px(t, text_px)).fold(0.0, f64::max);
+        let cell_px = sample_px + 6.0 + widest + 14.0;
+        let left_px = 16.0;
+        let columns = (((f64::from(WIDTH_PX) - left_px) / cell_px).floor() as usize).max(1);
+        let rows = legend.len().div_ceil(columns);
+        let height_px = PLOT_HEIGHT_PX + (rows as f64 * LEGEND_ROW_PX + LEGEND_GAP_PX + 8.0) as u32;
+        let size = (WIDTH_PX * UNITS_PER_PX, height_px * UNITS_PER_PX);
+        {
+            let root = SVGBackend::with_string(out, size).into_drawing_area();
+            root.fill(&WHITE)?;
+            root.draw(&Text::new(self.title.clone(), (px(left_px), px(10.0)), font(15.0)))?;
+            let plot = root.margin(px(36.0), px(f64::from(height_px - PLOT_HEIGHT_PX)), px(4.0), px(16.0));
+
+            let x_ticks = match self.x_ticks.is_empty() {
+                true => round_ticks(x_range.0, x_range.1, 8),
+                false => self.x_ticks.clone(),
+            };
+            let y_ticks: Vec<f64> = match self.log_y {
+                true => log_ticks(10f64.powf(y_range.0), 10f64.powf(y_range.1))
+                    .iter()
+                    .map(|v| v.log10())
+                    .collect(),
+                false => round_ticks(y_range.0, y_range.1, 7),
+            };
+            let mut chart = ChartBuilder::on(&plot)
+                .x_label_area_size(px(46.0))
+                .y_label_area_size(px(66.0))
+                .build_cartesian_2d(
+                Axis { range: x_range, ticks: x_ticks, log: false },
+                Axis { range: y_range, ticks: y_ticks, log: self.log_y },
+            )?;
+            chart
+                .configure_mesh()
+                .bold_line_style(stroke(RGBColor(0xDD, 0xDD, 0xDD), 0.75))
+                .light_line_style(TRANSPARENT)
+                .axis_style(stroke(RGBColor(0x66, 0x66, 0x66), 1.0))
+                .x_desc(self.x_label.clone())
+                .y_desc(self.y_label.clone())
+                .label_style(font(13.0))
+                .axis_desc_style(font(14.0))
+                .draw()?;
+
+            let inside = |p: &Point| self.y(p.y).map(|y| (p.x, y));
+            for s in self.series.iter().filter(|s| s.look == Look::Curve) {
+                let (color, _) = style_of(&s.agent);
+                let ends = |end: fn(&Interval) -> f64| {
+                    s.points.iter().filter_map(move |p| Some((p.x, self.y(end(p.interval.as_ref()?))?)))
+                };
+                let upper = ends(|i| i.hi);
+                let around: Vec<_> =
+                    upper.chain(ends(|i| i.lo).collect::<Vec<_>>().into_iter().rev()).collect();
+                if around.len() > 3 {
+                    chart.draw_series([Polygon::new(around, color.mix(0.16))])?;
+                }
+            }
+            for s in &self.series {
+                let (color, _) = style_of(&s.agent);
+                let line: Vec<(f64, f64)> = s.points.iter().filter_map(inside).collect();
+                let dashed = |on: f64, off: f64, width_px: f64, line: Vec<(f64, f64)>| {
+                    DashedLineSeries::new(line, px(on), px(off), stroke(color, width_px))
+                };
+                match s.look {
+                    Look::Curve => chart.draw_series(LineSeries::new(line, stroke(color, 2.0)))?,
+                    Look::Points => chart.draw_series(LineSeries::new(line, stroke(color, 1.8)))?,
+                    Look::Bound => chart.draw_series(dashed(6.0, 4.0, 1.4, line))?,
+                    Look::Level => chart.draw_series(dashed(2.0, 3.0, 1.8, line))?,
+                };
+            }
+            // Dense curves carry a few markers, at other places for each line, so that they are told apart without colour.
+            for (i, s) in self.series.iter().enumerate().filter(|(_, s)| s.look == Look::Curve) {
+                let (color, shape) = style_of(&s.agent);
+                let every = s.points.len().div_ceil(CURVE_MARKERS).max(1);
+                let skip = (2 * i + 1) * every / (2 * self.series.len());
+                for xy in s.points.iter().skip(skip).step_by(every).filter_map(inside) {
+                    marker(&root, chart.backend_coord(&xy), shape, color, 7.0, false)?;
+                }
+            }
+            for s in self.series.iter().filter(|s| s.look == Look::Points) {
+                let (color, shape) = style_of(&s.agent);
+                for p in &s.points {
+                    let Some(at) = inside(p).map(|xy| chart.backend_coord(&xy)) else { continue };
+                    let end = |y: f64| self.y(y).map(|y| chart.backend_coord(&(p.x, y)));
+                    if let Some((lo, hi)) = p.interval.and_then(|i| Some((end(i.lo)?, end(i.hi)?))) {
+                        let bar = stroke(color, 1.4);
+                        root.draw(&PathElement::new(vec![lo, hi], bar))?;
+                        for (x, y) in [lo, hi] {
+                            root.draw(&PathElement::new(vec![(x - px(4.0), y), (x + px(4.0), y)], bar))?;
+                        }
+                    }
+                    marker(&root, at, shape, color, 8.0, false)?;
+                }
+            }
+            for m in &self.marks {
+                if let Some(y) = self.y(m.y) {
+                    let (_, shape) = style_of(&m.agent);
+                    marker(&root, chart.backend_coord(&(m.x, y)), shape, BLACK, 12.0, true)?;
+                }
+            }
+
+            for (i, (sample, text)) in legend.iter().enumerate() {
+                // Columns are filled downwards, so that agents stay in their order and the paper's marks stand together.
+                let (column, row) = (i / rows, i % rows);
+                let x = left_px + column as f64 * cell_px;
+                let y = f64::from(PLOT_HEIGHT_PX) + LEGEND_GAP_PX + (row as f64 + 0.5) * LEGEND_ROW_PX;
+                let (from, to) = ((px(x), px(y)), (px(x + sample_px), px(y)));
+                let middle = (px(x + sample_px / 2.0), px(y));
+                match sample {
+                    Sample::Paper(agent) => marker(&root, middle, style_of(agent).1, BLACK, 12.0, true)?,
+                    Sample::Line(look, agent) => {
+                        let (color, shape) = style_of(agent);
+                        let dashes: &[(f64, f64)] = match look {
+                            Look::Bound => &[(0.0, 8.0), (13.0, 21.0), (26.0, 34.0)],
+                            Look::Level => &[
+                                (0.0, 3.0),
+                                (6.0, 9.0),
+                                (12.0, 15.0),
+                                (18.0, 21.0),
+                                (24.0, 27.0),
+                                (30.0, 33.0),
+                            ],
+                            Look::Curve | Look::Points => &[(0.0, 34.0)],
+                        };
+                        let color = if *look == Look::Bound { RGBColor(0x55, 0x55, 0x55) } else { color };
+                        for (a, b) in dashes {
+                            let ends = vec![(from.0 + px(*a), from.1), (from.0 + px(*b), to.1)];
+                            root.draw(&PathElement::new(ends, stroke(color, 2.0)))?;
+                        }
+                        if matches!(look, Look::Points | Look::Curve) {
+                            marker(&root, middle, shape, color, 8.0, false)?;
+                        }
+                    }
+                }
+                let style = font(text_px).pos(Pos::new(HPos::Left, VPos::Center));
+                root.draw(&Text::new(text.clone(), (to.0 + px(6.0), to.1), style))?;
+            }
+            root.present()?;
+        }
+        // Drawn in fine units, shown at its real width.
+        let fine = format!("width=\"{}\" height=\"{}\"", size.0, size.1);
+        *out = out.replacen(&fine, &format!("width=\"{WIDTH_PX}\" height=\"{height_px}\""), 1);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_are_round_and_inside() {
+        assert_eq!(round_ticks(0.0, 62.0, 7), [0.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0]);
+        assert_eq!(round_ticks(-0.5, 0.5, 5), [-0.4, -0.2, 0.0, 0.2, 0.4]);
+        assert_eq!(log_ticks(3e-4, 0.2), [1e-3, 1e-2, 1e-1]);
+        assert_eq!(log_ticks(0.9, 11.0), [1.0, 2.0, 5.0, 10.0]);
+        assert!(log_ticks(1e-12, 1.0).len() <= 9);
+        assert!(log_ticks(0.158, 0.166).len() >= 3);
+    }
+
+    #[test]
+    fn tick_texts() {
+        for (x, text) in [
+            (0.0, "0"),
+            (0.30000000000000004, "0.3"),
+            (40.0, "40"),
+            (1e-5, "10⁻⁵"),
+            (2e7, "2·10⁷"),
+            (0.01, "0.01"),
+        ] {
+            assert_eq!(tick_text(x), text);
+        }
+    }
+
+    #[test]
+    fn every_known_agent_has_its_own_colour_and_unknown_ones_keep_theirs() {
+        for (i, a) in PALETTE.iter().enumerate() {
+            assert!(PALETTE[i + 1..].iter().all(|b| a.1 != b.1 && a.2 != b.2), "{}", a.0);
+        }
+        assert_eq!(style_of("a2c"), style_of("a2c"));
+    }
+
+    #[test]
+    fn nothing_finite_draws_nothing() {
+        let figure = Figure {
+            title: "t".into(),
+            x_label: "x".into(),
+            y_label: "y".into(),
+            x_ticks: vec![],
+            log_y: true,
+            from_zero: false,
+            bound_label: String::new(),
+            series: vec![Series {
+                agent: "ppo".into(),
+                look: Look::Points,
+                points: vec![Point { x: 0.0, y: -1.0, interval: None }],
+            }],
+            marks: vec![],
+        };
+        assert!(figure.svg().unwrap().is_none());
+    }
+}

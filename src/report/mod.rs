@@ -1,0 +1,62 @@
+//! Typed rows → polars → Parquet, tables, SVG figures and pages that stand beside a paper's printed results.
+//!
+//! [`frames`] keeps rows in Parquet and averages over seeds, [`figure`] draws, [`page`] turns Markdown into one HTML file,
+//! [`paper`] holds what a paper prints, and [`spiking_ac`] writes the report of task v2x. Sentences are chosen from the numbers.
+
+pub mod figure;
+pub mod frames;
+pub mod page;
+pub mod paper;
+pub mod spiking_ac;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// Why a report was not written. Files written before the error are whole.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// The file system refused.
+    #[error("{}: {source}", path.display())]
+    Io { path: PathBuf, source: std::io::Error },
+    /// A table could not be formed, or a Parquet file could not be read or written.
+    #[error("{what}: {source}")]
+    Table { what: String, source: polars::prelude::PolarsError },
+    /// Two rows stand for the same thing, so one of them would be counted as another seed.
+    #[error("{table} rows: {row} occurs {times} times; rows of two runs must not be mixed")]
+    DuplicateRow { table: &'static str, row: String, times: u32 },
+    /// A figure could not be drawn.
+    #[error("figure {name}: {message}")]
+    Figure { name: String, message: String },
+    /// The manifest could not be written as JSON.
+    #[error("manifest.json: {0}")]
+    Manifest(#[from] serde_json::Error),
+}
+
+/// Where a report lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReportPaths {
+    pub markdown: PathBuf,
+    pub html: PathBuf,
+    pub manifest: PathBuf,
+    /// Parquet files: curves, evals, slots.
+    pub tables: Vec<PathBuf>,
+    /// Figures drawn. One whose rows are not in the run is missing here, and the page says so.
+    pub figures: Vec<PathBuf>,
+}
+
+/// Writes `path` whole: to a file beside it, which is then renamed, so that a reader sees the old or the new one and never half of it.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), ReportError> {
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(".tmp");
+    let temp = path.with_file_name(name);
+    let write = || {
+        let mut file = std::fs::File::create(&temp)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&temp, path)
+    };
+    write().map_err(|source| {
+        let _ = std::fs::remove_file(&temp);
+        ReportError::Io { path: path.to_path_buf(), source }
+    })
+}

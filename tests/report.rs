@@ -1,0 +1,561 @@
+//! The report of task v2x from synthetic rows: files, tables, figures, and sentences that follow the numbers.
+#![cfg(feature = "report")]
+
+use isacbench::report::frames;
+use isacbench::report::paper;
+use isacbench::report::spiking_ac::write;
+use isacbench::report::{ReportError, ReportPaths};
+use isacbench::rows::{CurveRow, EvalRow, Manifest, SlotRow};
+use std::path::Path;
+
+const AGENTS: [&str; 10] = [
+    "spiking-ac",
+    "ppo",
+    "ddpg",
+    "dqn",
+    "random",
+    "last-estimate",
+    "ekf",
+    "genie",
+    "genie-zf",
+    "upper-bound",
+];
+const POWERS_DBM: [f64; 5] = [0.0, 10.0, 20.0, 30.0, 40.0];
+
+/// Rates in bps/Hz at 40 dBm of the synthetic agents, best last; made up.
+fn rate_at_40(agent: &str) -> f64 {
+    match agent {
+        "spiking-ac" => 18.3,
+        "ppo" => 16.1,
+        "ddpg" => 9.7,
+        "dqn" => 7.2,
+        "random" => 1.3,
+        "last-estimate" => 24.6,
+        "ekf" => 26.2,
+        "genie" => 29.4,
+        "genie-zf" => 41.5,
+        _ => 52.0,
+    }
+}
+
+/// A number in -1..1 that looks random and is always the same (SplitMix64 over the parts).
+fn wobble(parts: &[u64]) -> f64 {
+    let mut h = 0u64;
+    for p in parts {
+        h = (h ^ p).wrapping_add(0x9e37_79b9_7f4a_7c15);
+        h = (h ^ (h >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        h = (h ^ (h >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        h ^= h >> 31;
+    }
+    (h >> 11) as f64 / (1u64 << 52) as f64 - 1.0
+}
+
+struct Rows {
+    curves: Vec<CurveRow>,
+    evals: Vec<EvalRow>,
+    slots: Vec<SlotRow>,
+}
+
+fn rows(agents: &[&str], powers_dbm: &[f64], seeds: u32, updates: u32) -> Rows {
+    let mut out = Rows { curves: Vec::new(), evals: Vec::new(), slots: Vec::new() };
+    for (a, &agent) in agents.iter().enumerate() {
+        for &p in powers_dbm {
+            for seed in 0..seeds {
+                let noise = |what: u64| wobble(&[a as u64, p as u64, u64::from(seed), what]);
+                let rate = rate_at_40(agent) * (0.15 + 0.85 * p / 40.0) * (1.0 + 0.02 * noise(1));
+                let skill = rate_at_40(agent) / 52.0;
+                let mse =
+                    |unit: f64| (unit * (1.3 - skill) * (1.0 - p / 60.0)).powi(2) * (1.0 + 0.03 * noise(2));
+                let mut metrics = vec![("sum_rate_bps_hz", rate)];
+                if agent != "upper-bound" {
+                    metrics.extend([
+                        ("jain", 0.6 + 0.3 * skill),
+                        ("reward", 0.8 * rate),
+                        ("indicator_share", 0.8),
+                        ("angle_mse_rad2", mse(0.02)),
+                        ("angle_crlb_rad2", mse(0.01)),
+                        ("distance_mse_m2", mse(0.5)),
+                        ("distance_crlb_m2", mse(0.3)),
+                    ]);
+                }
+                for (metric, mean) in metrics {
+                    out.evals.push(EvalRow {
+                        agent: agent.into(),
+                        beam: "angles".into(),
+                        kinematics: "paper".into(),
+                        p_max_dbm: p,
+                        seed,
+                        episodes: 64,
+                        metric: metric.into(),
+                        mean,
+                        std_error: 0.01 * mean,
+                    });
+                }
+                for slot in 0..100u32 {
+                    let near = (-((f64::from(slot) - 50.0) / 30.0).powi(2)).exp();
+                    out.slots.push(SlotRow {
+                        agent: agent.into(),
+                        beam: "angles".into(),
+                        kinematics: "paper".into(),
+                        p_max_dbm: p,
+                        seed,
+                        slot,
+                        sum_rate_bps_hz: rate * (0.6 + 0.6 * near)
+                            + 0.2 * wobble(&[a as u64, u64::from(slot), 3]),
+                    });
+                }
+                if ["spiking-ac", "ppo", "ddpg", "dqn"].contains(&agent) {
+                    for update in 0..updates {
+                        let done =
+                            1.0 - (-4.0 * f64::from(update) / f64::from(updates) / (1.0 + a as f64)).exp();
+                        let reward = 1.0
+                            + 0.8 * rate * done
+                            + 0.5 * wobble(&[a as u64, u64::from(update), seed.into()]);
+                        out.curves.push(CurveRow {
+                            agent: agent.into(),
+                            beam: "angles".into(),
+                            kinematics: "paper".into(),
+                            p_max_dbm: p,
+                            seed,
+                            update,
+                            env_steps: u64::from(update + 1) * 1000,
+                            reward,
+                            sum_rate_bps_hz: reward / 0.8,
+                            jain: 0.8,
+                            indicator_share: 0.7,
+                            policy_loss: -0.01,
+                            value_loss: if agent == "dqn" { f64::NAN } else { 0.3 },
+                            entropy: 1.5,
+                            approx_kl: f64::NAN,
+                            clip_fraction: 0.1,
+                            grad_norm_actor: 0.4,
+                            grad_norm_critic: 0.6,
+                        });
+                    }
+                }
+            }
+        }
+    }
+    out
+}
+
+fn manifest() -> Manifest {
+    Manifest {
+        command: "isacbench reproduce spiking-ac --scale smoke".into(),
+        config: "[task]\np_max_dbm = 40.0\n".into(),
+        task: "v2x".into(),
+        agents: AGENTS.map(String::from).to_vec(),
+        seeds: vec![0, 1, 2],
+        device: "synthetic device".into(),
+        driver: None,
+        backend: "cpu".into(),
+        git_revision: Some("0123456789abcdef0123456789abcdef01234567".into()),
+        git_dirty: Some(false),
+        crate_version: "0.1.0".into(),
+        os: "linux x86_64".into(),
+        cpu_model: None,
+        cpu_cores: Some(2),
+        simd: "scalar".into(),
+        started_utc: Some("2026-01-02T03:04:05Z".into()),
+        wall_s: None,
+    }
+}
+
+fn report(dir: &Path, r: &Rows) -> (ReportPaths, String) {
+    let paths = write(dir, &r.curves, &r.evals, &r.slots, &manifest()).unwrap();
+    let text = std::fs::read_to_string(&paths.markdown).unwrap();
+    (paths, text)
+}
+
+/// Rows in a temporary folder, and its report.
+fn report_of(r: &Rows) -> String {
+    report(tempfile::tempdir().unwrap().path(), r).1
+}
+
+fn set(r: &mut Rows, agent: &str, metric: &str, change: impl Fn(f64) -> f64) {
+    let mut changed = 0;
+    for row in r.evals.iter_mut().filter(|e| e.agent == agent && e.metric == metric) {
+        row.mean = change(row.mean);
+        changed += 1;
+    }
+    assert!(changed > 0, "no row of {agent} has {metric}");
+}
+
+/// The row of the table of claims that starts with `claim`.
+fn claim_line<'a>(text: &'a str, claim: &str) -> &'a str {
+    text.lines()
+        .find(|l| l.starts_with('|') && l.contains(claim))
+        .unwrap_or_else(|| panic!("no claim {claim}"))
+}
+
+#[test]
+fn every_file_is_there_and_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let (paths, text) = report(dir.path(), &rows(&AGENTS, &POWERS_DBM, 3, 40));
+    let mut names: Vec<String> = std::fs::read_dir(dir.path())
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    let expected = [
+        "curves.parquet",
+        "evals.parquet",
+        "fig4a.svg",
+        "fig5a.svg",
+        "fig5b.svg",
+        "fig6.svg",
+        "fig7.svg",
+        "manifest.json",
+        "report.html",
+        "report.md",
+        "slots.parquet",
+    ];
+    assert_eq!(names, expected, "temporary files must be gone and nothing else written");
+    assert_eq!(paths.figures.len(), 5);
+    for figure in ["fig4a.svg", "fig5a.svg", "fig5b.svg", "fig6.svg", "fig7.svg"] {
+        assert!(text.contains(&format!("]({figure})")), "{figure} is not in report.md");
+    }
+    let back: Manifest = serde_json::from_slice(&std::fs::read(&paths.manifest).unwrap()).unwrap();
+    assert_eq!(back, manifest());
+    assert!(text.contains("synthetic device") && text.contains("p_max_dbm = 40.0"));
+}
+
+#[test]
+fn parquet_round_trips_bit_for_bit() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut r = rows(&AGENTS, &POWERS_DBM, 3, 10);
+    r.evals[0].mean = 0.1 + 0.2;
+    r.evals[1].std_error = f64::NAN;
+    r.evals[2].mean = -0.0;
+    let (paths, _) = report(dir.path(), &r);
+
+    let key = |p: f64| p.to_bits();
+    let mut curves = r.curves.clone();
+    curves.sort_by(|a, b| {
+        (&a.agent, key(a.p_max_dbm), a.seed, a.update).cmp(&(&b.agent, key(b.p_max_dbm), b.seed, b.update))
+    });
+    let mut evals = r.evals.clone();
+    evals.sort_by(|a, b| {
+        (&a.agent, key(a.p_max_dbm), &a.metric, a.seed).cmp(&(&b.agent, key(b.p_max_dbm), &b.metric, b.seed))
+    });
+    let mut slots = r.slots.clone();
+    slots.sort_by(|a, b| {
+        (&a.agent, key(a.p_max_dbm), a.slot, a.seed).cmp(&(&b.agent, key(b.p_max_dbm), b.slot, b.seed))
+    });
+    // Debug text of an f64 is its shortest exact form, so equal texts are equal bits; NaN equals NaN and -0 differs from 0.
+    let text = |x: &dyn std::fmt::Debug| format!("{x:?}");
+    assert_eq!(text(&frames::read_curves(&paths.tables[0]).unwrap()), text(&curves));
+    assert_eq!(text(&frames::read_evals(&paths.tables[1]).unwrap()), text(&evals));
+    assert_eq!(text(&frames::read_slots(&paths.tables[2]).unwrap()), text(&slots));
+}
+
+#[test]
+fn equal_rows_give_equal_files_in_whatever_order() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut r = rows(&AGENTS, &POWERS_DBM, 3, 10);
+    report(one.path(), &r);
+    r.curves.reverse();
+    r.evals.rotate_left(17);
+    r.slots.reverse();
+    report(two.path(), &r);
+    let mut compared = 0;
+    for entry in std::fs::read_dir(one.path()).unwrap() {
+        let name = entry.unwrap().file_name();
+        let read = |dir: &Path| std::fs::read(dir.join(&name)).unwrap();
+        assert!(read(one.path()) == read(two.path()), "{name:?} differs");
+        compared += 1;
+    }
+    assert_eq!(compared, 11);
+}
+
+#[test]
+fn figures_are_xml_with_their_labels() {
+    let dir = tempfile::tempdir().unwrap();
+    let (paths, _) = report(dir.path(), &rows(&AGENTS, &POWERS_DBM, 3, 40));
+    for path in &paths.figures {
+        let name = path.file_name().unwrap().to_str().unwrap().to_string();
+        let svg = std::fs::read_to_string(path).unwrap();
+        let doc = roxmltree::Document::parse(&svg).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let root = doc.root_element();
+        assert_eq!((root.tag_name().name(), root.attribute("width")), ("svg", Some("720")), "{name}");
+        let texts: Vec<&str> = doc.descendants().filter_map(|n| n.text()).map(str::trim).collect();
+        // The bound has a rate and nothing else.
+        let bound = if name.starts_with("fig5") { 0 } else { 1 };
+        for agent in &AGENTS[..AGENTS.len() - bound] {
+            assert!(texts.contains(agent), "{name} has no legend entry for {agent}");
+        }
+        let wanted: &[&str] = match name.as_str() {
+            "fig4a.svg" => &["training iteration (update)", "reward per slot (bps/Hz)"],
+            "fig5a.svg" => &["slot", "mean sum-rate (bps/Hz)"],
+            "fig5b.svg" => &["P_max (dBm)", "paper: spiking-ac", "paper: ppo", "paper: ddpg"],
+            "fig6.svg" => &["angle RMSE (rad)", "paper: spiking-ac", "√CRLB, same colour"],
+            _ => &["distance RMSE (m)", "paper: dqn", "paper: random", "√CRLB, same colour"],
+        };
+        for text in wanted {
+            assert!(texts.contains(text), "{name} has no text {text:?}");
+        }
+        // Everything is drawn inside the picture.
+        let size: Vec<f64> =
+            root.attribute("viewBox").unwrap().split(' ').map(|v| v.parse().unwrap()).collect();
+        for n in doc.descendants() {
+            for (attribute, most) in [("cx", size[2]), ("cy", size[3]), ("x", size[2]), ("y", size[3])] {
+                if let Some(v) = n.attribute(attribute) {
+                    let v: f64 = v.parse().unwrap();
+                    assert!((0.0..=most).contains(&v), "{name}: {attribute} = {v}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn every_printed_value_stands_in_the_report() {
+    let text = report_of(&rows(&AGENTS, &POWERS_DBM, 3, 10));
+    let line = |cells: &[String]| {
+        text.lines().any(|l| {
+            let have: Vec<&str> = l.split('|').map(str::trim).collect();
+            cells.iter().all(|c| have.contains(&c.as_str()))
+        })
+    };
+    for v in paper::VALUES {
+        let cells =
+            [v.figure.to_string(), format!("`{}`", v.agent), v.p_max_dbm.to_string(), v.value.to_string()];
+        assert!(line(&cells), "{v:?}");
+    }
+    for g in paper::GAINS {
+        let cells = [g.figure.to_string(), format!("`{}`", g.versus), g.percent.to_string()];
+        assert!(line(&cells), "{g:?}");
+    }
+    for e in paper::ENERGY {
+        assert!(line(&[e.figure.to_string(), e.factor.to_string(), "-".to_string()]), "{e:?}");
+    }
+    assert_eq!(paper::VALUES.len() + paper::GAINS.len() + paper::ENERGY.len(), 27);
+    for (_, figure, claim) in paper::CLAIMS {
+        assert!(line(&[figure.to_string(), claim.to_string()]), "{claim}");
+    }
+}
+
+#[test]
+fn ours_is_the_mean_over_seeds_and_rmses_are_roots_of_means() {
+    let mut r = rows(&["spiking-ac"], &[40.0], 2, 0);
+    for e in &mut r.evals {
+        let first = e.seed == 0;
+        match e.metric.as_str() {
+            "sum_rate_bps_hz" => e.mean = if first { 10.0 } else { 11.728 },
+            // Root of the mean of 1 and 49 is 5; the mean of the roots would be 4.
+            "distance_mse_m2" => e.mean = if first { 1.0 } else { 49.0 },
+            _ => {}
+        }
+    }
+    let text = report_of(&r);
+    let line = |figure: &str, p: &str| {
+        let wanted = |l: &&str| {
+            l.starts_with(&format!("| {figure} |")) && l.contains(&format!("`spiking-ac` | {p} |"))
+        };
+        text.lines().find(wanted).unwrap().to_string()
+    };
+    assert!(
+        line("5b", "40").contains("| 10.864 | 10.86 | 10.00 to 11.73 | 2 | 1.000× |"),
+        "{}",
+        line("5b", "40")
+    );
+    assert!(line("7", "40").contains("| 0.2 | 5.000 | 1.000 to 7.000 | 2 | 25.00× |"), "{}", line("7", "40"));
+    assert!(line("7", "0").ends_with("| 0.62175 | - | - | - | - |"), "{}", line("7", "0"));
+}
+
+#[test]
+fn one_seed_has_no_interval() {
+    let text = report_of(&rows(&AGENTS, &POWERS_DBM, 1, 10));
+    // Every printed value has one of ours beside it, and four agents train.
+    assert_eq!(text.matches("| one seed: no interval |").count(), paper::VALUES.len() + 4);
+    assert!(
+        text.lines().any(|l| l.starts_with("- `genie` has 2") && !l.contains(" to ")),
+        "an interval from one seed"
+    );
+    assert!(!report_of(&rows(&AGENTS, &POWERS_DBM, 2, 10)).contains("one seed"));
+}
+
+#[test]
+fn sentences_follow_the_baseline() {
+    let printed = paper::VALUES[0].value;
+    let mut r = rows(&AGENTS, &POWERS_DBM, 3, 10);
+    let text = report_of(&r);
+    assert!(
+        text.contains(&format!("bps/Hz at 40 dBm, more than the {printed} bps/Hz printed for Spiking-AC"))
+    );
+    assert!(text.contains(&format!("above the {printed} bps/Hz printed for Spiking-AC")));
+    let line =
+        |text: &str| text.lines().find(|l| l.starts_with("- `last-estimate` has")).unwrap().to_string();
+    assert!(line(&text).contains("It beats every learned agent: `spiking-ac` by "), "{}", line(&text));
+
+    set(&mut r, "last-estimate", "sum_rate_bps_hz", |x| 0.1 * x);
+    let text = report_of(&r);
+    assert!(
+        text.contains(&format!("bps/Hz at 40 dBm, less than the {printed} bps/Hz printed for Spiking-AC"))
+    );
+    assert!(line(&text).contains("It is beaten by every learned agent"), "{}", line(&text));
+    assert!(line(&text).contains(&format!("not above the {printed} bps/Hz printed")), "{}", line(&text));
+}
+
+#[test]
+fn claims_follow_the_numbers() {
+    let lead = "Spiking-AC has the highest sum-rate at every P_max";
+    let mut r = rows(&AGENTS, &POWERS_DBM, 3, 40);
+    let text = report_of(&r);
+    for claim in
+        [lead, "Reward after training", "The sum-rate rises until", "The angle RMSE of every agent falls"]
+    {
+        assert!(claim_line(&text, claim).contains("**holds**"), "{}", claim_line(&text, claim));
+    }
+    // DQN and Random improve with power in these rows.
+    let worsens = "The distance RMSE of DQN and Random is worse";
+    assert!(claim_line(&text, worsens).contains("**does not hold**"), "{}", claim_line(&text, worsens));
+
+    set(&mut r, "ppo", "sum_rate_bps_hz", |x| 2.0 * x);
+    assert!(claim_line(&report_of(&r), lead).contains("**does not hold**"));
+    for c in r.curves.iter_mut().filter(|c| c.agent == "dqn") {
+        c.reward += 100.0;
+    }
+    for s in r.slots.iter_mut().filter(|s| s.agent == "spiking-ac") {
+        s.sum_rate_bps_hz = f64::from(s.slot);
+    }
+    for e in r
+        .evals
+        .iter_mut()
+        .filter(|e| e.agent == "dqn" && e.metric == "distance_mse_m2" && e.p_max_dbm == 40.0)
+    {
+        e.mean *= 100.0;
+    }
+    for e in r
+        .evals
+        .iter_mut()
+        .filter(|e| e.agent == "random" && e.metric == "distance_mse_m2" && e.p_max_dbm == 40.0)
+    {
+        e.mean *= 100.0;
+    }
+    let text = report_of(&r);
+    for claim in ["Reward after training", "The sum-rate rises until"] {
+        assert!(claim_line(&text, claim).contains("**does not hold**"), "{}", claim_line(&text, claim));
+    }
+    assert!(claim_line(&text, worsens).contains("**holds**"), "{}", claim_line(&text, worsens));
+}
+
+#[test]
+fn a_claim_about_missing_agents_holds_only_in_part() {
+    let text = report_of(&rows(&["spiking-ac", "ppo"], &POWERS_DBM, 3, 10));
+    for claim in ["Spiking-AC has the highest sum-rate at every P_max", "The lead of Spiking-AC shrinks"] {
+        let line = claim_line(&text, claim);
+        assert!(line.contains("holds for those compared") && !line.contains("**holds**"), "{line}");
+        assert!(line.contains("Not compared, for want of rows: `ddpg`, `dqn` and `random`"), "{line}");
+    }
+}
+
+#[test]
+fn overlapping_intervals_stay_open() {
+    let mut r = rows(&AGENTS, &POWERS_DBM, 3, 10);
+    for e in r.evals.iter_mut().filter(|e| e.metric == "sum_rate_bps_hz") {
+        if e.agent == "ppo" || e.agent == "spiking-ac" {
+            let own = if e.agent == "ppo" { 0.1 } else { 0.0 };
+            e.mean = 15.0 + f64::from(e.seed) + own;
+        }
+    }
+    let text = report_of(&r);
+    let line = claim_line(&text, "Spiking-AC has the highest sum-rate at every P_max");
+    assert!(line.contains("open: intervals overlap"), "{line}");
+}
+
+#[test]
+fn a_broken_bound_is_reported() {
+    let mut r = rows(&AGENTS, &POWERS_DBM, 3, 10);
+    assert!(report_of(&r).contains("No agent exceeds `upper-bound` at any power (45 comparisons)."));
+    set(&mut r, "genie-zf", "sum_rate_bps_hz", |x| 2.0 * x);
+    let text = report_of(&r);
+    assert!(text.contains("`upper-bound` is exceeded") && !text.contains("No agent exceeds"));
+}
+
+#[test]
+fn a_smoke_run_says_what_it_lacks() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut r = rows(&["ppo", "random", "genie"], &[0.0, 20.0], 2, 5);
+    r.slots.clear();
+    std::fs::write(dir.path().join("fig5a.svg"), "of an earlier run").unwrap();
+    let (paths, text) = report(dir.path(), &r);
+    assert!(text.contains(
+        "Not in this run: `spiking-ac`, `ddpg`, `dqn`, `last-estimate`, `ekf`, `genie-zf` and `upper-bound`."
+    ));
+    assert!(text.contains("no evaluation at 40 dBm") && text.contains("20 dBm, stands in"));
+    assert!(text.contains("Figure 5a is not drawn: no slot rows in this run."));
+    assert!(!dir.path().join("fig5a.svg").exists(), "a figure of an earlier run stands beside this report");
+    assert_eq!(paths.figures.len(), 4);
+    assert!(claim_line(&text, "Spiking-AC has the highest sum-rate").contains("not in this run"));
+}
+
+#[test]
+fn no_rows_at_all_still_make_a_report() {
+    let r = Rows { curves: vec![], evals: vec![], slots: vec![] };
+    let dir = tempfile::tempdir().unwrap();
+    let (paths, text) = report(dir.path(), &r);
+    assert!(paths.figures.is_empty());
+    assert!(text.contains("This run has no evaluation rows"));
+    assert!(frames::read_evals(&paths.tables[1]).unwrap().is_empty());
+    let printed = text.lines().filter(|l| l.ends_with("| - | - | - | - |")).count();
+    assert_eq!(printed, paper::VALUES.len());
+}
+
+#[test]
+fn other_variants_stand_apart() {
+    let mut r = rows(&AGENTS, &POWERS_DBM, 3, 10);
+    let mut tracking: Vec<EvalRow> = r.evals.iter().filter(|e| e.agent == "ppo").cloned().collect();
+    for e in &mut tracking {
+        e.beam = "tracking".into();
+        e.mean *= 7.0;
+    }
+    let before = report_of(&r);
+    r.evals.extend(tracking);
+    let after = report_of(&r);
+    let (main, variants) = after.split_once("## Other variants in this run").expect("variants are listed");
+    assert!(variants.contains("| `ppo` | `tracking` | `paper` | 40 |"));
+    assert_eq!(
+        before.split_once("## How the numbers are made").unwrap().0,
+        main,
+        "variants must not change the main tables"
+    );
+}
+
+#[test]
+fn mixed_runs_are_refused_before_anything_is_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut r = rows(&["ppo"], &[40.0], 2, 5);
+    r.evals.push(r.evals[0].clone());
+    let target = dir.path().join("report");
+    let error = write(&target, &r.curves, &r.evals, &r.slots, &manifest()).unwrap_err();
+    assert!(matches!(error, ReportError::DuplicateRow { table: "evaluation", times: 2, .. }), "{error}");
+    assert!(error.to_string().contains("ppo"), "{error}");
+    assert!(!target.exists());
+}
+
+#[test]
+fn the_page_needs_nothing_beside_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (paths, _) = report(dir.path(), &rows(&AGENTS, &POWERS_DBM, 3, 20));
+    let html = std::fs::read_to_string(&paths.html).unwrap();
+    assert_eq!(html.matches("<svg role=\"img\"").count(), 5);
+    assert!(!html.contains("<img") && !html.contains("<script") && !html.contains("<link"));
+    assert_eq!(html.matches("<table>").count(), html.matches("<div class=\"scroll").count());
+    assert_eq!(html.matches("<figure>").count(), html.matches("</figure>").count());
+}
+
+/// Set `REPORT_KEEP` to a folder to look at the synthetic reports.
+#[test]
+fn reports_of_ten_and_three_agents_are_drawn() {
+    let keep = std::env::var_os("REPORT_KEEP").map(std::path::PathBuf::from);
+    let temp = tempfile::tempdir().unwrap();
+    let root = keep.unwrap_or_else(|| temp.path().to_path_buf());
+    for (name, agents, seeds) in
+        [("ten", &AGENTS[..], 3), ("three", &["spiking-ac", "ppo", "last-estimate"][..], 5)]
+    {
+        let (paths, text) = report(&root.join(name), &rows(agents, &POWERS_DBM, seeds, 450));
+        assert_eq!(paths.figures.len(), 5);
+        assert!(text.contains("averaged over spans of up to 3 updates"));
+    }
+}
