@@ -44,7 +44,11 @@ impl Checkpoint {
             .seeds
             .iter()
             .zip(&self.p_max_dbm)
-            .map(|(seed, p)| Replica { seed: *seed, task: crate::config::V2xConfig { p_max_dbm: *p, ..self.config.task.clone() }.params([*seed, 0]) })
+            .map(|(seed, p)| Replica {
+                seed: *seed,
+                task: crate::config::V2xConfig { p_max_dbm: *p, ..self.config.task.clone() }
+                    .params([*seed, 0]),
+            })
             .collect();
         PpoSpec { task: self.config.task.spec(), ppo: self.config.ppo.clone(), replicas }
     }
@@ -53,8 +57,19 @@ impl Checkpoint {
     pub fn keep_power(&mut self, p_max_dbm: f64) {
         let p = self.state.params.len() / self.seeds.len();
         let keep: Vec<bool> = self.p_max_dbm.iter().map(|x| *x == p_max_dbm).collect();
-        let rows = |v: &Vec<f32>| v.chunks(p).zip(&keep).filter(|(_, k)| **k).flat_map(|(row, _)| row.iter().copied()).collect::<Vec<f32>>();
-        self.state = LearnerState { params: rows(&self.state.params), m: rows(&self.state.m), v: rows(&self.state.v), ..self.state };
+        let rows = |v: &Vec<f32>| {
+            v.chunks(p)
+                .zip(&keep)
+                .filter(|(_, k)| **k)
+                .flat_map(|(row, _)| row.iter().copied())
+                .collect::<Vec<f32>>()
+        };
+        self.state = LearnerState {
+            params: rows(&self.state.params),
+            m: rows(&self.state.m),
+            v: rows(&self.state.v),
+            ..self.state
+        };
         self.seeds = self.seeds.iter().zip(&keep).filter(|(_, k)| **k).map(|(s, _)| *s).collect();
         self.p_max_dbm.retain(|x| *x == p_max_dbm);
     }
@@ -64,21 +79,30 @@ impl Checkpoint {
         let name = path.display().to_string();
         let layout = self.spec().layout();
         let mut arrays = Vec::new();
-        for (prefix, flat) in [("", &self.state.params), ("adam_m.", &self.state.m), ("adam_v.", &self.state.v)] {
+        for (prefix, flat) in
+            [("", &self.state.params), ("adam_m.", &self.state.m), ("adam_v.", &self.state.v)]
+        {
             for t in layout.tensors() {
                 // What could not be read again must not take the place of a file that can.
                 for replica in flat.chunks(layout.params()) {
                     finite(&name, &format!("{prefix}{}", t.name), &replica[t.range()])?;
                 }
-                let rows: Vec<u8> = flat.chunks(layout.params()).flat_map(|p| bytemuck::cast_slice::<f32, u8>(&p[t.range()])).copied().collect();
-                let shape: Vec<usize> = std::iter::once(self.seeds.len()).chain(t.shape.iter().copied()).collect();
+                let rows: Vec<u8> = flat
+                    .chunks(layout.params())
+                    .flat_map(|p| bytemuck::cast_slice::<f32, u8>(&p[t.range()]))
+                    .copied()
+                    .collect();
+                let shape: Vec<usize> =
+                    std::iter::once(self.seeds.len()).chain(t.shape.iter().copied()).collect();
                 arrays.push((format!("{prefix}{}", t.name), shape, rows));
             }
         }
         let write = |e: String| CheckpointError::Write(name.clone(), e);
         let views = arrays
             .iter()
-            .map(|(n, shape, bytes)| TensorView::new(Dtype::F32, shape.clone(), bytes).map(|v| (n.clone(), v)))
+            .map(|(n, shape, bytes)| {
+                TensorView::new(Dtype::F32, shape.clone(), bytes).map(|v| (n.clone(), v))
+            })
             .collect::<Result<Vec<_>, _>>()
             .map_err(|e| write(e.to_string()))?;
         let meta = BTreeMap::from([
@@ -108,13 +132,16 @@ impl Checkpoint {
             return Err(damaged(format!("format '{}', this program reads '{FORMAT}'", field("format")?)));
         }
         let bad = |key: &str, e: &dyn std::fmt::Display| damaged(format!("'{key}' in its metadata: {e}"));
-        let config = Config::from_toml(field("config")?, "its configuration").map_err(|e| CheckpointError::Config(name.clone(), e))?;
+        let config = Config::from_toml(field("config")?, "its configuration")
+            .map_err(|e| CheckpointError::Config(name.clone(), e))?;
         let seeds: Vec<u32> = serde_json::from_str(field("seeds")?).map_err(|e| bad("seeds", &e))?;
-        let p_max_dbm: Vec<f64> = serde_json::from_str(field("p_max_dbm")?).map_err(|e| bad("p_max_dbm", &e))?;
+        let p_max_dbm: Vec<f64> =
+            serde_json::from_str(field("p_max_dbm")?).map_err(|e| bad("p_max_dbm", &e))?;
         if seeds.is_empty() || p_max_dbm.len() != seeds.len() {
             return Err(damaged(format!("{} seeds for {} powers", seeds.len(), p_max_dbm.len())));
         }
-        let adam_steps = field("adam_steps")?.parse().map_err(|e: std::num::ParseIntError| bad("adam_steps", &e))?;
+        let adam_steps =
+            field("adam_steps")?.parse().map_err(|e: std::num::ParseIntError| bad("adam_steps", &e))?;
         let updates = field("updates")?.parse().map_err(|e: std::num::ParseIntError| bad("updates", &e))?;
         let mut out = Checkpoint {
             agent: field("agent")?.clone(),
@@ -134,7 +161,11 @@ impl Checkpoint {
 
 fn finite(file: &str, tensor: &str, values: &[f32]) -> Result<(), CheckpointError> {
     match values.iter().position(|x| !x.is_finite()) {
-        Some(i) => Err(CheckpointError::Tensor { file: file.into(), tensor: tensor.into(), what: format!("holds {} at element {i}", values[i]) }),
+        Some(i) => Err(CheckpointError::Tensor {
+            file: file.into(),
+            tensor: tensor.into(),
+            what: format!("holds {} at element {i}", values[i]),
+        }),
         None => Ok(()),
     }
 }
@@ -152,12 +183,19 @@ fn with_metadata(file: &[u8], meta: &BTreeMap<String, String>) -> serde_json::Re
     Ok([&(header.len() as u64).to_le_bytes(), header.as_slice(), data].concat())
 }
 
-fn read_flat(file: &SafeTensors, name: &str, prefix: &str, layout: &ActorCriticLayout, replicas: usize) -> Result<Vec<f32>, CheckpointError> {
+fn read_flat(
+    file: &SafeTensors,
+    name: &str,
+    prefix: &str,
+    layout: &ActorCriticLayout,
+    replicas: usize,
+) -> Result<Vec<f32>, CheckpointError> {
     let p = layout.params();
     let mut flat = vec![0f32; replicas * p];
     for t in layout.tensors() {
         let tensor = format!("{prefix}{}", t.name);
-        let wrong = |what: String| CheckpointError::Tensor { file: name.into(), tensor: tensor.clone(), what };
+        let wrong =
+            |what: String| CheckpointError::Tensor { file: name.into(), tensor: tensor.clone(), what };
         let view = file.tensor(&tensor).map_err(|_| wrong("is missing".into()))?;
         let want: Vec<usize> = std::iter::once(replicas).chain(t.shape.iter().copied()).collect();
         if view.dtype() != Dtype::F32 || view.shape() != want {

@@ -174,7 +174,11 @@ fn cpu_place(why: &str) -> Place {
         SimdLevel::Avx512 => "AVX-512",
     };
     let device = format!("cpu ({threads} threads, {simd})");
-    Place { gpu: None, why: format!("device: {device}: {why}"), name: DeviceName { device, driver: None, backend: "cpu".into() } }
+    Place {
+        gpu: None,
+        why: format!("device: {device}: {why}"),
+        name: DeviceName { device, driver: None, backend: "cpu".into() },
+    }
 }
 
 fn place(choice: &DeviceChoice) -> Result<Place> {
@@ -184,7 +188,11 @@ fn place(choice: &DeviceChoice) -> Result<Place> {
     match Gpu::open(choice) {
         Ok(gpu) => {
             let info = gpu.info.clone();
-            let kind = if gpu.is_software() { "software adapter: checks only, its speed says nothing about GPUs" } else { "hardware GPU" };
+            let kind = if gpu.is_software() {
+                "software adapter: checks only, its speed says nothing about GPUs"
+            } else {
+                "hardware GPU"
+            };
             Ok(Place {
                 why: format!("device: {} ({:?}, {kind})", info.name, info.backend),
                 name: DeviceName {
@@ -199,7 +207,10 @@ fn place(choice: &DeviceChoice) -> Result<Place> {
             let software: Vec<_> = gpu::adapters().iter().map(|a| a.get_info().name).collect();
             Ok(cpu_place(&match (software.is_empty(), &e) {
                 (true, _) => "no Vulkan adapter on this machine".to_string(),
-                (false, gpu::GpuError::NoAdapter(_)) => format!("no hardware GPU (software adapters are taken only by name: {})", software.join(", ")),
+                (false, gpu::GpuError::NoAdapter(_)) => format!(
+                    "no hardware GPU (software adapters are taken only by name: {})",
+                    software.join(", ")
+                ),
                 (false, e) => e.to_string(),
             }))
         }
@@ -239,12 +250,21 @@ impl Watch for Bars {
         let plain = !std::io::stderr().is_terminal();
         let bar = if plain { ProgressBar::hidden() } else { ProgressBar::new(total) };
         bar.set_length(total);
-        let style = ProgressStyle::with_template("{prefix:28} {bar:30} {pos}/{len} [{elapsed_precise} < {eta}] {msg}");
+        let style = ProgressStyle::with_template(
+            "{prefix:28} {bar:30} {pos}/{len} [{elapsed_precise} < {eta}] {msg}",
+        );
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         bar.set_prefix(what.to_string());
         let now = Instant::now();
         if let Ok(mut s) = self.state.lock() {
-            *s = Some(Stage { bar, what: what.into(), plain, note: String::new(), started: now, printed: now });
+            *s = Some(Stage {
+                bar,
+                what: what.into(),
+                plain,
+                note: String::new(),
+                started: now,
+                printed: now,
+            });
         }
     }
 
@@ -258,7 +278,12 @@ impl Watch for Bars {
             if s.plain && units > 0 && s.printed.elapsed().as_secs() >= 10 {
                 s.printed = Instant::now();
                 let (at, of) = (s.bar.position(), s.bar.length().unwrap_or(0));
-                eprintln!("{}: {at}/{of} after {:.0} s {}", s.what, s.started.elapsed().as_secs_f64(), s.note);
+                eprintln!(
+                    "{}: {at}/{of} after {:.0} s {}",
+                    s.what,
+                    s.started.elapsed().as_secs_f64(),
+                    s.note
+                );
             }
         });
     }
@@ -303,7 +328,10 @@ fn devices(a: &DevicesArgs) -> Result<()> {
         })
     };
     if a.json {
-        println!("{}", json!({ "adapters": all.iter().map(info).collect::<Vec<_>>(), "auto": auto.name.device }));
+        println!(
+            "{}",
+            json!({ "adapters": all.iter().map(info).collect::<Vec<_>>(), "auto": auto.name.device })
+        );
         return Ok(());
     }
     for x in &all {
@@ -333,7 +361,8 @@ fn check(a: &CheckArgs) -> Result<()> {
         for e in REGISTRY {
             let path = dir.join(format!("{}.wgsl", e.kernel));
             let text = gpu::compose(e.kernel, &(e.prelude)())?.source;
-            crate::files::write_whole(&path, text.as_bytes()).with_context(|| format!("cannot write '{}'", path.display()))?;
+            crate::files::write_whole(&path, text.as_bytes())
+                .with_context(|| format!("cannot write '{}'", path.display()))?;
         }
         eprintln!("{} composed shaders written to {}", REGISTRY.len(), dir.display());
     }
@@ -346,7 +375,10 @@ fn check(a: &CheckArgs) -> Result<()> {
     match place.gpu.as_deref() {
         Some(gpu) => {
             if !a.json {
-                println!("{:28} {:34} {:>12} {:>24} {:>10}", "kernel", "quantity", "max |error|", "tolerance", "of budget");
+                println!(
+                    "{:28} {:34} {:>12} {:>24} {:>10}",
+                    "kernel", "quantity", "max |error|", "tolerance", "of budget"
+                );
             }
             for e in REGISTRY {
                 for c in (e.check)(gpu)? {
@@ -358,7 +390,9 @@ fn check(a: &CheckArgs) -> Result<()> {
                 }
             }
         }
-        None if a.golden.is_none() => bail!("kernels are compared on an adapter: use --device gpu, or --golden DIR for the CPU twins"),
+        None if a.golden.is_none() => {
+            bail!("kernels are compared on an adapter: use --device gpu, or --golden DIR for the CPU twins")
+        }
         None => {}
     }
     let mut files = Vec::new();
@@ -384,7 +418,10 @@ fn check(a: &CheckArgs) -> Result<()> {
         }
     }
     if a.json {
-        println!("{}", json!({ "task": "check", "device": place.name.device, "kernels": kernels, "golden": files, "failures": failures }));
+        println!(
+            "{}",
+            json!({ "task": "check", "device": place.name.device, "kernels": kernels, "golden": files, "failures": failures })
+        );
     } else {
         println!("{} comparisons, {failures} failed", kernels.len() + files.len());
     }
@@ -395,9 +432,18 @@ fn check(a: &CheckArgs) -> Result<()> {
 }
 
 fn print_comparison(name: &str, c: &crate::kernels::Comparison) {
-    let tolerance = if c.tol_abs == 0.0 && c.tol_rel == 0.0 { "exact".to_string() } else { format!("{:.1e} + {:.1e}·scale", c.tol_abs, c.tol_rel) };
+    let tolerance = if c.tol_abs == 0.0 && c.tol_rel == 0.0 {
+        "exact".to_string()
+    } else {
+        format!("{:.1e} + {:.1e}·scale", c.tol_abs, c.tol_rel)
+    };
     let verdict = if c.passed() { "" } else { "  FAILED" };
-    println!("{name:28} {:34} {:>12.3e} {tolerance:>24} {:>9.1}%{verdict}", c.quantity, c.max_abs_err, 100.0 * c.budget_share);
+    println!(
+        "{name:28} {:34} {:>12.3e} {tolerance:>24} {:>9.1}%{verdict}",
+        c.quantity,
+        c.max_abs_err,
+        100.0 * c.budget_share
+    );
     for f in &c.failures {
         println!("    {f}");
     }
@@ -427,12 +473,21 @@ fn train(a: &TrainArgs) -> Result<()> {
     let mut manifest = manifest(&config, &[agent.id.to_string()], &place);
     let (_, rows) = training.run(place.gpu.as_ref(), &Bars::new())?;
     #[cfg(feature = "report")]
-    crate::report::frames::write_parquet(&a.out.join("curves.parquet"), &mut crate::report::frames::curves(&rows)?)?;
+    crate::report::frames::write_parquet(
+        &a.out.join("curves.parquet"),
+        &mut crate::report::frames::curves(&rows)?,
+    )?;
     manifest.wall_s = Some(started.elapsed().as_secs_f64());
     let path = a.out.join("manifest.json");
-    crate::files::write_whole(&path, serde_json::to_string_pretty(&manifest)?.as_bytes()).with_context(|| format!("cannot write '{}'", path.display()))?;
+    crate::files::write_whole(&path, serde_json::to_string_pretty(&manifest)?.as_bytes())
+        .with_context(|| format!("cannot write '{}'", path.display()))?;
     let steps = rows.iter().map(|r| r.env_steps).max().unwrap_or(0) * config.train.seeds.len() as u64;
-    println!("{} environment steps, {:.3e} per second, checkpoint {}", steps, steps as f64 / started.elapsed().as_secs_f64(), training.checkpoint_path().display());
+    println!(
+        "{} environment steps, {:.3e} per second, checkpoint {}",
+        steps,
+        steps as f64 / started.elapsed().as_secs_f64(),
+        training.checkpoint_path().display()
+    );
     Ok(())
 }
 
@@ -442,7 +497,9 @@ fn manifest(config: &Config, agents: &[String], place: &Place) -> Manifest {
 }
 
 fn find_agent(id: &str) -> Result<&'static agents::Agent> {
-    agents::find(id).with_context(|| format!("no agent '{id}'; there are: {}", AGENTS.iter().map(|a| a.id).collect::<Vec<_>>().join(", ")))
+    agents::find(id).with_context(|| {
+        format!("no agent '{id}'; there are: {}", AGENTS.iter().map(|a| a.id).collect::<Vec<_>>().join(", "))
+    })
 }
 
 fn evaluate(a: &EvaluateArgs) -> Result<()> {
@@ -466,20 +523,26 @@ fn evaluate(a: &EvaluateArgs) -> Result<()> {
                 return Err(CheckpointError::OtherAgent { file, found, wanted }.into());
             }
             let config = saved.config.with(&sets)?;
-            if config.task.spec() != saved.config.task.spec() || config.ppo.hidden != saved.config.ppo.hidden {
+            if config.task.spec() != saved.config.task.spec() || config.ppo.hidden != saved.config.ppo.hidden
+            {
                 bail!("--set: these keys change the sizes that '{}' was trained with", path.display());
             }
-            let chosen = sets.iter().filter_map(|s| s.split_once('=')).any(|(key, _)| key.trim() == "task.p_max_dbm");
+            let chosen =
+                sets.iter().filter_map(|s| s.split_once('=')).any(|(key, _)| key.trim() == "task.p_max_dbm");
             if chosen && saved.p_max_dbm.contains(&config.task.p_max_dbm) {
                 saved.keep_power(config.task.p_max_dbm);
             } else if saved.p_max_dbm.iter().any(|p| *p != saved.p_max_dbm[0]) {
                 let mut all = saved.p_max_dbm.clone();
                 all.dedup();
-                bail!("'{}' holds replicas for {all:?} dBm: choose one with --set task.p_max_dbm=…", path.display());
+                bail!(
+                    "'{}' holds replicas for {all:?} dBm: choose one with --set task.p_max_dbm=…",
+                    path.display()
+                );
             }
             let power = if chosen { config.task.p_max_dbm } else { saved.p_max_dbm[0] };
             let task = V2xConfig { p_max_dbm: power, ..config.task.clone() };
-            let params = saved.seeds.iter().map(|s| task.params([config.evaluate.seed.wrapping_add(*s), 0])).collect();
+            let params =
+                saved.seeds.iter().map(|s| task.params([config.evaluate.seed.wrapping_add(*s), 0])).collect();
             checkpoint = Some(saved);
             (config, params)
         }
@@ -497,24 +560,33 @@ fn evaluate(a: &EvaluateArgs) -> Result<()> {
     if !a.json {
         eprintln!("{}", place.why);
     }
-    let outcomes = reproduce::outcomes(agent, &config, &replicas, checkpoint.as_ref(), place.gpu.as_deref(), watch)?;
+    let outcomes =
+        reproduce::outcomes(agent, &config, &replicas, checkpoint.as_ref(), place.gpu.as_deref(), watch)?;
     let vehicles = config.task.vehicles;
     let metrics = summarise(agent.kind == Kind::UpperBound, vehicles, &outcomes);
     let episodes: u64 = outcomes.iter().map(|o| o.episodes).sum();
     if a.json {
         let mut object = Map::new();
         for m in &metrics {
-            object.insert(m.name.clone(), json!({ "mean": number(m.mean), "ci95": [number(m.lo), number(m.hi)] }));
+            object.insert(
+                m.name.clone(),
+                json!({ "mean": number(m.mean), "ci95": [number(m.lo), number(m.hi)] }),
+            );
         }
         let mut out = json!({ "task": a.task, "agent": agent.id, "device": place.name.device, "episodes": episodes, "replicas": outcomes.len(), "metrics": object });
         if agent.kind != Kind::UpperBound {
-            let slots: Vec<_> = (0..config.task.slots).map(|t| pool(&outcomes.iter().map(|o| (o.slots[t], o.episodes)).collect::<Vec<_>>())).collect();
+            let slots: Vec<_> = (0..config.task.slots)
+                .map(|t| pool(&outcomes.iter().map(|o| (o.slots[t], o.episodes)).collect::<Vec<_>>()))
+                .collect();
             out["slots"] = json!({ "sum_rate_bps_hz": slots.iter().map(|s| json!({ "mean": number(s.0), "ci95": [number(s.1), number(s.2)] })).collect::<Vec<_>>() });
         }
         println!("{out}");
         return Ok(());
     }
-    println!("{} at {} dBm, {episodes} episodes of {} slots", agent.id, config.task.p_max_dbm, config.task.slots);
+    println!(
+        "{} at {} dBm, {episodes} episodes of {} slots",
+        agent.id, config.task.p_max_dbm, config.task.slots
+    );
     for m in &metrics {
         // Angle errors go down to 1e-9 rad.
         let show = |x: f64| if x != 0.0 && x.abs() < 1e-3 { format!("{x:.6e}") } else { format!("{x:.6}") };
@@ -547,7 +619,8 @@ fn pool(replicas: &[(crate::evaluate::Estimate, u64)]) -> (f64, f64, f64) {
 
 /// The metrics as they are reported: mean squares become roots.
 fn summarise(bound_only: bool, vehicles: usize, outcomes: &[crate::evaluate::Outcome]) -> Vec<Summary> {
-    let pooled = |row: usize| pool(&outcomes.iter().map(|o| (o.metrics[row], o.episodes)).collect::<Vec<_>>());
+    let pooled =
+        |row: usize| pool(&outcomes.iter().map(|o| (o.metrics[row], o.episodes)).collect::<Vec<_>>());
     let plain = |name: &str, row: usize| {
         let (mean, lo, hi) = pooled(row);
         Summary { name: name.into(), mean, lo, hi }
@@ -597,7 +670,9 @@ fn write_report(out: &std::path::Path, rows: &reproduce::Rows, manifest: &Manife
 
 #[cfg(not(feature = "report"))]
 fn write_report(out: &std::path::Path, rows: &reproduce::Rows, manifest: &Manifest) -> Result<()> {
-    let text = serde_json::to_string(&json!({ "curves": rows.curves, "evals": rows.evals, "slots": rows.slots, "manifest": manifest }))?;
+    let text = serde_json::to_string(
+        &json!({ "curves": rows.curves, "evals": rows.evals, "slots": rows.slots, "manifest": manifest }),
+    )?;
     crate::files::write_whole(&out.join("rows.json"), text.as_bytes())?;
     println!("rows: {} (built without the feature 'report': no figures)", out.join("rows.json").display());
     Ok(())

@@ -32,8 +32,10 @@ const SCALES: &[(&str, &str)] = &[
 ];
 
 /// Presets compiled into the program, so that it needs no files at run time.
-const PRESETS: &[(&str, &str)] =
-    &[("fast", include_str!("../configs/v2x-fast.toml")), ("paper", include_str!("../configs/v2x-paper.toml"))];
+const PRESETS: &[(&str, &str)] = &[
+    ("fast", include_str!("../configs/v2x-fast.toml")),
+    ("paper", include_str!("../configs/v2x-paper.toml")),
+];
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -198,7 +200,9 @@ fn typed(table: toml::Table, origin: &str) -> Result<Config, ConfigError> {
 fn first_difference(prefix: &str, a: &toml::Table, b: &toml::Table) -> Option<String> {
     let keys: std::collections::BTreeSet<_> = a.keys().chain(b.keys()).collect();
     keys.into_iter().find_map(|k| match (a.get(k), b.get(k)) {
-        (Some(toml::Value::Table(x)), Some(toml::Value::Table(y))) => first_difference(&format!("{prefix}{k}."), x, y),
+        (Some(toml::Value::Table(x)), Some(toml::Value::Table(y))) => {
+            first_difference(&format!("{prefix}{k}."), x, y)
+        }
         (x, y) if x == y => None,
         (x, y) => {
             let show = |v: Option<&toml::Value>| v.map_or("nothing".to_string(), |v| v.to_string());
@@ -219,7 +223,11 @@ impl Config {
     }
 
     /// As [`Config::load`], with a scale of reproduction between preset and file.
-    pub fn load_scaled(scale: Option<&str>, file: Option<&Path>, sets: &[String]) -> Result<Config, ConfigError> {
+    pub fn load_scaled(
+        scale: Option<&str>,
+        file: Option<&Path>,
+        sets: &[String],
+    ) -> Result<Config, ConfigError> {
         let mut user = toml::Table::new();
         let mut origin = "config".to_string();
         if let Some(path) = file {
@@ -239,10 +247,12 @@ impl Config {
             None => "fast".into(),
             Some(other) => return Err(ConfigError::Preset(other.to_string())),
         };
-        let text = PRESETS.iter().find(|p| p.0 == preset).ok_or_else(|| ConfigError::Preset(preset.clone()))?.1;
+        let text =
+            PRESETS.iter().find(|p| p.0 == preset).ok_or_else(|| ConfigError::Preset(preset.clone()))?.1;
         let mut table = parse(text, &preset)?;
         if let Some(scale) = scale {
-            let text = SCALES.iter().find(|s| s.0 == scale).ok_or_else(|| ConfigError::Scale(scale.into()))?.1;
+            let text =
+                SCALES.iter().find(|s| s.0 == scale).ok_or_else(|| ConfigError::Scale(scale.into()))?.1;
             merge(&mut table, parse(text, scale)?);
         }
         merge(&mut table, user);
@@ -318,8 +328,11 @@ impl Config {
         if self.reproduce.checkpoint_every == 0 {
             return bad("reproduce.checkpoint_every", "must be at least 1".into());
         }
-        if self.ppo.horizon % self.task.slots != 0 {
-            return bad("ppo.horizon", format!("{} must be a multiple of task.slots = {}", self.ppo.horizon, self.task.slots));
+        if !self.ppo.horizon.is_multiple_of(self.task.slots) {
+            return bad(
+                "ppo.horizon",
+                format!("{} must be a multiple of task.slots = {}", self.ppo.horizon, self.task.slots),
+            );
         }
         Ok(())
     }
@@ -378,39 +391,111 @@ impl V2xConfig {
         let not_negative = |x: f64| x.is_finite() && x >= 0.0;
         check!("task.name", self.name, self.name == "v2x", "is no task of this program (there is: v2x)");
         check!("task.vehicles", self.vehicles, (1..=KMAX).contains(&self.vehicles), "must be 1 to 8");
-        check!("task.antennas_tx", self.antennas_tx, (2..=1024).contains(&self.antennas_tx), "must be 2 to 1024");
-        check!("task.antennas_rx", self.antennas_rx, (1..=1024).contains(&self.antennas_rx), "must be 1 to 1024");
+        check!(
+            "task.antennas_tx",
+            self.antennas_tx,
+            (2..=1024).contains(&self.antennas_tx),
+            "must be 2 to 1024"
+        );
+        check!(
+            "task.antennas_rx",
+            self.antennas_rx,
+            (1..=1024).contains(&self.antennas_rx),
+            "must be 1 to 1024"
+        );
         check!("task.slots", self.slots, (1..=100_000).contains(&self.slots), "must be 1 to 100000");
         check!("task.carrier_hz", self.carrier_hz, positive(self.carrier_hz), "must be positive");
-        check!("task.light_speed_m_s", self.light_speed_m_s, positive(self.light_speed_m_s), "must be positive");
+        check!(
+            "task.light_speed_m_s",
+            self.light_speed_m_s,
+            positive(self.light_speed_m_s),
+            "must be positive"
+        );
         check!("task.slot_s", self.slot_s, positive(self.slot_s), "must be positive");
         check!("task.kappa", self.kappa, positive(self.kappa[0].hypot(self.kappa[1])), "must not be zero");
         check!("task.xi", self.xi, positive(self.xi), "must be positive");
-        check!("task.noise_radar_dbm", self.noise_radar_dbm, (-150.0..=0.0).contains(&self.noise_radar_dbm), "must be -150 to 0");
-        check!("task.noise_comm_dbm", self.noise_comm_dbm, (-150.0..=0.0).contains(&self.noise_comm_dbm), "must be -150 to 0");
+        check!(
+            "task.noise_radar_dbm",
+            self.noise_radar_dbm,
+            (-150.0..=0.0).contains(&self.noise_radar_dbm),
+            "must be -150 to 0"
+        );
+        check!(
+            "task.noise_comm_dbm",
+            self.noise_comm_dbm,
+            (-150.0..=0.0).contains(&self.noise_comm_dbm),
+            "must be -150 to 0"
+        );
         check!("task.alpha_tau_s", self.alpha_tau_s, positive(self.alpha_tau_s), "must be positive");
         check!("task.alpha_mu_hz", self.alpha_mu_hz, positive(self.alpha_mu_hz), "must be positive");
-        check!("task.sigma_theta_deg", self.sigma_theta_deg, not_negative(self.sigma_theta_deg), "must not be negative");
+        check!(
+            "task.sigma_theta_deg",
+            self.sigma_theta_deg,
+            not_negative(self.sigma_theta_deg),
+            "must not be negative"
+        );
         check!("task.sigma_d_m", self.sigma_d_m, not_negative(self.sigma_d_m), "must not be negative");
         check!("task.sigma_v_m_s", self.sigma_v_m_s, not_negative(self.sigma_v_m_s), "must not be negative");
-        check!("task.p_max_dbm", self.p_max_dbm, (-60.0..=90.0).contains(&self.p_max_dbm), "must be -60 to 90");
-        check!("task.start_m", self.start_m, self.start_m.len() == self.vehicles, "must list one (x, y) per vehicle");
+        check!(
+            "task.p_max_dbm",
+            self.p_max_dbm,
+            (-60.0..=90.0).contains(&self.p_max_dbm),
+            "must be -60 to 90"
+        );
         check!(
             "task.start_m",
             self.start_m,
-            self.start_m.iter().all(|[x, y]| x.is_finite() && positive(*y) && x.hypot(*y) >= self.distance_floor_m),
+            self.start_m.len() == self.vehicles,
+            "must list one (x, y) per vehicle"
+        );
+        check!(
+            "task.start_m",
+            self.start_m,
+            self.start_m
+                .iter()
+                .all(|[x, y]| x.is_finite() && positive(*y) && x.hypot(*y) >= self.distance_floor_m),
             "must be finite, with y > 0, beyond distance_floor_m"
         );
         let [lo, hi] = self.speed_m_s;
-        check!("task.speed_m_s", self.speed_m_s, lo.is_finite() && hi.is_finite() && 0.0 <= lo && lo <= hi, "must be 0 <= min <= max");
-        check!("task.path_gain_1m_db", self.path_gain_1m_db, (-200.0..=0.0).contains(&self.path_gain_1m_db), "must be -200 to 0");
-        check!("task.path_loss_exponent", self.path_loss_exponent, (0.0..=10.0).contains(&self.path_loss_exponent), "must be 0 to 10");
+        check!(
+            "task.speed_m_s",
+            self.speed_m_s,
+            lo.is_finite() && hi.is_finite() && 0.0 <= lo && lo <= hi,
+            "must be 0 <= min <= max"
+        );
+        check!(
+            "task.path_gain_1m_db",
+            self.path_gain_1m_db,
+            (-200.0..=0.0).contains(&self.path_gain_1m_db),
+            "must be -200 to 0"
+        );
+        check!(
+            "task.path_loss_exponent",
+            self.path_loss_exponent,
+            (0.0..=10.0).contains(&self.path_loss_exponent),
+            "must be 0 to 10"
+        );
         check!("task.jain_scale", self.jain_scale, positive(self.jain_scale), "must be positive");
         check!("task.eps_theta_rad2", self.eps_theta_rad2, positive(self.eps_theta_rad2), "must be positive");
         check!("task.eps_d_m2", self.eps_d_m2, positive(self.eps_d_m2), "must be positive");
-        check!("task.tracking_delta_rad", self.tracking_delta_rad, positive(self.tracking_delta_rad), "must be positive");
-        check!("task.distance_floor_m", self.distance_floor_m, positive(self.distance_floor_m), "must be positive");
-        check!("task.cos_floor", self.cos_floor, self.cos_floor > 0.0 && self.cos_floor <= 1.0, "must be in (0, 1]");
+        check!(
+            "task.tracking_delta_rad",
+            self.tracking_delta_rad,
+            positive(self.tracking_delta_rad),
+            "must be positive"
+        );
+        check!(
+            "task.distance_floor_m",
+            self.distance_floor_m,
+            positive(self.distance_floor_m),
+            "must be positive"
+        );
+        check!(
+            "task.cos_floor",
+            self.cos_floor,
+            self.cos_floor > 0.0 && self.cos_floor <= 1.0,
+            "must be in (0, 1]"
+        );
         check!("task.cap_theta_rad", self.cap_theta_rad, positive(self.cap_theta_rad), "must be positive");
         check!("task.cap_d_m", self.cap_d_m, positive(self.cap_d_m), "must be positive");
         check!("task.cap_v_m_s", self.cap_v_m_s, positive(self.cap_v_m_s), "must be positive");
@@ -423,7 +508,8 @@ impl V2xConfig {
         check!(
             "task.start_m",
             self.start_m,
-            self.kinematics != Kinematics::Cartesian || self.start_m.iter().all(|[_, y]| *y == self.start_m[0][1]),
+            self.kinematics != Kinematics::Cartesian
+                || self.start_m.iter().all(|[_, y]| *y == self.start_m[0][1]),
             "must have one y for all vehicles: kinematics 'cartesian' moves them along one road"
         );
         // Each key passed alone; together they may still leave what f32 holds, and the simulation would be full of infinities.
@@ -440,7 +526,10 @@ impl V2xConfig {
             ("task.eps_d_m2", "limit", p.eps_d_m2),
         ] {
             if !x.is_normal() {
-                return Err(ConfigError::Value { key, what: format!("the {what} becomes {x:e} in single precision") });
+                return Err(ConfigError::Value {
+                    key,
+                    what: format!("the {what} becomes {x:e} in single precision"),
+                });
             }
         }
         Ok(())
@@ -508,33 +597,103 @@ impl PpoConfig {
         let positive = |x: f64| (x as f32).is_normal() && x > 0.0;
         let not_negative = |x: f64| (x as f32).is_finite() && x >= 0.0;
         let share = |x: f64| (0.0..=1.0).contains(&x);
-        check!("ppo.hidden", self.hidden, !self.hidden.is_empty() && self.hidden.len() <= 8, "must list 1 to 8 layers");
-        check!("ppo.hidden", self.hidden, self.hidden.iter().all(|h| (1..=4096).contains(h)), "must have widths 1 to 4096");
-        check!("ppo.envs", self.envs, (1..=1 << 24).contains(&self.envs), "must be 1 to 16777216 environments");
+        check!(
+            "ppo.hidden",
+            self.hidden,
+            !self.hidden.is_empty() && self.hidden.len() <= 8,
+            "must list 1 to 8 layers"
+        );
+        check!(
+            "ppo.hidden",
+            self.hidden,
+            self.hidden.iter().all(|h| (1..=4096).contains(h)),
+            "must have widths 1 to 4096"
+        );
+        check!(
+            "ppo.envs",
+            self.envs,
+            (1..=1 << 24).contains(&self.envs),
+            "must be 1 to 16777216 environments"
+        );
         check!("ppo.horizon", self.horizon, (1..=100_000).contains(&self.horizon), "must be 1 to 100000");
         check!("ppo.epochs", self.epochs, (1..=1000).contains(&self.epochs), "must be 1 to 1000");
         check!("ppo.minibatch", self.minibatch, self.minibatch >= 1, "must be at least 1");
         check!(
             "ppo.minibatch",
             self.minibatch,
-            self.envs * self.horizon % self.minibatch == 0,
+            (self.envs * self.horizon).is_multiple_of(self.minibatch),
             "must divide ppo.envs * ppo.horizon"
         );
         check!("ppo.gamma", self.gamma, share(self.gamma), "must be 0 to 1");
         check!("ppo.gae_lambda", self.gae_lambda, share(self.gae_lambda), "must be 0 to 1");
         check!("ppo.clip", self.clip, positive(self.clip), "must be positive, and so in single precision");
-        check!("ppo.lr_actor", self.lr_actor, positive(self.lr_actor), "must be positive, and so in single precision");
-        check!("ppo.lr_critic", self.lr_critic, positive(self.lr_critic), "must be positive, and so in single precision");
+        check!(
+            "ppo.lr_actor",
+            self.lr_actor,
+            positive(self.lr_actor),
+            "must be positive, and so in single precision"
+        );
+        check!(
+            "ppo.lr_critic",
+            self.lr_critic,
+            positive(self.lr_critic),
+            "must be positive, and so in single precision"
+        );
         check!("ppo.lr_final_share", self.lr_final_share, share(self.lr_final_share), "must be 0 to 1");
-        check!("ppo.adam_beta1", self.adam_beta1, share(self.adam_beta1) && self.adam_beta1 < 1.0, "must be in [0, 1)");
-        check!("ppo.adam_beta2", self.adam_beta2, share(self.adam_beta2) && self.adam_beta2 < 1.0, "must be in [0, 1)");
-        check!("ppo.adam_eps", self.adam_eps, positive(self.adam_eps), "must be positive, and so in single precision");
-        check!("ppo.max_grad_norm", self.max_grad_norm, not_negative(self.max_grad_norm), "must be finite and not negative");
-        check!("ppo.vf_coef", self.vf_coef, positive(self.vf_coef), "must be positive, and so in single precision");
-        check!("ppo.entropy_coef", self.entropy_coef, not_negative(self.entropy_coef), "must be finite and not negative");
-        check!("ppo.reward_scale", self.reward_scale, positive(self.reward_scale), "must be positive, and so in single precision");
-        check!("ppo.log_std_init", self.log_std_init, (-20.0..=5.0).contains(&self.log_std_init), "must be -20 to 5");
-        check!("ppo.actor_gain", self.actor_gain, positive(self.actor_gain), "must be positive, and so in single precision");
+        check!(
+            "ppo.adam_beta1",
+            self.adam_beta1,
+            share(self.adam_beta1) && self.adam_beta1 < 1.0,
+            "must be in [0, 1)"
+        );
+        check!(
+            "ppo.adam_beta2",
+            self.adam_beta2,
+            share(self.adam_beta2) && self.adam_beta2 < 1.0,
+            "must be in [0, 1)"
+        );
+        check!(
+            "ppo.adam_eps",
+            self.adam_eps,
+            positive(self.adam_eps),
+            "must be positive, and so in single precision"
+        );
+        check!(
+            "ppo.max_grad_norm",
+            self.max_grad_norm,
+            not_negative(self.max_grad_norm),
+            "must be finite and not negative"
+        );
+        check!(
+            "ppo.vf_coef",
+            self.vf_coef,
+            positive(self.vf_coef),
+            "must be positive, and so in single precision"
+        );
+        check!(
+            "ppo.entropy_coef",
+            self.entropy_coef,
+            not_negative(self.entropy_coef),
+            "must be finite and not negative"
+        );
+        check!(
+            "ppo.reward_scale",
+            self.reward_scale,
+            positive(self.reward_scale),
+            "must be positive, and so in single precision"
+        );
+        check!(
+            "ppo.log_std_init",
+            self.log_std_init,
+            (-20.0..=5.0).contains(&self.log_std_init),
+            "must be -20 to 5"
+        );
+        check!(
+            "ppo.actor_gain",
+            self.actor_gain,
+            positive(self.actor_gain),
+            "must be positive, and so in single precision"
+        );
         Ok(())
     }
 }

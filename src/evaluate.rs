@@ -5,7 +5,10 @@
 
 use crate::config::PpoConfig;
 use crate::gpu::{Fill, Gpu, GpuError};
-use crate::kernels::{dense_forward, gaussian_head, metrics_accumulate, metrics_reduce, v2x_batch, v2x_reference, v2x_reset, v2x_step};
+use crate::kernels::{
+    dense_forward, gaussian_head, metrics_accumulate, metrics_reduce, v2x_batch, v2x_reference, v2x_reset,
+    v2x_step,
+};
 use crate::learn::ppo_cpu::{SampleGaussian, reset_chunk, step_chunk};
 use crate::policy::dense::{Activations, Packed, Strided, forward, leading};
 use crate::policy::{Activation, ActorCriticLayout};
@@ -23,7 +26,11 @@ const CHUNK: u64 = 256;
 pub enum Controller<'a> {
     Reference(Reference),
     /// A Gaussian policy; `params` [R, P].
-    Policy { ppo: &'a PpoConfig, params: &'a [f32], greedy: bool },
+    Policy {
+        ppo: &'a PpoConfig,
+        params: &'a [f32],
+        greedy: bool,
+    },
 }
 
 /// One evaluation.
@@ -58,7 +65,11 @@ pub struct Outcome {
 impl Outcome {
     /// Names of `metrics`.
     pub fn names(vehicles: usize) -> Vec<String> {
-        metric::NAMES.iter().map(|n| n.to_string()).chain((0..vehicles).map(|k| format!("rate_{k}"))).collect()
+        metric::NAMES
+            .iter()
+            .map(|n| n.to_string())
+            .chain((0..vehicles).map(|k| format!("rate_{k}")))
+            .collect()
     }
 }
 
@@ -88,7 +99,11 @@ impl Sums {
             let var = ((q - s * mean) / (n - 1.0)).max(0.0);
             Estimate { mean, std_error: if self.episodes > 1 { (var / n).sqrt() } else { f64::NAN } }
         };
-        Outcome { episodes: self.episodes, metrics: self.metrics.iter().map(estimate).collect(), slots: self.slots.iter().map(estimate).collect() }
+        Outcome {
+            episodes: self.episodes,
+            metrics: self.metrics.iter().map(estimate).collect(),
+            slots: self.slots.iter().map(estimate).collect(),
+        }
     }
 }
 
@@ -106,7 +121,11 @@ impl Job<'_> {
 }
 
 /// Runs the job on the GPU if one is given, else on the CPU; `progress` gets the number of episodes that were finished since its last call.
-pub fn evaluate(job: &Job, gpu: Option<&Gpu>, progress: &(dyn Fn(u64) + Sync)) -> Result<Vec<Outcome>, GpuError> {
+pub fn evaluate(
+    job: &Job,
+    gpu: Option<&Gpu>,
+    progress: &(dyn Fn(u64) + Sync),
+) -> Result<Vec<Outcome>, GpuError> {
     match gpu {
         Some(gpu) => on_gpu(job, gpu, progress),
         None => Ok(on_cpu(job, progress)),
@@ -157,7 +176,15 @@ fn on_cpu(job: &Job, progress: &(dyn Fn(u64) + Sync)) -> Vec<Outcome> {
 }
 
 /// `envs` episodes side by side, the first as environment `first`.
-fn episodes(job: &Job, spec: &V2xSpec, net: Option<&Packed>, replica: usize, params: &V2xParams, first: u32, envs: usize) -> Sums {
+fn episodes(
+    job: &Job,
+    spec: &V2xSpec,
+    net: Option<&Packed>,
+    replica: usize,
+    params: &V2xParams,
+    first: u32,
+    envs: usize,
+) -> Sums {
     let (o, a, rows) = (spec.obs_dim(), spec.action_dim(), spec.metric_rows());
     let mut state = vec![0f32; spec.state_rows() * envs];
     let (mut obs, mut final_obs) = (vec![0f32; envs * o], vec![0f32; envs * o]);
@@ -176,7 +203,17 @@ fn episodes(job: &Job, spec: &V2xSpec, net: Option<&Packed>, replica: usize, par
         let clock = slot as u32;
         match &job.controller {
             Controller::Reference(who) => {
-                run_lanes(ActChunk { who: *who, spec, params, envs, first, state: &state, memory: &mut memory, action: &mut action, clock });
+                run_lanes(ActChunk {
+                    who: *who,
+                    spec,
+                    params,
+                    envs,
+                    first,
+                    state: &state,
+                    memory: &mut memory,
+                    action: &mut action,
+                    clock,
+                });
             }
             Controller::Policy { ppo, params: flat, greedy } => {
                 let (net, acts) = (net.expect("one per replica"), acts.as_mut().expect("made above"));
@@ -189,12 +226,28 @@ fn episodes(job: &Job, spec: &V2xSpec, net: Option<&Packed>, replica: usize, par
                 } else {
                     let layout = job.layout(ppo);
                     let log_std = &flat[replica * layout.params() + layout.log_std_off..][..a];
-                    run_lanes(SampleGaussian { key: params.key, first, clock, actions: a, log_std, mean, ld, action: &mut action, logprob: &mut logprob });
+                    run_lanes(SampleGaussian {
+                        key: params.key,
+                        first,
+                        clock,
+                        actions: a,
+                        log_std,
+                        mean,
+                        ld,
+                        action: &mut action,
+                        logprob: &mut logprob,
+                    });
                 }
             }
         }
         let batch = Batch { params, envs, first, state: &mut state, obs: &mut obs };
-        let out = StepSlices { final_obs: &mut final_obs, reward: &mut reward, flags: &mut flags, metrics: Some(&mut metrics), full: true };
+        let out = StepSlices {
+            final_obs: &mut final_obs,
+            reward: &mut reward,
+            flags: &mut flags,
+            metrics: Some(&mut metrics),
+            full: true,
+        };
         step_chunk(spec, batch, &action, out, clock);
         for (sum, x) in per_episode.iter_mut().zip(&metrics) {
             *sum += f64::from(*x);
@@ -235,7 +288,9 @@ impl LaneKernel for ActChunk<'_> {
         let whole = envs / V::LANES * V::LANES;
         reference_range::<V, 0>(who, spec, params, envs, first, state, memory, action, clock, 0, whole);
         if whole < envs {
-            reference_range::<f32, 0>(who, spec, params, envs, first, state, memory, action, clock, whole, envs);
+            reference_range::<f32, 0>(
+                who, spec, params, envs, first, state, memory, action, clock, whole, envs,
+            );
         }
     }
 }
@@ -250,8 +305,11 @@ fn on_gpu(job: &Job, gpu: &Gpu, progress: &(dyn Fn(u64) + Sync)) -> Result<Vec<O
         if runner.as_ref().is_none_or(|r| r.envs != envs) {
             runner = Some(GpuBatch::new(job, &spec, gpu, envs)?);
         }
-        let params: Vec<V2xParams> =
-            job.replicas.iter().map(|p| V2xParams { key: [p.key[0], 1 + (done / KEY_BATCH) as u32], ..*p }).collect();
+        let params: Vec<V2xParams> = job
+            .replicas
+            .iter()
+            .map(|p| V2xParams { key: [p.key[0], 1 + (done / KEY_BATCH) as u32], ..*p })
+            .collect();
         for (total, s) in out.iter_mut().zip(runner.as_ref().expect("just made").run(&spec, gpu, &params)?) {
             total.add(&s);
         }
@@ -278,7 +336,12 @@ struct GpuBatch {
 
 enum GpuAct {
     Reference(v2x_reference::V2xReferenceBound),
-    Policy { layers: Vec<(dense_forward::DenseForwardBound, dense_forward::Args)>, head: gaussian_head::GaussianHeadBound, log_std_off: usize, greedy: bool },
+    Policy {
+        layers: Vec<(dense_forward::DenseForwardBound, dense_forward::Args)>,
+        head: gaussian_head::GaussianHeadBound,
+        log_std_off: usize,
+        greedy: bool,
+    },
 }
 
 impl GpuBatch {
@@ -287,18 +350,26 @@ impl GpuBatch {
         let (o, a, rows, slots) = (spec.obs_dim(), spec.action_dim(), spec.metric_rows(), spec.slots);
         let zero = |label: &str, shape: &[usize]| gpu.alloc::<f32>(label, shape, Fill::Zero);
         let params = gpu.upload("evaluate.params", &[r], &job.replicas)?;
-        let keys = gpu.upload("evaluate.keys", &[r], &job.replicas.iter().map(|p| p.key).collect::<Vec<_>>())?;
+        let keys =
+            gpu.upload("evaluate.keys", &[r], &job.replicas.iter().map(|p| p.key).collect::<Vec<_>>())?;
         let state = zero("evaluate.state", &[r, spec.state_rows(), envs])?;
-        let (obs, final_obs) = (zero("evaluate.obs", &[r, envs, o])?, zero("evaluate.final_obs", &[r, envs, o])?);
-        let (action, reward) = (zero("evaluate.action", &[r, envs, a])?, zero("evaluate.reward", &[r, envs])?);
+        let (obs, final_obs) =
+            (zero("evaluate.obs", &[r, envs, o])?, zero("evaluate.final_obs", &[r, envs, o])?);
+        let (action, reward) =
+            (zero("evaluate.action", &[r, envs, a])?, zero("evaluate.reward", &[r, envs])?);
         let flags = gpu.alloc::<u32>("evaluate.flags", &[r, envs], Fill::Zero)?;
-        let (metrics, episode) = (zero("evaluate.metrics", &[r, rows, envs])?, zero("evaluate.episode", &[r, rows, envs])?);
-        let (slot_sums, episode_sums) = (zero("evaluate.slot_sums", &[slots, r, rows, 2])?, zero("evaluate.episode_sums", &[r, rows, 2])?);
+        let (metrics, episode) =
+            (zero("evaluate.metrics", &[r, rows, envs])?, zero("evaluate.episode", &[r, rows, envs])?);
+        let (slot_sums, episode_sums) = (
+            zero("evaluate.slot_sums", &[slots, r, rows, 2])?,
+            zero("evaluate.episode_sums", &[r, rows, 2])?,
+        );
         let batch = v2x_batch::Spec { r, b: envs, task: *spec };
         let act = match &job.controller {
             Controller::Reference(who) => {
                 let memory = zero("evaluate.memory", &[r, who.memory_rows(spec.vehicles).max(1), envs])?;
-                let kernel = v2x_reference::V2xReference::new(gpu, &v2x_reference::Spec { batch, who: *who })?;
+                let kernel =
+                    v2x_reference::V2xReference::new(gpu, &v2x_reference::Spec { batch, who: *who })?;
                 GpuAct::Reference(kernel.bind(gpu, &params, &state, &memory, &action))
             }
             Controller::Policy { ppo, params: flat, greedy } => {
@@ -310,25 +381,42 @@ impl GpuBatch {
                 let mut acts: Vec<crate::gpu::Buf<f32>> = Vec::new();
                 for (i, l) in layout.actor.layers.iter().enumerate() {
                     let y = zero(&format!("evaluate.h{}", i + 1), &[r, envs, l.outputs])?;
-                    let kernel = dense_forward::DenseForward::new(gpu, &dense_forward::Spec { r, m: envs, i: l.inputs, o: l.outputs, p, act: l.act })?;
+                    let kernel = dense_forward::DenseForward::new(
+                        gpu,
+                        &dense_forward::Spec { r, m: envs, i: l.inputs, o: l.outputs, p, act: l.act },
+                    )?;
                     let bound = kernel.bind(gpu, &weights, acts.last().unwrap_or(&obs), &y);
-                    layers.push((bound, dense_forward::Args { m: envs, w_off: l.w_off, b_off: l.b_off, x_off: 0, y_off: 0 }));
+                    layers.push((
+                        bound,
+                        dense_forward::Args { m: envs, w_off: l.w_off, b_off: l.b_off, x_off: 0, y_off: 0 },
+                    ));
                     acts.push(y);
                 }
                 let head = gaussian_head::GaussianHead::new(gpu, &gaussian_head::Spec { r, b: envs, a, p })?;
                 let mean = acts.last().expect("a network has layers");
-                GpuAct::Policy { layers, head: head.bind(gpu, &weights, &keys, mean, &action, &logprob), log_std_off: layout.log_std_off, greedy: *greedy }
+                GpuAct::Policy {
+                    layers,
+                    head: head.bind(gpu, &weights, &keys, mean, &action, &logprob),
+                    log_std_off: layout.log_std_off,
+                    greedy: *greedy,
+                }
             }
         };
-        let reduce = metrics_reduce::MetricsReduce::new(gpu, &metrics_reduce::Spec { r, metric_rows: rows, b: envs })?;
+        let reduce =
+            metrics_reduce::MetricsReduce::new(gpu, &metrics_reduce::Spec { r, metric_rows: rows, b: envs })?;
         Ok(GpuBatch {
             envs,
             reset: v2x_reset::V2xReset::new(gpu, &batch)?.bind(gpu, &params, &state, &obs),
             act,
-            step: v2x_step::V2xStep::new(gpu, &batch)?.bind(gpu, &params, &action, &state, &obs, &final_obs, &reward, &flags, &metrics),
+            step: v2x_step::V2xStep::new(gpu, &batch)?
+                .bind(gpu, &params, &action, &state, &obs, &final_obs, &reward, &flags, &metrics),
             slot_reduce: reduce.bind(gpu, &metrics, &slot_sums),
             episode_reduce: reduce.bind(gpu, &episode, &episode_sums),
-            accumulate: metrics_accumulate::MetricsAccumulate::new(gpu, &metrics_accumulate::Spec { elements: r * rows * envs })?.bind(gpu, &metrics, &episode),
+            accumulate: metrics_accumulate::MetricsAccumulate::new(
+                gpu,
+                &metrics_accumulate::Spec { elements: r * rows * envs },
+            )?
+            .bind(gpu, &metrics, &episode),
             params,
             keys,
             slot_sums,
@@ -345,19 +433,36 @@ impl GpuBatch {
             for slot in 0..spec.slots {
                 let clock = slot as u32;
                 match &self.act {
-                    GpuAct::Reference(bound) => bound.record(pass, &v2x_reference::Args { clock, action_off: 0 }),
+                    GpuAct::Reference(bound) => {
+                        bound.record(pass, &v2x_reference::Args { clock, action_off: 0 })
+                    }
                     GpuAct::Policy { layers, head, log_std_off, greedy } => {
                         for (bound, args) in layers {
                             bound.record(pass, args);
                         }
-                        head.record(pass, &gaussian_head::Args { b: self.envs, clock, ls_off: *log_std_off, greedy: *greedy, action_off: 0, logprob_off: 0 });
+                        head.record(
+                            pass,
+                            &gaussian_head::Args {
+                                b: self.envs,
+                                clock,
+                                ls_off: *log_std_off,
+                                greedy: *greedy,
+                                action_off: 0,
+                                logprob_off: 0,
+                            },
+                        );
                     }
                 }
-                self.step.record(pass, &v2x_step::Args { clock, action_off: 0, obs_off: 0, reward_off: 0, full: true });
-                self.slot_reduce.record(pass, &metrics_reduce::Args { scale: 1.0, sums_off: slot * r * rows * 2 });
+                self.step.record(
+                    pass,
+                    &v2x_step::Args { clock, action_off: 0, obs_off: 0, reward_off: 0, full: true },
+                );
+                self.slot_reduce
+                    .record(pass, &metrics_reduce::Args { scale: 1.0, sums_off: slot * r * rows * 2 });
                 self.accumulate.record(pass, slot == 0);
             }
-            self.episode_reduce.record(pass, &metrics_reduce::Args { scale: 1.0 / spec.slots as f32, sums_off: 0 });
+            self.episode_reduce
+                .record(pass, &metrics_reduce::Args { scale: 1.0 / spec.slots as f32, sums_off: 0 });
         })?;
         let (slots, totals) = (gpu.read(&self.slot_sums)?, gpu.read(&self.episode_sums)?);
         Ok((0..r)
@@ -366,7 +471,9 @@ impl GpuBatch {
                 Sums {
                     episodes: self.envs as u64,
                     metrics: (0..rows).map(|m| pair(&totals, i * rows + m)).collect(),
-                    slots: (0..spec.slots).map(|t| pair(&slots, (t * r + i) * rows + metric::SUM_RATE)).collect(),
+                    slots: (0..spec.slots)
+                        .map(|t| pair(&slots, (t * r + i) * rows + metric::SUM_RATE))
+                        .collect(),
                 }
             })
             .collect())
@@ -375,4 +482,3 @@ impl GpuBatch {
 
 /// The reference that stands in for agents without beams: only the bound of its slots is looked at.
 pub const BOUND_CARRIER: Reference = Reference::Genie;
-

@@ -193,10 +193,13 @@ impl Vectors<'_> {
 
     /// "f32 dev" of a tensor in GOLDEN.md: how far the reference's own run in f32 is off.
     pub fn dev(&self, name: &str) -> Result<f64, GoldenError> {
-        let section = DEVS.split("\n## ").find(|s| s.strip_prefix(&self.stem).is_some_and(|s| s.starts_with(".safetensors")));
+        let section = DEVS
+            .split("\n## ")
+            .find(|s| s.strip_prefix(&self.stem).is_some_and(|s| s.starts_with(".safetensors")));
         let row = section.unwrap_or_default().lines().find(|l| l.starts_with(&format!("| `{name}` |")));
         let cell = row.and_then(|row| row.trim_end_matches('|').rsplit('|').next());
-        cell.and_then(|c| c.trim().parse().ok()).ok_or_else(|| self.problem(name, "has no 'f32 dev' in GOLDEN.md"))
+        cell.and_then(|c| c.trim().parse().ok())
+            .ok_or_else(|| self.problem(name, "has no 'f32 dev' in GOLDEN.md"))
     }
 
     /// The sizes of a tensor.
@@ -316,7 +319,13 @@ impl Rows {
     }
 
     /// The same with the "f32 dev" of GOLDEN.md.
-    pub fn tensor_dev(&mut self, v: &Vectors, backend: Backend, name: &str, got: &[f64]) -> Result<(), GoldenError> {
+    pub fn tensor_dev(
+        &mut self,
+        v: &Vectors,
+        backend: Backend,
+        name: &str,
+        got: &[f64],
+    ) -> Result<(), GoldenError> {
         self.tensor(v, backend, name, got, v.dev(name)?)
     }
 }

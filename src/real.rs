@@ -372,7 +372,8 @@ impl SimdLevel {
             #[cfg(target_arch = "x86_64")]
             {
                 let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
-                let avx512 = avx2 && is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512dq");
+                let avx512 =
+                    avx2 && is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512dq");
                 if avx512 && wish != "scalar" && wish != "avx2" {
                     return SimdLevel::Avx512;
                 }
@@ -427,8 +428,18 @@ mod tests {
                 let x = V::load(&self.xs[i * V::LANES..]);
                 let (s, c) = x.sin_cos();
                 let (sp, _) = V::sin_cos_pi_multiple(c, 31);
-                let (z0, z1) = V::normal_pair(x.to_bits().mul(V::Word::splat(0x9E37_79B9)), V::Word::iota(7 + (i * V::LANES) as u32));
-                let y = x.exp() + (x * x + V::splat(0.1)).ln() + x.tanh() + s * c + sp + z0 * z1 + (x * x).atan2_upper(x) + x.sigmoid();
+                let (z0, z1) = V::normal_pair(
+                    x.to_bits().mul(V::Word::splat(0x9E37_79B9)),
+                    V::Word::iota(7 + (i * V::LANES) as u32),
+                );
+                let y = x.exp()
+                    + (x * x + V::splat(0.1)).ln()
+                    + x.tanh()
+                    + s * c
+                    + sp
+                    + z0 * z1
+                    + (x * x).atan2_upper(x)
+                    + x.sigmoid();
                 y.store(&mut self.out[i * V::LANES..]);
             }
         }
@@ -446,7 +457,10 @@ mod tests {
             let mut avx2 = vec![0f32; xs.len()];
             // SAFETY: just detected.
             unsafe { x86::run_avx2(Probe { xs: &xs, out: &mut avx2 }) };
-            assert!(scalar.iter().zip(&avx2).all(|(a, b)| a.to_bits() == b.to_bits()), "AVX2 lanes differ from scalar");
+            assert!(
+                scalar.iter().zip(&avx2).all(|(a, b)| a.to_bits() == b.to_bits()),
+                "AVX2 lanes differ from scalar"
+            );
         }
         for (i, (a, b)) in scalar.iter().zip(&best).enumerate() {
             assert_eq!(a.to_bits(), b.to_bits(), "x = {}: scalar {a}, lanes {b}", xs[i]);
@@ -471,9 +485,25 @@ mod tests {
         assert!(worst(1e-6, 100.0, Real::ln, f64::ln, false) < 5e-7);
         assert!(worst(0.7, 1.4, Real::ln, f64::ln, false) < 4e-8);
         assert!(worst(-9.0, 9.0, Real::tanh, f64::tanh, false) < 1.2e-7);
-        assert!(worst(-0.01, 0.01, |x| if x == 0.0 { 1.0 } else { Real::tanh(x) / x }, |x| if x == 0.0 { 1.0 } else { x.tanh() / x }, true) < 2e-7);
+        assert!(
+            worst(
+                -0.01,
+                0.01,
+                |x| if x == 0.0 { 1.0 } else { Real::tanh(x) / x },
+                |x| if x == 0.0 { 1.0 } else { x.tanh() / x },
+                true
+            ) < 2e-7
+        );
         assert!(worst(-3.2, 3.2, |x| Real::sin_cos(x).0, f64::sin, false) < 5e-7);
-        assert!(worst(-1.0, 1.0, |x| f32::sin_cos_pi_multiple(x, 1).1, |x| (x * std::f64::consts::PI).cos(), false) < 1.5e-7);
+        assert!(
+            worst(
+                -1.0,
+                1.0,
+                |x| f32::sin_cos_pi_multiple(x, 1).1,
+                |x| (x * std::f64::consts::PI).cos(),
+                false
+            ) < 1.5e-7
+        );
         assert!(worst(-50.0, 50.0, |x| Real::atan2_upper(10f32, x), |x| 10f64.atan2(x), false) < 4e-7);
     }
 }

@@ -25,9 +25,13 @@ pub enum JobError {
     Checkpoint(#[from] CheckpointError),
     #[error("'{path}': {what}")]
     File { path: String, what: String },
-    #[error("{what} needs {needed_gib:.1} GiB of memory but {available_gib:.1} GiB are free; lower train.seeds, ppo.envs or ppo.horizon")]
+    #[error(
+        "{what} needs {needed_gib:.1} GiB of memory but {available_gib:.1} GiB are free; lower train.seeds, ppo.envs or ppo.horizon"
+    )]
     Memory { what: String, needed_gib: f64, available_gib: f64 },
-    #[error("checkpoint '{file}' was made with another configuration ({what}); remove it or choose another --out")]
+    #[error(
+        "checkpoint '{file}' was made with another configuration ({what}); remove it or choose another --out"
+    )]
     OtherConfig { file: String, what: String },
     #[error("agent '{0}' is learned: give its weights with --checkpoint FILE")]
     NoWeights(&'static str),
@@ -46,7 +50,10 @@ pub trait Watch: Sync {
 
 /// The replicas of a configuration: every power with every seed, powers outermost.
 pub fn replicas(task: &V2xConfig, p_max_dbm: &[f64], seeds: &[u32]) -> Vec<(f64, Replica)> {
-    let at = |p: f64, seed: u32| Replica { seed, task: V2xConfig { p_max_dbm: p, ..task.clone() }.params([seed, 0]) };
+    let at = |p: f64, seed: u32| Replica {
+        seed,
+        task: V2xConfig { p_max_dbm: p, ..task.clone() }.params([seed, 0]),
+    };
     p_max_dbm.iter().flat_map(|p| seeds.iter().map(move |s| (*p, at(*p, *s)))).collect()
 }
 
@@ -60,7 +67,11 @@ struct Labels {
 impl Labels {
     fn new(agent: &str, config: &Config) -> Self {
         let lower = |x: String| x.to_lowercase();
-        Labels { agent: agent.into(), beam: lower(format!("{:?}", config.task.beam)), kinematics: lower(format!("{:?}", config.task.kinematics)) }
+        Labels {
+            agent: agent.into(),
+            beam: lower(format!("{:?}", config.task.beam)),
+            kinematics: lower(format!("{:?}", config.task.kinematics)),
+        }
     }
 
     fn curve(&self, p_max_dbm: f64, seed: u32, update: u32, env_steps: u64, u: &UpdateMetrics) -> CurveRow {
@@ -86,7 +97,14 @@ impl Labels {
         }
     }
 
-    fn evals(&self, p_max_dbm: f64, seed: u32, vehicles: usize, bound_only: bool, o: &Outcome) -> Vec<EvalRow> {
+    fn evals(
+        &self,
+        p_max_dbm: f64,
+        seed: u32,
+        vehicles: usize,
+        bound_only: bool,
+        o: &Outcome,
+    ) -> Vec<EvalRow> {
         let row = |metric: String, mean: f64, std_error: f64| EvalRow {
             agent: self.agent.clone(),
             beam: self.beam.clone(),
@@ -103,7 +121,13 @@ impl Labels {
             return vec![row(metric::NAMES[metric::SUM_RATE].into(), e.mean, e.std_error)];
         }
         let names = Outcome::names(vehicles);
-        names.into_iter().zip(&o.metrics).enumerate().filter(|(i, _)| *i != metric::UPPER_BOUND).map(|(_, (n, e))| row(n, e.mean, e.std_error)).collect()
+        names
+            .into_iter()
+            .zip(&o.metrics)
+            .enumerate()
+            .filter(|(i, _)| *i != metric::UPPER_BOUND)
+            .map(|(_, (n, e))| row(n, e.mean, e.std_error))
+            .collect()
     }
 
     fn slots(&self, p_max_dbm: f64, seed: u32, o: &Outcome) -> Vec<SlotRow> {
@@ -130,7 +154,8 @@ fn host_bytes(spec: &PpoSpec) -> u64 {
 
 fn available_memory() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let kib: u64 = text.lines().find(|l| l.starts_with("MemAvailable"))?.split_whitespace().nth(1)?.parse().ok()?;
+    let kib: u64 =
+        text.lines().find(|l| l.starts_with("MemAvailable"))?.split_whitespace().nth(1)?.parse().ok()?;
     Some(kib * 1024)
 }
 
@@ -139,7 +164,12 @@ pub fn check_memory(spec: &PpoSpec) -> Result<(), JobError> {
     let needed = host_bytes(spec);
     match available_memory() {
         Some(available) if needed > available / 10 * 9 => Err(JobError::Memory {
-            what: format!("training {} replicas of {} environments over {} slots", spec.replicas.len(), spec.ppo.envs, spec.ppo.horizon),
+            what: format!(
+                "training {} replicas of {} environments over {} slots",
+                spec.replicas.len(),
+                spec.ppo.envs,
+                spec.ppo.horizon
+            ),
             needed_gib: needed as f64 / 2f64.powi(30),
             available_gib: available as f64 / 2f64.powi(30),
         }),
@@ -179,8 +209,16 @@ impl Training<'_> {
     }
 
     /// Trains to the end of the plan and returns the last checkpoint with all rows.
-    pub fn run(&self, gpu: Option<&Arc<Gpu>>, watch: &dyn Watch) -> Result<(Checkpoint, Vec<CurveRow>), JobError> {
-        let spec = PpoSpec { task: self.config.task.spec(), ppo: self.config.ppo.clone(), replicas: self.replicas.iter().map(|r| r.1).collect() };
+    pub fn run(
+        &self,
+        gpu: Option<&Arc<Gpu>>,
+        watch: &dyn Watch,
+    ) -> Result<(Checkpoint, Vec<CurveRow>), JobError> {
+        let spec = PpoSpec {
+            task: self.config.task.spec(),
+            ppo: self.config.ppo.clone(),
+            replicas: self.replicas.iter().map(|r| r.1).collect(),
+        };
         // An adapter has its own memory, and its limits are checked where its buffers are made.
         if gpu.is_none_or(|g| g.is_software()) {
             check_memory(&spec)?;
@@ -191,8 +229,10 @@ impl Training<'_> {
         }
         let total = self.config.train.updates;
         let mut learner = learner(&spec, &state, gpu)?;
-        writable_folder(&self.dir)
-            .map_err(|e| JobError::File { path: self.dir.display().to_string(), what: format!("cannot write into this folder: {e}") })?;
+        writable_folder(&self.dir).map_err(|e| JobError::File {
+            path: self.dir.display().to_string(),
+            what: format!("cannot write into this folder: {e}"),
+        })?;
         let labels = Labels::new(self.agent, self.config);
         watch.begin(&format!("train {} ({} replicas)", self.agent, spec.replicas.len()), u64::from(total));
         watch.advance(u64::from(state.updates), "");
@@ -200,21 +240,35 @@ impl Training<'_> {
             let until = total.min((state.updates / self.every + 1) * self.every);
             let start = state.updates;
             let plan = Plan { spec: &spec, updates: total, until, log_every: self.config.train.log_every };
-            state = train(&plan, learner.as_mut(), start, |update, metrics| {
-                let steps = u64::from(update + 1) * spec.samples() as u64;
-                for ((p, r), u) in self.replicas.iter().zip(metrics) {
-                    rows.push(labels.curve(*p, r.seed, update, steps, u));
-                }
-                let n = metrics.len() as f64;
-                let mean = |f: fn(&UpdateMetrics) -> f64| metrics.iter().map(f).sum::<f64>() / n;
-                watch.advance(0, &format!("sum-rate {:.2} bps/Hz, reward {:.2}", mean(|u| u.sum_rate_bps_hz), mean(|u| u.reward)));
-            }, |_| watch.advance(1, ""))?;
+            state = train(
+                &plan,
+                learner.as_mut(),
+                start,
+                |update, metrics| {
+                    let steps = u64::from(update + 1) * spec.samples() as u64;
+                    for ((p, r), u) in self.replicas.iter().zip(metrics) {
+                        rows.push(labels.curve(*p, r.seed, update, steps, u));
+                    }
+                    let n = metrics.len() as f64;
+                    let mean = |f: fn(&UpdateMetrics) -> f64| metrics.iter().map(f).sum::<f64>() / n;
+                    watch.advance(
+                        0,
+                        &format!(
+                            "sum-rate {:.2} bps/Hz, reward {:.2}",
+                            mean(|u| u.sum_rate_bps_hz),
+                            mean(|u| u.reward)
+                        ),
+                    );
+                },
+                |_| watch.advance(1, ""),
+            )?;
             self.save(&state, &rows)?;
         }
         watch.end();
         // The learner passes over gradients that are not finite, so such a replica keeps its last good weights and would look merely bad.
         let last = rows.rchunks(self.replicas.len()).next().unwrap_or_default();
-        let stuck: Vec<_> = last.iter().filter(|r| !(r.grad_norm_actor + r.grad_norm_critic).is_finite()).collect();
+        let stuck: Vec<_> =
+            last.iter().filter(|r| !(r.grad_norm_actor + r.grad_norm_critic).is_finite()).collect();
         if let Some(r) = stuck.first() {
             watch.warn(&format!(
                 "{} of {} replicas have stopped learning (first: seed {} at {} dBm), their gradients are not finite; lower ppo.lr_actor, ppo.lr_critic or ppo.reward_scale",
@@ -239,7 +293,9 @@ impl Training<'_> {
 
     fn load(&self) -> Result<(LearnerState, Vec<CurveRow>), JobError> {
         let saved = Checkpoint::load(&self.checkpoint_path())?;
-        let other = |what: String| Err(JobError::OtherConfig { file: self.checkpoint_path().display().to_string(), what });
+        let other = |what: String| {
+            Err(JobError::OtherConfig { file: self.checkpoint_path().display().to_string(), what })
+        };
         if let Some(what) = saved.config.difference(self.config) {
             return other(what);
         }
@@ -247,23 +303,34 @@ impl Training<'_> {
             return other(format!("agent '{}' there and '{}' here", saved.agent, self.agent));
         }
         if !saved.p_max_dbm.iter().zip(&saved.seeds).eq(self.replicas.iter().map(|(p, r)| (p, &r.seed))) {
-            return other(format!("replicas at {:?} dBm there and {:?} here", saved.p_max_dbm, self.replicas.iter().map(|r| r.0).collect::<Vec<_>>()));
+            return other(format!(
+                "replicas at {:?} dBm there and {:?} here",
+                saved.p_max_dbm,
+                self.replicas.iter().map(|r| r.0).collect::<Vec<_>>()
+            ));
         }
         let path = self.rows_path();
         let file = |what: String| JobError::File { path: path.display().to_string(), what };
         let text = std::fs::read_to_string(&path).map_err(|e| file(e.to_string()))?;
         let mut rows = Vec::new();
         for (i, line) in text.lines().enumerate() {
-            let row: CurveRow = serde_json::from_str(line).map_err(|e| file(format!("line {}: {e}", i + 1)))?;
+            let row: CurveRow =
+                serde_json::from_str(line).map_err(|e| file(format!("line {}: {e}", i + 1)))?;
             if row.update < saved.state.updates {
                 rows.push(row);
             }
         }
         // Rows are written before their checkpoint, so fewer of them mean that the file was cut or belongs to another run.
         let train = &self.config.train;
-        let reads = (0..saved.state.updates).filter(|u| (u + 1) % train.log_every == 0 || u + 1 == train.updates).count();
+        let reads = (0..saved.state.updates)
+            .filter(|u| (u + 1) % train.log_every == 0 || u + 1 == train.updates)
+            .count();
         if rows.len() != reads * self.replicas.len() {
-            return Err(file(format!("has {} rows where the checkpoint beside it needs {}", rows.len(), reads * self.replicas.len())));
+            return Err(file(format!(
+                "has {} rows where the checkpoint beside it needs {}",
+                rows.len(),
+                reads * self.replicas.len()
+            )));
         }
         Ok((saved.state, rows))
     }
@@ -279,11 +346,18 @@ pub struct Rows {
 
 /// Evaluates one agent in the given replicas; `checkpoint` belongs to a learned one.
 pub fn outcomes(
-    agent: &Agent, config: &Config, replicas: &[V2xParams], checkpoint: Option<&Checkpoint>, gpu: Option<&Gpu>, watch: &dyn Watch,
+    agent: &Agent,
+    config: &Config,
+    replicas: &[V2xParams],
+    checkpoint: Option<&Checkpoint>,
+    gpu: Option<&Gpu>,
+    watch: &dyn Watch,
 ) -> Result<Vec<Outcome>, JobError> {
     let episodes = config.evaluate.episodes;
     let controller = match (agent.kind, checkpoint) {
-        (Kind::Ppo, Some(c)) => Controller::Policy { ppo: &c.config.ppo, params: &c.state.params, greedy: config.evaluate.greedy },
+        (Kind::Ppo, Some(c)) => {
+            Controller::Policy { ppo: &c.config.ppo, params: &c.state.params, greedy: config.evaluate.greedy }
+        }
         (Kind::Ppo, None) => return Err(JobError::NoWeights(agent.id)),
         (Kind::Reference(who), _) => Controller::Reference(who),
         (Kind::UpperBound, _) => Controller::Reference(BOUND_CARRIER),
@@ -296,7 +370,13 @@ pub fn outcomes(
 }
 
 /// The experiments behind the figures of "spiking-ac".
-pub fn spiking_ac(config: &Config, out: &Path, resume: bool, gpu: Option<&Arc<Gpu>>, watch: &dyn Watch) -> Result<Rows, JobError> {
+pub fn spiking_ac(
+    config: &Config,
+    out: &Path,
+    resume: bool,
+    gpu: Option<&Arc<Gpu>>,
+    watch: &dyn Watch,
+) -> Result<Rows, JobError> {
     let mut rows = Rows::default();
     let grid = replicas(&config.task, &config.reproduce.p_max_dbm, &config.train.seeds);
     let params: Vec<V2xParams> = grid.iter().map(|r| r.1.task).collect();

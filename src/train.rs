@@ -40,7 +40,11 @@ pub struct Plan<'a> {
 }
 
 /// A learner on the GPU if one is given, else on the CPU.
-pub fn learner(spec: &PpoSpec, start: &LearnerState, gpu: Option<&Arc<Gpu>>) -> Result<Box<dyn Ppo>, GpuError> {
+pub fn learner(
+    spec: &PpoSpec,
+    start: &LearnerState,
+    gpu: Option<&Arc<Gpu>>,
+) -> Result<Box<dyn Ppo>, GpuError> {
     Ok(match gpu {
         Some(gpu) => Box::new(PpoGpu::new(gpu.clone(), spec, start)?),
         None => Box::new(PpoCpu::new(spec, start)),
@@ -50,7 +54,11 @@ pub fn learner(spec: &PpoSpec, start: &LearnerState, gpu: Option<&Arc<Gpu>>) -> 
 /// Trains from update `start` to `until`. `seen(update, metrics)` gets every read of the metrics, `tick(update)` every update. A run that is
 /// continued from a saved state equals one that never stopped.
 pub fn train(
-    plan: &Plan, learner: &mut dyn Ppo, start: u32, mut seen: impl FnMut(u32, &[UpdateMetrics]), mut tick: impl FnMut(u32),
+    plan: &Plan,
+    learner: &mut dyn Ppo,
+    start: u32,
+    mut seen: impl FnMut(u32, &[UpdateMetrics]),
+    mut tick: impl FnMut(u32),
 ) -> Result<LearnerState, GpuError> {
     let ppo = &plan.spec.ppo;
     for update in start..plan.until {

@@ -1,8 +1,8 @@
 //! Gradients of the PPO losses against central differences of the losses themselves, in f64.
 
+use isacbench::kernels::inputs::{widen, widen_rows};
 use isacbench::kernels::ppo_policy_loss::{self, Hyper, ppo_policy_loss_cpu, sample_inputs};
 use isacbench::kernels::ppo_value_loss::{self, ppo_value_loss_cpu};
-use isacbench::kernels::inputs::{widen, widen_rows};
 
 /// Step of the differences: truncation ~ h² and rounding ~ 1e-16/h are both below 1e-9.
 const H: f64 = 1e-6;

@@ -24,12 +24,36 @@ pub struct Agent {
 /// Every agent of task v2x that this program has.
 pub const AGENTS: &[Agent] = &[
     Agent { id: "ppo", kind: Kind::Ppo, summary: "PPO, tanh networks 128-128, Gaussian policy" },
-    Agent { id: "random", kind: Kind::Reference(Reference::Random), summary: "beams U(0, π), power Dirichlet(1)" },
-    Agent { id: "last-estimate", kind: Kind::Reference(Reference::LastEstimate), summary: "steer at the last echo's angle, equal power" },
-    Agent { id: "ekf", kind: Kind::Reference(Reference::Ekf), summary: "extended Kalman filter, steer at the prediction, equal power" },
-    Agent { id: "genie", kind: Kind::Reference(Reference::Genie), summary: "steer at the coming true angle, equal power" },
-    Agent { id: "genie-zf", kind: Kind::Reference(Reference::GenieZf), summary: "zero-forcing at the true angles, water-filled power" },
-    Agent { id: "upper-bound", kind: Kind::UpperBound, summary: "matched beams without interference, water-filled power: a number no agent can exceed" },
+    Agent {
+        id: "random",
+        kind: Kind::Reference(Reference::Random),
+        summary: "beams U(0, π), power Dirichlet(1)",
+    },
+    Agent {
+        id: "last-estimate",
+        kind: Kind::Reference(Reference::LastEstimate),
+        summary: "steer at the last echo's angle, equal power",
+    },
+    Agent {
+        id: "ekf",
+        kind: Kind::Reference(Reference::Ekf),
+        summary: "extended Kalman filter, steer at the prediction, equal power",
+    },
+    Agent {
+        id: "genie",
+        kind: Kind::Reference(Reference::Genie),
+        summary: "steer at the coming true angle, equal power",
+    },
+    Agent {
+        id: "genie-zf",
+        kind: Kind::Reference(Reference::GenieZf),
+        summary: "zero-forcing at the true angles, water-filled power",
+    },
+    Agent {
+        id: "upper-bound",
+        kind: Kind::UpperBound,
+        summary: "matched beams without interference, water-filled power: a number no agent can exceed",
+    },
 ];
 
 /// The agent called `id`.

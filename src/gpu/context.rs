@@ -72,7 +72,8 @@ impl Gpu {
             DeviceChoice::Auto => all.iter().find(|a| rank(&a.get_info()) < 4),
             DeviceChoice::Gpu => all.first(),
             DeviceChoice::Named(wanted) => {
-                let hit = all.iter().find(|a| a.get_info().name.to_lowercase().contains(&wanted.to_lowercase()));
+                let hit =
+                    all.iter().find(|a| a.get_info().name.to_lowercase().contains(&wanted.to_lowercase()));
                 if hit.is_none() && !all.is_empty() {
                     return Err(GpuError::NoSuchAdapter { wanted: wanted.clone(), available: names() });
                 }
@@ -80,7 +81,11 @@ impl Gpu {
             }
         };
         let adapter = found.ok_or_else(|| {
-            GpuError::NoAdapter(if all.is_empty() { "none at all".into() } else { format!("only {}", names()) })
+            GpuError::NoAdapter(if all.is_empty() {
+                "none at all".into()
+            } else {
+                format!("only {}", names())
+            })
         })?;
         Gpu::from_adapter(adapter)
     }
@@ -89,7 +94,10 @@ impl Gpu {
         let info = adapter.get_info();
         let have = adapter.features();
         if !have.contains(wgpu::Features::IMMEDIATES) {
-            return Err(GpuError::Unsupported { adapter: info.name, what: "immediates (push constants)".into() });
+            return Err(GpuError::Unsupported {
+                adapter: info.name,
+                what: "immediates (push constants)".into(),
+            });
         }
         let want = wgpu::Features::IMMEDIATES
             | wgpu::Features::TIMESTAMP_QUERY

@@ -37,7 +37,8 @@ pub const SHADERS: &[(&str, &str)] = shader_table!["":
 ];
 
 /// What `#import` can name.
-pub const SHARED: &[(&str, &str)] = shader_table!["shared/": "index", "math", "philox", "tile", "shuffle", "v2x", "v2x_write"];
+pub const SHARED: &[(&str, &str)] =
+    shader_table!["shared/": "index", "math", "philox", "tile", "shuffle", "v2x", "v2x_write"];
 
 /// Sizes and constants that become WGSL `const`s in front of a kernel: the only definition of each is in Rust.
 #[derive(Clone, Debug, Default)]

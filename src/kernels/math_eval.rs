@@ -2,8 +2,8 @@
 //! bits of their f32 twins in [`crate::real::poly`], where a miscompiled shader shows at once.
 
 use super::compare::{Comparison, Tol, compare_exact, compare_scaled};
-use super::normal_fill::{self, radius_condition};
 use super::inputs::Sample;
+use super::normal_fill::{self, radius_condition};
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
 use crate::real::Real;
 

@@ -80,10 +80,12 @@ const fn v2x(beam: Beam) -> v2x_batch::Spec {
     }
 }
 
-const FORWARD: dense_forward::Spec = dense_forward::Spec { r: 3, m: 200, i: 128, o: 128, p: 128 * 129 + 5, act: Activation::Tanh };
+const FORWARD: dense_forward::Spec =
+    dense_forward::Spec { r: 3, m: 200, i: 128, o: 128, p: 128 * 129 + 5, act: Activation::Tanh };
 const BACK_INPUT: dense_backward_input::Spec =
     dense_backward_input::Spec { r: 3, m: 200, i: 128, o: 128, p: 128 * 128 + 5, act: Activation::Tanh };
-const BACK_WEIGHTS: dense_backward_weights::Spec = dense_backward_weights::Spec { r: 3, m: 200, i: 128, o: 128, p: 128 * 129 + 5, s: 3 };
+const BACK_WEIGHTS: dense_backward_weights::Spec =
+    dense_backward_weights::Spec { r: 3, m: 200, i: 128, o: 128, p: 128 * 129 + 5, s: 3 };
 
 /// Every kernel, in data-flow order.
 #[rustfmt::skip]

@@ -26,7 +26,12 @@ pub struct PpoSpec {
 
 impl PpoSpec {
     pub fn layout(&self) -> ActorCriticLayout {
-        ActorCriticLayout::new(self.task.obs_dim(), &self.ppo.hidden, self.task.action_dim(), Activation::Tanh)
+        ActorCriticLayout::new(
+            self.task.obs_dim(),
+            &self.ppo.hidden,
+            self.task.action_dim(),
+            Activation::Tanh,
+        )
     }
     /// Samples T·B of one update of one replica.
     pub fn samples(&self) -> usize {
@@ -40,7 +45,10 @@ impl PpoSpec {
     pub fn initial_params(&self) -> Vec<f32> {
         let layout = self.layout();
         let ls = self.ppo.log_std_init as f32;
-        self.replicas.iter().flat_map(|r| layout.init(r.task.key[0], r.task.key[1], self.ppo.actor_gain, 1.0, ls)).collect()
+        self.replicas
+            .iter()
+            .flat_map(|r| layout.init(r.task.key[0], r.task.key[1], self.ppo.actor_gain, 1.0, ls))
+            .collect()
     }
 }
 

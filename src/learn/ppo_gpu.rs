@@ -7,7 +7,9 @@ use super::network::{Forward, Rows};
 use super::step_gpu::StepGpu;
 use super::{LearnerState, PpoSpec, UpdateMetrics};
 use crate::gpu::{Buf, Fill, Gpu, GpuError};
-use crate::kernels::{gae, gaussian_head, metrics_reduce, minibatch_gather, minibatch_scalars, v2x_batch, v2x_reset, v2x_step};
+use crate::kernels::{
+    gae, gaussian_head, metrics_reduce, minibatch_gather, minibatch_scalars, v2x_batch, v2x_reset, v2x_step,
+};
 use crate::policy::ActorCriticLayout;
 use crate::shuffle::Minibatch;
 use crate::task::v2x::metric;
@@ -63,7 +65,8 @@ impl PpoGpu {
         let keys: Vec<_> = spec.replicas.iter().map(|x| x.task.key).collect();
         let task_params = g.upload("ppo.task_params", &[r], &tasks)?;
         let keys = g.upload("ppo.keys", &[r], &keys)?;
-        let gae_hyper = [spec.ppo.gamma as f32, spec.ppo.gae_lambda as f32, spec.ppo.reward_scale as f32, 0.0];
+        let gae_hyper =
+            [spec.ppo.gamma as f32, spec.ppo.gae_lambda as f32, spec.ppo.reward_scale as f32, 0.0];
         let gae_hyper = g.upload("ppo.gae_hyper", &[r], &vec![gae_hyper; r])?;
 
         // The rollout.
@@ -95,14 +98,43 @@ impl PpoGpu {
         };
         Ok(PpoGpu {
             reset: v2x_reset::V2xReset::new(g, &batch)?.bind(g, &task_params, &state, &obs),
-            step: v2x_step::V2xStep::new(g, &batch)?.bind(g, &task_params, &action, &state, &obs, &final_obs, &reward, &flags, &metrics),
+            step: v2x_step::V2xStep::new(g, &batch)?.bind(
+                g,
+                &task_params,
+                &action,
+                &state,
+                &obs,
+                &final_obs,
+                &reward,
+                &flags,
+                &metrics,
+            ),
             actor: actor(&obs, &mean)?,
             critic: critic(&obs, &value)?,
             critic_final: critic(&final_obs, &final_value)?,
-            head: gaussian_head::GaussianHead::new(g, &gaussian_head::Spec { r, b, a, p })?
-                .bind(g, &learn.params, &keys, &mean, &action, &logprob),
-            slot_reduce: metrics_reduce::MetricsReduce::new(g, &metrics_reduce::Spec { r, metric_rows: rows, b })?.bind(g, &metrics, &slot_sums),
-            gae: gae::Gae::new(g, &gae::Spec { t, r, b })?.bind(g, &reward, &value, &final_value, &flags, &gae_hyper, &advantage, &returns),
+            head: gaussian_head::GaussianHead::new(g, &gaussian_head::Spec { r, b, a, p })?.bind(
+                g,
+                &learn.params,
+                &keys,
+                &mean,
+                &action,
+                &logprob,
+            ),
+            slot_reduce: metrics_reduce::MetricsReduce::new(
+                g,
+                &metrics_reduce::Spec { r, metric_rows: rows, b },
+            )?
+            .bind(g, &metrics, &slot_sums),
+            gae: gae::Gae::new(g, &gae::Spec { t, r, b })?.bind(
+                g,
+                &reward,
+                &value,
+                &final_value,
+                &flags,
+                &gae_hyper,
+                &advantage,
+                &returns,
+            ),
             gather: minibatch_gather::MinibatchGather::new(g, &minibatch_gather::Spec { t, r, b, o, a, m })?
                 .bind(g, &keys, &obs, &action, &learn.obs, &learn.action),
             scalars: minibatch_scalars::MinibatchScalars::new(g, &minibatch_scalars::Spec { t, r, b, m })?
@@ -155,8 +187,9 @@ impl Ppo for PpoGpu {
                     full: true,
                 };
                 self.step.record(pass, &step);
-                self.slot_reduce.record(pass, &metrics_reduce::Args { scale: 1.0, sums_off: t * d.r * rows * 2 });
-                if (clock as usize + 1) % self.spec.task.slots == 0 {
+                self.slot_reduce
+                    .record(pass, &metrics_reduce::Args { scale: 1.0, sums_off: t * d.r * rows * 2 });
+                if (clock as usize + 1).is_multiple_of(self.spec.task.slots) {
                     self.critic_final.record(pass, d.b, 0, t * slot);
                 }
             }
@@ -202,7 +235,9 @@ impl Ppo for PpoGpu {
                     let sum: f64 = (0..d.t).map(|t| f64::from(slots[((t * d.r + r) * rows + row) * 2])).sum();
                     sum / (d.t * d.b) as f64
                 };
-                let mean = |of: fn(&super::step_gpu::StepMetrics) -> f64| steps.iter().map(|s| of(&s[r])).sum::<f64>() / steps.len() as f64;
+                let mean = |of: fn(&super::step_gpu::StepMetrics) -> f64| {
+                    steps.iter().map(|s| of(&s[r])).sum::<f64>() / steps.len() as f64
+                };
                 UpdateMetrics {
                     reward: slot_mean(metric::REWARD),
                     sum_rate_bps_hz: slot_mean(metric::SUM_RATE),

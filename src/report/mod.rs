@@ -45,5 +45,6 @@ pub struct ReportPaths {
 
 /// [`crate::files::write_whole`] with the path in the error.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), ReportError> {
-    crate::files::write_whole(path, bytes).map_err(|source| ReportError::Io { path: path.to_path_buf(), source })
+    crate::files::write_whole(path, bytes)
+        .map_err(|source| ReportError::Io { path: path.to_path_buf(), source })
 }

@@ -309,7 +309,9 @@ pub fn dirichlet<V: Real>(delta: V, n: usize) -> (V, V) {
 /// ```
 pub fn steering_vector(theta_rad: f64, antennas: usize) -> Vec<Complex64> {
     let scale = 1.0 / (antennas as f64).sqrt();
-    (0..antennas).map(|n| Complex64::from_polar(scale, -std::f64::consts::PI * n as f64 * theta_rad.cos())).collect()
+    (0..antennas)
+        .map(|n| Complex64::from_polar(scale, -std::f64::consts::PI * n as f64 * theta_rad.cos()))
+        .collect()
 }
 
 /// Powers that water-fill `p_max` over channels of SNR-per-watt `gain` (all positive): maximises Σ log2(1 + p·gain).
@@ -397,7 +399,15 @@ fn softmax_power<V: Real>(k: usize, p_max: f32, logits: &[V]) -> [V; KMAX] {
 }
 
 #[inline(always)]
-fn beams<V: Real>(spec: &V2xSpec, k: usize, p: &V2xParams, sin: &[V; KMAX], cos: &[V; KMAX], hat: &[V; KMAX], act: &[V]) -> Beams<V> {
+fn beams<V: Real>(
+    spec: &V2xSpec,
+    k: usize,
+    p: &V2xParams,
+    sin: &[V; KMAX],
+    cos: &[V; KMAX],
+    hat: &[V; KMAX],
+    act: &[V],
+) -> Beams<V> {
     let zero = V::splat(0.0);
     let n = spec.antennas;
     let mut out = Beams { gain: [[zero; KMAX]; KMAX], slope2: [zero; KMAX], power: [zero; KMAX] };
@@ -446,7 +456,9 @@ fn beams<V: Real>(spec: &V2xSpec, k: usize, p: &V2xParams, sin: &[V; KMAX], cos:
     for i in 0..k {
         w[i] = match spec.beam {
             Beam::Angles => V::sin_cos_pi_multiple(act[i].sigmoid(), 1).1,
-            Beam::Tracking => (hat[i] + V::splat(f64::from(p.tracking_delta_rad)) * act[i].tanh()).sin_cos().1,
+            Beam::Tracking => {
+                (hat[i] + V::splat(f64::from(p.tracking_delta_rad)) * act[i].tanh()).sin_cos().1
+            }
             _ => act[i].sin_cos().1,
         };
     }
@@ -488,8 +500,20 @@ fn beams<V: Real>(spec: &V2xSpec, k: usize, p: &V2xParams, sin: &[V; KMAX], cos:
 /// One slot in the order of the task: action → truth moves → rates, sensing, reward → echo. `act` holds the A action values (one V each);
 /// `full` adds the metrics that only evaluation needs.
 #[inline(always)]
-#[allow(clippy::too_many_arguments, reason = "two noise arrays are inputs so that recorded slots can be replayed")]
-pub fn step<V: Real>(spec: &V2xSpec, k: usize, p: &V2xParams, moved: &Noise<V>, echoed: &Noise<V>, act: &[V], full: bool, s: &mut State<V>) -> SlotOut<V> {
+#[allow(
+    clippy::too_many_arguments,
+    reason = "two noise arrays are inputs so that recorded slots can be replayed"
+)]
+pub fn step<V: Real>(
+    spec: &V2xSpec,
+    k: usize,
+    p: &V2xParams,
+    moved: &Noise<V>,
+    echoed: &Noise<V>,
+    act: &[V],
+    full: bool,
+    s: &mut State<V>,
+) -> SlotOut<V> {
     let (zero, one) = (V::splat(0.0), V::splat(1.0));
     let hat = s.obs_theta;
     motion(k, spec.kinematics, p, moved, s);
@@ -539,14 +563,16 @@ pub fn step<V: Real>(spec: &V2xSpec, k: usize, p: &V2xParams, moved: &Noise<V>, 
         let echo = c!(p.radar_gain);
         radar[j] = ((echo * (own * inv_d2[j])) / (echo * clutter + c!(p.noise_radar_w))).max(V::splat(1e-20));
         crlb_d[j] = c!(p.crlb_d_scale) / radar[j];
-        crlb_theta[j] = c!(p.crlb_theta_scale) / ((b.power[j] * b.slope2[j]) * inv_d2[j]).max(V::splat(1e-30));
+        crlb_theta[j] =
+            c!(p.crlb_theta_scale) / ((b.power[j] * b.slope2[j]) * inv_d2[j]).max(V::splat(1e-30));
         crlb_d_sum += crlb_d[j];
         crlb_theta_sum += crlb_theta[j];
     }
     let per_vehicle = V::splat(1.0 / k as f64);
     let (mean_d, mean_theta) = (crlb_d_sum * per_vehicle, crlb_theta_sum * per_vehicle);
     // (28), (27)
-    out.jain = (c!(p.jain_scale) * (out.sum_rate * out.sum_rate)) / (V::splat(k as f64) * square + V::splat(1e-30));
+    out.jain =
+        (c!(p.jain_scale) * (out.sum_rate * out.sum_rate)) / (V::splat(k as f64) * square + V::splat(1e-30));
     let pass = V::mask_and(mean_d.le(c!(p.eps_d_m2)), mean_theta.le(c!(p.eps_theta_rad2)));
     out.indicator = V::select(pass, one, zero);
     out.reward = V::select(pass, (out.sum_rate * out.jain - mean_theta) - mean_d, zero);
@@ -556,7 +582,8 @@ pub fn step<V: Real>(spec: &V2xSpec, k: usize, p: &V2xParams, moved: &Noise<V>, 
     for j in 0..k {
         let var_theta = crlb_theta[j].min(c!(p.cap_theta_rad) * c!(p.cap_theta_rad));
         let var_d = crlb_d[j].min(c!(p.cap_d_m) * c!(p.cap_d_m));
-        let std_v = (c!(p.sigma_v_scale) / (radar[j].sqrt() * cos[j].abs().max(c!(p.cos_floor)))).min(c!(p.cap_v_m_s));
+        let std_v = (c!(p.sigma_v_scale) / (radar[j].sqrt() * cos[j].abs().max(c!(p.cos_floor))))
+            .min(c!(p.cap_v_m_s));
         let err_theta = var_theta.sqrt() * z[3 * j];
         let err_d = var_d.sqrt() * z[3 * j + 1];
         s.obs_theta[j] = s.theta[j] + err_theta;
@@ -606,7 +633,18 @@ pub fn load_state<V: Real>(k: usize, rows: &[V::Elem], stride: usize, env: usize
 /// Writes what [`load_state`] reads.
 #[inline(always)]
 pub fn store_state<V: Real>(k: usize, s: &State<V>, rows: &mut [V::Elem], stride: usize, env: usize) {
-    let all = [&s.theta, &s.d, &s.v, &s.obs_theta, &s.obs_d, &s.obs_v, &s.obs_sinr, &s.var[0], &s.var[1], &s.var[2]];
+    let all = [
+        &s.theta,
+        &s.d,
+        &s.v,
+        &s.obs_theta,
+        &s.obs_d,
+        &s.obs_v,
+        &s.obs_sinr,
+        &s.var[0],
+        &s.var[1],
+        &s.var[2],
+    ];
     for (q, group) in all.into_iter().enumerate() {
         for (i, x) in group.iter().enumerate().take(k) {
             x.store(&mut rows[(q * k + i) * stride + env..]);
@@ -654,17 +692,28 @@ macro_rules! each_group {
 fn put_rows<V: Real>(k: usize, s: &State<V>, rows: &mut [V::Elem], env: usize) {
     let o = 4 * k;
     let mut lanes = [V::Elem::default(); 16];
-    observe(k, s, #[inline(always)] |i, x| {
-        x.store(&mut lanes);
-        for (l, value) in lanes.iter().enumerate().take(V::LANES) {
-            rows[(env + l) * o + i] = *value;
-        }
-    });
+    observe(
+        k,
+        s,
+        #[inline(always)]
+        |i, x| {
+            x.store(&mut lanes);
+            for (l, value) in lanes.iter().enumerate().take(V::LANES) {
+                rows[(env + l) * o + i] = *value;
+            }
+        },
+    );
 }
 
 /// v2x_reset over the environments [from, to) of a batch, in whole lane groups: fresh states and their observations.
 #[inline(always)]
-pub fn reset_range<V: Real, const KC: usize>(spec: &V2xSpec, b: &mut Batch<V::Elem>, clock: u32, from: usize, to: usize) {
+pub fn reset_range<V: Real, const KC: usize>(
+    spec: &V2xSpec,
+    b: &mut Batch<V::Elem>,
+    clock: u32,
+    from: usize,
+    to: usize,
+) {
     let k = if KC > 0 { KC } else { spec.vehicles };
     each_group!(env in from, to, V, {
         let s = reset::<V>(k, b.params, V::Word::iota(b.first + env as u32), clock);
@@ -676,7 +725,15 @@ pub fn reset_range<V: Real, const KC: usize>(spec: &V2xSpec, b: &mut Batch<V::El
 /// v2x_step over the environments [from, to) of a batch, in whole lane groups. `clock` counts the slots since the first reset; the episode
 /// ends where (clock+1) mod T = 0, and the state is then reset with the draws of clock+1.
 #[inline(always)]
-pub fn step_range<V: Real, const KC: usize>(spec: &V2xSpec, b: &mut Batch<V::Elem>, action: &[V::Elem], out: &mut StepSlices<V::Elem>, clock: u32, from: usize, to: usize) {
+pub fn step_range<V: Real, const KC: usize>(
+    spec: &V2xSpec,
+    b: &mut Batch<V::Elem>,
+    action: &[V::Elem],
+    out: &mut StepSlices<V::Elem>,
+    clock: u32,
+    from: usize,
+    to: usize,
+) {
     let k = if KC > 0 { KC } else { spec.vehicles };
     let a = spec.action_dim();
     let ends = (clock as usize + 1) % spec.slots == 0;
@@ -732,14 +789,23 @@ mod tests {
     #[test]
     fn closed_forms_equal_the_sums_over_antennas() {
         for n in [2, 7, 32, 64] {
-            for (theta, phi) in [(0.4, 0.4000001), (0.4, 0.43), (1.3, 2.9), (1.5707, 1.6), (3.0, 0.1), (2.0, 2.0)] {
+            for (theta, phi) in
+                [(0.4, 0.4000001), (0.4, 0.43), (1.3, 2.9), (1.5707, 1.6), (3.0, 0.1), (2.0, 2.0)]
+            {
                 let (d, e) = dirichlet(f64::cos(theta) - f64::cos(phi), n);
                 let lever = (n as f64 - 1.0) / 2.0 * d;
                 let turn = std::f64::consts::PI * f64::sin(theta);
                 let (gain, slope2) = by_sums(theta, phi, n);
-                assert!((d * d - gain).abs() < 1e-9, "N = {n}, θ = {theta}, φ = {phi}: gain {} against {gain}", d * d);
+                assert!(
+                    (d * d - gain).abs() < 1e-9,
+                    "N = {n}, θ = {theta}, φ = {phi}: gain {} against {gain}",
+                    d * d
+                );
                 let got = turn * turn * (lever * lever + e * e);
-                assert!((got - slope2).abs() < 1e-5 * (1.0 + slope2), "N = {n}, θ = {theta}, φ = {phi}: slope² {got} against {slope2}");
+                assert!(
+                    (got - slope2).abs() < 1e-5 * (1.0 + slope2),
+                    "N = {n}, θ = {theta}, φ = {phi}: slope² {got} against {slope2}"
+                );
             }
         }
     }

@@ -2,7 +2,10 @@
 //!
 //! Each writes a *physical* action: [`Beam::Steer`] (angles, powers) or, for zero-forcing, [`Beam::Span`]. `shaders/v2x_reference.wgsl` is the GPU side.
 
-use super::v2x::{Beam, KMAX, Kinematics, State, V2xParams, V2xSpec, comm_snr_per_watt, dirichlet, c, load_state, motion, motion_noise, water_fill};
+use super::v2x::{
+    Beam, KMAX, Kinematics, State, V2xParams, V2xSpec, c, comm_snr_per_watt, dirichlet, load_state, motion,
+    motion_noise, water_fill,
+};
 use crate::philox::{Stream, draw};
 use crate::real::{Real, Word};
 
@@ -62,12 +65,15 @@ impl<V: Real> Filter<V> {
     /// (14) and its Jacobian at the current mean; process noise as configured.
     #[inline(always)]
     fn predict(&mut self, par: &V2xParams) {
-            let [theta, d, v] = self.x;
+        let [theta, d, v] = self.x;
         let (sin, cos) = theta.sin_cos();
         let dt = c!(par.dt_s);
         let turn = (v * dt) / d;
         // F = [[1 + turn·cos, −turn·sin/d, dt·sin/d], [v·dt·sin, 1, −dt·cos], [0, 0, 1]]
-        let f = [[V::splat(1.0) + turn * cos, -(turn * sin) / d, (dt * sin) / d], [(v * dt) * sin, V::splat(1.0), -(dt * cos)]];
+        let f = [
+            [V::splat(1.0) + turn * cos, -(turn * sin) / d, (dt * sin) / d],
+            [(v * dt) * sin, V::splat(1.0), -(dt * cos)],
+        ];
         self.x = [theta + turn * sin, (d - (v * dt) * cos).max(c!(par.d_floor_m)), v];
         let [tt, td, tv, dd, dv, vv] = self.p;
         // Rows of F·P, then (F·P)·Fᵀ.
@@ -90,7 +96,17 @@ impl<V: Real> Filter<V> {
 
 /// The action of one slot into `act` (A values). `memory` are the agent's own rows of these lanes, all zero before the first slot.
 #[inline(always)]
-pub fn act<V: Real>(who: Reference, spec: &V2xSpec, k: usize, p: &V2xParams, env: V::Word, clock: u32, s: &State<V>, memory: &mut [V], act: &mut [V]) {
+pub fn act<V: Real>(
+    who: Reference,
+    spec: &V2xSpec,
+    k: usize,
+    p: &V2xParams,
+    env: V::Word,
+    clock: u32,
+    s: &State<V>,
+    memory: &mut [V],
+    act: &mut [V],
+) {
     let share = V::splat(f64::from(p.p_max_w) / k as f64);
     match who {
         Reference::Random => {
@@ -197,8 +213,17 @@ fn gram_inverse<V: Real>(k: usize, antennas: usize, theta: &[V; KMAX]) -> [[V; K
 #[inline(always)]
 #[allow(clippy::too_many_arguments, reason = "the argument list is the kernel's binding list")]
 pub fn reference_range<V: Real, const KC: usize>(
-    who: Reference, spec: &V2xSpec, params: &V2xParams, envs: usize, first: u32, state: &[V::Elem], memory: &mut [V::Elem],
-    action: &mut [V::Elem], clock: u32, from: usize, to: usize,
+    who: Reference,
+    spec: &V2xSpec,
+    params: &V2xParams,
+    envs: usize,
+    first: u32,
+    state: &[V::Elem],
+    memory: &mut [V::Elem],
+    action: &mut [V::Elem],
+    clock: u32,
+    from: usize,
+    to: usize,
 ) {
     let k = if KC > 0 { KC } else { spec.vehicles };
     let a = spec.action_dim();
@@ -213,7 +238,17 @@ pub fn reference_range<V: Real, const KC: usize>(
         for (r, m) in own.iter_mut().enumerate().take(rows) {
             *m = V::load(&memory[r * envs + env..]);
         }
-        act(who, spec, k, params, V::Word::iota(first + env as u32), clock, &s, &mut own[..rows], &mut values[..a]);
+        act(
+            who,
+            spec,
+            k,
+            params,
+            V::Word::iota(first + env as u32),
+            clock,
+            &s,
+            &mut own[..rows],
+            &mut values[..a],
+        );
         for (r, m) in own.iter().enumerate().take(rows) {
             m.store(&mut memory[r * envs + env..]);
         }
