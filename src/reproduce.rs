@@ -323,7 +323,7 @@ impl Training<'_> {
         // Rows are written before their checkpoint, so fewer of them mean that the file was cut or belongs to another run.
         let train = &self.config.train;
         let reads = (0..saved.state.updates)
-            .filter(|u| (u + 1) % train.log_every == 0 || u + 1 == train.updates)
+            .filter(|u| (u + 1).is_multiple_of(train.log_every) || u + 1 == train.updates)
             .count();
         if rows.len() != reads * self.replicas.len() {
             return Err(file(format!(

@@ -77,7 +77,7 @@ pub fn train(
         }
 
         // ---- METRICS: reduced on the device, read every log_every updates ----
-        let read = (update + 1) % plan.log_every == 0 || update + 1 == plan.updates;
+        let read = (update + 1).is_multiple_of(plan.log_every) || update + 1 == plan.updates;
         if let Some(metrics) = learner.finish(read)? {
             seen(update, &metrics);
         }

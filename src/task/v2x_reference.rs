@@ -56,7 +56,7 @@ impl<V: Real> Filter<V> {
                 let gain = column[r] * inv;
                 self.x[r] += gain * innovation;
                 for q in r..3 {
-                    self.p[AT[r][q]] = self.p[AT[r][q]] - gain * column[q];
+                    self.p[AT[r][q]] -= gain * column[q];
                 }
             }
         }
@@ -95,6 +95,7 @@ impl<V: Real> Filter<V> {
 }
 
 /// The action of one slot into `act` (A values). `memory` are the agent's own rows of these lanes, all zero before the first slot.
+#[allow(clippy::too_many_arguments, reason = "the replica, the slot, the state and what is written")]
 #[inline(always)]
 pub fn act<V: Real>(
     who: Reference,
@@ -130,7 +131,7 @@ pub fn act<V: Real>(
             act[k..2 * k].fill(share);
         }
         Reference::Ekf => {
-            let first = clock as usize % spec.slots == 0;
+            let first = (clock as usize).is_multiple_of(spec.slots);
             for i in 0..k {
                 let z = [s.obs_theta[i], s.obs_d[i], s.obs_v[i]];
                 let mut f = Filter { x: z, p: [V::splat(0.0); 6] };
@@ -200,8 +201,8 @@ fn gram_inverse<V: Real>(k: usize, antennas: usize, theta: &[V; KMAX]) -> [[V; K
             if r != c {
                 let factor = g[r][c];
                 for j in 0..k {
-                    g[r][j] = g[r][j] - factor * g[c][j];
-                    inv[r][j] = inv[r][j] - factor * inv[c][j];
+                    g[r][j] -= factor * g[c][j];
+                    inv[r][j] -= factor * inv[c][j];
                 }
             }
         }
