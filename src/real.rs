@@ -109,6 +109,8 @@ pub trait F32Lanes: Real<Elem = f32> {
     /// Lanes where the lowest bit of `w` is set.
     fn odd(w: Self::Word) -> Self::Mask;
     fn splat_f32(x: f32) -> Self;
+    /// 1/x within 2 ulp for normal x. As with `mul_add`, its bits may differ between instruction sets: for the dense layers only.
+    fn recip(self) -> Self;
     /// # Safety
     /// `LANES` floats must be readable at `p`.
     unsafe fn load_ptr(p: *const f32) -> Self;
@@ -335,6 +337,10 @@ impl F32Lanes for f32 {
     #[inline(always)]
     fn splat_f32(x: f32) -> Self {
         x
+    }
+    #[inline(always)]
+    fn recip(self) -> Self {
+        1.0 / self
     }
     #[inline(always)]
     unsafe fn load_ptr(p: *const f32) -> Self {

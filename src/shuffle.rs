@@ -6,6 +6,7 @@
 //! environment = epoch, stream `Shuffle`, key = the replica's.
 
 use crate::philox::{Stream, draw};
+use crate::real::{F32Lanes, LaneKernel, run_lanes};
 
 /// The permutation of one (replica, update, epoch).
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +41,35 @@ impl Shuffle {
         self.walk(i).0
     }
 
+    /// Where `first`, `first + 1`, … go: [`Shuffle::index`] of each, in lanes. Every pass runs the network once over all that still walk.
+    pub fn fill(&self, first: u32, out: &mut [u32]) {
+        debug_assert!(first as usize + out.len() <= self.n as usize);
+        let mut at: Vec<u32> = (0..out.len() as u32).collect();
+        let mut walking: Vec<u32> = (0..out.len() as u32).map(|i| first + i).collect();
+        while !walking.is_empty() {
+            run_lanes(Passes { shuffle: self, x: &mut walking });
+            let mut left = 0;
+            for i in 0..walking.len() {
+                let (x, to) = (walking[i], at[i]);
+                // What has not arrived is overwritten by its next pass.
+                out[to as usize] = x;
+                (walking[left], at[left]) = (x, to);
+                left += usize::from(x >= self.n);
+            }
+            walking.truncate(left);
+        }
+    }
+
+    /// The network, once.
+    #[inline(always)]
+    fn pass(&self, x: u32, mask: u32) -> u32 {
+        let (mut l, mut r) = (x >> self.half, x & mask);
+        for k in self.keys {
+            (l, r) = (r, l ^ (mix32(r ^ k) & mask));
+        }
+        l << self.half | r
+    }
+
     /// Where `i` goes and how often the network was run. The walk ends: the network is a permutation, so its cycle through `i`
     /// comes back to `i` < n.
     #[inline(always)]
@@ -48,15 +78,29 @@ impl Shuffle {
         let mask = (1u32 << self.half) - 1;
         let (mut x, mut steps) = (i, 0);
         loop {
-            let (mut l, mut r) = (x >> self.half, x & mask);
-            for k in self.keys {
-                (l, r) = (r, l ^ (mix32(r ^ k) & mask));
-            }
-            x = l << self.half | r;
+            x = self.pass(x, mask);
             steps += 1;
             if x < self.n {
                 return (x, steps);
             }
+        }
+    }
+}
+
+/// One run of the network for every element; plain code, which the compiler turns into the vectors that [`run_lanes`] allows.
+struct Passes<'a> {
+    shuffle: &'a Shuffle,
+    x: &'a mut [u32],
+}
+
+impl LaneKernel for Passes<'_> {
+    type Out = ();
+    #[inline(always)]
+    fn run<V: F32Lanes>(self) {
+        let shuffle = *self.shuffle;
+        let mask = (1u32 << shuffle.half) - 1;
+        for x in self.x {
+            *x = shuffle.pass(*x, mask);
         }
     }
 }
@@ -127,6 +171,19 @@ mod tests {
             to.dedup();
             assert_eq!(to.len(), 1000, "n = {n}");
         }
+    }
+
+    #[test]
+    fn filling_equals_index_by_index() {
+        for n in SIZES {
+            let s = Shuffle::new([6, 2], 5, 1, n);
+            let first = n / 3;
+            let mut got = vec![u32::MAX; (n - first) as usize];
+            s.fill(first, &mut got);
+            let want: Vec<u32> = (first..n).map(|i| s.index(i)).collect();
+            assert_eq!(got, want, "n = {n}");
+        }
+        Shuffle::new([6, 2], 5, 1, 7).fill(7, &mut []);
     }
 
     #[test]

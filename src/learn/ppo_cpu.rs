@@ -13,16 +13,20 @@ use crate::policy::dense::{Activations, Gradient, Packed, Strided, backward, for
 use crate::real::{F32Lanes, LaneKernel, Real, Word, run_lanes};
 use crate::shuffle::Shuffle;
 use crate::task::TRUNCATED;
-use crate::train::Ppo;
 use crate::task::v2x::{Batch, StepSlices, V2xParams, V2xSpec, reset_range, step_range};
+use crate::train::Ppo;
 use rayon::prelude::*;
+use std::sync::Mutex;
 
 /// Environments a thread carries through a rollout at once.
 const CHUNK: usize = 256;
-/// Samples whose activations are held at once in the backward pass.
-const BLOCK: usize = 256;
+/// Samples whose activations are held at once in the backward pass: a multiple of the 12 rows of a tile, and few enough that the operands of a
+/// weight gradient stay in the first cache.
+const BLOCK: usize = 120;
 /// Samples of a part of a minibatch, about.
 const PART: usize = 1024;
+/// Parameters that a thread adds, clips and steps at once.
+const SPAN: usize = 4096;
 
 /// A group of environments of one replica with its rollout. Arrays are [T, envs, ·], `obs` and `value` [T+1, envs, ·].
 struct Chunk {
@@ -38,17 +42,21 @@ struct Chunk {
     flags: Vec<u32>,
     final_obs: Vec<f32>,
     final_value: Vec<f32>,
-    advantage: Vec<f32>,
-    returns: Vec<f32>,
+    /// What the loss needs of a sample beside observation and action.
+    scalars: Vec<Scalars>,
     /// Sums over slots and environments of reward, sum-rate, Jain, indicator.
     sums: [f64; 4],
 }
+
+/// Log-probability, advantage, return and value of a sample, in one cache line.
+type Scalars = [f32; 4];
 
 /// Weights and moments of one replica.
 struct Learner {
     params: Vec<f32>,
     m: Vec<f32>,
     v: Vec<f32>,
+    grads: Vec<f32>,
     actor: Packed,
     critic: Packed,
     /// Sums over minibatches of policy loss, value loss, entropy, KL, clip share, gradient norms.
@@ -61,8 +69,25 @@ pub struct PpoCpu {
     layout: ActorCriticLayout,
     learners: Vec<Learner>,
     chunks: Vec<Chunk>,
+    /// The current minibatch of each replica, and what its parts give: [R, parts].
+    gathered: Vec<Gathered>,
+    parts: Vec<PartResult>,
+    scratch: Pool<BackwardScratch>,
     adam_steps: u64,
     clock: u32,
+}
+
+/// Working memory that threads borrow, so that it is allocated and zeroed once.
+struct Pool<T>(Mutex<Vec<T>>);
+
+impl<T> Pool<T> {
+    fn with<R>(&self, new: impl FnOnce() -> T, work: impl FnOnce(&mut T) -> R) -> R {
+        let free = self.0.lock().expect("no thread panics with the lock").pop();
+        let mut item = free.unwrap_or_else(new);
+        let out = work(&mut item);
+        self.0.lock().expect("no thread panics with the lock").push(item);
+        out
+    }
 }
 
 impl PpoCpu {
@@ -78,6 +103,7 @@ impl PpoCpu {
                     params: of(&start.params),
                     m: of(&start.m),
                     v: of(&start.v),
+                    grads: vec![0.0; p],
                     actor: Packed::new(&layout.actor),
                     critic: Packed::new(&layout.critic),
                     sums: [0.0; 7],
@@ -103,14 +129,29 @@ impl PpoCpu {
                     flags: vec![0; t * envs],
                     final_obs: vec![0.0; envs * o],
                     final_value: vec![0.0; t * envs],
-                    advantage: vec![0.0; t * envs],
-                    returns: vec![0.0; t * envs],
+                    scalars: vec![[0.0; 4]; t * envs],
                     sums: [0.0; 4],
                 });
             }
         }
         let clock = start.updates * spec.ppo.horizon as u32;
-        let mut this = PpoCpu { spec: spec.clone(), layout, learners, chunks, adam_steps: start.adam_steps, clock };
+        let m = spec.ppo.minibatch;
+        let gathered = spec.replicas.iter().map(|_| Gathered::new(m, o, a)).collect();
+        let parts = (0..spec.replicas.len() * m.div_ceil(part_rows(m)))
+            .map(|_| PartResult { grads: vec![0.0; p], sums: [0.0; 7] })
+            .collect();
+        let scratch = Pool(Mutex::new(Vec::new()));
+        let mut this = PpoCpu {
+            spec: spec.clone(),
+            layout,
+            learners,
+            chunks,
+            gathered,
+            parts,
+            scratch,
+            adam_steps: start.adam_steps,
+            clock,
+        };
         let (spec, clock) = (&this.spec, this.clock);
         this.chunks.par_iter_mut().for_each(|c| {
             let last = spec.ppo.horizon * c.envs * o;
@@ -119,13 +160,15 @@ impl PpoCpu {
         });
         this
     }
-
 }
 
 impl Ppo for PpoCpu {
     fn rollout(&mut self, _update: u32) -> Result<(), GpuError> {
         let (spec, learners, layout, clock) = (&self.spec, &self.learners, &self.layout, self.clock);
-        self.chunks.par_iter_mut().for_each_init(|| RolloutScratch::new(layout), |s, c| c.collect(spec, layout, &learners[c.replica], s, clock));
+        self.chunks.par_iter_mut().for_each_init(
+            || RolloutScratch::new(layout),
+            |s, c| c.collect(spec, layout, &learners[c.replica], s, clock),
+        );
         self.clock += self.spec.ppo.horizon as u32;
         Ok(())
     }
@@ -137,28 +180,37 @@ impl Ppo for PpoCpu {
     }
 
     fn minibatch(&mut self, update: u32, epoch: u32, mb: u32, lr: [f64; 2]) -> Result<(), GpuError> {
-        let (spec, layout, chunks, learners) = (&self.spec, &self.layout, &self.chunks, &self.learners);
+        let (spec, layout, chunks, learners, scratch) =
+            (&self.spec, &self.layout, &self.chunks, &self.learners, &self.scratch);
         let m = spec.ppo.minibatch;
-        let per_replica = spec.ppo.envs.div_ceil(CHUNK);
-        let parts = parts_of(m);
-        let replicas = spec.replicas.len();
-        let shuffles: Vec<Shuffle> = spec.replicas.iter().map(|r| Shuffle::new(r.task.key, update, epoch, spec.samples() as u32)).collect();
-        let sampler = |r: usize| Sampler { shuffle: &shuffles[r], chunks: &chunks[r * per_replica..(r + 1) * per_replica], envs: spec.ppo.envs, first: mb as usize * m };
-        let stats: Vec<(f32, f32)> = (0..replicas).into_par_iter().map(|r| advantage_stats(&sampler(r), m, spec.ppo.normalise_advantages)).collect();
-        let results: Vec<PartResult> = (0..replicas * parts)
-            .into_par_iter()
-            .map_init(
-                || BackwardScratch::new(layout),
-                |s, i| {
-                    let (r, part) = (i / parts, i % parts);
-                    let (from, to) = (part * m / parts, (part + 1) * m / parts);
-                    s.part(spec, layout, &learners[r], &sampler(r), stats[r], from, to)
-                },
-            )
-            .collect();
+        let (rows, per_replica) = (part_rows(m), spec.ppo.envs.div_ceil(CHUNK));
+
+        // ---- GATHER: samples in the order of the shuffle; mean and deviation of their advantages ----
+        let (normalise, envs, first) = (spec.ppo.normalise_advantages, spec.ppo.envs, mb as usize * m);
+        self.gathered.par_iter_mut().zip(&spec.replicas).zip(chunks.par_chunks(per_replica)).for_each(
+            |((g, replica), chunks)| {
+                let shuffle = Shuffle::new(replica.task.key, update, epoch, spec.samples() as u32);
+                g.fill(&Sampler { shuffle: &shuffle, chunks, envs, first }, rows, normalise);
+            },
+        );
+
+        // ---- LOSS, BACKWARD: gradient sums of the parts ----
+        let (gathered, parts) = (&self.gathered, m.div_ceil(rows));
+        self.parts.par_iter_mut().enumerate().for_each(|(i, out)| {
+            let (r, from) = (i / parts, i % parts * rows);
+            let work = |s: &mut BackwardScratch| {
+                s.part(spec, layout, &learners[r], &gathered[r], from, m.min(from + rows), out)
+            };
+            scratch.with(|| BackwardScratch::new(layout), work);
+        });
+
+        // ---- CLIP, ADAM ----
         self.adam_steps += 1;
         let step = AdamStep::new(&spec.ppo, self.adam_steps, lr, layout.split());
-        self.learners.par_iter_mut().zip(results.par_chunks(parts)).for_each(|(l, parts)| l.update(&spec.ppo, &step, parts));
+        self.learners
+            .par_iter_mut()
+            .zip(self.parts.par_chunks(parts))
+            .for_each(|(l, parts)| l.update(&spec.ppo, &step, parts));
         Ok(())
     }
 
@@ -176,36 +228,51 @@ impl Ppo for PpoCpu {
         }
         for (u, l) in out.iter_mut().zip(&mut self.learners) {
             let [pg, v, entropy, kl, clipped, na, nc] = std::mem::take(&mut l.sums).map(|x| x / steps);
-            (u.policy_loss, u.value_loss, u.entropy, u.approx_kl, u.clip_fraction) = (pg, v, entropy, kl, clipped);
+            (u.policy_loss, u.value_loss, u.entropy, u.approx_kl, u.clip_fraction) =
+                (pg, v, entropy, kl, clipped);
             (u.grad_norm_actor, u.grad_norm_critic) = (na, nc);
         }
         Ok(read.then_some(out))
     }
 
     fn state(&mut self, updates: u32) -> Result<LearnerState, GpuError> {
-        let all = |f: fn(&Learner) -> &Vec<f32>| self.learners.iter().flat_map(|l| f(l).iter().copied()).collect();
-        Ok(LearnerState { params: all(|l| &l.params), m: all(|l| &l.m), v: all(|l| &l.v), adam_steps: self.adam_steps, updates })
+        let all =
+            |f: fn(&Learner) -> &Vec<f32>| self.learners.iter().flat_map(|l| f(l).iter().copied()).collect();
+        Ok(LearnerState {
+            params: all(|l| &l.params),
+            m: all(|l| &l.m),
+            v: all(|l| &l.v),
+            adam_steps: self.adam_steps,
+            updates,
+        })
     }
 }
 
 impl Learner {
     fn pack(&mut self) {
-        self.actor.pack(&self.params);
-        self.critic.pack(&self.params);
+        let (actor, critic, params) = (&mut self.actor, &mut self.critic, &self.params);
+        rayon::join(|| actor.pack(params), || critic.pack(params));
     }
 
     /// Adds the parts' gradients, clips, and steps Adam (torch.optim.Adam). A gradient that is not finite changes nothing, so that one
     /// diverging replica stays visible without spreading.
     fn update(&mut self, ppo: &crate::config::PpoConfig, step: &AdamStep, parts: &[PartResult]) {
-        let mut grads = parts[0].grads.clone();
-        for p in &parts[1..] {
-            grads.iter_mut().zip(&p.grads).for_each(|(g, x)| *g += x);
-        }
         for p in parts {
             self.sums.iter_mut().zip(p.sums).for_each(|(s, x)| *s += x);
         }
-        let square = |g: &[f32]| g.chunks(4096).map(|c| f64::from(c.iter().map(|x| x * x).sum::<f32>())).sum::<f64>();
-        let squares = [square(&grads[..step.split]), square(&grads[step.split..])];
+        let ranges = [0..step.split, step.split..self.grads.len()];
+        let squares = ranges.clone().map(|range| {
+            // Adds the parts in their order and squares, span by span; the squares are added in order too.
+            let spans = self.grads[range.clone()].par_chunks_mut(SPAN).enumerate().map(|(i, g)| {
+                let from = range.start + i * SPAN;
+                g.copy_from_slice(&parts[0].grads[from..from + g.len()]);
+                for p in &parts[1..] {
+                    g.iter_mut().zip(&p.grads[from..]).for_each(|(g, x)| *g += x);
+                }
+                f64::from(g.iter().map(|x| x * x).sum::<f32>())
+            });
+            spans.collect::<Vec<f64>>().iter().sum::<f64>()
+        });
         let norms = squares.map(f64::sqrt);
         self.sums[5] += norms[0];
         self.sums[6] += norms[1];
@@ -213,11 +280,23 @@ impl Learner {
         if !joint.is_finite() {
             return;
         }
-        for (group, range) in [(0, 0..step.split), (1, step.split..grads.len())] {
+        for (group, range) in ranges.into_iter().enumerate() {
             let norm = if ppo.clip_scope == ClipScope::Joint { joint } else { norms[group] };
-            let scale = if ppo.max_grad_norm > 0.0 { (ppo.max_grad_norm / (norm + 1e-6)).min(1.0) as f32 } else { 1.0 };
-            let (m, v, p) = (&mut self.m[range.clone()], &mut self.v[range.clone()], &mut self.params[range.clone()]);
-            run_lanes(AdamLanes { step, lr: step.lr[group], scale, grads: &grads[range], m, v, p });
+            let scale = if ppo.max_grad_norm > 0.0 {
+                (ppo.max_grad_norm / (norm + 1e-6)).min(1.0) as f32
+            } else {
+                1.0
+            };
+            let (m, v, p) =
+                (&mut self.m[range.clone()], &mut self.v[range.clone()], &mut self.params[range.clone()]);
+            let spans = m
+                .par_chunks_mut(SPAN)
+                .zip(v.par_chunks_mut(SPAN))
+                .zip(p.par_chunks_mut(SPAN))
+                .zip(self.grads[range].par_chunks(SPAN));
+            spans.for_each(|(((m, v), p), grads)| {
+                run_lanes(AdamLanes { step, lr: step.lr[group], scale, grads, m, v, p })
+            });
         }
         self.pack();
     }
@@ -271,7 +350,8 @@ impl AdamLanes<'_> {
             let v = V::load(&self.v[i..]) * b2 + (g * g) * rest2;
             m.store(&mut self.m[i..]);
             v.store(&mut self.v[i..]);
-            let step = (m * V::splat_f32(self.step.correction[0])) / ((v * V::splat_f32(self.step.correction[1])).sqrt() + V::splat_f32(self.step.eps));
+            let step = (m * V::splat_f32(self.step.correction[0]))
+                / ((v * V::splat_f32(self.step.correction[1])).sqrt() + V::splat_f32(self.step.eps));
             (V::load(&self.p[i..]) - V::splat_f32(self.lr) * step).store(&mut self.p[i..]);
             i += V::LANES;
         }
@@ -289,10 +369,18 @@ impl LaneKernel for AdamLanes<'_> {
     }
 }
 
-/// Number of parts a minibatch of `m` samples is split into: depends on m alone, even where it can be, so that threads share evenly.
-fn parts_of(m: usize) -> usize {
+/// Samples of a part of a minibatch of `m`: depends on m alone. Whole tiles, and an even number of parts where it can be, so that threads share
+/// evenly.
+fn part_rows(m: usize) -> usize {
     let n = m.div_ceil(PART);
-    if n > 1 { n.next_multiple_of(2) } else if m >= 256 { 2 } else { 1 }
+    m.div_ceil(if n > 1 {
+        n.next_multiple_of(2)
+    } else if m >= 256 {
+        2
+    } else {
+        1
+    })
+    .next_multiple_of(12)
 }
 
 /// Where the samples of a minibatch lie.
@@ -303,32 +391,69 @@ struct Sampler<'a> {
     first: usize,
 }
 
-impl Sampler<'_> {
-    /// Chunk and row [t, env] of sample `i` of the minibatch.
-    #[inline(always)]
-    fn at(&self, i: usize) -> (&Chunk, usize) {
-        let s = self.shuffle.index((self.first + i) as u32) as usize;
-        let (t, b) = (s / self.envs, s % self.envs);
-        let c = &self.chunks[b / CHUNK];
-        (c, t * c.envs + b % CHUNK)
-    }
+/// The samples of a minibatch of one replica.
+struct Gathered {
+    /// [M, leading(O)], zero beyond O.
+    x: Vec<f32>,
+    /// [M, A]
+    action: Vec<f32>,
+    scalars: Vec<Scalars>,
+    /// Mean and 1/(std + 1e-8) of the advantages (unbiased, as torch.std), or 0 and 1.
+    stats: (f32, f32),
+    inputs: usize,
+    actions: usize,
 }
 
-/// Mean and 1/(std + 1e-8) of the advantages of a minibatch (unbiased, as torch.std).
-fn advantage_stats(s: &Sampler, m: usize, normalise: bool) -> (f32, f32) {
-    if !normalise {
-        return (0.0, 1.0);
+impl Gathered {
+    fn new(m: usize, inputs: usize, actions: usize) -> Self {
+        Gathered {
+            x: vec![0.0; m * leading(inputs)],
+            action: vec![0.0; m * actions],
+            scalars: vec![[0.0; 4]; m],
+            stats: (0.0, 1.0),
+            inputs,
+            actions,
+        }
     }
-    let (mut sum, mut square) = (0.0, 0.0);
-    for i in 0..m {
-        let (c, row) = s.at(i);
-        let a = f64::from(c.advantage[row]);
-        sum += a;
-        square += a * a;
+
+    /// Takes the minibatch of `s`, `rows` samples at a time.
+    fn fill(&mut self, s: &Sampler, rows: usize, normalise: bool) {
+        let (o, a) = (self.inputs, self.actions);
+        let ldx = leading(o);
+        let parts = self
+            .x
+            .par_chunks_mut(rows * ldx)
+            .zip(self.action.par_chunks_mut(rows * a))
+            .zip(self.scalars.par_chunks_mut(rows))
+            .enumerate();
+        let sums = parts.map(|(part, ((x, action), scalars))| {
+            let mut index = vec![0; scalars.len()];
+            s.shuffle.fill((s.first + part * rows) as u32, &mut index);
+            let (mut sum, mut square) = (0.0, 0.0);
+            for (((x, action), scalars), i) in
+                x.chunks_exact_mut(ldx).zip(action.chunks_exact_mut(a)).zip(scalars).zip(index)
+            {
+                let (t, b) = (i as usize / s.envs, i as usize % s.envs);
+                let c = &s.chunks[b / CHUNK];
+                let row = t * c.envs + b % CHUNK;
+                x[..o].copy_from_slice(&c.obs[row * o..(row + 1) * o]);
+                action.copy_from_slice(&c.action[row * a..(row + 1) * a]);
+                *scalars = c.scalars[row];
+                let adv = f64::from(scalars[1]);
+                sum += adv;
+                square += adv * adv;
+            }
+            (sum, square)
+        });
+        let sums: Vec<(f64, f64)> = sums.collect();
+        if normalise {
+            let m = self.scalars.len() as f64;
+            let (sum, square) = sums.iter().fold((0.0, 0.0), |acc, s| (acc.0 + s.0, acc.1 + s.1));
+            let mean = sum / m;
+            let var = if m > 1.0 { ((square - sum * mean) / (m - 1.0)).max(0.0) } else { 0.0 };
+            self.stats = (mean as f32, (1.0 / (var.sqrt() + 1e-8)) as f32);
+        }
     }
-    let mean = sum / m as f64;
-    let var = if m > 1 { ((square - sum * mean) / (m as f64 - 1.0)).max(0.0) } else { 0.0 };
-    (mean as f32, (1.0 / (var.sqrt() + 1e-8)) as f32)
 }
 
 struct PartResult {
@@ -338,9 +463,6 @@ struct PartResult {
 }
 
 struct BackwardScratch {
-    x: Vec<f32>,
-    samples: Vec<(f32, f32, f32, f32)>,
-    action: Vec<f32>,
     actor: Activations,
     critic: Activations,
     d_actor: Gradient,
@@ -350,9 +472,6 @@ struct BackwardScratch {
 impl BackwardScratch {
     fn new(layout: &ActorCriticLayout) -> Self {
         BackwardScratch {
-            x: vec![0.0; BLOCK * leading(layout.actor.inputs())],
-            samples: vec![(0.0, 0.0, 0.0, 0.0); BLOCK],
-            action: vec![0.0; BLOCK * layout.actions()],
             actor: Activations::new(&layout.actor, BLOCK),
             critic: Activations::new(&layout.critic, BLOCK),
             d_actor: Gradient::new(&layout.actor, BLOCK),
@@ -361,7 +480,17 @@ impl BackwardScratch {
     }
 
     /// Loss and gradients of samples [from, to) of a minibatch.
-    fn part(&mut self, spec: &PpoSpec, layout: &ActorCriticLayout, l: &Learner, sampler: &Sampler, stats: (f32, f32), from: usize, to: usize) -> PartResult {
+    #[allow(clippy::too_many_arguments, reason = "a replica's share of a minibatch")]
+    fn part(
+        &mut self,
+        spec: &PpoSpec,
+        layout: &ActorCriticLayout,
+        l: &Learner,
+        mb: &Gathered,
+        from: usize,
+        to: usize,
+        out: &mut PartResult,
+    ) {
         let ppo = &spec.ppo;
         let (o, a) = (layout.actor.inputs(), layout.actions());
         let (ldx, lda, ldv) = (leading(o), leading(a), leading(1));
@@ -375,17 +504,11 @@ impl BackwardScratch {
         let mut sums = [0.0; 7];
         self.d_actor.clear();
         self.d_critic.clear();
-        let blocks = (to - from).div_ceil(BLOCK);
-        for block in 0..blocks {
-            let (lo, hi) = (from + block * (to - from) / blocks, from + (block + 1) * (to - from) / blocks);
+        for lo in (from..to).step_by(BLOCK) {
+            let hi = to.min(lo + BLOCK);
             let rows = hi - lo;
-            for i in 0..rows {
-                let (c, row) = sampler.at(lo + i);
-                self.x[i * ldx..i * ldx + o].copy_from_slice(&c.obs[row * o..(row + 1) * o]);
-                self.action[i * a..(i + 1) * a].copy_from_slice(&c.action[row * a..(row + 1) * a]);
-                self.samples[i] = (c.logprob[row], c.advantage[row], c.returns[row], c.value[row]);
-            }
-            let x = Strided { data: &self.x, row: ldx, col: 1 };
+            let (obs, action) = (&mb.x[lo * ldx..hi * ldx], &mb.action[lo * a..hi * a]);
+            let x = Strided { data: obs, row: ldx, col: 1 };
             forward(&l.actor, rows, x, &mut self.actor);
             forward(&l.critic, rows, x, &mut self.critic);
             let d_mean = self.d_actor.d.layers.last_mut().expect("layers");
@@ -393,15 +516,15 @@ impl BackwardScratch {
             let (mean, value) = (self.actor.output(), self.critic.output());
             let (mut pg, mut vl, mut kl, mut clipped) = (0f32, 0f32, 0f32, 0f32);
             for i in 0..rows {
-                let (old, adv, ret, v_old) = self.samples[i];
+                let [old, adv, ret, v_old] = mb.scalars[lo + i];
                 let mut quad = 0.0;
                 for (j, z) in z.iter_mut().enumerate() {
-                    *z = (self.action[i * a + j] - mean[i * lda + j]) * inv_std[j];
+                    *z = (action[i * a + j] - mean[i * lda + j]) * inv_std[j];
                     quad += *z * *z;
                 }
                 let log_ratio = (-0.5 * quad - norm) - old;
                 let ratio = Real::exp(log_ratio);
-                let adv = (adv - stats.0) * stats.1;
+                let adv = (adv - mb.stats.0) * mb.stats.1;
                 let (plain, cut) = (-adv * ratio, -adv * ratio.clamp(1.0 - clip, 1.0 + clip));
                 pg += plain.max(cut);
                 kl += (ratio - 1.0) - log_ratio;
@@ -430,16 +553,16 @@ impl BackwardScratch {
             for (s, x) in sums.iter_mut().zip([pg, vl, entropy * rows as f32, kl, clipped]) {
                 *s += f64::from(x * inv_m);
             }
-            backward(&l.actor, rows, &self.x, &self.actor, &mut self.d_actor);
-            backward(&l.critic, rows, &self.x, &self.critic, &mut self.d_critic);
+            backward(&l.actor, rows, obs, &self.actor, &mut self.d_actor);
+            backward(&l.critic, rows, obs, &self.critic, &mut self.d_critic);
         }
-        let mut grads = vec![0.0; layout.params()];
-        self.d_actor.add_to(&layout.actor, &mut grads);
-        self.d_critic.add_to(&layout.critic, &mut grads);
+        let grads = &mut out.grads;
+        self.d_actor.write_to(&layout.actor, grads);
+        self.d_critic.write_to(&layout.critic, grads);
         for (g, d) in grads[layout.log_std_off..].iter_mut().zip(&d_log_std) {
             *g = d - ent * (to - from) as f32 * inv_m;
         }
-        PartResult { grads, sums }
+        out.sums = sums;
     }
 }
 
@@ -451,12 +574,23 @@ struct RolloutScratch {
 
 impl RolloutScratch {
     fn new(layout: &ActorCriticLayout) -> Self {
-        RolloutScratch { actor: Activations::new(&layout.actor, CHUNK), critic: Activations::new(&layout.critic, CHUNK), metrics: vec![0.0; 4 * CHUNK] }
+        RolloutScratch {
+            actor: Activations::new(&layout.actor, CHUNK),
+            critic: Activations::new(&layout.critic, CHUNK),
+            metrics: vec![0.0; 4 * CHUNK],
+        }
     }
 }
 
 impl Chunk {
-    fn collect(&mut self, spec: &PpoSpec, layout: &ActorCriticLayout, l: &Learner, s: &mut RolloutScratch, clock: u32) {
+    fn collect(
+        &mut self,
+        spec: &PpoSpec,
+        layout: &ActorCriticLayout,
+        l: &Learner,
+        s: &mut RolloutScratch,
+        clock: u32,
+    ) {
         let (o, a, t_max, envs) = (layout.actor.inputs(), layout.actions(), spec.ppo.horizon, self.envs);
         let params = &spec.replicas[self.replica].task;
         self.obs.copy_within(t_max * envs * o.., 0);
@@ -469,11 +603,28 @@ impl Chunk {
             forward(&l.critic, envs, x, &mut s.critic);
             let now = clock + t as u32;
             let action = &mut self.action[t * envs * a..(t + 1) * envs * a];
-            run_lanes(SampleGaussian { key: params.key, first: self.first, clock: now, actions: a, log_std, mean: s.actor.output(), ld: lda, action, logprob: &mut self.logprob[t * envs..(t + 1) * envs] });
-            for (v, row) in self.value[t * envs..(t + 1) * envs].iter_mut().zip(s.critic.output().chunks(ldv)) {
+            run_lanes(SampleGaussian {
+                key: params.key,
+                first: self.first,
+                clock: now,
+                actions: a,
+                log_std,
+                mean: s.actor.output(),
+                ld: lda,
+                action,
+                logprob: &mut self.logprob[t * envs..(t + 1) * envs],
+            });
+            for (v, row) in self.value[t * envs..(t + 1) * envs].iter_mut().zip(s.critic.output().chunks(ldv))
+            {
                 *v = row[0];
             }
-            let batch = Batch { params, envs, first: self.first, state: &mut self.state, obs: &mut after[..envs * o] };
+            let batch = Batch {
+                params,
+                envs,
+                first: self.first,
+                state: &mut self.state,
+                obs: &mut after[..envs * o],
+            };
             let out = StepSlices {
                 final_obs: &mut self.final_obs,
                 reward: &mut self.reward[t * envs..(t + 1) * envs],
@@ -484,7 +635,9 @@ impl Chunk {
             step_chunk(&spec.task, batch, action, out, now);
             if self.flags[t * envs] & TRUNCATED != 0 {
                 forward(&l.critic, envs, Strided { data: &self.final_obs, row: o, col: 1 }, &mut s.critic);
-                for (v, row) in self.final_value[t * envs..(t + 1) * envs].iter_mut().zip(s.critic.output().chunks(ldv)) {
+                for (v, row) in
+                    self.final_value[t * envs..(t + 1) * envs].iter_mut().zip(s.critic.output().chunks(ldv))
+                {
                     *v = row[0];
                 }
             }
@@ -496,10 +649,23 @@ impl Chunk {
 
     /// Generalised advantage estimation of this chunk. The rollout ends with an episode, so the row of values behind it is never used.
     fn advantages(&mut self, spec: &PpoSpec) {
+        let n = spec.ppo.horizon * self.envs;
         let size = gae::Spec { t: spec.ppo.horizon, r: 1, b: self.envs };
         let hyper = [[spec.ppo.gamma as f32, spec.ppo.gae_lambda as f32, spec.ppo.reward_scale as f32, 0.0]];
-        let (adv, ret) = (&mut self.advantage, &mut self.returns);
-        gae::gae_cpu(&size, &self.reward, &self.value, &self.final_value, &self.flags, &hyper, adv, ret);
+        let (mut adv, mut ret) = (vec![0f32; n], vec![0f32; n]);
+        gae::gae_cpu(
+            &size,
+            &self.reward,
+            &self.value,
+            &self.final_value,
+            &self.flags,
+            &hyper,
+            &mut adv,
+            &mut ret,
+        );
+        for (at, row) in self.scalars.iter_mut().enumerate() {
+            *row = [self.logprob[at], adv[at], ret[at], self.value[at]];
+        }
     }
 }
 
@@ -541,7 +707,7 @@ impl SampleGaussian<'_> {
                 for (j, z) in [z0, z1, z2, z3].into_iter().enumerate().take(a - 4 * block) {
                     let i = 4 * block + j;
                     let noise = V::splat_f32(self.log_std[i]).exp() * z;
-                    quad = quad + z * z;
+                    quad += z * z;
                     let mut lanes = [0f32; 16];
                     noise.store(&mut lanes);
                     for (l, x) in lanes.iter().enumerate().take(V::LANES) {
@@ -586,7 +752,15 @@ impl LaneKernel for StepChunk<'_> {
             step_range::<V, 0>(self.spec, &mut self.batch, self.action, &mut self.out, self.clock, 0, whole);
         }
         if whole < n {
-            step_range::<f32, 0>(self.spec, &mut self.batch, self.action, &mut self.out, self.clock, whole, n);
+            step_range::<f32, 0>(
+                self.spec,
+                &mut self.batch,
+                self.action,
+                &mut self.out,
+                self.clock,
+                whole,
+                n,
+            );
         }
     }
 }
@@ -597,6 +771,94 @@ pub fn step_chunk(spec: &V2xSpec, batch: Batch<f32>, action: &[f32], out: StepSl
 }
 
 /// Fresh episodes in all environments of a batch.
-pub fn reset_chunk(spec: &V2xSpec, params: &V2xParams, envs: usize, first: u32, state: &mut [f32], obs: &mut [f32], clock: u32) {
+pub fn reset_chunk(
+    spec: &V2xSpec,
+    params: &V2xParams,
+    envs: usize,
+    first: u32,
+    state: &mut [f32],
+    obs: &mut [f32],
+    clock: u32,
+) {
     reset_range::<f32, 0>(spec, &mut Batch { params, envs, first, state, obs }, clock, 0, envs);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::learn::{Replica, learning_rates};
+
+    fn spec() -> PpoSpec {
+        // Chunks, parts and spans of which the last is short; two replicas.
+        let sets =
+            ["ppo.envs=300", "ppo.minibatch=3000", "ppo.epochs=2", "ppo.hidden=[40, 24]"].map(String::from);
+        let config = Config::load(None, &sets).expect("a valid configuration");
+        let replicas = [3, 9].map(|seed| Replica { seed, task: config.task.params([seed, 0]) }).to_vec();
+        PpoSpec { task: config.task.spec(), ppo: config.ppo, replicas }
+    }
+
+    fn two_updates(threads: usize) -> (LearnerState, Vec<UpdateMetrics>) {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a thread pool");
+        pool.install(|| {
+            let spec = spec();
+            let mut ppo = PpoCpu::new(&spec, &LearnerState::new(&spec));
+            let mut metrics = Vec::new();
+            for update in 0..2 {
+                ppo.rollout(update).unwrap();
+                ppo.advantages().unwrap();
+                for epoch in 0..spec.ppo.epochs as u32 {
+                    for mb in 0..spec.minibatches() as u32 {
+                        ppo.minibatch(update, epoch, mb, learning_rates(&spec.ppo, update, 2)).unwrap();
+                    }
+                }
+                metrics.extend(ppo.finish(true).unwrap().unwrap());
+            }
+            (ppo.state(2).unwrap(), metrics)
+        })
+    }
+
+    #[test]
+    fn results_do_not_depend_on_the_number_of_threads() {
+        let one = two_updates(1);
+        assert!(one.0.params.iter().all(|x| x.is_finite()));
+        assert_eq!(one, two_updates(3));
+    }
+
+    #[test]
+    fn a_gathered_minibatch_is_the_shuffled_rollout() {
+        let spec = spec();
+        let mut ppo = PpoCpu::new(&spec, &LearnerState::new(&spec));
+        ppo.rollout(0).unwrap();
+        ppo.advantages().unwrap();
+        let (m, envs) = (spec.ppo.minibatch, spec.ppo.envs);
+        ppo.minibatch(0, 1, 4, [1e-4; 2]).unwrap();
+        let per_replica = envs.div_ceil(CHUNK);
+        for (r, replica) in spec.replicas.iter().enumerate() {
+            let shuffle = Shuffle::new(replica.task.key, 0, 1, spec.samples() as u32);
+            let g = &ppo.gathered[r];
+            let (mut sum, mut square) = (0.0, 0.0);
+            for i in 0..m {
+                let s = shuffle.index((4 * m + i) as u32) as usize;
+                let (t, b) = (s / envs, s % envs);
+                let c = &ppo.chunks[r * per_replica + b / CHUNK];
+                let row = t * c.envs + b % CHUNK;
+                assert_eq!(g.x[i * 16..i * 16 + 12], c.obs[row * 12..row * 12 + 12], "observation {i}");
+                assert_eq!(g.action[i * 6..i * 6 + 6], c.action[row * 6..row * 6 + 6], "action {i}");
+                let [logprob, adv, ret, value] = g.scalars[i];
+                assert_eq!([logprob, value], [c.logprob[row], c.value[row]], "log-probability and value {i}");
+                assert_eq!(ret, adv + value, "return {i}");
+                sum += f64::from(adv);
+                square += f64::from(adv) * f64::from(adv);
+            }
+            let mean = sum / m as f64;
+            let std = ((square - sum * mean) / (m as f64 - 1.0)).sqrt();
+            assert!(
+                (f64::from(g.stats.0) - mean).abs() < 1e-6 * (1.0 + mean.abs()),
+                "mean {} against {mean}",
+                g.stats.0
+            );
+            assert!((f64::from(g.stats.1) * std - 1.0).abs() < 1e-5, "1/std {} against std {std}", g.stats.1);
+        }
+    }
 }

@@ -35,8 +35,16 @@ pub struct RowMajor<'a> {
 #[inline(always)]
 #[allow(clippy::too_many_arguments, reason = "the arguments of every matrix product")]
 unsafe fn tile<V: F32Lanes, const MR: usize, const NR: usize>(
-    k: usize, a: *const f32, (row, col): (usize, usize), b: *const f32, ldb: usize, c: *mut f32, ldc: usize, (r0, c0): (usize, usize),
-    accumulate: bool, epilogue: &impl Fn(V, usize, usize) -> V,
+    k: usize,
+    a: *const f32,
+    (row, col): (usize, usize),
+    b: *const f32,
+    ldb: usize,
+    c: *mut f32,
+    ldc: usize,
+    (r0, c0): (usize, usize),
+    accumulate: bool,
+    epilogue: &impl Fn(V, usize, usize) -> V,
 ) {
     // SAFETY: the caller guarantees the extents.
     unsafe {
@@ -63,24 +71,39 @@ unsafe fn tile<V: F32Lanes, const MR: usize, const NR: usize>(
     }
 }
 
-/// C[m, n] = epilogue(Σ_k A[m, k]·B[k, n] (+ C[m, n] if `accumulate`), m, n); `cols` is a multiple of [`PAD`].
+/// C[m, n] = epilogue(Σ_k A[m, k]·B[k, n] (+ C[m, n] if `accumulate`), m, n); `cols` is a multiple of [`PAD`]. `NR` vectors wide tiles: 2, or
+/// 4 where there are few rows, so that enough sums are in flight.
 #[inline(always)]
 #[allow(clippy::too_many_arguments, reason = "the arguments of every matrix product")]
-pub fn product<V: F32Lanes>(
-    rows: usize, cols: usize, k: usize, a: Strided, b: RowMajor, c: &mut [f32], ldc: usize, accumulate: bool,
+pub fn product<V: F32Lanes, const NR: usize>(
+    rows: usize,
+    cols: usize,
+    k: usize,
+    a: Strided,
+    b: RowMajor,
+    c: &mut [f32],
+    ldc: usize,
+    accumulate: bool,
     epilogue: impl Fn(V, usize, usize) -> V,
 ) {
     if rows == 0 {
         return;
     }
-    assert!(k > 0 && cols > 0 && cols % PAD == 0 && cols <= b.ld && cols <= ldc, "columns {cols}, ldb {}, ldc {ldc}", b.ld);
+    assert!(
+        k > 0 && cols > 0 && cols % PAD == 0 && cols <= b.ld && cols <= ldc,
+        "columns {cols}, ldb {}, ldc {ldc}",
+        b.ld
+    );
     assert!(a.data.len() > (rows - 1) * a.row + (k - 1) * a.col, "A is too short");
-    assert!(b.data.len() >= (k - 1) * b.ld + cols && c.len() >= (rows - 1) * ldc + cols, "B or C is too short");
+    assert!(
+        b.data.len() >= (k - 1) * b.ld + cols && c.len() >= (rows - 1) * ldc + cols,
+        "B or C is too short"
+    );
     let (ap, bp, cp) = (a.data.as_ptr(), b.data.as_ptr(), c.as_mut_ptr());
     let strides = (a.row, a.col);
     let mut j = 0;
     while j < cols {
-        let two = j + 2 * V::LANES <= cols;
+        let wide = j + NR * V::LANES <= cols;
         let mut i = 0;
         // SAFETY: every block lies inside the extents asserted above.
         macro_rules! block {
@@ -88,42 +111,74 @@ pub fn product<V: F32Lanes>(
                 while i + $mr <= rows {
                     unsafe {
                         let (pa, pb, pc) = (ap.add(i * a.row), bp.add(j), cp.add(i * ldc + j));
-                        if two {
-                            tile::<V, $mr, 2>(k, pa, strides, pb, b.ld, pc, ldc, (i, j), accumulate, &epilogue);
+                        if wide {
+                            tile::<V, $mr, NR>(
+                                k,
+                                pa,
+                                strides,
+                                pb,
+                                b.ld,
+                                pc,
+                                ldc,
+                                (i, j),
+                                accumulate,
+                                &epilogue,
+                            );
                         } else {
-                            tile::<V, $mr, 1>(k, pa, strides, pb, b.ld, pc, ldc, (i, j), accumulate, &epilogue);
+                            tile::<V, $mr, 1>(
+                                k,
+                                pa,
+                                strides,
+                                pb,
+                                b.ld,
+                                pc,
+                                ldc,
+                                (i, j),
+                                accumulate,
+                                &epilogue,
+                            );
                         }
                     }
                     i += $mr;
                 }
             }};
         }
-        // 12 × 2 accumulators fill AVX-512's 32 registers, 6 × 2 AVX2's 16.
-        if V::LANES == 16 {
-            block!(12);
-            block!(4);
-        } else {
-            block!(6);
+        // 12 × 2 or 6 × 4 accumulators fill AVX-512's 32 registers, 6 × 2 or 3 × 4 AVX2's 16.
+        match (V::LANES, NR) {
+            (16, 2) => {
+                block!(12);
+                block!(4);
+            }
+            (16, _) | (_, 2) => block!(6),
+            _ => block!(3),
         }
         block!(1);
-        j += if two { 2 * V::LANES } else { V::LANES };
+        j += if wide { NR * V::LANES } else { V::LANES };
     }
 }
 
 /// tanh as a rational function (the minimax coefficients of Eigen's `ptanh`), within 4 ulp; the dense layers' own, with FMA.
 #[inline(always)]
 pub fn tanh_rational<V: F32Lanes>(x: V) -> V {
-    let x = x.max(V::splat(-7.905_311)).min(V::splat(7.905_311));
+    // The constants stand first, so that a NaN passes.
+    let x = V::splat(7.905_311).min(V::splat(-7.905_311).max(x));
     let z = x * x;
     let mut p = V::splat(-2.760_768_477_423_55e-16);
-    for a in [2.000_187_904_824_77e-13, -8.604_671_522_137_35e-11, 5.122_297_090_371_14e-8, 1.485_722_357_179_79e-5, 6.372_619_288_754_36e-4, 4.893_524_558_917_86e-3] {
+    for a in [
+        2.000_187_904_824_77e-13,
+        -8.604_671_522_137_35e-11,
+        5.122_297_090_371_14e-8,
+        1.485_722_357_179_79e-5,
+        6.372_619_288_754_36e-4,
+        4.893_524_558_917_86e-3,
+    ] {
         p = p.mul_add(z, V::splat(a));
     }
     let mut q = V::splat(1.198_258_394_667_02e-6);
     for b in [1.185_347_056_866_54e-4, 2.268_434_632_439e-3, 4.893_525_185_543_85e-3] {
         q = q.mul_add(z, V::splat(b));
     }
-    (x * p) / q
+    (x * p) * q.recip()
 }
 
 /// One network's weights laid out for [`product`]: padded, and transposed for the forward pass. Rebuilt after every update.
@@ -207,9 +262,42 @@ impl LaneKernel for Forward<'_> {
             let (c, bias) = (&mut here[0], &p.bias);
             let cols = l.outputs.next_multiple_of(PAD);
             match l.act {
-                Activation::Tanh => product::<V>(self.rows, cols, l.inputs, a, b, c, ld, false, #[inline(always)] |s, _, j| tanh_rational(s + V::load(&bias[j..]))),
-                Activation::Relu => product::<V>(self.rows, cols, l.inputs, a, b, c, ld, false, #[inline(always)] |s, _, j| (s + V::load(&bias[j..])).max(V::splat(0.0))),
-                Activation::None => product::<V>(self.rows, cols, l.inputs, a, b, c, ld, false, #[inline(always)] |s, _, j| s + V::load(&bias[j..])),
+                Activation::Tanh => product::<V, 2>(
+                    self.rows,
+                    cols,
+                    l.inputs,
+                    a,
+                    b,
+                    c,
+                    ld,
+                    false,
+                    #[inline(always)]
+                    |s, _, j| tanh_rational(s + V::load(&bias[j..])),
+                ),
+                Activation::Relu => product::<V, 2>(
+                    self.rows,
+                    cols,
+                    l.inputs,
+                    a,
+                    b,
+                    c,
+                    ld,
+                    false,
+                    #[inline(always)]
+                    |s, _, j| (s + V::load(&bias[j..])).max(V::splat(0.0)),
+                ),
+                Activation::None => product::<V, 2>(
+                    self.rows,
+                    cols,
+                    l.inputs,
+                    a,
+                    b,
+                    c,
+                    ld,
+                    false,
+                    #[inline(always)]
+                    |s, _, j| s + V::load(&bias[j..]),
+                ),
             }
         }
     }
@@ -243,15 +331,41 @@ impl Gradient {
         self.w.iter_mut().chain(&mut self.b).for_each(|v| v.fill(0.0));
     }
 
-    /// Adds the sums to the flat gradient vector of the replica.
-    pub fn add_to(&self, layout: &MlpLayout, grads: &mut [f32]) {
+    /// Writes the sums to their places in the flat gradient vector of the replica.
+    pub fn write_to(&self, layout: &MlpLayout, grads: &mut [f32]) {
         for (l, layer) in layout.layers.iter().enumerate() {
             let ld = leading(layer.inputs);
             for (o, row) in grads[layer.w_off..layer.b_off].chunks_exact_mut(layer.inputs).enumerate() {
-                row.iter_mut().zip(&self.w[l][o * ld..]).for_each(|(g, x)| *g += x);
+                row.copy_from_slice(&self.w[l][o * ld..o * ld + layer.inputs]);
             }
-            grads[layer.b_off..layer.b_off + layer.outputs].iter_mut().zip(&self.b[l]).for_each(|(g, x)| *g += x);
+            grads[layer.b_off..layer.b_off + layer.outputs].copy_from_slice(&self.b[l][..layer.outputs]);
         }
+    }
+}
+
+/// b[j] += Σ_m dy[m, j]: eight vectors at a time, so that the sums do not wait for each other.
+#[inline(always)]
+fn column_sums<V: F32Lanes>(rows: usize, cols: usize, dy: &[f32], ld: usize, b: &mut [f32]) {
+    #[inline(always)]
+    fn span<V: F32Lanes, const N: usize>(rows: usize, dy: &[f32], ld: usize, b: &mut [f32]) {
+        let mut sum = [V::splat(0.0); N];
+        for m in 0..rows {
+            for (j, s) in sum.iter_mut().enumerate() {
+                *s += V::load(&dy[m * ld + j * V::LANES..]);
+            }
+        }
+        for (j, s) in sum.into_iter().enumerate() {
+            (V::load(&b[j * V::LANES..]) + s).store(&mut b[j * V::LANES..]);
+        }
+    }
+    let mut j = 0;
+    while j + 8 * V::LANES <= cols {
+        span::<V, 8>(rows, &dy[j..], ld, &mut b[j..]);
+        j += 8 * V::LANES;
+    }
+    while j < cols {
+        span::<V, 1>(rows, &dy[j..], ld, &mut b[j..]);
+        j += V::LANES;
     }
 }
 
@@ -276,29 +390,44 @@ impl LaneKernel for Backward<'_> {
             let (lower, upper) = self.grad.d.layers.split_at_mut(i);
             let dy = &upper[0];
             // dW[o, i] += Σ_m dy[m, o]·x[m, i]
-            product::<V>(
-                l.outputs,
+            let (cols, at, x) = (
                 l.inputs.next_multiple_of(PAD),
-                self.rows,
                 Strided { data: dy, row: 1, col: ldo },
                 RowMajor { data: input, ld: ldi },
-                &mut self.grad.w[i],
-                ldi,
-                true,
-                #[inline(always)]
-                |s, _, _| s,
             );
-            for j in (0..l.outputs.next_multiple_of(PAD)).step_by(V::LANES) {
-                let mut sum = V::load(&self.grad.b[i][j..]);
-                for m in 0..self.rows {
-                    sum += V::load(&dy[m * ldo + j..]);
-                }
-                sum.store(&mut self.grad.b[i][j..]);
+            let dw = &mut self.grad.w[i];
+            if l.outputs < 12 {
+                product::<V, 4>(
+                    l.outputs,
+                    cols,
+                    self.rows,
+                    at,
+                    x,
+                    dw,
+                    ldi,
+                    true,
+                    #[inline(always)]
+                    |s, _, _| s,
+                );
+            } else {
+                product::<V, 2>(
+                    l.outputs,
+                    cols,
+                    self.rows,
+                    at,
+                    x,
+                    dw,
+                    ldi,
+                    true,
+                    #[inline(always)]
+                    |s, _, _| s,
+                );
             }
+            column_sums::<V>(self.rows, l.outputs.next_multiple_of(PAD), dy, ldo, &mut self.grad.b[i]);
             if i > 0 {
                 // dh[m, i] = (Σ_o dy[m, o]·W[o, i])·act'(h)
                 let (act, one) = (layers[i - 1].act, V::splat(1.0));
-                product::<V>(
+                product::<V, 2>(
                     self.rows,
                     l.inputs.next_multiple_of(PAD),
                     l.outputs,
@@ -340,7 +469,9 @@ mod tests {
         for l in &layout.layers {
             h = (0..l.outputs)
                 .map(|o| {
-                    let z: f64 = (0..l.inputs).map(|i| params[l.w_off + o * l.inputs + i] * h[i]).sum::<f64>() + params[l.b_off + o];
+                    let z: f64 =
+                        (0..l.inputs).map(|i| params[l.w_off + o * l.inputs + i] * h[i]).sum::<f64>()
+                            + params[l.b_off + o];
                     l.act.apply(z)
                 })
                 .collect();
@@ -350,7 +481,11 @@ mod tests {
 
     #[test]
     fn forward_and_backward_equal_the_definition_and_its_differences() {
-        for (sizes, act, rows) in [(vec![12, 128, 128, 6], Activation::Tanh, 37), (vec![5, 33, 1], Activation::Tanh, 13), (vec![7, 20, 70, 3], Activation::Relu, 1)] {
+        for (sizes, act, rows) in [
+            (vec![12, 128, 128, 6], Activation::Tanh, 37),
+            (vec![5, 33, 1], Activation::Tanh, 13),
+            (vec![7, 20, 70, 3], Activation::Relu, 1),
+        ] {
             let layout = MlpLayout::new(&sizes, act, 3);
             let mut rng = PhiloxRng::new([1, 2], Stream::Init, 0, 9);
             let mut draw = || f64::from(rng.next_u32()) / 4294967296.0 - 0.5;
@@ -370,9 +505,14 @@ mod tests {
             }
             let mut acts = Activations::new(&layout, rows);
             forward(&net, rows, Strided { data: &x, row: ld, col: 1 }, &mut acts);
-            let total: f64 = (0..rows).map(|m| loss(&layout, &params, &xs[m * inputs..], &cs[m * outputs..(m + 1) * outputs])).sum();
+            let total: f64 = (0..rows)
+                .map(|m| loss(&layout, &params, &xs[m * inputs..], &cs[m * outputs..(m + 1) * outputs]))
+                .sum();
             let ldo = leading(outputs);
-            let got: f64 = (0..rows).flat_map(|m| (0..outputs).map(move |o| (m, o))).map(|(m, o)| f64::from(acts.output()[m * ldo + o]) * cs[m * outputs + o]).sum();
+            let got: f64 = (0..rows)
+                .flat_map(|m| (0..outputs).map(move |o| (m, o)))
+                .map(|(m, o)| f64::from(acts.output()[m * ldo + o]) * cs[m * outputs + o])
+                .sum();
             assert!((got - total).abs() < 1e-5 * (1.0 + total.abs()), "{sizes:?}: {got} against {total}");
 
             let mut grad = Gradient::new(&layout, rows);
@@ -384,16 +524,22 @@ mod tests {
             }
             backward(&net, rows, &x, &acts, &mut grad);
             let mut grads = vec![0f32; layout.end()];
-            grad.add_to(&layout, &mut grads);
+            grad.write_to(&layout, &mut grads);
             for p in (layout.offset..layout.end()).step_by(41) {
                 let h = 1e-5;
                 let at = |delta: f64| {
                     let mut q = params.clone();
                     q[p] += delta;
-                    (0..rows).map(|m| loss(&layout, &q, &xs[m * inputs..], &cs[m * outputs..(m + 1) * outputs])).sum::<f64>()
+                    (0..rows)
+                        .map(|m| loss(&layout, &q, &xs[m * inputs..], &cs[m * outputs..(m + 1) * outputs]))
+                        .sum::<f64>()
                 };
                 let want = (at(h) - at(-h)) / (2.0 * h);
-                assert!((f64::from(grads[p]) - want).abs() < 2e-5 * (1.0 + want.abs()), "{sizes:?} parameter {p}: {} against {want}", grads[p]);
+                assert!(
+                    (f64::from(grads[p]) - want).abs() < 2e-5 * (1.0 + want.abs()),
+                    "{sizes:?} parameter {p}: {} against {want}",
+                    grads[p]
+                );
             }
         }
     }

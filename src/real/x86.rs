@@ -174,6 +174,10 @@ macro_rules! lanes {
                 unsafe { $f($set1(x)) }
             }
             #[inline(always)]
+            fn recip(self) -> Self {
+                $f::recip_(self)
+            }
+            #[inline(always)]
             unsafe fn load_ptr(p: *const f32) -> Self {
                 unsafe { $f($loadu(p)) }
             }
@@ -273,6 +277,10 @@ impl F32x8 {
         unsafe { F32x8(_mm256_floor_ps(self.0)) }
     }
     #[inline(always)]
+    fn recip_(self) -> Self {
+        Self::splat(1.0) / self
+    }
+    #[inline(always)]
     fn odd_(w: U32x8) -> __m256 {
         // blendv looks at the sign bit only
         unsafe { _mm256_castsi256_ps(_mm256_slli_epi32::<31>(w.0)) }
@@ -321,6 +329,15 @@ impl F32x16 {
     #[inline(always)]
     fn floor_(self) -> Self {
         unsafe { F32x16(_mm512_roundscale_ps::<{ _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC }>(self.0)) }
+    }
+    /// 14 bits and a step of Newton's method: a third of the time of a division.
+    #[inline(always)]
+    fn recip_(self) -> Self {
+        unsafe {
+            let r = _mm512_rcp14_ps(self.0);
+            let rest = _mm512_fnmadd_ps(self.0, r, _mm512_set1_ps(1.0));
+            F32x16(_mm512_fmadd_ps(r, rest, r))
+        }
     }
     #[inline(always)]
     fn odd_(w: U32x16) -> __mmask16 {

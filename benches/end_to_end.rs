@@ -1,0 +1,46 @@
+//! Environment steps per second of the CPU backend, with the settings of the JAX peer: physics alone (actions drawn with Philox every slot, as
+//! the peer draws its own), rollout (policy and physics), training (a whole update: rollout, advantages, 4 epochs of 16 minibatches).
+//!
+//! `scripts/compare-peer.sh` sets these against the peer; the time per iteration here covers one episode or one update.
+
+mod workload;
+
+use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
+use std::hint::black_box;
+use std::time::Duration;
+use workload::{Physics, Training};
+
+/// One replica with `envs` environments, as it stands in the ids.
+fn id(envs: usize) -> BenchmarkId {
+    BenchmarkId::from_parameter(format!("R=1,B={envs}"))
+}
+
+fn end_to_end(c: &mut Criterion) {
+    let mut group = c.benchmark_group("physics");
+    for envs in [256, 1024, 4096, 8192] {
+        let mut physics = Physics::new(envs);
+        group.throughput(Throughput::Elements((envs * physics.slots()) as u64));
+        group.bench_function(id(envs), |b| b.iter(|| black_box(physics.run())));
+    }
+    group.finish();
+    for (name, envs) in [("rollout", [512, 1024, 4096]), ("training", [512, 1024, 4096])] {
+        let mut group = c.benchmark_group(name);
+        group.sampling_mode(SamplingMode::Flat);
+        for envs in envs {
+            let mut training = Training::new(envs);
+            group.throughput(Throughput::Elements(training.steps() as u64));
+            group.bench_function(id(envs), |b| {
+                b.iter(|| if name == "rollout" { training.rollout() } else { training.update() });
+            });
+        }
+        group.finish();
+    }
+}
+
+criterion_group! {
+    name = benches;
+    // Ten updates of the largest batch take longer than the measurement time; criterion then runs each of the ten samples once.
+    config = Criterion::default().sample_size(10).warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(2));
+    targets = end_to_end
+}
+criterion_main!(benches);

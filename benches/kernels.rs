@@ -1,0 +1,358 @@
+//! Every kernel of the registry on the adapter that ISACBENCH_DEVICE names (`gpu`, or a part of its name). Without it nothing runs: the default
+//! device of this program is the CPU.
+//!
+//! One iteration is a submission of ten dispatches and the wait for its end, by the wall clock. A kernel is timed only after its equivalence
+//! check has passed on this adapter. On a software adapter the sizes are small and the figures say nothing about GPUs.
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use isacbench::gpu::{Buf, Fill, Gpu, GpuError, fold_groups};
+use isacbench::kernels::inputs::normal;
+use isacbench::kernels::*;
+use isacbench::policy::Activation;
+use isacbench::shuffle::Minibatch;
+use isacbench::task::v2x::{Beam, Kinematics, V2xSpec};
+use isacbench::task::v2x_reference::Reference;
+use std::time::Duration;
+
+/// Dispatches of one submission.
+const DISPATCHES: usize = 10;
+/// Width of the hidden layers.
+const HIDDEN: usize = 128;
+
+/// Sizes of a training run.
+struct Sizes {
+    /// Replicas, environments, slots, samples of a minibatch, slices of its weight gradients, parameters of a replica.
+    r: usize,
+    b: usize,
+    t: usize,
+    m: usize,
+    s: usize,
+    p: usize,
+}
+
+impl Sizes {
+    fn of(gpu: &Gpu) -> Sizes {
+        let p = 36_999;
+        if gpu.is_software() {
+            Sizes { r: 1, b: 512, t: 20, m: 1024, s: 2, p }
+        } else {
+            Sizes { r: 4, b: 4096, t: 100, m: 25_600, s: 50, p }
+        }
+    }
+}
+
+type Record = Box<dyn Fn(&mut wgpu::ComputePass)>;
+
+/// A kernel bound to its buffers.
+struct Case {
+    /// Behind the stem in the id.
+    sizes: String,
+    /// Elements that one dispatch produces or reads; floating-point operations for the dense layers.
+    elements: usize,
+    record: Record,
+}
+
+fn case(
+    sizes: String,
+    elements: usize,
+    record: impl Fn(&mut wgpu::ComputePass) + 'static,
+) -> Result<Case, GpuError> {
+    Ok(Case { sizes, elements, record: Box::new(record) })
+}
+
+fn build(gpu: &Gpu, stem: &str) -> Result<Case, GpuError> {
+    let &Sizes { r, b, t, m, s, p } = &Sizes::of(gpu);
+    let task =
+        V2xSpec { vehicles: 3, antennas: 32, slots: 100, beam: Beam::Angles, kinematics: Kinematics::Paper };
+    let (o, a, rows) = (task.obs_dim(), task.action_dim(), task.metric_rows());
+    let batch = v2x_batch::Spec { r, b, task };
+    let floats =
+        |name: &str, shape: &[usize]| gpu.upload(name, shape, &normal(1, 0, shape.iter().product(), 0.3));
+    let zeros = |name: &str, shape: &[usize]| gpu.alloc::<f32>(name, shape, Fill::Zero);
+    let keys = || gpu.upload("keys", &[r], &(0..r as u32).map(|i| [1, i]).collect::<Vec<_>>());
+    let tasks = || gpu.upload("params", &[r], &v2x_batch::check_params(&batch, 1));
+    let scalars = || -> Result<Buf<[f32; 4]>, GpuError> {
+        let rows: Vec<[f32; 4]> =
+            normal(2, 0, r * m, 0.3).into_iter().map(|x| [-5.0 + 0.1 * x, x, 0.5 * x, 0.4 * x]).collect();
+        gpu.upload("mb_scalars", &[r, m], &rows)
+    };
+    // Reset states: what the kernels of the task start from.
+    let fresh = || -> Result<(Buf<f32>, Buf<f32>), GpuError> {
+        let (state, obs) = (zeros("state", &[r, task.state_rows(), b])?, zeros("obs", &[r, b, o])?);
+        let bound = v2x_reset::V2xReset::new(gpu, &batch)?.bind(gpu, &tasks()?, &state, &obs);
+        gpu.run(|pass| bound.record(pass, &v2x_reset::Args { clock: 0, obs_off: 0 }))?;
+        Ok((state, obs))
+    };
+    let envs = format!("R={r},B={b}");
+    let samples = format!("R={r},M={m}");
+    match stem {
+        "philox_fill" => {
+            let blocks = r * b * 64;
+            let start = gpu.upload("start_key", &[6], &[0u32, 1, 2, 3, 4, 5])?;
+            let out = gpu.alloc::<[u32; 4]>("out", &[blocks], Fill::Zero)?;
+            let bound = gpu
+                .kernel("philox_fill", &philox_fill::prelude(&philox_fill::Spec { blocks }))?
+                .bind(gpu, &[&start.raw, &out.raw]);
+            case(format!("N={blocks}"), 4 * blocks, move |pass| {
+                bound.record(pass, fold_groups(blocks, philox_fill::WG), &[])
+            })
+        }
+        "normal_fill" => {
+            let blocks = r * b * 64;
+            let start = gpu.upload("start_key", &[6], &[0u32, 1, 2, 3, 4, 5])?;
+            let out = gpu.alloc::<[f32; 4]>("out", &[blocks], Fill::Zero)?;
+            let bound =
+                normal_fill::NormalFill::new(gpu, &normal_fill::Spec { blocks })?.bind(gpu, &start, &out);
+            case(format!("N={blocks}"), 4 * blocks, move |pass| bound.record(pass))
+        }
+        "math_eval" => {
+            let n = r * b * 64;
+            let args: Vec<[u32; 2]> =
+                normal(3, 0, n, 3.0).into_iter().map(|x| [x.to_bits(), x.to_bits()]).collect();
+            let args = gpu.upload("args", &[n], &args)?;
+            let out = gpu.alloc::<[f32; 2]>("out", &[n], Fill::Zero)?;
+            let bound = math_eval::MathEval::new(gpu, &math_eval::Spec { n, ..math_eval::DEFAULT })?
+                .bind(gpu, &args, &out);
+            case(format!("exp,N={n}"), n, move |pass| bound.record(pass))
+        }
+        "v2x_reset" => {
+            let (state, obs) = (zeros("state", &[r, task.state_rows(), b])?, zeros("obs", &[r, b, o])?);
+            let bound = v2x_reset::V2xReset::new(gpu, &batch)?.bind(gpu, &tasks()?, &state, &obs);
+            case(envs, r * b, move |pass| bound.record(pass, &v2x_reset::Args { clock: 0, obs_off: 0 }))
+        }
+        "v2x_reference" => {
+            let who = Reference::GenieZf;
+            let spec = v2x_reference::Spec {
+                batch: v2x_batch::Spec { task: V2xSpec { beam: who.beam(), ..task }, ..batch },
+                who,
+            };
+            let (state, _) = fresh()?;
+            let (memory, action) =
+                (zeros("memory", &[spec.memory_len().max(1)])?, zeros("action", &[spec.batch.action_len()])?);
+            let bound =
+                v2x_reference::V2xReference::new(gpu, &spec)?.bind(gpu, &tasks()?, &state, &memory, &action);
+            let args = v2x_reference::Args { clock: 0, action_off: 0 };
+            case(format!("GenieZf,{envs}"), r * b, move |pass| bound.record(pass, &args))
+        }
+        "v2x_step" => {
+            let ((state, obs), action) = (fresh()?, floats("action", &[r, b, a])?);
+            let (final_obs, reward) = (zeros("final_obs", &[r, b, o])?, zeros("reward", &[r, b])?);
+            let (flags, metrics) =
+                (gpu.alloc::<u32>("flags", &[r, b], Fill::Zero)?, zeros("metrics", &[r, rows, b])?);
+            let kernel = v2x_step::V2xStep::new(gpu, &batch)?;
+            let bound =
+                kernel.bind(gpu, &tasks()?, &action, &state, &obs, &final_obs, &reward, &flags, &metrics);
+            let args = v2x_step::Args { clock: 0, action_off: 0, obs_off: 0, reward_off: 0, full: false };
+            case(envs, r * b, move |pass| bound.record(pass, &args))
+        }
+        "dense_forward" => {
+            let spec = dense_forward::Spec { r, m, i: HIDDEN, o: HIDDEN, p, act: Activation::Tanh };
+            let (params, x, y) =
+                (floats("params", &[r, p])?, floats("x", &[r, m, HIDDEN])?, zeros("y", &[r, m, HIDDEN])?);
+            let bound = dense_forward::DenseForward::new(gpu, &spec)?.bind(gpu, &params, &x, &y);
+            let args = dense_forward::Args { m, w_off: 0, b_off: HIDDEN * HIDDEN, x_off: 0, y_off: 0 };
+            case(format!("{samples},H={HIDDEN}"), 2 * r * m * HIDDEN * HIDDEN, move |pass| {
+                bound.record(pass, &args)
+            })
+        }
+        "dense_backward_input" => {
+            let spec = dense_backward_input::Spec { r, m, i: HIDDEN, o: HIDDEN, p, act: Activation::Tanh };
+            let (params, dy) = (floats("params", &[r, p])?, floats("dy", &[r, m, HIDDEN])?);
+            let (h, dx) = (floats("h", &[r, m, HIDDEN])?, zeros("dx", &[r, m, HIDDEN])?);
+            let bound =
+                dense_backward_input::DenseBackwardInput::new(gpu, &spec)?.bind(gpu, &params, &dy, &h, &dx);
+            let args = dense_backward_input::Args { m, w_off: 0, dy_off: 0, h_off: 0, dx_off: 0 };
+            case(format!("{samples},H={HIDDEN}"), 2 * r * m * HIDDEN * HIDDEN, move |pass| {
+                bound.record(pass, &args)
+            })
+        }
+        "dense_backward_weights" => {
+            let spec = dense_backward_weights::Spec { r, m, i: HIDDEN, o: HIDDEN, p, s };
+            let (dy, x) = (floats("dy", &[r, m, HIDDEN])?, floats("x", &[r, m, HIDDEN])?);
+            let partials = zeros("partials", &[s, r, p])?;
+            let bound =
+                dense_backward_weights::DenseBackwardWeights::new(gpu, &spec)?.bind(gpu, &dy, &x, &partials);
+            let args =
+                dense_backward_weights::Args { m, w_off: 0, b_off: HIDDEN * HIDDEN, dy_off: 0, x_off: 0 };
+            case(format!("{samples},H={HIDDEN},S={s}"), 2 * r * m * HIDDEN * HIDDEN, move |pass| {
+                bound.record(pass, &args)
+            })
+        }
+        "gaussian_head" => {
+            let (params, mean) = (floats("params", &[r, p])?, floats("mean", &[r, b, a])?);
+            let (action, logprob) = (zeros("action", &[r, b, a])?, zeros("logprob", &[r, b])?);
+            let kernel = gaussian_head::GaussianHead::new(gpu, &gaussian_head::Spec { r, b, a, p })?;
+            let bound = kernel.bind(gpu, &params, &keys()?, &mean, &action, &logprob);
+            let args =
+                gaussian_head::Args { b, clock: 0, ls_off: 0, greedy: false, action_off: 0, logprob_off: 0 };
+            case(envs, r * b, move |pass| bound.record(pass, &args))
+        }
+        "gae" => {
+            let (reward, value) = (floats("reward", &[t, r, b])?, floats("value", &[t + 1, r, b])?);
+            let final_value = floats("final_value", &[t, r, b])?;
+            let flags = gpu.alloc::<u32>("flags", &[t, r, b], Fill::Zero)?;
+            let hyper = gpu.upload("hyper", &[r], &vec![[0.99f32, 0.95, 0.05, 0.0]; r])?;
+            let (advantage, returns) = (zeros("advantage", &[t, r, b])?, zeros("returns", &[t, r, b])?);
+            let kernel = gae::Gae::new(gpu, &gae::Spec { t, r, b })?;
+            let bound = kernel.bind(gpu, &reward, &value, &final_value, &flags, &hyper, &advantage, &returns);
+            case(format!("T={t},{envs}"), t * r * b, move |pass| bound.record(pass))
+        }
+        "minibatch_gather" => {
+            let (obs, action) = (floats("obs", &[t + 1, r, b, o])?, floats("action", &[t, r, b, a])?);
+            let (mb_obs, mb_action) = (zeros("mb_obs", &[r, m, o])?, zeros("mb_action", &[r, m, a])?);
+            let kernel =
+                minibatch_gather::MinibatchGather::new(gpu, &minibatch_gather::Spec { t, r, b, o, a, m })?;
+            let bound = kernel.bind(gpu, &keys()?, &obs, &action, &mb_obs, &mb_action);
+            case(format!("T={t},B={b},{samples}"), r * m, move |pass| {
+                bound.record(pass, Minibatch { update: 0, epoch: 0, mb: 0 })
+            })
+        }
+        "minibatch_scalars" => {
+            let (logprob, advantage) = (floats("logprob", &[t, r, b])?, floats("advantage", &[t, r, b])?);
+            let (returns, value) = (floats("returns", &[t, r, b])?, floats("value", &[t + 1, r, b])?);
+            let kernel =
+                minibatch_scalars::MinibatchScalars::new(gpu, &minibatch_scalars::Spec { t, r, b, m })?;
+            let bound = kernel.bind(gpu, &keys()?, &logprob, &advantage, &returns, &value, &scalars()?);
+            case(format!("T={t},B={b},{samples}"), r * m, move |pass| {
+                bound.record(pass, Minibatch { update: 0, epoch: 0, mb: 0 })
+            })
+        }
+        "advantage_stats" => {
+            let stats = gpu.alloc::<[f32; 2]>("stats", &[r], Fill::Zero)?;
+            let spec = advantage_stats::Spec { r, m, unbiased: true, normalise: true };
+            let bound = advantage_stats::AdvantageStats::new(gpu, &spec)?.bind(gpu, &scalars()?, &stats);
+            case(samples, r * m, move |pass| bound.record(pass))
+        }
+        "ppo_policy_loss" => {
+            let (params, mean, action) =
+                (floats("params", &[r, p])?, floats("mean", &[r, m, a])?, floats("action", &[r, m, a])?);
+            let stats = gpu.upload("stats", &[r], &vec![[0f32, 1.0]; r])?;
+            let (d_mean, terms) = (zeros("d_mean", &[r, m, a])?, zeros("terms", &[r, m, a + 4])?);
+            let kernel =
+                ppo_policy_loss::PpoPolicyLoss::new(gpu, &ppo_policy_loss::Spec { r, m, a, p, ls_off: 0 })?;
+            let bound = kernel.bind(gpu, &params, &mean, &action, &scalars()?, &stats, &d_mean, &terms);
+            case(samples, r * m, move |pass| {
+                bound.record(pass, ppo_policy_loss::Hyper { clip_eps: 0.2, ent_coef: 1e-3 })
+            })
+        }
+        "ppo_value_loss" => {
+            let (value, d_value, terms) =
+                (floats("value", &[r, m])?, zeros("d_value", &[r, m])?, zeros("terms_v", &[r, m, 1])?);
+            let bound = ppo_value_loss::PpoValueLoss::new(gpu, &ppo_value_loss::Spec { r, m })?.bind(
+                gpu,
+                &value,
+                &scalars()?,
+                &d_value,
+                &terms,
+            );
+            case(samples, r * m, move |pass| {
+                bound.record(pass, ppo_value_loss::Hyper { vf_coef: 0.5, clip_eps: None })
+            })
+        }
+        "grad_reduce" => {
+            let (partials, grads) = (floats("partials", &[s, r, p])?, zeros("grads", &[r, p])?);
+            let bound = grad_reduce::GradReduce::new(gpu, &grad_reduce::Spec { r, p, s })?
+                .bind(gpu, &partials, &grads);
+            case(format!("R={r},P={p},S={s}"), s * r * p, move |pass| bound.record(pass))
+        }
+        "column_sum" => {
+            let (source, out) = (floats("source", &[r, m, a + 4])?, zeros("out", &[r, a + 4])?);
+            let bound = column_sum::ColumnSum::new(gpu, &column_sum::Spec { r, m, c: a + 4 })?
+                .bind(gpu, &source, &out);
+            let args = column_sum::Args { m, out_stride: a + 4, out_off: 0, scale: 1.0 };
+            case(format!("{samples},C={}", a + 4), r * m * (a + 4), move |pass| bound.record(pass, &args))
+        }
+        "grad_norm" => {
+            let (grads, norms) = (floats("grads", &[r, p])?, zeros("norms", &[r, 2])?);
+            let bound = grad_norm::GradNorm::new(gpu, &grad_norm::Spec { r, p, split: p / 2, joint: false })?
+                .bind(gpu, &grads, &norms);
+            case(format!("R={r},P={p}"), r * p, move |pass| bound.record(pass))
+        }
+        "adam" => {
+            let hyper = adam::Hyper { lr: [3e-4, 1e-3], max_norm: 0.5, beta1: 0.9, beta2: 0.999, eps: 1e-5 };
+            let (params, grads, norms) = (
+                floats("params", &[r, p])?,
+                floats("grads", &[r, p])?,
+                gpu.upload("norms", &[r, 2], &vec![1f32; 2 * r])?,
+            );
+            let (first, second) = (zeros("m", &[r, p])?, zeros("v", &[r, p])?);
+            let rows = gpu.upload("hyper", &[r, 8], &vec![hyper.row::<f32>(); r].concat())?;
+            let bound = adam::Adam::new(gpu, &adam::Spec { r, p, split: p / 2 })?
+                .bind(gpu, &params, &grads, &norms, &first, &second, &rows);
+            case(format!("R={r},P={p}"), r * p, move |pass| bound.record(pass, &hyper.args(1)))
+        }
+        "metrics_reduce" => {
+            let (metrics, sums) = (floats("metrics", &[r, rows, b])?, zeros("sums", &[r, rows, 2])?);
+            let kernel =
+                metrics_reduce::MetricsReduce::new(gpu, &metrics_reduce::Spec { r, metric_rows: rows, b })?;
+            let bound = kernel.bind(gpu, &metrics, &sums);
+            case(envs, r * rows * b, move |pass| {
+                bound.record(pass, &metrics_reduce::Args { scale: 1.0, sums_off: 0 })
+            })
+        }
+        "metrics_accumulate" => {
+            let (metrics, episode) = (floats("metrics", &[r, rows, b])?, zeros("episode", &[r, rows, b])?);
+            let kernel = metrics_accumulate::MetricsAccumulate::new(
+                gpu,
+                &metrics_accumulate::Spec { elements: r * rows * b },
+            )?;
+            let bound = kernel.bind(gpu, &metrics, &episode);
+            case(envs, r * rows * b, move |pass| bound.record(pass, false))
+        }
+        _ => panic!("kernel '{stem}' of the registry has no bench"),
+    }
+}
+
+/// The check of the registry; panics where shader and twin differ.
+fn assert_equivalent(gpu: &Gpu, entry: &Entry) {
+    let rows = (entry.check)(gpu).unwrap_or_else(|e| panic!("{}: {e}", entry.kernel));
+    assert!(!rows.is_empty(), "{}: nothing was compared", entry.kernel);
+    for row in &rows {
+        assert!(
+            row.passed(),
+            "{}: '{}' differs from its twin, so it is not timed: {:?}",
+            entry.kernel,
+            row.quantity,
+            row.failures
+        );
+    }
+}
+
+fn kernels(c: &mut Criterion) {
+    let Ok(name) = std::env::var("ISACBENCH_DEVICE") else {
+        println!("kernels: skipped, because ISACBENCH_DEVICE names no adapter (gpu, or a part of its name)");
+        return;
+    };
+    let gpu = Gpu::open(&name.parse().expect("every text is a choice"))
+        .unwrap_or_else(|e| panic!("ISACBENCH_DEVICE={name}: {e}"));
+    println!("kernels: on adapter '{}'", gpu.info.name);
+    if gpu.is_software() {
+        println!("WARNING: this is a software adapter; the figures below say nothing about any GPU");
+    }
+    for entry in REGISTRY {
+        let case = build(&gpu, entry.kernel).unwrap_or_else(|e| panic!("{}: {e}", entry.kernel));
+        let mut checked = false;
+        let mut group = c.benchmark_group(entry.kernel);
+        group.throughput(Throughput::Elements((DISPATCHES * case.elements) as u64));
+        // Criterion calls this for the kernels that its filter leaves.
+        // A stored figure of a software adapter must be known as one.
+        let id = if gpu.is_software() { format!("{},software", case.sizes) } else { case.sizes.clone() };
+        group.bench_function(id, |bencher| {
+            if !std::mem::replace(&mut checked, true) {
+                assert_equivalent(&gpu, entry);
+            }
+            bencher.iter(|| {
+                let submitted = gpu.run(|pass| (0..DISPATCHES).for_each(|_| (case.record)(pass)));
+                submitted.unwrap_or_else(|e| panic!("{}: {e}", entry.kernel));
+            });
+        });
+        group.finish();
+    }
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default().sample_size(10).warm_up_time(Duration::from_millis(200)).measurement_time(Duration::from_millis(800));
+    targets = kernels
+}
+criterion_main!(benches);
