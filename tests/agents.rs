@@ -86,7 +86,8 @@ impl Verdict {
         self.compared += 1;
         self.worst = self.worst.max(difference / slack.max(f64::MIN_POSITIVE));
         // Written so that NaN fails.
-        if !(difference <= slack) {
+        // A difference that is not a number fails too.
+        if difference.is_nan() || difference > slack {
             self.failures.push(format!(
                 "{what}: {:e} ± {:e} here, {:e} ± {:e} in numpy",
                 ours.mean, ours.std_error, theirs.mean, theirs.std_error

@@ -56,7 +56,8 @@ fn both_backends_learn_the_same() {
     let sets = [&TRACKING[..], &["ppo.envs=8", "ppo.minibatch=200", "ppo.hidden=[16,16]"]].concat();
     let spec = spec(&config(&sets), &[1, 2, 3, 4, 5].map(|seed| (seed, 40.0)));
     let [cpu, on_gpu] = [None, Some(gpu)].map(|gpu| trained(&spec, 8, gpu).1);
-    let curves: [(&str, fn(&UpdateMetrics) -> f64); 3] =
+    type Curve = (&'static str, fn(&UpdateMetrics) -> f64);
+    let curves: [Curve; 3] =
         [("sum-rate", |m| m.sum_rate_bps_hz), ("reward", |m| m.reward), ("value loss", |m| m.value_loss)];
     for (name, of) in curves {
         for (u, (cpu, on_gpu)) in cpu.iter().zip(&on_gpu).enumerate() {

@@ -90,7 +90,7 @@ pub fn product<V: F32Lanes, const NR: usize>(
         return;
     }
     assert!(
-        k > 0 && cols > 0 && cols % PAD == 0 && cols <= b.ld && cols <= ldc,
+        k > 0 && cols > 0 && cols.is_multiple_of(PAD) && cols <= b.ld && cols <= ldc,
         "columns {cols}, ldb {}, ldc {ldc}",
         b.ld
     );
@@ -108,7 +108,7 @@ pub fn product<V: F32Lanes, const NR: usize>(
         // SAFETY: every block lies inside the extents asserted above.
         macro_rules! block {
             ($mr:literal) => {{
-                while i + $mr <= rows {
+                while rows - i >= $mr {
                     unsafe {
                         let (pa, pb, pc) = (ap.add(i * a.row), bp.add(j), cp.add(i * ldc + j));
                         if wide {
