@@ -1,9 +1,10 @@
 //! Checkpoints: one safetensors file with every tensor of every replica (leading axis R), the optimiser's moments (`adam_m.…`,
 //! `adam_v.…`), and the configuration, seeds and progress as metadata. Written whole: to a temporary file, then renamed.
 
+use crate::agents;
 use crate::config::{Config, ConfigError};
-use crate::learn::{LearnerState, PpoSpec, Replica};
-use crate::policy::ActorCriticLayout;
+use crate::learn::{Algorithm, Extra, LearnerState, Replica};
+use crate::policy::Tensor;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -38,8 +39,8 @@ pub struct Checkpoint {
 const FORMAT: &str = "isacbench-1";
 
 impl Checkpoint {
-    /// The learner this checkpoint belongs to.
-    pub fn spec(&self) -> PpoSpec {
+    /// What this checkpoint was learned by. Its agent is a learned one: nothing else can be loaded.
+    pub fn algorithm(&self) -> Algorithm {
         let replicas = self
             .seeds
             .iter()
@@ -50,15 +51,17 @@ impl Checkpoint {
                     .params([*seed, 0]),
             })
             .collect();
-        PpoSpec { task: self.config.task.spec(), ppo: self.config.ppo.clone(), replicas }
+        agents::find(&self.agent)
+            .and_then(|a| Algorithm::new(a.kind, &self.config, replicas))
+            .expect("a learned agent")
     }
 
     /// Drops every replica that was not trained at `p_max_dbm`.
     pub fn keep_power(&mut self, p_max_dbm: f64) {
-        let p = self.state.params.len() / self.seeds.len();
         let keep: Vec<bool> = self.p_max_dbm.iter().map(|x| *x == p_max_dbm).collect();
+        let replicas = self.seeds.len();
         let rows = |v: &Vec<f32>| {
-            v.chunks(p)
+            v.chunks((v.len() / replicas).max(1))
                 .zip(&keep)
                 .filter(|(_, k)| **k)
                 .flat_map(|(row, _)| row.iter().copied())
@@ -68,6 +71,7 @@ impl Checkpoint {
             params: rows(&self.state.params),
             m: rows(&self.state.m),
             v: rows(&self.state.v),
+            extra: self.state.extra.iter().map(|e| Extra { data: rows(&e.data), ..e.clone() }).collect(),
             ..self.state
         };
         self.seeds = self.seeds.iter().zip(&keep).filter(|(_, k)| **k).map(|(s, _)| *s).collect();
@@ -77,18 +81,19 @@ impl Checkpoint {
     /// Writes the file, replacing an older one only when the new one is complete and holds finite numbers.
     pub fn save(&self, path: &Path) -> Result<(), CheckpointError> {
         let name = path.display().to_string();
-        let layout = self.spec().layout();
+        let algorithm = self.algorithm();
+        let (tensors, p) = (algorithm.tensors(), algorithm.params());
         let mut arrays = Vec::new();
         for (prefix, flat) in
             [("", &self.state.params), ("adam_m.", &self.state.m), ("adam_v.", &self.state.v)]
         {
-            for t in layout.tensors() {
+            for t in &tensors {
                 // What could not be read again must not take the place of a file that can.
-                for replica in flat.chunks(layout.params()) {
+                for replica in flat.chunks(p) {
                     finite(&name, &format!("{prefix}{}", t.name), &replica[t.range()])?;
                 }
                 let rows: Vec<u8> = flat
-                    .chunks(layout.params())
+                    .chunks(p)
                     .flat_map(|p| bytemuck::cast_slice::<f32, u8>(&p[t.range()]))
                     .copied()
                     .collect();
@@ -96,6 +101,11 @@ impl Checkpoint {
                     std::iter::once(self.seeds.len()).chain(t.shape.iter().copied()).collect();
                 arrays.push((format!("{prefix}{}", t.name), shape, rows));
             }
+        }
+        for e in &self.state.extra {
+            finite(&name, &e.name, &e.data)?;
+            let shape = std::iter::once(self.seeds.len()).chain(e.shape.iter().copied()).collect();
+            arrays.push((e.name.clone(), shape, bytemuck::cast_slice(&e.data).to_vec()));
         }
         let write = |e: String| CheckpointError::Write(name.clone(), e);
         let views = arrays
@@ -143,18 +153,33 @@ impl Checkpoint {
         let adam_steps =
             field("adam_steps")?.parse().map_err(|e: std::num::ParseIntError| bad("adam_steps", &e))?;
         let updates = field("updates")?.parse().map_err(|e: std::num::ParseIntError| bad("updates", &e))?;
+        let agent = field("agent")?.clone();
+        if !agents::find(&agent).is_some_and(|a| a.kind.is_learned()) {
+            return Err(damaged(format!("agent '{agent}', which this program does not train")));
+        }
         let mut out = Checkpoint {
-            agent: field("agent")?.clone(),
+            agent,
             config,
-            state: LearnerState { params: Vec::new(), m: Vec::new(), v: Vec::new(), adam_steps, updates },
+            state: LearnerState {
+                params: Vec::new(),
+                m: Vec::new(),
+                v: Vec::new(),
+                adam_steps,
+                updates,
+                extra: Vec::new(),
+            },
             seeds,
             p_max_dbm,
         };
-        let layout = out.spec().layout();
-        let replicas = out.seeds.len();
-        out.state.params = read_flat(&file, &name, "", &layout, replicas)?;
-        out.state.m = read_flat(&file, &name, "adam_m.", &layout, replicas)?;
-        out.state.v = read_flat(&file, &name, "adam_v.", &layout, replicas)?;
+        let algorithm = out.algorithm();
+        let (tensors, p, replicas) = (algorithm.tensors(), algorithm.params(), out.seeds.len());
+        out.state.params = read_flat(&file, &name, "", &tensors, p, replicas)?;
+        out.state.m = read_flat(&file, &name, "adam_m.", &tensors, p, replicas)?;
+        out.state.v = read_flat(&file, &name, "adam_v.", &tensors, p, replicas)?;
+        for e in algorithm.start().extra {
+            let data = read_array(&file, &name, &e.name, &e.shape, replicas)?;
+            out.state.extra.push(Extra { data, ..e });
+        }
         Ok(out)
     }
 }
@@ -183,26 +208,39 @@ fn with_metadata(file: &[u8], meta: &BTreeMap<String, String>) -> serde_json::Re
     Ok([&(header.len() as u64).to_le_bytes(), header.as_slice(), data].concat())
 }
 
+/// A tensor [R, shape…] of finite numbers.
+fn read_array(
+    file: &SafeTensors,
+    name: &str,
+    tensor: &str,
+    shape: &[usize],
+    replicas: usize,
+) -> Result<Vec<f32>, CheckpointError> {
+    let wrong = |what: String| CheckpointError::Tensor { file: name.into(), tensor: tensor.into(), what };
+    let view = file.tensor(tensor).map_err(|_| wrong("is missing".into()))?;
+    let want: Vec<usize> = std::iter::once(replicas).chain(shape.iter().copied()).collect();
+    if view.dtype() != Dtype::F32 || view.shape() != want {
+        return Err(wrong(format!("is {:?} {:?}, not F32 {want:?}", view.dtype(), view.shape())));
+    }
+    let values: Vec<f32> = bytemuck::pod_collect_to_vec(view.data());
+    finite(name, tensor, &values)?;
+    Ok(values)
+}
+
 fn read_flat(
     file: &SafeTensors,
     name: &str,
     prefix: &str,
-    layout: &ActorCriticLayout,
+    tensors: &[Tensor],
+    p: usize,
     replicas: usize,
 ) -> Result<Vec<f32>, CheckpointError> {
-    let p = layout.params();
     let mut flat = vec![0f32; replicas * p];
-    for t in layout.tensors() {
+    for t in tensors {
         let tensor = format!("{prefix}{}", t.name);
         let wrong =
             |what: String| CheckpointError::Tensor { file: name.into(), tensor: tensor.clone(), what };
-        let view = file.tensor(&tensor).map_err(|_| wrong("is missing".into()))?;
-        let want: Vec<usize> = std::iter::once(replicas).chain(t.shape.iter().copied()).collect();
-        if view.dtype() != Dtype::F32 || view.shape() != want {
-            return Err(wrong(format!("is {:?} {:?}, not F32 {want:?}", view.dtype(), view.shape())));
-        }
-        let values: Vec<f32> = bytemuck::pod_collect_to_vec(view.data());
-        finite(name, &tensor, &values)?;
+        let values = read_array(file, name, &tensor, &t.shape, replicas)?;
         // Adam takes the root of its second moments: a negative one would turn the next step into NaN.
         if let Some(i) = values.iter().position(|x| *x < 0.0).filter(|_| prefix == "adam_v.") {
             return Err(wrong(format!("holds {} at element {i}, a mean of squares", values[i])));

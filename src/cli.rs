@@ -6,6 +6,7 @@ use crate::config::{Config, V2xConfig};
 use crate::golden;
 use crate::gpu::{self, DeviceChoice, Gpu};
 use crate::kernels::REGISTRY;
+use crate::learn::Algorithm;
 use crate::real::SimdLevel;
 use crate::reproduce::{self, Training, Watch};
 use crate::rows::{DeviceName, Manifest};
@@ -452,8 +453,9 @@ fn print_comparison(name: &str, c: &crate::kernels::Comparison) {
 fn train(a: &TrainArgs) -> Result<()> {
     let config = Config::load(a.common.config.as_deref(), &a.common.sets)?;
     let agent = find_agent(&a.agent)?;
-    if agent.kind != Kind::Ppo {
-        bail!("agent '{}' needs no training; learned agents: ppo", agent.id);
+    if !agent.kind.is_learned() {
+        let learned: Vec<_> = AGENTS.iter().filter(|x| x.kind.is_learned()).map(|x| x.id).collect();
+        bail!("agent '{}' needs no training; learned agents: {}", agent.id, learned.join(", "));
     }
     let place = place(&a.common.device)?;
     eprintln!("{}", place.why);
@@ -461,7 +463,7 @@ fn train(a: &TrainArgs) -> Result<()> {
     let replicas = reproduce::replicas(&config.task, &[config.task.p_max_dbm], &config.train.seeds);
     let training = Training {
         config: &config,
-        agent: agent.id,
+        agent,
         replicas,
         dir: a.out.clone(),
         every: config.reproduce.checkpoint_every,
@@ -513,7 +515,7 @@ fn evaluate(a: &EvaluateArgs) -> Result<()> {
     }
     let mut checkpoint = None;
     let (config, replicas): (Config, Vec<V2xParams>) = match (&a.checkpoint, agent.kind) {
-        (Some(path), Kind::Ppo) => {
+        (Some(path), kind) if kind.is_learned() => {
             if a.common.config.is_some() {
                 bail!("--config: a checkpoint brings its own configuration; change single keys with --set");
             }
@@ -523,8 +525,8 @@ fn evaluate(a: &EvaluateArgs) -> Result<()> {
                 return Err(CheckpointError::OtherAgent { file, found, wanted }.into());
             }
             let config = saved.config.with(&sets)?;
-            if config.task.spec() != saved.config.task.spec() || config.ppo.hidden != saved.config.ppo.hidden
-            {
+            let sizes = |c: &Config| Algorithm::new(kind, c, Vec::new()).map(|a| (*a.task(), a.policy()));
+            if sizes(&config) != sizes(&saved.config) {
                 bail!("--set: these keys change the sizes that '{}' was trained with", path.display());
             }
             let chosen =
@@ -547,7 +549,7 @@ fn evaluate(a: &EvaluateArgs) -> Result<()> {
             (config, params)
         }
         (Some(_), _) => bail!("agent '{}' has no weights to load: drop --checkpoint", agent.id),
-        (None, Kind::Ppo) => return Err(reproduce::JobError::NoWeights(agent.id).into()),
+        (None, kind) if kind.is_learned() => return Err(reproduce::JobError::NoWeights(agent.id).into()),
         (None, _) => {
             let config = Config::load(a.common.config.as_deref(), &sets)?;
             let params = vec![config.task.params([config.evaluate.seed, 0])];

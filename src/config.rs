@@ -3,9 +3,18 @@
 //! Units stand in the names; dB and dBm exist only here and in reports. Unknown keys are errors, and [`Config::validate`] names the key that
 //! is out of range.
 
+use crate::policy::{Lif, lif};
 use crate::task::v2x::{Beam, KMAX, Kinematics, V2xParams, V2xSpec};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
+
+macro_rules! check {
+    ($key:literal, $value:expr, $ok:expr, $want:literal) => {
+        if !$ok {
+            return Err(ConfigError::Value { key: $key, what: format!("{:?} {}", $value, $want) });
+        }
+    };
+}
 
 /// What is wrong with a configuration.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +53,7 @@ pub struct Config {
     pub preset: String,
     pub task: V2xConfig,
     pub ppo: PpoConfig,
+    pub spiking: SpikingConfig,
     pub train: TrainConfig,
     pub evaluate: EvaluateConfig,
     pub reproduce: ReproduceConfig,
@@ -144,6 +154,70 @@ pub struct PpoConfig {
     pub log_std_init: f64,
     /// Gain of the orthogonal initialisation of the actor's last layer.
     pub actor_gain: f64,
+}
+
+/// Agent `spiking-ac`: PPO as in `[ppo]` with spiking networks, and what differs with them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SpikingConfig {
+    /// S, spike steps of one inference.
+    pub steps: usize,
+    /// λ, share of the current in the new potential.
+    pub lambda: f64,
+    /// U_th
+    pub threshold: f64,
+    /// U_r, potential after a spike.
+    pub reset: f64,
+    /// η, sharpness of the surrogate gradient (39).
+    pub eta: f64,
+    /// Whether the reset is a constant in the backward pass.
+    pub detach_reset: bool,
+    /// Gain of the orthogonal initialisation of the hidden layers.
+    pub hidden_gain: f64,
+    /// In place of the keys of `[ppo]`.
+    pub actor_gain: f64,
+    pub lr_actor: f64,
+    pub lr_critic: f64,
+    /// Weight of the mean firing rate of actor and critic in their losses.
+    pub rate_penalty: f64,
+}
+
+impl SpikingConfig {
+    pub fn lif(&self) -> Lif {
+        Lif {
+            steps: self.steps,
+            lambda: self.lambda,
+            threshold: self.threshold,
+            reset: self.reset,
+            eta: self.eta,
+            detach_reset: self.detach_reset,
+        }
+    }
+
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let positive = |x: f64| x.is_finite() && x > 0.0;
+        check!("spiking.steps", self.steps, (1..=lif::MAX_STEPS).contains(&self.steps), "must be 1 to 16");
+        check!("spiking.lambda", self.lambda, self.lambda > 0.0 && self.lambda <= 1.0, "must be in (0, 1]");
+        check!("spiking.threshold", self.threshold, positive(self.threshold), "must be positive");
+        check!(
+            "spiking.reset",
+            self.reset,
+            self.reset.is_finite() && self.reset < self.threshold,
+            "must be below spiking.threshold"
+        );
+        check!("spiking.eta", self.eta, positive(self.eta), "must be positive");
+        check!("spiking.hidden_gain", self.hidden_gain, positive(self.hidden_gain), "must be positive");
+        check!("spiking.actor_gain", self.actor_gain, positive(self.actor_gain), "must be positive");
+        check!("spiking.lr_actor", self.lr_actor, positive(self.lr_actor), "must be positive");
+        check!("spiking.lr_critic", self.lr_critic, positive(self.lr_critic), "must be positive");
+        check!(
+            "spiking.rate_penalty",
+            self.rate_penalty,
+            self.rate_penalty.is_finite() && self.rate_penalty >= 0.0,
+            "must not be negative"
+        );
+        Ok(())
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -296,6 +370,7 @@ impl Config {
     pub fn validate(&self) -> Result<(), ConfigError> {
         self.task.validate()?;
         self.ppo.validate()?;
+        self.spiking.validate()?;
         let bad = |key, what: String| Err(ConfigError::Value { key, what });
         if self.train.seeds.is_empty() {
             return bad("train.seeds", "needs at least one seed".into());
@@ -375,14 +450,6 @@ fn merge(base: &mut toml::Table, over: toml::Table) {
             }
         }
     }
-}
-
-macro_rules! check {
-    ($key:literal, $value:expr, $ok:expr, $want:literal) => {
-        if !$ok {
-            return Err(ConfigError::Value { key: $key, what: format!("{:?} {}", $value, $want) });
-        }
-    };
 }
 
 impl V2xConfig {

@@ -3,15 +3,14 @@
 //! Episode e of a replica runs under key (seed, 1 + e/4096) as environment e mod 4096, whatever the device or the batch, so that results do not
 //! depend on how episodes are grouped; training uses key (seed, 0). The unit of every interval is the episode's mean over its slots.
 
-use crate::config::PpoConfig;
 use crate::gpu::{Fill, Gpu, GpuError};
 use crate::kernels::{
-    dense_forward, gaussian_head, metrics_accumulate, metrics_reduce, v2x_batch, v2x_reference, v2x_reset,
-    v2x_step,
+    gaussian_head, metrics_accumulate, metrics_reduce, v2x_batch, v2x_reference, v2x_reset, v2x_step,
 };
+use crate::learn::network::{Forward, Rows};
 use crate::learn::ppo_cpu::{SampleGaussian, reset_chunk, step_chunk};
 use crate::policy::dense::{Activations, Packed, Strided, forward, leading};
-use crate::policy::{Activation, ActorCriticLayout};
+use crate::policy::{Activity, Head, Policy};
 use crate::real::{F32Lanes, LaneKernel, run_lanes};
 use crate::task::v2x::{Batch, StepSlices, V2xParams, V2xSpec, metric};
 use crate::task::v2x_reference::{Reference, reference_range};
@@ -25,9 +24,9 @@ const CHUNK: u64 = 256;
 /// What acts.
 pub enum Controller<'a> {
     Reference(Reference),
-    /// A Gaussian policy; `params` [R, P].
+    /// A learned policy; `params` [R, P].
     Policy {
-        ppo: &'a PpoConfig,
+        policy: Policy,
         params: &'a [f32],
         greedy: bool,
     },
@@ -60,6 +59,8 @@ pub struct Outcome {
     pub metrics: Vec<Estimate>,
     /// Sum-rate of each slot, bps/Hz.
     pub slots: Vec<Estimate>,
+    /// How active the policy network was, over all slots; `None` without a network.
+    pub activity: Option<Activity>,
 }
 
 impl Outcome {
@@ -103,6 +104,7 @@ impl Sums {
             episodes: self.episodes,
             metrics: self.metrics.iter().map(estimate).collect(),
             slots: self.slots.iter().map(estimate).collect(),
+            activity: None,
         }
     }
 }
@@ -114,9 +116,6 @@ impl Job<'_> {
             Controller::Reference(who) => V2xSpec { beam: who.beam(), ..self.task },
             Controller::Policy { .. } => self.task,
         }
-    }
-    fn layout(&self, ppo: &PpoConfig) -> ActorCriticLayout {
-        ActorCriticLayout::new(self.task.obs_dim(), &ppo.hidden, self.task.action_dim(), Activation::Tanh)
     }
 }
 
@@ -137,17 +136,14 @@ fn on_cpu(job: &Job, progress: &(dyn Fn(u64) + Sync)) -> Vec<Outcome> {
     let chunks = job.episodes.div_ceil(CHUNK);
     let nets: Vec<Packed> = match &job.controller {
         Controller::Reference(_) => Vec::new(),
-        Controller::Policy { ppo, params, .. } => {
-            let layout = job.layout(ppo);
-            params
-                .chunks(layout.params())
-                .map(|p| {
-                    let mut net = Packed::new(&layout.actor);
-                    net.pack(p);
-                    net
-                })
-                .collect()
-        }
+        Controller::Policy { policy, params, .. } => params
+            .chunks(policy.params)
+            .map(|p| {
+                let mut net = Packed::new(&policy.net);
+                net.pack(p);
+                net
+            })
+            .collect(),
     };
     let mut out: Vec<Sums> = vec![Sums::new(&spec); job.replicas.len()];
     // Chunks are taken a few thousand at a time, so that memory does not grow with the number of episodes.
@@ -215,17 +211,17 @@ fn episodes(
                     clock,
                 });
             }
-            Controller::Policy { ppo, params: flat, greedy } => {
+            Controller::Policy { policy, params: flat, greedy } => {
                 let (net, acts) = (net.expect("one per replica"), acts.as_mut().expect("made above"));
                 forward(net, envs, Strided { data: &obs, row: o, col: 1 }, acts);
                 let (mean, ld) = (acts.output(), leading(a));
+                let Head::Gaussian { log_std_off } = policy.head;
                 if *greedy {
                     for (row, m) in action.chunks_mut(a).zip(mean.chunks(ld)) {
                         row.copy_from_slice(&m[..a]);
                     }
                 } else {
-                    let layout = job.layout(ppo);
-                    let log_std = &flat[replica * layout.params() + layout.log_std_off..][..a];
+                    let log_std = &flat[replica * policy.params + log_std_off..][..a];
                     run_lanes(SampleGaussian {
                         key: params.key,
                         first,
@@ -336,12 +332,7 @@ struct GpuBatch {
 
 enum GpuAct {
     Reference(v2x_reference::V2xReferenceBound),
-    Policy {
-        layers: Vec<(dense_forward::DenseForwardBound, dense_forward::Args)>,
-        head: gaussian_head::GaussianHeadBound,
-        log_std_off: usize,
-        greedy: bool,
-    },
+    Policy { actor: Forward, head: gaussian_head::GaussianHeadBound, log_std_off: usize, greedy: bool },
 }
 
 impl GpuBatch {
@@ -372,32 +363,23 @@ impl GpuBatch {
                     v2x_reference::V2xReference::new(gpu, &v2x_reference::Spec { batch, who: *who })?;
                 GpuAct::Reference(kernel.bind(gpu, &params, &state, &memory, &action))
             }
-            Controller::Policy { ppo, params: flat, greedy } => {
-                let layout = job.layout(ppo);
-                let p = layout.params();
+            Controller::Policy { policy, params: flat, greedy } => {
+                let p = policy.params;
                 let weights = gpu.upload("evaluate.weights", &[r, p], flat)?;
                 let logprob = zero("evaluate.logprob", &[r, envs])?;
-                let mut layers = Vec::new();
-                let mut acts: Vec<crate::gpu::Buf<f32>> = Vec::new();
-                for (i, l) in layout.actor.layers.iter().enumerate() {
-                    let y = zero(&format!("evaluate.h{}", i + 1), &[r, envs, l.outputs])?;
-                    let kernel = dense_forward::DenseForward::new(
-                        gpu,
-                        &dense_forward::Spec { r, m: envs, i: l.inputs, o: l.outputs, p, act: l.act },
-                    )?;
-                    let bound = kernel.bind(gpu, &weights, acts.last().unwrap_or(&obs), &y);
-                    layers.push((
-                        bound,
-                        dense_forward::Args { m: envs, w_off: l.w_off, b_off: l.b_off, x_off: 0, y_off: 0 },
-                    ));
-                    acts.push(y);
-                }
+                let layers = policy.net.layers.iter().enumerate();
+                let acts = layers
+                    .map(|(i, l)| zero(&format!("evaluate.h{}", i + 1), &[r, envs, l.outputs]))
+                    .collect::<Result<Vec<_>, _>>()?;
+                let outputs: Vec<_> = acts.iter().collect();
+                let actor = Forward::new(gpu, &policy.net, Rows { r, m: envs, p }, &weights, &obs, &outputs)?;
                 let head = gaussian_head::GaussianHead::new(gpu, &gaussian_head::Spec { r, b: envs, a, p })?;
-                let mean = acts.last().expect("a network has layers");
+                let mean = outputs.last().expect("a network has layers");
+                let Head::Gaussian { log_std_off } = policy.head;
                 GpuAct::Policy {
-                    layers,
+                    actor,
                     head: head.bind(gpu, &weights, &keys, mean, &action, &logprob),
-                    log_std_off: layout.log_std_off,
+                    log_std_off,
                     greedy: *greedy,
                 }
             }
@@ -436,10 +418,8 @@ impl GpuBatch {
                     GpuAct::Reference(bound) => {
                         bound.record(pass, &v2x_reference::Args { clock, action_off: 0 })
                     }
-                    GpuAct::Policy { layers, head, log_std_off, greedy } => {
-                        for (bound, args) in layers {
-                            bound.record(pass, args);
-                        }
+                    GpuAct::Policy { actor, head, log_std_off, greedy } => {
+                        actor.record(pass, self.envs, 0, 0);
                         head.record(
                             pass,
                             &gaussian_head::Args {

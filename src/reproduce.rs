@@ -9,10 +9,10 @@ use crate::config::{Config, V2xConfig};
 use crate::evaluate::{BOUND_CARRIER, Controller, Job, Outcome, evaluate};
 use crate::files::{writable_folder, write_whole};
 use crate::gpu::{Gpu, GpuError};
-use crate::learn::{LearnerState, PpoSpec, Replica, UpdateMetrics};
+use crate::learn::{Algorithm, LearnerState, Replica, UpdateMetrics};
 use crate::rows::{CurveRow, EvalRow, SlotRow};
 use crate::task::v2x::{V2xParams, metric};
-use crate::train::{Plan, learner, train};
+use crate::train::{Learner, Plan, train};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -33,6 +33,8 @@ pub enum JobError {
         "checkpoint '{file}' was made with another configuration ({what}); remove it or choose another --out"
     )]
     OtherConfig { file: String, what: String },
+    #[error("agent '{0}' needs no training")]
+    NotLearned(&'static str),
     #[error("agent '{0}' is learned: give its weights with --checkpoint FILE")]
     NoWeights(&'static str),
 }
@@ -144,14 +146,6 @@ impl Labels {
     }
 }
 
-/// Bytes the CPU learner of `spec` keeps.
-fn host_bytes(spec: &PpoSpec) -> u64 {
-    let per_slot = spec.task.obs_dim() + spec.task.action_dim() + 7;
-    let rollout = spec.samples() * per_slot * 4;
-    let weights = spec.layout().params() * 4 * (6 + spec.ppo.minibatch.div_ceil(1024));
-    (spec.replicas.len() * (rollout + weights)) as u64
-}
-
 fn available_memory() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let kib: u64 =
@@ -160,15 +154,14 @@ fn available_memory() -> Option<u64> {
 }
 
 /// Refuses a learner that does not fit into memory.
-pub fn check_memory(spec: &PpoSpec) -> Result<(), JobError> {
-    let needed = host_bytes(spec);
+pub fn check_memory(algorithm: &Algorithm) -> Result<(), JobError> {
+    let needed = algorithm.host_bytes();
     match available_memory() {
         Some(available) if needed > available / 10 * 9 => Err(JobError::Memory {
             what: format!(
-                "training {} replicas of {} environments over {} slots",
-                spec.replicas.len(),
-                spec.ppo.envs,
-                spec.ppo.horizon
+                "training {} replicas of {} environment steps an update",
+                algorithm.replicas().len(),
+                algorithm.samples()
             ),
             needed_gib: needed as f64 / 2f64.powi(30),
             available_gib: available as f64 / 2f64.powi(30),
@@ -180,7 +173,7 @@ pub fn check_memory(spec: &PpoSpec) -> Result<(), JobError> {
 /// A training run that keeps a checkpoint and its rows in a folder.
 pub struct Training<'a> {
     pub config: &'a Config,
-    pub agent: &'a str,
+    pub agent: &'a Agent,
     pub replicas: Vec<(f64, Replica)>,
     /// Folder of `checkpoint.safetensors` and `curves.jsonl`.
     pub dir: PathBuf,
@@ -201,7 +194,7 @@ impl Training<'_> {
     fn checkpoint(&self, state: LearnerState) -> Checkpoint {
         Checkpoint {
             config: self.config.clone(),
-            agent: self.agent.into(),
+            agent: self.agent.id.into(),
             seeds: self.replicas.iter().map(|r| r.1.seed).collect(),
             p_max_dbm: self.replicas.iter().map(|r| r.0).collect(),
             state,
@@ -214,38 +207,38 @@ impl Training<'_> {
         gpu: Option<&Arc<Gpu>>,
         watch: &dyn Watch,
     ) -> Result<(Checkpoint, Vec<CurveRow>), JobError> {
-        let spec = PpoSpec {
-            task: self.config.task.spec(),
-            ppo: self.config.ppo.clone(),
-            replicas: self.replicas.iter().map(|r| r.1).collect(),
-        };
+        let replicas: Vec<Replica> = self.replicas.iter().map(|r| r.1).collect();
+        let algorithm = Algorithm::new(self.agent.kind, self.config, replicas)
+            .ok_or(JobError::NotLearned(self.agent.id))?;
         // An adapter has its own memory, and its limits are checked where its buffers are made.
         if gpu.is_none_or(|g| g.is_software()) {
-            check_memory(&spec)?;
+            check_memory(&algorithm)?;
         }
-        let (mut state, mut rows) = (LearnerState::new(&spec), Vec::new());
+        let (mut state, mut rows) = (algorithm.start(), Vec::new());
         if self.resume && self.checkpoint_path().exists() {
             (state, rows) = self.load()?;
         }
         let total = self.config.train.updates;
-        let mut learner = learner(&spec, &state, gpu)?;
+        let mut learner = Learner::new(&algorithm, &state, gpu)?;
         writable_folder(&self.dir).map_err(|e| JobError::File {
             path: self.dir.display().to_string(),
             what: format!("cannot write into this folder: {e}"),
         })?;
-        let labels = Labels::new(self.agent, self.config);
-        watch.begin(&format!("train {} ({} replicas)", self.agent, spec.replicas.len()), u64::from(total));
+        let labels = Labels::new(self.agent.id, self.config);
+        let replicas = self.replicas.len();
+        watch.begin(&format!("train {} ({replicas} replicas)", self.agent.id), u64::from(total));
         watch.advance(u64::from(state.updates), "");
         while state.updates < total {
             let until = total.min((state.updates / self.every + 1) * self.every);
             let start = state.updates;
-            let plan = Plan { spec: &spec, updates: total, until, log_every: self.config.train.log_every };
+            let plan =
+                Plan { algorithm: &algorithm, updates: total, until, log_every: self.config.train.log_every };
             state = train(
                 &plan,
-                learner.as_mut(),
+                &mut learner,
                 start,
                 |update, metrics| {
-                    let steps = u64::from(update + 1) * spec.samples() as u64;
+                    let steps = u64::from(update + 1) * algorithm.samples() as u64;
                     for ((p, r), u) in self.replicas.iter().zip(metrics) {
                         rows.push(labels.curve(*p, r.seed, update, steps, u));
                     }
@@ -299,8 +292,8 @@ impl Training<'_> {
         if let Some(what) = saved.config.difference(self.config) {
             return other(what);
         }
-        if saved.agent != self.agent {
-            return other(format!("agent '{}' there and '{}' here", saved.agent, self.agent));
+        if saved.agent != self.agent.id {
+            return other(format!("agent '{}' there and '{}' here", saved.agent, self.agent.id));
         }
         if !saved.p_max_dbm.iter().zip(&saved.seeds).eq(self.replicas.iter().map(|(p, r)| (p, &r.seed))) {
             return other(format!(
@@ -355,12 +348,14 @@ pub fn outcomes(
 ) -> Result<Vec<Outcome>, JobError> {
     let episodes = config.evaluate.episodes;
     let controller = match (agent.kind, checkpoint) {
-        (Kind::Ppo, Some(c)) => {
-            Controller::Policy { ppo: &c.config.ppo, params: &c.state.params, greedy: config.evaluate.greedy }
-        }
-        (Kind::Ppo, None) => return Err(JobError::NoWeights(agent.id)),
         (Kind::Reference(who), _) => Controller::Reference(who),
         (Kind::UpperBound, _) => Controller::Reference(BOUND_CARRIER),
+        (_, Some(c)) => Controller::Policy {
+            policy: c.algorithm().policy(),
+            params: &c.state.params,
+            greedy: config.evaluate.greedy,
+        },
+        (_, None) => return Err(JobError::NoWeights(agent.id)),
     };
     watch.begin(&format!("evaluate {}", agent.id), episodes * replicas.len() as u64);
     let job = Job { task: config.task.spec(), replicas: replicas.to_vec(), controller, episodes };
@@ -382,10 +377,10 @@ pub fn spiking_ac(
     let params: Vec<V2xParams> = grid.iter().map(|r| r.1.task).collect();
     for agent in AGENTS {
         let mut checkpoint = None;
-        if agent.kind == Kind::Ppo {
+        if agent.kind.is_learned() {
             let training = Training {
                 config,
-                agent: agent.id,
+                agent,
                 replicas: grid.clone(),
                 dir: out.join("training").join(agent.id),
                 every: config.reproduce.checkpoint_every,

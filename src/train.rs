@@ -11,7 +11,7 @@
 use crate::gpu::{Gpu, GpuError};
 use crate::learn::ppo_cpu::PpoCpu;
 use crate::learn::ppo_gpu::PpoGpu;
-use crate::learn::{LearnerState, PpoSpec, UpdateMetrics, learning_rates};
+use crate::learn::{Algorithm, LearnerState, PpoSpec, UpdateMetrics, learning_rates};
 use std::sync::Arc;
 
 /// A PPO learner on some device. The order of the calls is fixed by [`train`]; a GPU records them into one command stream per update.
@@ -28,9 +28,43 @@ pub trait Ppo {
     fn state(&mut self, updates: u32) -> Result<LearnerState, GpuError>;
 }
 
+/// A learner on some device.
+pub enum Learner {
+    OnPolicy(Box<dyn Ppo>),
+}
+
+impl Learner {
+    /// On the GPU if one is given, else on the CPU.
+    pub fn new(
+        algorithm: &Algorithm,
+        start: &LearnerState,
+        gpu: Option<&Arc<Gpu>>,
+    ) -> Result<Self, GpuError> {
+        Ok(match (algorithm, gpu) {
+            (Algorithm::Ppo(spec), Some(gpu)) => {
+                Learner::OnPolicy(Box::new(PpoGpu::new(gpu.clone(), spec, start)?))
+            }
+            (Algorithm::Ppo(spec), None) => Learner::OnPolicy(Box::new(PpoCpu::new(spec, start))),
+        })
+    }
+
+    /// Parameters and optimiser state after `updates` updates.
+    pub fn state(&mut self, updates: u32) -> Result<LearnerState, GpuError> {
+        match self {
+            Learner::OnPolicy(ppo) => ppo.state(updates),
+        }
+    }
+
+    fn finish(&mut self, read: bool) -> Result<Option<Vec<UpdateMetrics>>, GpuError> {
+        match self {
+            Learner::OnPolicy(ppo) => ppo.finish(read),
+        }
+    }
+}
+
 /// What to train, for how long, and how often to look.
 pub struct Plan<'a> {
-    pub spec: &'a PpoSpec,
+    pub algorithm: &'a Algorithm,
     /// Updates of the whole run (learning rates follow it).
     pub updates: u32,
     /// Where this call stops.
@@ -39,40 +73,19 @@ pub struct Plan<'a> {
     pub log_every: u32,
 }
 
-/// A learner on the GPU if one is given, else on the CPU.
-pub fn learner(
-    spec: &PpoSpec,
-    start: &LearnerState,
-    gpu: Option<&Arc<Gpu>>,
-) -> Result<Box<dyn Ppo>, GpuError> {
-    Ok(match gpu {
-        Some(gpu) => Box::new(PpoGpu::new(gpu.clone(), spec, start)?),
-        None => Box::new(PpoCpu::new(spec, start)),
-    })
-}
-
 /// Trains from update `start` to `until`. `seen(update, metrics)` gets every read of the metrics, `tick(update)` every update. A run that is
 /// continued from a saved state equals one that never stopped.
 pub fn train(
     plan: &Plan,
-    learner: &mut dyn Ppo,
+    learner: &mut Learner,
     start: u32,
     mut seen: impl FnMut(u32, &[UpdateMetrics]),
     mut tick: impl FnMut(u32),
 ) -> Result<LearnerState, GpuError> {
-    let ppo = &plan.spec.ppo;
     for update in start..plan.until {
-        // ---- ROLLOUT: obs --policy--> actions, logprobs, values --env_step--> rewards, flags, final_obs, obs ----
-        learner.rollout(update)?;
-
-        // ---- ADVANTAGES: gae in reverse over t; truncated slots bootstrap from V(final_obs) ----
-        learner.advantages()?;
-
-        // ---- EPOCHS × MINIBATCHES: gather, loss, backward, clip, adam ----
-        let lr = learning_rates(ppo, update, plan.updates);
-        for epoch in 0..ppo.epochs as u32 {
-            for mb in 0..plan.spec.minibatches() as u32 {
-                learner.minibatch(update, epoch, mb, lr)?;
+        match (plan.algorithm, &mut *learner) {
+            (Algorithm::Ppo(spec), Learner::OnPolicy(ppo)) => {
+                on_policy(ppo.as_mut(), spec, update, plan.updates)?
             }
         }
 
@@ -84,4 +97,21 @@ pub fn train(
         tick(update);
     }
     learner.state(plan.until)
+}
+
+fn on_policy(ppo: &mut dyn Ppo, spec: &PpoSpec, update: u32, updates: u32) -> Result<(), GpuError> {
+    // ---- ROLLOUT: obs --policy--> actions, logprobs, values --env_step--> rewards, flags, final_obs, obs ----
+    ppo.rollout(update)?;
+
+    // ---- ADVANTAGES: gae in reverse over t; truncated slots bootstrap from V(final_obs) ----
+    ppo.advantages()?;
+
+    // ---- EPOCHS × MINIBATCHES: gather, loss, backward, clip, adam ----
+    let lr = learning_rates(&spec.ppo, update, updates);
+    for epoch in 0..spec.ppo.epochs as u32 {
+        for mb in 0..spec.minibatches() as u32 {
+            ppo.minibatch(update, epoch, mb, lr)?;
+        }
+    }
+    Ok(())
 }

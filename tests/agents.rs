@@ -51,7 +51,7 @@ fn run(
     let who = match agents::find(agent).unwrap().kind {
         Kind::Reference(who) => who,
         Kind::UpperBound => BOUND_CARRIER,
-        Kind::Ppo => panic!("{agent} is learned"),
+        _ => panic!("{agent} is learned"),
     };
     let job = Job {
         task: config(kinematics).task.spec(),

@@ -8,7 +8,7 @@ use common::shared_gpu;
 use isacbench::checkpoint::{Checkpoint, CheckpointError};
 use isacbench::config::ConfigError;
 use isacbench::gpu::Gpu;
-use isacbench::learn::LearnerState;
+use isacbench::learn::{Algorithm, LearnerState, PpoSpec};
 use ppo::{TWO, assert_same_bits, config, continued, spec, trained};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::collections::{BTreeMap, HashMap};
@@ -26,15 +26,22 @@ fn checkpoint(state: LearnerState) -> Checkpoint {
 
 /// A checkpoint of fresh weights.
 fn fresh() -> Checkpoint {
-    let c = checkpoint(LearnerState { params: vec![], m: vec![], v: vec![], adam_steps: 0, updates: 0 });
-    let state = LearnerState::new(&c.spec());
+    let c = checkpoint(LearnerState {
+        params: vec![],
+        m: vec![],
+        v: vec![],
+        adam_steps: 0,
+        updates: 0,
+        extra: vec![],
+    });
+    let state = c.algorithm().start();
     Checkpoint { state, ..c }
 }
 
 fn resumed(what: &str, gpu: Option<&Arc<Gpu>>) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("half.safetensors");
-    let spec = fresh().spec();
+    let spec = ppo(&fresh());
     let (whole, metrics) = trained(&spec, 4, gpu);
 
     let (half, first) = continued(&spec, &LearnerState::new(&spec), 2, 4, gpu);
@@ -43,10 +50,16 @@ fn resumed(what: &str, gpu: Option<&Arc<Gpu>>) {
     let read = Checkpoint::load(&path).unwrap();
     assert_same_bits(&format!("{what}, saved and read"), &half, &read.state);
     assert_eq!((read.agent.as_str(), &read.config), ("ppo", &fresh().config));
-    let (rest, second) = continued(&read.spec(), &read.state, 4, 4, gpu);
+    let (rest, second) = continued(&ppo(&read), &read.state, 4, 4, gpu);
     assert_same_bits(&format!("{what}, resumed"), &whole, &rest);
     assert_eq!(metrics, [first, second].concat(), "{what}: metrics");
     assert_ne!(half.params, whole.params, "{what}: the second half changed nothing");
+}
+
+/// The specification in a checkpoint of PPO.
+fn ppo(c: &Checkpoint) -> PpoSpec {
+    let Algorithm::Ppo(spec) = c.algorithm();
+    spec
 }
 
 #[test]
@@ -65,7 +78,7 @@ fn a_resumed_training_equals_an_uninterrupted_one_on_the_gpu() {
 #[test]
 fn the_specification_survives() {
     let ours = spec(&config(&SETS), &TWO);
-    let its = fresh().spec();
+    let its = ppo(&fresh());
     assert_eq!(format!("{ours:?}"), format!("{its:?}"));
 }
 

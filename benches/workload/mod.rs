@@ -132,7 +132,7 @@ impl Training {
         let seeds = &config.train.seeds;
         let replicas =
             seeds.iter().map(|&seed| Replica { seed, task: config.task.params([seed, 0]) }).collect();
-        let spec = PpoSpec { task: config.task.spec(), ppo: config.ppo, replicas };
+        let spec = PpoSpec::mlp(&config, replicas);
         let ppo = PpoCpu::new(&spec, &LearnerState::new(&spec));
         Training { spec, ppo, update: 0 }
     }

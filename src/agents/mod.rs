@@ -7,10 +7,19 @@ use crate::task::v2x_reference::Reference;
 pub enum Kind {
     /// Learned with PPO: tanh networks, Gaussian policy.
     Ppo,
+    /// Learned with PPO: spiking networks, Gaussian policy.
+    SpikingAc,
     /// Needs no learning.
     Reference(Reference),
     /// No beams at all: matched gain, no interference, water-filled power.
     UpperBound,
+}
+
+impl Kind {
+    /// Whether agents of this kind have weights.
+    pub fn is_learned(self) -> bool {
+        !matches!(self, Kind::Reference(_) | Kind::UpperBound)
+    }
 }
 
 /// One row.
@@ -23,6 +32,11 @@ pub struct Agent {
 
 /// Every agent of task v2x that this program has.
 pub const AGENTS: &[Agent] = &[
+    Agent {
+        id: "spiking-ac",
+        kind: Kind::SpikingAc,
+        summary: "PPO, spiking actor and critic 128-128 (LIF, 6 spike steps), Gaussian policy",
+    },
     Agent { id: "ppo", kind: Kind::Ppo, summary: "PPO, tanh networks 128-128, Gaussian policy" },
     Agent {
         id: "random",

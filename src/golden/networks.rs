@@ -497,6 +497,7 @@ impl UpdateCase {
             v: zeros,
             adam_steps: 0,
             updates: 0,
+            extra: Vec::new(),
         };
         let step = StepGpu::new(gpu, &self.layout, &self.ppo, r, m, self.steps, &start)?;
         step.learning_rates(gpu, [self.ppo.lr_actor, self.ppo.lr_critic]);

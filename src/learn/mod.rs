@@ -5,8 +5,9 @@ pub mod ppo_cpu;
 pub mod ppo_gpu;
 pub mod step_gpu;
 
-use crate::config::PpoConfig;
-use crate::policy::{Activation, ActorCriticLayout};
+use crate::agents::Kind;
+use crate::config::{Config, PpoConfig, SpikingConfig};
+use crate::policy::{Activation, ActorCriticLayout, Head, Hidden, Policy, Tensor};
 use crate::task::v2x::{V2xParams, V2xSpec};
 
 /// One independent agent: its seed and its own task parameters.
@@ -16,22 +17,110 @@ pub struct Replica {
     pub task: V2xParams,
 }
 
+/// A learning algorithm with everything that its backends are built from.
+#[derive(Clone, Debug)]
+pub enum Algorithm {
+    Ppo(PpoSpec),
+}
+
+impl Algorithm {
+    /// What agents of this kind learn by; `None` if they do not learn.
+    pub fn new(kind: Kind, config: &Config, replicas: Vec<Replica>) -> Option<Self> {
+        match kind {
+            Kind::Ppo => Some(Algorithm::Ppo(PpoSpec::mlp(config, replicas))),
+            Kind::SpikingAc => Some(Algorithm::Ppo(PpoSpec::spiking(config, replicas))),
+            Kind::Reference(_) | Kind::UpperBound => None,
+        }
+    }
+    pub fn task(&self) -> &V2xSpec {
+        match self {
+            Algorithm::Ppo(s) => &s.task,
+        }
+    }
+    pub fn replicas(&self) -> &[Replica] {
+        match self {
+            Algorithm::Ppo(s) => &s.replicas,
+        }
+    }
+    /// Environment steps of one update of one replica.
+    pub fn samples(&self) -> usize {
+        match self {
+            Algorithm::Ppo(s) => s.samples(),
+        }
+    }
+    /// P: length of the flat vector of a replica.
+    pub fn params(&self) -> usize {
+        match self {
+            Algorithm::Ppo(s) => s.layout().params(),
+        }
+    }
+    /// What lies where in the flat vector.
+    pub fn tensors(&self) -> Vec<Tensor> {
+        match self {
+            Algorithm::Ppo(s) => s.layout().tensors(),
+        }
+    }
+    /// The state before the first update.
+    pub fn start(&self) -> LearnerState {
+        match self {
+            Algorithm::Ppo(s) => LearnerState::new(s),
+        }
+    }
+    /// The policy that is learned.
+    pub fn policy(&self) -> Policy {
+        match self {
+            Algorithm::Ppo(s) => {
+                let layout = s.layout();
+                let head = Head::Gaussian { log_std_off: layout.log_std_off };
+                Policy { params: layout.params(), net: layout.actor, head }
+            }
+        }
+    }
+    /// Bytes that the CPU learner keeps, about.
+    pub fn host_bytes(&self) -> u64 {
+        match self {
+            Algorithm::Ppo(s) => {
+                let per_slot = s.task.obs_dim() + s.task.action_dim() + 7;
+                let rollout = s.samples() * per_slot * 4;
+                let weights = s.layout().params() * 4 * (6 + s.ppo.minibatch.div_ceil(1024));
+                (s.replicas.len() * (rollout + weights)) as u64
+            }
+        }
+    }
+}
+
 /// What both PPO backends are built from.
 #[derive(Clone, Debug)]
 pub struct PpoSpec {
     pub task: V2xSpec,
     pub ppo: PpoConfig,
+    /// Spiking networks with these neurons instead of tanh perceptrons.
+    pub spiking: Option<SpikingConfig>,
     pub replicas: Vec<Replica>,
 }
 
 impl PpoSpec {
+    /// PPO with tanh perceptrons: agent `ppo`.
+    pub fn mlp(config: &Config, replicas: Vec<Replica>) -> Self {
+        PpoSpec { task: config.task.spec(), ppo: config.ppo.clone(), spiking: None, replicas }
+    }
+    /// PPO with spiking networks: agent `spiking-ac`. What `[spiking]` says of learning takes the place of `[ppo]`.
+    pub fn spiking(config: &Config, replicas: Vec<Replica>) -> Self {
+        let s = &config.spiking;
+        let ppo = PpoConfig {
+            lr_actor: s.lr_actor,
+            lr_critic: s.lr_critic,
+            actor_gain: s.actor_gain,
+            ..config.ppo.clone()
+        };
+        PpoSpec { task: config.task.spec(), ppo, spiking: Some(s.clone()), replicas }
+    }
     pub fn layout(&self) -> ActorCriticLayout {
-        ActorCriticLayout::new(
-            self.task.obs_dim(),
-            &self.ppo.hidden,
-            self.task.action_dim(),
-            Activation::Tanh,
-        )
+        let neurons = match &self.spiking {
+            Some(s) => Hidden::Lif(s.lif()),
+            None => Activation::Tanh.into(),
+        };
+        ActorCriticLayout::new(self.task.obs_dim(), &self.ppo.hidden, self.task.action_dim(), neurons)
     }
     /// Samples T·B of one update of one replica.
     pub fn samples(&self) -> usize {
@@ -45,10 +134,8 @@ impl PpoSpec {
     pub fn initial_params(&self) -> Vec<f32> {
         let layout = self.layout();
         let ls = self.ppo.log_std_init as f32;
-        self.replicas
-            .iter()
-            .flat_map(|r| layout.init(r.task.key[0], r.task.key[1], self.ppo.actor_gain, 1.0, ls))
-            .collect()
+        let gain = self.spiking.as_ref().map_or(std::f64::consts::SQRT_2, |s| s.hidden_gain);
+        self.replicas.iter().flat_map(|r| layout.init(r.task.key, gain, self.ppo.actor_gain, ls)).collect()
     }
 }
 
@@ -64,6 +151,18 @@ pub struct LearnerState {
     pub adam_steps: u64,
     /// Updates done.
     pub updates: u32,
+    /// What else an algorithm must remember to go on as if it had never stopped: target networks, replay.
+    pub extra: Vec<Extra>,
+}
+
+/// A further array of a learner's state.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Extra {
+    pub name: String,
+    /// Of one replica.
+    pub shape: Vec<usize>,
+    /// [R, shape…]
+    pub data: Vec<f32>,
 }
 
 impl LearnerState {
@@ -71,12 +170,12 @@ impl LearnerState {
     pub fn new(spec: &PpoSpec) -> Self {
         let params = spec.initial_params();
         let zeros = vec![0.0; params.len()];
-        LearnerState { m: zeros.clone(), v: zeros, params, adam_steps: 0, updates: 0 }
+        LearnerState { m: zeros.clone(), v: zeros, params, adam_steps: 0, updates: 0, extra: Vec::new() }
     }
 }
 
-/// Means over one update of one replica.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+/// Means over one update of one replica. What an algorithm does not have is NaN.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct UpdateMetrics {
     /// Mean per slot, as the task defines it (not scaled).
     pub reward: f64,
@@ -92,6 +191,8 @@ pub struct UpdateMetrics {
     /// Mean gradient norms before clipping.
     pub grad_norm_actor: f64,
     pub grad_norm_critic: f64,
+    /// Firing rates, spikes per neuron and spike step, in the rollout: the actor's hidden layers, then the critic's. Empty without spikes.
+    pub firing_rates: Vec<f64>,
 }
 
 /// Learning rates of an update (0-based) of a run of `total`: linear from the configured ones to their final share.

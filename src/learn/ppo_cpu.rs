@@ -244,6 +244,7 @@ impl Ppo for PpoCpu {
             v: all(|l| &l.v),
             adam_steps: self.adam_steps,
             updates,
+            extra: Vec::new(),
         })
     }
 }
@@ -795,7 +796,7 @@ mod tests {
             ["ppo.envs=300", "ppo.minibatch=3000", "ppo.epochs=2", "ppo.hidden=[40, 24]"].map(String::from);
         let config = Config::load(None, &sets).expect("a valid configuration");
         let replicas = [3, 9].map(|seed| Replica { seed, task: config.task.params([seed, 0]) }).to_vec();
-        PpoSpec { task: config.task.spec(), ppo: config.ppo, replicas }
+        PpoSpec::mlp(&config, replicas)
     }
 
     fn two_updates(threads: usize) -> (LearnerState, Vec<UpdateMetrics>) {

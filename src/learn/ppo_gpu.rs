@@ -250,6 +250,7 @@ impl Ppo for PpoGpu {
                     value_loss: mean(|s| s.value_loss),
                     grad_norm_actor: mean(|s| s.norms[0]),
                     grad_norm_critic: mean(|s| s.norms[1]),
+                    firing_rates: Vec::new(),
                 }
             })
             .collect();
@@ -263,6 +264,7 @@ impl Ppo for PpoGpu {
             v: self.gpu.read(&self.learn.v)?,
             adam_steps: self.adam_steps,
             updates,
+            extra: Vec::new(),
         })
     }
 }

@@ -1,6 +1,6 @@
 //! Multilayer perceptrons: y = W_L act(… act(W_1 x + b_1) …) + b_L, no activation on the output.
 
-use super::{Activation, Tensor, orthogonal};
+use super::{Activation, Lif, Tensor, orthogonal};
 use crate::philox::{PhiloxRng, Stream};
 
 /// One dense layer: sizes, what follows it, and where it lies in the flat vector.
@@ -15,10 +15,22 @@ pub struct Layer {
     pub b_off: usize,
 }
 
-/// A multilayer perceptron in the flat parameter vector: `fc1.weight, fc1.bias, fc2.weight, …`, without gaps.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What the hidden layers of a network are made of.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Hidden {
+    /// y = act(W x + b)
+    Dense(Activation),
+    /// Leaky integrate-and-fire neurons; the output layer integrates without firing.
+    Lif(Lif),
+}
+
+/// A fully connected network in the flat parameter vector: `fc1.weight, fc1.bias, fc2.weight, …`, without gaps.
+#[derive(Clone, Debug, PartialEq)]
 pub struct MlpLayout {
+    /// In a spiking network no layer has an activation of its own.
     pub layers: Vec<Layer>,
+    /// Neurons behind the hidden layers of a spiking network; `None` for a perceptron.
+    pub lif: Option<Lif>,
     /// First element inside the replica's flat vector.
     pub offset: usize,
 }
@@ -26,7 +38,11 @@ pub struct MlpLayout {
 impl MlpLayout {
     /// `sizes` = inputs, hidden widths, outputs, such as `[12, 128, 128, 6]`; `hidden` follows every layer but the last. Starts at
     /// `offset` of the flat vector.
-    pub fn new(sizes: &[usize], hidden: Activation, offset: usize) -> Self {
+    pub fn new(sizes: &[usize], hidden: impl Into<Hidden>, offset: usize) -> Self {
+        let (act, lif) = match hidden.into() {
+            Hidden::Dense(act) => (act, None),
+            Hidden::Lif(lif) => (Activation::None, Some(lif)),
+        };
         assert!(
             sizes.len() >= 2 && sizes.iter().all(|&n| n > 0),
             "an MLP needs inputs and outputs, not {sizes:?}"
@@ -41,16 +57,10 @@ impl MlpLayout {
                 let w_off = next;
                 let b_off = w_off + inputs * outputs;
                 next = b_off + outputs;
-                Layer {
-                    inputs,
-                    outputs,
-                    act: if l == last { Activation::None } else { hidden },
-                    w_off,
-                    b_off,
-                }
+                Layer { inputs, outputs, act: if l == last { Activation::None } else { act }, w_off, b_off }
             })
             .collect();
-        MlpLayout { layers, offset }
+        MlpLayout { layers, lif, offset }
     }
 
     pub fn inputs(&self) -> usize {
@@ -92,12 +102,19 @@ impl MlpLayout {
         out
     }
 
-    /// Writes initial values into `params`, the flat vector of one replica: orthogonal weights with gain √2, `last_gain` in the last
-    /// layer; zero biases. Deterministic in (seed, replica id, index of the tensor), so a replica starts the same in any batch.
+    /// Writes initial values into `params`, the flat vector of one replica: orthogonal weights with gain `hidden_gain`, `last_gain` in the
+    /// last layer; zero biases. Deterministic in (seed, replica id, index of the tensor), so a replica starts the same in any batch.
     /// `first_tensor` is the index of `fc1.weight` among the tensors of the whole flat vector.
-    pub fn init(&self, key: [u32; 2], first_tensor: usize, last_gain: f64, params: &mut [f32]) {
+    pub fn init(
+        &self,
+        key: [u32; 2],
+        first_tensor: usize,
+        hidden_gain: f64,
+        last_gain: f64,
+        params: &mut [f32],
+    ) {
         for (l, layer) in self.layers.iter().enumerate() {
-            let gain = if l + 1 == self.layers.len() { last_gain } else { std::f64::consts::SQRT_2 };
+            let gain = if l + 1 == self.layers.len() { last_gain } else { hidden_gain };
             let mut rng = PhiloxRng::new(key, Stream::Init, 0, (first_tensor + 2 * l) as u32);
             let w = orthogonal(layer.outputs, layer.inputs, gain, &mut rng);
             params[layer.w_off..layer.b_off].iter_mut().zip(w).for_each(|(p, x)| *p = x as f32);
@@ -108,7 +125,7 @@ impl MlpLayout {
 
 /// Actor, state-independent log standard deviation and critic in one flat vector, in this order. Two parameter groups: everything
 /// before the critic, and the critic.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ActorCriticLayout {
     /// inputs → action means [A].
     pub actor: MlpLayout,
@@ -120,11 +137,12 @@ pub struct ActorCriticLayout {
 
 impl ActorCriticLayout {
     /// `inputs` observations, hidden layers of the given widths in both networks, `actions` actions.
-    pub fn new(inputs: usize, hidden: &[usize], actions: usize, act: Activation) -> Self {
+    pub fn new(inputs: usize, hidden: &[usize], actions: usize, neurons: impl Into<Hidden>) -> Self {
+        let neurons = neurons.into();
         let sizes = |outputs: usize| [&[inputs], hidden, &[outputs]].concat();
-        let actor = MlpLayout::new(&sizes(actions), act, 0);
+        let actor = MlpLayout::new(&sizes(actions), neurons, 0);
         let log_std_off = actor.end();
-        let critic = MlpLayout::new(&sizes(1), act, log_std_off + actions);
+        let critic = MlpLayout::new(&sizes(1), neurons, log_std_off + actions);
         ActorCriticLayout { actor, log_std_off, critic }
     }
 
@@ -151,21 +169,33 @@ impl ActorCriticLayout {
         out
     }
 
-    /// The initial flat vector [P] of replica `replica`: orthogonal weights (gain √2; `actor_gain` and `critic_gain` in the last
-    /// layers), zero biases, `log_std` constant.
-    pub fn init(&self, seed: u32, replica: u32, actor_gain: f64, critic_gain: f64, log_std: f32) -> Vec<f32> {
+    /// The initial flat vector [P] of the replica with this Philox key: orthogonal weights (`hidden_gain`; `actor_gain` and 1 in the last
+    /// layers of actor and critic), zero biases, `log_std` constant.
+    pub fn init(&self, key: [u32; 2], hidden_gain: f64, actor_gain: f64, log_std: f32) -> Vec<f32> {
         let mut params = vec![0.0; self.params()];
-        let key = [seed, replica];
-        self.actor.init(key, 0, actor_gain, &mut params);
+        self.actor.init(key, 0, hidden_gain, actor_gain, &mut params);
         params[self.log_std_off..self.split()].fill(log_std);
-        self.critic.init(key, 2 * self.actor.layers.len() + 1, critic_gain, &mut params);
+        self.critic.init(key, 2 * self.actor.layers.len() + 1, hidden_gain, 1.0, &mut params);
         params
+    }
+}
+
+impl From<Activation> for Hidden {
+    fn from(act: Activation) -> Self {
+        Hidden::Dense(act)
+    }
+}
+
+impl From<Lif> for Hidden {
+    fn from(lif: Lif) -> Self {
+        Hidden::Lif(lif)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::f64::consts::SQRT_2;
 
     #[test]
     fn sizes_of_the_reference_policy() {
@@ -200,11 +230,11 @@ mod tests {
     #[test]
     fn initial_values_depend_on_seed_replica_and_tensor_only() {
         let ac = ActorCriticLayout::new(7, &[7], 7, Activation::Tanh);
-        let a = ac.init(3, 5, 0.01, 1.0, -0.5);
-        assert_eq!(a, ac.init(3, 5, 0.01, 1.0, -0.5));
+        let a = ac.init([3, 5], SQRT_2, 0.01, -0.5);
+        assert_eq!(a, ac.init([3, 5], SQRT_2, 0.01, -0.5));
         let w1 = |p: &[f32]| p[ac.actor.layers[0].w_off..ac.actor.layers[0].b_off].to_vec();
-        assert_ne!(w1(&a), w1(&ac.init(4, 5, 0.01, 1.0, -0.5)));
-        assert_ne!(w1(&a), w1(&ac.init(3, 6, 0.01, 1.0, -0.5)));
+        assert_ne!(w1(&a), w1(&ac.init([4, 5], SQRT_2, 0.01, -0.5)));
+        assert_ne!(w1(&a), w1(&ac.init([3, 6], SQRT_2, 0.01, -0.5)));
         // Actor and critic share the shape of their first layer but not its values.
         assert_ne!(w1(&a), a[ac.critic.layers[0].w_off..ac.critic.layers[0].b_off].to_vec());
         assert_eq!(a[ac.log_std_off..ac.split()], [-0.5; 7]);

@@ -1,10 +1,14 @@
 //! Where a policy's parameters lie in the flat vector `params[r]` of its replica, what they are called, how they start and what a
 //! forward pass costs. The arithmetic itself is in `kernels`.
 
+pub mod activity;
 pub mod dense;
+pub mod lif;
 pub mod mlp;
 
-pub use mlp::{ActorCriticLayout, MlpLayout};
+pub use activity::{Activity, LayerActivity};
+pub use lif::Lif;
+pub use mlp::{ActorCriticLayout, Hidden, MlpLayout};
 
 use crate::philox::PhiloxRng;
 use crate::real::Real;
@@ -30,6 +34,22 @@ impl Tensor {
     pub fn range(&self) -> Range<usize> {
         self.offset..self.offset + self.count()
     }
+}
+
+/// A policy as it acts: a network inside the flat vector of a replica, and what turns its outputs into actions.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Policy {
+    pub net: MlpLayout,
+    /// P: length of the flat vector of a replica.
+    pub params: usize,
+    pub head: Head,
+}
+
+/// What turns the outputs of a policy network into actions.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Head {
+    /// Outputs are the means of a diagonal Gaussian, whose log standard deviations [A] start at this element of the flat vector.
+    Gaussian { log_std_off: usize },
 }
 
 /// What follows a dense layer.

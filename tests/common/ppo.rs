@@ -3,8 +3,9 @@
 
 use isacbench::config::{Config, V2xConfig};
 use isacbench::gpu::Gpu;
+use isacbench::learn::Algorithm;
 use isacbench::learn::{LearnerState, PpoSpec, Replica, UpdateMetrics};
-use isacbench::train::{Plan, Ppo, learner, train};
+use isacbench::train::{Learner, Plan, Ppo, train};
 use std::sync::Arc;
 
 /// The preset `fast`, small: two hidden layers of 16, 16 environments, 4 minibatches, 2 epochs. `sets` are further `key=value`.
@@ -20,7 +21,7 @@ pub fn spec(config: &Config, who: &[(u32, f64)]) -> PpoSpec {
         let task = V2xConfig { p_max_dbm, ..config.task.clone() };
         Replica { seed, task: task.params([seed, 0]) }
     };
-    PpoSpec { task: config.task.spec(), ppo: config.ppo.clone(), replicas: who.iter().map(replica).collect() }
+    PpoSpec::mlp(config, who.iter().map(replica).collect())
 }
 
 /// Two replicas that differ in everything replicas can differ in.
@@ -28,7 +29,9 @@ pub const TWO: [(u32, f64); 2] = [(3, 40.0), (11, 20.0)];
 
 /// A learner with fresh weights.
 pub fn fresh(spec: &PpoSpec, gpu: Option<&Arc<Gpu>>) -> Box<dyn Ppo> {
-    learner(spec, &LearnerState::new(spec), gpu).unwrap()
+    let Learner::OnPolicy(ppo) =
+        Learner::new(&Algorithm::Ppo(spec.clone()), &LearnerState::new(spec), gpu).unwrap();
+    ppo
 }
 
 /// A whole training: the state at its end and the metrics of every update.
@@ -49,9 +52,10 @@ pub fn continued(
     gpu: Option<&Arc<Gpu>>,
 ) -> (LearnerState, Vec<Vec<UpdateMetrics>>) {
     let mut seen = Vec::new();
-    let plan = Plan { spec, updates, until: stop, log_every: 1 };
-    let mut learner = learner(spec, start, gpu).unwrap();
-    let state = train(&plan, &mut *learner, start.updates, |_, metrics| seen.push(metrics.to_vec()), |_| {});
+    let algorithm = Algorithm::Ppo(spec.clone());
+    let plan = Plan { algorithm: &algorithm, updates, until: stop, log_every: 1 };
+    let mut learner = Learner::new(&algorithm, start, gpu).unwrap();
+    let state = train(&plan, &mut learner, start.updates, |_, metrics| seen.push(metrics.to_vec()), |_| {});
     (state.unwrap(), seen)
 }
 
@@ -59,7 +63,7 @@ pub fn continued(
 pub fn replica_of(state: &LearnerState, r: usize, replicas: usize) -> LearnerState {
     let p = state.params.len() / replicas;
     let of = |v: &[f32]| v[r * p..(r + 1) * p].to_vec();
-    LearnerState { params: of(&state.params), m: of(&state.m), v: of(&state.v), ..*state }
+    LearnerState { params: of(&state.params), m: of(&state.m), v: of(&state.v), ..state.clone() }
 }
 
 /// The same bits everywhere, which `==` on floats does not say of 0 and −0.
