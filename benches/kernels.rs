@@ -146,7 +146,8 @@ fn build(gpu: &Gpu, stem: &str) -> Result<Case, GpuError> {
             case(envs, r * b, move |pass| bound.record(pass, &args))
         }
         "dense_forward" => {
-            let spec = dense_forward::Spec { r, m, i: HIDDEN, o: HIDDEN, p, act: Activation::Tanh };
+            let spec =
+                dense_forward::Spec { r, m, i: HIDDEN, o: HIDDEN, p, act: Activation::Tanh, b_scale: 1.0 };
             let (params, x, y) =
                 (floats("params", &[r, p])?, floats("x", &[r, m, HIDDEN])?, zeros("y", &[r, m, HIDDEN])?);
             let bound = dense_forward::DenseForward::new(gpu, &spec)?.bind(gpu, &params, &x, &y);
@@ -167,7 +168,7 @@ fn build(gpu: &Gpu, stem: &str) -> Result<Case, GpuError> {
             })
         }
         "dense_backward_weights" => {
-            let spec = dense_backward_weights::Spec { r, m, i: HIDDEN, o: HIDDEN, p, s };
+            let spec = dense_backward_weights::Spec { r, m, i: HIDDEN, o: HIDDEN, p, s, b_scale: 1.0 };
             let (dy, x) = (floats("dy", &[r, m, HIDDEN])?, floats("x", &[r, m, HIDDEN])?);
             let partials = zeros("partials", &[s, r, p])?;
             let bound =

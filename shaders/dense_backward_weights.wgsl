@@ -1,5 +1,5 @@
 // dense_backward_weights: partial sums of the gradient of a dense layer's weight and bias over a slice of the rows:
-// partials[s,r,w_off + o*I + i] = sum_{m in slice s} dy[r,m,o] x[r,m,i], partials[s,r,b_off + o] = sum_{m in slice s} dy[r,m,o].
+// partials[s,r,w_off + o*I + i] = sum_{m in slice s} dy[r,m,o] x[r,m,i], partials[s,r,b_off + o] = B_SCALE sum_{m in slice s} dy[r,m,o].
 // One workgroup = BM outputs x BN inputs of one slice of one replica. Slices are summed by grad_reduce: no float atomics.
 // CPU twin: dense_backward_weights_cpu in src/kernels/dense_backward_weights.rs. Compared by tolerance.
 #import tile
@@ -67,6 +67,7 @@ fn dense_backward_weights(@builtin(workgroup_id) group: vec3<u32>, @builtin(loca
     if (group.y == 0u && t < AQ) {
         let o = o0 + t;
         let b = base + imm.b_off + o;
+        bias *= B_SCALE;
         if (o < O) { partials[b] = bias.x; }
         if (o + AQ < O) { partials[b + AQ] = bias.y; }
         if (o + 2u * AQ < O) { partials[b + 2u * AQ] = bias.z; }

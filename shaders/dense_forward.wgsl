@@ -1,4 +1,4 @@
-// dense_forward: y[r,m,o] = act(sum_i x[r,m,i] W[r][o,i] + b[r][o]). One workgroup = BM rows x BN outputs of one replica.
+// dense_forward: y[r,m,o] = act(sum_i x[r,m,i] W[r][o,i] + B_SCALE b[r][o]). One workgroup = BM rows x BN outputs of one replica.
 // CPU twin: dense_forward_cpu in src/kernels/dense_forward.rs. Compared by tolerance.
 #import math
 #import tile
@@ -63,7 +63,7 @@ fn activate(z: f32) -> f32 {
 
     let o = o0 + tx;
     let bias_base = r * P + imm.b_off;
-    let bias = vec4<f32>(
+    let bias = B_SCALE * vec4<f32>(
         params[bias_base + min(o, O - 1u)], params[bias_base + min(o + BQ, O - 1u)],
         params[bias_base + min(o + 2u * BQ, O - 1u)], params[bias_base + min(o + 3u * BQ, O - 1u)]);
     for (var i = 0u; i < 8u; i++) {

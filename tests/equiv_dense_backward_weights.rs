@@ -3,11 +3,21 @@ use common::{assert_all, gpu_or_skip};
 use isacbench::kernels::dense_backward_weights::{Spec, check};
 
 fn run(r: usize, m: usize, i: usize, o: usize, s: usize) {
+    scaled(r, m, i, o, s, 1.0);
+}
+
+fn scaled(r: usize, m: usize, i: usize, o: usize, s: usize, b_scale: f64) {
     let Some(gpu) = gpu_or_skip() else { return };
     assert_all(
-        &format!("[{r},{m}] {o}x{i}, {s} slices"),
-        check(gpu, &Spec { r, m, i, o, p: o * i + o + 5, s }, 7),
+        &format!("[{r},{m}] {o}x{i}, {s} slices, bias times {b_scale}"),
+        check(gpu, &Spec { r, m, i, o, p: o * i + o + 5, s, b_scale }, 7),
     );
+}
+
+#[test]
+fn gpu_matches_cpu_at_the_read_out_of_spikes() {
+    scaled(2, 131, 128, 6, 3, 0.984375);
+    scaled(1, 3, 1, 1, 2, 0.25);
 }
 
 #[test]

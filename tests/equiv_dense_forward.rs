@@ -4,11 +4,21 @@ use isacbench::kernels::dense_forward::{Spec, check};
 use isacbench::policy::Activation::{self, None, Relu, Tanh};
 
 fn run(r: usize, m: usize, i: usize, o: usize, act: Activation) {
+    scaled(r, m, i, o, act, 1.0);
+}
+
+fn scaled(r: usize, m: usize, i: usize, o: usize, act: Activation, b_scale: f64) {
     let Some(gpu) = gpu_or_skip() else { return };
     assert_all(
-        &format!("[{r},{m},{i}] -> {o} {act:?}"),
-        check(gpu, &Spec { r, m, i, o, p: o * i + o + 5, act }, 7),
+        &format!("[{r},{m},{i}] -> {o} {act:?}, bias times {b_scale}"),
+        check(gpu, &Spec { r, m, i, o, p: o * i + o + 5, act, b_scale }, 7),
     );
+}
+
+#[test]
+fn gpu_matches_cpu_at_the_read_out_of_spikes() {
+    scaled(2, 129, 128, 6, None, 0.984375);
+    scaled(1, 3, 1, 1, None, 0.25);
 }
 
 #[test]

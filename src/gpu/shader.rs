@@ -14,9 +14,14 @@ macro_rules! shader_table {
 pub const SHADERS: &[(&str, &str)] = shader_table!["":
     "philox_fill",
     "dense_forward",
+    "lif_forward",
+    "spike_forward",
+    "activity_count",
     "gaussian_head",
     "dense_backward_input",
     "dense_backward_weights",
+    "lif_backward",
+    "spike_backward_weights",
     "grad_reduce",
     "column_sum",
     "grad_norm",
@@ -38,7 +43,7 @@ pub const SHADERS: &[(&str, &str)] = shader_table!["":
 
 /// What `#import` can name.
 pub const SHARED: &[(&str, &str)] =
-    shader_table!["shared/": "index", "math", "philox", "tile", "shuffle", "v2x", "v2x_write"];
+    shader_table!["shared/": "index", "lif", "math", "philox", "tile", "shuffle", "v2x", "v2x_write"];
 
 /// Sizes and constants that become WGSL `const`s in front of a kernel: the only definition of each is in Rust.
 #[derive(Clone, Debug, Default)]

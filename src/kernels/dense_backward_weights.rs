@@ -29,6 +29,8 @@ pub struct Spec {
     pub p: usize,
     /// S: slices of the rows.
     pub s: usize,
+    /// The forward pass's factor of the bias.
+    pub b_scale: f64,
 }
 
 /// What may change from one dispatch to the next. Offsets are in elements.
@@ -55,7 +57,7 @@ pub fn dense_backward_weights_cpu<F: Real<Elem = F>>(
     x: &[F],
     partials: &mut [F],
 ) {
-    let &Spec { r, i, o, p, s, .. } = spec;
+    let &Spec { r, i, o, p, s, b_scale, .. } = spec;
     let slice = at.m.div_ceil(s);
     for (sr, partial) in partials[..s * r * p].chunks_exact_mut(p).enumerate() {
         let (s, r) = (sr / r, sr % r);
@@ -71,13 +73,15 @@ pub fn dense_backward_weights_cpu<F: Real<Elem = F>>(
                 partial[at.b_off + j] += dy;
             }
         }
+        partial[at.b_off..][..o].iter_mut().for_each(|b| *b *= F::splat(b_scale));
     }
 }
 
 /// Constants of the shader.
 pub fn prelude(spec: &Spec) -> Prelude {
-    let &Spec { r, i, o, p, .. } = spec;
-    Tile::choose(o, i).prelude(Prelude::new().u32("R", r).u32("P", p).u32("I", i).u32("O", o))
+    let &Spec { r, i, o, p, b_scale, .. } = spec;
+    let sizes = Prelude::new().u32("R", r).u32("P", p).u32("I", i).u32("O", o);
+    Tile::choose(o, i).prelude(sizes.f32("B_SCALE", b_scale as f32))
 }
 
 /// The compiled kernel; serves every layer of the same sizes, whatever its offsets.
@@ -136,7 +140,7 @@ pub struct DenseBackwardWeightsBound {
 
 impl DenseBackwardWeightsBound {
     pub fn record(&self, pass: &mut wgpu::ComputePass, at: &Args) {
-        let &Spec { r, m, i, o, p, s } = &self.spec;
+        let &Spec { r, m, i, o, p, s, .. } = &self.spec;
         assert!((1..=m).contains(&at.m), "dense_backward_weights: {} rows, compiled for 1..={m}", at.m);
         assert!(
             at.w_off + o * i <= p && at.b_off + o <= p,
@@ -161,7 +165,7 @@ impl DenseBackwardWeightsBound {
 /// Shader against f64 twin on the same f32 inputs. The layer lies at the end of the P parameters; the parameters before it belong to
 /// others and must stay as they are.
 pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
-    let &Spec { r, m, i, o, p, s } = spec;
+    let &Spec { r, m, i, o, p, s, .. } = spec;
     let at = Args { m, w_off: p - o * i - o, b_off: p - o, dy_off: 3, x_off: 4 };
     let dy = normal(seed, 0, at.dy_off + r * m * o, 1.0);
     let x = normal(seed, 1, at.x_off + r * m * i, 1.0);

@@ -1,4 +1,4 @@
-//! dense_forward: y = act(x Wᵀ + b) for every replica with its own weights. Also the forward of any other dense map whose weights lie
+//! dense_forward: y = act(x Wᵀ + c·b) for every replica with its own weights; c = 1 but in the read-out of spikes. Also the forward of any other dense map whose weights lie
 //! in the flat parameter vector.
 
 use super::MAX_TRIPS;
@@ -29,6 +29,8 @@ pub struct Spec {
     /// P: parameters of a replica.
     pub p: usize,
     pub act: Activation,
+    /// c: factor of the bias.
+    pub b_scale: f64,
 }
 
 /// What may change from one dispatch to the next. Offsets are in elements.
@@ -48,7 +50,7 @@ pub struct Args {
 
 /// `params` [R, P], `x` [R, m, I] from `x_off`, `y` [R, m, O] from `y_off`.
 pub fn dense_forward_cpu<F: Real<Elem = F>>(spec: &Spec, at: &Args, params: &[F], x: &[F], y: &mut [F]) {
-    let &Spec { r, i, o, p, act, .. } = spec;
+    let &Spec { r, i, o, p, act, b_scale, .. } = spec;
     let x = &x[at.x_off..][..r * at.m * i];
     let y = &mut y[at.y_off..][..r * at.m * o];
     for (row, (x, y)) in x.chunks_exact(i).zip(y.chunks_exact_mut(o)).enumerate() {
@@ -59,15 +61,16 @@ pub fn dense_forward_cpu<F: Real<Elem = F>>(spec: &Spec, at: &Args, params: &[F]
             for (&x, &w) in x.iter().zip(w) {
                 sum += x * w;
             }
-            *y = act.apply(sum + params[at.b_off + j]);
+            *y = act.apply(sum + F::splat(b_scale) * params[at.b_off + j]);
         }
     }
 }
 
 /// Constants of the shader.
 pub fn prelude(spec: &Spec) -> Prelude {
-    let &Spec { m, i, o, p, act, .. } = spec;
-    Tile::choose(m, o).prelude(Prelude::new().u32("P", p).u32("I", i).u32("O", o).u32("ACT", act.code()))
+    let &Spec { m, i, o, p, act, b_scale, .. } = spec;
+    let sizes = Prelude::new().u32("P", p).u32("I", i).u32("O", o);
+    Tile::choose(m, o).prelude(sizes.u32("ACT", act.code()).f32("B_SCALE", b_scale as f32))
 }
 
 /// The compiled kernel; serves every layer of the same sizes, whatever its offsets.

@@ -2,6 +2,7 @@
 //! binding order), tolerance with its reason, and `check`, which runs shader and twin on the same inputs. `isacbench check` and
 //! `tests/equiv_*.rs` call the same `check` functions, at default and at awkward sizes.
 
+pub mod activity_count;
 pub mod adam;
 pub mod advantage_stats;
 pub mod column_sum;
@@ -14,6 +15,8 @@ pub mod gaussian_head;
 pub mod grad_norm;
 pub mod grad_reduce;
 pub mod inputs;
+pub mod lif_backward;
+pub mod lif_forward;
 pub mod math_eval;
 pub mod metrics_accumulate;
 pub mod metrics_reduce;
@@ -23,6 +26,8 @@ pub mod normal_fill;
 pub mod philox_fill;
 pub mod ppo_policy_loss;
 pub mod ppo_value_loss;
+pub mod spike_backward_weights;
+pub mod spike_forward;
 pub mod tile;
 pub mod v2x_batch;
 pub mod v2x_reference;
@@ -32,9 +37,12 @@ pub mod v2x_step;
 pub use compare::{Comparison, Tol};
 
 use crate::gpu::{Gpu, GpuError, Prelude};
-use crate::policy::Activation;
+use crate::policy::{Activation, Lif};
 use crate::task::v2x::{Beam, Kinematics, V2xSpec};
 use crate::task::v2x_reference::Reference;
+use activity_count::Units;
+use lif_backward::Upstream;
+use lif_forward::Current;
 
 /// Most loop iterations a thread of a kernel may make: software Vulkan ends all loops of a thread after 65,535 in total, without an
 /// error. Hosts assert it.
@@ -80,12 +88,43 @@ const fn v2x(beam: Beam) -> v2x_batch::Spec {
     }
 }
 
-const FORWARD: dense_forward::Spec =
-    dense_forward::Spec { r: 3, m: 200, i: 128, o: 128, p: 128 * 129 + 5, act: Activation::Tanh };
+const FORWARD: dense_forward::Spec = dense_forward::Spec {
+    r: 3,
+    m: 200,
+    i: 128,
+    o: 128,
+    p: 128 * 129 + 5,
+    act: Activation::Tanh,
+    b_scale: 1.0,
+};
 const BACK_INPUT: dense_backward_input::Spec =
     dense_backward_input::Spec { r: 3, m: 200, i: 128, o: 128, p: 128 * 128 + 5, act: Activation::Tanh };
 const BACK_WEIGHTS: dense_backward_weights::Spec =
-    dense_backward_weights::Spec { r: 3, m: 200, i: 128, o: 128, p: 128 * 129 + 5, s: 3 };
+    dense_backward_weights::Spec { r: 3, m: 200, i: 128, o: 128, p: 128 * 129 + 5, s: 3, b_scale: 1.0 };
+
+/// The neurons of the paper.
+const LIF: Lif = Lif { steps: 6, lambda: 0.5, threshold: 1.0, reset: 0.0, eta: 3.0, detach_reset: false };
+const NEURONS: lif_forward::Spec = lif_forward::Spec {
+    r: 3,
+    m: 200,
+    n: 128,
+    lif: LIF,
+    current: Current::Constant,
+    keep: false,
+    trace: false,
+};
+const SPIKES: spike_forward::Spec =
+    spike_forward::Spec { r: 3, m: 200, i: 128, o: 128, p: 128 * 129 + 5, lif: LIF, keep: true, trace: true };
+const NEURONS_BACK: lif_backward::Spec = lif_backward::Spec {
+    r: 3,
+    m: 200,
+    n: 128,
+    lif: LIF,
+    current: Current::PerStep,
+    upstream: Upstream::Readout,
+};
+const SPIKES_BACK: spike_backward_weights::Spec =
+    spike_backward_weights::Spec { r: 3, m: 200, i: 128, o: 128, p: 128 * 129 + 5, steps: 6, slices: 3 };
 
 /// Every kernel, in data-flow order.
 #[rustfmt::skip]
@@ -110,6 +149,14 @@ pub const REGISTRY: &[Entry] = &[
         Ok(rows)
     }),
     entry!(dense_forward, FORWARD, wg tile::Tile::choose(FORWARD.m, FORWARD.o).threads()),
+    entry!(lif_forward, NEURONS, check |gpu| {
+        let mut rows = named("constant currents", lif_forward::check(gpu, &NEURONS, 1)?);
+        let all = lif_forward::Spec { current: Current::PerStep, keep: true, trace: true, ..NEURONS };
+        rows.extend(named("currents per step", lif_forward::check(gpu, &all, 1)?));
+        Ok(rows)
+    }),
+    entry!(spike_forward, SPIKES, wg spike_forward::threads(&SPIKES)),
+    entry!(activity_count, activity_count::Spec { r: 3, m: 1000, c: 128, units: Units::Spikes }),
     entry!(gaussian_head, gaussian_head::Spec { r: 3, b: 500, a: 6, p: 20 }),
     entry!(gae, gae::DEFAULT),
     entry!(minibatch_gather, minibatch_gather::DEFAULT),
@@ -119,6 +166,18 @@ pub const REGISTRY: &[Entry] = &[
     entry!(ppo_value_loss, ppo_value_loss::DEFAULT),
     entry!(dense_backward_input, BACK_INPUT, wg tile::Tile::choose(BACK_INPUT.m, BACK_INPUT.i).threads()),
     entry!(dense_backward_weights, BACK_WEIGHTS, wg tile::Tile::choose(BACK_WEIGHTS.o, BACK_WEIGHTS.i).threads()),
+    entry!(lif_backward, NEURONS_BACK, check |gpu| {
+        let mut rows = Vec::new();
+        for detach_reset in [false, true] {
+            for (current, upstream) in [(Current::PerStep, Upstream::Readout), (Current::Constant, Upstream::Spikes)] {
+                let lif = Lif { detach_reset, ..LIF };
+                let spec = lif_backward::Spec { lif, current, upstream, ..NEURONS_BACK };
+                rows.extend(named(&format!("{current:?}, reset detached {detach_reset}"), lif_backward::check(gpu, &spec, 1)?));
+            }
+        }
+        Ok(rows)
+    }),
+    entry!(spike_backward_weights, SPIKES_BACK, wg tile::Tile::choose(SPIKES_BACK.o, SPIKES_BACK.i).threads()),
     entry!(grad_reduce, grad_reduce::Spec { r: 3, p: 5003, s: 8 }),
     entry!(column_sum, column_sum::Spec { r: 3, m: 1000, c: 6 }),
     entry!(grad_norm, grad_norm::Spec { r: 3, p: 37_000, split: 18_953, joint: false }),

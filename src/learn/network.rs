@@ -41,6 +41,7 @@ impl Forward {
                 o: l.outputs,
                 p: rows.p,
                 act: l.act,
+                b_scale: 1.0,
             };
             let input = if i == 0 { x } else { acts[i - 1] };
             layers.push(dense_forward::DenseForward::new(gpu, &spec)?.bind(gpu, params, input, acts[i]));
@@ -92,7 +93,7 @@ impl Backward {
         for (n, l) in net.layers.iter().enumerate() {
             let (i, o) = (l.inputs, l.outputs);
             let input = if n == 0 { x } else { acts[n - 1] };
-            let spec = dense_backward_weights::Spec { r, m, i, o, p, s: slices };
+            let spec = dense_backward_weights::Spec { r, m, i, o, p, s: slices, b_scale: 1.0 };
             weights.push(
                 dense_backward_weights::DenseBackwardWeights::new(gpu, &spec)?
                     .bind(gpu, dy[n], input, partials),
@@ -155,7 +156,7 @@ pub fn forward_cpu<F: Real<Elem = F>>(
     let p = params.len() / r;
     let mut h = vec![x.to_vec()];
     for l in &net.layers {
-        let spec = dense_forward::Spec { r, m, i: l.inputs, o: l.outputs, p, act: l.act };
+        let spec = dense_forward::Spec { r, m, i: l.inputs, o: l.outputs, p, act: l.act, b_scale: 1.0 };
         let at = dense_forward::Args { m, w_off: l.w_off, b_off: l.b_off, x_off: 0, y_off: 0 };
         let mut y = vec![F::splat(f64::NAN); r * m * l.outputs];
         dense_forward::dense_forward_cpu(&spec, &at, params, &h[h.len() - 1], &mut y);
@@ -178,7 +179,7 @@ pub fn forward_backward_cpu<F: Real<Elem = F>>(
     let mut partials = vec![F::splat(f64::NAN); CPU_SLICES * r * p];
     for (n, l) in net.layers.iter().enumerate().rev() {
         let (i, o) = (l.inputs, l.outputs);
-        let spec = dense_backward_weights::Spec { r, m, i, o, p, s: CPU_SLICES };
+        let spec = dense_backward_weights::Spec { r, m, i, o, p, s: CPU_SLICES, b_scale: 1.0 };
         let at = dense_backward_weights::Args { m, w_off: l.w_off, b_off: l.b_off, dy_off: 0, x_off: 0 };
         dense_backward_weights::dense_backward_weights_cpu(&spec, &at, &dy, &h[n], &mut partials);
         let spec = dense_backward_input::Spec { r, m, i, o, p, act: act_before(net, n) };

@@ -1,0 +1,49 @@
+// lif_backward: the gradient by the currents of leaky integrate-and-fire neurons, backwards through the S steps with the surrogate (36), (39)
+// ds/dU = (eta/2) / (1 + (pi eta (U - U_th) / 2)^2). One thread = one neuron.
+// CPU twin: lif_backward_cpu in src/kernels/lif_backward.rs. Compared by tolerance.
+#import index
+
+struct Imm { elements: u32, penalty: f32 }
+var<immediate> imm: Imm;
+
+@group(0) @binding(0) var<storage, read> source: array<f32>;          // potentials [R, M, S, N]; CONSTANT: currents [R, M, N], from which they are made again
+@group(0) @binding(1) var<storage, read> upstream: array<f32>;        // by the spikes [R, M, S, N]; READOUT: by the read-out's trace [R, M, N]
+@group(0) @binding(2) var<storage, read_write> d_current: array<f32>; // [R, M, S, N]; CONSTANT: summed over the steps, [R, M, N]
+
+@compute @workgroup_size(WG) fn lif_backward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+    let e = linear_id(id, groups);
+    if (e >= imm.elements) { return; }
+    let first = e / N * S * N + e % N;
+    var made = array<f32, S>();
+    if (CONSTANT != 0u) {
+        let drive = source[e];
+        var v = 0.0f;
+        for (var t = 0u; t < S; t++) {
+            let u = LEAK * v + LAMBDA * drive;
+            made[t] = u;
+            v = select(u, RESET, u >= THRESHOLD);
+        }
+    }
+    var by_trace = 0.0f;
+    if (READOUT != 0u) { by_trace = upstream[e]; }
+    var weight = LAMBDA;
+    // Gradient by the potential after the reset.
+    var dv = 0.0f;
+    var sum = 0.0f;
+    for (var back = 1u; back <= S; back++) {
+        let t = S - back;
+        var u = 0.0f;
+        if (CONSTANT != 0u) { u = made[t]; } else { u = source[first + t * N]; }
+        var ds = imm.penalty;
+        if (READOUT != 0u) { ds += weight * by_trace; } else { ds += upstream[first + t * N]; }
+        let x = SLOPE * (u - THRESHOLD);
+        let surrogate = HALF_ETA / (1.0f + x * x);
+        var through = select(1.0f, 0.0f, u >= THRESHOLD);
+        if (DETACH == 0u) { through -= (u - RESET) * surrogate; }
+        let du = ds * surrogate + dv * through;
+        if (CONSTANT != 0u) { sum += LAMBDA * du; } else { d_current[first + t * N] = LAMBDA * du; }
+        dv = LEAK * du;
+        weight *= LEAK;
+    }
+    if (CONSTANT != 0u) { d_current[e] = sum; }
+}

@@ -1,0 +1,57 @@
+// lif_forward: S steps of leaky integrate-and-fire neurons from given currents, constant over the steps or one a step: spike words, and where
+// training needs them the potentials and the read-out's trace. One thread = four neurons, WG apart.
+// CPU twin: lif_forward_cpu in src/kernels/lif_forward.rs. Spikes must agree except within a margin of the threshold.
+#import index
+#import lif
+
+struct Imm { elements: u32 }
+var<immediate> imm: Imm;
+
+@group(0) @binding(0) var<storage, read> current: array<f32>;            // [R, M, N], or PER_STEP: [R, M, S, N]
+@group(0) @binding(1) var<storage, read_write> words: array<u32>;        // [R, M, N]
+@group(0) @binding(2) var<storage, read_write> potentials: array<f32>;   // [R, M, S, N]; not written unless KEEP
+@group(0) @binding(3) var<storage, read_write> traces: array<f32>;       // [R, M, N]; not written unless TRACE
+
+// Element e = (r M + m) N + n at step t of an array [R, M, S, N].
+fn at_step(e: u32, t: u32) -> u32 { return (e / N * S + t) * N + e % N; }
+
+fn keep(e: u32, t: u32, u: f32) {
+    if (e < imm.elements) { potentials[at_step(e, t)] = u; }
+}
+
+fn store(e: u32, word: u32, trace: f32) {
+    if (e < imm.elements) {
+        words[e] = word;
+        if (TRACE != 0u) { traces[e] = trace; }
+    }
+}
+
+@compute @workgroup_size(WG) fn lif_forward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+    let i = linear_id(id, groups);
+    // Neurons past the end repeat the last one and are not stored.
+    let first = i / WG * (4u * WG) + i % WG;
+    let e = vec4<u32>(first, first + WG, first + 2u * WG, first + 3u * WG);
+    let last = imm.elements - 1u;
+    let source = min(e, vec4<u32>(last));
+    var drive = vec4<f32>();
+    if (PER_STEP == 0u) { drive = vec4<f32>(current[source.x], current[source.y], current[source.z], current[source.w]); }
+    var n = Neurons();
+    for (var t = 0u; t < S; t++) {
+        if (PER_STEP != 0u) {
+            drive = vec4<f32>(
+                current[at_step(source.x, t)], current[at_step(source.y, t)],
+                current[at_step(source.z, t)], current[at_step(source.w, t)]);
+        }
+        let u = neurons_step(&n, t, drive);
+        if (KEEP != 0u) {
+            keep(e.x, t, u.x);
+            keep(e.y, t, u.y);
+            keep(e.z, t, u.z);
+            keep(e.w, t, u.w);
+        }
+    }
+    store(e.x, n.word.x, n.trace.x);
+    store(e.y, n.word.y, n.trace.y);
+    store(e.z, n.word.z, n.trace.z);
+    store(e.w, n.word.w, n.trace.w);
+}

@@ -1,0 +1,144 @@
+//! activity_count: how often each unit of a layer was active, added up over dispatches: values that are not zero, or the spikes and the
+//! membrane updates of spike words (`lif_forward`). What NeuroBench's effective operations are counted from.
+
+use super::MAX_TRIPS;
+use super::compare::{Comparison, compare_exact};
+use super::inputs::Sample;
+use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude};
+use crate::policy::lif::MAX_STEPS;
+use bytemuck::Pod;
+
+pub const WG: usize = 256;
+
+/// What is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Units {
+    /// f32 that are not zero: counts [R, C].
+    Values,
+    /// The lower and the upper bits of spike words: counts [R, 2, C], spikes then membrane updates.
+    Spikes,
+}
+
+/// Sizes, fixed when the kernel is compiled.
+#[derive(Clone, Copy, Debug)]
+pub struct Spec {
+    /// R: replicas.
+    pub r: usize,
+    /// M: samples of a replica; the most that will be recorded.
+    pub m: usize,
+    /// C: units of the layer.
+    pub c: usize,
+    pub units: Units,
+}
+
+impl Spec {
+    /// Length of `counts`.
+    pub fn counts(&self) -> usize {
+        let planes = if self.units == Units::Spikes { 2 } else { 1 };
+        self.r * planes * self.c
+    }
+}
+
+/// `m` samples a replica. `source` [R, m, C]: spike words or the bits of f32; `counts` is added to, or (`first`) overwritten.
+pub fn activity_count_cpu(spec: &Spec, m: usize, first: bool, source: &[u32], counts: &mut [u32]) {
+    let &Spec { r, c, units, .. } = spec;
+    let planes = spec.counts() / (r * c);
+    if first {
+        counts[..spec.counts()].fill(0);
+    }
+    for (e, &word) in source[..r * m * c].iter().enumerate() {
+        let counts = &mut counts[e / (m * c) * planes * c..][..planes * c];
+        match units {
+            Units::Values => counts[e % c] += u32::from(f32::from_bits(word) != 0.0),
+            Units::Spikes => {
+                counts[e % c] += (word & 0xffff).count_ones();
+                counts[c + e % c] += (word >> MAX_STEPS).count_ones();
+            }
+        }
+    }
+}
+
+/// Units of a workgroup: 8 neighbouring words are one 32-byte sector of memory; fewer where there are fewer.
+fn units_per_group(c: usize) -> usize {
+    c.next_power_of_two().min(8)
+}
+
+/// Constants of the shader.
+pub fn prelude(spec: &Spec) -> Prelude {
+    Prelude::new()
+        .u32("WG", WG)
+        .u32("CB", units_per_group(spec.c))
+        .u32("C", spec.c)
+        .u32("SPIKES", usize::from(spec.units == Units::Spikes))
+}
+
+/// The compiled kernel.
+pub struct ActivityCount {
+    spec: Spec,
+    kernel: Kernel,
+}
+
+impl ActivityCount {
+    pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
+        let &Spec { r, m, c, .. } = spec;
+        let cb = units_per_group(c);
+        assert!(
+            r <= 65_535 && c.div_ceil(cb) <= 65_535,
+            "activity_count: {r} replicas of {c} units are too many workgroups"
+        );
+        assert!(
+            m.div_ceil(4 * (WG / cb)) + 12 < MAX_TRIPS,
+            "activity_count: {m} samples exceed the loop budget"
+        );
+        Ok(ActivityCount { spec: *spec, kernel: gpu.kernel("activity_count", &prelude(spec))? })
+    }
+
+    /// `source` holds at least the samples that are recorded; `counts` [R, C] or [R, 2, C].
+    pub fn bind<T: Pod>(&self, gpu: &Gpu, source: &Buf<T>, counts: &Buf<u32>) -> ActivityCountBound {
+        assert_eq!(size_of::<T>(), 4, "spike words or f32");
+        let bound = self.kernel.bind(gpu, &[&source.raw, counts.of_len(self.spec.counts())]);
+        ActivityCountBound { spec: self.spec, bound, source_len: source.len() }
+    }
+}
+
+/// The kernel with its buffers.
+pub struct ActivityCountBound {
+    spec: Spec,
+    bound: Bound,
+    source_len: usize,
+}
+
+impl ActivityCountBound {
+    /// `m` samples of each replica, at least 1; `first` starts the counts anew.
+    pub fn record(&self, pass: &mut wgpu::ComputePass, m: usize, first: bool) {
+        let &Spec { r, m: most, c, .. } = &self.spec;
+        assert!((1..=most).contains(&m), "activity_count: {m} samples, compiled for 1..={most}");
+        assert!(r * m * c <= self.source_len, "activity_count: {m} samples leave {} words", self.source_len);
+        let groups = [c.div_ceil(units_per_group(c)) as u32, r as u32, 1];
+        self.bound.record(pass, groups, &[m as u32, u32::from(first)]);
+    }
+}
+
+/// Shader against twin over three dispatches, the first of which starts the counts.
+pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
+    let &Spec { r, m, c, .. } = spec;
+    let mut s = Sample::new(seed, 0);
+    // A quarter each of any bits, 0, −0 and the smallest f32, which is not zero.
+    let mut word = || match s.word() % 4 {
+        0 => 0,
+        1 => (-0.0f32).to_bits(),
+        2 => 1,
+        _ => s.word(),
+    };
+    let source = gpu.alloc::<u32>("activity_count.source", &[r, m, c], Fill::Poison)?;
+    let counts = gpu.alloc::<u32>("activity_count.counts", &[spec.counts()], Fill::Poison)?;
+    let bound = ActivityCount::new(gpu, spec)?.bind(gpu, &source, &counts);
+    let mut want = vec![u32::MAX; spec.counts()];
+    for first in [true, false, false] {
+        let words: Vec<u32> = (0..r * m * c).map(|_| word()).collect();
+        activity_count_cpu(spec, m, first, &words, &mut want);
+        gpu.write(&source, &words);
+        gpu.run(|pass| bound.record(pass, m, first))?;
+    }
+    Ok(vec![compare_exact("counts", &gpu.read(&counts)?, &want)])
+}

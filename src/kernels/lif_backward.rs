@@ -1,0 +1,236 @@
+//! lif_backward: from the gradient by a layer's spikes, or by the read-out's trace of them, to the gradient by its currents, backwards through
+//! the S steps: dU = ds·σ'(U) + dV·(dV/dU) with the surrogate σ'(U) = (η/2)/(1 + (πη(U−U_th)/2)²) of (36), (39) and dV/dU = 1−s where the
+//! reset is a constant, else 1−s−(U−U_r)σ'(U); then di = λ·dU, and (1−λ)·dU reaches the step before.
+
+use super::compare::{Comparison, Tol, compare_scaled};
+use super::inputs::{normal, widen};
+use super::lif_forward::{self, Current, lif_forward_cpu, lif_prelude, neuron};
+use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
+use crate::policy::Lif;
+use crate::policy::lif::MAX_STEPS;
+use crate::real::Real;
+
+pub const WG: usize = 64;
+
+pub const TOL: Tol = Tol {
+    abs: 1e-30,
+    rel: 4e-6,
+    why: "of the same recursion with magnitudes: the surrogate is off by its slope (at most eta times itself) times half an ulp of U, and WGSL divides to 2.5 ulp",
+};
+
+/// What the gradient that comes in is by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Upstream {
+    /// The trace of the read-out [R, M, N]: a spike of step t has the share λ(1−λ)^(S−1−t) of it.
+    Readout,
+    /// The spikes of each step [R, M, S, N].
+    Spikes,
+}
+
+/// Sizes, fixed when the kernel is compiled.
+#[derive(Clone, Copy, Debug)]
+pub struct Spec {
+    /// R: replicas.
+    pub r: usize,
+    /// M: samples of a replica; the most that will be recorded.
+    pub m: usize,
+    /// N: neurons.
+    pub n: usize,
+    pub lif: Lif,
+    /// Constant currents are what the potentials are made from again and the gradient is summed for; of currents per step, the potentials
+    /// were kept and each has its own gradient.
+    pub current: Current,
+    pub upstream: Upstream,
+}
+
+/// `m` samples a replica; `penalty` is added to the gradient by every spike. `source`: the currents [R, m, N] if constant, else the
+/// potentials before the reset [R, m, S, N]; `upstream` [R, m, N] or [R, m, S, N]; `d_current` [R, m, N] if constant, else [R, m, S, N].
+pub fn lif_backward_cpu<F: Real<Elem = F, Mask = bool>>(
+    spec: &Spec,
+    m: usize,
+    penalty: F,
+    source: &[F],
+    upstream: &[F],
+    d_current: &mut [F],
+) {
+    backward(spec, m, penalty, source, upstream, d_current, |x| x)
+}
+
+/// `sign` = identity, or the magnitude of what it is given, for a bound of the rounding errors.
+fn backward<F: Real<Elem = F, Mask = bool>>(
+    spec: &Spec,
+    m: usize,
+    penalty: F,
+    source: &[F],
+    upstream: &[F],
+    d_current: &mut [F],
+    sign: impl Fn(F) -> F,
+) {
+    let &Spec { r, n, lif, .. } = spec;
+    let slope = std::f64::consts::FRAC_PI_2 * lif.eta;
+    let [lambda, leak, threshold, reset, half_eta, slope, one, zero] =
+        [lif.lambda, 1.0 - lif.lambda, lif.threshold, lif.reset, 0.5 * lif.eta, slope, 1.0, 0.0]
+            .map(F::splat);
+    for e in 0..r * m * n {
+        let at = |t: usize| (e / n * lif.steps + t) * n + e % n;
+        let mut potentials = [zero; MAX_STEPS];
+        match spec.current {
+            Current::Constant => {
+                neuron(&lif, |_| source[e], |t, u| potentials[t] = u);
+            }
+            Current::PerStep => (0..lif.steps).for_each(|t| potentials[t] = source[at(t)]),
+        }
+        let (mut weight, mut dv, mut sum) = (lambda, zero, zero);
+        for t in (0..lif.steps).rev() {
+            let u = potentials[t];
+            let ds = penalty
+                + match spec.upstream {
+                    Upstream::Readout => weight * upstream[e],
+                    Upstream::Spikes => upstream[at(t)],
+                };
+            let x = slope * (u - threshold);
+            let surrogate = half_eta / (one + x * x);
+            let mut through = F::select(threshold.le(u), zero, one);
+            if !lif.detach_reset {
+                through = sign(through) + sign(-((u - reset) * surrogate));
+            }
+            let du = sign(ds) * surrogate + sign(dv) * sign(through);
+            match spec.current {
+                Current::Constant => sum += lambda * du,
+                Current::PerStep => d_current[at(t)] = lambda * du,
+            }
+            dv = leak * du;
+            weight *= leak;
+        }
+        if spec.current == Current::Constant {
+            d_current[e] = sum;
+        }
+    }
+}
+
+/// Constants of the shader.
+pub fn prelude(spec: &Spec) -> Prelude {
+    let lif = &spec.lif;
+    let p = Prelude::new()
+        .u32("WG", WG)
+        .u32("N", spec.n)
+        .u32("CONSTANT", usize::from(spec.current == Current::Constant))
+        .u32("READOUT", usize::from(spec.upstream == Upstream::Readout))
+        .u32("DETACH", usize::from(lif.detach_reset))
+        .f32("HALF_ETA", (0.5 * lif.eta) as f32)
+        .f32("SLOPE", (std::f64::consts::FRAC_PI_2 * lif.eta) as f32);
+    lif_prelude(lif, p)
+}
+
+/// The compiled kernel.
+pub struct LifBackward {
+    spec: Spec,
+    kernel: Kernel,
+}
+
+impl LifBackward {
+    pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
+        // Indices of potentials are u32; at most 32 loop iterations a thread.
+        let potentials = spec.r * spec.m * spec.lif.steps * spec.n;
+        assert!(u32::try_from(potentials).is_ok(), "lif_backward: {potentials} potentials are too many");
+        Ok(LifBackward { spec: *spec, kernel: gpu.kernel("lif_backward", &prelude(spec))? })
+    }
+
+    /// `source`, `upstream` and `d_current` as the specification wants them, with M samples.
+    pub fn bind(
+        &self,
+        gpu: &Gpu,
+        source: &Buf<f32>,
+        upstream: &Buf<f32>,
+        d_current: &Buf<f32>,
+    ) -> LifBackwardBound {
+        let Spec { r, m, n, lif, current, upstream: by, .. } = self.spec;
+        let len = |per_step: bool| if per_step { r * m * lif.steps * n } else { r * m * n };
+        let currents = len(current == Current::PerStep);
+        let buffers = [
+            source.of_len(currents),
+            upstream.of_len(len(by == Upstream::Spikes)),
+            d_current.of_len(currents),
+        ];
+        LifBackwardBound { spec: self.spec, bound: self.kernel.bind(gpu, &buffers) }
+    }
+}
+
+/// The kernel with its buffers.
+pub struct LifBackwardBound {
+    spec: Spec,
+    bound: Bound,
+}
+
+impl LifBackwardBound {
+    /// `m` samples of each replica, at least 1; `penalty` is added to the gradient by every spike.
+    pub fn record(&self, pass: &mut wgpu::ComputePass, m: usize, penalty: f32) {
+        assert!(
+            (1..=self.spec.m).contains(&m),
+            "lif_backward: {m} samples, compiled for 1..={}",
+            self.spec.m
+        );
+        let neurons = self.spec.r * m * self.spec.n;
+        self.bound.record(pass, fold_groups(neurons, WG), &[neurons as u32, penalty.to_bits()]);
+    }
+}
+
+/// Shader against f64 twin on the same f32 inputs.
+pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
+    let &Spec { r, m, n, lif, .. } = spec;
+    let neurons = r * m * n;
+    let len = |per_step: bool| if per_step { neurons * lif.steps } else { neurons };
+    let penalty = 0.013f32;
+    let mut source: Vec<f32> = normal(seed, 0, len(spec.current == Current::PerStep), 2.0)
+        .into_iter()
+        .map(|x| x + 0.5 + lif.threshold as f32)
+        .collect();
+    // Whether a neuron fired must not hang on the last bit: move it away from its threshold.
+    match spec.current {
+        Current::PerStep => {
+            for u in &mut source {
+                if (f64::from(*u) - lif.threshold).abs() < 1e-3 {
+                    *u += 0.01;
+                }
+            }
+        }
+        Current::Constant => clear_of_threshold(&lif, &mut source),
+    }
+    let upstream = normal(seed, 1, len(spec.upstream == Upstream::Spikes), 1.0);
+    let (source64, upstream64) = (widen(&source), widen(&upstream));
+    let mut want = vec![0.0; source.len()];
+    lif_backward_cpu(spec, m, f64::from(penalty), &source64, &upstream64, &mut want);
+    let mut scale = vec![0.0; source.len()];
+    let magnitude: Vec<f64> = upstream64.iter().map(|x| x.abs()).collect();
+    backward(spec, m, f64::from(penalty), &source64, &magnitude, &mut scale, f64::abs);
+
+    let source = gpu.upload("lif_backward.source", &[source.len()], &source)?;
+    let upstream = gpu.upload("lif_backward.upstream", &[upstream.len()], &upstream)?;
+    let d_current = gpu.alloc::<f32>("lif_backward.d_current", &[want.len()], Fill::Poison)?;
+    let bound = LifBackward::new(gpu, spec)?.bind(gpu, &source, &upstream, &d_current);
+    gpu.run(|pass| bound.record(pass, m, penalty))?;
+    Ok(vec![compare_scaled("d_current", &gpu.read(&d_current)?, &want, &scale, TOL)])
+}
+
+/// Moves constant currents until no step of their neuron is within 1e-4 of the threshold.
+fn clear_of_threshold(lif: &Lif, current: &mut [f32]) {
+    let spec = lif_forward::Spec {
+        r: 1,
+        m: 1,
+        n: 1,
+        lif: *lif,
+        current: Current::Constant,
+        keep: true,
+        trace: false,
+    };
+    for i in current {
+        loop {
+            let (mut word, mut potentials) = ([0], [0.0; MAX_STEPS]);
+            lif_forward_cpu(&spec, 1, &[f64::from(*i)], &mut word, &mut potentials, &mut []);
+            if potentials[..lif.steps].iter().all(|u| (u - lif.threshold).abs() > 1e-4) {
+                break;
+            }
+            *i += 0.003;
+        }
+    }
+}

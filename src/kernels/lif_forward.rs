@@ -1,0 +1,305 @@
+//! lif_forward: S steps of leaky integrate-and-fire neurons ([`Lif`]) from given currents: U = (1−λ)V + λi, a spike where U ≥ U_th, V = U_r there
+//! and U elsewhere, V(0) = 0. A neuron's steps are one spike word: bit t is its spike at step t, bit 16 + t says that U differs from the step
+//! before (always so at t = 0: NeuroBench's membrane updates).
+
+use super::compare::{Comparison, Tol, compare_exact, compare_scaled};
+use super::inputs::{normal, widen};
+use super::{MAX_TRIPS, compare};
+use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
+use crate::policy::Lif;
+use crate::policy::lif::MAX_STEPS;
+use crate::real::Real;
+
+pub const WG: usize = 64;
+
+pub const TOL: Tol = Tol {
+    abs: 1e-6,
+    rel: 1e-6,
+    why: "of sum |terms| of U: two products and a sum a step, each to half an ulp, of potentials that forget by 1-lambda",
+};
+
+/// A spike may differ where the judge's potential is this close to the threshold, and a bit of change where two potentials are.
+pub const MARGIN: f64 = 1e-5;
+
+/// Whether neurons get one current for all steps or one at each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Current {
+    /// [R, M, N]: direct encoding, the input is the same at each step.
+    Constant,
+    /// [R, M, S, N]
+    PerStep,
+}
+
+/// Sizes, fixed when the kernel is compiled.
+#[derive(Clone, Copy, Debug)]
+pub struct Spec {
+    /// R: replicas.
+    pub r: usize,
+    /// M: samples of a replica; the most that will be recorded.
+    pub m: usize,
+    /// N: neurons.
+    pub n: usize,
+    pub lif: Lif,
+    pub current: Current,
+    /// Whether the potentials before the reset are stored.
+    pub keep: bool,
+    /// Whether the trace is stored: the read-out's leaky integrator on the spikes alone.
+    pub trace: bool,
+}
+
+/// What one neuron does with the currents of its steps: its spike word and trace. `each` gets every step's potential before the reset.
+pub(super) fn neuron<F: Real<Elem = F, Mask = bool>>(
+    lif: &Lif,
+    current: impl Fn(usize) -> F,
+    mut each: impl FnMut(usize, F),
+) -> (u32, F) {
+    let [lambda, leak, threshold, reset, one, zero] =
+        [lif.lambda, 1.0 - lif.lambda, lif.threshold, lif.reset, 1.0, 0.0].map(F::splat);
+    let (mut v, mut before, mut trace, mut word) = (zero, zero, zero, 0u32);
+    for t in 0..lif.steps {
+        let u = leak * v + lambda * current(t);
+        let fires = threshold.le(u);
+        let changed = t == 0 || u.lt(before) || before.lt(u);
+        word |= u32::from(fires) << t | u32::from(changed) << (t + MAX_STEPS);
+        trace = leak * trace + lambda * F::select(fires, one, zero);
+        v = F::select(fires, reset, u);
+        before = u;
+        each(t, u);
+    }
+    (word, trace)
+}
+
+/// `m` samples a replica. `current` [R, m, N] or [R, m, S, N]; `words` [R, m, N]; `potentials` [R, m, S, N] if they are kept, before the
+/// reset; `traces` [R, m, N] if they are wanted.
+pub fn lif_forward_cpu<F: Real<Elem = F, Mask = bool>>(
+    spec: &Spec,
+    m: usize,
+    current: &[F],
+    words: &mut [u32],
+    potentials: &mut [F],
+    traces: &mut [F],
+) {
+    let &Spec { r, n, lif, .. } = spec;
+    for e in 0..r * m * n {
+        let at = |t: usize| (e / n * lif.steps + t) * n + e % n;
+        let drive = |t: usize| match spec.current {
+            Current::Constant => current[e],
+            Current::PerStep => current[at(t)],
+        };
+        let (word, trace) = neuron(&lif, drive, |t, u| {
+            if spec.keep {
+                potentials[at(t)] = u;
+            }
+        });
+        words[e] = word;
+        if spec.trace {
+            traces[e] = trace;
+        }
+    }
+}
+
+/// The constants of `shaders/shared/lif.wgsl`.
+pub(super) fn lif_prelude(lif: &Lif, p: Prelude) -> Prelude {
+    assert!((1..=MAX_STEPS).contains(&lif.steps), "{} spike steps do not fit a spike word", lif.steps);
+    p.u32("S", lif.steps)
+        .f32("LAMBDA", lif.lambda as f32)
+        .f32("LEAK", (1.0 - lif.lambda) as f32)
+        .f32("THRESHOLD", lif.threshold as f32)
+        .f32("RESET", lif.reset as f32)
+}
+
+/// Constants of the shader.
+pub fn prelude(spec: &Spec) -> Prelude {
+    let p = Prelude::new()
+        .u32("WG", WG)
+        .u32("N", spec.n)
+        .u32("PER_STEP", usize::from(spec.current == Current::PerStep))
+        .u32("KEEP", usize::from(spec.keep))
+        .u32("TRACE", usize::from(spec.trace));
+    lif_prelude(&spec.lif, p)
+}
+
+/// The compiled kernel.
+pub struct LifForward {
+    spec: Spec,
+    kernel: Kernel,
+}
+
+/// An output that a kernel may leave out: the buffer, or one element in its place.
+pub(super) fn optional(
+    gpu: &Gpu,
+    buf: Option<&Buf<f32>>,
+    wanted: bool,
+    len: usize,
+) -> Result<wgpu::Buffer, GpuError> {
+    assert_eq!(buf.is_some(), wanted, "an output is bound if and only if the kernel is compiled to write it");
+    match buf {
+        Some(buf) => Ok(buf.of_len(len).clone()),
+        None => Ok(gpu.alloc::<f32>("unused", &[1], Fill::Zero)?.raw),
+    }
+}
+
+impl LifForward {
+    pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
+        // Indices of potentials are u32.
+        let potentials = spec.r * spec.m * spec.lif.steps * spec.n;
+        assert!(u32::try_from(potentials).is_ok(), "lif_forward: {potentials} potentials are too many");
+        assert!(spec.lif.steps < MAX_TRIPS, "lif_forward: {} steps exceed the loop budget", spec.lif.steps);
+        Ok(LifForward { spec: *spec, kernel: gpu.kernel("lif_forward", &prelude(spec))? })
+    }
+
+    /// `current` [R, M, N] or [R, M, S, N], `words` [R, M, N]; `potentials` [R, M, S, N] and `traces` [R, M, N] as the specification wants.
+    pub fn bind(
+        &self,
+        gpu: &Gpu,
+        current: &Buf<f32>,
+        words: &Buf<u32>,
+        potentials: Option<&Buf<f32>>,
+        traces: Option<&Buf<f32>>,
+    ) -> Result<LifForwardBound, GpuError> {
+        let Spec { r, m, n, lif, current: kind, keep, trace } = self.spec;
+        let neurons = r * m * n;
+        let currents = if kind == Current::PerStep { lif.steps * neurons } else { neurons };
+        let potentials = optional(gpu, potentials, keep, lif.steps * neurons)?;
+        let traces = optional(gpu, traces, trace, neurons)?;
+        let buffers = [current.of_len(currents), words.of_len(neurons), &potentials, &traces];
+        Ok(LifForwardBound { spec: self.spec, bound: self.kernel.bind(gpu, &buffers) })
+    }
+}
+
+/// The kernel with its buffers.
+pub struct LifForwardBound {
+    spec: Spec,
+    bound: Bound,
+}
+
+impl LifForwardBound {
+    /// `m` samples of each replica, at least 1.
+    pub fn record(&self, pass: &mut wgpu::ComputePass, m: usize) {
+        assert!((1..=self.spec.m).contains(&m), "lif_forward: {m} samples, compiled for 1..={}", self.spec.m);
+        let neurons = self.spec.r * m * self.spec.n;
+        self.bound.record(pass, fold_groups(neurons.div_ceil(4), WG), &[neurons as u32]);
+    }
+}
+
+/// What neurons should have done, by the judge's potentials: words, and which of their bits another rounding cannot change.
+pub struct Judged {
+    /// N: neurons of a sample, and S.
+    n: usize,
+    steps: usize,
+    words: Vec<u32>,
+    sure: Vec<u32>,
+    potentials: Vec<f64>,
+}
+
+impl Judged {
+    /// `potentials` [rows, S, N] before the reset, in f64. A neuron that comes within `margin` of its threshold is free from then on.
+    pub fn new(lif: &Lif, n: usize, potentials: Vec<f64>, margin: f64) -> Judged {
+        let steps = lif.steps;
+        let neurons = potentials.len() / steps;
+        let (mut words, mut sure) = (vec![0u32; neurons], vec![0u32; neurons]);
+        for e in 0..neurons {
+            let mut before = f64::NAN;
+            for t in 0..steps {
+                let u = potentials[(e / n * steps + t) * n + e % n];
+                let (spike, change) = (1 << t, 1 << (t + MAX_STEPS));
+                let near = (u - lif.threshold).abs() < margin;
+                if near {
+                    break;
+                }
+                sure[e] |= spike;
+                // Equal potentials come of equal steps, which are equal in any arithmetic.
+                if t == 0 || u == before || (u - before).abs() > margin {
+                    sure[e] |= change;
+                }
+                words[e] |= if u >= lif.threshold { spike } else { 0 };
+                words[e] |= if u != before { change } else { 0 };
+                before = u;
+            }
+        }
+        Judged { n, steps, words, sure, potentials }
+    }
+
+    fn certain(&self, e: usize) -> bool {
+        self.sure[e] & ((1 << self.steps) - 1) == (1 << self.steps) - 1
+    }
+
+    /// Neurons that came within the margin, and a cap on their number.
+    fn exempt(&self) -> Comparison {
+        let exempt = (0..self.sure.len()).filter(|&e| !self.certain(e)).count();
+        let cap = Tol {
+            abs: 1.0 + 1e-3 * self.sure.len() as f64,
+            rel: 0.0,
+            why: "neurons within the margin of their threshold, whose spikes are free: one, and one in a thousand",
+        };
+        compare::compare("neurons that are not compared", &[exempt as f32], &[0.0], cap)
+    }
+
+    /// Words of a device, bit by bit where they are sure.
+    pub fn compare_words(&self, got: &[u32]) -> Vec<Comparison> {
+        assert_eq!(got.len(), self.words.len(), "as many words as neurons");
+        let masked = |w: &[u32]| w.iter().zip(&self.sure).map(|(w, s)| w & s).collect::<Vec<_>>();
+        // What is above the steps is nobody's.
+        let outside = !(((1u32 << self.steps) - 1) * 0x1_0001);
+        let stray: Vec<u32> = got.iter().map(|w| w & outside).collect();
+        vec![
+            compare_exact("words", &masked(got), &masked(&self.words)),
+            compare_exact("bits of no step", &stray, &vec![0; stray.len()]),
+            self.exempt(),
+        ]
+    }
+
+    /// Potentials [rows, S, N] of a device, with `scale` for the relative part; where the judge's neuron came within the margin, anything.
+    pub fn compare_potentials(&self, got: &[f32], scale: &[f64], tol: Tol) -> Comparison {
+        let free = |i: usize| !self.certain(i / (self.n * self.steps) * self.n + i % self.n);
+        let got: Vec<f32> = got
+            .iter()
+            .enumerate()
+            .map(|(i, &u)| if free(i) { self.potentials[i] as f32 } else { u })
+            .collect();
+        compare_scaled("potentials", &got, &self.potentials, scale, tol)
+    }
+
+    /// Traces of a device against the judge's, `want`, but for the neurons within the margin.
+    pub fn compare_traces(&self, got: &[f32], want: &[f64]) -> Comparison {
+        let got: Vec<f32> =
+            got.iter().enumerate().map(|(e, &x)| if self.certain(e) { x } else { want[e] as f32 }).collect();
+        let tol = Tol { abs: 1e-6, rel: 0.0, why: "at most 16 sums of terms below 1" };
+        compare::compare("traces", &got, want, tol)
+    }
+}
+
+/// Shader against f64 twin on the same f32 currents, which drive neurons across their threshold and back.
+pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
+    let &Spec { r, m, n, lif, .. } = spec;
+    let neurons = r * m * n;
+    let steps = if spec.current == Current::PerStep { lif.steps } else { 1 };
+    let current: Vec<f32> =
+        normal(seed, 0, neurons * steps, 2.0).into_iter().map(|x| x + 0.5 + lif.threshold as f32).collect();
+    let judge = Spec { keep: true, trace: true, ..*spec };
+    let current64 = widen(&current);
+    let (mut words, mut traces) = (vec![0; neurons], vec![0.0; neurons]);
+    let mut potentials = vec![0.0; neurons * lif.steps];
+    lif_forward_cpu(&judge, m, &current64, &mut words, &mut potentials, &mut traces);
+    let peak = current64.iter().fold(lif.reset.abs(), |a, x| a.max(x.abs()));
+    let judged = Judged::new(&lif, n, potentials, MARGIN);
+
+    let kernel = LifForward::new(gpu, spec)?;
+    let current = gpu.upload("lif_forward.current", &[r, m, steps, n], &current)?;
+    let words = gpu.alloc::<u32>("lif_forward.words", &[r, m, n], Fill::Poison)?;
+    let out = |wanted: bool, steps: usize| {
+        wanted.then(|| gpu.alloc::<f32>("lif_forward.out", &[r, m, steps, n], Fill::Poison)).transpose()
+    };
+    let (kept, traced) = (out(spec.keep, lif.steps)?, out(spec.trace, 1)?);
+    let bound = kernel.bind(gpu, &current, &words, kept.as_ref(), traced.as_ref())?;
+    gpu.run(|pass| bound.record(pass, m))?;
+    let mut rows = judged.compare_words(&gpu.read(&words)?);
+    if let Some(kept) = kept {
+        let scale = vec![peak; neurons * lif.steps];
+        rows.push(judged.compare_potentials(&gpu.read(&kept)?, &scale, TOL));
+    }
+    if let Some(traced) = traced {
+        rows.push(judged.compare_traces(&gpu.read(&traced)?, &traces));
+    }
+    Ok(rows)
+}
