@@ -5,6 +5,7 @@
 //! [`Vectors`] and add its line to [`FILES`].
 
 mod networks;
+mod spiking;
 mod v2x;
 
 use crate::gpu::{Gpu, GpuError};
@@ -100,22 +101,22 @@ pub const FILES: &[(&str, Check)] = &[
     ("mlp_relu", networks::mlp_relu),
     ("adam", networks::adam),
     ("ppo_update", networks::ppo_update),
+    ("lif_neuron", spiking::lif_neuron),
+    ("snn_actor", spiking::snn),
+    ("snn_critic", spiking::snn),
+    ("snn_natural", spiking::snn),
+    ("ppo_update_snn", networks::ppo_update_snn),
     ("v2x_steps", v2x::steps),
 ];
 
 /// Files of kernels that this program has not, or checks elsewhere.
 pub const NOT_HERE: &[(&str, &str)] = &[
-    ("lif_neuron", "no kernel drives neurons by a given current"),
-    ("snn_actor", "no spiking network kernel in this build"),
-    ("snn_critic", "no spiking network kernel in this build"),
-    ("snn_natural", "no spiking network kernel in this build"),
     ("lstm", "no LSTM kernel in this build"),
     ("ppo_bernoulli", "no Bernoulli policy in this build"),
     ("dqn", "no DQN in this build"),
     ("ddpg", "no DDPG in this build"),
     ("polyak", "no target networks in this build"),
     ("opcounts", "no operation counts in this build"),
-    ("ppo_update_snn", "no spiking network kernel in this build"),
 ];
 
 /// Compares every `*.safetensors` file of `dir`, in order of name. A file that nothing tests is reported as skipped, with the reason;

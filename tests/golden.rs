@@ -45,7 +45,7 @@ fn files_that_nothing_tests_say_so() {
     let dir = tempfile::tempdir().unwrap();
     let tensor = [0u8; 4];
     let view = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, vec![1], &tensor).unwrap();
-    for stem in ["lif_neuron", "a_name_from_the_future"] {
+    for stem in ["lstm", "a_name_from_the_future"] {
         let path = dir.path().join(format!("{stem}.safetensors"));
         safetensors::serialize_to_file([("x", view.clone())], None, &path).unwrap();
     }
@@ -100,6 +100,26 @@ fn one_changed_number_fails_on_every_backend() {
         ("ppo_update", "scalars", 12),
         ("ppo_update", "grad1.critic.fc2.weight", 9),
         ("ppo_update", "after3.actor.fc3.bias", 1),
+        ("lif_neuron", "cur", 100),
+        ("lif_neuron", "s", 7),
+        ("lif_neuron", "up_v", 9),
+        ("lif_neuron", "grad_detach0.cur", 50),
+        ("lif_neuron", "grad_detach1.v0", 3),
+        ("lif_neuron", "surrogate.dphi", 20),
+        ("lif_neuron", "tie.s", 2),
+        ("snn_actor", "fc2.weight", 900),
+        ("snn_actor", "s1", 17),
+        ("snn_actor", "u2", 1000),
+        ("snn_actor", "grad_detach0.fc1.weight", 4),
+        ("snn_actor", "grad_detach1.fc2.bias", 4),
+        ("snn_critic", "x", 3),
+        ("snn_critic", "out", 2),
+        ("snn_natural", "s2", 60),
+        ("snn_natural", "grad_detach1.x", 11),
+        ("ppo_update_snn", "mb.adv", 7),
+        ("ppo_update_snn", "detach1.scalars", 2),
+        ("ppo_update_snn", "detach0.grad.critic.fc2.weight", 9),
+        ("ppo_update_snn", "detach1.after1.actor.fc1.bias", 1),
     ] {
         // Inputs and results alike: 3 is in none of these places.
         let three = if tensor == "truncated" { 3i32.to_le_bytes() } else { 3f32.to_le_bytes() };

@@ -1,6 +1,6 @@
 //! Golden vectors of PyTorch: dense networks, Adam with clipping, and a whole PPO update.
 
-use super::{Backend, GoldenError, Rows, Vectors, real, wide};
+use super::{Backend, GoldenError, Rows, Vectors, real, spiking, wide};
 use crate::config::{ClipScope, Config, PpoConfig};
 use crate::gpu::{Buf, Fill, Gpu, GpuError};
 use crate::kernels::Tol;
@@ -10,7 +10,7 @@ use crate::kernels::{advantage_stats, grad_norm, grad_reduce, ppo_policy_loss, p
 use crate::learn::LearnerState;
 use crate::learn::network::{Backward, Forward, Pass, Rows as NetRows, forward_backward_cpu};
 use crate::learn::step_gpu::StepGpu;
-use crate::policy::{Activation, ActorCriticLayout, MlpLayout, Tensor};
+use crate::policy::{Activation, ActorCriticLayout, Hidden, Lif, MlpLayout, Tensor};
 use crate::real::Real;
 
 /// What all twins here can run in.
@@ -18,7 +18,12 @@ pub trait Scalar: Real<Elem = Self, Mask = bool> + Into<f64> + Send + Sync {}
 impl<F: Real<Elem = F, Mask = bool> + Into<f64> + Send + Sync> Scalar for F {}
 
 /// A flat parameter vector out of the file's tensors, named `prefix` + their own name.
-fn flat(v: &Vectors, prefix: &str, tensors: &[Tensor], len: usize) -> Result<Vec<f32>, GoldenError> {
+pub(super) fn flat(
+    v: &Vectors,
+    prefix: &str,
+    tensors: &[Tensor],
+    len: usize,
+) -> Result<Vec<f32>, GoldenError> {
     let mut params = vec![f32::NAN; len];
     for t in tensors {
         params[t.range()].copy_from_slice(&v.f32(&format!("{prefix}{}", t.name), &t.shape)?);
@@ -57,9 +62,9 @@ fn moved(
 }
 
 /// Replicas on the GPU: the second has data of its own (the first's, reversed), of which nothing may leak into the first.
-const REPLICAS: usize = 2;
+pub(super) const REPLICAS: usize = 2;
 
-fn both<T: Copy>(x: &[T]) -> Vec<T> {
+pub(super) fn both<T: Copy>(x: &[T]) -> Vec<T> {
     x.iter().chain(x.iter().rev()).copied().collect()
 }
 
@@ -313,13 +318,15 @@ pub(super) fn adam(v: &Vectors, gpu: Option<&Gpu>) -> Result<Rows, GoldenError> 
     Ok(rows)
 }
 
-// ---- ppo_update ----
+// ---- ppo_update, ppo_update_snn ----
 
 /// What a PPO update leaves: of each step loss, policy loss, value loss, entropy, KL, clip share and joint norm; the first gradient; the
 /// parameters after each step.
 #[derive(Default)]
 struct UpdateRun {
     scalars: Vec<f64>,
+    /// Of the first step: the actor's output and the critic's.
+    outputs: [Vec<f64>; 2],
     first_grads: Vec<f64>,
     params: Vec<Vec<f64>>,
 }
@@ -336,14 +343,24 @@ struct UpdateCase {
 }
 
 impl UpdateCase {
-    fn of(v: &Vectors) -> Result<UpdateCase, GoldenError> {
-        let [steps, m, inputs] = v.dims("mb.x")?;
+    /// The tensors of minibatches are [steps, M, …], or [M, …] of a single step.
+    fn of(v: &Vectors, neurons: impl Into<Hidden>) -> Result<UpdateCase, GoldenError> {
+        let (steps, m, inputs) = match v.shape("mb.x")?[..] {
+            [steps, m, inputs] => (steps, m, inputs),
+            [m, inputs] => (1, m, inputs),
+            _ => return Err(v.problem("mb.x", "is no minibatch")),
+        };
+        let single = v.shape("mb.x")?.len() == 2;
+        let shape = |of_sample: &[usize]| {
+            let steps: &[usize] = if single { &[] } else { &[steps] };
+            [steps, &[m], of_sample].concat()
+        };
         let [h1, _] = v.dims("actor.fc1.weight")?;
         let [h2, _] = v.dims("actor.fc2.weight")?;
         let [a] = v.dims("log_std")?;
-        let layout = ActorCriticLayout::new(inputs, &[h1, h2], a, Activation::Tanh);
+        let layout = ActorCriticLayout::new(inputs, &[h1, h2], a, neurons);
         let params = flat(v, "", &layout.tensors(), layout.params())?;
-        let columns = ["logp_old", "adv", "ret", "value_old"].map(|n| v.f32(&format!("mb.{n}"), &[steps, m]));
+        let columns = ["logp_old", "adv", "ret", "value_old"].map(|n| v.f32(&format!("mb.{n}"), &shape(&[])));
         let [logp, adv, ret, old] = columns;
         let (logp, adv, ret, old) = (logp?, adv?, ret?, old?);
         let preset = Config::load(None, &[]).map_err(|e| v.problem("mb.x", e.to_string()))?.ppo;
@@ -365,8 +382,8 @@ impl UpdateCase {
             ..preset
         };
         Ok(UpdateCase {
-            x: v.f32("mb.x", &[steps, m, inputs])?,
-            action: v.f32("mb.action", &[steps, m, a])?,
+            x: v.f32("mb.x", &shape(&[inputs]))?,
+            action: v.f32("mb.action", &shape(&[a]))?,
             scalars: (0..steps * m).map(|i| [logp[i], adv[i], ret[i], old[i]]).collect(),
             layout,
             ppo,
@@ -446,7 +463,7 @@ impl UpdateCase {
                 terms.iter().skip(c).step_by(a + 4).for_each(|&x| s += x);
                 s
             };
-            let mut grads = actor.grads;
+            let mut grads = actor.grads.clone();
             (0..a).for_each(|k| grads[n + k] = sum(k));
             grads[l.split()..].copy_from_slice(&critic.grads[l.split()..]);
             let mut norms = [F::splat(0.0); 2];
@@ -481,10 +498,48 @@ impl UpdateCase {
             ]);
             if step == 0 {
                 run.first_grads = wide(&grads);
+                run.outputs = [actor.h, critic.h].map(|h| wide(&h[h.len() - 1]));
             }
             run.params.push(wide(&params));
         }
         run
+    }
+
+    /// On every backend.
+    fn each(
+        &self,
+        gpu: Option<&Gpu>,
+        mut compare: impl FnMut(Backend, UpdateRun) -> Result<(), GoldenError>,
+    ) -> Result<(), GoldenError> {
+        compare(Backend::CpuF64, self.twin::<f64>())?;
+        compare(Backend::CpuF32, self.twin::<f32>())?;
+        if let Some(gpu) = gpu {
+            compare(Backend::Gpu, self.on_gpu(gpu)?)?;
+        }
+        Ok(())
+    }
+
+    /// Against `{prefix}scalars`, `{grads}.…` of the first step and the parameters `{prefix}after….…`.
+    fn compare(
+        &self,
+        rows: &mut Rows,
+        v: &Vectors,
+        backend: Backend,
+        [prefix, grads]: [&str; 2],
+        run: &UpdateRun,
+    ) -> Result<(), GoldenError> {
+        rows.tensor_dev(v, backend, &format!("{prefix}scalars"), &run.scalars)?;
+        for t in self.layout.tensors() {
+            rows.tensor_dev(v, backend, &format!("{grads}.{}", t.name), &run.first_grads[t.range()])?;
+            let mut after = vec![1, self.steps];
+            after.dedup();
+            for after in after {
+                let name = format!("{prefix}after{after}.{}", t.name);
+                let got = &run.params[after - 1][t.range()];
+                moved(rows, v, backend, &name, got, &self.params[t.range()])?;
+            }
+        }
+        Ok(())
     }
 
     /// The minibatch step of training, of two replicas.
@@ -499,7 +554,7 @@ impl UpdateCase {
             updates: 0,
             extra: Vec::new(),
         };
-        let step = StepGpu::new(gpu, &self.layout, &self.ppo, r, m, self.steps, &start)?;
+        let step = StepGpu::new(gpu, &self.layout, &self.ppo, 0.0, r, m, self.steps, &start)?;
         step.learning_rates(gpu, [self.ppo.lr_actor, self.ppo.lr_critic]);
         let first = |b: &Buf<f32>| gpu.read(b).map(|x| wide(&x[..p]));
         let mut run = UpdateRun::default();
@@ -534,29 +589,24 @@ impl UpdateCase {
 
 pub(super) fn ppo_update(v: &Vectors, gpu: Option<&Gpu>) -> Result<Rows, GoldenError> {
     let mut rows = Rows::default();
-    let case = UpdateCase::of(v)?;
-    let mut compare = |backend, run: UpdateRun| -> Result<(), GoldenError> {
-        rows.tensor_dev(v, backend, "scalars", &run.scalars)?;
-        for t in case.layout.tensors() {
-            rows.tensor_dev(v, backend, &format!("grad1.{}", t.name), &run.first_grads[t.range()])?;
-            for after in [1, case.steps] {
-                let name = format!("after{after}.{}", t.name);
-                moved(
-                    &mut rows,
-                    v,
-                    backend,
-                    &name,
-                    &run.params[after - 1][t.range()],
-                    &case.params[t.range()],
-                )?;
+    let case = UpdateCase::of(v, Activation::Tanh)?;
+    case.each(gpu, |backend, run| case.compare(&mut rows, v, backend, ["", "grad1"], &run))?;
+    Ok(rows)
+}
+
+pub(super) fn ppo_update_snn(v: &Vectors, gpu: Option<&Gpu>) -> Result<Rows, GoldenError> {
+    let mut rows = Rows::default();
+    for (name, detach_reset) in spiking::CONVENTIONS {
+        let case = UpdateCase::of(v, Lif { detach_reset, ..spiking::NEURONS })?;
+        let (prefix, grads) = (format!("{name}."), format!("{name}.grad"));
+        case.each(gpu, |backend, run| {
+            // The GPU keeps its outputs to itself.
+            if backend != Backend::Gpu {
+                rows.tensor_dev(v, backend, "mean", &run.outputs[0])?;
+                rows.tensor_dev(v, backend, "value", &run.outputs[1])?;
             }
-        }
-        Ok(())
-    };
-    compare(Backend::CpuF64, case.twin::<f64>())?;
-    compare(Backend::CpuF32, case.twin::<f32>())?;
-    if let Some(gpu) = gpu {
-        compare(Backend::Gpu, case.on_gpu(gpu)?)?;
+            case.compare(&mut rows, v, backend, [&prefix, &grads], &run)
+        })?;
     }
     Ok(rows)
 }

@@ -39,6 +39,16 @@ impl<T: Pod> Buf<T> {
         );
         &self.raw
     }
+    /// The buffer, to be bound where a kernel uses up to `len` elements. Panics with the label if it holds fewer.
+    pub fn at_least(&self, len: usize) -> &wgpu::Buffer {
+        assert!(
+            self.len() >= len,
+            "buffer '{}' of shape {:?} is bound where up to {len} elements are used",
+            self.label,
+            self.shape
+        );
+        &self.raw
+    }
 }
 
 impl Gpu {

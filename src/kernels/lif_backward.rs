@@ -148,9 +148,9 @@ impl LifBackward {
         let len = |per_step: bool| if per_step { r * m * lif.steps * n } else { r * m * n };
         let currents = len(current == Current::PerStep);
         let buffers = [
-            source.of_len(currents),
-            upstream.of_len(len(by == Upstream::Spikes)),
-            d_current.of_len(currents),
+            source.at_least(currents),
+            upstream.at_least(len(by == Upstream::Spikes)),
+            d_current.at_least(currents),
         ];
         LifBackwardBound { spec: self.spec, bound: self.kernel.bind(gpu, &buffers) }
     }

@@ -134,7 +134,7 @@ pub(super) fn optional(
 ) -> Result<wgpu::Buffer, GpuError> {
     assert_eq!(buf.is_some(), wanted, "an output is bound if and only if the kernel is compiled to write it");
     match buf {
-        Some(buf) => Ok(buf.of_len(len).clone()),
+        Some(buf) => Ok(buf.at_least(len).clone()),
         None => Ok(gpu.alloc::<f32>("unused", &[1], Fill::Zero)?.raw),
     }
 }
@@ -162,7 +162,7 @@ impl LifForward {
         let currents = if kind == Current::PerStep { lif.steps * neurons } else { neurons };
         let potentials = optional(gpu, potentials, keep, lif.steps * neurons)?;
         let traces = optional(gpu, traces, trace, neurons)?;
-        let buffers = [current.of_len(currents), words.of_len(neurons), &potentials, &traces];
+        let buffers = [current.at_least(currents), words.at_least(neurons), &potentials, &traces];
         Ok(LifForwardBound { spec: self.spec, bound: self.kernel.bind(gpu, &buffers) })
     }
 }

@@ -120,7 +120,7 @@ impl SpikeBackwardWeights {
     ) -> SpikeBackwardWeightsBound {
         let Spec { r, m, i, o, p, steps, slices } = self.spec;
         let buffers =
-            [di.of_len(r * m * steps * o), spikes.of_len(r * m * i), partials.of_len(slices * r * p)];
+            [di.at_least(r * m * steps * o), spikes.at_least(r * m * i), partials.of_len(slices * r * p)];
         SpikeBackwardWeightsBound { spec: self.spec, tile: self.tile, bound: self.kernel.bind(gpu, &buffers) }
     }
 }

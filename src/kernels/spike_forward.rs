@@ -171,8 +171,13 @@ impl SpikeForward {
         let Spec { r, m, i, o, p, lif, keep, trace } = self.spec;
         let potentials = optional(gpu, potentials, keep, r * m * lif.steps * o)?;
         let traces = optional(gpu, traces, trace, r * m * o)?;
-        let buffers =
-            [params.of_len(r * p), spikes.of_len(r * m * i), words.of_len(r * m * o), &potentials, &traces];
+        let buffers = [
+            params.of_len(r * p),
+            spikes.at_least(r * m * i),
+            words.at_least(r * m * o),
+            &potentials,
+            &traces,
+        ];
         Ok(SpikeForwardBound { spec: self.spec, tile: self.tile, bound: self.kernel.bind(gpu, &buffers) })
     }
 }

@@ -1,8 +1,18 @@
-//! Networks out of the dense kernels: layer behind layer, bound on the GPU as training records them, and through the CPU twins.
+//! Networks out of the dense and the spiking kernels: layer behind layer, bound on the GPU as training records them, and through the CPU twins.
+//!
+//! A spiking network ([`MlpLayout::lif`]) sees the same input at every spike step, so its first currents are one dense layer. Its output is a
+//! leaky integrator without threshold, read after the last step: linear in the spikes, it is one dense layer on their trace
+//! Σ_t λ(1−λ)^(S−1−t) s(t), whose bias has the factor 1−(1−λ)^S.
 
-use crate::gpu::{Buf, Gpu, GpuError};
-use crate::kernels::{dense_backward_input, dense_backward_weights, dense_forward, grad_reduce};
-use crate::policy::{Activation, MlpLayout};
+use crate::gpu::{Buf, Fill, Gpu, GpuError};
+use crate::kernels::lif_backward::{self, Upstream};
+use crate::kernels::lif_forward::{self, Current};
+use crate::kernels::{
+    dense_backward_input, dense_backward_weights, dense_forward, grad_reduce, spike_backward_weights,
+    spike_forward,
+};
+use crate::policy::mlp::Layer;
+use crate::policy::{Activation, Lif, MlpLayout};
 use crate::real::Real;
 
 /// Sizes that all layers of a network share.
@@ -16,14 +26,67 @@ pub struct Rows {
     pub p: usize,
 }
 
+/// The layers whose outputs a forward pass writes into buffers of its caller: all, but of a spiking network only the output layer.
+pub fn visible(net: &MlpLayout) -> &[Layer] {
+    let all = &net.layers[..];
+    if net.lif.is_some() { &all[all.len() - 1..] } else { all }
+}
+
+/// What happens inside a spiking network, for passes that work on the same rows one after the other.
+pub struct Spikes {
+    /// Currents of the first hidden layer [R, m, N], the same at every step.
+    current: Buf<f32>,
+    /// Spike words (`lif_forward`) of each hidden layer, [R, m, N].
+    pub words: Vec<Buf<u32>>,
+    /// Trace of the last hidden layer [R, m, N]: what the output layer weighs.
+    trace: Buf<f32>,
+    /// Potentials of the hidden layers above the first, [R, m, S, N], if a backward pass needs them.
+    pub potentials: Vec<Buf<f32>>,
+}
+
+impl Spikes {
+    /// Buffers for `rows` rows; with `learn` > 0, for a backward pass over up to `learn` of them. `None` for a perceptron.
+    pub fn new(gpu: &Gpu, net: &MlpLayout, rows: Rows, learn: usize) -> Result<Option<Self>, GpuError> {
+        let Some(lif) = net.lif else { return Ok(None) };
+        let (hidden, _) = split(net);
+        let Rows { r, m, .. } = rows;
+        let zero = |label: &str, shape: &[usize]| gpu.alloc::<f32>(label, shape, Fill::Zero);
+        let words = |l: &Layer| gpu.alloc::<u32>("spikes.words", &[r, m, l.outputs], Fill::Zero);
+        let kept = if learn > 0 { &hidden[1..] } else { &[] };
+        let potentials = |l: &Layer| zero("spikes.potentials", &[r, learn, lif.steps, l.outputs]);
+        Ok(Some(Spikes {
+            current: zero("spikes.current", &[r, m, hidden[0].outputs])?,
+            words: hidden.iter().map(words).collect::<Result<_, _>>()?,
+            trace: zero("spikes.trace", &[r, m, hidden[hidden.len() - 1].outputs])?,
+            potentials: kept.iter().map(potentials).collect::<Result<_, _>>()?,
+        }))
+    }
+}
+
+/// Hidden layers and output layer of a spiking network.
+fn split(net: &MlpLayout) -> (&[Layer], &Layer) {
+    let (last, hidden) = net.layers.split_last().expect("a network has layers");
+    assert!(!hidden.is_empty(), "a spiking network has hidden layers");
+    (hidden, last)
+}
+
 /// A network's forward pass from one input buffer through its own activations.
 pub struct Forward {
+    /// All layers; of a spiking network the first and the last.
     layers: Vec<dense_forward::DenseForwardBound>,
+    neurons: Option<Neurons>,
     layout: MlpLayout,
 }
 
+/// What lies between the first and the last layer of a spiking network.
+struct Neurons {
+    first: lif_forward::LifForwardBound,
+    above: Vec<spike_forward::SpikeForwardBound>,
+}
+
 impl Forward {
-    /// `params` [R, P]; `x` [R, m, I]; `acts[l]` receives the output of layer l, [R, m, O].
+    /// `params` [R, P]; `x` [R, m, I]; `acts[l]` receives the output of the l-th [`visible`] layer, [R, m, O]. What is inside a spiking
+    /// network is its own, and nothing is kept for a backward pass.
     pub fn new(
         gpu: &Gpu,
         net: &MlpLayout,
@@ -32,49 +95,135 @@ impl Forward {
         x: &Buf<f32>,
         acts: &[&Buf<f32>],
     ) -> Result<Self, GpuError> {
-        let mut layers = Vec::new();
-        for (i, l) in net.layers.iter().enumerate() {
-            let spec = dense_forward::Spec {
-                r: rows.r,
-                m: rows.m,
-                i: l.inputs,
-                o: l.outputs,
-                p: rows.p,
-                act: l.act,
-                b_scale: 1.0,
-            };
-            let input = if i == 0 { x } else { acts[i - 1] };
-            layers.push(dense_forward::DenseForward::new(gpu, &spec)?.bind(gpu, params, input, acts[i]));
+        let spikes = Spikes::new(gpu, net, rows, 0)?;
+        Self::sharing(gpu, net, rows, params, x, acts, spikes.as_ref(), false)
+    }
+
+    /// The same inside `spikes`, which other passes share; with `learn` the potentials are kept for a backward pass.
+    #[expect(clippy::too_many_arguments, reason = "a network with its input and activations")]
+    pub fn sharing(
+        gpu: &Gpu,
+        net: &MlpLayout,
+        rows: Rows,
+        params: &Buf<f32>,
+        x: &Buf<f32>,
+        acts: &[&Buf<f32>],
+        spikes: Option<&Spikes>,
+        learn: bool,
+    ) -> Result<Self, GpuError> {
+        let Rows { r, m, p } = rows;
+        assert_eq!(acts.len(), visible(net).len(), "one buffer per visible layer");
+        let dense = |l: &Layer, b_scale: f64, input: &Buf<f32>, output: &Buf<f32>| {
+            let spec = dense_forward::Spec { r, m, i: l.inputs, o: l.outputs, p, act: l.act, b_scale };
+            Ok::<_, GpuError>(dense_forward::DenseForward::new(gpu, &spec)?.bind(gpu, params, input, output))
+        };
+        let (mut layers, mut neurons) = (Vec::new(), None);
+        match net.lif {
+            None => {
+                for (n, l) in net.layers.iter().enumerate() {
+                    layers.push(dense(l, 1.0, if n == 0 { x } else { acts[n - 1] }, acts[n])?);
+                }
+            }
+            Some(lif) => {
+                let spikes = spikes.expect("a spiking network has spikes");
+                let (hidden, last) = split(net);
+                layers.push(dense(&hidden[0], 1.0, x, &spikes.current)?);
+                layers.push(dense(last, lif.readout_total(), &spikes.trace, acts[0])?);
+                // Only the last hidden layer is read out.
+                let trace = |n: usize| (n + 1 == hidden.len()).then_some(&spikes.trace);
+                let spec = lif_forward::Spec {
+                    r,
+                    m,
+                    n: hidden[0].outputs,
+                    lif,
+                    current: Current::Constant,
+                    keep: false,
+                    trace: trace(0).is_some(),
+                };
+                let first = lif_forward::LifForward::new(gpu, &spec)?.bind(
+                    gpu,
+                    &spikes.current,
+                    &spikes.words[0],
+                    None,
+                    trace(0),
+                )?;
+                let mut above = Vec::new();
+                for (n, l) in hidden.iter().enumerate().skip(1) {
+                    let spec = spike_forward::Spec {
+                        r,
+                        m,
+                        i: l.inputs,
+                        o: l.outputs,
+                        p,
+                        lif,
+                        keep: learn,
+                        trace: trace(n).is_some(),
+                    };
+                    let potentials = learn.then(|| &spikes.potentials[n - 1]);
+                    above.push(spike_forward::SpikeForward::new(gpu, &spec)?.bind(
+                        gpu,
+                        params,
+                        &spikes.words[n - 1],
+                        &spikes.words[n],
+                        potentials,
+                        trace(n),
+                    )?);
+                }
+                neurons = Some(Neurons { first, above });
+            }
         }
-        Ok(Forward { layers, layout: net.clone() })
+        Ok(Forward { layers, neurons, layout: net.clone() })
     }
 
     /// `m` rows per replica from `x_off` of the input to `y_off` of the output.
     pub fn record(&self, pass: &mut wgpu::ComputePass, m: usize, x_off: usize, y_off: usize) {
-        let last = self.layers.len() - 1;
-        for (i, (bound, l)) in self.layers.iter().zip(&self.layout.layers).enumerate() {
-            let args = dense_forward::Args {
+        let layers = &self.layout.layers;
+        let last = layers.len() - 1;
+        let args = |n: usize| {
+            let l = &layers[n];
+            dense_forward::Args {
                 m,
                 w_off: l.w_off,
                 b_off: l.b_off,
-                x_off: if i == 0 { x_off } else { 0 },
-                y_off: if i == last { y_off } else { 0 },
-            };
-            bound.record(pass, &args);
+                x_off: if n == 0 { x_off } else { 0 },
+                y_off: if n == last { y_off } else { 0 },
+            }
+        };
+        let Some(neurons) = &self.neurons else {
+            self.layers.iter().enumerate().for_each(|(n, bound)| bound.record(pass, &args(n)));
+            return;
+        };
+        self.layers[0].record(pass, &args(0));
+        neurons.first.record(pass, m);
+        for (bound, l) in neurons.above.iter().zip(&layers[1..]) {
+            bound.record(pass, &spike_forward::Args { m, w_off: l.w_off, b_off: l.b_off });
         }
+        self.layers[1].record(pass, &args(last));
     }
 }
 
 /// A network's backward pass: weight gradients into partial sums, for `grad_reduce` to add.
 pub struct Backward {
+    /// All layers; of a spiking network the first and the last.
     weights: Vec<dense_backward_weights::DenseBackwardWeightsBound>,
     inputs: Vec<Option<dense_backward_input::DenseBackwardInputBound>>,
+    neurons: Option<NeuronsBack>,
     layout: MlpLayout,
 }
 
+/// What lies between the first and the last layer of a spiking network.
+struct NeuronsBack {
+    /// By the currents of each hidden layer.
+    neurons: Vec<lif_backward::LifBackwardBound>,
+    /// Of the hidden layers above the first: by their weights, and by the spikes of the layer below.
+    weights: Vec<spike_backward_weights::SpikeBackwardWeightsBound>,
+    spikes: Vec<dense_backward_input::DenseBackwardInputBound>,
+    rate_penalty: f64,
+}
+
 impl Backward {
-    /// `x` and `acts` as for the forward pass; `dy[l]` is the gradient by layer l before its activation, of which the last is given and the
-    /// others are written; `dx`, if wanted, receives the gradient by the input; `partials` is [slices, R, P].
+    /// `x` and `acts` as for the forward pass of a perceptron; `dy[l]` is the gradient by layer l before its activation, of which the last
+    /// is given and the others are written; `dx`, if wanted, receives the gradient by the input; `partials` is [slices, R, P].
     #[expect(clippy::too_many_arguments, reason = "a network with its input, activations and gradients")]
     pub fn new(
         gpu: &Gpu,
@@ -88,6 +237,7 @@ impl Backward {
         dx: Option<&Buf<f32>>,
         partials: &Buf<f32>,
     ) -> Result<Self, GpuError> {
+        assert!(net.lif.is_none(), "a spiking network goes backwards through its spikes");
         let Rows { r, m, p } = rows;
         let (mut weights, mut inputs) = (Vec::new(), Vec::new());
         for (n, l) in net.layers.iter().enumerate() {
@@ -110,22 +260,148 @@ impl Backward {
                 None => None,
             });
         }
-        Ok(Backward { weights, inputs, layout: net.clone() })
+        Ok(Backward { weights, inputs, neurons: None, layout: net.clone() })
+    }
+
+    /// Of a spiking network, behind a forward pass that kept its potentials in `spikes`. `dy` is the gradient by the output; the loss has
+    /// `rate_penalty` times the mean firing rate of all hidden neurons in it.
+    #[expect(clippy::too_many_arguments, reason = "a network with its input, activations and gradients")]
+    pub fn spiking(
+        gpu: &Gpu,
+        net: &MlpLayout,
+        rows: Rows,
+        slices: usize,
+        params: &Buf<f32>,
+        x: &Buf<f32>,
+        spikes: &Spikes,
+        dy: &Buf<f32>,
+        dx: Option<&Buf<f32>>,
+        partials: &Buf<f32>,
+        rate_penalty: f64,
+    ) -> Result<Self, GpuError> {
+        let lif = net.lif.expect("a spiking network");
+        let Rows { r, m, p } = rows;
+        let (hidden, last) = split(net);
+        let zero = |label: &str, shape: &[usize]| gpu.alloc::<f32>(label, shape, Fill::Zero);
+        // Gradients by the currents: of the first layer summed over the steps, of the others one a step.
+        let d_current = hidden
+            .iter()
+            .enumerate()
+            .map(|(n, l)| {
+                let shape = if n == 0 { vec![r, m, l.outputs] } else { vec![r, m, lif.steps, l.outputs] };
+                zero("spikes.d_current", &shape)
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let d_trace = zero("spikes.d_trace", &[r, m, last.inputs])?;
+
+        let dense_weights = |l: &Layer, b_scale: f64, dy: &Buf<f32>, x: &Buf<f32>| {
+            let spec =
+                dense_backward_weights::Spec { r, m, i: l.inputs, o: l.outputs, p, s: slices, b_scale };
+            let kernel = dense_backward_weights::DenseBackwardWeights::new(gpu, &spec)?;
+            Ok::<_, GpuError>(kernel.bind(gpu, dy, x, partials))
+        };
+        // `rows` of them; nothing activates, so the layer's input is not read.
+        let dense_input = |l: &Layer, rows: usize, dy: &Buf<f32>, dx: &Buf<f32>| {
+            let spec = dense_backward_input::Spec {
+                r,
+                m: rows,
+                i: l.inputs,
+                o: l.outputs,
+                p,
+                act: Activation::None,
+            };
+            let kernel = dense_backward_input::DenseBackwardInput::new(gpu, &spec)?;
+            Ok::<_, GpuError>(kernel.bind(gpu, params, dy, dy, dx))
+        };
+        let weights = vec![
+            dense_weights(&hidden[0], 1.0, &d_current[0], x)?,
+            dense_weights(last, lif.readout_total(), dy, &spikes.trace)?,
+        ];
+        let inputs = vec![
+            dx.map(|dx| dense_input(&hidden[0], m, &d_current[0], dx)).transpose()?,
+            Some(dense_input(last, m, dy, &d_trace)?),
+        ];
+        let (mut neurons, mut between, mut by_spikes) = (Vec::new(), Vec::new(), Vec::new());
+        for (n, l) in hidden.iter().enumerate() {
+            let d_spikes = match hidden.get(n + 1) {
+                Some(_) => Some(zero("spikes.d_spikes", &[r, m, lif.steps, l.outputs])?),
+                None => None,
+            };
+            let (current, source) = match n {
+                0 => (Current::Constant, &spikes.current),
+                _ => (Current::PerStep, &spikes.potentials[n - 1]),
+            };
+            let (upstream, from) = match &d_spikes {
+                Some(d) => (Upstream::Spikes, d),
+                None => (Upstream::Readout, &d_trace),
+            };
+            let spec = lif_backward::Spec { r, m, n: l.outputs, lif, current, upstream };
+            neurons.push(lif_backward::LifBackward::new(gpu, &spec)?.bind(gpu, source, from, &d_current[n]));
+            if let (Some(above), Some(d_spikes)) = (hidden.get(n + 1), &d_spikes) {
+                let spec = spike_backward_weights::Spec {
+                    r,
+                    m,
+                    i: above.inputs,
+                    o: above.outputs,
+                    p,
+                    steps: lif.steps,
+                    slices,
+                };
+                let kernel = spike_backward_weights::SpikeBackwardWeights::new(gpu, &spec)?;
+                between.push(kernel.bind(gpu, &d_current[n + 1], &spikes.words[n], partials));
+                by_spikes.push(dense_input(above, m * lif.steps, &d_current[n + 1], d_spikes)?);
+            }
+        }
+        let neurons = NeuronsBack { neurons, weights: between, spikes: by_spikes, rate_penalty };
+        Ok(Backward { weights, inputs, neurons: Some(neurons), layout: net.clone() })
     }
 
     pub fn record(&self, pass: &mut wgpu::ComputePass, m: usize) {
-        for (n, l) in self.layout.layers.iter().enumerate().rev() {
-            let args =
-                dense_backward_weights::Args { m, w_off: l.w_off, b_off: l.b_off, dy_off: 0, x_off: 0 };
-            self.weights[n].record(pass, &args);
-            if let Some(input) = &self.inputs[n] {
-                input.record(
+        let Some(back) = &self.neurons else {
+            for n in (0..self.layout.layers.len()).rev() {
+                self.dense(pass, n, n, m);
+            }
+            return;
+        };
+        let lif = self.layout.lif.expect("a spiking network");
+        let (hidden, _) = split(&self.layout);
+        let penalty = spike_penalty(&self.layout, back.rate_penalty, m) as f32;
+        self.dense(pass, 1, hidden.len(), m);
+        for n in (0..hidden.len()).rev() {
+            back.neurons[n].record(pass, m, penalty);
+            if n > 0 {
+                let (w_off, b_off) = (hidden[n].w_off, hidden[n].b_off);
+                back.weights[n - 1].record(pass, &spike_backward_weights::Args { m, w_off, b_off });
+                let rows = m * lif.steps;
+                back.spikes[n - 1].record(
                     pass,
-                    &dense_backward_input::Args { m, w_off: l.w_off, dy_off: 0, h_off: 0, dx_off: 0 },
+                    &dense_backward_input::Args { m: rows, w_off, dy_off: 0, h_off: 0, dx_off: 0 },
                 );
             }
         }
+        self.dense(pass, 0, 0, m);
     }
+
+    /// The `k`-th dense layer of this pass, which is layer `n` of the network.
+    fn dense(&self, pass: &mut wgpu::ComputePass, k: usize, n: usize, m: usize) {
+        let l = &self.layout.layers[n];
+        let args = dense_backward_weights::Args { m, w_off: l.w_off, b_off: l.b_off, dy_off: 0, x_off: 0 };
+        self.weights[k].record(pass, &args);
+        if let Some(input) = &self.inputs[k] {
+            input.record(
+                pass,
+                &dense_backward_input::Args { m, w_off: l.w_off, dy_off: 0, h_off: 0, dx_off: 0 },
+            );
+        }
+    }
+}
+
+/// What a loss with `rate_penalty` times the mean firing rate has as gradient by each spike of `m` samples.
+fn spike_penalty(net: &MlpLayout, rate_penalty: f64, m: usize) -> f64 {
+    let (hidden, _) = split(net);
+    let neurons: usize = hidden.iter().map(|l| l.outputs).sum();
+    let steps = net.lif.expect("a spiking network").steps;
+    rate_penalty / (m * steps * neurons) as f64
 }
 
 /// The activation that made the input of layer `n`.
@@ -138,7 +414,7 @@ pub const CPU_SLICES: usize = 3;
 
 /// What a forward and backward pass leaves.
 pub struct Pass<F> {
-    /// Input, hidden activations and output, each [R, M, width].
+    /// Input, hidden activations and output, each [R, M, width]; of spiking neurons the potentials before the reset, [R, M, S, width].
     pub h: Vec<Vec<F>>,
     /// [R, P]; NaN where the parameters are not the network's.
     pub grads: Vec<F>,
@@ -146,49 +422,192 @@ pub struct Pass<F> {
     pub dx: Vec<F>,
 }
 
-/// Outputs [R, M, O] of each layer, the input first, through the CPU twins.
-pub fn forward_cpu<F: Real<Elem = F>>(
+/// One dense layer through its twin.
+fn dense_cpu<F: Real<Elem = F>>(
+    l: &Layer,
+    (r, m): (usize, usize),
+    b_scale: f64,
+    params: &[F],
+    x: &[F],
+) -> Vec<F> {
+    let spec =
+        dense_forward::Spec { r, m, i: l.inputs, o: l.outputs, p: params.len() / r, act: l.act, b_scale };
+    let at = dense_forward::Args { m, w_off: l.w_off, b_off: l.b_off, x_off: 0, y_off: 0 };
+    let mut y = nan(r * m * l.outputs);
+    dense_forward::dense_forward_cpu(&spec, &at, params, x, &mut y);
+    y
+}
+
+fn nan<F: Real<Elem = F>>(n: usize) -> Vec<F> {
+    vec![F::splat(f64::NAN); n]
+}
+
+/// What happens inside a spiking network, as [`Spikes`].
+struct SpikesCpu<F> {
+    current: Vec<F>,
+    words: Vec<Vec<u32>>,
+    trace: Vec<F>,
+}
+
+/// Input, potentials of the hidden layers and output of a spiking network.
+fn spiking_forward_cpu<F: Real<Elem = F, Mask = bool>>(
+    net: &MlpLayout,
+    lif: Lif,
+    (r, m): (usize, usize),
+    params: &[F],
+    x: &[F],
+) -> (Vec<Vec<F>>, SpikesCpu<F>) {
+    let (hidden, last) = split(net);
+    let p = params.len() / r;
+    let current = dense_cpu(&hidden[0], (r, m), 1.0, params, x);
+    let (mut h, mut words) = (vec![x.to_vec()], Vec::<Vec<u32>>::new());
+    let mut trace = Vec::new();
+    for (n, l) in hidden.iter().enumerate() {
+        let neurons = r * m * l.outputs;
+        let (mut word, mut potentials) = (vec![u32::MAX; neurons], nan(neurons * lif.steps));
+        trace = nan(neurons);
+        if n == 0 {
+            let spec = lif_forward::Spec {
+                r,
+                m,
+                n: l.outputs,
+                lif,
+                current: Current::Constant,
+                keep: true,
+                trace: true,
+            };
+            lif_forward::lif_forward_cpu(&spec, m, &current, &mut word, &mut potentials, &mut trace);
+        } else {
+            let spec =
+                spike_forward::Spec { r, m, i: l.inputs, o: l.outputs, p, lif, keep: true, trace: true };
+            let at = spike_forward::Args { m, w_off: l.w_off, b_off: l.b_off };
+            let below = &words[n - 1];
+            spike_forward::spike_forward_cpu(
+                &spec,
+                &at,
+                params,
+                below,
+                &mut word,
+                &mut potentials,
+                &mut trace,
+            );
+        }
+        h.push(potentials);
+        words.push(word);
+    }
+    h.push(dense_cpu(last, (r, m), lif.readout_total(), params, &trace));
+    (h, SpikesCpu { current, words, trace })
+}
+
+/// Outputs [R, M, O] of each layer, the input first, through the CPU twins; of spiking neurons the potentials, as in [`Pass::h`].
+pub fn forward_cpu<F: Real<Elem = F, Mask = bool>>(
     net: &MlpLayout,
     (r, m): (usize, usize),
     params: &[F],
     x: &[F],
 ) -> Vec<Vec<F>> {
-    let p = params.len() / r;
+    if let Some(lif) = net.lif {
+        return spiking_forward_cpu(net, lif, (r, m), params, x).0;
+    }
     let mut h = vec![x.to_vec()];
     for l in &net.layers {
-        let spec = dense_forward::Spec { r, m, i: l.inputs, o: l.outputs, p, act: l.act, b_scale: 1.0 };
-        let at = dense_forward::Args { m, w_off: l.w_off, b_off: l.b_off, x_off: 0, y_off: 0 };
-        let mut y = vec![F::splat(f64::NAN); r * m * l.outputs];
-        dense_forward::dense_forward_cpu(&spec, &at, params, &h[h.len() - 1], &mut y);
-        h.push(y);
+        h.push(dense_cpu(l, (r, m), 1.0, params, &h[h.len() - 1]));
     }
     h
 }
 
 /// Forward, then backward from `dloss(output)`, through the CPU twins.
-pub fn forward_backward_cpu<F: Real<Elem = F>>(
+pub fn forward_backward_cpu<F: Real<Elem = F, Mask = bool>>(
     net: &MlpLayout,
-    (r, m): (usize, usize),
+    rows: (usize, usize),
     params: &[F],
     x: &[F],
     dloss: impl FnOnce(&[F]) -> Vec<F>,
 ) -> Pass<F> {
+    penalised_backward_cpu(net, rows, params, x, 0.0, dloss)
+}
+
+/// The same with `rate_penalty` times the mean firing rate of all hidden neurons, over the M samples of a replica, in the loss of a
+/// spiking network.
+pub fn penalised_backward_cpu<F: Real<Elem = F, Mask = bool>>(
+    net: &MlpLayout,
+    (r, m): (usize, usize),
+    params: &[F],
+    x: &[F],
+    rate_penalty: f64,
+    dloss: impl FnOnce(&[F]) -> Vec<F>,
+) -> Pass<F> {
     let p = params.len() / r;
-    let h = forward_cpu(net, (r, m), params, x);
-    let mut dy = dloss(&h[net.layers.len()]);
-    let mut partials = vec![F::splat(f64::NAN); CPU_SLICES * r * p];
-    for (n, l) in net.layers.iter().enumerate().rev() {
+    let mut partials = nan(CPU_SLICES * r * p);
+    let dense_back = |l: &Layer, act: Activation, b_scale: f64, x: &[F], dy: &[F], partials: &mut Vec<F>| {
         let (i, o) = (l.inputs, l.outputs);
-        let spec = dense_backward_weights::Spec { r, m, i, o, p, s: CPU_SLICES, b_scale: 1.0 };
+        let spec = dense_backward_weights::Spec { r, m, i, o, p, s: CPU_SLICES, b_scale };
         let at = dense_backward_weights::Args { m, w_off: l.w_off, b_off: l.b_off, dy_off: 0, x_off: 0 };
-        dense_backward_weights::dense_backward_weights_cpu(&spec, &at, &dy, &h[n], &mut partials);
-        let spec = dense_backward_input::Spec { r, m, i, o, p, act: act_before(net, n) };
-        let at = dense_backward_input::Args { m, w_off: l.w_off, dy_off: 0, h_off: 0, dx_off: 0 };
-        let mut dx = vec![F::splat(f64::NAN); r * m * i];
-        dense_backward_input::dense_backward_input_cpu(&spec, &at, params, &dy, &h[n], &mut dx);
-        dy = dx;
-    }
-    let mut grads = vec![F::splat(f64::NAN); r * p];
+        dense_backward_weights::dense_backward_weights_cpu(&spec, &at, dy, x, partials);
+        dense_input_cpu(l, (r, m), act, params, x, dy)
+    };
+    let (h, dx) = match net.lif {
+        None => {
+            let h = forward_cpu(net, (r, m), params, x);
+            let mut dy = dloss(&h[net.layers.len()]);
+            for (n, l) in net.layers.iter().enumerate().rev() {
+                dy = dense_back(l, act_before(net, n), 1.0, &h[n], &dy, &mut partials);
+            }
+            (h, dy)
+        }
+        Some(lif) => {
+            let (hidden, last) = split(net);
+            let (h, spikes) = spiking_forward_cpu(net, lif, (r, m), params, x);
+            let penalty = F::splat(spike_penalty(net, rate_penalty, m));
+            let dy = dloss(&h[net.layers.len()]);
+            let (act, total) = (Activation::None, lif.readout_total());
+            let mut upstream = dense_back(last, act, total, &spikes.trace, &dy, &mut partials);
+            let mut d_current = Vec::new();
+            for (n, l) in hidden.iter().enumerate().rev() {
+                let (current, source) = match n {
+                    0 => (Current::Constant, &spikes.current),
+                    _ => (Current::PerStep, &h[n + 1]),
+                };
+                let by = if n + 1 == hidden.len() { Upstream::Readout } else { Upstream::Spikes };
+                let spec = lif_backward::Spec { r, m, n: l.outputs, lif, current, upstream: by };
+                d_current = nan(source.len());
+                lif_backward::lif_backward_cpu(&spec, m, penalty, source, &upstream, &mut d_current);
+                if n > 0 {
+                    let (i, o, steps) = (l.inputs, l.outputs, lif.steps);
+                    let spec = spike_backward_weights::Spec { r, m, i, o, p, steps, slices: CPU_SLICES };
+                    let at = spike_backward_weights::Args { m, w_off: l.w_off, b_off: l.b_off };
+                    spike_backward_weights::spike_backward_weights_cpu(
+                        &spec,
+                        &at,
+                        &d_current,
+                        &spikes.words[n - 1],
+                        &mut partials,
+                    );
+                    let rows = (r, m * lif.steps);
+                    upstream = dense_input_cpu(l, rows, act, params, &[], &d_current);
+                }
+            }
+            let dx = dense_back(&hidden[0], act, 1.0, x, &d_current, &mut partials);
+            (h, dx)
+        }
+    };
+    let mut grads = nan(r * p);
     grad_reduce::grad_reduce_cpu(&grad_reduce::Spec { r, p, s: CPU_SLICES }, &partials, &mut grads);
-    Pass { h, grads, dx: dy }
+    Pass { h, grads, dx }
+}
+
+/// The gradient by a dense layer's input through its twin.
+fn dense_input_cpu<F: Real<Elem = F>>(
+    l: &Layer,
+    (r, m): (usize, usize),
+    act: Activation,
+    params: &[F],
+    x: &[F],
+    dy: &[F],
+) -> Vec<F> {
+    let spec = dense_backward_input::Spec { r, m, i: l.inputs, o: l.outputs, p: params.len() / r, act };
+    let at = dense_backward_input::Args { m, w_off: l.w_off, dy_off: 0, h_off: 0, dx_off: 0 };
+    let mut dx = nan(r * m * l.inputs);
+    dense_backward_input::dense_backward_input_cpu(&spec, &at, params, dy, x, &mut dx);
+    dx
 }

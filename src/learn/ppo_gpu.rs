@@ -3,14 +3,16 @@
 //!
 //! Same draws, same shuffles, same formulas as [`super::ppo_cpu`]; sums run in another order, so results agree by tolerance.
 
-use super::network::{Forward, Rows};
+use super::network::{Forward, Rows, Spikes};
 use super::step_gpu::StepGpu;
 use super::{LearnerState, PpoSpec, UpdateMetrics};
 use crate::gpu::{Buf, Fill, Gpu, GpuError};
+use crate::kernels::activity_count::{self, Units};
 use crate::kernels::{
     gae, gaussian_head, metrics_reduce, minibatch_gather, minibatch_scalars, v2x_batch, v2x_reset, v2x_step,
 };
-use crate::policy::ActorCriticLayout;
+use crate::policy::mlp::Layer;
+use crate::policy::{ActorCriticLayout, MlpLayout};
 use crate::shuffle::Minibatch;
 use crate::task::v2x::metric;
 use crate::train::Ppo;
@@ -22,6 +24,35 @@ struct Dims {
     t: usize,
     o: usize,
     a: usize,
+}
+
+/// Spikes of a hidden layer in a rollout.
+struct Firing {
+    count: activity_count::ActivityCountBound,
+    /// [R, 2, N]
+    counts: Buf<u32>,
+    neurons: usize,
+}
+
+impl Firing {
+    /// One for each hidden layer; none for a perceptron.
+    fn new(
+        gpu: &Gpu,
+        net: &MlpLayout,
+        spikes: Option<&Spikes>,
+        r: usize,
+        m: usize,
+    ) -> Result<Vec<Self>, GpuError> {
+        let words = spikes.iter().flat_map(|s| &s.words).zip(&net.layers);
+        let of = |(words, layer): (&Buf<u32>, &Layer)| {
+            let neurons = layer.outputs;
+            let spec = activity_count::Spec { r, m, c: neurons, units: Units::Spikes };
+            let counts = gpu.alloc("rollout.firing", &[r, 2, neurons], Fill::Zero)?;
+            let count = activity_count::ActivityCount::new(gpu, &spec)?.bind(gpu, words, &counts);
+            Ok(Firing { count, counts, neurons })
+        };
+        words.map(of).collect()
+    }
 }
 
 /// PPO for R replicas on a GPU.
@@ -41,6 +72,8 @@ pub struct PpoGpu {
     critic_final: Forward,
     head: gaussian_head::GaussianHeadBound,
     slot_reduce: metrics_reduce::MetricsReduceBound,
+    /// Of spiking networks, the actor's hidden layers, then the critic's.
+    firing: Vec<Firing>,
     gae: gae::GaeBound,
     gather: minibatch_gather::MinibatchGatherBound,
     scalars: minibatch_scalars::MinibatchScalarsBound,
@@ -58,7 +91,8 @@ impl PpoGpu {
 
         // The learners and their minibatch. Hidden activations are shared by rollout and minibatch, which never run at once.
         let steps = spec.ppo.epochs * spec.minibatches();
-        let learn = StepGpu::new(g, &layout, &spec.ppo, r, b.max(m), steps, start)?;
+        let rate_penalty = spec.spiking.as_ref().map_or(0.0, |s| s.rate_penalty);
+        let learn = StepGpu::new(g, &layout, &spec.ppo, rate_penalty, r, b.max(m), steps, start)?;
 
         // The replicas' parameters.
         let tasks: Vec<_> = spec.replicas.iter().map(|x| x.task).collect();
@@ -90,13 +124,18 @@ impl PpoGpu {
         let size = Rows { r, m: b.max(m), p };
         let actor = |x: &Buf<f32>, out: &Buf<f32>| {
             let acts: Vec<_> = learn.actor_hidden.iter().chain([out]).collect();
-            Forward::new(g, &layout.actor, size, &learn.params, x, &acts)
+            let spikes = learn.actor_spikes.as_ref();
+            Forward::sharing(g, &layout.actor, size, &learn.params, x, &acts, spikes, false)
         };
         let critic = |x: &Buf<f32>, out: &Buf<f32>| {
             let acts: Vec<_> = learn.critic_hidden.iter().chain([out]).collect();
-            Forward::new(g, &layout.critic, size, &learn.params, x, &acts)
+            let spikes = learn.critic_spikes.as_ref();
+            Forward::sharing(g, &layout.critic, size, &learn.params, x, &acts, spikes, false)
         };
+        let mut firing = Firing::new(g, &layout.actor, learn.actor_spikes.as_ref(), r, b)?;
+        firing.extend(Firing::new(g, &layout.critic, learn.critic_spikes.as_ref(), r, b)?);
         Ok(PpoGpu {
+            firing,
             reset: v2x_reset::V2xReset::new(g, &batch)?.bind(g, &task_params, &state, &obs),
             step: v2x_step::V2xStep::new(g, &batch)?.bind(
                 g,
@@ -170,6 +209,7 @@ impl Ppo for PpoGpu {
                 let clock = first + t as u32;
                 self.actor.record(pass, d.b, t * slot_obs, 0);
                 self.critic.record(pass, d.b, t * slot_obs, t * slot);
+                self.firing.iter().for_each(|f| f.count.record(pass, d.b, t == 0));
                 let head = gaussian_head::Args {
                     b: d.b,
                     clock,
@@ -228,6 +268,8 @@ impl Ppo for PpoGpu {
         let d = &self.dims;
         let slots = self.gpu.read(&self.slot_sums)?;
         let steps = self.learn.metrics(&self.gpu)?;
+        let firing = self.firing.iter().map(|f| self.gpu.read(&f.counts)).collect::<Result<Vec<_>, _>>()?;
+        let spike_steps = self.spec.spiking.as_ref().map_or(0, |s| s.steps);
         let rows = self.spec.task.metric_rows();
         let out = (0..d.r)
             .map(|r| {
@@ -237,6 +279,11 @@ impl Ppo for PpoGpu {
                 };
                 let mean = |of: fn(&super::step_gpu::StepMetrics) -> f64| {
                     steps.iter().map(|s| of(&s[r])).sum::<f64>() / steps.len() as f64
+                };
+                let rate = |r: usize, neurons: usize, counts: &[u32]| {
+                    let spikes = &counts[2 * r * neurons..][..neurons];
+                    let all = (d.t * d.b * spike_steps * neurons) as f64;
+                    spikes.iter().map(|&n| f64::from(n)).sum::<f64>() / all
                 };
                 UpdateMetrics {
                     reward: slot_mean(metric::REWARD),
@@ -250,7 +297,12 @@ impl Ppo for PpoGpu {
                     value_loss: mean(|s| s.value_loss),
                     grad_norm_actor: mean(|s| s.norms[0]),
                     grad_norm_critic: mean(|s| s.norms[1]),
-                    firing_rates: Vec::new(),
+                    firing_rates: self
+                        .firing
+                        .iter()
+                        .zip(&firing)
+                        .map(|(f, n)| rate(r, f.neurons, n))
+                        .collect(),
                 }
             })
             .collect();

@@ -1,7 +1,7 @@
 //! One minibatch step of PPO on the GPU, from gathered samples to Adam: what training repeats and what the golden vectors check.
 
 use super::LearnerState;
-use super::network::{Backward, Forward, Rows};
+use super::network::{Backward, Forward, Rows, Spikes, visible};
 use crate::config::{ClipScope, PpoConfig};
 use crate::gpu::{Buf, Fill, Gpu, GpuError};
 use crate::kernels::{
@@ -44,9 +44,12 @@ pub struct StepGpu {
     pub v: Buf<f32>,
     /// Gradients of the last step before clipping, [R, P].
     pub grads: Buf<f32>,
-    /// Outputs of the hidden layers, [R, rows, width]; anyone may overwrite them between steps.
+    /// Outputs of the hidden layers of perceptrons, [R, rows, width]; anyone may overwrite them between steps.
     pub actor_hidden: Vec<Buf<f32>>,
     pub critic_hidden: Vec<Buf<f32>>,
+    /// What takes their place in spiking networks.
+    pub actor_spikes: Option<Spikes>,
+    pub critic_spikes: Option<Spikes>,
 
     hyper: Buf<f32>,
     /// Rows of every step of an update: policy terms [R, A+4], value terms [R, 1], norms [R, 2].
@@ -74,11 +77,14 @@ pub struct StepGpu {
 }
 
 impl StepGpu {
-    /// `steps` minibatch steps make an update; hidden activations hold `rows` ≥ M rows per replica.
+    /// `steps` minibatch steps make an update; hidden activations hold `rows` ≥ M rows per replica. The losses of spiking networks have
+    /// `rate_penalty` times their mean firing rate in them.
+    #[expect(clippy::too_many_arguments, reason = "two networks, their sizes and where they start")]
     pub fn new(
         g: &Gpu,
         layout: &ActorCriticLayout,
         ppo: &PpoConfig,
+        rate_penalty: f64,
         r: usize,
         rows: usize,
         steps: usize,
@@ -89,7 +95,8 @@ impl StepGpu {
         assert!(rows >= m, "{rows} rows cannot hold a minibatch of {m}");
         let zero = |label: &str, shape: &[usize]| g.alloc::<f32>(label, shape, Fill::Zero);
         let hidden = |name: &str, rows: usize| -> Result<Vec<Buf<f32>>, GpuError> {
-            let widths = layout.actor.layers[..layout.actor.layers.len() - 1].iter().enumerate();
+            let (_, hidden) = visible(&layout.actor).split_last().expect("a network has layers");
+            let widths = hidden.iter().enumerate();
             widths.map(|(i, l)| zero(&format!("{name}.h{}", i + 1), &[r, rows, l.outputs])).collect()
         };
         fn with<'a>(h: &'a [Buf<f32>], out: &'a Buf<f32>) -> Vec<&'a Buf<f32>> {
@@ -108,6 +115,9 @@ impl StepGpu {
         let scalars = g.alloc::<[f32; 4]>("minibatch.scalars", &[r, m], Fill::Zero)?;
         let stats = g.alloc::<[f32; 2]>("minibatch.advantage_stats", &[r], Fill::Zero)?;
         let (actor_hidden, critic_hidden) = (hidden("actor", rows)?, hidden("critic", rows)?);
+        let size = Rows { r, m, p };
+        let spikes = |net| Spikes::new(g, net, Rows { m: rows, ..size }, m);
+        let (actor_spikes, critic_spikes) = (spikes(&layout.actor)?, spikes(&layout.critic)?);
         let (actor_dh, critic_dh) = (hidden("actor.d", m)?, hidden("critic.d", m)?);
         let mean = zero("minibatch.mean", &[r, m, a])?;
         let value = zero("minibatch.value", &[r, m])?;
@@ -125,9 +135,15 @@ impl StepGpu {
 
         let (actor_acts, critic_acts) = (with(&actor_hidden, &mean), with(&critic_hidden, &value));
         let (actor_dy, critic_dy) = (with(&actor_dh, &d_mean), with(&critic_dh, &d_value));
-        let size = Rows { r, m, p };
-        let back = |net, acts: &[_], dy: &[_]| {
-            Backward::new(g, net, size, slices(m), &params, &obs, acts, dy, None, &partials)
+        let forward = |net, acts: &[_], spikes: &Option<Spikes>| {
+            Forward::sharing(g, net, size, &params, &obs, acts, spikes.as_ref(), true)
+        };
+        let back = |net, acts: &[_], dy: &[_], spikes: &Option<Spikes>| match spikes {
+            None => Backward::new(g, net, size, slices(m), &params, &obs, acts, dy, None, &partials),
+            Some(spikes) => {
+                let (dy, s) = (dy[0], slices(m));
+                Backward::spiking(g, net, size, s, &params, &obs, spikes, dy, None, &partials, rate_penalty)
+            }
         };
         let sum_of = |spec: column_sum::Spec, from: &Buf<f32>, to: &Buf<f32>| {
             Ok::<_, GpuError>(column_sum::ColumnSum::new(g, &spec)?.bind(g, from, to))
@@ -145,8 +161,8 @@ impl StepGpu {
                 &advantage_stats::Spec { r, m, unbiased: true, normalise: ppo.normalise_advantages },
             )?
             .bind(g, &scalars, &stats),
-            actor: Forward::new(g, &layout.actor, Rows { m: rows, ..size }, &params, &obs, &actor_acts)?,
-            critic: Forward::new(g, &layout.critic, Rows { m: rows, ..size }, &params, &obs, &critic_acts)?,
+            actor: forward(&layout.actor, &actor_acts, &actor_spikes)?,
+            critic: forward(&layout.critic, &critic_acts, &critic_spikes)?,
             policy_loss: ppo_policy_loss::PpoPolicyLoss::new(
                 g,
                 &ppo_policy_loss::Spec { r, m, a, p, ls_off: n },
@@ -162,8 +178,8 @@ impl StepGpu {
                 if joint { &group_norms } else { &norms },
                 &norm_rows,
             )?,
-            actor_back: back(&layout.actor, &actor_acts, &actor_dy)?,
-            critic_back: back(&layout.critic, &critic_acts, &critic_dy)?,
+            actor_back: back(&layout.actor, &actor_acts, &actor_dy, &actor_spikes)?,
+            critic_back: back(&layout.critic, &critic_acts, &critic_dy, &critic_spikes)?,
             reduce: grad_reduce::GradReduce::new(g, &grad_reduce::Spec { r, p, s: slices(m) })?
                 .bind(g, &partials, &grads),
             norm: norm_of(joint, &norms)?,
@@ -179,6 +195,8 @@ impl StepGpu {
             grads,
             actor_hidden,
             critic_hidden,
+            actor_spikes,
+            critic_spikes,
             hyper,
             term_rows,
             value_rows,

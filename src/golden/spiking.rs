@@ -1,0 +1,394 @@
+//! Golden vectors of SpikingJelly: leaky integrate-and-fire neurons, and spiking networks forward and backward.
+
+use super::networks::{REPLICAS, Scalar, both, flat};
+use super::{Backend, GoldenError, Rows, Vectors, real, wide};
+use crate::gpu::{Buf, Fill, Gpu, GpuError};
+use crate::kernels::compare::{compare, compare_exact};
+use crate::kernels::lif_backward::{self, Upstream};
+use crate::kernels::lif_forward::{self, Current};
+use crate::kernels::{Comparison, Tol, grad_reduce};
+use crate::learn::network::{Backward, Forward, Rows as NetRows, Spikes, forward_backward_cpu};
+use crate::policy::{Lif, MlpLayout};
+
+/// The neurons of all files; each has gradients of both conventions.
+pub(super) const NEURONS: Lif =
+    Lif { steps: 6, lambda: 0.5, threshold: 1.0, reset: 0.0, eta: 3.0, detach_reset: false };
+
+/// Names of the two conventions, and whether the reset is detached.
+pub(super) const CONVENTIONS: [(&str, bool); 2] = [("detach0", false), ("detach1", true)];
+
+/// [A, B, N] as [B, A, N].
+fn swapped<T: Copy>(x: &[T], a: usize, b: usize) -> Vec<T> {
+    let n = x.len() / (a * b);
+    (0..b).flat_map(|j| (0..a).flat_map(move |i| x[(i * b + j) * n..][..n].iter().copied())).collect()
+}
+
+fn narrow(x: &[f64]) -> Vec<f32> {
+    x.iter().map(|&x| x as f32).collect()
+}
+
+// ---- lif_neuron ----
+
+/// M samples of N neurons with a current, then a gradient by the spikes, per step [M, S, N].
+struct Drive {
+    lif: Lif,
+    m: usize,
+    n: usize,
+    current: Vec<f64>,
+}
+
+/// Potentials before the reset [M, S, N] and spike words [M, N].
+struct Driven {
+    u: Vec<f64>,
+    words: Vec<u32>,
+}
+
+impl Drive {
+    fn forward_spec(&self, r: usize) -> lif_forward::Spec {
+        let &Drive { lif, m, n, .. } = self;
+        lif_forward::Spec { r, m, n, lif, current: Current::PerStep, keep: true, trace: false }
+    }
+    fn backward_spec(&self, r: usize) -> lif_backward::Spec {
+        let &Drive { lif, m, n, .. } = self;
+        lif_backward::Spec { r, m, n, lif, current: Current::PerStep, upstream: Upstream::Spikes }
+    }
+
+    fn twin<F: Scalar>(&self) -> Driven {
+        let (mut words, mut u) = (vec![0; self.m * self.n], vec![F::splat(f64::NAN); self.current.len()]);
+        let current: Vec<F> = self.current.iter().map(|&i| F::splat(i)).collect();
+        lif_forward::lif_forward_cpu(&self.forward_spec(1), self.m, &current, &mut words, &mut u, &mut []);
+        Driven { u: wide(&u), words }
+    }
+
+    fn on_gpu(&self, gpu: &Gpu) -> Result<Driven, GpuError> {
+        let (r, neurons) = (REPLICAS, self.m * self.n);
+        let current =
+            gpu.upload("golden.current", &[r, self.current.len()], &both(&narrow(&self.current)))?;
+        let words = gpu.alloc::<u32>("golden.words", &[r, neurons], Fill::Poison)?;
+        let u = gpu.alloc::<f32>("golden.u", &[r, self.current.len()], Fill::Poison)?;
+        let kernel = lif_forward::LifForward::new(gpu, &self.forward_spec(r))?;
+        let bound = kernel.bind(gpu, &current, &words, Some(&u), None)?;
+        gpu.run(|pass| bound.record(pass, self.m))?;
+        Ok(Driven {
+            u: wide(&gpu.read(&u)?[..self.current.len()]),
+            words: gpu.read(&words)?[..neurons].to_vec(),
+        })
+    }
+
+    /// Gradient by the currents [M, S, N] from the one by the spikes.
+    fn twin_back<F: Scalar>(&self, u: &[f64], upstream: &[f64]) -> Vec<f64> {
+        let [u, upstream] = [u, upstream].map(|x| x.iter().map(|&x| F::splat(x)).collect::<Vec<F>>());
+        let mut d = vec![F::splat(f64::NAN); u.len()];
+        let (spec, zero) = (self.backward_spec(1), F::splat(0.0));
+        lif_backward::lif_backward_cpu(&spec, self.m, zero, &u, &upstream, &mut d);
+        wide(&d)
+    }
+
+    fn gpu_back(&self, gpu: &Gpu, u: &[f64], upstream: &[f64]) -> Result<Vec<f64>, GpuError> {
+        let (r, len) = (REPLICAS, u.len());
+        let u = gpu.upload("golden.u", &[r, len], &both(&narrow(u)))?;
+        let upstream = gpu.upload("golden.upstream", &[r, len], &both(&narrow(upstream)))?;
+        let d = gpu.alloc::<f32>("golden.d", &[r, len], Fill::Poison)?;
+        let kernel = lif_backward::LifBackward::new(gpu, &self.backward_spec(r))?;
+        let bound = kernel.bind(gpu, &u, &upstream, &d);
+        gpu.run(|pass| bound.record(pass, self.m, 0.0))?;
+        Ok(wide(&gpu.read(&d)?[..len]))
+    }
+}
+
+/// V after the reset.
+fn after_reset(lif: &Lif, u: f64) -> f64 {
+    if u >= lif.threshold { lif.reset } else { u }
+}
+
+/// What the file's neurons have and a network's have not: a potential V(0) and a gradient by the last V. The former is a share
+/// (1−λ)/λ·V(0) of the first current, the latter a gradient by the spike of one further step, whose surrogate it is divided by.
+pub(super) fn lif_neuron(v: &Vectors, gpu: Option<&Gpu>) -> Result<Rows, GoldenError> {
+    let mut rows = Rows::default();
+    let [t, b, n] = v.dims("cur")?;
+    let steps = t + 1;
+    let lif = Lif { steps, ..NEURONS };
+    let leak = 1.0 - lif.lambda;
+    let (v0, up_v) = (v.f32("v0", &[b, n])?, v.f32("up_v", &[b, n])?);
+    let further = |x: Vec<f32>, last: &dyn Fn(usize) -> f64| -> Vec<f64> {
+        let mut x = wide(&x);
+        x.extend((0..b * n).map(last));
+        swapped(&x, steps, b)
+    };
+    let mut current = further(v.f32("cur", &[t, b, n])?, &|_| 0.0);
+    for (e, &v0) in v0.iter().enumerate() {
+        current[e / n * steps * n + e % n] += leak / lif.lambda * f64::from(v0);
+    }
+    let drive = Drive { lif, m: b, n, current };
+    let judge = drive.twin::<f64>();
+    let at = |e: usize, t: usize| (e / n * steps + t) * n + e % n;
+    let upstream = further(v.f32("up_s", &[t, b, n])?, &|e| {
+        let x = std::f64::consts::FRAC_PI_2 * lif.eta * (judge.u[at(e, t)] - lif.threshold);
+        f64::from(up_v[e]) / (leak * 0.5 * lif.eta) * (1.0 + x * x)
+    });
+
+    // The surrogate alone: one step at U = U_th + x, gradient 1 by its spike.
+    let [points] = v.dims("surrogate.x")?;
+    let x = v.f32("surrogate.x", &[points])?;
+    let one = Drive { lif: Lif { steps: 1, ..lif }, m: 1, n: points, current: Vec::new() };
+    let at_x: Vec<f64> = x.iter().map(|&x| lif.threshold + f64::from(x)).collect();
+    // Ties, one neuron a row: the same bits on every backend.
+    let [neurons, tie_steps] = v.dims("tie.cur")?;
+    let tie = Drive {
+        lif: Lif { steps: tie_steps, ..lif },
+        m: neurons,
+        n: 1,
+        current: wide(&v.f32("tie.cur", &[neurons, tie_steps])?),
+    };
+
+    let mut compare = |backend,
+                       got: Driven,
+                       d: [Vec<f64>; 2],
+                       surrogate: Vec<f64>,
+                       ties: Driven|
+     -> Result<(), GoldenError> {
+        let of_file = |x: &[f64]| swapped(x, b, steps)[..t * b * n].to_vec();
+        let u = of_file(&got.u);
+        rows.tensor_dev(v, backend, "u", &u)?;
+        rows.tensor_dev(v, backend, "v", &u.iter().map(|&u| after_reset(&lif, u)).collect::<Vec<_>>())?;
+        let fired: Vec<f64> =
+            (0..t * b * n).map(|k| f64::from(got.words[k % (b * n)] >> (k / (b * n)) & 1)).collect();
+        rows.tensor(v, backend, "s", &fired, 0.0)?;
+        let up_s = v.f32("up_s", &[t, b, n])?;
+        let last = |e: usize| after_reset(&lif, got.u[at(e, t - 1)]);
+        let loss = fired.iter().zip(&up_s).map(|(s, &up)| s * f64::from(up)).sum::<f64>()
+            + up_v.iter().enumerate().map(|(e, &up)| f64::from(up) * last(e)).sum::<f64>();
+        rows.tensor_dev(v, backend, "loss", &[loss])?;
+        for ((name, _), d) in CONVENTIONS.into_iter().zip(&d) {
+            rows.tensor_dev(v, backend, &format!("grad_{name}.cur"), &of_file(d))?;
+            let by_v0: Vec<f64> = (0..b * n).map(|e| d[at(e, 0)] * leak / lif.lambda).collect();
+            rows.tensor_dev(v, backend, &format!("grad_{name}.v0"), &by_v0)?;
+        }
+        let slope: Vec<f64> = surrogate.iter().map(|d| d / lif.lambda).collect();
+        rows.tensor_dev(v, backend, "surrogate.dphi", &slope)?;
+        let bits = |x: &[f64]| x.iter().map(|&x| (x as f32).to_bits()).collect::<Vec<_>>();
+        let want = |name: &str| -> Result<Vec<u32>, GoldenError> {
+            Ok(v.f32(name, &[neurons, tie_steps])?.into_iter().map(f32::to_bits).collect())
+        };
+        rows.push(backend, compare_exact("tie.u", &bits(&ties.u), &want("tie.u")?));
+        let tied = |k: usize| f64::from(ties.words[k / tie_steps] >> (k % tie_steps) & 1);
+        let tied: Vec<f64> = (0..neurons * tie_steps).map(tied).collect();
+        rows.push(backend, compare_exact("tie.s", &bits(&tied), &want("tie.s")?));
+        let after: Vec<f64> = ties.u.iter().map(|&u| after_reset(&lif, u)).collect();
+        rows.push(backend, compare_exact("tie.v", &bits(&after), &want("tie.v")?));
+        Ok(())
+    };
+    let conventions = CONVENTIONS.map(|(_, detach_reset)| Drive {
+        lif: Lif { detach_reset, ..lif },
+        current: Vec::new(),
+        ..drive
+    });
+    let ones = vec![1.0; points];
+    compare(
+        Backend::CpuF64,
+        drive.twin::<f64>(),
+        conventions.each_ref().map(|d| d.twin_back::<f64>(&judge.u, &upstream)),
+        one.twin_back::<f64>(&at_x, &ones),
+        tie.twin::<f64>(),
+    )?;
+    let single = drive.twin::<f32>();
+    let d = conventions.each_ref().map(|d| d.twin_back::<f32>(&single.u, &upstream));
+    compare(Backend::CpuF32, single, d, one.twin_back::<f32>(&at_x, &ones), tie.twin::<f32>())?;
+    if let Some(gpu) = gpu {
+        let got = drive.on_gpu(gpu)?;
+        let [detach0, detach1] = &conventions;
+        let d = [detach0.gpu_back(gpu, &got.u, &upstream)?, detach1.gpu_back(gpu, &got.u, &upstream)?];
+        compare(Backend::Gpu, got, d, one.gpu_back(gpu, &at_x, &ones)?, tie.on_gpu(gpu)?)?;
+    }
+    Ok(rows)
+}
+
+// ---- snn_actor, snn_critic, snn_natural ----
+
+/// What a forward and a backward pass leave.
+struct Run {
+    /// Spikes of each hidden layer [B, S, N].
+    spikes: Vec<Vec<bool>>,
+    /// Potentials before the reset [B, S, N], where they are kept.
+    potentials: Vec<Option<Vec<f64>>>,
+    out: Vec<f64>,
+    grads: Vec<f64>,
+    dx: Vec<f64>,
+}
+
+/// A network of one file.
+struct Case {
+    net: MlpLayout,
+    b: usize,
+    params: Vec<f32>,
+    x: Vec<f32>,
+    target: Vec<f32>,
+    grad_out: Vec<f32>,
+}
+
+impl Case {
+    /// Loss ½ mean over samples of Σ (out − target)².
+    fn twin<F: Scalar>(&self, net: &MlpLayout) -> Run {
+        let lif = net.lif.expect("a spiking network");
+        let target: Vec<F> = real(&self.target);
+        let scale = F::splat(self.b as f64);
+        let dloss = |y: &[F]| y.iter().zip(&target).map(|(&y, &t)| (y - t) / scale).collect();
+        let pass = forward_backward_cpu(net, (1, self.b), &real::<F>(&self.params), &real(&self.x), dloss);
+        let h: Vec<Vec<f64>> = pass.h.iter().map(|h| wide(h)).collect();
+        let hidden = &h[1..h.len() - 1];
+        Run {
+            spikes: hidden.iter().map(|u| u.iter().map(|&u| u >= lif.threshold).collect()).collect(),
+            potentials: hidden.iter().cloned().map(Some).collect(),
+            out: h[h.len() - 1].clone(),
+            grads: wide(&pass.grads),
+            dx: wide(&pass.dx),
+        }
+    }
+
+    /// The kernels as training binds them, from the stored gradient at the output. The first replica's results.
+    fn on_gpu(&self, gpu: &Gpu, net: &MlpLayout) -> Result<Run, GpuError> {
+        const SLICES: usize = 3;
+        let lif = net.lif.expect("a spiking network");
+        let (r, m, p) = (REPLICAS, self.b, net.params());
+        let size = NetRows { r, m, p };
+        let rows = |label: &str, width: usize| gpu.alloc::<f32>(label, &[r, m, width], Fill::Poison);
+        let params = gpu.upload("golden.params", &[r, p], &both(&self.params))?;
+        let x = gpu.upload("golden.x", &[r, m, net.inputs()], &both(&self.x))?;
+        let (out, dx) = (rows("golden.out", net.outputs())?, rows("golden.dx", net.inputs())?);
+        let dy = gpu.upload("golden.dy", &[r, m, net.outputs()], &both(&self.grad_out))?;
+        let partials = gpu.alloc::<f32>("golden.partials", &[SLICES, r, p], Fill::Poison)?;
+        let grads = gpu.alloc::<f32>("golden.grads", &[r, p], Fill::Poison)?;
+        let spikes = Spikes::new(gpu, net, size, m)?.expect("a spiking network");
+        let forward = Forward::sharing(gpu, net, size, &params, &x, &[&out], Some(&spikes), true)?;
+        let backward =
+            Backward::spiking(gpu, net, size, SLICES, &params, &x, &spikes, &dy, Some(&dx), &partials, 0.0)?;
+        let reduce = grad_reduce::GradReduce::new(gpu, &grad_reduce::Spec { r, p, s: SLICES })?
+            .bind(gpu, &partials, &grads);
+        gpu.run(|pass| {
+            forward.record(pass, m, 0, 0);
+            backward.record(pass, m);
+            reduce.record(pass);
+        })?;
+        let first = |b: &Buf<f32>| gpu.read(b).map(|x| wide(&x[..x.len() / r]));
+        let mut fired = Vec::new();
+        for words in &spikes.words {
+            let n = words.len() / (r * m);
+            let words = gpu.read(words)?;
+            let of = |k: usize| words[k / (n * lif.steps) * n + k % n] >> (k / n % lif.steps) & 1 != 0;
+            fired.push((0..m * lif.steps * n).map(of).collect());
+        }
+        let kept = spikes.potentials.iter().map(|u| first(u).map(Some)).collect::<Result<Vec<_>, _>>()?;
+        Ok(Run {
+            spikes: fired,
+            potentials: [vec![None], kept].concat(),
+            out: first(&out)?,
+            grads: first(&grads)?,
+            dx: first(&dx)?,
+        })
+    }
+}
+
+/// A spike may differ where the reference's potential is this close to the threshold.
+const MARGIN: f64 = 1e-5;
+/// And at most this share of spikes may.
+const EXEMPT: f64 = 1e-4;
+
+/// Spikes [B, S, N] of all layers against the file's potentials: whether each sample agrees, and what was compared.
+fn compare_spikes(
+    v: &Vectors,
+    lif: &Lif,
+    b: usize,
+    layers: &[Vec<bool>],
+) -> Result<(Vec<bool>, Vec<Comparison>), GoldenError> {
+    let mut agrees = vec![true; b];
+    let (mut wrong, mut free, mut all) = (0, 0, 0);
+    for (l, got) in layers.iter().enumerate() {
+        let n = got.len() / (b * lif.steps);
+        let u = swapped(&v.f32(&format!("u{}", l + 1), &[lif.steps, b, n])?, lif.steps, b);
+        let s = swapped(&v.f32(&format!("s{}", l + 1), &[lif.steps, b, n])?, lif.steps, b);
+        for (k, (&got, &want)) in got.iter().zip(&s).enumerate() {
+            let sample = &mut agrees[k / (lif.steps * n)];
+            if f32::from(u8::from(got)) != want {
+                let near = (f64::from(u[k]) - lif.threshold).abs() < MARGIN;
+                // A sample whose spike was free goes its own way.
+                if *sample && !near {
+                    wrong += 1;
+                }
+                free += usize::from(near);
+                *sample = false;
+            }
+        }
+        all += got.len();
+    }
+    let cap = Tol {
+        abs: EXEMPT * all as f64,
+        rel: 0.0,
+        why: "spikes that differ within 1e-5 of their threshold, at most one in ten thousand",
+    };
+    let rows = vec![
+        compare_exact("spikes that differ", &[wrong], &[0]),
+        compare("spikes that differ within the margin", &[free as f32], &[0.0], cap),
+    ];
+    Ok((agrees, rows))
+}
+
+pub(super) fn snn(v: &Vectors, gpu: Option<&Gpu>) -> Result<Rows, GoldenError> {
+    let mut rows = Rows::default();
+    let [b, inputs] = v.dims("x")?;
+    let [h1, _] = v.dims("fc1.weight")?;
+    let [h2, _] = v.dims("fc2.weight")?;
+    let [outputs, _] = v.dims("fc3.weight")?;
+    let steps = v.i32("steps", &[])?[0] as usize;
+    let lif = Lif { steps, ..NEURONS };
+    let net = MlpLayout::new(&[inputs, h1, h2, outputs], lif, 0);
+    let case = Case {
+        b,
+        params: flat(v, "", &net.tensors(""), net.params())?,
+        x: v.f32("x", &[b, inputs])?,
+        target: v.f32("target", &[b, outputs])?,
+        grad_out: v.f32("grad_out", &[b, outputs])?,
+        net,
+    };
+    let mut compare = |backend, name: &str, run: Run| -> Result<(), GoldenError> {
+        let (agrees, spikes) = compare_spikes(v, &lif, b, &run.spikes)?;
+        for c in spikes {
+            rows.push(backend, c);
+        }
+        // Samples that went their own way are not compared.
+        let only = |name: &str, got: &[f64]| -> Result<Vec<f64>, GoldenError> {
+            let want = v.any_f32(name)?;
+            let per = got.len() / b;
+            let pick = |(k, &x): (usize, &f64)| if agrees[k / per] { x } else { want[k].into() };
+            Ok(got.iter().enumerate().map(pick).collect())
+        };
+        for (l, u) in run.potentials.iter().enumerate() {
+            let Some(u) = u else { continue };
+            // [S, B, N] in the file.
+            let name = format!("u{}", l + 1);
+            let want = swapped(&v.any_f32(&name)?, steps, b);
+            let per = u.len() / b;
+            let pick = |(k, &x): (usize, &f64)| if agrees[k / per] { x } else { want[k].into() };
+            let u: Vec<f64> = u.iter().enumerate().map(pick).collect();
+            rows.tensor_dev(v, backend, &name, &swapped(&u, b, steps))?;
+        }
+        rows.tensor_dev(v, backend, "out", &only("out", &run.out)?)?;
+        let grad = |t: &str| format!("grad_{name}.{t}");
+        rows.tensor_dev(v, backend, &grad("x"), &only(&grad("x"), &run.dx)?)?;
+        // Weights see all samples.
+        if agrees.iter().all(|&a| a) {
+            for t in case.net.tensors("") {
+                rows.tensor_dev(v, backend, &grad(&t.name), &run.grads[t.range()])?;
+            }
+        }
+        Ok(())
+    };
+    for (name, detach_reset) in CONVENTIONS {
+        let net = MlpLayout { lif: Some(Lif { detach_reset, ..lif }), ..case.net.clone() };
+        compare(Backend::CpuF64, name, case.twin::<f64>(&net))?;
+        compare(Backend::CpuF32, name, case.twin::<f32>(&net))?;
+        if let Some(gpu) = gpu {
+            compare(Backend::Gpu, name, case.on_gpu(gpu, &net)?)?;
+        }
+    }
+    Ok(rows)
+}
