@@ -8,7 +8,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use isacbench::gpu::{Buf, Fill, Gpu, GpuError, fold_groups};
 use isacbench::kernels::inputs::normal;
 use isacbench::kernels::*;
-use isacbench::policy::Activation;
+use isacbench::policy::{Activation, Lif};
 use isacbench::shuffle::Minibatch;
 use isacbench::task::v2x::{Beam, Kinematics, V2xSpec};
 use isacbench::task::v2x_reference::Reference;
@@ -18,6 +18,9 @@ use std::time::Duration;
 const DISPATCHES: usize = 10;
 /// Width of the hidden layers.
 const HIDDEN: usize = 128;
+
+/// The neurons of the paper.
+const LIF: Lif = Lif { steps: 6, lambda: 0.5, threshold: 1.0, reset: 0.0, eta: 3.0, detach_reset: false };
 
 /// Sizes of a training run.
 struct Sizes {
@@ -69,6 +72,10 @@ fn build(gpu: &Gpu, stem: &str) -> Result<Case, GpuError> {
     let floats =
         |name: &str, shape: &[usize]| gpu.upload(name, shape, &normal(1, 0, shape.iter().product(), 0.3));
     let zeros = |name: &str, shape: &[usize]| gpu.alloc::<f32>(name, shape, Fill::Zero);
+    let spike_words = |name: &str| {
+        let words = normal(4, 0, r * m.max(b) * HIDDEN, 1.0).into_iter().map(|x| x.to_bits() >> 8 & 0x3f);
+        gpu.upload(name, &[r, m.max(b), HIDDEN], &words.collect::<Vec<_>>())
+    };
     let keys = || gpu.upload("keys", &[r], &(0..r as u32).map(|i| [1, i]).collect::<Vec<_>>());
     let tasks = || gpu.upload("params", &[r], &v2x_batch::check_params(&batch, 1));
     let scalars = || -> Result<Buf<[f32; 4]>, GpuError> {
@@ -178,6 +185,61 @@ fn build(gpu: &Gpu, stem: &str) -> Result<Case, GpuError> {
             case(format!("{samples},H={HIDDEN},S={s}"), 2 * r * m * HIDDEN * HIDDEN, move |pass| {
                 bound.record(pass, &args)
             })
+        }
+        "lif_forward" => {
+            let (n, current) = (HIDDEN, lif_forward::Current::Constant);
+            let spec = lif_forward::Spec { r, m, n, lif: LIF, current, keep: false, trace: false };
+            let current = floats("current", &[r, m, HIDDEN])?;
+            let words = gpu.alloc::<u32>("words", &[r, m, HIDDEN], Fill::Zero)?;
+            let bound = lif_forward::LifForward::new(gpu, &spec)?.bind(gpu, &current, &words, None, None)?;
+            case(format!("{samples},N={n},S={}", LIF.steps), r * m * n, move |pass| bound.record(pass, m))
+        }
+        "spike_forward" => {
+            let (i, o) = (HIDDEN, HIDDEN);
+            let spec = spike_forward::Spec { r, m, i, o, p, lif: LIF, keep: true, trace: true };
+            let params = floats("params", &[r, p])?;
+            let (spikes, words) = (spike_words("spikes")?, spike_words("words")?);
+            let (u, traces) = (zeros("potentials", &[r, m, LIF.steps, o])?, zeros("traces", &[r, m, o])?);
+            let kernel = spike_forward::SpikeForward::new(gpu, &spec)?;
+            let bound = kernel.bind(gpu, &params, &spikes, &words, Some(&u), Some(&traces))?;
+            let args = spike_forward::Args { m, w_off: 0, b_off: i * o };
+            case(
+                format!("{samples},H={HIDDEN},S={}", LIF.steps),
+                2 * r * m * LIF.steps * i * o,
+                move |pass| bound.record(pass, &args),
+            )
+        }
+        "lif_backward" => {
+            let (n, steps) = (HIDDEN, LIF.steps);
+            let current = lif_forward::Current::PerStep;
+            let spec =
+                lif_backward::Spec { r, m, n, lif: LIF, current, upstream: lif_backward::Upstream::Readout };
+            let (u, upstream) = (floats("potentials", &[r, m, steps, n])?, floats("d_trace", &[r, m, n])?);
+            let d_current = zeros("d_current", &[r, m, steps, n])?;
+            let bound = lif_backward::LifBackward::new(gpu, &spec)?.bind(gpu, &u, &upstream, &d_current);
+            case(format!("{samples},N={n},S={steps}"), r * m * n, move |pass| bound.record(pass, m, 0.0))
+        }
+        "spike_backward_weights" => {
+            let (i, o, steps) = (HIDDEN, HIDDEN, LIF.steps);
+            let spec = spike_backward_weights::Spec { r, m, i, o, p, steps, slices: s };
+            let di = floats("di", &[r, m, steps, o])?;
+            let (spikes, partials) = (spike_words("spikes")?, zeros("partials", &[s, r, p])?);
+            let kernel = spike_backward_weights::SpikeBackwardWeights::new(gpu, &spec)?;
+            let bound = kernel.bind(gpu, &di, &spikes, &partials);
+            let args = spike_backward_weights::Args { m, w_off: 0, b_off: i * o };
+            case(
+                format!("{samples},H={HIDDEN},S={steps},slices={s}"),
+                2 * r * m * steps * i * o,
+                move |pass| bound.record(pass, &args),
+            )
+        }
+        "activity_count" => {
+            let units = activity_count::Units::Spikes;
+            let spec = activity_count::Spec { r, m: b, c: HIDDEN, units };
+            let words = spike_words("words")?;
+            let counts = gpu.alloc::<u32>("counts", &[spec.counts()], Fill::Zero)?;
+            let bound = activity_count::ActivityCount::new(gpu, &spec)?.bind(gpu, &words, &counts);
+            case(format!("{envs},N={HIDDEN}"), r * b * HIDDEN, move |pass| bound.record(pass, b, false))
         }
         "gaussian_head" => {
             let (params, mean) = (floats("params", &[r, p])?, floats("mean", &[r, b, a])?);

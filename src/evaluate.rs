@@ -4,13 +4,15 @@
 //! depend on how episodes are grouped; training uses key (seed, 0). The unit of every interval is the episode's mean over its slots.
 
 use crate::gpu::{Fill, Gpu, GpuError};
+use crate::kernels::activity_count::{self, Units};
 use crate::kernels::{
     gaussian_head, metrics_accumulate, metrics_reduce, v2x_batch, v2x_reference, v2x_reset, v2x_step,
 };
-use crate::learn::network::{Forward, Rows};
+use crate::learn::network::{Forward, Rows, Spikes, visible};
 use crate::learn::ppo_cpu::{SampleGaussian, reset_chunk, step_chunk};
 use crate::policy::dense::{Activations, Packed, Strided, forward, leading};
-use crate::policy::{Activity, Head, Policy};
+use crate::policy::lif::MAX_STEPS;
+use crate::policy::{Activity, Head, LayerActivity, MlpLayout, Policy};
 use crate::real::{F32Lanes, LaneKernel, run_lanes};
 use crate::task::v2x::{Batch, StepSlices, V2xParams, V2xSpec, metric};
 use crate::task::v2x_reference::{Reference, reference_range};
@@ -296,6 +298,7 @@ fn on_gpu(job: &Job, gpu: &Gpu, progress: &(dyn Fn(u64) + Sync)) -> Result<Vec<O
     let mut out: Vec<Sums> = vec![Sums::new(&spec); job.replicas.len()];
     let mut done = 0;
     let mut runner: Option<GpuBatch> = None;
+    let mut activity: Vec<Option<Activity>> = vec![None; job.replicas.len()];
     while done < job.episodes {
         let envs = KEY_BATCH.min(job.episodes - done) as usize;
         if runner.as_ref().is_none_or(|r| r.envs != envs) {
@@ -306,13 +309,17 @@ fn on_gpu(job: &Job, gpu: &Gpu, progress: &(dyn Fn(u64) + Sync)) -> Result<Vec<O
             .iter()
             .map(|p| V2xParams { key: [p.key[0], 1 + (done / KEY_BATCH) as u32], ..*p })
             .collect();
-        for (total, s) in out.iter_mut().zip(runner.as_ref().expect("just made").run(&spec, gpu, &params)?) {
+        let runner = runner.as_ref().expect("just made");
+        for (total, s) in out.iter_mut().zip(runner.run(&spec, gpu, &params)?) {
             total.add(&s);
+        }
+        for (total, seen) in activity.iter_mut().zip(runner.activity(&spec, gpu)?) {
+            total.get_or_insert_default().add(&seen);
         }
         done += envs as u64;
         progress(envs as u64 * job.replicas.len() as u64);
     }
-    Ok(out.iter().map(Sums::outcome).collect())
+    Ok(out.iter().zip(activity).map(|(s, activity)| Outcome { activity, ..s.outcome() }).collect())
 }
 
 /// Buffers and bound kernels for `envs` episodes of every replica.
@@ -332,7 +339,77 @@ struct GpuBatch {
 
 enum GpuAct {
     Reference(v2x_reference::V2xReferenceBound),
-    Policy { actor: Forward, head: gaussian_head::GaussianHeadBound, log_std_off: usize, greedy: bool },
+    Policy {
+        actor: Forward,
+        counts: Counts,
+        head: gaussian_head::GaussianHeadBound,
+        log_std_off: usize,
+        greedy: bool,
+    },
+}
+
+/// Counts what enters each weight matrix of a network, over all slots.
+struct Counts {
+    net: MlpLayout,
+    r: usize,
+    /// The network's input, then its hidden layers: [R, N], of spiking neurons [R, 2, N].
+    layers: Vec<(activity_count::ActivityCountBound, crate::gpu::Buf<u32>)>,
+}
+
+impl Counts {
+    /// `hidden` are the outputs of a perceptron's hidden layers.
+    fn new(
+        gpu: &Gpu,
+        net: &MlpLayout,
+        (r, m): (usize, usize),
+        slots: usize,
+        obs: &crate::gpu::Buf<f32>,
+        hidden: &[crate::gpu::Buf<f32>],
+        spikes: Option<&Spikes>,
+    ) -> Result<Self, GpuError> {
+        assert!(u32::try_from(m * slots * MAX_STEPS).is_ok(), "{m} episodes overflow the counts of a unit");
+        let counter = |c: usize, units: Units| {
+            let spec = activity_count::Spec { r, m, c, units };
+            let counts = gpu.alloc::<u32>("evaluate.counts", &[spec.counts()], Fill::Zero)?;
+            Ok::<_, GpuError>((activity_count::ActivityCount::new(gpu, &spec)?, counts))
+        };
+        let (kernel, counts) = counter(net.inputs(), Units::Values)?;
+        let mut layers = vec![(kernel.bind(gpu, obs, &counts), counts)];
+        for (h, l) in hidden.iter().zip(&net.layers) {
+            let (kernel, counts) = counter(l.outputs, Units::Values)?;
+            layers.push((kernel.bind(gpu, h, &counts), counts));
+        }
+        for (words, l) in spikes.iter().flat_map(|s| &s.words).zip(&net.layers) {
+            let (kernel, counts) = counter(l.outputs, Units::Spikes)?;
+            layers.push((kernel.bind(gpu, words, &counts), counts));
+        }
+        Ok(Counts { net: net.clone(), r, layers })
+    }
+
+    fn record(&self, pass: &mut wgpu::ComputePass, m: usize, first: bool) {
+        self.layers.iter().for_each(|(bound, _)| bound.record(pass, m, first));
+    }
+
+    /// What each replica's network did in `samples` inferences.
+    fn read(&self, gpu: &Gpu, samples: u64) -> Result<Vec<Activity>, GpuError> {
+        let counts = self.layers.iter().map(|(_, c)| gpu.read(c)).collect::<Result<Vec<_>, _>>()?;
+        let steps = self.net.lif.map(|l| l.steps as u64);
+        let layer = |r: usize, n: usize, l: &crate::policy::mlp::Layer| {
+            let of = |n: usize| &counts[n][r * counts[n].len() / self.r..][..counts[n].len() / self.r];
+            let wide = |x: &[u32]| x.iter().map(|&x| u64::from(x)).collect::<Vec<_>>();
+            let hidden = n + 1 < self.net.layers.len();
+            LayerActivity {
+                presentations: if n == 0 { 1 } else { steps.unwrap_or(1) },
+                active: wide(&of(n)[..l.inputs]),
+                membrane_updates: match steps {
+                    Some(_) if hidden => wide(&of(n + 1)[l.outputs..]).iter().sum(),
+                    _ => 0,
+                },
+            }
+        };
+        let layers = |r: usize| self.net.layers.iter().enumerate().map(|(n, l)| layer(r, n, l)).collect();
+        Ok((0..self.r).map(|r| Activity { samples, layers: layers(r) }).collect())
+    }
 }
 
 impl GpuBatch {
@@ -367,17 +444,31 @@ impl GpuBatch {
                 let p = policy.params;
                 let weights = gpu.upload("evaluate.weights", &[r, p], flat)?;
                 let logprob = zero("evaluate.logprob", &[r, envs])?;
-                let layers = policy.net.layers.iter().enumerate();
+                let layers = visible(&policy.net).iter().enumerate();
                 let acts = layers
                     .map(|(i, l)| zero(&format!("evaluate.h{}", i + 1), &[r, envs, l.outputs]))
                     .collect::<Result<Vec<_>, _>>()?;
                 let outputs: Vec<_> = acts.iter().collect();
-                let actor = Forward::new(gpu, &policy.net, Rows { r, m: envs, p }, &weights, &obs, &outputs)?;
+                let size = Rows { r, m: envs, p };
+                let spikes = Spikes::new(gpu, &policy.net, size, 0)?;
+                let actor = Forward::sharing(
+                    gpu,
+                    &policy.net,
+                    size,
+                    &weights,
+                    &obs,
+                    &outputs,
+                    spikes.as_ref(),
+                    false,
+                )?;
+                let hidden = &acts[..acts.len() - 1];
+                let counts = Counts::new(gpu, &policy.net, (r, envs), slots, &obs, hidden, spikes.as_ref())?;
                 let head = gaussian_head::GaussianHead::new(gpu, &gaussian_head::Spec { r, b: envs, a, p })?;
                 let mean = outputs.last().expect("a network has layers");
                 let Head::Gaussian { log_std_off } = policy.head;
                 GpuAct::Policy {
                     actor,
+                    counts,
                     head: head.bind(gpu, &weights, &keys, mean, &action, &logprob),
                     log_std_off,
                     greedy: *greedy,
@@ -406,6 +497,14 @@ impl GpuBatch {
         })
     }
 
+    /// How active the replicas' networks were in the last run; empty without a network.
+    fn activity(&self, spec: &V2xSpec, gpu: &Gpu) -> Result<Vec<Activity>, GpuError> {
+        match &self.act {
+            GpuAct::Reference(_) => Ok(Vec::new()),
+            GpuAct::Policy { counts, .. } => counts.read(gpu, (self.envs * spec.slots) as u64),
+        }
+    }
+
     fn run(&self, spec: &V2xSpec, gpu: &Gpu, params: &[V2xParams]) -> Result<Vec<Sums>, GpuError> {
         let (r, rows) = (params.len(), spec.metric_rows());
         gpu.write(&self.params, params);
@@ -418,8 +517,9 @@ impl GpuBatch {
                     GpuAct::Reference(bound) => {
                         bound.record(pass, &v2x_reference::Args { clock, action_off: 0 })
                     }
-                    GpuAct::Policy { actor, head, log_std_off, greedy } => {
+                    GpuAct::Policy { actor, counts, head, log_std_off, greedy } => {
                         actor.record(pass, self.envs, 0, 0);
+                        counts.record(pass, self.envs, slot == 0);
                         head.record(
                             pass,
                             &gaussian_head::Args {

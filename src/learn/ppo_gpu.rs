@@ -11,6 +11,7 @@ use crate::kernels::activity_count::{self, Units};
 use crate::kernels::{
     gae, gaussian_head, metrics_reduce, minibatch_gather, minibatch_scalars, v2x_batch, v2x_reset, v2x_step,
 };
+use crate::policy::lif::MAX_STEPS;
 use crate::policy::mlp::Layer;
 use crate::policy::{ActorCriticLayout, MlpLayout};
 use crate::shuffle::Minibatch;
@@ -40,9 +41,13 @@ impl Firing {
         gpu: &Gpu,
         net: &MlpLayout,
         spikes: Option<&Spikes>,
-        r: usize,
-        m: usize,
+        (r, m): (usize, usize),
+        slots: usize,
     ) -> Result<Vec<Self>, GpuError> {
+        assert!(
+            u32::try_from(slots * m * MAX_STEPS).is_ok(),
+            "{m} environments overflow the counts of a neuron"
+        );
         let words = spikes.iter().flat_map(|s| &s.words).zip(&net.layers);
         let of = |(words, layer): (&Buf<u32>, &Layer)| {
             let neurons = layer.outputs;
@@ -132,8 +137,8 @@ impl PpoGpu {
             let spikes = learn.critic_spikes.as_ref();
             Forward::sharing(g, &layout.critic, size, &learn.params, x, &acts, spikes, false)
         };
-        let mut firing = Firing::new(g, &layout.actor, learn.actor_spikes.as_ref(), r, b)?;
-        firing.extend(Firing::new(g, &layout.critic, learn.critic_spikes.as_ref(), r, b)?);
+        let mut firing = Firing::new(g, &layout.actor, learn.actor_spikes.as_ref(), (r, b), t)?;
+        firing.extend(Firing::new(g, &layout.critic, learn.critic_spikes.as_ref(), (r, b), t)?);
         Ok(PpoGpu {
             firing,
             reset: v2x_reset::V2xReset::new(g, &batch)?.bind(g, &task_params, &state, &obs),
