@@ -38,17 +38,22 @@ struct Groups {
     steps: Vec<u32>,
     /// End of each group in `members`.
     ends: Vec<usize>,
+    /// Room for every neuron of every row.
     members: Vec<u16>,
     rest: Vec<u64>,
 }
 
 impl Groups {
+    /// For up to `rows` rows of `n` neurons.
+    fn new(rows: usize, n: usize) -> Self {
+        Groups { members: vec![0; rows * n], ..Groups::default() }
+    }
+
     fn clear(&mut self) {
         self.rows.clear();
         self.rows.push(0);
         self.steps.clear();
         self.ends.clear();
-        self.members.clear();
     }
 
     /// Appends a row: `fired` [S, words]. Groups are in the order of their first neuron.
@@ -58,6 +63,7 @@ impl Groups {
         for step in fired.chunks_exact(words).skip(1) {
             self.rest.iter_mut().zip(step).for_each(|(r, f)| *r |= f);
         }
+        let mut end = self.ends.last().copied().unwrap_or(0);
         for first in 0..words {
             while self.rest[first] != 0 {
                 let bit = self.rest[first].trailing_zeros();
@@ -73,12 +79,13 @@ impl Groups {
                     }
                     self.rest[k] &= !group;
                     while group != 0 {
-                        self.members.push((64 * k) as u16 + group.trailing_zeros() as u16);
+                        self.members[end] = (64 * k) as u16 + group.trailing_zeros() as u16;
+                        end += 1;
                         group &= group - 1;
                     }
                 }
                 self.steps.push(steps);
-                self.ends.push(self.members.len());
+                self.ends.push(end);
             }
         }
         self.rows.push(self.steps.len());
@@ -136,7 +143,7 @@ impl Activations {
                 neurons: l.outputs,
                 u: vec![0.0; if i == 0 { 0 } else { tall * lif.steps * leading(l.outputs) }],
                 fired: vec![0; rows * lif.steps * words(l.outputs)],
-                groups: Groups::default(),
+                groups: Groups::new(rows, l.outputs),
                 spikes: 0,
                 updates: 0,
             }
@@ -1106,7 +1113,7 @@ mod tests {
 
     #[test]
     fn equal_spike_words_make_a_group() {
-        let mut groups = Groups::default();
+        let mut groups = Groups::new(3, 128);
         groups.clear();
         // Three steps, two words: neuron 1 in all steps, 3 and 64 in the first and third, 70 in the second.
         groups.push_row(&[0b1010, 0b1, 0b0010, 1 << 6, 0b1010, 0b1], 2);
