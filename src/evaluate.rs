@@ -10,7 +10,8 @@ use crate::kernels::{
 };
 use crate::learn::network::{Forward, Rows, Spikes, visible};
 use crate::learn::ppo_cpu::{SampleGaussian, reset_chunk, step_chunk};
-use crate::policy::dense::{Activations, Packed, Strided, forward, leading};
+use crate::policy::cpu::{Activations, forward};
+use crate::policy::dense::{Packed, Strided, leading};
 use crate::policy::lif::MAX_STEPS;
 use crate::policy::{Activity, Head, LayerActivity, MlpLayout, Policy};
 use crate::real::{F32Lanes, LaneKernel, run_lanes};
@@ -82,14 +83,24 @@ struct Sums {
     episodes: u64,
     metrics: Vec<[f64; 2]>,
     slots: Vec<[f64; 2]>,
+    /// Empty where it was not counted.
+    activity: Activity,
 }
 
 impl Sums {
     fn new(task: &V2xSpec) -> Self {
-        Sums { episodes: 0, metrics: vec![[0.0; 2]; task.metric_rows()], slots: vec![[0.0; 2]; task.slots] }
+        Sums {
+            episodes: 0,
+            metrics: vec![[0.0; 2]; task.metric_rows()],
+            slots: vec![[0.0; 2]; task.slots],
+            activity: Activity::default(),
+        }
     }
     fn add(&mut self, o: &Sums) {
         self.episodes += o.episodes;
+        if o.activity.samples > 0 {
+            self.activity.add(&o.activity);
+        }
         for (a, b) in self.metrics.iter_mut().zip(&o.metrics).chain(self.slots.iter_mut().zip(&o.slots)) {
             a[0] += b[0];
             a[1] += b[1];
@@ -106,7 +117,7 @@ impl Sums {
             episodes: self.episodes,
             metrics: self.metrics.iter().map(estimate).collect(),
             slots: self.slots.iter().map(estimate).collect(),
-            activity: None,
+            activity: (self.activity.samples > 0).then(|| self.activity.clone()),
         }
     }
 }
@@ -195,7 +206,7 @@ fn episodes(
         Controller::Reference(who) => vec![0f32; who.memory_rows(spec.vehicles) * envs],
         Controller::Policy { .. } => Vec::new(),
     };
-    let mut acts = net.map(|n| Activations::new(&n.layout, envs));
+    let mut acts = net.map(|n| Activations::counting(&n.layout, envs));
     reset_chunk(spec, params, envs, first, &mut state, &mut obs, 0);
     for slot in 0..spec.slots {
         let clock = slot as u32;
@@ -215,7 +226,9 @@ fn episodes(
             }
             Controller::Policy { policy, params: flat, greedy } => {
                 let (net, acts) = (net.expect("one per replica"), acts.as_mut().expect("made above"));
-                forward(net, envs, Strided { data: &obs, row: o, col: 1 }, acts);
+                let x = Strided { data: &obs, row: o, col: 1 };
+                forward(net, envs, x, acts);
+                acts.count(&net.layout, envs, x, &mut sums.activity);
                 let (mean, ld) = (acts.output(), leading(a));
                 let Head::Gaussian { log_std_off } = policy.head;
                 if *greedy {
@@ -554,6 +567,7 @@ impl GpuBatch {
                     slots: (0..spec.slots)
                         .map(|t| pair(&slots, (t * r + i) * rows + metric::SUM_RATE))
                         .collect(),
+                    activity: Activity::default(),
                 }
             })
             .collect())

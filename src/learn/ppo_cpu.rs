@@ -8,8 +8,9 @@ use crate::config::ClipScope;
 use crate::gpu::GpuError;
 use crate::kernels::gae;
 use crate::philox::{Stream, draw};
-use crate::policy::ActorCriticLayout;
-use crate::policy::dense::{Activations, Gradient, Packed, Strided, backward, forward, leading};
+use crate::policy::cpu::{Activations, Gradient, backward, forward};
+use crate::policy::dense::{Packed, Strided, leading};
+use crate::policy::{ActorCriticLayout, MlpLayout};
 use crate::real::{F32Lanes, LaneKernel, Real, Word, run_lanes};
 use crate::shuffle::Shuffle;
 use crate::task::TRUNCATED;
@@ -46,6 +47,8 @@ struct Chunk {
     scalars: Vec<Scalars>,
     /// Sums over slots and environments of reward, sum-rate, Jain, indicator.
     sums: [f64; 4],
+    /// Spikes of the actor's hidden layers, then the critic's; empty without spikes.
+    spikes: Vec<u64>,
 }
 
 /// Log-probability, advantage, return and value of a sample, in one cache line.
@@ -131,6 +134,7 @@ impl PpoCpu {
                     final_value: vec![0.0; t * envs],
                     scalars: vec![[0.0; 4]; t * envs],
                     sums: [0.0; 4],
+                    spikes: vec![0; spiking_layers(&layout).count()],
                 });
             }
         }
@@ -218,6 +222,9 @@ impl Ppo for PpoCpu {
         let slots = self.spec.samples() as f64;
         let steps = (self.spec.ppo.epochs * self.spec.minibatches()) as f64;
         let mut out = vec![UpdateMetrics::default(); self.learners.len()];
+        for u in &mut out {
+            u.firing_rates.resize(spiking_layers(&self.layout).count(), 0.0);
+        }
         for c in &mut self.chunks {
             let u = &mut out[c.replica];
             let [reward, rate, jain, indicator] = std::mem::take(&mut c.sums);
@@ -225,6 +232,11 @@ impl Ppo for PpoCpu {
             u.sum_rate_bps_hz += rate / slots;
             u.jain += jain / slots;
             u.indicator_share += indicator / slots;
+            for ((rate, n), neurons) in
+                u.firing_rates.iter_mut().zip(&mut c.spikes).zip(spiking_layers(&self.layout))
+            {
+                *rate += std::mem::take(n) as f64 / (slots * neurons as f64);
+            }
         }
         for (u, l) in out.iter_mut().zip(&mut self.learners) {
             let [pg, v, entropy, kl, clipped, na, nc] = std::mem::take(&mut l.sums).map(|x| x / steps);
@@ -370,6 +382,17 @@ impl LaneKernel for AdamLanes<'_> {
     }
 }
 
+/// Neurons of each spiking layer, times spike steps: the actor's, then the critic's.
+fn spiking_layers(layout: &ActorCriticLayout) -> impl Iterator<Item = usize> {
+    [&layout.actor, &layout.critic].into_iter().flat_map(neuron_steps)
+}
+
+/// Neurons of each spiking layer of a network, times spike steps.
+fn neuron_steps(net: &MlpLayout) -> impl Iterator<Item = usize> {
+    let steps = net.lif.map(|lif| lif.steps);
+    steps.into_iter().flat_map(|s| net.layers[..net.layers.len() - 1].iter().map(move |l| s * l.outputs))
+}
+
 /// Samples of a part of a minibatch of `m`: depends on m alone. Whole tiles, and an even number of parts where it can be, so that threads share
 /// evenly.
 fn part_rows(m: usize) -> usize {
@@ -502,6 +525,10 @@ impl BackwardScratch {
         let entropy = norm + 0.5 * a as f32;
         let (clip, vf, ent) = (ppo.clip as f32, ppo.vf_coef as f32, ppo.entropy_coef as f32);
         let (mut d_log_std, mut z) = (vec![0f32; a], vec![0f32; a]);
+        // The mean firing rate of each network, times the penalty, is part of its loss.
+        let penalty = spec.spiking.as_ref().map_or(0.0, |s| s.rate_penalty);
+        let spike_cost = [&layout.actor, &layout.critic]
+            .map(|net| (penalty / (ppo.minibatch * neuron_steps(net).sum::<usize>().max(1)) as f64) as f32);
         let mut sums = [0.0; 7];
         self.d_actor.clear();
         self.d_critic.clear();
@@ -512,8 +539,7 @@ impl BackwardScratch {
             let x = Strided { data: obs, row: ldx, col: 1 };
             forward(&l.actor, rows, x, &mut self.actor);
             forward(&l.critic, rows, x, &mut self.critic);
-            let d_mean = self.d_actor.d.layers.last_mut().expect("layers");
-            let d_value = self.d_critic.d.layers.last_mut().expect("layers");
+            let (d_mean, d_value) = (self.d_actor.d_out(), self.d_critic.d_out());
             let (mean, value) = (self.actor.output(), self.critic.output());
             let (mut pg, mut vl, mut kl, mut clipped) = (0f32, 0f32, 0f32, 0f32);
             for i in 0..rows {
@@ -554,8 +580,8 @@ impl BackwardScratch {
             for (s, x) in sums.iter_mut().zip([pg, vl, entropy * rows as f32, kl, clipped]) {
                 *s += f64::from(x * inv_m);
             }
-            backward(&l.actor, rows, obs, &self.actor, &mut self.d_actor);
-            backward(&l.critic, rows, obs, &self.critic, &mut self.d_critic);
+            backward(&l.actor, rows, obs, &self.actor, spike_cost[0], &mut self.d_actor);
+            backward(&l.critic, rows, obs, &self.critic, spike_cost[1], &mut self.d_critic);
         }
         let grads = &mut out.grads;
         self.d_actor.write_to(&layout.actor, grads);
@@ -576,8 +602,8 @@ struct RolloutScratch {
 impl RolloutScratch {
     fn new(layout: &ActorCriticLayout) -> Self {
         RolloutScratch {
-            actor: Activations::new(&layout.actor, CHUNK),
-            critic: Activations::new(&layout.critic, CHUNK),
+            actor: Activations::forward_only(&layout.actor, CHUNK),
+            critic: Activations::forward_only(&layout.critic, CHUNK),
             metrics: vec![0.0; 4 * CHUNK],
         }
     }
@@ -602,6 +628,10 @@ impl Chunk {
             let x = Strided { data: &before[t * envs * o..], row: o, col: 1 };
             forward(&l.actor, envs, x, &mut s.actor);
             forward(&l.critic, envs, x, &mut s.critic);
+            let half = self.spikes.len() / 2;
+            let (actor, critic) = self.spikes.split_at_mut(half);
+            s.actor.add_spikes(actor);
+            s.critic.add_spikes(critic);
             let now = clock + t as u32;
             let action = &mut self.action[t * envs * a..(t + 1) * envs * a];
             run_lanes(SampleGaussian {

@@ -184,16 +184,16 @@ pub fn tanh_rational<V: F32Lanes>(x: V) -> V {
 /// One network's weights laid out for [`product`]: padded, and transposed for the forward pass. Rebuilt after every update.
 pub struct Packed {
     pub layout: MlpLayout,
-    layers: Vec<PackedLayer>,
+    pub(super) layers: Vec<PackedLayer>,
 }
 
-struct PackedLayer {
+pub(super) struct PackedLayer {
     /// Wᵀ [in, leading(out)], for the forward pass.
-    wt: Vec<f32>,
+    pub wt: Vec<f32>,
     /// W [out, leading(in)], for the input gradient.
-    w: Vec<f32>,
+    pub w: Vec<f32>,
     /// [leading(out)]
-    bias: Vec<f32>,
+    pub bias: Vec<f32>,
 }
 
 impl Packed {
@@ -345,7 +345,7 @@ impl Gradient {
 
 /// b[j] += Σ_m dy[m, j]: eight vectors at a time, so that the sums do not wait for each other.
 #[inline(always)]
-fn column_sums<V: F32Lanes>(rows: usize, cols: usize, dy: &[f32], ld: usize, b: &mut [f32]) {
+pub(super) fn column_sums<V: F32Lanes>(rows: usize, cols: usize, dy: &[f32], ld: usize, b: &mut [f32]) {
     #[inline(always)]
     fn span<V: F32Lanes, const N: usize>(rows: usize, dy: &[f32], ld: usize, b: &mut [f32]) {
         let mut sum = [V::splat(0.0); N];

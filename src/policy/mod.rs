@@ -2,9 +2,11 @@
 //! forward pass costs. The arithmetic itself is in `kernels`.
 
 pub mod activity;
+pub mod cpu;
 pub mod dense;
 pub mod lif;
 pub mod mlp;
+pub mod spiking;
 
 pub use activity::{Activity, LayerActivity};
 pub use lif::Lif;
