@@ -5,10 +5,12 @@
 
 use crate::gpu::{Fill, Gpu, GpuError};
 use crate::kernels::{
-    gaussian_head, metrics_accumulate, metrics_reduce, v2x_batch, v2x_reference, v2x_reset, v2x_step,
+    ddpg_act, gaussian_head, metrics_accumulate, metrics_reduce, v2x_batch, v2x_reference, v2x_reset,
+    v2x_step,
 };
 use crate::learn::network::{Forward, Rows};
 use crate::learn::ppo_cpu::{SampleGaussian, reset_chunk, step_chunk};
+use crate::policy::codebook::argmax;
 use crate::policy::dense::{Activations, Packed, Strided, forward, leading};
 use crate::policy::{Activity, Head, Policy};
 use crate::real::{F32Lanes, LaneKernel, run_lanes};
@@ -214,25 +216,42 @@ fn episodes(
             Controller::Policy { policy, params: flat, greedy } => {
                 let (net, acts) = (net.expect("one per replica"), acts.as_mut().expect("made above"));
                 forward(net, envs, Strided { data: &obs, row: o, col: 1 }, acts);
-                let (mean, ld) = (acts.output(), leading(a));
-                let Head::Gaussian { log_std_off } = policy.head;
-                if *greedy {
-                    for (row, m) in action.chunks_mut(a).zip(mean.chunks(ld)) {
-                        row.copy_from_slice(&m[..a]);
+                let (mean, ld) = (acts.output(), leading(policy.net.outputs()));
+                match &policy.head {
+                    Head::Gaussian { .. } if *greedy => {
+                        for (row, m) in action.chunks_mut(a).zip(mean.chunks(ld)) {
+                            row.copy_from_slice(&m[..a]);
+                        }
                     }
-                } else {
-                    let log_std = &flat[replica * policy.params + log_std_off..][..a];
-                    run_lanes(SampleGaussian {
-                        key: params.key,
-                        first,
-                        clock,
-                        actions: a,
-                        log_std,
-                        mean,
-                        ld,
-                        action: &mut action,
-                        logprob: &mut logprob,
-                    });
+                    Head::Gaussian { log_std_off } => {
+                        let log_std = &flat[replica * policy.params + log_std_off..][..a];
+                        run_lanes(SampleGaussian {
+                            key: params.key,
+                            first,
+                            clock,
+                            actions: a,
+                            log_std,
+                            mean,
+                            ld,
+                            action: &mut action,
+                            logprob: &mut logprob,
+                        });
+                    }
+                    // Off-policy agents act without exploration, whatever `greedy` says: exploration is part of learning.
+                    Head::Tanh { scale } => {
+                        for (row, z) in action.chunks_mut(a).zip(mean.chunks(ld)) {
+                            ddpg_act::act(params.key, 0, clock, *scale, 0.0, &z[..a], row);
+                        }
+                    }
+                    Head::Factored { codebook } => {
+                        for (row, q) in action.chunks_mut(a).zip(mean.chunks(ld)) {
+                            for (k, q) in
+                                q.chunks_exact(codebook.choices()).take(codebook.vehicles).enumerate()
+                            {
+                                codebook.decode(k, argmax(q), row);
+                            }
+                        }
+                    }
                 }
             }
         }
@@ -375,7 +394,7 @@ impl GpuBatch {
                 let actor = Forward::new(gpu, &policy.net, Rows { r, m: envs, p }, &weights, &obs, &outputs)?;
                 let head = gaussian_head::GaussianHead::new(gpu, &gaussian_head::Spec { r, b: envs, a, p })?;
                 let mean = outputs.last().expect("a network has layers");
-                let Head::Gaussian { log_std_off } = policy.head;
+                let Head::Gaussian { log_std_off } = policy.head else { todo!() };
                 GpuAct::Policy {
                     actor,
                     head: head.bind(gpu, &weights, &keys, mean, &action, &logprob),

@@ -376,12 +376,16 @@ struct Backward<'a> {
     x: &'a [f32],
     acts: &'a Activations,
     grad: &'a mut Gradient,
+    /// Whether the gradients by weights and biases are wanted; without, x is not read.
+    weights: bool,
+    /// Receives the gradient by the input, [rows, leading(inputs)].
+    dx: Option<&'a mut [f32]>,
 }
 
 impl LaneKernel for Backward<'_> {
     type Out = ();
     #[inline(always)]
-    fn run<V: F32Lanes>(self) {
+    fn run<V: F32Lanes>(mut self) {
         let layers = &self.net.layout.layers;
         for i in (0..layers.len()).rev() {
             let l = &layers[i];
@@ -389,41 +393,43 @@ impl LaneKernel for Backward<'_> {
             let input = if i == 0 { self.x } else { &self.acts.layers[i - 1] };
             let (lower, upper) = self.grad.d.layers.split_at_mut(i);
             let dy = &upper[0];
-            // dW[o, i] += Σ_m dy[m, o]·x[m, i]
-            let (cols, at, x) = (
-                l.inputs.next_multiple_of(PAD),
-                Strided { data: dy, row: 1, col: ldo },
-                RowMajor { data: input, ld: ldi },
-            );
-            let dw = &mut self.grad.w[i];
-            if l.outputs < 12 {
-                product::<V, 4>(
-                    l.outputs,
-                    cols,
-                    self.rows,
-                    at,
-                    x,
-                    dw,
-                    ldi,
-                    true,
-                    #[inline(always)]
-                    |s, _, _| s,
+            if self.weights {
+                // dW[o, i] += Σ_m dy[m, o]·x[m, i]
+                let (cols, at, x) = (
+                    l.inputs.next_multiple_of(PAD),
+                    Strided { data: dy, row: 1, col: ldo },
+                    RowMajor { data: input, ld: ldi },
                 );
-            } else {
-                product::<V, 2>(
-                    l.outputs,
-                    cols,
-                    self.rows,
-                    at,
-                    x,
-                    dw,
-                    ldi,
-                    true,
-                    #[inline(always)]
-                    |s, _, _| s,
-                );
+                let dw = &mut self.grad.w[i];
+                if l.outputs < 12 {
+                    product::<V, 4>(
+                        l.outputs,
+                        cols,
+                        self.rows,
+                        at,
+                        x,
+                        dw,
+                        ldi,
+                        true,
+                        #[inline(always)]
+                        |s, _, _| s,
+                    );
+                } else {
+                    product::<V, 2>(
+                        l.outputs,
+                        cols,
+                        self.rows,
+                        at,
+                        x,
+                        dw,
+                        ldi,
+                        true,
+                        #[inline(always)]
+                        |s, _, _| s,
+                    );
+                }
+                column_sums::<V>(self.rows, l.outputs.next_multiple_of(PAD), dy, ldo, &mut self.grad.b[i]);
             }
-            column_sums::<V>(self.rows, l.outputs.next_multiple_of(PAD), dy, ldo, &mut self.grad.b[i]);
             if i > 0 {
                 // dh[m, i] = (Σ_o dy[m, o]·W[o, i])·act'(h)
                 let (act, one) = (layers[i - 1].act, V::splat(1.0));
@@ -446,6 +452,19 @@ impl LaneKernel for Backward<'_> {
                         }
                     },
                 );
+            } else if let Some(dx) = self.dx.as_deref_mut() {
+                product::<V, 2>(
+                    self.rows,
+                    l.inputs.next_multiple_of(PAD),
+                    l.outputs,
+                    Strided { data: dy, row: ldo, col: 1 },
+                    RowMajor { data: &self.net.layers[i].w, ld: ldi },
+                    dx,
+                    ldi,
+                    false,
+                    #[inline(always)]
+                    |s, _, _| s,
+                );
             }
         }
     }
@@ -454,7 +473,13 @@ impl LaneKernel for Backward<'_> {
 /// Backward pass: takes the output gradient from the last layer of `grad.d` ([rows, leading(outputs)], zero beyond the outputs) and adds
 /// to the sums. `x` is [rows, leading(inputs)].
 pub fn backward(net: &Packed, rows: usize, x: &[f32], acts: &Activations, grad: &mut Gradient) {
-    run_lanes(Backward { net, rows, x, acts, grad });
+    run_lanes(Backward { net, rows, x, acts, grad, weights: true, dx: None });
+}
+
+/// Backward pass to the input alone: takes the output gradient as [`backward`] does, leaves the sums as they are, and writes the gradient by
+/// the input to `dx` [rows, leading(inputs)].
+pub fn backward_input(net: &Packed, rows: usize, acts: &Activations, grad: &mut Gradient, dx: &mut [f32]) {
+    run_lanes(Backward { net, rows, x: &[], acts, grad, weights: false, dx: Some(dx) });
 }
 
 #[cfg(test)]
@@ -521,6 +546,23 @@ mod tests {
                 for o in 0..outputs {
                     top[m * ldo + o] = cs[m * outputs + o] as f32;
                 }
+            }
+            let mut dx = vec![f32::NAN; rows * ld];
+            backward_input(&net, rows, &acts, &mut grad, &mut dx);
+            assert!(grad.w.iter().chain(&grad.b).flatten().all(|g| *g == 0.0), "sums were touched");
+            for (m, i) in [(0, 0), (rows - 1, inputs - 1), (rows / 2, inputs / 2)] {
+                let h = 1e-5;
+                let at = |delta: f64| {
+                    let mut row = xs[m * inputs..(m + 1) * inputs].to_vec();
+                    row[i] += delta;
+                    loss(&layout, &params, &row, &cs[m * outputs..(m + 1) * outputs])
+                };
+                let want = (at(h) - at(-h)) / (2.0 * h);
+                let got = f64::from(dx[m * ld + i]);
+                assert!(
+                    (got - want).abs() < 2e-5 * (1.0 + want.abs()),
+                    "{sizes:?} input {i}: {got} against {want}"
+                );
             }
             backward(&net, rows, &x, &acts, &mut grad);
             let mut grads = vec![0f32; layout.end()];
