@@ -5,8 +5,8 @@
 
 use crate::gpu::{Fill, Gpu, GpuError};
 use crate::kernels::{
-    ddpg_act, gaussian_head, metrics_accumulate, metrics_reduce, v2x_batch, v2x_reference, v2x_reset,
-    v2x_step,
+    ddpg_act, dqn_act, gaussian_head, metrics_accumulate, metrics_reduce, v2x_batch, v2x_reference,
+    v2x_reset, v2x_step,
 };
 use crate::learn::network::{Forward, Rows};
 use crate::learn::ppo_cpu::{SampleGaussian, reset_chunk, step_chunk};
@@ -352,6 +352,8 @@ struct GpuBatch {
 enum GpuAct {
     Reference(v2x_reference::V2xReferenceBound),
     Policy { actor: Forward, head: gaussian_head::GaussianHeadBound, log_std_off: usize, greedy: bool },
+    Tanh { actor: Forward, head: ddpg_act::DdpgActBound, scale: f32 },
+    Factored { net: Forward, head: dqn_act::DqnActBound },
 }
 
 impl GpuBatch {
@@ -392,14 +394,33 @@ impl GpuBatch {
                     .collect::<Result<Vec<_>, _>>()?;
                 let outputs: Vec<_> = acts.iter().collect();
                 let actor = Forward::new(gpu, &policy.net, Rows { r, m: envs, p }, &weights, &obs, &outputs)?;
-                let head = gaussian_head::GaussianHead::new(gpu, &gaussian_head::Spec { r, b: envs, a, p })?;
-                let mean = outputs.last().expect("a network has layers");
-                let Head::Gaussian { log_std_off } = policy.head else { todo!() };
-                GpuAct::Policy {
-                    actor,
-                    head: head.bind(gpu, &weights, &keys, mean, &action, &logprob),
-                    log_std_off,
-                    greedy: *greedy,
+                let out = outputs.last().expect("a network has layers");
+                match &policy.head {
+                    Head::Gaussian { log_std_off } => {
+                        let kernel =
+                            gaussian_head::GaussianHead::new(gpu, &gaussian_head::Spec { r, b: envs, a, p })?;
+                        GpuAct::Policy {
+                            actor,
+                            head: kernel.bind(gpu, &weights, &keys, out, &action, &logprob),
+                            log_std_off: *log_std_off,
+                            greedy: *greedy,
+                        }
+                    }
+                    Head::Tanh { scale } => {
+                        let kernel = ddpg_act::DdpgAct::new(gpu, &ddpg_act::Spec { r, b: envs, a })?;
+                        GpuAct::Tanh { actor, head: kernel.bind(gpu, &keys, out, &action), scale: *scale }
+                    }
+                    Head::Factored { codebook } => {
+                        let flat = codebook.flat();
+                        let book = gpu.upload("evaluate.codebook", &[flat.len()], &flat)?;
+                        let choice = zero("evaluate.choice", &[r, envs, codebook.vehicles])?;
+                        let spec = dqn_act::Spec { r, b: envs, codebook: codebook.clone() };
+                        let kernel = dqn_act::DqnAct::new(gpu, &spec)?;
+                        GpuAct::Factored {
+                            net: actor,
+                            head: kernel.bind(gpu, &keys, out, &book, &choice, &action),
+                        }
+                    }
                 }
             }
         };
@@ -436,6 +457,14 @@ impl GpuBatch {
                 match &self.act {
                     GpuAct::Reference(bound) => {
                         bound.record(pass, &v2x_reference::Args { clock, action_off: 0 })
+                    }
+                    GpuAct::Tanh { actor, head, scale } => {
+                        actor.record(pass, self.envs, 0, 0);
+                        head.record(pass, &ddpg_act::Args { clock, scale: *scale, noise: 0.0 });
+                    }
+                    GpuAct::Factored { net, head } => {
+                        net.record(pass, self.envs, 0, 0);
+                        head.record(pass, &dqn_act::Args { clock, threshold: 0 });
                     }
                     GpuAct::Policy { actor, head, log_std_off, greedy } => {
                         actor.record(pass, self.envs, 0, 0);

@@ -17,6 +17,7 @@
 
 use crate::gpu::{Gpu, GpuError};
 use crate::learn::off_policy_cpu::OffPolicyCpu;
+use crate::learn::off_policy_gpu::OffPolicyGpu;
 use crate::learn::ppo_cpu::PpoCpu;
 use crate::learn::ppo_gpu::PpoGpu;
 use crate::learn::{Algorithm, LearnerState, OffPolicySpec, PpoSpec, UpdateMetrics, learning_rates};
@@ -70,7 +71,9 @@ impl Learner {
                 Learner::OnPolicy(Box::new(PpoGpu::new(gpu.clone(), spec, start)?))
             }
             (Algorithm::Ppo(spec), None) => Learner::OnPolicy(Box::new(PpoCpu::new(spec, start))),
-            (Algorithm::OffPolicy(_), Some(_)) => todo!(),
+            (Algorithm::OffPolicy(spec), Some(gpu)) => {
+                Learner::OffPolicy(Box::new(OffPolicyGpu::new(gpu.clone(), spec, start)?))
+            }
             (Algorithm::OffPolicy(spec), None) => {
                 Learner::OffPolicy(Box::new(OffPolicyCpu::new(spec, start)))
             }

@@ -6,6 +6,8 @@ mod dqn_cpu;
 pub mod network;
 pub mod off_policy;
 pub mod off_policy_cpu;
+pub mod off_policy_gpu;
+pub mod off_policy_step_gpu;
 pub mod ppo_cpu;
 pub mod ppo_gpu;
 pub mod replay;
