@@ -5,6 +5,7 @@
 //! [`Vectors`] and add its line to [`FILES`].
 
 mod networks;
+mod off_policy;
 mod v2x;
 
 use crate::gpu::{Gpu, GpuError};
@@ -100,6 +101,9 @@ pub const FILES: &[(&str, Check)] = &[
     ("mlp_relu", networks::mlp_relu),
     ("adam", networks::adam),
     ("ppo_update", networks::ppo_update),
+    ("dqn", off_policy::dqn),
+    ("ddpg", off_policy::ddpg),
+    ("polyak", off_policy::polyak),
     ("v2x_steps", v2x::steps),
 ];
 
@@ -111,9 +115,6 @@ pub const NOT_HERE: &[(&str, &str)] = &[
     ("snn_natural", "no spiking network kernel in this build"),
     ("lstm", "no LSTM kernel in this build"),
     ("ppo_bernoulli", "no Bernoulli policy in this build"),
-    ("dqn", "no DQN in this build"),
-    ("ddpg", "no DDPG in this build"),
-    ("polyak", "no target networks in this build"),
     ("opcounts", "no operation counts in this build"),
     ("ppo_update_snn", "no spiking network kernel in this build"),
 ];

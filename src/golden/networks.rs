@@ -18,7 +18,12 @@ pub trait Scalar: Real<Elem = Self, Mask = bool> + Into<f64> + Send + Sync {}
 impl<F: Real<Elem = F, Mask = bool> + Into<f64> + Send + Sync> Scalar for F {}
 
 /// A flat parameter vector out of the file's tensors, named `prefix` + their own name.
-fn flat(v: &Vectors, prefix: &str, tensors: &[Tensor], len: usize) -> Result<Vec<f32>, GoldenError> {
+pub(super) fn flat(
+    v: &Vectors,
+    prefix: &str,
+    tensors: &[Tensor],
+    len: usize,
+) -> Result<Vec<f32>, GoldenError> {
     let mut params = vec![f32::NAN; len];
     for t in tensors {
         params[t.range()].copy_from_slice(&v.f32(&format!("{prefix}{}", t.name), &t.shape)?);
@@ -57,9 +62,9 @@ fn moved(
 }
 
 /// Replicas on the GPU: the second has data of its own (the first's, reversed), of which nothing may leak into the first.
-const REPLICAS: usize = 2;
+pub(super) const REPLICAS: usize = 2;
 
-fn both<T: Copy>(x: &[T]) -> Vec<T> {
+pub(super) fn both<T: Copy>(x: &[T]) -> Vec<T> {
     x.iter().chain(x.iter().rev()).copied().collect()
 }
 
