@@ -49,7 +49,15 @@ impl DdpgCpu {
         }
     }
 
-    /// Takes the weights after they have changed.
+    /// Takes new online weights, which the targets follow.
+    pub fn follow(&mut self, params: &[f32], tau: f32) {
+        self.actor.pack(params);
+        self.critic.pack(params);
+        self.actor_target.blend(tau, &self.actor);
+        self.critic_target.blend(tau, &self.critic);
+    }
+
+    /// Takes the weights.
     pub fn pack(&mut self, w: &Weights) {
         self.actor.pack(&w.params);
         self.critic.pack(&w.params);

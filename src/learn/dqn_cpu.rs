@@ -7,7 +7,9 @@ use super::off_policy_cpu::{BLOCK, Batch, Weights};
 use crate::kernels::dqn_act;
 use crate::policy::Codebook;
 use crate::policy::codebook::argmax;
-use crate::policy::dense::{Activations, Gradient, Packed, Strided, backward, forward, leading};
+use crate::policy::dense::{
+    Activations, Gradient, Packed, Strided, backward_hidden, forward, forward_hidden, leading,
+};
 
 /// Networks of a replica and the memory of their passes.
 pub(super) struct DqnCpu {
@@ -32,10 +34,16 @@ impl DqnCpu {
         }
     }
 
-    /// Takes the weights after they have changed.
+    /// Takes the weights.
     pub fn pack(&mut self, w: &Weights) {
         self.q.pack(&w.params);
         self.target.pack(&w.target);
+    }
+
+    /// Takes new online weights, which the targets follow.
+    pub fn follow(&mut self, params: &[f32], tau: f32) {
+        self.q.pack(params);
+        self.target.blend(tau, &self.q);
     }
 
     /// Choices [B, K] of observations [B, O], each uniform with probability `epsilon`, and the raw actions [B, A] that they mean.
@@ -86,28 +94,50 @@ impl DqnCpu {
                 let [reward, goes_on] = batch.scalars[lo + i];
                 *y = reward + gamma * goes_on * best;
             }
-            forward(&self.q, rows, strided(obs), &mut self.acts);
-            let d = self.grad.d.layers.last_mut().expect("a network has layers");
+            // Only K of the K·L outputs have a part in the loss, so the last layer is done output by output.
+            forward_hidden(&self.q, rows, strided(obs), &mut self.acts);
+            let hidden = self.acts.layers.iter().rev().nth(1).expect("a hidden layer");
+            let ldh = hidden.len() / BLOCK;
             let mut loss = 0f32;
-            for (i, (y, choice)) in
-                targets[..rows].iter().zip(batch.action[lo * k..hi * k].chunks_exact(k)).enumerate()
-            {
-                let q = &self.acts.output()[i * ldq..];
-                let taken = |(vehicle, c): (usize, &f32)| vehicle * l + *c as usize;
-                let error = choice.iter().enumerate().map(|c| q[taken(c)]).sum::<f32>() - y;
-                loss += if error.abs() < 1.0 { 0.5 * error * error } else { error.abs() - 0.5 };
-                let d = &mut d[i * ldq..(i + 1) * ldq];
-                d.fill(0.0);
-                for c in choice.iter().enumerate() {
-                    d[taken(c)] = error.clamp(-1.0, 1.0) * inv_m;
+            for (i, y) in targets[..rows].iter().enumerate() {
+                let h = &hidden[i * ldh..(i + 1) * ldh];
+                let choice = &batch.action[(lo + i) * k..(lo + i + 1) * k];
+                let outputs = choice.iter().enumerate().map(|(vehicle, c)| vehicle * l + *c as usize);
+                let mut value = 0f32;
+                for o in outputs.clone() {
+                    let (w, bias) = self.q.output(o);
+                    value += dot(h, w) + bias;
                 }
+                let error = value - y;
+                loss += if error.abs() < 1.0 { 0.5 * error * error } else { error.abs() - 0.5 };
+                let d = error.clamp(-1.0, 1.0) * inv_m;
+                let below = self.grad.d.layers.iter_mut().rev().nth(1).expect("a hidden layer");
+                let below = &mut below[i * ldh..(i + 1) * ldh];
+                below.fill(0.0);
+                for o in outputs.clone() {
+                    below.iter_mut().zip(self.q.output(o).0).for_each(|(b, w)| *b += d * w);
+                }
+                // ReLU
+                below.iter_mut().zip(h).for_each(|(b, h)| *b = if *h > 0.0 { *b } else { 0.0 });
+                outputs.for_each(|o| self.grad.add_output(o, d, h));
             }
             total += f64::from(loss * inv_m);
-            backward(&self.q, rows, obs, &self.acts, &mut self.grad);
+            backward_hidden(&self.q, rows, obs, &self.acts, &mut self.grad);
         }
         self.grad.write_to(&self.q.layout, grads);
         total
     }
+}
+
+/// Σ a·b over vectors whose length is a multiple of 16, in sixteen sums.
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let mut sums = [0f32; 16];
+    for (a, b) in a.as_chunks::<16>().0.iter().zip(b.as_chunks::<16>().0) {
+        for ((s, a), b) in sums.iter_mut().zip(a).zip(b) {
+            *s += a * b;
+        }
+    }
+    sums.iter().sum()
 }
 
 fn largest(q: &[f32]) -> f32 {

@@ -247,7 +247,8 @@ impl OffPolicySpec {
 
     /// Bytes that the CPU learner keeps, about.
     pub fn host_bytes(&self) -> u64 {
-        let replay = self.common.capacity * self.row().width() * 4;
+        // The replay itself, the state a run starts from, and the copies of which a checkpoint is made.
+        let replay = 5 * self.common.capacity * self.row().width() * 4;
         let weights = self.nets().params() * 4 * 10;
         (self.replicas.len() * (replay + weights)) as u64
     }

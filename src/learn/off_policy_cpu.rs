@@ -8,6 +8,7 @@ use super::off_policy::{Method, OffPolicySpec};
 use super::replay::{Row, filled, sample};
 use super::{LearnerState, Replica, UpdateMetrics};
 use crate::gpu::GpuError;
+use crate::kernels::polyak::polyak_cpu;
 use crate::learn::ppo_cpu::{reset_chunk, step_chunk};
 use crate::policy::dense::leading;
 use crate::task::TRUNCATED;
@@ -319,9 +320,13 @@ impl Worker {
         }
     }
 
-    /// target ← τ·online + (1 − τ)·target; then the networks take the new weights.
+    /// target ← τ·online + (1 − τ)·target, in the flat vectors and in what the networks run on.
     fn targets(&mut self, tau: f32) {
-        crate::kernels::polyak::polyak_cpu(tau, &self.weights.params, &mut self.weights.target);
-        self.pack();
+        let w = &mut self.weights;
+        polyak_cpu(tau, &w.params, &mut w.target);
+        match &mut self.agent {
+            Agent::Ddpg(x) => x.follow(&w.params, tau),
+            Agent::Dqn(x) => x.follow(&w.params, tau),
+        }
     }
 }

@@ -2,6 +2,7 @@
 //! stay in the caches at policy sizes. Results are compared with the `dense_*` twins by tolerance (sums run in another order, with FMA).
 
 use super::{Activation, MlpLayout};
+use crate::kernels::polyak::polyak_cpu;
 use crate::real::{F32Lanes, LaneKernel, run_lanes};
 
 /// Columns are padded to this many floats: one AVX-512 register.
@@ -223,6 +224,22 @@ impl Packed {
             p.bias[..l.outputs].copy_from_slice(&params[l.b_off..l.b_off + l.outputs]);
         }
     }
+
+    /// self ← τ·online + (1 − τ)·self, the bits that packing the so mixed flat vectors would give.
+    pub fn blend(&mut self, tau: f32, online: &Packed) {
+        for (p, q) in self.layers.iter_mut().zip(&online.layers) {
+            for (to, from) in [(&mut p.wt, &q.wt), (&mut p.w, &q.w), (&mut p.bias, &q.bias)] {
+                polyak_cpu(tau, from, to);
+            }
+        }
+    }
+
+    /// Weights [leading(inputs)] and bias of output `o` of the last layer.
+    pub fn output(&self, o: usize) -> (&[f32], f32) {
+        let ld = leading(self.layout.layers.last().expect("a network has layers").inputs);
+        let p = self.layers.last().expect("a network has layers");
+        (&p.w[o * ld..(o + 1) * ld], p.bias[o])
+    }
 }
 
 /// Outputs of every layer for up to `rows` samples; layer l is [rows, leading(outputs)].
@@ -245,13 +262,15 @@ struct Forward<'a> {
     rows: usize,
     x: Strided<'a>,
     out: &'a mut Activations,
+    /// Layers to run.
+    layers: usize,
 }
 
 impl LaneKernel for Forward<'_> {
     type Out = ();
     #[inline(always)]
     fn run<V: F32Lanes>(self) {
-        for (i, (l, p)) in self.net.layout.layers.iter().zip(&self.net.layers).enumerate() {
+        for (i, (l, p)) in self.net.layout.layers.iter().zip(&self.net.layers).enumerate().take(self.layers) {
             let (before, here) = self.out.layers.split_at_mut(i);
             let a = match before.last() {
                 Some(h) => Strided { data: h, row: leading(l.inputs), col: 1 },
@@ -305,7 +324,12 @@ impl LaneKernel for Forward<'_> {
 
 /// Forward pass of `rows` samples x into `out`.
 pub fn forward(net: &Packed, rows: usize, x: Strided, out: &mut Activations) {
-    run_lanes(Forward { net, rows, x, out });
+    run_lanes(Forward { net, rows, x, out, layers: net.layers.len() });
+}
+
+/// The same without the last layer.
+pub fn forward_hidden(net: &Packed, rows: usize, x: Strided, out: &mut Activations) {
+    run_lanes(Forward { net, rows, x, out, layers: net.layers.len() - 1 });
 }
 
 /// Gradient sums of one network in padded layout, and the space its backward pass needs.
@@ -329,6 +353,13 @@ impl Gradient {
 
     pub fn clear(&mut self) {
         self.w.iter_mut().chain(&mut self.b).for_each(|v| v.fill(0.0));
+    }
+
+    /// Adds the gradient `d` at output `o` of the last layer for a sample whose last hidden outputs are `h` [leading(inputs)].
+    pub fn add_output(&mut self, o: usize, d: f32, h: &[f32]) {
+        let w = &mut self.w.last_mut().expect("a network has layers")[o * h.len()..(o + 1) * h.len()];
+        w.iter_mut().zip(h).for_each(|(w, h)| *w += d * h);
+        self.b.last_mut().expect("a network has layers")[o] += d;
     }
 
     /// Writes the sums to their places in the flat gradient vector of the replica.
@@ -380,6 +411,8 @@ struct Backward<'a> {
     weights: bool,
     /// Receives the gradient by the input, [rows, leading(inputs)].
     dx: Option<&'a mut [f32]>,
+    /// Layers to go through, from below.
+    layers: usize,
 }
 
 impl LaneKernel for Backward<'_> {
@@ -387,7 +420,7 @@ impl LaneKernel for Backward<'_> {
     #[inline(always)]
     fn run<V: F32Lanes>(mut self) {
         let layers = &self.net.layout.layers;
-        for i in (0..layers.len()).rev() {
+        for i in (0..self.layers).rev() {
             let l = &layers[i];
             let (ldi, ldo) = (leading(l.inputs), leading(l.outputs));
             let input = if i == 0 { self.x } else { &self.acts.layers[i - 1] };
@@ -473,13 +506,28 @@ impl LaneKernel for Backward<'_> {
 /// Backward pass: takes the output gradient from the last layer of `grad.d` ([rows, leading(outputs)], zero beyond the outputs) and adds
 /// to the sums. `x` is [rows, leading(inputs)].
 pub fn backward(net: &Packed, rows: usize, x: &[f32], acts: &Activations, grad: &mut Gradient) {
-    run_lanes(Backward { net, rows, x, acts, grad, weights: true, dx: None });
+    run_lanes(Backward { net, rows, x, acts, grad, weights: true, dx: None, layers: net.layers.len() });
+}
+
+/// The same from the last hidden layer on: takes the gradient before that layer's activation.
+pub fn backward_hidden(net: &Packed, rows: usize, x: &[f32], acts: &Activations, grad: &mut Gradient) {
+    let layers = net.layers.len() - 1;
+    run_lanes(Backward { net, rows, x, acts, grad, weights: true, dx: None, layers });
 }
 
 /// Backward pass to the input alone: takes the output gradient as [`backward`] does, leaves the sums as they are, and writes the gradient by
 /// the input to `dx` [rows, leading(inputs)].
 pub fn backward_input(net: &Packed, rows: usize, acts: &Activations, grad: &mut Gradient, dx: &mut [f32]) {
-    run_lanes(Backward { net, rows, x: &[], acts, grad, weights: false, dx: Some(dx) });
+    run_lanes(Backward {
+        net,
+        rows,
+        x: &[],
+        acts,
+        grad,
+        weights: false,
+        dx: Some(dx),
+        layers: net.layers.len(),
+    });
 }
 
 #[cfg(test)]
