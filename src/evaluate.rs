@@ -6,10 +6,12 @@
 use crate::gpu::{Fill, Gpu, GpuError};
 use crate::kernels::activity_count::{self, Units};
 use crate::kernels::{
-    gaussian_head, metrics_accumulate, metrics_reduce, v2x_batch, v2x_reference, v2x_reset, v2x_step,
+    ddpg_act, dqn_act, gaussian_head, metrics_accumulate, metrics_reduce, v2x_batch, v2x_reference,
+    v2x_reset, v2x_step,
 };
 use crate::learn::network::{Forward, Rows, Spikes, visible};
 use crate::learn::ppo_cpu::{SampleGaussian, reset_chunk, step_chunk};
+use crate::policy::codebook::argmax;
 use crate::policy::cpu::{Activations, forward};
 use crate::policy::dense::{Packed, Strided, leading};
 use crate::policy::lif::MAX_STEPS;
@@ -229,25 +231,42 @@ fn episodes(
                 let x = Strided { data: &obs, row: o, col: 1 };
                 forward(net, envs, x, acts);
                 acts.count(&net.layout, envs, x, &mut sums.activity);
-                let (mean, ld) = (acts.output(), leading(a));
-                let Head::Gaussian { log_std_off } = policy.head;
-                if *greedy {
-                    for (row, m) in action.chunks_mut(a).zip(mean.chunks(ld)) {
-                        row.copy_from_slice(&m[..a]);
+                let (mean, ld) = (acts.output(), leading(policy.net.outputs()));
+                match &policy.head {
+                    Head::Gaussian { .. } if *greedy => {
+                        for (row, m) in action.chunks_mut(a).zip(mean.chunks(ld)) {
+                            row.copy_from_slice(&m[..a]);
+                        }
                     }
-                } else {
-                    let log_std = &flat[replica * policy.params + log_std_off..][..a];
-                    run_lanes(SampleGaussian {
-                        key: params.key,
-                        first,
-                        clock,
-                        actions: a,
-                        log_std,
-                        mean,
-                        ld,
-                        action: &mut action,
-                        logprob: &mut logprob,
-                    });
+                    Head::Gaussian { log_std_off } => {
+                        let log_std = &flat[replica * policy.params + log_std_off..][..a];
+                        run_lanes(SampleGaussian {
+                            key: params.key,
+                            first,
+                            clock,
+                            actions: a,
+                            log_std,
+                            mean,
+                            ld,
+                            action: &mut action,
+                            logprob: &mut logprob,
+                        });
+                    }
+                    // Off-policy agents act without exploration, whatever `greedy` says: exploration is part of learning.
+                    Head::Tanh { scale } => {
+                        for (row, z) in action.chunks_mut(a).zip(mean.chunks(ld)) {
+                            ddpg_act::act(params.key, 0, clock, *scale, 0.0, &z[..a], row);
+                        }
+                    }
+                    Head::Factored { codebook } => {
+                        for (row, q) in action.chunks_mut(a).zip(mean.chunks(ld)) {
+                            for (k, q) in
+                                q.chunks_exact(codebook.choices()).take(codebook.vehicles).enumerate()
+                            {
+                                codebook.decode(k, argmax(q), row);
+                            }
+                        }
+                    }
                 }
             }
         }
@@ -352,13 +371,13 @@ struct GpuBatch {
 
 enum GpuAct {
     Reference(v2x_reference::V2xReferenceBound),
-    Policy {
-        actor: Forward,
-        counts: Counts,
-        head: gaussian_head::GaussianHeadBound,
-        log_std_off: usize,
-        greedy: bool,
-    },
+    Policy { actor: Forward, counts: Counts, head: GpuHead },
+}
+
+enum GpuHead {
+    Gaussian { bound: gaussian_head::GaussianHeadBound, log_std_off: usize, greedy: bool },
+    Tanh { bound: ddpg_act::DdpgActBound, scale: f32 },
+    Factored(dqn_act::DqnActBound),
 }
 
 /// Counts what enters each weight matrix of a network, over all slots.
@@ -476,16 +495,31 @@ impl GpuBatch {
                 )?;
                 let hidden = &acts[..acts.len() - 1];
                 let counts = Counts::new(gpu, &policy.net, (r, envs), slots, &obs, hidden, spikes.as_ref())?;
-                let head = gaussian_head::GaussianHead::new(gpu, &gaussian_head::Spec { r, b: envs, a, p })?;
-                let mean = outputs.last().expect("a network has layers");
-                let Head::Gaussian { log_std_off } = policy.head;
-                GpuAct::Policy {
-                    actor,
-                    counts,
-                    head: head.bind(gpu, &weights, &keys, mean, &action, &logprob),
-                    log_std_off,
-                    greedy: *greedy,
-                }
+                let out = outputs.last().expect("a network has layers");
+                let head = match &policy.head {
+                    Head::Gaussian { log_std_off } => {
+                        let kernel =
+                            gaussian_head::GaussianHead::new(gpu, &gaussian_head::Spec { r, b: envs, a, p })?;
+                        GpuHead::Gaussian {
+                            bound: kernel.bind(gpu, &weights, &keys, out, &action, &logprob),
+                            log_std_off: *log_std_off,
+                            greedy: *greedy,
+                        }
+                    }
+                    Head::Tanh { scale } => {
+                        let kernel = ddpg_act::DdpgAct::new(gpu, &ddpg_act::Spec { r, b: envs, a })?;
+                        GpuHead::Tanh { bound: kernel.bind(gpu, &keys, out, &action), scale: *scale }
+                    }
+                    Head::Factored { codebook } => {
+                        let flat = codebook.flat();
+                        let book = gpu.upload("evaluate.codebook", &[flat.len()], &flat)?;
+                        let choice = zero("evaluate.choice", &[r, envs, codebook.vehicles])?;
+                        let spec = dqn_act::Spec { r, b: envs, codebook: codebook.clone() };
+                        let kernel = dqn_act::DqnAct::new(gpu, &spec)?;
+                        GpuHead::Factored(kernel.bind(gpu, &keys, out, &book, &choice, &action))
+                    }
+                };
+                GpuAct::Policy { actor, counts, head }
             }
         };
         let reduce =
@@ -530,20 +564,28 @@ impl GpuBatch {
                     GpuAct::Reference(bound) => {
                         bound.record(pass, &v2x_reference::Args { clock, action_off: 0 })
                     }
-                    GpuAct::Policy { actor, counts, head, log_std_off, greedy } => {
+                    GpuAct::Policy { actor, counts, head } => {
                         actor.record(pass, self.envs, 0, 0);
                         counts.record(pass, self.envs, slot == 0);
-                        head.record(
-                            pass,
-                            &gaussian_head::Args {
-                                b: self.envs,
-                                clock,
-                                ls_off: *log_std_off,
-                                greedy: *greedy,
-                                action_off: 0,
-                                logprob_off: 0,
-                            },
-                        );
+                        match head {
+                            GpuHead::Gaussian { bound, log_std_off, greedy } => bound.record(
+                                pass,
+                                &gaussian_head::Args {
+                                    b: self.envs,
+                                    clock,
+                                    ls_off: *log_std_off,
+                                    greedy: *greedy,
+                                    action_off: 0,
+                                    logprob_off: 0,
+                                },
+                            ),
+                            GpuHead::Tanh { bound, scale } => {
+                                bound.record(pass, &ddpg_act::Args { clock, scale: *scale, noise: 0.0 })
+                            }
+                            GpuHead::Factored(bound) => {
+                                bound.record(pass, &dqn_act::Args { clock, threshold: 0 })
+                            }
+                        }
                     }
                 }
                 self.step.record(

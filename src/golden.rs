@@ -5,6 +5,7 @@
 //! [`Vectors`] and add its line to [`FILES`].
 
 mod networks;
+mod off_policy;
 mod spiking;
 mod v2x;
 
@@ -106,6 +107,9 @@ pub const FILES: &[(&str, Check)] = &[
     ("snn_critic", spiking::snn),
     ("snn_natural", spiking::snn),
     ("ppo_update_snn", networks::ppo_update_snn),
+    ("dqn", off_policy::dqn),
+    ("ddpg", off_policy::ddpg),
+    ("polyak", off_policy::polyak),
     ("v2x_steps", v2x::steps),
 ];
 
@@ -113,9 +117,6 @@ pub const FILES: &[(&str, Check)] = &[
 pub const NOT_HERE: &[(&str, &str)] = &[
     ("lstm", "no LSTM kernel in this build"),
     ("ppo_bernoulli", "no Bernoulli policy in this build"),
-    ("dqn", "no DQN in this build"),
-    ("ddpg", "no DDPG in this build"),
-    ("polyak", "no target networks in this build"),
     ("opcounts", "no operation counts in this build"),
 ];
 

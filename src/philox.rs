@@ -23,6 +23,10 @@ pub enum Stream {
     Init = 5,
     /// Choices of the `random` agent.
     Baseline = 6,
+    /// Exploration of an off-policy agent: Gaussian noise, or whether and what a vehicle tries.
+    Explore = 7,
+    /// Transitions drawn from a replay: slot = slot counter, environment = block of four samples, draw = gradient step.
+    Replay = 8,
 }
 
 pub const M0: u32 = 0xD251_1F53;

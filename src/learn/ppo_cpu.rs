@@ -3,9 +3,11 @@
 //! Environments are split into chunks that a thread carries through the whole rollout (policy, physics, advantages) in its caches;
 //! minibatches are split into parts whose gradient sums are added in a fixed order.
 
+use super::adam::AdamStep;
 use super::{LearnerState, PpoSpec, UpdateMetrics};
 use crate::config::ClipScope;
 use crate::gpu::GpuError;
+use crate::kernels::adam::Hyper;
 use crate::kernels::gae;
 use crate::philox::{Stream, draw};
 use crate::policy::cpu::{Activations, Gradient, backward, forward};
@@ -210,7 +212,15 @@ impl Ppo for PpoCpu {
 
         // ---- CLIP, ADAM ----
         self.adam_steps += 1;
-        let step = AdamStep::new(&spec.ppo, self.adam_steps, lr, layout.split());
+        let p = &spec.ppo;
+        let hyper = Hyper {
+            lr,
+            max_norm: p.max_grad_norm,
+            beta1: p.adam_beta1,
+            beta2: p.adam_beta2,
+            eps: p.adam_eps,
+        };
+        let step = AdamStep::new(&hyper, self.adam_steps, layout.split());
         self.learners
             .par_iter_mut()
             .zip(self.parts.par_chunks(parts))
@@ -307,78 +317,9 @@ impl Learner {
                 .zip(v.par_chunks_mut(SPAN))
                 .zip(p.par_chunks_mut(SPAN))
                 .zip(self.grads[range].par_chunks(SPAN));
-            spans.for_each(|(((m, v), p), grads)| {
-                run_lanes(AdamLanes { step, lr: step.lr[group], scale, grads, m, v, p })
-            });
+            spans.for_each(|(((m, v), p), grads)| step.run(group, scale, grads, m, v, p));
         }
         self.pack();
-    }
-}
-
-/// Constants of one Adam step.
-struct AdamStep {
-    lr: [f32; 2],
-    beta: [f32; 2],
-    /// 1 − β, subtracted in f64: 1 − 0.999 in f32 is off by 1e-5 of itself.
-    rest: [f32; 2],
-    eps: f32,
-    /// 1/(1−β^t)
-    correction: [f32; 2],
-    split: usize,
-}
-
-impl AdamStep {
-    fn new(ppo: &crate::config::PpoConfig, t: u64, lr: [f64; 2], split: usize) -> Self {
-        let correction = |b: f64| (1.0 / (1.0 - b.powf(t as f64))) as f32;
-        AdamStep {
-            lr: lr.map(|x| x as f32),
-            beta: [ppo.adam_beta1 as f32, ppo.adam_beta2 as f32],
-            rest: [(1.0 - ppo.adam_beta1) as f32, (1.0 - ppo.adam_beta2) as f32],
-            eps: ppo.adam_eps as f32,
-            correction: [correction(ppo.adam_beta1), correction(ppo.adam_beta2)],
-            split,
-        }
-    }
-}
-
-struct AdamLanes<'a> {
-    step: &'a AdamStep,
-    lr: f32,
-    scale: f32,
-    grads: &'a [f32],
-    m: &'a mut [f32],
-    v: &'a mut [f32],
-    p: &'a mut [f32],
-}
-
-impl AdamLanes<'_> {
-    #[inline(always)]
-    fn span<V: F32Lanes>(&mut self, from: usize, to: usize) {
-        let [b1, b2] = self.step.beta.map(V::splat_f32);
-        let [rest1, rest2] = self.step.rest.map(V::splat_f32);
-        let mut i = from;
-        while i + V::LANES <= to {
-            let g = V::load(&self.grads[i..]) * V::splat_f32(self.scale);
-            let m = V::load(&self.m[i..]) * b1 + g * rest1;
-            let v = V::load(&self.v[i..]) * b2 + (g * g) * rest2;
-            m.store(&mut self.m[i..]);
-            v.store(&mut self.v[i..]);
-            let step = (m * V::splat_f32(self.step.correction[0]))
-                / ((v * V::splat_f32(self.step.correction[1])).sqrt() + V::splat_f32(self.step.eps));
-            (V::load(&self.p[i..]) - V::splat_f32(self.lr) * step).store(&mut self.p[i..]);
-            i += V::LANES;
-        }
-    }
-}
-
-impl LaneKernel for AdamLanes<'_> {
-    type Out = ();
-    #[inline(always)]
-    fn run<V: F32Lanes>(mut self) {
-        let n = self.grads.len();
-        let whole = n / V::LANES * V::LANES;
-        self.span::<V>(0, whole);
-        self.span::<f32>(whole, n);
     }
 }
 
