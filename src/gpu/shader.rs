@@ -14,6 +14,8 @@ macro_rules! shader_table {
 pub const SHADERS: &[(&str, &str)] = shader_table!["":
     "philox_fill",
     "dense_forward",
+    "lstm_forward",
+    "lstm_backward",
     "gaussian_head",
     "dense_backward_input",
     "dense_backward_weights",

@@ -14,6 +14,8 @@ pub mod gaussian_head;
 pub mod grad_norm;
 pub mod grad_reduce;
 pub mod inputs;
+pub mod lstm_backward;
+pub mod lstm_forward;
 pub mod math_eval;
 pub mod metrics_accumulate;
 pub mod metrics_reduce;
@@ -110,6 +112,7 @@ pub const REGISTRY: &[Entry] = &[
         Ok(rows)
     }),
     entry!(dense_forward, FORWARD, wg tile::Tile::choose(FORWARD.m, FORWARD.o).threads()),
+    entry!(lstm_forward, lstm_forward::DEFAULT),
     entry!(gaussian_head, gaussian_head::Spec { r: 3, b: 500, a: 6, p: 20 }),
     entry!(gae, gae::DEFAULT),
     entry!(minibatch_gather, minibatch_gather::DEFAULT),
@@ -119,6 +122,7 @@ pub const REGISTRY: &[Entry] = &[
     entry!(ppo_value_loss, ppo_value_loss::DEFAULT),
     entry!(dense_backward_input, BACK_INPUT, wg tile::Tile::choose(BACK_INPUT.m, BACK_INPUT.i).threads()),
     entry!(dense_backward_weights, BACK_WEIGHTS, wg tile::Tile::choose(BACK_WEIGHTS.o, BACK_WEIGHTS.i).threads()),
+    entry!(lstm_backward, lstm_backward::DEFAULT),
     entry!(grad_reduce, grad_reduce::Spec { r: 3, p: 5003, s: 8 }),
     entry!(column_sum, column_sum::Spec { r: 3, m: 1000, c: 6 }),
     entry!(grad_norm, grad_norm::Spec { r: 3, p: 37_000, split: 18_953, joint: false }),
