@@ -5,6 +5,7 @@
 //! [`Vectors`] and add its line to [`FILES`].
 
 mod networks;
+mod recurrent;
 mod v2x;
 
 use crate::gpu::{Gpu, GpuError};
@@ -98,6 +99,7 @@ pub const FILES: &[(&str, Check)] = &[
     ("ppo_gaussian", ppo_gaussian),
     ("mlp_tanh", networks::mlp_tanh),
     ("mlp_relu", networks::mlp_relu),
+    ("lstm", recurrent::lstm),
     ("adam", networks::adam),
     ("ppo_update", networks::ppo_update),
     ("v2x_steps", v2x::steps),
@@ -109,7 +111,6 @@ pub const NOT_HERE: &[(&str, &str)] = &[
     ("snn_actor", "no spiking network kernel in this build"),
     ("snn_critic", "no spiking network kernel in this build"),
     ("snn_natural", "no spiking network kernel in this build"),
-    ("lstm", "no LSTM kernel in this build"),
     ("ppo_bernoulli", "no Bernoulli policy in this build"),
     ("dqn", "no DQN in this build"),
     ("ddpg", "no DDPG in this build"),

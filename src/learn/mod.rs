@@ -3,6 +3,7 @@
 pub mod network;
 pub mod ppo_cpu;
 pub mod ppo_gpu;
+pub mod recurrent;
 pub mod step_gpu;
 
 use crate::agents::Kind;

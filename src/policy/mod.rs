@@ -4,6 +4,7 @@
 pub mod activity;
 pub mod dense;
 pub mod lif;
+pub mod lstm;
 pub mod mlp;
 
 pub use activity::{Activity, LayerActivity};
