@@ -17,6 +17,8 @@ pub const SHADERS: &[(&str, &str)] = shader_table!["":
     "lstm_forward",
     "lstm_backward",
     "gaussian_head",
+    "bernoulli_head",
+    "bernoulli_policy_loss",
     "dense_backward_input",
     "dense_backward_weights",
     "grad_reduce",

@@ -4,6 +4,8 @@
 
 pub mod adam;
 pub mod advantage_stats;
+pub mod bernoulli_head;
+pub mod bernoulli_policy_loss;
 pub mod column_sum;
 pub mod compare;
 pub mod dense_backward_input;
@@ -114,11 +116,13 @@ pub const REGISTRY: &[Entry] = &[
     entry!(dense_forward, FORWARD, wg tile::Tile::choose(FORWARD.m, FORWARD.o).threads()),
     entry!(lstm_forward, lstm_forward::DEFAULT),
     entry!(gaussian_head, gaussian_head::Spec { r: 3, b: 500, a: 6, p: 20 }),
+    entry!(bernoulli_head, bernoulli_head::DEFAULT),
     entry!(gae, gae::DEFAULT),
     entry!(minibatch_gather, minibatch_gather::DEFAULT),
     entry!(minibatch_scalars, minibatch_scalars::DEFAULT),
     entry!(advantage_stats, advantage_stats::DEFAULT),
     entry!(ppo_policy_loss, ppo_policy_loss::DEFAULT),
+    entry!(bernoulli_policy_loss, bernoulli_policy_loss::DEFAULT),
     entry!(ppo_value_loss, ppo_value_loss::DEFAULT),
     entry!(dense_backward_input, BACK_INPUT, wg tile::Tile::choose(BACK_INPUT.m, BACK_INPUT.i).threads()),
     entry!(dense_backward_weights, BACK_WEIGHTS, wg tile::Tile::choose(BACK_WEIGHTS.o, BACK_WEIGHTS.i).threads()),
