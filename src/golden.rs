@@ -4,6 +4,7 @@
 //! names are those of `tests/golden/GOLDEN.md`, and all sizes are taken from the tensors. To add a kernel, write a function over
 //! [`Vectors`] and add its line to [`FILES`].
 
+mod bernoulli;
 mod networks;
 mod recurrent;
 mod v2x;
@@ -100,6 +101,7 @@ pub const FILES: &[(&str, Check)] = &[
     ("mlp_tanh", networks::mlp_tanh),
     ("mlp_relu", networks::mlp_relu),
     ("lstm", recurrent::lstm),
+    ("ppo_bernoulli", bernoulli::ppo_bernoulli),
     ("adam", networks::adam),
     ("ppo_update", networks::ppo_update),
     ("v2x_steps", v2x::steps),
@@ -111,7 +113,6 @@ pub const NOT_HERE: &[(&str, &str)] = &[
     ("snn_actor", "no spiking network kernel in this build"),
     ("snn_critic", "no spiking network kernel in this build"),
     ("snn_natural", "no spiking network kernel in this build"),
-    ("ppo_bernoulli", "no Bernoulli policy in this build"),
     ("dqn", "no DQN in this build"),
     ("ddpg", "no DDPG in this build"),
     ("polyak", "no target networks in this build"),
@@ -527,6 +528,7 @@ const CLIP_EPS: f64 = 0.2;
 /// What the loss kernels make of one minibatch.
 struct PpoResult {
     stats: [f64; 2],
+    /// By the means, or by the logits.
     d_mean: Vec<f64>,
     terms: Vec<f64>,
     d_value: Vec<f64>,
