@@ -442,6 +442,77 @@ fn build(gpu: &Gpu, stem: &str) -> Result<Case, GpuError> {
             let bound = kernel.bind(gpu, &metrics, &episode);
             case(envs, r * rows * b, move |pass| bound.record(pass, false))
         }
+        "lstm_forward" => {
+            let (m, h) = (b, 64);
+            let gates = || floats("gates", &[r, m, 4 * h]);
+            let cell = floats("cell", &[r, m, h])?;
+            let (acts, hidden) = (zeros("acts", &[r, m, 4 * h])?, zeros("hidden", &[r, m, h])?);
+            let now = zeros("h_now", &[r, m, h])?;
+            let kernel = lstm_forward::LstmForward::new(gpu, &lstm_forward::Spec { r, m, h })?;
+            let bound = kernel.bind(gpu, &gates()?, &gates()?, &cell, &acts, &hidden, &now);
+            let args = lstm_forward::Args {
+                m,
+                stride: m,
+                gx_off: 0,
+                c_prev_off: 0,
+                c_off: 0,
+                acts_off: 0,
+                h_off: 0,
+            };
+            case(format!("{envs},H={h}"), r * m * h, move |pass| bound.record(pass, &args))
+        }
+        "lstm_backward" => {
+            let (m, h) = (b, 64);
+            let narrow = || floats("dh", &[r, m, h]);
+            let acts = floats("acts", &[r, m, 4 * h])?;
+            let wide = || zeros("d_gates", &[r, m, 4 * h]);
+            let kernel = lstm_backward::LstmBackward::new(gpu, &lstm_backward::Spec { r, m, h })?;
+            let bound =
+                kernel.bind(gpu, &narrow()?, &narrow()?, &narrow()?, &acts, &narrow()?, &wide()?, &wide()?);
+            let args = lstm_backward::Args {
+                m,
+                stride: m,
+                dh_off: 0,
+                c_prev_off: 0,
+                c_off: 0,
+                acts_off: 0,
+                dg_off: 0,
+                last: true,
+            };
+            case(format!("{envs},H={h}"), r * m * h, move |pass| bound.record(pass, &args))
+        }
+        "bernoulli_head" => {
+            let a = 4;
+            let (action, logprob) = (zeros("action", &[r, b, a])?, zeros("logprob", &[r, b])?);
+            let kernel = bernoulli_head::BernoulliHead::new(gpu, &bernoulli_head::Spec { r, b, a })?;
+            let bound = kernel.bind(gpu, &keys()?, &floats("logits", &[r, b, a])?, &action, &logprob);
+            let args = bernoulli_head::Args {
+                b,
+                clock: 0,
+                greedy: false,
+                logits_off: 0,
+                action_off: 0,
+                logprob_off: 0,
+            };
+            case(envs, r * b, move |pass| bound.record(pass, &args))
+        }
+        "bernoulli_policy_loss" => {
+            let spec = bernoulli_policy_loss::Spec { r, m, a: 4, skip: 0 };
+            let hyper = ppo_policy_loss::Hyper { clip_eps: 0.2, ent_coef: 0.01 };
+            let (logits, action) = (floats("logits", &[r, m, 4])?, zeros("mb_action", &[r, m, 4])?);
+            let stats = gpu.upload("stats", &[r], &vec![[0.0f32, 1.0]; r])?;
+            let (d_logits, terms) = (zeros("d_logits", &[r, m, 4])?, zeros("terms", &[r, m, 4])?);
+            let bound = bernoulli_policy_loss::BernoulliPolicyLoss::new(gpu, &spec)?.bind(
+                gpu,
+                &logits,
+                &action,
+                &scalars()?,
+                &stats,
+                &d_logits,
+                &terms,
+            );
+            case(samples, r * m, move |pass| bound.record(pass, hyper))
+        }
         _ => panic!("kernel '{stem}' of the registry has no bench"),
     }
 }

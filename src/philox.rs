@@ -27,6 +27,16 @@ pub enum Stream {
     Explore = 7,
     /// Transitions drawn from a replay: slot = slot counter, environment = block of four samples, draw = gradient step.
     Replay = 8,
+    /// Task misac: initial state of an episode.
+    MisacReset = 32,
+    /// Task misac: noise of the range estimate.
+    MisacRange = 33,
+    /// Task misac: tracking error.
+    MisacTrack = 34,
+    /// Task misac: phases of the propagation paths.
+    MisacPhase = 35,
+    /// Task misac: channel error Δh.
+    MisacCsi = 36,
 }
 
 pub const M0: u32 = 0xD251_1F53;

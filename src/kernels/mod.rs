@@ -5,6 +5,8 @@
 pub mod activity_count;
 pub mod adam;
 pub mod advantage_stats;
+pub mod bernoulli_head;
+pub mod bernoulli_policy_loss;
 pub mod column_sum;
 pub mod compare;
 pub mod critic_input;
@@ -21,6 +23,8 @@ pub mod grad_reduce;
 pub mod inputs;
 pub mod lif_backward;
 pub mod lif_forward;
+pub mod lstm_backward;
+pub mod lstm_forward;
 pub mod math_eval;
 pub mod metrics_accumulate;
 pub mod metrics_reduce;
@@ -170,12 +174,15 @@ pub const REGISTRY: &[Entry] = &[
     }),
     entry!(spike_forward, SPIKES, wg spike_forward::threads(&SPIKES)),
     entry!(activity_count, activity_count::Spec { r: 3, m: 1000, c: 128, units: Units::Spikes }),
+    entry!(lstm_forward, lstm_forward::DEFAULT),
     entry!(gaussian_head, gaussian_head::Spec { r: 3, b: 500, a: 6, p: 20 }),
+    entry!(bernoulli_head, bernoulli_head::DEFAULT),
     entry!(gae, gae::DEFAULT),
     entry!(minibatch_gather, minibatch_gather::DEFAULT),
     entry!(minibatch_scalars, minibatch_scalars::DEFAULT),
     entry!(advantage_stats, advantage_stats::DEFAULT),
     entry!(ppo_policy_loss, ppo_policy_loss::DEFAULT),
+    entry!(bernoulli_policy_loss, bernoulli_policy_loss::DEFAULT),
     entry!(ppo_value_loss, ppo_value_loss::DEFAULT),
     entry!(dense_backward_input, BACK_INPUT, wg tile::Tile::choose(BACK_INPUT.m, BACK_INPUT.i).threads()),
     entry!(dense_backward_weights, BACK_WEIGHTS, wg tile::Tile::choose(BACK_WEIGHTS.o, BACK_WEIGHTS.i).threads()),
@@ -191,6 +198,7 @@ pub const REGISTRY: &[Entry] = &[
         Ok(rows)
     }),
     entry!(spike_backward_weights, SPIKES_BACK, wg tile::Tile::choose(SPIKES_BACK.o, SPIKES_BACK.i).threads()),
+    entry!(lstm_backward, lstm_backward::DEFAULT),
     entry!(grad_reduce, grad_reduce::Spec { r: 3, p: 5003, s: 8 }),
     entry!(column_sum, column_sum::Spec { r: 3, m: 1000, c: 6 }),
     entry!(grad_norm, grad_norm::Spec { r: 3, p: 37_000, split: 18_953, joint: false }),

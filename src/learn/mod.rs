@@ -10,6 +10,7 @@ pub mod off_policy_gpu;
 pub mod off_policy_step_gpu;
 pub mod ppo_cpu;
 pub mod ppo_gpu;
+pub mod recurrent;
 pub mod replay;
 pub mod step_gpu;
 

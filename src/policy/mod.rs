@@ -6,6 +6,7 @@ pub mod codebook;
 pub mod cpu;
 pub mod dense;
 pub mod lif;
+pub mod lstm;
 pub mod mlp;
 pub mod spiking;
 
