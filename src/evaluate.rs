@@ -339,13 +339,15 @@ struct GpuBatch {
 
 enum GpuAct {
     Reference(v2x_reference::V2xReferenceBound),
-    Policy {
-        actor: Forward,
-        counts: Counts,
-        head: gaussian_head::GaussianHeadBound,
-        log_std_off: usize,
-        greedy: bool,
-    },
+    Policy(Box<GpuPolicy>),
+}
+
+struct GpuPolicy {
+    actor: Forward,
+    counts: Counts,
+    head: gaussian_head::GaussianHeadBound,
+    log_std_off: usize,
+    greedy: bool,
 }
 
 /// Counts what enters each weight matrix of a network, over all slots.
@@ -466,13 +468,13 @@ impl GpuBatch {
                 let head = gaussian_head::GaussianHead::new(gpu, &gaussian_head::Spec { r, b: envs, a, p })?;
                 let mean = outputs.last().expect("a network has layers");
                 let Head::Gaussian { log_std_off } = policy.head;
-                GpuAct::Policy {
+                GpuAct::Policy(Box::new(GpuPolicy {
                     actor,
                     counts,
                     head: head.bind(gpu, &weights, &keys, mean, &action, &logprob),
                     log_std_off,
                     greedy: *greedy,
-                }
+                }))
             }
         };
         let reduce =
@@ -501,7 +503,7 @@ impl GpuBatch {
     fn activity(&self, spec: &V2xSpec, gpu: &Gpu) -> Result<Vec<Activity>, GpuError> {
         match &self.act {
             GpuAct::Reference(_) => Ok(Vec::new()),
-            GpuAct::Policy { counts, .. } => counts.read(gpu, (self.envs * spec.slots) as u64),
+            GpuAct::Policy(policy) => policy.counts.read(gpu, (self.envs * spec.slots) as u64),
         }
     }
 
@@ -517,7 +519,8 @@ impl GpuBatch {
                     GpuAct::Reference(bound) => {
                         bound.record(pass, &v2x_reference::Args { clock, action_off: 0 })
                     }
-                    GpuAct::Policy { actor, counts, head, log_std_off, greedy } => {
+                    GpuAct::Policy(policy) => {
+                        let GpuPolicy { actor, counts, head, log_std_off, greedy } = &**policy;
                         actor.record(pass, self.envs, 0, 0);
                         counts.record(pass, self.envs, slot == 0);
                         head.record(
