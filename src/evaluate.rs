@@ -371,7 +371,13 @@ struct GpuBatch {
 
 enum GpuAct {
     Reference(v2x_reference::V2xReferenceBound),
-    Policy { actor: Forward, counts: Counts, head: GpuHead },
+    Policy(Box<GpuPolicy>),
+}
+
+struct GpuPolicy {
+    actor: Forward,
+    counts: Counts,
+    head: GpuHead,
 }
 
 enum GpuHead {
@@ -519,7 +525,7 @@ impl GpuBatch {
                         GpuHead::Factored(kernel.bind(gpu, &keys, out, &book, &choice, &action))
                     }
                 };
-                GpuAct::Policy { actor, counts, head }
+                GpuAct::Policy(Box::new(GpuPolicy { actor, counts, head }))
             }
         };
         let reduce =
@@ -548,7 +554,7 @@ impl GpuBatch {
     fn activity(&self, spec: &V2xSpec, gpu: &Gpu) -> Result<Vec<Activity>, GpuError> {
         match &self.act {
             GpuAct::Reference(_) => Ok(Vec::new()),
-            GpuAct::Policy { counts, .. } => counts.read(gpu, (self.envs * spec.slots) as u64),
+            GpuAct::Policy(policy) => policy.counts.read(gpu, (self.envs * spec.slots) as u64),
         }
     }
 
@@ -564,7 +570,8 @@ impl GpuBatch {
                     GpuAct::Reference(bound) => {
                         bound.record(pass, &v2x_reference::Args { clock, action_off: 0 })
                     }
-                    GpuAct::Policy { actor, counts, head } => {
+                    GpuAct::Policy(policy) => {
+                        let GpuPolicy { actor, counts, head } = &**policy;
                         actor.record(pass, self.envs, 0, 0);
                         counts.record(pass, self.envs, slot == 0);
                         match head {

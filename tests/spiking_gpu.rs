@@ -18,7 +18,7 @@ use isacbench::learn::ppo_cpu::reset_chunk;
 use isacbench::learn::{Algorithm, LearnerState, PpoSpec, Replica, learning_rates};
 use isacbench::policy::{Activity, Lif, MlpLayout};
 use isacbench::task::v2x::V2xParams;
-use lif::{LOW, ONE, OTHER, PAPER};
+use lif::{LOW, OTHER, PAPER};
 use ppo::{TWO, assert_same_bits, config, continued, fresh, replica_of, trained};
 
 // ---- passes ----
@@ -110,12 +110,10 @@ fn passes(gpu: &Gpu, hidden: &[usize], lif: Lif) {
 #[test]
 fn passes_agree_with_the_twins() {
     let Some(gpu) = gpu_or_skip() else { return };
-    for lif in [PAPER, ONE, OTHER, LOW] {
-        passes(gpu, &[9, 17], lif);
-        passes(gpu, &[9, 17], Lif { detach_reset: !lif.detach_reset, ..lif });
-    }
-    passes(gpu, &[70], PAPER);
-    passes(gpu, &[8, 1, 6, 7], PAPER);
+    // Both conventions of the reset are among them; each network compiles a dozen kernels.
+    passes(gpu, &[9, 17], PAPER);
+    passes(gpu, &[70], OTHER);
+    passes(gpu, &[8, 1, 6, 7], LOW);
 }
 
 // ---- learning ----
@@ -270,7 +268,7 @@ fn counted(lif: &Lif, n: usize, u: &[f32]) -> (Vec<u64>, u64) {
     let (mut spikes, mut updates) = (vec![0; n], 0);
     for (k, &now) in u.iter().enumerate() {
         spikes[k % n] += u64::from(f64::from(now) >= lif.threshold);
-        updates += u64::from(k / n % lif.steps == 0 || now != u[k - n]);
+        updates += u64::from((k / n).is_multiple_of(lif.steps) || now != u[k - n]);
     }
     (spikes, updates)
 }
