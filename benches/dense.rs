@@ -1,10 +1,10 @@
-//! Forward and backward pass of the policy network (12 → H → H → 6, tanh) on one core of the CPU backend, in floating-point operations per
-//! second (a multiplication and an addition are two; those of the padding are not counted).
+//! Forward and backward pass of the policy networks (12 → H → H → 6) on one core of the CPU backend: tanh in floating-point operations per
+//! second (a multiplication and an addition are two; those of the padding are not counted), spiking (6 steps) in samples per second.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use isacbench::philox::{PhiloxRng, Stream};
 use isacbench::policy::dense::{Activations, Gradient, Packed, Strided, backward, forward, leading};
-use isacbench::policy::{Activation, MlpLayout, normals};
+use isacbench::policy::{Activation, Lif, MlpLayout, cpu, normals};
 use std::time::Duration;
 
 /// K = 3 vehicles: observation and action of the policy.
@@ -54,9 +54,46 @@ fn dense(c: &mut Criterion) {
     }
 }
 
+fn spiking(c: &mut Criterion) {
+    let lif = Lif { steps: 6, lambda: 0.5, threshold: 1.0, reset: 0.0, eta: 3.0, detach_reset: true };
+    for (rows, hidden) in [(256, 128), (120, 128), (256, 64), (256, 256)] {
+        let layout = MlpLayout::new(&[INPUTS, hidden, hidden, ACTIONS], lif, 0);
+        // Weights of standard deviation 2/√inputs: about a quarter and an eighth of the neurons fire in a step.
+        let mut params = numbers(layout.end(), 2.0);
+        for l in &layout.layers {
+            let scale = (l.inputs as f32).sqrt().recip();
+            params[l.w_off..l.b_off].iter_mut().for_each(|w| *w *= scale);
+        }
+        let mut net = Packed::new(&layout);
+        net.pack(&params);
+        let ld = leading(INPUTS);
+        let mut x = numbers(rows * ld, 1.0);
+        x.chunks_exact_mut(ld).for_each(|row| row[INPUTS..].fill(0.0));
+        let mut acts = cpu::Activations::new(&layout, rows);
+        let mut grad = cpu::Gradient::new(&layout, rows);
+        let id = || BenchmarkId::from_parameter(format!("B={rows},H={hidden}"));
+        let mut group = c.benchmark_group("spiking_forward_cpu_fast");
+        group.throughput(Throughput::Elements(rows as u64));
+        group.bench_function(id(), |b| {
+            b.iter(|| cpu::forward(&net, rows, Strided { data: &x, row: ld, col: 1 }, &mut acts));
+        });
+        group.finish();
+        let mut group = c.benchmark_group("spiking_backward_cpu_fast");
+        group.throughput(Throughput::Elements(rows as u64));
+        group.bench_function(id(), |b| {
+            b.iter(|| {
+                grad.d_out().chunks_exact_mut(leading(ACTIONS)).for_each(|row| row[..ACTIONS].fill(1e-3));
+                grad.clear();
+                cpu::backward(&net, rows, &x, &acts, 0.0, &mut grad);
+            });
+        });
+        group.finish();
+    }
+}
+
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(20).warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1));
-    targets = dense
+    targets = dense, spiking
 }
 criterion_main!(benches);

@@ -7,6 +7,7 @@
 # machine meets both; each side is then represented by its best run at its best batch size. Without an argument the report goes to
 # results/<processor>-<cores>-cores/compare-peer.md.
 #
+#   AGENTS="ppo spiking-ac" agents, each against its own of the peer (mlp, spiking)
 #   ENVS="256 1024 4096"   environments of both sides
 #   PRNGS="threefry2x32"   generators of the peer (threefry2x32 rbg unsafe_rbg); the best counts
 #   ROUNDS=3               turns; in each, both sides run every workload twice and time the second run
@@ -14,6 +15,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+agents=${AGENTS:-ppo spiking-ac}
 envs=${ENVS:-256 1024 4096}
 prngs=${PRNGS:-threefry2x32}
 rounds=${ROUNDS:-3}
@@ -36,20 +38,27 @@ ours="${CARGO_TARGET_DIR:-target}/release/examples/throughput"
 runs=$(mktemp)
 trap 'rm -f "$runs"' EXIT
 for round in $(seq "$rounds"); do
-    for b in $envs; do
-        for prng in $prngs; do
-            echo "round $round of $rounds, $b environments: peer ($prng)" >&2
-            printf '{"side": "peer", "prng": "%s", "run": %s}\n' "$prng" \
-                "$(JAX_PLATFORMS=cpu python3 benches/peers/v2x_ppo_jax.py --agent mlp --envs "$b" --updates "$updates" --minibatches 16 --prng "$prng" | tail -1)" >>"$runs"
+    for agent in $agents; do
+        case $agent in
+        ppo) peer=mlp ;;
+        spiking-ac) peer=spiking ;;
+        *) echo "compare-peer: AGENTS may name ppo and spiking-ac, not '$agent'" >&2 && exit 1 ;;
+        esac
+        for b in $envs; do
+            for prng in $prngs; do
+                echo "round $round of $rounds, $agent, $b environments: peer ($prng)" >&2
+                printf '{"side": "peer", "agent": "%s", "prng": "%s", "run": %s}\n' "$agent" "$prng" \
+                    "$(JAX_PLATFORMS=cpu python3 benches/peers/v2x_ppo_jax.py --agent "$peer" --envs "$b" --updates "$updates" --minibatches 16 --prng "$prng" | tail -1)" >>"$runs"
+            done
+            echo "round $round of $rounds, $agent, $b environments: isacbench" >&2
+            printf '{"side": "isacbench", "agent": "%s", "prng": "philox4x32-10", "run": %s}\n' "$agent" "$("$ours" "$b" 1 "$updates" "$agent")" >>"$runs"
         done
-        echo "round $round of $rounds, $b environments: isacbench" >&2
-        printf '{"side": "isacbench", "prng": "philox4x32-10", "run": %s}\n' "$("$ours" "$b" 1 "$updates")" >>"$runs"
     done
 done
 
 CPU="$cpu" CORES="$cores" RUSTC="$(rustc --version)" COMMIT="$(git rev-parse --short HEAD 2>/dev/null || echo unknown)" \
 DIRTY="$(git status --porcelain --untracked-files=no 2>/dev/null | head -1)" LOAD="$(cut -d' ' -f1-3 /proc/loadavg)" \
-SETTINGS="ENVS=\"$envs\" PRNGS=\"$prngs\" ROUNDS=$rounds UPDATES=$updates" UPDATES="$updates" \
+SETTINGS="AGENTS=\"$agents\" ENVS=\"$envs\" PRNGS=\"$prngs\" ROUNDS=$rounds UPDATES=$updates" UPDATES="$updates" \
 python3 - "$runs" >"$report" <<'PY'
 import json, os, platform, sys
 import jax, jaxlib, optax
@@ -58,33 +67,36 @@ e = os.environ
 runs = [json.loads(line) for line in open(sys.argv[1])]
 figures = [("physics", "physics_sps"), ("rollout", "rollout_sps"), ("training", "train_sps")]
 sides = ["isacbench", "peer"]
+agents = list(dict.fromkeys(r["agent"] for r in runs))
 
 
-def best(side, key, envs=None):
+def best(side, agent, key, envs=None):
     """The fastest run of a side: steps/s, environments, generator."""
-    rows = [(r["run"][key], r["run"]["envs"], r["prng"]) for r in runs if r["side"] == side and envs in (None, r["run"]["envs"])]
-    return max(rows)
+    here = [r for r in runs if (r["side"], r["agent"]) == (side, agent) and envs in (None, r["run"]["envs"])]
+    return max((r["run"][key], r["run"]["envs"], r["prng"]) for r in here)
 
 
 print("# Environment steps per second against the JAX peer, on the CPU\n")
-print("Task v2x (K = 3, 32 antennas, 100 slots), PPO with hidden layers 128-128, 4 epochs of 16 minibatches, one replica, f32.")
+print("Task v2x (K = 3, 32 antennas, 100 slots), PPO with hidden layers 128-128 (agent ppo: tanh; spiking-ac: LIF neurons, 6 spike steps), 4 epochs of 16 minibatches, one replica, f32.")
 print("Physics: the task alone, with normal actions drawn every slot. Rollout: policy, value and physics. Training: whole updates.")
 print("Compile time is not counted on either side; each run is timed after one that warms up. Each figure is a side's fastest run at its best number of environments.\n")
-print("| | isacbench, steps/s | at environments | JAX peer, steps/s | at environments | ratio |")
-print("|---|---:|---:|---:|---:|---:|")
-for name, key in figures:
-    (a, ab, _), (b, bb, prng) = best("isacbench", key), best("peer", key)
-    print(f"| {name} | {a:,.0f} | {ab} | {b:,.0f} | {bb} ({prng}) | {a / b:.2f} |")
+print("| agent | | isacbench, steps/s | at environments | JAX peer, steps/s | at environments | ratio |")
+print("|---|---|---:|---:|---:|---:|---:|")
+for agent in agents:
+    for name, key in figures:
+        (a, ab, _), (b, bb, prng) = best("isacbench", agent, key), best("peer", agent, key)
+        print(f"| {agent} | {name} | {a:,.0f} | {ab} | {b:,.0f} | {bb} ({prng}) | {a / b:.2f} |")
 print("\nFastest run at each number of environments, steps/s:\n")
-print("| environments | " + " | ".join(f"{n}, {s}" for n, _ in figures for s in sides) + " |")
-print("|---:|" + "---:|" * (2 * len(figures)))
-for envs in sorted({r["run"]["envs"] for r in runs}):
-    print(f"| {envs} | " + " | ".join(f"{best(s, k, envs)[0]:,.0f}" for _, k in figures for s in sides) + " |")
+print("| agent | environments | " + " | ".join(f"{n}, {s}" for n, _ in figures for s in sides) + " |")
+print("|---|---:|" + "---:|" * (2 * len(figures)))
+for agent in agents:
+    for envs in sorted({r["run"]["envs"] for r in runs}):
+        print(f"| {agent} | {envs} | " + " | ".join(f"{best(s, agent, k, envs)[0]:,.0f}" for _, k in figures for s in sides) + " |")
 print("\nAll runs, in order, steps/s (a wide spread means that the machine was busy):\n")
-print("| side | generator | environments | physics | rollout | training |")
-print("|---|---|---:|---:|---:|---:|")
+print("| side | agent | generator | environments | physics | rollout | training |")
+print("|---|---|---|---:|---:|---:|---:|")
 for r in runs:
-    print(f"| {r['side']} | {r['prng']} | {r['run']['envs']} | " + " | ".join(f"{r['run'][k]:,.0f}" for _, k in figures) + " |")
+    print(f"| {r['side']} | {r['agent']} | {r['prng']} | {r['run']['envs']} | " + " | ".join(f"{r['run'][k]:,.0f}" for _, k in figures) + " |")
 
 threads = sorted({r["run"]["threads"] for r in runs if r["side"] == "isacbench"})
 simd = sorted({r["run"]["simd"] for r in runs if r["side"] == "isacbench"})
@@ -96,8 +108,8 @@ print("\n## Commands\n")
 print("```sh")
 print(f"{e['SETTINGS']} scripts/compare-peer.sh")
 print("# which runs, in turns, for each number of environments B and generator G:")
-print(f"JAX_PLATFORMS=cpu python3 benches/peers/v2x_ppo_jax.py --agent mlp --envs B --updates {e['UPDATES']} --minibatches 16 --prng G")
-print(f"cargo run --release --no-default-features --example throughput -- B 1 {e['UPDATES']}")
+print(f"JAX_PLATFORMS=cpu python3 benches/peers/v2x_ppo_jax.py --agent mlp|spiking --envs B --updates {e['UPDATES']} --minibatches 16 --prng G")
+print(f"cargo run --release --no-default-features --example throughput -- B 1 {e['UPDATES']} ppo|spiking-ac")
 print("```")
 PY
 echo "$report"

@@ -625,3 +625,58 @@ impl GpuBatch {
 
 /// The reference that stands in for agents without beams: only the bound of its slots is looked at.
 pub const BOUND_CARRIER: Reference = Reference::Genie;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agents::Kind;
+    use crate::config::Config;
+    use crate::learn::{Algorithm, Replica};
+
+    #[test]
+    fn activity_counts_every_inference_whatever_the_chunks_and_threads() {
+        let sets = ["ppo.hidden=[40, 24]", "spiking.hidden_gain=8"].map(String::from);
+        let config = Config::load(None, &sets).expect("a valid configuration");
+        let replicas = [3, 9].map(|seed| Replica { seed, task: config.task.params([seed, 0]) }).to_vec();
+        for kind in [Kind::Ppo, Kind::SpikingAc] {
+            let algorithm = Algorithm::new(kind, &config, replicas.clone()).expect("a learner");
+            let start = algorithm.start();
+            let outcomes = |episodes, threads| {
+                let job = Job {
+                    task: config.task.spec(),
+                    replicas: replicas.iter().map(|r| r.task).collect(),
+                    controller: Controller::Policy {
+                        policy: algorithm.policy(),
+                        params: &start.params,
+                        greedy: false,
+                    },
+                    episodes,
+                };
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
+                pool.install(|| evaluate(&job, None, &|_| ()).expect("the CPU has no device errors"))
+            };
+            // A chunk and a part of one.
+            let (one, three) = (outcomes(300, 1), outcomes(300, 3));
+            assert_eq!(one, three);
+            for o in &one {
+                let activity = o.activity.as_ref().expect("a policy has a network");
+                assert_eq!(activity.samples, 300 * 100);
+                let layers = &activity.layers;
+                assert_eq!(layers.iter().map(|l| l.active.len()).collect::<Vec<_>>(), [12, 40, 24]);
+                let spiking = kind == Kind::SpikingAc;
+                let steps = if spiking { 6 } else { 1 };
+                assert_eq!(layers.iter().map(|l| l.presentations).collect::<Vec<_>>(), [1, steps, steps]);
+                for (l, neurons) in layers.iter().zip([40, 24, 0]) {
+                    let (least, most) = (activity.samples * neurons, activity.samples * neurons * 6);
+                    let updates = l.membrane_updates;
+                    assert!(if spiking { (least..=most).contains(&updates) } else { updates == 0 });
+                    assert!((0.01..=1.0).contains(&l.rate(activity.samples)), "{}", l.rate(activity.samples));
+                }
+                // The echo's signal quality is 0 in the first slot, and later where it is too small for f32 beside 1; tanh units are never 0.
+                assert!(layers[0].active[9..].iter().all(|n| (300 * 98..=300 * 99).contains(n)));
+                assert_eq!(layers[0].active[..9], [300 * 100; 9]);
+                assert!(spiking || layers[1].active.iter().all(|&n| n == activity.samples));
+            }
+        }
+    }
+}

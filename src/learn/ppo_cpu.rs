@@ -770,10 +770,18 @@ mod tests {
         PpoSpec::mlp(&config, replicas)
     }
 
-    fn two_updates(threads: usize) -> (LearnerState, Vec<UpdateMetrics>) {
+    /// The same with spiking networks.
+    fn spiking_spec(rate_penalty: f64) -> PpoSpec {
+        let base = spec();
+        let set = format!("spiking.rate_penalty={rate_penalty}");
+        let mut config = Config::load(None, &[set, "spiking.hidden_gain=8".into()]).expect("valid");
+        config.ppo = base.ppo.clone();
+        PpoSpec::spiking(&config, base.replicas)
+    }
+
+    fn two_updates(spec: PpoSpec, threads: usize) -> (LearnerState, Vec<UpdateMetrics>) {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a thread pool");
         pool.install(|| {
-            let spec = spec();
             let mut ppo = PpoCpu::new(&spec, &LearnerState::new(&spec));
             let mut metrics = Vec::new();
             for update in 0..2 {
@@ -792,9 +800,54 @@ mod tests {
 
     #[test]
     fn results_do_not_depend_on_the_number_of_threads() {
-        let one = two_updates(1);
-        assert!(one.0.params.iter().all(|x| x.is_finite()));
-        assert_eq!(one, two_updates(3));
+        for spec in [spec(), spiking_spec(0.1)] {
+            let one = two_updates(spec.clone(), 1);
+            assert!(one.0.params.iter().all(|x| x.is_finite()));
+            assert_eq!(one, two_updates(spec, 3));
+        }
+    }
+
+    #[test]
+    fn firing_rates_are_those_of_the_rollout_and_the_penalty_lowers_them() {
+        let rates = |penalty| {
+            let metrics = two_updates(spiking_spec(penalty), 2).1;
+            assert_eq!(metrics.len(), 4, "two updates of two replicas");
+            metrics.into_iter().map(|m| m.firing_rates).collect::<Vec<_>>()
+        };
+        let (free, charged) = (rates(0.0), rates(30.0));
+        for (free, charged) in free.iter().zip(&charged) {
+            assert_eq!(free.len(), 4, "two hidden layers of actor and critic");
+            assert!(free.iter().chain(charged).all(|r| (0.0..=1.0).contains(r)), "{free:?} {charged:?}");
+            assert!(free.iter().all(|r| *r > 0.01), "silent: {free:?}");
+        }
+        // The first rollout comes before any update.
+        assert_eq!(free[..2], charged[..2]);
+        for (free, charged) in free[2..].iter().zip(&charged[2..]) {
+            let mean = |rates: &[f64]| rates.iter().sum::<f64>() / 4.0;
+            assert!(mean(charged) < 0.97 * mean(free), "{charged:?} with a penalty, {free:?} without");
+        }
+        assert!(two_updates(spec(), 2).1.iter().all(|m| m.firing_rates.is_empty()));
+    }
+
+    #[test]
+    fn a_spiking_run_continues_from_its_state() {
+        let spec = spiking_spec(0.1);
+        let update = |ppo: &mut PpoCpu, u: u32| {
+            ppo.rollout(u).unwrap();
+            ppo.advantages().unwrap();
+            for epoch in 0..spec.ppo.epochs as u32 {
+                for mb in 0..spec.minibatches() as u32 {
+                    ppo.minibatch(u, epoch, mb, learning_rates(&spec.ppo, u, 2)).unwrap();
+                }
+            }
+            ppo.finish(true).unwrap();
+        };
+        let mut whole = PpoCpu::new(&spec, &LearnerState::new(&spec));
+        update(&mut whole, 0);
+        let mut resumed = PpoCpu::new(&spec, &whole.state(1).unwrap());
+        update(&mut whole, 1);
+        update(&mut resumed, 1);
+        assert_eq!(whole.state(2).unwrap(), resumed.state(2).unwrap());
     }
 
     #[test]

@@ -10,6 +10,11 @@
 //! * The output layer is linear in the spikes: one product with h = Σ_t λ(1−λ)^(S−1−t)·s(t).
 //! * The gradient by the spikes, Wᵀ·di(t), is dense, since surrogate slopes are nowhere 0: one product over samples × steps.
 //!
+//! Measured on a Xeon with AVX-512, 12-128-128-6, S = 6, rates 0.24 and 0.13, µs a sample and core: forward 1.14, of which the currents of the
+//! second layer are 0.65; backward 2.47, of which Wᵀ·di(t) is 1.55 and the sparse weight gradient 0.57 (a tanh network: 0.39 and 0.61). So
+//! the potentials of later layers are kept for the backward pass, since to compute them again costs those 0.65, and those of the first are
+//! not: they are a few instructions of the 0.33 that its gradient takes. Tiles of 24 to 120 rows and spans of 4 or 8 vectors made no difference.
+//!
 //! Rows are carried through all layers a tile at a time, so that potentials of all steps stay in the second cache. Sums run in an order
 //! that depends on the samples alone.
 
@@ -56,36 +61,37 @@ impl Groups {
         self.ends.clear();
     }
 
-    /// Appends a row: `fired` [S, words]. Groups are in the order of their first neuron.
+    /// Appends a row: `fired` [S, words]. Groups are ordered by the first step in which they fired, then by their first neuron: under a
+    /// constant current almost the same words follow each other in every row, which the processor's branch predictor likes.
     fn push_row(&mut self, fired: &[u64], words: usize) {
-        self.rest.clear();
-        self.rest.extend_from_slice(&fired[..words]);
-        for step in fired.chunks_exact(words).skip(1) {
-            self.rest.iter_mut().zip(step).for_each(|(r, f)| *r |= f);
-        }
         let mut end = self.ends.last().copied().unwrap_or(0);
-        for first in 0..words {
-            while self.rest[first] != 0 {
-                let bit = self.rest[first].trailing_zeros();
-                let mut steps = 0;
-                for (t, step) in fired.chunks_exact(words).enumerate() {
-                    steps |= ((step[first] >> bit & 1) as u32) << t;
-                }
-                for k in first..words {
-                    let mut group = self.rest[k];
-                    for (t, step) in fired.chunks_exact(words).enumerate() {
-                        // All ones where the group is silent, so that the xor keeps the neurons that are silent too.
-                        group &= step[k] ^ u64::from(steps >> t & 1).wrapping_sub(1);
+        self.rest.clear();
+        self.rest.resize(words, !0);
+        for (start, begins) in fired.chunks_exact(words).enumerate() {
+            for first in 0..words {
+                // `rest` holds the neurons that are in no group yet.
+                while begins[first] & self.rest[first] != 0 {
+                    let bit = (begins[first] & self.rest[first]).trailing_zeros();
+                    let mut steps = 0;
+                    for (t, step) in fired.chunks_exact(words).enumerate().skip(start) {
+                        steps |= ((step[first] >> bit & 1) as u32) << t;
                     }
-                    self.rest[k] &= !group;
-                    while group != 0 {
-                        self.members[end] = (64 * k) as u16 + group.trailing_zeros() as u16;
-                        end += 1;
-                        group &= group - 1;
+                    for k in first..words {
+                        let mut group = self.rest[k];
+                        for (t, step) in fired.chunks_exact(words).enumerate().skip(start) {
+                            // All ones where the group is silent, so that the xor keeps the neurons that are silent too.
+                            group &= step[k] ^ u64::from(steps >> t & 1).wrapping_sub(1);
+                        }
+                        self.rest[k] &= !group;
+                        while group != 0 {
+                            self.members[end] = (64 * k) as u16 + group.trailing_zeros() as u16;
+                            end += 1;
+                            group &= group - 1;
+                        }
                     }
+                    self.steps.push(steps);
+                    self.ends.push(end);
                 }
-                self.steps.push(steps);
-                self.ends.push(end);
             }
         }
         self.rows.push(self.steps.len());
