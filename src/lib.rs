@@ -7,7 +7,7 @@
 //! 2. [`task`]: physics and step contract; one source for f64, f32 and vector lanes ([`real`]), noise from [`philox`].
 //! 3. [`policy`]: parameter layouts and the fast dense layers of the CPU.
 //! 4. [`kernels`]: one file per GPU kernel with its CPU twin, tolerance and check; their shaders are in `shaders/`.
-//! 5. [`learn`]: PPO as lists of these, on the CPU and on the [`gpu`]; [`train`](mod@train) is the main path, top to bottom.
+//! 5. [`learn`]: PPO, DDPG and DQN as lists of these, on the CPU and on the [`gpu`]; [`train`](mod@train) is the main path, top to bottom.
 //! 6. [`evaluate`](mod@evaluate): Monte Carlo evaluation; [`reproduce`](mod@reproduce): a whole paper; [`rows`], [`stats`], `report`: tables and figures.
 //!
 //! Dimension letters everywhere: R replicas, B environments, T slots, K vehicles, N antennas, O observation, A action, M minibatch, P parameters.

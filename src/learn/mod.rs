@@ -1,4 +1,5 @@
-//! The learning algorithms: each an update made of rollout, advantages and minibatch steps, on both backends with the same random draws.
+//! The learning algorithms, on both backends with the same random draws: on-policy updates made of rollout, advantages and minibatch steps, and
+//! off-policy ones whose slots, replay and gradient steps alternate.
 
 mod adam;
 mod ddpg_cpu;
