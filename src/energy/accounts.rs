@@ -102,6 +102,20 @@ pub fn inference(
     Ok((entries, quantities))
 }
 
+/// Firing rates (shares of active units without spikes) of an update's rollout by network and hidden layer; none if there are not as many as
+/// hidden layers.
+pub fn firing_rates(schedule: &TrainingSchedule, rates: &[f64]) -> Vec<Quantity> {
+    let Some(split) = schedule.split_rates(rates) else { return Vec::new() };
+    let mut out = Vec::new();
+    for (network, mine) in schedule.trained().zip(split) {
+        let name = if network.net.lif.is_some() { "firing_rate" } else { "active_share" };
+        for (l, value) in mine.iter().enumerate() {
+            out.push(Quantity { network: network.name.clone(), layer: l as u32 + 1, name, value: *value });
+        }
+    }
+    out
+}
+
 /// What a training episode costs, per network. `rates` are the mean firing rates (or active shares) of the hidden layers of the networks that
 /// learn, in order; where they are missing, a dense network counts every product, and a spiking one has no account.
 pub fn training(schedule: &TrainingSchedule, rates: &[f64]) -> (Vec<Entry>, Vec<Quantity>) {

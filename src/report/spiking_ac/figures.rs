@@ -2,11 +2,26 @@
 
 use super::*;
 
+/// What is drawn.
+pub(super) enum Picture {
+    Lines(Figure),
+    Bars(Bars),
+}
+
+impl Picture {
+    pub(super) fn svg(&self) -> Result<Option<String>, ReportError> {
+        match self {
+            Picture::Lines(f) => f.svg(),
+            Picture::Bars(b) => b.svg(),
+        }
+    }
+}
+
 /// One figure with its file and caption.
 pub(super) struct Plate {
     pub(super) file: &'static str,
     pub(super) number: &'static str,
-    pub(super) figure: Figure,
+    pub(super) picture: Picture,
     pub(super) caption: String,
     /// What is missing if it cannot be drawn.
     pub(super) needs: &'static str,
@@ -14,7 +29,7 @@ pub(super) struct Plate {
 
 impl View {
     pub(super) fn plates(&self) -> Vec<Plate> {
-        vec![self.fig4a(), self.fig5a(), self.fig5b(), self.fig6(), self.fig7()]
+        vec![self.fig4a(), self.fig4b(), self.fig4c(), self.fig5a(), self.fig5b(), self.fig6(), self.fig7()]
     }
 
     pub(super) fn marks(&self, figure: &str) -> Vec<PaperMark> {
@@ -60,7 +75,7 @@ impl View {
         Plate {
             file: "fig4a.svg",
             number: "4a",
-            figure: Figure {
+            picture: Picture::Lines(Figure {
                 title: format!("Reward during training{at}"),
                 x_label: "training iteration (update)".into(),
                 y_label: "reward per slot (bps/Hz)".into(),
@@ -70,7 +85,7 @@ impl View {
                 bound_label: String::new(),
                 series,
                 marks: vec![],
-            },
+            }),
             caption,
             needs: "no learning curves",
         }
@@ -95,7 +110,7 @@ impl View {
         Plate {
             file: "fig5a.svg",
             number: "5a",
-            figure: Figure {
+            picture: Picture::Lines(Figure {
                 title: format!("Mean sum-rate over the slots of an episode{at}"),
                 x_label: "slot".into(),
                 y_label: "mean sum-rate (bps/Hz)".into(),
@@ -105,7 +120,7 @@ impl View {
                 bound_label: String::new(),
                 series,
                 marks: vec![],
-            },
+            }),
             caption: format!(
                 "Figure 5a. Mean sum-rate over slots{at}, mean over seeds with a 95 % band. The paper prints no numbers \
                  here.{substitute}"
@@ -135,7 +150,7 @@ impl View {
         Plate {
             file: "fig5b.svg",
             number: "5b",
-            figure: Figure {
+            picture: Picture::Lines(Figure {
                 title: "Mean sum-rate against the power limit".into(),
                 x_label: "P_max (dBm)".into(),
                 y_label: "mean sum-rate (bps/Hz)".into(),
@@ -145,7 +160,7 @@ impl View {
                 bound_label: String::new(),
                 series: self.against_power(|a, p| self.quantity(a, Quantity::SumRate, p), Look::Points),
                 marks,
-            },
+            }),
             caption: "Figure 5b. Mean sum-rate against P_max, mean over seeds with 95 % error bars. Hollow black markers: values \
                       printed in the paper."
                 .into(),
@@ -176,7 +191,7 @@ impl View {
         Plate {
             file: "fig6.svg",
             number: "6",
-            figure: self.error_figure(Quantity::AngleRmse, "angle_crlb_rad2"),
+            picture: Picture::Lines(self.error_figure(Quantity::AngleRmse, "angle_crlb_rad2")),
             caption: "Figure 6. Angle RMSE against P_max, log scale, square root of the mean square over episodes and seeds, with 95 % \
                       error bars. Dashed: square root of the mean CRLB (22) of the same agent. Hollow black markers: values printed in \
                       the paper."
@@ -189,7 +204,7 @@ impl View {
         Plate {
             file: "fig7.svg",
             number: "7",
-            figure: self.error_figure(Quantity::DistanceRmse, "distance_crlb_m2"),
+            picture: Picture::Lines(self.error_figure(Quantity::DistanceRmse, "distance_crlb_m2")),
             caption: "Figure 7. Distance RMSE against P_max, log scale, made like figure 6. Dashed: square root of the mean CRLB (23). \
                       Hollow black markers: values printed in the paper."
                 .into(),

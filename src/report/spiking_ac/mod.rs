@@ -3,19 +3,22 @@
 //! No outcome is written down here: each sentence is chosen, and each number filled in, from the rows.
 
 mod claims;
+mod energy;
 mod figures;
 mod text;
 mod words;
 
 use claims::*;
+use energy::Energies;
 use figures::*;
 use words::*;
 
-use super::figure::{Figure, Look, PaperMark, Point, Series};
+use super::figure::{Bar, Bars, Figure, Look, PaperMark, Point, Series};
 use super::frames::{self, SeedGroup};
 use super::paper::{self, Claim, HEADLINE_DBM, LEAD_SLOTS, PEAK_SLOTS, Quantity};
 use super::{ReportError, ReportPaths, page, write_whole};
-use crate::rows::{CurveRow, EvalRow, Manifest, SlotRow};
+use crate::reproduce::Rows;
+use crate::rows::{CurveRow, Manifest};
 use crate::stats::{self, Bootstrap, Interval, RESAMPLES};
 use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -58,22 +61,25 @@ const LAST_SHARE: f64 = 0.1;
 /// # Errors
 /// [`ReportError::DuplicateRow`] if two rows have the same keys, before anything is written; else what the file system, polars or plotters
 /// refuse.
-pub fn write(
-    dir: &Path,
-    curves: &[CurveRow],
-    evals: &[EvalRow],
-    slots: &[SlotRow],
-    manifest: &Manifest,
-) -> Result<ReportPaths, ReportError> {
-    let mut curve_frame = frames::curves(curves)?;
-    let mut eval_frame = frames::evals(evals)?;
-    let mut slot_frame = frames::slots(slots)?;
+pub fn write(dir: &Path, rows: &Rows, manifest: &Manifest) -> Result<ReportPaths, ReportError> {
+    let mut curve_frame = frames::curves(&rows.curves)?;
+    let mut eval_frame = frames::evals(&rows.evals)?;
+    let mut slot_frame = frames::slots(&rows.slots)?;
+    let mut energy_frame = frames::energy(&rows.energy)?;
+    let mut activity_frame = frames::activity(&rows.activity)?;
     std::fs::create_dir_all(dir).map_err(|source| ReportError::Io { path: dir.to_path_buf(), source })?;
 
-    let tables = ["curves.parquet", "evals.parquet", "slots.parquet"].map(|name| dir.join(name)).to_vec();
-    frames::write_parquet(&tables[0], &mut curve_frame)?;
-    frames::write_parquet(&tables[1], &mut eval_frame)?;
-    frames::write_parquet(&tables[2], &mut slot_frame)?;
+    let mut tables = Vec::new();
+    for (name, frame) in [
+        ("curves.parquet", &mut curve_frame),
+        ("evals.parquet", &mut eval_frame),
+        ("slots.parquet", &mut slot_frame),
+        ("energy.parquet", &mut energy_frame),
+        ("activity.parquet", &mut activity_frame),
+    ] {
+        tables.push(dir.join(name));
+        frames::write_parquet(&dir.join(name), frame)?;
+    }
     let manifest_path = dir.join("manifest.json");
     write_whole(&manifest_path, (serde_json::to_string_pretty(manifest)? + "\n").as_bytes())?;
 
@@ -81,14 +87,14 @@ pub fn write(
         frames::eval_groups(&eval_frame)?,
         frames::slot_groups(&slot_frame)?,
         frames::curve_groups(&curve_frame, "reward")?,
-        curves,
+        rows,
     );
     let mut drawn: BTreeMap<&str, String> = BTreeMap::new();
     let mut paths = Vec::new();
     let plates = view.plates();
     for plate in &plates {
         let path = dir.join(plate.file);
-        match plate.figure.svg()? {
+        match plate.picture.svg()? {
             Some(svg) => {
                 write_whole(&path, svg.as_bytes())?;
                 drawn.insert(plate.file, svg);
@@ -149,6 +155,7 @@ struct View {
     slot_dbm: Option<f64>,
     curve_dbm: Option<f64>,
     learning: Vec<Learning>,
+    energy: Energies,
 }
 
 fn distinct_powers(powers: impl Iterator<Item = f64>) -> Vec<f64> {
@@ -168,7 +175,7 @@ impl View {
         evals: Vec<SeedGroup<String>>,
         slots: Vec<SeedGroup<u32>>,
         curves: Vec<SeedGroup<u32>>,
-        curve_rows: &[CurveRow],
+        rows: &Rows,
     ) -> View {
         let resamples = Resamples::default();
         let variants: BTreeSet<(String, String, String)> = {
@@ -224,12 +231,14 @@ impl View {
                         && r.kinematics == kinematics
                         && Some(r.p_max_dbm) == curve_dbm
                 };
-                let env_steps = curve_rows.iter().filter(same).map(|r| r.env_steps).max()?;
+                let env_steps = rows.curves.iter().filter(same).map(|r| r.env_steps).max()?;
                 learning_curve(id, &mine, env_steps, &resamples)
             })
             .collect();
         let headline_dbm = headline(&powers_dbm);
+        let energy = Energies::new(rows, &shown);
         View {
+            energy,
             resamples,
             cells,
             slots,

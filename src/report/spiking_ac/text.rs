@@ -24,8 +24,10 @@ impl View {
             } else {
                 let _ = writeln!(out, "Figure {} is not drawn: {} in this run.\n", plate.number, plate.needs);
             }
-            if plate.number == "4a" {
-                self.write_training(&mut out);
+            match plate.number {
+                "4a" => self.write_training(&mut out),
+                "4c" => self.write_energy(&mut out),
+                _ => {}
             }
         }
         self.write_grids(&mut out);
@@ -229,21 +231,7 @@ impl View {
         ];
         out.push_str(&table(&header, 3, &rows));
 
-        out.push_str("Energy factors that the paper prints. The rows of this report carry no energy, so nothing of ours stands here:\n\n");
-        let rows: Vec<Vec<String>> = paper::ENERGY
-            .iter()
-            .map(|e| {
-                let versus: Vec<String> = e.versus.iter().map(|a| code(a)).collect();
-                vec![
-                    e.figure.to_string(),
-                    format!("energy per {}", e.what),
-                    listed(&versus),
-                    format!("{}", e.factor),
-                    "-".to_string(),
-                ]
-            })
-            .collect();
-        out.push_str(&table(&["figure", "quantity", "less than", "paper (×)", "ours (×)"], 3, &rows));
+        self.write_energy_factors(out);
     }
 
     pub(super) fn write_claims(&self, out: &mut String, judgements: &[Judgement]) {
