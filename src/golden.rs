@@ -5,6 +5,7 @@
 //! [`Vectors`] and add its line to [`FILES`].
 
 mod networks;
+pub mod opcounts;
 mod v2x;
 
 use crate::gpu::{Gpu, GpuError};
@@ -100,6 +101,7 @@ pub const FILES: &[(&str, Check)] = &[
     ("mlp_relu", networks::mlp_relu),
     ("adam", networks::adam),
     ("ppo_update", networks::ppo_update),
+    ("opcounts", opcounts::opcounts),
     ("v2x_steps", v2x::steps),
 ];
 
@@ -114,7 +116,6 @@ pub const NOT_HERE: &[(&str, &str)] = &[
     ("dqn", "no DQN in this build"),
     ("ddpg", "no DDPG in this build"),
     ("polyak", "no target networks in this build"),
-    ("opcounts", "no operation counts in this build"),
     ("ppo_update_snn", "no spiking network kernel in this build"),
 ];
 
