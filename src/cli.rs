@@ -3,6 +3,8 @@
 use crate::agents::{self, AGENTS, Kind};
 use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::config::{Config, V2xConfig};
+use crate::energy::accounts;
+use crate::evaluate::{Estimate, Outcome};
 use crate::golden;
 use crate::gpu::{self, DeviceChoice, Gpu};
 use crate::kernels::REGISTRY;
@@ -126,6 +128,9 @@ struct EvaluateArgs {
     /// Take the mode of a stochastic policy instead of a sample
     #[arg(long)]
     greedy: bool,
+    /// Read the device's energy counter, if it has one: four windows of 5 s
+    #[arg(long)]
+    measure_energy: bool,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -147,6 +152,9 @@ struct ReproduceArgs {
     /// Continue an interrupted job in --out
     #[arg(long)]
     resume: bool,
+    /// Read the device's energy counter, if it has one: 20 s for each learned agent
+    #[arg(long)]
+    measure_energy: bool,
 }
 
 /// Runs the command; an error is for the caller to print.
@@ -473,12 +481,17 @@ fn train(a: &TrainArgs) -> Result<()> {
         eprintln!("no checkpoint in {}: starting from the beginning", a.out.display());
     }
     let mut manifest = manifest(&config, &[agent.id.to_string()], &place);
-    let (_, rows) = training.run(place.gpu.as_ref(), &Bars::new())?;
+    let trained = training.run(place.gpu.as_ref(), &Bars::new())?;
+    let rows = trained.curves;
     #[cfg(feature = "report")]
-    crate::report::frames::write_parquet(
-        &a.out.join("curves.parquet"),
-        &mut crate::report::frames::curves(&rows)?,
-    )?;
+    {
+        use crate::report::frames;
+        frames::write_parquet(&a.out.join("curves.parquet"), &mut frames::curves(&rows)?)?;
+        if !trained.activity.is_empty() {
+            let path = a.out.join("activity.parquet");
+            frames::write_parquet(&path, &mut frames::activity(&trained.activity)?)?;
+        }
+    }
     manifest.wall_s = Some(started.elapsed().as_secs_f64());
     let path = a.out.join("manifest.json");
     crate::files::write_whole(&path, serde_json::to_string_pretty(&manifest)?.as_bytes())
@@ -565,7 +578,13 @@ fn evaluate(a: &EvaluateArgs) -> Result<()> {
     let outcomes =
         reproduce::outcomes(agent, &config, &replicas, checkpoint.as_ref(), place.gpu.as_deref(), watch)?;
     let vehicles = config.task.vehicles;
-    let metrics = summarise(agent.kind == Kind::UpperBound, vehicles, &outcomes);
+    let mut metrics = summarise(agent.kind == Kind::UpperBound, vehicles, &outcomes);
+    let mut measured = None;
+    if let Some(saved) = &checkpoint {
+        metrics.extend(energies(agent, saved, &outcomes)?);
+        let gpu = place.gpu.as_deref();
+        measured = Some(reproduce::measured(agent, &config, &replicas, saved, gpu, a.measure_energy, watch));
+    }
     let episodes: u64 = outcomes.iter().map(|o| o.episodes).sum();
     if a.json {
         let mut object = Map::new();
@@ -574,6 +593,13 @@ fn evaluate(a: &EvaluateArgs) -> Result<()> {
                 m.name.clone(),
                 json!({ "mean": number(m.mean), "ci95": [number(m.lo), number(m.hi)] }),
             );
+        }
+        if let Some(measured) = &measured {
+            let (mean, reason) = match measured {
+                Ok((joules, how)) => (number(*joules), how),
+                Err(why) => (Value::Null, why),
+            };
+            object.insert(MEASURED.into(), json!({ "mean": mean, "reason": reason }));
         }
         let mut out = json!({ "task": a.task, "agent": agent.id, "device": place.name.device, "episodes": episodes, "replicas": outcomes.len(), "metrics": object });
         if agent.kind != Kind::UpperBound {
@@ -594,7 +620,44 @@ fn evaluate(a: &EvaluateArgs) -> Result<()> {
         let show = |x: f64| if x != 0.0 && x.abs() < 1e-3 { format!("{x:.6e}") } else { format!("{x:.6}") };
         println!("  {:24} {:>14}   95 % interval [{}, {}]", m.name, show(m.mean), show(m.lo), show(m.hi));
     }
+    match measured {
+        Some(Ok((joules, how))) => println!("  {MEASURED} {joules:.3e} ({how})"),
+        Some(Err(why)) => println!("  {MEASURED} none: {why}"),
+        None => {}
+    }
     Ok(())
+}
+
+/// One policy call and its slot by the device's counter.
+const MEASURED: &str = "energy_measured_j_per_slot";
+
+/// Energy of a policy call, once per slot, by each model, and firing rates (or shares of active units) of the policy network.
+fn energies(agent: &agents::Agent, saved: &Checkpoint, outcomes: &[Outcome]) -> Result<Vec<Summary>> {
+    let policy = saved.algorithm().policy();
+    let mut values: Vec<(String, Vec<(Estimate, u64)>)> = Vec::new();
+    for (o, params) in outcomes.iter().zip(saved.state.params.chunks(policy.params)) {
+        let Some(activity) = &o.activity else { continue };
+        let (entries, counted) = accounts::inference(&policy.net, params, activity)
+            .map_err(|e| reproduce::JobError::Count(agent.id, e))?;
+        let plain = |x: &str| x.replace(", ", "_").replace([' ', '-'], "_");
+        let named = entries
+            .iter()
+            .map(|e| (format!("energy_{}_{}_j_per_slot", plain(e.method), plain(&e.constants)), e.energy_j));
+        let rates = counted.iter().filter(|q| q.layer > 0);
+        let rates = rates.map(|q| (format!("{}_{}_layer_{}", q.network, q.name, q.layer), q.value));
+        for (name, mean) in named.chain(rates) {
+            let estimate = (Estimate { mean, std_error: f64::NAN }, o.episodes);
+            match values.iter_mut().find(|v| v.0 == name) {
+                Some(v) => v.1.push(estimate),
+                None => values.push((name, vec![estimate])),
+            }
+        }
+    }
+    let summary = |(name, values): (String, Vec<_>)| {
+        let (mean, lo, hi) = pool(&values);
+        Summary { name, mean, lo, hi }
+    };
+    Ok(values.into_iter().map(summary).collect())
 }
 
 fn number(x: f64) -> Value {
@@ -609,7 +672,7 @@ struct Summary {
 }
 
 /// Mean and 95 % interval: over seeds where there are several replicas, over episodes where there is one.
-fn pool(replicas: &[(crate::evaluate::Estimate, u64)]) -> (f64, f64, f64) {
+fn pool(replicas: &[(Estimate, u64)]) -> (f64, f64, f64) {
     let means: Vec<f64> = replicas.iter().map(|r| r.0.mean).collect();
     let mean = stats::mean(&means);
     let interval = match stats::standard_error(&means) {
@@ -620,7 +683,7 @@ fn pool(replicas: &[(crate::evaluate::Estimate, u64)]) -> (f64, f64, f64) {
 }
 
 /// The metrics as they are reported: mean squares become roots.
-fn summarise(bound_only: bool, vehicles: usize, outcomes: &[crate::evaluate::Outcome]) -> Vec<Summary> {
+fn summarise(bound_only: bool, vehicles: usize, outcomes: &[Outcome]) -> Vec<Summary> {
     let pooled =
         |row: usize| pool(&outcomes.iter().map(|o| (o.metrics[row], o.episodes)).collect::<Vec<_>>());
     let plain = |name: &str, row: usize| {
@@ -657,14 +720,15 @@ fn reproduce_paper(a: &ReproduceArgs) -> Result<()> {
     let started = Instant::now();
     let ids: Vec<String> = AGENTS.iter().map(|x| x.id.to_string()).collect();
     let mut manifest = manifest(&config, &ids, &place);
-    let rows = reproduce::spiking_ac(&config, &out, a.resume, place.gpu.as_ref(), &Bars::new())?;
+    let rows =
+        reproduce::spiking_ac(&config, &out, a.resume, a.measure_energy, place.gpu.as_ref(), &Bars::new())?;
     manifest.wall_s = Some(started.elapsed().as_secs_f64());
     write_report(&out, &rows, &manifest)
 }
 
 #[cfg(feature = "report")]
 fn write_report(out: &std::path::Path, rows: &reproduce::Rows, manifest: &Manifest) -> Result<()> {
-    let paths = crate::report::spiking_ac::write(out, &rows.curves, &rows.evals, &rows.slots, manifest)?;
+    let paths = crate::report::spiking_ac::write(out, rows, manifest)?;
     println!("report: {}", paths.html.display());
     println!("        {}", paths.markdown.display());
     Ok(())
@@ -673,7 +737,7 @@ fn write_report(out: &std::path::Path, rows: &reproduce::Rows, manifest: &Manife
 #[cfg(not(feature = "report"))]
 fn write_report(out: &std::path::Path, rows: &reproduce::Rows, manifest: &Manifest) -> Result<()> {
     let text = serde_json::to_string(
-        &json!({ "curves": rows.curves, "evals": rows.evals, "slots": rows.slots, "manifest": manifest }),
+        &json!({ "curves": rows.curves, "evals": rows.evals, "slots": rows.slots, "energy": rows.energy, "activity": rows.activity, "manifest": manifest }),
     )?;
     crate::files::write_whole(&out.join("rows.json"), text.as_bytes())?;
     println!("rows: {} (built without the feature 'report': no figures)", out.join("rows.json").display());

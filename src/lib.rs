@@ -8,7 +8,7 @@
 //! 3. [`policy`]: parameter layouts and the fast dense layers of the CPU.
 //! 4. [`kernels`]: one file per GPU kernel with its CPU twin, tolerance and check; their shaders are in `shaders/`.
 //! 5. [`learn`]: PPO, DDPG and DQN as lists of these, on the CPU and on the [`gpu`]; [`train`](mod@train) is the main path, top to bottom.
-//! 6. [`evaluate`](mod@evaluate): Monte Carlo evaluation; [`reproduce`](mod@reproduce): a whole paper; [`rows`], [`stats`], `report`: tables and figures.
+//! 6. [`evaluate`](mod@evaluate): Monte Carlo evaluation; [`energy`]: operations and joules; [`reproduce`](mod@reproduce): a whole paper; [`rows`], [`stats`], `report`: tables and figures.
 //!
 //! Dimension letters everywhere: R replicas, B environments, T slots, K vehicles, N antennas, O observation, A action, M minibatch, P parameters.
 
@@ -16,6 +16,7 @@ pub mod agents;
 pub mod checkpoint;
 pub mod cli;
 pub mod config;
+pub mod energy;
 pub mod evaluate;
 pub mod files;
 pub mod golden;

@@ -6,11 +6,14 @@
 use crate::agents::{AGENTS, Agent, Kind};
 use crate::checkpoint::{Checkpoint, CheckpointError};
 use crate::config::{Config, V2xConfig};
+use crate::energy::accounts::{self, Entry, Quantity};
+use crate::energy::meters::{self, Meter};
+use crate::energy::{CountError, TrainingSchedule};
 use crate::evaluate::{BOUND_CARRIER, Controller, Job, Outcome, evaluate};
 use crate::files::{writable_folder, write_whole};
 use crate::gpu::{Gpu, GpuError};
 use crate::learn::{Algorithm, LearnerState, Replica, UpdateMetrics};
-use crate::rows::{CurveRow, EvalRow, SlotRow};
+use crate::rows::{ActivityRow, CurveRow, EnergyRow, EvalRow, SlotRow};
 use crate::task::v2x::{V2xParams, metric};
 use crate::train::{Learner, Plan, train};
 use std::path::{Path, PathBuf};
@@ -33,6 +36,8 @@ pub enum JobError {
         "checkpoint '{file}' was made with another configuration ({what}); remove it or choose another --out"
     )]
     OtherConfig { file: String, what: String },
+    #[error("operations of agent '{0}': {1}")]
+    Count(&'static str, CountError),
     #[error("agent '{0}' needs no training")]
     NotLearned(&'static str),
     #[error("agent '{0}' is learned: give its weights with --checkpoint FILE")]
@@ -132,6 +137,45 @@ impl Labels {
             .collect()
     }
 
+    fn energy(&self, p_max_dbm: f64, seed: u32, e: Entry) -> EnergyRow {
+        EnergyRow {
+            agent: self.agent.clone(),
+            beam: self.beam.clone(),
+            kinematics: self.kinematics.clone(),
+            p_max_dbm,
+            seed,
+            phase: e.phase.into(),
+            network: e.network,
+            method: e.method.into(),
+            constants: e.constants,
+            energy_j: e.energy_j,
+            reason: e.reason,
+        }
+    }
+
+    fn activity(
+        &self,
+        p_max_dbm: f64,
+        seed: u32,
+        phase: &str,
+        update: Option<u32>,
+        q: Quantity,
+    ) -> ActivityRow {
+        ActivityRow {
+            agent: self.agent.clone(),
+            beam: self.beam.clone(),
+            kinematics: self.kinematics.clone(),
+            p_max_dbm,
+            seed,
+            phase: phase.into(),
+            update,
+            network: q.network,
+            layer: q.layer,
+            quantity: q.name.into(),
+            value: q.value,
+        }
+    }
+
     fn slots(&self, p_max_dbm: f64, seed: u32, o: &Outcome) -> Vec<SlotRow> {
         let row = |(slot, e): (usize, &crate::evaluate::Estimate)| SlotRow {
             agent: self.agent.clone(),
@@ -170,12 +214,27 @@ pub fn check_memory(algorithm: &Algorithm) -> Result<(), JobError> {
     }
 }
 
+/// What a training run leaves.
+pub struct Trained {
+    pub checkpoint: Checkpoint,
+    pub curves: Vec<CurveRow>,
+    /// Firing rates of every update that was read, of agents with spikes.
+    pub activity: Vec<ActivityRow>,
+}
+
+/// Rows of every read of the metrics: learning curves and firing rates.
+#[derive(Default)]
+struct Read {
+    curves: Vec<CurveRow>,
+    activity: Vec<ActivityRow>,
+}
+
 /// A training run that keeps a checkpoint and its rows in a folder.
 pub struct Training<'a> {
     pub config: &'a Config,
     pub agent: &'a Agent,
     pub replicas: Vec<(f64, Replica)>,
-    /// Folder of `checkpoint.safetensors` and `curves.jsonl`.
+    /// Folder of `checkpoint.safetensors`, `curves.jsonl` and, with spikes, `activity.jsonl`.
     pub dir: PathBuf,
     /// Updates between checkpoints.
     pub every: u32,
@@ -185,6 +244,9 @@ pub struct Training<'a> {
 impl Training<'_> {
     fn rows_path(&self) -> PathBuf {
         self.dir.join("curves.jsonl")
+    }
+    fn activity_path(&self) -> PathBuf {
+        self.dir.join("activity.jsonl")
     }
     /// The checkpoint file.
     pub fn checkpoint_path(&self) -> PathBuf {
@@ -202,11 +264,7 @@ impl Training<'_> {
     }
 
     /// Trains to the end of the plan and returns the last checkpoint with all rows.
-    pub fn run(
-        &self,
-        gpu: Option<&Arc<Gpu>>,
-        watch: &dyn Watch,
-    ) -> Result<(Checkpoint, Vec<CurveRow>), JobError> {
+    pub fn run(&self, gpu: Option<&Arc<Gpu>>, watch: &dyn Watch) -> Result<Trained, JobError> {
         let replicas: Vec<Replica> = self.replicas.iter().map(|r| r.1).collect();
         let algorithm = Algorithm::new(self.agent.kind, self.config, replicas)
             .ok_or(JobError::NotLearned(self.agent.id))?;
@@ -214,9 +272,9 @@ impl Training<'_> {
         if gpu.is_none_or(|g| g.is_software()) {
             check_memory(&algorithm)?;
         }
-        let (mut state, mut rows) = (algorithm.start(), Vec::new());
+        let (mut state, mut read) = (algorithm.start(), Read::default());
         if self.resume && self.checkpoint_path().exists() {
-            (state, rows) = self.load()?;
+            (state, read) = self.load()?;
         }
         let total = self.config.train.updates;
         let mut learner = Learner::new(&algorithm, &state, gpu)?;
@@ -225,6 +283,7 @@ impl Training<'_> {
             what: format!("cannot write into this folder: {e}"),
         })?;
         let labels = Labels::new(self.agent.id, self.config);
+        let schedule = TrainingSchedule::of(&algorithm);
         let replicas = self.replicas.len();
         watch.begin(&format!("train {} ({replicas} replicas)", self.agent.id), u64::from(total));
         watch.advance(u64::from(state.updates), "");
@@ -240,7 +299,10 @@ impl Training<'_> {
                 |update, metrics| {
                     let steps = u64::from(update + 1) * algorithm.samples() as u64;
                     for ((p, r), u) in self.replicas.iter().zip(metrics) {
-                        rows.push(labels.curve(*p, r.seed, update, steps, u));
+                        read.curves.push(labels.curve(*p, r.seed, update, steps, u));
+                        for q in accounts::firing_rates(&schedule, &u.firing_rates) {
+                            read.activity.push(labels.activity(*p, r.seed, "train", Some(update), q));
+                        }
                     }
                     let n = metrics.len() as f64;
                     let mean = |f: fn(&UpdateMetrics) -> f64| metrics.iter().map(f).sum::<f64>() / n;
@@ -255,11 +317,11 @@ impl Training<'_> {
                 },
                 |_| watch.advance(1, ""),
             )?;
-            self.save(&state, &rows)?;
+            self.save(&state, &read)?;
         }
         watch.end();
         // The learner passes over gradients that are not finite, so such a replica keeps its last good weights and would look merely bad.
-        let last = rows.rchunks(self.replicas.len()).next().unwrap_or_default();
+        let last = read.curves.rchunks(self.replicas.len()).next().unwrap_or_default();
         let has_actor = self.agent.kind != Kind::Dqn;
         let diverged =
             |r: &&CurveRow| !r.grad_norm_critic.is_finite() || (has_actor && !r.grad_norm_actor.is_finite());
@@ -270,23 +332,24 @@ impl Training<'_> {
                 stuck.len(), last.len(), r.seed, r.p_max_dbm
             ));
         }
-        Ok((self.checkpoint(state), rows))
+        Ok(Trained { checkpoint: self.checkpoint(state), curves: read.curves, activity: read.activity })
     }
 
     /// Rows first: a checkpoint is never ahead of its rows, and rows behind it are cut off when it is read.
-    fn save(&self, state: &LearnerState, rows: &[CurveRow]) -> Result<(), JobError> {
-        let path = self.rows_path();
-        let file = |what: String| JobError::File { path: path.display().to_string(), what };
-        let mut text = String::new();
-        for row in rows {
-            text += &serde_json::to_string(row).map_err(|e| file(e.to_string()))?;
-            text.push('\n');
+    fn save(&self, state: &LearnerState, read: &Read) -> Result<(), JobError> {
+        write_lines(&self.rows_path(), &read.curves)?;
+        let path = self.activity_path();
+        if !read.activity.is_empty() {
+            write_lines(&path, &read.activity)?;
+        } else if path.exists() {
+            // Of an agent that was trained here before.
+            std::fs::remove_file(&path)
+                .map_err(|e| JobError::File { path: path.display().to_string(), what: e.to_string() })?;
         }
-        write_whole(&path, text.as_bytes()).map_err(|e| file(e.to_string()))?;
         Ok(self.checkpoint(state.clone()).save(&self.checkpoint_path())?)
     }
 
-    fn load(&self) -> Result<(LearnerState, Vec<CurveRow>), JobError> {
+    fn load(&self) -> Result<(LearnerState, Read), JobError> {
         let saved = Checkpoint::load(&self.checkpoint_path())?;
         let other = |what: String| {
             Err(JobError::OtherConfig { file: self.checkpoint_path().display().to_string(), what })
@@ -306,15 +369,8 @@ impl Training<'_> {
         }
         let path = self.rows_path();
         let file = |what: String| JobError::File { path: path.display().to_string(), what };
-        let text = std::fs::read_to_string(&path).map_err(|e| file(e.to_string()))?;
-        let mut rows = Vec::new();
-        for (i, line) in text.lines().enumerate() {
-            let row: CurveRow =
-                serde_json::from_str(line).map_err(|e| file(format!("line {}: {e}", i + 1)))?;
-            if row.update < saved.state.updates {
-                rows.push(row);
-            }
-        }
+        let mut rows: Vec<CurveRow> = read_lines(&path)?;
+        rows.retain(|r| r.update < saved.state.updates);
         // Rows are written before their checkpoint, so fewer of them mean that the file was cut or belongs to another run.
         let train = &self.config.train;
         let reads = (0..saved.state.updates)
@@ -327,8 +383,35 @@ impl Training<'_> {
                 reads * self.replicas.len()
             )));
         }
-        Ok((saved.state, rows))
+        let path = self.activity_path();
+        let mut activity: Vec<ActivityRow> = if path.exists() { read_lines(&path)? } else { Vec::new() };
+        activity.retain(|r| r.update.is_some_and(|u| u < saved.state.updates));
+        if !rows.is_empty() && !activity.len().is_multiple_of(rows.len()) {
+            return Err(JobError::File {
+                path: path.display().to_string(),
+                what: format!("has {} rows for the {} of curves.jsonl beside it", activity.len(), rows.len()),
+            });
+        }
+        Ok((saved.state, Read { curves: rows, activity }))
     }
+}
+
+/// One JSON object a line, whole or not at all.
+fn write_lines<T: serde::Serialize>(path: &Path, rows: &[T]) -> Result<(), JobError> {
+    let file = |what: String| JobError::File { path: path.display().to_string(), what };
+    let mut text = String::new();
+    for row in rows {
+        text += &serde_json::to_string(row).map_err(|e| file(e.to_string()))?;
+        text.push('\n');
+    }
+    write_whole(path, text.as_bytes()).map_err(|e| file(e.to_string()))
+}
+
+fn read_lines<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Vec<T>, JobError> {
+    let file = |what: String| JobError::File { path: path.display().to_string(), what };
+    let text = std::fs::read_to_string(path).map_err(|e| file(e.to_string()))?;
+    let row = |(i, line)| serde_json::from_str(line).map_err(|e| file(format!("line {}: {e}", i + 1)));
+    text.lines().enumerate().map(row).collect()
 }
 
 /// Everything a report is made of.
@@ -337,6 +420,24 @@ pub struct Rows {
     pub curves: Vec<CurveRow>,
     pub evals: Vec<EvalRow>,
     pub slots: Vec<SlotRow>,
+    pub energy: Vec<EnergyRow>,
+    pub activity: Vec<ActivityRow>,
+}
+
+/// Mean over all updates of a replica's firing rates, hidden layers in the order of their networks.
+fn mean_rates(rows: &[ActivityRow], p_max_dbm: f64, seed: u32) -> Vec<f64> {
+    let mut sums: Vec<((&str, u32), f64, u32)> = Vec::new();
+    for r in rows.iter().filter(|r| r.p_max_dbm == p_max_dbm && r.seed == seed && r.value.is_finite()) {
+        let key = (r.network.as_str(), r.layer);
+        match sums.iter_mut().find(|s| s.0 == key) {
+            Some((_, sum, n)) => {
+                *sum += r.value;
+                *n += 1;
+            }
+            None => sums.push((key, r.value, 1)),
+        }
+    }
+    sums.iter().map(|(_, sum, n)| sum / f64::from(*n)).collect()
 }
 
 /// Evaluates one agent in the given replicas; `checkpoint` belongs to a learned one.
@@ -366,41 +467,145 @@ pub fn outcomes(
     Ok(out)
 }
 
-/// The experiments behind the figures of "spiking-ac".
+/// Joules per slot (a policy call and a step of its environment) by the device's counter and how it was measured, or why it was not. Evaluates
+/// the given replicas again and again, idle power subtracted, if `asked`.
+pub fn measured(
+    agent: &Agent,
+    config: &Config,
+    replicas: &[V2xParams],
+    checkpoint: &Checkpoint,
+    gpu: Option<&Gpu>,
+    asked: bool,
+    watch: &dyn Watch,
+) -> Result<(f64, String), String> {
+    // Software adapters run on the processor.
+    let name = gpu.filter(|g| !g.is_software()).map(|g| g.info.name.as_str());
+    let mut meter = Meter::open(Path::new(meters::SYSFS), name)?;
+    if !asked {
+        return Err(format!("not asked for, with --measure-energy ({} can be read)", meter.what()));
+    }
+    let mut short = config.clone();
+    short.evaluate.episodes = config.evaluate.episodes.min(1024);
+    let slots = short.evaluate.episodes * (replicas.len() * config.task.slots) as u64;
+    let what = meter.what();
+    watch.begin(&format!("measure {}", agent.id), 1);
+    let result = meters::measure(&mut meter, || {
+        outcomes(agent, &short, replicas, Some(checkpoint), gpu, &Quiet).map_err(|e| e.to_string())?;
+        Ok(slots)
+    });
+    watch.end();
+    let m = result?;
+    Ok((m.joules_per_unit, m.how(&format!("{what}; policy with its environment"))))
+}
+
+struct Quiet;
+
+impl Watch for Quiet {
+    fn begin(&self, _: &str, _: u64) {}
+    fn advance(&self, _: u64, _: &str) {}
+    fn end(&self) {}
+    fn warn(&self, _: &str) {}
+}
+
+/// Accounts of one trained and evaluated agent; an agent whose activity was not counted has those of its training only.
+fn account(
+    agent: &Agent,
+    labels: &Labels,
+    trained: &Trained,
+    grid: &[(f64, Replica)],
+    results: &[Outcome],
+    rows: &mut Rows,
+) -> Result<(), JobError> {
+    let algorithm = trained.checkpoint.algorithm();
+    let (policy, schedule) = (algorithm.policy(), TrainingSchedule::of(&algorithm));
+    let weights = trained.checkpoint.state.params.chunks(policy.params);
+    for (((p, r), o), params) in grid.iter().zip(results).zip(weights) {
+        if let Some(activity) = &o.activity {
+            let (energy, counted) = accounts::inference(&policy.net, params, activity)
+                .map_err(|e| JobError::Count(agent.id, e))?;
+            rows.energy.extend(energy.into_iter().map(|e| labels.energy(*p, r.seed, e)));
+            let row = |q| labels.activity(*p, r.seed, "evaluate", None, q);
+            rows.activity.extend(counted.into_iter().map(row));
+        }
+        let rates = mean_rates(&trained.activity, *p, r.seed);
+        let (energy, counted) = accounts::training(&schedule, &rates);
+        rows.energy.extend(energy.into_iter().map(|e| labels.energy(*p, r.seed, e)));
+        rows.activity.extend(counted.into_iter().map(|q| labels.activity(*p, r.seed, "train", None, q)));
+    }
+    Ok(())
+}
+
+/// The experiments behind the figures of "spiking-ac". With `measure`, energy is also read from the device's counter, if it has one.
 pub fn spiking_ac(
     config: &Config,
     out: &Path,
     resume: bool,
+    measure: bool,
     gpu: Option<&Arc<Gpu>>,
     watch: &dyn Watch,
 ) -> Result<Rows, JobError> {
     let mut rows = Rows::default();
-    let grid = replicas(&config.task, &config.reproduce.p_max_dbm, &config.train.seeds);
-    let params: Vec<V2xParams> = grid.iter().map(|r| r.1.task).collect();
     for agent in AGENTS {
-        let mut checkpoint = None;
-        if agent.kind.is_learned() {
-            let training = Training {
-                config,
-                agent,
-                replicas: grid.clone(),
-                dir: out.join("training").join(agent.id),
-                every: config.reproduce.checkpoint_every,
-                resume,
-            };
-            let (saved, curves) = training.run(gpu, watch)?;
-            rows.curves.extend(curves);
-            checkpoint = Some(saved);
-        }
-        let labels = Labels::new(agent.id, config);
-        let results = outcomes(agent, config, &params, checkpoint.as_ref(), gpu.map(|g| &**g), watch)?;
-        let bound = agent.kind == Kind::UpperBound;
-        for ((p, r), o) in grid.iter().zip(&results) {
-            rows.evals.extend(labels.evals(*p, r.seed, config.task.vehicles, bound, o));
-            if !bound {
-                rows.slots.extend(labels.slots(*p, r.seed, o));
-            }
-        }
+        run_agent(
+            agent,
+            config,
+            &out.join("training").join(agent.id),
+            resume,
+            measure,
+            gpu,
+            watch,
+            &mut rows,
+        )?;
     }
     Ok(rows)
+}
+
+/// Trains (if it learns) and evaluates one agent over the grid of the configuration, and adds its rows.
+#[expect(clippy::too_many_arguments, reason = "a job with its place and its device")]
+fn run_agent(
+    agent: &'static Agent,
+    config: &Config,
+    dir: &Path,
+    resume: bool,
+    measure: bool,
+    gpu: Option<&Arc<Gpu>>,
+    watch: &dyn Watch,
+    rows: &mut Rows,
+) -> Result<(), JobError> {
+    let grid = replicas(&config.task, &config.reproduce.p_max_dbm, &config.train.seeds);
+    let params: Vec<V2xParams> = grid.iter().map(|r| r.1.task).collect();
+    let mut trained = None;
+    if agent.kind.is_learned() {
+        let every = config.reproduce.checkpoint_every;
+        let training =
+            Training { config, agent, replicas: grid.clone(), dir: dir.to_path_buf(), every, resume };
+        trained = Some(training.run(gpu, watch)?);
+    }
+    let device = gpu.map(|g| &**g);
+    let checkpoint = trained.as_ref().map(|t| &t.checkpoint);
+    let labels = Labels::new(agent.id, config);
+    let results = outcomes(agent, config, &params, checkpoint, device, watch)?;
+    let bound = agent.kind == Kind::UpperBound;
+    for ((p, r), o) in grid.iter().zip(&results) {
+        rows.evals.extend(labels.evals(*p, r.seed, config.task.vehicles, bound, o));
+        if !bound {
+            rows.slots.extend(labels.slots(*p, r.seed, o));
+        }
+    }
+    if let Some(trained) = trained {
+        account(agent, &labels, &trained, &grid, &results, rows)?;
+        // The device is asked once for all replicas, which do the same work; the row stands at the last of them.
+        if let Some((p, r)) = grid.last() {
+            let result = measured(agent, config, &params, &trained.checkpoint, device, measure, watch);
+            for (phase, result) in [
+                (accounts::INFERENCE, result),
+                (accounts::TRAINING, Err("training is not measured apart from evaluation".into())),
+            ] {
+                rows.energy.push(labels.energy(*p, r.seed, accounts::measured(phase, &result)));
+            }
+        }
+        rows.curves.extend(trained.curves);
+        rows.activity.extend(trained.activity);
+    }
+    Ok(())
 }

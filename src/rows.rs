@@ -1,8 +1,9 @@
-//! Typed rows: what a run leaves behind. `train` writes [`CurveRow`]s, `evaluate` writes [`EvalRow`]s and [`SlotRow`]s, and every run
-//! has one [`Manifest`].
+//! Typed rows: what a run leaves behind. `train` writes [`CurveRow`]s, `evaluate` writes [`EvalRow`]s and [`SlotRow`]s, both write
+//! [`ActivityRow`]s and [`EnergyRow`]s, and every run has one [`Manifest`].
 //!
 //! A number that does not exist (the critic loss of an agent without a critic) is NaN here and null in Parquet and JSON, never 0.
-//! Wall-clock time, device and revision live only in the manifest: the rows of two identical runs are bit-identical.
+//! Wall-clock time, device and revision live only in the manifest: the rows of two identical runs are bit-identical, but for energy that a
+//! counter measured.
 
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -123,6 +124,63 @@ pub struct SlotRow {
     /// Mean sum-rate in this slot, bps/Hz.
     #[serde(with = "nan_as_null")]
     pub sum_rate_bps_hz: f64,
+}
+
+/// Energy of one agent, power and seed by one method of [`crate::energy`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EnergyRow {
+    /// Agent id.
+    pub agent: String,
+    /// Meaning of the action: `angles`, `tracking` or `matrix`.
+    pub beam: String,
+    /// Motion of the vehicles: `paper` or `cartesian`.
+    pub kinematics: String,
+    /// Power limit of the road-side unit, dBm.
+    pub p_max_dbm: f64,
+    /// Seed of the replica.
+    pub seed: u32,
+    /// `inference` (one action) or `training-episode` (one environment's T slots, with all that is learned from them).
+    pub phase: String,
+    /// `actor`, `critic`, …; `all` where they cannot be told apart.
+    pub network: String,
+    /// `paper`, `effective-ops`, `memory-aware` or `measured`.
+    pub method: String,
+    /// Number format of the constants and what else was chosen; `device` where it was measured.
+    pub constants: String,
+    /// J per inference or per training episode; NaN where the method gives none.
+    #[serde(with = "nan_as_null")]
+    pub energy_j: f64,
+    /// Why there is no energy, or how it was measured; else empty.
+    pub reason: String,
+}
+
+/// What an agent's networks did: firing rates, operations, sizes (long format).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ActivityRow {
+    /// Agent id.
+    pub agent: String,
+    /// Meaning of the action: `angles`, `tracking` or `matrix`.
+    pub beam: String,
+    /// Motion of the vehicles: `paper` or `cartesian`.
+    pub kinematics: String,
+    /// Power limit of the road-side unit, dBm.
+    pub p_max_dbm: f64,
+    /// Seed of the replica.
+    pub seed: u32,
+    /// `evaluate` (means per inference) or `train` (firing rates of an update's rollout; operations per training episode).
+    pub phase: String,
+    /// Number of the update, from 0; null where the value is of no single update.
+    pub update: Option<u32>,
+    /// `actor`, `critic`, …
+    pub network: String,
+    /// Hidden layer, from 1; 0 for the whole network.
+    pub layer: u32,
+    /// Name of the quantity, such as `firing_rate` (spikes per neuron and spike step), `active_share`, `effective_macs`, `parameter_bytes`.
+    pub quantity: String,
+    #[serde(with = "nan_as_null")]
+    pub value: f64,
 }
 
 /// Where rows come from. Everything that may differ between two identical runs is here and nowhere else.

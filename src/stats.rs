@@ -131,6 +131,19 @@ pub fn bootstrap_iqm_95(x: &[f64], seed: u32) -> Option<Interval> {
     Bootstrap::new(x.len(), seed)?.interval(x, iqm)
 }
 
+/// 95 % percentile bootstrap interval of mean(a)/mean(b), no unit, for two independent groups of seeds. `None` below two values in either, or
+/// if one is not finite.
+pub fn bootstrap_ratio_95(a: &[f64], b: &[f64], seed: u32) -> Option<Interval> {
+    let (of_a, of_b) = (Bootstrap::new(a.len(), seed)?, Bootstrap::new(b.len(), seed.wrapping_add(1))?);
+    if a.iter().chain(b).any(|v| !v.is_finite()) {
+        return None;
+    }
+    let sum = |x: &[f64], pick: &[u32]| pick.iter().map(|i| x[*i as usize]).sum::<f64>() / x.len() as f64;
+    let pairs = of_a.index.chunks_exact(a.len()).zip(of_b.index.chunks_exact(b.len()));
+    let mut values: Vec<f64> = pairs.map(|(i, j)| sum(a, i) / sum(b, j)).collect();
+    Some(Interval { lo: quantile(&mut values, 0.025), hi: quantile(&mut values, 0.975) })
+}
+
 /// Quantile `q` in 0..=1 by linear interpolation between order statistics (type 7). Reorders `values`, which must not be empty.
 fn quantile(values: &mut [f64], q: f64) -> f64 {
     let at = q * (values.len() - 1) as f64;
@@ -239,6 +252,20 @@ mod tests {
     fn bootstrap_of_the_iqm_lies_inside_the_data() {
         let i = bootstrap_iqm_95(&[1.0, 2.0, 3.0, 4.0, 100.0], 1).unwrap();
         assert!(1.0 <= i.lo && i.lo < 3.0 && 3.0 < i.hi && i.hi <= 100.0, "{i:?}");
+    }
+
+    #[test]
+    fn ratios_of_two_groups() {
+        // A group without spread leaves the other's: 12 over {2, 4}, whose resampled means reach from 2 to 4.
+        let i = bootstrap_ratio_95(&[12.0, 12.0, 12.0], &[2.0, 4.0], 5).unwrap();
+        close(i.lo, 3.0, 1e-12);
+        close(i.hi, 6.0, 1e-12);
+        assert_eq!(bootstrap_ratio_95(&[1.0], &[1.0, 2.0], 5), None);
+        assert_eq!(bootstrap_ratio_95(&[1.0, f64::NAN], &[1.0, 2.0], 5), None);
+        // Equal groups are drawn apart: their ratio is not 1 in every resample.
+        let x = [1.0, 2.0, 3.0, 4.0];
+        let i = bootstrap_ratio_95(&x, &x, 5).unwrap();
+        assert!(i.lo < 0.7 && i.hi > 1.4, "{i:?}");
     }
 
     #[test]

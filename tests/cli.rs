@@ -633,10 +633,12 @@ fn reproduced_rows(out: &Path) -> Vec<(String, Vec<u8>)> {
             .map(|f| (f.to_string(), read(f)))
             .into();
     if cfg!(feature = "report") {
-        rows.extend(["curves.parquet", "evals.parquet", "slots.parquet"].map(|f| (f.to_string(), read(f))));
+        let tables =
+            ["curves.parquet", "evals.parquet", "slots.parquet", "energy.parquet", "activity.parquet"];
+        rows.extend(tables.map(|f| (f.to_string(), read(f))));
     } else {
         let all: Value = serde_json::from_slice(&read("rows.json")).unwrap();
-        for table in ["curves", "evals", "slots"] {
+        for table in ["curves", "evals", "slots", "energy", "activity"] {
             assert!(!all[table].as_array().unwrap().is_empty(), "no {table}");
             rows.push((table.into(), all[table].to_string().into_bytes()));
         }

@@ -495,6 +495,133 @@ impl Figure {
     }
 }
 
+/// One bar.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Bar {
+    /// Agent id: decides the colour.
+    pub agent: String,
+    pub y: f64,
+    /// 95 % interval of y, if there is one.
+    pub interval: Option<Interval>,
+}
+
+/// Groups of bars over a logarithmic axis, which carries its unit. Bars start at the bottom of the axis: only their upper ends mean something.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Bars {
+    pub title: String,
+    pub y_label: String,
+    pub log_y: bool,
+    /// Label (of one or more lines) and bars.
+    pub groups: Vec<(String, Vec<Bar>)>,
+}
+
+impl Bars {
+    fn y(&self, y: f64) -> Option<f64> {
+        if self.log_y { (y > 0.0).then(|| y.log10()) } else { Some(y) }.filter(|v| v.is_finite())
+    }
+
+    /// Draws the bars as an SVG document, [`WIDTH_PX`] wide. `None` without a value that can be drawn.
+    ///
+    /// # Errors
+    /// [`ReportError::Figure`] if plotters fails.
+    pub fn svg(&self) -> Result<Option<String>, ReportError> {
+        let bars = || self.groups.iter().flat_map(|g| &g.1);
+        let ends = |b: &Bar| [Some(b.y), b.interval.map(|i| i.lo), b.interval.map(|i| i.hi)];
+        let ys: Vec<f64> = bars().flat_map(ends).flatten().filter_map(|y| self.y(y)).collect();
+        let (lo, hi) = ys.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), y| (a.min(*y), b.max(*y)));
+        if ys.is_empty() {
+            return Ok(None);
+        }
+        let range = match self.log_y {
+            true => ((lo - 0.3).floor(), hi + 0.08 * (hi - lo).max(1.0)),
+            false => (0.0, hi * 1.05),
+        };
+        let mut out = String::new();
+        self.draw(&mut out, range)
+            .map_err(|e| ReportError::Figure { name: self.title.clone(), message: e.to_string() })?;
+        Ok(Some(out))
+    }
+
+    fn draw(&self, out: &mut String, y_range: (f64, f64)) -> Drawn {
+        let mut agents: Vec<&str> = Vec::new();
+        for b in self.groups.iter().flat_map(|g| &g.1) {
+            if !agents.contains(&b.agent.as_str()) {
+                agents.push(&b.agent);
+            }
+        }
+        let height_px = PLOT_HEIGHT_PX + (LEGEND_ROW_PX + LEGEND_GAP_PX + 8.0) as u32;
+        let size = (WIDTH_PX * UNITS_PER_PX, height_px * UNITS_PER_PX);
+        {
+            let root = SVGBackend::with_string(out, size).into_drawing_area();
+            root.fill(&WHITE)?;
+            root.draw(&Text::new(self.title.clone(), (px(16.0), px(10.0)), font(15.0)))?;
+            let plot = root.margin(px(36.0), px(f64::from(height_px - PLOT_HEIGHT_PX)), px(4.0), px(16.0));
+            let ticks = match self.log_y {
+                true => {
+                    let decades = log_ticks(10f64.powf(y_range.0), 10f64.powf(y_range.1));
+                    decades.iter().map(|v| v.log10()).collect()
+                }
+                false => round_ticks(y_range.0, y_range.1, 7),
+            };
+            let groups = self.groups.len() as f64;
+            let mut chart = ChartBuilder::on(&plot)
+                .x_label_area_size(px(46.0))
+                .y_label_area_size(px(66.0))
+                .build_cartesian_2d(
+                Axis { range: (0.0, groups), ticks: vec![], log: false },
+                Axis { range: y_range, ticks, log: self.log_y },
+            )?;
+            chart
+                .configure_mesh()
+                .bold_line_style(stroke(RGBColor(0xDD, 0xDD, 0xDD), 0.75))
+                .light_line_style(TRANSPARENT)
+                .axis_style(stroke(RGBColor(0x66, 0x66, 0x66), 1.0))
+                .y_desc(self.y_label.clone())
+                .label_style(font(13.0))
+                .axis_desc_style(font(14.0))
+                .draw()?;
+            for (g, (label, bars)) in self.groups.iter().enumerate() {
+                let width = 0.8 / agents.len() as f64;
+                for b in bars {
+                    let Some(top) = self.y(b.y) else { continue };
+                    let place = agents.iter().position(|a| *a == b.agent).unwrap_or(0) as f64;
+                    let x = g as f64 + 0.1 + place * width;
+                    let (color, _) = style_of(&b.agent);
+                    let corner = |x: f64, y: f64| chart.backend_coord(&(x, y));
+                    let (low, high) = (corner(x, y_range.0), corner(x + 0.92 * width, top));
+                    root.draw(&Rectangle::new([low, high], color.filled()))?;
+                    let end = |y: f64| self.y(y).map(|y| corner(x + 0.46 * width, y.max(y_range.0)));
+                    if let Some((lo, hi)) = b.interval.and_then(|i| Some((end(i.lo)?, end(i.hi)?))) {
+                        let bar = stroke(INK, 1.4);
+                        root.draw(&PathElement::new(vec![lo, hi], bar))?;
+                        for (x, y) in [lo, hi] {
+                            root.draw(&PathElement::new(vec![(x - px(3.0), y), (x + px(3.0), y)], bar))?;
+                        }
+                    }
+                }
+                let (x, y) = chart.backend_coord(&(g as f64 + 0.5, y_range.0));
+                for (line, text) in label.lines().enumerate() {
+                    let style = font(12.0).pos(Pos::new(HPos::Center, VPos::Top));
+                    root.draw(&Text::new(text.to_string(), (x, y + px(8.0 + 15.0 * line as f64)), style))?;
+                }
+            }
+            let widest = agents.iter().map(|a| text_width_px(a, 13.0)).fold(0.0, f64::max);
+            for (i, agent) in agents.iter().enumerate() {
+                let x = 16.0 + i as f64 * (widest + 40.0);
+                let y = f64::from(PLOT_HEIGHT_PX) + LEGEND_GAP_PX + 0.5 * LEGEND_ROW_PX;
+                let corners = [(px(x), px(y - 6.0)), (px(x + 14.0), px(y + 6.0))];
+                root.draw(&Rectangle::new(corners, style_of(agent).0.filled()))?;
+                let style = font(13.0).pos(Pos::new(HPos::Left, VPos::Center));
+                root.draw(&Text::new(agent.to_string(), (px(x + 20.0), px(y)), style))?;
+            }
+            root.present()?;
+        }
+        let fine = format!("width=\"{}\" height=\"{}\"", size.0, size.1);
+        *out = out.replacen(&fine, &format!("width=\"{WIDTH_PX}\" height=\"{height_px}\""), 1);
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,7 +4,7 @@
 //! settings, so that equal rows give equal files whatever order they came in.
 
 use super::{ReportError, write_whole};
-use crate::rows::{CurveRow, EvalRow, SlotRow};
+use crate::rows::{ActivityRow, CurveRow, EnergyRow, EvalRow, SlotRow};
 use polars::prelude::*;
 use std::path::Path;
 
@@ -122,6 +122,48 @@ pub fn slots(rows: &[SlotRow]) -> Result<DataFrame, ReportError> {
         ],
     );
     sorted("slot", frame, &["slot", "seed"])
+}
+
+/// Energies as a frame, one column per field of [`EnergyRow`].
+pub fn energy(rows: &[EnergyRow]) -> Result<DataFrame, ReportError> {
+    let frame = DataFrame::new(
+        rows.len(),
+        vec![
+            strings(rows, ("agent", |r| &r.agent)),
+            strings(rows, ("beam", |r| &r.beam)),
+            strings(rows, ("kinematics", |r| &r.kinematics)),
+            numbers(rows, ("p_max_dbm", |r| r.p_max_dbm)),
+            counts32(rows, ("seed", |r| r.seed)),
+            strings(rows, ("phase", |r| &r.phase)),
+            strings(rows, ("network", |r| &r.network)),
+            strings(rows, ("method", |r| &r.method)),
+            strings(rows, ("constants", |r| &r.constants)),
+            numbers(rows, ("energy_j", |r| r.energy_j)),
+            strings(rows, ("reason", |r| &r.reason)),
+        ],
+    );
+    sorted("energy", frame, &["phase", "network", "method", "constants", "seed"])
+}
+
+/// Activity and operations as a frame, one column per field of [`ActivityRow`].
+pub fn activity(rows: &[ActivityRow]) -> Result<DataFrame, ReportError> {
+    let frame = DataFrame::new(
+        rows.len(),
+        vec![
+            strings(rows, ("agent", |r| &r.agent)),
+            strings(rows, ("beam", |r| &r.beam)),
+            strings(rows, ("kinematics", |r| &r.kinematics)),
+            numbers(rows, ("p_max_dbm", |r| r.p_max_dbm)),
+            counts32(rows, ("seed", |r| r.seed)),
+            strings(rows, ("phase", |r| &r.phase)),
+            Column::new("update".into(), rows.iter().map(|r| r.update).collect::<Vec<_>>()),
+            strings(rows, ("network", |r| &r.network)),
+            counts32(rows, ("layer", |r| r.layer)),
+            strings(rows, ("quantity", |r| &r.quantity)),
+            numbers(rows, ("value", |r| r.value)),
+        ],
+    );
+    sorted("activity", frame, &["phase", "network", "layer", "quantity", "update", "seed"])
 }
 
 /// Writes a frame as Parquet (Zstandard), whole or not at all. Equal frames give equal bytes.

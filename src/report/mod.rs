@@ -37,7 +37,7 @@ pub struct ReportPaths {
     pub markdown: PathBuf,
     pub html: PathBuf,
     pub manifest: PathBuf,
-    /// Parquet files: curves, evals, slots.
+    /// Parquet files: curves, evals, slots, energy, activity.
     pub tables: Vec<PathBuf>,
     /// Figures drawn. One whose rows are not in the run is missing here, and the page says so.
     pub figures: Vec<PathBuf>,

@@ -1,0 +1,366 @@
+//! Joules of an inference by three models. Each has its own result; none may stand in for another.
+//!
+//! The constants are of 45 nm CMOS at 0.9 V: Horowitz, "Computing's energy problem", ISSCC 2014 (arithmetic and SRAM); the memory model
+//! is that of Lemaire et al., arXiv 2210.13107, as SpikingJelly 2.0 runs it, which charges Horowitz' energy of a 64-bit access to 32 bits.
+
+use super::counts::{Counts, FirstLayer, LayerCounts};
+use crate::policy::MlpLayout;
+
+/// Energies of arithmetic in one number format.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Constants {
+    pub name: &'static str,
+    /// E_AC: an addition, pJ.
+    pub add_pj: f64,
+    pub multiply_pj: f64,
+}
+
+impl Constants {
+    /// E_MAC, pJ.
+    pub fn mac_pj(&self) -> f64 {
+        self.add_pj + self.multiply_pj
+    }
+}
+
+/// Horowitz' table. The paper "spiking-ac" takes `int32` (0.1 and 3.2 pJ) for networks that compute in `fp32`.
+pub const INT8: Constants = Constants { name: "int8", add_pj: 0.03, multiply_pj: 0.2 };
+pub const INT32: Constants = Constants { name: "int32", add_pj: 0.1, multiply_pj: 3.1 };
+pub const FP16: Constants = Constants { name: "fp16", add_pj: 0.4, multiply_pj: 1.1 };
+pub const FP32: Constants = Constants { name: "fp32", add_pj: 0.9, multiply_pj: 3.7 };
+pub const CONSTANTS: [Constants; 4] = [INT8, INT32, FP16, FP32];
+
+const PJ: f64 = 1e-12;
+/// Bytes of a word.
+const WORD: f64 = 4.0;
+/// (capacity of a buffer in bytes, energy of an access in pJ per byte), linear between the points: SRAM of 8 KiB, 32 KiB and 1 MiB.
+const SRAM: [(f64, f64); 4] = [(0.0, 0.0), (8192.0, 2.5), (32768.0, 5.0), (1_048_576.0, 25.0)];
+/// Spikes that a queue between two layers holds (Lemaire's experiments).
+const QUEUE_WORDS: f64 = 1000.0;
+
+/// Section V-B of the paper: E_AC·S·Σ N_i·M_i·ς_i over the layers before the last + E_MAC·N_L·M_L; without spikes E_MAC·Σ N_i·M_i.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PaperFormula {
+    /// Of one inference.
+    pub joules: f64,
+    /// Of the network of the same sizes without spikes.
+    pub dense_joules: f64,
+    /// 1 + Σ_{i<L} N_i·M_i/(N_L·M_L): what dense over spiking can be at most, with no spike at all.
+    pub largest_ratio: f64,
+}
+
+/// `rates` are ς_i, the firing rates of the neurons behind the layers before the last; they are not looked at without spikes.
+pub fn paper_formula(net: &MlpLayout, rates: &[f64], constants: &Constants) -> PaperFormula {
+    let products: Vec<f64> = net.layers.iter().map(|l| (l.inputs * l.outputs) as f64).collect();
+    let (last, hidden) = products.split_last().expect("a network has layers");
+    let dense_joules = PJ * constants.mac_pj() * products.iter().sum::<f64>();
+    let joules = match net.lif {
+        None => dense_joules,
+        Some(lif) => {
+            assert_eq!(rates.len(), hidden.len(), "one firing rate per hidden layer");
+            let spikes: f64 = hidden.iter().zip(rates).map(|(p, s)| p * s).sum();
+            PJ * (constants.add_pj * lif.steps as f64 * spikes + constants.mac_pj() * last)
+        }
+    };
+    PaperFormula { joules, dense_joules, largest_ratio: 1.0 + hidden.iter().sum::<f64>() / last }
+}
+
+/// Joules of one inference from effective operations.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct EffectiveOps {
+    /// Effective MACs.
+    pub macs: f64,
+    /// Effective ACs.
+    pub acs: f64,
+    /// One MAC and one comparison (an addition) per membrane update, the output integrator included.
+    pub neurons: f64,
+    /// One addition per output and presentation.
+    pub biases: f64,
+}
+
+impl EffectiveOps {
+    pub fn joules(&self) -> f64 {
+        self.macs + self.acs + self.neurons + self.biases
+    }
+}
+
+pub fn effective_ops(counts: &Counts, constants: &Constants) -> EffectiveOps {
+    let (add, mac) = (PJ * constants.add_pj, PJ * constants.mac_pj());
+    // The integrators of the output change at every step; NeuroBench does not see them.
+    let readout = counts.layers.last().map_or(0, |l| l.neuron_steps);
+    let of = |sum: u64| counts.per_inference(sum);
+    EffectiveOps {
+        macs: mac * of(counts.effective_macs()),
+        acs: add * of(counts.effective_acs()),
+        neurons: (mac + add) * of(counts.membrane_updates() + readout),
+        biases: add * of(counts.bias_additions()),
+    }
+}
+
+/// Joules of one inference with memory (Lemaire), int32 arithmetic.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct MemoryAware {
+    pub operations: f64,
+    pub addressing: f64,
+    /// Inputs and outputs of layers; spikes go through a queue of 1000 words.
+    pub inout: f64,
+    /// Weights and biases.
+    pub weights: f64,
+    /// Membrane potentials, and the current of the first layer if it is kept.
+    pub potentials: f64,
+}
+
+impl MemoryAware {
+    pub fn joules(&self) -> f64 {
+        self.operations + self.addressing + self.inout + self.weights + self.potentials
+    }
+}
+
+/// Energy of one word from a buffer of `words`, pJ.
+fn access_pj(words: f64) -> f64 {
+    let bytes = (words * WORD).min(SRAM[3].0);
+    let i = SRAM[1..3].iter().take_while(|p| p.0 < bytes).count();
+    let ((x0, y0), (x1, y1)) = (SRAM[i], SRAM[i + 1]);
+    WORD * (y0 + (y1 - y0) / (x1 - x0) * (bytes - x0))
+}
+
+/// Times that a column of weights is read for one inference: once for `batch` inferences that share it, and with spikes only if one of them
+/// spikes (inputs taken as independent).
+fn column_reads(layer: &LayerCounts, samples: u64, batch: u64) -> f64 {
+    let per_sample = layer.presentations as f64 / samples as f64;
+    let share = |active: &u64| {
+        let rate = *active as f64 / layer.presentations as f64;
+        if layer.spikes { 1.0 - (1.0 - rate).powi(batch as i32) } else { 1.0 }
+    };
+    per_sample * layer.active.iter().map(share).sum::<f64>() / batch as f64
+}
+
+/// Lemaire's model with two switches that it lacks: whether the first current of a spiking network is kept (`counts.first`), and how many
+/// inferences share the weights that are read. [`FirstLayer::EveryStep`] and a batch of 1 are the original. As there, zero weights and, in
+/// dense layers, zero inputs cost as any other, and the output integrator's own arithmetic is left out.
+pub fn memory_aware(counts: &Counts, batch: u64) -> MemoryAware {
+    let (add, mac) = (INT32.add_pj, INT32.mac_pj());
+    let n = counts.samples as f64;
+    let mut e = MemoryAware { operations: 0.0, addressing: 0.0, inout: 0.0, weights: 0.0, potentials: 0.0 };
+    for (i, l) in counts.layers.iter().enumerate() {
+        let (inputs, outputs) = (l.inputs as f64, l.outputs as f64);
+        let presented = l.presentations as f64 / n;
+        let nonzero = l.nonzero() as f64 / n;
+        e.operations += add * outputs * presented;
+        if l.spikes {
+            e.operations += add * nonzero * outputs;
+            e.addressing += add * nonzero * outputs;
+            e.inout += nonzero * access_pj(QUEUE_WORDS);
+            e.potentials += 2.0 * nonzero * outputs * access_pj(outputs);
+        } else {
+            e.operations += mac * inputs * outputs * presented;
+            e.addressing += add * (inputs + outputs) * presented;
+            e.inout += inputs * presented * access_pj(inputs);
+            if counts.steps.is_none() {
+                e.inout += outputs * presented * access_pj(outputs);
+            }
+        }
+        let reads = column_reads(l, counts.samples, batch) * outputs + outputs * presented / batch as f64;
+        e.weights += reads * access_pj(inputs * outputs + outputs);
+        if let (Some(steps), Some(next)) = (counts.steps, counts.layers.get(i + 1)) {
+            let (neurons, spikes) = (l.neuron_steps as f64 / n, next.nonzero() as f64 / n);
+            e.operations += mac * neurons + add * spikes;
+            e.potentials += 2.0 * neurons * access_pj(outputs);
+            e.inout += spikes * access_pj(QUEUE_WORDS);
+            if i == 0 && counts.first == FirstLayer::Once {
+                // The current is written once and read at every step.
+                e.potentials += outputs * (1.0 + steps as f64) * access_pj(outputs);
+            }
+        }
+    }
+    for part in [&mut e.operations, &mut e.addressing, &mut e.inout, &mut e.weights, &mut e.potentials] {
+        *part *= PJ;
+    }
+    e
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::counts::tests::{dense, lif, spiking};
+    use super::*;
+    use crate::policy::Activation;
+
+    fn close(got: f64, want: f64, within: f64) {
+        assert!((got - want).abs() <= within, "{got} is not within {within} of {want}");
+    }
+
+    fn nets(outputs: usize) -> (MlpLayout, MlpLayout) {
+        let sizes = [12, 128, 128, outputs];
+        (MlpLayout::new(&sizes, lif(), 0), MlpLayout::new(&sizes, Activation::Tanh, 0))
+    }
+
+    /// Dense over spiking by the paper's formula, at the same rate in both layers.
+    fn ratio(outputs: usize, rate: f64, constants: &Constants) -> f64 {
+        let (snn, ann) = nets(outputs);
+        paper_formula(&ann, &[], constants).joules / paper_formula(&snn, &[rate; 2], constants).joules
+    }
+
+    #[test]
+    fn constants_are_horowitz_table() {
+        let macs = CONSTANTS.map(|c| c.mac_pj());
+        for (got, want) in macs.into_iter().zip([0.23, 3.2, 1.5, 4.6]) {
+            close(got, want, 1e-12);
+        }
+        for (c, want) in CONSTANTS.iter().zip([7.7, 32.0, 3.8, 5.1]) {
+            close(c.mac_pj() / c.add_pj, want, 0.06);
+        }
+    }
+
+    #[test]
+    fn paper_formula_of_every_size() {
+        // Outputs, dense nJ, ratio without spikes, ratio with all spikes.
+        for (outputs, nj, at_0, at_1) in [
+            (1, 57.75, 141.0, 5.17),
+            (3, 58.57, 47.7, 4.89),
+            (6, 59.80, 24.3, 4.53),
+            (8, 60.62, 18.5, 4.32),
+            (12, 62.26, 12.7, 3.97),
+            (16, 63.90, 9.75, 3.69),
+            (22, 66.36, 7.36, 3.36),
+            (23, 66.76, 7.09, 3.31),
+            (33, 70.86, 5.24, 2.92),
+            (34, 71.27, 5.12, 2.89),
+            (195, 137.22, 1.72, 1.51),
+        ] {
+            let (snn, ann) = nets(outputs);
+            let e = paper_formula(&ann, &[], &INT32);
+            close(e.joules * 1e9, nj, 0.0051);
+            close(ratio(outputs, 0.0, &INT32), at_0, 0.005 * at_0);
+            close(ratio(outputs, 1.0, &INT32), at_1, 0.0051);
+            let silent = paper_formula(&snn, &[0.0; 2], &INT32);
+            close(silent.largest_ratio, ratio(outputs, 0.0, &INT32), 1e-12 * at_0);
+            assert_eq!(silent.dense_joules, e.joules);
+        }
+    }
+
+    #[test]
+    fn paper_formula_of_every_rate() {
+        for (rate, six, matrix) in [
+            (0.01, 23.3, 1.716),
+            (0.05, 20.0, 1.706),
+            (0.1, 16.9, 1.695),
+            (0.2, 13.0, 1.673),
+            (0.3, 10.5, 1.651),
+            (0.4, 8.85, 1.630),
+            (0.552, 7.125, 1.599),
+            (0.7, 5.99, 1.570),
+            (0.851, 5.15, 1.541),
+            (1.0, 4.53, 1.514),
+        ] {
+            close(ratio(6, rate, &INT32), six, 0.051);
+            close(ratio(195, rate, &INT32), matrix, 0.0006);
+        }
+        // The printed factors and the rates they need; at the first, fp32 constants leave nothing.
+        close(ratio(6, 0.851, &INT32), 5.15, 0.005);
+        close(ratio(6, 0.552, &INT32), 7.125, 0.005);
+        close(ratio(6, 0.851, &FP32), 1.0, 0.005);
+    }
+
+    #[test]
+    fn layers_count_by_their_own_rate() {
+        let (snn, ann) = nets(6);
+        let dense = paper_formula(&ann, &[], &INT32).joules;
+        close(dense / paper_formula(&snn, &[1.0, 0.838], &INT32).joules, 5.15, 0.005);
+        close(dense / paper_formula(&snn, &[1.0, 0.510], &INT32).joules, 7.125, 0.006);
+    }
+
+    /// What the formula leaves out, step by step: columns A to E of the accounting note, int32 then fp32.
+    #[test]
+    fn effective_operations_of_every_reading() {
+        for (s, want) in [
+            (50, [20.0, 1.84, 7.53, 1.70, 5.59, 10.3, 1.71, 5.47, 1.55, 4.09]),
+            (100, [16.9, 1.82, 7.09, 1.67, 5.34, 6.51, 1.57, 4.27, 1.43, 3.35]),
+            (200, [13.0, 1.76, 6.35, 1.63, 4.89, 3.76, 1.35, 2.97, 1.24, 2.46]),
+            (552, [7.13, 1.60, 4.64, 1.48, 3.77, 1.51, 0.91, 1.43, 0.84, 1.27]),
+            (851, [5.15, 1.48, 3.78, 1.38, 3.16, 1.00, 0.71, 0.99, 0.66, 0.90]),
+        ] {
+            for (k, c) in [&INT32, &FP32].into_iter().enumerate() {
+                let (add, mac) = (PJ * c.add_pj, PJ * c.mac_pj());
+                let (_, once) = spiking(6, s, s, FirstLayer::Once);
+                let (_, every) = spiking(6, s, s, FirstLayer::EveryStep);
+                let (e_once, e_every) = (effective_ops(&once, c), effective_ops(&every, c));
+                let hidden_acs = add * once.per_inference(once.layers[1].effective);
+                let last_dense = mac * 768.0;
+                // A current that is kept is still added at every step.
+                let kept = add * 768.0;
+                let dense = mac * 18_688.0;
+                let readings = [
+                    dense / paper_formula(&spiking(6, s, s, FirstLayer::Once).0, &once.rates(), c).joules,
+                    dense / (e_every.macs + hidden_acs + last_dense),
+                    dense / (e_once.macs + kept + hidden_acs + last_dense),
+                    dense / (e_every.macs + e_every.acs + e_every.neurons),
+                    dense / (e_once.macs + kept + e_once.acs + e_once.neurons),
+                ];
+                for (got, want) in readings.into_iter().zip(&want[5 * k..]) {
+                    close(got, *want, 0.006_f64.max(0.004 * want));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn effective_operations_of_the_dense_network() {
+        let (_, c) = dense(6);
+        let e = effective_ops(&c, &INT32);
+        close(e.macs * 1e9, 59.80, 0.005);
+        assert_eq!((e.acs, e.neurons), (0.0, 0.0));
+        close(e.biases * 1e9, 0.0262, 1e-9);
+    }
+
+    #[test]
+    fn memory_costs_by_the_size_of_the_buffer() {
+        close(access_pj(2048.0), 10.0, 1e-12);
+        close(access_pj(8192.0), 20.0, 1e-12);
+        close(access_pj(1e9), 100.0, 1e-12);
+        close(access_pj(16384.0), 22.6, 0.03);
+        close(access_pj(128.0), 0.625, 1e-12);
+    }
+
+    #[test]
+    fn memory_of_the_dense_network() {
+        for (outputs, total, ops, weights) in [(6, 450.0, 60.0, 390.0), (195, 1162.0, 137.0, 1025.0)] {
+            let e = memory_aware(&dense(outputs).1, 1);
+            close(e.joules() * 1e9, total, 0.6);
+            close(e.operations * 1e9, ops, 0.5);
+            close(e.weights * 1e9, weights, 0.5);
+            assert_eq!(e.potentials, 0.0);
+        }
+    }
+
+    #[test]
+    fn memory_of_the_spiking_network() {
+        // Rates of the golden actor to three digits, so that sums may be off by a few tenths of a per cent.
+        let e = memory_aware(&spiking(6, 220, 176, FirstLayer::EveryStep).1, 1);
+        close(e.joules() * 1e9, 662.0, 3.0);
+        close(e.operations * 1e9, 37.0, 0.5);
+        close(e.weights * 1e9, 591.0, 2.5);
+        close(e.potentials * 1e9, 29.0, 0.5);
+        let matrix = memory_aware(&spiking(195, 220, 176, FirstLayer::EveryStep).1, 1);
+        close(matrix.joules() * 1e9, 1414.0, 6.0);
+        close(matrix.potentials * 1e9, 79.0, 0.8);
+        let (dense, even) = (dense(6).1, spiking(6, 130, 60, FirstLayer::EveryStep).1);
+        close(memory_aware(&dense, 1).joules() / memory_aware(&even, 1).joules(), 1.03, 0.02);
+    }
+
+    #[test]
+    fn keeping_the_current_and_sharing_weights_save_energy() {
+        let (once, every) =
+            (spiking(6, 220, 176, FirstLayer::Once).1, spiking(6, 220, 176, FirstLayer::EveryStep).1);
+        let (kept, again) = (memory_aware(&once, 1), memory_aware(&every, 1));
+        // Five readings of W1 and its biases of 13.5 nJ each, and their products.
+        close((again.weights - kept.weights) * 1e9, 5.0 * 13.52, 0.05);
+        close((kept.potentials - again.potentials) * 1e9, 7.0 * 128.0 * 0.625e-3, 1e-6);
+        // With every input presented, a batch of B reads each weight once: 1/B of it.
+        let d = dense(6).1;
+        close(memory_aware(&d, 64).weights * 64.0, memory_aware(&d, 1).weights, 1e-20);
+        // With few spikes they share less: two inferences read 1 − (1 − s)² columns between them.
+        let share = |s: f64, b: i32| (1.0 - (1.0 - s).powi(b)) / f64::from(b);
+        let reads = |b: u64| column_reads(&once.layers[1], once.samples, b);
+        close(reads(2) / reads(1), share(0.22, 2) / 0.22, 1e-12);
+        assert_eq!(memory_aware(&once, 64).operations, kept.operations);
+    }
+}

@@ -1,0 +1,17 @@
+//! What networks cost: counted operations, joules by three models, joules by the device's own counter.
+//!
+//! [`counts`] turns measured activity into integers as NeuroBench defines them; [`methods`] turns those into joules: the formula of the
+//! paper "spiking-ac", effective operations, and Lemaire's model with memory; [`training`] counts what a training run does; [`meters`]
+//! reads hardware counters. [`accounts`] lists all of it for the rows. The methods never share a column: the three models are of 45 nm
+//! CMOS and say nothing of the device that [`meters`] reads.
+
+pub mod accounts;
+pub mod counts;
+pub mod meters;
+pub mod methods;
+pub mod training;
+
+pub use accounts::Entry;
+pub use counts::{CountError, Counts, FirstLayer};
+pub use methods::Constants;
+pub use training::{NetworkSchedule, TrainingSchedule};

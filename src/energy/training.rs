@@ -1,0 +1,375 @@
+//! Operations of a training run: forward, backward and update, per training episode (one environment's T slots).
+//!
+//! Counted per sample. A dense network multiplies W·x forward, Wᵀ·g backward in every layer but the first, and g·xᵀ; inputs and gradients that
+//! are zero (ReLU) are left out. A spiking network is unrolled over its S steps: Wᵀ·g is real-valued and is multiplied at every step, because
+//! the surrogate's slope is zero nowhere; the gradient of the output weights, and of every matrix behind spikes, accumulates over spikes; the
+//! first layer's input is constant, so that its gradient is one product with the sum over steps.
+
+use super::methods::{Constants, paper_formula};
+use crate::learn::off_policy::OffPolicySpec;
+use crate::learn::{Algorithm, PpoSpec};
+use crate::policy::{ActorCriticLayout, MlpLayout};
+use std::ops::{Add, AddAssign, Mul};
+
+/// MACs of an optimiser step per parameter: the norm for clipping 1, first moment 2, second moment 3, the step 1; root and division as one.
+pub const ADAM_MACS: f64 = 8.0;
+/// MACs of a soft target update per parameter.
+pub const TARGET_MACS: f64 = 2.0;
+
+/// Work on one network between two points of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NetworkSchedule {
+    pub name: String,
+    pub net: MlpLayout,
+    /// Samples forward only: acting, bootstrapping, targets.
+    pub forward: u64,
+    /// Samples forward and backward, with the gradient of the weights.
+    pub forward_backward: u64,
+    /// Samples forward and backward to the network's input only (DDPG's critic under the actor's loss).
+    pub through: u64,
+    pub optimiser_steps: u64,
+    /// Soft updates of this network as a target.
+    pub target_updates: u64,
+}
+
+/// What an algorithm does in `episodes` training episodes of one replica.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrainingSchedule {
+    pub episodes: u64,
+    /// T, slots of an episode.
+    pub slots: u64,
+    pub networks: Vec<NetworkSchedule>,
+}
+
+impl TrainingSchedule {
+    /// One update of the algorithm.
+    pub fn of(algorithm: &Algorithm) -> Self {
+        match algorithm {
+            Algorithm::Ppo(spec) => TrainingSchedule::ppo(spec),
+            Algorithm::OffPolicy(spec) => TrainingSchedule::off_policy(spec),
+        }
+    }
+
+    fn ppo(spec: &PpoSpec) -> Self {
+        let ActorCriticLayout { actor, critic, .. } = spec.layout();
+        let samples = spec.samples() as u64;
+        let episodes = samples / spec.task.slots as u64;
+        let passes = spec.ppo.epochs as u64 * samples;
+        let steps = (spec.ppo.epochs * spec.minibatches()) as u64;
+        let network = |name: &str, net: MlpLayout, forward: u64| NetworkSchedule {
+            name: name.into(),
+            net,
+            forward,
+            forward_backward: passes,
+            through: 0,
+            optimiser_steps: steps,
+            target_updates: 0,
+        };
+        TrainingSchedule {
+            episodes,
+            slots: spec.task.slots as u64,
+            // The critic also values the observation after each episode's last slot.
+            networks: vec![network("actor", actor, samples), network("critic", critic, samples + episodes)],
+        }
+    }
+
+    /// DDPG and DQN once their replay is filled enough to learn from.
+    fn off_policy(spec: &OffPolicySpec) -> Self {
+        let acts = spec.samples() as u64;
+        let steps = spec.steps() as u64;
+        let samples = steps * spec.common.minibatch as u64;
+        let learns = |name: &str, net: &MlpLayout, forward: u64, through: u64| NetworkSchedule {
+            name: name.into(),
+            net: net.clone(),
+            forward,
+            forward_backward: samples,
+            through,
+            optimiser_steps: steps,
+            target_updates: 0,
+        };
+        let target = |name: &str, net: &MlpLayout| NetworkSchedule {
+            name: name.into(),
+            net: net.clone(),
+            forward: samples,
+            forward_backward: 0,
+            through: 0,
+            optimiser_steps: 0,
+            target_updates: steps,
+        };
+        let nets = spec.nets();
+        let networks = match &nets.critic {
+            Some(critic) => vec![
+                learns("actor", &nets.policy, acts, 0),
+                learns("critic", critic, 0, samples),
+                target("actor_target", &nets.policy),
+                target("critic_target", critic),
+            ],
+            None => vec![learns("q", &nets.policy, acts, 0), target("q_target", &nets.policy)],
+        };
+        let slots = spec.task.slots as u64;
+        TrainingSchedule { episodes: spec.common.envs as u64, slots, networks }
+    }
+
+    /// Splits firing rates (or shares of active units) of all hidden layers, networks in order, among the networks; `None` if they are not
+    /// of this length.
+    pub fn split_rates<'a>(&self, rates: &'a [f64]) -> Option<Vec<&'a [f64]>> {
+        let hidden: Vec<usize> = self.trained().map(|n| n.net.layers.len() - 1).collect();
+        if hidden.iter().sum::<usize>() != rates.len() {
+            return None;
+        }
+        let mut rest = rates;
+        Some(
+            hidden
+                .iter()
+                .map(|n| {
+                    let (mine, others) = rest.split_at(*n);
+                    rest = others;
+                    mine
+                })
+                .collect(),
+        )
+    }
+
+    /// The networks that learn: targets follow them and have no rates of their own.
+    pub fn trained(&self) -> impl Iterator<Item = &NetworkSchedule> {
+        self.networks.iter().filter(|n| n.forward_backward > 0)
+    }
+}
+
+/// Operations, means per sample or per episode.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Operations {
+    pub macs: f64,
+    /// Accumulates and bias additions.
+    pub acs: f64,
+    /// Updates of a neuron: a MAC and an addition each (membrane and threshold forward, slope backward).
+    pub neurons: f64,
+}
+
+impl Operations {
+    pub fn joules(&self, c: &Constants) -> f64 {
+        1e-12 * (c.mac_pj() * (self.macs + self.neurons) + c.add_pj * (self.acs + self.neurons))
+    }
+}
+
+impl Add for Operations {
+    type Output = Self;
+    fn add(self, o: Self) -> Self {
+        Operations { macs: self.macs + o.macs, acs: self.acs + o.acs, neurons: self.neurons + o.neurons }
+    }
+}
+
+impl AddAssign for Operations {
+    fn add_assign(&mut self, o: Self) {
+        *self = *self + o;
+    }
+}
+
+impl Mul<f64> for Operations {
+    type Output = Self;
+    fn mul(self, x: f64) -> Self {
+        Operations { macs: self.macs * x, acs: self.acs * x, neurons: self.neurons * x }
+    }
+}
+
+/// Share of non-zero units before and behind layer `l`; `rates` are those of the hidden layers.
+fn shares(rates: &[f64], l: usize) -> (f64, f64) {
+    let before = if l == 0 { 1.0 } else { rates[l - 1] };
+    (before, rates.get(l).copied().unwrap_or(1.0))
+}
+
+fn size(net: &MlpLayout, l: usize) -> (f64, f64) {
+    (net.layers[l].inputs as f64, net.layers[l].outputs as f64)
+}
+
+/// One sample forward. `rates` has one entry per hidden layer.
+pub fn forward(net: &MlpLayout, rates: &[f64]) -> Operations {
+    let mut o = Operations::default();
+    for l in 0..net.layers.len() {
+        let ((n, m), (before, _)) = (size(net, l), shares(rates, l));
+        match net.lif {
+            Some(lif) => {
+                let steps = lif.steps as f64;
+                let products = if l == 0 {
+                    Operations { macs: n * m, acs: m, neurons: 0.0 }
+                } else {
+                    Operations { macs: 0.0, acs: steps * (before * n * m + m), neurons: 0.0 }
+                };
+                o += products + Operations { macs: 0.0, acs: 0.0, neurons: steps * m };
+            }
+            None => o += Operations { macs: before * n * m, acs: m, neurons: 0.0 },
+        }
+    }
+    o
+}
+
+/// One sample backward, without its forward pass: gradients of the weights (`weights`), and of the input (`input`).
+pub fn backward(net: &MlpLayout, rates: &[f64], weights: bool, input: bool) -> Operations {
+    let mut o = Operations::default();
+    let last = net.layers.len() - 1;
+    for l in 0..=last {
+        let ((n, m), (before, behind)) = (size(net, l), shares(rates, l));
+        let to_input = l > 0 || input;
+        match net.lif {
+            Some(lif) => {
+                let steps = lif.steps as f64;
+                // The gradient at the output has one value, scaled for each step; at hidden layers it differs from step to step.
+                if to_input {
+                    o.macs += if l == last || l == 0 { n * m } else { steps * n * m };
+                }
+                if weights && l == 0 {
+                    o.macs += n * m;
+                } else if weights {
+                    o.acs += steps * before * n * m;
+                }
+                if weights {
+                    o.acs += if l == last { m } else { steps * m };
+                }
+                if l < last {
+                    o.neurons += steps * m;
+                }
+            }
+            None => {
+                let products = before * n * behind * m;
+                o.macs += if to_input { products } else { 0.0 } + if weights { products } else { 0.0 };
+                o.acs += if weights { behind * m } else { 0.0 };
+                if l < last {
+                    o.neurons += behind * m;
+                }
+            }
+        }
+    }
+    o
+}
+
+/// Operations of one network per training episode.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct EpisodeOperations {
+    pub forward: Operations,
+    pub backward: Operations,
+    pub update: Operations,
+}
+
+impl EpisodeOperations {
+    pub fn total(&self) -> Operations {
+        self.forward + self.backward + self.update
+    }
+}
+
+/// Per training episode of `schedule`. `rates` of the hidden layers: firing rates, or shares of units that are not zero; where they were not
+/// measured, 1, which counts every product of a dense network.
+pub fn per_episode(network: &NetworkSchedule, episodes: u64, rates: &[f64]) -> EpisodeOperations {
+    let NetworkSchedule { net, forward: only, forward_backward, through, .. } = network;
+    let each = 1.0 / episodes as f64;
+    let macs = |per: f64, times: u64| Operations {
+        macs: per * net.params() as f64 * times as f64,
+        ..Operations::default()
+    };
+    EpisodeOperations {
+        forward: forward(net, rates) * ((only + forward_backward + through) as f64 * each),
+        backward: backward(net, rates, true, false) * (*forward_backward as f64 * each)
+            + backward(net, rates, false, true) * (*through as f64 * each),
+        update: (macs(ADAM_MACS, network.optimiser_steps) + macs(TARGET_MACS, network.target_updates)) * each,
+    }
+}
+
+/// The paper's energy of a training episode: its formula for one pass forward through each network that learns, once in every slot. It knows
+/// no backward pass and no epochs, and calls networks that are trained differently equal.
+pub fn paper_episode(network: &NetworkSchedule, slots: u64, rates: &[f64], constants: &Constants) -> f64 {
+    slots as f64 * paper_formula(&network.net, rates, constants).joules
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::counts::tests::lif;
+    use super::super::methods::INT32;
+    use super::*;
+    use crate::config::Config;
+    use crate::policy::Activation;
+
+    const SIZES: [usize; 4] = [12, 128, 128, 6];
+
+    fn close(got: f64, want: f64, within: f64) {
+        assert!((got - want).abs() <= within, "{got} is not within {within} of {want}");
+    }
+
+    #[test]
+    fn a_dense_sample() {
+        let net = MlpLayout::new(&SIZES, Activation::Tanh, 0);
+        let (f, b) = (forward(&net, &[1.0; 2]), backward(&net, &[1.0; 2], true, false));
+        assert_eq!((f.macs, f.macs + b.macs), (18_688.0, 54_528.0));
+        close((f.macs + b.macs) * INT32.mac_pj() * 1e-3, 174.0, 0.5);
+        // Biases: one addition per output, forward and backward; a slope per hidden unit.
+        assert_eq!((f.acs, b.acs, b.neurons), (262.0, 262.0, 256.0));
+        // Of gradients by the input, the weights are not needed: one product per weight.
+        assert_eq!(backward(&net, &[1.0; 2], false, true).macs, 18_688.0);
+    }
+
+    #[test]
+    fn zeros_of_a_relu_sample_are_skipped() {
+        let net = MlpLayout::new(&[2, 10, 3], Activation::Relu, 0);
+        assert_eq!(forward(&net, &[0.5]).macs, 20.0 + 15.0);
+        // dW1 and dW2 at the five active units, dX of the second layer at these.
+        assert_eq!(backward(&net, &[0.5], true, false).macs, 10.0 + 15.0 + 15.0);
+    }
+
+    #[test]
+    fn a_spiking_sample_costs_more_than_a_dense_one() {
+        let net = MlpLayout::new(&SIZES, lif(), 0);
+        let b = backward(&net, &[0.2; 2], true, false);
+        assert_eq!(b.macs, 98_304.0 + 768.0 + 1_536.0);
+        let biases = 6.0 * 256.0 + 6.0;
+        close(b.acs - biases, 20_582.4, 1e-6);
+        // The note counts neither biases nor neurons, and the forward pass by the paper's formula.
+        let products = Operations { acs: b.acs - biases, neurons: 0.0, ..b };
+        let nj = 1e9 * (products.joules(&INT32) + paper_formula(&net, &[0.2; 2], &INT32).joules);
+        close(nj, 329.0, 0.6);
+        close(174.49 / nj, 0.53, 0.005);
+        assert_eq!(b.neurons, 6.0 * 256.0);
+        let f = forward(&net, &[0.2; 2]);
+        close(f.acs, 128.0 + 6.0 * (0.2 * 17_152.0 + 134.0), 1e-9);
+        assert_eq!((f.macs, f.neurons), (1536.0, 1572.0));
+    }
+
+    #[test]
+    fn an_episode_of_ppo() {
+        let sets = ["ppo.envs=4", "ppo.horizon=200", "ppo.minibatch=100", "ppo.epochs=3"].map(String::from);
+        let config = Config::load(None, &sets).unwrap();
+        let s = TrainingSchedule::of(&Algorithm::Ppo(PpoSpec::mlp(&config, Vec::new())));
+        assert_eq!((s.episodes, s.slots, s.networks.len()), (8, 100, 2));
+        let (actor, critic) = (&s.networks[0], &s.networks[1]);
+        assert_eq!((actor.forward, critic.forward, actor.forward_backward), (800, 808, 2400));
+        assert_eq!((actor.optimiser_steps, critic.optimiser_steps), (24, 24));
+        let e = per_episode(actor, s.episodes, &[1.0; 2]);
+        assert_eq!(e.forward.macs, 400.0 * 18_688.0);
+        assert_eq!(e.backward.macs, 300.0 * (54_528.0 - 18_688.0));
+        assert_eq!(e.update.macs, 3.0 * ADAM_MACS * 18_950.0);
+        assert_eq!(e.total().macs, e.forward.macs + e.backward.macs + e.update.macs);
+        // The paper: one pass forward of actor and critic in every slot.
+        let nj: f64 = s.trained().map(|n| 1e9 * paper_episode(n, 1, &[], &INT32)).sum();
+        close(nj, 117.56, 0.01);
+        assert_eq!(s.split_rates(&[1.0, 2.0, 3.0, 4.0]).unwrap(), [&[1.0, 2.0][..], &[3.0, 4.0]]);
+        assert_eq!(s.split_rates(&[]), None);
+    }
+
+    #[test]
+    fn targets_cost_their_updates_and_have_no_rates() {
+        let net = MlpLayout::new(&[2, 3, 1], Activation::Relu, 0);
+        let network = |name: &str, forward_backward, target_updates| NetworkSchedule {
+            name: name.into(),
+            net: net.clone(),
+            forward: 10,
+            forward_backward,
+            through: 0,
+            optimiser_steps: 0,
+            target_updates,
+        };
+        let s = TrainingSchedule {
+            episodes: 2,
+            slots: 100,
+            networks: vec![network("q", 20, 0), network("target", 0, 6)],
+        };
+        assert_eq!(s.split_rates(&[0.5]), Some(vec![&[0.5][..]]));
+        assert_eq!(per_episode(&s.networks[1], 2, &[1.0]).update.macs, 3.0 * TARGET_MACS * 13.0);
+    }
+}

@@ -1,0 +1,154 @@
+//! Operation counts by NeuroBench for networks of other golden files, against ours.
+
+use super::{Backend, GoldenError, Rows, Vectors, wide};
+use crate::energy::{Counts, FirstLayer};
+use crate::kernels::Tol;
+use crate::kernels::compare::compare_f64;
+use crate::policy::{Activation, Activity, LayerActivity, Lif, MlpLayout};
+use safetensors::SafeTensors;
+use std::path::Path;
+
+/// Bytes that snnTorch's two neurons hold as buffers beside their potentials; part of NeuroBench's footprint.
+const SNNTORCH_BUFFERS: f64 = 40.0;
+
+/// A network of a golden file with the counts of its inferences on the file's inputs.
+pub struct Counted {
+    pub name: &'static str,
+    /// Inferences.
+    pub batch: usize,
+    /// Share of outputs of hooked activation modules that were zero: those that NeuroBench hooks, not tanh.
+    pub sparsity: f64,
+    pub counts: Counts,
+}
+
+/// Runs `mlp_tanh`, `mlp_relu` and `snn_actor` of the folder in f64, step by step, and counts.
+pub fn networks(dir: &Path) -> Result<Vec<Counted>, GoldenError> {
+    ["mlp_tanh", "mlp_relu", "snn_actor"].into_iter().map(|name| network(dir, name)).collect()
+}
+
+fn network(dir: &Path, name: &'static str) -> Result<Counted, GoldenError> {
+    let path = dir.join(format!("{name}.safetensors"));
+    let bytes = std::fs::read(&path).map_err(|source| GoldenError::Read { path: path.clone(), source })?;
+    let file = path.display().to_string();
+    let tensors = SafeTensors::deserialize(&bytes)
+        .map_err(|source| GoldenError::Corrupt { file: file.clone(), source })?;
+    let v = Vectors { stem: name.into(), file, tensors };
+    let [batch, inputs] = v.dims("x")?;
+    let [h1, _] = v.dims("fc1.weight")?;
+    let [h2, _] = v.dims("fc2.weight")?;
+    let [outputs, _] = v.dims("fc3.weight")?;
+    let sizes = [inputs, h1, h2, outputs];
+    let net = match name {
+        "mlp_tanh" => MlpLayout::new(&sizes, Activation::Tanh, 0),
+        "mlp_relu" => MlpLayout::new(&sizes, Activation::Relu, 0),
+        _ => {
+            let steps = v.i32("steps", &[])?[0] as usize;
+            let lif = Lif { steps, lambda: 0.5, threshold: 1.0, reset: 0.0, eta: 3.0, detach_reset: true };
+            MlpLayout::new(&sizes, lif, 0)
+        }
+    };
+    let mut params = vec![0f32; net.params()];
+    for t in net.tensors("") {
+        params[t.range()].copy_from_slice(&v.f32(&t.name, &t.shape)?);
+    }
+    let x = wide(&v.f32("x", &[batch, inputs])?);
+    let mut activity = Activity { samples: batch as u64, layers: Vec::new() };
+    for (l, layer) in net.layers.iter().enumerate() {
+        let presentations = net.lif.filter(|_| l > 0).map_or(1, |n| n.steps as u64);
+        activity.layers.push(LayerActivity {
+            presentations,
+            active: vec![0; layer.inputs],
+            membrane_updates: 0,
+        });
+    }
+    for x in x.chunks(inputs) {
+        match &net.lif {
+            Some(lif) => spiking(&net, lif, &params, x, &mut activity),
+            None => dense(&net, &params, x, &mut activity),
+        }
+    }
+    let counts = Counts::new(&net, &params, &activity, FirstLayer::EveryStep)
+        .expect("the activity was made for this network");
+    let hooked = name != "mlp_tanh";
+    let units: u64 = counts.layers[1..].iter().map(|l| l.inputs * l.presentations).sum();
+    let nonzero: u64 = counts.layers[1..].iter().map(|l| l.nonzero()).sum();
+    let sparsity = if hooked { 1.0 - nonzero as f64 / units as f64 } else { 0.0 };
+    Ok(Counted { name, batch, sparsity, counts })
+}
+
+/// W·x + b of layer `l`.
+fn current(net: &MlpLayout, l: usize, params: &[f32], x: &[f64]) -> Vec<f64> {
+    let layer = net.layers[l];
+    let weights = params[layer.w_off..layer.b_off].chunks(layer.inputs);
+    weights
+        .zip(&params[layer.b_off..])
+        .map(|(row, b)| row.iter().zip(x).map(|(w, x)| f64::from(*w) * x).sum::<f64>() + f64::from(*b))
+        .collect()
+}
+
+fn see(layer: &mut LayerActivity, x: &[f64]) {
+    layer.active.iter_mut().zip(x).for_each(|(n, x)| *n += u64::from(*x != 0.0));
+}
+
+fn dense(net: &MlpLayout, params: &[f32], x: &[f64], activity: &mut Activity) {
+    let mut h = x.to_vec();
+    for (l, layer) in net.layers.iter().enumerate() {
+        see(&mut activity.layers[l], &h);
+        h = current(net, l, params, &h).into_iter().map(|z| layer.act.apply(z)).collect();
+    }
+}
+
+fn spiking(net: &MlpLayout, lif: &Lif, params: &[f32], x: &[f64], activity: &mut Activity) {
+    see(&mut activity.layers[0], x);
+    let hidden = net.layers.len() - 1;
+    let mut v: Vec<Vec<f64>> = net.layers[..hidden].iter().map(|l| vec![0.0; l.outputs]).collect();
+    let mut before: Vec<Option<Vec<f64>>> = vec![None; hidden];
+    for _ in 0..lif.steps {
+        let mut spikes = x.to_vec();
+        for l in 0..hidden {
+            let i = current(net, l, params, &spikes);
+            let u: Vec<f64> =
+                v[l].iter().zip(&i).map(|(v, i)| (1.0 - lif.lambda) * v + lif.lambda * i).collect();
+            let changed = match &before[l] {
+                None => u.len(),
+                Some(last) => u.iter().zip(last).filter(|(a, b)| a != b).count(),
+            };
+            activity.layers[l].membrane_updates += changed as u64;
+            spikes = u.iter().map(|u| f64::from(u8::from(*u >= lif.threshold))).collect();
+            v[l] = u.iter().zip(&spikes).map(|(u, s)| if *s == 1.0 { lif.reset } else { *u }).collect();
+            before[l] = Some(u);
+            see(&mut activity.layers[l + 1], &spikes);
+        }
+    }
+}
+
+/// Counts per sample and bytes, exactly; the sparsity, which the reference holds in f32, by an ulp.
+pub(super) fn opcounts(v: &Vectors, _: Option<&crate::gpu::Gpu>) -> Result<Rows, GoldenError> {
+    let mut rows = Rows::default();
+    let dir = Path::new(&v.file).parent().unwrap_or(Path::new("."));
+    for n in networks(dir)? {
+        let c = &n.counts;
+        // NeuroBench also counts the potentials of the whole batch, which the modules keep after a run.
+        let footprint = match c.steps {
+            None => c.parameter_bytes() as f64,
+            Some(_) => {
+                let hidden: u64 = c.layers[1..].iter().map(|l| l.inputs).sum();
+                (c.parameter_bytes() + 4 * n.batch as u64 * hidden) as f64 + SNNTORCH_BUFFERS
+            }
+        };
+        for (quantity, got, rel) in [
+            ("effective_macs", c.per_inference(c.effective_macs()), 0.0),
+            ("effective_acs", c.per_inference(c.effective_acs()), 0.0),
+            ("dense", c.per_inference(c.dense()), 0.0),
+            ("membrane_updates", c.per_inference(c.membrane_updates()), 0.0),
+            ("footprint_bytes", footprint, 0.0),
+            ("activation_sparsity", n.sparsity, 1.2e-7),
+        ] {
+            let name = format!("{}.{quantity}", n.name);
+            let want = f64::from(v.f32(&name, &[])?[0]);
+            let why = if rel == 0.0 { "counts are integers over the batch" } else { "stored in f32" };
+            rows.push(Backend::CpuF64, compare_f64(&name, &[got], &[want], Tol { abs: 0.0, rel, why }));
+        }
+    }
+    Ok(rows)
+}

@@ -1,0 +1,131 @@
+//! Estimates over seeds, and how they are put into words and tables.
+
+use super::*;
+
+/// A mean over seeds with its interval.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Estimate {
+    pub(super) mean: f64,
+    pub(super) interval: Option<Interval>,
+    pub(super) seeds: usize,
+}
+
+impl Estimate {
+    /// For an increasing `f`: the square root that turns a mean square into an RMSE.
+    pub(super) fn map(self, f: impl Fn(f64) -> f64) -> Estimate {
+        Estimate { mean: f(self.mean), interval: self.interval.map(|i| i.map(&f)), seeds: self.seeds }
+    }
+
+    pub(super) fn interval_text(&self) -> String {
+        match (self.interval, self.seeds) {
+            (Some(i), _) => format!("{} to {}", num(i.lo), num(i.hi)),
+            (None, 1) => "one seed: no interval".to_string(),
+            (None, _) => "not finite: no interval".to_string(),
+        }
+    }
+
+    /// For a cell or a sentence that has no room for words.
+    pub(super) fn short(&self) -> String {
+        match self.interval {
+            Some(i) => format!("{} ({} to {})", num(self.mean), num(i.lo), num(i.hi)),
+            None => num(self.mean),
+        }
+    }
+
+    pub(super) fn point(&self, x: f64) -> Point {
+        Point { x, y: self.mean, interval: self.interval }
+    }
+}
+
+/// How two estimates stand to each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    Above,
+    Below,
+    /// The intervals overlap.
+    Level,
+}
+
+pub(super) fn order(a: &Estimate, b: &Estimate) -> Order {
+    let (a_lo, a_hi) = a.interval.map_or((a.mean, a.mean), |i| (i.lo, i.hi));
+    let (b_lo, b_hi) = b.interval.map_or((b.mean, b.mean), |i| (i.lo, i.hi));
+    if a_lo > b_hi {
+        Order::Above
+    } else if a_hi < b_lo {
+        Order::Below
+    } else {
+        Order::Level
+    }
+}
+
+/// Four significant digits; `-` for what is missing.
+pub(super) fn num(x: f64) -> String {
+    if x.is_nan() {
+        return "-".to_string();
+    }
+    if x == 0.0 || x.is_infinite() {
+        return format!("{x}");
+    }
+    let power = x.abs().log10().floor() as i32;
+    if !(-3..7).contains(&power) {
+        return format!("{x:.2e}");
+    }
+    format!("{x:.*}", (3 - power).max(0) as usize)
+}
+
+/// A ratio, with more digits where it is small.
+pub(super) fn times(x: f64) -> String {
+    if x.is_finite() { format!("{}×", num((x * 1e4).round() / 1e4)) } else { "-".to_string() }
+}
+
+pub(super) fn listed(names: &[String]) -> String {
+    match names {
+        [] => String::new(),
+        [one] => one.clone(),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}
+
+pub(super) fn code(agent: &str) -> String {
+    format!("`{agent}`")
+}
+
+/// Text as a table cell.
+pub(super) fn cell(text: &str) -> String {
+    text.replace('|', "\\|").replace('\n', " ")
+}
+
+/// A Markdown table; the first `text_columns` are aligned left, the others right.
+pub(super) fn table(header: &[&str], text_columns: usize, rows: &[Vec<String>]) -> String {
+    let mut out = format!("| {} |\n|", header.join(" | "));
+    for i in 0..header.len() {
+        out.push_str(if i < text_columns { "---|" } else { "--:|" });
+    }
+    out.push('\n');
+    for row in rows {
+        let cells: Vec<String> = row.iter().map(|c| cell(c)).collect();
+        let _ = writeln!(out, "| {} |", cells.join(" | "));
+    }
+    out.push('\n');
+    out
+}
+
+pub(super) fn rank(agent: &str) -> (usize, String) {
+    (AGENTS.iter().position(|(id, _)| *id == agent).unwrap_or(AGENTS.len()), agent.to_string())
+}
+
+/// Resamples by number of seeds: each is drawn once, so all quantities of a run see the same ones.
+#[derive(Default)]
+pub(super) struct Resamples(Mutex<HashMap<usize, Option<Arc<Bootstrap>>>>);
+
+impl Resamples {
+    pub(super) fn estimate(&self, values: &[f64]) -> Estimate {
+        let bootstrap = {
+            let mut drawn = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let n = values.len();
+            drawn.entry(n).or_insert_with(|| Bootstrap::new(n, BOOTSTRAP_SEED).map(Arc::new)).clone()
+        };
+        let interval = bootstrap.and_then(|b| b.mean_interval(values));
+        Estimate { mean: stats::mean(values), interval, seeds: values.len() }
+    }
+}
