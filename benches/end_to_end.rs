@@ -1,11 +1,13 @@
 //! Environment steps per second of the CPU backend, with the settings of the JAX peer: physics alone (actions drawn with Philox every slot, as
-//! the peer draws its own), rollout (policy and physics), training (a whole update: rollout, advantages, 4 epochs of 16 minibatches).
+//! the peer draws its own), rollout (policy and physics), training (a whole update: rollout, advantages, 4 epochs of 16 minibatches), the last
+//! two of agent `ppo` and, with `_spiking`, of agent `spiking-ac`.
 //!
 //! `scripts/compare-peer.sh` sets these against the peer; the time per iteration here covers one episode or one update.
 
 mod workload;
 
 use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
+use isacbench::agents::Kind;
 use std::hint::black_box;
 use std::time::Duration;
 use workload::{Physics, Training};
@@ -23,17 +25,19 @@ fn end_to_end(c: &mut Criterion) {
         group.bench_function(id(envs), |b| b.iter(|| black_box(physics.run())));
     }
     group.finish();
-    for (name, envs) in [("rollout", [512, 1024, 4096]), ("training", [512, 1024, 4096])] {
-        let mut group = c.benchmark_group(name);
-        group.sampling_mode(SamplingMode::Flat);
-        for envs in envs {
-            let mut training = Training::new(envs);
-            group.throughput(Throughput::Elements(training.steps() as u64));
-            group.bench_function(id(envs), |b| {
-                b.iter(|| if name == "rollout" { training.rollout() } else { training.update() });
-            });
+    for (kind, suffix) in [(Kind::Ppo, ""), (Kind::SpikingAc, "_spiking")] {
+        for name in ["rollout", "training"] {
+            let mut group = c.benchmark_group(format!("{name}{suffix}"));
+            group.sampling_mode(SamplingMode::Flat);
+            for envs in [512, 1024, 4096] {
+                let mut training = Training::new(kind, envs);
+                group.throughput(Throughput::Elements(training.steps() as u64));
+                group.bench_function(id(envs), |b| {
+                    b.iter(|| if name == "rollout" { training.rollout() } else { training.update() });
+                });
+            }
+            group.finish();
         }
-        group.finish();
     }
 }
 

@@ -8,7 +8,8 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use isacbench::gpu::{Buf, Fill, Gpu, GpuError, fold_groups};
 use isacbench::kernels::inputs::normal;
 use isacbench::kernels::*;
-use isacbench::policy::{Activation, Lif};
+use isacbench::learn::replay::Row;
+use isacbench::policy::{Activation, Codebook, Lif};
 use isacbench::shuffle::Minibatch;
 use isacbench::task::v2x::{Beam, Kinematics, V2xSpec};
 use isacbench::task::v2x_reference::Reference;
@@ -344,6 +345,85 @@ fn build(gpu: &Gpu, stem: &str) -> Result<Case, GpuError> {
                 .bind(gpu, &params, &grads, &norms, &first, &second, &rows);
             case(format!("R={r},P={p}"), r * p, move |pass| bound.record(pass, &hyper.args(1)))
         }
+        "ddpg_act" => {
+            let (z, action) = (floats("z", &[r, b, a])?, zeros("action", &[r, b, a])?);
+            let kernel = ddpg_act::DdpgAct::new(gpu, &ddpg_act::Spec { r, b, a })?;
+            let bound = kernel.bind(gpu, &keys()?, &z, &action);
+            let args = ddpg_act::Args { clock: 0, scale: 4.0, noise: 1.0 };
+            case(envs, r * b, move |pass| bound.record(pass, &args))
+        }
+        "dqn_act" => {
+            let codebook = Codebook::new(&task, 32, &[0.25, 0.5, 1.0]);
+            let (k, l) = (codebook.vehicles, codebook.choices());
+            let (q, choice, action) =
+                (floats("q", &[r, b, k * l])?, zeros("choice", &[r, b, k])?, zeros("action", &[r, b, a])?);
+            let book = gpu.upload("codebook", &[codebook.flat().len()], &codebook.flat())?;
+            let kernel = dqn_act::DqnAct::new(gpu, &dqn_act::Spec { r, b, codebook })?;
+            let bound = kernel.bind(gpu, &keys()?, &q, &book, &choice, &action);
+            let args = dqn_act::Args { clock: 0, threshold: dqn_act::threshold(0.1) };
+            case(format!("{envs},L={l}"), r * b * k, move |pass| bound.record(pass, &args))
+        }
+        "replay_write" => {
+            let row = Row { obs: o, action: a };
+            let (obs, final_obs) = (floats("obs", &[2, r, b, o])?, floats("final_obs", &[r, b, o])?);
+            let (action, reward) = (floats("action", &[r, b, a])?, floats("reward", &[r, b])?);
+            let flags = gpu.alloc::<u32>("flags", &[r, b], Fill::Zero)?;
+            let replay = zeros("replay", &[r, t, b, row.width()])?;
+            let kernel = replay_write::ReplayWrite::new(gpu, &replay_write::Spec { r, b, c: t, row })?;
+            let bound = kernel.bind(gpu, &obs, &final_obs, &action, &reward, &flags, &replay);
+            let args =
+                replay_write::Args { slot: t - 1, obs_off: 0, next_off: r * b * o, reward_scale: 0.05 };
+            case(envs, r * b, move |pass| bound.record(pass, &args))
+        }
+        "replay_gather" => {
+            let row = Row { obs: o, action: a };
+            let replay = floats("replay", &[r, t * b, row.width()])?;
+            let (mb_obs, mb_action) = (zeros("mb_obs", &[r, m, o])?, zeros("mb_action", &[r, m, a])?);
+            let mb_next = zeros("mb_next", &[r, m, o])?;
+            let mb_scalars = gpu.alloc::<[f32; 2]>("mb_scalars", &[r, m], Fill::Zero)?;
+            let spec = replay_gather::Spec { r, capacity: t * b, row, m };
+            let bound = replay_gather::ReplayGather::new(gpu, &spec)?.bind(
+                gpu,
+                &keys()?,
+                &replay,
+                &mb_obs,
+                &mb_action,
+                &mb_next,
+                &mb_scalars,
+            );
+            let args = replay_gather::Args { clock: 0, step: 0, filled: t * b };
+            case(format!("N={},{samples}", t * b), r * m, move |pass| bound.record(pass, &args))
+        }
+        "critic_input" => {
+            let (obs, action) = (floats("obs", &[r, m, o])?, floats("z", &[r, m, a])?);
+            let x = zeros("x", &[r, m, o + a])?;
+            let kernel = critic_input::CriticInput::new(gpu, &critic_input::Spec { r, m, o, a })?;
+            let bound = kernel.bind(gpu, &obs, &action, &x);
+            case(samples, r * m, move |pass| bound.record(pass, Some(4.0)))
+        }
+        "critic_input_backward" => {
+            let (x, dx) = (floats("x", &[r, m, o + a])?, floats("dx", &[r, m, o + a])?);
+            let dz = zeros("dz", &[r, m, a])?;
+            let spec = critic_input::Spec { r, m, o, a };
+            let kernel = critic_input_backward::CriticInputBackward::new(gpu, &spec)?;
+            let bound = kernel.bind(gpu, &x, &dx, &dz);
+            case(samples, r * m, move |pass| bound.record(pass, 4.0))
+        }
+        "td_loss" => {
+            let (k, l) = (3, 96);
+            let (q, q_next) = (floats("q", &[r, m, k * l])?, floats("q_next", &[r, m, k * l])?);
+            let (d_q, terms) = (zeros("d_q", &[r, m, k * l])?, zeros("terms", &[r, m, 2])?);
+            let choice = zeros("mb_action", &[r, m, k])?;
+            let scalars = gpu.upload("mb_scalars", &[r, m], &vec![[0.5f32, 1.0]; r * m])?;
+            let kernel = td_loss::TdLoss::new(gpu, &td_loss::Spec { r, m, k, l, huber: true })?;
+            let bound = kernel.bind(gpu, &q, &q_next, &choice, &scalars, &d_q, &terms);
+            case(format!("{samples},K={k},L={l}"), r * m, move |pass| bound.record(pass, 0.9))
+        }
+        "polyak" => {
+            let (params, target) = (floats("params", &[r, p])?, floats("target", &[r, p])?);
+            let bound = polyak::Polyak::new(gpu, &polyak::Spec { r, p })?.bind(gpu, &params, &target);
+            case(format!("R={r},P={p}"), r * p, move |pass| bound.record(pass, 0.005))
+        }
         "metrics_reduce" => {
             let (metrics, sums) = (floats("metrics", &[r, rows, b])?, zeros("sums", &[r, rows, 2])?);
             let kernel =
@@ -361,6 +441,77 @@ fn build(gpu: &Gpu, stem: &str) -> Result<Case, GpuError> {
             )?;
             let bound = kernel.bind(gpu, &metrics, &episode);
             case(envs, r * rows * b, move |pass| bound.record(pass, false))
+        }
+        "lstm_forward" => {
+            let (m, h) = (b, 64);
+            let gates = || floats("gates", &[r, m, 4 * h]);
+            let cell = floats("cell", &[r, m, h])?;
+            let (acts, hidden) = (zeros("acts", &[r, m, 4 * h])?, zeros("hidden", &[r, m, h])?);
+            let now = zeros("h_now", &[r, m, h])?;
+            let kernel = lstm_forward::LstmForward::new(gpu, &lstm_forward::Spec { r, m, h })?;
+            let bound = kernel.bind(gpu, &gates()?, &gates()?, &cell, &acts, &hidden, &now);
+            let args = lstm_forward::Args {
+                m,
+                stride: m,
+                gx_off: 0,
+                c_prev_off: 0,
+                c_off: 0,
+                acts_off: 0,
+                h_off: 0,
+            };
+            case(format!("{envs},H={h}"), r * m * h, move |pass| bound.record(pass, &args))
+        }
+        "lstm_backward" => {
+            let (m, h) = (b, 64);
+            let narrow = || floats("dh", &[r, m, h]);
+            let acts = floats("acts", &[r, m, 4 * h])?;
+            let wide = || zeros("d_gates", &[r, m, 4 * h]);
+            let kernel = lstm_backward::LstmBackward::new(gpu, &lstm_backward::Spec { r, m, h })?;
+            let bound =
+                kernel.bind(gpu, &narrow()?, &narrow()?, &narrow()?, &acts, &narrow()?, &wide()?, &wide()?);
+            let args = lstm_backward::Args {
+                m,
+                stride: m,
+                dh_off: 0,
+                c_prev_off: 0,
+                c_off: 0,
+                acts_off: 0,
+                dg_off: 0,
+                last: true,
+            };
+            case(format!("{envs},H={h}"), r * m * h, move |pass| bound.record(pass, &args))
+        }
+        "bernoulli_head" => {
+            let a = 4;
+            let (action, logprob) = (zeros("action", &[r, b, a])?, zeros("logprob", &[r, b])?);
+            let kernel = bernoulli_head::BernoulliHead::new(gpu, &bernoulli_head::Spec { r, b, a })?;
+            let bound = kernel.bind(gpu, &keys()?, &floats("logits", &[r, b, a])?, &action, &logprob);
+            let args = bernoulli_head::Args {
+                b,
+                clock: 0,
+                greedy: false,
+                logits_off: 0,
+                action_off: 0,
+                logprob_off: 0,
+            };
+            case(envs, r * b, move |pass| bound.record(pass, &args))
+        }
+        "bernoulli_policy_loss" => {
+            let spec = bernoulli_policy_loss::Spec { r, m, a: 4, skip: 0 };
+            let hyper = ppo_policy_loss::Hyper { clip_eps: 0.2, ent_coef: 0.01 };
+            let (logits, action) = (floats("logits", &[r, m, 4])?, zeros("mb_action", &[r, m, 4])?);
+            let stats = gpu.upload("stats", &[r], &vec![[0.0f32, 1.0]; r])?;
+            let (d_logits, terms) = (zeros("d_logits", &[r, m, 4])?, zeros("terms", &[r, m, 4])?);
+            let bound = bernoulli_policy_loss::BernoulliPolicyLoss::new(gpu, &spec)?.bind(
+                gpu,
+                &logits,
+                &action,
+                &scalars()?,
+                &stats,
+                &d_logits,
+                &terms,
+            );
+            case(samples, r * m, move |pass| bound.record(pass, hyper))
         }
         _ => panic!("kernel '{stem}' of the registry has no bench"),
     }

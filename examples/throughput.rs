@@ -2,12 +2,14 @@
 //! (`benches/peers/v2x_ppo_jax.py`). `scripts/compare-peer.sh` alternates the two.
 //!
 //! ```text
-//! cargo run --release --no-default-features --example throughput -- 1024 3 2    # environments, repetitions (best of), updates timed at once
+//! cargo run --release --no-default-features --example throughput -- 1024 3 2 ppo
+//! # environments, repetitions (best of), updates timed at once, agent (ppo, spiking-ac)
 //! ```
 
 #[path = "../benches/workload/mod.rs"]
 mod workload;
 
+use isacbench::agents;
 use std::time::Instant;
 use workload::{Physics, Training};
 
@@ -26,18 +28,22 @@ fn best(repetitions: usize, mut run: impl FnMut()) -> f64 {
 fn main() -> anyhow::Result<()> {
     let arg = |i: usize, default: usize| std::env::args().nth(i).map_or(Ok(default), |a| a.parse());
     let (envs, repetitions, updates) = (arg(1, 1024)?, arg(2, 3)?, arg(3, 1)?);
+    let agent = std::env::args().nth(4).unwrap_or("ppo".into());
+    let kind = agents::find(&agent).filter(|a| matches!(a.id, "ppo" | "spiking-ac")).map(|a| a.kind);
+    let kind = kind.ok_or_else(|| anyhow::anyhow!("agent '{agent}': ppo or spiking-ac"))?;
     let mut physics = Physics::new(envs);
     let steps = (envs * physics.slots()) as f64;
     let physics_s = best(repetitions, || {
         std::hint::black_box(physics.run());
     });
-    let mut training = Training::new(envs);
+    let mut training = Training::new(kind, envs);
     let samples = training.steps() as f64;
     let rollout_s = best(repetitions, || training.rollout());
     let training_s = best(repetitions, || (0..updates).for_each(|_| training.update()));
     println!(
         "{}",
         serde_json::json!({
+            "agent": agent,
             "envs": envs,
             "threads": rayon::current_num_threads(),
             "simd": format!("{:?}", isacbench::real::SimdLevel::detect()),

@@ -6,11 +6,14 @@
 use crate::gpu::{Fill, Gpu, GpuError};
 use crate::kernels::activity_count::{self, Units};
 use crate::kernels::{
-    gaussian_head, metrics_accumulate, metrics_reduce, v2x_batch, v2x_reference, v2x_reset, v2x_step,
+    ddpg_act, dqn_act, gaussian_head, metrics_accumulate, metrics_reduce, v2x_batch, v2x_reference,
+    v2x_reset, v2x_step,
 };
 use crate::learn::network::{Forward, Rows, Spikes, visible};
 use crate::learn::ppo_cpu::{SampleGaussian, reset_chunk, step_chunk};
-use crate::policy::dense::{Activations, Packed, Strided, forward, leading};
+use crate::policy::codebook::argmax;
+use crate::policy::cpu::{Activations, forward};
+use crate::policy::dense::{Packed, Strided, leading};
 use crate::policy::lif::MAX_STEPS;
 use crate::policy::{Activity, Head, LayerActivity, MlpLayout, Policy};
 use crate::real::{F32Lanes, LaneKernel, run_lanes};
@@ -82,14 +85,24 @@ struct Sums {
     episodes: u64,
     metrics: Vec<[f64; 2]>,
     slots: Vec<[f64; 2]>,
+    /// Empty where it was not counted.
+    activity: Activity,
 }
 
 impl Sums {
     fn new(task: &V2xSpec) -> Self {
-        Sums { episodes: 0, metrics: vec![[0.0; 2]; task.metric_rows()], slots: vec![[0.0; 2]; task.slots] }
+        Sums {
+            episodes: 0,
+            metrics: vec![[0.0; 2]; task.metric_rows()],
+            slots: vec![[0.0; 2]; task.slots],
+            activity: Activity::default(),
+        }
     }
     fn add(&mut self, o: &Sums) {
         self.episodes += o.episodes;
+        if o.activity.samples > 0 {
+            self.activity.add(&o.activity);
+        }
         for (a, b) in self.metrics.iter_mut().zip(&o.metrics).chain(self.slots.iter_mut().zip(&o.slots)) {
             a[0] += b[0];
             a[1] += b[1];
@@ -106,7 +119,7 @@ impl Sums {
             episodes: self.episodes,
             metrics: self.metrics.iter().map(estimate).collect(),
             slots: self.slots.iter().map(estimate).collect(),
-            activity: None,
+            activity: (self.activity.samples > 0).then(|| self.activity.clone()),
         }
     }
 }
@@ -195,7 +208,7 @@ fn episodes(
         Controller::Reference(who) => vec![0f32; who.memory_rows(spec.vehicles) * envs],
         Controller::Policy { .. } => Vec::new(),
     };
-    let mut acts = net.map(|n| Activations::new(&n.layout, envs));
+    let mut acts = net.map(|n| Activations::counting(&n.layout, envs));
     reset_chunk(spec, params, envs, first, &mut state, &mut obs, 0);
     for slot in 0..spec.slots {
         let clock = slot as u32;
@@ -215,26 +228,45 @@ fn episodes(
             }
             Controller::Policy { policy, params: flat, greedy } => {
                 let (net, acts) = (net.expect("one per replica"), acts.as_mut().expect("made above"));
-                forward(net, envs, Strided { data: &obs, row: o, col: 1 }, acts);
-                let (mean, ld) = (acts.output(), leading(a));
-                let Head::Gaussian { log_std_off } = policy.head;
-                if *greedy {
-                    for (row, m) in action.chunks_mut(a).zip(mean.chunks(ld)) {
-                        row.copy_from_slice(&m[..a]);
+                let x = Strided { data: &obs, row: o, col: 1 };
+                forward(net, envs, x, acts);
+                acts.count(&net.layout, envs, x, &mut sums.activity);
+                let (mean, ld) = (acts.output(), leading(policy.net.outputs()));
+                match &policy.head {
+                    Head::Gaussian { .. } if *greedy => {
+                        for (row, m) in action.chunks_mut(a).zip(mean.chunks(ld)) {
+                            row.copy_from_slice(&m[..a]);
+                        }
                     }
-                } else {
-                    let log_std = &flat[replica * policy.params + log_std_off..][..a];
-                    run_lanes(SampleGaussian {
-                        key: params.key,
-                        first,
-                        clock,
-                        actions: a,
-                        log_std,
-                        mean,
-                        ld,
-                        action: &mut action,
-                        logprob: &mut logprob,
-                    });
+                    Head::Gaussian { log_std_off } => {
+                        let log_std = &flat[replica * policy.params + log_std_off..][..a];
+                        run_lanes(SampleGaussian {
+                            key: params.key,
+                            first,
+                            clock,
+                            actions: a,
+                            log_std,
+                            mean,
+                            ld,
+                            action: &mut action,
+                            logprob: &mut logprob,
+                        });
+                    }
+                    // Off-policy agents act without exploration, whatever `greedy` says: exploration is part of learning.
+                    Head::Tanh { scale } => {
+                        for (row, z) in action.chunks_mut(a).zip(mean.chunks(ld)) {
+                            ddpg_act::act(params.key, 0, clock, *scale, 0.0, &z[..a], row);
+                        }
+                    }
+                    Head::Factored { codebook } => {
+                        for (row, q) in action.chunks_mut(a).zip(mean.chunks(ld)) {
+                            for (k, q) in
+                                q.chunks_exact(codebook.choices()).take(codebook.vehicles).enumerate()
+                            {
+                                codebook.decode(k, argmax(q), row);
+                            }
+                        }
+                    }
                 }
             }
         }
@@ -342,12 +374,17 @@ enum GpuAct {
     Policy(Box<GpuPolicy>),
 }
 
+/// A network with what counts its activity and what turns its outputs into actions.
 struct GpuPolicy {
     actor: Forward,
     counts: Counts,
-    head: gaussian_head::GaussianHeadBound,
-    log_std_off: usize,
-    greedy: bool,
+    head: GpuHead,
+}
+
+enum GpuHead {
+    Gaussian { bound: gaussian_head::GaussianHeadBound, log_std_off: usize, greedy: bool },
+    Tanh { bound: ddpg_act::DdpgActBound, scale: f32 },
+    Factored(dqn_act::DqnActBound),
 }
 
 /// Counts what enters each weight matrix of a network, over all slots.
@@ -465,16 +502,31 @@ impl GpuBatch {
                 )?;
                 let hidden = &acts[..acts.len() - 1];
                 let counts = Counts::new(gpu, &policy.net, (r, envs), slots, &obs, hidden, spikes.as_ref())?;
-                let head = gaussian_head::GaussianHead::new(gpu, &gaussian_head::Spec { r, b: envs, a, p })?;
-                let mean = outputs.last().expect("a network has layers");
-                let Head::Gaussian { log_std_off } = policy.head;
-                GpuAct::Policy(Box::new(GpuPolicy {
-                    actor,
-                    counts,
-                    head: head.bind(gpu, &weights, &keys, mean, &action, &logprob),
-                    log_std_off,
-                    greedy: *greedy,
-                }))
+                let out = outputs.last().expect("a network has layers");
+                let head = match &policy.head {
+                    Head::Gaussian { log_std_off } => {
+                        let kernel =
+                            gaussian_head::GaussianHead::new(gpu, &gaussian_head::Spec { r, b: envs, a, p })?;
+                        GpuHead::Gaussian {
+                            bound: kernel.bind(gpu, &weights, &keys, out, &action, &logprob),
+                            log_std_off: *log_std_off,
+                            greedy: *greedy,
+                        }
+                    }
+                    Head::Tanh { scale } => {
+                        let kernel = ddpg_act::DdpgAct::new(gpu, &ddpg_act::Spec { r, b: envs, a })?;
+                        GpuHead::Tanh { bound: kernel.bind(gpu, &keys, out, &action), scale: *scale }
+                    }
+                    Head::Factored { codebook } => {
+                        let flat = codebook.flat();
+                        let book = gpu.upload("evaluate.codebook", &[flat.len()], &flat)?;
+                        let choice = zero("evaluate.choice", &[r, envs, codebook.vehicles])?;
+                        let spec = dqn_act::Spec { r, b: envs, codebook: codebook.clone() };
+                        let kernel = dqn_act::DqnAct::new(gpu, &spec)?;
+                        GpuHead::Factored(kernel.bind(gpu, &keys, out, &book, &choice, &action))
+                    }
+                };
+                GpuAct::Policy(Box::new(GpuPolicy { actor, counts, head }))
             }
         };
         let reduce =
@@ -520,20 +572,28 @@ impl GpuBatch {
                         bound.record(pass, &v2x_reference::Args { clock, action_off: 0 })
                     }
                     GpuAct::Policy(policy) => {
-                        let GpuPolicy { actor, counts, head, log_std_off, greedy } = &**policy;
+                        let GpuPolicy { actor, counts, head } = &**policy;
                         actor.record(pass, self.envs, 0, 0);
                         counts.record(pass, self.envs, slot == 0);
-                        head.record(
-                            pass,
-                            &gaussian_head::Args {
-                                b: self.envs,
-                                clock,
-                                ls_off: *log_std_off,
-                                greedy: *greedy,
-                                action_off: 0,
-                                logprob_off: 0,
-                            },
-                        );
+                        match head {
+                            GpuHead::Gaussian { bound, log_std_off, greedy } => bound.record(
+                                pass,
+                                &gaussian_head::Args {
+                                    b: self.envs,
+                                    clock,
+                                    ls_off: *log_std_off,
+                                    greedy: *greedy,
+                                    action_off: 0,
+                                    logprob_off: 0,
+                                },
+                            ),
+                            GpuHead::Tanh { bound, scale } => {
+                                bound.record(pass, &ddpg_act::Args { clock, scale: *scale, noise: 0.0 })
+                            }
+                            GpuHead::Factored(bound) => {
+                                bound.record(pass, &dqn_act::Args { clock, threshold: 0 })
+                            }
+                        }
                     }
                 }
                 self.step.record(
@@ -557,6 +617,7 @@ impl GpuBatch {
                     slots: (0..spec.slots)
                         .map(|t| pair(&slots, (t * r + i) * rows + metric::SUM_RATE))
                         .collect(),
+                    activity: Activity::default(),
                 }
             })
             .collect())

@@ -23,6 +23,20 @@ pub enum Stream {
     Init = 5,
     /// Choices of the `random` agent.
     Baseline = 6,
+    /// Exploration of an off-policy agent: Gaussian noise, or whether and what a vehicle tries.
+    Explore = 7,
+    /// Transitions drawn from a replay: slot = slot counter, environment = block of four samples, draw = gradient step.
+    Replay = 8,
+    /// Task misac: initial state of an episode.
+    MisacReset = 32,
+    /// Task misac: noise of the range estimate.
+    MisacRange = 33,
+    /// Task misac: tracking error.
+    MisacTrack = 34,
+    /// Task misac: phases of the propagation paths.
+    MisacPhase = 35,
+    /// Task misac: channel error Δh.
+    MisacCsi = 36,
 }
 
 pub const M0: u32 = 0xD251_1F53;

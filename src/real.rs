@@ -109,6 +109,8 @@ pub trait F32Lanes: Real<Elem = f32> {
     /// Lanes where the lowest bit of `w` is set.
     fn odd(w: Self::Word) -> Self::Mask;
     fn splat_f32(x: f32) -> Self;
+    /// One bit per lane, lane 0 lowest.
+    fn mask_bits(m: Self::Mask) -> u64;
     /// 1/x within 2 ulp for normal x. As with `mul_add`, its bits may differ between instruction sets: for the dense layers only.
     fn recip(self) -> Self;
     /// # Safety
@@ -337,6 +339,10 @@ impl F32Lanes for f32 {
     #[inline(always)]
     fn splat_f32(x: f32) -> Self {
         x
+    }
+    #[inline(always)]
+    fn mask_bits(m: bool) -> u64 {
+        u64::from(m)
     }
     #[inline(always)]
     fn recip(self) -> Self {

@@ -26,7 +26,7 @@ pub enum JobError {
     #[error("'{path}': {what}")]
     File { path: String, what: String },
     #[error(
-        "{what} needs {needed_gib:.1} GiB of memory but {available_gib:.1} GiB are free; lower train.seeds, ppo.envs or ppo.horizon"
+        "{what} needs {needed_gib:.1} GiB of memory but {available_gib:.1} GiB are free; lower train.seeds, ppo.envs, ppo.horizon or the agent's capacity"
     )]
     Memory { what: String, needed_gib: f64, available_gib: f64 },
     #[error(
@@ -260,11 +260,13 @@ impl Training<'_> {
         watch.end();
         // The learner passes over gradients that are not finite, so such a replica keeps its last good weights and would look merely bad.
         let last = rows.rchunks(self.replicas.len()).next().unwrap_or_default();
-        let stuck: Vec<_> =
-            last.iter().filter(|r| !(r.grad_norm_actor + r.grad_norm_critic).is_finite()).collect();
+        let has_actor = self.agent.kind != Kind::Dqn;
+        let diverged =
+            |r: &&CurveRow| !r.grad_norm_critic.is_finite() || (has_actor && !r.grad_norm_actor.is_finite());
+        let stuck: Vec<_> = last.iter().filter(diverged).collect();
         if let Some(r) = stuck.first() {
             watch.warn(&format!(
-                "{} of {} replicas have stopped learning (first: seed {} at {} dBm), their gradients are not finite; lower ppo.lr_actor, ppo.lr_critic or ppo.reward_scale",
+                "{} of {} replicas have stopped learning (first: seed {} at {} dBm), their gradients are not finite; lower the agent's learning rates or reward_scale",
                 stuck.len(), last.len(), r.seed, r.p_max_dbm
             ));
         }

@@ -6,12 +6,21 @@
 //! metrics (reduced on the device) --> rows
 //! ```
 //!
+//! and for agents with a replay, slot by slot:
+//!
+//! ```text
+//! obs --policy + exploration--> actions --env_step--> rewards, terminated, final_obs, obs --> replay
+//!     --uniform minibatches: targets, loss, backward, adam--> params --polyak--> target networks
+//! ```
+//!
 //! Every array carries the replica axis R: agents with their own weights, seed and task parameters train side by side.
 
 use crate::gpu::{Gpu, GpuError};
+use crate::learn::off_policy_cpu::OffPolicyCpu;
+use crate::learn::off_policy_gpu::OffPolicyGpu;
 use crate::learn::ppo_cpu::PpoCpu;
 use crate::learn::ppo_gpu::PpoGpu;
-use crate::learn::{Algorithm, LearnerState, PpoSpec, UpdateMetrics, learning_rates};
+use crate::learn::{Algorithm, LearnerState, OffPolicySpec, PpoSpec, UpdateMetrics, learning_rates};
 use std::sync::Arc;
 
 /// A PPO learner on some device. The order of the calls is fixed by [`train`]; a GPU records them into one command stream per update.
@@ -28,9 +37,26 @@ pub trait Ppo {
     fn state(&mut self, updates: u32) -> Result<LearnerState, GpuError>;
 }
 
+/// A learner with a replay on some device. `clock` counts the slots since the first update; the order of the calls is fixed by [`train`].
+pub trait OffPolicy {
+    /// One slot in every environment: `exploration` is the standard deviation of the noise (`ddpg`) or ε (`dqn`).
+    fn collect(&mut self, clock: u32, exploration: f64) -> Result<(), GpuError>;
+    /// The slot's transitions into the replay.
+    fn store(&mut self, clock: u32) -> Result<(), GpuError>;
+    /// Gradient step `step` behind slot `clock`: sample, targets, loss, backward, clip, Adam.
+    fn minibatch(&mut self, clock: u32, step: u32, lr: [f64; 2]) -> Result<(), GpuError>;
+    /// Target networks follow the online ones.
+    fn targets(&mut self) -> Result<(), GpuError>;
+    /// Closes the update; with `read`, its means, one per replica.
+    fn finish(&mut self, read: bool) -> Result<Option<Vec<UpdateMetrics>>, GpuError>;
+    /// Everything that `updates` updates have left.
+    fn state(&mut self, updates: u32) -> Result<LearnerState, GpuError>;
+}
+
 /// A learner on some device.
 pub enum Learner {
     OnPolicy(Box<dyn Ppo>),
+    OffPolicy(Box<dyn OffPolicy>),
 }
 
 impl Learner {
@@ -45,6 +71,12 @@ impl Learner {
                 Learner::OnPolicy(Box::new(PpoGpu::new(gpu.clone(), spec, start)?))
             }
             (Algorithm::Ppo(spec), None) => Learner::OnPolicy(Box::new(PpoCpu::new(spec, start))),
+            (Algorithm::OffPolicy(spec), Some(gpu)) => {
+                Learner::OffPolicy(Box::new(OffPolicyGpu::new(gpu.clone(), spec, start)?))
+            }
+            (Algorithm::OffPolicy(spec), None) => {
+                Learner::OffPolicy(Box::new(OffPolicyCpu::new(spec, start)))
+            }
         })
     }
 
@@ -52,12 +84,14 @@ impl Learner {
     pub fn state(&mut self, updates: u32) -> Result<LearnerState, GpuError> {
         match self {
             Learner::OnPolicy(ppo) => ppo.state(updates),
+            Learner::OffPolicy(x) => x.state(updates),
         }
     }
 
     fn finish(&mut self, read: bool) -> Result<Option<Vec<UpdateMetrics>>, GpuError> {
         match self {
             Learner::OnPolicy(ppo) => ppo.finish(read),
+            Learner::OffPolicy(x) => x.finish(read),
         }
     }
 }
@@ -87,6 +121,10 @@ pub fn train(
             (Algorithm::Ppo(spec), Learner::OnPolicy(ppo)) => {
                 on_policy(ppo.as_mut(), spec, update, plan.updates)?
             }
+            (Algorithm::OffPolicy(spec), Learner::OffPolicy(x)) => {
+                off_policy(x.as_mut(), spec, update, plan.updates)?
+            }
+            _ => unreachable!("a learner is made of its algorithm"),
         }
 
         // ---- METRICS: reduced on the device, read every log_every updates ----
@@ -111,6 +149,32 @@ fn on_policy(ppo: &mut dyn Ppo, spec: &PpoSpec, update: u32, updates: u32) -> Re
     for epoch in 0..spec.ppo.epochs as u32 {
         for mb in 0..spec.minibatches() as u32 {
             ppo.minibatch(update, epoch, mb, lr)?;
+        }
+    }
+    Ok(())
+}
+
+fn off_policy(
+    learner: &mut dyn OffPolicy,
+    spec: &OffPolicySpec,
+    update: u32,
+    updates: u32,
+) -> Result<(), GpuError> {
+    let (slots, lr) = (spec.task.slots as u32, spec.learning_rates(update, updates));
+    let exploration = spec.exploration(update, updates);
+    for clock in update * slots..(update + 1) * slots {
+        // ---- COLLECT: obs --policy + exploration--> actions --env_step--> reward, flags, final_obs, obs ----
+        learner.collect(clock, exploration)?;
+
+        // ---- REPLAY: the slot's transitions take the place of the oldest ----
+        learner.store(clock)?;
+
+        // ---- GRADIENT STEPS: sample, targets, loss, backward, clip, adam; then the target networks follow ----
+        if spec.learns(clock) {
+            for step in 0..spec.common.gradient_steps as u32 {
+                learner.minibatch(clock, step, lr)?;
+                learner.targets()?;
+            }
         }
     }
     Ok(())

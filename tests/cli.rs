@@ -597,6 +597,18 @@ const SMALL: &[&str] = &[
     "ppo.envs=8",
     "ppo.minibatch=400",
     "ppo.hidden=[8]",
+    "ddpg.hidden=[8]",
+    "ddpg.envs=4",
+    "ddpg.capacity=400",
+    "ddpg.learning_starts=100",
+    "ddpg.minibatch=16",
+    "ddpg.train_every=10",
+    "dqn.hidden=[8]",
+    "dqn.envs=4",
+    "dqn.capacity=400",
+    "dqn.learning_starts=100",
+    "dqn.minibatch=16",
+    "dqn.train_every=10",
     "train.updates=2",
     "train.seeds=[0,1]",
     "evaluate.episodes=16",
@@ -677,7 +689,8 @@ fn a_reproduction_covers_every_agent_and_power() {
                 }
             }
         }
-        assert_eq!(all["curves"].as_array().unwrap().len(), 2 * 2 * 2);
+        let learned = isacbench::agents::AGENTS.iter().filter(|a| a.kind.is_learned()).count();
+        assert_eq!(all["curves"].as_array().unwrap().len(), learned * 2 * 2 * 2);
         assert_eq!(all["manifest"]["seeds"], serde_json::json!([0, 1]));
     }
 

@@ -120,6 +120,18 @@ fn one_changed_number_fails_on_every_backend() {
         ("ppo_update_snn", "detach1.scalars", 2),
         ("ppo_update_snn", "detach0.grad.critic.fc2.weight", 9),
         ("ppo_update_snn", "detach1.after1.actor.fc1.bias", 1),
+        ("dqn", "target.fc2.weight", 20),
+        ("dqn", "reward", 4),
+        ("dqn", "td_target", 6),
+        ("dqn", "huber.grad.fc3.weight", 8),
+        ("dqn", "mse.loss", 0),
+        ("ddpg", "critic.fc1.weight", 13),
+        ("ddpg", "action_bias", 2),
+        ("ddpg", "grad.actor.fc2.bias", 3),
+        ("ddpg", "grad.critic.fc1.weight", 14),
+        ("ddpg", "polyak.critic.fc3.bias", 0),
+        ("polyak", "taus", 1),
+        ("polyak", "tau0.k3", 500),
     ] {
         // Inputs and results alike: 3 is in none of these places.
         let three = if tensor == "truncated" { 3i32.to_le_bytes() } else { 3f32.to_le_bytes() };

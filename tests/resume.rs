@@ -58,7 +58,7 @@ fn resumed(what: &str, gpu: Option<&Arc<Gpu>>) {
 
 /// The specification in a checkpoint of PPO.
 fn ppo(c: &Checkpoint) -> PpoSpec {
-    let Algorithm::Ppo(spec) = c.algorithm();
+    let Algorithm::Ppo(spec) = c.algorithm() else { panic!("a checkpoint of agent {}", c.agent) };
     spec
 }
 

@@ -1,6 +1,7 @@
 //! The three workloads whose throughput is compared with the JAX peer (`benches/peers/v2x_ppo_jax.py`), on the CPU backend, with the peer's
 //! settings: preset `fast` (K = 3, 32 antennas, 100 slots, hidden 128-128), 4 epochs of 16 minibatches, one replica.
 
+use isacbench::agents::Kind;
 use isacbench::config::Config;
 use isacbench::learn::ppo_cpu::{PpoCpu, SampleGaussian, reset_chunk, step_chunk};
 use isacbench::learn::{LearnerState, PpoSpec, Replica, learning_rates};
@@ -127,12 +128,16 @@ pub struct Training {
 }
 
 impl Training {
-    pub fn new(envs: usize) -> Training {
+    /// Of agents `ppo` or `spiking-ac`.
+    pub fn new(kind: Kind, envs: usize) -> Training {
         let config = config(envs);
         let seeds = &config.train.seeds;
         let replicas =
             seeds.iter().map(|&seed| Replica { seed, task: config.task.params([seed, 0]) }).collect();
-        let spec = PpoSpec::mlp(&config, replicas);
+        let spec = match kind {
+            Kind::SpikingAc => PpoSpec::spiking(&config, replicas),
+            _ => PpoSpec::mlp(&config, replicas),
+        };
         let ppo = PpoCpu::new(&spec, &LearnerState::new(&spec));
         Training { spec, ppo, update: 0 }
     }

@@ -7,6 +7,8 @@ const STREAM_ACTION: u32 = 3u;
 const STREAM_SHUFFLE: u32 = 4u;
 const STREAM_INIT: u32 = 5u;
 const STREAM_BASELINE: u32 = 6u;
+const STREAM_EXPLORE: u32 = 7u;
+const STREAM_REPLAY: u32 = 8u;
 
 // High word of a 32x32 bit product from 16-bit halves.
 fn mulhi(a: u32, b: u32) -> u32 {

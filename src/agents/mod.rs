@@ -9,6 +9,10 @@ pub enum Kind {
     Ppo,
     /// Learned with PPO: spiking networks, Gaussian policy.
     SpikingAc,
+    /// Learned with DDPG: ReLU networks, deterministic policy.
+    Ddpg,
+    /// Learned with DQN: ReLU network, a choice of beam and power level per vehicle.
+    Dqn,
     /// Needs no learning.
     Reference(Reference),
     /// No beams at all: matched gain, no interference, water-filled power.
@@ -38,6 +42,12 @@ pub const AGENTS: &[Agent] = &[
         summary: "PPO, spiking actor and critic 128-128 (LIF, 6 spike steps), Gaussian policy",
     },
     Agent { id: "ppo", kind: Kind::Ppo, summary: "PPO, tanh networks 128-128, Gaussian policy" },
+    Agent { id: "ddpg", kind: Kind::Ddpg, summary: "DDPG, ReLU networks 128-128, deterministic policy" },
+    Agent {
+        id: "dqn",
+        kind: Kind::Dqn,
+        summary: "DQN, ReLU network 128-128, per vehicle one of 32 beams and 3 power levels",
+    },
     Agent {
         id: "random",
         kind: Kind::Reference(Reference::Random),

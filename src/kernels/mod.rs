@@ -5,11 +5,17 @@
 pub mod activity_count;
 pub mod adam;
 pub mod advantage_stats;
+pub mod bernoulli_head;
+pub mod bernoulli_policy_loss;
 pub mod column_sum;
 pub mod compare;
+pub mod critic_input;
+pub mod critic_input_backward;
+pub mod ddpg_act;
 pub mod dense_backward_input;
 pub mod dense_backward_weights;
 pub mod dense_forward;
+pub mod dqn_act;
 pub mod gae;
 pub mod gaussian_head;
 pub mod grad_norm;
@@ -17,6 +23,8 @@ pub mod grad_reduce;
 pub mod inputs;
 pub mod lif_backward;
 pub mod lif_forward;
+pub mod lstm_backward;
+pub mod lstm_forward;
 pub mod math_eval;
 pub mod metrics_accumulate;
 pub mod metrics_reduce;
@@ -24,10 +32,14 @@ pub mod minibatch_gather;
 pub mod minibatch_scalars;
 pub mod normal_fill;
 pub mod philox_fill;
+pub mod polyak;
 pub mod ppo_policy_loss;
 pub mod ppo_value_loss;
+pub mod replay_gather;
+pub mod replay_write;
 pub mod spike_backward_weights;
 pub mod spike_forward;
+pub mod td_loss;
 pub mod tile;
 pub mod v2x_batch;
 pub mod v2x_reference;
@@ -37,7 +49,7 @@ pub mod v2x_step;
 pub use compare::{Comparison, Tol};
 
 use crate::gpu::{Gpu, GpuError, Prelude};
-use crate::policy::{Activation, Lif};
+use crate::policy::{Activation, Codebook, Lif};
 use crate::task::v2x::{Beam, Kinematics, V2xSpec};
 use crate::task::v2x_reference::Reference;
 use activity_count::Units;
@@ -97,6 +109,11 @@ const FORWARD: dense_forward::Spec = dense_forward::Spec {
     act: Activation::Tanh,
     b_scale: 1.0,
 };
+/// The choices of `dqn` with 500 environments in three replicas.
+fn choices(beam: Beam) -> dqn_act::Spec {
+    dqn_act::Spec { r: 3, b: 500, codebook: Codebook::new(&v2x(beam).task, 32, &[0.25, 0.5, 1.0]) }
+}
+
 const BACK_INPUT: dense_backward_input::Spec =
     dense_backward_input::Spec { r: 3, m: 200, i: 128, o: 128, p: 128 * 128 + 5, act: Activation::Tanh };
 const BACK_WEIGHTS: dense_backward_weights::Spec =
@@ -157,12 +174,15 @@ pub const REGISTRY: &[Entry] = &[
     }),
     entry!(spike_forward, SPIKES, wg spike_forward::threads(&SPIKES)),
     entry!(activity_count, activity_count::Spec { r: 3, m: 1000, c: 128, units: Units::Spikes }),
+    entry!(lstm_forward, lstm_forward::DEFAULT),
     entry!(gaussian_head, gaussian_head::Spec { r: 3, b: 500, a: 6, p: 20 }),
+    entry!(bernoulli_head, bernoulli_head::DEFAULT),
     entry!(gae, gae::DEFAULT),
     entry!(minibatch_gather, minibatch_gather::DEFAULT),
     entry!(minibatch_scalars, minibatch_scalars::DEFAULT),
     entry!(advantage_stats, advantage_stats::DEFAULT),
     entry!(ppo_policy_loss, ppo_policy_loss::DEFAULT),
+    entry!(bernoulli_policy_loss, bernoulli_policy_loss::DEFAULT),
     entry!(ppo_value_loss, ppo_value_loss::DEFAULT),
     entry!(dense_backward_input, BACK_INPUT, wg tile::Tile::choose(BACK_INPUT.m, BACK_INPUT.i).threads()),
     entry!(dense_backward_weights, BACK_WEIGHTS, wg tile::Tile::choose(BACK_WEIGHTS.o, BACK_WEIGHTS.i).threads()),
@@ -178,10 +198,30 @@ pub const REGISTRY: &[Entry] = &[
         Ok(rows)
     }),
     entry!(spike_backward_weights, SPIKES_BACK, wg tile::Tile::choose(SPIKES_BACK.o, SPIKES_BACK.i).threads()),
+    entry!(lstm_backward, lstm_backward::DEFAULT),
     entry!(grad_reduce, grad_reduce::Spec { r: 3, p: 5003, s: 8 }),
     entry!(column_sum, column_sum::Spec { r: 3, m: 1000, c: 6 }),
     entry!(grad_norm, grad_norm::Spec { r: 3, p: 37_000, split: 18_953, joint: false }),
     entry!(adam, adam::Spec { r: 3, p: 5003, split: 2500 }),
+    entry!(ddpg_act, ddpg_act::Spec { r: 3, b: 500, a: 6 }),
+    Entry {
+        kernel: "dqn_act",
+        wg: || dqn_act::WG,
+        prelude: || dqn_act::prelude(&choices(Beam::Angles)),
+        check: |gpu| {
+            let mut rows = Vec::new();
+            for beam in [Beam::Angles, Beam::Tracking, Beam::Matrix] {
+                rows.extend(named(&format!("{beam:?}"), dqn_act::check(gpu, &choices(beam), 1)?));
+            }
+            Ok(rows)
+        },
+    },
+    entry!(replay_write, replay_write::DEFAULT),
+    entry!(replay_gather, replay_gather::DEFAULT),
+    entry!(critic_input, critic_input::DEFAULT),
+    entry!(td_loss, td_loss::DEFAULT),
+    entry!(critic_input_backward, critic_input_backward::DEFAULT),
+    entry!(polyak, polyak::Spec { r: 3, p: 5003 }),
     entry!(metrics_reduce, metrics_reduce::Spec { r: 3, metric_rows: 12, b: 1000 }),
     entry!(metrics_accumulate, metrics_accumulate::Spec { elements: 3 * 12 * 1000 }),
 ];

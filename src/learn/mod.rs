@@ -1,9 +1,20 @@
 //! The learning algorithms: each an update made of rollout, advantages and minibatch steps, on both backends with the same random draws.
 
+mod adam;
+mod ddpg_cpu;
+mod dqn_cpu;
 pub mod network;
+pub mod off_policy;
+pub mod off_policy_cpu;
+pub mod off_policy_gpu;
+pub mod off_policy_step_gpu;
 pub mod ppo_cpu;
 pub mod ppo_gpu;
+pub mod recurrent;
+pub mod replay;
 pub mod step_gpu;
+
+pub use off_policy::OffPolicySpec;
 
 use crate::agents::Kind;
 use crate::config::{Config, PpoConfig, SpikingConfig};
@@ -21,6 +32,7 @@ pub struct Replica {
 #[derive(Clone, Debug)]
 pub enum Algorithm {
     Ppo(PpoSpec),
+    OffPolicy(OffPolicySpec),
 }
 
 impl Algorithm {
@@ -29,41 +41,49 @@ impl Algorithm {
         match kind {
             Kind::Ppo => Some(Algorithm::Ppo(PpoSpec::mlp(config, replicas))),
             Kind::SpikingAc => Some(Algorithm::Ppo(PpoSpec::spiking(config, replicas))),
+            Kind::Ddpg => Some(Algorithm::OffPolicy(OffPolicySpec::ddpg(config, replicas))),
+            Kind::Dqn => Some(Algorithm::OffPolicy(OffPolicySpec::dqn(config, replicas))),
             Kind::Reference(_) | Kind::UpperBound => None,
         }
     }
     pub fn task(&self) -> &V2xSpec {
         match self {
             Algorithm::Ppo(s) => &s.task,
+            Algorithm::OffPolicy(s) => &s.task,
         }
     }
     pub fn replicas(&self) -> &[Replica] {
         match self {
             Algorithm::Ppo(s) => &s.replicas,
+            Algorithm::OffPolicy(s) => &s.replicas,
         }
     }
     /// Environment steps of one update of one replica.
     pub fn samples(&self) -> usize {
         match self {
             Algorithm::Ppo(s) => s.samples(),
+            Algorithm::OffPolicy(s) => s.samples(),
         }
     }
     /// P: length of the flat vector of a replica.
     pub fn params(&self) -> usize {
         match self {
             Algorithm::Ppo(s) => s.layout().params(),
+            Algorithm::OffPolicy(s) => s.nets().params(),
         }
     }
     /// What lies where in the flat vector.
     pub fn tensors(&self) -> Vec<Tensor> {
         match self {
             Algorithm::Ppo(s) => s.layout().tensors(),
+            Algorithm::OffPolicy(s) => s.tensors(),
         }
     }
     /// The state before the first update.
     pub fn start(&self) -> LearnerState {
         match self {
             Algorithm::Ppo(s) => LearnerState::new(s),
+            Algorithm::OffPolicy(s) => s.start(),
         }
     }
     /// The policy that is learned.
@@ -74,6 +94,7 @@ impl Algorithm {
                 let head = Head::Gaussian { log_std_off: layout.log_std_off };
                 Policy { params: layout.params(), net: layout.actor, head }
             }
+            Algorithm::OffPolicy(s) => s.policy(),
         }
     }
     /// Bytes that the CPU learner keeps, about.
@@ -85,6 +106,7 @@ impl Algorithm {
                 let weights = s.layout().params() * 4 * (6 + s.ppo.minibatch.div_ceil(1024));
                 (s.replicas.len() * (rollout + weights)) as u64
             }
+            Algorithm::OffPolicy(s) => s.host_bytes(),
         }
     }
 }

@@ -404,6 +404,17 @@ fn spike_penalty(net: &MlpLayout, rate_penalty: f64, m: usize) -> f64 {
     rate_penalty / (m * steps * neurons) as f64
 }
 
+impl Backward {
+    /// The gradient by the input alone; the partial sums stay as they are.
+    pub fn record_input(&self, pass: &mut wgpu::ComputePass, m: usize) {
+        for (input, l) in self.inputs.iter().zip(&self.layout.layers).rev() {
+            let input = input.as_ref().expect("made with `dx`");
+            let args = dense_backward_input::Args { m, w_off: l.w_off, dy_off: 0, h_off: 0, dx_off: 0 };
+            input.record(pass, &args);
+        }
+    }
+}
+
 /// The activation that made the input of layer `n`.
 fn act_before(net: &MlpLayout, n: usize) -> Activation {
     if n == 0 { Activation::None } else { net.layers[n - 1].act }

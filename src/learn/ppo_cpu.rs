@@ -3,13 +3,16 @@
 //! Environments are split into chunks that a thread carries through the whole rollout (policy, physics, advantages) in its caches;
 //! minibatches are split into parts whose gradient sums are added in a fixed order.
 
+use super::adam::AdamStep;
 use super::{LearnerState, PpoSpec, UpdateMetrics};
 use crate::config::ClipScope;
 use crate::gpu::GpuError;
+use crate::kernels::adam::Hyper;
 use crate::kernels::gae;
 use crate::philox::{Stream, draw};
-use crate::policy::ActorCriticLayout;
-use crate::policy::dense::{Activations, Gradient, Packed, Strided, backward, forward, leading};
+use crate::policy::cpu::{Activations, Gradient, backward, forward};
+use crate::policy::dense::{Packed, Strided, leading};
+use crate::policy::{ActorCriticLayout, MlpLayout};
 use crate::real::{F32Lanes, LaneKernel, Real, Word, run_lanes};
 use crate::shuffle::Shuffle;
 use crate::task::TRUNCATED;
@@ -46,6 +49,8 @@ struct Chunk {
     scalars: Vec<Scalars>,
     /// Sums over slots and environments of reward, sum-rate, Jain, indicator.
     sums: [f64; 4],
+    /// Spikes of the actor's hidden layers, then the critic's; empty without spikes.
+    spikes: Vec<u64>,
 }
 
 /// Log-probability, advantage, return and value of a sample, in one cache line.
@@ -131,6 +136,7 @@ impl PpoCpu {
                     final_value: vec![0.0; t * envs],
                     scalars: vec![[0.0; 4]; t * envs],
                     sums: [0.0; 4],
+                    spikes: vec![0; spiking_layers(&layout).count()],
                 });
             }
         }
@@ -206,7 +212,15 @@ impl Ppo for PpoCpu {
 
         // ---- CLIP, ADAM ----
         self.adam_steps += 1;
-        let step = AdamStep::new(&spec.ppo, self.adam_steps, lr, layout.split());
+        let p = &spec.ppo;
+        let hyper = Hyper {
+            lr,
+            max_norm: p.max_grad_norm,
+            beta1: p.adam_beta1,
+            beta2: p.adam_beta2,
+            eps: p.adam_eps,
+        };
+        let step = AdamStep::new(&hyper, self.adam_steps, layout.split());
         self.learners
             .par_iter_mut()
             .zip(self.parts.par_chunks(parts))
@@ -218,6 +232,9 @@ impl Ppo for PpoCpu {
         let slots = self.spec.samples() as f64;
         let steps = (self.spec.ppo.epochs * self.spec.minibatches()) as f64;
         let mut out = vec![UpdateMetrics::default(); self.learners.len()];
+        for u in &mut out {
+            u.firing_rates.resize(spiking_layers(&self.layout).count(), 0.0);
+        }
         for c in &mut self.chunks {
             let u = &mut out[c.replica];
             let [reward, rate, jain, indicator] = std::mem::take(&mut c.sums);
@@ -225,6 +242,11 @@ impl Ppo for PpoCpu {
             u.sum_rate_bps_hz += rate / slots;
             u.jain += jain / slots;
             u.indicator_share += indicator / slots;
+            for ((rate, n), neurons) in
+                u.firing_rates.iter_mut().zip(&mut c.spikes).zip(spiking_layers(&self.layout))
+            {
+                *rate += std::mem::take(n) as f64 / (slots * neurons as f64);
+            }
         }
         for (u, l) in out.iter_mut().zip(&mut self.learners) {
             let [pg, v, entropy, kl, clipped, na, nc] = std::mem::take(&mut l.sums).map(|x| x / steps);
@@ -295,79 +317,21 @@ impl Learner {
                 .zip(v.par_chunks_mut(SPAN))
                 .zip(p.par_chunks_mut(SPAN))
                 .zip(self.grads[range].par_chunks(SPAN));
-            spans.for_each(|(((m, v), p), grads)| {
-                run_lanes(AdamLanes { step, lr: step.lr[group], scale, grads, m, v, p })
-            });
+            spans.for_each(|(((m, v), p), grads)| step.run(group, scale, grads, m, v, p));
         }
         self.pack();
     }
 }
 
-/// Constants of one Adam step.
-struct AdamStep {
-    lr: [f32; 2],
-    beta: [f32; 2],
-    /// 1 − β, subtracted in f64: 1 − 0.999 in f32 is off by 1e-5 of itself.
-    rest: [f32; 2],
-    eps: f32,
-    /// 1/(1−β^t)
-    correction: [f32; 2],
-    split: usize,
+/// Neurons of each spiking layer, times spike steps: the actor's, then the critic's.
+fn spiking_layers(layout: &ActorCriticLayout) -> impl Iterator<Item = usize> {
+    [&layout.actor, &layout.critic].into_iter().flat_map(neuron_steps)
 }
 
-impl AdamStep {
-    fn new(ppo: &crate::config::PpoConfig, t: u64, lr: [f64; 2], split: usize) -> Self {
-        let correction = |b: f64| (1.0 / (1.0 - b.powf(t as f64))) as f32;
-        AdamStep {
-            lr: lr.map(|x| x as f32),
-            beta: [ppo.adam_beta1 as f32, ppo.adam_beta2 as f32],
-            rest: [(1.0 - ppo.adam_beta1) as f32, (1.0 - ppo.adam_beta2) as f32],
-            eps: ppo.adam_eps as f32,
-            correction: [correction(ppo.adam_beta1), correction(ppo.adam_beta2)],
-            split,
-        }
-    }
-}
-
-struct AdamLanes<'a> {
-    step: &'a AdamStep,
-    lr: f32,
-    scale: f32,
-    grads: &'a [f32],
-    m: &'a mut [f32],
-    v: &'a mut [f32],
-    p: &'a mut [f32],
-}
-
-impl AdamLanes<'_> {
-    #[inline(always)]
-    fn span<V: F32Lanes>(&mut self, from: usize, to: usize) {
-        let [b1, b2] = self.step.beta.map(V::splat_f32);
-        let [rest1, rest2] = self.step.rest.map(V::splat_f32);
-        let mut i = from;
-        while i + V::LANES <= to {
-            let g = V::load(&self.grads[i..]) * V::splat_f32(self.scale);
-            let m = V::load(&self.m[i..]) * b1 + g * rest1;
-            let v = V::load(&self.v[i..]) * b2 + (g * g) * rest2;
-            m.store(&mut self.m[i..]);
-            v.store(&mut self.v[i..]);
-            let step = (m * V::splat_f32(self.step.correction[0]))
-                / ((v * V::splat_f32(self.step.correction[1])).sqrt() + V::splat_f32(self.step.eps));
-            (V::load(&self.p[i..]) - V::splat_f32(self.lr) * step).store(&mut self.p[i..]);
-            i += V::LANES;
-        }
-    }
-}
-
-impl LaneKernel for AdamLanes<'_> {
-    type Out = ();
-    #[inline(always)]
-    fn run<V: F32Lanes>(mut self) {
-        let n = self.grads.len();
-        let whole = n / V::LANES * V::LANES;
-        self.span::<V>(0, whole);
-        self.span::<f32>(whole, n);
-    }
+/// Neurons of each spiking layer of a network, times spike steps.
+fn neuron_steps(net: &MlpLayout) -> impl Iterator<Item = usize> {
+    let steps = net.lif.map(|lif| lif.steps);
+    steps.into_iter().flat_map(|s| net.layers[..net.layers.len() - 1].iter().map(move |l| s * l.outputs))
 }
 
 /// Samples of a part of a minibatch of `m`: depends on m alone. Whole tiles, and an even number of parts where it can be, so that threads share
@@ -502,6 +466,10 @@ impl BackwardScratch {
         let entropy = norm + 0.5 * a as f32;
         let (clip, vf, ent) = (ppo.clip as f32, ppo.vf_coef as f32, ppo.entropy_coef as f32);
         let (mut d_log_std, mut z) = (vec![0f32; a], vec![0f32; a]);
+        // The mean firing rate of each network, times the penalty, is part of its loss.
+        let penalty = spec.spiking.as_ref().map_or(0.0, |s| s.rate_penalty);
+        let spike_cost = [&layout.actor, &layout.critic]
+            .map(|net| (penalty / (ppo.minibatch * neuron_steps(net).sum::<usize>().max(1)) as f64) as f32);
         let mut sums = [0.0; 7];
         self.d_actor.clear();
         self.d_critic.clear();
@@ -512,8 +480,7 @@ impl BackwardScratch {
             let x = Strided { data: obs, row: ldx, col: 1 };
             forward(&l.actor, rows, x, &mut self.actor);
             forward(&l.critic, rows, x, &mut self.critic);
-            let d_mean = self.d_actor.d.layers.last_mut().expect("layers");
-            let d_value = self.d_critic.d.layers.last_mut().expect("layers");
+            let (d_mean, d_value) = (self.d_actor.d_out(), self.d_critic.d_out());
             let (mean, value) = (self.actor.output(), self.critic.output());
             let (mut pg, mut vl, mut kl, mut clipped) = (0f32, 0f32, 0f32, 0f32);
             for i in 0..rows {
@@ -554,8 +521,8 @@ impl BackwardScratch {
             for (s, x) in sums.iter_mut().zip([pg, vl, entropy * rows as f32, kl, clipped]) {
                 *s += f64::from(x * inv_m);
             }
-            backward(&l.actor, rows, obs, &self.actor, &mut self.d_actor);
-            backward(&l.critic, rows, obs, &self.critic, &mut self.d_critic);
+            backward(&l.actor, rows, obs, &self.actor, spike_cost[0], &mut self.d_actor);
+            backward(&l.critic, rows, obs, &self.critic, spike_cost[1], &mut self.d_critic);
         }
         let grads = &mut out.grads;
         self.d_actor.write_to(&layout.actor, grads);
@@ -576,8 +543,8 @@ struct RolloutScratch {
 impl RolloutScratch {
     fn new(layout: &ActorCriticLayout) -> Self {
         RolloutScratch {
-            actor: Activations::new(&layout.actor, CHUNK),
-            critic: Activations::new(&layout.critic, CHUNK),
+            actor: Activations::forward_only(&layout.actor, CHUNK),
+            critic: Activations::forward_only(&layout.critic, CHUNK),
             metrics: vec![0.0; 4 * CHUNK],
         }
     }
@@ -602,6 +569,10 @@ impl Chunk {
             let x = Strided { data: &before[t * envs * o..], row: o, col: 1 };
             forward(&l.actor, envs, x, &mut s.actor);
             forward(&l.critic, envs, x, &mut s.critic);
+            let half = self.spikes.len() / 2;
+            let (actor, critic) = self.spikes.split_at_mut(half);
+            s.actor.add_spikes(actor);
+            s.critic.add_spikes(critic);
             let now = clock + t as u32;
             let action = &mut self.action[t * envs * a..(t + 1) * envs * a];
             run_lanes(SampleGaussian {

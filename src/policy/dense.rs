@@ -2,6 +2,7 @@
 //! stay in the caches at policy sizes. Results are compared with the `dense_*` twins by tolerance (sums run in another order, with FMA).
 
 use super::{Activation, MlpLayout};
+use crate::kernels::polyak::polyak_cpu;
 use crate::real::{F32Lanes, LaneKernel, run_lanes};
 
 /// Columns are padded to this many floats: one AVX-512 register.
@@ -184,16 +185,16 @@ pub fn tanh_rational<V: F32Lanes>(x: V) -> V {
 /// One network's weights laid out for [`product`]: padded, and transposed for the forward pass. Rebuilt after every update.
 pub struct Packed {
     pub layout: MlpLayout,
-    layers: Vec<PackedLayer>,
+    pub(super) layers: Vec<PackedLayer>,
 }
 
-struct PackedLayer {
+pub(super) struct PackedLayer {
     /// Wᵀ [in, leading(out)], for the forward pass.
-    wt: Vec<f32>,
+    pub wt: Vec<f32>,
     /// W [out, leading(in)], for the input gradient.
-    w: Vec<f32>,
+    pub w: Vec<f32>,
     /// [leading(out)]
-    bias: Vec<f32>,
+    pub bias: Vec<f32>,
 }
 
 impl Packed {
@@ -223,6 +224,22 @@ impl Packed {
             p.bias[..l.outputs].copy_from_slice(&params[l.b_off..l.b_off + l.outputs]);
         }
     }
+
+    /// self ← τ·online + (1 − τ)·self, the bits that packing the so mixed flat vectors would give.
+    pub fn blend(&mut self, tau: f32, online: &Packed) {
+        for (p, q) in self.layers.iter_mut().zip(&online.layers) {
+            for (to, from) in [(&mut p.wt, &q.wt), (&mut p.w, &q.w), (&mut p.bias, &q.bias)] {
+                polyak_cpu(tau, from, to);
+            }
+        }
+    }
+
+    /// Weights [leading(inputs)] and bias of output `o` of the last layer.
+    pub fn output(&self, o: usize) -> (&[f32], f32) {
+        let ld = leading(self.layout.layers.last().expect("a network has layers").inputs);
+        let p = self.layers.last().expect("a network has layers");
+        (&p.w[o * ld..(o + 1) * ld], p.bias[o])
+    }
 }
 
 /// Outputs of every layer for up to `rows` samples; layer l is [rows, leading(outputs)].
@@ -245,13 +262,15 @@ struct Forward<'a> {
     rows: usize,
     x: Strided<'a>,
     out: &'a mut Activations,
+    /// Layers to run.
+    layers: usize,
 }
 
 impl LaneKernel for Forward<'_> {
     type Out = ();
     #[inline(always)]
     fn run<V: F32Lanes>(self) {
-        for (i, (l, p)) in self.net.layout.layers.iter().zip(&self.net.layers).enumerate() {
+        for (i, (l, p)) in self.net.layout.layers.iter().zip(&self.net.layers).enumerate().take(self.layers) {
             let (before, here) = self.out.layers.split_at_mut(i);
             let a = match before.last() {
                 Some(h) => Strided { data: h, row: leading(l.inputs), col: 1 },
@@ -305,7 +324,12 @@ impl LaneKernel for Forward<'_> {
 
 /// Forward pass of `rows` samples x into `out`.
 pub fn forward(net: &Packed, rows: usize, x: Strided, out: &mut Activations) {
-    run_lanes(Forward { net, rows, x, out });
+    run_lanes(Forward { net, rows, x, out, layers: net.layers.len() });
+}
+
+/// The same without the last layer.
+pub fn forward_hidden(net: &Packed, rows: usize, x: Strided, out: &mut Activations) {
+    run_lanes(Forward { net, rows, x, out, layers: net.layers.len() - 1 });
 }
 
 /// Gradient sums of one network in padded layout, and the space its backward pass needs.
@@ -331,6 +355,13 @@ impl Gradient {
         self.w.iter_mut().chain(&mut self.b).for_each(|v| v.fill(0.0));
     }
 
+    /// Adds the gradient `d` at output `o` of the last layer for a sample whose last hidden outputs are `h` [leading(inputs)].
+    pub fn add_output(&mut self, o: usize, d: f32, h: &[f32]) {
+        let w = &mut self.w.last_mut().expect("a network has layers")[o * h.len()..(o + 1) * h.len()];
+        w.iter_mut().zip(h).for_each(|(w, h)| *w += d * h);
+        self.b.last_mut().expect("a network has layers")[o] += d;
+    }
+
     /// Writes the sums to their places in the flat gradient vector of the replica.
     pub fn write_to(&self, layout: &MlpLayout, grads: &mut [f32]) {
         for (l, layer) in layout.layers.iter().enumerate() {
@@ -345,7 +376,7 @@ impl Gradient {
 
 /// b[j] += Σ_m dy[m, j]: eight vectors at a time, so that the sums do not wait for each other.
 #[inline(always)]
-fn column_sums<V: F32Lanes>(rows: usize, cols: usize, dy: &[f32], ld: usize, b: &mut [f32]) {
+pub(super) fn column_sums<V: F32Lanes>(rows: usize, cols: usize, dy: &[f32], ld: usize, b: &mut [f32]) {
     #[inline(always)]
     fn span<V: F32Lanes, const N: usize>(rows: usize, dy: &[f32], ld: usize, b: &mut [f32]) {
         let mut sum = [V::splat(0.0); N];
@@ -376,54 +407,62 @@ struct Backward<'a> {
     x: &'a [f32],
     acts: &'a Activations,
     grad: &'a mut Gradient,
+    /// Whether the gradients by weights and biases are wanted; without, x is not read.
+    weights: bool,
+    /// Receives the gradient by the input, [rows, leading(inputs)].
+    dx: Option<&'a mut [f32]>,
+    /// Layers to go through, from below.
+    layers: usize,
 }
 
 impl LaneKernel for Backward<'_> {
     type Out = ();
     #[inline(always)]
-    fn run<V: F32Lanes>(self) {
+    fn run<V: F32Lanes>(mut self) {
         let layers = &self.net.layout.layers;
-        for i in (0..layers.len()).rev() {
+        for i in (0..self.layers).rev() {
             let l = &layers[i];
             let (ldi, ldo) = (leading(l.inputs), leading(l.outputs));
             let input = if i == 0 { self.x } else { &self.acts.layers[i - 1] };
             let (lower, upper) = self.grad.d.layers.split_at_mut(i);
             let dy = &upper[0];
-            // dW[o, i] += Σ_m dy[m, o]·x[m, i]
-            let (cols, at, x) = (
-                l.inputs.next_multiple_of(PAD),
-                Strided { data: dy, row: 1, col: ldo },
-                RowMajor { data: input, ld: ldi },
-            );
-            let dw = &mut self.grad.w[i];
-            if l.outputs < 12 {
-                product::<V, 4>(
-                    l.outputs,
-                    cols,
-                    self.rows,
-                    at,
-                    x,
-                    dw,
-                    ldi,
-                    true,
-                    #[inline(always)]
-                    |s, _, _| s,
+            if self.weights {
+                // dW[o, i] += Σ_m dy[m, o]·x[m, i]
+                let (cols, at, x) = (
+                    l.inputs.next_multiple_of(PAD),
+                    Strided { data: dy, row: 1, col: ldo },
+                    RowMajor { data: input, ld: ldi },
                 );
-            } else {
-                product::<V, 2>(
-                    l.outputs,
-                    cols,
-                    self.rows,
-                    at,
-                    x,
-                    dw,
-                    ldi,
-                    true,
-                    #[inline(always)]
-                    |s, _, _| s,
-                );
+                let dw = &mut self.grad.w[i];
+                if l.outputs < 12 {
+                    product::<V, 4>(
+                        l.outputs,
+                        cols,
+                        self.rows,
+                        at,
+                        x,
+                        dw,
+                        ldi,
+                        true,
+                        #[inline(always)]
+                        |s, _, _| s,
+                    );
+                } else {
+                    product::<V, 2>(
+                        l.outputs,
+                        cols,
+                        self.rows,
+                        at,
+                        x,
+                        dw,
+                        ldi,
+                        true,
+                        #[inline(always)]
+                        |s, _, _| s,
+                    );
+                }
+                column_sums::<V>(self.rows, l.outputs.next_multiple_of(PAD), dy, ldo, &mut self.grad.b[i]);
             }
-            column_sums::<V>(self.rows, l.outputs.next_multiple_of(PAD), dy, ldo, &mut self.grad.b[i]);
             if i > 0 {
                 // dh[m, i] = (Σ_o dy[m, o]·W[o, i])·act'(h)
                 let (act, one) = (layers[i - 1].act, V::splat(1.0));
@@ -446,6 +485,19 @@ impl LaneKernel for Backward<'_> {
                         }
                     },
                 );
+            } else if let Some(dx) = self.dx.as_deref_mut() {
+                product::<V, 2>(
+                    self.rows,
+                    l.inputs.next_multiple_of(PAD),
+                    l.outputs,
+                    Strided { data: dy, row: ldo, col: 1 },
+                    RowMajor { data: &self.net.layers[i].w, ld: ldi },
+                    dx,
+                    ldi,
+                    false,
+                    #[inline(always)]
+                    |s, _, _| s,
+                );
             }
         }
     }
@@ -454,7 +506,28 @@ impl LaneKernel for Backward<'_> {
 /// Backward pass: takes the output gradient from the last layer of `grad.d` ([rows, leading(outputs)], zero beyond the outputs) and adds
 /// to the sums. `x` is [rows, leading(inputs)].
 pub fn backward(net: &Packed, rows: usize, x: &[f32], acts: &Activations, grad: &mut Gradient) {
-    run_lanes(Backward { net, rows, x, acts, grad });
+    run_lanes(Backward { net, rows, x, acts, grad, weights: true, dx: None, layers: net.layers.len() });
+}
+
+/// The same from the last hidden layer on: takes the gradient before that layer's activation.
+pub fn backward_hidden(net: &Packed, rows: usize, x: &[f32], acts: &Activations, grad: &mut Gradient) {
+    let layers = net.layers.len() - 1;
+    run_lanes(Backward { net, rows, x, acts, grad, weights: true, dx: None, layers });
+}
+
+/// Backward pass to the input alone: takes the output gradient as [`backward`] does, leaves the sums as they are, and writes the gradient by
+/// the input to `dx` [rows, leading(inputs)].
+pub fn backward_input(net: &Packed, rows: usize, acts: &Activations, grad: &mut Gradient, dx: &mut [f32]) {
+    run_lanes(Backward {
+        net,
+        rows,
+        x: &[],
+        acts,
+        grad,
+        weights: false,
+        dx: Some(dx),
+        layers: net.layers.len(),
+    });
 }
 
 #[cfg(test)]
@@ -521,6 +594,23 @@ mod tests {
                 for o in 0..outputs {
                     top[m * ldo + o] = cs[m * outputs + o] as f32;
                 }
+            }
+            let mut dx = vec![f32::NAN; rows * ld];
+            backward_input(&net, rows, &acts, &mut grad, &mut dx);
+            assert!(grad.w.iter().chain(&grad.b).flatten().all(|g| *g == 0.0), "sums were touched");
+            for (m, i) in [(0, 0), (rows - 1, inputs - 1), (rows / 2, inputs / 2)] {
+                let h = 1e-5;
+                let at = |delta: f64| {
+                    let mut row = xs[m * inputs..(m + 1) * inputs].to_vec();
+                    row[i] += delta;
+                    loss(&layout, &params, &row, &cs[m * outputs..(m + 1) * outputs])
+                };
+                let want = (at(h) - at(-h)) / (2.0 * h);
+                let got = f64::from(dx[m * ld + i]);
+                assert!(
+                    (got - want).abs() < 2e-5 * (1.0 + want.abs()),
+                    "{sizes:?} input {i}: {got} against {want}"
+                );
             }
             backward(&net, rows, &x, &acts, &mut grad);
             let mut grads = vec![0f32; layout.end()];

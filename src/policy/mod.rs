@@ -2,11 +2,16 @@
 //! forward pass costs. The arithmetic itself is in `kernels`.
 
 pub mod activity;
+pub mod codebook;
+pub mod cpu;
 pub mod dense;
 pub mod lif;
+pub mod lstm;
 pub mod mlp;
+pub mod spiking;
 
 pub use activity::{Activity, LayerActivity};
+pub use codebook::Codebook;
 pub use lif::Lif;
 pub use mlp::{ActorCriticLayout, Hidden, MlpLayout};
 
@@ -50,6 +55,10 @@ pub struct Policy {
 pub enum Head {
     /// Outputs are the means of a diagonal Gaussian, whose log standard deviations [A] start at this element of the flat vector.
     Gaussian { log_std_off: usize },
+    /// Raw actions are scale·tanh(output).
+    Tanh { scale: f32 },
+    /// Outputs [K, L] are the values of every vehicle's choices, of which it takes the largest.
+    Factored { codebook: Codebook },
 }
 
 /// What follows a dense layer.

@@ -174,6 +174,10 @@ macro_rules! lanes {
                 unsafe { $f($set1(x)) }
             }
             #[inline(always)]
+            fn mask_bits(m: $mask) -> u64 {
+                $f::mask_bits_(m)
+            }
+            #[inline(always)]
             fn recip(self) -> Self {
                 $f::recip_(self)
             }
@@ -277,6 +281,10 @@ impl F32x8 {
         unsafe { F32x8(_mm256_floor_ps(self.0)) }
     }
     #[inline(always)]
+    fn mask_bits_(m: __m256) -> u64 {
+        unsafe { _mm256_movemask_ps(m) as u64 }
+    }
+    #[inline(always)]
     fn recip_(self) -> Self {
         Self::splat(1.0) / self
     }
@@ -329,6 +337,10 @@ impl F32x16 {
     #[inline(always)]
     fn floor_(self) -> Self {
         unsafe { F32x16(_mm512_roundscale_ps::<{ _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC }>(self.0)) }
+    }
+    #[inline(always)]
+    fn mask_bits_(m: __mmask16) -> u64 {
+        u64::from(m)
     }
     /// 14 bits and a step of Newton's method: a third of the time of a division.
     #[inline(always)]

@@ -3,6 +3,8 @@
 //! A step writes `reward`, the flags `terminated` (bit 0) and `truncated` (bit 1), `final_obs` where an episode ended, and then the
 //! next observation, which after an end is the first one of a fresh episode (automatic reset).
 
+pub mod misac;
+pub mod misac_dp;
 pub mod v2x;
 pub mod v2x_reference;
 

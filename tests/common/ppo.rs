@@ -30,7 +30,10 @@ pub const TWO: [(u32, f64); 2] = [(3, 40.0), (11, 20.0)];
 /// A learner with fresh weights.
 pub fn fresh(spec: &PpoSpec, gpu: Option<&Arc<Gpu>>) -> Box<dyn Ppo> {
     let Learner::OnPolicy(ppo) =
-        Learner::new(&Algorithm::Ppo(spec.clone()), &LearnerState::new(spec), gpu).unwrap();
+        Learner::new(&Algorithm::Ppo(spec.clone()), &LearnerState::new(spec), gpu).unwrap()
+    else {
+        panic!("PPO learns on policy")
+    };
     ppo
 }
 

@@ -1,0 +1,52 @@
+// td_loss: temporal-difference loss of a value that is a sum over K heads, and its gradient. One thread = one sample.
+//   Q = sum_k q[k, c_k], y = reward + gamma (1 - terminated) sum_k max_c q_next[k, c], d = Q - y
+//   Huber: mean of 0.5 d^2 where |d| < 1, else |d| - 0.5; squared: mean of d^2
+// CPU twin: td_loss_cpu in src/kernels/td_loss.rs. Compared by tolerance.
+#import index
+
+struct Imm { gamma: f32 }
+var<immediate> imm: Imm;
+
+@group(0) @binding(0) var<storage, read> q: array<f32>;                  // [R, M, K, L]
+@group(0) @binding(1) var<storage, read> q_next: array<f32>;             // [R, M, K, L]
+@group(0) @binding(2) var<storage, read> mb_action: array<f32>;          // [R, M, K]: chosen indices, not read if L = 1
+@group(0) @binding(3) var<storage, read> mb_scalars: array<vec2<f32>>;   // [R, M]: reward, 1 - terminated
+@group(0) @binding(4) var<storage, read_write> d_q: array<f32>;          // [R, M, K, L]: d loss / d q, with its 1/M
+@group(0) @binding(5) var<storage, read_write> terms: array<vec2<f32>>;  // [R, M]: the sample's term of the loss without 1/M, y
+
+fn taken(head: u32) -> u32 {
+    if (L > 1u) { return head * L + u32(mb_action[head]); }
+    return head * L;
+}
+
+@compute @workgroup_size(WG) fn td_loss(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+    let i = linear_id(id, groups);
+    if (i >= R * M) { return; }
+    var value = 0.0f;
+    var best = 0.0f;
+    for (var k = 0u; k < K; k++) {
+        let head = i * K + k;
+        value += q[taken(head)];
+        var top = q_next[head * L];
+        for (var c = 1u; c < L; c++) {
+            top = max(top, q_next[head * L + c]);
+        }
+        best += top;
+    }
+    let y = mb_scalars[i].x + imm.gamma * mb_scalars[i].y * best;
+    let d = value - y;
+    var term = d * d;
+    var slope = d + d;
+    if (HUBER == 1u) {
+        term = select(abs(d) - 0.5f, 0.5f * (d * d), abs(d) < 1.0f);
+        slope = min(max(d, -1.0f), 1.0f);
+    }
+    for (var k = 0u; k < K; k++) {
+        let head = i * K + k;
+        for (var c = 0u; c < L; c++) {
+            d_q[head * L + c] = 0.0f;
+        }
+        d_q[taken(head)] = slope * (1.0f / f32(M));
+    }
+    terms[i] = vec2<f32>(term, y);
+}

@@ -1,0 +1,208 @@
+//! dqn_act: every vehicle's choice, greedy in its own Q-values or, with probability ε, uniform; and the raw actions that the choices mean.
+//!
+//! Each vehicle explores by itself, so that most joint actions of a small ε differ from the greedy one in one vehicle. Words of Philox at (draw =
+//! vehicle, slot = `clock`, environment, stream = explore): the first, cut to 24 bits, decides, the second chooses. Comparisons and copies:
+//! exact on every device.
+
+use super::MAX_TRIPS;
+use super::compare::{Comparison, compare_exact};
+use super::inputs::Sample;
+use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
+use crate::philox::{Stream, draw};
+use crate::policy::codebook::{Codebook, argmax};
+
+pub const WG: usize = 64;
+
+/// Sizes, fixed when the kernel is compiled.
+#[derive(Clone, Debug)]
+pub struct Spec {
+    /// R: replicas.
+    pub r: usize,
+    /// B: environments of a replica.
+    pub b: usize,
+    pub codebook: Codebook,
+}
+
+/// What may change from one dispatch to the next.
+#[derive(Clone, Copy, Debug)]
+pub struct Args {
+    /// Slot counter: no two dispatches of a training may draw at the same value.
+    pub clock: u32,
+    /// ε as [`threshold`] gives it; 0: greedy.
+    pub threshold: u32,
+}
+
+/// ε in units of 2⁻²⁴.
+pub fn threshold(epsilon: f64) -> u32 {
+    (epsilon * f64::from(1 << 24)).round() as u32
+}
+
+/// What a vehicle tries instead of its greedy choice, out of `choices`; `None` where it does not explore.
+pub fn explored(
+    key: [u32; 2],
+    env: u32,
+    clock: u32,
+    vehicle: u32,
+    threshold: u32,
+    choices: u32,
+) -> Option<u32> {
+    if threshold == 0 {
+        return None;
+    }
+    let w = draw(key, Stream::Explore, env, clock, vehicle);
+    (w[0] >> 8 < threshold).then(|| ((u64::from(w[1]) * u64::from(choices)) >> 32) as u32)
+}
+
+/// `keys` [R]; `q` [R, B, K·L]; `choice` [R, B, K], whole numbers; `action` [R, B, A].
+pub fn dqn_act_cpu(
+    spec: &Spec,
+    at: &Args,
+    keys: &[[u32; 2]],
+    q: &[f32],
+    choice: &mut [f32],
+    action: &mut [f32],
+) {
+    let book = &spec.codebook;
+    let (k, l, a) = (book.vehicles, book.choices(), book.actions());
+    for (n, choice) in choice.iter_mut().enumerate() {
+        let (env, vehicle) = (n / k, n % k);
+        let tried = explored(
+            keys[env / spec.b],
+            (env % spec.b) as u32,
+            at.clock,
+            vehicle as u32,
+            at.threshold,
+            l as u32,
+        );
+        let c = tried.map_or_else(|| argmax(&q[n * l..][..l]), |c| c as usize);
+        *choice = c as f32;
+        book.decode(vehicle, c, &mut action[env * a..][..a]);
+    }
+}
+
+/// Constants of the shader.
+pub fn prelude(spec: &Spec) -> Prelude {
+    let book = &spec.codebook;
+    Prelude::new()
+        .u32("WG", WG)
+        .u32("R", spec.r)
+        .u32("B", spec.b)
+        .u32("K", book.vehicles)
+        .u32("L", book.choices())
+        .u32("LEVELS", book.levels.len())
+        .u32("BEAMS", book.choices() / book.levels.len())
+        .u32("PARTS", book.parts)
+        .u32("WIDTH", book.width)
+}
+
+/// The compiled kernel.
+pub struct DqnAct {
+    spec: Spec,
+    kernel: Kernel,
+}
+
+impl DqnAct {
+    pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
+        let trips = spec.codebook.choices() + spec.codebook.values() + 20;
+        assert!(trips < MAX_TRIPS, "dqn_act: {trips} iterations exceed the loop budget");
+        Ok(DqnAct { spec: spec.clone(), kernel: gpu.kernel("dqn_act", &prelude(spec))? })
+    }
+
+    /// `keys` [R], `q` [R, B, K·L], `codebook` as [`Codebook::flat`], `choice` [R, B, K], `action` [R, B, A].
+    pub fn bind(
+        &self,
+        gpu: &Gpu,
+        keys: &Buf<[u32; 2]>,
+        q: &Buf<f32>,
+        codebook: &Buf<f32>,
+        choice: &Buf<f32>,
+        action: &Buf<f32>,
+    ) -> DqnActBound {
+        let Spec { r, b, codebook: book } = &self.spec;
+        let n = r * b;
+        let buffers = [
+            keys.of_len(*r),
+            q.of_len(n * book.vehicles * book.choices()),
+            codebook.of_len(book.beams.len() + book.levels.len()),
+            choice.of_len(n * book.vehicles),
+            action.of_len(n * book.actions()),
+        ];
+        DqnActBound { threads: n * book.vehicles, bound: self.kernel.bind(gpu, &buffers) }
+    }
+}
+
+/// The kernel with its buffers.
+pub struct DqnActBound {
+    threads: usize,
+    bound: Bound,
+}
+
+impl DqnActBound {
+    pub fn record(&self, pass: &mut wgpu::ComputePass, at: &Args) {
+        self.bound.record(pass, fold_groups(self.threads, WG), &[at.clock, at.threshold]);
+    }
+}
+
+/// Shader against twin, bits of every number: greedy, mixed, and always exploring. Q-values have few levels, so that ties occur.
+pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
+    let (r, b, book) = (spec.r, spec.b, &spec.codebook);
+    let (k, l, a) = (book.vehicles, book.choices(), book.actions());
+    let mut draw = Sample::new(seed, 0);
+    let keys = draw.keys(r);
+    let q: Vec<f32> = (0..r * b * k * l).map(|_| (draw.word() >> 24) as f32 - 128.0).collect();
+    let choice = gpu.alloc::<f32>("dqn_act.choice", &[r, b, k], Fill::Poison)?;
+    let action = gpu.alloc::<f32>("dqn_act.action", &[r, b, a], Fill::Poison)?;
+    let flat = book.flat();
+    let bound = DqnAct::new(gpu, spec)?.bind(
+        gpu,
+        &gpu.upload("dqn_act.keys", &[r], &keys)?,
+        &gpu.upload("dqn_act.q", &[r, b, k * l], &q)?,
+        &gpu.upload("dqn_act.codebook", &[flat.len()], &flat)?,
+        &choice,
+        &action,
+    );
+    let bits = |x: &[f32]| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+    let mut rows = Vec::new();
+    for epsilon in [0.0, 0.3, 1.0] {
+        let at = Args { clock: 9, threshold: threshold(epsilon) };
+        let (mut want_choice, mut want_action) = (vec![f32::NAN; r * b * k], vec![f32::NAN; r * b * a]);
+        dqn_act_cpu(spec, &at, &keys, &q, &mut want_choice, &mut want_action);
+        gpu.run(|pass| bound.record(pass, &at))?;
+        let name = |what: &str| format!("{what}, epsilon = {epsilon}");
+        rows.push(compare_exact(&name("choice"), &bits(&gpu.read(&choice)?), &bits(&want_choice)));
+        rows.push(compare_exact(&name("action"), &bits(&gpu.read(&action)?), &bits(&want_action)));
+    }
+    Ok(rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn vehicles_explore_with_probability_epsilon_each_by_itself() {
+        let (envs, l, t) = (20_000u32, 96, threshold(0.25));
+        let mut count = [0u32; 4];
+        let mut tried = vec![0u32; l as usize];
+        for env in 0..envs {
+            let who = [0, 1, 2].map(|k| explored([4, 5], env, 3, k, t, l));
+            count[who.iter().flatten().count()] += 1;
+            who.iter().flatten().for_each(|c| tried[*c as usize] += 1);
+        }
+        // Binomial(3, 1/4); standard errors below 71.
+        for (n, share) in [27.0, 27.0, 9.0, 1.0].iter().enumerate() {
+            let expected = f64::from(envs) * share / 64.0;
+            assert!((f64::from(count[n]) - expected).abs() < 350.0, "{n} explore: {count:?}");
+        }
+        let expected = 0.75 * f64::from(envs) / f64::from(l);
+        let chi2: f64 = tried.iter().map(|c| (f64::from(*c) - expected).powi(2) / expected).sum();
+        // 95 degrees of freedom: standard deviation 14.
+        assert!((45.0..165.0).contains(&chi2), "χ² = {chi2}");
+    }
+
+    #[test]
+    fn epsilon_0_and_1_are_never_and_always() {
+        assert!((0..1000).all(|env| explored([1, 1], env, 0, 0, threshold(0.0), 96).is_none()));
+        assert!((0..1000).all(|env| explored([1, 1], env, 0, 0, threshold(1.0), 96).is_some_and(|c| c < 96)));
+    }
+}

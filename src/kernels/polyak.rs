@@ -1,0 +1,86 @@
+//! polyak: target networks follow the online ones, target ← τ·online + (1 − τ)·target (τ = 1 copies).
+
+use super::compare::{Comparison, Tol, compare_scaled};
+use super::inputs::{normal, widen};
+use crate::gpu::{Bound, Buf, Gpu, GpuError, Kernel, Prelude, fold_groups};
+use crate::real::Real;
+
+pub const WG: usize = 64;
+
+pub const TOL: Tol = Tol {
+    abs: 1e-30,
+    rel: 2.4e-7,
+    why: "of |online| + |target|: two products, a sum and 1 - tau, rounded to 6e-8 each",
+};
+
+/// Sizes, fixed when the kernel is compiled.
+#[derive(Clone, Copy, Debug)]
+pub struct Spec {
+    /// R: replicas.
+    pub r: usize,
+    /// P: parameters of a replica.
+    pub p: usize,
+}
+
+/// `params` [R, P], `target` [R, P].
+pub fn polyak_cpu<F: Real<Elem = F>>(tau: F, params: &[F], target: &mut [F]) {
+    let rest = F::splat(1.0) - tau;
+    for (target, &online) in target.iter_mut().zip(params) {
+        *target = tau * online + rest * *target;
+    }
+}
+
+/// Constants of the shader.
+pub fn prelude(spec: &Spec) -> Prelude {
+    Prelude::new().u32("WG", WG).u32("R", spec.r).u32("P", spec.p)
+}
+
+/// The compiled kernel.
+pub struct Polyak {
+    spec: Spec,
+    kernel: Kernel,
+}
+
+impl Polyak {
+    pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
+        Ok(Polyak { spec: *spec, kernel: gpu.kernel("polyak", &prelude(spec))? })
+    }
+
+    /// `params` and `target` [R, P].
+    pub fn bind(&self, gpu: &Gpu, params: &Buf<f32>, target: &Buf<f32>) -> PolyakBound {
+        let n = self.spec.r * self.spec.p;
+        PolyakBound { spec: self.spec, bound: self.kernel.bind(gpu, &[params.of_len(n), target.of_len(n)]) }
+    }
+}
+
+/// The kernel with its buffers.
+pub struct PolyakBound {
+    spec: Spec,
+    bound: Bound,
+}
+
+impl PolyakBound {
+    pub fn record(&self, pass: &mut wgpu::ComputePass, tau: f32) {
+        self.bound.record(pass, fold_groups(self.spec.r * self.spec.p, WG), &[tau.to_bits()]);
+    }
+}
+
+/// Shader against f64 twin on the same f32 inputs: a small share, and all.
+pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
+    let &Spec { r, p } = spec;
+    let (online, before) = (normal(seed, 0, r * p, 1.0), normal(seed, 1, r * p, 1.0));
+    let scale: Vec<f64> = online.iter().zip(&before).map(|(a, b)| f64::from(a.abs() + b.abs())).collect();
+    let kernel = Polyak::new(gpu, spec)?;
+    let params = gpu.upload("polyak.params", &[r, p], &online)?;
+    let target = gpu.upload("polyak.target", &[r, p], &before)?;
+    let bound = kernel.bind(gpu, &params, &target);
+    let mut rows = Vec::new();
+    for tau in [0.005f32, 1.0] {
+        let mut want = widen(&before);
+        polyak_cpu(f64::from(tau), &widen(&online), &mut want);
+        gpu.write(&target, &before);
+        gpu.run(|pass| bound.record(pass, tau))?;
+        rows.push(compare_scaled(&format!("target, tau = {tau}"), &gpu.read(&target)?, &want, &scale, TOL));
+    }
+    Ok(rows)
+}

@@ -1,0 +1,220 @@
+//! td_loss: one-step temporal-difference loss of a value that is a sum over K heads, and its gradient.
+//!
+//! `Q = Σ_k q[k, c_k]`, `y = reward + γ·(1 − terminated)·Σ_k max_c q_next[k, c]` without gradient. Huber: mean of ½d² where |d| < 1, else
+//! |d| − ½, d = Q − y; squared: mean of d². With one head of one choice it is the loss of a critic.
+
+use super::MAX_TRIPS;
+use super::compare::{Comparison, Tol, compare_scaled};
+use super::inputs::{Sample, widen, widen_rows};
+use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
+use crate::real::Real;
+
+pub const WG: usize = 64;
+
+pub const TOL: Tol = Tol {
+    abs: 1e-30,
+    rel: 1e-6,
+    why: "of sum|q| + |reward| + sum|max q_next|, which the error is a sum of (6e-8 each), times the error where it is squared",
+};
+
+/// Sizes, fixed when the kernel is compiled.
+#[derive(Clone, Copy, Debug)]
+pub struct Spec {
+    /// R: replicas.
+    pub r: usize,
+    /// M: samples of a replica.
+    pub m: usize,
+    /// K: heads.
+    pub k: usize,
+    /// L: choices of a head.
+    pub l: usize,
+    /// Huber's loss instead of the square.
+    pub huber: bool,
+}
+
+pub const DEFAULT: Spec = Spec { r: 3, m: 509, k: 3, l: 96, huber: true };
+
+/// `q`, `q_next` [R, M, K, L]; `mb_action` [R, M, K] chosen indices (not read if L = 1); `mb_scalars` [R, M] of (reward, 1 − terminated);
+/// `d_q` [R, M, K, L] with its 1/M; `terms` [R, M, 2] = the sample's term of the loss (without 1/M), and y.
+#[allow(clippy::too_many_arguments, reason = "the argument list is the kernel's binding list")]
+pub fn td_loss_cpu<F: Real<Elem = F, Mask = bool>>(
+    spec: &Spec,
+    gamma: F,
+    q: &[F],
+    q_next: &[F],
+    mb_action: &[f32],
+    mb_scalars: &[[F; 2]],
+    d_q: &mut [F],
+    terms: &mut [F],
+) {
+    let &Spec { k, l, huber, .. } = spec;
+    let [zero, half, one] = [0.0, 0.5, 1.0].map(F::splat);
+    let per_sample = one / F::splat(spec.m as f64);
+    for (i, [reward, goes_on]) in mb_scalars.iter().enumerate() {
+        let taken =
+            |head: usize| (i * k + head) * l + if l > 1 { mb_action[i * k + head] as usize } else { 0 };
+        let (mut value, mut best) = (zero, zero);
+        for head in 0..k {
+            value += q[taken(head)];
+            let next = &q_next[(i * k + head) * l..][..l];
+            best += next[1..].iter().fold(next[0], |best, x| best.max(*x));
+        }
+        let y = *reward + gamma * *goes_on * best;
+        let d = value - y;
+        let (term, slope) = if !huber {
+            (d * d, d + d)
+        } else if d.abs().lt(one) {
+            (half * (d * d), d)
+        } else {
+            (d.abs() - half, d.max(-one).min(one))
+        };
+        d_q[i * k * l..(i + 1) * k * l].fill(zero);
+        for head in 0..k {
+            d_q[taken(head)] = slope * per_sample;
+        }
+        terms[2 * i] = term;
+        terms[2 * i + 1] = y;
+    }
+}
+
+/// Constants of the shader.
+pub fn prelude(spec: &Spec) -> Prelude {
+    let &Spec { r, m, k, l, huber } = spec;
+    let p = Prelude::new().u32("WG", WG).u32("R", r).u32("M", m);
+    p.u32("K", k).u32("L", l).u32("HUBER", usize::from(huber))
+}
+
+/// The compiled kernel.
+pub struct TdLoss {
+    spec: Spec,
+    kernel: Kernel,
+}
+
+impl TdLoss {
+    pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
+        let trips = 2 * spec.k * (spec.l + 1);
+        assert!(trips < MAX_TRIPS, "td_loss: {trips} iterations exceed the loop budget");
+        Ok(TdLoss { spec: *spec, kernel: gpu.kernel("td_loss", &prelude(spec))? })
+    }
+
+    /// Shapes as in [`td_loss_cpu`].
+    #[allow(clippy::too_many_arguments, reason = "the argument list is the kernel's binding list")]
+    pub fn bind(
+        &self,
+        gpu: &Gpu,
+        q: &Buf<f32>,
+        q_next: &Buf<f32>,
+        mb_action: &Buf<f32>,
+        mb_scalars: &Buf<[f32; 2]>,
+        d_q: &Buf<f32>,
+        terms: &Buf<f32>,
+    ) -> TdLossBound {
+        let Spec { r, m, k, l, .. } = self.spec;
+        let n = r * m;
+        let buffers = [
+            q.of_len(n * k * l),
+            q_next.of_len(n * k * l),
+            if l > 1 { mb_action.of_len(n * k) } else { &mb_action.raw },
+            mb_scalars.of_len(n),
+            d_q.of_len(n * k * l),
+            terms.of_len(2 * n),
+        ];
+        TdLossBound { spec: self.spec, bound: self.kernel.bind(gpu, &buffers) }
+    }
+}
+
+/// The kernel with its buffers.
+pub struct TdLossBound {
+    spec: Spec,
+    bound: Bound,
+}
+
+impl TdLossBound {
+    pub fn record(&self, pass: &mut wgpu::ComputePass, gamma: f64) {
+        self.bound.record(pass, fold_groups(self.spec.r * self.spec.m, WG), &[(gamma as f32).to_bits()]);
+    }
+}
+
+/// Inputs of one loss.
+pub struct Inputs {
+    pub q: Vec<f32>,
+    pub q_next: Vec<f32>,
+    pub action: Vec<f32>,
+    pub scalars: Vec<[f32; 2]>,
+}
+
+/// Runs the shader once: (d_q, terms).
+pub fn td_loss_gpu(gpu: &Gpu, s: &Spec, gamma: f64, x: &Inputs) -> Result<(Vec<f32>, Vec<f32>), GpuError> {
+    let d_q = gpu.alloc("td_loss.d_q", &[s.r, s.m, s.k, s.l], Fill::Poison)?;
+    let terms = gpu.alloc("td_loss.terms", &[s.r, s.m, 2], Fill::Poison)?;
+    let bound = TdLoss::new(gpu, s)?.bind(
+        gpu,
+        &gpu.upload("td_loss.q", &[s.r, s.m, s.k, s.l], &x.q)?,
+        &gpu.upload("td_loss.q_next", &[s.r, s.m, s.k, s.l], &x.q_next)?,
+        &gpu.upload("td_loss.mb_action", &[s.r, s.m, s.k], &x.action)?,
+        &gpu.upload("td_loss.mb_scalars", &[s.r, s.m], &x.scalars)?,
+        &d_q,
+        &terms,
+    );
+    gpu.run(|pass| bound.record(pass, gamma))?;
+    Ok((gpu.read(&d_q)?, gpu.read(&terms)?))
+}
+
+/// Shader against f64 twin on the same f32 inputs.
+pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
+    let &Spec { r, m, k, l, .. } = spec;
+    let n = r * m;
+    let gamma = 0.97;
+    let mut draw = Sample::new(seed, 0);
+    let (q, q_next) = (draw.normal(n * k * l, 0.5), draw.normal(n * k * l, 0.5));
+    // Where L = 1 no index may be read.
+    let action =
+        (0..n * k).map(|_| if l > 1 { (draw.word() as usize % l) as f32 } else { f32::NAN }).collect();
+    let scalars = (0..n).map(|i| [draw.normal(1, 1.0)[0], if i % 3 == 1 { 0.0 } else { 1.0 }]).collect();
+    let x = Inputs { q, q_next, action, scalars };
+    let (mut d_q, mut terms) = (vec![f64::NAN; n * k * l], vec![f64::NAN; 2 * n]);
+    let wide = (widen(&x.q), widen(&x.q_next), widen_rows(&x.scalars));
+    let f32_gamma = f64::from(gamma as f32);
+    td_loss_cpu(spec, f32_gamma, &wide.0, &wide.1, &x.action, &wide.2, &mut d_q, &mut terms);
+    let (got_d, got_terms) = td_loss_gpu(gpu, spec, gamma, &x)?;
+    let (mut d_scale, mut term_scale) = (Vec::new(), Vec::new());
+    for i in 0..n {
+        let largest = |q: &[f64]| -> f64 {
+            q[i * k * l..][..k * l].chunks(l).map(|q| q.iter().fold(0.0, |m: f64, x| m.max(x.abs()))).sum()
+        };
+        let size = largest(&wide.0) + largest(&wide.1) + wide.2[i][0].abs();
+        let per_sample = 2.0 * size / m as f64;
+        d_scale.extend(d_q[i * k * l..][..k * l].iter().map(|d| if *d == 0.0 { 0.0 } else { per_sample }));
+        let term = terms[2 * i];
+        term_scale.extend([term + 2.0 * size * term.sqrt().max(1e-3), size]);
+    }
+    Ok(vec![
+        compare_scaled("d_q", &got_d, &d_q, &d_scale, TOL),
+        compare_scaled("terms", &got_terms, &terms, &term_scale, TOL),
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn by_hand() {
+        // Two heads of two choices: Q = 1 + 4, y = 0.5 + 0.5·(3 + 5) where it goes on.
+        let spec = Spec { r: 1, m: 2, k: 2, l: 2, huber: true };
+        let q = [1.0, 9.0, 9.0, 4.0, 1.0, 9.0, 9.0, 4.0];
+        let next = [3.0, -1.0, 2.0, 5.0, 3.0, -1.0, 2.0, 5.0];
+        let (mut d, mut terms) = ([f64::NAN; 8], [f64::NAN; 4]);
+        let run = |spec: &Spec, d: &mut [f64], terms: &mut [f64]| {
+            let scalars = [[0.5, 1.0], [0.5, 0.0]];
+            td_loss_cpu(spec, 0.5, &q, &next, &[0.0, 1.0, 0.0, 1.0], &scalars, d, terms)
+        };
+        run(&spec, &mut d, &mut terms);
+        // Errors 0.5 and 4.5.
+        assert_eq!(terms, [0.125, 4.5, 4.0, 0.5]);
+        assert_eq!(d, [0.25, 0.0, 0.0, 0.25, 0.5, 0.0, 0.0, 0.5]);
+        run(&Spec { huber: false, ..spec }, &mut d, &mut terms);
+        assert_eq!(terms, [0.25, 4.5, 20.25, 0.5]);
+        assert_eq!(d, [0.5, 0.0, 0.0, 0.5, 4.5, 0.0, 0.0, 4.5]);
+    }
+}

@@ -1,0 +1,255 @@
+//! What the off-policy agents are built from: `ddpg` and `dqn`, both backends.
+
+use super::replay::Row;
+use super::{Extra, LearnerState, Replica};
+use crate::config::{Config, DdpgConfig, DqnConfig};
+use crate::kernels::adam;
+use crate::policy::codebook::Codebook;
+use crate::policy::{Activation, Head, MlpLayout, Policy, Tensor};
+use crate::task::v2x::V2xSpec;
+use std::f64::consts::SQRT_2;
+
+/// What differs between the agents.
+#[derive(Clone, Debug)]
+pub enum Method {
+    Ddpg(DdpgConfig),
+    Dqn(DqnConfig),
+}
+
+/// What they share: see the keys of [`DdpgConfig`].
+#[derive(Clone, Debug)]
+pub struct Common {
+    pub envs: usize,
+    pub capacity: usize,
+    pub minibatch: usize,
+    pub learning_starts: usize,
+    pub train_every: usize,
+    pub gradient_steps: usize,
+    pub gamma: f64,
+    pub tau: f64,
+    /// Of actor and critic; `dqn` has only the first.
+    pub lr: [f64; 2],
+    pub lr_final_share: f64,
+    pub adam_beta1: f64,
+    pub adam_beta2: f64,
+    pub adam_eps: f64,
+    pub max_grad_norm: f64,
+    pub reward_scale: f64,
+}
+
+macro_rules! common {
+    ($c:expr, $lr:expr) => {
+        Common {
+            envs: $c.envs,
+            capacity: $c.capacity,
+            minibatch: $c.minibatch,
+            learning_starts: $c.learning_starts,
+            train_every: $c.train_every,
+            gradient_steps: $c.gradient_steps,
+            gamma: $c.gamma,
+            tau: $c.tau,
+            lr: $lr,
+            lr_final_share: $c.lr_final_share,
+            adam_beta1: $c.adam_beta1,
+            adam_beta2: $c.adam_beta2,
+            adam_eps: $c.adam_eps,
+            max_grad_norm: $c.max_grad_norm,
+            reward_scale: $c.reward_scale,
+        }
+    };
+}
+
+/// The networks in the flat vector of a replica: the actor, then the critic of (observation, raw action); or the Q-network alone.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Nets {
+    /// O → A before tanh, or O → K·L.
+    pub policy: MlpLayout,
+    /// O + A → 1
+    pub critic: Option<MlpLayout>,
+}
+
+impl Nets {
+    /// P: length of the flat vector.
+    pub fn params(&self) -> usize {
+        self.critic.as_ref().unwrap_or(&self.policy).end()
+    }
+    /// Where the second parameter group (the critic) starts; P without one.
+    pub fn split(&self) -> usize {
+        self.policy.end()
+    }
+}
+
+/// What both backends of an off-policy agent are built from.
+#[derive(Clone, Debug)]
+pub struct OffPolicySpec {
+    pub task: V2xSpec,
+    pub method: Method,
+    pub common: Common,
+    pub replicas: Vec<Replica>,
+}
+
+impl OffPolicySpec {
+    /// Agent `ddpg`.
+    pub fn ddpg(config: &Config, replicas: Vec<Replica>) -> Self {
+        let c = &config.ddpg;
+        let common = common!(c, [c.lr_actor, c.lr_critic]);
+        OffPolicySpec { task: config.task.spec(), method: Method::Ddpg(c.clone()), common, replicas }
+    }
+
+    /// Agent `dqn`.
+    pub fn dqn(config: &Config, replicas: Vec<Replica>) -> Self {
+        let c = &config.dqn;
+        let common = common!(c, [c.lr, c.lr]);
+        OffPolicySpec { task: config.task.spec(), method: Method::Dqn(c.clone()), common, replicas }
+    }
+
+    /// What a vehicle of `dqn` can choose.
+    pub fn codebook(&self) -> Option<Codebook> {
+        match &self.method {
+            Method::Ddpg(_) => None,
+            Method::Dqn(c) => Some(Codebook::new(&self.task, c.beams, &c.power_levels)),
+        }
+    }
+
+    pub fn nets(&self) -> Nets {
+        let (o, a) = (self.task.obs_dim(), self.task.action_dim());
+        let net = |inputs: usize, hidden: &[usize], outputs: usize, offset: usize| {
+            MlpLayout::new(&[&[inputs], hidden, &[outputs]].concat(), Activation::Relu, offset)
+        };
+        match &self.method {
+            Method::Ddpg(c) => {
+                let policy = net(o, &c.hidden, a, 0);
+                let critic = Some(net(o + a, &c.hidden, 1, policy.end()));
+                Nets { policy, critic }
+            }
+            Method::Dqn(c) => {
+                let choices = c.beams * c.power_levels.len();
+                Nets { policy: net(o, &c.hidden, self.task.vehicles * choices, 0), critic: None }
+            }
+        }
+    }
+
+    /// `actor.fc1.weight`, …, `critic.fc1.weight`, … or `q.fc1.weight`, …: the names of the golden files.
+    pub fn tensors(&self) -> Vec<Tensor> {
+        let nets = self.nets();
+        match &nets.critic {
+            Some(critic) => [nets.policy.tensors("actor."), critic.tensors("critic.")].concat(),
+            None => nets.policy.tensors("q."),
+        }
+    }
+
+    /// Layout of a stored transition: raw actions, or a choice per vehicle.
+    pub fn row(&self) -> Row {
+        let action = match &self.method {
+            Method::Ddpg(_) => self.task.action_dim(),
+            Method::Dqn(_) => self.task.vehicles,
+        };
+        Row { obs: self.task.obs_dim(), action }
+    }
+
+    /// Slots that the replay holds.
+    pub fn ring_slots(&self) -> usize {
+        self.common.capacity / self.common.envs
+    }
+
+    /// Environment steps of one update of one replica: an episode of every environment.
+    pub fn samples(&self) -> usize {
+        self.common.envs * self.task.slots
+    }
+
+    /// Whether a round of gradient steps follows slot `clock`.
+    pub fn learns(&self, clock: u32) -> bool {
+        let slots = clock as usize + 1;
+        slots.is_multiple_of(self.common.train_every)
+            && slots * self.common.envs >= self.common.learning_starts
+    }
+
+    /// Most gradient steps of an update.
+    pub fn steps(&self) -> usize {
+        self.task.slots.div_ceil(self.common.train_every) * self.common.gradient_steps
+    }
+
+    /// Standard deviation of the noise (`ddpg`), or ε (`dqn`), in an update (0-based) of a run of `total`.
+    pub fn exploration(&self, update: u32, total: u32) -> f64 {
+        let [start, last, share] = match &self.method {
+            Method::Ddpg(c) => [c.noise_start, c.noise_final, c.noise_share],
+            Method::Dqn(c) => [c.epsilon_start, c.epsilon_final, c.epsilon_share],
+        };
+        let end = share * f64::from(total);
+        let progress = if f64::from(update) < end { f64::from(update) / end } else { 1.0 };
+        start + (last - start) * progress
+    }
+
+    /// Learning rates of an update (0-based) of a run of `total`: linear from the configured ones to their final share.
+    pub fn learning_rates(&self, update: u32, total: u32) -> [f64; 2] {
+        let progress = if total > 1 { f64::from(update) / f64::from(total - 1) } else { 0.0 };
+        let share = 1.0 + (self.common.lr_final_share - 1.0) * progress.min(1.0);
+        self.common.lr.map(|lr| lr * share)
+    }
+
+    /// Constants of the optimiser at these learning rates.
+    pub fn adam(&self, lr: [f64; 2]) -> adam::Hyper {
+        let c = &self.common;
+        adam::Hyper {
+            lr,
+            max_norm: c.max_grad_norm,
+            beta1: c.adam_beta1,
+            beta2: c.adam_beta2,
+            eps: c.adam_eps,
+        }
+    }
+
+    /// The state before the first update: orthogonal weights, targets equal to them, an empty replay.
+    pub fn start(&self) -> LearnerState {
+        let nets = self.nets();
+        let gain = match &self.method {
+            Method::Ddpg(c) => c.actor_gain,
+            Method::Dqn(c) => c.output_gain,
+        };
+        let mut params = Vec::new();
+        for r in &self.replicas {
+            let mut flat = vec![0.0; nets.params()];
+            nets.policy.init(r.task.key, 0, SQRT_2, gain, &mut flat);
+            if let Some(critic) = &nets.critic {
+                critic.init(r.task.key, 2 * nets.policy.layers.len(), SQRT_2, 1.0, &mut flat);
+            }
+            params.extend(flat);
+        }
+        let zeros = vec![0.0; params.len()];
+        let width = self.row().width();
+        let replay = vec![0.0; self.replicas.len() * self.common.capacity * width];
+        let extra = self.extra(params.clone(), replay);
+        LearnerState { m: zeros.clone(), v: zeros, params, adam_steps: 0, updates: 0, extra }
+    }
+
+    /// Targets [R, P] and replay [R, capacity, W] as a state keeps them.
+    pub fn extra(&self, target: Vec<f32>, replay: Vec<f32>) -> Vec<Extra> {
+        vec![
+            Extra { name: "target".into(), shape: vec![self.nets().params()], data: target },
+            Extra {
+                name: "replay".into(),
+                shape: vec![self.common.capacity, self.row().width()],
+                data: replay,
+            },
+        ]
+    }
+
+    /// The policy that is learned; it acts without exploration.
+    pub fn policy(&self) -> Policy {
+        let nets = self.nets();
+        let head = match (&self.method, self.codebook()) {
+            (Method::Ddpg(c), _) => Head::Tanh { scale: c.action_scale as f32 },
+            (_, Some(codebook)) => Head::Factored { codebook },
+            (Method::Dqn(_), None) => unreachable!("dqn has a codebook"),
+        };
+        Policy { params: nets.params(), net: nets.policy, head }
+    }
+
+    /// Bytes that the CPU learner keeps, about.
+    pub fn host_bytes(&self) -> u64 {
+        // The replay itself, the state a run starts from, and the copies of which a checkpoint is made.
+        let replay = 5 * self.common.capacity * self.row().width() * 4;
+        let weights = self.nets().params() * 4 * 10;
+        (self.replicas.len() * (replay + weights)) as u64
+    }
+}

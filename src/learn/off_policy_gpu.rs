@@ -1,0 +1,301 @@
+//! The off-policy agents on the GPU: every kernel is bound to its buffers once; slots, replay, gradient steps and targets follow each other on
+//! the device without a host round trip, and the host reads one small block of sums when it asks for metrics.
+//!
+//! Same draws and formulas as [`super::off_policy_cpu`]; sums run in another order, so results agree by tolerance.
+
+use super::network::{Forward, Rows};
+use super::off_policy::{Method, OffPolicySpec};
+use super::off_policy_step_gpu::{Loss, OffPolicyStep, Spec as StepSpec, StepMetrics};
+use super::replay::filled;
+use super::{LearnerState, UpdateMetrics};
+use crate::gpu::{Buf, Fill, Gpu, GpuError};
+use crate::kernels::{
+    ddpg_act, dqn_act, metrics_reduce, replay_gather, replay_write, v2x_batch, v2x_reset, v2x_step,
+};
+use crate::task::v2x::metric;
+use crate::train::OffPolicy;
+use std::sync::Arc;
+
+enum Act {
+    Ddpg { bound: ddpg_act::DdpgActBound, scale: f32 },
+    Dqn(dqn_act::DqnActBound),
+}
+
+/// `ddpg` or `dqn` for R replicas on a GPU.
+pub struct OffPolicyGpu {
+    gpu: Arc<Gpu>,
+    spec: OffPolicySpec,
+    adam_steps: u64,
+    /// Gradient steps since the last reading of the metrics.
+    steps: usize,
+    /// Learning rates that the device has.
+    lr: [f64; 2],
+    /// [T, R, METRIC_ROWS, 2]
+    slot_sums: Buf<f32>,
+    /// [R, capacity, W]
+    replay: Buf<f32>,
+
+    reset: v2x_reset::V2xResetBound,
+    policy: Forward,
+    act: Act,
+    step: v2x_step::V2xStepBound,
+    slot_reduce: metrics_reduce::MetricsReduceBound,
+    write: replay_write::ReplayWriteBound,
+    gather: replay_gather::ReplayGatherBound,
+    learn: OffPolicyStep,
+}
+
+impl OffPolicyGpu {
+    /// Allocates every buffer and compiles and binds every kernel. Errors if the adapter cannot hold the replay.
+    pub fn new(gpu: Arc<Gpu>, spec: &OffPolicySpec, start: &LearnerState) -> Result<Self, GpuError> {
+        let (nets, row, codebook) = (spec.nets(), spec.row(), spec.codebook());
+        let (r, b, m, t) = (spec.replicas.len(), spec.common.envs, spec.common.minibatch, spec.task.slots);
+        let (o, a, p) = (spec.task.obs_dim(), spec.task.action_dim(), nets.params());
+        let g = &*gpu;
+        let zero = |label: &str, shape: &[usize]| g.alloc::<f32>(label, shape, Fill::Zero);
+
+        let loss = match (&spec.method, &codebook) {
+            (Method::Ddpg(c), _) => Loss::Ddpg { scale: c.action_scale as f32 },
+            (_, Some(book)) => Loss::Dqn { k: book.vehicles, l: book.choices(), huber: true },
+            (Method::Dqn(_), None) => unreachable!("dqn has a codebook"),
+        };
+        let step_spec = StepSpec {
+            nets: nets.clone(),
+            loss,
+            r,
+            m,
+            d: row.action,
+            gamma: spec.common.gamma,
+            steps: spec.steps(),
+        };
+        let learn = OffPolicyStep::new(g, &step_spec, start)?;
+
+        // The replicas' parameters.
+        let tasks: Vec<_> = spec.replicas.iter().map(|x| x.task).collect();
+        let keys: Vec<_> = spec.replicas.iter().map(|x| x.task.key).collect();
+        let task_params = g.upload("off_policy.task_params", &[r], &tasks)?;
+        let keys = g.upload("off_policy.keys", &[r], &keys)?;
+
+        // A slot. Observations before and behind it change places from slot to slot.
+        let batch = v2x_batch::Spec { r, b, task: spec.task };
+        let rows = spec.task.metric_rows();
+        let state = zero("slot.state", &[r, spec.task.state_rows(), b])?;
+        let obs = zero("slot.obs", &[2, r, b, o])?;
+        let final_obs = zero("slot.final_obs", &[r, b, o])?;
+        let action = zero("slot.action", &[r, b, a])?;
+        let reward = zero("slot.reward", &[r, b])?;
+        let flags = g.alloc::<u32>("slot.flags", &[r, b], Fill::Zero)?;
+        let metrics = zero("slot.metrics", &[r, rows, b])?;
+        let slot_sums = zero("update.slot_sums", &[t, r, rows, 2])?;
+        let acts = nets.policy.layers.iter().enumerate();
+        let acts = acts
+            .map(|(i, l)| zero(&format!("slot.h{}", i + 1), &[r, b, l.outputs]))
+            .collect::<Result<Vec<_>, _>>()?;
+        let outputs = acts.last().expect("a network has layers");
+        let replay = g.upload("replay", &[r, spec.common.capacity, row.width()], &start.extra[1].data)?;
+
+        let mut choice = None;
+        let act = match (loss, codebook) {
+            (Loss::Ddpg { scale }, _) => {
+                let kernel = ddpg_act::DdpgAct::new(g, &ddpg_act::Spec { r, b, a })?;
+                Act::Ddpg { bound: kernel.bind(g, &keys, outputs, &action), scale }
+            }
+            (Loss::Dqn { k, .. }, Some(codebook)) => {
+                let flat = codebook.flat();
+                let book = g.upload("off_policy.codebook", &[flat.len()], &flat)?;
+                let choice = choice.insert(zero("slot.choice", &[r, b, k])?);
+                let kernel = dqn_act::DqnAct::new(g, &dqn_act::Spec { r, b, codebook })?;
+                Act::Dqn(kernel.bind(g, &keys, outputs, &book, choice, &action))
+            }
+            (Loss::Dqn { .. }, None) => unreachable!("dqn has a codebook"),
+        };
+        let stored = choice.as_ref().unwrap_or(&action);
+        let write = replay_write::Spec { r, b, c: spec.ring_slots(), row };
+        let gather = replay_gather::Spec { r, capacity: spec.common.capacity, row, m };
+        let reset = v2x_reset::V2xReset::new(g, &batch)?.bind(g, &task_params, &state, &obs);
+        let this = OffPolicyGpu {
+            reset,
+            policy: Forward::new(
+                g,
+                &nets.policy,
+                Rows { r, m: b, p },
+                &learn.params,
+                &obs,
+                &acts.iter().collect::<Vec<_>>(),
+            )?,
+            act,
+            step: v2x_step::V2xStep::new(g, &batch)?.bind(
+                g,
+                &task_params,
+                &action,
+                &state,
+                &obs,
+                &final_obs,
+                &reward,
+                &flags,
+                &metrics,
+            ),
+            slot_reduce: metrics_reduce::MetricsReduce::new(
+                g,
+                &metrics_reduce::Spec { r, metric_rows: rows, b },
+            )?
+            .bind(g, &metrics, &slot_sums),
+            write: replay_write::ReplayWrite::new(g, &write)?
+                .bind(g, &obs, &final_obs, stored, &reward, &flags, &replay),
+            gather: replay_gather::ReplayGather::new(g, &gather)?.bind(
+                g,
+                &keys,
+                &replay,
+                &learn.obs,
+                &learn.action,
+                &learn.next,
+                &learn.scalars,
+            ),
+            learn,
+            adam_steps: start.adam_steps,
+            steps: 0,
+            lr: [f64::NAN; 2],
+            slot_sums,
+            replay,
+            spec: spec.clone(),
+            gpu,
+        };
+        let clock = start.updates * t as u32;
+        let obs_off = this.obs_off(clock);
+        this.submit(|pass| this.reset.record(pass, &v2x_reset::Args { clock, obs_off }));
+        Ok(this)
+    }
+
+    /// Where the observations before slot `clock` are.
+    fn obs_off(&self, clock: u32) -> usize {
+        (clock % 2) as usize * self.spec.replicas.len() * self.spec.common.envs * self.spec.task.obs_dim()
+    }
+
+    /// Records into one compute pass and submits without waiting.
+    fn submit(&self, record: impl FnOnce(&mut wgpu::ComputePass)) {
+        let mut enc = self.gpu.device.create_command_encoder(&Default::default());
+        record(&mut enc.begin_compute_pass(&Default::default()));
+        self.gpu.queue.submit([enc.finish()]);
+    }
+}
+
+impl OffPolicy for OffPolicyGpu {
+    fn collect(&mut self, clock: u32, exploration: f64) -> Result<(), GpuError> {
+        let (r, b, t) = (self.spec.replicas.len(), self.spec.common.envs, self.spec.task.slots);
+        let rows = self.spec.task.metric_rows();
+        self.submit(|pass| {
+            self.policy.record(pass, b, self.obs_off(clock), 0);
+            match &self.act {
+                Act::Ddpg { bound, scale } => {
+                    let noise = exploration as f32;
+                    bound.record(pass, &ddpg_act::Args { clock, scale: *scale, noise })
+                }
+                Act::Dqn(bound) => {
+                    let threshold = dqn_act::threshold(exploration);
+                    bound.record(pass, &dqn_act::Args { clock, threshold })
+                }
+            }
+            let step = v2x_step::Args {
+                clock,
+                action_off: 0,
+                obs_off: self.obs_off(clock + 1),
+                reward_off: 0,
+                full: true,
+            };
+            self.step.record(pass, &step);
+            let sums_off = clock as usize % t * r * rows * 2;
+            self.slot_reduce.record(pass, &metrics_reduce::Args { scale: 1.0, sums_off });
+        });
+        Ok(())
+    }
+
+    fn store(&mut self, clock: u32) -> Result<(), GpuError> {
+        let args = replay_write::Args {
+            slot: clock as usize % self.spec.ring_slots(),
+            obs_off: self.obs_off(clock),
+            next_off: self.obs_off(clock + 1),
+            reward_scale: self.spec.common.reward_scale as f32,
+        };
+        self.submit(|pass| self.write.record(pass, &args));
+        Ok(())
+    }
+
+    fn minibatch(&mut self, clock: u32, step: u32, lr: [f64; 2]) -> Result<(), GpuError> {
+        let hyper = self.spec.adam(lr);
+        // The learning rates hold for an update, and a write of them would split the stream of commands.
+        if self.lr != lr {
+            self.learn.optimiser(&self.gpu, &hyper);
+            self.lr = lr;
+        }
+        self.adam_steps += 1;
+        let row = self.steps;
+        self.steps += 1;
+        let n = filled(clock, self.spec.ring_slots(), self.spec.common.envs);
+        self.submit(|pass| {
+            self.gather.record(pass, &replay_gather::Args { clock, step, filled: n });
+            self.learn.record(pass, &hyper, self.adam_steps, row);
+        });
+        Ok(())
+    }
+
+    fn targets(&mut self) -> Result<(), GpuError> {
+        self.submit(|pass| self.learn.record_targets(pass, self.spec.common.tau as f32));
+        Ok(())
+    }
+
+    fn finish(&mut self, read: bool) -> Result<Option<Vec<UpdateMetrics>>, GpuError> {
+        let steps = std::mem::take(&mut self.steps);
+        if !read {
+            // Bounds what is in flight; nothing is read.
+            let done = self.gpu.queue.submit([]);
+            self.gpu.wait(done)?;
+            return Ok(None);
+        }
+        let (r, t, rows) = (self.spec.replicas.len(), self.spec.task.slots, self.spec.task.metric_rows());
+        let slots = self.gpu.read(&self.slot_sums)?;
+        let steps = self.learn.metrics(&self.gpu, steps)?;
+        let out = (0..r)
+            .map(|k| {
+                let slot_mean = |row: usize| {
+                    let sum: f64 = (0..t).map(|t| f64::from(slots[((t * r + k) * rows + row) * 2])).sum();
+                    sum / self.spec.samples() as f64
+                };
+                let mean = |of: fn(&StepMetrics) -> f64| {
+                    steps.iter().map(|s| of(&s[k])).sum::<f64>() / steps.len() as f64
+                };
+                let (actor, critic) = match self.spec.method {
+                    Method::Ddpg(_) => (mean(|s| s.norms[0]), mean(|s| s.norms[1])),
+                    // A single network is the first group; its norm is reported as the critic's.
+                    Method::Dqn(_) => (f64::NAN, mean(|s| s.norms[0])),
+                };
+                UpdateMetrics {
+                    reward: slot_mean(metric::REWARD),
+                    sum_rate_bps_hz: slot_mean(metric::SUM_RATE),
+                    jain: slot_mean(metric::JAIN),
+                    indicator_share: slot_mean(metric::INDICATOR),
+                    policy_loss: mean(|s| s.policy_loss),
+                    value_loss: mean(|s| s.value_loss),
+                    entropy: f64::NAN,
+                    approx_kl: f64::NAN,
+                    clip_fraction: f64::NAN,
+                    grad_norm_actor: actor,
+                    grad_norm_critic: critic,
+                    firing_rates: Vec::new(),
+                }
+            })
+            .collect();
+        Ok(Some(out))
+    }
+
+    fn state(&mut self, updates: u32) -> Result<LearnerState, GpuError> {
+        let (target, replay) = (self.gpu.read(&self.learn.target)?, self.gpu.read(&self.replay)?);
+        Ok(LearnerState {
+            params: self.gpu.read(&self.learn.params)?,
+            m: self.gpu.read(&self.learn.m)?,
+            v: self.gpu.read(&self.learn.v)?,
+            adam_steps: self.adam_steps,
+            updates,
+            extra: self.spec.extra(target, replay),
+        })
+    }
+}

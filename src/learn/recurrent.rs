@@ -1,0 +1,312 @@
+//! An LSTM over sequences out of the dense and cell kernels: bound on the GPU as training records it, and through the CPU twins.
+//!
+//! A sequence of S steps lies as [R, S+1, M, ·] with one more slot than steps: slot s of `hidden` and `cell` is the state before step s (slot 0 where it
+//! starts), slot s of `x` and of the gates belongs to step s, and the last slot of the gates' gradients stays zero. Every product but the recurrent
+//! one runs over all (S+1)·M rows at once.
+
+use crate::gpu::{Buf, Fill, Gpu, GpuError};
+use crate::kernels::{
+    dense_backward_input, dense_backward_weights, dense_forward, lstm_backward, lstm_forward,
+};
+use crate::policy::Activation;
+use crate::policy::lstm::LstmLayout;
+use crate::policy::mlp::Layer;
+use crate::real::Real;
+
+/// Sizes of a batch of sequences.
+#[derive(Clone, Copy, Debug)]
+pub struct Sequences {
+    /// R: replicas.
+    pub r: usize,
+    /// S: steps.
+    pub s: usize,
+    /// M: sequences of a replica.
+    pub m: usize,
+    /// P: parameters of a replica.
+    pub p: usize,
+}
+
+impl Sequences {
+    /// (S+1)·M, rows of a replica.
+    pub fn rows(&self) -> usize {
+        (self.s + 1) * self.m
+    }
+    fn forward_args(&self, h: usize, step: usize) -> lstm_forward::Args {
+        let slot = self.m * h;
+        lstm_forward::Args {
+            m: self.m,
+            stride: self.rows(),
+            gx_off: 4 * slot * step,
+            c_prev_off: slot * step,
+            c_off: slot * (step + 1),
+            acts_off: 4 * slot * step,
+            h_off: slot * (step + 1),
+        }
+    }
+    fn backward_args(&self, h: usize, step: usize) -> lstm_backward::Args {
+        let slot = self.m * h;
+        lstm_backward::Args {
+            m: self.m,
+            stride: self.rows(),
+            dh_off: slot * (step + 1),
+            c_prev_off: slot * step,
+            c_off: slot * (step + 1),
+            acts_off: 4 * slot * step,
+            dg_off: 4 * slot * step,
+            last: step + 1 == self.s,
+        }
+    }
+}
+
+fn dense(r: usize, m: usize, p: usize, l: &Layer) -> dense_forward::Spec {
+    dense_forward::Spec { r, m, i: l.inputs, o: l.outputs, p, act: Activation::None, b_scale: 1.0 }
+}
+
+fn at(m: usize, l: &Layer) -> dense_forward::Args {
+    dense_forward::Args { m, w_off: l.w_off, b_off: l.b_off, x_off: 0, y_off: 0 }
+}
+
+/// An LSTM's forward and backward pass over sequences on the GPU.
+pub struct LstmGpu {
+    layout: LstmLayout,
+    size: Sequences,
+    /// State before every step and after the last, [R, S+1, M, H]; slot 0 is where the sequences start (zero at first).
+    pub hidden: Buf<f32>,
+    pub cell: Buf<f32>,
+    /// h of the current step, [R, M, H]; to be set to slot 0 of `hidden` before a forward pass that does not start at zero.
+    pub h_now: Buf<f32>,
+    /// Gradient by `hidden`, [R, S+1, M, H], to be filled before the backward pass; slot 0 is not read.
+    pub dh: Buf<f32>,
+    /// Gradients by the start state, [R, M, H].
+    pub dh0: Buf<f32>,
+    pub dc: Buf<f32>,
+    input: dense_forward::DenseForwardBound,
+    recurrent: dense_forward::DenseForwardBound,
+    forward: lstm_forward::LstmForwardBound,
+    backward: lstm_backward::LstmBackwardBound,
+    send_back: dense_backward_input::DenseBackwardInputBound,
+    input_weights: dense_backward_weights::DenseBackwardWeightsBound,
+    recurrent_weights: dense_backward_weights::DenseBackwardWeightsBound,
+    input_back: Option<dense_backward_input::DenseBackwardInputBound>,
+}
+
+impl LstmGpu {
+    /// `params` [R, P]; `x` [R, S+1, M, I], finite in the last slot too; `dx`, if wanted, receives the gradient by `x`; weight gradients go into
+    /// `partials` [slices, R, P].
+    #[expect(clippy::too_many_arguments, reason = "a layer with its input and gradients")]
+    pub fn new(
+        gpu: &Gpu,
+        layout: &LstmLayout,
+        size: Sequences,
+        slices: usize,
+        params: &Buf<f32>,
+        x: &Buf<f32>,
+        dx: Option<&Buf<f32>>,
+        partials: &Buf<f32>,
+    ) -> Result<Self, GpuError> {
+        let Sequences { r, s, m, p } = size;
+        let (h, rows, slots) = (layout.hidden(), size.rows(), s + 1);
+        let zero = |label: &str, shape: &[usize]| gpu.alloc::<f32>(label, shape, Fill::Zero);
+        let gates_x = zero("lstm.gates_x", &[r, slots, m, 4 * h])?;
+        let gates_h = zero("lstm.gates_h", &[r, m, 4 * h])?;
+        let acts = zero("lstm.gates", &[r, slots, m, 4 * h])?;
+        let (hidden, cell) = (zero("lstm.hidden", &[r, slots, m, h])?, zero("lstm.cell", &[r, slots, m, h])?);
+        let (h_now, dh) = (zero("lstm.h_now", &[r, m, h])?, zero("lstm.dh", &[r, slots, m, h])?);
+        let (dh_next, dc) = (zero("lstm.dh_next", &[r, m, h])?, zero("lstm.dc", &[r, m, h])?);
+        let d_gates = zero("lstm.d_gates", &[r, slots, m, 4 * h])?;
+        let d_now = zero("lstm.d_now", &[r, m, 4 * h])?;
+        let cells = lstm_forward::Spec { r, m, h };
+        let weights = |l: &Layer, input: &Buf<f32>| {
+            let spec = dense_backward_weights::Spec {
+                r,
+                m: rows,
+                i: l.inputs,
+                o: l.outputs,
+                p,
+                s: slices,
+                b_scale: 1.0,
+            };
+            Ok::<_, GpuError>(
+                dense_backward_weights::DenseBackwardWeights::new(gpu, &spec)?
+                    .bind(gpu, &d_gates, input, partials),
+            )
+        };
+        let back = |l: &Layer, m: usize, from: &Buf<f32>, to: &Buf<f32>| {
+            let spec =
+                dense_backward_input::Spec { r, m, i: l.inputs, o: l.outputs, p, act: Activation::None };
+            Ok::<_, GpuError>(
+                dense_backward_input::DenseBackwardInput::new(gpu, &spec)?.bind(gpu, params, from, from, to),
+            )
+        };
+        Ok(LstmGpu {
+            input: dense_forward::DenseForward::new(gpu, &dense(r, rows, p, &layout.input))?
+                .bind(gpu, params, x, &gates_x),
+            recurrent: dense_forward::DenseForward::new(gpu, &dense(r, m, p, &layout.recurrent))?
+                .bind(gpu, params, &h_now, &gates_h),
+            forward: lstm_forward::LstmForward::new(gpu, &cells)?
+                .bind(gpu, &gates_x, &gates_h, &cell, &acts, &hidden, &h_now),
+            backward: lstm_backward::LstmBackward::new(gpu, &lstm_backward::Spec { r, m, h })?
+                .bind(gpu, &dh, &dh_next, &cell, &acts, &dc, &d_gates, &d_now),
+            send_back: back(&layout.recurrent, m, &d_now, &dh_next)?,
+            input_weights: weights(&layout.input, x)?,
+            recurrent_weights: weights(&layout.recurrent, &hidden)?,
+            input_back: dx.map(|dx| back(&layout.input, rows, &d_gates, dx)).transpose()?,
+            layout: layout.clone(),
+            size,
+            hidden,
+            cell,
+            h_now,
+            dh,
+            dh0: dh_next,
+            dc,
+        })
+    }
+
+    /// All steps: `hidden` and `cell` from slot 1 on.
+    pub fn record_forward(&self, pass: &mut wgpu::ComputePass) {
+        self.input.record(pass, &at(self.size.rows(), &self.layout.input));
+        for step in 0..self.size.s {
+            self.recurrent.record(pass, &at(self.size.m, &self.layout.recurrent));
+            self.forward.record(pass, &self.size.forward_args(self.layout.hidden(), step));
+        }
+    }
+
+    /// Back through all steps from `dh`: weight gradients, `dh0`, `dc`, and the gradient by `x`.
+    pub fn record_backward(&self, pass: &mut wgpu::ComputePass) {
+        let (l, rows) = (&self.layout, self.size.rows());
+        for step in (0..self.size.s).rev() {
+            self.backward.record(pass, &self.size.backward_args(l.hidden(), step));
+            let back = dense_backward_input::Args {
+                m: self.size.m,
+                w_off: l.recurrent.w_off,
+                dy_off: 0,
+                h_off: 0,
+                dx_off: 0,
+            };
+            self.send_back.record(pass, &back);
+        }
+        for (bound, layer) in [(&self.input_weights, &l.input), (&self.recurrent_weights, &l.recurrent)] {
+            let args = dense_backward_weights::Args {
+                m: rows,
+                w_off: layer.w_off,
+                b_off: layer.b_off,
+                dy_off: 0,
+                x_off: 0,
+            };
+            bound.record(pass, &args);
+        }
+        if let Some(back) = &self.input_back {
+            let args =
+                dense_backward_input::Args { m: rows, w_off: l.input.w_off, dy_off: 0, h_off: 0, dx_off: 0 };
+            back.record(pass, &args);
+        }
+    }
+}
+
+/// What a pass over sequences leaves.
+pub struct LstmPass<F> {
+    /// [R, S+1, M, H]
+    pub hidden: Vec<F>,
+    pub cell: Vec<F>,
+    /// [R, S+1, M, I], zero in the last slot.
+    pub dx: Vec<F>,
+    /// [R, M, H]
+    pub dh0: Vec<F>,
+    pub dc0: Vec<F>,
+}
+
+/// Forward from the start state `h0`, `c0` [R, M, H], then backward from `dloss(hidden)`, both [R, S+1, M, H], through the CPU twins. Weight
+/// gradients go into `partials` [slices, R, P].
+#[expect(clippy::too_many_arguments, reason = "a layer with its input, state and gradients")]
+pub fn forward_backward_cpu<F: Real<Elem = F>>(
+    layout: &LstmLayout,
+    size: Sequences,
+    slices: usize,
+    params: &[F],
+    x: &[F],
+    (h0, c0): (&[F], &[F]),
+    dloss: impl FnOnce(&[F]) -> Vec<F>,
+    partials: &mut [F],
+) -> LstmPass<F> {
+    let Sequences { r, s, m, p } = size;
+    let (h, rows) = (layout.hidden(), size.rows());
+    let zeros = |n: usize| vec![F::splat(0.0); n];
+    let mut gates_x = zeros(r * rows * 4 * h);
+    dense_forward::dense_forward_cpu(
+        &dense(r, rows, p, &layout.input),
+        &at(rows, &layout.input),
+        params,
+        x,
+        &mut gates_x,
+    );
+    let (mut hidden, mut cell) = (zeros(r * rows * h), zeros(r * rows * h));
+    for k in 0..r {
+        let slot = m * h;
+        hidden[k * rows * h..][..slot].copy_from_slice(&h0[k * slot..][..slot]);
+        cell[k * rows * h..][..slot].copy_from_slice(&c0[k * slot..][..slot]);
+    }
+    let mut h_now = h0.to_vec();
+    let (mut acts, mut gates_h) = (zeros(r * rows * 4 * h), zeros(r * m * 4 * h));
+    let cells = lstm_forward::Spec { r, m, h };
+    for step in 0..s {
+        dense_forward::dense_forward_cpu(
+            &dense(r, m, p, &layout.recurrent),
+            &at(m, &layout.recurrent),
+            params,
+            &h_now,
+            &mut gates_h,
+        );
+        let args = size.forward_args(h, step);
+        lstm_forward::lstm_forward_cpu(
+            &cells,
+            &args,
+            &gates_x,
+            &gates_h,
+            &mut cell,
+            &mut acts,
+            &mut hidden,
+            &mut h_now,
+        );
+    }
+    let dh = dloss(&hidden);
+    let (mut dh_next, mut dc) = (zeros(r * m * h), zeros(r * m * h));
+    let (mut d_gates, mut d_now) = (zeros(r * rows * 4 * h), zeros(r * m * 4 * h));
+    let cells = lstm_backward::Spec { r, m, h };
+    let back = |l: &Layer, m: usize, dy: &[F], dx: &mut [F]| {
+        let spec = dense_backward_input::Spec { r, m, i: l.inputs, o: l.outputs, p, act: Activation::None };
+        let args = dense_backward_input::Args { m, w_off: l.w_off, dy_off: 0, h_off: 0, dx_off: 0 };
+        dense_backward_input::dense_backward_input_cpu(&spec, &args, params, dy, dy, dx);
+    };
+    for step in (0..s).rev() {
+        let args = size.backward_args(h, step);
+        lstm_backward::lstm_backward_cpu(
+            &cells,
+            &args,
+            &dh,
+            &dh_next,
+            &cell,
+            &acts,
+            &mut dc,
+            &mut d_gates,
+            &mut d_now,
+        );
+        back(&layout.recurrent, m, &d_now, &mut dh_next);
+    }
+    for (l, input) in [(&layout.input, x), (&layout.recurrent, &hidden[..])] {
+        let spec = dense_backward_weights::Spec {
+            r,
+            m: rows,
+            i: l.inputs,
+            o: l.outputs,
+            p,
+            s: slices,
+            b_scale: 1.0,
+        };
+        let args =
+            dense_backward_weights::Args { m: rows, w_off: l.w_off, b_off: l.b_off, dy_off: 0, x_off: 0 };
+        dense_backward_weights::dense_backward_weights_cpu(&spec, &args, &d_gates, input, partials);
+    }
+    let mut dx = zeros(r * rows * layout.inputs());
+    back(&layout.input, rows, &d_gates, &mut dx);
+    LstmPass { hidden, cell, dx, dh0: dh_next, dc0: dc }
+}

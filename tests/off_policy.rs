@@ -1,0 +1,217 @@
+//! The off-policy agents: the same bits whatever runs beside them, a resumed training equals one that never stopped, what the replay holds, and
+//! that they learn.
+
+mod common;
+#[path = "common/off_policy.rs"]
+mod off_policy;
+
+use common::shared_gpu;
+use isacbench::checkpoint::Checkpoint;
+use isacbench::evaluate::{Controller, Job, evaluate};
+use isacbench::gpu::Gpu;
+use isacbench::task::v2x::metric;
+use off_policy::*;
+use std::sync::Arc;
+
+fn twice_and_alone(what: &str, gpu: Option<&Arc<Gpu>>) {
+    for agent in AGENTS {
+        let config = config(agent, &[]);
+        let both = algorithm(agent, &config, &TWO);
+        let (together, metrics) = trained(&both, 2, gpu);
+        let (again, metrics_again) = trained(&both, 2, gpu);
+        assert_same_bits(&format!("{agent} on the {what}, twice"), &together, &again);
+        assert_same_metrics(agent, &metrics, &metrics_again);
+        for (r, who) in TWO.into_iter().enumerate() {
+            let (alone, metrics_alone) = trained(&algorithm(agent, &config, &[who]), 2, gpu);
+            let name = format!("{agent} on the {what}, replica {r} beside another and alone");
+            assert_same_bits(&name, &replica_of(&together, r, 2), &alone);
+            let mine: Vec<_> = metrics.iter().map(|m| vec![m[r].clone()]).collect();
+            assert_same_metrics(&name, &mine, &metrics_alone);
+        }
+        // Not the same because nothing depends on anything.
+        assert_ne!(replica_of(&together, 0, 2).params, replica_of(&together, 1, 2).params);
+        assert_ne!(together.params, both.start().params);
+        assert_ne!(together.params, together.extra[0].data, "the targets are not the online weights");
+    }
+}
+
+#[test]
+fn twice_and_alone_on_the_cpu() {
+    twice_and_alone("CPU", None);
+}
+
+#[test]
+fn twice_and_alone_on_the_gpu() {
+    if let Some(gpu) = shared_gpu() {
+        twice_and_alone("GPU", Some(gpu));
+    }
+}
+
+#[test]
+fn any_number_of_threads() {
+    for agent in AGENTS {
+        let with = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| trained(&algorithm(agent, &config(agent, &[]), &TWO), 2, None))
+        };
+        let (one, metrics_one) = with(1);
+        for threads in [2, 3] {
+            let (many, metrics) = with(threads);
+            assert_same_bits(&format!("{agent}, {threads} threads"), &one, &many);
+            assert_same_metrics(agent, &metrics_one, &metrics);
+        }
+    }
+}
+
+fn resumed(what: &str, gpu: Option<&Arc<Gpu>>) {
+    let dir = tempfile::tempdir().unwrap();
+    for (agent, beam) in [("ddpg", "tracking"), ("dqn", "angles"), ("dqn", "matrix")] {
+        let beam = format!("task.beam={beam}");
+        // Exploration and learning rates that fall, so that their progress must survive.
+        let config = config(agent, &[&beam, "lr_final_share=0.1"]);
+        let algorithm = algorithm(agent, &config, &TWO);
+        let path = dir.path().join("half.safetensors");
+        let (whole, metrics) = trained(&algorithm, 4, gpu);
+        let (half, first) = continued(&algorithm, &algorithm.start(), 2, 4, gpu);
+        let (seeds, p_max_dbm) = TWO.into_iter().unzip();
+        Checkpoint { config, agent: agent.into(), seeds, p_max_dbm, state: half.clone() }
+            .save(&path)
+            .unwrap();
+        let read = Checkpoint::load(&path).unwrap();
+        let name = format!("{agent} with {beam} on the {what}");
+        assert_same_bits(&format!("{name}, saved and read"), &half, &read.state);
+        let (rest, second) = continued(&read.algorithm(), &read.state, 4, 4, gpu);
+        assert_same_bits(&format!("{name}, resumed"), &whole, &rest);
+        assert_same_metrics(&name, &metrics, &[first, second].concat());
+        assert_ne!(half.params, whole.params, "{name}: the second half changed nothing");
+    }
+}
+
+#[test]
+fn a_resumed_training_equals_an_uninterrupted_one_on_the_cpu() {
+    resumed("CPU", None);
+}
+
+#[test]
+fn a_resumed_training_equals_an_uninterrupted_one_on_the_gpu() {
+    if let Some(gpu) = shared_gpu() {
+        resumed("GPU", Some(gpu));
+    }
+}
+
+/// Each transition leads from its slot's observation to the next slot's, except where an episode ends; none is a termination.
+#[test]
+fn the_replay_holds_a_chain_of_transitions() {
+    for agent in AGENTS {
+        // Room for three episodes of 10 slots, of which two are filled.
+        let algorithm = algorithm(agent, &config(agent, &["capacity=210"]), &TWO);
+        let (state, _) = trained(&algorithm, 2, None);
+        let spec = spec(&algorithm);
+        let (row, b) = (spec.row(), spec.common.envs);
+        let w = row.width();
+        for replay in state.extra[1].data.chunks(210 * w) {
+            let at = |slot: usize, env: usize| &replay[(slot * b + env) * w..][..w];
+            for slot in 0..20 {
+                for env in 0..b {
+                    let here = at(slot, env);
+                    assert_eq!(here[w - 1], 1.0, "a time limit is no termination");
+                    assert!((-0.5..=2.5).contains(&here[w - 2]), "{agent}: scaled reward {}", here[w - 2]);
+                    let next = &here[row.next()..row.scalars()];
+                    if slot < 19 {
+                        let same = next == &at(slot + 1, env)[..row.obs];
+                        assert_eq!(same, slot != 9, "{agent}: slot {slot}");
+                    }
+                    if agent == "dqn" {
+                        assert!(
+                            here[row.obs..row.next()]
+                                .iter()
+                                .all(|c| (0.0..96.0).contains(c) && c.fract() == 0.0)
+                        );
+                    } else {
+                        assert!(here[row.obs..row.next()].iter().all(|a| a.abs() <= 4.0));
+                    }
+                }
+            }
+            assert!(replay[20 * b * w..].iter().all(|x| *x == 0.0), "{agent}: written beyond the slots seen");
+        }
+    }
+}
+
+/// Nothing is learned before `learning_starts`, and everything is NaN that has no number.
+#[test]
+fn learning_starts_when_the_replay_has_enough() {
+    for agent in AGENTS {
+        let algorithm = algorithm(agent, &config(agent, &["learning_starts=71", "capacity=140"]), &TWO);
+        let (state, metrics) = trained(&algorithm, 1, None);
+        assert_eq!(state.params, algorithm.start().params, "{agent} moved before");
+        assert_eq!(state.adam_steps, 0);
+        assert!(metrics[0].iter().all(|m| m.value_loss.is_nan() && m.reward.is_finite()));
+        // Slots 11 to 20, of which every second is followed by two steps.
+        let (state, metrics) = trained(&algorithm, 2, None);
+        assert_eq!(state.adam_steps, 10);
+        assert!(metrics[1].iter().all(|m| m.value_loss.is_finite() && m.grad_norm_critic > 0.0));
+        assert!(metrics[1].iter().all(|m| m.policy_loss.is_nan() == (agent == "dqn") && m.entropy.is_nan()));
+    }
+}
+
+/// Vehicles of 40 dBm with beams that follow the last echo: learning improves the reward.
+#[test]
+fn both_agents_learn_to_track() {
+    for (agent, sets) in [
+        ("ddpg", vec!["noise_start=0.5", "noise_share=0.5", "lr_actor=1e-3", "lr_critic=2e-3"]),
+        ("dqn", vec!["epsilon_share=0.5", "lr=2e-3"]),
+    ] {
+        let easy = [
+            "task.beam=tracking",
+            "task.slots=50",
+            "ppo.horizon=50",
+            "ppo.minibatch=400",
+            "hidden=[64,64]",
+            "envs=16",
+            "capacity=8000",
+            "minibatch=128",
+            "learning_starts=400",
+            "train_every=1",
+            "gradient_steps=1",
+            "gamma=0.5",
+            "tau=0.01",
+        ];
+        let sets: Vec<&str> = easy.into_iter().chain(sets).collect();
+        let algorithm = algorithm(agent, &config(agent, &sets), &[(1, 40.0), (2, 40.0)]);
+        let (state, curve) = trained(&algorithm, 30, None);
+        for r in 0..2 {
+            let [first, last] = [0, 29].map(|u| curve[u][r].reward);
+            println!("{agent}, replica {r}: reward {first:.2} -> {last:.2}");
+            assert!(last > first + 2.0, "{agent}, replica {r} learned nothing: {first} -> {last}");
+        }
+        // Evaluation acts without exploration, the same on both backends, whatever `greedy` says.
+        let spec = spec(&algorithm);
+        let job = |greedy: bool| Job {
+            task: spec.task,
+            replicas: spec.replicas.iter().map(|r| r.task).collect(),
+            controller: Controller::Policy { policy: algorithm.policy(), params: &state.params, greedy },
+            episodes: 64,
+        };
+        let cpu = evaluate(&job(false), None, &|_| ()).unwrap();
+        assert_eq!(cpu, evaluate(&job(true), None, &|_| ()).unwrap());
+        for (r, out) in cpu.iter().enumerate() {
+            let (reward, exploring) = (out.metrics[metric::REWARD].mean, curve[29][r].reward);
+            println!("{agent}, replica {r}: evaluated reward {reward:.2}");
+            assert!(reward > 0.9 * exploring, "{agent}, replica {r}: {reward} after {exploring}");
+        }
+        if let Some(gpu) = shared_gpu() {
+            let on_gpu = evaluate(&job(false), Some(gpu), &|_| ()).unwrap();
+            for (a, b) in cpu.iter().zip(&on_gpu) {
+                for (i, (a, b)) in a.metrics.iter().zip(&b.metrics).enumerate() {
+                    // A choice between two nearly equal values, or a threshold, may fall on the other side.
+                    assert!(
+                        (a.mean - b.mean).abs() <= 2e-3 * (1e-9 + a.mean.abs()),
+                        "{agent}, metric {i}: {} {}",
+                        a.mean,
+                        b.mean
+                    );
+                }
+            }
+        }
+    }
+}
