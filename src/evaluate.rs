@@ -374,6 +374,7 @@ enum GpuAct {
     Policy(Box<GpuPolicy>),
 }
 
+/// A network with what counts its activity and what turns its outputs into actions.
 struct GpuPolicy {
     actor: Forward,
     counts: Counts,

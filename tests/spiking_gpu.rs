@@ -191,7 +191,6 @@ fn a_rate_penalty_makes_neurons_silent() {
 /// PPO on the CPU and on the GPU: the same start, the same draws. A spike may fall on the other side of its threshold where observations or
 /// sums are rounded differently; it moves a minibatch of M by about 1/M.
 #[test]
-#[ignore = "the CPU learner has no spiking networks yet"]
 fn cpu_and_gpu_learn_alike() {
     let Some(gpu) = shared_gpu() else { return };
     let spec = spiking(&["task.beam=tracking", "spiking.rate_penalty=0.1"], &TWO);
@@ -354,7 +353,6 @@ fn activity_adds_up_over_slots_and_episodes() {
 }
 
 #[test]
-#[ignore = "the CPU evaluation does not count activity yet"]
 fn cpu_and_gpu_count_the_same_activity() {
     let Some(gpu) = gpu_or_skip() else { return };
     for spec in [spiking(&SHORT, &TWO), ppo::spec(&config(&SHORT), &TWO)] {
