@@ -45,7 +45,7 @@ fn files_that_nothing_tests_say_so() {
     let dir = tempfile::tempdir().unwrap();
     let tensor = [0u8; 4];
     let view = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, vec![1], &tensor).unwrap();
-    for stem in ["lstm", "a_name_from_the_future"] {
+    for stem in ["lif_neuron_2", "a_name_from_the_future"] {
         let path = dir.path().join(format!("{stem}.safetensors"));
         safetensors::serialize_to_file([("x", view.clone())], None, &path).unwrap();
     }

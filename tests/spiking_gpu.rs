@@ -177,7 +177,8 @@ fn a_resumed_training_is_the_one_never_stopped() {
 fn a_rate_penalty_makes_neurons_silent() {
     let Some(gpu) = shared_gpu() else { return };
     let last_rates = |penalty: &str| {
-        let sets = [&SHORT[..], &["spiking.lr_actor=0.003", "spiking.lr_critic=0.003", penalty]].concat();
+        let own = ["spiking.hidden_gain=2", "spiking.lr_actor=0.003", "spiking.lr_critic=0.003", penalty];
+        let sets = [&SHORT[..], &own].concat();
         let (_, metrics) = trained(&spiking(&sets, &TWO[..1]), 8, Some(gpu));
         metrics.last().unwrap()[0].firing_rates.clone()
     };
