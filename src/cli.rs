@@ -753,8 +753,13 @@ fn reproduce_one(a: &ReproduceArgs, name: &str, config: &Config, out: &Path, pla
 }
 
 #[cfg(feature = "report")]
-fn write_report(_: &str, out: &Path, rows: &reproduce::Rows, manifest: &Manifest) -> Result<()> {
-    let paths = crate::report::spiking_ac::write(out, rows, manifest)?;
+fn write_report(name: &str, out: &Path, rows: &reproduce::Rows, manifest: &Manifest) -> Result<()> {
+    use crate::report::{experiments, spiking_ac};
+    let paths = match name {
+        "rate-penalty" => experiments::write_rate_penalty(out, rows, manifest)?,
+        "beams" => experiments::write_beams(out, rows, manifest)?,
+        _ => spiking_ac::write(out, rows, manifest)?,
+    };
     println!("report: {}", paths.html.display());
     println!("        {}", paths.markdown.display());
     Ok(())

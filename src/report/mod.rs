@@ -1,8 +1,9 @@
 //! Typed rows → polars → Parquet, tables, SVG figures and pages that stand beside a paper's printed results.
 //!
 //! [`frames`] keeps rows in Parquet and averages over seeds, [`figure`] draws, [`page`] turns Markdown into one HTML file,
-//! [`paper`] holds what a paper prints, and [`spiking_ac`] writes the report of task v2x. Sentences are chosen from the numbers.
+//! [`paper`] holds what a paper prints, [`spiking_ac`] writes the report of task v2x, and [`experiments`] those of what the paper lacks. Sentences are chosen from the numbers.
 
+pub mod experiments;
 pub mod figure;
 pub mod frames;
 pub mod page;
