@@ -91,7 +91,7 @@ pub struct Figure {
     pub bound_label: String,
     pub series: Vec<Series>,
     pub marks: Vec<PaperMark>,
-    /// Written above their points.
+    /// Written beside their points.
     pub notes: Vec<Note>,
 }
 
@@ -482,12 +482,27 @@ impl Figure {
                     marker(&root, chart.backend_coord(&(self.x(m.x), y)), shape, BLACK, 12.0, true)?;
                 }
             }
+            // A note stands at the first corner of its point that no marker and no other note has taken.
+            let place = |x: f64, y: f64| Some(chart.backend_coord(&(self.x(x), self.y(y)?)));
+            let points = self.series.iter().filter(|s| s.look == Look::Points).flat_map(|s| &s.points);
+            let around = |(x, y): (i32, i32)| [x - px(4.0), y - px(4.0), x + px(4.0), y + px(4.0)];
+            let mut taken: Vec<[i32; 4]> = points.filter_map(|p| place(p.x, p.y)).map(around).collect();
             for n in &self.notes {
-                if let Some(y) = self.y(n.y) {
-                    let (x, y) = chart.backend_coord(&(self.x(n.x), y));
-                    let style = font(12.0).pos(Pos::new(HPos::Left, VPos::Bottom));
-                    root.draw(&Text::new(n.text.clone(), (x + px(6.0), y - px(5.0)), style))?;
-                }
+                let Some((x, y)) = place(n.x, n.y) else { continue };
+                let (w, h) = (px(text_width_px(&n.text, 12.0)), px(12.0));
+                let corner = |right: bool, rise: f64| {
+                    let left = if right { x + px(6.0) } else { x - px(6.0) - w };
+                    [left, y - px(rise) - h, left + w, y - px(rise)]
+                };
+                let free = |r: &[i32; 4]| {
+                    taken.iter().all(|t| r[2] <= t[0] || t[2] <= r[0] || r[3] <= t[1] || t[3] <= r[1])
+                };
+                let spots =
+                    [5.0, -17.0, 19.0, -31.0, 33.0].map(|rise| [corner(true, rise), corner(false, rise)]);
+                let spot = *spots.as_flattened().iter().find(|r| free(r)).unwrap_or(&spots[0][0]);
+                taken.push(spot);
+                let style = font(12.0).pos(Pos::new(HPos::Left, VPos::Bottom));
+                root.draw(&Text::new(n.text.clone(), (spot[0], spot[3]), style))?;
             }
 
             for (i, (sample, text)) in legend.iter().enumerate() {
@@ -660,10 +675,12 @@ impl Bars {
                 }
                 Ok(())
             };
-            for level in &self.levels {
+            // Every other one begins with a gap, so that two lines at one height show both colours.
+            for (i, level) in self.levels.iter().enumerate() {
                 let Some(y) = self.y(level.y) else { continue };
                 let at = |x: f64| chart.backend_coord(&(x, y));
-                dotted(at(0.0), at(groups).0, style_of(&level.agent).0)?;
+                let from = at(0.0);
+                dotted((from.0 + px(3.0 * (i % 2) as f64), from.1), at(groups).0, style_of(&level.agent).0)?;
             }
             for (i, agent) in names().enumerate() {
                 let x = 16.0 + (i % columns) as f64 * cell_px;

@@ -55,7 +55,8 @@ pub fn write_beams(dir: &Path, rows: &Rows, manifest: &Manifest) -> Result<Repor
         view.method(
             &mut out,
             "- `angles`: an action is an angle per vehicle; `tracking`: a deviation from the last estimate; `matrix`: the complex \
-             entries of all beams. Shares of the power are part of each.\n\
+             entries of all beams. Shares of the power are part of each. `dqn` chooses from the same grid of beams with `angles` and \
+             `matrix`, and from one round the last estimate with `tracking`.\n\
              - All agents are trained for the same number of updates, not of environment steps; a curve that still rises at its end says \
              what this budget gives, not what the agent can.\n",
         );
@@ -84,6 +85,10 @@ fn beams(view: &View) -> Vec<String> {
     }
     out.sort_by_key(|b| CURVES.iter().position(|c| c.0 == b).unwrap_or(CURVES.len()));
     out
+}
+
+fn percent(of: &Estimate, whole: &Estimate) -> String {
+    format!("{:.1}", 100.0 * of.mean / whole.mean)
 }
 
 fn bar(view: &View, run: &Run) -> Option<Bar> {
@@ -194,7 +199,7 @@ fn sentences(view: &View) -> Vec<String> {
             "The best of all, {} with beam `{}`, reaches {} % of `{GENIE}`, which knows the angles.",
             code(&best.agent),
             best.beam,
-            num(100.0 * rate.mean / genie.mean)
+            percent(rate, &genie)
         ));
     }
     out
@@ -206,7 +211,7 @@ fn table_of(view: &View, out: &mut String) {
     let line = |(run, beam): (&Run, String)| {
         let short = |metric: &str| view.metric(run, metric).map_or("-".to_string(), |e| e.short());
         let rate = view.metric(run, SUM_RATE);
-        let share = rate.zip(genie).map(|(r, g)| num(100.0 * r.mean / g.mean));
+        let share = rate.zip(genie).map(|(r, g)| percent(&r, &g));
         let stands = rate.zip(base).filter(|_| run.agent != BASELINE).map(|(r, b)| match order(&r, &b) {
             Order::Above => "above",
             Order::Below => "below",

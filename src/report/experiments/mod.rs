@@ -34,7 +34,7 @@ struct View<'a> {
     resamples: Resamples,
     /// The power that is shown: 40 dBm if it is there, else the highest, dBm.
     p_max_dbm: Option<f64>,
-    /// By agent, then in the order of the rows.
+    /// Whatever order the rows came in.
     runs: Vec<Run>,
 }
 
@@ -51,7 +51,7 @@ impl<'a> View<'a> {
                 runs.push(run);
             }
         }
-        runs.sort_by_key(|r| rank(&r.agent));
+        runs.sort_by_key(|r| (rank(&r.agent), r.beam.clone(), r.variant.clone()));
         View { rows, resamples: Resamples::default(), p_max_dbm, runs }
     }
 

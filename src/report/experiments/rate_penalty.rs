@@ -190,7 +190,7 @@ fn sentences(view: &View, front: &[Place]) -> Vec<String> {
     let kept = &front[..falls.unwrap_or(front.len())];
     if let Some(p) = kept.last().filter(|p| p.penalty > first.penalty) {
         out.push(format!(
-            "Up to a penalty of {} the sum-rate is not below that by more than the intervals: there it is {} bps/Hz with firing rates of {}, \
+            "Up to a penalty of {} the sum-rate stays level with that or above it: there it is {} bps/Hz with firing rates of {}, \
              and an inference takes less energy by these factors: {}.",
             p.penalty,
             p.rate.short(),
@@ -206,8 +206,8 @@ fn sentences(view: &View, front: &[Place]) -> Vec<String> {
             saved(p)
         )),
         None => out.push(format!(
-            "No penalty of this run takes the sum-rate below that of the smallest by more than the intervals, not even {}.",
-            last.penalty
+            "No penalty of this run takes the sum-rate below that of {} by more than the intervals.",
+            first.penalty
         )),
     }
     if falls.is_some_and(|i| i + 1 < front.len()) {
@@ -242,7 +242,7 @@ fn against_dense(view: &View, front: &[Place]) -> Option<String> {
         }
         let less = ratios.iter().filter(|r| **r > 1.0).count();
         parts.push(format!(
-            "by {}, `{DENSE}` takes {} to {} the energy of `{SPIKING}`, which takes less at {} of {} penalties",
+            "{}: `{DENSE}` takes {} to {} the energy of `{SPIKING}`, which takes less at {} of {} penalties",
             a.words,
             times(lo),
             times(hi),
@@ -251,7 +251,11 @@ fn against_dense(view: &View, front: &[Place]) -> Option<String> {
         ));
     }
     (!parts.is_empty()).then(|| {
-        format!("Beside the dense network of `{DENSE}` ({} bps/Hz): {}.", rate.short(), parts.join("; "))
+        format!(
+            "Beside the dense network of `{DENSE}`, which reaches {} bps/Hz, by method: {}.",
+            rate.short(),
+            parts.join("; ")
+        )
     })
 }
 
