@@ -2,7 +2,7 @@
 
 use crate::agents::{self, AGENTS, Kind};
 use crate::checkpoint::{Checkpoint, CheckpointError};
-use crate::config::{Config, V2xConfig};
+use crate::config::{self, Config, V2xConfig};
 use crate::energy::accounts;
 use crate::evaluate::{Estimate, Outcome};
 use crate::golden;
@@ -19,7 +19,7 @@ use clap::{Args, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value, json};
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -49,7 +49,7 @@ enum Command {
     ///
     /// Example: isacbench evaluate --task v2x --agent ekf --episodes 4096 --set task.p_max_dbm=30 --json
     Evaluate(EvaluateArgs),
-    /// Train and evaluate everything a paper shows and write its figures and tables with the printed values beside ours.
+    /// Train and evaluate everything a paper shows, or an experiment that it lacks, and write figures and tables with printed values beside ours.
     ///
     /// Example: isacbench reproduce spiking-ac --scale quick --out runs/spiking-ac
     Reproduce(ReproduceArgs),
@@ -138,15 +138,16 @@ struct EvaluateArgs {
 
 #[derive(Args)]
 struct ReproduceArgs {
-    /// The paper
-    #[arg(value_parser = ["spiking-ac", "all"])]
-    paper: String,
+    /// spiking-ac (the paper's figures), rate-penalty (sum-rate against energy), beams (every learned agent with every parameterisation of
+    /// the beams), or all (each in a folder of its own)
+    #[arg(value_name = "EXPERIMENT")]
+    experiment: String,
     #[command(flatten)]
     common: Common,
     /// smoke (minutes: does everything run?), quick (half an hour on two cores) or full (a GPU)
     #[arg(long, default_value = "smoke", value_parser = ["smoke", "quick", "full"])]
     scale: String,
-    /// Folder for the report [default: runs/PAPER-SCALE]
+    /// Folder for the report [default: runs/EXPERIMENT-SCALE]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Continue an interrupted job in --out
@@ -164,7 +165,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Check(a) => check(&a),
         Command::Train(a) => train(&a),
         Command::Evaluate(a) => evaluate(&a),
-        Command::Reproduce(a) => reproduce_paper(&a),
+        Command::Reproduce(a) => reproduce_experiments(&a),
     }
 }
 
@@ -473,6 +474,7 @@ fn train(a: &TrainArgs) -> Result<()> {
         config: &config,
         agent,
         replicas,
+        variant: String::new(),
         dir: a.out.clone(),
         every: config.reproduce.checkpoint_every,
         resume: a.resume,
@@ -712,30 +714,59 @@ fn summarise(bound_only: bool, vehicles: usize, outcomes: &[Outcome]) -> Vec<Sum
     out
 }
 
-fn reproduce_paper(a: &ReproduceArgs) -> Result<()> {
-    let config = Config::load_scaled(Some(&a.scale), a.common.config.as_deref(), &a.common.sets)?;
+fn reproduce_experiments(a: &ReproduceArgs) -> Result<()> {
+    let all = a.experiment == "all";
+    let names: Vec<&str> = if all { config::experiments().collect() } else { vec![&a.experiment] };
+    let load = |name: &&str| {
+        Config::load_experiment(name, &a.scale, a.common.config.as_deref(), &a.common.sets)
+            .map(|c| (name.to_string(), c))
+    };
+    let jobs: Vec<(String, Config)> = names.iter().map(load).collect::<Result<_, _>>()?;
     let place = place(&a.common.device)?;
     eprintln!("{}", place.why);
-    let out = a.out.clone().unwrap_or_else(|| PathBuf::from(format!("runs/spiking-ac-{}", a.scale)));
+    for (name, config) in &jobs {
+        let out = match &a.out {
+            Some(dir) if all => dir.join(name),
+            Some(dir) => dir.clone(),
+            None => PathBuf::from(format!("runs/{name}-{}", a.scale)),
+        };
+        reproduce_one(a, name, config, &out, &place)?;
+    }
+    Ok(())
+}
+
+fn reproduce_one(a: &ReproduceArgs, name: &str, config: &Config, out: &Path, place: &Place) -> Result<()> {
     let started = Instant::now();
-    let ids: Vec<String> = AGENTS.iter().map(|x| x.id.to_string()).collect();
-    let mut manifest = manifest(&config, &ids, &place);
-    let rows =
-        reproduce::spiking_ac(&config, &out, a.resume, a.measure_energy, place.gpu.as_ref(), &Bars::new())?;
+    let mut ids: Vec<String> = reproduce::runs(config).iter().map(|r| r.agent.id.to_string()).collect();
+    ids.dedup();
+    let mut manifest = manifest(config, &ids, place);
+    let way = reproduce::Way {
+        out,
+        resume: a.resume,
+        measure: a.measure_energy,
+        gpu: place.gpu.as_ref(),
+        watch: &Bars::new(),
+    };
+    let rows = reproduce::reproduce(config, &way)?;
     manifest.wall_s = Some(started.elapsed().as_secs_f64());
-    write_report(&out, &rows, &manifest)
+    write_report(name, out, &rows, &manifest)
 }
 
 #[cfg(feature = "report")]
-fn write_report(out: &std::path::Path, rows: &reproduce::Rows, manifest: &Manifest) -> Result<()> {
-    let paths = crate::report::spiking_ac::write(out, rows, manifest)?;
+fn write_report(name: &str, out: &Path, rows: &reproduce::Rows, manifest: &Manifest) -> Result<()> {
+    use crate::report::{experiments, spiking_ac};
+    let paths = match name {
+        "rate-penalty" => experiments::write_rate_penalty(out, rows, manifest)?,
+        "beams" => experiments::write_beams(out, rows, manifest)?,
+        _ => spiking_ac::write(out, rows, manifest)?,
+    };
     println!("report: {}", paths.html.display());
     println!("        {}", paths.markdown.display());
     Ok(())
 }
 
 #[cfg(not(feature = "report"))]
-fn write_report(out: &std::path::Path, rows: &reproduce::Rows, manifest: &Manifest) -> Result<()> {
+fn write_report(_: &str, out: &Path, rows: &reproduce::Rows, manifest: &Manifest) -> Result<()> {
     let text = serde_json::to_string(
         &json!({ "curves": rows.curves, "evals": rows.evals, "slots": rows.slots, "energy": rows.energy, "activity": rows.activity, "manifest": manifest }),
     )?;

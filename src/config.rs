@@ -31,6 +31,20 @@ pub enum ConfigError {
     Preset(String),
     #[error("no scale '{0}' (there are: smoke, quick, full)")]
     Scale(String),
+    #[error("no experiment '{0}' (there are: spiking-ac, rate-penalty, beams)")]
+    Experiment(String),
+}
+
+/// What a named experiment lays between scale and the user's own keys; the sizes it has at each scale stand below `scale`.
+const EXPERIMENTS: &[(&str, &str)] = &[
+    ("spiking-ac", ""),
+    ("rate-penalty", include_str!("../configs/experiment-rate-penalty.toml")),
+    ("beams", include_str!("../configs/experiment-beams.toml")),
+];
+
+/// Names of the experiments, in the order in which `reproduce all` runs them.
+pub fn experiments() -> impl Iterator<Item = &'static str> {
+    EXPERIMENTS.iter().map(|e| e.0)
 }
 
 /// How large a reproduction is: layered between the preset and the user's own keys.
@@ -59,6 +73,9 @@ pub struct Config {
     pub train: TrainConfig,
     pub evaluate: EvaluateConfig,
     pub reproduce: ReproduceConfig,
+    /// What a named experiment varies; no other job has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub experiment: Option<ExperimentConfig>,
 }
 
 /// Task v2x (paper "spiking-ac", section V-A, and the choices the paper leaves open).
@@ -518,6 +535,53 @@ pub struct ReproduceConfig {
     pub checkpoint_every: u32,
 }
 
+/// What an experiment beside a paper's figures varies, at `reproduce.p_max_dbm` and with `train.seeds`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ExperimentConfig {
+    /// Learned agents.
+    pub agents: Vec<String>,
+    /// Values of `spiking.rate_penalty` for agents with spikes; empty for the one in `[spiking]`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rate_penalties: Vec<f64>,
+    /// Values of `task.beam`; empty for the one in `[task]`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub beams: Vec<Beam>,
+}
+
+impl ExperimentConfig {
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let bad = |key, what: String| Err(ConfigError::Value { key, what });
+        let learned = |a: &&String| crate::agents::find(a).is_some_and(|a| a.kind.is_learned());
+        if let Some(a) = self.agents.iter().find(|a| !learned(a)) {
+            return bad("experiment.agents", format!("'{a}' is no learned agent"));
+        }
+        if let Some(p) = self.rate_penalties.iter().find(|p| !(p.is_finite() && **p >= 0.0)) {
+            return bad("experiment.rate_penalties", format!("{p} must not be negative"));
+        }
+        if let Some(b) =
+            self.beams.iter().find(|b| !matches!(b, Beam::Angles | Beam::Tracking | Beam::Matrix))
+        {
+            let what = format!("{b:?} is not a learned parameterisation (angles, tracking, matrix)");
+            return bad("experiment.beams", what);
+        }
+        fn twice<T: PartialEq + std::fmt::Debug>(x: &[T]) -> Option<String> {
+            let again = x.iter().enumerate().find(|(i, v)| x[..*i].contains(v));
+            again.map(|(_, v)| format!("{v:?} is listed twice"))
+        }
+        for (key, again) in [
+            ("experiment.agents", twice(&self.agents)),
+            ("experiment.rate_penalties", twice(&self.rate_penalties)),
+            ("experiment.beams", twice(&self.beams)),
+        ] {
+            if let Some(what) = again {
+                return bad(key, what);
+            }
+        }
+        Ok(())
+    }
+}
+
 /// A TOML error in one line: where, what, and the key it was found in, without the excerpt of the file.
 fn one_line(e: &toml::de::Error, text: &str) -> String {
     let message = e.message().split_whitespace().collect::<Vec<_>>().join(" ");
@@ -563,12 +627,21 @@ pub fn dbm_to_w(dbm: f64) -> f64 {
 impl Config {
     /// Preset, then file, then `key=value` overrides, then validation. The preset's name comes from the last of these that sets `preset`.
     pub fn load(file: Option<&Path>, sets: &[String]) -> Result<Config, ConfigError> {
-        Config::load_scaled(None, file, sets)
+        Config::load_layered(None, file, sets)
     }
 
-    /// As [`Config::load`], with a scale of reproduction between preset and file.
-    pub fn load_scaled(
-        scale: Option<&str>,
+    /// As [`Config::load`], with a scale of reproduction and then what the experiment adds to it between preset and file.
+    pub fn load_experiment(
+        experiment: &str,
+        scale: &str,
+        file: Option<&Path>,
+        sets: &[String],
+    ) -> Result<Config, ConfigError> {
+        Config::load_layered(Some((experiment, scale)), file, sets)
+    }
+
+    fn load_layered(
+        job: Option<(&str, &str)>,
         file: Option<&Path>,
         sets: &[String],
     ) -> Result<Config, ConfigError> {
@@ -594,10 +667,23 @@ impl Config {
         let text =
             PRESETS.iter().find(|p| p.0 == preset).ok_or_else(|| ConfigError::Preset(preset.clone()))?.1;
         let mut table = parse(text, &preset)?;
-        if let Some(scale) = scale {
+        if let Some((experiment, scale)) = job {
+            let known = EXPERIMENTS.iter().find(|e| e.0 == experiment);
+            let own = known.ok_or_else(|| ConfigError::Experiment(experiment.into()))?.1;
             let text =
                 SCALES.iter().find(|s| s.0 == scale).ok_or_else(|| ConfigError::Scale(scale.into()))?.1;
             merge(&mut table, parse(text, scale)?);
+            let mut own = parse(own, experiment)?;
+            let mut sizes = own.remove("scale");
+            merge(&mut table, own);
+            let sizes = sizes.as_mut().and_then(toml::Value::as_table_mut).and_then(|s| s.remove(scale));
+            if let Some(toml::Value::Table(sizes)) = sizes {
+                merge(&mut table, sizes);
+            }
+        }
+        if user.contains_key("experiment") && !table.contains_key("experiment") {
+            let what = "is for the experiments rate-penalty and beams only".into();
+            return Err(ConfigError::Value { key: "experiment", what });
         }
         merge(&mut table, user);
         let config = typed(table, &origin)?;
@@ -643,6 +729,9 @@ impl Config {
         self.spiking.validate()?;
         self.ddpg.validate()?;
         self.dqn.validate()?;
+        if let Some(e) = &self.experiment {
+            e.validate()?;
+        }
         let bad = |key, what: String| Err(ConfigError::Value { key, what });
         if self.train.seeds.is_empty() {
             return bad("train.seeds", "needs at least one seed".into());

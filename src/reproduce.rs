@@ -1,4 +1,5 @@
-//! A whole paper in one job: trains every learned agent over the grid of powers and seeds, evaluates every agent, and hands the rows to the report.
+//! A whole paper, or an experiment that it lacks, in one job: trains every learned agent over the grid of powers and seeds, evaluates every agent,
+//! and hands the rows to the report.
 //!
 //! All (power, seed) replicas of an agent train side by side. The learner is saved every few updates with the rows it has produced, so that a job
 //! that was interrupted continues from there and ends with the same rows, bit for bit.
@@ -14,7 +15,7 @@ use crate::files::{writable_folder, write_whole};
 use crate::gpu::{Gpu, GpuError};
 use crate::learn::{Algorithm, LearnerState, Replica, UpdateMetrics};
 use crate::rows::{ActivityRow, CurveRow, EnergyRow, EvalRow, SlotRow};
-use crate::task::v2x::{V2xParams, metric};
+use crate::task::v2x::{Beam, V2xParams, metric};
 use crate::train::{Learner, Plan, train};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -69,15 +70,17 @@ struct Labels {
     agent: String,
     beam: String,
     kinematics: String,
+    variant: String,
 }
 
 impl Labels {
-    fn new(agent: &str, config: &Config) -> Self {
+    fn new(agent: &str, config: &Config, variant: &str) -> Self {
         let lower = |x: String| x.to_lowercase();
         Labels {
             agent: agent.into(),
             beam: lower(format!("{:?}", config.task.beam)),
             kinematics: lower(format!("{:?}", config.task.kinematics)),
+            variant: variant.into(),
         }
     }
 
@@ -86,6 +89,7 @@ impl Labels {
             agent: self.agent.clone(),
             beam: self.beam.clone(),
             kinematics: self.kinematics.clone(),
+            variant: self.variant.clone(),
             p_max_dbm,
             seed,
             update,
@@ -116,6 +120,7 @@ impl Labels {
             agent: self.agent.clone(),
             beam: self.beam.clone(),
             kinematics: self.kinematics.clone(),
+            variant: self.variant.clone(),
             p_max_dbm,
             seed,
             episodes: o.episodes,
@@ -142,6 +147,7 @@ impl Labels {
             agent: self.agent.clone(),
             beam: self.beam.clone(),
             kinematics: self.kinematics.clone(),
+            variant: self.variant.clone(),
             p_max_dbm,
             seed,
             phase: e.phase.into(),
@@ -165,6 +171,7 @@ impl Labels {
             agent: self.agent.clone(),
             beam: self.beam.clone(),
             kinematics: self.kinematics.clone(),
+            variant: self.variant.clone(),
             p_max_dbm,
             seed,
             phase: phase.into(),
@@ -181,6 +188,7 @@ impl Labels {
             agent: self.agent.clone(),
             beam: self.beam.clone(),
             kinematics: self.kinematics.clone(),
+            variant: self.variant.clone(),
             p_max_dbm,
             seed,
             slot: slot as u32,
@@ -234,6 +242,8 @@ pub struct Training<'a> {
     pub config: &'a Config,
     pub agent: &'a Agent,
     pub replicas: Vec<(f64, Replica)>,
+    /// What an experiment varies, for the rows; else empty.
+    pub variant: String,
     /// Folder of `checkpoint.safetensors`, `curves.jsonl` and, with spikes, `activity.jsonl`.
     pub dir: PathBuf,
     /// Updates between checkpoints.
@@ -282,10 +292,11 @@ impl Training<'_> {
             path: self.dir.display().to_string(),
             what: format!("cannot write into this folder: {e}"),
         })?;
-        let labels = Labels::new(self.agent.id, self.config);
+        let labels = Labels::new(self.agent.id, self.config, &self.variant);
         let schedule = TrainingSchedule::of(&algorithm);
         let replicas = self.replicas.len();
-        watch.begin(&format!("train {} ({replicas} replicas)", self.agent.id), u64::from(total));
+        let what = [self.agent.id, &labels.beam, &labels.variant].join(" ");
+        watch.begin(&format!("train {} ({replicas} replicas)", what.trim_end()), u64::from(total));
         watch.advance(u64::from(state.updates), "");
         while state.updates < total {
             let until = total.min((state.updates / self.every + 1) * self.every);
@@ -535,77 +546,127 @@ fn account(
     Ok(())
 }
 
-/// The experiments behind the figures of "spiking-ac". With `measure`, energy is also read from the device's counter, if it has one.
-pub fn spiking_ac(
-    config: &Config,
-    out: &Path,
-    resume: bool,
-    measure: bool,
-    gpu: Option<&Arc<Gpu>>,
-    watch: &dyn Watch,
-) -> Result<Rows, JobError> {
+/// One agent with one configuration of an experiment.
+#[derive(Debug)]
+pub struct Run {
+    pub agent: &'static Agent,
+    pub config: Config,
+    /// What tells it from other runs of this agent and beam, such as `rate_penalty=0.03`; else empty.
+    pub variant: String,
+    /// Folder of its training below the job's.
+    pub folder: PathBuf,
+}
+
+/// The runs of a job: every agent as it is configured or, with an `[experiment]`, the agents, beams and penalties listed there, and then every
+/// agent that needs no training.
+pub fn runs(config: &Config) -> Vec<Run> {
+    let whole = |agent: &'static Agent| Run {
+        agent,
+        config: config.clone(),
+        variant: String::new(),
+        folder: agent.id.into(),
+    };
+    let Some(e) = &config.experiment else { return AGENTS.iter().map(whole).collect() };
+    let mut out = Vec::new();
+    for agent in AGENTS.iter().filter(|a| e.agents.iter().any(|id| id == a.id)) {
+        let mut beams = vec![whole(agent)];
+        if !e.beams.is_empty() {
+            let with = |beam: &Beam| {
+                let mut run = whole(agent);
+                run.config.task.beam = *beam;
+                run.folder.push(format!("{beam:?}").to_lowercase());
+                run
+            };
+            beams = e.beams.iter().map(with).collect();
+        }
+        for run in beams {
+            if agent.kind != Kind::SpikingAc || e.rate_penalties.is_empty() {
+                out.push(run);
+                continue;
+            }
+            for p in &e.rate_penalties {
+                let variant = format!("rate_penalty={p}");
+                let mut config = run.config.clone();
+                config.spiking.rate_penalty = *p;
+                out.push(Run { agent, config, folder: run.folder.join(&variant), variant });
+            }
+        }
+    }
+    out.extend(AGENTS.iter().filter(|a| !a.kind.is_learned()).map(whole));
+    for run in &mut out {
+        // What the other runs of the job are is none of a checkpoint's business: a longer list continues with the same ones.
+        run.config.experiment = None;
+    }
+    out
+}
+
+/// How a job is done.
+pub struct Way<'a> {
+    /// Folder of the job.
+    pub out: &'a Path,
+    /// Continue from the checkpoints in `out`.
+    pub resume: bool,
+    /// Read energy from the device's counter too, if it has one.
+    pub measure: bool,
+    pub gpu: Option<&'a Arc<Gpu>>,
+    pub watch: &'a dyn Watch,
+}
+
+/// Trains and evaluates all [`runs`] of a configuration.
+pub fn reproduce(config: &Config, way: &Way) -> Result<Rows, JobError> {
     let mut rows = Rows::default();
-    for agent in AGENTS {
-        run_agent(
-            agent,
-            config,
-            &out.join("training").join(agent.id),
-            resume,
-            measure,
-            gpu,
-            watch,
-            &mut rows,
-        )?;
+    for run in runs(config) {
+        run.add_rows(way, &mut rows)?;
     }
     Ok(rows)
 }
 
-/// Trains (if it learns) and evaluates one agent over the grid of the configuration, and adds its rows.
-#[expect(clippy::too_many_arguments, reason = "a job with its place and its device")]
-fn run_agent(
-    agent: &'static Agent,
-    config: &Config,
-    dir: &Path,
-    resume: bool,
-    measure: bool,
-    gpu: Option<&Arc<Gpu>>,
-    watch: &dyn Watch,
-    rows: &mut Rows,
-) -> Result<(), JobError> {
-    let grid = replicas(&config.task, &config.reproduce.p_max_dbm, &config.train.seeds);
-    let params: Vec<V2xParams> = grid.iter().map(|r| r.1.task).collect();
-    let mut trained = None;
-    if agent.kind.is_learned() {
-        let every = config.reproduce.checkpoint_every;
-        let training =
-            Training { config, agent, replicas: grid.clone(), dir: dir.to_path_buf(), every, resume };
-        trained = Some(training.run(gpu, watch)?);
-    }
-    let device = gpu.map(|g| &**g);
-    let checkpoint = trained.as_ref().map(|t| &t.checkpoint);
-    let labels = Labels::new(agent.id, config);
-    let results = outcomes(agent, config, &params, checkpoint, device, watch)?;
-    let bound = agent.kind == Kind::UpperBound;
-    for ((p, r), o) in grid.iter().zip(&results) {
-        rows.evals.extend(labels.evals(*p, r.seed, config.task.vehicles, bound, o));
-        if !bound {
-            rows.slots.extend(labels.slots(*p, r.seed, o));
+impl Run {
+    /// Trains (if it learns) and evaluates the agent over the grid of powers and seeds, and adds its rows.
+    fn add_rows(&self, way: &Way, rows: &mut Rows) -> Result<(), JobError> {
+        let (agent, config, watch) = (self.agent, &self.config, way.watch);
+        let grid = replicas(&config.task, &config.reproduce.p_max_dbm, &config.train.seeds);
+        let params: Vec<V2xParams> = grid.iter().map(|r| r.1.task).collect();
+        let mut trained = None;
+        if agent.kind.is_learned() {
+            let training = Training {
+                config,
+                agent,
+                replicas: grid.clone(),
+                variant: self.variant.clone(),
+                dir: way.out.join("training").join(&self.folder),
+                every: config.reproduce.checkpoint_every,
+                resume: way.resume,
+            };
+            trained = Some(training.run(way.gpu, watch)?);
         }
-    }
-    if let Some(trained) = trained {
-        account(agent, &labels, &trained, &grid, &results, rows)?;
-        // The device is asked once for all replicas, which do the same work; the row stands at the last of them.
-        if let Some((p, r)) = grid.last() {
-            let result = measured(agent, config, &params, &trained.checkpoint, device, measure, watch);
-            for (phase, result) in [
-                (accounts::INFERENCE, result),
-                (accounts::TRAINING, Err("training is not measured apart from evaluation".into())),
-            ] {
-                rows.energy.push(labels.energy(*p, r.seed, accounts::measured(phase, &result)));
+        let device = way.gpu.map(|g| &**g);
+        let checkpoint = trained.as_ref().map(|t| &t.checkpoint);
+        let labels = Labels::new(agent.id, config, &self.variant);
+        let results = outcomes(agent, config, &params, checkpoint, device, watch)?;
+        let bound = agent.kind == Kind::UpperBound;
+        for ((p, r), o) in grid.iter().zip(&results) {
+            rows.evals.extend(labels.evals(*p, r.seed, config.task.vehicles, bound, o));
+            if !bound {
+                rows.slots.extend(labels.slots(*p, r.seed, o));
             }
         }
-        rows.curves.extend(trained.curves);
-        rows.activity.extend(trained.activity);
+        if let Some(trained) = trained {
+            account(agent, &labels, &trained, &grid, &results, rows)?;
+            // The device is asked once for all replicas, which do the same work; the row stands at the last of them.
+            if let Some((p, r)) = grid.last() {
+                let result =
+                    measured(agent, config, &params, &trained.checkpoint, device, way.measure, watch);
+                for (phase, result) in [
+                    (accounts::INFERENCE, result),
+                    (accounts::TRAINING, Err("training is not measured apart from evaluation".into())),
+                ] {
+                    rows.energy.push(labels.energy(*p, r.seed, accounts::measured(phase, &result)));
+                }
+            }
+            rows.curves.extend(trained.curves);
+            rows.activity.extend(trained.activity);
+        }
+        Ok(())
     }
-    Ok(())
 }

@@ -32,6 +32,9 @@ pub struct CurveRow {
     pub beam: String,
     /// Motion of the vehicles: `paper` or `cartesian`.
     pub kinematics: String,
+    /// What else an experiment varies, such as `rate_penalty=0.03`; else empty.
+    #[serde(default)]
+    pub variant: String,
     /// Power limit of the road-side unit, dBm.
     pub p_max_dbm: f64,
     /// Seed of the replica.
@@ -89,6 +92,9 @@ pub struct EvalRow {
     pub beam: String,
     /// Motion of the vehicles: `paper` or `cartesian`.
     pub kinematics: String,
+    /// What else an experiment varies, such as `rate_penalty=0.03`; else empty.
+    #[serde(default)]
+    pub variant: String,
     /// Power limit of the road-side unit, dBm.
     pub p_max_dbm: f64,
     /// Seed of the replica.
@@ -115,6 +121,9 @@ pub struct SlotRow {
     pub beam: String,
     /// Motion of the vehicles: `paper` or `cartesian`.
     pub kinematics: String,
+    /// What else an experiment varies, such as `rate_penalty=0.03`; else empty.
+    #[serde(default)]
+    pub variant: String,
     /// Power limit of the road-side unit, dBm.
     pub p_max_dbm: f64,
     /// Seed of the replica.
@@ -136,6 +145,9 @@ pub struct EnergyRow {
     pub beam: String,
     /// Motion of the vehicles: `paper` or `cartesian`.
     pub kinematics: String,
+    /// What else an experiment varies, such as `rate_penalty=0.03`; else empty.
+    #[serde(default)]
+    pub variant: String,
     /// Power limit of the road-side unit, dBm.
     pub p_max_dbm: f64,
     /// Seed of the replica.
@@ -165,6 +177,9 @@ pub struct ActivityRow {
     pub beam: String,
     /// Motion of the vehicles: `paper` or `cartesian`.
     pub kinematics: String,
+    /// What else an experiment varies, such as `rate_penalty=0.03`; else empty.
+    #[serde(default)]
+    pub variant: String,
     /// Power limit of the road-side unit, dBm.
     pub p_max_dbm: f64,
     /// Seed of the replica.
@@ -317,6 +332,7 @@ mod tests {
             agent: "ppo".into(),
             beam: "angles".into(),
             kinematics: "paper".into(),
+            variant: String::new(),
             p_max_dbm: 40.0,
             seed: 1,
             episodes: 1,

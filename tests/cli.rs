@@ -709,3 +709,137 @@ fn a_reproduction_covers_every_agent_and_power() {
     assert_eq!((low["replicas"].as_u64(), low["episodes"].as_u64()), (Some(2), Some(32)));
     assert!(interval(&low, "sum_rate_bps_hz").0 + 0.5 < interval(&high, "sum_rate_bps_hz").0);
 }
+
+fn experiment_args<'a>(name: &'a str, out: &'a Path, more: &[&'a str]) -> Vec<&'a str> {
+    let mut args =
+        with_sets(&["reproduce", name, "--scale", "smoke", "--device", "cpu", "--out", text(out)], SMALL);
+    args.extend(["--set", "reproduce.p_max_dbm=[40]"]);
+    args.extend(more);
+    args
+}
+
+/// The bytes of every file in `out` that must not depend on when or how often a job was begun.
+fn stable_files(out: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut files: Vec<(String, Vec<u8>)> = std::fs::read_dir(out)
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .filter(|p| p.extension().is_some_and(|e| e == "parquet" || e == "svg"))
+        .map(|p| (p.file_name().unwrap().to_string_lossy().into_owned(), std::fs::read(&p).unwrap()))
+        .collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn experiments_lie_between_the_scale_and_the_users_keys() {
+    use isacbench::config::{Config, experiments};
+    use isacbench::task::v2x::Beam;
+    let load = |name: &str, scale: &str, sets: &[&str]| {
+        let sets: Vec<String> = sets.iter().map(ToString::to_string).collect();
+        Config::load_experiment(name, scale, None, &sets)
+    };
+    let config = load("rate-penalty", "quick", &[]).unwrap();
+    let e = config.experiment.as_ref().unwrap();
+    assert_eq!((config.task.beam, config.reproduce.p_max_dbm.as_slice()), (Beam::Tracking, &[40.0][..]));
+    assert!(e.rate_penalties.len() > 3 && e.rate_penalties[0] == 0.0 && e.beams.is_empty());
+    // The sizes of a scale are its own: seeds from the scale, updates from the experiment at that scale.
+    assert_eq!(config.train.seeds, load("spiking-ac", "quick", &[]).unwrap().train.seeds);
+    assert!(config.train.updates < load("spiking-ac", "quick", &[]).unwrap().train.updates);
+    assert_eq!(load("rate-penalty", "full", &[]).unwrap().train.seeds.len(), 32);
+    let smoke = load("rate-penalty", "smoke", &[]).unwrap();
+    assert!(smoke.experiment.unwrap().rate_penalties.len() < e.rate_penalties.len());
+    let own = ["experiment.rate_penalties=[0, 0.5]", "task.beam=angles", "train.updates=7"];
+    let mine = load("rate-penalty", "smoke", &own).unwrap();
+    assert_eq!(mine.experiment.as_ref().unwrap().rate_penalties, [0.0, 0.5]);
+    assert_eq!((mine.task.beam, mine.train.updates), (Beam::Angles, 7));
+    assert_eq!(Config::from_toml(&mine.to_toml(), "written").unwrap(), mine);
+
+    let runs = isacbench::reproduce::runs(&mine);
+    let names: Vec<String> = runs.iter().map(|r| r.folder.display().to_string()).collect();
+    assert_eq!(names[..3], ["spiking-ac/rate_penalty=0", "spiking-ac/rate_penalty=0.5", "ppo"]);
+    assert_eq!((runs[1].variant.as_str(), runs[1].config.spiking.rate_penalty), ("rate_penalty=0.5", 0.5));
+    assert!(runs.iter().all(|r| r.config.experiment.is_none()) && runs.len() == 3 + 6);
+    let beams = isacbench::reproduce::runs(&load("beams", "quick", &[]).unwrap());
+    assert_eq!(beams.len(), 4 * 3 + 6);
+    assert_eq!(
+        (beams[1].folder.to_str().unwrap(), beams[1].config.task.beam),
+        ("spiking-ac/tracking", Beam::Tracking)
+    );
+    let mut folders: Vec<_> = beams.iter().map(|r| &r.folder).collect();
+    folders.sort();
+    folders.dedup();
+    assert_eq!(folders.len(), beams.len());
+
+    for scale in ["smoke", "quick", "full"] {
+        for name in experiments() {
+            load(name, scale, &[]).unwrap_or_else(|e| panic!("{name} at {scale}: {e}"));
+        }
+    }
+    assert!(load("spiking-ac", "smoke", &[]).unwrap().experiment.is_none());
+}
+
+#[test]
+fn wrong_experiments_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out");
+    is_error(
+        &isacbench(&experiment_args("nonsense", &out, &[])),
+        &["no experiment 'nonsense' (there are: spiking-ac, rate-penalty, beams"],
+    );
+    for (name, set, words) in [
+        ("rate-penalty", "experiment.rate_penalties=[0,-1]", ["experiment.rate_penalties", "-1"]),
+        ("rate-penalty", "experiment.rate_penalties=[0.5,0.5]", ["experiment.rate_penalties", "twice"]),
+        ("rate-penalty", "experiment.agents=[\"ekf\"]", ["experiment.agents", "ekf"]),
+        ("beams", "experiment.beams=[\"steer\"]", ["experiment.beams", "angles, tracking, matrix"]),
+        ("beams", "experiment.nonsense=1", ["experiment", "nonsense"]),
+        ("spiking-ac", "experiment.beams=[\"angles\"]", ["experiment", "rate-penalty and beams"]),
+    ] {
+        is_error(&isacbench(&experiment_args(name, &out, &["--set", set])), &words);
+    }
+    assert!(!out.exists());
+}
+
+#[test]
+fn experiments_run_and_continue_with_more_of_what_they_vary() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let more = ["--set", "experiment.rate_penalties=[0,0.3]"];
+    ok(isacbench(&experiment_args("rate-penalty", one.path(), &more)));
+    ok(isacbench(&experiment_args(
+        "rate-penalty",
+        two.path(),
+        &["--set", "experiment.rate_penalties=[0.3]"],
+    )));
+    let o = ok(isacbench(&experiment_args("rate-penalty", two.path(), &[&more[..], &["--resume"]].concat())));
+    assert!(stdout(&o).contains(text(two.path())), "{}", stdout(&o));
+    let saved = |dir: &Path, f: &str| {
+        Checkpoint::load(&dir.join("training").join(f).join("checkpoint.safetensors")).unwrap()
+    };
+    let (none, some) =
+        (saved(one.path(), "spiking-ac/rate_penalty=0"), saved(one.path(), "spiking-ac/rate_penalty=0.3"));
+    assert!(none.state.params != some.state.params, "the penalty changes nothing");
+    assert_eq!((none.config.spiking.rate_penalty, some.config.spiking.rate_penalty), (0.0, 0.3));
+    assert_eq!(saved(one.path(), "ppo").agent, "ppo");
+    assert_eq!(stable_files(one.path()), stable_files(two.path()));
+    if cfg!(feature = "report") {
+        let page = std::fs::read_to_string(one.path().join("report.md")).unwrap();
+        assert!(page.contains("| `spiking-ac` | 0.3 |") && page.contains("](front-paper.svg)"), "{page}");
+    }
+
+    let beams = tempfile::tempdir().unwrap();
+    ok(isacbench(&experiment_args("beams", beams.path(), &["--set", "ppo.envs=4"])));
+    for agent in ["spiking-ac", "ppo", "ddpg", "dqn"] {
+        for beam in ["angles", "tracking", "matrix"] {
+            let c = saved(beams.path(), &format!("{agent}/{beam}"));
+            assert_eq!(
+                (c.agent.as_str(), format!("{:?}", c.config.task.beam).to_lowercase().as_str()),
+                (agent, beam)
+            );
+        }
+    }
+    if cfg!(feature = "report") {
+        let page = std::fs::read_to_string(beams.path().join("report.md")).unwrap();
+        assert!(page.contains("| `dqn` | `matrix` |") && page.contains("](beams.svg)"), "{page}");
+    } else {
+        assert!(beams.path().join("rows.json").exists());
+    }
+}

@@ -1,6 +1,7 @@
 //! The report of task v2x from synthetic rows: files, tables, figures, and sentences that follow the numbers.
 #![cfg(feature = "report")]
 
+use isacbench::report::experiments::{write_beams, write_rate_penalty};
 use isacbench::report::frames;
 use isacbench::report::paper;
 use isacbench::report::spiking_ac::write;
@@ -68,6 +69,7 @@ fn with_energy(mut r: Rows, agents: &[&str], powers_dbm: &[f64], seeds: u32) -> 
                         agent: agent.into(),
                         beam: "angles".into(),
                         kinematics: "paper".into(),
+                        variant: String::new(),
                         p_max_dbm: p,
                         seed,
                         phase: phase.into(),
@@ -107,6 +109,7 @@ fn with_energy(mut r: Rows, agents: &[&str], powers_dbm: &[f64], seeds: u32) -> 
                         agent: agent.into(),
                         beam: "angles".into(),
                         kinematics: "paper".into(),
+                        variant: String::new(),
                         p_max_dbm: p,
                         seed,
                         phase: phase.into(),
@@ -173,6 +176,7 @@ fn rows(agents: &[&str], powers_dbm: &[f64], seeds: u32, updates: u32) -> Rows {
                         agent: agent.into(),
                         beam: "angles".into(),
                         kinematics: "paper".into(),
+                        variant: String::new(),
                         p_max_dbm: p,
                         seed,
                         episodes: 64,
@@ -187,6 +191,7 @@ fn rows(agents: &[&str], powers_dbm: &[f64], seeds: u32, updates: u32) -> Rows {
                         agent: agent.into(),
                         beam: "angles".into(),
                         kinematics: "paper".into(),
+                        variant: String::new(),
                         p_max_dbm: p,
                         seed,
                         slot,
@@ -205,6 +210,7 @@ fn rows(agents: &[&str], powers_dbm: &[f64], seeds: u32, updates: u32) -> Rows {
                             agent: agent.into(),
                             beam: "angles".into(),
                             kinematics: "paper".into(),
+                            variant: String::new(),
                             p_max_dbm: p,
                             seed,
                             update,
@@ -726,4 +732,200 @@ fn reports_of_ten_and_three_agents_are_drawn() {
         assert_eq!(paths.figures.len(), 7);
         assert!(text.contains("averaged over spans of up to 3 updates"));
     }
+}
+
+/// The rows of `r` under another beam and variant.
+fn relabelled(mut r: Rows, beam: &str, variant: &str) -> Rows {
+    macro_rules! relabel {
+        ($($table:ident),*) => {$(for row in &mut r.$table {
+            (row.beam, row.variant) = (beam.into(), variant.into());
+        })*};
+    }
+    relabel!(curves, evals, slots, energy, activity);
+    r
+}
+
+fn joined(parts: Vec<Rows>) -> Rows {
+    let mut out = Rows::default();
+    for r in parts {
+        out.curves.extend(r.curves);
+        out.evals.extend(r.evals);
+        out.slots.extend(r.slots);
+        out.energy.extend(r.energy);
+        out.activity.extend(r.activity);
+    }
+    out
+}
+
+const REFERENCES: [&str; 6] = ["random", "last-estimate", "ekf", "genie", "genie-zf", "upper-bound"];
+const PENALTIES: [f64; 4] = [0.0, 0.03, 0.3, 3.0];
+
+/// Rows of the experiment `rate-penalty`: with each penalty `spiking-ac` takes a third less energy; the last one takes a tenth of its rate.
+fn penalty_rows(seeds: u32) -> Rows {
+    let with_energies =
+        |agents: &[&str]| with_energy(rows(agents, &[40.0], seeds, 4), agents, &[40.0], seeds);
+    let mut parts = vec![relabelled(with_energies(&["ppo"]), "tracking", "")];
+    parts.push(relabelled(rows(&REFERENCES, &[40.0], seeds, 0), "tracking", ""));
+    for (i, p) in PENALTIES.iter().enumerate() {
+        let mut r = relabelled(with_energies(&["spiking-ac"]), "tracking", &format!("rate_penalty={p}"));
+        let share = (2.0f64 / 3.0).powi(i as i32);
+        r.energy.iter_mut().for_each(|e| e.energy_j *= share);
+        let rates = r.activity.iter_mut().filter(|a| a.quantity == "firing_rate");
+        rates.for_each(|a| a.value *= share);
+        if *p == 3.0 {
+            set(&mut r, "spiking-ac", "sum_rate_bps_hz", |x| 0.9 * x);
+        }
+        parts.push(r);
+    }
+    joined(parts)
+}
+
+/// Rows of the experiment `beams`; with `tracking`, every learned agent has 10 bps/Hz more.
+fn beam_rows(seeds: u32) -> Rows {
+    let learned = ["spiking-ac", "ppo", "ddpg", "dqn"];
+    let of = |beam: &str| relabelled(rows(&learned, &[40.0], seeds, 30), beam, "");
+    let mut tracking = of("tracking");
+    for agent in learned {
+        set(&mut tracking, agent, "sum_rate_bps_hz", |x| x + 10.0);
+    }
+    let references = rows(&REFERENCES, &[40.0], seeds, 0);
+    joined(vec![of("angles"), tracking, of("matrix"), references])
+}
+
+fn names(dir: &Path) -> Vec<String> {
+    let mut names: Vec<String> =
+        std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+fn texts_of(svg: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(svg).unwrap();
+    let doc = roxmltree::Document::parse(&text).unwrap();
+    let mine = doc.descendants().filter(|n| n.has_tag_name("text")).filter_map(|n| n.text());
+    mine.map(|t| t.trim().to_string()).collect()
+}
+
+fn in_short(text: &str) -> String {
+    let from = text.split("## In short").nth(1).unwrap();
+    from.split("\n## ").next().unwrap().to_string()
+}
+
+#[test]
+fn a_front_has_a_point_for_each_penalty_and_says_where_the_rate_falls() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut all = penalty_rows(3);
+    let paths = write_rate_penalty(dir.path(), &all, &manifest()).unwrap();
+    let text = std::fs::read_to_string(&paths.markdown).unwrap();
+    let figures = ["front-effective.svg", "front-memory.svg", "front-paper.svg"];
+    for name in figures {
+        assert!(text.contains(&format!("]({name})")), "{name}");
+        let texts = texts_of(&dir.path().join(name));
+        for wanted in
+            ["spiking-ac", "ppo", "last-estimate", "0", "0.03", "0.3", "3", "mean sum-rate (bps/Hz)"]
+        {
+            assert!(texts.iter().any(|t| t == wanted), "{name} has no text {wanted}: {texts:?}");
+        }
+    }
+    for p in PENALTIES {
+        let start = format!("| `spiking-ac` | {p} |");
+        assert_eq!(text.lines().filter(|l| l.starts_with(&start)).count(), 1, "{start}");
+    }
+    let told = in_short(&text);
+    assert!(told.contains("Up to a penalty of 0.3 ") && told.contains("From a penalty of 3 on"), "{told}");
+    assert!(told.contains("takes less at 4 of 4 penalties"), "{told}");
+    // With memory: three halves, all, two thirds and four ninths of what ppo takes.
+    assert!(told.contains("which takes less at 2 of 4 penalties"), "{told}");
+    assert!(told.contains("of 4 penalties, 0 lie above it, 0 level with it and 4 below"), "{told}");
+    let html = std::fs::read_to_string(&paths.html).unwrap();
+    assert_eq!(html.matches("<svg ").count(), 3);
+
+    // The same files from the rows in another order, and every variant is in them.
+    let other = tempfile::tempdir().unwrap();
+    all.evals.reverse();
+    all.energy.reverse();
+    all.activity.rotate_left(11);
+    write_rate_penalty(other.path(), &all, &manifest()).unwrap();
+    assert_eq!(names(dir.path()), names(other.path()));
+    for name in names(dir.path()) {
+        let read = |d: &Path| std::fs::read(d.join(&name)).unwrap();
+        assert!(read(dir.path()) == read(other.path()), "{name} differs");
+    }
+    let back = frames::read_evals(&dir.path().join("evals.parquet")).unwrap();
+    for p in PENALTIES {
+        assert!(back.iter().any(|r| r.variant == format!("rate_penalty={p}") && r.beam == "tracking"));
+    }
+    // One penalty twice is an error, not another seed.
+    all.evals.extend(all.evals.clone());
+    assert!(matches!(
+        write_rate_penalty(other.path(), &all, &manifest()),
+        Err(ReportError::DuplicateRow { .. })
+    ));
+}
+
+#[test]
+fn a_front_without_loss_or_rows_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut r = penalty_rows(1);
+    set(&mut r, "spiking-ac", "sum_rate_bps_hz", |_| 30.0);
+    let paths = write_rate_penalty(dir.path(), &r, &manifest()).unwrap();
+    let told = in_short(&std::fs::read_to_string(&paths.markdown).unwrap());
+    assert!(
+        told.contains("No penalty of this run takes the sum-rate below") && told.contains("4 lie above it"),
+        "{told}"
+    );
+    // No row of its own: the figures of before are gone.
+    let paths = write_rate_penalty(dir.path(), &rows(&REFERENCES, &[40.0], 2, 0), &manifest()).unwrap();
+    assert!(paths.figures.is_empty() && !dir.path().join("front-paper.svg").exists());
+    let text = std::fs::read_to_string(&paths.markdown).unwrap();
+    assert!(text.contains("no `spiking-ac` with a rate penalty") && text.contains("is not drawn"));
+    let paths = write_rate_penalty(dir.path(), &Rows::default(), &manifest()).unwrap();
+    assert!(paths.markdown.exists());
+}
+
+#[test]
+fn beams_are_held_against_the_baseline() {
+    let dir = tempfile::tempdir().unwrap();
+    let paths = write_beams(dir.path(), &beam_rows(3), &manifest()).unwrap();
+    let text = std::fs::read_to_string(&paths.markdown).unwrap();
+    let told = in_short(&text);
+    // 18.3 and 16.1 with ten more exceed 24.6 of last-estimate; nothing else does.
+    assert!(told.contains("2 of 12 learned agents and beams beat `last-estimate`"), "{told}");
+    assert!(
+        told.contains("`spiking-ac` with beam `tracking`") && told.contains("`ppo` with beam `tracking`"),
+        "{told}"
+    );
+    assert!(told.contains("Best with beam `matrix`: `spiking-ac`"), "{told}");
+    for agent in ["spiking-ac", "ppo", "ddpg", "dqn"] {
+        for beam in ["angles", "tracking", "matrix"] {
+            let start = format!("| `{agent}` | `{beam}` |");
+            let line = text.lines().find(|l| l.starts_with(&start)).unwrap_or_else(|| panic!("no {start}"));
+            let above = beam == "tracking" && ["spiking-ac", "ppo"].contains(&agent);
+            assert!(line.contains(if above { "| above |" } else { "| below |" }), "{line}");
+        }
+    }
+    let texts = texts_of(&dir.path().join("beams.svg"));
+    for wanted in AGENTS.iter().chain(&["angles", "tracking", "matrix"]) {
+        assert!(texts.iter().any(|t| t == wanted), "no text {wanted}: {texts:?}");
+    }
+    assert_eq!(paths.figures.len(), 4);
+
+    let none = tempfile::tempdir().unwrap();
+    let mut r = beam_rows(2);
+    for agent in ["spiking-ac", "ppo", "ddpg", "dqn"] {
+        set(&mut r, agent, "sum_rate_bps_hz", |_| 1.0);
+    }
+    let paths = write_beams(none.path(), &r, &manifest()).unwrap();
+    let told = in_short(&std::fs::read_to_string(&paths.markdown).unwrap());
+    assert!(told.contains("None of the 12 learned agents and beams beats `last-estimate`"), "{told}");
+    let paths = write_beams(none.path(), &Rows::default(), &manifest()).unwrap();
+    assert!(paths.figures.is_empty() && paths.html.exists());
+}
+
+#[test]
+fn variants_stay_off_the_page_of_the_paper() {
+    let plain = rows(&AGENTS, &[40.0], 3, 10);
+    let other = relabelled(rows(&["spiking-ac"], &[40.0], 3, 10), "angles", "rate_penalty=1");
+    let both = joined(vec![rows(&AGENTS, &[40.0], 3, 10), other]);
+    assert_eq!(report_of(&plain), report_of(&both));
 }

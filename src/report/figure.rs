@@ -42,6 +42,8 @@ pub struct Point {
     pub y: f64,
     /// 95 % interval of y, if there is one.
     pub interval: Option<Interval>,
+    /// 95 % interval of x, if x is measured too.
+    pub x_interval: Option<Interval>,
 }
 
 /// One line.
@@ -63,14 +65,24 @@ pub struct PaperMark {
     pub y: f64,
 }
 
-/// A figure. Axis labels carry their unit.
+/// A few words at a point of a figure.
 #[derive(Clone, Debug, PartialEq)]
+pub struct Note {
+    pub x: f64,
+    pub y: f64,
+    pub text: String,
+}
+
+/// A figure. Axis labels carry their unit.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Figure {
     pub title: String,
     pub x_label: String,
     pub y_label: String,
     /// Places of the ticks of the x axis; empty for round numbers.
     pub x_ticks: Vec<f64>,
+    /// Logarithmic x axis, of positive values.
+    pub log_x: bool,
     /// Logarithmic y axis. Values that are not positive are left out.
     pub log_y: bool,
     /// Lets a linear y axis begin at 0.
@@ -79,6 +91,8 @@ pub struct Figure {
     pub bound_label: String,
     pub series: Vec<Series>,
     pub marks: Vec<PaperMark>,
+    /// Written beside their points.
+    pub notes: Vec<Note>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -284,6 +298,10 @@ fn text_width_px(text: &str, size_px: f64) -> f64 {
 }
 
 impl Figure {
+    fn x(&self, x: f64) -> f64 {
+        if self.log_x { x.log10() } else { x }
+    }
+
     fn y(&self, y: f64) -> Option<f64> {
         match self.log_y {
             true if y > 0.0 => Some(y.log10()).filter(|v| v.is_finite()),
@@ -316,8 +334,9 @@ impl Figure {
     /// [`ReportError::Figure`] if plotters fails.
     pub fn svg(&self) -> Result<Option<String>, ReportError> {
         let xs = || {
-            let ours = self.series.iter().flat_map(|s| &s.points).map(|p| p.x);
-            ours.chain(self.marks.iter().map(|m| m.x)).filter(|x| x.is_finite())
+            let ends = |p: &Point| [Some(p.x), p.x_interval.map(|i| i.lo), p.x_interval.map(|i| i.hi)];
+            let ours = self.series.iter().flat_map(|s| &s.points).flat_map(ends).flatten();
+            ours.chain(self.marks.iter().map(|m| m.x)).map(|x| self.x(x)).filter(|x| x.is_finite())
         };
         let ys: Vec<f64> = {
             let ends = |p: &Point| [Some(p.y), p.interval.map(|i| i.lo), p.interval.map(|i| i.hi)];
@@ -365,8 +384,12 @@ impl Figure {
             let plot = root.margin(px(36.0), px(f64::from(height_px - PLOT_HEIGHT_PX)), px(4.0), px(16.0));
 
             let x_ticks = match self.x_ticks.is_empty() {
+                true if self.log_x => {
+                    let ticks = log_ticks(10f64.powf(x_range.0), 10f64.powf(x_range.1));
+                    ticks.iter().map(|v| v.log10()).collect()
+                }
                 true => round_ticks(x_range.0, x_range.1, 8),
-                false => self.x_ticks.clone(),
+                false => self.x_ticks.iter().map(|x| self.x(*x)).collect(),
             };
             let y_ticks: Vec<f64> = match self.log_y {
                 true => log_ticks(10f64.powf(y_range.0), 10f64.powf(y_range.1))
@@ -379,7 +402,7 @@ impl Figure {
                 .x_label_area_size(px(46.0))
                 .y_label_area_size(px(66.0))
                 .build_cartesian_2d(
-                Axis { range: x_range, ticks: x_ticks, log: false },
+                Axis { range: x_range, ticks: x_ticks, log: self.log_x },
                 Axis { range: y_range, ticks: y_ticks, log: self.log_y },
             )?;
             chart
@@ -393,11 +416,13 @@ impl Figure {
                 .axis_desc_style(font(14.0))
                 .draw()?;
 
-            let inside = |p: &Point| self.y(p.y).map(|y| (p.x, y));
+            let inside = |p: &Point| self.y(p.y).map(|y| (self.x(p.x), y));
             for s in self.series.iter().filter(|s| s.look == Look::Curve) {
                 let (color, _) = style_of(&s.agent);
                 let ends = |end: fn(&Interval) -> f64| {
-                    s.points.iter().filter_map(move |p| Some((p.x, self.y(end(p.interval.as_ref()?))?)))
+                    s.points
+                        .iter()
+                        .filter_map(move |p| Some((self.x(p.x), self.y(end(p.interval.as_ref()?))?)))
                 };
                 let upper = ends(|i| i.hi);
                 let around: Vec<_> =
@@ -432,12 +457,20 @@ impl Figure {
                 let (color, shape) = style_of(&s.agent);
                 for p in &s.points {
                     let Some(at) = inside(p).map(|xy| chart.backend_coord(&xy)) else { continue };
-                    let end = |y: f64| self.y(y).map(|y| chart.backend_coord(&(p.x, y)));
+                    let end = |y: f64| self.y(y).map(|y| chart.backend_coord(&(self.x(p.x), y)));
                     if let Some((lo, hi)) = p.interval.and_then(|i| Some((end(i.lo)?, end(i.hi)?))) {
                         let bar = stroke(color, 1.4);
                         root.draw(&PathElement::new(vec![lo, hi], bar))?;
                         for (x, y) in [lo, hi] {
                             root.draw(&PathElement::new(vec![(x - px(4.0), y), (x + px(4.0), y)], bar))?;
+                        }
+                    }
+                    if let Some(i) = p.x_interval.filter(|i| self.x(i.lo).is_finite()) {
+                        let bar = stroke(color, 1.4);
+                        let ends = [i.lo, i.hi].map(|x| (chart.backend_coord(&(self.x(x), 0.0)).0, at.1));
+                        root.draw(&PathElement::new(ends.to_vec(), bar))?;
+                        for (x, y) in ends {
+                            root.draw(&PathElement::new(vec![(x, y - px(4.0)), (x, y + px(4.0))], bar))?;
                         }
                     }
                     marker(&root, at, shape, color, 8.0, false)?;
@@ -446,8 +479,30 @@ impl Figure {
             for m in &self.marks {
                 if let Some(y) = self.y(m.y) {
                     let (_, shape) = style_of(&m.agent);
-                    marker(&root, chart.backend_coord(&(m.x, y)), shape, BLACK, 12.0, true)?;
+                    marker(&root, chart.backend_coord(&(self.x(m.x), y)), shape, BLACK, 12.0, true)?;
                 }
+            }
+            // A note stands at the first corner of its point that no marker and no other note has taken.
+            let place = |x: f64, y: f64| Some(chart.backend_coord(&(self.x(x), self.y(y)?)));
+            let points = self.series.iter().filter(|s| s.look == Look::Points).flat_map(|s| &s.points);
+            let around = |(x, y): (i32, i32)| [x - px(4.0), y - px(4.0), x + px(4.0), y + px(4.0)];
+            let mut taken: Vec<[i32; 4]> = points.filter_map(|p| place(p.x, p.y)).map(around).collect();
+            for n in &self.notes {
+                let Some((x, y)) = place(n.x, n.y) else { continue };
+                let (w, h) = (px(text_width_px(&n.text, 12.0)), px(12.0));
+                let corner = |right: bool, rise: f64| {
+                    let left = if right { x + px(6.0) } else { x - px(6.0) - w };
+                    [left, y - px(rise) - h, left + w, y - px(rise)]
+                };
+                let free = |r: &[i32; 4]| {
+                    taken.iter().all(|t| r[2] <= t[0] || t[2] <= r[0] || r[3] <= t[1] || t[3] <= r[1])
+                };
+                let spots =
+                    [5.0, -17.0, 19.0, -31.0, 33.0].map(|rise| [corner(true, rise), corner(false, rise)]);
+                let spot = *spots.as_flattened().iter().find(|r| free(r)).unwrap_or(&spots[0][0]);
+                taken.push(spot);
+                let style = font(12.0).pos(Pos::new(HPos::Left, VPos::Bottom));
+                root.draw(&Text::new(n.text.clone(), (spot[0], spot[3]), style))?;
             }
 
             for (i, (sample, text)) in legend.iter().enumerate() {
@@ -505,14 +560,16 @@ pub struct Bar {
     pub interval: Option<Interval>,
 }
 
-/// Groups of bars over a logarithmic axis, which carries its unit. Bars start at the bottom of the axis: only their upper ends mean something.
-#[derive(Clone, Debug, PartialEq)]
+/// Groups of bars over an axis that carries its unit. On a logarithmic axis bars start at its bottom: only their upper ends mean something.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Bars {
     pub title: String,
     pub y_label: String,
     pub log_y: bool,
     /// Label (of one or more lines) and bars.
     pub groups: Vec<(String, Vec<Bar>)>,
+    /// Agents that all groups are held against, each a dotted line over the whole width.
+    pub levels: Vec<Bar>,
 }
 
 impl Bars {
@@ -525,7 +582,7 @@ impl Bars {
     /// # Errors
     /// [`ReportError::Figure`] if plotters fails.
     pub fn svg(&self) -> Result<Option<String>, ReportError> {
-        let bars = || self.groups.iter().flat_map(|g| &g.1);
+        let bars = || self.groups.iter().flat_map(|g| &g.1).chain(&self.levels);
         let ends = |b: &Bar| [Some(b.y), b.interval.map(|i| i.lo), b.interval.map(|i| i.hi)];
         let ys: Vec<f64> = bars().flat_map(ends).flatten().filter_map(|y| self.y(y)).collect();
         let (lo, hi) = ys.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), y| (a.min(*y), b.max(*y)));
@@ -549,7 +606,11 @@ impl Bars {
                 agents.push(&b.agent);
             }
         }
-        let height_px = PLOT_HEIGHT_PX + (LEGEND_ROW_PX + LEGEND_GAP_PX + 8.0) as u32;
+        let names = || agents.iter().copied().chain(self.levels.iter().map(|l| l.agent.as_str()));
+        let cell_px = names().map(|a| text_width_px(a, 13.0)).fold(0.0, f64::max) + 50.0;
+        let columns = (((f64::from(WIDTH_PX) - 16.0) / cell_px).floor() as usize).max(1);
+        let rows = names().count().div_ceil(columns);
+        let height_px = PLOT_HEIGHT_PX + (rows as f64 * LEGEND_ROW_PX + LEGEND_GAP_PX + 8.0) as u32;
         let size = (WIDTH_PX * UNITS_PER_PX, height_px * UNITS_PER_PX);
         {
             let root = SVGBackend::with_string(out, size).into_drawing_area();
@@ -605,14 +666,35 @@ impl Bars {
                     root.draw(&Text::new(text.to_string(), (x, y + px(8.0 + 15.0 * line as f64)), style))?;
                 }
             }
-            let widest = agents.iter().map(|a| text_width_px(a, 13.0)).fold(0.0, f64::max);
-            for (i, agent) in agents.iter().enumerate() {
-                let x = 16.0 + i as f64 * (widest + 40.0);
-                let y = f64::from(PLOT_HEIGHT_PX) + LEGEND_GAP_PX + 0.5 * LEGEND_ROW_PX;
-                let corners = [(px(x), px(y - 6.0)), (px(x + 14.0), px(y + 6.0))];
-                root.draw(&Rectangle::new(corners, style_of(agent).0.filled()))?;
+            let dotted = |from: (i32, i32), to: i32, color: RGBColor| -> Drawn {
+                let mut x = from.0;
+                while x < to {
+                    let ends = vec![(x, from.1), ((x + px(3.0)).min(to), from.1)];
+                    root.draw(&PathElement::new(ends, stroke(color, 1.8)))?;
+                    x += px(6.0);
+                }
+                Ok(())
+            };
+            // Every other one begins with a gap, so that two lines at one height show both colours.
+            for (i, level) in self.levels.iter().enumerate() {
+                let Some(y) = self.y(level.y) else { continue };
+                let at = |x: f64| chart.backend_coord(&(x, y));
+                let from = at(0.0);
+                dotted((from.0 + px(3.0 * (i % 2) as f64), from.1), at(groups).0, style_of(&level.agent).0)?;
+            }
+            for (i, agent) in names().enumerate() {
+                let x = 16.0 + (i % columns) as f64 * cell_px;
+                let y =
+                    f64::from(PLOT_HEIGHT_PX) + LEGEND_GAP_PX + ((i / columns) as f64 + 0.5) * LEGEND_ROW_PX;
+                let color = style_of(agent).0;
+                if i < agents.len() {
+                    let corners = [(px(x + 4.0), px(y - 6.0)), (px(x + 18.0), px(y + 6.0))];
+                    root.draw(&Rectangle::new(corners, color.filled()))?;
+                } else {
+                    dotted((px(x), px(y)), px(x + 22.0), color)?;
+                }
                 let style = font(13.0).pos(Pos::new(HPos::Left, VPos::Center));
-                root.draw(&Text::new(agent.to_string(), (px(x + 20.0), px(y)), style))?;
+                root.draw(&Text::new(agent.to_string(), (px(x + 28.0), px(y)), style))?;
             }
             root.present()?;
         }
@@ -664,16 +746,13 @@ mod tests {
             title: "t".into(),
             x_label: "x".into(),
             y_label: "y".into(),
-            x_ticks: vec![],
             log_y: true,
-            from_zero: false,
-            bound_label: String::new(),
             series: vec![Series {
                 agent: "ppo".into(),
                 look: Look::Points,
-                points: vec![Point { x: 0.0, y: -1.0, interval: None }],
+                points: vec![Point { x: 0.0, y: -1.0, interval: None, x_interval: None }],
             }],
-            marks: vec![],
+            ..Figure::default()
         };
         assert!(figure.svg().unwrap().is_none());
     }

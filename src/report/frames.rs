@@ -32,7 +32,7 @@ fn table<T>(what: &str, result: PolarsResult<T>) -> Result<T, ReportError> {
 }
 
 /// Keys that every table starts with.
-const RUN_KEYS: [&str; 4] = ["agent", "beam", "kinematics", "p_max_dbm"];
+const RUN_KEYS: [&str; 5] = ["agent", "beam", "kinematics", "variant", "p_max_dbm"];
 
 /// Sorts by all keys and refuses two rows with the same keys.
 fn sorted(
@@ -68,6 +68,7 @@ pub fn curves(rows: &[CurveRow]) -> Result<DataFrame, ReportError> {
             strings(rows, ("agent", |r| &r.agent)),
             strings(rows, ("beam", |r| &r.beam)),
             strings(rows, ("kinematics", |r| &r.kinematics)),
+            strings(rows, ("variant", |r| &r.variant)),
             numbers(rows, ("p_max_dbm", |r| r.p_max_dbm)),
             counts32(rows, ("seed", |r| r.seed)),
             counts32(rows, ("update", |r| r.update)),
@@ -96,6 +97,7 @@ pub fn evals(rows: &[EvalRow]) -> Result<DataFrame, ReportError> {
             strings(rows, ("agent", |r| &r.agent)),
             strings(rows, ("beam", |r| &r.beam)),
             strings(rows, ("kinematics", |r| &r.kinematics)),
+            strings(rows, ("variant", |r| &r.variant)),
             numbers(rows, ("p_max_dbm", |r| r.p_max_dbm)),
             counts32(rows, ("seed", |r| r.seed)),
             counts64(rows, ("episodes", |r| r.episodes)),
@@ -115,6 +117,7 @@ pub fn slots(rows: &[SlotRow]) -> Result<DataFrame, ReportError> {
             strings(rows, ("agent", |r| &r.agent)),
             strings(rows, ("beam", |r| &r.beam)),
             strings(rows, ("kinematics", |r| &r.kinematics)),
+            strings(rows, ("variant", |r| &r.variant)),
             numbers(rows, ("p_max_dbm", |r| r.p_max_dbm)),
             counts32(rows, ("seed", |r| r.seed)),
             counts32(rows, ("slot", |r| r.slot)),
@@ -132,6 +135,7 @@ pub fn energy(rows: &[EnergyRow]) -> Result<DataFrame, ReportError> {
             strings(rows, ("agent", |r| &r.agent)),
             strings(rows, ("beam", |r| &r.beam)),
             strings(rows, ("kinematics", |r| &r.kinematics)),
+            strings(rows, ("variant", |r| &r.variant)),
             numbers(rows, ("p_max_dbm", |r| r.p_max_dbm)),
             counts32(rows, ("seed", |r| r.seed)),
             strings(rows, ("phase", |r| &r.phase)),
@@ -153,6 +157,7 @@ pub fn activity(rows: &[ActivityRow]) -> Result<DataFrame, ReportError> {
             strings(rows, ("agent", |r| &r.agent)),
             strings(rows, ("beam", |r| &r.beam)),
             strings(rows, ("kinematics", |r| &r.kinematics)),
+            strings(rows, ("variant", |r| &r.variant)),
             numbers(rows, ("p_max_dbm", |r| r.p_max_dbm)),
             counts32(rows, ("seed", |r| r.seed)),
             strings(rows, ("phase", |r| &r.phase)),
@@ -213,6 +218,7 @@ pub fn read_curves(path: &Path) -> Result<Vec<CurveRow>, ReportError> {
     let rows = || {
         let r = Reader(&frame);
         let (agent, beam, kinematics) = (r.text("agent")?, r.text("beam")?, r.text("kinematics")?);
+        let variant = r.text("variant")?;
         let (p_max_dbm, seed) = (r.number("p_max_dbm")?, r.count32("seed")?);
         let (update, env_steps) = (r.count32("update")?, r.count64("env_steps")?);
         let (reward, sum_rate) = (r.number("reward")?, r.number("sum_rate_bps_hz")?);
@@ -225,6 +231,7 @@ pub fn read_curves(path: &Path) -> Result<Vec<CurveRow>, ReportError> {
             agent: agent[i].clone(),
             beam: beam[i].clone(),
             kinematics: kinematics[i].clone(),
+            variant: variant[i].clone(),
             p_max_dbm: p_max_dbm[i],
             seed: seed[i],
             update: update[i],
@@ -252,6 +259,7 @@ pub fn read_evals(path: &Path) -> Result<Vec<EvalRow>, ReportError> {
     let rows = || {
         let r = Reader(&frame);
         let (agent, beam, kinematics) = (r.text("agent")?, r.text("beam")?, r.text("kinematics")?);
+        let variant = r.text("variant")?;
         let (p_max_dbm, seed) = (r.number("p_max_dbm")?, r.count32("seed")?);
         let (episodes, metric) = (r.count64("episodes")?, r.text("metric")?);
         let (mean, std_error) = (r.number("mean")?, r.number("std_error")?);
@@ -259,6 +267,7 @@ pub fn read_evals(path: &Path) -> Result<Vec<EvalRow>, ReportError> {
             agent: agent[i].clone(),
             beam: beam[i].clone(),
             kinematics: kinematics[i].clone(),
+            variant: variant[i].clone(),
             p_max_dbm: p_max_dbm[i],
             seed: seed[i],
             episodes: episodes[i],
@@ -277,12 +286,14 @@ pub fn read_slots(path: &Path) -> Result<Vec<SlotRow>, ReportError> {
     let rows = || {
         let r = Reader(&frame);
         let (agent, beam, kinematics) = (r.text("agent")?, r.text("beam")?, r.text("kinematics")?);
+        let variant = r.text("variant")?;
         let (p_max_dbm, seed) = (r.number("p_max_dbm")?, r.count32("seed")?);
         let (slot, sum_rate) = (r.count32("slot")?, r.number("sum_rate_bps_hz")?);
         let row = |i: usize| SlotRow {
             agent: agent[i].clone(),
             beam: beam[i].clone(),
             kinematics: kinematics[i].clone(),
+            variant: variant[i].clone(),
             p_max_dbm: p_max_dbm[i],
             seed: seed[i],
             slot: slot[i],
@@ -299,9 +310,11 @@ pub struct SeedGroup<K> {
     pub agent: String,
     pub beam: String,
     pub kinematics: String,
+    /// What else an experiment varies; else empty.
+    pub variant: String,
     /// Power limit, dBm.
     pub p_max_dbm: f64,
-    /// What tells the groups of one agent and power apart: metric, slot or update.
+    /// What tells the groups of one run and power apart: metric, slot or update.
     pub key: K,
     /// Seeds with a value, ascending.
     pub seeds: Vec<u32>,
@@ -327,6 +340,7 @@ fn over_seeds(frame: &DataFrame, key: &str, value: &str) -> PolarsResult<DataFra
 fn groups<K>(grouped: &DataFrame, keys: Vec<K>) -> PolarsResult<Vec<SeedGroup<K>>> {
     let r = Reader(grouped);
     let (agent, beam, kinematics) = (r.text("agent")?, r.text("beam")?, r.text("kinematics")?);
+    let variant = r.text("variant")?;
     let p_max_dbm = r.number("p_max_dbm")?;
     let (seeds, values) = (grouped.column("seeds")?.list()?, grouped.column("values")?.list()?);
     let list = |column: &ListChunked, i: usize| {
@@ -337,6 +351,7 @@ fn groups<K>(grouped: &DataFrame, keys: Vec<K>) -> PolarsResult<Vec<SeedGroup<K>
             agent: agent[i].clone(),
             beam: beam[i].clone(),
             kinematics: kinematics[i].clone(),
+            variant: variant[i].clone(),
             p_max_dbm: p_max_dbm[i],
             key,
             seeds: list(seeds, i)?.u32()?.iter().flatten().collect(),

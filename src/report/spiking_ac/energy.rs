@@ -57,7 +57,8 @@ pub(super) struct Energies {
 
 impl Energies {
     pub(super) fn new(rows: &Rows, shown: &dyn Fn(&str, &str, &str) -> bool) -> Self {
-        let mine = |r: &&crate::rows::EnergyRow| shown(&r.agent, &r.beam, &r.kinematics);
+        let mine =
+            |r: &&crate::rows::EnergyRow| r.variant.is_empty() && shown(&r.agent, &r.beam, &r.kinematics);
         let p_max_dbm = headline(&distinct_powers(rows.energy.iter().filter(mine).map(|r| r.p_max_dbm)));
         type Key = (String, String, String, String);
         let mut sums: BTreeMap<Key, (BTreeMap<u32, f64>, String)> = BTreeMap::new();
@@ -72,7 +73,8 @@ impl Energies {
                 let values = seeds.into_values().filter(|v| v.is_finite()).collect();
                 Group { agent, phase, method, constants, values, reason }
             };
-        let activity = rows.activity.iter().filter(|r| shown(&r.agent, &r.beam, &r.kinematics));
+        let plain = |r: &&ActivityRow| r.variant.is_empty() && shown(&r.agent, &r.beam, &r.kinematics);
+        let activity = rows.activity.iter().filter(plain);
         Energies {
             groups: sums.into_iter().map(group).collect(),
             activity: activity.filter(|r| Some(r.p_max_dbm) == p_max_dbm).cloned().collect(),
@@ -128,13 +130,6 @@ impl Energies {
     }
 }
 
-/// Joules in a unit that leaves few digits.
-fn joules(x: f64) -> String {
-    let units = [(1.0, "J"), (1e-3, "mJ"), (1e-6, "µJ"), (1e-9, "nJ"), (1e-12, "pJ")];
-    let (unit, name) = units.into_iter().find(|(u, _)| x.abs() >= 0.9995 * u).unwrap_or((1e-12, "pJ"));
-    format!("{} {name}", num(x / unit))
-}
-
 fn phase_words(phase: &str) -> &'static str {
     if phase == INFERENCE { "inference" } else { "training episode" }
 }
@@ -155,6 +150,7 @@ impl View {
             y_label: format!("energy per {} (J)", phase_words(phase)),
             log_y: true,
             groups: ACCOUNTS.iter().filter_map(group).collect(),
+            ..Bars::default()
         }
     }
 

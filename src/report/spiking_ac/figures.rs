@@ -51,7 +51,8 @@ impl View {
             } else if let (Some(e), false) =
                 (self.curve_dbm.and_then(|p| self.metric(agent, "reward", p)), spans.is_empty())
             {
-                let points = [from, to].map(|x| Point { x, y: e.mean, interval: None }).to_vec();
+                let points =
+                    [from, to].map(|x| Point { x, y: e.mean, interval: None, x_interval: None }).to_vec();
                 series.push(Series { agent: agent.to_string(), look: Look::Level, points });
                 levels.push(code(agent));
             }
@@ -79,12 +80,8 @@ impl View {
                 title: format!("Reward during training{at}"),
                 x_label: "training iteration (update)".into(),
                 y_label: "reward per slot (bps/Hz)".into(),
-                x_ticks: vec![],
-                log_y: false,
-                from_zero: false,
-                bound_label: String::new(),
                 series,
-                marks: vec![],
+                ..Figure::default()
             }),
             caption,
             needs: "no learning curves",
@@ -114,12 +111,9 @@ impl View {
                 title: format!("Mean sum-rate over the slots of an episode{at}"),
                 x_label: "slot".into(),
                 y_label: "mean sum-rate (bps/Hz)".into(),
-                x_ticks: vec![],
-                log_y: false,
                 from_zero: true,
-                bound_label: String::new(),
                 series,
-                marks: vec![],
+                ..Figure::default()
             }),
             caption: format!(
                 "Figure 5a. Mean sum-rate over slots{at}, mean over seeds with a 95 % band. The paper prints no numbers \
@@ -155,11 +149,10 @@ impl View {
                 x_label: "P_max (dBm)".into(),
                 y_label: "mean sum-rate (bps/Hz)".into(),
                 x_ticks: self.power_ticks(&marks),
-                log_y: false,
                 from_zero: true,
-                bound_label: String::new(),
                 series: self.against_power(|a, p| self.quantity(a, Quantity::SumRate, p), Look::Points),
                 marks,
+                ..Figure::default()
             }),
             caption: "Figure 5b. Mean sum-rate against P_max, mean over seeds with 95 % error bars. Hollow black markers: values \
                       printed in the paper."
@@ -180,10 +173,10 @@ impl View {
             y_label: format!("{} ({})", quantity.name(), quantity.unit()),
             x_ticks: self.power_ticks(&marks),
             log_y: true,
-            from_zero: false,
             bound_label: "√CRLB, same colour".into(),
             series,
             marks,
+            ..Figure::default()
         }
     }
 

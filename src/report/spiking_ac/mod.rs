@@ -6,25 +6,23 @@ mod claims;
 mod energy;
 mod figures;
 mod text;
-mod words;
 
 use claims::*;
 use energy::Energies;
 use figures::*;
-use words::*;
 
 use super::figure::{Bar, Bars, Figure, Look, PaperMark, Point, Series};
 use super::frames::{self, SeedGroup};
 use super::paper::{self, Claim, HEADLINE_DBM, LEAD_SLOTS, PEAK_SLOTS, Quantity};
-use super::{ReportError, ReportPaths, page, write_whole};
+use super::words::*;
+use super::{ReportError, ReportPaths, Tables};
 use crate::reproduce::Rows;
 use crate::rows::{CurveRow, Manifest};
-use crate::stats::{self, Bootstrap, Interval, RESAMPLES};
+use crate::stats::{self, RESAMPLES};
 use rayon::prelude::*;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
 
 /// Agents of the task in the order of every table: id and what it does.
 const AGENTS: [(&str, &str); 10] = [
@@ -47,7 +45,6 @@ const BOUND: &str = "upper-bound";
 /// Preferred variant of the main tables and figures.
 const MAIN_BEAM: &str = "angles";
 const MAIN_KINEMATICS: &str = "paper";
-const BOOTSTRAP_SEED: u32 = 0;
 /// Points of a drawn learning curve; longer ones are averaged over spans of updates.
 const CURVE_POINTS: usize = 200;
 /// Share of a run's updates, at its end, that counts as "after training".
@@ -62,55 +59,17 @@ const LAST_SHARE: f64 = 0.1;
 /// [`ReportError::DuplicateRow`] if two rows have the same keys, before anything is written; else what the file system, polars or plotters
 /// refuse.
 pub fn write(dir: &Path, rows: &Rows, manifest: &Manifest) -> Result<ReportPaths, ReportError> {
-    let mut curve_frame = frames::curves(&rows.curves)?;
-    let mut eval_frame = frames::evals(&rows.evals)?;
-    let mut slot_frame = frames::slots(&rows.slots)?;
-    let mut energy_frame = frames::energy(&rows.energy)?;
-    let mut activity_frame = frames::activity(&rows.activity)?;
-    std::fs::create_dir_all(dir).map_err(|source| ReportError::Io { path: dir.to_path_buf(), source })?;
-
-    let mut tables = Vec::new();
-    for (name, frame) in [
-        ("curves.parquet", &mut curve_frame),
-        ("evals.parquet", &mut eval_frame),
-        ("slots.parquet", &mut slot_frame),
-        ("energy.parquet", &mut energy_frame),
-        ("activity.parquet", &mut activity_frame),
-    ] {
-        tables.push(dir.join(name));
-        frames::write_parquet(&dir.join(name), frame)?;
-    }
-    let manifest_path = dir.join("manifest.json");
-    write_whole(&manifest_path, (serde_json::to_string_pretty(manifest)? + "\n").as_bytes())?;
-
+    let tables = Tables::write(dir, rows, manifest)?;
     let view = View::new(
-        frames::eval_groups(&eval_frame)?,
-        frames::slot_groups(&slot_frame)?,
-        frames::curve_groups(&curve_frame, "reward")?,
+        frames::eval_groups(&tables.evals)?,
+        frames::slot_groups(&tables.slots)?,
+        frames::curve_groups(&tables.curves, "reward")?,
         rows,
     );
-    let mut drawn: BTreeMap<&str, String> = BTreeMap::new();
-    let mut paths = Vec::new();
     let plates = view.plates();
-    for plate in &plates {
-        let path = dir.join(plate.file);
-        match plate.picture.svg()? {
-            Some(svg) => {
-                write_whole(&path, svg.as_bytes())?;
-                drawn.insert(plate.file, svg);
-                paths.push(path);
-            }
-            None if path.exists() => {
-                std::fs::remove_file(&path).map_err(|source| ReportError::Io { path, source })?;
-            }
-            None => {}
-        }
-    }
-    let markdown = view.markdown(&plates, |file| drawn.contains_key(file), manifest);
-    let (md_path, html_path) = (dir.join("report.md"), dir.join("report.html"));
-    write_whole(&md_path, markdown.as_bytes())?;
-    write_whole(&html_path, page::html(&markdown, TITLE, |file| drawn.get(file).cloned()).as_bytes())?;
-    Ok(ReportPaths { markdown: md_path, html: html_path, manifest: manifest_path, tables, figures: paths })
+    let svgs =
+        plates.iter().map(|p| Ok((p.file, p.picture.svg()?))).collect::<Result<Vec<_>, ReportError>>()?;
+    tables.pages(TITLE, svgs, |drawn| view.markdown(&plates, drawn, manifest))
 }
 
 const TITLE: &str = "Spiking-AC (task v2x): this run beside the printed results";
@@ -170,6 +129,10 @@ fn headline(powers: &[f64]) -> Option<f64> {
     powers.iter().copied().find(|p| *p == HEADLINE_DBM).or(powers.last().copied())
 }
 
+fn plain<K>(groups: Vec<SeedGroup<K>>) -> Vec<SeedGroup<K>> {
+    groups.into_iter().filter(|g| g.variant.is_empty()).collect()
+}
+
 impl View {
     fn new(
         evals: Vec<SeedGroup<String>>,
@@ -177,6 +140,8 @@ impl View {
         curves: Vec<SeedGroup<u32>>,
         rows: &Rows,
     ) -> View {
+        // Rows of an experiment's variants lie beside these in Parquet, not on this page.
+        let (evals, slots, curves) = (plain(evals), plain(slots), plain(curves));
         let resamples = Resamples::default();
         let variants: BTreeSet<(String, String, String)> = {
             let of = |a: &str, b: &str, k: &str| (a.to_string(), b.to_string(), k.to_string());
@@ -227,6 +192,7 @@ impl View {
                     curves.iter().filter(|g| g.agent == *id && Some(g.p_max_dbm) == curve_dbm).collect();
                 let same = |r: &&CurveRow| {
                     r.agent == *id
+                        && r.variant.is_empty()
                         && r.beam == *beam
                         && r.kinematics == kinematics
                         && Some(r.p_max_dbm) == curve_dbm

@@ -584,39 +584,3 @@ impl View {
         );
     }
 }
-
-fn write_manifest(out: &mut String, m: &Manifest) {
-    out.push_str("## The run\n\n");
-    let or_dash = |x: &Option<String>| x.clone().unwrap_or_else(|| "-".into());
-    let seeds: Vec<String> = m.seeds.iter().map(u32::to_string).collect();
-    let revision = match (&m.git_revision, m.git_dirty) {
-        (Some(r), Some(true)) => format!("{r}, with local changes"),
-        (Some(r), Some(false)) => r.clone(),
-        (Some(r), None) => format!("{r}, local changes unknown"),
-        (None, _) => "-".to_string(),
-    };
-    let rows: Vec<Vec<String>> = [
-        ("command", format!("`{}`", m.command)),
-        ("task", m.task.clone()),
-        ("agents", m.agents.join(", ")),
-        ("seeds", seeds.join(", ")),
-        ("device", m.device.clone()),
-        ("driver", or_dash(&m.driver)),
-        ("backend", m.backend.clone()),
-        ("revision", revision),
-        ("crate version", m.crate_version.clone()),
-        ("system", m.os.clone()),
-        ("CPU", or_dash(&m.cpu_model)),
-        ("CPU cores", m.cpu_cores.map_or("-".into(), |n| n.to_string())),
-        ("vector instructions", m.simd.clone()),
-        ("started (UTC)", or_dash(&m.started_utc)),
-        ("wall time (s)", m.wall_s.map_or("-".into(), |s| format!("{s:.1}"))),
-    ]
-    .map(|(name, value)| vec![name.to_string(), value])
-    .to_vec();
-    out.push_str(&table(&["", ""], 2, &rows));
-    // The fence is longer than any run of backticks in the text, so the text cannot end it.
-    let longest = m.config.split(|c| c != '`').map(str::len).max().unwrap_or(0);
-    let fence = "`".repeat(longest.max(2) + 1);
-    let _ = writeln!(out, "Configuration:\n\n{fence}toml\n{}\n{fence}", m.config.trim_end());
-}

@@ -1,6 +1,13 @@
 //! Estimates over seeds, and how they are put into words and tables.
 
-use super::*;
+use super::figure::Point;
+use crate::rows::Manifest;
+use crate::stats::{self, Bootstrap, Interval};
+use std::collections::HashMap;
+use std::fmt::Write;
+use std::sync::{Arc, Mutex};
+
+pub(super) const BOOTSTRAP_SEED: u32 = 0;
 
 /// A mean over seeds with its interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -33,7 +40,7 @@ impl Estimate {
     }
 
     pub(super) fn point(&self, x: f64) -> Point {
-        Point { x, y: self.mean, interval: self.interval }
+        Point { x, y: self.mean, interval: self.interval, x_interval: None }
     }
 }
 
@@ -111,7 +118,8 @@ pub(super) fn table(header: &[&str], text_columns: usize, rows: &[Vec<String>]) 
 }
 
 pub(super) fn rank(agent: &str) -> (usize, String) {
-    (AGENTS.iter().position(|(id, _)| *id == agent).unwrap_or(AGENTS.len()), agent.to_string())
+    let known = crate::agents::AGENTS;
+    (known.iter().position(|a| a.id == agent).unwrap_or(known.len()), agent.to_string())
 }
 
 /// Resamples by number of seeds: each is drawn once, so all quantities of a run see the same ones.
@@ -128,4 +136,48 @@ impl Resamples {
         let interval = bootstrap.and_then(|b| b.mean_interval(values));
         Estimate { mean: stats::mean(values), interval, seeds: values.len() }
     }
+}
+
+/// The last section of a page: where its rows come from.
+pub(super) fn write_manifest(out: &mut String, m: &Manifest) {
+    out.push_str("## The run\n\n");
+    let or_dash = |x: &Option<String>| x.clone().unwrap_or_else(|| "-".into());
+    let seeds: Vec<String> = m.seeds.iter().map(u32::to_string).collect();
+    let revision = match (&m.git_revision, m.git_dirty) {
+        (Some(r), Some(true)) => format!("{r}, with local changes"),
+        (Some(r), Some(false)) => r.clone(),
+        (Some(r), None) => format!("{r}, local changes unknown"),
+        (None, _) => "-".to_string(),
+    };
+    let rows: Vec<Vec<String>> = [
+        ("command", format!("`{}`", m.command)),
+        ("task", m.task.clone()),
+        ("agents", m.agents.join(", ")),
+        ("seeds", seeds.join(", ")),
+        ("device", m.device.clone()),
+        ("driver", or_dash(&m.driver)),
+        ("backend", m.backend.clone()),
+        ("revision", revision),
+        ("crate version", m.crate_version.clone()),
+        ("system", m.os.clone()),
+        ("CPU", or_dash(&m.cpu_model)),
+        ("CPU cores", m.cpu_cores.map_or("-".into(), |n| n.to_string())),
+        ("vector instructions", m.simd.clone()),
+        ("started (UTC)", or_dash(&m.started_utc)),
+        ("wall time (s)", m.wall_s.map_or("-".into(), |s| format!("{s:.1}"))),
+    ]
+    .map(|(name, value)| vec![name.to_string(), value])
+    .to_vec();
+    out.push_str(&table(&["", ""], 2, &rows));
+    // The fence is longer than any run of backticks in the text, so the text cannot end it.
+    let longest = m.config.split(|c| c != '`').map(str::len).max().unwrap_or(0);
+    let fence = "`".repeat(longest.max(2) + 1);
+    let _ = writeln!(out, "Configuration:\n\n{fence}toml\n{}\n{fence}", m.config.trim_end());
+}
+
+/// Joules in a unit that leaves few digits.
+pub(super) fn joules(x: f64) -> String {
+    let units = [(1.0, "J"), (1e-3, "mJ"), (1e-6, "µJ"), (1e-9, "nJ"), (1e-12, "pJ")];
+    let (unit, name) = units.into_iter().find(|(u, _)| x.abs() >= 0.9995 * u).unwrap_or((1e-12, "pJ"));
+    format!("{} {name}", num(x / unit))
 }
