@@ -115,6 +115,15 @@ impl<'a> View<'a> {
 
     fn scope(&self, out: &mut String, manifest: &Manifest) {
         let seeds: BTreeSet<u32> = self.rows.evals.iter().map(|r| r.seed).collect();
+        let beams: BTreeSet<&str> = self.rows.curves.iter().map(|r| r.beam.as_str()).collect();
+        if let Some((steps, updates)) = self.runs.iter().filter_map(|r| self.trained(r)).max() {
+            let beams: Vec<String> = beams.into_iter().map(code).collect();
+            let _ = writeln!(
+                out,
+                "Learned agents have beam {}; each is trained with at most {steps} environment steps a seed, {updates} updates.\n",
+                listed(&beams)
+            );
+        }
         let _ = writeln!(
             out,
             "P_max {}; {} on {} ({}).{}\n",
