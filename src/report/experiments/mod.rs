@@ -143,11 +143,16 @@ impl<'a> View<'a> {
     }
 
     fn method(&self, out: &mut String, more: &str) {
+        let seeds: BTreeSet<u32> = self.rows.evals.iter().map(|r| r.seed).collect();
+        let few = match seeds.len() {
+            n @ 2..5 => format!(" With {n} seeds such an interval is too narrow; take it as a hint."),
+            _ => String::new(),
+        };
         let _ = writeln!(
             out,
             "## How the numbers are made\n\n\
              - Intervals are 95 % percentile bootstrap intervals of the mean over seeds, {RESAMPLES} resamples. They tell the spread between \
-             trainings, not between episodes. \"Level\" means that two intervals overlap.\n\
+             trainings, not between episodes. \"Level\" means that two intervals overlap.{few}\n\
              {more}- `-` stands for what this run does not have. The rows are beside this page as Parquet.\n"
         );
     }
