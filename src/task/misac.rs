@@ -270,9 +270,9 @@ pub fn step<V: Real>(
         let taken = zero.lt(pi[i]);
         s.e[i] = V::select(taken, c!(p.sigma_vis_rad) * noise[i], walked);
         s.age[i] = V::select(taken, c!(p.t_proc), s.age[i] + one).min(c!(p.age_max));
-        s.x[i] = s.x[i] + s.v[i] * c!(p.dt_s);
+        s.x[i] += s.v[i] * c!(p.dt_s);
     }
-    out.mae = out.mae * mean;
+    out.mae *= mean;
     out.l_bmp = misaligned * mean;
     out.energy = c!(p.e_vis_j) * frames + c!(p.e_recovery_j) * misaligned;
     let excess = (out.l_bmp - c!(p.gamma_misa)).max(zero);
