@@ -2,7 +2,7 @@
 //! `adam_v.…`), and the configuration, seeds and progress as metadata. Written whole: to a temporary file, then renamed.
 
 use crate::agents;
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, Layered};
 use crate::learn::{Algorithm, Extra, LearnerState, Replica};
 use crate::policy::Tensor;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};

@@ -2,7 +2,7 @@
 
 use crate::agents::{self, AGENTS, Kind};
 use crate::checkpoint::{Checkpoint, CheckpointError};
-use crate::config::{self, Config, V2xConfig};
+use crate::config::{self, Config, Layered, V2xConfig};
 use crate::energy::accounts;
 use crate::evaluate::{Estimate, Outcome};
 use crate::golden;

@@ -631,7 +631,7 @@ pub const BOUND_CARRIER: Reference = Reference::Genie;
 mod tests {
     use super::*;
     use crate::agents::Kind;
-    use crate::config::Config;
+    use crate::config::{Config, Layered};
     use crate::learn::{Algorithm, Replica};
 
     #[test]

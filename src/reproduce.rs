@@ -6,7 +6,7 @@
 
 use crate::agents::{AGENTS, Agent, Kind};
 use crate::checkpoint::{Checkpoint, CheckpointError};
-use crate::config::{Config, V2xConfig};
+use crate::config::{Config, Layered, V2xConfig};
 use crate::energy::accounts::{self, Entry, Quantity};
 use crate::energy::meters::{self, Meter};
 use crate::energy::{CountError, TrainingSchedule};

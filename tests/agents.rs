@@ -5,7 +5,7 @@ mod common;
 
 use common::gpu_or_skip;
 use isacbench::agents::{self, Kind};
-use isacbench::config::Config;
+use isacbench::config::{Config, Layered};
 use isacbench::evaluate::{BOUND_CARRIER, Controller, Estimate, Job, KEY_BATCH, Outcome, evaluate};
 use isacbench::gpu::Gpu;
 use isacbench::task::v2x::{V2xParams, metric};

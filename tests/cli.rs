@@ -732,7 +732,7 @@ fn stable_files(out: &Path) -> Vec<(String, Vec<u8>)> {
 
 #[test]
 fn experiments_lie_between_the_scale_and_the_users_keys() {
-    use isacbench::config::{Config, experiments};
+    use isacbench::config::{Config, Layered, experiments};
     use isacbench::task::v2x::Beam;
     let load = |name: &str, scale: &str, sets: &[&str]| {
         let sets: Vec<String> = sets.iter().map(ToString::to_string).collect();

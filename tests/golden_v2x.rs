@@ -1,7 +1,7 @@
 //! Zero-forcing and water-filling of task v2x against an independent numpy implementation of the printed equations
 //! (tests/reference/v2x_reference.py). The slots themselves are compared by `isacbench::golden`.
 
-use isacbench::config::Config;
+use isacbench::config::{Config, Layered};
 use isacbench::task::v2x::{Beam, KMAX, Kinematics, Noise, State, V2xParams, V2xSpec, step, water_fill};
 use safetensors::SafeTensors;
 

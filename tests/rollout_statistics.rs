@@ -3,7 +3,7 @@
 
 mod common;
 use common::gpu_or_skip;
-use isacbench::config::Config;
+use isacbench::config::{Config, Layered};
 use isacbench::gpu::{Fill, Gpu};
 use isacbench::kernels::{metrics_accumulate, metrics_reduce, v2x_batch, v2x_reference, v2x_reset, v2x_step};
 use isacbench::task::TRUNCATED;

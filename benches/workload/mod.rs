@@ -2,7 +2,7 @@
 //! settings: preset `fast` (K = 3, 32 antennas, 100 slots, hidden 128-128), 4 epochs of 16 minibatches, one replica.
 
 use isacbench::agents::Kind;
-use isacbench::config::Config;
+use isacbench::config::{Config, Layered};
 use isacbench::learn::ppo_cpu::{PpoCpu, SampleGaussian, reset_chunk, step_chunk};
 use isacbench::learn::{LearnerState, PpoSpec, Replica, learning_rates};
 use isacbench::real::run_lanes;

@@ -195,7 +195,7 @@ pub const SHOWN: [&Constants; 2] = [&INT32, &FP32];
 mod tests {
     use super::super::counts::tests::lif;
     use super::*;
-    use crate::config::Config;
+    use crate::config::{Config, Layered};
     use crate::learn::{Algorithm, PpoSpec};
     use crate::policy::{Activation, LayerActivity};
 

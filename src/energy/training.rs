@@ -284,7 +284,7 @@ mod tests {
     use super::super::counts::tests::lif;
     use super::super::methods::INT32;
     use super::*;
-    use crate::config::Config;
+    use crate::config::{Config, Layered};
     use crate::policy::Activation;
 
     const SIZES: [usize; 4] = [12, 128, 128, 6];

@@ -1,7 +1,7 @@
 //! Golden vectors of PyTorch: dense networks, Adam with clipping, and a whole PPO update.
 
 use super::{Backend, GoldenError, Rows, Vectors, real, spiking, wide};
-use crate::config::{ClipScope, Config, PpoConfig};
+use crate::config::{ClipScope, Config, Layered, PpoConfig};
 use crate::gpu::{Buf, Fill, Gpu, GpuError};
 use crate::kernels::Tol;
 use crate::kernels::adam::{self, Hyper};

@@ -2,7 +2,7 @@
 //! task uses closed forms. On the CPU only: the shader draws its noises itself.
 
 use super::{Backend, GoldenError, Rows, Vectors};
-use crate::config::Config;
+use crate::config::{Config, Layered};
 use crate::gpu::Gpu;
 use crate::kernels::Tol;
 use crate::kernels::compare::compare_f64;

@@ -2,7 +2,7 @@
 
 use super::MAX_TRIPS;
 use super::compare::{Comparison, Tol, compare, compare_exact};
-use crate::config::Config;
+use crate::config::{Config, Layered};
 use crate::gpu::{Buf, Gpu, GpuError, Prelude};
 use crate::philox::{PhiloxRng, Stream};
 use crate::real::Real;

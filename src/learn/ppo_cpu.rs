@@ -758,7 +758,7 @@ pub fn reset_chunk(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
+    use crate::config::{Config, Layered};
     use crate::learn::{Replica, learning_rates};
 
     fn spec() -> PpoSpec {

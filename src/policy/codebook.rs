@@ -92,7 +92,7 @@ pub fn argmax(q: &[f32]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
+    use crate::config::{Config, Layered};
     use crate::real::Real;
 
     fn task(beam: &str) -> V2xSpec {

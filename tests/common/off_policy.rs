@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each test binary uses a part")]
 
 use isacbench::agents;
-use isacbench::config::{Config, V2xConfig};
+use isacbench::config::{Config, Layered, V2xConfig};
 use isacbench::gpu::Gpu;
 use isacbench::learn::{Algorithm, LearnerState, OffPolicySpec, Replica, UpdateMetrics};
 use isacbench::train::{Learner, OffPolicy, Plan, train};

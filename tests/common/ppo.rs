@@ -1,7 +1,7 @@
 //! Small trainings for the tests of learning.
 #![allow(dead_code, reason = "each test binary uses a part")]
 
-use isacbench::config::{Config, V2xConfig};
+use isacbench::config::{Config, Layered, V2xConfig};
 use isacbench::gpu::Gpu;
 use isacbench::learn::Algorithm;
 use isacbench::learn::{LearnerState, PpoSpec, Replica, UpdateMetrics};

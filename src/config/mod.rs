@@ -6,7 +6,6 @@
 use crate::policy::{Lif, lif};
 use crate::task::v2x::{Beam, KMAX, Kinematics, V2xParams, V2xSpec};
 use serde::{Deserialize, Serialize};
-use std::path::Path;
 
 macro_rules! check {
     ($key:literal, $value:expr, $ok:expr, $want:literal) => {
@@ -15,6 +14,12 @@ macro_rules! check {
         }
     };
 }
+
+mod layers;
+mod misac;
+
+pub use layers::Layered;
+pub use misac::*;
 
 /// What is wrong with a configuration.
 #[derive(Debug, thiserror::Error)]
@@ -38,8 +43,8 @@ pub enum ConfigError {
 /// What a named experiment lays between scale and the user's own keys; the sizes it has at each scale stand below `scale`.
 const EXPERIMENTS: &[(&str, &str)] = &[
     ("spiking-ac", ""),
-    ("rate-penalty", include_str!("../configs/experiment-rate-penalty.toml")),
-    ("beams", include_str!("../configs/experiment-beams.toml")),
+    ("rate-penalty", include_str!("../../configs/experiment-rate-penalty.toml")),
+    ("beams", include_str!("../../configs/experiment-beams.toml")),
 ];
 
 /// Names of the experiments, in the order in which `reproduce all` runs them.
@@ -49,15 +54,15 @@ pub fn experiments() -> impl Iterator<Item = &'static str> {
 
 /// How large a reproduction is: layered between the preset and the user's own keys.
 const SCALES: &[(&str, &str)] = &[
-    ("smoke", include_str!("../configs/scale-smoke.toml")),
-    ("quick", include_str!("../configs/scale-quick.toml")),
-    ("full", include_str!("../configs/scale-full.toml")),
+    ("smoke", include_str!("../../configs/scale-smoke.toml")),
+    ("quick", include_str!("../../configs/scale-quick.toml")),
+    ("full", include_str!("../../configs/scale-full.toml")),
 ];
 
 /// Presets compiled into the program, so that it needs no files at run time.
 const PRESETS: &[(&str, &str)] = &[
-    ("fast", include_str!("../configs/v2x-fast.toml")),
-    ("paper", include_str!("../configs/v2x-paper.toml")),
+    ("fast", include_str!("../../configs/v2x-fast.toml")),
+    ("paper", include_str!("../../configs/v2x-paper.toml")),
 ];
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -526,6 +531,25 @@ pub struct EvaluateConfig {
     pub greedy: bool,
 }
 
+impl TrainConfig {
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let seeds = &self.seeds;
+        check!("train.seeds", seeds, !seeds.is_empty(), "needs at least one seed");
+        let again = seeds.iter().enumerate().any(|(i, s)| seeds[..i].contains(s));
+        check!("train.seeds", seeds, !again, ": a seed is listed twice");
+        check!("train.updates", self.updates, self.updates > 0, "must be at least 1");
+        check!("train.log_every", self.log_every, self.log_every > 0, "must be at least 1");
+        Ok(())
+    }
+}
+
+impl EvaluateConfig {
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        check!("evaluate.episodes", self.episodes, self.episodes > 0, "must be at least 1");
+        Ok(())
+    }
+}
+
 /// The grid of a paper's figures.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -582,148 +606,17 @@ impl ExperimentConfig {
     }
 }
 
-/// A TOML error in one line: where, what, and the key it was found in, without the excerpt of the file.
-fn one_line(e: &toml::de::Error, text: &str) -> String {
-    let message = e.message().split_whitespace().collect::<Vec<_>>().join(" ");
-    if let Some(span) = e.span().filter(|_| !text.is_empty()) {
-        let line = 1 + text.bytes().take(span.start).filter(|b| *b == b'\n').count();
-        return format!("line {line}: {message}");
-    }
-    // The excerpt is missing where a table is read instead of a text; what is left is the key.
-    match e.to_string().lines().find_map(|l| l.strip_prefix("in `")?.strip_suffix('`').map(str::to_string)) {
-        Some(key) => format!("{key}: {message}"),
-        None => message,
-    }
-}
-
-fn parse(text: &str, origin: &str) -> Result<toml::Table, ConfigError> {
-    text.parse().map_err(|e| ConfigError::Parse(origin.into(), one_line(&e, text)))
-}
-
-fn typed(table: toml::Table, origin: &str) -> Result<Config, ConfigError> {
-    table.try_into().map_err(|e| ConfigError::Parse(origin.into(), one_line(&e, "")))
-}
-
-/// The first key below `prefix` in which two tables differ, with both values.
-fn first_difference(prefix: &str, a: &toml::Table, b: &toml::Table) -> Option<String> {
-    let keys: std::collections::BTreeSet<_> = a.keys().chain(b.keys()).collect();
-    keys.into_iter().find_map(|k| match (a.get(k), b.get(k)) {
-        (Some(toml::Value::Table(x)), Some(toml::Value::Table(y))) => {
-            first_difference(&format!("{prefix}{k}."), x, y)
-        }
-        (x, y) if x == y => None,
-        (x, y) => {
-            let show = |v: Option<&toml::Value>| v.map_or("nothing".to_string(), |v| v.to_string());
-            Some(format!("{prefix}{k} is {} there and {} here", show(x), show(y)))
-        }
-    })
-}
-
 /// dBm to W.
 pub fn dbm_to_w(dbm: f64) -> f64 {
     10f64.powf((dbm - 30.0) / 10.0)
 }
 
-impl Config {
-    /// Preset, then file, then `key=value` overrides, then validation. The preset's name comes from the last of these that sets `preset`.
-    pub fn load(file: Option<&Path>, sets: &[String]) -> Result<Config, ConfigError> {
-        Config::load_layered(None, file, sets)
-    }
+impl Layered for Config {
+    const PRESETS: &'static [(&'static str, &'static str)] = PRESETS;
+    const SCALES: &'static [(&'static str, &'static str)] = SCALES;
+    const EXPERIMENTS: &'static [(&'static str, &'static str)] = EXPERIMENTS;
 
-    /// As [`Config::load`], with a scale of reproduction and then what the experiment adds to it between preset and file.
-    pub fn load_experiment(
-        experiment: &str,
-        scale: &str,
-        file: Option<&Path>,
-        sets: &[String],
-    ) -> Result<Config, ConfigError> {
-        Config::load_layered(Some((experiment, scale)), file, sets)
-    }
-
-    fn load_layered(
-        job: Option<(&str, &str)>,
-        file: Option<&Path>,
-        sets: &[String],
-    ) -> Result<Config, ConfigError> {
-        let mut user = toml::Table::new();
-        let mut origin = "config".to_string();
-        if let Some(path) = file {
-            origin = path.display().to_string();
-            let text = std::fs::read_to_string(path).map_err(|e| ConfigError::Read(origin.clone(), e))?;
-            user = parse(&text, &origin)?;
-        }
-        put_all(&mut user, sets)?;
-        // With both, an error names the file and the key; with --set alone, the key came from there.
-        match (file.is_some(), sets.is_empty()) {
-            (true, false) => origin += " with --set",
-            (false, false) => origin = "--set".into(),
-            _ => {}
-        }
-        let preset = match user.get("preset") {
-            Some(toml::Value::String(s)) => s.clone(),
-            None => "fast".into(),
-            Some(other) => return Err(ConfigError::Preset(other.to_string())),
-        };
-        let text =
-            PRESETS.iter().find(|p| p.0 == preset).ok_or_else(|| ConfigError::Preset(preset.clone()))?.1;
-        let mut table = parse(text, &preset)?;
-        if let Some((experiment, scale)) = job {
-            let known = EXPERIMENTS.iter().find(|e| e.0 == experiment);
-            let own = known.ok_or_else(|| ConfigError::Experiment(experiment.into()))?.1;
-            let text =
-                SCALES.iter().find(|s| s.0 == scale).ok_or_else(|| ConfigError::Scale(scale.into()))?.1;
-            merge(&mut table, parse(text, scale)?);
-            let mut own = parse(own, experiment)?;
-            let mut sizes = own.remove("scale");
-            merge(&mut table, own);
-            let sizes = sizes.as_mut().and_then(toml::Value::as_table_mut).and_then(|s| s.remove(scale));
-            if let Some(toml::Value::Table(sizes)) = sizes {
-                merge(&mut table, sizes);
-            }
-        }
-        if user.contains_key("experiment") && !table.contains_key("experiment") {
-            let what = "is for the experiments rate-penalty and beams only".into();
-            return Err(ConfigError::Value { key: "experiment", what });
-        }
-        merge(&mut table, user);
-        let config = typed(table, &origin)?;
-        config.validate()?;
-        Ok(config)
-    }
-
-    /// This configuration with `key=value` overrides.
-    pub fn with(&self, sets: &[String]) -> Result<Config, ConfigError> {
-        let mut table = self.table();
-        let mut user = toml::Table::new();
-        put_all(&mut user, sets)?;
-        merge(&mut table, user);
-        let config = typed(table, "--set")?;
-        config.validate()?;
-        Ok(config)
-    }
-
-    fn table(&self) -> toml::Table {
-        toml::Table::try_from(self).expect("a Config is always representable as TOML")
-    }
-
-    /// The first key in which `other` differs from this configuration, with both values; `None` if they are equal.
-    pub fn difference(&self, other: &Config) -> Option<String> {
-        first_difference("", &self.table(), &other.table())
-    }
-
-    /// The configuration as TOML, as it is stored in checkpoints and manifests.
-    pub fn to_toml(&self) -> String {
-        toml::to_string(self).expect("a Config is always representable as TOML")
-    }
-
-    /// Reads what [`Config::to_toml`] wrote.
-    pub fn from_toml(text: &str, origin: &str) -> Result<Config, ConfigError> {
-        let config: Config = typed(parse(text, origin)?, origin)?;
-        config.validate()?;
-        Ok(config)
-    }
-
-    pub fn validate(&self) -> Result<(), ConfigError> {
+    fn validate(&self) -> Result<(), ConfigError> {
         self.task.validate()?;
         self.ppo.validate()?;
         self.spiking.validate()?;
@@ -732,24 +625,9 @@ impl Config {
         if let Some(e) = &self.experiment {
             e.validate()?;
         }
+        self.train.validate()?;
+        self.evaluate.validate()?;
         let bad = |key, what: String| Err(ConfigError::Value { key, what });
-        if self.train.seeds.is_empty() {
-            return bad("train.seeds", "needs at least one seed".into());
-        }
-        let mut seeds = self.train.seeds.clone();
-        seeds.sort_unstable();
-        if seeds.windows(2).any(|w| w[0] == w[1]) {
-            return bad("train.seeds", "a seed is listed twice".into());
-        }
-        if self.train.updates == 0 {
-            return bad("train.updates", "must be at least 1".into());
-        }
-        if self.train.log_every == 0 {
-            return bad("train.log_every", "must be at least 1".into());
-        }
-        if self.evaluate.episodes == 0 {
-            return bad("evaluate.episodes", "must be at least 1".into());
-        }
         if self.reproduce.p_max_dbm.is_empty() {
             return bad("reproduce.p_max_dbm", "needs at least one power".into());
         }
@@ -771,45 +649,6 @@ impl Config {
             );
         }
         Ok(())
-    }
-}
-
-fn put_all(table: &mut toml::Table, sets: &[String]) -> Result<(), ConfigError> {
-    for set in sets {
-        let (key, value) = set.split_once('=').ok_or_else(|| ConfigError::Set(set.clone()))?;
-        put(table, key.trim(), value.trim()).ok_or_else(|| ConfigError::Set(set.clone()))?;
-    }
-    Ok(())
-}
-
-/// Sets a dotted key; the value is read as TOML, or taken as a string if it is none.
-fn put(table: &mut toml::Table, key: &str, value: &str) -> Option<()> {
-    let (head, rest) = match key.split_once('.') {
-        Some((h, r)) => (h, Some(r)),
-        None => (key, None),
-    };
-    if head.is_empty() {
-        return None;
-    }
-    if let Some(rest) = rest {
-        let child = table.entry(head).or_insert_with(|| toml::Value::Table(toml::Table::new()));
-        return put(child.as_table_mut()?, rest, value);
-    }
-    let parsed = format!("v = {value}").parse::<toml::Table>().ok().and_then(|mut t| t.remove("v"));
-    table.insert(head.into(), parsed.unwrap_or_else(|| toml::Value::String(value.into())));
-    Some(())
-}
-
-fn merge(base: &mut toml::Table, over: toml::Table) {
-    for (key, value) in over {
-        match (base.get_mut(&key), value) {
-            (Some(toml::Value::Table(b)), toml::Value::Table(o)) => merge(b, o),
-            // A whole number where the preset has a decimal one is meant as such.
-            (Some(b @ toml::Value::Float(_)), toml::Value::Integer(i)) => *b = toml::Value::Float(i as f64),
-            (_, value) => {
-                base.insert(key, value);
-            }
-        }
     }
 }
 

@@ -1,0 +1,438 @@
+//! Configuration of task misac (paper "rl-h-moe") and its agents.
+
+use super::{ConfigError, EvaluateConfig, Layered, TrainConfig, dbm_to_w};
+use crate::task::misac::{KMAX, MMAX, MisacParams, MisacSpec, SCATTERERS, Uncertainty};
+use serde::{Deserialize, Serialize};
+
+/// A job of task misac.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MisacConfig {
+    /// The preset this configuration started from.
+    pub preset: String,
+    pub task: MisacTaskConfig,
+    pub temporal: TemporalConfig,
+    pub spatial: SpatialConfig,
+    pub train: TrainConfig,
+    pub evaluate: EvaluateConfig,
+    pub reproduce: MisacReproduceConfig,
+}
+
+/// Task misac (paper "rl-h-moe", sections II and IV, and the choices the paper leaves open).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MisacTaskConfig {
+    pub name: String,
+    /// K
+    pub vehicles: usize,
+    /// M, elements of the half-wavelength array.
+    pub antennas: usize,
+    /// T, slots of an episode.
+    pub slots: usize,
+    /// Whether β of (7) is one constant or follows each vehicle's angular rate.
+    pub uncertainty: Uncertainty,
+    /// RF signal-to-noise ratio that β depends on, dB.
+    pub snr_db: f64,
+    /// β(SNR) = floor + slope·10^(−SNR/20), per slot of age.
+    pub beta_floor: f64,
+    pub beta_slope: f64,
+    /// e_vis of (4), J per vehicle and camera frame.
+    pub e_vis_j: f64,
+    /// E_recovery of (5), J per vehicle.
+    pub e_recovery_j: f64,
+    /// Γ_misa of (9e).
+    pub gamma_misa: f64,
+    /// λ_misa of (11), J.
+    pub lambda_misa_j: f64,
+    /// T_proc of (6): age after a camera frame, slots.
+    pub t_proc_slots: u32,
+    /// A_max: age at which it saturates, slots.
+    pub age_max_slots: u32,
+    pub carrier_hz: f64,
+    pub light_speed_m_s: f64,
+    pub slot_s: f64,
+    pub p_max_dbm: f64,
+    pub noise_dbm: f64,
+    pub road_y_m: f64,
+    /// Range of the start positions along the road, m.
+    pub start_x_m: [f64; 2],
+    pub speed_m_s: [f64; 2],
+    /// Standard deviation of the angle error on a camera frame, degrees.
+    pub sigma_vis_deg: f64,
+    /// Without a frame the angle error walks with standard deviation (this/M)·√β, rad.
+    pub beam_width_factor: f64,
+    /// Relative standard deviation of the measured distance.
+    pub distance_noise: f64,
+    /// L_p of (2): the line of sight alone (1), or with two scatterers (3).
+    pub paths: usize,
+    /// Power of the line of sight over that of all scatterers, dB.
+    pub rician_db: f64,
+    /// ρ/M of E‖Δh‖² = ρ·P_misa behind (8).
+    pub csi_error: f64,
+}
+
+/// How the scheduling expert learns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PolicyGradient {
+    /// Advantage actor-critic: one step of the policy gradient (12) per trajectory batch (Algorithm 1).
+    A2c,
+    /// Clipped surrogate, several epochs over minibatches of whole environments.
+    Ppo,
+}
+
+/// The scheduling expert, its critic, and the trunks of the agents that share one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TemporalConfig {
+    pub algorithm: PolicyGradient,
+    /// H, units of the LSTM.
+    pub hidden: usize,
+    /// Widths of the shared trunk of `ppo-mono` and of each expert of `homogeneous-moe`.
+    pub trunk: Vec<usize>,
+    /// Widths of the critic's hidden layers.
+    pub critic: Vec<usize>,
+    /// Environments B per replica; an update collects one episode in each.
+    pub envs: usize,
+    /// Passes over the rollout of an update; `a2c` makes one step over all of it.
+    pub epochs: usize,
+    /// Environments of a minibatch; must divide `envs`.
+    pub minibatch_envs: usize,
+    pub gamma: f64,
+    pub gae_lambda: f64,
+    /// Clip range of `ppo`.
+    pub clip: f64,
+    pub lr_policy: f64,
+    pub lr_critic: f64,
+    /// All learning rates fall linearly to this share of their start over the run.
+    pub lr_final_share: f64,
+    pub adam_beta1: f64,
+    pub adam_beta2: f64,
+    pub adam_eps: f64,
+    /// Of policy and critic each; 0 = no clipping.
+    pub max_grad_norm: f64,
+    pub entropy_coef: f64,
+    pub normalise_advantages: bool,
+    /// Rewards are multiplied by this before learning (not in reports).
+    pub reward_scale: f64,
+    /// Gain of the orthogonal initialisation of the scheduling head.
+    pub head_gain: f64,
+}
+
+/// What the outputs of the phase expert mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// Φ itself, as printed.
+    Direct,
+    /// A correction to the phases that steer at the estimated angle.
+    Residual,
+}
+
+/// The phase expert and its loss (13).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SpatialConfig {
+    pub phase: Phase,
+    /// Widths of the hidden layers.
+    pub hidden: Vec<usize>,
+    /// λ of L_spat.
+    pub loss_weight: f64,
+    pub lr: f64,
+    /// 0 = no clipping.
+    pub max_grad_norm: f64,
+    /// Every n-th slot of the rollout enters the loss; 1 = all, as printed.
+    pub stride: usize,
+    /// Gain of the orthogonal initialisation of the last layer.
+    pub output_gain: f64,
+}
+
+/// The grid of the paper's figures, and what goes beyond them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MisacReproduceConfig {
+    pub snr_db: Vec<f64>,
+    /// Processing delays of the sweep over T_proc, at `task.snr_db`.
+    pub t_proc_slots: Vec<u32>,
+    /// Updates between two checkpoints, from which `--resume` continues.
+    pub checkpoint_every: u32,
+}
+
+impl Layered for MisacConfig {
+    const PRESETS: &'static [(&'static str, &'static str)] = &[
+        ("fast", include_str!("../../configs/misac-fast.toml")),
+        ("paper", include_str!("../../configs/misac-paper.toml")),
+    ];
+    const SCALES: &'static [(&'static str, &'static str)] = &[
+        ("smoke", include_str!("../../configs/misac-scale-smoke.toml")),
+        ("quick", include_str!("../../configs/misac-scale-quick.toml")),
+        ("full", include_str!("../../configs/misac-scale-full.toml")),
+    ];
+    const EXPERIMENTS: &'static [(&'static str, &'static str)] = &[("rl-h-moe", "")];
+
+    fn validate(&self) -> Result<(), ConfigError> {
+        self.task.validate()?;
+        self.temporal.validate()?;
+        self.spatial.validate()?;
+        self.train.validate()?;
+        self.evaluate.validate()?;
+        self.reproduce.validate()
+    }
+}
+
+impl MisacTaskConfig {
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let positive = |x: f64| x.is_finite() && x > 0.0;
+        let not_negative = |x: f64| x.is_finite() && x >= 0.0;
+        check!("task.name", self.name, self.name == "misac", "must be misac");
+        check!("task.vehicles", self.vehicles, (1..=KMAX).contains(&self.vehicles), "must be 1 to 8");
+        check!("task.antennas", self.antennas, (2..=MMAX).contains(&self.antennas), "must be 2 to 256");
+        check!("task.slots", self.slots, (1..=100_000).contains(&self.slots), "must be 1 to 100000");
+        check!("task.snr_db", self.snr_db, (-40.0..=80.0).contains(&self.snr_db), "must be -40 to 80");
+        check!("task.beta_floor", self.beta_floor, not_negative(self.beta_floor), "must not be negative");
+        check!("task.beta_slope", self.beta_slope, not_negative(self.beta_slope), "must not be negative");
+        let beta = self.beta();
+        check!("task.beta_floor", beta, (1e-6..=100.0).contains(&beta), "must give a β of 1e-6 to 100");
+        check!("task.e_vis_j", self.e_vis_j, not_negative(self.e_vis_j), "must not be negative");
+        check!(
+            "task.e_recovery_j",
+            self.e_recovery_j,
+            not_negative(self.e_recovery_j),
+            "must not be negative"
+        );
+        check!("task.gamma_misa", self.gamma_misa, (0.0..=1.0).contains(&self.gamma_misa), "must be 0 to 1");
+        check!(
+            "task.lambda_misa_j",
+            self.lambda_misa_j,
+            not_negative(self.lambda_misa_j),
+            "must not be negative"
+        );
+        check!(
+            "task.age_max_slots",
+            self.age_max_slots,
+            (1..=10_000).contains(&self.age_max_slots),
+            "must be 1 to 10000"
+        );
+        check!(
+            "task.t_proc_slots",
+            self.t_proc_slots,
+            self.t_proc_slots <= self.age_max_slots,
+            "must not be above task.age_max_slots"
+        );
+        check!("task.carrier_hz", self.carrier_hz, positive(self.carrier_hz), "must be positive");
+        check!(
+            "task.light_speed_m_s",
+            self.light_speed_m_s,
+            positive(self.light_speed_m_s),
+            "must be positive"
+        );
+        check!("task.slot_s", self.slot_s, positive(self.slot_s), "must be positive");
+        check!(
+            "task.p_max_dbm",
+            self.p_max_dbm,
+            (-60.0..=90.0).contains(&self.p_max_dbm),
+            "must be -60 to 90"
+        );
+        check!(
+            "task.noise_dbm",
+            self.noise_dbm,
+            (-180.0..=0.0).contains(&self.noise_dbm),
+            "must be -180 to 0"
+        );
+        check!("task.road_y_m", self.road_y_m, (1.0..=1e5).contains(&self.road_y_m), "must be 1 to 100000");
+        let [lo, hi] = self.start_x_m;
+        check!(
+            "task.start_x_m",
+            self.start_x_m,
+            lo <= hi && lo.abs() <= 1e6 && hi.abs() <= 1e6,
+            "must be a range within ±1000000"
+        );
+        let [lo, hi] = self.speed_m_s;
+        check!(
+            "task.speed_m_s",
+            self.speed_m_s,
+            positive(lo) && lo <= hi && hi <= 1e4,
+            "must be a range of positive speeds up to 10000"
+        );
+        check!(
+            "task.sigma_vis_deg",
+            self.sigma_vis_deg,
+            (0.0..=90.0).contains(&self.sigma_vis_deg),
+            "must be 0 to 90"
+        );
+        check!(
+            "task.beam_width_factor",
+            self.beam_width_factor,
+            (0.0..=10.0).contains(&self.beam_width_factor),
+            "must be 0 to 10"
+        );
+        check!(
+            "task.distance_noise",
+            self.distance_noise,
+            (0.0..=1.0).contains(&self.distance_noise),
+            "must be 0 to 1"
+        );
+        check!("task.paths", self.paths, self.paths == 1 || self.paths == SCATTERERS + 1, "must be 1 or 3");
+        check!(
+            "task.rician_db",
+            self.rician_db,
+            (-60.0..=60.0).contains(&self.rician_db),
+            "must be -60 to 60"
+        );
+        check!("task.csi_error", self.csi_error, (0.0..=100.0).contains(&self.csi_error), "must be 0 to 100");
+        Ok(())
+    }
+
+    /// β(SNR) of (7), per slot of age.
+    pub fn beta(&self) -> f64 {
+        self.beta_floor + self.beta_slope * 10f64.powf(-self.snr_db / 20.0)
+    }
+
+    /// Sizes and code paths.
+    pub fn spec(&self) -> MisacSpec {
+        MisacSpec {
+            vehicles: self.vehicles,
+            antennas: self.antennas,
+            slots: self.slots,
+            uncertainty: self.uncertainty,
+        }
+    }
+
+    /// Parameters of a replica in linear units.
+    pub fn params(&self, key: [u32; 2]) -> MisacParams {
+        let rician = 10f64.powf(self.rician_db / 10.0);
+        let (los, scatter) = match self.paths {
+            1 => (1.0, 0.0),
+            _ => ((rician / (rician + 1.0)).sqrt(), (1.0 / ((rician + 1.0) * SCATTERERS as f64)).sqrt()),
+        };
+        let wavelength = self.light_speed_m_s / self.carrier_hz;
+        MisacParams {
+            key,
+            beta: self.beta() as f32,
+            e_vis_j: self.e_vis_j as f32,
+            e_recovery_j: self.e_recovery_j as f32,
+            lambda_j: self.lambda_misa_j as f32,
+            gamma_misa: self.gamma_misa as f32,
+            t_proc: self.t_proc_slots as f32,
+            age_max: self.age_max_slots as f32,
+            sigma_vis_rad: self.sigma_vis_deg.to_radians() as f32,
+            beam_width_rad: (self.beam_width_factor / self.antennas as f64) as f32,
+            distance_noise: self.distance_noise as f32,
+            dt_s: self.slot_s as f32,
+            road_y_m: self.road_y_m as f32,
+            x_min_m: self.start_x_m[0] as f32,
+            x_max_m: self.start_x_m[1] as f32,
+            speed_min_m_s: self.speed_m_s[0] as f32,
+            speed_max_m_s: self.speed_m_s[1] as f32,
+            los: los as f32,
+            scatter: scatter as f32,
+            csi_error: self.csi_error as f32,
+            beam_power_w: (dbm_to_w(self.p_max_dbm) / self.vehicles as f64) as f32,
+            path_gain_m2: (wavelength / (4.0 * std::f64::consts::PI)).powi(2) as f32,
+            noise_w: dbm_to_w(self.noise_dbm) as f32,
+        }
+    }
+}
+
+/// Keys that learning reads in single precision, where 1e39 would be infinite and 1e-50 zero.
+fn positive(x: f64) -> bool {
+    (x as f32).is_normal() && x > 0.0
+}
+
+fn not_negative(x: f64) -> bool {
+    (x as f32).is_finite() && x >= 0.0
+}
+
+fn share(x: f64) -> bool {
+    (0.0..=1.0).contains(&x)
+}
+
+fn widths(w: &[usize]) -> bool {
+    (1..=8).contains(&w.len()) && w.iter().all(|h| (1..=4096).contains(h))
+}
+
+impl TemporalConfig {
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        check!("temporal.hidden", self.hidden, (1..=1024).contains(&self.hidden), "must be 1 to 1024");
+        check!("temporal.trunk", self.trunk, widths(&self.trunk), "must list 1 to 8 widths of 1 to 4096");
+        check!("temporal.critic", self.critic, widths(&self.critic), "must list 1 to 8 widths of 1 to 4096");
+        check!("temporal.envs", self.envs, (1..=1 << 20).contains(&self.envs), "must be 1 to 1048576");
+        check!("temporal.epochs", self.epochs, (1..=1000).contains(&self.epochs), "must be 1 to 1000");
+        check!(
+            "temporal.minibatch_envs",
+            self.minibatch_envs,
+            self.minibatch_envs >= 1 && self.envs.is_multiple_of(self.minibatch_envs.max(1)),
+            "must divide temporal.envs"
+        );
+        check!("temporal.gamma", self.gamma, share(self.gamma), "must be 0 to 1");
+        check!("temporal.gae_lambda", self.gae_lambda, share(self.gae_lambda), "must be 0 to 1");
+        check!("temporal.clip", self.clip, positive(self.clip), "must be positive");
+        check!("temporal.lr_policy", self.lr_policy, positive(self.lr_policy), "must be positive");
+        check!("temporal.lr_critic", self.lr_critic, positive(self.lr_critic), "must be positive");
+        check!("temporal.lr_final_share", self.lr_final_share, share(self.lr_final_share), "must be 0 to 1");
+        check!(
+            "temporal.adam_beta1",
+            self.adam_beta1,
+            share(self.adam_beta1) && self.adam_beta1 < 1.0,
+            "must be in [0, 1)"
+        );
+        check!(
+            "temporal.adam_beta2",
+            self.adam_beta2,
+            share(self.adam_beta2) && self.adam_beta2 < 1.0,
+            "must be in [0, 1)"
+        );
+        check!("temporal.adam_eps", self.adam_eps, positive(self.adam_eps), "must be positive");
+        check!(
+            "temporal.max_grad_norm",
+            self.max_grad_norm,
+            not_negative(self.max_grad_norm),
+            "must not be negative"
+        );
+        check!(
+            "temporal.entropy_coef",
+            self.entropy_coef,
+            not_negative(self.entropy_coef),
+            "must not be negative"
+        );
+        check!("temporal.reward_scale", self.reward_scale, positive(self.reward_scale), "must be positive");
+        check!("temporal.head_gain", self.head_gain, positive(self.head_gain), "must be positive");
+        Ok(())
+    }
+}
+
+impl SpatialConfig {
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        check!("spatial.hidden", self.hidden, widths(&self.hidden), "must list 1 to 8 widths of 1 to 4096");
+        check!("spatial.loss_weight", self.loss_weight, positive(self.loss_weight), "must be positive");
+        check!("spatial.lr", self.lr, positive(self.lr), "must be positive");
+        check!(
+            "spatial.max_grad_norm",
+            self.max_grad_norm,
+            not_negative(self.max_grad_norm),
+            "must not be negative"
+        );
+        check!("spatial.stride", self.stride, (1..=100_000).contains(&self.stride), "must be 1 to 100000");
+        check!("spatial.output_gain", self.output_gain, positive(self.output_gain), "must be positive");
+        Ok(())
+    }
+}
+
+impl MisacReproduceConfig {
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let bad = |key, what: String| Err(ConfigError::Value { key, what });
+        if self.snr_db.is_empty() {
+            return bad("reproduce.snr_db", "needs at least one ratio".into());
+        }
+        if let Some(x) = self.snr_db.iter().find(|x| !(-40.0..=80.0).contains(*x)) {
+            return bad("reproduce.snr_db", format!("{x} must be -40 to 80"));
+        }
+        if let Some((i, x)) = self.snr_db.iter().enumerate().find(|(i, x)| self.snr_db[..*i].contains(x)) {
+            return bad("reproduce.snr_db", format!("{x} is listed twice (again at place {})", i + 1));
+        }
+        if self.checkpoint_every == 0 {
+            return bad("reproduce.checkpoint_every", "must be at least 1".into());
+        }
+        Ok(())
+    }
+}
