@@ -5,6 +5,10 @@
 //! Wall-clock time, device and revision live only in the manifest: the rows of two identical runs are bit-identical, but for energy that a
 //! counter measured.
 
+mod misac;
+
+pub use misac::*;
+
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::process::Command;
