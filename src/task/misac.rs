@@ -11,8 +11,9 @@
 //! drawn where beams are learned or judged, from its own counters, and so is the same wherever it is drawn.
 
 use crate::philox::{Stream, draw};
-use crate::real::Real;
-use crate::task::v2x::c;
+use crate::real::{F32Lanes, LaneKernel, Real, Word, run_lanes};
+use crate::task::TRUNCATED;
+use crate::task::v2x::{c, each_group};
 
 /// Largest number of vehicles.
 pub const KMAX: usize = 8;
@@ -54,6 +55,26 @@ impl MisacSpec {
     pub fn state_rows(&self) -> usize {
         STATE_ROWS * self.vehicles
     }
+}
+
+/// Rows of the metrics of one slot.
+pub mod metric {
+    /// Energy (3), J.
+    pub const ENERGY: usize = 0;
+    /// Reward (11), J.
+    pub const REWARD: usize = 1;
+    /// L_BMP: mean over vehicles of (7).
+    pub const L_BMP: usize = 2;
+    /// 1 where L_BMP > Γ_misa (9e).
+    pub const OVER_GAMMA: usize = 3;
+    /// Mean over vehicles of |e|, rad, of the estimate that this slot's beams used.
+    pub const ANGLE_MAE: usize = 4;
+    /// Largest age, slots.
+    pub const AGE_MAX: usize = 5;
+    pub const ROWS: usize = 6;
+    /// Names in files and reports.
+    pub const NAMES: [&str; ROWS] =
+        ["energy_j", "reward_j", "l_bmp", "over_gamma_share", "angle_mae_rad", "age_max_slots"];
 }
 
 /// Task parameters of one replica, as the kernels read them (f32, linear units).
@@ -281,6 +302,200 @@ pub fn step<V: Real>(
     out
 }
 
+/// Reads the state of the lanes starting at `env` from rows [7K, B].
+#[inline(always)]
+pub fn load_state<V: Real>(k: usize, rows: &[V::Elem], stride: usize, env: usize) -> State<V> {
+    let zero = V::splat(0.0);
+    let mut all = [[zero; KMAX]; STATE_ROWS];
+    for (q, group) in all.iter_mut().enumerate() {
+        for (i, x) in group.iter_mut().enumerate().take(k) {
+            *x = V::load(&rows[(q * k + i) * stride + env..]);
+        }
+    }
+    let [x, v, age, e, s0, s1, turn] = all;
+    State { x, v, age, e, scatter: [s0, s1], turn }
+}
+
+/// Writes what [`load_state`] reads.
+#[inline(always)]
+pub fn store_state<V: Real>(k: usize, s: &State<V>, rows: &mut [V::Elem], stride: usize, env: usize) {
+    let all = [&s.x, &s.v, &s.age, &s.e, &s.scatter[0], &s.scatter[1], &s.turn];
+    for (q, group) in all.into_iter().enumerate() {
+        for (i, x) in group.iter().enumerate().take(k) {
+            x.store(&mut rows[(q * k + i) * stride + env..]);
+        }
+    }
+}
+
+/// Arrays of one replica (or of one chunk of its environments): `envs` environments, the first of which is environment `first` of the replica.
+pub struct Batch<'a, E> {
+    pub params: &'a MisacParams,
+    pub envs: usize,
+    pub first: u32,
+    /// [7K, envs]
+    pub state: &'a mut [E],
+    /// Next observation [envs, 3K].
+    pub obs: &'a mut [E],
+}
+
+/// Outputs of a step over a batch; `final_obs` is written where an episode ended, `metrics` when it is given.
+pub struct StepSlices<'a, E> {
+    /// [envs, 3K]
+    pub final_obs: &'a mut [E],
+    /// (11), J: [envs]
+    pub reward: &'a mut [E],
+    /// [envs]: [`super::TERMINATED`] | [`super::TRUNCATED`]
+    pub flags: &'a mut [u32],
+    /// [`metric::ROWS`, envs]
+    pub metrics: Option<&'a mut [E]>,
+}
+
+#[inline(always)]
+fn put_rows<V: Real>(
+    spec: &MisacSpec,
+    p: &MisacParams,
+    s: &State<V>,
+    ids: V::Word,
+    clock: u32,
+    rows: &mut [V::Elem],
+    env: usize,
+) {
+    let o = spec.obs_dim();
+    let mut lanes = [V::Elem::default(); 16];
+    observe(
+        spec,
+        p,
+        s,
+        ids,
+        clock,
+        #[inline(always)]
+        |i, x| {
+            x.store(&mut lanes);
+            for (l, value) in lanes.iter().enumerate().take(V::LANES) {
+                rows[(env + l) * o + i] = *value;
+            }
+        },
+    );
+}
+
+/// The sizes with the number of vehicles as a constant of the code, or as given where `KC` is 0.
+#[inline(always)]
+fn with_vehicles<const KC: usize>(spec: &MisacSpec) -> MisacSpec {
+    MisacSpec { vehicles: if KC > 0 { KC } else { spec.vehicles }, ..*spec }
+}
+
+/// misac_reset over the environments [from, to) of a batch, in whole lane groups: fresh states and their observations.
+#[inline(always)]
+pub fn reset_range<V: Real, const KC: usize>(
+    spec: &MisacSpec,
+    b: &mut Batch<V::Elem>,
+    clock: u32,
+    from: usize,
+    to: usize,
+) {
+    let spec = &with_vehicles::<KC>(spec);
+    each_group!(env in from, to, V, {
+        let ids = V::Word::iota(b.first + env as u32);
+        let s = reset::<V>(spec, b.params, ids, clock);
+        store_state(spec.vehicles, &s, b.state, b.envs, env);
+        put_rows(spec, b.params, &s, ids, clock, b.obs, env);
+    });
+}
+
+/// misac_step over the environments [from, to) of a batch, in whole lane groups. `action` [envs, K] holds 1 where a camera is on, else 0.
+/// `clock` counts the slots since the first reset; the episode ends where (clock+1) mod T = 0, and the state is then reset with the draws of
+/// clock+1. The observation of a slot is drawn at its own clock, so `final_obs` and the next observation are both drawn at clock+1.
+#[inline(always)]
+pub fn step_range<V: Real, const KC: usize>(
+    spec: &MisacSpec,
+    b: &mut Batch<V::Elem>,
+    action: &[V::Elem],
+    out: &mut StepSlices<V::Elem>,
+    clock: u32,
+    from: usize,
+    to: usize,
+) {
+    let spec = &with_vehicles::<KC>(spec);
+    let k = spec.vehicles;
+    let ends = (clock as usize + 1).is_multiple_of(spec.slots);
+    each_group!(env in from, to, V, {
+        let mut pi = [V::splat(0.0); KMAX];
+        let mut lanes = [V::Elem::default(); 16];
+        for (i, x) in pi.iter_mut().enumerate().take(k) {
+            for (l, value) in lanes.iter_mut().enumerate().take(V::LANES) {
+                *value = action[(env + l) * k + i];
+            }
+            *x = V::load(&lanes);
+        }
+        let ids = V::Word::iota(b.first + env as u32);
+        let mut s = load_state::<V>(k, b.state, b.envs, env);
+        let o = step(spec, b.params, ids, clock, &pi, &mut s);
+        o.reward.store(&mut out.reward[env..]);
+        out.flags[env..env + V::LANES].fill(if ends { TRUNCATED } else { 0 });
+        if let Some(m) = out.metrics.as_deref_mut() {
+            for (row, x) in [o.energy, o.reward, o.l_bmp, o.over, o.mae, o.age_max].into_iter().enumerate() {
+                x.store(&mut m[row * b.envs + env..]);
+            }
+        }
+        if ends {
+            put_rows(spec, b.params, &s, ids, clock + 1, out.final_obs, env);
+            s = reset::<V>(spec, b.params, ids, clock + 1);
+        }
+        store_state(k, &s, b.state, b.envs, env);
+        put_rows(spec, b.params, &s, ids, clock + 1, b.obs, env);
+    });
+}
+
+struct StepChunk<'a> {
+    spec: &'a MisacSpec,
+    batch: Batch<'a, f32>,
+    action: &'a [f32],
+    out: StepSlices<'a, f32>,
+    clock: u32,
+}
+
+impl LaneKernel for StepChunk<'_> {
+    type Out = ();
+    #[inline(always)]
+    fn run<V: F32Lanes>(mut self) {
+        let n = self.batch.envs;
+        let whole = n / V::LANES * V::LANES;
+        let StepChunk { spec, action, clock, .. } = self;
+        if spec.vehicles == 4 {
+            step_range::<V, 4>(spec, &mut self.batch, action, &mut self.out, clock, 0, whole);
+        } else {
+            step_range::<V, 0>(spec, &mut self.batch, action, &mut self.out, clock, 0, whole);
+        }
+        if whole < n {
+            step_range::<f32, 0>(spec, &mut self.batch, action, &mut self.out, clock, whole, n);
+        }
+    }
+}
+
+/// One slot of all environments of a batch with the widest vectors: the fast form of `kernels::misac_step`, same bits.
+pub fn misac_step_chunk(
+    spec: &MisacSpec,
+    batch: Batch<f32>,
+    action: &[f32],
+    out: StepSlices<f32>,
+    clock: u32,
+) {
+    run_lanes(StepChunk { spec, batch, action, out, clock });
+}
+
+/// Fresh episodes in all environments of a batch.
+pub fn misac_reset_chunk(
+    spec: &MisacSpec,
+    params: &MisacParams,
+    envs: usize,
+    first: u32,
+    state: &mut [f32],
+    obs: &mut [f32],
+    clock: u32,
+) {
+    reset_range::<f32, 0>(spec, &mut Batch { params, envs, first, state, obs }, clock, 0, envs);
+}
+
 /// The channel h_k of one vehicle in one slot, [M] each part.
 #[derive(Clone, Copy)]
 pub struct Channel<V> {
@@ -388,6 +603,58 @@ mod tests {
             let want = 100.0 * (1.0 - (-f64::from(p.beta) * age).exp());
             assert!((out.energy - want).abs() < 1e-9, "slot {n}: {} against {want}", out.energy);
             assert_eq!(out.age_max, age);
+        }
+    }
+
+    /// Wide lanes, their remainder and single environments give the same bits; an episode ends at T with the observation before the reset.
+    #[test]
+    fn step_chunk_equals_single_environments_and_ends_episodes() {
+        for (vehicles, uncertainty) in [(4, Uncertainty::Constant), (3, Uncertainty::Kinematic)] {
+            let spec = MisacSpec { vehicles, slots: 5, uncertainty, ..SPEC };
+            let p = params(0.107);
+            let (envs, first, o, k) = (37, 1000, spec.obs_dim(), vehicles);
+            let (mut state, mut obs) = (vec![0f32; spec.state_rows() * envs], vec![0f32; envs * o]);
+            misac_reset_chunk(&spec, &p, envs, first, &mut state, &mut obs, 0);
+            let mut single: Vec<State<f32>> =
+                (0..envs as u32).map(|e| reset(&spec, &p, first + e, 0)).collect();
+            for clock in 0..7 {
+                let action: Vec<f32> =
+                    (0..envs * k).map(|i| f32::from(u8::from((i + clock as usize) % 3 == 0))).collect();
+                let (mut final_obs, mut reward) = (vec![f32::NAN; envs * o], vec![0f32; envs]);
+                let (mut flags, mut metrics) = (vec![7u32; envs], vec![0f32; metric::ROWS * envs]);
+                let out = StepSlices {
+                    final_obs: &mut final_obs,
+                    reward: &mut reward,
+                    flags: &mut flags,
+                    metrics: Some(&mut metrics),
+                };
+                let batch = Batch { params: &p, envs, first, state: &mut state, obs: &mut obs };
+                misac_step_chunk(&spec, batch, &action, out, clock);
+                for (e, s) in single.iter_mut().enumerate() {
+                    let id = first + e as u32;
+                    let got = step(&spec, &p, id, clock, &action[e * k..][..k], s);
+                    assert_eq!(reward[e].to_bits(), got.reward.to_bits());
+                    assert_eq!(metrics[metric::ENERGY * envs + e], got.energy);
+                    assert_eq!(metrics[metric::OVER_GAMMA * envs + e], got.over);
+                    assert_eq!(metrics[metric::AGE_MAX * envs + e], got.age_max);
+                    let row = |s: &State<f32>| {
+                        let mut row = vec![0f32; o];
+                        observe(&spec, &p, s, id, clock + 1, |i, x| row[i] = x);
+                        row
+                    };
+                    if clock == 4 {
+                        assert_eq!(flags[e], TRUNCATED);
+                        assert_eq!(final_obs[e * o..][..o], row(s));
+                        *s = reset(&spec, &p, id, 5);
+                    } else {
+                        assert_eq!(flags[e], 0);
+                        assert!(final_obs[e * o].is_nan());
+                    }
+                    assert_eq!(obs[e * o..][..o], row(s), "environment {e}, clock {clock}");
+                    assert_eq!(state[(2 * k + 1) * envs + e], s.age[1]);
+                    assert_eq!(state[(6 * k) * envs + e].to_bits(), s.turn[0].to_bits());
+                }
+            }
         }
     }
 

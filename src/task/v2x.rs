@@ -687,6 +687,7 @@ macro_rules! each_group {
         }
     };
 }
+pub(crate) use each_group;
 
 #[inline(always)]
 fn put_rows<V: Real>(k: usize, s: &State<V>, rows: &mut [V::Elem], env: usize) {
