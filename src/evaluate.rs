@@ -447,7 +447,13 @@ impl Counts {
             }
         };
         let layers = |r: usize| self.net.layers.iter().enumerate().map(|(n, l)| layer(r, n, l)).collect();
-        Ok((0..self.r).map(|r| Activity { samples, layers: layers(r) }).collect())
+        // The kernels select every product, whether a neuron fired or not; the first matrix and the read-out are multiplied once.
+        let last = self.net.layers.len() - 1;
+        let times = |n: usize| if n == 0 || n == last { 1 } else { steps.unwrap_or(1) };
+        let products =
+            self.net.layers.iter().enumerate().map(|(n, l)| times(n) * (l.inputs * l.outputs) as u64);
+        let executed = samples * products.sum::<u64>();
+        Ok((0..self.r).map(|r| Activity { samples, layers: layers(r), executed }).collect())
     }
 }
 

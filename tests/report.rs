@@ -134,6 +134,7 @@ fn with_energy(mut r: Rows, agents: &[&str], powers_dbm: &[f64], seeds: u32) -> 
                     ("effective_macs", if spiking { 1536.0 } else { 18_688.0 }),
                     ("effective_macs_every_step", 9216.0),
                     ("effective_acs", if spiking { 22_453.0 } else { 0.0 }),
+                    ("executed_operations", if spiking { 9344.0 } else { 18_688.0 }),
                     ("membrane_updates", if spiking { 1436.0 } else { 0.0 }),
                     ("parameters", 18_950.0),
                     ("largest_paper_ratio", 24.333),
@@ -683,6 +684,7 @@ fn energies_stand_beside_the_printed_factors_and_the_methods_disagree() {
     );
     assert!(winners.contains("`ppo` by effective operations, fp32, layer 1 at every step"), "{winners}");
     let causes = line("What makes the methods differ");
+    assert!(causes.contains("this run executed 9344 products and additions: 50 % of all"), "{causes}");
     assert!(causes.contains("1436 membrane updates") && causes.contains("(4.000×)"), "{causes}");
     assert!(text.contains(
         "| `spiking-ac` | actor | 1 | firing rate | 0.2000 (0.2000 to 0.2000) | 0.1500 (0.1500 to 0.1500) |"

@@ -17,6 +17,7 @@ use isacbench::learn::network::{Backward, Forward, Rows, Spikes, forward_cpu, pe
 use isacbench::learn::ppo_cpu::reset_chunk;
 use isacbench::learn::{Algorithm, LearnerState, PpoSpec, Replica, learning_rates};
 use isacbench::policy::{Activity, Lif, MlpLayout};
+use isacbench::stats;
 use isacbench::task::v2x::V2xParams;
 use lif::{LOW, OTHER, PAPER};
 use ppo::{TWO, assert_same_bits, config, continued, fresh, replica_of, trained};
@@ -252,6 +253,35 @@ fn cpu_and_gpu_learn_alike() {
     }
 }
 
+/// Spikes make the two part after some updates, so whole curves are compared as curves: means over seeds within each other's intervals.
+#[test]
+fn whole_curves_lie_within_each_others_intervals() {
+    let Some(gpu) = shared_gpu() else { return };
+    let seeds = [1, 2, 3, 4, 5].map(|seed| (seed, 40.0));
+    let spec = spiking(&["task.beam=tracking", "spiking.hidden_gain=8", "ppo.minibatch=200"], &seeds);
+    let updates = 16;
+    let [cpu, on_gpu] = [None, Some(gpu)].map(|gpu| {
+        let (_, seen) = trained(&spec, updates, gpu);
+        seen.iter()
+            .map(|u| {
+                let rewards: Vec<f64> = u.iter().map(|u| u.reward).collect();
+                let (mean, se) = (stats::mean(&rewards), stats::standard_error(&rewards).unwrap());
+                (mean, stats::t_interval_95(mean, se, rewards.len()).unwrap())
+            })
+            .collect::<Vec<_>>()
+    });
+    for (update, ((a, in_a), (b, in_b))) in cpu.iter().zip(&on_gpu).enumerate() {
+        println!(
+            "update {update}: CPU {a:.3} ({:.3} to {:.3}), GPU {b:.3} ({:.3} to {:.3})",
+            in_a.lo, in_a.hi, in_b.lo, in_b.hi
+        );
+        assert!((in_a.lo..=in_a.hi).contains(b) && (in_b.lo..=in_b.hi).contains(a), "update {update}");
+    }
+    // Else there was nothing to compare.
+    let (first, last) = (&cpu[0], &cpu[updates as usize - 1]);
+    assert!(last.1.lo > first.1.hi, "reward {} at first, {} at last", first.0, last.0);
+}
+
 // ---- activity in evaluation ----
 
 /// What the policy of fresh weights does over `episodes`.
@@ -358,9 +388,23 @@ fn cpu_and_gpu_count_the_same_activity() {
     let Some(gpu) = gpu_or_skip() else { return };
     for spec in [spiking(&SHORT, &TWO), ppo::spec(&config(&SHORT), &TWO)] {
         let (cpu, on_gpu) = (evaluated(&spec, 300, None), evaluated(&spec, 300, Some(gpu)));
+        let net = spec.layout().actor;
         for (cpu, on_gpu) in cpu.iter().zip(&on_gpu) {
             let [cpu, on_gpu] = [cpu, on_gpu].map(|o| o.activity.as_ref().unwrap());
             assert_eq!((cpu.samples, cpu.layers.len()), (on_gpu.samples, on_gpu.layers.len()));
+            let weights = |l: usize| (net.layers[l].inputs * net.layers[l].outputs) as u64;
+            let between = net.lif.map_or(1, |lif| lif.steps as u64);
+            assert_eq!(on_gpu.executed, on_gpu.samples * (weights(0) + between * weights(1) + weights(2)));
+            if net.lif.is_some() {
+                // The CPU adds no row of a silent neuron, and every other row at least once.
+                let rows = |active: &[u64]| active.iter().sum::<u64>() * net.layers[1].outputs as u64;
+                let [least, most] = [6, 1].map(|d| rows(&cpu.layers[1].active) / d);
+                let added = cpu.executed - cpu.samples * (weights(0) + weights(2));
+                println!("{added} additions for {most} spikes times rows");
+                assert!((least..=2 * most).contains(&added) && cpu.executed < on_gpu.executed);
+            } else {
+                assert_eq!(cpu.executed, on_gpu.executed);
+            }
             for (cpu, on_gpu) in cpu.layers.iter().zip(&on_gpu.layers) {
                 assert_eq!(cpu.presentations, on_gpu.presentations);
                 let all = cpu.presentations * 1500 * cpu.active.len() as u64;

@@ -17,6 +17,9 @@ pub const MEMORY: &str = "memory-aware";
 pub const MEASURED: &str = "measured";
 const EVERY_STEP: &str = "layer 1 at every step";
 
+/// Products and additions of weights that the backend executed, beside `dense` and the effective operations.
+pub const EXECUTED: &str = "executed_operations";
+
 /// Joules by one method.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
@@ -91,6 +94,7 @@ pub fn inference(
     ] {
         quantity(0, name, counts.per_inference(sum));
     }
+    quantity(0, EXECUTED, once.per_inference(activity.executed));
     for (name, value) in [
         ("parameters", once.parameters),
         ("parameter_bytes", once.parameter_bytes()),
@@ -208,7 +212,7 @@ mod tests {
                 membrane_updates: 0,
             }
         });
-        Activity { samples: 100, layers: layers.collect() }
+        Activity { samples: 100, layers: layers.collect(), executed: 123_400 }
     }
 
     fn joules(entries: &[Entry], method: &str, constants: &str) -> f64 {
@@ -237,6 +241,7 @@ mod tests {
         let value = |name| quantities.iter().find(|q| q.name == name).unwrap().value;
         assert_eq!((value("effective_macs"), value("effective_macs_every_step")), (1536.0, 9216.0));
         assert_eq!((value("parameter_bytes"), value("firing_rate")), (75_800.0, 0.2));
+        assert_eq!(value(EXECUTED), 1234.0);
 
         let tanh = MlpLayout::new(&[12, 128, 128, 6], Activation::Tanh, 0);
         let (entries, quantities) = inference(&tanh, &params, &activity(&tanh, 0)).unwrap();

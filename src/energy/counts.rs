@@ -204,6 +204,7 @@ pub(super) mod tests {
                 layer(128, 6, 6 * s1, 128 * 6000),
                 layer(128, 6, 6 * s2, 0),
             ],
+            executed: 0,
         };
         let counts = Counts::new(&net, &vec![1.0; net.params()], &activity, first).unwrap();
         (net, counts)
@@ -212,7 +213,7 @@ pub(super) mod tests {
     pub fn dense(outputs: usize) -> (MlpLayout, Counts) {
         let net = MlpLayout::new(&[12, 128, 128, outputs], Activation::Tanh, 0);
         let layer = |n| LayerActivity { presentations: 1, active: vec![7; n], membrane_updates: 0 };
-        let activity = Activity { samples: 7, layers: vec![layer(12), layer(128), layer(128)] };
+        let activity = Activity { samples: 7, layers: vec![layer(12), layer(128), layer(128)], executed: 0 };
         let counts = Counts::new(&net, &vec![1.0; net.params()], &activity, FirstLayer::Once).unwrap();
         (net, counts)
     }
@@ -227,7 +228,7 @@ pub(super) mod tests {
             active: active.to_vec(),
             membrane_updates: 0,
         };
-        let activity = Activity { samples: 10, layers: vec![layer([10, 4]), layer([3, 6])] };
+        let activity = Activity { samples: 10, layers: vec![layer([10, 4]), layer([3, 6])], executed: 0 };
         let c = Counts::new(&net, &params, &activity, FirstLayer::Once).unwrap();
         // Column 0 of W1 has two weights, column 1 one; of W2 only the second.
         assert_eq!((c.layers[0].effective, c.layers[1].effective), (10 * 2 + 4, 6));
@@ -261,7 +262,7 @@ pub(super) mod tests {
         let net = MlpLayout::new(&[1, 1], Activation::Tanh, 0);
         let samples = (1 << 24) + 1;
         let layer = LayerActivity { presentations: 1, active: vec![samples], membrane_updates: 0 };
-        let activity = Activity { samples, layers: vec![layer] };
+        let activity = Activity { samples, layers: vec![layer], executed: 0 };
         let c = Counts::new(&net, &[1.0, 0.0], &activity, FirstLayer::Once).unwrap();
         assert_eq!(c.effective_macs(), 16_777_217);
     }
@@ -276,7 +277,8 @@ pub(super) mod tests {
             membrane_updates: 0,
         };
         let count = |samples, layers| {
-            Counts::new(&net, &params, &Activity { samples, layers }, FirstLayer::Once).unwrap_err()
+            Counts::new(&net, &params, &Activity { samples, layers, executed: 0 }, FirstLayer::Once)
+                .unwrap_err()
         };
         assert_eq!(count(0, vec![]), CountError::NoSamples);
         assert_eq!(count(1, vec![layer(2, 1)]), CountError::Layers { found: 1, wanted: 2 });

@@ -52,7 +52,7 @@ fn network(dir: &Path, name: &'static str) -> Result<Counted, GoldenError> {
         params[t.range()].copy_from_slice(&v.f32(&t.name, &t.shape)?);
     }
     let x = wide(&v.f32("x", &[batch, inputs])?);
-    let mut activity = Activity { samples: batch as u64, layers: Vec::new() };
+    let mut activity = Activity { samples: batch as u64, layers: Vec::new(), executed: 0 };
     for (l, layer) in net.layers.iter().enumerate() {
         let presentations = net.lif.filter(|_| l > 0).map_or(1, |n| n.steps as u64);
         activity.layers.push(LayerActivity {

@@ -7,6 +7,9 @@ pub struct Activity {
     pub samples: u64,
     /// One per weight matrix, input side first.
     pub layers: Vec<LayerActivity>,
+    /// Products and additions of weights that the backend executed for these samples, padding left out: what its handling of zeros saves is
+    /// the distance to every product.
+    pub executed: u64,
 }
 
 /// What entered one weight matrix, and what the neurons behind it did.
@@ -38,6 +41,7 @@ impl Activity {
         }
         assert_eq!(self.layers.len(), other.layers.len(), "activities of different networks");
         self.samples += other.samples;
+        self.executed += other.executed;
         for (a, b) in self.layers.iter_mut().zip(&other.layers) {
             assert_eq!((a.presentations, a.active.len()), (b.presentations, b.active.len()));
             a.active.iter_mut().zip(&b.active).for_each(|(x, y)| *x += y);
@@ -62,11 +66,12 @@ mod tests {
         let one = Activity {
             samples: 2,
             layers: vec![LayerActivity { presentations: 1, active: vec![2, 1], membrane_updates: 5 }],
+            executed: 9,
         };
         let mut sum = Activity::default();
         sum.add(&one);
         sum.add(&one);
-        assert_eq!(sum.samples, 4);
+        assert_eq!((sum.samples, sum.executed), (4, 18));
         assert_eq!(sum.layers[0].active, [4, 2]);
         assert_eq!(sum.layers[0].membrane_updates, 10);
     }

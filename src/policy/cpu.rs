@@ -1,6 +1,7 @@
 //! A policy's network on the CPU backend, whatever its neurons: tanh or ReLU layers ([`dense`]) or spikes ([`spiking`]).
 
 use super::dense::{self, Packed, Strided, leading};
+use super::mlp::Layer;
 use super::{Activity, LayerActivity, MlpLayout, spiking};
 use crate::real::{F32Lanes, LaneKernel, run_lanes};
 
@@ -61,6 +62,8 @@ impl Activations {
                 .collect(),
             membrane_updates: updates,
         };
+        let products = |l: &Layer| (rows * l.inputs * l.outputs) as u64;
+        let mut executed = 0;
         let layers = match self {
             Activations::Dense(a) => {
                 let hidden = a.layers.iter().zip(&layout.layers[1..]).map(|(h, l)| LayerActivity {
@@ -68,16 +71,20 @@ impl Activations {
                     active: run_lanes(CountActive { rows, units: l.inputs, h }),
                     membrane_updates: 0,
                 });
+                executed += layout.layers.iter().map(products).sum::<u64>();
                 std::iter::once(first(0)).chain(hidden).collect()
             }
             Activations::Spiking(a) => {
                 let steps = layout.lif.expect("a spiking network has neurons").steps;
                 let mut layers = vec![first(a.first_updates())];
                 layers.extend(a.activity(rows, steps));
+                // The first matrix is multiplied once, the last one by the weighted spikes; between them only groups of neurons are added.
+                let ends = [&layout.layers[0], &layout.layers[layout.layers.len() - 1]];
+                executed += ends.into_iter().map(products).sum::<u64>() + a.group_additions();
                 layers
             }
         };
-        sum.add(&Activity { samples: rows as u64, layers });
+        sum.add(&Activity { samples: rows as u64, layers, executed });
     }
 }
 

@@ -191,6 +191,16 @@ impl Activations {
         self.hidden[0].updates
     }
 
+    /// Additions of weights between hidden layers in the last forward pass: every member of a group once, and the group's sum once per step in
+    /// which it fired.
+    pub fn group_additions(&self) -> u64 {
+        let rows = |g: &Groups| {
+            let members = g.ends.last().copied().unwrap_or(0) as u64;
+            members + g.steps.iter().map(|s| u64::from(s.count_ones())).sum::<u64>()
+        };
+        self.hidden.windows(2).map(|w| rows(&w[0].groups) * w[1].neurons as u64).sum()
+    }
+
     /// Sets of neurons of a hidden layer that fired, [rows, S, words of 64 neurons].
     pub fn fired(&self, layer: usize) -> &[u64] {
         &self.hidden[layer].fired
@@ -842,6 +852,21 @@ mod tests {
                 w.iter().zip(x).map(|(w, x)| w * x).sum::<f64>() + params[l.b_off + o]
             })
             .collect()
+    }
+
+    #[test]
+    fn a_group_is_added_once_and_then_goes_to_each_of_its_steps() {
+        let lif = Lif { steps: 3, lambda: 1.0, threshold: 1.0, reset: 0.0, eta: 3.0, detach_reset: true };
+        let layout = MlpLayout::new(&[1, 4, 5, 1], lif, 0);
+        let mut params = vec![0f32; layout.params()];
+        // With λ = 1 a neuron fires in every step or in none: three do, one does not.
+        params[layout.layers[0].w_off..][..4].copy_from_slice(&[2.0, 2.0, 0.5, 2.0]);
+        let mut net = Packed::new(&layout);
+        net.pack(&params);
+        let mut acts = Activations::new(&layout, &lif, 2, false);
+        // One group of three neurons and three steps, times five outputs; nothing in the second row.
+        forward(&net, &lif, 2, Strided { data: &[1.0, 0.0], row: 1, col: 1 }, &mut acts);
+        assert_eq!(acts.group_additions(), (3 + 3) * 5);
     }
 
     /// (34), (35) step by step, in f64.

@@ -308,6 +308,17 @@ impl View {
             num(fp32.mac_pj()),
             num(int32.mac_pj()),
         );
+        if let (Some(all), Some(executed)) = (get("dense"), get("executed_operations")) {
+            let _ = write!(
+                text,
+                " Of the {} products that these layers have with the first one once, {} are effective, and this run executed {} products and \
+                 additions: {:.0} % of all. The GPU kernels select every product of a hidden layer, so that silent neurons save nothing there.",
+                num(all),
+                num(macs + acs),
+                num(executed),
+                100.0 * executed / all,
+            );
+        }
         if let Some(most) = get("largest_paper_ratio") {
             let _ = write!(
                 text,
@@ -366,6 +377,7 @@ impl View {
             ("dense", "products"),
             ("effective_macs", "effective MACs"),
             ("effective_acs", "effective ACs"),
+            ("executed_operations", "executed here"),
             ("membrane_updates", "membrane updates"),
             ("bias_additions", "bias additions"),
             ("parameters", "parameters"),
