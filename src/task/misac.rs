@@ -547,6 +547,90 @@ pub fn channel<V: Real>(
     }
 }
 
+/// What the beams of one slot reach at one vehicle. A beam v has the modulus of (9b), so that phases matched to the channel give |h^H v|² = M
+/// where all |h_m| are 1.
+#[derive(Clone, Copy)]
+pub struct Gain<V> {
+    /// |h_k^H v_k|² of the vehicle's own beam.
+    pub own: V,
+    /// The same of phases matched to the true channel: (Σ_m |h_m|)²/M, which no phases exceed.
+    pub matched: V,
+    /// The same of phases that steer at the estimated angle.
+    pub estimate: V,
+    /// The same of phases that steer at the true angle.
+    pub truth: V,
+    /// Σ_{j≠k} |h_k^H v_j|² of the other vehicles' beams.
+    pub interference: V,
+    /// Largest | |v_m| − 1/√M | of the own beam (9b).
+    pub modulus_error: V,
+    /// ‖v_k‖²; the mean over vehicles is the transmitted power over P_max (9c).
+    pub power: V,
+    /// log2(1 + SINR) of (1), bps/Hz: beams of P_max/K each, path loss and noise.
+    pub rate: V,
+}
+
+/// The beams of a slot judged at vehicle `i`, whose channel is `h`, in the state before [`step`]. `beam(j, m)` gives cosine and sine of the phase
+/// of element m of vehicle j's beam (10).
+#[inline(always)]
+pub fn gains<V: Real>(
+    spec: &MisacSpec,
+    p: &MisacParams,
+    s: &State<V>,
+    i: usize,
+    h: &Channel<V>,
+    beam: impl Fn(usize, usize) -> (V, V),
+) -> Gain<V> {
+    let (k, zero, one) = (spec.vehicles, V::splat(0.0), V::splat(1.0));
+    let per_element = V::splat(1.0 / spec.antennas as f64);
+    let modulus = per_element.sqrt();
+    let (truth, _, distance) = geometry(p, s.x[i]);
+    let estimate = estimated_cos(p, s.x[i], s.e[i]);
+    // Σ_m conj(h_m) e^{jΦ_m} of every beam, then of the two that steer.
+    let (mut re, mut im) = ([zero; KMAX + 2], [zero; KMAX + 2]);
+    let (mut magnitudes, mut power, mut modulus_error) = (zero, zero, zero);
+    for m in 0..spec.antennas {
+        let (hr, hi) = (h.re[m], h.im[m]);
+        magnitudes += (hr * hr + hi * hi).sqrt();
+        for j in 0..k + 2 {
+            let (c, s) = match j {
+                _ if j < k => beam(j, m),
+                // Phases −π m cos θ.
+                _ => {
+                    let (s, c) = V::sin_cos_pi_multiple(if j == k { estimate } else { truth }, m as u32);
+                    (c, -s)
+                }
+            };
+            re[j] += hr * c + hi * s;
+            im[j] += hr * s - hi * c;
+            if j == i {
+                let square = (c * c + s * s) * per_element;
+                power += square;
+                modulus_error = modulus_error.max((square.sqrt() - modulus).abs());
+            }
+        }
+    }
+    let of = |j: usize| (re[j] * re[j] + im[j] * im[j]) * per_element;
+    let mut interference = zero;
+    for j in 0..k {
+        if j != i {
+            interference += of(j);
+        }
+    }
+    // SINR with numerator and denominator divided by the received power of a beam of gain 1.
+    let received = c!(p.beam_power_w) * c!(p.path_gain_m2) / (distance * distance);
+    let sinr = of(i) / (interference + c!(p.noise_w) / received);
+    Gain {
+        own: of(i),
+        matched: (magnitudes * magnitudes) * per_element,
+        estimate: of(k),
+        truth: of(k + 1),
+        interference,
+        modulus_error,
+        power,
+        rate: (one + sinr).ln() * V::splat(std::f64::consts::LOG2_E),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -745,5 +829,72 @@ mod tests {
         println!("truth {:.4}, estimate {:.4}", truth / matched, estimate / matched);
         assert!((truth / matched - 0.947).abs() < 0.006, "true angle {}", truth / matched);
         assert!((estimate / matched - 0.917).abs() < 0.012, "estimated angle {}", estimate / matched);
+    }
+
+    /// `gains` against its definition in complex arithmetic written out, with random phases, in f64; and in f32.
+    #[test]
+    fn gains_are_their_definitions() {
+        let p = params(0.107);
+        let (k, m) = (SPEC.vehicles, SPEC.antennas);
+        let phase = |j: usize, m: usize| ((j * 64 + m) as f64 * 1.7).sin() * 3.0;
+        let mut s = reset::<f64>(&SPEC, &p, 11, 0);
+        s.e = [0.01; KMAX];
+        s.age = [3.0; KMAX];
+        let narrow = |x: &[f64; KMAX]| x.map(|x| x as f32);
+        let t = State {
+            x: narrow(&s.x),
+            v: narrow(&s.v),
+            age: narrow(&s.age),
+            e: narrow(&s.e),
+            scatter: [narrow(&s.scatter[0]), narrow(&s.scatter[1])],
+            turn: narrow(&s.turn),
+        };
+        for i in 0..k {
+            let mut h = Channel { re: [0.0; MMAX], im: [0.0; MMAX] };
+            channel(&SPEC, &p, &s, i, 11, 4, &mut h);
+            let g = gains(&SPEC, &p, &s, i, &h, |j, m| (phase(j, m).cos(), phase(j, m).sin()));
+            // |h^H v|² with v = e^{jΦ}/√M
+            let product = |phase: &dyn Fn(usize) -> f64| {
+                let sum = (0..m).fold(num_complex::Complex64::ZERO, |sum, m| {
+                    let h = num_complex::Complex64::new(h.re[m], h.im[m]);
+                    sum + h.conj() * num_complex::Complex64::from_polar(1.0 / 8.0, phase(m))
+                });
+                sum.norm_sqr()
+            };
+            let close = |got: f64, want: f64, what: &str| {
+                assert!((got - want).abs() < 1e-9 * want.max(1.0), "{what}: {got} against {want}")
+            };
+            let own = product(&|m| phase(i, m));
+            close(g.own, own, "own");
+            let others: f64 = (0..k).filter(|j| *j != i).map(|j| product(&|m| phase(j, m))).sum();
+            close(g.interference, others, "interference");
+            close(g.matched, product(&|m| h.im[m].atan2(h.re[m])), "matched");
+            let theta = (-s.x[i]).atan2(20.0);
+            let cos = |theta: f64| theta.sin();
+            close(g.truth, product(&|m| -std::f64::consts::PI * m as f64 * cos(theta)), "truth");
+            // θ grows where its cosine falls.
+            close(
+                g.estimate,
+                product(&|m| -std::f64::consts::PI * m as f64 * cos(theta - s.e[i])),
+                "estimate",
+            );
+            let d2 = s.x[i] * s.x[i] + 400.0;
+            let (power, noise) = (f64::from(p.beam_power_w * p.path_gain_m2) / d2, f64::from(p.noise_w));
+            let sinr = power * own / (power * others + noise);
+            assert!((g.rate - (1.0 + sinr).log2()).abs() < 1e-6, "rate");
+            close(g.power, 1.0, "power");
+            assert!(g.modulus_error < 1e-15);
+
+            let mut h32 = Channel { re: [0f32; MMAX], im: [0f32; MMAX] };
+            channel(&SPEC, &p, &t, i, 11, 4, &mut h32);
+            let g32 = gains(&SPEC, &p, &t, i, &h32, |j, m| {
+                let (sin, cos) = Real::sin_cos(phase(j, m) as f32);
+                (cos, sin)
+            });
+            for (a, b) in [(g32.own, g.own), (g32.matched, g.matched), (g32.interference, g.interference)] {
+                assert!((f64::from(a) - b).abs() < 1e-3 * g.matched, "{a} in f32, {b} in f64");
+            }
+            assert!(g32.modulus_error < 1e-6, "{}", g32.modulus_error);
+        }
     }
 }
