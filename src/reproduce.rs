@@ -10,7 +10,7 @@ use crate::config::{Config, Layered, V2xConfig};
 use crate::energy::accounts::{self, Entry, Quantity};
 use crate::energy::meters::{self, Meter};
 use crate::energy::{CountError, TrainingSchedule};
-use crate::evaluate::{BOUND_CARRIER, Controller, Job, Outcome, evaluate};
+use crate::evaluate::v2x::{BOUND_CARRIER, Controller, Job, Outcome, evaluate};
 use crate::files::{writable_folder, write_whole};
 use crate::gpu::{Gpu, GpuError};
 use crate::learn::{Algorithm, LearnerState, Replica, UpdateMetrics};

@@ -7,7 +7,7 @@ mod off_policy;
 
 use common::shared_gpu;
 use isacbench::checkpoint::Checkpoint;
-use isacbench::evaluate::{Controller, Job, evaluate};
+use isacbench::evaluate::v2x::{Controller, Job, evaluate};
 use isacbench::gpu::Gpu;
 use isacbench::task::v2x::metric;
 use off_policy::*;
