@@ -264,6 +264,8 @@ struct Forward<'a> {
     out: &'a mut Activations,
     /// Layers to run.
     layers: usize,
+    /// Outputs of the last layer that are wanted, the first ones.
+    outputs: usize,
 }
 
 impl LaneKernel for Forward<'_> {
@@ -279,7 +281,8 @@ impl LaneKernel for Forward<'_> {
             let ld = leading(l.outputs);
             let b = RowMajor { data: &p.wt, ld };
             let (c, bias) = (&mut here[0], &p.bias);
-            let cols = l.outputs.next_multiple_of(PAD);
+            let last = i + 1 == self.net.layers.len();
+            let cols = if last { self.outputs } else { l.outputs }.next_multiple_of(PAD);
             match l.act {
                 Activation::Tanh => product::<V, 2>(
                     self.rows,
@@ -324,12 +327,18 @@ impl LaneKernel for Forward<'_> {
 
 /// Forward pass of `rows` samples x into `out`.
 pub fn forward(net: &Packed, rows: usize, x: Strided, out: &mut Activations) {
-    run_lanes(Forward { net, rows, x, out, layers: net.layers.len() });
+    let outputs = net.layout.outputs();
+    run_lanes(Forward { net, rows, x, out, layers: net.layers.len(), outputs });
 }
 
 /// The same without the last layer.
 pub fn forward_hidden(net: &Packed, rows: usize, x: Strided, out: &mut Activations) {
-    run_lanes(Forward { net, rows, x, out, layers: net.layers.len() - 1 });
+    run_lanes(Forward { net, rows, x, out, layers: net.layers.len() - 1, outputs: 0 });
+}
+
+/// The same with the first `outputs` outputs only.
+pub fn forward_first(net: &Packed, rows: usize, x: Strided, outputs: usize, out: &mut Activations) {
+    run_lanes(Forward { net, rows, x, out, layers: net.layers.len(), outputs });
 }
 
 /// Gradient sums of one network in padded layout, and the space its backward pass needs.
@@ -376,7 +385,7 @@ impl Gradient {
 
 /// b[j] += Σ_m dy[m, j]: eight vectors at a time, so that the sums do not wait for each other.
 #[inline(always)]
-pub(super) fn column_sums<V: F32Lanes>(rows: usize, cols: usize, dy: &[f32], ld: usize, b: &mut [f32]) {
+pub(crate) fn column_sums<V: F32Lanes>(rows: usize, cols: usize, dy: &[f32], ld: usize, b: &mut [f32]) {
     #[inline(always)]
     fn span<V: F32Lanes, const N: usize>(rows: usize, dy: &[f32], ld: usize, b: &mut [f32]) {
         let mut sum = [V::splat(0.0); N];

@@ -5,8 +5,10 @@ pub mod activity;
 pub mod codebook;
 pub mod cpu;
 pub mod dense;
+pub mod experts;
 pub mod lif;
 pub mod lstm;
+pub mod lstm_cpu;
 pub mod mlp;
 pub mod spiking;
 
