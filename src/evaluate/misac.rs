@@ -249,7 +249,8 @@ fn episodes(
                 }
             }
             Controller::Learned { layout, greedy, .. } => {
-                let (net, recurrent) = (net.expect("one per replica"), recurrent.as_mut().expect("made above"));
+                let (net, recurrent) =
+                    (net.expect("one per replica"), recurrent.as_mut().expect("made above"));
                 let wanted = judged.then_some(&mut phases[..]);
                 act(net, envs, &obs, recurrent, &mut logits, wanted);
                 for (n, (pi, x)) in action.iter_mut().zip(&logits).enumerate() {

@@ -468,7 +468,8 @@ mod tests {
                 }
                 sum
             };
-            let schedules = (0..1u32 << 10).map(|bits| (0..10).map(|n| bits >> n & 1 == 1).collect::<Vec<_>>());
+            let schedules =
+                (0..1u32 << 10).map(|bits| (0..10).map(|n| bits >> n & 1 == 1).collect::<Vec<_>>());
             let best = schedules.map(|s| energy(&s)).fold(f64::INFINITY, f64::min);
             let plan = t.plan();
             assert!((plan.energy_j - best).abs() < 1e-9, "{} against {best}", plan.energy_j);
