@@ -5,6 +5,7 @@ mod common;
 
 use common::gpu_or_skip;
 use isacbench::checkpoint::Checkpoint;
+use isacbench::config::Config;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -265,7 +266,7 @@ fn training_twice_gives_the_same_files() {
     assert!(manifest.is_object());
     let rows = std::fs::read_to_string(a.path().join("curves.jsonl")).unwrap();
     assert_eq!(rows.lines().count(), 3 * 2, "an update of a seed is a row");
-    let loaded = Checkpoint::load(&a.path().join("checkpoint.safetensors")).unwrap();
+    let loaded = Checkpoint::<Config>::load(&a.path().join("checkpoint.safetensors")).unwrap();
     assert_eq!((loaded.state.updates, loaded.seeds), (3, vec![0, 1]));
 }
 
@@ -318,7 +319,7 @@ fn a_killed_training_continues_to_the_same_end() {
     let mut args = with_sets(&["train", "--device", "cpu", "--out", text(cut.path())], TINY);
     args.extend(longer);
     kill_when(&args, &saved);
-    let at = Checkpoint::load(&saved).unwrap().state.updates;
+    let at = Checkpoint::<Config>::load(&saved).unwrap().state.updates;
     assert!(at < 120, "update {at} is the end");
     // What an interruption between the two files leaves: rows that are ahead of the checkpoint. They are cut off and made again.
     let rows = cut.path().join("curves.jsonl");
@@ -654,7 +655,7 @@ fn a_killed_reproduction_continues_to_the_same_rows() {
     assert!(stdout(&o).contains(text(whole.path())), "{}", stdout(&o));
     let saved = cut.path().join("training/ppo/checkpoint.safetensors");
     kill_when(&reproduce_args(cut.path(), &longer), &saved);
-    assert!(Checkpoint::load(&saved).unwrap().state.updates < 60);
+    assert!(Checkpoint::<Config>::load(&saved).unwrap().state.updates < 60);
     ok(isacbench(&reproduce_args(cut.path(), &[&longer[..], &["--resume"]].concat())));
     for ((name, x), (_, y)) in reproduced_rows(whole.path()).iter().zip(&reproduced_rows(cut.path())) {
         assert!(x == y, "{name} differs after an interruption");
@@ -732,7 +733,7 @@ fn stable_files(out: &Path) -> Vec<(String, Vec<u8>)> {
 
 #[test]
 fn experiments_lie_between_the_scale_and_the_users_keys() {
-    use isacbench::config::{Config, Layered, experiments};
+    use isacbench::config::{Layered, experiments};
     use isacbench::task::v2x::Beam;
     let load = |name: &str, scale: &str, sets: &[&str]| {
         let sets: Vec<String> = sets.iter().map(ToString::to_string).collect();
@@ -812,7 +813,7 @@ fn experiments_run_and_continue_with_more_of_what_they_vary() {
     let o = ok(isacbench(&experiment_args("rate-penalty", two.path(), &[&more[..], &["--resume"]].concat())));
     assert!(stdout(&o).contains(text(two.path())), "{}", stdout(&o));
     let saved = |dir: &Path, f: &str| {
-        Checkpoint::load(&dir.join("training").join(f).join("checkpoint.safetensors")).unwrap()
+        Checkpoint::<Config>::load(&dir.join("training").join(f).join("checkpoint.safetensors")).unwrap()
     };
     let (none, some) =
         (saved(one.path(), "spiking-ac/rate_penalty=0"), saved(one.path(), "spiking-ac/rate_penalty=0.3"));

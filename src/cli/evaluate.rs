@@ -59,7 +59,7 @@ pub fn evaluate(a: &EvaluateArgs) -> Result<()> {
             if a.common.config.is_some() {
                 bail!("--config: a checkpoint brings its own configuration; change single keys with --set");
             }
-            let mut saved = Checkpoint::load(path)?;
+            let mut saved = Checkpoint::<Config>::load(path)?;
             if saved.agent != agent.id {
                 let (file, found, wanted) = (path.display().to_string(), saved.agent, agent.id.into());
                 return Err(CheckpointError::OtherAgent { file, found, wanted }.into());
@@ -71,17 +71,17 @@ pub fn evaluate(a: &EvaluateArgs) -> Result<()> {
             }
             let chosen =
                 sets.iter().filter_map(|s| s.split_once('=')).any(|(key, _)| key.trim() == "task.p_max_dbm");
-            if chosen && saved.p_max_dbm.contains(&config.task.p_max_dbm) {
-                saved.keep_power(config.task.p_max_dbm);
-            } else if saved.p_max_dbm.iter().any(|p| *p != saved.p_max_dbm[0]) {
-                let mut all = saved.p_max_dbm.clone();
+            if chosen && saved.swept.contains(&config.task.p_max_dbm) {
+                saved.keep(config.task.p_max_dbm);
+            } else if saved.swept.iter().any(|p| *p != saved.swept[0]) {
+                let mut all = saved.swept.clone();
                 all.dedup();
                 bail!(
                     "'{}' holds replicas for {all:?} dBm: choose one with --set task.p_max_dbm=…",
                     path.display()
                 );
             }
-            let power = if chosen { config.task.p_max_dbm } else { saved.p_max_dbm[0] };
+            let power = if chosen { config.task.p_max_dbm } else { saved.swept[0] };
             let task = V2xConfig { p_max_dbm: power, ..config.task.clone() };
             let params =
                 saved.seeds.iter().map(|s| task.params([config.evaluate.seed.wrapping_add(*s), 0])).collect();
@@ -159,7 +159,7 @@ pub fn evaluate(a: &EvaluateArgs) -> Result<()> {
 const MEASURED: &str = "energy_measured_j_per_slot";
 
 /// Energy of a policy call, once per slot, by each model, and firing rates (or shares of active units) of the policy network.
-fn energies(agent: &agents::Agent, saved: &Checkpoint, outcomes: &[Outcome]) -> Result<Vec<Summary>> {
+fn energies(agent: &agents::Agent, saved: &Checkpoint<Config>, outcomes: &[Outcome]) -> Result<Vec<Summary>> {
     let policy = saved.algorithm().policy();
     let mut values: Vec<(String, Vec<(Estimate, u64)>)> = Vec::new();
     for (o, params) in outcomes.iter().zip(saved.state.params.chunks(policy.params)) {

@@ -4,7 +4,7 @@ use super::watch::Bars;
 use super::{Common, find_agent, manifest, place};
 use crate::agents::AGENTS;
 use crate::config::{Config, Layered};
-use crate::reproduce::{self, Training};
+use crate::reproduce::{self, RunId, Training};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use std::path::PathBuf;
@@ -38,12 +38,11 @@ pub fn train(a: &TrainArgs) -> Result<()> {
     let place = place(&a.common.device)?;
     eprintln!("{}", place.why);
     let started = Instant::now();
-    let replicas = reproduce::replicas(&config.task, &[config.task.p_max_dbm], &config.train.seeds);
+    let replicas = reproduce::grid(&[config.task.p_max_dbm], &config.train.seeds);
     let training = Training {
         config: &config,
-        agent,
+        run: RunId { agent: agent.id, variant: String::new() },
         replicas,
-        variant: String::new(),
         dir: a.out.clone(),
         every: config.reproduce.checkpoint_every,
         resume: a.resume,
