@@ -2,7 +2,7 @@
 //! `adam_v.…`), and the configuration, seeds and progress as metadata. Written whole: to a temporary file, then renamed.
 
 use crate::config::{ConfigError, Layered, TrainConfig};
-use crate::learn::{Algorithm, Extra, LearnerState};
+use crate::learn::{Extra, LearnerState};
 use crate::policy::Tensor;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use std::collections::BTreeMap;
@@ -27,8 +27,24 @@ pub enum CheckpointError {
     OtherAgent { file: String, found: String, wanted: String },
 }
 
+/// What trains a set of replicas, as checkpoints and training runs see it.
+pub trait Algorithmic {
+    /// P: length of the flat vector of a replica.
+    fn params(&self) -> usize;
+    /// What lies where in the flat vector.
+    fn tensors(&self) -> Vec<Tensor>;
+    /// The state before the first update.
+    fn start(&self) -> LearnerState;
+    fn replicas(&self) -> usize;
+    /// Environment steps of one update of one replica.
+    fn samples(&self) -> usize;
+    /// Bytes that the CPU learner keeps, about.
+    fn host_bytes(&self) -> u64;
+}
+
 /// A task's configuration as checkpoints and training runs see it.
 pub trait Trainable: Layered + Clone + PartialEq {
+    type Algorithm: Algorithmic;
     /// `task.name`
     const TASK: &'static str;
     /// What differs between replicas beside the seed: a key of `[task]` and of the file's metadata.
@@ -37,9 +53,9 @@ pub trait Trainable: Layered + Clone + PartialEq {
     const SWEPT_UNIT: &'static str;
     const SWEPT_NOUN: &'static str;
 
-    fn train(&self) -> &TrainConfig;
+    fn train_config(&self) -> &TrainConfig;
     /// What trains `agent` in these replicas, (swept value, seed) each; `None` if there is no such agent or it does not learn.
-    fn algorithm(&self, agent: &str, replicas: &[(f64, u32)]) -> Option<Algorithm>;
+    fn algorithm(&self, agent: &str, replicas: &[(f64, u32)]) -> Option<Self::Algorithm>;
 }
 
 /// A trained (or half-trained) set of replicas of a task with configuration `C`.
@@ -61,7 +77,7 @@ impl<C: Trainable> Checkpoint<C> {
     }
 
     /// What this checkpoint was learned by. Its agent is a learned one: nothing else can be loaded.
-    pub fn algorithm(&self) -> Algorithm {
+    pub fn algorithm(&self) -> C::Algorithm {
         self.config.algorithm(&self.agent, &self.replicas()).expect("a learned agent")
     }
 

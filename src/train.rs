@@ -97,8 +97,8 @@ impl Learner {
 }
 
 /// What to train, for how long, and how often to look.
-pub struct Plan<'a> {
-    pub algorithm: &'a Algorithm,
+pub struct Plan<'a, A = Algorithm> {
+    pub algorithm: &'a A,
     /// Updates of the whole run (learning rates follow it).
     pub updates: u32,
     /// Where this call stops.

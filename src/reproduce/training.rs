@@ -1,12 +1,12 @@
 //! Training runs that keep a checkpoint and their rows in a folder, and continue from there.
 
 use super::{JobError, Watch};
-use crate::checkpoint::{Checkpoint, Trainable};
+use crate::checkpoint::{Algorithmic, Checkpoint, Trainable};
 use crate::files::{writable_folder, write_whole};
-use crate::gpu::Gpu;
-use crate::learn::{Algorithm, LearnerState, UpdateMetrics};
+use crate::gpu::{Gpu, GpuError};
+use crate::learn::LearnerState;
 use crate::rows::ActivityRow;
-use crate::train::{Learner, Plan, train};
+use crate::train::Plan;
 use serde::{Serialize, de::DeserializeOwned};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,13 +19,13 @@ fn available_memory() -> Option<u64> {
 }
 
 /// Refuses a learner that does not fit into memory; `keys` are what would make it smaller.
-pub fn check_memory(algorithm: &Algorithm, keys: &'static str) -> Result<(), JobError> {
+pub fn check_memory(algorithm: &impl Algorithmic, keys: &'static str) -> Result<(), JobError> {
     let needed = algorithm.host_bytes();
     match available_memory() {
         Some(available) if needed > available / 10 * 9 => Err(JobError::Memory {
             what: format!(
                 "training {} replicas of {} environment steps an update",
-                algorithm.replicas().len(),
+                algorithm.replicas(),
                 algorithm.samples()
             ),
             needed_gib: needed as f64 / 2f64.powi(30),
@@ -36,13 +36,34 @@ pub fn check_memory(algorithm: &Algorithm, keys: &'static str) -> Result<(), Job
     }
 }
 
+/// Gets every read of an update's metrics, one per replica.
+pub type Seen<'a, M> = &'a mut dyn FnMut(u32, &[M]);
+
 /// A task as training and evaluation jobs see it: what it sweeps, and the rows that its updates give.
 pub trait Job: Trainable {
     /// A learning curve's row.
     type Row: Serialize + DeserializeOwned + Clone;
+    /// What an update of a replica is read as.
+    type Metrics;
+    /// A learner on some device.
+    type Learner;
     /// What to lower where a learner does not fit into memory.
     const MEMORY_KEYS: &'static str;
 
+    /// On the GPU if one is given, else on the CPU.
+    fn learner(
+        algorithm: &Self::Algorithm,
+        start: &LearnerState,
+        gpu: Option<&Arc<Gpu>>,
+    ) -> Result<Self::Learner, GpuError>;
+    /// Updates `start` to `plan.until`, see [`train`](crate::train::train).
+    fn train(
+        plan: &Plan<Self::Algorithm>,
+        learner: &mut Self::Learner,
+        start: u32,
+        seen: Seen<Self::Metrics>,
+        tick: &mut dyn FnMut(u32),
+    ) -> Result<LearnerState, GpuError>;
     /// Row of one update of the replica at (swept value, seed). `run` names what else differs.
     fn curve(
         &self,
@@ -50,22 +71,22 @@ pub trait Job: Trainable {
         at: (f64, u32),
         update: u32,
         env_steps: u64,
-        metrics: &UpdateMetrics,
+        metrics: &Self::Metrics,
     ) -> Self::Row;
     /// Number of the row's update.
     fn update_of(row: &Self::Row) -> u32;
     /// Whether a gradient of this update was not finite, so that the learner passed over it.
     fn is_stuck(agent: &str, row: &Self::Row) -> bool;
     /// How far learning is, for the progress bar.
-    fn note(metrics: &[UpdateMetrics]) -> String;
+    fn note(metrics: &[Self::Metrics]) -> String;
     /// Rows of the update beside its curve: firing rates of agents with spikes.
     fn activity(
         &self,
         _run: &RunId,
         _at: (f64, u32),
         _update: u32,
-        _algorithm: &Algorithm,
-        _metrics: &UpdateMetrics,
+        _algorithm: &Self::Algorithm,
+        _metrics: &Self::Metrics,
     ) -> Vec<ActivityRow> {
         Vec::new()
     }
@@ -147,9 +168,9 @@ impl<C: Job> Training<'_, C> {
         if self.resume && self.checkpoint_path().exists() {
             (state, read) = self.load()?;
         }
-        let train_config = self.config.train();
+        let train_config = self.config.train_config();
         let total = train_config.updates;
-        let mut learner = Learner::new(&algorithm, &state, gpu)?;
+        let mut learner = C::learner(&algorithm, &state, gpu)?;
         writable_folder(&self.dir).map_err(|e| JobError::File {
             path: self.dir.display().to_string(),
             what: format!("cannot write into this folder: {e}"),
@@ -165,11 +186,11 @@ impl<C: Job> Training<'_, C> {
             let start = state.updates;
             let plan =
                 Plan { algorithm: &algorithm, updates: total, until, log_every: train_config.log_every };
-            state = train(
+            state = C::train(
                 &plan,
                 &mut learner,
                 start,
-                |update, metrics| {
+                &mut |update, metrics| {
                     let steps = u64::from(update + 1) * algorithm.samples() as u64;
                     for (at, u) in self.replicas.iter().zip(metrics) {
                         read.curves.push(self.config.curve(&self.run, *at, update, steps, u));
@@ -177,7 +198,7 @@ impl<C: Job> Training<'_, C> {
                     }
                     watch.advance(0, &C::note(metrics));
                 },
-                |_| watch.advance(1, ""),
+                &mut |_| watch.advance(1, ""),
             )?;
             self.save(&state, &read)?;
         }
@@ -234,7 +255,7 @@ impl<C: Job> Training<'_, C> {
         let mut rows: Vec<C::Row> = read_lines(&path)?;
         rows.retain(|r| C::update_of(r) < saved.state.updates);
         // Rows are written before their checkpoint, so fewer of them mean that the file was cut or belongs to another run.
-        let train = self.config.train();
+        let train = self.config.train_config();
         let reads = (0..saved.state.updates)
             .filter(|u| (u + 1).is_multiple_of(train.log_every) || u + 1 == train.updates)
             .count();

@@ -1,32 +1,57 @@
 //! Task v2x: the paper "spiking-ac" and the experiments that it lacks.
 
-use super::training::{Job, RunId, Trained, Training};
+use super::training::{Job, RunId, Seen, Trained, Training};
 use super::{JobError, Quiet, Watch, Way, grid};
 use crate::agents::{self, AGENTS, Agent, Kind};
-use crate::checkpoint::{Checkpoint, Trainable};
+use crate::checkpoint::{Algorithmic, Checkpoint, Trainable};
 use crate::config::{Config, TrainConfig, V2xConfig};
 use crate::energy::TrainingSchedule;
 use crate::energy::accounts::{self, Entry, Quantity};
 use crate::energy::meters::{self, Meter};
 use crate::evaluate::v2x::{BOUND_CARRIER, Controller, Job as Evaluation, Outcome, evaluate};
-use crate::gpu::Gpu;
-use crate::learn::{Algorithm, Replica, UpdateMetrics};
+use crate::gpu::{Gpu, GpuError};
+use crate::learn::{Algorithm, LearnerState, Replica, UpdateMetrics};
+use crate::policy::Tensor;
 use crate::rows::{ActivityRow, CurveRow, EnergyRow, EvalRow, SlotRow};
 use crate::task::v2x::{Beam, V2xParams, metric};
+use crate::train::{Learner, Plan, train};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Task parameters at a power limit, dBm, under a key.
 pub fn params_of(task: &V2xConfig, p_max_dbm: f64, key: [u32; 2]) -> V2xParams {
     V2xConfig { p_max_dbm, ..task.clone() }.params(key)
 }
 
+impl Algorithmic for Algorithm {
+    fn params(&self) -> usize {
+        self.params()
+    }
+    fn tensors(&self) -> Vec<Tensor> {
+        self.tensors()
+    }
+    fn start(&self) -> LearnerState {
+        self.start()
+    }
+    fn replicas(&self) -> usize {
+        self.replicas().len()
+    }
+    fn samples(&self) -> usize {
+        self.samples()
+    }
+    fn host_bytes(&self) -> u64 {
+        self.host_bytes()
+    }
+}
+
 impl Trainable for Config {
+    type Algorithm = Algorithm;
     const TASK: &'static str = "v2x";
     const SWEPT: &'static str = "p_max_dbm";
     const SWEPT_UNIT: &'static str = "dBm";
     const SWEPT_NOUN: &'static str = "powers";
 
-    fn train(&self) -> &TrainConfig {
+    fn train_config(&self) -> &TrainConfig {
         &self.train
     }
     fn algorithm(&self, agent: &str, replicas: &[(f64, u32)]) -> Option<Algorithm> {
@@ -40,8 +65,26 @@ impl Trainable for Config {
 
 impl Job for Config {
     type Row = CurveRow;
+    type Metrics = UpdateMetrics;
+    type Learner = Learner;
     const MEMORY_KEYS: &'static str = "train.seeds, ppo.envs, ppo.horizon or the agent's capacity";
 
+    fn learner(
+        algorithm: &Algorithm,
+        start: &LearnerState,
+        gpu: Option<&Arc<Gpu>>,
+    ) -> Result<Learner, GpuError> {
+        Learner::new(algorithm, start, gpu)
+    }
+    fn train(
+        plan: &Plan,
+        learner: &mut Learner,
+        start: u32,
+        seen: Seen<UpdateMetrics>,
+        tick: &mut dyn FnMut(u32),
+    ) -> Result<LearnerState, GpuError> {
+        train(plan, learner, start, seen, tick)
+    }
     fn curve(
         &self,
         run: &RunId,
