@@ -2,14 +2,16 @@
 //! one clear line that names the culprit and leaves nothing behind.
 
 mod common;
+#[path = "common/program.rs"]
+mod program;
 
 use common::gpu_or_skip;
 use isacbench::checkpoint::Checkpoint;
 use isacbench::config::Config;
+use program::*;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Output;
 use tempfile::TempDir;
 
 /// Training that takes a fraction of a second.
@@ -24,22 +26,6 @@ const TINY: &[&str] = &[
 const METRICS: [&str; 6] =
     ["sum_rate_bps_hz", "jain", "reward", "indicator_share", "angle_rmse_rad", "distance_rmse_m"];
 
-fn program(args: &[&str]) -> Command {
-    let mut c = Command::new(env!("CARGO_BIN_EXE_isacbench"));
-    // As on a machine without a desktop; the user's own choices of adapters must not decide over these tests.
-    c.args(args)
-        .env_remove("XDG_RUNTIME_DIR")
-        .env_remove("NODEVICE_SELECT")
-        .env_remove("MESA_VK_DEVICE_SELECT")
-        .env_remove("DRI_PRIME");
-    c.stdin(Stdio::null());
-    c
-}
-
-fn isacbench(args: &[&str]) -> Output {
-    program(args).output().unwrap()
-}
-
 /// The same on a machine without any Vulkan driver.
 fn without_driver(args: &[&str]) -> Output {
     program(args)
@@ -47,36 +33,6 @@ fn without_driver(args: &[&str]) -> Output {
         .env("VK_DRIVER_FILES", "/nonexistent.json")
         .output()
         .unwrap()
-}
-
-fn stdout(o: &Output) -> String {
-    String::from_utf8(o.stdout.clone()).unwrap()
-}
-
-fn stderr(o: &Output) -> String {
-    String::from_utf8(o.stderr.clone()).unwrap()
-}
-
-fn ok(o: Output) -> Output {
-    assert!(o.status.success(), "exit {:?}\n{}\n{}", o.status.code(), stdout(&o), stderr(&o));
-    o
-}
-
-/// The one JSON object a command printed.
-fn object(o: Output) -> Value {
-    let text = stdout(&ok(o));
-    let v: Value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"));
-    assert!(v.is_object());
-    v
-}
-
-/// `fixed` followed by `--set` for every key.
-fn with_sets<'a>(fixed: &[&'a str], sets: &[&'a str]) -> Vec<&'a str> {
-    fixed.iter().copied().chain(sets.iter().flat_map(|s| ["--set", *s])).collect()
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
 }
 
 fn train(out: &Path, more: &[&str]) -> Output {
@@ -95,17 +51,6 @@ fn checkpoint() -> &'static Path {
         (dir, file)
     });
     &made.1
-}
-
-fn is_error(o: &Output, names: &[&str]) {
-    let err = stderr(o);
-    assert_eq!(o.status.code(), Some(1), "{err}");
-    assert!(!err.contains("panicked"), "{err}");
-    let lines: Vec<&str> = err.lines().filter(|l| !l.starts_with("device: ")).collect();
-    assert!(lines.len() == 1 && lines[0].starts_with("error: "), "not one line of error: {err}");
-    for name in names {
-        assert!(lines[0].contains(name), "'{name}' is not in: {err}");
-    }
 }
 
 /// A `train` that must fail with one line naming `names`, and leave no file (nor folder) where its output should be.
@@ -209,12 +154,6 @@ fn evaluate_prints_one_object_with_intervals() {
     assert!(interval(&bound, "sum_rate_bps_hz").0 > rate);
 }
 
-fn interval(v: &Value, metric: &str) -> (f64, [f64; 2]) {
-    let m = &v["metrics"][metric];
-    let get = |x: &Value| x.as_f64().unwrap_or_else(|| panic!("{metric}: {m}"));
-    (get(&m["mean"]), [get(&m["ci95"][0]), get(&m["ci95"][1])])
-}
-
 #[test]
 fn the_power_limit_reaches_the_simulation() {
     let at = |set: &str| {
@@ -292,22 +231,6 @@ fn same_files(a: &Path, b: &Path, files: &[&str]) {
             x.iter().zip(&y).position(|(p, q)| p != q)
         );
     }
-}
-
-/// Starts a job, waits until `appears` exists, and kills it.
-fn kill_when(args: &[&str], appears: &Path) {
-    let mut child = program(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let started = Instant::now();
-    while !appears.exists() {
-        assert!(started.elapsed() < Duration::from_secs(120), "no {} after 120 s", appears.display());
-        assert!(child.try_wait().unwrap().is_none(), "the job ended before it wrote {}", appears.display());
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    child.kill().unwrap();
-    assert!(
-        !child.wait().unwrap().success(),
-        "the job was done before it could be interrupted: make it longer"
-    );
 }
 
 #[test]

@@ -7,12 +7,13 @@ mod reproduce;
 mod train;
 mod watch;
 
+use crate::agents::misac::{self, MisacAgent};
 use crate::agents::{self, AGENTS};
-use crate::config::{Config, Layered};
+use crate::checkpoint::Trainable;
 use crate::gpu::{self, DeviceChoice, Gpu};
 use crate::real::SimdLevel;
 use crate::rows::{DeviceName, Manifest};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -37,11 +38,15 @@ enum Command {
     Check(check::CheckArgs),
     /// Train a learned agent, one replica per seed, and write checkpoint and learning curves.
     ///
+    /// Example: isacbench train --task misac --agent h-moe --set task.snr_db=10 --out runs/h-moe
+    ///
     /// Example: isacbench train --agent ppo --set task.beam=tracking --set train.seeds=[0,1,2] --out runs/tracking
     Train(train::TrainArgs),
     /// Run an agent for many episodes and print each metric with its 95 % interval.
     ///
     /// Example: isacbench evaluate --task v2x --agent ekf --episodes 4096 --set task.p_max_dbm=30 --json
+    ///
+    /// Example: isacbench evaluate --task misac --agent dp-optimal --set task.snr_db=20 --json
     Evaluate(evaluate::EvaluateArgs),
     /// Train and evaluate everything a paper shows, or an experiment that it lacks, and write figures and tables with printed values beside ours.
     ///
@@ -132,13 +137,29 @@ fn place(choice: &DeviceChoice) -> Result<Place> {
     }
 }
 
-fn manifest(config: &Config, agents: &[String], place: &Place) -> Manifest {
+/// Where task misac works, whose learners and evaluation are written for the CPU.
+fn cpu_only(choice: &DeviceChoice) -> Result<Place> {
+    match choice {
+        DeviceChoice::Auto | DeviceChoice::Cpu => {
+            Ok(cpu_place("task misac is trained and evaluated on the CPU"))
+        }
+        _ => bail!("--device: task misac is trained and evaluated on the CPU only (cpu or auto)"),
+    }
+}
+
+fn manifest<C: Trainable>(config: &C, agents: &[String], place: &Place) -> Manifest {
     let args: Vec<String> = std::env::args().collect();
-    Manifest::collect(&args, &config.to_toml(), &config.task.name, agents, &config.train.seeds, &place.name)
+    Manifest::collect(&args, &config.to_toml(), C::TASK, agents, &config.train_config().seeds, &place.name)
 }
 
 fn find_agent(id: &str) -> Result<&'static agents::Agent> {
-    agents::find(id).with_context(|| {
-        format!("no agent '{id}'; there are: {}", AGENTS.iter().map(|a| a.id).collect::<Vec<_>>().join(", "))
-    })
+    agents::find(id).with_context(|| no_agent(id, "v2x", AGENTS.iter().map(|a| a.id)))
+}
+
+fn find_misac_agent(id: &str) -> Result<&'static MisacAgent> {
+    misac::find(id).with_context(|| no_agent(id, "misac", misac::AGENTS.iter().map(|a| a.id)))
+}
+
+fn no_agent(id: &str, task: &str, there_are: impl Iterator<Item = &'static str>) -> String {
+    format!("no agent '{id}' in task {task}; there are: {}", there_are.collect::<Vec<_>>().join(", "))
 }

@@ -4,6 +4,7 @@
 //! All replicas of an agent train side by side. The learner is saved every few updates with the rows it has produced, so that a job that was
 //! interrupted continues from there and ends with the same rows, bit for bit.
 
+pub mod misac;
 mod training;
 mod v2x;
 
@@ -13,6 +14,7 @@ pub use v2x::{Rows, Run, measured, outcomes, params_of, reproduce, runs};
 use crate::agents::misac::AgentError;
 use crate::checkpoint::CheckpointError;
 use crate::energy::CountError;
+use crate::energy::meters::{self, Meter};
 use crate::gpu::{Gpu, GpuError};
 use std::path::Path;
 use std::sync::Arc;
@@ -68,6 +70,29 @@ pub struct Way<'a> {
 /// Replicas: every swept value (a power, a signal-to-noise ratio) with every seed, values outermost.
 pub fn grid(swept: &[f64], seeds: &[u32]) -> Vec<(f64, u32)> {
     swept.iter().flat_map(|x| seeds.iter().map(move |s| (*x, *s))).collect()
+}
+
+/// Joules per unit of `work` by the counter of the device and how it was measured, or why it was not. Runs `work`, which says how many units it was,
+/// again and again, idle power subtracted, if `asked`.
+fn meter(
+    agent: &str,
+    gpu: Option<&Gpu>,
+    asked: bool,
+    watch: &dyn Watch,
+    work: impl FnMut() -> Result<u64, String>,
+) -> Result<(f64, String), String> {
+    // Software adapters run on the processor.
+    let name = gpu.filter(|g| !g.is_software()).map(|g| g.info.name.as_str());
+    let mut meter = Meter::open(Path::new(meters::SYSFS), name)?;
+    if !asked {
+        return Err(format!("not asked for, with --measure-energy ({} can be read)", meter.what()));
+    }
+    let what = meter.what();
+    watch.begin(&format!("measure {agent}"), 1);
+    let result = meters::measure(&mut meter, work);
+    watch.end();
+    let m = result?;
+    Ok((m.joules_per_unit, m.how(&format!("{what}; policy with its environment"))))
 }
 
 struct Quiet;

@@ -1,13 +1,12 @@
 //! Task v2x: the paper "spiking-ac" and the experiments that it lacks.
 
 use super::training::{Job, RunId, Seen, Trained, Training};
-use super::{JobError, Quiet, Watch, Way, grid};
+use super::{JobError, Quiet, Watch, Way, grid, meter};
 use crate::agents::{self, AGENTS, Agent, Kind};
 use crate::checkpoint::{Algorithmic, Checkpoint, Trainable};
 use crate::config::{Config, TrainConfig, V2xConfig};
 use crate::energy::TrainingSchedule;
 use crate::energy::accounts::{self, Entry, Quantity};
-use crate::energy::meters::{self, Meter};
 use crate::evaluate::v2x::{BOUND_CARRIER, Controller, Job as Evaluation, Outcome, evaluate};
 use crate::gpu::{Gpu, GpuError};
 use crate::learn::{Algorithm, LearnerState, Replica, UpdateMetrics};
@@ -15,7 +14,7 @@ use crate::policy::Tensor;
 use crate::rows::{ActivityRow, CurveRow, EnergyRow, EvalRow, SlotRow};
 use crate::task::v2x::{Beam, V2xParams, metric};
 use crate::train::{Learner, Plan, train};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Task parameters at a power limit, dBm, under a key.
@@ -323,24 +322,13 @@ pub fn measured(
     asked: bool,
     watch: &dyn Watch,
 ) -> Result<(f64, String), String> {
-    // Software adapters run on the processor.
-    let name = gpu.filter(|g| !g.is_software()).map(|g| g.info.name.as_str());
-    let mut meter = Meter::open(Path::new(meters::SYSFS), name)?;
-    if !asked {
-        return Err(format!("not asked for, with --measure-energy ({} can be read)", meter.what()));
-    }
     let mut short = config.clone();
     short.evaluate.episodes = config.evaluate.episodes.min(1024);
     let slots = short.evaluate.episodes * (replicas.len() * config.task.slots) as u64;
-    let what = meter.what();
-    watch.begin(&format!("measure {}", agent.id), 1);
-    let result = meters::measure(&mut meter, || {
+    meter(agent.id, gpu, asked, watch, || {
         outcomes(agent, &short, replicas, Some(checkpoint), gpu, &Quiet).map_err(|e| e.to_string())?;
         Ok(slots)
-    });
-    watch.end();
-    let m = result?;
-    Ok((m.joules_per_unit, m.how(&format!("{what}; policy with its environment"))))
+    })
 }
 
 /// Accounts of one trained and evaluated agent; an agent whose activity was not counted has those of its training only.

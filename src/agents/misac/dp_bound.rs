@@ -35,6 +35,10 @@ impl FixedSchedule for DpBound {
         cameras
     }
 
+    fn is_bound(&self) -> bool {
+        true
+    }
+
     fn decide(&self, now: &Slot, memory: &[u32], pi: &mut [f32]) {
         write_bits(memory[now.slot], pi);
     }

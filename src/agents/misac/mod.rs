@@ -83,6 +83,11 @@ pub trait FixedSchedule: Send + Sync {
     /// Sets `pi[k]` to 1 where vehicle k's camera is on, else to 0.
     fn decide(&self, now: &Slot, memory: &[u32], pi: &mut [f32]);
 
+    /// Whether its energy is a lower bound rather than what a schedule costs.
+    fn is_bound(&self) -> bool {
+        false
+    }
+
     /// What the schedule knows of itself beside its evaluation: names of metrics, with units as suffixes, and values.
     fn facts(&self) -> Vec<(&'static str, f64)> {
         Vec::new()
