@@ -2,6 +2,7 @@
 //! forward pass costs. The arithmetic itself is in `kernels`.
 
 pub mod activity;
+pub mod bernoulli;
 pub mod codebook;
 pub mod cpu;
 pub mod dense;
