@@ -1,17 +1,18 @@
-//! Environment steps per second of the CPU backend, as one JSON object: physics, rollout and whole training with the settings of the JAX peer
-//! (`benches/peers/v2x_ppo_jax.py`). `scripts/compare-peer.sh` alternates the two.
+//! Environment steps per second of the CPU backend, as one JSON object: physics, rollout and whole training with the settings of the JAX peers
+//! (`benches/peers/v2x_ppo_jax.py`, `misac_hmoe_jax.py`). `scripts/compare-peer.sh` alternates the two sides.
 //!
 //! ```text
 //! cargo run --release --no-default-features --example throughput -- 1024 3 2 ppo
-//! # environments, repetitions (best of), updates timed at once, agent (ppo, spiking-ac)
+//! # environments, repetitions (best of), updates timed at once, agent (ppo, spiking-ac, h-moe, ppo-mono, homogeneous-moe)
 //! ```
 
 #[path = "../benches/workload/mod.rs"]
 mod workload;
 
 use isacbench::agents;
+use isacbench::policy::experts::{Architecture, H_MOE, HOMOGENEOUS_MOE, PPO_MONO};
 use std::time::Instant;
-use workload::{Physics, Training};
+use workload::{Physics, Training, misac};
 
 /// Shortest of `repetitions` runs, s. One run before them warms caches and page tables, as the peer does.
 fn best(repetitions: usize, mut run: impl FnMut()) -> f64 {
@@ -25,12 +26,10 @@ fn best(repetitions: usize, mut run: impl FnMut()) -> f64 {
         .fold(f64::INFINITY, f64::min)
 }
 
-fn main() -> anyhow::Result<()> {
-    let arg = |i: usize, default: usize| std::env::args().nth(i).map_or(Ok(default), |a| a.parse());
-    let (envs, repetitions, updates) = (arg(1, 1024)?, arg(2, 3)?, arg(3, 1)?);
-    let agent = std::env::args().nth(4).unwrap_or("ppo".into());
-    let kind = agents::find(&agent).filter(|a| matches!(a.id, "ppo" | "spiking-ac")).map(|a| a.kind);
-    let kind = kind.ok_or_else(|| anyhow::anyhow!("agent '{agent}': ppo or spiking-ac"))?;
+/// Environment steps per second of physics, rollout and training.
+type Rates = [f64; 3];
+
+fn v2x(kind: agents::Kind, envs: usize, repetitions: usize, updates: usize) -> Rates {
     let mut physics = Physics::new(envs);
     let steps = (envs * physics.slots()) as f64;
     let physics_s = best(repetitions, || {
@@ -40,6 +39,35 @@ fn main() -> anyhow::Result<()> {
     let samples = training.steps() as f64;
     let rollout_s = best(repetitions, || training.rollout());
     let training_s = best(repetitions, || (0..updates).for_each(|_| training.update()));
+    [steps / physics_s, samples / rollout_s, samples * updates as f64 / training_s]
+}
+
+fn experts(architecture: Architecture, envs: usize, repetitions: usize, updates: usize) -> Rates {
+    let mut physics = misac::Physics::new(envs);
+    let steps = (envs * physics.slots()) as f64;
+    let physics_s = best(repetitions, || {
+        std::hint::black_box(physics.run());
+    });
+    let mut training = misac::Training::new(architecture, envs);
+    let rollout_s = best(repetitions, || training.rollout());
+    let training_s = best(repetitions, || (0..updates).for_each(|_| training.update()));
+    [steps / physics_s, steps / rollout_s, steps * updates as f64 / training_s]
+}
+
+fn main() -> anyhow::Result<()> {
+    let arg = |i: usize, default: usize| std::env::args().nth(i).map_or(Ok(default), |a| a.parse());
+    let (envs, repetitions, updates) = (arg(1, 1024)?, arg(2, 3)?, arg(3, 1)?);
+    let agent = std::env::args().nth(4).unwrap_or("ppo".into());
+    let [physics, rollout, train] = match agent.as_str() {
+        "h-moe" => experts(H_MOE, envs, repetitions, updates),
+        "ppo-mono" => experts(PPO_MONO, envs, repetitions, updates),
+        "homogeneous-moe" => experts(HOMOGENEOUS_MOE, envs, repetitions, updates),
+        "ppo" | "spiking-ac" => {
+            let kind = agents::find(&agent).expect("both are in the list").kind;
+            v2x(kind, envs, repetitions, updates)
+        }
+        other => anyhow::bail!("agent '{other}': ppo, spiking-ac, h-moe, ppo-mono or homogeneous-moe"),
+    };
     println!(
         "{}",
         serde_json::json!({
@@ -47,9 +75,9 @@ fn main() -> anyhow::Result<()> {
             "envs": envs,
             "threads": rayon::current_num_threads(),
             "simd": format!("{:?}", isacbench::real::SimdLevel::detect()),
-            "physics_sps": steps / physics_s,
-            "rollout_sps": samples / rollout_s,
-            "train_sps": samples * updates as f64 / training_s,
+            "physics_sps": physics,
+            "rollout_sps": rollout,
+            "train_sps": train,
         })
     );
     Ok(())

@@ -1,9 +1,8 @@
 //! Checkpoints: one safetensors file with every tensor of every replica (leading axis R), the optimiser's moments (`adam_m.…`,
 //! `adam_v.…`), and the configuration, seeds and progress as metadata. Written whole: to a temporary file, then renamed.
 
-use crate::agents;
-use crate::config::{Config, ConfigError, Layered};
-use crate::learn::{Algorithm, Extra, LearnerState, Replica};
+use crate::config::{ConfigError, Layered, TrainConfig};
+use crate::learn::{Extra, LearnerState};
 use crate::policy::Tensor;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use std::collections::BTreeMap;
@@ -22,43 +21,69 @@ pub enum CheckpointError {
     Tensor { file: String, tensor: String, what: String },
     #[error("checkpoint '{0}': {1}")]
     Config(String, ConfigError),
+    #[error("checkpoint '{file}' holds task '{found}', not '{wanted}'")]
+    OtherTask { file: String, found: String, wanted: &'static str },
     #[error("checkpoint '{file}' holds agent '{found}', not '{wanted}'")]
     OtherAgent { file: String, found: String, wanted: String },
 }
 
-/// A trained (or half-trained) set of replicas.
-pub struct Checkpoint {
-    pub config: Config,
+/// What trains a set of replicas, as checkpoints and training runs see it.
+pub trait Algorithmic {
+    /// P: length of the flat vector of a replica.
+    fn params(&self) -> usize;
+    /// What lies where in the flat vector.
+    fn tensors(&self) -> Vec<Tensor>;
+    /// The state before the first update.
+    fn start(&self) -> LearnerState;
+    fn replicas(&self) -> usize;
+    /// Environment steps of one update of one replica.
+    fn samples(&self) -> usize;
+    /// Bytes that the CPU learner keeps, about.
+    fn host_bytes(&self) -> u64;
+}
+
+/// A task's configuration as checkpoints and training runs see it.
+pub trait Trainable: Layered + Clone + PartialEq {
+    type Algorithm: Algorithmic;
+    /// `task.name`
+    const TASK: &'static str;
+    /// What differs between replicas beside the seed: a key of `[task]` and of the file's metadata.
+    const SWEPT: &'static str;
+    /// Its unit, and several of it, in messages.
+    const SWEPT_UNIT: &'static str;
+    const SWEPT_NOUN: &'static str;
+
+    fn train_config(&self) -> &TrainConfig;
+    /// What trains `agent` in these replicas, (swept value, seed) each; `None` if there is no such agent or it does not learn.
+    fn algorithm(&self, agent: &str, replicas: &[(f64, u32)]) -> Option<Self::Algorithm>;
+}
+
+/// A trained (or half-trained) set of replicas of a task with configuration `C`.
+pub struct Checkpoint<C: Trainable> {
+    pub config: C,
     pub agent: String,
     pub seeds: Vec<u32>,
-    /// P_max of each replica, dBm.
-    pub p_max_dbm: Vec<f64>,
+    /// Swept value of each replica, [`Trainable::SWEPT`].
+    pub swept: Vec<f64>,
     pub state: LearnerState,
 }
 
 const FORMAT: &str = "isacbench-1";
 
-impl Checkpoint {
-    /// What this checkpoint was learned by. Its agent is a learned one: nothing else can be loaded.
-    pub fn algorithm(&self) -> Algorithm {
-        let replicas = self
-            .seeds
-            .iter()
-            .zip(&self.p_max_dbm)
-            .map(|(seed, p)| Replica {
-                seed: *seed,
-                task: crate::config::V2xConfig { p_max_dbm: *p, ..self.config.task.clone() }
-                    .params([*seed, 0]),
-            })
-            .collect();
-        agents::find(&self.agent)
-            .and_then(|a| Algorithm::new(a.kind, &self.config, replicas))
-            .expect("a learned agent")
+impl<C: Trainable> Checkpoint<C> {
+    /// (swept value, seed) of each replica.
+    pub fn replicas(&self) -> Vec<(f64, u32)> {
+        self.swept.iter().copied().zip(self.seeds.iter().copied()).collect()
     }
 
-    /// Drops every replica that was not trained at `p_max_dbm`.
-    pub fn keep_power(&mut self, p_max_dbm: f64) {
-        let keep: Vec<bool> = self.p_max_dbm.iter().map(|x| *x == p_max_dbm).collect();
+    /// What this checkpoint was learned by. Its agent is a learned one: nothing else can be loaded.
+    pub fn algorithm(&self) -> C::Algorithm {
+        self.config.algorithm(&self.agent, &self.replicas()).expect("a learned agent")
+    }
+
+    /// Drops every replica that was not trained at this swept value.
+    pub fn keep(&mut self, swept: f64) {
+        let keep: Vec<bool> = self.swept.iter().map(|x| *x == swept).collect();
         let replicas = self.seeds.len();
         let rows = |v: &Vec<f32>| {
             v.chunks((v.len() / replicas).max(1))
@@ -75,7 +100,7 @@ impl Checkpoint {
             ..self.state
         };
         self.seeds = self.seeds.iter().zip(&keep).filter(|(_, k)| **k).map(|(s, _)| *s).collect();
-        self.p_max_dbm.retain(|x| *x == p_max_dbm);
+        self.swept.retain(|x| *x == swept);
     }
 
     /// Writes the file, replacing an older one only when the new one is complete and holds finite numbers.
@@ -120,7 +145,7 @@ impl Checkpoint {
             ("config".to_string(), self.config.to_toml()),
             ("agent".to_string(), self.agent.clone()),
             ("seeds".to_string(), format!("{:?}", self.seeds)),
-            ("p_max_dbm".to_string(), format!("{:?}", self.p_max_dbm)),
+            (C::SWEPT.to_string(), format!("{:?}", self.swept)),
             ("adam_steps".to_string(), self.state.adam_steps.to_string()),
             ("updates".to_string(), self.state.updates.to_string()),
         ]);
@@ -130,7 +155,7 @@ impl Checkpoint {
     }
 
     /// Reads and checks a file: format, shapes, and that every number is finite.
-    pub fn load(path: &Path) -> Result<Checkpoint, CheckpointError> {
+    pub fn load(path: &Path) -> Result<Self, CheckpointError> {
         let name = path.display().to_string();
         let bytes = std::fs::read(path).map_err(|e| CheckpointError::Read(name.clone(), e))?;
         let damaged = |e: String| CheckpointError::Damaged(name.clone(), e);
@@ -142,19 +167,24 @@ impl Checkpoint {
             return Err(damaged(format!("format '{}', this program reads '{FORMAT}'", field("format")?)));
         }
         let bad = |key: &str, e: &dyn std::fmt::Display| damaged(format!("'{key}' in its metadata: {e}"));
-        let config = Config::from_toml(field("config")?, "its configuration")
-            .map_err(|e| CheckpointError::Config(name.clone(), e))?;
+        let text = field("config")?;
+        // Of another task, every key would be wrong: the name says it better.
+        let task = |t: toml::Table| Some(t.get("task")?.get("name")?.as_str()?.to_string());
+        if let Some(found) = text.parse().ok().and_then(task).filter(|t| t != C::TASK) {
+            return Err(CheckpointError::OtherTask { file: name, found, wanted: C::TASK });
+        }
+        let config =
+            C::from_toml(text, "its configuration").map_err(|e| CheckpointError::Config(name.clone(), e))?;
         let seeds: Vec<u32> = serde_json::from_str(field("seeds")?).map_err(|e| bad("seeds", &e))?;
-        let p_max_dbm: Vec<f64> =
-            serde_json::from_str(field("p_max_dbm")?).map_err(|e| bad("p_max_dbm", &e))?;
-        if seeds.is_empty() || p_max_dbm.len() != seeds.len() {
-            return Err(damaged(format!("{} seeds for {} powers", seeds.len(), p_max_dbm.len())));
+        let swept: Vec<f64> = serde_json::from_str(field(C::SWEPT)?).map_err(|e| bad(C::SWEPT, &e))?;
+        if seeds.is_empty() || swept.len() != seeds.len() {
+            return Err(damaged(format!("{} seeds for {} {}", seeds.len(), swept.len(), C::SWEPT_NOUN)));
         }
         let adam_steps =
             field("adam_steps")?.parse().map_err(|e: std::num::ParseIntError| bad("adam_steps", &e))?;
         let updates = field("updates")?.parse().map_err(|e: std::num::ParseIntError| bad("updates", &e))?;
         let agent = field("agent")?.clone();
-        if !agents::find(&agent).is_some_and(|a| a.kind.is_learned()) {
+        if config.algorithm(&agent, &[]).is_none() {
             return Err(damaged(format!("agent '{agent}', which this program does not train")));
         }
         let mut out = Checkpoint {
@@ -169,7 +199,7 @@ impl Checkpoint {
                 extra: Vec::new(),
             },
             seeds,
-            p_max_dbm,
+            swept,
         };
         let algorithm = out.algorithm();
         let (tensors, p, replicas) = (algorithm.tensors(), algorithm.params(), out.seeds.len());

@@ -13,6 +13,14 @@
 //!     --uniform minibatches: targets, loss, backward, adam--> params --polyak--> target networks
 //! ```
 //!
+//! and for the experts of task misac, whose two losses meet in no parameter unless they share a trunk:
+//!
+//! ```text
+//! obs[t] --lstm (or trunk)--> schedules, logprobs; critic --> values --env_step--> rewards, final_obs[T]; obs[t+1]
+//!         --gae--> advantages, returns --epochs × minibatches of environments: policy and value loss, backward, adam--> scheduler, critic
+//!         --channel, L_spat (13), backward, adam, once--> phases
+//! ```
+//!
 //! Every array carries the replica axis R: agents with their own weights, seed and task parameters train side by side.
 
 use crate::gpu::{Gpu, GpuError};
@@ -20,7 +28,9 @@ use crate::learn::off_policy_cpu::OffPolicyCpu;
 use crate::learn::off_policy_gpu::OffPolicyGpu;
 use crate::learn::ppo_cpu::PpoCpu;
 use crate::learn::ppo_gpu::PpoGpu;
-use crate::learn::{Algorithm, LearnerState, OffPolicySpec, PpoSpec, UpdateMetrics, learning_rates};
+use crate::learn::{
+    Algorithm, ExpertsSpec, LearnerState, MisacUpdate, OffPolicySpec, PpoSpec, UpdateMetrics, learning_rates,
+};
 use std::sync::Arc;
 
 /// A PPO learner on some device. The order of the calls is fixed by [`train`]; a GPU records them into one command stream per update.
@@ -50,6 +60,22 @@ pub trait OffPolicy {
     /// Closes the update; with `read`, its means, one per replica.
     fn finish(&mut self, read: bool) -> Result<Option<Vec<UpdateMetrics>>, GpuError>;
     /// Everything that `updates` updates have left.
+    fn state(&mut self, updates: u32) -> Result<LearnerState, GpuError>;
+}
+
+/// A learner of task misac on some device. The order of the calls is fixed by [`train_experts`].
+pub trait Experts {
+    /// One episode in every environment with the current scheduler.
+    fn rollout(&mut self, update: u32) -> Result<(), GpuError>;
+    /// Values and generalised advantage estimation over the rollout.
+    fn advantages(&mut self) -> Result<(), GpuError>;
+    /// One minibatch step of scheduler and critic: gather, losses (L_spat too where the trunk is shared), backward, clip, Adam.
+    fn minibatch(&mut self, update: u32, epoch: u32, mb: u32, lr: [f64; 3]) -> Result<(), GpuError>;
+    /// The update's step of the phases, where they have a network of their own.
+    fn spatial(&mut self, update: u32, lr: f64) -> Result<(), GpuError>;
+    /// Closes the update; with `read`, its means, one per replica.
+    fn finish(&mut self, read: bool) -> Result<Option<Vec<MisacUpdate>>, GpuError>;
+    /// Parameters and optimiser state after `updates` updates.
     fn state(&mut self, updates: u32) -> Result<LearnerState, GpuError>;
 }
 
@@ -97,14 +123,20 @@ impl Learner {
 }
 
 /// What to train, for how long, and how often to look.
-pub struct Plan<'a> {
-    pub algorithm: &'a Algorithm,
+pub struct Plan<'a, A = Algorithm> {
+    pub algorithm: &'a A,
     /// Updates of the whole run (learning rates follow it).
     pub updates: u32,
     /// Where this call stops.
     pub until: u32,
     /// Updates between two reads of the metrics.
     pub log_every: u32,
+}
+
+impl<A> Plan<'_, A> {
+    fn reads(&self, update: u32) -> bool {
+        (update + 1).is_multiple_of(self.log_every) || update + 1 == self.updates
+    }
 }
 
 /// Trains from update `start` to `until`. `seen(update, metrics)` gets every read of the metrics, `tick(update)` every update. A run that is
@@ -128,8 +160,7 @@ pub fn train(
         }
 
         // ---- METRICS: reduced on the device, read every log_every updates ----
-        let read = (update + 1).is_multiple_of(plan.log_every) || update + 1 == plan.updates;
-        if let Some(metrics) = learner.finish(read)? {
+        if let Some(metrics) = learner.finish(plan.reads(update))? {
             seen(update, &metrics);
         }
         tick(update);
@@ -178,4 +209,42 @@ fn off_policy(
         }
     }
     Ok(())
+}
+
+/// As [`train`], for task misac.
+pub fn train_experts(
+    plan: &Plan<ExpertsSpec>,
+    learner: &mut dyn Experts,
+    start: u32,
+    mut seen: impl FnMut(u32, &[MisacUpdate]),
+    mut tick: impl FnMut(u32),
+) -> Result<LearnerState, GpuError> {
+    let spec = plan.algorithm;
+    for update in start..plan.until {
+        // ---- ROLLOUT: obs --scheduler--> actions, logprobs --env_step--> rewards, final_obs, obs; states for L_spat ----
+        learner.rollout(update)?;
+
+        // ---- ADVANTAGES: gae in reverse over t; the last slot bootstraps from V(final_obs) ----
+        learner.advantages()?;
+
+        // ---- EPOCHS × MINIBATCHES of whole environments: policy and value loss, backward, clip, adam ----
+        let lr = spec.learning_rates(update, plan.updates);
+        for epoch in 0..spec.epochs() as u32 {
+            for mb in 0..spec.minibatches() as u32 {
+                learner.minibatch(update, epoch, mb, lr)?;
+            }
+        }
+
+        // ---- SPATIAL: channels, L_spat, backward, clip, adam; no gradient of it reaches the scheduler ----
+        if spec.layout.isolated() {
+            learner.spatial(update, lr[2])?;
+        }
+
+        // ---- METRICS ----
+        if let Some(metrics) = learner.finish(plan.reads(update))? {
+            seen(update, &metrics);
+        }
+        tick(update);
+    }
+    learner.state(plan.until)
 }

@@ -2,13 +2,16 @@
 //! one clear line that names the culprit and leaves nothing behind.
 
 mod common;
+#[path = "common/program.rs"]
+mod program;
 
 use common::gpu_or_skip;
 use isacbench::checkpoint::Checkpoint;
+use isacbench::config::Config;
+use program::*;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Output;
 use tempfile::TempDir;
 
 /// Training that takes a fraction of a second.
@@ -23,22 +26,6 @@ const TINY: &[&str] = &[
 const METRICS: [&str; 6] =
     ["sum_rate_bps_hz", "jain", "reward", "indicator_share", "angle_rmse_rad", "distance_rmse_m"];
 
-fn program(args: &[&str]) -> Command {
-    let mut c = Command::new(env!("CARGO_BIN_EXE_isacbench"));
-    // As on a machine without a desktop; the user's own choices of adapters must not decide over these tests.
-    c.args(args)
-        .env_remove("XDG_RUNTIME_DIR")
-        .env_remove("NODEVICE_SELECT")
-        .env_remove("MESA_VK_DEVICE_SELECT")
-        .env_remove("DRI_PRIME");
-    c.stdin(Stdio::null());
-    c
-}
-
-fn isacbench(args: &[&str]) -> Output {
-    program(args).output().unwrap()
-}
-
 /// The same on a machine without any Vulkan driver.
 fn without_driver(args: &[&str]) -> Output {
     program(args)
@@ -46,36 +33,6 @@ fn without_driver(args: &[&str]) -> Output {
         .env("VK_DRIVER_FILES", "/nonexistent.json")
         .output()
         .unwrap()
-}
-
-fn stdout(o: &Output) -> String {
-    String::from_utf8(o.stdout.clone()).unwrap()
-}
-
-fn stderr(o: &Output) -> String {
-    String::from_utf8(o.stderr.clone()).unwrap()
-}
-
-fn ok(o: Output) -> Output {
-    assert!(o.status.success(), "exit {:?}\n{}\n{}", o.status.code(), stdout(&o), stderr(&o));
-    o
-}
-
-/// The one JSON object a command printed.
-fn object(o: Output) -> Value {
-    let text = stdout(&ok(o));
-    let v: Value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"));
-    assert!(v.is_object());
-    v
-}
-
-/// `fixed` followed by `--set` for every key.
-fn with_sets<'a>(fixed: &[&'a str], sets: &[&'a str]) -> Vec<&'a str> {
-    fixed.iter().copied().chain(sets.iter().flat_map(|s| ["--set", *s])).collect()
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
 }
 
 fn train(out: &Path, more: &[&str]) -> Output {
@@ -94,17 +51,6 @@ fn checkpoint() -> &'static Path {
         (dir, file)
     });
     &made.1
-}
-
-fn is_error(o: &Output, names: &[&str]) {
-    let err = stderr(o);
-    assert_eq!(o.status.code(), Some(1), "{err}");
-    assert!(!err.contains("panicked"), "{err}");
-    let lines: Vec<&str> = err.lines().filter(|l| !l.starts_with("device: ")).collect();
-    assert!(lines.len() == 1 && lines[0].starts_with("error: "), "not one line of error: {err}");
-    for name in names {
-        assert!(lines[0].contains(name), "'{name}' is not in: {err}");
-    }
 }
 
 /// A `train` that must fail with one line naming `names`, and leave no file (nor folder) where its output should be.
@@ -208,12 +154,6 @@ fn evaluate_prints_one_object_with_intervals() {
     assert!(interval(&bound, "sum_rate_bps_hz").0 > rate);
 }
 
-fn interval(v: &Value, metric: &str) -> (f64, [f64; 2]) {
-    let m = &v["metrics"][metric];
-    let get = |x: &Value| x.as_f64().unwrap_or_else(|| panic!("{metric}: {m}"));
-    (get(&m["mean"]), [get(&m["ci95"][0]), get(&m["ci95"][1])])
-}
-
 #[test]
 fn the_power_limit_reaches_the_simulation() {
     let at = |set: &str| {
@@ -265,7 +205,7 @@ fn training_twice_gives_the_same_files() {
     assert!(manifest.is_object());
     let rows = std::fs::read_to_string(a.path().join("curves.jsonl")).unwrap();
     assert_eq!(rows.lines().count(), 3 * 2, "an update of a seed is a row");
-    let loaded = Checkpoint::load(&a.path().join("checkpoint.safetensors")).unwrap();
+    let loaded = Checkpoint::<Config>::load(&a.path().join("checkpoint.safetensors")).unwrap();
     assert_eq!((loaded.state.updates, loaded.seeds), (3, vec![0, 1]));
 }
 
@@ -293,22 +233,6 @@ fn same_files(a: &Path, b: &Path, files: &[&str]) {
     }
 }
 
-/// Starts a job, waits until `appears` exists, and kills it.
-fn kill_when(args: &[&str], appears: &Path) {
-    let mut child = program(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let started = Instant::now();
-    while !appears.exists() {
-        assert!(started.elapsed() < Duration::from_secs(120), "no {} after 120 s", appears.display());
-        assert!(child.try_wait().unwrap().is_none(), "the job ended before it wrote {}", appears.display());
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    child.kill().unwrap();
-    assert!(
-        !child.wait().unwrap().success(),
-        "the job was done before it could be interrupted: make it longer"
-    );
-}
-
 #[test]
 fn a_killed_training_continues_to_the_same_end() {
     let (whole, cut) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -318,7 +242,7 @@ fn a_killed_training_continues_to_the_same_end() {
     let mut args = with_sets(&["train", "--device", "cpu", "--out", text(cut.path())], TINY);
     args.extend(longer);
     kill_when(&args, &saved);
-    let at = Checkpoint::load(&saved).unwrap().state.updates;
+    let at = Checkpoint::<Config>::load(&saved).unwrap().state.updates;
     assert!(at < 120, "update {at} is the end");
     // What an interruption between the two files leaves: rows that are ahead of the checkpoint. They are cut off and made again.
     let rows = cut.path().join("curves.jsonl");
@@ -654,7 +578,7 @@ fn a_killed_reproduction_continues_to_the_same_rows() {
     assert!(stdout(&o).contains(text(whole.path())), "{}", stdout(&o));
     let saved = cut.path().join("training/ppo/checkpoint.safetensors");
     kill_when(&reproduce_args(cut.path(), &longer), &saved);
-    assert!(Checkpoint::load(&saved).unwrap().state.updates < 60);
+    assert!(Checkpoint::<Config>::load(&saved).unwrap().state.updates < 60);
     ok(isacbench(&reproduce_args(cut.path(), &[&longer[..], &["--resume"]].concat())));
     for ((name, x), (_, y)) in reproduced_rows(whole.path()).iter().zip(&reproduced_rows(cut.path())) {
         assert!(x == y, "{name} differs after an interruption");
@@ -732,7 +656,7 @@ fn stable_files(out: &Path) -> Vec<(String, Vec<u8>)> {
 
 #[test]
 fn experiments_lie_between_the_scale_and_the_users_keys() {
-    use isacbench::config::{Config, Layered, experiments};
+    use isacbench::config::{Layered, experiments};
     use isacbench::task::v2x::Beam;
     let load = |name: &str, scale: &str, sets: &[&str]| {
         let sets: Vec<String> = sets.iter().map(ToString::to_string).collect();
@@ -812,7 +736,7 @@ fn experiments_run_and_continue_with_more_of_what_they_vary() {
     let o = ok(isacbench(&experiment_args("rate-penalty", two.path(), &[&more[..], &["--resume"]].concat())));
     assert!(stdout(&o).contains(text(two.path())), "{}", stdout(&o));
     let saved = |dir: &Path, f: &str| {
-        Checkpoint::load(&dir.join("training").join(f).join("checkpoint.safetensors")).unwrap()
+        Checkpoint::<Config>::load(&dir.join("training").join(f).join("checkpoint.safetensors")).unwrap()
     };
     let (none, some) =
         (saved(one.path(), "spiking-ac/rate_penalty=0"), saved(one.path(), "spiking-ac/rate_penalty=0.3"));

@@ -7,7 +7,7 @@ mod off_policy;
 
 use common::shared_gpu;
 use isacbench::checkpoint::Checkpoint;
-use isacbench::evaluate::{Controller, Job, evaluate};
+use isacbench::evaluate::v2x::{Controller, Job, evaluate};
 use isacbench::gpu::Gpu;
 use isacbench::task::v2x::metric;
 use off_policy::*;
@@ -73,11 +73,9 @@ fn resumed(what: &str, gpu: Option<&Arc<Gpu>>) {
         let path = dir.path().join("half.safetensors");
         let (whole, metrics) = trained(&algorithm, 4, gpu);
         let (half, first) = continued(&algorithm, &algorithm.start(), 2, 4, gpu);
-        let (seeds, p_max_dbm) = TWO.into_iter().unzip();
-        Checkpoint { config, agent: agent.into(), seeds, p_max_dbm, state: half.clone() }
-            .save(&path)
-            .unwrap();
-        let read = Checkpoint::load(&path).unwrap();
+        let (seeds, swept) = TWO.into_iter().unzip();
+        Checkpoint { config, agent: agent.into(), seeds, swept, state: half.clone() }.save(&path).unwrap();
+        let read = Checkpoint::<isacbench::config::Config>::load(&path).unwrap();
         let name = format!("{agent} with {beam} on the {what}");
         assert_same_bits(&format!("{name}, saved and read"), &half, &read.state);
         let (rest, second) = continued(&read.algorithm(), &read.state, 4, 4, gpu);

@@ -3,7 +3,7 @@
 
 use isacbench::report::experiments::{write_beams, write_rate_penalty};
 use isacbench::report::frames;
-use isacbench::report::paper;
+use isacbench::report::paper::spiking_ac as paper;
 use isacbench::report::spiking_ac::write;
 use isacbench::report::{ReportError, ReportPaths};
 use isacbench::reproduce::Rows;
@@ -346,9 +346,9 @@ fn parquet_round_trips_bit_for_bit() {
     });
     // Debug text of an f64 is its shortest exact form, so equal texts are equal bits; NaN equals NaN and -0 differs from 0.
     let text = |x: &dyn std::fmt::Debug| format!("{x:?}");
-    assert_eq!(text(&frames::read_curves(&paths.tables[0]).unwrap()), text(&curves));
-    assert_eq!(text(&frames::read_evals(&paths.tables[1]).unwrap()), text(&evals));
-    assert_eq!(text(&frames::read_slots(&paths.tables[2]).unwrap()), text(&slots));
+    assert_eq!(text(&frames::read::<CurveRow>(&paths.tables[0]).unwrap()), text(&curves));
+    assert_eq!(text(&frames::read::<EvalRow>(&paths.tables[1]).unwrap()), text(&evals));
+    assert_eq!(text(&frames::read::<SlotRow>(&paths.tables[2]).unwrap()), text(&slots));
 }
 
 #[test]
@@ -603,7 +603,7 @@ fn no_rows_at_all_still_make_a_report() {
     let (paths, text) = report(dir.path(), &r);
     assert!(paths.figures.is_empty());
     assert!(text.contains("This run has no evaluation rows"));
-    assert!(frames::read_evals(&paths.tables[1]).unwrap().is_empty());
+    assert!(frames::read::<EvalRow>(&paths.tables[1]).unwrap().is_empty());
     // Energies have fewer columns.
     let nine = |l: &&str| l.split('|').count() == 11;
     let printed = text.lines().filter(|l| l.ends_with("| - | - | - | - |")).filter(nine).count();
@@ -853,7 +853,7 @@ fn a_front_has_a_point_for_each_penalty_and_says_where_the_rate_falls() {
         let read = |d: &Path| std::fs::read(d.join(&name)).unwrap();
         assert!(read(dir.path()) == read(other.path()), "{name} differs");
     }
-    let back = frames::read_evals(&dir.path().join("evals.parquet")).unwrap();
+    let back = frames::read::<EvalRow>(&dir.path().join("evals.parquet")).unwrap();
     for p in PENALTIES {
         assert!(back.iter().any(|r| r.variant == format!("rate_penalty={p}") && r.beam == "tracking"));
     }

@@ -6,7 +6,7 @@ mod ppo;
 
 use common::shared_gpu;
 use isacbench::checkpoint::{Checkpoint, CheckpointError};
-use isacbench::config::ConfigError;
+use isacbench::config::{Config, ConfigError};
 use isacbench::gpu::Gpu;
 use isacbench::learn::{Algorithm, LearnerState, PpoSpec};
 use ppo::{TWO, assert_same_bits, config, continued, spec, trained};
@@ -19,13 +19,13 @@ use std::sync::Arc;
 const SETS: [&str; 5] =
     ["task.beam=tracking", "task.slots=20", "ppo.horizon=20", "ppo.minibatch=80", "ppo.lr_final_share=0.1"];
 
-fn checkpoint(state: LearnerState) -> Checkpoint {
-    let (seeds, p_max_dbm) = TWO.into_iter().unzip();
-    Checkpoint { config: config(&SETS), agent: "ppo".into(), seeds, p_max_dbm, state }
+fn checkpoint(state: LearnerState) -> Checkpoint<Config> {
+    let (seeds, swept) = TWO.into_iter().unzip();
+    Checkpoint { config: config(&SETS), agent: "ppo".into(), seeds, swept, state }
 }
 
 /// A checkpoint of fresh weights.
-fn fresh() -> Checkpoint {
+fn fresh() -> Checkpoint<Config> {
     let c = checkpoint(LearnerState {
         params: vec![],
         m: vec![],
@@ -47,7 +47,7 @@ fn resumed(what: &str, gpu: Option<&Arc<Gpu>>) {
     let (half, first) = continued(&spec, &LearnerState::new(&spec), 2, 4, gpu);
     assert_eq!(half.updates, 2);
     checkpoint(half.clone()).save(&path).unwrap();
-    let read = Checkpoint::load(&path).unwrap();
+    let read = Checkpoint::<Config>::load(&path).unwrap();
     assert_same_bits(&format!("{what}, saved and read"), &half, &read.state);
     assert_eq!((read.agent.as_str(), &read.config), ("ppo", &fresh().config));
     let (rest, second) = continued(&ppo(&read), &read.state, 4, 4, gpu);
@@ -57,7 +57,7 @@ fn resumed(what: &str, gpu: Option<&Arc<Gpu>>) {
 }
 
 /// The specification in a checkpoint of PPO.
-fn ppo(c: &Checkpoint) -> PpoSpec {
+fn ppo(c: &Checkpoint<Config>) -> PpoSpec {
     let Algorithm::Ppo(spec) = c.algorithm() else { panic!("a checkpoint of agent {}", c.agent) };
     spec
 }
@@ -102,7 +102,7 @@ fn changed(dir: &Path, change: impl FnOnce(&mut Tensors, &mut HashMap<String, St
 }
 
 fn error_of(path: &Path) -> CheckpointError {
-    let e = Checkpoint::load(path).err().unwrap_or_else(|| panic!("{} was read", path.display()));
+    let e = Checkpoint::<Config>::load(path).err().unwrap_or_else(|| panic!("{} was read", path.display()));
     assert!(
         e.to_string().contains(&*path.file_name().unwrap().to_string_lossy()),
         "the file is not named: {e}"
@@ -115,7 +115,7 @@ fn an_unchanged_copy_is_read() {
     let dir = tempfile::tempdir().unwrap();
     assert_same_bits(
         "copy",
-        &Checkpoint::load(&changed(dir.path(), |_, _| {})).unwrap().state,
+        &Checkpoint::<Config>::load(&changed(dir.path(), |_, _| {})).unwrap().state,
         &fresh().state,
     );
 }

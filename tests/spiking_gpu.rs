@@ -8,7 +8,7 @@ mod ppo;
 
 use common::{gpu_or_skip, shared_gpu};
 use isacbench::agents::Kind;
-use isacbench::evaluate::{Controller, Job, Outcome, evaluate};
+use isacbench::evaluate::v2x::{Controller, Job, Outcome, evaluate};
 use isacbench::gpu::{Fill, Gpu};
 use isacbench::kernels::compare::compare_f64;
 use isacbench::kernels::inputs::{normal, widen};

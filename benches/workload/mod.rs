@@ -1,6 +1,8 @@
 //! The three workloads whose throughput is compared with the JAX peer (`benches/peers/v2x_ppo_jax.py`), on the CPU backend, with the peer's
 //! settings: preset `fast` (K = 3, 32 antennas, 100 slots, hidden 128-128), 4 epochs of 16 minibatches, one replica.
 
+pub mod misac;
+
 use isacbench::agents::Kind;
 use isacbench::config::{Config, Layered};
 use isacbench::learn::ppo_cpu::{PpoCpu, SampleGaussian, reset_chunk, step_chunk};

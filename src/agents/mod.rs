@@ -1,4 +1,6 @@
-//! The rows of the results: id → what acts. Order as in the tables.
+//! The rows of the results: id → what acts. Order as in the tables. Here those of task v2x, in [`misac`] those of task misac.
+
+pub mod misac;
 
 use crate::task::v2x_reference::Reference;
 

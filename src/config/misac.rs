@@ -1,6 +1,6 @@
 //! Configuration of task misac (paper "rl-h-moe") and its agents.
 
-use super::{ConfigError, EvaluateConfig, Layered, TrainConfig, dbm_to_w};
+use super::{ConfigError, Layered, TrainConfig, dbm_to_w};
 use crate::task::misac::{KMAX, MMAX, MisacParams, MisacSpec, SCATTERERS, Uncertainty};
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +14,7 @@ pub struct MisacConfig {
     pub temporal: TemporalConfig,
     pub spatial: SpatialConfig,
     pub train: TrainConfig,
-    pub evaluate: EvaluateConfig,
+    pub evaluate: MisacEvaluateConfig,
     pub reproduce: MisacReproduceConfig,
 }
 
@@ -147,13 +147,31 @@ pub struct SpatialConfig {
     pub output_gain: f64,
 }
 
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MisacEvaluateConfig {
+    /// Per replica.
+    pub episodes: u64,
+    pub seed: u32,
+    /// Take the mode of the policy instead of a sample.
+    pub greedy: bool,
+    /// The channel is drawn and beams are judged in every n-th slot: what most of an evaluation's time goes into.
+    pub gain_stride: usize,
+}
+
 /// The grid of the paper's figures, and what goes beyond them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MisacReproduceConfig {
     pub snr_db: Vec<f64>,
+    /// Recipes of learning: every learned agent is trained with `temporal.algorithm` and `spatial.phase`, and `h-moe`, at `task.snr_db`, with every
+    /// other pair of these lists too. May be empty.
+    pub algorithms: Vec<PolicyGradient>,
+    pub phases: Vec<Phase>,
     /// Processing delays of the sweep over T_proc, at `task.snr_db`.
     pub t_proc_slots: Vec<u32>,
+    /// Ratios at which β follows the vehicles' angular rates (`uncertainty = "kinematic"`); may be empty.
+    pub kinematic_snr_db: Vec<f64>,
     /// Updates between two checkpoints, from which `--resume` continues.
     pub checkpoint_every: u32,
 }
@@ -176,7 +194,15 @@ impl Layered for MisacConfig {
         self.spatial.validate()?;
         self.train.validate()?;
         self.evaluate.validate()?;
-        self.reproduce.validate()
+        self.reproduce.validate()?;
+        let most = self.task.age_max_slots;
+        check!(
+            "reproduce.t_proc_slots",
+            self.reproduce.t_proc_slots,
+            self.reproduce.t_proc_slots.iter().all(|t| *t <= most),
+            "must not be above task.age_max_slots"
+        );
+        Ok(())
     }
 }
 
@@ -418,17 +444,51 @@ impl SpatialConfig {
     }
 }
 
+impl MisacEvaluateConfig {
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        check!("evaluate.episodes", self.episodes, self.episodes > 0, "must be at least 1");
+        check!(
+            "evaluate.gain_stride",
+            self.gain_stride,
+            (1..=100_000).contains(&self.gain_stride),
+            "must be 1 to 100000"
+        );
+        Ok(())
+    }
+}
+
+/// The first value that stands in the list before, with its place from 1.
+fn repeated<T: PartialEq>(list: &[T]) -> Option<(&T, usize)> {
+    list.iter().enumerate().find(|(i, x)| list[..*i].contains(x)).map(|(i, x)| (x, i + 1))
+}
+
 impl MisacReproduceConfig {
     pub fn validate(&self) -> Result<(), ConfigError> {
         let bad = |key, what: String| Err(ConfigError::Value { key, what });
         if self.snr_db.is_empty() {
             return bad("reproduce.snr_db", "needs at least one ratio".into());
         }
-        if let Some(x) = self.snr_db.iter().find(|x| !(-40.0..=80.0).contains(*x)) {
-            return bad("reproduce.snr_db", format!("{x} must be -40 to 80"));
+        for (key, list) in
+            [("reproduce.snr_db", &self.snr_db), ("reproduce.kinematic_snr_db", &self.kinematic_snr_db)]
+        {
+            if let Some(x) = list.iter().find(|x| !(-40.0..=80.0).contains(*x)) {
+                return bad(key, format!("{x} must be -40 to 80"));
+            }
+            if let Some((x, i)) = repeated(list) {
+                return bad(key, format!("{x} is listed twice (again at place {i})"));
+            }
         }
-        if let Some((i, x)) = self.snr_db.iter().enumerate().find(|(i, x)| self.snr_db[..*i].contains(x)) {
-            return bad("reproduce.snr_db", format!("{x} is listed twice (again at place {})", i + 1));
+        if let Some((x, i)) = repeated(&self.t_proc_slots) {
+            return bad("reproduce.t_proc_slots", format!("{x} is listed twice (again at place {i})"));
+        }
+        if repeated(&self.algorithms).is_some() {
+            return bad(
+                "reproduce.algorithms",
+                format!("{:?} must list each algorithm once", self.algorithms),
+            );
+        }
+        if repeated(&self.phases).is_some() {
+            return bad("reproduce.phases", format!("{:?} must list each meaning once", self.phases));
         }
         if self.checkpoint_every == 0 {
             return bad("reproduce.checkpoint_every", "must be at least 1".into());

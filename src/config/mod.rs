@@ -36,7 +36,7 @@ pub enum ConfigError {
     Preset(String),
     #[error("no scale '{0}' (there are: smoke, quick, full)")]
     Scale(String),
-    #[error("no experiment '{0}' (there are: spiking-ac, rate-penalty, beams)")]
+    #[error("no experiment '{0}' (there are: spiking-ac, rate-penalty, beams, rl-h-moe, and all)")]
     Experiment(String),
 }
 

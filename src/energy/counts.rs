@@ -63,6 +63,17 @@ impl LayerCounts {
     }
 }
 
+/// Products of two activations, which no weight is read for: those of an LSTM's gates with its state, or of a gate with its experts' outputs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Elementwise {
+    /// Without regard to zeros.
+    pub dense: u64,
+    /// With two operands that are not zero.
+    pub effective: u64,
+    /// Words of the vectors that are multiplied.
+    pub words: u64,
+}
+
 /// Sums over `samples` inferences of one network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Counts {
@@ -73,6 +84,7 @@ pub struct Counts {
     pub steps: Option<u64>,
     /// Weights and biases.
     pub parameters: u64,
+    pub elementwise: Elementwise,
 }
 
 impl Counts {
@@ -128,7 +140,9 @@ impl Counts {
                 neuron_steps: steps.map_or(0, |s| s * layer.outputs as u64 * activity.samples),
             });
         }
-        Ok(Counts { samples: activity.samples, layers, first, steps, parameters: net.params() as u64 })
+        let parameters = net.params() as u64;
+        let elementwise = Elementwise::default();
+        Ok(Counts { samples: activity.samples, layers, first, steps, parameters, elementwise })
     }
 
     fn sum(&self, of: impl Fn(&LayerCounts) -> u64) -> u64 {
@@ -136,10 +150,10 @@ impl Counts {
     }
     /// Products without regard to zeros.
     pub fn dense(&self) -> u64 {
-        self.sum(LayerCounts::dense)
+        self.sum(LayerCounts::dense) + self.elementwise.dense
     }
     pub fn effective_macs(&self) -> u64 {
-        self.sum(|l| if l.spikes { 0 } else { l.effective })
+        self.sum(|l| if l.spikes { 0 } else { l.effective }) + self.elementwise.effective
     }
     pub fn effective_acs(&self) -> u64 {
         self.sum(|l| if l.spikes { l.effective } else { 0 })

@@ -172,6 +172,10 @@ pub fn memory_aware(counts: &Counts, batch: u64) -> MemoryAware {
             }
         }
     }
+    // Two operands are read and a result is written, as with inputs and outputs.
+    let products = counts.elementwise.dense as f64 / n;
+    e.operations += mac * products;
+    e.inout += 3.0 * products * access_pj(counts.elementwise.words as f64);
     for part in [&mut e.operations, &mut e.addressing, &mut e.inout, &mut e.weights, &mut e.potentials] {
         *part *= PJ;
     }

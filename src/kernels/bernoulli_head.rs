@@ -55,8 +55,8 @@ pub fn log_sigmoid<F: Real>(x: F) -> F {
     x.min(zero) - (one + (-(x.abs())).exp()).ln()
 }
 
-/// The uniform of action `a`.
-fn uniform<F: Real<Word = u32>>(key: [u32; 2], env: usize, clock: u32, a: usize) -> F {
+/// The uniform in (0, 1) that action `a` is drawn with.
+pub fn uniform<F: Real<Word = u32>>(key: [u32; 2], env: usize, clock: u32, a: usize) -> F {
     F::unit_from_word(draw(key, Stream::Action, env as u32, clock, a as u32 / 4)[a % 4])
 }
 

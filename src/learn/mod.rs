@@ -4,6 +4,8 @@
 mod adam;
 mod ddpg_cpu;
 mod dqn_cpu;
+pub mod misac;
+pub mod misac_cpu;
 pub mod network;
 pub mod off_policy;
 pub mod off_policy_cpu;
@@ -13,20 +15,40 @@ pub mod ppo_cpu;
 pub mod ppo_gpu;
 pub mod recurrent;
 pub mod replay;
+mod spatial_cpu;
 pub mod step_gpu;
 
+pub use misac::{ExpertsSpec, MisacUpdate};
 pub use off_policy::OffPolicySpec;
 
 use crate::agents::Kind;
 use crate::config::{Config, PpoConfig, SpikingConfig};
 use crate::policy::{Activation, ActorCriticLayout, Head, Hidden, Policy, Tensor};
 use crate::task::v2x::{V2xParams, V2xSpec};
+use std::sync::Mutex;
 
-/// One independent agent: its seed and its own task parameters.
+/// One independent agent: its seed and its own task parameters, of task v2x unless another is named.
 #[derive(Clone, Copy, Debug)]
-pub struct Replica {
+pub struct Replica<P = V2xParams> {
     pub seed: u32,
-    pub task: V2xParams,
+    pub task: P,
+}
+
+/// Working memory that threads borrow, so that it is allocated and zeroed once.
+struct Pool<T>(Mutex<Vec<T>>);
+
+impl<T> Pool<T> {
+    fn new() -> Self {
+        Pool(Mutex::new(Vec::new()))
+    }
+
+    fn with<R>(&self, new: impl FnOnce() -> T, work: impl FnOnce(&mut T) -> R) -> R {
+        let free = self.0.lock().expect("no thread panics with the lock").pop();
+        let mut item = free.unwrap_or_else(new);
+        let out = work(&mut item);
+        self.0.lock().expect("no thread panics with the lock").push(item);
+        out
+    }
 }
 
 /// A learning algorithm with everything that its backends are built from.

@@ -4,7 +4,7 @@
 //! minibatches are split into parts whose gradient sums are added in a fixed order.
 
 use super::adam::AdamStep;
-use super::{LearnerState, PpoSpec, UpdateMetrics};
+use super::{LearnerState, Pool, PpoSpec, UpdateMetrics};
 use crate::config::ClipScope;
 use crate::gpu::GpuError;
 use crate::kernels::adam::Hyper;
@@ -19,7 +19,6 @@ use crate::task::TRUNCATED;
 use crate::task::v2x::{Batch, StepSlices, V2xParams, V2xSpec, reset_range, step_range};
 use crate::train::Ppo;
 use rayon::prelude::*;
-use std::sync::Mutex;
 
 /// Environments a thread carries through a rollout at once.
 const CHUNK: usize = 256;
@@ -82,19 +81,6 @@ pub struct PpoCpu {
     clock: u32,
 }
 
-/// Working memory that threads borrow, so that it is allocated and zeroed once.
-struct Pool<T>(Mutex<Vec<T>>);
-
-impl<T> Pool<T> {
-    fn with<R>(&self, new: impl FnOnce() -> T, work: impl FnOnce(&mut T) -> R) -> R {
-        let free = self.0.lock().expect("no thread panics with the lock").pop();
-        let mut item = free.unwrap_or_else(new);
-        let out = work(&mut item);
-        self.0.lock().expect("no thread panics with the lock").push(item);
-        out
-    }
-}
-
 impl PpoCpu {
     /// Allocates everything and resets the environments.
     pub fn new(spec: &PpoSpec, start: &LearnerState) -> Self {
@@ -146,7 +132,7 @@ impl PpoCpu {
         let parts = (0..spec.replicas.len() * m.div_ceil(part_rows(m)))
             .map(|_| PartResult { grads: vec![0.0; p], sums: [0.0; 7] })
             .collect();
-        let scratch = Pool(Mutex::new(Vec::new()));
+        let scratch = Pool::new();
         let mut this = PpoCpu {
             spec: spec.clone(),
             layout,

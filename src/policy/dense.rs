@@ -264,6 +264,8 @@ struct Forward<'a> {
     out: &'a mut Activations,
     /// Layers to run.
     layers: usize,
+    /// Outputs of the last layer that are wanted, the first ones.
+    outputs: usize,
 }
 
 impl LaneKernel for Forward<'_> {
@@ -279,7 +281,8 @@ impl LaneKernel for Forward<'_> {
             let ld = leading(l.outputs);
             let b = RowMajor { data: &p.wt, ld };
             let (c, bias) = (&mut here[0], &p.bias);
-            let cols = l.outputs.next_multiple_of(PAD);
+            let last = i + 1 == self.net.layers.len();
+            let cols = if last { self.outputs } else { l.outputs }.next_multiple_of(PAD);
             match l.act {
                 Activation::Tanh => product::<V, 2>(
                     self.rows,
@@ -324,12 +327,18 @@ impl LaneKernel for Forward<'_> {
 
 /// Forward pass of `rows` samples x into `out`.
 pub fn forward(net: &Packed, rows: usize, x: Strided, out: &mut Activations) {
-    run_lanes(Forward { net, rows, x, out, layers: net.layers.len() });
+    let outputs = net.layout.outputs();
+    run_lanes(Forward { net, rows, x, out, layers: net.layers.len(), outputs });
 }
 
 /// The same without the last layer.
 pub fn forward_hidden(net: &Packed, rows: usize, x: Strided, out: &mut Activations) {
-    run_lanes(Forward { net, rows, x, out, layers: net.layers.len() - 1 });
+    run_lanes(Forward { net, rows, x, out, layers: net.layers.len() - 1, outputs: 0 });
+}
+
+/// The same with the first `outputs` outputs only.
+pub fn forward_first(net: &Packed, rows: usize, x: Strided, outputs: usize, out: &mut Activations) {
+    run_lanes(Forward { net, rows, x, out, layers: net.layers.len(), outputs });
 }
 
 /// Gradient sums of one network in padded layout, and the space its backward pass needs.
@@ -413,6 +422,8 @@ struct Backward<'a> {
     dx: Option<&'a mut [f32]>,
     /// Layers to go through, from below.
     layers: usize,
+    /// Outputs of the last layer that have a gradient, the first ones.
+    outputs: usize,
 }
 
 impl LaneKernel for Backward<'_> {
@@ -423,6 +434,7 @@ impl LaneKernel for Backward<'_> {
         for i in (0..self.layers).rev() {
             let l = &layers[i];
             let (ldi, ldo) = (leading(l.inputs), leading(l.outputs));
+            let outputs = if i + 1 == layers.len() { self.outputs } else { l.outputs };
             let input = if i == 0 { self.x } else { &self.acts.layers[i - 1] };
             let (lower, upper) = self.grad.d.layers.split_at_mut(i);
             let dy = &upper[0];
@@ -434,9 +446,9 @@ impl LaneKernel for Backward<'_> {
                     RowMajor { data: input, ld: ldi },
                 );
                 let dw = &mut self.grad.w[i];
-                if l.outputs < 12 {
+                if outputs < 12 {
                     product::<V, 4>(
-                        l.outputs,
+                        outputs,
                         cols,
                         self.rows,
                         at,
@@ -449,7 +461,7 @@ impl LaneKernel for Backward<'_> {
                     );
                 } else {
                     product::<V, 2>(
-                        l.outputs,
+                        outputs,
                         cols,
                         self.rows,
                         at,
@@ -461,7 +473,7 @@ impl LaneKernel for Backward<'_> {
                         |s, _, _| s,
                     );
                 }
-                column_sums::<V>(self.rows, l.outputs.next_multiple_of(PAD), dy, ldo, &mut self.grad.b[i]);
+                column_sums::<V>(self.rows, outputs.next_multiple_of(PAD), dy, ldo, &mut self.grad.b[i]);
             }
             if i > 0 {
                 // dh[m, i] = (Σ_o dy[m, o]·W[o, i])·act'(h)
@@ -469,7 +481,7 @@ impl LaneKernel for Backward<'_> {
                 product::<V, 2>(
                     self.rows,
                     l.inputs.next_multiple_of(PAD),
-                    l.outputs,
+                    outputs,
                     Strided { data: dy, row: ldo, col: 1 },
                     RowMajor { data: &self.net.layers[i].w, ld: ldi },
                     &mut lower[i - 1],
@@ -489,7 +501,7 @@ impl LaneKernel for Backward<'_> {
                 product::<V, 2>(
                     self.rows,
                     l.inputs.next_multiple_of(PAD),
-                    l.outputs,
+                    outputs,
                     Strided { data: dy, row: ldo, col: 1 },
                     RowMajor { data: &self.net.layers[i].w, ld: ldi },
                     dx,
@@ -506,13 +518,26 @@ impl LaneKernel for Backward<'_> {
 /// Backward pass: takes the output gradient from the last layer of `grad.d` ([rows, leading(outputs)], zero beyond the outputs) and adds
 /// to the sums. `x` is [rows, leading(inputs)].
 pub fn backward(net: &Packed, rows: usize, x: &[f32], acts: &Activations, grad: &mut Gradient) {
-    run_lanes(Backward { net, rows, x, acts, grad, weights: true, dx: None, layers: net.layers.len() });
+    backward_first(net, rows, x, acts, net.layout.outputs(), grad);
+}
+
+/// The same where only the first `outputs` outputs have a gradient.
+pub fn backward_first(
+    net: &Packed,
+    rows: usize,
+    x: &[f32],
+    acts: &Activations,
+    outputs: usize,
+    grad: &mut Gradient,
+) {
+    let layers = net.layers.len();
+    run_lanes(Backward { net, rows, x, acts, grad, weights: true, dx: None, layers, outputs });
 }
 
 /// The same from the last hidden layer on: takes the gradient before that layer's activation.
 pub fn backward_hidden(net: &Packed, rows: usize, x: &[f32], acts: &Activations, grad: &mut Gradient) {
     let layers = net.layers.len() - 1;
-    run_lanes(Backward { net, rows, x, acts, grad, weights: true, dx: None, layers });
+    run_lanes(Backward { net, rows, x, acts, grad, weights: true, dx: None, layers, outputs: 0 });
 }
 
 /// Backward pass to the input alone: takes the output gradient as [`backward`] does, leaves the sums as they are, and writes the gradient by
@@ -527,6 +552,7 @@ pub fn backward_input(net: &Packed, rows: usize, acts: &Activations, grad: &mut 
         weights: false,
         dx: Some(dx),
         layers: net.layers.len(),
+        outputs: net.layout.outputs(),
     });
 }
 

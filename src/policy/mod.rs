@@ -2,11 +2,14 @@
 //! forward pass costs. The arithmetic itself is in `kernels`.
 
 pub mod activity;
+pub mod bernoulli;
 pub mod codebook;
 pub mod cpu;
 pub mod dense;
+pub mod experts;
 pub mod lif;
 pub mod lstm;
+pub mod lstm_cpu;
 pub mod mlp;
 pub mod spiking;
 

@@ -56,13 +56,25 @@ pub struct Series {
     pub points: Vec<Point>,
 }
 
-/// A number printed by a paper.
+/// What a paper's number says of y.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Reach {
+    /// The value itself.
+    At,
+    /// More than it: an arrow upwards.
+    Above,
+    /// Anything from y to here: a bar.
+    To(f64),
+}
+
+/// A number printed by a paper. Marks at the same point stand side by side.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PaperMark {
     /// Agent id: decides the shape, which is hollow and black.
     pub agent: String,
     pub x: f64,
     pub y: f64,
+    pub reach: Reach,
 }
 
 /// A few words at a point of a figure.
@@ -109,8 +121,10 @@ enum Shape {
     Star,
 }
 
-/// Colours of Okabe and Ito, with two dark ones of Paul Tol's, told apart with any colour vision together with the markers.
-const PALETTE: [(&str, (u8, u8, u8), Shape); 10] = [
+type Swatch = (&'static str, (u8, u8, u8), Shape);
+
+/// Agents of task v2x. Colours of Okabe and Ito, with two dark ones of Paul Tol's, told apart with any colour vision together with the markers.
+const V2X: [Swatch; 10] = [
     ("spiking-ac", (0xD5, 0x5E, 0x00), Shape::Circle),
     ("ppo", (0x00, 0x72, 0xB2), Shape::Square),
     ("ddpg", (0x00, 0x9E, 0x73), Shape::Up),
@@ -123,6 +137,19 @@ const PALETTE: [(&str, (u8, u8, u8), Shape); 10] = [
     ("upper-bound", (0x00, 0x00, 0x00), Shape::None),
 ];
 
+/// Agents of task misac; the bounds have no marker.
+const MISAC: [Swatch; 9] = [
+    ("h-moe", (0xD5, 0x5E, 0x00), Shape::Circle),
+    ("h-moe-no-aoi", (0xCC, 0x79, 0xA7), Shape::Diamond),
+    ("ppo-mono", (0x00, 0x72, 0xB2), Shape::Square),
+    ("homogeneous-moe", (0x00, 0x9E, 0x73), Shape::Up),
+    ("vision-only", (0xE6, 0x9F, 0x00), Shape::Plus),
+    ("radar-only", (0x8A, 0x8A, 0x8A), Shape::Down),
+    ("best-periodic", (0x56, 0xB4, 0xE9), Shape::Cross),
+    ("dp-optimal", (0x00, 0x00, 0x00), Shape::None),
+    ("dp-bound", (0x33, 0x22, 0x88), Shape::None),
+];
+
 /// For ids without a place of their own; which one depends on the id alone.
 const SPARE: [((u8, u8, u8), Shape); 4] = [
     ((0x11, 0x77, 0x33), Shape::Circle),
@@ -132,13 +159,15 @@ const SPARE: [((u8, u8, u8), Shape); 4] = [
 ];
 
 fn style_of(agent: &str) -> (RGBColor, Shape) {
-    let ((r, g, b), shape) =
-        PALETTE.iter().find(|(id, ..)| *id == agent).map(|&(_, rgb, shape)| (rgb, shape)).unwrap_or_else(
-            || {
-                let sum: usize = agent.bytes().map(usize::from).sum();
-                SPARE[sum % SPARE.len()]
-            },
-        );
+    let ((r, g, b), shape) = V2X
+        .iter()
+        .chain(&MISAC)
+        .find(|(id, ..)| *id == agent)
+        .map(|&(_, rgb, shape)| (rgb, shape))
+        .unwrap_or_else(|| {
+            let sum: usize = agent.bytes().map(usize::from).sum();
+            SPARE[sum % SPARE.len()]
+        });
     (RGBColor(r, g, b), shape)
 }
 
@@ -341,7 +370,9 @@ impl Figure {
         let ys: Vec<f64> = {
             let ends = |p: &Point| [Some(p.y), p.interval.map(|i| i.lo), p.interval.map(|i| i.hi)];
             let ours = self.series.iter().flat_map(|s| &s.points).flat_map(ends).flatten();
-            ours.chain(self.marks.iter().map(|m| m.y)).filter_map(|y| self.y(y)).collect()
+            let high = |m: &PaperMark| if let Reach::To(y) = m.reach { y } else { m.y };
+            let theirs = self.marks.iter().flat_map(|m| [m.y, high(m)]);
+            ours.chain(theirs).filter_map(|y| self.y(y)).collect()
         };
         if self.series.iter().all(|s| s.points.iter().all(|p| self.y(p.y).is_none())) || ys.is_empty() {
             return Ok(None);
@@ -476,11 +507,34 @@ impl Figure {
                     marker(&root, at, shape, color, 8.0, false)?;
                 }
             }
-            for m in &self.marks {
-                if let Some(y) = self.y(m.y) {
-                    let (_, shape) = style_of(&m.agent);
-                    marker(&root, chart.backend_coord(&(self.x(m.x), y)), shape, BLACK, 12.0, true)?;
+            for (i, m) in self.marks.iter().enumerate() {
+                let Some(y) = self.y(m.y) else { continue };
+                let (_, shape) = style_of(&m.agent);
+                let beside = self.marks[..i].iter().filter(|o| (o.x, o.y) == (m.x, m.y)).count();
+                let at = |y: f64| {
+                    let (x, y) = chart.backend_coord(&(self.x(m.x), y));
+                    (x + px(15.0 * beside as f64), y)
+                };
+                let (x, low) = at(y);
+                let line = |points: Vec<(i32, i32)>| root.draw(&PathElement::new(points, stroke(BLACK, 1.6)));
+                match m.reach {
+                    Reach::At => {}
+                    Reach::Above => {
+                        let (from, tip) = (low - px(7.0), low - px(26.0));
+                        line(vec![(x, from), (x, tip)])?;
+                        line(vec![(x - px(4.0), tip + px(6.0)), (x, tip), (x + px(4.0), tip + px(6.0))])?;
+                    }
+                    Reach::To(end) => {
+                        let Some(high) = self.y(end).map(|y| at(y).1) else { continue };
+                        line(vec![(x, low), (x, high)])?;
+                        for y in [low, high] {
+                            line(vec![(x - px(5.0), y), (x + px(5.0), y)])?;
+                        }
+                        marker(&root, (x, (low + high) / 2), shape, BLACK, 12.0, true)?;
+                        continue;
+                    }
                 }
+                marker(&root, (x, low), shape, BLACK, 12.0, true)?;
             }
             // A note stands at the first corner of its point that no marker and no other note has taken.
             let place = |x: f64, y: f64| Some(chart.backend_coord(&(self.x(x), self.y(y)?)));
@@ -704,6 +758,31 @@ impl Bars {
     }
 }
 
+/// What a report draws.
+pub(super) enum Picture {
+    Lines(Figure),
+    Bars(Bars),
+}
+
+impl Picture {
+    pub(super) fn svg(&self) -> Result<Option<String>, ReportError> {
+        match self {
+            Picture::Lines(f) => f.svg(),
+            Picture::Bars(b) => b.svg(),
+        }
+    }
+}
+
+/// One figure with its file and caption.
+pub(super) struct Plate {
+    pub(super) file: &'static str,
+    pub(super) number: &'static str,
+    pub(super) picture: Picture,
+    pub(super) caption: String,
+    /// What is missing if it cannot be drawn.
+    pub(super) needs: &'static str,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -734,9 +813,13 @@ mod tests {
 
     #[test]
     fn every_known_agent_has_its_own_colour_and_unknown_ones_keep_theirs() {
-        for (i, a) in PALETTE.iter().enumerate() {
-            assert!(PALETTE[i + 1..].iter().all(|b| a.1 != b.1 && a.2 != b.2), "{}", a.0);
+        for palette in [V2X.as_slice(), &MISAC] {
+            for (i, a) in palette.iter().enumerate() {
+                let unlike = |b: &Swatch| a.1 != b.1 && (a.2 != b.2 || a.2 == Shape::None);
+                assert!(palette[i + 1..].iter().all(unlike), "{}", a.0);
+            }
         }
+        assert!(V2X.iter().all(|a| MISAC.iter().all(|b| a.0 != b.0)), "an id in both would hide one");
         assert_eq!(style_of("a2c"), style_of("a2c"));
     }
 

@@ -4,171 +4,301 @@
 //! settings, so that equal rows give equal files whatever order they came in.
 
 use super::{ReportError, write_whole};
-use crate::rows::{ActivityRow, CurveRow, EnergyRow, EvalRow, SlotRow};
+use crate::rows::*;
 use polars::prelude::*;
 use std::path::Path;
-
-type Named<'a, R, T> = (&'a str, fn(&R) -> T);
-
-fn strings<R>(rows: &[R], (name, get): (&str, fn(&R) -> &str)) -> Column {
-    Column::new(name.into(), rows.iter().map(get).collect::<Vec<_>>())
-}
-
-fn numbers<R>(rows: &[R], (name, get): Named<R, f64>) -> Column {
-    let values: Vec<Option<f64>> = rows.iter().map(|r| Some(get(r)).filter(|x| !x.is_nan())).collect();
-    Column::new(name.into(), values)
-}
-
-fn counts32<R>(rows: &[R], (name, get): Named<R, u32>) -> Column {
-    Column::new(name.into(), rows.iter().map(get).collect::<Vec<_>>())
-}
-
-fn counts64<R>(rows: &[R], (name, get): Named<R, u64>) -> Column {
-    Column::new(name.into(), rows.iter().map(get).collect::<Vec<_>>())
-}
 
 fn table<T>(what: &str, result: PolarsResult<T>) -> Result<T, ReportError> {
     result.map_err(|source| ReportError::Table { what: what.to_string(), source })
 }
 
-/// Keys that every table starts with.
-const RUN_KEYS: [&str; 5] = ["agent", "beam", "kinematics", "variant", "p_max_dbm"];
+/// A type of cells: how a column of them is made and read back.
+trait Cell: Sized + Clone {
+    fn column(name: &str, values: Vec<Self>) -> Column;
+    fn values(frame: &DataFrame, name: &str) -> PolarsResult<Vec<Self>>;
+}
 
-/// Sorts by all keys and refuses two rows with the same keys.
-fn sorted(
-    name: &'static str,
-    frame: PolarsResult<DataFrame>,
-    own_keys: &[&str],
-) -> Result<DataFrame, ReportError> {
-    let keys: Vec<&str> = RUN_KEYS.iter().chain(own_keys).copied().collect();
-    let key_exprs: Vec<Expr> = keys.iter().map(|k| col(*k)).collect();
-    let frame = table(name, frame)?;
-    let sorted =
-        frame.lazy().sort_by_exprs(&key_exprs, SortMultipleOptions::default().with_maintain_order(true));
-    let repeated = sorted
-        .clone()
-        .group_by_stable(&key_exprs)
-        .agg([len().alias("times")])
-        .filter(col("times").gt(lit(1)));
-    let repeated = table(name, repeated.collect())?;
+impl Cell for String {
+    fn column(name: &str, values: Vec<Self>) -> Column {
+        Column::new(name.into(), values)
+    }
+    fn values(frame: &DataFrame, name: &str) -> PolarsResult<Vec<Self>> {
+        Ok(frame.column(name)?.str()?.iter().map(|v| v.unwrap_or_default().to_string()).collect())
+    }
+}
+
+impl Cell for f64 {
+    fn column(name: &str, values: Vec<Self>) -> Column {
+        let values: Vec<Option<f64>> = values.into_iter().map(|x| Some(x).filter(|x| !x.is_nan())).collect();
+        Column::new(name.into(), values)
+    }
+    fn values(frame: &DataFrame, name: &str) -> PolarsResult<Vec<Self>> {
+        Ok(frame.column(name)?.f64()?.iter().map(|v| v.unwrap_or(f64::NAN)).collect())
+    }
+}
+
+impl Cell for Option<u32> {
+    fn column(name: &str, values: Vec<Self>) -> Column {
+        Column::new(name.into(), values)
+    }
+    fn values(frame: &DataFrame, name: &str) -> PolarsResult<Vec<Self>> {
+        Ok(frame.column(name)?.u32()?.iter().collect())
+    }
+}
+
+fn without_null<T>(values: Option<Vec<T>>, name: &str) -> PolarsResult<Vec<T>> {
+    values.ok_or_else(|| polars_err!(ComputeError: "column {name} holds a null"))
+}
+
+impl Cell for u32 {
+    fn column(name: &str, values: Vec<Self>) -> Column {
+        Column::new(name.into(), values)
+    }
+    fn values(frame: &DataFrame, name: &str) -> PolarsResult<Vec<Self>> {
+        without_null(frame.column(name)?.u32()?.iter().collect(), name)
+    }
+}
+
+impl Cell for u64 {
+    fn column(name: &str, values: Vec<Self>) -> Column {
+        Column::new(name.into(), values)
+    }
+    fn values(frame: &DataFrame, name: &str) -> PolarsResult<Vec<Self>> {
+        without_null(frame.column(name)?.u64()?.iter().collect(), name)
+    }
+}
+
+/// Rows that are kept as a table, one column per field.
+pub trait TableRow: Sized {
+    /// Name in errors.
+    const NAME: &'static str;
+    /// Columns that tell one row from another, in the order the table is sorted by.
+    const KEYS: &'static [&'static str];
+    #[doc(hidden)]
+    fn columns(rows: &[Self]) -> Vec<Column>;
+    #[doc(hidden)]
+    fn rows(frame: &DataFrame) -> PolarsResult<Vec<Self>>;
+}
+
+/// The fields of a row, in column order. A field that is left out here does not compile.
+macro_rules! table_row {
+    ($row:ident, $name:literal, keys [$($key:ident),*], $($field:ident: $cell:ty),* $(,)?) => {
+        impl TableRow for $row {
+            const NAME: &'static str = $name;
+            const KEYS: &'static [&'static str] = &[$(stringify!($key)),*];
+            fn columns(rows: &[Self]) -> Vec<Column> {
+                vec![$(<$cell as Cell>::column(
+                    stringify!($field),
+                    rows.iter().map(|r| r.$field.clone()).collect(),
+                )),*]
+            }
+            fn rows(frame: &DataFrame) -> PolarsResult<Vec<Self>> {
+                $(let mut $field = <$cell as Cell>::values(frame, stringify!($field))?.into_iter();)*
+                let mut out = Vec::with_capacity(frame.height());
+                while let ($(Some($field),)*) = ($($field.next(),)*) {
+                    out.push($row { $($field),* });
+                }
+                Ok(out)
+            }
+        }
+    };
+}
+
+table_row!(
+    CurveRow,
+    "curve",
+    keys [agent, beam, kinematics, variant, p_max_dbm, seed, update],
+    agent: String,
+    beam: String,
+    kinematics: String,
+    variant: String,
+    p_max_dbm: f64,
+    seed: u32,
+    update: u32,
+    env_steps: u64,
+    reward: f64,
+    sum_rate_bps_hz: f64,
+    jain: f64,
+    indicator_share: f64,
+    policy_loss: f64,
+    value_loss: f64,
+    entropy: f64,
+    approx_kl: f64,
+    clip_fraction: f64,
+    grad_norm_actor: f64,
+    grad_norm_critic: f64,
+);
+table_row!(
+    EvalRow,
+    "evaluation",
+    keys [agent, beam, kinematics, variant, p_max_dbm, metric, seed],
+    agent: String,
+    beam: String,
+    kinematics: String,
+    variant: String,
+    p_max_dbm: f64,
+    seed: u32,
+    episodes: u64,
+    metric: String,
+    mean: f64,
+    std_error: f64,
+);
+table_row!(
+    SlotRow,
+    "slot",
+    keys [agent, beam, kinematics, variant, p_max_dbm, slot, seed],
+    agent: String,
+    beam: String,
+    kinematics: String,
+    variant: String,
+    p_max_dbm: f64,
+    seed: u32,
+    slot: u32,
+    sum_rate_bps_hz: f64,
+);
+table_row!(
+    EnergyRow,
+    "energy",
+    keys [agent, beam, kinematics, variant, p_max_dbm, phase, network, method, constants, seed],
+    agent: String,
+    beam: String,
+    kinematics: String,
+    variant: String,
+    p_max_dbm: f64,
+    seed: u32,
+    phase: String,
+    network: String,
+    method: String,
+    constants: String,
+    energy_j: f64,
+    reason: String,
+);
+table_row!(
+    ActivityRow,
+    "activity",
+    keys [agent, beam, kinematics, variant, p_max_dbm, phase, network, layer, quantity, update, seed],
+    agent: String,
+    beam: String,
+    kinematics: String,
+    variant: String,
+    p_max_dbm: f64,
+    seed: u32,
+    phase: String,
+    update: Option<u32>,
+    network: String,
+    layer: u32,
+    quantity: String,
+    value: f64,
+);
+table_row!(
+    MisacCurveRow,
+    "curve",
+    keys [agent, algorithm, phase, uncertainty, variant, snr_db, seed, update],
+    agent: String,
+    algorithm: String,
+    phase: String,
+    uncertainty: String,
+    variant: String,
+    snr_db: f64,
+    seed: u32,
+    update: u32,
+    env_steps: u64,
+    reward: f64,
+    energy_j: f64,
+    l_bmp: f64,
+    share_over_gamma: f64,
+    beam_gain: f64,
+    policy_loss: f64,
+    value_loss: f64,
+    entropy: f64,
+    grad_norm_policy: f64,
+    grad_norm_critic: f64,
+    grad_norm_spatial: f64,
+    gradient_cosine: f64,
+);
+table_row!(
+    MisacEvalRow,
+    "evaluation",
+    keys [agent, algorithm, phase, uncertainty, variant, snr_db, metric, seed],
+    agent: String,
+    algorithm: String,
+    phase: String,
+    uncertainty: String,
+    variant: String,
+    snr_db: f64,
+    seed: u32,
+    episodes: u64,
+    metric: String,
+    mean: f64,
+    std_error: f64,
+);
+table_row!(
+    MisacSlotRow,
+    "slot",
+    keys [agent, algorithm, phase, uncertainty, variant, snr_db, slot, seed],
+    agent: String,
+    algorithm: String,
+    phase: String,
+    uncertainty: String,
+    variant: String,
+    snr_db: f64,
+    seed: u32,
+    slot: u32,
+    energy_j: f64,
+    mae_deg: f64,
+);
+table_row!(
+    MisacEnergyRow,
+    "energy",
+    keys [agent, algorithm, phase, uncertainty, variant, snr_db, stage, network, method, constants, seed],
+    agent: String,
+    algorithm: String,
+    phase: String,
+    uncertainty: String,
+    variant: String,
+    snr_db: f64,
+    seed: u32,
+    stage: String,
+    network: String,
+    method: String,
+    constants: String,
+    energy_j: f64,
+    reason: String,
+);
+
+/// Rows as a frame, sorted by all keys. NaN becomes null.
+///
+/// # Errors
+/// [`ReportError::DuplicateRow`] if two rows have the same keys, [`ReportError::Table`] if polars refuses.
+pub fn frame<R: TableRow>(rows: &[R]) -> Result<DataFrame, ReportError> {
+    let keys: Vec<Expr> = R::KEYS.iter().map(|k| col(*k)).collect();
+    let frame = table(R::NAME, DataFrame::new(rows.len(), R::columns(rows)))?;
+    let sorted = frame.lazy().sort_by_exprs(&keys, SortMultipleOptions::default().with_maintain_order(true));
+    let repeated =
+        sorted.clone().group_by_stable(&keys).agg([len().alias("times")]).filter(col("times").gt(lit(1)));
+    let repeated = table(R::NAME, repeated.collect())?;
     if repeated.height() > 0 {
         let cell = |k: &str| repeated.column(k).and_then(|c| c.get(0).map(|v| v.to_string()));
-        let row: PolarsResult<Vec<String>> = keys.iter().map(|k| Ok(format!("{k} = {}", cell(k)?))).collect();
-        let times = table(name, repeated.column("times").and_then(|c| Ok(c.u32()?.get(0).unwrap_or(0))))?;
-        return Err(ReportError::DuplicateRow { table: name, row: table(name, row)?.join(", "), times });
+        let row: PolarsResult<Vec<String>> =
+            R::KEYS.iter().map(|k| Ok(format!("{k} = {}", cell(k)?))).collect();
+        let times = table(R::NAME, repeated.column("times").and_then(|c| Ok(c.u32()?.get(0).unwrap_or(0))))?;
+        return Err(ReportError::DuplicateRow {
+            table: R::NAME,
+            row: table(R::NAME, row)?.join(", "),
+            times,
+        });
     }
-    table(name, sorted.collect())
+    table(R::NAME, sorted.collect())
 }
 
-/// Learning curves as a frame, one column per field of [`CurveRow`].
+/// [`frame`] of learning curves of task v2x.
 pub fn curves(rows: &[CurveRow]) -> Result<DataFrame, ReportError> {
-    let frame = DataFrame::new(
-        rows.len(),
-        vec![
-            strings(rows, ("agent", |r| &r.agent)),
-            strings(rows, ("beam", |r| &r.beam)),
-            strings(rows, ("kinematics", |r| &r.kinematics)),
-            strings(rows, ("variant", |r| &r.variant)),
-            numbers(rows, ("p_max_dbm", |r| r.p_max_dbm)),
-            counts32(rows, ("seed", |r| r.seed)),
-            counts32(rows, ("update", |r| r.update)),
-            counts64(rows, ("env_steps", |r| r.env_steps)),
-            numbers(rows, ("reward", |r| r.reward)),
-            numbers(rows, ("sum_rate_bps_hz", |r| r.sum_rate_bps_hz)),
-            numbers(rows, ("jain", |r| r.jain)),
-            numbers(rows, ("indicator_share", |r| r.indicator_share)),
-            numbers(rows, ("policy_loss", |r| r.policy_loss)),
-            numbers(rows, ("value_loss", |r| r.value_loss)),
-            numbers(rows, ("entropy", |r| r.entropy)),
-            numbers(rows, ("approx_kl", |r| r.approx_kl)),
-            numbers(rows, ("clip_fraction", |r| r.clip_fraction)),
-            numbers(rows, ("grad_norm_actor", |r| r.grad_norm_actor)),
-            numbers(rows, ("grad_norm_critic", |r| r.grad_norm_critic)),
-        ],
-    );
-    sorted("curve", frame, &["seed", "update"])
+    frame(rows)
 }
 
-/// Evaluation metrics as a frame, one column per field of [`EvalRow`].
-pub fn evals(rows: &[EvalRow]) -> Result<DataFrame, ReportError> {
-    let frame = DataFrame::new(
-        rows.len(),
-        vec![
-            strings(rows, ("agent", |r| &r.agent)),
-            strings(rows, ("beam", |r| &r.beam)),
-            strings(rows, ("kinematics", |r| &r.kinematics)),
-            strings(rows, ("variant", |r| &r.variant)),
-            numbers(rows, ("p_max_dbm", |r| r.p_max_dbm)),
-            counts32(rows, ("seed", |r| r.seed)),
-            counts64(rows, ("episodes", |r| r.episodes)),
-            strings(rows, ("metric", |r| &r.metric)),
-            numbers(rows, ("mean", |r| r.mean)),
-            numbers(rows, ("std_error", |r| r.std_error)),
-        ],
-    );
-    sorted("evaluation", frame, &["metric", "seed"])
-}
-
-/// Rates over the slots of an episode as a frame, one column per field of [`SlotRow`].
-pub fn slots(rows: &[SlotRow]) -> Result<DataFrame, ReportError> {
-    let frame = DataFrame::new(
-        rows.len(),
-        vec![
-            strings(rows, ("agent", |r| &r.agent)),
-            strings(rows, ("beam", |r| &r.beam)),
-            strings(rows, ("kinematics", |r| &r.kinematics)),
-            strings(rows, ("variant", |r| &r.variant)),
-            numbers(rows, ("p_max_dbm", |r| r.p_max_dbm)),
-            counts32(rows, ("seed", |r| r.seed)),
-            counts32(rows, ("slot", |r| r.slot)),
-            numbers(rows, ("sum_rate_bps_hz", |r| r.sum_rate_bps_hz)),
-        ],
-    );
-    sorted("slot", frame, &["slot", "seed"])
-}
-
-/// Energies as a frame, one column per field of [`EnergyRow`].
-pub fn energy(rows: &[EnergyRow]) -> Result<DataFrame, ReportError> {
-    let frame = DataFrame::new(
-        rows.len(),
-        vec![
-            strings(rows, ("agent", |r| &r.agent)),
-            strings(rows, ("beam", |r| &r.beam)),
-            strings(rows, ("kinematics", |r| &r.kinematics)),
-            strings(rows, ("variant", |r| &r.variant)),
-            numbers(rows, ("p_max_dbm", |r| r.p_max_dbm)),
-            counts32(rows, ("seed", |r| r.seed)),
-            strings(rows, ("phase", |r| &r.phase)),
-            strings(rows, ("network", |r| &r.network)),
-            strings(rows, ("method", |r| &r.method)),
-            strings(rows, ("constants", |r| &r.constants)),
-            numbers(rows, ("energy_j", |r| r.energy_j)),
-            strings(rows, ("reason", |r| &r.reason)),
-        ],
-    );
-    sorted("energy", frame, &["phase", "network", "method", "constants", "seed"])
-}
-
-/// Activity and operations as a frame, one column per field of [`ActivityRow`].
+/// [`frame`] of activity and operations of task v2x.
 pub fn activity(rows: &[ActivityRow]) -> Result<DataFrame, ReportError> {
-    let frame = DataFrame::new(
-        rows.len(),
-        vec![
-            strings(rows, ("agent", |r| &r.agent)),
-            strings(rows, ("beam", |r| &r.beam)),
-            strings(rows, ("kinematics", |r| &r.kinematics)),
-            strings(rows, ("variant", |r| &r.variant)),
-            numbers(rows, ("p_max_dbm", |r| r.p_max_dbm)),
-            counts32(rows, ("seed", |r| r.seed)),
-            strings(rows, ("phase", |r| &r.phase)),
-            Column::new("update".into(), rows.iter().map(|r| r.update).collect::<Vec<_>>()),
-            strings(rows, ("network", |r| &r.network)),
-            counts32(rows, ("layer", |r| r.layer)),
-            strings(rows, ("quantity", |r| &r.quantity)),
-            numbers(rows, ("value", |r| r.value)),
-        ],
-    );
-    sorted("activity", frame, &["phase", "network", "layer", "quantity", "update", "seed"])
+    frame(rows)
 }
 
 /// Writes a frame as Parquet (Zstandard), whole or not at all. Equal frames give equal bytes.
@@ -192,116 +322,13 @@ pub fn read_parquet(path: &Path) -> Result<DataFrame, ReportError> {
     table(&path.display().to_string(), ParquetReader::new(file).finish())
 }
 
-/// Cells of one row, typed, by column name.
-struct Reader<'a>(&'a DataFrame);
-
-impl Reader<'_> {
-    fn text(&self, name: &str) -> PolarsResult<Vec<String>> {
-        Ok(self.0.column(name)?.str()?.iter().map(|v| v.unwrap_or_default().to_string()).collect())
-    }
-    fn number(&self, name: &str) -> PolarsResult<Vec<f64>> {
-        Ok(self.0.column(name)?.f64()?.iter().map(|v| v.unwrap_or(f64::NAN)).collect())
-    }
-    fn count32(&self, name: &str) -> PolarsResult<Vec<u32>> {
-        let values: Option<Vec<u32>> = self.0.column(name)?.u32()?.iter().collect();
-        values.ok_or_else(|| polars_err!(ComputeError: "column {name} holds a null"))
-    }
-    fn count64(&self, name: &str) -> PolarsResult<Vec<u64>> {
-        let values: Option<Vec<u64>> = self.0.column(name)?.u64()?.iter().collect();
-        values.ok_or_else(|| polars_err!(ComputeError: "column {name} holds a null"))
-    }
-}
-
-/// Reads what [`curves`] and [`write_parquet`] wrote, in the file's order. Errors as [`read_parquet`], and for a missing or mistyped column.
-pub fn read_curves(path: &Path) -> Result<Vec<CurveRow>, ReportError> {
+/// Reads what [`frame`] and [`write_parquet`] wrote, in the file's order; null becomes NaN.
+///
+/// # Errors
+/// As [`read_parquet`], and [`ReportError::Table`] for a missing or mistyped column.
+pub fn read<R: TableRow>(path: &Path) -> Result<Vec<R>, ReportError> {
     let frame = read_parquet(path)?;
-    let rows = || {
-        let r = Reader(&frame);
-        let (agent, beam, kinematics) = (r.text("agent")?, r.text("beam")?, r.text("kinematics")?);
-        let variant = r.text("variant")?;
-        let (p_max_dbm, seed) = (r.number("p_max_dbm")?, r.count32("seed")?);
-        let (update, env_steps) = (r.count32("update")?, r.count64("env_steps")?);
-        let (reward, sum_rate) = (r.number("reward")?, r.number("sum_rate_bps_hz")?);
-        let (jain, indicator_share) = (r.number("jain")?, r.number("indicator_share")?);
-        let (policy_loss, value_loss) = (r.number("policy_loss")?, r.number("value_loss")?);
-        let (entropy, approx_kl) = (r.number("entropy")?, r.number("approx_kl")?);
-        let clip_fraction = r.number("clip_fraction")?;
-        let (grad_actor, grad_critic) = (r.number("grad_norm_actor")?, r.number("grad_norm_critic")?);
-        let row = |i: usize| CurveRow {
-            agent: agent[i].clone(),
-            beam: beam[i].clone(),
-            kinematics: kinematics[i].clone(),
-            variant: variant[i].clone(),
-            p_max_dbm: p_max_dbm[i],
-            seed: seed[i],
-            update: update[i],
-            env_steps: env_steps[i],
-            reward: reward[i],
-            sum_rate_bps_hz: sum_rate[i],
-            jain: jain[i],
-            indicator_share: indicator_share[i],
-            policy_loss: policy_loss[i],
-            value_loss: value_loss[i],
-            entropy: entropy[i],
-            approx_kl: approx_kl[i],
-            clip_fraction: clip_fraction[i],
-            grad_norm_actor: grad_actor[i],
-            grad_norm_critic: grad_critic[i],
-        };
-        Ok((0..frame.height()).map(row).collect())
-    };
-    table(&path.display().to_string(), rows())
-}
-
-/// Reads what [`evals`] and [`write_parquet`] wrote, in the file's order. Errors as [`read_curves`].
-pub fn read_evals(path: &Path) -> Result<Vec<EvalRow>, ReportError> {
-    let frame = read_parquet(path)?;
-    let rows = || {
-        let r = Reader(&frame);
-        let (agent, beam, kinematics) = (r.text("agent")?, r.text("beam")?, r.text("kinematics")?);
-        let variant = r.text("variant")?;
-        let (p_max_dbm, seed) = (r.number("p_max_dbm")?, r.count32("seed")?);
-        let (episodes, metric) = (r.count64("episodes")?, r.text("metric")?);
-        let (mean, std_error) = (r.number("mean")?, r.number("std_error")?);
-        let row = |i: usize| EvalRow {
-            agent: agent[i].clone(),
-            beam: beam[i].clone(),
-            kinematics: kinematics[i].clone(),
-            variant: variant[i].clone(),
-            p_max_dbm: p_max_dbm[i],
-            seed: seed[i],
-            episodes: episodes[i],
-            metric: metric[i].clone(),
-            mean: mean[i],
-            std_error: std_error[i],
-        };
-        Ok((0..frame.height()).map(row).collect())
-    };
-    table(&path.display().to_string(), rows())
-}
-
-/// Reads what [`slots`] and [`write_parquet`] wrote, in the file's order. Errors as [`read_curves`].
-pub fn read_slots(path: &Path) -> Result<Vec<SlotRow>, ReportError> {
-    let frame = read_parquet(path)?;
-    let rows = || {
-        let r = Reader(&frame);
-        let (agent, beam, kinematics) = (r.text("agent")?, r.text("beam")?, r.text("kinematics")?);
-        let variant = r.text("variant")?;
-        let (p_max_dbm, seed) = (r.number("p_max_dbm")?, r.count32("seed")?);
-        let (slot, sum_rate) = (r.count32("slot")?, r.number("sum_rate_bps_hz")?);
-        let row = |i: usize| SlotRow {
-            agent: agent[i].clone(),
-            beam: beam[i].clone(),
-            kinematics: kinematics[i].clone(),
-            variant: variant[i].clone(),
-            p_max_dbm: p_max_dbm[i],
-            seed: seed[i],
-            slot: slot[i],
-            sum_rate_bps_hz: sum_rate[i],
-        };
-        Ok((0..frame.height()).map(row).collect())
-    };
-    table(&path.display().to_string(), rows())
+    table(&path.display().to_string(), R::rows(&frame))
 }
 
 /// The values of one quantity over the seeds of one agent and power.
@@ -322,6 +349,9 @@ pub struct SeedGroup<K> {
     pub values: Vec<f64>,
 }
 
+/// Keys of a run of task v2x.
+const RUN_KEYS: [&str; 5] = ["agent", "beam", "kinematics", "variant", "p_max_dbm"];
+
 /// Groups with the values of `value` over seeds; nulls are left out, so a seed without a value has no say.
 fn over_seeds(frame: &DataFrame, key: &str, value: &str) -> PolarsResult<DataFrame> {
     let keys: Vec<Expr> = RUN_KEYS.iter().chain([&key]).map(|k| col(*k)).collect();
@@ -338,10 +368,10 @@ fn over_seeds(frame: &DataFrame, key: &str, value: &str) -> PolarsResult<DataFra
 }
 
 fn groups<K>(grouped: &DataFrame, keys: Vec<K>) -> PolarsResult<Vec<SeedGroup<K>>> {
-    let r = Reader(grouped);
-    let (agent, beam, kinematics) = (r.text("agent")?, r.text("beam")?, r.text("kinematics")?);
-    let variant = r.text("variant")?;
-    let p_max_dbm = r.number("p_max_dbm")?;
+    let text = |name: &str| String::values(grouped, name);
+    let (agent, beam, kinematics) = (text("agent")?, text("beam")?, text("kinematics")?);
+    let variant = text("variant")?;
+    let p_max_dbm = f64::values(grouped, "p_max_dbm")?;
     let (seeds, values) = (grouped.column("seeds")?.list()?, grouped.column("values")?.list()?);
     let list = |column: &ListChunked, i: usize| {
         column.get_as_series(i).ok_or_else(|| polars_err!(ComputeError: "group {i} is empty"))
@@ -361,20 +391,20 @@ fn groups<K>(grouped: &DataFrame, keys: Vec<K>) -> PolarsResult<Vec<SeedGroup<K>
     keys.into_iter().enumerate().map(group).collect()
 }
 
-/// Groups of an [`evals`] frame: one per agent, power and metric.
+/// Groups of a frame of [`EvalRow`]s: one per agent, power and metric.
 pub fn eval_groups(frame: &DataFrame) -> Result<Vec<SeedGroup<String>>, ReportError> {
     let grouped = table("evaluation", over_seeds(frame, "metric", "mean"))?;
-    table("evaluation", Reader(&grouped).text("metric").and_then(|keys| groups(&grouped, keys)))
+    table("evaluation", String::values(&grouped, "metric").and_then(|keys| groups(&grouped, keys)))
 }
 
-/// Groups of a [`slots`] frame: one per agent, power and slot.
+/// Groups of a frame of [`SlotRow`]s: one per agent, power and slot.
 pub fn slot_groups(frame: &DataFrame) -> Result<Vec<SeedGroup<u32>>, ReportError> {
     let grouped = table("slot", over_seeds(frame, "slot", "sum_rate_bps_hz"))?;
-    table("slot", Reader(&grouped).count32("slot").and_then(|keys| groups(&grouped, keys)))
+    table("slot", u32::values(&grouped, "slot").and_then(|keys| groups(&grouped, keys)))
 }
 
-/// Groups of the column `value` of a [`curves`] frame: one per agent, power and update.
+/// Groups of the column `value` of a frame of [`CurveRow`]s: one per agent, power and update.
 pub fn curve_groups(frame: &DataFrame, value: &str) -> Result<Vec<SeedGroup<u32>>, ReportError> {
     let grouped = table("curve", over_seeds(frame, "update", value))?;
-    table("curve", Reader(&grouped).count32("update").and_then(|keys| groups(&grouped, keys)))
+    table("curve", u32::values(&grouped, "update").and_then(|keys| groups(&grouped, keys)))
 }

@@ -1,11 +1,13 @@
 //! Typed rows → polars → Parquet, tables, SVG figures and pages that stand beside a paper's printed results.
 //!
 //! [`frames`] keeps rows in Parquet and averages over seeds, [`figure`] draws, [`page`] turns Markdown into one HTML file,
-//! [`paper`] holds what a paper prints, [`spiking_ac`] writes the report of task v2x, and [`experiments`] those of what the paper lacks. Sentences are chosen from the numbers.
+//! [`paper`] holds what the papers print, [`spiking_ac`] writes the report of task v2x, [`rl_h_moe`] that of task misac, and [`experiments`] those of
+//! what the paper of task v2x lacks. Sentences are chosen from the numbers.
 
 pub mod experiments;
 pub mod figure;
 pub mod frames;
+mod judge;
 pub mod page;
 pub mod paper;
 pub mod spiking_ac;
@@ -43,7 +45,7 @@ pub struct ReportPaths {
     pub markdown: PathBuf,
     pub html: PathBuf,
     pub manifest: PathBuf,
-    /// Parquet files: curves, evals, slots, energy, activity.
+    /// Parquet files: curves, evals, slots, energy and, of task v2x, activity.
     pub tables: Vec<PathBuf>,
     /// Figures drawn. One whose rows are not in the run is missing here, and the page says so.
     pub figures: Vec<PathBuf>,
@@ -55,39 +57,30 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), ReportError> 
         .map_err(|source| ReportError::Io { path: path.to_path_buf(), source })
 }
 
-/// Rows and manifest of a job, written to its folder.
+/// Tables and manifest of a job, written to its folder.
 struct Tables {
     dir: PathBuf,
     manifest: PathBuf,
     paths: Vec<PathBuf>,
-    curves: DataFrame,
-    evals: DataFrame,
-    slots: DataFrame,
 }
 
 impl Tables {
-    /// Writes Parquet and manifest to `dir`, which is created if it is not there; nothing if two rows have the same keys.
-    fn write(dir: &Path, rows: &Rows, manifest: &Manifest) -> Result<Tables, ReportError> {
-        let mut curves = frames::curves(&rows.curves)?;
-        let mut evals = frames::evals(&rows.evals)?;
-        let mut slots = frames::slots(&rows.slots)?;
-        let mut energy = frames::energy(&rows.energy)?;
-        let mut activity = frames::activity(&rows.activity)?;
+    /// Writes each frame as Parquet under its name, and the manifest, to `dir`, which is created if it is not there.
+    fn write(
+        dir: &Path,
+        frames: &mut [(&str, &mut DataFrame)],
+        manifest: &Manifest,
+    ) -> Result<Tables, ReportError> {
         std::fs::create_dir_all(dir).map_err(|source| ReportError::Io { path: dir.to_path_buf(), source })?;
         let mut paths = Vec::new();
-        for (name, frame) in [
-            ("curves.parquet", &mut curves),
-            ("evals.parquet", &mut evals),
-            ("slots.parquet", &mut slots),
-            ("energy.parquet", &mut energy),
-            ("activity.parquet", &mut activity),
-        ] {
-            paths.push(dir.join(name));
-            frames::write_parquet(&dir.join(name), frame)?;
+        for (name, frame) in frames {
+            let path = dir.join(*name);
+            frames::write_parquet(&path, frame)?;
+            paths.push(path);
         }
         let path = dir.join("manifest.json");
         write_whole(&path, (serde_json::to_string_pretty(manifest)? + "\n").as_bytes())?;
-        Ok(Tables { dir: dir.to_path_buf(), manifest: path, paths, curves, evals, slots })
+        Ok(Tables { dir: dir.to_path_buf(), manifest: path, paths })
     }
 
     /// Writes the figures that have something to show, removes those of an earlier report that have not, and writes both pages. `markdown` is
@@ -120,4 +113,29 @@ impl Tables {
         write_whole(&html, page::html(&text, title, |file| drawn.get(file).cloned()).as_bytes())?;
         Ok(ReportPaths { markdown, html, manifest: self.manifest, tables: self.paths, figures })
     }
+}
+
+/// Frames of task v2x that a report takes means from.
+struct V2xFrames {
+    curves: DataFrame,
+    evals: DataFrame,
+    slots: DataFrame,
+}
+
+/// Writes Parquet and manifest of a job of task v2x to `dir`; nothing if two rows have the same keys.
+fn v2x_tables(dir: &Path, rows: &Rows, manifest: &Manifest) -> Result<(Tables, V2xFrames), ReportError> {
+    let (mut energy, mut activity) = (frames::frame(&rows.energy)?, frames::frame(&rows.activity)?);
+    let mut f = V2xFrames {
+        curves: frames::frame(&rows.curves)?,
+        evals: frames::frame(&rows.evals)?,
+        slots: frames::frame(&rows.slots)?,
+    };
+    let mut all = [
+        ("curves.parquet", &mut f.curves),
+        ("evals.parquet", &mut f.evals),
+        ("slots.parquet", &mut f.slots),
+        ("energy.parquet", &mut energy),
+        ("activity.parquet", &mut activity),
+    ];
+    Ok((Tables::write(dir, &mut all, manifest)?, f))
 }

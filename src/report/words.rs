@@ -23,6 +23,17 @@ impl Estimate {
         Estimate { mean: f(self.mean), interval: self.interval.map(|i| i.map(&f)), seeds: self.seeds }
     }
 
+    /// For a decreasing `f`, which swaps the ends of the interval.
+    pub(super) fn map_down(self, f: impl Fn(f64) -> f64) -> Estimate {
+        let interval = self.interval.map(|i| Interval { lo: f(i.hi), hi: f(i.lo) });
+        Estimate { mean: f(self.mean), interval, seeds: self.seeds }
+    }
+
+    /// Ends of the interval; of a single seed its value.
+    pub(super) fn ends(&self) -> (f64, f64) {
+        self.interval.map_or((self.mean, self.mean), |i| (i.lo, i.hi))
+    }
+
     pub(super) fn interval_text(&self) -> String {
         match (self.interval, self.seeds) {
             (Some(i), _) => format!("{} to {}", num(i.lo), num(i.hi)),
@@ -54,8 +65,7 @@ pub(super) enum Order {
 }
 
 pub(super) fn order(a: &Estimate, b: &Estimate) -> Order {
-    let (a_lo, a_hi) = a.interval.map_or((a.mean, a.mean), |i| (i.lo, i.hi));
-    let (b_lo, b_hi) = b.interval.map_or((b.mean, b.mean), |i| (i.lo, i.hi));
+    let ((a_lo, a_hi), (b_lo, b_hi)) = (a.ends(), b.ends());
     if a_lo > b_hi {
         Order::Above
     } else if a_hi < b_lo {

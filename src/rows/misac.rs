@@ -59,7 +59,7 @@ pub struct MisacCurveRow {
     pub gradient_cosine: f64,
 }
 
-/// One metric of one evaluated agent, SNR and seed (long format); names in [`crate::task::misac`].
+/// One metric of one evaluated agent, SNR and seed (long format); names in [`crate::evaluate::misac::METRICS`], and what schedules know of themselves.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MisacEvalRow {
@@ -74,10 +74,10 @@ pub struct MisacEvalRow {
     pub episodes: u64,
     /// Name of the metric, with its unit as a suffix where it has one.
     pub metric: String,
-    /// Mean over episodes, slots and vehicles, in the metric's unit.
+    /// Mean over episodes, slots and vehicles, in the metric's unit; of `age_max` and `modulus_error` the largest value of all.
     #[serde(with = "nan_as_null")]
     pub mean: f64,
-    /// Standard error of `mean` over episodes (NaN for a single episode).
+    /// Standard error of `mean` over episodes; NaN for a single episode, a maximum and an exact value.
     #[serde(with = "nan_as_null")]
     pub std_error: f64,
 }

@@ -4,6 +4,7 @@
 //! With one constant β per vehicle the ages A ∈ {0, …, A_max}^K follow from the schedule alone, so the problem is finite and deterministic.
 //! [`Schedule::solve`] runs relative value iteration on all (A_max+1)^K states and 2^K actions.
 
+use super::misac::{self, MisacParams, MisacSpec, Uncertainty};
 use rayon::prelude::*;
 
 /// Energies, limits and rates of the scheduling problem.
@@ -57,6 +58,18 @@ impl MeanCost {
 }
 
 impl Schedule {
+    /// The scheduling problem of a replica, with the one β that holds for all its vehicles.
+    pub fn new(spec: &MisacSpec, p: &MisacParams) -> Self {
+        Schedule {
+            beta: vec![f64::from(p.beta); spec.vehicles],
+            e_vis_j: f64::from(p.e_vis_j),
+            e_recovery_j: f64::from(p.e_recovery_j),
+            t_proc: p.t_proc as usize,
+            age_max: p.age_max as usize,
+            lambda_j: f64::from(p.lambda_j),
+            gamma_misa: f64::from(p.gamma_misa),
+        }
+    }
     /// K
     pub fn vehicles(&self) -> usize {
         self.beta.len()
@@ -102,9 +115,8 @@ impl Schedule {
         self.lambda_j * (l_bmp - self.gamma_misa).max(0.0)
     }
 
-    /// Relative value iteration until the span of T h − h is below 2·`tolerance_j`, or `most` sweeps are done. Half of every step is kept back
-    /// (h ← (h + T h)/2), because optimal schedules are periodic and the plain iteration would circle.
-    pub fn solve(&self, tolerance_j: f64, most: usize) -> Optimum {
+    /// One sweep of value iteration, h → T h with (T h)(A) = min over π of cost(A, π) + h(next(A, π)).
+    fn sweep(&self) -> impl Fn(&[f64]) -> Vec<f64> {
         let n = self.states();
         let base = self.age_max + 1;
         let reset = self.t_proc.min(self.age_max);
@@ -122,7 +134,8 @@ impl Schedule {
                 (energy + self.penalty(l_bmp), self.index(&older), back)
             })
             .collect();
-        let sweep = |h: &[f64]| -> Vec<f64> {
+        let e_vis_j = self.e_vis_j;
+        move |h: &[f64]| {
             moves
                 .par_iter()
                 .map(|(cost, older, back)| {
@@ -134,13 +147,19 @@ impl Schedule {
                                 at += b;
                             }
                         }
-                        best = best.min(self.e_vis_j * f64::from(pi.count_ones()) + h[at as usize]);
+                        best = best.min(e_vis_j * f64::from(pi.count_ones()) + h[at as usize]);
                     }
                     cost + best
                 })
                 .collect()
-        };
-        let mut h = vec![0.0; n];
+        }
+    }
+
+    /// Relative value iteration until the span of T h − h is below 2·`tolerance_j`, or `most` sweeps are done. Half of every step is kept back
+    /// (h ← (h + T h)/2), because optimal schedules are periodic and the plain iteration would circle.
+    pub fn solve(&self, tolerance_j: f64, most: usize) -> Optimum {
+        let sweep = self.sweep();
+        let mut h = vec![0.0; self.states()];
         let mut iterations = 0;
         loop {
             let next = sweep(&h);
@@ -161,6 +180,17 @@ impl Schedule {
         }
     }
 
+    /// Least mean cost per slot, J, of an episode of `slots` slots that starts with all ages 0: no policy at all gets below it. It lies a little below
+    /// the long-run optimum, because an episode starts with fresh frames and leaves the ages at its end to nobody.
+    pub fn episode_cost(&self, slots: usize) -> f64 {
+        let sweep = self.sweep();
+        let mut h = vec![0.0; self.states()];
+        for _ in 0..slots {
+            h = sweep(&h);
+        }
+        h[0] / slots as f64
+    }
+
     /// The decision that is optimal for these ages under the values of [`Schedule::solve`]; of equals the one with the fewest frames.
     pub fn decide(&self, ages: &[usize], values: &[f64]) -> Vec<bool> {
         let k = self.vehicles();
@@ -174,6 +204,15 @@ impl Schedule {
             }
         }
         best.1
+    }
+
+    /// [`Schedule::decide`] for every joint age: bit k of a word is the camera of vehicle k.
+    pub fn table(&self, values: &[f64]) -> Vec<u32> {
+        let bits = |i: usize| {
+            let pi = self.decide(&self.ages(i), values);
+            pi.iter().enumerate().map(|(k, on)| u32::from(*on) << k).sum()
+        };
+        (0..self.states()).into_par_iter().map(bits).collect()
     }
 
     /// Means over `slots` slots from these ages under a schedule.
@@ -226,6 +265,111 @@ impl Schedule {
             .min_by(|a, b| a.1.cost_j().total_cmp(&b.1.cost_j()))
             .expect("there is a period")
     }
+}
+
+/// One vehicle over an episode in which its β is known slot by slot, as with `uncertainty = "kinematic"`.
+///
+/// The vehicles of an episode are coupled by the penalty on L_BMP alone, which is never negative. So the sum over vehicles of [`Trajectory::plan`]'s
+/// energies is a lower bound on the cost (11) of every policy, even of one that knows the whole trajectory beforehand; and where no slot of these
+/// plans together exceeds Γ_misa it is the optimum itself.
+#[derive(Clone, Debug)]
+pub struct Trajectory<'a> {
+    /// β of each slot of the episode, per slot of age.
+    pub beta: &'a [f64],
+    /// e_vis of (4), J per camera frame.
+    pub e_vis_j: f64,
+    /// E_recovery of (5), J.
+    pub e_recovery_j: f64,
+    /// Age after a camera frame, slots (6).
+    pub t_proc: usize,
+    /// Age at which it saturates, slots.
+    pub age_max: usize,
+}
+
+/// What [`Trajectory::plan`] finds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// Energy of the whole episode, J.
+    pub energy_j: f64,
+    /// Slots in which the camera is on.
+    pub frames: Vec<bool>,
+}
+
+impl Trajectory<'_> {
+    /// The frames of least energy over the episode, which starts at age 0, by backward induction over slots and ages; of equals the ones without a
+    /// frame.
+    pub fn plan(&self) -> Plan {
+        let ages = self.age_max + 1;
+        let reset = self.t_proc.min(self.age_max);
+        let mut value = vec![0.0; ages];
+        let mut on = vec![false; self.beta.len() * ages];
+        for (beta, on) in self.beta.iter().zip(on.chunks_mut(ages)).rev() {
+            let after = value.clone();
+            for (age, (value, on)) in value.iter_mut().zip(on).enumerate() {
+                let (without, with) = (after[(age + 1).min(self.age_max)], self.e_vis_j + after[reset]);
+                *on = with < without;
+                *value = self.e_recovery_j * (1.0 - (-beta * age as f64).exp()) + with.min(without);
+            }
+        }
+        let mut age = 0;
+        let frames = on.chunks(ages).map(|on| {
+            let taken = on[age];
+            age = if taken { reset } else { (age + 1).min(self.age_max) };
+            taken
+        });
+        Plan { frames: frames.collect(), energy_j: value[0] }
+    }
+}
+
+/// β of vehicle `i` in every slot of the episode that starts in this state of one environment.
+pub fn beta_of_episode(spec: &MisacSpec, p: &MisacParams, start: &misac::State<f32>, i: usize) -> Vec<f64> {
+    let mut s = *start;
+    let one = |_| {
+        let beta = f64::from(misac::beta(spec, p, &s, i));
+        s.x[i] += s.v[i] * p.dt_s;
+        beta
+    };
+    (0..spec.slots).map(one).collect()
+}
+
+/// The staggered camera period of least mean cost among 1, …, A_max+1, with its cost, J per slot. With one constant β as [`Schedule::best_period`];
+/// with `kinematic` uncertainty on average over 256 episodes of its own, trajectories as the task draws them.
+pub fn best_period(spec: &MisacSpec, p: &MisacParams) -> (usize, f64) {
+    let constant = Schedule::new(spec, p);
+    if spec.uncertainty == Uncertainty::Constant {
+        let (period, mean) = constant.best_period();
+        return (period, mean.cost_j());
+    }
+    // A key of its own, whatever the replica's: the period belongs to the task.
+    let p = MisacParams { key: [0, u32::MAX], ..*p };
+    let episodes: Vec<Vec<Vec<f64>>> = (0..256)
+        .map(|env| {
+            let start = misac::reset::<f32>(spec, &p, env, 0);
+            (0..spec.vehicles).map(|i| beta_of_episode(spec, &p, &start, i)).collect()
+        })
+        .collect();
+    let cost = |period: usize| {
+        let one = |beta: &Vec<Vec<f64>>| {
+            let mut ages = vec![0; spec.vehicles];
+            let mut sum = 0.0;
+            for n in 0..spec.slots {
+                let now = Schedule { beta: beta.iter().map(|b| b[n]).collect(), ..constant.clone() };
+                let pi: Vec<bool> = (0..spec.vehicles).map(|k| constant.periodic(k, period, n)).collect();
+                let (energy, l_bmp) = now.slot(&ages, &pi);
+                sum += energy + now.penalty(l_bmp);
+                ages = now.next(&ages, &pi);
+            }
+            sum / spec.slots as f64
+        };
+        episodes.iter().map(one).sum::<f64>() / episodes.len() as f64
+    };
+    (1..=constant.age_max + 1)
+        .into_par_iter()
+        .map(|period| (period, cost(period)))
+        .collect::<Vec<_>>()
+        .into_iter()
+        .min_by(|a, b| a.1.total_cmp(&b.1))
+        .expect("there is a period")
 }
 
 #[cfg(test)]
@@ -308,5 +452,57 @@ mod tests {
         let never = s.simulate(&[10], 10, |_, _| vec![false]).cost_j();
         let best = s.best_period().1.cost_j().min(never);
         assert!((s.solve(1e-9, 100_000).cost_j - best).abs() < 1e-7);
+    }
+
+    #[test]
+    fn plans_are_the_best_of_all_schedules() {
+        // Every schedule of ten slots, one by one; β that rises and falls over the episode.
+        let beta: Vec<f64> = (0..10).map(|n| 0.05 + 0.4 * (f64::from(n) * 0.7).sin().powi(2)).collect();
+        for (age_max, t_proc, e_vis_j) in [(3, 0, 10.0), (4, 1, 6.0), (9, 2, 3.0), (2, 0, 1e6)] {
+            let t = Trajectory { beta: &beta, e_vis_j, e_recovery_j: 25.0, t_proc, age_max };
+            let energy = |frames: &[bool]| {
+                let (mut age, mut sum) = (0usize, 0.0);
+                for (on, beta) in frames.iter().zip(&beta) {
+                    sum += if *on { e_vis_j } else { 0.0 } + 25.0 * (1.0 - (-beta * age as f64).exp());
+                    age = if *on { t_proc } else { (age + 1).min(age_max) };
+                }
+                sum
+            };
+            let schedules =
+                (0..1u32 << 10).map(|bits| (0..10).map(|n| bits >> n & 1 == 1).collect::<Vec<_>>());
+            let best = schedules.map(|s| energy(&s)).fold(f64::INFINITY, f64::min);
+            let plan = t.plan();
+            assert!((plan.energy_j - best).abs() < 1e-9, "{} against {best}", plan.energy_j);
+            assert!((energy(&plan.frames) - best).abs() < 1e-9, "the plan's own frames cost what it says");
+        }
+    }
+
+    #[test]
+    fn an_episode_costs_at_least_its_backward_induction() {
+        // Two vehicles, ages up to 2, five slots: 4^5 schedules.
+        let s = Schedule { age_max: 2, gamma_misa: 0.1, ..at(0.0, 2) };
+        let slots = 5;
+        let all = (0..1usize << (2 * slots)).map(|bits| {
+            s.simulate(&[0, 0], slots, |n, _| (0..2).map(|k| bits >> (2 * n + k) & 1 == 1).collect()).cost_j()
+        });
+        let best = all.fold(f64::INFINITY, f64::min);
+        assert!((s.episode_cost(slots) - best).abs() < 1e-12, "{} against {best}", s.episode_cost(slots));
+        // Long episodes cost what the long run costs: T·cost = T·g + h(start) − h(end).
+        let (o, long) = (s.solve(1e-9, 100_000), s.episode_cost(2000));
+        assert!((long - o.cost_j).abs() < 40.0 / 2000.0, "{long} against {}", o.cost_j);
+    }
+
+    #[test]
+    fn uncoupled_plans_bound_the_coupled_optimum_from_below() {
+        for snr_db in [0.0, 10.0, 20.0] {
+            let free = Schedule { lambda_j: 0.0, ..at(snr_db, 4) };
+            let beta = vec![free.beta[0]; 200];
+            let t = Trajectory { beta: &beta, e_vis_j: 10.0, e_recovery_j: 25.0, t_proc: 0, age_max: 10 };
+            let bound = 4.0 * t.plan().energy_j / 200.0;
+            let coupled = at(snr_db, 4).episode_cost(200);
+            assert!(bound <= coupled + 1e-9, "{bound} above {coupled}");
+            // Without the penalty nothing couples the vehicles, and the bound is the optimum.
+            assert!((bound - free.episode_cost(200)).abs() < 1e-9, "{bound}");
+        }
     }
 }

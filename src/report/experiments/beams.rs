@@ -1,7 +1,7 @@
 //! Every learned agent with every parameterisation of the beams.
 
 use super::super::figure::{Bar, Bars, Figure, Look, Point, Series};
-use super::super::{ReportError, ReportPaths, Tables};
+use super::super::{ReportError, ReportPaths, v2x_tables};
 use super::*;
 use std::path::Path;
 
@@ -19,7 +19,7 @@ const CURVE_POINTS: usize = 200;
 /// # Errors
 /// As [`super::super::spiking_ac::write`].
 pub fn write_beams(dir: &Path, rows: &Rows, manifest: &Manifest) -> Result<ReportPaths, ReportError> {
-    let tables = Tables::write(dir, rows, manifest)?;
+    let (tables, _) = v2x_tables(dir, rows, manifest)?;
     let view = View::new(rows);
     let mut svgs = vec![(FILE, bars(&view).svg()?)];
     for (beam, file) in CURVES {

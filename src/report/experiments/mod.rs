@@ -41,7 +41,7 @@ struct View<'a> {
 impl<'a> View<'a> {
     fn new(rows: &'a Rows) -> Self {
         let powers = || rows.evals.iter().map(|r| r.p_max_dbm);
-        let headline = powers().find(|p| *p == super::paper::HEADLINE_DBM);
+        let headline = powers().find(|p| *p == super::paper::spiking_ac::HEADLINE_DBM);
         let p_max_dbm = headline.or(powers().max_by(f64::total_cmp));
         let mut runs: Vec<Run> = Vec::new();
         for r in &rows.evals {

@@ -1,7 +1,7 @@
 //! Sum-rate against energy per inference over `spiking.rate_penalty`.
 
 use super::super::figure::{Figure, Look, Note, Point, Series};
-use super::super::{ReportError, ReportPaths, Tables};
+use super::super::{ReportError, ReportPaths, v2x_tables};
 use super::*;
 use crate::energy::accounts::{EFFECTIVE, MEMORY, PAPER};
 use std::path::Path;
@@ -47,7 +47,7 @@ struct Place<'a> {
 /// # Errors
 /// As [`super::super::spiking_ac::write`].
 pub fn write_rate_penalty(dir: &Path, rows: &Rows, manifest: &Manifest) -> Result<ReportPaths, ReportError> {
-    let tables = Tables::write(dir, rows, manifest)?;
+    let (tables, _) = v2x_tables(dir, rows, manifest)?;
     let view = View::new(rows);
     let front = front(&view);
     let figures: Vec<Figure> = (0..ACCOUNTS.len()).map(|a| figure(&view, &front, a)).collect();

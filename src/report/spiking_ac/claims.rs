@@ -2,122 +2,6 @@
 
 use super::*;
 
-/// Verdict on a claim.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
-    Holds,
-    /// Holds as far as it goes: agents the claim speaks of are missing.
-    HoldsInPart,
-    Fails,
-    /// Means agree with the claim or contradict it by less than the intervals.
-    Open,
-    NoData,
-}
-
-impl Verdict {
-    pub(super) fn text(self) -> &'static str {
-        match self {
-            Verdict::Holds => "**holds**",
-            Verdict::HoldsInPart => "holds for those compared",
-            Verdict::Fails => "**does not hold**",
-            Verdict::Open => "open: intervals overlap",
-            Verdict::NoData => "not in this run",
-        }
-    }
-}
-
-/// "`a` is above `b`", as part of a claim.
-pub(super) struct Pair {
-    pub(super) a: (String, Estimate),
-    pub(super) b: (String, Estimate),
-    /// Where they are compared, e.g. " at 40 dBm".
-    pub(super) place: String,
-    /// Whether level does not suffice.
-    pub(super) strict: bool,
-}
-
-impl Pair {
-    pub(super) fn verdict(&self) -> Verdict {
-        match order(&self.a.1, &self.b.1) {
-            Order::Above => Verdict::Holds,
-            Order::Below => Verdict::Fails,
-            Order::Level if self.strict => Verdict::Open,
-            Order::Level => Verdict::Holds,
-        }
-    }
-
-    /// How far `a` is above `b`, as a share of the larger; no unit.
-    pub(super) fn lead(&self) -> f64 {
-        let (a, b) = (self.a.1.mean, self.b.1.mean);
-        (a - b) / a.abs().max(b.abs()).max(f64::MIN_POSITIVE)
-    }
-
-    pub(super) fn text(&self) -> String {
-        format!("{} {} against {} {}{}", self.a.0, self.a.1.short(), self.b.0, self.b.1.short(), self.place)
-    }
-}
-
-pub(super) fn in_part(verdict: Verdict, missing: &[String]) -> Verdict {
-    if verdict == Verdict::Holds && !missing.is_empty() { Verdict::HoldsInPart } else { verdict }
-}
-
-pub(super) fn not_compared(missing: &[String]) -> Option<String> {
-    (!missing.is_empty()).then(|| format!("Not compared, for want of rows: {}", listed(missing)))
-}
-
-pub(super) struct Judgement {
-    pub(super) claim: Claim,
-    pub(super) verdict: Verdict,
-    pub(super) evidence: String,
-}
-
-/// Judges a claim about `wanted` agents from its comparisons.
-pub(super) fn judge(claim: Claim, pairs: &[Pair], wanted: &[&str]) -> Judgement {
-    let with = |v: Verdict| pairs.iter().filter(move |p| p.verdict() == v);
-    let count = |v: Verdict| with(v).count();
-    let verdict = if pairs.is_empty() {
-        Verdict::NoData
-    } else if count(Verdict::Fails) > 0 {
-        Verdict::Fails
-    } else if count(Verdict::Open) > 0 {
-        Verdict::Open
-    } else {
-        Verdict::Holds
-    };
-    let mut parts: Vec<String> = Vec::new();
-    let some = |v: Verdict, most: usize| {
-        let mut texts: Vec<String> = with(v).take(most).map(Pair::text).collect();
-        if count(v) > most {
-            texts.push(format!("{} more", count(v) - most));
-        }
-        texts.join("; ")
-    };
-    if pairs.len() > 1 {
-        parts.push(format!("{} of {} comparisons hold", count(Verdict::Holds), pairs.len()));
-    }
-    if count(Verdict::Fails) > 0 {
-        parts.push(format!("Against it: {}", some(Verdict::Fails, 3)));
-    }
-    if count(Verdict::Open) > 0 {
-        parts.push(format!("Intervals overlap: {}", some(Verdict::Open, 3)));
-    }
-    if verdict == Verdict::Holds && pairs.len() <= 2 {
-        parts.push(some(Verdict::Holds, 2));
-    } else if verdict == Verdict::Holds {
-        let closest = pairs.iter().min_by(|p, q| p.lead().total_cmp(&q.lead()));
-        parts.extend(closest.map(|p| format!("Closest: {}", p.text())));
-    }
-    if pairs.iter().any(|p| p.a.1.seeds < 2 || p.b.1.seeds < 2) {
-        parts.push("One seed: no interval, means compared".to_string());
-    }
-    let compared =
-        |agent: &str| pairs.iter().any(|p| p.a.0.contains(&code(agent)) || p.b.0.contains(&code(agent)));
-    let missing: Vec<String> = wanted.iter().filter(|a| !compared(a)).map(|a| code(a)).collect();
-    let verdict = in_part(verdict, &missing);
-    parts.extend(not_compared(&missing));
-    Judgement { claim, verdict, evidence: parts.join(". ") }
-}
-
 impl View {
     pub(super) fn reward_after_training(&self, agent: &str) -> Option<Estimate> {
         let learned = self.learning.iter().find(|l| l.agent == agent).map(|l| l.last);
@@ -163,15 +47,8 @@ impl View {
                 .iter()
                 .filter_map(|&p| Some((p, self.quantity(agent, quantity, p)?)))
                 .collect();
-            let mut steps: Vec<(usize, usize, bool)> =
-                (1..known.len()).map(|i| (i - 1, i, known.len() == 2)).collect();
-            if known.len() > 2 {
-                steps.push((0, known.len() - 1, true));
-            }
-            for (from, to, strict) in steps {
-                let named = |i: usize| (format!("{} at {} dBm", code(agent), known[i].0), known[i].1);
-                pairs.push(Pair { a: named(from), b: named(to), place: String::new(), strict });
-            }
+            let named = |(p, e): (f64, Estimate)| (format!("{} at {p} dBm", code(agent)), e);
+            pairs.extend(falling(&known.into_iter().map(named).collect::<Vec<_>>()));
         }
         pairs
     }
@@ -185,18 +62,18 @@ impl View {
                     ("ddpg", "dqn", true),
                     ("ddpg", "random", true),
                 ];
-                judge(claim, &self.pairs(&wanted, "", |a| self.reward_after_training(a)), &paper::AGENTS)
+                judge(&self.pairs(&wanted, "", |a| self.reward_after_training(a)), &paper::AGENTS)
             }
             Claim::RandomPoorest => {
                 let wanted = LEARNED.map(|a| (a, "random", true));
-                judge(claim, &self.pairs(&wanted, "", |a| self.reward_after_training(a)), &paper::AGENTS)
+                judge(&self.pairs(&wanted, "", |a| self.reward_after_training(a)), &paper::AGENTS)
             }
             Claim::FastestConvergence => self.judge_convergence(),
             Claim::SlotPeak => self.judge_peak(),
             Claim::FirstSlots => {
                 let wanted = ["ppo", "ddpg", "dqn", "random"].map(|a| ("spiking-ac", a, true));
                 let pairs = self.pairs(&wanted, "", |a| self.slot_mean(a, |slot| slot < LEAD_SLOTS));
-                judge(claim, &pairs, &paper::AGENTS)
+                judge(&pairs, &paper::AGENTS)
             }
             Claim::DqnWorseNear => {
                 let near = |slot: u32| (PEAK_SLOTS.0..=PEAK_SLOTS.1).contains(&slot);
@@ -207,18 +84,16 @@ impl View {
                     place: String::new(),
                     strict: true,
                 });
-                judge(claim, pair.as_slice(), &["dqn"])
+                judge(pair.as_slice(), &["dqn"])
             }
-            Claim::RateOrder => judge(claim, &self.leads(Quantity::SumRate, false), &paper::AGENTS),
+            Claim::RateOrder => judge(&self.leads(Quantity::SumRate, false), &paper::AGENTS),
             Claim::RateGap => self.judge_gap(),
-            Claim::AngleOrder => judge(claim, &self.leads(Quantity::AngleRmse, true), &paper::AGENTS),
-            Claim::AngleFalls => {
-                judge(claim, &self.falls(Quantity::AngleRmse, &paper::AGENTS), &paper::AGENTS)
-            }
-            Claim::DistanceOrder => judge(claim, &self.leads(Quantity::DistanceRmse, true), &paper::AGENTS),
+            Claim::AngleOrder => judge(&self.leads(Quantity::AngleRmse, true), &paper::AGENTS),
+            Claim::AngleFalls => judge(&self.falls(Quantity::AngleRmse, &paper::AGENTS), &paper::AGENTS),
+            Claim::DistanceOrder => judge(&self.leads(Quantity::DistanceRmse, true), &paper::AGENTS),
             Claim::DistanceFalls => {
                 let agents = ["spiking-ac", "ppo", "ddpg"];
-                judge(claim, &self.falls(Quantity::DistanceRmse, &agents), &agents)
+                judge(&self.falls(Quantity::DistanceRmse, &agents), &agents)
             }
             Claim::DistanceWorsens => {
                 let agents = ["dqn", "random"];
@@ -234,7 +109,7 @@ impl View {
                         }
                     }
                 }
-                judge(claim, &pairs, &agents)
+                judge(&pairs, &agents)
             }
         }
     }
@@ -254,14 +129,13 @@ impl View {
     }
 
     pub(super) fn judge_convergence(&self) -> Judgement {
-        let claim = Claim::FastestConvergence;
         let steps = |ids: &[&str]| -> Vec<(String, f64)> {
             let mine = self.learning.iter().filter(|l| ids.contains(&l.agent.as_str()));
             mine.map(|l| (code(&l.agent), self.steps_to_common(l).unwrap_or(f64::INFINITY))).collect()
         };
         let (fast, slow) = (steps(&["spiking-ac", "ppo"]), steps(&["ddpg", "dqn"]));
         let Some(goal) = self.common_reward().filter(|_| !fast.is_empty() && !slow.is_empty()) else {
-            return judge(claim, &[], &LEARNED);
+            return judge(&[], &LEARNED);
         };
         let last_fast = fast.iter().map(|f| f.1).fold(0.0, f64::max);
         let first_slow = slow.iter().map(|s| s.1).fold(f64::INFINITY, f64::min);
@@ -278,7 +152,6 @@ impl View {
             told.collect::<Vec<_>>().join(", ")
         );
         Judgement {
-            claim,
             verdict: in_part(if holds { Verdict::Holds } else { Verdict::Fails }, &missing),
             evidence: [Some(told), not_compared(&missing)]
                 .into_iter()
@@ -289,14 +162,13 @@ impl View {
     }
 
     pub(super) fn judge_peak(&self) -> Judgement {
-        let claim = Claim::SlotPeak;
         let curve = self.slot_curve("spiking-ac");
         if curve.last().is_none_or(|(slot, _)| *slot <= PEAK_SLOTS.1) {
             let evidence = match curve.last() {
                 Some((slot, _)) => format!("`spiking-ac` has slots up to {slot} only"),
                 None => "no slot rows of `spiking-ac`".to_string(),
             };
-            return Judgement { claim, verdict: Verdict::NoData, evidence };
+            return Judgement { verdict: Verdict::NoData, evidence };
         }
         // Averages of five slots, so that the noise of one slot does not make the peak.
         let smooth: Vec<(u32, f64)> = curve
@@ -304,17 +176,12 @@ impl View {
             .map(|w| (w[2].0, stats::mean(&w.iter().map(|(_, e)| e.mean).collect::<Vec<_>>())))
             .collect();
         let (Some(first), Some(last)) = (smooth.first(), smooth.last()) else {
-            return Judgement {
-                claim,
-                verdict: Verdict::NoData,
-                evidence: "fewer than five slots".to_string(),
-            };
+            return Judgement { verdict: Verdict::NoData, evidence: "fewer than five slots".to_string() };
         };
         let peak = smooth.iter().fold(*first, |best, s| if s.1 > best.1 { *s } else { best });
         let inside = (PEAK_SLOTS.0..=PEAK_SLOTS.1).contains(&peak.0);
         let holds = inside && first.1 < peak.1 && last.1 < peak.1;
         Judgement {
-            claim,
             verdict: if holds { Verdict::Holds } else { Verdict::Fails },
             evidence: format!(
                 "`spiking-ac` peaks in slot {} with {} bps/Hz (mean of five slots), from {} at the start and {} at the end",
@@ -327,7 +194,6 @@ impl View {
     }
 
     pub(super) fn judge_gap(&self) -> Judgement {
-        let claim = Claim::RateGap;
         let lead = |p: f64| {
             let sac = self.quantity("spiking-ac", Quantity::SumRate, p)?.mean;
             let rivals = paper::AGENTS[1..]
@@ -341,7 +207,7 @@ impl View {
             _ => None,
         };
         let Some((low, at_low, high, at_high)) = ends else {
-            return judge(claim, &[], &paper::AGENTS);
+            return judge(&[], &paper::AGENTS);
         };
         let holds = at_high.0 > 0.0 && at_low.0.abs() < at_high.0;
         let told = |p: f64, (lead, rival): (f64, &str)| {
@@ -354,7 +220,6 @@ impl View {
         let told =
             format!("`spiking-ac` is {} and {} (means compared)", told(high, at_high), told(low, at_low));
         Judgement {
-            claim,
             verdict: in_part(if holds { Verdict::Holds } else { Verdict::Fails }, &missing),
             evidence: [Some(told), not_compared(&missing)]
                 .into_iter()

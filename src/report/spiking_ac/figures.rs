@@ -2,31 +2,6 @@
 
 use super::*;
 
-/// What is drawn.
-pub(super) enum Picture {
-    Lines(Figure),
-    Bars(Bars),
-}
-
-impl Picture {
-    pub(super) fn svg(&self) -> Result<Option<String>, ReportError> {
-        match self {
-            Picture::Lines(f) => f.svg(),
-            Picture::Bars(b) => b.svg(),
-        }
-    }
-}
-
-/// One figure with its file and caption.
-pub(super) struct Plate {
-    pub(super) file: &'static str,
-    pub(super) number: &'static str,
-    pub(super) picture: Picture,
-    pub(super) caption: String,
-    /// What is missing if it cannot be drawn.
-    pub(super) needs: &'static str,
-}
-
 impl View {
     pub(super) fn plates(&self) -> Vec<Plate> {
         vec![self.fig4a(), self.fig4b(), self.fig4c(), self.fig5a(), self.fig5b(), self.fig6(), self.fig7()]
@@ -34,7 +9,8 @@ impl View {
 
     pub(super) fn marks(&self, figure: &str) -> Vec<PaperMark> {
         let here = paper::VALUES.iter().filter(|v| v.figure == figure);
-        here.map(|v| PaperMark { agent: v.agent.to_string(), x: v.p_max_dbm, y: v.value }).collect()
+        here.map(|v| PaperMark { agent: v.agent.to_string(), x: v.p_max_dbm, y: v.value, reach: Reach::At })
+            .collect()
     }
 
     pub(super) fn fig4a(&self) -> Plate {

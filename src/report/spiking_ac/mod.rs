@@ -7,15 +7,14 @@ mod energy;
 mod figures;
 mod text;
 
-use claims::*;
 use energy::Energies;
-use figures::*;
 
-use super::figure::{Bar, Bars, Figure, Look, PaperMark, Point, Series};
+use super::figure::{Bar, Bars, Figure, Look, PaperMark, Picture, Plate, Point, Reach, Series};
 use super::frames::{self, SeedGroup};
-use super::paper::{self, Claim, HEADLINE_DBM, LEAD_SLOTS, PEAK_SLOTS, Quantity};
+use super::judge::*;
+use super::paper::spiking_ac::{self as paper, Claim, HEADLINE_DBM, LEAD_SLOTS, PEAK_SLOTS, Quantity};
 use super::words::*;
-use super::{ReportError, ReportPaths, Tables};
+use super::{ReportError, ReportPaths, v2x_tables};
 use crate::reproduce::Rows;
 use crate::rows::{CurveRow, Manifest};
 use crate::stats::{self, RESAMPLES};
@@ -59,11 +58,11 @@ const LAST_SHARE: f64 = 0.1;
 /// [`ReportError::DuplicateRow`] if two rows have the same keys, before anything is written; else what the file system, polars or plotters
 /// refuse.
 pub fn write(dir: &Path, rows: &Rows, manifest: &Manifest) -> Result<ReportPaths, ReportError> {
-    let tables = Tables::write(dir, rows, manifest)?;
+    let (tables, frames) = v2x_tables(dir, rows, manifest)?;
     let view = View::new(
-        frames::eval_groups(&tables.evals)?,
-        frames::slot_groups(&tables.slots)?,
-        frames::curve_groups(&tables.curves, "reward")?,
+        frames::eval_groups(&frames.evals)?,
+        frames::slot_groups(&frames.slots)?,
+        frames::curve_groups(&frames.curves, "reward")?,
         rows,
     );
     let plates = view.plates();

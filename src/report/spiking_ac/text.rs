@@ -100,18 +100,7 @@ impl View {
 
     pub(super) fn write_in_short(&self, out: &mut String, judgements: &[Judgement]) {
         out.push_str("## In short\n\n");
-        let names = |v: Verdict| judgements.iter().filter(|j| j.verdict == v).count();
-        let _ = writeln!(
-            out,
-            "- Of {} claims of the paper about reward, rate and sensing, {} hold in this run, {} hold for \
-             those agents that can be compared, {} do not hold, {} stay open because intervals overlap, and {} cannot be judged from its rows.",
-            judgements.len(),
-            names(Verdict::Holds),
-            names(Verdict::HoldsInPart),
-            names(Verdict::Fails),
-            names(Verdict::Open),
-            names(Verdict::NoData),
-        );
+        let _ = writeln!(out, "- {}", tally(judgements, "about reward, rate and sensing"));
         if let (Some(ours), Some(printed)) =
             (self.quantity("spiking-ac", Quantity::SumRate, HEADLINE_DBM), View::printed_rate("spiking-ac"))
         {
@@ -240,15 +229,10 @@ impl View {
             "One agent counts as above another if its 95 % interval lies above the other's; where they overlap the comparison stays open. \
              Simple references are not among the paper's agents and are not part of these claims.\n\n",
         );
-        let rows: Vec<Vec<String>> = paper::CLAIMS
-            .iter()
-            .zip(judgements)
-            .map(|((claim, figure, text), j)| {
-                debug_assert_eq!(*claim, j.claim);
-                vec![figure.to_string(), text.to_string(), j.verdict.text().to_string(), j.evidence.clone()]
-            })
-            .collect();
-        out.push_str(&table(&["figure", "claim", "here", "numbers"], 4, &rows));
+        out.push_str(&claims_table(
+            paper::CLAIMS.iter().map(|(_, figure, text)| (*figure, *text)),
+            judgements,
+        ));
     }
 
     pub(super) fn write_simple(&self, out: &mut String) {

@@ -1,8 +1,6 @@
-//! Monte Carlo evaluation: whole episodes of one controller in many replicas, on the CPU or a GPU, with the same draws.
-//!
-//! Episode e of a replica runs under key (seed, 1 + e/4096) as environment e mod 4096, whatever the device or the batch, so that results do not
-//! depend on how episodes are grouped; training uses key (seed, 0). The unit of every interval is the episode's mean over its slots.
+//! Evaluation of task v2x, on the CPU or a GPU, with the same draws.
 
+use super::{Estimate, KEY_BATCH};
 use crate::gpu::{Fill, Gpu, GpuError};
 use crate::kernels::activity_count::{self, Units};
 use crate::kernels::{
@@ -21,8 +19,6 @@ use crate::task::v2x::{Batch, StepSlices, V2xParams, V2xSpec, metric};
 use crate::task::v2x_reference::{Reference, reference_range};
 use rayon::prelude::*;
 
-/// Episodes under one Philox key.
-pub const KEY_BATCH: u64 = 4096;
 /// Episodes a thread of the CPU carries at once.
 const CHUNK: u64 = 256;
 
@@ -46,14 +42,6 @@ pub struct Job<'a> {
     pub controller: Controller<'a>,
     /// Episodes per replica.
     pub episodes: u64,
-}
-
-/// Mean over episodes and its standard error.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Estimate {
-    pub mean: f64,
-    /// NaN for a single episode.
-    pub std_error: f64,
 }
 
 /// What one replica did.
@@ -109,12 +97,7 @@ impl Sums {
         }
     }
     fn outcome(&self) -> Outcome {
-        let n = self.episodes as f64;
-        let estimate = |[s, q]: &[f64; 2]| {
-            let mean = s / n;
-            let var = ((q - s * mean) / (n - 1.0)).max(0.0);
-            Estimate { mean, std_error: if self.episodes > 1 { (var / n).sqrt() } else { f64::NAN } }
-        };
+        let estimate = |sums: &[f64; 2]| Estimate::of(self.episodes, *sums);
         Outcome {
             episodes: self.episodes,
             metrics: self.metrics.iter().map(estimate).collect(),

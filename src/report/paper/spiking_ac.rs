@@ -1,6 +1,4 @@
-//! What the paper prints. The only place with printed values: nothing else in this crate may hold one.
-//!
-//! Task v2x: section V-B and figures 4 to 7 of the Spiking-AC paper (spiking actor-critic for integrated sensing and communication).
+//! The Spiking-AC paper (spiking actor-critic for integrated sensing and communication), task v2x: section V-B and figures 4 to 7.
 
 /// What a printed number measures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

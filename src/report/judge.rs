@@ -1,0 +1,192 @@
+//! Claims of a paper, judged from comparisons of estimates.
+
+use super::words::*;
+
+/// Verdict on a claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Holds,
+    /// Holds as far as it goes: agents the claim speaks of are missing.
+    HoldsInPart,
+    Fails,
+    /// Means agree with the claim or contradict it by less than the intervals.
+    Open,
+    NoData,
+}
+
+impl Verdict {
+    pub(super) fn text(self) -> &'static str {
+        match self {
+            Verdict::Holds => "**holds**",
+            Verdict::HoldsInPart => "holds for those compared",
+            Verdict::Fails => "**does not hold**",
+            Verdict::Open => "open: intervals overlap",
+            Verdict::NoData => "not in this run",
+        }
+    }
+}
+
+/// "`a` is above `b`", as part of a claim.
+pub(super) struct Pair {
+    pub(super) a: (String, Estimate),
+    pub(super) b: (String, Estimate),
+    /// Where they are compared, e.g. " at 40 dBm".
+    pub(super) place: String,
+    /// Whether level does not suffice.
+    pub(super) strict: bool,
+}
+
+impl Pair {
+    pub(super) fn verdict(&self) -> Verdict {
+        match order(&self.a.1, &self.b.1) {
+            Order::Above => Verdict::Holds,
+            Order::Below => Verdict::Fails,
+            Order::Level if self.strict => Verdict::Open,
+            Order::Level => Verdict::Holds,
+        }
+    }
+
+    /// How far `a` is above `b`, as a share of the larger; no unit.
+    pub(super) fn lead(&self) -> f64 {
+        let (a, b) = (self.a.1.mean, self.b.1.mean);
+        (a - b) / a.abs().max(b.abs()).max(f64::MIN_POSITIVE)
+    }
+
+    pub(super) fn text(&self) -> String {
+        format!("{} {} against {} {}{}", self.a.0, self.a.1.short(), self.b.0, self.b.1.short(), self.place)
+    }
+}
+
+pub(super) fn in_part(verdict: Verdict, missing: &[String]) -> Verdict {
+    if verdict == Verdict::Holds && !missing.is_empty() { Verdict::HoldsInPart } else { verdict }
+}
+
+pub(super) fn not_compared(missing: &[String]) -> Option<String> {
+    (!missing.is_empty()).then(|| format!("Not compared, for want of rows: {}", listed(missing)))
+}
+
+/// What the rows say of a claim.
+pub(super) struct Judgement {
+    pub(super) verdict: Verdict,
+    pub(super) evidence: String,
+}
+
+/// Judges a claim about `wanted` agents from its comparisons.
+pub(super) fn judge(pairs: &[Pair], wanted: &[&str]) -> Judgement {
+    let with = |v: Verdict| pairs.iter().filter(move |p| p.verdict() == v);
+    let count = |v: Verdict| with(v).count();
+    let verdict = if pairs.is_empty() {
+        Verdict::NoData
+    } else if count(Verdict::Fails) > 0 {
+        Verdict::Fails
+    } else if count(Verdict::Open) > 0 {
+        Verdict::Open
+    } else {
+        Verdict::Holds
+    };
+    let mut parts: Vec<String> = Vec::new();
+    let some = |v: Verdict, most: usize| {
+        let mut texts: Vec<String> = with(v).take(most).map(Pair::text).collect();
+        if count(v) > most {
+            texts.push(format!("{} more", count(v) - most));
+        }
+        texts.join("; ")
+    };
+    if pairs.len() > 1 {
+        parts.push(format!("{} of {} comparisons hold", count(Verdict::Holds), pairs.len()));
+    }
+    if count(Verdict::Fails) > 0 {
+        parts.push(format!("Against it: {}", some(Verdict::Fails, 3)));
+    }
+    if count(Verdict::Open) > 0 {
+        parts.push(format!("Intervals overlap: {}", some(Verdict::Open, 3)));
+    }
+    if verdict == Verdict::Holds && pairs.len() <= 2 {
+        parts.push(some(Verdict::Holds, 2));
+    } else if verdict == Verdict::Holds {
+        let closest = pairs.iter().min_by(|p, q| p.lead().total_cmp(&q.lead()));
+        parts.extend(closest.map(|p| format!("Closest: {}", p.text())));
+    }
+    if pairs.iter().any(|p| p.a.1.seeds < 2 || p.b.1.seeds < 2) {
+        parts.push("One seed: no interval, means compared".to_string());
+    }
+    let compared =
+        |agent: &str| pairs.iter().any(|p| p.a.0.contains(&code(agent)) || p.b.0.contains(&code(agent)));
+    let missing: Vec<String> = wanted.iter().filter(|a| !compared(a)).map(|a| code(a)).collect();
+    let verdict = in_part(verdict, &missing);
+    parts.extend(not_compared(&missing));
+    Judgement { verdict, evidence: parts.join(". ") }
+}
+
+/// Whether a quantity falls from each of its (name, value) to the next, where level is allowed, and from the first to the last, where it is not.
+pub(super) fn falling(known: &[(String, Estimate)]) -> Vec<Pair> {
+    let mut steps: Vec<(usize, usize, bool)> =
+        (1..known.len()).map(|i| (i - 1, i, known.len() == 2)).collect();
+    if known.len() > 2 {
+        steps.push((0, known.len() - 1, true));
+    }
+    steps
+        .into_iter()
+        .map(|(from, to, strict)| Pair {
+            a: known[from].clone(),
+            b: known[to].clone(),
+            place: String::new(),
+            strict,
+        })
+        .collect()
+}
+
+/// Whether a value lies in `lo..=hi`, with the whole of its interval.
+pub(super) fn within(e: &Estimate, lo: f64, hi: f64) -> Verdict {
+    let (from, to) = e.ends();
+    if from >= lo && to <= hi {
+        Verdict::Holds
+    } else if to < lo || from > hi {
+        Verdict::Fails
+    } else {
+        Verdict::Open
+    }
+}
+
+/// The verdict on several parts of one claim: it fails with one of them.
+pub(super) fn all_of(verdicts: &[Verdict]) -> Verdict {
+    let any = |v: Verdict| verdicts.contains(&v);
+    if any(Verdict::Fails) {
+        Verdict::Fails
+    } else if any(Verdict::Open) {
+        Verdict::Open
+    } else if !any(Verdict::Holds) {
+        Verdict::NoData
+    } else if any(Verdict::NoData) {
+        Verdict::HoldsInPart
+    } else {
+        Verdict::Holds
+    }
+}
+
+/// How many claims hold, as a sentence; `about` says of what they are.
+pub(super) fn tally(judgements: &[Judgement], about: &str) -> String {
+    let count = |v: Verdict| judgements.iter().filter(|j| j.verdict == v).count();
+    format!(
+        "Of {} claims of the paper {about}, {} hold in this run, {} hold for \
+         those agents that can be compared, {} do not hold, {} stay open because intervals overlap, and {} cannot be judged from its rows.",
+        judgements.len(),
+        count(Verdict::Holds),
+        count(Verdict::HoldsInPart),
+        count(Verdict::Fails),
+        count(Verdict::Open),
+        count(Verdict::NoData),
+    )
+}
+
+/// The table of claims: (figure, claim) in the order of `judgements`.
+pub(super) fn claims_table<'a>(
+    claims: impl Iterator<Item = (&'a str, &'a str)>,
+    judgements: &[Judgement],
+) -> String {
+    let row = |((figure, text), j): ((&str, &str), &Judgement)| {
+        vec![figure.to_string(), text.to_string(), j.verdict.text().to_string(), j.evidence.clone()]
+    };
+    let rows: Vec<Vec<String>> = claims.zip(judgements).map(row).collect();
+    table(&["figure", "claim", "here", "numbers"], 4, &rows)
+}
