@@ -34,6 +34,16 @@ pub enum Uncertainty {
     Kinematic,
 }
 
+/// How the phases Φ of an action become beams (10).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// Φ as it is.
+    Direct,
+    /// Φ on top of −π·m·cos θ̂, the phases of a beam steered at the estimate.
+    Residual,
+}
+
 /// What fixes array sizes and code paths.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct MisacSpec {
@@ -75,6 +85,38 @@ pub mod metric {
     /// Names in files and reports.
     pub const NAMES: [&str; ROWS] =
         ["energy_j", "reward_j", "l_bmp", "over_gamma_share", "angle_mae_rad", "age_max_slots"];
+}
+
+/// Rows of what the beams of one vehicle reached in one slot: [`Gains`].
+pub mod gain_row {
+    /// |h^H v|² of the vehicle's own beam.
+    pub const GAIN: usize = 0;
+    /// (Σ_m |h_m|)²/M: the most that beams of constant modulus reach.
+    pub const MATCHED: usize = 1;
+    /// |h^H v|² of the phases −π·m·cos θ̂.
+    pub const ESTIMATE: usize = 2;
+    /// |h^H v|² of the phases −π·m·cos θ.
+    pub const TRUTH: usize = 3;
+    /// Signal over interference and noise of (1).
+    pub const SINR: usize = 4;
+    /// log2(1 + SINR), bps/Hz.
+    pub const RATE: usize = 5;
+    /// max_m | |v_m| − 1/√M | (9b).
+    pub const MODULUS_ERROR: usize = 6;
+    /// Power of the beam, W; (9c) bounds its sum over vehicles.
+    pub const POWER: usize = 7;
+    pub const ROWS: usize = 8;
+    /// Names in files and reports.
+    pub const NAMES: [&str; ROWS] = [
+        "beam_gain",
+        "beam_gain_matched",
+        "beam_gain_estimate",
+        "beam_gain_truth",
+        "sinr",
+        "rate_bps_hz",
+        "modulus_error",
+        "beam_power_w",
+    ];
 }
 
 /// Task parameters of one replica, as the kernels read them (f32, linear units).
@@ -515,6 +557,29 @@ pub fn channel<V: Real>(
     clock: u32,
     h: &mut Channel<V>,
 ) {
+    channel_elements(
+        spec,
+        p,
+        s,
+        i,
+        env,
+        clock,
+        #[inline(always)]
+        |m, re, im| (h.re[m], h.im[m]) = (re, im),
+    );
+}
+
+/// The elements of [`channel`] one by one: `put(m, re, im)`.
+#[inline(always)]
+pub fn channel_elements<V: Real>(
+    spec: &MisacSpec,
+    p: &MisacParams,
+    s: &State<V>,
+    i: usize,
+    env: V::Word,
+    clock: u32,
+    mut put: impl FnMut(usize, V, V),
+) {
     let one = V::splat(1.0);
     let (cos, _, _) = geometry(p, s.x[i]);
     let misaligned = one - (-(beta(spec, p, s, i) * s.age[i])).exp();
@@ -542,9 +607,158 @@ pub fn channel<V: Real>(
                 re += amplitude * (cos * cm + sin * sm);
                 im += amplitude * (sin * cm - cos * sm);
             }
-            (h.re[m], h.im[m]) = (re, im);
+            put(m, re, im);
         }
     }
+}
+
+/// √M·v_m = e^{jΦ_m} of (10), real and imaginary part, for the estimated cosine `cos_hat` of the vehicle.
+#[inline(always)]
+pub fn beam_element<V: Real>(phase: Phase, cos_hat: V, m: usize, phi: V) -> (V, V) {
+    let (sin, cos) = phi.sin_cos();
+    match phase {
+        Phase::Direct => (cos, sin),
+        Phase::Residual => {
+            let (sm, cm) = V::sin_cos_pi_multiple(cos_hat, m as u32);
+            (cos * cm + sin * sm, sin * cm - cos * sm)
+        }
+    }
+}
+
+/// conj(h)·w of one antenna.
+#[inline(always)]
+fn conj_product<V: Real>(h: (V, V), w: (V, V)) -> (V, V) {
+    (h.0 * w.0 + h.1 * w.1, h.0 * w.1 - h.1 * w.0)
+}
+
+/// What the beams of a slot are worth to one vehicle; rows and units as in [`gain_row`].
+#[derive(Clone, Copy, Debug)]
+pub struct Gains<V> {
+    pub gain: V,
+    pub matched: V,
+    pub estimate: V,
+    pub truth: V,
+    pub sinr: V,
+    pub rate: V,
+    pub modulus_error: V,
+    pub power: V,
+}
+
+/// The beams of a slot, of which vehicle j has the phases `phi(j·M + m)` (rad), as vehicle `i` receives them (1); the state is the one before
+/// [`step`]. Every beam is sent with `beam_power_w`, over the path loss of vehicle i.
+#[inline(always)]
+#[allow(clippy::too_many_arguments, reason = "a slot of one vehicle and what its beams are made of")]
+pub fn gains<V: Real>(
+    spec: &MisacSpec,
+    p: &MisacParams,
+    s: &State<V>,
+    i: usize,
+    env: V::Word,
+    clock: u32,
+    phase: Phase,
+    phi: impl Fn(usize) -> V,
+) -> Gains<V> {
+    let (zero, one) = (V::splat(0.0), V::splat(1.0));
+    let (k, n) = (spec.vehicles, spec.antennas);
+    let per_antenna = V::splat(1.0 / n as f64);
+    let mut cos_hat = [zero; KMAX];
+    for j in 0..k {
+        cos_hat[j] = estimated_cos(p, s.x[j], s.e[j]);
+    }
+    let (cos, _, d) = geometry(p, s.x[i]);
+    // Σ conj(h_m)·e^{jΦ_m} of every beam, then of the two references.
+    let (mut re, mut im) = ([zero; KMAX + 2], [zero; KMAX + 2]);
+    let (mut amplitudes, mut off, mut power) = (zero, zero, zero);
+    channel_elements(
+        spec,
+        p,
+        s,
+        i,
+        env,
+        clock,
+        #[inline(always)]
+        |m, hr, hi| {
+            for j in 0..k {
+                let w = beam_element(phase, cos_hat[j], m, phi(j * n + m));
+                let t = conj_product((hr, hi), w);
+                re[j] += t.0;
+                im[j] += t.1;
+                if j == i {
+                    let square = w.0 * w.0 + w.1 * w.1;
+                    off = off.max((square.sqrt() - one).abs());
+                    power += square;
+                }
+            }
+            for (j, u) in [cos_hat[i], cos].into_iter().enumerate() {
+                let (sm, cm) = V::sin_cos_pi_multiple(u, m as u32);
+                let t = conj_product((hr, hi), (cm, -sm));
+                re[KMAX + j] += t.0;
+                im[KMAX + j] += t.1;
+            }
+            amplitudes += (hr * hr + hi * hi).sqrt();
+        },
+    );
+    let gain = |j: usize| (re[j] * re[j] + im[j] * im[j]) * per_antenna;
+    let mut interference = zero;
+    for j in 0..k {
+        if j != i {
+            interference += gain(j);
+        }
+    }
+    // Received power over noise of a beam of gain 1.
+    let snr = ((c!(p.beam_power_w) * c!(p.path_gain_m2)) / c!(p.noise_w)) / (d * d);
+    let sinr = (snr * gain(i)) / (snr * interference + one);
+    Gains {
+        gain: gain(i),
+        matched: (amplitudes * amplitudes) * per_antenna,
+        estimate: gain(KMAX),
+        truth: gain(KMAX + 1),
+        sinr,
+        rate: (one + sinr).ln() * V::splat(std::f64::consts::LOG2_E),
+        modulus_error: off * V::splat(1.0 / (n as f64).sqrt()),
+        power: (c!(p.beam_power_w) * per_antenna) * power,
+    }
+}
+
+/// The gain |h^H v|²/M of vehicle i's own beam in the slot `clock` (state before [`step`]), and the derivative of M²·|h^H v|²/M by each of its
+/// phases, Φ_m: 2·Im(conj(c_m)·Σ c) with c_m = conj(h_m)·e^{jΦ_m}. `phi(m)` are the vehicle's M phases (rad). What (13) is made of.
+#[inline(always)]
+#[allow(clippy::too_many_arguments, reason = "a slot of one vehicle and its beam")]
+pub fn spatial_gain<V: Real>(
+    spec: &MisacSpec,
+    p: &MisacParams,
+    s: &State<V>,
+    i: usize,
+    env: V::Word,
+    clock: u32,
+    phase: Phase,
+    phi: impl Fn(usize) -> V,
+    derivative: &mut [V; MMAX],
+) -> V {
+    let zero = V::splat(0.0);
+    let n = spec.antennas;
+    let cos_hat = estimated_cos(p, s.x[i], s.e[i]);
+    let mut t = Channel { re: [zero; MMAX], im: [zero; MMAX] };
+    let (mut re, mut im) = (zero, zero);
+    channel_elements(
+        spec,
+        p,
+        s,
+        i,
+        env,
+        clock,
+        #[inline(always)]
+        |m, hr, hi| {
+            (t.re[m], t.im[m]) = conj_product((hr, hi), beam_element(phase, cos_hat, m, phi(m)));
+            re += t.re[m];
+            im += t.im[m];
+        },
+    );
+    for (m, out) in derivative.iter_mut().enumerate().take(n) {
+        let turned = im * t.re[m] - re * t.im[m];
+        *out = turned + turned;
+    }
+    (re * re + im * im) * V::splat(1.0 / (n as f64 * n as f64))
 }
 
 #[cfg(test)]

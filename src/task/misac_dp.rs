@@ -25,6 +25,19 @@ pub struct Schedule {
     pub gamma_misa: f64,
 }
 
+/// A schedule that is fixed in advance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// Every camera in every slot (Vision-Only).
+    Always,
+    /// No camera ever (Radar-Only).
+    Never,
+    /// [`Schedule::periodic`].
+    Periodic,
+    /// A decision for every joint age: [`Schedule::table`].
+    Table,
+}
+
 /// The optimum of a [`Schedule`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Optimum {
@@ -174,6 +187,15 @@ impl Schedule {
             }
         }
         best.1
+    }
+
+    /// [`Schedule::decide`] for every joint age: bit k of a word is the camera of vehicle k.
+    pub fn table(&self, values: &[f64]) -> Vec<u32> {
+        let bits = |i: usize| {
+            let pi = self.decide(&self.ages(i), values);
+            pi.iter().enumerate().map(|(k, on)| u32::from(*on) << k).sum()
+        };
+        (0..self.states()).into_par_iter().map(bits).collect()
     }
 
     /// Means over `slots` slots from these ages under a schedule.
