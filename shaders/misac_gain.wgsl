@@ -76,7 +76,7 @@ fn power_of(c: vec2<f32>) -> f32 {
     let own = power_of(sum[i]);
     // Received power over noise of a beam of gain 1.
     let at_1_m = max(max(p.beam_power_w * p.path_gain_m2, LOWEST) / p.noise_w, LOWEST);
-    let snr = max(at_1_m / max(g.z * g.z, LOWEST), LOWEST);
+    let snr = max(at_1_m / max(s.x * s.x + p.road_y_m * p.road_y_m, LOWEST), LOWEST);
     let sinr = max(snr * own, LOWEST) / max(snr * interference + 1.0f, LOWEST);
     // Rows as in `gain_row` of src/task/misac.rs.
     let at = r * GAIN_ROWS * B * K + env * K + i;
