@@ -11,6 +11,8 @@ use isacbench::kernels::*;
 use isacbench::learn::replay::Row;
 use isacbench::policy::{Activation, Codebook, Lif};
 use isacbench::shuffle::Minibatch;
+use isacbench::task::misac::{MisacSpec, Phase, STATE_ROWS, Uncertainty, metric};
+use isacbench::task::misac_dp::Rule;
 use isacbench::task::v2x::{Beam, Kinematics, V2xSpec};
 use isacbench::task::v2x_reference::Reference;
 use std::time::Duration;
@@ -91,6 +93,14 @@ fn build(gpu: &Gpu, stem: &str) -> Result<Case, GpuError> {
         gpu.run(|pass| bound.record(pass, &v2x_reset::Args { clock: 0, obs_off: 0 }))?;
         Ok((state, obs))
     };
+    // The second paper's task.
+    let misac = MisacSpec { vehicles: 4, antennas: 64, slots: 200, uncertainty: Uncertainty::Constant };
+    let cars = misac_batch::Spec { r, b, task: misac };
+    let road = || gpu.upload("misac_params", &[r], &misac_batch::check_params(&cars, 1));
+    let traffic = || {
+        let rows = misac_batch::check_states(&cars, &misac_batch::check_params(&cars, 1), 1);
+        gpu.upload("misac_state", &[r, STATE_ROWS * 4, b], &rows)
+    };
     let envs = format!("R={r},B={b}");
     let samples = format!("R={r},M={m}");
     match stem {
@@ -152,6 +162,104 @@ fn build(gpu: &Gpu, stem: &str) -> Result<Case, GpuError> {
                 kernel.bind(gpu, &tasks()?, &action, &state, &obs, &final_obs, &reward, &flags, &metrics);
             let args = v2x_step::Args { clock: 0, action_off: 0, obs_off: 0, reward_off: 0, full: false };
             case(envs, r * b, move |pass| bound.record(pass, &args))
+        }
+        "misac_reset" => {
+            let (state, obs) = (traffic()?, zeros("obs", &[r, b, misac.obs_dim()])?);
+            let bound = misac_reset::MisacReset::new(gpu, &cars)?.bind(gpu, &road()?, &state, &obs);
+            let args = misac_reset::Args { clock: 0, state_off: 0, obs_off: 0 };
+            case(envs, r * b, move |pass| bound.record(pass, &args))
+        }
+        "misac_schedule" => {
+            let spec = misac_schedule::Spec { batch: cars, rule: Rule::Table, age_max: 10 };
+            let rule = gpu.alloc::<u32>("rule", &[spec.rule_len()], Fill::Zero)?;
+            let action = zeros("action", &[r, b, 4])?;
+            let kernel = misac_schedule::MisacSchedule::new(gpu, &spec)?;
+            let bound = kernel.bind(gpu, &traffic()?, &rule, &action);
+            let args = misac_schedule::Args { clock: 0, state_off: 0, action_off: 0 };
+            case(format!("Table,{envs}"), r * b, move |pass| bound.record(pass, &args))
+        }
+        "misac_step" => {
+            let (state, action) = (traffic()?, zeros("action", &[r, b, 4])?);
+            let (obs, final_obs) = (zeros("obs", &[cars.obs_len()])?, zeros("final_obs", &[cars.obs_len()])?);
+            let (reward, metrics) = (zeros("reward", &[r, b])?, zeros("metrics", &[r, metric::ROWS, b])?);
+            let flags = gpu.alloc::<u32>("flags", &[r, b], Fill::Zero)?;
+            let bound = misac_step::MisacStep::new(gpu, &cars)?.bind(
+                gpu,
+                &road()?,
+                &action,
+                &state,
+                &obs,
+                &final_obs,
+                &reward,
+                &flags,
+                &metrics,
+            );
+            let args = misac_step::Args {
+                clock: 0,
+                action_off: 0,
+                state_off: 0,
+                next_off: 0,
+                obs_off: 0,
+                reward_off: 0,
+                full: false,
+            };
+            case(envs, r * b, move |pass| bound.record(pass, &args))
+        }
+        "misac_gain" => {
+            let spec = misac_gain::Spec { batch: cars, phase: Phase::Direct };
+            let (phases, gains) = (floats("phases", &[r, b, 4, 64])?, zeros("gains", &[spec.gains_len()])?);
+            let bound =
+                misac_gain::MisacGain::new(gpu, &spec)?.bind(gpu, &road()?, &traffic()?, &phases, &gains);
+            let args = misac_gain::Args { clock: 0, state_off: 0, phases_off: 0 };
+            case(format!("{envs},K=4,N=64"), r * b, move |pass| bound.record(pass, &args))
+        }
+        "spatial_loss" => {
+            let spec = spatial_loss::Spec {
+                batch: cars,
+                phase: Phase::Direct,
+                slots: 1,
+                m: m.min(b),
+                shuffled: true,
+            };
+            let m = spec.m;
+            let (phases, d_phases) = (floats("phases", &[r, m, 4, 64])?, zeros("d_phases", &[r, m, 4, 64])?);
+            let gain = zeros("gain", &[r, m, 4])?;
+            let kernel = spatial_loss::SpatialLoss::new(gpu, &spec)?;
+            let bound = kernel.bind(gpu, &road()?, &traffic()?, &phases, &d_phases, &gain);
+            let args = spatial_loss::Args {
+                which: Minibatch { update: 0, epoch: 0, mb: 0 },
+                clock: 0,
+                state_off: 0,
+                lambda: 1.0,
+            };
+            case(format!("R={r},M={m},K=4,N=64"), r * m, move |pass| bound.record(pass, &args))
+        }
+        "value_iteration" => {
+            let spec = value_iteration::Spec { r, ..value_iteration::DEFAULT };
+            let states = spec.states();
+            let problems = gpu.upload(
+                "problems",
+                &[r],
+                &vec![
+                    value_iteration::Problem {
+                        e_vis_j: 10.0,
+                        e_recovery_j: 25.0,
+                        lambda_j: 200.0,
+                        gamma_misa: 0.15,
+                        reset_age: 0
+                    };
+                    r
+                ],
+            )?;
+            let misaligned = floats("misaligned", &[r, spec.k, spec.age_max + 1])?;
+            let values = floats("values", &[2, r, states])?;
+            let span = gpu.upload("span", &[r, 2], &value_iteration::NOTHING.repeat(r))?;
+            let kernel = value_iteration::ValueIteration::new(gpu, &spec)?;
+            let bound = kernel.bind(gpu, &problems, &misaligned, &values, &span);
+            let args = value_iteration::Args { from_off: 0, to_off: r * states, measure: true };
+            case(format!("R={r},K={},A={}", spec.k, spec.age_max), r * states, move |pass| {
+                bound.record(pass, &args)
+            })
         }
         "dense_forward" => {
             let spec =

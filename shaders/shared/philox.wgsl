@@ -9,6 +9,11 @@ const STREAM_INIT: u32 = 5u;
 const STREAM_BASELINE: u32 = 6u;
 const STREAM_EXPLORE: u32 = 7u;
 const STREAM_REPLAY: u32 = 8u;
+const STREAM_MISAC_RESET: u32 = 32u;
+const STREAM_MISAC_RANGE: u32 = 33u;
+const STREAM_MISAC_TRACK: u32 = 34u;
+const STREAM_MISAC_PHASE: u32 = 35u;
+const STREAM_MISAC_CSI: u32 = 36u;
 
 // High word of a 32x32 bit product from 16-bit halves.
 fn mulhi(a: u32, b: u32) -> u32 {

@@ -41,6 +41,12 @@ pub const SHADERS: &[(&str, &str)] = shader_table!["":
     "v2x_reset",
     "v2x_step",
     "v2x_reference",
+    "misac_reset",
+    "misac_step",
+    "misac_gain",
+    "misac_schedule",
+    "spatial_loss",
+    "value_iteration",
     "ddpg_act",
     "dqn_act",
     "replay_write",
@@ -54,8 +60,19 @@ pub const SHADERS: &[(&str, &str)] = shader_table!["":
 ];
 
 /// What `#import` can name.
-pub const SHARED: &[(&str, &str)] =
-    shader_table!["shared/": "index", "lif", "math", "philox", "tile", "shuffle", "v2x", "v2x_write"];
+pub const SHARED: &[(&str, &str)] = shader_table!["shared/":
+    "index",
+    "lif",
+    "math",
+    "misac",
+    "misac_beam",
+    "misac_write",
+    "philox",
+    "tile",
+    "shuffle",
+    "v2x",
+    "v2x_write",
+];
 
 /// Sizes and constants that become WGSL `const`s in front of a kernel: the only definition of each is in Rust.
 #[derive(Clone, Debug, Default)]

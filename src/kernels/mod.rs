@@ -30,6 +30,11 @@ pub mod metrics_accumulate;
 pub mod metrics_reduce;
 pub mod minibatch_gather;
 pub mod minibatch_scalars;
+pub mod misac_batch;
+pub mod misac_gain;
+pub mod misac_reset;
+pub mod misac_schedule;
+pub mod misac_step;
 pub mod normal_fill;
 pub mod philox_fill;
 pub mod polyak;
@@ -37,6 +42,7 @@ pub mod ppo_policy_loss;
 pub mod ppo_value_loss;
 pub mod replay_gather;
 pub mod replay_write;
+pub mod spatial_loss;
 pub mod spike_backward_weights;
 pub mod spike_forward;
 pub mod td_loss;
@@ -45,11 +51,14 @@ pub mod v2x_batch;
 pub mod v2x_reference;
 pub mod v2x_reset;
 pub mod v2x_step;
+pub mod value_iteration;
 
 pub use compare::{Comparison, Tol};
 
 use crate::gpu::{Gpu, GpuError, Prelude};
 use crate::policy::{Activation, Codebook, Lif};
+use crate::task::misac::{MisacSpec, Phase, Uncertainty};
+use crate::task::misac_dp::Rule;
 use crate::task::v2x::{Beam, Kinematics, V2xSpec};
 use crate::task::v2x_reference::Reference;
 use activity_count::Units;
@@ -99,6 +108,21 @@ const fn v2x(beam: Beam) -> v2x_batch::Spec {
         task: V2xSpec { vehicles: 3, antennas: 32, slots: 100, beam, kinematics: Kinematics::Paper },
     }
 }
+
+/// The second paper's task with 500 environments in three replicas.
+const fn misac(uncertainty: Uncertainty) -> misac_batch::Spec {
+    misac_batch::Spec { r: 3, b: 500, task: MisacSpec { vehicles: 4, antennas: 64, slots: 200, uncertainty } }
+}
+const MISAC: misac_batch::Spec = misac(Uncertainty::Constant);
+const BEAMS: misac_gain::Spec =
+    misac_gain::Spec { batch: misac_batch::Spec { b: 100, ..MISAC }, phase: Phase::Direct };
+const SPATIAL: spatial_loss::Spec = spatial_loss::Spec {
+    batch: misac_batch::Spec { b: 20, ..MISAC },
+    phase: Phase::Direct,
+    slots: 9,
+    m: 100,
+    shuffled: true,
+};
 
 const FORWARD: dense_forward::Spec = dense_forward::Spec {
     r: 3,
@@ -165,6 +189,30 @@ pub const REGISTRY: &[Entry] = &[
         }
         Ok(rows)
     }),
+    entry!(misac_reset, MISAC),
+    entry!(misac_schedule, misac_schedule::Spec { batch: MISAC, rule: Rule::Table, age_max: 10 }, check |gpu| {
+        let mut rows = Vec::new();
+        for rule in [Rule::Always, Rule::Never, Rule::Periodic, Rule::Table] {
+            let spec = misac_schedule::Spec { batch: MISAC, rule, age_max: 10 };
+            rows.extend(named(&format!("{rule:?}"), misac_schedule::check(gpu, &spec, 1)?));
+        }
+        Ok(rows)
+    }),
+    entry!(misac_step, MISAC, check |gpu| {
+        let mut rows = Vec::new();
+        for uncertainty in [Uncertainty::Constant, Uncertainty::Kinematic] {
+            rows.extend(named(&format!("{uncertainty:?}"), misac_step::check(gpu, &misac(uncertainty), 1)?));
+        }
+        Ok(rows)
+    }),
+    entry!(misac_gain, BEAMS, check |gpu| {
+        let mut rows = Vec::new();
+        for phase in [Phase::Direct, Phase::Residual] {
+            rows.extend(named(&format!("{phase:?}"), misac_gain::check(gpu, &misac_gain::Spec { phase, ..BEAMS }, 1)?));
+        }
+        Ok(rows)
+    }),
+    entry!(value_iteration, value_iteration::DEFAULT),
     entry!(dense_forward, FORWARD, wg tile::Tile::choose(FORWARD.m, FORWARD.o).threads()),
     entry!(lif_forward, NEURONS, check |gpu| {
         let mut rows = named("constant currents", lif_forward::check(gpu, &NEURONS, 1)?);
@@ -184,6 +232,13 @@ pub const REGISTRY: &[Entry] = &[
     entry!(ppo_policy_loss, ppo_policy_loss::DEFAULT),
     entry!(bernoulli_policy_loss, bernoulli_policy_loss::DEFAULT),
     entry!(ppo_value_loss, ppo_value_loss::DEFAULT),
+    entry!(spatial_loss, SPATIAL, check |gpu| {
+        let mut rows = Vec::new();
+        for phase in [Phase::Direct, Phase::Residual] {
+            rows.extend(named(&format!("{phase:?}"), spatial_loss::check(gpu, &spatial_loss::Spec { phase, ..SPATIAL }, 1)?));
+        }
+        Ok(rows)
+    }),
     entry!(dense_backward_input, BACK_INPUT, wg tile::Tile::choose(BACK_INPUT.m, BACK_INPUT.i).threads()),
     entry!(dense_backward_weights, BACK_WEIGHTS, wg tile::Tile::choose(BACK_WEIGHTS.o, BACK_WEIGHTS.i).threads()),
     entry!(lif_backward, NEURONS_BACK, check |gpu| {

@@ -78,7 +78,12 @@ pub(super) fn assert_inside(kernel: &str, what: &str, offset: usize, len: usize,
 }
 
 /// That a buffer has exactly the elements a kernel was compiled for.
-pub(super) fn assert_len<T: bytemuck::Pod>(buf: &Buf<T>, len: usize, shape: &str, spec: &Spec) {
+pub(super) fn assert_len<T: bytemuck::Pod>(
+    buf: &Buf<T>,
+    len: usize,
+    shape: &str,
+    spec: &impl std::fmt::Debug,
+) {
     assert_eq!(buf.len(), len, "'{}' of shape {:?} is not {shape} of {spec:?}", buf.label, buf.shape);
 }
 

@@ -665,7 +665,7 @@ pub fn gains<V: Real>(
     for j in 0..k {
         cos_hat[j] = estimated_cos(p, s.x[j], s.e[j]);
     }
-    let (cos, _, d) = geometry(p, s.x[i]);
+    let (cos, _, _) = geometry(p, s.x[i]);
     // Σ conj(h_m)·e^{jΦ_m} of every beam, then of the two references.
     let (mut re, mut im) = ([zero; KMAX + 2], [zero; KMAX + 2]);
     let (mut amplitudes, mut off, mut power) = (zero, zero, zero);
@@ -706,7 +706,8 @@ pub fn gains<V: Real>(
         }
     }
     // Received power over noise of a beam of gain 1.
-    let snr = ((c!(p.beam_power_w) * c!(p.path_gain_m2)) / c!(p.noise_w)) / (d * d);
+    let d2 = s.x[i] * s.x[i] + c!(p.road_y_m) * c!(p.road_y_m);
+    let snr = ((c!(p.beam_power_w) * c!(p.path_gain_m2)) / c!(p.noise_w)) / d2;
     let sinr = (snr * gain(i)) / (snr * interference + one);
     Gains {
         gain: gain(i),

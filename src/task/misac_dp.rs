@@ -26,6 +26,19 @@ pub struct Schedule {
     pub gamma_misa: f64,
 }
 
+/// A schedule that is fixed in advance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// Every camera in every slot (Vision-Only).
+    Always,
+    /// No camera ever (Radar-Only).
+    Never,
+    /// [`Schedule::periodic`].
+    Periodic,
+    /// A decision for every joint age: [`Schedule::table`].
+    Table,
+}
+
 /// The optimum of a [`Schedule`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Optimum {
