@@ -1036,3 +1036,295 @@ impl Spatial {
         self.grad.write_to(&phases.layout, &mut out.grads);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Layered, MisacConfig};
+    use crate::learn::Replica;
+    use crate::policy::experts::definition::{define, dense};
+    use crate::policy::experts::{Architecture, H_MOE, H_MOE_NO_AOI, HOMOGENEOUS_MOE, PPO_MONO};
+    use crate::task::misac::{KMAX, MMAX, SCATTERERS, State, channel};
+    use std::f64::consts::PI;
+
+    const ALL: [Architecture; 4] = [H_MOE, H_MOE_NO_AOI, PPO_MONO, HOMOGENEOUS_MOE];
+
+    /// Chunks, parts, blocks and lanes of which the last is short; two replicas with their own signal-to-noise ratios.
+    fn spec(architecture: Architecture, sets: &[&str]) -> ExpertsSpec {
+        let small = [
+            "task.vehicles=3",
+            "task.antennas=5",
+            "task.slots=23",
+            "temporal.hidden=10",
+            "temporal.trunk=[12, 9]",
+            "temporal.critic=[11]",
+            "spatial.hidden=[13]",
+            "spatial.output_gain=1.0",
+            "temporal.head_gain=1.0",
+            "temporal.envs=70",
+            "temporal.minibatch_envs=35",
+            "temporal.epochs=2",
+            "spatial.stride=4",
+        ];
+        let sets: Vec<String> = small.iter().chain(sets).map(|s| s.to_string()).collect();
+        let config = MisacConfig::load(None, &sets).expect("a valid configuration");
+        let replicas = [(3, 0.0), (9, 20.0)].map(|(seed, snr_db)| {
+            let mut task = config.task.clone();
+            task.snr_db = snr_db;
+            Replica { seed, task: task.params([seed, 0]) }
+        });
+        ExpertsSpec::new(architecture, &config, replicas.to_vec())
+    }
+
+    fn updates(spec: &ExpertsSpec, l: &mut MisacCpu, range: Range<u32>) -> Vec<MisacUpdate> {
+        let mut metrics = Vec::new();
+        for u in range {
+            let lr = spec.learning_rates(u, 4);
+            l.rollout(u).unwrap();
+            l.advantages().unwrap();
+            for epoch in 0..spec.epochs() as u32 {
+                for mb in 0..spec.minibatches() as u32 {
+                    l.minibatch(u, epoch, mb, lr).unwrap();
+                }
+            }
+            if spec.layout.isolated() {
+                l.spatial(u, lr[2]).unwrap();
+            }
+            metrics.extend(l.finish(true).unwrap().unwrap());
+        }
+        metrics
+    }
+
+    fn trained(spec: &ExpertsSpec, until: u32) -> (LearnerState, Vec<MisacUpdate>) {
+        let mut l = MisacCpu::new(spec, &spec.start());
+        let metrics = updates(spec, &mut l, 0..until);
+        (l.state(until).unwrap(), metrics)
+    }
+
+    /// By bits, so that NaN equals NaN.
+    fn bits(state: &LearnerState, metrics: &[MisacUpdate]) -> (Vec<u32>, String) {
+        let all = state.params.iter().chain(&state.m).chain(&state.v).map(|x| x.to_bits()).collect();
+        (all, format!("{metrics:?}"))
+    }
+
+    #[test]
+    fn results_depend_neither_on_threads_nor_on_the_other_replicas() {
+        for architecture in ALL {
+            let spec = spec(architecture, &[]);
+            let with = |threads| {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
+                pool.install(|| trained(&spec, 2))
+            };
+            let (state, metrics) = with(1);
+            assert!(state.params.iter().all(|x| x.is_finite()));
+            let other = with(3);
+            assert_eq!(bits(&state, &metrics), bits(&other.0, &other.1));
+            let alone = ExpertsSpec { replicas: vec![spec.replicas[1]], ..spec.clone() };
+            assert_eq!(trained(&alone, 2).0.params, state.params[spec.params()..]);
+        }
+    }
+
+    #[test]
+    fn a_run_continues_from_its_state() {
+        for (architecture, sets) in ALL.into_iter().zip([&[][..], &["temporal.algorithm=a2c"], &[], &[]]) {
+            let spec = spec(architecture, sets);
+            let mut whole = MisacCpu::new(&spec, &spec.start());
+            updates(&spec, &mut whole, 0..2);
+            let mut resumed = MisacCpu::new(&spec, &whole.state(2).unwrap());
+            let (a, b) = (updates(&spec, &mut whole, 2..4), updates(&spec, &mut resumed, 2..4));
+            assert_eq!(bits(&whole.state(4).unwrap(), &a), bits(&resumed.state(4).unwrap(), &b));
+        }
+    }
+
+    #[test]
+    fn no_gradient_crosses_between_scheduler_and_phases() {
+        let of = |architecture, sets: &[&str], until| {
+            let spec = spec(architecture, sets);
+            let (state, metrics) = trained(&spec, until);
+            let [policy, critic, phases] = spec.layout.groups();
+            let part = |range: Range<usize>| -> Vec<u32> {
+                let replicas = state.params.chunks(spec.params());
+                replicas
+                    .flat_map(|p| p[range.clone()].iter().map(|x| x.to_bits()).collect::<Vec<_>>())
+                    .collect()
+            };
+            (part(policy), part(critic), part(phases), metrics)
+        };
+        for architecture in [H_MOE, H_MOE_NO_AOI] {
+            // The phases touch neither scheduler nor critic, in any number of updates.
+            let a = of(architecture, &["spatial.lr=1e-2"], 3);
+            let b = of(architecture, &["spatial.lr=1e-30"], 3);
+            assert_eq!((&a.0, &a.1), (&b.0, &b.1));
+            assert_ne!(a.2, b.2, "the phases did not learn");
+            // The policy loss does not touch the phases. Later updates meet other ages, so only the first tells.
+            let a = of(architecture, &[], 1);
+            let b = of(architecture, &["temporal.lr_policy=1e-30", "temporal.lr_critic=1e-30"], 1);
+            assert_eq!(a.2, b.2);
+            assert!(a.0 != b.0 && a.1 != b.1, "scheduler and critic did not learn");
+            assert!(a.3.iter().all(|m| m.gradient_cosine.is_nan()));
+        }
+        // Through a shared trunk the phases do reach the scheduler.
+        for architecture in [PPO_MONO, HOMOGENEOUS_MOE] {
+            let a = of(architecture, &["spatial.loss_weight=1.0"], 1);
+            let b = of(architecture, &["spatial.loss_weight=2.0"], 1);
+            assert_ne!(a.0, b.0);
+            assert_eq!(a.1, b.1, "the critic is apart");
+            assert!(a.3.iter().all(|m| m.gradient_cosine.abs() <= 1.0), "{:?}", a.3);
+        }
+    }
+
+    #[test]
+    fn slots_of_l_spat_take_turns() {
+        let spec = spec(H_MOE, &["task.slots=5", "spatial.stride=3"]);
+        let slots = |u| spec.spatial_slots(u).collect::<Vec<_>>();
+        assert_eq!([slots(0), slots(1), slots(2), slots(3)], [vec![0, 3], vec![1, 4], vec![2], vec![0, 3]]);
+        // More than there are slots: one of them, each in its turn.
+        let spec = self::spec(H_MOE, &["task.slots=5", "spatial.stride=9"]);
+        assert_eq!(spec.spatial_slots(13).collect::<Vec<_>>(), [3]);
+    }
+
+    /// The losses of one minibatch of one replica in f64, from the definitions, at parameters `p`: policy and critic loss, and L_spat.
+    fn losses(l: &MisacCpu, r: usize, p: &[f64]) -> [f64; 3] {
+        let (spec, b) = (&l.spec, &l.minibatches[r]);
+        let (layout, c) = (&spec.layout, &spec.temporal);
+        let (k, m, o) = (spec.task.vehicles, spec.task.antennas, spec.task.obs_dim());
+        let (size, ldx, rows) = (chunk_envs(c.envs), leading(o), spec.task.state_rows());
+        let chunks: Vec<&Chunk> = l.chunks.iter().filter(|c| c.replica == r).collect();
+        let (n, base) = ((b.envs.len() * spec.task.slots) as f64, l.clock - spec.task.slots as u32);
+        let (mut policy, mut value, mut gain) = (0.0, 0.0, 0.0);
+        let (mut h, mut cell) = (Vec::new(), vec![0.0; c.hidden]);
+        for &env in &b.envs {
+            let (chunk, e) = (chunks[env as usize / size], env as usize % size);
+            h.clear();
+            h.resize(c.hidden, 0.0);
+            cell.fill(0.0);
+            let mut entering = spec.spatial_slots(0).enumerate().peekable();
+            for t in 0..spec.task.slots {
+                let row = t * chunk.envs + e;
+                let x: Vec<f64> = chunk.x[row * ldx..][..o].iter().map(|x| f64::from(*x)).collect();
+                let y = define(layout, p, &x, &mut h, &mut cell);
+                let (mut logp, mut entropy) = (0.0, 0.0);
+                for (a, z) in y[..k].iter().enumerate() {
+                    let q = 1.0 / (1.0 + (-z).exp());
+                    let taken = chunk.action[row * k + a] > 0.5;
+                    logp += if taken { q.ln() } else { (1.0 - q).ln() };
+                    entropy -= q * q.ln() + (1.0 - q) * (1.0 - q).ln();
+                }
+                let adv = (f64::from(chunk.advantage[row]) - f64::from(b.mean)) * f64::from(b.inverse);
+                policy += match c.algorithm {
+                    PolicyGradient::A2c => -adv * logp,
+                    PolicyGradient::Ppo => {
+                        let ratio = (logp - f64::from(chunk.logprob[row])).exp();
+                        (-adv * ratio).max(-adv * ratio.clamp(1.0 - c.clip, 1.0 + c.clip))
+                    }
+                } - c.entropy_coef * entropy;
+                value += 0.5 * (dense(&layout.critic, p, &x)[0] - f64::from(chunk.returns[row])).powi(2);
+                if let Some((i, _)) = entering.next_if(|(_, slot)| *slot == t) {
+                    let at = |q: usize, i2: usize| {
+                        f64::from(chunk.states[(i * rows + q * k + i2) * chunk.envs + e])
+                    };
+                    let of = |q: usize| {
+                        let mut group = [0.0; KMAX];
+                        (0..k).for_each(|i2| group[i2] = at(q, i2));
+                        group
+                    };
+                    let scatter: [[f64; KMAX]; SCATTERERS] = [of(4), of(5)];
+                    let s = State { x: of(0), v: of(1), age: of(2), e: of(3), scatter, turn: of(6) };
+                    for vehicle in 0..k {
+                        let mut ch = Channel { re: [0f64; MMAX], im: [0f64; MMAX] };
+                        channel(
+                            &spec.task,
+                            &spec.replicas[r].task,
+                            &s,
+                            vehicle,
+                            env,
+                            base + t as u32,
+                            &mut ch,
+                        );
+                        let (mut re, mut im) = (0.0, 0.0);
+                        for q in 0..m {
+                            let steer = match layout.phase {
+                                Phase::Direct => 0.0,
+                                Phase::Residual => -PI * q as f64 * x[vehicle],
+                            };
+                            let (sin, cos) = (y[k + vehicle * m + q] + steer).sin_cos();
+                            re += ch.re[q] * cos + ch.im[q] * sin;
+                            im += ch.re[q] * sin - ch.im[q] * cos;
+                        }
+                        gain += (re * re + im * im) / (m * m) as f64;
+                    }
+                }
+            }
+        }
+        let samples = (b.envs.len() * spec.spatial_slots(0).count() * k) as f64;
+        [policy / n, value / n, -spec.spatial.loss_weight * gain / samples]
+    }
+
+    use crate::task::misac::Channel;
+
+    #[test]
+    fn gradients_are_those_of_the_definitions_by_central_differences() {
+        for (architecture, algorithm, phase) in [
+            (H_MOE, "ppo", "direct"),
+            (H_MOE_NO_AOI, "a2c", "residual"),
+            (PPO_MONO, "ppo", "residual"),
+            (HOMOGENEOUS_MOE, "ppo", "direct"),
+            (HOMOGENEOUS_MOE, "a2c", "residual"),
+        ] {
+            let what = format!("{architecture:?}, {algorithm}, {phase}");
+            let (algorithm, phase) =
+                (format!("temporal.algorithm={algorithm}"), format!("spatial.phase={phase}"));
+            // A large rate, so that ratios leave 1 before the second minibatch; the tolerance is of the whole gradient.
+            let sets = [
+                &algorithm,
+                &phase,
+                "temporal.envs=10",
+                "temporal.minibatch_envs=10",
+                "temporal.lr_policy=0.02",
+                "temporal.entropy_coef=0.05",
+                "temporal.max_grad_norm=0",
+                "spatial.max_grad_norm=0",
+            ];
+            let spec = spec(architecture, &sets);
+            let mut l = MisacCpu::new(&spec, &spec.start());
+            l.rollout(0).unwrap();
+            l.advantages().unwrap();
+            let (lr, [policy, critic, phases]) = (spec.learning_rates(0, 1), spec.layout.groups());
+            for epoch in 0..2 {
+                let before: Vec<Vec<f64>> =
+                    l.learners.iter().map(|l| l.params.iter().map(|x| f64::from(*x)).collect()).collect();
+                l.minibatch(0, epoch, 0, lr).unwrap();
+                if spec.layout.isolated() {
+                    l.spatial(0, lr[2]).unwrap();
+                }
+                for r in 0..2 {
+                    let largest = l.learners[r].grads.iter().fold(0f32, |a, b| a.max(b.abs()));
+                    assert!(largest > 1e-3, "{what}: no gradient");
+                    for i in (0..spec.params()).step_by(23) {
+                        let moved = |delta: f64| {
+                            let mut p = before[r].clone();
+                            p[i] += delta;
+                            let [a, b, c] = losses(&l, r, &p);
+                            if policy.contains(&i) && !spec.layout.isolated() {
+                                a + c
+                            } else if policy.contains(&i) {
+                                a
+                            } else if critic.contains(&i) {
+                                b
+                            } else {
+                                assert!(phases.contains(&i));
+                                c
+                            }
+                        };
+                        let want = (moved(1e-5) - moved(-1e-5)) / 2e-5;
+                        let got = f64::from(l.learners[r].grads[i]);
+                        assert!(
+                            (got - want).abs() < 2e-5 + 1e-3 * want.abs(),
+                            "{what}, epoch {epoch}, replica {r}, parameter {i}: {got} against {want}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
