@@ -15,7 +15,7 @@ fn curve(architecture: Architecture, updates: u32, sets: &[&str]) -> Vec<Vec<Mis
     let small = [
         "temporal.envs=16",
         "temporal.minibatch_envs=4",
-        "temporal.lr_policy=3e-3",
+        "temporal.lr_policy=5e-3",
         "temporal.entropy_coef=0",
     ];
     let sets: Vec<String> = small.iter().chain(sets).map(|s| s.to_string()).collect();
@@ -68,6 +68,8 @@ fn the_schedule_comes_near_the_optimum_if_it_sees_the_ages() {
         assert!(last.energy_j < 1.03 * best, "{} of {best}", last.energy_j);
         assert!(last.share_over_gamma < 0.5 * first.share_over_gamma);
         assert!(last.reward > first.reward && last.entropy < 0.5 * first.entropy);
+        // Who does not see the ages cannot tell which vehicle has waited: no better than one coin for all.
+        assert!(blind[UPDATES as usize - 1][r].energy_j > 1.15 * best);
     }
 }
 
