@@ -49,9 +49,10 @@ fn experts(architecture: Architecture, envs: usize, repetitions: usize, updates:
         std::hint::black_box(physics.run());
     });
     let mut training = misac::Training::new(architecture, envs);
+    let samples = training.steps() as f64;
     let rollout_s = best(repetitions, || training.rollout());
     let training_s = best(repetitions, || (0..updates).for_each(|_| training.update()));
-    [steps / physics_s, steps / rollout_s, steps * updates as f64 / training_s]
+    [steps / physics_s, samples / rollout_s, samples * updates as f64 / training_s]
 }
 
 fn main() -> anyhow::Result<()> {

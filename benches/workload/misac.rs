@@ -6,7 +6,7 @@ use isacbench::learn::misac_cpu::MisacCpu;
 use isacbench::learn::{ExpertsSpec, Replica};
 use isacbench::policy::bernoulli::Sample;
 use isacbench::policy::experts::Architecture;
-use isacbench::real::{F32Lanes, LaneKernel, Real, Word, run_lanes};
+use isacbench::real::{F32Lanes, LaneKernel, Word, run_lanes};
 use isacbench::task::misac::{
     Batch, Channel, MMAX, MisacParams, MisacSpec, StepSlices, channel, load_state, misac_reset_chunk,
     misac_step_chunk,

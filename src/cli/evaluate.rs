@@ -232,6 +232,9 @@ impl EvaluateArgs {
     }
 }
 
+/// Mean over replicas or episodes, and the ends of its 95 % interval.
+type Pooled = (f64, f64, f64);
+
 /// What an evaluation prints.
 struct Printed {
     title: String,
@@ -244,14 +247,15 @@ struct Printed {
     metrics: Vec<Summary>,
     /// Joules per slot by the device's counter, or why not; `None` of agents without networks.
     measured: Option<Result<(f64, String), String>>,
-    /// Mean and 95 % interval of each slot, by name.
-    slots: Vec<(&'static str, Vec<(f64, f64, f64)>)>,
+    /// Each slot, by name.
+    slots: Vec<(&'static str, Vec<Pooled>)>,
 }
 
 impl Printed {
     fn print(&self, a: &EvaluateArgs) {
         if a.json {
-            let value = |(mean, lo, hi): (f64, f64, f64)| json!({ "mean": number(mean), "ci95": [number(lo), number(hi)] });
+            let value =
+                |(mean, lo, hi): Pooled| json!({ "mean": number(mean), "ci95": [number(lo), number(hi)] });
             let mut object = Map::new();
             for m in &self.metrics {
                 object.insert(m.name.clone(), value((m.mean, m.lo, m.hi)));
@@ -265,7 +269,7 @@ impl Printed {
             }
             let mut out = json!({ "task": a.task, "agent": self.agent, "device": self.device, "episodes": self.episodes, "replicas": self.replicas, "metrics": object });
             if !self.slots.is_empty() {
-                let of = |all: &Vec<(f64, f64, f64)>| all.iter().copied().map(value).collect::<Vec<_>>();
+                let of = |all: &Vec<Pooled>| all.iter().copied().map(value).collect::<Vec<_>>();
                 out["slots"] = self
                     .slots
                     .iter()
@@ -351,7 +355,7 @@ struct Summary {
 }
 
 /// Mean and 95 % interval: over seeds where there are several replicas, over episodes where there is one.
-fn pool(replicas: &[(Estimate, u64)]) -> (f64, f64, f64) {
+fn pool(replicas: &[(Estimate, u64)]) -> Pooled {
     let means: Vec<f64> = replicas.iter().map(|r| r.0.mean).collect();
     let mean = stats::mean(&means);
     let interval = match stats::standard_error(&means) {

@@ -34,8 +34,8 @@ pub struct ReproduceArgs {
 
 /// A job with its configuration.
 enum Work {
-    V2x(Config),
-    Misac(MisacConfig),
+    V2x(Box<Config>),
+    Misac(Box<MisacConfig>),
 }
 
 /// What task misac has a job for.
@@ -48,9 +48,9 @@ pub fn reproduce_experiments(a: &ReproduceArgs) -> Result<()> {
     let load = |name: &&str| -> Result<(String, Work)> {
         let (file, sets) = (a.common.config.as_deref(), &a.common.sets[..]);
         let work = if *name == MISAC {
-            MisacConfig::load_experiment(name, &a.scale, file, sets).map(Work::Misac)
+            MisacConfig::load_experiment(name, &a.scale, file, sets).map(|c| Work::Misac(Box::new(c)))
         } else {
-            Config::load_experiment(name, &a.scale, file, sets).map(Work::V2x)
+            Config::load_experiment(name, &a.scale, file, sets).map(|c| Work::V2x(Box::new(c)))
         };
         // With several experiments, a key may be right for one and wrong for another.
         let of = |e: ConfigError| if all { anyhow!("experiment {name}: {e}") } else { e.into() };
@@ -81,14 +81,14 @@ pub fn reproduce_experiments(a: &ReproduceArgs) -> Result<()> {
         match work {
             Work::V2x(config) => {
                 let ids = reproduce::runs(config).into_iter().map(|r| r.agent.id);
-                let mut manifest = manifest(config, &distinct(ids), place);
+                let mut manifest = manifest(&**config, &distinct(ids), place);
                 let rows = reproduce::reproduce(config, &way)?;
                 manifest.wall_s = Some(started.elapsed().as_secs_f64());
                 write_report(name, &out, &rows, &manifest)?;
             }
             Work::Misac(config) => {
                 let ids = reproduce::misac::runs(config).into_iter().map(|r| r.agent.id);
-                let mut manifest = manifest(config, &distinct(ids), place);
+                let mut manifest = manifest(&**config, &distinct(ids), place);
                 let rows = reproduce::misac::reproduce(config, &way)?;
                 manifest.wall_s = Some(started.elapsed().as_secs_f64());
                 write_misac_report(&out, &rows, &manifest)?;

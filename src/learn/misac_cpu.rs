@@ -1,24 +1,22 @@
 //! Learning task misac on the CPU: f32, vector lanes, rayon. No step depends on the number of threads, so a run repeats bit for bit on a machine.
 //!
 //! Environments are split into chunks that a thread carries through the whole episode; minibatches of whole environments are split into parts, whose
-//! gradient sums are added in a fixed order. Where the trunk is shared, both gradients of the first minibatch of an update are taken apart, to compare
-//! them; that costs one more pass through the hidden layers for the samples of L_spat in that minibatch.
+//! gradient sums are added in a fixed order (`misac_backward_cpu`). Where the trunk is shared, both gradients of the first minibatch of an update are
+//! taken apart, to compare them, whether the metrics will be read or not; that costs one more pass through the hidden layers for the samples of L_spat
+//! in that minibatch.
 
 use super::adam::AdamStep;
 use super::misac::{ExpertsSpec, MisacUpdate};
-use super::spatial_cpu::{GROUP, SpatialLoss};
+use super::misac_backward_cpu::{Backward, Part, Spatial};
+use super::spatial_cpu::GROUP;
 use super::{LearnerState, Pool};
-use crate::config::{Phase, PolicyGradient};
 use crate::gpu::GpuError;
 use crate::kernels::adam::Hyper;
 use crate::kernels::gae;
 use crate::policy::MlpLayout;
-use crate::policy::bernoulli::{Loss, LossHyper, LossSums, Sample};
-use crate::policy::dense::{
-    Activations, Gradient, Packed, Strided, backward, backward_first, forward, forward_first, leading,
-};
-use crate::policy::experts::{Decision, ExpertsCpu, ExpertsLayout, ExpertsState, Nets, act, softmax};
-use crate::policy::lstm_cpu::{LstmGradient, Sequences};
+use crate::policy::bernoulli::{LossSums, Sample};
+use crate::policy::dense::{Activations, Strided, forward, leading};
+use crate::policy::experts::{Decision, ExpertsCpu, ExpertsLayout, ExpertsState, act};
 use crate::shuffle::Shuffle;
 use crate::task::misac::{Batch, StepSlices, metric, misac_reset_chunk, misac_step_chunk};
 use crate::train::Experts;
@@ -26,7 +24,7 @@ use rayon::prelude::*;
 use std::ops::Range;
 
 /// Samples whose activations are held at once outside the recurrent network: a multiple of the 12 rows of a tile.
-const BLOCK: usize = 120;
+pub(super) const BLOCK: usize = 120;
 /// Environments of a chunk and of a part, about: whole tiles and whole lanes.
 const CHUNK: usize = 48;
 const PART: usize = 24;
@@ -34,41 +32,41 @@ const PART: usize = 24;
 const SPAN: usize = 4096;
 
 /// Environments of each chunk of `envs`: depends on `envs` alone; an even number of chunks where it can be.
-fn chunk_envs(envs: usize) -> usize {
+pub(super) fn chunk_envs(envs: usize) -> usize {
     envs.div_ceil(envs.div_ceil(CHUNK).next_multiple_of(2)).next_multiple_of(GROUP)
 }
 
 /// Environments of each part of a minibatch of `envs`.
-fn part_envs(envs: usize) -> usize {
+pub(super) fn part_envs(envs: usize) -> usize {
     let parts = envs.div_ceil(PART);
     envs.div_ceil(if parts > 1 { parts.next_multiple_of(2) } else { 1 })
 }
 
 /// A group of environments of one replica with its episode. Arrays are [T, envs, ·].
-struct Chunk {
-    replica: usize,
-    first: u32,
-    envs: usize,
-    state: Vec<f32>,
+pub(super) struct Chunk {
+    pub(super) replica: usize,
+    pub(super) first: u32,
+    pub(super) envs: usize,
+    pub(super) state: Vec<f32>,
     /// The next observation [envs, O].
-    obs: Vec<f32>,
+    pub(super) obs: Vec<f32>,
     /// Observations as the networks see them, [T, envs, leading(O)].
-    x: Vec<f32>,
-    action: Vec<f32>,
-    logprob: Vec<f32>,
-    value: Vec<f32>,
-    reward: Vec<f32>,
-    flags: Vec<u32>,
-    final_obs: Vec<f32>,
-    final_value: Vec<f32>,
-    advantage: Vec<f32>,
-    returns: Vec<f32>,
+    pub(super) x: Vec<f32>,
+    pub(super) action: Vec<f32>,
+    pub(super) logprob: Vec<f32>,
+    pub(super) value: Vec<f32>,
+    pub(super) reward: Vec<f32>,
+    pub(super) flags: Vec<u32>,
+    pub(super) final_obs: Vec<f32>,
+    pub(super) final_value: Vec<f32>,
+    pub(super) advantage: Vec<f32>,
+    pub(super) returns: Vec<f32>,
     /// States before the slots that enter L_spat, [slots, 7K, envs].
-    states: Vec<f32>,
+    pub(super) states: Vec<f32>,
     /// Sums over the slots of each environment: advantage and its square.
-    moments: Vec<[f64; 2]>,
+    pub(super) moments: Vec<[f64; 2]>,
     /// Sums over slots and environments of energy, reward, L_BMP, whether it is above Γ.
-    sums: [f64; 4],
+    pub(super) sums: [f64; 4],
 }
 
 /// Weights and moments of one replica.
@@ -85,27 +83,27 @@ struct Learner {
 
 /// What is summed up over an update.
 #[derive(Clone, Default)]
-struct Sums {
-    loss: LossSums,
-    value_loss: f64,
-    gain: f64,
-    gains: f64,
-    norms: [f64; 3],
-    cosine: Option<f64>,
+pub(super) struct Sums {
+    pub(super) loss: LossSums,
+    pub(super) value_loss: f64,
+    pub(super) gain: f64,
+    pub(super) gains: f64,
+    pub(super) norms: [f64; 3],
+    pub(super) cosine: Option<f64>,
 }
 
 /// A minibatch of one replica: its environments, and mean and 1/(std + 1e-8) of their advantages.
-struct Minibatch {
-    envs: Vec<u32>,
-    mean: f32,
-    inverse: f32,
+pub(super) struct Minibatch {
+    pub(super) envs: Vec<u32>,
+    pub(super) mean: f32,
+    pub(super) inverse: f32,
 }
 
 /// What a part of a minibatch gives.
-struct PartResult {
-    grads: Vec<f32>,
-    spatial: Vec<f32>,
-    sums: Sums,
+pub(super) struct PartResult {
+    pub(super) grads: Vec<f32>,
+    pub(super) spatial: Vec<f32>,
+    pub(super) sums: Sums,
 }
 
 impl PartResult {
@@ -552,487 +550,292 @@ fn values(net: &ExpertsCpu, x: &[f32], rows: usize, acts: &mut Activations, out:
     }
 }
 
-/// A share of a minibatch of one replica.
-struct Part<'a> {
-    spec: &'a ExpertsSpec,
-    net: &'a ExpertsCpu,
-    chunks: &'a [Chunk],
-    batch: &'a Minibatch,
-    envs: &'a [u32],
-    replica: usize,
-    update: u32,
-    /// Clock of the episode's first slot.
-    clock: u32,
-    /// Whether L_spat's gradient is wanted apart from the policy's.
-    apart: bool,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Layered, MisacConfig, Phase, PolicyGradient};
+    use crate::learn::Replica;
+    use crate::policy::experts::definition::{define, dense};
+    use crate::policy::experts::{Architecture, H_MOE, H_MOE_NO_AOI, HOMOGENEOUS_MOE, PPO_MONO};
+    use crate::task::misac::{Channel, KMAX, MMAX, SCATTERERS, State, channel};
+    use std::f64::consts::PI;
 
-impl Part<'_> {
-    fn hyper(&self) -> LossHyper {
-        let c = &self.spec.temporal;
-        LossHyper {
-            clip: (c.algorithm == PolicyGradient::Ppo).then_some(c.clip as f32),
-            entropy_coef: c.entropy_coef as f32,
-            per_sample: 1.0 / (self.batch.envs.len() * self.spec.task.slots) as f32,
-            mean: self.batch.mean,
-            inverse: self.batch.inverse,
+    const ALL: [Architecture; 4] = [H_MOE, H_MOE_NO_AOI, PPO_MONO, HOMOGENEOUS_MOE];
+
+    /// Chunks, parts, blocks and lanes of which the last is short; two replicas with their own signal-to-noise ratios.
+    fn spec(architecture: Architecture, sets: &[&str]) -> ExpertsSpec {
+        let small = [
+            "task.vehicles=3",
+            "task.antennas=5",
+            "task.slots=23",
+            "temporal.hidden=10",
+            "temporal.trunk=[12, 9]",
+            "temporal.critic=[11]",
+            "spatial.hidden=[13]",
+            "spatial.output_gain=1.0",
+            "temporal.head_gain=1.0",
+            "temporal.envs=70",
+            "temporal.minibatch_envs=35",
+            "temporal.epochs=2",
+            "spatial.stride=4",
+        ];
+        let sets: Vec<String> = small.iter().chain(sets).map(|s| s.to_string()).collect();
+        let config = MisacConfig::load(None, &sets).expect("a valid configuration");
+        let replicas = [(3, 0.0), (9, 20.0)].map(|(seed, snr_db)| {
+            let mut task = config.task.clone();
+            task.snr_db = snr_db;
+            Replica { seed, task: task.params([seed, 0]) }
+        });
+        ExpertsSpec::new(architecture, &config, replicas.to_vec())
+    }
+
+    fn updates(spec: &ExpertsSpec, l: &mut MisacCpu, range: Range<u32>) -> Vec<MisacUpdate> {
+        let mut metrics = Vec::new();
+        for u in range {
+            let lr = spec.learning_rates(u, 4);
+            l.rollout(u).unwrap();
+            l.advantages().unwrap();
+            for epoch in 0..spec.epochs() as u32 {
+                for mb in 0..spec.minibatches() as u32 {
+                    l.minibatch(u, epoch, mb, lr).unwrap();
+                }
+            }
+            if spec.layout.isolated() {
+                l.spatial(u, lr[2]).unwrap();
+            }
+            metrics.extend(l.finish(true).unwrap().unwrap());
+        }
+        metrics
+    }
+
+    fn trained(spec: &ExpertsSpec, until: u32) -> (LearnerState, Vec<MisacUpdate>) {
+        let mut l = MisacCpu::new(spec, &spec.start());
+        let metrics = updates(spec, &mut l, 0..until);
+        (l.state(until).unwrap(), metrics)
+    }
+
+    /// By bits, so that NaN equals NaN.
+    fn bits(state: &LearnerState, metrics: &[MisacUpdate]) -> (Vec<u32>, String) {
+        let all = state.params.iter().chain(&state.m).chain(&state.v).map(|x| x.to_bits()).collect();
+        (all, format!("{metrics:?}"))
+    }
+
+    #[test]
+    fn results_depend_neither_on_threads_nor_on_the_other_replicas() {
+        for architecture in ALL {
+            let spec = spec(architecture, &[]);
+            let with = |threads| {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
+                pool.install(|| trained(&spec, 2))
+            };
+            let (state, metrics) = with(1);
+            assert!(state.params.iter().all(|x| x.is_finite()));
+            let other = with(3);
+            assert_eq!(bits(&state, &metrics), bits(&other.0, &other.1));
+            let alone = ExpertsSpec { replicas: vec![spec.replicas[1]], ..spec.clone() };
+            assert_eq!(trained(&alone, 2).0.params, state.params[spec.params()..]);
         }
     }
-}
 
-/// Working memory of a part.
-struct Backward {
-    /// The part's samples, [T, envs, ·]; slots in the order of `slots`.
-    x: Vec<f32>,
-    action: Vec<f32>,
-    logprob: Vec<f32>,
-    advantage: Vec<f32>,
-    returns: Vec<f32>,
-    slots: Vec<usize>,
-    decision: DecisionBackward,
-    critic: Activations,
-    d_critic: Gradient,
-}
+    #[test]
+    fn a_run_continues_from_its_state() {
+        for (architecture, sets) in ALL.into_iter().zip([&[][..], &["temporal.algorithm=a2c"], &[], &[]]) {
+            let spec = spec(architecture, sets);
+            let mut whole = MisacCpu::new(&spec, &spec.start());
+            updates(&spec, &mut whole, 0..2);
+            let mut resumed = MisacCpu::new(&spec, &whole.state(2).unwrap());
+            let (a, b) = (updates(&spec, &mut whole, 2..4), updates(&spec, &mut resumed, 2..4));
+            assert_eq!(bits(&whole.state(4).unwrap(), &a), bits(&resumed.state(4).unwrap(), &b));
+        }
+    }
 
-enum DecisionBackward {
-    Isolated { lstm: Box<Sequences>, head: Activations, d_head: Vec<f32>, grad: LstmGradient },
-    Shared(SharedBackward),
-}
-
-impl Backward {
-    fn new(spec: &ExpertsSpec) -> Self {
-        let (layout, t) = (&spec.layout, spec.task.slots);
-        let envs = part_envs(spec.minibatch_envs());
-        let (n, k) = (t * envs, spec.task.vehicles);
-        let decision = match &layout.decision {
-            Decision::Isolated { lstm, head, .. } => DecisionBackward::Isolated {
-                lstm: Box::new(Sequences::new(lstm, t, envs)),
-                head: Activations::new(head, n),
-                d_head: vec![0.0; n * leading(k)],
-                grad: LstmGradient::new(lstm, head),
-            },
-            Decision::Shared { gate, experts } => {
-                DecisionBackward::Shared(SharedBackward::new(gate.as_ref(), experts, spec, envs))
-            }
+    #[test]
+    fn no_gradient_crosses_between_scheduler_and_phases() {
+        let of = |architecture, sets: &[&str], until| {
+            let spec = spec(architecture, sets);
+            let (state, metrics) = trained(&spec, until);
+            let [policy, critic, phases] = spec.layout.groups();
+            let part = |range: Range<usize>| -> Vec<u32> {
+                let replicas = state.params.chunks(spec.params());
+                replicas
+                    .flat_map(|p| p[range.clone()].iter().map(|x| x.to_bits()).collect::<Vec<_>>())
+                    .collect()
+            };
+            (part(policy), part(critic), part(phases), metrics)
         };
-        Backward {
-            x: vec![0.0; n * leading(spec.task.obs_dim())],
-            action: vec![0.0; n * k],
-            logprob: vec![0.0; n],
-            advantage: vec![0.0; n],
-            returns: vec![0.0; n],
-            slots: Vec::with_capacity(t),
-            decision,
-            critic: Activations::new(&layout.critic, BLOCK),
-            d_critic: Gradient::new(&layout.critic, BLOCK),
+        for architecture in [H_MOE, H_MOE_NO_AOI] {
+            // The phases touch neither scheduler nor critic, in any number of updates.
+            let a = of(architecture, &["spatial.lr=1e-2"], 3);
+            let b = of(architecture, &["spatial.lr=1e-30"], 3);
+            assert_eq!((&a.0, &a.1), (&b.0, &b.1));
+            assert_ne!(a.2, b.2, "the phases did not learn");
+            // The policy loss does not touch the phases. Later updates meet other ages, so only the first tells.
+            let a = of(architecture, &[], 1);
+            let b = of(architecture, &["temporal.lr_policy=1e-30", "temporal.lr_critic=1e-30"], 1);
+            assert_eq!(a.2, b.2);
+            assert!(a.0 != b.0 && a.1 != b.1, "scheduler and critic did not learn");
+            assert!(a.3.iter().all(|m| m.gradient_cosine.is_nan()));
+        }
+        // Through a shared trunk the phases do reach the scheduler.
+        for architecture in [PPO_MONO, HOMOGENEOUS_MOE] {
+            let a = of(architecture, &["spatial.loss_weight=1.0"], 1);
+            let b = of(architecture, &["spatial.loss_weight=2.0"], 1);
+            assert_ne!(a.0, b.0);
+            assert_eq!(a.1, b.1, "the critic is apart");
+            assert!(a.3.iter().all(|m| m.gradient_cosine.abs() <= 1.0), "{:?}", a.3);
         }
     }
 
-    /// Losses and gradients of a part.
-    fn part(&mut self, p: &Part, out: &mut PartResult) {
-        let (spec, envs) = (p.spec, p.envs.len());
-        let (t_max, k, ldx) = (spec.task.slots, spec.task.vehicles, leading(spec.task.obs_dim()));
-        let n = t_max * envs;
-        // Where the trunk is shared, slots that enter L_spat come last, so that blocks are of one kind.
-        self.slots.clear();
-        let mut plain = t_max;
-        if spec.layout.isolated() {
-            self.slots.extend(0..t_max);
-        } else {
-            let mut entering = spec.spatial_slots(p.update).peekable();
-            self.slots.extend((0..t_max).filter(|t| entering.next_if_eq(t).is_none()));
-            plain = self.slots.len();
-            self.slots.extend(spec.spatial_slots(p.update));
-        }
-        self.gather(p);
-        out.sums = Sums::default();
+    #[test]
+    fn slots_of_l_spat_take_turns() {
+        let spec = spec(H_MOE, &["task.slots=5", "spatial.stride=3"]);
+        let slots = |u| spec.spatial_slots(u).collect::<Vec<_>>();
+        assert_eq!([slots(0), slots(1), slots(2), slots(3)], [vec![0, 3], vec![1, 4], vec![2], vec![0, 3]]);
+        // More than there are slots: one of them, each in its turn.
+        let spec = self::spec(H_MOE, &["task.slots=5", "spatial.stride=9"]);
+        assert_eq!(spec.spatial_slots(13).collect::<Vec<_>>(), [3]);
+    }
 
-        let hyper = p.hyper();
-        match (&mut self.decision, &p.net.nets, &spec.layout.decision) {
-            (
-                DecisionBackward::Isolated { lstm, head: head_out, d_head, grad },
-                Nets::Isolated { lstm: net, head, .. },
-                Decision::Isolated { lstm: lstm_layout, head: head_layout, .. },
-            ) => {
-                for (t, rows) in self.x[..n * ldx].chunks_exact(envs * ldx).enumerate() {
-                    for (row, x) in rows.chunks_exact(ldx).enumerate() {
-                        lstm.x(envs, t, row)[..3 * k].copy_from_slice(&x[..3 * k]);
+    /// The losses of one minibatch of one replica in f64, from the definitions, at parameters `p`: policy and critic loss, and L_spat.
+    fn losses(l: &MisacCpu, r: usize, p: &[f64]) -> [f64; 3] {
+        let (spec, b) = (&l.spec, &l.minibatches[r]);
+        let (layout, c) = (&spec.layout, &spec.temporal);
+        let (k, m, o) = (spec.task.vehicles, spec.task.antennas, spec.task.obs_dim());
+        let (size, ldx, rows) = (chunk_envs(c.envs), leading(o), spec.task.state_rows());
+        let chunks: Vec<&Chunk> = l.chunks.iter().filter(|c| c.replica == r).collect();
+        let (n, base) = ((b.envs.len() * spec.task.slots) as f64, l.clock - spec.task.slots as u32);
+        let (mut policy, mut value, mut gain) = (0.0, 0.0, 0.0);
+        let (mut h, mut cell) = (Vec::new(), vec![0.0; c.hidden]);
+        for &env in &b.envs {
+            let (chunk, e) = (chunks[env as usize / size], env as usize % size);
+            h.clear();
+            h.resize(c.hidden, 0.0);
+            cell.fill(0.0);
+            let mut entering = spec.spatial_slots(0).enumerate().peekable();
+            for t in 0..spec.task.slots {
+                let row = t * chunk.envs + e;
+                let x: Vec<f64> = chunk.x[row * ldx..][..o].iter().map(|x| f64::from(*x)).collect();
+                let y = define(layout, p, &x, &mut h, &mut cell);
+                let (mut logp, mut entropy) = (0.0, 0.0);
+                for (a, z) in y[..k].iter().enumerate() {
+                    let q = 1.0 / (1.0 + (-z).exp());
+                    let taken = chunk.action[row * k + a] > 0.5;
+                    logp += if taken { q.ln() } else { (1.0 - q).ln() };
+                    entropy -= q * q.ln() + (1.0 - q) * (1.0 - q).ln();
+                }
+                let adv = (f64::from(chunk.advantage[row]) - f64::from(b.mean)) * f64::from(b.inverse);
+                policy += match c.algorithm {
+                    PolicyGradient::A2c => -adv * logp,
+                    PolicyGradient::Ppo => {
+                        let ratio = (logp - f64::from(chunk.logprob[row])).exp();
+                        (-adv * ratio).max(-adv * ratio.clamp(1.0 - c.clip, 1.0 + c.clip))
                     }
-                }
-                lstm.forward(net, envs);
-                let h = Strided { data: lstm.hidden(envs), row: net.sizes.ld_in, col: 1 };
-                forward(head, n, h, head_out);
-                out.sums.loss = Loss {
-                    hyper,
-                    logits: head_out.output(),
-                    ld: leading(k),
-                    action: &self.action[..n * k],
-                    old: &self.logprob[..n],
-                    advantage: &self.advantage[..n],
-                    d_logits: d_head,
-                }
-                .run();
-                grad.clear();
-                lstm.backward(net, head, envs, d_head, grad);
-                grad.write_to(lstm_layout, head_layout, &mut out.grads);
-            }
-            (DecisionBackward::Shared(s), Nets::Shared { gate, experts }, _) => {
-                let samples = Samples {
-                    x: &self.x[..n * ldx],
-                    action: &self.action[..n * k],
-                    logprob: &self.logprob[..n],
-                    advantage: &self.advantage[..n],
-                    slots: &self.slots,
-                    plain,
-                };
-                let PartResult { grads, spatial, sums } = out;
-                if p.apart {
-                    s.run(p, gate.as_ref(), experts, &samples, Some(hyper), false, grads, sums);
-                    s.run(p, gate.as_ref(), experts, &samples, None, true, spatial, sums);
-                } else {
-                    s.run(p, gate.as_ref(), experts, &samples, Some(hyper), true, grads, sums);
-                }
-            }
-            _ => unreachable!("networks are made of their layout"),
-        }
-        out.sums.value_loss = self.critic(p, n, hyper.per_sample);
-        self.d_critic.write_to(&spec.layout.critic, &mut out.grads);
-    }
-
-    fn gather(&mut self, p: &Part) {
-        let spec = p.spec;
-        let (k, ldx, size) =
-            (spec.task.vehicles, leading(spec.task.obs_dim()), chunk_envs(spec.temporal.envs));
-        for (at, &t) in self.slots.iter().enumerate() {
-            for (e, &env) in p.envs.iter().enumerate() {
-                let c = &p.chunks[env as usize / size];
-                let (from, to) = (t * c.envs + env as usize % size, at * p.envs.len() + e);
-                self.x[to * ldx..][..ldx].copy_from_slice(&c.x[from * ldx..][..ldx]);
-                self.action[to * k..][..k].copy_from_slice(&c.action[from * k..][..k]);
-                self.logprob[to] = c.logprob[from];
-                self.advantage[to] = c.advantage[from];
-                self.returns[to] = c.returns[from];
-            }
-        }
-    }
-
-    /// Gradient of the mean of ½(V − R)² over the first `n` samples; this part's share of that mean.
-    fn critic(&mut self, p: &Part, n: usize, per_sample: f32) -> f64 {
-        let (ldx, ldv) = (leading(p.spec.task.obs_dim()), leading(1));
-        self.d_critic.clear();
-        let mut loss = 0.0;
-        for (x, returns) in self.x[..n * ldx].chunks(BLOCK * ldx).zip(self.returns[..n].chunks(BLOCK)) {
-            let rows = returns.len();
-            forward(&p.net.critic, rows, Strided { data: x, row: ldx, col: 1 }, &mut self.critic);
-            let d_value = self.d_critic.d.layers.last_mut().expect("a network has layers");
-            let mut sum = 0f32;
-            for (i, ret) in returns.iter().enumerate() {
-                let err = self.critic.output()[i * ldv] - ret;
-                sum += 0.5 * err * err;
-                d_value[i * ldv] = err * per_sample;
-            }
-            loss += f64::from(sum) * f64::from(per_sample);
-            backward(&p.net.critic, rows, x, &self.critic, &mut self.d_critic);
-        }
-        loss
-    }
-}
-
-/// A part's samples, slots `plain..` of which enter L_spat.
-struct Samples<'a> {
-    x: &'a [f32],
-    action: &'a [f32],
-    logprob: &'a [f32],
-    advantage: &'a [f32],
-    slots: &'a [usize],
-    plain: usize,
-}
-
-/// States of the samples of one slot, gathered for [`SpatialLoss`].
-struct SlotStates {
-    /// [7K, padded]
-    state: Vec<f32>,
-    ids: Vec<u32>,
-}
-
-impl SlotStates {
-    fn new() -> Self {
-        SlotStates { state: Vec::new(), ids: Vec::new() }
-    }
-
-    /// Takes the slot with index `i` among those that enter L_spat of these environments, each given by its chunk and its place there; what
-    /// is padded stays finite.
-    fn take<'a>(&mut self, rows: usize, i: usize, envs: impl Iterator<Item = (&'a Chunk, usize)> + Clone) {
-        self.ids.clear();
-        self.ids.extend(envs.clone().map(|(c, at)| c.first + at as u32));
-        let last = *self.ids.last().expect("a part has environments");
-        self.ids.resize(self.ids.len().next_multiple_of(GROUP), last);
-        let stride = self.ids.len();
-        self.state.resize(rows * stride, 0.0);
-        for (to, (c, at)) in envs.enumerate() {
-            let from = &c.states[i * rows * c.envs + at..];
-            for row in 0..rows {
-                self.state[row * stride + to] = from[row * c.envs];
-            }
-        }
-    }
-}
-
-/// Weight of every sample and vehicle in L_spat over `envs` environments.
-fn spatial_weight(spec: &ExpertsSpec, update: u32, envs: usize) -> f32 {
-    let n = envs * spec.spatial_slots(update).count() * spec.task.vehicles;
-    (spec.spatial.loss_weight / n as f64) as f32
-}
-
-/// Backward pass of trunk or mixture.
-struct SharedBackward {
-    gate: Option<(Activations, Gradient)>,
-    experts: Vec<(Activations, Gradient)>,
-    /// Mixed outputs and their gradient, [BLOCK, leading(K + K·M)].
-    y: Vec<f32>,
-    d_y: Vec<f32>,
-    slot: SlotStates,
-    /// Slots of a block.
-    block: usize,
-}
-
-impl SharedBackward {
-    fn new(gate: Option<&MlpLayout>, experts: &[MlpLayout], spec: &ExpertsSpec, envs: usize) -> Self {
-        let block = (BLOCK / envs).max(1);
-        let rows = block * envs;
-        let of = |l: &MlpLayout| (Activations::new(l, rows), Gradient::new(l, rows));
-        let ld = leading(spec.task.vehicles + spec.layout.phases());
-        SharedBackward {
-            gate: gate.map(of),
-            experts: experts.iter().map(of).collect(),
-            y: vec![0.0; rows * ld],
-            d_y: vec![0.0; rows * ld],
-            slot: SlotStates::new(),
-            block,
-        }
-    }
-
-    /// Gradients of the policy loss (if `policy`) and of L_spat (if `spatial`) into `grads`.
-    #[expect(clippy::too_many_arguments, reason = "the networks, the samples and where the results go")]
-    fn run(
-        &mut self,
-        p: &Part,
-        gate: Option<&Packed>,
-        experts: &[Packed],
-        samples: &Samples,
-        policy: Option<LossHyper>,
-        spatial: bool,
-        grads: &mut [f32],
-        sums: &mut Sums,
-    ) {
-        let envs = p.envs.len();
-        let (all, plain) = (samples.slots.len(), samples.plain);
-        for (_, grad) in self.gate.iter_mut().chain(&mut self.experts) {
-            grad.clear();
-        }
-        // Blocks of slots that do not enter L_spat, then of those that do.
-        let kinds = [(0..plain, false), (plain..all, spatial)];
-        for (range, entering) in kinds {
-            if policy.is_none() && !entering {
-                continue;
-            }
-            for from in range.clone().step_by(self.block) {
-                let slots = from..range.end.min(from + self.block);
-                self.block(p, gate, experts, samples, slots, policy, entering, envs, sums);
-            }
-        }
-        if let (Some(net), Some((_, grad))) = (gate, &self.gate) {
-            grad.write_to(&net.layout, grads);
-        }
-        for (net, (_, grad)) in experts.iter().zip(&self.experts) {
-            grad.write_to(&net.layout, grads);
-        }
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "as run, and which slots")]
-    fn block(
-        &mut self,
-        p: &Part,
-        gate: Option<&Packed>,
-        experts: &[Packed],
-        samples: &Samples,
-        slots: Range<usize>,
-        policy: Option<LossHyper>,
-        entering: bool,
-        envs: usize,
-        sums: &mut Sums,
-    ) {
-        let spec = p.spec;
-        let (k, km, ldx) = (spec.task.vehicles, spec.layout.phases(), leading(spec.task.obs_dim()));
-        let ld = leading(k + km);
-        let wanted = if entering { k + km } else { k };
-        let (from, to) = (slots.start * envs, slots.end * envs);
-        let rows = to - from;
-        let x = &samples.x[from * ldx..to * ldx];
-        let strided = Strided { data: x, row: ldx, col: 1 };
-
-        // ---- FORWARD ----
-        for (net, (acts, _)) in experts.iter().zip(&mut self.experts) {
-            forward_first(net, rows, strided, wanted, acts);
-        }
-        let lg = leading(experts.len());
-        if let (Some(net), Some((acts, _))) = (gate, &mut self.gate) {
-            forward(net, rows, strided, acts);
-            softmax(rows, experts.len(), acts);
-            for m in 0..rows {
-                let y = &mut self.y[m * ld..][..wanted];
-                y.fill(0.0);
-                for (e, (out, _)) in self.experts.iter().enumerate() {
-                    let share = acts.output()[m * lg + e];
-                    y.iter_mut().zip(&out.output()[m * ld..]).for_each(|(y, x)| *y += share * x);
-                }
-            }
-        }
-        let y = if gate.is_some() { &self.y[..] } else { self.experts[0].0.output() };
-
-        // ---- LOSSES ----
-        self.d_y[..rows * ld].fill(0.0);
-        if let Some(hyper) = policy {
-            let loss = Loss {
-                hyper,
-                logits: y,
-                ld,
-                action: &samples.action[from * k..to * k],
-                old: &samples.logprob[from..to],
-                advantage: &samples.advantage[from..to],
-                d_logits: &mut self.d_y,
-            }
-            .run();
-            sums.loss.policy += loss.policy;
-            sums.loss.entropy += loss.entropy;
-        }
-        if entering {
-            let weight = spatial_weight(spec, p.update, p.batch.envs.len());
-            for at in slots.clone() {
-                let row = (at - slots.start) * envs;
-                let size = chunk_envs(spec.temporal.envs);
-                let places = p.envs.iter().map(|e| (&p.chunks[*e as usize / size], *e as usize % size));
-                self.slot.take(spec.task.state_rows(), at - samples.plain, places);
-                let cos = &x[row * ldx..];
-                sums.gain += SpatialLoss {
-                    spec: &spec.task,
-                    params: &spec.replicas[p.replica].task,
-                    clock: p.clock + samples.slots[at] as u32,
-                    ids: &self.slot.ids,
-                    n: envs,
-                    state: &self.slot.state,
-                    weight,
-                    steer: (spec.layout.phase == Phase::Residual).then_some((cos, ldx)),
-                    out: &y[row * ld + k..],
-                    ld,
-                    d_out: &mut self.d_y[row * ld + k..],
-                }
-                .run();
-                sums.gains += (envs * k) as f64;
-            }
-        }
-
-        // ---- BACKWARD ----
-        for (e, (net, (acts, grad))) in experts.iter().zip(&mut self.experts).enumerate() {
-            let d = grad.d.layers.last_mut().expect("a network has layers");
-            match &mut self.gate {
-                None => d[..rows * ld].copy_from_slice(&self.d_y[..rows * ld]),
-                Some((gate_acts, gate_grad)) => {
-                    let d_gate = gate_grad.d.layers.last_mut().expect("a network has layers");
-                    for m in 0..rows {
-                        let share = gate_acts.output()[m * lg + e];
-                        let d_y = &self.d_y[m * ld..][..ld];
-                        d[m * ld..][..ld].iter_mut().zip(d_y).for_each(|(d, x)| *d = share * x);
-                        // By the share itself, for now.
-                        let out = &acts.output()[m * ld..][..wanted];
-                        d_gate[m * lg + e] = d_y.iter().zip(out).map(|(d, y)| d * y).sum();
+                } - c.entropy_coef * entropy;
+                value += 0.5 * (dense(&layout.critic, p, &x)[0] - f64::from(chunk.returns[row])).powi(2);
+                if let Some((i, _)) = entering.next_if(|(_, slot)| *slot == t) {
+                    let at = |q: usize, i2: usize| {
+                        f64::from(chunk.states[(i * rows + q * k + i2) * chunk.envs + e])
+                    };
+                    let of = |q: usize| {
+                        let mut group = [0.0; KMAX];
+                        (0..k).for_each(|i2| group[i2] = at(q, i2));
+                        group
+                    };
+                    let scatter: [[f64; KMAX]; SCATTERERS] = [of(4), of(5)];
+                    let s = State { x: of(0), v: of(1), age: of(2), e: of(3), scatter, turn: of(6) };
+                    for vehicle in 0..k {
+                        let mut ch = Channel { re: [0f64; MMAX], im: [0f64; MMAX] };
+                        channel(
+                            &spec.task,
+                            &spec.replicas[r].task,
+                            &s,
+                            vehicle,
+                            env,
+                            base + t as u32,
+                            &mut ch,
+                        );
+                        let (mut re, mut im) = (0.0, 0.0);
+                        for q in 0..m {
+                            let steer = match layout.phase {
+                                Phase::Direct => 0.0,
+                                Phase::Residual => -PI * q as f64 * x[vehicle],
+                            };
+                            let (sin, cos) = (y[k + vehicle * m + q] + steer).sin_cos();
+                            re += ch.re[q] * cos + ch.im[q] * sin;
+                            im += ch.re[q] * sin - ch.im[q] * cos;
+                        }
+                        gain += (re * re + im * im) / (m * m) as f64;
                     }
                 }
             }
-            backward_first(net, rows, x, acts, wanted, grad);
         }
-        if let (Some(net), Some((acts, grad))) = (gate, &mut self.gate) {
-            // Softmax: dz_e = g_e (dg_e − Σ g dg)
-            let d = grad.d.layers.last_mut().expect("a network has layers");
-            for (d, g) in d.chunks_mut(lg).zip(acts.output().chunks(lg)).take(rows) {
-                let mean: f32 = d.iter().zip(g).take(experts.len()).map(|(d, g)| d * g).sum();
-                d.iter_mut().zip(g).take(experts.len()).for_each(|(d, g)| *d = g * (*d - mean));
-            }
-            backward(net, rows, x, acts, grad);
-        }
-    }
-}
-
-/// Working memory of L_spat over a chunk, where phases have a network of their own.
-struct Spatial {
-    x: Vec<f32>,
-    acts: Activations,
-    grad: Gradient,
-    slot: SlotStates,
-    /// Slots of a block.
-    block: usize,
-}
-
-impl Spatial {
-    fn new(spec: &ExpertsSpec) -> Self {
-        let Decision::Isolated { phases, .. } = &spec.layout.decision else {
-            unreachable!("L_spat passes through a shared trunk with the policy loss")
-        };
-        let envs = chunk_envs(spec.temporal.envs);
-        let block = (BLOCK / envs).max(1);
-        let rows = block * envs;
-        Spatial {
-            x: vec![0.0; rows * leading(spec.task.obs_dim())],
-            acts: Activations::new(phases, rows),
-            grad: Gradient::new(phases, rows),
-            slot: SlotStates::new(),
-            block,
-        }
+        let samples = (b.envs.len() * spec.spatial_slots(0).count() * k) as f64;
+        [policy / n, value / n, -spec.spatial.loss_weight * gain / samples]
     }
 
-    fn chunk(
-        &mut self,
-        spec: &ExpertsSpec,
-        net: &ExpertsCpu,
-        c: &Chunk,
-        update: u32,
-        clock: u32,
-        out: &mut PartResult,
-    ) {
-        let Nets::Isolated { phases, .. } = &net.nets else { unreachable!("as in new") };
-        let (k, ldx, ld, n) =
-            (spec.task.vehicles, leading(spec.task.obs_dim()), leading(spec.layout.phases()), c.envs);
-        let weight = spatial_weight(spec, update, spec.temporal.envs);
-        let slots: Vec<usize> = spec.spatial_slots(update).collect();
-        self.grad.clear();
-        out.sums = Sums::default();
-        for (b, slots) in slots.chunks(self.block).enumerate() {
-            let rows = slots.len() * n;
-            for (x, t) in self.x.chunks_exact_mut(n * ldx).zip(slots) {
-                x.copy_from_slice(&c.x[t * n * ldx..(t + 1) * n * ldx]);
-            }
-            forward(phases, rows, Strided { data: &self.x, row: ldx, col: 1 }, &mut self.acts);
-            for (i, t) in slots.iter().enumerate() {
-                let row = i * n;
-                self.slot.take(spec.task.state_rows(), b * self.block + i, (0..n).map(|at| (c, at)));
-                out.sums.gain += SpatialLoss {
-                    spec: &spec.task,
-                    params: &spec.replicas[c.replica].task,
-                    clock: clock + *t as u32,
-                    ids: &self.slot.ids,
-                    n,
-                    state: &self.slot.state,
-                    weight,
-                    steer: (spec.layout.phase == Phase::Residual).then_some((&self.x[row * ldx..], ldx)),
-                    out: &self.acts.output()[row * ld..],
-                    ld,
-                    d_out: &mut self.grad.d.layers.last_mut().expect("a network has layers")[row * ld..],
+    #[test]
+    fn gradients_are_those_of_the_definitions_by_central_differences() {
+        for (architecture, algorithm, phase) in [
+            (H_MOE, "ppo", "direct"),
+            (H_MOE_NO_AOI, "a2c", "residual"),
+            (PPO_MONO, "ppo", "residual"),
+            (HOMOGENEOUS_MOE, "ppo", "direct"),
+            (HOMOGENEOUS_MOE, "a2c", "residual"),
+        ] {
+            let what = format!("{architecture:?}, {algorithm}, {phase}");
+            let (algorithm, phase) =
+                (format!("temporal.algorithm={algorithm}"), format!("spatial.phase={phase}"));
+            // A large rate, so that ratios leave 1 before the second minibatch; the tolerance is of the whole gradient.
+            let sets = [
+                &algorithm,
+                &phase,
+                "temporal.envs=10",
+                "temporal.minibatch_envs=10",
+                "temporal.lr_policy=0.02",
+                "temporal.entropy_coef=0.05",
+                "temporal.max_grad_norm=0",
+                "spatial.max_grad_norm=0",
+            ];
+            let spec = spec(architecture, &sets);
+            let mut l = MisacCpu::new(&spec, &spec.start());
+            l.rollout(0).unwrap();
+            l.advantages().unwrap();
+            let (lr, [policy, critic, phases]) = (spec.learning_rates(0, 1), spec.layout.groups());
+            for epoch in 0..2 {
+                let before: Vec<Vec<f64>> =
+                    l.learners.iter().map(|l| l.params.iter().map(|x| f64::from(*x)).collect()).collect();
+                l.minibatch(0, epoch, 0, lr).unwrap();
+                if spec.layout.isolated() {
+                    l.spatial(0, lr[2]).unwrap();
                 }
-                .run();
-                out.sums.gains += (n * k) as f64;
+                for r in 0..2 {
+                    let largest = l.learners[r].grads.iter().fold(0f32, |a, b| a.max(b.abs()));
+                    assert!(largest > 1e-3, "{what}: no gradient");
+                    for i in (0..spec.params()).step_by(23) {
+                        let moved = |delta: f64| {
+                            let mut p = before[r].clone();
+                            p[i] += delta;
+                            let [a, b, c] = losses(&l, r, &p);
+                            if policy.contains(&i) && !spec.layout.isolated() {
+                                a + c
+                            } else if policy.contains(&i) {
+                                a
+                            } else if critic.contains(&i) {
+                                b
+                            } else {
+                                assert!(phases.contains(&i));
+                                c
+                            }
+                        };
+                        let want = (moved(1e-5) - moved(-1e-5)) / 2e-5;
+                        let got = f64::from(l.learners[r].grads[i]);
+                        assert!(
+                            (got - want).abs() < 2e-5 + 1e-3 * want.abs(),
+                            "{what}, epoch {epoch}, replica {r}, parameter {i}: {got} against {want}"
+                        );
+                    }
+                }
             }
-            backward(phases, rows, &self.x, &self.acts, &mut self.grad);
         }
-        self.grad.write_to(&phases.layout, &mut out.grads);
     }
 }

@@ -5,6 +5,7 @@ mod adam;
 mod ddpg_cpu;
 mod dqn_cpu;
 pub mod misac;
+mod misac_backward_cpu;
 pub mod misac_cpu;
 pub mod network;
 pub mod off_policy;

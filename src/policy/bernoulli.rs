@@ -245,7 +245,7 @@ mod tests {
         let mut logits = vec![f32::NAN; m * ld];
         logits.chunks_mut(ld).zip(x.logits.chunks(a)).for_each(|(to, from)| to[..a].copy_from_slice(from));
         let (old, advantage): (Vec<f32>, Vec<f32>) = x.scalars.iter().map(|s| (s[0], s[1])).unzip();
-        let mut run = |clip| {
+        let run = |clip| {
             let mut d = vec![0f32; m * ld];
             let sums = Loss {
                 hyper: LossHyper {

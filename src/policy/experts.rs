@@ -417,30 +417,12 @@ fn mix(rows: usize, wanted: usize, ld: usize, gate: &mut Activations, outs: &mut
     }
 }
 
+/// The networks in f64, straight from their definitions: what tests judge the fast forms by.
 #[cfg(test)]
-mod tests {
+pub(crate) mod definition {
     use super::*;
-    use crate::config::Layered;
-    use crate::philox::{PhiloxRng, Stream};
-    use rand::Rng;
 
-    const ALL: [Architecture; 4] = [H_MOE, H_MOE_NO_AOI, PPO_MONO, HOMOGENEOUS_MOE];
-
-    /// Sizes that are no multiples of a vector.
-    fn config(phase: &str) -> MisacConfig {
-        let sets = [
-            "task.vehicles=3",
-            "task.antennas=7",
-            "temporal.hidden=20",
-            "temporal.trunk=[18, 9]",
-            "temporal.critic=[10]",
-            "spatial.hidden=[33]",
-            &format!("spatial.phase=\"{phase}\""),
-        ];
-        MisacConfig::load(None, &sets.map(String::from)).expect("a valid configuration")
-    }
-
-    fn dense(layout: &MlpLayout, p: &[f64], x: &[f64]) -> Vec<f64> {
+    pub fn dense(layout: &MlpLayout, p: &[f64], x: &[f64]) -> Vec<f64> {
         layout.layers.iter().fold(x.to_vec(), |h, l| {
             let row = |o: usize| {
                 p[l.w_off + o * l.inputs..][..l.inputs].iter().zip(&h).map(|(w, h)| w * h).sum::<f64>()
@@ -450,7 +432,7 @@ mod tests {
     }
 
     /// One slot of one environment, from the definitions: logits and the phase network's outputs.
-    fn define(layout: &ExpertsLayout, p: &[f64], x: &[f64], h: &mut Vec<f64>, c: &mut [f64]) -> Vec<f64> {
+    pub fn define(layout: &ExpertsLayout, p: &[f64], x: &[f64], h: &mut Vec<f64>, c: &mut [f64]) -> Vec<f64> {
         match &layout.decision {
             Decision::Isolated { lstm, head, phases } => {
                 let as_net = |l| MlpLayout { layers: vec![l], lif: None, offset: 0 };
@@ -474,6 +456,31 @@ mod tests {
                 sum
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::definition::define;
+    use super::*;
+    use crate::config::Layered;
+    use crate::philox::{PhiloxRng, Stream};
+    use rand::Rng;
+
+    const ALL: [Architecture; 4] = [H_MOE, H_MOE_NO_AOI, PPO_MONO, HOMOGENEOUS_MOE];
+
+    /// Sizes that are no multiples of a vector.
+    fn config(phase: &str) -> MisacConfig {
+        let sets = [
+            "task.vehicles=3",
+            "task.antennas=7",
+            "temporal.hidden=20",
+            "temporal.trunk=[18, 9]",
+            "temporal.critic=[10]",
+            "spatial.hidden=[33]",
+            &format!("spatial.phase=\"{phase}\""),
+        ];
+        MisacConfig::load(None, &sets.map(String::from)).expect("a valid configuration")
     }
 
     #[test]

@@ -402,7 +402,7 @@ impl Figure {
         let legend = self.legend();
         let (text_px, sample_px) = (13.0, 34.0);
         let widest = legend.iter().map(|(_, t)| text_width_px(t, text_px)).fold(0.0, f64::max);
-        let cell_px = sample_px + 6.0 + widest + 14.0;
+        let cell_px = sample_px + 6.0 + widest + 24.0;
         let left_px = 16.0;
         let columns = (((f64::from(WIDTH_PX) - left_px) / cell_px).floor() as usize).max(1);
         let rows = legend.len().div_ceil(columns);

@@ -10,6 +10,7 @@ pub mod frames;
 mod judge;
 pub mod page;
 pub mod paper;
+pub mod rl_h_moe;
 pub mod spiking_ac;
 mod words;
 

@@ -50,6 +50,11 @@ impl Estimate {
         }
     }
 
+    /// As [`Estimate::short`], without an interval that has no width.
+    pub(super) fn brief(&self) -> String {
+        if self.interval.is_some_and(|i| i.lo == i.hi) { num(self.mean) } else { self.short() }
+    }
+
     pub(super) fn point(&self, x: f64) -> Point {
         Point { x, y: self.mean, interval: self.interval, x_interval: None }
     }
@@ -88,6 +93,15 @@ pub(super) fn num(x: f64) -> String {
         return format!("{x:.2e}");
     }
     format!("{x:.*}", (3 - power).max(0) as usize)
+}
+
+/// Two significant digits, for differences that are small beside what they are of.
+pub(super) fn rounded(x: f64) -> String {
+    if x == 0.0 || !x.is_finite() {
+        return num(x);
+    }
+    let power = x.abs().log10().floor() as i32;
+    if power < -4 { format!("{x:.1e}") } else { format!("{x:.*}", (1 - power).max(0) as usize) }
 }
 
 /// A ratio, with more digits where it is small.

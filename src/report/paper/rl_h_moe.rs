@@ -88,7 +88,7 @@ pub const CLAIMS: &[(Claim, &str, &str)] = &[
     (Claim::EnergyFalls, "5", "The energy of RL-H-MoE falls as the SNR rises"),
     (Claim::EnergyAtHighSnr, "5", "RL-H-MoE reaches as low as 20 J at 20 dB"),
     (Claim::FewerFrames, "5", "RL-H-MoE takes fewer camera frames as the SNR rises"),
-    (Claim::Optimal, "abstract", "RL-H-MoE reaches an optimal sensing policy"),
+    (Claim::Optimal, "Abs.", "RL-H-MoE reaches an optimal sensing policy"),
     (Claim::LinkGuaranteed, "(9e)", "RL-H-MoE keeps L_BMP ≤ Γ_misa in every slot"),
     (Claim::Modulus, "(9b)", "The beams of RL-H-MoE have constant modulus"),
     (Claim::Power, "(9c)", "The beams of RL-H-MoE keep the power limit"),

@@ -1,0 +1,93 @@
+//! The heterogeneous mixture of task misac learns: in a short run its energy comes near the exact optimum of the scheduling problem.
+
+use isacbench::config::{Layered, MisacConfig};
+use isacbench::learn::misac_cpu::MisacCpu;
+use isacbench::learn::{ExpertsSpec, MisacUpdate, Replica};
+use isacbench::policy::experts::{Architecture, H_MOE, H_MOE_NO_AOI};
+use isacbench::task::misac_dp::Schedule;
+use isacbench::train::{Plan, train_experts};
+
+const UPDATES: u32 = 50;
+const SNR_DB: [f64; 2] = [10.0, 20.0];
+
+/// [update][signal-to-noise ratio]
+fn curve(architecture: Architecture, updates: u32, sets: &[&str]) -> Vec<Vec<MisacUpdate>> {
+    let small = [
+        "temporal.envs=16",
+        "temporal.minibatch_envs=4",
+        "temporal.lr_policy=5e-3",
+        "temporal.entropy_coef=0",
+    ];
+    let sets: Vec<String> = small.iter().chain(sets).map(|s| s.to_string()).collect();
+    let config = MisacConfig::load(None, &sets).expect("a valid configuration");
+    let replicas = SNR_DB.map(|snr_db| {
+        let mut task = config.task.clone();
+        task.snr_db = snr_db;
+        Replica { seed: 1, task: task.params([1, 0]) }
+    });
+    let spec = ExpertsSpec::new(architecture, &config, replicas.to_vec());
+    let plan = Plan { algorithm: &spec, updates, until: updates, log_every: 1 };
+    let mut rows = Vec::new();
+    let mut learner = MisacCpu::new(&spec, &spec.start());
+    train_experts(&plan, &mut learner, 0, |_, m| rows.push(m.to_vec()), |_| {})
+        .expect("the CPU has no device errors");
+    rows
+}
+
+/// Energy per slot of the exact optimum, J.
+fn optimum(snr_db: f64) -> f64 {
+    let config = MisacConfig::load(None, &[format!("task.snr_db={snr_db}")]).expect("valid");
+    let t = &config.task;
+    let problem = Schedule {
+        beta: vec![t.beta(); t.vehicles],
+        e_vis_j: t.e_vis_j,
+        e_recovery_j: t.e_recovery_j,
+        t_proc: t.t_proc_slots as usize,
+        age_max: t.age_max_slots as usize,
+        lambda_j: t.lambda_misa_j,
+        gamma_misa: t.gamma_misa,
+    };
+    problem.solve(1e-7, 10_000).cost_j
+}
+
+#[test]
+fn the_schedule_comes_near_the_optimum_if_it_sees_the_ages() {
+    let rows = curve(H_MOE, UPDATES, &["spatial.stride=20"]);
+    let blind = curve(H_MOE_NO_AOI, UPDATES, &["spatial.stride=200"]);
+    assert_eq!(rows.len(), UPDATES as usize);
+    for (r, snr_db) in SNR_DB.into_iter().enumerate() {
+        let (first, last, best) = (&rows[0][r], &rows[UPDATES as usize - 1][r], optimum(snr_db));
+        println!(
+            "{snr_db} dB: {:.2} -> {:.2} J, optimum {best:.2} J, without ages {:.2} J",
+            first.energy_j,
+            last.energy_j,
+            blind[UPDATES as usize - 1][r].energy_j
+        );
+        // Slots of the first few ages of an episode are cheaper than the average over an endless one, by less than 1 %.
+        assert!(last.energy_j > 0.99 * best, "below the optimum: {} of {best}", last.energy_j);
+        assert!(last.energy_j < 1.03 * best, "{} of {best}", last.energy_j);
+        assert!(last.share_over_gamma < 0.5 * first.share_over_gamma);
+        assert!(last.reward > first.reward && last.entropy < 0.5 * first.entropy);
+        // Who does not see the ages cannot tell which vehicle has waited: no better than one coin for all.
+        assert!(blind[UPDATES as usize - 1][r].energy_j > 1.15 * best);
+    }
+}
+
+#[test]
+fn direct_phases_learn_from_l_spat_alone() {
+    let sets = [
+        "spatial.phase=direct",
+        "spatial.stride=2",
+        "spatial.lr=3e-3",
+        "spatial.output_gain=1.0",
+        "temporal.epochs=1",
+    ];
+    let rows = curve(H_MOE, 20, &sets);
+    for r in 0..2 {
+        let (first, last) = (rows[0][r].beam_gain, rows[19][r].beam_gain);
+        println!("gain {first:.4} -> {last:.4}");
+        // Random phases reach 1/M = 0.016 in the mean over channels.
+        assert!(first < 0.03, "{first}");
+        assert!(last > 2.0 * first, "{first} -> {last}");
+    }
+}
