@@ -52,12 +52,12 @@ impl View<'_> {
             Claim::FewerFrames => self.judge_falling(FRAMES, " frames per slot"),
             Claim::Optimal => self.judge_optimal(),
             Claim::LinkGuaranteed => {
-                self.judge_limit(OVER_GAMMA, 0.0, 100.0, "% of slots with L_BMP above Γ_misa")
+                self.judge_limit(OVER_GAMMA, 0.0, 100.0, "slots with L_BMP above Γ_misa, %")
             }
             Claim::Modulus => {
                 self.judge_limit("modulus_error", ROUNDING, 1.0, "largest deviation of |v_k,m| from 1/√M")
             }
-            Claim::Power => self.judge_limit("power_share", 1.0 + ROUNDING, 1.0, "of P_max radiated"),
+            Claim::Power => self.judge_limit("power_share", 1.0 + ROUNDING, 1.0, "radiated power over P_max"),
             Claim::Conflict => self.judge_conflict(),
         }
     }
@@ -252,7 +252,7 @@ impl View<'_> {
         };
         Judgement {
             verdict: if worst.1.mean <= limit { Verdict::Holds } else { Verdict::Fails },
-            evidence: format!("at most {} {what}, at {} dB", worst.1.map(|x| unit * x).brief(), worst.0),
+            evidence: format!("{what}: at most {}, at {} dB", worst.1.map(|x| unit * x).brief(), worst.0),
         }
     }
 

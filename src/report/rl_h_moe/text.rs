@@ -210,7 +210,7 @@ impl View<'_> {
             false => " None of its slots breaks Γ_misa.".to_string(),
         });
         Some(format!(
-            "`{PROPOSED}` costs within {OPTIMAL_GAP_PERCENT} % of the exact optimum at {reached} of {} SNRs; farthest from it is {} %, at {} dB.{over}",
+            "`{PROPOSED}` costs within {OPTIMAL_GAP_PERCENT} % of the exact optimum at {reached} of {} SNRs; the largest gap is {} %, at {} dB.{over}",
             gaps.len(),
             worst.1.brief(),
             worst.0
@@ -434,7 +434,8 @@ impl View<'_> {
         if self.snrs_db.iter().any(|s| self.coin_flip_j(*s).is_some()) {
             rows.push(line("coin flip (energy, closed form)".into(), &|s| self.coin_flip_j(s).map(num)));
         }
-        let above = |agent: &str, s: f64| Some(num(self.cost(agent, s)?.mean - self.cost(OPTIMUM, s)?.mean));
+        let above =
+            |agent: &str, s: f64| Some(rounded(self.cost(agent, s)?.mean - self.cost(OPTIMUM, s)?.mean));
         for agent in [PERIODIC, PROPOSED] {
             if self.has(agent) && self.has(OPTIMUM) {
                 rows.push(line(format!("{} above `{OPTIMUM}`", code(agent)), &|s| above(agent, s)));
