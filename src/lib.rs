@@ -10,6 +10,8 @@
 //! 5. [`learn`]: PPO, DDPG and DQN as lists of these, on the CPU and on the [`gpu`]; [`train`](mod@train) is the main path, top to bottom.
 //! 6. [`evaluate`](mod@evaluate): Monte Carlo evaluation; [`energy`]: operations and joules; [`reproduce`](mod@reproduce): a whole paper; [`rows`], [`stats`], `report`: tables and figures.
 //!
+//! [`guide`] shows how to add an agent, a task and a kernel.
+//!
 //! Dimension letters everywhere: R replicas, B environments, T slots, K vehicles, N antennas, O observation, A action, M minibatch, P parameters.
 
 pub mod agents;
@@ -21,6 +23,7 @@ pub mod evaluate;
 pub mod files;
 pub mod golden;
 pub mod gpu;
+pub mod guide;
 pub mod kernels;
 pub mod learn;
 pub mod philox;

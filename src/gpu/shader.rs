@@ -113,13 +113,18 @@ impl Composed {
     }
 }
 
-/// Joins prelude, imports (each once, in order of first mention) and the kernel.
+/// Joins prelude, imports (each once, in order of first mention) and the kernel of `shaders/`.
 pub fn compose(name: &str, prelude: &Prelude) -> Result<Composed, GpuError> {
     let body = SHADERS
         .iter()
         .find(|(n, _)| *n == name)
         .ok_or_else(|| GpuError::Shader(name.into(), "no such file in shaders/".into()))?
         .1;
+    compose_from(name, body, prelude)
+}
+
+/// As [`compose`], with the kernel's text from elsewhere.
+pub fn compose_from(name: &str, body: &str, prelude: &Prelude) -> Result<Composed, GpuError> {
     let mut out = Composed { source: String::new(), lines: Vec::new() };
     let mut done = Vec::new();
     push(&mut out, &mut done, "prelude", prelude.text())?;
@@ -184,9 +189,22 @@ pub struct Kernel {
 pub const IMMEDIATE_BYTES: u32 = 32;
 
 impl Gpu {
-    /// Compiles kernel `name` with its constants.
+    /// Compiles kernel `name` of `shaders/` with its constants.
     pub fn kernel(&self, name: &'static str, prelude: &Prelude) -> Result<Kernel, GpuError> {
-        let composed = compose(name, prelude)?;
+        self.compile(name, &compose(name, prelude)?)
+    }
+
+    /// Compiles the WGSL text `source`, whose entry point is `name` and which may import what is in `shaders/shared/`.
+    pub fn kernel_from(
+        &self,
+        name: &'static str,
+        source: &str,
+        prelude: &Prelude,
+    ) -> Result<Kernel, GpuError> {
+        self.compile(name, &compose_from(name, source, prelude)?)
+    }
+
+    fn compile(&self, name: &'static str, composed: &Composed) -> Result<Kernel, GpuError> {
         let bindings = bindings(&composed.source);
         let immediates = if composed.source.contains("var<immediate>") { IMMEDIATE_BYTES } else { 0 };
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
@@ -226,7 +244,7 @@ impl Gpu {
             cache: None,
         });
         if let Some(e) = pollster::block_on(scope.pop()) {
-            return Err(GpuError::Shader(name.into(), located(&e.to_string(), &composed)));
+            return Err(GpuError::Shader(name.into(), located(&e.to_string(), composed)));
         }
         Ok(Kernel { name, pipeline, layout, bindings, immediates })
     }
