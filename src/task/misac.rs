@@ -833,8 +833,9 @@ mod tests {
             let mut single: Vec<State<f32>> =
                 (0..envs as u32).map(|e| reset(&spec, &p, first + e, 0)).collect();
             for clock in 0..7 {
-                let action: Vec<f32> =
-                    (0..envs * k).map(|i| f32::from(u8::from((i + clock as usize).is_multiple_of(3)))).collect();
+                let action: Vec<f32> = (0..envs * k)
+                    .map(|i| f32::from(u8::from((i + clock as usize).is_multiple_of(3))))
+                    .collect();
                 let (mut final_obs, mut reward) = (vec![f32::NAN; envs * o], vec![0f32; envs]);
                 let (mut flags, mut metrics) = (vec![7u32; envs], vec![0f32; metric::ROWS * envs]);
                 let out = StepSlices {
