@@ -231,7 +231,7 @@ pub struct ExpertsCpu {
 }
 
 pub(crate) enum Nets {
-    Isolated { lstm: LstmPacked, head: Packed, phases: Packed },
+    Isolated { lstm: Box<LstmPacked>, head: Packed, phases: Packed },
     Shared { gate: Option<Packed>, experts: Vec<Packed> },
 }
 
@@ -239,7 +239,7 @@ impl ExpertsCpu {
     pub fn new(layout: &ExpertsLayout) -> Self {
         let nets = match &layout.decision {
             Decision::Isolated { lstm, head, phases } => Nets::Isolated {
-                lstm: LstmPacked::new(lstm),
+                lstm: Box::new(LstmPacked::new(lstm)),
                 head: Packed::new(head),
                 phases: Packed::new(phases),
             },
@@ -432,7 +432,7 @@ pub(crate) mod definition {
     }
 
     /// One slot of one environment, from the definitions: logits and the phase network's outputs.
-    pub fn define(layout: &ExpertsLayout, p: &[f64], x: &[f64], h: &mut Vec<f64>, c: &mut [f64]) -> Vec<f64> {
+    pub fn define(layout: &ExpertsLayout, p: &[f64], x: &[f64], h: &mut [f64], c: &mut [f64]) -> Vec<f64> {
         match &layout.decision {
             Decision::Isolated { lstm, head, phases } => {
                 let as_net = |l| MlpLayout { layers: vec![l], lif: None, offset: 0 };
