@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Throughput of this program's CPU backend against the JAX peer (benches/peers/v2x_ppo_jax.py) on this machine.
+# Throughput of this program's CPU backend against the JAX peers (benches/peers/v2x_ppo_jax.py, misac_hmoe_jax.py) on this machine.
 #
 #   scripts/compare-peer.sh [REPORT.md]
 #
@@ -7,7 +7,7 @@
 # machine meets both; each side is then represented by its best run at its best batch size. Without an argument the report goes to
 # results/<processor>-<cores>-cores/compare-peer.md.
 #
-#   AGENTS="ppo spiking-ac" agents, each against its own of the peer (mlp, spiking)
+#   AGENTS="ppo spiking-ac h-moe" agents, each against its own of the peers (mlp, spiking; task misac)
 #   ENVS="256 1024 4096"   environments of both sides
 #   PRNGS="threefry2x32"   generators of the peer (threefry2x32 rbg unsafe_rbg); the best counts
 #   ROUNDS=3               turns; in each, both sides run every workload twice and time the second run
@@ -15,7 +15,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-agents=${AGENTS:-ppo spiking-ac}
+agents=${AGENTS:-ppo spiking-ac h-moe}
 envs=${ENVS:-256 1024 4096}
 prngs=${PRNGS:-threefry2x32}
 rounds=${ROUNDS:-3}
@@ -40,15 +40,19 @@ trap 'rm -f "$runs"' EXIT
 for round in $(seq "$rounds"); do
     for agent in $agents; do
         case $agent in
-        ppo) peer=mlp ;;
-        spiking-ac) peer=spiking ;;
-        *) echo "compare-peer: AGENTS may name ppo and spiking-ac, not '$agent'" >&2 && exit 1 ;;
+        ppo) peer="v2x_ppo_jax.py --agent mlp --minibatches 16" generators=$prngs ;;
+        spiking-ac) peer="v2x_ppo_jax.py --agent spiking --minibatches 16" generators=$prngs ;;
+        h-moe) peer="misac_hmoe_jax.py" generators=threefry2x32 ;;
+        *) echo "compare-peer: AGENTS may name ppo, spiking-ac and h-moe, not '$agent'" >&2 && exit 1 ;;
         esac
         for b in $envs; do
-            for prng in $prngs; do
+            for prng in $generators; do
                 echo "round $round of $rounds, $agent, $b environments: peer ($prng)" >&2
+                option=""
+                [ "$agent" = h-moe ] || option="--prng $prng"
+                # shellcheck disable=SC2086  # words on purpose
                 printf '{"side": "peer", "agent": "%s", "prng": "%s", "run": %s}\n' "$agent" "$prng" \
-                    "$(JAX_PLATFORMS=cpu python3 benches/peers/v2x_ppo_jax.py --agent "$peer" --envs "$b" --updates "$updates" --minibatches 16 --prng "$prng" | tail -1)" >>"$runs"
+                    "$(JAX_PLATFORMS=cpu python3 benches/peers/$peer --envs "$b" --updates "$updates" $option | tail -1)" >>"$runs"
             done
             echo "round $round of $rounds, $agent, $b environments: isacbench" >&2
             printf '{"side": "isacbench", "agent": "%s", "prng": "philox4x32-10", "run": %s}\n' "$agent" "$("$ours" "$b" 1 "$updates" "$agent")" >>"$runs"
@@ -77,8 +81,9 @@ def best(side, agent, key, envs=None):
 
 
 print("# Environment steps per second against the JAX peer, on the CPU\n")
-print("Task v2x (K = 3, 32 antennas, 100 slots), PPO with hidden layers 128-128 (agent ppo: tanh; spiking-ac: LIF neurons, 6 spike steps), 4 epochs of 16 minibatches, one replica, f32.")
-print("Physics: the task alone, with normal actions drawn every slot. Rollout: policy, value and physics. Training: whole updates.")
+print("Agents ppo and spiking-ac: task v2x (K = 3, 32 antennas, 100 slots), PPO with hidden layers 128-128 (tanh; LIF neurons, 6 spike steps), 4 epochs of 16 minibatches.")
+print("Agent h-moe: task misac (K = 4, 64 antennas, 200 slots), LSTM of 64, critic 64-64, phases 128-128, one step of the policy gradient and of L_spat over all slots of an update.")
+print("One replica, f32. Physics: the task alone, with actions drawn every slot (misac: with every vehicle's channel). Rollout: policy, value and physics. Training: whole updates.")
 print("Compile time is not counted on either side; each run is timed after one that warms up. Each figure is a side's fastest run at its best number of environments.\n")
 print("| agent | | isacbench, steps/s | at environments | JAX peer, steps/s | at environments | ratio |")
 print("|---|---|---:|---:|---:|---:|---:|")
@@ -109,7 +114,8 @@ print("```sh")
 print(f"{e['SETTINGS']} scripts/compare-peer.sh")
 print("# which runs, in turns, for each number of environments B and generator G:")
 print(f"JAX_PLATFORMS=cpu python3 benches/peers/v2x_ppo_jax.py --agent mlp|spiking --envs B --updates {e['UPDATES']} --minibatches 16 --prng G")
-print(f"cargo run --release --no-default-features --example throughput -- B 1 {e['UPDATES']} ppo|spiking-ac")
+print(f"JAX_PLATFORMS=cpu python3 benches/peers/misac_hmoe_jax.py --envs B --updates {e['UPDATES']}")
+print(f"cargo run --release --no-default-features --example throughput -- B 1 {e['UPDATES']} ppo|spiking-ac|h-moe")
 print("```")
 PY
 echo "$report"

@@ -285,7 +285,13 @@ impl Printed {
             // Angle errors go down to 1e-9 rad.
             let show =
                 |x: f64| if x != 0.0 && x.abs() < 1e-3 { format!("{x:.6e}") } else { format!("{x:.6}") };
-            println!("  {:24} {:>14}   95 % interval [{}, {}]", m.name, show(m.mean), show(m.lo), show(m.hi));
+            // Maxima and what a schedule knows of itself have none.
+            let interval = if m.lo.is_nan() {
+                String::new()
+            } else {
+                format!("   95 % interval [{}, {}]", show(m.lo), show(m.hi))
+            };
+            println!("  {:24} {:>14}{interval}", m.name, show(m.mean));
         }
         match &self.measured {
             Some(Ok((joules, how))) => println!("  {MEASURED} {joules:.3e} ({how})"),
