@@ -1,6 +1,7 @@
 //! Configuration of task misac (paper "rl-h-moe") and its agents.
 
 use super::{ConfigError, Layered, TrainConfig, dbm_to_w};
+pub use crate::task::misac::Phase;
 use crate::task::misac::{KMAX, MMAX, MisacParams, MisacSpec, SCATTERERS, Uncertainty};
 use serde::{Deserialize, Serialize};
 
@@ -119,20 +120,12 @@ pub struct TemporalConfig {
     pub head_gain: f64,
 }
 
-/// What the outputs of the phase expert mean.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Phase {
-    /// Φ itself, as printed.
-    Direct,
-    /// A correction to the phases that steer at the estimated angle.
-    Residual,
-}
-
 /// The phase expert and its loss (13).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SpatialConfig {
+    /// What the outputs of the phase expert mean: `direct`, Φ itself as printed, or `residual`, a correction to the phases that steer at the
+    /// estimated angle.
     pub phase: Phase,
     /// Widths of the hidden layers.
     pub hidden: Vec<usize>,

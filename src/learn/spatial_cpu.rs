@@ -115,7 +115,7 @@ mod tests {
         let config =
             MisacConfig::load(None, &["task.vehicles=3".into(), "task.antennas=9".into()]).expect("valid");
         let (spec, params) = (config.task.spec(), config.task.params([3, 8]));
-        let (k, m, n, ld, clock) = (3, 9, 21, 35, 4);
+        let (k, m, n, ld, clock) = (3, 9, 21usize, 35, 4);
         let padded = n.next_multiple_of(GROUP);
         let ids: Vec<u32> = (0..padded as u32).map(|i| 100 + 7 * i).collect();
         let states: Vec<State<f32>> = ids
