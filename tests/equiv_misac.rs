@@ -306,8 +306,11 @@ fn whole_curves_lie_within_each_others_intervals() {
         "temporal.envs=24",
         "temporal.minibatch_envs=8",
         "temporal.epochs=4",
-        "temporal.lr_policy=0.02",
-        "spatial.lr=0.02",
+        "temporal.lr_policy=0.03",
+        "temporal.lr_critic=0.03",
+        "spatial.phase=\"direct\"",
+        "spatial.output_gain=0.5",
+        "spatial.lr=0.05",
     ];
     let spec = spec(H_MOE, &sets, &seeds);
     let updates = 20;

@@ -124,8 +124,7 @@ pub struct TemporalConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SpatialConfig {
-    /// What the outputs of the phase expert mean: `direct`, Φ itself as printed, or `residual`, a correction to the phases that steer at the
-    /// estimated angle.
+    /// What the outputs of the phase network mean: the phases, as printed, or a correction to those that steer at the estimated angle.
     pub phase: Phase,
     /// Widths of the hidden layers.
     pub hidden: Vec<usize>,

@@ -197,7 +197,7 @@ impl Nets {
 /// How the schedule's logits come about in a rollout.
 enum Acting {
     Lstm(Box<LstmStepGpu>, Box<Forward>),
-    Trunk(MixtureForward),
+    Trunk(Box<MixtureForward>),
 }
 
 /// What a rollout leaves: [T(+1), R, B, ·].
@@ -272,7 +272,7 @@ impl Rollout {
                 Acting::Lstm(Box::new(lstm), Box::new(head))
             }
             SchedulerNets::Trunk(net) => {
-                Acting::Trunk(MixtureForward::new(g, net, size, params, &obs, &logits)?)
+                Acting::Trunk(Box::new(MixtureForward::new(g, net, size, params, &obs, &logits)?))
             }
         };
         let hidden = hidden(g, "rollout.critic", &nets.critic, r, b)?;
