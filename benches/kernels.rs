@@ -10,7 +10,7 @@ use isacbench::kernels::inputs::normal;
 use isacbench::kernels::*;
 use isacbench::learn::replay::Row;
 use isacbench::policy::{Activation, Codebook, Lif};
-use isacbench::shuffle::Minibatch;
+use isacbench::shuffle::{Minibatch, Unit};
 use isacbench::task::misac::{MisacSpec, Phase, STATE_ROWS, Uncertainty, metric};
 use isacbench::task::misac_dp::Rule;
 use isacbench::task::v2x::{Beam, Kinematics, V2xSpec};
@@ -213,14 +213,48 @@ fn build(gpu: &Gpu, stem: &str) -> Result<Case, GpuError> {
             let args = misac_gain::Args { clock: 0, state_off: 0, phases_off: 0 };
             case(format!("{envs},K=4,N=64"), r * b, move |pass| bound.record(pass, &args))
         }
-        "spatial_loss" => {
-            let spec = spatial_loss::Spec {
-                batch: cars,
-                phase: Phase::Direct,
-                slots: 1,
-                m: m.min(b),
-                shuffled: true,
+        "expert_mix" => {
+            let spec = expert_mix::Spec { r, m, c: 260 };
+            let (x, y) = (floats("x", &[r, m, 260])?, zeros("y", &[r, m, 260])?);
+            let gate = floats("gate", &[r, m, 2])?;
+            let bound = expert_mix::ExpertMix::new(gpu, &spec)?.bind(gpu, &gate, &x, &x, &y);
+            case(format!("{samples},C=260"), r * m * 260, move |pass| bound.record(pass, m))
+        }
+        "expert_mix_backward" => {
+            let spec = expert_mix_backward::Spec { r, m, c: 260 };
+            let [da, db] = [zeros("da", &[r, m, 260])?, zeros("db", &[r, m, 260])?];
+            let (x, gate, d_gate) =
+                (floats("x", &[r, m, 260])?, floats("gate", &[r, m, 2])?, zeros("d_gate", &[r, m, 2])?);
+            let kernel = expert_mix_backward::ExpertMixBackward::new(gpu, &spec)?;
+            let bound = kernel.bind(gpu, &gate, &x, &x, &x, &da, &db, &d_gate);
+            case(format!("{samples},C=260"), r * m * 260, move |pass| bound.record(pass, m))
+        }
+        "grad_join" => {
+            let (mask, out) = (floats("mask", &[p])?, zeros("out", &[r, 3])?);
+            let (other, grads) = (floats("other", &[r, p])?, floats("grads", &[r, p])?);
+            let kernel = grad_join::GradJoin::new(gpu, &grad_join::Spec { r, p })?;
+            let bound = kernel.bind(gpu, &mask, &other, &grads, &out);
+            case(format!("R={r},P={p}"), r * p, move |pass| bound.record(pass, 0))
+        }
+        "obs_mask" => {
+            let spec = obs_mask::Spec { rows: r * b, o: 12, first: 8 };
+            let bound = obs_mask::ObsMask::new(gpu, &spec)?.bind(gpu, &floats("obs", &[r, b, 12])?);
+            case(envs, r * b, move |pass| bound.record(pass, 0))
+        }
+        "slot_gather" => {
+            let spec = slot_gather::Spec { t, r, b, o: 12, slots: t / 4, envs: b };
+            let (obs, kept) = (zeros("obs", &[t + 1, r, b, 12])?, zeros("kept", &[r, t / 4, b, 12])?);
+            let bound = slot_gather::SlotGather::new(gpu, &spec)?.bind(gpu, &keys()?, &obs, &kept);
+            let args = slot_gather::Args {
+                which: Minibatch { update: 0, epoch: 0, mb: 0 },
+                first: 0,
+                stride: 4,
+                slots: t / 4,
             };
+            case(format!("{envs},T={t},stride=4"), r * b * (t / 4), move |pass| bound.record(pass, &args))
+        }
+        "spatial_loss" => {
+            let spec = spatial_loss::Spec { batch: cars, phase: Phase::Direct, slots: 1, m: m.min(b) };
             let m = spec.m;
             let (phases, d_phases) = (floats("phases", &[r, m, 4, 64])?, zeros("d_phases", &[r, m, 4, 64])?);
             let gain = zeros("gain", &[r, m, 4])?;
@@ -229,6 +263,7 @@ fn build(gpu: &Gpu, stem: &str) -> Result<Case, GpuError> {
             let args = spatial_loss::Args {
                 which: Minibatch { update: 0, epoch: 0, mb: 0 },
                 clock: 0,
+                clock_step: 1,
                 state_off: 0,
                 lambda: 1.0,
             };
@@ -372,8 +407,10 @@ fn build(gpu: &Gpu, stem: &str) -> Result<Case, GpuError> {
         "minibatch_gather" => {
             let (obs, action) = (floats("obs", &[t + 1, r, b, o])?, floats("action", &[t, r, b, a])?);
             let (mb_obs, mb_action) = (zeros("mb_obs", &[r, m, o])?, zeros("mb_action", &[r, m, a])?);
-            let kernel =
-                minibatch_gather::MinibatchGather::new(gpu, &minibatch_gather::Spec { t, r, b, o, a, m })?;
+            let kernel = minibatch_gather::MinibatchGather::new(
+                gpu,
+                &minibatch_gather::Spec { t, r, b, o, a, m, unit: Unit::Sample, tail: 0 },
+            )?;
             let bound = kernel.bind(gpu, &keys()?, &obs, &action, &mb_obs, &mb_action);
             case(format!("T={t},B={b},{samples}"), r * m, move |pass| {
                 bound.record(pass, Minibatch { update: 0, epoch: 0, mb: 0 })
@@ -382,8 +419,10 @@ fn build(gpu: &Gpu, stem: &str) -> Result<Case, GpuError> {
         "minibatch_scalars" => {
             let (logprob, advantage) = (floats("logprob", &[t, r, b])?, floats("advantage", &[t, r, b])?);
             let (returns, value) = (floats("returns", &[t, r, b])?, floats("value", &[t + 1, r, b])?);
-            let kernel =
-                minibatch_scalars::MinibatchScalars::new(gpu, &minibatch_scalars::Spec { t, r, b, m })?;
+            let kernel = minibatch_scalars::MinibatchScalars::new(
+                gpu,
+                &minibatch_scalars::Spec { t, r, b, m, unit: Unit::Sample },
+            )?;
             let bound = kernel.bind(gpu, &keys()?, &logprob, &advantage, &returns, &value, &scalars()?);
             case(format!("T={t},B={b},{samples}"), r * m, move |pass| {
                 bound.record(pass, Minibatch { update: 0, epoch: 0, mb: 0 })
@@ -410,13 +449,8 @@ fn build(gpu: &Gpu, stem: &str) -> Result<Case, GpuError> {
         "ppo_value_loss" => {
             let (value, d_value, terms) =
                 (floats("value", &[r, m])?, zeros("d_value", &[r, m])?, zeros("terms_v", &[r, m, 1])?);
-            let bound = ppo_value_loss::PpoValueLoss::new(gpu, &ppo_value_loss::Spec { r, m })?.bind(
-                gpu,
-                &value,
-                &scalars()?,
-                &d_value,
-                &terms,
-            );
+            let bound = ppo_value_loss::PpoValueLoss::new(gpu, &ppo_value_loss::Spec { r, m, tail: 0 })?
+                .bind(gpu, &value, &scalars()?, &d_value, &terms);
             case(samples, r * m, move |pass| {
                 bound.record(pass, ppo_value_loss::Hyper { vf_coef: 0.5, clip_eps: None })
             })
@@ -606,7 +640,7 @@ fn build(gpu: &Gpu, stem: &str) -> Result<Case, GpuError> {
         }
         "bernoulli_policy_loss" => {
             let spec = bernoulli_policy_loss::Spec { r, m, a: 4, skip: 0 };
-            let hyper = ppo_policy_loss::Hyper { clip_eps: 0.2, ent_coef: 0.01 };
+            let hyper = bernoulli_policy_loss::Hyper { clip_eps: Some(0.2), ent_coef: 0.01 };
             let (logits, action) = (floats("logits", &[r, m, 4])?, zeros("mb_action", &[r, m, 4])?);
             let stats = gpu.upload("stats", &[r], &vec![[0.0f32, 1.0]; r])?;
             let (d_logits, terms) = (zeros("d_logits", &[r, m, 4])?, zeros("terms", &[r, m, 4])?);

@@ -1,13 +1,13 @@
-// minibatch_gather: observations and actions of minibatch `mb` of an epoch, in the order of the keyed shuffle of the T*B samples
-// of a replica (shaders/shared/shuffle.wgsl). One workgroup = WG samples of one replica: each thread places one sample, then all
+// minibatch_gather: observations and actions of minibatch `mb` of an epoch, in the order of the keyed shuffle of a replica's samples or
+// environments (shaders/shared/minibatch.wgsl). One workgroup = WG samples of one replica: each thread places one sample, then all
 // copy rows together, so that writes are contiguous.
-// CPU twin: minibatch_gather_cpu in src/kernels/minibatch_gather.rs. Copies: exact. Constants T, R, B, O, A, M, WG.
-#import shuffle
+// CPU twin: minibatch_gather_cpu in src/kernels/minibatch_gather.rs. Copies: exact. Constants T, R, B, O, A, M, TAIL, WHOLE, WG.
+#import minibatch
 
 @group(0) @binding(0) var<storage, read> keys: array<vec2<u32>>;           // [R]
 @group(0) @binding(1) var<storage, read> obs: array<f32>;                  // [T+1,R,B,O]
 @group(0) @binding(2) var<storage, read> action: array<f32>;               // [T,R,B,A]
-@group(0) @binding(3) var<storage, read_write> mb_obs: array<f32>;         // [R,M,O]
+@group(0) @binding(3) var<storage, read_write> mb_obs: array<f32>;         // [R,M+TAIL,O], the last TAIL rows untouched
 @group(0) @binding(4) var<storage, read_write> mb_action: array<f32>;      // [R,M,A]
 
 struct Imm {
@@ -29,13 +29,12 @@ var<workgroup> source: array<u32, WG>;
     let m0 = (g % per_replica) * WG;
     let count = min(WG, M - m0);
     if (lane < count) {
-        let s = shuffle_index(imm.mb * M + m0 + lane, T * B, shuffle_keys(keys[r], imm.update, imm.epoch));
-        source[lane] = (s / B * R + r) * B + s % B;
+        source[lane] = minibatch_row(r, m0 + lane, imm.mb, shuffle_keys(keys[r], imm.update, imm.epoch));
     }
     workgroupBarrier();
     let row = r * M + m0;
     for (var k = lane; k < count * O; k += WG) {
-        mb_obs[row * O + k] = obs[source[k / O] * O + k % O];
+        mb_obs[(row + r * TAIL) * O + k] = obs[source[k / O] * O + k % O];
     }
     for (var k = lane; k < count * A; k += WG) {
         mb_action[row * A + k] = action[source[k / A] * A + k % A];

@@ -1,7 +1,7 @@
 // minibatch_scalars: what the losses need of each sample of minibatch `mb`, in the order of minibatch_gather. One thread = one sample.
-// CPU twin: minibatch_scalars_cpu in src/kernels/minibatch_scalars.rs. Copies: exact. Constants T, R, B, M, WG.
+// CPU twin: minibatch_scalars_cpu in src/kernels/minibatch_scalars.rs. Copies: exact. Constants T, R, B, M, WHOLE, WG.
 #import index
-#import shuffle
+#import minibatch
 
 @group(0) @binding(0) var<storage, read> keys: array<vec2<u32>>;               // [R]
 @group(0) @binding(1) var<storage, read> logprob: array<f32>;                  // [T,R,B]
@@ -21,7 +21,6 @@ var<immediate> imm: Imm;
     let i = linear_id(id, groups);
     if (i >= R * M) { return; }
     let r = i / M;
-    let s = shuffle_index(imm.mb * M + i % M, T * B, shuffle_keys(keys[r], imm.update, imm.epoch));
-    let at = (s / B * R + r) * B + s % B;
+    let at = minibatch_row(r, i % M, imm.mb, shuffle_keys(keys[r], imm.update, imm.epoch));
     mb_scalars[i] = vec4<f32>(logprob[at], advantage[at], returns[at], value[at]);
 }

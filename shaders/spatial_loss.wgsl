@@ -5,7 +5,7 @@
 #import misac_beam
 #import shuffle
 
-struct Imm { update: u32, epoch: u32, mb: u32, clock: u32, state_off: u32, factor: f32 }
+struct Imm { update: u32, epoch: u32, mb: u32, clock: u32, clock_step: u32, state_off: u32, factor: f32 }
 var<immediate> imm: Imm;
 
 @group(0) @binding(0) var<storage, read> params: array<MisacParams>;    // [R]
@@ -22,14 +22,11 @@ const PER_ANTENNA2: f32 = 1.0 / (f32(N) * f32(N));
     let i = n % K;
     let r = n / (K * M);
     let p = params[r];
-    // The sample: as it comes, or in the order of the keyed shuffle of the replica's SLOTS*B samples.
-    var sample = imm.mb * M + n / K % M;
-    if (SHUFFLED == 1u) {
-        sample = shuffle_index(sample, SLOTS * B, shuffle_keys(p.key, imm.update, imm.epoch));
-    }
-    let slot = sample / B;
-    let env = sample % B;
-    let clock = imm.clock + slot;
+    // The sample: slot by slot of the minibatch's environments, in the order of minibatch_gather.
+    let envs = M / SLOTS;
+    let slot = n / K % M / envs;
+    let env = shuffle_index(imm.mb * envs + n / K % envs, B, shuffle_keys(p.key, imm.update, imm.epoch));
+    let clock = imm.clock + slot * imm.clock_step;
     let s = load_vehicle(imm.state_off + slot * (R * STATE_ROWS * K * B), r, env, i);
     let cos_hat = estimated_cos(p, s.x, s.e);
     var c = paths_of(p, s, env, clock, i);

@@ -586,7 +586,7 @@ fn ppo_gaussian(v: &Vectors, gpu: Option<&Gpu>) -> Result<Rows, GoldenError> {
         if let Some(gpu) = gpu {
             x.stats = advantage_stats::advantage_stats_gpu(gpu, &stats_spec, &x.scalars)?;
             let (d_mean, terms) = ppo_policy_loss::ppo_policy_loss_gpu(gpu, &spec, hyper, &x)?;
-            let spec_v = ppo_value_loss::Spec { r: 1, m };
+            let spec_v = ppo_value_loss::Spec { r: 1, m, tail: 0 };
             let (d_value, terms_v) =
                 ppo_value_loss::ppo_value_loss_gpu(gpu, &spec_v, hyper_v, &value, &x.scalars)?;
             let got = PpoResult {
@@ -628,7 +628,7 @@ fn ppo_twin<F: Real + Into<f64> + Send + Sync>(
         &mut terms,
     );
     let (mut d_value, mut terms_v) = (zeros(s.m), zeros(s.m));
-    let spec_v = ppo_value_loss::Spec { r: 1, m: s.m };
+    let spec_v = ppo_value_loss::Spec { r: 1, m: s.m, tail: 0 };
     ppo_value_loss::ppo_value_loss_cpu(&spec_v, hyper_v, &real(value), &scalars, &mut d_value, &mut terms_v);
     PpoResult {
         stats: stats[0].map(Into::into),

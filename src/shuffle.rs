@@ -135,6 +135,65 @@ impl Minibatch {
     }
 }
 
+/// What an epoch shuffles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Single samples.
+    Sample,
+    /// Environments with all their slots, which a recurrent policy needs in order.
+    Environment,
+}
+
+/// Where the samples of a minibatch lie in a rollout of T slots of B environments: sample m is number mb·M + m of the shuffled T·B, or slot
+/// m / (M/T) of one of M/T shuffled environments. Twin of `shaders/shared/minibatch.wgsl`.
+pub struct Samples {
+    unit: Unit,
+    shuffles: Vec<Shuffle>,
+    /// First of the shuffled samples or environments, and environments at a time.
+    first: usize,
+    envs: usize,
+    b: usize,
+}
+
+impl Samples {
+    /// Panics unless minibatch `which` of `m` samples lies inside the epoch, and is of whole environments where these are shuffled.
+    pub fn new(unit: Unit, which: Minibatch, keys: &[[u32; 2]], (t, b): (usize, usize), m: usize) -> Self {
+        which.assert_inside(m, t * b);
+        unit.assert_whole(t, m);
+        let mb = which.mb as usize;
+        match unit {
+            Unit::Sample => {
+                Samples { unit, shuffles: which.shuffles(keys, t * b), first: mb * m, envs: b, b }
+            }
+            Unit::Environment => {
+                Samples { unit, shuffles: which.shuffles(keys, b), first: mb * (m / t), envs: m / t, b }
+            }
+        }
+    }
+
+    /// Slot and environment of sample `m` of replica `r`.
+    pub fn at(&self, r: usize, m: usize) -> (usize, usize) {
+        let index = |i: usize| self.shuffles[r].index(i as u32) as usize;
+        match self.unit {
+            Unit::Sample => {
+                let s = index(self.first + m);
+                (s / self.b, s % self.b)
+            }
+            Unit::Environment => (m / self.envs, index(self.first + m % self.envs)),
+        }
+    }
+}
+
+impl Unit {
+    /// Panics unless `m` samples of rollouts of `t` slots are whole units.
+    pub fn assert_whole(self, t: usize, m: usize) {
+        assert!(
+            self == Unit::Sample || (m > 0 && m.is_multiple_of(t)),
+            "{m} samples are no whole environments of {t} slots"
+        );
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -24,6 +24,8 @@
 //! Every array carries the replica axis R: agents with their own weights, seed and task parameters train side by side.
 
 use crate::gpu::{Gpu, GpuError};
+use crate::learn::misac_cpu::MisacCpu;
+use crate::learn::misac_gpu::MisacGpu;
 use crate::learn::off_policy_cpu::OffPolicyCpu;
 use crate::learn::off_policy_gpu::OffPolicyGpu;
 use crate::learn::ppo_cpu::PpoCpu;
@@ -120,6 +122,18 @@ impl Learner {
             Learner::OffPolicy(x) => x.finish(read),
         }
     }
+}
+
+/// A learner of task misac, on the GPU if one is given, else on the CPU.
+pub fn experts(
+    spec: &ExpertsSpec,
+    start: &LearnerState,
+    gpu: Option<&Arc<Gpu>>,
+) -> Result<Box<dyn Experts>, GpuError> {
+    Ok(match gpu {
+        Some(gpu) => Box::new(MisacGpu::new(gpu.clone(), spec, start)?),
+        None => Box::new(MisacCpu::new(spec, start)),
+    })
 }
 
 /// What to train, for how long, and how often to look.

@@ -1,8 +1,10 @@
 //! Task misac as its user meets it: evaluation, training that continues bit for bit, the reproduction job, and bad input.
 
+mod common;
 #[path = "common/program.rs"]
 mod program;
 
+use common::shared_gpu;
 use isacbench::agents::misac::AGENTS;
 use isacbench::checkpoint::Checkpoint;
 use isacbench::config::MisacConfig;
@@ -89,6 +91,34 @@ fn every_learned_agent_trains_and_is_evaluated() {
         assert!(paper > 0.0 && memory > paper);
         assert!(v["metrics"]["energy_measured_j_per_slot"]["reason"].is_string());
         assert!(dir.path().join("manifest.json").exists());
+    }
+}
+
+/// Both backends draw the same, so that the first rollout is the same up to rounding; the GPU's run continues too.
+#[test]
+fn agents_train_on_the_gpu() {
+    if shared_gpu().is_none() {
+        return;
+    }
+    for agent in ["h-moe-no-aoi", "homogeneous-moe"] {
+        let curves = ["cpu", "gpu"].map(|device| {
+            let dir = tempfile::tempdir().unwrap();
+            let run = ["--agent", agent, "--device", device, "--set", "train.updates=2"];
+            ok(train(dir.path(), &run));
+            ok(train(dir.path(), &[&run[..], &["--resume"]].concat()));
+            let saved = Checkpoint::<MisacConfig>::load(&dir.path().join("checkpoint.safetensors")).unwrap();
+            assert_eq!((saved.agent.as_str(), saved.state.updates), (agent, 2));
+            let text = std::fs::read_to_string(dir.path().join("curves.jsonl")).unwrap();
+            text.lines().map(|l| serde_json::from_str(l).unwrap()).collect::<Vec<Value>>()
+        });
+        let [cpu, gpu] = &curves;
+        assert_eq!((cpu.len(), gpu.len()), (4, 4), "two seeds, two updates");
+        for name in
+            ["reward", "energy_j", "beam_gain", "policy_loss", "value_loss", "entropy", "grad_norm_policy"]
+        {
+            let (a, b) = (cpu[0][name].as_f64().unwrap(), gpu[0][name].as_f64().unwrap());
+            assert!((a - b).abs() <= 1e-4 * a.abs().max(0.1), "{agent}, {name}: CPU {a}, GPU {b}");
+        }
     }
 }
 

@@ -5,15 +5,17 @@ use isacbench::kernels::ppo_value_loss::{Hyper, Spec, WG, check, ppo_value_loss_
 #[test]
 fn gpu_matches_cpu_at_awkward_sizes() {
     let Some(gpu) = gpu_or_skip() else { return };
-    for (r, m) in [(1, 1), (3, 1), (1, 1009), (1, WG - 1), (3, WG), (1, WG + 1), (5, 397)] {
-        assert_all(&format!("R={r} M={m}"), check(gpu, &Spec { r, m }, 7));
+    for (r, m, tail) in
+        [(1, 1, 0), (3, 1, 2), (1, 1009, 0), (1, WG - 1, 1), (3, WG, WG), (1, WG + 1, 0), (5, 397, 3)]
+    {
+        assert_all(&format!("R={r} M={m}, {tail} behind"), check(gpu, &Spec { r, m, tail }, 7));
     }
 }
 
 #[test]
 fn gpu_matches_cpu_over_65535_groups() {
     let Some(gpu) = gpu_or_skip() else { return };
-    assert_all("folded", check(gpu, &Spec { r: 3, m: 65_536 * WG / 3 + 5 }, 9));
+    assert_all("folded", check(gpu, &Spec { r: 3, m: 65_536 * WG / 3 + 5, tail: 1 }, 9));
 }
 
 #[test]
@@ -22,7 +24,7 @@ fn clip_branches_by_hand() {
         let (mut d, mut term) = ([0.0], [0.0]);
         let hyper = Hyper { vf_coef: 0.5, clip_eps };
         ppo_value_loss_cpu(
-            &Spec { r: 1, m: 1 },
+            &Spec { r: 1, m: 1, tail: 0 },
             hyper,
             &[v],
             &[[f64::NAN, f64::NAN, ret, old]],

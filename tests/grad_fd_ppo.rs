@@ -73,7 +73,7 @@ fn policy_gradients_are_the_slopes_of_the_policy_loss() {
 
 #[test]
 fn value_gradients_are_the_slopes_of_the_value_loss() {
-    let s = ppo_value_loss::Spec { r: 2, m: 67 };
+    let s = ppo_value_loss::Spec { r: 2, m: 67, tail: 0 };
     let (value, scalars) = ppo_value_loss::sample_inputs(&s, 0.2, 3);
     let (value, scalars) = (widen(&value), widen_rows(&scalars));
     for clip_eps in [None, Some(0.2)] {

@@ -1,7 +1,7 @@
 //! `isacbench evaluate`
 
 use super::watch::{Bars, Silent};
-use super::{Common, Place, cpu_only, find_agent, find_misac_agent, place};
+use super::{Common, Place, evaluation_place, find_agent, find_misac_agent, place};
 use crate::agents::{self, Kind};
 use crate::checkpoint::{Checkpoint, CheckpointError, Trainable};
 use crate::config::{Config, Layered, MisacConfig};
@@ -123,7 +123,7 @@ fn misac(a: &EvaluateArgs, sets: &[String]) -> Result<Printed> {
         }
     };
     let replicas: Vec<MisacParams> = seeds.iter().map(|s| params_of(&config.task, at, [*s, 0])).collect();
-    let place = cpu_only(&a.common.device)?;
+    let place = evaluation_place(&a.common.device)?;
     let bars = Bars::new();
     let watch = a.watch(&bars, &place);
     let evaluated = outcomes(agent, &config, &replicas, checkpoint.as_ref(), watch)?;

@@ -137,14 +137,21 @@ fn place(choice: &DeviceChoice) -> Result<Place> {
     }
 }
 
-/// Where task misac works, whose learners and evaluation are written for the CPU.
-fn cpu_only(choice: &DeviceChoice) -> Result<Place> {
+/// Where task misac is evaluated, for which there is a CPU path only.
+fn evaluation_place(choice: &DeviceChoice) -> Result<Place> {
     match choice {
-        DeviceChoice::Auto | DeviceChoice::Cpu => {
-            Ok(cpu_place("task misac is trained and evaluated on the CPU"))
-        }
-        _ => bail!("--device: task misac is trained and evaluated on the CPU only (cpu or auto)"),
+        DeviceChoice::Auto | DeviceChoice::Cpu => Ok(cpu_place("task misac is evaluated on the CPU")),
+        _ => bail!("--device: task misac is evaluated on the CPU only (cpu or auto)"),
     }
+}
+
+/// Where task misac is trained.
+fn training_place(choice: &DeviceChoice) -> Result<Place> {
+    let mut place = place(choice)?;
+    if place.gpu.is_some() {
+        place.why += "; task misac is trained there and evaluated on the CPU";
+    }
+    Ok(place)
 }
 
 fn manifest<C: Trainable>(config: &C, agents: &[String], place: &Place) -> Manifest {

@@ -1,7 +1,7 @@
 //! `isacbench reproduce`
 
 use super::watch::Bars;
-use super::{Common, Place, cpu_only, manifest, place};
+use super::{Common, Place, manifest, place, training_place};
 use crate::config::{self, Config, ConfigError, Layered, MisacConfig};
 use crate::reproduce;
 use crate::rows::{Manifest, MisacRows};
@@ -60,7 +60,7 @@ pub fn reproduce_experiments(a: &ReproduceArgs) -> Result<()> {
     // Before anything runs: a device that one of the jobs cannot use.
     let places = jobs.iter().map(|(_, work)| match work {
         Work::V2x(_) => place(&a.common.device),
-        Work::Misac(_) => cpu_only(&a.common.device),
+        Work::Misac(_) => training_place(&a.common.device),
     });
     let places: Vec<Place> = places.collect::<Result<_>>()?;
     for ((name, work), place) in jobs.iter().zip(&places) {

@@ -2,7 +2,7 @@
 
 use super::{Backend, CLIP_EPS, ENT_COEF, GoldenError, PpoResult, Rows, VF_COEF, Vectors, real, wide};
 use crate::gpu::Gpu;
-use crate::kernels::ppo_policy_loss::Hyper;
+use crate::kernels::bernoulli_policy_loss::Hyper;
 use crate::kernels::{advantage_stats, bernoulli_policy_loss, ppo_value_loss};
 use crate::real::Real;
 
@@ -19,8 +19,8 @@ pub(super) fn ppo_bernoulli(v: &Vectors, gpu: Option<&Gpu>) -> Result<Rows, Gold
         stats: Vec::new(),
     };
     let spec = bernoulli_policy_loss::Spec { r: 1, m, a, skip: 0 };
-    let spec_v = ppo_value_loss::Spec { r: 1, m };
-    let hyper = Hyper { clip_eps: CLIP_EPS, ent_coef: ENT_COEF };
+    let spec_v = ppo_value_loss::Spec { r: 1, m, tail: 0 };
+    let hyper = Hyper { clip_eps: Some(CLIP_EPS), ent_coef: ENT_COEF };
     for case in v.cases(".grad.logits")? {
         // n: advantages normalised or not, b: with the biased deviation; v: value loss clipped or not.
         let (unbiased, normalise, clipped) = match case.as_str() {
@@ -107,7 +107,7 @@ fn twin<F: Real + PartialOrd + Into<f64> + Send + Sync>(
         &mut terms,
     );
     let (mut d_value, mut terms_v) = (zeros(s.m), zeros(s.m));
-    let spec_v = ppo_value_loss::Spec { r: 1, m: s.m };
+    let spec_v = ppo_value_loss::Spec { r: 1, m: s.m, tail: 0 };
     ppo_value_loss::ppo_value_loss_cpu(&spec_v, hyper_v, &real(value), &scalars, &mut d_value, &mut terms_v);
     PpoResult {
         stats: stats[0].map(Into::into),

@@ -449,7 +449,7 @@ impl UpdateCase {
                     clip_eps: ppo.clip_value.then_some(ppo.clip),
                 };
                 ppo_value_loss::ppo_value_loss_cpu(
-                    &ppo_value_loss::Spec { r: 1, m },
+                    &ppo_value_loss::Spec { r: 1, m, tail: 0 },
                     hyper,
                     value,
                     &scalars,

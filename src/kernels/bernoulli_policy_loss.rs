@@ -1,15 +1,15 @@
 //! bernoulli_policy_loss: PPO's clipped surrogate with entropy bonus for A independent Bernoulli variables, and its gradient by the logits (Schulman et
-//! al., arXiv 1707.06347, (7) and (9); conventions of CleanRL on torch.distributions). With one epoch and ratio 1 its gradient is that of
-//! the advantage actor-critic, −∇ log P(π|s)·A ((12) of the paper "rl-h-moe").
+//! al., arXiv 1707.06347, (7) and (9); conventions of CleanRL on torch.distributions). Without a clip range the loss is that of the advantage
+//! actor-critic, −A·logp, whose gradient is (12) of the paper "rl-h-moe".
 //!
 //! `loss = mean over samples of max(−adv·ratio, −adv·clamp(ratio, 1−ε, 1+ε)) − ent_coef·entropy`, `logp = Σ_a π ln σ(x) + (1−π) ln σ(−x)`. The first `skip`
-//! samples of a replica are padding (the slot in front of a sequence): no gradient, no term, not counted in the mean.
+//! rows of a replica's logits belong to no sample (the state in front of a sequence) and get no gradient.
 
 use super::MAX_TRIPS;
 use super::bernoulli_head::log_sigmoid;
 use super::compare::{Comparison, Tol, compare_scaled};
 use super::inputs::{Sample, column, widen, widen_rows};
-use super::ppo_policy_loss::{Hyper, TERMS};
+use super::ppo_policy_loss::TERMS;
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
 use crate::real::Real;
 use rayon::prelude::*;
@@ -29,19 +29,26 @@ pub struct Spec {
     pub r: usize,
     pub m: usize,
     pub a: usize,
-    /// Samples at the start of a replica that are padding.
+    /// Rows of logits in front of each replica's samples.
     pub skip: usize,
 }
 
 pub const DEFAULT: Spec = Spec { r: 3, m: 1009, a: 4, skip: 13 };
 
+/// The clip range ε of the surrogate, `None` for the plain policy gradient, and the weight of the entropy.
+#[derive(Clone, Copy, Debug)]
+pub struct Hyper {
+    pub clip_eps: Option<f64>,
+    pub ent_coef: f64,
+}
+
 pub fn prelude(s: &Spec) -> Prelude {
     Prelude::new().u32("WG", WG).u32("A", s.a)
 }
 
-/// `logits`, `mb_action` [R,M,A], `mb_scalars` [R,M] of (old logprob, advantage, return, old value), `stats` [R]; `d_logits` [R,M,A] =
-/// d loss / d logits, `terms` [R,M,4]: per-sample policy loss, k3 estimate of KL, whether the ratio is outside the clip range, entropy (without
-/// 1/M).
+/// `logits` [R,skip+M,A], `mb_action` [R,M,A], `mb_scalars` [R,M] of (old logprob, advantage, return, old value), `stats` [R]; `d_logits`
+/// [R,skip+M,A] = d loss / d logits, `terms` [R,M,4]: per-sample policy loss, k3 estimate of KL, whether the ratio is outside the clip range,
+/// entropy (without 1/M).
 #[expect(clippy::too_many_arguments, reason = "the kernel's buffers in binding order")]
 pub fn bernoulli_policy_loss_cpu<F: Real + PartialOrd + Send + Sync>(
     s: &Spec,
@@ -55,16 +62,11 @@ pub fn bernoulli_policy_loss_cpu<F: Real + PartialOrd + Send + Sync>(
 ) {
     let a = s.a;
     let [zero, half, one] = [0.0, 0.5, 1.0].map(F::splat);
-    let clip = F::splat(hyper.clip_eps);
-    let per_sample = one / F::splat((s.m - s.skip) as f64);
-    let rows = d_logits.par_chunks_mut(a).zip(terms.par_chunks_mut(4)).enumerate();
-    rows.with_min_len(256).for_each(|(i, (d_logits, terms))| {
-        if i % s.m < s.skip {
-            d_logits.fill(zero);
-            terms.fill(zero);
-            return;
-        }
-        let (logits, action) = (&logits[i * a..][..a], &mb_action[i * a..][..a]);
+    let clip = F::splat(hyper.clip_eps.unwrap_or(0.0));
+    let per_sample = one / F::splat(s.m as f64);
+    let one_sample = |(i, (d_logits, terms)): (usize, (&mut [F], &mut [F]))| {
+        let row = i + (i / s.m + 1) * s.skip;
+        let (logits, action) = (&logits[row * a..][..a], &mb_action[i * a..][..a]);
         let (mut logp, mut entropy) = (zero, zero);
         for (&x, &taken) in logits.iter().zip(action) {
             let (on, off) = (log_sigmoid(x), log_sigmoid(-x));
@@ -79,16 +81,26 @@ pub fn bernoulli_policy_loss_cpu<F: Real + PartialOrd + Send + Sync>(
         let free = -adv * ratio;
         let clipped = -adv * ratio.max(one - clip).min(one + clip);
         let outside = clip.lt((ratio - one).abs());
-        let g = F::select(F::mask_and(outside, free.lt(clipped)), zero, free) * per_sample;
+        let surrogate = hyper.clip_eps.is_some();
+        let slope =
+            if surrogate { F::select(F::mask_and(outside, free.lt(clipped)), zero, free) } else { -adv };
+        let g = slope * per_sample;
         for ((d, &x), &taken) in d_logits.iter_mut().zip(logits).zip(action) {
             let p = x.sigmoid();
             *d = g * (taken - p) + (F::splat(hyper.ent_coef) * per_sample) * (x * (p * (one - p)));
         }
-        terms[0] = free.max(clipped);
+        terms[0] = if surrogate { free.max(clipped) } else { -adv * logp };
         terms[1] = (ratio - one) - log_ratio;
-        terms[2] = F::select(outside, one, zero);
+        terms[2] = if surrogate { F::select(outside, one, zero) } else { zero };
         terms[3] = entropy;
-    });
+    };
+    let replicas = d_logits.chunks_exact_mut((s.skip + s.m) * a).zip(terms.chunks_exact_mut(s.m * 4));
+    for (r, (d_logits, terms)) in replicas.enumerate() {
+        let (padding, d_logits) = d_logits.split_at_mut(s.skip * a);
+        padding.fill(zero);
+        let rows = d_logits.par_chunks_mut(a).zip(terms.par_chunks_mut(4)).enumerate();
+        rows.with_min_len(256).for_each(|(m, row)| one_sample((r * s.m + m, row)));
+    }
 }
 
 /// The compiled kernel.
@@ -106,7 +118,6 @@ pub struct BernoulliPolicyLossBound {
 impl BernoulliPolicyLoss {
     pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
         assert!(2 * spec.a + 4 < MAX_TRIPS, "A = {}: software Vulkan ends loops at 65,535 trips", spec.a);
-        assert!(spec.skip < spec.m, "{} of {} samples are padding", spec.skip, spec.m);
         Ok(BernoulliPolicyLoss {
             kernel: gpu.kernel("bernoulli_policy_loss", &prelude(spec))?,
             spec: spec.clone(),
@@ -125,14 +136,14 @@ impl BernoulliPolicyLoss {
         d_logits: &Buf<f32>,
         terms: &Buf<f32>,
     ) -> BernoulliPolicyLossBound {
-        let Spec { r, m, a, .. } = self.spec;
-        let n = r * m;
+        let Spec { r, m, a, skip } = self.spec;
+        let (n, rows) = (r * m, r * (skip + m));
         let buffers = [
-            logits.of_len(n * a),
+            logits.of_len(rows * a),
             mb_action.of_len(n * a),
             mb_scalars.of_len(n),
             stats.of_len(r),
-            d_logits.of_len(n * a),
+            d_logits.of_len(rows * a),
             terms.of_len(n * 4),
         ];
         BernoulliPolicyLossBound { bound: self.kernel.bind(gpu, &buffers), spec: self.spec.clone() }
@@ -142,9 +153,9 @@ impl BernoulliPolicyLoss {
 impl BernoulliPolicyLossBound {
     pub fn record(&self, pass: &mut wgpu::ComputePass, hyper: Hyper) {
         let s = &self.spec;
-        let immediates =
-            [s.m as u32, s.skip as u32, (hyper.clip_eps as f32).to_bits(), (hyper.ent_coef as f32).to_bits()];
-        self.bound.record(pass, fold_groups(s.r * s.m, WG), &immediates);
+        let [eps, ent] = [hyper.clip_eps.unwrap_or(0.0), hyper.ent_coef].map(|x| (x as f32).to_bits());
+        let immediates = [s.m as u32, s.skip as u32, hyper.clip_eps.is_some().into(), eps, ent];
+        self.bound.record(pass, fold_groups(s.r * (s.skip + s.m), WG), &immediates);
     }
 }
 
@@ -163,11 +174,11 @@ pub fn bernoulli_policy_loss_gpu(
     hyper: Hyper,
     x: &Inputs,
 ) -> Result<(Vec<f32>, Vec<f32>), GpuError> {
-    let d_logits = gpu.alloc("bernoulli_policy_loss.d_logits", &[s.r, s.m, s.a], Fill::Poison)?;
+    let d_logits = gpu.alloc("bernoulli_policy_loss.d_logits", &[s.r, s.skip + s.m, s.a], Fill::Poison)?;
     let terms = gpu.alloc("bernoulli_policy_loss.terms", &[s.r, s.m, 4], Fill::Poison)?;
     let bound = BernoulliPolicyLoss::new(gpu, s)?.bind(
         gpu,
-        &gpu.upload("bernoulli_policy_loss.logits", &[s.r, s.m, s.a], &x.logits)?,
+        &gpu.upload("bernoulli_policy_loss.logits", &[s.r, s.skip + s.m, s.a], &x.logits)?,
         &gpu.upload("bernoulli_policy_loss.mb_action", &[s.r, s.m, s.a], &x.action)?,
         &gpu.upload("bernoulli_policy_loss.mb_scalars", &[s.r, s.m], &x.scalars)?,
         &gpu.upload("bernoulli_policy_loss.stats", &[s.r], &x.stats)?,
@@ -178,19 +189,20 @@ pub fn bernoulli_policy_loss_gpu(
     Ok((gpu.read(&d_logits)?, gpu.read(&terms)?))
 }
 
-/// A minibatch whose log-ratios spread over (−0.5, 0.5) but keep 1e-3 away from the edges of the clip range.
-pub fn sample_inputs(s: &Spec, hyper: Hyper, seed: u32) -> Inputs {
+/// A minibatch whose log-ratios spread over (−0.5, 0.5) but keep 1e-3 away from the edges of the clip range `clip_eps`; logits that must not be
+/// read are NaN.
+pub fn sample_inputs(s: &Spec, clip_eps: f64, seed: u32) -> Inputs {
     let n = s.r * s.m;
     let mut draw = Sample::new(seed, 6);
-    let logits = draw.normal(n * s.a, 2.0);
+    let own = draw.normal(n * s.a, 2.0);
     let action: Vec<f32> = (0..n * s.a).map(|_| if draw.unit() < 0.5 { 1.0 } else { 0.0 }).collect();
     let scalars = (0..n)
         .map(|i| {
-            let side = |k: usize| if action[k] > 0.5 { f64::from(logits[k]) } else { -f64::from(logits[k]) };
+            let side = |k: usize| if action[k] > 0.5 { f64::from(own[k]) } else { -f64::from(own[k]) };
             let logp: f64 = (i * s.a..(i + 1) * s.a).map(|k| log_sigmoid(side(k))).sum();
             let mut log_ratio = draw.unit() - 0.5;
-            if ((log_ratio.exp() - 1.0).abs() - hyper.clip_eps).abs() < 1e-3 {
-                log_ratio = 0.5 * (1.0 - hyper.clip_eps).ln();
+            if ((log_ratio.exp() - 1.0).abs() - clip_eps).abs() < 1e-3 {
+                log_ratio = 0.5 * (1.0 - clip_eps).ln();
             }
             let [advantage, ret, value] = draw.normal(3, 2.0)[..] else {
                 unreachable!("three numbers were drawn")
@@ -199,43 +211,61 @@ pub fn sample_inputs(s: &Spec, hyper: Hyper, seed: u32) -> Inputs {
         })
         .collect();
     let stats = draw.uniform(s.r, 0.3, 0.9).into_iter().map(|inverse| [inverse - 0.6, inverse]).collect();
-    Inputs { logits, action, scalars, stats }
+    let rows = own.chunks(s.m * s.a).map(|row| [&vec![f32::NAN; s.skip * s.a], row].concat());
+    Inputs { logits: rows.collect::<Vec<_>>().concat(), action, scalars, stats }
 }
 
-/// Shader against f64 twin.
+/// Shader against f64 twin, clipped and not.
 pub fn check(gpu: &Gpu, s: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
-    let n = s.r * s.m;
+    let (n, a) = (s.r * s.m, s.a);
     // Representable in f32, so that twin and shader use the same numbers.
-    let hyper = Hyper { clip_eps: f64::from(0.2f32), ent_coef: f64::from(0.01f32) };
-    let x = sample_inputs(s, hyper, seed);
+    let (eps, ent_coef) = (f64::from(0.2f32), f64::from(0.01f32));
+    let x = sample_inputs(s, eps, seed);
     let (logits, action) = (widen(&x.logits), widen(&x.action));
     let (scalars, stats) = (widen_rows(&x.scalars), widen_rows(&x.stats));
-    let (mut d_logits, mut terms) = (vec![0f64; n * s.a], vec![0f64; n * 4]);
-    bernoulli_policy_loss_cpu(s, hyper, &logits, &action, &scalars, &stats, &mut d_logits, &mut terms);
-    let (got_d, got_terms) = bernoulli_policy_loss_gpu(gpu, s, hyper, &x)?;
-
     // The magnitude that a log-probability is the sum of.
-    let magnitude: Vec<f64> =
-        logits.chunks(s.a).map(|row| row.iter().map(|x| 1.0 + x.abs()).sum::<f64>()).collect();
-    let per_sample = 1.0 / (s.m - s.skip) as f64;
-    let d_scale: Vec<f64> = (0..n * s.a)
-        .map(|k| {
-            let i = k / s.a;
-            let adv = (scalars[i][1] - stats[i / s.m][0]) * stats[i / s.m][1];
-            (adv.abs() * 2.0 + hyper.ent_coef) * per_sample * magnitude[i]
-        })
-        .collect();
-    let mut rows = vec![compare_scaled("d_logits", &got_d, &d_logits, &d_scale, TOL)];
-    for (c, name) in TERMS.iter().enumerate() {
-        let want = column(&terms, 4, c);
-        let scale: Vec<f64> = (0..n)
-            .map(|i| match c {
-                0 => want[i] * magnitude[i],
-                2 => 0.0,
-                _ => magnitude[i],
-            })
-            .collect();
-        rows.push(compare_scaled(name, &column(&got_terms, 4, c), &want, &scale, TOL));
+    let own = logits.chunks((s.skip + s.m) * a).flat_map(|rows| rows[s.skip * a..].chunks(a));
+    let magnitude: Vec<f64> = own.map(|row| row.iter().map(|x| 1.0 + x.abs()).sum::<f64>()).collect();
+    let per_sample = 1.0 / s.m as f64;
+    // In the rows of no sample nothing but 0 will do.
+    let mut d_scale = vec![0.0; logits.len()];
+    for (r, rows) in d_scale.chunks_mut((s.skip + s.m) * a).enumerate() {
+        for (k, scale) in rows[s.skip * a..].iter_mut().enumerate() {
+            let i = r * s.m + k / a;
+            let adv = (scalars[i][1] - stats[r][0]) * stats[r][1];
+            *scale = (adv.abs() * 2.0 + ent_coef) * per_sample * magnitude[i];
+        }
+    }
+    let mut rows = Vec::new();
+    for clip_eps in [Some(eps), None] {
+        let (hyper, how) =
+            (Hyper { clip_eps, ent_coef }, if clip_eps.is_some() { "clipped" } else { "plain" });
+        let (mut d_logits, mut terms) = (vec![f64::NAN; logits.len()], vec![0f64; n * 4]);
+        bernoulli_policy_loss_cpu(s, hyper, &logits, &action, &scalars, &stats, &mut d_logits, &mut terms);
+        let (got_d, got_terms) = bernoulli_policy_loss_gpu(gpu, s, hyper, &x)?;
+        rows.push(compare_scaled(&format!("d_logits, {how}"), &got_d, &d_logits, &d_scale, TOL));
+        for (c, name) in TERMS.iter().enumerate() {
+            let want = column(&terms, 4, c);
+            let scale: Vec<f64> = (0..n)
+                .map(|i| match c {
+                    0 if clip_eps.is_some() => want[i].abs() * magnitude[i],
+                    // −A·logp is small where logp is, although its terms are not.
+                    0 => {
+                        let [mean, inverse] = stats[i / s.m];
+                        (scalars[i][1].abs() + mean.abs()) * inverse * magnitude[i]
+                    }
+                    2 => 0.0,
+                    _ => magnitude[i],
+                })
+                .collect();
+            rows.push(compare_scaled(
+                &format!("{name}, {how}"),
+                &column(&got_terms, 4, c),
+                &want,
+                &scale,
+                TOL,
+            ));
+        }
     }
     Ok(rows)
 }

@@ -1,13 +1,11 @@
-//! minibatch_gather: observations and actions of one minibatch, in the order of the keyed shuffle of an epoch ([`crate::shuffle`]).
-//!
-//! Sample m of minibatch mb is `s = perm(mb·M + m)` of the replica's T·B samples: slot `t = s / B`, environment `s % B`. Copies, so
-//! exact on every device.
+//! minibatch_gather: observations and actions of one minibatch, in the order of the keyed shuffle of an epoch ([`Samples`]): of single
+//! samples, or of whole environments slot by slot, as a recurrent policy learns from them. Copies, so exact on every device.
 
 use super::MAX_TRIPS;
 use super::compare::{Comparison, compare_exact};
 use super::inputs::Sample;
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
-use crate::shuffle::Minibatch;
+use crate::shuffle::{Minibatch, Samples, Unit};
 use rayon::prelude::*;
 
 pub const WG: usize = 64;
@@ -21,16 +19,20 @@ pub struct Spec {
     pub o: usize,
     pub a: usize,
     pub m: usize,
+    pub unit: Unit,
+    /// Rows behind each replica's observations that are left alone: the slot behind a sequence ([`crate::learn::recurrent`]).
+    pub tail: usize,
 }
 
-pub const DEFAULT: Spec = Spec { t: 9, r: 3, b: 101, o: 12, a: 6, m: 151 };
+pub const DEFAULT: Spec = Spec { t: 9, r: 3, b: 101, o: 12, a: 6, m: 151, unit: Unit::Sample, tail: 0 };
 
 pub fn prelude(s: &Spec) -> Prelude {
     let p = Prelude::new().u32("WG", WG).u32("T", s.t).u32("R", s.r).u32("B", s.b);
-    p.u32("O", s.o).u32("A", s.a).u32("M", s.m)
+    let p = p.u32("O", s.o).u32("A", s.a).u32("M", s.m).u32("TAIL", s.tail);
+    p.u32("WHOLE", usize::from(s.unit == Unit::Environment))
 }
 
-/// `keys` [R], `obs` [T+1,R,B,O], `action` [T,R,B,A]; `mb_obs` [R,M,O], `mb_action` [R,M,A].
+/// `keys` [R], `obs` [T+1,R,B,O], `action` [T,R,B,A]; `mb_obs` [R,M+tail,O], `mb_action` [R,M,A].
 pub fn minibatch_gather_cpu<F: Copy + Send + Sync>(
     s: &Spec,
     which: Minibatch,
@@ -40,16 +42,18 @@ pub fn minibatch_gather_cpu<F: Copy + Send + Sync>(
     mb_obs: &mut [F],
     mb_action: &mut [F],
 ) {
-    which.assert_inside(s.m, s.t * s.b);
-    let shuffles = which.shuffles(keys, s.t * s.b);
-    let rows = mb_obs.par_chunks_mut(s.o).zip(mb_action.par_chunks_mut(s.a)).enumerate();
-    rows.with_min_len(1024).for_each(|(i, (to_obs, to_action))| {
-        let (r, m) = (i / s.m, i % s.m);
-        let from = shuffles[r].index((which.mb as usize * s.m + m) as u32) as usize;
-        let at = (from / s.b * s.r + r) * s.b + from % s.b;
-        to_obs.copy_from_slice(&obs[at * s.o..][..s.o]);
-        to_action.copy_from_slice(&action[at * s.a..][..s.a]);
-    });
+    let samples = Samples::new(s.unit, which, keys, (s.t, s.b), s.m);
+    let replicas =
+        mb_obs.chunks_exact_mut((s.m + s.tail) * s.o).zip(mb_action.chunks_exact_mut(s.m * s.a)).enumerate();
+    for (r, (mb_obs, mb_action)) in replicas {
+        let rows = mb_obs.par_chunks_mut(s.o).zip(mb_action.par_chunks_mut(s.a)).enumerate();
+        rows.with_min_len(1024).for_each(|(m, (to_obs, to_action))| {
+            let (slot, env) = samples.at(r, m);
+            let at = (slot * s.r + r) * s.b + env;
+            to_obs.copy_from_slice(&obs[at * s.o..][..s.o]);
+            to_action.copy_from_slice(&action[at * s.a..][..s.a]);
+        });
+    }
 }
 
 /// The compiled kernel.
@@ -71,6 +75,7 @@ impl MinibatchGather {
             "a row of {} numbers; software Vulkan ends loops at 65,535 trips",
             spec.o + spec.a
         );
+        spec.unit.assert_whole(spec.t, spec.m);
         Ok(MinibatchGather { kernel: gpu.kernel("minibatch_gather", &prelude(spec))?, spec: spec.clone() })
     }
 
@@ -84,12 +89,12 @@ impl MinibatchGather {
         mb_obs: &Buf<f32>,
         mb_action: &Buf<f32>,
     ) -> MinibatchGatherBound {
-        let Spec { t, r, b, o, a, m } = self.spec;
+        let Spec { t, r, b, o, a, m, tail, .. } = self.spec;
         let buffers = [
             keys.of_len(r),
             obs.of_len((t + 1) * r * b * o),
             action.of_len(t * r * b * a),
-            mb_obs.of_len(r * m * o),
+            mb_obs.of_len(r * (m + tail) * o),
             mb_action.of_len(r * m * a),
         ];
         MinibatchGatherBound { bound: self.kernel.bind(gpu, &buffers), spec: self.spec.clone() }
@@ -106,14 +111,14 @@ impl MinibatchGatherBound {
     }
 }
 
-/// Shader against twin, bits of every number: the first and the last minibatch of an epoch.
+/// Shader against twin, bits of every number (the tail must stay poison): the first and the last minibatch of an epoch.
 pub fn check(gpu: &Gpu, s: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
     let mut draw = Sample::new(seed, 2);
     let keys = draw.keys(s.r);
     let obs: Vec<u32> = (0..(s.t + 1) * s.r * s.b * s.o).map(|_| draw.word() & 0x7eff_ffff).collect();
     let action: Vec<u32> = (0..s.t * s.r * s.b * s.a).map(|_| draw.word() & 0x7eff_ffff).collect();
 
-    let mb_obs = gpu.alloc("minibatch_gather.mb_obs", &[s.r, s.m, s.o], Fill::Poison)?;
+    let mb_obs = gpu.alloc("minibatch_gather.mb_obs", &[s.r, s.m + s.tail, s.o], Fill::Poison)?;
     let mb_action = gpu.alloc("minibatch_gather.mb_action", &[s.r, s.m, s.a], Fill::Poison)?;
     let bound = MinibatchGather::new(gpu, s)?.bind(
         gpu,
@@ -126,7 +131,8 @@ pub fn check(gpu: &Gpu, s: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError
     let mut rows = Vec::new();
     for mb in [0, (s.t * s.b / s.m - 1) as u32] {
         let which = Minibatch { update: 3 + seed, epoch: 1, mb };
-        let (mut want_obs, mut want_action) = (vec![0u32; s.r * s.m * s.o], vec![0u32; s.r * s.m * s.a]);
+        let (mut want_obs, mut want_action) =
+            (vec![u32::MAX; s.r * (s.m + s.tail) * s.o], vec![0u32; s.r * s.m * s.a]);
         minibatch_gather_cpu(s, which, &keys, &obs, &action, &mut want_obs, &mut want_action);
         gpu.run(|pass| bound.record(pass, which))?;
         let (got_obs, got_action) = (gpu.read(&mb_obs)?, gpu.read(&mb_action)?);

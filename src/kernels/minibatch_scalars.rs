@@ -4,7 +4,7 @@
 use super::compare::{Comparison, compare_exact};
 use super::inputs::Sample;
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
-use crate::shuffle::Minibatch;
+use crate::shuffle::{Minibatch, Samples, Unit};
 use rayon::prelude::*;
 
 pub const WG: usize = 64;
@@ -16,12 +16,14 @@ pub struct Spec {
     pub r: usize,
     pub b: usize,
     pub m: usize,
+    pub unit: Unit,
 }
 
-pub const DEFAULT: Spec = Spec { t: 9, r: 3, b: 101, m: 151 };
+pub const DEFAULT: Spec = Spec { t: 9, r: 3, b: 101, m: 151, unit: Unit::Sample };
 
 pub fn prelude(s: &Spec) -> Prelude {
-    Prelude::new().u32("WG", WG).u32("T", s.t).u32("R", s.r).u32("B", s.b).u32("M", s.m)
+    let p = Prelude::new().u32("WG", WG).u32("T", s.t).u32("R", s.r).u32("B", s.b).u32("M", s.m);
+    p.u32("WHOLE", usize::from(s.unit == Unit::Environment))
 }
 
 /// `keys` [R], `logprob`, `advantage`, `returns` [T,R,B], `value` [T+1,R,B]; `mb_scalars` [R,M] of (old logprob, advantage, return,
@@ -37,12 +39,11 @@ pub fn minibatch_scalars_cpu<F: Copy + Send + Sync>(
     value: &[F],
     mb_scalars: &mut [[F; 4]],
 ) {
-    which.assert_inside(s.m, s.t * s.b);
-    let shuffles = which.shuffles(keys, s.t * s.b);
+    let samples = Samples::new(s.unit, which, keys, (s.t, s.b), s.m);
     mb_scalars.par_iter_mut().enumerate().with_min_len(1024).for_each(|(i, to)| {
         let (r, m) = (i / s.m, i % s.m);
-        let from = shuffles[r].index((which.mb as usize * s.m + m) as u32) as usize;
-        let at = (from / s.b * s.r + r) * s.b + from % s.b;
+        let (slot, env) = samples.at(r, m);
+        let at = (slot * s.r + r) * s.b + env;
         *to = [logprob[at], advantage[at], returns[at], value[at]];
     });
 }
@@ -61,6 +62,7 @@ pub struct MinibatchScalarsBound {
 
 impl MinibatchScalars {
     pub fn new(gpu: &Gpu, spec: &Spec) -> Result<MinibatchScalars, GpuError> {
+        spec.unit.assert_whole(spec.t, spec.m);
         Ok(MinibatchScalars { kernel: gpu.kernel("minibatch_scalars", &prelude(spec))?, spec: spec.clone() })
     }
 
@@ -76,7 +78,7 @@ impl MinibatchScalars {
         value: &Buf<f32>,
         mb_scalars: &Buf<[f32; 4]>,
     ) -> MinibatchScalarsBound {
-        let Spec { t, r, b, m } = self.spec;
+        let Spec { t, r, b, m, .. } = self.spec;
         let n = t * r * b;
         let buffers = [
             keys.of_len(r),

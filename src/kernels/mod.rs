@@ -16,8 +16,11 @@ pub mod dense_backward_input;
 pub mod dense_backward_weights;
 pub mod dense_forward;
 pub mod dqn_act;
+pub mod expert_mix;
+pub mod expert_mix_backward;
 pub mod gae;
 pub mod gaussian_head;
+pub mod grad_join;
 pub mod grad_norm;
 pub mod grad_reduce;
 pub mod inputs;
@@ -36,12 +39,14 @@ pub mod misac_reset;
 pub mod misac_schedule;
 pub mod misac_step;
 pub mod normal_fill;
+pub mod obs_mask;
 pub mod philox_fill;
 pub mod polyak;
 pub mod ppo_policy_loss;
 pub mod ppo_value_loss;
 pub mod replay_gather;
 pub mod replay_write;
+pub mod slot_gather;
 pub mod spatial_loss;
 pub mod spike_backward_weights;
 pub mod spike_forward;
@@ -116,13 +121,8 @@ const fn misac(uncertainty: Uncertainty) -> misac_batch::Spec {
 const MISAC: misac_batch::Spec = misac(Uncertainty::Constant);
 const BEAMS: misac_gain::Spec =
     misac_gain::Spec { batch: misac_batch::Spec { b: 100, ..MISAC }, phase: Phase::Direct };
-const SPATIAL: spatial_loss::Spec = spatial_loss::Spec {
-    batch: misac_batch::Spec { b: 20, ..MISAC },
-    phase: Phase::Direct,
-    slots: 9,
-    m: 100,
-    shuffled: true,
-};
+const SPATIAL: spatial_loss::Spec =
+    spatial_loss::Spec { batch: misac_batch::Spec { b: 20, ..MISAC }, phase: Phase::Direct, slots: 9, m: 90 };
 
 const FORWARD: dense_forward::Spec = dense_forward::Spec {
     r: 3,
@@ -205,6 +205,7 @@ pub const REGISTRY: &[Entry] = &[
         }
         Ok(rows)
     }),
+    entry!(obs_mask, obs_mask::DEFAULT),
     entry!(misac_gain, BEAMS, check |gpu| {
         let mut rows = Vec::new();
         for phase in [Phase::Direct, Phase::Residual] {
@@ -223,6 +224,7 @@ pub const REGISTRY: &[Entry] = &[
     entry!(spike_forward, SPIKES, wg spike_forward::threads(&SPIKES)),
     entry!(activity_count, activity_count::Spec { r: 3, m: 1000, c: 128, units: Units::Spikes }),
     entry!(lstm_forward, lstm_forward::DEFAULT),
+    entry!(expert_mix, expert_mix::DEFAULT),
     entry!(gaussian_head, gaussian_head::Spec { r: 3, b: 500, a: 6, p: 20 }),
     entry!(bernoulli_head, bernoulli_head::DEFAULT),
     entry!(gae, gae::DEFAULT),
@@ -232,6 +234,7 @@ pub const REGISTRY: &[Entry] = &[
     entry!(ppo_policy_loss, ppo_policy_loss::DEFAULT),
     entry!(bernoulli_policy_loss, bernoulli_policy_loss::DEFAULT),
     entry!(ppo_value_loss, ppo_value_loss::DEFAULT),
+    entry!(slot_gather, slot_gather::DEFAULT),
     entry!(spatial_loss, SPATIAL, check |gpu| {
         let mut rows = Vec::new();
         for phase in [Phase::Direct, Phase::Residual] {
@@ -254,8 +257,10 @@ pub const REGISTRY: &[Entry] = &[
     }),
     entry!(spike_backward_weights, SPIKES_BACK, wg tile::Tile::choose(SPIKES_BACK.o, SPIKES_BACK.i).threads()),
     entry!(lstm_backward, lstm_backward::DEFAULT),
+    entry!(expert_mix_backward, expert_mix_backward::DEFAULT),
     entry!(grad_reduce, grad_reduce::Spec { r: 3, p: 5003, s: 8 }),
     entry!(column_sum, column_sum::Spec { r: 3, m: 1000, c: 6 }),
+    entry!(grad_join, grad_join::Spec { r: 3, p: 37_000 }),
     entry!(grad_norm, grad_norm::Spec { r: 3, p: 37_000, split: 18_953, joint: false }),
     entry!(adam, adam::Spec { r: 3, p: 5003, split: 2500 }),
     entry!(ddpg_act, ddpg_act::Spec { r: 3, b: 500, a: 6 }),

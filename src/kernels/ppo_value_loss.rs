@@ -22,9 +22,11 @@ pub const TOL: Tol = Tol {
 pub struct Spec {
     pub r: usize,
     pub m: usize,
+    /// Values behind each replica's samples that belong to none: the slot behind a sequence ([`crate::learn::recurrent`]).
+    pub tail: usize,
 }
 
-pub const DEFAULT: Spec = Spec { r: 3, m: 1009 };
+pub const DEFAULT: Spec = Spec { r: 3, m: 1009, tail: 7 };
 
 /// The weight of the value loss in the gradient, and the clip's ε if there is one.
 #[derive(Clone, Copy, Debug)]
@@ -37,8 +39,8 @@ pub fn prelude(_: &Spec) -> Prelude {
     Prelude::new().u32("WG", WG)
 }
 
-/// `value` [R,M], `mb_scalars` [R,M] of (old logprob, advantage, return, old value); `d_value` [R,M] = vf_coef · d v_loss / dV (with its
-/// 1/M), `terms_v` [R,M,1] = the sample's term of v_loss (without 1/M).
+/// `value` [R,M+tail], `mb_scalars` [R,M] of (old logprob, advantage, return, old value); `d_value` [R,M+tail] = vf_coef · d v_loss / dV
+/// (with its 1/M; 0 in the tail), `terms_v` [R,M,1] = the sample's term of v_loss (without 1/M).
 pub fn ppo_value_loss_cpu<F: Real + Send + Sync>(
     s: &Spec,
     hyper: Hyper,
@@ -49,8 +51,9 @@ pub fn ppo_value_loss_cpu<F: Real + Send + Sync>(
 ) {
     let [zero, half, one, coef] = [0.0, 0.5, 1.0, hyper.vf_coef].map(F::splat);
     let per_sample = one / F::splat(s.m as f64);
-    let rows = d_value.par_iter_mut().zip(terms_v).zip(value.par_iter().zip(mb_scalars));
-    rows.with_min_len(4096).for_each(|((d, term), (&v, &[_, _, ret, old]))| {
+    let replicas = d_value.chunks_exact_mut(s.m + s.tail).zip(value.chunks_exact(s.m + s.tail));
+    let samples = terms_v.chunks_exact_mut(s.m).zip(mb_scalars.chunks_exact(s.m));
+    let one_sample = |((d, term), (&v, &[_, _, ret, old])): ((&mut F, &mut F), (&F, &[F; 4]))| {
         let error = v - ret;
         let (mut square, mut slope) = (error * error, error);
         if let Some(eps) = hyper.clip_eps.map(F::splat) {
@@ -63,7 +66,12 @@ pub fn ppo_value_loss_cpu<F: Real + Send + Sync>(
         }
         *d = coef * slope * per_sample;
         *term = half * square;
-    });
+    };
+    for ((d_value, value), (terms_v, mb_scalars)) in replicas.zip(samples) {
+        d_value[s.m..].fill(zero);
+        let rows = d_value.par_iter_mut().zip(terms_v).zip(value.par_iter().zip(mb_scalars));
+        rows.with_min_len(4096).for_each(one_sample);
+    }
 }
 
 /// The compiled kernel.
@@ -92,8 +100,8 @@ impl PpoValueLoss {
         d_value: &Buf<f32>,
         terms_v: &Buf<f32>,
     ) -> PpoValueLossBound {
-        let n = self.spec.r * self.spec.m;
-        let buffers = [value.of_len(n), mb_scalars.of_len(n), d_value.of_len(n), terms_v.of_len(n)];
+        let (n, values) = (self.spec.r * self.spec.m, self.spec.r * (self.spec.m + self.spec.tail));
+        let buffers = [value.of_len(values), mb_scalars.of_len(n), d_value.of_len(values), terms_v.of_len(n)];
         PpoValueLossBound { bound: self.kernel.bind(gpu, &buffers), spec: self.spec.clone() }
     }
 }
@@ -102,9 +110,14 @@ impl PpoValueLossBound {
     pub fn record(&self, pass: &mut wgpu::ComputePass, hyper: Hyper) {
         let s = &self.spec;
         let eps = hyper.clip_eps.unwrap_or(0.0) as f32;
-        let immediates =
-            [s.m as u32, (hyper.vf_coef as f32).to_bits(), hyper.clip_eps.is_some().into(), eps.to_bits()];
-        self.bound.record(pass, fold_groups(s.r * s.m, WG), &immediates);
+        let immediates = [
+            s.m,
+            s.tail,
+            (hyper.vf_coef as f32).to_bits() as usize,
+            usize::from(hyper.clip_eps.is_some()),
+            eps.to_bits() as usize,
+        ];
+        self.bound.record(pass, fold_groups(s.r * (s.m + s.tail), WG), &immediates.map(|x| x as u32));
     }
 }
 
@@ -116,9 +129,9 @@ pub fn ppo_value_loss_gpu(
     value: &[f32],
     mb_scalars: &[[f32; 4]],
 ) -> Result<(Vec<f32>, Vec<f32>), GpuError> {
-    let d_value = gpu.alloc("ppo_value_loss.d_value", &[s.r, s.m], Fill::Poison)?;
+    let d_value = gpu.alloc("ppo_value_loss.d_value", &[s.r, s.m + s.tail], Fill::Poison)?;
     let terms_v = gpu.alloc("ppo_value_loss.terms_v", &[s.r, s.m, 1], Fill::Poison)?;
-    let value = gpu.upload("ppo_value_loss.value", &[s.r, s.m], value)?;
+    let value = gpu.upload("ppo_value_loss.value", &[s.r, s.m + s.tail], value)?;
     let scalars = gpu.upload("ppo_value_loss.mb_scalars", &[s.r, s.m], mb_scalars)?;
     let bound = PpoValueLoss::new(gpu, s)?.bind(gpu, &value, &scalars, &d_value, &terms_v);
     gpu.run(|pass| bound.record(pass, hyper))?;
@@ -138,7 +151,9 @@ pub fn sample_inputs(s: &Spec, clip_eps: f64, seed: u32) -> (Vec<f32>, Vec<[f32;
             return (v, [f32::NAN, f32::NAN, ret, old]);
         }
     };
-    (0..s.r * s.m).map(one).unzip()
+    let (value, scalars): (Vec<f32>, Vec<[f32; 4]>) = (0..s.r * s.m).map(one).unzip();
+    let rows = value.chunks(s.m).map(|row| [row, &vec![f32::NAN; s.tail]].concat());
+    (rows.collect::<Vec<_>>().concat(), scalars)
 }
 
 /// Shader against f64 twin, clipped and not.
@@ -147,19 +162,21 @@ pub fn check(gpu: &Gpu, s: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError
     let eps = f64::from(0.2f32);
     let (value, scalars) = sample_inputs(s, eps, seed);
     let (wide_value, wide_scalars) = (widen(&value), widen_rows(&scalars));
-    let n = s.r * s.m;
+    let (n, values) = (s.r * s.m, s.r * (s.m + s.tail));
     let mut rows = Vec::new();
     for clip_eps in [None, Some(eps)] {
         let hyper = Hyper { vf_coef: 0.5, clip_eps };
-        let (mut d_value, mut terms_v) = (vec![0f64; n], vec![0f64; n]);
+        let (mut d_value, mut terms_v) = (vec![f64::NAN; values], vec![0f64; n]);
         ppo_value_loss_cpu(s, hyper, &wide_value, &wide_scalars, &mut d_value, &mut terms_v);
         let (got_d, got_terms) = ppo_value_loss_gpu(gpu, s, hyper, &value, &scalars)?;
-        let size: Vec<f64> = wide_value
-            .iter()
-            .zip(&wide_scalars)
-            .map(|(v, x)| v.abs() + x[2].abs() + x[3].abs() + eps)
-            .collect();
-        let d_scale: Vec<f64> = size.iter().map(|m| m * hyper.vf_coef / s.m as f64).collect();
+        let own = wide_value.chunks(s.m + s.tail).flat_map(|row| &row[..s.m]);
+        let size: Vec<f64> =
+            own.zip(&wide_scalars).map(|(v, x)| v.abs() + x[2].abs() + x[3].abs() + eps).collect();
+        // In the tail nothing but 0 will do.
+        let mut d_scale = vec![0.0; values];
+        for (to, from) in d_scale.chunks_mut(s.m + s.tail).zip(size.chunks(s.m)) {
+            to.iter_mut().zip(from).for_each(|(d, m)| *d = m * hyper.vf_coef / s.m as f64);
+        }
         let term_scale: Vec<f64> = size.iter().zip(&terms_v).map(|(m, t)| t + m * t.sqrt()).collect();
         let name = if clip_eps.is_some() { "clipped" } else { "free" };
         rows.push(compare_scaled(&format!("d_value, {name}"), &got_d, &d_value, &d_scale, TOL));

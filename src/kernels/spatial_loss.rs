@@ -1,8 +1,7 @@
 //! spatial_loss: L_spat = −λ·mean over samples and vehicles of |h^H v|²/M (13), its gradient by the phases and the gain of every sample.
 //!
-//! Samples come out of a rollout of `slots` slots whose states are kept, [slots, R, 7K, B]: sample j of minibatch mb is number mb·M + j of the
-//! replica's slots·B samples, in their order (slot by slot) or in that of the keyed shuffle of an epoch, as `minibatch_gather` takes them with
-//! the same keys. The channel of a sample is drawn again from the state and the clock of its slot, so that none is stored.
+//! Samples come out of a rollout of `slots` slots whose states are kept, [slots, R, 7K, B]: of minibatch mb, slot by slot, those of M/slots
+//! environments in the order of the keyed shuffle of an epoch, as `minibatch_gather` and `slot_gather` take whole environments. The channel of a sample is drawn again from the state and the clock of its slot, so that none is stored.
 
 use super::compare::{Comparison, Tol, compare_scaled};
 use super::misac_batch::{
@@ -12,7 +11,7 @@ use super::misac_batch::{
 use super::misac_gain::matched;
 use super::v2x_batch::{Scalar, assert_inside, assert_len, check_trips, compare_bits, philox_trips, widen};
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
-use crate::shuffle::Minibatch;
+use crate::shuffle::{Minibatch, Samples, Unit};
 use crate::task::misac::{Channel, MMAX, MisacParams, Phase, channel, spatial_gain};
 
 pub const WG: usize = BATCH_WG;
@@ -32,8 +31,6 @@ pub struct Spec {
     pub slots: usize,
     /// M: samples of a replica in a minibatch.
     pub m: usize,
-    /// Whether samples are taken in the order of the keyed shuffle.
-    pub shuffled: bool,
 }
 
 impl Spec {
@@ -51,15 +48,13 @@ impl Spec {
     }
     /// Replica, slot and environment of each sample of a minibatch, replica by replica.
     fn samples(&self, which: Minibatch, params: &[MisacParams]) -> Vec<(usize, usize, usize)> {
-        let (b, total) = (self.batch.b, self.slots * self.batch.b);
         let keys: Vec<[u32; 2]> = params.iter().take(self.batch.r).map(|p| p.key).collect();
-        let shuffles = which.shuffles(&keys, total);
-        let one = |r: usize, j: usize| {
-            let at = (which.mb as usize * self.m + j) as u32;
-            let from = if self.shuffled { shuffles[r].index(at) } else { at } as usize;
-            (r, from / b, from % b)
+        let samples = Samples::new(Unit::Environment, which, &keys, (self.slots, self.batch.b), self.m);
+        let one = |(r, j)| {
+            let (slot, env) = samples.at(r, j);
+            (r, slot, env)
         };
-        (0..self.batch.r).flat_map(|r| (0..self.m).map(move |j| (r, j))).map(|(r, j)| one(r, j)).collect()
+        (0..self.batch.r).flat_map(|r| (0..self.m).map(move |j| (r, j))).map(one).collect()
     }
 }
 
@@ -67,8 +62,9 @@ impl Spec {
 #[derive(Clone, Copy, Debug)]
 pub struct Args {
     pub which: Minibatch,
-    /// Clock of the rollout's first slot.
+    /// Clock of the first of the kept slots, and from one of them to the next.
     pub clock: u32,
+    pub clock_step: u32,
     /// Start of the states [slots, R, 7K, B] inside their buffer, in elements.
     pub state_off: usize,
     /// λ of (13).
@@ -105,7 +101,7 @@ pub fn spatial_loss_cpu<F: Scalar>(
         for i in 0..k {
             let first = (sample * k + i) * n;
             let phi = &phases[first..][..n];
-            let clock = at.clock + slot as u32;
+            let clock = at.clock + slot as u32 * at.clock_step;
             gain[sample * k + i] = spatial_gain(
                 task,
                 &params[r],
@@ -125,10 +121,7 @@ pub fn spatial_loss_cpu<F: Scalar>(
 }
 
 pub fn prelude(spec: &Spec) -> Prelude {
-    beam_constants(&spec.batch, spec.phase)
-        .u32("SLOTS", spec.slots)
-        .u32("M", spec.m)
-        .u32("SHUFFLED", usize::from(spec.shuffled))
+    beam_constants(&spec.batch, spec.phase).u32("SLOTS", spec.slots).u32("M", spec.m)
 }
 
 /// The compiled kernel.
@@ -140,12 +133,13 @@ pub struct SpatialLoss {
 impl SpatialLoss {
     pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
         let n = spec.batch.task.antennas;
+        Unit::Environment.assert_whole(spec.slots, spec.m);
         // The shuffle's walk is longer than 100 rounds with probability below 1e-12.
         check_trips(gpu, "spatial_loss", n.div_ceil(2) * philox_trips(4) + 5 * n + philox_trips(12) + 100)?;
         Ok(SpatialLoss { spec: *spec, kernel: gpu.kernel("spatial_loss", &prelude(spec))? })
     }
 
-    /// Shapes as in [`spatial_loss_cpu`]; `state` holds whatever the offset of `record` points into.
+    /// Shapes as in [`spatial_loss_cpu`]; `state` holds whatever the offset of `record` points into, the others may be longer.
     pub fn bind(
         &self,
         gpu: &Gpu,
@@ -157,10 +151,8 @@ impl SpatialLoss {
     ) -> SpatialLossBound {
         let spec = self.spec;
         assert_len(params, spec.batch.r, "[R]", &spec);
-        assert_len(phases, spec.phases_len(), "[R, M, K, antennas]", &spec);
-        assert_len(d_phases, spec.phases_len(), "[R, M, K, antennas]", &spec);
-        assert_len(gain, spec.gain_len(), "[R, M, K]", &spec);
-        let raw = [&params.raw, &state.raw, &phases.raw, &d_phases.raw, &gain.raw];
+        let [phases, d_phases] = [phases, d_phases].map(|b| b.at_least(spec.phases_len()));
+        let raw = [&params.raw, &state.raw, phases, d_phases, gain.at_least(spec.gain_len())];
         SpatialLossBound { spec, bound: self.kernel.bind(gpu, &raw), state_len: state.len() }
     }
 }
@@ -179,7 +171,8 @@ impl SpatialLossBound {
         at.which.assert_inside(spec.m, spec.slots * spec.batch.b);
         assert_inside("spatial_loss", "states", at.state_off, spec.states_len(), self.state_len);
         let [update, epoch, mb] = at.which.immediates();
-        let imm = [update, epoch, mb, at.clock, at.state_off as u32, at.factor(spec).to_bits()];
+        let imm =
+            [update, epoch, mb, at.clock, at.clock_step, at.state_off as u32, at.factor(spec).to_bits()];
         self.bound.record(pass, fold_groups(spec.gain_len(), WG), &imm);
     }
 }
@@ -201,7 +194,7 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
     let mut rows = Vec::new();
     for mb in [0, (spec.slots * spec.batch.b / spec.m - 1) as u32] {
         let which = Minibatch { update: 3 + seed, epoch: 1, mb };
-        let at = Args { which, clock: 4711, state_off, lambda: 1.5 };
+        let at = Args { which, clock: 4711, clock_step: 3, state_off, lambda: 1.5 };
         let samples = spec.samples(which, &params);
         let states = || {
             samples.iter().map(|&(r, slot, env)| {
@@ -220,7 +213,7 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
         let mut h = Channel { re: [0.0; MMAX], im: [0.0; MMAX] };
         for ((r, s), &(_, slot, env)) in states().zip(&samples) {
             for i in 0..k {
-                channel(task, &params[r], &s, i, env as u32, at.clock + slot as u32, &mut h);
+                channel(task, &params[r], &s, i, env as u32, at.clock + 3 * slot as u32, &mut h);
                 scale.push(matched(&h, n) / n as f64 * blur);
                 let amplitude = |m: usize| h.re[m].hypot(h.im[m]);
                 let sum: f64 = (0..n).map(amplitude).sum();

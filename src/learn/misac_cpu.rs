@@ -440,7 +440,7 @@ impl Learner {
 }
 
 /// The parameters that both losses pass through on their way to all others: hidden layers and gate of a shared trunk.
-fn trunk(layout: &ExpertsLayout) -> Vec<Range<usize>> {
+pub(super) fn trunk(layout: &ExpertsLayout) -> Vec<Range<usize>> {
     match &layout.decision {
         Decision::Isolated { .. } => Vec::new(),
         Decision::Shared { gate, experts } => {

@@ -7,6 +7,8 @@ mod dqn_cpu;
 pub mod misac;
 mod misac_backward_cpu;
 pub mod misac_cpu;
+pub mod misac_gpu;
+pub mod mixture;
 pub mod network;
 pub mod off_policy;
 pub mod off_policy_cpu;
@@ -33,6 +35,11 @@ use std::sync::Mutex;
 pub struct Replica<P = V2xParams> {
     pub seed: u32,
     pub task: P,
+}
+
+/// Slices of a minibatch whose weight gradients are summed apart on a GPU, so that the sums fill it.
+fn slices(rows: usize) -> usize {
+    rows.div_ceil(512).clamp(1, 64)
 }
 
 /// Working memory that threads borrow, so that it is allocated and zeroed once.

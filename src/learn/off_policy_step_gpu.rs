@@ -1,18 +1,13 @@
 //! One gradient step of an off-policy agent on the GPU, from a gathered minibatch to the target networks: what training repeats and what the
 //! golden vectors check.
 
-use super::LearnerState;
 use super::network::{Backward, Forward, Rows};
 use super::off_policy::Nets;
+use super::{LearnerState, slices};
 use crate::gpu::{Buf, Fill, Gpu, GpuError};
 use crate::kernels::{
     adam, column_sum, critic_input, critic_input_backward, grad_norm, grad_reduce, polyak, td_loss,
 };
-
-/// Slices of a minibatch whose weight gradients are summed apart, so that the sums fill a GPU.
-fn slices(minibatch: usize) -> usize {
-    minibatch.div_ceil(512).clamp(1, 64)
-}
 
 /// What is minimised.
 #[derive(Clone, Copy, Debug)]

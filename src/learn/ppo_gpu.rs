@@ -14,7 +14,7 @@ use crate::kernels::{
 use crate::policy::lif::MAX_STEPS;
 use crate::policy::mlp::Layer;
 use crate::policy::{ActorCriticLayout, MlpLayout};
-use crate::shuffle::Minibatch;
+use crate::shuffle::{Minibatch, Unit};
 use crate::task::v2x::metric;
 use crate::train::Ppo;
 use std::sync::Arc;
@@ -179,10 +179,16 @@ impl PpoGpu {
                 &advantage,
                 &returns,
             ),
-            gather: minibatch_gather::MinibatchGather::new(g, &minibatch_gather::Spec { t, r, b, o, a, m })?
-                .bind(g, &keys, &obs, &action, &learn.obs, &learn.action),
-            scalars: minibatch_scalars::MinibatchScalars::new(g, &minibatch_scalars::Spec { t, r, b, m })?
-                .bind(g, &keys, &logprob, &advantage, &returns, &value, &learn.scalars),
+            gather: minibatch_gather::MinibatchGather::new(
+                g,
+                &minibatch_gather::Spec { t, r, b, o, a, m, unit: Unit::Sample, tail: 0 },
+            )?
+            .bind(g, &keys, &obs, &action, &learn.obs, &learn.action),
+            scalars: minibatch_scalars::MinibatchScalars::new(
+                g,
+                &minibatch_scalars::Spec { t, r, b, m, unit: Unit::Sample },
+            )?
+            .bind(g, &keys, &logprob, &advantage, &returns, &value, &learn.scalars),
             adam_steps: start.adam_steps,
             slot_sums,
             learn,

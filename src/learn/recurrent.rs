@@ -1,9 +1,10 @@
-//! An LSTM over sequences out of the dense and cell kernels: bound on the GPU as training records it, and through the CPU twins.
+//! An LSTM over sequences, or step by step, out of the dense and cell kernels: bound on the GPU as training records it, and through the CPU twins.
 //!
 //! A sequence of S steps lies as [R, S+1, M, ·] with one more slot than steps: slot s of `hidden` and `cell` is the state before step s (slot 0 where it
 //! starts), slot s of `x` and of the gates belongs to step s, and the last slot of the gates' gradients stays zero. Every product but the recurrent
 //! one runs over all (S+1)·M rows at once.
 
+use super::network::Rows;
 use crate::gpu::{Buf, Fill, Gpu, GpuError};
 use crate::kernels::{
     dense_backward_input, dense_backward_weights, dense_forward, lstm_backward, lstm_forward,
@@ -200,6 +201,57 @@ impl LstmGpu {
                 dense_backward_input::Args { m: rows, w_off: l.input.w_off, dy_off: 0, h_off: 0, dx_off: 0 };
             back.record(pass, &args);
         }
+    }
+}
+
+/// An LSTM that acts: one step at a time, its state carried from one to the next and nothing kept for a backward pass.
+pub struct LstmStepGpu {
+    layout: LstmLayout,
+    m: usize,
+    /// State [R, M, H], to be set to zero where sequences start.
+    pub hidden: Buf<f32>,
+    pub cell: Buf<f32>,
+    input: dense_forward::DenseForwardBound,
+    recurrent: dense_forward::DenseForwardBound,
+    forward: lstm_forward::LstmForwardBound,
+}
+
+impl LstmStepGpu {
+    /// `params` [R, P]; `x` holds the inputs [R, M, I] of all steps, at the offsets of [`LstmStepGpu::record`].
+    pub fn new(
+        gpu: &Gpu,
+        layout: &LstmLayout,
+        Rows { r, m, p }: Rows,
+        params: &Buf<f32>,
+        x: &Buf<f32>,
+    ) -> Result<Self, GpuError> {
+        let h = layout.hidden();
+        let zero = |label: &str, width: usize| gpu.alloc::<f32>(label, &[r, m, width], Fill::Zero);
+        let (gates_x, gates_h) = (zero("lstm.step.gates_x", 4 * h)?, zero("lstm.step.gates_h", 4 * h)?);
+        let (acts, copy) = (zero("lstm.step.gates", 4 * h)?, zero("lstm.step.h", h)?);
+        let (hidden, cell) = (zero("lstm.step.hidden", h)?, zero("lstm.step.cell", h)?);
+        Ok(LstmStepGpu {
+            input: dense_forward::DenseForward::new(gpu, &dense(r, m, p, &layout.input))?
+                .bind(gpu, params, x, &gates_x),
+            recurrent: dense_forward::DenseForward::new(gpu, &dense(r, m, p, &layout.recurrent))?
+                .bind(gpu, params, &hidden, &gates_h),
+            forward: lstm_forward::LstmForward::new(gpu, &lstm_forward::Spec { r, m, h })?
+                .bind(gpu, &gates_x, &gates_h, &cell, &acts, &copy, &hidden),
+            layout: layout.clone(),
+            m,
+            hidden,
+            cell,
+        })
+    }
+
+    /// One step from the inputs at element `x_off`.
+    pub fn record(&self, pass: &mut wgpu::ComputePass, x_off: usize) {
+        let m = self.m;
+        self.input.record(pass, &dense_forward::Args { x_off, ..at(m, &self.layout.input) });
+        self.recurrent.record(pass, &at(m, &self.layout.recurrent));
+        let args =
+            lstm_forward::Args { m, stride: m, gx_off: 0, c_prev_off: 0, c_off: 0, acts_off: 0, h_off: 0 };
+        self.forward.record(pass, &args);
     }
 }
 

@@ -1,18 +1,13 @@
 //! One minibatch step of PPO on the GPU, from gathered samples to Adam: what training repeats and what the golden vectors check.
 
-use super::LearnerState;
 use super::network::{Backward, Forward, Rows, Spikes, visible};
+use super::{LearnerState, slices};
 use crate::config::{ClipScope, PpoConfig};
 use crate::gpu::{Buf, Fill, Gpu, GpuError};
 use crate::kernels::{
     adam, advantage_stats, column_sum, grad_norm, grad_reduce, ppo_policy_loss, ppo_value_loss,
 };
 use crate::policy::ActorCriticLayout;
-
-/// Slices of a minibatch whose weight gradients are summed apart, so that the sums fill a GPU.
-fn slices(minibatch: usize) -> usize {
-    minibatch.div_ceil(512).clamp(1, 64)
-}
 
 /// Means over one minibatch, as the kernels leave them.
 #[derive(Clone, Copy, Debug, Default)]
@@ -168,7 +163,7 @@ impl StepGpu {
                 &ppo_policy_loss::Spec { r, m, a, p, ls_off: n },
             )?
             .bind(g, &params, &mean, &action, &scalars, &stats, &d_mean, &terms),
-            value_loss: ppo_value_loss::PpoValueLoss::new(g, &ppo_value_loss::Spec { r, m })?
+            value_loss: ppo_value_loss::PpoValueLoss::new(g, &ppo_value_loss::Spec { r, m, tail: 0 })?
                 .bind(g, &value, &scalars, &d_value, &terms_v),
             log_std_sum: sum_of(column_sum::Spec { r, m, c: a + 4 }, &terms, &partials)?,
             term_sum: sum_of(column_sum::Spec { r, m, c: a + 4 }, &terms, &term_rows)?,

@@ -187,8 +187,9 @@ impl LaneKernel for Loss<'_> {
 mod tests {
     use super::*;
     use crate::kernels::bernoulli_head::{self, bernoulli_head_cpu};
-    use crate::kernels::bernoulli_policy_loss::{self as twin, bernoulli_policy_loss_cpu, sample_inputs};
-    use crate::kernels::ppo_policy_loss::Hyper;
+    use crate::kernels::bernoulli_policy_loss::{
+        self as twin, Hyper, bernoulli_policy_loss_cpu, sample_inputs,
+    };
 
     #[test]
     fn samples_are_those_of_the_twin_bit_for_bit() {
@@ -228,9 +229,9 @@ mod tests {
     #[test]
     fn loss_and_gradient_are_those_of_the_twin() {
         let (m, a, ld) = (83, 4, 16);
-        let hyper = Hyper { clip_eps: 0.2, ent_coef: 0.01 };
+        let hyper = Hyper { clip_eps: Some(0.2), ent_coef: 0.01 };
         let spec = twin::Spec { r: 1, m, a, skip: 0 };
-        let x = sample_inputs(&spec, hyper, 3);
+        let x = sample_inputs(&spec, 0.2, 3);
         let (mut d_want, mut terms) = (vec![0f32; m * a], vec![0f32; m * 4]);
         bernoulli_policy_loss_cpu(
             &spec,

@@ -82,6 +82,13 @@ impl MlpLayout {
         self.end() - self.offset
     }
 
+    /// The same network at another place of a flat vector.
+    pub fn at(&self, offset: usize) -> Self {
+        let place = |x: usize| x - self.offset + offset;
+        let layer = |l: &Layer| Layer { w_off: place(l.w_off), b_off: place(l.b_off), ..*l };
+        MlpLayout { layers: self.layers.iter().map(layer).collect(), lif: self.lif, offset }
+    }
+
     /// Multiply–accumulates of one forward pass of one sample, biases not counted (NeuroBench's `dense` synaptic operations).
     pub fn dense_macs(&self) -> usize {
         self.layers.iter().map(|l| l.inputs * l.outputs).sum()

@@ -12,12 +12,11 @@ use crate::evaluate::misac::{
     COST, Controller, ENERGY, FRAMES, Job as Evaluation, METRICS, Outcome, evaluate,
 };
 use crate::gpu::{Gpu, GpuError};
-use crate::learn::misac_cpu::MisacCpu;
 use crate::learn::{ExpertsSpec, LearnerState, MisacUpdate, Replica};
 use crate::policy::Tensor;
 use crate::rows::{MisacCurveRow, MisacEnergyRow, MisacEvalRow, MisacRows, MisacSlotRow};
 use crate::task::misac::{MisacParams, Uncertainty};
-use crate::train::{Experts, Plan, train_experts};
+use crate::train::{self, Experts, Plan, train_experts};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -71,13 +70,12 @@ impl Job for MisacConfig {
     type Learner = Box<dyn Experts>;
     const MEMORY_KEYS: &'static str = "train.seeds, reproduce.snr_db or temporal.envs";
 
-    /// Task misac learns on the CPU, whatever is given.
     fn learner(
         algorithm: &ExpertsSpec,
         start: &LearnerState,
-        _gpu: Option<&Arc<Gpu>>,
+        gpu: Option<&Arc<Gpu>>,
     ) -> Result<Box<dyn Experts>, GpuError> {
-        Ok(Box::new(MisacCpu::new(algorithm, start)))
+        train::experts(algorithm, start, gpu)
     }
     fn train(
         plan: &Plan<ExpertsSpec>,

@@ -1,0 +1,124 @@
+//! grad_join: adds the gradient of a second loss to that of the first, and compares the two on the parameters that both losses pass through: what
+//! gradients of schedule and beams do to each other on a shared trunk of task misac.
+
+use super::MAX_TRIPS;
+use super::compare::{Comparison, Tol, compare_scaled};
+use super::inputs::{normal, widen};
+use crate::gpu::{Bound, Buf, Gpu, GpuError, Kernel, Prelude};
+use crate::real::Real;
+
+pub const WG: usize = 256;
+
+pub const TOL: Tol = Tol {
+    abs: 1e-30,
+    rel: 1e-6,
+    why: "of the sums of magnitudes: 256 interleaved sums of products, random walks of 6e-8 steps; one rounding of a sum",
+};
+
+/// Sizes, fixed when the kernel is compiled.
+#[derive(Clone, Copy, Debug)]
+pub struct Spec {
+    /// R: replicas.
+    pub r: usize,
+    /// P: parameters of a replica.
+    pub p: usize,
+}
+
+/// `mask` [P] of 0 and 1, `other` [R, P], `grads` [R, P]; `out` [R, 3] from element `out_off`: Σ a·b, Σ a², Σ b² over the mask, a = `grads` before the sum
+/// and b = `other`.
+pub fn grad_join_cpu<F: Real<Elem = F>>(
+    spec: &Spec,
+    out_off: usize,
+    mask: &[F],
+    other: &[F],
+    grads: &mut [F],
+    out: &mut [F],
+) {
+    let rows = grads.chunks_exact_mut(spec.p).zip(other.chunks_exact(spec.p));
+    for ((grads, other), out) in rows.zip(out[out_off..].chunks_exact_mut(3)).take(spec.r) {
+        let mut s = [F::splat(0.0); 3];
+        for ((a, &b), &mask) in grads.iter_mut().zip(other).zip(mask) {
+            s[0] += mask * (*a * b);
+            s[1] += mask * (*a * *a);
+            s[2] += mask * (b * b);
+            *a += b;
+        }
+        out.copy_from_slice(&s);
+    }
+}
+
+/// Constants of the shader.
+pub fn prelude(spec: &Spec) -> Prelude {
+    Prelude::new().u32("WG", WG).u32("P", spec.p)
+}
+
+/// The compiled kernel.
+pub struct GradJoin {
+    spec: Spec,
+    kernel: Kernel,
+}
+
+impl GradJoin {
+    pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
+        let &Spec { r, p } = spec;
+        assert!(r <= 65_535, "grad_join: {r} replicas are too many workgroups");
+        assert!(p.div_ceil(WG) + 10 < MAX_TRIPS, "grad_join: {p} parameters exceed the loop budget");
+        Ok(GradJoin { spec: *spec, kernel: gpu.kernel("grad_join", &prelude(spec))? })
+    }
+
+    /// `mask` [P]; `other`, `grads` [R, P]; `out` holds whatever the offset of `record` points into.
+    pub fn bind(
+        &self,
+        gpu: &Gpu,
+        mask: &Buf<f32>,
+        other: &Buf<f32>,
+        grads: &Buf<f32>,
+        out: &Buf<f32>,
+    ) -> GradJoinBound {
+        let Spec { r, p } = self.spec;
+        let buffers = [mask.of_len(p), other.of_len(r * p), grads.of_len(r * p), &out.raw];
+        GradJoinBound { spec: self.spec, bound: self.kernel.bind(gpu, &buffers), out_len: out.len() }
+    }
+}
+
+/// The kernel with its buffers.
+pub struct GradJoinBound {
+    spec: Spec,
+    bound: Bound,
+    out_len: usize,
+}
+
+impl GradJoinBound {
+    pub fn record(&self, pass: &mut wgpu::ComputePass, out_off: usize) {
+        assert!(out_off + 3 * self.spec.r <= self.out_len, "grad_join: out ends before {out_off} + 3R");
+        self.bound.record(pass, [self.spec.r as u32, 1, 1], &[out_off as u32]);
+    }
+}
+
+/// Shader against f64 twin on the same f32 inputs; what lies before the sums must stay.
+pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
+    let (&Spec { r, p }, off) = (spec, 2);
+    let [grads, other] = [0, 1].map(|which| normal(seed, which, r * p, 0.1));
+    let mask: Vec<f32> = (0..p).map(|i| if i % 3 == 1 { 0.0 } else { 1.0 }).collect();
+    let before = vec![2.5f32; off + 3 * r];
+    let (mut want, mut out) = (widen(&grads), widen(&before));
+    grad_join_cpu(spec, off, &widen(&mask), &widen(&other), &mut want, &mut out);
+    let magnitude = |x: &[f32]| x.iter().map(|x| f64::from(x.abs())).collect::<Vec<_>>();
+    let (mut sums, mut scale) = (magnitude(&grads), vec![0.0; off + 3 * r]);
+    grad_join_cpu(spec, off, &widen(&mask), &magnitude(&other), &mut sums, &mut scale);
+
+    let grads = gpu.upload("grad_join.grads", &[r, p], &grads)?;
+    let out_buf = gpu.upload("grad_join.out", &[before.len()], &before)?;
+    let bound = GradJoin::new(gpu, spec)?.bind(
+        gpu,
+        &gpu.upload("grad_join.mask", &[p], &mask)?,
+        &gpu.upload("grad_join.other", &[r, p], &other)?,
+        &grads,
+        &out_buf,
+    );
+    gpu.run(|pass| bound.record(pass, off))?;
+    Ok(vec![
+        compare_scaled("grads", &gpu.read(&grads)?, &want, &sums, TOL),
+        compare_scaled("out", &gpu.read(&out_buf)?, &out, &scale, TOL),
+    ])
+}

@@ -1,0 +1,79 @@
+//! obs_mask: hides the last columns of observations from a policy, in place: the ages from agent `h-moe-no-aoi` of task misac.
+
+use super::compare::{Comparison, compare_exact};
+use super::inputs::normal;
+use crate::gpu::{Bound, Buf, Gpu, GpuError, Kernel, Prelude, fold_groups};
+
+pub const WG: usize = 64;
+
+/// Rows of O observations, of which those from `first` on are hidden.
+#[derive(Clone, Copy, Debug)]
+pub struct Spec {
+    pub rows: usize,
+    pub o: usize,
+    pub first: usize,
+}
+
+pub const DEFAULT: Spec = Spec { rows: 1500, o: 12, first: 8 };
+
+/// `obs` [rows, O] from element `obs_off`.
+pub fn obs_mask_cpu(spec: &Spec, obs_off: usize, obs: &mut [f32]) {
+    for row in obs[obs_off..].chunks_exact_mut(spec.o).take(spec.rows) {
+        row[spec.first..].fill(0.0);
+    }
+}
+
+/// Constants of the shader.
+pub fn prelude(s: &Spec) -> Prelude {
+    Prelude::new().u32("WG", WG).u32("ROWS", s.rows).u32("O", s.o).u32("FIRST", s.first)
+}
+
+/// The compiled kernel.
+pub struct ObsMask {
+    spec: Spec,
+    kernel: Kernel,
+}
+
+impl ObsMask {
+    pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
+        assert!(spec.first < spec.o, "obs_mask: {spec:?} hides nothing");
+        Ok(ObsMask { spec: *spec, kernel: gpu.kernel("obs_mask", &prelude(spec))? })
+    }
+
+    /// `obs` holds whatever the offset of `record` points into.
+    pub fn bind(&self, gpu: &Gpu, obs: &Buf<f32>) -> ObsMaskBound {
+        ObsMaskBound { spec: self.spec, bound: self.kernel.bind(gpu, &[&obs.raw]), len: obs.len() }
+    }
+}
+
+/// The kernel with its buffer.
+pub struct ObsMaskBound {
+    spec: Spec,
+    bound: Bound,
+    /// Elements of the buffer.
+    len: usize,
+}
+
+impl ObsMaskBound {
+    pub fn record(&self, pass: &mut wgpu::ComputePass, obs_off: usize) {
+        let Spec { rows, o, first } = self.spec;
+        assert!(
+            obs_off + rows * o <= self.len,
+            "obs_mask: {rows} rows from {obs_off} leave {} numbers",
+            self.len
+        );
+        self.bound.record(pass, fold_groups(rows * (o - first), WG), &[obs_off as u32]);
+    }
+}
+
+/// Shader against twin, bits of every number: what is not hidden must stay, before and behind the rows too.
+pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
+    let off = 5;
+    let mut obs = normal(seed, 0, off + spec.rows * spec.o + 3, 1.0);
+    let buf = gpu.upload("obs_mask.obs", &[obs.len()], &obs)?;
+    let bound = ObsMask::new(gpu, spec)?.bind(gpu, &buf);
+    obs_mask_cpu(spec, off, &mut obs);
+    gpu.run(|pass| bound.record(pass, off))?;
+    let got = gpu.read(&buf)?;
+    Ok(vec![compare_exact("obs", bytemuck::cast_slice(&got), bytemuck::cast_slice(&obs))])
+}
