@@ -405,7 +405,7 @@ impl SharedBackward {
                         let share = gate_acts.output()[m * lg + e];
                         let d_y = &self.d_y[m * ld..][..ld];
                         d[m * ld..][..ld].iter_mut().zip(d_y).for_each(|(d, x)| *d = share * x);
-                        // By the share itself, for now.
+                        // The gradient by the share; below, the softmax turns it into the one by the gate's logit.
                         let out = &acts.output()[m * ld..][..wanted];
                         d_gate[m * lg + e] = d_y.iter().zip(out).map(|(d, y)| d * y).sum();
                     }
