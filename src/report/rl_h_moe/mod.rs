@@ -366,20 +366,14 @@ impl<'a> View<'a> {
         seeds
     }
 
-    /// A quantity over slots, or its mean from the first slot to each; mean over seeds.
-    fn over_slots(
-        &self,
-        agent: &str,
-        value: fn(&MisacSlotRow) -> f64,
-        averaged: bool,
-    ) -> Vec<(f64, Estimate)> {
+    /// Mean of a quantity from the first slot to each, since schedules zigzag from slot to slot; mean over seeds.
+    fn over_slots(&self, agent: &str, value: fn(&MisacSlotRow) -> f64) -> Vec<(f64, Estimate)> {
         let mut by_slot: BTreeMap<u32, BySeed> = BTreeMap::new();
         for (seed, slots) in self.slots_of(agent) {
             let (mut sum, mut n) = (0.0, 0.0);
             for r in slots.into_iter().filter(|r| value(r).is_finite()) {
                 (sum, n) = (sum + value(r), n + 1.0);
-                let shown = if averaged { sum / n } else { value(r) };
-                by_slot.entry(r.slot).or_default().insert(seed, shown);
+                by_slot.entry(r.slot).or_default().insert(seed, sum / n);
             }
         }
         let every = by_slot.len().div_ceil(CURVE_POINTS).max(1);
