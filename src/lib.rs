@@ -15,6 +15,7 @@
 //! Dimension letters everywhere: R replicas, B environments, T slots, K vehicles, N antennas, O observation, A action, M minibatch, P parameters.
 
 pub mod agents;
+pub mod bench;
 pub mod checkpoint;
 pub mod cli;
 pub mod config;
