@@ -40,6 +40,7 @@ pub const SHADERS: &[(&str, &str)] = shader_table!["":
     "ppo_value_loss",
     "v2x_reset",
     "v2x_step",
+    "v2x_slots",
     "v2x_reference",
     "misac_reset",
     "misac_step",
@@ -77,6 +78,7 @@ pub const SHARED: &[(&str, &str)] = shader_table!["shared/":
     "tile",
     "shuffle",
     "v2x",
+    "v2x_slot",
     "v2x_write",
 ];
 

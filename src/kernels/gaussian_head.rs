@@ -56,7 +56,7 @@ pub struct Args {
 }
 
 /// The normals of actions 4·`block` … 4·`block` + 3.
-fn four_normals<F: Real<Elem = F, Word = u32>>(
+pub(super) fn four_normals<F: Real<Elem = F, Word = u32>>(
     key: [u32; 2],
     env: usize,
     clock: u32,

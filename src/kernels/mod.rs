@@ -55,6 +55,7 @@ pub mod tile;
 pub mod v2x_batch;
 pub mod v2x_reference;
 pub mod v2x_reset;
+pub mod v2x_slots;
 pub mod v2x_step;
 pub mod value_iteration;
 
@@ -186,6 +187,13 @@ pub const REGISTRY: &[Entry] = &[
         let mut rows = Vec::new();
         for beam in [Beam::Angles, Beam::Tracking, Beam::Matrix, Beam::Steer, Beam::Span] {
             rows.extend(named(&format!("{beam:?}"), v2x_step::check(gpu, &v2x(beam), 1)?));
+        }
+        Ok(rows)
+    }),
+    entry!(v2x_slots, v2x(Beam::Angles), check |gpu| {
+        let mut rows = Vec::new();
+        for beam in [Beam::Angles, Beam::Tracking, Beam::Matrix] {
+            rows.extend(named(&format!("{beam:?}"), v2x_slots::check(gpu, &v2x(beam), 1)?));
         }
         Ok(rows)
     }),

@@ -96,7 +96,7 @@ pub fn prelude(spec: &Spec) -> Prelude {
 }
 
 /// Loop iterations of one thread.
-fn trips(t: &V2xSpec) -> usize {
+pub(super) fn trips(t: &V2xSpec) -> usize {
     let (k, n) = (t.vehicles, t.antennas);
     let beams = match t.beam {
         Beam::Matrix => k * n + k * n * (k + 1) + k * k,
@@ -264,17 +264,17 @@ fn check_actions(spec: &Spec, params: &[V2xParams], states: &[f32], clock: u32, 
 }
 
 /// Everything a slot writes.
-struct Outputs<F> {
-    state: Vec<F>,
-    obs: Vec<F>,
-    final_obs: Vec<F>,
-    reward: Vec<F>,
-    flags: Vec<u32>,
-    metrics: Vec<F>,
+pub(super) struct Outputs<F> {
+    pub state: Vec<F>,
+    pub obs: Vec<F>,
+    pub final_obs: Vec<F>,
+    pub reward: Vec<F>,
+    pub flags: Vec<u32>,
+    pub metrics: Vec<F>,
 }
 
 impl<F: Scalar> Outputs<F> {
-    fn of_twin(spec: &Spec, at: &Args, params: &[V2xParams], states: &[f32], action: &[f32]) -> Self {
+    pub fn of_twin(spec: &Spec, at: &Args, params: &[V2xParams], states: &[f32], action: &[f32]) -> Self {
         let (n, zero) = (spec.r * spec.b, F::splat(0.0));
         let widen = |x: &[f32]| x.iter().map(|&x| F::splat(f64::from(x))).collect::<Vec<F>>();
         let mut o = Outputs {
@@ -301,11 +301,68 @@ impl<F: Scalar> Outputs<F> {
     }
 }
 
+/// Scales of everything a slot writes, and how many environments an error of [`STEP`] may take across the limits of (27).
+pub(super) struct Scales {
+    pub state: Vec<f64>,
+    pub obs: Vec<f64>,
+    pub final_obs: Vec<f64>,
+    pub reward: Vec<f64>,
+    pub metrics: Vec<f64>,
+    pub near_threshold: usize,
+}
+
+impl Scales {
+    /// Those of the slot's own outputs where they are written, of a reset (its value) where the episode ended.
+    pub fn of(
+        spec: &Spec,
+        at: &Args,
+        params: &[V2xParams],
+        states: &[f32],
+        action: &[f32],
+        want: &Outputs<f64>,
+    ) -> Scales {
+        let (n, a, k, b, row) =
+            (spec.r * spec.b, spec.task.action_dim(), spec.task.vehicles, spec.b, spec.task.obs_dim());
+        let clock = at.clock;
+        let ends = (clock as usize + 1).is_multiple_of(spec.task.slots);
+        let mut scales = Scales {
+            state: want.state.iter().map(|x| x.abs()).collect(),
+            obs: want.obs.iter().map(|x| x.abs()).collect(),
+            final_obs: vec![0.0; spec.obs_len()],
+            reward: vec![0.0; at.reward_off + n],
+            metrics: vec![0.0; spec.metrics_len()],
+            near_threshold: 0,
+        };
+        for e in 0..n {
+            let (r, env) = (e / b, e % b);
+            let p = &params[r];
+            let moved = motion_noise::<f64>(k, p, env as u32, clock);
+            let echoed = echo_noise::<f64>(k, p, env as u32, clock);
+            let act = widen(&action[at.action_off + e * a..][..a]);
+            let scale = step_scale(&spec.task, p, &state_of(spec, states, r, env), &moved, &echoed, &act);
+            if ends {
+                scales.final_obs[e * row..][..row].copy_from_slice(&scale[10 * k..14 * k]);
+            } else {
+                for q in 0..10 * k {
+                    scales.state[(r * 10 * k + q) * b + env] = scale[q];
+                }
+                scales.obs[at.obs_off + e * row..][..row].copy_from_slice(&scale[10 * k..14 * k]);
+            }
+            scales.reward[at.reward_off + e] = scale[14 * k + metric::REWARD];
+            for q in 0..spec.task.metric_rows() {
+                scales.metrics[(r * spec.task.metric_rows() + q) * b + env] = scale[14 * k + q];
+            }
+            // The value itself is 0 or 1; what comes on top is 1/STEP for each input whose error turns it.
+            scales.near_threshold += usize::from(scale[14 * k + metric::INDICATOR] > 1.5);
+        }
+        scales
+    }
+}
+
 /// Shader against f64 twin in the middle and at the end of an episode, with and without metrics; on software Vulkan also against the bits
 /// of the f32 twin. What a dispatch must leave alone is compared as well.
 pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
-    let (n, a, k, b, row) =
-        (spec.r * spec.b, spec.task.action_dim(), spec.task.vehicles, spec.b, spec.task.obs_dim());
+    let (n, b) = (spec.r * spec.b, spec.b);
     let params = check_params(spec, seed);
     let states = check_states(spec, seed);
     let kernel = V2xStep::new(gpu, spec)?;
@@ -320,35 +377,14 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
         let want = Outputs::<f64>::of_twin(spec, &at, &params, &states, &action);
         let twin = Outputs::<f32>::of_twin(spec, &at, &params, &states, &action);
 
-        // Scales: of the slot's own outputs where they are written, of a reset (its value) where the episode ended.
-        let mut state_scale: Vec<f64> = want.state.iter().map(|x| x.abs()).collect();
-        let mut obs_scale: Vec<f64> = want.obs.iter().map(|x| x.abs()).collect();
-        let mut final_scale = vec![0.0; spec.obs_len()];
-        let mut reward_scale = vec![0.0; at.reward_off + n];
-        let mut metric_scale = vec![0.0; spec.metrics_len()];
-        let mut near_threshold = 0;
-        for e in 0..n {
-            let (r, env) = (e / b, e % b);
-            let p = &params[r];
-            let moved = motion_noise::<f64>(k, p, env as u32, clock);
-            let echoed = echo_noise::<f64>(k, p, env as u32, clock);
-            let act = widen(&action[at.action_off + e * a..][..a]);
-            let scale = step_scale(&spec.task, p, &state_of(spec, &states, r, env), &moved, &echoed, &act);
-            if ends {
-                final_scale[e * row..][..row].copy_from_slice(&scale[10 * k..14 * k]);
-            } else {
-                for q in 0..10 * k {
-                    state_scale[(r * 10 * k + q) * b + env] = scale[q];
-                }
-                obs_scale[at.obs_off + e * row..][..row].copy_from_slice(&scale[10 * k..14 * k]);
-            }
-            reward_scale[at.reward_off + e] = scale[14 * k + metric::REWARD];
-            for q in 0..spec.task.metric_rows() {
-                metric_scale[(r * spec.task.metric_rows() + q) * b + env] = scale[14 * k + q];
-            }
-            // The value itself is 0 or 1; what comes on top is 1/STEP for each input whose error turns it.
-            near_threshold += usize::from(scale[14 * k + metric::INDICATOR] > 1.5);
-        }
+        let Scales {
+            state: state_scale,
+            obs: obs_scale,
+            final_obs: final_scale,
+            reward: reward_scale,
+            metrics: metric_scale,
+            near_threshold,
+        } = Scales::of(spec, &at, &params, &states, &action, &want);
 
         let params_buf = gpu.upload("v2x_step.params", &[spec.r], &params)?;
         let action_buf = gpu.upload("v2x_step.action", &[action.len()], &action)?;
