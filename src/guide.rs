@@ -4,8 +4,9 @@
 //!
 //! A row of task misac is a file below `src/agents/misac/` with a `pub const AGENT`, and its line in [`AGENTS`](crate::agents::misac::AGENTS); training,
 //! evaluation, the command line and the report find it there. One that learns names its networks
-//! ([`Architecture`](crate::policy::experts::Architecture)); one that does not makes a schedule. This one takes a frame of the vehicle whose
-//! picture is oldest, one vehicle a slot:
+//! ([`Architecture`](crate::policy::experts::Architecture)); one that does not makes a schedule. Kernels for it are not needed: an agent whose
+//! decisions no kernel makes ([`FixedSchedule::rule`](crate::agents::misac::FixedSchedule::rule)) is evaluated on the CPU, and says so. This one takes a
+//! frame of the vehicle whose picture is oldest, one vehicle a slot:
 //!
 //! ```
 //! use isacbench::agents::misac::{FixedSchedule, MisacAgent, MisacKind, Slot};
@@ -34,7 +35,7 @@
 //! let MisacKind::Fixed(make) = AGENT.kind else { unreachable!() };
 //! let schedule = [make(&task, &params)?];
 //! let job = Job { task, replicas: vec![params], controller: Controller::Fixed(&schedule), episodes: 8, gain_stride: 20 };
-//! let outcome = &evaluate(&job, &|_| {})[0];
+//! let outcome = &evaluate(&job, None, &|_| {})?[0];
 //! // A frame of 10 J in every slot, and what four staggered ages cost beside it.
 //! assert!(outcome.metrics[ENERGY].mean > 10.0 && outcome.metrics[ENERGY].mean < 40.0);
 //! assert!(outcome.metrics[COST].mean >= outcome.metrics[ENERGY].mean);

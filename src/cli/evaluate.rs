@@ -1,7 +1,7 @@
 //! `isacbench evaluate`
 
 use super::watch::{Bars, Silent};
-use super::{Common, Place, evaluation_place, find_agent, find_misac_agent, place};
+use super::{Common, Place, cpu_place, find_agent, find_misac_agent, place};
 use crate::agents::{self, Kind};
 use crate::checkpoint::{Checkpoint, CheckpointError, Trainable};
 use crate::config::{Config, Layered, MisacConfig};
@@ -123,10 +123,11 @@ fn misac(a: &EvaluateArgs, sets: &[String]) -> Result<Printed> {
         }
     };
     let replicas: Vec<MisacParams> = seeds.iter().map(|s| params_of(&config.task, at, [*s, 0])).collect();
-    let place = evaluation_place(&a.common.device)?;
+    let mut place = place(&a.common.device)?;
     let bars = Bars::new();
     let watch = a.watch(&bars, &place);
-    let evaluated = outcomes(agent, &config, &replicas, checkpoint.as_ref(), watch)?;
+    let gpu = place.gpu.as_deref();
+    let evaluated = outcomes(agent, &config, &replicas, checkpoint.as_ref(), gpu, watch)?;
     let mut values = Values::default();
     for e in &evaluated {
         for (name, estimate) in e.metrics() {
@@ -146,7 +147,10 @@ fn misac(a: &EvaluateArgs, sets: &[String]) -> Result<Printed> {
                 values.add(name, Estimate { mean: entry.energy_j, std_error: f64::NAN }, e.outcome.episodes);
             }
         }
-        energy = Some(measured(agent, &config, &replicas, saved, a.measure_energy, watch));
+        energy = Some(measured(agent, &config, &replicas, saved, gpu, a.measure_energy, watch));
+    }
+    if evaluated.iter().any(|e| !e.on_gpu) {
+        place = cpu_place("the agent decides there");
     }
     let mut slots = Vec::new();
     if evaluated.iter().all(|e| !e.bound) {

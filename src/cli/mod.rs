@@ -13,7 +13,7 @@ use crate::checkpoint::Trainable;
 use crate::gpu::{self, DeviceChoice, Gpu};
 use crate::real::SimdLevel;
 use crate::rows::{DeviceName, Manifest};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -135,23 +135,6 @@ fn place(choice: &DeviceChoice) -> Result<Place> {
         }
         Err(e) => Err(e.into()),
     }
-}
-
-/// Where task misac is evaluated, for which there is a CPU path only.
-fn evaluation_place(choice: &DeviceChoice) -> Result<Place> {
-    match choice {
-        DeviceChoice::Auto | DeviceChoice::Cpu => Ok(cpu_place("task misac is evaluated on the CPU")),
-        _ => bail!("--device: task misac is evaluated on the CPU only (cpu or auto)"),
-    }
-}
-
-/// Where task misac is trained.
-fn training_place(choice: &DeviceChoice) -> Result<Place> {
-    let mut place = place(choice)?;
-    if place.gpu.is_some() {
-        place.why += "; task misac is trained there and evaluated on the CPU";
-    }
-    Ok(place)
 }
 
 fn manifest<C: Trainable>(config: &C, agents: &[String], place: &Place) -> Manifest {

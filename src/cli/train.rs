@@ -1,7 +1,7 @@
 //! `isacbench train`
 
 use super::watch::Bars;
-use super::{Common, Place, find_agent, find_misac_agent, manifest, place, training_place};
+use super::{Common, Place, find_agent, find_misac_agent, manifest, place};
 use crate::agents::{AGENTS, misac};
 use crate::config::{Config, Layered, MisacConfig};
 use crate::reproduce::{self, Job, RunId, Trained, Training};
@@ -37,7 +37,7 @@ pub fn train(a: &TrainArgs) -> Result<()> {
             let learned = misac::AGENTS.iter().filter(|x| x.architecture().is_some()).map(|x| x.id);
             must_learn(agent.id, learned.collect())?;
             let (at, every) = (config.task.snr_db, config.reproduce.checkpoint_every);
-            run(a, &config, agent.id, at, every, &training_place(&a.common.device)?, |trained| {
+            run(a, &config, agent.id, at, every, &place(&a.common.device)?, |trained| {
                 #[cfg(feature = "report")]
                 parquet(a, "curves", &trained.curves)?;
                 Ok(trained.curves.iter().map(|r| r.env_steps).max())
