@@ -8,7 +8,7 @@ mod train;
 mod watch;
 
 use crate::agents::misac::{self, MisacAgent};
-use crate::agents::{self, AGENTS};
+use crate::agents::v2x::{self, V2xAgent};
 use crate::checkpoint::Trainable;
 use crate::gpu::{self, DeviceChoice, Gpu};
 use crate::real::SimdLevel;
@@ -142,8 +142,8 @@ fn manifest<C: Trainable>(config: &C, agents: &[String], place: &Place) -> Manif
     Manifest::collect(&args, &config.to_toml(), C::TASK, agents, &config.train_config().seeds, &place.name)
 }
 
-fn find_agent(id: &str) -> Result<&'static agents::Agent> {
-    agents::find(id).with_context(|| no_agent(id, "v2x", AGENTS.iter().map(|a| a.id)))
+fn find_v2x_agent(id: &str) -> Result<&'static V2xAgent> {
+    v2x::find(id).with_context(|| no_agent(id, "v2x", v2x::AGENTS.iter().map(|a| a.id)))
 }
 
 fn find_misac_agent(id: &str) -> Result<&'static MisacAgent> {

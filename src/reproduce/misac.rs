@@ -122,7 +122,7 @@ impl Job for MisacConfig {
     fn update_of(row: &MisacCurveRow) -> u32 {
         row.update
     }
-    fn is_stuck(_agent: &str, row: &MisacCurveRow) -> bool {
+    fn is_stuck(&self, _agent: &str, row: &MisacCurveRow) -> bool {
         !(row.grad_norm_policy.is_finite() && row.grad_norm_critic.is_finite())
     }
     fn note(metrics: &[MisacUpdate]) -> String {
