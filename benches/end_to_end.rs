@@ -8,11 +8,11 @@
 mod workload;
 
 use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
-use isacbench::agents::Kind;
+use isacbench::learn::PpoSpec;
 use isacbench::policy::experts::H_MOE;
 use std::hint::black_box;
 use std::time::Duration;
-use workload::{Physics, Training, misac};
+use workload::{MakePpo, Physics, Training, misac};
 
 /// One replica with `envs` environments, as it stands in the ids.
 fn id(envs: usize) -> BenchmarkId {
@@ -27,12 +27,13 @@ fn end_to_end(c: &mut Criterion) {
         group.bench_function(id(envs), |b| b.iter(|| black_box(physics.run())));
     }
     group.finish();
-    for (kind, suffix) in [(Kind::Ppo, ""), (Kind::SpikingAc, "_spiking")] {
+    let agents: [(MakePpo, &str); 2] = [(PpoSpec::mlp, ""), (PpoSpec::spiking, "_spiking")];
+    for (make, suffix) in agents {
         for name in ["rollout", "training"] {
             let mut group = c.benchmark_group(format!("{name}{suffix}"));
             group.sampling_mode(SamplingMode::Flat);
             for envs in [512, 1024, 4096] {
-                let mut training = Training::new(kind, envs);
+                let mut training = Training::new(make, envs);
                 group.throughput(Throughput::Elements(training.steps() as u64));
                 group.bench_function(id(envs), |b| {
                     b.iter(|| if name == "rollout" { training.rollout() } else { training.update() });

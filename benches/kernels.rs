@@ -11,7 +11,7 @@ use isacbench::kernels::*;
 use isacbench::learn::replay::Row;
 use isacbench::policy::{Activation, Codebook, Lif};
 use isacbench::shuffle::{Minibatch, Unit};
-use isacbench::task::misac::{MisacSpec, Phase, STATE_ROWS, Uncertainty, metric};
+use isacbench::task::misac::{MisacSpec, Phase, STATE_ROWS, Uncertainty, gain_row, metric};
 use isacbench::task::misac_dp::Rule;
 use isacbench::task::v2x::{Beam, Kinematics, V2xSpec};
 use isacbench::task::v2x_reference::Reference;
@@ -583,6 +583,16 @@ fn build(gpu: &Gpu, stem: &str) -> Result<Case, GpuError> {
             )?;
             let bound = kernel.bind(gpu, &metrics, &episode);
             case(envs, r * rows * b, move |pass| bound.record(pass, false))
+        }
+        "misac_accumulate" => {
+            let (metrics, action) =
+                (floats("metrics", &[r, metric::ROWS, b])?, floats("action", &[r, b, 4])?);
+            let gains = floats("gains", &[r, gain_row::ROWS, b, 4])?;
+            let episode = zeros("episode", &[misac_accumulate::episode_len(&cars)])?;
+            let kernel = misac_accumulate::MisacAccumulate::new(gpu, &cars)?;
+            let bound = kernel.bind(gpu, &metrics, &action, &gains, &episode);
+            let args = misac_accumulate::Args { first: false, judged: true };
+            case(envs, r * b, move |pass| bound.record(pass, &args))
         }
         "lstm_forward" => {
             let (m, h) = (b, 64);

@@ -9,10 +9,10 @@
 #[path = "../benches/workload/mod.rs"]
 mod workload;
 
-use isacbench::agents;
+use isacbench::learn::PpoSpec;
 use isacbench::policy::experts::{Architecture, H_MOE, HOMOGENEOUS_MOE, PPO_MONO};
 use std::time::Instant;
-use workload::{Physics, Training, misac};
+use workload::{MakePpo, Physics, Training, misac};
 
 /// Shortest of `repetitions` runs, s. One run before them warms caches and page tables, as the peer does.
 fn best(repetitions: usize, mut run: impl FnMut()) -> f64 {
@@ -29,13 +29,13 @@ fn best(repetitions: usize, mut run: impl FnMut()) -> f64 {
 /// Environment steps per second of physics, rollout and training.
 type Rates = [f64; 3];
 
-fn v2x(kind: agents::Kind, envs: usize, repetitions: usize, updates: usize) -> Rates {
+fn v2x(make: MakePpo, envs: usize, repetitions: usize, updates: usize) -> Rates {
     let mut physics = Physics::new(envs);
     let steps = (envs * physics.slots()) as f64;
     let physics_s = best(repetitions, || {
         std::hint::black_box(physics.run());
     });
-    let mut training = Training::new(kind, envs);
+    let mut training = Training::new(make, envs);
     let samples = training.steps() as f64;
     let rollout_s = best(repetitions, || training.rollout());
     let training_s = best(repetitions, || (0..updates).for_each(|_| training.update()));
@@ -63,10 +63,8 @@ fn main() -> anyhow::Result<()> {
         "h-moe" => experts(H_MOE, envs, repetitions, updates),
         "ppo-mono" => experts(PPO_MONO, envs, repetitions, updates),
         "homogeneous-moe" => experts(HOMOGENEOUS_MOE, envs, repetitions, updates),
-        "ppo" | "spiking-ac" => {
-            let kind = agents::find(&agent).expect("both are in the list").kind;
-            v2x(kind, envs, repetitions, updates)
-        }
+        "ppo" => v2x(PpoSpec::mlp, envs, repetitions, updates),
+        "spiking-ac" => v2x(PpoSpec::spiking, envs, repetitions, updates),
         other => anyhow::bail!("agent '{other}': ppo, spiking-ac, h-moe, ppo-mono or homogeneous-moe"),
     };
     println!(

@@ -4,8 +4,9 @@
 //!
 //! A row of task misac is a file below `src/agents/misac/` with a `pub const AGENT`, and its line in [`AGENTS`](crate::agents::misac::AGENTS); training,
 //! evaluation, the command line and the report find it there. One that learns names its networks
-//! ([`Architecture`](crate::policy::experts::Architecture)); one that does not makes a schedule. This one takes a frame of the vehicle whose
-//! picture is oldest, one vehicle a slot:
+//! ([`Architecture`](crate::policy::experts::Architecture)); one that does not makes a schedule. Kernels for it are not needed: an agent whose
+//! decisions no kernel makes ([`FixedSchedule::rule`](crate::agents::misac::FixedSchedule::rule)) is evaluated on the CPU, and says so. This one takes a
+//! frame of the vehicle whose picture is oldest, one vehicle a slot:
 //!
 //! ```
 //! use isacbench::agents::misac::{FixedSchedule, MisacAgent, MisacKind, Slot};
@@ -34,10 +35,53 @@
 //! let MisacKind::Fixed(make) = AGENT.kind else { unreachable!() };
 //! let schedule = [make(&task, &params)?];
 //! let job = Job { task, replicas: vec![params], controller: Controller::Fixed(&schedule), episodes: 8, gain_stride: 20 };
-//! let outcome = &evaluate(&job, &|_| {})[0];
+//! let outcome = &evaluate(&job, None, &|_| {})?[0];
 //! // A frame of 10 J in every slot, and what four staggered ages cost beside it.
 //! assert!(outcome.metrics[ENERGY].mean > 10.0 && outcome.metrics[ENERGY].mean < 40.0);
 //! assert!(outcome.metrics[COST].mean >= outcome.metrics[ENERGY].mean);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! A row of task v2x is a file below `src/agents/v2x/` and its line in [`AGENTS`](crate::agents::v2x::AGENTS). One that learns says what makes its
+//! algorithm, out of the parts that there are ([`V2xKind::Learned`](crate::agents::v2x::V2xKind), `src/agents/v2x/ppo.rs`); one that does not is a
+//! function of what the last echo said, without a kernel. This one steers as `last-estimate` does and gives more power to vehicles that are far:
+//!
+//! ```
+//! use isacbench::agents::v2x::{Rule, Slot, V2xAgent, V2xKind};
+//! use isacbench::config::{Config, Layered};
+//! use isacbench::evaluate::v2x::{Controller, Job, evaluate};
+//! use isacbench::task::v2x::{Beam, metric};
+//! use isacbench::task::v2x_reference::Reference;
+//!
+//! fn act(now: &Slot, _: &mut [f32], action: &mut [f32]) {
+//!     let (k, echo) = (now.task.vehicles, now.full());
+//!     let (angles, powers) = action.split_at_mut(k);
+//!     angles.copy_from_slice(&echo.obs_theta[..k]);
+//!     let total: f32 = echo.obs_d[..k].iter().map(|d| d * d).sum();
+//!     for (p, d) in powers.iter_mut().zip(&echo.obs_d) {
+//!         *p = now.params.p_max_w * d * d / total;
+//!     }
+//! }
+//!
+//! const AGENT: V2xAgent = V2xAgent {
+//!     id: "far-first",
+//!     summary: "steer at the last echo's angle, power as the square of its distance",
+//!     kind: V2xKind::Rule(Rule { beam: Beam::Steer, memory: |_| 0, act }),
+//! };
+//!
+//! let config = Config::load(None, &[])?;
+//! let job = |controller| Job {
+//!     task: config.task.spec(),
+//!     replicas: vec![config.task.params([7, 0])],
+//!     controller,
+//!     episodes: 64,
+//! };
+//! let V2xKind::Rule(rule) = AGENT.kind else { unreachable!() };
+//! let far = &evaluate(&job(Controller::Rule(rule)), None, &|_| {})?[0].metrics;
+//! let equal = &evaluate(&job(Controller::Reference(Reference::LastEstimate)), None, &|_| {})?[0].metrics;
+//! // The same echoes and the same episodes: fairer, for less in all.
+//! assert!(far[metric::JAIN].mean > equal[metric::JAIN].mean);
+//! assert!(far[metric::SUM_RATE].mean < equal[metric::SUM_RATE].mean);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!

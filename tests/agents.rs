@@ -4,12 +4,15 @@
 mod common;
 
 use common::gpu_or_skip;
-use isacbench::agents::{self, Kind};
-use isacbench::config::{Config, Layered};
+use isacbench::agents::v2x::{self as agents, Rule, Slot, V2xAgent, V2xKind};
+use isacbench::config::{Config, Layered, PpoConfig};
 use isacbench::evaluate::v2x::{BOUND_CARRIER, Controller, Job, Outcome, evaluate};
 use isacbench::evaluate::{Estimate, KEY_BATCH};
 use isacbench::gpu::Gpu;
-use isacbench::task::v2x::{V2xParams, metric};
+use isacbench::learn::{Algorithm, PpoSpec, Replica};
+use isacbench::task::v2x::{Beam, V2xParams, metric};
+use isacbench::task::v2x_reference::Reference;
+use isacbench::train::{Learner, Plan, train};
 use serde_json::Value;
 
 const KINEMATICS: [&str; 2] = ["paper", "cartesian"];
@@ -50,9 +53,9 @@ fn run(
     gpu: Option<&Gpu>,
 ) -> Vec<Outcome> {
     let who = match agents::find(agent).unwrap().kind {
-        Kind::Reference(who) => who,
-        Kind::UpperBound => BOUND_CARRIER,
-        _ => panic!("{agent} is learned"),
+        V2xKind::Reference(who) => who,
+        V2xKind::Bound => BOUND_CARRIER,
+        _ => panic!("{agent} is no reference"),
     };
     let job = Job {
         task: config(kinematics).task.spec(),
@@ -331,4 +334,115 @@ fn a_replica_does_not_depend_on_its_neighbours_on_the_gpu() {
     if let Some(gpu) = gpu_or_skip() {
         in_any_company(Some(gpu), 100);
     }
+}
+
+// ---- agents that are added ----
+
+fn one_job<'a>(controller: Controller<'a>, episodes: u64) -> Job<'a> {
+    let task = config("paper").task.spec();
+    Job { task, replicas: replicas("paper", &[40, 10], 9), controller, episodes }
+}
+
+/// `last-estimate` once more, as one would add it: without a kernel.
+fn steer_at_the_last_echo(now: &Slot, _: &mut [f32], action: &mut [f32]) {
+    let k = now.task.vehicles;
+    action[..k].copy_from_slice(&now.full().obs_theta[..k]);
+    action[k..].fill(now.params.p_max_w / k as f32);
+}
+
+/// The same out of the observation, one slot late, which its memory carries over.
+fn steer_late(now: &Slot, memory: &mut [f32], action: &mut [f32]) {
+    let k = now.task.vehicles;
+    assert_eq!((memory.len(), now.obs.len(), action.len()), (k, 4 * k, 2 * k));
+    if now.slot == 0 {
+        assert!(memory.iter().all(|x| *x == 0.0), "an episode starts without memory");
+        memory.copy_from_slice(&now.obs[..k]);
+    }
+    for (to, from) in action.iter_mut().zip(&*memory) {
+        *to = from * std::f32::consts::PI;
+    }
+    action[k..].fill(now.params.p_max_w / k as f32);
+    memory.copy_from_slice(&now.obs[..k]);
+}
+
+#[test]
+fn a_rule_acts_as_the_reference_that_it_repeats() {
+    let rule = |act, memory| Controller::Rule(Rule { beam: Beam::Steer, memory, act });
+    let outcomes = |controller, gpu| evaluate(&one_job(controller, 300), gpu, &|_| ()).unwrap();
+    let reference = outcomes(Controller::Reference(Reference::LastEstimate), None);
+    let same = outcomes(rule(steer_at_the_last_echo, |_| 0), None);
+    // More than a chunk of episodes, two replicas: the same environments, parameters and draws, bit for bit.
+    assert_eq!(reference, same);
+    let late = outcomes(rule(steer_late, |k| k), None);
+    for (late, reference) in late.iter().zip(&reference) {
+        let (a, b) = (late.metrics[metric::SUM_RATE].mean, reference.metrics[metric::SUM_RATE].mean);
+        assert!(a < b, "a late angle is a worse one: {a} against {b} bps/Hz");
+        let first = |o: &Outcome| o.slots[0].mean;
+        assert!((first(late) / first(reference) - 1.0).abs() < 1e-4, "nothing is late in the first slot");
+    }
+    // Without a kernel it is evaluated on the CPU, whatever was asked for.
+    assert!(!one_job(rule(steer_at_the_last_echo, |_| 0), 1).decides_on_gpu());
+    if let Some(gpu) = gpu_or_skip() {
+        assert_eq!(same, outcomes(rule(steer_at_the_last_echo, |_| 0), Some(gpu)));
+    }
+}
+
+/// PPO with other networks, in the words of a file below `src/agents/v2x/`: nothing else has to know.
+#[test]
+fn a_learned_agent_out_of_existing_parts_trains_and_is_evaluated() {
+    const NARROW: V2xAgent = V2xAgent {
+        id: "narrow-ppo",
+        summary: "PPO with one hidden layer of 9",
+        kind: V2xKind::Learned(|config, replicas| {
+            let ppo = PpoConfig { hidden: vec![9], ..config.ppo.clone() };
+            Algorithm::Ppo(PpoSpec::mlp(&Config { ppo, ..config.clone() }, replicas))
+        }),
+    };
+    let sets = ["ppo.envs=4", "ppo.minibatch=200", "ppo.epochs=1", "task.p_max_dbm=40"].map(String::from);
+    let config = Config::load(None, &sets).unwrap();
+    let task = config.task.params([3, 0]);
+    let algorithm = NARROW.algorithm(&config, vec![Replica { seed: 3, task }]).unwrap();
+    let mut learner = Learner::new(&algorithm, &algorithm.start(), None).unwrap();
+    let plan = Plan { algorithm: &algorithm, updates: 2, until: 2, log_every: 1 };
+    let mut seen = 0;
+    let state = train(&plan, &mut learner, 0, |_, metrics| seen += metrics.len(), |_| ()).unwrap();
+    assert_eq!((seen, state.updates), (2, 2));
+    assert_ne!(state.params, algorithm.start().params);
+    let policy = algorithm.policy();
+    assert_eq!(policy.net.layers.iter().map(|l| l.outputs).collect::<Vec<_>>(), [9, 6]);
+    assert!(NARROW.is_learned() && NARROW.decides_on_gpu() && algorithm.has_actor() && !algorithm.spikes());
+    let controller = Controller::Policy { policy, params: &state.params, greedy: false };
+    let job = Job { task: config.task.spec(), replicas: vec![task], controller, episodes: 32 };
+    let o = evaluate(&job, None, &|_| ()).unwrap().remove(0);
+    assert!(o.metrics[metric::SUM_RATE].mean > 0.0);
+    assert_eq!(o.activity.unwrap().layers.len(), 2);
+}
+
+/// What the program asks of an agent beside its id, it reads from its parts.
+#[test]
+fn what_is_asked_of_agents_follows_from_their_parts() {
+    let config = Config::load(None, &[]).unwrap();
+    let ids = |of: &dyn Fn(&V2xAgent) -> bool| {
+        agents::AGENTS.iter().filter(|a| of(a)).map(|a| a.id).collect::<Vec<_>>()
+    };
+    let learned =
+        |f: fn(&Algorithm) -> bool| ids(&|a| a.algorithm(&config, Vec::new()).is_some_and(|a| f(&a)));
+    assert_eq!(ids(&V2xAgent::is_learned), ["spiking-ac", "ppo", "ddpg", "dqn"]);
+    assert_eq!(learned(Algorithm::has_actor), ["spiking-ac", "ppo", "ddpg"]);
+    assert_eq!(learned(Algorithm::spikes), ["spiking-ac"]);
+    assert_eq!(ids(&V2xAgent::is_bound), ["upper-bound"]);
+    assert_eq!(ids(&|a| !a.decides_on_gpu()), [""; 0]);
+    let all = [
+        "spiking-ac",
+        "ppo",
+        "ddpg",
+        "dqn",
+        "random",
+        "last-estimate",
+        "ekf",
+        "genie",
+        "genie-zf",
+        "upper-bound",
+    ];
+    assert_eq!(ids(&|_| true), all);
 }

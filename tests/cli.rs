@@ -597,7 +597,7 @@ fn a_reproduction_covers_every_agent_and_power() {
         let all: Value =
             serde_json::from_slice(&std::fs::read(out.path().join("rows.json")).unwrap()).unwrap();
         let evals = all["evals"].as_array().unwrap();
-        for agent in isacbench::agents::AGENTS {
+        for agent in isacbench::agents::v2x::AGENTS {
             for p in [0.0, 40.0] {
                 for seed in [0, 1] {
                     let found = |e: &&Value| {
@@ -615,7 +615,7 @@ fn a_reproduction_covers_every_agent_and_power() {
                 }
             }
         }
-        let learned = isacbench::agents::AGENTS.iter().filter(|a| a.kind.is_learned()).count();
+        let learned = isacbench::agents::v2x::AGENTS.iter().filter(|a| a.is_learned()).count();
         assert_eq!(all["curves"].as_array().unwrap().len(), learned * 2 * 2 * 2);
         assert_eq!(all["manifest"]["seeds"], serde_json::json!([0, 1]));
     }

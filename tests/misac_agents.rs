@@ -33,7 +33,7 @@ fn run(schedule: Arc<dyn FixedSchedule>, config: &MisacConfig, episodes: u64, ga
         episodes,
         gain_stride,
     };
-    evaluate(&job, &|_| {}).remove(0)
+    evaluate(&job, None, &|_| {}).unwrap().remove(0)
 }
 
 fn fixed(id: &str, config: &MisacConfig) -> Outcome {
@@ -174,7 +174,7 @@ fn untrained(config: &MisacConfig, id: &str, seeds: &[u32], episodes: u64, greed
         episodes,
         gain_stride: 7,
     };
-    evaluate(&job, &|_| {})
+    evaluate(&job, None, &|_| {}).unwrap()
 }
 
 #[test]

@@ -7,7 +7,7 @@ mod lif;
 mod ppo;
 
 use common::{gpu_or_skip, shared_gpu};
-use isacbench::agents::Kind;
+use isacbench::agents::v2x::find;
 use isacbench::evaluate::v2x::{Controller, Job, Outcome, evaluate};
 use isacbench::gpu::{Fill, Gpu};
 use isacbench::kernels::compare::compare_f64;
@@ -127,9 +127,8 @@ fn spiking(sets: &[&str], who: &[(u32, f64)]) -> PpoSpec {
         task.p_max_dbm = p_max_dbm;
         Replica { seed, task: task.params([seed, 0]) }
     };
-    let Some(Algorithm::Ppo(spec)) =
-        Algorithm::new(Kind::SpikingAc, &config, who.iter().map(replica).collect())
-    else {
+    let replicas = who.iter().map(replica).collect();
+    let Some(Algorithm::Ppo(spec)) = find("spiking-ac").unwrap().algorithm(&config, replicas) else {
         panic!("spiking-ac learns by PPO")
     };
     spec

@@ -3,7 +3,6 @@
 
 pub mod misac;
 
-use isacbench::agents::Kind;
 use isacbench::config::{Config, Layered};
 use isacbench::learn::ppo_cpu::{PpoCpu, SampleGaussian, reset_chunk, step_chunk};
 use isacbench::learn::{LearnerState, PpoSpec, Replica, learning_rates};
@@ -122,6 +121,9 @@ impl PhysicsChunk {
     }
 }
 
+/// [`PpoSpec::mlp`] (agent `ppo`) or [`PpoSpec::spiking`] (agent `spiking-ac`).
+pub type MakePpo = fn(&Config, Vec<Replica>) -> PpoSpec;
+
 /// PPO on the CPU backend.
 pub struct Training {
     spec: PpoSpec,
@@ -130,16 +132,12 @@ pub struct Training {
 }
 
 impl Training {
-    /// Of agents `ppo` or `spiking-ac`.
-    pub fn new(kind: Kind, envs: usize) -> Training {
+    pub fn new(make: MakePpo, envs: usize) -> Training {
         let config = config(envs);
         let seeds = &config.train.seeds;
         let replicas =
             seeds.iter().map(|&seed| Replica { seed, task: config.task.params([seed, 0]) }).collect();
-        let spec = match kind {
-            Kind::SpikingAc => PpoSpec::spiking(&config, replicas),
-            _ => PpoSpec::mlp(&config, replicas),
-        };
+        let spec = make(&config, replicas);
         let ppo = PpoCpu::new(&spec, &LearnerState::new(&spec));
         Training { spec, ppo, update: 0 }
     }

@@ -1,15 +1,14 @@
 //! `isacbench evaluate`
 
 use super::watch::{Bars, Silent};
-use super::{Common, Place, evaluation_place, find_agent, find_misac_agent, place};
-use crate::agents::{self, Kind};
+use super::{Common, Place, cpu_place, find_misac_agent, find_v2x_agent, place};
+use crate::agents::v2x::V2xAgent;
 use crate::checkpoint::{Checkpoint, CheckpointError, Trainable};
 use crate::config::{Config, Layered, MisacConfig};
 use crate::energy::accounts;
 use crate::evaluate::Estimate;
 use crate::evaluate::misac::Outcome as MisacOutcome;
 use crate::evaluate::v2x::Outcome;
-use crate::learn::Algorithm;
 use crate::reproduce::{self, JobError, Watch};
 use crate::stats;
 use crate::task::misac::MisacParams;
@@ -123,10 +122,11 @@ fn misac(a: &EvaluateArgs, sets: &[String]) -> Result<Printed> {
         }
     };
     let replicas: Vec<MisacParams> = seeds.iter().map(|s| params_of(&config.task, at, [*s, 0])).collect();
-    let place = evaluation_place(&a.common.device)?;
+    let mut place = place(&a.common.device)?;
     let bars = Bars::new();
     let watch = a.watch(&bars, &place);
-    let evaluated = outcomes(agent, &config, &replicas, checkpoint.as_ref(), watch)?;
+    let gpu = place.gpu.as_deref();
+    let evaluated = outcomes(agent, &config, &replicas, checkpoint.as_ref(), gpu, watch)?;
     let mut values = Values::default();
     for e in &evaluated {
         for (name, estimate) in e.metrics() {
@@ -146,7 +146,10 @@ fn misac(a: &EvaluateArgs, sets: &[String]) -> Result<Printed> {
                 values.add(name, Estimate { mean: entry.energy_j, std_error: f64::NAN }, e.outcome.episodes);
             }
         }
-        energy = Some(measured(agent, &config, &replicas, saved, a.measure_energy, watch));
+        energy = Some(measured(agent, &config, &replicas, saved, gpu, a.measure_energy, watch));
+    }
+    if evaluated.iter().any(|e| !e.on_gpu) {
+        place = cpu_place("the agent decides there");
     }
     let mut slots = Vec::new();
     if evaluated.iter().all(|e| !e.bound) {
@@ -171,20 +174,20 @@ fn misac(a: &EvaluateArgs, sets: &[String]) -> Result<Printed> {
 }
 
 fn v2x(a: &EvaluateArgs, sets: &[String]) -> Result<Printed> {
-    let agent = find_agent(&a.agent)?;
+    let agent = find_v2x_agent(&a.agent)?;
     let mut checkpoint = None;
-    let (config, at, seeds) = match (&a.checkpoint, agent.kind) {
-        (Some(path), kind) if kind.is_learned() => {
-            let sizes = |c: &Config| Algorithm::new(kind, c, Vec::new()).map(|a| (*a.task(), a.policy()));
+    let (config, at, seeds) = match &a.checkpoint {
+        Some(path) if agent.is_learned() => {
+            let sizes = |c: &Config| agent.algorithm(c, Vec::new()).map(|a| (*a.task(), a.policy()));
             let same = |x: &Config, y: &Config| sizes(x) == sizes(y);
             let (saved, config, at) = weights(a, path, agent.id, sets, same, |c| c.task.p_max_dbm)?;
             let seeds = saved.seeds.iter().map(|s| config.evaluate.seed.wrapping_add(*s)).collect();
             checkpoint = Some(saved);
             (config, at, seeds)
         }
-        (Some(_), _) => bail!("agent '{}' has no weights to load: drop --checkpoint", agent.id),
-        (None, kind) if kind.is_learned() => return Err(JobError::NoWeights(agent.id).into()),
-        (None, _) => {
+        Some(_) => bail!("agent '{}' has no weights to load: drop --checkpoint", agent.id),
+        None if agent.is_learned() => return Err(JobError::NoWeights(agent.id).into()),
+        None => {
             let config = Config::load(a.common.config.as_deref(), sets)?;
             let (at, seeds) = (config.task.p_max_dbm, vec![config.evaluate.seed]);
             (config, at, seeds)
@@ -192,19 +195,22 @@ fn v2x(a: &EvaluateArgs, sets: &[String]) -> Result<Printed> {
     };
     let replicas: Vec<V2xParams> =
         seeds.iter().map(|s| reproduce::params_of(&config.task, at, [*s, 0])).collect();
-    let place = place(&a.common.device)?;
+    let mut place = place(&a.common.device)?;
     let bars = Bars::new();
     let watch = a.watch(&bars, &place);
     let gpu = place.gpu.as_deref();
     let outcomes = reproduce::outcomes(agent, &config, &replicas, checkpoint.as_ref(), gpu, watch)?;
-    let mut metrics = summarise(agent.kind == Kind::UpperBound, config.task.vehicles, &outcomes);
+    let mut metrics = summarise(agent.is_bound(), config.task.vehicles, &outcomes);
     let mut measured = None;
     if let Some(saved) = &checkpoint {
         metrics.extend(energies(agent, saved, &outcomes)?);
         measured = Some(reproduce::measured(agent, &config, &replicas, saved, gpu, a.measure_energy, watch));
     }
+    if !agent.decides_on_gpu() {
+        place = cpu_place("the agent decides there");
+    }
     let mut slots = Vec::new();
-    if agent.kind != Kind::UpperBound {
+    if !agent.is_bound() {
         let at = |t: usize| pool(&outcomes.iter().map(|o| (o.slots[t], o.episodes)).collect::<Vec<_>>());
         slots.push(("sum_rate_bps_hz", (0..config.task.slots).map(at).collect()));
     }
@@ -330,7 +336,7 @@ fn plain(x: &str) -> String {
 const MEASURED: &str = "energy_measured_j_per_slot";
 
 /// Energy of a policy call, once per slot, by each model, and firing rates (or shares of active units) of the policy network.
-fn energies(agent: &agents::Agent, saved: &Checkpoint<Config>, outcomes: &[Outcome]) -> Result<Vec<Summary>> {
+fn energies(agent: &V2xAgent, saved: &Checkpoint<Config>, outcomes: &[Outcome]) -> Result<Vec<Summary>> {
     let policy = saved.algorithm().policy();
     let mut values = Values::default();
     for (o, params) in outcomes.iter().zip(saved.state.params.chunks(policy.params)) {

@@ -8,12 +8,12 @@ mod train;
 mod watch;
 
 use crate::agents::misac::{self, MisacAgent};
-use crate::agents::{self, AGENTS};
+use crate::agents::v2x::{self, V2xAgent};
 use crate::checkpoint::Trainable;
 use crate::gpu::{self, DeviceChoice, Gpu};
 use crate::real::SimdLevel;
 use crate::rows::{DeviceName, Manifest};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -137,30 +137,13 @@ fn place(choice: &DeviceChoice) -> Result<Place> {
     }
 }
 
-/// Where task misac is evaluated, for which there is a CPU path only.
-fn evaluation_place(choice: &DeviceChoice) -> Result<Place> {
-    match choice {
-        DeviceChoice::Auto | DeviceChoice::Cpu => Ok(cpu_place("task misac is evaluated on the CPU")),
-        _ => bail!("--device: task misac is evaluated on the CPU only (cpu or auto)"),
-    }
-}
-
-/// Where task misac is trained.
-fn training_place(choice: &DeviceChoice) -> Result<Place> {
-    let mut place = place(choice)?;
-    if place.gpu.is_some() {
-        place.why += "; task misac is trained there and evaluated on the CPU";
-    }
-    Ok(place)
-}
-
 fn manifest<C: Trainable>(config: &C, agents: &[String], place: &Place) -> Manifest {
     let args: Vec<String> = std::env::args().collect();
     Manifest::collect(&args, &config.to_toml(), C::TASK, agents, &config.train_config().seeds, &place.name)
 }
 
-fn find_agent(id: &str) -> Result<&'static agents::Agent> {
-    agents::find(id).with_context(|| no_agent(id, "v2x", AGENTS.iter().map(|a| a.id)))
+fn find_v2x_agent(id: &str) -> Result<&'static V2xAgent> {
+    v2x::find(id).with_context(|| no_agent(id, "v2x", v2x::AGENTS.iter().map(|a| a.id)))
 }
 
 fn find_misac_agent(id: &str) -> Result<&'static MisacAgent> {

@@ -1,7 +1,7 @@
 //! `isacbench reproduce`
 
 use super::watch::Bars;
-use super::{Common, Place, manifest, place, training_place};
+use super::{Common, manifest, place};
 use crate::config::{self, Config, ConfigError, Layered, MisacConfig};
 use crate::reproduce;
 use crate::rows::{Manifest, MisacRows};
@@ -57,13 +57,8 @@ pub fn reproduce_experiments(a: &ReproduceArgs) -> Result<()> {
         Ok((name.to_string(), work.map_err(of)?))
     };
     let jobs: Vec<(String, Work)> = names.iter().map(load).collect::<Result<_>>()?;
-    // Before anything runs: a device that one of the jobs cannot use.
-    let places = jobs.iter().map(|(_, work)| match work {
-        Work::V2x(_) => place(&a.common.device),
-        Work::Misac(_) => training_place(&a.common.device),
-    });
-    let places: Vec<Place> = places.collect::<Result<_>>()?;
-    for ((name, work), place) in jobs.iter().zip(&places) {
+    let place = &place(&a.common.device)?;
+    for (name, work) in &jobs {
         let out = match &a.out {
             Some(dir) if all => dir.join(name),
             Some(dir) => dir.clone(),

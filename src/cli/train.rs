@@ -1,8 +1,8 @@
 //! `isacbench train`
 
 use super::watch::Bars;
-use super::{Common, Place, find_agent, find_misac_agent, manifest, place, training_place};
-use crate::agents::{AGENTS, misac};
+use super::{Common, Place, find_misac_agent, find_v2x_agent, manifest, place};
+use crate::agents::{misac, v2x};
 use crate::config::{Config, Layered, MisacConfig};
 use crate::reproduce::{self, Job, RunId, Trained, Training};
 use anyhow::{Context, Result, bail};
@@ -37,7 +37,7 @@ pub fn train(a: &TrainArgs) -> Result<()> {
             let learned = misac::AGENTS.iter().filter(|x| x.architecture().is_some()).map(|x| x.id);
             must_learn(agent.id, learned.collect())?;
             let (at, every) = (config.task.snr_db, config.reproduce.checkpoint_every);
-            run(a, &config, agent.id, at, every, &training_place(&a.common.device)?, |trained| {
+            run(a, &config, agent.id, at, every, &place(&a.common.device)?, |trained| {
                 #[cfg(feature = "report")]
                 parquet(a, "curves", &trained.curves)?;
                 Ok(trained.curves.iter().map(|r| r.env_steps).max())
@@ -45,8 +45,8 @@ pub fn train(a: &TrainArgs) -> Result<()> {
         }
         _ => {
             let config = Config::load(file, sets)?;
-            let agent = find_agent(a.agent.as_deref().unwrap_or("ppo"))?;
-            must_learn(agent.id, AGENTS.iter().filter(|x| x.kind.is_learned()).map(|x| x.id).collect())?;
+            let agent = find_v2x_agent(a.agent.as_deref().unwrap_or("ppo"))?;
+            must_learn(agent.id, v2x::AGENTS.iter().filter(|x| x.is_learned()).map(|x| x.id).collect())?;
             let (at, every) = (config.task.p_max_dbm, config.reproduce.checkpoint_every);
             run(a, &config, agent.id, at, every, &place(&a.common.device)?, |trained| {
                 #[cfg(feature = "report")]

@@ -576,7 +576,7 @@ pub struct ExperimentConfig {
 impl ExperimentConfig {
     pub fn validate(&self) -> Result<(), ConfigError> {
         let bad = |key, what: String| Err(ConfigError::Value { key, what });
-        let learned = |a: &&String| crate::agents::find(a).is_some_and(|a| a.kind.is_learned());
+        let learned = |a: &&String| crate::agents::v2x::find(a).is_some_and(|a| a.is_learned());
         if let Some(a) = self.agents.iter().find(|a| !learned(a)) {
             return bad("experiment.agents", format!("'{a}' is no learned agent"));
         }

@@ -1,7 +1,8 @@
-//! Evaluation of task misac on the CPU, in vector lanes: energies, constraints, tracking and what the beams reach.
+//! Evaluation of task misac, on the CPU in vector lanes or on a GPU, with the same draws: energies, constraints, tracking and what the beams reach.
 
-use super::{Estimate, KEY_BATCH};
+use super::{Estimate, KEY_BATCH, misac_gpu};
 use crate::agents::misac::{FixedSchedule, Slot};
+use crate::gpu::{Gpu, GpuError};
 use crate::kernels::bernoulli_head::uniform;
 use crate::policy::experts::{ExpertsCpu, ExpertsLayout, ExpertsState, act};
 use crate::real::{F32Lanes, LaneKernel, Real, Word, run_lanes};
@@ -9,6 +10,7 @@ use crate::task::misac::{
     Batch, MisacParams, MisacSpec, Phase, StepSlices, gains, load_state, metric, misac_reset_chunk,
     misac_step_chunk,
 };
+use crate::task::misac_dp::Rule;
 use rayon::prelude::*;
 use std::sync::Arc;
 
@@ -80,13 +82,43 @@ pub struct Job<'a> {
     pub gain_stride: usize,
 }
 
+impl Job<'_> {
+    /// Whether a GPU can make the decisions: those of networks always, those of schedules where each says how
+    /// ([`FixedSchedule::rule`]) and all say the same.
+    pub fn decides_on_gpu(&self) -> bool {
+        match &self.controller {
+            Controller::Fixed(schedules) => rule_of(schedules, &self.replicas).is_some(),
+            Controller::Learned { .. } => true,
+        }
+    }
+}
+
+/// The rule of all replicas' schedules, and its words, replica by replica.
+pub(super) fn rule_of(
+    schedules: &[Arc<dyn FixedSchedule>],
+    replicas: &[MisacParams],
+) -> Option<(Rule, Vec<u32>)> {
+    let mut all: Option<(Rule, Vec<u32>)> = None;
+    for schedule in schedules {
+        let (rule, words) = schedule.rule()?;
+        match &mut all {
+            None => all = Some((rule, words)),
+            Some((same, words_of_all)) if *same == rule => words_of_all.extend(words),
+            Some(_) => return None,
+        }
+    }
+    // Tables of one kernel have one largest age.
+    all.filter(|_| replicas.iter().all(|p| p.age_max == replicas[0].age_max))
+}
+
 /// What one replica did.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
     pub episodes: u64,
     /// In the order of [`METRICS`].
     pub metrics: Vec<Estimate>,
-    /// Energy of each slot, J.
+    /// Energy of each slot, J. A GPU sums a slot's episodes in f32: its standard error is NaN where the spread is lost in that rounding, as it is
+    /// where every episode costs the same.
     pub slot_energy_j: Vec<Estimate>,
     /// Mean |θ̂ − θ| of each slot, degrees.
     pub slot_mae_deg: Vec<Estimate>,
@@ -96,12 +128,14 @@ pub struct Outcome {
 
 /// Sums over episodes: (Σx, Σx²) per metric and per slot; what is a maximum stands in the first place.
 #[derive(Clone)]
-struct Sums {
-    episodes: u64,
+pub(super) struct Sums {
+    pub episodes: u64,
     metrics: [[f64; 2]; METRICS.len()],
     /// Energy and error of each slot.
-    slots: Vec<[[f64; 2]; 2]>,
-    active_inputs: Vec<u64>,
+    pub slots: Vec<[[f64; 2]; 2]>,
+    /// Share of Σx² of a slot by which Σx² and (Σx)² may be off.
+    pub slot_rounding: f64,
+    pub active_inputs: Vec<u64>,
 }
 
 fn is_maximum(metric: usize) -> bool {
@@ -114,11 +148,12 @@ fn larger(a: f64, b: f64) -> f64 {
 }
 
 impl Sums {
-    fn new(task: &MisacSpec) -> Self {
+    pub fn new(task: &MisacSpec) -> Self {
         Sums {
             episodes: 0,
             metrics: [[0.0; 2]; METRICS.len()],
             slots: vec![[[0.0; 2]; 2]; task.slots],
+            slot_rounding: 0.0,
             active_inputs: vec![0; task.obs_dim()],
         }
     }
@@ -134,8 +169,30 @@ impl Sums {
         }
     }
 
-    fn add(&mut self, o: &Sums) {
+    /// One episode: `total` holds sums over slots (for [`SUM_RATE`] and [`POWER`] over judged ones) in the order of [`METRICS`] and, where they are
+    /// reported, maxima; `gains` Σ|h^H v|² of the agent's beams, of matched phases, and of beams at the estimated and the true angle.
+    pub fn put_episode(&mut self, job: &Job, mut total: [f64; METRICS.len()], gains: [f64; 4]) {
+        let slots = job.task.slots;
+        let (per_slot, per_judged) = (1.0 / slots as f64, 1.0 / slots.div_ceil(job.gain_stride) as f64);
+        let [own, matched, estimate, truth] = gains;
+        for m in [ENERGY, REWARD, L_BMP, SHARE_OVER_GAMMA, MAE, FRAMES] {
+            total[m] *= per_slot;
+        }
+        total[COST] = -total[REWARD];
+        total[SUM_RATE] *= per_judged;
+        total[POWER] *= per_judged;
+        for (m, gain) in [(BEAM_GAIN, own), (ESTIMATE_GAIN, estimate), (TRUE_ANGLE_GAIN, truth)] {
+            total[m] = gain / matched;
+        }
+        for (m, x) in total.iter().enumerate() {
+            self.put(m, *x);
+        }
+        self.episodes += 1;
+    }
+
+    pub fn add(&mut self, o: &Sums) {
         self.episodes += o.episodes;
+        self.slot_rounding = self.slot_rounding.max(o.slot_rounding);
         for (metric, (a, b)) in self.metrics.iter_mut().zip(&o.metrics).enumerate() {
             a[0] = if is_maximum(metric) { larger(a[0], b[0]) } else { a[0] + b[0] };
             a[1] += b[1];
@@ -147,7 +204,7 @@ impl Sums {
         self.active_inputs.iter_mut().zip(&o.active_inputs).for_each(|(a, b)| *a += b);
     }
 
-    fn outcome(&self) -> Outcome {
+    pub fn outcome(&self) -> Outcome {
         let estimate = |(metric, sums): (usize, &[f64; 2])| {
             if is_maximum(metric) {
                 Estimate { mean: sums[0], std_error: f64::NAN }
@@ -155,7 +212,13 @@ impl Sums {
                 Estimate::of(self.episodes, *sums)
             }
         };
-        let slots = |what: usize| self.slots.iter().map(|s| Estimate::of(self.episodes, s[what])).collect();
+        let slot = |[sum, squares]: [f64; 2]| {
+            let e = Estimate::of(self.episodes, [sum, squares]);
+            let rounding = self.slot_rounding * squares;
+            let lost = rounding > 0.0 && squares - sum * e.mean < rounding;
+            Estimate { std_error: if lost { f64::NAN } else { e.std_error }, ..e }
+        };
+        let slots = |what: usize| self.slots.iter().map(|s| slot(s[what])).collect();
         Outcome {
             episodes: self.episodes,
             metrics: self.metrics.iter().enumerate().map(estimate).collect(),
@@ -166,9 +229,20 @@ impl Sums {
     }
 }
 
-/// Runs the job; `progress` gets the number of episodes that were finished since its last call. Results depend neither on the number of threads nor
-/// on how episodes are grouped.
-pub fn evaluate(job: &Job, progress: &(dyn Fn(u64) + Sync)) -> Vec<Outcome> {
+/// Runs the job on the GPU if one is given and [`Job::decides_on_gpu`], else on the CPU; `progress` gets the number of episodes that were finished
+/// since its last call. Results depend neither on the number of threads nor on how episodes are grouped.
+pub fn evaluate(
+    job: &Job,
+    gpu: Option<&Gpu>,
+    progress: &(dyn Fn(u64) + Sync),
+) -> Result<Vec<Outcome>, GpuError> {
+    match gpu.filter(|_| job.decides_on_gpu()) {
+        Some(gpu) => misac_gpu::evaluate(job, gpu, progress),
+        None => Ok(on_cpu(job, progress)),
+    }
+}
+
+fn on_cpu(job: &Job, progress: &(dyn Fn(u64) + Sync)) -> Vec<Outcome> {
     let chunks = job.episodes.div_ceil(CHUNK);
     let nets: Vec<ExpertsCpu> = match &job.controller {
         Controller::Fixed(_) => Vec::new(),
@@ -306,21 +380,8 @@ fn episodes(
             }
         }
     }
-    sums.episodes = envs as u64;
-    let (per_slot, per_judged) = (1.0 / task.slots as f64, 1.0 / task.slots.div_ceil(job.gain_stride) as f64);
-    for (total, [own, matched, estimate, truth]) in total.iter_mut().zip(power_gain) {
-        for m in [ENERGY, REWARD, L_BMP, SHARE_OVER_GAMMA, MAE, FRAMES] {
-            total[m] *= per_slot;
-        }
-        total[COST] = -total[REWARD];
-        total[SUM_RATE] *= per_judged;
-        total[POWER] *= per_judged;
-        for (m, gain) in [(BEAM_GAIN, own), (ESTIMATE_GAIN, estimate), (TRUE_ANGLE_GAIN, truth)] {
-            total[m] = gain / matched;
-        }
-        for (m, x) in total.iter().enumerate() {
-            sums.put(m, *x);
-        }
+    for (total, gains) in total.into_iter().zip(power_gain) {
+        sums.put_episode(job, total, gains);
     }
     sums
 }

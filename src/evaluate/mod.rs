@@ -4,6 +4,7 @@
 //! depend on how episodes are grouped; training uses key (seed, 0). The unit of every interval is the episode's mean over its slots.
 
 pub mod misac;
+mod misac_gpu;
 pub mod v2x;
 
 /// Episodes under one Philox key.

@@ -1,6 +1,7 @@
 //! Evaluation of task v2x, on the CPU or a GPU, with the same draws.
 
 use super::{Estimate, KEY_BATCH};
+use crate::agents::v2x::{Rule, Slot};
 use crate::gpu::{Fill, Gpu, GpuError};
 use crate::kernels::activity_count::{self, Units};
 use crate::kernels::{
@@ -25,6 +26,8 @@ const CHUNK: u64 = 256;
 /// What acts.
 pub enum Controller<'a> {
     Reference(Reference),
+    /// Decides on the CPU.
+    Rule(Rule),
     /// A learned policy; `params` [R, P].
     Policy {
         policy: Policy,
@@ -112,18 +115,24 @@ impl Job<'_> {
     fn spec(&self) -> V2xSpec {
         match &self.controller {
             Controller::Reference(who) => V2xSpec { beam: who.beam(), ..self.task },
+            Controller::Rule(rule) => V2xSpec { beam: rule.beam, ..self.task },
             Controller::Policy { .. } => self.task,
         }
     }
+
+    /// Whether a GPU can make the decisions.
+    pub fn decides_on_gpu(&self) -> bool {
+        !matches!(self.controller, Controller::Rule(_))
+    }
 }
 
-/// Runs the job on the GPU if one is given, else on the CPU; `progress` gets the number of episodes that were finished since its last call.
+/// Runs the job on the GPU if one is given and [`Job::decides_on_gpu`], else on the CPU; `progress` gets the number of episodes that were finished since its last call.
 pub fn evaluate(
     job: &Job,
     gpu: Option<&Gpu>,
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Vec<Outcome>, GpuError> {
-    match gpu {
+    match gpu.filter(|_| job.decides_on_gpu()) {
         Some(gpu) => on_gpu(job, gpu, progress),
         None => Ok(on_cpu(job, progress)),
     }
@@ -133,7 +142,7 @@ fn on_cpu(job: &Job, progress: &(dyn Fn(u64) + Sync)) -> Vec<Outcome> {
     let spec = job.spec();
     let chunks = job.episodes.div_ceil(CHUNK);
     let nets: Vec<Packed> = match &job.controller {
-        Controller::Reference(_) => Vec::new(),
+        Controller::Reference(_) | Controller::Rule(_) => Vec::new(),
         Controller::Policy { policy, params, .. } => params
             .chunks(policy.params)
             .map(|p| {
@@ -187,10 +196,13 @@ fn episodes(
     let mut metrics = vec![0f32; rows * envs];
     let mut per_episode = vec![0f64; rows * envs];
     let mut sums = Sums::new(spec);
-    let mut memory = match job.controller {
-        Controller::Reference(who) => vec![0f32; who.memory_rows(spec.vehicles) * envs],
-        Controller::Policy { .. } => Vec::new(),
+    // Numbers of an environment; rows [·, envs] of a reference, [envs, ·] of a rule.
+    let own = match &job.controller {
+        Controller::Reference(who) => who.memory_rows(spec.vehicles),
+        Controller::Rule(rule) => (rule.memory)(spec.vehicles),
+        Controller::Policy { .. } => 0,
     };
+    let mut memory = vec![0f32; own * envs];
     let mut acts = net.map(|n| Activations::counting(&n.layout, envs));
     reset_chunk(spec, params, envs, first, &mut state, &mut obs, 0);
     for slot in 0..spec.slots {
@@ -208,6 +220,13 @@ fn episodes(
                     action: &mut action,
                     clock,
                 });
+            }
+            Controller::Rule(rule) => {
+                for (env, action) in action.chunks_mut(a).enumerate() {
+                    let (id, obs) = (first + env as u32, &obs[env * o..][..o]);
+                    let now = Slot { task: spec, params, state: &state, envs, env, id, slot, obs };
+                    (rule.act)(&now, &mut memory[env * own..][..own], action);
+                }
             }
             Controller::Policy { policy, params: flat, greedy } => {
                 let (net, acts) = (net.expect("one per replica"), acts.as_mut().expect("made above"));
@@ -468,6 +487,7 @@ impl GpuBatch {
                     v2x_reference::V2xReference::new(gpu, &v2x_reference::Spec { batch, who: *who })?;
                 GpuAct::Reference(kernel.bind(gpu, &params, &state, &memory, &action))
             }
+            Controller::Rule(_) => unreachable!("a rule decides on the CPU"),
             Controller::Policy { policy, params: flat, greedy } => {
                 let p = policy.params;
                 let weights = gpu.upload("evaluate.weights", &[r, p], flat)?;
@@ -619,17 +639,18 @@ pub const BOUND_CARRIER: Reference = Reference::Genie;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::agents::Kind;
+    use crate::agents::v2x::find;
     use crate::config::{Config, Layered};
-    use crate::learn::{Algorithm, Replica};
+    use crate::learn::Replica;
 
     #[test]
     fn activity_counts_every_inference_whatever_the_chunks_and_threads() {
         let sets = ["ppo.hidden=[40, 24]", "spiking.hidden_gain=8"].map(String::from);
         let config = Config::load(None, &sets).expect("a valid configuration");
         let replicas = [3, 9].map(|seed| Replica { seed, task: config.task.params([seed, 0]) }).to_vec();
-        for kind in [Kind::Ppo, Kind::SpikingAc] {
-            let algorithm = Algorithm::new(kind, &config, replicas.clone()).expect("a learner");
+        for id in ["ppo", "spiking-ac"] {
+            let agent = find(id).expect("an agent");
+            let algorithm = agent.algorithm(&config, replicas.clone()).expect("a learner");
             let start = algorithm.start();
             let outcomes = |episodes, threads| {
                 let job = Job {
@@ -653,7 +674,7 @@ mod tests {
                 assert_eq!(activity.samples, 300 * 100);
                 let layers = &activity.layers;
                 assert_eq!(layers.iter().map(|l| l.active.len()).collect::<Vec<_>>(), [12, 40, 24]);
-                let spiking = kind == Kind::SpikingAc;
+                let spiking = id == "spiking-ac";
                 let steps = if spiking { 6 } else { 1 };
                 assert_eq!(layers.iter().map(|l| l.presentations).collect::<Vec<_>>(), [1, steps, steps]);
                 for (l, neurons) in layers.iter().zip([40, 24, 0]) {

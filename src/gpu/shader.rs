@@ -63,6 +63,7 @@ pub const SHADERS: &[(&str, &str)] = shader_table!["":
     "polyak",
     "metrics_reduce",
     "metrics_accumulate",
+    "misac_accumulate",
 ];
 
 /// What `#import` can name.

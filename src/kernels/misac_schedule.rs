@@ -1,5 +1,5 @@
-//! misac_schedule: the decisions of a fixed schedule for every environment: always, never, one frame per period and vehicle, or the decision that
-//! a table holds for the joint age (the exact optimum of [`crate::task::misac_dp`]).
+//! misac_schedule: the decisions of a fixed schedule for every environment: always, never, one frame per period and vehicle, the decision that
+//! a table holds for the joint age (the exact optimum of [`crate::task::misac_dp`]), or those planned for every slot when the episode started.
 //!
 //! The period counts from the start of the episode: slot n is `clock` mod T.
 
@@ -22,16 +22,20 @@ pub struct Spec {
 }
 
 impl Spec {
-    /// (A_max+1)^K
+    /// (A_max+1)^K, the words of a table; 1 without one.
     pub fn joint_ages(&self) -> usize {
-        (self.age_max + 1).pow(self.batch.task.vehicles as u32)
+        match self.rule {
+            Rule::Table => (self.age_max + 1).pow(self.batch.task.vehicles as u32),
+            _ => 1,
+        }
     }
-    /// Words of `rule`: R periods, or R tables; 1 where it is not read.
+    /// Words of `rule`: R periods, R tables, or plans [R, B, T]; 1 where it is not read.
     pub fn rule_len(&self) -> usize {
         match self.rule {
             Rule::Always | Rule::Never => 1,
             Rule::Periodic => self.batch.r,
             Rule::Table => self.batch.r * self.joint_ages(),
+            Rule::Plan => self.batch.r * self.batch.b * self.batch.task.slots,
         }
     }
 }
@@ -47,7 +51,7 @@ pub struct Args {
     pub action_off: usize,
 }
 
-/// `state` [R, 7K, B] from `state_off`, `rule` as [`Spec::rule_len`] says (bit k of a table's word is the camera of vehicle k),
+/// `state` [R, 7K, B] from `state_off`, `rule` as [`Spec::rule_len`] says (bit k of a table's or a plan's word is the camera of vehicle k),
 /// `action` [R, B, K] of 0 and 1 from `action_off`.
 pub fn misac_schedule_cpu<F: Scalar + Into<f64>>(
     spec: &Spec,
@@ -76,6 +80,7 @@ pub fn misac_schedule_cpu<F: Scalar + Into<f64>>(
                 let joint = (0..k).rev().fold(0, |at, i| at * (spec.age_max + 1) + age(i));
                 rule[r * spec.joint_ages() + joint]
             }
+            Rule::Plan => rule[n * task.slots + slot],
         };
         for i in 0..k {
             action[at.action_off + n * k + i] = F::splat(f64::from(bits >> i & 1));
@@ -89,6 +94,7 @@ pub fn prelude(spec: &Spec) -> Prelude {
         .u32("SCHEDULE_ALWAYS", Rule::Always as usize)
         .u32("SCHEDULE_PERIODIC", Rule::Periodic as usize)
         .u32("SCHEDULE_TABLE", Rule::Table as usize)
+        .u32("SCHEDULE_PLAN", Rule::Plan as usize)
         .u32("AGES", spec.age_max + 1)
         .u32("JOINT_AGES", spec.joint_ages())
 }
@@ -204,6 +210,15 @@ mod tests {
             for (rule, words) in [(Rule::Table, table.clone()), (Rule::Periodic, vec![4])] {
                 let mut action = vec![f64::NAN; batch.action_len()];
                 misac_schedule_cpu(&Spec { batch, rule, age_max: 10 }, &at, &state, &words, &mut action);
+                // A plan is looked up by episode and slot.
+                let words: Vec<u32> = (0..40 * 50).map(|n| n * 37 % 8).collect();
+                let mut planned = vec![f64::NAN; batch.action_len()];
+                let spec = Spec { batch, rule: Rule::Plan, age_max: 10 };
+                misac_schedule_cpu(&spec, &at, &state, &words, &mut planned);
+                for (n, x) in planned.iter().enumerate() {
+                    let word = words[n / 3 * 50 + clock as usize % 50];
+                    assert_eq!(*x, f64::from(word >> (n % 3) & 1), "plan at {clock}");
+                }
                 for env in 0..40 {
                     let ages: Vec<usize> = (0..3).map(|i| state[(6 + i) * 40 + env] as usize).collect();
                     for i in 0..3 {

@@ -33,6 +33,7 @@ pub mod metrics_accumulate;
 pub mod metrics_reduce;
 pub mod minibatch_gather;
 pub mod minibatch_scalars;
+pub mod misac_accumulate;
 pub mod misac_batch;
 pub mod misac_gain;
 pub mod misac_reset;
@@ -200,7 +201,7 @@ pub const REGISTRY: &[Entry] = &[
     entry!(misac_reset, MISAC),
     entry!(misac_schedule, misac_schedule::Spec { batch: MISAC, rule: Rule::Table, age_max: 10 }, check |gpu| {
         let mut rows = Vec::new();
-        for rule in [Rule::Always, Rule::Never, Rule::Periodic, Rule::Table] {
+        for rule in [Rule::Always, Rule::Never, Rule::Periodic, Rule::Table, Rule::Plan] {
             let spec = misac_schedule::Spec { batch: MISAC, rule, age_max: 10 };
             rows.extend(named(&format!("{rule:?}"), misac_schedule::check(gpu, &spec, 1)?));
         }
@@ -292,6 +293,7 @@ pub const REGISTRY: &[Entry] = &[
     entry!(polyak, polyak::Spec { r: 3, p: 5003 }),
     entry!(metrics_reduce, metrics_reduce::Spec { r: 3, metric_rows: 12, b: 1000 }),
     entry!(metrics_accumulate, metrics_accumulate::Spec { elements: 3 * 12 * 1000 }),
+    entry!(misac_accumulate, MISAC),
 ];
 
 /// The same comparisons with `variant` in front of their names.

@@ -20,7 +20,7 @@ use crate::kernels::{
     misac_step, obs_mask, ppo_value_loss, slot_gather, spatial_loss,
 };
 use crate::policy::MlpLayout;
-use crate::policy::experts::Decision;
+use crate::policy::experts::{Decision, ExpertsLayout};
 use crate::policy::lstm::LstmLayout;
 use crate::shuffle::{Minibatch, Unit};
 use crate::task::misac::{MisacParams, metric};
@@ -145,10 +145,30 @@ impl Learned {
     }
 }
 
-/// What the schedule comes from, and where it lies in the vector of scheduler and critic.
-enum SchedulerNets {
+/// What the schedule comes from, and where it lies in its vector.
+pub(crate) enum SchedulerNets {
     Lstm { lstm: LstmLayout, head: MlpLayout },
     Trunk(Mixture),
+}
+
+/// What makes the logits of the schedule and what makes the phases, where they lie in a replica's whole vector.
+pub(crate) fn decision_nets(layout: &ExpertsLayout) -> (SchedulerNets, Mixture) {
+    match &layout.decision {
+        Decision::Isolated { lstm, head, phases } => {
+            (SchedulerNets::Lstm { lstm: lstm.clone(), head: head.clone() }, Mixture::single(phases.clone()))
+        }
+        Decision::Shared { gate, experts } => {
+            let (nets, others) = experts
+                .iter()
+                .map(|net| {
+                    let [logits, phases] = heads(net, layout.vehicles);
+                    (logits, phases)
+                })
+                .unzip();
+            let gate = gate.clone();
+            (SchedulerNets::Trunk(Mixture { nets, gate: gate.clone() }), Mixture { nets: others, gate })
+        }
+    }
 }
 
 /// Where the networks lie in their vectors.
@@ -165,23 +185,10 @@ impl Nets {
     fn new(spec: &ExpertsSpec) -> Self {
         let layout = &spec.layout;
         let [policy, critic, _] = layout.groups();
-        let (scheduler, phases) = match &layout.decision {
-            Decision::Isolated { lstm, head, phases } => (
-                SchedulerNets::Lstm { lstm: lstm.clone(), head: head.clone() },
-                Mixture::single(phases.at(0)),
-            ),
-            Decision::Shared { gate, experts } => {
-                let (nets, others) = experts
-                    .iter()
-                    .map(|net| {
-                        let [logits, phases] = heads(net, layout.vehicles);
-                        (logits, phases)
-                    })
-                    .unzip();
-                let gate = gate.clone();
-                (SchedulerNets::Trunk(Mixture { nets, gate: gate.clone() }), Mixture { nets: others, gate })
-            }
-        };
+        let (scheduler, mut phases) = decision_nets(layout);
+        if layout.isolated() {
+            phases.nets = phases.nets.iter().map(|net| net.at(0)).collect();
+        }
         Nets { scheduler, critic: layout.critic.at(policy.len()), phases, p: policy.len() + critic.len() }
     }
 
@@ -194,10 +201,52 @@ impl Nets {
     }
 }
 
-/// How the schedule's logits come about in a rollout.
-enum Acting {
+/// How the schedule's logits come about, slot by slot.
+pub(crate) enum Acting {
     Lstm(Box<LstmStepGpu>, Box<Forward>),
     Trunk(Box<MixtureForward>),
+}
+
+impl Acting {
+    /// `params` [R, P]; `obs` holds observations [R, M, O] at the offsets of [`Acting::record`]; `logits` [R, M, K].
+    pub(crate) fn new(
+        g: &Gpu,
+        nets: &SchedulerNets,
+        size: Rows,
+        params: &Buf<f32>,
+        obs: &Buf<f32>,
+        logits: &Buf<f32>,
+    ) -> Result<Self, GpuError> {
+        Ok(match nets {
+            SchedulerNets::Lstm { lstm, head } => {
+                let lstm = LstmStepGpu::new(g, lstm, size, params, obs)?;
+                let head = Forward::new(g, head, size, params, &lstm.hidden, &[logits])?;
+                Acting::Lstm(Box::new(lstm), Box::new(head))
+            }
+            SchedulerNets::Trunk(net) => {
+                Acting::Trunk(Box::new(MixtureForward::new(g, net, size, params, obs, logits)?))
+            }
+        })
+    }
+
+    /// What must be zero before an episode.
+    pub(crate) fn recurrent_state(&self) -> Vec<&Buf<f32>> {
+        match self {
+            Acting::Lstm(lstm, _) => vec![&lstm.hidden, &lstm.cell],
+            Acting::Trunk(_) => Vec::new(),
+        }
+    }
+
+    /// Logits of `m` environments of each replica from the observations at element `x_off`; moves the recurrent state on by a slot.
+    pub(crate) fn record(&self, pass: &mut wgpu::ComputePass, m: usize, x_off: usize) {
+        match self {
+            Acting::Lstm(lstm, head) => {
+                lstm.record(pass, x_off);
+                head.record(pass, m, 0, 0);
+            }
+            Acting::Trunk(net) => net.record(pass, m, x_off),
+        }
+    }
 }
 
 /// What a rollout leaves: [T(+1), R, B, ·].
@@ -265,16 +314,7 @@ impl Rollout {
         check_trips(g, "gae", t)?;
         let size = Rows { r, m: b, p: nets.p };
         let batch = misac_batch::Spec { r, b, task: spec.task };
-        let acting = match &nets.scheduler {
-            SchedulerNets::Lstm { lstm, head } => {
-                let lstm = LstmStepGpu::new(g, lstm, size, params, &obs)?;
-                let head = Forward::new(g, head, size, params, &lstm.hidden, &[&logits])?;
-                Acting::Lstm(Box::new(lstm), Box::new(head))
-            }
-            SchedulerNets::Trunk(net) => {
-                Acting::Trunk(Box::new(MixtureForward::new(g, net, size, params, &obs, &logits)?))
-            }
-        };
+        let acting = Acting::new(g, &nets.scheduler, size, params, &obs, &logits)?;
         let hidden = hidden(g, "rollout.critic", &nets.critic, r, b)?;
         let critic = |x: &Buf<f32>, out: &Buf<f32>| {
             Forward::new(g, &nets.critic, size, params, x, &ending(&hidden, out))
@@ -333,14 +373,6 @@ impl Rollout {
         })
     }
 
-    /// What must be zero before an episode.
-    fn recurrent_state(&self) -> Vec<&Buf<f32>> {
-        match &self.acting {
-            Acting::Lstm(lstm, _) => vec![&lstm.hidden, &lstm.cell],
-            Acting::Trunk(_) => Vec::new(),
-        }
-    }
-
     /// One episode of every environment from `first`, the clock of its first slot. States before the slots of `kept` stay.
     fn record(
         &self,
@@ -361,13 +393,7 @@ impl Rollout {
             if let Some([mask, _]) = &self.mask {
                 mask.record(pass, x_off);
             }
-            match &self.acting {
-                Acting::Lstm(lstm, head) => {
-                    lstm.record(pass, x_off);
-                    head.record(pass, b, 0, 0);
-                }
-                Acting::Trunk(net) => net.record(pass, b, x_off),
-            }
+            self.acting.record(pass, b, x_off);
             self.critic.record(pass, b, x_off, t_now * slot);
             let action_off = t_now * slot * spec.task.vehicles;
             let sample = bernoulli_head::Args {
@@ -833,7 +859,7 @@ impl Experts for MisacGpu {
     fn rollout(&mut self, update: u32) -> Result<(), GpuError> {
         self.update = update;
         let (spec, first) = (&self.spec, update * self.spec.task.slots as u32);
-        self.submit(&self.rollout.recurrent_state(), |pass| {
+        self.submit(&self.rollout.acting.recurrent_state(), |pass| {
             self.rollout.record(pass, spec, first, spec.spatial_slots(update));
         });
         Ok(())

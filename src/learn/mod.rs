@@ -24,7 +24,6 @@ pub mod step_gpu;
 pub use misac::{ExpertsSpec, MisacUpdate};
 pub use off_policy::OffPolicySpec;
 
-use crate::agents::Kind;
 use crate::config::{Config, PpoConfig, SpikingConfig};
 use crate::policy::{Activation, ActorCriticLayout, Head, Hidden, Policy, Tensor};
 use crate::task::v2x::{V2xParams, V2xSpec};
@@ -67,16 +66,6 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    /// What agents of this kind learn by; `None` if they do not learn.
-    pub fn new(kind: Kind, config: &Config, replicas: Vec<Replica>) -> Option<Self> {
-        match kind {
-            Kind::Ppo => Some(Algorithm::Ppo(PpoSpec::mlp(config, replicas))),
-            Kind::SpikingAc => Some(Algorithm::Ppo(PpoSpec::spiking(config, replicas))),
-            Kind::Ddpg => Some(Algorithm::OffPolicy(OffPolicySpec::ddpg(config, replicas))),
-            Kind::Dqn => Some(Algorithm::OffPolicy(OffPolicySpec::dqn(config, replicas))),
-            Kind::Reference(_) | Kind::UpperBound => None,
-        }
-    }
     pub fn task(&self) -> &V2xSpec {
         match self {
             Algorithm::Ppo(s) => &s.task,
@@ -127,6 +116,17 @@ impl Algorithm {
             }
             Algorithm::OffPolicy(s) => s.policy(),
         }
+    }
+    /// Whether the policy is a network with a gradient of its own, rather than the choice that a critic values most.
+    pub fn has_actor(&self) -> bool {
+        match self {
+            Algorithm::Ppo(_) => true,
+            Algorithm::OffPolicy(s) => s.nets().critic.is_some(),
+        }
+    }
+    /// Whether the policy network has neurons that spike.
+    pub fn spikes(&self) -> bool {
+        self.policy().net.lif.is_some()
     }
     /// Bytes that the CPU learner keeps, about.
     pub fn host_bytes(&self) -> u64 {

@@ -142,7 +142,7 @@ pub(super) fn table(header: &[&str], text_columns: usize, rows: &[Vec<String>]) 
 }
 
 pub(super) fn rank(agent: &str) -> (usize, String) {
-    let known = crate::agents::AGENTS;
+    let known = crate::agents::v2x::AGENTS;
     (known.iter().position(|a| a.id == agent).unwrap_or(known.len()), agent.to_string())
 }
 

@@ -122,7 +122,7 @@ impl Job for MisacConfig {
     fn update_of(row: &MisacCurveRow) -> u32 {
         row.update
     }
-    fn is_stuck(_agent: &str, row: &MisacCurveRow) -> bool {
+    fn is_stuck(&self, _agent: &str, row: &MisacCurveRow) -> bool {
         !(row.grad_norm_policy.is_finite() && row.grad_norm_critic.is_finite())
     }
     fn note(metrics: &[MisacUpdate]) -> String {
@@ -217,6 +217,8 @@ pub struct Evaluated {
     pub facts: Vec<(&'static str, f64)>,
     /// Whether it is a lower bound rather than a schedule.
     pub bound: bool,
+    /// Whether a GPU evaluated it.
+    pub on_gpu: bool,
 }
 
 impl Evaluated {
@@ -238,22 +240,29 @@ impl Evaluated {
     }
 }
 
-/// Evaluates one agent in the given replicas; `checkpoint` belongs to a learned one and holds as many.
+/// Evaluates one agent in the given replicas, on the GPU if one is given and the agent's decisions can be made there; `checkpoint` belongs to a
+/// learned agent and holds as many.
 pub fn outcomes(
     agent: &MisacAgent,
     config: &MisacConfig,
     replicas: &[MisacParams],
     checkpoint: Option<&Checkpoint<MisacConfig>>,
+    gpu: Option<&Gpu>,
     watch: &dyn Watch,
 ) -> Result<Vec<Evaluated>, JobError> {
     let (task, episodes) = (config.task.spec(), config.evaluate.episodes);
-    let run = |controller| {
-        watch.begin(&format!("evaluate {}", agent.id), episodes * replicas.len() as u64);
+    let run = |controller, facts: Vec<(Vec<(&'static str, f64)>, bool)>| {
         let gain_stride = config.evaluate.gain_stride;
         let job = Evaluation { task, replicas: replicas.to_vec(), controller, episodes, gain_stride };
-        let out = evaluate(&job, &|n| watch.advance(n, ""));
+        let on_gpu = gpu.is_some() && job.decides_on_gpu();
+        if gpu.is_some() && !on_gpu {
+            watch.warn(&format!("agent '{}' decides on the CPU, and is evaluated there", agent.id));
+        }
+        watch.begin(&format!("evaluate {}", agent.id), episodes * replicas.len() as u64);
+        let out = evaluate(&job, gpu, &|n| watch.advance(n, ""));
         watch.end();
-        out
+        let whole = |(outcome, (facts, bound))| Evaluated { outcome, facts, bound, on_gpu };
+        Ok(out?.into_iter().zip(facts).map(whole).collect())
     };
     match (agent.kind, checkpoint) {
         (MisacKind::Fixed(make), _) => {
@@ -267,16 +276,14 @@ pub fn outcomes(
                 }
                 schedules.extend(made.iter().find(|m| m.0 == p).map(|m| m.1.clone()));
             }
-            let facts = schedules.iter().map(|s| (s.facts(), s.is_bound())).collect::<Vec<_>>();
-            let out = run(Controller::Fixed(&schedules)).into_iter().zip(facts);
-            Ok(out.map(|(outcome, (facts, bound))| Evaluated { outcome, facts, bound }).collect())
+            let facts = schedules.iter().map(|s| (s.facts(), s.is_bound())).collect();
+            run(Controller::Fixed(&schedules), facts)
         }
         (MisacKind::Learned(_), Some(c)) => {
             let layout = c.algorithm().layout;
             let (params, greedy) = (&c.state.params[..], config.evaluate.greedy);
-            let out = run(Controller::Learned { layout: &layout, params, greedy });
-            let plain = |outcome| Evaluated { outcome, facts: Vec::new(), bound: false };
-            Ok(out.into_iter().map(plain).collect())
+            let none = vec![(Vec::new(), false); replicas.len()];
+            run(Controller::Learned { layout: &layout, params, greedy }, none)
         }
         (MisacKind::Learned(_), None) => Err(JobError::NoWeights(agent.id)),
     }
@@ -303,14 +310,15 @@ pub fn measured(
     config: &MisacConfig,
     replicas: &[MisacParams],
     checkpoint: &Checkpoint<MisacConfig>,
+    gpu: Option<&Gpu>,
     asked: bool,
     watch: &dyn Watch,
 ) -> Result<(f64, String), String> {
     let mut short = config.clone();
     short.evaluate.episodes = config.evaluate.episodes.min(1024);
     let slots = short.evaluate.episodes * (replicas.len() * config.task.slots) as u64;
-    meter(agent.id, None, asked, watch, || {
-        outcomes(agent, &short, replicas, Some(checkpoint), &super::Quiet).map_err(|e| e.to_string())?;
+    meter(agent.id, gpu, asked, watch, || {
+        outcomes(agent, &short, replicas, Some(checkpoint), gpu, &super::Quiet).map_err(|e| e.to_string())?;
         Ok(slots)
     })
 }
@@ -417,7 +425,8 @@ impl MisacRun {
         }
         let checkpoint = trained.as_ref().map(|t| &t.checkpoint);
         let labels = Labels::new(agent.id, config, &self.variant);
-        let results = outcomes(agent, config, &params, checkpoint, watch)?;
+        let gpu = way.gpu.map(|gpu| &**gpu);
+        let results = outcomes(agent, config, &params, checkpoint, gpu, watch)?;
         for (r, ((snr, seed), e)) in grid.iter().zip(&results).enumerate() {
             rows.evals.extend(labels.evals(*snr, *seed, e));
             if !e.bound {
@@ -430,7 +439,7 @@ impl MisacRun {
         }
         if let (Some(checkpoint), Some((snr, seed))) = (checkpoint, grid.last()) {
             // The device is asked once for all replicas, which do the same work; the row stands at the last of them.
-            let result = measured(agent, config, &params, checkpoint, way.measure, watch);
+            let result = measured(agent, config, &params, checkpoint, gpu, way.measure, watch);
             rows.energy.push(labels.energy(*snr, *seed, accounts::measured(accounts::INFERENCE, &result)));
         }
         if let Some(trained) = trained {

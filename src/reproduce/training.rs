@@ -76,7 +76,7 @@ pub trait Job: Trainable {
     /// Number of the row's update.
     fn update_of(row: &Self::Row) -> u32;
     /// Whether a gradient of this update was not finite, so that the learner passed over it.
-    fn is_stuck(agent: &str, row: &Self::Row) -> bool;
+    fn is_stuck(&self, agent: &str, row: &Self::Row) -> bool;
     /// How far learning is, for the progress bar.
     fn note(metrics: &[Self::Metrics]) -> String;
     /// Rows of the update beside its curve: firing rates of agents with spikes.
@@ -205,7 +205,7 @@ impl<C: Job> Training<'_, C> {
         watch.end();
         // The learner passes over gradients that are not finite, so such a replica keeps its last good weights and would look merely bad.
         let last = read.curves.rchunks(replicas).next().unwrap_or_default();
-        let stuck = |(_, row): &(&(f64, u32), &C::Row)| C::is_stuck(self.run.agent, row);
+        let stuck = |(_, row): &(&(f64, u32), &C::Row)| self.config.is_stuck(self.run.agent, row);
         let stuck: Vec<_> = self.replicas.iter().zip(last).filter(stuck).collect();
         if let Some(((x, seed), _)) = stuck.first() {
             watch.warn(&format!(

@@ -2,7 +2,7 @@
 
 use super::training::{Job, RunId, Seen, Trained, Training};
 use super::{JobError, Quiet, Watch, Way, grid, meter};
-use crate::agents::{self, AGENTS, Agent, Kind};
+use crate::agents::v2x::{self as agents, AGENTS, V2xAgent, V2xKind};
 use crate::checkpoint::{Algorithmic, Checkpoint, Trainable};
 use crate::config::{Config, TrainConfig, V2xConfig};
 use crate::energy::TrainingSchedule;
@@ -58,7 +58,7 @@ impl Trainable for Config {
             .iter()
             .map(|(p, seed)| Replica { seed: *seed, task: params_of(&self.task, *p, [*seed, 0]) })
             .collect();
-        Algorithm::new(agents::find(agent)?.kind, self, replicas)
+        agents::find(agent)?.algorithm(self, replicas)
     }
 }
 
@@ -97,8 +97,8 @@ impl Job for Config {
     fn update_of(row: &CurveRow) -> u32 {
         row.update
     }
-    fn is_stuck(agent: &str, row: &CurveRow) -> bool {
-        let has_actor = agents::find(agent).is_some_and(|a| a.kind != Kind::Dqn);
+    fn is_stuck(&self, agent: &str, row: &CurveRow) -> bool {
+        let has_actor = self.algorithm(agent, &[]).is_some_and(|a| a.has_actor());
         !row.grad_norm_critic.is_finite() || (has_actor && !row.grad_norm_actor.is_finite())
     }
     fn note(metrics: &[UpdateMetrics]) -> String {
@@ -284,9 +284,10 @@ fn mean_rates(rows: &[ActivityRow], p_max_dbm: f64, seed: u32) -> Vec<f64> {
     sums.iter().map(|(_, sum, n)| sum / f64::from(*n)).collect()
 }
 
-/// Evaluates one agent in the given replicas; `checkpoint` belongs to a learned one.
+/// Evaluates one agent in the given replicas, on the GPU if one is given and the agent's decisions can be made there; `checkpoint` belongs to a
+/// learned agent.
 pub fn outcomes(
-    agent: &Agent,
+    agent: &V2xAgent,
     config: &Config,
     replicas: &[V2xParams],
     checkpoint: Option<&Checkpoint<Config>>,
@@ -295,15 +296,19 @@ pub fn outcomes(
 ) -> Result<Vec<Outcome>, JobError> {
     let episodes = config.evaluate.episodes;
     let controller = match (agent.kind, checkpoint) {
-        (Kind::Reference(who), _) => Controller::Reference(who),
-        (Kind::UpperBound, _) => Controller::Reference(BOUND_CARRIER),
-        (_, Some(c)) => Controller::Policy {
+        (V2xKind::Reference(who), _) => Controller::Reference(who),
+        (V2xKind::Rule(rule), _) => Controller::Rule(rule),
+        (V2xKind::Bound, _) => Controller::Reference(BOUND_CARRIER),
+        (V2xKind::Learned(_), Some(c)) => Controller::Policy {
             policy: c.algorithm().policy(),
             params: &c.state.params,
             greedy: config.evaluate.greedy,
         },
-        (_, None) => return Err(JobError::NoWeights(agent.id)),
+        (V2xKind::Learned(_), None) => return Err(JobError::NoWeights(agent.id)),
     };
+    if gpu.is_some() && !agent.decides_on_gpu() {
+        watch.warn(&format!("agent '{}' decides on the CPU, and is evaluated there", agent.id));
+    }
     watch.begin(&format!("evaluate {}", agent.id), episodes * replicas.len() as u64);
     let job = Evaluation { task: config.task.spec(), replicas: replicas.to_vec(), controller, episodes };
     let out = evaluate(&job, gpu, &|n| watch.advance(n, ""))?;
@@ -314,7 +319,7 @@ pub fn outcomes(
 /// Joules per slot (a policy call and a step of its environment) by the device's counter and how it was measured, or why it was not. Evaluates
 /// the given replicas again and again, idle power subtracted, if `asked`.
 pub fn measured(
-    agent: &Agent,
+    agent: &V2xAgent,
     config: &Config,
     replicas: &[V2xParams],
     checkpoint: &Checkpoint<Config>,
@@ -333,7 +338,7 @@ pub fn measured(
 
 /// Accounts of one trained and evaluated agent; an agent whose activity was not counted has those of its training only.
 fn account(
-    agent: &Agent,
+    agent: &V2xAgent,
     labels: &Labels,
     trained: &Trained<Config>,
     grid: &[(f64, u32)],
@@ -362,7 +367,7 @@ fn account(
 /// One agent with one configuration of an experiment.
 #[derive(Debug)]
 pub struct Run {
-    pub agent: &'static Agent,
+    pub agent: &'static V2xAgent,
     pub config: Config,
     /// What tells it from other runs of this agent and beam, such as `rate_penalty=0.03`; else empty.
     pub variant: String,
@@ -373,7 +378,7 @@ pub struct Run {
 /// The runs of a job: every agent as it is configured or, with an `[experiment]`, the agents, beams and penalties listed there, and then every
 /// agent that needs no training.
 pub fn runs(config: &Config) -> Vec<Run> {
-    let whole = |agent: &'static Agent| Run {
+    let whole = |agent: &'static V2xAgent| Run {
         agent,
         config: config.clone(),
         variant: String::new(),
@@ -393,7 +398,8 @@ pub fn runs(config: &Config) -> Vec<Run> {
             beams = e.beams.iter().map(with).collect();
         }
         for run in beams {
-            if agent.kind != Kind::SpikingAc || e.rate_penalties.is_empty() {
+            let spikes = agent.algorithm(&run.config, Vec::new()).is_some_and(|a| a.spikes());
+            if !spikes || e.rate_penalties.is_empty() {
                 out.push(run);
                 continue;
             }
@@ -405,7 +411,7 @@ pub fn runs(config: &Config) -> Vec<Run> {
             }
         }
     }
-    out.extend(AGENTS.iter().filter(|a| !a.kind.is_learned()).map(whole));
+    out.extend(AGENTS.iter().filter(|a| !a.is_learned()).map(whole));
     for run in &mut out {
         // What the other runs of the job are is none of a checkpoint's business: a longer list continues with the same ones.
         run.config.experiment = None;
@@ -430,7 +436,7 @@ impl Run {
         let params: Vec<V2xParams> =
             grid.iter().map(|(p, seed)| params_of(&config.task, *p, [*seed, 0])).collect();
         let mut trained = None;
-        if agent.kind.is_learned() {
+        if agent.is_learned() {
             let training = Training {
                 config,
                 run: RunId { agent: agent.id, variant: self.variant.clone() },
@@ -445,7 +451,7 @@ impl Run {
         let checkpoint = trained.as_ref().map(|t| &t.checkpoint);
         let labels = Labels::new(agent.id, config, &self.variant);
         let results = outcomes(agent, config, &params, checkpoint, device, watch)?;
-        let bound = agent.kind == Kind::UpperBound;
+        let bound = agent.is_bound();
         for ((p, seed), o) in grid.iter().zip(&results) {
             rows.evals.extend(labels.evals(*p, *seed, config.task.vehicles, bound, o));
             if !bound {

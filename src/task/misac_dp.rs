@@ -37,6 +37,8 @@ pub enum Rule {
     Periodic,
     /// A decision for every joint age: [`Schedule::table`].
     Table,
+    /// Decisions for every slot of an episode, made when it starts.
+    Plan,
 }
 
 /// The optimum of a [`Schedule`].

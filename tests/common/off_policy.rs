@@ -1,7 +1,7 @@
 //! Small trainings of the off-policy agents.
 #![allow(dead_code, reason = "each test binary uses a part")]
 
-use isacbench::agents;
+use isacbench::agents::v2x as agents;
 use isacbench::config::{Config, Layered, V2xConfig};
 use isacbench::gpu::Gpu;
 use isacbench::learn::{Algorithm, LearnerState, OffPolicySpec, Replica, UpdateMetrics};
@@ -45,7 +45,7 @@ pub fn algorithm(agent: &str, config: &Config, who: &[(u32, f64)]) -> Algorithm 
         let task = V2xConfig { p_max_dbm, ..config.task.clone() };
         Replica { seed, task: task.params([seed, 0]) }
     };
-    Algorithm::new(agents::find(agent).unwrap().kind, config, who.iter().map(replica).collect()).unwrap()
+    agents::find(agent).unwrap().algorithm(config, who.iter().map(replica).collect()).unwrap()
 }
 
 pub fn spec(algorithm: &Algorithm) -> &OffPolicySpec {

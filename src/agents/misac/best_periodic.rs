@@ -1,7 +1,7 @@
 //! `best-periodic`: every vehicle has one camera frame in p slots, staggered over vehicles; p is the best there is.
 
 use super::{FixedSchedule, MisacAgent, MisacKind, Slot};
-use crate::task::misac_dp::{Schedule, best_period};
+use crate::task::misac_dp::{Rule, Schedule, best_period};
 use std::sync::Arc;
 
 pub const AGENT: MisacAgent = MisacAgent {
@@ -26,6 +26,10 @@ impl FixedSchedule for BestPeriodic {
         for (k, pi) in pi.iter_mut().enumerate() {
             *pi = f32::from(u8::from(self.problem.periodic(k, self.period, now.slot)));
         }
+    }
+
+    fn rule(&self) -> Option<(Rule, Vec<u32>)> {
+        Some((Rule::Periodic, vec![self.period as u32]))
     }
 
     fn facts(&self) -> Vec<(&'static str, f64)> {

@@ -3,7 +3,7 @@
 //! Its energy is a lower bound on the cost (11) of every policy ([`Trajectory`]); its own cost has the penalty that the plans, made apart, run into.
 
 use super::{FixedSchedule, MisacAgent, MisacKind, Slot, write_bits};
-use crate::task::misac_dp::{Trajectory, beta_of_episode};
+use crate::task::misac_dp::{Rule, Trajectory, beta_of_episode};
 use std::sync::Arc;
 
 pub const AGENT: MisacAgent = MisacAgent {
@@ -33,6 +33,10 @@ impl FixedSchedule for DpBound {
             }
         }
         cameras
+    }
+
+    fn rule(&self) -> Option<(Rule, Vec<u32>)> {
+        Some((Rule::Plan, Vec::new()))
     }
 
     fn is_bound(&self) -> bool {

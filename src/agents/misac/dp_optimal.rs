@@ -2,7 +2,7 @@
 
 use super::{AgentError, FixedSchedule, MisacAgent, MisacKind, Slot, write_bits};
 use crate::task::misac::Uncertainty;
-use crate::task::misac_dp::Schedule;
+use crate::task::misac_dp::{Rule, Schedule};
 use std::sync::Arc;
 
 const ID: &str = "dp-optimal";
@@ -48,6 +48,10 @@ impl FixedSchedule for DpOptimal {
         let base = self.problem.age_max + 1;
         let joint = (0..pi.len()).rev().fold(0, |i, k| i * base + now.age(k));
         write_bits(self.table[joint], pi);
+    }
+
+    fn rule(&self) -> Option<(Rule, Vec<u32>)> {
+        Some((Rule::Table, self.table.clone()))
     }
 
     /// Mean cost per slot in the long run, with how exact it is, and the least that any policy pays per slot of an episode from fresh frames.

@@ -12,6 +12,7 @@ mod vision_only;
 
 use crate::policy::experts::Architecture;
 use crate::task::misac::{MisacParams, MisacSpec, State, load_state};
+use crate::task::misac_dp::Rule;
 use std::sync::Arc;
 
 /// One row.
@@ -82,6 +83,13 @@ pub trait FixedSchedule: Send + Sync {
 
     /// Sets `pi[k]` to 1 where vehicle k's camera is on, else to 0.
     fn decide(&self, now: &Slot, memory: &[u32], pi: &mut [f32]);
+
+    /// The same decisions as kernel `misac_schedule` makes them: the rule and its words for one replica (a period, a table), for a
+    /// [`Rule::Plan`] none: its words are what [`FixedSchedule::begin`] returns, one a slot with the camera of vehicle k in bit k. `None`: the
+    /// schedule decides on the CPU, and is evaluated there.
+    fn rule(&self) -> Option<(Rule, Vec<u32>)> {
+        None
+    }
 
     /// Whether its energy is a lower bound rather than what a schedule costs.
     fn is_bound(&self) -> bool {

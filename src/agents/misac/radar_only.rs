@@ -1,6 +1,7 @@
 //! `radar-only`: no camera ever (the paper's Radar-Only).
 
 use super::{FixedSchedule, MisacAgent, MisacKind, Slot};
+use crate::task::misac_dp::Rule;
 use std::sync::Arc;
 
 pub const AGENT: MisacAgent = MisacAgent {
@@ -14,5 +15,9 @@ struct RadarOnly;
 impl FixedSchedule for RadarOnly {
     fn decide(&self, _: &Slot, _: &[u32], pi: &mut [f32]) {
         pi.fill(0.0);
+    }
+
+    fn rule(&self) -> Option<(Rule, Vec<u32>)> {
+        Some((Rule::Never, Vec::new()))
     }
 }

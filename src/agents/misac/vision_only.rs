@@ -1,6 +1,7 @@
 //! `vision-only`: every camera in every slot (the paper's Vision-Only).
 
 use super::{FixedSchedule, MisacAgent, MisacKind, Slot};
+use crate::task::misac_dp::Rule;
 use std::sync::Arc;
 
 pub const AGENT: MisacAgent = MisacAgent {
@@ -14,5 +15,9 @@ struct VisionOnly;
 impl FixedSchedule for VisionOnly {
     fn decide(&self, _: &Slot, _: &[u32], pi: &mut [f32]) {
         pi.fill(1.0);
+    }
+
+    fn rule(&self) -> Option<(Rule, Vec<u32>)> {
+        Some((Rule::Always, Vec::new()))
     }
 }

@@ -66,7 +66,7 @@ pub fn write_beams(dir: &Path, rows: &Rows, manifest: &Manifest) -> Result<Repor
 }
 
 fn learned<'a>(view: &'a View) -> Vec<&'a Run> {
-    let is = |r: &&Run| crate::agents::find(&r.agent).is_some_and(|a| a.kind.is_learned());
+    let is = |r: &&Run| crate::agents::v2x::find(&r.agent).is_some_and(|a| a.is_learned());
     view.runs.iter().filter(is).collect()
 }
 

@@ -1,0 +1,9 @@
+//! `upper-bound`: matched gain for every vehicle, no interference, water-filled power.
+
+use super::{V2xAgent, V2xKind};
+
+pub const AGENT: V2xAgent = V2xAgent {
+    id: "upper-bound",
+    summary: "matched beams without interference, water-filled power: a number no agent can exceed",
+    kind: V2xKind::Bound,
+};
