@@ -33,7 +33,7 @@ fn copied(group: &str, bytes: usize) -> Subject {
         task: None,
         policy: None,
         sizes: vec![("N", bytes)],
-        work: Work { flops: Some(0.0), bytes: Some(2.0 * bytes as f64), ..Work::default() },
+        work: Work { bytes: Some(2.0 * bytes as f64), ..Work::default() },
     }
 }
 

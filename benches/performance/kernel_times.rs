@@ -31,7 +31,8 @@ pub fn run(bench: &mut Bench) {
                 task: task(stem),
                 policy: None,
                 sizes: described.sizes,
-                work: Work { flops: cost.flops, bytes: Some(cost.bytes), ..Work::default() },
+                // Integer work has no FLOP/s.
+                work: Work { flops: cost.flops.filter(|f| *f > 0.0), bytes: Some(cost.bytes), ..Work::default() },
             };
             bench.measure(subject, device.clone(), Effort::SHORT, |checks| {
                 let check = checks.once(format!("{stem} {}", gpu.info.name), || check::kernel(gpu, stem))?;

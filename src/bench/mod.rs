@@ -4,21 +4,16 @@
 //! criterion's identifiers are `group/device/sizes`, e.g. `dense_forward/cpu/R=1,B=1024,H=128`: the device stands between, so that a run on one
 //! device never overwrites another's samples.
 
-//!
-//! Groups: kernels by their stems; `mlp_forward`, `mlp_backward`, `lif_…`, `lstm_…` (networks); `physics_TASK`; `rollout_TASK_AGENT`,
-//! `update_TASK_AGENT`, `training_TASK_AGENT`; `phase_PHASE_TASK_AGENT` with PHASE rollout, gae, update, readback; `replicas_batched` and
-//! `replicas_serial`; `ceiling_copy`, `ceiling_copy_kernel`, `ceiling_matmul`.
-
-pub mod check;
-pub mod device;
-pub mod grid;
-pub mod work;
-
 use crate::files::write_whole;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
+
+pub mod check;
+pub mod device;
+pub mod grid;
+pub mod work;
 
 /// File name of a record, in the folder that holds criterion's `new/`.
 pub const RECORD_FILE: &str = "isacbench.json";
@@ -91,7 +86,9 @@ pub struct DeviceTime {
 /// One benchmark.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {
-    /// criterion's group: kernel stem, `physics`, `rollout`, `training`, …
+    /// criterion's group: a kernel's stem; a network's `mlp_forward`, `mlp_backward`, `lif_…`, `lstm_…`; `physics_TASK`; `rollout_TASK_AGENT`,
+    /// `update_…`, `training_…`; `phase_PHASE_TASK_AGENT` of the phases rollout, gae, update, readback; `replicas_batched`, `replicas_serial`;
+    /// `ceiling_copy`, `ceiling_copy_kernel`, `ceiling_matmul`.
     pub group: String,
     pub section: Section,
     /// `v2x` or `misac`, null where neither matters.
