@@ -1,8 +1,8 @@
 //! Every kernel of the registry has a bench case that runs, and what the case says to move is what its buffers hold.
 
-mod common;
 #[path = "../benches/performance/kernels/mod.rs"]
 mod cases;
+mod common;
 
 use common::gpu_or_skip;
 use isacbench::bench::DeviceKind;
@@ -24,10 +24,10 @@ fn words(case: &cases::Case, stem: &str, at: Kernels) -> Option<usize> {
         ("v2x_step" | "misac_step", "final_obs") => 0,
         ("v2x_step" | "misac_step", "state") => 2 * words,
         ("v2x_reference", "memory") => 0,
-        ("activity_count", "counts") | ("grad_join", "grads") | ("metrics_accumulate", "episode") => 2 * words,
+        ("activity_count", "counts") | ("grad_join", "grads") | ("metrics_accumulate", "episode") => {
+            2 * words
+        }
         ("adam", "params" | "m" | "v") | ("polyak", "target") | ("lstm_backward", "dc") => 2 * words,
-        // From one half of the buffer to the other; hidden is written for as many rows as there are.
-        ("lstm_forward", "hidden") => words / 2,
         ("dense_forward" | "dense_backward_input" | "spike_forward", "params") => match stem {
             "dense_backward_input" => layer - at.r * hidden,
             _ => layer,

@@ -1,6 +1,7 @@
 //! Operations that `cost` gives against those that the twins do, counted; and some by hand.
 
 use isacbench::bench::work;
+use isacbench::config::{Config, Layered};
 use isacbench::kernels::cost::{self, counted};
 use isacbench::kernels::inputs::normal;
 use isacbench::kernels::*;
@@ -11,7 +12,6 @@ use isacbench::real::counted::{Counted, operations};
 use isacbench::task::misac::{MisacSpec, Uncertainty};
 use isacbench::task::v2x::{Beam, Kinematics, V2xSpec};
 use isacbench::task::v2x_reference::Reference;
-use isacbench::config::{Config, Layered};
 
 fn numbers(n: usize) -> Vec<Counted> {
     counted(&normal(1, 0, n, 0.5))
@@ -28,7 +28,12 @@ fn flops(cost: Cost) -> u64 {
 #[test]
 fn functions_cost_what_their_polynomials_do() {
     let x = Counted(0.7);
-    let of = |work: fn(Counted) -> Counted| operations(move || drop(std::hint::black_box(work(x)))) as usize;
+    let of = |work: fn(Counted) -> Counted| {
+        let run = move || {
+            std::hint::black_box(work(x));
+        };
+        operations(run) as usize
+    };
     assert_eq!(of(Real::exp), cost::EXP);
     assert_eq!(of(Real::ln), cost::LN);
     assert_eq!(of(Real::tanh), cost::TANH);
@@ -72,7 +77,14 @@ fn spikes_and_branches_have_no_number() {
 }
 
 fn policy_lif() -> isacbench::policy::Lif {
-    isacbench::policy::Lif { steps: 6, lambda: 0.5, threshold: 1.0, reset: 0.0, eta: 3.0, detach_reset: false }
+    isacbench::policy::Lif {
+        steps: 6,
+        lambda: 0.5,
+        threshold: 1.0,
+        reset: 0.0,
+        eta: 3.0,
+        detach_reset: false,
+    }
 }
 
 #[test]
@@ -153,8 +165,7 @@ fn cells_and_heads_do_what_their_cost_says() {
         let spec = bernoulli_head::Spec { r, b, a };
         let at =
             bernoulli_head::Args { b, clock: 5, greedy: false, logits_off: 0, action_off: 0, logprob_off: 0 };
-        let run =
-            || bernoulli_head::bernoulli_head_cpu(&spec, &at, &keys, &mean, &mut action, &mut logprob);
+        let run = || bernoulli_head::bernoulli_head_cpu(&spec, &at, &keys, &mean, &mut action, &mut logprob);
         assert_eq!(operations(run), flops(bernoulli_head::cost(&spec)), "{a} logits");
         let spec = ddpg_act::Spec { r, b, a };
         let at = ddpg_act::Args { clock: 5, scale: 4.0, noise: 1.0 };
@@ -301,11 +312,10 @@ fn the_physics_does_the_same_in_every_environment() {
         for kinematics in [Kinematics::Paper, Kinematics::Cartesian] {
             let task = V2xSpec { vehicles: 3, antennas: 32, slots: 100, beam, kinematics };
             let spec = v2x_batch::Spec { r: 2, b: 40, task };
-            let (params, mut state) = (
-                v2x_batch::check_params(&spec, 7),
-                counted(&v2x_batch::check_states(&spec, 7)),
-            );
-            let action: Vec<_> = numbers(spec.action_len()).iter().map(|x| Counted(x.0.abs() + 0.01)).collect();
+            let (params, mut state) =
+                (v2x_batch::check_params(&spec, 7), counted(&v2x_batch::check_states(&spec, 7)));
+            let action: Vec<_> =
+                numbers(spec.action_len()).iter().map(|x| Counted(x.0.abs() + 0.01)).collect();
             let (mut obs, mut last) = (zeros(spec.obs_len()), zeros(spec.obs_len()));
             let (mut reward, mut flags) = (zeros(80), vec![0; 80]);
             let mut metrics = zeros(spec.metrics_len());
@@ -375,7 +385,9 @@ fn the_physics_does_the_same_in_every_environment() {
 
 #[test]
 fn references_do_the_same_in_every_environment_where_they_have_a_number() {
-    for who in [Reference::Random, Reference::LastEstimate, Reference::Ekf, Reference::Genie, Reference::GenieZf] {
+    for who in
+        [Reference::Random, Reference::LastEstimate, Reference::Ekf, Reference::Genie, Reference::GenieZf]
+    {
         let task = V2xSpec {
             vehicles: 3,
             antennas: 32,

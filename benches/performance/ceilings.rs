@@ -134,7 +134,7 @@ fn adapter(bench: &mut Bench, gpu: &Arc<Gpu>, device: Device) {
         let bound = metrics_accumulate::MetricsAccumulate::new(gpu, &spec)?.bind(gpu, &from, &to);
         // The first slot of an episode copies.
         let record = Box::new(move |pass: &mut wgpu::ComputePass| bound.record(pass, true));
-        Ok(Ready { check: Some(check), timed: Box::new(Passes { gpu: gpu.clone(), record }) })
+        Ok(Ready { check: Some(check), timed: Box::new(Passes::short(gpu, record)) })
     });
     bench.measure(multiplied(n), device, Effort::LONG, |checks| {
         let check =
@@ -147,6 +147,6 @@ fn adapter(bench: &mut Bench, gpu: &Arc<Gpu>, device: Device) {
         let bound = dense_forward::DenseForward::new(gpu, &spec)?.bind(gpu, &params, &x, &y);
         let args = dense_forward::Args { m: n, w_off: 0, b_off: n * n, x_off: 0, y_off: 0 };
         let record = Box::new(move |pass: &mut wgpu::ComputePass| bound.record(pass, &args));
-        Ok(Ready { check: Some(check), timed: Box::new(Passes { gpu: gpu.clone(), record }) })
+        Ok(Ready { check: Some(check), timed: Box::new(Passes::short(gpu, record)) })
     });
 }

@@ -31,13 +31,22 @@ pub trait Timed {
 
 /// Dispatches of one kernel or of a few, the same in every iteration.
 pub struct Passes {
-    pub gpu: Arc<Gpu>,
-    pub record: Box<dyn Fn(&mut wgpu::ComputePass)>,
+    gpu: Arc<Gpu>,
+    /// Iterations of one submission: enough to hide what a submission costs, few enough for drivers that end long ones.
+    most: u64,
+    record: Box<dyn Fn(&mut wgpu::ComputePass)>,
 }
 
 impl Passes {
-    /// Iterations of one submission: enough to hide what a submission costs, few enough for drivers that end long ones.
-    const SUBMISSION: u64 = 20;
+    /// An iteration is a dispatch or a few.
+    pub fn short(gpu: &Arc<Gpu>, record: Box<dyn Fn(&mut wgpu::ComputePass)>) -> Passes {
+        Passes { gpu: gpu.clone(), most: if gpu.is_software() { 1 } else { 20 }, record }
+    }
+
+    /// An iteration is hundreds of dispatches.
+    pub fn long(gpu: &Arc<Gpu>, record: Box<dyn Fn(&mut wgpu::ComputePass)>) -> Passes {
+        Passes { gpu: gpu.clone(), most: 1, record }
+    }
 
     fn pass(&self, pass: &mut wgpu::ComputePass, iterations: u64) {
         (0..iterations).for_each(|_| (self.record)(pass));
@@ -49,7 +58,7 @@ impl Timed for Passes {
         let start = Instant::now();
         let mut left = iterations;
         while left > 0 {
-            let now = left.min(Self::SUBMISSION);
+            let now = left.min(self.most);
             self.gpu.run(|pass| self.pass(pass, now))?;
             left -= now;
         }
@@ -58,7 +67,7 @@ impl Timed for Passes {
 
     fn on_device(&mut self) -> Result<Option<(f64, &'static str)>, GpuError> {
         let Some(stamps) = Timestamps::new(&self.gpu) else { return Ok(None) };
-        let n = if self.gpu.is_software() { 1 } else { Self::SUBMISSION };
+        let n = self.most;
         let seconds = stamps.pass(&self.gpu, |pass| self.pass(pass, n))?;
         Ok(Some((seconds / n as f64, AROUND_PASS)))
     }
@@ -269,7 +278,10 @@ impl Bench {
                     if saves {
                         let _ = std::fs::remove_file(&path);
                     }
-                    running = Some(ready(checks).unwrap_or_else(|e| fail(e)));
+                    let mut first = ready(checks).unwrap_or_else(|e| fail(e));
+                    // Drivers compile at the first dispatch: criterion must not plan by that.
+                    first.timed.run(1).unwrap_or_else(|e| fail(e.into()));
+                    running = Some(first);
                 }
                 let timed = &mut running.as_mut().expect("set up in the first call").timed;
                 b.iter_custom(|n| timed.run(n).unwrap_or_else(|e| fail(e.into())));

@@ -32,12 +32,16 @@ pub fn run(bench: &mut Bench) {
                 policy: None,
                 sizes: described.sizes,
                 // Integer work has no FLOP/s.
-                work: Work { flops: cost.flops.filter(|f| *f > 0.0), bytes: Some(cost.bytes), ..Work::default() },
+                work: Work {
+                    flops: cost.flops.filter(|f| *f > 0.0),
+                    bytes: Some(cost.bytes),
+                    ..Work::default()
+                },
             };
             bench.measure(subject, device.clone(), Effort::SHORT, |checks| {
                 let check = checks.once(format!("{stem} {}", gpu.info.name), || check::kernel(gpu, stem))?;
                 let record = kernels::build(Some(gpu), at, stem)?.record.expect("there is an adapter");
-                let timed = Passes { gpu: gpu.clone(), record };
+                let timed = Passes::short(gpu, record);
                 Ok(Ready { check: Some(check), timed: Box::new(timed) })
             });
         }

@@ -335,7 +335,7 @@ fn network_passes(
     let forward = Forward::sharing(gpu, net, size, &params, &x, &acts, spikes.as_ref(), back)?;
     if !back {
         let record = move |pass: &mut wgpu::ComputePass| forward.record(pass, m, 0, 0);
-        return Ok(Passes { gpu: gpu.clone(), record: Box::new(record) });
+        return Ok(Passes::short(gpu, Box::new(record)));
     }
     gpu.run(|pass| forward.record(pass, m, 0, 0))?;
     let partials = zeros("partials", &[s, r, p])?;
@@ -348,7 +348,7 @@ fn network_passes(
         }
     };
     let record = move |pass: &mut wgpu::ComputePass| backward.record(pass, m);
-    Ok(Passes { gpu: gpu.clone(), record: Box::new(record) })
+    Ok(Passes::short(gpu, Box::new(record)))
 }
 
 fn recurrent_passes(gpu: &Arc<Gpu>, Learning { r, b, h }: Learning, back: bool) -> Result<Passes, GpuError> {
@@ -366,5 +366,5 @@ fn recurrent_passes(gpu: &Arc<Gpu>, Learning { r, b, h }: Learning, back: bool) 
     let record = move |pass: &mut wgpu::ComputePass| {
         if back { own.record_backward(pass) } else { own.record_forward(pass) }
     };
-    Ok(Passes { gpu: gpu.clone(), record: Box::new(record) })
+    Ok(Passes::short(gpu, Box::new(record)))
 }

@@ -124,7 +124,7 @@ fn v2x(gpu: &Arc<Gpu>, b: usize) -> Result<Passes, GpuError> {
             step.record(pass, &args);
         }
     };
-    Ok(Passes { gpu: gpu.clone(), record: Box::new(record) })
+    Ok(Passes::long(gpu, Box::new(record)))
 }
 
 fn misac_episode(gpu: &Arc<Gpu>, b: usize) -> Result<Passes, GpuError> {
@@ -174,5 +174,5 @@ fn misac_episode(gpu: &Arc<Gpu>, b: usize) -> Result<Passes, GpuError> {
             step.record(pass, &args);
         }
     };
-    Ok(Passes { gpu: gpu.clone(), record: Box::new(record) })
+    Ok(Passes::long(gpu, Box::new(record)))
 }

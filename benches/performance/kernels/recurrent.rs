@@ -18,11 +18,8 @@ pub fn build(mk: &Maker, stem: &str) -> Result<Option<Case>, GpuError> {
             mk.case(&sizes, lstm_forward::cost(&spec), |gpu| {
                 let (gates_x, gates_h, acts) = (wide("gates_x")?, wide("gates_h")?, wide("acts")?);
                 // c before and after the step.
-                let (cell, hidden, now) = (
-                    mk.floats("cell", &[r, 2 * m, h])?,
-                    mk.zeros("hidden", &[r, 2 * m, h])?,
-                    narrow("h_now")?,
-                );
+                let (cell, hidden, now) =
+                    (mk.floats("cell", &[r, 2 * m, h])?, mk.zeros("hidden", &[r, m, h])?, narrow("h_now")?);
                 let kernel = lstm_forward::LstmForward::new(gpu, &spec)?;
                 let bound = kernel.bind(gpu, &gates_x, &gates_h, &cell, &acts, &hidden, &now);
                 let args = lstm_forward::Args {
