@@ -40,6 +40,9 @@ fn words(case: &cases::Case, stem: &str, at: Kernels) -> Option<usize> {
         // V(final_obs) is read where a slot was cut off.
         ("gae", "final_value") => 0,
         ("obs_mask", "obs") => words / (3 * vehicles) * vehicles,
+        ("value_iteration", "span") => 2 * words,
+        // The actions behind the observations.
+        ("critic_input_backward", "x" | "dx") => words / (12 + a) * a,
         // Only what was chosen.
         ("td_loss", "q") => at.r * at.m * 3,
         _ => words,
@@ -55,15 +58,22 @@ fn words(case: &cases::Case, stem: &str, at: Kernels) -> Option<usize> {
 #[test]
 fn least_bytes_are_those_of_the_buffers() {
     let Some(gpu) = gpu_or_skip() else { return };
-    let mut compared = 0;
+    let (mut compared, mut differ) = (0, Vec::new());
     for entry in REGISTRY {
         let stem = entry.kernel;
         let case = cases::build(Some(gpu), small(), stem).unwrap_or_else(|e| panic!("{stem}: {e}"));
         assert!(!case.buffers.is_empty() && case.cost.bytes > 0.0, "{stem}");
         let Some(words) = words(&case, stem, small()) else { continue };
-        assert_eq!(case.cost.bytes, 4.0 * words as f64, "{stem}: {:?}", case.buffers);
+        if case.cost.bytes != 4.0 * words as f64 {
+            differ.push(format!(
+                "{stem}: {} words by cost, {words} by {:?}",
+                case.cost.bytes / 4.0,
+                case.buffers
+            ));
+        }
         compared += 1;
     }
+    assert!(differ.is_empty(), "{}", differ.join("\n"));
     assert_eq!(compared, REGISTRY.len() - 7);
 }
 

@@ -87,11 +87,7 @@ pub fn cost(spec: &Spec) -> Cost {
         + spec.batch.state_len()
         + 2 * spec.memory_len()
         + spec.batch.action_len();
-    match spec.who {
-        // Water-filling and the look-ahead stop where the data say so.
-        Reference::GenieZf => Cost::moving(words),
-        _ => Cost::new(spec.batch.r * spec.batch.b * each as usize, words),
-    }
+    Cost::new(spec.batch.r * spec.batch.b * each as usize, words)
 }
 
 pub fn prelude(spec: &Spec) -> Prelude {
