@@ -7,12 +7,14 @@
 //! ```
 
 #[path = "../benches/workload/mod.rs"]
+#[allow(dead_code, reason = "the benches use more of it")]
 mod workload;
 
 use isacbench::learn::PpoSpec;
 use isacbench::policy::experts::{Architecture, H_MOE, HOMOGENEOUS_MOE, PPO_MONO};
 use std::time::Instant;
-use workload::{MakePpo, Physics, Training, misac};
+use workload::learner::{Learner, MakePpo, Size, Who};
+use workload::{Physics, misac};
 
 /// Shortest of `repetitions` runs, s. One run before them warms caches and page tables, as the peer does.
 fn best(repetitions: usize, mut run: impl FnMut()) -> f64 {
@@ -29,42 +31,47 @@ fn best(repetitions: usize, mut run: impl FnMut()) -> f64 {
 /// Environment steps per second of physics, rollout and training.
 type Rates = [f64; 3];
 
-fn v2x(make: MakePpo, envs: usize, repetitions: usize, updates: usize) -> Rates {
-    let mut physics = Physics::new(envs);
-    let steps = (envs * physics.slots()) as f64;
+fn rates(
+    (who, width): (Who, usize),
+    mut physics: impl FnMut() -> f64,
+    physics_steps: usize,
+    (envs, repetitions, updates): (usize, usize, usize),
+) -> anyhow::Result<Rates> {
     let physics_s = best(repetitions, || {
-        std::hint::black_box(physics.run());
+        std::hint::black_box(physics());
     });
-    let mut training = Training::new(make, envs);
-    let samples = training.steps() as f64;
-    let rollout_s = best(repetitions, || training.rollout());
-    let training_s = best(repetitions, || (0..updates).for_each(|_| training.update()));
-    [steps / physics_s, samples / rollout_s, samples * updates as f64 / training_s]
+    let mut learner = Learner::new(who, Size { r: 1, b: envs, h: width }, None)?;
+    let samples = learner.steps() as f64;
+    let rollout_s = best(repetitions, || learner.rollout().expect("the CPU has no device errors"));
+    let training_s = best(repetitions, || {
+        (0..updates).for_each(|_| learner.update().expect("the CPU has no device errors"));
+    });
+    Ok([physics_steps as f64 / physics_s, samples / rollout_s, samples * updates as f64 / training_s])
 }
 
-fn experts(architecture: Architecture, envs: usize, repetitions: usize, updates: usize) -> Rates {
-    let mut physics = misac::Physics::new(envs);
-    let steps = (envs * physics.slots()) as f64;
-    let physics_s = best(repetitions, || {
-        std::hint::black_box(physics.run());
-    });
-    let mut training = misac::Training::new(architecture, envs);
-    let samples = training.steps() as f64;
-    let rollout_s = best(repetitions, || training.rollout());
-    let training_s = best(repetitions, || (0..updates).for_each(|_| training.update()));
-    [steps / physics_s, samples / rollout_s, samples * updates as f64 / training_s]
+fn v2x(make: MakePpo, how: (usize, usize, usize)) -> anyhow::Result<Rates> {
+    let mut physics = Physics::new(how.0);
+    let steps = how.0 * physics.slots();
+    rates((Who::V2x(make), 128), || physics.run(), steps, how)
+}
+
+fn experts(architecture: Architecture, how: (usize, usize, usize)) -> anyhow::Result<Rates> {
+    let mut physics = misac::Physics::new(how.0);
+    let steps = how.0 * physics.slots();
+    rates((Who::Misac(architecture), 64), || physics.run(), steps, how)
 }
 
 fn main() -> anyhow::Result<()> {
     let arg = |i: usize, default: usize| std::env::args().nth(i).map_or(Ok(default), |a| a.parse());
     let (envs, repetitions, updates) = (arg(1, 1024)?, arg(2, 3)?, arg(3, 1)?);
+    let how = (envs, repetitions, updates);
     let agent = std::env::args().nth(4).unwrap_or("ppo".into());
     let [physics, rollout, train] = match agent.as_str() {
-        "h-moe" => experts(H_MOE, envs, repetitions, updates),
-        "ppo-mono" => experts(PPO_MONO, envs, repetitions, updates),
-        "homogeneous-moe" => experts(HOMOGENEOUS_MOE, envs, repetitions, updates),
-        "ppo" => v2x(PpoSpec::mlp, envs, repetitions, updates),
-        "spiking-ac" => v2x(PpoSpec::spiking, envs, repetitions, updates),
+        "h-moe" => experts(H_MOE, how)?,
+        "ppo-mono" => experts(PPO_MONO, how)?,
+        "homogeneous-moe" => experts(HOMOGENEOUS_MOE, how)?,
+        "ppo" => v2x(PpoSpec::mlp, how)?,
+        "spiking-ac" => v2x(PpoSpec::spiking, how)?,
         other => anyhow::bail!("agent '{other}': ppo, spiking-ac, h-moe, ppo-mono or homogeneous-moe"),
     };
     println!(

@@ -10,6 +10,7 @@
 
 use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub, SubAssign};
 
+pub mod counted;
 pub mod poly;
 #[cfg(target_arch = "x86_64")]
 mod x86;

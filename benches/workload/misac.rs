@@ -1,17 +1,12 @@
-//! The three workloads of task misac that are compared with the JAX peer (`misac_hmoe_jax.py`), on the CPU backend, with the peer's settings: preset
-//! `paper` (K = 4, 64 antennas, 200 slots, LSTM of 64, phases 128-128, critic 64-64), one gradient step per update over all slots, one replica.
+//! Physics of task misac on the CPU backend as the JAX peer (`misac_hmoe_jax.py`) has it: preset `paper` (K = 4, 64 antennas, 200 slots).
 
 use isacbench::config::{Layered, MisacConfig};
-use isacbench::learn::misac_cpu::MisacCpu;
-use isacbench::learn::{ExpertsSpec, Replica};
 use isacbench::policy::bernoulli::Sample;
-use isacbench::policy::experts::Architecture;
 use isacbench::real::{F32Lanes, LaneKernel, Word, run_lanes};
 use isacbench::task::misac::{
     Batch, Channel, MMAX, MisacParams, MisacSpec, StepSlices, channel, load_state, misac_reset_chunk,
     misac_step_chunk,
 };
-use isacbench::train::Experts;
 use rayon::prelude::*;
 
 /// Environments a thread carries through the slots at once.
@@ -149,52 +144,5 @@ impl PhysicsChunk {
         };
         misac_step_chunk(spec, batch, &self.action, out, clock);
         magnitudes + self.reward.iter().map(|&r| f64::from(r)).sum::<f64>()
-    }
-}
-
-/// The learner on the CPU backend.
-pub struct Training {
-    spec: ExpertsSpec,
-    learner: MisacCpu,
-    update: u32,
-}
-
-impl Training {
-    pub fn new(architecture: Architecture, envs: usize) -> Training {
-        let sets =
-            ["preset=paper".into(), format!("temporal.envs={envs}"), "temporal.minibatch_envs=1".into()];
-        let config = MisacConfig::load(None, &sets).expect("the built-in preset with other sizes is valid");
-        let replica = Replica { seed: 0, task: config.task.params([0, 0]) };
-        let spec = ExpertsSpec::new(architecture, &config, vec![replica]);
-        let learner = MisacCpu::new(&spec, &spec.start());
-        Training { spec, learner, update: 0 }
-    }
-
-    /// Environment steps of one rollout.
-    pub fn steps(&self) -> usize {
-        self.spec.samples()
-    }
-
-    /// Scheduler and physics through an episode.
-    pub fn rollout(&mut self) {
-        self.learner.rollout(self.update).expect("the CPU has no device errors");
-    }
-
-    /// A whole update: rollout, advantages, every minibatch, L_spat, metrics.
-    pub fn update(&mut self) {
-        let (u, spec, l) = (self.update, &self.spec, &mut self.learner);
-        let lr = spec.learning_rates(u, u32::MAX);
-        l.rollout(u).expect("the CPU has no device errors");
-        l.advantages().expect("the CPU has no device errors");
-        for epoch in 0..spec.epochs() as u32 {
-            for mb in 0..spec.minibatches() as u32 {
-                l.minibatch(u, epoch, mb, lr).expect("the CPU has no device errors");
-            }
-        }
-        if spec.layout.isolated() {
-            l.spatial(u, lr[2]).expect("the CPU has no device errors");
-        }
-        l.finish(true).expect("the CPU has no device errors");
-        self.update += 1;
     }
 }

@@ -1,33 +1,18 @@
-//! The three workloads whose throughput is compared with the JAX peer (`benches/peers/v2x_ppo_jax.py`), on the CPU backend, with the peer's
-//! settings: preset `fast` (K = 3, 32 antennas, 100 slots, hidden 128-128), 4 epochs of 16 minibatches, one replica.
+//! The workloads whose throughput is compared with the JAX peers (`benches/peers/`), with the peers' settings: physics of the CPU backend here and
+//! in [`misac`], rollouts and training of every backend in [`learner`].
 
+pub mod learner;
 pub mod misac;
 
-use isacbench::config::{Config, Layered};
-use isacbench::learn::ppo_cpu::{PpoCpu, SampleGaussian, reset_chunk, step_chunk};
-use isacbench::learn::{LearnerState, PpoSpec, Replica, learning_rates};
+use isacbench::learn::ppo_cpu::{SampleGaussian, reset_chunk, step_chunk};
 use isacbench::real::run_lanes;
 use isacbench::task::v2x::{Batch, StepSlices, V2xParams, V2xSpec};
-use isacbench::train::Ppo;
 use rayon::prelude::*;
 
-/// Minibatches of an epoch.
-const MINIBATCHES: usize = 16;
 /// Environments a thread carries through the slots at once.
 const CHUNK: usize = 256;
 
-/// The peer's configuration with `envs` environments.
-fn config(envs: usize) -> Config {
-    let load =
-        |sets: &[String]| Config::load(None, sets).expect("the built-in preset with other sizes is valid");
-    let horizon = load(&[]).ppo.horizon;
-    let mut sets =
-        vec![format!("ppo.envs={envs}"), format!("ppo.minibatch={}", envs * horizon / MINIBATCHES)];
-    sets.extend(["ppo.epochs=4", "ppo.hidden=[128, 128]", "train.seeds=[0]"].map(String::from));
-    load(&sets)
-}
-
-/// One slot after another of all environments, without a policy. Each slot draws standard normal actions with Philox, as the peer does with
+/// One slot after another of all environments of task v2x, without a policy, on the CPU backend. Each slot draws standard normal actions with Philox, as the peer does with
 /// its own generator; rewards are summed, so that nothing is optimised away.
 pub struct Physics {
     spec: V2xSpec,
@@ -51,7 +36,7 @@ struct PhysicsChunk {
 
 impl Physics {
     pub fn new(envs: usize) -> Physics {
-        let config = config(envs);
+        let config = learner::v2x_config(envs, 128);
         let (spec, params) = (config.task.spec(), config.task.params([0, 0]));
         let (o, a) = (spec.obs_dim(), spec.action_dim());
         let chunks = (0..envs)
@@ -118,52 +103,5 @@ impl PhysicsChunk {
         };
         step_chunk(spec, batch, &self.action, out, clock);
         self.reward.iter().map(|&r| f64::from(r)).sum()
-    }
-}
-
-/// [`PpoSpec::mlp`] (agent `ppo`) or [`PpoSpec::spiking`] (agent `spiking-ac`).
-pub type MakePpo = fn(&Config, Vec<Replica>) -> PpoSpec;
-
-/// PPO on the CPU backend.
-pub struct Training {
-    spec: PpoSpec,
-    ppo: PpoCpu,
-    update: u32,
-}
-
-impl Training {
-    pub fn new(make: MakePpo, envs: usize) -> Training {
-        let config = config(envs);
-        let seeds = &config.train.seeds;
-        let replicas =
-            seeds.iter().map(|&seed| Replica { seed, task: config.task.params([seed, 0]) }).collect();
-        let spec = make(&config, replicas);
-        let ppo = PpoCpu::new(&spec, &LearnerState::new(&spec));
-        Training { spec, ppo, update: 0 }
-    }
-
-    /// Environment steps of one rollout.
-    pub fn steps(&self) -> usize {
-        self.spec.samples()
-    }
-
-    /// Policy and physics through the horizon.
-    pub fn rollout(&mut self) {
-        self.ppo.rollout(self.update).expect("the CPU has no device errors");
-    }
-
-    /// A whole update: rollout, advantages, every minibatch of every epoch, metrics.
-    pub fn update(&mut self) {
-        let (u, spec) = (self.update, &self.spec);
-        let lr = learning_rates(&spec.ppo, u, u32::MAX);
-        self.rollout();
-        self.ppo.advantages().expect("the CPU has no device errors");
-        for epoch in 0..self.spec.ppo.epochs as u32 {
-            for mb in 0..self.spec.minibatches() as u32 {
-                self.ppo.minibatch(u, epoch, mb, lr).expect("the CPU has no device errors");
-            }
-        }
-        self.ppo.finish(true).expect("the CPU has no device errors");
-        self.update += 1;
     }
 }

@@ -10,6 +10,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
+pub mod check;
+pub mod device;
+pub mod grid;
+pub mod work;
+
 /// File name of a record, in the folder that holds criterion's `new/`.
 pub const RECORD_FILE: &str = "isacbench.json";
 
@@ -81,7 +86,9 @@ pub struct DeviceTime {
 /// One benchmark.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {
-    /// criterion's group: kernel stem, `physics`, `rollout`, `training`, …
+    /// criterion's group: a kernel's stem; a network's `mlp_forward`, `mlp_backward`, `lif_…`, `lstm_…`; `physics_TASK`; `rollout_TASK_AGENT`,
+    /// `update_…`, `training_…`; `phase_PHASE_TASK_AGENT` of the phases rollout, gae, update, readback; `replicas_batched`, `replicas_serial`;
+    /// `ceiling_copy`, `ceiling_copy_kernel`, `ceiling_matmul`.
     pub group: String,
     pub section: Section,
     /// `v2x` or `misac`, null where neither matters.

@@ -127,6 +127,17 @@ impl Gpu {
         let mut enc = self.device.create_command_encoder(&Default::default());
         enc.copy_buffer_to_buffer(&buf.raw, 0, &staging, 0, bytes);
         let index = self.queue.submit([enc.finish()]);
+        let mut out = self.read_staging(&staging, index)?;
+        out.truncate(buf.len());
+        Ok(out)
+    }
+
+    /// What a mappable buffer holds once submission `index` is done.
+    pub(super) fn read_staging<T: Pod>(
+        &self,
+        staging: &wgpu::Buffer,
+        index: wgpu::SubmissionIndex,
+    ) -> Result<Vec<T>, GpuError> {
         let (tx, rx) = std::sync::mpsc::channel();
         staging.map_async(wgpu::MapMode::Read, .., move |r| {
             let _ = tx.send(r);
@@ -135,8 +146,9 @@ impl Gpu {
         let lost = |e: String| GpuError::Lost(super::context::TIMEOUT_S, e);
         rx.recv().map_err(|e| lost(e.to_string()))?.map_err(|e| lost(e.to_string()))?;
         let view = staging.get_mapped_range(..).map_err(|e| lost(e.to_string()))?;
-        let mut out: Vec<T> = bytemuck::pod_collect_to_vec(&view[..]);
-        out.truncate(buf.len());
+        let out = bytemuck::pod_collect_to_vec(&view[..]);
+        drop(view);
+        staging.unmap();
         Ok(out)
     }
 }

@@ -3,6 +3,7 @@
 mod buffer;
 mod context;
 mod shader;
+pub mod timestamps;
 
 pub use buffer::{Buf, Fill};
 pub use context::{DeviceChoice, Gpu, adapters};

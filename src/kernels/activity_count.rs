@@ -3,6 +3,7 @@
 
 use super::MAX_TRIPS;
 use super::compare::{Comparison, compare_exact};
+use super::cost::Cost;
 use super::inputs::Sample;
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude};
 use crate::policy::lif::MAX_STEPS;
@@ -61,6 +62,11 @@ pub fn activity_count_cpu(spec: &Spec, m: usize, first: bool, source: &[u32], co
 /// Units of a workgroup: 8 neighbouring words are one 32-byte sector of memory; fewer where there are fewer.
 fn units_per_group(c: usize) -> usize {
     c.next_power_of_two().min(8)
+}
+
+/// What a dispatch over all M samples must do that adds to the counts.
+pub fn cost(spec: &Spec) -> Cost {
+    Cost::new(0, spec.r * spec.m * spec.c + 2 * spec.counts())
 }
 
 /// Constants of the shader.

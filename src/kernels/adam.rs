@@ -5,6 +5,7 @@
 //! its neighbours in the batch are not concerned. Whoever reports must look at the norms; a replica that stays so has diverged.
 
 use super::compare::{Comparison, Tol, compare_scaled};
+use super::cost::Cost;
 use super::inputs::{normal, widen};
 use crate::gpu::{Bound, Buf, Gpu, GpuError, Kernel, Prelude, fold_groups};
 use crate::real::Real;
@@ -99,6 +100,12 @@ pub fn adam_cpu<F: Real<Elem = F, Mask = bool>>(
             params[i] -= lr * (m[i] / bc1) / ((v[i] / bc2).sqrt() + eps);
         }
     }
+}
+
+/// What a step must do that clips.
+pub fn cost(spec: &Spec) -> Cost {
+    // An element: clipping 1, first moment 3, second 4, step 7; all but the gradient is read and written.
+    Cost::new(15 * spec.r * spec.p, spec.r * (7 * spec.p + 2 + 8))
 }
 
 /// Constants of the shader.

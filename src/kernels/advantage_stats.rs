@@ -5,6 +5,7 @@
 
 use super::MAX_TRIPS;
 use super::compare::{Comparison, Tol, compare_scaled};
+use super::cost::Cost;
 use super::inputs::{Sample, column, widen_rows};
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
 use crate::real::Real;
@@ -30,6 +31,15 @@ pub struct Spec {
 }
 
 pub const DEFAULT: Spec = Spec { r: 3, m: 1009, unbiased: true, normalise: true };
+
+/// What a dispatch must do.
+pub fn cost(spec: &Spec) -> Cost {
+    if !spec.normalise {
+        return Cost::new(0, 2 * spec.r);
+    }
+    // Of each element: into the mean; difference, square and sum. Only the advantage of a row is read.
+    Cost::new(spec.r * (4 * spec.m + 5), spec.r * (spec.m + 2))
+}
 
 pub fn prelude(s: &Spec) -> Prelude {
     let p = Prelude::new().u32("WG", WG).u32("R", s.r).u32("M", s.m);

@@ -5,6 +5,7 @@
 
 use super::MAX_TRIPS;
 use super::compare::{Comparison, Tol, compare_exact, compare_scaled};
+use super::cost::{Cost, LOG_SIGMOID, SIGMOID, UNIT};
 use super::inputs::{Sample, widen};
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
 use crate::philox::{Stream, draw};
@@ -85,6 +86,12 @@ pub fn bernoulli_head_cpu<F: Real<Elem = F, Word = u32> + PartialOrd>(
         }
         logprob[at.logprob_off + n] = sum;
     }
+}
+
+/// What a dispatch over all B environments must do that draws.
+pub fn cost(spec: &Spec) -> Cost {
+    let &Spec { r, b, a } = spec;
+    Cost::new(r * b * a * (UNIT + SIGMOID + 1 + LOG_SIGMOID + 1), 2 * r + r * b * (2 * a + 1))
 }
 
 /// Constants of the shader.

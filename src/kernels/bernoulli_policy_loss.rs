@@ -8,6 +8,7 @@
 use super::MAX_TRIPS;
 use super::bernoulli_head::log_sigmoid;
 use super::compare::{Comparison, Tol, compare_scaled};
+use super::cost::{Cost, EXP, LOG_SIGMOID, SIGMOID};
 use super::inputs::{Sample, column, widen, widen_rows};
 use super::ppo_policy_loss::TERMS;
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
@@ -40,6 +41,14 @@ pub const DEFAULT: Spec = Spec { r: 3, m: 1009, a: 4, skip: 13 };
 pub struct Hyper {
     pub clip_eps: Option<f64>,
     pub ent_coef: f64,
+}
+
+/// What a dispatch must do that clips.
+pub fn cost(spec: &Spec) -> Cost {
+    let &Spec { r, m, a, skip } = spec;
+    // An action's log-probabilities, entropy and gradient; a sample's ratio and the clipped surrogate.
+    let sample = a * (2 * LOG_SIGMOID + 2 + SIGMOID + 5 + 6) + (13 + EXP);
+    Cost::new(r * m * sample, 2 * r + r * m * (2 * a + 6) + r * (m + skip) * a)
 }
 
 pub fn prelude(s: &Spec) -> Prelude {

@@ -3,6 +3,7 @@
 
 use super::MAX_TRIPS;
 use super::compare::{Comparison, Tol, compare_scaled};
+use super::cost::Cost;
 use super::inputs::{normal, widen};
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude};
 use crate::real::Real;
@@ -54,6 +55,12 @@ pub fn column_sum_cpu<F: Real<Elem = F>>(spec: &Spec, at: &Args, source: &[F], o
 /// Columns of a workgroup: 8 neighbouring f32 are one 32-byte sector of memory; fewer where there are fewer.
 fn columns_per_group(c: usize) -> usize {
     c.next_power_of_two().min(8)
+}
+
+/// What a dispatch over all M rows must do.
+pub fn cost(spec: &Spec) -> Cost {
+    let &Spec { r, m, c } = spec;
+    Cost::new(r * c * (m + 1), r * c * (m + 1))
 }
 
 /// Constants of the shader.

@@ -2,6 +2,7 @@
 //! makes it, scale·tanh(z).
 
 use super::compare::{Comparison, Tol, compare};
+use super::cost::{Cost, TANH};
 use super::inputs::{normal, widen};
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
 use crate::real::Real;
@@ -40,6 +41,12 @@ pub fn critic_input_cpu<F: Real<Elem = F>>(
             *x = scale.map_or(z, |scale| scale * z.tanh());
         }
     }
+}
+
+/// What a dispatch must do that squashes the actions.
+pub fn cost(spec: &Spec) -> Cost {
+    let &Spec { r, m, o, a } = spec;
+    Cost::new(r * m * a * (TANH + 1), 2 * r * m * (o + a))
 }
 
 /// Constants of the shader.

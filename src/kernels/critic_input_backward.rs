@@ -2,6 +2,7 @@
 //! part is μ = scale·tanh(z): dz = dx·scale·(1 − (μ/scale)²).
 
 use super::compare::{Comparison, Tol, compare_scaled};
+use super::cost::Cost;
 use super::inputs::{normal, widen};
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
 use crate::real::Real;
@@ -28,6 +29,12 @@ pub fn critic_input_backward_cpu<F: Real<Elem = F>>(spec: &Spec, scale: F, x: &[
             *dz = dx * scale * (F::splat(1.0) - t * t);
         }
     }
+}
+
+/// What a dispatch must do.
+pub fn cost(spec: &Spec) -> Cost {
+    let &Spec { r, m, a, .. } = spec;
+    Cost::new(5 * r * m * a, 3 * r * m * a)
 }
 
 /// Constants of the shader.

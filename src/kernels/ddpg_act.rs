@@ -5,6 +5,7 @@
 
 use super::MAX_TRIPS;
 use super::compare::{Comparison, Tol, compare_scaled};
+use super::cost::{Cost, NORMAL_PAIR, TANH};
 use super::inputs::{Sample, normal, widen};
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
 use crate::philox::{Stream, draw};
@@ -78,6 +79,13 @@ pub fn ddpg_act_cpu<F: Real<Elem = F, Word = u32, Mask = bool>>(
     for (n, (z, action)) in z.chunks_exact(spec.a).zip(action.chunks_exact_mut(spec.a)).enumerate() {
         act(keys[n / spec.b], (n % spec.b) as u32, at.clock, scale, noise, z, action);
     }
+}
+
+/// What a dispatch must do that draws.
+pub fn cost(spec: &Spec) -> Cost {
+    let &Spec { r, b, a } = spec;
+    let each = a.div_ceil(4) * 2 * NORMAL_PAIR + a * (TANH + 5);
+    Cost::new(r * b * each, 2 * r + 2 * r * b * a)
 }
 
 /// Constants of the shader.

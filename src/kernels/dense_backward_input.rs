@@ -3,6 +3,7 @@
 
 use super::MAX_TRIPS;
 use super::compare::{Comparison, Tol, compare_scaled};
+use super::cost::Cost;
 use super::inputs::{normal, widen};
 use super::tile::Tile;
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude};
@@ -74,6 +75,13 @@ pub fn dense_backward_input_cpu<F: Real<Elem = F>>(
             }
         }
     }
+}
+
+/// What a dispatch over all M rows must do.
+pub fn cost(spec: &Spec) -> Cost {
+    let &Spec { r, m, i, o, act, .. } = spec;
+    let (slope, read) = if act == Activation::None { (0, 0) } else { (act.slope_operations() + 1, i) };
+    Cost::new(r * m * i * (2 * o + slope), r * o * i + r * m * (o + read + i))
 }
 
 /// Constants of the shader.

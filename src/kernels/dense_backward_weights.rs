@@ -3,6 +3,7 @@
 
 use super::MAX_TRIPS;
 use super::compare::{Comparison, Tol, compare_scaled};
+use super::cost::Cost;
 use super::inputs::{normal, widen};
 use super::tile::{BK, Tile};
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude};
@@ -75,6 +76,13 @@ pub fn dense_backward_weights_cpu<F: Real<Elem = F>>(
         }
         partial[at.b_off..][..o].iter_mut().for_each(|b| *b *= F::splat(b_scale));
     }
+}
+
+/// What a dispatch over all M rows must do.
+pub fn cost(spec: &Spec) -> Cost {
+    let &Spec { r, m, i, o, s, b_scale, .. } = spec;
+    let scaled = if b_scale == 1.0 { 0 } else { s * r * o };
+    Cost::new(r * m * o * (2 * i + 1) + scaled, r * m * (o + i) + s * r * o * (i + 1))
 }
 
 /// Constants of the shader.

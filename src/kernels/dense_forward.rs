@@ -3,6 +3,7 @@
 
 use super::MAX_TRIPS;
 use super::compare::{Comparison, Tol, compare_scaled};
+use super::cost::Cost;
 use super::inputs::{normal, widen};
 use super::tile::Tile;
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude};
@@ -64,6 +65,13 @@ pub fn dense_forward_cpu<F: Real<Elem = F>>(spec: &Spec, at: &Args, params: &[F]
             *y = act.apply(sum + F::splat(b_scale) * params[at.b_off + j]);
         }
     }
+}
+
+/// What a dispatch over all M rows must do.
+pub fn cost(spec: &Spec) -> Cost {
+    let &Spec { r, m, i, o, act, b_scale, .. } = spec;
+    let bias = if b_scale == 1.0 { 1 } else { 2 };
+    Cost::new(r * m * o * (2 * i + bias + act.operations()), r * o * (i + 1) + r * m * (i + o))
 }
 
 /// Constants of the shader.

@@ -6,6 +6,7 @@
 
 use super::MAX_TRIPS;
 use super::compare::{Comparison, compare_exact};
+use super::cost::Cost;
 use super::inputs::Sample;
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
 use crate::philox::{Stream, draw};
@@ -78,6 +79,14 @@ pub fn dqn_act_cpu(
         *choice = c as f32;
         book.decode(vehicle, c, &mut action[env * a..][..a]);
     }
+}
+
+/// What a dispatch must do. Where it explores it compares nothing: the operations depend on the data.
+pub fn cost(spec: &Spec) -> Cost {
+    let book = &spec.codebook;
+    let (k, a) = (book.vehicles, book.actions());
+    let each = k * book.choices() + k + a;
+    Cost::moving(2 * spec.r + book.flat().len() + spec.r * spec.b * each)
 }
 
 /// Constants of the shader.

@@ -1,6 +1,7 @@
 //! expert_mix: outputs of two experts mixed by a softmax gate, y = g₀·a + g₁·b with g = softmax(z): agent `homogeneous-moe` of task misac.
 
 use super::compare::{Comparison, Tol, compare_scaled};
+use super::cost::{Cost, EXP};
 use super::inputs::{normal, widen};
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
 use crate::real::Real;
@@ -49,6 +50,15 @@ pub fn expert_mix_cpu<F: Real<Elem = F>>(
             *y = g[0] * a + g[1] * b;
         }
     }
+}
+
+/// Operations of [`shares`].
+pub(super) const SHARES: usize = 1 + 2 * (1 + EXP) + 1 + 2;
+
+/// What a dispatch over all M rows must do.
+pub fn cost(spec: &Spec) -> Cost {
+    let rows = spec.r * spec.m;
+    Cost::new(rows * (SHARES + 3 * spec.c), rows * (2 + 3 * spec.c))
 }
 
 /// Constants of the shader.

@@ -2,6 +2,8 @@
 
 use super::MAX_TRIPS;
 use super::compare::{Comparison, Tol, compare_scaled};
+use super::cost::Cost;
+use super::expert_mix::SHARES;
 pub use super::expert_mix::{DEFAULT, Spec, prelude};
 use super::expert_mix::{pairs, shares};
 use super::inputs::{normal, widen};
@@ -15,6 +17,12 @@ pub const TOL: Tol = Tol {
     rel: 2e-6,
     why: "of |dy|, and for the gate of the sum of |dy| times the experts' magnitudes: shares to 5e-7, sums of C terms as random walks of 6e-8 steps",
 };
+
+/// What a dispatch over all M rows must do.
+pub fn cost(spec: &Spec) -> Cost {
+    let rows = spec.r * spec.m;
+    Cost::new(rows * (SHARES + 6 * spec.c + 7), rows * (4 + 5 * spec.c))
+}
 
 /// `gate` [R, m] of z for both experts; `a`, `b`, `dy` [R, m, C]; `da`, `db` [R, m, C], `d_gate` [R, m].
 #[expect(clippy::too_many_arguments, reason = "the buffers in binding order")]

@@ -5,6 +5,7 @@
 
 use super::MAX_TRIPS;
 use super::compare::{Comparison, Tol, compare_scaled};
+use super::cost::Cost;
 use super::inputs::{Sample, widen, widen_rows};
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
 use crate::real::Real;
@@ -32,6 +33,12 @@ pub struct Spec {
 }
 
 pub const DEFAULT: Spec = Spec { t: 37, r: 3, b: 101 };
+
+/// What a dispatch must do where no slot was cut off (then it reads a final value there).
+pub fn cost(spec: &Spec) -> Cost {
+    let slots = spec.t * spec.r * spec.b;
+    Cost::new(8 * slots, 5 * slots + spec.r * spec.b + 4 * spec.r)
+}
 
 pub fn prelude(s: &Spec) -> Prelude {
     Prelude::new().u32("WG", WG).u32("T", s.t).u32("R", s.r).u32("B", s.b)

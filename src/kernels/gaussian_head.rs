@@ -6,6 +6,7 @@
 
 use super::MAX_TRIPS;
 use super::compare::{Comparison, Tol, compare_scaled};
+use super::cost::{Cost, EXP, NORMAL_PAIR};
 use super::inputs::{normal, widen};
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
 use crate::philox::{Stream, draw};
@@ -99,6 +100,13 @@ pub fn gaussian_head_cpu<F: Real<Elem = F, Word = u32>>(
         }
         logprob[at.logprob_off + n] = sum;
     }
+}
+
+/// What a dispatch over all B environments must do that draws.
+pub fn cost(spec: &Spec) -> Cost {
+    let &Spec { r, b, a, .. } = spec;
+    let each = a.div_ceil(4) * 2 * NORMAL_PAIR + a * (EXP + 2 + 5);
+    Cost::new(r * b * each, r * (a + 2) + r * b * (2 * a + 1))
 }
 
 /// Constants of the shader.

@@ -3,6 +3,7 @@
 
 use super::MAX_TRIPS;
 use super::compare::{Comparison, Tol, compare_scaled};
+use super::cost::Cost;
 use super::inputs::{normal, widen};
 use crate::gpu::{Bound, Buf, Gpu, GpuError, Kernel, Prelude};
 use crate::real::Real;
@@ -45,6 +46,11 @@ pub fn grad_join_cpu<F: Real<Elem = F>>(
         }
         out.copy_from_slice(&s);
     }
+}
+
+/// What a dispatch must do.
+pub fn cost(spec: &Spec) -> Cost {
+    Cost::new(10 * spec.r * spec.p, spec.p + 3 * spec.r * spec.p + 3 * spec.r)
 }
 
 /// Constants of the shader.

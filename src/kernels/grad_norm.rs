@@ -2,6 +2,7 @@
 
 use super::MAX_TRIPS;
 use super::compare::{Comparison, Tol, compare};
+use super::cost::Cost;
 use super::inputs::{normal, widen};
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude};
 use crate::real::Real;
@@ -40,6 +41,12 @@ pub fn grad_norm_cpu<F: Real<Elem = F>>(spec: &Spec, grads: &[F], norms: &mut [F
         norms[0] = a.sqrt();
         norms[1] = b.sqrt();
     }
+}
+
+/// What a dispatch must do.
+pub fn cost(spec: &Spec) -> Cost {
+    let sums = 2 + usize::from(spec.joint);
+    Cost::new(spec.r * (2 * spec.p + sums), spec.r * (spec.p + 2))
 }
 
 /// Constants of the shader.

@@ -2,6 +2,7 @@
 
 use super::MAX_TRIPS;
 use super::compare::{Comparison, Tol, compare_scaled};
+use super::cost::Cost;
 use super::inputs::{normal, widen};
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
 use crate::real::Real;
@@ -35,6 +36,11 @@ pub fn grad_reduce_cpu<F: Real<Elem = F>>(spec: &Spec, partials: &[F], grads: &m
             *g += x;
         }
     }
+}
+
+/// What a dispatch must do.
+pub fn cost(spec: &Spec) -> Cost {
+    Cost::new(spec.s * spec.r * spec.p, (spec.s + 1) * spec.r * spec.p)
 }
 
 /// Constants of the shader.

@@ -3,6 +3,7 @@
 //! reset is a constant, else 1−s−(U−U_r)σ'(U); then di = λ·dU, and (1−λ)·dU reaches the step before.
 
 use super::compare::{Comparison, Tol, compare_scaled};
+use super::cost::Cost;
 use super::inputs::{normal, widen};
 use super::lif_forward::{self, Current, lif_forward_cpu, lif_prelude, neuron};
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
@@ -106,6 +107,21 @@ fn backward<F: Real<Elem = F, Mask = bool>>(
             d_current[e] = sum;
         }
     }
+}
+
+/// What a dispatch over all M samples must do.
+pub fn cost(spec: &Spec) -> Cost {
+    let (neurons, steps) = (spec.r * spec.m * spec.n, spec.lif.steps);
+    let constant = spec.current == Current::Constant;
+    let (upstream, arrives) = match spec.upstream {
+        Upstream::Readout => (3, 1),
+        Upstream::Spikes => (1, steps),
+    };
+    // A step: gradient by the spike, surrogate, through the reset, by the potential, by the current; where the potentials are made again, theirs.
+    let reset = if spec.lif.detach_reset { 0 } else { 3 };
+    let (again, passes) = if constant { (4 + 1, 1) } else { (0, steps) };
+    let each = steps * (upstream + 5 + 1 + reset + 3 + 1 + 1 + again);
+    Cost::new(neurons * each, neurons * (2 * passes + arrives))
 }
 
 /// Constants of the shader.

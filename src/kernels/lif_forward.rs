@@ -3,6 +3,7 @@
 //! before (always so at t = 0: NeuroBench's membrane updates).
 
 use super::compare::{Comparison, Tol, compare_exact, compare_scaled};
+use super::cost::Cost;
 use super::inputs::{normal, widen};
 use super::{MAX_TRIPS, compare};
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
@@ -106,6 +107,16 @@ pub(super) fn lif_prelude(lif: &Lif, p: Prelude) -> Prelude {
         .f32("LEAK", (1.0 - lif.lambda) as f32)
         .f32("THRESHOLD", lif.threshold as f32)
         .f32("RESET", lif.reset as f32)
+}
+
+/// What a dispatch over all M samples must do.
+pub fn cost(spec: &Spec) -> Cost {
+    let (neurons, steps) = (spec.r * spec.m * spec.n, spec.lif.steps);
+    let currents = if spec.current == Current::PerStep { steps } else { 1 };
+    let kept = if spec.keep { steps } else { 0 };
+    // A step: potential, spike, whether the potential changed (known of the first), trace.
+    let each = 4 * steps + (steps - 1) + if spec.trace { 3 * steps } else { 0 };
+    Cost::new(neurons * each, neurons * (currents + 1 + kept + usize::from(spec.trace)))
 }
 
 /// Constants of the shader.

@@ -3,6 +3,7 @@
 //! d_o = dh·tanh(c)·o(1−o); dc_prev = dc·f. What the step before sends back by h is W_hhᵀ·d_gates, a dense input gradient.
 
 use super::compare::{Comparison, Tol, compare_scaled};
+use super::cost::{Cost, TANH};
 use super::inputs::{normal, widen};
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
 use crate::real::Real;
@@ -91,6 +92,12 @@ pub fn lstm_backward_cpu<F: Real<Elem = F>>(
         }
         dc[n] = d * f;
     }
+}
+
+/// What a step of all M sequences must do that is not the last, without the product with weights behind it.
+pub fn cost(spec: &Spec) -> Cost {
+    let units = spec.r * spec.m * spec.h;
+    Cost::new(units * (TANH + 1 + 5 + 16 + 1), 18 * units)
 }
 
 /// Constants of the shader.

@@ -6,6 +6,7 @@
 //! is one product over all rows.
 
 use super::compare::{Comparison, Tol, compare};
+use super::cost::{Cost, SIGMOID, TANH};
 use super::inputs::{normal, widen};
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
 use crate::real::Real;
@@ -78,6 +79,12 @@ pub fn lstm_forward_cpu<F: Real<Elem = F>>(
         h_now[n] = o * c.tanh();
         hidden[at.h_off + unit] = h_now[n];
     }
+}
+
+/// What a step of all M sequences must do, without the two products with weights in front of it.
+pub fn cost(spec: &Spec) -> Cost {
+    let units = spec.r * spec.m * spec.h;
+    Cost::new(units * (4 + 3 * SIGMOID + 2 * TANH + 3 + 1), 16 * units)
 }
 
 /// Constants of the shader.

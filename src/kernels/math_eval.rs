@@ -2,6 +2,7 @@
 //! bits of their f32 twins in [`crate::real::poly`], where a miscompiled shader shows at once.
 
 use super::compare::{Comparison, Tol, compare_exact, compare_scaled};
+use super::cost::{self, Cost};
 use super::inputs::Sample;
 use super::normal_fill::{self, radius_condition};
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
@@ -46,6 +47,21 @@ pub struct Spec {
 }
 
 pub const DEFAULT: Spec = Spec { function: Function::Exp, n: 4099 };
+
+/// What a dispatch must do.
+pub fn cost(spec: &Spec) -> Cost {
+    let each = match spec.function {
+        Function::Exp => cost::EXP,
+        Function::Ln => cost::LN,
+        Function::Tanh => cost::TANH,
+        Function::Sigmoid => cost::SIGMOID,
+        Function::SinCos => cost::SIN_COS,
+        Function::SinCosPiMultiple => cost::SIN_COS_PI_MULTIPLE,
+        Function::Atan2Upper => cost::ATAN2_UPPER,
+        Function::NormalPair => cost::NORMAL_PAIR,
+    };
+    Cost::new(each * spec.n, 4 * spec.n)
+}
 
 pub fn prelude(s: &Spec) -> Prelude {
     Prelude::new().u32("WG", WG).u32("FN", s.function as usize)

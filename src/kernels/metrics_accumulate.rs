@@ -1,6 +1,7 @@
 //! metrics_accumulate: metrics summed over the slots of an episode, environment by environment.
 
 use super::compare::{Comparison, compare_exact};
+use super::cost::Cost;
 use super::v2x_batch::{Scalar, uniforms};
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
 
@@ -18,6 +19,11 @@ pub fn metrics_accumulate_cpu<F: Scalar>(spec: &Spec, first: bool, metrics: &[F]
     for (e, &x) in episode[..spec.elements].iter_mut().zip(metrics) {
         *e = if first { x } else { *e + x };
     }
+}
+
+/// What a dispatch must do that is not the first of an episode.
+pub fn cost(spec: &Spec) -> Cost {
+    Cost::new(spec.elements, 3 * spec.elements)
 }
 
 pub fn prelude(spec: &Spec) -> Prelude {

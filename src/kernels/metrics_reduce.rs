@@ -1,6 +1,7 @@
 //! metrics_reduce: sum and sum of squares over the environments of each metric of each replica, in a fixed order.
 
 use super::compare::{Comparison, Tol, compare_scaled};
+use super::cost::Cost;
 use super::v2x_batch::{Scalar, assert_inside, check_trips, compare_bits, uniforms, widen};
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
 
@@ -60,6 +61,11 @@ pub fn metrics_reduce_cpu<F: Scalar>(spec: &Spec, at: &Args, metrics: &[F], sums
         }
         sums[at.sums_off + 2 * row..][..2].copy_from_slice(&partial[0]);
     }
+}
+
+/// What a dispatch must do.
+pub fn cost(spec: &Spec) -> Cost {
+    Cost::new(4 * spec.rows() * spec.b, spec.rows() * (spec.b + 2))
 }
 
 pub fn prelude(spec: &Spec) -> Prelude {

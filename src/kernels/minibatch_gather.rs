@@ -3,6 +3,7 @@
 
 use super::MAX_TRIPS;
 use super::compare::{Comparison, compare_exact};
+use super::cost::Cost;
 use super::inputs::Sample;
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
 use crate::shuffle::{Minibatch, Samples, Unit};
@@ -25,6 +26,11 @@ pub struct Spec {
 }
 
 pub const DEFAULT: Spec = Spec { t: 9, r: 3, b: 101, o: 12, a: 6, m: 151, unit: Unit::Sample, tail: 0 };
+
+/// What a dispatch must do.
+pub fn cost(spec: &Spec) -> Cost {
+    Cost::new(0, 2 * spec.r + 2 * spec.r * spec.m * (spec.o + spec.a))
+}
 
 pub fn prelude(s: &Spec) -> Prelude {
     let p = Prelude::new().u32("WG", WG).u32("T", s.t).u32("R", s.r).u32("B", s.b);

@@ -2,6 +2,7 @@
 //! [`super::minibatch_gather`]. Copies, so exact on every device.
 
 use super::compare::{Comparison, compare_exact};
+use super::cost::Cost;
 use super::inputs::Sample;
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
 use crate::shuffle::{Minibatch, Samples, Unit};
@@ -20,6 +21,11 @@ pub struct Spec {
 }
 
 pub const DEFAULT: Spec = Spec { t: 9, r: 3, b: 101, m: 151, unit: Unit::Sample };
+
+/// What a dispatch must do.
+pub fn cost(spec: &Spec) -> Cost {
+    Cost::new(0, 2 * spec.r + 8 * spec.r * spec.m)
+}
 
 pub fn prelude(s: &Spec) -> Prelude {
     let p = Prelude::new().u32("WG", WG).u32("T", s.t).u32("R", s.r).u32("B", s.b).u32("M", s.m);

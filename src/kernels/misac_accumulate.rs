@@ -2,6 +2,7 @@
 //! over judged slots and vehicles of what the beams reached, and the largest age and modulus error.
 
 use super::compare::{Comparison, Tol, compare_scaled};
+use super::cost::Cost;
 use super::misac_batch::{self, Spec as BatchSpec, WG as BATCH_WG};
 use super::v2x_batch::{Scalar, assert_len, compare_bits, uniforms, widen};
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
@@ -105,6 +106,16 @@ pub fn misac_accumulate_cpu<F: Scalar>(
             put(episode_row::MODULUS_ERROR, &|before| before.max(worst));
         }
     }
+}
+
+/// Of a judged slot that is not an episode's first; the sums over K vehicles are additions like the others.
+pub fn cost(spec: &Spec) -> Cost {
+    let (envs, k) = (spec.r * spec.b, spec.task.vehicles);
+    let one = OF_STEP.len() + 1 + (1 + OF_BEAMS.len() + 1) * (k + 1);
+    Cost::new(
+        envs * one,
+        envs * (OF_STEP.len() + 1 + k + (OF_BEAMS.len() + 1) * k + 2 * episode_row::ROWS),
+    )
 }
 
 pub fn prelude(spec: &Spec) -> Prelude {

@@ -4,12 +4,14 @@
 //! The rows lie as [R, GAIN_ROWS, B, K], so that `metrics_accumulate` and `metrics_reduce` take B·K for their B; the sum-rate is K times the mean rate.
 
 use super::compare::{Comparison, Tol, compare_scaled};
+use super::cost::{Cost, counted, words_of};
 use super::misac_batch::{
     PHASE_STEP, Spec as BatchSpec, WG as BATCH_WG, beam_constants, check_params, check_phases, check_states,
     state_of,
 };
 use super::v2x_batch::{Scalar, assert_inside, assert_len, check_trips, compare_bits, philox_trips, widen};
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
+use crate::real::counted::{Counted, operations};
 use crate::task::misac::{Channel, MMAX, MisacParams, Phase, channel, gain_row, gains, geometry};
 
 pub const WG: usize = BATCH_WG;
@@ -69,6 +71,21 @@ pub fn misac_gain_cpu<F: Scalar>(
             }
         }
     }
+}
+
+/// What a dispatch must do, the whole state read; operations counted on the twin.
+pub fn cost(spec: &Spec) -> Cost {
+    let one = Spec { batch: BatchSpec { r: 1, b: 1, ..spec.batch }, ..*spec };
+    let params = check_params(&one.batch, 1);
+    let state = counted(&check_states(&one.batch, &params, 1));
+    let phases = vec![Counted(0.1); one.batch.phases_len()];
+    let mut gains = vec![Counted::default(); one.gains_len()];
+    let args = Args { clock: 0, state_off: 0, phases_off: 0 };
+    let each = operations(|| misac_gain_cpu(&one, &args, &params, &state, &phases, &mut gains));
+    let BatchSpec { r, b, .. } = spec.batch;
+    let words =
+        r * words_of::<MisacParams>() + spec.batch.state_len() + spec.batch.phases_len() + spec.gains_len();
+    Cost::new(r * b * each as usize, words)
 }
 
 pub fn prelude(spec: &Spec) -> Prelude {

@@ -1,11 +1,13 @@
 //! misac_reset: first states of an episode and their observations, for every environment of every replica.
 
 use super::compare::{Comparison, Tol, compare_scaled};
+use super::cost::{Cost, words_of};
 use super::misac_batch::{self, check_params, normal_size, range_size};
 pub use super::misac_batch::{Spec, WG};
 use super::v2x_batch::{Scalar, assert_inside, assert_len, check_trips, compare_bits, philox_trips};
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
 use crate::philox::{Stream, draw};
+use crate::real::counted::{Counted, operations};
 use crate::task::misac::{Batch, MisacParams, reset_range};
 
 pub const TOL: Tol = Tol {
@@ -40,6 +42,18 @@ pub fn misac_reset_cpu<F: Scalar>(
         let mut batch = Batch { params, envs: spec.b, first: 0, state, obs };
         reset_range::<F, 0>(&spec.task, &mut batch, at.clock, 0, spec.b);
     }
+}
+
+/// What a dispatch must do; operations counted on the twin.
+pub fn cost(spec: &Spec) -> Cost {
+    let one = Spec { r: 1, b: 1, ..*spec };
+    let params = check_params(&one, 1);
+    let (mut state, mut obs) =
+        (vec![Counted::default(); one.state_len()], vec![Counted::default(); one.obs_len()]);
+    let args = Args { clock: 0, state_off: 0, obs_off: 0 };
+    let each = operations(|| misac_reset_cpu(&one, &args, &params, &mut state, &mut obs));
+    let words = spec.r * words_of::<MisacParams>() + spec.state_len() + spec.obs_len();
+    Cost::new(spec.r * spec.b * each as usize, words)
 }
 
 pub fn prelude(spec: &Spec) -> Prelude {

@@ -4,6 +4,7 @@
 //! The period counts from the start of the episode: slot n is `clock` mod T.
 
 use super::compare::{Comparison, compare_exact};
+use super::cost::Cost;
 use super::misac_batch::{self, Spec as BatchSpec, WG as BATCH_WG, check_params, check_states};
 use super::v2x_batch::{Scalar, assert_inside, assert_len, check_trips, widen};
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
@@ -86,6 +87,18 @@ pub fn misac_schedule_cpu<F: Scalar + Into<f64>>(
             action[at.action_off + n * k + i] = F::splat(f64::from(bits >> i & 1));
         }
     }
+}
+
+/// What a dispatch must do.
+pub fn cost(spec: &Spec) -> Cost {
+    let (envs, k) = (spec.batch.r * spec.batch.b, spec.batch.task.vehicles);
+    let read = match spec.rule {
+        Rule::Always | Rule::Never => 0,
+        Rule::Periodic => spec.batch.r,
+        // An environment reads its ages and one entry.
+        Rule::Table => envs * k + envs.min(spec.rule_len()),
+    };
+    Cost::new(0, read + envs * k)
 }
 
 pub fn prelude(spec: &Spec) -> Prelude {

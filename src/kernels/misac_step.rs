@@ -4,6 +4,7 @@
 //! learned on channels that are drawn again later (`spatial_loss`).
 
 use super::compare::{Comparison, Tol, compare_exact, compare_scaled};
+use super::cost::{Cost, counted, words_of};
 use super::misac_batch::{self, check_params, check_states, normal_size, range_size, state_of};
 pub use super::misac_batch::{Spec, WG};
 use super::misac_reset::reset_scale;
@@ -13,6 +14,7 @@ use super::v2x_batch::{
 };
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
 use crate::philox::{Stream, draw};
+use crate::real::counted::{Counted, operations};
 use crate::task::TRUNCATED;
 use crate::task::misac::{Batch, MisacParams, StepSlices, beta, metric, step_range};
 
@@ -77,6 +79,44 @@ pub fn misac_step_cpu<F: Scalar>(
         };
         step_range::<F, 0>(t, &mut batch, &action[at.action_off + r * a..][..a], &mut out, at.clock, 0, b);
     }
+}
+
+/// What a dispatch must do that writes metrics.
+pub fn cost(spec: &Spec) -> Cost {
+    cost_of(spec, true)
+}
+
+/// What a dispatch must do that ends no episode, with metrics if `full`; operations counted on the twin.
+pub fn cost_of(spec: &Spec, full: bool) -> Cost {
+    let one = Spec { r: 1, b: 1, ..*spec };
+    let zeros = |n: usize| vec![Counted::default(); n];
+    let params = check_params(&one, 1);
+    let mut state = counted(&check_states(&one, &params, 1));
+    let action = zeros(one.action_len());
+    let (mut obs, mut final_obs) = (zeros(one.obs_len()), zeros(one.obs_len()));
+    let (mut reward, mut flags, mut metrics) = (zeros(1), [0], zeros(metric::ROWS));
+    let args = Args { clock: 0, action_off: 0, state_off: 0, next_off: 0, obs_off: 0, reward_off: 0, full };
+    let each = operations(|| {
+        misac_step_cpu(
+            &one,
+            &args,
+            &params,
+            &action,
+            &mut state,
+            &mut obs,
+            &mut final_obs,
+            &mut reward,
+            &mut flags,
+            &mut metrics,
+        );
+    });
+    let envs = spec.r * spec.b;
+    let words = spec.r * words_of::<MisacParams>()
+        + spec.action_len()
+        + 2 * spec.state_len()
+        + spec.obs_len()
+        + envs * (2 + if full { metric::ROWS } else { 0 });
+    Cost::new(envs * each as usize, words)
 }
 
 pub fn prelude(spec: &Spec) -> Prelude {

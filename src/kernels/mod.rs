@@ -1,5 +1,5 @@
 //! One file per kernel: sizes (`Spec`), host side, CPU twin (`<stem>_cpu`, a pure function over slices that takes the buffers in
-//! binding order), tolerance with its reason, and `check`, which runs shader and twin on the same inputs. `isacbench check` and
+//! binding order), tolerance with its reason, `cost` (FLOPs and least bytes from the sizes), and `check`, which runs shader and twin on the same inputs. `isacbench check` and
 //! `tests/equiv_*.rs` call the same `check` functions, at default and at awkward sizes.
 
 pub mod activity_count;
@@ -9,6 +9,7 @@ pub mod bernoulli_head;
 pub mod bernoulli_policy_loss;
 pub mod column_sum;
 pub mod compare;
+pub mod cost;
 pub mod critic_input;
 pub mod critic_input_backward;
 pub mod ddpg_act;
@@ -61,6 +62,7 @@ pub mod v2x_step;
 pub mod value_iteration;
 
 pub use compare::{Comparison, Tol};
+pub use cost::Cost;
 
 use crate::gpu::{Gpu, GpuError, Prelude};
 use crate::policy::{Activation, Codebook, Lif};
@@ -84,6 +86,8 @@ pub struct Entry {
     pub wg: fn() -> usize,
     /// Constants of a typical instance.
     pub prelude: fn() -> Prelude,
+    /// What a dispatch of that instance must do.
+    pub cost: fn() -> Cost,
     pub check: fn(&Gpu) -> Result<Vec<Comparison>, GpuError>,
 }
 
@@ -93,6 +97,7 @@ macro_rules! entry {
             kernel: stringify!($stem),
             wg: || $stem::WG,
             prelude: || $stem::prelude(&$spec),
+            cost: || $stem::cost(&$spec),
             check: |gpu| $stem::check(gpu, &$spec, 1),
         }
     };
@@ -103,7 +108,13 @@ macro_rules! entry {
         entry!($stem, $spec, check $check, $stem::WG)
     };
     ($stem:ident, $spec:expr, check $check:expr, $wg:expr) => {
-        Entry { kernel: stringify!($stem), wg: || $wg, prelude: || $stem::prelude(&$spec), check: $check }
+        Entry {
+            kernel: stringify!($stem),
+            wg: || $wg,
+            prelude: || $stem::prelude(&$spec),
+            cost: || $stem::cost(&$spec),
+            check: $check,
+        }
     };
 }
 
@@ -277,6 +288,7 @@ pub const REGISTRY: &[Entry] = &[
         kernel: "dqn_act",
         wg: || dqn_act::WG,
         prelude: || dqn_act::prelude(&choices(Beam::Angles)),
+        cost: || dqn_act::cost(&choices(Beam::Angles)),
         check: |gpu| {
             let mut rows = Vec::new();
             for beam in [Beam::Angles, Beam::Tracking, Beam::Matrix] {

@@ -1,6 +1,7 @@
 //! normal_fill: standard normals from blocks of Philox4x32-10 in counter order, by Box–Muller; four per block.
 
 use super::compare::{Comparison, Tol, compare_exact, compare_scaled};
+use super::cost::{Cost, NORMAL_PAIR};
 use super::philox_fill::philox_fill_cpu;
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
 use crate::real::Real;
@@ -22,6 +23,11 @@ pub struct Spec {
 }
 
 pub const DEFAULT: Spec = Spec { blocks: 4099 };
+
+/// What a dispatch must do.
+pub fn cost(spec: &Spec) -> Cost {
+    Cost::new(2 * NORMAL_PAIR * spec.blocks, 4 * spec.blocks + 6)
+}
 
 pub fn prelude(_: &Spec) -> Prelude {
     Prelude::new().u32("WG", WG)

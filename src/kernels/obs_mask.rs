@@ -1,6 +1,7 @@
 //! obs_mask: hides the last columns of observations from a policy, in place: the ages from agent `h-moe-no-aoi` of task misac.
 
 use super::compare::{Comparison, compare_exact};
+use super::cost::Cost;
 use super::inputs::normal;
 use crate::gpu::{Bound, Buf, Gpu, GpuError, Kernel, Prelude, fold_groups};
 
@@ -21,6 +22,11 @@ pub fn obs_mask_cpu(spec: &Spec, obs_off: usize, obs: &mut [f32]) {
     for row in obs[obs_off..].chunks_exact_mut(spec.o).take(spec.rows) {
         row[spec.first..].fill(0.0);
     }
+}
+
+/// What a dispatch must do.
+pub fn cost(spec: &Spec) -> Cost {
+    Cost::new(0, spec.rows * (spec.o - spec.first))
 }
 
 /// Constants of the shader.

@@ -1,6 +1,7 @@
 //! philox_fill: blocks of Philox4x32-10 in counter order (Salmon et al., SC'11). Integers: exact on every device.
 
 use super::compare::{Comparison, compare_exact};
+use super::cost::Cost;
 use crate::gpu::{Fill, Gpu, GpuError, Prelude, fold_groups};
 use crate::philox::philox4x32_10;
 
@@ -13,6 +14,11 @@ pub struct Spec {
 }
 
 pub const DEFAULT: Spec = Spec { blocks: 4099 };
+
+/// What a dispatch must do.
+pub fn cost(spec: &Spec) -> Cost {
+    Cost::new(0, 4 * spec.blocks + 6)
+}
 
 pub fn prelude(_: &Spec) -> Prelude {
     Prelude::new().u32("WG", WG)

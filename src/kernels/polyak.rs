@@ -1,6 +1,7 @@
 //! polyak: target networks follow the online ones, target ← τ·online + (1 − τ)·target (τ = 1 copies).
 
 use super::compare::{Comparison, Tol, compare_scaled};
+use super::cost::Cost;
 use super::inputs::{normal, widen};
 use crate::gpu::{Bound, Buf, Gpu, GpuError, Kernel, Prelude, fold_groups};
 use crate::real::Real;
@@ -28,6 +29,11 @@ pub fn polyak_cpu<F: Real<Elem = F>>(tau: F, params: &[F], target: &mut [F]) {
     for (target, &online) in target.iter_mut().zip(params) {
         *target = tau * online + rest * *target;
     }
+}
+
+/// What a dispatch must do.
+pub fn cost(spec: &Spec) -> Cost {
+    Cost::new(3 * spec.r * spec.p, 3 * spec.r * spec.p)
 }
 
 /// Constants of the shader.

@@ -7,6 +7,7 @@
 
 use super::MAX_TRIPS;
 use super::compare::{Comparison, Tol, compare_scaled};
+use super::cost::{Cost, EXP};
 use super::inputs::{Sample, column, widen, widen_rows};
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
 use crate::real::Real;
@@ -42,6 +43,14 @@ pub struct Hyper {
 
 /// Behind the A gradients of log_std, a row of `terms` holds these.
 pub const TERMS: [&str; 4] = ["pg_loss", "approx_kl", "clipfrac", "entropy"];
+
+/// What a dispatch must do.
+pub fn cost(spec: &Spec) -> Cost {
+    let &Spec { r, m, a, .. } = spec;
+    // An action's z, log-probability, entropy and two gradients; a sample's ratio and the clipped surrogate.
+    let sample = a * (2 + 5 + 2 + 5) + (13 + EXP);
+    Cost::new(r * (m * sample + a * EXP), r * (a + 2) + r * m * (4 * a + 6))
+}
 
 pub fn prelude(s: &Spec) -> Prelude {
     Prelude::new().u32("WG", WG).u32("P", s.p).u32("A", s.a)

@@ -4,6 +4,7 @@
 //! branch is larger outside the clip range, no gradient passes.
 
 use super::compare::{Comparison, Tol, compare_scaled};
+use super::cost::Cost;
 use super::inputs::{Sample, widen, widen_rows};
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
 use crate::real::Real;
@@ -33,6 +34,12 @@ pub const DEFAULT: Spec = Spec { r: 3, m: 1009, tail: 7 };
 pub struct Hyper {
     pub vf_coef: f64,
     pub clip_eps: Option<f64>,
+}
+
+/// What a dispatch must do that does not clip.
+pub fn cost(spec: &Spec) -> Cost {
+    let &Spec { r, m, tail } = spec;
+    Cost::new(5 * r * m, r * (4 * m + tail))
 }
 
 pub fn prelude(_: &Spec) -> Prelude {

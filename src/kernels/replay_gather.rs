@@ -3,6 +3,7 @@
 
 use super::MAX_TRIPS;
 use super::compare::{Comparison, compare_exact};
+use super::cost::Cost;
 use super::inputs::Sample;
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
 use crate::learn::replay::{Row, sample};
@@ -57,6 +58,11 @@ pub fn replay_gather_cpu<F: Copy>(
         mb_next[i * o..][..o].copy_from_slice(&from[row.next()..row.scalars()]);
         *scalars = [from[row.scalars()], from[row.scalars() + 1]];
     }
+}
+
+/// What a dispatch must do.
+pub fn cost(spec: &Spec) -> Cost {
+    Cost::new(0, 2 * spec.r + 2 * spec.r * spec.m * spec.row.width())
 }
 
 /// Constants of the shader.

@@ -4,6 +4,7 @@
 //! 1 − terminated. Truncation is no termination: such a row keeps its bootstrap.
 
 use super::compare::{Comparison, compare_exact};
+use super::cost::Cost;
 use super::inputs::Sample;
 use super::v2x_batch::assert_inside;
 use crate::gpu::{Bound, Buf, Gpu, GpuError, Kernel, Prelude, fold_groups};
@@ -63,6 +64,12 @@ pub fn replay_write_cpu(
             flags[n],
         );
     }
+}
+
+/// What a dispatch must do: a transition read, its reward scaled, its row written.
+pub fn cost(spec: &Spec) -> Cost {
+    let &Spec { r, b, row, .. } = spec;
+    Cost::new(r * b, r * b * (2 * row.obs + row.action + 2 + row.width()))
 }
 
 /// Constants of the shader.

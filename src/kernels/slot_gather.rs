@@ -2,6 +2,7 @@
 //! phases of task misac learn from them (`spatial_loss`). Copies, so exact on every device.
 
 use super::compare::{Comparison, compare_exact};
+use super::cost::Cost;
 use super::inputs::Sample;
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
 use crate::shuffle::{Minibatch, Samples, Unit};
@@ -52,6 +53,11 @@ pub fn slot_gather_cpu<F: Copy>(spec: &Spec, at: &Args, keys: &[[u32; 2]], obs: 
         let from = ((at.first + slot * at.stride) * replicas + n / m) * b + env;
         to.copy_from_slice(&obs[from * o..][..o]);
     }
+}
+
+/// What a dispatch over all slots must do.
+pub fn cost(spec: &Spec) -> Cost {
+    Cost::new(0, 2 * spec.r + 2 * spec.r * spec.slots * spec.envs * spec.o)
 }
 
 /// Constants of the shader.

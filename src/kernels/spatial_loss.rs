@@ -4,6 +4,7 @@
 //! environments in the order of the keyed shuffle of an epoch, as `minibatch_gather` and `slot_gather` take whole environments. The channel of a sample is drawn again from the state and the clock of its slot, so that none is stored.
 
 use super::compare::{Comparison, Tol, compare_scaled};
+use super::cost::{Cost, counted, words_of};
 use super::misac_batch::{
     PHASE_STEP, Spec as BatchSpec, WG as BATCH_WG, beam_constants, check_params, check_phases, check_states,
     state_of,
@@ -11,6 +12,7 @@ use super::misac_batch::{
 use super::misac_gain::matched;
 use super::v2x_batch::{Scalar, assert_inside, assert_len, check_trips, compare_bits, philox_trips, widen};
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
+use crate::real::counted::{Counted, operations};
 use crate::shuffle::{Minibatch, Samples, Unit};
 use crate::task::misac::{Channel, MMAX, MisacParams, Phase, channel, spatial_gain};
 
@@ -118,6 +120,25 @@ pub fn spatial_loss_cpu<F: Scalar>(
             }
         }
     }
+}
+
+/// What a dispatch must do, each sample's whole state read; operations counted on the twin.
+pub fn cost(spec: &Spec) -> Cost {
+    let one = Spec { batch: BatchSpec { r: 1, b: 1, ..spec.batch }, slots: 1, m: 1, ..*spec };
+    let params = check_params(&one.batch, 1);
+    let state = counted(&check_states(&one.batch, &params, 1));
+    let phases = vec![Counted(0.1); one.phases_len()];
+    let (mut d_phases, mut gain) = (phases.clone(), vec![Counted::default(); one.gain_len()]);
+    let which = Minibatch { update: 0, epoch: 0, mb: 0 };
+    let args = Args { which, clock: 0, clock_step: 1, state_off: 0, lambda: 1.0 };
+    let each =
+        operations(|| spatial_loss_cpu(&one, &args, &params, &state, &phases, &mut d_phases, &mut gain));
+    let samples = spec.batch.r * spec.m;
+    let words = spec.batch.r * words_of::<MisacParams>()
+        + samples * spec.batch.task.state_rows()
+        + 2 * spec.phases_len()
+        + spec.gain_len();
+    Cost::new(samples * each as usize, words)
 }
 
 pub fn prelude(spec: &Spec) -> Prelude {

@@ -3,6 +3,7 @@
 
 use super::MAX_TRIPS;
 use super::compare::{Comparison, Tol, compare_scaled};
+use super::cost::Cost;
 use super::inputs::{normal, widen};
 use super::spike_forward::random_words;
 use super::tile::{BK, Tile};
@@ -75,6 +76,12 @@ pub fn spike_backward_weights_cpu<F: Real<Elem = F>>(
             }
         }
     }
+}
+
+/// What a dispatch over all M samples must do. A gradient is added where there is a spike: the operations depend on the data.
+pub fn cost(spec: &Spec) -> Cost {
+    let &Spec { r, m, i, o, steps, slices, .. } = spec;
+    Cost::moving(r * m * (steps * o + i) + slices * r * o * (i + 1))
 }
 
 /// Constants of the shader.

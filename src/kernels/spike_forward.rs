@@ -3,6 +3,7 @@
 
 use super::MAX_TRIPS;
 use super::compare::{Comparison, Tol};
+use super::cost::Cost;
 use super::inputs::{Sample, normal, widen};
 use super::lif_forward::{Judged, MARGIN, lif_prelude, neuron, optional};
 use super::tile::BK;
@@ -117,6 +118,13 @@ impl Tile {
 /// Threads of a workgroup.
 pub fn threads(spec: &Spec) -> usize {
     Tile::choose(spec.m, spec.o).threads()
+}
+
+/// What a dispatch over all M samples must do. A weight is added where there is a spike: the operations depend on the data.
+pub fn cost(spec: &Spec) -> Cost {
+    let &Spec { r, m, i, o, lif, keep, trace, .. } = spec;
+    let written = 1 + if keep { lif.steps } else { 0 } + usize::from(trace);
+    Cost::moving(r * o * (i + 1) + r * m * (i + o * written))
 }
 
 /// Constants of the shader.

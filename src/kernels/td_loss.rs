@@ -5,6 +5,7 @@
 
 use super::MAX_TRIPS;
 use super::compare::{Comparison, Tol, compare_scaled};
+use super::cost::Cost;
 use super::inputs::{Sample, widen, widen_rows};
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
 use crate::real::Real;
@@ -74,6 +75,18 @@ pub fn td_loss_cpu<F: Real<Elem = F, Mask = bool>>(
         }
         terms[2 * i] = term;
         terms[2 * i + 1] = y;
+    }
+}
+
+/// What a dispatch must do. Which branch of the Huber loss is taken depends on the data.
+pub fn cost(spec: &Spec) -> Cost {
+    let &Spec { r, m, k, l, huber } = spec;
+    let chosen = if l > 1 { 2 * k } else { k };
+    let words = r * m * (chosen + 2 * k * l + 2 + 2);
+    match huber {
+        true => Cost::moving(words),
+        // Values of both sides with the best of L; target, error, square and slope; the gradients.
+        false => Cost::new(r * m * (2 * k + k * (l - 1) + 3 + 1 + 2 + k), words),
     }
 }
 

@@ -1,6 +1,7 @@
 //! v2x_reference: actions of the reference agents that need no learning, for every environment of every replica.
 
 use super::compare::{Comparison, Tol, compare_scaled};
+use super::cost::{Cost, counted, words_of};
 pub use super::v2x_batch::WG;
 use super::v2x_batch::{
     self, STEP, Scalar, assert_inside, assert_len, check_params, check_trips, compare_bits, philox_trips,
@@ -10,6 +11,7 @@ use super::{v2x_reset, v2x_step};
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
 use crate::philox::{Stream, draw};
 use crate::real::Real;
+use crate::real::counted::{Counted, operations};
 use crate::task::v2x::{V2xParams, comm_snr_per_watt, motion, motion_noise};
 use crate::task::v2x_reference::{Reference, act, reference_range};
 
@@ -71,6 +73,21 @@ pub fn v2x_reference_cpu<F: Scalar>(
             b,
         );
     }
+}
+
+/// What a dispatch must do, the whole state read; operations counted on the twin in the middle of an episode.
+pub fn cost(spec: &Spec) -> Cost {
+    let one = Spec { batch: v2x_batch::Spec { r: 1, b: 1, ..spec.batch }, ..*spec };
+    let (params, state) = (check_params(&one.batch, 1), counted(&v2x_batch::check_states(&one.batch, 1)));
+    let mut memory = vec![Counted::default(); one.memory_len().max(1)];
+    let mut action = vec![Counted::default(); one.batch.action_len()];
+    let args = Args { clock: 1, action_off: 0 };
+    let each = operations(|| v2x_reference_cpu(&one, &args, &params, &state, &mut memory, &mut action));
+    let words = spec.batch.r * words_of::<V2xParams>()
+        + spec.batch.state_len()
+        + 2 * spec.memory_len()
+        + spec.batch.action_len();
+    Cost::new(spec.batch.r * spec.batch.b * each as usize, words)
 }
 
 pub fn prelude(spec: &Spec) -> Prelude {

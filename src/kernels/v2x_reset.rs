@@ -1,9 +1,11 @@
 //! v2x_reset: first states of an episode and their observations, for every environment of every replica.
 
 use super::compare::{Comparison, Tol, compare};
+use super::cost::{Cost, words_of};
 use super::v2x_batch::{self, Scalar, assert_inside, assert_len, check_params, compare_bits};
 pub use super::v2x_batch::{Spec, WG};
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
+use crate::real::counted::{Counted, operations};
 use crate::task::v2x::{Batch, V2xParams, reset_range};
 
 pub const TOL: Tol =
@@ -33,6 +35,19 @@ pub fn v2x_reset_cpu<F: Scalar>(
         let mut batch = Batch { params, envs: spec.b, first: 0, state, obs };
         reset_range::<F, 0>(&spec.task, &mut batch, at.clock, 0, spec.b);
     }
+}
+
+/// What a dispatch must do; operations counted on the twin.
+pub fn cost(spec: &Spec) -> Cost {
+    let one = Spec { r: 1, b: 1, ..*spec };
+    let params = check_params(&one, 1);
+    let (mut state, mut obs) =
+        (vec![Counted::default(); one.state_len()], vec![Counted::default(); one.obs_len()]);
+    let each = operations(|| {
+        v2x_reset_cpu(&one, &Args { clock: 0, obs_off: 0 }, &params, &mut state, &mut obs);
+    });
+    let words = spec.r * words_of::<V2xParams>() + spec.state_len() + spec.obs_len();
+    Cost::new(spec.r * spec.b * each as usize, words)
 }
 
 pub fn prelude(spec: &Spec) -> Prelude {

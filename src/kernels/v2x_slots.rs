@@ -2,6 +2,7 @@
 //! the device does it. The physics is `src/task/v2x.rs`, the draws are those of gaussian_head.
 
 use super::compare::{Comparison, Tol, compare_exact, compare_scaled};
+use super::cost::{Cost, NORMAL_PAIR, words_of};
 use super::gaussian_head::four_normals;
 use super::v2x_batch::{
     STEP, Scalar, assert_len, check_params, check_states, check_trips, compare_bits, compare_share,
@@ -9,6 +10,7 @@ use super::v2x_batch::{
 };
 pub use super::v2x_batch::{Spec, WG};
 use super::v2x_step::{self, Outputs, Scales, v2x_step_cpu};
+use super::MAX_TRIPS;
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
 use crate::task::v2x::{V2xParams, metric};
 
@@ -83,6 +85,23 @@ pub fn v2x_slots_cpu<F: Scalar>(
     }
 }
 
+/// Of a dispatch of one slot.
+pub fn cost(spec: &Spec) -> Cost {
+    cost_of(spec, 1)
+}
+
+/// Of a dispatch of `slots` slots, none of which ends an episode.
+pub fn cost_of(spec: &Spec, slots: usize) -> Cost {
+    let slot = v2x_step::cost_of(spec, false).flops.expect("counted");
+    // Box and Muller for every two actions; two sums with their barriers, which are no work.
+    let draws = spec.r * spec.b * (spec.task.action_dim().div_ceil(4) * 2 * NORMAL_PAIR + SUMS);
+    let words = spec.r * words_of::<V2xParams>()
+        + 2 * spec.state_len()
+        + spec.obs_len()
+        + SUMS * spec.r * spec.b;
+    Cost::new(slots * (slot as usize + draws), words)
+}
+
 pub fn prelude(spec: &Spec) -> Prelude {
     v2x_step::prelude(spec)
 }
@@ -94,6 +113,12 @@ pub struct V2xSlots {
 }
 
 impl V2xSlots {
+    /// Most slots that a dispatch may do: `wanted`, or fewer on software Vulkan.
+    pub fn most_slots(gpu: &Gpu, spec: &Spec, wanted: usize) -> usize {
+        let most = if gpu.is_software() { (MAX_TRIPS - 1) / trips(spec, 1) } else { wanted };
+        wanted.min(most)
+    }
+
     /// For up to `slots` slots a dispatch; software Vulkan refuses what it would cut short.
     pub fn new(gpu: &Gpu, spec: &Spec, slots: usize) -> Result<Self, GpuError> {
         check_trips(gpu, "v2x_slots", trips(spec, slots))?;

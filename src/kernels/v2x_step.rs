@@ -1,6 +1,7 @@
 //! v2x_step: one slot of every environment of every replica, with automatic reset at the episode's end. The physics is `src/task/v2x.rs`.
 
 use super::compare::{Comparison, Tol, compare_exact, compare_scaled};
+use super::cost::{Cost, counted, words_of};
 use super::v2x_batch::{
     self, STEP, Scalar, assert_inside, assert_len, check_params, check_states, check_trips, compare_bits,
     compare_share, philox_trips, state_of, step_scale, uniforms, widen,
@@ -8,6 +9,7 @@ use super::v2x_batch::{
 pub use super::v2x_batch::{Spec, WG};
 use super::v2x_reference::{self, v2x_reference_cpu};
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
+use crate::real::counted::{Counted, operations};
 use crate::task::v2x::{
     Batch, Beam, StepSlices, V2xParams, V2xSpec, echo_noise, metric, motion_noise, step_range,
 };
@@ -71,6 +73,44 @@ pub fn v2x_step_cpu<F: Scalar>(
         };
         step_range::<F, 0>(t, &mut batch, &action[at.action_off + r * a..][..a], &mut out, at.clock, 0, b);
     }
+}
+
+/// What a dispatch must do that writes metrics.
+pub fn cost(spec: &Spec) -> Cost {
+    cost_of(spec, true)
+}
+
+/// What a dispatch must do that ends no episode, with metrics if `full`; operations counted on the twin.
+pub fn cost_of(spec: &Spec, full: bool) -> Cost {
+    let one = Spec { r: 1, b: 1, ..*spec };
+    let zeros = |n: usize| vec![Counted::default(); n];
+    let (params, mut state) = (check_params(&one, 1), counted(&check_states(&one, 1)));
+    let action = vec![Counted(0.1); one.action_len()];
+    let (mut obs, mut final_obs) = (zeros(one.obs_len()), zeros(one.obs_len()));
+    let (mut reward, mut flags, mut metrics) = (zeros(1), [0], zeros(one.metrics_len()));
+    let args = Args { clock: 0, action_off: 0, obs_off: 0, reward_off: 0, full };
+    let each = operations(|| {
+        v2x_step_cpu(
+            &one,
+            &args,
+            &params,
+            &action,
+            &mut state,
+            &mut obs,
+            &mut final_obs,
+            &mut reward,
+            &mut flags,
+            &mut metrics,
+        );
+    });
+    let envs = spec.r * spec.b;
+    let words = spec.r * words_of::<V2xParams>()
+        + spec.action_len()
+        + 2 * spec.state_len()
+        + spec.obs_len()
+        + 2 * envs
+        + if full { spec.metrics_len() } else { 0 };
+    Cost::new(envs * each as usize, words)
 }
 
 pub fn prelude(spec: &Spec) -> Prelude {

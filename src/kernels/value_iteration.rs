@@ -6,6 +6,7 @@
 //! against 1e-7 J and less in f64.
 
 use super::compare::{Comparison, Tol, compare_exact, compare_scaled};
+use super::cost::{Cost, words_of};
 use super::inputs::Sample;
 use super::v2x_batch::{Scalar, assert_inside, assert_len, check_trips, compare_bits, widen};
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
@@ -135,6 +136,15 @@ pub fn value_iteration_cpu<F: Scalar + Into<f64>>(
             values[at.to_off + r * n + s] = (now + next) * F::splat(0.5) - origin;
         }
     }
+}
+
+/// What a dispatch must do that measures: sums over vehicles, the best of 2^K decisions, penalty, value, change, mixing.
+pub fn cost(spec: &Spec) -> Cost {
+    let decisions = (1 << spec.k) - 1;
+    let each = spec.k + 3 * decisions + 3 + 4 + 1 + 3;
+    let table = spec.r * spec.k * (spec.age_max + 1);
+    let states = spec.r * spec.states();
+    Cost::new(states * each, spec.r * words_of::<Problem>() + table + 2 * states + 4 * spec.r)
 }
 
 pub fn prelude(spec: &Spec) -> Prelude {

@@ -93,6 +93,24 @@ impl Activation {
         }
     }
 
+    /// Operations of [`Activation::apply`], by the polynomials of the shaders.
+    pub fn operations(self) -> usize {
+        match self {
+            Activation::None => 0,
+            Activation::Tanh => crate::kernels::cost::TANH,
+            Activation::Relu => 1,
+        }
+    }
+
+    /// Operations of [`Activation::slope`].
+    pub fn slope_operations(self) -> usize {
+        match self {
+            Activation::None => 0,
+            Activation::Tanh => 2,
+            Activation::Relu => 1,
+        }
+    }
+
     /// act'(z), written in h = act(z): 1 − h² for tanh; 1 where h > 0, else 0, for ReLU (0 at the kink, as PyTorch).
     #[inline(always)]
     pub fn slope<F: Real>(self, h: F) -> F {

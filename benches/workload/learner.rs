@@ -1,0 +1,199 @@
+//! Learners of both tasks with the settings of the JAX peers: task v2x, preset `fast` (K = 3, 32 antennas, 100 slots), 4 epochs of 16 minibatches;
+//! task misac, preset `paper` (K = 4, 64 antennas, 200 slots, phases 128-128, critic 64-64), one gradient step per update over all slots.
+
+use isacbench::bench::work::{self, Flops};
+use isacbench::config::{Config, Layered, MisacConfig};
+use isacbench::gpu::{Gpu, GpuError};
+use isacbench::learn::misac_cpu::MisacCpu;
+use isacbench::learn::misac_gpu::MisacGpu;
+use isacbench::learn::ppo_cpu::PpoCpu;
+use isacbench::learn::ppo_gpu::PpoGpu;
+use isacbench::learn::{ExpertsSpec, LearnerState, PpoSpec, Replica, learning_rates};
+use isacbench::policy::experts::Architecture;
+use isacbench::train::{Experts, Ppo};
+use std::sync::Arc;
+
+/// Minibatches of an epoch of PPO.
+const MINIBATCHES: usize = 16;
+
+/// Replicas, environments of each, width of the hidden layers or of the LSTM.
+#[derive(Clone, Copy)]
+pub struct Size {
+    pub r: usize,
+    pub b: usize,
+    pub h: usize,
+}
+
+/// [`PpoSpec::mlp`] (agent `ppo`) or [`PpoSpec::spiking`] (agent `spiking-ac`).
+pub type MakePpo = fn(&Config, Vec<Replica>) -> PpoSpec;
+
+/// What is learned by which rule.
+#[derive(Clone, Copy)]
+pub enum Who {
+    V2x(MakePpo),
+    Misac(Architecture),
+}
+
+/// The peer's configuration of task v2x with `envs` environments and layers of `hidden`.
+pub fn v2x_config(envs: usize, hidden: usize) -> Config {
+    let load =
+        |sets: &[String]| Config::load(None, sets).expect("the built-in preset with other sizes is valid");
+    let horizon = load(&[]).ppo.horizon;
+    load(&[
+        format!("ppo.envs={envs}"),
+        format!("ppo.minibatch={}", envs * horizon / MINIBATCHES),
+        format!("ppo.hidden=[{hidden}, {hidden}]"),
+        "ppo.epochs=4".into(),
+    ])
+}
+
+/// Of an agent of task v2x.
+pub fn ppo_spec(make: MakePpo, size: Size) -> PpoSpec {
+    let config = v2x_config(size.b, size.h);
+    let replicas = (0..size.r as u32).map(|seed| Replica { seed, task: config.task.params([seed, 0]) });
+    make(&config, replicas.collect())
+}
+
+/// Of an agent of task misac.
+pub fn experts_spec(architecture: Architecture, size: Size) -> ExpertsSpec {
+    let sets = [
+        "preset=paper".into(),
+        format!("temporal.envs={}", size.b),
+        "temporal.minibatch_envs=1".into(),
+        format!("temporal.hidden={}", size.h),
+    ];
+    let config = MisacConfig::load(None, &sets).expect("the built-in preset with other sizes is valid");
+    let replicas = (0..size.r as u32).map(|seed| Replica { seed, task: config.task.params([seed, 0]) });
+    ExpertsSpec::new(architecture, &config, replicas.collect())
+}
+
+enum Rule {
+    Ppo(Box<dyn Ppo>, Box<PpoSpec>),
+    Experts(Box<dyn Experts>, Box<ExpertsSpec>),
+}
+
+/// A learner on the CPU backend or on an adapter.
+pub struct Learner {
+    rule: Rule,
+    gpu: Option<Arc<Gpu>>,
+    update: u32,
+}
+
+impl Learner {
+    pub fn new(who: Who, size: Size, gpu: Option<&Arc<Gpu>>) -> Result<Learner, GpuError> {
+        let rule = match who {
+            Who::V2x(make) => {
+                let spec = ppo_spec(make, size);
+                let start = LearnerState::new(&spec);
+                let learner: Box<dyn Ppo> = match gpu {
+                    Some(gpu) => Box::new(PpoGpu::new(gpu.clone(), &spec, &start)?),
+                    None => Box::new(PpoCpu::new(&spec, &start)),
+                };
+                Rule::Ppo(learner, Box::new(spec))
+            }
+            Who::Misac(architecture) => {
+                let spec = experts_spec(architecture, size);
+                let start = spec.start();
+                let learner: Box<dyn Experts> = match gpu {
+                    Some(gpu) => Box::new(MisacGpu::new(gpu.clone(), &spec, &start)?),
+                    None => Box::new(MisacCpu::new(&spec, &start)),
+                };
+                Rule::Experts(learner, Box::new(spec))
+            }
+        };
+        Ok(Learner { rule, gpu: gpu.cloned(), update: 0 })
+    }
+
+    /// Environment steps of one rollout of all replicas.
+    pub fn steps(&self) -> usize {
+        match &self.rule {
+            Rule::Ppo(_, spec) => spec.replicas.len() * spec.samples(),
+            Rule::Experts(_, spec) => spec.replicas.len() * spec.samples(),
+        }
+    }
+
+    /// Policy and physics through the horizon.
+    pub fn rollout(&mut self) -> Result<(), GpuError> {
+        match &mut self.rule {
+            Rule::Ppo(l, _) => l.rollout(self.update),
+            Rule::Experts(l, _) => l.rollout(self.update),
+        }
+    }
+
+    pub fn advantages(&mut self) -> Result<(), GpuError> {
+        match &mut self.rule {
+            Rule::Ppo(l, _) => l.advantages(),
+            Rule::Experts(l, _) => l.advantages(),
+        }
+    }
+
+    /// All minibatches of all epochs, and L_spat where the phases have a network of their own.
+    pub fn minibatches(&mut self) -> Result<(), GpuError> {
+        let update = self.update;
+        match &mut self.rule {
+            Rule::Ppo(l, spec) => {
+                let lr = learning_rates(&spec.ppo, update, u32::MAX);
+                for epoch in 0..spec.ppo.epochs as u32 {
+                    for mb in 0..spec.minibatches() as u32 {
+                        l.minibatch(update, epoch, mb, lr)?;
+                    }
+                }
+            }
+            Rule::Experts(l, spec) => {
+                let lr = spec.learning_rates(update, u32::MAX);
+                for epoch in 0..spec.epochs() as u32 {
+                    for mb in 0..spec.minibatches() as u32 {
+                        l.minibatch(update, epoch, mb, lr)?;
+                    }
+                }
+                if spec.layout.isolated() {
+                    l.spatial(update, lr[2])?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes the update: its means are read back.
+    pub fn readback(&mut self) -> Result<(), GpuError> {
+        match &mut self.rule {
+            Rule::Ppo(l, _) => drop(l.finish(true)?),
+            Rule::Experts(l, _) => drop(l.finish(true)?),
+        }
+        self.update += 1;
+        Ok(())
+    }
+
+    /// Rollout, advantages, minibatches, metrics.
+    pub fn update(&mut self) -> Result<(), GpuError> {
+        self.rollout()?;
+        self.advantages()?;
+        self.minibatches()?;
+        self.readback()
+    }
+
+    /// Until the device has done what was submitted.
+    pub fn wait(&self) -> Result<(), GpuError> {
+        match &self.gpu {
+            Some(gpu) => gpu.wait(gpu.queue.submit([])),
+            None => Ok(()),
+        }
+    }
+}
+
+/// FLOPs of an update.
+pub fn flops(who: Who, size: Size) -> Flops {
+    match who {
+        Who::V2x(make) => work::ppo(&ppo_spec(make, size)),
+        Who::Misac(architecture) => work::experts(&experts_spec(architecture, size)),
+    }
+}
+
+/// Environment steps of a rollout of all replicas.
+pub fn steps(who: Who, size: Size) -> usize {
+    size.r
+        * match who {
+            Who::V2x(make) => ppo_spec(make, size).samples(),
+            Who::Misac(architecture) => experts_spec(architecture, size).samples(),
+        }
+}

@@ -1,0 +1,401 @@
+//! What must hold before anything is timed. Each check returns a line for the [`Record`](super::Record), or says what differs.
+
+use crate::config::{Config, Layered, MisacConfig, MisacTaskConfig, V2xConfig};
+use crate::gpu::{Gpu, GpuError};
+use crate::kernels::compare::{compare, compare_exact, compare_f64};
+use crate::kernels::inputs::{normal, widen};
+use crate::kernels::misac_step::{self, misac_step_cpu};
+use crate::kernels::v2x_step::{self, v2x_step_cpu};
+use crate::kernels::{Comparison, REGISTRY, Tol, misac_batch, v2x_batch};
+use crate::learn::misac_cpu::MisacCpu;
+use crate::learn::ppo_cpu::{PpoCpu, step_chunk};
+use crate::learn::{ExpertsSpec, LearnerState, PpoSpec, Replica, network, recurrent};
+use crate::policy::MlpLayout;
+use crate::policy::cpu::{self, Activations, Gradient};
+use crate::policy::dense::{Packed, Strided, leading};
+use crate::policy::experts::H_MOE;
+use crate::policy::lstm::LstmLayout;
+use crate::policy::lstm_cpu::{LstmGradient, LstmPacked, Sequences};
+use crate::task::misac::{self, MisacParams, MisacSpec};
+use crate::task::v2x::{self, Beam, Kinematics, V2xParams, V2xSpec};
+use crate::train::{Experts, Ppo};
+use std::sync::Arc;
+use thiserror::Error;
+
+/// Why a benchmark is not run.
+#[derive(Debug, Error)]
+pub enum CheckError {
+    #[error(transparent)]
+    Gpu(#[from] GpuError),
+    #[error("{what}: {differs}")]
+    Differs { what: String, differs: String },
+}
+
+/// One line for all comparisons, if all passed.
+fn passed(what: &str, rows: &[Comparison]) -> Result<String, CheckError> {
+    let differs = |differs: String| CheckError::Differs { what: what.into(), differs };
+    if rows.is_empty() || rows.iter().any(|c| c.elements == 0) {
+        return Err(differs("nothing was compared".into()));
+    }
+    if let Some(c) = rows.iter().find(|c| !c.passed()) {
+        return Err(differs(format!("'{}' is outside its tolerance: {}", c.quantity, c.failures.join("; "))));
+    }
+    let worst = rows.iter().map(|c| c.budget_share).fold(0.0, f64::max);
+    Ok(format!("{what}: {} comparisons passed, worst at {:.0} % of its tolerance", rows.len(), 100.0 * worst))
+}
+
+/// The kernel's own check: shader against twin.
+pub fn kernel(gpu: &Gpu, stem: &str) -> Result<String, CheckError> {
+    kernels(gpu, &[stem])
+}
+
+/// Those of several kernels.
+pub fn kernels(gpu: &Gpu, stems: &[&str]) -> Result<String, CheckError> {
+    let mut rows = Vec::new();
+    for stem in stems {
+        let entry = REGISTRY.iter().find(|e| e.kernel == *stem).ok_or_else(|| CheckError::Differs {
+            what: stem.to_string(),
+            differs: "no kernel of this name".into(),
+        })?;
+        let own = (entry.check)(gpu)?;
+        passed(stem, &own)?;
+        rows.extend(own);
+    }
+    passed(&format!("{} against the CPU twin", stems.join(", ")), &rows)
+}
+
+fn wide(x: &[f32]) -> Vec<f64> {
+    widen(x)
+}
+
+/// The largest magnitude.
+fn size(x: &[f64]) -> f64 {
+    x.iter().fold(0.0, |m, x| m.max(x.abs()))
+}
+
+/// `got` against `want` within `share` of the largest of them.
+fn shares(quantity: &str, got: &[f64], want: &[f64], share: f64, why: &'static str) -> Comparison {
+    // Nothing but zeros would agree with anything that is broken alike.
+    let largest = size(want);
+    let abs = if largest > 0.0 { share * largest } else { f64::NAN };
+    compare_f64(quantity, got, want, Tol { abs, rel: 0.0, why })
+}
+
+/// The first gradients of two learners: after one step the first moment of Adam is (1−β1)·clipped gradient.
+fn first_moments(
+    what: &str,
+    groups: &[std::ops::Range<usize>],
+    replicas: usize,
+    (gpu, cpu): (&LearnerState, &LearnerState),
+    (share, why): (f64, &'static str),
+) -> Vec<Comparison> {
+    let p = cpu.m.len() / replicas;
+    let mut rows = Vec::new();
+    for r in 0..replicas {
+        for group in groups.iter().filter(|g| !g.is_empty()) {
+            let of = |s: &LearnerState| wide(&s.m[r * p + group.start..r * p + group.end]);
+            rows.push(shares(&format!("{what}, replica {r}"), &of(gpu), &of(cpu), share, why));
+        }
+    }
+    rows
+}
+
+/// The first minibatch step of a small training of what `make` makes: GPU against CPU backend.
+pub fn ppo(gpu: &Arc<Gpu>, make: fn(&Config, Vec<Replica>) -> PpoSpec) -> Result<String, CheckError> {
+    let sets = ["ppo.hidden=[16,16]", "ppo.envs=16", "ppo.minibatch=400", "ppo.epochs=1"].map(String::from);
+    let config = Config::load(None, &sets).expect("the built-in preset with other sizes is valid");
+    let replica = |(seed, p_max_dbm): (u32, f64)| {
+        let task = V2xConfig { p_max_dbm, ..config.task.clone() };
+        Replica { seed, task: task.params([seed, 0]) }
+    };
+    let replicas = vec![replica((3, 40.0)), replica((11, 20.0))];
+    let spec = make(&config, replicas);
+    let (share, why) = match spec.spiking {
+        Some(_) => (2e-3, "a few spikes in a minibatch"),
+        None => (1e-5, "sums in another order, of rounded rollouts"),
+    };
+    let start = LearnerState::new(&spec);
+    let step = |learner: &mut dyn Ppo| {
+        learner.rollout(0)?;
+        learner.advantages()?;
+        learner.minibatch(0, 0, 0, [spec.ppo.lr_actor, spec.ppo.lr_critic])?;
+        learner.state(0)
+    };
+    let mut on_gpu = crate::learn::ppo_gpu::PpoGpu::new(gpu.clone(), &spec, &start)?;
+    let (got, want) = (step(&mut on_gpu)?, step(&mut PpoCpu::new(&spec, &start))?);
+    let (split, p) = (spec.layout().split(), spec.layout().params());
+    let rows = first_moments("gradient", &[0..split, split..p], 2, (&got, &want), (share, why));
+    passed("first gradients of a small training against the CPU backend", &rows)
+}
+
+/// The same for agent `h-moe` of task misac.
+pub fn experts(gpu: &Arc<Gpu>) -> Result<String, CheckError> {
+    let sets = [
+        "task.vehicles=3",
+        "task.antennas=7",
+        "task.slots=12",
+        "temporal.hidden=9",
+        "temporal.critic=[11]",
+        "temporal.envs=10",
+        "temporal.minibatch_envs=5",
+        "spatial.hidden=[13, 6]",
+        "spatial.stride=5",
+    ]
+    .map(String::from);
+    let config = MisacConfig::load(None, &sets).expect("the built-in preset with other sizes is valid");
+    let replica = |(seed, snr_db): (u32, f64)| {
+        let task = MisacTaskConfig { snr_db, ..config.task.clone() };
+        Replica::<MisacParams> { seed, task: task.params([seed, 0]) }
+    };
+    let spec = ExpertsSpec::new(H_MOE, &config, vec![replica((3, 10.0)), replica((11, 0.0))]);
+    let start = spec.start();
+    let step = |learner: &mut dyn Experts| {
+        let lr = spec.learning_rates(0, 3);
+        learner.rollout(0)?;
+        learner.advantages()?;
+        learner.minibatch(0, 0, 0, lr)?;
+        learner.spatial(0, lr[2])?;
+        learner.state(0)
+    };
+    let mut on_gpu = crate::learn::misac_gpu::MisacGpu::new(gpu.clone(), &spec, &start)?;
+    let (got, want) = (step(&mut on_gpu)?, step(&mut MisacCpu::new(&spec, &start))?);
+    let why = "sums in another order, of rounded rollouts";
+    let rows = first_moments("gradient", &spec.layout.groups(), 2, (&got, &want), (2e-5, why));
+    passed("first gradients of a small training against the CPU backend", &rows)
+}
+
+// ---- The CPU backend against the twins ----
+
+fn bits(x: &[f32]) -> Vec<u32> {
+    x.iter().map(|x| x.to_bits()).collect()
+}
+
+/// A slot of task v2x in vector lanes against the scalar f32 twin, bit for bit.
+pub fn physics_v2x() -> Result<String, CheckError> {
+    let task =
+        V2xSpec { vehicles: 3, antennas: 32, slots: 100, beam: Beam::Angles, kinematics: Kinematics::Paper };
+    let spec = v2x_batch::Spec { r: 1, b: 67, task };
+    let params = v2x_batch::check_params(&spec, 1);
+    let state = v2x_batch::check_states(&spec, 1);
+    let action = normal(1, 0, spec.action_len(), 1.0);
+    let step = |run: &dyn Fn(&V2xParams, &mut [f32], &mut [f32], &mut [f32])| {
+        let (mut state, mut obs, mut reward) =
+            (state.clone(), vec![f32::NAN; spec.obs_len()], vec![f32::NAN; spec.b]);
+        run(&params[0], &mut state, &mut obs, &mut reward);
+        [bits(&state), bits(&obs), bits(&reward)]
+    };
+    let (b, obs_len) = (spec.b, spec.obs_len());
+    let lanes = step(&|params, state, obs, reward| {
+        let (mut final_obs, mut flags) = (vec![0.0; obs_len], vec![0; b]);
+        let batch = v2x::Batch { params, envs: b, first: 0, state, obs };
+        let (final_obs, flags) = (&mut final_obs[..], &mut flags[..]);
+        let out = v2x::StepSlices { final_obs, reward, flags, metrics: None, full: false };
+        step_chunk(&task, batch, &action, out, 5);
+    });
+    let twin = step(&|params, state, obs, reward| {
+        let (mut final_obs, mut flags) = (vec![0.0; obs_len], vec![0; b]);
+        let at = v2x_step::Args { clock: 5, action_off: 0, obs_off: 0, reward_off: 0, full: false };
+        let one = [*params];
+        let (final_obs, flags) = (&mut final_obs[..], &mut flags[..]);
+        v2x_step_cpu::<f32>(&spec, &at, &one, &action, state, obs, final_obs, reward, flags, &mut []);
+    });
+    lanes_are_twins(&lanes, &twin)
+}
+
+/// The same for task misac.
+pub fn physics_misac() -> Result<String, CheckError> {
+    let task = MisacSpec { vehicles: 4, antennas: 64, slots: 200, uncertainty: misac::Uncertainty::Constant };
+    let spec = misac_batch::Spec { r: 1, b: 67, task };
+    let params = misac_batch::check_params(&spec, 1);
+    let state = misac_batch::check_states(&spec, &params, 1);
+    let action: Vec<f32> =
+        normal(1, 0, spec.action_len(), 1.0).into_iter().map(|x| f32::from(u8::from(x > 0.5))).collect();
+    let step = |run: &dyn Fn(&MisacParams, &mut [f32], &mut [f32], &mut [f32])| {
+        let (mut state, mut obs, mut reward) =
+            (state.clone(), vec![f32::NAN; spec.obs_len()], vec![f32::NAN; spec.b]);
+        run(&params[0], &mut state, &mut obs, &mut reward);
+        [bits(&state), bits(&obs), bits(&reward)]
+    };
+    let (b, obs_len) = (spec.b, spec.obs_len());
+    let lanes = step(&|params, state, obs, reward| {
+        let (mut final_obs, mut flags) = (vec![0.0; obs_len], vec![0; b]);
+        let batch = misac::Batch { params, envs: b, first: 0, state, obs };
+        let (final_obs, flags) = (&mut final_obs[..], &mut flags[..]);
+        let out = misac::StepSlices { final_obs, reward, flags, metrics: None };
+        misac::misac_step_chunk(&task, batch, &action, out, 5);
+    });
+    let twin = step(&|params, state, obs, reward| {
+        let (mut final_obs, mut flags) = (vec![0.0; obs_len], vec![0; b]);
+        let at = misac_step::Args {
+            clock: 5,
+            action_off: 0,
+            state_off: 0,
+            next_off: 0,
+            obs_off: 0,
+            reward_off: 0,
+            full: false,
+        };
+        let one = [*params];
+        let (final_obs, flags) = (&mut final_obs[..], &mut flags[..]);
+        misac_step_cpu::<f32>(&spec, &at, &one, &action, state, obs, final_obs, reward, flags, &mut []);
+    });
+    lanes_are_twins(&lanes, &twin)
+}
+
+fn lanes_are_twins(lanes: &[Vec<u32>; 3], twin: &[Vec<u32>; 3]) -> Result<String, CheckError> {
+    let rows: Vec<_> = ["state", "observation", "reward"]
+        .iter()
+        .zip(lanes.iter().zip(twin))
+        .map(|(name, (got, want))| compare_exact(&format!("bits of {name}"), got, want))
+        .collect();
+    passed("a slot in vector lanes against the scalar twin, bit for bit", &rows)
+}
+
+/// Output and gradients of a network of the CPU backend against the f64 twins: perceptron or spiking, whatever `layout` is.
+pub fn network_cpu(layout: &MlpLayout) -> Result<String, CheckError> {
+    const ROWS: usize = 37;
+    let (inputs, outputs, p) = (layout.inputs(), layout.outputs(), layout.end());
+    let mut params = normal(3, 0, p, if layout.lif.is_some() { 2.0 } else { 1.0 });
+    for l in &layout.layers {
+        let scale = (l.inputs as f32).sqrt().recip();
+        params[l.w_off..l.b_off].iter_mut().for_each(|w| *w *= scale);
+    }
+    let (x, up) = (normal(4, 0, ROWS * inputs, 1.0), normal(5, 0, ROWS * outputs, 1.0));
+    let up_wide = wide(&up);
+    let want =
+        network::forward_backward_cpu(layout, (1, ROWS), &wide(&params), &wide(&x), |_| up_wide.clone());
+
+    let mut net = Packed::new(layout);
+    net.pack(&params);
+    let padded = rows_padded(&x, inputs);
+    let mut acts = Activations::new(layout, ROWS);
+    cpu::forward(&net, ROWS, Strided { data: &padded, row: leading(inputs), col: 1 }, &mut acts);
+    let out: Vec<f64> = acts
+        .output()
+        .chunks_exact(leading(outputs))
+        .take(ROWS)
+        .flat_map(|row| wide(&row[..outputs]))
+        .collect();
+    let mut grad = Gradient::new(layout, ROWS);
+    grad.clear();
+    let up = rows_padded(&up, outputs);
+    grad.d_out()[..up.len()].copy_from_slice(&up);
+    cpu::backward(&net, ROWS, &padded, &acts, 0.0, &mut grad);
+    let mut grads = vec![f32::NAN; p];
+    grad.write_to(layout, &mut grads);
+    let why = "f32 sums and a rational tanh";
+    let rows = [
+        shares("output", &out, want.h.last().expect("a network has an output"), 1e-5, why),
+        shares("gradients", &wide(&grads), &want.grads, 2e-5, why),
+    ];
+    passed("output and gradients against the f64 twins", &rows)
+}
+
+/// Rows of `width` with the padding of the CPU backend.
+fn rows_padded(x: &[f32], width: usize) -> Vec<f32> {
+    let mut out = vec![0.0; x.len() / width * leading(width)];
+    for (to, from) in out.chunks_exact_mut(leading(width)).zip(x.chunks_exact(width)) {
+        to[..width].copy_from_slice(from);
+    }
+    out
+}
+
+/// Hidden states and gradients of the CPU backend's LSTM against the f64 twins.
+pub fn lstm_cpu(lstm: &LstmLayout, head: &MlpLayout) -> Result<String, CheckError> {
+    const STEPS: usize = 7;
+    const ROWS: usize = 5;
+    let (inputs, h, k, p) = (lstm.inputs(), lstm.hidden(), head.outputs(), head.end());
+    let params = normal(6, 0, p, 0.2);
+    let x = normal(7, 0, STEPS * ROWS * inputs, 1.0);
+    let up = normal(8, 0, STEPS * ROWS * k, 1.0);
+    // The twins' sequences have one slot more, in front of the hidden states and behind the inputs.
+    let mut x_twin = wide(&x);
+    x_twin.resize((STEPS + 1) * ROWS * inputs, 0.0);
+    let zeros = vec![0.0; ROWS * h];
+    let wide_params = wide(&params);
+    let w_head = &wide_params[head.layers[0].w_off..][..k * h];
+    let mut partials = vec![0.0; p];
+    let size = recurrent::Sequences { r: 1, s: STEPS, m: ROWS, p };
+    let want = recurrent::forward_backward_cpu(
+        lstm,
+        size,
+        1,
+        &wide_params,
+        &x_twin,
+        (&zeros, &zeros),
+        |_| {
+            let mut dh = zeros.clone();
+            for row in up.chunks_exact(k) {
+                dh.extend((0..h).map(|j| {
+                    row.iter().enumerate().map(|(o, d)| f64::from(*d) * w_head[o * h + j]).sum::<f64>()
+                }));
+            }
+            dh
+        },
+        &mut partials,
+    );
+
+    let (mut net, mut packed) = (LstmPacked::new(lstm), Packed::new(head));
+    net.pack(&params);
+    packed.pack(&params);
+    let mut seq = Sequences::new(lstm, STEPS, ROWS);
+    for (i, from) in x.chunks_exact(inputs).enumerate() {
+        seq.x(ROWS, i / ROWS, i % ROWS)[..inputs].copy_from_slice(from);
+    }
+    seq.forward(&net, ROWS);
+    let hidden: Vec<f64> = seq
+        .hidden(ROWS)
+        .chunks_exact(net.sizes.ld_in)
+        .take(STEPS * ROWS)
+        .flat_map(|row| wide(&row[..h]))
+        .collect();
+    let mut grad = LstmGradient::new(lstm, head);
+    grad.clear();
+    seq.backward(&net, &packed, ROWS, &rows_padded(&up, k), &mut grad);
+    let mut grads = vec![f32::NAN; p];
+    grad.write_to(lstm, head, &mut grads);
+    let own = lstm.input.w_off..lstm.end();
+    let why = "f32 sums and a rational tanh";
+    let rows = [
+        shares("hidden states", &hidden, &want.hidden[ROWS * h..], 1e-5, why),
+        shares("gradients", &wide(&grads[own.clone()]), &partials[own], 2e-5, why),
+    ];
+    passed("hidden states and gradients against the f64 twins", &rows)
+}
+
+/// What the rollouts and updates of an agent of task v2x are made of on the CPU: its networks and the physics.
+pub fn cpu_v2x(spec: &PpoSpec) -> Result<String, CheckError> {
+    let layout = spec.layout();
+    let [actor, critic] = [network_cpu(&layout.actor.at(0))?, network_cpu(&layout.critic.at(0))?];
+    Ok(format!("{}; actor: {actor}; critic: {critic}", physics_v2x()?))
+}
+
+/// The same of `h-moe`.
+pub fn cpu_misac(
+    lstm: &LstmLayout,
+    head: &MlpLayout,
+    phases: &MlpLayout,
+    critic: &MlpLayout,
+) -> Result<String, CheckError> {
+    let [phases, critic] = [network_cpu(&phases.at(0))?, network_cpu(&critic.at(0))?];
+    let scheduler = lstm_cpu(lstm, head)?;
+    Ok(format!("{}; scheduler: {scheduler}; phases: {phases}; critic: {critic}", physics_misac()?))
+}
+
+/// A product of two square matrices by `multiply` (row-major a, b, c of width n) against f64.
+pub fn product(
+    n: usize,
+    multiply: impl FnOnce(usize, &[f32], &[f32], &mut [f32]),
+) -> Result<String, CheckError> {
+    let (a, b) = (normal(9, 0, n * n, 1.0), normal(10, 0, n * n, 1.0));
+    let mut c = vec![f32::NAN; n * n];
+    multiply(n, &a, &b, &mut c);
+    let mut want = vec![0.0; n * n];
+    for (row, want) in a.chunks_exact(n).zip(want.chunks_exact_mut(n)) {
+        for (&x, b) in row.iter().zip(b.chunks_exact(n)) {
+            want.iter_mut().zip(b).for_each(|(w, &y)| *w += f64::from(x) * f64::from(y));
+        }
+    }
+    let tol = Tol { abs: 1e-6 * n as f64, rel: 0.0, why: "n products of order 1, each rounded" };
+    passed("a small product against f64", &[compare("product", &c, &want, tol)])
+}

@@ -1,0 +1,90 @@
+//! Every kernel of the registry has a bench case that runs, and what the case says to move is what its buffers hold.
+
+#[path = "../benches/performance/kernels/mod.rs"]
+mod cases;
+mod common;
+
+use common::gpu_or_skip;
+use isacbench::bench::DeviceKind;
+use isacbench::bench::grid::{Grid, Kernels};
+use isacbench::kernels::REGISTRY;
+
+fn small() -> Kernels {
+    Grid::Small.kernels(DeviceKind::SoftwareGpu)
+}
+
+/// Words of a case's buffers, each times how often the dispatch must move it: once, twice where it is updated in place, and less where it touches a
+/// part only. None where what is touched is no number of whole buffers.
+fn words(case: &cases::Case, stem: &str, at: Kernels) -> Option<usize> {
+    let hidden = cases::HIDDEN;
+    // The layer's weights out of all parameters, of every replica (and slice).
+    let layer = at.r * hidden * (hidden + 1);
+    let (a, vehicles) = (6, 4);
+    let own = |label: &str, words: usize| match (stem, label) {
+        ("v2x_step" | "misac_step", "final_obs") => 0,
+        ("v2x_step" | "v2x_slots" | "misac_step", "state") => 2 * words,
+        ("v2x_reference", "memory") => 0,
+        ("activity_count", "counts") | ("grad_join", "grads") => 2 * words,
+        ("metrics_accumulate" | "misac_accumulate", "episode") => 2 * words,
+        ("adam", "params" | "m" | "v") | ("polyak", "target") | ("lstm_backward", "dc") => 2 * words,
+        ("dense_forward" | "dense_backward_input" | "spike_forward", "params") => match stem {
+            "dense_backward_input" => layer - at.r * hidden,
+            _ => layer,
+        },
+        ("dense_backward_weights" | "spike_backward_weights", "partials") => at.s * layer,
+        ("gaussian_head" | "ppo_policy_loss", "params") => at.r * a,
+        // A loss reads the old log-probability and the advantage; the mean of advantages those alone; the value loss the return.
+        ("ppo_policy_loss" | "bernoulli_policy_loss", "mb_scalars") => words / 2,
+        ("advantage_stats" | "ppo_value_loss", "mb_scalars") => words / 4,
+        // V(final_obs) is read where a slot was cut off.
+        ("gae", "final_value") => 0,
+        ("obs_mask", "obs") => words / (3 * vehicles) * vehicles,
+        ("value_iteration", "span") => 2 * words,
+        // The actions behind the observations.
+        ("critic_input_backward", "x" | "dx") => words / (12 + a) * a,
+        // Only what was chosen.
+        ("td_loss", "q") => at.r * at.m * 3,
+        _ => words,
+    };
+    match stem {
+        // Samples are taken out of larger buffers, an entry out of a table, a row put into the replay.
+        "minibatch_gather" | "minibatch_scalars" | "slot_gather" | "replay_gather" | "replay_write"
+        | "misac_schedule" | "spatial_loss" => None,
+        _ => Some(case.buffers.iter().map(|(label, bytes)| own(label, bytes / 4)).sum()),
+    }
+}
+
+#[test]
+fn least_bytes_are_those_of_the_buffers() {
+    let Some(gpu) = gpu_or_skip() else { return };
+    let (mut compared, mut differ) = (0, Vec::new());
+    for entry in REGISTRY {
+        let stem = entry.kernel;
+        let case = cases::build(Some(gpu), small(), stem).unwrap_or_else(|e| panic!("{stem}: {e}"));
+        assert!(!case.buffers.is_empty() && case.cost.bytes > 0.0, "{stem}");
+        let Some(words) = words(&case, stem, small()) else { continue };
+        if case.cost.bytes != 4.0 * words as f64 {
+            differ.push(format!(
+                "{stem}: {} words by cost, {words} by {:?}",
+                case.cost.bytes / 4.0,
+                case.buffers
+            ));
+        }
+        compared += 1;
+    }
+    assert!(differ.is_empty(), "{}", differ.join("\n"));
+    assert_eq!(compared, REGISTRY.len() - 7);
+}
+
+#[test]
+fn every_kernel_has_a_case_that_runs() {
+    let Some(gpu) = gpu_or_skip() else { return };
+    for entry in REGISTRY {
+        let stem = entry.kernel;
+        let described = cases::build(None, small(), stem).expect("nothing is made without an adapter");
+        let case = cases::build(Some(gpu), small(), stem).unwrap_or_else(|e| panic!("{stem}: {e}"));
+        assert_eq!((&case.sizes, case.cost), (&described.sizes, described.cost), "{stem}");
+        let record = case.record.expect("there is an adapter");
+        gpu.run(|pass| (0..2).for_each(|_| record(pass))).unwrap_or_else(|e| panic!("{stem}: {e}"));
+    }
+}
