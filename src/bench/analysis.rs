@@ -25,12 +25,12 @@ pub struct BenchRows {
 
 /// Rows of all benchmarks, in the order of their keys.
 pub fn rows(benchmarks: &[Benchmark]) -> BenchRows {
-    let lengths: BTreeSet<usize> = benchmarks.iter().flat_map(|b| [b.wall_s.len(), device_seconds(b).len()]).collect();
+    let lengths: BTreeSet<usize> =
+        benchmarks.iter().flat_map(|b| [b.wall_s.len(), device_seconds(b).len()]).collect();
     let resamples: BTreeMap<usize, Bootstrap> =
         lengths.into_iter().filter_map(|n| Some((n, Bootstrap::new(n, BOOTSTRAP_SEED)?))).collect();
     let ceilings = Ceilings::new(benchmarks);
-    let mut rows: Vec<BenchRow> =
-        benchmarks.par_iter().map(|b| row(b, &resamples, &ceilings)).collect();
+    let mut rows: Vec<BenchRow> = benchmarks.par_iter().map(|b| row(b, &resamples, &ceilings)).collect();
     rows.sort_by(|a, b| order(a).cmp(&order(b)));
     BenchRows {
         scaling: scaling(&rows),
@@ -134,7 +134,8 @@ impl Ceilings {
     /// The highest of this device, with as many threads, in the run of `b`; NaN without any.
     fn of(list: &[Ceiling], b: &Benchmark) -> f64 {
         let (device, at) = (&b.record.device, b.taken);
-        let same_run = |t: SystemTime| at.duration_since(t).or(t.duration_since(at)).is_ok_and(|d| d <= SAME_RUN);
+        let same_run =
+            |t: SystemTime| at.duration_since(t).or(t.duration_since(at)).is_ok_and(|d| d <= SAME_RUN);
         list.iter()
             .filter(|c| c.slug == device.slug && c.threads == device.threads && same_run(c.taken))
             .map(|c| c.per_s)
@@ -333,7 +334,12 @@ mod tests {
 
     fn bench(record: Record, wall_s: &[f64]) -> Benchmark {
         let iterations = vec![2; wall_s.len()];
-        Benchmark { record, wall_s: wall_s.to_vec(), iterations, taken: SystemTime::UNIX_EPOCH + Duration::from_secs(1e9 as u64) }
+        Benchmark {
+            record,
+            wall_s: wall_s.to_vec(),
+            iterations,
+            taken: SystemTime::UNIX_EPOCH + Duration::from_secs(1e9 as u64),
+        }
     }
 
     fn with(mut r: Record, work: Work) -> Record {
@@ -353,7 +359,10 @@ mod tests {
     fn ceilings() -> Vec<Benchmark> {
         let product = Work { bytes: Some(1.0), ..flops(2e11) };
         vec![
-            bench(with(record("ceiling_matmul", Section::Ceiling, &[("M", 2048)]), product), &[2.0, 2.0, 2.0]),
+            bench(
+                with(record("ceiling_matmul", Section::Ceiling, &[("M", 2048)]), product),
+                &[2.0, 2.0, 2.0],
+            ),
             bench(with(record("ceiling_copy", Section::Ceiling, &[("N", 1)]), bytes(1e9)), &[0.1, 0.1, 0.1]),
         ]
     }
@@ -368,7 +377,8 @@ mod tests {
 
     #[test]
     fn a_row_by_hand() {
-        let work = Work { env_steps: Some(300.0), inferences: Some(600.0), flops: Some(8e9), bytes: Some(2e9) };
+        let work =
+            Work { env_steps: Some(300.0), inferences: Some(600.0), flops: Some(8e9), bytes: Some(2e9) };
         let mut r = with(record("rollout", Section::Rollout, &[("R", 2), ("B", 64), ("H", 8)]), work);
         (r.task, r.policy) = (Some("v2x".into()), Some("ppo".into()));
         let mut all = ceilings();
@@ -377,7 +387,10 @@ mod tests {
         let r = find(&rows, "rollout");
         assert_eq!((r.device.as_str(), r.device_kind.as_str(), r.threads), ("cpu", "cpu", Some(2)));
         assert_eq!((r.section.as_str(), r.task.as_str(), r.policy.as_str()), ("rollout", "v2x", "ppo"));
-        assert_eq!((r.replicas, r.batch, r.hidden, r.sizes.as_str()), (Some(2), Some(64), Some(8), "R=2,B=64,H=8"));
+        assert_eq!(
+            (r.replicas, r.batch, r.hidden, r.sizes.as_str()),
+            (Some(2), Some(64), Some(8), "R=2,B=64,H=8")
+        );
         assert_eq!((r.samples, r.iterations, r.clock.as_str()), (3, 6, "wall"));
         // Median 2 s; medians of resamples of three values reach from the least to the largest.
         assert_eq!((r.wall_s, r.wall_lo_s, r.wall_hi_s), (2.0, 1.0, 3.0));
@@ -438,7 +451,10 @@ mod tests {
         }
         // The best of several; a ceiling is not held against itself.
         let mut all = ceilings();
-        all.push(bench(with(record("ceiling_other", Section::Ceiling, &[("M", 64)]), flops(4e11)), &[1.0, 1.0]));
+        all.push(bench(
+            with(record("ceiling_other", Section::Ceiling, &[("M", 64)]), flops(4e11)),
+            &[1.0, 1.0],
+        ));
         all.push(bench(with(record("gae", Section::Kernel, &[("B", 1)]), flops(1e9)), &[1.0, 1.0]));
         let rows = rows(&all);
         close(find(&rows, "gae").compute_share, 0.0025);
@@ -454,7 +470,10 @@ mod tests {
         all.push(bench(with(record("zero", Section::Kernel, &[]), flops(0.0)), &[1.0, 1.0]));
         let rows = rows(&all);
         let (gae, copy) = (find(&rows, "gae"), find(&rows, "copy"));
-        assert!(gae.flops.is_nan() && gae.compute_share.is_nan() && gae.reason.contains("neither"), "{gae:?}");
+        assert!(
+            gae.flops.is_nan() && gae.compute_share.is_nan() && gae.reason.contains("neither"),
+            "{gae:?}"
+        );
         assert!(gae.wall_lo_s.is_nan(), "one sample has no interval");
         close(copy.memory_share, 0.5);
         assert!(copy.roofline_share.is_nan() && copy.bound.is_empty() && copy.reason.is_empty(), "{copy:?}");

@@ -96,7 +96,8 @@ pub fn compare(a: &Set, b: &Set) -> Comparison {
     let (in_a, mut in_b) = (by_id(a), by_id(b));
     let mut matched: Vec<(&BenchRow, &BenchRow)> = Vec::new();
     let mut out = Comparison::default();
-    let place = |r: &BenchRow| Place { group: r.group.clone(), sizes: r.sizes.clone(), device: r.device.clone() };
+    let place =
+        |r: &BenchRow| Place { group: r.group.clone(), sizes: r.sizes.clone(), device: r.device.clone() };
     for (id, mut mine) in in_a {
         let mut theirs = in_b.remove(&id).unwrap_or_default();
         mine.retain(|r| {
@@ -141,7 +142,9 @@ impl Samples {
     fn new(set: &Set) -> Self {
         let mut out: BTreeMap<_, Vec<f64>> = BTreeMap::new();
         for s in &set.samples {
-            out.entry([&s.device, &s.group, &s.sizes, &s.clock].map(String::clone)).or_default().push(s.seconds);
+            out.entry([&s.device, &s.group, &s.sizes, &s.clock].map(String::clone))
+                .or_default()
+                .push(s.seconds);
         }
         Samples(out)
     }
@@ -156,7 +159,9 @@ fn pair(a: &BenchRow, b: &BenchRow, samples: &(Samples, Samples)) -> Result<Pair
     let works = [("env_steps", a.env_steps, b.env_steps), ("inferences", a.inferences, b.inferences)];
     let counted = works.iter().find(|w| !w.1.is_nan() || !w.2.is_nan());
     let (quantity, work_a, work_b) = match counted {
-        Some((name, x, y)) if x.is_nan() || y.is_nan() => return Err(format!("only one of both counts its {name}")),
+        Some((name, x, y)) if x.is_nan() || y.is_nan() => {
+            return Err(format!("only one of both counts its {name}"));
+        }
         Some(w) => *w,
         None => ("iterations", 1.0, 1.0),
     };
@@ -203,13 +208,24 @@ mod tests {
     use std::time::SystemTime;
 
     fn gpu(slug: &str, kind: DeviceKind) -> Device {
-        Device { slug: slug.into(), name: slug.to_uppercase(), kind, driver: Some("1.0".into()), threads: None }
+        Device {
+            slug: slug.into(),
+            name: slug.to_uppercase(),
+            kind,
+            driver: Some("1.0".into()),
+            threads: None,
+        }
     }
 
     fn bench(device: Device, group: &str, b: u64, wall_s: &[f64]) -> Benchmark {
         let mut r = record(group, Section::Kernel, &[("B", b)]);
         r.device = device;
-        Benchmark { record: r, wall_s: wall_s.to_vec(), iterations: vec![1; wall_s.len()], taken: SystemTime::now() }
+        Benchmark {
+            record: r,
+            wall_s: wall_s.to_vec(),
+            iterations: vec![1; wall_s.len()],
+            taken: SystemTime::now(),
+        }
     }
 
     fn set(all: &[Benchmark]) -> Set {
@@ -236,7 +252,10 @@ mod tests {
         // Ten percent within samples that spread by 40 %; half a percent, however sure; a single sample.
         assert_eq!(one(&times(1.1, 0.2), &times(1.0, 0.2)).verdict, Verdict::NotDistinguishable);
         let small = one(&times(1.005, 0.0001), &times(1.0, 0.0001));
-        assert!(small.interval.unwrap().lo > 1.0 && small.verdict == Verdict::NotDistinguishable, "{small:?}");
+        assert!(
+            small.interval.unwrap().lo > 1.0 && small.verdict == Verdict::NotDistinguishable,
+            "{small:?}"
+        );
         let single = one(&[2.0], &[1.0]);
         assert_eq!((single.interval, single.verdict), (None, Verdict::NotDistinguishable));
     }
@@ -247,7 +266,8 @@ mod tests {
         let t = times(1.0, 0.01);
         let b = |d: &Device, n: u64| bench(d.clone(), "gae", n, &t);
         let a = set(&[b(&cpu(), 1), b(&h200, 1), b(&cpu(), 2), b(&h200, 3), b(&cpu(), 3)]);
-        let other = set(&[b(&cpu(), 1), b(&a100, 1), b(&a100, 3), b(&gpu("xe", DeviceKind::Gpu), 3), b(&cpu(), 4)]);
+        let other =
+            set(&[b(&cpu(), 1), b(&a100, 1), b(&a100, 3), b(&gpu("xe", DeviceKind::Gpu), 3), b(&cpu(), 4)]);
         let c = compare(&a, &other);
         let mut devices: Vec<_> =
             c.pairs.iter().map(|p| (p.sizes.as_str(), p.device_a.as_str(), p.device_b.as_str())).collect();
@@ -310,7 +330,8 @@ mod tests {
     #[test]
     fn what_is_surely_below_a_ratio() {
         let a = set(&[bench(cpu(), "gae", 1, &times(1.0, 0.001)), bench(cpu(), "adam", 1, &times(1.0, 0.2))]);
-        let b = set(&[bench(cpu(), "gae", 1, &times(1.25, 0.001)), bench(cpu(), "adam", 1, &times(1.25, 0.2))]);
+        let b =
+            set(&[bench(cpu(), "gae", 1, &times(1.25, 0.001)), bench(cpu(), "adam", 1, &times(1.25, 0.2))]);
         let c = compare(&a, &b);
         let below = |r: f64| c.below(r).map(|p| p.group.as_str()).collect::<Vec<_>>();
         // Both medians are at 0.8, but only that of gae surely.

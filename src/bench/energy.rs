@@ -33,6 +33,9 @@ pub const INITIAL: &str = "initial";
 /// Episodes that an agent's activity is counted in.
 const EPISODES: u64 = 64;
 
+/// Environments of the rollout in which the firing rates of training are counted.
+const RATE_ENVS: usize = 32;
+
 /// The weights of one agent.
 pub enum Subject {
     V2x(Box<Checkpoint<Config>>),
@@ -162,7 +165,8 @@ impl Named {
         let mut put = |unit, work, sums: &Sums, per: f64, reason: &str| {
             for ((method, constants), joules) in &sums.0 {
                 let row = self.row(unit, work, method, constants);
-                let none = if joules.is_nan() { sums.1.get(*method).map_or("", String::as_str) } else { reason };
+                let none =
+                    if joules.is_nan() { sums.1.get(*method).map_or("", String::as_str) } else { reason };
                 out.push(BenchEnergyRow { energy_j: joules / per, reason: none.into(), ..row });
             }
         };
@@ -200,7 +204,8 @@ impl Named {
         match result {
             Ok((m, how)) => {
                 (row.energy_j, row.idle_w, row.busy_w) = (m.joules_per_unit, m.idle_w, m.busy_w);
-                (row.lo_j, row.hi_j) = (m.joules_per_unit - m.half_width_j, m.joules_per_unit + m.half_width_j);
+                (row.lo_j, row.hi_j) =
+                    (m.joules_per_unit - m.half_width_j, m.joules_per_unit + m.half_width_j);
                 (row.integrated_share, row.reason) = (m.integrated_share, how);
             }
             Err(why) => row.reason = why,
@@ -247,8 +252,13 @@ fn v2x(c: &Checkpoint<Config>) -> Result<(Sums, Option<(Sums, f64)>), EnergyErro
     // Firing rates of a rollout with these weights: those of every network that learns.
     let mut rates = vec![Vec::new(); replicas.len()];
     if policy.net.lif.is_some() {
-        let mut learner = Learner::new(&algorithm, &c.state, None).map_err(JobError::Gpu)?;
-        let plan = Plan { algorithm: &algorithm, updates: 1, until: 1, log_every: 1 };
+        // Rates are those of the rollout, before anything is learned from it: the rest may be small.
+        let mut small = c.config.clone();
+        (small.ppo.envs, small.ppo.epochs) = (RATE_ENVS, 1);
+        small.ppo.minibatch = RATE_ENVS * small.ppo.horizon;
+        let small = small.algorithm(&c.agent, &c.replicas()).expect("a learned agent");
+        let mut learner = Learner::new(&small, &c.state, None).map_err(JobError::Gpu)?;
+        let plan = Plan { algorithm: &small, updates: 1, until: 1, log_every: 1 };
         let seen = |_, m: &[crate::learn::UpdateMetrics]| {
             rates = m.iter().map(|m| m.firing_rates.clone()).collect();
         };
@@ -296,7 +306,9 @@ pub fn measured(
             return rows("software adapter: it runs on the processor and says nothing about GPUs");
         }
         (None, DeviceKind::Gpu) if !asked => return rows("not asked for, with --measure"),
-        (None, DeviceKind::Gpu) => return rows("the GPU is not at hand: name it with --device, on its machine"),
+        (None, DeviceKind::Gpu) => {
+            return rows("the GPU is not at hand: name it with --device, on its machine");
+        }
         (gpu, _) => gpu.as_ref(),
     };
     let mut meter = match Meter::open(sysfs, gpu.map(|g| GpuName::of(&g.info))) {
@@ -308,7 +320,10 @@ pub fn measured(
     }
     let what = meter.what();
     let count = all.len() * MEASURED_WORK.len();
-    watch.begin(&format!("measure on {} ({:.0} s)", on.name, count as f64 * meters::MEASUREMENT_S), count as u64);
+    watch.begin(
+        &format!("measure on {} ({:.0} s)", on.name, count as f64 * meters::MEASUREMENT_S),
+        count as u64,
+    );
     let out = with_counter(all, on, &mut meter, what, watch, &mut |counter, idle, work| {
         meters::measure(counter, idle, work)
     });
@@ -405,7 +420,9 @@ mod tests {
         let h_moe = named("h-moe").models().unwrap();
         assert!(joules(&h_moe, INFERENCE, "policy", MEMORY, "int32") > 0.0);
         let none = h_moe.iter().filter(|r| r.work == "training");
-        assert!(none.clone().count() == 3 && none.clone().all(|r| r.energy_j.is_nan() && !r.reason.is_empty()));
+        assert!(
+            none.clone().count() == 3 && none.clone().all(|r| r.energy_j.is_nan() && !r.reason.is_empty())
+        );
         assert!(Subject::initial("ekf").err().unwrap().to_string().contains("spiking-ac"));
     }
 
@@ -449,22 +466,29 @@ mod tests {
         let all: Vec<Named> = AGENTS.iter().map(|a| named(a)).collect();
         let mut units = Vec::new();
         let mut idles = Vec::new();
-        let rows = with_counter(&all, &target(DeviceKind::Cpu), &mut Nothing, "a meter", &Silent, &mut |_, idle, work| {
-            units.push(work()?);
-            idles.push(idle);
-            Ok(Measurement {
-                joules_per_unit: 2.0,
-                half_width_j: 0.5,
-                idle_w: 10.0,
-                idle_before_w: 9.0,
-                idle_after_w: 11.0,
-                busy_w: 30.0,
-                windows: 3,
-                window_s: 5.0,
-                units: 1,
-                integrated_share: 0.99,
-            })
-        });
+        let rows = with_counter(
+            &all,
+            &target(DeviceKind::Cpu),
+            &mut Nothing,
+            "a meter",
+            &Silent,
+            &mut |_, idle, work| {
+                units.push(work()?);
+                idles.push(idle);
+                Ok(Measurement {
+                    joules_per_unit: 2.0,
+                    half_width_j: 0.5,
+                    idle_w: 10.0,
+                    idle_before_w: 9.0,
+                    idle_after_w: 11.0,
+                    busy_w: 30.0,
+                    windows: 3,
+                    window_s: 5.0,
+                    units: 1,
+                    integrated_share: 0.99,
+                })
+            },
+        );
         // 8 batches of 4096 inferences; a rollout and an update of 1024 · 100 or 512 · 200 slots.
         let (a, b) = (8 * 4096, 102_400);
         assert_eq!(units, [a, b, b, a, b, b, a, b, b]);

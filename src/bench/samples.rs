@@ -148,7 +148,9 @@ fn benchmark(home: &Path, dir: &Path) -> Result<Benchmark, String> {
     let names = (id.group_id.as_str(), id.function_id.as_deref(), id.value_str.as_deref());
     let sizes = record.sizes_id();
     if names != (record.group.as_str(), Some(record.device.slug.as_str()), Some(sizes.as_str())) {
-        return Err(format!("new/benchmark.json is of another benchmark than {RECORD_FILE}; run the bench again"));
+        return Err(format!(
+            "new/benchmark.json is of another benchmark than {RECORD_FILE}; run the bench again"
+        ));
     }
     let sample: Sample = json(&new.join("sample.json"))?;
     let counted = |n: &f64| n.is_finite() && *n >= 1.0;
@@ -190,7 +192,13 @@ pub(super) mod tests {
 
     /// A processor with two threads.
     pub fn cpu() -> Device {
-        Device { slug: "cpu".into(), name: "a processor".into(), kind: DeviceKind::Cpu, driver: None, threads: Some(2) }
+        Device {
+            slug: "cpu".into(),
+            name: "a processor".into(),
+            kind: DeviceKind::Cpu,
+            driver: None,
+            threads: Some(2),
+        }
     }
 
     pub fn record(group: &str, section: Section, sizes: &[(&str, u64)]) -> Record {
@@ -213,12 +221,22 @@ pub(super) mod tests {
         let dir = record.folder(home).join("new");
         std::fs::create_dir_all(&dir).unwrap();
         let ns: Vec<f64> = times_s.iter().map(|s| 3e9 * s).collect();
-        let write = |name: &str, value: serde_json::Value| std::fs::write(dir.join(name), value.to_string()).unwrap();
+        let write =
+            |name: &str, value: serde_json::Value| std::fs::write(dir.join(name), value.to_string()).unwrap();
         let (group, device, sizes) = (&record.group, &record.device.slug, record.sizes_id());
-        write("benchmark.json", serde_json::json!({ "group_id": group, "function_id": device, "value_str": sizes }));
-        write("sample.json", serde_json::json!({ "sampling_mode": "Flat", "iters": vec![3.0; ns.len()], "times": ns }));
+        write(
+            "benchmark.json",
+            serde_json::json!({ "group_id": group, "function_id": device, "value_str": sizes }),
+        );
+        write(
+            "sample.json",
+            serde_json::json!({ "sampling_mode": "Flat", "iters": vec![3.0; ns.len()], "times": ns }),
+        );
         let median = 1e9 * stats::median(times_s);
-        write("estimates.json", serde_json::json!({ "median": { "point_estimate": median, "standard_error": 0.0 } }));
+        write(
+            "estimates.json",
+            serde_json::json!({ "median": { "point_estimate": median, "standard_error": 0.0 } }),
+        );
         record.folder(home)
     }
 
@@ -248,7 +266,11 @@ pub(super) mod tests {
         spoil(3, "new/sample.json", "{\"iters\": [1.0, 1.0], \"times\": [5.0]}");
         spoil(4, "new/sample.json", "{\"iters\": [0.0], \"times\": [5.0]}");
         spoil(5, "new/estimates.json", "{\"median\": {\"point_estimate\": 17.0}}");
-        spoil(6, "new/benchmark.json", "{\"group_id\": \"gae\", \"function_id\": \"cpu\", \"value_str\": \"B=7\"}");
+        spoil(
+            6,
+            "new/benchmark.json",
+            "{\"group_id\": \"gae\", \"function_id\": \"cpu\", \"value_str\": \"B=7\"}",
+        );
         spoil(7, RECORD_FILE, "{");
         std::fs::remove_dir_all(make(8).join("new")).unwrap();
         std::fs::remove_file(make(9).join(RECORD_FILE)).unwrap();
@@ -285,7 +307,10 @@ pub(super) mod tests {
     fn a_folder_without_benchmarks_says_what_to_do() {
         let home = tempfile::tempdir().unwrap();
         let error = collect(&home.path().join("none")).unwrap_err().to_string();
-        assert!(error.contains("none") && error.contains("cargo bench") && error.contains("--from"), "{error}");
+        assert!(
+            error.contains("none") && error.contains("cargo bench") && error.contains("--from"),
+            "{error}"
+        );
         let error = collect(home.path()).unwrap_err().to_string();
         assert!(error.contains("no benchmark") && error.contains("0 left out"), "{error}");
         std::fs::create_dir_all(home.path().join("gae/cpu/B=1/new")).unwrap();

@@ -72,7 +72,9 @@ pub fn prepare<'a>(subject: &'a Subject, kind: Kind, gpu: Option<&'a Arc<Gpu>>) 
             let obs = misac_observations(&c.config, c.swept[0], &net, envs);
             match (gpu, &layout.decision) {
                 (None, _) => Ok(decisions(net, obs)),
-                (Some(gpu), Decision::Isolated { .. }) => decisions_gpu(gpu, &layout, params, &obs).map_err(failed),
+                (Some(gpu), Decision::Isolated { .. }) => {
+                    decisions_gpu(gpu, &layout, params, &obs).map_err(failed)
+                }
                 (Some(_), Decision::Shared { .. }) => {
                     Err("networks with a shared trunk do not run apart from their learner on a GPU".into())
                 }
@@ -82,7 +84,8 @@ pub fn prepare<'a>(subject: &'a Subject, kind: Kind, gpu: Option<&'a Arc<Gpu>>) 
             let mut config = c.config.clone();
             config.ppo.envs = ENVS_V2X[on];
             config.ppo.minibatch = config.ppo.envs * config.ppo.horizon / MINIBATCHES;
-            let Some(algorithm @ Algorithm::Ppo(_)) = one_replica(&config, &c.agent, c.swept[0], c.seeds[0]) else {
+            let Some(algorithm @ Algorithm::Ppo(_)) = one_replica(&config, &c.agent, c.swept[0], c.seeds[0])
+            else {
                 return Err("off-policy agents learn between their slots and are not measured".into());
             };
             let start = first_replica(&c.state, algorithm.params());
@@ -101,7 +104,12 @@ pub fn prepare<'a>(subject: &'a Subject, kind: Kind, gpu: Option<&'a Arc<Gpu>>) 
     }
 }
 
-fn one_replica<C: crate::checkpoint::Trainable>(config: &C, agent: &str, swept: f64, seed: u32) -> Option<C::Algorithm> {
+fn one_replica<C: crate::checkpoint::Trainable>(
+    config: &C,
+    agent: &str,
+    swept: f64,
+    seed: u32,
+) -> Option<C::Algorithm> {
     config.algorithm(agent, &[(swept, seed)])
 }
 
@@ -137,7 +145,13 @@ fn observations(config: &Config, p_max_dbm: f64, net: &Packed, gaussian: bool, e
                     row.copy_from_slice(&mean[..a]);
                 }
             }
-            let batch = v2x::Batch { params: &params, envs: n, first: first as u32, state: &mut state, obs: &mut obs };
+            let batch = v2x::Batch {
+                params: &params,
+                envs: n,
+                first: first as u32,
+                state: &mut state,
+                obs: &mut obs,
+            };
             let out = v2x::StepSlices {
                 final_obs: &mut final_obs,
                 reward: &mut reward,
@@ -168,7 +182,13 @@ fn misac_observations(config: &MisacConfig, snr_db: f64, net: &ExpertsCpu, envs:
         for clock in 0..OBSERVED_SLOT as u32 {
             act(net, n, &obs, &mut recurrent, &mut logits, None);
             action.iter_mut().zip(&logits).for_each(|(pi, x)| *pi = f32::from(u8::from(*x > 0.0)));
-            let batch = misac::Batch { params: &params, envs: n, first: first as u32, state: &mut state, obs: &mut obs };
+            let batch = misac::Batch {
+                params: &params,
+                envs: n,
+                first: first as u32,
+                state: &mut state,
+                obs: &mut obs,
+            };
             let out = misac::StepSlices {
                 final_obs: &mut final_obs,
                 reward: &mut reward,
@@ -208,7 +228,8 @@ fn networks_gpu<'a>(
     let m = obs.len() / net.inputs();
     let params = gpu.upload("steady.params", &[1, p], params)?;
     let x = gpu.upload("steady.obs", &[1, m, net.inputs()], obs)?;
-    let outputs = visible(&net).iter().map(|l| gpu.alloc::<f32>("steady.out", &[1, m, l.outputs], Fill::Zero));
+    let outputs =
+        visible(&net).iter().map(|l| gpu.alloc::<f32>("steady.out", &[1, m, l.outputs], Fill::Zero));
     let outputs = outputs.collect::<Result<Vec<_>, _>>()?;
     let outputs: Vec<_> = outputs.iter().collect();
     let pass = Forward::new(gpu, &net, Rows { r: 1, m, p }, &params, &x, &outputs)?;
@@ -272,7 +293,12 @@ fn decisions_gpu<'a>(
     }))
 }
 
-fn on_policy<'a>(algorithm: Algorithm, mut learner: Learner, kind: Kind, gpu: Option<&'a Arc<Gpu>>) -> Run<'a> {
+fn on_policy<'a>(
+    algorithm: Algorithm,
+    mut learner: Learner,
+    kind: Kind,
+    gpu: Option<&'a Arc<Gpu>>,
+) -> Run<'a> {
     let (steps, updates) = (algorithm.samples() as u64, UPDATES[usize::from(gpu.is_some())]);
     let mut update = 0;
     Box::new(move || {
@@ -283,7 +309,8 @@ fn on_policy<'a>(algorithm: Algorithm, mut learner: Learner, kind: Kind, gpu: Op
                 (from..update).try_for_each(|u| ppo.rollout(u)).and_then(|()| finished(gpu))
             }
             (learner, _) => {
-                let plan = Plan { algorithm: &algorithm, updates: u32::MAX, until: update, log_every: u32::MAX };
+                let plan =
+                    Plan { algorithm: &algorithm, updates: u32::MAX, until: update, log_every: u32::MAX };
                 train(&plan, learner, from, |_, _| {}, |_| {}).map(|_| ())
             }
         };
@@ -304,9 +331,7 @@ fn on_experts<'a>(
         let from = update;
         update += updates;
         let done = match kind {
-            Kind::Rollout => {
-                (from..update).try_for_each(|u| learner.rollout(u)).and_then(|()| finished(gpu))
-            }
+            Kind::Rollout => (from..update).try_for_each(|u| learner.rollout(u)).and_then(|()| finished(gpu)),
             _ => {
                 let plan = Plan { algorithm: &spec, updates: u32::MAX, until: update, log_every: u32::MAX };
                 train_experts(&plan, learner.as_mut(), from, |_, _| {}, |_| {}).map(|_| ())

@@ -8,7 +8,7 @@ use crate::bench::samples::{self, Benchmark, Found};
 use crate::bench::{DeviceKind, criterion_home};
 use crate::energy::meters::SYSFS;
 use crate::gpu::DeviceChoice;
-use crate::rows::{BenchEnergyRow, DeviceName, Manifest};
+use crate::rows::{BenchEnergyRow, DeviceName, Manifest, cpu_model};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -122,7 +122,7 @@ fn targets(a: &BenchArgs, found: &Found) -> Result<Vec<Target>> {
         return Ok(out);
     }
     if !out.iter().any(|t| t.kind == DeviceKind::Cpu) {
-        let name = processor().unwrap_or_else(|| CPU.into());
+        let name = cpu_model().unwrap_or_else(|| CPU.into());
         out.push(Target { slug: CPU.into(), name, kind: DeviceKind::Cpu, gpu: None });
     }
     if let Some(gpu) = place(&a.device)?.gpu {
@@ -139,11 +139,6 @@ fn targets(a: &BenchArgs, found: &Found) -> Result<Vec<Target>> {
 /// Slug of the CPU path with all its threads.
 const CPU: &str = "cpu";
 
-fn processor() -> Option<String> {
-    Manifest::collect(&[], "", "", &[], &[], &DeviceName { device: CPU.into(), driver: None, backend: CPU.into() })
-        .cpu_model
-}
-
 /// Small letters, digits and single hyphens.
 fn slug(name: &str) -> String {
     let plain = name.replace("(R)", " ").replace("(TM)", " ").to_lowercase();
@@ -157,7 +152,7 @@ fn machine(found: &Found) -> String {
     if let Some(gpu) = devices().find(|d| d.kind == DeviceKind::Gpu) {
         return slug(&gpu.name);
     }
-    let cpu = devices().find(|d| d.kind == DeviceKind::Cpu).map(|d| d.name.clone()).or_else(processor);
+    let cpu = devices().find(|d| d.kind == DeviceKind::Cpu).map(|d| d.name.clone()).or_else(cpu_model);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     format!("{}-{cores}-cores", slug(&cpu.unwrap_or_else(|| CPU.into())))
 }
@@ -190,7 +185,8 @@ fn manifest(found: &Found, subjects: &[Named]) -> Manifest {
         driver: (!drivers.is_empty()).then(|| drivers.join(", ")),
         backend: backends.join(", "),
     };
-    let time = |t: Option<SystemTime>| t.map_or("-".into(), |t| humantime::format_rfc3339_seconds(t).to_string());
+    let time =
+        |t: Option<SystemTime>| t.map_or("-".into(), |t| humantime::format_rfc3339_seconds(t).to_string());
     let taken = || found.benchmarks.iter().map(|b: &Benchmark| b.taken);
     let config = format!(
         "benchmarks = {}\nleft_out = {}\nfirst_samples_utc = \"{}\"\nlast_samples_utc = \"{}\"\n",
@@ -205,7 +201,13 @@ fn manifest(found: &Found, subjects: &[Named]) -> Manifest {
 }
 
 #[cfg(feature = "report")]
-fn write(out: &Path, found: &Found, rows: &BenchRows, energy: &[BenchEnergyRow], manifest: &Manifest) -> Result<()> {
+fn write(
+    out: &Path,
+    found: &Found,
+    rows: &BenchRows,
+    energy: &[BenchEnergyRow],
+    manifest: &Manifest,
+) -> Result<()> {
     use crate::report::bench::{self, Report};
     let paths = bench::write(out, &Report { rows, energy, left_out: &found.left_out, manifest })?;
     println!("report: {}", paths.html.display());
@@ -214,7 +216,13 @@ fn write(out: &Path, found: &Found, rows: &BenchRows, energy: &[BenchEnergyRow],
 }
 
 #[cfg(not(feature = "report"))]
-fn write(out: &Path, _: &Found, rows: &BenchRows, energy: &[BenchEnergyRow], manifest: &Manifest) -> Result<()> {
+fn write(
+    out: &Path,
+    _: &Found,
+    rows: &BenchRows,
+    energy: &[BenchEnergyRow],
+    manifest: &Manifest,
+) -> Result<()> {
     let BenchRows { benchmarks, samples, scaling, phases } = rows;
     let rows = serde_json::json!({ "benchmarks": benchmarks, "samples": samples, "scaling": scaling, "phases": phases, "energy": energy, "manifest": manifest });
     crate::files::write_whole(&out.join("rows.json"), rows.to_string().as_bytes())?;
@@ -249,7 +257,12 @@ fn compare(a: &BenchArgs, old: &Path, new: &Path) -> Result<()> {
             .map(|p| format!("{}/{}/{} ({:.3})", p.group, p.device_b, p.sizes, p.ratio))
             .collect();
         if !slow.is_empty() {
-            bail!("{} of {} benchmarks are below {ratio} of their speed in A: {}", slow.len(), comparison.pairs.len(), slow.join(", "));
+            bail!(
+                "{} of {} benchmarks are below {ratio} of their speed in A: {}",
+                slow.len(),
+                comparison.pairs.len(),
+                slow.join(", ")
+            );
         }
     }
     Ok(())

@@ -50,7 +50,10 @@ pub struct Powercap {
 fn number(path: &Path) -> Result<u64, String> {
     let text = std::fs::read_to_string(path).map_err(|e| match e.kind() {
         std::io::ErrorKind::PermissionDenied => {
-            format!("{}: {e} (Linux lets only root read it; give this user the right, or run as root)", path.display())
+            format!(
+                "{}: {e} (Linux lets only root read it; give this user the right, or run as root)",
+                path.display()
+            )
         }
         _ => format!("{}: {e}", path.display()),
     })?;
@@ -171,12 +174,16 @@ impl Meter {
             ([], []) => return Err(format!("no counter: NVML knows no '{}'", gpu.name)),
             _ => {
                 let (n, name) = (found.len(), gpu.name);
-                return Err(format!("no counter: NVML has {n} GPUs called '{name}', and their addresses do not tell which one works"));
+                return Err(format!(
+                    "no counter: NVML has {n} GPUs called '{name}', and their addresses do not tell which one works"
+                ));
             }
         };
         let device = library.device_by_index(index).map_err(failed)?;
         if device.mig_mode().is_ok_and(|m| m.current != 0) {
-            return Err("no counter: the GPU is split (MIG), and its counter holds the work of all parts".into());
+            return Err(
+                "no counter: the GPU is split (MIG), and its counter holds the work of all parts".into()
+            );
         }
         device.total_energy_consumption().map_err(failed)?;
         Ok(Meter::Nvml { library: std::sync::Arc::new(library), index })
@@ -253,12 +260,20 @@ impl Measurement {
     pub fn how(&self, meter: &str) -> String {
         let check = match self.integrated_share {
             x if x.is_nan() => String::new(),
-            x if (x - 1.0).abs() > AGREES => format!("; integrated power DISAGREES: {x:.3} of the counter's joules"),
+            x if (x - 1.0).abs() > AGREES => {
+                format!("; integrated power DISAGREES: {x:.3} of the counter's joules")
+            }
             x => format!("; integrated power gives {x:.3} of it"),
         };
         format!(
             "{meter}; {} windows of {:.1} s, ± {:.2e} J; {:.1} W at work, {:.1} W idle subtracted ({:.1} before, {:.1} after){check}",
-            self.windows, self.window_s, self.half_width_j, self.busy_w, self.idle_w, self.idle_before_w, self.idle_after_w
+            self.windows,
+            self.window_s,
+            self.half_width_j,
+            self.busy_w,
+            self.idle_w,
+            self.idle_before_w,
+            self.idle_after_w
         )
     }
 }
@@ -459,7 +474,10 @@ mod tests {
     fn addresses_are_compared_as_numbers() {
         assert!(same_pci("0000:01:00.0", "00000000:01:00.0") && same_pci("0001:0A:00.0", "00000001:0a:00.0"));
         assert!(!same_pci("0000:01:00.0", "0000:02:00.0"));
-        assert!(!same_pci("", "") && !same_pci("x:y:z.0", "x:y:z.0"), "what tells nothing is nobody's address");
+        assert!(
+            !same_pci("", "") && !same_pci("x:y:z.0", "x:y:z.0"),
+            "what tells nothing is nobody's address"
+        );
     }
 
     const SHORT: Protocol =
@@ -555,7 +573,10 @@ mod tests {
     fn integrated_power_is_held_against_the_counter() {
         let p = Protocol { window_s: 0.05, ..SHORT };
         let m = fake(1.0, p).unwrap();
-        assert!((m.idle_before_w - Fake::IDLE_W).abs() < 1.0 && (m.idle_after_w - Fake::IDLE_W).abs() < 1.0, "{m:?}");
+        assert!(
+            (m.idle_before_w - Fake::IDLE_W).abs() < 1.0 && (m.idle_after_w - Fake::IDLE_W).abs() < 1.0,
+            "{m:?}"
+        );
         assert!((m.integrated_share - 1.0).abs() < 0.02, "{m:?}");
         let net = (Fake::BUSY_W - Fake::IDLE_W) * m.window_s * 3.0 / m.units as f64;
         assert!((m.joules_per_unit - net).abs() < 0.1 * net, "{m:?}, not {net}");
@@ -598,6 +619,9 @@ mod tests {
         let fails: Watts = Box::new(|| Err("gone".into()));
         assert_eq!(with_power(Some(fails), 0.001, || Ok(1)), Err("gone".into()));
         let works: Watts = Box::new(|| Ok(1.0));
-        assert_eq!(with_power(Some(works), 0.001, || Err::<u32, _>("no memory".into())), Err("no memory".into()));
+        assert_eq!(
+            with_power(Some(works), 0.001, || Err::<u32, _>("no memory".into())),
+            Err("no memory".into())
+        );
     }
 }

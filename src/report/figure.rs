@@ -615,7 +615,9 @@ impl Figure {
                 let (from, to) = ((px(x), px(y)), (px(x + sample_px), px(y)));
                 let middle = (px(x + sample_px / 2.0), px(y));
                 match sample {
-                    Sample::Paper(agent) => marker(&root, middle, style_in(&self.palette, agent).1, BLACK, 12.0, true)?,
+                    Sample::Paper(agent) => {
+                        marker(&root, middle, style_in(&self.palette, agent).1, BLACK, 12.0, true)?
+                    }
                     Sample::Line(look, agent) => {
                         let (color, shape) = style_in(&self.palette, agent);
                         let dashes: &[(f64, f64)] = match look {
@@ -792,7 +794,11 @@ impl Bars {
                 let Some(y) = self.y(level.y) else { continue };
                 let at = |x: f64| chart.backend_coord(&(x, y));
                 let from = at(0.0);
-                dotted((from.0 + px(3.0 * (i % 2) as f64), from.1), at(groups).0, style_in(&self.palette, &level.agent).0)?;
+                dotted(
+                    (from.0 + px(3.0 * (i % 2) as f64), from.1),
+                    at(groups).0,
+                    style_in(&self.palette, &level.agent).0,
+                )?;
             }
             for (i, agent) in names().enumerate() {
                 let x = 16.0 + (i % columns) as f64 * cell_px;

@@ -318,7 +318,8 @@ fn git_state(dir: &Path) -> Option<(String, Option<bool>)> {
     Some((revision, dirty))
 }
 
-fn cpu_model() -> Option<String> {
+/// The processor, as it names itself.
+pub(crate) fn cpu_model() -> Option<String> {
     let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;
     let line = text.lines().find(|l| l.starts_with("model name"))?;
     Some(line.split_once(':')?.1.trim().to_string())

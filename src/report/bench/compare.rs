@@ -90,7 +90,11 @@ pub fn markdown(names: [&str; 2], manifests: [Option<&Manifest>; 2], c: &Compari
 }
 
 fn devices(p: &Pair) -> String {
-    if p.device_a == p.device_b { code(&p.device_a) } else { format!("{} → {}", code(&p.device_a), code(&p.device_b)) }
+    if p.device_a == p.device_b {
+        code(&p.device_a)
+    } else {
+        format!("{} → {}", code(&p.device_a), code(&p.device_b))
+    }
 }
 
 fn interval(p: &Pair) -> String {
@@ -140,7 +144,12 @@ fn figure(c: &Comparison) -> Result<Option<String>, ReportError> {
     shown.truncate(MOST_DOTS);
     shown.sort_by(|a, b| b.ratio.total_cmp(&a.ratio));
     let dot = |p: &&Pair| Dot {
-        label: format!("{} {}{}", p.group, p.sizes, if p.device_a == "cpu" { String::new() } else { format!(", {}", p.device_a) }),
+        label: format!(
+            "{} {}{}",
+            p.group,
+            p.sizes,
+            if p.device_a == "cpu" { String::new() } else { format!(", {}", p.device_a) }
+        ),
         x: p.ratio,
         interval: p.interval.unwrap_or(Interval { lo: p.ratio, hi: p.ratio }),
         strong: p.verdict != Verdict::NotDistinguishable,
@@ -149,7 +158,13 @@ fn figure(c: &Comparison) -> Result<Option<String>, ReportError> {
         true => format!("Speed of B over that of A ({MOST_DOTS} largest differences of {all})"),
         false => "Speed of B over that of A".to_string(),
     };
-    Dots { title, x_label: "ratio, right of 1: B is faster".into(), at: 1.0, dots: shown.iter().map(dot).collect() }.svg()
+    Dots {
+        title,
+        x_label: "ratio, right of 1: B is faster".into(),
+        at: 1.0,
+        dots: shown.iter().map(dot).collect(),
+    }
+    .svg()
 }
 
 /// Writes `compare.md`, `compare.svg` and `compare.html` to `dir`, and gives the page's paths.

@@ -60,7 +60,12 @@ pub(super) fn on_roofline<'a>(view: &View<'a>, device: &str) -> Vec<&'a BenchRow
 fn roofline(view: &View, device: &str) -> Picture {
     const GIGA: f64 = 1e-9;
     let shown = on_roofline(view, device);
-    let point = |r: &&BenchRow| Point { x: r.flops_per_byte, y: GIGA * r.flops_per_s, interval: None, x_interval: None };
+    let point = |r: &&BenchRow| Point {
+        x: r.flops_per_byte,
+        y: GIGA * r.flops_per_s,
+        interval: None,
+        x_interval: None,
+    };
     let mut series = Vec::new();
     let palette: Vec<String> = FAMILIES.iter().map(|f| f.0).chain([OTHERS]).map(String::from).collect();
     for name in &palette {
@@ -73,7 +78,8 @@ fn roofline(view: &View, device: &str) -> Picture {
     if let Some(r) = roof {
         let (peak, copy) = (GIGA * r.ceiling_flops_per_s, GIGA * r.ceiling_bytes_per_s);
         let ridge = peak / copy;
-        let ends = shown.iter().map(|r| r.flops_per_byte).fold((ridge, ridge), |(a, b), x| (a.min(x), b.max(x)));
+        let ends =
+            shown.iter().map(|r| r.flops_per_byte).fold((ridge, ridge), |(a, b), x| (a.min(x), b.max(x)));
         let (left, right) = (ends.0 / 2.0, ends.1 * 3.0);
         let at = |x: f64| Point { x, y: peak.min(copy * x), interval: None, x_interval: None };
         let points = vec![at(left), at(ridge), at(right)];
@@ -157,10 +163,19 @@ fn throughput(view: &View, section: &str, what: &str) -> Picture {
     let interval = |s: &BenchScalingRow| {
         (!s.lo_per_s.is_nan() && !s.hi_per_s.is_nan()).then_some(Interval { lo: s.lo_per_s, hi: s.hi_per_s })
     };
-    let point = |s: &&BenchScalingRow| Point { x: f64::from(s.size), y: s.per_s, interval: interval(s), x_interval: None };
+    let point = |s: &&BenchScalingRow| Point {
+        x: f64::from(s.size),
+        y: s.per_s,
+        interval: interval(s),
+        x_interval: None,
+    };
     let series: Vec<Series> = lines
         .iter()
-        .map(|l| Series { agent: line_name(l[0], section), look: Look::Points, points: l.iter().map(point).collect() })
+        .map(|l| Series {
+            agent: line_name(l[0], section),
+            look: Look::Points,
+            points: l.iter().map(point).collect(),
+        })
         .collect();
     let name = if section == "kernel" { "networks" } else { section };
     let left = match all.saturating_sub(MOST_LINES) {
@@ -291,10 +306,17 @@ fn phases(view: &View) -> Picture {
     let mut groups = Vec::new();
     for ((device, task, policy), sizes) in updates {
         let seconds = |p: &Vec<&crate::rows::BenchPhaseRow>| p.iter().map(|p| p.wall_s).sum::<f64>();
-        let Some((sizes, parts)) = sizes.into_iter().max_by(|a, b| seconds(&a.1).total_cmp(&seconds(&b.1))) else {
+        let Some((sizes, parts)) = sizes.into_iter().max_by(|a, b| seconds(&a.1).total_cmp(&seconds(&b.1)))
+        else {
             continue;
         };
-        parts.iter().filter(|p| !palette.contains(&p.phase)).map(|p| p.phase.clone()).collect::<Vec<_>>().into_iter().for_each(|p| palette.push(p));
+        parts
+            .iter()
+            .filter(|p| !palette.contains(&p.phase))
+            .map(|p| p.phase.clone())
+            .collect::<Vec<_>>()
+            .into_iter()
+            .for_each(|p| palette.push(p));
         let bars = parts.iter().map(|p| Bar { agent: p.phase.clone(), y: p.share, interval: None });
         let who = [task, policy].into_iter().filter(|w| !w.is_empty()).collect::<Vec<_>>().join(" ");
         let mut bars: Vec<Bar> = bars.collect();
@@ -304,7 +326,8 @@ fn phases(view: &View) -> Picture {
     groups.truncate(MOST_GROUPS);
     Picture {
         file: "phases.svg".into(),
-        caption: "Shares of the phases of one training update, of their sum, each agent at its largest size.".into(),
+        caption: "Shares of the phases of one training update, of their sum, each agent at its largest size."
+            .into(),
         picture: figure::Picture::Bars(Bars {
             title: "Where the time of an update goes".into(),
             y_label: "share of an update".into(),

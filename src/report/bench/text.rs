@@ -123,7 +123,8 @@ fn ceilings(out: &mut String, view: &View) {
     for device in &view.devices {
         for r in view.section(device, "ceiling") {
             // Of a matrix product the bytes are beside the point.
-            let (speed, unit) = if r.flops_per_s.is_nan() { (r.bytes_per_s, "B/s") } else { (r.flops_per_s, "FLOP/s") };
+            let (speed, unit) =
+                if r.flops_per_s.is_nan() { (r.bytes_per_s, "B/s") } else { (r.flops_per_s, "FLOP/s") };
             let seconds = if r.clock == "device" {
                 time_with(r.device_s, r.device_lo_s, r.device_hi_s)
             } else {
@@ -225,7 +226,8 @@ fn throughput(out: &mut String, view: &View, show: &dyn Fn(&mut String, &str)) {
             "### Scaling over the batch\n\nGain: over the smallest B. Efficiency: gain over the ratio of the sizes; 100 % where more environments cost \
              no time, and falling with 1/B where the device is full.\n\n",
         );
-        let header = ["group", "other sizes", "device", "B", "per second", "95 % interval", "gain", "efficiency"];
+        let header =
+            ["group", "other sizes", "device", "B", "per second", "95 % interval", "gain", "efficiency"];
         out.push_str(&table(&header, 3, &rows));
     }
 }
@@ -354,7 +356,8 @@ fn energy(out: &mut String, view: &View, show: &dyn Fn(&mut String, &str)) {
         return;
     }
     out.push_str("## Energy\n\n");
-    let mut weights: Vec<String> = all.iter().map(|r| format!("{} ({})", code(&r.agent), r.weights)).collect();
+    let mut weights: Vec<String> =
+        all.iter().map(|r| format!("{} ({})", code(&r.agent), r.weights)).collect();
     weights.dedup();
     weights.sort();
     weights.dedup();
@@ -384,11 +387,19 @@ fn energy(out: &mut String, view: &View, show: &dyn Fn(&mut String, &str)) {
         }
         named
     };
-    let shown = |r: Option<&BenchEnergyRow>| r.map_or("-".into(), |r| if r.energy_j.is_nan() { "-".into() } else { joules(r.energy_j) });
+    let shown = |r: Option<&BenchEnergyRow>| {
+        r.map_or("-".into(), |r| if r.energy_j.is_nan() { "-".into() } else { joules(r.energy_j) })
+    };
     let mut rows = Vec::new();
     for (unit, work, task, agent) in keys {
-        let mine = |r: &&BenchEnergyRow| (r.unit.as_str(), r.work.as_str(), r.task.as_str(), r.agent.as_str()) == (unit, work, task, agent);
-        let mut row = vec![format!("{} ({work})", if unit == STEP { "step" } else { "inference" }), task.into(), code(agent)];
+        let mine = |r: &&BenchEnergyRow| {
+            (r.unit.as_str(), r.work.as_str(), r.task.as_str(), r.agent.as_str()) == (unit, work, task, agent)
+        };
+        let mut row = vec![
+            format!("{} ({work})", if unit == STEP { "step" } else { "inference" }),
+            task.into(),
+            code(agent),
+        ];
         for (method, constants) in METHODS {
             row.push(shown(all.iter().filter(mine).find(|r| r.method == method && r.constants == constants)));
         }
@@ -441,16 +452,14 @@ fn software(out: &mut String, view: &View) {
          say nothing about GPUs.\n\n",
     );
     let row = |r: &&BenchRow| {
-        vec![
-            r.device_name.clone(),
-            r.group.clone(),
-            r.sizes.clone(),
-            or_dash(&r.check),
-            time(r.wall_s),
-        ]
+        vec![r.device_name.clone(), r.group.clone(), r.sizes.clone(), or_dash(&r.check), time(r.wall_s)]
     };
     let rows: Vec<_> = view.software.iter().map(row).collect();
-    out.push_str(&table(&["adapter", "group", "sizes", "checked before", "wall time on this processor"], 4, &rows));
+    out.push_str(&table(
+        &["adapter", "group", "sizes", "checked before", "wall time on this processor"],
+        4,
+        &rows,
+    ));
 }
 
 fn left_out(out: &mut String, view: &View) {
