@@ -7,7 +7,7 @@ use crate::agents::{self, misac};
 use crate::checkpoint::{Algorithmic, Checkpoint, CheckpointError, Trainable};
 use crate::config::{Config, ConfigError, Layered, MisacConfig};
 use crate::energy::accounts::{self, EFFECTIVE, MEASURED, MEMORY, PAPER};
-use crate::energy::meters::{self, Counter, GpuName, Measurement, Meter};
+use crate::energy::meters::{self, GpuName, Measurement, Meter};
 use crate::energy::{Entry, TrainingSchedule};
 use crate::gpu::Gpu;
 use crate::reproduce::{self, JobError, Watch};
@@ -324,21 +324,19 @@ pub fn measured(
         &format!("measure on {} ({:.0} s)", on.name, count as f64 * meters::MEASUREMENT_S),
         count as u64,
     );
-    let out = with_counter(all, on, &mut meter, what, watch, &mut |counter, idle, work| {
-        meters::measure(counter, idle, work)
-    });
+    let out =
+        with_counter(all, on, sizes, what, watch, &mut |idle, work| meters::measure(&mut meter, idle, work));
     watch.end();
     out
 }
 
-/// Joules of some work, by a counter, after an idle power that is known.
-type Measure<'a> =
-    &'a mut dyn FnMut(&mut dyn Counter, Option<f64>, &mut steady::Run) -> Result<Measurement, String>;
+/// Joules of some work, after an idle power that may be known.
+type Measure<'a> = &'a mut dyn FnMut(Option<f64>, &mut steady::Run) -> Result<Measurement, String>;
 
 fn with_counter(
     all: &[Named],
     on: &Target,
-    counter: &mut dyn Counter,
+    sizes: steady::Sizes,
     what: &str,
     watch: &dyn Watch,
     measure: Measure,
@@ -348,8 +346,8 @@ fn with_counter(
     let mut out = Vec::new();
     for n in all {
         for (unit, kind) in MEASURED_WORK {
-            let result = steady::prepare(&n.subject, kind, on.gpu.as_ref())
-                .and_then(|mut work| measure(counter, idle, &mut work));
+            let result = steady::prepare(&n.subject, kind, on.gpu.as_ref(), sizes)
+                .and_then(|mut work| measure(idle, &mut work));
             idle = result.as_ref().ok().map(|m| m.idle_after_w);
             let how = |m: Measurement| {
                 let how = m.how(&format!("{what} ({})", kind_name(on.kind)));
@@ -450,54 +448,68 @@ mod tests {
         assert!(rows.iter().all(|r| r.energy_j.is_nan() && r.reason.contains("--measure")), "{rows:?}");
     }
 
-    /// Counts nothing: the measure below does not read it.
-    struct Nothing;
-    impl Counter for Nothing {
-        fn joules(&mut self) -> Result<f64, String> {
-            Ok(0.0)
-        }
-        fn watts(&self) -> Option<meters::Watts> {
-            None
-        }
+    const TINY: steady::Sizes =
+        steady::Sizes { v2x_envs: 16, misac_envs: 16, inferences: 300, batches: 2, updates: 1 };
+
+    /// Every work once on this device; what it says it did, and the rows.
+    fn once(on: &Target, all: &[Named]) -> (Vec<Result<u64, String>>, Vec<BenchEnergyRow>) {
+        let (mut units, mut idles) = (Vec::new(), Vec::new());
+        let rows = with_counter(all, on, TINY, "a meter", &Silent, &mut |idle, work| {
+            units.push(work());
+            idles.push(idle);
+            Ok(Measurement {
+                joules_per_unit: 2.0,
+                half_width_j: 0.5,
+                idle_w: 10.0,
+                idle_before_w: 9.0,
+                idle_after_w: 11.0,
+                busy_w: 30.0,
+                windows: 3,
+                window_s: 5.0,
+                units: 1,
+                integrated_share: 0.99,
+            })
+        });
+        assert_eq!((idles[0], idles[1]), (None, Some(11.0)));
+        (units, rows)
     }
+
+    /// Two batches of 300 inferences; a rollout and an update of 16 environments of 100 slots, of task misac 200.
+    const DONE: [u64; 9] = [600, 1600, 1600, 600, 1600, 1600, 600, 3200, 3200];
 
     #[test]
     fn every_work_runs_and_its_joules_come_with_their_interval() {
         let all: Vec<Named> = AGENTS.iter().map(|a| named(a)).collect();
-        let mut units = Vec::new();
-        let mut idles = Vec::new();
-        let rows = with_counter(
-            &all,
-            &target(DeviceKind::Cpu),
-            &mut Nothing,
-            "a meter",
-            &Silent,
-            &mut |_, idle, work| {
-                units.push(work()?);
-                idles.push(idle);
-                Ok(Measurement {
-                    joules_per_unit: 2.0,
-                    half_width_j: 0.5,
-                    idle_w: 10.0,
-                    idle_before_w: 9.0,
-                    idle_after_w: 11.0,
-                    busy_w: 30.0,
-                    windows: 3,
-                    window_s: 5.0,
-                    units: 1,
-                    integrated_share: 0.99,
-                })
-            },
-        );
-        // 8 batches of 4096 inferences; a rollout and an update of 1024 · 100 or 512 · 200 slots.
-        let (a, b) = (8 * 4096, 102_400);
-        assert_eq!(units, [a, b, b, a, b, b, a, b, b]);
-        assert_eq!((idles[0], idles[1]), (None, Some(11.0)));
+        let (units, rows) = once(&target(DeviceKind::Cpu), &all);
+        assert_eq!(units.into_iter().collect::<Result<Vec<_>, _>>().unwrap(), DONE);
         assert_eq!(rows.len(), 9);
         let r = &rows[1];
         assert_eq!((r.agent.as_str(), r.unit.as_str(), r.work.as_str()), ("ppo", STEP, "rollout"));
         assert_eq!((r.energy_j, r.lo_j, r.hi_j, r.idle_w, r.busy_w), (2.0, 1.5, 2.5, 10.0, 30.0));
         assert_eq!(r.integrated_share, 0.99);
         assert!(r.reason.contains("a meter (cpu)") && r.reason.contains("idle subtracted"), "{}", r.reason);
+    }
+
+    #[test]
+    fn every_work_runs_on_an_adapter() {
+        let gpu = match Gpu::open(&crate::gpu::DeviceChoice::Gpu) {
+            Ok(gpu) => Arc::new(gpu),
+            Err(e) if std::env::var("REQUIRE_GPU").is_ok_and(|v| v == "1") => {
+                panic!("REQUIRE_GPU=1 and: {e}")
+            }
+            Err(e) => return eprintln!("SKIPPED (no GPU): {e}"),
+        };
+        let all: Vec<Named> = AGENTS.iter().map(|a| named(a)).collect();
+        let (units, _) = once(&Target { gpu: Some(gpu), ..target(DeviceKind::Gpu) }, &all);
+        assert_eq!(units.into_iter().collect::<Result<Vec<_>, _>>().unwrap(), DONE);
+    }
+
+    #[test]
+    fn work_that_there_is_not_has_a_reason() {
+        let ddpg = named("ddpg");
+        let why = steady::prepare(&ddpg.subject, Kind::Training, None, TINY).err().unwrap();
+        assert!(why.contains("off-policy"), "{why}");
+        let mut inference = steady::prepare(&ddpg.subject, Kind::Policy, None, TINY).unwrap();
+        assert_eq!(inference(), Ok(600));
     }
 }

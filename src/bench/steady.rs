@@ -17,21 +17,29 @@ use rayon::prelude::*;
 use std::hint::black_box;
 use std::sync::Arc;
 
-/// Environments of the CPU and of a GPU, large enough to fill them, of task v2x and of task misac.
-const ENVS_V2X: [usize; 2] = [1024, 8192];
-const ENVS_MISAC: [usize; 2] = [512, 2048];
-/// Observations of a batch of inferences on the CPU and on a GPU.
-const INFERENCES: [usize; 2] = [4096, 16384];
+/// How much is done between two looks at the clock: enough to fill the device, in well under a window.
+#[derive(Clone, Copy, Debug)]
+pub struct Sizes {
+    /// Environments of task v2x, and of task misac.
+    pub v2x_envs: usize,
+    pub misac_envs: usize,
+    /// Observations of a batch of inferences, and batches.
+    pub inferences: usize,
+    pub batches: usize,
+    /// Rollouts or updates.
+    pub updates: u32,
+}
+
+pub const CPU: Sizes = Sizes { v2x_envs: 1024, misac_envs: 512, inferences: 4096, batches: 8, updates: 1 };
+pub const GPU: Sizes =
+    Sizes { v2x_envs: 8192, misac_envs: 2048, inferences: 16_384, batches: 64, updates: 4 };
+
 /// Observations that a thread carries at once.
 const CHUNK: usize = 256;
 /// Observations are those of this slot of an episode.
 const OBSERVED_SLOT: usize = 20;
-/// Batches between two looks at the clock, on the CPU and on a GPU.
-const BATCHES: [usize; 2] = [8, 64];
-/// Minibatches of an epoch of task v2x, and of task misac.
+/// Minibatches of an epoch.
 const MINIBATCHES: usize = 16;
-/// Updates between two looks at the clock, on the CPU and on a GPU.
-const UPDATES: [u32; 2] = [1, 4];
 
 /// What is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,32 +56,38 @@ pub enum Kind {
 pub type Run<'a> = Box<dyn FnMut() -> Result<u64, String> + 'a>;
 
 /// The work of an agent, ready to run, or why there is none.
-pub fn prepare<'a>(subject: &'a Subject, kind: Kind, gpu: Option<&'a Arc<Gpu>>) -> Result<Run<'a>, String> {
+pub fn prepare<'a>(
+    subject: &'a Subject,
+    kind: Kind,
+    gpu: Option<&'a Arc<Gpu>>,
+    sizes: Sizes,
+) -> Result<Run<'a>, String> {
     let failed = |e: crate::gpu::GpuError| e.to_string();
-    let on = usize::from(gpu.is_some());
     match (subject, kind) {
         (Subject::V2x(c), Kind::Policy) => {
             let policy = c.algorithm().policy();
-            let (params, envs) = (&c.state.params[..policy.params], INFERENCES[on]);
+            let (params, envs) = (&c.state.params[..policy.params], sizes.inferences);
             let mut net = Packed::new(&policy.net);
             net.pack(params);
             let gaussian = matches!(policy.head, Head::Gaussian { .. });
             let obs = observations(&c.config, c.swept[0], &net, gaussian, envs);
             match gpu {
-                None => Ok(networks(net, obs)),
-                Some(gpu) => networks_gpu(gpu, policy.net, policy.params, params, &obs).map_err(failed),
+                None => Ok(networks(net, obs, sizes.batches)),
+                Some(gpu) => {
+                    networks_gpu(gpu, policy.net, policy.params, params, &obs, sizes.batches).map_err(failed)
+                }
             }
         }
         (Subject::Misac(c), Kind::Policy) => {
             let layout = c.algorithm().layout;
-            let (params, envs) = (&c.state.params[..layout.params()], INFERENCES[on]);
+            let (params, envs) = (&c.state.params[..layout.params()], sizes.inferences);
             let mut net = ExpertsCpu::new(&layout);
             net.pack(params);
             let obs = misac_observations(&c.config, c.swept[0], &net, envs);
             match (gpu, &layout.decision) {
-                (None, _) => Ok(decisions(net, obs)),
+                (None, _) => Ok(decisions(net, obs, sizes.batches)),
                 (Some(gpu), Decision::Isolated { .. }) => {
-                    decisions_gpu(gpu, &layout, params, &obs).map_err(failed)
+                    decisions_gpu(gpu, &layout, params, &obs, sizes.batches).map_err(failed)
                 }
                 (Some(_), Decision::Shared { .. }) => {
                     Err("networks with a shared trunk do not run apart from their learner on a GPU".into())
@@ -82,7 +96,7 @@ pub fn prepare<'a>(subject: &'a Subject, kind: Kind, gpu: Option<&'a Arc<Gpu>>) 
         }
         (Subject::V2x(c), _) => {
             let mut config = c.config.clone();
-            config.ppo.envs = ENVS_V2X[on];
+            config.ppo.envs = sizes.v2x_envs;
             config.ppo.minibatch = config.ppo.envs * config.ppo.horizon / MINIBATCHES;
             let Some(algorithm @ Algorithm::Ppo(_)) = one_replica(&config, &c.agent, c.swept[0], c.seeds[0])
             else {
@@ -90,16 +104,16 @@ pub fn prepare<'a>(subject: &'a Subject, kind: Kind, gpu: Option<&'a Arc<Gpu>>) 
             };
             let start = first_replica(&c.state, algorithm.params());
             let learner = Learner::new(&algorithm, &start, gpu).map_err(failed)?;
-            Ok(on_policy(algorithm, learner, kind, gpu))
+            Ok(on_policy(algorithm, learner, kind, gpu, sizes.updates))
         }
         (Subject::Misac(c), _) => {
             let mut config = c.config.clone();
-            config.temporal.envs = ENVS_MISAC[on];
+            config.temporal.envs = sizes.misac_envs;
             config.temporal.minibatch_envs = config.temporal.envs / MINIBATCHES;
             let spec = one_replica(&config, &c.agent, c.swept[0], c.seeds[0]).expect("a learned agent");
             let start = first_replica(&c.state, spec.params());
             let learner = experts(&spec, &start, gpu).map_err(failed)?;
-            Ok(on_experts(spec, learner, kind, gpu))
+            Ok(on_experts(spec, learner, kind, gpu, sizes.updates))
         }
     }
 }
@@ -203,18 +217,18 @@ fn misac_observations(config: &MisacConfig, snr_db: f64, net: &ExpertsCpu, envs:
 }
 
 /// Forward passes over the same observations on all threads.
-fn networks<'a>(net: Packed, obs: Vec<f32>) -> Run<'a> {
+fn networks<'a>(net: Packed, obs: Vec<f32>, batches: usize) -> Run<'a> {
     let o = net.layout.inputs();
     let mut acts: Vec<Activations> =
         obs.chunks(CHUNK * o).map(|x| Activations::forward_only(&net.layout, x.len() / o)).collect();
     Box::new(move || {
-        for _ in 0..BATCHES[0] {
+        for _ in 0..batches {
             obs.par_chunks(CHUNK * o).zip(&mut acts).for_each(|(x, acts)| {
                 forward(&net, x.len() / o, Strided { data: x, row: o, col: 1 }, acts);
                 black_box(acts.output());
             });
         }
-        Ok((BATCHES[0] * obs.len() / o) as u64)
+        Ok((batches * obs.len() / o) as u64)
     })
 }
 
@@ -224,6 +238,7 @@ fn networks_gpu<'a>(
     p: usize,
     params: &[f32],
     obs: &[f32],
+    batches: usize,
 ) -> Result<Run<'a>, crate::gpu::GpuError> {
     let m = obs.len() / net.inputs();
     let params = gpu.upload("steady.params", &[1, p], params)?;
@@ -234,14 +249,14 @@ fn networks_gpu<'a>(
     let outputs: Vec<_> = outputs.iter().collect();
     let pass = Forward::new(gpu, &net, Rows { r: 1, m, p }, &params, &x, &outputs)?;
     Ok(Box::new(move || {
-        let record = |to: &mut wgpu::ComputePass| (0..BATCHES[1]).for_each(|_| pass.record(to, m, 0, 0));
+        let record = |to: &mut wgpu::ComputePass| (0..batches).for_each(|_| pass.record(to, m, 0, 0));
         gpu.run(record).map_err(|e| e.to_string())?;
-        Ok((BATCHES[1] * m) as u64)
+        Ok((batches * m) as u64)
     }))
 }
 
 /// Schedules and phases from the same observations on all threads, the recurrent state carried on.
-fn decisions<'a>(net: ExpertsCpu, obs: Vec<f32>) -> Run<'a> {
+fn decisions<'a>(net: ExpertsCpu, obs: Vec<f32>, batches: usize) -> Run<'a> {
     let (o, k, km) = (net.layout.obs_dim(), net.layout.vehicles, net.layout.phases());
     let memory = |x: &[f32]| {
         let n = x.len() / o;
@@ -249,13 +264,13 @@ fn decisions<'a>(net: ExpertsCpu, obs: Vec<f32>) -> Run<'a> {
     };
     let mut memories: Vec<_> = obs.chunks(CHUNK * o).map(memory).collect();
     Box::new(move || {
-        for _ in 0..BATCHES[0] {
+        for _ in 0..batches {
             obs.par_chunks(CHUNK * o).zip(&mut memories).for_each(|(x, (state, logits, phases))| {
                 act(&net, x.len() / o, x, state, logits, Some(phases));
                 black_box((logits, phases));
             });
         }
-        Ok((BATCHES[0] * obs.len() / o) as u64)
+        Ok((batches * obs.len() / o) as u64)
     })
 }
 
@@ -264,6 +279,7 @@ fn decisions_gpu<'a>(
     layout: &crate::policy::experts::ExpertsLayout,
     params: &[f32],
     obs: &[f32],
+    batches: usize,
 ) -> Result<Run<'a>, crate::gpu::GpuError> {
     let Decision::Isolated { lstm, head, phases } = &layout.decision else {
         unreachable!("asked for isolated networks only")
@@ -282,14 +298,14 @@ fn decisions_gpu<'a>(
     let phases = Forward::new(gpu, phases, rows, &params, &x, &turns.iter().collect::<Vec<_>>())?;
     Ok(Box::new(move || {
         gpu.run(|to| {
-            for _ in 0..BATCHES[1] {
+            for _ in 0..batches {
                 step.record(to, 0);
                 head.record(to, m, 0, 0);
                 phases.record(to, m, 0, 0);
             }
         })
         .map_err(|e| e.to_string())?;
-        Ok((BATCHES[1] * m) as u64)
+        Ok((batches * m) as u64)
     }))
 }
 
@@ -298,8 +314,9 @@ fn on_policy<'a>(
     mut learner: Learner,
     kind: Kind,
     gpu: Option<&'a Arc<Gpu>>,
+    updates: u32,
 ) -> Run<'a> {
-    let (steps, updates) = (algorithm.samples() as u64, UPDATES[usize::from(gpu.is_some())]);
+    let steps = algorithm.samples() as u64;
     let mut update = 0;
     Box::new(move || {
         let from = update;
@@ -324,8 +341,9 @@ fn on_experts<'a>(
     mut learner: Box<dyn crate::train::Experts>,
     kind: Kind,
     gpu: Option<&'a Arc<Gpu>>,
+    updates: u32,
 ) -> Run<'a> {
-    let (steps, updates) = (spec.samples() as u64, UPDATES[usize::from(gpu.is_some())]);
+    let steps = spec.samples() as u64;
     let mut update = 0;
     Box::new(move || {
         let from = update;
