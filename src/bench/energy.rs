@@ -324,6 +324,7 @@ pub fn measured(
         &format!("measure on {} ({:.0} s)", on.name, count as f64 * meters::MEASUREMENT_S),
         count as u64,
     );
+    let sizes = if gpu.is_some() { steady::GPU } else { steady::CPU };
     let out =
         with_counter(all, on, sizes, what, watch, &mut |idle, work| meters::measure(&mut meter, idle, work));
     watch.end();

@@ -112,8 +112,8 @@ fn targets(a: &BenchArgs, found: &Found) -> Result<Vec<Target>> {
     let mut out: Vec<Target> = Vec::new();
     for b in &found.benchmarks {
         let d = &b.record.device;
-        // One core of the CPU has no counter of its own.
-        let part = d.kind == DeviceKind::Cpu && d.slug != CPU;
+        // One core of the CPU has no counter of its own, and a software adapter is the processor.
+        let part = d.kind == DeviceKind::SoftwareGpu || d.kind == DeviceKind::Cpu && d.slug != CPU;
         if !part && !out.iter().any(|t| t.slug == d.slug) {
             out.push(Target { slug: d.slug.clone(), name: d.name.clone(), kind: d.kind, gpu: None });
         }
@@ -125,13 +125,18 @@ fn targets(a: &BenchArgs, found: &Found) -> Result<Vec<Target>> {
         let name = cpu_model().unwrap_or_else(|| CPU.into());
         out.push(Target { slug: CPU.into(), name, kind: DeviceKind::Cpu, gpu: None });
     }
-    if let Some(gpu) = place(&a.device)?.gpu {
-        let name = gpu.info.name.clone();
-        let kind = if gpu.is_software() { DeviceKind::SoftwareGpu } else { DeviceKind::Gpu };
-        match out.iter_mut().find(|t| t.name == name) {
-            Some(t) => t.gpu = Some(gpu),
-            None => out.push(Target { slug: slug(&name), name, kind, gpu: Some(gpu) }),
+    match place(&a.device)?.gpu {
+        Some(gpu) if gpu.is_software() => {
+            eprintln!("not measured: '{}' is a software adapter and runs on the processor", gpu.info.name);
         }
+        Some(gpu) => {
+            let name = gpu.info.name.clone();
+            match out.iter_mut().find(|t| t.name == name) {
+                Some(t) => t.gpu = Some(gpu),
+                None => out.push(Target { slug: slug(&name), name, kind: DeviceKind::Gpu, gpu: Some(gpu) }),
+            }
+        }
+        None => {}
     }
     Ok(out)
 }
