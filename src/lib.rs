@@ -8,7 +8,8 @@
 //! 3. [`policy`]: parameter layouts and the fast dense layers of the CPU.
 //! 4. [`kernels`]: one file per GPU kernel with its CPU twin, tolerance and check; their shaders are in `shaders/`.
 //! 5. [`learn`]: PPO, DDPG and DQN as lists of these, on the CPU and on the [`gpu`]; [`train`](mod@train) is the main path, top to bottom.
-//! 6. [`evaluate`](mod@evaluate): Monte Carlo evaluation; [`energy`]: operations and joules; [`reproduce`](mod@reproduce): a whole paper; [`rows`], [`stats`], `report`: tables and figures.
+//! 6. [`evaluate`](mod@evaluate): Monte Carlo evaluation; [`energy`]: operations and joules; [`reproduce`](mod@reproduce): a whole paper; [`rows`], [`stats`], `report`: tables and figures;
+//!    [`bench`]: what `cargo bench` has left, as rows, ratios and joules.
 //!
 //! [`guide`] shows how to add an agent, a task and a kernel.
 //!

@@ -28,6 +28,11 @@ pub fn mean(x: &[f64]) -> f64 {
     x.iter().sum::<f64>() / x.len() as f64
 }
 
+/// Median, in the unit of the data: of an even number of values the mean of the middle two; NaN when empty.
+pub fn median(x: &[f64]) -> f64 {
+    if x.is_empty() { f64::NAN } else { quantile(&mut x.to_vec(), 0.5) }
+}
+
 /// Standard error of the mean, s/√n with the n − 1 variance, in the unit of the data. `None` below two values.
 pub fn standard_error(x: &[f64]) -> Option<f64> {
     if x.len() < 2 {
@@ -101,6 +106,11 @@ impl Bootstrap {
         self.interval(x, mean)
     }
 
+    /// 95 % percentile interval of the median of `x`; `None` as for [`Bootstrap::mean_interval`].
+    pub fn median_interval(&self, x: &[f64]) -> Option<Interval> {
+        self.interval(x, median)
+    }
+
     /// 95 % percentile interval of any statistic of `x`; `None` as for [`Bootstrap::mean_interval`].
     pub fn interval(&self, x: &[f64], statistic: impl Fn(&[f64]) -> f64) -> Option<Interval> {
         if x.len() != self.n || x.iter().any(|v| !v.is_finite()) {
@@ -134,13 +144,28 @@ pub fn bootstrap_iqm_95(x: &[f64], seed: u32) -> Option<Interval> {
 /// 95 % percentile bootstrap interval of mean(a)/mean(b), no unit, for two independent groups of seeds. `None` below two values in either, or
 /// if one is not finite.
 pub fn bootstrap_ratio_95(a: &[f64], b: &[f64], seed: u32) -> Option<Interval> {
+    ratio_95(a, b, seed, mean)
+}
+
+/// 95 % percentile bootstrap interval of median(a)/median(b), no unit, for two independent groups of samples; `None` as for
+/// [`bootstrap_ratio_95`].
+pub fn bootstrap_median_ratio_95(a: &[f64], b: &[f64], seed: u32) -> Option<Interval> {
+    ratio_95(a, b, seed, median)
+}
+
+fn ratio_95(a: &[f64], b: &[f64], seed: u32, statistic: impl Fn(&[f64]) -> f64) -> Option<Interval> {
     let (of_a, of_b) = (Bootstrap::new(a.len(), seed)?, Bootstrap::new(b.len(), seed.wrapping_add(1))?);
     if a.iter().chain(b).any(|v| !v.is_finite()) {
         return None;
     }
-    let sum = |x: &[f64], pick: &[u32]| pick.iter().map(|i| x[*i as usize]).sum::<f64>() / x.len() as f64;
+    let (mut from_a, mut from_b) = (vec![0.0; a.len()], vec![0.0; b.len()]);
+    let resampled = |x: &[f64], pick: &[u32], to: &mut [f64]| {
+        to.iter_mut().zip(pick).for_each(|(to, i)| *to = x[*i as usize]);
+        statistic(to)
+    };
     let pairs = of_a.index.chunks_exact(a.len()).zip(of_b.index.chunks_exact(b.len()));
-    let mut values: Vec<f64> = pairs.map(|(i, j)| sum(a, i) / sum(b, j)).collect();
+    let mut values: Vec<f64> =
+        pairs.map(|(i, j)| resampled(a, i, &mut from_a) / resampled(b, j, &mut from_b)).collect();
     Some(Interval { lo: quantile(&mut values, 0.025), hi: quantile(&mut values, 0.975) })
 }
 
@@ -266,6 +291,22 @@ mod tests {
         let x = [1.0, 2.0, 3.0, 4.0];
         let i = bootstrap_ratio_95(&x, &x, 5).unwrap();
         assert!(i.lo < 0.7 && i.hi > 1.4, "{i:?}");
+    }
+
+    #[test]
+    fn medians_and_their_ratios() {
+        close(median(&[5.0, 1.0, 100.0]), 5.0, 0.0);
+        close(median(&[4.0, 1.0, 3.0, 2.0]), 2.5, 0.0);
+        assert!(median(&[]).is_nan());
+        // One outlier in nine moves the mean's interval, not the median's.
+        let x = [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 50.0];
+        assert_eq!(Bootstrap::new(9, 0).unwrap().median_interval(&x), Some(Interval { lo: 1.0, hi: 1.0 }));
+        assert_eq!(bootstrap_median_ratio_95(&[3.0; 9], &x, 0), Some(Interval { lo: 3.0, hi: 3.0 }));
+        // Medians of resamples of {2, 4}: 2, 3, 4.
+        let i = bootstrap_median_ratio_95(&[12.0, 12.0], &[2.0, 4.0], 5).unwrap();
+        assert_eq!(i, Interval { lo: 3.0, hi: 6.0 });
+        assert_eq!(bootstrap_median_ratio_95(&[1.0], &[1.0, 2.0], 5), None);
+        assert_eq!(bootstrap_median_ratio_95(&[1.0, 2.0], &[f64::INFINITY, 2.0], 5), None);
     }
 
     #[test]

@@ -4,6 +4,12 @@
 //! criterion's identifiers are `group/device/sizes`, e.g. `dense_forward/cpu/R=1,B=1024,H=128`: the device stands between, so that a run on one
 //! device never overwrites another's samples.
 
+pub mod analysis;
+pub mod compare;
+pub mod energy;
+pub mod samples;
+pub mod steady;
+
 use crate::files::write_whole;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

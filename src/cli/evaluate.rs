@@ -37,7 +37,7 @@ pub struct EvaluateArgs {
     /// Take the mode of a stochastic policy instead of a sample
     #[arg(long)]
     greedy: bool,
-    /// Read the device's energy counter, if it has one: four windows of 5 s
+    /// Read the device's energy counter, if it has one: half a minute
     #[arg(long)]
     measure_energy: bool,
     /// Print one JSON object

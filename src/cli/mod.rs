@@ -1,5 +1,6 @@
-//! The command line: `isacbench devices | check | train | evaluate | reproduce`.
+//! The command line: `isacbench devices | check | train | evaluate | reproduce | bench`.
 
+mod bench;
 mod check;
 mod devices;
 mod evaluate;
@@ -52,6 +53,12 @@ enum Command {
     ///
     /// Example: isacbench reproduce spiking-ac --scale quick --out runs/spiking-ac
     Reproduce(reproduce::ReproduceArgs),
+    /// Turn what `cargo bench` has left into tables, figures and one page, or compare two such results.
+    ///
+    /// Example: isacbench bench --out results/my-machine/bench
+    ///
+    /// Example: isacbench bench --compare results/my-machine/before results/my-machine/after --fail-below 0.9
+    Bench(bench::BenchArgs),
 }
 
 #[derive(Args)]
@@ -75,6 +82,7 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Train(a) => train::train(&a),
         Command::Evaluate(a) => evaluate::evaluate(&a),
         Command::Reproduce(a) => reproduce::reproduce_experiments(&a),
+        Command::Bench(a) => bench::bench(&a),
     }
 }
 

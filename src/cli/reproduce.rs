@@ -27,7 +27,7 @@ pub struct ReproduceArgs {
     /// Continue an interrupted job in --out
     #[arg(long)]
     resume: bool,
-    /// Read the device's energy counter, if it has one: 20 s for each learned agent
+    /// Read the device's energy counter, if it has one: half a minute for each learned agent
     #[arg(long)]
     measure_energy: bool,
 }

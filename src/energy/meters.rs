@@ -1,10 +1,19 @@
 //! Joules from the machine's own counters: NVIDIA's management library for its GPUs (feature `nvml`), Linux powercap (RAPL) for CPUs.
 //!
-//! A measurement is made of windows of seconds of steady work, with the idle power of the same counter, taken just before, subtracted. Where
-//! there is no counter there is a reason, never an estimate.
+//! Where there is no counter there is a reason, never an estimate. The protocol of a measurement, on a machine that does nothing else:
+//!
+//! 1. [`SETTLE_S`] of rest, then a window of [`MIN_WINDOW_S`] without work: idle power of the same counter.
+//! 2. [`WARM_UP_S`] of work outside any window: clocks, caches and thread pools settle, and so do readings of power that are means over a second.
+//! 3. [`REPEATS`] windows of at least [`MIN_WINDOW_S`] of steady work. In each, joules are the counter's difference, minus idle power times its length.
+//! 4. Step 1 again. The mean of both idle powers is what is subtracted; both are reported, for a device that was warmed up idles at another power.
+//!
+//! The result is the mean over windows with its Student-t interval. Where the device also gives readings of its power, another thread takes one every
+//! [`POWER_EVERY_S`] in each window; their integral over the counter's joules is reported beside it, and said aloud where both differ by more than
+//! [`AGREES`].
 
 use crate::stats;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Where Linux shows its counters.
@@ -13,6 +22,14 @@ pub const SYSFS: &str = "/sys";
 pub const MIN_WINDOW_S: f64 = 5.0;
 /// Windows of a measurement.
 pub const REPEATS: usize = 3;
+/// Rest before an idle window, s.
+pub const SETTLE_S: f64 = 2.0;
+/// Work before the first window, s.
+pub const WARM_UP_S: f64 = 2.0;
+/// Between two readings of power, s.
+pub const POWER_EVERY_S: f64 = 0.02;
+/// Integrated power and counter agree within this share.
+pub const AGREES: f64 = 0.1;
 
 /// One processor package.
 #[derive(Debug)]
@@ -31,7 +48,15 @@ pub struct Powercap {
 }
 
 fn number(path: &Path) -> Result<u64, String> {
-    let text = std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
+    let text = std::fs::read_to_string(path).map_err(|e| match e.kind() {
+        std::io::ErrorKind::PermissionDenied => {
+            format!(
+                "{}: {e} (Linux lets only root read it; give this user the right, or run as root)",
+                path.display()
+            )
+        }
+        _ => format!("{}: {e}", path.display()),
+    })?;
     text.trim().parse().map_err(|_| format!("{} holds {:?}, no number", path.display(), text.trim()))
 }
 
@@ -77,54 +102,96 @@ impl Powercap {
     }
 }
 
+/// Readings of power, W, that another thread can take.
+pub type Watts = Box<dyn FnMut() -> Result<f64, String> + Send>;
+
+/// What a measurement reads.
+pub trait Counter {
+    /// Joules since some fixed moment.
+    fn joules(&mut self) -> Result<f64, String>;
+    /// Readings of power that do not come from the counter, if the device has them.
+    fn watts(&self) -> Option<Watts>;
+}
+
 /// A counter of the device that does the work.
 pub enum Meter {
     Powercap(Powercap),
     #[cfg(feature = "nvml")]
     Nvml {
-        library: nvml_wrapper::Nvml,
+        library: std::sync::Arc<nvml_wrapper::Nvml>,
         index: u32,
     },
 }
 
+/// A GPU as its Vulkan driver names it.
+#[derive(Clone, Copy, Debug)]
+pub struct GpuName<'a> {
+    pub name: &'a str,
+    /// `0000:01:00.0`; empty where the driver does not tell.
+    pub pci: &'a str,
+}
+
+impl<'a> GpuName<'a> {
+    pub fn of(info: &'a wgpu::AdapterInfo) -> Self {
+        GpuName { name: &info.name, pci: &info.device_pci_bus_id }
+    }
+}
+
+/// Whether two PCI addresses are the same: libraries write the domain with four or eight digits.
+#[cfg_attr(not(feature = "nvml"), allow(dead_code, reason = "only NVML has GPUs"))]
+fn same_pci(a: &str, b: &str) -> bool {
+    let parts = |x: &str| {
+        let numbers = x.split([':', '.']).map(|p| u32::from_str_radix(p, 16).ok());
+        numbers.collect::<Option<Vec<u32>>>().filter(|v| v.len() == 4)
+    };
+    parts(a).is_some_and(|a| Some(a) == parts(b))
+}
+
 impl Meter {
-    /// The counter of the GPU called `gpu`, or of the processor.
-    pub fn open(sysfs: &Path, gpu: Option<&str>) -> Result<Self, String> {
+    /// The counter of the GPU, or of the processor.
+    pub fn open(sysfs: &Path, gpu: Option<GpuName>) -> Result<Self, String> {
         match gpu {
             None => Powercap::open(sysfs).map(Meter::Powercap).map_err(|e| format!("no counter: {e}")),
-            Some(name) => Meter::of_gpu(name),
+            Some(gpu) => Meter::of_gpu(gpu),
         }
     }
 
     #[cfg(feature = "nvml")]
-    fn of_gpu(name: &str) -> Result<Self, String> {
+    fn of_gpu(gpu: GpuName) -> Result<Self, String> {
         let failed = |e: nvml_wrapper::error::NvmlError| format!("no counter: NVML: {e}");
         let library = nvml_wrapper::Nvml::init().map_err(failed)?;
+        let mut found = Vec::new();
         for index in 0..library.device_count().map_err(failed)? {
             let device = library.device_by_index(index).map_err(failed)?;
-            if device.name().map_err(failed)? == name {
-                device.total_energy_consumption().map_err(failed)?;
-                return Ok(Meter::Nvml { library, index });
+            if device.name().map_err(failed)? == gpu.name {
+                let pci = device.pci_info().map(|p| p.bus_id).unwrap_or_default();
+                found.push((index, same_pci(&pci, gpu.pci)));
             }
         }
-        Err(format!("no counter: NVML knows no '{name}'"))
+        let at_address: Vec<u32> = found.iter().filter(|f| f.1).map(|f| f.0).collect();
+        let index = match (&at_address[..], &found[..]) {
+            ([index], _) | ([], [(index, _)]) => *index,
+            ([], []) => return Err(format!("no counter: NVML knows no '{}'", gpu.name)),
+            _ => {
+                let (n, name) = (found.len(), gpu.name);
+                return Err(format!(
+                    "no counter: NVML has {n} GPUs called '{name}', and their addresses do not tell which one works"
+                ));
+            }
+        };
+        let device = library.device_by_index(index).map_err(failed)?;
+        if device.mig_mode().is_ok_and(|m| m.current != 0) {
+            return Err(
+                "no counter: the GPU is split (MIG), and its counter holds the work of all parts".into()
+            );
+        }
+        device.total_energy_consumption().map_err(failed)?;
+        Ok(Meter::Nvml { library: std::sync::Arc::new(library), index })
     }
 
     #[cfg(not(feature = "nvml"))]
-    fn of_gpu(name: &str) -> Result<Self, String> {
-        Err(format!("no counter: built without the feature 'nvml', which reads that of '{name}'"))
-    }
-
-    /// Joules since some fixed moment.
-    pub fn read(&mut self) -> Result<f64, String> {
-        match self {
-            Meter::Powercap(p) => p.read(),
-            #[cfg(feature = "nvml")]
-            Meter::Nvml { library, index } => {
-                let millijoules = library.device_by_index(*index).and_then(|d| d.total_energy_consumption());
-                millijoules.map(|mj| mj as f64 * 1e-3).map_err(|e| format!("NVML: {e}"))
-            }
-        }
+    fn of_gpu(gpu: GpuName) -> Result<Self, String> {
+        Err(format!("no counter: built without the feature 'nvml', which reads that of '{}'", gpu.name))
     }
 
     /// What it counts.
@@ -137,6 +204,35 @@ impl Meter {
     }
 }
 
+impl Counter for Meter {
+    fn joules(&mut self) -> Result<f64, String> {
+        match self {
+            Meter::Powercap(p) => p.read(),
+            #[cfg(feature = "nvml")]
+            Meter::Nvml { library, index } => {
+                let millijoules = library.device_by_index(*index).and_then(|d| d.total_energy_consumption());
+                millijoules.map(|mj| mj as f64 * 1e-3).map_err(|e| format!("NVML: {e}"))
+            }
+        }
+    }
+
+    fn watts(&self) -> Option<Watts> {
+        match self {
+            // RAPL has no reading of power: every tool derives it from this counter.
+            Meter::Powercap(_) => None,
+            #[cfg(feature = "nvml")]
+            Meter::Nvml { library, index } => {
+                let (library, index) = (library.clone(), *index);
+                library.device_by_index(index).and_then(|d| d.power_usage()).ok()?;
+                Some(Box::new(move || {
+                    let milliwatts = library.device_by_index(index).and_then(|d| d.power_usage());
+                    milliwatts.map(|mw| f64::from(mw) * 1e-3).map_err(|e| format!("NVML: {e}"))
+                }))
+            }
+        }
+    }
+}
+
 /// What a measurement found.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Measurement {
@@ -144,8 +240,10 @@ pub struct Measurement {
     pub joules_per_unit: f64,
     /// Half width of its 95 % Student-t interval over the windows; NaN for one window.
     pub half_width_j: f64,
-    /// Power while nothing was asked of the device, W: what was subtracted.
+    /// Power while nothing was asked of the device, W: what was subtracted, the mean of the next two.
     pub idle_w: f64,
+    pub idle_before_w: f64,
+    pub idle_after_w: f64,
     /// Mean power during the work, W.
     pub busy_w: f64,
     pub windows: usize,
@@ -153,59 +251,171 @@ pub struct Measurement {
     pub window_s: f64,
     /// Units of work in all windows.
     pub units: u64,
+    /// Integrated readings of power over the counter's joules, over all windows, 1; NaN where the device has none.
+    pub integrated_share: f64,
 }
 
 impl Measurement {
     /// How it was made, in one line.
     pub fn how(&self, meter: &str) -> String {
+        let check = match self.integrated_share {
+            x if x.is_nan() => String::new(),
+            x if (x - 1.0).abs() > AGREES => {
+                format!("; integrated power DISAGREES: {x:.3} of the counter's joules")
+            }
+            x => format!("; integrated power gives {x:.3} of it"),
+        };
         format!(
-            "{meter}; {} windows of {:.1} s, ± {:.2e} J; {:.1} W at work, {:.1} W idle subtracted",
-            self.windows, self.window_s, self.half_width_j, self.busy_w, self.idle_w
+            "{meter}; {} windows of {:.1} s, ± {:.2e} J; {:.1} W at work, {:.1} W idle subtracted ({:.1} before, {:.1} after){check}",
+            self.windows,
+            self.window_s,
+            self.half_width_j,
+            self.busy_w,
+            self.idle_w,
+            self.idle_before_w,
+            self.idle_after_w
         )
     }
 }
 
-/// [`REPEATS`] windows of at least [`MIN_WINDOW_S`] of steady `work`, which returns the units it did, after one window without work.
-pub fn measure(meter: &mut Meter, work: impl FnMut() -> Result<u64, String>) -> Result<Measurement, String> {
-    windows(meter, MIN_WINDOW_S, REPEATS, |s| std::thread::sleep(Duration::from_secs_f64(s)), work)
+/// Lengths of a measurement's parts, s.
+#[derive(Clone, Copy)]
+struct Protocol {
+    settle_s: f64,
+    warm_up_s: f64,
+    window_s: f64,
+    repeats: usize,
+    power_every_s: f64,
 }
 
-fn windows(
-    meter: &mut Meter,
-    seconds: f64,
-    repeats: usize,
-    idle: impl FnOnce(f64),
+const PROTOCOL: Protocol = Protocol {
+    settle_s: SETTLE_S,
+    warm_up_s: WARM_UP_S,
+    window_s: MIN_WINDOW_S,
+    repeats: REPEATS,
+    power_every_s: POWER_EVERY_S,
+};
+
+/// Seconds of a measurement, about: idle before and after, warm-up and windows.
+pub const MEASUREMENT_S: f64 = 2.0 * (SETTLE_S + MIN_WINDOW_S) + WARM_UP_S + REPEATS as f64 * MIN_WINDOW_S;
+
+/// Measures steady `work`, which returns the units it did when they are done, by the protocol above. `idle_before_w` is the idle power of a measurement
+/// that has just ended on this device; without it, it is measured.
+pub fn measure(
+    counter: &mut dyn Counter,
+    idle_before_w: Option<f64>,
+    work: impl FnMut() -> Result<u64, String>,
+) -> Result<Measurement, String> {
+    by_protocol(PROTOCOL, counter, idle_before_w, rest, work)
+}
+
+fn rest(seconds: f64) {
+    std::thread::sleep(Duration::from_secs_f64(seconds));
+}
+
+fn by_protocol(
+    p: Protocol,
+    counter: &mut dyn Counter,
+    idle_before_w: Option<f64>,
+    rest: impl Fn(f64),
     mut work: impl FnMut() -> Result<u64, String>,
 ) -> Result<Measurement, String> {
-    let (from, clock) = (meter.read()?, Instant::now());
-    idle(seconds);
-    let idle_w = (meter.read()? - from) / clock.elapsed().as_secs_f64();
-    // Caches, clocks and thread pools warm up outside the windows.
-    work()?;
-    let (mut per_unit, mut all_units, mut all_s, mut all_j) = (Vec::new(), 0, 0.0, 0.0);
-    for _ in 0..repeats {
-        let (from, clock) = (meter.read()?, Instant::now());
-        let mut units = 0;
-        while clock.elapsed().as_secs_f64() < seconds {
-            units += work()?;
+    let idle = |counter: &mut dyn Counter| -> Result<f64, String> {
+        rest(p.settle_s);
+        let (from, clock) = (counter.joules()?, Instant::now());
+        rest(p.window_s);
+        Ok((counter.joules()? - from) / clock.elapsed().as_secs_f64())
+    };
+    let idle_before_w = match idle_before_w {
+        Some(watts) => watts,
+        None => idle(counter)?,
+    };
+    let clock = Instant::now();
+    loop {
+        work()?;
+        if clock.elapsed().as_secs_f64() >= p.warm_up_s {
+            break;
         }
-        let joules = meter.read()? - from;
-        let s = clock.elapsed().as_secs_f64();
-        per_unit.push((joules - idle_w * s) / units.max(1) as f64);
-        all_units += units;
-        all_s += s;
-        all_j += joules;
     }
-    let half = stats::standard_error(&per_unit).map(|se| se * stats::t_quantile_95(repeats - 1));
+    let mut windows: Vec<(u64, f64, f64)> = Vec::new();
+    let mut integrated_j = Some(0.0);
+    for _ in 0..p.repeats {
+        let sampler = counter.watts();
+        let ((units, joules, s), integral) = with_power(sampler, p.power_every_s, || {
+            let (from, clock) = (counter.joules()?, Instant::now());
+            let mut units = 0;
+            while clock.elapsed().as_secs_f64() < p.window_s {
+                units += work()?;
+            }
+            Ok::<_, String>((units, counter.joules()? - from, clock.elapsed().as_secs_f64()))
+        })?;
+        windows.push((units, joules, s));
+        integrated_j = integrated_j.zip(integral).map(|(sum, j)| sum + j);
+    }
+    let idle_after_w = idle(counter)?;
+    let idle_w = 0.5 * (idle_before_w + idle_after_w);
+    let per_unit: Vec<f64> =
+        windows.iter().map(|(units, j, s)| (j - idle_w * s) / (*units).max(1) as f64).collect();
+    let half = stats::standard_error(&per_unit).map(|se| se * stats::t_quantile_95(per_unit.len() - 1));
+    let sum = |of: fn(&(u64, f64, f64)) -> f64| windows.iter().map(of).sum::<f64>();
+    let (all_j, all_s) = (sum(|w| w.1), sum(|w| w.2));
     Ok(Measurement {
         joules_per_unit: stats::mean(&per_unit),
         half_width_j: half.unwrap_or(f64::NAN),
         idle_w,
+        idle_before_w,
+        idle_after_w,
         busy_w: all_j / all_s,
-        windows: repeats,
-        window_s: all_s / repeats as f64,
-        units: all_units,
+        windows: p.repeats,
+        window_s: all_s / p.repeats as f64,
+        units: windows.iter().map(|w| w.0).sum(),
+        integrated_share: integrated_j.map_or(f64::NAN, |j| j / all_j),
     })
+}
+
+/// Runs `window` while another thread reads power; its integral over the window, J, where there is a reading.
+fn with_power<T>(
+    watts: Option<Watts>,
+    every_s: f64,
+    window: impl FnOnce() -> Result<T, String>,
+) -> Result<(T, Option<f64>), String> {
+    let Some(mut watts) = watts else { return Ok((window()?, None)) };
+    let (done, clock) = (AtomicBool::new(false), Instant::now());
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let mut readings: Vec<(f64, f64)> = Vec::new();
+            loop {
+                // The last reading is taken after the window has ended.
+                let last = done.load(Ordering::Acquire);
+                readings.push((clock.elapsed().as_secs_f64(), watts()?));
+                if last {
+                    return Ok::<_, String>(readings);
+                }
+                rest(every_s);
+            }
+        });
+        let out = window();
+        let end_s = clock.elapsed().as_secs_f64();
+        done.store(true, Ordering::Release);
+        let readings = reader.join().map_err(|_| "the thread that reads power died".to_string())??;
+        Ok((out?, Some(integral(&readings, end_s))))
+    })
+}
+
+/// Joules from 0 to `end_s` of power readings (s, W), joined by straight lines and level before the first and after the last.
+fn integral(readings: &[(f64, f64)], end_s: f64) -> f64 {
+    let Some((first, last)) = readings.first().zip(readings.last()) else { return f64::NAN };
+    let mut joules = first.0.min(end_s) * first.1 + (end_s - last.0).max(0.0) * last.1;
+    for pair in readings.windows(2) {
+        let ((t0, w0), (t1, w1)) = (pair[0], pair[1]);
+        if t0 >= end_s || t1 <= t0 {
+            continue;
+        }
+        let to = t1.min(end_s);
+        let at_to = w0 + (w1 - w0) * (to - t0) / (t1 - t0);
+        joules += 0.5 * (w0 + at_to) * (to - t0);
+    }
+    joules
 }
 
 #[cfg(test)]
@@ -252,11 +462,26 @@ mod tests {
         assert!(reason(None).contains("no counter") && reason(None).contains("powercap"), "{}", reason(None));
         fs::create_dir_all(root.path().join("class/powercap")).unwrap();
         assert!(reason(None).contains("no processor package"), "{}", reason(None));
-        assert!(reason(Some("no such GPU")).contains("no counter"));
+        assert!(reason(Some(GpuName { name: "no such GPU", pci: "" })).contains("no counter"));
         let counter = zone(root.path(), "intel-rapl:0", "package-0", 10, 1);
         fs::remove_file(&counter).unwrap();
         assert!(reason(None).contains("energy_uj"), "{}", reason(None));
+        fs::write(&counter, "1.5\n").unwrap();
+        assert!(reason(None).contains("no number"), "{}", reason(None));
     }
+
+    #[test]
+    fn addresses_are_compared_as_numbers() {
+        assert!(same_pci("0000:01:00.0", "00000000:01:00.0") && same_pci("0001:0A:00.0", "00000001:0a:00.0"));
+        assert!(!same_pci("0000:01:00.0", "0000:02:00.0"));
+        assert!(
+            !same_pci("", "") && !same_pci("x:y:z.0", "x:y:z.0"),
+            "what tells nothing is nobody's address"
+        );
+    }
+
+    const SHORT: Protocol =
+        Protocol { settle_s: 0.0, warm_up_s: 0.0, window_s: 0.02, repeats: 3, power_every_s: 0.002 };
 
     #[test]
     fn idle_power_is_subtracted_from_every_window() {
@@ -266,7 +491,7 @@ mod tests {
         let mut meter = Meter::open(root.path(), None).unwrap();
         // 2 J in an idle window of about 20 ms, and 4 units of 250 J in each window of work.
         let idle = |s: f64| {
-            std::thread::sleep(Duration::from_secs_f64(s));
+            rest(s);
             add(2_000_000);
         };
         let work = || {
@@ -274,14 +499,129 @@ mod tests {
             add(1_000_000_000);
             Ok(4)
         };
-        let m = windows(&mut meter, 0.02, 3, idle, work).unwrap();
+        let settled = Protocol { settle_s: 0.001, ..SHORT };
+        let m = by_protocol(settled, &mut meter, None, idle, work).unwrap();
         assert_eq!((m.windows, m.units), (3, 12));
         assert!(m.idle_w > 0.0 && m.idle_w <= 100.0, "{m:?}");
+        assert_eq!(m.idle_w, 0.5 * (m.idle_before_w + m.idle_after_w));
         let want = 250.0 - m.idle_w * m.window_s / 4.0;
         assert!((m.joules_per_unit - want).abs() < 1e-6, "{m:?}");
         assert!(m.joules_per_unit < 250.0 && m.half_width_j < 1.0 && m.busy_w > m.idle_w, "{m:?}");
-        assert!(m.how("x").contains("3 windows") && m.how("x").contains("idle subtracted"));
-        let failed = windows(&mut meter, 0.0, 1, |_| {}, || Err("out of memory".into()));
+        assert!(m.integrated_share.is_nan(), "powercap has no reading of power");
+        assert!(m.how("x").contains("3 windows") && m.how("x").contains("idle subtracted"), "{}", m.how("x"));
+        // The idle power of a measurement just before is taken as it is.
+        let next = by_protocol(SHORT, &mut meter, Some(1000.0), idle, work).unwrap();
+        assert_eq!(next.idle_before_w, 1000.0);
+        assert!(next.idle_after_w <= 100.0, "{next:?}");
+        let failed = by_protocol(SHORT, &mut meter, None, |_| {}, || Err("out of memory".into()));
         assert_eq!(failed, Err("out of memory".into()));
+    }
+
+    /// Draws [`Fake::IDLE_W`] or [`Fake::BUSY_W`]; its readings of power are `scale` times that.
+    struct Fake {
+        busy: std::sync::Arc<AtomicBool>,
+        last: Instant,
+        joules: f64,
+        scale: f64,
+    }
+
+    impl Fake {
+        const IDLE_W: f64 = 50.0;
+        const BUSY_W: f64 = 250.0;
+        fn new(scale: f64) -> Self {
+            Fake { busy: Default::default(), last: Instant::now(), joules: 0.0, scale }
+        }
+    }
+
+    impl Counter for Fake {
+        fn joules(&mut self) -> Result<f64, String> {
+            // Read at the ends of idle windows and of windows of work, between which it drew one power.
+            let watts = if self.busy.load(Ordering::Acquire) { Fake::BUSY_W } else { Fake::IDLE_W };
+            self.joules += watts * self.last.elapsed().as_secs_f64();
+            self.last = Instant::now();
+            Ok(self.joules)
+        }
+        fn watts(&self) -> Option<Watts> {
+            let (busy, scale) = (self.busy.clone(), self.scale);
+            (scale > 0.0).then(|| {
+                let watts = move || {
+                    let busy = busy.load(Ordering::Acquire);
+                    Ok(scale * if busy { Fake::BUSY_W } else { Fake::IDLE_W })
+                };
+                Box::new(watts) as Watts
+            })
+        }
+    }
+
+    /// Work that makes the meter draw busy power until the next rest.
+    fn fake(scale: f64, p: Protocol) -> Result<Measurement, String> {
+        let mut meter = Fake::new(scale);
+        let (busy, resting) = (meter.busy.clone(), meter.busy.clone());
+        let idle = move |s: f64| {
+            resting.store(false, Ordering::Release);
+            rest(s);
+        };
+        let work = || {
+            busy.store(true, Ordering::Release);
+            rest(0.005);
+            Ok(1)
+        };
+        by_protocol(p, &mut meter, None, idle, work)
+    }
+
+    #[test]
+    fn integrated_power_is_held_against_the_counter() {
+        let p = Protocol { window_s: 0.05, ..SHORT };
+        let m = fake(1.0, p).unwrap();
+        assert!(
+            (m.idle_before_w - Fake::IDLE_W).abs() < 1.0 && (m.idle_after_w - Fake::IDLE_W).abs() < 1.0,
+            "{m:?}"
+        );
+        assert!((m.integrated_share - 1.0).abs() < 0.02, "{m:?}");
+        let net = (Fake::BUSY_W - Fake::IDLE_W) * m.window_s * 3.0 / m.units as f64;
+        assert!((m.joules_per_unit - net).abs() < 0.1 * net, "{m:?}, not {net}");
+        assert!(m.how("x").contains("integrated power gives"), "{}", m.how("x"));
+        let half = fake(0.5, p).unwrap();
+        assert!((half.integrated_share - 0.5).abs() < 0.02, "{half:?}");
+        assert!(half.how("x").contains("DISAGREES"), "{}", half.how("x"));
+        assert!(fake(0.0, p).unwrap().integrated_share.is_nan());
+    }
+
+    #[test]
+    fn a_window_is_as_long_as_asked_and_warmed_up() {
+        let p = Protocol { window_s: 0.04, warm_up_s: 0.03, ..SHORT };
+        let calls = std::cell::Cell::new(0);
+        let m = by_protocol(p, &mut Fake::new(0.0), Some(0.0), rest, || {
+            calls.set(calls.get() + 1);
+            rest(0.01);
+            Ok(1)
+        });
+        let m = m.unwrap();
+        assert!(m.window_s >= 0.04, "{m:?}");
+        // Three of at least 10 ms fill the warm-up unless the machine sleeps longer; their units do not count.
+        assert!(calls.get() > m.units && calls.get() <= m.units + 3, "{} {m:?}", calls.get());
+        const { assert!(MIN_WINDOW_S >= 5.0 && REPEATS >= 3) };
+    }
+
+    #[test]
+    fn integrals_of_readings() {
+        // Level at 2 W for 1 s, rising to 4 W at 3 s, level until 4 s.
+        let readings = [(1.0, 2.0), (3.0, 4.0)];
+        assert!((integral(&readings, 4.0) - (2.0 + 6.0 + 4.0)).abs() < 1e-12);
+        // The window ends between two readings, or before the first.
+        assert!((integral(&readings, 2.0) - (2.0 + 2.5)).abs() < 1e-12);
+        assert!((integral(&readings, 0.5) - 1.0).abs() < 1e-12);
+        assert!(integral(&[], 1.0).is_nan());
+    }
+
+    #[test]
+    fn a_reading_that_fails_is_a_reason() {
+        let fails: Watts = Box::new(|| Err("gone".into()));
+        assert_eq!(with_power(Some(fails), 0.001, || Ok(1)), Err("gone".into()));
+        let works: Watts = Box::new(|| Ok(1.0));
+        assert_eq!(
+            with_power(Some(works), 0.001, || Err::<u32, _>("no memory".into())),
+            Err("no memory".into())
+        );
     }
 }

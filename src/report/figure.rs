@@ -29,6 +29,8 @@ pub enum Look {
     Curve,
     /// A few measured points, joined, with markers and error bars.
     Points,
+    /// Points that no line joins.
+    Marks,
     /// Dashed line without markers and intervals: a bound.
     Bound,
     /// Dotted line without markers: an agent that does not learn, beside learning curves.
@@ -105,6 +107,10 @@ pub struct Figure {
     pub marks: Vec<PaperMark>,
     /// Written beside their points.
     pub notes: Vec<Note>,
+    /// Leaves out a note that would lie on a marker or another note, instead of writing it there.
+    pub sparse_notes: bool,
+    /// Names of series that are no agents, in the order of their colours.
+    pub palette: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,6 +163,31 @@ const SPARE: [((u8, u8, u8), Shape); 4] = [
     ((0xAA, 0x44, 0x99), Shape::Diamond),
     ((0x66, 0x33, 0x00), Shape::Up),
 ];
+
+/// Of series that are no agents: by their place in a figure's palette.
+const CATEGORIES: [((u8, u8, u8), Shape); 10] = [
+    ((0x00, 0x72, 0xB2), Shape::Square),
+    ((0xD5, 0x5E, 0x00), Shape::Circle),
+    ((0x00, 0x9E, 0x73), Shape::Up),
+    ((0xCC, 0x79, 0xA7), Shape::Diamond),
+    ((0xE6, 0x9F, 0x00), Shape::Down),
+    ((0x56, 0xB4, 0xE9), Shape::Pentagon),
+    ((0x33, 0x22, 0x88), Shape::Cross),
+    ((0x88, 0x22, 0x55), Shape::Plus),
+    ((0x99, 0x99, 0x33), Shape::Star),
+    ((0x66, 0x66, 0x66), Shape::Circle),
+];
+
+/// As [`style_of`], but for what stands in the palette.
+fn style_in(palette: &[String], name: &str) -> (RGBColor, Shape) {
+    match palette.iter().position(|p| p == name) {
+        Some(i) => {
+            let ((r, g, b), shape) = CATEGORIES[i % CATEGORIES.len()];
+            (RGBColor(r, g, b), shape)
+        }
+        None => style_of(name),
+    }
+}
 
 fn style_of(agent: &str) -> (RGBColor, Shape) {
     let ((r, g, b), shape) = V2X
@@ -305,6 +336,17 @@ fn tick_text(x: f64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_string()
 }
 
+/// A share as a percentage, with one digit where it is small.
+fn percent(share: f64) -> String {
+    if share > 0.0 && share < 0.0005 {
+        "<0.1 %".into()
+    } else if share < 0.0995 {
+        format!("{:.1} %", 100.0 * share)
+    } else {
+        format!("{:.0} %", 100.0 * share)
+    }
+}
+
 fn superscript(c: char) -> char {
     match c {
         '-' => '⁻',
@@ -449,7 +491,7 @@ impl Figure {
 
             let inside = |p: &Point| self.y(p.y).map(|y| (self.x(p.x), y));
             for s in self.series.iter().filter(|s| s.look == Look::Curve) {
-                let (color, _) = style_of(&s.agent);
+                let (color, _) = style_in(&self.palette, &s.agent);
                 let ends = |end: fn(&Interval) -> f64| {
                     s.points
                         .iter()
@@ -463,7 +505,7 @@ impl Figure {
                 }
             }
             for s in &self.series {
-                let (color, _) = style_of(&s.agent);
+                let (color, _) = style_in(&self.palette, &s.agent);
                 let line: Vec<(f64, f64)> = s.points.iter().filter_map(inside).collect();
                 let dashed = |on: f64, off: f64, width_px: f64, line: Vec<(f64, f64)>| {
                     DashedLineSeries::new(line, px(on), px(off), stroke(color, width_px))
@@ -471,21 +513,23 @@ impl Figure {
                 match s.look {
                     Look::Curve => chart.draw_series(LineSeries::new(line, stroke(color, 2.0)))?,
                     Look::Points => chart.draw_series(LineSeries::new(line, stroke(color, 1.8)))?,
+                    Look::Marks => continue,
                     Look::Bound => chart.draw_series(dashed(6.0, 4.0, 1.4, line))?,
                     Look::Level => chart.draw_series(dashed(2.0, 3.0, 1.8, line))?,
                 };
             }
             // Dense curves carry a few markers, at other places for each line, so that they are told apart without colour.
             for (i, s) in self.series.iter().enumerate().filter(|(_, s)| s.look == Look::Curve) {
-                let (color, shape) = style_of(&s.agent);
+                let (color, shape) = style_in(&self.palette, &s.agent);
                 let every = s.points.len().div_ceil(CURVE_MARKERS).max(1);
                 let skip = (2 * i + 1) * every / (2 * self.series.len());
                 for xy in s.points.iter().skip(skip).step_by(every).filter_map(inside) {
                     marker(&root, chart.backend_coord(&xy), shape, color, 7.0, false)?;
                 }
             }
-            for s in self.series.iter().filter(|s| s.look == Look::Points) {
-                let (color, shape) = style_of(&s.agent);
+            let marked = |s: &&Series| matches!(s.look, Look::Points | Look::Marks);
+            for s in self.series.iter().filter(marked) {
+                let (color, shape) = style_in(&self.palette, &s.agent);
                 for p in &s.points {
                     let Some(at) = inside(p).map(|xy| chart.backend_coord(&xy)) else { continue };
                     let end = |y: f64| self.y(y).map(|y| chart.backend_coord(&(self.x(p.x), y)));
@@ -509,7 +553,7 @@ impl Figure {
             }
             for (i, m) in self.marks.iter().enumerate() {
                 let Some(y) = self.y(m.y) else { continue };
-                let (_, shape) = style_of(&m.agent);
+                let (_, shape) = style_in(&self.palette, &m.agent);
                 let beside = self.marks[..i].iter().filter(|o| (o.x, o.y) == (m.x, m.y)).count();
                 let at = |y: f64| {
                     let (x, y) = chart.backend_coord(&(self.x(m.x), y));
@@ -538,7 +582,7 @@ impl Figure {
             }
             // A note stands at the first corner of its point that no marker and no other note has taken.
             let place = |x: f64, y: f64| Some(chart.backend_coord(&(self.x(x), self.y(y)?)));
-            let points = self.series.iter().filter(|s| s.look == Look::Points).flat_map(|s| &s.points);
+            let points = self.series.iter().filter(marked).flat_map(|s| &s.points);
             let around = |(x, y): (i32, i32)| [x - px(4.0), y - px(4.0), x + px(4.0), y + px(4.0)];
             let mut taken: Vec<[i32; 4]> = points.filter_map(|p| place(p.x, p.y)).map(around).collect();
             for n in &self.notes {
@@ -553,7 +597,11 @@ impl Figure {
                 };
                 let spots =
                     [5.0, -17.0, 19.0, -31.0, 33.0].map(|rise| [corner(true, rise), corner(false, rise)]);
-                let spot = *spots.as_flattened().iter().find(|r| free(r)).unwrap_or(&spots[0][0]);
+                let spot = match spots.as_flattened().iter().find(|r| free(r)) {
+                    Some(spot) => *spot,
+                    None if self.sparse_notes => continue,
+                    None => spots[0][0],
+                };
                 taken.push(spot);
                 let style = font(12.0).pos(Pos::new(HPos::Left, VPos::Bottom));
                 root.draw(&Text::new(n.text.clone(), (spot[0], spot[3]), style))?;
@@ -567,9 +615,11 @@ impl Figure {
                 let (from, to) = ((px(x), px(y)), (px(x + sample_px), px(y)));
                 let middle = (px(x + sample_px / 2.0), px(y));
                 match sample {
-                    Sample::Paper(agent) => marker(&root, middle, style_of(agent).1, BLACK, 12.0, true)?,
+                    Sample::Paper(agent) => {
+                        marker(&root, middle, style_in(&self.palette, agent).1, BLACK, 12.0, true)?
+                    }
                     Sample::Line(look, agent) => {
-                        let (color, shape) = style_of(agent);
+                        let (color, shape) = style_in(&self.palette, agent);
                         let dashes: &[(f64, f64)] = match look {
                             Look::Bound => &[(0.0, 8.0), (13.0, 21.0), (26.0, 34.0)],
                             Look::Level => &[
@@ -581,13 +631,14 @@ impl Figure {
                                 (30.0, 33.0),
                             ],
                             Look::Curve | Look::Points => &[(0.0, 34.0)],
+                            Look::Marks => &[],
                         };
                         let color = if *look == Look::Bound { RGBColor(0x55, 0x55, 0x55) } else { color };
                         for (a, b) in dashes {
                             let ends = vec![(from.0 + px(*a), from.1), (from.0 + px(*b), to.1)];
                             root.draw(&PathElement::new(ends, stroke(color, 2.0)))?;
                         }
-                        if matches!(look, Look::Points | Look::Curve) {
+                        if matches!(look, Look::Points | Look::Marks | Look::Curve) {
                             marker(&root, middle, shape, color, 8.0, false)?;
                         }
                     }
@@ -624,6 +675,10 @@ pub struct Bars {
     pub groups: Vec<(String, Vec<Bar>)>,
     /// Agents that all groups are held against, each a dotted line over the whole width.
     pub levels: Vec<Bar>,
+    /// Names of bars that are no agents, in the order of their colours.
+    pub palette: Vec<String>,
+    /// Writes each value above its bar, as a percentage.
+    pub percent: bool,
 }
 
 impl Bars {
@@ -701,10 +756,15 @@ impl Bars {
                     let Some(top) = self.y(b.y) else { continue };
                     let place = agents.iter().position(|a| *a == b.agent).unwrap_or(0) as f64;
                     let x = g as f64 + 0.1 + place * width;
-                    let (color, _) = style_of(&b.agent);
+                    let (color, _) = style_in(&self.palette, &b.agent);
                     let corner = |x: f64, y: f64| chart.backend_coord(&(x, y));
                     let (low, high) = (corner(x, y_range.0), corner(x + 0.92 * width, top));
                     root.draw(&Rectangle::new([low, high], color.filled()))?;
+                    if self.percent {
+                        let style = font(11.0).pos(Pos::new(HPos::Center, VPos::Bottom));
+                        let at = ((low.0 + high.0) / 2, high.1 - px(2.0));
+                        root.draw(&Text::new(percent(b.y), at, style))?;
+                    }
                     let end = |y: f64| self.y(y).map(|y| corner(x + 0.46 * width, y.max(y_range.0)));
                     if let Some((lo, hi)) = b.interval.and_then(|i| Some((end(i.lo)?, end(i.hi)?))) {
                         let bar = stroke(INK, 1.4);
@@ -734,13 +794,17 @@ impl Bars {
                 let Some(y) = self.y(level.y) else { continue };
                 let at = |x: f64| chart.backend_coord(&(x, y));
                 let from = at(0.0);
-                dotted((from.0 + px(3.0 * (i % 2) as f64), from.1), at(groups).0, style_of(&level.agent).0)?;
+                dotted(
+                    (from.0 + px(3.0 * (i % 2) as f64), from.1),
+                    at(groups).0,
+                    style_in(&self.palette, &level.agent).0,
+                )?;
             }
             for (i, agent) in names().enumerate() {
                 let x = 16.0 + (i % columns) as f64 * cell_px;
                 let y =
                     f64::from(PLOT_HEIGHT_PX) + LEGEND_GAP_PX + ((i / columns) as f64 + 0.5) * LEGEND_ROW_PX;
-                let color = style_of(agent).0;
+                let color = style_in(&self.palette, agent).0;
                 if i < agents.len() {
                     let corners = [(px(x + 4.0), px(y - 6.0)), (px(x + 18.0), px(y + 6.0))];
                     root.draw(&Rectangle::new(corners, color.filled()))?;
@@ -749,6 +813,101 @@ impl Bars {
                 }
                 let style = font(13.0).pos(Pos::new(HPos::Left, VPos::Center));
                 root.draw(&Text::new(agent.to_string(), (px(x + 28.0), px(y)), style))?;
+            }
+            root.present()?;
+        }
+        let fine = format!("width=\"{}\" height=\"{}\"", size.0, size.1);
+        *out = out.replacen(&fine, &format!("width=\"{WIDTH_PX}\" height=\"{height_px}\""), 1);
+        Ok(())
+    }
+}
+
+/// One line of [`Dots`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dot {
+    pub label: String,
+    /// Positive.
+    pub x: f64,
+    pub interval: Interval,
+    /// Filled and coloured, else hollow and grey.
+    pub strong: bool,
+}
+
+/// Named values below each other on one logarithmic axis, with their intervals.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Dots {
+    pub title: String,
+    pub x_label: String,
+    /// Value that all are held against: a vertical line.
+    pub at: f64,
+    /// From top to bottom.
+    pub dots: Vec<Dot>,
+}
+
+/// Height of a line of [`Dots`], px.
+const DOT_ROW_PX: f64 = 19.0;
+
+impl Dots {
+    /// Draws the values as an SVG document, [`WIDTH_PX`] wide. `None` without one.
+    ///
+    /// # Errors
+    /// [`ReportError::Figure`] if plotters fails.
+    pub fn svg(&self) -> Result<Option<String>, ReportError> {
+        let ends = |d: &Dot| [d.x, d.interval.lo, d.interval.hi];
+        let xs: Vec<f64> = self.dots.iter().flat_map(ends).chain([self.at]).map(f64::log10).collect();
+        if self.dots.is_empty() || xs.iter().any(|x| !x.is_finite()) {
+            return Ok(None);
+        }
+        let (lo, hi) = xs.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), x| (a.min(*x), b.max(*x)));
+        let pad = (0.05 * (hi - lo)).max(0.02);
+        let mut out = String::new();
+        self.draw(&mut out, (lo - pad, hi + pad))
+            .map_err(|e| ReportError::Figure { name: self.title.clone(), message: e.to_string() })?;
+        Ok(Some(out))
+    }
+
+    fn draw(&self, out: &mut String, range: (f64, f64)) -> Drawn {
+        let text_px = 12.0;
+        let widest = self.dots.iter().map(|d| text_width_px(&d.label, text_px)).fold(0.0, f64::max);
+        let labels_px = (widest + 24.0).min(0.6 * f64::from(WIDTH_PX));
+        let rows = self.dots.len() as f64;
+        let height_px = (36.0 + rows * DOT_ROW_PX + 60.0) as u32;
+        let size = (WIDTH_PX * UNITS_PER_PX, height_px * UNITS_PER_PX);
+        {
+            let root = SVGBackend::with_string(out, size).into_drawing_area();
+            root.fill(&WHITE)?;
+            root.draw(&Text::new(self.title.clone(), (px(16.0), px(10.0)), font(15.0)))?;
+            let plot = root.margin(px(36.0), px(8.0), px(labels_px), px(24.0));
+            let ticks = log_ticks(10f64.powf(range.0), 10f64.powf(range.1));
+            let mut chart = ChartBuilder::on(&plot).x_label_area_size(px(46.0)).build_cartesian_2d(
+                Axis { range, ticks: ticks.iter().map(|v| v.log10()).collect(), log: true },
+                Axis { range: (0.0, rows), ticks: vec![], log: false },
+            )?;
+            chart
+                .configure_mesh()
+                .bold_line_style(stroke(RGBColor(0xDD, 0xDD, 0xDD), 0.75))
+                .light_line_style(TRANSPARENT)
+                .axis_style(stroke(RGBColor(0x66, 0x66, 0x66), 1.0))
+                .x_desc(self.x_label.clone())
+                .label_style(font(13.0))
+                .axis_desc_style(font(14.0))
+                .draw()?;
+            let at = |x: f64, row: f64| chart.backend_coord(&(x.log10(), rows - row));
+            root.draw(&PathElement::new(vec![at(self.at, 0.0), at(self.at, rows)], stroke(INK, 1.2)))?;
+            for (i, d) in self.dots.iter().enumerate() {
+                let row = i as f64 + 0.5;
+                let (r, g, b) = match (d.strong, d.x > self.at) {
+                    (false, _) => (0x8A, 0x8A, 0x8A),
+                    (true, true) => (0x00, 0x72, 0xB2),
+                    (true, false) => (0xD5, 0x5E, 0x00),
+                };
+                let color = RGBColor(r, g, b);
+                let ends = vec![at(d.interval.lo, row), at(d.interval.hi, row)];
+                root.draw(&PathElement::new(ends, stroke(color, 1.8)))?;
+                marker(&root, at(d.x, row), Shape::Circle, color, 7.0, !d.strong)?;
+                let style = font(text_px).pos(Pos::new(HPos::Right, VPos::Center));
+                let left = (px(labels_px - 8.0), at(self.at, row).1);
+                root.draw(&Text::new(d.label.clone(), left, style))?;
             }
             root.present()?;
         }
@@ -809,6 +968,22 @@ mod tests {
         ] {
             assert_eq!(tick_text(x), text);
         }
+    }
+
+    #[test]
+    fn shares_as_percentages() {
+        let texts = [0.0, 0.0001, 0.0123, 0.0994, 0.123, 0.5, 1.0].map(percent);
+        assert_eq!(texts, ["0.0 %", "<0.1 %", "1.2 %", "9.9 %", "12 %", "50 %", "100 %"]);
+    }
+
+    #[test]
+    fn a_palette_tells_its_series_apart_whatever_they_are_called() {
+        let names: Vec<String> = (0..CATEGORIES.len()).map(|i| format!("series {i}")).collect();
+        for (i, a) in names.iter().enumerate() {
+            let unlike = |b: &String| style_in(&names, a).0 != style_in(&names, b).0;
+            assert!(names[i + 1..].iter().all(unlike), "{a}");
+        }
+        assert_eq!(style_in(&names, "ppo"), style_of("ppo"));
     }
 
     #[test]

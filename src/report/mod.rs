@@ -4,6 +4,7 @@
 //! [`paper`] holds what the papers print, [`spiking_ac`] writes the report of task v2x, [`rl_h_moe`] that of task misac, and [`experiments`] those of
 //! what the paper of task v2x lacks. Sentences are chosen from the numbers.
 
+pub mod bench;
 pub mod experiments;
 pub mod figure;
 pub mod frames;

@@ -14,7 +14,7 @@ pub use v2x::{Rows, Run, measured, outcomes, params_of, reproduce, runs};
 use crate::agents::misac::AgentError;
 use crate::checkpoint::CheckpointError;
 use crate::energy::CountError;
-use crate::energy::meters::{self, Meter};
+use crate::energy::meters::{self, GpuName, Meter};
 use crate::gpu::{Gpu, GpuError};
 use std::path::Path;
 use std::sync::Arc;
@@ -82,14 +82,14 @@ fn meter(
     work: impl FnMut() -> Result<u64, String>,
 ) -> Result<(f64, String), String> {
     // Software adapters run on the processor.
-    let name = gpu.filter(|g| !g.is_software()).map(|g| g.info.name.as_str());
+    let name = gpu.filter(|g| !g.is_software()).map(|g| GpuName::of(&g.info));
     let mut meter = Meter::open(Path::new(meters::SYSFS), name)?;
     if !asked {
         return Err(format!("not asked for, with --measure-energy ({} can be read)", meter.what()));
     }
     let what = meter.what();
     watch.begin(&format!("measure {agent}"), 1);
-    let result = meters::measure(&mut meter, work);
+    let result = meters::measure(&mut meter, None, work);
     watch.end();
     let m = result?;
     Ok((m.joules_per_unit, m.how(&format!("{what}; policy with its environment"))))

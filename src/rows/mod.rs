@@ -1,12 +1,14 @@
 //! Typed rows: what a run leaves behind. `train` writes [`CurveRow`]s, `evaluate` writes [`EvalRow`]s and [`SlotRow`]s, both write
-//! [`ActivityRow`]s and [`EnergyRow`]s, and every run has one [`Manifest`].
+//! [`ActivityRow`]s and [`EnergyRow`]s, `bench` writes [`BenchRow`]s and what belongs to them, and every run has one [`Manifest`].
 //!
 //! A number that does not exist (the critic loss of an agent without a critic) is NaN here and null in Parquet and JSON, never 0.
 //! Wall-clock time, device and revision live only in the manifest: the rows of two identical runs are bit-identical, but for energy that a
 //! counter measured.
 
+mod bench;
 mod misac;
 
+pub use bench::*;
 pub use misac::*;
 
 use serde::{Deserialize, Serialize};

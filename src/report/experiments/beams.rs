@@ -108,9 +108,9 @@ fn bars(view: &View) -> Bars {
     Bars {
         title: format!("Mean sum-rate{at} by meaning of the action"),
         y_label: "mean sum-rate (bps/Hz)".into(),
-        log_y: false,
         levels: if groups.is_empty() { Vec::new() } else { levels.collect() },
         groups,
+        ..Bars::default()
     }
 }
 

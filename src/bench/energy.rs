@@ -1,0 +1,516 @@
+//! Joules of an inference and of an environment step, agent by agent: the three models, which know no device, and the counters of the devices
+//! that were benchmarked.
+
+use super::steady::{self, Kind};
+use super::{DeviceKind, analysis::kind_name};
+use crate::agents::{self, misac};
+use crate::checkpoint::{Algorithmic, Checkpoint, CheckpointError, Trainable};
+use crate::config::{Config, ConfigError, Layered, MisacConfig};
+use crate::energy::accounts::{self, EFFECTIVE, MEASURED, MEMORY, PAPER};
+use crate::energy::meters::{self, GpuName, Measurement, Meter};
+use crate::energy::{Entry, TrainingSchedule};
+use crate::gpu::Gpu;
+use crate::reproduce::{self, JobError, Watch};
+use crate::rows::BenchEnergyRow;
+use crate::task::misac::MisacParams;
+use crate::task::v2x::V2xParams;
+use crate::train::{Learner, Plan, train};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Agents whose energy stands in every report: a perceptron, a spiking network, an LSTM.
+pub const AGENTS: [&str; 3] = ["ppo", "spiking-ac", "h-moe"];
+
+/// Units of energy.
+pub const INFERENCE: &str = "inference";
+pub const STEP: &str = "environment-step";
+/// Device of rows that are models.
+pub const MODEL: &str = "model";
+/// Weights before any training.
+pub const INITIAL: &str = "initial";
+
+/// Episodes that an agent's activity is counted in.
+const EPISODES: u64 = 64;
+
+/// Environments of the rollout in which the firing rates of training are counted.
+const RATE_ENVS: usize = 32;
+
+/// The weights of one agent.
+pub enum Subject {
+    V2x(Box<Checkpoint<Config>>),
+    Misac(Box<Checkpoint<MisacConfig>>),
+}
+
+/// Why there is no account.
+#[derive(Debug, thiserror::Error)]
+pub enum EnergyError {
+    #[error("no learned agent '{0}'; there are: {1}")]
+    NoAgent(String, String),
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    #[error(transparent)]
+    Job(#[from] JobError),
+}
+
+fn learned() -> impl Iterator<Item = &'static str> {
+    let v2x = agents::AGENTS.iter().filter(|a| a.kind.is_learned()).map(|a| a.id);
+    v2x.chain(misac::AGENTS.iter().filter(|a| a.architecture().is_some()).map(|a| a.id))
+}
+
+/// Agent ids whose weights can be had without a checkpoint.
+pub fn is_learned(agent: &str) -> bool {
+    learned().any(|id| id == agent)
+}
+
+fn initial<C: Trainable>(config: C, agent: &str, swept: f64) -> Option<Box<Checkpoint<C>>> {
+    let state = config.algorithm(agent, &[(swept, 0)])?.start();
+    Some(Box::new(Checkpoint { config, agent: agent.into(), seeds: vec![0], swept: vec![swept], state }))
+}
+
+impl Subject {
+    /// An agent as it is before training, with the default preset and seed 0.
+    pub fn initial(agent: &str) -> Result<Subject, EnergyError> {
+        if misac::find(agent).is_some() {
+            let config = MisacConfig::load(None, &[])?;
+            let snr = config.task.snr_db;
+            if let Some(c) = initial(config, agent, snr) {
+                return Ok(Subject::Misac(c));
+            }
+        }
+        let config = Config::load(None, &[])?;
+        let p_max = config.task.p_max_dbm;
+        match initial(config, agent, p_max) {
+            Some(c) => Ok(Subject::V2x(c)),
+            None => Err(EnergyError::NoAgent(agent.into(), learned().collect::<Vec<_>>().join(", "))),
+        }
+    }
+
+    /// Trained weights. Of a sweep, the replicas of its first value.
+    pub fn load(path: &Path) -> Result<Subject, EnergyError> {
+        fn first<C: Trainable>(mut c: Checkpoint<C>) -> Box<Checkpoint<C>> {
+            c.keep(c.swept[0]);
+            Box::new(c)
+        }
+        match Checkpoint::<Config>::load(path) {
+            Err(CheckpointError::OtherTask { .. }) => {
+                Ok(Subject::Misac(first(Checkpoint::<MisacConfig>::load(path)?)))
+            }
+            other => Ok(Subject::V2x(first(other?))),
+        }
+    }
+
+    pub fn agent(&self) -> &str {
+        match self {
+            Subject::V2x(c) => &c.agent,
+            Subject::Misac(c) => &c.agent,
+        }
+    }
+
+    pub fn task(&self) -> &'static str {
+        match self {
+            Subject::V2x(_) => Config::TASK,
+            Subject::Misac(_) => MisacConfig::TASK,
+        }
+    }
+}
+
+/// A subject with the name of its weights in rows.
+pub struct Named {
+    pub subject: Subject,
+    /// [`INITIAL`], or the checkpoint's file.
+    pub weights: String,
+}
+
+/// A device whose counter is read.
+pub struct Target {
+    pub slug: String,
+    pub name: String,
+    pub kind: DeviceKind,
+    /// `None`: the CPU path.
+    pub gpu: Option<Arc<Gpu>>,
+}
+
+impl Named {
+    fn row(&self, unit: &str, work: &str, method: &str, constants: &str) -> BenchEnergyRow {
+        BenchEnergyRow {
+            device: MODEL.into(),
+            device_name: String::new(),
+            task: self.subject.task().into(),
+            agent: self.subject.agent().into(),
+            unit: unit.into(),
+            work: work.into(),
+            method: method.into(),
+            constants: constants.into(),
+            energy_j: f64::NAN,
+            lo_j: f64::NAN,
+            hi_j: f64::NAN,
+            idle_w: f64::NAN,
+            busy_w: f64::NAN,
+            integrated_share: f64::NAN,
+            weights: self.weights.clone(),
+            reason: String::new(),
+        }
+    }
+
+    /// Rows of the three models. Means over the replicas of a checkpoint.
+    pub fn models(&self) -> Result<Vec<BenchEnergyRow>, EnergyError> {
+        let (inference, training) = match &self.subject {
+            Subject::V2x(c) => v2x(c)?,
+            Subject::Misac(c) => (misac_inference(c)?, None),
+        };
+        let mut out = Vec::new();
+        let mut put = |unit, work, sums: &Sums, per: f64, reason: &str| {
+            for ((method, constants), joules) in &sums.0 {
+                let row = self.row(unit, work, method, constants);
+                let none =
+                    if joules.is_nan() { sums.1.get(*method).map_or("", String::as_str) } else { reason };
+                out.push(BenchEnergyRow { energy_j: joules / per, reason: none.into(), ..row });
+            }
+        };
+        put(INFERENCE, "policy", &inference, 1.0, "");
+        put(STEP, "rollout", &inference, 1.0, "one inference; models do not count the environment");
+        match training {
+            Some((sums, slots)) => put(STEP, "training", &sums, slots, ""),
+            None => {
+                for method in [PAPER, EFFECTIVE, MEMORY] {
+                    let reason = "operations of this agent's training are not counted".into();
+                    out.push(BenchEnergyRow { reason, ..self.row(STEP, "training", method, "") });
+                }
+            }
+        }
+        Ok(out)
+    }
+
+    /// Rows of the device's counter: joules where it could be read, else the reason.
+    fn measured(
+        &self,
+        on: &Target,
+        (unit, kind): (&str, Kind),
+        result: Result<(Measurement, String), String>,
+    ) -> BenchEnergyRow {
+        let work = match kind {
+            Kind::Policy => "policy",
+            Kind::Rollout => "rollout",
+            Kind::Training => "training",
+        };
+        let mut row = BenchEnergyRow {
+            device: on.slug.clone(),
+            device_name: on.name.clone(),
+            ..self.row(unit, work, MEASURED, "device")
+        };
+        match result {
+            Ok((m, how)) => {
+                (row.energy_j, row.idle_w, row.busy_w) = (m.joules_per_unit, m.idle_w, m.busy_w);
+                (row.lo_j, row.hi_j) =
+                    (m.joules_per_unit - m.half_width_j, m.joules_per_unit + m.half_width_j);
+                (row.integrated_share, row.reason) = (m.integrated_share, how);
+            }
+            Err(why) => row.reason = why,
+        }
+        row
+    }
+}
+
+/// J by (method, constants), and why a method has none.
+#[derive(Default)]
+struct Sums(BTreeMap<(&'static str, String), f64>, BTreeMap<&'static str, String>);
+
+impl Sums {
+    /// Entries of `n` replicas: networks are added, replicas averaged.
+    fn of(entries: Vec<Entry>, n: usize) -> Self {
+        let mut this = Sums::default();
+        for e in entries {
+            if e.energy_j.is_nan() {
+                this.1.insert(e.method, e.reason);
+            }
+            *this.0.entry((e.method, e.constants)).or_default() += e.energy_j / n as f64;
+        }
+        this
+    }
+}
+
+/// An inference, and a training episode with its slots.
+fn v2x(c: &Checkpoint<Config>) -> Result<(Sums, Option<(Sums, f64)>), EnergyError> {
+    let agent = agents::find(&c.agent).expect("a checkpoint holds an agent of this program");
+    let algorithm = c.algorithm();
+    let policy = algorithm.policy();
+    let mut config = c.config.clone();
+    config.evaluate.episodes = EPISODES;
+    let replicas: Vec<V2xParams> =
+        c.replicas().iter().map(|(p, seed)| reproduce::params_of(&config.task, *p, [*seed, 0])).collect();
+    let outcomes = reproduce::outcomes(agent, &config, &replicas, Some(c), None, &Silent)?;
+    let mut entries = Vec::new();
+    for (o, params) in outcomes.iter().zip(c.state.params.chunks(policy.params)) {
+        let activity = o.activity.clone().unwrap_or_default();
+        let counted = accounts::inference(&policy.net, params, &activity);
+        entries.extend(counted.map_err(|e| JobError::Count(agent.id, e))?.0);
+    }
+    let inference = Sums::of(entries, replicas.len());
+    // Firing rates of a rollout with these weights: those of every network that learns.
+    let mut rates = vec![Vec::new(); replicas.len()];
+    if policy.net.lif.is_some() {
+        // Rates are those of the rollout, before anything is learned from it: the rest may be small.
+        let mut small = c.config.clone();
+        (small.ppo.envs, small.ppo.epochs) = (RATE_ENVS, 1);
+        small.ppo.minibatch = RATE_ENVS * small.ppo.horizon;
+        let small = small.algorithm(&c.agent, &c.replicas()).expect("a learned agent");
+        let mut learner = Learner::new(&small, &c.state, None).map_err(JobError::Gpu)?;
+        let plan = Plan { algorithm: &small, updates: 1, until: 1, log_every: 1 };
+        let seen = |_, m: &[crate::learn::UpdateMetrics]| {
+            rates = m.iter().map(|m| m.firing_rates.clone()).collect();
+        };
+        train(&plan, &mut learner, 0, seen, |_| {}).map_err(JobError::Gpu)?;
+    }
+    let schedule = TrainingSchedule::of(&algorithm);
+    let entries = rates.iter().flat_map(|r| accounts::training(&schedule, r).0).collect();
+    Ok((inference, Some((Sums::of(entries, replicas.len()), schedule.slots as f64))))
+}
+
+fn misac_inference(c: &Checkpoint<MisacConfig>) -> Result<Sums, EnergyError> {
+    let agent = misac::find(&c.agent).expect("a checkpoint holds an agent of this program");
+    let mut config = c.config.clone();
+    config.evaluate.episodes = EPISODES;
+    // Beams are not judged: what they cost is asked here.
+    config.evaluate.gain_stride = config.task.slots;
+    let params = |(snr, seed): &(f64, u32)| reproduce::misac::params_of(&config.task, *snr, [*seed, 0]);
+    let replicas: Vec<MisacParams> = c.replicas().iter().map(params).collect();
+    let evaluated = reproduce::misac::outcomes(agent, &config, &replicas, Some(c), &Silent)?;
+    let mut entries = Vec::new();
+    for (r, e) in evaluated.iter().enumerate() {
+        entries.extend(reproduce::misac::energies(agent, &config, c, r, &e.outcome)?);
+    }
+    Ok(Sums::of(entries, replicas.len()))
+}
+
+/// What is measured of every agent on every device.
+const MEASURED_WORK: [(&str, Kind); 3] =
+    [(INFERENCE, Kind::Policy), (STEP, Kind::Rollout), (STEP, Kind::Training)];
+
+/// Rows of the counter of one device, `asked` for or not: nothing is run unless the device has one.
+pub fn measured(
+    all: &[Named],
+    on: &Target,
+    sysfs: &Path,
+    asked: bool,
+    watch: &dyn Watch,
+) -> Vec<BenchEnergyRow> {
+    let rows = |why: &str| {
+        let row = |n: &Named| MEASURED_WORK.map(|w| n.measured(on, w, Err(why.to_string())));
+        all.iter().flat_map(row).collect()
+    };
+    let gpu = match (&on.gpu, on.kind) {
+        (_, DeviceKind::SoftwareGpu) => {
+            return rows("software adapter: it runs on the processor and says nothing about GPUs");
+        }
+        (None, DeviceKind::Gpu) if !asked => return rows("not asked for, with --measure"),
+        (None, DeviceKind::Gpu) => {
+            return rows("the GPU is not at hand: name it with --device, on its machine");
+        }
+        (gpu, _) => gpu.as_ref(),
+    };
+    let mut meter = match Meter::open(sysfs, gpu.map(|g| GpuName::of(&g.info))) {
+        Ok(meter) => meter,
+        Err(why) => return rows(&why),
+    };
+    if !asked {
+        return rows(&format!("not asked for, with --measure ({} can be read)", meter.what()));
+    }
+    let what = meter.what();
+    let count = all.len() * MEASURED_WORK.len();
+    watch.begin(
+        &format!("measure on {} ({:.0} s)", on.name, count as f64 * meters::MEASUREMENT_S),
+        count as u64,
+    );
+    let sizes = if gpu.is_some() { steady::GPU } else { steady::CPU };
+    let out =
+        with_counter(all, on, sizes, what, watch, &mut |idle, work| meters::measure(&mut meter, idle, work));
+    watch.end();
+    out
+}
+
+/// Joules of some work, after an idle power that may be known.
+type Measure<'a> = &'a mut dyn FnMut(Option<f64>, &mut steady::Run) -> Result<Measurement, String>;
+
+fn with_counter(
+    all: &[Named],
+    on: &Target,
+    sizes: steady::Sizes,
+    what: &str,
+    watch: &dyn Watch,
+    measure: Measure,
+) -> Vec<BenchEnergyRow> {
+    // What a device idles at after one measurement is what it idles at before the next.
+    let mut idle = None;
+    let mut out = Vec::new();
+    for n in all {
+        for (unit, kind) in MEASURED_WORK {
+            let result = steady::prepare(&n.subject, kind, on.gpu.as_ref(), sizes)
+                .and_then(|mut work| measure(idle, &mut work));
+            idle = result.as_ref().ok().map(|m| m.idle_after_w);
+            let how = |m: Measurement| {
+                let how = m.how(&format!("{what} ({})", kind_name(on.kind)));
+                (m, how)
+            };
+            out.push(n.measured(on, (unit, kind), result.map(how)));
+            watch.advance(1, n.subject.agent());
+        }
+    }
+    out
+}
+
+struct Silent;
+
+impl Watch for Silent {
+    fn begin(&self, _: &str, _: u64) {}
+    fn advance(&self, _: u64, _: &str) {}
+    fn end(&self) {}
+    fn warn(&self, _: &str) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(agent: &str) -> Named {
+        Named { subject: Subject::initial(agent).unwrap(), weights: INITIAL.into() }
+    }
+
+    fn target(kind: DeviceKind) -> Target {
+        Target { slug: "a-device".into(), name: "A device".into(), kind, gpu: None }
+    }
+
+    fn joules(rows: &[BenchEnergyRow], unit: &str, work: &str, method: &str, constants: &str) -> f64 {
+        let mine = rows.iter().filter(|r| {
+            [&r.unit, &r.work, &r.method, &r.constants].map(String::as_str) == [unit, work, method, constants]
+        });
+        let found: Vec<_> = mine.collect();
+        assert_eq!(found.len(), 1, "{unit} {work} {method} {constants}");
+        found[0].energy_j
+    }
+
+    #[test]
+    fn models_of_a_perceptron_by_hand() {
+        let rows = named("ppo").models().unwrap();
+        // 18,688 products of 3.2 pJ.
+        let paper = joules(&rows, INFERENCE, "policy", PAPER, "int32");
+        assert!((paper * 1e9 - 59.80).abs() < 0.01, "{paper}");
+        assert_eq!(joules(&rows, STEP, "rollout", PAPER, "int32"), paper);
+        // Actor and critic, one pass forward in every slot.
+        let training = joules(&rows, STEP, "training", PAPER, "int32");
+        assert!((training * 1e9 - 117.56).abs() < 0.01, "{training}");
+        assert!(joules(&rows, STEP, "training", EFFECTIVE, "fp32") > 10.0 * training);
+        assert!(joules(&rows, INFERENCE, "policy", MEMORY, "int32") > paper);
+        let memory = rows.iter().find(|r| r.work == "training" && r.method == MEMORY).unwrap();
+        assert!(memory.energy_j.is_nan() && memory.reason.contains("inference only"), "{memory:?}");
+        assert!(rows.iter().all(|r| r.device == MODEL && r.weights == INITIAL && r.task == "v2x"));
+    }
+
+    #[test]
+    fn models_of_spikes_and_of_an_lstm_are_there() {
+        let spiking = named("spiking-ac").models().unwrap();
+        let dense = joules(&named("ppo").models().unwrap(), INFERENCE, "policy", PAPER, "int32");
+        let sparse = joules(&spiking, INFERENCE, "policy", PAPER, "int32");
+        assert!(sparse > 0.0 && sparse < dense, "{sparse} {dense}");
+        let training = joules(&spiking, STEP, "training", EFFECTIVE, "int32");
+        assert!(training > 0.0, "firing rates of a rollout are known: {training}");
+        let h_moe = named("h-moe").models().unwrap();
+        assert!(joules(&h_moe, INFERENCE, "policy", MEMORY, "int32") > 0.0);
+        let none = h_moe.iter().filter(|r| r.work == "training");
+        assert!(
+            none.clone().count() == 3 && none.clone().all(|r| r.energy_j.is_nan() && !r.reason.is_empty())
+        );
+        assert!(Subject::initial("ekf").err().unwrap().to_string().contains("spiking-ac"));
+    }
+
+    #[test]
+    fn without_a_counter_there_is_a_reason() {
+        let (all, none) = ([named("ppo")], tempfile::tempdir().unwrap());
+        let rows = |kind| measured(&all, &target(kind), none.path(), true, &Silent);
+        for (kind, reason) in [
+            (DeviceKind::Cpu, "no counter"),
+            (DeviceKind::Gpu, "--device"),
+            (DeviceKind::SoftwareGpu, "says nothing about GPUs"),
+        ] {
+            let rows = rows(kind);
+            assert_eq!(rows.len(), 3);
+            assert!(rows.iter().all(|r| r.energy_j.is_nan() && r.reason.contains(reason)), "{rows:?}");
+            assert!(rows.iter().all(|r| r.method == MEASURED && r.device == "a-device"));
+        }
+        // A counter that nobody asked to read.
+        let zone = none.path().join("class/powercap/intel-rapl:0");
+        std::fs::create_dir_all(&zone).unwrap();
+        for (file, text) in [("name", "package-0"), ("max_energy_range_uj", "9999999"), ("energy_uj", "1")] {
+            std::fs::write(zone.join(file), text).unwrap();
+        }
+        let rows = measured(&all, &target(DeviceKind::Cpu), none.path(), false, &Silent);
+        assert!(rows.iter().all(|r| r.energy_j.is_nan() && r.reason.contains("--measure")), "{rows:?}");
+    }
+
+    const TINY: steady::Sizes =
+        steady::Sizes { v2x_envs: 16, misac_envs: 16, inferences: 300, batches: 2, updates: 1 };
+
+    /// Every work once on this device; what it says it did, and the rows.
+    fn once(on: &Target, all: &[Named]) -> (Vec<Result<u64, String>>, Vec<BenchEnergyRow>) {
+        let (mut units, mut idles) = (Vec::new(), Vec::new());
+        let rows = with_counter(all, on, TINY, "a meter", &Silent, &mut |idle, work| {
+            units.push(work());
+            idles.push(idle);
+            Ok(Measurement {
+                joules_per_unit: 2.0,
+                half_width_j: 0.5,
+                idle_w: 10.0,
+                idle_before_w: 9.0,
+                idle_after_w: 11.0,
+                busy_w: 30.0,
+                windows: 3,
+                window_s: 5.0,
+                units: 1,
+                integrated_share: 0.99,
+            })
+        });
+        assert_eq!((idles[0], idles[1]), (None, Some(11.0)));
+        (units, rows)
+    }
+
+    /// Two batches of 300 inferences; a rollout and an update of 16 environments of 100 slots, of task misac 200.
+    const DONE: [u64; 9] = [600, 1600, 1600, 600, 1600, 1600, 600, 3200, 3200];
+
+    #[test]
+    fn every_work_runs_and_its_joules_come_with_their_interval() {
+        let all: Vec<Named> = AGENTS.iter().map(|a| named(a)).collect();
+        let (units, rows) = once(&target(DeviceKind::Cpu), &all);
+        assert_eq!(units.into_iter().collect::<Result<Vec<_>, _>>().unwrap(), DONE);
+        assert_eq!(rows.len(), 9);
+        let r = &rows[1];
+        assert_eq!((r.agent.as_str(), r.unit.as_str(), r.work.as_str()), ("ppo", STEP, "rollout"));
+        assert_eq!((r.energy_j, r.lo_j, r.hi_j, r.idle_w, r.busy_w), (2.0, 1.5, 2.5, 10.0, 30.0));
+        assert_eq!(r.integrated_share, 0.99);
+        assert!(r.reason.contains("a meter (cpu)") && r.reason.contains("idle subtracted"), "{}", r.reason);
+    }
+
+    #[test]
+    fn every_work_runs_on_an_adapter() {
+        let gpu = match Gpu::open(&crate::gpu::DeviceChoice::Gpu) {
+            Ok(gpu) => Arc::new(gpu),
+            Err(e) if std::env::var("REQUIRE_GPU").is_ok_and(|v| v == "1") => {
+                panic!("REQUIRE_GPU=1 and: {e}")
+            }
+            Err(e) => return eprintln!("SKIPPED (no GPU): {e}"),
+        };
+        let all: Vec<Named> = AGENTS.iter().map(|a| named(a)).collect();
+        let (units, _) = once(&Target { gpu: Some(gpu), ..target(DeviceKind::Gpu) }, &all);
+        assert_eq!(units.into_iter().collect::<Result<Vec<_>, _>>().unwrap(), DONE);
+    }
+
+    #[test]
+    fn work_that_there_is_not_has_a_reason() {
+        let ddpg = named("ddpg");
+        let why = steady::prepare(&ddpg.subject, Kind::Training, None, TINY).err().unwrap();
+        assert!(why.contains("off-policy"), "{why}");
+        let mut inference = steady::prepare(&ddpg.subject, Kind::Policy, None, TINY).unwrap();
+        assert_eq!(inference(), Ok(600));
+    }
+}
