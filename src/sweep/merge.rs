@@ -172,7 +172,7 @@ mod tests {
         // A folder twice, and the whole beside a part: equal results are one.
         let more = [dirs[0].clone(), dirs[0].clone(), out.clone()];
         let again = dir.path().join("again");
-        assert_eq!(merge(&more, &again).unwrap(), Merged { points: 5, repeated: 5 });
+        assert_eq!(merge(&more, &again).unwrap(), Merged { points: 5, repeated: 3 });
     }
 
     #[test]

@@ -99,6 +99,16 @@ impl SweepFile {
     pub fn parse(text: &str, origin: &str) -> Result<SweepFile, SweepError> {
         toml::from_str(text).map_err(|e| SweepError::Parse(origin.into(), with_key(&e, text)))
     }
+
+    /// Number of points: agents × grid × list × draws, `usize::MAX` where it is more.
+    pub fn points(&self) -> usize {
+        let length = |v: &Value| v.as_array().map_or(1, Vec::len);
+        let grid = leaves(&self.grid, |_| false);
+        let list = leaves(&self.list, |_| false).values().map(length).next().unwrap_or(1);
+        let sizes =
+            grid.values().map(length).chain([self.agents.len(), list, self.draws.unwrap_or(1) as usize]);
+        sizes.fold(1, usize::saturating_mul)
+    }
 }
 
 /// A TOML error in one line with the key that stands where it was found.
@@ -411,9 +421,7 @@ impl<C: Swept> Plan<C> {
                 return Err(wrong("draws", "must say how many points [random] draws, at least 1".into()));
             }
         };
-        let size = grid.values().map(Vec::len).chain([agents.len(), length, draws as usize]);
-        let points = size.fold(Some(1usize), |n, k| n?.checked_mul(k)).filter(|n| *n <= MOST_POINTS);
-        if points.is_none() {
+        if file.points() > MOST_POINTS {
             return Err(wrong("grid", format!("there are more than {MOST_POINTS} points")));
         }
         let weights = weights_of::<C>(file, &agents, &wrong)?;
@@ -743,7 +751,7 @@ mod tests {
             ("task = \"v2x\"", "task = \"v2x\"\ndraws = 3", "draws"),
             ("task = \"v2x\"", "task = \"v2x\"\nmode = \"evaluate\"", "checkpoints"),
             ("task = \"v2x\"", "task = \"v2x\"\nreplicas = 0", "replicas"),
-            ("[list]", "[random]\nppo.clip = { uniform = [0.3, 0.1] }\n[list]", "draws"),
+            ("[list]", "[random]\nppo.clip = { uniform = [0.1, 0.3] }\n[list]", "draws"),
             ("task = \"v2x\"", "task = ", "line 2"),
         ] {
             let e = with(from, to);

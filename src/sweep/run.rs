@@ -219,7 +219,13 @@ fn whole_batch<C: Swept>(
                 let (c, s) = train(agent, units, &work.join(name), device.gpu.as_ref(), watch, commits)?;
                 (trained, stuck) = (Some(c), s);
             }
-            evaluated(agent, units, trained.as_ref(), &stuck, device.gpu.as_deref(), watch)
+            // What fits in training may not in evaluation; a part of the batch is evaluated without another training.
+            let mut at_once = units.len();
+            let evaluate = |r: std::ops::Range<usize>| {
+                let weights = trained.as_ref().map(|c| rows(c, r.clone()));
+                evaluated(agent, &units[r.clone()], weights.as_ref(), &stuck[r], device.gpu.as_deref(), watch)
+            };
+            in_parts(units.len(), &mut at_once, evaluate, smaller)
         })();
         if let Err(JobError::Gpu(GpuError::Lost(..))) = &result {
             // The old device answers nothing any more.
@@ -269,6 +275,25 @@ fn train<C: Swept>(
         }
     };
     train_from(agent, units, &algorithm, state, &path, gpu, watch, commits)
+}
+
+/// The weights of some of a batch's replicas.
+fn rows<C: Swept>(c: &Checkpoint<C>, range: std::ops::Range<usize>) -> Checkpoint<C> {
+    let width = c.state.params.len() / c.seeds.len();
+    Checkpoint {
+        config: c.config.clone(),
+        agent: c.agent.clone(),
+        seeds: c.seeds[range.clone()].to_vec(),
+        swept: c.swept[range.clone()].to_vec(),
+        state: LearnerState {
+            params: c.state.params[range.start * width..range.end * width].to_vec(),
+            m: Vec::new(),
+            v: Vec::new(),
+            adam_steps: c.state.adam_steps,
+            updates: c.state.updates,
+            extra: Vec::new(),
+        },
+    }
 }
 
 fn file_error(path: &Path, e: &std::io::Error) -> JobError {
