@@ -158,9 +158,14 @@ impl<C: Trainable> Checkpoint<C> {
     pub fn load(path: &Path) -> Result<Self, CheckpointError> {
         let name = path.display().to_string();
         let bytes = std::fs::read(path).map_err(|e| CheckpointError::Read(name.clone(), e))?;
+        Self::from_bytes(&bytes, name)
+    }
+
+    /// As [`Checkpoint::load`], of a file's contents; `name` is the file's in errors. Takes memory in proportion to `bytes`, whatever sizes they claim.
+    pub fn from_bytes(bytes: &[u8], name: String) -> Result<Self, CheckpointError> {
         let damaged = |e: String| CheckpointError::Damaged(name.clone(), e);
-        let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| damaged(e.to_string()))?;
-        let file = SafeTensors::deserialize(&bytes).map_err(|e| damaged(e.to_string()))?;
+        let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| damaged(e.to_string()))?;
+        let file = SafeTensors::deserialize(bytes).map_err(|e| damaged(e.to_string()))?;
         let meta = header.metadata().clone().unwrap_or_default();
         let field = |key: &str| meta.get(key).ok_or_else(|| damaged(format!("no '{key}' in its metadata")));
         if field("format")? != FORMAT {
@@ -184,9 +189,10 @@ impl<C: Trainable> Checkpoint<C> {
             field("adam_steps")?.parse().map_err(|e: std::num::ParseIntError| bad("adam_steps", &e))?;
         let updates = field("updates")?.parse().map_err(|e: std::num::ParseIntError| bad("updates", &e))?;
         let agent = field("agent")?.clone();
-        if config.algorithm(&agent, &[]).is_none() {
+        // Without replicas, its arrays beside the weights are empty; their shapes are of one replica.
+        let Some(extras) = config.algorithm(&agent, &[]).map(|a| a.start().extra) else {
             return Err(damaged(format!("agent '{agent}', which this program does not train")));
-        }
+        };
         let mut out = Checkpoint {
             agent,
             config,
@@ -203,10 +209,14 @@ impl<C: Trainable> Checkpoint<C> {
         };
         let algorithm = out.algorithm();
         let (tensors, p, replicas) = (algorithm.tensors(), algorithm.params(), out.seeds.len());
+        // Before room is made for them: what is a little too short is told with the tensor that is missing.
+        if p.saturating_mul(replicas).saturating_mul(size_of::<f32>()) > bytes.len() {
+            return Err(damaged(format!("{} bytes for {replicas} replicas of {p} parameters", bytes.len())));
+        }
         out.state.params = read_flat(&file, &name, "", &tensors, p, replicas)?;
         out.state.m = read_flat(&file, &name, "adam_m.", &tensors, p, replicas)?;
         out.state.v = read_flat(&file, &name, "adam_v.", &tensors, p, replicas)?;
-        for e in algorithm.start().extra {
+        for e in extras {
             let data = read_array(&file, &name, &e.name, &e.shape, replicas)?;
             out.state.extra.push(Extra { data, ..e });
         }

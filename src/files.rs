@@ -22,6 +22,11 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     result
 }
 
+/// Makes what was renamed into `dir` survive a loss of power too.
+pub fn sync_folder(dir: &Path) -> std::io::Result<()> {
+    std::fs::File::open(dir)?.sync_all()
+}
+
 /// Makes the folder `dir` if it is missing and tries to write into it, so that a long job fails before its work and not after.
 pub fn writable_folder(dir: &Path) -> std::io::Result<()> {
     std::fs::create_dir_all(dir)?;

@@ -11,6 +11,8 @@
 //! 6. [`evaluate`](mod@evaluate): Monte Carlo evaluation; [`energy`]: operations and joules; [`reproduce`](mod@reproduce): a whole paper; [`rows`], [`stats`], `report`: tables and figures;
 //!    [`bench`]: what `cargo bench` has left, as rows, ratios and joules.
 //!
+//! A grid of configurations, agents and seeds is a `sweep`, which survives interruption and is spread over machines.
+//!
 //! [`guide`] shows how to add an agent, a task and a kernel.
 //!
 //! Dimension letters everywhere: R replicas, B environments, T slots, K vehicles, N antennas, O observation, A action, M minibatch, P parameters.
@@ -37,5 +39,7 @@ pub mod reproduce;
 pub mod rows;
 pub mod shuffle;
 pub mod stats;
+#[cfg(feature = "report")]
+pub mod sweep;
 pub mod task;
 pub mod train;

@@ -27,6 +27,8 @@ pub enum Stream {
     Explore = 7,
     /// Transitions drawn from a replay: slot = slot counter, environment = block of four samples, draw = gradient step.
     Replay = 8,
+    /// Points of a sweep that are drawn at random: environment = draw.
+    Sweep = 9,
     /// Task misac: initial state of an episode.
     MisacReset = 32,
     /// Task misac: noise of the range estimate.

@@ -141,6 +141,31 @@ pub fn bootstrap_iqm_95(x: &[f64], seed: u32) -> Option<Interval> {
     Bootstrap::new(x.len(), seed)?.interval(x, iqm)
 }
 
+/// 95 % percentile bootstrap interval of a statistic of all values together, each stratum (the seeds of one configuration) resampled for itself, as
+/// in rliable; in the unit of the values. `None` if no stratum has two values or if one is not finite. Of a single stratum it is
+/// [`Bootstrap::interval`].
+pub fn stratified_95(strata: &[Vec<f64>], seed: u32, statistic: impl Fn(&[f64]) -> f64) -> Option<Interval> {
+    if strata.iter().all(|x| x.len() < 2) || strata.iter().flatten().any(|x| !x.is_finite()) {
+        return None;
+    }
+    let rng = |(i, x): (usize, &Vec<f64>)| {
+        let bound = u32::try_from(x.len()).ok()?;
+        Some((bound, PhiloxRng::new([seed.wrapping_add(i as u32), bound], Stream::Shuffle, 0, 0)))
+    };
+    let mut rngs = strata.iter().enumerate().map(rng).collect::<Option<Vec<_>>>()?;
+    let mut sample = Vec::new();
+    let resample = |_| {
+        sample.clear();
+        for (x, (bound, rng)) in strata.iter().zip(&mut rngs) {
+            let draw = |_| x[((u64::from(rng.next_u32()) * u64::from(*bound)) >> 32) as usize];
+            sample.extend((0..x.len()).map(draw));
+        }
+        statistic(&sample)
+    };
+    let mut values: Vec<f64> = (0..RESAMPLES).map(resample).collect();
+    Some(Interval { lo: quantile(&mut values, 0.025), hi: quantile(&mut values, 0.975) })
+}
+
 /// 95 % percentile bootstrap interval of mean(a)/mean(b), no unit, for two independent groups of seeds. `None` below two values in either, or
 /// if one is not finite.
 pub fn bootstrap_ratio_95(a: &[f64], b: &[f64], seed: u32) -> Option<Interval> {
@@ -224,6 +249,23 @@ mod tests {
         close(i.hi, 2.0 + 4.302652729911275 / 3f64.sqrt(), 1e-6);
         assert_eq!(t_interval_95(2.0, 1.0, 1), None);
         assert_eq!(t_interval_95(2.0, f64::NAN, 3), None);
+    }
+
+    #[test]
+    fn strata_are_resampled_apart() {
+        let x = vec![1.0, 5.0, 2.0, 8.0, 3.0];
+        let plain = Bootstrap::new(5, 7).unwrap().interval(&x, iqm).unwrap();
+        assert_eq!(stratified_95(std::slice::from_ref(&x), 7, iqm), Some(plain));
+        // Between strata there is no chance: two constant ones leave no width, all in one stratum would.
+        let far = [vec![0.0; 8], vec![100.0; 8]];
+        let i = stratified_95(&far, 0, mean).unwrap();
+        assert_eq!((i.lo, i.hi), (50.0, 50.0));
+        let mixed = bootstrap_mean_95(&far.concat(), 0).unwrap();
+        assert!(mixed.hi - mixed.lo > 30.0);
+        assert_eq!(stratified_95(&[vec![1.0], vec![2.0]], 0, mean), None);
+        assert_eq!(stratified_95(&[vec![1.0, f64::NAN]], 0, mean), None);
+        // One seed beside many: it is always taken.
+        assert!(stratified_95(&[vec![1.0], x], 0, mean).is_some());
     }
 
     #[test]

@@ -1,10 +1,12 @@
-//! The command line: `isacbench devices | check | train | evaluate | reproduce | bench`.
+//! The command line: `isacbench devices | check | train | evaluate | reproduce | bench | sweep | merge | report`.
 
 mod bench;
 mod check;
 mod devices;
 mod evaluate;
 mod reproduce;
+#[cfg(feature = "report")]
+mod sweep;
 mod train;
 mod watch;
 
@@ -59,6 +61,23 @@ enum Command {
     ///
     /// Example: isacbench bench --compare results/my-machine/before results/my-machine/after --fail-below 0.9
     Bench(bench::BenchArgs),
+    /// Train and evaluate a grid of configurations × agents × seeds, or a shard of it, into a Parquet dataset that survives any interruption.
+    ///
+    /// Example: isacbench sweep configs/sweep-v2x.toml --dry-run
+    ///
+    /// Example: isacbench sweep configs/sweep-misac.toml --shard 2/4 --out runs/misac-2 --resume
+    #[cfg(feature = "report")]
+    Sweep(sweep::SweepArgs),
+    /// Put the shards of a sweep together, after a check that every point is there once.
+    ///
+    /// Example: isacbench merge runs/misac-1 runs/misac-2 --out runs/misac
+    #[cfg(feature = "report")]
+    Merge(sweep::MergeArgs),
+    /// Tables with intervals and figures of a sweep's dataset.
+    ///
+    /// Example: isacbench report runs/misac --metric cost_j --where agent=h-moe --by task.snr_db
+    #[cfg(feature = "report")]
+    Report(sweep::ReportArgs),
 }
 
 #[derive(Args)]
@@ -83,6 +102,12 @@ pub fn run(cli: Cli) -> Result<()> {
         Command::Evaluate(a) => evaluate::evaluate(&a),
         Command::Reproduce(a) => reproduce::reproduce_experiments(&a),
         Command::Bench(a) => bench::bench(&a),
+        #[cfg(feature = "report")]
+        Command::Sweep(a) => sweep::sweep(&a),
+        #[cfg(feature = "report")]
+        Command::Merge(a) => sweep::merge(&a),
+        #[cfg(feature = "report")]
+        Command::Report(a) => sweep::report(&a),
     }
 }
 

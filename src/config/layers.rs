@@ -114,7 +114,7 @@ fn load_layered<C: Layered>(
 }
 
 /// A TOML error in one line: where, what, and the key it was found in, without the excerpt of the file.
-fn one_line(e: &toml::de::Error, text: &str) -> String {
+pub(crate) fn one_line(e: &toml::de::Error, text: &str) -> String {
     let message = e.message().split_whitespace().collect::<Vec<_>>().join(" ");
     if let Some(span) = e.span().filter(|_| !text.is_empty()) {
         let line = 1 + text.bytes().take(span.start).filter(|b| *b == b'\n').count();

@@ -19,6 +19,8 @@ mod layers;
 mod misac;
 
 pub use layers::Layered;
+#[cfg(feature = "report")]
+pub(crate) use layers::one_line;
 pub use misac::*;
 
 /// What is wrong with a configuration.

@@ -95,7 +95,8 @@ fn meter(
     Ok((m.joules_per_unit, m.how(&format!("{what}; policy with its environment"))))
 }
 
-struct Quiet;
+/// Sees nothing.
+pub(crate) struct Quiet;
 
 impl Watch for Quiet {
     fn begin(&self, _: &str, _: u64) {}

@@ -1,0 +1,246 @@
+//! `isacbench sweep`, `isacbench merge` and `isacbench report`
+
+use super::watch::Bars;
+use super::{Place, place, training_place};
+use crate::config::{Config, MisacConfig};
+use crate::gpu::{DeviceChoice, Gpu};
+use crate::sweep::dataset::{Dataset, PlanFile};
+use crate::sweep::merge;
+use crate::sweep::plan::SweepFile;
+use crate::sweep::report::{self, Query};
+use crate::sweep::run::{self, CPU_REPLICAS, Commits, Device, GPU_REPLICAS, Progress, Way};
+use crate::sweep::{Plan, Shard, SweepError, Swept};
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+#[derive(Args)]
+pub struct SweepArgs {
+    /// What is swept: task, agents, seeds, and [grid], [list] and [random] over any configuration key
+    #[arg(value_name = "FILE.toml")]
+    file: PathBuf,
+    /// auto (hardware GPU if there is one, else the CPU path), cpu, gpu (any adapter), or part of an adapter's name
+    #[arg(long, default_value = "auto")]
+    device: DeviceChoice,
+    /// Folder for the dataset [default: runs/sweep-FILE, with -I-of-N behind it of a shard]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Print points, batches, memory and time, from a short measurement, and stop
+    #[arg(long)]
+    dry_run: bool,
+    /// Continue the sweep in --out, or begin it if there is none
+    #[arg(long)]
+    resume: bool,
+    /// Do only this part of the points; shards of one sweep need no knowledge of each other
+    #[arg(long, value_name = "I/N", default_value = "1/1")]
+    shard: Shard,
+    /// Most replicas side by side [default: the file's, else 16 on a CPU and 256 on a GPU; what does not fit is split]
+    #[arg(long, value_name = "N")]
+    replicas: Option<usize>,
+}
+
+pub fn sweep(a: &SweepArgs) -> Result<()> {
+    let file = SweepFile::load(&a.file)?;
+    let origin = a.file.display().to_string();
+    if a.replicas == Some(0) {
+        bail!("--replicas: must be at least 1");
+    }
+    match file.task.as_str() {
+        "misac" => go(a, &file, Plan::<MisacConfig>::new(&file, &origin)?, &training_place(&a.device)?),
+        _ => go(a, &file, Plan::<Config>::new(&file, &origin)?, &place(&a.device)?),
+    }
+}
+
+/// A duration in words: `2 min 5 s`.
+fn time(seconds: f64) -> String {
+    humantime::format_duration(Duration::from_secs(seconds.max(0.0).round() as u64)).to_string()
+}
+
+fn size(bytes: u64) -> String {
+    match bytes as f64 / f64::from(1 << 20) {
+        x if x < 1.0 => "under 1 MiB".into(),
+        x if x < 1024.0 => format!("{x:.0} MiB"),
+        x => format!("{:.1} GiB", x / 1024.0),
+    }
+}
+
+fn go<C: Swept>(a: &SweepArgs, file: &SweepFile, plan: Plan<C>, place: &Place) -> Result<()> {
+    eprintln!("{}", place.why);
+    let usual = if place.gpu.is_some() { GPU_REPLICAS } else { CPU_REPLICAS };
+    let replicas = a.replicas.or(file.replicas).unwrap_or(usual);
+    let own = plan.shard(a.shard).len();
+    println!(
+        "{} points ({} in shard {}) of {} seeds, plan {}",
+        plan.points.len(),
+        own,
+        a.shard,
+        plan.seeds.len(),
+        plan.hash
+    );
+    if a.dry_run {
+        return dry_run(a, &plan, replicas, place);
+    }
+    // On a CPU nothing depends on which one it is.
+    let device = place.gpu.as_ref().map_or("cpu", |g| g.info.name.as_str());
+    let planned = PlanFile::of(&plan, a.shard, device);
+    let out = a.out.clone().unwrap_or_else(|| default_out(&a.file, a.shard));
+    let mut dataset = Dataset::open(&out, &planned, a.resume)?;
+    if let Some(pid) = dataset.lock.stale {
+        eprintln!("process {pid} had this folder and is gone; taking it over");
+    }
+    for path in &dataset.damaged {
+        eprintln!("warning: a part was damaged; it is kept as '{}' and computed again", path.display());
+    }
+    if !dataset.done.is_empty() {
+        eprintln!("{} of {own} points are there already", dataset.done.len());
+    }
+    let commits = Arc::new(Commits::default());
+    end_on_signals(&commits, &out)?;
+    let mut way = Way {
+        device: Device { gpu: place.gpu.clone(), reopen: &|| Gpu::open(&a.device).map(Arc::new) },
+        replicas,
+        watch: &Bars::new(),
+        progress: &|p: &Progress| {
+            eprintln!(
+                "batch {}/{}: {} of {} points, {:.2} replicas/s, about {} left",
+                p.batch,
+                p.batches,
+                p.points,
+                p.of,
+                p.replicas_per_s,
+                time(p.left_s)
+            );
+        },
+        commits: &commits,
+    };
+    let done = run::run(&plan, &planned, &mut dataset, &mut way)?;
+    let (points, _) = commits.count();
+    println!("{points} points in {} ({} now, {} before)", out.display(), done.computed, done.found);
+    if done.not_ok > 0 {
+        println!("{} replicas diverged or are not finite: see the column status", done.not_ok);
+    }
+    Ok(())
+}
+
+fn default_out(file: &Path, shard: Shard) -> PathBuf {
+    let name = file.file_stem().unwrap_or_default().to_string_lossy();
+    let name = name.strip_prefix("sweep-").unwrap_or(&name);
+    match shard {
+        Shard::WHOLE => format!("runs/sweep-{name}").into(),
+        Shard { index, of } => format!("runs/sweep-{name}-{index}-of-{of}").into(),
+    }
+}
+
+fn dry_run<C: Swept>(a: &SweepArgs, plan: &Plan<C>, replicas: usize, place: &Place) -> Result<()> {
+    let batches = run::batches(plan, a.shard, replicas, |_| false);
+    let (costs, spent) = run::costs(plan, &batches, replicas, place.gpu.as_ref())?;
+    println!(
+        "{:>5}  {:16} {:>7} {:>9} {:>12} {:>14}",
+        "batch", "agent", "points", "replicas", "memory", "time"
+    );
+    for (n, (b, c)) in batches.iter().zip(&costs).enumerate() {
+        let memory = if c.bytes == 0 { "-".to_string() } else { size(c.bytes) };
+        let points = b.points.len();
+        println!(
+            "{:>5}  {:16} {points:>7} {:>9} {memory:>12} {:>14}",
+            n + 1,
+            b.agent,
+            b.replicas,
+            time(c.seconds)
+        );
+    }
+    let all: f64 = costs.iter().map(|c| c.seconds).sum();
+    let most = costs.iter().map(|c| c.bytes).max().unwrap_or(0);
+    println!(
+        "{} batches, about {} in all and {} of memory for the learner, up to {replicas} replicas at once",
+        batches.len(),
+        time(all),
+        size(most)
+    );
+    println!(
+        "times: measured here in {spent:.1} s, one update past the warm-up and up to 256 episodes of each agent and size; memory: computed from the sizes"
+    );
+    Ok(())
+}
+
+/// Ends the process on SIGINT and SIGTERM as soon as nothing is being written.
+fn end_on_signals(commits: &Arc<Commits>, out: &Path) -> Result<()> {
+    let mut signals = Signals::new([SIGINT, SIGTERM]).context("signals cannot be caught")?;
+    let (commits, out) = (commits.clone(), out.display().to_string());
+    std::thread::spawn(move || {
+        if let Some(signal) = signals.forever().next() {
+            let _nothing_is_written = commits.pause();
+            let (done, of) = commits.count();
+            eprintln!("interrupted: {done} of {of} points are saved in '{out}'; continue with --resume");
+            std::process::exit(128 + signal);
+        }
+    });
+    Ok(())
+}
+
+#[derive(Args)]
+pub struct MergeArgs {
+    /// Folders of shards
+    #[arg(value_name = "DIR", required = true)]
+    dirs: Vec<PathBuf>,
+    /// Folder for the whole dataset
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+}
+
+pub fn merge(a: &MergeArgs) -> Result<()> {
+    let done = merge::merge(&a.dirs, &a.out)?;
+    println!("{} points in {}, none missing, {} held twice", done.points, a.out.display(), done.repeated);
+    Ok(())
+}
+
+#[derive(Args)]
+pub struct ReportArgs {
+    /// Folder of a sweep
+    #[arg(value_name = "DATASET")]
+    dataset: PathBuf,
+    /// Metric to show (repeatable) [default: sum_rate_bps_hz, or energy_j of task misac]
+    #[arg(long = "metric", value_name = "NAME")]
+    metrics: Vec<String>,
+    /// Only rows in which a column has this value, for example --where agent=ppo (repeatable)
+    #[arg(long = "where", value_name = "COLUMN=VALUE")]
+    filters: Vec<String>,
+    /// Column that tells groups apart (repeatable) [default: agent and all swept keys]
+    #[arg(long = "by", value_name = "COLUMN")]
+    by: Vec<String>,
+    /// Column on the x axis [default: the first one that holds several numbers]
+    #[arg(long, value_name = "COLUMN")]
+    x: Option<String>,
+    /// Folder for report.md and its figures [default: DATASET/report]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+pub fn report(a: &ReportArgs) -> Result<()> {
+    let filter = |f: &String| {
+        let (k, v) = f.split_once('=').ok_or_else(|| {
+            SweepError::Option(format!("--where {f}: expected COLUMN=VALUE, for example --where agent=ppo"))
+        })?;
+        Ok((k.trim().to_string(), v.trim().to_string()))
+    };
+    let query = Query {
+        metrics: a.metrics.clone(),
+        filters: a.filters.iter().map(filter).collect::<Result<_, SweepError>>()?,
+        by: a.by.clone(),
+        x: a.x.clone(),
+    };
+    let out = a.out.clone().unwrap_or_else(|| a.dataset.join("report"));
+    let (answer, paths) = report::write(&a.dataset, &out, &query)?;
+    if answer.present < answer.planned {
+        eprintln!("warning: {} of {} points are there", answer.present, answer.planned);
+    }
+    println!("report: {}", paths[0].display());
+    for path in &paths[1..] {
+        println!("        {}", path.display());
+    }
+    Ok(())
+}

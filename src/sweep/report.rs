@@ -1,0 +1,387 @@
+//! Tables and figures of a dataset, queried lazily.
+//!
+//! Rows are filtered and grouped by polars, which reads the columns and partitions that a query needs; means and interquartile means of a group carry
+//! 95 % percentile bootstrap intervals. Where a group holds several points, each point's seeds are resampled for themselves (stratified, as in rliable).
+//! Replicas whose status is not `ok` are counted and left out.
+
+use super::dataset::{PlanFile, Tree, verified};
+use super::{SweepError, writing};
+use crate::files::write_whole;
+use crate::report::ReportError;
+use crate::report::figure::{self, Bar, Bars, Figure, Look, Point};
+use crate::stats::{self, Interval};
+use polars::prelude::*;
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+/// What is asked of a dataset.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Query {
+    /// Metrics; empty for the task's own.
+    pub metrics: Vec<String>,
+    /// Only rows in which each of these columns has this value.
+    pub filters: Vec<(String, String)>,
+    /// Columns that tell groups apart; empty for agent and all axes.
+    pub by: Vec<String>,
+    /// Column on the x axis; the first one with several numbers if it is absent.
+    pub x: Option<String>,
+}
+
+/// A value of a grouping column.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Key {
+    pub text: String,
+    /// If it is a number.
+    pub number: Option<f64>,
+}
+
+/// One group's statistics, in the metric's unit.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Group {
+    pub metric: String,
+    /// In the order of [`Answer::by`].
+    pub keys: Vec<Key>,
+    /// Replicas that count, and those that do not because of their status.
+    pub replicas: usize,
+    pub left_out: usize,
+    pub mean: f64,
+    pub mean_95: Option<Interval>,
+    pub iqm: f64,
+    pub iqm_95: Option<Interval>,
+}
+
+/// What a query found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    pub by: Vec<String>,
+    pub x: Option<String>,
+    /// Sorted by metric, then by the columns of `by`.
+    pub groups: Vec<Group>,
+    /// Points of the plan, and those the dataset holds.
+    pub planned: usize,
+    pub present: usize,
+}
+
+const BOOTSTRAP_SEED: u32 = 0;
+
+fn table<T>(result: PolarsResult<T>) -> Result<T, SweepError> {
+    result.map_err(|source| ReportError::Table { what: "sweep".into(), source }.into())
+}
+
+/// The rows of all parts; nothing but their metadata is read here.
+fn scan(dir: &Path, parts: &[PathBuf]) -> Result<LazyFrame, SweepError> {
+    let root = dir.join("data");
+    let text = |p: &Path| {
+        let no_text = || SweepError::Option(format!("'{}': the path is no UTF-8 text", p.display()));
+        p.to_str().map(str::to_string).ok_or_else(no_text)
+    };
+    let paths: Vec<PlRefPath> =
+        parts.iter().map(|p| Ok(PlRefPath::new(text(p)?))).collect::<Result<_, SweepError>>()?;
+    let hive_options = HiveOptions {
+        enabled: Some(true),
+        hive_start_idx: text(&root)?.len(),
+        schema: None,
+        try_parse_dates: false,
+    };
+    // The paths are what they are, whatever signs they hold.
+    let args = ScanArgsParquet { hive_options, glob: false, ..Default::default() };
+    table(LazyFrame::scan_parquet_files(paths.into(), args))
+}
+
+/// `column = value` for a value that was typed.
+fn equals(schema: &Schema, column: &str, value: &str) -> Result<Expr, SweepError> {
+    let wrong = |what: String| SweepError::Option(format!("--where {column}={value}: {what}"));
+    let no_number = |_| wrong("is not the kind of value that the column holds".into());
+    let known = || schema.iter_names().map(|n| n.as_str()).collect::<Vec<_>>().join(", ");
+    let kind = schema.get(column).ok_or_else(|| wrong(format!("no such column; there are: {}", known())))?;
+    Ok(match kind {
+        DataType::String => col(column).eq(lit(value.to_string())),
+        DataType::Boolean => match value {
+            "true" => col(column),
+            "false" => col(column).not(),
+            _ => return Err(wrong("must be true or false".into())),
+        },
+        DataType::Float64 => col(column).eq(lit(value.parse::<f64>().map_err(|_| no_number(()))?)),
+        _ => col(column).eq(lit(value.parse::<i64>().map_err(|_| no_number(()))?)),
+    })
+}
+
+fn key(value: &AnyValue) -> Key {
+    let text = match value {
+        AnyValue::String(s) => s.to_string(),
+        AnyValue::StringOwned(s) => s.to_string(),
+        AnyValue::Null => "-".into(),
+        AnyValue::Float64(x) => format!("{x}"),
+        other => other.to_string(),
+    };
+    let number = value.is_primitive_numeric().then(|| value.extract::<f64>()).flatten();
+    Key { text, number }
+}
+
+/// Asks a dataset. Every part is verified first.
+///
+/// # Errors
+/// [`SweepError::NoPlan`] and [`SweepError::Damaged`] with the file, [`SweepError::Option`] for a column, value or metric that is not there.
+pub fn ask(dir: &Path, query: &Query) -> Result<Answer, SweepError> {
+    let plan = PlanFile::load(dir)?;
+    let parts: Vec<PathBuf> = Tree::list(dir)?.parts.into_values().flatten().collect();
+    parts.iter().try_for_each(|p| verified(p).map(drop))?;
+    if parts.is_empty() {
+        return Err(SweepError::Incomplete(format!("'{}' holds no results yet", dir.display())));
+    }
+    let mut rows = scan(dir, &parts)?;
+    let schema = table(rows.collect_schema())?;
+    let has = |option: &str, column: &str| match schema.contains(column) {
+        true => Ok(()),
+        false => {
+            let known = schema.iter_names().map(|n| n.as_str()).collect::<Vec<_>>().join(", ");
+            Err(SweepError::Option(format!("{option} {column}: no such column; there are: {known}")))
+        }
+    };
+    let mut by = query.by.clone();
+    if by.is_empty() {
+        by = std::iter::once("agent".to_string()).chain(plan.axes.iter().cloned()).collect();
+    }
+    for column in &by {
+        has("--by", column)?;
+        if ["metric", "mean", "std_error", "status", "episodes"].contains(&column.as_str()) {
+            return Err(SweepError::Option(format!("--by {column}: groups cannot be told apart by it")));
+        }
+    }
+    let metrics = match (&query.metrics[..], plan.task.as_str()) {
+        ([], "misac") => vec![<crate::config::MisacConfig as super::Swept>::METRIC.to_string()],
+        ([], _) => vec![<crate::config::Config as super::Swept>::METRIC.to_string()],
+        (named, _) => named.to_vec(),
+    };
+    for (column, value) in &query.filters {
+        rows = rows.filter(equals(&schema, column, value)?);
+    }
+    let mut groups = Vec::new();
+    for metric in &metrics {
+        let found = groups_of(rows.clone(), &by, metric)?;
+        if found.is_empty() {
+            let all = table(rows.clone().select([col("metric").unique()]).collect())?;
+            let names = table(
+                all.column("metric")
+                    .and_then(|c| Ok(c.str()?.iter().flatten().collect::<Vec<_>>().join(", "))),
+            )?;
+            let what = if names.is_empty() {
+                "no row passes --where".into()
+            } else {
+                format!("no such metric; there are: {names}")
+            };
+            return Err(SweepError::Option(format!("--metric {metric}: {what}")));
+        }
+        groups.extend(found);
+    }
+    let several = |i: &usize| {
+        let numbers: Option<Vec<f64>> = groups.iter().map(|g: &Group| g.keys[*i].number).collect();
+        numbers.is_some_and(|n| n.iter().any(|x| *x != n[0]))
+    };
+    let x = match &query.x {
+        Some(x) => {
+            has("--x", x)?;
+            let place = by.iter().position(|c| c == x);
+            if !place.is_some_and(|i| groups.iter().all(|g| g.keys[i].number.is_some())) {
+                return Err(SweepError::Option(format!("--x {x}: must be a column of numbers among --by")));
+            }
+            Some(x.clone())
+        }
+        None => (0..by.len()).find(several).map(|i| by[i].clone()),
+    };
+    Ok(Answer { by, x, groups, planned: plan.own().count(), present: parts.len() })
+}
+
+fn groups_of(rows: LazyFrame, by: &[String], metric: &str) -> Result<Vec<Group>, SweepError> {
+    let keys: Vec<Expr> = by.iter().map(col).collect();
+    let order: Vec<Expr> = keys.iter().cloned().chain([col("point"), col("seed")]).collect();
+    let ok = || col("status").eq(lit("ok"));
+    let grouped = rows
+        .filter(col("metric").eq(lit(metric.to_string())))
+        .sort_by_exprs(&order, SortMultipleOptions::default().with_maintain_order(true))
+        .group_by_stable(&keys)
+        .agg([
+            col("point").filter(ok()).alias("points"),
+            col("mean").filter(ok()).alias("values"),
+            len().alias("rows"),
+        ])
+        .collect();
+    let grouped = table(grouped)?;
+    let list = |name: &str, i: usize| -> PolarsResult<Series> {
+        let column = grouped.column(name)?.list()?;
+        column.get_as_series(i).ok_or_else(|| polars_err!(ComputeError: "group {i} has no {name}"))
+    };
+    let one = |i: usize| -> PolarsResult<Group> {
+        let keys = by.iter().map(|c| Ok(key(&grouped.column(c)?.get(i)?))).collect::<PolarsResult<_>>()?;
+        let (points, values) = (list("points", i)?, list("values", i)?);
+        let mut strata: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+        for (point, value) in points.str()?.iter().zip(values.f64()?.iter()) {
+            let value = value.unwrap_or(f64::NAN);
+            strata.entry(point.unwrap_or_default().to_string()).or_default().push(value);
+        }
+        let strata: Vec<Vec<f64>> = strata.into_values().collect();
+        let all = strata.concat();
+        let rows = grouped.column("rows")?.get(i)?.extract::<usize>().unwrap_or(0);
+        Ok(Group {
+            metric: metric.into(),
+            keys,
+            replicas: all.len(),
+            left_out: rows - all.len(),
+            mean: stats::mean(&all),
+            mean_95: stats::stratified_95(&strata, BOOTSTRAP_SEED, stats::mean),
+            iqm: stats::iqm(&all),
+            iqm_95: stats::stratified_95(&strata, BOOTSTRAP_SEED, stats::iqm),
+        })
+    };
+    table((0..grouped.height()).map(one).collect())
+}
+
+/// Five significant digits; `-` for what is missing.
+fn num(x: f64) -> String {
+    if x.is_nan() {
+        return "-".into();
+    }
+    if x == 0.0 || x.is_infinite() {
+        return format!("{x}");
+    }
+    let power = x.abs().log10().floor() as i32;
+    if !(-4..7).contains(&power) {
+        return format!("{x:.3e}");
+    }
+    format!("{x:.*}", (4 - power).max(0) as usize)
+}
+
+fn with_interval(x: f64, i: Option<Interval>) -> String {
+    match i {
+        Some(i) => format!("{} ({} to {})", num(x), num(i.lo), num(i.hi)),
+        None => num(x),
+    }
+}
+
+/// A heading and its table, without figures.
+fn markdown_table(a: &Answer, metric: &str) -> String {
+    let cell = |text: &str| text.replace('|', "\\|").replace('\n', " ");
+    let mut out = String::new();
+    for name in &a.by {
+        let _ = write!(out, "| {} ", cell(name));
+    }
+    out.push_str("| replicas | left out | mean (95 %) | IQM (95 %) |\n|");
+    out.push_str(&"---|".repeat(a.by.len()));
+    out.push_str("--:|--:|---|---|\n");
+    for g in a.groups.iter().filter(|g| g.metric == metric) {
+        for k in &g.keys {
+            let _ = write!(out, "| {} ", cell(&k.text));
+        }
+        let (mean, iqm) = (with_interval(g.mean, g.mean_95), with_interval(g.iqm, g.iqm_95));
+        let _ = writeln!(out, "| {} | {} | {mean} | {iqm} |", g.replicas, g.left_out);
+    }
+    out
+}
+
+/// Figures of a metric: lines over the x axis, or bars where there is none; one for each value of the columns that are neither agent nor x. With the
+/// text that tells it from the others.
+fn figures(a: &Answer, metric: &str) -> Result<Vec<(String, String)>, SweepError> {
+    let place = |name: &str| a.by.iter().position(|c| c == name);
+    let (agent, x) = (place("agent"), a.x.as_deref().and_then(place));
+    let mut panels: Vec<(String, Vec<&Group>)> = Vec::new();
+    for g in a.groups.iter().filter(|g| g.metric == metric && g.replicas > 0) {
+        let others = (0..a.by.len()).filter(|i| x.is_none_or(|x| x != *i) && agent.is_none_or(|n| n != *i));
+        let name = others.map(|i| format!("{} = {}", a.by[i], g.keys[i].text)).collect::<Vec<_>>().join(", ");
+        match panels.iter_mut().find(|p| p.0 == name) {
+            Some(p) => p.1.push(g),
+            None => panels.push((name, vec![g])),
+        }
+    }
+    let agent_of = |g: &Group| agent.map_or("all".to_string(), |i| g.keys[i].text.clone());
+    let Some(x) = x else {
+        let bar = |g: &&Group| Bar { agent: agent_of(g), y: g.mean, interval: g.mean_95 };
+        let group = |(name, groups): &(String, Vec<&Group>)| {
+            (name.replace(", ", "\n"), groups.iter().map(bar).collect())
+        };
+        // Bars stand on zero.
+        if panels.iter().flat_map(|p| &p.1).any(|g| g.mean < 0.0) {
+            return Ok(Vec::new());
+        }
+        let bars = Bars {
+            title: metric.into(),
+            y_label: metric.into(),
+            groups: panels.iter().map(group).collect(),
+            ..Bars::default()
+        };
+        return Ok(bars.svg()?.map(|svg| (String::new(), svg)).into_iter().collect());
+    };
+    let mut out = Vec::new();
+    for (name, groups) in panels {
+        let mut lines: Vec<figure::Series> = Vec::new();
+        for g in groups {
+            let point = Point {
+                x: g.keys[x].number.unwrap_or(f64::NAN),
+                y: g.mean,
+                interval: g.mean_95,
+                x_interval: None,
+            };
+            let agent = agent_of(g);
+            match lines.iter_mut().find(|l| l.agent == agent) {
+                Some(l) => l.points.push(point),
+                None => lines.push(figure::Series { agent, look: Look::Points, points: vec![point] }),
+            }
+        }
+        for l in &mut lines {
+            l.points.sort_by(|a, b| a.x.total_cmp(&b.x));
+        }
+        let title = if name.is_empty() { metric.to_string() } else { format!("{metric}, {name}") };
+        let figure = Figure {
+            title,
+            x_label: a.by[x].clone(),
+            y_label: metric.into(),
+            series: lines,
+            ..Figure::default()
+        };
+        out.extend(figure.svg()?.map(|svg| (name, svg)));
+    }
+    Ok(out)
+}
+
+/// Writes `report.md` and its figures to `out` and gives their paths, the page first.
+pub fn write(dir: &Path, out: &Path, query: &Query) -> Result<(Answer, Vec<PathBuf>), SweepError> {
+    let answer = ask(dir, query)?;
+    let plan = PlanFile::load(dir)?;
+    let mut page = format!("# Sweep {}\n\n", plan.hash);
+    let seeds = plan.seeds.len();
+    let _ = writeln!(
+        page,
+        "Task {}, {} of {} points, {seeds} seeds each; shard {}, device {}, isacbench {}.\n",
+        plan.task,
+        answer.present,
+        answer.planned,
+        plan.shard,
+        plan.devices.join(", "),
+        plan.crate_version
+    );
+    if !query.filters.is_empty() {
+        let shown = query.filters.iter().map(|(k, v)| format!("`{k} = {v}`")).collect::<Vec<_>>();
+        let _ = writeln!(page, "Only rows with {}.\n", shown.join(" and "));
+    }
+    page.push_str(
+        "Means and interquartile means (IQM, the mean of the middle half) over replicas, with 95 % percentile bootstrap intervals; \
+         the seeds of each point are resampled for themselves. Replicas that diverged, or whose evaluation was not finite, are left out and counted.\n",
+    );
+    let put = |path: PathBuf, text: &str| -> Result<PathBuf, SweepError> {
+        write_whole(&path, text.as_bytes()).map_err(writing(&path))?;
+        Ok(path)
+    };
+    let mut paths = Vec::new();
+    let mut metrics: Vec<&str> = answer.groups.iter().map(|g| g.metric.as_str()).collect();
+    metrics.dedup();
+    for metric in metrics {
+        let _ = write!(page, "\n## {metric}\n\n{}", markdown_table(&answer, metric));
+        for (n, (name, svg)) in figures(&answer, metric)?.iter().enumerate() {
+            let file = format!("{metric}-{}.svg", n + 1);
+            let _ = write!(page, "\n![{metric} {name}]({file})\n");
+            paths.push(put(out.join(file), svg)?);
+        }
+    }
+    paths.insert(0, put(out.join("report.md"), &page)?);
+    Ok((answer, paths))
+}
