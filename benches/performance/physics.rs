@@ -95,8 +95,7 @@ fn v2x(gpu: &Arc<Gpu>, b: usize) -> Result<Passes, GpuError> {
     let spec = v2x_batch::Spec { r: 1, b, task: V2X };
     let zeros = |name: &str, shape: &[usize]| gpu.alloc::<f32>(name, shape, Fill::Zero);
     let params = gpu.upload("params", &[1], &v2x_batch::check_params(&spec, 1))?;
-    let (state, obs) =
-        (zeros("state", &[1, V2X.state_rows(), b])?, zeros("obs", &[1, b, V2X.obs_dim()])?);
+    let (state, obs) = (zeros("state", &[1, V2X.state_rows(), b])?, zeros("obs", &[1, b, V2X.obs_dim()])?);
     let sums = zeros("sums", &[1, v2x_slots::SUMS, b])?;
     let most = v2x_slots::V2xSlots::most_slots(gpu, &spec, V2X.slots);
     let reset = v2x_reset::V2xReset::new(gpu, &spec)?.bind(gpu, &params, &state, &obs);

@@ -3,7 +3,7 @@
 
 use super::steady::{self, Kind};
 use super::{DeviceKind, analysis::kind_name};
-use crate::agents::{self, misac};
+use crate::agents::{misac, v2x as agents};
 use crate::checkpoint::{Algorithmic, Checkpoint, CheckpointError, Trainable};
 use crate::config::{Config, ConfigError, Layered, MisacConfig};
 use crate::energy::accounts::{self, EFFECTIVE, MEASURED, MEMORY, PAPER};
@@ -56,7 +56,7 @@ pub enum EnergyError {
 }
 
 fn learned() -> impl Iterator<Item = &'static str> {
-    let v2x = agents::AGENTS.iter().filter(|a| a.kind.is_learned()).map(|a| a.id);
+    let v2x = agents::AGENTS.iter().filter(|a| a.is_learned()).map(|a| a.id);
     v2x.chain(misac::AGENTS.iter().filter(|a| a.architecture().is_some()).map(|a| a.id))
 }
 
@@ -277,7 +277,7 @@ fn misac_inference(c: &Checkpoint<MisacConfig>) -> Result<Sums, EnergyError> {
     config.evaluate.gain_stride = config.task.slots;
     let params = |(snr, seed): &(f64, u32)| reproduce::misac::params_of(&config.task, *snr, [*seed, 0]);
     let replicas: Vec<MisacParams> = c.replicas().iter().map(params).collect();
-    let evaluated = reproduce::misac::outcomes(agent, &config, &replicas, Some(c), &Silent)?;
+    let evaluated = reproduce::misac::outcomes(agent, &config, &replicas, Some(c), None, &Silent)?;
     let mut entries = Vec::new();
     for (r, e) in evaluated.iter().enumerate() {
         entries.extend(reproduce::misac::energies(agent, &config, c, r, &e.outcome)?);

@@ -1,7 +1,7 @@
 //! `isacbench sweep`, `isacbench merge` and `isacbench report`
 
 use super::watch::Bars;
-use super::{Place, place, training_place};
+use super::{Place, place};
 use crate::config::{Config, MisacConfig};
 use crate::gpu::{DeviceChoice, Gpu};
 use crate::sweep::dataset::{Dataset, PlanFile};
@@ -49,9 +49,10 @@ pub fn sweep(a: &SweepArgs) -> Result<()> {
     if a.replicas == Some(0) {
         bail!("--replicas: must be at least 1");
     }
+    let place = place(&a.device)?;
     match file.task.as_str() {
-        "misac" => go(a, &file, Plan::<MisacConfig>::new(&file, &origin)?, &training_place(&a.device)?),
-        _ => go(a, &file, Plan::<Config>::new(&file, &origin)?, &place(&a.device)?),
+        "misac" => go(a, &file, Plan::<MisacConfig>::new(&file, &origin)?, &place),
+        _ => go(a, &file, Plan::<Config>::new(&file, &origin)?, &place),
     }
 }
 

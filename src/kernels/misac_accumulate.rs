@@ -112,10 +112,7 @@ pub fn misac_accumulate_cpu<F: Scalar>(
 pub fn cost(spec: &Spec) -> Cost {
     let (envs, k) = (spec.r * spec.b, spec.task.vehicles);
     let one = OF_STEP.len() + 1 + (1 + OF_BEAMS.len() + 1) * (k + 1);
-    Cost::new(
-        envs * one,
-        envs * (OF_STEP.len() + 1 + k + (OF_BEAMS.len() + 1) * k + 2 * episode_row::ROWS),
-    )
+    Cost::new(envs * one, envs * (OF_STEP.len() + 1 + k + (OF_BEAMS.len() + 1) * k + 2 * episode_row::ROWS))
 }
 
 pub fn prelude(spec: &Spec) -> Prelude {

@@ -97,6 +97,7 @@ pub fn cost(spec: &Spec) -> Cost {
         Rule::Periodic => spec.batch.r,
         // An environment reads its ages and one entry.
         Rule::Table => envs * k + envs.min(spec.rule_len()),
+        Rule::Plan => envs,
     };
     Cost::new(0, read + envs * k)
 }

@@ -1,6 +1,7 @@
 //! v2x_slots: many slots of every environment in one dispatch, the state in registers, with standard normal actions: the physics alone, as fast as
 //! the device does it. The physics is `src/task/v2x.rs`, the draws are those of gaussian_head.
 
+use super::MAX_TRIPS;
 use super::compare::{Comparison, Tol, compare_exact, compare_scaled};
 use super::cost::{Cost, NORMAL_PAIR, words_of};
 use super::gaussian_head::four_normals;
@@ -10,7 +11,6 @@ use super::v2x_batch::{
 };
 pub use super::v2x_batch::{Spec, WG};
 use super::v2x_step::{self, Outputs, Scales, v2x_step_cpu};
-use super::MAX_TRIPS;
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
 use crate::task::v2x::{V2xParams, metric};
 
@@ -95,10 +95,8 @@ pub fn cost_of(spec: &Spec, slots: usize) -> Cost {
     let slot = v2x_step::cost_of(spec, false).flops.expect("counted");
     // Box and Muller for every two actions; two sums with their barriers, which are no work.
     let draws = spec.r * spec.b * (spec.task.action_dim().div_ceil(4) * 2 * NORMAL_PAIR + SUMS);
-    let words = spec.r * words_of::<V2xParams>()
-        + 2 * spec.state_len()
-        + spec.obs_len()
-        + SUMS * spec.r * spec.b;
+    let words =
+        spec.r * words_of::<V2xParams>() + 2 * spec.state_len() + spec.obs_len() + SUMS * spec.r * spec.b;
     Cost::new(slots * (slot as usize + draws), words)
 }
 

@@ -360,7 +360,7 @@ fn train_from<C: Swept>(
                 let run = RunId { agent, variant: String::new() };
                 for ((stuck, u), m) in stuck.iter_mut().zip(units).zip(metrics) {
                     let row = u.config.curve(&run, (u.config.swept(), u.seed), update, 0, m);
-                    *stuck = C::is_stuck(agent, &row);
+                    *stuck = u.config.is_stuck(agent, &row);
                 }
                 watch.advance(0, &C::note(metrics));
             },

@@ -1,7 +1,7 @@
 //! What a sweep asks of a task: which replicas can share a batch, and how a batch is made and evaluated.
 
 use crate::agents::misac as misac_agents;
-use crate::agents::{self, Kind};
+use crate::agents::v2x as agents;
 use crate::checkpoint::Checkpoint;
 use crate::config::{Config, MisacConfig};
 use crate::evaluate::v2x::Outcome;
@@ -81,15 +81,14 @@ impl Swept for Config {
         agents::AGENTS.iter().map(|a| a.id).collect()
     }
     fn learns(agent: &str) -> bool {
-        agents::find(agent).is_some_and(|a| a.kind.is_learned())
+        agents::find(agent).is_some_and(|a| a.is_learned())
     }
     fn swept(&self) -> f64 {
         self.task.p_max_dbm
     }
     fn shape(&self, agent: &str) -> String {
         // The debug form of a number is read back as the same number, so equal texts are equal settings.
-        let kind = agents::find(agent).map(|a| a.kind);
-        let learner = kind.and_then(|k| Algorithm::new(k, self, Vec::new()));
+        let learner = agents::find(agent).and_then(|a| a.algorithm(self, Vec::new()));
         let learner = learner.map_or(String::new(), |l| format!("{l:?} {}", self.train.updates));
         format!(
             "{agent} {learner} {:?} {} {}",
@@ -99,14 +98,12 @@ impl Swept for Config {
         )
     }
     fn sizes(&self, agent: &str) -> String {
-        let kind = agents::find(agent).map(|a| a.kind);
         let of = |a: Algorithm| format!("{:?} {:?}", a.task(), a.policy());
-        kind.and_then(|k| Algorithm::new(k, self, Vec::new())).map_or(String::new(), of)
+        agents::find(agent).and_then(|a| a.algorithm(self, Vec::new())).map_or(String::new(), of)
     }
     fn batch(agent: &str, units: &[Unit<Self>]) -> Option<Algorithm> {
-        let kind = agents::find(agent)?.kind;
         let replica = |u: &Unit<Self>| Replica { seed: u.seed, task: u.config.task.params([u.seed, 0]) };
-        Algorithm::new(kind, units.first()?.config, units.iter().map(replica).collect())
+        agents::find(agent)?.algorithm(units.first()?.config, units.iter().map(replica).collect())
     }
     fn warm_up(algorithm: &Algorithm) -> u32 {
         match algorithm {
@@ -140,7 +137,7 @@ impl Swept for Config {
         let params: Vec<_> = units.iter().map(|u| u.config.task.params([u.seed, 0])).collect();
         let outcomes = reproduce::outcomes(agent, first.config, &params, weights, gpu, watch)?;
         let vehicles = first.config.task.vehicles;
-        Ok(outcomes.iter().map(|o| v2x_metrics(agent.kind == Kind::UpperBound, vehicles, o)).collect())
+        Ok(outcomes.iter().map(|o| v2x_metrics(agent.is_bound(), vehicles, o)).collect())
     }
 }
 
@@ -212,14 +209,14 @@ impl Swept for MisacConfig {
         agent: &str,
         units: &[Unit<Self>],
         weights: Option<&Checkpoint<Self>>,
-        _gpu: Option<&Gpu>,
+        gpu: Option<&Gpu>,
         watch: &dyn Watch,
     ) -> Result<Vec<Vec<Measured>>, JobError> {
         let (Some(agent), Some(first)) = (misac_agents::find(agent), units.first()) else {
             return Ok(Vec::new());
         };
         let params: Vec<_> = units.iter().map(|u| u.config.task.params([u.seed, 0])).collect();
-        let all = reproduce::misac::outcomes(agent, first.config, &params, weights, watch)?;
+        let all = reproduce::misac::outcomes(agent, first.config, &params, weights, gpu, watch)?;
         let metrics = |e: &reproduce::misac::Evaluated| {
             let row = |(name, x): (&'static str, crate::evaluate::Estimate)| Measured {
                 metric: name.into(),

@@ -3,7 +3,8 @@
 use super::{Case, Maker};
 use isacbench::gpu::GpuError;
 use isacbench::kernels::{
-    misac_accumulate, misac_gain, misac_reset, misac_schedule, misac_step, obs_mask, slot_gather, spatial_loss, value_iteration,
+    misac_accumulate, misac_gain, misac_reset, misac_schedule, misac_step, obs_mask, slot_gather,
+    spatial_loss, value_iteration,
 };
 use isacbench::shuffle::Minibatch;
 use isacbench::task::misac::{Phase, gain_row, metric};
