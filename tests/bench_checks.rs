@@ -3,8 +3,8 @@
 mod common;
 
 use common::shared_gpu;
-use isacbench::agents::Kind;
 use isacbench::bench::check;
+use isacbench::learn::PpoSpec;
 use isacbench::policy::lstm::LstmLayout;
 use isacbench::policy::{Activation, Lif, MlpLayout};
 
@@ -56,7 +56,7 @@ fn a_wrong_product_is_found() {
 #[test]
 fn learners_on_an_adapter_are_those_of_the_cpu() {
     let Some(gpu) = shared_gpu() else { return };
-    for line in [check::ppo(gpu, Kind::Ppo), check::ppo(gpu, Kind::SpikingAc), check::experts(gpu)] {
+    for line in [check::ppo(gpu, PpoSpec::mlp), check::ppo(gpu, PpoSpec::spiking), check::experts(gpu)] {
         println!("{}", line.unwrap_or_else(|e| panic!("{e}")));
     }
 }
