@@ -17,7 +17,7 @@
 #   PEER_ENVS="16384 65536"   environments of the peers of task v2x; those of task misac are a sixteenth
 #   PROGRAM_FLAGS="--features nvml"   features of the program
 #
-# The folder has manifest.json (machine, versions, each step with its seconds and whether it passed, failed or was cut), the logs, criterion's samples
+# The folder has manifest.json (machine, versions, each step with its seconds and whether it passed, failed, was cut or skipped), the logs, criterion's samples
 # with their records, the report of `isacbench bench`, and the peers' lines. Exit code: 0 if nothing failed; what was cut has not failed.
 set -uo pipefail
 root=$(cd "$(dirname "$0")/.." 2>/dev/null && pwd)
@@ -104,7 +104,7 @@ if [ -n "$bin" ]; then
         done
     )
     peers=$bin/peers
-    revision=$(tr '\n' ' ' <"$bin/revision" 2>/dev/null)
+    revision=$(paste -sd ' ' "$bin/revision" 2>/dev/null)
     [ -z "$vulkan" ] && [ -d "$bin/vulkan" ] && vulkan=$bin/vulkan
 else
     list=$(build) || exit 1
@@ -181,18 +181,17 @@ done <<<"$list"
 CRITERION_HOME=$out/criterion ISACBENCH_DEVICE=$device step benches "${SECONDS_BENCHES:-260}" "$out/benches.txt" "$performance" --bench
 
 # The peers on the same card.
-peer_seconds=${SECONDS_PEERS:-110} peers_end=$((SECONDS + ${SECONDS_PEERS:-110}))
 backend=$(timeout 40 python3 -c 'import jax, optax; print(jax.default_backend())' 2>"$out/peers/jax.txt")
+peers_end=$((SECONDS + ${SECONDS_PEERS:-110}))
 case ${PEERS:-auto}:$backend in
-no:*) note peers cut 0 "PEERS=no" ;;
-*:) note peers cut 0 "python3 cannot import jax and optax" ;;
-auto:cpu) note peers cut 0 "jax computes on the CPU here; for that comparison: scripts/compare-peer.sh" ;;
+no:*) note peers skipped 0 "PEERS=no" ;;
+*:) note peers skipped 0 "python3 cannot import jax and optax" ;;
+auto:cpu) note peers skipped 0 "jax computes on the CPU here; for that comparison: scripts/compare-peer.sh" ;;
 *)
     for b in ${PEER_ENVS:-16384 65536}; do
         for peer in "v2x_ppo_jax.py --agent mlp --minibatches 16 --envs $b" "v2x_ppo_jax.py --agent spiking --minibatches 16 --envs $b" \
             "misac_hmoe_jax.py --envs $((b / 16))"; do
             left=$((peers_end - SECONDS))
-            [ "$left" -le "$peer_seconds" ] || left=$peer_seconds
             log=$out/peers/$(tr -cs 'a-z0-9\n' '-' <<<"${peer//.py/}").txt
             # shellcheck disable=SC2086  # words on purpose
             if [ "$left" -lt 3 ]; then note "peer $peer" cut 0 "the time of the peers is over"; else step "peer $peer" "$left" "$log" python3 "$peers"/$peer --updates 2; fi
@@ -208,6 +207,7 @@ quote() { printf '"%s"' "$(printf '%s' "$1" | tr '\n\t' '  ' | sed 's/\\/\\\\/g;
 {
     printf '{\n  "started_utc": %s,\n  "seconds": %d,\n' "$(quote "$started")" "$SECONDS"
     printf '  "revision": %s,\n  "from": %s,\n' "$(quote "${revision:-unknown}")" "$(quote "$([ -n "$bin" ] && echo "prebuilt binaries" || echo source)")"
+    printf '  "adapter": %s,\n' "$(quote "$(head -1 "$out/check.txt" 2>/dev/null)")"
     printf '  "device_asked": %s,\n  "grid": %s,\n' "$(quote "$device")" "$(quote "${ISACBENCH_GRID:-default}")"
     printf '  "cpu": %s,\n  "cores": %s,\n' "$(quote "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1)")" "$(nproc)"
     printf '  "kernel": %s,\n  "jax_backend": %s,\n' "$(quote "$(uname -sr)")" "$(quote "${backend:-none}")"

@@ -212,7 +212,7 @@ impl Bench {
         let places = places(&asked).map_err(|e| format!("{DEVICES}={asked}: {e}"))?;
         let home = criterion_home();
         // Rows have their own intervals; criterion's default of 100,000 resamples would take longer than the measurement.
-        let criterion = Criterion::default().nresamples(1000).output_directory(&home).configure_from_args();
+        let criterion = Criterion::default().nresamples(2000).output_directory(&home).configure_from_args();
         for place in &places {
             let device = place.device();
             println!("benches: on {} ({})", device.name, device.slug);

@@ -17,7 +17,7 @@ use crate::policy::experts::H_MOE;
 use crate::policy::lstm::LstmLayout;
 use crate::policy::lstm_cpu::{LstmGradient, LstmPacked, Sequences};
 use crate::task::misac::{self, MisacParams, MisacSpec};
-use crate::task::v2x::{self, Beam, Kinematics, V2xParams, V2xSpec};
+use crate::task::v2x::{self, Beam, Kinematics, V2xSpec};
 use crate::train::{Experts, Ppo};
 use std::sync::Arc;
 use thiserror::Error;
@@ -170,85 +170,85 @@ fn bits(x: &[f32]) -> Vec<u32> {
     x.iter().map(|x| x.to_bits()).collect()
 }
 
+/// What a step of 67 environments changes.
+struct Slot {
+    state: Vec<f32>,
+    obs: Vec<f32>,
+    final_obs: Vec<f32>,
+    reward: Vec<f32>,
+    flags: Vec<u32>,
+}
+
+/// No multiple of any number of lanes.
+const ENVS: usize = 67;
+
+impl Slot {
+    fn new(state: &[f32], obs_len: usize) -> Slot {
+        let unwritten = |n: usize| vec![f32::NAN; n];
+        Slot {
+            state: state.to_vec(),
+            obs: unwritten(obs_len),
+            final_obs: unwritten(obs_len),
+            reward: unwritten(ENVS),
+            flags: vec![0; ENVS],
+        }
+    }
+
+    /// A step in vector lanes against one through the scalar f32 twin.
+    fn compare(&self, twin: &Slot) -> Result<String, CheckError> {
+        let rows = [
+            compare_exact("bits of state", &bits(&self.state), &bits(&twin.state)),
+            compare_exact("bits of observation", &bits(&self.obs), &bits(&twin.obs)),
+            compare_exact("bits of reward", &bits(&self.reward), &bits(&twin.reward)),
+        ];
+        passed("a slot in vector lanes against the scalar twin, bit for bit", &rows)
+    }
+}
+
 /// A slot of task v2x in vector lanes against the scalar f32 twin, bit for bit.
 pub fn physics_v2x() -> Result<String, CheckError> {
     let task =
         V2xSpec { vehicles: 3, antennas: 32, slots: 100, beam: Beam::Angles, kinematics: Kinematics::Paper };
-    let spec = v2x_batch::Spec { r: 1, b: 67, task };
+    let spec = v2x_batch::Spec { r: 1, b: ENVS, task };
     let params = v2x_batch::check_params(&spec, 1);
     let state = v2x_batch::check_states(&spec, 1);
     let action = normal(1, 0, spec.action_len(), 1.0);
-    let step = |run: &dyn Fn(&V2xParams, &mut [f32], &mut [f32], &mut [f32])| {
-        let (mut state, mut obs, mut reward) =
-            (state.clone(), vec![f32::NAN; spec.obs_len()], vec![f32::NAN; spec.b]);
-        run(&params[0], &mut state, &mut obs, &mut reward);
-        [bits(&state), bits(&obs), bits(&reward)]
-    };
-    let (b, obs_len) = (spec.b, spec.obs_len());
-    let lanes = step(&|params, state, obs, reward| {
-        let (mut final_obs, mut flags) = (vec![0.0; obs_len], vec![0; b]);
-        let batch = v2x::Batch { params, envs: b, first: 0, state, obs };
-        let (final_obs, flags) = (&mut final_obs[..], &mut flags[..]);
-        let out = v2x::StepSlices { final_obs, reward, flags, metrics: None, full: false };
-        step_chunk(&task, batch, &action, out, 5);
-    });
-    let twin = step(&|params, state, obs, reward| {
-        let (mut final_obs, mut flags) = (vec![0.0; obs_len], vec![0; b]);
-        let at = v2x_step::Args { clock: 5, action_off: 0, obs_off: 0, reward_off: 0, full: false };
-        let one = [*params];
-        let (final_obs, flags) = (&mut final_obs[..], &mut flags[..]);
-        v2x_step_cpu::<f32>(&spec, &at, &one, &action, state, obs, final_obs, reward, flags, &mut []);
-    });
-    lanes_are_twins(&lanes, &twin)
+    let [mut lanes, mut twin] = [(); 2].map(|()| Slot::new(&state, spec.obs_len()));
+    let Slot { state, obs, final_obs, reward, flags } = &mut lanes;
+    let batch = v2x::Batch { params: &params[0], envs: ENVS, first: 0, state, obs };
+    let out = v2x::StepSlices { final_obs, reward, flags, metrics: None, full: false };
+    step_chunk(&task, batch, &action, out, 5);
+    let Slot { state, obs, final_obs, reward, flags } = &mut twin;
+    let at = v2x_step::Args { clock: 5, action_off: 0, obs_off: 0, reward_off: 0, full: false };
+    v2x_step_cpu::<f32>(&spec, &at, &params, &action, state, obs, final_obs, reward, flags, &mut []);
+    lanes.compare(&twin)
 }
 
 /// The same for task misac.
 pub fn physics_misac() -> Result<String, CheckError> {
     let task = MisacSpec { vehicles: 4, antennas: 64, slots: 200, uncertainty: misac::Uncertainty::Constant };
-    let spec = misac_batch::Spec { r: 1, b: 67, task };
+    let spec = misac_batch::Spec { r: 1, b: ENVS, task };
     let params = misac_batch::check_params(&spec, 1);
     let state = misac_batch::check_states(&spec, &params, 1);
-    let action: Vec<f32> =
-        normal(1, 0, spec.action_len(), 1.0).into_iter().map(|x| f32::from(u8::from(x > 0.5))).collect();
-    let step = |run: &dyn Fn(&MisacParams, &mut [f32], &mut [f32], &mut [f32])| {
-        let (mut state, mut obs, mut reward) =
-            (state.clone(), vec![f32::NAN; spec.obs_len()], vec![f32::NAN; spec.b]);
-        run(&params[0], &mut state, &mut obs, &mut reward);
-        [bits(&state), bits(&obs), bits(&reward)]
+    let camera = |x: f32| f32::from(u8::from(x > 0.5));
+    let action: Vec<f32> = normal(1, 0, spec.action_len(), 1.0).into_iter().map(camera).collect();
+    let [mut lanes, mut twin] = [(); 2].map(|()| Slot::new(&state, spec.obs_len()));
+    let Slot { state, obs, final_obs, reward, flags } = &mut lanes;
+    let batch = misac::Batch { params: &params[0], envs: ENVS, first: 0, state, obs };
+    let out = misac::StepSlices { final_obs, reward, flags, metrics: None };
+    misac::misac_step_chunk(&task, batch, &action, out, 5);
+    let Slot { state, obs, final_obs, reward, flags } = &mut twin;
+    let at = misac_step::Args {
+        clock: 5,
+        action_off: 0,
+        state_off: 0,
+        next_off: 0,
+        obs_off: 0,
+        reward_off: 0,
+        full: false,
     };
-    let (b, obs_len) = (spec.b, spec.obs_len());
-    let lanes = step(&|params, state, obs, reward| {
-        let (mut final_obs, mut flags) = (vec![0.0; obs_len], vec![0; b]);
-        let batch = misac::Batch { params, envs: b, first: 0, state, obs };
-        let (final_obs, flags) = (&mut final_obs[..], &mut flags[..]);
-        let out = misac::StepSlices { final_obs, reward, flags, metrics: None };
-        misac::misac_step_chunk(&task, batch, &action, out, 5);
-    });
-    let twin = step(&|params, state, obs, reward| {
-        let (mut final_obs, mut flags) = (vec![0.0; obs_len], vec![0; b]);
-        let at = misac_step::Args {
-            clock: 5,
-            action_off: 0,
-            state_off: 0,
-            next_off: 0,
-            obs_off: 0,
-            reward_off: 0,
-            full: false,
-        };
-        let one = [*params];
-        let (final_obs, flags) = (&mut final_obs[..], &mut flags[..]);
-        misac_step_cpu::<f32>(&spec, &at, &one, &action, state, obs, final_obs, reward, flags, &mut []);
-    });
-    lanes_are_twins(&lanes, &twin)
-}
-
-fn lanes_are_twins(lanes: &[Vec<u32>; 3], twin: &[Vec<u32>; 3]) -> Result<String, CheckError> {
-    let rows: Vec<_> = ["state", "observation", "reward"]
-        .iter()
-        .zip(lanes.iter().zip(twin))
-        .map(|(name, (got, want))| compare_exact(&format!("bits of {name}"), got, want))
-        .collect();
-    passed("a slot in vector lanes against the scalar twin, bit for bit", &rows)
+    misac_step_cpu::<f32>(&spec, &at, &params, &action, state, obs, final_obs, reward, flags, &mut []);
+    lanes.compare(&twin)
 }
 
 /// Output and gradients of a network of the CPU backend against the f64 twins: perceptron or spiking, whatever `layout` is.
