@@ -580,6 +580,7 @@ impl Figure {
                 }
                 marker(&root, (x, low), shape, BLACK, 12.0, true)?;
             }
+            let left_end = chart.backend_coord(&(x_range.0, y_range.0)).0;
             // A note stands at the first corner of its point that no marker and no other note has taken.
             let place = |x: f64, y: f64| Some(chart.backend_coord(&(self.x(x), self.y(y)?)));
             let points = self.series.iter().filter(marked).flat_map(|s| &s.points);
@@ -592,8 +593,11 @@ impl Figure {
                     let left = if right { x + px(6.0) } else { x - px(6.0) - w };
                     [left, y - px(rise) - h, left + w, y - px(rise)]
                 };
+                // Right of the axis and inside the drawing.
+                let inner = |r: &[i32; 4]| r[0] >= left_end && r[2] <= size.0 as i32;
                 let free = |r: &[i32; 4]| {
-                    taken.iter().all(|t| r[2] <= t[0] || t[2] <= r[0] || r[3] <= t[1] || t[3] <= r[1])
+                    inner(r)
+                        && taken.iter().all(|t| r[2] <= t[0] || t[2] <= r[0] || r[3] <= t[1] || t[3] <= r[1])
                 };
                 let spots =
                     [5.0, -17.0, 19.0, -31.0, 33.0].map(|rise| [corner(true, rise), corner(false, rise)]);
