@@ -281,9 +281,9 @@ fn energy(view: &View, unit: &str, work: &str, file: &str) -> Picture {
     groups.retain(|g| !g.1.is_empty());
     groups.truncate(MOST_GROUPS);
     let mut palette: Vec<String> = Vec::new();
-    for r in &view.report.energy.iter().map(|r| &r.agent).collect::<Vec<_>>() {
-        if !palette.contains(r) {
-            palette.push(r.to_string());
+    for r in view.report.energy {
+        if !palette.contains(&r.agent) {
+            palette.push(r.agent.clone());
         }
     }
     let what = if unit == INFERENCE { "inference" } else { "environment step in training" };
@@ -322,13 +322,11 @@ fn phases(view: &View) -> Picture {
         else {
             continue;
         };
-        parts
-            .iter()
-            .filter(|p| !palette.contains(&p.phase))
-            .map(|p| p.phase.clone())
-            .collect::<Vec<_>>()
-            .into_iter()
-            .for_each(|p| palette.push(p));
+        for p in &parts {
+            if !palette.contains(&p.phase) {
+                palette.push(p.phase.clone());
+            }
+        }
         let bars = parts.iter().map(|p| Bar { agent: p.phase.clone(), y: p.share, interval: None });
         let who = [task, policy].into_iter().filter(|w| !w.is_empty()).collect::<Vec<_>>().join(" ");
         let mut bars: Vec<Bar> = bars.collect();
