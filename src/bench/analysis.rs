@@ -31,7 +31,7 @@ pub fn rows(benchmarks: &[Benchmark]) -> BenchRows {
         lengths.into_iter().filter_map(|n| Some((n, Bootstrap::new(n, BOOTSTRAP_SEED)?))).collect();
     let ceilings = Ceilings::new(benchmarks);
     let mut rows: Vec<BenchRow> = benchmarks.par_iter().map(|b| row(b, &resamples, &ceilings)).collect();
-    rows.sort_by(|a, b| order(a).cmp(&order(b)));
+    rows.sort_by_key(order);
     BenchRows {
         scaling: scaling(&rows),
         phases: phases(&rows),

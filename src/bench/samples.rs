@@ -126,7 +126,7 @@ fn look(home: &Path, dir: &Path, depth: usize, found: &mut Found) {
             Err(why) => found.left_out.push(LeftOut { path, why }),
         },
         (false, true) => {
-            let why = format!("no {RECORD_FILE}: this bench leaves no record of what it did");
+            let why = format!("no {RECORD_FILE}: this bench did not end, or leaves no record of what it did");
             found.left_out.push(LeftOut { path, why });
         }
         (false, false) if depth < DEPTH => match folders(dir) {

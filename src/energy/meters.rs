@@ -561,10 +561,12 @@ mod tests {
             resting.store(false, Ordering::Release);
             rest(s);
         };
+        // A unit is a microsecond.
         let work = || {
+            let clock = Instant::now();
             busy.store(true, Ordering::Release);
             rest(0.005);
-            Ok(1)
+            Ok(clock.elapsed().as_micros() as u64)
         };
         by_protocol(p, &mut meter, None, idle, work)
     }
@@ -578,7 +580,7 @@ mod tests {
             "{m:?}"
         );
         assert!((m.integrated_share - 1.0).abs() < 0.02, "{m:?}");
-        let net = (Fake::BUSY_W - Fake::IDLE_W) * m.window_s * 3.0 / m.units as f64;
+        let net = 1e-6 * (Fake::BUSY_W - Fake::IDLE_W);
         assert!((m.joules_per_unit - net).abs() < 0.1 * net, "{m:?}, not {net}");
         assert!(m.how("x").contains("integrated power gives"), "{}", m.how("x"));
         let half = fake(0.5, p).unwrap();

@@ -580,6 +580,7 @@ impl Figure {
                 }
                 marker(&root, (x, low), shape, BLACK, 12.0, true)?;
             }
+            let left_end = chart.backend_coord(&(x_range.0, y_range.0)).0;
             // A note stands at the first corner of its point that no marker and no other note has taken.
             let place = |x: f64, y: f64| Some(chart.backend_coord(&(self.x(x), self.y(y)?)));
             let points = self.series.iter().filter(marked).flat_map(|s| &s.points);
@@ -587,17 +588,22 @@ impl Figure {
             let mut taken: Vec<[i32; 4]> = points.filter_map(|p| place(p.x, p.y)).map(around).collect();
             for n in &self.notes {
                 let Some((x, y)) = place(n.x, n.y) else { continue };
-                let (w, h) = (px(text_width_px(&n.text, 12.0)), px(12.0));
+                let (w, h) = (px(1.12 * text_width_px(&n.text, 12.0)), px(12.0));
                 let corner = |right: bool, rise: f64| {
                     let left = if right { x + px(6.0) } else { x - px(6.0) - w };
                     [left, y - px(rise) - h, left + w, y - px(rise)]
                 };
+                // Right of the axis and inside the drawing.
+                let inner = |r: &[i32; 4]| r[0] >= left_end && r[2] <= size.0 as i32;
                 let free = |r: &[i32; 4]| {
-                    taken.iter().all(|t| r[2] <= t[0] || t[2] <= r[0] || r[3] <= t[1] || t[3] <= r[1])
+                    inner(r)
+                        && taken.iter().all(|t| r[2] <= t[0] || t[2] <= r[0] || r[3] <= t[1] || t[3] <= r[1])
                 };
                 let spots =
                     [5.0, -17.0, 19.0, -31.0, 33.0].map(|rise| [corner(true, rise), corner(false, rise)]);
-                let spot = match spots.as_flattened().iter().find(|r| free(r)) {
+                // Far from its point a note would be taken for another's.
+                let near = if self.sparse_notes { 6 } else { spots.as_flattened().len() };
+                let spot = match spots.as_flattened()[..near].iter().find(|r| free(r)) {
                     Some(spot) => *spot,
                     None if self.sparse_notes => continue,
                     None => spots[0][0],
@@ -868,8 +874,15 @@ impl Dots {
 
     fn draw(&self, out: &mut String, range: (f64, f64)) -> Drawn {
         let text_px = 12.0;
-        let widest = self.dots.iter().map(|d| text_width_px(&d.label, text_px)).fold(0.0, f64::max);
-        let labels_px = (widest + 24.0).min(0.6 * f64::from(WIDTH_PX));
+        // Identifiers are wider than prose.
+        let width_px = |label: &str| 1.18 * text_width_px(label, text_px);
+        let widest = self.dots.iter().map(|d| width_px(&d.label)).fold(0.0, f64::max);
+        let labels_px = (widest + 20.0).min(0.62 * f64::from(WIDTH_PX));
+        let letters = ((labels_px - 20.0) / width_px("x")) as usize;
+        let shortened = |label: &str| match label.chars().count() > letters {
+            true => label.chars().take(letters.saturating_sub(1)).chain(['…']).collect(),
+            false => label.to_string(),
+        };
         let rows = self.dots.len() as f64;
         let height_px = (36.0 + rows * DOT_ROW_PX + 60.0) as u32;
         let size = (WIDTH_PX * UNITS_PER_PX, height_px * UNITS_PER_PX);
@@ -907,7 +920,7 @@ impl Dots {
                 marker(&root, at(d.x, row), Shape::Circle, color, 7.0, !d.strong)?;
                 let style = font(text_px).pos(Pos::new(HPos::Right, VPos::Center));
                 let left = (px(labels_px - 8.0), at(self.at, row).1);
-                root.draw(&Text::new(d.label.clone(), left, style))?;
+                root.draw(&Text::new(shortened(&d.label), left, style))?;
             }
             root.present()?;
         }

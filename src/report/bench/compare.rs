@@ -72,9 +72,12 @@ pub fn markdown(names: [&str; 2], manifests: [Option<&Manifest>; 2], c: &Compari
         out.push_str("![Speed of B over that of A, log scale, with 95 % intervals; the benchmarks that differ most. Right of 1, B is faster.](compare.svg)\n\n");
         pairs(&mut out, real());
     }
-    if c.pairs.iter().any(|p| p.software) {
-        let _ = writeln!(out, "## {SOFTWARE_TITLE}\n");
-        pairs(&mut out, c.pairs.iter().filter(|p| p.software));
+    let software = c.pairs.iter().filter(|p| p.software).count();
+    if software > 0 {
+        let _ = writeln!(
+            out,
+            "## {SOFTWARE_TITLE}\n\n{software} benchmarks in both sets, whose times are not compared.\n"
+        );
     }
     for (title, places) in [("Only in A", &c.only_a), ("Only in B", &c.only_b)] {
         missing(&mut out, title, places);

@@ -10,6 +10,8 @@ use std::collections::BTreeMap;
 
 /// Lines of one figure: as many as there are colours.
 const MOST_LINES: usize = 10;
+/// Sizes that are all written at an axis.
+const MOST_TICKS: usize = 8;
 /// Groups of bars that stand side by side with their labels.
 const MOST_GROUPS: usize = 7;
 
@@ -193,11 +195,18 @@ fn throughput(view: &View, section: &str, what: &str) -> Picture {
             y_label: format!("{what} per second"),
             log_x: true,
             log_y: true,
+            x_ticks: ticks(lines.iter().flatten().map(|s| s.size)),
             palette: series.iter().map(|s| s.agent.clone()).collect(),
             series,
             ..Figure::default()
         }),
     }
+}
+
+/// The sizes themselves, if they are few enough for an axis; else none, for round numbers.
+fn ticks(sizes: impl Iterator<Item = u32>) -> Vec<f64> {
+    let all: std::collections::BTreeSet<u32> = sizes.collect();
+    if all.len() <= MOST_TICKS { all.into_iter().map(f64::from).collect() } else { Vec::new() }
 }
 
 /// Groups that update many small replicas: in one batch, and one after another.
@@ -206,8 +215,10 @@ const BATCHED: &str = "replicas_batched";
 
 fn replicas(view: &View) -> Picture {
     let mut lines: BTreeMap<(bool, &str, String), Vec<Point>> = BTreeMap::new();
+    let mut sizes = Vec::new();
     for r in view.real.iter().filter(|r| r.group.starts_with(REPLICAS)) {
         let Some(n) = r.replicas else { continue };
+        sizes.push(n);
         let interval = (!r.wall_lo_s.is_nan()).then_some(Interval { lo: r.wall_lo_s, hi: r.wall_hi_s });
         let fixed = crate::bench::analysis::without(&r.sizes, "R");
         let point = Point { x: f64::from(n), y: r.wall_s, interval, x_interval: None };
@@ -230,6 +241,7 @@ fn replicas(view: &View) -> Picture {
             .into(),
         picture: figure::Picture::Lines(Figure {
             title: "Updating R replicas".into(),
+            x_ticks: ticks(sizes.into_iter()),
             x_label: "replicas R".into(),
             y_label: "time for all of them (s)".into(),
             log_x: true,
@@ -269,9 +281,9 @@ fn energy(view: &View, unit: &str, work: &str, file: &str) -> Picture {
     groups.retain(|g| !g.1.is_empty());
     groups.truncate(MOST_GROUPS);
     let mut palette: Vec<String> = Vec::new();
-    for r in &view.report.energy.iter().map(|r| &r.agent).collect::<Vec<_>>() {
-        if !palette.contains(r) {
-            palette.push(r.to_string());
+    for r in view.report.energy {
+        if !palette.contains(&r.agent) {
+            palette.push(r.agent.clone());
         }
     }
     let what = if unit == INFERENCE { "inference" } else { "environment step in training" };
@@ -310,13 +322,11 @@ fn phases(view: &View) -> Picture {
         else {
             continue;
         };
-        parts
-            .iter()
-            .filter(|p| !palette.contains(&p.phase))
-            .map(|p| p.phase.clone())
-            .collect::<Vec<_>>()
-            .into_iter()
-            .for_each(|p| palette.push(p));
+        for p in &parts {
+            if !palette.contains(&p.phase) {
+                palette.push(p.phase.clone());
+            }
+        }
         let bars = parts.iter().map(|p| Bar { agent: p.phase.clone(), y: p.share, interval: None });
         let who = [task, policy].into_iter().filter(|w| !w.is_empty()).collect::<Vec<_>>().join(" ");
         let mut bars: Vec<Bar> = bars.collect();

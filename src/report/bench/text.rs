@@ -87,10 +87,11 @@ pub(super) fn summary(view: &View, drawn: &dyn Fn(&str) -> bool, pictures: &[Pic
 
 fn devices(out: &mut String, view: &View) {
     let (real, software) = (view.real.len(), view.software.len());
+    let checked = view.report.rows.benchmarks.iter().filter(|r| !r.check.is_empty()).count();
     let _ = writeln!(
         out,
-        "{real} benchmarks of {} and {software} of software adapters, which stand apart at the end. Each was timed only after its results had been \
-         compared with the reference.\n",
+        "{real} benchmarks of {} and {software} of software adapters, which stand apart at the end. {checked} of them were timed after their results \
+         had been compared with the reference (column `check` of the rows); the others have nothing to compare.\n",
         match view.devices.len() {
             0 => "no device".to_string(),
             1 => "one device".to_string(),
@@ -448,18 +449,18 @@ fn software(out: &mut String, view: &View) {
     }
     let _ = writeln!(out, "## {SOFTWARE_TITLE}\n");
     out.push_str(
-        "These ran on the processor by way of a Vulkan driver in software. They show that the kernels run and agree with their reference; their times \
-         say nothing about GPUs.\n\n",
+        "These ran on the processor by way of a Vulkan driver in software. They show that the kernels run and agree with their reference. Their times \
+         say nothing about GPUs and are not shown.\n\n",
     );
-    let row = |r: &&BenchRow| {
-        vec![r.device_name.clone(), r.group.clone(), r.sizes.clone(), or_dash(&r.check), time(r.wall_s)]
+    let mut groups: BTreeMap<(&str, &str, &str), Vec<&str>> = BTreeMap::new();
+    for r in &view.software {
+        groups.entry((&r.device_name, &r.group, &r.check)).or_default().push(&r.sizes);
+    }
+    let row = |((name, group, check), sizes): ((&str, &str, &str), Vec<&str>)| {
+        vec![name.to_string(), group.to_string(), sizes.join("; "), or_dash(check)]
     };
-    let rows: Vec<_> = view.software.iter().map(row).collect();
-    out.push_str(&table(
-        &["adapter", "group", "sizes", "checked before", "wall time on this processor"],
-        4,
-        &rows,
-    ));
+    let rows: Vec<_> = groups.into_iter().map(row).collect();
+    out.push_str(&table(&["adapter", "group", "sizes", "compared before"], 4, &rows));
 }
 
 fn left_out(out: &mut String, view: &View) {
