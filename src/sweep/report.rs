@@ -161,7 +161,8 @@ pub fn ask(dir: &Path, query: &Query) -> Result<Answer, SweepError> {
     for metric in &metrics {
         let found = groups_of(rows.clone(), &by, metric)?;
         if found.is_empty() {
-            let all = table(rows.clone().select([col("metric").unique()]).collect())?;
+            let all =
+                table(rows.clone().select([col("metric").unique().sort(SortOptions::default())]).collect())?;
             let names = table(
                 all.column("metric")
                     .and_then(|c| Ok(c.str()?.iter().flatten().collect::<Vec<_>>().join(", "))),
@@ -378,7 +379,7 @@ pub fn write(dir: &Path, out: &Path, query: &Query) -> Result<(Answer, Vec<PathB
         let _ = write!(page, "\n## {metric}\n\n{}", markdown_table(&answer, metric));
         for (n, (name, svg)) in figures(&answer, metric)?.iter().enumerate() {
             let file = format!("{metric}-{}.svg", n + 1);
-            let _ = write!(page, "\n![{metric} {name}]({file})\n");
+            let _ = write!(page, "\n![{}]({file})\n", format!("{metric} {name}").trim_end());
             paths.push(put(out.join(file), svg)?);
         }
     }
