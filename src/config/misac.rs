@@ -164,6 +164,9 @@ pub struct MisacReproduceConfig {
     pub t_proc_slots: Vec<u32>,
     /// Ratios at which β follows the vehicles' angular rates (`uncertainty = "kinematic"`); may be empty.
     pub kinematic_snr_db: Vec<f64>,
+    /// Discount and GAE's λ there, instead of those of `temporal`: what comes next depends on where the vehicles are, and less on what was done.
+    pub kinematic_gamma: f64,
+    pub kinematic_gae_lambda: f64,
     /// Updates between two checkpoints, from which `--resume` continues.
     pub checkpoint_every: u32,
 }
@@ -468,6 +471,14 @@ impl MisacReproduceConfig {
             }
             if let Some((x, i)) = repeated(list) {
                 return bad(key, format!("{x} is listed twice (again at place {i})"));
+            }
+        }
+        for (key, x) in [
+            ("reproduce.kinematic_gamma", self.kinematic_gamma),
+            ("reproduce.kinematic_gae_lambda", self.kinematic_gae_lambda),
+        ] {
+            if !(0.0..=1.0).contains(&x) {
+                return bad(key, format!("{x} must be 0 to 1"));
             }
         }
         if let Some((x, i)) = repeated(&self.t_proc_slots) {

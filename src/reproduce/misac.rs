@@ -382,6 +382,7 @@ pub fn runs(config: &MisacConfig) -> Vec<MisacRun> {
     if main && !grid.kinematic_snr_db.is_empty() {
         let mut other = config.clone();
         other.task.uncertainty = Uncertainty::Kinematic;
+        (other.temporal.gamma, other.temporal.gae_lambda) = (grid.kinematic_gamma, grid.kinematic_gae_lambda);
         for id in [PROPOSED, "best-periodic", BOUND] {
             out.push(run(agent(id), &other, &grid.kinematic_snr_db, "kinematic", ""));
         }
@@ -413,6 +414,8 @@ impl MisacRun {
             own.reproduce.phases.clear();
             own.reproduce.t_proc_slots.clear();
             own.reproduce.kinematic_snr_db.clear();
+            (own.reproduce.kinematic_gamma, own.reproduce.kinematic_gae_lambda) =
+                (own.temporal.gamma, own.temporal.gae_lambda);
             let training = Training {
                 config: &own,
                 run: RunId { agent: agent.id, variant: self.variant.clone() },
