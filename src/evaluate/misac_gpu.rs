@@ -19,6 +19,7 @@ use crate::kernels::{
 use crate::learn::misac_gpu::{Acting, decision_nets};
 use crate::learn::mixture::MixtureForward;
 use crate::learn::network::Rows;
+use crate::policy::MlpLayout;
 use crate::policy::experts::{Decision, ExpertsLayout};
 use crate::task::misac::{MisacParams, Phase, gain_row, metric};
 use crate::task::misac_dp::Rule;
@@ -28,41 +29,38 @@ use rayon::prelude::*;
 const MOST_BYTES: u64 = 128 << 20;
 /// Slots of one submission: far from the time a device may take for it.
 const SLOTS_AT_ONCE: usize = 8;
-/// Of [`Sums::slot_rounding`]: twice what `metrics_reduce` may be off by.
-const SLOT_ROUNDING: f64 = 2.0 * metrics_reduce::TOL.rel;
+/// Of [`Sums::slot_rounding`]: `metrics_reduce` may be off by its tolerance in Σx², and by twice as much in (Σx)².
+const SLOT_ROUNDING: f64 = 3.0 * metrics_reduce::TOL.rel;
 
 /// As [`super::misac::evaluate`], for a job that [`Job::decides_on_gpu`].
 pub fn evaluate(job: &Job, gpu: &Gpu, progress: &(dyn Fn(u64) + Sync)) -> Result<Vec<Outcome>, GpuError> {
-    let envs = KEY_BATCH.min(job.episodes);
     let most = MOST_BYTES.min(gpu.limits.max_storage_buffer_binding_size);
-    let at_once = (most / (4 * envs * widest(job) as u64)).max(1) as usize;
+    let at_once = (most / (4 * largest(job) as u64)).max(1) as usize;
     in_groups(job, gpu, at_once, progress)
 }
 
-/// Numbers per environment of the largest buffer.
-fn widest(job: &Job) -> usize {
-    let task = &job.task;
-    let beams = task.vehicles * task.antennas.max(gain_row::ROWS);
+/// Numbers that a replica has in the largest buffer.
+fn largest(job: &Job) -> usize {
+    let (task, envs) = (&job.task, KEY_BATCH.min(job.episodes) as usize);
+    let widest_layer = |nets: &[MlpLayout]| nets.iter().flat_map(|n| &n.layers).map(|l| l.outputs).max();
     let deciding = match &job.controller {
         Controller::Fixed(schedules) => match rule_of(schedules, &job.replicas) {
-            Some((Rule::Plan, _)) => task.slots,
-            _ => 0,
+            Some((Rule::Plan, _)) => envs * task.slots,
+            Some((_, words)) => words.len() / job.replicas.len(),
+            None => 0,
         },
         Controller::Learned { layout, .. } => {
-            let nets = match &layout.decision {
+            let width = match &layout.decision {
                 Decision::Isolated { lstm, phases, .. } => {
-                    return beams.max(4 * lstm.hidden()).max(widest_layer([phases]));
+                    widest_layer(std::slice::from_ref(phases)).max(Some(4 * lstm.hidden()))
                 }
-                Decision::Shared { experts, .. } => experts,
+                Decision::Shared { experts, .. } => widest_layer(experts),
             };
-            widest_layer(nets)
+            (envs * width.unwrap_or(0)).max(layout.params())
         }
     };
-    beams.max(deciding)
-}
-
-fn widest_layer<'a>(nets: impl IntoIterator<Item = &'a crate::policy::MlpLayout>) -> usize {
-    nets.into_iter().flat_map(|net| &net.layers).map(|l| l.outputs).max().unwrap_or(0)
+    let beams = envs * task.vehicles * task.antennas.max(gain_row::ROWS);
+    deciding.max(beams).max(task.slots * metric::ROWS * 2)
 }
 
 /// `at_once` replicas at a time.
@@ -433,6 +431,8 @@ mod tests {
             assert!(whole[0] != whole[1] && whole[1] != whole[2] && whole[0] != whole[2]);
         }
         let job = Job { task, replicas, controller: learned(), episodes: 20, gain_stride: 3 };
-        assert_eq!(widest(&job), 128, "the phase network's hidden layers");
+        assert_eq!(largest(&job), layout.params(), "few episodes: the weights");
+        let many = Job { episodes: 5000, ..job };
+        assert_eq!(largest(&many), 4096 * 128, "the phase network's hidden layers, under one key");
     }
 }
