@@ -118,7 +118,7 @@ fn subject(size: Learning, net: Net, back: bool) -> Subject {
         (true, _) => Some(2 * r * p + rows * (INPUTS + hidden + outputs)),
     };
     Subject {
-        group: format!("{policy}_{way}"),
+        group: format!("network_{policy}_{way}"),
         section: Section::Kernel,
         task: None,
         policy: Some(policy),
@@ -251,7 +251,7 @@ fn on_cpu(bench: &mut Bench, threads: usize, size: Learning, net: Net, back: boo
         let (layout, _) = lstm(size.h);
         let forward = work::lstm_forward(&layout, 1, STEPS, sequences(size.b));
         subject.work.flops = subject.work.flops.zip(forward).map(|(a, b)| a + b);
-        subject.group = "lstm_forward_backward".into();
+        subject.group = "network_lstm_forward_backward".into();
         subject.work.bytes = None;
     }
     bench.measure(subject, Device::cpu(threads), Effort::SHORT, |checks| {

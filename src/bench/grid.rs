@@ -177,7 +177,7 @@ impl Grid {
     /// Replicas of the curve of learning in one batch and one after another; the environments and the width of each.
     pub fn replicas(self, kind: DeviceKind) -> Vec<Learning> {
         let (replicas, b, h) = match kind {
-            DeviceKind::SoftwareGpu => (&[1, 2][..], 4, 16),
+            DeviceKind::SoftwareGpu => (&[1, 2][..], 16, 16),
             _ => {
                 (self.choose(&[1, 8, 64], &[1, 4, 16, 64, 256], &[1, 2, 4, 8, 16, 32, 64, 128, 256]), 16, 64)
             }

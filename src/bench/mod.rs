@@ -92,7 +92,8 @@ pub struct DeviceTime {
 /// One benchmark.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {
-    /// criterion's group: a kernel's stem; a network's `mlp_forward`, `mlp_backward`, `lif_…`, `lstm_…`; `physics_TASK`; `rollout_TASK_AGENT`,
+    /// criterion's group: a kernel's stem; a network's `network_NET_forward` and `network_NET_backward` of mlp, lif and lstm (on the CPU
+    /// `network_lstm_forward_backward`, since its backward pass overwrites what the forward pass kept); `physics_TASK`; `rollout_TASK_AGENT`,
     /// `update_…`, `training_…`; `phase_PHASE_TASK_AGENT` of the phases rollout, gae, update, readback; `replicas_batched`, `replicas_serial`;
     /// `ceiling_copy`, `ceiling_copy_kernel`, `ceiling_matmul`.
     pub group: String,
