@@ -185,7 +185,7 @@ fn the_slurm_script_does_a_shard_per_task_and_goes_on_when_it_is_requeued() {
     let mut first = task("3").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let shard = dir.path().join("shard-1");
     let started = Instant::now();
-    while data(&shard).is_empty() {
+    while parts(&shard) == 0 {
         assert!(started.elapsed() < Duration::from_secs(120) && first.try_wait().unwrap().is_none());
         std::thread::sleep(Duration::from_millis(1));
     }
@@ -305,13 +305,18 @@ fn a_damaged_or_wrong_sweep_file_is_one_clear_line() {
     assert!(!bad.status.success() && stderr(&bad).contains("3/2"), "{}", stderr(&bad));
 }
 
+/// Parts that are there, without what is being written.
+fn parts(dir: &Path) -> usize {
+    data(dir).keys().filter(|p| p.extension().is_some_and(|e| e == "parquet")).count()
+}
+
 /// A sweep in the background, as soon as it has committed `parts` points.
 fn begun(out: &Path, parts: usize) -> std::process::Child {
     let mut args = sweep_args(V2X, out, &["--resume", "--replicas", "2"]);
     args.push("--shard=1/1");
     let mut child = program(&args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let started = Instant::now();
-    while data(out).keys().filter(|p| p.extension().is_some_and(|e| e == "parquet")).count() < parts {
+    while self::parts(out) < parts {
         assert!(started.elapsed() < Duration::from_secs(120), "no {parts} parts after 120 s");
         assert!(child.try_wait().unwrap().is_none(), "the sweep ended too soon");
         std::thread::sleep(Duration::from_millis(1));
