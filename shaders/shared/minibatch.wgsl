@@ -5,7 +5,8 @@
 // of M/T shuffled environments.
 fn minibatch_row(r: u32, m: u32, mb: u32, keys: ShuffleKeys) -> u32 {
     if (WHOLE == 1u) {
-        let envs = M / T;
+        // At least 1, because a compiler divides by it even where WHOLE is 0 and M < T.
+        let envs = max(M / T, 1u);
         let b = shuffle_index(mb * envs + m % envs, B, keys);
         return (m / envs * R + r) * B + b;
     }

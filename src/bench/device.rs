@@ -59,7 +59,8 @@ impl Device {
 /// A name in small letters and hyphens, short enough for a folder of criterion.
 pub fn slug(name: &str) -> String {
     let mut out = String::new();
-    for c in name.chars().map(|c| c.to_ascii_lowercase()) {
+    let plain = name.replace("(R)", " ").replace("(TM)", " ");
+    for c in plain.chars().map(|c| c.to_ascii_lowercase()) {
         match c {
             'a'..='z' | '0'..='9' => out.push(c),
             _ if out.ends_with('-') || out.is_empty() => {}
@@ -104,6 +105,7 @@ mod tests {
     #[test]
     fn slugs_are_names_of_folders() {
         assert_eq!(slug("NVIDIA H200"), "nvidia-h200");
+        assert_eq!(slug("Intel(R) Xeon(R) Processor"), "intel-xeon-processor");
         assert_eq!(slug("llvmpipe (LLVM 15.0.6, 256 bits)"), "llvmpipe-llvm-15-0-6-256-bits");
         let long = slug(&"AMD Radeon Graphics (RADV) ".repeat(9));
         assert!(long.len() <= 48 && !long.ends_with('-'), "{long}");

@@ -3,6 +3,7 @@
 use super::place;
 use super::watch::Bars;
 use crate::bench::analysis::{self, BenchRows};
+use crate::bench::device::slug;
 use crate::bench::energy::{self, INITIAL, Named, Subject, Target};
 use crate::bench::samples::{self, Benchmark, Found};
 use crate::bench::{DeviceKind, criterion_home};
@@ -144,13 +145,6 @@ fn targets(a: &BenchArgs, found: &Found) -> Result<Vec<Target>> {
 /// Slug of the CPU path with all its threads.
 const CPU: &str = "cpu";
 
-/// Small letters, digits and single hyphens.
-fn slug(name: &str) -> String {
-    let plain = name.replace("(R)", " ").replace("(TM)", " ").to_lowercase();
-    let words = plain.split(|c: char| !c.is_ascii_alphanumeric()).filter(|w| !w.is_empty());
-    words.collect::<Vec<_>>().join("-")
-}
-
 /// Name of the machine's folder below results/: its GPU, or its processor with the number of cores.
 fn machine(found: &Found) -> String {
     let devices = || found.benchmarks.iter().map(|b| &b.record.device);
@@ -276,16 +270,4 @@ fn compare(a: &BenchArgs, old: &Path, new: &Path) -> Result<()> {
 #[cfg(not(feature = "report"))]
 fn compare(_: &BenchArgs, _: &Path, _: &Path) -> Result<()> {
     bail!("--compare reads Parquet files: build with the feature 'report' (the default)")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn slugs_are_those_of_the_folders_at_hand() {
-        assert_eq!(slug("Intel(R) Xeon(R) Processor"), "intel-xeon-processor");
-        assert_eq!(slug("NVIDIA H200"), "nvidia-h200");
-        assert_eq!(slug("llvmpipe (LLVM 19.1.7, 256 bits)"), "llvmpipe-llvm-19-1-7-256-bits");
-    }
 }

@@ -43,7 +43,7 @@ const FAMILIES: [(&str, &[&str]); 5] = [
 const OTHERS: &str = "learning, heads, reductions";
 
 fn family(group: &str) -> &'static str {
-    let stem = group.split('_').next().unwrap_or(group);
+    let stem = group.trim_start_matches("network_").split('_').next().unwrap_or(group);
     FAMILIES.iter().find(|f| f.1.contains(&stem)).map_or(OTHERS, |f| f.0)
 }
 
