@@ -8,6 +8,7 @@ use common::gpu_or_skip;
 use isacbench::bench::DeviceKind;
 use isacbench::bench::grid::{Grid, Kernels};
 use isacbench::kernels::REGISTRY;
+use isacbench::task::misac::gain_row;
 
 fn small() -> Kernels {
     Grid::Small.kernels(DeviceKind::SoftwareGpu)
@@ -26,6 +27,8 @@ fn words(case: &cases::Case, stem: &str, at: Kernels) -> Option<usize> {
         ("v2x_reference", "memory") => 0,
         ("activity_count", "counts") | ("grad_join", "grads") => 2 * words,
         ("metrics_accumulate" | "misac_accumulate", "episode") => 2 * words,
+        // All rows but the one that no episode keeps.
+        ("misac_accumulate", "gains") => words / gain_row::ROWS * (gain_row::ROWS - 1),
         ("adam", "params" | "m" | "v") | ("polyak", "target") | ("lstm_backward", "dc") => 2 * words,
         ("dense_forward" | "dense_backward_input" | "spike_forward", "params") => match stem {
             "dense_backward_input" => layer - at.r * hidden,
