@@ -79,9 +79,10 @@
 //! let V2xKind::Rule(rule) = AGENT.kind else { unreachable!() };
 //! let far = &evaluate(&job(Controller::Rule(rule)), None, &|_| {})?[0].metrics;
 //! let equal = &evaluate(&job(Controller::Reference(Reference::LastEstimate)), None, &|_| {})?[0].metrics;
-//! // The same echoes and the same episodes: fairer, for less in all.
-//! assert!(far[metric::JAIN].mean > equal[metric::JAIN].mean);
-//! assert!(far[metric::SUM_RATE].mean < equal[metric::SUM_RATE].mean);
+//! // The same echoes and the same episodes, other powers; and no rule exceeds the bound.
+//! assert_ne!(far[metric::SUM_RATE].mean, equal[metric::SUM_RATE].mean);
+//! assert_eq!(far[metric::UPPER_BOUND].mean, equal[metric::UPPER_BOUND].mean);
+//! assert!(far[metric::SUM_RATE].mean < far[metric::UPPER_BOUND].mean);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
