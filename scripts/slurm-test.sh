@@ -22,12 +22,11 @@ fi
 program=$(realpath "$program")
 rm -rf "$folder"
 mkdir -p "$folder"
-folder=$(realpath "$folder")
 log=$folder/log.txt
 say() { echo "$*" | tee -a "$log"; }
 
 # One controller, one node, keys of their own.
-daemons=$folder/daemons
+daemons=$(realpath "$folder")/daemons
 host=$(hostname -s)
 mkdir -p "$daemons"/{state,spool}
 chmod 755 "$daemons"
@@ -100,7 +99,8 @@ job=$(sbatch --parsable --array=1-2 --output="$folder/slurm-%a.log" scripts/swee
 say "array job of two shards submitted"
 first_part() { [ "$(count "$folder/shards/shard-1")" -gt 0 ]; }
 until_true 120 "shard 1 commits a point" first_part
-scancel --signal=KILL --full "${job}_1"
+# As the kernel does it when memory runs out: the program dies, its job fails.
+pkill -KILL -f -- "--shard 1/2 --out $folder/shards"
 failed() { [ "$(state "${job}_1")" = FAILED ]; }
 until_true 60 "Slurm sees that shard 1 was killed" failed
 there=$(count "$folder/shards/shard-1")
