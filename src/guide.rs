@@ -139,7 +139,7 @@
 //! # A kernel
 //!
 //! A kernel has one name in every room: `shaders/NAME.wgsl`, `src/kernels/NAME.rs` with sizes, host side, twin, tolerance, `cost` and `check`, a line in
-//! [`REGISTRY`](crate::kernels::REGISTRY), `tests/equiv_NAME.rs` and a case in `benches/performance/kernels/`. The core of it, without the files:
+//! [`REGISTRY`](crate::kernels::REGISTRY), `tests/equiv/NAME.rs` and a case in `benches/performance/kernels/`. The core of it, without the files:
 //!
 //! ```
 //! use isacbench::gpu::{DeviceChoice, Gpu, Prelude, fold_groups};

@@ -1,6 +1,6 @@
 //! One file per kernel: sizes (`Spec`), host side, CPU twin (`<stem>_cpu`, a pure function over slices that takes the buffers in
 //! binding order), tolerance with its reason, `cost` (FLOPs and least bytes from the sizes), and `check`, which runs shader and twin on the same inputs. `isacbench check` and
-//! `tests/equiv_*.rs` call the same `check` functions, at default and at awkward sizes.
+//! the modules of `tests/equiv/` call the same `check` functions, at default and at awkward sizes.
 
 pub mod activity_count;
 pub mod adam;

@@ -2,7 +2,7 @@
 //! all (A_max+1)^K joint ages and 2^K decisions of R problems at once; [`solve_gpu`] is [`Schedule::solve`] there.
 //!
 //! Values are f32, because WGSL has no f64. Every sweep subtracts h(0, …, 0), which keeps them of the size of the largest difference between
-//! states (some 100 J), so one sweep rounds by about 1e-5 J: that is the residual that can be reached (measured in `tests/equiv_value_iteration.rs`),
+//! states (some 100 J), so one sweep rounds by about 1e-5 J: that is the residual that can be reached (measured in `tests/equiv/value_iteration.rs`),
 //! against 1e-7 J and less in f64.
 
 use super::compare::{Comparison, Tol, compare_exact, compare_scaled};

@@ -1,0 +1,23 @@
+use crate::common::{assert_all, gpu_or_skip};
+use isacbench::kernels::misac_step::{Spec, WG, check};
+use isacbench::task::misac::{MisacSpec, Uncertainty};
+
+fn run(r: usize, b: usize, vehicles: usize, uncertainty: Uncertainty) {
+    let Some(gpu) = gpu_or_skip() else { return };
+    let task = MisacSpec { vehicles, antennas: 64, slots: 20, uncertainty };
+    assert_all(&format!("[{r},{b},{vehicles}], {uncertainty:?}"), check(gpu, &Spec { r, b, task }, 7));
+}
+
+#[test]
+fn constant_uncertainty() {
+    run(1, 1, 1, Uncertainty::Constant);
+    run(3, WG - 1, 3, Uncertainty::Constant);
+    run(1, WG, 4, Uncertainty::Constant);
+    run(3, 257, 5, Uncertainty::Constant);
+}
+
+#[test]
+fn kinematic_uncertainty() {
+    run(3, WG + 1, 4, Uncertainty::Kinematic);
+    run(1, 31, 8, Uncertainty::Kinematic);
+}

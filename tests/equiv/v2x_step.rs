@@ -1,0 +1,58 @@
+use crate::common::{assert_all, gpu_or_skip};
+use isacbench::kernels::v2x_step::{Spec, V2xStep, WG, check};
+use isacbench::task::v2x::{Beam, Kinematics, V2xSpec};
+
+fn spec(r: usize, b: usize, vehicles: usize, antennas: usize, beam: Beam, kinematics: Kinematics) -> Spec {
+    Spec { r, b, task: V2xSpec { vehicles, antennas, slots: 20, beam, kinematics } }
+}
+
+fn run(spec: &Spec) {
+    let Some(gpu) = gpu_or_skip() else { return };
+    assert_all(&format!("{spec:?}"), check(gpu, spec, 7));
+}
+
+#[test]
+fn angles() {
+    run(&spec(1, 1, 1, 32, Beam::Angles, Kinematics::Paper));
+    run(&spec(3, 257, 3, 32, Beam::Angles, Kinematics::Cartesian));
+    run(&spec(1, WG, 5, 16, Beam::Angles, Kinematics::Paper));
+}
+
+#[test]
+fn tracking() {
+    run(&spec(3, WG + 1, 3, 32, Beam::Tracking, Kinematics::Paper));
+    run(&spec(1, WG - 1, 5, 64, Beam::Tracking, Kinematics::Cartesian));
+}
+
+#[test]
+fn matrix() {
+    run(&spec(1, 1, 1, 8, Beam::Matrix, Kinematics::Paper));
+    run(&spec(3, WG - 1, 3, 32, Beam::Matrix, Kinematics::Paper));
+    run(&spec(1, WG + 1, 5, 17, Beam::Matrix, Kinematics::Cartesian));
+}
+
+#[test]
+fn steer() {
+    run(&spec(3, 257, 3, 32, Beam::Steer, Kinematics::Paper));
+    run(&spec(1, 31, 8, 32, Beam::Steer, Kinematics::Cartesian));
+}
+
+#[test]
+fn span() {
+    run(&spec(3, WG, 3, 32, Beam::Span, Kinematics::Paper));
+    run(&spec(1, 31, 5, 64, Beam::Span, Kinematics::Cartesian));
+}
+
+/// Software Vulkan would cut the loops of such a thread short without a word.
+#[test]
+fn software_refuses_loops_it_would_cut() {
+    let Some(gpu) = gpu_or_skip() else { return };
+    let huge = spec(1, 1, 8, 1024, Beam::Matrix, Kinematics::Paper);
+    if gpu.is_software() {
+        let error =
+            V2xStep::new(gpu, &huge).err().expect("73,728 iterations are above the limit").to_string();
+        assert!(error.contains("loop iterations"), "{error}");
+    } else {
+        run(&huge);
+    }
+}
