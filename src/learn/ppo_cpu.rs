@@ -11,7 +11,7 @@ use crate::kernels::adam::Hyper;
 use crate::kernels::gae;
 use crate::philox::{Stream, draw};
 use crate::policy::cpu::{Activations, Gradient, backward, forward};
-use crate::policy::dense::{Packed, Strided, leading};
+use crate::policy::dense::{Aligned, Packed, Strided, leading};
 use crate::policy::{ActorCriticLayout, MlpLayout};
 use crate::real::{F32Lanes, LaneKernel, Real, Word, run_lanes};
 use crate::shuffle::Shuffle;
@@ -345,7 +345,7 @@ struct Sampler<'a> {
 /// The samples of a minibatch of one replica.
 struct Gathered {
     /// [M, leading(O)], zero beyond O.
-    x: Vec<f32>,
+    x: Aligned,
     /// [M, A]
     action: Vec<f32>,
     scalars: Vec<Scalars>,
@@ -358,7 +358,7 @@ struct Gathered {
 impl Gathered {
     fn new(m: usize, inputs: usize, actions: usize) -> Self {
         Gathered {
-            x: vec![0.0; m * leading(inputs)],
+            x: Aligned::zeros(m * leading(inputs)),
             action: vec![0.0; m * actions],
             scalars: vec![[0.0; 4]; m],
             stats: (0.0, 1.0),

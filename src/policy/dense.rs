@@ -1,9 +1,11 @@
 //! The dense layers of the CPU backend: one register-tiled product with strided A, row-major B and a fused epilogue, small enough to
 //! stay in the caches at policy sizes. Results are compared with the `dense_*` twins by tolerance (sums run in another order, with FMA).
 
+use super::mlp::Layer;
 use super::{Activation, MlpLayout};
 use crate::kernels::polyak::polyak_cpu;
 use crate::real::{F32Lanes, LaneKernel, run_lanes};
+use bytemuck::{Pod, Zeroable};
 
 /// Columns are padded to this many floats: one AVX-512 register.
 pub const PAD: usize = 16;
@@ -12,6 +14,37 @@ pub const PAD: usize = 16;
 pub fn leading(n: usize) -> usize {
     let n = n.next_multiple_of(PAD);
     if n >= 64 { n + PAD } else { n }
+}
+
+/// A cache line of floats.
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C, align(64))]
+struct Line([f32; PAD]);
+
+/// Floats that start at a cache line: with [`leading`] dimensions no vector of a matrix lies across two lines, which would take two accesses.
+pub struct Aligned(Vec<Line>);
+
+impl Aligned {
+    /// `len` zeros; `len` is a multiple of [`PAD`].
+    pub fn zeros(len: usize) -> Self {
+        assert!(len.is_multiple_of(PAD), "{len} floats do not fill lines of {PAD}");
+        Aligned(vec![Line([0.0; PAD]); len / PAD])
+    }
+}
+
+impl std::ops::Deref for Aligned {
+    type Target = [f32];
+    #[inline(always)]
+    fn deref(&self) -> &[f32] {
+        bytemuck::cast_slice(&self.0)
+    }
+}
+
+impl std::ops::DerefMut for Aligned {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut [f32] {
+        bytemuck::cast_slice_mut(&mut self.0)
+    }
 }
 
 /// Where A's elements lie: A[m, k] = data[m·row + k·col].
@@ -190,11 +223,11 @@ pub struct Packed {
 
 pub(super) struct PackedLayer {
     /// Wᵀ [in, leading(out)], for the forward pass.
-    pub wt: Vec<f32>,
+    pub wt: Aligned,
     /// W [out, leading(in)], for the input gradient.
-    pub w: Vec<f32>,
+    pub w: Aligned,
     /// [leading(out)]
-    pub bias: Vec<f32>,
+    pub bias: Aligned,
 }
 
 impl Packed {
@@ -203,9 +236,9 @@ impl Packed {
             .layers
             .iter()
             .map(|l| PackedLayer {
-                wt: vec![0.0; l.inputs * leading(l.outputs)],
-                w: vec![0.0; l.outputs * leading(l.inputs)],
-                bias: vec![0.0; leading(l.outputs)],
+                wt: Aligned::zeros(l.inputs * leading(l.outputs)),
+                w: Aligned::zeros(l.outputs * leading(l.inputs)),
+                bias: Aligned::zeros(leading(l.outputs)),
             })
             .collect();
         Packed { layout: layout.clone(), layers }
@@ -244,12 +277,13 @@ impl Packed {
 
 /// Outputs of every layer for up to `rows` samples; layer l is [rows, leading(outputs)].
 pub struct Activations {
-    pub layers: Vec<Vec<f32>>,
+    pub layers: Vec<Aligned>,
 }
 
 impl Activations {
     pub fn new(layout: &MlpLayout, rows: usize) -> Self {
-        Activations { layers: layout.layers.iter().map(|l| vec![0.0; rows * leading(l.outputs)]).collect() }
+        let of = |l: &Layer| Aligned::zeros(rows * leading(l.outputs));
+        Activations { layers: layout.layers.iter().map(of).collect() }
     }
     /// Output of the network, [rows, leading(outputs)].
     pub fn output(&self) -> &[f32] {
@@ -344,9 +378,9 @@ pub fn forward_first(net: &Packed, rows: usize, x: Strided, outputs: usize, out:
 /// Gradient sums of one network in padded layout, and the space its backward pass needs.
 pub struct Gradient {
     /// dW [out, leading(in)] per layer.
-    w: Vec<Vec<f32>>,
+    w: Vec<Aligned>,
     /// [out] per layer.
-    b: Vec<Vec<f32>>,
+    b: Vec<Aligned>,
     /// Gradients by layer outputs, as [`Activations`].
     pub d: Activations,
 }
@@ -354,8 +388,8 @@ pub struct Gradient {
 impl Gradient {
     pub fn new(layout: &MlpLayout, rows: usize) -> Self {
         Gradient {
-            w: layout.layers.iter().map(|l| vec![0.0; l.outputs * leading(l.inputs)]).collect(),
-            b: layout.layers.iter().map(|l| vec![0.0; leading(l.outputs)]).collect(),
+            w: layout.layers.iter().map(|l| Aligned::zeros(l.outputs * leading(l.inputs))).collect(),
+            b: layout.layers.iter().map(|l| Aligned::zeros(leading(l.outputs))).collect(),
             d: Activations::new(layout, rows),
         }
     }
@@ -623,7 +657,7 @@ mod tests {
             }
             let mut dx = vec![f32::NAN; rows * ld];
             backward_input(&net, rows, &acts, &mut grad, &mut dx);
-            assert!(grad.w.iter().chain(&grad.b).flatten().all(|g| *g == 0.0), "sums were touched");
+            assert!(grad.w.iter().chain(&grad.b).flat_map(|v| v.iter()).all(|g| *g == 0.0), "sums were touched");
             for (m, i) in [(0, 0), (rows - 1, inputs - 1), (rows / 2, inputs / 2)] {
                 let h = 1e-5;
                 let at = |delta: f64| {

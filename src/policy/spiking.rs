@@ -18,7 +18,7 @@
 //! Rows are carried through all layers a tile at a time, so that potentials of all steps stay in the second cache. Sums run in an order
 //! that depends on the samples alone.
 
-use super::dense::{PAD, Packed, RowMajor, Strided, column_sums, leading, product};
+use super::dense::{Aligned, PAD, Packed, RowMajor, Strided, column_sums, leading, product};
 use super::lif::MAX_STEPS;
 use super::{LayerActivity, Lif, MlpLayout};
 use crate::real::{F32Lanes, LaneKernel, run_lanes};
@@ -114,7 +114,7 @@ impl Groups {
 struct Layer {
     neurons: usize,
     /// U(t) before the reset, [rows, S, leading(neurons)]; empty in the first layer, one tile if no backward pass will follow.
-    u: Vec<f32>,
+    u: Aligned,
     /// Sets of neurons that fired, [rows, S, words].
     fired: Vec<u64>,
     /// Of the rows of the last forward pass; unused in the last hidden layer.
@@ -128,10 +128,10 @@ struct Layer {
 pub struct Activations {
     hidden: Vec<Layer>,
     /// i₁ [rows, leading(N₁)]
-    current: Vec<f32>,
+    current: Aligned,
     /// h: spikes of the last hidden layer weighted by what is left of them at the end, [rows, leading(N)].
-    weighted: Vec<f32>,
-    out: Vec<f32>,
+    weighted: Aligned,
+    out: Aligned,
     keep: bool,
     /// Count membrane updates.
     pub count: bool,
@@ -147,7 +147,7 @@ impl Activations {
             assert!(l.outputs <= usize::from(u16::MAX), "at most 65535 neurons in a layer");
             Layer {
                 neurons: l.outputs,
-                u: vec![0.0; if i == 0 { 0 } else { tall * lif.steps * leading(l.outputs) }],
+                u: Aligned::zeros(if i == 0 { 0 } else { tall * lif.steps * leading(l.outputs) }),
                 fired: vec![0; rows * lif.steps * words(l.outputs)],
                 groups: Groups::new(rows, l.outputs),
                 spikes: 0,
@@ -157,9 +157,9 @@ impl Activations {
         let ld = |l: usize| leading(layers[l].outputs);
         Activations {
             hidden: hidden.collect(),
-            current: vec![0.0; rows * ld(0)],
-            weighted: vec![0.0; rows * ld(layers.len() - 2)],
-            out: vec![0.0; rows * ld(layers.len() - 1)],
+            current: Aligned::zeros(rows * ld(0)),
+            weighted: Aligned::zeros(rows * ld(layers.len() - 2)),
+            out: Aligned::zeros(rows * ld(layers.len() - 1)),
             keep,
             count: false,
         }
@@ -564,17 +564,17 @@ pub fn forward(net: &Packed, lif: &Lif, rows: usize, x: Strided, acts: &mut Acti
 /// Gradient sums of one network in padded layout, and the space its backward pass needs.
 pub struct Gradient {
     /// dW [out, leading(in)] of the first and the last layer, dWᵀ [in, leading(out)] of those between.
-    w: Vec<Vec<f32>>,
+    w: Vec<Aligned>,
     /// [leading(out)] per layer; of the last, without the factor of the constant current.
-    b: Vec<Vec<f32>>,
+    b: Vec<Aligned>,
     /// Gradient by the outputs, [rows, leading(outputs)].
-    pub d_out: Vec<f32>,
+    pub d_out: Aligned,
     /// Gradient by i₁ [rows, leading(N₁)].
-    d_current: Vec<f32>,
+    d_current: Aligned,
     /// Of a tile: by h [TILE, ld], by spikes and by currents [TILE, S, ld], with the widest layer's ld.
-    d_weighted: Vec<f32>,
-    d_spikes: Vec<f32>,
-    d_currents: Vec<f32>,
+    d_weighted: Aligned,
+    d_spikes: Aligned,
+    d_currents: Aligned,
 }
 
 impl Gradient {
@@ -587,13 +587,13 @@ impl Gradient {
         let widest = layers[..last].iter().map(|l| leading(l.outputs)).max().expect("a hidden layer");
         let tile = if last > 1 { TILE * lif.steps * widest } else { 0 };
         Gradient {
-            w: layers.iter().enumerate().map(|l| vec![0.0; size(l)]).collect(),
-            b: layers.iter().map(|l| vec![0.0; leading(l.outputs)]).collect(),
-            d_out: vec![0.0; rows * leading(layout.outputs())],
-            d_current: vec![0.0; rows * leading(layers[0].outputs)],
-            d_weighted: vec![0.0; TILE * widest],
-            d_spikes: vec![0.0; tile],
-            d_currents: vec![0.0; tile],
+            w: layers.iter().enumerate().map(|l| Aligned::zeros(size(l))).collect(),
+            b: layers.iter().map(|l| Aligned::zeros(leading(l.outputs))).collect(),
+            d_out: Aligned::zeros(rows * leading(layout.outputs())),
+            d_current: Aligned::zeros(rows * leading(layers[0].outputs)),
+            d_weighted: Aligned::zeros(TILE * widest),
+            d_spikes: Aligned::zeros(tile),
+            d_currents: Aligned::zeros(tile),
         }
     }
 
@@ -615,7 +615,7 @@ impl Gradient {
             }
             let total = if i == last { lif.readout_total() as f32 } else { 1.0 };
             let b = &mut grads[l.b_off..l.b_off + l.outputs];
-            b.iter_mut().zip(&self.b[i]).for_each(|(g, b)| *g = total * b);
+            b.iter_mut().zip(self.b[i].iter()).for_each(|(g, b)| *g = total * b);
         }
     }
 }
