@@ -22,12 +22,19 @@ use super::dense::{Aligned, PAD, Packed, RowMajor, Strided, column_sums, leading
 use super::lif::MAX_STEPS;
 use super::{LayerActivity, Lif, MlpLayout};
 use crate::real::{F32Lanes, LaneKernel, run_lanes};
-use std::ops::Range;
 
 /// Rows that go through the layers together; times any number of steps a multiple of the 12 rows of a tile of [`product`].
 const TILE: usize = 24;
+/// Rows of a tile, times steps, that the backward pass carries through the layers at once: with the operands of the product by Wᵀ they stay in
+/// the first cache. A multiple of 12, too.
+const PART: usize = 48;
 /// Vectors of outputs that a group's sum is made of at once: with 64 columns, the weights of 128 inputs stay in the first cache.
 const SPAN: usize = 4;
+
+/// Rows of a part of a tile.
+fn part_rows(steps: usize) -> usize {
+    (PART / steps).clamp(1, TILE)
+}
 
 /// Words of a set of `n` neurons.
 fn words(n: usize) -> usize {
@@ -406,10 +413,10 @@ fn currents<V: F32Lanes>(
     }
 }
 
-/// dWᵀ[j, :] += Σ di(t) over the steps t in which neuron j fired, for the rows `lo..` whose spikes the groups are; `di` is [rows, S, ld].
+/// dWᵀ[j, :] += Σ di(t) over the steps t in which neuron j fired, for the `rows` whose spikes are among the groups; `di` is [rows, S, ld].
 #[inline(always)]
 fn weight_gradient<V: F32Lanes>(
-    (lo, rows, steps): (usize, usize, usize),
+    (rows, steps): (&[usize], usize),
     groups: &Groups,
     di: RowMajor,
     dwt: &mut [f32],
@@ -417,7 +424,7 @@ fn weight_gradient<V: F32Lanes>(
 ) {
     #[inline(always)]
     fn span<V: F32Lanes, const N: usize>(
-        (lo, rows, steps): (usize, usize, usize),
+        (rows, steps): (&[usize], usize),
         groups: &Groups,
         di: RowMajor,
         dwt: &mut [f32],
@@ -425,9 +432,8 @@ fn weight_gradient<V: F32Lanes>(
     ) {
         let ld = di.ld;
         let last = c + (N - 1) * V::LANES;
-        for m in 0..rows {
-            let di = &di.data[m * steps * ld..(m + 1) * steps * ld];
-            for (mut at, members) in groups.row(lo + m) {
+        for (di, &m) in di.data.chunks_exact(steps * ld).zip(rows) {
+            for (mut at, members) in groups.row(m) {
                 let mut sum = [V::splat(0.0); N];
                 while at != 0 {
                     let from = at.trailing_zeros() as usize * ld + c;
@@ -452,11 +458,11 @@ fn weight_gradient<V: F32Lanes>(
     }
     let (mut c, cols) = (0, outputs.next_multiple_of(PAD));
     while c + SPAN * V::LANES <= cols {
-        span::<V, SPAN>((lo, rows, steps), groups, di, dwt, c);
+        span::<V, SPAN>((rows, steps), groups, di, dwt, c);
         c += SPAN * V::LANES;
     }
     while c < cols {
-        span::<V, 1>((lo, rows, steps), groups, di, dwt, c);
+        span::<V, 1>((rows, steps), groups, di, dwt, c);
         c += V::LANES;
     }
 }
@@ -571,10 +577,14 @@ pub struct Gradient {
     pub d_out: Aligned,
     /// Gradient by i₁ [rows, leading(N₁)].
     d_current: Aligned,
-    /// Of a tile: by h [TILE, ld], by spikes and by currents [TILE, S, ld], with the widest layer's ld.
+    /// Of a tile, by the currents of each hidden layer but the first: [TILE, S, leading(neurons)].
+    d_currents: Vec<Aligned>,
+    /// Of a part of a tile, with the widest layer's ld: by outputs and h [PART, ld], by spikes [PART, S, ld].
+    d_top: Aligned,
     d_weighted: Aligned,
     d_spikes: Aligned,
-    d_currents: Aligned,
+    /// Rows that have a gradient.
+    live: Vec<usize>,
 }
 
 impl Gradient {
@@ -585,15 +595,20 @@ impl Gradient {
             if i == 0 || i == last { l.outputs * leading(l.inputs) } else { l.inputs * leading(l.outputs) }
         };
         let widest = layers[..last].iter().map(|l| leading(l.outputs)).max().expect("a hidden layer");
-        let tile = if last > 1 { TILE * lif.steps * widest } else { 0 };
+        let part = part_rows(lif.steps);
         Gradient {
             w: layers.iter().enumerate().map(|l| Aligned::zeros(size(l))).collect(),
             b: layers.iter().map(|l| Aligned::zeros(leading(l.outputs))).collect(),
             d_out: Aligned::zeros(rows * leading(layout.outputs())),
             d_current: Aligned::zeros(rows * leading(layers[0].outputs)),
-            d_weighted: Aligned::zeros(TILE * widest),
-            d_spikes: Aligned::zeros(tile),
-            d_currents: Aligned::zeros(tile),
+            d_currents: layers[1..last]
+                .iter()
+                .map(|l| Aligned::zeros(TILE * lif.steps * leading(l.outputs)))
+                .collect(),
+            d_top: Aligned::zeros(part * leading(layout.outputs())),
+            d_weighted: Aligned::zeros(part * widest),
+            d_spikes: Aligned::zeros(if last > 1 { part * lif.steps * widest } else { 0 }),
+            live: Vec::with_capacity(rows),
         }
     }
 
@@ -696,69 +711,72 @@ struct Backward<'a> {
 }
 
 impl Backward<'_> {
-    /// Rows `lo..hi` through the hidden layers, down to the gradient by i₁.
+    /// Rows of a tile through the hidden layers, down to the gradient by i₁.
     #[inline(always)]
-    fn tile<V: F32Lanes>(&mut self, readout: &[f32], rows: Range<usize>) {
+    fn tile<V: F32Lanes>(&mut self, readout: &[f32], rows: &[usize]) {
         let (layers, lif, s) = (&self.net.layout.layers, self.lif, self.lif.steps);
-        let (lo, n, hidden) = (rows.start, rows.len(), layers.len() - 1);
-        let Gradient { w, b, d_out, d_current, d_weighted, d_spikes, d_currents } = &mut *self.grad;
+        let hidden = layers.len() - 1;
+        let Gradient { w, b, d_out, d_current, d_currents, d_top, d_weighted, d_spikes, .. } = &mut *self.grad;
         let top = &layers[hidden];
         let (ldh, ldo) = (leading(top.inputs), leading(top.outputs));
-        product::<V, 2>(
-            n,
-            top.inputs.next_multiple_of(PAD),
-            top.outputs,
-            Strided { data: &d_out[lo * ldo..], row: ldo, col: 1 },
-            RowMajor { data: &self.net.layers[hidden].w, ld: ldh },
-            d_weighted,
-            ldh,
-            false,
-            #[inline(always)]
-            |z, _, _| z,
-        );
-        for i in (0..hidden).rev() {
-            let state = &self.acts.hidden[i];
-            let (ld, cols) = (leading(state.neurons), state.neurons.next_multiple_of(PAD));
-            for m in 0..n {
-                let up = if i + 1 == hidden {
-                    Upstream::Weighted(&d_weighted[m * ld..(m + 1) * ld], readout)
-                } else {
-                    Upstream::Steps(&d_spikes[m * s * ld..(m + 1) * s * ld])
-                };
-                if i == 0 {
-                    let at = (lo + m) * ld..(lo + m + 1) * ld;
-                    let (current, di) = (&self.acts.current[at.clone()], &mut d_current[at]);
-                    constant_current::<V>(lif, cols, current, up, self.cost, di);
-                } else {
-                    let u = &state.u[(lo + m) * s * ld..(lo + m + 1) * s * ld];
-                    let di = &mut d_currents[m * s * ld..(m + 1) * s * ld];
-                    step_currents::<V>(lif, cols, u, up, self.cost, di, &mut b[i]);
+        for (part, rows) in rows.chunks(part_rows(s)).enumerate() {
+            let first = part * part_rows(s);
+            for (d, m) in d_top.chunks_exact_mut(ldo).zip(rows) {
+                d.copy_from_slice(&d_out[m * ldo..(m + 1) * ldo]);
+            }
+            product::<V, 2>(
+                rows.len(),
+                top.inputs.next_multiple_of(PAD),
+                top.outputs,
+                Strided { data: d_top, row: ldo, col: 1 },
+                RowMajor { data: &self.net.layers[hidden].w, ld: ldh },
+                d_weighted,
+                ldh,
+                false,
+                #[inline(always)]
+                |z, _, _| z,
+            );
+            for i in (0..hidden).rev() {
+                let state = &self.acts.hidden[i];
+                let (ld, cols) = (leading(state.neurons), state.neurons.next_multiple_of(PAD));
+                for (q, &m) in rows.iter().enumerate() {
+                    let up = if i + 1 == hidden {
+                        Upstream::Weighted(&d_weighted[q * ld..(q + 1) * ld], readout)
+                    } else {
+                        Upstream::Steps(&d_spikes[q * s * ld..(q + 1) * s * ld])
+                    };
+                    if i == 0 {
+                        let at = m * ld..(m + 1) * ld;
+                        let (current, di) = (&self.acts.current[at.clone()], &mut d_current[at]);
+                        constant_current::<V>(lif, cols, current, up, self.cost, di);
+                    } else {
+                        let u = &state.u[m * s * ld..(m + 1) * s * ld];
+                        let at = (first + q) * s * ld..(first + q + 1) * s * ld;
+                        step_currents::<V>(lif, cols, u, up, self.cost, &mut d_currents[i - 1][at], &mut b[i]);
+                    }
+                }
+                if i > 0 {
+                    let l = &layers[i];
+                    let ldi = leading(l.inputs);
+                    product::<V, 2>(
+                        rows.len() * s,
+                        l.inputs.next_multiple_of(PAD),
+                        l.outputs,
+                        Strided { data: &d_currents[i - 1][first * s * ld..], row: ld, col: 1 },
+                        RowMajor { data: &self.net.layers[i].w, ld: ldi },
+                        d_spikes,
+                        ldi,
+                        false,
+                        #[inline(always)]
+                        |z, _, _| z,
+                    );
                 }
             }
-            if i > 0 {
-                let l = &layers[i];
-                let di = RowMajor { data: d_currents, ld };
-                weight_gradient::<V>(
-                    (lo, n, s),
-                    &self.acts.hidden[i - 1].groups,
-                    di,
-                    &mut w[i],
-                    state.neurons,
-                );
-                let ldi = leading(l.inputs);
-                product::<V, 2>(
-                    n * s,
-                    l.inputs.next_multiple_of(PAD),
-                    l.outputs,
-                    Strided { data: d_currents, row: ld, col: 1 },
-                    RowMajor { data: &self.net.layers[i].w, ld: ldi },
-                    d_spikes,
-                    ldi,
-                    false,
-                    #[inline(always)]
-                    |z, _, _| z,
-                );
-            }
+        }
+        for i in 1..hidden {
+            let outputs = layers[i].outputs;
+            let di = RowMajor { data: &d_currents[i - 1], ld: leading(outputs) };
+            weight_gradient::<V>((rows, s), &self.acts.hidden[i - 1].groups, di, &mut w[i], outputs);
         }
     }
 }
@@ -769,11 +787,23 @@ impl LaneKernel for Backward<'_> {
     fn run<V: F32Lanes>(mut self) {
         let (rows, s) = (self.rows, self.lif.steps);
         let readout: Vec<f32> = (0..s).map(|t| self.lif.readout_weight(t) as f32).collect();
-        for lo in (0..rows).step_by(TILE) {
-            self.tile::<V>(&readout, lo..rows.min(lo + TILE));
-        }
         let layers = &self.net.layout.layers;
         let last = layers.len() - 1;
+        let (ld0, ldo) = (leading(layers[0].outputs), leading(layers[last].outputs));
+        // Nothing goes back from a sample whose outputs have no gradient, such as one that PPO clips, unless spikes cost.
+        let mut live = std::mem::take(&mut self.grad.live);
+        live.clear();
+        for m in 0..rows {
+            if self.cost != 0.0 || self.grad.d_out[m * ldo..(m + 1) * ldo].iter().any(|d| *d != 0.0) {
+                live.push(m);
+            } else {
+                self.grad.d_current[m * ld0..(m + 1) * ld0].fill(0.0);
+            }
+        }
+        for tile in live.chunks(TILE) {
+            self.tile::<V>(&readout, tile);
+        }
+        self.grad.live = live;
         let Gradient { w, b, d_out, d_current, .. } = self.grad;
         let ends = [(0, &*d_current, self.x), (last, &*d_out, &self.acts.weighted[..])];
         for (i, dy, input) in ends {
@@ -1021,9 +1051,11 @@ mod tests {
                 references.push(r);
             }
         }
-        let d_out = (0..case.rows * layout.outputs())
+        let mut d_out: Vec<f64> = (0..case.rows * layout.outputs())
             .map(|_| f64::from((f64::from(rng.next_u32()) / 4294967296.0 - 0.5) as f32))
             .collect();
+        // Some samples have no gradient, as where PPO clips.
+        d_out.chunks_exact_mut(layout.outputs()).skip(2).step_by(3).for_each(|d| d.fill(0.0));
         let ld = leading(layout.inputs());
         let mut x = vec![0.0; case.rows * ld];
         for (row, xs) in x.chunks_exact_mut(ld).zip(&xs) {
@@ -1111,6 +1143,10 @@ mod tests {
             let mut want = vec![0.0; p];
             let mut grad = Gradient::new(&d.layout, &case.lif, case.rows);
             let ld = leading(outputs);
+            // Before it, a pass in which every sample has a gradient: nothing of it may stay.
+            grad.d_out.fill(1.0);
+            backward(&d.net, &case.lif, case.rows, &d.x, &acts, case.cost as f32, &mut grad);
+            grad.d_out.fill(0.0);
             for (m, r) in d.references.iter().enumerate() {
                 let up = &d.d_out[m * outputs..(m + 1) * outputs];
                 reference_gradient(&d.layout, &case.lif, &d.params, (&d.xs[m], r), up, case.cost, &mut want);
@@ -1118,12 +1154,9 @@ mod tests {
                     grad.d_out[m * ld + o] = *g as f32;
                 }
             }
-            // The sums of two passes, less one.
             let mut grads = vec![0f32; p];
-            for _ in 0..2 {
-                grad.clear();
-                backward(&d.net, &case.lif, case.rows, &d.x, &acts, case.cost as f32, &mut grad);
-            }
+            grad.clear();
+            backward(&d.net, &case.lif, case.rows, &d.x, &acts, case.cost as f32, &mut grad);
             grad.write_to(&d.layout, &case.lif, &mut grads);
             for l in &d.layout.layers {
                 for range in [l.w_off..l.b_off, l.b_off..l.b_off + l.outputs] {
