@@ -114,6 +114,8 @@ pub trait F32Lanes: Real<Elem = f32> {
     fn mask_bits(m: Self::Mask) -> u64;
     /// 1/x within 2 ulp for normal x. As with `mul_add`, its bits may differ between instruction sets: for the dense layers only.
     fn recip(self) -> Self;
+    /// Sum over the lanes, by halves; as with `recip`, for the dense layers only.
+    fn sum(self) -> f32;
     /// # Safety
     /// `LANES` floats must be readable at `p`.
     unsafe fn load_ptr(p: *const f32) -> Self;
@@ -348,6 +350,10 @@ impl F32Lanes for f32 {
     #[inline(always)]
     fn recip(self) -> Self {
         1.0 / self
+    }
+    #[inline(always)]
+    fn sum(self) -> f32 {
+        self
     }
     #[inline(always)]
     unsafe fn load_ptr(p: *const f32) -> Self {

@@ -10,6 +10,9 @@ use bytemuck::{Pod, Zeroable};
 /// Columns are padded to this many floats: one AVX-512 register.
 pub const PAD: usize = 16;
 
+/// Rows that go through the layers together: what a layer reads and writes of them stays in the first cache. Whole tiles of 12.
+const TALL: usize = 48;
+
 /// Leading dimension for `n` columns: padded, and never a multiple of 256 bytes, so that rows spread over the cache sets.
 pub fn leading(n: usize) -> usize {
     let n = n.next_multiple_of(PAD);
@@ -191,6 +194,39 @@ pub fn product<V: F32Lanes, const NR: usize>(
     }
 }
 
+/// Σ_k A[m, k]·w[k] of every row, to `put(m, sum)`: a layer of one output, of which [`product`] would compute a whole vector. `k` is a multiple
+/// of [`PAD`].
+#[inline(always)]
+pub fn row_sums<V: F32Lanes>(rows: usize, k: usize, a: RowMajor, w: &[f32], mut put: impl FnMut(usize, f32)) {
+    #[inline(always)]
+    fn span<V: F32Lanes, const N: usize>(k: usize, a: &[f32], ld: usize, w: &[f32]) -> [f32; N] {
+        let mut acc = [V::splat(0.0); N];
+        for q in (0..k).step_by(V::LANES) {
+            let w = V::load(&w[q..]);
+            for (i, x) in acc.iter_mut().enumerate() {
+                *x = V::load(&a[i * ld + q..]).mul_add(w, *x);
+            }
+        }
+        let mut sums = [0.0; N];
+        for (sum, x) in sums.iter_mut().zip(acc) {
+            *sum = x.sum();
+        }
+        sums
+    }
+    assert!(k.is_multiple_of(PAD), "{k} columns");
+    let mut m = 0;
+    while m + 4 <= rows {
+        for (i, sum) in span::<V, 4>(k, &a.data[m * a.ld..], a.ld, w).into_iter().enumerate() {
+            put(m + i, sum);
+        }
+        m += 4;
+    }
+    while m < rows {
+        put(m, span::<V, 1>(k, &a.data[m * a.ld..], a.ld, w)[0]);
+        m += 1;
+    }
+}
+
 /// tanh as a rational function (the minimax coefficients of Eigen's `ptanh`), within 4 ulp; the dense layers' own, with FMA.
 #[inline(always)]
 pub fn tanh_rational<V: F32Lanes>(x: V) -> V {
@@ -305,21 +341,46 @@ struct Forward<'a> {
 impl LaneKernel for Forward<'_> {
     type Out = ();
     #[inline(always)]
-    fn run<V: F32Lanes>(self) {
+    fn run<V: F32Lanes>(mut self) {
+        for lo in (0..self.rows).step_by(TALL) {
+            self.tile::<V>(lo, TALL.min(self.rows - lo));
+        }
+    }
+}
+
+impl Forward<'_> {
+    /// Rows `lo..lo + rows` through the layers.
+    #[inline(always)]
+    fn tile<V: F32Lanes>(&mut self, lo: usize, rows: usize) {
         for (i, (l, p)) in self.net.layout.layers.iter().zip(&self.net.layers).enumerate().take(self.layers) {
             let (before, here) = self.out.layers.split_at_mut(i);
             let a = match before.last() {
-                Some(h) => Strided { data: h, row: leading(l.inputs), col: 1 },
-                None => self.x,
+                Some(h) => {
+                    let row = leading(l.inputs);
+                    Strided { data: &h[lo * row..], row, col: 1 }
+                }
+                None => Strided { data: &self.x.data[lo * self.x.row..], ..self.x },
             };
             let ld = leading(l.outputs);
             let b = RowMajor { data: &p.wt, ld };
-            let (c, bias) = (&mut here[0], &p.bias);
+            let (c, bias) = (&mut here[0][lo * ld..], &p.bias);
             let last = i + 1 == self.net.layers.len();
             let cols = if last { self.outputs } else { l.outputs }.next_multiple_of(PAD);
+            if last && i > 0 && self.outputs == 1 && l.act == Activation::None {
+                let (k, a) = (l.inputs.next_multiple_of(PAD), RowMajor { data: a.data, ld: a.row });
+                row_sums::<V>(
+                    rows,
+                    k,
+                    a,
+                    &p.w,
+                    #[inline(always)]
+                    |m, sum| c[m * ld] = sum + bias[0],
+                );
+                continue;
+            }
             match l.act {
                 Activation::Tanh => product::<V, 2>(
-                    self.rows,
+                    rows,
                     cols,
                     l.inputs,
                     a,
@@ -331,7 +392,7 @@ impl LaneKernel for Forward<'_> {
                     |s, _, j| tanh_rational(s + V::load(&bias[j..])),
                 ),
                 Activation::Relu => product::<V, 2>(
-                    self.rows,
+                    rows,
                     cols,
                     l.inputs,
                     a,
@@ -343,7 +404,7 @@ impl LaneKernel for Forward<'_> {
                     |s, _, j| (s + V::load(&bias[j..])).max(V::splat(0.0)),
                 ),
                 Activation::None => product::<V, 2>(
-                    self.rows,
+                    rows,
                     cols,
                     l.inputs,
                     a,

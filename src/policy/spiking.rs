@@ -18,7 +18,7 @@
 //! Rows are carried through all layers a tile at a time, so that potentials of all steps stay in the second cache. Sums run in an order
 //! that depends on the samples alone.
 
-use super::dense::{Aligned, PAD, Packed, RowMajor, Strided, column_sums, leading, product};
+use super::dense::{Aligned, PAD, Packed, RowMajor, Strided, column_sums, leading, product, row_sums};
 use super::lif::MAX_STEPS;
 use super::{LayerActivity, Lif, MlpLayout};
 use crate::real::{F32Lanes, LaneKernel, run_lanes};
@@ -546,7 +546,20 @@ impl LaneKernel for Forward<'_> {
         }
         let l = &layers[hidden];
         let (ldh, ldo) = (leading(l.inputs), leading(l.outputs));
-        let (bias, total) = (&net.layers[hidden].bias, V::splat(lif.readout_total()));
+        let (bias, total) = (&net.layers[hidden].bias, lif.readout_total());
+        if l.outputs == 1 {
+            let constant = total as f32 * bias[0];
+            row_sums::<V>(
+                rows,
+                l.inputs.next_multiple_of(PAD),
+                RowMajor { data: weighted, ld: ldh },
+                &net.layers[hidden].w,
+                #[inline(always)]
+                |m, sum| out[m * ldo] = sum + constant,
+            );
+            return;
+        }
+        let total = V::splat(total);
         product::<V, 2>(
             rows,
             l.outputs.next_multiple_of(PAD),
