@@ -36,6 +36,9 @@ fn part_rows(steps: usize) -> usize {
     (PART / steps).clamp(1, TILE)
 }
 
+/// Spike steps for which the loops over steps are unrolled: those of the paper.
+const PAPER_STEPS: usize = 6;
+
 /// Words of a set of `n` neurons.
 fn words(n: usize) -> usize {
     n.div_ceil(64)
@@ -50,7 +53,7 @@ struct Groups {
     steps: Vec<u32>,
     /// End of each group in `members`.
     ends: Vec<usize>,
-    /// Room for every neuron of every row.
+    /// Room for every neuron of every row and three more.
     members: Vec<u16>,
     rest: Vec<u64>,
 }
@@ -58,7 +61,7 @@ struct Groups {
 impl Groups {
     /// For up to `rows` rows of `n` neurons.
     fn new(rows: usize, n: usize) -> Self {
-        Groups { members: vec![0; rows * n], ..Groups::default() }
+        Groups { members: vec![0; rows * n + 3], ..Groups::default() }
     }
 
     fn clear(&mut self) {
@@ -90,11 +93,19 @@ impl Groups {
                             group &= step[k] ^ u64::from(steps >> t & 1).wrapping_sub(1);
                         }
                         self.rest[k] &= !group;
+                        // Four at a time, whether they are there or not: the next group overwrites what is too much, and the loop ends are
+                        // easier to foresee.
+                        let after = end + group.count_ones() as usize;
                         while group != 0 {
-                            self.members[end] = (64 * k) as u16 + group.trailing_zeros() as u16;
-                            end += 1;
-                            group &= group - 1;
+                            let four: &mut [u16; 4] =
+                                (&mut self.members[end..end + 4]).try_into().expect("four members");
+                            for member in four {
+                                *member = ((64 * k) as u16).wrapping_add(group.trailing_zeros() as u16);
+                                group &= group.wrapping_sub(1);
+                            }
+                            end += 4;
                         }
+                        end = after;
                     }
                     self.steps.push(steps);
                     self.ends.push(end);
@@ -275,11 +286,15 @@ impl<V: F32Lanes> Neurons<V> {
         self.height * x.mul_add(x, V::splat(1.0)).recip()
     }
 
-    /// dV/dU
+    /// d·dV/dU
     #[inline(always)]
-    fn carried(&self, u: V, slope: V) -> V {
-        let silent = V::select(self.threshold.le(u), V::splat(0.0), V::splat(1.0));
-        if self.detach { silent } else { silent - (u - self.reset) * slope }
+    fn carry(&self, u: V, slope: V, d: V) -> V {
+        let (fires, zero) = (self.threshold.le(u), V::splat(0.0));
+        if self.detach {
+            V::select(fires, zero, d)
+        } else {
+            (V::select(fires, zero, V::splat(1.0)) - (u - self.reset) * slope) * d
+        }
     }
 }
 
@@ -302,10 +317,22 @@ impl Fire<'_> {
     /// Spikes, and membrane updates if they are to be counted.
     #[inline(always)]
     fn run<V: F32Lanes, const FIRST: bool, const COUNT: bool>(self) -> (u64, u64) {
+        match self.lif.steps {
+            PAPER_STEPS => self.steps::<V, FIRST, COUNT, PAPER_STEPS>(),
+            _ => self.steps::<V, FIRST, COUNT, 0>(),
+        }
+    }
+
+    /// The same for S steps; for any number if S is 0.
+    #[inline(always)]
+    fn steps<V: F32Lanes, const FIRST: bool, const COUNT: bool, const S: usize>(self) -> (u64, u64) {
         let c = Neurons::<V>::new(self.lif);
-        let (s, ld, last) = (self.lif.steps, leading(self.neurons), !self.weighted.is_empty());
+        let s = if S > 0 { S } else { self.lif.steps };
+        let (ld, last) = (leading(self.neurons), !self.weighted.is_empty());
         let words = words(self.neurons);
         let cols = self.neurons.next_multiple_of(PAD);
+        assert!(FIRST || self.u.len() == s * ld, "potentials of {s} steps");
+        let potentials = self.u.as_mut_ptr();
         let (mut spikes, mut updates) = (0, 0);
         for k in 0..words {
             let mut sets = [0u64; MAX_STEPS];
@@ -317,11 +344,14 @@ impl Fire<'_> {
                     let u = if FIRST {
                         c.keep.mul_add(v, drive)
                     } else {
-                        c.charge(v, V::load(&self.u[t * ld + j..]))
+                        // SAFETY: j + LANES ≤ cols ≤ ld and t < s, and there are s·ld potentials.
+                        unsafe {
+                            let at = potentials.add(t * ld + j);
+                            let u = c.charge(v, V::load_ptr(at));
+                            u.store_ptr(at);
+                            u
+                        }
                     };
-                    if !FIRST {
-                        u.store(&mut self.u[t * ld + j..]);
-                    }
                     if COUNT && t > 0 {
                         let changed = V::mask_bits(u.lt(before)) | V::mask_bits(before.lt(u));
                         updates += u64::from(changed.count_ones());
@@ -360,6 +390,16 @@ fn currents<V: F32Lanes>(
     i: &mut [f32],
     outputs: usize,
 ) {
+    /// sum += Wᵀ[j, c..]
+    #[inline(always)]
+    fn add<V: F32Lanes, const N: usize>(sum: &mut [V; N], wt: RowMajor, j: u16, c: usize) {
+        let row = usize::from(j) * wt.ld + c;
+        assert!(row + N * V::LANES <= wt.data.len());
+        for (q, s) in sum.iter_mut().enumerate() {
+            // SAFETY: the furthest of these loads was just checked.
+            *s += unsafe { V::load_ptr(wt.data.as_ptr().add(row + q * V::LANES)) };
+        }
+    }
     #[inline(always)]
     fn span<V: F32Lanes, const N: usize>(
         (lo, rows, steps): (usize, usize, usize),
@@ -370,7 +410,6 @@ fn currents<V: F32Lanes>(
         c: usize,
     ) {
         let ld = wt.ld;
-        let last = c + (N - 1) * V::LANES;
         for m in 0..rows {
             let i = &mut i[m * steps * ld..(m + 1) * steps * ld];
             for t in 0..steps {
@@ -381,15 +420,13 @@ fn currents<V: F32Lanes>(
             for (mut at, members) in groups.row(lo + m) {
                 // Two chains, so that the additions of one need not wait for each other.
                 let mut sums = [[V::splat(0.0); N]; 2];
-                for pair in members.chunks(2) {
-                    for (sum, j) in sums.iter_mut().zip(pair) {
-                        let row = usize::from(*j) * ld;
-                        assert!(row + last + V::LANES <= wt.data.len());
-                        for (q, s) in sum.iter_mut().enumerate() {
-                            // SAFETY: the furthest of these loads was just checked.
-                            *s += unsafe { V::load_ptr(wt.data.as_ptr().add(row + c + q * V::LANES)) };
-                        }
-                    }
+                let mut pairs = members.chunks_exact(2);
+                for pair in &mut pairs {
+                    add(&mut sums[0], wt, pair[0], c);
+                    add(&mut sums[1], wt, pair[1], c);
+                }
+                if let [j] = pairs.remainder() {
+                    add(&mut sums[0], wt, *j, c);
                 }
                 while at != 0 {
                     let to = at.trailing_zeros() as usize * ld + c;
@@ -656,59 +693,80 @@ enum Upstream<'a> {
     Steps(&'a [f32]),
 }
 
-impl Upstream<'_> {
+/// The gradient by the currents of one sample and layer, from the gradient by its spikes.
+struct Descend<'a> {
+    lif: &'a Lif,
+    /// Neurons, whole vectors.
+    cols: usize,
+    up: Upstream<'a>,
+    cost: f32,
+}
+
+impl Descend<'_> {
+    /// Gradient by the spikes of step `t`, with what they cost.
     #[inline(always)]
-    fn at<V: F32Lanes>(&self, t: usize, ld: usize, j: usize, cost: V) -> V {
-        match self {
+    fn up<V: F32Lanes>(&self, t: usize, ld: usize, j: usize) -> V {
+        let cost = V::splat_f32(self.cost);
+        match self.up {
             Upstream::Weighted(h, readout) => V::splat_f32(readout[t]).mul_add(V::load(&h[j..]), cost),
             Upstream::Steps(d) => V::load(&d[t * ld + j..]) + cost,
         }
     }
-}
 
-/// Gradient by the constant current of a first layer: Σ_t ds(t)·ds/dU(t)·dU(t)/di, with dU/di carried forward through the steps.
-#[inline(always)]
-fn constant_current<V: F32Lanes>(lif: &Lif, cols: usize, i: &[f32], up: Upstream, cost: f32, di: &mut [f32]) {
-    let (c, ld, cost) = (Neurons::<V>::new(lif), i.len(), V::splat_f32(cost));
-    for j in (0..cols).step_by(V::LANES) {
-        let drive = c.share * V::load(&i[j..]);
-        let (mut v, mut dv, mut sum) = (V::splat(0.0), V::splat(0.0), V::splat(0.0));
-        for t in 0..lif.steps {
-            let u = c.keep.mul_add(v, drive);
-            let du = c.keep.mul_add(dv, c.share);
-            let slope = c.slope(u);
-            sum = (up.at(t, ld, j, cost) * slope).mul_add(du, sum);
-            dv = c.carried(u, slope) * du;
-            v = V::select(c.threshold.le(u), c.reset, u);
+    /// Gradient by the constant current of a first layer: Σ_t ds(t)·ds/dU(t)·dU(t)/di, with dU/di carried forward through the steps.
+    #[inline(always)]
+    fn constant<V: F32Lanes>(&self, i: &[f32], di: &mut [f32]) {
+        match self.lif.steps {
+            PAPER_STEPS => self.constant_of::<V, PAPER_STEPS>(i, di),
+            _ => self.constant_of::<V, 0>(i, di),
         }
-        sum.store(&mut di[j..]);
     }
-}
 
-/// Gradients by the currents of one sample in a later layer, from its potentials; adds their sum to the bias gradient.
-#[inline(always)]
-fn step_currents<V: F32Lanes>(
-    lif: &Lif,
-    cols: usize,
-    u: &[f32],
-    up: Upstream,
-    cost: f32,
-    di: &mut [f32],
-    b: &mut [f32],
-) {
-    let (c, ld, cost) = (Neurons::<V>::new(lif), u.len() / lif.steps, V::splat_f32(cost));
-    for j in (0..cols).step_by(V::LANES) {
-        let (mut dv, mut sum) = (V::splat(0.0), V::splat(0.0));
-        for t in (0..lif.steps).rev() {
-            let u = V::load(&u[t * ld + j..]);
-            let slope = c.slope(u);
-            let du = up.at(t, ld, j, cost).mul_add(slope, dv * c.carried(u, slope));
-            let d = c.share * du;
-            d.store(&mut di[t * ld + j..]);
-            sum += d;
-            dv = c.keep * du;
+    /// Gradients by the currents of a later layer, from its potentials; adds their sum to the bias gradient.
+    #[inline(always)]
+    fn stepwise<V: F32Lanes>(&self, u: &[f32], di: &mut [f32], b: &mut [f32]) {
+        match self.lif.steps {
+            PAPER_STEPS => self.stepwise_of::<V, PAPER_STEPS>(u, di, b),
+            _ => self.stepwise_of::<V, 0>(u, di, b),
         }
-        (V::load(&b[j..]) + sum).store(&mut b[j..]);
+    }
+
+    #[inline(always)]
+    fn constant_of<V: F32Lanes, const S: usize>(&self, i: &[f32], di: &mut [f32]) {
+        let steps = if S > 0 { S } else { self.lif.steps };
+        let (c, ld) = (Neurons::<V>::new(self.lif), i.len());
+        for j in (0..self.cols).step_by(V::LANES) {
+            let drive = c.share * V::load(&i[j..]);
+            let (mut v, mut dv, mut sum) = (V::splat(0.0), V::splat(0.0), V::splat(0.0));
+            for t in 0..steps {
+                let u = c.keep.mul_add(v, drive);
+                let du = c.keep.mul_add(dv, c.share);
+                let slope = c.slope(u);
+                sum = (self.up::<V>(t, ld, j) * slope).mul_add(du, sum);
+                dv = c.carry(u, slope, du);
+                v = V::select(c.threshold.le(u), c.reset, u);
+            }
+            sum.store(&mut di[j..]);
+        }
+    }
+
+    #[inline(always)]
+    fn stepwise_of<V: F32Lanes, const S: usize>(&self, u: &[f32], di: &mut [f32], b: &mut [f32]) {
+        let steps = if S > 0 { S } else { self.lif.steps };
+        let (c, ld) = (Neurons::<V>::new(self.lif), u.len() / steps);
+        for j in (0..self.cols).step_by(V::LANES) {
+            let (mut dv, mut sum) = (V::splat(0.0), V::splat(0.0));
+            for t in (0..steps).rev() {
+                let u = V::load(&u[t * ld + j..]);
+                let slope = c.slope(u);
+                let du = self.up::<V>(t, ld, j).mul_add(slope, c.carry(u, slope, dv));
+                let d = c.share * du;
+                d.store(&mut di[t * ld + j..]);
+                sum += d;
+                dv = c.keep * du;
+            }
+            (V::load(&b[j..]) + sum).store(&mut b[j..]);
+        }
     }
 }
 
@@ -758,14 +816,14 @@ impl Backward<'_> {
                     } else {
                         Upstream::Steps(&d_spikes[q * s * ld..(q + 1) * s * ld])
                     };
+                    let descend = Descend { lif, cols, up, cost: self.cost };
                     if i == 0 {
                         let at = m * ld..(m + 1) * ld;
-                        let (current, di) = (&self.acts.current[at.clone()], &mut d_current[at]);
-                        constant_current::<V>(lif, cols, current, up, self.cost, di);
+                        descend.constant::<V>(&self.acts.current[at.clone()], &mut d_current[at]);
                     } else {
                         let u = &state.u[m * s * ld..(m + 1) * s * ld];
                         let at = (first + q) * s * ld..(first + q + 1) * s * ld;
-                        step_currents::<V>(lif, cols, u, up, self.cost, &mut d_currents[i - 1][at], &mut b[i]);
+                        descend.stepwise::<V>(u, &mut d_currents[i - 1][at], &mut b[i]);
                     }
                 }
                 if i > 0 {
