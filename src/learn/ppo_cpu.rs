@@ -600,7 +600,7 @@ impl Chunk {
                 }
             }
             for (sum, row) in self.sums.iter_mut().zip([2, 0, 1, 3]) {
-                *sum += f64::from(s.metrics[row * envs..(row + 1) * envs].iter().sum::<f32>());
+                *sum += f64::from(sum_of(&s.metrics[row * envs..(row + 1) * envs]));
             }
         }
     }
@@ -625,6 +625,15 @@ impl Chunk {
             *row = [self.logprob[at], adv[at], ret[at], self.value[at]];
         }
     }
+}
+
+/// Sum in eight chains, so that the additions need not wait for each other.
+fn sum_of(x: &[f32]) -> f32 {
+    let mut sums = [0f32; 8];
+    for part in x.chunks(8) {
+        sums.iter_mut().zip(part).for_each(|(s, x)| *s += x);
+    }
+    sums.iter().sum()
 }
 
 /// ln of the density's denominator, Σ log_std + ½ ln 2π, which sampling and loss both subtract. Summed in f64: with many actions it is
@@ -654,23 +663,27 @@ impl SampleGaussian<'_> {
     fn span<V: F32Lanes>(&mut self, from: usize, to: usize) {
         let a = self.actions;
         let norm = V::splat_f32(log_norm(self.log_std));
+        let std: Vec<f32> = self.log_std.iter().map(|s| Real::exp(*s)).collect();
+        // [A, lanes]
+        let mut noise = vec![0f32; a * V::LANES];
         let mut env = from;
         while env + V::LANES <= to {
             let mut quad = V::splat(0.0);
             let ids = V::Word::iota(self.first + env as u32);
-            for block in 0..a.div_ceil(4) {
+            for (block, noise) in noise.chunks_mut(4 * V::LANES).enumerate() {
                 let w = draw(self.key, Stream::Action, ids, self.clock, block as u32);
                 let (z0, z1) = V::normal_pair(w[0], w[1]);
                 let (z2, z3) = V::normal_pair(w[2], w[3]);
-                for (j, z) in [z0, z1, z2, z3].into_iter().enumerate().take(a - 4 * block) {
-                    let i = 4 * block + j;
-                    let noise = V::splat_f32(self.log_std[i]).exp() * z;
+                let rows = noise.chunks_exact_mut(V::LANES).zip(&std[4 * block..]);
+                for (z, (row, std)) in [z0, z1, z2, z3].into_iter().zip(rows) {
                     quad += z * z;
-                    let mut lanes = [0f32; 16];
-                    noise.store(&mut lanes);
-                    for (l, x) in lanes.iter().enumerate().take(V::LANES) {
-                        self.action[(env + l) * a + i] = self.mean[(env + l) * self.ld + i] + x;
-                    }
+                    (V::splat_f32(*std) * z).store(row);
+                }
+            }
+            let actions = self.action[env * a..(env + V::LANES) * a].chunks_exact_mut(a);
+            for (l, (action, mean)) in actions.zip(self.mean[env * self.ld..].chunks(self.ld)).enumerate() {
+                for (i, (x, mean)) in action.iter_mut().zip(mean).enumerate() {
+                    *x = mean + noise[i * V::LANES + l];
                 }
             }
             (V::splat(-0.5) * quad - norm).store(&mut self.logprob[env..]);
