@@ -756,6 +756,57 @@ mod tests {
     }
 
     #[test]
+    fn rows_start_at_cache_lines() {
+        // Several sizes at once, so that no allocation is aligned by luck.
+        let buffers: Vec<Aligned> = (1..20).map(|n| Aligned::zeros(n * leading(5))).collect();
+        for (n, b) in buffers.iter().enumerate() {
+            assert_eq!(b.len(), (n + 1) * PAD);
+            assert_eq!(b.as_ptr() as usize % 64, 0);
+            assert!(b.iter().all(|x| *x == 0.0));
+        }
+    }
+
+    struct Sums<'a> {
+        rows: usize,
+        k: usize,
+        a: RowMajor<'a>,
+        w: &'a [f32],
+        out: &'a mut [f32],
+    }
+
+    impl LaneKernel for Sums<'_> {
+        type Out = ();
+        #[inline(always)]
+        fn run<V: F32Lanes>(self) {
+            row_sums::<V>(
+                self.rows,
+                self.k,
+                self.a,
+                self.w,
+                #[inline(always)]
+                |m, x| self.out[m] = x,
+            );
+        }
+    }
+
+    #[test]
+    fn row_sums_are_products_with_a_vector() {
+        // Small integers, so that every order of the sums gives the same; rows that fill no span of four; a gap between rows.
+        let (rows, k, ld) = (7, 48, 52);
+        let a: Vec<f32> = (0..rows * ld).map(|i| (i * 7 % 23) as f32 - 11.0).collect();
+        let w: Vec<f32> = (0..k).map(|i| (i * 5 % 17) as f32 - 8.0).collect();
+        let want: Vec<f32> =
+            (0..rows).map(|m| (0..k).map(|q| a[m * ld + q] * w[q]).sum::<f32>()).collect();
+        let a = RowMajor { data: &a, ld };
+        let mut got = vec![f32::NAN; rows];
+        run_lanes(Sums { rows, k, a, w: &w, out: &mut got });
+        assert_eq!(got, want);
+        got.fill(f32::NAN);
+        Sums { rows, k, a, w: &w, out: &mut got }.run::<f32>();
+        assert_eq!(got, want);
+    }
+
+    #[test]
     fn rational_tanh_is_accurate() {
         for i in 0..200_000 {
             let x = (i as f32 - 100_000.0) * 1e-4;
