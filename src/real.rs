@@ -390,9 +390,17 @@ impl SimdLevel {
             let wish = std::env::var("ISACBENCH_SIMD").unwrap_or_default();
             #[cfg(target_arch = "x86_64")]
             {
-                let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
-                let avx512 =
-                    avx2 && is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512dq");
+                // Bit operations came with AVX2; the neurons that fired are bits.
+                let bits = is_x86_feature_detected!("bmi1")
+                    && is_x86_feature_detected!("bmi2")
+                    && is_x86_feature_detected!("lzcnt")
+                    && is_x86_feature_detected!("popcnt");
+                let avx2 = bits && is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+                let avx512 = avx2
+                    && is_x86_feature_detected!("avx512f")
+                    && is_x86_feature_detected!("avx512dq")
+                    && is_x86_feature_detected!("avx512vl")
+                    && is_x86_feature_detected!("avx512bw");
                 if avx512 && wish != "scalar" && wish != "avx2" {
                     return SimdLevel::Avx512;
                 }

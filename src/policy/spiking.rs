@@ -73,6 +73,7 @@ impl Groups {
 
     /// Appends a row: `fired` [S, words]. Groups are ordered by the first step in which they fired, then by their first neuron: under a
     /// constant current almost the same words follow each other in every row, which the processor's branch predictor likes.
+    #[inline(always)]
     fn push_row(&mut self, fired: &[u64], words: usize) {
         let mut end = self.ends.last().copied().unwrap_or(0);
         self.rest.clear();

@@ -6,15 +6,15 @@ use std::arch::x86_64::*;
 use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub, SubAssign};
 
 /// # Safety
-/// The machine must have AVX-512 F and DQ.
-#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512bw,avx2,fma")]
+/// The machine must have AVX-512 F, DQ, VL and BW, and what [`run_avx2`] asks for.
+#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512bw,avx2,fma,bmi1,bmi2,lzcnt,popcnt")]
 pub unsafe fn run_avx512<K: LaneKernel>(k: K) -> K::Out {
     k.run::<F32x16>()
 }
 
 /// # Safety
-/// The machine must have AVX2 and FMA.
-#[target_feature(enable = "avx2,fma")]
+/// The machine must have AVX2, FMA, BMI 1 and 2, LZCNT and POPCNT.
+#[target_feature(enable = "avx2,fma,bmi1,bmi2,lzcnt,popcnt")]
 pub unsafe fn run_avx2<K: LaneKernel>(k: K) -> K::Out {
     k.run::<F32x8>()
 }
