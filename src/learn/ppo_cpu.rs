@@ -25,6 +25,8 @@ const CHUNK: usize = 256;
 /// Samples whose activations are held at once in the backward pass: a multiple of the 12 rows of a tile, and few enough that the operands of a
 /// weight gradient stay in the first cache.
 const BLOCK: usize = 120;
+/// The same for spiking networks, whose potentials of all spike steps are to stay in the second cache until the backward pass.
+const SPIKING_BLOCK: usize = 48;
 /// Samples of a part of a minibatch, about.
 const PART: usize = 1024;
 /// Parameters that a thread adds, clips and steps at once.
@@ -418,15 +420,19 @@ struct BackwardScratch {
     critic: Activations,
     d_actor: Gradient,
     d_critic: Gradient,
+    /// Samples at once.
+    block: usize,
 }
 
 impl BackwardScratch {
     fn new(layout: &ActorCriticLayout) -> Self {
+        let block = if layout.actor.lif.is_some() { SPIKING_BLOCK } else { BLOCK };
         BackwardScratch {
-            actor: Activations::new(&layout.actor, BLOCK),
-            critic: Activations::new(&layout.critic, BLOCK),
-            d_actor: Gradient::new(&layout.actor, BLOCK),
-            d_critic: Gradient::new(&layout.critic, BLOCK),
+            actor: Activations::new(&layout.actor, block),
+            critic: Activations::new(&layout.critic, block),
+            d_actor: Gradient::new(&layout.actor, block),
+            d_critic: Gradient::new(&layout.critic, block),
+            block,
         }
     }
 
@@ -459,8 +465,8 @@ impl BackwardScratch {
         let mut sums = [0.0; 7];
         self.d_actor.clear();
         self.d_critic.clear();
-        for lo in (from..to).step_by(BLOCK) {
-            let hi = to.min(lo + BLOCK);
+        for lo in (from..to).step_by(self.block) {
+            let hi = to.min(lo + self.block);
             let rows = hi - lo;
             let (obs, action) = (&mb.x[lo * ldx..hi * ldx], &mb.action[lo * a..hi * a]);
             let x = Strided { data: obs, row: ldx, col: 1 };

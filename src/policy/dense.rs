@@ -718,7 +718,10 @@ mod tests {
             }
             let mut dx = vec![f32::NAN; rows * ld];
             backward_input(&net, rows, &acts, &mut grad, &mut dx);
-            assert!(grad.w.iter().chain(&grad.b).flat_map(|v| v.iter()).all(|g| *g == 0.0), "sums were touched");
+            assert!(
+                grad.w.iter().chain(&grad.b).flat_map(|v| v.iter()).all(|g| *g == 0.0),
+                "sums were touched"
+            );
             for (m, i) in [(0, 0), (rows - 1, inputs - 1), (rows / 2, inputs / 2)] {
                 let h = 1e-5;
                 let at = |delta: f64| {
@@ -795,8 +798,7 @@ mod tests {
         let (rows, k, ld) = (7, 48, 52);
         let a: Vec<f32> = (0..rows * ld).map(|i| (i * 7 % 23) as f32 - 11.0).collect();
         let w: Vec<f32> = (0..k).map(|i| (i * 5 % 17) as f32 - 8.0).collect();
-        let want: Vec<f32> =
-            (0..rows).map(|m| (0..k).map(|q| a[m * ld + q] * w[q]).sum::<f32>()).collect();
+        let want: Vec<f32> = (0..rows).map(|m| (0..k).map(|q| a[m * ld + q] * w[q]).sum::<f32>()).collect();
         let a = RowMajor { data: &a, ld };
         let mut got = vec![f32::NAN; rows];
         run_lanes(Sums { rows, k, a, w: &w, out: &mut got });

@@ -254,22 +254,25 @@ struct Neurons<V> {
     share: V,
     threshold: V,
     reset: V,
-    /// η/2 and πη/2
-    height: V,
+    /// 2/η; π·√(η/2), and that times −U_th.
+    level: V,
     sharp: V,
+    offset: V,
     detach: bool,
 }
 
 impl<V: F32Lanes> Neurons<V> {
     #[inline(always)]
     fn new(lif: &Lif) -> Self {
+        let sharp = std::f64::consts::PI * (0.5 * lif.eta).sqrt();
         Neurons {
             keep: V::splat(1.0 - lif.lambda),
             share: V::splat(lif.lambda),
             threshold: V::splat(lif.threshold),
             reset: V::splat(lif.reset),
-            height: V::splat(0.5 * lif.eta),
-            sharp: V::splat(0.5 * std::f64::consts::PI * lif.eta),
+            level: V::splat(2.0 / lif.eta),
+            sharp: V::splat(sharp),
+            offset: V::splat(-sharp * lif.threshold),
             detach: lif.detach_reset,
         }
     }
@@ -280,11 +283,11 @@ impl<V: F32Lanes> Neurons<V> {
         self.keep.mul_add(v, self.share * i)
     }
 
-    /// ds/dU
+    /// ds/dU = (η/2)/(1 + (πη(U−U_th)/2)²), with the factor η/2 inside the sum: 1/(2/η + (π√(η/2)(U−U_th))²).
     #[inline(always)]
     fn slope(&self, u: V) -> V {
-        let x = self.sharp * (u - self.threshold);
-        self.height * x.mul_add(x, V::splat(1.0)).recip()
+        let x = u.mul_add(self.sharp, self.offset);
+        x.mul_add(x, self.level).recip()
     }
 
     /// d·dV/dU
@@ -788,7 +791,8 @@ impl Backward<'_> {
     fn tile<V: F32Lanes>(&mut self, readout: &[f32], rows: &[usize]) {
         let (layers, lif, s) = (&self.net.layout.layers, self.lif, self.lif.steps);
         let hidden = layers.len() - 1;
-        let Gradient { w, b, d_out, d_current, d_currents, d_top, d_weighted, d_spikes, .. } = &mut *self.grad;
+        let Gradient { w, b, d_out, d_current, d_currents, d_top, d_weighted, d_spikes, .. } =
+            &mut *self.grad;
         let top = &layers[hidden];
         let (ldh, ldo) = (leading(top.inputs), leading(top.outputs));
         for (part, rows) in rows.chunks(part_rows(s)).enumerate() {
