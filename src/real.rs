@@ -114,6 +114,8 @@ pub trait F32Lanes: Real<Elem = f32> {
     fn mask_bits(m: Self::Mask) -> u64;
     /// 1/x within 2 ulp for normal x. As with `mul_add`, its bits may differ between instruction sets: for the dense layers only.
     fn recip(self) -> Self;
+    /// Sum over the lanes, by halves; as with `recip`, for the dense layers only.
+    fn sum(self) -> f32;
     /// # Safety
     /// `LANES` floats must be readable at `p`.
     unsafe fn load_ptr(p: *const f32) -> Self;
@@ -350,6 +352,10 @@ impl F32Lanes for f32 {
         1.0 / self
     }
     #[inline(always)]
+    fn sum(self) -> f32 {
+        self
+    }
+    #[inline(always)]
     unsafe fn load_ptr(p: *const f32) -> Self {
         // SAFETY: the caller's.
         unsafe { *p }
@@ -384,9 +390,17 @@ impl SimdLevel {
             let wish = std::env::var("ISACBENCH_SIMD").unwrap_or_default();
             #[cfg(target_arch = "x86_64")]
             {
-                let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
-                let avx512 =
-                    avx2 && is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512dq");
+                // Bit operations came with AVX2; the neurons that fired are bits.
+                let bits = is_x86_feature_detected!("bmi1")
+                    && is_x86_feature_detected!("bmi2")
+                    && is_x86_feature_detected!("lzcnt")
+                    && is_x86_feature_detected!("popcnt");
+                let avx2 = bits && is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+                let avx512 = avx2
+                    && is_x86_feature_detected!("avx512f")
+                    && is_x86_feature_detected!("avx512dq")
+                    && is_x86_feature_detected!("avx512vl")
+                    && is_x86_feature_detected!("avx512bw");
                 if avx512 && wish != "scalar" && wish != "avx2" {
                     return SimdLevel::Avx512;
                 }

@@ -11,7 +11,7 @@ use crate::kernels::adam::Hyper;
 use crate::kernels::gae;
 use crate::philox::{Stream, draw};
 use crate::policy::cpu::{Activations, Gradient, backward, forward};
-use crate::policy::dense::{Packed, Strided, leading};
+use crate::policy::dense::{Aligned, Packed, Strided, leading};
 use crate::policy::{ActorCriticLayout, MlpLayout};
 use crate::real::{F32Lanes, LaneKernel, Real, Word, run_lanes};
 use crate::shuffle::Shuffle;
@@ -25,6 +25,8 @@ const CHUNK: usize = 256;
 /// Samples whose activations are held at once in the backward pass: a multiple of the 12 rows of a tile, and few enough that the operands of a
 /// weight gradient stay in the first cache.
 const BLOCK: usize = 120;
+/// The same for spiking networks, whose potentials of all spike steps are to stay in the second cache until the backward pass.
+const SPIKING_BLOCK: usize = 48;
 /// Samples of a part of a minibatch, about.
 const PART: usize = 1024;
 /// Parameters that a thread adds, clips and steps at once.
@@ -345,7 +347,7 @@ struct Sampler<'a> {
 /// The samples of a minibatch of one replica.
 struct Gathered {
     /// [M, leading(O)], zero beyond O.
-    x: Vec<f32>,
+    x: Aligned,
     /// [M, A]
     action: Vec<f32>,
     scalars: Vec<Scalars>,
@@ -358,7 +360,7 @@ struct Gathered {
 impl Gathered {
     fn new(m: usize, inputs: usize, actions: usize) -> Self {
         Gathered {
-            x: vec![0.0; m * leading(inputs)],
+            x: Aligned::zeros(m * leading(inputs)),
             action: vec![0.0; m * actions],
             scalars: vec![[0.0; 4]; m],
             stats: (0.0, 1.0),
@@ -418,15 +420,19 @@ struct BackwardScratch {
     critic: Activations,
     d_actor: Gradient,
     d_critic: Gradient,
+    /// Samples at once.
+    block: usize,
 }
 
 impl BackwardScratch {
     fn new(layout: &ActorCriticLayout) -> Self {
+        let block = if layout.actor.lif.is_some() { SPIKING_BLOCK } else { BLOCK };
         BackwardScratch {
-            actor: Activations::new(&layout.actor, BLOCK),
-            critic: Activations::new(&layout.critic, BLOCK),
-            d_actor: Gradient::new(&layout.actor, BLOCK),
-            d_critic: Gradient::new(&layout.critic, BLOCK),
+            actor: Activations::new(&layout.actor, block),
+            critic: Activations::new(&layout.critic, block),
+            d_actor: Gradient::new(&layout.actor, block),
+            d_critic: Gradient::new(&layout.critic, block),
+            block,
         }
     }
 
@@ -459,8 +465,8 @@ impl BackwardScratch {
         let mut sums = [0.0; 7];
         self.d_actor.clear();
         self.d_critic.clear();
-        for lo in (from..to).step_by(BLOCK) {
-            let hi = to.min(lo + BLOCK);
+        for lo in (from..to).step_by(self.block) {
+            let hi = to.min(lo + self.block);
             let rows = hi - lo;
             let (obs, action) = (&mb.x[lo * ldx..hi * ldx], &mb.action[lo * a..hi * a]);
             let x = Strided { data: obs, row: ldx, col: 1 };
@@ -600,7 +606,7 @@ impl Chunk {
                 }
             }
             for (sum, row) in self.sums.iter_mut().zip([2, 0, 1, 3]) {
-                *sum += f64::from(s.metrics[row * envs..(row + 1) * envs].iter().sum::<f32>());
+                *sum += f64::from(sum_of(&s.metrics[row * envs..(row + 1) * envs]));
             }
         }
     }
@@ -625,6 +631,15 @@ impl Chunk {
             *row = [self.logprob[at], adv[at], ret[at], self.value[at]];
         }
     }
+}
+
+/// Sum in eight chains, so that the additions need not wait for each other.
+fn sum_of(x: &[f32]) -> f32 {
+    let mut sums = [0f32; 8];
+    for part in x.chunks(8) {
+        sums.iter_mut().zip(part).for_each(|(s, x)| *s += x);
+    }
+    sums.iter().sum()
 }
 
 /// ln of the density's denominator, Σ log_std + ½ ln 2π, which sampling and loss both subtract. Summed in f64: with many actions it is
@@ -654,23 +669,27 @@ impl SampleGaussian<'_> {
     fn span<V: F32Lanes>(&mut self, from: usize, to: usize) {
         let a = self.actions;
         let norm = V::splat_f32(log_norm(self.log_std));
+        let std: Vec<f32> = self.log_std.iter().map(|s| Real::exp(*s)).collect();
+        // [A, lanes]
+        let mut noise = vec![0f32; a * V::LANES];
         let mut env = from;
         while env + V::LANES <= to {
             let mut quad = V::splat(0.0);
             let ids = V::Word::iota(self.first + env as u32);
-            for block in 0..a.div_ceil(4) {
+            for (block, noise) in noise.chunks_mut(4 * V::LANES).enumerate() {
                 let w = draw(self.key, Stream::Action, ids, self.clock, block as u32);
                 let (z0, z1) = V::normal_pair(w[0], w[1]);
                 let (z2, z3) = V::normal_pair(w[2], w[3]);
-                for (j, z) in [z0, z1, z2, z3].into_iter().enumerate().take(a - 4 * block) {
-                    let i = 4 * block + j;
-                    let noise = V::splat_f32(self.log_std[i]).exp() * z;
+                let rows = noise.chunks_exact_mut(V::LANES).zip(&std[4 * block..]);
+                for (z, (row, std)) in [z0, z1, z2, z3].into_iter().zip(rows) {
                     quad += z * z;
-                    let mut lanes = [0f32; 16];
-                    noise.store(&mut lanes);
-                    for (l, x) in lanes.iter().enumerate().take(V::LANES) {
-                        self.action[(env + l) * a + i] = self.mean[(env + l) * self.ld + i] + x;
-                    }
+                    (V::splat_f32(*std) * z).store(row);
+                }
+            }
+            let actions = self.action[env * a..(env + V::LANES) * a].chunks_exact_mut(a);
+            for (l, (action, mean)) in actions.zip(self.mean[env * self.ld..].chunks(self.ld)).enumerate() {
+                for (i, (x, mean)) in action.iter_mut().zip(mean).enumerate() {
+                    *x = mean + noise[i * V::LANES + l];
                 }
             }
             (V::splat(-0.5) * quad - norm).store(&mut self.logprob[env..]);

@@ -1,17 +1,53 @@
 //! The dense layers of the CPU backend: one register-tiled product with strided A, row-major B and a fused epilogue, small enough to
 //! stay in the caches at policy sizes. Results are compared with the `dense_*` twins by tolerance (sums run in another order, with FMA).
 
+use super::mlp::Layer;
 use super::{Activation, MlpLayout};
 use crate::kernels::polyak::polyak_cpu;
 use crate::real::{F32Lanes, LaneKernel, run_lanes};
+use bytemuck::{Pod, Zeroable};
 
 /// Columns are padded to this many floats: one AVX-512 register.
 pub const PAD: usize = 16;
+
+/// Rows that go through the layers together: what a layer reads and writes of them stays in the first cache. Whole tiles of 12.
+const TALL: usize = 48;
 
 /// Leading dimension for `n` columns: padded, and never a multiple of 256 bytes, so that rows spread over the cache sets.
 pub fn leading(n: usize) -> usize {
     let n = n.next_multiple_of(PAD);
     if n >= 64 { n + PAD } else { n }
+}
+
+/// A cache line of floats.
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C, align(64))]
+struct Line([f32; PAD]);
+
+/// Floats that start at a cache line: with [`leading`] dimensions no vector of a matrix lies across two lines, which would take two accesses.
+pub struct Aligned(Vec<Line>);
+
+impl Aligned {
+    /// `len` zeros; `len` is a multiple of [`PAD`].
+    pub fn zeros(len: usize) -> Self {
+        assert!(len.is_multiple_of(PAD), "{len} floats do not fill lines of {PAD}");
+        Aligned(vec![Line([0.0; PAD]); len / PAD])
+    }
+}
+
+impl std::ops::Deref for Aligned {
+    type Target = [f32];
+    #[inline(always)]
+    fn deref(&self) -> &[f32] {
+        bytemuck::cast_slice(&self.0)
+    }
+}
+
+impl std::ops::DerefMut for Aligned {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut [f32] {
+        bytemuck::cast_slice_mut(&mut self.0)
+    }
 }
 
 /// Where A's elements lie: A[m, k] = data[m·row + k·col].
@@ -158,6 +194,39 @@ pub fn product<V: F32Lanes, const NR: usize>(
     }
 }
 
+/// Σ_k A[m, k]·w[k] of every row, to `put(m, sum)`: a layer of one output, of which [`product`] would compute a whole vector. `k` is a multiple
+/// of [`PAD`].
+#[inline(always)]
+pub fn row_sums<V: F32Lanes>(rows: usize, k: usize, a: RowMajor, w: &[f32], mut put: impl FnMut(usize, f32)) {
+    #[inline(always)]
+    fn span<V: F32Lanes, const N: usize>(k: usize, a: &[f32], ld: usize, w: &[f32]) -> [f32; N] {
+        let mut acc = [V::splat(0.0); N];
+        for q in (0..k).step_by(V::LANES) {
+            let w = V::load(&w[q..]);
+            for (i, x) in acc.iter_mut().enumerate() {
+                *x = V::load(&a[i * ld + q..]).mul_add(w, *x);
+            }
+        }
+        let mut sums = [0.0; N];
+        for (sum, x) in sums.iter_mut().zip(acc) {
+            *sum = x.sum();
+        }
+        sums
+    }
+    assert!(k.is_multiple_of(PAD), "{k} columns");
+    let mut m = 0;
+    while m + 4 <= rows {
+        for (i, sum) in span::<V, 4>(k, &a.data[m * a.ld..], a.ld, w).into_iter().enumerate() {
+            put(m + i, sum);
+        }
+        m += 4;
+    }
+    while m < rows {
+        put(m, span::<V, 1>(k, &a.data[m * a.ld..], a.ld, w)[0]);
+        m += 1;
+    }
+}
+
 /// tanh as a rational function (the minimax coefficients of Eigen's `ptanh`), within 4 ulp; the dense layers' own, with FMA.
 #[inline(always)]
 pub fn tanh_rational<V: F32Lanes>(x: V) -> V {
@@ -190,11 +259,11 @@ pub struct Packed {
 
 pub(super) struct PackedLayer {
     /// Wᵀ [in, leading(out)], for the forward pass.
-    pub wt: Vec<f32>,
+    pub wt: Aligned,
     /// W [out, leading(in)], for the input gradient.
-    pub w: Vec<f32>,
+    pub w: Aligned,
     /// [leading(out)]
-    pub bias: Vec<f32>,
+    pub bias: Aligned,
 }
 
 impl Packed {
@@ -203,9 +272,9 @@ impl Packed {
             .layers
             .iter()
             .map(|l| PackedLayer {
-                wt: vec![0.0; l.inputs * leading(l.outputs)],
-                w: vec![0.0; l.outputs * leading(l.inputs)],
-                bias: vec![0.0; leading(l.outputs)],
+                wt: Aligned::zeros(l.inputs * leading(l.outputs)),
+                w: Aligned::zeros(l.outputs * leading(l.inputs)),
+                bias: Aligned::zeros(leading(l.outputs)),
             })
             .collect();
         Packed { layout: layout.clone(), layers }
@@ -244,12 +313,13 @@ impl Packed {
 
 /// Outputs of every layer for up to `rows` samples; layer l is [rows, leading(outputs)].
 pub struct Activations {
-    pub layers: Vec<Vec<f32>>,
+    pub layers: Vec<Aligned>,
 }
 
 impl Activations {
     pub fn new(layout: &MlpLayout, rows: usize) -> Self {
-        Activations { layers: layout.layers.iter().map(|l| vec![0.0; rows * leading(l.outputs)]).collect() }
+        let of = |l: &Layer| Aligned::zeros(rows * leading(l.outputs));
+        Activations { layers: layout.layers.iter().map(of).collect() }
     }
     /// Output of the network, [rows, leading(outputs)].
     pub fn output(&self) -> &[f32] {
@@ -271,21 +341,46 @@ struct Forward<'a> {
 impl LaneKernel for Forward<'_> {
     type Out = ();
     #[inline(always)]
-    fn run<V: F32Lanes>(self) {
+    fn run<V: F32Lanes>(mut self) {
+        for lo in (0..self.rows).step_by(TALL) {
+            self.tile::<V>(lo, TALL.min(self.rows - lo));
+        }
+    }
+}
+
+impl Forward<'_> {
+    /// Rows `lo..lo + rows` through the layers.
+    #[inline(always)]
+    fn tile<V: F32Lanes>(&mut self, lo: usize, rows: usize) {
         for (i, (l, p)) in self.net.layout.layers.iter().zip(&self.net.layers).enumerate().take(self.layers) {
             let (before, here) = self.out.layers.split_at_mut(i);
             let a = match before.last() {
-                Some(h) => Strided { data: h, row: leading(l.inputs), col: 1 },
-                None => self.x,
+                Some(h) => {
+                    let row = leading(l.inputs);
+                    Strided { data: &h[lo * row..], row, col: 1 }
+                }
+                None => Strided { data: &self.x.data[lo * self.x.row..], ..self.x },
             };
             let ld = leading(l.outputs);
             let b = RowMajor { data: &p.wt, ld };
-            let (c, bias) = (&mut here[0], &p.bias);
+            let (c, bias) = (&mut here[0][lo * ld..], &p.bias);
             let last = i + 1 == self.net.layers.len();
             let cols = if last { self.outputs } else { l.outputs }.next_multiple_of(PAD);
+            if last && i > 0 && self.outputs == 1 && l.act == Activation::None {
+                let (k, a) = (l.inputs.next_multiple_of(PAD), RowMajor { data: a.data, ld: a.row });
+                row_sums::<V>(
+                    rows,
+                    k,
+                    a,
+                    &p.w,
+                    #[inline(always)]
+                    |m, sum| c[m * ld] = sum + bias[0],
+                );
+                continue;
+            }
             match l.act {
                 Activation::Tanh => product::<V, 2>(
-                    self.rows,
+                    rows,
                     cols,
                     l.inputs,
                     a,
@@ -297,7 +392,7 @@ impl LaneKernel for Forward<'_> {
                     |s, _, j| tanh_rational(s + V::load(&bias[j..])),
                 ),
                 Activation::Relu => product::<V, 2>(
-                    self.rows,
+                    rows,
                     cols,
                     l.inputs,
                     a,
@@ -309,7 +404,7 @@ impl LaneKernel for Forward<'_> {
                     |s, _, j| (s + V::load(&bias[j..])).max(V::splat(0.0)),
                 ),
                 Activation::None => product::<V, 2>(
-                    self.rows,
+                    rows,
                     cols,
                     l.inputs,
                     a,
@@ -344,9 +439,9 @@ pub fn forward_first(net: &Packed, rows: usize, x: Strided, outputs: usize, out:
 /// Gradient sums of one network in padded layout, and the space its backward pass needs.
 pub struct Gradient {
     /// dW [out, leading(in)] per layer.
-    w: Vec<Vec<f32>>,
+    w: Vec<Aligned>,
     /// [out] per layer.
-    b: Vec<Vec<f32>>,
+    b: Vec<Aligned>,
     /// Gradients by layer outputs, as [`Activations`].
     pub d: Activations,
 }
@@ -354,8 +449,8 @@ pub struct Gradient {
 impl Gradient {
     pub fn new(layout: &MlpLayout, rows: usize) -> Self {
         Gradient {
-            w: layout.layers.iter().map(|l| vec![0.0; l.outputs * leading(l.inputs)]).collect(),
-            b: layout.layers.iter().map(|l| vec![0.0; leading(l.outputs)]).collect(),
+            w: layout.layers.iter().map(|l| Aligned::zeros(l.outputs * leading(l.inputs))).collect(),
+            b: layout.layers.iter().map(|l| Aligned::zeros(leading(l.outputs))).collect(),
             d: Activations::new(layout, rows),
         }
     }
@@ -623,7 +718,10 @@ mod tests {
             }
             let mut dx = vec![f32::NAN; rows * ld];
             backward_input(&net, rows, &acts, &mut grad, &mut dx);
-            assert!(grad.w.iter().chain(&grad.b).flatten().all(|g| *g == 0.0), "sums were touched");
+            assert!(
+                grad.w.iter().chain(&grad.b).flat_map(|v| v.iter()).all(|g| *g == 0.0),
+                "sums were touched"
+            );
             for (m, i) in [(0, 0), (rows - 1, inputs - 1), (rows / 2, inputs / 2)] {
                 let h = 1e-5;
                 let at = |delta: f64| {
@@ -658,6 +756,56 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn rows_start_at_cache_lines() {
+        // Several sizes at once, so that no allocation is aligned by luck.
+        let buffers: Vec<Aligned> = (1..20).map(|n| Aligned::zeros(n * leading(5))).collect();
+        for (n, b) in buffers.iter().enumerate() {
+            assert_eq!(b.len(), (n + 1) * PAD);
+            assert_eq!(b.as_ptr() as usize % 64, 0);
+            assert!(b.iter().all(|x| *x == 0.0));
+        }
+    }
+
+    struct Sums<'a> {
+        rows: usize,
+        k: usize,
+        a: RowMajor<'a>,
+        w: &'a [f32],
+        out: &'a mut [f32],
+    }
+
+    impl LaneKernel for Sums<'_> {
+        type Out = ();
+        #[inline(always)]
+        fn run<V: F32Lanes>(self) {
+            row_sums::<V>(
+                self.rows,
+                self.k,
+                self.a,
+                self.w,
+                #[inline(always)]
+                |m, x| self.out[m] = x,
+            );
+        }
+    }
+
+    #[test]
+    fn row_sums_are_products_with_a_vector() {
+        // Small integers, so that every order of the sums gives the same; rows that fill no span of four; a gap between rows.
+        let (rows, k, ld) = (7, 48, 52);
+        let a: Vec<f32> = (0..rows * ld).map(|i| (i * 7 % 23) as f32 - 11.0).collect();
+        let w: Vec<f32> = (0..k).map(|i| (i * 5 % 17) as f32 - 8.0).collect();
+        let want: Vec<f32> = (0..rows).map(|m| (0..k).map(|q| a[m * ld + q] * w[q]).sum::<f32>()).collect();
+        let a = RowMajor { data: &a, ld };
+        let mut got = vec![f32::NAN; rows];
+        run_lanes(Sums { rows, k, a, w: &w, out: &mut got });
+        assert_eq!(got, want);
+        got.fill(f32::NAN);
+        Sums { rows, k, a, w: &w, out: &mut got }.run::<f32>();
+        assert_eq!(got, want);
     }
 
     #[test]

@@ -18,16 +18,26 @@
 //! Rows are carried through all layers a tile at a time, so that potentials of all steps stay in the second cache. Sums run in an order
 //! that depends on the samples alone.
 
-use super::dense::{PAD, Packed, RowMajor, Strided, column_sums, leading, product};
+use super::dense::{Aligned, PAD, Packed, RowMajor, Strided, column_sums, leading, product, row_sums};
 use super::lif::MAX_STEPS;
 use super::{LayerActivity, Lif, MlpLayout};
 use crate::real::{F32Lanes, LaneKernel, run_lanes};
-use std::ops::Range;
 
 /// Rows that go through the layers together; times any number of steps a multiple of the 12 rows of a tile of [`product`].
 const TILE: usize = 24;
+/// Rows of a tile, times steps, that the backward pass carries through the layers at once: with the operands of the product by Wᵀ they stay in
+/// the first cache. A multiple of 12, too.
+const PART: usize = 48;
 /// Vectors of outputs that a group's sum is made of at once: with 64 columns, the weights of 128 inputs stay in the first cache.
 const SPAN: usize = 4;
+
+/// Rows of a part of a tile.
+fn part_rows(steps: usize) -> usize {
+    (PART / steps).clamp(1, TILE)
+}
+
+/// Spike steps for which the loops over steps are unrolled: those of the paper.
+const PAPER_STEPS: usize = 6;
 
 /// Words of a set of `n` neurons.
 fn words(n: usize) -> usize {
@@ -43,7 +53,7 @@ struct Groups {
     steps: Vec<u32>,
     /// End of each group in `members`.
     ends: Vec<usize>,
-    /// Room for every neuron of every row.
+    /// Room for every neuron of every row and three more.
     members: Vec<u16>,
     rest: Vec<u64>,
 }
@@ -51,7 +61,7 @@ struct Groups {
 impl Groups {
     /// For up to `rows` rows of `n` neurons.
     fn new(rows: usize, n: usize) -> Self {
-        Groups { members: vec![0; rows * n], ..Groups::default() }
+        Groups { members: vec![0; rows * n + 3], ..Groups::default() }
     }
 
     fn clear(&mut self) {
@@ -63,6 +73,7 @@ impl Groups {
 
     /// Appends a row: `fired` [S, words]. Groups are ordered by the first step in which they fired, then by their first neuron: under a
     /// constant current almost the same words follow each other in every row, which the processor's branch predictor likes.
+    #[inline(always)]
     fn push_row(&mut self, fired: &[u64], words: usize) {
         let mut end = self.ends.last().copied().unwrap_or(0);
         self.rest.clear();
@@ -83,11 +94,19 @@ impl Groups {
                             group &= step[k] ^ u64::from(steps >> t & 1).wrapping_sub(1);
                         }
                         self.rest[k] &= !group;
+                        // Four at a time, whether they are there or not: the next group overwrites what is too much, and the loop ends are
+                        // easier to foresee.
+                        let after = end + group.count_ones() as usize;
                         while group != 0 {
-                            self.members[end] = (64 * k) as u16 + group.trailing_zeros() as u16;
-                            end += 1;
-                            group &= group - 1;
+                            let four: &mut [u16; 4] =
+                                (&mut self.members[end..end + 4]).try_into().expect("four members");
+                            for member in four {
+                                *member = ((64 * k) as u16).wrapping_add(group.trailing_zeros() as u16);
+                                group &= group.wrapping_sub(1);
+                            }
+                            end += 4;
                         }
+                        end = after;
                     }
                     self.steps.push(steps);
                     self.ends.push(end);
@@ -114,7 +133,7 @@ impl Groups {
 struct Layer {
     neurons: usize,
     /// U(t) before the reset, [rows, S, leading(neurons)]; empty in the first layer, one tile if no backward pass will follow.
-    u: Vec<f32>,
+    u: Aligned,
     /// Sets of neurons that fired, [rows, S, words].
     fired: Vec<u64>,
     /// Of the rows of the last forward pass; unused in the last hidden layer.
@@ -128,10 +147,10 @@ struct Layer {
 pub struct Activations {
     hidden: Vec<Layer>,
     /// i₁ [rows, leading(N₁)]
-    current: Vec<f32>,
+    current: Aligned,
     /// h: spikes of the last hidden layer weighted by what is left of them at the end, [rows, leading(N)].
-    weighted: Vec<f32>,
-    out: Vec<f32>,
+    weighted: Aligned,
+    out: Aligned,
     keep: bool,
     /// Count membrane updates.
     pub count: bool,
@@ -147,7 +166,7 @@ impl Activations {
             assert!(l.outputs <= usize::from(u16::MAX), "at most 65535 neurons in a layer");
             Layer {
                 neurons: l.outputs,
-                u: vec![0.0; if i == 0 { 0 } else { tall * lif.steps * leading(l.outputs) }],
+                u: Aligned::zeros(if i == 0 { 0 } else { tall * lif.steps * leading(l.outputs) }),
                 fired: vec![0; rows * lif.steps * words(l.outputs)],
                 groups: Groups::new(rows, l.outputs),
                 spikes: 0,
@@ -157,9 +176,9 @@ impl Activations {
         let ld = |l: usize| leading(layers[l].outputs);
         Activations {
             hidden: hidden.collect(),
-            current: vec![0.0; rows * ld(0)],
-            weighted: vec![0.0; rows * ld(layers.len() - 2)],
-            out: vec![0.0; rows * ld(layers.len() - 1)],
+            current: Aligned::zeros(rows * ld(0)),
+            weighted: Aligned::zeros(rows * ld(layers.len() - 2)),
+            out: Aligned::zeros(rows * ld(layers.len() - 1)),
             keep,
             count: false,
         }
@@ -235,22 +254,25 @@ struct Neurons<V> {
     share: V,
     threshold: V,
     reset: V,
-    /// η/2 and πη/2
-    height: V,
+    /// 2/η; π·√(η/2), and that times −U_th.
+    level: V,
     sharp: V,
+    offset: V,
     detach: bool,
 }
 
 impl<V: F32Lanes> Neurons<V> {
     #[inline(always)]
     fn new(lif: &Lif) -> Self {
+        let sharp = std::f64::consts::PI * (0.5 * lif.eta).sqrt();
         Neurons {
             keep: V::splat(1.0 - lif.lambda),
             share: V::splat(lif.lambda),
             threshold: V::splat(lif.threshold),
             reset: V::splat(lif.reset),
-            height: V::splat(0.5 * lif.eta),
-            sharp: V::splat(0.5 * std::f64::consts::PI * lif.eta),
+            level: V::splat(2.0 / lif.eta),
+            sharp: V::splat(sharp),
+            offset: V::splat(-sharp * lif.threshold),
             detach: lif.detach_reset,
         }
     }
@@ -261,18 +283,22 @@ impl<V: F32Lanes> Neurons<V> {
         self.keep.mul_add(v, self.share * i)
     }
 
-    /// ds/dU
+    /// ds/dU = (η/2)/(1 + (πη(U−U_th)/2)²), with the factor η/2 inside the sum: 1/(2/η + (π√(η/2)(U−U_th))²).
     #[inline(always)]
     fn slope(&self, u: V) -> V {
-        let x = self.sharp * (u - self.threshold);
-        self.height * x.mul_add(x, V::splat(1.0)).recip()
+        let x = u.mul_add(self.sharp, self.offset);
+        x.mul_add(x, self.level).recip()
     }
 
-    /// dV/dU
+    /// d·dV/dU
     #[inline(always)]
-    fn carried(&self, u: V, slope: V) -> V {
-        let silent = V::select(self.threshold.le(u), V::splat(0.0), V::splat(1.0));
-        if self.detach { silent } else { silent - (u - self.reset) * slope }
+    fn carry(&self, u: V, slope: V, d: V) -> V {
+        let (fires, zero) = (self.threshold.le(u), V::splat(0.0));
+        if self.detach {
+            V::select(fires, zero, d)
+        } else {
+            (V::select(fires, zero, V::splat(1.0)) - (u - self.reset) * slope) * d
+        }
     }
 }
 
@@ -295,10 +321,22 @@ impl Fire<'_> {
     /// Spikes, and membrane updates if they are to be counted.
     #[inline(always)]
     fn run<V: F32Lanes, const FIRST: bool, const COUNT: bool>(self) -> (u64, u64) {
+        match self.lif.steps {
+            PAPER_STEPS => self.steps::<V, FIRST, COUNT, PAPER_STEPS>(),
+            _ => self.steps::<V, FIRST, COUNT, 0>(),
+        }
+    }
+
+    /// The same for S steps; for any number if S is 0.
+    #[inline(always)]
+    fn steps<V: F32Lanes, const FIRST: bool, const COUNT: bool, const S: usize>(self) -> (u64, u64) {
         let c = Neurons::<V>::new(self.lif);
-        let (s, ld, last) = (self.lif.steps, leading(self.neurons), !self.weighted.is_empty());
+        let s = if S > 0 { S } else { self.lif.steps };
+        let (ld, last) = (leading(self.neurons), !self.weighted.is_empty());
         let words = words(self.neurons);
         let cols = self.neurons.next_multiple_of(PAD);
+        assert!(FIRST || self.u.len() == s * ld, "potentials of {s} steps");
+        let potentials = self.u.as_mut_ptr();
         let (mut spikes, mut updates) = (0, 0);
         for k in 0..words {
             let mut sets = [0u64; MAX_STEPS];
@@ -310,11 +348,14 @@ impl Fire<'_> {
                     let u = if FIRST {
                         c.keep.mul_add(v, drive)
                     } else {
-                        c.charge(v, V::load(&self.u[t * ld + j..]))
+                        // SAFETY: j + LANES ≤ cols ≤ ld and t < s, and there are s·ld potentials.
+                        unsafe {
+                            let at = potentials.add(t * ld + j);
+                            let u = c.charge(v, V::load_ptr(at));
+                            u.store_ptr(at);
+                            u
+                        }
                     };
-                    if !FIRST {
-                        u.store(&mut self.u[t * ld + j..]);
-                    }
                     if COUNT && t > 0 {
                         let changed = V::mask_bits(u.lt(before)) | V::mask_bits(before.lt(u));
                         updates += u64::from(changed.count_ones());
@@ -353,6 +394,16 @@ fn currents<V: F32Lanes>(
     i: &mut [f32],
     outputs: usize,
 ) {
+    /// sum += Wᵀ[j, c..]
+    #[inline(always)]
+    fn add<V: F32Lanes, const N: usize>(sum: &mut [V; N], wt: RowMajor, j: u16, c: usize) {
+        let row = usize::from(j) * wt.ld + c;
+        assert!(row + N * V::LANES <= wt.data.len());
+        for (q, s) in sum.iter_mut().enumerate() {
+            // SAFETY: the furthest of these loads was just checked.
+            *s += unsafe { V::load_ptr(wt.data.as_ptr().add(row + q * V::LANES)) };
+        }
+    }
     #[inline(always)]
     fn span<V: F32Lanes, const N: usize>(
         (lo, rows, steps): (usize, usize, usize),
@@ -363,7 +414,6 @@ fn currents<V: F32Lanes>(
         c: usize,
     ) {
         let ld = wt.ld;
-        let last = c + (N - 1) * V::LANES;
         for m in 0..rows {
             let i = &mut i[m * steps * ld..(m + 1) * steps * ld];
             for t in 0..steps {
@@ -374,15 +424,13 @@ fn currents<V: F32Lanes>(
             for (mut at, members) in groups.row(lo + m) {
                 // Two chains, so that the additions of one need not wait for each other.
                 let mut sums = [[V::splat(0.0); N]; 2];
-                for pair in members.chunks(2) {
-                    for (sum, j) in sums.iter_mut().zip(pair) {
-                        let row = usize::from(*j) * ld;
-                        assert!(row + last + V::LANES <= wt.data.len());
-                        for (q, s) in sum.iter_mut().enumerate() {
-                            // SAFETY: the furthest of these loads was just checked.
-                            *s += unsafe { V::load_ptr(wt.data.as_ptr().add(row + c + q * V::LANES)) };
-                        }
-                    }
+                let mut pairs = members.chunks_exact(2);
+                for pair in &mut pairs {
+                    add(&mut sums[0], wt, pair[0], c);
+                    add(&mut sums[1], wt, pair[1], c);
+                }
+                if let [j] = pairs.remainder() {
+                    add(&mut sums[0], wt, *j, c);
                 }
                 while at != 0 {
                     let to = at.trailing_zeros() as usize * ld + c;
@@ -406,10 +454,10 @@ fn currents<V: F32Lanes>(
     }
 }
 
-/// dWᵀ[j, :] += Σ di(t) over the steps t in which neuron j fired, for the rows `lo..` whose spikes the groups are; `di` is [rows, S, ld].
+/// dWᵀ[j, :] += Σ di(t) over the steps t in which neuron j fired, for the `rows` whose spikes are among the groups; `di` is [rows, S, ld].
 #[inline(always)]
 fn weight_gradient<V: F32Lanes>(
-    (lo, rows, steps): (usize, usize, usize),
+    (rows, steps): (&[usize], usize),
     groups: &Groups,
     di: RowMajor,
     dwt: &mut [f32],
@@ -417,7 +465,7 @@ fn weight_gradient<V: F32Lanes>(
 ) {
     #[inline(always)]
     fn span<V: F32Lanes, const N: usize>(
-        (lo, rows, steps): (usize, usize, usize),
+        (rows, steps): (&[usize], usize),
         groups: &Groups,
         di: RowMajor,
         dwt: &mut [f32],
@@ -425,9 +473,8 @@ fn weight_gradient<V: F32Lanes>(
     ) {
         let ld = di.ld;
         let last = c + (N - 1) * V::LANES;
-        for m in 0..rows {
-            let di = &di.data[m * steps * ld..(m + 1) * steps * ld];
-            for (mut at, members) in groups.row(lo + m) {
+        for (di, &m) in di.data.chunks_exact(steps * ld).zip(rows) {
+            for (mut at, members) in groups.row(m) {
                 let mut sum = [V::splat(0.0); N];
                 while at != 0 {
                     let from = at.trailing_zeros() as usize * ld + c;
@@ -452,11 +499,11 @@ fn weight_gradient<V: F32Lanes>(
     }
     let (mut c, cols) = (0, outputs.next_multiple_of(PAD));
     while c + SPAN * V::LANES <= cols {
-        span::<V, SPAN>((lo, rows, steps), groups, di, dwt, c);
+        span::<V, SPAN>((rows, steps), groups, di, dwt, c);
         c += SPAN * V::LANES;
     }
     while c < cols {
-        span::<V, 1>((lo, rows, steps), groups, di, dwt, c);
+        span::<V, 1>((rows, steps), groups, di, dwt, c);
         c += V::LANES;
     }
 }
@@ -540,7 +587,20 @@ impl LaneKernel for Forward<'_> {
         }
         let l = &layers[hidden];
         let (ldh, ldo) = (leading(l.inputs), leading(l.outputs));
-        let (bias, total) = (&net.layers[hidden].bias, V::splat(lif.readout_total()));
+        let (bias, total) = (&net.layers[hidden].bias, lif.readout_total());
+        if l.outputs == 1 {
+            let constant = total as f32 * bias[0];
+            row_sums::<V>(
+                rows,
+                l.inputs.next_multiple_of(PAD),
+                RowMajor { data: weighted, ld: ldh },
+                &net.layers[hidden].w,
+                #[inline(always)]
+                |m, sum| out[m * ldo] = sum + constant,
+            );
+            return;
+        }
+        let total = V::splat(total);
         product::<V, 2>(
             rows,
             l.outputs.next_multiple_of(PAD),
@@ -564,17 +624,21 @@ pub fn forward(net: &Packed, lif: &Lif, rows: usize, x: Strided, acts: &mut Acti
 /// Gradient sums of one network in padded layout, and the space its backward pass needs.
 pub struct Gradient {
     /// dW [out, leading(in)] of the first and the last layer, dWᵀ [in, leading(out)] of those between.
-    w: Vec<Vec<f32>>,
+    w: Vec<Aligned>,
     /// [leading(out)] per layer; of the last, without the factor of the constant current.
-    b: Vec<Vec<f32>>,
+    b: Vec<Aligned>,
     /// Gradient by the outputs, [rows, leading(outputs)].
-    pub d_out: Vec<f32>,
+    pub d_out: Aligned,
     /// Gradient by i₁ [rows, leading(N₁)].
-    d_current: Vec<f32>,
-    /// Of a tile: by h [TILE, ld], by spikes and by currents [TILE, S, ld], with the widest layer's ld.
-    d_weighted: Vec<f32>,
-    d_spikes: Vec<f32>,
-    d_currents: Vec<f32>,
+    d_current: Aligned,
+    /// Of a tile, by the currents of each hidden layer but the first: [TILE, S, leading(neurons)].
+    d_currents: Vec<Aligned>,
+    /// Of a part of a tile, with the widest layer's ld: by outputs and h [PART, ld], by spikes [PART, S, ld].
+    d_top: Aligned,
+    d_weighted: Aligned,
+    d_spikes: Aligned,
+    /// Rows that have a gradient.
+    live: Vec<usize>,
 }
 
 impl Gradient {
@@ -585,15 +649,20 @@ impl Gradient {
             if i == 0 || i == last { l.outputs * leading(l.inputs) } else { l.inputs * leading(l.outputs) }
         };
         let widest = layers[..last].iter().map(|l| leading(l.outputs)).max().expect("a hidden layer");
-        let tile = if last > 1 { TILE * lif.steps * widest } else { 0 };
+        let part = part_rows(lif.steps);
         Gradient {
-            w: layers.iter().enumerate().map(|l| vec![0.0; size(l)]).collect(),
-            b: layers.iter().map(|l| vec![0.0; leading(l.outputs)]).collect(),
-            d_out: vec![0.0; rows * leading(layout.outputs())],
-            d_current: vec![0.0; rows * leading(layers[0].outputs)],
-            d_weighted: vec![0.0; TILE * widest],
-            d_spikes: vec![0.0; tile],
-            d_currents: vec![0.0; tile],
+            w: layers.iter().enumerate().map(|l| Aligned::zeros(size(l))).collect(),
+            b: layers.iter().map(|l| Aligned::zeros(leading(l.outputs))).collect(),
+            d_out: Aligned::zeros(rows * leading(layout.outputs())),
+            d_current: Aligned::zeros(rows * leading(layers[0].outputs)),
+            d_currents: layers[1..last]
+                .iter()
+                .map(|l| Aligned::zeros(TILE * lif.steps * leading(l.outputs)))
+                .collect(),
+            d_top: Aligned::zeros(part * leading(layout.outputs())),
+            d_weighted: Aligned::zeros(part * widest),
+            d_spikes: Aligned::zeros(if last > 1 { part * lif.steps * widest } else { 0 }),
+            live: Vec::with_capacity(rows),
         }
     }
 
@@ -615,7 +684,7 @@ impl Gradient {
             }
             let total = if i == last { lif.readout_total() as f32 } else { 1.0 };
             let b = &mut grads[l.b_off..l.b_off + l.outputs];
-            b.iter_mut().zip(&self.b[i]).for_each(|(g, b)| *g = total * b);
+            b.iter_mut().zip(self.b[i].iter()).for_each(|(g, b)| *g = total * b);
         }
     }
 }
@@ -628,59 +697,80 @@ enum Upstream<'a> {
     Steps(&'a [f32]),
 }
 
-impl Upstream<'_> {
+/// The gradient by the currents of one sample and layer, from the gradient by its spikes.
+struct Descend<'a> {
+    lif: &'a Lif,
+    /// Neurons, whole vectors.
+    cols: usize,
+    up: Upstream<'a>,
+    cost: f32,
+}
+
+impl Descend<'_> {
+    /// Gradient by the spikes of step `t`, with what they cost.
     #[inline(always)]
-    fn at<V: F32Lanes>(&self, t: usize, ld: usize, j: usize, cost: V) -> V {
-        match self {
+    fn up<V: F32Lanes>(&self, t: usize, ld: usize, j: usize) -> V {
+        let cost = V::splat_f32(self.cost);
+        match self.up {
             Upstream::Weighted(h, readout) => V::splat_f32(readout[t]).mul_add(V::load(&h[j..]), cost),
             Upstream::Steps(d) => V::load(&d[t * ld + j..]) + cost,
         }
     }
-}
 
-/// Gradient by the constant current of a first layer: Σ_t ds(t)·ds/dU(t)·dU(t)/di, with dU/di carried forward through the steps.
-#[inline(always)]
-fn constant_current<V: F32Lanes>(lif: &Lif, cols: usize, i: &[f32], up: Upstream, cost: f32, di: &mut [f32]) {
-    let (c, ld, cost) = (Neurons::<V>::new(lif), i.len(), V::splat_f32(cost));
-    for j in (0..cols).step_by(V::LANES) {
-        let drive = c.share * V::load(&i[j..]);
-        let (mut v, mut dv, mut sum) = (V::splat(0.0), V::splat(0.0), V::splat(0.0));
-        for t in 0..lif.steps {
-            let u = c.keep.mul_add(v, drive);
-            let du = c.keep.mul_add(dv, c.share);
-            let slope = c.slope(u);
-            sum = (up.at(t, ld, j, cost) * slope).mul_add(du, sum);
-            dv = c.carried(u, slope) * du;
-            v = V::select(c.threshold.le(u), c.reset, u);
+    /// Gradient by the constant current of a first layer: Σ_t ds(t)·ds/dU(t)·dU(t)/di, with dU/di carried forward through the steps.
+    #[inline(always)]
+    fn constant<V: F32Lanes>(&self, i: &[f32], di: &mut [f32]) {
+        match self.lif.steps {
+            PAPER_STEPS => self.constant_of::<V, PAPER_STEPS>(i, di),
+            _ => self.constant_of::<V, 0>(i, di),
         }
-        sum.store(&mut di[j..]);
     }
-}
 
-/// Gradients by the currents of one sample in a later layer, from its potentials; adds their sum to the bias gradient.
-#[inline(always)]
-fn step_currents<V: F32Lanes>(
-    lif: &Lif,
-    cols: usize,
-    u: &[f32],
-    up: Upstream,
-    cost: f32,
-    di: &mut [f32],
-    b: &mut [f32],
-) {
-    let (c, ld, cost) = (Neurons::<V>::new(lif), u.len() / lif.steps, V::splat_f32(cost));
-    for j in (0..cols).step_by(V::LANES) {
-        let (mut dv, mut sum) = (V::splat(0.0), V::splat(0.0));
-        for t in (0..lif.steps).rev() {
-            let u = V::load(&u[t * ld + j..]);
-            let slope = c.slope(u);
-            let du = up.at(t, ld, j, cost).mul_add(slope, dv * c.carried(u, slope));
-            let d = c.share * du;
-            d.store(&mut di[t * ld + j..]);
-            sum += d;
-            dv = c.keep * du;
+    /// Gradients by the currents of a later layer, from its potentials; adds their sum to the bias gradient.
+    #[inline(always)]
+    fn stepwise<V: F32Lanes>(&self, u: &[f32], di: &mut [f32], b: &mut [f32]) {
+        match self.lif.steps {
+            PAPER_STEPS => self.stepwise_of::<V, PAPER_STEPS>(u, di, b),
+            _ => self.stepwise_of::<V, 0>(u, di, b),
         }
-        (V::load(&b[j..]) + sum).store(&mut b[j..]);
+    }
+
+    #[inline(always)]
+    fn constant_of<V: F32Lanes, const S: usize>(&self, i: &[f32], di: &mut [f32]) {
+        let steps = if S > 0 { S } else { self.lif.steps };
+        let (c, ld) = (Neurons::<V>::new(self.lif), i.len());
+        for j in (0..self.cols).step_by(V::LANES) {
+            let drive = c.share * V::load(&i[j..]);
+            let (mut v, mut dv, mut sum) = (V::splat(0.0), V::splat(0.0), V::splat(0.0));
+            for t in 0..steps {
+                let u = c.keep.mul_add(v, drive);
+                let du = c.keep.mul_add(dv, c.share);
+                let slope = c.slope(u);
+                sum = (self.up::<V>(t, ld, j) * slope).mul_add(du, sum);
+                dv = c.carry(u, slope, du);
+                v = V::select(c.threshold.le(u), c.reset, u);
+            }
+            sum.store(&mut di[j..]);
+        }
+    }
+
+    #[inline(always)]
+    fn stepwise_of<V: F32Lanes, const S: usize>(&self, u: &[f32], di: &mut [f32], b: &mut [f32]) {
+        let steps = if S > 0 { S } else { self.lif.steps };
+        let (c, ld) = (Neurons::<V>::new(self.lif), u.len() / steps);
+        for j in (0..self.cols).step_by(V::LANES) {
+            let (mut dv, mut sum) = (V::splat(0.0), V::splat(0.0));
+            for t in (0..steps).rev() {
+                let u = V::load(&u[t * ld + j..]);
+                let slope = c.slope(u);
+                let du = self.up::<V>(t, ld, j).mul_add(slope, c.carry(u, slope, dv));
+                let d = c.share * du;
+                d.store(&mut di[t * ld + j..]);
+                sum += d;
+                dv = c.keep * du;
+            }
+            (V::load(&b[j..]) + sum).store(&mut b[j..]);
+        }
     }
 }
 
@@ -696,69 +786,73 @@ struct Backward<'a> {
 }
 
 impl Backward<'_> {
-    /// Rows `lo..hi` through the hidden layers, down to the gradient by i₁.
+    /// Rows of a tile through the hidden layers, down to the gradient by i₁.
     #[inline(always)]
-    fn tile<V: F32Lanes>(&mut self, readout: &[f32], rows: Range<usize>) {
+    fn tile<V: F32Lanes>(&mut self, readout: &[f32], rows: &[usize]) {
         let (layers, lif, s) = (&self.net.layout.layers, self.lif, self.lif.steps);
-        let (lo, n, hidden) = (rows.start, rows.len(), layers.len() - 1);
-        let Gradient { w, b, d_out, d_current, d_weighted, d_spikes, d_currents } = &mut *self.grad;
+        let hidden = layers.len() - 1;
+        let Gradient { w, b, d_out, d_current, d_currents, d_top, d_weighted, d_spikes, .. } =
+            &mut *self.grad;
         let top = &layers[hidden];
         let (ldh, ldo) = (leading(top.inputs), leading(top.outputs));
-        product::<V, 2>(
-            n,
-            top.inputs.next_multiple_of(PAD),
-            top.outputs,
-            Strided { data: &d_out[lo * ldo..], row: ldo, col: 1 },
-            RowMajor { data: &self.net.layers[hidden].w, ld: ldh },
-            d_weighted,
-            ldh,
-            false,
-            #[inline(always)]
-            |z, _, _| z,
-        );
-        for i in (0..hidden).rev() {
-            let state = &self.acts.hidden[i];
-            let (ld, cols) = (leading(state.neurons), state.neurons.next_multiple_of(PAD));
-            for m in 0..n {
-                let up = if i + 1 == hidden {
-                    Upstream::Weighted(&d_weighted[m * ld..(m + 1) * ld], readout)
-                } else {
-                    Upstream::Steps(&d_spikes[m * s * ld..(m + 1) * s * ld])
-                };
-                if i == 0 {
-                    let at = (lo + m) * ld..(lo + m + 1) * ld;
-                    let (current, di) = (&self.acts.current[at.clone()], &mut d_current[at]);
-                    constant_current::<V>(lif, cols, current, up, self.cost, di);
-                } else {
-                    let u = &state.u[(lo + m) * s * ld..(lo + m + 1) * s * ld];
-                    let di = &mut d_currents[m * s * ld..(m + 1) * s * ld];
-                    step_currents::<V>(lif, cols, u, up, self.cost, di, &mut b[i]);
+        for (part, rows) in rows.chunks(part_rows(s)).enumerate() {
+            let first = part * part_rows(s);
+            for (d, m) in d_top.chunks_exact_mut(ldo).zip(rows) {
+                d.copy_from_slice(&d_out[m * ldo..(m + 1) * ldo]);
+            }
+            product::<V, 2>(
+                rows.len(),
+                top.inputs.next_multiple_of(PAD),
+                top.outputs,
+                Strided { data: d_top, row: ldo, col: 1 },
+                RowMajor { data: &self.net.layers[hidden].w, ld: ldh },
+                d_weighted,
+                ldh,
+                false,
+                #[inline(always)]
+                |z, _, _| z,
+            );
+            for i in (0..hidden).rev() {
+                let state = &self.acts.hidden[i];
+                let (ld, cols) = (leading(state.neurons), state.neurons.next_multiple_of(PAD));
+                for (q, &m) in rows.iter().enumerate() {
+                    let up = if i + 1 == hidden {
+                        Upstream::Weighted(&d_weighted[q * ld..(q + 1) * ld], readout)
+                    } else {
+                        Upstream::Steps(&d_spikes[q * s * ld..(q + 1) * s * ld])
+                    };
+                    let descend = Descend { lif, cols, up, cost: self.cost };
+                    if i == 0 {
+                        let at = m * ld..(m + 1) * ld;
+                        descend.constant::<V>(&self.acts.current[at.clone()], &mut d_current[at]);
+                    } else {
+                        let u = &state.u[m * s * ld..(m + 1) * s * ld];
+                        let at = (first + q) * s * ld..(first + q + 1) * s * ld;
+                        descend.stepwise::<V>(u, &mut d_currents[i - 1][at], &mut b[i]);
+                    }
+                }
+                if i > 0 {
+                    let l = &layers[i];
+                    let ldi = leading(l.inputs);
+                    product::<V, 2>(
+                        rows.len() * s,
+                        l.inputs.next_multiple_of(PAD),
+                        l.outputs,
+                        Strided { data: &d_currents[i - 1][first * s * ld..], row: ld, col: 1 },
+                        RowMajor { data: &self.net.layers[i].w, ld: ldi },
+                        d_spikes,
+                        ldi,
+                        false,
+                        #[inline(always)]
+                        |z, _, _| z,
+                    );
                 }
             }
-            if i > 0 {
-                let l = &layers[i];
-                let di = RowMajor { data: d_currents, ld };
-                weight_gradient::<V>(
-                    (lo, n, s),
-                    &self.acts.hidden[i - 1].groups,
-                    di,
-                    &mut w[i],
-                    state.neurons,
-                );
-                let ldi = leading(l.inputs);
-                product::<V, 2>(
-                    n * s,
-                    l.inputs.next_multiple_of(PAD),
-                    l.outputs,
-                    Strided { data: d_currents, row: ld, col: 1 },
-                    RowMajor { data: &self.net.layers[i].w, ld: ldi },
-                    d_spikes,
-                    ldi,
-                    false,
-                    #[inline(always)]
-                    |z, _, _| z,
-                );
-            }
+        }
+        for i in 1..hidden {
+            let outputs = layers[i].outputs;
+            let di = RowMajor { data: &d_currents[i - 1], ld: leading(outputs) };
+            weight_gradient::<V>((rows, s), &self.acts.hidden[i - 1].groups, di, &mut w[i], outputs);
         }
     }
 }
@@ -769,11 +863,23 @@ impl LaneKernel for Backward<'_> {
     fn run<V: F32Lanes>(mut self) {
         let (rows, s) = (self.rows, self.lif.steps);
         let readout: Vec<f32> = (0..s).map(|t| self.lif.readout_weight(t) as f32).collect();
-        for lo in (0..rows).step_by(TILE) {
-            self.tile::<V>(&readout, lo..rows.min(lo + TILE));
-        }
         let layers = &self.net.layout.layers;
         let last = layers.len() - 1;
+        let (ld0, ldo) = (leading(layers[0].outputs), leading(layers[last].outputs));
+        // Nothing goes back from a sample whose outputs have no gradient, such as one that PPO clips, unless spikes cost.
+        let mut live = std::mem::take(&mut self.grad.live);
+        live.clear();
+        for m in 0..rows {
+            if self.cost != 0.0 || self.grad.d_out[m * ldo..(m + 1) * ldo].iter().any(|d| *d != 0.0) {
+                live.push(m);
+            } else {
+                self.grad.d_current[m * ld0..(m + 1) * ld0].fill(0.0);
+            }
+        }
+        for tile in live.chunks(TILE) {
+            self.tile::<V>(&readout, tile);
+        }
+        self.grad.live = live;
         let Gradient { w, b, d_out, d_current, .. } = self.grad;
         let ends = [(0, &*d_current, self.x), (last, &*d_out, &self.acts.weighted[..])];
         for (i, dy, input) in ends {
@@ -1021,9 +1127,11 @@ mod tests {
                 references.push(r);
             }
         }
-        let d_out = (0..case.rows * layout.outputs())
+        let mut d_out: Vec<f64> = (0..case.rows * layout.outputs())
             .map(|_| f64::from((f64::from(rng.next_u32()) / 4294967296.0 - 0.5) as f32))
             .collect();
+        // Some samples have no gradient, as where PPO clips.
+        d_out.chunks_exact_mut(layout.outputs()).skip(2).step_by(3).for_each(|d| d.fill(0.0));
         let ld = leading(layout.inputs());
         let mut x = vec![0.0; case.rows * ld];
         for (row, xs) in x.chunks_exact_mut(ld).zip(&xs) {
@@ -1111,6 +1219,10 @@ mod tests {
             let mut want = vec![0.0; p];
             let mut grad = Gradient::new(&d.layout, &case.lif, case.rows);
             let ld = leading(outputs);
+            // Before it, a pass in which every sample has a gradient: nothing of it may stay.
+            grad.d_out.fill(1.0);
+            backward(&d.net, &case.lif, case.rows, &d.x, &acts, case.cost as f32, &mut grad);
+            grad.d_out.fill(0.0);
             for (m, r) in d.references.iter().enumerate() {
                 let up = &d.d_out[m * outputs..(m + 1) * outputs];
                 reference_gradient(&d.layout, &case.lif, &d.params, (&d.xs[m], r), up, case.cost, &mut want);
@@ -1118,12 +1230,9 @@ mod tests {
                     grad.d_out[m * ld + o] = *g as f32;
                 }
             }
-            // The sums of two passes, less one.
             let mut grads = vec![0f32; p];
-            for _ in 0..2 {
-                grad.clear();
-                backward(&d.net, &case.lif, case.rows, &d.x, &acts, case.cost as f32, &mut grad);
-            }
+            grad.clear();
+            backward(&d.net, &case.lif, case.rows, &d.x, &acts, case.cost as f32, &mut grad);
             grad.write_to(&d.layout, &case.lif, &mut grads);
             for l in &d.layout.layers {
                 for range in [l.w_off..l.b_off, l.b_off..l.b_off + l.outputs] {

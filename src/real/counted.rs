@@ -218,6 +218,9 @@ impl F32Lanes for Lane {
         count(1);
         Lane(1.0 / self.0)
     }
+    fn sum(self) -> f32 {
+        self.0
+    }
     unsafe fn load_ptr(p: *const f32) -> Self {
         // SAFETY: the caller's.
         Lane(unsafe { *p })

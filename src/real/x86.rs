@@ -6,15 +6,15 @@ use std::arch::x86_64::*;
 use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub, SubAssign};
 
 /// # Safety
-/// The machine must have AVX-512 F and DQ.
-#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512bw,avx2,fma")]
+/// The machine must have AVX-512 F, DQ, VL and BW, and what [`run_avx2`] asks for.
+#[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512bw,avx2,fma,bmi1,bmi2,lzcnt,popcnt")]
 pub unsafe fn run_avx512<K: LaneKernel>(k: K) -> K::Out {
     k.run::<F32x16>()
 }
 
 /// # Safety
-/// The machine must have AVX2 and FMA.
-#[target_feature(enable = "avx2,fma")]
+/// The machine must have AVX2, FMA, BMI 1 and 2, LZCNT and POPCNT.
+#[target_feature(enable = "avx2,fma,bmi1,bmi2,lzcnt,popcnt")]
 pub unsafe fn run_avx2<K: LaneKernel>(k: K) -> K::Out {
     k.run::<F32x8>()
 }
@@ -182,6 +182,10 @@ macro_rules! lanes {
                 $f::recip_(self)
             }
             #[inline(always)]
+            fn sum(self) -> f32 {
+                $f::sum_(self)
+            }
+            #[inline(always)]
             unsafe fn load_ptr(p: *const f32) -> Self {
                 unsafe { $f($loadu(p)) }
             }
@@ -289,6 +293,14 @@ impl F32x8 {
         Self::splat(1.0) / self
     }
     #[inline(always)]
+    fn sum_(self) -> f32 {
+        unsafe {
+            let four = _mm_add_ps(_mm256_castps256_ps128(self.0), _mm256_extractf128_ps::<1>(self.0));
+            let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+        }
+    }
+    #[inline(always)]
     fn odd_(w: U32x8) -> __m256 {
         // blendv looks at the sign bit only
         unsafe { _mm256_castsi256_ps(_mm256_slli_epi32::<31>(w.0)) }
@@ -349,6 +361,13 @@ impl F32x16 {
             let r = _mm512_rcp14_ps(self.0);
             let rest = _mm512_fnmadd_ps(self.0, r, _mm512_set1_ps(1.0));
             F32x16(_mm512_fmadd_ps(r, rest, r))
+        }
+    }
+    #[inline(always)]
+    fn sum_(self) -> f32 {
+        unsafe {
+            let low = _mm512_castps512_ps256(self.0);
+            F32x8(_mm256_add_ps(low, _mm512_extractf32x8_ps::<1>(self.0))).sum_()
         }
     }
     #[inline(always)]
