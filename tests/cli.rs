@@ -508,14 +508,8 @@ fn f16_is_named_in_the_output_or_refused() {
         v
     });
     let rate = |v| interval(v, "sum_rate_bps_hz").0;
-    assert!(rate(&full) != rate(&half), "{} bps/Hz either way", rate(&full));
+    assert!(full["slots"] != half["slots"], "the same in either precision: {}", full["slots"]);
     assert!((rate(&full) / rate(&half) - 1.0).abs() < 0.02, "{} and {}", rate(&full), rate(&half));
-    // The models of energy are of f32.
-    let modelled = |v: &Value| {
-        let names = v["metrics"].as_object().unwrap().keys();
-        names.filter(|n| n.starts_with("energy_") && !n.starts_with("energy_measured")).count()
-    };
-    assert!(modelled(&full) > 0 && modelled(&half) == 0);
     let text = stdout(&ok(with(&["--device", "gpu", "--precision", "f16"])));
     assert!(text.lines().next().unwrap().ends_with(", f16"), "{text}");
 }

@@ -38,7 +38,7 @@ pub struct EvaluateArgs {
     /// Take the mode of a stochastic policy instead of a sample
     #[arg(long)]
     greedy: bool,
-    /// What the policy's network computes in; f16 for perceptrons of task v2x on a GPU adapter, and without the models of energy, which are of f32
+    /// What the policy's network computes in; the models of energy name the numbers that they are of, whatever this is
     #[arg(long, value_enum, default_value = "f32")]
     precision: Precision,
     /// Read the device's energy counter, if it has one: half a minute
@@ -214,7 +214,7 @@ fn v2x(a: &EvaluateArgs, sets: &[String]) -> Result<Printed> {
     let mut metrics = summarise(agent.is_bound(), config.task.vehicles, &outcomes);
     let mut measured = None;
     if let Some(weights) = weights {
-        metrics.extend(energies(agent, weights, &outcomes)?);
+        metrics.extend(energies(agent, weights.checkpoint, &outcomes)?);
         measured =
             Some(reproduce::measured(agent, &config, &replicas, weights, gpu, a.measure_energy, watch));
     }
@@ -348,9 +348,8 @@ fn plain(x: &str) -> String {
 /// One policy call and its slot by the device's counter.
 const MEASURED: &str = "energy_measured_j_per_slot";
 
-/// Energy of a policy call, once per slot, by each model (they are of f32), and firing rates (or shares of active units) of the policy network.
-fn energies(agent: &V2xAgent, weights: Weights, outcomes: &[Outcome]) -> Result<Vec<Summary>> {
-    let saved = weights.checkpoint;
+/// Energy of a policy call, once per slot, by each model, and firing rates (or shares of active units) of the policy network.
+fn energies(agent: &V2xAgent, saved: &Checkpoint<Config>, outcomes: &[Outcome]) -> Result<Vec<Summary>> {
     let policy = saved.algorithm().policy();
     let mut values = Values::default();
     for (o, params) in outcomes.iter().zip(saved.state.params.chunks(policy.params)) {
@@ -359,7 +358,6 @@ fn energies(agent: &V2xAgent, weights: Weights, outcomes: &[Outcome]) -> Result<
             accounts::inference(&policy.net, params, activity).map_err(|e| JobError::Count(agent.id, e))?;
         let named = entries
             .iter()
-            .filter(|_| weights.precision == Precision::F32)
             .map(|e| (format!("energy_{}_{}_j_per_slot", plain(e.method), plain(&e.constants)), e.energy_j));
         let rates = counted.iter().filter(|q| q.layer > 0);
         let rates = rates.map(|q| (format!("{}_{}_layer_{}", q.network, q.name, q.layer), q.value));
