@@ -1,5 +1,6 @@
-// column_sum: out[r*out_stride + out_off + c] = scale * sum_m source[r,m,c]. One workgroup = CB columns of one replica; a fixed tree, the
-// same on every device. CPU twin: column_sum_cpu in src/kernels/column_sum.rs. Compared by tolerance.
+// column_sum: out[r*out_stride + out_off + c] = scale * sum_m source[r,m,c]. One workgroup = CB columns of one replica.
+// CPU twin: column_sum_cpu in src/kernels/column_sum.rs. Compared by tolerance.
+#import reduce
 
 struct Imm { m: u32, out_stride: u32, out_off: u32, scale: f32 }
 var<immediate> imm: Imm;
@@ -9,9 +10,10 @@ var<immediate> imm: Imm;
 
 // Threads that share a column; a thread's column is its index modulo CB.
 const LANES: u32 = WG / CB;
-var<workgroup> sums: array<f32, WG>;
+alias Sum = f32;
 
-@compute @workgroup_size(WG) fn column_sum(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) t: u32) {
+@compute @workgroup_size(WG) fn column_sum(thread: Thread, @builtin(workgroup_id) group: vec3<u32>) {
+    let t = thread.index;
     let r = group.y;
     let c = group.x * CB + t % CB;
     // Columns past the end repeat the last one and are not stored.
@@ -24,10 +26,6 @@ var<workgroup> sums: array<f32, WG>;
         s += vec4<f32>(source[e], source[e + LANES * C], source[e + 2u * LANES * C], source[e + 3u * LANES * C]);
     }
     for (; m < imm.m; m += LANES) { s.x += source[base + m * C]; }
-    sums[t] = (s.x + s.y) + (s.z + s.w);
-    for (var half = WG / 2u; half >= CB; half /= 2u) {
-        workgroupBarrier();
-        if (t < half) { sums[t] += sums[t + half]; }
-    }
-    if (t < CB && c < C) { out[r * imm.out_stride + imm.out_off + c] = imm.scale * sums[t]; }
+    let sum = reduce((s.x + s.y) + (s.z + s.w), thread);
+    if (t < CB && c < C) { out[r * imm.out_stride + imm.out_off + c] = imm.scale * sum; }
 }

@@ -11,6 +11,7 @@
 use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub, SubAssign};
 
 pub mod counted;
+pub mod half;
 pub mod poly;
 #[cfg(target_arch = "x86_64")]
 mod x86;

@@ -6,6 +6,7 @@ mod common;
 use common::gpu_or_skip;
 use isacbench::agents::v2x::{self as agents, Rule, Slot, V2xAgent, V2xKind};
 use isacbench::config::{Config, Layered, PpoConfig};
+use isacbench::evaluate::Precision;
 use isacbench::evaluate::v2x::{BOUND_CARRIER, Controller, Job, Outcome, evaluate};
 use isacbench::evaluate::{Estimate, KEY_BATCH};
 use isacbench::gpu::Gpu;
@@ -411,7 +412,8 @@ fn a_learned_agent_out_of_existing_parts_trains_and_is_evaluated() {
     let policy = algorithm.policy();
     assert_eq!(policy.net.layers.iter().map(|l| l.outputs).collect::<Vec<_>>(), [9, 6]);
     assert!(NARROW.is_learned() && NARROW.decides_on_gpu() && algorithm.has_actor() && !algorithm.spikes());
-    let controller = Controller::Policy { policy, params: &state.params, greedy: false };
+    let precision = Precision::F32;
+    let controller = Controller::Policy { policy, params: &state.params, greedy: false, precision };
     let job = Job { task: config.task.spec(), replicas: vec![task], controller, episodes: 32 };
     let o = evaluate(&job, None, &|_| ()).unwrap().remove(0);
     assert!(o.metrics[metric::SUM_RATE].mean > 0.0);

@@ -91,14 +91,16 @@ fn devices_are_listed_with_what_auto_takes() {
 
 #[test]
 fn check_compares_kernels_on_the_adapter() {
-    if gpu_or_skip().is_none() {
-        return;
-    }
+    let Some(gpu) = gpu_or_skip() else { return };
     let v = object(isacbench(&["check", "--device", "gpu", "--json"]));
     assert_eq!(v["failures"], 0);
     let kernels = v["kernels"].as_array().unwrap();
     for e in isacbench::kernels::REGISTRY {
         let mine: Vec<_> = kernels.iter().filter(|k| k["kernel"] == e.kernel).collect();
+        if e.lacks(gpu).is_some() {
+            assert!(mine.len() == 1 && mine[0]["skipped"].is_string(), "{}", e.kernel);
+            continue;
+        }
         assert!(!mine.is_empty() && mine.iter().all(|k| k["passed"] == true), "{}", e.kernel);
     }
 }
@@ -482,6 +484,34 @@ fn a_checkpoint_is_evaluated_by_sample_or_by_mode() {
         interval(&sampled, name);
         interval(&greedy, name);
     }
+}
+
+#[test]
+fn f16_is_named_in_the_output_or_refused() {
+    let base = ["evaluate", "--agent", "ppo", "--checkpoint", text(checkpoint()), "--episodes", "16"];
+    let with = |more: &[&str]| isacbench(&[&base[..], more].concat());
+    assert_eq!(object(with(&["--json", "--device", "cpu"]))["precision"], "f32");
+    is_error(&with(&["--device", "cpu", "--precision", "f16"]), &["f16", "CPU"]);
+    let reference = ["evaluate", "--agent", "ekf", "--device", "cpu", "--precision", "f16"];
+    is_error(&isacbench(&reference), &["f16", "no network"]);
+    let other =
+        ["evaluate", "--task", "misac", "--agent", "dp-optimal", "--device", "cpu", "--precision", "f16"];
+    is_error(&isacbench(&other), &["f16", "misac"]);
+    let Some(gpu) = gpu_or_skip() else { return };
+    if !gpu.features.contains(wgpu::Features::SHADER_F16) {
+        is_error(&with(&["--device", "gpu", "--precision", "f16"]), &["f16", &gpu.info.name]);
+        return;
+    }
+    let [full, half] = ["f32", "f16"].map(|precision| {
+        let v = object(with(&["--json", "--device", "gpu", "--greedy", "--precision", precision]));
+        assert_eq!(v["precision"], precision);
+        v
+    });
+    let rate = |v| interval(v, "sum_rate_bps_hz").0;
+    assert!(full["slots"] != half["slots"], "the same in either precision: {}", full["slots"]);
+    assert!((rate(&full) / rate(&half) - 1.0).abs() < 0.02, "{} and {}", rate(&full), rate(&half));
+    let text = stdout(&ok(with(&["--device", "gpu", "--precision", "f16"])));
+    assert!(text.lines().next().unwrap().ends_with(", f16"), "{text}");
 }
 
 #[test]

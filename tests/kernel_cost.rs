@@ -56,6 +56,17 @@ fn a_dense_layer_by_hand() {
     assert_eq!(c.bytes, f64::from(4 * (3 * (2 * 4 + 2) + 3 * 5 * 4 + 3 * 5 * 2)));
 }
 
+/// The same with x in f32 and y in f16: half the bytes of what comes out.
+#[test]
+fn a_dense_layer_in_f16_by_hand() {
+    use dense_forward_f16::Stored;
+    let (x, y) = (Stored::F32, Stored::F16);
+    let spec = dense_forward_f16::Spec { r: 3, m: 5, i: 4, o: 2, p: 99, act: Activation::None, x, y };
+    let c = dense_forward_f16::cost(&spec);
+    assert_eq!(c.flops, Some(f64::from(3 * 5 * 2 * (2 * 4 + 1))));
+    assert_eq!(c.bytes, f64::from(4 * (3 * (2 * 4 + 2) + 3 * 5 * 4) + 2 * 3 * 5 * 2));
+}
+
 /// A slot: scale the reward, discount, add, subtract; trace 3; return 1. 7 slots of 2 replicas of 3.
 #[test]
 fn advantages_by_hand() {
@@ -96,6 +107,11 @@ fn dense_kernels_do_what_their_cost_says() {
         let (params, x, mut y) = (numbers(r * p), numbers(r * m * i), zeros(r * m * o));
         let done = operations(|| dense_forward::dense_forward_cpu(&spec, &at, &params, &x, &mut y));
         assert_eq!(done, flops(dense_forward::cost(&spec)), "dense_forward {act:?}");
+
+        let (x_is, y_is) = (dense_forward_f16::Stored::F32, dense_forward_f16::Stored::F16);
+        let spec = dense_forward_f16::Spec { r, m, i, o, p, act, x: x_is, y: y_is };
+        let run = || dense_forward_f16::dense_forward_f16_cpu(&spec, &at, &params, &x, &mut y);
+        assert_eq!(operations(run), flops(dense_forward_f16::cost(&spec)), "dense_forward_f16 {act:?}");
 
         let spec = dense_backward_input::Spec { r, m, i, o, p, act };
         let at = dense_backward_input::Args { m, w_off: 1, dy_off: 0, h_off: 0, dx_off: 0 };

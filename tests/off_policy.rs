@@ -7,6 +7,7 @@ mod off_policy;
 
 use common::shared_gpu;
 use isacbench::checkpoint::Checkpoint;
+use isacbench::evaluate::Precision;
 use isacbench::evaluate::v2x::{Controller, Job, evaluate};
 use isacbench::gpu::Gpu;
 use isacbench::task::v2x::metric;
@@ -187,7 +188,12 @@ fn both_agents_learn_to_track() {
         let job = |greedy: bool| Job {
             task: spec.task,
             replicas: spec.replicas.iter().map(|r| r.task).collect(),
-            controller: Controller::Policy { policy: algorithm.policy(), params: &state.params, greedy },
+            controller: Controller::Policy {
+                policy: algorithm.policy(),
+                params: &state.params,
+                greedy,
+                precision: Precision::F32,
+            },
             episodes: 64,
         };
         let cpu = evaluate(&job(false), None, &|_| ()).unwrap();

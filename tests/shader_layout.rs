@@ -1,6 +1,6 @@
 //! Structs that Rust and WGSL both declare have the same layout, by naga's reflection.
 
-use isacbench::gpu::{Prelude, compose};
+use isacbench::gpu::{Prelude, Reduce, compose};
 use isacbench::kernels::{misac_batch, misac_reset, v2x_batch, v2x_reset, value_iteration};
 use isacbench::task::misac::{MisacParams, MisacSpec, Uncertainty};
 use isacbench::task::v2x::{Beam, KMAX, Kinematics, V2xParams, V2xSpec};
@@ -20,7 +20,7 @@ fn assert_layout(
     want: &[(&str, usize)],
     size: usize,
 ) -> naga::Module {
-    let source = compose(kernel, prelude).unwrap().source;
+    let source = compose(kernel, prelude, Reduce::Tree).unwrap().source;
     let module =
         naga::front::wgsl::parse_str(&source).unwrap_or_else(|e| panic!("{}", e.emit_to_string(&source)));
     let (_, ty) = module

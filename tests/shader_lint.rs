@@ -1,13 +1,17 @@
 //! Every shader without a device: composed with a kernel's constants, parsed and validated by naga, and compared with what Rust
 //! believes of it.
 
-use isacbench::gpu::{Access, IMMEDIATE_BYTES, SHADERS, bindings, compose};
+use isacbench::gpu::{Access, IMMEDIATE_BYTES, Reduce, SHADERS, bindings, compose};
 use isacbench::kernels::{Entry, REGISTRY};
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 use naga::{AddressSpace, Module, ShaderStage, StorageAccess};
 
 fn parsed(case: &Entry) -> (String, Module) {
-    let composed = compose(case.kernel, &(case.prelude)()).unwrap_or_else(|e| panic!("{e}"));
+    parsed_with(case, Reduce::Tree)
+}
+
+fn parsed_with(case: &Entry, reduce: Reduce) -> (String, Module) {
+    let composed = compose(case.kernel, &(case.prelude)(), reduce).unwrap_or_else(|e| panic!("{e}"));
     let module = naga::front::wgsl::parse_str(&composed.source)
         .unwrap_or_else(|e| panic!("{}:\n{}", case.kernel, e.emit_to_string(&composed.source)));
     (composed.source, module)
@@ -43,9 +47,18 @@ fn every_file_is_registered() {
 
 #[test]
 fn shaders_validate_and_their_entry_point_is_their_stem() {
-    for case in REGISTRY {
-        let (source, module) = parsed(case);
-        Validator::new(ValidationFlags::all(), Capabilities::IMMEDIATES)
+    // A kernel may use what its line in the registry says, and the sum over subgroups what the form says.
+    let needed = |case: &Entry, reduce: Reduce| {
+        let f16 = case.needs.contains(wgpu::Features::SHADER_F16);
+        let own = if f16 { Capabilities::SHADER_FLOAT16 } else { Capabilities::empty() };
+        own | match reduce {
+            Reduce::Tree => Capabilities::IMMEDIATES,
+            Reduce::Subgroups => Capabilities::IMMEDIATES | Capabilities::SUBGROUP,
+        }
+    };
+    for (case, reduce) in REGISTRY.iter().flat_map(|case| Reduce::ALL.map(|reduce| (case, reduce))) {
+        let (source, module) = parsed_with(case, reduce);
+        Validator::new(ValidationFlags::all(), needed(case, reduce))
             .validate(&module)
             .unwrap_or_else(|e| panic!("{}:\n{}", case.kernel, e.emit_to_string(&source)));
         let [entry] = &module.entry_points[..] else {

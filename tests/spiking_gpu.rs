@@ -8,6 +8,7 @@ mod ppo;
 
 use common::{gpu_or_skip, shared_gpu};
 use isacbench::agents::v2x::find;
+use isacbench::evaluate::Precision;
 use isacbench::evaluate::v2x::{Controller, Job, Outcome, evaluate};
 use isacbench::gpu::{Fill, Gpu};
 use isacbench::kernels::compare::compare_f64;
@@ -286,8 +287,12 @@ fn whole_curves_lie_within_each_others_intervals() {
 /// What the policy of fresh weights does over `episodes`.
 fn evaluated(spec: &PpoSpec, episodes: u64, gpu: Option<&Gpu>) -> Vec<Outcome> {
     let params = spec.initial_params();
-    let controller =
-        Controller::Policy { policy: Algorithm::Ppo(spec.clone()).policy(), params: &params, greedy: false };
+    let controller = Controller::Policy {
+        policy: Algorithm::Ppo(spec.clone()).policy(),
+        params: &params,
+        greedy: false,
+        precision: Precision::F32,
+    };
     let replicas: Vec<V2xParams> = spec.replicas.iter().map(|r| r.task).collect();
     evaluate(&Job { task: spec.task, replicas, controller, episodes }, gpu, &|_| {}).unwrap()
 }

@@ -3,8 +3,10 @@
 
 use crate::harness::{Bench, Effort, Passes, Ready, Subject};
 use crate::kernels;
-use isacbench::bench::{Section, Work, check};
-use isacbench::kernels::REGISTRY;
+use isacbench::bench::{Device, Section, Work, check};
+use isacbench::gpu::{Gpu, Reduce};
+use isacbench::kernels::{Entry, REGISTRY};
+use std::sync::Arc;
 
 /// Kernels that belong to a task.
 fn task(stem: &str) -> Option<&'static str> {
@@ -19,31 +21,41 @@ fn task(stem: &str) -> Option<&'static str> {
 pub fn run(bench: &mut Bench) {
     for place in bench.places.clone() {
         let Some(gpu) = place.gpu() else { continue };
-        let device = place.device();
-        let at = bench.grid.kernels(device.kind);
         for entry in REGISTRY {
-            let stem = entry.kernel;
-            let described = kernels::build(None, at, stem).expect("there is no device that could fail");
-            let cost = described.cost;
-            let subject = Subject {
-                group: stem.into(),
-                section: Section::Kernel,
-                task: task(stem),
-                policy: None,
-                sizes: described.sizes,
-                // Integer work has no FLOP/s.
-                work: Work {
-                    flops: cost.flops.filter(|f| *f > 0.0),
-                    bytes: Some(cost.bytes),
-                    ..Work::default()
-                },
-            };
-            bench.measure(subject, device.clone(), Effort::SHORT, |checks| {
-                let check = checks.once(format!("{stem} {}", gpu.info.name), || check::kernel(gpu, stem))?;
-                let record = kernels::build(Some(gpu), at, stem)?.record.expect("there is an adapter");
-                let timed = Passes::short(gpu, record);
-                Ok(Ready { check: Some(check), timed: Box::new(timed) })
-            });
+            if let Some(lacks) = entry.lacks(gpu) {
+                println!("benches: {} is left out: {} lacks {lacks}", entry.kernel, gpu.info.name);
+                continue;
+            }
+            measure(bench, gpu, &place.device(), entry, entry.kernel.into());
+            // A sum over a workgroup in the form that the device does not take by itself, for comparison.
+            for form in Reduce::ALL.into_iter().filter(|f| *f != gpu.reduce && entry.adds()) {
+                if let Ok(gpu) = gpu.with_reduce(form) {
+                    let group = format!("{}_{}", entry.kernel, form.name());
+                    measure(bench, &Arc::new(gpu), &place.device(), entry, group);
+                }
+            }
         }
     }
+}
+
+fn measure(bench: &mut Bench, gpu: &Arc<Gpu>, device: &Device, entry: &Entry, group: String) {
+    let stem = entry.kernel;
+    let at = bench.grid.kernels(device.kind);
+    let described = kernels::build(None, at, stem).expect("there is no device that could fail");
+    let cost = described.cost;
+    let subject = Subject {
+        group,
+        section: Section::Kernel,
+        task: task(stem),
+        policy: None,
+        sizes: described.sizes,
+        // Integer work has no FLOP/s.
+        work: Work { flops: cost.flops.filter(|f| *f > 0.0), bytes: Some(cost.bytes), ..Work::default() },
+    };
+    bench.measure(subject, device.clone(), Effort::SHORT, |checks| {
+        let check = checks.once(format!("{stem} {}", gpu.info.name), || check::kernel(gpu, stem))?;
+        let record = kernels::build(Some(gpu), at, stem)?.record.expect("there is an adapter");
+        let timed = Passes::short(gpu, record);
+        Ok(Ready { check: Some(check), timed: Box::new(timed) })
+    });
 }

@@ -5,12 +5,13 @@
 // longer than needed, so that threads that write consecutive k to the same quad meet different memory banks. Which rows or columns
 // share a quad is up to the kernel: it loads and stores by the same rule.
 // No array is indexed by a loop variable in registers: a compiler that does not unroll would spill it.
+// A Quad is a vec4 of f32 or of f16 (src/kernels/tile.rs); products and sums are f32.
 const AQ: u32 = BM / 4u;
 const BQ: u32 = BN / 4u;
 const A_STRIDE: u32 = AQ + 1u;
 const B_STRIDE: u32 = BQ + 1u;
-var<workgroup> a_tile: array<vec4<f32>, BK * A_STRIDE>;
-var<workgroup> b_tile: array<vec4<f32>, BK * B_STRIDE>;
+var<workgroup> a_tile: array<Quad, BK * A_STRIDE>;
+var<workgroup> b_tile: array<Quad, BK * B_STRIDE>;
 
 // One row of results per field, the thread's four columns in the vector. Rows 0..3 are quad `ty` of A, rows 4..7 quad `ty + AQ/2`;
 // the columns are quad `tx` of B (ty = thread / BQ, tx = thread % BQ).
@@ -20,9 +21,9 @@ struct Tile {
 }
 
 fn multiply_step(c: ptr<function, Tile>, k: u32, ty: u32, tx: u32) {
-    let lo = a_tile[k * A_STRIDE + ty];
-    let hi = a_tile[k * A_STRIDE + ty + AQ / 2u];
-    let b = b_tile[k * B_STRIDE + tx];
+    let lo = vec4<f32>(a_tile[k * A_STRIDE + ty]);
+    let hi = vec4<f32>(a_tile[k * A_STRIDE + ty + AQ / 2u]);
+    let b = vec4<f32>(b_tile[k * B_STRIDE + tx]);
     (*c).r0 += lo.x * b;
     (*c).r1 += lo.y * b;
     (*c).r2 += lo.z * b;

@@ -241,7 +241,7 @@ fn v2x(c: &Checkpoint<Config>) -> Result<(Sums, Option<(Sums, f64)>), EnergyErro
     config.evaluate.episodes = EPISODES;
     let replicas: Vec<V2xParams> =
         c.replicas().iter().map(|(p, seed)| reproduce::params_of(&config.task, *p, [*seed, 0])).collect();
-    let outcomes = reproduce::outcomes(agent, &config, &replicas, Some(c), None, &Silent)?;
+    let outcomes = reproduce::outcomes(agent, &config, &replicas, Some(c.into()), None, &Silent)?;
     let mut entries = Vec::new();
     for (o, params) in outcomes.iter().zip(c.state.params.chunks(policy.params)) {
         let activity = o.activity.clone().unwrap_or_default();

@@ -2,7 +2,7 @@
 
 use super::place;
 use crate::golden;
-use crate::gpu::{self, DeviceChoice};
+use crate::gpu::{self, DeviceChoice, Reduce};
 use crate::kernels::REGISTRY;
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -28,12 +28,17 @@ pub struct CheckArgs {
 pub fn check(a: &CheckArgs) -> Result<()> {
     if let Some(dir) = &a.dump_wgsl {
         for e in REGISTRY {
-            let path = dir.join(format!("{}.wgsl", e.kernel));
-            let text = gpu::compose(e.kernel, &(e.prelude)())?.source;
-            crate::files::write_whole(&path, text.as_bytes())
-                .with_context(|| format!("cannot write '{}'", path.display()))?;
+            for form in Reduce::ALL.into_iter().filter(|f| *f == Reduce::Tree || e.adds()) {
+                let path = dir.join(match form {
+                    Reduce::Tree => format!("{}.wgsl", e.kernel),
+                    Reduce::Subgroups => format!("{}.{}.wgsl", e.kernel, form.name()),
+                });
+                let text = gpu::compose(e.kernel, &(e.prelude)(), form)?.source;
+                crate::files::write_whole(&path, text.as_bytes())
+                    .with_context(|| format!("cannot write '{}'", path.display()))?;
+            }
         }
-        eprintln!("{} composed shaders written to {}", REGISTRY.len(), dir.display());
+        eprintln!("composed shaders of {} kernels written to {}", REGISTRY.len(), dir.display());
     }
     let place = place(&a.device)?;
     if !a.json {
@@ -50,6 +55,14 @@ pub fn check(a: &CheckArgs) -> Result<()> {
                 );
             }
             for e in REGISTRY {
+                if let Some(lacks) = e.lacks(gpu) {
+                    if !a.json {
+                        println!("{:28} skipped: the adapter lacks {lacks}", e.kernel);
+                    }
+                    kernels
+                        .push(json!({ "kernel": e.kernel, "skipped": format!("the adapter lacks {lacks}") }));
+                    continue;
+                }
                 for c in (e.check)(gpu)? {
                     failures += usize::from(!c.passed());
                     if !a.json {

@@ -6,10 +6,11 @@ use crate::agents::v2x::V2xAgent;
 use crate::checkpoint::{Checkpoint, CheckpointError, Trainable};
 use crate::config::{Config, Layered, MisacConfig};
 use crate::energy::accounts;
-use crate::evaluate::Estimate;
 use crate::evaluate::misac::Outcome as MisacOutcome;
 use crate::evaluate::v2x::Outcome;
-use crate::reproduce::{self, JobError, Watch};
+use crate::evaluate::{Estimate, Precision};
+use crate::gpu::GpuError;
+use crate::reproduce::{self, JobError, Watch, Weights};
 use crate::stats;
 use crate::task::misac::MisacParams;
 use crate::task::v2x::{V2xParams, metric};
@@ -37,6 +38,9 @@ pub struct EvaluateArgs {
     /// Take the mode of a stochastic policy instead of a sample
     #[arg(long)]
     greedy: bool,
+    /// What the policy's network computes in; the models of energy name the numbers that they are of, whatever this is
+    #[arg(long, value_enum, default_value = "f32")]
+    precision: Precision,
     /// Read the device's energy counter, if it has one: half a minute
     #[arg(long)]
     measure_energy: bool,
@@ -102,6 +106,9 @@ fn weights<C: Trainable>(
 fn misac(a: &EvaluateArgs, sets: &[String]) -> Result<Printed> {
     use crate::reproduce::misac::{energies, measured, outcomes, params_of};
     let agent = find_misac_agent(&a.agent)?;
+    if a.precision == Precision::F16 {
+        return Err(GpuError::NoF16("this is task misac").into());
+    }
     let learned = agent.architecture().is_some();
     let mut checkpoint = None;
     let (config, at, seeds) = match &a.checkpoint {
@@ -175,6 +182,9 @@ fn misac(a: &EvaluateArgs, sets: &[String]) -> Result<Printed> {
 
 fn v2x(a: &EvaluateArgs, sets: &[String]) -> Result<Printed> {
     let agent = find_v2x_agent(&a.agent)?;
+    if a.precision == Precision::F16 && !agent.is_learned() {
+        return Err(GpuError::NoF16("this agent has no network").into());
+    }
     let mut checkpoint = None;
     let (config, at, seeds) = match &a.checkpoint {
         Some(path) if agent.is_learned() => {
@@ -199,12 +209,14 @@ fn v2x(a: &EvaluateArgs, sets: &[String]) -> Result<Printed> {
     let bars = Bars::new();
     let watch = a.watch(&bars, &place);
     let gpu = place.gpu.as_deref();
-    let outcomes = reproduce::outcomes(agent, &config, &replicas, checkpoint.as_ref(), gpu, watch)?;
+    let weights = checkpoint.as_ref().map(|checkpoint| Weights { checkpoint, precision: a.precision });
+    let outcomes = reproduce::outcomes(agent, &config, &replicas, weights, gpu, watch)?;
     let mut metrics = summarise(agent.is_bound(), config.task.vehicles, &outcomes);
     let mut measured = None;
-    if let Some(saved) = &checkpoint {
-        metrics.extend(energies(agent, saved, &outcomes)?);
-        measured = Some(reproduce::measured(agent, &config, &replicas, saved, gpu, a.measure_energy, watch));
+    if let Some(weights) = weights {
+        metrics.extend(energies(agent, weights.checkpoint, &outcomes)?);
+        measured =
+            Some(reproduce::measured(agent, &config, &replicas, weights, gpu, a.measure_energy, watch));
     }
     if !agent.decides_on_gpu() {
         place = cpu_place("the agent decides there");
@@ -273,7 +285,7 @@ impl Printed {
                 };
                 object.insert(MEASURED.into(), json!({ "mean": mean, "reason": reason }));
             }
-            let mut out = json!({ "task": a.task, "agent": self.agent, "device": self.device, "episodes": self.episodes, "replicas": self.replicas, "metrics": object });
+            let mut out = json!({ "task": a.task, "agent": self.agent, "device": self.device, "precision": a.precision.name(), "episodes": self.episodes, "replicas": self.replicas, "metrics": object });
             if !self.slots.is_empty() {
                 let of = |all: &Vec<Pooled>| all.iter().copied().map(value).collect::<Vec<_>>();
                 out["slots"] = self
@@ -286,7 +298,8 @@ impl Printed {
             println!("{out}");
             return;
         }
-        println!("{}, {} episodes of {} slots", self.title, self.episodes, self.episode_slots);
+        let precision = a.precision.name();
+        println!("{}, {} episodes of {} slots, {precision}", self.title, self.episodes, self.episode_slots);
         for m in &self.metrics {
             // Angle errors go down to 1e-9 rad.
             let show =

@@ -10,6 +10,24 @@ pub mod v2x;
 /// Episodes under one Philox key.
 pub const KEY_BATCH: u64 = 4096;
 
+/// What a policy's network computes in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Precision {
+    /// Single precision, as in training.
+    F32,
+    /// Weights and activations rounded to half precision, sums in single (`dense_forward_f16`): perceptrons on a GPU adapter only.
+    F16,
+}
+
+impl Precision {
+    pub fn name(self) -> &'static str {
+        match self {
+            Precision::F32 => "f32",
+            Precision::F16 => "f16",
+        }
+    }
+}
+
 /// Mean over episodes and its standard error.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Estimate {

@@ -1,6 +1,6 @@
 //! Evaluation of task v2x, on the CPU or a GPU, with the same draws.
 
-use super::{Estimate, KEY_BATCH};
+use super::{Estimate, KEY_BATCH, Precision};
 use crate::agents::v2x::{Rule, Slot};
 use crate::gpu::{Fill, Gpu, GpuError};
 use crate::kernels::activity_count::{self, Units};
@@ -8,16 +8,18 @@ use crate::kernels::{
     ddpg_act, dqn_act, gaussian_head, metrics_accumulate, metrics_reduce, v2x_batch, v2x_reference,
     v2x_reset, v2x_step,
 };
-use crate::learn::network::{Forward, Rows, Spikes, visible};
+use crate::learn::network::{Forward, ForwardF16, Rows, Spikes, visible};
 use crate::learn::ppo_cpu::{SampleGaussian, reset_chunk, step_chunk};
 use crate::policy::codebook::argmax;
 use crate::policy::cpu::{Activations, forward};
 use crate::policy::dense::{Packed, Strided, leading};
 use crate::policy::lif::MAX_STEPS;
+use crate::policy::mlp::Layer;
 use crate::policy::{Activity, Head, LayerActivity, MlpLayout, Policy};
 use crate::real::{F32Lanes, LaneKernel, run_lanes};
 use crate::task::v2x::{Batch, StepSlices, V2xParams, V2xSpec, metric};
 use crate::task::v2x_reference::{Reference, reference_range};
+use bytemuck::Pod;
 use rayon::prelude::*;
 
 /// Episodes a thread of the CPU carries at once.
@@ -33,6 +35,7 @@ pub enum Controller<'a> {
         policy: Policy,
         params: &'a [f32],
         greedy: bool,
+        precision: Precision,
     },
 }
 
@@ -127,6 +130,7 @@ impl Job<'_> {
 }
 
 /// Runs the job on the GPU if one is given and [`Job::decides_on_gpu`], else on the CPU; `progress` gets the number of episodes that were finished since its last call.
+/// Besides what the device cannot do, errors if f16 is asked for where there is none ([`Precision::F16`]).
 pub fn evaluate(
     job: &Job,
     gpu: Option<&Gpu>,
@@ -134,6 +138,9 @@ pub fn evaluate(
 ) -> Result<Vec<Outcome>, GpuError> {
     match gpu.filter(|_| job.decides_on_gpu()) {
         Some(gpu) => on_gpu(job, gpu, progress),
+        None if matches!(job.controller, Controller::Policy { precision: Precision::F16, .. }) => {
+            Err(GpuError::NoF16("this evaluation runs on the CPU"))
+        }
         None => Ok(on_cpu(job, progress)),
     }
 }
@@ -228,7 +235,7 @@ fn episodes(
                     (rule.act)(&now, &mut memory[env * own..][..own], action);
                 }
             }
-            Controller::Policy { policy, params: flat, greedy } => {
+            Controller::Policy { policy, params: flat, greedy, .. } => {
                 let (net, acts) = (net.expect("one per replica"), acts.as_mut().expect("made above"));
                 let x = Strided { data: &obs, row: o, col: 1 };
                 forward(net, envs, x, acts);
@@ -378,9 +385,14 @@ enum GpuAct {
 
 /// A network with what counts its activity and what turns its outputs into actions.
 struct GpuPolicy {
-    actor: Forward,
+    actor: Actor,
     counts: Counts,
     head: GpuHead,
+}
+
+enum Actor {
+    F32(Forward),
+    F16(ForwardF16),
 }
 
 enum GpuHead {
@@ -398,14 +410,14 @@ struct Counts {
 }
 
 impl Counts {
-    /// `hidden` are the outputs of a perceptron's hidden layers.
-    fn new(
+    /// `hidden` are the outputs of a perceptron's hidden layers, f32 or the bits of f16.
+    fn new<T: Pod>(
         gpu: &Gpu,
         net: &MlpLayout,
         (r, m): (usize, usize),
         slots: usize,
         obs: &crate::gpu::Buf<f32>,
-        hidden: &[crate::gpu::Buf<f32>],
+        hidden: &[crate::gpu::Buf<T>],
         spikes: Option<&Spikes>,
     ) -> Result<Self, GpuError> {
         assert!(u32::try_from(m * slots * MAX_STEPS).is_ok(), "{m} episodes overflow the counts of a unit");
@@ -417,7 +429,8 @@ impl Counts {
         let (kernel, counts) = counter(net.inputs(), Units::Values)?;
         let mut layers = vec![(kernel.bind(gpu, obs, &counts), counts)];
         for (h, l) in hidden.iter().zip(&net.layers) {
-            let (kernel, counts) = counter(l.outputs, Units::Values)?;
+            let units = if size_of::<T>() == 2 { Units::Halves } else { Units::Values };
+            let (kernel, counts) = counter(l.outputs, units)?;
             layers.push((kernel.bind(gpu, h, &counts), counts));
         }
         for (words, l) in spikes.iter().flat_map(|s| &s.words).zip(&net.layers) {
@@ -435,7 +448,7 @@ impl Counts {
     fn read(&self, gpu: &Gpu, samples: u64) -> Result<Vec<Activity>, GpuError> {
         let counts = self.layers.iter().map(|(_, c)| gpu.read(c)).collect::<Result<Vec<_>, _>>()?;
         let steps = self.net.lif.map(|l| l.steps as u64);
-        let layer = |r: usize, n: usize, l: &crate::policy::mlp::Layer| {
+        let layer = |r: usize, n: usize, l: &Layer| {
             let of = |n: usize| &counts[n][r * counts[n].len() / self.r..][..counts[n].len() / self.r];
             let wide = |x: &[u32]| x.iter().map(|&x| u64::from(x)).collect::<Vec<_>>();
             let hidden = n + 1 < self.net.layers.len();
@@ -457,6 +470,15 @@ impl Counts {
         let executed = samples * products.sum::<u64>();
         Ok((0..self.r).map(|r| Activity { samples, layers: layers(r), executed }).collect())
     }
+}
+
+/// Buffers for the outputs of a perceptron's hidden layers; a spiking network has its own.
+fn hidden<T: Pod>(gpu: &Gpu, net: &MlpLayout, rows: Rows) -> Result<Vec<crate::gpu::Buf<T>>, GpuError> {
+    let (_, hidden) = visible(net).split_last().expect("a network has layers");
+    let buffer = |(n, l): (usize, &Layer)| {
+        gpu.alloc(&format!("evaluate.h{}", n + 1), &[rows.r, rows.m, l.outputs], Fill::Zero)
+    };
+    hidden.iter().enumerate().map(buffer).collect()
 }
 
 impl GpuBatch {
@@ -488,30 +510,31 @@ impl GpuBatch {
                 GpuAct::Reference(kernel.bind(gpu, &params, &state, &memory, &action))
             }
             Controller::Rule(_) => unreachable!("a rule decides on the CPU"),
-            Controller::Policy { policy, params: flat, greedy } => {
+            Controller::Policy { policy, params: flat, greedy, precision } => {
                 let p = policy.params;
                 let weights = gpu.upload("evaluate.weights", &[r, p], flat)?;
                 let logprob = zero("evaluate.logprob", &[r, envs])?;
-                let layers = visible(&policy.net).iter().enumerate();
-                let acts = layers
-                    .map(|(i, l)| zero(&format!("evaluate.h{}", i + 1), &[r, envs, l.outputs]))
-                    .collect::<Result<Vec<_>, _>>()?;
-                let outputs: Vec<_> = acts.iter().collect();
+                let net = &policy.net;
                 let size = Rows { r, m: envs, p };
-                let spikes = Spikes::new(gpu, &policy.net, size, 0)?;
-                let actor = Forward::sharing(
-                    gpu,
-                    &policy.net,
-                    size,
-                    &weights,
-                    &obs,
-                    &outputs,
-                    spikes.as_ref(),
-                    false,
-                )?;
-                let hidden = &acts[..acts.len() - 1];
-                let counts = Counts::new(gpu, &policy.net, (r, envs), slots, &obs, hidden, spikes.as_ref())?;
-                let out = outputs.last().expect("a network has layers");
+                let out = &zero("evaluate.out", &[r, envs, net.outputs()])?;
+                let (actor, counts) = match precision {
+                    Precision::F32 => {
+                        let hidden = hidden::<f32>(gpu, net, size)?;
+                        let outputs: Vec<_> = hidden.iter().chain([out]).collect();
+                        let spikes = Spikes::new(gpu, net, size, 0)?;
+                        let spikes = spikes.as_ref();
+                        let actor =
+                            Forward::sharing(gpu, net, size, &weights, &obs, &outputs, spikes, false)?;
+                        let counts = Counts::new(gpu, net, (r, envs), slots, &obs, &hidden, spikes)?;
+                        (Actor::F32(actor), counts)
+                    }
+                    Precision::F16 => {
+                        let hidden = hidden::<u16>(gpu, net, size)?;
+                        let actor = ForwardF16::new(gpu, net, size, &weights, &obs, &hidden, out)?;
+                        let counts = Counts::new(gpu, net, (r, envs), slots, &obs, &hidden, None)?;
+                        (Actor::F16(actor), counts)
+                    }
+                };
                 let head = match &policy.head {
                     Head::Gaussian { log_std_off } => {
                         let kernel =
@@ -582,7 +605,10 @@ impl GpuBatch {
                     }
                     GpuAct::Policy(policy) => {
                         let GpuPolicy { actor, counts, head } = &**policy;
-                        actor.record(pass, self.envs, 0, 0);
+                        match actor {
+                            Actor::F32(actor) => actor.record(pass, self.envs, 0, 0),
+                            Actor::F16(actor) => actor.record(pass, self.envs),
+                        }
                         counts.record(pass, self.envs, slot == 0);
                         match head {
                             GpuHead::Gaussian { bound, log_std_off, greedy } => bound.record(
@@ -660,6 +686,7 @@ mod tests {
                         policy: algorithm.policy(),
                         params: &start.params,
                         greedy: false,
+                        precision: Precision::F32,
                     },
                     episodes,
                 };

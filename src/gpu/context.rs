@@ -1,6 +1,6 @@
 //! Adapter choice, device and limits.
 
-use super::GpuError;
+use super::{GpuError, Reduce};
 
 /// Which device a command was asked to run on (`--device`).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,12 +27,15 @@ impl std::str::FromStr for DeviceChoice {
 }
 
 /// An open device with what it can do.
+#[derive(Clone)]
 pub struct Gpu {
     pub device: wgpu::Device,
     pub queue: wgpu::Queue,
     pub info: wgpu::AdapterInfo,
     pub limits: wgpu::Limits,
     pub features: wgpu::Features,
+    /// How the kernels compiled with it add over a workgroup.
+    pub reduce: Reduce,
 }
 
 /// Seconds a submission may take before the device counts as lost.
@@ -116,7 +119,8 @@ impl Gpu {
             trace: wgpu::Trace::Off,
         }))
         .map_err(|e| GpuError::Device(e.to_string()))?;
-        Ok(Gpu { device, queue, info, limits, features })
+        let reduce = Reduce::preferred(&info, features);
+        Ok(Gpu { device, queue, info, limits, features, reduce })
     }
 
     /// True for software Vulkan, whose timings say nothing about GPUs.

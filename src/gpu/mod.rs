@@ -2,11 +2,13 @@
 
 mod buffer;
 mod context;
+mod reduce;
 mod shader;
 pub mod timestamps;
 
 pub use buffer::{Buf, Fill};
 pub use context::{DeviceChoice, Gpu, adapters};
+pub use reduce::Reduce;
 pub use shader::{
     Access, Bound, IMMEDIATE_BYTES, Kernel, Prelude, SHADERS, SHARED, bindings, compose, fold_groups,
 };
@@ -30,6 +32,8 @@ pub enum GpuError {
     OutOfMemory { label: String, needed: u64, detail: String },
     #[error("shader '{0}' does not compile:\n{1}")]
     Shader(String, String),
+    #[error("precision f16 is for perceptrons of task v2x on a GPU adapter (--device gpu), and {0}")]
+    NoF16(&'static str),
     #[error("device request failed: {0}")]
     Device(String),
     #[error("the device did not finish in {0} s or was lost: {1}")]

@@ -1,7 +1,7 @@
 //! From `shaders/*.wgsl` to a kernel that can be recorded: `#import`, the constant prelude, the binding layout read from the
 //! WGSL text itself, and errors that name the file and line.
 
-use super::{Buf, Gpu, GpuError};
+use super::{Buf, Gpu, GpuError, Reduce};
 use bytemuck::Pod;
 
 macro_rules! shader_table {
@@ -14,6 +14,7 @@ macro_rules! shader_table {
 pub const SHADERS: &[(&str, &str)] = shader_table!["":
     "philox_fill",
     "dense_forward",
+    "dense_forward_f16",
     "lif_forward",
     "spike_forward",
     "activity_count",
@@ -76,6 +77,8 @@ pub const SHARED: &[(&str, &str)] = shader_table!["shared/":
     "misac_beam",
     "misac_write",
     "philox",
+    "reduce_subgroups",
+    "reduce_tree",
     "tile",
     "shuffle",
     "v2x",
@@ -101,6 +104,11 @@ impl Prelude {
         self.0 += &format!("const {name}: f32 = {value:?}f;\n");
         self
     }
+    /// `alias NAME = of;`
+    pub fn alias(mut self, name: &str, of: &str) -> Self {
+        self.0 += &format!("alias {name} = {of};\n");
+        self
+    }
     pub fn text(&self) -> &str {
         &self.0
     }
@@ -122,44 +130,71 @@ impl Composed {
     }
 }
 
-/// Joins prelude, imports (each once, in order of first mention) and the kernel of `shaders/`.
-pub fn compose(name: &str, prelude: &Prelude) -> Result<Composed, GpuError> {
+/// Joins prelude, imports (each once, in order of first mention) and the kernel of `shaders/`, behind the directives of all of them
+/// (`enable f16;`), which WGSL wants first. `#import reduce` takes the form `reduce`.
+pub fn compose(name: &str, prelude: &Prelude, reduce: Reduce) -> Result<Composed, GpuError> {
     let body = SHADERS
         .iter()
         .find(|(n, _)| *n == name)
         .ok_or_else(|| GpuError::Shader(name.into(), "no such file in shaders/".into()))?
         .1;
-    compose_from(name, body, prelude)
+    compose_from(name, body, prelude, reduce)
 }
 
 /// As [`compose`], with the kernel's text from elsewhere.
-pub fn compose_from(name: &str, body: &str, prelude: &Prelude) -> Result<Composed, GpuError> {
+pub fn compose_from(name: &str, body: &str, prelude: &Prelude, reduce: Reduce) -> Result<Composed, GpuError> {
+    let mut joined = Joined { reduce, lines: Vec::new(), done: Vec::new() };
+    joined.push("prelude", prelude.text())?;
+    joined.push(&format!("shaders/{name}.wgsl"), body)?;
+    let directive =
+        |line: &Line| ["enable ", "requires ", "diagnostic("].iter().any(|d| line.text.starts_with(d));
+    let (first, rest): (Vec<_>, Vec<_>) = joined.lines.into_iter().partition(directive);
     let mut out = Composed { source: String::new(), lines: Vec::new() };
-    let mut done = Vec::new();
-    push(&mut out, &mut done, "prelude", prelude.text())?;
-    push(&mut out, &mut done, &format!("shaders/{name}.wgsl"), body)?;
+    for line in first.into_iter().chain(rest) {
+        out.source.push_str(&line.text);
+        out.source.push('\n');
+        out.lines.push((line.file, line.number));
+    }
     Ok(out)
 }
 
-fn push(out: &mut Composed, done: &mut Vec<String>, file: &str, text: &str) -> Result<(), GpuError> {
-    for (i, line) in text.lines().enumerate() {
-        if let Some(import) = line.strip_prefix("#import ") {
-            let import = import.trim();
-            if done.iter().any(|d| d == import) {
-                continue;
+/// A line with where it came from.
+struct Line {
+    text: String,
+    file: String,
+    number: usize,
+}
+
+/// Files joined so far.
+struct Joined {
+    reduce: Reduce,
+    lines: Vec<Line>,
+    /// What has been imported.
+    done: Vec<String>,
+}
+
+impl Joined {
+    fn push(&mut self, file: &str, text: &str) -> Result<(), GpuError> {
+        for (i, line) in text.lines().enumerate() {
+            if let Some(import) = line.strip_prefix("#import ") {
+                let import = match import.trim() {
+                    "reduce" => self.reduce.stem(),
+                    other => other,
+                };
+                if self.done.iter().any(|d| d == import) {
+                    continue;
+                }
+                self.done.push(import.to_string());
+                let (_, text) = SHARED.iter().find(|(n, _)| *n == import).ok_or_else(|| {
+                    GpuError::Shader(file.into(), format!("{file}:{}: no shared shader '{import}'", i + 1))
+                })?;
+                self.push(&format!("shaders/shared/{import}.wgsl"), text)?;
+            } else {
+                self.lines.push(Line { text: line.to_string(), file: file.to_string(), number: i + 1 });
             }
-            done.push(import.to_string());
-            let (_, text) = SHARED.iter().find(|(n, _)| *n == import).ok_or_else(|| {
-                GpuError::Shader(file.into(), format!("{file}:{}: no shared shader '{import}'", i + 1))
-            })?;
-            push(out, done, &format!("shaders/shared/{import}.wgsl"), text)?;
-        } else {
-            out.source.push_str(line);
-            out.source.push('\n');
-            out.lines.push((file.to_string(), i + 1));
         }
+        Ok(())
     }
-    Ok(())
 }
 
 /// How a kernel uses a binding.
@@ -200,7 +235,7 @@ pub const IMMEDIATE_BYTES: u32 = 32;
 impl Gpu {
     /// Compiles kernel `name` of `shaders/` with its constants.
     pub fn kernel(&self, name: &'static str, prelude: &Prelude) -> Result<Kernel, GpuError> {
-        self.compile(name, &compose(name, prelude)?)
+        self.compile(name, &compose(name, prelude, self.reduce)?)
     }
 
     /// Compiles the WGSL text `source`, whose entry point is `name` and which may import what is in `shaders/shared/`.
@@ -210,7 +245,7 @@ impl Gpu {
         source: &str,
         prelude: &Prelude,
     ) -> Result<Kernel, GpuError> {
-        self.compile(name, &compose_from(name, source, prelude)?)
+        self.compile(name, &compose_from(name, source, prelude, self.reduce)?)
     }
 
     fn compile(&self, name: &'static str, composed: &Composed) -> Result<Kernel, GpuError> {
@@ -327,5 +362,38 @@ pub fn fold_groups(threads: usize, wg: usize) -> [u32; 3] {
 impl<T: Pod> AsRef<wgpu::Buffer> for Buf<T> {
     fn as_ref(&self) -> &wgpu::Buffer {
         &self.raw
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn directives_go_first_and_lines_keep_their_origin() {
+        let body = "// half: of its own.\nenable f16;\n#import index\nfn f() -> f16 { return 1.0h; }\n";
+        let composed = compose_from("half", body, &Prelude::new().u32("WG", 64), Reduce::Tree).unwrap();
+        let lines: Vec<_> = composed.source.lines().collect();
+        assert_eq!(lines[..3], ["enable f16;", "const WG: u32 = 64u;", "// half: of its own."]);
+        assert_eq!(composed.origin(1), "shaders/half.wgsl:2");
+        assert_eq!(composed.origin(2), "prelude:1");
+        assert_eq!(composed.origin(3), "shaders/half.wgsl:1");
+        assert_eq!(composed.origin(4), "shaders/shared/index.wgsl:1");
+        assert_eq!(composed.origin(lines.len()), "shaders/half.wgsl:4");
+        assert_eq!(composed.source.matches("enable").count(), 1);
+        naga::front::wgsl::parse_str(&composed.source).expect("naga takes it");
+    }
+
+    #[test]
+    fn a_reduction_is_imported_in_the_form_that_was_asked_for() {
+        for (form, other) in [(Reduce::Tree, Reduce::Subgroups), (Reduce::Subgroups, Reduce::Tree)] {
+            let body = "#import reduce\n#import reduce\nalias Sum = f32;\n";
+            let composed = compose_from("any", body, &Prelude::new(), form).unwrap();
+            let from = |form: Reduce| {
+                let file = format!("shaders/shared/{}.wgsl", form.stem());
+                composed.lines.iter().filter(|(f, n)| *f == file && *n == 1).count()
+            };
+            assert_eq!((from(form), from(other)), (1, 0));
+        }
     }
 }

@@ -3,11 +3,11 @@
 //! The standard deviation is the unbiased one (n−1: torch, CleanRL) or the biased one (n: jnp, purejaxrl); a single sample has none
 //! (0). Without normalisation the result is (0, 1).
 
-use super::MAX_TRIPS;
 use super::compare::{Comparison, Tol, compare_scaled};
 use super::cost::Cost;
 use super::inputs::{Sample, column, widen_rows};
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
+use super::{MAX_TRIPS, in_each_form};
+use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Reduce, fold_groups};
 use crate::real::Real;
 
 /// Threads of the one workgroup of a replica; a power of two.
@@ -95,7 +95,7 @@ pub struct AdvantageStatsBound {
 impl AdvantageStats {
     pub fn new(gpu: &Gpu, spec: &Spec) -> Result<AdvantageStats, GpuError> {
         assert!(
-            2 * spec.m.div_ceil(WG) + 32 < MAX_TRIPS,
+            2 * (spec.m.div_ceil(WG) + Reduce::TRIPS) < MAX_TRIPS,
             "M = {}: software Vulkan ends loops at 65,535 trips",
             spec.m
         );
@@ -125,8 +125,12 @@ pub fn advantage_stats_gpu(gpu: &Gpu, s: &Spec, mb_scalars: &[[f32; 4]]) -> Resu
     gpu.read(&stats)
 }
 
-/// Shader against f64 twin.
+/// Shader against f64 twin, in each form of the sum over a workgroup.
 pub fn check(gpu: &Gpu, s: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
+    in_each_form(gpu, |gpu| check_form(gpu, s, seed))
+}
+
+fn check_form(gpu: &Gpu, s: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
     let mut draw = Sample::new(seed, 4);
     // The other columns must not enter.
     let scalars: Vec<[f32; 4]> = draw

@@ -1,11 +1,11 @@
 //! column_sum: sums over the rows of a matrix per replica, times a factor: gradients of parameters that all rows share (log_std), means
 //! of per-sample quantities.
 
-use super::MAX_TRIPS;
 use super::compare::{Comparison, Tol, compare_scaled};
 use super::cost::Cost;
 use super::inputs::{normal, widen};
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude};
+use super::{MAX_TRIPS, in_each_form};
+use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Reduce};
 use crate::real::Real;
 
 pub const WG: usize = 256;
@@ -84,7 +84,10 @@ impl ColumnSum {
             r <= 65_535 && c.div_ceil(cb) <= 65_535,
             "column_sum: {r} replicas of {c} columns are too many workgroups"
         );
-        assert!(m.div_ceil(4 * (WG / cb)) + 12 < MAX_TRIPS, "column_sum: {m} rows exceed the loop budget");
+        assert!(
+            m.div_ceil(4 * (WG / cb)) + 4 + Reduce::TRIPS < MAX_TRIPS,
+            "column_sum: {m} rows exceed the loop budget"
+        );
         Ok(ColumnSum { spec: *spec, kernel: gpu.kernel("column_sum", &prelude(spec))? })
     }
 
@@ -119,8 +122,12 @@ impl ColumnSumBound {
     }
 }
 
-/// Shader against f64 twin on the same f32 inputs; 2 elements before and 3 after each replica's sums must stay as they are.
+/// Shader against f64 twin on the same f32 inputs; 2 elements before and 3 after each replica's sums must stay as they are. In each form of the sum over a workgroup.
 pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
+    in_each_form(gpu, |gpu| check_form(gpu, spec, seed))
+}
+
+fn check_form(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
     let &Spec { r, m, c } = spec;
     let at = Args { m, out_stride: c + 5, out_off: 2, scale: -0.37 };
     let source = normal(seed, 0, r * m * c, 1.0);

@@ -1,11 +1,11 @@
 //! grad_join: adds the gradient of a second loss to that of the first, and compares the two on the parameters that both losses pass through: what
 //! gradients of schedule and beams do to each other on a shared trunk of task misac.
 
-use super::MAX_TRIPS;
 use super::compare::{Comparison, Tol, compare_scaled};
 use super::cost::Cost;
 use super::inputs::{normal, widen};
-use crate::gpu::{Bound, Buf, Gpu, GpuError, Kernel, Prelude};
+use super::{MAX_TRIPS, in_each_form};
+use crate::gpu::{Bound, Buf, Gpu, GpuError, Kernel, Prelude, Reduce};
 use crate::real::Real;
 
 pub const WG: usize = 256;
@@ -68,7 +68,10 @@ impl GradJoin {
     pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
         let &Spec { r, p } = spec;
         assert!(r <= 65_535, "grad_join: {r} replicas are too many workgroups");
-        assert!(p.div_ceil(WG) + 10 < MAX_TRIPS, "grad_join: {p} parameters exceed the loop budget");
+        assert!(
+            p.div_ceil(WG) + 2 + Reduce::TRIPS < MAX_TRIPS,
+            "grad_join: {p} parameters exceed the loop budget"
+        );
         Ok(GradJoin { spec: *spec, kernel: gpu.kernel("grad_join", &prelude(spec))? })
     }
 
@@ -101,8 +104,12 @@ impl GradJoinBound {
     }
 }
 
-/// Shader against f64 twin on the same f32 inputs; what lies before the sums must stay.
+/// Shader against f64 twin on the same f32 inputs; what lies before the sums must stay. In each form of the sum over a workgroup.
 pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
+    in_each_form(gpu, |gpu| check_form(gpu, spec, seed))
+}
+
+fn check_form(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
     let (&Spec { r, p }, off) = (spec, 2);
     let [grads, other] = [0, 1].map(|which| normal(seed, which, r * p, 0.1));
     let mask: Vec<f32> = (0..p).map(|i| if i % 3 == 1 { 0.0 } else { 1.0 }).collect();

@@ -1,10 +1,10 @@
 //! grad_norm: the Euclidean norm of every replica's gradient, per parameter group, for clipping in `adam`.
 
-use super::MAX_TRIPS;
 use super::compare::{Comparison, Tol, compare};
 use super::cost::Cost;
 use super::inputs::{normal, widen};
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude};
+use super::{MAX_TRIPS, in_each_form};
+use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Reduce};
 use crate::real::Real;
 
 pub const WG: usize = 256;
@@ -66,7 +66,10 @@ impl GradNorm {
         let &Spec { r, p, split, .. } = spec;
         assert!(split <= p, "grad_norm: the second group starts at {split} of {p} parameters");
         assert!(r <= 65_535, "grad_norm: {r} replicas are too many workgroups");
-        assert!(p.div_ceil(WG) + 10 < MAX_TRIPS, "grad_norm: {p} parameters exceed the loop budget");
+        assert!(
+            p.div_ceil(WG) + 2 + Reduce::TRIPS < MAX_TRIPS,
+            "grad_norm: {p} parameters exceed the loop budget"
+        );
         Ok(GradNorm { spec: *spec, kernel: gpu.kernel("grad_norm", &prelude(spec))? })
     }
 
@@ -102,8 +105,12 @@ impl GradNormBound {
     }
 }
 
-/// Shader against f64 twin on the same f32 inputs.
+/// Shader against f64 twin on the same f32 inputs, in each form of the sum over a workgroup.
 pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
+    in_each_form(gpu, |gpu| check_form(gpu, spec, seed))
+}
+
+fn check_form(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
     let &Spec { r, p, .. } = spec;
     let grads = normal(seed, 0, r * p, 0.1);
     let mut want = vec![f64::NAN; r * 2];

@@ -16,6 +16,7 @@ pub mod ddpg_act;
 pub mod dense_backward_input;
 pub mod dense_backward_weights;
 pub mod dense_forward;
+pub mod dense_forward_f16;
 pub mod dqn_act;
 pub mod expert_mix;
 pub mod expert_mix_backward;
@@ -64,13 +65,14 @@ pub mod value_iteration;
 pub use compare::{Comparison, Tol};
 pub use cost::Cost;
 
-use crate::gpu::{Gpu, GpuError, Prelude};
+use crate::gpu::{Gpu, GpuError, Prelude, Reduce, compose};
 use crate::policy::{Activation, Codebook, Lif};
 use crate::task::misac::{MisacSpec, Phase, Uncertainty};
 use crate::task::misac_dp::Rule;
 use crate::task::v2x::{Beam, Kinematics, V2xSpec};
 use crate::task::v2x_reference::Reference;
 use activity_count::Units;
+use dense_forward_f16::Stored;
 use lif_backward::Upstream;
 use lif_forward::Current;
 
@@ -89,6 +91,22 @@ pub struct Entry {
     /// What a dispatch of that instance must do.
     pub cost: fn() -> Cost,
     pub check: fn(&Gpu) -> Result<Vec<Comparison>, GpuError>,
+    /// What not every adapter has.
+    pub needs: wgpu::Features,
+}
+
+impl Entry {
+    /// What an adapter lacks to run the kernel.
+    pub fn lacks(&self, gpu: &Gpu) -> Option<wgpu::Features> {
+        let lacks = self.needs - gpu.features;
+        (!lacks.is_empty()).then_some(lacks)
+    }
+
+    /// Whether the kernel adds over a workgroup, in one of the forms of [`Reduce`].
+    pub fn adds(&self) -> bool {
+        let source = |form| compose(self.kernel, &(self.prelude)(), form).map(|c| c.source).ok();
+        source(Reduce::Tree) != source(Reduce::Subgroups)
+    }
 }
 
 macro_rules! entry {
@@ -99,6 +117,7 @@ macro_rules! entry {
             prelude: || $stem::prelude(&$spec),
             cost: || $stem::cost(&$spec),
             check: |gpu| $stem::check(gpu, &$spec, 1),
+            needs: wgpu::Features::empty(),
         }
     };
     ($stem:ident, $spec:expr, wg $wg:expr) => {
@@ -114,6 +133,7 @@ macro_rules! entry {
             prelude: || $stem::prelude(&$spec),
             cost: || $stem::cost(&$spec),
             check: $check,
+            needs: wgpu::Features::empty(),
         }
     };
 }
@@ -145,6 +165,16 @@ const FORWARD: dense_forward::Spec = dense_forward::Spec {
     p: 128 * 129 + 5,
     act: Activation::Tanh,
     b_scale: 1.0,
+};
+const FORWARD_F16: dense_forward_f16::Spec = dense_forward_f16::Spec {
+    r: 3,
+    m: 200,
+    i: 128,
+    o: 128,
+    p: 128 * 129 + 5,
+    act: Activation::Tanh,
+    x: Stored::F16,
+    y: Stored::F16,
 };
 /// The choices of `dqn` with 500 environments in three replicas.
 fn choices(beam: Beam) -> dqn_act::Spec {
@@ -235,6 +265,21 @@ pub const REGISTRY: &[Entry] = &[
     }),
     entry!(value_iteration, value_iteration::DEFAULT),
     entry!(dense_forward, FORWARD, wg tile::Tile::choose(FORWARD.m, FORWARD.o).threads()),
+    Entry {
+        kernel: "dense_forward_f16",
+        wg: || tile::Tile::choose(FORWARD_F16.m, FORWARD_F16.o).threads(),
+        prelude: || dense_forward_f16::prelude(&FORWARD_F16),
+        cost: || dense_forward_f16::cost(&FORWARD_F16),
+        check: |gpu| {
+            let mut rows = Vec::new();
+            for (x, y) in [(Stored::F32, Stored::F16), (Stored::F16, Stored::F16), (Stored::F16, Stored::F32)] {
+                let spec = dense_forward_f16::Spec { x, y, ..FORWARD_F16 };
+                rows.extend(named(&format!("{x:?} to {y:?}"), dense_forward_f16::check(gpu, &spec, 1)?));
+            }
+            Ok(rows)
+        },
+        needs: wgpu::Features::SHADER_F16,
+    },
     entry!(lif_forward, NEURONS, check |gpu| {
         let mut rows = named("constant currents", lif_forward::check(gpu, &NEURONS, 1)?);
         let all = lif_forward::Spec { current: Current::PerStep, keep: true, trace: true, ..NEURONS };
@@ -296,6 +341,7 @@ pub const REGISTRY: &[Entry] = &[
             }
             Ok(rows)
         },
+        needs: wgpu::Features::empty(),
     },
     entry!(replay_write, replay_write::DEFAULT),
     entry!(replay_gather, replay_gather::DEFAULT),
@@ -307,6 +353,22 @@ pub const REGISTRY: &[Entry] = &[
     entry!(metrics_accumulate, metrics_accumulate::Spec { elements: 3 * 12 * 1000 }),
     entry!(misac_accumulate, MISAC),
 ];
+
+/// The comparisons of `check` with each form of the sum over a workgroup that the adapter has.
+fn in_each_form(
+    gpu: &Gpu,
+    check: impl Fn(&Gpu) -> Result<Vec<Comparison>, GpuError>,
+) -> Result<Vec<Comparison>, GpuError> {
+    let mut rows = Vec::new();
+    for form in Reduce::ALL {
+        match gpu.with_reduce(form) {
+            Ok(gpu) => rows.extend(named(form.name(), check(&gpu)?)),
+            Err(GpuError::Unsupported { .. }) => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(rows)
+}
 
 /// The same comparisons with `variant` in front of their names.
 fn named(variant: &str, rows: Vec<Comparison>) -> Vec<Comparison> {

@@ -35,8 +35,17 @@ impl Tile {
         [rows.div_ceil(self.bm) as u32, cols.div_ceil(self.bn) as u32]
     }
 
-    /// The constants BM, BN, BK and THREADS.
+    /// The constants BM, BN, BK and THREADS, and f32 as what is staged.
     pub fn prelude(self, p: Prelude) -> Prelude {
+        self.sizes(p).alias("Quad", "vec4<f32>")
+    }
+
+    /// The same with f16 as what is staged.
+    pub fn prelude_f16(self, p: Prelude) -> Prelude {
+        self.sizes(p).alias("Quad", "vec4<f16>")
+    }
+
+    fn sizes(self, p: Prelude) -> Prelude {
         p.u32("BM", self.bm).u32("BN", self.bn).u32("BK", BK).u32("THREADS", self.threads())
     }
 

@@ -5,6 +5,7 @@
 //! Σ_t λ(1−λ)^(S−1−t) s(t), whose bias has the factor 1−(1−λ)^S.
 
 use crate::gpu::{Buf, Fill, Gpu, GpuError};
+use crate::kernels::dense_forward_f16::{self, Stored};
 use crate::kernels::lif_backward::{self, Upstream};
 use crate::kernels::lif_forward::{self, Current};
 use crate::kernels::{
@@ -199,6 +200,54 @@ impl Forward {
             bound.record(pass, &spike_forward::Args { m, w_off: l.w_off, b_off: l.b_off });
         }
         self.layers[1].record(pass, &args(last));
+    }
+}
+
+/// A perceptron's forward pass with weights and activations in f16.
+pub struct ForwardF16 {
+    layers: Vec<dense_forward_f16::DenseForwardF16Bound>,
+    layout: MlpLayout,
+}
+
+impl ForwardF16 {
+    /// `params` [R, P], `x` [R, m, I] and `out` [R, m, O] in f32; `hidden[l]` receives the output of hidden layer l as the bits of f16,
+    /// [R, m, N]. Errors on spiking networks and on adapters without f16.
+    pub fn new(
+        gpu: &Gpu,
+        net: &MlpLayout,
+        rows: Rows,
+        params: &Buf<f32>,
+        x: &Buf<f32>,
+        hidden: &[Buf<u16>],
+        out: &Buf<f32>,
+    ) -> Result<Self, GpuError> {
+        if net.lif.is_some() {
+            return Err(GpuError::NoF16("this network spikes"));
+        }
+        let Rows { r, m, p } = rows;
+        let last = net.layers.len() - 1;
+        assert_eq!(hidden.len(), last, "one buffer per hidden layer");
+        let stored = |f16: bool| if f16 { Stored::F16 } else { Stored::F32 };
+        let layers = net.layers.iter().enumerate().map(|(n, l)| {
+            let (i, o, act) = (l.inputs, l.outputs, l.act);
+            let spec = dense_forward_f16::Spec { r, m, i, o, p, act, x: stored(n > 0), y: stored(n < last) };
+            let kernel = dense_forward_f16::DenseForwardF16::new(gpu, &spec)?;
+            Ok(match (n, n == last) {
+                (0, true) => kernel.bind(gpu, params, x, out),
+                (0, false) => kernel.bind(gpu, params, x, &hidden[0]),
+                (_, true) => kernel.bind(gpu, params, &hidden[n - 1], out),
+                (_, false) => kernel.bind(gpu, params, &hidden[n - 1], &hidden[n]),
+            })
+        });
+        Ok(ForwardF16 { layers: layers.collect::<Result<_, GpuError>>()?, layout: net.clone() })
+    }
+
+    /// `m` rows per replica.
+    pub fn record(&self, pass: &mut wgpu::ComputePass, m: usize) {
+        for (bound, l) in self.layers.iter().zip(&self.layout.layers) {
+            let args = dense_forward_f16::Args { m, w_off: l.w_off, b_off: l.b_off, x_off: 0, y_off: 0 };
+            bound.record(pass, &args);
+        }
     }
 }
 

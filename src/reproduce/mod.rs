@@ -9,7 +9,7 @@ mod training;
 mod v2x;
 
 pub use training::{Job, RunId, Trained, Training, check_memory};
-pub use v2x::{Rows, Run, measured, outcomes, params_of, reproduce, runs};
+pub use v2x::{Rows, Run, Weights, measured, outcomes, params_of, reproduce, runs};
 
 use crate::agents::misac::AgentError;
 use crate::checkpoint::CheckpointError;

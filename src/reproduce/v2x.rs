@@ -7,6 +7,7 @@ use crate::checkpoint::{Algorithmic, Checkpoint, Trainable};
 use crate::config::{Config, TrainConfig, V2xConfig};
 use crate::energy::TrainingSchedule;
 use crate::energy::accounts::{self, Entry, Quantity};
+use crate::evaluate::Precision;
 use crate::evaluate::v2x::{BOUND_CARRIER, Controller, Job as Evaluation, Outcome, evaluate};
 use crate::gpu::{Gpu, GpuError};
 use crate::learn::{Algorithm, LearnerState, Replica, UpdateMetrics};
@@ -284,25 +285,40 @@ fn mean_rates(rows: &[ActivityRow], p_max_dbm: f64, seed: u32) -> Vec<f64> {
     sums.iter().map(|(_, sum, n)| sum / f64::from(*n)).collect()
 }
 
-/// Evaluates one agent in the given replicas, on the GPU if one is given and the agent's decisions can be made there; `checkpoint` belongs to a
+/// What a learned agent is evaluated with.
+#[derive(Clone, Copy)]
+pub struct Weights<'a> {
+    pub checkpoint: &'a Checkpoint<Config>,
+    pub precision: Precision,
+}
+
+impl<'a> From<&'a Checkpoint<Config>> for Weights<'a> {
+    /// In the precision of training.
+    fn from(checkpoint: &'a Checkpoint<Config>) -> Self {
+        Weights { checkpoint, precision: Precision::F32 }
+    }
+}
+
+/// Evaluates one agent in the given replicas, on the GPU if one is given and the agent's decisions can be made there; `weights` belong to a
 /// learned agent.
 pub fn outcomes(
     agent: &V2xAgent,
     config: &Config,
     replicas: &[V2xParams],
-    checkpoint: Option<&Checkpoint<Config>>,
+    weights: Option<Weights>,
     gpu: Option<&Gpu>,
     watch: &dyn Watch,
 ) -> Result<Vec<Outcome>, JobError> {
     let episodes = config.evaluate.episodes;
-    let controller = match (agent.kind, checkpoint) {
+    let controller = match (agent.kind, weights) {
         (V2xKind::Reference(who), _) => Controller::Reference(who),
         (V2xKind::Rule(rule), _) => Controller::Rule(rule),
         (V2xKind::Bound, _) => Controller::Reference(BOUND_CARRIER),
-        (V2xKind::Learned(_), Some(c)) => Controller::Policy {
-            policy: c.algorithm().policy(),
-            params: &c.state.params,
+        (V2xKind::Learned(_), Some(w)) => Controller::Policy {
+            policy: w.checkpoint.algorithm().policy(),
+            params: &w.checkpoint.state.params,
             greedy: config.evaluate.greedy,
+            precision: w.precision,
         },
         (V2xKind::Learned(_), None) => return Err(JobError::NoWeights(agent.id)),
     };
@@ -322,7 +338,7 @@ pub fn measured(
     agent: &V2xAgent,
     config: &Config,
     replicas: &[V2xParams],
-    checkpoint: &Checkpoint<Config>,
+    weights: Weights,
     gpu: Option<&Gpu>,
     asked: bool,
     watch: &dyn Watch,
@@ -331,7 +347,7 @@ pub fn measured(
     short.evaluate.episodes = config.evaluate.episodes.min(1024);
     let slots = short.evaluate.episodes * (replicas.len() * config.task.slots) as u64;
     meter(agent.id, gpu, asked, watch, || {
-        outcomes(agent, &short, replicas, Some(checkpoint), gpu, &Quiet).map_err(|e| e.to_string())?;
+        outcomes(agent, &short, replicas, Some(weights), gpu, &Quiet).map_err(|e| e.to_string())?;
         Ok(slots)
     })
 }
@@ -448,9 +464,9 @@ impl Run {
             trained = Some(training.run(way.gpu, watch)?);
         }
         let device = way.gpu.map(|g| &**g);
-        let checkpoint = trained.as_ref().map(|t| &t.checkpoint);
+        let weights = trained.as_ref().map(|t| Weights::from(&t.checkpoint));
         let labels = Labels::new(agent.id, config, &self.variant);
-        let results = outcomes(agent, config, &params, checkpoint, device, watch)?;
+        let results = outcomes(agent, config, &params, weights, device, watch)?;
         let bound = agent.is_bound();
         for ((p, seed), o) in grid.iter().zip(&results) {
             rows.evals.extend(labels.evals(*p, *seed, config.task.vehicles, bound, o));
@@ -462,8 +478,8 @@ impl Run {
             account(agent, &labels, &trained, &grid, &results, rows)?;
             // The device is asked once for all replicas, which do the same work; the row stands at the last of them.
             if let Some((p, seed)) = grid.last() {
-                let result =
-                    measured(agent, config, &params, &trained.checkpoint, device, way.measure, watch);
+                let weights = Weights::from(&trained.checkpoint);
+                let result = measured(agent, config, &params, weights, device, way.measure, watch);
                 for (phase, result) in [
                     (accounts::INFERENCE, result),
                     (accounts::TRAINING, Err("training is not measured apart from evaluation".into())),

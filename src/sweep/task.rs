@@ -135,6 +135,7 @@ impl Swept for Config {
     ) -> Result<Vec<Vec<Measured>>, JobError> {
         let (Some(agent), Some(first)) = (agents::find(agent), units.first()) else { return Ok(Vec::new()) };
         let params: Vec<_> = units.iter().map(|u| u.config.task.params([u.seed, 0])).collect();
+        let weights = weights.map(reproduce::Weights::from);
         let outcomes = reproduce::outcomes(agent, first.config, &params, weights, gpu, watch)?;
         let vehicles = first.config.task.vehicles;
         Ok(outcomes.iter().map(|o| v2x_metrics(agent.is_bound(), vehicles, o)).collect())

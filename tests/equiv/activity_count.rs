@@ -3,7 +3,7 @@ use isacbench::kernels::activity_count::{Spec, Units, activity_count_cpu, check}
 
 fn run(r: usize, m: usize, c: usize) {
     let Some(gpu) = gpu_or_skip() else { return };
-    for units in [Units::Values, Units::Spikes] {
+    for units in [Units::Values, Units::Halves, Units::Spikes] {
         assert_all(&format!("[{r},{m},{c}] {units:?}"), check(gpu, &Spec { r, m, c, units }, 7));
     }
 }
@@ -42,5 +42,10 @@ fn counts_by_hand() {
     let values = [1.0f32, -0.0, 0.0, f32::MIN_POSITIVE / 2.0, -3.0, 0.0].map(f32::to_bits);
     let spec = Spec { units: Units::Values, ..spec };
     activity_count_cpu(&spec, 2, true, &values, &mut counts);
+    assert_eq!(counts[..3], [2, 1, 0]);
+    // Halves: 1 and −0, 0 and −3, the smallest and 0.
+    let halves = [0x8000_3c00, 0xc200_0000, 0x0000_0001];
+    let spec = Spec { units: Units::Halves, ..spec };
+    activity_count_cpu(&spec, 2, true, &halves, &mut counts);
     assert_eq!(counts[..3], [2, 1, 0]);
 }

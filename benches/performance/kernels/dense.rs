@@ -4,7 +4,8 @@ use super::{Case, HIDDEN, Maker};
 use isacbench::bench::grid::Kernels;
 use isacbench::gpu::GpuError;
 use isacbench::kernels::{
-    dense_backward_input, dense_backward_weights, dense_forward, expert_mix, expert_mix_backward,
+    dense_backward_input, dense_backward_weights, dense_forward, dense_forward_f16, expert_mix,
+    expert_mix_backward,
 };
 use isacbench::policy::Activation;
 
@@ -24,6 +25,19 @@ pub fn build(mk: &Maker, stem: &str) -> Result<Option<Case>, GpuError> {
                 let y = mk.zeros("y", &[r, m, o])?;
                 let bound = dense_forward::DenseForward::new(gpu, &spec)?.bind(gpu, &params, &x, &y);
                 let args = dense_forward::Args { m, w_off: 0, b_off: o * i, x_off: 0, y_off: 0 };
+                Ok(Box::new(move |pass: &mut wgpu::ComputePass| bound.record(pass, &args)))
+            })
+        }
+        // A hidden layer behind another, as an inference in f16 has it.
+        "dense_forward_f16" => {
+            let half = dense_forward_f16::Stored::F16;
+            let spec = dense_forward_f16::Spec { r, m, i, o, p, act, x: half, y: half };
+            mk.case(&sizes, dense_forward_f16::cost(&spec), |gpu| {
+                let (params, x) = (mk.floats("params", &[r, p])?, mk.halves("x", &[r, m, i])?);
+                let y = mk.alloc::<u16>("y", &[r, m, o])?;
+                let kernel = dense_forward_f16::DenseForwardF16::new(gpu, &spec)?;
+                let bound = kernel.bind(gpu, &params, &x, &y);
+                let args = dense_forward_f16::Args { m, w_off: 0, b_off: o * i, x_off: 0, y_off: 0 };
                 Ok(Box::new(move |pass: &mut wgpu::ComputePass| bound.record(pass, &args)))
             })
         }

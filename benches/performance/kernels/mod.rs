@@ -18,6 +18,7 @@ use isacbench::gpu::{Buf, Fill, Gpu, GpuError};
 use isacbench::kernels::inputs::normal;
 use isacbench::kernels::{Cost, misac_batch, v2x_batch};
 use isacbench::policy::Lif;
+use isacbench::real::half::f16_bits;
 use isacbench::task::misac::{MisacParams, MisacSpec, STATE_ROWS, Uncertainty};
 use isacbench::task::v2x::{Beam, Kinematics, V2xParams, V2xSpec};
 use std::cell::RefCell;
@@ -81,6 +82,13 @@ impl Maker<'_> {
     fn floats(&self, name: &str, shape: &[usize]) -> Result<Buf<f32>, GpuError> {
         let some = normal(1, 0, 1 << 16, 0.3);
         let all: Vec<f32> = some.iter().copied().cycle().take(shape.iter().product()).collect();
+        self.upload(name, shape, &all)
+    }
+
+    /// The same numbers as the bits of f16.
+    fn halves(&self, name: &str, shape: &[usize]) -> Result<Buf<u16>, GpuError> {
+        let some: Vec<u16> = normal(1, 0, 1 << 16, 0.3).into_iter().map(f16_bits).collect();
+        let all: Vec<u16> = some.iter().copied().cycle().take(shape.iter().product()).collect();
         self.upload(name, shape, &all)
     }
 
