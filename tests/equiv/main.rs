@@ -23,6 +23,7 @@ mod ddpg_act;
 mod dense_backward_input;
 mod dense_backward_weights;
 mod dense_forward;
+mod dense_forward_f16;
 mod dqn_act;
 mod expert_mix;
 mod expert_mix_backward;

@@ -1,5 +1,4 @@
-mod common;
-use common::{assert_all, gpu_or_skip};
+use crate::common::{assert_all, gpu_or_skip};
 use isacbench::gpu::Gpu;
 use isacbench::kernels::dense_forward_f16::{
     Args, DenseForwardF16, Spec, Stored, check, dense_forward_f16_cpu, dense_forward_f16_gpu,
