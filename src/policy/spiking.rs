@@ -10,10 +10,11 @@
 //! * The output layer is linear in the spikes: one product with h = Σ_t λ(1−λ)^(S−1−t)·s(t).
 //! * The gradient by the spikes, Wᵀ·di(t), is dense, since surrogate slopes are nowhere 0: one product over samples × steps.
 //!
-//! Measured on a Xeon with AVX-512, 12-128-128-6, S = 6, rates 0.24 and 0.13, µs a sample and core: forward 1.14, of which the currents of the
-//! second layer are 0.65; backward 2.47, of which Wᵀ·di(t) is 1.55 and the sparse weight gradient 0.57 (a tanh network: 0.39 and 0.61). So
-//! the potentials of later layers are kept for the backward pass, since to compute them again costs those 0.65, and those of the first are
-//! not: they are a few instructions of the 0.33 that its gradient takes. Tiles of 24 to 120 rows and spans of 4 or 8 vectors made no difference.
+//! Measured on a Xeon with AVX-512, 12-128-128-6, S = 6, rates 0.11 and 0.16, µs a sample and core: forward 0.90, of which the currents of the
+//! second layer are 0.30, the neurons 0.21 and the grouping 0.18; backward 2.21, of which Wᵀ·di(t) is 1.32, the sparse weight gradient 0.26 and
+//! the neurons 0.43 (a tanh network: 0.38 and 0.57). So the potentials of later layers are kept for the backward pass, since to compute them
+//! again costs those 0.30, and those of the first are not: they are a few instructions of the 0.20 that its gradient takes. Wᵀ·di(t) is bound by
+//! its multiply-adds. Tiles of 24 to 120 rows, parts of them in the first cache, and spans of 4 or 8 vectors made no difference.
 //!
 //! Rows are carried through all layers a tile at a time, so that potentials of all steps stay in the second cache. Sums run in an order
 //! that depends on the samples alone.
