@@ -41,6 +41,7 @@ pub const SHADERS: &[(&str, &str)] = shader_table!["":
     "v2x_reset",
     "v2x_step",
     "v2x_slots",
+    "v2x_rollout",
     "v2x_reference",
     "misac_reset",
     "misac_step",
@@ -68,6 +69,7 @@ pub const SHADERS: &[(&str, &str)] = shader_table!["":
 
 /// What `#import` can name.
 pub const SHARED: &[(&str, &str)] = shader_table!["shared/":
+    "activation",
     "index",
     "lif",
     "math",
@@ -77,6 +79,7 @@ pub const SHARED: &[(&str, &str)] = shader_table!["shared/":
     "misac_write",
     "philox",
     "tile",
+    "tile_results",
     "shuffle",
     "v2x",
     "v2x_slot",
