@@ -10,47 +10,58 @@ use isacbench::kernels::{dense_forward, gaussian_head, v2x_batch, v2x_step};
 use isacbench::policy::{Activation, ActorCriticLayout};
 use isacbench::task::v2x::{Beam, Kinematics, V2xSpec, metric};
 
-/// A policy that the adapter has room for.
-fn spec(gpu: &Gpu, (r, b, vehicles): (usize, usize, usize), beam: Beam, kinematics: Kinematics, hidden: &[usize]) -> Spec {
+/// Replicas, environments, vehicles; beams; kinematics; hidden layers.
+type Case = ((usize, usize, usize), Beam, Kinematics, &'static [usize]);
+
+/// A policy as it suits the adapter.
+fn spec(gpu: &Gpu, ((r, b, vehicles), beam, kinematics, hidden): Case) -> Spec {
     let task = V2xSpec { vehicles, antennas: 32, slots: 20, beam, kinematics };
     let layout = ActorCriticLayout::new(task.obs_dim(), hidden, task.action_dim(), Activation::Tanh);
     Spec::new(&gpu.limits, v2x_batch::Spec { r, b, task }, 10, &layout).expect("a small policy fits")
 }
 
-/// The same with weights that stay, and that do not.
-fn both_ways(gpu: &Gpu, size: (usize, usize, usize), beam: Beam, kinematics: Kinematics, hidden: &[usize]) {
-    let spec = spec(gpu, size, beam, kinematics, hidden);
-    for (resident, slice) in [(true, 16), (false, 16), (false, 8)] {
-        let mut plan = Plan { resident, slice, ..spec.plan };
-        while plan.bytes(&spec.net) > gpu.limits.max_compute_workgroup_storage_size as usize {
-            plan.envs /= 2;
-            assert!(plan.envs >= 8, "{hidden:?} is no small policy");
-        }
-        let spec = Spec { plan, ..spec.clone() };
-        assert_all(&format!("{spec:?}"), check(gpu, &spec, 7));
+/// The same with resident or streamed weights, of as many environments as have room then.
+fn planned(gpu: &Gpu, case: Case, resident: bool, slice: usize) -> Spec {
+    let mut spec = spec(gpu, case);
+    spec.plan = Plan { resident, slice, ..spec.plan };
+    while spec.plan.bytes(&spec.net) > gpu.limits.max_compute_workgroup_storage_size as usize {
+        spec.plan.envs /= 2;
+        assert!(spec.plan.envs >= 8, "no room for {spec:?}");
     }
+    spec
+}
+
+fn run(case: Case, resident: bool, slice: usize) {
+    let Some(gpu) = gpu_or_skip() else { return };
+    let spec = planned(gpu, case, resident, slice);
+    assert_all(&format!("{spec:?}"), check(gpu, &spec, 7));
+    same_bits(gpu, &spec);
 }
 
 #[test]
-fn angles() {
-    let Some(gpu) = gpu_or_skip() else { return };
-    both_ways(gpu, (1, 1, 1), Beam::Angles, Kinematics::Paper, &[16]);
-    both_ways(gpu, (3, 65, 3), Beam::Angles, Kinematics::Cartesian, &[20, 33]);
-    both_ways(gpu, (2, 63, 5), Beam::Angles, Kinematics::Paper, &[]);
+fn angles_resident() {
+    run(((1, 1, 1), Beam::Angles, Kinematics::Paper, &[16]), true, 16);
+    run(((2, 67, 3), Beam::Angles, Kinematics::Cartesian, &[20, 33]), true, 16);
 }
 
 #[test]
-fn tracking() {
-    let Some(gpu) = gpu_or_skip() else { return };
-    both_ways(gpu, (2, 33, 3), Beam::Tracking, Kinematics::Paper, &[64, 64]);
-    both_ways(gpu, (1, 7, 8), Beam::Tracking, Kinematics::Cartesian, &[5, 40, 3]);
+fn angles_streamed() {
+    run(((2, 63, 5), Beam::Angles, Kinematics::Paper, &[5, 40, 3]), false, 8);
+}
+
+#[test]
+fn tracking_resident() {
+    run(((2, 33, 3), Beam::Tracking, Kinematics::Paper, &[64, 64]), true, 16);
+}
+
+#[test]
+fn tracking_streamed() {
+    run(((1, 70, 8), Beam::Tracking, Kinematics::Cartesian, &[36]), false, 16);
 }
 
 #[test]
 fn the_policy_of_the_paper() {
-    let Some(gpu) = gpu_or_skip() else { return };
-    let spec = spec(gpu, (2, 65, 3), Beam::Angles, Kinematics::Paper, &[128, 128]);
-    assert_all(&format!("{spec:?}"), check(gpu, &spec, 7));
+    run(((2, 37, 3), Beam::Angles, Kinematics::Paper, &[128, 128]), false, 16);
 }
 
 /// Everything that a rollout leaves.
@@ -67,8 +78,7 @@ struct Inputs {
 
 fn fused(gpu: &Gpu, spec: &Spec, x: &Inputs) -> Left {
     let zero = |len: usize| gpu.alloc::<f32>("rollout", &[len], Fill::Zero).unwrap();
-    let params =
-        gpu.upload("params", &[spec.batch.r], &v2x_batch::check_params(&spec.batch, 7)).unwrap();
+    let params = gpu.upload("params", &[spec.batch.r], &v2x_batch::check_params(&spec.batch, 7)).unwrap();
     let net = gpu.upload("net", &[x.net.len()], &x.net).unwrap();
     let state = gpu.upload("state", &[x.states.len()], &x.states).unwrap();
     let (obs, action) = (zero(spec.obs_len()), zero(spec.action_len()));
@@ -134,9 +144,14 @@ fn unfused(gpu: &Gpu, spec: &Spec, x: &Inputs) -> Left {
             dense_forward::DenseForward::new(gpu, &dense).unwrap().bind(gpu, &net, input, &acts[i])
         })
         .collect();
-    let head = gaussian_head::GaussianHead::new(gpu, &gaussian_head::Spec { r, b, a, p })
-        .unwrap()
-        .bind(gpu, &net, &keys, acts.last().unwrap(), &action, &logprob);
+    let head = gaussian_head::GaussianHead::new(gpu, &gaussian_head::Spec { r, b, a, p }).unwrap().bind(
+        gpu,
+        &net,
+        &keys,
+        acts.last().unwrap(),
+        &action,
+        &logprob,
+    );
     let step = v2x_step::V2xStep::new(gpu, &spec.batch)
         .unwrap()
         .bind(gpu, &params, &action, &state, &obs, &final_obs, &reward, &flags, &metrics);
@@ -192,39 +207,31 @@ fn unfused(gpu: &Gpu, spec: &Spec, x: &Inputs) -> Left {
     }
 }
 
-/// Ten slots across an episode's end in one dispatch, against five dispatches a slot: every bit on software Vulkan, which neither fuses nor reassociates
-/// these sums. (Hardware may, and a slot's error then grows with those behind it: there `check` judges slot by slot.)
-#[test]
-fn the_same_bits_as_the_kernels_it_fuses() {
-    let Some(gpu) = gpu_or_skip() else { return };
+/// Ten slots across an episode's end in one dispatch, against five and more dispatches a slot: every bit on software Vulkan, which neither fuses nor
+/// reassociates these sums. (Hardware may, and a slot's error then grows with those behind it: there `check` judges slot by slot.)
+fn same_bits(gpu: &Gpu, spec: &Spec) {
     if !gpu.is_software() {
-        eprintln!("SKIPPED (bits are compared on software Vulkan)");
         return;
     }
-    for (size, beam, kinematics, hidden) in [
-        ((2, 37, 3), Beam::Angles, Kinematics::Paper, &[128, 128][..]),
-        ((1, 70, 3), Beam::Tracking, Kinematics::Cartesian, &[16, 16]),
-        ((3, 5, 2), Beam::Angles, Kinematics::Cartesian, &[20]),
-    ] {
-        let spec = spec(gpu, size, beam, kinematics, hidden);
-        let x = Inputs {
-            net: normal(5, 2, spec.batch.r * spec.p, 0.2),
-            states: v2x_batch::check_states(&spec.batch, 7),
-            clock: 2 * 20 + 15,
-        };
-        let (a, b) = (fused(gpu, &spec, &x), unfused(gpu, &spec, &x));
-        let bits = |x: &[f32]| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
-        let mut rows = vec![compare_exact("flags", &a.flags, &b.flags)];
-        for ((what, a), (_, b)) in a.floats.iter().zip(&b.floats) {
-            rows.push(compare_exact(what, &bits(a), &bits(b)));
-        }
-        assert_all(&format!("{spec:?}"), Ok(rows));
-        // Slot 4 ends an episode and no other does.
-        let n = spec.batch.r * spec.batch.b;
-        let ended: Vec<_> = a.flags.chunks(n).map(|f| f.iter().all(|f| *f != 0)).collect();
-        assert_eq!(ended, [false, false, false, false, true, false, false, false, false, false]);
-        assert!(a.flags.iter().filter(|f| **f != 0).count() == n);
-        assert!(a.floats.iter().all(|(_, x)| x.iter().all(|x| x.is_finite()) && x.iter().any(|x| *x != 0.0)));
+    let x = Inputs {
+        net: normal(5, 2, spec.batch.r * spec.p, 0.2),
+        states: v2x_batch::check_states(&spec.batch, 7),
+        clock: 2 * 20 + 15,
+    };
+    let (a, b) = (fused(gpu, spec, &x), unfused(gpu, spec, &x));
+    let bits = |x: &[f32]| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+    let mut rows = vec![compare_exact("flags", &a.flags, &b.flags)];
+    for ((what, a), (_, b)) in a.floats.iter().zip(&b.floats) {
+        rows.push(compare_exact(what, &bits(a), &bits(b)));
+    }
+    assert_all(&format!("{spec:?}, against the kernels it fuses"), Ok(rows));
+    // Slot 4 ends an episode and no other does.
+    let ended: Vec<_> =
+        a.flags.chunks(spec.batch.r * spec.batch.b).map(|f| f.iter().all(|f| *f != 0)).collect();
+    assert_eq!(ended, [false, false, false, false, true, false, false, false, false, false]);
+    let acted = a.floats.iter().filter(|(what, _)| *what != "reward" && *what != "indicator");
+    for (what, x) in acted {
+        assert!(x.iter().all(|x| x.is_finite()) && x.iter().any(|x| *x != 0.0), "{what}: nothing happens");
     }
 }
 
@@ -232,7 +239,7 @@ fn the_same_bits_as_the_kernels_it_fuses() {
 #[test]
 fn software_refuses_slots_it_would_cut() {
     let Some(gpu) = gpu_or_skip() else { return };
-    let spec = spec(gpu, (1, 1, 3), Beam::Angles, Kinematics::Paper, &[16]);
+    let spec = spec(gpu, ((1, 1, 3), Beam::Angles, Kinematics::Paper, &[16]));
     let most = V2xRollout::most_slots(gpu, &spec, 100_000);
     if gpu.is_software() {
         assert!((25..1000).contains(&most), "{most} slots");
@@ -248,7 +255,7 @@ fn software_refuses_slots_it_would_cut() {
 #[test]
 fn a_plan_beyond_the_workgroup_memory_is_an_error() {
     let Some(gpu) = gpu_or_skip() else { return };
-    let spec = spec(gpu, (1, 4096, 3), Beam::Angles, Kinematics::Paper, &[128, 128]);
+    let spec = spec(gpu, ((1, 4096, 3), Beam::Angles, Kinematics::Paper, &[128, 128]));
     // 67 KiB of weights and 34 of activations.
     let spec = Spec { plan: Plan { envs: 64, resident: true, ..spec.plan }, ..spec };
     if spec.plan.bytes(&spec.net) > gpu.limits.max_compute_workgroup_storage_size as usize {

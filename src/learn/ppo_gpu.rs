@@ -210,63 +210,59 @@ impl PpoGpu {
         };
         let mut firing = Firing::new(g, &layout.actor, learn.actor_spikes.as_ref(), (r, b), t)?;
         firing.extend(Firing::new(g, &layout.critic, learn.critic_spikes.as_ref(), (r, b), t)?);
-        let (rollout, reward, final_obs, slot_sums) = match fused {
-            Some((kernel, most)) => {
-                let outcomes = v2x_rollout::outcome::ROWS;
-                let outcome = zero("rollout.outcome", &[outcomes, t, r, b])?;
-                let sums = zero("rollout.slot_sums", &[outcomes, t, r, 2])?;
-                let slots = v2x_rollout::V2xRollout::new(g, &kernel, most)?.bind(
-                    g,
-                    &task_params,
-                    &learn.params,
-                    &state,
-                    &obs,
-                    &action,
-                    &logprob,
-                    &flags,
-                    &outcome,
-                );
-                // A row for each slot, whatever it is a row of.
-                let reduce = metrics_reduce::Spec { r, metric_rows: outcomes * t, b };
-                let reduce = metrics_reduce::MetricsReduce::new(g, &reduce)?.bind(g, &outcome, &sums);
-                (Rollout::Fused { slots, most, sums: reduce }, outcome, None, sums)
-            }
-            None => {
-                let rows = spec.task.metric_rows();
-                let reward = zero("rollout.reward", &[t, r, b])?;
-                let final_obs = zero("rollout.final_obs", &[r, b, o])?;
-                let metrics = zero("rollout.metrics", &[r, rows, b])?;
-                let sums = zero("rollout.slot_sums", &[t, r, rows, 2])?;
-                let mean = zero("rollout.mean", &[r, b, a])?;
-                let acts: Vec<_> = learn.actor_hidden.iter().chain([&mean]).collect();
-                let spikes = learn.actor_spikes.as_ref();
-                let actor =
-                    Forward::sharing(g, &layout.actor, size, &learn.params, &obs, &acts, spikes, false)?;
-                let head = gaussian_head::GaussianHead::new(g, &gaussian_head::Spec { r, b, a, p })?.bind(
-                    g,
-                    &learn.params,
-                    &keys,
-                    &mean,
-                    &action,
-                    &logprob,
-                );
-                let step = v2x_step::V2xStep::new(g, &batch)?.bind(
-                    g,
-                    &task_params,
-                    &action,
-                    &state,
-                    &obs,
-                    &final_obs,
-                    &reward,
-                    &flags,
-                    &metrics,
-                );
-                let reduce = metrics_reduce::Spec { r, metric_rows: rows, b };
-                let reduce = metrics_reduce::MetricsReduce::new(g, &reduce)?.bind(g, &metrics, &sums);
-                let path = Rollout::PerSlot { actor: Box::new(actor), head, step: Box::new(step), sums: reduce };
-                (path, reward, Some(final_obs), sums)
-            }
-        };
+        let (rollout, reward, final_obs, slot_sums) =
+            match fused {
+                Some((kernel, most)) => {
+                    let outcomes = v2x_rollout::outcome::ROWS;
+                    let outcome = zero("rollout.outcome", &[outcomes, t, r, b])?;
+                    let sums = zero("rollout.slot_sums", &[outcomes, t, r, 2])?;
+                    let slots = v2x_rollout::V2xRollout::new(g, &kernel, most)?.bind(
+                        g,
+                        &task_params,
+                        &learn.params,
+                        &state,
+                        &obs,
+                        &action,
+                        &logprob,
+                        &flags,
+                        &outcome,
+                    );
+                    // A row for each slot, whatever it is a row of.
+                    let reduce = metrics_reduce::Spec { r, metric_rows: outcomes * t, b };
+                    let reduce = metrics_reduce::MetricsReduce::new(g, &reduce)?.bind(g, &outcome, &sums);
+                    (Rollout::Fused { slots, most, sums: reduce }, outcome, None, sums)
+                }
+                None => {
+                    let rows = spec.task.metric_rows();
+                    let reward = zero("rollout.reward", &[t, r, b])?;
+                    let final_obs = zero("rollout.final_obs", &[r, b, o])?;
+                    let metrics = zero("rollout.metrics", &[r, rows, b])?;
+                    let sums = zero("rollout.slot_sums", &[t, r, rows, 2])?;
+                    let mean = zero("rollout.mean", &[r, b, a])?;
+                    let acts: Vec<_> = learn.actor_hidden.iter().chain([&mean]).collect();
+                    let spikes = learn.actor_spikes.as_ref();
+                    let actor =
+                        Forward::sharing(g, &layout.actor, size, &learn.params, &obs, &acts, spikes, false)?;
+                    let head = gaussian_head::GaussianHead::new(g, &gaussian_head::Spec { r, b, a, p })?
+                        .bind(g, &learn.params, &keys, &mean, &action, &logprob);
+                    let step = v2x_step::V2xStep::new(g, &batch)?.bind(
+                        g,
+                        &task_params,
+                        &action,
+                        &state,
+                        &obs,
+                        &final_obs,
+                        &reward,
+                        &flags,
+                        &metrics,
+                    );
+                    let reduce = metrics_reduce::Spec { r, metric_rows: rows, b };
+                    let reduce = metrics_reduce::MetricsReduce::new(g, &reduce)?.bind(g, &metrics, &sums);
+                    let path =
+                        Rollout::PerSlot { actor: Box::new(actor), head, step: Box::new(step), sums: reduce };
+                    (path, reward, Some(final_obs), sums)
+                }
+            };
         Ok(PpoGpu {
             firing,
             reset: v2x_reset::V2xReset::new(g, &batch)?.bind(g, &task_params, &state, &obs),
@@ -521,8 +517,7 @@ mod tests {
         };
         let enough = |kib: u32, hidden: &[usize], b: usize| {
             let batch = v2x_batch::Spec { r: 1, b, task };
-            let layout =
-                ActorCriticLayout::new(task.obs_dim(), hidden, task.action_dim(), Activation::Tanh);
+            let layout = ActorCriticLayout::new(task.obs_dim(), hidden, task.action_dim(), Activation::Tanh);
             shared_enough(&v2x_rollout::Spec::new(&limits(kib), batch, 100, &layout).expect("fits"))
         };
         assert!(enough(48, &[128, 128], 65_536) && enough(48, &[256, 256], 65_536));

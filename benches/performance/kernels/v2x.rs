@@ -62,8 +62,7 @@ pub fn build(mk: &Maker, stem: &str) -> Result<Option<Case>, GpuError> {
         "v2x_rollout" => {
             let slots = 10;
             let sizes = [("R", r), ("B", b), ("T", slots), ("H", HIDDEN)];
-            let layout =
-                ActorCriticLayout::new(o, &[HIDDEN; 2], spec.task.action_dim(), Activation::Tanh);
+            let layout = ActorCriticLayout::new(o, &[HIDDEN; 2], spec.task.action_dim(), Activation::Tanh);
             // The work does not depend on the limits, but how it is shared out does.
             let limits = mk.gpu.map_or_else(wgpu::Limits::default, |gpu| gpu.limits.clone());
             let spec = v2x_rollout::Spec::new(&limits, spec, slots, &layout).expect("fits every device");
