@@ -24,7 +24,10 @@ fn words(case: &cases::Case, stem: &str, at: Kernels) -> Option<usize> {
     let (a, vehicles) = (6, 4);
     let own = |label: &str, words: usize| match (stem, label) {
         ("v2x_step" | "misac_step", "final_obs") => 0,
-        ("v2x_step" | "v2x_slots" | "misac_step", "state") => 2 * words,
+        ("v2x_step" | "v2x_slots" | "v2x_rollout" | "misac_step", "state") => 2 * words,
+        // The actor and its log-std; the observations behind ten slots, of twelve rows.
+        ("v2x_rollout", "net") => at.r * (12 * hidden + hidden * hidden + hidden * a + 2 * hidden + 2 * a),
+        ("v2x_rollout", "obs") => words / 12 * 10,
         ("v2x_reference", "memory") => 0,
         ("activity_count", "counts") | ("grad_join", "grads") => 2 * words,
         ("metrics_accumulate" | "misac_accumulate", "episode") => 2 * words,

@@ -5,6 +5,7 @@ mod common;
 use common::shared_gpu;
 use isacbench::bench::check;
 use isacbench::learn::PpoSpec;
+use isacbench::learn::ppo_gpu::RolloutPath;
 use isacbench::policy::lstm::LstmLayout;
 use isacbench::policy::{Activation, Lif, MlpLayout};
 
@@ -56,7 +57,13 @@ fn a_wrong_product_is_found() {
 #[test]
 fn learners_on_an_adapter_are_those_of_the_cpu() {
     let Some(gpu) = shared_gpu() else { return };
-    for line in [check::ppo(gpu, PpoSpec::mlp), check::ppo(gpu, PpoSpec::spiking), check::experts(gpu)] {
+    for line in [
+        check::ppo(gpu, PpoSpec::mlp, None),
+        check::ppo(gpu, PpoSpec::mlp, Some(RolloutPath::Fused)),
+        check::ppo(gpu, PpoSpec::mlp, Some(RolloutPath::PerSlot)),
+        check::ppo(gpu, PpoSpec::spiking, None),
+        check::experts(gpu),
+    ] {
         println!("{}", line.unwrap_or_else(|e| panic!("{e}")));
     }
 }

@@ -6,7 +6,7 @@ use isacbench::kernels::cost::{self, counted};
 use isacbench::kernels::inputs::normal;
 use isacbench::kernels::*;
 use isacbench::learn::{PpoSpec, Replica};
-use isacbench::policy::{Activation, MlpLayout};
+use isacbench::policy::{Activation, ActorCriticLayout, MlpLayout};
 use isacbench::real::Real;
 use isacbench::real::counted::{Counted, operations};
 use isacbench::task::misac::{MisacSpec, Uncertainty};
@@ -319,6 +319,43 @@ fn losses_cost_no_more_than_their_twins_do() {
     });
     // Comparing, dividing and adding for the clipping factor, which the twin does for every element.
     near("adam", done - 4 * 200, adam::cost(&spec));
+}
+
+/// The sum of its parts, and the observation that a dispatch starts from.
+#[test]
+fn a_fused_rollout_does_what_its_cost_says() {
+    for (beam, hidden) in [(Beam::Angles, &[5, 7][..]), (Beam::Tracking, &[9])] {
+        let task = V2xSpec { vehicles: 2, antennas: 8, slots: 100, beam, kinematics: Kinematics::Paper };
+        let batch = v2x_batch::Spec { r: 2, b: 3, task };
+        let layout = ActorCriticLayout::new(task.obs_dim(), hidden, task.action_dim(), Activation::Tanh);
+        let spec = v2x_rollout::Spec::new(&wgpu::Limits::default(), batch, 4, &layout).expect("small");
+        let params = v2x_batch::check_params(&batch, 7);
+        let (net, mut state) = (numbers(2 * spec.p), counted(&v2x_batch::check_states(&batch, 7)));
+        let (mut obs, mut action) = (zeros(spec.obs_len()), zeros(spec.action_len()));
+        let (mut logprob, mut flags) = (zeros(spec.slots_len()), vec![0; spec.slots_len()]);
+        let mut outcome = zeros(spec.outcome_len());
+        for slots in [1, 3] {
+            let at = v2x_rollout::Args { clock: 5, first: 1, slots };
+            let done = operations(|| {
+                v2x_rollout::v2x_rollout_cpu(
+                    &spec,
+                    &at,
+                    &params,
+                    &net,
+                    &mut state,
+                    &mut obs,
+                    &mut action,
+                    &mut logprob,
+                    &mut flags,
+                    &mut outcome,
+                );
+            });
+            assert_eq!(done, flops(v2x_rollout::cost_of(&spec, slots)), "{beam:?}, {slots} slots");
+        }
+        let words = |slots: usize| v2x_rollout::cost_of(&spec, slots).bytes / 4.0;
+        // Eight numbers observed, four actions, log-probability, flags and four outcomes, of six environments.
+        assert_eq!(words(3) - words(1), f64::from(2 * 6 * (8 + 4 + 1 + 1 + 4)));
+    }
 }
 
 /// What is counted on one environment holds for all of them: no operation of the physics depends on the data.

@@ -9,6 +9,7 @@ use isacbench::bench::{Device, DeviceKind, Section, Work, check};
 use isacbench::gpu::GpuError;
 use isacbench::gpu::timestamps::{AROUND_SPAN, Timestamps};
 use isacbench::learn::PpoSpec;
+use isacbench::learn::ppo_gpu::RolloutPath;
 use isacbench::policy::experts::{Decision, H_MOE};
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -53,10 +54,20 @@ impl Agent {
 
     /// On an adapter a small training's first gradients against the CPU backend; on the CPU its networks and physics against the twins.
     pub fn check(&self, checks: &mut Checks, place: &Place) -> Result<String, Failure> {
+        self.check_path(checks, place, None)
+    }
+
+    /// The same with rollouts of task v2x that go `path`, if one is given.
+    pub fn check_path(
+        &self,
+        checks: &mut Checks,
+        place: &Place,
+        path: Option<RolloutPath>,
+    ) -> Result<String, Failure> {
         let (who, small) = (self.who, Size { r: 1, b: 16, h: 128 });
         match place {
-            Place::Gpu(gpu) => checks.once(format!("{} {}", self.id, gpu.info.name), || match who {
-                Who::V2x(make) => check::ppo(gpu, make),
+            Place::Gpu(gpu) => checks.once(format!("{} {path:?} {}", self.id, gpu.info.name), || match who {
+                Who::V2x(make) => check::ppo(gpu, make, path),
                 Who::Misac(_) => check::experts(gpu),
             }),
             Place::Cpu => checks.once(self.id.into(), || match who {

@@ -7,7 +7,7 @@ use isacbench::gpu::{Gpu, GpuError};
 use isacbench::learn::misac_cpu::MisacCpu;
 use isacbench::learn::misac_gpu::MisacGpu;
 use isacbench::learn::ppo_cpu::PpoCpu;
-use isacbench::learn::ppo_gpu::PpoGpu;
+use isacbench::learn::ppo_gpu::{PpoGpu, RolloutPath};
 use isacbench::learn::{ExpertsSpec, LearnerState, PpoSpec, Replica, learning_rates};
 use isacbench::policy::experts::Architecture;
 use isacbench::train::{Experts, Ppo};
@@ -81,12 +81,25 @@ pub struct Learner {
 
 impl Learner {
     pub fn new(who: Who, size: Size, gpu: Option<&Arc<Gpu>>) -> Result<Learner, GpuError> {
+        Learner::with_path(who, size, gpu, None)
+    }
+
+    /// The same; on an adapter, rollouts of task v2x go `path`, if one is given.
+    pub fn with_path(
+        who: Who,
+        size: Size,
+        gpu: Option<&Arc<Gpu>>,
+        path: Option<RolloutPath>,
+    ) -> Result<Learner, GpuError> {
         let rule = match who {
             Who::V2x(make) => {
                 let spec = ppo_spec(make, size);
                 let start = LearnerState::new(&spec);
                 let learner: Box<dyn Ppo> = match gpu {
-                    Some(gpu) => Box::new(PpoGpu::new(gpu.clone(), &spec, &start)?),
+                    Some(gpu) => {
+                        let path = path.unwrap_or_else(|| RolloutPath::choose(gpu, &spec));
+                        Box::new(PpoGpu::with_path(gpu.clone(), &spec, &start, path)?)
+                    }
                     None => Box::new(PpoCpu::new(&spec, &start)),
                 };
                 Rule::Ppo(learner, Box::new(spec))

@@ -9,6 +9,7 @@ use crate::kernels::v2x_step::{self, v2x_step_cpu};
 use crate::kernels::{Comparison, REGISTRY, Tol, misac_batch, v2x_batch};
 use crate::learn::misac_cpu::MisacCpu;
 use crate::learn::ppo_cpu::{PpoCpu, step_chunk};
+use crate::learn::ppo_gpu::{PpoGpu, RolloutPath};
 use crate::learn::{ExpertsSpec, LearnerState, PpoSpec, Replica, network, recurrent};
 use crate::policy::MlpLayout;
 use crate::policy::cpu::{self, Activations, Gradient};
@@ -100,8 +101,12 @@ fn first_moments(
     rows
 }
 
-/// The first minibatch step of a small training of what `make` makes: GPU against CPU backend.
-pub fn ppo(gpu: &Arc<Gpu>, make: fn(&Config, Vec<Replica>) -> PpoSpec) -> Result<String, CheckError> {
+/// The first minibatch step of a small training of what `make` makes: GPU against CPU backend. The rollout goes `path`, or as the adapter's does.
+pub fn ppo(
+    gpu: &Arc<Gpu>,
+    make: fn(&Config, Vec<Replica>) -> PpoSpec,
+    path: Option<RolloutPath>,
+) -> Result<String, CheckError> {
     let sets = ["ppo.hidden=[16,16]", "ppo.envs=16", "ppo.minibatch=400", "ppo.epochs=1"].map(String::from);
     let config = Config::load(None, &sets).expect("the built-in preset with other sizes is valid");
     let replica = |(seed, p_max_dbm): (u32, f64)| {
@@ -121,7 +126,8 @@ pub fn ppo(gpu: &Arc<Gpu>, make: fn(&Config, Vec<Replica>) -> PpoSpec) -> Result
         learner.minibatch(0, 0, 0, [spec.ppo.lr_actor, spec.ppo.lr_critic])?;
         learner.state(0)
     };
-    let mut on_gpu = crate::learn::ppo_gpu::PpoGpu::new(gpu.clone(), &spec, &start)?;
+    let path = path.unwrap_or_else(|| RolloutPath::choose(gpu, &spec));
+    let mut on_gpu = PpoGpu::with_path(gpu.clone(), &spec, &start, path)?;
     let (got, want) = (step(&mut on_gpu)?, step(&mut PpoCpu::new(&spec, &start))?);
     let (split, p) = (spec.layout().split(), spec.layout().params());
     let rows = first_moments("gradient", &[0..split, split..p], 2, (&got, &want), (share, why));

@@ -42,6 +42,7 @@ pub const SHADERS: &[(&str, &str)] = shader_table!["":
     "v2x_reset",
     "v2x_step",
     "v2x_slots",
+    "v2x_rollout",
     "v2x_reference",
     "misac_reset",
     "misac_step",
@@ -69,6 +70,7 @@ pub const SHADERS: &[(&str, &str)] = shader_table!["":
 
 /// What `#import` can name.
 pub const SHARED: &[(&str, &str)] = shader_table!["shared/":
+    "activation",
     "index",
     "lif",
     "math",
@@ -80,6 +82,7 @@ pub const SHARED: &[(&str, &str)] = shader_table!["shared/":
     "reduce_subgroups",
     "reduce_tree",
     "tile",
+    "tile_results",
     "shuffle",
     "v2x",
     "v2x_slot",

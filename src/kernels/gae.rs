@@ -100,7 +100,7 @@ impl Gae {
         Ok(Gae { kernel: gpu.kernel("gae", &prelude(spec))?, spec: spec.clone() })
     }
 
-    /// Shapes as in [`gae_cpu`].
+    /// Shapes as in [`gae_cpu`]; `reward` may go on behind its T slots.
     #[expect(clippy::too_many_arguments, reason = "the kernel's buffers in binding order")]
     pub fn bind(
         &self,
@@ -116,7 +116,7 @@ impl Gae {
         let Spec { t, r, b } = self.spec;
         let n = t * r * b;
         let buffers = [
-            reward.of_len(n),
+            reward.at_least(n),
             value.of_len(n + r * b),
             final_value.of_len(n),
             flags.of_len(n),

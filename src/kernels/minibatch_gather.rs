@@ -85,7 +85,7 @@ impl MinibatchGather {
         Ok(MinibatchGather { kernel: gpu.kernel("minibatch_gather", &prelude(spec))?, spec: spec.clone() })
     }
 
-    /// Shapes as in [`minibatch_gather_cpu`].
+    /// Shapes as in [`minibatch_gather_cpu`]; `obs` may go on behind its T + 1 slots.
     pub fn bind(
         &self,
         gpu: &Gpu,
@@ -98,7 +98,7 @@ impl MinibatchGather {
         let Spec { t, r, b, o, a, m, tail, .. } = self.spec;
         let buffers = [
             keys.of_len(r),
-            obs.of_len((t + 1) * r * b * o),
+            obs.at_least((t + 1) * r * b * o),
             action.of_len(t * r * b * a),
             mb_obs.of_len(r * (m + tail) * o),
             mb_action.of_len(r * m * a),

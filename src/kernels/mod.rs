@@ -58,6 +58,7 @@ pub mod tile;
 pub mod v2x_batch;
 pub mod v2x_reference;
 pub mod v2x_reset;
+pub mod v2x_rollout;
 pub mod v2x_slots;
 pub mod v2x_step;
 pub mod value_iteration;
@@ -66,7 +67,7 @@ pub use compare::{Comparison, Tol};
 pub use cost::Cost;
 
 use crate::gpu::{Gpu, GpuError, Prelude, Reduce, compose};
-use crate::policy::{Activation, Codebook, Lif};
+use crate::policy::{Activation, ActorCriticLayout, Codebook, Lif};
 use crate::task::misac::{MisacSpec, Phase, Uncertainty};
 use crate::task::misac_dp::Rule;
 use crate::task::v2x::{Beam, Kinematics, V2xSpec};
@@ -145,6 +146,14 @@ const fn v2x(beam: Beam) -> v2x_batch::Spec {
         b: 500,
         task: V2xSpec { vehicles: 3, antennas: 32, slots: 100, beam, kinematics: Kinematics::Paper },
     }
+}
+
+/// The same task with 100 environments in three replicas under a perceptron, as it suits a device with these limits.
+fn rollout(beam: Beam, hidden: &[usize], limits: &wgpu::Limits) -> v2x_rollout::Spec {
+    let batch = v2x_batch::Spec { b: 100, ..v2x(beam) };
+    let layout =
+        ActorCriticLayout::new(batch.task.obs_dim(), hidden, batch.task.action_dim(), Activation::Tanh);
+    v2x_rollout::Spec::new(limits, batch, 10, &layout).expect("fits every device")
 }
 
 /// The second paper's task with 500 environments in three replicas.
@@ -239,6 +248,25 @@ pub const REGISTRY: &[Entry] = &[
         }
         Ok(rows)
     }),
+    Entry {
+        kernel: "v2x_rollout",
+        wg: || rollout(Beam::Angles, &[128, 128], &wgpu::Limits::default()).plan.threads(),
+        prelude: || v2x_rollout::prelude(&rollout(Beam::Angles, &[128, 128], &wgpu::Limits::default())),
+        cost: || v2x_rollout::cost(&rollout(Beam::Angles, &[128, 128], &wgpu::Limits::default())),
+        needs: wgpu::Features::empty(),
+        check: |gpu| {
+            // Streamed weights as the adapter has room for, and resident ones for which every adapter has.
+            let all = &wgpu::Limits::default();
+            let mut rows = Vec::new();
+            for (beam, hidden, limits) in
+                [(Beam::Angles, &[128, 128][..], &gpu.limits), (Beam::Tracking, &[20], all)]
+            {
+                let spec = rollout(beam, hidden, limits);
+                rows.extend(named(&format!("{beam:?}"), v2x_rollout::check(gpu, &spec, 1)?));
+            }
+            Ok(rows)
+        },
+    },
     entry!(misac_reset, MISAC),
     entry!(misac_schedule, misac_schedule::Spec { batch: MISAC, rule: Rule::Table, age_max: 10 }, check |gpu| {
         let mut rows = Vec::new();

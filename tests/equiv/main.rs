@@ -65,6 +65,7 @@ mod spike_forward;
 mod td_loss;
 mod v2x_reference;
 mod v2x_reset;
+mod v2x_rollout;
 mod v2x_slots;
 mod v2x_step;
 mod value_iteration;

@@ -4,9 +4,10 @@
 //! error of the gradient can do to them, because a step is the gradient's sign where the gradient is small.
 
 use crate::common::shared_gpu;
-use crate::small_ppo::{TWO, config, fresh, spec};
+use crate::small_ppo::{TWO, assert_same_bits, config, fresh, spec};
 use isacbench::kernels::Tol;
 use isacbench::kernels::compare::{compare_f64, compare_scaled};
+use isacbench::learn::ppo_gpu::{PpoGpu, RolloutPath};
 use isacbench::learn::{LearnerState, PpoSpec, UpdateMetrics, learning_rates};
 use isacbench::task::v2x::Beam;
 use isacbench::train::Ppo;
@@ -202,4 +203,74 @@ fn many_environments() {
         "ppo.hidden=[20]",
     ];
     same_update("many", &sets, &TWO);
+}
+
+/// Two updates of learning from rollouts of either path: the same bits on software Vulkan, which neither fuses nor reassociates what both do; elsewhere
+/// within what two updates make of rounding.
+fn same_learning(name: &str, sets: &[&str], who: &[(u32, f64)]) {
+    let Some(gpu) = shared_gpu() else { return };
+    let spec = spec(&config(sets), who);
+    let [fused, per_slot] = [RolloutPath::Fused, RolloutPath::PerSlot].map(|path| {
+        let mut learner = PpoGpu::with_path(gpu.clone(), &spec, &LearnerState::new(&spec), path).unwrap();
+        let update = |update: u32| {
+            learner.rollout(update).unwrap();
+            learner.advantages().unwrap();
+            rest_of_update(&spec, &mut learner, update, 0)
+        };
+        let curve: Vec<_> = (0..2).map(update).collect();
+        (learner.state(2).unwrap(), curve)
+    });
+    if gpu.is_software() {
+        assert_same_bits(name, &fused.0, &per_slot.0);
+        assert_eq!(fused.1, per_slot.1, "{name}: learning curves");
+    }
+    for (update, (a, b)) in fused.1.iter().zip(&per_slot.1).enumerate() {
+        for (r, (a, b)) in a.iter().zip(b).enumerate() {
+            let loose = if update == 0 { 1.0 } else { 100.0 };
+            metrics_agree(&format!("{name} update {update} replica {r}"), &spec, b, a, loose);
+        }
+    }
+    // Learning has begun, and replicas are not each other's.
+    assert_ne!(fused.0.params, spec.initial_params());
+    assert!(fused.1.iter().flatten().all(|m| m.sum_rate_bps_hz > 0.0 && m.jain > 0.0));
+}
+
+#[test]
+fn fused_rollouts_learn_the_same_angles() {
+    same_learning("angles", &[], &TWO);
+}
+
+/// One replica, whose critic takes several slots at once; two episodes, each of which is no whole number of dispatches.
+#[test]
+fn fused_rollouts_learn_the_same_tracking() {
+    let sets = [
+        "task.beam=tracking",
+        "task.kinematics=cartesian",
+        "task.slots=30",
+        "ppo.horizon=60",
+        "ppo.envs=33",
+        "ppo.minibatch=330",
+        "ppo.hidden=[24,16]",
+    ];
+    same_learning("tracking", &sets, &[(7, 30.0)]);
+}
+
+#[test]
+fn what_cannot_be_fused_says_so_and_learns_slot_by_slot() {
+    let Some(gpu) = shared_gpu() else { return };
+    let matrix = spec(&config(&["task.beam=matrix", "ppo.envs=8"]), &TWO);
+    let spiking = PpoSpec::spiking(&config(&[]), spec(&config(&[]), &TWO).replicas);
+    for spec in [&matrix, &spiking] {
+        assert!(!RolloutPath::Fused.possible(gpu, spec) && RolloutPath::PerSlot.possible(gpu, spec));
+        assert_eq!(RolloutPath::choose(gpu, spec), RolloutPath::PerSlot);
+    }
+    let start = LearnerState::new(&matrix);
+    let error =
+        PpoGpu::with_path(gpu.clone(), &matrix, &start, RolloutPath::Fused).err().unwrap().to_string();
+    assert!(error.contains("workgroup") && error.contains("fused"), "{error}");
+    // The rule for what can.
+    let plain = spec(&config(&[]), &TWO);
+    let want = if gpu.is_software() { RolloutPath::PerSlot } else { RolloutPath::Fused };
+    assert!(RolloutPath::Fused.possible(gpu, &plain));
+    assert_eq!(RolloutPath::choose(gpu, &plain), want);
 }

@@ -1,8 +1,9 @@
 //! Task v2x.
 
-use super::{Case, Maker};
+use super::{Case, HIDDEN, Maker};
 use isacbench::gpu::GpuError;
-use isacbench::kernels::{v2x_reference, v2x_reset, v2x_slots, v2x_step};
+use isacbench::kernels::{v2x_reference, v2x_reset, v2x_rollout, v2x_slots, v2x_step};
+use isacbench::policy::{Activation, ActorCriticLayout};
 use isacbench::task::v2x::Beam;
 use isacbench::task::v2x_reference::Reference;
 
@@ -55,6 +56,29 @@ pub fn build(mk: &Maker, stem: &str) -> Result<Option<Case>, GpuError> {
                 let kernel = v2x_slots::V2xSlots::new(gpu, &spec, slots)?;
                 let bound = kernel.bind(gpu, &params, &state, &obs, &sums);
                 let args = v2x_slots::Args { clock: 0, slots: slots as u32 };
+                Ok(Box::new(move |pass: &mut wgpu::ComputePass| bound.record(pass, &args)))
+            })
+        }
+        "v2x_rollout" => {
+            let slots = 10;
+            let sizes = [("R", r), ("B", b), ("T", slots), ("H", HIDDEN)];
+            let layout = ActorCriticLayout::new(o, &[HIDDEN; 2], spec.task.action_dim(), Activation::Tanh);
+            // The work does not depend on the limits, but how it is shared out does.
+            let limits = mk.gpu.map_or_else(wgpu::Limits::default, |gpu| gpu.limits.clone());
+            let spec = v2x_rollout::Spec::new(&limits, spec, slots, &layout).expect("fits every device");
+            mk.case(&sizes, v2x_rollout::cost_of(&spec, slots), |gpu| {
+                let batch = &spec.batch;
+                let (params, state) = (mk.v2x_params(batch)?, mk.v2x_states(batch)?);
+                let net = mk.floats("net", &[r, spec.p])?;
+                let obs = mk.zeros("obs", &[slots + 2, r, b, o])?;
+                let action = mk.zeros("action", &[spec.action_len()])?;
+                let logprob = mk.zeros("logprob", &[slots, r, b])?;
+                let flags = mk.alloc::<u32>("flags", &[slots, r, b])?;
+                let outcome = mk.zeros("outcome", &[spec.outcome_len()])?;
+                let kernel = v2x_rollout::V2xRollout::new(gpu, &spec, slots)?;
+                let bound =
+                    kernel.bind(gpu, &params, &net, &state, &obs, &action, &logprob, &flags, &outcome);
+                let args = v2x_rollout::Args { clock: 0, first: 0, slots };
                 Ok(Box::new(move |pass: &mut wgpu::ComputePass| bound.record(pass, &args)))
             })
         }
