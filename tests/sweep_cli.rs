@@ -81,8 +81,14 @@ fn every_sweep_command_has_help_with_an_example() {
 }
 
 #[test]
-fn shipped_sweeps_are_planned_at_full_size() {
-    for (name, points, says) in [("sweep-v2x", 40, "of 32 seeds"), ("sweep-misac", 20, "of 32 seeds")] {
+fn shipped_sweeps_are_planned_whole() {
+    let shipped = [
+        ("sweep-v2x", 40, "of 32 seeds"),
+        ("sweep-v2x-quick", 40, "of 3 seeds"),
+        ("sweep-misac", 20, "of 32 seeds"),
+        ("sweep-misac-quick", 20, "of 5 seeds"),
+    ];
+    for (name, points, says) in shipped {
         // Planned, not measured: the folder is refused before anything runs.
         let file = format!("{}/configs/{name}.toml", env!("CARGO_MANIFEST_DIR"));
         let o = sweep(&file, Path::new("/proc/nothing/here"), &[]);
