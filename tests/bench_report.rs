@@ -44,6 +44,8 @@ fn record(device: &Device, group: &str, section: Section, sizes: &[(&str, u64)],
         work,
         check: Some("equal to the twin".into()),
         device_time: None,
+        git_revision: Some("0123456789abcdef0123".into()),
+        git_dirty: Some(false),
     }
 }
 

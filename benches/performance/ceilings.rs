@@ -1,5 +1,5 @@
 //! What a device can reach: a large copy, bytes read and written both counted, and a large square product of f32 matrices. On the CPU with all cores and
-//! with one, by `copy_from_slice` and `matrixmultiply`; on adapters by a copy command, by a copying kernel, and by this program's own dense kernel.
+//! with one, by `copy_from_slice`, `matrixmultiply` and this program's own dense layer; on adapters by a copy command, by a copying kernel, and by this program's own dense kernel.
 
 use crate::harness::{Bench, Effort, Hosted, Passes, Ready, Subject};
 use isacbench::bench::device::Place;
@@ -7,7 +7,8 @@ use isacbench::bench::{Device, Section, Work, check};
 use isacbench::gpu::{Fill, Gpu, GpuError};
 use isacbench::kernels::inputs::normal;
 use isacbench::kernels::{dense_forward, metrics_accumulate};
-use isacbench::policy::Activation;
+use isacbench::policy::dense::{Activations, Packed, Strided, forward, leading};
+use isacbench::policy::{Activation, MlpLayout};
 use rayon::prelude::*;
 use std::sync::Arc;
 
@@ -93,6 +94,7 @@ fn cpu(bench: &mut Bench, threads: usize) {
         };
         Ok(Ready { check: None, timed: Box::new(Hosted { work, gpu: None }) })
     });
+    dense(bench, threads);
     bench.measure(multiplied(n), device, Effort::LONG, |checks| {
         let check = checks.once(format!("sgemm {threads}"), || {
             check::product(100, |n, a, b, c| sgemm(threads, n, a, b, c))
@@ -102,6 +104,40 @@ fn cpu(bench: &mut Bench, threads: usize) {
         let work = move || {
             sgemm(threads, n, &a, &b, &mut c);
             std::hint::black_box(&mut c);
+            Ok::<_, GpuError>(())
+        };
+        Ok(Ready { check: Some(check), timed: Box::new(Hosted { work, gpu: None }) })
+    });
+}
+
+/// The backend's own product: many rows with a matrix that stays in the caches. More than `matrixmultiply` reaches where there is AVX-512.
+fn dense(bench: &mut Bench, threads: usize) {
+    const ROWS: usize = 4096;
+    const WIDTH: usize = 256;
+    let (rows, width) = (ROWS as f64, WIDTH as f64);
+    let subject = Subject {
+        group: "ceiling_matmul_dense".into(),
+        sizes: vec![("M", ROWS), ("H", WIDTH)],
+        work: Work {
+            flops: Some(2.0 * rows * width * width),
+            bytes: Some(4.0 * (2.0 * rows * width + width * width)),
+            ..Work::default()
+        },
+        ..multiplied(WIDTH)
+    };
+    bench.measure(subject, Device::cpu(threads), Effort::LONG, |checks| {
+        let layout = MlpLayout::new(&[WIDTH, WIDTH], Activation::None, 0);
+        let check = checks.once("dense 256".into(), || check::network_cpu(&layout))?;
+        let mut packed = Packed::new(&layout);
+        packed.pack(&normal(1, 0, layout.end(), 1.0));
+        let (each, ld) = (ROWS.div_ceil(threads), leading(WIDTH));
+        let part = |_| (normal(2, 0, each * ld, 1.0), Activations::new(&layout, each));
+        let mut parts: Vec<_> = (0..threads).map(part).collect();
+        let work = move || {
+            parts.par_iter_mut().for_each(|(x, acts)| {
+                forward(&packed, each, Strided { data: x, row: ld, col: 1 }, acts);
+            });
+            std::hint::black_box(&mut parts);
             Ok::<_, GpuError>(())
         };
         Ok(Ready { check: Some(check), timed: Box::new(Hosted { work, gpu: None }) })

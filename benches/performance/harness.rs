@@ -204,6 +204,8 @@ pub struct Bench {
     pub places: Vec<Place>,
     checks: Checks,
     failures: Vec<String>,
+    /// Revision, and whether files differ from it.
+    sources: (Option<String>, Option<bool>),
 }
 
 impl Bench {
@@ -231,6 +233,7 @@ impl Bench {
             places,
             checks: Checks::default(),
             failures: Vec::new(),
+            sources: isacbench::rows::sources(),
         })
     }
 
@@ -253,6 +256,8 @@ impl Bench {
             work: subject.work,
             check: None,
             device_time: None,
+            git_revision: self.sources.0.clone(),
+            git_dirty: self.sources.1,
         };
         let mut ready = Some(ready);
         let mut running: Option<Ready> = None;

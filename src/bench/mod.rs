@@ -95,7 +95,7 @@ pub struct Record {
     /// criterion's group: a kernel's stem; a network's `network_NET_forward` and `network_NET_backward` of mlp, lif and lstm (on the CPU
     /// `network_lstm_forward_backward`, since its backward pass overwrites what the forward pass kept); `physics_TASK`; `rollout_TASK_AGENT`,
     /// `update_…`, `training_…`; `phase_PHASE_TASK_AGENT` of the phases rollout, gae, update, readback; `replicas_batched`, `replicas_serial`;
-    /// `ceiling_copy`, `ceiling_copy_kernel`, `ceiling_matmul`.
+    /// `ceiling_copy`, `ceiling_copy_kernel`, `ceiling_matmul`, `ceiling_matmul_dense`.
     pub group: String,
     pub section: Section,
     /// `v2x` or `misac`, null where neither matters.
@@ -110,6 +110,11 @@ pub struct Record {
     pub check: Option<String>,
     /// Null where the device has no timestamps.
     pub device_time: Option<DeviceTime>,
+    /// Of the sources that were timed, and whether tracked files differed from it; null outside a repository.
+    #[serde(default)]
+    pub git_revision: Option<String>,
+    #[serde(default)]
+    pub git_dirty: Option<bool>,
 }
 
 /// A record that cannot be written or read.
@@ -182,6 +187,8 @@ mod tests {
             work: Work { flops: Some(0.1), ..Work::default() },
             check: Some("passed".into()),
             device_time: Some(DeviceTime { method: "timestamps".into(), seconds: vec![1e-3, 1.0 / 3.0] }),
+            git_revision: Some("0123456789abcdef".into()),
+            git_dirty: Some(false),
         }
     }
 

@@ -212,6 +212,8 @@ pub(super) mod tests {
             work: Work::default(),
             check: Some("passed".into()),
             device_time: None,
+            git_revision: None,
+            git_dirty: None,
         }
     }
 

@@ -12,6 +12,7 @@ use crate::gpu::DeviceChoice;
 use crate::rows::{BenchEnergyRow, DeviceName, Manifest, cpu_model};
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime};
 
@@ -196,7 +197,14 @@ fn manifest(found: &Found, subjects: &[Named]) -> Manifest {
     );
     let agents: Vec<String> = subjects.iter().map(|s| s.subject.agent().to_string()).collect();
     let args: Vec<String> = std::env::args().collect();
-    Manifest::collect(&args, &config, "v2x, misac", &agents, &[], &device)
+    let mut manifest = Manifest::collect(&args, &config, "v2x, misac", &agents, &[], &device);
+    // What was timed, not what reports it.
+    let records = || found.benchmarks.iter().map(|b| &b.record);
+    let revisions: BTreeSet<&str> = records().filter_map(|r| r.git_revision.as_deref()).collect();
+    manifest.git_revision =
+        (!revisions.is_empty()).then(|| revisions.into_iter().collect::<Vec<_>>().join(", "));
+    manifest.git_dirty = records().filter_map(|r| r.git_dirty).reduce(|a, b| a || b);
+    manifest
 }
 
 #[cfg(feature = "report")]

@@ -266,10 +266,7 @@ impl Manifest {
         seeds: &[u32],
         device: &DeviceName,
     ) -> Manifest {
-        let (git_revision, git_dirty) = match git_state(Path::new(env!("CARGO_MANIFEST_DIR"))) {
-            Some((revision, dirty)) => (Some(revision), dirty),
-            None => (None, None),
-        };
+        let (git_revision, git_dirty) = sources();
         Manifest {
             command: command_line(args),
             config: config.to_string(),
@@ -302,6 +299,14 @@ fn command_line(args: &[String]) -> String {
         Path::new(&w).file_name().map_or_else(|| w.clone(), |name| name.to_string_lossy().into_owned())
     });
     program.into_iter().chain(words).collect::<Vec<_>>().join(" ")
+}
+
+/// Revision of this program's sources and whether tracked files differ from it, where they lie in a git repository.
+pub fn sources() -> (Option<String>, Option<bool>) {
+    match git_state(Path::new(env!("CARGO_MANIFEST_DIR"))) {
+        Some((revision, dirty)) => (Some(revision), dirty),
+        None => (None, None),
+    }
 }
 
 /// Revision of the sources in `dir` and whether tracked files differ from it. `None` when git is absent or when `dir` is not tracked
