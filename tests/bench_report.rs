@@ -33,6 +33,9 @@ fn device(slug: &str, kind: DeviceKind) -> Device {
     }
 }
 
+/// Revision of what the records are of.
+const TIMED: &str = "0123456789abcdef0123";
+
 fn record(device: &Device, group: &str, section: Section, sizes: &[(&str, u64)], work: Work) -> Record {
     Record {
         group: group.into(),
@@ -44,7 +47,7 @@ fn record(device: &Device, group: &str, section: Section, sizes: &[(&str, u64)],
         work,
         check: Some("equal to the twin".into()),
         device_time: None,
-        git_revision: Some("0123456789abcdef0123".into()),
+        git_revision: Some(TIMED.into()),
         git_dirty: Some(false),
     }
 }
@@ -460,6 +463,8 @@ fn the_command_reads_criterions_folder() {
             && manifest.config.contains("left_out = 2")
     );
     assert!(manifest.wall_s.is_some() && manifest.command.starts_with("isacbench bench"));
+    // Of what was timed, not of the program that reports it.
+    assert_eq!((manifest.git_revision.as_deref(), manifest.git_dirty), (Some(TIMED), Some(false)));
     let energy: Vec<BenchEnergyRow> = frames::read(&out.join("energy.parquet")).unwrap();
     for agent in ["ppo", "spiking-ac", "h-moe"] {
         for method in ["paper", "effective-ops", "memory-aware", "measured"] {
