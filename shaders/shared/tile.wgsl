@@ -4,8 +4,9 @@
 // Both operands are staged in workgroup memory k-major, as quads of four rows (A) or four columns (B). A row of quads is one quad
 // longer than needed, so that threads that write consecutive k to the same quad meet different memory banks. Which rows or columns
 // share a quad is up to the kernel: it loads and stores by the same rule.
-// A Quad is a vec4 of f32 or of f16 (src/kernels/tile.rs); products and sums are f32.
+// An Operand is f32 or f16 (src/kernels/tile.rs); products and sums are f32.
 #import tile_results
+alias Quad = vec4<Operand>;
 const AQ: u32 = BM / 4u;
 const BQ: u32 = BN / 4u;
 const A_STRIDE: u32 = AQ + 1u;

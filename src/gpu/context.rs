@@ -1,5 +1,6 @@
 //! Adapter choice, device and limits.
 
+use super::shader::Compiled;
 use super::{GpuError, Reduce};
 
 /// Which device a command was asked to run on (`--device`).
@@ -36,6 +37,8 @@ pub struct Gpu {
     pub features: wgpu::Features,
     /// How the kernels compiled with it add over a workgroup.
     pub reduce: Reduce,
+    /// What `Gpu::kernel` has compiled already, for all clones.
+    pub(super) compiled: Compiled,
 }
 
 /// Seconds a submission may take before the device counts as lost.
@@ -120,7 +123,7 @@ impl Gpu {
         }))
         .map_err(|e| GpuError::Device(e.to_string()))?;
         let reduce = Reduce::preferred(&info, features);
-        Ok(Gpu { device, queue, info, limits, features, reduce })
+        Ok(Gpu { device, queue, info, limits, features, reduce, compiled: Compiled::default() })
     }
 
     /// True for software Vulkan, whose timings say nothing about GPUs.

@@ -3,6 +3,8 @@
 
 use super::{Buf, Gpu, GpuError, Reduce};
 use bytemuck::Pod;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 macro_rules! shader_table {
     ($dir:literal: $($name:literal),* $(,)?) => {
@@ -81,6 +83,7 @@ pub const SHARED: &[(&str, &str)] = shader_table!["shared/":
     "philox",
     "reduce_subgroups",
     "reduce_tree",
+    "dense_layer",
     "tile",
     "tile_results",
     "shuffle",
@@ -223,7 +226,12 @@ pub fn bindings(source: &str) -> Vec<(String, Access)> {
     found.into_iter().map(|(_, n, a)| (n, a)).collect()
 }
 
+/// Kernels by their name and their whole text, which holds their constants. Learners, sweeps and tests ask for the same ones again and again;
+/// one is some ten kilobytes here and some ten milliseconds to make.
+pub(super) type Compiled = Arc<Mutex<HashMap<(&'static str, String), Kernel>>>;
+
 /// A compiled pipeline with its binding layout.
+#[derive(Clone)]
 pub struct Kernel {
     pub name: &'static str,
     pipeline: wgpu::ComputePipeline,
@@ -252,6 +260,18 @@ impl Gpu {
     }
 
     fn compile(&self, name: &'static str, composed: &Composed) -> Result<Kernel, GpuError> {
+        let compiled = || self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (name, composed.source.clone());
+        if let Some(kernel) = compiled().get(&key) {
+            return Ok(kernel.clone());
+        }
+        // Two threads may compile the same kernel at once; neither waits for the other.
+        let kernel = self.compile_anew(name, composed)?;
+        compiled().insert(key, kernel.clone());
+        Ok(kernel)
+    }
+
+    fn compile_anew(&self, name: &'static str, composed: &Composed) -> Result<Kernel, GpuError> {
         let bindings = bindings(&composed.source);
         let immediates = if composed.source.contains("var<immediate>") { IMMEDIATE_BYTES } else { 0 };
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);

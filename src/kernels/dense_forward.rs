@@ -9,6 +9,7 @@ use super::tile::Tile;
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude};
 use crate::policy::Activation;
 use crate::real::Real;
+use bytemuck::Pod;
 
 pub const TOL: Tol = Tol {
     abs: 3e-7,
@@ -78,11 +79,13 @@ pub fn cost(spec: &Spec) -> Cost {
 pub fn prelude(spec: &Spec) -> Prelude {
     let &Spec { m, i, o, p, act, b_scale, .. } = spec;
     let sizes = Prelude::new().u32("P", p).u32("I", i).u32("O", o);
-    Tile::choose(m, o).prelude(sizes.u32("ACT", act.code()).f32("B_SCALE", b_scale as f32))
+    let sizes = sizes.u32("ACT", act.code()).f32("B_SCALE", b_scale as f32);
+    Tile::choose(m, o).prelude(sizes.alias("X", "f32").alias("Y", "f32"))
 }
 
 /// The compiled kernel; serves every layer of the same sizes, whatever its offsets.
 pub struct DenseForward {
+    name: &'static str,
     spec: Spec,
     tile: Tile,
     kernel: Kernel,
@@ -90,33 +93,44 @@ pub struct DenseForward {
 
 impl DenseForward {
     pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
+        Self::compile(gpu, "dense_forward", spec, &prelude(spec))
+    }
+
+    /// The same layer as another kernel, of another precision.
+    pub(super) fn compile(
+        gpu: &Gpu,
+        name: &'static str,
+        spec: &Spec,
+        prelude: &Prelude,
+    ) -> Result<Self, GpuError> {
         let &Spec { r, m, i, o, .. } = spec;
         let tile = Tile::choose(m, o);
         assert!(
             r <= 65_535 && m.div_ceil(tile.bm) <= 65_535,
-            "dense_forward: {r} replicas of {m} rows are too many workgroups"
+            "{name}: {r} replicas of {m} rows are too many workgroups"
         );
-        assert!(tile.trips(i) < MAX_TRIPS, "dense_forward: {i} inputs exceed the loop budget");
-        let kernel = gpu.kernel("dense_forward", &prelude(spec))?;
-        Ok(DenseForward { spec: *spec, tile, kernel })
+        assert!(tile.trips(i) < MAX_TRIPS, "{name}: {i} inputs exceed the loop budget");
+        let kernel = gpu.kernel(name, prelude)?;
+        Ok(DenseForward { name, spec: *spec, tile, kernel })
     }
 
-    /// `params` [R, P]; `x` and `y` hold whatever the offsets of `record` point into.
-    pub fn bind(&self, gpu: &Gpu, params: &Buf<f32>, x: &Buf<f32>, y: &Buf<f32>) -> DenseForwardBound {
-        assert_eq!(
-            params.len(),
-            self.spec.r * self.spec.p,
-            "params of shape {:?} are not [R, P] of {:?}",
-            params.shape,
-            self.spec
-        );
-        let bound = self.kernel.bind(gpu, &[&params.raw, &x.raw, &y.raw]);
-        DenseForwardBound { spec: self.spec, tile: self.tile, bound, x_len: x.len(), y_len: y.len() }
+    /// `params` [R, P]; `x` and `y`, of whatever type the kernel was compiled for, hold whatever the offsets of `record` point into.
+    pub fn bind<X: Pod, Y: Pod>(
+        &self,
+        gpu: &Gpu,
+        params: &Buf<f32>,
+        x: &Buf<X>,
+        y: &Buf<Y>,
+    ) -> DenseForwardBound {
+        let &DenseForward { name, spec, tile, .. } = self;
+        let bound = self.kernel.bind(gpu, &[params.of_len(spec.r * spec.p), &x.raw, &y.raw]);
+        DenseForwardBound { name, spec, tile, bound, x_len: x.len(), y_len: y.len() }
     }
 }
 
 /// The kernel with its buffers.
 pub struct DenseForwardBound {
+    name: &'static str,
     spec: Spec,
     tile: Tile,
     bound: Bound,
@@ -126,22 +140,13 @@ pub struct DenseForwardBound {
 
 impl DenseForwardBound {
     pub fn record(&self, pass: &mut wgpu::ComputePass, at: &Args) {
-        let &Spec { r, m, i, o, p, .. } = &self.spec;
-        assert!((1..=m).contains(&at.m), "dense_forward: {} rows, compiled for 1..={m}", at.m);
+        let &DenseForwardBound { name, spec: Spec { r, m, i, o, p, .. }, x_len, y_len, .. } = self;
+        assert!((1..=m).contains(&at.m), "{name}: {} rows, compiled for 1..={m}", at.m);
         // What lies outside would read as zero and vanish when written, in silence.
+        assert!(at.w_off + o * i <= p && at.b_off + o <= p, "{name}: {at:?} leaves the {p} parameters");
         assert!(
-            at.w_off + o * i <= p && at.b_off + o <= p,
-            "dense_forward: {at:?} leaves the {p} parameters"
-        );
-        assert!(
-            at.x_off + r * at.m * i <= self.x_len,
-            "dense_forward: {at:?} leaves x of {} elements",
-            self.x_len
-        );
-        assert!(
-            at.y_off + r * at.m * o <= self.y_len,
-            "dense_forward: {at:?} leaves y of {} elements",
-            self.y_len
+            at.x_off + r * at.m * i <= x_len && at.y_off + r * at.m * o <= y_len,
+            "{name}: {at:?} leaves x of {x_len} or y of {y_len} elements"
         );
         let [gx, gy] = self.tile.groups(at.m, o);
         let imm = [at.m, at.w_off, at.b_off, at.x_off, at.y_off].map(|v| v as u32);

@@ -6,11 +6,11 @@
 
 use super::compare::{Comparison, Tol, compare_scaled};
 use super::cost::Cost;
+use super::dense_forward::{self, DenseForward, DenseForwardBound};
 use super::inputs::{normal, widen};
 use super::tile::Tile;
 use super::v2x_batch::compare_bits;
-use super::{MAX_TRIPS, dense_forward};
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude};
+use crate::gpu::{Buf, Fill, Gpu, GpuError, Prelude};
 use crate::policy::Activation;
 use crate::real::Real;
 use crate::real::half::{f16_bits, f16_value, round_f16};
@@ -107,15 +107,14 @@ pub fn cost(spec: &Spec) -> Cost {
 /// Constants of the shader.
 pub fn prelude(spec: &Spec) -> Prelude {
     let &Spec { m, i, o, p, act, x, y, .. } = spec;
-    let sizes = Prelude::new().u32("P", p).u32("I", i).u32("O", o).u32("ACT", act.code());
+    let sizes = Prelude::new().u32("P", p).u32("I", i).u32("O", o).u32("ACT", act.code()).f32("B_SCALE", 1.0);
     Tile::choose(m, o).prelude_f16(sizes.alias("X", x.wgsl()).alias("Y", y.wgsl()))
 }
 
 /// The compiled kernel; serves every layer of the same sizes, whatever its offsets.
 pub struct DenseForwardF16 {
     spec: Spec,
-    tile: Tile,
-    kernel: Kernel,
+    layer: DenseForward,
 }
 
 impl DenseForwardF16 {
@@ -127,15 +126,10 @@ impl DenseForwardF16 {
                 what: "f16 in shaders (SHADER_F16)".into(),
             });
         }
-        let &Spec { r, m, i, o, .. } = spec;
-        let tile = Tile::choose(m, o);
-        assert!(
-            r <= 65_535 && m.div_ceil(tile.bm) <= 65_535,
-            "dense_forward_f16: {r} replicas of {m} rows are too many workgroups"
-        );
-        assert!(tile.trips(i) < MAX_TRIPS, "dense_forward_f16: {i} inputs exceed the loop budget");
-        let kernel = gpu.kernel("dense_forward_f16", &prelude(spec))?;
-        Ok(DenseForwardF16 { spec: *spec, tile, kernel })
+        let &Spec { r, m, i, o, p, act, .. } = spec;
+        let layer = dense_forward::Spec { r, m, i, o, p, act, b_scale: 1.0 };
+        let layer = DenseForward::compile(gpu, "dense_forward_f16", &layer, &prelude(spec))?;
+        Ok(DenseForwardF16 { spec: *spec, layer })
     }
 
     /// `params` [R, P]; `x` and `y`, f32 or the bits of f16, hold whatever the offsets of `record` point into.
@@ -145,46 +139,14 @@ impl DenseForwardF16 {
         params: &Buf<f32>,
         x: &Buf<X>,
         y: &Buf<Y>,
-    ) -> DenseForwardF16Bound {
+    ) -> DenseForwardBound {
         let spec = &self.spec;
         assert_eq!(
             (size_of::<X>(), size_of::<Y>()),
             (spec.x.bytes(), spec.y.bytes()),
             "dense_forward_f16: x and y are not stored as {spec:?} says"
         );
-        let buffers = [params.of_len(spec.r * spec.p), &x.raw, &y.raw];
-        let bound = self.kernel.bind(gpu, &buffers);
-        DenseForwardF16Bound { spec: *spec, tile: self.tile, bound, x_len: x.len(), y_len: y.len() }
-    }
-}
-
-/// The kernel with its buffers.
-pub struct DenseForwardF16Bound {
-    spec: Spec,
-    tile: Tile,
-    bound: Bound,
-    x_len: usize,
-    y_len: usize,
-}
-
-impl DenseForwardF16Bound {
-    pub fn record(&self, pass: &mut wgpu::ComputePass, at: &Args) {
-        let &Spec { r, m, i, o, p, .. } = &self.spec;
-        assert!((1..=m).contains(&at.m), "dense_forward_f16: {} rows, compiled for 1..={m}", at.m);
-        // What lies outside would read as zero and vanish when written, in silence.
-        assert!(
-            at.w_off + o * i <= p && at.b_off + o <= p,
-            "dense_forward_f16: {at:?} leaves the {p} parameters"
-        );
-        assert!(
-            at.x_off + r * at.m * i <= self.x_len && at.y_off + r * at.m * o <= self.y_len,
-            "dense_forward_f16: {at:?} leaves x of {} or y of {} elements",
-            self.x_len,
-            self.y_len
-        );
-        let [gx, gy] = self.tile.groups(at.m, o);
-        let imm = [at.m, at.w_off, at.b_off, at.x_off, at.y_off].map(|v| v as u32);
-        self.bound.record(pass, [gx, gy, r as u32], &imm);
+        self.layer.bind(gpu, params, x, y)
     }
 }
 

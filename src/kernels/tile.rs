@@ -37,12 +37,12 @@ impl Tile {
 
     /// The constants BM, BN, BK and THREADS, and f32 as what is staged.
     pub fn prelude(self, p: Prelude) -> Prelude {
-        self.sizes(p).alias("Quad", "vec4<f32>")
+        self.sizes(p).alias("Operand", "f32")
     }
 
     /// The same with f16 as what is staged.
     pub fn prelude_f16(self, p: Prelude) -> Prelude {
-        self.sizes(p).alias("Quad", "vec4<f16>")
+        self.sizes(p).alias("Operand", "f16")
     }
 
     fn sizes(self, p: Prelude) -> Prelude {

@@ -205,7 +205,7 @@ impl Forward {
 
 /// A perceptron's forward pass with weights and activations in f16.
 pub struct ForwardF16 {
-    layers: Vec<dense_forward_f16::DenseForwardF16Bound>,
+    layers: Vec<dense_forward::DenseForwardBound>,
     layout: MlpLayout,
 }
 

@@ -2,6 +2,22 @@ use crate::common::{assert_all, gpu_or_skip};
 use isacbench::kernels::dense_forward::{Spec, check};
 use isacbench::policy::Activation::{self, None, Relu, Tanh};
 
+/// Replicas, rows, inputs, outputs.
+pub type Sizes = (usize, usize, usize, usize, Activation);
+
+pub const LAYERS: [Sizes; 4] =
+    [(3, 129, 12, 128, Tanh), (1, 127, 128, 128, Relu), (3, 131, 128, 6, None), (2, 128, 128, 1, None)];
+
+pub const AWKWARD: [Sizes; 7] = [
+    (1, 1, 1, 1, Tanh),
+    (3, 1, 17, 5, Relu),
+    (1, 257, 1, 7, Tanh),
+    (3, 7, 15, 63, None),
+    (1, 9, 16, 65, Tanh),
+    (2, 63, 31, 33, Relu),
+    (1, 33, 257, 9, Tanh),
+];
+
 fn run(r: usize, m: usize, i: usize, o: usize, act: Activation) {
     scaled(r, m, i, o, act, 1.0);
 }
@@ -22,21 +38,16 @@ fn gpu_matches_cpu_at_the_read_out_of_spikes() {
 
 #[test]
 fn gpu_matches_cpu_at_the_layers_of_the_policies() {
-    run(3, 129, 12, 128, Tanh);
-    run(1, 127, 128, 128, Relu);
-    run(3, 131, 128, 6, None);
-    run(2, 128, 128, 1, None);
+    for (r, m, i, o, act) in LAYERS {
+        run(r, m, i, o, act);
+    }
 }
 
 #[test]
 fn gpu_matches_cpu_at_awkward_sizes() {
-    run(1, 1, 1, 1, Tanh);
-    run(3, 1, 17, 5, Relu);
-    run(1, 257, 1, 7, Tanh);
-    run(3, 7, 15, 63, None);
-    run(1, 9, 16, 65, Tanh);
-    run(2, 63, 31, 33, Relu);
-    run(1, 33, 257, 9, Tanh);
+    for (r, m, i, o, act) in AWKWARD {
+        run(r, m, i, o, act);
+    }
 }
 
 #[test]

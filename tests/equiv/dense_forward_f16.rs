@@ -1,9 +1,10 @@
 use crate::common::{assert_all, gpu_or_skip};
+use crate::dense_forward::{AWKWARD, LAYERS};
 use isacbench::gpu::Gpu;
 use isacbench::kernels::dense_forward_f16::{
     Args, DenseForwardF16, Spec, Stored, check, dense_forward_f16_cpu, dense_forward_f16_gpu,
 };
-use isacbench::policy::Activation::{self, None, Relu, Tanh};
+use isacbench::policy::Activation::{self, None};
 use isacbench::real::half::{f16_bits, f16_value, round_f16};
 
 /// An adapter that has f16.
@@ -35,21 +36,16 @@ fn run(r: usize, m: usize, i: usize, o: usize, act: Activation) {
 
 #[test]
 fn gpu_matches_cpu_at_the_layers_of_the_policies() {
-    run(3, 129, 12, 128, Tanh);
-    run(1, 127, 128, 128, Relu);
-    run(3, 131, 128, 6, None);
-    run(2, 128, 128, 1, None);
+    for (r, m, i, o, act) in LAYERS {
+        run(r, m, i, o, act);
+    }
 }
 
 #[test]
 fn gpu_matches_cpu_at_awkward_sizes() {
-    run(1, 1, 1, 1, Tanh);
-    run(3, 1, 17, 5, Relu);
-    run(1, 257, 1, 7, Tanh);
-    run(3, 7, 15, 63, None);
-    run(1, 9, 16, 65, Tanh);
-    run(2, 63, 31, 33, Relu);
-    run(1, 33, 257, 9, Tanh);
+    for (r, m, i, o, act) in AWKWARD {
+        run(r, m, i, o, act);
+    }
 }
 
 #[test]
