@@ -12,7 +12,7 @@
 #   ISACBENCH_GRID=default    sizes of the benches: small, default or large
 #   SECONDS_ALL=570           for everything; parts that do not fit are cut and named as cut
 #   SECONDS_TESTS=140 SECONDS_BENCHES=260 SECONDS_PEERS=110   the most for these parts
-#   TESTS="..."               test binaries to build and run (default: equiv, spiking_gpu, determinism, bench_cases)
+#   TESTS="..."               test binaries to build and run (default: equiv)
 #   PEERS=auto                auto: where jax computes on a GPU; any: also where it does not; no: never
 #   PEER_ENVS="16384 65536"   environments of the peers of task v2x; those of task misac are a sixteenth
 #   PROGRAM_FLAGS="--features nvml"   features of the program
@@ -47,7 +47,7 @@ tests_wanted() {
     if [ -n "${TESTS:-}" ]; then
         printf '%s\n' $TESTS
     else
-        printf '%s\n' equiv spiking_gpu determinism bench_cases
+        printf '%s\n' equiv
     fi
 }
 

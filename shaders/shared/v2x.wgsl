@@ -4,7 +4,7 @@
 #import math
 #import philox
 
-// Same layout as V2xParams of src/task/v2x.rs (tests/shader_layout.rs compares the offsets); units are in the names.
+// Same layout as V2xParams of src/task/v2x.rs (tests/library/shader_layout.rs compares the offsets); units are in the names.
 struct V2xParams {
     key: vec2<u32>,
     p_max_w: f32,

@@ -1,6 +1,6 @@
 //! Everything that runs on a GPU against what the CPU says: a module for each kernel, of the same name as its shader, its host file and its bench, and
-//! for what the kernels make together (`ppo`, `off_policy`, `misac`, `misac_evaluate`). One binary, since each links all of wgpu:
-//! `cargo test --release --test equiv gae::` runs one kernel's.
+//! for what the kernels make together (`ppo`, `off_policy`, `misac`, `misac_evaluate`, `spiking`, `precision`, `determinism`, `subgroups`), and the
+//! benches' cases. One binary, since each links all of wgpu: `cargo test --release --test equiv gae::` runs one kernel's.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -14,6 +14,7 @@ mod small_ppo;
 mod activity_count;
 mod adam;
 mod advantage_stats;
+mod bench_cases;
 mod bernoulli_head;
 mod bernoulli_policy_loss;
 mod column_sum;
@@ -24,6 +25,7 @@ mod dense_backward_input;
 mod dense_backward_weights;
 mod dense_forward;
 mod dense_forward_f16;
+mod determinism;
 mod dqn_act;
 mod expert_mix;
 mod expert_mix_backward;
@@ -56,12 +58,15 @@ mod polyak;
 mod ppo;
 mod ppo_policy_loss;
 mod ppo_value_loss;
+mod precision;
 mod replay_gather;
 mod replay_write;
 mod slot_gather;
 mod spatial_loss;
 mod spike_backward_weights;
 mod spike_forward;
+mod spiking;
+mod subgroups;
 mod td_loss;
 mod v2x_reference;
 mod v2x_reset;

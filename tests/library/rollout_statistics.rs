@@ -1,8 +1,7 @@
 //! Whole episodes of the reference agents of task v2x, on the GPU and by the f32 twins from the same draws: 512 environments at 40 dBm.
 //! Errors may add up over the slots here, so this bounds what step-by-step comparison cannot see.
 
-mod common;
-use common::gpu_or_skip;
+use crate::common::gpu_or_skip;
 use isacbench::config::{Config, Layered};
 use isacbench::gpu::{Fill, Gpu};
 use isacbench::kernels::{metrics_accumulate, metrics_reduce, v2x_batch, v2x_reference, v2x_reset, v2x_step};

@@ -1,14 +1,10 @@
 //! Task misac as its user meets it: evaluation, training that continues bit for bit, the reproduction job, and bad input.
 
-mod common;
-#[path = "common/program.rs"]
-mod program;
-
-use common::shared_gpu;
+use crate::child::*;
+use crate::common::shared_gpu;
 use isacbench::agents::misac::AGENTS;
 use isacbench::checkpoint::Checkpoint;
 use isacbench::config::MisacConfig;
-use program::*;
 use serde_json::Value;
 use std::path::Path;
 use std::process::Output;

@@ -1,9 +1,7 @@
 //! The agents that need no learning, over whole episodes: against the numpy results in `tests/golden/v2x_agents.json` (an independent
 //! implementation, its own random numbers), GPU against CPU (the same random numbers), and that results do not depend on how episodes are grouped.
 
-mod common;
-
-use common::gpu_or_skip;
+use crate::common::gpu_or_skip;
 use isacbench::agents::v2x::{self as agents, Rule, Slot, V2xAgent, V2xKind};
 use isacbench::config::{Config, Layered, PpoConfig};
 use isacbench::evaluate::Precision;

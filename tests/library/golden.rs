@@ -1,5 +1,4 @@
-mod common;
-use common::gpu_or_skip;
+use crate::common::gpu_or_skip;
 use isacbench::golden::{Backend, FILES, GoldenError, Outcome, run};
 use std::path::{Path, PathBuf};
 

@@ -1,13 +1,9 @@
 //! Sums over a workgroup by subgroups: on subgroups of other sizes than those that the device has by itself, and in a whole training.
 
-mod common;
-#[path = "common/ppo.rs"]
-mod ppo;
-
-use common::{assert_all, gpu_or_skip};
+use crate::common::{assert_all, gpu_or_skip};
+use crate::small_ppo::{TWO, assert_same_bits, config, spec, trained};
 use isacbench::gpu::{Fill, Gpu, Prelude, Reduce};
 use isacbench::kernels::REGISTRY;
-use ppo::{TWO, assert_same_bits, config, spec, trained};
 use std::process::Command;
 use std::sync::Arc;
 
@@ -64,7 +60,7 @@ fn subgroups_of_4_8_and_16_threads() {
     }
     let threads = [128, 256, 512].map(|bits: u32| {
         let child = Command::new(std::env::current_exe().unwrap())
-            .args(["every_kernel_that_adds_matches_its_twin", "--exact", "--nocapture"])
+            .args(["subgroups::every_kernel_that_adds_matches_its_twin", "--exact", "--nocapture"])
             .env("LP_NATIVE_VECTOR_WIDTH", bits.to_string())
             .env("MESA_SHADER_CACHE_DISABLE", "true")
             .output()

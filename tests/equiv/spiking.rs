@@ -1,12 +1,8 @@
 //! Spiking networks on the GPU: passes against the CPU twins, PPO with them, and the activity that an evaluation counts.
 
-mod common;
-#[path = "common/lif.rs"]
-mod lif;
-#[path = "common/ppo.rs"]
-mod ppo;
-
-use common::{gpu_or_skip, shared_gpu};
+use crate::common::{gpu_or_skip, shared_gpu};
+use crate::neurons::{LOW, OTHER, PAPER};
+use crate::small_ppo::{self, TWO, assert_same_bits, config, continued, fresh, replica_of, trained};
 use isacbench::agents::v2x::find;
 use isacbench::evaluate::Precision;
 use isacbench::evaluate::v2x::{Controller, Job, Outcome, evaluate};
@@ -20,8 +16,6 @@ use isacbench::learn::{Algorithm, LearnerState, PpoSpec, Replica, learning_rates
 use isacbench::policy::{Activity, Lif, MlpLayout};
 use isacbench::stats;
 use isacbench::task::v2x::V2xParams;
-use lif::{LOW, OTHER, PAPER};
-use ppo::{TWO, assert_same_bits, config, continued, fresh, replica_of, trained};
 
 // ---- passes ----
 
@@ -313,7 +307,7 @@ fn activity_of_one_slot_is_the_twins() {
     let Some(gpu) = gpu_or_skip() else { return };
     let sets = ["task.slots=1", "ppo.horizon=1", "ppo.envs=400"];
     let spikes = spiking(&sets, &TWO);
-    let dense = ppo::spec(&config(&[&sets[..], &["ppo.hidden=[16,16]"]].concat()), &TWO);
+    let dense = small_ppo::spec(&config(&[&sets[..], &["ppo.hidden=[16,16]"]].concat()), &TWO);
     let m = 37;
     for spec in [spikes, dense] {
         let (layout, params) = (spec.layout(), spec.initial_params());
@@ -390,7 +384,7 @@ fn activity_adds_up_over_slots_and_episodes() {
 #[test]
 fn cpu_and_gpu_count_the_same_activity() {
     let Some(gpu) = gpu_or_skip() else { return };
-    for spec in [spiking(&SHORT, &TWO), ppo::spec(&config(&SHORT), &TWO)] {
+    for spec in [spiking(&SHORT, &TWO), small_ppo::spec(&config(&SHORT), &TWO)] {
         let (cpu, on_gpu) = (evaluated(&spec, 300, None), evaluated(&spec, 300, Some(gpu)));
         let net = spec.layout().actor;
         for (cpu, on_gpu) in cpu.iter().zip(&on_gpu) {

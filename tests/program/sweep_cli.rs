@@ -2,10 +2,7 @@
 //! damaged files. Whatever happens, a sweep that is continued ends with the same files.
 #![cfg(feature = "report")]
 
-#[path = "common/program.rs"]
-mod program;
-
-use program::*;
+use crate::child::*;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

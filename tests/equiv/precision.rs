@@ -1,10 +1,7 @@
 //! Evaluation of task v2x in f16: the network against the twins of its layers, what it changes, and who is refused.
 
-mod common;
-#[path = "common/ppo.rs"]
-mod ppo;
-
-use common::gpu_or_skip;
+use crate::common::gpu_or_skip;
+use crate::small_ppo::{TWO, config, spec};
 use isacbench::evaluate::Precision;
 use isacbench::evaluate::v2x::{Controller, Job, Outcome, evaluate};
 use isacbench::gpu::{Fill, Gpu, GpuError};
@@ -14,7 +11,6 @@ use isacbench::learn::network::{ForwardF16, Rows};
 use isacbench::learn::{Algorithm, PpoSpec};
 use isacbench::policy::{Activation, Hidden, MlpLayout};
 use isacbench::task::v2x::{V2xParams, metric};
-use ppo::{TWO, config, spec};
 
 fn f16_or_skip() -> Option<&'static Gpu> {
     let gpu = gpu_or_skip()?;

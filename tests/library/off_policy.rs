@@ -1,17 +1,13 @@
 //! The off-policy agents: the same bits whatever runs beside them, a resumed training equals one that never stopped, what the replay holds, and
 //! that they learn.
 
-mod common;
-#[path = "common/off_policy.rs"]
-mod off_policy;
-
-use common::shared_gpu;
+use crate::common::shared_gpu;
+use crate::small_off_policy::*;
 use isacbench::checkpoint::Checkpoint;
 use isacbench::evaluate::Precision;
 use isacbench::evaluate::v2x::{Controller, Job, evaluate};
 use isacbench::gpu::Gpu;
 use isacbench::task::v2x::metric;
-use off_policy::*;
 use std::sync::Arc;
 
 fn twice_and_alone(what: &str, gpu: Option<&Arc<Gpu>>) {

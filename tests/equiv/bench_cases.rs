@@ -1,10 +1,9 @@
 //! Every kernel of the registry has a bench case that runs, and what the case says to move is what its buffers hold.
 
-#[path = "../benches/performance/kernels/mod.rs"]
+#[path = "../../benches/performance/kernels/mod.rs"]
 mod cases;
-mod common;
 
-use common::gpu_or_skip;
+use crate::common::gpu_or_skip;
 use isacbench::bench::DeviceKind;
 use isacbench::bench::grid::{Grid, Kernels};
 use isacbench::gpu::Gpu;

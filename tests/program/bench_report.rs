@@ -2,10 +2,7 @@
 //! errors.
 #![cfg(feature = "report")]
 
-mod common;
-#[path = "common/program.rs"]
-mod program;
-
+use crate::child::*;
 use isacbench::bench::analysis;
 use isacbench::bench::samples::{Benchmark, LeftOut};
 use isacbench::bench::{Device, DeviceKind, DeviceTime, Record, Section, Work};
@@ -13,7 +10,6 @@ use isacbench::report::ReportError;
 use isacbench::report::bench::{BenchPaths, Report, SOFTWARE_TITLE, read_set, write};
 use isacbench::report::frames;
 use isacbench::rows::{BenchEnergyRow, BenchPhaseRow, BenchRow, BenchScalingRow, DeviceName, Manifest};
-use program::*;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 

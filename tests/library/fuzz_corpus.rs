@@ -2,7 +2,7 @@
 //! or an error, never with a panic. FUZZ_ROUNDS sets how many changed copies of each file are tried (default 200).
 #![cfg(feature = "report")]
 
-#[path = "../fuzz/fuzz_targets/loaders.rs"]
+#[path = "../../fuzz/fuzz_targets/loaders.rs"]
 mod loaders;
 
 use isacbench::philox::{PhiloxRng, Stream};

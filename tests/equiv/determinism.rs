@@ -1,13 +1,9 @@
 //! The same training gives the same bits, whatever runs beside it.
 
-mod common;
-#[path = "common/ppo.rs"]
-mod ppo;
-
-use common::shared_gpu;
+use crate::common::shared_gpu;
+use crate::small_ppo::{TWO, assert_same_bits, config, replica_of, spec, trained};
 use isacbench::gpu::Gpu;
 use isacbench::learn::PpoSpec;
-use ppo::{TWO, assert_same_bits, config, replica_of, spec, trained};
 use std::sync::Arc;
 
 /// Several chunks of environments and several parts of a minibatch on the CPU; several workgroups and slices on the GPU.

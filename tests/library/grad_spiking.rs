@@ -1,13 +1,10 @@
 //! Backward passes of spiking networks against forward-mode differentiation by the definition: a tangent goes through every step as the
 //! potentials do, with ds = σ'(U)·dU where the step function has no derivative. In f64.
 
-#[path = "common/lif.rs"]
-mod lif;
-
+use crate::neurons::{LOW, ONE, OTHER, PAPER};
 use isacbench::kernels::inputs::{normal, widen};
 use isacbench::learn::network::{forward_cpu, penalised_backward_cpu};
 use isacbench::policy::{Lif, MlpLayout};
-use lif::{LOW, ONE, OTHER, PAPER};
 
 /// One replica of a network with its weights and what each moves by.
 struct Moved<'a> {

@@ -1,12 +1,8 @@
 //! PPO learns: a small task reaches what is known of its optimum, and both backends learn the same.
 
-mod common;
-#[path = "common/ppo.rs"]
-mod ppo;
-
-use common::shared_gpu;
+use crate::common::shared_gpu;
+use crate::small_ppo::{config, spec, trained};
 use isacbench::learn::UpdateMetrics;
-use ppo::{config, spec, trained};
 
 /// Beams that follow the last echo by up to 0.1 rad; small networks, a short look ahead, little noise.
 const TRACKING: [&str; 9] = [
@@ -23,7 +19,7 @@ const TRACKING: [&str; 9] = [
 
 /// Sum-rate of the agent `last-estimate` at 40 dBm, by the numpy reference (4000 episodes).
 fn last_estimate() -> f64 {
-    let all: serde_json::Value = serde_json::from_str(include_str!("golden/v2x_agents.json")).unwrap();
+    let all: serde_json::Value = serde_json::from_str(include_str!("../golden/v2x_agents.json")).unwrap();
     all["results"]["paper"]["40"]["last-estimate"]["sum_rate_bps_hz"]["mean"].as_f64().unwrap()
 }
 

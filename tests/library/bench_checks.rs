@@ -1,8 +1,6 @@
 //! The checks in front of the benches: they pass on what is right, and find what is not.
 
-mod common;
-
-use common::shared_gpu;
+use crate::common::shared_gpu;
 use isacbench::bench::check;
 use isacbench::learn::PpoSpec;
 use isacbench::learn::ppo_gpu::RolloutPath;

@@ -1,14 +1,10 @@
 //! The program as its user meets it: every command, the shape of its JSON, runs that repeat and continue bit for bit, and bad input, which ends in
 //! one clear line that names the culprit and leaves nothing behind.
 
-mod common;
-#[path = "common/program.rs"]
-mod program;
-
-use common::gpu_or_skip;
+use crate::child::*;
+use crate::common::gpu_or_skip;
 use isacbench::checkpoint::Checkpoint;
 use isacbench::config::Config;
-use program::*;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Output;

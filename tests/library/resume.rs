@@ -1,15 +1,11 @@
 //! Checkpoints: a training that is continued from a file equals one that never stopped, and what is wrong with a file is said.
 
-mod common;
-#[path = "common/ppo.rs"]
-mod ppo;
-
-use common::shared_gpu;
+use crate::common::shared_gpu;
+use crate::small_ppo::{TWO, assert_same_bits, config, continued, spec, trained};
 use isacbench::checkpoint::{Checkpoint, CheckpointError};
 use isacbench::config::{Config, ConfigError};
 use isacbench::gpu::Gpu;
 use isacbench::learn::{Algorithm, LearnerState, PpoSpec};
-use ppo::{TWO, assert_same_bits, config, continued, spec, trained};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};

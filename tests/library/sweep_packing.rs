@@ -2,8 +2,6 @@
 //! interruption, and beside a replica whose numbers are not finite.
 #![cfg(feature = "report")]
 
-mod common;
-
 use isacbench::checkpoint::Checkpoint;
 use isacbench::config::{Config, MisacConfig};
 use isacbench::gpu::{Gpu, GpuError};
@@ -95,7 +93,7 @@ fn packing<C: Swept>(text: &str, fewer: (&str, &str), agent: &str, gpu: Option<&
 
 /// Axes that share a batch (task parameters) and one that splits it (a learner's setting).
 fn v2x() -> String {
-    let text = include_str!("../configs/sweep-v2x-tiny.toml");
+    let text = include_str!("../../configs/sweep-v2x-tiny.toml");
     let text = text.replace(
         "task.p_max_dbm = [0, 20, 40]",
         "task.p_max_dbm = [0, 40]\ntask.noise_comm_dbm = [-80, -70]",
@@ -110,7 +108,7 @@ fn v2x_on_the_cpu() {
 
 #[test]
 fn misac_on_the_cpu() {
-    let text = include_str!("../configs/sweep-misac-tiny.toml");
+    let text = include_str!("../../configs/sweep-misac-tiny.toml");
     let text = text.replace("[0, 10, 20]", "[0, 20]\ntask.e_vis_j = [10, 11]");
     packing::<MisacConfig>(&text, ("[10, 11]", "[11]"), "h-moe", None);
 }

@@ -1,0 +1,36 @@
+//! The library from outside: physics, agents and learners against independent references, the energy account, the shaders' text, sweeps, and files. A
+//! module for each subject, one binary, since each links all of wgpu and polars: `cargo test --release --test library golden::` runs one subject's.
+//! Kernels against their CPU twins are in `tests/equiv`, the program and its pages in `tests/program`.
+
+#[path = "../common/mod.rs"]
+mod common;
+#[path = "../common/lif.rs"]
+mod neurons;
+#[path = "../common/off_policy.rs"]
+mod small_off_policy;
+#[path = "../common/ppo.rs"]
+mod small_ppo;
+
+mod agents;
+mod bench_checks;
+mod comparer_selftest;
+mod energy;
+mod fuzz_corpus;
+mod golden;
+mod golden_v2x;
+mod grad_fd;
+mod grad_fd_ppo;
+mod grad_spiking;
+mod invariants;
+mod kernel_cost;
+mod learning;
+mod misac_agents;
+mod misac_learning;
+mod off_policy;
+mod resume;
+mod rollout_statistics;
+mod shader_layout;
+mod shader_lint;
+mod spiking_cpu;
+mod sweep_memory;
+mod sweep_packing;

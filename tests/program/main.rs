@@ -1,0 +1,13 @@
+//! The program as its user meets it, and the pages it writes: `cargo test --release --test program sweep_cli::` runs one subject's.
+
+#[path = "../common/program.rs"]
+mod child;
+#[path = "../common/mod.rs"]
+mod common;
+
+mod bench_report;
+mod cli;
+mod cli_misac;
+mod report;
+mod report_misac;
+mod sweep_cli;
