@@ -115,7 +115,7 @@ fn misac_on_the_cpu() {
 
 #[test]
 fn v2x_on_the_gpu() {
-    let Some(gpu) = common::shared_gpu() else { return };
+    let Some(gpu) = crate::common::shared_gpu() else { return };
     let text = v2x().replace("ppo.gamma = [0.6, 0.7]", "").replace("train.updates = 6", "train.updates = 3");
     let text = text.replace("\"spiking-ac\", \"ppo\", \"ddpg\", \"dqn\", \"ekf\"", "\"ppo\", \"ddpg\"");
     packing::<Config>(&text.replace("[0, 40]", "[40]"), ("[-80, -70]", "[-70]"), "ppo", Some(gpu));
