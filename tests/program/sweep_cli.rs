@@ -81,7 +81,7 @@ fn every_sweep_command_has_help_with_an_example() {
 fn shipped_sweeps_are_planned_whole() {
     let shipped = [
         ("sweep-v2x", 40, "of 32 seeds"),
-        ("sweep-v2x-quick", 40, "of 3 seeds"),
+        ("sweep-v2x-quick", 40, "of 5 seeds"),
         ("sweep-misac", 20, "of 32 seeds"),
         ("sweep-misac-quick", 20, "of 5 seeds"),
     ];

@@ -179,7 +179,11 @@ fn throughput(view: &View, section: &str, what: &str) -> Picture {
             points: l.iter().map(point).collect(),
         })
         .collect();
-    let name = if section == "kernel" { "networks" } else { section };
+    // A network is benched on rows of observations, whoever they come from.
+    let (name, batch, x_label) = match section {
+        "kernel" => ("networks", "rows of a batch", "rows M"),
+        _ => (section, "environments", "environments B"),
+    };
     let left = match all.saturating_sub(MOST_LINES) {
         0 => String::new(),
         n => format!(" The {n} slowest lines are in the table only."),
@@ -187,11 +191,11 @@ fn throughput(view: &View, section: &str, what: &str) -> Picture {
     Picture {
         file: throughput_file(section),
         caption: format!(
-            "Throughput against the number of environments ({name}), log scales, medians of wall time with 95 % intervals over samples.{left}"
+            "Throughput against the number of {batch} ({name}), log scales, medians of wall time with 95 % intervals over samples.{left}"
         ),
         picture: figure::Picture::Lines(Figure {
             title: format!("Throughput against batch: {name}"),
-            x_label: "environments B".into(),
+            x_label: x_label.into(),
             y_label: format!("{what} per second"),
             log_x: true,
             log_y: true,
