@@ -6,7 +6,7 @@ use super::{DeviceKind, analysis::kind_name};
 use crate::agents::{misac, v2x as agents};
 use crate::checkpoint::{Algorithmic, Checkpoint, CheckpointError, Trainable};
 use crate::config::{Config, ConfigError, Layered, MisacConfig};
-use crate::energy::accounts::{self, EFFECTIVE, MEASURED, MEMORY, PAPER};
+use crate::energy::accounts::{self, MEASURED};
 use crate::energy::meters::{self, GpuName, Measurement, Meter};
 use crate::energy::{Entry, TrainingSchedule};
 use crate::gpu::Gpu;
@@ -159,8 +159,12 @@ impl Named {
     pub fn models(&self) -> Result<Vec<BenchEnergyRow>, EnergyError> {
         let (inference, training) = match &self.subject {
             Subject::V2x(c) => v2x(c)?,
-            Subject::Misac(c) => (misac_inference(c)?, None),
+            Subject::Misac(c) => {
+                let schedule = TrainingSchedule::experts(&c.algorithm());
+                (misac_inference(c)?, per_training_episode(&schedule, &vec![Vec::new(); c.seeds.len()]))
+            }
         };
+        let (training, slots) = training;
         let mut out = Vec::new();
         let mut put = |unit, work, sums: &Sums, per: f64, reason: &str| {
             for ((method, constants), joules) in &sums.0 {
@@ -172,15 +176,7 @@ impl Named {
         };
         put(INFERENCE, "policy", &inference, 1.0, "");
         put(STEP, "rollout", &inference, 1.0, "one inference; models do not count the environment");
-        match training {
-            Some((sums, slots)) => put(STEP, "training", &sums, slots, ""),
-            None => {
-                for method in [PAPER, EFFECTIVE, MEMORY] {
-                    let reason = "operations of this agent's training are not counted".into();
-                    out.push(BenchEnergyRow { reason, ..self.row(STEP, "training", method, "") });
-                }
-            }
-        }
+        put(STEP, "training", &training, slots, "");
         Ok(out)
     }
 
@@ -233,7 +229,7 @@ impl Sums {
 }
 
 /// An inference, and a training episode with its slots.
-fn v2x(c: &Checkpoint<Config>) -> Result<(Sums, Option<(Sums, f64)>), EnergyError> {
+fn v2x(c: &Checkpoint<Config>) -> Result<(Sums, (Sums, f64)), EnergyError> {
     let agent = agents::find(&c.agent).expect("a checkpoint holds an agent of this program");
     let algorithm = c.algorithm();
     let policy = algorithm.policy();
@@ -264,9 +260,13 @@ fn v2x(c: &Checkpoint<Config>) -> Result<(Sums, Option<(Sums, f64)>), EnergyErro
         };
         train(&plan, &mut learner, 0, seen, |_| {}).map_err(JobError::Gpu)?;
     }
-    let schedule = TrainingSchedule::of(&algorithm);
-    let entries = rates.iter().flat_map(|r| accounts::training(&schedule, r).0).collect();
-    Ok((inference, Some((Sums::of(entries, replicas.len()), schedule.slots as f64))))
+    Ok((inference, per_training_episode(&TrainingSchedule::of(&algorithm), &rates)))
+}
+
+/// A training episode with its slots, from the rates of each replica.
+fn per_training_episode(schedule: &TrainingSchedule, rates: &[Vec<f64>]) -> (Sums, f64) {
+    let entries = rates.iter().flat_map(|r| accounts::training(schedule, r).0).collect();
+    (Sums::of(entries, rates.len()), schedule.slots as f64)
 }
 
 fn misac_inference(c: &Checkpoint<MisacConfig>) -> Result<Sums, EnergyError> {
@@ -373,6 +373,7 @@ impl Watch for Silent {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::energy::accounts::{EFFECTIVE, MEMORY, PAPER};
 
     fn named(agent: &str) -> Named {
         Named { subject: Subject::initial(agent).unwrap(), weights: INITIAL.into() }
@@ -418,10 +419,12 @@ mod tests {
         assert!(training > 0.0, "firing rates of a rollout are known: {training}");
         let h_moe = named("h-moe").models().unwrap();
         assert!(joules(&h_moe, INFERENCE, "policy", MEMORY, "int32") > 0.0);
-        let none = h_moe.iter().filter(|r| r.work == "training");
-        assert!(
-            none.clone().count() == 3 && none.clone().all(|r| r.energy_j.is_nan() && !r.reason.is_empty())
-        );
+        // One pass forward of LSTM, phases and critic in every slot; the passes of the training are several.
+        let training = |method| joules(&h_moe, STEP, "training", method, "int32");
+        let products = 4 * 64 * 76 + 192 + 256 + 1536 + 16_384 + 128 * 256 + 12 * 64 + 64 * 64 + 64;
+        let paper = 3.2e-3 * f64::from(products);
+        assert!((training(PAPER) * 1e9 - paper).abs() < 1e-3, "{} {paper}", training(PAPER) * 1e9);
+        assert!(training(EFFECTIVE) > training(PAPER), "{}", training(EFFECTIVE));
         assert!(Subject::initial("ekf").err().unwrap().to_string().contains("spiking-ac"));
     }
 

@@ -112,7 +112,7 @@ pub fn firing_rates(schedule: &TrainingSchedule, rates: &[f64]) -> Vec<Quantity>
     let Some(split) = schedule.split_rates(rates) else { return Vec::new() };
     let mut out = Vec::new();
     for (network, mine) in schedule.trained().zip(split) {
-        let name = if network.net.lif.is_some() { "firing_rate" } else { "active_share" };
+        let name = if network.net.spikes() { "firing_rate" } else { "active_share" };
         for (l, value) in mine.iter().enumerate() {
             out.push(Quantity { network: network.name.clone(), layer: l as u32 + 1, name, value: *value });
         }
@@ -134,7 +134,7 @@ pub fn training(schedule: &TrainingSchedule, rates: &[f64]) -> (Vec<Entry>, Vec<
                 Some(all[place - 1].to_vec())
             }
             // A target has the shares of nobody: taken as dense.
-            _ if network.net.lif.is_none() => Some(vec![1.0; network.net.layers.len() - 1]),
+            _ if !network.net.spikes() => Some(vec![1.0; network.net.hidden_layers()]),
             _ => None,
         };
         let mut push = |method, c: &str, energy_j: f64, reason: &str| {

@@ -3,11 +3,16 @@
 //! Counted per sample. A dense network multiplies W·x forward, Wᵀ·g backward in every layer but the first, and g·xᵀ; inputs and gradients that
 //! are zero (ReLU) are left out. A spiking network is unrolled over its S steps: Wᵀ·g is real-valued and is multiplied at every step, because
 //! the surrogate's slope is zero nowhere; the gradient of the output weights, and of every matrix behind spikes, accumulates over spikes; the
-//! first layer's input is constant, so that its gradient is one product with the sum over steps.
+//! first layer's input is constant, so that its gradient is one product with the sum over steps. An LSTM multiplies by 4H(I+H) weights forward and
+//! 3H gates with the state (as NeuroBench counts an `LSTMCell`); backward by as many weights for their gradient, by the 4H·H recurrent ones for the
+//! state's, and 16 times a unit for the gates' (`kernels::lstm_backward`).
 
 use super::methods::{Constants, paper_formula};
+use crate::learn::mixture::heads;
 use crate::learn::off_policy::OffPolicySpec;
-use crate::learn::{Algorithm, PpoSpec};
+use crate::learn::{Algorithm, ExpertsSpec, PpoSpec};
+use crate::policy::experts::Decision;
+use crate::policy::lstm::LstmLayout;
 use crate::policy::{ActorCriticLayout, MlpLayout};
 use std::ops::{Add, AddAssign, Mul};
 
@@ -16,15 +21,30 @@ pub const ADAM_MACS: f64 = 8.0;
 /// MACs of a soft target update per parameter.
 pub const TARGET_MACS: f64 = 2.0;
 
+/// What is trained, as far as its operations go.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Net {
+    /// Dense or spiking.
+    Layers(MlpLayout),
+    Lstm(LstmLayout),
+    /// The sum of this many networks' outputs, each times its share of a gate. No parameters.
+    Mix {
+        networks: usize,
+        outputs: usize,
+    },
+}
+
 /// Work on one network between two points of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NetworkSchedule {
     pub name: String,
-    pub net: MlpLayout,
+    pub net: Net,
     /// Samples forward only: acting, bootstrapping, targets.
     pub forward: u64,
     /// Samples forward and backward, with the gradient of the weights.
     pub forward_backward: u64,
+    /// Whether the latter goes on to the network's input: it is a head on another.
+    pub head: bool,
     /// Samples forward and backward to the network's input only (DDPG's critic under the actor's loss).
     pub through: u64,
     pub optimiser_steps: u64,
@@ -58,9 +78,10 @@ impl TrainingSchedule {
         let steps = (spec.ppo.epochs * spec.minibatches()) as u64;
         let network = |name: &str, net: MlpLayout, forward: u64| NetworkSchedule {
             name: name.into(),
-            net,
+            net: Net::Layers(net),
             forward,
             forward_backward: passes,
+            head: false,
             through: 0,
             optimiser_steps: steps,
             target_updates: 0,
@@ -80,18 +101,20 @@ impl TrainingSchedule {
         let samples = steps * spec.common.minibatch as u64;
         let learns = |name: &str, net: &MlpLayout, forward: u64, through: u64| NetworkSchedule {
             name: name.into(),
-            net: net.clone(),
+            net: Net::Layers(net.clone()),
             forward,
             forward_backward: samples,
+            head: false,
             through,
             optimiser_steps: steps,
             target_updates: 0,
         };
         let target = |name: &str, net: &MlpLayout| NetworkSchedule {
             name: name.into(),
-            net: net.clone(),
+            net: Net::Layers(net.clone()),
             forward: samples,
             forward_backward: 0,
+            head: false,
             through: 0,
             optimiser_steps: 0,
             target_updates: steps,
@@ -110,10 +133,66 @@ impl TrainingSchedule {
         TrainingSchedule { episodes: spec.common.envs as u64, slots, networks }
     }
 
+    /// One update of an agent of task misac: an episode of every environment, in which only logits and values are asked for; then the passes over all
+    /// slots, and those of the phases over the slots that enter L_spat, as many as in the first update. Names are those of the account of inference.
+    pub fn experts(spec: &ExpertsSpec) -> Self {
+        let (envs, slots) = (spec.temporal.envs as u64, spec.task.slots as u64);
+        let samples = envs * slots;
+        let (epochs, steps) = (spec.epochs() as u64, (spec.epochs() * spec.minibatches()) as u64);
+        let spatial = envs * spec.spatial_slots(0).count() as u64;
+        let part = |name: &str, net, forward, forward_backward, optimiser_steps| NetworkSchedule {
+            name: name.into(),
+            net,
+            forward,
+            forward_backward,
+            head: false,
+            through: 0,
+            optimiser_steps,
+            target_updates: 0,
+        };
+        let policy = |name: &str, net| part(name, net, samples, epochs * samples, steps);
+        let mut networks = Vec::new();
+        match &spec.layout.decision {
+            Decision::Isolated { lstm, head, phases } => {
+                networks.push(policy("scheduler", Net::Lstm(lstm.clone())));
+                let head = policy("scheduler", Net::Layers(head.clone()));
+                networks.push(NetworkSchedule { head: true, ..head });
+                networks.push(part("phases", Net::Layers(phases.clone()), 0, spatial, 1));
+            }
+            // L_spat is one more head on the trunk, which slots that enter it pass too.
+            Decision::Shared { gate, experts } => {
+                let (k, phases) = (spec.layout.vehicles, spec.layout.phases());
+                for expert in experts {
+                    let [logits, others] = heads(expert, k);
+                    networks.push(policy("all", Net::Layers(logits)));
+                    let last = vec![others.layers[others.layers.len() - 1]];
+                    let others = part(
+                        "all",
+                        Net::Layers(MlpLayout { layers: last, ..others }),
+                        0,
+                        epochs * spatial,
+                        steps,
+                    );
+                    networks.push(NetworkSchedule { head: true, ..others });
+                }
+                if let Some(gate) = gate {
+                    networks.push(policy("all", Net::Layers(gate.clone())));
+                    let mix = |outputs| Net::Mix { networks: experts.len(), outputs };
+                    networks.push(policy("all", mix(k)));
+                    networks.push(part("all", mix(phases), 0, epochs * spatial, steps));
+                }
+            }
+        }
+        // It also values the observation after each episode's last slot.
+        let critic = Net::Layers(spec.layout.critic.clone());
+        networks.push(part("critic", critic, samples + envs, epochs * samples, steps));
+        TrainingSchedule { episodes: envs, slots, networks }
+    }
+
     /// Splits firing rates (or shares of active units) of all hidden layers, networks in order, among the networks; `None` if they are not
     /// of this length.
     pub fn split_rates<'a>(&self, rates: &'a [f64]) -> Option<Vec<&'a [f64]>> {
-        let hidden: Vec<usize> = self.trained().map(|n| n.net.layers.len() - 1).collect();
+        let hidden: Vec<usize> = self.trained().map(|n| n.net.hidden_layers()).collect();
         if hidden.iter().sum::<usize>() != rates.len() {
             return None;
         }
@@ -242,6 +321,72 @@ pub fn backward(net: &MlpLayout, rates: &[f64], weights: bool, input: bool) -> O
     o
 }
 
+impl Net {
+    /// Hidden layers, whose rates are asked for.
+    pub fn hidden_layers(&self) -> usize {
+        match self {
+            Net::Layers(net) => net.layers.len() - 1,
+            Net::Lstm(_) | Net::Mix { .. } => 0,
+        }
+    }
+
+    pub fn spikes(&self) -> bool {
+        matches!(self, Net::Layers(net) if net.lif.is_some())
+    }
+
+    pub fn params(&self) -> usize {
+        match self {
+            // Not those between a head's weights and its biases, which are another's.
+            Net::Layers(net) => net.layers.iter().map(|l| (l.inputs + 1) * l.outputs).sum(),
+            Net::Lstm(lstm) => lstm.params(),
+            Net::Mix { .. } => 0,
+        }
+    }
+
+    /// One sample forward.
+    fn forward(&self, rates: &[f64]) -> Operations {
+        match self {
+            Net::Layers(net) => forward(net, rates),
+            Net::Lstm(lstm) => {
+                let (i, h) = (lstm.inputs() as f64, lstm.hidden() as f64);
+                Operations { macs: 4.0 * h * (i + h) + 3.0 * h, acs: 8.0 * h, neurons: 0.0 }
+            }
+            Net::Mix { networks, outputs } => {
+                Operations { macs: (networks * outputs) as f64, ..Operations::default() }
+            }
+        }
+    }
+
+    /// One sample backward.
+    fn backward(&self, rates: &[f64], weights: bool, input: bool) -> Operations {
+        match self {
+            Net::Layers(net) => backward(net, rates, weights, input),
+            Net::Lstm(lstm) => {
+                let (i, h) = (lstm.inputs() as f64, lstm.hidden() as f64);
+                let by_input = if input { 4.0 * h * i } else { 0.0 };
+                let by_weights = if weights { 4.0 * h * (i + h) } else { 0.0 };
+                Operations {
+                    macs: by_weights + by_input + 4.0 * h * h + 16.0 * h,
+                    acs: if weights { 8.0 * h } else { 0.0 },
+                    neurons: 0.0,
+                }
+            }
+            // By every output of every network, and by its share.
+            Net::Mix { networks, outputs } => {
+                Operations { macs: 2.0 * (networks * outputs) as f64, ..Operations::default() }
+            }
+        }
+    }
+
+    /// Joules of a pass forward by the formula of the paper "spiking-ac", which for what is not spiking is a MAC a product.
+    fn paper_joules(&self, rates: &[f64], constants: &Constants) -> f64 {
+        match self {
+            Net::Layers(net) => paper_formula(net, rates, constants).joules,
+            Net::Lstm(_) | Net::Mix { .. } => 1e-12 * constants.mac_pj() * self.forward(rates).macs,
+        }
+    }
+}
+
 /// Operations of one network per training episode.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct EpisodeOperations {
@@ -259,16 +404,16 @@ impl EpisodeOperations {
 /// Per training episode of `schedule`. `rates` of the hidden layers: firing rates, or shares of units that are not zero; where they were not
 /// measured, 1, which counts every product of a dense network.
 pub fn per_episode(network: &NetworkSchedule, episodes: u64, rates: &[f64]) -> EpisodeOperations {
-    let NetworkSchedule { net, forward: only, forward_backward, through, .. } = network;
+    let NetworkSchedule { net, forward: only, forward_backward, head, through, .. } = network;
     let each = 1.0 / episodes as f64;
     let macs = |per: f64, times: u64| Operations {
         macs: per * net.params() as f64 * times as f64,
         ..Operations::default()
     };
     EpisodeOperations {
-        forward: forward(net, rates) * ((only + forward_backward + through) as f64 * each),
-        backward: backward(net, rates, true, false) * (*forward_backward as f64 * each)
-            + backward(net, rates, false, true) * (*through as f64 * each),
+        forward: net.forward(rates) * ((only + forward_backward + through) as f64 * each),
+        backward: net.backward(rates, true, *head) * (*forward_backward as f64 * each)
+            + net.backward(rates, false, true) * (*through as f64 * each),
         update: (macs(ADAM_MACS, network.optimiser_steps) + macs(TARGET_MACS, network.target_updates)) * each,
     }
 }
@@ -276,7 +421,7 @@ pub fn per_episode(network: &NetworkSchedule, episodes: u64, rates: &[f64]) -> E
 /// The paper's energy of a training episode: its formula for one pass forward through each network that learns, once in every slot. It knows
 /// no backward pass and no epochs, and calls networks that are trained differently equal.
 pub fn paper_episode(network: &NetworkSchedule, slots: u64, rates: &[f64], constants: &Constants) -> f64 {
-    slots as f64 * paper_formula(&network.net, rates, constants).joules
+    slots as f64 * network.net.paper_joules(rates, constants)
 }
 
 #[cfg(test)]
@@ -284,8 +429,9 @@ mod tests {
     use super::super::counts::tests::lif;
     use super::super::methods::INT32;
     use super::*;
-    use crate::config::{Config, Layered};
+    use crate::config::{Config, Layered, MisacConfig, PolicyGradient};
     use crate::policy::Activation;
+    use crate::policy::experts::{Architecture, H_MOE, HOMOGENEOUS_MOE, PPO_MONO};
 
     const SIZES: [usize; 4] = [12, 128, 128, 6];
 
@@ -357,9 +503,10 @@ mod tests {
         let net = MlpLayout::new(&[2, 3, 1], Activation::Relu, 0);
         let network = |name: &str, forward_backward, target_updates| NetworkSchedule {
             name: name.into(),
-            net: net.clone(),
+            net: Net::Layers(net.clone()),
             forward: 10,
             forward_backward,
+            head: false,
             through: 0,
             optimiser_steps: 0,
             target_updates,
@@ -371,5 +518,73 @@ mod tests {
         };
         assert_eq!(s.split_rates(&[0.5]), Some(vec![&[0.5][..]]));
         assert_eq!(per_episode(&s.networks[1], 2, &[1.0]).update.macs, 3.0 * TARGET_MACS * 13.0);
+    }
+
+    fn experts(architecture: Architecture) -> (ExpertsSpec, TrainingSchedule) {
+        let sets = ["temporal.envs=8", "temporal.minibatch_envs=4", "temporal.epochs=3", "spatial.stride=50"];
+        let config = MisacConfig::load(None, &sets.map(String::from)).unwrap();
+        let mut spec = ExpertsSpec::new(architecture, &config, Vec::new());
+        spec.temporal.algorithm = PolicyGradient::Ppo;
+        let schedule = TrainingSchedule::experts(&spec);
+        (spec, schedule)
+    }
+
+    /// By the paper's formula a training slot is an inference of what decides, and one of the critic.
+    #[test]
+    fn the_paper_s_training_slot_is_an_inference() {
+        for architecture in [H_MOE, PPO_MONO, HOMOGENEOUS_MOE] {
+            let (spec, s) = experts(architecture);
+            let params = vec![1.0; spec.params()];
+            let counts = crate::energy::experts::counts(&spec.layout, &params, &[1; 12], 1, 1).unwrap();
+            let products: u64 = counts.iter().map(|(_, c)| c.dense()).sum();
+            let critic = f64::from(12 * 64 + 64 * 64 + 64);
+            let want = 3.2e-12 * (products as f64 + critic);
+            let got: f64 =
+                s.trained().map(|n| paper_episode(n, 1, &vec![1.0; n.net.hidden_layers()], &INT32)).sum();
+            close(got / want, 1.0, 1e-9);
+            // Every parameter is in one of the networks, and their names are those of the account of inference.
+            assert_eq!(s.networks.iter().map(|n| n.net.params()).sum::<usize>(), spec.params());
+            for n in &s.networks {
+                assert!(n.name == "critic" || counts.iter().any(|(name, _)| *name == n.name), "{}", n.name);
+            }
+        }
+    }
+
+    #[test]
+    fn an_episode_of_h_moe() {
+        let (_, s) = experts(H_MOE);
+        assert_eq!((s.episodes, s.slots), (8, 200));
+        let of = |n: usize| {
+            let n = &s.networks[n];
+            per_episode(n, s.episodes, &vec![1.0; n.net.hidden_layers()])
+        };
+        // The rollout and three passes, in two minibatches each.
+        let (lstm, head, phases, critic) = (of(0), of(1), of(2), of(3));
+        assert_eq!(lstm.forward.macs, 200.0 * 4.0 * (4.0 * 64.0 * 76.0 + 192.0));
+        assert_eq!(lstm.backward.macs, 200.0 * 3.0 * (4.0 * 64.0 * 76.0 + 4.0 * 64.0 * 64.0 + 1024.0));
+        assert_eq!(lstm.update.macs, 6.0 * ADAM_MACS * (4.0 * 64.0 * 76.0 + 512.0) / 8.0);
+        // A head's gradient goes on: three times its weights.
+        assert_eq!((head.forward.macs, head.backward.macs), (800.0 * 256.0, 600.0 * 512.0));
+        // Four slots of an episode enter L_spat, once.
+        assert_eq!(phases.forward.macs, 4.0 * (1536.0 + 16_384.0 + 128.0 * 256.0));
+        assert_eq!(phases.update.macs, ADAM_MACS * (13.0 * 128.0 + 129.0 * 128.0 + 129.0 * 256.0) / 8.0);
+        assert_eq!(critic.forward.macs, 801.0 * 4928.0);
+    }
+
+    #[test]
+    fn products_of_a_mixture_and_of_heads() {
+        let (spec, s) = experts(HOMOGENEOUS_MOE);
+        assert_eq!(s.networks.len(), 2 * 2 + 3 + 1);
+        let (k, phases) = (spec.layout.vehicles, spec.layout.phases());
+        let [one, others] = [&s.networks[5], &s.networks[6]];
+        assert_eq!((&one.net, one.forward), (&Net::Mix { networks: 2, outputs: k }, 1600));
+        assert_eq!((&others.net, others.forward), (&Net::Mix { networks: 2, outputs: phases }, 0));
+        assert_eq!(others.forward_backward, 3 * 4 * 8);
+        let e = per_episode(one, 1, &[]);
+        assert_eq!(
+            (e.forward.macs, e.backward.macs),
+            ((1600 + 4800) as f64 * 2.0 * k as f64, 4800.0 * 4.0 * k as f64)
+        );
+        assert_eq!(e.update.macs, 0.0);
     }
 }
