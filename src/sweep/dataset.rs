@@ -506,4 +506,15 @@ mod tests {
         let e = Dataset::open(dir.path(), &file, true).unwrap_err();
         assert!(e.to_string().contains("p0000000000000000"), "{e}");
     }
+
+    #[test]
+    fn a_part_that_cannot_be_written_is_an_error_and_does_not_count() {
+        let dir = tempfile::tempdir().unwrap();
+        let plan = plan(3);
+        let mut d = Dataset::open(dir.path(), &PlanFile::of(&plan, Shard::WHOLE, "cpu"), false).unwrap();
+        std::fs::write(dir.path().join("data"), "no folder").unwrap();
+        let e = d.commit(&plan.axes, &plan.points[0], &replicas(0.0)).unwrap_err();
+        assert!(matches!(e, SweepError::Write(..)), "{e}");
+        assert!(d.done.is_empty());
+    }
 }

@@ -715,6 +715,16 @@ mod tests {
     }
 
     #[test]
+    fn axes_of_one_range_are_drawn_apart() {
+        let draw = Draw::Uniform([0.0, 1.0]);
+        for n in 0..20 {
+            let [clip, kl, again] = ["ppo.clip", "ppo.kl", "ppo.clip"].map(|key| draw.value(0, key, n));
+            assert_eq!(clip, again);
+            assert_ne!(clip, kl, "draw {n}");
+        }
+    }
+
+    #[test]
     fn shards_are_a_partition() {
         let p = plan(GRID).unwrap();
         let mut all: Vec<usize> = (1..=3).flat_map(|index| p.shard(Shard { index, of: 3 })).collect();

@@ -386,3 +386,54 @@ pub fn write(dir: &Path, out: &Path, query: &Query) -> Result<(Answer, Vec<PathB
     paths.insert(0, put(out.join("report.md"), &page)?);
     Ok((answer, paths))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::sweep::dataset::{Dataset, Replicated, Status};
+    use crate::sweep::plan::{Plan, Shard, SweepFile};
+    use crate::sweep::task::Measured;
+
+    /// Rewards 1, 2, 3 at one power and 101, 102, 103 at another; the last replica has diverged.
+    fn dataset(dir: &Path) {
+        let text = "task = \"v2x\"\nmode = \"evaluate\"\nagents = [\"ekf\"]\nseeds = [0, 1, 2]\n[grid]\ntask.p_max_dbm = [0, 40]";
+        let plan: Plan<Config> = Plan::new(&SweepFile::parse(text, "x").unwrap(), "x").unwrap();
+        let mut dataset = Dataset::open(dir, &PlanFile::of(&plan, Shard::WHOLE, "cpu"), false).unwrap();
+        for (n, point) in plan.points.iter().enumerate() {
+            let replica = |seed: u32| {
+                let mean = 100.0 * n as f64 + f64::from(seed + 1);
+                let metrics = vec![Measured { metric: "reward".into(), episodes: 1, mean, std_error: 0.0 }];
+                let status = if mean > 102.5 { Status::Diverged } else { Status::Ok };
+                Replicated { seed, status, metrics }
+            };
+            dataset.commit(&plan.axes, point, &[0, 1, 2].map(replica)).unwrap();
+        }
+    }
+
+    fn asked(dir: &Path, by: &[&str]) -> Vec<Group> {
+        let by = by.iter().map(ToString::to_string).collect();
+        ask(dir, &Query { metrics: vec!["reward".into()], by, ..Query::default() }).unwrap().groups
+    }
+
+    #[test]
+    fn what_diverged_is_counted_and_left_out() {
+        let dir = tempfile::tempdir().unwrap();
+        dataset(dir.path());
+        let groups = asked(dir.path(), &[]);
+        let found: Vec<_> = groups.iter().map(|g| (g.replicas, g.left_out, g.mean)).collect();
+        assert_eq!(found, [(3, 0, 2.0), (2, 1, 101.5)]);
+    }
+
+    #[test]
+    fn seeds_of_each_point_are_resampled_for_themselves() {
+        let dir = tempfile::tempdir().unwrap();
+        dataset(dir.path());
+        let groups = asked(dir.path(), &["agent"]);
+        let [g] = &groups[..] else { panic!("{groups:?}") };
+        assert_eq!((g.replicas, g.left_out, g.mean), (5, 1, 41.8));
+        let i = g.mean_95.unwrap();
+        // Resampled together, the share of the second point would vary: by tens.
+        assert!(41.0 <= i.lo && i.lo < 41.8 && 41.8 < i.hi && i.hi <= 42.6, "{i:?}");
+    }
+}

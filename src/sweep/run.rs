@@ -491,3 +491,119 @@ fn measure<C: Swept>(
     C::evaluate(agent, &short, weights.as_ref(), gpu.map(|g| &**g), &quiet)?;
     Ok([update_s, started.elapsed().as_secs_f64() / (n * few as f64)])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Config, Layered};
+
+    /// What `advance` heard.
+    #[derive(Default)]
+    struct Heard(Mutex<Vec<u64>>, AtomicUsize);
+
+    impl Watch for Heard {
+        fn begin(&self, _: &str, _: u64) {}
+        fn advance(&self, n: u64, _: &str) {
+            self.0.lock().unwrap().push(n);
+        }
+        fn end(&self) {}
+        fn warn(&self, _: &str) {
+            self.1.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    impl Heard {
+        fn steps(&self) -> Vec<u64> {
+            self.0.lock().unwrap().iter().copied().filter(|n| *n > 0).collect()
+        }
+    }
+
+    /// Four updates of ten slots.
+    fn config(more: &[&str]) -> Config {
+        let small = [
+            "ppo.hidden=[4]",
+            "ppo.envs=2",
+            "task.slots=5",
+            "ppo.horizon=5",
+            "ppo.minibatch=10",
+            "train.updates=4",
+            "reproduce.checkpoint_every=2",
+        ];
+        let sets: Vec<String> = small.iter().chain(more).map(ToString::to_string).collect();
+        Config::load(None, &sets).unwrap()
+    }
+
+    fn two(config: &Config) -> Vec<Unit<'_, Config>> {
+        [3, 4].map(|seed| Unit { config, seed }).into()
+    }
+
+    fn half_trained(units: &[Unit<Config>], updates: u32) -> Checkpoint<Config> {
+        let state = Config::batch("ppo", units).unwrap().start();
+        let (swept, seeds) = replicas(units).into_iter().unzip();
+        let state = LearnerState { updates, ..state };
+        Checkpoint { config: units[0].config.clone(), agent: "ppo".into(), seeds, swept, state }
+    }
+
+    #[test]
+    fn part_of_a_batch_has_its_own_weights() {
+        let config = config(&[]);
+        let units = [5, 6, 7].map(|seed| Unit { config: &config, seed });
+        let all = half_trained(&units, 4);
+        let width = all.state.params.len() / 3;
+        let some = rows(&all, 1..3);
+        assert_eq!((some.seeds, some.swept), (vec![6, 7], all.swept[1..].to_vec()));
+        assert_eq!(some.state.params, all.state.params[width..]);
+    }
+
+    #[test]
+    fn a_half_trained_state_is_continued_by_its_own_replicas_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("checkpoint.safetensors");
+        let own = config(&[]);
+        let units = two(&own);
+        assert!(saved("ppo", &units, &path).unwrap().is_none(), "there is none yet");
+        let half = half_trained(&units, 2);
+        half.save(&path).unwrap();
+        assert_eq!(saved("ppo", &units, &path).unwrap(), Some(half.state));
+        let others = [3, 5].map(|seed| Unit { config: &own, seed });
+        let other = config(&["ppo.clip=0.1"]);
+        for (agent, units) in [("ppo", others.to_vec()), ("spiking-ac", units.clone()), ("ppo", two(&other))]
+        {
+            assert!(matches!(saved(agent, &units, &path), Err(CheckpointError::Damaged(..))), "{agent}");
+        }
+        half_trained(&units, 4).save(&path).unwrap();
+        assert!(saved("ppo", &units, &path).is_err(), "nothing is left to train");
+    }
+
+    #[test]
+    fn training_begins_behind_what_was_saved() {
+        let config = config(&[]);
+        let units = two(&config);
+        let heard = |prepare: &dyn Fn(&Path)| {
+            let (dir, watch) = (tempfile::tempdir().unwrap(), Heard::default());
+            prepare(&dir.path().join("checkpoint.safetensors"));
+            train("ppo", &units, dir.path(), None, &watch, &Commits::default()).unwrap();
+            (watch.steps(), watch.1.load(Ordering::SeqCst))
+        };
+        assert_eq!(heard(&|_| ()), (vec![1; 4], 0));
+        assert_eq!(heard(&|path| half_trained(&units, 3).save(path).unwrap()), (vec![3, 1], 0));
+        // What cannot be read is said, and training starts over.
+        assert_eq!(heard(&|path| std::fs::write(path, "no checkpoint").unwrap()), (vec![1; 4], 1));
+    }
+
+    #[test]
+    fn a_replica_whose_gradients_are_not_finite_is_stuck_and_no_other() {
+        let config = config(&[]);
+        let units = two(&config);
+        let algorithm = Config::batch("ppo", &units).unwrap();
+        let mut state = algorithm.start();
+        let width = state.params.len() / 2;
+        state.params[width] = f32::NAN;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("checkpoint.safetensors");
+        let (watch, commits) = (Heard::default(), Commits::default());
+        let (c, stuck) = train_from("ppo", &units, &algorithm, state, &path, None, &watch, &commits).unwrap();
+        assert_eq!(stuck, [false, true]);
+        assert!(c.state.params[..width].iter().all(|x| x.is_finite()));
+    }
+}
