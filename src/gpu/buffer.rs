@@ -87,6 +87,7 @@ impl Gpu {
         if let Some(e) = pollster::block_on(scope.pop()) {
             return Err(GpuError::OutOfMemory { label: label.into(), needed: bytes, detail: e.to_string() });
         }
+        self.alive()?;
         if poison {
             if let Ok(mut view) = raw.get_mapped_range_mut(..) {
                 view.copy_from_slice(&vec![0xff; bytes as usize]);

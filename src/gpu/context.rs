@@ -2,6 +2,7 @@
 
 use super::shader::Compiled;
 use super::{GpuError, Reduce};
+use std::sync::{Arc, OnceLock};
 
 /// Which device a command was asked to run on (`--device`).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +40,8 @@ pub struct Gpu {
     pub reduce: Reduce,
     /// What `Gpu::kernel` has compiled already, for all clones.
     pub(super) compiled: Compiled,
+    /// What the driver said when the device was lost.
+    pub(super) lost: Arc<OnceLock<String>>,
 }
 
 /// Seconds a submission may take before the device counts as lost.
@@ -122,8 +125,23 @@ impl Gpu {
             trace: wgpu::Trace::Off,
         }))
         .map_err(|e| GpuError::Device(e.to_string()))?;
+        let lost = Arc::new(OnceLock::new());
+        let told = lost.clone();
+        device.set_device_lost_callback(move |reason, message| {
+            let _ = told.set(format!("{reason:?} {message}").trim_end().to_string());
+        });
+        // Whatever is asked of a lost device is invalid; `alive` tells. Any other error is a fault of this program.
+        let told = lost.clone();
+        device.on_uncaptured_error(Arc::new(move |e: wgpu::Error| {
+            assert!(told.get().is_some(), "wgpu: {e}");
+        }));
         let reduce = Reduce::preferred(&info, features);
-        Ok(Gpu { device, queue, info, limits, features, reduce, compiled: Compiled::default() })
+        Ok(Gpu { device, queue, info, limits, features, reduce, compiled: Compiled::default(), lost })
+    }
+
+    /// [`GpuError::Lost`] if the device is lost: what was recorded since then was not done.
+    pub(super) fn alive(&self) -> Result<(), GpuError> {
+        self.lost.get().map_or(Ok(()), |what| Err(GpuError::Lost(TIMEOUT_S, what.clone())))
     }
 
     /// True for software Vulkan, whose timings say nothing about GPUs.
@@ -145,7 +163,7 @@ impl Gpu {
                 submission_index: Some(index),
                 timeout: Some(std::time::Duration::from_secs(TIMEOUT_S)),
             })
-            .map(|_| ())
-            .map_err(|e| GpuError::Lost(TIMEOUT_S, e.to_string()))
+            .map_err(|e| GpuError::Lost(TIMEOUT_S, e.to_string()))?;
+        self.alive()
     }
 }

@@ -311,8 +311,10 @@ impl Gpu {
             cache: None,
         });
         if let Some(e) = pollster::block_on(scope.pop()) {
+            self.alive()?;
             return Err(GpuError::Shader(name.into(), located(&e.to_string(), composed)));
         }
+        self.alive()?;
         Ok(Kernel { name, pipeline, layout, bindings, immediates })
     }
 }

@@ -606,4 +606,48 @@ mod tests {
         assert_eq!(stuck, [false, true]);
         assert!(c.state.params[..width].iter().all(|x| x.is_finite()));
     }
+
+    /// The device is gone before anything is done with it: another is opened, the batch is split, and the results are those of a sound device.
+    #[test]
+    fn a_lost_device_is_opened_again() {
+        let open = || Gpu::open(&crate::gpu::DeviceChoice::Gpu);
+        let lost = match open() {
+            Ok(gpu) => gpu,
+            Err(e) if std::env::var("REQUIRE_GPU").is_ok_and(|v| v == "1") => {
+                panic!("REQUIRE_GPU=1 and: {e}")
+            }
+            Err(e) => return eprintln!("SKIPPED (no GPU): {e}"),
+        };
+        let text = "task = \"v2x\"\nagents = [\"ppo\"]\nseeds = [1, 2]\n[config]\nppo.hidden = [4]\nppo.envs = 2\ntask.slots = 5\nppo.horizon = 5\nppo.minibatch = 10\ntrain.updates = 2\nevaluate.episodes = 8\n";
+        let plan: Plan<Config> =
+            Plan::new(&crate::sweep::plan::SweepFile::parse(text, "x").unwrap(), "x").unwrap();
+        let file = PlanFile::of(&plan, Shard::WHOLE, "a GPU");
+        let done = |gpu: Gpu| {
+            let (dir, watch, opened) = (tempfile::tempdir().unwrap(), Heard::default(), AtomicUsize::new(0));
+            let mut dataset = Dataset::open(dir.path(), &file, false).unwrap();
+            let reopen = || {
+                opened.fetch_add(1, Ordering::SeqCst);
+                open().map(Arc::new)
+            };
+            let mut way = Way {
+                device: Device { gpu: Some(Arc::new(gpu)), reopen: &reopen },
+                replicas: 2,
+                watch: &watch,
+                progress: &|_| (),
+                commits: &Commits::default(),
+            };
+            assert_eq!(
+                run(&plan, &file, &mut dataset, &mut way).unwrap(),
+                Done { computed: 1, found: 0, not_ok: 0 }
+            );
+            // Its name holds the checksum of the results.
+            let part = dataset.done[&plan.points[0].id].file_name().unwrap().to_owned();
+            (part, opened.into_inner(), watch.1.into_inner() > 0)
+        };
+        let (sound, none, quiet) = done(open().unwrap());
+        assert_eq!((none, quiet), (0, false));
+        lost.device.destroy();
+        lost.device.poll(wgpu::PollType::wait_indefinitely()).unwrap();
+        assert_eq!(done(lost), (sound, 1, true));
+    }
 }
