@@ -1,11 +1,12 @@
 //! The results: one Parquet file per point in a Hive-partitioned tree.
 //!
 //! ```text
-//! OUT/plan.json                                                    what is swept, see [`PlanFile`]
-//! OUT/data/agent=ppo/point=p0123456789abcdef/part-SHA256.parquet   a row per seed and metric
-//! OUT/work/…                                                       half-trained batches; gone when the sweep is done
-//! OUT/damaged/…                                                    what was found broken and computed again
-//! OUT/lock                                                         process id of the owner
+//! OUT
+//!   plan.json                                                    what is swept, see [`PlanFile`]
+//!   data/agent=ppo/point=p0123456789abcdef/part-SHA256.parquet   a row per seed and metric
+//!   work                                                         half-trained batches; gone when the sweep is done
+//!   damaged                                                      what was found broken and computed again
+//!   lock                                                         process id of the owner
 //! ```
 //!
 //! A part is written under another name, synchronised and renamed, so it is there whole or not at all. The first 16 digits of its SHA-256 are in its
