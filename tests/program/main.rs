@@ -1,4 +1,4 @@
-//! The program as its user meets it, and the pages it writes: `cargo test --release --test program sweep_cli::` runs one subject's.
+//! The program as its user meets it, and the pages it writes: `cargo test --test program sweep_cli::` runs one subject's.
 
 #[path = "../common/program.rs"]
 mod child;
@@ -8,6 +8,8 @@ mod common;
 mod bench_report;
 mod cli;
 mod cli_misac;
+#[cfg(feature = "report")]
+mod pages;
 mod report;
 mod report_misac;
 mod sweep_cli;

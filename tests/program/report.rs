@@ -1,6 +1,7 @@
 //! The report of task v2x from synthetic rows: files, tables, figures, and sentences that follow the numbers.
 #![cfg(feature = "report")]
 
+use crate::pages::{assert_equal_files, claim_line, names, section, texts_of, wobble};
 use isacbench::report::experiments::{write_beams, write_rate_penalty};
 use isacbench::report::frames;
 use isacbench::report::paper::spiking_ac as paper;
@@ -38,18 +39,6 @@ fn rate_at_40(agent: &str) -> f64 {
         "genie-zf" => 41.5,
         _ => 52.0,
     }
-}
-
-/// A number in -1..1 that looks random and is always the same (SplitMix64 over the parts).
-fn wobble(parts: &[u64]) -> f64 {
-    let mut h = 0u64;
-    for p in parts {
-        h = (h ^ p).wrapping_add(0x9e37_79b9_7f4a_7c15);
-        h = (h ^ (h >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        h = (h ^ (h >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        h ^= h >> 31;
-    }
-    (h >> 11) as f64 / (1u64 << 52) as f64 - 1.0
 }
 
 /// Energies and activity of the learned agents among `agents`: by the paper formula `spiking-ac` takes a tenth of the others, by effective
@@ -237,25 +226,8 @@ fn rows(agents: &[&str], powers_dbm: &[f64], seeds: u32, updates: u32) -> Rows {
 }
 
 fn manifest() -> Manifest {
-    Manifest {
-        command: "isacbench reproduce spiking-ac --scale smoke".into(),
-        config: "[task]\np_max_dbm = 40.0\n".into(),
-        task: "v2x".into(),
-        agents: AGENTS.map(String::from).to_vec(),
-        seeds: vec![0, 1, 2],
-        device: "synthetic device".into(),
-        driver: None,
-        backend: "cpu".into(),
-        git_revision: Some("0123456789abcdef0123456789abcdef01234567".into()),
-        git_dirty: Some(false),
-        crate_version: "0.1.0".into(),
-        os: "linux x86_64".into(),
-        cpu_model: None,
-        cpu_cores: Some(2),
-        simd: "scalar".into(),
-        started_utc: Some("2026-01-02T03:04:05Z".into()),
-        wall_s: None,
-    }
+    let config = "[task]\np_max_dbm = 40.0\n";
+    crate::pages::manifest("v2x", "isacbench reproduce spiking-ac --scale smoke", config.into(), &AGENTS)
 }
 
 fn report(dir: &Path, r: &Rows) -> (ReportPaths, String) {
@@ -278,23 +250,12 @@ fn set(r: &mut Rows, agent: &str, metric: &str, change: impl Fn(f64) -> f64) {
     assert!(changed > 0, "no row of {agent} has {metric}");
 }
 
-/// The row of the table of claims that starts with `claim`.
-fn claim_line<'a>(text: &'a str, claim: &str) -> &'a str {
-    text.lines()
-        .find(|l| l.starts_with('|') && l.contains(claim))
-        .unwrap_or_else(|| panic!("no claim {claim}"))
-}
-
 #[test]
 fn every_file_is_there_and_whole() {
     let dir = tempfile::tempdir().unwrap();
     let all = with_energy(rows(&AGENTS, &POWERS_DBM, 3, 40), &AGENTS, &POWERS_DBM, 3);
     let (paths, text) = report(dir.path(), &all);
-    let mut names: Vec<String> = std::fs::read_dir(dir.path())
-        .unwrap()
-        .map(|e| e.unwrap().file_name().into_string().unwrap())
-        .collect();
-    names.sort();
+    let names = names(dir.path());
     let expected = [
         "activity.parquet",
         "curves.parquet",
@@ -360,14 +321,7 @@ fn equal_rows_give_equal_files_in_whatever_order() {
     r.evals.rotate_left(17);
     r.slots.reverse();
     report(two.path(), &r);
-    let mut compared = 0;
-    for entry in std::fs::read_dir(one.path()).unwrap() {
-        let name = entry.unwrap().file_name();
-        let read = |dir: &Path| std::fs::read(dir.join(&name)).unwrap();
-        assert!(read(one.path()) == read(two.path()), "{name:?} differs");
-        compared += 1;
-    }
-    assert_eq!(compared, 13);
+    assert_eq!(assert_equal_files(one.path(), two.path()), 13);
 }
 
 #[test]
@@ -794,25 +748,6 @@ fn beam_rows(seeds: u32) -> Rows {
     joined(vec![of("angles"), tracking, of("matrix"), references])
 }
 
-fn names(dir: &Path) -> Vec<String> {
-    let mut names: Vec<String> =
-        std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
-    names.sort();
-    names
-}
-
-fn texts_of(svg: &Path) -> Vec<String> {
-    let text = std::fs::read_to_string(svg).unwrap();
-    let doc = roxmltree::Document::parse(&text).unwrap();
-    let mine = doc.descendants().filter(|n| n.has_tag_name("text")).filter_map(|n| n.text());
-    mine.map(|t| t.trim().to_string()).collect()
-}
-
-fn in_short(text: &str) -> String {
-    let from = text.split("## In short").nth(1).unwrap();
-    from.split("\n## ").next().unwrap().to_string()
-}
-
 #[test]
 fn a_front_has_a_point_for_each_penalty_and_says_where_the_rate_falls() {
     let dir = tempfile::tempdir().unwrap();
@@ -833,7 +768,7 @@ fn a_front_has_a_point_for_each_penalty_and_says_where_the_rate_falls() {
         let start = format!("| `spiking-ac` | {p} |");
         assert_eq!(text.lines().filter(|l| l.starts_with(&start)).count(), 1, "{start}");
     }
-    let told = in_short(&text);
+    let told = section(&text, "## In short");
     assert!(told.contains("Up to a penalty of 0.3 ") && told.contains("From a penalty of 3 on"), "{told}");
     assert!(told.contains("takes less at 4 of 4 penalties"), "{told}");
     // With memory: three halves, all, two thirds and four ninths of what ppo takes.
@@ -871,7 +806,8 @@ fn a_front_without_loss_or_rows_says_so() {
     let mut r = penalty_rows(1);
     set(&mut r, "spiking-ac", "sum_rate_bps_hz", |_| 30.0);
     let paths = write_rate_penalty(dir.path(), &r, &manifest()).unwrap();
-    let told = in_short(&std::fs::read_to_string(&paths.markdown).unwrap());
+    let text = std::fs::read_to_string(&paths.markdown).unwrap();
+    let told = section(&text, "## In short");
     assert!(
         told.contains("No penalty of this run takes the sum-rate below") && told.contains("4 lie above it"),
         "{told}"
@@ -890,7 +826,7 @@ fn beams_are_held_against_the_baseline() {
     let dir = tempfile::tempdir().unwrap();
     let paths = write_beams(dir.path(), &beam_rows(3), &manifest()).unwrap();
     let text = std::fs::read_to_string(&paths.markdown).unwrap();
-    let told = in_short(&text);
+    let told = section(&text, "## In short");
     // 18.3 and 16.1 with ten more exceed 24.6 of last-estimate; nothing else does.
     assert!(told.contains("2 of 12 learned agents and beams beat `last-estimate`"), "{told}");
     assert!(
@@ -918,7 +854,8 @@ fn beams_are_held_against_the_baseline() {
         set(&mut r, agent, "sum_rate_bps_hz", |_| 1.0);
     }
     let paths = write_beams(none.path(), &r, &manifest()).unwrap();
-    let told = in_short(&std::fs::read_to_string(&paths.markdown).unwrap());
+    let text = std::fs::read_to_string(&paths.markdown).unwrap();
+    let told = section(&text, "## In short");
     assert!(told.contains("None of the 12 learned agents and beams beats `last-estimate`"), "{told}");
     let paths = write_beams(none.path(), &Rows::default(), &manifest()).unwrap();
     assert!(paths.figures.is_empty() && paths.html.exists());

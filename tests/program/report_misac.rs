@@ -1,6 +1,7 @@
 //! The report of task misac from synthetic rows: files, tables, figures, and sentences that follow the numbers.
 #![cfg(feature = "report")]
 
+use crate::pages::{assert_equal_files, claim_line, names, section, texts_of, wobble};
 use isacbench::config::{Layered, MisacConfig};
 use isacbench::report::frames;
 use isacbench::report::paper::rl_h_moe::{self as paper, Printed};
@@ -23,18 +24,6 @@ const AGENTS: [&str; 8] = [
 const LEARNED: [&str; 4] = ["h-moe", "h-moe-no-aoi", "ppo-mono", "homogeneous-moe"];
 const SNRS_DB: [f64; 5] = [0.0, 5.0, 10.0, 15.0, 20.0];
 const SLOTS: u32 = 200;
-
-/// A number in -1..1 that looks random and is always the same (SplitMix64 over the parts).
-fn wobble(parts: &[u64]) -> f64 {
-    let mut h = 0u64;
-    for p in parts {
-        h = (h ^ p).wrapping_add(0x9e37_79b9_7f4a_7c15);
-        h = (h ^ (h >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        h = (h ^ (h >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        h ^= h >> 31;
-    }
-    (h >> 11) as f64 / (1u64 << 52) as f64 - 1.0
-}
 
 /// J per slot of the synthetic agents at 10 dB; made up. The optimum is 22 J.
 fn energy_at_10(agent: &str) -> f64 {
@@ -252,25 +241,8 @@ fn with_variants(mut out: MisacRows, seeds: u32) -> MisacRows {
 }
 
 fn manifest() -> Manifest {
-    Manifest {
-        command: "isacbench reproduce rl-h-moe --scale smoke".into(),
-        config: MisacConfig::load(None, &[]).unwrap().to_toml(),
-        task: "misac".into(),
-        agents: AGENTS.map(String::from).to_vec(),
-        seeds: vec![0, 1, 2],
-        device: "synthetic device".into(),
-        driver: None,
-        backend: "cpu".into(),
-        git_revision: Some("0123456789abcdef0123456789abcdef01234567".into()),
-        git_dirty: Some(false),
-        crate_version: "0.1.0".into(),
-        os: "linux x86_64".into(),
-        cpu_model: None,
-        cpu_cores: Some(2),
-        simd: "scalar".into(),
-        started_utc: Some("2026-01-02T03:04:05Z".into()),
-        wall_s: None,
-    }
+    let config = MisacConfig::load(None, &[]).unwrap().to_toml();
+    crate::pages::manifest("misac", "isacbench reproduce rl-h-moe --scale smoke", config, &AGENTS)
 }
 
 fn report(dir: &Path, r: &MisacRows) -> (ReportPaths, String) {
@@ -299,19 +271,6 @@ fn set(r: &mut MisacRows, agent: &str, metric: &str, change: impl Fn(f64) -> f64
     assert!(changed > 0, "no row of {agent} has {metric}");
 }
 
-/// The row of the table of claims that holds `claim`.
-fn claim_line<'a>(text: &'a str, claim: &str) -> &'a str {
-    text.lines()
-        .find(|l| l.starts_with('|') && l.contains(claim))
-        .unwrap_or_else(|| panic!("no claim {claim}"))
-}
-
-/// The part of a page below a heading.
-fn section<'a>(text: &'a str, heading: &str) -> &'a str {
-    let (_, after) = text.split_once(&format!("{heading}\n")).unwrap_or_else(|| panic!("no {heading}"));
-    after.split("\n#").next().unwrap()
-}
-
 /// The rows of the table that starts with the line after `before`, as cells.
 fn cells(line: &str) -> Vec<String> {
     line.trim_matches('|').split('|').map(|c| c.trim().to_string()).collect()
@@ -336,9 +295,7 @@ fn every_file_is_there_and_whole() {
     let temporary = tempfile::tempdir().unwrap();
     let dir = kept.as_deref().unwrap_or(temporary.path());
     let (paths, text) = report(dir, &full());
-    let mut names: Vec<String> =
-        std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
-    names.sort();
+    let names = names(dir);
     let mut expected: Vec<&str> = FIGURES.to_vec();
     expected.extend([
         "curves.parquet",
@@ -408,11 +365,7 @@ fn equal_rows_give_equal_files_in_whatever_order() {
     r.slots.reverse();
     r.energy.reverse();
     report(two.path(), &r);
-    for entry in std::fs::read_dir(one.path()).unwrap() {
-        let name = entry.unwrap().file_name();
-        let (a, b) = (std::fs::read(one.path().join(&name)), std::fs::read(two.path().join(&name)));
-        assert!(a.unwrap() == b.unwrap(), "{} differs", name.display());
-    }
+    assert_equal_files(one.path(), two.path());
 }
 
 #[test]
@@ -679,13 +632,7 @@ fn marks_of_the_paper_are_in_the_figures() {
     let dir = tempfile::tempdir().unwrap();
     report(dir.path(), &full());
     let agents = |figure: &str| {
-        let svg = std::fs::read_to_string(dir.path().join(figure)).unwrap();
-        let texts: Vec<String> = roxmltree::Document::parse(&svg)
-            .unwrap()
-            .descendants()
-            .filter(|n| n.has_tag_name("text"))
-            .map(|n| n.text().unwrap_or_default().trim().to_string())
-            .collect();
+        let texts = texts_of(&dir.path().join(figure));
         texts.into_iter().filter(|t| t.starts_with("paper: ")).collect::<Vec<_>>()
     };
     let mut wanted: Vec<String> = paper::VALUES.iter().map(|v| format!("paper: {}", v.agent)).collect();
