@@ -6,6 +6,7 @@
 use super::{ReportError, write_whole};
 use crate::rows::*;
 use polars::prelude::*;
+use polars_lazy::prelude::*;
 use std::path::Path;
 
 fn table<T>(what: &str, result: PolarsResult<T>) -> Result<T, ReportError> {

@@ -1,6 +1,6 @@
 //! Tables and figures of a dataset, queried lazily.
 //!
-//! Rows are filtered and grouped by polars, which reads the columns and partitions that a query needs; means and interquartile means of a group carry
+//! Rows are filtered and grouped by polars, which decodes the columns that a query needs and keeps the rows that pass; means and interquartile means of a group carry
 //! 95 % percentile bootstrap intervals. Where a group holds several points, each point's seeds are resampled for themselves (stratified, as in rliable).
 //! Replicas whose status is not `ok` are counted and left out.
 
@@ -11,9 +11,12 @@ use crate::report::ReportError;
 use crate::report::figure::{self, Bar, Bars, Figure, Look, Point};
 use crate::stats::{self, Interval};
 use polars::prelude::*;
+use polars_lazy::prelude::*;
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// What is asked of a dataset.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -69,24 +72,62 @@ fn table<T>(result: PolarsResult<T>) -> Result<T, SweepError> {
     result.map_err(|source| ReportError::Table { what: "sweep".into(), source }.into())
 }
 
-/// The rows of all parts; nothing but their metadata is read here.
-fn scan(dir: &Path, parts: &[PathBuf]) -> Result<LazyFrame, SweepError> {
-    let root = dir.join("data");
-    let text = |p: &Path| {
-        let no_text = || SweepError::Option(format!("'{}': the path is no UTF-8 text", p.display()));
-        p.to_str().map(str::to_string).ok_or_else(no_text)
-    };
-    let paths: Vec<PlRefPath> =
-        parts.iter().map(|p| Ok(PlRefPath::new(text(p)?))).collect::<Result<_, SweepError>>()?;
-    let hive_options = HiveOptions {
-        enabled: Some(true),
-        hive_start_idx: text(&root)?.len(),
-        schema: None,
-        try_parse_dates: false,
-    };
-    // The paths are what they are, whatever signs they hold.
-    let args = ScanArgsParquet { hive_options, glob: false, ..Default::default() };
-    table(LazyFrame::scan_parquet_files(paths.into(), args))
+/// The parts of a dataset, of which polars asks the columns that a query needs and the rows that pass its filters. Parts are decoded one by one, so
+/// memory holds what passed and one part.
+struct Parts {
+    paths: Vec<PathBuf>,
+    schema: SchemaRef,
+}
+
+impl Parts {
+    fn frame(path: &Path, columns: Option<Vec<String>>) -> PolarsResult<DataFrame> {
+        ParquetReader::new(std::fs::File::open(path)?).with_columns(columns).finish()
+    }
+}
+
+impl AnonymousScan for Parts {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn schema(&self, _: Option<usize>) -> PolarsResult<SchemaRef> {
+        Ok(self.schema.clone())
+    }
+
+    fn allows_projection_pushdown(&self) -> bool {
+        true
+    }
+
+    fn allows_predicate_pushdown(&self) -> bool {
+        true
+    }
+
+    fn scan(&self, asked: AnonymousScanArgs) -> PolarsResult<DataFrame> {
+        let columns = asked.with_columns.map(|names| names.iter().map(|n| n.to_string()).collect::<Vec<_>>());
+        let mut all: Option<DataFrame> = None;
+        for path in &self.paths {
+            let mut rows = Parts::frame(path, columns.clone())?;
+            if let Some(passes) = &asked.predicate {
+                rows = rows.lazy().filter(passes.clone()).collect()?;
+            }
+            match &mut all {
+                Some(all) => all.vstack_mut_owned(rows).map(drop)?,
+                None => all = Some(rows),
+            }
+        }
+        let all = all.ok_or_else(|| polars_err!(NoData: "no part"))?;
+        Ok(match asked.n_rows {
+            Some(n) => all.head(Some(n)),
+            None => all,
+        })
+    }
+}
+
+/// The rows of all parts; only the first one is read here, for the names of its columns.
+fn scan(parts: Vec<PathBuf>) -> PolarsResult<LazyFrame> {
+    let first = parts.first().ok_or_else(|| polars_err!(NoData: "no part"))?;
+    let schema = Parts::frame(first, None)?.schema().clone();
+    LazyFrame::anonymous_scan(Arc::new(Parts { paths: parts, schema }), ScanArgsAnonymous::default())
 }
 
 /// `column = value` for a value that was typed.
@@ -130,7 +171,8 @@ pub fn ask(dir: &Path, query: &Query) -> Result<Answer, SweepError> {
     if parts.is_empty() {
         return Err(SweepError::Incomplete(format!("'{}' holds no results yet", dir.display())));
     }
-    let mut rows = scan(dir, &parts)?;
+    let present = parts.len();
+    let mut rows = table(scan(parts))?;
     let schema = table(rows.collect_schema())?;
     let has = |option: &str, column: &str| match schema.contains(column) {
         true => Ok(()),
@@ -191,7 +233,7 @@ pub fn ask(dir: &Path, query: &Query) -> Result<Answer, SweepError> {
         }
         None => (0..by.len()).find(several).map(|i| by[i].clone()),
     };
-    Ok(Answer { by, x, groups, planned: plan.own().count(), present: parts.len() })
+    Ok(Answer { by, x, groups, planned: plan.own().count(), present })
 }
 
 fn groups_of(rows: LazyFrame, by: &[String], metric: &str) -> Result<Vec<Group>, SweepError> {
