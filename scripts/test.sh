@@ -22,4 +22,4 @@ if ! has_loader || ! has_driver; then
 fi
 # Keeps Mesa's device-select layer from asking for a desktop session.
 export NODEVICE_SELECT="${NODEVICE_SELECT:-1}"
-exec cargo test --release "$@"
+exec cargo test "$@"
