@@ -16,9 +16,20 @@ pub trait Layered: Serialize + DeserializeOwned {
     /// The first key that is out of range, if there is one.
     fn validate(&self) -> Result<(), ConfigError>;
 
+    /// The keys and values. This, [`Layered::typed`] and [`Layered::to_toml`] are of the type itself (`through_serde!`): what serde makes of a
+    /// configuration is large, and whoever names a method of a trait's own compiles it again.
+    fn table(&self) -> toml::Table;
+
+    /// What [`Layered::table`] gave, not yet validated.
+    fn typed(table: toml::Table) -> Result<Self, toml::de::Error>;
+
+    /// The configuration as TOML, as it is stored in checkpoints and manifests.
+    fn to_toml(&self) -> String;
+
     /// Preset, then file, then `key=value` overrides, then validation. The preset's name comes from the last of these that sets `preset`.
     fn load(file: Option<&Path>, sets: &[String]) -> Result<Self, ConfigError> {
-        load_layered(None, file, sets)
+        let (table, origin) = layers(Self::PRESETS, None, file, sets)?;
+        validated(table, &origin)
     }
 
     /// As [`Layered::load`], with a scale of reproduction and then what the experiment adds to it between preset and file.
@@ -28,47 +39,71 @@ pub trait Layered: Serialize + DeserializeOwned {
         file: Option<&Path>,
         sets: &[String],
     ) -> Result<Self, ConfigError> {
-        load_layered(Some((experiment, scale)), file, sets)
+        let job = Job { experiments: Self::EXPERIMENTS, experiment, scales: Self::SCALES, scale };
+        let (table, origin) = layers(Self::PRESETS, Some(job), file, sets)?;
+        validated(table, &origin)
     }
 
     /// This configuration with `key=value` overrides.
     fn with(&self, sets: &[String]) -> Result<Self, ConfigError> {
-        let mut table = table(self);
+        let mut table = self.table();
         let mut user = toml::Table::new();
         put_all(&mut user, sets)?;
         merge(&mut table, user);
-        let config: Self = typed(table, "--set")?;
-        config.validate()?;
-        Ok(config)
+        validated(table, "--set")
     }
 
     /// The first key in which `other` differs from this configuration, with both values; `None` if they are equal.
     fn difference(&self, other: &Self) -> Option<String> {
-        first_difference("", &table(self), &table(other))
-    }
-
-    /// The configuration as TOML, as it is stored in checkpoints and manifests.
-    fn to_toml(&self) -> String {
-        toml::to_string(self).expect("a configuration is always representable as TOML")
+        first_difference("", &self.table(), &other.table())
     }
 
     /// Reads what [`Layered::to_toml`] wrote.
     fn from_toml(text: &str, origin: &str) -> Result<Self, ConfigError> {
-        let config: Self = typed(parse(text, origin)?, origin)?;
-        config.validate()?;
-        Ok(config)
+        validated(parse(text, origin)?, origin)
     }
 }
 
-fn table<C: Serialize>(config: &C) -> toml::Table {
-    toml::Table::try_from(config).expect("a configuration is always representable as TOML")
+/// [`Layered`]'s conversions, in an implementation of it.
+macro_rules! through_serde {
+    () => {
+        fn table(&self) -> toml::Table {
+            toml::Table::try_from(self).expect("a configuration is always representable as TOML")
+        }
+
+        fn typed(table: toml::Table) -> Result<Self, toml::de::Error> {
+            table.try_into()
+        }
+
+        fn to_toml(&self) -> String {
+            toml::to_string(self).expect("a configuration is always representable as TOML")
+        }
+    };
+}
+pub(super) use through_serde;
+
+fn validated<C: Layered>(table: toml::Table, origin: &str) -> Result<C, ConfigError> {
+    let config = C::typed(table).map_err(|e| ConfigError::Parse(origin.into(), one_line(&e, "")))?;
+    config.validate()?;
+    Ok(config)
 }
 
-fn load_layered<C: Layered>(
-    job: Option<(&str, &str)>,
+type Texts = &'static [(&'static str, &'static str)];
+
+struct Job<'a> {
+    experiments: Texts,
+    experiment: &'a str,
+    scales: Texts,
+    scale: &'a str,
+}
+
+/// All layers on each other, and where the topmost ones came from.
+fn layers(
+    presets: Texts,
+    job: Option<Job>,
     file: Option<&Path>,
     sets: &[String],
-) -> Result<C, ConfigError> {
+) -> Result<(toml::Table, String), ConfigError> {
     let mut user = toml::Table::new();
     let mut origin = "config".to_string();
     if let Some(path) = file {
@@ -89,11 +124,11 @@ fn load_layered<C: Layered>(
         Some(other) => return Err(ConfigError::Preset(other.to_string())),
     };
     let of = |list: &[(&str, &'static str)], name: &str| list.iter().find(|p| p.0 == name).map(|p| p.1);
-    let text = of(C::PRESETS, &preset).ok_or_else(|| ConfigError::Preset(preset.clone()))?;
+    let text = of(presets, &preset).ok_or_else(|| ConfigError::Preset(preset.clone()))?;
     let mut table = parse(text, &preset)?;
-    if let Some((experiment, scale)) = job {
-        let own = of(C::EXPERIMENTS, experiment).ok_or_else(|| ConfigError::Experiment(experiment.into()))?;
-        let text = of(C::SCALES, scale).ok_or_else(|| ConfigError::Scale(scale.into()))?;
+    if let Some(Job { experiments, experiment, scales, scale }) = job {
+        let own = of(experiments, experiment).ok_or_else(|| ConfigError::Experiment(experiment.into()))?;
+        let text = of(scales, scale).ok_or_else(|| ConfigError::Scale(scale.into()))?;
         merge(&mut table, parse(text, scale)?);
         let mut own = parse(own, experiment)?;
         let mut sizes = own.remove("scale");
@@ -108,9 +143,7 @@ fn load_layered<C: Layered>(
         return Err(ConfigError::Value { key: "experiment", what });
     }
     merge(&mut table, user);
-    let config: C = typed(table, &origin)?;
-    config.validate()?;
-    Ok(config)
+    Ok((table, origin))
 }
 
 /// A TOML error in one line: where, what, and the key it was found in, without the excerpt of the file.
@@ -129,10 +162,6 @@ pub(crate) fn one_line(e: &toml::de::Error, text: &str) -> String {
 
 fn parse(text: &str, origin: &str) -> Result<toml::Table, ConfigError> {
     text.parse().map_err(|e| ConfigError::Parse(origin.into(), one_line(&e, text)))
-}
-
-fn typed<C: DeserializeOwned>(table: toml::Table, origin: &str) -> Result<C, ConfigError> {
-    table.try_into().map_err(|e| ConfigError::Parse(origin.into(), one_line(&e, "")))
 }
 
 /// The first key below `prefix` in which two tables differ, with both values.

@@ -1,5 +1,6 @@
 //! Configuration of task misac (paper "rl-h-moe") and its agents.
 
+use super::layers::through_serde;
 use super::{ConfigError, Layered, TrainConfig, dbm_to_w};
 pub use crate::task::misac::Phase;
 use crate::task::misac::{KMAX, MMAX, MisacParams, MisacSpec, SCATTERERS, Uncertainty};
@@ -182,6 +183,8 @@ impl Layered for MisacConfig {
         ("full", include_str!("../../configs/misac-scale-full.toml")),
     ];
     const EXPERIMENTS: &'static [(&'static str, &'static str)] = &[("rl-h-moe", "")];
+
+    through_serde!();
 
     fn validate(&self) -> Result<(), ConfigError> {
         self.task.validate()?;

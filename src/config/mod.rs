@@ -22,6 +22,7 @@ mod v2x;
 pub use layers::Layered;
 #[cfg(feature = "report")]
 pub(crate) use layers::one_line;
+use layers::through_serde;
 pub use learners::*;
 pub use misac::*;
 pub use v2x::*;
@@ -191,6 +192,8 @@ impl Layered for Config {
     const PRESETS: &'static [(&'static str, &'static str)] = PRESETS;
     const SCALES: &'static [(&'static str, &'static str)] = SCALES;
     const EXPERIMENTS: &'static [(&'static str, &'static str)] = EXPERIMENTS;
+
+    through_serde!();
 
     fn validate(&self) -> Result<(), ConfigError> {
         self.task.validate()?;
