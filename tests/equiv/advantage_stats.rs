@@ -5,7 +5,9 @@ use isacbench::kernels::advantage_stats::{Spec, WG, advantage_stats_cpu, check};
 fn gpu_matches_cpu_at_awkward_sizes() {
     let Some(gpu) = gpu_or_skip() else { return };
     for (r, m) in [(1, 1), (3, 2), (1, 1009), (3, WG - 1), (2, WG), (1, WG + 1), (2, 20_011), (1000, 3)] {
-        for (unbiased, normalise) in [(true, true), (false, true), (true, false)] {
+        // Every size is compiled anew; what is divided by shows at any.
+        let ways: &[_] = if m <= 3 { &[(true, true), (false, true), (true, false)] } else { &[(true, true)] };
+        for &(unbiased, normalise) in ways {
             assert_all(
                 &format!("R={r} M={m} unbiased {unbiased} normalise {normalise}"),
                 check(gpu, &Spec { r, m, unbiased, normalise }, 7),
