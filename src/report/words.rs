@@ -1,6 +1,7 @@
 //! Estimates over seeds, and how they are put into words and tables.
 
 use super::figure::Point;
+use crate::config::Layered;
 use crate::rows::Manifest;
 use crate::stats::{self, Bootstrap, Interval};
 use std::collections::HashMap;
@@ -204,4 +205,20 @@ pub(super) fn joules(x: f64) -> String {
     let units = [(1.0, "J"), (1e-3, "mJ"), (1e-6, "µJ"), (1e-9, "nJ"), (1e-12, "pJ")];
     let (unit, name) = units.into_iter().find(|(u, _)| x.abs() >= 0.9995 * u).unwrap_or((1e-12, "pJ"));
     format!("{} {name}", num(x / unit))
+}
+
+/// What to bear in mind where learned agents were trained for fewer updates than the preset of `C` has.
+pub(super) fn trained_less<C: Layered>(manifest: &Manifest) -> Option<String> {
+    let updates = |text: &str| -> Option<i64> {
+        text.parse::<toml::Table>().ok()?.get("train")?.get("updates")?.as_integer()
+    };
+    let config: toml::Table = manifest.config.parse().ok()?;
+    let preset = config.get("preset")?.as_str()?;
+    let (here, whole) = (updates(&manifest.config)?, updates(C::PRESETS.iter().find(|p| p.0 == preset)?.1)?);
+    (here < whole).then(|| {
+        format!(
+            "Learned agents were trained for {here} updates, not the {whole} of preset `{preset}`: what is said of them here holds for agents \
+             trained that long."
+        )
+    })
 }

@@ -2,6 +2,7 @@
 #![cfg(feature = "report")]
 
 use crate::pages::{assert_equal_files, claim_line, names, section, texts_of, wobble};
+use isacbench::config::{Config, Layered};
 use isacbench::report::experiments::{write_beams, write_rate_penalty};
 use isacbench::report::frames;
 use isacbench::report::paper::spiking_ac as paper;
@@ -548,6 +549,20 @@ fn a_smoke_run_says_what_it_lacks() {
     assert!(!dir.path().join("fig5a.svg").exists(), "a figure of an earlier run stands beside this report");
     assert_eq!(paths.figures.len(), 4);
     assert!(claim_line(&text, "Spiking-AC has the highest sum-rate").contains("not in this run"));
+}
+
+#[test]
+fn a_short_training_is_said() {
+    let said = |updates: u32| {
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config::load(None, &[format!("train.updates={updates}")]).unwrap().to_toml();
+        let manifest = Manifest { config, ..manifest() };
+        let paths = write(dir.path(), &rows(&["ppo"], &[40.0], 2, 5), &manifest).unwrap();
+        std::fs::read_to_string(&paths.markdown)
+            .unwrap()
+            .contains("trained for 20 updates, not the 200 of preset `fast`")
+    };
+    assert!(said(20) && !said(200));
 }
 
 #[test]

@@ -619,6 +619,19 @@ fn missing_agents_snrs_and_tables_are_said() {
 }
 
 #[test]
+fn a_short_training_is_said() {
+    let said = |updates: u32| {
+        let dir = tempfile::tempdir().unwrap();
+        let config = MisacConfig::load(None, &[format!("train.updates={updates}")]).unwrap().to_toml();
+        let paths = write(dir.path(), &full(), &Manifest { config, ..manifest() }).unwrap();
+        std::fs::read_to_string(&paths.markdown)
+            .unwrap()
+            .contains("trained for 10 updates, not the 100 of preset `fast`")
+    };
+    assert!(said(10) && !said(100));
+}
+
+#[test]
 fn a_configuration_that_cannot_be_read_leaves_closed_forms_out() {
     let dir = tempfile::tempdir().unwrap();
     let m = Manifest { config: "[task]\nname = \"other\"\n".into(), ..manifest() };

@@ -82,6 +82,9 @@ impl View<'_> {
             manifest.device,
             manifest.backend,
         );
+        if let Some(less) = trained_less::<MisacConfig>(manifest) {
+            let _ = writeln!(out, "{less}\n");
+        }
         let is_other = |r: &&Run| {
             !r.algorithm.is_empty() && (&r.algorithm, &r.phase) != (&self.recipe.0, &self.recipe.1)
         };

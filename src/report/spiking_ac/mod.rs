@@ -15,6 +15,7 @@ use super::judge::*;
 use super::paper::spiking_ac::{self as paper, Claim, HEADLINE_DBM, LEAD_SLOTS, PEAK_SLOTS, Quantity};
 use super::words::*;
 use super::{ReportError, ReportPaths, v2x_tables};
+use crate::config::Config;
 use crate::reproduce::Rows;
 use crate::rows::{CurveRow, Manifest};
 use crate::stats::{self, RESAMPLES};

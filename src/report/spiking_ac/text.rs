@@ -54,6 +54,9 @@ impl View {
             manifest.device,
             manifest.backend,
         );
+        if let Some(less) = trained_less::<Config>(manifest) {
+            let _ = writeln!(out, "{less}\n");
+        }
         let other: Vec<String> = self
             .agents
             .iter()
