@@ -445,7 +445,13 @@ mod tests {
         for (n, point) in plan.points.iter().enumerate() {
             let replica = |seed: u32| {
                 let mean = 100.0 * n as f64 + f64::from(seed + 1);
-                let metrics = vec![Measured { metric: "reward".into(), episodes: 1, mean, std_error: 0.0 }];
+                let measured = |metric: &str, mean| Measured {
+                    metric: metric.into(),
+                    episodes: 1,
+                    mean,
+                    std_error: 0.0,
+                };
+                let metrics = vec![measured("reward", mean), measured("other", -mean)];
                 let status = if mean > 102.5 { Status::Diverged } else { Status::Ok };
                 Replicated { seed, status, metrics }
             };
@@ -465,6 +471,19 @@ mod tests {
         let groups = asked(dir.path(), &[]);
         let found: Vec<_> = groups.iter().map(|g| (g.replicas, g.left_out, g.mean)).collect();
         assert_eq!(found, [(3, 0, 2.0), (2, 1, 101.5)]);
+    }
+
+    #[test]
+    fn only_rows_that_pass_are_there() {
+        let dir = tempfile::tempdir().unwrap();
+        dataset(dir.path());
+        let filters =
+            [("task.p_max_dbm", "40"), ("seed", "1")].map(|(k, v)| (k.to_string(), v.to_string())).to_vec();
+        let groups = ask(dir.path(), &Query { metrics: vec!["other".into()], filters, ..Query::default() })
+            .unwrap()
+            .groups;
+        let [g] = &groups[..] else { panic!("{groups:?}") };
+        assert_eq!((g.replicas, g.left_out, g.mean), (1, 0, -102.0));
     }
 
     #[test]
