@@ -209,12 +209,11 @@ pub(super) fn joules(x: f64) -> String {
 
 /// What to bear in mind where learned agents were trained for fewer updates than the preset of `C` has.
 pub(super) fn trained_less<C: Layered>(manifest: &Manifest) -> Option<String> {
-    let updates = |text: &str| -> Option<i64> {
-        text.parse::<toml::Table>().ok()?.get("train")?.get("updates")?.as_integer()
-    };
+    let updates = |config: &toml::Table| config.get("train")?.get("updates")?.as_integer();
     let config: toml::Table = manifest.config.parse().ok()?;
     let preset = config.get("preset")?.as_str()?;
-    let (here, whole) = (updates(&manifest.config)?, updates(C::PRESETS.iter().find(|p| p.0 == preset)?.1)?);
+    let whole: toml::Table = C::PRESETS.iter().find(|p| p.0 == preset)?.1.parse().ok()?;
+    let (here, whole) = (updates(&config)?, updates(&whole)?);
     (here < whole).then(|| {
         format!(
             "Learned agents were trained for {here} updates, not the {whole} of preset `{preset}`: what is said of them here holds for agents \
