@@ -1,35 +1,52 @@
-//! What the GPU tests share: one device per test binary, skipping that is seen, and assertions over comparisons.
+//! What the GPU tests share: their devices, skipping that is seen, and assertions over comparisons.
 #![allow(dead_code, reason = "each test binary uses a part")]
 
 use isacbench::gpu::{DeviceChoice, Gpu};
 use isacbench::kernels::Comparison;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-/// The device, or `None` with a printed line. `REQUIRE_GPU=1` turns a missing device into a failure; `ISACBENCH_DEVICE` names an adapter.
+/// The calling test's device, or `None` with a printed line. `REQUIRE_GPU=1` turns a missing device into a failure; `ISACBENCH_DEVICE` names an
+/// adapter.
 pub fn gpu_or_skip() -> Option<&'static Gpu> {
     shared_gpu().map(|gpu| &**gpu)
 }
 
 /// The same, for what keeps the device.
+///
+/// All tests share one device of hardware. Software Vulkan compiles a shader when it first runs, on the one thread of its device's queue,
+/// which is most of what these tests take: of that there is a device for each core, and tests take them in turn.
 pub fn shared_gpu() -> Option<&'static Arc<Gpu>> {
-    static GPU: OnceLock<Option<Arc<Gpu>>> = OnceLock::new();
-    let gpu = GPU.get_or_init(|| {
+    static GPUS: OnceLock<Vec<Arc<Gpu>>> = OnceLock::new();
+    static TAKEN: AtomicUsize = AtomicUsize::new(0);
+    thread_local!(static TURN: usize = TAKEN.fetch_add(1, Ordering::Relaxed));
+    let gpus = GPUS.get_or_init(|| {
         let choice = match std::env::var("ISACBENCH_DEVICE") {
             Ok(name) => name.parse().unwrap(),
             Err(_) => DeviceChoice::Gpu,
         };
         match Gpu::open(&choice) {
-            Ok(gpu) => Some(Arc::new(gpu)),
+            Ok(first) => {
+                let further = if first.is_software() {
+                    std::thread::available_parallelism().map_or(0, |n| n.get() - 1)
+                } else {
+                    0
+                };
+                let open = |_| {
+                    Gpu::open(&choice).unwrap_or_else(|e| panic!("a further device of the same adapter: {e}"))
+                };
+                std::iter::once(first).chain((0..further).map(open)).map(Arc::new).collect()
+            }
             Err(e) if std::env::var("REQUIRE_GPU").is_ok_and(|v| v == "1") => {
                 panic!("REQUIRE_GPU=1 and: {e}")
             }
             Err(e) => {
                 eprintln!("SKIPPED (no GPU): {e}");
-                None
+                vec![]
             }
         }
     });
-    gpu.as_ref()
+    (!gpus.is_empty()).then(|| &gpus[TURN.with(|t| *t) % gpus.len()])
 }
 
 /// Every comparison passed, else a message with the first failures.
