@@ -58,17 +58,19 @@ build() {
     local names=() log status
     while read -r t; do names+=(--test "$t"); done < <(tests_wanted)
     log=$(mktemp)
-    # shellcheck disable=SC2086  # words on purpose
-    cargo build --release ${PROGRAM_FLAGS---features nvml} --bin isacbench >&2 || { rm -f "$log" && die "the program does not build"; }
     # Tests and benches do without reports, which take long to link.
     cargo test --release --no-default-features --no-run "${names[@]}" --bench performance 2> >(tee "$log" >&2)
     status=$?
     [ $status = 0 ] || { rm -f "$log" && die "tests and benches do not build"; }
+    # The program last: cargo builds one for the tests too, without reports, in the same place.
+    # shellcheck disable=SC2086  # words on purpose
+    cargo build --release ${PROGRAM_FLAGS---features nvml} --bin isacbench >&2 || { rm -f "$log" && die "the program does not build"; }
     echo "program isacbench ${CARGO_TARGET_DIR:-$root/target}/release/isacbench"
     sed -n 's|^ *Executable \(.*\) (\(.*\))$|\1 \2|p' "$log" | while read -r source path; do
         case $path in /*) ;; *) path=$root/$path ;; esac
         case $source in
         benches/*) echo "bench performance $path" ;;
+        tests/*/main.rs) echo "test $(basename "$(dirname "$source")") $path" ;;
         tests/*) echo "test $(basename "$source" .rs) $path" ;;
         esac
     done

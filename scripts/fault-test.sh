@@ -24,7 +24,7 @@ sweep() { "$program" sweep "$file" --device cpu --out "$1" --resume; }
 parts() { (cd "$1/data" 2>/dev/null && find . -name '*.parquet' -print0 | sort -z | xargs -0r sha256sum) || true; }
 
 begin=$(date +%s%N)
-sweep "$folder/undisturbed" >/dev/null 2>&1
+sweep "$folder/undisturbed" >"$folder/undisturbed.txt" 2>&1 || { say "the undisturbed sweep failed: $(grep -a '^error' "$folder/undisturbed.txt")" && exit 1; }
 length_ms=$((($(date +%s%N) - begin) / 1000000))
 parts "$folder/undisturbed" >"$folder/want"
 points=$(wc -l <"$folder/want")

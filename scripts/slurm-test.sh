@@ -90,7 +90,8 @@ until_true() {
     done
 }
 
-"$program" sweep "$file" --device cpu --out "$folder/undisturbed" >/dev/null 2>&1
+"$program" sweep "$file" --device cpu --out "$folder/undisturbed" >"$folder/undisturbed.txt" 2>&1 ||
+    { say "the undisturbed sweep failed: $(grep -a '^error' "$folder/undisturbed.txt")" && exit 1; }
 parts "$folder/undisturbed" >"$folder/want"
 say "sweep $file: $(wc -l <"$folder/want") points"
 
@@ -124,4 +125,4 @@ if cmp -s <(sort "$folder/want") <(sort "$folder/got"); then
 else
     say "merged dataset differs from the undisturbed one" && exit 1
 fi
-rm -f "$folder"/{before,want,got,early.txt}
+rm -f "$folder"/{before,want,got,early.txt,undisturbed.txt}
