@@ -104,6 +104,6 @@ if [ -d "$folder/round-$round" ] && [ "$lost" = 0 ]; then
         lost=$((lost + points))
     fi
 fi
-rm -f "$folder"/{before,now,judged,out.txt}
+rm -f "$folder"/{before,now,judged,out.txt,undisturbed.txt}
 say "faults injected: $injected, faults survived: $survived, points lost: $lost (a point is all its rows); $finished rounds to the end"
 [ "$lost" = 0 ] && [ "$injected" = "$survived" ]
