@@ -12,10 +12,13 @@ pub fn gpu_or_skip() -> Option<&'static Gpu> {
     shared_gpu().map(|gpu| &**gpu)
 }
 
+/// Each software device has threads for all cores.
+const MOST_DEVICES: usize = 4;
+
 /// The same, for what keeps the device.
 ///
 /// All tests share one device of hardware. Software Vulkan compiles a shader when it first runs, on the one thread of its device's queue,
-/// which is most of what these tests take: of that there is a device for each core, and tests take them in turn.
+/// which is most of what these tests take: of that there is a device for each core up to [`MOST_DEVICES`], and tests take them in turn.
 pub fn shared_gpu() -> Option<&'static Arc<Gpu>> {
     static GPUS: OnceLock<Vec<Arc<Gpu>>> = OnceLock::new();
     static TAKEN: AtomicUsize = AtomicUsize::new(0);
@@ -28,7 +31,7 @@ pub fn shared_gpu() -> Option<&'static Arc<Gpu>> {
         match Gpu::open(&choice) {
             Ok(first) => {
                 let further = if first.is_software() {
-                    std::thread::available_parallelism().map_or(0, |n| n.get() - 1)
+                    std::thread::available_parallelism().map_or(0, |n| n.get().min(MOST_DEVICES) - 1)
                 } else {
                     0
                 };
