@@ -11,7 +11,7 @@
 mod workload;
 
 use isacbench::learn::PpoSpec;
-use isacbench::policy::experts::{Architecture, H_MOE, HOMOGENEOUS_MOE, PPO_MONO};
+use isacbench::nets::experts::{Architecture, H_MOE, HOMOGENEOUS_MOE, PPO_MONO};
 use std::time::Instant;
 use workload::learner::{Learner, MakePpo, Size, Who};
 use workload::{Physics, misac};
@@ -80,7 +80,7 @@ fn main() -> anyhow::Result<()> {
             "agent": agent,
             "envs": envs,
             "threads": rayon::current_num_threads(),
-            "simd": format!("{:?}", isacbench::real::SimdLevel::detect()),
+            "simd": format!("{:?}", isacbench::num::real::SimdLevel::detect()),
             "physics_sps": physics,
             "rollout_sps": rollout,
             "train_sps": train,

@@ -2,16 +2,17 @@
 //!
 //! # An agent
 //!
-//! A row of task misac is a file below `src/agents/misac/` with a `pub const AGENT`, and its line in [`AGENTS`](crate::agents::misac::AGENTS); training,
+//! A row of task misac is a file below `src/tasks/misac/agents/` with a `pub const AGENT`, and its line in [`AGENTS`](crate::tasks::misac::agents::AGENTS); training,
 //! evaluation, the command line and the report find it there. One that learns names its networks
-//! ([`Architecture`](crate::policy::experts::Architecture)); one that does not makes a schedule. Kernels for it are not needed: an agent whose
-//! decisions no kernel makes ([`FixedSchedule::rule`](crate::agents::misac::FixedSchedule::rule)) is evaluated on the CPU, and says so. This one takes a
+//! ([`Architecture`](crate::nets::experts::Architecture)); one that does not makes a schedule. Kernels for it are not needed: an agent whose
+//! decisions no kernel makes ([`FixedSchedule::rule`](crate::tasks::misac::agents::FixedSchedule::rule)) is evaluated on the CPU, and says so. This one takes a
 //! frame of the vehicle whose picture is oldest, one vehicle a slot:
 //!
 //! ```
-//! use isacbench::agents::misac::{FixedSchedule, MisacAgent, MisacKind, Slot};
-//! use isacbench::config::{Layered, MisacConfig};
-//! use isacbench::evaluate::misac::{COST, Controller, ENERGY, Job, evaluate};
+//! use isacbench::tasks::misac::agents::{FixedSchedule, MisacAgent, MisacKind, Slot};
+//! use isacbench::config::{Layered};
+//! use isacbench::tasks::misac::config::{MisacConfig};
+//! use isacbench::tasks::misac::evaluate::{COST, Controller, ENERGY, Job, evaluate};
 //! use std::sync::Arc;
 //!
 //! struct Oldest;
@@ -42,16 +43,17 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! A row of task v2x is a file below `src/agents/v2x/` and its line in [`AGENTS`](crate::agents::v2x::AGENTS). One that learns says what makes its
-//! algorithm, out of the parts that there are ([`V2xKind::Learned`](crate::agents::v2x::V2xKind), `src/agents/v2x/ppo.rs`); one that does not is a
+//! A row of task v2x is a file below `src/tasks/v2x/agents/` and its line in [`AGENTS`](crate::tasks::v2x::agents::AGENTS). One that learns says what makes its
+//! algorithm, out of the parts that there are ([`V2xKind::Learned`](crate::tasks::v2x::agents::V2xKind), `src/tasks/v2x/agents/ppo.rs`); one that does not is a
 //! function of what the last echo said, without a kernel. This one steers as `last-estimate` does and gives more power to vehicles that are far:
 //!
 //! ```
-//! use isacbench::agents::v2x::{Rule, Slot, V2xAgent, V2xKind};
-//! use isacbench::config::{Config, Layered};
-//! use isacbench::evaluate::v2x::{Controller, Job, evaluate};
-//! use isacbench::task::v2x::{Beam, metric};
-//! use isacbench::task::v2x_reference::Reference;
+//! use isacbench::tasks::v2x::agents::{Rule, Slot, V2xAgent, V2xKind};
+//! use isacbench::tasks::v2x::config::{V2xConfig};
+//! use isacbench::config::{Layered};
+//! use isacbench::tasks::v2x::evaluate::{Controller, Job, evaluate};
+//! use isacbench::tasks::v2x::physics::{Beam, metric};
+//! use isacbench::tasks::v2x::reference::Reference;
 //!
 //! fn act(now: &Slot, _: &mut [f32], action: &mut [f32]) {
 //!     let (k, echo) = (now.task.vehicles, now.full());
@@ -69,7 +71,7 @@
 //!     kind: V2xKind::Rule(Rule { beam: Beam::Steer, memory: |_| 0, act }),
 //! };
 //!
-//! let config = Config::load(None, &[])?;
+//! let config = V2xConfig::load(None, &[])?;
 //! let job = |controller| Job {
 //!     task: config.task.spec(),
 //!     replicas: vec![config.task.params([7, 0])],
@@ -88,13 +90,13 @@
 //!
 //! # A task
 //!
-//! A task is its equations, written once over [`Real`](crate::real::Real) lanes: in f64 they judge the kernels, in f32 they are the kernels' twins, and in vector lanes the CPU
-//! backend. Noise comes from counters ([`draw`](crate::philox::draw)), so that a slot of an environment is the same wherever it is computed. Here, a
+//! A task is its equations, written once over [`Real`](crate::num::real::Real) lanes: in f64 they judge the kernels, in f32 they are the kernels' twins, and in vector lanes the CPU
+//! backend. Noise comes from counters ([`draw`](crate::num::philox::draw)), so that a slot of an environment is the same wherever it is computed. Here, a
 //! target that drifts and is charged for its distance from where an agent looks:
 //!
 //! ```
-//! use isacbench::philox::{Stream, draw};
-//! use isacbench::real::{F32Lanes, LaneKernel, Real, Word, run_lanes};
+//! use isacbench::num::philox::{Stream, draw};
+//! use isacbench::num::real::{F32Lanes, LaneKernel, Real, Word, run_lanes};
 //!
 //! /// One slot: the target moves by N(0, 0.1²); the reward is minus the squared distance, m².
 //! #[inline(always)]
@@ -133,8 +135,8 @@
 //! }
 //! ```
 //!
-//! What else a task has: sizes and parameters (`MisacSpec`, `MisacParams` in [`task::misac`](crate::task::misac)), a typed configuration with presets
-//! ([`Layered`](crate::config::Layered)), kernels for reset and step, its rows ([`rows`](crate::rows)), and its agents.
+//! What else a task has: sizes and parameters (`MisacSpec`, `MisacParams` in [`task::misac`](crate::tasks::misac::physics)), a typed configuration with presets
+//! ([`Layered`](crate::config::Layered)), kernels for reset and step, its rows ([`rows`](crate::run::rows)), and its agents.
 //!
 //! # A kernel
 //!
@@ -144,7 +146,7 @@
 //! ```
 //! use isacbench::gpu::{DeviceChoice, Gpu, Prelude, fold_groups};
 //! use isacbench::kernels::{Tol, compare::compare};
-//! use isacbench::real::Real;
+//! use isacbench::num::real::Real;
 //!
 //! const SOURCE: &str = "
 //! ##import index

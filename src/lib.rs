@@ -17,29 +17,20 @@
 //!
 //! Dimension letters everywhere: R replicas, B environments, T slots, K vehicles, N antennas, O observation, A action, M minibatch, P parameters.
 
-pub mod agents;
 pub mod bench;
-pub mod checkpoint;
 pub mod cli;
 pub mod config;
 pub mod energy;
-pub mod evaluate;
+pub mod env;
 pub mod files;
 pub mod golden;
 pub mod gpu;
 pub mod guide;
 pub mod kernels;
 pub mod learn;
-pub mod philox;
-pub mod policy;
-pub mod real;
+pub mod nets;
+pub mod num;
 #[cfg(feature = "report")]
 pub mod report;
-pub mod reproduce;
-pub mod rows;
-pub mod shuffle;
-pub mod stats;
-#[cfg(feature = "report")]
-pub mod sweep;
-pub mod task;
-pub mod train;
+pub mod run;
+pub mod tasks;

@@ -7,8 +7,8 @@ use isacbench::bench::{Device, Section, Work, check};
 use isacbench::gpu::{Fill, Gpu, GpuError};
 use isacbench::kernels::inputs::normal;
 use isacbench::kernels::{dense_forward, metrics_accumulate};
-use isacbench::policy::dense::{Activations, Packed, Strided, forward, leading};
-use isacbench::policy::{Activation, MlpLayout};
+use isacbench::nets::dense::{Activations, Packed, Strided, forward, leading};
+use isacbench::nets::{Activation, MlpLayout};
 use rayon::prelude::*;
 use std::sync::Arc;
 

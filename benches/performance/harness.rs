@@ -233,7 +233,7 @@ impl Bench {
             places,
             checks: Checks::default(),
             failures: Vec::new(),
-            sources: isacbench::rows::sources(),
+            sources: isacbench::run::rows::sources(),
         })
     }
 

@@ -11,11 +11,11 @@ use isacbench::gpu::{Buf, Fill, Gpu, GpuError};
 use isacbench::kernels::inputs::normal;
 use isacbench::learn::network::{Backward, Forward, Rows, Spikes, visible};
 use isacbench::learn::recurrent::{self, LstmGpu};
-use isacbench::policy::cpu::{self, Activations, Gradient};
-use isacbench::policy::dense::{Packed, Strided, leading};
-use isacbench::policy::lstm::LstmLayout;
-use isacbench::policy::lstm_cpu::{LstmGradient, LstmPacked, Sequences};
-use isacbench::policy::{Activation, Lif, MlpLayout};
+use isacbench::nets::cpu::{self, Activations, Gradient};
+use isacbench::nets::dense::{Packed, Strided, leading};
+use isacbench::nets::lstm::LstmLayout;
+use isacbench::nets::lstm_cpu::{LstmGradient, LstmPacked, Sequences};
+use isacbench::nets::{Activation, Lif, MlpLayout};
 use rayon::prelude::*;
 use std::sync::Arc;
 

@@ -7,9 +7,11 @@ use crate::workload::{Physics, misac};
 use isacbench::bench::device::Place;
 use isacbench::bench::{Section, Work, check};
 use isacbench::gpu::{Fill, Gpu, GpuError};
-use isacbench::kernels::*;
-use isacbench::task::misac::{MisacSpec, Phase, Uncertainty, metric};
-use isacbench::task::v2x::{Beam, Kinematics, V2xSpec};
+use isacbench::kernels::bernoulli_head;
+use isacbench::tasks::misac::kernels::*;
+use isacbench::tasks::misac::physics::{MisacSpec, Phase, Uncertainty, metric};
+use isacbench::tasks::v2x::kernels::*;
+use isacbench::tasks::v2x::physics::{Beam, Kinematics, V2xSpec};
 use std::hint::black_box;
 use std::sync::Arc;
 

@@ -10,7 +10,7 @@ use isacbench::gpu::GpuError;
 use isacbench::gpu::timestamps::{AROUND_SPAN, Timestamps};
 use isacbench::learn::PpoSpec;
 use isacbench::learn::ppo_gpu::RolloutPath;
-use isacbench::policy::experts::{Decision, H_MOE};
+use isacbench::nets::experts::{Decision, H_MOE};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};

@@ -2,15 +2,17 @@
 //! task misac, preset `paper` (K = 4, 64 antennas, 200 slots, phases 128-128, critic 64-64), one gradient step per update over all slots.
 
 use isacbench::bench::work::{self, Flops};
-use isacbench::config::{Config, Layered, MisacConfig};
+use isacbench::config::Layered;
 use isacbench::gpu::{Gpu, GpuError};
-use isacbench::learn::misac_cpu::MisacCpu;
-use isacbench::learn::misac_gpu::MisacGpu;
+use isacbench::learn::experts_cpu::MisacCpu;
+use isacbench::learn::experts_gpu::MisacGpu;
 use isacbench::learn::ppo_cpu::PpoCpu;
 use isacbench::learn::ppo_gpu::{PpoGpu, RolloutPath};
 use isacbench::learn::{ExpertsSpec, LearnerState, PpoSpec, Replica, learning_rates};
-use isacbench::policy::experts::Architecture;
-use isacbench::train::{Experts, Ppo};
+use isacbench::nets::experts::Architecture;
+use isacbench::run::train::{Experts, Ppo};
+use isacbench::tasks::misac::config::MisacConfig;
+use isacbench::tasks::v2x::config::V2xConfig;
 use std::sync::Arc;
 
 /// Minibatches of an epoch of PPO.
@@ -25,7 +27,7 @@ pub struct Size {
 }
 
 /// [`PpoSpec::mlp`] (agent `ppo`) or [`PpoSpec::spiking`] (agent `spiking-ac`).
-pub type MakePpo = fn(&Config, Vec<Replica>) -> PpoSpec;
+pub type MakePpo = fn(&V2xConfig, Vec<Replica>) -> PpoSpec;
 
 /// What is learned by which rule.
 #[derive(Clone, Copy)]
@@ -35,9 +37,9 @@ pub enum Who {
 }
 
 /// The peer's configuration of task v2x with `envs` environments and layers of `hidden`.
-pub fn v2x_config(envs: usize, hidden: usize) -> Config {
+pub fn v2x_config(envs: usize, hidden: usize) -> V2xConfig {
     let load =
-        |sets: &[String]| Config::load(None, sets).expect("the built-in preset with other sizes is valid");
+        |sets: &[String]| V2xConfig::load(None, sets).expect("the built-in preset with other sizes is valid");
     let horizon = load(&[]).ppo.horizon;
     load(&[
         format!("ppo.envs={envs}"),

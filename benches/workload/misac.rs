@@ -1,9 +1,10 @@
 //! Physics of task misac on the CPU backend as the JAX peer (`misac_hmoe_jax.py`) has it: preset `paper` (K = 4, 64 antennas, 200 slots).
 
-use isacbench::config::{Layered, MisacConfig};
-use isacbench::policy::bernoulli::Sample;
-use isacbench::real::{F32Lanes, LaneKernel, Word, run_lanes};
-use isacbench::task::misac::{
+use isacbench::config::Layered;
+use isacbench::nets::bernoulli::Sample;
+use isacbench::num::real::{F32Lanes, LaneKernel, Word, run_lanes};
+use isacbench::tasks::misac::config::MisacConfig;
+use isacbench::tasks::misac::physics::{
     Batch, Channel, MMAX, MisacParams, MisacSpec, StepSlices, channel, load_state, misac_reset_chunk,
     misac_step_chunk,
 };

@@ -5,8 +5,8 @@ pub mod learner;
 pub mod misac;
 
 use isacbench::learn::ppo_cpu::{SampleGaussian, reset_chunk, step_chunk};
-use isacbench::real::run_lanes;
-use isacbench::task::v2x::{Batch, StepSlices, V2xParams, V2xSpec};
+use isacbench::num::real::run_lanes;
+use isacbench::tasks::v2x::physics::{Batch, StepSlices, V2xParams, V2xSpec};
 use rayon::prelude::*;
 
 /// Environments a thread carries through the slots at once.

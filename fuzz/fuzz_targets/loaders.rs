@@ -1,9 +1,11 @@
 //! What the fuzz targets call; any input must come back as a value or an error.
 
-use isacbench::checkpoint::Checkpoint;
-use isacbench::config::{Config, Layered, MisacConfig};
-use isacbench::sweep::Plan;
-use isacbench::sweep::plan::SweepFile;
+use isacbench::config::Layered;
+use isacbench::run::checkpoint::Checkpoint;
+use isacbench::run::sweep::Plan;
+use isacbench::run::sweep::plan::SweepFile;
+use isacbench::tasks::misac::config::MisacConfig;
+use isacbench::tasks::v2x::config::V2xConfig;
 
 /// Points of a sweep file that is planned: more are only parsed, so that a target stays fast.
 const MOST_POINTS: usize = 64;
@@ -11,8 +13,8 @@ const MOST_POINTS: usize = 64;
 /// A whole configuration of either task, as a checkpoint holds it. One that is read is written and read back as the same.
 pub fn config(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
-    if let Ok(c) = Config::from_toml(text, "fuzz") {
-        assert_eq!(Config::from_toml(&c.to_toml(), "fuzz").expect("its own text"), c);
+    if let Ok(c) = V2xConfig::from_toml(text, "fuzz") {
+        assert_eq!(V2xConfig::from_toml(&c.to_toml(), "fuzz").expect("its own text"), c);
     }
     if let Ok(c) = MisacConfig::from_toml(text, "fuzz") {
         assert_eq!(MisacConfig::from_toml(&c.to_toml(), "fuzz").expect("its own text"), c);
@@ -26,7 +28,7 @@ pub fn sweep_file(bytes: &[u8]) {
     if file.points() > MOST_POINTS || text.contains("checkpoints") {
         return;
     }
-    if let Ok(plan) = Plan::<Config>::new(&file, "fuzz") {
+    if let Ok(plan) = Plan::<V2xConfig>::new(&file, "fuzz") {
         assert_eq!(plan.points.len(), file.points());
     }
     if let Ok(plan) = Plan::<MisacConfig>::new(&file, "fuzz") {
@@ -36,7 +38,7 @@ pub fn sweep_file(bytes: &[u8]) {
 
 /// A checkpoint of either task.
 pub fn checkpoint(bytes: &[u8]) {
-    if let Ok(c) = Checkpoint::<Config>::from_bytes(bytes, "fuzz".into()) {
+    if let Ok(c) = Checkpoint::<V2xConfig>::from_bytes(bytes, "fuzz".into()) {
         assert!(c.state.params.iter().chain(&c.state.m).chain(&c.state.v).all(|x| x.is_finite()));
     }
     let _ = Checkpoint::<MisacConfig>::from_bytes(bytes, "fuzz".into());

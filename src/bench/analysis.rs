@@ -2,8 +2,8 @@
 
 use super::samples::Benchmark;
 use super::{Device, DeviceKind, Section, Work};
-use crate::rows::{BenchPhaseRow, BenchRow, BenchSampleRow, BenchScalingRow};
-use crate::stats::{self, Bootstrap, Interval};
+use crate::num::stats::{self, Bootstrap, Interval};
+use crate::run::rows::{BenchPhaseRow, BenchRow, BenchSampleRow, BenchScalingRow};
 use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};

@@ -1,25 +1,29 @@
 //! What must hold before anything is timed. Each check returns a line for the [`Record`](super::Record), or says what differs.
 
-use crate::config::{Config, Layered, MisacConfig, MisacTaskConfig, V2xConfig};
+use crate::config::Layered;
 use crate::gpu::{Gpu, GpuError};
 use crate::kernels::compare::{compare, compare_exact, compare_f64};
 use crate::kernels::inputs::{normal, widen};
-use crate::kernels::misac_step::{self, misac_step_cpu};
-use crate::kernels::v2x_step::{self, v2x_step_cpu};
-use crate::kernels::{Comparison, REGISTRY, Tol, misac_batch, v2x_batch};
-use crate::learn::misac_cpu::MisacCpu;
+use crate::kernels::{Comparison, REGISTRY, Tol};
+use crate::learn::experts_cpu::MisacCpu;
 use crate::learn::ppo_cpu::{PpoCpu, step_chunk};
 use crate::learn::ppo_gpu::{PpoGpu, RolloutPath};
 use crate::learn::{ExpertsSpec, LearnerState, PpoSpec, Replica, network, recurrent};
-use crate::policy::MlpLayout;
-use crate::policy::cpu::{self, Activations, Gradient};
-use crate::policy::dense::{Packed, Strided, leading};
-use crate::policy::experts::H_MOE;
-use crate::policy::lstm::LstmLayout;
-use crate::policy::lstm_cpu::{LstmGradient, LstmPacked, Sequences};
-use crate::task::misac::{self, MisacParams, MisacSpec};
-use crate::task::v2x::{self, Beam, Kinematics, V2xSpec};
-use crate::train::{Experts, Ppo};
+use crate::nets::MlpLayout;
+use crate::nets::cpu::{self, Activations, Gradient};
+use crate::nets::dense::{Packed, Strided, leading};
+use crate::nets::experts::H_MOE;
+use crate::nets::lstm::LstmLayout;
+use crate::nets::lstm_cpu::{LstmGradient, LstmPacked, Sequences};
+use crate::run::train::{Experts, Ppo};
+use crate::tasks::misac::config::{MisacConfig, MisacTaskConfig};
+use crate::tasks::misac::kernels::misac_batch;
+use crate::tasks::misac::kernels::misac_step::{self, misac_step_cpu};
+use crate::tasks::misac::physics::{self as misac, MisacParams, MisacSpec};
+use crate::tasks::v2x::config::{V2xConfig, V2xTaskConfig};
+use crate::tasks::v2x::kernels::v2x_batch;
+use crate::tasks::v2x::kernels::v2x_step::{self, v2x_step_cpu};
+use crate::tasks::v2x::physics::{self as v2x, Beam, Kinematics, V2xSpec};
 use std::sync::Arc;
 use thiserror::Error;
 
@@ -104,13 +108,13 @@ fn first_moments(
 /// The first minibatch step of a small training of what `make` makes: GPU against CPU backend. The rollout goes `path`, or as the adapter's does.
 pub fn ppo(
     gpu: &Arc<Gpu>,
-    make: fn(&Config, Vec<Replica>) -> PpoSpec,
+    make: fn(&V2xConfig, Vec<Replica>) -> PpoSpec,
     path: Option<RolloutPath>,
 ) -> Result<String, CheckError> {
     let sets = ["ppo.hidden=[16,16]", "ppo.envs=16", "ppo.minibatch=400", "ppo.epochs=1"].map(String::from);
-    let config = Config::load(None, &sets).expect("the built-in preset with other sizes is valid");
+    let config = V2xConfig::load(None, &sets).expect("the built-in preset with other sizes is valid");
     let replica = |(seed, p_max_dbm): (u32, f64)| {
-        let task = V2xConfig { p_max_dbm, ..config.task.clone() };
+        let task = V2xTaskConfig { p_max_dbm, ..config.task.clone() };
         Replica { seed, task: task.params([seed, 0]) }
     };
     let replicas = vec![replica((3, 40.0)), replica((11, 20.0))];
@@ -163,7 +167,7 @@ pub fn experts(gpu: &Arc<Gpu>) -> Result<String, CheckError> {
         learner.spatial(0, lr[2])?;
         learner.state(0)
     };
-    let mut on_gpu = crate::learn::misac_gpu::MisacGpu::new(gpu.clone(), &spec, &start)?;
+    let mut on_gpu = crate::learn::experts_gpu::MisacGpu::new(gpu.clone(), &spec, &start)?;
     let (got, want) = (step(&mut on_gpu)?, step(&mut MisacCpu::new(&spec, &start))?);
     let why = "sums in another order, of rounded rollouts";
     let rows = first_moments("gradient", &spec.layout.groups(), 2, (&got, &want), (2e-5, why));

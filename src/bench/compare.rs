@@ -1,8 +1,8 @@
 //! Two sets of benchmarks against each other: ratios of speed with their intervals, and a verdict for each.
 
 use super::analysis::{BOOTSTRAP_SEED, SOFTWARE};
-use crate::rows::{BenchRow, BenchSampleRow};
-use crate::stats::{self, Interval};
+use crate::num::stats::{self, Interval};
+use crate::run::rows::{BenchRow, BenchSampleRow};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 

@@ -40,7 +40,7 @@ impl Device {
             1 => "cpu-1-thread".into(),
             n => format!("cpu-{n}-threads"),
         };
-        let name = crate::rows::cpu_model().unwrap_or_else(|| std::env::consts::ARCH.into());
+        let name = crate::run::rows::cpu_model().unwrap_or_else(|| std::env::consts::ARCH.into());
         Device { slug, name, kind: DeviceKind::Cpu, driver: None, threads: Some(threads) }
     }
 

@@ -3,18 +3,23 @@
 
 use super::steady::{self, Kind};
 use super::{DeviceKind, analysis::kind_name};
-use crate::agents::{misac, v2x as agents};
-use crate::checkpoint::{Algorithmic, Checkpoint, CheckpointError, Trainable};
-use crate::config::{Config, ConfigError, Layered, MisacConfig};
+use crate::config::{ConfigError, Layered};
 use crate::energy::accounts::{self, MEASURED};
 use crate::energy::meters::{self, GpuName, Measurement, Meter};
 use crate::energy::{Entry, TrainingSchedule};
 use crate::gpu::Gpu;
-use crate::reproduce::{self, JobError, Watch};
-use crate::rows::BenchEnergyRow;
-use crate::task::misac::MisacParams;
-use crate::task::v2x::V2xParams;
-use crate::train::{Learner, Plan, train};
+use crate::run::checkpoint::{Algorithmic, Checkpoint, CheckpointError, Trainable};
+use crate::run::reproduce::{JobError, Watch};
+use crate::run::rows::BenchEnergyRow;
+use crate::run::train::{Learner, Plan, train};
+use crate::tasks::misac::agents as misac;
+use crate::tasks::misac::config::MisacConfig;
+use crate::tasks::misac::physics::MisacParams;
+use crate::tasks::misac::reproduce as misac_reproduce;
+use crate::tasks::v2x::agents;
+use crate::tasks::v2x::config::V2xConfig;
+use crate::tasks::v2x::physics::V2xParams;
+use crate::tasks::v2x::reproduce as v2x_reproduce;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -38,7 +43,7 @@ const RATE_ENVS: usize = 32;
 
 /// The weights of one agent.
 pub enum Subject {
-    V2x(Box<Checkpoint<Config>>),
+    V2x(Box<Checkpoint<V2xConfig>>),
     Misac(Box<Checkpoint<MisacConfig>>),
 }
 
@@ -80,7 +85,7 @@ impl Subject {
                 return Ok(Subject::Misac(c));
             }
         }
-        let config = Config::load(None, &[])?;
+        let config = V2xConfig::load(None, &[])?;
         let p_max = config.task.p_max_dbm;
         match initial(config, agent, p_max) {
             Some(c) => Ok(Subject::V2x(c)),
@@ -94,7 +99,7 @@ impl Subject {
             c.keep(c.swept[0]);
             Box::new(c)
         }
-        match Checkpoint::<Config>::load(path) {
+        match Checkpoint::<V2xConfig>::load(path) {
             Err(CheckpointError::OtherTask { .. }) => {
                 Ok(Subject::Misac(first(Checkpoint::<MisacConfig>::load(path)?)))
             }
@@ -111,7 +116,7 @@ impl Subject {
 
     pub fn task(&self) -> &'static str {
         match self {
-            Subject::V2x(_) => Config::TASK,
+            Subject::V2x(_) => V2xConfig::TASK,
             Subject::Misac(_) => MisacConfig::TASK,
         }
     }
@@ -229,15 +234,15 @@ impl Sums {
 }
 
 /// An inference, and a training episode with its slots.
-fn v2x(c: &Checkpoint<Config>) -> Result<(Sums, (Sums, f64)), EnergyError> {
+fn v2x(c: &Checkpoint<V2xConfig>) -> Result<(Sums, (Sums, f64)), EnergyError> {
     let agent = agents::find(&c.agent).expect("a checkpoint holds an agent of this program");
     let algorithm = c.algorithm();
     let policy = algorithm.policy();
     let mut config = c.config.clone();
     config.evaluate.episodes = EPISODES;
     let replicas: Vec<V2xParams> =
-        c.replicas().iter().map(|(p, seed)| reproduce::params_of(&config.task, *p, [*seed, 0])).collect();
-    let outcomes = reproduce::outcomes(agent, &config, &replicas, Some(c.into()), None, &Silent)?;
+        c.replicas().iter().map(|(p, seed)| v2x_reproduce::params_of(&config.task, *p, [*seed, 0])).collect();
+    let outcomes = v2x_reproduce::outcomes(agent, &config, &replicas, Some(c.into()), None, &Silent)?;
     let mut entries = Vec::new();
     for (o, params) in outcomes.iter().zip(c.state.params.chunks(policy.params)) {
         let activity = o.activity.clone().unwrap_or_default();
@@ -275,12 +280,12 @@ fn misac_inference(c: &Checkpoint<MisacConfig>) -> Result<Sums, EnergyError> {
     config.evaluate.episodes = EPISODES;
     // Beams are not judged: what they cost is asked here.
     config.evaluate.gain_stride = config.task.slots;
-    let params = |(snr, seed): &(f64, u32)| reproduce::misac::params_of(&config.task, *snr, [*seed, 0]);
+    let params = |(snr, seed): &(f64, u32)| misac_reproduce::params_of(&config.task, *snr, [*seed, 0]);
     let replicas: Vec<MisacParams> = c.replicas().iter().map(params).collect();
-    let evaluated = reproduce::misac::outcomes(agent, &config, &replicas, Some(c), None, &Silent)?;
+    let evaluated = misac_reproduce::outcomes(agent, &config, &replicas, Some(c), None, &Silent)?;
     let mut entries = Vec::new();
     for (r, e) in evaluated.iter().enumerate() {
-        entries.extend(reproduce::misac::energies(agent, &config, c, r, &e.outcome)?);
+        entries.extend(misac_reproduce::energies(agent, &config, c, r, &e.outcome)?);
     }
     Ok(Sums::of(entries, replicas.len()))
 }

@@ -4,7 +4,7 @@
 //! still worth a report.
 
 use super::{RECORD_FILE, Record};
-use crate::stats;
+use crate::num::stats;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};

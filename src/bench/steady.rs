@@ -1,18 +1,20 @@
 //! Steady work whose energy is measured: the policy networks alone, rollouts, and training, on the CPU backend or a GPU.
 
 use super::energy::Subject;
-use crate::config::{Config, MisacConfig};
 use crate::gpu::{Fill, Gpu};
 use crate::learn::network::{Forward, Rows, visible};
 use crate::learn::ppo_cpu::{reset_chunk, step_chunk};
 use crate::learn::recurrent::LstmStepGpu;
 use crate::learn::{Algorithm, ExpertsSpec, LearnerState};
-use crate::policy::cpu::{Activations, forward};
-use crate::policy::dense::{Packed, Strided, leading};
-use crate::policy::experts::{Decision, ExpertsCpu, ExpertsState, act};
-use crate::policy::{Head, MlpLayout};
-use crate::task::{misac, v2x};
-use crate::train::{Learner, Plan, experts, train, train_experts};
+use crate::nets::cpu::{Activations, forward};
+use crate::nets::dense::{Packed, Strided, leading};
+use crate::nets::experts::{Decision, ExpertsCpu, ExpertsState, act};
+use crate::nets::{Head, MlpLayout};
+use crate::run::train::{Learner, Plan, experts, train, train_experts};
+use crate::tasks::misac::config::MisacConfig;
+use crate::tasks::misac::physics as misac;
+use crate::tasks::v2x::config::V2xConfig;
+use crate::tasks::v2x::physics as v2x;
 use rayon::prelude::*;
 use std::hint::black_box;
 use std::sync::Arc;
@@ -118,7 +120,7 @@ pub fn prepare<'a>(
     }
 }
 
-fn one_replica<C: crate::checkpoint::Trainable>(
+fn one_replica<C: crate::run::checkpoint::Trainable>(
     config: &C,
     agent: &str,
     swept: f64,
@@ -141,8 +143,9 @@ fn first_replica(s: &LearnerState, params: usize) -> LearnerState {
 }
 
 /// Observations [envs, O] of [`OBSERVED_SLOT`], the policy's means having acted until then (zeros, if its outputs are no actions).
-fn observations(config: &Config, p_max_dbm: f64, net: &Packed, gaussian: bool, envs: usize) -> Vec<f32> {
-    let (spec, params) = (config.task.spec(), crate::reproduce::params_of(&config.task, p_max_dbm, [0, 0]));
+fn observations(config: &V2xConfig, p_max_dbm: f64, net: &Packed, gaussian: bool, envs: usize) -> Vec<f32> {
+    let (spec, params) =
+        (config.task.spec(), crate::tasks::v2x::reproduce::params_of(&config.task, p_max_dbm, [0, 0]));
     let (o, a) = (spec.obs_dim(), spec.action_dim());
     let chunk = |first: usize| {
         let n = CHUNK.min(envs - first);
@@ -183,7 +186,7 @@ fn observations(config: &Config, p_max_dbm: f64, net: &Packed, gaussian: bool, e
 /// As [`observations`], cameras on where the schedule's logits are positive.
 fn misac_observations(config: &MisacConfig, snr_db: f64, net: &ExpertsCpu, envs: usize) -> Vec<f32> {
     let (spec, params) =
-        (config.task.spec(), crate::reproduce::misac::params_of(&config.task, snr_db, [0, 0]));
+        (config.task.spec(), crate::tasks::misac::reproduce::params_of(&config.task, snr_db, [0, 0]));
     let (o, k) = (spec.obs_dim(), spec.vehicles);
     let chunk = |first: usize| {
         let n = CHUNK.min(envs - first);
@@ -276,7 +279,7 @@ fn decisions<'a>(net: ExpertsCpu, obs: Vec<f32>, batches: usize) -> Run<'a> {
 
 fn decisions_gpu<'a>(
     gpu: &'a Arc<Gpu>,
-    layout: &crate::policy::experts::ExpertsLayout,
+    layout: &crate::nets::experts::ExpertsLayout,
     params: &[f32],
     obs: &[f32],
     batches: usize,
@@ -338,7 +341,7 @@ fn on_policy<'a>(
 
 fn on_experts<'a>(
     spec: ExpertsSpec,
-    mut learner: Box<dyn crate::train::Experts>,
+    mut learner: Box<dyn crate::run::train::Experts>,
     kind: Kind,
     gpu: Option<&'a Arc<Gpu>>,
     updates: u32,

@@ -3,11 +3,13 @@
 
 use crate::kernels::*;
 use crate::learn::{ExpertsSpec, PpoSpec};
-use crate::policy::experts::Decision;
-use crate::policy::lstm::LstmLayout;
-use crate::policy::mlp::Layer;
-use crate::policy::{Activation, MlpLayout};
-use crate::task::misac::metric;
+use crate::nets::experts::Decision;
+use crate::nets::lstm::LstmLayout;
+use crate::nets::mlp::Layer;
+use crate::nets::{Activation, MlpLayout};
+use crate::tasks::misac::kernels::{misac_batch, misac_reset, misac_step, spatial_loss};
+use crate::tasks::misac::physics::metric;
+use crate::tasks::v2x::kernels::{v2x_batch, v2x_reset, v2x_step};
 
 /// FLOPs of the parts of an update of all replicas.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -9,7 +9,7 @@ use crate::bench::samples::{self, Benchmark, Found};
 use crate::bench::{DeviceKind, criterion_home};
 use crate::energy::meters::SYSFS;
 use crate::gpu::DeviceChoice;
-use crate::rows::{BenchEnergyRow, DeviceName, Manifest, cpu_model};
+use crate::run::rows::{BenchEnergyRow, DeviceName, Manifest, cpu_model};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use std::collections::BTreeSet;

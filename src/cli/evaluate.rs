@@ -2,18 +2,21 @@
 
 use super::watch::{Bars, Silent};
 use super::{Common, Place, cpu_place, find_misac_agent, find_v2x_agent, place};
-use crate::agents::v2x::V2xAgent;
-use crate::checkpoint::{Checkpoint, CheckpointError, Trainable};
-use crate::config::{Config, Layered, MisacConfig};
+use crate::config::Layered;
 use crate::energy::accounts;
-use crate::evaluate::misac::Outcome as MisacOutcome;
-use crate::evaluate::v2x::Outcome;
-use crate::evaluate::{Estimate, Precision};
 use crate::gpu::GpuError;
-use crate::reproduce::{self, JobError, Watch, Weights};
-use crate::stats;
-use crate::task::misac::MisacParams;
-use crate::task::v2x::{V2xParams, metric};
+use crate::num::stats;
+use crate::run::checkpoint::{Checkpoint, CheckpointError, Trainable};
+use crate::run::evaluate::{Estimate, Precision};
+use crate::run::reproduce::{JobError, Watch};
+use crate::tasks::misac::config::MisacConfig;
+use crate::tasks::misac::evaluate::Outcome as MisacOutcome;
+use crate::tasks::misac::physics::MisacParams;
+use crate::tasks::v2x::agents::V2xAgent;
+use crate::tasks::v2x::config::V2xConfig;
+use crate::tasks::v2x::evaluate::Outcome;
+use crate::tasks::v2x::physics::{V2xParams, metric};
+use crate::tasks::v2x::reproduce::Weights;
 use anyhow::{Result, bail};
 use clap::Args;
 use serde_json::{Map, Value, json};
@@ -104,7 +107,7 @@ fn weights<C: Trainable>(
 }
 
 fn misac(a: &EvaluateArgs, sets: &[String]) -> Result<Printed> {
-    use crate::reproduce::misac::{energies, measured, outcomes, params_of};
+    use crate::tasks::misac::reproduce::{energies, measured, outcomes, params_of};
     let agent = find_misac_agent(&a.agent)?;
     if a.precision == Precision::F16 {
         return Err(GpuError::NoF16("this is task misac").into());
@@ -188,8 +191,8 @@ fn v2x(a: &EvaluateArgs, sets: &[String]) -> Result<Printed> {
     let mut checkpoint = None;
     let (config, at, seeds) = match &a.checkpoint {
         Some(path) if agent.is_learned() => {
-            let sizes = |c: &Config| agent.algorithm(c, Vec::new()).map(|a| (*a.task(), a.policy()));
-            let same = |x: &Config, y: &Config| sizes(x) == sizes(y);
+            let sizes = |c: &V2xConfig| agent.algorithm(c, Vec::new()).map(|a| (*a.task(), a.policy()));
+            let same = |x: &V2xConfig, y: &V2xConfig| sizes(x) == sizes(y);
             let (saved, config, at) = weights(a, path, agent.id, sets, same, |c| c.task.p_max_dbm)?;
             let seeds = saved.seeds.iter().map(|s| config.evaluate.seed.wrapping_add(*s)).collect();
             checkpoint = Some(saved);
@@ -198,25 +201,32 @@ fn v2x(a: &EvaluateArgs, sets: &[String]) -> Result<Printed> {
         Some(_) => bail!("agent '{}' has no weights to load: drop --checkpoint", agent.id),
         None if agent.is_learned() => return Err(JobError::NoWeights(agent.id).into()),
         None => {
-            let config = Config::load(a.common.config.as_deref(), sets)?;
+            let config = V2xConfig::load(a.common.config.as_deref(), sets)?;
             let (at, seeds) = (config.task.p_max_dbm, vec![config.evaluate.seed]);
             (config, at, seeds)
         }
     };
     let replicas: Vec<V2xParams> =
-        seeds.iter().map(|s| reproduce::params_of(&config.task, at, [*s, 0])).collect();
+        seeds.iter().map(|s| crate::tasks::v2x::reproduce::params_of(&config.task, at, [*s, 0])).collect();
     let mut place = place(&a.common.device)?;
     let bars = Bars::new();
     let watch = a.watch(&bars, &place);
     let gpu = place.gpu.as_deref();
     let weights = checkpoint.as_ref().map(|checkpoint| Weights { checkpoint, precision: a.precision });
-    let outcomes = reproduce::outcomes(agent, &config, &replicas, weights, gpu, watch)?;
+    let outcomes = crate::tasks::v2x::reproduce::outcomes(agent, &config, &replicas, weights, gpu, watch)?;
     let mut metrics = summarise(agent.is_bound(), config.task.vehicles, &outcomes);
     let mut measured = None;
     if let Some(weights) = weights {
         metrics.extend(energies(agent, weights.checkpoint, &outcomes)?);
-        measured =
-            Some(reproduce::measured(agent, &config, &replicas, weights, gpu, a.measure_energy, watch));
+        measured = Some(crate::tasks::v2x::reproduce::measured(
+            agent,
+            &config,
+            &replicas,
+            weights,
+            gpu,
+            a.measure_energy,
+            watch,
+        ));
     }
     if !agent.decides_on_gpu() {
         place = cpu_place("the agent decides there");
@@ -349,7 +359,7 @@ fn plain(x: &str) -> String {
 const MEASURED: &str = "energy_measured_j_per_slot";
 
 /// Energy of a policy call, once per slot, by each model, and firing rates (or shares of active units) of the policy network.
-fn energies(agent: &V2xAgent, saved: &Checkpoint<Config>, outcomes: &[Outcome]) -> Result<Vec<Summary>> {
+fn energies(agent: &V2xAgent, saved: &Checkpoint<V2xConfig>, outcomes: &[Outcome]) -> Result<Vec<Summary>> {
     let policy = saved.algorithm().policy();
     let mut values = Values::default();
     for (o, params) in outcomes.iter().zip(saved.state.params.chunks(policy.params)) {

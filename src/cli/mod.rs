@@ -10,12 +10,12 @@ mod sweep;
 mod train;
 mod watch;
 
-use crate::agents::misac::{self, MisacAgent};
-use crate::agents::v2x::{self, V2xAgent};
-use crate::checkpoint::Trainable;
 use crate::gpu::{self, DeviceChoice, Gpu};
-use crate::real::SimdLevel;
-use crate::rows::{DeviceName, Manifest};
+use crate::num::real::SimdLevel;
+use crate::run::checkpoint::Trainable;
+use crate::run::rows::{DeviceName, Manifest};
+use crate::tasks::misac::agents::{self as misac, MisacAgent};
+use crate::tasks::v2x::agents::{self as v2x, V2xAgent};
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;

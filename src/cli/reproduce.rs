@@ -2,9 +2,12 @@
 
 use super::watch::Bars;
 use super::{Common, manifest, place};
-use crate::config::{self, Config, ConfigError, Layered, MisacConfig};
-use crate::reproduce;
-use crate::rows::{Manifest, MisacRows};
+use crate::config::{ConfigError, Layered};
+use crate::run::reproduce;
+use crate::run::rows::Manifest;
+use crate::tasks::misac::config::MisacConfig;
+use crate::tasks::misac::rows::MisacRows;
+use crate::tasks::v2x::config::V2xConfig;
 use anyhow::{Result, anyhow};
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -34,7 +37,7 @@ pub struct ReproduceArgs {
 
 /// A job with its configuration.
 enum Work {
-    V2x(Box<Config>),
+    V2x(Box<V2xConfig>),
     Misac(Box<MisacConfig>),
 }
 
@@ -43,14 +46,17 @@ const MISAC: &str = "rl-h-moe";
 
 pub fn reproduce_experiments(a: &ReproduceArgs) -> Result<()> {
     let all = a.experiment == "all";
-    let names: Vec<&str> =
-        if all { config::experiments().chain([MISAC]).collect() } else { vec![&a.experiment] };
+    let names: Vec<&str> = if all {
+        crate::tasks::v2x::config::experiments().chain([MISAC]).collect()
+    } else {
+        vec![&a.experiment]
+    };
     let load = |name: &&str| -> Result<(String, Work)> {
         let (file, sets) = (a.common.config.as_deref(), &a.common.sets[..]);
         let work = if *name == MISAC {
             MisacConfig::load_experiment(name, &a.scale, file, sets).map(|c| Work::Misac(Box::new(c)))
         } else {
-            Config::load_experiment(name, &a.scale, file, sets).map(|c| Work::V2x(Box::new(c)))
+            V2xConfig::load_experiment(name, &a.scale, file, sets).map(|c| Work::V2x(Box::new(c)))
         };
         // With several experiments, a key may be right for one and wrong for another.
         let of = |e: ConfigError| if all { anyhow!("experiment {name}: {e}") } else { e.into() };
@@ -75,16 +81,16 @@ pub fn reproduce_experiments(a: &ReproduceArgs) -> Result<()> {
         };
         match work {
             Work::V2x(config) => {
-                let ids = reproduce::runs(config).into_iter().map(|r| r.agent.id);
+                let ids = crate::tasks::v2x::reproduce::runs(config).into_iter().map(|r| r.agent.id);
                 let mut manifest = manifest(&**config, &distinct(ids), place);
-                let rows = reproduce::reproduce(config, &way)?;
+                let rows = crate::tasks::v2x::reproduce::reproduce(config, &way)?;
                 manifest.wall_s = Some(started.elapsed().as_secs_f64());
                 write_report(name, &out, &rows, &manifest)?;
             }
             Work::Misac(config) => {
-                let ids = reproduce::misac::runs(config).into_iter().map(|r| r.agent.id);
+                let ids = crate::tasks::misac::reproduce::runs(config).into_iter().map(|r| r.agent.id);
                 let mut manifest = manifest(&**config, &distinct(ids), place);
-                let rows = reproduce::misac::reproduce(config, &way)?;
+                let rows = crate::tasks::misac::reproduce::reproduce(config, &way)?;
                 manifest.wall_s = Some(started.elapsed().as_secs_f64());
                 write_misac_report(&out, &rows, &manifest)?;
             }
@@ -105,8 +111,13 @@ fn distinct(ids: impl Iterator<Item = &'static str>) -> Vec<String> {
 }
 
 #[cfg(feature = "report")]
-fn write_report(name: &str, out: &Path, rows: &reproduce::Rows, manifest: &Manifest) -> Result<()> {
-    use crate::report::{experiments, spiking_ac};
+fn write_report(
+    name: &str,
+    out: &Path,
+    rows: &crate::tasks::v2x::reproduce::Rows,
+    manifest: &Manifest,
+) -> Result<()> {
+    use crate::tasks::v2x::report::{self as spiking_ac, experiments};
     print_paths(match name {
         "rate-penalty" => experiments::write_rate_penalty(out, rows, manifest)?,
         "beams" => experiments::write_beams(out, rows, manifest)?,
@@ -117,7 +128,7 @@ fn write_report(name: &str, out: &Path, rows: &reproduce::Rows, manifest: &Manif
 
 #[cfg(feature = "report")]
 fn write_misac_report(out: &Path, rows: &MisacRows, manifest: &Manifest) -> Result<()> {
-    print_paths(crate::report::rl_h_moe::write(out, rows, manifest)?);
+    print_paths(crate::tasks::misac::report::write(out, rows, manifest)?);
     Ok(())
 }
 
@@ -128,7 +139,12 @@ fn print_paths(paths: crate::report::ReportPaths) {
 }
 
 #[cfg(not(feature = "report"))]
-fn write_report(_: &str, out: &Path, rows: &reproduce::Rows, manifest: &Manifest) -> Result<()> {
+fn write_report(
+    _: &str,
+    out: &Path,
+    rows: &crate::tasks::v2x::reproduce::Rows,
+    manifest: &Manifest,
+) -> Result<()> {
     write_rows(
         out,
         serde_json::json!({ "curves": rows.curves, "evals": rows.evals, "slots": rows.slots, "energy": rows.energy, "activity": rows.activity, "manifest": manifest }),

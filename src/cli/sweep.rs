@@ -2,14 +2,15 @@
 
 use super::watch::Bars;
 use super::{Place, place};
-use crate::config::{Config, MisacConfig};
 use crate::gpu::{DeviceChoice, Gpu};
-use crate::sweep::dataset::{Dataset, PlanFile};
-use crate::sweep::merge;
-use crate::sweep::plan::SweepFile;
-use crate::sweep::report::{self, Query};
-use crate::sweep::run::{self, CPU_REPLICAS, Commits, Device, GPU_REPLICAS, Progress, Way};
-use crate::sweep::{Plan, Shard, SweepError, Swept};
+use crate::run::sweep::dataset::{Dataset, PlanFile};
+use crate::run::sweep::merge;
+use crate::run::sweep::plan::SweepFile;
+use crate::run::sweep::report::{self, Query};
+use crate::run::sweep::run::{self, CPU_REPLICAS, Commits, Device, GPU_REPLICAS, Progress, Way};
+use crate::run::sweep::{Plan, Shard, SweepError, Swept};
+use crate::tasks::misac::config::MisacConfig;
+use crate::tasks::v2x::config::V2xConfig;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -52,7 +53,7 @@ pub fn sweep(a: &SweepArgs) -> Result<()> {
     let place = place(&a.device)?;
     match file.task.as_str() {
         "misac" => go(a, &file, Plan::<MisacConfig>::new(&file, &origin)?, &place),
-        _ => go(a, &file, Plan::<Config>::new(&file, &origin)?, &place),
+        _ => go(a, &file, Plan::<V2xConfig>::new(&file, &origin)?, &place),
     }
 }
 

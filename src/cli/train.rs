@@ -2,9 +2,12 @@
 
 use super::watch::Bars;
 use super::{Common, Place, find_misac_agent, find_v2x_agent, manifest, place};
-use crate::agents::{misac, v2x};
-use crate::config::{Config, Layered, MisacConfig};
-use crate::reproduce::{self, Job, RunId, Trained, Training};
+use crate::config::Layered;
+use crate::run::reproduce::{self, Job, RunId, Trained, Training};
+use crate::tasks::misac::agents as misac;
+use crate::tasks::misac::config::MisacConfig;
+use crate::tasks::v2x::agents as v2x;
+use crate::tasks::v2x::config::V2xConfig;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use std::path::PathBuf;
@@ -44,7 +47,7 @@ pub fn train(a: &TrainArgs) -> Result<()> {
             })
         }
         _ => {
-            let config = Config::load(file, sets)?;
+            let config = V2xConfig::load(file, sets)?;
             let agent = find_v2x_agent(a.agent.as_deref().unwrap_or("ppo"))?;
             must_learn(agent.id, v2x::AGENTS.iter().filter(|x| x.is_learned()).map(|x| x.id).collect())?;
             let (at, every) = (config.task.p_max_dbm, config.reproduce.checkpoint_every);

@@ -1,6 +1,6 @@
 //! Progress of long work, on standard error.
 
-use crate::reproduce::Watch;
+use crate::run::reproduce::Watch;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::IsTerminal;
 use std::sync::Mutex;

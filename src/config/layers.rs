@@ -80,7 +80,7 @@ macro_rules! through_serde {
         }
     };
 }
-pub(super) use through_serde;
+pub(crate) use through_serde;
 
 fn validated<C: Layered>(table: toml::Table, origin: &str) -> Result<C, ConfigError> {
     let config = C::typed(table).map_err(|e| ConfigError::Parse(origin.into(), one_line(&e, "")))?;

@@ -1,7 +1,7 @@
 //! Configuration of the learned agents of task v2x: `[ppo]`, `[spiking]`, `[ddpg]`, `[dqn]`.
 
-use super::ConfigError;
-use crate::policy::{Lif, lif};
+use super::{ConfigError, not_negative, positive, share, widths};
+use crate::nets::{Lif, lif};
 use serde::{Deserialize, Serialize};
 
 /// Whose gradient norm is clipped.
@@ -486,6 +486,150 @@ impl DqnConfig {
         check!("dqn.epsilon_start", self.epsilon_start, share(self.epsilon_start), "must be 0 to 1");
         check!("dqn.epsilon_final", self.epsilon_final, share(self.epsilon_final), "must be 0 to 1");
         check!("dqn.epsilon_share", self.epsilon_share, share(self.epsilon_share), "must be 0 to 1");
+        Ok(())
+    }
+}
+
+/// How the phases Φ of an action become beams (10).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// Φ as it is.
+    Direct,
+    /// Φ on top of −π·m·cos θ̂, the phases of a beam steered at the estimate.
+    Residual,
+}
+
+/// How the scheduling expert learns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PolicyGradient {
+    /// Advantage actor-critic: one step of the policy gradient (12) per trajectory batch (Algorithm 1).
+    A2c,
+    /// Clipped surrogate, several epochs over minibatches of whole environments.
+    Ppo,
+}
+
+/// The scheduling expert, its critic, and the trunks of the agents that share one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TemporalConfig {
+    pub algorithm: PolicyGradient,
+    /// H, units of the LSTM.
+    pub hidden: usize,
+    /// Widths of the shared trunk of `ppo-mono` and of each expert of `homogeneous-moe`.
+    pub trunk: Vec<usize>,
+    /// Widths of the critic's hidden layers.
+    pub critic: Vec<usize>,
+    /// Environments B per replica; an update collects one episode in each.
+    pub envs: usize,
+    /// Passes over the rollout of an update; `a2c` makes one step over all of it.
+    pub epochs: usize,
+    /// Environments of a minibatch; must divide `envs`.
+    pub minibatch_envs: usize,
+    pub gamma: f64,
+    pub gae_lambda: f64,
+    /// Clip range of `ppo`.
+    pub clip: f64,
+    pub lr_policy: f64,
+    pub lr_critic: f64,
+    /// All learning rates fall linearly to this share of their start over the run.
+    pub lr_final_share: f64,
+    pub adam_beta1: f64,
+    pub adam_beta2: f64,
+    pub adam_eps: f64,
+    /// Of policy and critic each; 0 = no clipping.
+    pub max_grad_norm: f64,
+    pub entropy_coef: f64,
+    pub normalise_advantages: bool,
+    /// Rewards are multiplied by this before learning (not in reports).
+    pub reward_scale: f64,
+    /// Gain of the orthogonal initialisation of the scheduling head.
+    pub head_gain: f64,
+}
+
+/// The phase expert and its loss (13).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SpatialConfig {
+    /// What the outputs of the phase network mean: the phases, as printed, or a correction to those that steer at the estimated angle.
+    pub phase: Phase,
+    /// Widths of the hidden layers.
+    pub hidden: Vec<usize>,
+    /// λ of L_spat.
+    pub loss_weight: f64,
+    pub lr: f64,
+    /// 0 = no clipping.
+    pub max_grad_norm: f64,
+    /// Every n-th slot of the rollout enters the loss; 1 = all, as printed.
+    pub stride: usize,
+    /// Gain of the orthogonal initialisation of the last layer.
+    pub output_gain: f64,
+}
+
+impl TemporalConfig {
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        check!("temporal.hidden", self.hidden, (1..=1024).contains(&self.hidden), "must be 1 to 1024");
+        check!("temporal.trunk", self.trunk, widths(&self.trunk), "must list 1 to 8 widths of 1 to 4096");
+        check!("temporal.critic", self.critic, widths(&self.critic), "must list 1 to 8 widths of 1 to 4096");
+        check!("temporal.envs", self.envs, (1..=1 << 20).contains(&self.envs), "must be 1 to 1048576");
+        check!("temporal.epochs", self.epochs, (1..=1000).contains(&self.epochs), "must be 1 to 1000");
+        check!(
+            "temporal.minibatch_envs",
+            self.minibatch_envs,
+            self.minibatch_envs >= 1 && self.envs.is_multiple_of(self.minibatch_envs.max(1)),
+            "must divide temporal.envs"
+        );
+        check!("temporal.gamma", self.gamma, share(self.gamma), "must be 0 to 1");
+        check!("temporal.gae_lambda", self.gae_lambda, share(self.gae_lambda), "must be 0 to 1");
+        check!("temporal.clip", self.clip, positive(self.clip), "must be positive");
+        check!("temporal.lr_policy", self.lr_policy, positive(self.lr_policy), "must be positive");
+        check!("temporal.lr_critic", self.lr_critic, positive(self.lr_critic), "must be positive");
+        check!("temporal.lr_final_share", self.lr_final_share, share(self.lr_final_share), "must be 0 to 1");
+        check!(
+            "temporal.adam_beta1",
+            self.adam_beta1,
+            share(self.adam_beta1) && self.adam_beta1 < 1.0,
+            "must be in [0, 1)"
+        );
+        check!(
+            "temporal.adam_beta2",
+            self.adam_beta2,
+            share(self.adam_beta2) && self.adam_beta2 < 1.0,
+            "must be in [0, 1)"
+        );
+        check!("temporal.adam_eps", self.adam_eps, positive(self.adam_eps), "must be positive");
+        check!(
+            "temporal.max_grad_norm",
+            self.max_grad_norm,
+            not_negative(self.max_grad_norm),
+            "must not be negative"
+        );
+        check!(
+            "temporal.entropy_coef",
+            self.entropy_coef,
+            not_negative(self.entropy_coef),
+            "must not be negative"
+        );
+        check!("temporal.reward_scale", self.reward_scale, positive(self.reward_scale), "must be positive");
+        check!("temporal.head_gain", self.head_gain, positive(self.head_gain), "must be positive");
+        Ok(())
+    }
+}
+
+impl SpatialConfig {
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        check!("spatial.hidden", self.hidden, widths(&self.hidden), "must list 1 to 8 widths of 1 to 4096");
+        check!("spatial.loss_weight", self.loss_weight, positive(self.loss_weight), "must be positive");
+        check!("spatial.lr", self.lr, positive(self.lr), "must be positive");
+        check!(
+            "spatial.max_grad_norm",
+            self.max_grad_norm,
+            not_negative(self.max_grad_norm),
+            "must not be negative"
+        );
+        check!("spatial.stride", self.stride, (1..=100_000).contains(&self.stride), "must be 1 to 100000");
+        check!("spatial.output_gain", self.output_gain, positive(self.output_gain), "must be positive");
         Ok(())
     }
 }

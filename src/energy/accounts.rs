@@ -3,7 +3,7 @@
 use super::counts::{CountError, Counts, FirstLayer};
 use super::methods::{CONSTANTS, Constants, FP32, INT32, effective_ops, memory_aware, paper_formula};
 use super::training::{TrainingSchedule, paper_episode, per_episode};
-use crate::policy::{Activity, MlpLayout};
+use crate::nets::{Activity, MlpLayout};
 
 /// Inferences that share one reading of the weights in the account of a batch.
 pub const SHARING_BATCH: u64 = 64;
@@ -199,9 +199,10 @@ pub const SHOWN: [&Constants; 2] = [&INT32, &FP32];
 mod tests {
     use super::super::counts::tests::lif;
     use super::*;
-    use crate::config::{Config, Layered};
+    use crate::config::Layered;
     use crate::learn::{Algorithm, PpoSpec};
-    use crate::policy::{Activation, LayerActivity};
+    use crate::nets::{Activation, LayerActivity};
+    use crate::tasks::v2x::config::V2xConfig;
 
     fn activity(net: &MlpLayout, rate: u64) -> Activity {
         let layers = net.layers.iter().enumerate().map(|(l, layer)| {
@@ -252,7 +253,7 @@ mod tests {
 
     #[test]
     fn a_training_without_rates_is_dense_or_unknown() {
-        let config = Config::load(None, &[]).unwrap();
+        let config = V2xConfig::load(None, &[]).unwrap();
         let dense = TrainingSchedule::of(&Algorithm::Ppo(PpoSpec::mlp(&config, Vec::new())));
         let spiking = TrainingSchedule::of(&Algorithm::Ppo(PpoSpec::spiking(&config, Vec::new())));
         let sum = |entries: &[Entry], method: &str| -> f64 {

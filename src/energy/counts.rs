@@ -3,7 +3,7 @@
 //! An effective operation is a pair of a non-zero input and a non-zero weight; it is an accumulate (AC) where the inputs are spikes, else a
 //! multiply-accumulate (MAC). Biases are left out there and counted apart here.
 
-use crate::policy::{Activity, MlpLayout};
+use crate::nets::{Activity, MlpLayout};
 
 /// When the matrix behind the constant input of a spiking network is multiplied (direct encoding).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -197,7 +197,7 @@ impl Counts {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::policy::{Activation, LayerActivity, Lif};
+    use crate::nets::{Activation, LayerActivity, Lif};
 
     pub fn lif() -> Lif {
         Lif { steps: 6, lambda: 0.5, threshold: 1.0, reset: 0.0, eta: 3.0, detach_reset: true }

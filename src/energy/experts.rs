@@ -7,9 +7,9 @@
 use super::accounts::{EFFECTIVE, Entry, INFERENCE, MEMORY, PAPER, SHARING_BATCH};
 use super::counts::{CountError, Counts, Elementwise, FirstLayer, LayerCounts};
 use super::methods::{CONSTANTS, FP32, INT32, effective_ops, memory_aware};
-use crate::policy::MlpLayout;
-use crate::policy::experts::{Decision, ExpertsLayout};
-use crate::policy::mlp::Layer;
+use crate::nets::MlpLayout;
+use crate::nets::experts::{Decision, ExpertsLayout};
+use crate::nets::mlp::Layer;
 
 /// Sums over `samples` decisions in episodes of `slots` slots, of each network that decides, by name. `params` [P] is the flat vector of one
 /// replica; `active_inputs` [3K] counts the decisions in which each input was not zero.
@@ -115,10 +115,11 @@ pub fn inference(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Layered, MisacConfig};
-    use crate::policy::experts::{H_MOE, HOMOGENEOUS_MOE, PPO_MONO};
+    use crate::config::Layered;
+    use crate::nets::experts::{H_MOE, HOMOGENEOUS_MOE, PPO_MONO};
+    use crate::tasks::misac::config::MisacConfig;
 
-    fn layout(architecture: crate::policy::experts::Architecture) -> ExpertsLayout {
+    fn layout(architecture: crate::nets::experts::Architecture) -> ExpertsLayout {
         ExpertsLayout::new(architecture, &MisacConfig::load(None, &[]).unwrap())
     }
 

@@ -11,7 +11,7 @@
 //! [`POWER_EVERY_S`] in each window; their integral over the counter's joules is reported beside it, and said aloud where both differ by more than
 //! [`AGREES`].
 
-use crate::stats;
+use crate::num::stats;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};

@@ -4,7 +4,7 @@
 //! is that of Lemaire et al., arXiv 2210.13107, as SpikingJelly 2.0 runs it, which charges Horowitz' energy of a 64-bit access to 32 bits.
 
 use super::counts::{Counts, FirstLayer, LayerCounts};
-use crate::policy::MlpLayout;
+use crate::nets::MlpLayout;
 
 /// Energies of arithmetic in one number format.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -186,7 +186,7 @@ pub fn memory_aware(counts: &Counts, batch: u64) -> MemoryAware {
 mod tests {
     use super::super::counts::tests::{dense, lif, spiking};
     use super::*;
-    use crate::policy::Activation;
+    use crate::nets::Activation;
 
     fn close(got: f64, want: f64, within: f64) {
         assert!((got - want).abs() <= within, "{got} is not within {within} of {want}");

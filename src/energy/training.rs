@@ -11,9 +11,9 @@ use super::methods::{Constants, paper_formula};
 use crate::learn::mixture::heads;
 use crate::learn::off_policy::OffPolicySpec;
 use crate::learn::{Algorithm, ExpertsSpec, PpoSpec};
-use crate::policy::experts::Decision;
-use crate::policy::lstm::LstmLayout;
-use crate::policy::{ActorCriticLayout, MlpLayout};
+use crate::nets::experts::Decision;
+use crate::nets::lstm::LstmLayout;
+use crate::nets::{ActorCriticLayout, MlpLayout};
 use std::ops::{Add, AddAssign, Mul};
 
 /// MACs of an optimiser step per parameter: the norm for clipping 1, first moment 2, second moment 3, the step 1; root and division as one.
@@ -429,9 +429,11 @@ mod tests {
     use super::super::counts::tests::lif;
     use super::super::methods::INT32;
     use super::*;
-    use crate::config::{Config, Layered, MisacConfig, PolicyGradient};
-    use crate::policy::Activation;
-    use crate::policy::experts::{Architecture, H_MOE, HOMOGENEOUS_MOE, PPO_MONO};
+    use crate::config::{Layered, PolicyGradient};
+    use crate::nets::Activation;
+    use crate::nets::experts::{Architecture, H_MOE, HOMOGENEOUS_MOE, PPO_MONO};
+    use crate::tasks::misac::config::MisacConfig;
+    use crate::tasks::v2x::config::V2xConfig;
 
     const SIZES: [usize; 4] = [12, 128, 128, 6];
 
@@ -480,7 +482,7 @@ mod tests {
     #[test]
     fn an_episode_of_ppo() {
         let sets = ["ppo.envs=4", "ppo.horizon=200", "ppo.minibatch=100", "ppo.epochs=3"].map(String::from);
-        let config = Config::load(None, &sets).unwrap();
+        let config = V2xConfig::load(None, &sets).unwrap();
         let s = TrainingSchedule::of(&Algorithm::Ppo(PpoSpec::mlp(&config, Vec::new())));
         assert_eq!((s.episodes, s.slots, s.networks.len()), (8, 100, 2));
         let (actor, critic) = (&s.networks[0], &s.networks[1]);

@@ -4,7 +4,7 @@ use super::{Backend, CLIP_EPS, ENT_COEF, GoldenError, PpoResult, Rows, VF_COEF, 
 use crate::gpu::Gpu;
 use crate::kernels::bernoulli_policy_loss::Hyper;
 use crate::kernels::{advantage_stats, bernoulli_policy_loss, ppo_value_loss};
-use crate::real::Real;
+use crate::num::real::Real;
 
 pub(super) fn ppo_bernoulli(v: &Vectors, gpu: Option<&Gpu>) -> Result<Rows, GoldenError> {
     let mut rows = Rows::default();

@@ -1,7 +1,7 @@
 //! Golden vectors of PyTorch: dense networks, Adam with clipping, and a whole PPO update.
 
 use super::{Backend, GoldenError, Rows, Vectors, real, spiking, wide};
-use crate::config::{ClipScope, Config, Layered, PpoConfig};
+use crate::config::{ClipScope, Layered, PpoConfig};
 use crate::gpu::{Buf, Fill, Gpu, GpuError};
 use crate::kernels::Tol;
 use crate::kernels::adam::{self, Hyper};
@@ -10,8 +10,9 @@ use crate::kernels::{advantage_stats, grad_norm, grad_reduce, ppo_policy_loss, p
 use crate::learn::LearnerState;
 use crate::learn::network::{Backward, Forward, Pass, Rows as NetRows, forward_backward_cpu};
 use crate::learn::step_gpu::StepGpu;
-use crate::policy::{Activation, ActorCriticLayout, Hidden, Lif, MlpLayout, Tensor};
-use crate::real::Real;
+use crate::nets::{Activation, ActorCriticLayout, Hidden, Lif, MlpLayout, Tensor};
+use crate::num::real::Real;
+use crate::tasks::v2x::config::V2xConfig;
 
 /// What all twins here can run in.
 pub trait Scalar: Real<Elem = Self, Mask = bool> + Into<f64> + Send + Sync {}
@@ -363,7 +364,7 @@ impl UpdateCase {
         let columns = ["logp_old", "adv", "ret", "value_old"].map(|n| v.f32(&format!("mb.{n}"), &shape(&[])));
         let [logp, adv, ret, old] = columns;
         let (logp, adv, ret, old) = (logp?, adv?, ret?, old?);
-        let preset = Config::load(None, &[]).map_err(|e| v.problem("mb.x", e.to_string()))?.ppo;
+        let preset = V2xConfig::load(None, &[]).map_err(|e| v.problem("mb.x", e.to_string()))?.ppo;
         let ppo = PpoConfig {
             hidden: vec![h1, h2],
             minibatch: m,

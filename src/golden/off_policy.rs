@@ -9,7 +9,7 @@ use crate::learn::network::{forward_backward_cpu, forward_cpu};
 use crate::learn::off_policy::Nets;
 use crate::learn::off_policy_step_gpu::{Loss, OffPolicyStep, Spec};
 use crate::learn::{Extra, LearnerState};
-use crate::policy::{Activation, MlpLayout, Tensor};
+use crate::nets::{Activation, MlpLayout, Tensor};
 
 const GAMMA: f64 = 0.99;
 const TAU: f64 = 0.005;

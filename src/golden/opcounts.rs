@@ -4,7 +4,7 @@ use super::{Backend, GoldenError, Rows, Vectors, wide};
 use crate::energy::{Counts, FirstLayer};
 use crate::kernels::Tol;
 use crate::kernels::compare::compare_f64;
-use crate::policy::{Activation, Activity, LayerActivity, Lif, MlpLayout};
+use crate::nets::{Activation, Activity, LayerActivity, Lif, MlpLayout};
 use safetensors::SafeTensors;
 use std::path::Path;
 

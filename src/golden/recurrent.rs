@@ -4,10 +4,10 @@ use super::{Backend, GoldenError, Rows, Vectors, real, wide};
 use crate::gpu::{Buf, Fill, Gpu, GpuError};
 use crate::kernels::{dense_backward_input, dense_backward_weights, dense_forward, grad_reduce};
 use crate::learn::recurrent::{LstmGpu, Sequences, forward_backward_cpu};
-use crate::policy::Activation;
-use crate::policy::lstm::LstmLayout;
-use crate::policy::mlp::Layer;
-use crate::real::Real;
+use crate::nets::Activation;
+use crate::nets::lstm::LstmLayout;
+use crate::nets::mlp::Layer;
+use crate::num::real::Real;
 
 /// Slices of the weight gradients; more than one, so that their sum is tested too.
 const SLICES: usize = 3;

@@ -8,7 +8,7 @@ use crate::kernels::lif_backward::{self, Upstream};
 use crate::kernels::lif_forward::{self, Current};
 use crate::kernels::{Comparison, Tol, grad_reduce};
 use crate::learn::network::{Backward, Forward, Rows as NetRows, Spikes, forward_backward_cpu};
-use crate::policy::{Lif, MlpLayout};
+use crate::nets::{Lif, MlpLayout};
 
 /// The neurons of all files; each has gradients of both conventions.
 pub(super) const NEURONS: Lif =

@@ -7,8 +7,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 macro_rules! shader_table {
-    ($dir:literal: $($name:literal),* $(,)?) => {
-        &[$(($name, include_str!(concat!("../../shaders/", $dir, $name, ".wgsl")))),*]
+    ($($dir:literal: $($name:literal),* $(,)?);* $(;)?) => {
+        &[$($(($name, include_str!(concat!("../../shaders/", $dir, $name, ".wgsl")))),*),*]
     };
 }
 
@@ -41,21 +41,11 @@ pub const SHADERS: &[(&str, &str)] = shader_table!["":
     "advantage_stats",
     "ppo_policy_loss",
     "ppo_value_loss",
-    "v2x_reset",
-    "v2x_step",
-    "v2x_slots",
-    "v2x_rollout",
-    "v2x_reference",
-    "misac_reset",
-    "misac_step",
-    "obs_mask",
-    "misac_gain",
-    "misac_schedule",
+        "obs_mask",
     "slot_gather",
     "expert_mix",
     "expert_mix_backward",
     "grad_join",
-    "spatial_loss",
     "value_iteration",
     "ddpg_act",
     "dqn_act",
@@ -66,9 +56,20 @@ pub const SHADERS: &[(&str, &str)] = shader_table!["":
     "critic_input_backward",
     "polyak",
     "metrics_reduce",
-    "metrics_accumulate",
-    "misac_accumulate",
-];
+    "metrics_accumulate";
+"v2x/":
+    "v2x_reset",
+    "v2x_step",
+    "v2x_slots",
+    "v2x_rollout",
+    "v2x_reference";
+"misac/":
+    "misac_reset",
+    "misac_step",
+    "misac_gain",
+    "misac_schedule",
+    "spatial_loss",
+    "misac_accumulate"];
 
 /// What `#import` can name.
 pub const SHARED: &[(&str, &str)] = shader_table!["shared/":
@@ -77,20 +78,21 @@ pub const SHARED: &[(&str, &str)] = shader_table!["shared/":
     "lif",
     "math",
     "minibatch",
-    "misac",
-    "misac_beam",
-    "misac_write",
     "philox",
     "reduce_subgroups",
     "reduce_tree",
     "dense_layer",
     "tile",
     "tile_results",
-    "shuffle",
+    "shuffle";
+"v2x/shared/":
     "v2x",
     "v2x_slot",
-    "v2x_write",
-];
+    "v2x_write";
+"misac/shared/":
+    "misac",
+    "misac_beam",
+    "misac_write"];
 
 /// Sizes and constants that become WGSL `const`s in front of a kernel: the only definition of each is in Rust.
 #[derive(Clone, Debug, Default)]

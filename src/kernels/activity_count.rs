@@ -6,7 +6,7 @@ use super::cost::Cost;
 use super::inputs::Sample;
 use super::{MAX_TRIPS, in_each_form};
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Reduce};
-use crate::policy::lif::MAX_STEPS;
+use crate::nets::lif::MAX_STEPS;
 use bytemuck::Pod;
 
 pub const WG: usize = 256;

@@ -8,7 +8,7 @@ use super::cost::Cost;
 use super::inputs::{Sample, column, widen_rows};
 use super::{MAX_TRIPS, in_each_form};
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Reduce, fold_groups};
-use crate::real::Real;
+use crate::num::real::Real;
 
 /// Threads of the one workgroup of a replica; a power of two.
 pub const WG: usize = 256;

@@ -8,8 +8,8 @@ use super::compare::{Comparison, Tol, compare_exact, compare_scaled};
 use super::cost::{Cost, LOG_SIGMOID, SIGMOID, UNIT};
 use super::inputs::{Sample, widen};
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
-use crate::philox::{Stream, draw};
-use crate::real::Real;
+use crate::num::philox::{Stream, draw};
+use crate::num::real::Real;
 
 pub const WG: usize = 64;
 

@@ -12,7 +12,7 @@ use super::cost::{Cost, EXP, LOG_SIGMOID, SIGMOID};
 use super::inputs::{Sample, column, widen, widen_rows};
 use super::ppo_policy_loss::TERMS;
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
-use crate::real::Real;
+use crate::num::real::Real;
 use rayon::prelude::*;
 
 pub const WG: usize = 64;

@@ -1,5 +1,7 @@
 //! Comparing a device's numbers with a reference: |got − want| ≤ abs + rel·|want|, where any NaN or infinity on either side fails.
 
+use crate::gpu::Gpu;
+
 /// A kernel's tolerance and the reason for its size.
 #[derive(Clone, Copy, Debug)]
 pub struct Tol {
@@ -98,4 +100,16 @@ pub fn compare_f64(quantity: &str, got: &[f64], want: &[f64], tol: Tol) -> Compa
 /// Integers, exactly.
 pub fn compare_exact(quantity: &str, got: &[u32], want: &[u32]) -> Comparison {
     compare_by(quantity, got.len(), want.len(), Tol::EXACT, |i| (f64::from(got[i]), f64::from(want[i]), 0.0))
+}
+
+/// On software Vulkan, which rounds like the CPU: every bit as the f32 twin. Other devices may fuse and reassociate, so no row there.
+pub fn compare_bits(gpu: &Gpu, quantity: &str, got: &[f32], want: &[f32]) -> Option<Comparison> {
+    let bits = |x: &[f32]| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+    gpu.is_software()
+        .then(|| compare_exact(&format!("{quantity}, bits of the f32 twin"), &bits(got), &bits(want)))
+}
+
+/// A share of elements against its cap.
+pub fn compare_share(quantity: &str, hits: usize, of: usize, cap: f64, why: &'static str) -> Comparison {
+    compare(quantity, &[hits as f32 / of as f32], &[0.0], Tol { abs: cap, rel: 0.0, why })
 }

@@ -1,11 +1,11 @@
 //! What one dispatch of a kernel must do, from its sizes alone: the numerators of FLOP/s and bytes/s.
 
-use crate::real::counted::Counted;
+use crate::num::real::counted::Counted;
 
 /// Work of one dispatch.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Cost {
-    /// Floating-point operations of the twin's formula, counted as [`crate::real::counted`] counts; `None` where they depend on the data. Padding,
+    /// Floating-point operations of the twin's formula, counted as [`crate::num::real::counted`] counts; `None` where they depend on the data. Padding,
     /// and what a kernel computes twice because that is faster, is not work. Integer work (Philox, shuffles) is none either.
     pub flops: Option<f64>,
     /// Bytes that must move through the device's memory at least: each input read once, each output written once, both for what is updated in

@@ -8,8 +8,8 @@ use super::compare::{Comparison, Tol, compare_scaled};
 use super::cost::{Cost, NORMAL_PAIR, TANH};
 use super::inputs::{Sample, normal, widen};
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
-use crate::philox::{Stream, draw};
-use crate::real::Real;
+use crate::num::philox::{Stream, draw};
+use crate::num::real::Real;
 
 pub const WG: usize = 64;
 

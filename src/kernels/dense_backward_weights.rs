@@ -7,7 +7,7 @@ use super::cost::Cost;
 use super::inputs::{normal, widen};
 use super::tile::{BK, Tile};
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude};
-use crate::real::Real;
+use crate::num::real::Real;
 
 pub const TOL: Tol = Tol {
     abs: 1e-30,

@@ -7,8 +7,8 @@ use super::cost::Cost;
 use super::inputs::{normal, widen};
 use super::tile::Tile;
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude};
-use crate::policy::Activation;
-use crate::real::Real;
+use crate::nets::Activation;
+use crate::num::real::Real;
 use bytemuck::Pod;
 
 pub const TOL: Tol = Tol {

@@ -9,11 +9,11 @@ use super::cost::Cost;
 use super::dense_forward::{self, DenseForward, DenseForwardBound};
 use super::inputs::{normal, widen};
 use super::tile::Tile;
-use super::v2x_batch::compare_bits;
 use crate::gpu::{Buf, Fill, Gpu, GpuError, Prelude};
-use crate::policy::Activation;
-use crate::real::Real;
-use crate::real::half::{f16_bits, f16_value, round_f16};
+use crate::kernels::compare::compare_bits;
+use crate::nets::Activation;
+use crate::num::real::Real;
+use crate::num::real::half::{f16_bits, f16_value, round_f16};
 use bytemuck::Pod;
 
 pub use dense_forward::Args;

@@ -9,8 +9,8 @@ use super::compare::{Comparison, compare_exact};
 use super::cost::Cost;
 use super::inputs::Sample;
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
-use crate::philox::{Stream, draw};
-use crate::policy::codebook::{Codebook, argmax};
+use crate::nets::codebook::{Codebook, argmax};
+use crate::num::philox::{Stream, draw};
 
 pub const WG: usize = 64;
 

@@ -8,7 +8,7 @@ pub use super::expert_mix::{DEFAULT, Spec, prelude};
 use super::expert_mix::{pairs, shares};
 use super::inputs::{normal, widen};
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, fold_groups};
-use crate::real::Real;
+use crate::num::real::Real;
 
 pub const WG: usize = super::expert_mix::WG;
 

@@ -9,8 +9,8 @@ use super::compare::{Comparison, Tol, compare_scaled};
 use super::cost::{Cost, EXP, NORMAL_PAIR};
 use super::inputs::{normal, widen};
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
-use crate::philox::{Stream, draw};
-use crate::real::Real;
+use crate::num::philox::{Stream, draw};
+use crate::num::real::Real;
 
 pub const WG: usize = 64;
 
@@ -57,7 +57,7 @@ pub struct Args {
 }
 
 /// The normals of actions 4·`block` … 4·`block` + 3.
-pub(super) fn four_normals<F: Real<Elem = F, Word = u32>>(
+pub(crate) fn four_normals<F: Real<Elem = F, Word = u32>>(
     key: [u32; 2],
     env: usize,
     clock: u32,

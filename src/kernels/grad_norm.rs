@@ -5,7 +5,7 @@ use super::cost::Cost;
 use super::inputs::{normal, widen};
 use super::{MAX_TRIPS, in_each_form};
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Reduce};
-use crate::real::Real;
+use crate::num::real::Real;
 
 pub const WG: usize = 256;
 

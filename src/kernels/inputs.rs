@@ -1,7 +1,7 @@
 //! Inputs for the kernels' checks: reproducible numbers of a stated range, and the same numbers for the judge.
 
-use crate::philox::{PhiloxRng, Stream};
-use crate::real::Real;
+use crate::num::philox::{PhiloxRng, Stream};
+use crate::num::real::Real;
 use rand::Rng;
 
 /// A source of inputs.
@@ -51,4 +51,10 @@ pub fn widen_rows<const N: usize>(x: &[[f32; N]]) -> Vec<[f64; N]> {
 /// Column `c` of rows of `width`.
 pub fn column<T: Copy>(rows: &[T], width: usize, c: usize) -> Vec<T> {
     rows.chunks_exact(width).map(|row| row[c]).collect()
+}
+
+/// Uniform numbers in [0, 1) of a check's own stream.
+pub fn uniforms(seed: u32, which: u32) -> impl FnMut() -> f64 {
+    let mut rng = PhiloxRng::new([seed, which], Stream::Init, 0, 0);
+    move || f64::from(rng.next_u32()) / 4_294_967_296.0
 }

@@ -7,9 +7,9 @@ use super::cost::Cost;
 use super::inputs::{normal, widen};
 use super::lif_forward::{self, Current, lif_forward_cpu, lif_prelude, neuron};
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
-use crate::policy::Lif;
-use crate::policy::lif::MAX_STEPS;
-use crate::real::Real;
+use crate::nets::Lif;
+use crate::nets::lif::MAX_STEPS;
+use crate::num::real::Real;
 
 pub const WG: usize = 64;
 

@@ -9,7 +9,7 @@ use super::compare::{Comparison, Tol, compare};
 use super::cost::{Cost, SIGMOID, TANH};
 use super::inputs::{normal, widen};
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
-use crate::real::Real;
+use crate::num::real::Real;
 
 pub const WG: usize = 64;
 

@@ -1,12 +1,12 @@
 //! math_eval: the functions of `shaders/shared/math.wgsl`, each against f64 with its stated error, and on software Vulkan against the
-//! bits of their f32 twins in [`crate::real::poly`], where a miscompiled shader shows at once.
+//! bits of their f32 twins in [`crate::num::real::poly`], where a miscompiled shader shows at once.
 
 use super::compare::{Comparison, Tol, compare_exact, compare_scaled};
 use super::cost::{self, Cost};
 use super::inputs::Sample;
 use super::normal_fill::{self, radius_condition};
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
-use crate::real::Real;
+use crate::num::real::Real;
 
 pub const WG: usize = 64;
 

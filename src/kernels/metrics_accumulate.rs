@@ -2,8 +2,9 @@
 
 use super::compare::{Comparison, compare_exact};
 use super::cost::Cost;
-use super::v2x_batch::{Scalar, uniforms};
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
+use crate::kernels::inputs::uniforms;
+use crate::kernels::twin::Scalar;
 
 pub const WG: usize = 64;
 

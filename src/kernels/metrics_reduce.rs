@@ -3,8 +3,10 @@
 use super::compare::{Comparison, Tol, compare_scaled};
 use super::cost::Cost;
 use super::in_each_form;
-use super::v2x_batch::{Scalar, assert_inside, check_trips, compare_bits, uniforms, widen};
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Reduce, fold_groups};
+use crate::kernels::compare::compare_bits;
+use crate::kernels::inputs::{uniforms, widen};
+use crate::kernels::twin::{Scalar, assert_inside, check_trips};
 
 pub const WG: usize = 128;
 

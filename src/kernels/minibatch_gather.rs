@@ -6,7 +6,7 @@ use super::compare::{Comparison, compare_exact};
 use super::cost::Cost;
 use super::inputs::Sample;
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
-use crate::shuffle::{Minibatch, Samples, Unit};
+use crate::num::shuffle::{Minibatch, Samples, Unit};
 use rayon::prelude::*;
 
 pub const WG: usize = 64;

@@ -4,7 +4,7 @@ use super::compare::{Comparison, Tol, compare_exact, compare_scaled};
 use super::cost::{Cost, NORMAL_PAIR};
 use super::philox_fill::philox_fill_cpu;
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
-use crate::real::Real;
+use crate::num::real::Real;
 use rayon::prelude::*;
 
 pub const WG: usize = 64;

@@ -3,7 +3,7 @@
 use super::compare::{Comparison, compare_exact};
 use super::cost::Cost;
 use crate::gpu::{Fill, Gpu, GpuError, Prelude, fold_groups};
-use crate::philox::philox4x32_10;
+use crate::num::philox::philox4x32_10;
 
 pub const WG: usize = 64;
 

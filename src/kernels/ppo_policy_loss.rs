@@ -10,7 +10,7 @@ use super::compare::{Comparison, Tol, compare_scaled};
 use super::cost::{Cost, EXP};
 use super::inputs::{Sample, column, widen, widen_rows};
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
-use crate::real::Real;
+use crate::num::real::Real;
 use rayon::prelude::*;
 
 pub const WG: usize = 64;

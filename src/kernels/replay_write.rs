@@ -6,10 +6,10 @@
 use super::compare::{Comparison, compare_exact};
 use super::cost::Cost;
 use super::inputs::Sample;
-use super::v2x_batch::assert_inside;
+use crate::env::{TERMINATED, TRUNCATED};
 use crate::gpu::{Bound, Buf, Gpu, GpuError, Kernel, Prelude, fold_groups};
+use crate::kernels::twin::assert_inside;
 use crate::learn::replay::Row;
-use crate::task::{TERMINATED, TRUNCATED};
 
 pub const WG: usize = 64;
 

@@ -8,8 +8,8 @@ use super::inputs::{normal, widen};
 use super::spike_forward::random_words;
 use super::tile::{BK, Tile};
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude};
-use crate::policy::lif::MAX_STEPS;
-use crate::real::Real;
+use crate::nets::lif::MAX_STEPS;
+use crate::num::real::Real;
 
 pub const TOL: Tol = Tol {
     abs: 1e-30,

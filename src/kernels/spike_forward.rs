@@ -8,9 +8,9 @@ use super::inputs::{Sample, normal, widen};
 use super::lif_forward::{Judged, MARGIN, lif_prelude, neuron, optional};
 use super::tile::BK;
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude};
-use crate::policy::Lif;
-use crate::policy::lif::MAX_STEPS;
-use crate::real::Real;
+use crate::nets::Lif;
+use crate::nets::lif::MAX_STEPS;
+use crate::num::real::Real;
 
 pub const TOL: Tol = Tol {
     abs: 3e-7,

@@ -8,10 +8,12 @@
 use super::compare::{Comparison, Tol, compare_exact, compare_scaled};
 use super::cost::{Cost, words_of};
 use super::inputs::Sample;
-use super::v2x_batch::{Scalar, assert_inside, assert_len, check_trips, compare_bits, widen};
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
-use crate::task::misac::KMAX;
-use crate::task::misac_dp::{Optimum, Schedule};
+use crate::kernels::compare::compare_bits;
+use crate::kernels::inputs::widen;
+use crate::kernels::twin::{Scalar, assert_inside, assert_len, check_trips};
+use crate::tasks::misac::dp::{Optimum, Schedule};
+use crate::tasks::misac::physics::KMAX;
 
 pub const WG: usize = 64;
 

@@ -1,7 +1,7 @@
 //! Adam on the CPU backend: the fast form of `kernels::adam`, in lanes.
 
 use crate::kernels::adam::Hyper;
-use crate::real::{F32Lanes, LaneKernel, run_lanes};
+use crate::num::real::{F32Lanes, LaneKernel, run_lanes};
 
 /// Constants of one Adam step.
 pub(super) struct AdamStep {

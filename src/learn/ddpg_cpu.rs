@@ -5,11 +5,11 @@
 use super::off_policy::{Nets, OffPolicySpec};
 use super::off_policy_cpu::{BLOCK, Batch, Weights};
 use crate::kernels::ddpg_act;
-use crate::policy::MlpLayout;
-use crate::policy::dense::{
+use crate::nets::MlpLayout;
+use crate::nets::dense::{
     Activations, Gradient, Packed, Strided, backward, backward_input, forward, leading,
 };
-use crate::real::Real;
+use crate::num::real::Real;
 
 /// Networks of a replica and the memory of their passes.
 pub(super) struct DdpgCpu {

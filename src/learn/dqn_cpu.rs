@@ -5,9 +5,9 @@
 use super::off_policy::{Nets, OffPolicySpec};
 use super::off_policy_cpu::{BLOCK, Batch, Weights};
 use crate::kernels::dqn_act;
-use crate::policy::Codebook;
-use crate::policy::codebook::argmax;
-use crate::policy::dense::{
+use crate::nets::Codebook;
+use crate::nets::codebook::argmax;
+use crate::nets::dense::{
     Activations, Gradient, Packed, Strided, backward_hidden, forward, forward_hidden, leading,
 };
 

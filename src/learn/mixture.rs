@@ -3,8 +3,8 @@
 use super::network::{Backward, Forward, Rows};
 use crate::gpu::{Buf, Fill, Gpu, GpuError};
 use crate::kernels::{expert_mix, expert_mix_backward};
-use crate::policy::MlpLayout;
-use crate::policy::mlp::Layer;
+use crate::nets::MlpLayout;
+use crate::nets::mlp::Layer;
 
 /// One perceptron, or two of the same sizes with the gate [inputs → 2] that mixes their outputs.
 #[derive(Clone, Debug)]

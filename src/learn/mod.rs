@@ -4,10 +4,10 @@
 mod adam;
 mod ddpg_cpu;
 mod dqn_cpu;
-pub mod misac;
-mod misac_backward_cpu;
-pub mod misac_cpu;
-pub mod misac_gpu;
+pub mod experts;
+mod experts_backward_cpu;
+pub mod experts_cpu;
+pub mod experts_gpu;
 pub mod mixture;
 pub mod network;
 pub mod off_policy;
@@ -21,12 +21,13 @@ pub mod replay;
 mod spatial_cpu;
 pub mod step_gpu;
 
-pub use misac::{ExpertsSpec, MisacUpdate};
+pub use experts::{ExpertsSpec, MisacUpdate};
 pub use off_policy::OffPolicySpec;
 
-use crate::config::{Config, PpoConfig, SpikingConfig};
-use crate::policy::{Activation, ActorCriticLayout, Head, Hidden, Policy, Tensor};
-use crate::task::v2x::{V2xParams, V2xSpec};
+use crate::config::{PpoConfig, SpikingConfig};
+use crate::nets::{Activation, ActorCriticLayout, Head, Hidden, Policy, Tensor};
+use crate::tasks::v2x::config::V2xConfig;
+use crate::tasks::v2x::physics::{V2xParams, V2xSpec};
 use std::sync::Mutex;
 
 /// One independent agent: its seed and its own task parameters, of task v2x unless another is named.
@@ -154,11 +155,11 @@ pub struct PpoSpec {
 
 impl PpoSpec {
     /// PPO with tanh perceptrons: agent `ppo`.
-    pub fn mlp(config: &Config, replicas: Vec<Replica>) -> Self {
+    pub fn mlp(config: &V2xConfig, replicas: Vec<Replica>) -> Self {
         PpoSpec { task: config.task.spec(), ppo: config.ppo.clone(), spiking: None, replicas }
     }
     /// PPO with spiking networks: agent `spiking-ac`. What `[spiking]` says of learning takes the place of `[ppo]`.
-    pub fn spiking(config: &Config, replicas: Vec<Replica>) -> Self {
+    pub fn spiking(config: &V2xConfig, replicas: Vec<Replica>) -> Self {
         let s = &config.spiking;
         let ppo = PpoConfig {
             lr_actor: s.lr_actor,

@@ -12,9 +12,9 @@ use crate::kernels::{
     dense_backward_input, dense_backward_weights, dense_forward, grad_reduce, spike_backward_weights,
     spike_forward,
 };
-use crate::policy::mlp::Layer;
-use crate::policy::{Activation, Lif, MlpLayout};
-use crate::real::Real;
+use crate::nets::mlp::Layer;
+use crate::nets::{Activation, Lif, MlpLayout};
+use crate::num::real::Real;
 
 /// Sizes that all layers of a network share.
 #[derive(Clone, Copy, Debug)]

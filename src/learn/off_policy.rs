@@ -2,11 +2,12 @@
 
 use super::replay::Row;
 use super::{Extra, LearnerState, Replica};
-use crate::config::{Config, DdpgConfig, DqnConfig};
+use crate::config::{DdpgConfig, DqnConfig};
 use crate::kernels::adam;
-use crate::policy::codebook::Codebook;
-use crate::policy::{Activation, Head, MlpLayout, Policy, Tensor};
-use crate::task::v2x::V2xSpec;
+use crate::nets::codebook::Codebook;
+use crate::nets::{Activation, Head, MlpLayout, Policy, Tensor};
+use crate::tasks::v2x::config::V2xConfig;
+use crate::tasks::v2x::physics::V2xSpec;
 use std::f64::consts::SQRT_2;
 
 /// What differs between the agents.
@@ -90,14 +91,14 @@ pub struct OffPolicySpec {
 
 impl OffPolicySpec {
     /// Agent `ddpg`.
-    pub fn ddpg(config: &Config, replicas: Vec<Replica>) -> Self {
+    pub fn ddpg(config: &V2xConfig, replicas: Vec<Replica>) -> Self {
         let c = &config.ddpg;
         let common = common!(c, [c.lr_actor, c.lr_critic]);
         OffPolicySpec { task: config.task.spec(), method: Method::Ddpg(c.clone()), common, replicas }
     }
 
     /// Agent `dqn`.
-    pub fn dqn(config: &Config, replicas: Vec<Replica>) -> Self {
+    pub fn dqn(config: &V2xConfig, replicas: Vec<Replica>) -> Self {
         let c = &config.dqn;
         let common = common!(c, [c.lr, c.lr]);
         OffPolicySpec { task: config.task.spec(), method: Method::Dqn(c.clone()), common, replicas }

@@ -7,13 +7,13 @@ use super::dqn_cpu::DqnCpu;
 use super::off_policy::{Method, OffPolicySpec};
 use super::replay::{Row, filled, sample};
 use super::{LearnerState, Replica, UpdateMetrics};
+use crate::env::TRUNCATED;
 use crate::gpu::GpuError;
 use crate::kernels::polyak::polyak_cpu;
 use crate::learn::ppo_cpu::{reset_chunk, step_chunk};
-use crate::policy::dense::leading;
-use crate::task::TRUNCATED;
-use crate::task::v2x::{Batch as Environments, StepSlices};
-use crate::train::OffPolicy;
+use crate::nets::dense::leading;
+use crate::run::train::OffPolicy;
+use crate::tasks::v2x::physics::{Batch as Environments, StepSlices};
 use rayon::prelude::*;
 
 /// Transitions whose activations are held at once.

@@ -9,11 +9,10 @@ use super::off_policy_step_gpu::{Loss, OffPolicyStep, Spec as StepSpec, StepMetr
 use super::replay::filled;
 use super::{LearnerState, UpdateMetrics};
 use crate::gpu::{Buf, Fill, Gpu, GpuError};
-use crate::kernels::{
-    ddpg_act, dqn_act, metrics_reduce, replay_gather, replay_write, v2x_batch, v2x_reset, v2x_step,
-};
-use crate::task::v2x::metric;
-use crate::train::OffPolicy;
+use crate::kernels::{ddpg_act, dqn_act, metrics_reduce, replay_gather, replay_write};
+use crate::run::train::OffPolicy;
+use crate::tasks::v2x::kernels::{v2x_batch, v2x_reset, v2x_step};
+use crate::tasks::v2x::physics::metric;
 use std::sync::Arc;
 
 enum Act {

@@ -106,7 +106,7 @@ impl OffPolicyStep {
         let (net, p, split) = (&spec.nets.policy, spec.nets.params(), spec.nets.split());
         let o = net.inputs();
         let zero = |label: &str, shape: &[usize]| g.alloc::<f32>(label, shape, Fill::Zero);
-        let layers = |name: &str, net: &crate::policy::MlpLayout| -> Result<Vec<Buf<f32>>, GpuError> {
+        let layers = |name: &str, net: &crate::nets::MlpLayout| -> Result<Vec<Buf<f32>>, GpuError> {
             let each = net.layers.iter().enumerate();
             each.map(|(i, l)| zero(&format!("{name}{}", i + 1), &[r, m, l.outputs])).collect()
         };

@@ -6,18 +6,18 @@
 use super::adam::AdamStep;
 use super::{LearnerState, Pool, PpoSpec, UpdateMetrics};
 use crate::config::ClipScope;
+use crate::env::TRUNCATED;
 use crate::gpu::GpuError;
 use crate::kernels::adam::Hyper;
 use crate::kernels::gae;
-use crate::philox::{Stream, draw};
-use crate::policy::cpu::{Activations, Gradient, backward, forward};
-use crate::policy::dense::{Aligned, Packed, Strided, leading};
-use crate::policy::{ActorCriticLayout, MlpLayout};
-use crate::real::{F32Lanes, LaneKernel, Real, Word, run_lanes};
-use crate::shuffle::Shuffle;
-use crate::task::TRUNCATED;
-use crate::task::v2x::{Batch, StepSlices, V2xParams, V2xSpec, reset_range, step_range};
-use crate::train::Ppo;
+use crate::nets::cpu::{Activations, Gradient, backward, forward};
+use crate::nets::dense::{Aligned, Packed, Strided, leading};
+use crate::nets::{ActorCriticLayout, MlpLayout};
+use crate::num::philox::{Stream, draw};
+use crate::num::real::{F32Lanes, LaneKernel, Real, Word, run_lanes};
+use crate::num::shuffle::Shuffle;
+use crate::run::train::Ppo;
+use crate::tasks::v2x::physics::{Batch, StepSlices, V2xParams, V2xSpec, reset_range, step_range};
 use rayon::prelude::*;
 
 /// Environments a thread carries through a rollout at once.
@@ -763,14 +763,15 @@ pub fn reset_chunk(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Config, Layered};
+    use crate::config::Layered;
     use crate::learn::{Replica, learning_rates};
+    use crate::tasks::v2x::config::V2xConfig;
 
     fn spec() -> PpoSpec {
         // Chunks, parts and spans of which the last is short; two replicas.
         let sets =
             ["ppo.envs=300", "ppo.minibatch=3000", "ppo.epochs=2", "ppo.hidden=[40, 24]"].map(String::from);
-        let config = Config::load(None, &sets).expect("a valid configuration");
+        let config = V2xConfig::load(None, &sets).expect("a valid configuration");
         let replicas = [3, 9].map(|seed| Replica { seed, task: config.task.params([seed, 0]) }).to_vec();
         PpoSpec::mlp(&config, replicas)
     }
@@ -779,7 +780,7 @@ mod tests {
     fn spiking_spec(rate_penalty: f64) -> PpoSpec {
         let base = spec();
         let set = format!("spiking.rate_penalty={rate_penalty}");
-        let mut config = Config::load(None, &[set, "spiking.hidden_gain=8".into()]).expect("valid");
+        let mut config = V2xConfig::load(None, &[set, "spiking.hidden_gain=8".into()]).expect("valid");
         config.ppo = base.ppo.clone();
         PpoSpec::spiking(&config, base.replicas)
     }

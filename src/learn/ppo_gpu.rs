@@ -11,16 +11,14 @@ use super::step_gpu::StepGpu;
 use super::{LearnerState, PpoSpec, UpdateMetrics};
 use crate::gpu::{Buf, Fill, Gpu, GpuError};
 use crate::kernels::activity_count::{self, Units};
-use crate::kernels::{
-    gae, gaussian_head, metrics_reduce, minibatch_gather, minibatch_scalars, v2x_batch, v2x_reset,
-    v2x_rollout, v2x_step,
-};
-use crate::policy::lif::MAX_STEPS;
-use crate::policy::mlp::Layer;
-use crate::policy::{ActorCriticLayout, MlpLayout};
-use crate::shuffle::{Minibatch, Unit};
-use crate::task::v2x::metric;
-use crate::train::Ppo;
+use crate::kernels::{gae, gaussian_head, metrics_reduce, minibatch_gather, minibatch_scalars};
+use crate::nets::lif::MAX_STEPS;
+use crate::nets::mlp::Layer;
+use crate::nets::{ActorCriticLayout, MlpLayout};
+use crate::num::shuffle::{Minibatch, Unit};
+use crate::run::train::Ppo;
+use crate::tasks::v2x::kernels::{v2x_batch, v2x_reset, v2x_rollout, v2x_step};
+use crate::tasks::v2x::physics::metric;
 use std::sync::Arc;
 
 struct Dims {
@@ -499,8 +497,8 @@ impl Ppo for PpoGpu {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::Activation;
-    use crate::task::v2x::{Beam, Kinematics, V2xSpec};
+    use crate::nets::Activation;
+    use crate::tasks::v2x::physics::{Beam, Kinematics, V2xSpec};
 
     #[test]
     fn wide_layers_are_not_read_for_a_few_environments() {

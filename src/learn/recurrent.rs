@@ -9,10 +9,10 @@ use crate::gpu::{Buf, Fill, Gpu, GpuError};
 use crate::kernels::{
     dense_backward_input, dense_backward_weights, dense_forward, lstm_backward, lstm_forward,
 };
-use crate::policy::Activation;
-use crate::policy::lstm::LstmLayout;
-use crate::policy::mlp::Layer;
-use crate::real::Real;
+use crate::nets::Activation;
+use crate::nets::lstm::LstmLayout;
+use crate::nets::mlp::Layer;
+use crate::num::real::Real;
 
 /// Sizes of a batch of sequences.
 #[derive(Clone, Copy, Debug)]

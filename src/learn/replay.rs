@@ -2,8 +2,8 @@
 //!
 //! Row: observation [O], stored action [D], next observation [O] (the final one where an episode ended), scaled reward, 1 − terminated.
 
-use crate::philox::{Stream, draw};
-use crate::task::TERMINATED;
+use crate::env::TERMINATED;
+use crate::num::philox::{Stream, draw};
 
 /// Sizes of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +92,7 @@ mod tests {
     fn only_termination_stops_the_bootstrap() {
         let row = Row { obs: 2, action: 1 };
         let mut out = [f32::NAN; 7];
-        row.put(&mut out, &[1.0, 2.0], &[3.0], &[4.0, 5.0], 6.0, crate::task::TRUNCATED);
+        row.put(&mut out, &[1.0, 2.0], &[3.0], &[4.0, 5.0], 6.0, crate::env::TRUNCATED);
         assert_eq!(out, [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 1.0]);
         row.put(&mut out, &[1.0, 2.0], &[3.0], &[4.0, 5.0], 6.0, TERMINATED);
         assert_eq!(out[6], 0.0);

@@ -1,7 +1,7 @@
 //! L_spat (13) in lanes: the channel of every sample drawn where it is needed, gains of the beams (10), and the loss's gradient by the phases.
 
-use crate::real::{F32Lanes, LaneKernel, Real, run_lanes};
-use crate::task::misac::{Channel, MMAX, MisacParams, MisacSpec, State, channel, load_state};
+use crate::num::real::{F32Lanes, LaneKernel, Real, run_lanes};
+use crate::tasks::misac::physics::{Channel, MMAX, MisacParams, MisacSpec, State, channel, load_state};
 
 /// `[rows, LANES]` groups are padded to this many samples.
 pub(super) const GROUP: usize = 16;
@@ -107,8 +107,9 @@ impl LaneKernel for SpatialLoss<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Layered, MisacConfig};
-    use crate::task::misac::{estimated_cos, reset, store_state};
+    use crate::config::Layered;
+    use crate::tasks::misac::config::MisacConfig;
+    use crate::tasks::misac::physics::{estimated_cos, reset, store_state};
 
     #[test]
     fn lanes_equal_the_definition_and_its_central_differences() {

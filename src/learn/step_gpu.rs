@@ -7,7 +7,7 @@ use crate::gpu::{Buf, Fill, Gpu, GpuError};
 use crate::kernels::{
     adam, advantage_stats, column_sum, grad_norm, grad_reduce, ppo_policy_loss, ppo_value_loss,
 };
-use crate::policy::ActorCriticLayout;
+use crate::nets::ActorCriticLayout;
 
 /// Means over one minibatch, as the kernels leave them.
 #[derive(Clone, Copy, Debug, Default)]

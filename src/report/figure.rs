@@ -2,7 +2,7 @@
 //! what a paper prints, and the legend below the plot.
 
 use super::ReportError;
-use crate::stats::Interval;
+use crate::num::stats::Interval;
 use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
@@ -931,13 +931,13 @@ impl Dots {
 }
 
 /// What a report draws.
-pub(super) enum Picture {
+pub(crate) enum Picture {
     Lines(Figure),
     Bars(Bars),
 }
 
 impl Picture {
-    pub(super) fn svg(&self) -> Result<Option<String>, ReportError> {
+    pub(crate) fn svg(&self) -> Result<Option<String>, ReportError> {
         match self {
             Picture::Lines(f) => f.svg(),
             Picture::Bars(b) => b.svg(),
@@ -946,13 +946,13 @@ impl Picture {
 }
 
 /// One figure with its file and caption.
-pub(super) struct Plate {
-    pub(super) file: &'static str,
-    pub(super) number: &'static str,
-    pub(super) picture: Picture,
-    pub(super) caption: String,
+pub(crate) struct Plate {
+    pub(crate) file: &'static str,
+    pub(crate) number: &'static str,
+    pub(crate) picture: Picture,
+    pub(crate) caption: String,
     /// What is missing if it cannot be drawn.
-    pub(super) needs: &'static str,
+    pub(crate) needs: &'static str,
 }
 
 #[cfg(test)]

@@ -4,7 +4,8 @@
 //! settings, so that equal rows give equal files whatever order they came in.
 
 use super::{ReportError, write_whole};
-use crate::rows::*;
+use crate::run::rows::*;
+use crate::tasks::misac::rows::*;
 use polars::prelude::*;
 use polars_lazy::prelude::*;
 use std::path::Path;

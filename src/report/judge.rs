@@ -4,7 +4,7 @@ use super::words::*;
 
 /// Verdict on a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(crate) enum Verdict {
     Holds,
     /// Holds as far as it goes: agents the claim speaks of are missing.
     HoldsInPart,
@@ -15,7 +15,7 @@ pub(super) enum Verdict {
 }
 
 impl Verdict {
-    pub(super) fn text(self) -> &'static str {
+    pub(crate) fn text(self) -> &'static str {
         match self {
             Verdict::Holds => "**holds**",
             Verdict::HoldsInPart => "holds for those compared",
@@ -27,17 +27,17 @@ impl Verdict {
 }
 
 /// "`a` is above `b`", as part of a claim.
-pub(super) struct Pair {
-    pub(super) a: (String, Estimate),
-    pub(super) b: (String, Estimate),
+pub(crate) struct Pair {
+    pub(crate) a: (String, Estimate),
+    pub(crate) b: (String, Estimate),
     /// Where they are compared, e.g. " at 40 dBm".
-    pub(super) place: String,
+    pub(crate) place: String,
     /// Whether level does not suffice.
-    pub(super) strict: bool,
+    pub(crate) strict: bool,
 }
 
 impl Pair {
-    pub(super) fn verdict(&self) -> Verdict {
+    pub(crate) fn verdict(&self) -> Verdict {
         match order(&self.a.1, &self.b.1) {
             Order::Above => Verdict::Holds,
             Order::Below => Verdict::Fails,
@@ -47,32 +47,32 @@ impl Pair {
     }
 
     /// How far `a` is above `b`, as a share of the larger; no unit.
-    pub(super) fn lead(&self) -> f64 {
+    pub(crate) fn lead(&self) -> f64 {
         let (a, b) = (self.a.1.mean, self.b.1.mean);
         (a - b) / a.abs().max(b.abs()).max(f64::MIN_POSITIVE)
     }
 
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         format!("{} {} against {} {}{}", self.a.0, self.a.1.short(), self.b.0, self.b.1.short(), self.place)
     }
 }
 
-pub(super) fn in_part(verdict: Verdict, missing: &[String]) -> Verdict {
+pub(crate) fn in_part(verdict: Verdict, missing: &[String]) -> Verdict {
     if verdict == Verdict::Holds && !missing.is_empty() { Verdict::HoldsInPart } else { verdict }
 }
 
-pub(super) fn not_compared(missing: &[String]) -> Option<String> {
+pub(crate) fn not_compared(missing: &[String]) -> Option<String> {
     (!missing.is_empty()).then(|| format!("Not compared, for want of rows: {}", listed(missing)))
 }
 
 /// What the rows say of a claim.
-pub(super) struct Judgement {
-    pub(super) verdict: Verdict,
-    pub(super) evidence: String,
+pub(crate) struct Judgement {
+    pub(crate) verdict: Verdict,
+    pub(crate) evidence: String,
 }
 
 /// Judges a claim about `wanted` agents from its comparisons.
-pub(super) fn judge(pairs: &[Pair], wanted: &[&str]) -> Judgement {
+pub(crate) fn judge(pairs: &[Pair], wanted: &[&str]) -> Judgement {
     let with = |v: Verdict| pairs.iter().filter(move |p| p.verdict() == v);
     let count = |v: Verdict| with(v).count();
     let verdict = if pairs.is_empty() {
@@ -119,7 +119,7 @@ pub(super) fn judge(pairs: &[Pair], wanted: &[&str]) -> Judgement {
 }
 
 /// Whether a quantity falls from each of its (name, value) to the next, where level is allowed, and from the first to the last, where it is not.
-pub(super) fn falling(known: &[(String, Estimate)]) -> Vec<Pair> {
+pub(crate) fn falling(known: &[(String, Estimate)]) -> Vec<Pair> {
     let mut steps: Vec<(usize, usize, bool)> =
         (1..known.len()).map(|i| (i - 1, i, known.len() == 2)).collect();
     if known.len() > 2 {
@@ -137,7 +137,7 @@ pub(super) fn falling(known: &[(String, Estimate)]) -> Vec<Pair> {
 }
 
 /// Whether a value lies in `lo..=hi`, with the whole of its interval.
-pub(super) fn within(e: &Estimate, lo: f64, hi: f64) -> Verdict {
+pub(crate) fn within(e: &Estimate, lo: f64, hi: f64) -> Verdict {
     let (from, to) = e.ends();
     if from >= lo && to <= hi {
         Verdict::Holds
@@ -149,7 +149,7 @@ pub(super) fn within(e: &Estimate, lo: f64, hi: f64) -> Verdict {
 }
 
 /// The verdict on several parts of one claim: it fails with one of them.
-pub(super) fn all_of(verdicts: &[Verdict]) -> Verdict {
+pub(crate) fn all_of(verdicts: &[Verdict]) -> Verdict {
     let any = |v: Verdict| verdicts.contains(&v);
     if any(Verdict::Fails) {
         Verdict::Fails
@@ -165,7 +165,7 @@ pub(super) fn all_of(verdicts: &[Verdict]) -> Verdict {
 }
 
 /// How many claims hold, as a sentence; `about` says of what they are.
-pub(super) fn tally(judgements: &[Judgement], about: &str) -> String {
+pub(crate) fn tally(judgements: &[Judgement], about: &str) -> String {
     let count = |v: Verdict| judgements.iter().filter(|j| j.verdict == v).count();
     format!(
         "Of {} claims of the paper {about}, {} hold in this run, {} hold for \
@@ -180,7 +180,7 @@ pub(super) fn tally(judgements: &[Judgement], about: &str) -> String {
 }
 
 /// The table of claims: (figure, claim) in the order of `judgements`.
-pub(super) fn claims_table<'a>(
+pub(crate) fn claims_table<'a>(
     claims: impl Iterator<Item = (&'a str, &'a str)>,
     judgements: &[Judgement],
 ) -> String {

@@ -5,18 +5,13 @@
 //! what the paper of task v2x lacks. Sentences are chosen from the numbers.
 
 pub mod bench;
-pub mod experiments;
 pub mod figure;
 pub mod frames;
-mod judge;
+pub(crate) mod judge;
 pub mod page;
-pub mod paper;
-pub mod rl_h_moe;
-pub mod spiking_ac;
-mod words;
+pub(crate) mod words;
 
-use crate::reproduce::Rows;
-use crate::rows::Manifest;
+use crate::run::rows::Manifest;
 use polars::prelude::DataFrame;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -60,7 +55,7 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), ReportError> 
 }
 
 /// Tables and manifest of a job, written to its folder.
-struct Tables {
+pub(crate) struct Tables {
     dir: PathBuf,
     manifest: PathBuf,
     paths: Vec<PathBuf>,
@@ -68,7 +63,7 @@ struct Tables {
 
 impl Tables {
     /// Writes each frame as Parquet under its name, and the manifest, to `dir`, which is created if it is not there.
-    fn write(
+    pub(crate) fn write(
         dir: &Path,
         frames: &mut [(&str, &mut DataFrame)],
         manifest: &Manifest,
@@ -87,7 +82,7 @@ impl Tables {
 
     /// Writes the figures that have something to show, removes those of an earlier report that have not, and writes both pages. `markdown` is
     /// told which figures there are.
-    fn pages<'a>(
+    pub(crate) fn pages<'a>(
         self,
         title: &str,
         svgs: Vec<(&'a str, Option<String>)>,
@@ -115,29 +110,4 @@ impl Tables {
         write_whole(&html, page::html(&text, title, |file| drawn.get(file).cloned()).as_bytes())?;
         Ok(ReportPaths { markdown, html, manifest: self.manifest, tables: self.paths, figures })
     }
-}
-
-/// Frames of task v2x that a report takes means from.
-struct V2xFrames {
-    curves: DataFrame,
-    evals: DataFrame,
-    slots: DataFrame,
-}
-
-/// Writes Parquet and manifest of a job of task v2x to `dir`; nothing if two rows have the same keys.
-fn v2x_tables(dir: &Path, rows: &Rows, manifest: &Manifest) -> Result<(Tables, V2xFrames), ReportError> {
-    let (mut energy, mut activity) = (frames::frame(&rows.energy)?, frames::frame(&rows.activity)?);
-    let mut f = V2xFrames {
-        curves: frames::frame(&rows.curves)?,
-        evals: frames::frame(&rows.evals)?,
-        slots: frames::frame(&rows.slots)?,
-    };
-    let mut all = [
-        ("curves.parquet", &mut f.curves),
-        ("evals.parquet", &mut f.evals),
-        ("slots.parquet", &mut f.slots),
-        ("energy.parquet", &mut energy),
-        ("activity.parquet", &mut activity),
-    ];
-    Ok((Tables::write(dir, &mut all, manifest)?, f))
 }

@@ -2,40 +2,40 @@
 
 use super::figure::Point;
 use crate::config::Layered;
-use crate::rows::Manifest;
-use crate::stats::{self, Bootstrap, Interval};
+use crate::num::stats::{self, Bootstrap, Interval};
+use crate::run::rows::Manifest;
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::sync::{Arc, Mutex};
 
-pub(super) const BOOTSTRAP_SEED: u32 = 0;
+pub(crate) const BOOTSTRAP_SEED: u32 = 0;
 
 /// A mean over seeds with its interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Estimate {
-    pub(super) mean: f64,
-    pub(super) interval: Option<Interval>,
-    pub(super) seeds: usize,
+pub(crate) struct Estimate {
+    pub(crate) mean: f64,
+    pub(crate) interval: Option<Interval>,
+    pub(crate) seeds: usize,
 }
 
 impl Estimate {
     /// For an increasing `f`: the square root that turns a mean square into an RMSE.
-    pub(super) fn map(self, f: impl Fn(f64) -> f64) -> Estimate {
+    pub(crate) fn map(self, f: impl Fn(f64) -> f64) -> Estimate {
         Estimate { mean: f(self.mean), interval: self.interval.map(|i| i.map(&f)), seeds: self.seeds }
     }
 
     /// For a decreasing `f`, which swaps the ends of the interval.
-    pub(super) fn map_down(self, f: impl Fn(f64) -> f64) -> Estimate {
+    pub(crate) fn map_down(self, f: impl Fn(f64) -> f64) -> Estimate {
         let interval = self.interval.map(|i| Interval { lo: f(i.hi), hi: f(i.lo) });
         Estimate { mean: f(self.mean), interval, seeds: self.seeds }
     }
 
     /// Ends of the interval; of a single seed its value.
-    pub(super) fn ends(&self) -> (f64, f64) {
+    pub(crate) fn ends(&self) -> (f64, f64) {
         self.interval.map_or((self.mean, self.mean), |i| (i.lo, i.hi))
     }
 
-    pub(super) fn interval_text(&self) -> String {
+    pub(crate) fn interval_text(&self) -> String {
         match (self.interval, self.seeds) {
             (Some(i), _) => format!("{} to {}", num(i.lo), num(i.hi)),
             (None, 1) => "one seed: no interval".to_string(),
@@ -44,7 +44,7 @@ impl Estimate {
     }
 
     /// For a cell or a sentence that has no room for words.
-    pub(super) fn short(&self) -> String {
+    pub(crate) fn short(&self) -> String {
         match self.interval {
             Some(i) => format!("{} ({} to {})", num(self.mean), num(i.lo), num(i.hi)),
             None => num(self.mean),
@@ -52,25 +52,25 @@ impl Estimate {
     }
 
     /// As [`Estimate::short`], without an interval that has no width.
-    pub(super) fn brief(&self) -> String {
+    pub(crate) fn brief(&self) -> String {
         if self.interval.is_some_and(|i| i.lo == i.hi) { num(self.mean) } else { self.short() }
     }
 
-    pub(super) fn point(&self, x: f64) -> Point {
+    pub(crate) fn point(&self, x: f64) -> Point {
         Point { x, y: self.mean, interval: self.interval, x_interval: None }
     }
 }
 
 /// How two estimates stand to each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Order {
+pub(crate) enum Order {
     Above,
     Below,
     /// The intervals overlap.
     Level,
 }
 
-pub(super) fn order(a: &Estimate, b: &Estimate) -> Order {
+pub(crate) fn order(a: &Estimate, b: &Estimate) -> Order {
     let ((a_lo, a_hi), (b_lo, b_hi)) = (a.ends(), b.ends());
     if a_lo > b_hi {
         Order::Above
@@ -82,7 +82,7 @@ pub(super) fn order(a: &Estimate, b: &Estimate) -> Order {
 }
 
 /// Four significant digits; `-` for what is missing.
-pub(super) fn num(x: f64) -> String {
+pub(crate) fn num(x: f64) -> String {
     if x.is_nan() {
         return "-".to_string();
     }
@@ -97,7 +97,7 @@ pub(super) fn num(x: f64) -> String {
 }
 
 /// Two significant digits, for differences that are small beside what they are of.
-pub(super) fn rounded(x: f64) -> String {
+pub(crate) fn rounded(x: f64) -> String {
     if x == 0.0 || !x.is_finite() {
         return num(x);
     }
@@ -106,11 +106,11 @@ pub(super) fn rounded(x: f64) -> String {
 }
 
 /// A ratio, with more digits where it is small.
-pub(super) fn times(x: f64) -> String {
+pub(crate) fn times(x: f64) -> String {
     if x.is_finite() { format!("{}×", num((x * 1e4).round() / 1e4)) } else { "-".to_string() }
 }
 
-pub(super) fn listed(names: &[String]) -> String {
+pub(crate) fn listed(names: &[String]) -> String {
     match names {
         [] => String::new(),
         [one] => one.clone(),
@@ -118,17 +118,17 @@ pub(super) fn listed(names: &[String]) -> String {
     }
 }
 
-pub(super) fn code(agent: &str) -> String {
+pub(crate) fn code(agent: &str) -> String {
     format!("`{agent}`")
 }
 
 /// Text as a table cell.
-pub(super) fn cell(text: &str) -> String {
+pub(crate) fn cell(text: &str) -> String {
     text.replace('|', "\\|").replace('\n', " ")
 }
 
 /// A Markdown table; the first `text_columns` are aligned left, the others right.
-pub(super) fn table(header: &[&str], text_columns: usize, rows: &[Vec<String>]) -> String {
+pub(crate) fn table(header: &[&str], text_columns: usize, rows: &[Vec<String>]) -> String {
     let mut out = format!("| {} |\n|", header.join(" | "));
     for i in 0..header.len() {
         out.push_str(if i < text_columns { "---|" } else { "--:|" });
@@ -142,17 +142,17 @@ pub(super) fn table(header: &[&str], text_columns: usize, rows: &[Vec<String>]) 
     out
 }
 
-pub(super) fn rank(agent: &str) -> (usize, String) {
-    let known = crate::agents::v2x::AGENTS;
+pub(crate) fn rank(agent: &str) -> (usize, String) {
+    let known = crate::tasks::v2x::agents::AGENTS;
     (known.iter().position(|a| a.id == agent).unwrap_or(known.len()), agent.to_string())
 }
 
 /// Resamples by number of seeds: each is drawn once, so all quantities of a run see the same ones.
 #[derive(Default)]
-pub(super) struct Resamples(Mutex<HashMap<usize, Option<Arc<Bootstrap>>>>);
+pub(crate) struct Resamples(Mutex<HashMap<usize, Option<Arc<Bootstrap>>>>);
 
 impl Resamples {
-    pub(super) fn estimate(&self, values: &[f64]) -> Estimate {
+    pub(crate) fn estimate(&self, values: &[f64]) -> Estimate {
         let bootstrap = {
             let mut drawn = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             let n = values.len();
@@ -164,7 +164,7 @@ impl Resamples {
 }
 
 /// The last section of a page: where its rows come from.
-pub(super) fn write_manifest(out: &mut String, m: &Manifest) {
+pub(crate) fn write_manifest(out: &mut String, m: &Manifest) {
     out.push_str("## The run\n\n");
     let or_dash = |x: &Option<String>| x.clone().unwrap_or_else(|| "-".into());
     let seeds: Vec<String> = m.seeds.iter().map(u32::to_string).collect();
@@ -201,14 +201,14 @@ pub(super) fn write_manifest(out: &mut String, m: &Manifest) {
 }
 
 /// Joules in a unit that leaves few digits.
-pub(super) fn joules(x: f64) -> String {
+pub(crate) fn joules(x: f64) -> String {
     let units = [(1.0, "J"), (1e-3, "mJ"), (1e-6, "µJ"), (1e-9, "nJ"), (1e-12, "pJ")];
     let (unit, name) = units.into_iter().find(|(u, _)| x.abs() >= 0.9995 * u).unwrap_or((1e-12, "pJ"));
     format!("{} {name}", num(x / unit))
 }
 
 /// What to bear in mind where learned agents were trained for fewer updates than the preset of `C` has.
-pub(super) fn trained_less<C: Layered>(manifest: &Manifest) -> Option<String> {
+pub(crate) fn trained_less<C: Layered>(manifest: &Manifest) -> Option<String> {
     let updates = |config: &toml::Table| config.get("train")?.get("updates")?.as_integer();
     let config: toml::Table = manifest.config.parse().ok()?;
     let preset = config.get("preset")?.as_str()?;

@@ -1,7 +1,7 @@
 //! Neurons for the tests: the paper's and others that differ in every constant.
 #![allow(dead_code, reason = "each test binary uses a part")]
 
-use isacbench::policy::Lif;
+use isacbench::nets::Lif;
 
 pub const PAPER: Lif =
     Lif { steps: 6, lambda: 0.5, threshold: 1.0, reset: 0.0, eta: 3.0, detach_reset: false };

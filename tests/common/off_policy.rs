@@ -1,11 +1,12 @@
 //! Small trainings of the off-policy agents.
 #![allow(dead_code, reason = "each test binary uses a part")]
 
-use isacbench::agents::v2x as agents;
-use isacbench::config::{Config, Layered, V2xConfig};
+use isacbench::config::Layered;
 use isacbench::gpu::Gpu;
 use isacbench::learn::{Algorithm, LearnerState, OffPolicySpec, Replica, UpdateMetrics};
-use isacbench::train::{Learner, OffPolicy, Plan, train};
+use isacbench::run::train::{Learner, OffPolicy, Plan, train};
+use isacbench::tasks::v2x::agents;
+use isacbench::tasks::v2x::config::{V2xConfig, V2xTaskConfig};
 use std::sync::Arc;
 
 /// The agents of this kind.
@@ -16,7 +17,7 @@ pub const TWO: [(u32, f64); 2] = [(3, 40.0), (11, 20.0)];
 
 /// The preset `fast`, small: episodes of 10 slots, 7 environments, a ring of 12 slots that is overwritten within two episodes, two gradient steps
 /// every second slot. `sets` are further keys of the agent's section, or whole ones.
-pub fn config(agent: &str, sets: &[&str]) -> Config {
+pub fn config(agent: &str, sets: &[&str]) -> V2xConfig {
     let small = [
         "hidden=[16,16]",
         "envs=7",
@@ -36,13 +37,13 @@ pub fn config(agent: &str, sets: &[&str]) -> Config {
     };
     let mut all = vec!["task.slots=10".to_string(), "ppo.horizon=10".into(), "ppo.minibatch=40".into()];
     all.extend(small.iter().chain(sets).map(whole));
-    Config::load(None, &all).unwrap()
+    V2xConfig::load(None, &all).unwrap()
 }
 
 /// One replica per (seed, P_max in dBm).
-pub fn algorithm(agent: &str, config: &Config, who: &[(u32, f64)]) -> Algorithm {
+pub fn algorithm(agent: &str, config: &V2xConfig, who: &[(u32, f64)]) -> Algorithm {
     let replica = |&(seed, p_max_dbm): &(u32, f64)| {
-        let task = V2xConfig { p_max_dbm, ..config.task.clone() };
+        let task = V2xTaskConfig { p_max_dbm, ..config.task.clone() };
         Replica { seed, task: task.params([seed, 0]) }
     };
     agents::find(agent).unwrap().algorithm(config, who.iter().map(replica).collect()).unwrap()

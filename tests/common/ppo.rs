@@ -1,24 +1,25 @@
 //! Small trainings for the tests of learning.
 #![allow(dead_code, reason = "each test binary uses a part")]
 
-use isacbench::config::{Config, Layered, V2xConfig};
+use isacbench::config::Layered;
 use isacbench::gpu::Gpu;
 use isacbench::learn::Algorithm;
 use isacbench::learn::{LearnerState, PpoSpec, Replica, UpdateMetrics};
-use isacbench::train::{Learner, Plan, Ppo, train};
+use isacbench::run::train::{Learner, Plan, Ppo, train};
+use isacbench::tasks::v2x::config::{V2xConfig, V2xTaskConfig};
 use std::sync::Arc;
 
 /// The preset `fast`, small: two hidden layers of 16, 16 environments, 4 minibatches, 2 epochs. `sets` are further `key=value`.
-pub fn config(sets: &[&str]) -> Config {
+pub fn config(sets: &[&str]) -> V2xConfig {
     let small = ["ppo.hidden=[16,16]", "ppo.envs=16", "ppo.minibatch=400", "ppo.epochs=2"];
     let sets: Vec<String> = small.iter().chain(sets).map(|s| s.to_string()).collect();
-    Config::load(None, &sets).unwrap()
+    V2xConfig::load(None, &sets).unwrap()
 }
 
 /// One replica per (seed, P_max in dBm).
-pub fn spec(config: &Config, who: &[(u32, f64)]) -> PpoSpec {
+pub fn spec(config: &V2xConfig, who: &[(u32, f64)]) -> PpoSpec {
     let replica = |&(seed, p_max_dbm): &(u32, f64)| {
-        let task = V2xConfig { p_max_dbm, ..config.task.clone() };
+        let task = V2xTaskConfig { p_max_dbm, ..config.task.clone() };
         Replica { seed, task: task.params([seed, 0]) }
     };
     PpoSpec::mlp(config, who.iter().map(replica).collect())

@@ -8,7 +8,7 @@ use isacbench::bench::DeviceKind;
 use isacbench::bench::grid::{Grid, Kernels};
 use isacbench::gpu::Gpu;
 use isacbench::kernels::{Entry, REGISTRY};
-use isacbench::task::misac::gain_row;
+use isacbench::tasks::misac::physics::gain_row;
 
 fn small() -> Kernels {
     Grid::Small.kernels(DeviceKind::SoftwareGpu)

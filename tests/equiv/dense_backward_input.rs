@@ -1,6 +1,6 @@
 use crate::common::{assert_all, gpu_or_skip};
 use isacbench::kernels::dense_backward_input::{Spec, check};
-use isacbench::policy::Activation::{self, None, Relu, Tanh};
+use isacbench::nets::Activation::{self, None, Relu, Tanh};
 
 fn run(r: usize, m: usize, i: usize, o: usize, act: Activation) {
     let Some(gpu) = gpu_or_skip() else { return };

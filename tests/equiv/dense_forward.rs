@@ -1,6 +1,6 @@
 use crate::common::{assert_all, gpu_or_skip};
 use isacbench::kernels::dense_forward::{Spec, check};
-use isacbench::policy::Activation::{self, None, Relu, Tanh};
+use isacbench::nets::Activation::{self, None, Relu, Tanh};
 
 /// Replicas, rows, inputs, outputs.
 pub type Sizes = (usize, usize, usize, usize, Activation);

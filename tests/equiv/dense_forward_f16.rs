@@ -4,8 +4,8 @@ use isacbench::gpu::Gpu;
 use isacbench::kernels::dense_forward_f16::{
     Args, DenseForwardF16, Spec, Stored, check, dense_forward_f16_cpu, dense_forward_f16_gpu,
 };
-use isacbench::policy::Activation::{self, None};
-use isacbench::real::half::{f16_bits, f16_value, round_f16};
+use isacbench::nets::Activation::{self, None};
+use isacbench::num::real::half::{f16_bits, f16_value, round_f16};
 
 /// An adapter that has f16.
 fn f16_or_skip() -> Option<&'static Gpu> {

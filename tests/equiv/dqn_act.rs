@@ -1,7 +1,7 @@
 use crate::common::{assert_all, gpu_or_skip};
 use isacbench::kernels::dqn_act::{Spec, WG, check};
-use isacbench::policy::Codebook;
-use isacbench::task::v2x::{Beam, Kinematics, V2xSpec};
+use isacbench::nets::Codebook;
+use isacbench::tasks::v2x::physics::{Beam, Kinematics, V2xSpec};
 
 fn run(r: usize, b: usize, vehicles: usize, beam: Beam, beams: usize, levels: &[f64]) {
     let Some(gpu) = gpu_or_skip() else { return };

@@ -3,7 +3,7 @@ use crate::neurons::{LOW, ONE, OTHER, PAPER};
 use isacbench::kernels::lif_backward::Upstream::{self, Readout, Spikes};
 use isacbench::kernels::lif_backward::{Spec, check, lif_backward_cpu};
 use isacbench::kernels::lif_forward::Current::{self, Constant, PerStep};
-use isacbench::policy::Lif;
+use isacbench::nets::Lif;
 
 fn run(r: usize, m: usize, n: usize, lif: Lif, current: Current, upstream: Upstream) {
     let Some(gpu) = gpu_or_skip() else { return };

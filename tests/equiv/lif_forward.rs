@@ -2,7 +2,7 @@ use crate::common::{assert_all, gpu_or_skip};
 use crate::neurons::{LOW, ONE, OTHER, PAPER};
 use isacbench::kernels::lif_forward::Current::{self, Constant, PerStep};
 use isacbench::kernels::lif_forward::{Judged, Spec, check, lif_forward_cpu};
-use isacbench::policy::Lif;
+use isacbench::nets::Lif;
 
 fn run(r: usize, m: usize, n: usize, lif: Lif, current: Current, keep: bool, trace: bool) {
     let Some(gpu) = gpu_or_skip() else { return };

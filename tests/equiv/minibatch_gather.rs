@@ -1,6 +1,6 @@
 use crate::common::{assert_all, gpu_or_skip};
 use isacbench::kernels::minibatch_gather::{Spec, WG, check, minibatch_gather_cpu};
-use isacbench::shuffle::{Minibatch, Unit};
+use isacbench::num::shuffle::{Minibatch, Unit};
 
 #[test]
 fn gpu_matches_cpu_at_awkward_sizes() {

@@ -1,7 +1,7 @@
 use crate::common::{assert_all, gpu_or_skip};
 use isacbench::kernels::minibatch_scalars::{Spec, WG, check};
 use isacbench::kernels::{minibatch_gather, minibatch_scalars::minibatch_scalars_cpu};
-use isacbench::shuffle::{Minibatch, Unit};
+use isacbench::num::shuffle::{Minibatch, Unit};
 
 #[test]
 fn gpu_matches_cpu_at_awkward_sizes() {

@@ -4,15 +4,16 @@
 //! The first gradient is compared as such (the first moment of Adam is (1−β1)·clipped gradient).
 
 use crate::common::shared_gpu;
-use isacbench::config::{Layered, MisacConfig};
+use isacbench::config::Layered;
 use isacbench::gpu::Gpu;
 use isacbench::kernels::Tol;
 use isacbench::kernels::compare::compare_f64;
 use isacbench::learn::{ExpertsSpec, LearnerState, MisacUpdate, Replica};
-use isacbench::policy::experts::{Architecture, H_MOE, H_MOE_NO_AOI, HOMOGENEOUS_MOE, PPO_MONO};
-use isacbench::stats;
-use isacbench::task::misac::MisacParams;
-use isacbench::train::{Experts, Plan, experts, train_experts};
+use isacbench::nets::experts::{Architecture, H_MOE, H_MOE_NO_AOI, HOMOGENEOUS_MOE, PPO_MONO};
+use isacbench::num::stats;
+use isacbench::run::train::{Experts, Plan, experts, train_experts};
+use isacbench::tasks::misac::config::MisacConfig;
+use isacbench::tasks::misac::physics::MisacParams;
 use std::sync::Arc;
 
 /// Small, with sizes that are no multiples of anything; the number of slots that enter L_spat differs between updates.
@@ -37,7 +38,7 @@ fn spec(architecture: Architecture, sets: &[&str], who: &[(u32, f64)]) -> Expert
     let sets: Vec<String> = SMALL.iter().chain(sets).map(|s| s.to_string()).collect();
     let config = MisacConfig::load(None, &sets).unwrap();
     let replica = |&(seed, snr_db): &(u32, f64)| {
-        let task = isacbench::config::MisacTaskConfig { snr_db, ..config.task.clone() };
+        let task = isacbench::tasks::misac::config::MisacTaskConfig { snr_db, ..config.task.clone() };
         Replica::<MisacParams> { seed, task: task.params([seed, 0]) }
     };
     ExpertsSpec::new(architecture, &config, who.iter().map(replica).collect())

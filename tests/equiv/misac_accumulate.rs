@@ -1,6 +1,6 @@
 use crate::common::{assert_all, gpu_or_skip};
-use isacbench::kernels::misac_accumulate::{Spec, WG, check};
-use isacbench::task::misac::{MisacSpec, Uncertainty};
+use isacbench::tasks::misac::kernels::misac_accumulate::{Spec, WG, check};
+use isacbench::tasks::misac::physics::{MisacSpec, Uncertainty};
 
 #[test]
 fn gpu_matches_cpu_at_awkward_sizes() {

@@ -1,16 +1,17 @@
 //! Evaluation of task misac on the GPU against the CPU: every agent, the same episodes from the same draws.
 
 use crate::common::gpu_or_skip;
-use isacbench::agents::misac::{AGENTS, FixedSchedule, MisacAgent, MisacKind, Slot, find};
-use isacbench::config::{Layered, MisacConfig, MisacTaskConfig};
-use isacbench::evaluate::misac::{
+use isacbench::config::Layered;
+use isacbench::gpu::Gpu;
+use isacbench::nets::experts::ExpertsLayout;
+use isacbench::run::evaluate::{Estimate, KEY_BATCH};
+use isacbench::tasks::misac::agents::{AGENTS, FixedSchedule, MisacAgent, MisacKind, Slot, find};
+use isacbench::tasks::misac::config::{MisacConfig, MisacTaskConfig};
+use isacbench::tasks::misac::evaluate::{
     AGE_MAX, BEAM_GAIN, Controller, ENERGY, ESTIMATE_GAIN, FRAMES, Job, MAE, METRICS, MODULUS_ERROR, Outcome,
     SHARE_OVER_GAMMA, SUM_RATE, TRUE_ANGLE_GAIN, evaluate,
 };
-use isacbench::evaluate::{Estimate, KEY_BATCH};
-use isacbench::gpu::Gpu;
-use isacbench::policy::experts::ExpertsLayout;
-use isacbench::task::misac::{MisacParams, Uncertainty};
+use isacbench::tasks::misac::physics::{MisacParams, Uncertainty};
 use std::sync::Arc;
 
 /// Sizes that are no multiples of anything, and networks whose outputs depend on what they see.

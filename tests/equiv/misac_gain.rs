@@ -1,7 +1,7 @@
 use crate::common::{assert_all, gpu_or_skip};
-use isacbench::kernels::misac_batch::Spec as BatchSpec;
-use isacbench::kernels::misac_gain::{Spec, WG, check};
-use isacbench::task::misac::{MisacSpec, Phase, Uncertainty};
+use isacbench::tasks::misac::kernels::misac_batch::Spec as BatchSpec;
+use isacbench::tasks::misac::kernels::misac_gain::{Spec, WG, check};
+use isacbench::tasks::misac::physics::{MisacSpec, Phase, Uncertainty};
 
 fn run(r: usize, b: usize, vehicles: usize, antennas: usize, phase: Phase, uncertainty: Uncertainty) {
     let Some(gpu) = gpu_or_skip() else { return };

@@ -1,8 +1,8 @@
 use crate::common::{assert_all, gpu_or_skip};
-use isacbench::kernels::misac_batch::Spec as BatchSpec;
-use isacbench::kernels::misac_schedule::{Spec, WG, check};
-use isacbench::task::misac::{MisacSpec, Uncertainty};
-use isacbench::task::misac_dp::Rule;
+use isacbench::tasks::misac::dp::Rule;
+use isacbench::tasks::misac::kernels::misac_batch::Spec as BatchSpec;
+use isacbench::tasks::misac::kernels::misac_schedule::{Spec, WG, check};
+use isacbench::tasks::misac::physics::{MisacSpec, Uncertainty};
 
 #[test]
 fn gpu_matches_cpu_at_awkward_sizes() {

@@ -1,6 +1,6 @@
 use crate::common::{assert_all, gpu_or_skip};
-use isacbench::kernels::misac_step::{Spec, WG, check};
-use isacbench::task::misac::{MisacSpec, Uncertainty};
+use isacbench::tasks::misac::kernels::misac_step::{Spec, WG, check};
+use isacbench::tasks::misac::physics::{MisacSpec, Uncertainty};
 
 fn run(r: usize, b: usize, vehicles: usize, uncertainty: Uncertainty) {
     let Some(gpu) = gpu_or_skip() else { return };

@@ -9,8 +9,8 @@ use isacbench::kernels::Tol;
 use isacbench::kernels::compare::{compare_f64, compare_scaled};
 use isacbench::learn::ppo_gpu::{PpoGpu, RolloutPath};
 use isacbench::learn::{LearnerState, PpoSpec, UpdateMetrics, learning_rates};
-use isacbench::task::v2x::Beam;
-use isacbench::train::Ppo;
+use isacbench::run::train::Ppo;
+use isacbench::tasks::v2x::physics::Beam;
 
 /// Of the largest gradient of a parameter group.
 const GRADIENT: Tol = Tol {

@@ -2,15 +2,15 @@
 
 use crate::common::gpu_or_skip;
 use crate::small_ppo::{TWO, config, spec};
-use isacbench::evaluate::Precision;
-use isacbench::evaluate::v2x::{Controller, Job, Outcome, evaluate};
 use isacbench::gpu::{Fill, Gpu, GpuError};
 use isacbench::kernels::dense_forward_f16::{Args, Spec, Stored, dense_forward_f16_cpu};
 use isacbench::kernels::inputs::{normal, widen};
 use isacbench::learn::network::{ForwardF16, Rows};
 use isacbench::learn::{Algorithm, PpoSpec};
-use isacbench::policy::{Activation, Hidden, MlpLayout};
-use isacbench::task::v2x::{V2xParams, metric};
+use isacbench::nets::{Activation, Hidden, MlpLayout};
+use isacbench::run::evaluate::Precision;
+use isacbench::tasks::v2x::evaluate::{Controller, Job, Outcome, evaluate};
+use isacbench::tasks::v2x::physics::{V2xParams, metric};
 
 fn f16_or_skip() -> Option<&'static Gpu> {
     let gpu = gpu_or_skip()?;

@@ -1,7 +1,7 @@
 use crate::common::{assert_all, gpu_or_skip};
 use isacbench::kernels::minibatch_gather::{self, minibatch_gather_cpu};
 use isacbench::kernels::slot_gather::{Args, Spec, WG, check, slot_gather_cpu};
-use isacbench::shuffle::{Minibatch, Unit};
+use isacbench::num::shuffle::{Minibatch, Unit};
 
 fn run(t: usize, r: usize, b: usize, o: usize, slots: usize, envs: usize) {
     let Some(gpu) = gpu_or_skip() else { return };

@@ -1,10 +1,10 @@
 use crate::common::{assert_all, gpu_or_skip};
-use isacbench::kernels::misac_batch::{
+use isacbench::num::shuffle::Minibatch;
+use isacbench::tasks::misac::kernels::misac_batch::{
     Spec as BatchSpec, check_params, check_phases, check_states, state_of,
 };
-use isacbench::kernels::spatial_loss::{Args, Spec, check, spatial_loss_cpu};
-use isacbench::shuffle::Minibatch;
-use isacbench::task::misac::{MisacSpec, Phase, Uncertainty};
+use isacbench::tasks::misac::kernels::spatial_loss::{Args, Spec, check, spatial_loss_cpu};
+use isacbench::tasks::misac::physics::{MisacSpec, Phase, Uncertainty};
 
 fn spec(r: usize, b: usize, k: usize, antennas: usize, phase: Phase, slots: usize, m: usize) -> Spec {
     let task = MisacSpec { vehicles: k, antennas, slots: 20, uncertainty: Uncertainty::Kinematic };

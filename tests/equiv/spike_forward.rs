@@ -1,7 +1,7 @@
 use crate::common::{assert_all, gpu_or_skip};
 use crate::neurons::{LOW, ONE, OTHER, PAPER};
 use isacbench::kernels::spike_forward::{Spec, check};
-use isacbench::policy::Lif;
+use isacbench::nets::Lif;
 
 fn run(r: usize, m: usize, i: usize, o: usize, lif: Lif, keep: bool, trace: bool) {
     let Some(gpu) = gpu_or_skip() else { return };

@@ -3,9 +3,6 @@
 use crate::common::{gpu_or_skip, shared_gpu};
 use crate::neurons::{LOW, OTHER, PAPER};
 use crate::small_ppo::{self, TWO, assert_same_bits, config, continued, fresh, replica_of, trained};
-use isacbench::agents::v2x::find;
-use isacbench::evaluate::Precision;
-use isacbench::evaluate::v2x::{Controller, Job, Outcome, evaluate};
 use isacbench::gpu::{Fill, Gpu};
 use isacbench::kernels::compare::compare_f64;
 use isacbench::kernels::inputs::{normal, widen};
@@ -13,9 +10,12 @@ use isacbench::kernels::{Tol, grad_reduce};
 use isacbench::learn::network::{Backward, Forward, Rows, Spikes, forward_cpu, penalised_backward_cpu};
 use isacbench::learn::ppo_cpu::reset_chunk;
 use isacbench::learn::{Algorithm, LearnerState, PpoSpec, Replica, learning_rates};
-use isacbench::policy::{Activity, Lif, MlpLayout};
-use isacbench::stats;
-use isacbench::task::v2x::V2xParams;
+use isacbench::nets::{Activity, Lif, MlpLayout};
+use isacbench::num::stats;
+use isacbench::run::evaluate::Precision;
+use isacbench::tasks::v2x::agents::find;
+use isacbench::tasks::v2x::evaluate::{Controller, Job, Outcome, evaluate};
+use isacbench::tasks::v2x::physics::V2xParams;
 
 // ---- passes ----
 

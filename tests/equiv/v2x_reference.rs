@@ -1,8 +1,8 @@
 use crate::common::{assert_all, gpu_or_skip};
-use isacbench::kernels::v2x_batch;
-use isacbench::kernels::v2x_reference::{Spec, WG, check};
-use isacbench::task::v2x::{Kinematics, V2xSpec};
-use isacbench::task::v2x_reference::Reference;
+use isacbench::tasks::v2x::kernels::v2x_batch;
+use isacbench::tasks::v2x::kernels::v2x_reference::{Spec, WG, check};
+use isacbench::tasks::v2x::physics::{Kinematics, V2xSpec};
+use isacbench::tasks::v2x::reference::Reference;
 
 fn run(who: Reference, r: usize, b: usize, vehicles: usize, kinematics: Kinematics) {
     let Some(gpu) = gpu_or_skip() else { return };

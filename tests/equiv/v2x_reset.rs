@@ -1,6 +1,6 @@
 use crate::common::{assert_all, gpu_or_skip};
-use isacbench::kernels::v2x_reset::{Spec, WG, check};
-use isacbench::task::v2x::{Beam, Kinematics, V2xSpec};
+use isacbench::tasks::v2x::kernels::v2x_reset::{Spec, WG, check};
+use isacbench::tasks::v2x::physics::{Beam, Kinematics, V2xSpec};
 
 fn run(r: usize, b: usize, vehicles: usize) {
     let Some(gpu) = gpu_or_skip() else { return };

@@ -4,10 +4,11 @@ use crate::common::{assert_all, gpu_or_skip};
 use isacbench::gpu::{Buf, Fill, Gpu};
 use isacbench::kernels::compare::compare_exact;
 use isacbench::kernels::inputs::normal;
-use isacbench::kernels::v2x_rollout::{Args, Plan, Spec, V2xRollout, check, outcome};
-use isacbench::kernels::{dense_forward, gaussian_head, v2x_batch, v2x_step};
-use isacbench::policy::{Activation, ActorCriticLayout};
-use isacbench::task::v2x::{Beam, Kinematics, V2xSpec, metric};
+use isacbench::kernels::{dense_forward, gaussian_head};
+use isacbench::nets::{Activation, ActorCriticLayout};
+use isacbench::tasks::v2x::kernels::v2x_rollout::{Args, Plan, Spec, V2xRollout, check, outcome};
+use isacbench::tasks::v2x::kernels::{v2x_batch, v2x_step};
+use isacbench::tasks::v2x::physics::{Beam, Kinematics, V2xSpec, metric};
 
 /// Replicas, environments, vehicles; beams; kinematics; hidden layers.
 type Case = ((usize, usize, usize), Beam, Kinematics, &'static [usize]);
@@ -125,8 +126,8 @@ fn unfused(gpu: &Gpu, spec: &Spec, x: &Inputs) -> Left {
     let mut seen = vec![0f32; n * o];
     for (e, row) in seen.chunks_exact_mut(o).enumerate() {
         let rows = &x.states[e / b * task.state_rows() * b..][..task.state_rows() * b];
-        let s = isacbench::task::v2x::load_state::<f32>(task.vehicles, rows, b, e % b);
-        isacbench::task::v2x::observe(task.vehicles, &s, |i, x| row[i] = x);
+        let s = isacbench::tasks::v2x::physics::load_state::<f32>(task.vehicles, rows, b, e % b);
+        isacbench::tasks::v2x::physics::observe(task.vehicles, &s, |i, x| row[i] = x);
     }
     gpu.write(&obs, &seen);
 

@@ -1,6 +1,6 @@
 use crate::common::{assert_all, gpu_or_skip};
-use isacbench::kernels::v2x_step::{Spec, V2xStep, WG, check};
-use isacbench::task::v2x::{Beam, Kinematics, V2xSpec};
+use isacbench::tasks::v2x::kernels::v2x_step::{Spec, V2xStep, WG, check};
+use isacbench::tasks::v2x::physics::{Beam, Kinematics, V2xSpec};
 
 fn spec(r: usize, b: usize, vehicles: usize, antennas: usize, beam: Beam, kinematics: Kinematics) -> Spec {
     Spec { r, b, task: V2xSpec { vehicles, antennas, slots: 20, beam, kinematics } }

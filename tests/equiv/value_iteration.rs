@@ -1,6 +1,6 @@
 use crate::common::{assert_all, gpu_or_skip};
 use isacbench::kernels::value_iteration::{Spec, check, ordered, solve_gpu, unordered};
-use isacbench::task::misac_dp::Schedule;
+use isacbench::tasks::misac::dp::Schedule;
 
 fn run(r: usize, k: usize, age_max: usize) {
     let Some(gpu) = gpu_or_skip() else { return };

@@ -2,16 +2,17 @@
 //! implementation, its own random numbers), GPU against CPU (the same random numbers), and that results do not depend on how episodes are grouped.
 
 use crate::common::gpu_or_skip;
-use isacbench::agents::v2x::{self as agents, Rule, Slot, V2xAgent, V2xKind};
-use isacbench::config::{Config, Layered, PpoConfig};
-use isacbench::evaluate::Precision;
-use isacbench::evaluate::v2x::{BOUND_CARRIER, Controller, Job, Outcome, evaluate};
-use isacbench::evaluate::{Estimate, KEY_BATCH};
+use isacbench::config::{Layered, PpoConfig};
 use isacbench::gpu::Gpu;
 use isacbench::learn::{Algorithm, PpoSpec, Replica};
-use isacbench::task::v2x::{Beam, V2xParams, metric};
-use isacbench::task::v2x_reference::Reference;
-use isacbench::train::{Learner, Plan, train};
+use isacbench::run::evaluate::Precision;
+use isacbench::run::evaluate::{Estimate, KEY_BATCH};
+use isacbench::run::train::{Learner, Plan, train};
+use isacbench::tasks::v2x::agents::{self as agents, Rule, Slot, V2xAgent, V2xKind};
+use isacbench::tasks::v2x::config::V2xConfig;
+use isacbench::tasks::v2x::evaluate::{BOUND_CARRIER, Controller, Job, Outcome, evaluate};
+use isacbench::tasks::v2x::physics::{Beam, V2xParams, metric};
+use isacbench::tasks::v2x::reference::Reference;
 use serde_json::Value;
 
 const KINEMATICS: [&str; 2] = ["paper", "cartesian"];
@@ -30,8 +31,8 @@ fn numpy() -> Value {
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
-fn config(kinematics: &str) -> Config {
-    Config::load(None, &[format!("task.kinematics={kinematics}")]).unwrap()
+fn config(kinematics: &str) -> V2xConfig {
+    V2xConfig::load(None, &[format!("task.kinematics={kinematics}")]).unwrap()
 }
 
 /// Replicas of one seed at the given powers.
@@ -394,11 +395,11 @@ fn a_learned_agent_out_of_existing_parts_trains_and_is_evaluated() {
         summary: "PPO with one hidden layer of 9",
         kind: V2xKind::Learned(|config, replicas| {
             let ppo = PpoConfig { hidden: vec![9], ..config.ppo.clone() };
-            Algorithm::Ppo(PpoSpec::mlp(&Config { ppo, ..config.clone() }, replicas))
+            Algorithm::Ppo(PpoSpec::mlp(&V2xConfig { ppo, ..config.clone() }, replicas))
         }),
     };
     let sets = ["ppo.envs=4", "ppo.minibatch=200", "ppo.epochs=1", "task.p_max_dbm=40"].map(String::from);
-    let config = Config::load(None, &sets).unwrap();
+    let config = V2xConfig::load(None, &sets).unwrap();
     let task = config.task.params([3, 0]);
     let algorithm = NARROW.algorithm(&config, vec![Replica { seed: 3, task }]).unwrap();
     let mut learner = Learner::new(&algorithm, &algorithm.start(), None).unwrap();
@@ -421,7 +422,7 @@ fn a_learned_agent_out_of_existing_parts_trains_and_is_evaluated() {
 /// What the program asks of an agent beside its id, it reads from its parts.
 #[test]
 fn what_is_asked_of_agents_follows_from_their_parts() {
-    let config = Config::load(None, &[]).unwrap();
+    let config = V2xConfig::load(None, &[]).unwrap();
     let ids = |of: &dyn Fn(&V2xAgent) -> bool| {
         agents::AGENTS.iter().filter(|a| of(a)).map(|a| a.id).collect::<Vec<_>>()
     };

@@ -4,8 +4,8 @@ use crate::common::shared_gpu;
 use isacbench::bench::check;
 use isacbench::learn::PpoSpec;
 use isacbench::learn::ppo_gpu::RolloutPath;
-use isacbench::policy::lstm::LstmLayout;
-use isacbench::policy::{Activation, Lif, MlpLayout};
+use isacbench::nets::lstm::LstmLayout;
+use isacbench::nets::{Activation, Lif, MlpLayout};
 
 fn lif() -> Lif {
     Lif { steps: 6, lambda: 0.5, threshold: 1.0, reset: 0.0, eta: 3.0, detach_reset: true }

@@ -5,7 +5,7 @@
 #[path = "../../fuzz/fuzz_targets/loaders.rs"]
 mod loaders;
 
-use isacbench::philox::{PhiloxRng, Stream};
+use isacbench::num::philox::{PhiloxRng, Stream};
 use rand::Rng;
 use std::path::Path;
 
@@ -99,10 +99,12 @@ fn the_corpus_is_valid_so_that_changes_reach_deep() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
     let read = |name: &str| std::fs::read(dir.join(name)).unwrap();
     let text = |name: &str| String::from_utf8(read(name)).unwrap();
-    use isacbench::checkpoint::Checkpoint;
-    use isacbench::config::{Config, Layered, MisacConfig};
-    use isacbench::sweep::plan::SweepFile;
-    Config::from_toml(&text("config/v2x.toml"), "v2x").unwrap();
+    use isacbench::config::Layered;
+    use isacbench::run::checkpoint::Checkpoint;
+    use isacbench::run::sweep::plan::SweepFile;
+    use isacbench::tasks::misac::config::MisacConfig;
+    use isacbench::tasks::v2x::config::V2xConfig;
+    V2xConfig::from_toml(&text("config/v2x.toml"), "v2x").unwrap();
     MisacConfig::from_toml(&text("config/misac.toml"), "misac").unwrap();
     for (name, points) in [("v2x", 30), ("misac", 15), ("random", 16)] {
         assert_eq!(
@@ -110,6 +112,6 @@ fn the_corpus_is_valid_so_that_changes_reach_deep() {
             points
         );
     }
-    Checkpoint::<Config>::from_bytes(&read("checkpoint/dqn.safetensors"), "dqn".into()).unwrap();
+    Checkpoint::<V2xConfig>::from_bytes(&read("checkpoint/dqn.safetensors"), "dqn".into()).unwrap();
     Checkpoint::<MisacConfig>::from_bytes(&read("checkpoint/h-moe.safetensors"), "h-moe".into()).unwrap();
 }

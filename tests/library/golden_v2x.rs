@@ -1,8 +1,11 @@
 //! Zero-forcing and water-filling of task v2x against an independent numpy implementation of the printed equations
 //! (tests/reference/v2x_reference.py). The slots themselves are compared by `isacbench::golden`.
 
-use isacbench::config::{Config, Layered};
-use isacbench::task::v2x::{Beam, KMAX, Kinematics, Noise, State, V2xParams, V2xSpec, step, water_fill};
+use isacbench::config::Layered;
+use isacbench::tasks::v2x::config::V2xConfig;
+use isacbench::tasks::v2x::physics::{
+    Beam, KMAX, Kinematics, Noise, State, V2xParams, V2xSpec, step, water_fill,
+};
 use safetensors::SafeTensors;
 
 struct Vectors(Vec<u8>);
@@ -38,9 +41,9 @@ fn vectors() -> Vectors {
 
 #[test]
 fn zero_forcing_equals_numpy() {
-    use isacbench::task::v2x_reference::{Reference, act};
+    use isacbench::tasks::v2x::reference::{Reference, act};
     let vectors = vectors();
-    let config = Config::load(None, &[]).unwrap();
+    let config = V2xConfig::load(None, &[]).unwrap();
     let spec = V2xSpec { beam: Beam::Span, ..config.task.spec() };
     // The agent looks ahead by the counter-based draws; noise-free motion makes its look-ahead that of a case without noise.
     let (theta, d, v, p_max) =
@@ -106,7 +109,7 @@ fn zero_forcing_equals_numpy() {
                 echoed[3 * k + j] = n_meas[(c * 3 + k) * 3 + j];
             }
         }
-        isacbench::task::v2x::motion(3, Kinematics::Paper, &params, &moved, &mut s);
+        isacbench::tasks::v2x::physics::motion(3, Kinematics::Paper, &params, &moved, &mut s);
         let mut action = vec![0.0; spec.action_dim()];
         act(Reference::GenieZf, &spec, 3, &still, 0u32, 0, &s, &mut [], &mut action);
         let out = step(&spec, 3, &still, &[0.0; 24], &echoed, &action, true, &mut s);

@@ -2,7 +2,7 @@
 
 use isacbench::kernels::inputs::{normal, widen};
 use isacbench::learn::network::{forward_backward_cpu, forward_cpu};
-use isacbench::policy::{Activation, MlpLayout};
+use isacbench::nets::{Activation, MlpLayout};
 
 /// Loss = Σ c·y + ½ Σ y² over outputs of all replicas, so that the gradient depends on the output.
 fn loss(net: &MlpLayout, (r, m): (usize, usize), params: &[f64], x: &[f64], c: &[f64]) -> f64 {

@@ -4,7 +4,7 @@
 use crate::neurons::{LOW, ONE, OTHER, PAPER};
 use isacbench::kernels::inputs::{normal, widen};
 use isacbench::learn::network::{forward_cpu, penalised_backward_cpu};
-use isacbench::policy::{Lif, MlpLayout};
+use isacbench::nets::{Lif, MlpLayout};
 
 /// One replica of a network with its weights and what each moves by.
 struct Moved<'a> {

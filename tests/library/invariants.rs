@@ -1,8 +1,12 @@
 //! Invariants of the physics over random configurations, states and actions (proptest), in double precision: what must hold whatever the numbers are.
 
-use isacbench::config::{Config, Layered, MisacConfig};
-use isacbench::task::misac::{self, MisacParams, MisacSpec, Phase, Uncertainty};
-use isacbench::task::v2x::{self, Beam, Kinematics, SlotOut, State, V2xParams, V2xSpec, steering_vector};
+use isacbench::config::Layered;
+use isacbench::tasks::misac::config::MisacConfig;
+use isacbench::tasks::misac::physics::{self as misac, MisacParams, MisacSpec, Phase, Uncertainty};
+use isacbench::tasks::v2x::config::V2xConfig;
+use isacbench::tasks::v2x::physics::{
+    self as v2x, Beam, Kinematics, SlotOut, State, V2xParams, V2xSpec, steering_vector,
+};
 use num_complex::Complex64;
 use proptest::prelude::*;
 
@@ -10,7 +14,7 @@ use proptest::prelude::*;
 const KMAX: usize = v2x::KMAX;
 
 fn v2x_params() -> V2xParams {
-    Config::load(None, &[]).unwrap().task.params([0, 0])
+    V2xConfig::load(None, &[]).unwrap().task.params([0, 0])
 }
 
 fn misac_params() -> MisacParams {
@@ -142,7 +146,7 @@ proptest! {
     /// CRLB_θ (22) and CRLB_d (23) are the inverse curvature of the likelihood of the matched filter's output, which is made here antenna by antenna.
     #[test]
     fn crlb_is_the_curvature_of_the_likelihood(scene in scene(Just(1usize)), off in -0.4..0.4f64) {
-        let task = Config::load(None, &[]).unwrap().task;
+        let task = V2xConfig::load(None, &[]).unwrap().task;
         let rx = task.antennas_rx as f64;
         let n = scene.antennas;
         // The gains of an array of this size, as the configuration makes them.

@@ -1,17 +1,20 @@
 //! Operations that `cost` gives against those that the twins do, counted; and some by hand.
 
 use isacbench::bench::work;
-use isacbench::config::{Config, Layered};
+use isacbench::config::Layered;
 use isacbench::kernels::cost::{self, counted};
 use isacbench::kernels::inputs::normal;
 use isacbench::kernels::*;
 use isacbench::learn::{PpoSpec, Replica};
-use isacbench::policy::{Activation, ActorCriticLayout, MlpLayout};
-use isacbench::real::Real;
-use isacbench::real::counted::{Counted, operations};
-use isacbench::task::misac::{MisacSpec, Uncertainty};
-use isacbench::task::v2x::{Beam, Kinematics, V2xSpec};
-use isacbench::task::v2x_reference::Reference;
+use isacbench::nets::{Activation, ActorCriticLayout, MlpLayout};
+use isacbench::num::real::Real;
+use isacbench::num::real::counted::{Counted, operations};
+use isacbench::tasks::misac::kernels::*;
+use isacbench::tasks::misac::physics::{MisacSpec, Uncertainty};
+use isacbench::tasks::v2x::config::V2xConfig;
+use isacbench::tasks::v2x::kernels::*;
+use isacbench::tasks::v2x::physics::{Beam, Kinematics, V2xSpec};
+use isacbench::tasks::v2x::reference::Reference;
 
 fn numbers(n: usize) -> Vec<Counted> {
     counted(&normal(1, 0, n, 0.5))
@@ -87,15 +90,8 @@ fn spikes_and_branches_have_no_number() {
     assert_eq!(td_loss::cost(&td_loss::Spec { r: 1, m: 2, k: 3, l: 4, huber: true }).flops, None);
 }
 
-fn policy_lif() -> isacbench::policy::Lif {
-    isacbench::policy::Lif {
-        steps: 6,
-        lambda: 0.5,
-        threshold: 1.0,
-        reset: 0.0,
-        eta: 3.0,
-        detach_reset: false,
-    }
+fn policy_lif() -> isacbench::nets::Lif {
+    isacbench::nets::Lif { steps: 6, lambda: 0.5, threshold: 1.0, reset: 0.0, eta: 3.0, detach_reset: false }
 }
 
 #[test]
@@ -404,7 +400,8 @@ fn the_physics_does_the_same_in_every_environment() {
         let action: Vec<_> =
             numbers(spec.action_len()).iter().map(|x| Counted(f32::from(u8::from(x.0 > 0.0)))).collect();
         let phases = numbers(spec.phases_len());
-        let beams = misac_gain::Spec { batch: spec, phase: isacbench::task::misac::Phase::Residual };
+        let beams =
+            misac_gain::Spec { batch: spec, phase: isacbench::tasks::misac::physics::Phase::Residual };
         let mut gains = zeros(beams.gains_len());
         let at = misac_gain::Args { clock: 3, state_off: 0, phases_off: 0 };
         let done =
@@ -466,7 +463,7 @@ fn references_do_the_same_in_every_environment() {
 /// About a million operations a step with 4 epochs, as the design has it: 12 → 128 → 128 → 6 and a critic.
 #[test]
 fn training_costs_about_a_million_operations_a_step() {
-    let config = Config::load(None, &[]).expect("the built-in preset is valid");
+    let config = V2xConfig::load(None, &[]).expect("the built-in preset is valid");
     let spec = PpoSpec::mlp(&config, vec![Replica { seed: 0, task: config.task.params([0, 0]) }]);
     let flops = work::ppo(&spec);
     let samples = spec.samples() as f64;

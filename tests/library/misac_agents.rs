@@ -1,15 +1,16 @@
 //! Agents of task misac in evaluation: fixed schedules against their closed forms, the exact optimum against its own value, bounds, constraints.
 
-use isacbench::agents::misac::{AGENTS, FixedSchedule, MisacKind, find};
-use isacbench::config::{Layered, MisacConfig};
-use isacbench::evaluate::Estimate;
-use isacbench::evaluate::misac::{
+use isacbench::config::Layered;
+use isacbench::nets::experts::ExpertsLayout;
+use isacbench::run::evaluate::Estimate;
+use isacbench::tasks::misac::agents::{AGENTS, FixedSchedule, MisacKind, find};
+use isacbench::tasks::misac::config::MisacConfig;
+use isacbench::tasks::misac::dp::Schedule;
+use isacbench::tasks::misac::evaluate::{
     AGE_MAX, BEAM_GAIN, COST, Controller, ENERGY, ESTIMATE_GAIN, FRAMES, Job, L_BMP, MAE, METRICS,
     MODULUS_ERROR, Outcome, POWER, REWARD, SHARE_OVER_GAMMA, SUM_RATE, TRUE_ANGLE_GAIN, evaluate,
 };
-use isacbench::policy::experts::ExpertsLayout;
-use isacbench::task::misac::{MisacParams, Uncertainty};
-use isacbench::task::misac_dp::Schedule;
+use isacbench::tasks::misac::physics::{MisacParams, Uncertainty};
 use std::sync::Arc;
 
 fn config(sets: &[&str]) -> MisacConfig {
@@ -119,7 +120,7 @@ fn the_optimum_costs_its_value_and_nobody_undercuts_it() {
         close(o.metrics[COST].mean, exact, 1e-4, "the same schedule in f64");
         // The long run itself.
         let long = MisacConfig {
-            task: isacbench::config::MisacTaskConfig { slots: 27_720, ..config.task.clone() },
+            task: isacbench::tasks::misac::config::MisacTaskConfig { slots: 27_720, ..config.task.clone() },
             ..config.clone()
         };
         close(run(dp, &long, 2, 30_000).metrics[COST].mean, found, 2e-3, "cost of a long episode");

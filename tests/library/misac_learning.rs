@@ -1,11 +1,12 @@
 //! The heterogeneous mixture of task misac learns: in a short run its energy comes near the exact optimum of the scheduling problem.
 
-use isacbench::config::{Layered, MisacConfig};
-use isacbench::learn::misac_cpu::MisacCpu;
+use isacbench::config::Layered;
+use isacbench::learn::experts_cpu::MisacCpu;
 use isacbench::learn::{ExpertsSpec, MisacUpdate, Replica};
-use isacbench::policy::experts::{Architecture, H_MOE, H_MOE_NO_AOI};
-use isacbench::task::misac_dp::Schedule;
-use isacbench::train::{Plan, train_experts};
+use isacbench::nets::experts::{Architecture, H_MOE, H_MOE_NO_AOI};
+use isacbench::run::train::{Plan, train_experts};
+use isacbench::tasks::misac::config::MisacConfig;
+use isacbench::tasks::misac::dp::Schedule;
 
 const UPDATES: u32 = 50;
 const SNR_DB: [f64; 2] = [10.0, 20.0];

@@ -3,11 +3,11 @@
 
 use crate::common::shared_gpu;
 use crate::small_off_policy::*;
-use isacbench::checkpoint::Checkpoint;
-use isacbench::evaluate::Precision;
-use isacbench::evaluate::v2x::{Controller, Job, evaluate};
 use isacbench::gpu::Gpu;
-use isacbench::task::v2x::metric;
+use isacbench::run::checkpoint::Checkpoint;
+use isacbench::run::evaluate::Precision;
+use isacbench::tasks::v2x::evaluate::{Controller, Job, evaluate};
+use isacbench::tasks::v2x::physics::metric;
 use std::sync::Arc;
 
 fn twice_and_alone(what: &str, gpu: Option<&Arc<Gpu>>) {
@@ -72,7 +72,7 @@ fn resumed(what: &str, gpu: Option<&Arc<Gpu>>) {
         let (half, first) = continued(&algorithm, &algorithm.start(), 2, 4, gpu);
         let (seeds, swept) = TWO.into_iter().unzip();
         Checkpoint { config, agent: agent.into(), seeds, swept, state: half.clone() }.save(&path).unwrap();
-        let read = Checkpoint::<isacbench::config::Config>::load(&path).unwrap();
+        let read = Checkpoint::<isacbench::tasks::v2x::config::V2xConfig>::load(&path).unwrap();
         let name = format!("{agent} with {beam} on the {what}");
         assert_same_bits(&format!("{name}, saved and read"), &half, &read.state);
         let (rest, second) = continued(&read.algorithm(), &read.state, 4, 4, gpu);

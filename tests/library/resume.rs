@@ -2,10 +2,11 @@
 
 use crate::common::shared_gpu;
 use crate::small_ppo::{TWO, assert_same_bits, config, continued, spec, trained};
-use isacbench::checkpoint::{Checkpoint, CheckpointError};
-use isacbench::config::{Config, ConfigError};
+use isacbench::config::ConfigError;
 use isacbench::gpu::Gpu;
 use isacbench::learn::{Algorithm, LearnerState, PpoSpec};
+use isacbench::run::checkpoint::{Checkpoint, CheckpointError};
+use isacbench::tasks::v2x::config::V2xConfig;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -15,13 +16,13 @@ use std::sync::Arc;
 const SETS: [&str; 5] =
     ["task.beam=tracking", "task.slots=20", "ppo.horizon=20", "ppo.minibatch=80", "ppo.lr_final_share=0.1"];
 
-fn checkpoint(state: LearnerState) -> Checkpoint<Config> {
+fn checkpoint(state: LearnerState) -> Checkpoint<V2xConfig> {
     let (seeds, swept) = TWO.into_iter().unzip();
     Checkpoint { config: config(&SETS), agent: "ppo".into(), seeds, swept, state }
 }
 
 /// A checkpoint of fresh weights.
-fn fresh() -> Checkpoint<Config> {
+fn fresh() -> Checkpoint<V2xConfig> {
     let c = checkpoint(LearnerState {
         params: vec![],
         m: vec![],
@@ -43,7 +44,7 @@ fn resumed(what: &str, gpu: Option<&Arc<Gpu>>) {
     let (half, first) = continued(&spec, &LearnerState::new(&spec), 2, 4, gpu);
     assert_eq!(half.updates, 2);
     checkpoint(half.clone()).save(&path).unwrap();
-    let read = Checkpoint::<Config>::load(&path).unwrap();
+    let read = Checkpoint::<V2xConfig>::load(&path).unwrap();
     assert_same_bits(&format!("{what}, saved and read"), &half, &read.state);
     assert_eq!((read.agent.as_str(), &read.config), ("ppo", &fresh().config));
     let (rest, second) = continued(&ppo(&read), &read.state, 4, 4, gpu);
@@ -53,7 +54,7 @@ fn resumed(what: &str, gpu: Option<&Arc<Gpu>>) {
 }
 
 /// The specification in a checkpoint of PPO.
-fn ppo(c: &Checkpoint<Config>) -> PpoSpec {
+fn ppo(c: &Checkpoint<V2xConfig>) -> PpoSpec {
     let Algorithm::Ppo(spec) = c.algorithm() else { panic!("a checkpoint of agent {}", c.agent) };
     spec
 }
@@ -98,7 +99,8 @@ fn changed(dir: &Path, change: impl FnOnce(&mut Tensors, &mut HashMap<String, St
 }
 
 fn error_of(path: &Path) -> CheckpointError {
-    let e = Checkpoint::<Config>::load(path).err().unwrap_or_else(|| panic!("{} was read", path.display()));
+    let e =
+        Checkpoint::<V2xConfig>::load(path).err().unwrap_or_else(|| panic!("{} was read", path.display()));
     assert!(
         e.to_string().contains(&*path.file_name().unwrap().to_string_lossy()),
         "the file is not named: {e}"
@@ -111,7 +113,7 @@ fn an_unchanged_copy_is_read() {
     let dir = tempfile::tempdir().unwrap();
     assert_same_bits(
         "copy",
-        &Checkpoint::<Config>::load(&changed(dir.path(), |_, _| {})).unwrap().state,
+        &Checkpoint::<V2xConfig>::load(&changed(dir.path(), |_, _| {})).unwrap().state,
         &fresh().state,
     );
 }

@@ -2,12 +2,14 @@
 //! Errors may add up over the slots here, so this bounds what step-by-step comparison cannot see.
 
 use crate::common::gpu_or_skip;
-use isacbench::config::{Config, Layered};
+use isacbench::config::Layered;
+use isacbench::env::TRUNCATED;
 use isacbench::gpu::{Fill, Gpu};
-use isacbench::kernels::{metrics_accumulate, metrics_reduce, v2x_batch, v2x_reference, v2x_reset, v2x_step};
-use isacbench::task::TRUNCATED;
-use isacbench::task::v2x::{V2xParams, V2xSpec, metric};
-use isacbench::task::v2x_reference::Reference;
+use isacbench::kernels::{metrics_accumulate, metrics_reduce};
+use isacbench::tasks::v2x::config::V2xConfig;
+use isacbench::tasks::v2x::kernels::{v2x_batch, v2x_reference, v2x_reset, v2x_step};
+use isacbench::tasks::v2x::physics::{V2xParams, V2xSpec, metric};
+use isacbench::tasks::v2x::reference::Reference;
 
 const B: usize = 512;
 
@@ -29,7 +31,7 @@ struct Setup {
 
 impl Setup {
     fn new(who: Reference) -> Setup {
-        let config = Config::load(None, &["task.p_max_dbm=40".into()]).unwrap().task;
+        let config = V2xConfig::load(None, &["task.p_max_dbm=40".into()]).unwrap().task;
         let batch = v2x_batch::Spec { r: 1, b: B, task: V2xSpec { beam: who.beam(), ..config.spec() } };
         Setup { who: v2x_reference::Spec { batch, who }, params: vec![config.params([2026, 0])] }
     }

@@ -1,9 +1,11 @@
 //! Structs that Rust and WGSL both declare have the same layout, by naga's reflection.
 
 use isacbench::gpu::{Prelude, Reduce, compose};
-use isacbench::kernels::{misac_batch, misac_reset, v2x_batch, v2x_reset, value_iteration};
-use isacbench::task::misac::{MisacParams, MisacSpec, Uncertainty};
-use isacbench::task::v2x::{Beam, KMAX, Kinematics, V2xParams, V2xSpec};
+use isacbench::kernels::value_iteration;
+use isacbench::tasks::misac::kernels::{misac_batch, misac_reset};
+use isacbench::tasks::misac::physics::{MisacParams, MisacSpec, Uncertainty};
+use isacbench::tasks::v2x::kernels::{v2x_batch, v2x_reset};
+use isacbench::tasks::v2x::physics::{Beam, KMAX, Kinematics, V2xParams, V2xSpec};
 use std::mem::offset_of;
 
 macro_rules! offsets {

@@ -1,8 +1,8 @@
 //! The fast spiking networks of the CPU backend against PyTorch, SpikingJelly and NeuroBench (`tests/golden`).
 
-use isacbench::policy::cpu::{Activations, Gradient, backward, forward};
-use isacbench::policy::dense::{Packed, Strided, leading};
-use isacbench::policy::{Activity, Lif, MlpLayout};
+use isacbench::nets::cpu::{Activations, Gradient, backward, forward};
+use isacbench::nets::dense::{Packed, Strided, leading};
+use isacbench::nets::{Activity, Lif, MlpLayout};
 use safetensors::SafeTensors;
 
 fn bytes(stem: &str) -> Vec<u8> {
@@ -145,7 +145,7 @@ fn activity_gives_neurobenchs_counts() {
 
 #[test]
 fn activity_of_a_perceptron_counts_zeros() {
-    use isacbench::policy::Activation;
+    use isacbench::nets::Activation;
     let layout = MlpLayout::new(&[2, 3, 1], Activation::Relu, 0);
     // Unit 0 follows the first input, unit 1 its negative, unit 2 is always off.
     let params = [1.0, 0.0, -1.0, 0.0, 0.0, 0.0, 0.0, 0.0, -1.0, 1.0, 1.0, 1.0, 0.0];

@@ -3,11 +3,11 @@
 #![cfg(feature = "report")]
 
 use isacbench::gpu::GpuError;
-use isacbench::reproduce::Watch;
-use isacbench::sweep::dataset::{Dataset, PlanFile};
-use isacbench::sweep::plan::SweepFile;
-use isacbench::sweep::run::{Commits, Device, Way, run};
-use isacbench::sweep::{Plan, Shard};
+use isacbench::run::reproduce::Watch;
+use isacbench::run::sweep::dataset::{Dataset, PlanFile};
+use isacbench::run::sweep::plan::SweepFile;
+use isacbench::run::sweep::run::{Commits, Device, Way, run};
+use isacbench::run::sweep::{Plan, Shard};
 
 struct Quiet;
 
@@ -29,7 +29,7 @@ fn evaluate(episodes: u64) {
     let text = format!(
         "task = \"v2x\"\nmode = \"evaluate\"\nagents = [\"random\"]\nseeds = [0]\nconfig = {{ task.slots = 1, ppo.horizon = 1, ppo.minibatch = 1, task.vehicles = 1, task.start_m = [[-5.0, 10.0]], evaluate.episodes = {episodes} }}"
     );
-    let plan: Plan<isacbench::config::Config> =
+    let plan: Plan<isacbench::tasks::v2x::config::V2xConfig> =
         Plan::new(&SweepFile::parse(&text, "x").unwrap(), "x").unwrap();
     let file = PlanFile::of(&plan, Shard::WHOLE, "cpu");
     let dir = tempfile::tempdir().unwrap();

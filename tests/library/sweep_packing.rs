@@ -2,15 +2,16 @@
 //! interruption, and beside a replica whose numbers are not finite.
 #![cfg(feature = "report")]
 
-use isacbench::checkpoint::Checkpoint;
-use isacbench::config::{Config, MisacConfig};
 use isacbench::gpu::{Gpu, GpuError};
-use isacbench::reproduce::Watch;
-use isacbench::sweep::dataset::{Dataset, PlanFile, Status, Tree};
-use isacbench::sweep::plan::SweepFile;
-use isacbench::sweep::run::{Commits, Device, Way, batches, evaluated, run};
-use isacbench::sweep::task::Unit;
-use isacbench::sweep::{Plan, Shard, Swept};
+use isacbench::run::checkpoint::Checkpoint;
+use isacbench::run::reproduce::Watch;
+use isacbench::run::sweep::dataset::{Dataset, PlanFile, Status, Tree};
+use isacbench::run::sweep::plan::SweepFile;
+use isacbench::run::sweep::run::{Commits, Device, Way, batches, evaluated, run};
+use isacbench::run::sweep::task::Unit;
+use isacbench::run::sweep::{Plan, Shard, Swept};
+use isacbench::tasks::misac::config::MisacConfig;
+use isacbench::tasks::v2x::config::V2xConfig;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -103,7 +104,7 @@ fn v2x() -> String {
 
 #[test]
 fn v2x_on_the_cpu() {
-    packing::<Config>(&v2x().replace("count = 2", "count = 3"), ("[-80, -70]", "[-70]"), "ppo", None);
+    packing::<V2xConfig>(&v2x().replace("count = 2", "count = 3"), ("[-80, -70]", "[-70]"), "ppo", None);
 }
 
 #[test]
@@ -118,12 +119,12 @@ fn v2x_on_the_gpu() {
     let Some(gpu) = crate::common::shared_gpu() else { return };
     let text = v2x().replace("ppo.gamma = [0.6, 0.7]", "").replace("train.updates = 6", "train.updates = 3");
     let text = text.replace("\"spiking-ac\", \"ppo\", \"ddpg\", \"dqn\", \"ekf\"", "\"ppo\", \"ddpg\"");
-    packing::<Config>(&text.replace("[0, 40]", "[40]"), ("[-80, -70]", "[-70]"), "ppo", Some(gpu));
+    packing::<V2xConfig>(&text.replace("[0, 40]", "[40]"), ("[-80, -70]", "[-70]"), "ppo", Some(gpu));
 }
 
 #[test]
 fn a_batch_of_one_shape_holds_different_tasks_and_no_other_learner() {
-    let p = plan::<Config>(&v2x());
+    let p = plan::<V2xConfig>(&v2x());
     let full = batches(&p, Shard::WHOLE, 1000, |_| false);
     let of =
         |agent: &str| full.iter().filter(|b| b.agent == agent).map(|b| b.points.len()).collect::<Vec<_>>();
@@ -135,7 +136,7 @@ fn a_batch_of_one_shape_holds_different_tasks_and_no_other_learner() {
 #[test]
 fn a_half_trained_batch_goes_on_where_it_was() {
     let text = v2x().replace("\"spiking-ac\", \"ppo\", \"ddpg\", \"dqn\", \"ekf\"", "\"ddpg\"");
-    let long = plan::<Config>(&text);
+    let long = plan::<V2xConfig>(&text);
     let folder = tempfile::tempdir().unwrap();
     let whole = results(&long, folder.path(), Shard::WHOLE, 1000, None);
     // A saved state is kept while the same sweep runs in another folder.
@@ -155,7 +156,7 @@ fn a_half_trained_batch_goes_on_where_it_was() {
     });
     let state = std::fs::read_dir(&keep).unwrap().flatten().next().expect("a state was saved").path();
     let state = state.join("checkpoint.safetensors");
-    let saved = Checkpoint::<Config>::load(&state).unwrap();
+    let saved = Checkpoint::<V2xConfig>::load(&state).unwrap();
     assert!((1..6).contains(&saved.state.updates), "{} updates", saved.state.updates);
     for damaged in [false, true] {
         let third = tempfile::tempdir().unwrap();
@@ -170,11 +171,11 @@ fn a_half_trained_batch_goes_on_where_it_was() {
 
 #[test]
 fn a_replica_that_is_not_finite_is_recorded_and_the_others_go_on() {
-    let p = plan::<Config>(&v2x());
+    let p = plan::<V2xConfig>(&v2x());
     for agent in ["ppo", "spiking-ac", "ddpg", "dqn"] {
         let config = &p.points.iter().find(|q| q.agent == agent).unwrap().config;
-        let units: Vec<Unit<Config>> = (0..3).map(|seed| Unit { config, seed }).collect();
-        let algorithm = Config::batch(agent, &units).unwrap();
+        let units: Vec<Unit<V2xConfig>> = (0..3).map(|seed| Unit { config, seed }).collect();
+        let algorithm = V2xConfig::batch(agent, &units).unwrap();
         let start = algorithm.start();
         let width = algorithm.params();
         let rows = |nan: bool| {
@@ -188,7 +189,7 @@ fn a_replica_that_is_not_finite_is_recorded_and_the_others_go_on() {
         };
         let (healthy, broken) = (rows(false), rows(true));
         let status =
-            |r: &[isacbench::sweep::dataset::Replicated]| r.iter().map(|r| r.status).collect::<Vec<_>>();
+            |r: &[isacbench::run::sweep::dataset::Replicated]| r.iter().map(|r| r.status).collect::<Vec<_>>();
         assert_eq!(status(&healthy), [Status::Ok, Status::Ok, Status::Diverged], "{agent}");
         assert_eq!(status(&broken), [Status::Ok, Status::Diverged, Status::Diverged], "{agent}");
         assert_eq!((&healthy[0], &healthy[2]), (&broken[0], &broken[2]), "{agent}: a neighbour changed");
@@ -197,23 +198,24 @@ fn a_replica_that_is_not_finite_is_recorded_and_the_others_go_on() {
 
 #[test]
 fn training_beside_a_replica_that_is_not_finite_changes_nothing() {
-    use isacbench::reproduce::Job;
-    let p = plan::<Config>(&v2x());
+    use isacbench::run::reproduce::Job;
+    let p = plan::<V2xConfig>(&v2x());
     for agent in ["ppo", "spiking-ac", "ddpg", "dqn"] {
         let config = &p.points.iter().find(|q| q.agent == agent).unwrap().config;
-        let units: Vec<Unit<Config>> = (0..3).map(|seed| Unit { config, seed }).collect();
-        let algorithm = Config::batch(agent, &units).unwrap();
+        let units: Vec<Unit<V2xConfig>> = (0..3).map(|seed| Unit { config, seed }).collect();
+        let algorithm = V2xConfig::batch(agent, &units).unwrap();
         let width = algorithm.params();
         let train = |nan: bool| {
             let mut start = algorithm.start();
             if nan {
                 start.params[width..2 * width].fill(f32::NAN);
             }
-            let mut learner = Config::learner(&algorithm, &start, None).unwrap();
-            let plan = isacbench::train::Plan { algorithm: &algorithm, updates: 4, until: 4, log_every: 4 };
+            let mut learner = V2xConfig::learner(&algorithm, &start, None).unwrap();
+            let plan =
+                isacbench::run::train::Plan { algorithm: &algorithm, updates: 4, until: 4, log_every: 4 };
             let mut last = Vec::new();
             let state =
-                Config::train(&plan, &mut learner, 0, &mut |_, m| last = m.to_vec(), &mut |_| ()).unwrap();
+                V2xConfig::train(&plan, &mut learner, 0, &mut |_, m| last = m.to_vec(), &mut |_| ()).unwrap();
             (state.params, last)
         };
         let ((healthy, _), (broken, metrics)) = (train(false), train(true));

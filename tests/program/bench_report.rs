@@ -9,7 +9,7 @@ use isacbench::bench::{Device, DeviceKind, DeviceTime, Record, Section, Work};
 use isacbench::report::ReportError;
 use isacbench::report::bench::{BenchPaths, Report, SOFTWARE_TITLE, read_set, write};
 use isacbench::report::frames;
-use isacbench::rows::{BenchEnergyRow, BenchPhaseRow, BenchRow, BenchScalingRow, DeviceName, Manifest};
+use isacbench::run::rows::{BenchEnergyRow, BenchPhaseRow, BenchRow, BenchScalingRow, DeviceName, Manifest};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -413,7 +413,7 @@ fn leave(home: &Path, b: &Benchmark) -> PathBuf {
         serde_json::json!({ "group_id": r.group, "function_id": r.device.slug, "value_str": r.sizes_id(), "throughput": null, "full_id": "x", "directory_name": "x", "title": "x" }),
     );
     put("sample.json", serde_json::json!({ "sampling_mode": "Flat", "iters": iters, "times": ns }));
-    let estimate = serde_json::json!({ "confidence_interval": { "confidence_level": 0.95, "lower_bound": 0.0, "upper_bound": 1.0 }, "point_estimate": 1e9 * isacbench::stats::median(&b.wall_s), "standard_error": 0.0 });
+    let estimate = serde_json::json!({ "confidence_interval": { "confidence_level": 0.95, "lower_bound": 0.0, "upper_bound": 1.0 }, "point_estimate": 1e9 * isacbench::num::stats::median(&b.wall_s), "standard_error": 0.0 });
     put("estimates.json", serde_json::json!({ "mean": estimate, "median": estimate, "slope": null }));
     folder
 }

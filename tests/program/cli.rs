@@ -3,8 +3,8 @@
 
 use crate::child::*;
 use crate::common::gpu_or_skip;
-use isacbench::checkpoint::Checkpoint;
-use isacbench::config::Config;
+use isacbench::run::checkpoint::Checkpoint;
+use isacbench::tasks::v2x::config::V2xConfig;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -203,7 +203,7 @@ fn training_twice_gives_the_same_files() {
     assert!(manifest.is_object());
     let rows = std::fs::read_to_string(a.path().join("curves.jsonl")).unwrap();
     assert_eq!(rows.lines().count(), 3 * 2, "an update of a seed is a row");
-    let loaded = Checkpoint::<Config>::load(&a.path().join("checkpoint.safetensors")).unwrap();
+    let loaded = Checkpoint::<V2xConfig>::load(&a.path().join("checkpoint.safetensors")).unwrap();
     assert_eq!((loaded.state.updates, loaded.seeds), (3, vec![0, 1]));
 }
 
@@ -240,7 +240,7 @@ fn a_killed_training_continues_to_the_same_end() {
     let mut args = with_sets(&["train", "--device", "cpu", "--out", text(cut.path())], TINY);
     args.extend(longer);
     kill_when(&args, &saved);
-    let at = Checkpoint::<Config>::load(&saved).unwrap().state.updates;
+    let at = Checkpoint::<V2xConfig>::load(&saved).unwrap().state.updates;
     assert!(at < 120, "update {at} is the end");
     // What an interruption between the two files leaves: rows that are ahead of the checkpoint. They are cut off and made again.
     let rows = cut.path().join("curves.jsonl");
@@ -604,7 +604,7 @@ fn a_killed_reproduction_continues_to_the_same_rows() {
     assert!(stdout(&o).contains(text(whole.path())), "{}", stdout(&o));
     let saved = cut.path().join("training/ppo/checkpoint.safetensors");
     kill_when(&reproduce_args(cut.path(), &longer), &saved);
-    assert!(Checkpoint::<Config>::load(&saved).unwrap().state.updates < 60);
+    assert!(Checkpoint::<V2xConfig>::load(&saved).unwrap().state.updates < 60);
     ok(isacbench(&reproduce_args(cut.path(), &[&longer[..], &["--resume"]].concat())));
     for ((name, x), (_, y)) in reproduced_rows(whole.path()).iter().zip(&reproduced_rows(cut.path())) {
         assert!(x == y, "{name} differs after an interruption");
@@ -623,7 +623,7 @@ fn a_reproduction_covers_every_agent_and_power() {
         let all: Value =
             serde_json::from_slice(&std::fs::read(out.path().join("rows.json")).unwrap()).unwrap();
         let evals = all["evals"].as_array().unwrap();
-        for agent in isacbench::agents::v2x::AGENTS {
+        for agent in isacbench::tasks::v2x::agents::AGENTS {
             for p in [0.0, 40.0] {
                 for seed in [0, 1] {
                     let found = |e: &&Value| {
@@ -641,7 +641,7 @@ fn a_reproduction_covers_every_agent_and_power() {
                 }
             }
         }
-        let learned = isacbench::agents::v2x::AGENTS.iter().filter(|a| a.is_learned()).count();
+        let learned = isacbench::tasks::v2x::agents::AGENTS.iter().filter(|a| a.is_learned()).count();
         assert_eq!(all["curves"].as_array().unwrap().len(), learned * 2 * 2 * 2);
         assert_eq!(all["manifest"]["seeds"], serde_json::json!([0, 1]));
     }
@@ -682,11 +682,12 @@ fn stable_files(out: &Path) -> Vec<(String, Vec<u8>)> {
 
 #[test]
 fn experiments_lie_between_the_scale_and_the_users_keys() {
-    use isacbench::config::{Layered, experiments};
-    use isacbench::task::v2x::Beam;
+    use isacbench::config::Layered;
+    use isacbench::tasks::v2x::config::experiments;
+    use isacbench::tasks::v2x::physics::Beam;
     let load = |name: &str, scale: &str, sets: &[&str]| {
         let sets: Vec<String> = sets.iter().map(ToString::to_string).collect();
-        Config::load_experiment(name, scale, None, &sets)
+        V2xConfig::load_experiment(name, scale, None, &sets)
     };
     let config = load("rate-penalty", "quick", &[]).unwrap();
     let e = config.experiment.as_ref().unwrap();
@@ -702,14 +703,14 @@ fn experiments_lie_between_the_scale_and_the_users_keys() {
     let mine = load("rate-penalty", "smoke", &own).unwrap();
     assert_eq!(mine.experiment.as_ref().unwrap().rate_penalties, [0.0, 0.5]);
     assert_eq!((mine.task.beam, mine.train.updates), (Beam::Angles, 7));
-    assert_eq!(Config::from_toml(&mine.to_toml(), "written").unwrap(), mine);
+    assert_eq!(V2xConfig::from_toml(&mine.to_toml(), "written").unwrap(), mine);
 
-    let runs = isacbench::reproduce::runs(&mine);
+    let runs = isacbench::tasks::v2x::reproduce::runs(&mine);
     let names: Vec<String> = runs.iter().map(|r| r.folder.display().to_string()).collect();
     assert_eq!(names[..3], ["spiking-ac/rate_penalty=0", "spiking-ac/rate_penalty=0.5", "ppo"]);
     assert_eq!((runs[1].variant.as_str(), runs[1].config.spiking.rate_penalty), ("rate_penalty=0.5", 0.5));
     assert!(runs.iter().all(|r| r.config.experiment.is_none()) && runs.len() == 3 + 6);
-    let beams = isacbench::reproduce::runs(&load("beams", "quick", &[]).unwrap());
+    let beams = isacbench::tasks::v2x::reproduce::runs(&load("beams", "quick", &[]).unwrap());
     assert_eq!(beams.len(), 4 * 3 + 6);
     assert_eq!(
         (beams[1].folder.to_str().unwrap(), beams[1].config.task.beam),
@@ -762,7 +763,7 @@ fn experiments_run_and_continue_with_more_of_what_they_vary() {
     let o = ok(isacbench(&experiment_args("rate-penalty", two.path(), &[&more[..], &["--resume"]].concat())));
     assert!(stdout(&o).contains(text(two.path())), "{}", stdout(&o));
     let saved = |dir: &Path, f: &str| {
-        Checkpoint::<Config>::load(&dir.join("training").join(f).join("checkpoint.safetensors")).unwrap()
+        Checkpoint::<V2xConfig>::load(&dir.join("training").join(f).join("checkpoint.safetensors")).unwrap()
     };
     let (none, some) =
         (saved(one.path(), "spiking-ac/rate_penalty=0"), saved(one.path(), "spiking-ac/rate_penalty=0.3"));

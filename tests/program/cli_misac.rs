@@ -2,9 +2,9 @@
 
 use crate::child::*;
 use crate::common::shared_gpu;
-use isacbench::agents::misac::AGENTS;
-use isacbench::checkpoint::Checkpoint;
-use isacbench::config::MisacConfig;
+use isacbench::run::checkpoint::Checkpoint;
+use isacbench::tasks::misac::agents::AGENTS;
+use isacbench::tasks::misac::config::MisacConfig;
 use serde_json::Value;
 use std::path::Path;
 use std::process::Output;

@@ -1,6 +1,6 @@
 //! What the tests of report pages share: made-up numbers and their manifest, files of a folder, parts of a page.
 
-use isacbench::rows::Manifest;
+use isacbench::run::rows::Manifest;
 use std::path::Path;
 
 /// A number in -1..1 that looks random and is always the same (SplitMix64 over the parts).

@@ -2,14 +2,15 @@
 #![cfg(feature = "report")]
 
 use crate::pages::{assert_equal_files, claim_line, names, section, texts_of, wobble};
-use isacbench::config::{Config, Layered};
-use isacbench::report::experiments::{write_beams, write_rate_penalty};
+use isacbench::config::Layered;
 use isacbench::report::frames;
-use isacbench::report::paper::spiking_ac as paper;
-use isacbench::report::spiking_ac::write;
 use isacbench::report::{ReportError, ReportPaths};
-use isacbench::reproduce::Rows;
-use isacbench::rows::{ActivityRow, CurveRow, EnergyRow, EvalRow, Manifest, SlotRow};
+use isacbench::run::rows::{ActivityRow, CurveRow, EnergyRow, EvalRow, Manifest, SlotRow};
+use isacbench::tasks::v2x::config::V2xConfig;
+use isacbench::tasks::v2x::paper;
+use isacbench::tasks::v2x::report::experiments::{write_beams, write_rate_penalty};
+use isacbench::tasks::v2x::report::write;
+use isacbench::tasks::v2x::reproduce::Rows;
 use std::path::Path;
 
 const AGENTS: [&str; 10] = [
@@ -555,7 +556,7 @@ fn a_smoke_run_says_what_it_lacks() {
 fn a_short_training_is_said() {
     let said = |updates: u32| {
         let dir = tempfile::tempdir().unwrap();
-        let config = Config::load(None, &[format!("train.updates={updates}")]).unwrap().to_toml();
+        let config = V2xConfig::load(None, &[format!("train.updates={updates}")]).unwrap().to_toml();
         let manifest = Manifest { config, ..manifest() };
         let paths = write(dir.path(), &rows(&["ppo"], &[40.0], 2, 5), &manifest).unwrap();
         std::fs::read_to_string(&paths.markdown)

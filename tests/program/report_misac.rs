@@ -2,13 +2,15 @@
 #![cfg(feature = "report")]
 
 use crate::pages::{assert_equal_files, claim_line, names, section, texts_of, wobble};
-use isacbench::config::{Layered, MisacConfig};
+use isacbench::config::Layered;
 use isacbench::report::frames;
-use isacbench::report::paper::rl_h_moe::{self as paper, Printed};
-use isacbench::report::rl_h_moe::write;
 use isacbench::report::{ReportError, ReportPaths};
-use isacbench::rows::{Manifest, MisacCurveRow, MisacEnergyRow, MisacEvalRow, MisacRows, MisacSlotRow};
-use isacbench::task::misac_dp::Schedule;
+use isacbench::run::rows::Manifest;
+use isacbench::tasks::misac::config::MisacConfig;
+use isacbench::tasks::misac::dp::Schedule;
+use isacbench::tasks::misac::paper::{self as paper, Printed};
+use isacbench::tasks::misac::report::write;
+use isacbench::tasks::misac::rows::{MisacCurveRow, MisacEnergyRow, MisacEvalRow, MisacRows, MisacSlotRow};
 use std::path::Path;
 
 const AGENTS: [&str; 8] = [

@@ -7,7 +7,7 @@ use isacbench::kernels::{
     dense_backward_input, dense_backward_weights, dense_forward, dense_forward_f16, expert_mix,
     expert_mix_backward,
 };
-use isacbench::policy::Activation;
+use isacbench::nets::Activation;
 
 /// Columns that the experts of task misac mix.
 const COLUMNS: usize = 260;

@@ -4,8 +4,8 @@ use super::{Case, Maker};
 use isacbench::bench::grid::Kernels;
 use isacbench::gpu::GpuError;
 use isacbench::kernels::{bernoulli_head, ddpg_act, dqn_act, gaussian_head};
-use isacbench::policy::Codebook;
-use isacbench::task::v2x::Beam;
+use isacbench::nets::Codebook;
+use isacbench::tasks::v2x::physics::Beam;
 
 pub fn build(mk: &Maker, stem: &str) -> Result<Option<Case>, GpuError> {
     let Kernels { r, b, p, .. } = mk.at;

@@ -4,7 +4,7 @@ use super::{Case, Maker};
 use isacbench::bench::grid::Kernels;
 use isacbench::gpu::GpuError;
 use isacbench::kernels::{advantage_stats, bernoulli_policy_loss, ppo_policy_loss, ppo_value_loss};
-use isacbench::task::v2x::Beam;
+use isacbench::tasks::v2x::physics::Beam;
 
 pub fn build(mk: &Maker, stem: &str) -> Result<Option<Case>, GpuError> {
     let Kernels { r, m, p, .. } = mk.at;

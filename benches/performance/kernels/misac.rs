@@ -2,13 +2,13 @@
 
 use super::{Case, Maker};
 use isacbench::gpu::GpuError;
-use isacbench::kernels::{
-    misac_accumulate, misac_gain, misac_reset, misac_schedule, misac_step, obs_mask, slot_gather,
-    spatial_loss, value_iteration,
+use isacbench::kernels::{obs_mask, slot_gather, value_iteration};
+use isacbench::num::shuffle::Minibatch;
+use isacbench::tasks::misac::dp::Rule;
+use isacbench::tasks::misac::kernels::{
+    misac_accumulate, misac_gain, misac_reset, misac_schedule, misac_step, spatial_loss,
 };
-use isacbench::shuffle::Minibatch;
-use isacbench::task::misac::{Phase, gain_row, metric};
-use isacbench::task::misac_dp::Rule;
+use isacbench::tasks::misac::physics::{Phase, gain_row, metric};
 
 pub fn build(mk: &Maker, stem: &str) -> Result<Option<Case>, GpuError> {
     let (r, b, t) = (mk.at.r, mk.at.b, mk.at.t);

@@ -15,12 +15,14 @@ mod v2x;
 use bytemuck::Pod;
 use isacbench::bench::grid::Kernels;
 use isacbench::gpu::{Buf, Fill, Gpu, GpuError};
+use isacbench::kernels::Cost;
 use isacbench::kernels::inputs::normal;
-use isacbench::kernels::{Cost, misac_batch, v2x_batch};
-use isacbench::policy::Lif;
-use isacbench::real::half::f16_bits;
-use isacbench::task::misac::{MisacParams, MisacSpec, STATE_ROWS, Uncertainty};
-use isacbench::task::v2x::{Beam, Kinematics, V2xParams, V2xSpec};
+use isacbench::nets::Lif;
+use isacbench::num::real::half::f16_bits;
+use isacbench::tasks::misac::kernels::misac_batch;
+use isacbench::tasks::misac::physics::{MisacParams, MisacSpec, STATE_ROWS, Uncertainty};
+use isacbench::tasks::v2x::kernels::v2x_batch;
+use isacbench::tasks::v2x::physics::{Beam, Kinematics, V2xParams, V2xSpec};
 use std::cell::RefCell;
 
 /// Width of the hidden layers.

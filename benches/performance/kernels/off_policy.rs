@@ -5,7 +5,7 @@ use isacbench::bench::grid::Kernels;
 use isacbench::gpu::GpuError;
 use isacbench::kernels::{critic_input, critic_input_backward, polyak, replay_gather, replay_write, td_loss};
 use isacbench::learn::replay::Row;
-use isacbench::task::v2x::Beam;
+use isacbench::tasks::v2x::physics::Beam;
 
 pub fn build(mk: &Maker, stem: &str) -> Result<Option<Case>, GpuError> {
     let Kernels { r, b, t, m, p, .. } = mk.at;

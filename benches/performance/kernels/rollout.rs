@@ -4,8 +4,8 @@ use super::{Case, Maker};
 use isacbench::bench::grid::Kernels;
 use isacbench::gpu::GpuError;
 use isacbench::kernels::{gae, metrics_accumulate, metrics_reduce, minibatch_gather, minibatch_scalars};
-use isacbench::shuffle::{Minibatch, Unit};
-use isacbench::task::v2x::Beam;
+use isacbench::num::shuffle::{Minibatch, Unit};
+use isacbench::tasks::v2x::physics::Beam;
 
 pub fn build(mk: &Maker, stem: &str) -> Result<Option<Case>, GpuError> {
     let Kernels { r, b, t, m, .. } = mk.at;

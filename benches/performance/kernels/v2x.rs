@@ -2,10 +2,10 @@
 
 use super::{Case, HIDDEN, Maker};
 use isacbench::gpu::GpuError;
-use isacbench::kernels::{v2x_reference, v2x_reset, v2x_rollout, v2x_slots, v2x_step};
-use isacbench::policy::{Activation, ActorCriticLayout};
-use isacbench::task::v2x::Beam;
-use isacbench::task::v2x_reference::Reference;
+use isacbench::nets::{Activation, ActorCriticLayout};
+use isacbench::tasks::v2x::kernels::{v2x_reference, v2x_reset, v2x_rollout, v2x_slots, v2x_step};
+use isacbench::tasks::v2x::physics::Beam;
+use isacbench::tasks::v2x::reference::Reference;
 
 pub fn build(mk: &Maker, stem: &str) -> Result<Option<Case>, GpuError> {
     let (r, b) = (mk.at.r, mk.at.b);

@@ -3,12 +3,12 @@
 use super::text::{si, three, time};
 use super::{BENCHMARKS, SAMPLES, SOFTWARE_TITLE};
 use crate::bench::compare::{Comparison, NOISE, Pair, Place, Set, Verdict};
+use crate::num::stats::{Interval, RESAMPLES};
 use crate::report::figure::{Dot, Dots};
 use crate::report::frames;
 use crate::report::words::{code, table};
 use crate::report::{ReportError, page, write_whole};
-use crate::rows::Manifest;
-use crate::stats::{Interval, RESAMPLES};
+use crate::run::rows::Manifest;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 

@@ -3,9 +3,9 @@
 use super::{Picture, View};
 use crate::bench::energy::{INFERENCE, MODEL, STEP};
 use crate::energy::accounts::{EFFECTIVE, MEASURED, MEMORY, PAPER};
+use crate::num::stats::Interval;
 use crate::report::figure::{self, Bar, Bars, Figure, Look, Note, Point, Series};
-use crate::rows::{BenchEnergyRow, BenchRow, BenchScalingRow};
-use crate::stats::Interval;
+use crate::run::rows::{BenchEnergyRow, BenchRow, BenchScalingRow};
 use std::collections::BTreeMap;
 
 /// Lines of one figure: as many as there are colours.
@@ -313,7 +313,7 @@ const PHASES: [&str; 4] = ["rollout", "gae", "update", "readback"];
 
 fn phases(view: &View) -> Picture {
     type Key<'a> = (&'a str, &'a str, &'a str);
-    let mut updates: BTreeMap<Key, BTreeMap<&str, Vec<&crate::rows::BenchPhaseRow>>> = BTreeMap::new();
+    let mut updates: BTreeMap<Key, BTreeMap<&str, Vec<&crate::run::rows::BenchPhaseRow>>> = BTreeMap::new();
     for p in view.report.rows.phases.iter().filter(|p| view.is_real(&p.device)) {
         let update = updates.entry((&p.device, &p.task, &p.policy)).or_default();
         update.entry(&p.sizes).or_default().push(p);
@@ -321,7 +321,7 @@ fn phases(view: &View) -> Picture {
     let mut palette: Vec<String> = PHASES.map(String::from).to_vec();
     let mut groups = Vec::new();
     for ((device, task, policy), sizes) in updates {
-        let seconds = |p: &Vec<&crate::rows::BenchPhaseRow>| p.iter().map(|p| p.wall_s).sum::<f64>();
+        let seconds = |p: &Vec<&crate::run::rows::BenchPhaseRow>| p.iter().map(|p| p.wall_s).sum::<f64>();
         let Some((sizes, parts)) = sizes.into_iter().max_by(|a, b| seconds(&a.1).total_cmp(&seconds(&b.1)))
         else {
             continue;

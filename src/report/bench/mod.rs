@@ -12,7 +12,7 @@ pub use compare::{markdown, read_set, write_comparison};
 use super::{ReportError, Tables, page, write_whole};
 use crate::bench::analysis::{BenchRows, SOFTWARE};
 use crate::bench::samples::LeftOut;
-use crate::rows::{BenchEnergyRow, BenchRow, Manifest};
+use crate::run::rows::{BenchEnergyRow, BenchRow, Manifest};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

@@ -7,9 +7,9 @@ use crate::bench::compare::NOISE;
 use crate::bench::energy::{INFERENCE, MODEL, STEP};
 use crate::energy::accounts::{EFFECTIVE, MEASURED, MEMORY, PAPER};
 use crate::energy::meters::{AGREES, MIN_WINDOW_S, REPEATS};
+use crate::num::stats::RESAMPLES;
 use crate::report::words::{code, joules, num, table, write_manifest};
-use crate::rows::{BenchEnergyRow, BenchRow};
-use crate::stats::RESAMPLES;
+use crate::run::rows::{BenchEnergyRow, BenchRow};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 

@@ -1,0 +1,639 @@
+//! Golden vectors: results of PyTorch, torchrl, Random123 and others, against our CPU twins (f64 and f32) and the GPU.
+//!
+//! [`run`] goes through the `*.safetensors` of a folder. What a file tests follows from its stem by the table [`FILES`]; the tensors'
+//! names are those of `tests/golden/GOLDEN.md`, and all sizes are taken from the tensors. To add a kernel, write a function over
+//! [`Vectors`] and add its line to [`FILES`].
+
+mod bernoulli;
+mod networks;
+mod off_policy;
+pub mod opcounts;
+mod recurrent;
+mod spiking;
+
+use crate::gpu::{Gpu, GpuError};
+use crate::kernels::compare::{compare_exact, compare_f64, compare_scaled};
+use crate::kernels::{Comparison, Tol};
+use crate::kernels::{
+    advantage_stats, gae, math_eval, normal_fill, philox_fill, ppo_policy_loss, ppo_value_loss,
+};
+use crate::num::real::Real;
+use safetensors::{Dtype, SafeTensorError, SafeTensors};
+use std::path::{Path, PathBuf};
+
+/// What can be wrong with golden vectors, apart from their numbers.
+#[derive(Debug, thiserror::Error)]
+pub enum GoldenError {
+    #[error("cannot read {path}: {source}")]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("{0} holds no *.safetensors file")]
+    Empty(PathBuf),
+    #[error("{file} is not a valid safetensors file: {source}")]
+    Corrupt { file: String, source: SafeTensorError },
+    #[error("{file}: tensor '{tensor}' {problem}")]
+    Tensor { file: String, tensor: String, problem: String },
+    #[error(transparent)]
+    Gpu(#[from] GpuError),
+}
+
+/// Who computed the numbers that are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Backend {
+    /// The CPU twin in f64.
+    CpuF64,
+    /// The CPU twin in f32.
+    CpuF32,
+    /// The shader.
+    Gpu,
+}
+
+impl std::fmt::Display for Backend {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.write_str(match self {
+            Backend::CpuF64 => "cpu f64",
+            Backend::CpuF32 => "cpu f32",
+            Backend::Gpu => "gpu",
+        })
+    }
+}
+
+/// One quantity of one backend.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Row {
+    pub backend: Backend,
+    pub comparison: Comparison,
+}
+
+/// What became of one file.
+#[derive(Clone, Debug, serde::Serialize)]
+pub enum Outcome {
+    Compared(Vec<Row>),
+    Skipped { reason: String },
+}
+
+/// One file of the folder.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct GoldenResult {
+    /// File name without its extension.
+    pub file: String,
+    pub outcome: Outcome,
+}
+
+impl GoldenResult {
+    /// The rows that differ.
+    pub fn failures(&self) -> impl Iterator<Item = &Row> {
+        let rows: &[Row] = match &self.outcome {
+            Outcome::Compared(rows) => rows,
+            Outcome::Skipped { .. } => &[],
+        };
+        rows.iter().filter(|r| !r.comparison.passed())
+    }
+}
+
+/// Runs what one file tests, on the CPU and, where there is one, on the GPU.
+pub type Check = fn(&Vectors, Option<&Gpu>) -> Result<Rows, GoldenError>;
+
+/// File stem → what it tests.
+pub const FILES: &[(&str, Check)] = &[
+    ("philox", philox),
+    ("box_muller", box_muller),
+    ("gae", gae_file),
+    ("ppo_gaussian", ppo_gaussian),
+    ("mlp_tanh", networks::mlp_tanh),
+    ("mlp_relu", networks::mlp_relu),
+    ("lstm", recurrent::lstm),
+    ("ppo_bernoulli", bernoulli::ppo_bernoulli),
+    ("adam", networks::adam),
+    ("ppo_update", networks::ppo_update),
+    ("lif_neuron", spiking::lif_neuron),
+    ("snn_actor", spiking::snn),
+    ("snn_critic", spiking::snn),
+    ("snn_natural", spiking::snn),
+    ("ppo_update_snn", networks::ppo_update_snn),
+    ("dqn", off_policy::dqn),
+    ("ddpg", off_policy::ddpg),
+    ("polyak", off_policy::polyak),
+    ("opcounts", opcounts::opcounts),
+    ("v2x_steps", crate::tasks::v2x::golden::steps),
+];
+
+/// Compares every `*.safetensors` file of `dir`, in order of name. A file that nothing tests is reported as skipped, with the reason;
+/// a corrupt one is an error.
+pub fn run(dir: &Path, gpu: Option<&Gpu>) -> Result<Vec<GoldenResult>, GoldenError> {
+    let read = |path: &Path| {
+        let path = path.to_path_buf();
+        |source| GoldenError::Read { path, source }
+    };
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(read(dir))? {
+        let path = entry.map_err(read(dir))?.path();
+        if path.extension().is_some_and(|e| e == "safetensors") {
+            paths.push(path);
+        }
+    }
+    if paths.is_empty() {
+        return Err(GoldenError::Empty(dir.to_path_buf()));
+    }
+    paths.sort();
+    let mut results = Vec::new();
+    for path in paths {
+        let file = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let bytes = std::fs::read(&path).map_err(read(&path))?;
+        let tensors = SafeTensors::deserialize(&bytes)
+            .map_err(|source| GoldenError::Corrupt { file: path.display().to_string(), source })?;
+        let outcome = match FILES.iter().find(|(stem, _)| *stem == file) {
+            Some((_, check)) => {
+                let vectors = Vectors { stem: file.clone(), file: path.display().to_string(), tensors };
+                Outcome::Compared(check(&vectors, gpu)?.rows)
+            }
+            None => Outcome::Skipped { reason: "nothing here tests a file of this name".into() },
+        };
+        results.push(GoldenResult { file, outcome });
+    }
+    Ok(results)
+}
+
+/// The tensors of one file.
+pub struct Vectors<'a> {
+    /// The file's name without its extension.
+    stem: String,
+    file: String,
+    tensors: SafeTensors<'a>,
+}
+
+impl Vectors<'_> {
+    /// An error about one tensor of this file.
+    pub fn problem(&self, tensor: &str, problem: impl Into<String>) -> GoldenError {
+        GoldenError::Tensor { file: self.file.clone(), tensor: tensor.into(), problem: problem.into() }
+    }
+
+    /// What stands before `suffix` in the names that end with it, in order; an error if there is none.
+    pub fn cases(&self, suffix: &str) -> Result<Vec<String>, GoldenError> {
+        let mut cases: Vec<String> = self
+            .tensors
+            .names()
+            .into_iter()
+            .filter_map(|n| n.strip_suffix(suffix))
+            .map(str::to_string)
+            .collect();
+        if cases.is_empty() {
+            return Err(self.problem(&format!("*{suffix}"), "is missing"));
+        }
+        cases.sort();
+        Ok(cases)
+    }
+
+    /// "f32 dev" of a tensor in GOLDEN.md: how far the reference's own run in f32 is off.
+    pub fn dev(&self, name: &str) -> Result<f64, GoldenError> {
+        let section = DEVS
+            .split("\n## ")
+            .find(|s| s.strip_prefix(&self.stem).is_some_and(|s| s.starts_with(".safetensors")));
+        let row = section.unwrap_or_default().lines().find(|l| l.starts_with(&format!("| `{name}` |")));
+        let cell = row.and_then(|row| row.trim_end_matches('|').rsplit('|').next());
+        cell.and_then(|c| c.trim().parse().ok())
+            .ok_or_else(|| self.problem(name, "has no 'f32 dev' in GOLDEN.md"))
+    }
+
+    /// The sizes of a tensor.
+    pub fn shape(&self, name: &str) -> Result<Vec<usize>, GoldenError> {
+        let t = self.tensors.tensor(name).map_err(|_| self.problem(name, "is missing"))?;
+        Ok(t.shape().to_vec())
+    }
+
+    /// An f64 tensor of this shape.
+    pub fn f64(&self, name: &str, shape: &[usize]) -> Result<Vec<f64>, GoldenError> {
+        let t = self.tensors.tensor(name).map_err(|_| self.problem(name, "is missing"))?;
+        if t.dtype() != Dtype::F64 {
+            return Err(self.problem(name, format!("has type {:?}, not F64", t.dtype())));
+        }
+        let x = t.data().as_chunks::<8>().0.iter().map(|b| f64::from_le_bytes(*b)).collect();
+        self.of_shape(name, shape, (t.shape().to_vec(), x))
+    }
+
+    pub fn has(&self, name: &str) -> bool {
+        self.tensors.tensor(name).is_ok()
+    }
+
+    fn raw(&self, name: &str, dtype: Dtype) -> Result<(Vec<usize>, Vec<[u8; 4]>), GoldenError> {
+        let t = self.tensors.tensor(name).map_err(|_| self.problem(name, "is missing"))?;
+        if t.dtype() != dtype {
+            return Err(self.problem(name, format!("has type {:?}, not {dtype:?}", t.dtype())));
+        }
+        let words = t.data().as_chunks::<4>().0.to_vec();
+        Ok((t.shape().to_vec(), words))
+    }
+
+    /// The sizes of a tensor of N dimensions.
+    pub fn dims<const N: usize>(&self, name: &str) -> Result<[usize; N], GoldenError> {
+        let t = self.tensors.tensor(name).map_err(|_| self.problem(name, "is missing"))?;
+        let shape = t.shape();
+        shape.try_into().map_err(|_| self.problem(name, format!("has shape {shape:?}, not {N} dimensions")))
+    }
+
+    fn of_shape<T>(
+        &self,
+        name: &str,
+        shape: &[usize],
+        got: (Vec<usize>, Vec<T>),
+    ) -> Result<Vec<T>, GoldenError> {
+        if got.0 != shape {
+            return Err(self.problem(name, format!("has shape {:?}, not {shape:?}", got.0)));
+        }
+        Ok(got.1)
+    }
+
+    /// An f32 tensor of any shape.
+    pub fn any_f32(&self, name: &str) -> Result<Vec<f32>, GoldenError> {
+        Ok(self.raw(name, Dtype::F32)?.1.into_iter().map(f32::from_le_bytes).collect())
+    }
+
+    /// An f32 tensor of this shape.
+    pub fn f32(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, GoldenError> {
+        let (s, x) = self.raw(name, Dtype::F32)?;
+        self.of_shape(name, shape, (s, x.into_iter().map(f32::from_le_bytes).collect()))
+    }
+
+    /// An i32 tensor of this shape.
+    pub fn i32(&self, name: &str, shape: &[usize]) -> Result<Vec<i32>, GoldenError> {
+        let (s, x) = self.raw(name, Dtype::I32)?;
+        self.of_shape(name, shape, (s, x.into_iter().map(i32::from_le_bytes).collect()))
+    }
+
+    /// An i32 tensor of this shape that holds the bits of u32.
+    pub fn u32(&self, name: &str, shape: &[usize]) -> Result<Vec<u32>, GoldenError> {
+        Ok(self.i32(name, shape)?.into_iter().map(i32::cast_unsigned).collect())
+    }
+}
+
+/// What is known of the neural vectors, tensor by tensor.
+const DEVS: &str = include_str!("../../tests/golden/GOLDEN.md");
+
+/// How many times "f32 dev" (the error of a plain f32 run of the reference) a result in f32 may be off.
+pub const DEV_MULTIPLE: f64 = 4.0;
+
+/// The comparisons of one file, as they are made.
+#[derive(Default)]
+pub struct Rows {
+    pub rows: Vec<Row>,
+}
+
+impl Rows {
+    pub fn push(&mut self, backend: Backend, comparison: Comparison) {
+        self.rows.push(Row { backend, comparison });
+    }
+
+    /// Compares with the tensor `name`, whatever its shape. In f64 the reference's one rounding to f32 is allowed; in f32
+    /// [`DEV_MULTIPLE`] times `dev` ("f32 dev" of GOLDEN.md), at least 1e-6 of the tensor's largest number.
+    pub fn tensor(
+        &mut self,
+        v: &Vectors,
+        backend: Backend,
+        name: &str,
+        got: &[f64],
+        dev: f64,
+    ) -> Result<(), GoldenError> {
+        let want: Vec<f64> = v.any_f32(name)?.into_iter().map(f64::from).collect();
+        let largest = want.iter().fold(0f64, |m, w| m.max(w.abs()));
+        let tol = match backend {
+            Backend::CpuF64 => Tol {
+                abs: 1e-13 * largest,
+                rel: 6e-8,
+                why: "the reference is rounded to f32 once (half an ulp)",
+            },
+            _ => Tol {
+                abs: (DEV_MULTIPLE * dev).max(1e-6 * largest),
+                rel: 0.0,
+                why: "4 times the error of the reference run in f32, at least 1e-6 of the largest number",
+            },
+        };
+        self.push(backend, compare_f64(name, got, &want, tol));
+        Ok(())
+    }
+
+    /// The same with the "f32 dev" of GOLDEN.md.
+    pub fn tensor_dev(
+        &mut self,
+        v: &Vectors,
+        backend: Backend,
+        name: &str,
+        got: &[f64],
+    ) -> Result<(), GoldenError> {
+        self.tensor(v, backend, name, got, v.dev(name)?)
+    }
+}
+
+/// Numbers as F.
+fn real<F: Real>(x: &[f32]) -> Vec<F> {
+    x.iter().map(|&x| F::splat(f64::from(x))).collect()
+}
+
+/// Numbers as f64.
+fn wide<F: Copy + Into<f64>>(x: &[F]) -> Vec<f64> {
+    x.iter().map(|&x| x.into()).collect()
+}
+
+fn philox(v: &Vectors, gpu: Option<&Gpu>) -> Result<Rows, GoldenError> {
+    const DIGEST_BLOCKS: usize = 1 << 20;
+    let mut rows = Rows::default();
+    let [known, _] = v.dims("kat.ctr")?;
+    let [long, _] = v.dims("run.out")?;
+    let [carry, _] = v.dims("carry.out")?;
+    let start = |ctr: &[u32], key: &[u32]| -> [u32; 6] { [ctr[0], ctr[1], ctr[2], ctr[3], key[0], key[1]] };
+    let key = v.u32("run.key", &[2])?;
+    let run_start = start(&v.u32("run.start", &[4])?, &key);
+    let carry_start = start(&v.u32("carry.start", &[4])?, &key);
+    let (ctr, kat_key) = (v.u32("kat.ctr", &[known, 4])?, v.u32("kat.key", &[known, 2])?);
+
+    let cpu = |start: &[u32; 6], n: usize| {
+        let mut out = vec![[0; 4]; n];
+        philox_fill::philox_fill_cpu(start, &mut out);
+        Ok(out)
+    };
+    // Integers: the twin is one for f64 and f32, and counts as the former.
+    type Blocks<'a> = &'a dyn Fn(&[u32; 6], usize) -> Result<Vec<[u32; 4]>, GpuError>;
+    let mut on = |backend: Backend, blocks: Blocks| -> Result<(), GoldenError> {
+        let mut kat = Vec::new();
+        for (c, k) in ctr.chunks(4).zip(kat_key.chunks(2)) {
+            kat.extend(blocks(&start(c, k), 1)?);
+        }
+        rows.push(backend, compare_exact("kat.out", kat.as_flattened(), &v.u32("kat.out", &[known, 4])?));
+        let carried = blocks(&carry_start, carry)?;
+        rows.push(
+            backend,
+            compare_exact("carry.out", carried.as_flattened(), &v.u32("carry.out", &[carry, 4])?),
+        );
+        let run = blocks(&run_start, DIGEST_BLOCKS.max(long))?;
+        rows.push(
+            backend,
+            compare_exact("run.out", run[..long].as_flattened(), &v.u32("run.out", &[long, 4])?),
+        );
+        let words = run[..DIGEST_BLOCKS].as_flattened();
+        let xor = words.iter().fold(0, |a, w| a ^ w);
+        let sum = words.iter().fold(0u32, |a, w| a.wrapping_add(*w));
+        rows.push(backend, compare_exact("digest.xor", &[xor], &v.u32("digest.xor", &[1])?));
+        rows.push(backend, compare_exact("digest.sum", &[sum], &v.u32("digest.sum", &[1])?));
+        rows.push(
+            backend,
+            compare_exact("digest.last", &run[DIGEST_BLOCKS - 1], &v.u32("digest.last", &[4])?),
+        );
+        Ok(())
+    };
+    on(Backend::CpuF64, &cpu)?;
+    if let Some(gpu) = gpu {
+        on(Backend::Gpu, &|start, n| philox_fill::philox_fill_gpu(gpu, start, n))?;
+    }
+    Ok(rows)
+}
+
+fn box_muller(v: &Vectors, gpu: Option<&Gpu>) -> Result<Rows, GoldenError> {
+    let mut rows = Rows::default();
+    for prefix in v.cases("x1")? {
+        let name = |t: &str| format!("{prefix}{t}");
+        let [n] = v.dims(&name("x1"))?;
+        let (x1, x2) = (v.u32(&name("x1"), &[n])?, v.u32(&name("x2"), &[n])?);
+        let words: Vec<[u32; 2]> = x1.iter().copied().zip(x2.iter().copied()).map(<[u32; 2]>::from).collect();
+        for (u, x) in [("u1", &x1), ("u2", &x2)] {
+            let exact: Vec<f64> = x.iter().map(|&w| f64::unit_from_word(w)).collect();
+            rows.tensor(v, Backend::CpuF64, &name(u), &exact, 0.0)?;
+            let bits: Vec<u32> = x.iter().map(|&w| f32::unit_from_word(w).to_bits()).collect();
+            let want: Vec<u32> = v.f32(&name(u), &[n])?.into_iter().map(f32::to_bits).collect();
+            rows.push(Backend::CpuF32, compare_exact(&name(u), &bits, &want));
+        }
+
+        let pair = math_eval::Spec { function: math_eval::Function::NormalPair, n };
+        let mut exact = vec![[0f64; 2]; n];
+        math_eval::math_eval_cpu(&pair, &words, &mut exact);
+        for (c, z) in ["z0", "z1"].into_iter().enumerate() {
+            rows.tensor(v, Backend::CpuF64, &name(z), &exact.iter().map(|p| p[c]).collect::<Vec<_>>(), 0.0)?;
+        }
+        let (z0, z1) = (v.f32(&name("z0"), &[n])?, v.f32(&name("z1"), &[n])?);
+        let want: Vec<f64> = z0.iter().zip(&z1).flat_map(|(a, b)| [f64::from(*a), f64::from(*b)]).collect();
+        let scale = normal_fill::radius_condition(&want);
+        let mut pairs = |backend, what: &str, got: &[[f32; 2]]| {
+            let quantity = format!("{prefix}z0, z1{what}");
+            rows.push(
+                backend,
+                compare_scaled(&quantity, got.as_flattened(), &want, &scale, normal_fill::TOL),
+            );
+        };
+        let mut twin = vec![[0f32; 2]; n];
+        math_eval::math_eval_cpu(&pair, &words, &mut twin);
+        pairs(Backend::CpuF32, "", &twin);
+        if let Some(gpu) = gpu {
+            pairs(Backend::Gpu, "", &math_eval::math_eval_gpu(gpu, &pair, &words)?);
+        }
+        // The words without a prefix are those of the file's key, counters from 0.
+        if prefix.is_empty() && n % 2 == 0 {
+            let key = v.u32("key", &[2])?;
+            let start = [0, 0, 0, 0, key[0], key[1]];
+            let mut blocks = vec![[0f32; 4]; n / 2];
+            normal_fill::normal_fill_cpu(&start, &mut blocks);
+            pairs(Backend::CpuF32, " from the key", blocks.as_flattened().as_chunks().0);
+            if let Some(gpu) = gpu {
+                let blocks = normal_fill::normal_fill_gpu(gpu, &start, n / 2)?;
+                pairs(Backend::Gpu, " from the key", blocks.as_flattened().as_chunks().0);
+            }
+        }
+    }
+    Ok(rows)
+}
+
+fn gae_file(v: &Vectors, gpu: Option<&Gpu>) -> Result<Rows, GoldenError> {
+    let mut rows = Rows::default();
+    let [t, b] = v.dims("reward")?;
+    let spec = gae::Spec { t, r: 1, b };
+    let reward = v.f32("reward", &[t, b])?;
+    let mut value = v.f32("value", &[t, b])?;
+    value.extend(v.f32("bootstrap_value", &[b])?);
+    let final_value = v.f32("next_value", &[t, b])?;
+    let terminated = v.i32("terminated", &[t, b])?;
+    let truncated = v.i32("truncated", &[t, b])?;
+
+    for case in v.cases(".adv")? {
+        let unknown = || v.problem(&format!("{case}.adv"), "is of a case that is not known");
+        let (ends, hyper) = case.split_once('_').unwrap_or((&case, "g99l95"));
+        let percent = |s: &str| s.parse::<u32>().ok().map(|p| f64::from(p) / 100.0);
+        let (gamma, lambda) = hyper
+            .strip_prefix('g')
+            .and_then(|h| h.split_once('l'))
+            .and_then(|(g, l)| Some((percent(g)?, percent(l)?)))
+            .ok_or_else(unknown)?;
+        let flags: Vec<u32> = match ends {
+            "term" => terminated.iter().map(|&d| if d != 0 { gae::TERMINATED } else { 0 }).collect(),
+            "trunc" => terminated
+                .iter()
+                .zip(&truncated)
+                .map(|(&d, &c)| if d != 0 { gae::TERMINATED } else { 0 } | if c != 0 { gae::TRUNCATED } else { 0 })
+                .collect(),
+            "cleanrl" => terminated.iter().zip(&truncated).map(|(&d, &c)| if d | c != 0 { gae::TERMINATED } else { 0 }).collect(),
+            _ => return Err(unknown()),
+        };
+        let x = gae::Inputs {
+            reward: reward.clone(),
+            value: value.clone(),
+            final_value: final_value.clone(),
+            flags,
+            hyper: vec![[gamma as f32, lambda as f32, 1.0, 0.0]],
+        };
+        let mut compare = |backend, (adv, ret): (Vec<f64>, Vec<f64>)| -> Result<(), GoldenError> {
+            rows.tensor(v, backend, &format!("{case}.adv"), &adv, 1.3e-6)?;
+            rows.tensor(v, backend, &format!("{case}.ret"), &ret, 1.3e-6)
+        };
+        compare(Backend::CpuF64, gae_twin::<f64>(&spec, &x, gamma, lambda))?;
+        compare(Backend::CpuF32, gae_twin::<f32>(&spec, &x, gamma, lambda))?;
+        if let Some(gpu) = gpu {
+            let (adv, ret) = gae::gae_gpu(gpu, &spec, &x)?;
+            compare(Backend::Gpu, (wide(&adv), wide(&ret)))?;
+        }
+    }
+    Ok(rows)
+}
+
+fn gae_twin<F: Real + Into<f64>>(
+    s: &gae::Spec,
+    x: &gae::Inputs,
+    gamma: f64,
+    lambda: f64,
+) -> (Vec<f64>, Vec<f64>) {
+    let hyper = [[gamma, lambda, 1.0, 0.0].map(F::splat)];
+    let (mut adv, mut ret) = (vec![F::splat(0.0); x.reward.len()], vec![F::splat(0.0); x.reward.len()]);
+    gae::gae_cpu(
+        s,
+        &real(&x.reward),
+        &real(&x.value),
+        &real(&x.final_value),
+        &x.flags,
+        &hyper,
+        &mut adv,
+        &mut ret,
+    );
+    (wide(&adv), wide(&ret))
+}
+
+/// Weight of the value loss, of the entropy, and ε of both clips in the golden PPO losses.
+const VF_COEF: f64 = 0.5;
+const ENT_COEF: f64 = 0.01;
+const CLIP_EPS: f64 = 0.2;
+
+/// What the loss kernels make of one minibatch.
+struct PpoResult {
+    stats: [f64; 2],
+    /// By the means, or by the logits.
+    d_mean: Vec<f64>,
+    terms: Vec<f64>,
+    d_value: Vec<f64>,
+    terms_v: Vec<f64>,
+}
+
+fn ppo_gaussian(v: &Vectors, gpu: Option<&Gpu>) -> Result<Rows, GoldenError> {
+    let mut rows = Rows::default();
+    let [m, a] = v.dims("mean")?;
+    let value = v.f32("value", &[m])?;
+    let columns =
+        [v.f32("logp_old", &[m])?, v.f32("adv", &[m])?, v.f32("ret", &[m])?, v.f32("value_old", &[m])?];
+    let mut x = ppo_policy_loss::Inputs {
+        params: v.f32("log_std", &[a])?,
+        mean: v.f32("mean", &[m, a])?,
+        action: v.f32("action", &[m, a])?,
+        scalars: (0..m).map(|i| [0, 1, 2, 3].map(|c: usize| columns[c][i])).collect(),
+        stats: Vec::new(),
+    };
+    let spec = ppo_policy_loss::Spec { r: 1, m, a, p: a, ls_off: 0 };
+    let hyper = ppo_policy_loss::Hyper { clip_eps: CLIP_EPS, ent_coef: ENT_COEF };
+
+    for case in v.cases(".grad.mean")? {
+        // n: advantages normalised or not, b: with the biased deviation; v: value loss clipped or not.
+        let (unbiased, normalise, clipped) = match case.as_str() {
+            "n1v1" => (true, true, true),
+            "n1v0" => (true, true, false),
+            "n1bv1" => (false, true, true),
+            "n1bv0" => (false, true, false),
+            "n0v1" => (true, false, true),
+            "n0v0" => (true, false, false),
+            _ => return Err(v.problem(&format!("{case}.grad.mean"), "is of a variant that is not known")),
+        };
+        let stats_spec = advantage_stats::Spec { r: 1, m, unbiased, normalise };
+        let hyper_v = ppo_value_loss::Hyper { vf_coef: VF_COEF, clip_eps: clipped.then_some(CLIP_EPS) };
+        let mut compare = |backend, got: PpoResult| -> Result<(), GoldenError> {
+            let mean = |x: &[f64]| x.iter().sum::<f64>() / m as f64;
+            let term = |c: usize| got.terms.iter().skip(c).step_by(a + 4).copied().collect::<Vec<_>>();
+            let adv_used: Vec<f64> =
+                columns[1].iter().map(|&adv| (f64::from(adv) - got.stats[0]) * got.stats[1]).collect();
+            let d_log_std: Vec<f64> = (0..a).map(|k| term(k).iter().sum()).collect();
+            let (pg, kl, clips, entropy) =
+                (mean(&term(a)), mean(&term(a + 1)), mean(&term(a + 2)), mean(&term(a + 3)));
+            let v_loss = mean(&got.terms_v);
+            let mut row =
+                |name: &str, x: &[f64], dev| rows.tensor(v, backend, &format!("{case}.{name}"), x, dev);
+            row("adv_used", &adv_used, 1.9e-7)?;
+            row("pg_loss", &[pg], 6.0e-8)?;
+            row("v_loss", &[v_loss], 7.1e-8)?;
+            row("entropy_mean", &[entropy], 3.8e-7)?;
+            row("loss", &[pg - ENT_COEF * entropy + VF_COEF * v_loss], 8.3e-8)?;
+            // Its own "f32 dev" (3.9e-9) is luck: the ratios' roundings, 6e-8 and more each, stay whole in (ratio − 1) − log ratio
+            // and are averaged over the minibatch only.
+            row("approx_kl", &[kl], 2e-8)?;
+            row("clipfrac", &[clips], 0.0)?;
+            row("grad.mean", &got.d_mean, 1.4e-7)?;
+            row("grad.log_std", &d_log_std, 9.8e-8)?;
+            row("grad.value", &got.d_value, 9.3e-10)?;
+            rows.tensor(v, backend, "entropy", &term(a + 3), 9.4e-8)
+        };
+        compare(Backend::CpuF64, ppo_twin::<f64>(&spec, hyper, &stats_spec, hyper_v, &x, &value))?;
+        compare(Backend::CpuF32, ppo_twin::<f32>(&spec, hyper, &stats_spec, hyper_v, &x, &value))?;
+        if let Some(gpu) = gpu {
+            x.stats = advantage_stats::advantage_stats_gpu(gpu, &stats_spec, &x.scalars)?;
+            let (d_mean, terms) = ppo_policy_loss::ppo_policy_loss_gpu(gpu, &spec, hyper, &x)?;
+            let spec_v = ppo_value_loss::Spec { r: 1, m, tail: 0 };
+            let (d_value, terms_v) =
+                ppo_value_loss::ppo_value_loss_gpu(gpu, &spec_v, hyper_v, &value, &x.scalars)?;
+            let got = PpoResult {
+                stats: x.stats[0].map(f64::from),
+                d_mean: wide(&d_mean),
+                terms: wide(&terms),
+                d_value: wide(&d_value),
+                terms_v: wide(&terms_v),
+            };
+            compare(Backend::Gpu, got)?;
+        }
+    }
+    Ok(rows)
+}
+
+fn ppo_twin<F: Real + Into<f64> + Send + Sync>(
+    s: &ppo_policy_loss::Spec,
+    hyper: ppo_policy_loss::Hyper,
+    stats_spec: &advantage_stats::Spec,
+    hyper_v: ppo_value_loss::Hyper,
+    x: &ppo_policy_loss::Inputs,
+    value: &[f32],
+) -> PpoResult {
+    let zeros = |n: usize| vec![F::splat(0.0); n];
+    let scalars: Vec<[F; 4]> = x.scalars.iter().map(|row| row.map(|x| F::splat(f64::from(x)))).collect();
+    let mut stats = [[F::splat(0.0); 2]];
+    advantage_stats::advantage_stats_cpu(stats_spec, &scalars, &mut stats);
+    let (mut d_mean, mut terms) = (zeros(s.m * s.a), zeros(s.m * (s.a + 4)));
+    let (params, mean, action) = (real(&x.params), real(&x.mean), real(&x.action));
+    ppo_policy_loss::ppo_policy_loss_cpu(
+        s,
+        hyper,
+        &params,
+        &mean,
+        &action,
+        &scalars,
+        &stats,
+        &mut d_mean,
+        &mut terms,
+    );
+    let (mut d_value, mut terms_v) = (zeros(s.m), zeros(s.m));
+    let spec_v = ppo_value_loss::Spec { r: 1, m: s.m, tail: 0 };
+    ppo_value_loss::ppo_value_loss_cpu(&spec_v, hyper_v, &real(value), &scalars, &mut d_value, &mut terms_v);
+    PpoResult {
+        stats: stats[0].map(Into::into),
+        d_mean: wide(&d_mean),
+        terms: wide(&terms),
+        d_value: wide(&d_value),
+        terms_v: wide(&terms_v),
+    }
+}

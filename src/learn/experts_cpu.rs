@@ -1,0 +1,843 @@
+//! Learning task misac on the CPU: f32, vector lanes, rayon. No step depends on the number of threads, so a run repeats bit for bit on a machine.
+//!
+//! Environments are split into chunks that a thread carries through the whole episode; minibatches of whole environments are split into parts, whose
+//! gradient sums are added in a fixed order (`misac_backward_cpu`). Where the trunk is shared, both gradients of the first minibatch of an update are
+//! taken apart, to compare them, whether the metrics will be read or not; that costs one more pass through the hidden layers for the samples of L_spat
+//! in that minibatch.
+
+use super::adam::AdamStep;
+use super::experts::{ExpertsSpec, MisacUpdate};
+use super::experts_backward_cpu::{Backward, Part, Spatial};
+use super::spatial_cpu::GROUP;
+use super::{LearnerState, Pool};
+use crate::gpu::GpuError;
+use crate::kernels::adam::Hyper;
+use crate::kernels::gae;
+use crate::nets::MlpLayout;
+use crate::nets::bernoulli::{LossSums, Sample};
+use crate::nets::dense::{Activations, Strided, forward, leading};
+use crate::nets::experts::{Decision, ExpertsCpu, ExpertsLayout, ExpertsState, act};
+use crate::num::shuffle::Shuffle;
+use crate::run::train::Experts;
+use crate::tasks::misac::physics::{Batch, StepSlices, metric, misac_reset_chunk, misac_step_chunk};
+use rayon::prelude::*;
+use std::ops::Range;
+
+/// Samples whose activations are held at once outside the recurrent network: a multiple of the 12 rows of a tile.
+pub(super) const BLOCK: usize = 120;
+/// Environments of a chunk and of a part, about: whole tiles and whole lanes.
+const CHUNK: usize = 48;
+const PART: usize = 24;
+/// Parameters that a thread adds, clips and steps at once.
+const SPAN: usize = 4096;
+
+/// Environments of each chunk of `envs`: depends on `envs` alone; an even number of chunks where it can be.
+pub(super) fn chunk_envs(envs: usize) -> usize {
+    envs.div_ceil(envs.div_ceil(CHUNK).next_multiple_of(2)).next_multiple_of(GROUP)
+}
+
+/// Environments of each part of a minibatch of `envs`.
+pub(super) fn part_envs(envs: usize) -> usize {
+    let parts = envs.div_ceil(PART);
+    envs.div_ceil(if parts > 1 { parts.next_multiple_of(2) } else { 1 })
+}
+
+/// A group of environments of one replica with its episode. Arrays are [T, envs, ·].
+pub(super) struct Chunk {
+    pub(super) replica: usize,
+    pub(super) first: u32,
+    pub(super) envs: usize,
+    pub(super) state: Vec<f32>,
+    /// The next observation [envs, O].
+    pub(super) obs: Vec<f32>,
+    /// Observations as the networks see them, [T, envs, leading(O)].
+    pub(super) x: Vec<f32>,
+    pub(super) action: Vec<f32>,
+    pub(super) logprob: Vec<f32>,
+    pub(super) value: Vec<f32>,
+    pub(super) reward: Vec<f32>,
+    pub(super) flags: Vec<u32>,
+    pub(super) final_obs: Vec<f32>,
+    pub(super) final_value: Vec<f32>,
+    pub(super) advantage: Vec<f32>,
+    pub(super) returns: Vec<f32>,
+    /// States before the slots that enter L_spat, [slots, 7K, envs].
+    pub(super) states: Vec<f32>,
+    /// Sums over the slots of each environment: advantage and its square.
+    pub(super) moments: Vec<[f64; 2]>,
+    /// Sums over slots and environments of energy, reward, L_BMP, whether it is above Γ.
+    pub(super) sums: [f64; 4],
+}
+
+/// Weights and moments of one replica.
+struct Learner {
+    params: Vec<f32>,
+    m: Vec<f32>,
+    v: Vec<f32>,
+    grads: Vec<f32>,
+    /// Gradient of L_spat alone, where the trunk is shared.
+    spatial: Vec<f32>,
+    net: ExpertsCpu,
+    sums: Sums,
+}
+
+/// What is summed up over an update.
+#[derive(Clone, Default)]
+pub(super) struct Sums {
+    pub(super) loss: LossSums,
+    pub(super) value_loss: f64,
+    pub(super) gain: f64,
+    pub(super) gains: f64,
+    pub(super) norms: [f64; 3],
+    pub(super) cosine: Option<f64>,
+}
+
+/// A minibatch of one replica: its environments, and mean and 1/(std + 1e-8) of their advantages.
+pub(super) struct Minibatch {
+    pub(super) envs: Vec<u32>,
+    pub(super) mean: f32,
+    pub(super) inverse: f32,
+}
+
+/// What a part of a minibatch gives.
+pub(super) struct PartResult {
+    pub(super) grads: Vec<f32>,
+    pub(super) spatial: Vec<f32>,
+    pub(super) sums: Sums,
+}
+
+impl PartResult {
+    fn new(spec: &ExpertsSpec) -> Self {
+        let p = spec.params();
+        let spatial = vec![0.0; if spec.layout.isolated() { 0 } else { p }];
+        PartResult { grads: vec![0.0; p], spatial, sums: Sums::default() }
+    }
+}
+
+/// R replicas on the CPU.
+pub struct MisacCpu {
+    spec: ExpertsSpec,
+    learners: Vec<Learner>,
+    chunks: Vec<Chunk>,
+    minibatches: Vec<Minibatch>,
+    /// [R, parts] and [R, chunks].
+    parts: Vec<PartResult>,
+    spatial_parts: Vec<PartResult>,
+    acting: Pool<Acting>,
+    backward: Pool<Backward>,
+    spatial: Pool<Spatial>,
+    adam_steps: u64,
+    clock: u32,
+}
+
+impl MisacCpu {
+    /// Allocates everything and resets the environments.
+    pub fn new(spec: &ExpertsSpec, start: &LearnerState) -> Self {
+        let (layout, p, t) = (&spec.layout, spec.params(), spec.task.slots);
+        let (o, k, rows) = (spec.task.obs_dim(), spec.task.vehicles, spec.task.state_rows());
+        let replicas = spec.replicas.len();
+        let learners = (0..replicas)
+            .map(|r| {
+                let of = |v: &[f32]| v[r * p..(r + 1) * p].to_vec();
+                let mut l = Learner {
+                    params: of(&start.params),
+                    m: of(&start.m),
+                    v: of(&start.v),
+                    grads: vec![0.0; p],
+                    spatial: vec![0.0; if layout.isolated() { 0 } else { p }],
+                    net: ExpertsCpu::new(layout),
+                    sums: Sums::default(),
+                };
+                l.net.pack(&l.params);
+                l
+            })
+            .collect();
+        let (size, most) = (chunk_envs(spec.temporal.envs), spec.spatial_slots(0).count());
+        let mut chunks = Vec::new();
+        for replica in 0..replicas {
+            for first in (0..spec.temporal.envs).step_by(size) {
+                let envs = size.min(spec.temporal.envs - first);
+                chunks.push(Chunk {
+                    replica,
+                    first: first as u32,
+                    envs,
+                    state: vec![0.0; rows * envs],
+                    obs: vec![0.0; envs * o],
+                    x: vec![0.0; t * envs * leading(o)],
+                    action: vec![0.0; t * envs * k],
+                    logprob: vec![0.0; t * envs],
+                    value: vec![0.0; (t + 1) * envs],
+                    reward: vec![0.0; t * envs],
+                    flags: vec![0; t * envs],
+                    final_obs: vec![0.0; envs * o],
+                    final_value: vec![0.0; t * envs],
+                    advantage: vec![0.0; t * envs],
+                    returns: vec![0.0; t * envs],
+                    states: vec![0.0; most * rows * envs],
+                    moments: vec![[0.0; 2]; envs],
+                    sums: [0.0; 4],
+                });
+            }
+        }
+        let m = spec.minibatch_envs();
+        let clock = start.updates * t as u32;
+        chunks.par_iter_mut().for_each(|c| {
+            let params = &spec.replicas[c.replica].task;
+            misac_reset_chunk(&spec.task, params, c.envs, c.first, &mut c.state, &mut c.obs, clock);
+        });
+        let results = |n: usize| (0..n).map(|_| PartResult::new(spec)).collect::<Vec<_>>();
+        MisacCpu {
+            learners,
+            minibatches: (0..replicas)
+                .map(|_| Minibatch { envs: vec![0; m], mean: 0.0, inverse: 1.0 })
+                .collect(),
+            parts: results(replicas * m.div_ceil(part_envs(m))),
+            spatial_parts: results(if layout.isolated() { chunks.len() } else { 0 }),
+            chunks,
+            acting: Pool::new(),
+            backward: Pool::new(),
+            spatial: Pool::new(),
+            adam_steps: start.adam_steps,
+            clock,
+            spec: spec.clone(),
+        }
+    }
+
+    /// Adam's constants for step `t` with these learning rates.
+    fn adam(&self, lr: [f64; 2], t: u64) -> AdamStep {
+        let c = &self.spec.temporal;
+        let hyper = Hyper { lr, max_norm: 0.0, beta1: c.adam_beta1, beta2: c.adam_beta2, eps: c.adam_eps };
+        AdamStep::new(&hyper, t, self.spec.layout.critic.offset)
+    }
+}
+
+impl Experts for MisacCpu {
+    fn rollout(&mut self, update: u32) -> Result<(), GpuError> {
+        let (spec, learners, clock, pool) = (&self.spec, &self.learners, self.clock, &self.acting);
+        let size = chunk_envs(spec.temporal.envs);
+        self.chunks.par_iter_mut().for_each(|c| {
+            let work = |s: &mut Acting| c.collect(spec, &learners[c.replica].net, s, update, clock);
+            pool.with(|| Acting::new(&spec.layout, size), work);
+        });
+        self.clock += spec.task.slots as u32;
+        Ok(())
+    }
+
+    fn advantages(&mut self) -> Result<(), GpuError> {
+        let spec = &self.spec;
+        self.chunks.par_iter_mut().for_each(|c| c.advantages(spec));
+        Ok(())
+    }
+
+    fn minibatch(&mut self, update: u32, epoch: u32, mb: u32, lr: [f64; 3]) -> Result<(), GpuError> {
+        self.adam_steps += 1;
+        let step = self.adam([lr[0], lr[1]], self.adam_steps);
+        let (spec, chunks, learners, pool) = (&self.spec, &self.chunks, &self.learners, &self.backward);
+        let (envs, m) = (spec.temporal.envs, spec.minibatch_envs());
+        let size = chunk_envs(envs);
+        let (per_replica, per_part) = (envs.div_ceil(size), part_envs(m));
+        let parts = m.div_ceil(per_part);
+
+        // ---- ENVIRONMENTS in the order of the shuffle; mean and deviation of their advantages ----
+        let of_replica = chunks.par_chunks(per_replica);
+        self.minibatches.par_iter_mut().zip(&spec.replicas).zip(of_replica).for_each(
+            |((b, replica), chunks)| {
+                let shuffle = Shuffle::new(replica.task.key, update, epoch, envs as u32);
+                shuffle.fill(mb * m as u32, &mut b.envs);
+                b.normalise(spec, chunks);
+            },
+        );
+
+        // ---- LOSS, BACKWARD: gradient sums of the parts ----
+        let apart = !spec.layout.isolated() && epoch == 0 && mb == 0;
+        let (minibatches, base) = (&self.minibatches, self.clock - spec.task.slots as u32);
+        self.parts.par_iter_mut().enumerate().for_each(|(i, out)| {
+            let (r, from) = (i / parts, i % parts * per_part);
+            let part = Part {
+                spec,
+                net: &learners[r].net,
+                chunks: &chunks[r * per_replica..(r + 1) * per_replica],
+                batch: &minibatches[r],
+                envs: &minibatches[r].envs[from..m.min(from + per_part)],
+                replica: r,
+                update,
+                clock: base,
+                apart,
+            };
+            pool.with(|| Backward::new(spec), |s| s.part(&part, out));
+        });
+
+        // ---- CLIP, ADAM: scheduler and critic ----
+        let [policy, critic, _] = spec.layout.groups();
+        let max_norm = spec.temporal.max_grad_norm;
+        self.learners.par_iter_mut().zip(self.parts.par_chunks(parts)).for_each(|(l, parts)| {
+            parts.iter().for_each(|p| l.sums.add(&p.sums));
+            let mut squares = [policy.clone(), critic.clone()].map(|range| l.reduce(range, parts));
+            if apart {
+                squares[0] = l.join(parts);
+            }
+            let norms = squares.map(f64::sqrt);
+            l.sums.norms[0] += norms[0];
+            l.sums.norms[1] += norms[1];
+            // A gradient that is not finite changes nothing, so that a diverging replica stays visible without spreading.
+            if norms.iter().all(|n| n.is_finite()) {
+                l.step(&step, 0, policy.clone(), norms[0], max_norm);
+                l.step(&step, 1, critic.clone(), norms[1], max_norm);
+                l.net.pack(&l.params);
+            }
+        });
+        Ok(())
+    }
+
+    fn spatial(&mut self, update: u32, lr: f64) -> Result<(), GpuError> {
+        let step = self.adam([lr; 2], u64::from(update) + 1);
+        let (spec, learners, pool) = (&self.spec, &self.learners, &self.spatial);
+        let per_replica = spec.temporal.envs.div_ceil(chunk_envs(spec.temporal.envs));
+        let base = self.clock - spec.task.slots as u32;
+
+        // ---- L_SPAT, BACKWARD: gradient sums of the chunks ----
+        self.spatial_parts.par_iter_mut().zip(&self.chunks).for_each(|(out, c)| {
+            let net = &learners[c.replica].net;
+            pool.with(|| Spatial::new(spec), |s| s.chunk(spec, net, c, update, base, out));
+        });
+
+        // ---- CLIP, ADAM: phases ----
+        let [_, _, phases] = spec.layout.groups();
+        let max_norm = spec.spatial.max_grad_norm;
+        let parts = self.spatial_parts.par_chunks(per_replica);
+        self.learners.par_iter_mut().zip(parts).for_each(|(l, parts)| {
+            parts.iter().for_each(|p| l.sums.add(&p.sums));
+            let norm = l.reduce(phases.clone(), parts).sqrt();
+            l.sums.norms[2] += norm;
+            if norm.is_finite() {
+                l.step(&step, 0, phases.clone(), norm, max_norm);
+                l.net.pack(&l.params);
+            }
+        });
+        Ok(())
+    }
+
+    fn finish(&mut self, read: bool) -> Result<Option<Vec<MisacUpdate>>, GpuError> {
+        let spec = &self.spec;
+        let (slots, steps) = (spec.samples() as f64, (spec.epochs() * spec.minibatches()) as f64);
+        let mut means = vec![[0.0; 4]; self.learners.len()];
+        for c in &mut self.chunks {
+            let sums = std::mem::take(&mut c.sums);
+            means[c.replica].iter_mut().zip(sums).for_each(|(mean, sum)| *mean += sum / slots);
+        }
+        let update = |(l, [energy_j, reward, l_bmp, share_over_gamma]): (&mut Learner, [f64; 4])| {
+            let s = std::mem::take(&mut l.sums);
+            MisacUpdate {
+                reward,
+                energy_j,
+                l_bmp,
+                share_over_gamma,
+                beam_gain: s.gain / s.gains,
+                policy_loss: s.loss.policy / steps,
+                value_loss: s.value_loss / steps,
+                entropy: s.loss.entropy / steps,
+                grad_norm_policy: s.norms[0] / steps,
+                grad_norm_critic: s.norms[1] / steps,
+                grad_norm_spatial: s.norms[2],
+                gradient_cosine: s.cosine.unwrap_or(f64::NAN),
+            }
+        };
+        let all: Vec<MisacUpdate> = self.learners.iter_mut().zip(means).map(update).collect();
+        Ok(read.then_some(all))
+    }
+
+    fn state(&mut self, updates: u32) -> Result<LearnerState, GpuError> {
+        let all =
+            |f: fn(&Learner) -> &Vec<f32>| self.learners.iter().flat_map(|l| f(l).iter().copied()).collect();
+        Ok(LearnerState {
+            params: all(|l| &l.params),
+            m: all(|l| &l.m),
+            v: all(|l| &l.v),
+            adam_steps: self.adam_steps,
+            updates,
+            extra: Vec::new(),
+        })
+    }
+}
+
+impl Sums {
+    fn add(&mut self, o: &Sums) {
+        self.loss.policy += o.loss.policy;
+        self.loss.entropy += o.loss.entropy;
+        self.value_loss += o.value_loss;
+        self.gain += o.gain;
+        self.gains += o.gains;
+    }
+}
+
+impl Minibatch {
+    fn normalise(&mut self, spec: &ExpertsSpec, chunks: &[Chunk]) {
+        if !spec.temporal.normalise_advantages {
+            return;
+        }
+        let size = chunk_envs(spec.temporal.envs);
+        let moments = self.envs.iter().map(|&e| chunks[e as usize / size].moments[e as usize % size]);
+        let [sum, square] = moments.fold([0.0; 2], |a, b| [a[0] + b[0], a[1] + b[1]]);
+        let n = (self.envs.len() * spec.task.slots) as f64;
+        let mean = sum / n;
+        // Unbiased, as torch.std.
+        let var = if n > 1.0 { ((square - sum * mean) / (n - 1.0)).max(0.0) } else { 0.0 };
+        (self.mean, self.inverse) = (mean as f32, (1.0 / (var.sqrt() + 1e-8)) as f32);
+    }
+}
+
+impl Learner {
+    /// Adds the parts' gradients in their order; the square of the sum's norm, itself added span by span in order.
+    fn reduce(&mut self, range: Range<usize>, parts: &[PartResult]) -> f64 {
+        let start = range.start;
+        let each = self.grads[range].par_chunks_mut(SPAN).enumerate().map(|(i, g)| {
+            let from = start + i * SPAN;
+            g.copy_from_slice(&parts[0].grads[from..from + g.len()]);
+            for p in &parts[1..] {
+                g.iter_mut().zip(&p.grads[from..]).for_each(|(g, x)| *g += x);
+            }
+            f64::from(g.iter().map(|x| x * x).sum::<f32>())
+        });
+        each.collect::<Vec<f64>>().iter().sum()
+    }
+
+    /// Compares the policy's gradient with that of L_spat on what both pass through, and adds the latter; the square of the sum's norm.
+    fn join(&mut self, parts: &[PartResult]) -> f64 {
+        let [policy, ..] = self.net.layout.groups();
+        self.spatial.copy_from_slice(&parts[0].spatial);
+        for p in &parts[1..] {
+            self.spatial.iter_mut().zip(&p.spatial).for_each(|(g, x)| *g += x);
+        }
+        let (mut dot, mut a, mut b) = (0.0, 0.0, 0.0);
+        for range in trunk(&self.net.layout) {
+            for (x, y) in self.grads[range.clone()].iter().zip(&self.spatial[range]) {
+                let (x, y) = (f64::from(*x), f64::from(*y));
+                dot += x * y;
+                a += x * x;
+                b += y * y;
+            }
+        }
+        self.sums.cosine = Some(dot / (a * b).sqrt());
+        self.sums.norms[2] += b.sqrt();
+        let both = self.grads[policy.clone()].iter_mut().zip(&self.spatial[policy]);
+        both.map(|(g, s)| {
+            *g += s;
+            f64::from(*g * *g)
+        })
+        .sum()
+    }
+
+    /// Clips and steps Adam (torch.optim.Adam) over one group.
+    fn step(&mut self, adam: &AdamStep, group: usize, range: Range<usize>, norm: f64, max_norm: f64) {
+        let scale = if max_norm > 0.0 { (max_norm / (norm + 1e-6)).min(1.0) as f32 } else { 1.0 };
+        let each = self.m[range.clone()]
+            .par_chunks_mut(SPAN)
+            .zip(self.v[range.clone()].par_chunks_mut(SPAN))
+            .zip(self.params[range.clone()].par_chunks_mut(SPAN))
+            .zip(self.grads[range].par_chunks(SPAN));
+        each.for_each(|(((m, v), p), grads)| adam.run(group, scale, grads, m, v, p));
+    }
+}
+
+/// The parameters that both losses pass through on their way to all others: hidden layers and gate of a shared trunk.
+pub(super) fn trunk(layout: &ExpertsLayout) -> Vec<Range<usize>> {
+    match &layout.decision {
+        Decision::Isolated { .. } => Vec::new(),
+        Decision::Shared { gate, experts } => {
+            let hidden = |e: &MlpLayout| e.offset..e.layers[e.layers.len() - 1].w_off;
+            gate.iter().map(|g| g.offset..g.end()).chain(experts.iter().map(hidden)).collect()
+        }
+    }
+}
+
+/// Working memory of a rollout.
+struct Acting {
+    state: ExpertsState,
+    critic: Activations,
+    logits: Vec<f32>,
+    metrics: Vec<f32>,
+    final_x: Vec<f32>,
+}
+
+impl Acting {
+    fn new(layout: &ExpertsLayout, envs: usize) -> Self {
+        Acting {
+            state: ExpertsState::new(layout, envs),
+            critic: Activations::new(&layout.critic, BLOCK),
+            logits: vec![0.0; envs * layout.vehicles],
+            metrics: vec![0.0; metric::ROWS * envs],
+            final_x: vec![0.0; envs * leading(layout.obs_dim())],
+        }
+    }
+}
+
+impl Chunk {
+    /// One episode of every environment.
+    fn collect(&mut self, spec: &ExpertsSpec, net: &ExpertsCpu, s: &mut Acting, update: u32, clock: u32) {
+        let (k, n, t_max) = (spec.task.vehicles, self.envs, spec.task.slots);
+        let (ldx, rows) = (leading(spec.task.obs_dim()), spec.task.state_rows());
+        let params = &spec.replicas[self.replica].task;
+        let mut spatial = spec.spatial_slots(update).enumerate().peekable();
+        s.state.restart();
+        for t in 0..t_max {
+            if let Some((i, _)) = spatial.next_if(|(_, slot)| *slot == t) {
+                self.states[i * rows * n..(i + 1) * rows * n].copy_from_slice(&self.state);
+            }
+            spec.layout.see(&self.obs, &mut self.x[t * n * ldx..(t + 1) * n * ldx], ldx);
+            let logits = &mut s.logits[..n * k];
+            act(net, n, &self.obs, &mut s.state, logits, None);
+            let action = &mut self.action[t * n * k..(t + 1) * n * k];
+            Sample {
+                key: params.key,
+                first: self.first,
+                clock: clock + t as u32,
+                greedy: false,
+                logits,
+                action,
+                logprob: &mut self.logprob[t * n..(t + 1) * n],
+            }
+            .run();
+            let batch =
+                Batch { params, envs: n, first: self.first, state: &mut self.state, obs: &mut self.obs };
+            let metrics = &mut s.metrics[..metric::ROWS * n];
+            let out = StepSlices {
+                final_obs: &mut self.final_obs,
+                reward: &mut self.reward[t * n..(t + 1) * n],
+                flags: &mut self.flags[t * n..(t + 1) * n],
+                metrics: Some(metrics),
+            };
+            misac_step_chunk(&spec.task, batch, action, out, clock + t as u32);
+            let wanted = [metric::ENERGY, metric::REWARD, metric::L_BMP, metric::OVER_GAMMA];
+            for (sum, row) in self.sums.iter_mut().zip(wanted) {
+                *sum += f64::from(s.metrics[row * n..(row + 1) * n].iter().sum::<f32>());
+            }
+        }
+        values(net, &self.x, t_max * n, &mut s.critic, &mut self.value);
+        spec.layout.see(&self.final_obs, &mut s.final_x, ldx);
+        values(net, &s.final_x, n, &mut s.critic, &mut self.final_value[(t_max - 1) * n..]);
+    }
+
+    /// Generalised advantage estimation. The rollout ends with an episode, so the row of values behind it is never used.
+    fn advantages(&mut self, spec: &ExpertsSpec) {
+        let c = &spec.temporal;
+        let hyper = [[c.gamma as f32, c.gae_lambda as f32, c.reward_scale as f32, 0.0]];
+        gae::gae_cpu(
+            &gae::Spec { t: spec.task.slots, r: 1, b: self.envs },
+            &self.reward,
+            &self.value,
+            &self.final_value,
+            &self.flags,
+            &hyper,
+            &mut self.advantage,
+            &mut self.returns,
+        );
+        self.moments.fill([0.0; 2]);
+        for row in self.advantage.chunks_exact(self.envs) {
+            for (sum, x) in self.moments.iter_mut().zip(row) {
+                let x = f64::from(*x);
+                *sum = [sum[0] + x, sum[1] + x * x];
+            }
+        }
+    }
+}
+
+/// Values of `rows` observations x [rows, leading(O)].
+fn values(net: &ExpertsCpu, x: &[f32], rows: usize, acts: &mut Activations, out: &mut [f32]) {
+    let ldx = leading(net.layout.obs_dim());
+    for (x, out) in x[..rows * ldx].chunks(BLOCK * ldx).zip(out.chunks_mut(BLOCK)) {
+        forward(&net.critic, x.len() / ldx, Strided { data: x, row: ldx, col: 1 }, acts);
+        out.iter_mut().zip(acts.output().chunks(leading(1))).for_each(|(v, row)| *v = row[0]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Phase;
+    use crate::config::{Layered, PolicyGradient};
+    use crate::learn::Replica;
+    use crate::nets::experts::definition::{define, dense};
+    use crate::nets::experts::{Architecture, H_MOE, H_MOE_NO_AOI, HOMOGENEOUS_MOE, PPO_MONO};
+    use crate::tasks::misac::config::MisacConfig;
+    use crate::tasks::misac::physics::{Channel, KMAX, MMAX, SCATTERERS, State, channel};
+    use std::f64::consts::PI;
+
+    const ALL: [Architecture; 4] = [H_MOE, H_MOE_NO_AOI, PPO_MONO, HOMOGENEOUS_MOE];
+
+    /// Chunks, parts, blocks and lanes of which the last is short; two replicas with their own signal-to-noise ratios.
+    fn spec(architecture: Architecture, sets: &[&str]) -> ExpertsSpec {
+        let small = [
+            "task.vehicles=3",
+            "task.antennas=5",
+            "task.slots=23",
+            "temporal.hidden=10",
+            "temporal.trunk=[12, 9]",
+            "temporal.critic=[11]",
+            "spatial.hidden=[13]",
+            "spatial.output_gain=1.0",
+            "temporal.head_gain=1.0",
+            "temporal.envs=70",
+            "temporal.minibatch_envs=35",
+            "temporal.epochs=2",
+            "spatial.stride=4",
+        ];
+        let sets: Vec<String> = small.iter().chain(sets).map(|s| s.to_string()).collect();
+        let config = MisacConfig::load(None, &sets).expect("a valid configuration");
+        let replicas = [(3, 0.0), (9, 20.0)].map(|(seed, snr_db)| {
+            let mut task = config.task.clone();
+            task.snr_db = snr_db;
+            Replica { seed, task: task.params([seed, 0]) }
+        });
+        ExpertsSpec::new(architecture, &config, replicas.to_vec())
+    }
+
+    fn updates(spec: &ExpertsSpec, l: &mut MisacCpu, range: Range<u32>) -> Vec<MisacUpdate> {
+        let mut metrics = Vec::new();
+        for u in range {
+            let lr = spec.learning_rates(u, 4);
+            l.rollout(u).unwrap();
+            l.advantages().unwrap();
+            for epoch in 0..spec.epochs() as u32 {
+                for mb in 0..spec.minibatches() as u32 {
+                    l.minibatch(u, epoch, mb, lr).unwrap();
+                }
+            }
+            if spec.layout.isolated() {
+                l.spatial(u, lr[2]).unwrap();
+            }
+            metrics.extend(l.finish(true).unwrap().unwrap());
+        }
+        metrics
+    }
+
+    fn trained(spec: &ExpertsSpec, until: u32) -> (LearnerState, Vec<MisacUpdate>) {
+        let mut l = MisacCpu::new(spec, &spec.start());
+        let metrics = updates(spec, &mut l, 0..until);
+        (l.state(until).unwrap(), metrics)
+    }
+
+    /// By bits, so that NaN equals NaN.
+    fn bits(state: &LearnerState, metrics: &[MisacUpdate]) -> (Vec<u32>, String) {
+        let all = state.params.iter().chain(&state.m).chain(&state.v).map(|x| x.to_bits()).collect();
+        (all, format!("{metrics:?}"))
+    }
+
+    #[test]
+    fn results_depend_neither_on_threads_nor_on_the_other_replicas() {
+        for architecture in ALL {
+            let spec = spec(architecture, &[]);
+            let with = |threads| {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
+                pool.install(|| trained(&spec, 2))
+            };
+            let (state, metrics) = with(1);
+            assert!(state.params.iter().all(|x| x.is_finite()));
+            let other = with(3);
+            assert_eq!(bits(&state, &metrics), bits(&other.0, &other.1));
+            let alone = ExpertsSpec { replicas: vec![spec.replicas[1]], ..spec.clone() };
+            assert_eq!(trained(&alone, 2).0.params, state.params[spec.params()..]);
+        }
+    }
+
+    #[test]
+    fn a_run_continues_from_its_state() {
+        for (architecture, sets) in ALL.into_iter().zip([&[][..], &["temporal.algorithm=a2c"], &[], &[]]) {
+            let spec = spec(architecture, sets);
+            let mut whole = MisacCpu::new(&spec, &spec.start());
+            updates(&spec, &mut whole, 0..2);
+            let mut resumed = MisacCpu::new(&spec, &whole.state(2).unwrap());
+            let (a, b) = (updates(&spec, &mut whole, 2..4), updates(&spec, &mut resumed, 2..4));
+            assert_eq!(bits(&whole.state(4).unwrap(), &a), bits(&resumed.state(4).unwrap(), &b));
+        }
+    }
+
+    #[test]
+    fn no_gradient_crosses_between_scheduler_and_phases() {
+        let of = |architecture, sets: &[&str], until| {
+            let spec = spec(architecture, sets);
+            let (state, metrics) = trained(&spec, until);
+            let [policy, critic, phases] = spec.layout.groups();
+            let part = |range: Range<usize>| -> Vec<u32> {
+                let replicas = state.params.chunks(spec.params());
+                replicas
+                    .flat_map(|p| p[range.clone()].iter().map(|x| x.to_bits()).collect::<Vec<_>>())
+                    .collect()
+            };
+            (part(policy), part(critic), part(phases), metrics)
+        };
+        for architecture in [H_MOE, H_MOE_NO_AOI] {
+            // The phases touch neither scheduler nor critic, in any number of updates.
+            let a = of(architecture, &["spatial.lr=1e-2"], 3);
+            let b = of(architecture, &["spatial.lr=1e-30"], 3);
+            assert_eq!((&a.0, &a.1), (&b.0, &b.1));
+            assert_ne!(a.2, b.2, "the phases did not learn");
+            // The policy loss does not touch the phases. Later updates meet other ages, so only the first tells.
+            let a = of(architecture, &[], 1);
+            let b = of(architecture, &["temporal.lr_policy=1e-30", "temporal.lr_critic=1e-30"], 1);
+            assert_eq!(a.2, b.2);
+            assert!(a.0 != b.0 && a.1 != b.1, "scheduler and critic did not learn");
+            assert!(a.3.iter().all(|m| m.gradient_cosine.is_nan()));
+        }
+        // Through a shared trunk the phases do reach the scheduler.
+        for architecture in [PPO_MONO, HOMOGENEOUS_MOE] {
+            let a = of(architecture, &["spatial.loss_weight=1.0"], 1);
+            let b = of(architecture, &["spatial.loss_weight=2.0"], 1);
+            assert_ne!(a.0, b.0);
+            assert_eq!(a.1, b.1, "the critic is apart");
+            assert!(a.3.iter().all(|m| m.gradient_cosine.abs() <= 1.0), "{:?}", a.3);
+        }
+    }
+
+    #[test]
+    fn slots_of_l_spat_take_turns() {
+        let spec = spec(H_MOE, &["task.slots=5", "spatial.stride=3"]);
+        let slots = |u| spec.spatial_slots(u).collect::<Vec<_>>();
+        assert_eq!([slots(0), slots(1), slots(2), slots(3)], [vec![0, 3], vec![1, 4], vec![2], vec![0, 3]]);
+        // More than there are slots: one of them, each in its turn.
+        let spec = self::spec(H_MOE, &["task.slots=5", "spatial.stride=9"]);
+        assert_eq!(spec.spatial_slots(13).collect::<Vec<_>>(), [3]);
+    }
+
+    /// The losses of one minibatch of one replica in f64, from the definitions, at parameters `p`: policy and critic loss, and L_spat.
+    fn losses(l: &MisacCpu, r: usize, p: &[f64]) -> [f64; 3] {
+        let (spec, b) = (&l.spec, &l.minibatches[r]);
+        let (layout, c) = (&spec.layout, &spec.temporal);
+        let (k, m, o) = (spec.task.vehicles, spec.task.antennas, spec.task.obs_dim());
+        let (size, ldx, rows) = (chunk_envs(c.envs), leading(o), spec.task.state_rows());
+        let chunks: Vec<&Chunk> = l.chunks.iter().filter(|c| c.replica == r).collect();
+        let (n, base) = ((b.envs.len() * spec.task.slots) as f64, l.clock - spec.task.slots as u32);
+        let (mut policy, mut value, mut gain) = (0.0, 0.0, 0.0);
+        let (mut h, mut cell) = (Vec::new(), vec![0.0; c.hidden]);
+        for &env in &b.envs {
+            let (chunk, e) = (chunks[env as usize / size], env as usize % size);
+            h.clear();
+            h.resize(c.hidden, 0.0);
+            cell.fill(0.0);
+            let mut entering = spec.spatial_slots(0).enumerate().peekable();
+            for t in 0..spec.task.slots {
+                let row = t * chunk.envs + e;
+                let x: Vec<f64> = chunk.x[row * ldx..][..o].iter().map(|x| f64::from(*x)).collect();
+                let y = define(layout, p, &x, &mut h, &mut cell);
+                let (mut logp, mut entropy) = (0.0, 0.0);
+                for (a, z) in y[..k].iter().enumerate() {
+                    let q = 1.0 / (1.0 + (-z).exp());
+                    let taken = chunk.action[row * k + a] > 0.5;
+                    logp += if taken { q.ln() } else { (1.0 - q).ln() };
+                    entropy -= q * q.ln() + (1.0 - q) * (1.0 - q).ln();
+                }
+                let adv = (f64::from(chunk.advantage[row]) - f64::from(b.mean)) * f64::from(b.inverse);
+                policy += match c.algorithm {
+                    PolicyGradient::A2c => -adv * logp,
+                    PolicyGradient::Ppo => {
+                        let ratio = (logp - f64::from(chunk.logprob[row])).exp();
+                        (-adv * ratio).max(-adv * ratio.clamp(1.0 - c.clip, 1.0 + c.clip))
+                    }
+                } - c.entropy_coef * entropy;
+                value += 0.5 * (dense(&layout.critic, p, &x)[0] - f64::from(chunk.returns[row])).powi(2);
+                if let Some((i, _)) = entering.next_if(|(_, slot)| *slot == t) {
+                    let at = |q: usize, i2: usize| {
+                        f64::from(chunk.states[(i * rows + q * k + i2) * chunk.envs + e])
+                    };
+                    let of = |q: usize| {
+                        let mut group = [0.0; KMAX];
+                        (0..k).for_each(|i2| group[i2] = at(q, i2));
+                        group
+                    };
+                    let scatter: [[f64; KMAX]; SCATTERERS] = [of(4), of(5)];
+                    let s = State { x: of(0), v: of(1), age: of(2), e: of(3), scatter, turn: of(6) };
+                    for vehicle in 0..k {
+                        let mut ch = Channel { re: [0f64; MMAX], im: [0f64; MMAX] };
+                        channel(
+                            &spec.task,
+                            &spec.replicas[r].task,
+                            &s,
+                            vehicle,
+                            env,
+                            base + t as u32,
+                            &mut ch,
+                        );
+                        let (mut re, mut im) = (0.0, 0.0);
+                        for q in 0..m {
+                            let steer = match layout.phase {
+                                Phase::Direct => 0.0,
+                                Phase::Residual => -PI * q as f64 * x[vehicle],
+                            };
+                            let (sin, cos) = (y[k + vehicle * m + q] + steer).sin_cos();
+                            re += ch.re[q] * cos + ch.im[q] * sin;
+                            im += ch.re[q] * sin - ch.im[q] * cos;
+                        }
+                        gain += (re * re + im * im) / (m * m) as f64;
+                    }
+                }
+            }
+        }
+        let samples = (b.envs.len() * spec.spatial_slots(0).count() * k) as f64;
+        [policy / n, value / n, -spec.spatial.loss_weight * gain / samples]
+    }
+
+    #[test]
+    fn gradients_are_those_of_the_definitions_by_central_differences() {
+        for (architecture, algorithm, phase) in [
+            (H_MOE, "ppo", "direct"),
+            (H_MOE_NO_AOI, "a2c", "residual"),
+            (PPO_MONO, "ppo", "residual"),
+            (HOMOGENEOUS_MOE, "ppo", "direct"),
+            (HOMOGENEOUS_MOE, "a2c", "residual"),
+        ] {
+            let what = format!("{architecture:?}, {algorithm}, {phase}");
+            let (algorithm, phase) =
+                (format!("temporal.algorithm={algorithm}"), format!("spatial.phase={phase}"));
+            // A large rate, so that ratios leave 1 before the second minibatch; the tolerance is of the whole gradient.
+            let sets = [
+                &algorithm,
+                &phase,
+                "temporal.envs=10",
+                "temporal.minibatch_envs=10",
+                "temporal.lr_policy=0.02",
+                "temporal.entropy_coef=0.05",
+                "temporal.max_grad_norm=0",
+                "spatial.max_grad_norm=0",
+            ];
+            let spec = spec(architecture, &sets);
+            let mut l = MisacCpu::new(&spec, &spec.start());
+            l.rollout(0).unwrap();
+            l.advantages().unwrap();
+            let (lr, [policy, critic, phases]) = (spec.learning_rates(0, 1), spec.layout.groups());
+            for epoch in 0..2 {
+                let before: Vec<Vec<f64>> =
+                    l.learners.iter().map(|l| l.params.iter().map(|x| f64::from(*x)).collect()).collect();
+                l.minibatch(0, epoch, 0, lr).unwrap();
+                if spec.layout.isolated() {
+                    l.spatial(0, lr[2]).unwrap();
+                }
+                for r in 0..2 {
+                    let largest = l.learners[r].grads.iter().fold(0f32, |a, b| a.max(b.abs()));
+                    assert!(largest > 1e-3, "{what}: no gradient");
+                    for i in (0..spec.params()).step_by(23) {
+                        let moved = |delta: f64| {
+                            let mut p = before[r].clone();
+                            p[i] += delta;
+                            let [a, b, c] = losses(&l, r, &p);
+                            if policy.contains(&i) && !spec.layout.isolated() {
+                                a + c
+                            } else if policy.contains(&i) {
+                                a
+                            } else if critic.contains(&i) {
+                                b
+                            } else {
+                                assert!(phases.contains(&i));
+                                c
+                            }
+                        };
+                        let want = (moved(1e-5) - moved(-1e-5)) / 2e-5;
+                        let got = f64::from(l.learners[r].grads[i]);
+                        assert!(
+                            (got - want).abs() < 2e-5 + 1e-3 * want.abs(),
+                            "{what}, epoch {epoch}, replica {r}, parameter {i}: {got} against {want}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+}

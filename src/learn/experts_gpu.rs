@@ -1,0 +1,959 @@
+//! Learning task misac on the GPU: every kernel is bound to its buffers once; an update is a recorded sequence of dispatches without a host round
+//! trip, and the host reads back some small sums when it asks for metrics.
+//!
+//! Same draws, same shuffles, same formulas as [`super::experts_cpu`]; sums run in another order, so results agree by tolerance. Scheduler and
+//! critic lie in one flat vector, the phases in another: no kernel that learns the one is bound to the other. Where they share a trunk, there is one
+//! vector, and every minibatch step makes two passes through the trunk: one for the policy loss and one for L_spat over the slots that enter it,
+//! whose gradients are compared and added.
+
+use super::experts::{ExpertsSpec, MisacUpdate};
+use super::experts_cpu::trunk;
+use super::mixture::{Mixture, MixtureBackward, MixtureForward, ending, heads, hidden};
+use super::network::{Backward, Forward, Rows};
+use super::recurrent::{LstmGpu, LstmStepGpu, Sequences};
+use super::{LearnerState, slices};
+use crate::config::PolicyGradient;
+use crate::gpu::{Buf, Fill, Gpu, GpuError};
+use crate::kernels::{
+    MAX_TRIPS, adam, advantage_stats, bernoulli_head, bernoulli_policy_loss, column_sum, gae, grad_join,
+    grad_norm, grad_reduce, metrics_reduce, minibatch_gather, minibatch_scalars, obs_mask, ppo_value_loss,
+    slot_gather,
+};
+use crate::nets::MlpLayout;
+use crate::nets::experts::{Decision, ExpertsLayout};
+use crate::nets::lstm::LstmLayout;
+use crate::num::shuffle::{Minibatch, Unit};
+use crate::run::train::Experts;
+use crate::tasks::misac::kernels::{misac_batch, misac_reset, misac_step, spatial_loss};
+use crate::tasks::misac::physics::{MisacParams, metric};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Refuses sizes for which a thread of `kernel` would loop too long.
+fn check_trips(gpu: &Gpu, kernel: &str, trips: usize) -> Result<(), GpuError> {
+    if trips < MAX_TRIPS {
+        return Ok(());
+    }
+    let what = format!(
+        "{trips} loop iterations per thread (kernel '{kernel}'; fewer slots or environments need fewer)"
+    );
+    Err(GpuError::Unsupported { adapter: gpu.info.name.clone(), what })
+}
+
+/// Parameters that one optimiser moves: a vector [R, P] out of parts of the replicas' whole vectors, its gradients and Adam.
+struct Learned {
+    /// Parts of a replica's whole vector, in the order in which they lie here.
+    parts: Vec<Range<usize>>,
+    params: Buf<f32>,
+    m: Buf<f32>,
+    v: Buf<f32>,
+    /// [slices, R, P]
+    partials: Buf<f32>,
+    /// Their sum, [R, P], and its norms in the two groups before clipping, [R, 2].
+    grads: Buf<f32>,
+    norms: Buf<f32>,
+    hyper: Buf<f32>,
+    /// Rates apart, which change with every update.
+    constants: adam::Hyper,
+    r: usize,
+    reduce: grad_reduce::GradReduceBound,
+    norm: grad_norm::GradNormBound,
+    adam: adam::AdamBound,
+}
+
+impl Learned {
+    /// Parameters before `split` are a group of their own, with its own learning rate and norm.
+    #[expect(clippy::too_many_arguments, reason = "a vector, where it comes from and how it moves")]
+    fn new(
+        g: &Gpu,
+        name: &str,
+        spec: &ExpertsSpec,
+        start: &LearnerState,
+        parts: Vec<Range<usize>>,
+        split: usize,
+        slices: usize,
+        max_norm: f64,
+    ) -> Result<Self, GpuError> {
+        let (r, whole) = (spec.replicas.len(), spec.params());
+        let p = parts.iter().map(ExactSizeIterator::len).sum();
+        let of = |all: &[f32]| -> Vec<f32> {
+            let row = |row: &[f32]| parts.iter().flat_map(|x| row[x.clone()].to_vec()).collect::<Vec<_>>();
+            all.chunks_exact(whole).flat_map(row).collect()
+        };
+        let vector = |what: &str, all: &[f32]| g.upload(&format!("{name}.{what}"), &[r, p], &of(all));
+        let (params, m, v) =
+            (vector("params", &start.params)?, vector("adam_m", &start.m)?, vector("adam_v", &start.v)?);
+        let zero = |what: &str, shape: &[usize]| g.alloc::<f32>(&format!("{name}.{what}"), shape, Fill::Zero);
+        let (partials, grads) = (zero("partials", &[slices, r, p])?, zero("grads", &[r, p])?);
+        let (norms, hyper) = (zero("norms", &[r, 2])?, zero("adam_hyper", &[r, 8])?);
+        let t = &spec.temporal;
+        check_trips(g, "grad_norm", p.div_ceil(grad_norm::WG) + 10)?;
+        Ok(Learned {
+            reduce: grad_reduce::GradReduce::new(g, &grad_reduce::Spec { r, p, s: slices })?
+                .bind(g, &partials, &grads),
+            norm: grad_norm::GradNorm::new(g, &grad_norm::Spec { r, p, split, joint: false })?
+                .bind(g, &grads, &norms),
+            adam: adam::Adam::new(g, &adam::Spec { r, p, split })?
+                .bind(g, &params, &grads, &norms, &m, &v, &hyper),
+            constants: adam::Hyper {
+                lr: [0.0; 2],
+                max_norm,
+                beta1: t.adam_beta1,
+                beta2: t.adam_beta2,
+                eps: t.adam_eps,
+            },
+            parts,
+            params,
+            m,
+            v,
+            partials,
+            grads,
+            norms,
+            hyper,
+            r,
+        })
+    }
+
+    /// P
+    fn p(&self) -> usize {
+        self.params.shape[1]
+    }
+
+    /// Sets the learning rates of the steps submitted from now on.
+    fn rates(&self, gpu: &Gpu, lr: [f64; 2]) {
+        let row = adam::Hyper { lr, ..self.constants }.row::<f32>();
+        gpu.write(&self.hyper, &vec![row; self.r].concat());
+    }
+
+    /// Clips the gradients and makes Adam's step `t` = 1, 2, …
+    fn record_step(&self, pass: &mut wgpu::ComputePass, t: u64) {
+        self.norm.record(pass);
+        self.adam.record(pass, &self.constants.args(t));
+    }
+
+    /// Puts what is here into the whole vectors.
+    fn read(&self, gpu: &Gpu, whole: usize, to: &mut LearnerState) -> Result<(), GpuError> {
+        for (from, to) in [(&self.params, &mut to.params), (&self.m, &mut to.m), (&self.v, &mut to.v)] {
+            for (mut from, to) in gpu.read(from)?.chunks_exact(self.p()).zip(to.chunks_exact_mut(whole)) {
+                for part in &self.parts {
+                    let (own, rest) = from.split_at(part.len());
+                    to[part.clone()].copy_from_slice(own);
+                    from = rest;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What the schedule comes from, and where it lies in its vector.
+pub(crate) enum SchedulerNets {
+    Lstm { lstm: LstmLayout, head: MlpLayout },
+    Trunk(Mixture),
+}
+
+/// What makes the logits of the schedule and what makes the phases, where they lie in a replica's whole vector.
+pub(crate) fn decision_nets(layout: &ExpertsLayout) -> (SchedulerNets, Mixture) {
+    match &layout.decision {
+        Decision::Isolated { lstm, head, phases } => {
+            (SchedulerNets::Lstm { lstm: lstm.clone(), head: head.clone() }, Mixture::single(phases.clone()))
+        }
+        Decision::Shared { gate, experts } => {
+            let (nets, others) = experts
+                .iter()
+                .map(|net| {
+                    let [logits, phases] = heads(net, layout.vehicles);
+                    (logits, phases)
+                })
+                .unzip();
+            let gate = gate.clone();
+            (SchedulerNets::Trunk(Mixture { nets, gate: gate.clone() }), Mixture { nets: others, gate })
+        }
+    }
+}
+
+/// Where the networks lie in their vectors.
+struct Nets {
+    scheduler: SchedulerNets,
+    critic: MlpLayout,
+    /// In the vector of scheduler and critic where the trunk is shared, else in its own.
+    phases: Mixture,
+    /// P of scheduler and critic.
+    p: usize,
+}
+
+impl Nets {
+    fn new(spec: &ExpertsSpec) -> Self {
+        let layout = &spec.layout;
+        let [policy, critic, _] = layout.groups();
+        let (scheduler, mut phases) = decision_nets(layout);
+        if layout.isolated() {
+            phases.nets = phases.nets.iter().map(|net| net.at(0)).collect();
+        }
+        Nets { scheduler, critic: layout.critic.at(policy.len()), phases, p: policy.len() + critic.len() }
+    }
+
+    /// Rows of a minibatch of `envs` environments beside its samples: a sequence has a state more than steps.
+    fn extra(&self, envs: usize) -> usize {
+        match self.scheduler {
+            SchedulerNets::Lstm { .. } => envs,
+            SchedulerNets::Trunk(_) => 0,
+        }
+    }
+}
+
+/// How the schedule's logits come about, slot by slot.
+pub(crate) enum Acting {
+    Lstm(Box<LstmStepGpu>, Box<Forward>),
+    Trunk(Box<MixtureForward>),
+}
+
+impl Acting {
+    /// `params` [R, P]; `obs` holds observations [R, M, O] at the offsets of [`Acting::record`]; `logits` [R, M, K].
+    pub(crate) fn new(
+        g: &Gpu,
+        nets: &SchedulerNets,
+        size: Rows,
+        params: &Buf<f32>,
+        obs: &Buf<f32>,
+        logits: &Buf<f32>,
+    ) -> Result<Self, GpuError> {
+        Ok(match nets {
+            SchedulerNets::Lstm { lstm, head } => {
+                let lstm = LstmStepGpu::new(g, lstm, size, params, obs)?;
+                let head = Forward::new(g, head, size, params, &lstm.hidden, &[logits])?;
+                Acting::Lstm(Box::new(lstm), Box::new(head))
+            }
+            SchedulerNets::Trunk(net) => {
+                Acting::Trunk(Box::new(MixtureForward::new(g, net, size, params, obs, logits)?))
+            }
+        })
+    }
+
+    /// What must be zero before an episode.
+    pub(crate) fn recurrent_state(&self) -> Vec<&Buf<f32>> {
+        match self {
+            Acting::Lstm(lstm, _) => vec![&lstm.hidden, &lstm.cell],
+            Acting::Trunk(_) => Vec::new(),
+        }
+    }
+
+    /// Logits of `m` environments of each replica from the observations at element `x_off`; moves the recurrent state on by a slot.
+    pub(crate) fn record(&self, pass: &mut wgpu::ComputePass, m: usize, x_off: usize) {
+        match self {
+            Acting::Lstm(lstm, head) => {
+                lstm.record(pass, x_off);
+                head.record(pass, m, 0, 0);
+            }
+            Acting::Trunk(net) => net.record(pass, m, x_off),
+        }
+    }
+}
+
+/// What a rollout leaves: [T(+1), R, B, ·].
+struct Rollout {
+    keys: Buf<[u32; 2]>,
+    task_params: Buf<MisacParams>,
+    obs: Buf<f32>,
+    action: Buf<f32>,
+    logprob: Buf<f32>,
+    value: Buf<f32>,
+    /// States before the slots that enter L_spat and the present one, [slots + 1, R, 7K, B].
+    state: Buf<f32>,
+    advantage: Buf<f32>,
+    returns: Buf<f32>,
+    /// [T, R, METRIC_ROWS, 2]
+    slot_sums: Buf<f32>,
+
+    reset: misac_reset::MisacResetBound,
+    /// Of observations and of the last ones, where the agent does not see ages.
+    mask: Option<[obs_mask::ObsMaskBound; 2]>,
+    acting: Acting,
+    sample: bernoulli_head::BernoulliHeadBound,
+    critic: Forward,
+    critic_final: Forward,
+    step: misac_step::MisacStepBound,
+    reduce: metrics_reduce::MetricsReduceBound,
+    gae: gae::GaeBound,
+}
+
+impl Rollout {
+    /// Up to `kept` slots enter L_spat.
+    fn new(
+        g: &Gpu,
+        spec: &ExpertsSpec,
+        nets: &Nets,
+        params: &Buf<f32>,
+        kept: usize,
+    ) -> Result<Self, GpuError> {
+        let (r, b, t) = (spec.replicas.len(), spec.temporal.envs, spec.task.slots);
+        let (o, k, rows) = (spec.task.obs_dim(), spec.task.vehicles, spec.task.state_rows());
+        let zero = |label: &str, shape: &[usize]| g.alloc::<f32>(label, shape, Fill::Zero);
+        let tasks: Vec<_> = spec.replicas.iter().map(|x| x.task).collect();
+        let keys: Vec<_> = spec.replicas.iter().map(|x| x.task.key).collect();
+        let c = &spec.temporal;
+        let gae_hyper = [c.gamma as f32, c.gae_lambda as f32, c.reward_scale as f32, 0.0];
+
+        let task_params = g.upload("misac.task_params", &[r], &tasks)?;
+        let keys = g.upload("misac.keys", &[r], &keys)?;
+        let gae_hyper = g.upload("misac.gae_hyper", &[r], &vec![gae_hyper; r])?;
+        let state = zero("rollout.state", &[kept + 1, r, rows, b])?;
+        let obs = zero("rollout.obs", &[t + 1, r, b, o])?;
+        let final_obs = zero("rollout.final_obs", &[r, b, o])?;
+        let logits = zero("rollout.logits", &[r, b, k])?;
+        let action = zero("rollout.action", &[t, r, b, k])?;
+        let logprob = zero("rollout.logprob", &[t, r, b])?;
+        let value = zero("rollout.value", &[t + 1, r, b])?;
+        let final_value = zero("rollout.final_value", &[t, r, b])?;
+        let reward = zero("rollout.reward", &[t, r, b])?;
+        let flags = g.alloc::<u32>("rollout.flags", &[t, r, b], Fill::Zero)?;
+        let advantage = zero("rollout.advantage", &[t, r, b])?;
+        let returns = zero("rollout.returns", &[t, r, b])?;
+        let metrics = zero("rollout.metrics", &[r, metric::ROWS, b])?;
+        let slot_sums = zero("rollout.slot_sums", &[t, r, metric::ROWS, 2])?;
+
+        check_trips(g, "gae", t)?;
+        let size = Rows { r, m: b, p: nets.p };
+        let batch = misac_batch::Spec { r, b, task: spec.task };
+        let acting = Acting::new(g, &nets.scheduler, size, params, &obs, &logits)?;
+        let hidden = hidden(g, "rollout.critic", &nets.critic, r, b)?;
+        let critic = |x: &Buf<f32>, out: &Buf<f32>| {
+            Forward::new(g, &nets.critic, size, params, x, &ending(&hidden, out))
+        };
+        let mask = |obs: &Buf<f32>| {
+            let spec = obs_mask::Spec { rows: r * b, o, first: 2 * k };
+            Ok::<_, GpuError>(obs_mask::ObsMask::new(g, &spec)?.bind(g, obs))
+        };
+        Ok(Rollout {
+            reset: misac_reset::MisacReset::new(g, &batch)?.bind(g, &task_params, &state, &obs),
+            mask: match spec.layout.architecture.ages {
+                true => None,
+                false => Some([mask(&obs)?, mask(&final_obs)?]),
+            },
+            acting,
+            sample: bernoulli_head::BernoulliHead::new(g, &bernoulli_head::Spec { r, b, a: k })?
+                .bind(g, &keys, &logits, &action, &logprob),
+            critic: critic(&obs, &value)?,
+            critic_final: critic(&final_obs, &final_value)?,
+            step: misac_step::MisacStep::new(g, &batch)?.bind(
+                g,
+                &task_params,
+                &action,
+                &state,
+                &obs,
+                &final_obs,
+                &reward,
+                &flags,
+                &metrics,
+            ),
+            reduce: metrics_reduce::MetricsReduce::new(
+                g,
+                &metrics_reduce::Spec { r, metric_rows: metric::ROWS, b },
+            )?
+            .bind(g, &metrics, &slot_sums),
+            gae: gae::Gae::new(g, &gae::Spec { t, r, b })?.bind(
+                g,
+                &reward,
+                &value,
+                &final_value,
+                &flags,
+                &gae_hyper,
+                &advantage,
+                &returns,
+            ),
+            keys,
+            task_params,
+            obs,
+            action,
+            logprob,
+            value,
+            state,
+            advantage,
+            returns,
+            slot_sums,
+        })
+    }
+
+    /// One episode of every environment from `first`, the clock of its first slot. States before the slots of `kept` stay.
+    fn record(
+        &self,
+        pass: &mut wgpu::ComputePass,
+        spec: &ExpertsSpec,
+        first: u32,
+        kept: impl Iterator<Item = usize>,
+    ) {
+        let (r, b, t) = (spec.replicas.len(), spec.temporal.envs, spec.task.slots);
+        let (slot, slot_obs) = (r * b, r * b * spec.task.obs_dim());
+        let slot_state = r * spec.task.state_rows() * b;
+        let mut kept = kept.peekable();
+        let mut state_off = 0;
+        // The episode before has ended: these are the same fresh states that the automatic reset drew.
+        self.reset.record(pass, &misac_reset::Args { clock: first, state_off, obs_off: 0 });
+        for t_now in 0..t {
+            let (clock, x_off) = (first + t_now as u32, t_now * slot_obs);
+            if let Some([mask, _]) = &self.mask {
+                mask.record(pass, x_off);
+            }
+            self.acting.record(pass, b, x_off);
+            self.critic.record(pass, b, x_off, t_now * slot);
+            let action_off = t_now * slot * spec.task.vehicles;
+            let sample = bernoulli_head::Args {
+                b,
+                clock,
+                greedy: false,
+                logits_off: 0,
+                action_off,
+                logprob_off: t_now * slot,
+            };
+            self.sample.record(pass, &sample);
+            let next_off = state_off + if kept.next_if_eq(&t_now).is_some() { slot_state } else { 0 };
+            let step = misac_step::Args {
+                clock,
+                action_off,
+                state_off,
+                next_off,
+                obs_off: x_off + slot_obs,
+                reward_off: t_now * slot,
+                full: true,
+            };
+            self.step.record(pass, &step);
+            state_off = next_off;
+            let sums_off = t_now * r * metric::ROWS * 2;
+            self.reduce.record(pass, &metrics_reduce::Args { scale: 1.0, sums_off });
+        }
+        if let Some([_, mask]) = &self.mask {
+            mask.record(pass, 0);
+        }
+        self.critic_final.record(pass, b, 0, (t - 1) * slot);
+    }
+}
+
+/// L_spat (13) and its gradient over minibatches of environments: the observations of the slots that enter it, and the channels of their states drawn
+/// again.
+struct Beams {
+    envs: usize,
+    /// Sums of the gains over the samples of every step of an update, [steps, R, K].
+    gains: Buf<f32>,
+    gather: slot_gather::SlotGatherBound,
+    forward: MixtureForward,
+    /// By the number of slots, of which there are at most two.
+    loss: Vec<(usize, spatial_loss::SpatialLossBound)>,
+    backward: MixtureBackward,
+    gain_sum: column_sum::ColumnSumBound,
+}
+
+/// Numbers of slots that enter L_spat in an update, ascending.
+fn spatial_counts(spec: &ExpertsSpec) -> Vec<usize> {
+    let stride = spec.spatial.stride.min(spec.task.slots) as u32;
+    let mut counts: Vec<usize> = (0..stride).map(|u| spec.spatial_slots(u).count()).collect();
+    counts.sort_unstable();
+    counts.dedup();
+    counts
+}
+
+/// Rows of a minibatch of `envs` environments in L_spat; the most.
+fn spatial_rows(spec: &ExpertsSpec, envs: usize) -> usize {
+    spatial_counts(spec).last().map_or(0, |most| most * envs)
+}
+
+impl Beams {
+    /// Weight gradients go into `partials`; `steps` steps make an update.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the networks, what they learn from and where their gradients go"
+    )]
+    fn new(
+        g: &Gpu,
+        spec: &ExpertsSpec,
+        net: &Mixture,
+        params: &Buf<f32>,
+        partials: &Buf<f32>,
+        from: &Rollout,
+        envs: usize,
+        steps: usize,
+    ) -> Result<Self, GpuError> {
+        let (r, b, o, k) = (spec.replicas.len(), spec.temporal.envs, spec.task.obs_dim(), spec.task.vehicles);
+        let (counts, rows) = (spatial_counts(spec), spatial_rows(spec, envs));
+        let (phases, slots) = (spec.layout.phases(), rows / envs);
+        let slices = partials.shape[0];
+        check_trips(g, "dense_backward_weights", 2 * rows.div_ceil(slices) + 64)?;
+        let zero = |label: &str, shape: &[usize]| g.alloc::<f32>(label, shape, Fill::Zero);
+        let obs = zero("spatial.obs", &[r, slots, envs, o])?;
+        let (y, d_y) =
+            (zero("spatial.phases", &[r, rows, phases])?, zero("spatial.d_phases", &[r, rows, phases])?);
+        let (gain, gains) = (zero("spatial.gain", &[r, rows, k])?, zero("spatial.gains", &[steps, r, k])?);
+        let size = Rows { r, m: rows, p: params.shape[1] };
+        let loss = |&slots: &usize| {
+            let spec = spatial_loss::Spec {
+                batch: misac_batch::Spec { r, b, task: spec.task },
+                phase: spec.layout.phase,
+                slots,
+                m: slots * envs,
+            };
+            let kernel = spatial_loss::SpatialLoss::new(g, &spec)?;
+            Ok::<_, GpuError>((slots, kernel.bind(g, &from.task_params, &from.state, &y, &d_y, &gain)))
+        };
+        let gather = slot_gather::Spec { t: spec.task.slots, r, b, o, slots, envs };
+        let forward = MixtureForward::new(g, net, size, params, &obs, &y)?;
+        Ok(Beams {
+            envs,
+            gather: slot_gather::SlotGather::new(g, &gather)?.bind(g, &from.keys, &from.obs, &obs),
+            loss: counts.iter().map(loss).collect::<Result<_, _>>()?,
+            backward: MixtureBackward::new(g, net, size, slices, params, &obs, &forward, &y, &d_y, partials)?,
+            forward,
+            gain_sum: column_sum::ColumnSum::new(g, &column_sum::Spec { r, m: rows, c: k })?
+                .bind(g, &gain, &gains),
+            gains,
+        })
+    }
+
+    /// Forward, loss and backward for a minibatch behind its update's rollout; sums of the gains into row `row`.
+    fn record(&self, pass: &mut wgpu::ComputePass, spec: &ExpertsSpec, which: Minibatch, row: usize) {
+        let kept: Vec<usize> = spec.spatial_slots(which.update).collect();
+        let (first, stride, slots) = (kept[0], spec.spatial.stride.min(spec.task.slots), kept.len());
+        let rows = slots * self.envs;
+        self.gather.record(pass, &slot_gather::Args { which, first, stride, slots });
+        self.forward.record(pass, rows, 0);
+        let (_, loss) = self.loss.iter().find(|(n, _)| *n == slots).expect("made for every number of slots");
+        let args = spatial_loss::Args {
+            which,
+            clock: which.update * spec.task.slots as u32 + first as u32,
+            clock_step: stride as u32,
+            state_off: 0,
+            lambda: spec.spatial.loss_weight as f32,
+        };
+        loss.record(pass, &args);
+        self.backward.record(pass, rows);
+        let k = spec.task.vehicles;
+        let out_off = row * spec.replicas.len() * k;
+        self.gain_sum.record(pass, &column_sum::Args { m: rows, out_stride: k, out_off, scale: 1.0 });
+    }
+
+    /// Mean gain of each replica over the steps of update `update`.
+    fn mean_gain(&self, gpu: &Gpu, spec: &ExpertsSpec, update: u32) -> Result<Vec<f64>, GpuError> {
+        let (r, k) = (spec.replicas.len(), spec.task.vehicles);
+        let sums = gpu.read(&self.gains)?;
+        let samples = sums.len() / r * spec.spatial_slots(update).count() * self.envs;
+        let of = |i: usize| {
+            let rows = sums.chunks_exact(k).skip(i).step_by(r).flatten();
+            rows.map(|g| f64::from(*g)).sum::<f64>() / samples as f64
+        };
+        Ok((0..r).map(of).collect())
+    }
+}
+
+/// How the schedule's logits come about in a minibatch, and what goes back.
+enum Learning {
+    Lstm { lstm: Box<LstmGpu>, head: Box<Forward>, head_back: Box<Backward> },
+    Trunk(Box<SharedTrunk>),
+}
+
+struct SharedTrunk {
+    forward: MixtureForward,
+    backward: MixtureBackward,
+    beams: Beams,
+    reduce: grad_reduce::GradReduceBound,
+    join: grad_join::GradJoinBound,
+    /// Products of the two gradients on the trunk in every step of an update, [steps, R, 3].
+    products: Buf<f32>,
+}
+
+/// Minibatch steps of scheduler and critic, and of the phases where they share the trunk.
+struct Temporal {
+    learned: Learned,
+    /// Rows of every step of an update: terms of the policy loss [R, 4] and the value loss [R, 1], norms [R, 2].
+    term_rows: Buf<f32>,
+    value_rows: Buf<f32>,
+    norm_rows: Buf<f32>,
+    /// Rows of the networks' inputs and outputs.
+    rows: usize,
+
+    gather: minibatch_gather::MinibatchGatherBound,
+    scalars: minibatch_scalars::MinibatchScalarsBound,
+    stats: advantage_stats::AdvantageStatsBound,
+    scheduler: Learning,
+    policy_loss: bernoulli_policy_loss::BernoulliPolicyLossBound,
+    critic: Forward,
+    value_loss: ppo_value_loss::PpoValueLossBound,
+    critic_back: Backward,
+    term_sum: column_sum::ColumnSumBound,
+    value_sum: column_sum::ColumnSumBound,
+    norm_sum: column_sum::ColumnSumBound,
+}
+
+impl Temporal {
+    fn new(
+        g: &Gpu,
+        spec: &ExpertsSpec,
+        nets: &Nets,
+        learned: Learned,
+        from: &Rollout,
+    ) -> Result<Self, GpuError> {
+        let (r, b, t, p) = (spec.replicas.len(), spec.temporal.envs, spec.task.slots, nets.p);
+        let (o, k, envs) = (spec.task.obs_dim(), spec.task.vehicles, spec.minibatch_envs());
+        // Samples of a replica, and rows of the networks.
+        let (m, extra) = (t * envs, nets.extra(envs));
+        let rows = m + extra;
+        let steps = spec.epochs() * spec.minibatches();
+        let (params, partials, slices) = (&learned.params, &learned.partials, learned.partials.shape[0]);
+        let zero = |label: &str, shape: &[usize]| g.alloc::<f32>(label, shape, Fill::Zero);
+        check_trips(g, "advantage_stats", 2 * m.div_ceil(advantage_stats::WG) + 32)?;
+        check_trips(g, "dense_backward_weights", 2 * rows.div_ceil(slices) + 64)?;
+
+        let obs = zero("minibatch.obs", &[r, rows, o])?;
+        let action = zero("minibatch.action", &[r, m, k])?;
+        let scalars = g.alloc::<[f32; 4]>("minibatch.scalars", &[r, m], Fill::Zero)?;
+        let stats = g.alloc::<[f32; 2]>("minibatch.advantage_stats", &[r], Fill::Zero)?;
+        let (logits, d_logits) =
+            (zero("minibatch.logits", &[r, rows, k])?, zero("minibatch.d_logits", &[r, rows, k])?);
+        let (value, d_value) = (zero("minibatch.value", &[r, rows])?, zero("minibatch.d_value", &[r, rows])?);
+        let h = hidden(g, "minibatch.critic", &nets.critic, r, rows)?;
+        let dh = hidden(g, "minibatch.critic.d", &nets.critic, r, rows)?;
+        let (terms, terms_v) = (zero("minibatch.terms", &[r, m, 4])?, zero("minibatch.terms_v", &[r, m, 1])?);
+        let (term_rows, value_rows) =
+            (zero("update.term_rows", &[steps, r, 4])?, zero("update.value_rows", &[steps, r, 1])?);
+        let norm_rows = zero("update.norm_rows", &[steps, r, 2])?;
+
+        let size = Rows { r, m: rows, p };
+        let scheduler = match &nets.scheduler {
+            SchedulerNets::Lstm { lstm, head } => {
+                let sequences = Sequences { r, s: t, m: envs, p };
+                let lstm = LstmGpu::new(g, lstm, sequences, slices, params, &obs, None, partials)?;
+                let x = &lstm.hidden;
+                let forward = Forward::new(g, head, size, params, x, &[&logits])?;
+                let (acts, dy, dx) = ([&logits], [&d_logits], Some(&lstm.dh));
+                let back = Backward::new(g, head, size, slices, params, x, &acts, &dy, dx, partials)?;
+                Learning::Lstm { head: Box::new(forward), head_back: Box::new(back), lstm: Box::new(lstm) }
+            }
+            SchedulerNets::Trunk(net) => {
+                let forward = MixtureForward::new(g, net, size, params, &obs, &logits)?;
+                let backward = MixtureBackward::new(
+                    g, net, size, slices, params, &obs, &forward, &logits, &d_logits, partials,
+                )?;
+                let own = self::slices(spatial_rows(spec, envs));
+                let other = zero("spatial.partials", &[own, r, p])?;
+                let other_grads = zero("spatial.grads", &[r, p])?;
+                let products = zero("update.products", &[steps, r, 3])?;
+                let mut mask = vec![0f32; p];
+                trunk(&spec.layout).into_iter().for_each(|range| mask[range].fill(1.0));
+                let mask = g.upload("trunk.mask", &[p], &mask)?;
+                check_trips(g, "grad_join", p.div_ceil(grad_join::WG) + 10)?;
+                Learning::Trunk(Box::new(SharedTrunk {
+                    forward,
+                    backward,
+                    beams: Beams::new(g, spec, &nets.phases, params, &other, from, envs, steps)?,
+                    reduce: grad_reduce::GradReduce::new(g, &grad_reduce::Spec { r, p, s: own })?.bind(
+                        g,
+                        &other,
+                        &other_grads,
+                    ),
+                    join: grad_join::GradJoin::new(g, &grad_join::Spec { r, p })?.bind(
+                        g,
+                        &mask,
+                        &other_grads,
+                        &learned.grads,
+                        &products,
+                    ),
+                    products,
+                }))
+            }
+        };
+        let sum = |m: usize, c: usize, from: &Buf<f32>, to: &Buf<f32>| {
+            let kernel = column_sum::ColumnSum::new(g, &column_sum::Spec { r, m, c })?;
+            Ok::<_, GpuError>(kernel.bind(g, from, to))
+        };
+        let (unit, acts) = (Unit::Environment, ending(&h, &value));
+        let gather = minibatch_gather::Spec { t, r, b, o, a: k, m, unit, tail: extra };
+        let own_scalars = minibatch_scalars::Spec { t, r, b, m, unit };
+        let normalise = spec.temporal.normalise_advantages;
+        let own_stats = advantage_stats::Spec { r, m, unbiased: true, normalise };
+        let policy = bernoulli_policy_loss::Spec { r, m, a: k, skip: extra };
+        let dy = ending(&dh, &d_value);
+        Ok(Temporal {
+            gather: minibatch_gather::MinibatchGather::new(g, &gather)?.bind(
+                g,
+                &from.keys,
+                &from.obs,
+                &from.action,
+                &obs,
+                &action,
+            ),
+            scalars: minibatch_scalars::MinibatchScalars::new(g, &own_scalars)?.bind(
+                g,
+                &from.keys,
+                &from.logprob,
+                &from.advantage,
+                &from.returns,
+                &from.value,
+                &scalars,
+            ),
+            stats: advantage_stats::AdvantageStats::new(g, &own_stats)?.bind(g, &scalars, &stats),
+            scheduler,
+            policy_loss: bernoulli_policy_loss::BernoulliPolicyLoss::new(g, &policy)?
+                .bind(g, &logits, &action, &scalars, &stats, &d_logits, &terms),
+            critic: Forward::new(g, &nets.critic, size, params, &obs, &acts)?,
+            value_loss: ppo_value_loss::PpoValueLoss::new(g, &ppo_value_loss::Spec { r, m, tail: extra })?
+                .bind(g, &value, &scalars, &d_value, &terms_v),
+            critic_back: Backward::new(
+                g,
+                &nets.critic,
+                size,
+                slices,
+                params,
+                &obs,
+                &acts,
+                &dy,
+                None,
+                partials,
+            )?,
+            term_sum: sum(m, 4, &terms, &term_rows)?,
+            value_sum: sum(m, 1, &terms_v, &value_rows)?,
+            norm_sum: sum(1, 2, &learned.norms, &norm_rows)?,
+            learned,
+            term_rows,
+            value_rows,
+            norm_rows,
+            rows,
+        })
+    }
+
+    /// What must be zero before a step: the state in front of the sequences.
+    fn recurrent_state(&self) -> Vec<&Buf<f32>> {
+        match &self.scheduler {
+            Learning::Lstm { lstm, .. } => vec![&lstm.h_now],
+            Learning::Trunk(_) => Vec::new(),
+        }
+    }
+
+    /// Step `row` of the update, Adam's step `t`.
+    fn record(&self, pass: &mut wgpu::ComputePass, spec: &ExpertsSpec, which: Minibatch, t: u64, row: usize) {
+        let (r, c, rows) = (spec.replicas.len(), &spec.temporal, self.rows);
+        let m = spec.task.slots * spec.minibatch_envs();
+        self.gather.record(pass, which);
+        self.scalars.record(pass, which);
+        self.stats.record(pass);
+        // losses
+        match &self.scheduler {
+            Learning::Lstm { lstm, head, .. } => {
+                lstm.record_forward(pass);
+                head.record(pass, rows, 0, 0);
+            }
+            Learning::Trunk(trunk) => trunk.forward.record(pass, rows, 0),
+        }
+        let clip_eps = (c.algorithm == PolicyGradient::Ppo).then_some(c.clip);
+        self.policy_loss.record(pass, bernoulli_policy_loss::Hyper { clip_eps, ent_coef: c.entropy_coef });
+        self.critic.record(pass, rows, 0, 0);
+        self.value_loss.record(pass, ppo_value_loss::Hyper { vf_coef: 1.0, clip_eps: None });
+        // backward
+        match &self.scheduler {
+            Learning::Lstm { lstm, head_back, .. } => {
+                head_back.record(pass, rows);
+                lstm.record_backward(pass);
+            }
+            Learning::Trunk(trunk) => trunk.backward.record(pass, rows),
+        }
+        self.critic_back.record(pass, rows);
+        self.learned.reduce.record(pass);
+        if let Learning::Trunk(trunk) = &self.scheduler {
+            trunk.beams.record(pass, spec, which, row);
+            trunk.reduce.record(pass);
+            trunk.join.record(pass, row * r * 3);
+        }
+        // clip, adam
+        self.learned.record_step(pass, t);
+        // sums for the metrics
+        let total = |m: usize, width: usize, scale: f32| column_sum::Args {
+            m,
+            out_stride: width,
+            out_off: row * r * width,
+            scale,
+        };
+        self.term_sum.record(pass, &total(m, 4, 1.0 / m as f32));
+        self.value_sum.record(pass, &total(m, 1, 1.0 / m as f32));
+        self.norm_sum.record(pass, &total(1, 2, 1.0));
+    }
+}
+
+/// Steps of phases with a network of their own.
+struct Spatial {
+    learned: Learned,
+    beams: Beams,
+}
+
+/// R replicas of a learned agent of task misac on a GPU.
+pub struct MisacGpu {
+    gpu: Arc<Gpu>,
+    spec: ExpertsSpec,
+    rollout: Rollout,
+    temporal: Temporal,
+    /// None where the trunk is shared.
+    spatial: Option<Spatial>,
+    adam_steps: u64,
+    /// The update that is going on.
+    update: u32,
+}
+
+impl MisacGpu {
+    /// Allocates every buffer and compiles and binds every kernel. Errors if the adapter cannot hold the rollout.
+    pub fn new(gpu: Arc<Gpu>, spec: &ExpertsSpec, start: &LearnerState) -> Result<Self, GpuError> {
+        let g = &*gpu;
+        let [policy, critic, phases] = spec.layout.groups();
+        let nets = Nets::new(spec);
+        let (envs, split) = (spec.minibatch_envs(), policy.len());
+        let rows = spec.task.slots * envs + nets.extra(envs);
+        let max_norm = spec.temporal.max_grad_norm;
+        let parts = vec![policy, critic];
+        let learned = Learned::new(g, "temporal", spec, start, parts, split, slices(rows), max_norm)?;
+        let kept = spatial_rows(spec, 1);
+        let rollout = Rollout::new(g, spec, &nets, &learned.params, kept)?;
+        let temporal = Temporal::new(g, spec, &nets, learned, &rollout)?;
+        let spatial = if spec.layout.isolated() {
+            let (envs, split) = (spec.temporal.envs, phases.len());
+            let (rows, max_norm) = (spatial_rows(spec, envs), spec.spatial.max_grad_norm);
+            let learned =
+                Learned::new(g, "phases", spec, start, vec![phases], split, slices(rows), max_norm)?;
+            let beams =
+                Beams::new(g, spec, &nets.phases, &learned.params, &learned.partials, &rollout, envs, 1)?;
+            Some(Spatial { learned, beams })
+        } else {
+            None
+        };
+        let (adam_steps, update) = (start.adam_steps, start.updates);
+        Ok(MisacGpu { rollout, temporal, spatial, adam_steps, update, spec: spec.clone(), gpu })
+    }
+
+    /// Sets `clear` to zero, records into one compute pass and submits without waiting.
+    fn submit(&self, clear: &[&Buf<f32>], record: impl FnOnce(&mut wgpu::ComputePass)) {
+        let mut enc = self.gpu.device.create_command_encoder(&Default::default());
+        clear.iter().for_each(|b| enc.clear_buffer(&b.raw, 0, None));
+        record(&mut enc.begin_compute_pass(&Default::default()));
+        self.gpu.queue.submit([enc.finish()]);
+    }
+
+    /// Mean gain, norm of L_spat's gradient and its cosine with the policy's, of each replica.
+    fn spatial_metrics(&self) -> Result<Vec<[f64; 3]>, GpuError> {
+        let (gpu, spec) = (&self.gpu, &self.spec);
+        let (beams, of): (_, Vec<[f64; 2]>) = match (&self.spatial, &self.temporal.scheduler) {
+            (Some(s), _) => {
+                let norms = gpu.read(&s.learned.norms)?;
+                (&s.beams, norms.chunks_exact(2).map(|n| [f64::from(n[0]), f64::NAN]).collect())
+            }
+            (None, Learning::Trunk(trunk)) => {
+                // Of the first step, where nothing has moved yet.
+                let first = gpu.read(&trunk.products)?;
+                let of = |x: &[f32]| {
+                    let [dot, a, b] = [0, 1, 2].map(|k| f64::from(x[k]));
+                    [b.sqrt(), dot / (a * b).sqrt()]
+                };
+                (&trunk.beams, first.chunks_exact(3).take(spec.replicas.len()).map(of).collect())
+            }
+            (None, Learning::Lstm { .. }) => {
+                unreachable!("phases beside an LSTM have a network of their own")
+            }
+        };
+        let gains = beams.mean_gain(gpu, spec, self.update)?;
+        Ok(gains.into_iter().zip(of).map(|(gain, [norm, cosine])| [gain, norm, cosine]).collect())
+    }
+}
+
+impl Experts for MisacGpu {
+    fn rollout(&mut self, update: u32) -> Result<(), GpuError> {
+        self.update = update;
+        let (spec, first) = (&self.spec, update * self.spec.task.slots as u32);
+        self.submit(&self.rollout.acting.recurrent_state(), |pass| {
+            self.rollout.record(pass, spec, first, spec.spatial_slots(update));
+        });
+        Ok(())
+    }
+
+    fn advantages(&mut self) -> Result<(), GpuError> {
+        self.submit(&[], |pass| self.rollout.gae.record(pass));
+        Ok(())
+    }
+
+    fn minibatch(&mut self, update: u32, epoch: u32, mb: u32, lr: [f64; 3]) -> Result<(), GpuError> {
+        // The learning rates hold for an update, and a write of them would split the stream of commands.
+        if epoch == 0 && mb == 0 {
+            self.temporal.learned.rates(&self.gpu, [lr[0], lr[1]]);
+        }
+        self.adam_steps += 1;
+        let which = Minibatch { update, epoch, mb };
+        let row = epoch as usize * self.spec.minibatches() + mb as usize;
+        self.submit(&self.temporal.recurrent_state(), |pass| {
+            self.temporal.record(pass, &self.spec, which, self.adam_steps, row);
+        });
+        Ok(())
+    }
+
+    fn spatial(&mut self, update: u32, lr: f64) -> Result<(), GpuError> {
+        let spatial = self.spatial.as_ref().expect("called where the phases have a network of their own");
+        spatial.learned.rates(&self.gpu, [lr; 2]);
+        self.submit(&[], |pass| {
+            // All environments.
+            spatial.beams.record(pass, &self.spec, Minibatch { update, epoch: 0, mb: 0 }, 0);
+            spatial.learned.reduce.record(pass);
+            spatial.learned.record_step(pass, u64::from(update) + 1);
+        });
+        Ok(())
+    }
+
+    fn finish(&mut self, read: bool) -> Result<Option<Vec<MisacUpdate>>, GpuError> {
+        let gpu = &self.gpu;
+        if !read {
+            // Bounds what is in flight; nothing is read.
+            let done = gpu.queue.submit([]);
+            gpu.wait(done)?;
+            return Ok(None);
+        }
+        let (t, r) = (self.spec.task.slots, self.spec.replicas.len());
+        let slots = gpu.read(&self.rollout.slot_sums)?;
+        let (terms, values) = (gpu.read(&self.temporal.term_rows)?, gpu.read(&self.temporal.value_rows)?);
+        let norms = gpu.read(&self.temporal.norm_rows)?;
+        let spatial = self.spatial_metrics()?;
+        let steps = values.len() / r;
+        let update = |i: usize| {
+            let slot_mean = |row: usize| {
+                let at = |t: usize| ((t * r + i) * metric::ROWS + row) * 2;
+                (0..t).map(|t| f64::from(slots[at(t)])).sum::<f64>() / self.spec.samples() as f64
+            };
+            let step_mean = |of: &[f32], width: usize, c: usize| {
+                let at = |step: usize| (step * r + i) * width + c;
+                (0..steps).map(|step| f64::from(of[at(step)])).sum::<f64>() / steps as f64
+            };
+            let [beam_gain, grad_norm_spatial, gradient_cosine] = spatial[i];
+            MisacUpdate {
+                reward: slot_mean(metric::REWARD),
+                energy_j: slot_mean(metric::ENERGY),
+                l_bmp: slot_mean(metric::L_BMP),
+                share_over_gamma: slot_mean(metric::OVER_GAMMA),
+                beam_gain,
+                policy_loss: step_mean(&terms, 4, 0),
+                value_loss: step_mean(&values, 1, 0),
+                entropy: step_mean(&terms, 4, 3),
+                grad_norm_policy: step_mean(&norms, 2, 0),
+                grad_norm_critic: step_mean(&norms, 2, 1),
+                grad_norm_spatial,
+                gradient_cosine,
+            }
+        };
+        Ok(Some((0..r).map(update).collect()))
+    }
+
+    fn state(&mut self, updates: u32) -> Result<LearnerState, GpuError> {
+        let whole = self.spec.params();
+        let zeros = vec![0.0; self.spec.replicas.len() * whole];
+        let mut state = LearnerState {
+            m: zeros.clone(),
+            v: zeros.clone(),
+            params: zeros,
+            adam_steps: self.adam_steps,
+            updates,
+            extra: Vec::new(),
+        };
+        self.temporal.learned.read(&self.gpu, whole, &mut state)?;
+        if let Some(spatial) = &self.spatial {
+            spatial.learned.read(&self.gpu, whole, &mut state)?;
+        }
+        Ok(state)
+    }
+}

@@ -1,0 +1,557 @@
+//! Arithmetic the CPU twins are written in: one generic source runs as f64 (the judge of the GPU), as scalar f32
+//! (the bit-exact twin of the WGSL code) and as 8 or 16 f32 lanes (the fast CPU backend).
+//!
+//! * `f64` uses the standard library's functions.
+//! * every f32 type evaluates the polynomials of `shaders/shared/math.wgsl`, operation by operation and without fused
+//!   multiply-adds, so that a scalar, an AVX2 and an AVX-512 machine and software Vulkan all give the same bits.
+//!   `mul_add` exists for the dense layers only, whose results are compared by tolerance.
+//!
+//! Angles travel as *phase words*: a `u32` counting 2⁻³² of a turn, which wraps exactly.
+
+use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub, SubAssign};
+
+pub mod counted;
+pub mod half;
+pub mod poly;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+/// A parameter as a number of the calculation. A macro, because a closure would not be compiled with the caller's instruction set.
+macro_rules! c {
+    ($x:expr) => {
+        V::splat(f64::from($x))
+    };
+}
+pub(crate) use c;
+
+/// Lane groups of a range: calls `$body` with `$env` = first environment of each full group of `V::LANES`.
+macro_rules! each_group {
+    ($env:ident in $from:expr, $to:expr, $v:ident, $body:block) => {
+        let mut $env = $from;
+        while $env + $v::LANES <= $to {
+            $body
+            $env += $v::LANES;
+        }
+    };
+}
+pub(crate) use each_group;
+
+/// A lane vector of `u32` (or one `u32`), wrapping arithmetic.
+pub trait Word: Copy {
+    fn splat(x: u32) -> Self;
+    /// `base, base+1, …` over the lanes.
+    fn iota(base: u32) -> Self;
+    fn add(self, o: Self) -> Self;
+    fn sub(self, o: Self) -> Self;
+    fn mul(self, o: Self) -> Self;
+    fn xor(self, o: Self) -> Self;
+    fn and(self, o: Self) -> Self;
+    fn or(self, o: Self) -> Self;
+    fn shl<const N: u32>(self) -> Self;
+    fn shr<const N: u32>(self) -> Self;
+    /// (high, low) halves of the 64-bit product with `k`.
+    fn mul_wide(self, k: u32) -> (Self, Self);
+}
+
+/// A real number: `f64`, `f32`, or a vector of f32 lanes.
+pub trait Real:
+    Copy
+    + Add<Output = Self>
+    + Sub<Output = Self>
+    + Mul<Output = Self>
+    + Div<Output = Self>
+    + Neg<Output = Self>
+    + AddAssign
+    + SubAssign
+    + MulAssign
+{
+    /// What one lane is in memory.
+    type Elem: Copy + Default + Send + Sync + 'static;
+    type Word: Word;
+    type Mask: Copy;
+    const LANES: usize;
+
+    fn splat(x: f64) -> Self;
+    fn load(src: &[Self::Elem]) -> Self;
+    fn store(self, dst: &mut [Self::Elem]);
+    fn sqrt(self) -> Self;
+    fn abs(self) -> Self;
+    fn min(self, o: Self) -> Self;
+    fn max(self, o: Self) -> Self;
+    fn lt(self, o: Self) -> Self::Mask;
+    fn le(self, o: Self) -> Self::Mask;
+    fn mask_and(a: Self::Mask, b: Self::Mask) -> Self::Mask;
+    /// `a` where the mask is set, else `b`.
+    fn select(m: Self::Mask, a: Self, b: Self) -> Self;
+    /// `self·a + b`, fused where the machine can.
+    fn mul_add(self, a: Self, b: Self) -> Self;
+
+    fn exp(self) -> Self;
+    /// Natural logarithm of a positive number.
+    fn ln(self) -> Self;
+    fn tanh(self) -> Self;
+    /// atan2(y, x) with `self` = y ≥ 0.
+    fn atan2_upper(self, x: Self) -> Self;
+    /// (sin, cos) of an angle in rad.
+    fn sin_cos(self) -> (Self, Self);
+    /// (sin, cos) of π·u·n for |u| ≤ 1: u is rounded to 2⁻³⁰ and the multiple wraps exactly.
+    fn sin_cos_pi_multiple(u: Self, n: u32) -> (Self, Self);
+    /// (sin, cos) of a phase word.
+    fn sin_cos_word(w: Self::Word) -> (Self, Self);
+    /// (w >> 8)·2⁻²⁴ + 2⁻²⁵, in (0, 1).
+    fn unit_from_word(w: Self::Word) -> Self;
+
+    /// 1/(1+e^(−x))
+    #[inline(always)]
+    fn sigmoid(self) -> Self {
+        let one = Self::splat(1.0);
+        one / (one + (-self).exp())
+    }
+
+    /// Two independent standard normals from two random words by Box–Muller: radius from the first, and the second, cut to
+    /// 24 bits and centred, is the phase (the mapping of `tests/golden/box_muller.safetensors`).
+    #[inline(always)]
+    fn normal_pair(w1: Self::Word, w2: Self::Word) -> (Self, Self) {
+        let r = (Self::splat(-2.0) * Self::unit_from_word(w1).ln()).max(Self::splat(0.0)).sqrt();
+        let phase = w2.and(Self::Word::splat(0xffff_ff00)).or(Self::Word::splat(0x80));
+        let (s, c) = Self::sin_cos_word(phase);
+        (r * c, r * s)
+    }
+}
+
+/// The f32 types, whose transcendental functions are polynomials on bits.
+pub trait F32Lanes: Real<Elem = f32> {
+    fn to_bits(self) -> Self::Word;
+    fn from_bits(w: Self::Word) -> Self;
+    /// Truncation to i32, as bits.
+    fn to_int(self) -> Self::Word;
+    /// From i32, as bits.
+    fn from_int(w: Self::Word) -> Self;
+    fn floor(self) -> Self;
+    /// Lanes where the lowest bit of `w` is set.
+    fn odd(w: Self::Word) -> Self::Mask;
+    fn splat_f32(x: f32) -> Self;
+    /// One bit per lane, lane 0 lowest.
+    fn mask_bits(m: Self::Mask) -> u64;
+    /// 1/x within 2 ulp for normal x. As with `mul_add`, its bits may differ between instruction sets: for the dense layers only.
+    fn recip(self) -> Self;
+    /// Sum over the lanes, by halves; as with `recip`, for the dense layers only.
+    fn sum(self) -> f32;
+    /// # Safety
+    /// `LANES` floats must be readable at `p`.
+    unsafe fn load_ptr(p: *const f32) -> Self;
+    /// # Safety
+    /// `LANES` floats must be writable at `p`.
+    unsafe fn store_ptr(self, p: *mut f32);
+}
+
+impl Word for u32 {
+    #[inline(always)]
+    fn splat(x: u32) -> Self {
+        x
+    }
+    #[inline(always)]
+    fn iota(base: u32) -> Self {
+        base
+    }
+    #[inline(always)]
+    fn add(self, o: Self) -> Self {
+        self.wrapping_add(o)
+    }
+    #[inline(always)]
+    fn sub(self, o: Self) -> Self {
+        self.wrapping_sub(o)
+    }
+    #[inline(always)]
+    fn mul(self, o: Self) -> Self {
+        self.wrapping_mul(o)
+    }
+    #[inline(always)]
+    fn xor(self, o: Self) -> Self {
+        self ^ o
+    }
+    #[inline(always)]
+    fn and(self, o: Self) -> Self {
+        self & o
+    }
+    #[inline(always)]
+    fn or(self, o: Self) -> Self {
+        self | o
+    }
+    #[inline(always)]
+    fn shl<const N: u32>(self) -> Self {
+        self << N
+    }
+    #[inline(always)]
+    fn shr<const N: u32>(self) -> Self {
+        self >> N
+    }
+    #[inline(always)]
+    fn mul_wide(self, k: u32) -> (Self, Self) {
+        let p = u64::from(self) * u64::from(k);
+        ((p >> 32) as u32, p as u32)
+    }
+}
+
+macro_rules! scalar_common {
+    ($t:ty) => {
+        type Elem = $t;
+        type Word = u32;
+        type Mask = bool;
+        const LANES: usize = 1;
+        #[inline(always)]
+        fn splat(x: f64) -> Self {
+            x as $t
+        }
+        #[inline(always)]
+        fn load(src: &[$t]) -> Self {
+            src[0]
+        }
+        #[inline(always)]
+        fn store(self, dst: &mut [$t]) {
+            dst[0] = self;
+        }
+        #[inline(always)]
+        fn sqrt(self) -> Self {
+            <$t>::sqrt(self)
+        }
+        #[inline(always)]
+        fn abs(self) -> Self {
+            <$t>::abs(self)
+        }
+        // The comparisons below fix what happens at NaN: like the vector instructions, the second operand wins.
+        #[inline(always)]
+        fn min(self, o: Self) -> Self {
+            if self < o { self } else { o }
+        }
+        #[inline(always)]
+        fn max(self, o: Self) -> Self {
+            if self > o { self } else { o }
+        }
+        #[inline(always)]
+        fn lt(self, o: Self) -> bool {
+            self < o
+        }
+        #[inline(always)]
+        fn le(self, o: Self) -> bool {
+            self <= o
+        }
+        #[inline(always)]
+        fn mask_and(a: bool, b: bool) -> bool {
+            a && b
+        }
+        #[inline(always)]
+        fn select(m: bool, a: Self, b: Self) -> Self {
+            if m { a } else { b }
+        }
+    };
+}
+
+impl Real for f64 {
+    scalar_common!(f64);
+    #[inline(always)]
+    fn mul_add(self, a: Self, b: Self) -> Self {
+        self * a + b
+    }
+    #[inline(always)]
+    fn exp(self) -> Self {
+        f64::exp(self)
+    }
+    #[inline(always)]
+    fn ln(self) -> Self {
+        f64::ln(self)
+    }
+    #[inline(always)]
+    fn tanh(self) -> Self {
+        f64::tanh(self)
+    }
+    #[inline(always)]
+    fn atan2_upper(self, x: Self) -> Self {
+        f64::atan2(self, x)
+    }
+    #[inline(always)]
+    fn sin_cos(self) -> (Self, Self) {
+        f64::sin_cos(self)
+    }
+    #[inline(always)]
+    fn sin_cos_pi_multiple(u: Self, n: u32) -> (Self, Self) {
+        f64::sin_cos(std::f64::consts::PI * u * f64::from(n))
+    }
+    #[inline(always)]
+    fn sin_cos_word(w: u32) -> (Self, Self) {
+        f64::sin_cos(f64::from(w as i32) * (std::f64::consts::PI / 2147483648.0))
+    }
+    #[inline(always)]
+    fn unit_from_word(w: u32) -> Self {
+        f64::from(w >> 8) * 2f64.powi(-24) + 2f64.powi(-25)
+    }
+}
+
+macro_rules! polynomial_functions {
+    () => {
+        #[inline(always)]
+        fn exp(self) -> Self {
+            crate::num::real::poly::exp(self)
+        }
+        #[inline(always)]
+        fn ln(self) -> Self {
+            crate::num::real::poly::ln(self)
+        }
+        #[inline(always)]
+        fn tanh(self) -> Self {
+            crate::num::real::poly::tanh(self)
+        }
+        #[inline(always)]
+        fn atan2_upper(self, x: Self) -> Self {
+            crate::num::real::poly::atan2_upper(self, x)
+        }
+        #[inline(always)]
+        fn sin_cos(self) -> (Self, Self) {
+            crate::num::real::poly::sin_cos(self)
+        }
+        #[inline(always)]
+        fn sin_cos_pi_multiple(u: Self, n: u32) -> (Self, Self) {
+            crate::num::real::poly::sin_cos_pi_multiple(u, n)
+        }
+        #[inline(always)]
+        fn sin_cos_word(w: Self::Word) -> (Self, Self) {
+            crate::num::real::poly::sin_cos_word::<Self>(w)
+        }
+        #[inline(always)]
+        fn unit_from_word(w: Self::Word) -> Self {
+            crate::num::real::poly::unit_from_word::<Self>(w)
+        }
+    };
+}
+#[cfg(target_arch = "x86_64")]
+use polynomial_functions;
+
+impl Real for f32 {
+    scalar_common!(f32);
+    #[inline(always)]
+    fn mul_add(self, a: Self, b: Self) -> Self {
+        self * a + b
+    }
+    polynomial_functions!();
+}
+
+impl F32Lanes for f32 {
+    #[inline(always)]
+    fn to_bits(self) -> u32 {
+        f32::to_bits(self)
+    }
+    #[inline(always)]
+    fn from_bits(w: u32) -> Self {
+        f32::from_bits(w)
+    }
+    #[inline(always)]
+    fn to_int(self) -> u32 {
+        self as i32 as u32
+    }
+    #[inline(always)]
+    fn from_int(w: u32) -> Self {
+        w as i32 as f32
+    }
+    #[inline(always)]
+    fn floor(self) -> Self {
+        f32::floor(self)
+    }
+    #[inline(always)]
+    fn odd(w: u32) -> bool {
+        w & 1 == 1
+    }
+    #[inline(always)]
+    fn splat_f32(x: f32) -> Self {
+        x
+    }
+    #[inline(always)]
+    fn mask_bits(m: bool) -> u64 {
+        u64::from(m)
+    }
+    #[inline(always)]
+    fn recip(self) -> Self {
+        1.0 / self
+    }
+    #[inline(always)]
+    fn sum(self) -> f32 {
+        self
+    }
+    #[inline(always)]
+    unsafe fn load_ptr(p: *const f32) -> Self {
+        // SAFETY: the caller's.
+        unsafe { *p }
+    }
+    #[inline(always)]
+    unsafe fn store_ptr(self, p: *mut f32) {
+        // SAFETY: the caller's.
+        unsafe { *p = self }
+    }
+}
+
+/// Code written once over lanes and run with the widest vectors the machine has.
+pub trait LaneKernel {
+    type Out;
+    /// Must be `#[inline(always)]`, so that it is compiled with the caller's instruction set.
+    fn run<V: F32Lanes>(self) -> Self::Out;
+}
+
+/// Instruction set used by [`run_lanes`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SimdLevel {
+    Scalar,
+    Avx2,
+    Avx512,
+}
+
+impl SimdLevel {
+    /// The widest level this machine supports; the environment variable `ISACBENCH_SIMD` (`scalar`, `avx2`) lowers it.
+    pub fn detect() -> SimdLevel {
+        static LEVEL: std::sync::OnceLock<SimdLevel> = std::sync::OnceLock::new();
+        *LEVEL.get_or_init(|| {
+            let wish = std::env::var("ISACBENCH_SIMD").unwrap_or_default();
+            #[cfg(target_arch = "x86_64")]
+            {
+                // Bit operations came with AVX2; the neurons that fired are bits.
+                let bits = is_x86_feature_detected!("bmi1")
+                    && is_x86_feature_detected!("bmi2")
+                    && is_x86_feature_detected!("lzcnt")
+                    && is_x86_feature_detected!("popcnt");
+                let avx2 = bits && is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+                let avx512 = avx2
+                    && is_x86_feature_detected!("avx512f")
+                    && is_x86_feature_detected!("avx512dq")
+                    && is_x86_feature_detected!("avx512vl")
+                    && is_x86_feature_detected!("avx512bw");
+                if avx512 && wish != "scalar" && wish != "avx2" {
+                    return SimdLevel::Avx512;
+                }
+                if avx2 && wish != "scalar" {
+                    return SimdLevel::Avx2;
+                }
+            }
+            let _ = wish;
+            SimdLevel::Scalar
+        })
+    }
+
+    pub fn lanes(self) -> usize {
+        match self {
+            SimdLevel::Scalar => 1,
+            SimdLevel::Avx2 => 8,
+            SimdLevel::Avx512 => 16,
+        }
+    }
+}
+
+/// Runs `k` with the widest vectors the machine has. All levels give the same bits (except through `mul_add`).
+#[inline]
+pub fn run_lanes<K: LaneKernel>(k: K) -> K::Out {
+    #[cfg(target_arch = "x86_64")]
+    {
+        match SimdLevel::detect() {
+            // SAFETY: the level was detected on this machine.
+            SimdLevel::Avx512 => unsafe { x86::run_avx512(k) },
+            SimdLevel::Avx2 => unsafe { x86::run_avx2(k) },
+            SimdLevel::Scalar => k.run::<f32>(),
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    k.run::<f32>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Probe<'a> {
+        xs: &'a [f32],
+        out: &'a mut [f32],
+    }
+    impl LaneKernel for Probe<'_> {
+        type Out = ();
+        #[inline(always)]
+        fn run<V: F32Lanes>(self) {
+            let n = self.xs.len() / V::LANES;
+            for i in 0..n {
+                let x = V::load(&self.xs[i * V::LANES..]);
+                let (s, c) = x.sin_cos();
+                let (sp, _) = V::sin_cos_pi_multiple(c, 31);
+                let (z0, z1) = V::normal_pair(
+                    x.to_bits().mul(V::Word::splat(0x9E37_79B9)),
+                    V::Word::iota(7 + (i * V::LANES) as u32),
+                );
+                let y = x.exp()
+                    + (x * x + V::splat(0.1)).ln()
+                    + x.tanh()
+                    + s * c
+                    + sp
+                    + z0 * z1
+                    + (x * x).atan2_upper(x)
+                    + x.sigmoid();
+                y.store(&mut self.out[i * V::LANES..]);
+            }
+        }
+    }
+
+    #[test]
+    fn all_simd_levels_give_the_same_bits() {
+        let xs: Vec<f32> = (0..4096).map(|i| (i as f32 - 2000.0) * 0.0123).collect();
+        let mut scalar = vec![0f32; xs.len()];
+        let mut best = vec![0f32; xs.len()];
+        Probe { xs: &xs, out: &mut scalar }.run::<f32>();
+        run_lanes(Probe { xs: &xs, out: &mut best });
+        #[cfg(target_arch = "x86_64")]
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            let mut avx2 = vec![0f32; xs.len()];
+            // SAFETY: just detected.
+            unsafe { x86::run_avx2(Probe { xs: &xs, out: &mut avx2 }) };
+            assert!(
+                scalar.iter().zip(&avx2).all(|(a, b)| a.to_bits() == b.to_bits()),
+                "AVX2 lanes differ from scalar"
+            );
+        }
+        for (i, (a, b)) in scalar.iter().zip(&best).enumerate() {
+            assert_eq!(a.to_bits(), b.to_bits(), "x = {}: scalar {a}, lanes {b}", xs[i]);
+        }
+    }
+
+    fn worst(lo: f64, hi: f64, f: impl Fn(f32) -> f32, g: impl Fn(f64) -> f64, relative: bool) -> f64 {
+        (0..=200_000)
+            .map(|i| {
+                let x = (lo + (hi - lo) * f64::from(i) / 200_000.0) as f32;
+                let want = g(f64::from(x));
+                let err = (f64::from(f(x)) - want).abs();
+                if relative { err / want.abs().max(1e-300) } else { err }
+            })
+            .fold(0.0, f64::max)
+    }
+
+    #[test]
+    fn polynomials_are_within_their_stated_errors() {
+        // 2^-24 = 6e-8 is half an ulp; bounds are those of docs in poly.rs.
+        assert!(worst(-80.0, 80.0, Real::exp, f64::exp, true) < 1.5e-7);
+        assert!(worst(1e-6, 100.0, Real::ln, f64::ln, false) < 5e-7);
+        assert!(worst(0.7, 1.4, Real::ln, f64::ln, false) < 4e-8);
+        assert!(worst(-9.0, 9.0, Real::tanh, f64::tanh, false) < 1.2e-7);
+        assert!(
+            worst(
+                -0.01,
+                0.01,
+                |x| if x == 0.0 { 1.0 } else { Real::tanh(x) / x },
+                |x| if x == 0.0 { 1.0 } else { x.tanh() / x },
+                true
+            ) < 2e-7
+        );
+        assert!(worst(-3.2, 3.2, |x| Real::sin_cos(x).0, f64::sin, false) < 5e-7);
+        assert!(
+            worst(
+                -1.0,
+                1.0,
+                |x| f32::sin_cos_pi_multiple(x, 1).1,
+                |x| (x * std::f64::consts::PI).cos(),
+                false
+            ) < 1.5e-7
+        );
+        assert!(worst(-50.0, 50.0, |x| Real::atan2_upper(10f32, x), |x| 10f64.atan2(x), false) < 4e-7);
+    }
+}

@@ -1,0 +1,293 @@
+//! Checkpoints: one safetensors file with every tensor of every replica (leading axis R), the optimiser's moments (`adam_m.…`,
+//! `adam_v.…`), and the configuration, seeds and progress as metadata. Written whole: to a temporary file, then renamed.
+
+use crate::config::{ConfigError, Layered, TrainConfig};
+use crate::learn::{Extra, LearnerState};
+use crate::nets::Tensor;
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// What is wrong with a checkpoint.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    #[error("cannot read checkpoint '{0}': {1}")]
+    Read(String, std::io::Error),
+    #[error("cannot write checkpoint '{0}': {1}")]
+    Write(String, String),
+    #[error("checkpoint '{0}' is damaged or no checkpoint: {1}")]
+    Damaged(String, String),
+    #[error("checkpoint '{file}': tensor '{tensor}' {what}")]
+    Tensor { file: String, tensor: String, what: String },
+    #[error("checkpoint '{0}': {1}")]
+    Config(String, ConfigError),
+    #[error("checkpoint '{file}' holds task '{found}', not '{wanted}'")]
+    OtherTask { file: String, found: String, wanted: &'static str },
+    #[error("checkpoint '{file}' holds agent '{found}', not '{wanted}'")]
+    OtherAgent { file: String, found: String, wanted: String },
+}
+
+/// What trains a set of replicas, as checkpoints and training runs see it.
+pub trait Algorithmic {
+    /// P: length of the flat vector of a replica.
+    fn params(&self) -> usize;
+    /// What lies where in the flat vector.
+    fn tensors(&self) -> Vec<Tensor>;
+    /// The state before the first update.
+    fn start(&self) -> LearnerState;
+    fn replicas(&self) -> usize;
+    /// Environment steps of one update of one replica.
+    fn samples(&self) -> usize;
+    /// Bytes that the CPU learner keeps, about.
+    fn host_bytes(&self) -> u64;
+}
+
+/// A task's configuration as checkpoints and training runs see it.
+pub trait Trainable: Layered + Clone + PartialEq {
+    type Algorithm: Algorithmic;
+    /// `task.name`
+    const TASK: &'static str;
+    /// What differs between replicas beside the seed: a key of `[task]` and of the file's metadata.
+    const SWEPT: &'static str;
+    /// Its unit, and several of it, in messages.
+    const SWEPT_UNIT: &'static str;
+    const SWEPT_NOUN: &'static str;
+
+    fn train_config(&self) -> &TrainConfig;
+    /// What trains `agent` in these replicas, (swept value, seed) each; `None` if there is no such agent or it does not learn.
+    fn algorithm(&self, agent: &str, replicas: &[(f64, u32)]) -> Option<Self::Algorithm>;
+}
+
+/// A trained (or half-trained) set of replicas of a task with configuration `C`.
+pub struct Checkpoint<C: Trainable> {
+    pub config: C,
+    pub agent: String,
+    pub seeds: Vec<u32>,
+    /// Swept value of each replica, [`Trainable::SWEPT`].
+    pub swept: Vec<f64>,
+    pub state: LearnerState,
+}
+
+const FORMAT: &str = "isacbench-1";
+
+impl<C: Trainable> Checkpoint<C> {
+    /// (swept value, seed) of each replica.
+    pub fn replicas(&self) -> Vec<(f64, u32)> {
+        self.swept.iter().copied().zip(self.seeds.iter().copied()).collect()
+    }
+
+    /// What this checkpoint was learned by. Its agent is a learned one: nothing else can be loaded.
+    pub fn algorithm(&self) -> C::Algorithm {
+        self.config.algorithm(&self.agent, &self.replicas()).expect("a learned agent")
+    }
+
+    /// Drops every replica that was not trained at this swept value.
+    pub fn keep(&mut self, swept: f64) {
+        let keep: Vec<bool> = self.swept.iter().map(|x| *x == swept).collect();
+        let replicas = self.seeds.len();
+        let rows = |v: &Vec<f32>| {
+            v.chunks((v.len() / replicas).max(1))
+                .zip(&keep)
+                .filter(|(_, k)| **k)
+                .flat_map(|(row, _)| row.iter().copied())
+                .collect::<Vec<f32>>()
+        };
+        self.state = LearnerState {
+            params: rows(&self.state.params),
+            m: rows(&self.state.m),
+            v: rows(&self.state.v),
+            extra: self.state.extra.iter().map(|e| Extra { data: rows(&e.data), ..e.clone() }).collect(),
+            ..self.state
+        };
+        self.seeds = self.seeds.iter().zip(&keep).filter(|(_, k)| **k).map(|(s, _)| *s).collect();
+        self.swept.retain(|x| *x == swept);
+    }
+
+    /// Writes the file, replacing an older one only when the new one is complete and holds finite numbers.
+    pub fn save(&self, path: &Path) -> Result<(), CheckpointError> {
+        let name = path.display().to_string();
+        let algorithm = self.algorithm();
+        let (tensors, p) = (algorithm.tensors(), algorithm.params());
+        let mut arrays = Vec::new();
+        for (prefix, flat) in
+            [("", &self.state.params), ("adam_m.", &self.state.m), ("adam_v.", &self.state.v)]
+        {
+            for t in &tensors {
+                // What could not be read again must not take the place of a file that can.
+                for replica in flat.chunks(p) {
+                    finite(&name, &format!("{prefix}{}", t.name), &replica[t.range()])?;
+                }
+                let rows: Vec<u8> = flat
+                    .chunks(p)
+                    .flat_map(|p| bytemuck::cast_slice::<f32, u8>(&p[t.range()]))
+                    .copied()
+                    .collect();
+                let shape: Vec<usize> =
+                    std::iter::once(self.seeds.len()).chain(t.shape.iter().copied()).collect();
+                arrays.push((format!("{prefix}{}", t.name), shape, rows));
+            }
+        }
+        for e in &self.state.extra {
+            finite(&name, &e.name, &e.data)?;
+            let shape = std::iter::once(self.seeds.len()).chain(e.shape.iter().copied()).collect();
+            arrays.push((e.name.clone(), shape, bytemuck::cast_slice(&e.data).to_vec()));
+        }
+        let write = |e: String| CheckpointError::Write(name.clone(), e);
+        let views = arrays
+            .iter()
+            .map(|(n, shape, bytes)| {
+                TensorView::new(Dtype::F32, shape.clone(), bytes).map(|v| (n.clone(), v))
+            })
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|e| write(e.to_string()))?;
+        let meta = BTreeMap::from([
+            ("format".to_string(), FORMAT.to_string()),
+            ("config".to_string(), self.config.to_toml()),
+            ("agent".to_string(), self.agent.clone()),
+            ("seeds".to_string(), format!("{:?}", self.seeds)),
+            (C::SWEPT.to_string(), format!("{:?}", self.swept)),
+            ("adam_steps".to_string(), self.state.adam_steps.to_string()),
+            ("updates".to_string(), self.state.updates.to_string()),
+        ]);
+        let bytes = safetensors::serialize(views, None).map_err(|e| write(e.to_string()))?;
+        let bytes = with_metadata(&bytes, &meta).map_err(|e| write(e.to_string()))?;
+        crate::files::write_whole(path, &bytes).map_err(|e| write(e.to_string()))
+    }
+
+    /// Reads and checks a file: format, shapes, and that every number is finite.
+    pub fn load(path: &Path) -> Result<Self, CheckpointError> {
+        let name = path.display().to_string();
+        let bytes = std::fs::read(path).map_err(|e| CheckpointError::Read(name.clone(), e))?;
+        Self::from_bytes(&bytes, name)
+    }
+
+    /// As [`Checkpoint::load`], of a file's contents; `name` is the file's in errors. Takes memory in proportion to `bytes`, whatever sizes they claim.
+    pub fn from_bytes(bytes: &[u8], name: String) -> Result<Self, CheckpointError> {
+        let damaged = |e: String| CheckpointError::Damaged(name.clone(), e);
+        let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| damaged(e.to_string()))?;
+        let file = SafeTensors::deserialize(bytes).map_err(|e| damaged(e.to_string()))?;
+        let meta = header.metadata().clone().unwrap_or_default();
+        let field = |key: &str| meta.get(key).ok_or_else(|| damaged(format!("no '{key}' in its metadata")));
+        if field("format")? != FORMAT {
+            return Err(damaged(format!("format '{}', this program reads '{FORMAT}'", field("format")?)));
+        }
+        let bad = |key: &str, e: &dyn std::fmt::Display| damaged(format!("'{key}' in its metadata: {e}"));
+        let text = field("config")?;
+        // Of another task, every key would be wrong: the name says it better.
+        let task = |t: toml::Table| Some(t.get("task")?.get("name")?.as_str()?.to_string());
+        if let Some(found) = text.parse().ok().and_then(task).filter(|t| t != C::TASK) {
+            return Err(CheckpointError::OtherTask { file: name, found, wanted: C::TASK });
+        }
+        let config =
+            C::from_toml(text, "its configuration").map_err(|e| CheckpointError::Config(name.clone(), e))?;
+        let seeds: Vec<u32> = serde_json::from_str(field("seeds")?).map_err(|e| bad("seeds", &e))?;
+        let swept: Vec<f64> = serde_json::from_str(field(C::SWEPT)?).map_err(|e| bad(C::SWEPT, &e))?;
+        if seeds.is_empty() || swept.len() != seeds.len() {
+            return Err(damaged(format!("{} seeds for {} {}", seeds.len(), swept.len(), C::SWEPT_NOUN)));
+        }
+        let adam_steps =
+            field("adam_steps")?.parse().map_err(|e: std::num::ParseIntError| bad("adam_steps", &e))?;
+        let updates = field("updates")?.parse().map_err(|e: std::num::ParseIntError| bad("updates", &e))?;
+        let agent = field("agent")?.clone();
+        // Without replicas, its arrays beside the weights are empty; their shapes are of one replica.
+        let Some(extras) = config.algorithm(&agent, &[]).map(|a| a.start().extra) else {
+            return Err(damaged(format!("agent '{agent}', which this program does not train")));
+        };
+        let mut out = Checkpoint {
+            agent,
+            config,
+            state: LearnerState {
+                params: Vec::new(),
+                m: Vec::new(),
+                v: Vec::new(),
+                adam_steps,
+                updates,
+                extra: Vec::new(),
+            },
+            seeds,
+            swept,
+        };
+        let algorithm = out.algorithm();
+        let (tensors, p, replicas) = (algorithm.tensors(), algorithm.params(), out.seeds.len());
+        // Before room is made for them: what is a little too short is told with the tensor that is missing.
+        if p.saturating_mul(replicas).saturating_mul(size_of::<f32>()) > bytes.len() {
+            return Err(damaged(format!("{} bytes for {replicas} replicas of {p} parameters", bytes.len())));
+        }
+        out.state.params = read_flat(&file, &name, "", &tensors, p, replicas)?;
+        out.state.m = read_flat(&file, &name, "adam_m.", &tensors, p, replicas)?;
+        out.state.v = read_flat(&file, &name, "adam_v.", &tensors, p, replicas)?;
+        for e in extras {
+            let data = read_array(&file, &name, &e.name, &e.shape, replicas)?;
+            out.state.extra.push(Extra { data, ..e });
+        }
+        Ok(out)
+    }
+}
+
+fn finite(file: &str, tensor: &str, values: &[f32]) -> Result<(), CheckpointError> {
+    match values.iter().position(|x| !x.is_finite()) {
+        Some(i) => Err(CheckpointError::Tensor {
+            file: file.into(),
+            tensor: tensor.into(),
+            what: format!("holds {} at element {i}", values[i]),
+        }),
+        None => Ok(()),
+    }
+}
+
+/// Puts metadata into a serialised file that has none. The library takes them as a hash map and so writes them in another order every time, while
+/// equal checkpoints are to be equal files.
+fn with_metadata(file: &[u8], meta: &BTreeMap<String, String>) -> serde_json::Result<Vec<u8>> {
+    const WORD: usize = size_of::<u64>();
+    let (length, rest) = file.split_at(WORD);
+    let (tensors, data) = rest.split_at(u64::from_le_bytes(length.try_into().expect("a word")) as usize);
+    // `tensors` is a JSON object padded with blanks: {"name":{…},…}
+    let mut header = format!("{{\"__metadata__\":{},", serde_json::to_string(meta)?).into_bytes();
+    header.extend(&tensors[1..]);
+    header.resize(header.len().next_multiple_of(WORD), b' ');
+    Ok([&(header.len() as u64).to_le_bytes(), header.as_slice(), data].concat())
+}
+
+/// A tensor [R, shape…] of finite numbers.
+fn read_array(
+    file: &SafeTensors,
+    name: &str,
+    tensor: &str,
+    shape: &[usize],
+    replicas: usize,
+) -> Result<Vec<f32>, CheckpointError> {
+    let wrong = |what: String| CheckpointError::Tensor { file: name.into(), tensor: tensor.into(), what };
+    let view = file.tensor(tensor).map_err(|_| wrong("is missing".into()))?;
+    let want: Vec<usize> = std::iter::once(replicas).chain(shape.iter().copied()).collect();
+    if view.dtype() != Dtype::F32 || view.shape() != want {
+        return Err(wrong(format!("is {:?} {:?}, not F32 {want:?}", view.dtype(), view.shape())));
+    }
+    let values: Vec<f32> = bytemuck::pod_collect_to_vec(view.data());
+    finite(name, tensor, &values)?;
+    Ok(values)
+}
+
+fn read_flat(
+    file: &SafeTensors,
+    name: &str,
+    prefix: &str,
+    tensors: &[Tensor],
+    p: usize,
+    replicas: usize,
+) -> Result<Vec<f32>, CheckpointError> {
+    let mut flat = vec![0f32; replicas * p];
+    for t in tensors {
+        let tensor = format!("{prefix}{}", t.name);
+        let wrong =
+            |what: String| CheckpointError::Tensor { file: name.into(), tensor: tensor.clone(), what };
+        let values = read_array(file, name, &tensor, &t.shape, replicas)?;
+        // Adam takes the root of its second moments: a negative one would turn the next step into NaN.
+        if let Some(i) = values.iter().position(|x| *x < 0.0).filter(|_| prefix == "adam_v.") {
+            return Err(wrong(format!("holds {} at element {i}, a mean of squares", values[i])));
+        }
+        for (r, row) in values.chunks(t.count()).enumerate() {
+            flat[r * p..][t.range()].copy_from_slice(row);
+        }
+    }
+    Ok(flat)
+}

@@ -1,0 +1,521 @@
+//! The results: one Parquet file per point in a Hive-partitioned tree.
+//!
+//! ```text
+//! OUT
+//!   plan.json                                                    what is swept, see [`PlanFile`]
+//!   data/agent=ppo/point=p0123456789abcdef/part-SHA256.parquet   a row per seed and metric
+//!   work                                                         half-trained batches; gone when the sweep is done
+//!   damaged                                                      what was found broken and computed again
+//!   lock                                                         process id of the owner
+//! ```
+//!
+//! A part is written under another name, synchronised and renamed, so it is there whole or not at all. The first 16 digits of its SHA-256 are in its
+//! name: what was damaged later is found, and two results of a point are equal when their names are. Equal rows make equal files.
+
+use super::lock::Lock;
+use super::plan::{Mode, Plan, Point, Shard};
+use super::task::{Measured, Swept};
+use super::{SweepError, checksum, reading, writing};
+use crate::files::{sync_folder, writable_folder, write_whole};
+use crate::report::ReportError;
+use polars::prelude::*;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// How a replica ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    Ok,
+    /// A gradient of the last update or a weight was not finite: the replica has stopped learning.
+    Diverged,
+    /// A metric of its evaluation was not finite.
+    NotFinite,
+}
+
+impl Status {
+    pub fn name(self) -> &'static str {
+        match self {
+            Status::Ok => "ok",
+            Status::Diverged => "diverged",
+            Status::NotFinite => "not-finite",
+        }
+    }
+}
+
+/// What one replica of a point gave.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Replicated {
+    pub seed: u32,
+    pub status: Status,
+    pub metrics: Vec<Measured>,
+}
+
+/// A point as the plan file names it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlannedPoint {
+    pub id: String,
+    pub agent: String,
+    /// Values on the axes, as TOML.
+    pub axes: Vec<String>,
+}
+
+/// `plan.json`: what a folder's sweep is. Two folders with equal hashes are parts of one sweep.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlanFile {
+    pub format: String,
+    pub hash: String,
+    pub task: String,
+    pub mode: Mode,
+    pub shard: Shard,
+    /// `cpu`, whose results depend neither on its kind nor on its threads, or an adapter's name; of a merged dataset all of them.
+    pub devices: Vec<String>,
+    /// Version of the program; another one may give other results.
+    pub crate_version: String,
+    pub seeds: Vec<u32>,
+    pub axes: Vec<String>,
+    /// All points of the sweep, those of other shards too.
+    pub points: Vec<PlannedPoint>,
+}
+
+const FORMAT: &str = "isacbench-sweep-1";
+
+/// Name of the plan file.
+pub const PLAN: &str = "plan.json";
+
+impl PlanFile {
+    pub fn of<C: Swept>(plan: &Plan<C>, shard: Shard, device: &str) -> PlanFile {
+        let point = |p: &Point<C>| PlannedPoint {
+            id: p.id.clone(),
+            agent: p.agent.into(),
+            axes: p.axes.iter().map(ToString::to_string).collect(),
+        };
+        PlanFile {
+            format: FORMAT.into(),
+            hash: plan.hash.clone(),
+            task: C::TASK.into(),
+            mode: plan.mode,
+            shard,
+            devices: vec![device.into()],
+            crate_version: env!("CARGO_PKG_VERSION").into(),
+            seeds: plan.seeds.clone(),
+            axes: plan.axes.clone(),
+            points: plan.points.iter().map(point).collect(),
+        }
+    }
+
+    /// Reads the plan of the sweep in `dir`.
+    pub fn load(dir: &Path) -> Result<PlanFile, SweepError> {
+        let path = dir.join(PLAN);
+        let bytes = match std::fs::read(&path) {
+            Ok(b) => b,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                return Err(SweepError::NoPlan { dir: dir.display().to_string() });
+            }
+            Err(e) => return Err(reading(&path)(e)),
+        };
+        let damaged = |what: String| SweepError::Damaged { file: path.display().to_string(), what };
+        let plan: PlanFile = serde_json::from_slice(&bytes).map_err(|e| damaged(e.to_string()))?;
+        if plan.format != FORMAT {
+            return Err(damaged(format!("format '{}', this program reads '{FORMAT}'", plan.format)));
+        }
+        if !(1..=plan.shard.of).contains(&plan.shard.index) {
+            return Err(damaged(format!("shard {}", plan.shard)));
+        }
+        Ok(plan)
+    }
+
+    pub fn save(&self, dir: &Path) -> Result<(), SweepError> {
+        let path = dir.join(PLAN);
+        let text = serde_json::to_string_pretty(self).expect("a plan is always representable as JSON") + "\n";
+        write_whole(&path, text.as_bytes()).and_then(|()| sync_folder(dir)).map_err(writing(&path))
+    }
+
+    /// The points that the folder's shard has.
+    pub fn own(&self) -> impl Iterator<Item = &PlannedPoint> {
+        self.points.iter().enumerate().filter(|(i, _)| self.shard.holds(*i)).map(|(_, p)| p)
+    }
+
+    /// In what `other` is another sweep or another part of it; `None` if it continues this one.
+    fn difference(&self, other: &PlanFile) -> Option<String> {
+        if self.hash != other.hash {
+            let what = if self.task != other.task {
+                format!("task {} there and {} here", self.task, other.task)
+            } else if self.seeds != other.seeds {
+                format!("{} seeds there and {} here", self.seeds.len(), other.seeds.len())
+            } else if self.axes != other.axes {
+                format!("axes {} there and {} here", self.axes.join(", "), other.axes.join(", "))
+            } else {
+                let there: BTreeSet<&str> = self.points.iter().map(|p| p.id.as_str()).collect();
+                let new = other.points.iter().filter(|p| !there.contains(p.id.as_str())).count();
+                format!(
+                    "{} points there and {} here, {new} of them new or changed",
+                    there.len(),
+                    other.points.len()
+                )
+            };
+            return Some(format!("plan {} there and {} here: {what}", self.hash, other.hash));
+        }
+        let pairs = [
+            ("shard", self.shard.to_string(), other.shard.to_string()),
+            ("device", self.devices.join(", "), other.devices.join(", ")),
+            ("version", self.crate_version.clone(), other.crate_version.clone()),
+        ];
+        pairs
+            .into_iter()
+            .find(|(_, a, b)| a != b)
+            .map(|(what, a, b)| format!("{what} {a} there and {b} here"))
+    }
+}
+
+fn table<T>(what: &str, result: PolarsResult<T>) -> Result<T, ReportError> {
+    result.map_err(|source| ReportError::Table { what: what.to_string(), source })
+}
+
+/// A column that holds `value` in every row; what is neither number nor word is kept as TOML text.
+fn axis_column(name: &str, value: &toml::Value, rows: usize) -> Column {
+    let name: PlSmallStr = name.into();
+    match value {
+        toml::Value::Float(x) => Column::new(name, vec![*x; rows]),
+        toml::Value::Integer(x) => Column::new(name, vec![*x; rows]),
+        toml::Value::Boolean(x) => Column::new(name, vec![*x; rows]),
+        toml::Value::String(x) => Column::new(name, vec![x.as_str(); rows]),
+        other => Column::new(name, vec![other.to_string(); rows]),
+    }
+}
+
+/// The bytes of a point's part: a row per replica and metric.
+pub fn part<C>(axes: &[String], point: &Point<C>, replicas: &[Replicated]) -> Result<Vec<u8>, ReportError> {
+    let rows: Vec<(&Replicated, &Measured)> =
+        replicas.iter().flat_map(|r| r.metrics.iter().map(move |m| (r, m))).collect();
+    let n = rows.len();
+    let number = |f: fn(&Measured) -> f64| -> Vec<Option<f64>> {
+        rows.iter().map(|(_, m)| Some(f(m)).filter(|x| !x.is_nan())).collect()
+    };
+    let mut columns = vec![
+        Column::new("point".into(), vec![point.id.as_str(); n]),
+        Column::new("agent".into(), vec![point.agent; n]),
+    ];
+    columns.extend(axes.iter().zip(&point.axes).map(|(name, value)| axis_column(name, value, n)));
+    columns.extend([
+        Column::new("seed".into(), rows.iter().map(|(r, _)| r.seed).collect::<Vec<_>>()),
+        Column::new("metric".into(), rows.iter().map(|(_, m)| m.metric.as_str()).collect::<Vec<_>>()),
+        Column::new("episodes".into(), rows.iter().map(|(_, m)| m.episodes).collect::<Vec<_>>()),
+        Column::new("mean".into(), number(|m| m.mean)),
+        Column::new("std_error".into(), number(|m| m.std_error)),
+        Column::new("status".into(), rows.iter().map(|(r, _)| r.status.name()).collect::<Vec<_>>()),
+    ]);
+    let mut frame = table("sweep", DataFrame::new(n, columns))?;
+    let mut bytes = Vec::new();
+    table("sweep", ParquetWriter::new(&mut bytes).set_parallel(false).finish(&mut frame))?;
+    Ok(bytes)
+}
+
+/// Where a point's part lies below `dir`.
+pub fn part_path(dir: &Path, agent: &str, point: &str, bytes: &[u8]) -> PathBuf {
+    let folder = dir.join("data").join(format!("agent={agent}")).join(format!("point={point}"));
+    folder.join(format!("part-{}.parquet", checksum(bytes)))
+}
+
+/// Writes a part, whole or not at all.
+pub fn put(dir: &Path, agent: &str, point: &str, bytes: &[u8]) -> Result<PathBuf, SweepError> {
+    let path = part_path(dir, agent, point, bytes);
+    let mut made = write_whole(&path, bytes);
+    // The part's own folder, and those above it, which may be new too.
+    for folder in path.ancestors().skip(1).take(4) {
+        made = made.and_then(|()| sync_folder(folder));
+    }
+    made.map_err(writing(&path))?;
+    Ok(path)
+}
+
+/// A part whose bytes are those it was written with.
+///
+/// # Errors
+/// [`SweepError::Damaged`] if they are not.
+pub fn verified(path: &Path) -> Result<Vec<u8>, SweepError> {
+    let bytes = std::fs::read(path).map_err(reading(path))?;
+    let found = checksum(&bytes);
+    match path.file_name().and_then(|n| n.to_str()) {
+        Some(name) if name == format!("part-{found}.parquet") => Ok(bytes),
+        _ => Err(SweepError::Damaged {
+            file: path.display().to_string(),
+            what: format!("its {} bytes have the checksum {found}, which its name does not", bytes.len()),
+        }),
+    }
+}
+
+/// What lies in a dataset's tree.
+#[derive(Debug, Default)]
+pub struct Tree {
+    /// Parts by point; more than one only where something went wrong.
+    pub parts: BTreeMap<String, Vec<PathBuf>>,
+    /// What a killed process was writing.
+    pub leftovers: Vec<PathBuf>,
+}
+
+impl Tree {
+    /// Lists `dir/data` without reading files.
+    pub fn list(dir: &Path) -> Result<Tree, SweepError> {
+        fn folder(path: &Path) -> Result<Vec<PathBuf>, SweepError> {
+            let read = match std::fs::read_dir(path) {
+                Ok(r) => r,
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+                Err(e) => return Err(reading(path)(e)),
+            };
+            let mut out =
+                read.map(|e| Ok(e?.path())).collect::<std::io::Result<Vec<_>>>().map_err(reading(path))?;
+            out.sort();
+            Ok(out)
+        }
+        let mut out = Tree::default();
+        for agent in folder(&dir.join("data"))? {
+            for point in folder(&agent)? {
+                let name = point.file_name().and_then(|n| n.to_str()).and_then(|n| n.strip_prefix("point="));
+                let Some(id) = name.map(str::to_string) else { continue };
+                for file in folder(&point)? {
+                    match file.extension().and_then(|e| e.to_str()) {
+                        Some("parquet") => out.parts.entry(id.clone()).or_default().push(file),
+                        Some("tmp") => out.leftovers.push(file),
+                        _ => {}
+                    }
+                }
+            }
+        }
+        Ok(out)
+    }
+}
+
+/// A dataset that this process writes.
+#[derive(Debug)]
+pub struct Dataset {
+    pub dir: PathBuf,
+    /// Held until the dataset is dropped.
+    pub lock: Lock,
+    /// Points that are there, with their parts.
+    pub done: BTreeMap<String, PathBuf>,
+    /// Parts that were broken, where they lie now.
+    pub damaged: Vec<PathBuf>,
+}
+
+impl Dataset {
+    /// Takes the folder for a sweep. Without `resume` it must hold none; with it, the same one, of which all whole points are kept, and broken parts
+    /// are moved aside.
+    ///
+    /// # Errors
+    /// [`SweepError::Locked`], [`SweepError::Exists`], [`SweepError::OtherPlan`], and what the file system says.
+    pub fn open(dir: &Path, plan: &PlanFile, resume: bool) -> Result<Dataset, SweepError> {
+        std::fs::create_dir_all(dir).map_err(writing(dir))?;
+        let lock = Lock::take(dir)?;
+        match PlanFile::load(dir) {
+            Ok(_) if !resume => return Err(SweepError::Exists { dir: dir.display().to_string() }),
+            Ok(there) => {
+                if let Some(what) = there.difference(plan) {
+                    return Err(SweepError::OtherPlan { file: dir.join(PLAN).display().to_string(), what });
+                }
+            }
+            Err(SweepError::NoPlan { .. }) if !dir.join("data").exists() => {
+                writable_folder(dir).map_err(writing(dir))?;
+                plan.save(dir)?;
+            }
+            Err(e) => return Err(e),
+        }
+        let mut out = Dataset { dir: dir.to_path_buf(), lock, done: BTreeMap::new(), damaged: Vec::new() };
+        let tree = Tree::list(dir)?;
+        for file in &tree.leftovers {
+            std::fs::remove_file(file).map_err(writing(file))?;
+        }
+        let own: BTreeSet<&str> = plan.own().map(|p| p.id.as_str()).collect();
+        for (id, files) in tree.parts {
+            for file in files {
+                match verified(&file) {
+                    Ok(_) if !own.contains(id.as_str()) => {
+                        let what = format!("point {id} is none of this plan's");
+                        return Err(SweepError::OtherPlan { file: file.display().to_string(), what });
+                    }
+                    Ok(_) => {
+                        if let Some(first) = out.done.insert(id.clone(), file.clone()) {
+                            let show = |p: &Path| p.display().to_string();
+                            return Err(SweepError::Conflict { point: id, a: show(&first), b: show(&file) });
+                        }
+                    }
+                    Err(SweepError::Damaged { .. }) => out.set_aside(&file, &id)?,
+                    Err(e) => return Err(e),
+                }
+            }
+        }
+        Ok(out)
+    }
+
+    fn set_aside(&mut self, file: &Path, id: &str) -> Result<(), SweepError> {
+        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let to = self.dir.join("damaged").join(format!("{id}-{name}"));
+        let moved =
+            std::fs::create_dir_all(self.dir.join("damaged")).and_then(|()| std::fs::rename(file, &to));
+        moved.map_err(writing(&to))?;
+        self.damaged.push(to);
+        Ok(())
+    }
+
+    /// Adds a point.
+    pub fn commit<C>(
+        &mut self,
+        axes: &[String],
+        point: &Point<C>,
+        replicas: &[Replicated],
+    ) -> Result<(), SweepError> {
+        let bytes = part(axes, point, replicas)?;
+        let path = put(&self.dir, point.agent, &point.id, &bytes)?;
+        self.done.insert(point.id.clone(), path);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::sweep::plan::SweepFile;
+    use crate::tasks::v2x::config::V2xConfig;
+
+    fn plan(updates: u32) -> Plan<V2xConfig> {
+        let text = format!(
+            "task = \"v2x\"\nagents = [\"ppo\", \"ekf\"]\nseeds = [1, 2]\nconfig = {{ train.updates = {updates} }}\n[grid]\ntask.p_max_dbm = [0, 40]\nppo.hidden = [[8], [8, 8]]"
+        );
+        Plan::new(&SweepFile::parse(&text, "x").unwrap(), "x").unwrap()
+    }
+
+    fn replicas(first: f64) -> Vec<Replicated> {
+        let one = |seed: u32| {
+            let m = |metric: &str, mean: f64| Measured {
+                metric: metric.into(),
+                episodes: 8,
+                mean,
+                std_error: 0.5,
+            };
+            let metrics = vec![m("reward", first + f64::from(seed)), m("jain", f64::NAN)];
+            Replicated { seed, status: Status::NotFinite, metrics }
+        };
+        vec![one(1), one(2)]
+    }
+
+    fn all<C: Swept>(dir: &Path, plan: &Plan<C>) -> Dataset {
+        let file = PlanFile::of(plan, Shard::WHOLE, "cpu");
+        let mut d = Dataset::open(dir, &file, true).unwrap();
+        for (i, p) in plan.points.iter().enumerate() {
+            if !d.done.contains_key(&p.id) {
+                d.commit(&plan.axes, p, &replicas(i as f64)).unwrap();
+            }
+        }
+        d
+    }
+
+    #[test]
+    fn a_part_holds_every_row_and_equal_rows_make_equal_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let plan = plan(3);
+        let d = all(dir.path(), &plan);
+        assert_eq!(d.done.len(), 8);
+        let path = &d.done[&plan.points[3].id];
+        assert!(path.display().to_string().contains("/data/agent=ppo/point=p"), "{}", path.display());
+        let frame = crate::report::frames::read_parquet(path).unwrap();
+        let names: Vec<&str> = frame.get_column_names().into_iter().map(|n| n.as_str()).collect();
+        assert_eq!(
+            names,
+            [
+                "point",
+                "agent",
+                "ppo.hidden",
+                "task.p_max_dbm",
+                "seed",
+                "metric",
+                "episodes",
+                "mean",
+                "std_error",
+                "status"
+            ]
+        );
+        assert_eq!(frame.height(), 4);
+        let text = |c: &str| frame.column(c).unwrap().str().unwrap().get(0).unwrap().to_string();
+        assert_eq!((text("ppo.hidden"), text("status")), ("[8, 8]".into(), "not-finite".into()));
+        let mean = frame.column("mean").unwrap().f64().unwrap();
+        assert_eq!(mean.iter().collect::<Vec<_>>(), [Some(4.0), None, Some(5.0), None]);
+        let again = part(&plan.axes, &plan.points[3], &replicas(3.0)).unwrap();
+        assert_eq!(again, std::fs::read(path).unwrap());
+        assert_ne!(again, part(&plan.axes, &plan.points[3], &replicas(3.5)).unwrap());
+    }
+
+    #[test]
+    fn a_folder_is_continued_by_its_own_plan_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let plan3 = plan(3);
+        drop(all(dir.path(), &plan3));
+        let open = |plan: &PlanFile, resume| Dataset::open(dir.path(), plan, resume);
+        let own = PlanFile::of(&plan3, Shard::WHOLE, "cpu");
+        assert!(matches!(open(&own, false).unwrap_err(), SweepError::Exists { .. }));
+        assert_eq!(open(&own, true).unwrap().done.len(), 8);
+        for (other, says) in [
+            (PlanFile::of(&plan(4), Shard::WHOLE, "cpu"), "8 of them new or changed"),
+            (PlanFile::of(&plan3, Shard { index: 1, of: 2 }, "cpu"), "shard 1/1 there and 1/2 here"),
+            (PlanFile::of(&plan3, Shard::WHOLE, "a GPU"), "device cpu there and a GPU here"),
+        ] {
+            let e = open(&other, true).unwrap_err();
+            assert!(matches!(e, SweepError::OtherPlan { .. }) && e.to_string().contains(says), "{e}");
+        }
+        assert_eq!(open(&own, true).unwrap().done.len(), 8, "a refusal changed the folder");
+        let file = dir.path().join(PLAN);
+        let text = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(&file, &text[..text.len() / 2]).unwrap();
+        let e = open(&own, true).unwrap_err();
+        assert!(matches!(e, SweepError::Damaged { .. }) && e.to_string().contains("plan.json"), "{e}");
+        std::fs::remove_file(&file).unwrap();
+        assert!(matches!(open(&own, true).unwrap_err(), SweepError::NoPlan { .. }));
+    }
+
+    #[test]
+    fn broken_parts_are_set_aside_and_leftovers_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let plan = plan(3);
+        let d = all(dir.path(), &plan);
+        let parts: Vec<PathBuf> = plan.points.iter().map(|p| d.done[&p.id].clone()).collect();
+        drop(d);
+        let cut = std::fs::read(&parts[1]).unwrap();
+        std::fs::write(&parts[1], &cut[..cut.len() - 9]).unwrap();
+        let mut flipped = std::fs::read(&parts[2]).unwrap();
+        flipped[40] ^= 4;
+        std::fs::write(&parts[2], &flipped).unwrap();
+        let half = parts[0].with_extension("parquet.77.tmp");
+        std::fs::write(&half, "half").unwrap();
+        let file = PlanFile::of(&plan, Shard::WHOLE, "cpu");
+        let d = Dataset::open(dir.path(), &file, true).unwrap();
+        assert_eq!((d.done.len(), d.damaged.len()), (6, 2));
+        assert!(!half.exists() && !parts[1].exists() && parts[3].exists());
+        assert_eq!(std::fs::read(&d.damaged[0]).unwrap().len(), cut.len() - 9, "what was broken is kept");
+        drop(d);
+        let d = all(dir.path(), &plan);
+        assert_eq!((d.done.len(), std::fs::read(&parts[1]).unwrap()), (8, cut));
+    }
+
+    #[test]
+    fn a_part_of_another_sweep_is_not_taken() {
+        let dir = tempfile::tempdir().unwrap();
+        let plan = plan(3);
+        drop(all(dir.path(), &plan));
+        put(dir.path(), "ppo", "p0000000000000000", b"anything").unwrap();
+        let file = PlanFile::of(&plan, Shard::WHOLE, "cpu");
+        let e = Dataset::open(dir.path(), &file, true).unwrap_err();
+        assert!(e.to_string().contains("p0000000000000000"), "{e}");
+    }
+
+    #[test]
+    fn a_part_that_cannot_be_written_is_an_error_and_does_not_count() {
+        let dir = tempfile::tempdir().unwrap();
+        let plan = plan(3);
+        let mut d = Dataset::open(dir.path(), &PlanFile::of(&plan, Shard::WHOLE, "cpu"), false).unwrap();
+        std::fs::write(dir.path().join("data"), "no folder").unwrap();
+        let e = d.commit(&plan.axes, &plan.points[0], &replicas(0.0)).unwrap_err();
+        assert!(matches!(e, SweepError::Write(..)), "{e}");
+        assert!(d.done.is_empty());
+    }
+}

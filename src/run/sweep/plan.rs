@@ -1,0 +1,786 @@
+//! The sweep file and the points it stands for.
+//!
+//! ```toml
+//! task = "v2x"                       # or "misac"
+//! mode = "train-and-evaluate"        # or "evaluate": agents that need no training, and checkpoints
+//! agents = ["ppo", "ekf"]
+//! seeds = { first = 0, count = 32 }  # or a list
+//! config = { train.updates = 50 }    # keys that differ from the preset's in all points
+//!
+//! [grid]                             # every value with every other
+//! task.p_max_dbm = [0, 20, 40]
+//! [list]                             # lists of one length, taken side by side
+//! ppo.lr_actor = [1e-3, 3e-4]
+//! ppo.lr_critic = [2e-3, 1e-3]
+//! [random]                           # `draws` points, each with a value of its own on every axis
+//! task.kappa = { choice = [[10, 10], [5, 5]] }
+//! ppo.clip = { uniform = [0.1, 0.3] }  # or log_uniform, or integer (both ends included)
+//! ```
+//!
+//! Points come in the order agent, grid (the last key fastest), list, draw; keys in alphabetical order. A point's id is made of its agent and its
+//! whole configuration, so that it is the same whatever else is swept beside it; the plan's hash is made of all ids and the seeds. Where a replica's
+//! seed is `s`, it trains and is evaluated under Philox keys (s, …), as in `reproduce`.
+
+use super::task::Swept;
+use super::{SweepError, digest, reading};
+use crate::config::one_line;
+use crate::num::philox::{PhiloxRng, Stream};
+use crate::run::checkpoint::Checkpoint;
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use toml::{Table, Value};
+
+/// Most points of a sweep.
+const MOST_POINTS: usize = 1_000_000;
+
+/// What is done with a point.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// Learned agents are trained from scratch, then every agent is evaluated.
+    #[default]
+    TrainAndEvaluate,
+    /// Learned agents come from `[checkpoints]`.
+    Evaluate,
+}
+
+/// Seeds of every point.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(untagged, deny_unknown_fields, expecting = "a list of seeds, or { first = 0, count = 32 }")]
+enum Seeds {
+    List(Vec<u32>),
+    Range { first: u32, count: u32 },
+}
+
+/// A sweep file as it is written.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SweepFile {
+    /// `v2x` or `misac`.
+    pub task: String,
+    #[serde(default)]
+    pub mode: Mode,
+    pub agents: Vec<String>,
+    seeds: Seeds,
+    #[serde(default)]
+    config: Table,
+    #[serde(default)]
+    grid: Table,
+    #[serde(default)]
+    list: Table,
+    #[serde(default)]
+    random: Table,
+    /// Points drawn at random.
+    draws: Option<u32>,
+    #[serde(default)]
+    random_seed: u32,
+    /// Most replicas of a batch; what the device carries if it is absent.
+    pub replicas: Option<usize>,
+    /// Weights of learned agents in mode `evaluate`, relative to the working directory.
+    #[serde(default)]
+    checkpoints: BTreeMap<String, PathBuf>,
+}
+
+impl SweepFile {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// [`SweepError::Read`], and [`SweepError::Parse`] with line and key of what is wrong.
+    pub fn load(path: &Path) -> Result<SweepFile, SweepError> {
+        let text = std::fs::read_to_string(path).map_err(reading(path))?;
+        SweepFile::parse(&text, &path.display().to_string())
+    }
+
+    /// As [`SweepFile::load`], of a text that is called `origin` in errors.
+    pub fn parse(text: &str, origin: &str) -> Result<SweepFile, SweepError> {
+        toml::from_str(text).map_err(|e| SweepError::Parse(origin.into(), with_key(&e, text)))
+    }
+
+    /// Number of points: agents × grid × list × draws, `usize::MAX` where it is more.
+    pub fn points(&self) -> usize {
+        let length = |v: &Value| v.as_array().map_or(1, Vec::len);
+        let grid = leaves(&self.grid, |_| false);
+        let list = leaves(&self.list, |_| false).values().map(length).next().unwrap_or(1);
+        let sizes =
+            grid.values().map(length).chain([self.agents.len(), list, self.draws.unwrap_or(1) as usize]);
+        sizes.fold(1, usize::saturating_mul)
+    }
+}
+
+/// A TOML error in one line with the key that stands where it was found.
+fn with_key(e: &toml::de::Error, text: &str) -> String {
+    let said = one_line(e, text);
+    let key = e.span().and_then(|span| {
+        let start = text.get(..span.start)?.rfind('\n').map_or(0, |n| n + 1);
+        let line = text.get(start..)?.lines().next()?;
+        let key = line.split_once('=')?.0.trim();
+        (!key.is_empty() && !key.starts_with(['#', '['])).then(|| key.to_string())
+    });
+    match key.filter(|k| !said.contains(&format!("`{k}`"))) {
+        Some(key) => format!("{said} (key '{key}')"),
+        None => said,
+    }
+}
+
+/// Which part of the points a machine has: those whose index leaves `index − 1` when divided by `of`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shard {
+    /// From 1.
+    pub index: usize,
+    pub of: usize,
+}
+
+impl Shard {
+    /// The whole sweep.
+    pub const WHOLE: Shard = Shard { index: 1, of: 1 };
+
+    /// Whether the `i`-th point (from 0) is in this shard.
+    pub fn holds(self, i: usize) -> bool {
+        i % self.of == self.index - 1
+    }
+}
+
+impl FromStr for Shard {
+    type Err = String;
+    fn from_str(s: &str) -> Result<Self, String> {
+        let parts = s.split_once('/').and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
+        match parts {
+            Some((index, of)) if 1 <= index && index <= of => Ok(Shard { index, of }),
+            _ => Err(format!("'{s}' is no shard: write I/N with 1 <= I <= N, such as 2/4")),
+        }
+    }
+}
+
+impl std::fmt::Display for Shard {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        write!(f, "{}/{}", self.index, self.of)
+    }
+}
+
+/// One agent with one configuration.
+#[derive(Clone, Debug)]
+pub struct Point<C> {
+    /// `p` and 16 hexadecimal digits.
+    pub id: String,
+    pub agent: &'static str,
+    pub config: C,
+    /// Values on the plan's axes, as the configuration holds them.
+    pub axes: Vec<Value>,
+}
+
+/// Weights of a learned agent in mode `evaluate`.
+pub struct Weights<C: Swept> {
+    pub path: PathBuf,
+    pub checkpoint: Checkpoint<C>,
+    digest: String,
+}
+
+impl<C: Swept> Weights<C> {
+    /// The replica that stands for `seed` at the swept value of `config`: one trained there, or the only one of this seed.
+    fn replica(&self, config: &C, seed: u32) -> Option<usize> {
+        let c = &self.checkpoint;
+        let one_value = c.swept.iter().all(|x| *x == c.swept[0]);
+        (0..c.seeds.len()).find(|&r| c.seeds[r] == seed && (one_value || c.swept[r] == config.swept()))
+    }
+
+    /// The weights of these replicas in their order; [`Plan::new`] has seen that there are such.
+    pub fn rows(&self, units: &[super::task::Unit<C>]) -> Checkpoint<C> {
+        let c = &self.checkpoint;
+        let width = c.state.params.len() / c.seeds.len();
+        let row = |u: &super::task::Unit<C>| {
+            let r = self.replica(u.config, u.seed).expect("looked for when the plan was made");
+            &c.state.params[r * width..][..width]
+        };
+        let params = units.iter().flat_map(row).copied().collect();
+        Checkpoint {
+            config: c.config.clone(),
+            agent: c.agent.clone(),
+            seeds: units.iter().map(|u| u.seed).collect(),
+            swept: units.iter().map(|u| u.config.swept()).collect(),
+            state: crate::learn::LearnerState {
+                params,
+                m: Vec::new(),
+                v: Vec::new(),
+                adam_steps: c.state.adam_steps,
+                updates: c.state.updates,
+                extra: Vec::new(),
+            },
+        }
+    }
+}
+
+/// All points of a sweep, in their order.
+pub struct Plan<C: Swept> {
+    pub mode: Mode,
+    /// Dotted configuration keys that are swept.
+    pub axes: Vec<String>,
+    pub seeds: Vec<u32>,
+    pub points: Vec<Point<C>>,
+    /// By agent, in mode `evaluate`.
+    pub weights: BTreeMap<String, Weights<C>>,
+    /// Of everything that a result depends on.
+    pub hash: String,
+}
+
+/// How one axis is drawn.
+#[derive(Debug, PartialEq)]
+enum Draw {
+    Uniform([f64; 2]),
+    LogUniform([f64; 2]),
+    Integer([i64; 2]),
+    Choice(Vec<Value>),
+}
+
+/// Keys that are the sweep's own business or nobody's.
+const TAKEN: [(&str, &str); 6] = [
+    ("train.seeds", "seeds of a sweep are given by 'seeds'"),
+    ("evaluate.seed", "a replica is evaluated under its own seed, from 'seeds'"),
+    ("task.name", "the task is given by 'task'"),
+    ("experiment", "belongs to `reproduce`"),
+    ("reproduce.p_max_dbm", "belongs to `reproduce`: sweep task.p_max_dbm"),
+    ("reproduce.snr_db", "belongs to `reproduce`: sweep task.snr_db"),
+];
+
+/// Leaves of nested tables by dotted key, in alphabetical order.
+fn leaves(table: &Table, is_leaf: fn(&Table) -> bool) -> BTreeMap<String, Value> {
+    fn walk(prefix: &str, table: &Table, is_leaf: fn(&Table) -> bool, out: &mut BTreeMap<String, Value>) {
+        for (key, value) in table {
+            let key = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+            match value {
+                Value::Table(t) if !is_leaf(t) => walk(&key, t, is_leaf, out),
+                value => drop(out.insert(key, value.clone())),
+            }
+        }
+    }
+    let mut out = BTreeMap::new();
+    walk("", table, is_leaf, &mut out);
+    out
+}
+
+fn is_draw(t: &Table) -> bool {
+    t.keys().any(|k| ["uniform", "log_uniform", "integer", "choice"].contains(&k.as_str()))
+}
+
+fn draw_of(value: &Value) -> Result<Draw, String> {
+    const WANT: &str = "must be one of { uniform = [lo, hi] }, { log_uniform = [lo, hi] }, { integer = [lo, hi] }, { choice = […] }";
+    let (Some(t), 1) = (value.as_table(), value.as_table().map_or(0, Table::len)) else {
+        return Err(WANT.into());
+    };
+    let Some((how, Value::Array(list))) = t.iter().next() else { return Err(WANT.into()) };
+    let number = |v: &Value| v.as_float().or(v.as_integer().map(|i| i as f64)).filter(|x| x.is_finite());
+    let range = |least: f64| match list.iter().map(number).collect::<Option<Vec<_>>>().as_deref() {
+        Some(&[lo, hi]) if lo < hi && lo >= least => Ok([lo, hi]),
+        _ => Err(format!(
+            "{how} must be two numbers, the smaller one first{}",
+            if least > 0.0 { ", above 0" } else { "" }
+        )),
+    };
+    match how.as_str() {
+        "uniform" => range(f64::MIN).map(Draw::Uniform),
+        "log_uniform" => range(f64::MIN_POSITIVE).map(Draw::LogUniform),
+        "integer" => match list.iter().map(Value::as_integer).collect::<Option<Vec<_>>>().as_deref() {
+            Some(&[lo, hi]) if lo <= hi && hi.checked_sub(lo).is_some_and(|n| n < i64::from(u32::MAX)) => {
+                Ok(Draw::Integer([lo, hi]))
+            }
+            _ => Err("integer must be two whole numbers, the smaller one first".into()),
+        },
+        "choice" if !list.is_empty() => Ok(Draw::Choice(list.clone())),
+        _ => Err(WANT.into()),
+    }
+}
+
+impl Draw {
+    /// The value of the `n`-th point. Depends on the sweep's seed, the key and `n` alone, so that another axis changes nothing.
+    fn value(&self, random_seed: u32, key: &str, n: u32) -> Value {
+        let name = u32::from_str_radix(&digest(&[key.as_bytes()])[..8], 16).expect("hexadecimal digits");
+        let mut rng = PhiloxRng::new([random_seed, name], Stream::Sweep, n, 0);
+        let unit = (rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
+        // Six digits: exp and ln differ in the last bits between machines, and all shards must draw the same points.
+        let rounded = |x: f64| Value::Float(format!("{x:.5e}").parse().expect("a number"));
+        match self {
+            Draw::Uniform([lo, hi]) => rounded((lo + unit * (hi - lo)).clamp(*lo, *hi)),
+            Draw::LogUniform([lo, hi]) => rounded((lo.ln() + unit * (hi.ln() - lo.ln())).exp()),
+            Draw::Integer([lo, hi]) => Value::Integer((lo + (unit * (hi - lo + 1) as f64) as i64).min(*hi)),
+            Draw::Choice(list) => list[((unit * list.len() as f64) as usize).min(list.len() - 1)].clone(),
+        }
+    }
+}
+
+/// Every combination of the axes' values, the last axis fastest.
+fn combinations<'a>(axes: &'a BTreeMap<String, Vec<Value>>) -> Vec<Vec<(&'a str, Value)>> {
+    let mut out: Vec<Vec<(&'a str, Value)>> = vec![Vec::new()];
+    for (key, values) in axes {
+        let mut longer = Vec::with_capacity(out.len() * values.len());
+        for row in &out {
+            longer.extend(values.iter().map(|v| [&row[..], &[(key.as_str(), v.clone())]].concat()));
+        }
+        out = longer;
+    }
+    out
+}
+
+/// What a point is but for seeds and what steers a job without changing results.
+fn canonical<C: Swept>(config: &C) -> Table {
+    let mut t = Table::try_from(config).expect("a configuration is always representable as TOML");
+    t.remove("reproduce");
+    if let Some(Value::Table(train)) = t.get_mut("train") {
+        train.remove("seeds");
+        train.remove("log_every");
+    }
+    if let Some(Value::Table(evaluate)) = t.get_mut("evaluate") {
+        evaluate.remove("seed");
+    }
+    t
+}
+
+/// The value at a dotted key.
+fn at(table: &Table, key: &str) -> Option<Value> {
+    match key.split_once('.') {
+        None => table.get(key).cloned(),
+        Some((head, rest)) => at(table.get(head)?.as_table()?, rest),
+    }
+}
+
+/// A key's table as text with the keys in alphabetical order, whatever order the TOML library keeps.
+fn write_canonical(out: &mut String, prefix: &str, table: &Table) {
+    let sorted: BTreeMap<_, _> = table.iter().collect();
+    for (key, value) in sorted {
+        match value {
+            Value::Table(t) => write_canonical(out, &format!("{prefix}{key}."), t),
+            value => drop(writeln!(out, "{prefix}{key}={value}")),
+        }
+    }
+}
+
+impl<C: Swept> Plan<C> {
+    /// The points of a sweep file; `origin` is its name in errors.
+    ///
+    /// # Errors
+    /// [`SweepError::Key`] or [`SweepError::Config`] with the key that is wrong; in mode `evaluate` also what is wrong with a checkpoint.
+    pub fn new(file: &SweepFile, origin: &str) -> Result<Plan<C>, SweepError> {
+        let wrong = |key: &str, what: String| SweepError::Key { file: origin.into(), key: key.into(), what };
+        if file.task != C::TASK {
+            return Err(wrong(
+                "task",
+                format!("'{}' is no task of this program (there are: v2x, misac)", file.task),
+            ));
+        }
+        let agents = agents_of::<C>(&file.agents).map_err(|what| wrong("agents", what))?;
+        let seeds = seeds_of(&file.seeds).map_err(|what| wrong("seeds", what))?;
+        if file.replicas == Some(0) {
+            return Err(wrong("replicas", "must be at least 1".into()));
+        }
+        let fixed = leaves(&file.config, |_| false);
+        let (grid, list) = (leaves(&file.grid, |_| false), leaves(&file.list, |_| false));
+        let random = leaves(&file.random, is_draw);
+        let mut axes: BTreeSet<String> = BTreeSet::new();
+        for (section, keys) in [("grid", &grid), ("list", &list), ("random", &random)] {
+            for key in keys.keys() {
+                let name = format!("{section}.{key}");
+                if fixed.contains_key(key) {
+                    return Err(wrong(&name, "is set in [config] too".into()));
+                }
+                if !axes.insert(key.clone()) {
+                    return Err(wrong(&name, "is swept twice".into()));
+                }
+            }
+        }
+        for (section, key) in fixed.keys().map(|k| ("config.", k)).chain(axes.iter().map(|k| ("", k))) {
+            let taken = TAKEN.iter().find(|(t, _)| key == t || key.starts_with(&format!("{t}.")));
+            if let Some((_, why)) = taken {
+                return Err(wrong(&format!("{section}{key}"), (*why).into()));
+            }
+        }
+        let values = |section: &str, t: &BTreeMap<String, Value>| {
+            t.iter()
+                .map(|(key, v)| match v {
+                    Value::Array(list) if !list.is_empty() => Ok((key.clone(), list.clone())),
+                    _ => Err(wrong(&format!("{section}.{key}"), format!("{v} must be a list of values"))),
+                })
+                .collect::<Result<BTreeMap<_, _>, _>>()
+        };
+        let (grid, list) = (values("grid", &grid)?, values("list", &list)?);
+        let length = list.values().map(Vec::len).next().unwrap_or(1);
+        if let Some((key, v)) = list.iter().find(|(_, v)| v.len() != length) {
+            let what = format!("has {} values where the first list has {length}", v.len());
+            return Err(wrong(&format!("list.{key}"), what));
+        }
+        let random = random
+            .iter()
+            .map(|(key, v)| Ok((key.clone(), draw_of(v).map_err(|e| wrong(&format!("random.{key}"), e))?)))
+            .collect::<Result<BTreeMap<_, _>, SweepError>>()?;
+        let draws = match (file.draws, random.is_empty()) {
+            (None, true) => 1,
+            (Some(n), false) if n > 0 => n,
+            (Some(_), true) => return Err(wrong("draws", "there is no axis in [random]".into())),
+            (_, false) => {
+                return Err(wrong("draws", "must say how many points [random] draws, at least 1".into()));
+            }
+        };
+        if file.points() > MOST_POINTS {
+            return Err(wrong("grid", format!("there are more than {MOST_POINTS} points")));
+        }
+        let weights = weights_of::<C>(file, &agents, &wrong)?;
+        let axes: Vec<String> = axes.into_iter().collect();
+
+        let mut plan =
+            Plan { mode: file.mode, axes, seeds, points: Vec::new(), weights, hash: String::new() };
+        let sets: Vec<String> = fixed.iter().map(|(k, v)| format!("{k}={v}")).collect();
+        for agent in agents {
+            for cell in combinations(&grid) {
+                for row in 0..length {
+                    for n in 0..draws {
+                        let row = list.iter().map(|(k, v)| (k.as_str(), v[row].clone()));
+                        let drawn = random.iter().map(|(k, d)| (k.as_str(), d.value(file.random_seed, k, n)));
+                        let own: Vec<_> = cell.iter().cloned().chain(row).chain(drawn).collect();
+                        plan.add(agent, &sets, &own, origin)?;
+                    }
+                }
+            }
+        }
+        plan.check(origin)?;
+        Ok(plan)
+    }
+
+    fn add(
+        &mut self,
+        agent: &'static str,
+        sets: &[String],
+        own: &[(&str, Value)],
+        origin: &str,
+    ) -> Result<(), SweepError> {
+        let sets: Vec<String> =
+            sets.iter().cloned().chain(own.iter().map(|(k, v)| format!("{k}={v}"))).collect();
+        let weights = self.weights.get(agent);
+        let loaded = match weights {
+            Some(w) => w.checkpoint.config.with(&sets),
+            None => C::load(None, &sets),
+        };
+        use crate::config::ConfigError;
+        let config = loaded.map_err(|source| match source {
+            // Layers say where a key came from; here all came from this file.
+            ConfigError::Parse(_, what) => SweepError::Parse(origin.into(), what),
+            source => SweepError::Config { file: origin.into(), source },
+        })?;
+        if let Some(w) = weights {
+            let changed = config.sizes(agent) != w.checkpoint.config.sizes(agent);
+            let what = if changed {
+                Some(format!("the sizes differ from those that '{}' was trained with", w.path.display()))
+            } else {
+                let missing = self.seeds.iter().find(|s| w.replica(&config, **s).is_none());
+                missing.map(|s| {
+                    let (path, at) = (w.path.display(), config.swept());
+                    format!("'{path}' holds no replica of seed {s} at {at} {}", C::SWEPT_UNIT)
+                })
+            };
+            if let Some(what) = what {
+                return Err(SweepError::Key {
+                    file: origin.into(),
+                    key: format!("checkpoints.{agent}"),
+                    what,
+                });
+            }
+        }
+        let table = canonical(&config);
+        let mut text = String::new();
+        write_canonical(&mut text, "", &table);
+        let axes = self
+            .axes
+            .iter()
+            .map(|key| at(&table, key).unwrap_or_else(|| Value::String("-".into())))
+            .collect();
+        let mode = format!("{:?}", self.mode);
+        let weights = weights.map_or("", |w| &w.digest);
+        let parts = [C::TASK, &mode, agent, weights, &text].map(str::as_bytes);
+        self.points.push(Point { id: format!("p{}", digest(&parts)), agent, config, axes });
+        Ok(())
+    }
+
+    /// That no point is there twice; the hash.
+    fn check(&mut self, origin: &str) -> Result<(), SweepError> {
+        let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
+        for (i, p) in self.points.iter().enumerate() {
+            if let Some(first) = seen.insert(&p.id, i) {
+                let what = format!(
+                    "points {} and {} are the same ({}); an axis lists a value twice, or one that changes nothing",
+                    first + 1,
+                    i + 1,
+                    self.describe(p)
+                );
+                let key = self.axes.first().cloned().unwrap_or_else(|| "agents".into());
+                return Err(SweepError::Key { file: origin.into(), key, what });
+            }
+        }
+        let seeds: Vec<u8> = self.seeds.iter().flat_map(|s| s.to_le_bytes()).collect();
+        let mut parts: Vec<&[u8]> = vec![C::TASK.as_bytes(), &seeds];
+        parts.extend(self.axes.iter().map(|a| a.as_bytes()));
+        parts.extend(self.points.iter().map(|p| p.id.as_bytes()));
+        self.hash = digest(&parts);
+        Ok(())
+    }
+
+    /// `ppo, task.p_max_dbm = 40.0`
+    pub fn describe(&self, p: &Point<C>) -> String {
+        let axes = self.axes.iter().zip(&p.axes).map(|(k, v)| format!(", {k} = {v}"));
+        std::iter::once(p.agent.to_string()).chain(axes).collect()
+    }
+
+    /// Indices of the points of a shard.
+    pub fn shard(&self, shard: Shard) -> Vec<usize> {
+        (0..self.points.len()).filter(|i| shard.holds(*i)).collect()
+    }
+}
+
+fn agents_of<C: Swept>(ids: &[String]) -> Result<Vec<&'static str>, String> {
+    if ids.is_empty() {
+        return Err("needs at least one agent".into());
+    }
+    let known = C::agents();
+    let mut out = Vec::new();
+    for id in ids {
+        let Some(agent) = known.iter().find(|a| *a == id) else {
+            return Err(format!("no agent '{id}' in task {}; there are: {}", C::TASK, known.join(", ")));
+        };
+        if out.contains(agent) {
+            return Err(format!("'{id}' is listed twice"));
+        }
+        out.push(*agent);
+    }
+    Ok(out)
+}
+
+fn seeds_of(seeds: &Seeds) -> Result<Vec<u32>, String> {
+    let list = match *seeds {
+        Seeds::List(ref list) => list.clone(),
+        Seeds::Range { first, count } => {
+            let end = first.checked_add(count).filter(|_| count <= 1 << 16);
+            (first..end.ok_or("are more than 65536, or beyond what 32 bits hold")?).collect()
+        }
+    };
+    if list.is_empty() {
+        return Err("needs at least one seed".into());
+    }
+    match list.iter().enumerate().find(|(i, s)| list[..*i].contains(s)) {
+        Some((_, s)) => Err(format!("{s} is listed twice")),
+        None => Ok(list),
+    }
+}
+
+fn weights_of<C: Swept>(
+    file: &SweepFile,
+    agents: &[&'static str],
+    wrong: &impl Fn(&str, String) -> SweepError,
+) -> Result<BTreeMap<String, Weights<C>>, SweepError> {
+    let mut out = BTreeMap::new();
+    for (agent, path) in &file.checkpoints {
+        let key = format!("checkpoints.{agent}");
+        if file.mode != Mode::Evaluate {
+            return Err(wrong(&key, "is for mode = \"evaluate\" only".into()));
+        }
+        if !agents.contains(&agent.as_str()) {
+            return Err(wrong(&key, "is not among 'agents'".into()));
+        }
+        if !C::learns(agent) {
+            return Err(wrong(&key, "this agent has no weights to load".into()));
+        }
+        let bytes = std::fs::read(path).map_err(reading(path))?;
+        let checkpoint = Checkpoint::<C>::load(path)?;
+        if checkpoint.agent != *agent {
+            return Err(wrong(&key, format!("'{}' holds agent '{}'", path.display(), checkpoint.agent)));
+        }
+        out.insert(agent.clone(), Weights { path: path.clone(), checkpoint, digest: digest(&[&bytes]) });
+    }
+    if file.mode == Mode::Evaluate
+        && let Some(agent) = agents.iter().find(|a| C::learns(a) && !out.contains_key(**a))
+    {
+        return Err(wrong(
+            "checkpoints",
+            format!("agent '{agent}' is learned: give its weights, {agent} = \"FILE\""),
+        ));
+    }
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tasks::misac::config::MisacConfig;
+    use crate::tasks::v2x::config::V2xConfig;
+
+    const GRID: &str = r#"
+        task = "v2x"
+        agents = ["ppo", "ekf"]
+        seeds = { first = 3, count = 2 }
+        config = { train.updates = 7 }
+        [grid]
+        task.p_max_dbm = [0, 40]
+        task.beam = ["angles", "tracking"]
+        [list]
+        ppo.lr_actor = [1e-3, 3e-4]
+        ppo.lr_critic = [2e-3, 1e-3]
+    "#;
+
+    fn plan(text: &str) -> Result<Plan<V2xConfig>, SweepError> {
+        Plan::new(&SweepFile::parse(text, "x.toml")?, "x.toml")
+    }
+
+    fn error(text: &str) -> String {
+        plan(text).err().unwrap_or_else(|| panic!("no error: {text}")).to_string()
+    }
+
+    #[test]
+    fn grids_and_lists_make_every_point_once_in_order() {
+        let p = plan(GRID).unwrap();
+        assert_eq!((p.points.len(), p.seeds.as_slice()), (16, &[3, 4][..]));
+        assert_eq!(p.axes, ["ppo.lr_actor", "ppo.lr_critic", "task.beam", "task.p_max_dbm"]);
+        let seen: Vec<_> = p.points[..5]
+            .iter()
+            .map(|q| {
+                (
+                    q.agent,
+                    format!("{:?}", q.config.task.beam),
+                    q.config.task.p_max_dbm,
+                    q.config.ppo.lr_critic,
+                )
+            })
+            .collect();
+        let b = |s: &str| s.to_string();
+        assert_eq!(
+            seen,
+            [
+                ("ppo", b("Angles"), 0.0, 2e-3),
+                ("ppo", b("Angles"), 0.0, 1e-3),
+                ("ppo", b("Angles"), 40.0, 2e-3),
+                ("ppo", b("Angles"), 40.0, 1e-3),
+                ("ppo", b("Tracking"), 0.0, 2e-3),
+            ]
+        );
+        assert!(p.points.iter().all(|q| q.config.train.updates == 7));
+        // Whole numbers are decimal ones where the key has such.
+        assert_eq!(p.points[0].axes[3], Value::Float(0.0));
+    }
+
+    #[test]
+    fn ids_follow_the_point_and_not_what_is_swept_beside_it() {
+        let whole = plan(GRID).unwrap();
+        let less = plan(&GRID.replace("[0, 40]", "[40]").replace("\"ppo\", ", "")).unwrap();
+        assert!(less.points.iter().all(|q| whole.points.iter().any(|w| w.id == q.id && w.agent == q.agent)));
+        assert_ne!(whole.hash, less.hash);
+        // Comments, order and spelling of numbers are no other sweep.
+        let other = GRID.replace("[0, 40]", "[0.0, 4e1] # dBm");
+        assert_eq!(plan(&other).unwrap().hash, whole.hash);
+        for change in
+            [("count = 2", "count = 3"), ("updates = 7", "updates = 8"), ("1e-3, 3e-4", "1e-3, 4e-4")]
+        {
+            assert_ne!(plan(&GRID.replace(change.0, change.1)).unwrap().hash, whole.hash, "{change:?}");
+        }
+        // How often a job saves its state changes no result.
+        let often = GRID.replace("updates = 7", "updates = 7, reproduce.checkpoint_every = 3");
+        assert_eq!(plan(&often).unwrap().hash, whole.hash);
+    }
+
+    #[test]
+    fn random_axes_draw_the_same_values_whatever_else_is_drawn() {
+        let text = r#"
+            task = "v2x"
+            agents = ["ppo"]
+            seeds = [0]
+            draws = 50
+            [random]
+            ppo.lr_actor = { log_uniform = [1e-4, 1e-2] }
+            ppo.epochs = { integer = [1, 3] }
+            ppo.clip = { uniform = [0.1, 0.3] }
+            task.beam = { choice = ["angles", "tracking"] }
+        "#;
+        let p = plan(text).unwrap();
+        assert_eq!(p.points.len(), 50);
+        let clips: Vec<f64> = p.points.iter().map(|q| q.config.ppo.clip).collect();
+        assert!(clips.iter().all(|c| (0.1..=0.3).contains(c)));
+        let mean = clips.iter().sum::<f64>() / 50.0;
+        assert!((0.17..0.23).contains(&mean), "{mean}");
+        let rates = p.points.iter().map(|q| q.config.ppo.lr_actor);
+        assert!(
+            rates.clone().all(|x| (1e-4..=1e-2).contains(&x)) && rates.filter(|x| *x < 1e-3).count() > 15
+        );
+        for n in 1..=3 {
+            assert!(p.points.iter().any(|q| q.config.ppo.epochs == n), "{n} epochs were never drawn");
+        }
+        let alone = text.lines().filter(|l| !l.contains("lr_actor") && !l.contains("epochs"));
+        let alone = plan(&alone.collect::<Vec<_>>().join("\n")).unwrap();
+        assert_eq!(alone.points.iter().map(|q| q.config.ppo.clip).collect::<Vec<_>>(), clips);
+        assert_ne!(plan(&text.replace("draws", "random_seed = 1\ndraws")).unwrap().hash, p.hash);
+    }
+
+    #[test]
+    fn axes_of_one_range_are_drawn_apart() {
+        let draw = Draw::Uniform([0.0, 1.0]);
+        for n in 0..20 {
+            let [clip, kl, again] = ["ppo.clip", "ppo.kl", "ppo.clip"].map(|key| draw.value(0, key, n));
+            assert_eq!(clip, again);
+            assert_ne!(clip, kl, "draw {n}");
+        }
+    }
+
+    #[test]
+    fn shards_are_a_partition() {
+        let p = plan(GRID).unwrap();
+        let mut all: Vec<usize> = (1..=3).flat_map(|index| p.shard(Shard { index, of: 3 })).collect();
+        all.sort_unstable();
+        assert_eq!(all, (0..16).collect::<Vec<_>>());
+        assert_eq!("2/3".parse(), Ok(Shard { index: 2, of: 3 }));
+        for bad in ["0/3", "4/3", "1", "a/b", "1/0", ""] {
+            assert!(bad.parse::<Shard>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn errors_name_the_file_and_the_key() {
+        let with = |from: &str, to: &str| error(&GRID.replace(from, to));
+        for (from, to, says) in [
+            ("task.p_max_dbm = [0, 40]", "task.p_max_dbm = [0, 400]", "task.p_max_dbm"),
+            ("task.p_max_dbm = [0, 40]", "task.p_max_dbm = 40", "grid.task.p_max_dbm"),
+            ("task.p_max_dbm = [0, 40]", "task.p_max_dbm = []", "grid.task.p_max_dbm"),
+            ("task.p_max_dbm = [0, 40]", "task.p_max_dbm = [40, 40.0]", "are the same"),
+            ("task.p_max_dbm", "task.colour", "colour"),
+            ("task.p_max_dbm = [0, 40]", "train.seeds = [[0], [1]]", "train.seeds"),
+            ("task.p_max_dbm = [0, 40]", "ppo.lr_actor = [1e-3]", "is swept twice"),
+            ("task.p_max_dbm = [0, 40]", "train.updates = [1, 2]", "grid.train.updates"),
+            ("[2e-3, 1e-3]", "[2e-3]", "list.ppo.lr_critic"),
+            ("\"ekf\"", "\"nobody\"", "agents"),
+            ("\"ekf\"", "\"ppo\"", "listed twice"),
+            ("{ first = 3, count = 2 }", "[1, 1]", "seeds"),
+            ("{ first = 3, count = 2 }", "[]", "seeds"),
+            ("{ first = 3, count = 2 }", "{ first = 4294967295, count = 2 }", "seeds"),
+            ("{ first = 3, count = 2 }", "\"many\"", "seeds"),
+            ("task = \"v2x\"", "task = \"v2x\"\ncolour = 1", "colour"),
+            ("task = \"v2x\"", "task = \"chess\"", "chess"),
+            ("task = \"v2x\"", "task = \"v2x\"\nmode = \"fly\"", "mode"),
+            ("task = \"v2x\"", "task = \"v2x\"\ndraws = 3", "draws"),
+            ("task = \"v2x\"", "task = \"v2x\"\nmode = \"evaluate\"", "checkpoints"),
+            ("task = \"v2x\"", "task = \"v2x\"\nreplicas = 0", "replicas"),
+            ("[list]", "[random]\nppo.clip = { uniform = [0.1, 0.3] }\n[list]", "draws"),
+            ("task = \"v2x\"", "task = ", "line 2"),
+        ] {
+            let e = with(from, to);
+            assert!(e.starts_with("x.toml") && e.contains(says) && !e.contains('\n'), "{to}: {e}");
+        }
+        let e = error(
+            &GRID
+                .replace("[list]", "[random]\nppo.clip = { uniform = [0.3, 0.1] }\n[list]")
+                .replace("task = \"v2x\"", "task = \"v2x\"\ndraws = 1"),
+        );
+        assert!(e.contains("random.ppo.clip") && e.contains("smaller one first"), "{e}");
+    }
+
+    #[test]
+    fn both_tasks_are_swept() {
+        let text = "task = \"misac\"\nagents = [\"h-moe\", \"dp-optimal\"]\nseeds = [0]\n[grid]\ntask.snr_db = [0, 10]";
+        let p = Plan::<MisacConfig>::new(&SweepFile::parse(text, "m.toml").unwrap(), "m.toml").unwrap();
+        assert_eq!(p.points.len(), 4);
+        assert_eq!(p.describe(&p.points[3]), "dp-optimal, task.snr_db = 10.0");
+    }
+}

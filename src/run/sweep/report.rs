@@ -1,0 +1,500 @@
+//! Tables and figures of a dataset, queried lazily.
+//!
+//! Rows are filtered and grouped by polars, which decodes the columns that a query needs and keeps the rows that pass; means and interquartile means of a group carry
+//! 95 % percentile bootstrap intervals. Where a group holds several points, each point's seeds are resampled for themselves (stratified, as in rliable).
+//! Replicas whose status is not `ok` are counted and left out.
+
+use super::dataset::{PlanFile, Tree, verified};
+use super::{SweepError, writing};
+use crate::files::write_whole;
+use crate::num::stats::{self, Interval};
+use crate::report::ReportError;
+use crate::report::figure::{self, Bar, Bars, Figure, Look, Point};
+use polars::prelude::*;
+use polars_lazy::prelude::*;
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What is asked of a dataset.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Query {
+    /// Metrics; empty for the task's own.
+    pub metrics: Vec<String>,
+    /// Only rows in which each of these columns has this value.
+    pub filters: Vec<(String, String)>,
+    /// Columns that tell groups apart; empty for agent and all axes.
+    pub by: Vec<String>,
+    /// Column on the x axis; the first one with several numbers if it is absent.
+    pub x: Option<String>,
+}
+
+/// A value of a grouping column.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Key {
+    pub text: String,
+    /// If it is a number.
+    pub number: Option<f64>,
+}
+
+/// One group's statistics, in the metric's unit.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Group {
+    pub metric: String,
+    /// In the order of [`Answer::by`].
+    pub keys: Vec<Key>,
+    /// Replicas that count, and those that do not because of their status.
+    pub replicas: usize,
+    pub left_out: usize,
+    pub mean: f64,
+    pub mean_95: Option<Interval>,
+    pub iqm: f64,
+    pub iqm_95: Option<Interval>,
+}
+
+/// What a query found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    pub by: Vec<String>,
+    pub x: Option<String>,
+    /// Sorted by metric, then by the columns of `by`.
+    pub groups: Vec<Group>,
+    /// Points of the plan, and those the dataset holds.
+    pub planned: usize,
+    pub present: usize,
+}
+
+const BOOTSTRAP_SEED: u32 = 0;
+
+fn table<T>(result: PolarsResult<T>) -> Result<T, SweepError> {
+    result.map_err(|source| ReportError::Table { what: "sweep".into(), source }.into())
+}
+
+/// The parts of a dataset, of which polars asks the columns that a query needs and the rows that pass its filters. Parts are decoded one by one, so
+/// memory holds what passed and one part.
+struct Parts {
+    paths: Vec<PathBuf>,
+    schema: SchemaRef,
+}
+
+impl Parts {
+    fn frame(path: &Path, columns: Option<Vec<String>>) -> PolarsResult<DataFrame> {
+        ParquetReader::new(std::fs::File::open(path)?).with_columns(columns).finish()
+    }
+}
+
+impl AnonymousScan for Parts {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn schema(&self, _: Option<usize>) -> PolarsResult<SchemaRef> {
+        Ok(self.schema.clone())
+    }
+
+    fn allows_projection_pushdown(&self) -> bool {
+        true
+    }
+
+    fn allows_predicate_pushdown(&self) -> bool {
+        true
+    }
+
+    fn scan(&self, asked: AnonymousScanArgs) -> PolarsResult<DataFrame> {
+        let columns = asked.with_columns.map(|names| names.iter().map(|n| n.to_string()).collect::<Vec<_>>());
+        let mut all: Option<DataFrame> = None;
+        for path in &self.paths {
+            let mut rows = Parts::frame(path, columns.clone())?;
+            if let Some(passes) = &asked.predicate {
+                rows = rows.lazy().filter(passes.clone()).collect()?;
+            }
+            match &mut all {
+                Some(all) => all.vstack_mut_owned(rows).map(drop)?,
+                None => all = Some(rows),
+            }
+        }
+        let all = all.ok_or_else(|| polars_err!(NoData: "no part"))?;
+        Ok(match asked.n_rows {
+            Some(n) => all.head(Some(n)),
+            None => all,
+        })
+    }
+}
+
+/// The rows of all parts; only the first one is read here, for the names of its columns.
+fn scan(parts: Vec<PathBuf>) -> PolarsResult<LazyFrame> {
+    let first = parts.first().ok_or_else(|| polars_err!(NoData: "no part"))?;
+    let schema = Parts::frame(first, None)?.schema().clone();
+    LazyFrame::anonymous_scan(Arc::new(Parts { paths: parts, schema }), ScanArgsAnonymous::default())
+}
+
+/// `column = value` for a value that was typed.
+fn equals(schema: &Schema, column: &str, value: &str) -> Result<Expr, SweepError> {
+    let wrong = |what: String| SweepError::Option(format!("--where {column}={value}: {what}"));
+    let no_number = |_| wrong("is not the kind of value that the column holds".into());
+    let known = || schema.iter_names().map(|n| n.as_str()).collect::<Vec<_>>().join(", ");
+    let kind = schema.get(column).ok_or_else(|| wrong(format!("no such column; there are: {}", known())))?;
+    Ok(match kind {
+        DataType::String => col(column).eq(lit(value.to_string())),
+        DataType::Boolean => match value {
+            "true" => col(column),
+            "false" => col(column).not(),
+            _ => return Err(wrong("must be true or false".into())),
+        },
+        DataType::Float64 => col(column).eq(lit(value.parse::<f64>().map_err(|_| no_number(()))?)),
+        _ => col(column).eq(lit(value.parse::<i64>().map_err(|_| no_number(()))?)),
+    })
+}
+
+fn key(value: &AnyValue) -> Key {
+    let text = match value {
+        AnyValue::String(s) => s.to_string(),
+        AnyValue::StringOwned(s) => s.to_string(),
+        AnyValue::Null => "-".into(),
+        AnyValue::Float64(x) => format!("{x}"),
+        other => other.to_string(),
+    };
+    let number = value.is_primitive_numeric().then(|| value.extract::<f64>()).flatten();
+    Key { text, number }
+}
+
+/// Asks a dataset. Every part is verified first.
+///
+/// # Errors
+/// [`SweepError::NoPlan`] and [`SweepError::Damaged`] with the file, [`SweepError::Option`] for a column, value or metric that is not there.
+pub fn ask(dir: &Path, query: &Query) -> Result<Answer, SweepError> {
+    let plan = PlanFile::load(dir)?;
+    let parts: Vec<PathBuf> = Tree::list(dir)?.parts.into_values().flatten().collect();
+    parts.iter().try_for_each(|p| verified(p).map(drop))?;
+    if parts.is_empty() {
+        return Err(SweepError::Incomplete(format!("'{}' holds no results yet", dir.display())));
+    }
+    let present = parts.len();
+    let mut rows = table(scan(parts))?;
+    let schema = table(rows.collect_schema())?;
+    let has = |option: &str, column: &str| match schema.contains(column) {
+        true => Ok(()),
+        false => {
+            let known = schema.iter_names().map(|n| n.as_str()).collect::<Vec<_>>().join(", ");
+            Err(SweepError::Option(format!("{option} {column}: no such column; there are: {known}")))
+        }
+    };
+    let mut by = query.by.clone();
+    if by.is_empty() {
+        by = std::iter::once("agent".to_string()).chain(plan.axes.iter().cloned()).collect();
+    }
+    for column in &by {
+        has("--by", column)?;
+        if ["metric", "mean", "std_error", "status", "episodes"].contains(&column.as_str()) {
+            return Err(SweepError::Option(format!("--by {column}: groups cannot be told apart by it")));
+        }
+    }
+    let metrics = match (&query.metrics[..], plan.task.as_str()) {
+        ([], "misac") => vec![<crate::tasks::misac::config::MisacConfig as super::Swept>::METRIC.to_string()],
+        ([], _) => vec![<crate::tasks::v2x::config::V2xConfig as super::Swept>::METRIC.to_string()],
+        (named, _) => named.to_vec(),
+    };
+    for (column, value) in &query.filters {
+        rows = rows.filter(equals(&schema, column, value)?);
+    }
+    let mut groups = Vec::new();
+    for metric in &metrics {
+        let found = groups_of(rows.clone(), &by, metric)?;
+        if found.is_empty() {
+            let all =
+                table(rows.clone().select([col("metric").unique().sort(SortOptions::default())]).collect())?;
+            let names = table(
+                all.column("metric")
+                    .and_then(|c| Ok(c.str()?.iter().flatten().collect::<Vec<_>>().join(", "))),
+            )?;
+            let what = if names.is_empty() {
+                "no row passes --where".into()
+            } else {
+                format!("no such metric; there are: {names}")
+            };
+            return Err(SweepError::Option(format!("--metric {metric}: {what}")));
+        }
+        groups.extend(found);
+    }
+    let several = |i: &usize| {
+        let numbers: Option<Vec<f64>> = groups.iter().map(|g: &Group| g.keys[*i].number).collect();
+        numbers.is_some_and(|n| n.iter().any(|x| *x != n[0]))
+    };
+    let x = match &query.x {
+        Some(x) => {
+            has("--x", x)?;
+            let place = by.iter().position(|c| c == x);
+            if !place.is_some_and(|i| groups.iter().all(|g| g.keys[i].number.is_some())) {
+                return Err(SweepError::Option(format!("--x {x}: must be a column of numbers among --by")));
+            }
+            Some(x.clone())
+        }
+        None => (0..by.len()).find(several).map(|i| by[i].clone()),
+    };
+    Ok(Answer { by, x, groups, planned: plan.own().count(), present })
+}
+
+fn groups_of(rows: LazyFrame, by: &[String], metric: &str) -> Result<Vec<Group>, SweepError> {
+    let keys: Vec<Expr> = by.iter().map(col).collect();
+    let order: Vec<Expr> = keys.iter().cloned().chain([col("point"), col("seed")]).collect();
+    let ok = || col("status").eq(lit("ok"));
+    let grouped = rows
+        .filter(col("metric").eq(lit(metric.to_string())))
+        .sort_by_exprs(&order, SortMultipleOptions::default().with_maintain_order(true))
+        .group_by_stable(&keys)
+        .agg([
+            col("point").filter(ok()).alias("points"),
+            col("mean").filter(ok()).alias("values"),
+            len().alias("rows"),
+        ])
+        .collect();
+    let grouped = table(grouped)?;
+    let list = |name: &str, i: usize| -> PolarsResult<Series> {
+        let column = grouped.column(name)?.list()?;
+        column.get_as_series(i).ok_or_else(|| polars_err!(ComputeError: "group {i} has no {name}"))
+    };
+    let one = |i: usize| -> PolarsResult<Group> {
+        let keys = by.iter().map(|c| Ok(key(&grouped.column(c)?.get(i)?))).collect::<PolarsResult<_>>()?;
+        let (points, values) = (list("points", i)?, list("values", i)?);
+        let mut strata: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+        for (point, value) in points.str()?.iter().zip(values.f64()?.iter()) {
+            let value = value.unwrap_or(f64::NAN);
+            strata.entry(point.unwrap_or_default().to_string()).or_default().push(value);
+        }
+        let strata: Vec<Vec<f64>> = strata.into_values().collect();
+        let all = strata.concat();
+        let rows = grouped.column("rows")?.get(i)?.extract::<usize>().unwrap_or(0);
+        Ok(Group {
+            metric: metric.into(),
+            keys,
+            replicas: all.len(),
+            left_out: rows - all.len(),
+            mean: stats::mean(&all),
+            mean_95: stats::stratified_95(&strata, BOOTSTRAP_SEED, stats::mean),
+            iqm: stats::iqm(&all),
+            iqm_95: stats::stratified_95(&strata, BOOTSTRAP_SEED, stats::iqm),
+        })
+    };
+    table((0..grouped.height()).map(one).collect())
+}
+
+/// Five significant digits; `-` for what is missing.
+fn num(x: f64) -> String {
+    if x.is_nan() {
+        return "-".into();
+    }
+    if x == 0.0 || x.is_infinite() {
+        return format!("{x}");
+    }
+    let power = x.abs().log10().floor() as i32;
+    if !(-4..7).contains(&power) {
+        return format!("{x:.3e}");
+    }
+    format!("{x:.*}", (4 - power).max(0) as usize)
+}
+
+fn with_interval(x: f64, i: Option<Interval>) -> String {
+    match i {
+        Some(i) => format!("{} ({} to {})", num(x), num(i.lo), num(i.hi)),
+        None => num(x),
+    }
+}
+
+/// A heading and its table, without figures.
+fn markdown_table(a: &Answer, metric: &str) -> String {
+    let cell = |text: &str| text.replace('|', "\\|").replace('\n', " ");
+    let mut out = String::new();
+    for name in &a.by {
+        let _ = write!(out, "| {} ", cell(name));
+    }
+    out.push_str("| replicas | left out | mean (95 %) | IQM (95 %) |\n|");
+    out.push_str(&"---|".repeat(a.by.len()));
+    out.push_str("--:|--:|---|---|\n");
+    for g in a.groups.iter().filter(|g| g.metric == metric) {
+        for k in &g.keys {
+            let _ = write!(out, "| {} ", cell(&k.text));
+        }
+        let (mean, iqm) = (with_interval(g.mean, g.mean_95), with_interval(g.iqm, g.iqm_95));
+        let _ = writeln!(out, "| {} | {} | {mean} | {iqm} |", g.replicas, g.left_out);
+    }
+    out
+}
+
+/// Figures of a metric: lines over the x axis, or bars where there is none; one for each value of the columns that are neither agent nor x. With the
+/// text that tells it from the others.
+fn figures(a: &Answer, metric: &str) -> Result<Vec<(String, String)>, SweepError> {
+    let place = |name: &str| a.by.iter().position(|c| c == name);
+    let (agent, x) = (place("agent"), a.x.as_deref().and_then(place));
+    let mut panels: Vec<(String, Vec<&Group>)> = Vec::new();
+    for g in a.groups.iter().filter(|g| g.metric == metric && g.replicas > 0) {
+        let others = (0..a.by.len()).filter(|i| x.is_none_or(|x| x != *i) && agent.is_none_or(|n| n != *i));
+        let name = others.map(|i| format!("{} = {}", a.by[i], g.keys[i].text)).collect::<Vec<_>>().join(", ");
+        match panels.iter_mut().find(|p| p.0 == name) {
+            Some(p) => p.1.push(g),
+            None => panels.push((name, vec![g])),
+        }
+    }
+    let agent_of = |g: &Group| agent.map_or("all".to_string(), |i| g.keys[i].text.clone());
+    let Some(x) = x else {
+        let bar = |g: &&Group| Bar { agent: agent_of(g), y: g.mean, interval: g.mean_95 };
+        let group = |(name, groups): &(String, Vec<&Group>)| {
+            (name.replace(", ", "\n"), groups.iter().map(bar).collect())
+        };
+        // Bars stand on zero.
+        if panels.iter().flat_map(|p| &p.1).any(|g| g.mean < 0.0) {
+            return Ok(Vec::new());
+        }
+        let bars = Bars {
+            title: metric.into(),
+            y_label: metric.into(),
+            groups: panels.iter().map(group).collect(),
+            ..Bars::default()
+        };
+        return Ok(bars.svg()?.map(|svg| (String::new(), svg)).into_iter().collect());
+    };
+    let mut out = Vec::new();
+    for (name, groups) in panels {
+        let mut lines: Vec<figure::Series> = Vec::new();
+        for g in groups {
+            let point = Point {
+                x: g.keys[x].number.unwrap_or(f64::NAN),
+                y: g.mean,
+                interval: g.mean_95,
+                x_interval: None,
+            };
+            let agent = agent_of(g);
+            match lines.iter_mut().find(|l| l.agent == agent) {
+                Some(l) => l.points.push(point),
+                None => lines.push(figure::Series { agent, look: Look::Points, points: vec![point] }),
+            }
+        }
+        for l in &mut lines {
+            l.points.sort_by(|a, b| a.x.total_cmp(&b.x));
+        }
+        let title = if name.is_empty() { metric.to_string() } else { format!("{metric}, {name}") };
+        let figure = Figure {
+            title,
+            x_label: a.by[x].clone(),
+            y_label: metric.into(),
+            series: lines,
+            ..Figure::default()
+        };
+        out.extend(figure.svg()?.map(|svg| (name, svg)));
+    }
+    Ok(out)
+}
+
+/// Writes `report.md` and its figures to `out` and gives their paths, the page first.
+pub fn write(dir: &Path, out: &Path, query: &Query) -> Result<(Answer, Vec<PathBuf>), SweepError> {
+    let answer = ask(dir, query)?;
+    let plan = PlanFile::load(dir)?;
+    let mut page = format!("# Sweep {}\n\n", plan.hash);
+    let seeds = plan.seeds.len();
+    let _ = writeln!(
+        page,
+        "Task {}, {} of {} points, {seeds} seeds each; shard {}, device {}, isacbench {}.\n",
+        plan.task,
+        answer.present,
+        answer.planned,
+        plan.shard,
+        plan.devices.join(", "),
+        plan.crate_version
+    );
+    if !query.filters.is_empty() {
+        let shown = query.filters.iter().map(|(k, v)| format!("`{k} = {v}`")).collect::<Vec<_>>();
+        let _ = writeln!(page, "Only rows with {}.\n", shown.join(" and "));
+    }
+    page.push_str(
+        "Means and interquartile means (IQM, the mean of the middle half) over replicas, with 95 % percentile bootstrap intervals; \
+         the seeds of each point are resampled for themselves. Replicas that diverged, or whose evaluation was not finite, are left out and counted.\n",
+    );
+    let put = |path: PathBuf, text: &str| -> Result<PathBuf, SweepError> {
+        write_whole(&path, text.as_bytes()).map_err(writing(&path))?;
+        Ok(path)
+    };
+    let mut paths = Vec::new();
+    let mut metrics: Vec<&str> = answer.groups.iter().map(|g| g.metric.as_str()).collect();
+    metrics.dedup();
+    for metric in metrics {
+        let _ = write!(page, "\n## {metric}\n\n{}", markdown_table(&answer, metric));
+        for (n, (name, svg)) in figures(&answer, metric)?.iter().enumerate() {
+            let file = format!("{metric}-{}.svg", n + 1);
+            let _ = write!(page, "\n![{}]({file})\n", format!("{metric} {name}").trim_end());
+            paths.push(put(out.join(file), svg)?);
+        }
+    }
+    paths.insert(0, put(out.join("report.md"), &page)?);
+    Ok((answer, paths))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::sweep::dataset::{Dataset, Replicated, Status};
+    use crate::run::sweep::plan::{Plan, Shard, SweepFile};
+    use crate::run::sweep::task::Measured;
+    use crate::tasks::v2x::config::V2xConfig;
+
+    /// Rewards 1, 2, 3 at one power and 101, 102, 103 at another; the last replica has diverged.
+    fn dataset(dir: &Path) {
+        let text = "task = \"v2x\"\nmode = \"evaluate\"\nagents = [\"ekf\"]\nseeds = [0, 1, 2]\n[grid]\ntask.p_max_dbm = [0, 40]";
+        let plan: Plan<V2xConfig> = Plan::new(&SweepFile::parse(text, "x").unwrap(), "x").unwrap();
+        let mut dataset = Dataset::open(dir, &PlanFile::of(&plan, Shard::WHOLE, "cpu"), false).unwrap();
+        for (n, point) in plan.points.iter().enumerate() {
+            let replica = |seed: u32| {
+                let mean = 100.0 * n as f64 + f64::from(seed + 1);
+                let measured = |metric: &str, mean| Measured {
+                    metric: metric.into(),
+                    episodes: 1,
+                    mean,
+                    std_error: 0.0,
+                };
+                let metrics = vec![measured("reward", mean), measured("other", -mean)];
+                let status = if mean > 102.5 { Status::Diverged } else { Status::Ok };
+                Replicated { seed, status, metrics }
+            };
+            dataset.commit(&plan.axes, point, &[0, 1, 2].map(replica)).unwrap();
+        }
+    }
+
+    fn asked(dir: &Path, by: &[&str]) -> Vec<Group> {
+        let by = by.iter().map(ToString::to_string).collect();
+        ask(dir, &Query { metrics: vec!["reward".into()], by, ..Query::default() }).unwrap().groups
+    }
+
+    #[test]
+    fn what_diverged_is_counted_and_left_out() {
+        let dir = tempfile::tempdir().unwrap();
+        dataset(dir.path());
+        let groups = asked(dir.path(), &[]);
+        let found: Vec<_> = groups.iter().map(|g| (g.replicas, g.left_out, g.mean)).collect();
+        assert_eq!(found, [(3, 0, 2.0), (2, 1, 101.5)]);
+    }
+
+    #[test]
+    fn only_rows_that_pass_are_there() {
+        let dir = tempfile::tempdir().unwrap();
+        dataset(dir.path());
+        let filters =
+            [("task.p_max_dbm", "40"), ("seed", "1")].map(|(k, v)| (k.to_string(), v.to_string())).to_vec();
+        let groups = ask(dir.path(), &Query { metrics: vec!["other".into()], filters, ..Query::default() })
+            .unwrap()
+            .groups;
+        let [g] = &groups[..] else { panic!("{groups:?}") };
+        assert_eq!((g.replicas, g.left_out, g.mean), (1, 0, -102.0));
+    }
+
+    #[test]
+    fn seeds_of_each_point_are_resampled_for_themselves() {
+        let dir = tempfile::tempdir().unwrap();
+        dataset(dir.path());
+        let groups = asked(dir.path(), &["agent"]);
+        let [g] = &groups[..] else { panic!("{groups:?}") };
+        assert_eq!((g.replicas, g.left_out, g.mean), (5, 1, 41.8));
+        let i = g.mean_95.unwrap();
+        // Resampled together, the share of the second point would vary: by tens.
+        assert!(41.0 <= i.lo && i.lo < 41.8 && 41.8 < i.hi && i.hi <= 42.6, "{i:?}");
+    }
+}

@@ -1,0 +1,654 @@
+//! Batch after batch: train, evaluate, commit.
+//!
+//! A batch is done in parts as large as the device carries. While a part is trained its state is saved every `reproduce.checkpoint_every` updates below
+//! `work/`, from which an interrupted job goes on; the points of a batch are committed when all its replicas are evaluated.
+
+use super::dataset::{Dataset, PlanFile, Replicated, Status};
+use super::pack::{in_parts, pack};
+use super::plan::{Mode, Plan, Shard};
+use super::task::{Swept, Unit};
+use super::{SweepError, digest, writing};
+use crate::gpu::{Gpu, GpuError};
+use crate::learn::LearnerState;
+use crate::run::checkpoint::{Algorithmic, Checkpoint, CheckpointError};
+use crate::run::reproduce::{JobError, RunId, Watch, check_memory};
+use crate::run::train::Plan as Training;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+/// Replicas of a batch where neither file nor command line names a number. A CPU gains nothing from more, and what is done is saved more often.
+pub const CPU_REPLICAS: usize = 16;
+/// A GPU is filled; what does not fit is split.
+pub const GPU_REPLICAS: usize = 256;
+
+/// What a process that wants to end must know: how much is committed, and that nothing is being written.
+#[derive(Default)]
+pub struct Commits {
+    gate: Mutex<()>,
+    done: AtomicUsize,
+    total: AtomicUsize,
+}
+
+impl Commits {
+    /// Waits until nothing is being written, and keeps it so while the guard lives.
+    pub fn pause(&self) -> MutexGuard<'_, ()> {
+        self.gate.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    /// Points committed and points of this folder.
+    pub fn count(&self) -> (usize, usize) {
+        (self.done.load(Ordering::SeqCst), self.total.load(Ordering::SeqCst))
+    }
+}
+
+/// How far a sweep is, after a batch.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Progress {
+    pub batch: usize,
+    pub batches: usize,
+    pub points: usize,
+    pub of: usize,
+    /// Replicas per second since this process began.
+    pub replicas_per_s: f64,
+    pub left_s: f64,
+}
+
+/// The device, and how to get it back after it was lost.
+pub struct Device<'a> {
+    pub gpu: Option<Arc<Gpu>>,
+    pub reopen: &'a dyn Fn() -> Result<Arc<Gpu>, GpuError>,
+}
+
+/// How a sweep is done.
+pub struct Way<'a> {
+    pub device: Device<'a>,
+    /// Most replicas of a batch.
+    pub replicas: usize,
+    pub watch: &'a dyn Watch,
+    pub progress: &'a dyn Fn(&Progress),
+    pub commits: &'a Commits,
+}
+
+/// What a sweep left.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Done {
+    /// Points computed now, and points found there.
+    pub computed: usize,
+    pub found: usize,
+    /// Replicas computed now whose status is not `ok`.
+    pub not_ok: usize,
+}
+
+/// Points of one shape that are done together.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Batch {
+    pub agent: &'static str,
+    /// Indices into the plan.
+    pub points: Vec<usize>,
+    pub replicas: usize,
+    /// Text of what the replicas have in common.
+    pub shape: String,
+}
+
+/// The batches of a shard's points, those for which `skip` holds left out.
+pub fn batches<C: Swept>(
+    plan: &Plan<C>,
+    shard: Shard,
+    most: usize,
+    skip: impl Fn(&str) -> bool,
+) -> Vec<Batch> {
+    let open: Vec<usize> = plan.shard(shard).into_iter().filter(|i| !skip(&plan.points[*i].id)).collect();
+    let shapes: Vec<String> =
+        open.iter().map(|i| plan.points[*i].config.shape(plan.points[*i].agent)).collect();
+    let named: Vec<(usize, &str)> = open.iter().copied().zip(shapes.iter().map(String::as_str)).collect();
+    let batch = |points: Vec<usize>| {
+        let first = &plan.points[points[0]];
+        Batch {
+            agent: first.agent,
+            replicas: points.len() * plan.seeds.len(),
+            shape: first.config.shape(first.agent),
+            points,
+        }
+    };
+    pack(&named, plan.seeds.len(), most).into_iter().map(batch).collect()
+}
+
+/// The replicas of a batch: points in their order, each with all seeds.
+pub fn units<'a, C: Swept>(plan: &'a Plan<C>, points: &[usize]) -> Vec<Unit<'a, C>> {
+    let of = |i: &usize| {
+        let config = &plan.points[*i].config;
+        plan.seeds.iter().map(move |seed| Unit { config, seed: *seed })
+    };
+    points.iter().flat_map(of).collect()
+}
+
+/// Environment steps that a replica of a configuration takes, training steps counted tenfold: they are about as much slower.
+fn work_of<C: Swept>(plan: &Plan<C>, agent: &str, config: &C) -> f64 {
+    let evaluation = config.episodes() as f64 * config.slots() as f64;
+    let learner =
+        if plan.mode == Mode::Evaluate { None } else { C::batch(agent, &[Unit { config, seed: 0 }]) };
+    let training = learner.map_or(0.0, |a| a.samples() as f64 * f64::from(config.train_config().updates));
+    evaluation + 10.0 * training
+}
+
+/// Does what is missing of a plan's shard.
+///
+/// # Errors
+/// What stops the job; committed points stay.
+pub fn run<C: Swept>(
+    plan: &Plan<C>,
+    file: &PlanFile,
+    dataset: &mut Dataset,
+    way: &mut Way,
+) -> Result<Done, SweepError> {
+    let mut out = Done { found: dataset.done.len(), ..Done::default() };
+    let work = dataset.dir.join("work");
+    let todo = batches(plan, file.shard, way.replicas, |id| dataset.done.contains_key(id));
+    let total = plan.shard(file.shard).len();
+    way.commits.total.store(total, Ordering::SeqCst);
+    way.commits.done.store(dataset.done.len(), Ordering::SeqCst);
+    let weigh = |b: &Batch| b.points.len() as f64 * work_of(plan, b.agent, &plan.points[b.points[0]].config);
+    let all: f64 = todo.iter().map(weigh).sum();
+    let (started, mut behind, mut replicas) = (Instant::now(), 0.0, 0);
+    // Of the shape that is being worked on: how many replicas have turned out to fit.
+    let mut fits: Option<(String, usize)> = None;
+    for (n, batch) in todo.iter().enumerate() {
+        let units = units(plan, &batch.points);
+        let mut most = way.replicas;
+        if let Some((_, known)) = fits.as_ref().filter(|(shape, _)| *shape == batch.shape) {
+            most = *known;
+        }
+        let results = whole_batch(plan, batch, &units, &mut most, &work, way)?;
+        fits = Some((batch.shape.clone(), most));
+        out.not_ok += results.iter().filter(|r| r.status != Status::Ok).count();
+        for (i, replicas) in batch.points.iter().zip(results.chunks(plan.seeds.len())) {
+            let _writing = way.commits.pause();
+            dataset.commit(&plan.axes, &plan.points[*i], replicas)?;
+            way.commits.done.fetch_add(1, Ordering::SeqCst);
+        }
+        out.computed += batch.points.len();
+        // Half-trained states of this batch are of no use any more.
+        clear(&work)?;
+        behind += weigh(batch);
+        replicas += batch.replicas;
+        let spent = started.elapsed().as_secs_f64();
+        (way.progress)(&Progress {
+            batch: n + 1,
+            batches: todo.len(),
+            points: way.commits.count().0,
+            of: total,
+            replicas_per_s: replicas as f64 / spent,
+            left_s: spent * (all - behind) / behind,
+        });
+    }
+    clear(&work)?;
+    Ok(out)
+}
+
+fn clear(work: &Path) -> Result<(), SweepError> {
+    match std::fs::remove_dir_all(work) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(writing(work)(e)),
+        _ => Ok(()),
+    }
+}
+
+/// Results of a batch's replicas, in their order, in parts of at most `most`.
+fn whole_batch<C: Swept>(
+    plan: &Plan<C>,
+    batch: &Batch,
+    units: &[Unit<C>],
+    most: &mut usize,
+    work: &Path,
+    way: &mut Way,
+) -> Result<Vec<Replicated>, SweepError> {
+    let agent = batch.agent;
+    let (watch, commits) = (way.watch, way.commits);
+    let device = &mut way.device;
+    let smaller = |e: &JobError, n: usize, fit: usize| {
+        watch.warn(&format!("{agent}: a batch of {n} replicas did not fit ({e}); trying {fit}"));
+    };
+    let part = |range: std::ops::Range<usize>| {
+        let units = &units[range.clone()];
+        let result = (|| {
+            let (mut trained, mut stuck) = (None, vec![false; units.len()]);
+            if let Some(w) = plan.weights.get(agent) {
+                trained = Some(w.rows(units));
+            } else if C::learns(agent) {
+                let name = part_name(plan, batch, &range);
+                let (c, s) = train(agent, units, &work.join(name), device.gpu.as_ref(), watch, commits)?;
+                (trained, stuck) = (Some(c), s);
+            }
+            // What fits in training may not in evaluation; a part of the batch is evaluated without another training.
+            let mut at_once = units.len();
+            let evaluate = |r: std::ops::Range<usize>| {
+                let weights = trained.as_ref().map(|c| rows(c, r.clone()));
+                evaluated(agent, &units[r.clone()], weights.as_ref(), &stuck[r], device.gpu.as_deref(), watch)
+            };
+            in_parts(units.len(), &mut at_once, evaluate, smaller)
+        })();
+        if let Err(JobError::Gpu(GpuError::Lost(..))) = &result {
+            // The old device answers nothing any more.
+            device.gpu = Some((device.reopen)()?);
+        }
+        result
+    };
+    let before = *most;
+    let out = in_parts(units.len(), most, part, smaller)?;
+    if *most < before {
+        watch.warn(&format!("{agent}: {most} replicas fit"));
+    }
+    Ok(out)
+}
+
+/// Folder of a part's half-trained state: the same only for the same replicas in the same order.
+fn part_name<C: Swept>(plan: &Plan<C>, batch: &Batch, range: &std::ops::Range<usize>) -> String {
+    let seeds = plan.seeds.len();
+    let name = |n: usize| format!("{} {}", plan.points[batch.points[n / seeds]].id, plan.seeds[n % seeds]);
+    let names: Vec<String> = range.clone().map(name).collect();
+    digest(&names.iter().map(|n| n.as_bytes()).collect::<Vec<_>>())
+}
+
+/// Trains replicas side by side, from the state saved in `dir` if there is one; also which of them have stopped learning.
+fn train<C: Swept>(
+    agent: &'static str,
+    units: &[Unit<C>],
+    dir: &Path,
+    gpu: Option<&Arc<Gpu>>,
+    watch: &dyn Watch,
+    commits: &Commits,
+) -> Result<(Checkpoint<C>, Vec<bool>), JobError> {
+    let algorithm = C::batch(agent, units).ok_or(JobError::NotLearned(agent))?;
+    // An adapter has its own memory, and its limits are checked where its buffers are made.
+    if gpu.is_none_or(|g| g.is_software()) {
+        check_memory(&algorithm, C::MEMORY_KEYS)?;
+    }
+    let path = dir.join("checkpoint.safetensors");
+    let state = match saved(agent, units, &path) {
+        Ok(Some(state)) => state,
+        Ok(None) => algorithm.start(),
+        Err(e) => {
+            let aside: PathBuf = path.with_extension("damaged");
+            watch.warn(&format!("{e}; this batch starts over, the file is kept as '{}'", aside.display()));
+            std::fs::rename(&path, &aside).map_err(|e| file_error(&path, &e))?;
+            algorithm.start()
+        }
+    };
+    train_from(agent, units, &algorithm, state, &path, gpu, watch, commits)
+}
+
+/// The weights of some of a batch's replicas.
+fn rows<C: Swept>(c: &Checkpoint<C>, range: std::ops::Range<usize>) -> Checkpoint<C> {
+    let width = c.state.params.len() / c.seeds.len();
+    Checkpoint {
+        config: c.config.clone(),
+        agent: c.agent.clone(),
+        seeds: c.seeds[range.clone()].to_vec(),
+        swept: c.swept[range.clone()].to_vec(),
+        state: LearnerState {
+            params: c.state.params[range.start * width..range.end * width].to_vec(),
+            m: Vec::new(),
+            v: Vec::new(),
+            adam_steps: c.state.adam_steps,
+            updates: c.state.updates,
+            extra: Vec::new(),
+        },
+    }
+}
+
+fn file_error(path: &Path, e: &std::io::Error) -> JobError {
+    JobError::File { path: path.display().to_string(), what: e.to_string() }
+}
+
+/// The state that an interrupted job left of these replicas; `None` if it left none.
+fn saved<C: Swept>(
+    agent: &str,
+    units: &[Unit<C>],
+    path: &Path,
+) -> Result<Option<LearnerState>, CheckpointError> {
+    if !path.exists() {
+        return Ok(None);
+    }
+    let c = Checkpoint::<C>::load(path)?;
+    let ours = c.agent == agent
+        && c.config == *units[0].config
+        && c.replicas() == replicas(units)
+        && c.state.updates < c.config.train_config().updates;
+    if ours {
+        return Ok(Some(c.state));
+    }
+    Err(CheckpointError::Damaged(path.display().to_string(), "it is of other replicas".into()))
+}
+
+/// (swept value, seed) of each replica.
+fn replicas<C: Swept>(units: &[Unit<C>]) -> Vec<(f64, u32)> {
+    units.iter().map(|u| (u.config.swept(), u.seed)).collect()
+}
+
+#[expect(clippy::too_many_arguments, reason = "the state of one training")]
+fn train_from<C: Swept>(
+    agent: &'static str,
+    units: &[Unit<C>],
+    algorithm: &C::Algorithm,
+    mut state: LearnerState,
+    path: &Path,
+    gpu: Option<&Arc<Gpu>>,
+    watch: &dyn Watch,
+    commits: &Commits,
+) -> Result<(Checkpoint<C>, Vec<bool>), JobError> {
+    let head = units[0].config;
+    let total = head.train_config().updates;
+    let every = head.checkpoint_every();
+    let checkpoint = |state: LearnerState| {
+        let (swept, seeds) = replicas(units).into_iter().unzip();
+        Checkpoint { config: head.clone(), agent: agent.into(), seeds, swept, state }
+    };
+    let mut learner = C::learner(algorithm, &state, gpu)?;
+    let mut stuck = vec![false; units.len()];
+    watch.begin(&format!("train {agent} ({} replicas)", units.len()), u64::from(total));
+    watch.advance(u64::from(state.updates), "");
+    while state.updates < total {
+        let start = state.updates;
+        let until = total.min((start / every + 1) * every);
+        // Only the last update's metrics are looked at.
+        let plan = Training { algorithm, updates: total, until, log_every: total };
+        state = C::train(
+            &plan,
+            &mut learner,
+            start,
+            &mut |update, metrics| {
+                let run = RunId { agent, variant: String::new() };
+                for ((stuck, u), m) in stuck.iter_mut().zip(units).zip(metrics) {
+                    let row = u.config.curve(&run, (u.config.swept(), u.seed), update, 0, m);
+                    *stuck = u.config.is_stuck(agent, &row);
+                }
+                watch.advance(0, &C::note(metrics));
+            },
+            &mut |_| watch.advance(1, ""),
+        )?;
+        if until < total {
+            let _writing = commits.pause();
+            match checkpoint(state.clone()).save(path) {
+                // A replica whose weights are not finite: its state could not be read again. The others must not lose theirs, so the batch goes on.
+                Ok(()) | Err(CheckpointError::Tensor { .. }) => {}
+                Err(e) => return Err(e.into()),
+            }
+        }
+    }
+    watch.end();
+    Ok((checkpoint(state), stuck))
+}
+
+/// Metrics and status of replicas; `trained` holds a learned agent's weights, `stuck` who has stopped learning.
+pub fn evaluated<C: Swept>(
+    agent: &str,
+    units: &[Unit<C>],
+    trained: Option<&Checkpoint<C>>,
+    stuck: &[bool],
+    gpu: Option<&Gpu>,
+    watch: &dyn Watch,
+) -> Result<Vec<Replicated>, JobError> {
+    let metrics = C::evaluate(agent, units, trained, gpu, watch)?;
+    let finite = |r: usize| {
+        trained.is_none_or(|c| {
+            let width = c.state.params.len() / units.len();
+            c.state.params[r * width..][..width].iter().all(|x| x.is_finite())
+        })
+    };
+    let one = |(r, metrics): (usize, Vec<super::task::Measured>)| {
+        let status = if stuck[r] || !finite(r) {
+            Status::Diverged
+        } else if metrics.iter().any(|m| !m.mean.is_finite()) {
+            Status::NotFinite
+        } else {
+            Status::Ok
+        };
+        Replicated { seed: units[r].seed, status, metrics }
+    };
+    Ok(metrics.into_iter().enumerate().map(one).collect())
+}
+
+/// What a batch is expected to take.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cost {
+    /// Of the learner, in parts of at most the batch size; 0 where nothing learns.
+    pub bytes: u64,
+    pub seconds: f64,
+}
+
+/// Expected memory and time of batches, from one short measurement for each agent and size: an update of a few replicas past the warm-up, and some
+/// episodes. Also how long the measurement took.
+pub fn costs<C: Swept>(
+    plan: &Plan<C>,
+    batches: &[Batch],
+    most: usize,
+    gpu: Option<&Arc<Gpu>>,
+) -> Result<(Vec<Cost>, f64), SweepError> {
+    const EPISODES: u64 = 256;
+    let started = Instant::now();
+    // By agent and size: seconds of an update and of an episode of one replica.
+    let mut known: Vec<(String, [f64; 2])> = Vec::new();
+    let mut out = Vec::new();
+    for b in batches {
+        let all = units(plan, &b.points);
+        let head = all[0].config;
+        let learner = |units: &[Unit<C>]| match plan.mode {
+            Mode::Evaluate => None,
+            Mode::TrainAndEvaluate => C::batch(b.agent, units),
+        };
+        let part = all.len().min(most);
+        let bytes = learner(&all[..part]).map_or(0, |a| a.host_bytes());
+        let one = learner(&all[..1]);
+        let size = one.map_or(String::new(), |a| format!("{} {}", a.samples(), a.params()));
+        let key = format!("{} {size} {} {}", b.agent, head.slots(), head.sizes(b.agent));
+        let rates = match known.iter().find(|k| k.0 == key) {
+            Some(k) => k.1,
+            None => {
+                // A CPU is as fast with few replicas as with many; a GPU is not.
+                let few = &all[..part.min(if gpu.is_some() { part } else { 2 })];
+                let rates = measure(plan, b.agent, few, learner(few), EPISODES, gpu)?;
+                known.push((key, rates));
+                rates
+            }
+        };
+        let updates = if learner(&all[..1]).is_some() { f64::from(head.train_config().updates) } else { 0.0 };
+        let each = updates * rates[0] + head.episodes() as f64 * rates[1];
+        out.push(Cost { bytes, seconds: each * all.len() as f64 });
+    }
+    Ok((out, started.elapsed().as_secs_f64()))
+}
+
+fn measure<C: Swept>(
+    plan: &Plan<C>,
+    agent: &'static str,
+    units: &[Unit<C>],
+    learner: Option<C::Algorithm>,
+    episodes: u64,
+    gpu: Option<&Arc<Gpu>>,
+) -> Result<[f64; 2], SweepError> {
+    let n = units.len() as f64;
+    let quiet = crate::run::reproduce::Quiet;
+    let (mut update_s, mut weights) = (0.0, plan.weights.get(agent).map(|w| w.rows(units)));
+    if let Some(algorithm) = learner {
+        let state = algorithm.start();
+        let mut learner = C::learner(&algorithm, &state, gpu)?;
+        let until = C::warm_up(&algorithm) + 1;
+        let plan = Training { algorithm: &algorithm, updates: until, until, log_every: until };
+        let mut ends = vec![Instant::now()];
+        let state = C::train(&plan, &mut learner, 0, &mut |_, _| (), &mut |_| ends.push(Instant::now()))?;
+        if let [.., before, last] = ends[..] {
+            update_s = (last - before).as_secs_f64() / n;
+        }
+        let (swept, seeds) = replicas(units).into_iter().unzip();
+        weights =
+            Some(Checkpoint { config: units[0].config.clone(), agent: agent.into(), seeds, swept, state });
+    }
+    let few = episodes.min(units[0].config.episodes());
+    let short: Vec<C> = units.iter().map(|u| u.config.with_episodes(few)).collect();
+    let short: Vec<Unit<C>> =
+        short.iter().zip(units).map(|(config, u)| Unit { config, seed: u.seed }).collect();
+    let started = Instant::now();
+    C::evaluate(agent, &short, weights.as_ref(), gpu.map(|g| &**g), &quiet)?;
+    Ok([update_s, started.elapsed().as_secs_f64() / (n * few as f64)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Layered;
+    use crate::tasks::v2x::config::V2xConfig;
+
+    /// What `advance` heard.
+    #[derive(Default)]
+    struct Heard(Mutex<Vec<u64>>, AtomicUsize);
+
+    impl Watch for Heard {
+        fn begin(&self, _: &str, _: u64) {}
+        fn advance(&self, n: u64, _: &str) {
+            self.0.lock().unwrap().push(n);
+        }
+        fn end(&self) {}
+        fn warn(&self, _: &str) {
+            self.1.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    impl Heard {
+        fn steps(&self) -> Vec<u64> {
+            self.0.lock().unwrap().iter().copied().filter(|n| *n > 0).collect()
+        }
+    }
+
+    /// Four updates of ten slots.
+    fn config(more: &[&str]) -> V2xConfig {
+        let small = [
+            "ppo.hidden=[4]",
+            "ppo.envs=2",
+            "task.slots=5",
+            "ppo.horizon=5",
+            "ppo.minibatch=10",
+            "train.updates=4",
+            "reproduce.checkpoint_every=2",
+        ];
+        let sets: Vec<String> = small.iter().chain(more).map(ToString::to_string).collect();
+        V2xConfig::load(None, &sets).unwrap()
+    }
+
+    fn two(config: &V2xConfig) -> Vec<Unit<'_, V2xConfig>> {
+        [3, 4].map(|seed| Unit { config, seed }).into()
+    }
+
+    fn half_trained(units: &[Unit<V2xConfig>], updates: u32) -> Checkpoint<V2xConfig> {
+        let state = V2xConfig::batch("ppo", units).unwrap().start();
+        let (swept, seeds) = replicas(units).into_iter().unzip();
+        let state = LearnerState { updates, ..state };
+        Checkpoint { config: units[0].config.clone(), agent: "ppo".into(), seeds, swept, state }
+    }
+
+    #[test]
+    fn part_of_a_batch_has_its_own_weights() {
+        let config = config(&[]);
+        let units = [5, 6, 7].map(|seed| Unit { config: &config, seed });
+        let all = half_trained(&units, 4);
+        let width = all.state.params.len() / 3;
+        let some = rows(&all, 1..3);
+        assert_eq!((some.seeds, some.swept), (vec![6, 7], all.swept[1..].to_vec()));
+        assert_eq!(some.state.params, all.state.params[width..]);
+    }
+
+    #[test]
+    fn a_half_trained_state_is_continued_by_its_own_replicas_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("checkpoint.safetensors");
+        let own = config(&[]);
+        let units = two(&own);
+        assert!(saved("ppo", &units, &path).unwrap().is_none(), "there is none yet");
+        let half = half_trained(&units, 2);
+        half.save(&path).unwrap();
+        assert_eq!(saved("ppo", &units, &path).unwrap(), Some(half.state));
+        let others = [3, 5].map(|seed| Unit { config: &own, seed });
+        let other = config(&["ppo.clip=0.1"]);
+        for (agent, units) in [("ppo", others.to_vec()), ("spiking-ac", units.clone()), ("ppo", two(&other))]
+        {
+            assert!(matches!(saved(agent, &units, &path), Err(CheckpointError::Damaged(..))), "{agent}");
+        }
+        half_trained(&units, 4).save(&path).unwrap();
+        assert!(saved("ppo", &units, &path).is_err(), "nothing is left to train");
+    }
+
+    #[test]
+    fn training_begins_behind_what_was_saved() {
+        let config = config(&[]);
+        let units = two(&config);
+        let heard = |prepare: &dyn Fn(&Path)| {
+            let (dir, watch) = (tempfile::tempdir().unwrap(), Heard::default());
+            prepare(&dir.path().join("checkpoint.safetensors"));
+            train("ppo", &units, dir.path(), None, &watch, &Commits::default()).unwrap();
+            (watch.steps(), watch.1.load(Ordering::SeqCst))
+        };
+        assert_eq!(heard(&|_| ()), (vec![1; 4], 0));
+        assert_eq!(heard(&|path| half_trained(&units, 3).save(path).unwrap()), (vec![3, 1], 0));
+        // What cannot be read is said, and training starts over.
+        assert_eq!(heard(&|path| std::fs::write(path, "no checkpoint").unwrap()), (vec![1; 4], 1));
+    }
+
+    #[test]
+    fn a_replica_whose_gradients_are_not_finite_is_stuck_and_no_other() {
+        let config = config(&[]);
+        let units = two(&config);
+        let algorithm = V2xConfig::batch("ppo", &units).unwrap();
+        let mut state = algorithm.start();
+        let width = state.params.len() / 2;
+        state.params[width] = f32::NAN;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("checkpoint.safetensors");
+        let (watch, commits) = (Heard::default(), Commits::default());
+        let (c, stuck) = train_from("ppo", &units, &algorithm, state, &path, None, &watch, &commits).unwrap();
+        assert_eq!(stuck, [false, true]);
+        assert!(c.state.params[..width].iter().all(|x| x.is_finite()));
+    }
+
+    /// The device is gone before anything is done with it: another is opened, the batch is split, and the results are those of a sound device.
+    #[test]
+    fn a_lost_device_is_opened_again() {
+        let open = || Gpu::open(&crate::gpu::DeviceChoice::Gpu);
+        let lost = match open() {
+            Ok(gpu) => gpu,
+            Err(e) if std::env::var("REQUIRE_GPU").is_ok_and(|v| v == "1") => {
+                panic!("REQUIRE_GPU=1 and: {e}")
+            }
+            Err(e) => return eprintln!("SKIPPED (no GPU): {e}"),
+        };
+        let text = "task = \"v2x\"\nagents = [\"ppo\"]\nseeds = [1, 2]\n[config]\nppo.hidden = [4]\nppo.envs = 2\ntask.slots = 5\nppo.horizon = 5\nppo.minibatch = 10\ntrain.updates = 2\nevaluate.episodes = 8\n";
+        let plan: Plan<V2xConfig> =
+            Plan::new(&crate::run::sweep::plan::SweepFile::parse(text, "x").unwrap(), "x").unwrap();
+        let file = PlanFile::of(&plan, Shard::WHOLE, "a GPU");
+        let done = |gpu: Gpu| {
+            let (dir, watch, opened) = (tempfile::tempdir().unwrap(), Heard::default(), AtomicUsize::new(0));
+            let mut dataset = Dataset::open(dir.path(), &file, false).unwrap();
+            let reopen = || {
+                opened.fetch_add(1, Ordering::SeqCst);
+                open().map(Arc::new)
+            };
+            let mut way = Way {
+                device: Device { gpu: Some(Arc::new(gpu)), reopen: &reopen },
+                replicas: 2,
+                watch: &watch,
+                progress: &|_| (),
+                commits: &Commits::default(),
+            };
+            assert_eq!(
+                run(&plan, &file, &mut dataset, &mut way).unwrap(),
+                Done { computed: 1, found: 0, not_ok: 0 }
+            );
+            // Its name holds the checksum of the results.
+            let part = dataset.done[&plan.points[0].id].file_name().unwrap().to_owned();
+            (part, opened.into_inner(), watch.1.into_inner() > 0)
+        };
+        let (sound, none, quiet) = done(open().unwrap());
+        assert_eq!((none, quiet), (0, false));
+        lost.device.destroy();
+        lost.device.poll(wgpu::PollType::wait_indefinitely()).unwrap();
+        assert_eq!(done(lost), (sound, 1, true));
+    }
+}

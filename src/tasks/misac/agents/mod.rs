@@ -1,0 +1,134 @@
+//! The rows of task misac: one file per agent. A further agent is a file with a `pub const AGENT` and its line in [`AGENTS`].
+
+mod best_periodic;
+mod dp_bound;
+mod dp_optimal;
+mod h_moe;
+mod h_moe_no_aoi;
+mod homogeneous_moe;
+mod ppo_mono;
+mod radar_only;
+mod vision_only;
+
+use crate::nets::experts::Architecture;
+use crate::tasks::misac::dp::Rule;
+use crate::tasks::misac::physics::{MisacParams, MisacSpec, State, load_state};
+use std::sync::Arc;
+
+/// One row.
+#[derive(Clone, Copy, Debug)]
+pub struct MisacAgent {
+    pub id: &'static str,
+    pub summary: &'static str,
+    pub kind: MisacKind,
+}
+
+/// What an agent id stands for.
+#[derive(Clone, Copy, Debug)]
+pub enum MisacKind {
+    /// Networks that are trained.
+    Learned(Architecture),
+    /// A schedule made for the task of a replica; beams steer at the estimated angle.
+    Fixed(MakeSchedule),
+}
+
+/// Makes the schedule of a replica.
+pub type MakeSchedule = fn(&MisacSpec, &MisacParams) -> Result<Arc<dyn FixedSchedule>, AgentError>;
+
+/// Every agent of task misac, in the order of the tables.
+pub const AGENTS: &[MisacAgent] = &[
+    h_moe::AGENT,
+    h_moe_no_aoi::AGENT,
+    ppo_mono::AGENT,
+    homogeneous_moe::AGENT,
+    vision_only::AGENT,
+    radar_only::AGENT,
+    best_periodic::AGENT,
+    dp_optimal::AGENT,
+    dp_bound::AGENT,
+];
+
+/// The agent called `id`.
+pub fn find(id: &str) -> Option<&'static MisacAgent> {
+    AGENTS.iter().find(|a| a.id == id)
+}
+
+impl MisacAgent {
+    /// The networks of an agent that learns.
+    pub fn architecture(&self) -> Option<Architecture> {
+        match self.kind {
+            MisacKind::Learned(architecture) => Some(architecture),
+            MisacKind::Fixed(_) => None,
+        }
+    }
+}
+
+/// Why there is no schedule for a task.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AgentError {
+    #[error(
+        "agent '{agent}' solves {states} joint ages, more than {most}: lower task.vehicles or task.age_max_slots"
+    )]
+    TooManyStates { agent: &'static str, states: u64, most: u64 },
+    #[error("agent '{0}' knows one constant β only; with task.uncertainty = \"kinematic\" there is dp-bound")]
+    ConstantOnly(&'static str),
+}
+
+/// A camera schedule that needs no learning.
+pub trait FixedSchedule: Send + Sync {
+    /// What the schedule keeps of an episode that starts in this state, for [`FixedSchedule::decide`].
+    fn begin(&self, _start: &Slot) -> Vec<u32> {
+        Vec::new()
+    }
+
+    /// Sets `pi[k]` to 1 where vehicle k's camera is on, else to 0.
+    fn decide(&self, now: &Slot, memory: &[u32], pi: &mut [f32]);
+
+    /// The same decisions as kernel `misac_schedule` makes them: the rule and its words for one replica (a period, a table), for a
+    /// [`Rule::Plan`] none: its words are what [`FixedSchedule::begin`] returns, one a slot with the camera of vehicle k in bit k. `None`: the
+    /// schedule decides on the CPU, and is evaluated there.
+    fn rule(&self) -> Option<(Rule, Vec<u32>)> {
+        None
+    }
+
+    /// Whether its energy is a lower bound rather than what a schedule costs.
+    fn is_bound(&self) -> bool {
+        false
+    }
+
+    /// What the schedule knows of itself beside its evaluation: names of metrics, with units as suffixes, and values.
+    fn facts(&self) -> Vec<(&'static str, f64)> {
+        Vec::new()
+    }
+}
+
+/// One environment before the decision of a slot.
+#[derive(Clone, Copy)]
+pub struct Slot<'a> {
+    pub task: &'a MisacSpec,
+    pub params: &'a MisacParams,
+    /// [7K, envs]
+    pub state: &'a [f32],
+    pub envs: usize,
+    pub env: usize,
+    /// Slot of the episode.
+    pub slot: usize,
+}
+
+impl Slot<'_> {
+    /// A_k, slots.
+    pub fn age(&self, k: usize) -> usize {
+        self.state[(2 * self.task.vehicles + k) * self.envs + self.env] as usize
+    }
+    /// The whole state.
+    pub fn full(&self) -> State<f32> {
+        load_state(self.task.vehicles, self.state, self.envs, self.env)
+    }
+}
+
+/// Writes the bits of `cameras`, vehicle 0 lowest.
+fn write_bits(cameras: u32, pi: &mut [f32]) {
+    for (k, pi) in pi.iter_mut().enumerate() {
+        *pi = (cameras >> k & 1) as f32;
+    }
+}

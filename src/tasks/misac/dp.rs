@@ -1,0 +1,523 @@
+//! The scheduling problem of task misac solved exactly (paper "rl-h-moe", (3)–(7), (11)): which cameras to switch on, as a Markov decision
+//! process on the joint age of information, and the best fixed camera period beside it.
+//!
+//! With one constant β per vehicle the ages A ∈ {0, …, A_max}^K follow from the schedule alone, so the problem is finite and deterministic.
+//! [`Schedule::solve`] runs relative value iteration on all (A_max+1)^K states and 2^K actions.
+
+use super::physics::{self, MisacParams, MisacSpec, Uncertainty};
+use rayon::prelude::*;
+
+/// Energies, limits and rates of the scheduling problem.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Schedule {
+    /// β_k of (7), per slot of age; one per vehicle.
+    pub beta: Vec<f64>,
+    /// e_vis of (4), J per camera frame.
+    pub e_vis_j: f64,
+    /// E_recovery of (5), J per vehicle.
+    pub e_recovery_j: f64,
+    /// Age after a camera frame, slots (6).
+    pub t_proc: usize,
+    /// Age at which it saturates, slots.
+    pub age_max: usize,
+    /// λ_misa of (11), J.
+    pub lambda_j: f64,
+    /// Γ_misa of (9e).
+    pub gamma_misa: f64,
+}
+
+/// A schedule that is fixed in advance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// Every camera in every slot (Vision-Only).
+    Always,
+    /// No camera ever (Radar-Only).
+    Never,
+    /// [`Schedule::periodic`].
+    Periodic,
+    /// A decision for every joint age: [`Schedule::table`].
+    Table,
+    /// Decisions for every slot of an episode, made when it starts.
+    Plan,
+}
+
+/// The optimum of a [`Schedule`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Optimum {
+    /// Mean cost per slot (energy and penalty), J.
+    pub cost_j: f64,
+    /// Relative values h(A) of all states, J; h(0, …, 0) = 0.
+    pub values: Vec<f64>,
+    /// Half the span of T h − h: the mean cost of the greedy policy is within this of the optimum, J.
+    pub residual_j: f64,
+    pub iterations: usize,
+}
+
+/// What a slot costs on average under a schedule that repeats.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct MeanCost {
+    /// (3), J per slot.
+    pub energy_j: f64,
+    /// λ_misa·max(0, L_BMP − Γ_misa), J per slot.
+    pub penalty_j: f64,
+    /// Share of slots with L_BMP > Γ_misa.
+    pub share_over_gamma: f64,
+    /// Mean L_BMP.
+    pub l_bmp: f64,
+}
+
+impl MeanCost {
+    pub fn cost_j(&self) -> f64 {
+        self.energy_j + self.penalty_j
+    }
+}
+
+impl Schedule {
+    /// The scheduling problem of a replica, with the one β that holds for all its vehicles.
+    pub fn new(spec: &MisacSpec, p: &MisacParams) -> Self {
+        Schedule {
+            beta: vec![f64::from(p.beta); spec.vehicles],
+            e_vis_j: f64::from(p.e_vis_j),
+            e_recovery_j: f64::from(p.e_recovery_j),
+            t_proc: p.t_proc as usize,
+            age_max: p.age_max as usize,
+            lambda_j: f64::from(p.lambda_j),
+            gamma_misa: f64::from(p.gamma_misa),
+        }
+    }
+    /// K
+    pub fn vehicles(&self) -> usize {
+        self.beta.len()
+    }
+    /// (A_max+1)^K
+    pub fn states(&self) -> usize {
+        (self.age_max + 1).pow(self.vehicles() as u32)
+    }
+    /// Index of a joint age; vehicle 0 counts fastest.
+    pub fn index(&self, ages: &[usize]) -> usize {
+        ages.iter().rev().fold(0, |i, a| i * (self.age_max + 1) + a)
+    }
+    /// Joint age at an index.
+    pub fn ages(&self, mut index: usize) -> Vec<usize> {
+        let base = self.age_max + 1;
+        (0..self.vehicles())
+            .map(|_| {
+                let a = index % base;
+                index /= base;
+                a
+            })
+            .collect()
+    }
+    /// P_misa of vehicle k at an age (7).
+    pub fn misalignment(&self, k: usize, age: usize) -> f64 {
+        1.0 - (-self.beta[k] * age as f64).exp()
+    }
+    /// Ages one slot on under the decision π (6), saturated at A_max.
+    pub fn next(&self, ages: &[usize], pi: &[bool]) -> Vec<usize> {
+        let one = |(a, p): (&usize, &bool)| {
+            if *p { self.t_proc.min(self.age_max) } else { (a + 1).min(self.age_max) }
+        };
+        ages.iter().zip(pi).map(one).collect()
+    }
+    /// Energy (3) and L_BMP of a slot that starts with these ages and decides π.
+    pub fn slot(&self, ages: &[usize], pi: &[bool]) -> (f64, f64) {
+        let misaligned: f64 = ages.iter().enumerate().map(|(k, a)| self.misalignment(k, *a)).sum();
+        let frames = pi.iter().filter(|p| **p).count() as f64;
+        (self.e_vis_j * frames + self.e_recovery_j * misaligned, misaligned / self.vehicles() as f64)
+    }
+    /// λ_misa·max(0, L_BMP − Γ_misa), J.
+    pub fn penalty(&self, l_bmp: f64) -> f64 {
+        self.lambda_j * (l_bmp - self.gamma_misa).max(0.0)
+    }
+
+    /// One sweep of value iteration, h → T h with (T h)(A) = min over π of cost(A, π) + h(next(A, π)).
+    fn sweep(&self) -> impl Fn(&[f64]) -> Vec<f64> {
+        let n = self.states();
+        let base = self.age_max + 1;
+        let reset = self.t_proc.min(self.age_max);
+        let k = self.vehicles();
+        // Cost of a state before the decision, where it moves without one, and what each camera changes of that index.
+        let moves: Vec<(f64, usize, Vec<isize>)> = (0..n)
+            .into_par_iter()
+            .map(|i| {
+                let ages = self.ages(i);
+                let (energy, l_bmp) = self.slot(&ages, &vec![false; k]);
+                let older: Vec<usize> = ages.iter().map(|a| (a + 1).min(self.age_max)).collect();
+                let back = (0..k)
+                    .map(|v| (reset as isize - older[v] as isize) * base.pow(v as u32) as isize)
+                    .collect();
+                (energy + self.penalty(l_bmp), self.index(&older), back)
+            })
+            .collect();
+        let e_vis_j = self.e_vis_j;
+        move |h: &[f64]| {
+            moves
+                .par_iter()
+                .map(|(cost, older, back)| {
+                    let mut best = f64::INFINITY;
+                    for pi in 0..1usize << k {
+                        let mut at = *older as isize;
+                        for (v, b) in back.iter().enumerate() {
+                            if pi >> v & 1 == 1 {
+                                at += b;
+                            }
+                        }
+                        best = best.min(e_vis_j * f64::from(pi.count_ones()) + h[at as usize]);
+                    }
+                    cost + best
+                })
+                .collect()
+        }
+    }
+
+    /// Relative value iteration until the span of T h − h is below 2·`tolerance_j`, or `most` sweeps are done. Half of every step is kept back
+    /// (h ← (h + T h)/2), because optimal schedules are periodic and the plain iteration would circle.
+    pub fn solve(&self, tolerance_j: f64, most: usize) -> Optimum {
+        let sweep = self.sweep();
+        let mut h = vec![0.0; self.states()];
+        let mut iterations = 0;
+        loop {
+            let next = sweep(&h);
+            iterations += 1;
+            let (lo, hi) = next
+                .par_iter()
+                .zip(&h)
+                .map(|(a, b)| (a - b, a - b))
+                .reduce(|| (f64::INFINITY, f64::NEG_INFINITY), |x, y| (x.0.min(y.0), x.1.max(y.1)));
+            let residual_j = (hi - lo) / 2.0;
+            if residual_j <= tolerance_j || iterations >= most {
+                let origin = h[0];
+                h.iter_mut().for_each(|x| *x -= origin);
+                return Optimum { cost_j: (hi + lo) / 2.0, values: h, residual_j, iterations };
+            }
+            let origin = (h[0] + next[0]) / 2.0;
+            h.par_iter_mut().zip(&next).for_each(|(h, t)| *h = (*h + t) / 2.0 - origin);
+        }
+    }
+
+    /// Least mean cost per slot, J, of an episode of `slots` slots that starts with all ages 0: no policy at all gets below it. It lies a little below
+    /// the long-run optimum, because an episode starts with fresh frames and leaves the ages at its end to nobody.
+    pub fn episode_cost(&self, slots: usize) -> f64 {
+        let sweep = self.sweep();
+        let mut h = vec![0.0; self.states()];
+        for _ in 0..slots {
+            h = sweep(&h);
+        }
+        h[0] / slots as f64
+    }
+
+    /// The decision that is optimal for these ages under the values of [`Schedule::solve`]; of equals the one with the fewest frames.
+    pub fn decide(&self, ages: &[usize], values: &[f64]) -> Vec<bool> {
+        let k = self.vehicles();
+        let mut best = (f64::INFINITY, Vec::new());
+        for bits in 0..1usize << k {
+            let pi: Vec<bool> = (0..k).map(|v| bits >> v & 1 == 1).collect();
+            let frames = f64::from((bits as u32).count_ones());
+            let cost = self.e_vis_j * frames + values[self.index(&self.next(ages, &pi))];
+            if cost < best.0 - 1e-12 {
+                best = (cost, pi);
+            }
+        }
+        best.1
+    }
+
+    /// [`Schedule::decide`] for every joint age: bit k of a word is the camera of vehicle k.
+    pub fn table(&self, values: &[f64]) -> Vec<u32> {
+        let bits = |i: usize| {
+            let pi = self.decide(&self.ages(i), values);
+            pi.iter().enumerate().map(|(k, on)| u32::from(*on) << k).sum()
+        };
+        (0..self.states()).into_par_iter().map(bits).collect()
+    }
+
+    /// Means over `slots` slots from these ages under a schedule.
+    pub fn simulate(
+        &self,
+        ages: &[usize],
+        slots: usize,
+        mut decide: impl FnMut(usize, &[usize]) -> Vec<bool>,
+    ) -> MeanCost {
+        let mut ages = ages.to_vec();
+        let mut sum = MeanCost::default();
+        for n in 0..slots {
+            let pi = decide(n, &ages);
+            let (energy, l_bmp) = self.slot(&ages, &pi);
+            sum.energy_j += energy;
+            sum.penalty_j += self.penalty(l_bmp);
+            sum.l_bmp += l_bmp;
+            sum.share_over_gamma += f64::from(l_bmp > self.gamma_misa);
+            ages = self.next(&ages, &pi);
+        }
+        let per = 1.0 / slots as f64;
+        MeanCost {
+            energy_j: sum.energy_j * per,
+            penalty_j: sum.penalty_j * per,
+            share_over_gamma: sum.share_over_gamma * per,
+            l_bmp: sum.l_bmp * per,
+        }
+    }
+
+    /// Whether vehicle k's camera is on in slot n when every vehicle has one frame in `period` slots, staggered evenly.
+    pub fn periodic(&self, k: usize, period: usize, n: usize) -> bool {
+        (n + k * period / self.vehicles()).is_multiple_of(period)
+    }
+
+    /// Mean cost of the staggered camera period, after its transient: the sum over one period.
+    pub fn period_cost(&self, period: usize) -> MeanCost {
+        let k = self.vehicles();
+        let mut ages = vec![0; k];
+        let pi = |n: usize| (0..k).map(|v| self.periodic(v, period, n)).collect::<Vec<_>>();
+        for n in 0..2 * period {
+            ages = self.next(&ages, &pi(n));
+        }
+        self.simulate(&ages, period, |n, _| pi(n))
+    }
+
+    /// The period of least mean cost among 1, …, A_max+1.
+    pub fn best_period(&self) -> (usize, MeanCost) {
+        (1..=self.age_max + 1)
+            .map(|p| (p, self.period_cost(p)))
+            .min_by(|a, b| a.1.cost_j().total_cmp(&b.1.cost_j()))
+            .expect("there is a period")
+    }
+}
+
+/// One vehicle over an episode in which its β is known slot by slot, as with `uncertainty = "kinematic"`.
+///
+/// The vehicles of an episode are coupled by the penalty on L_BMP alone, which is never negative. So the sum over vehicles of [`Trajectory::plan`]'s
+/// energies is a lower bound on the cost (11) of every policy, even of one that knows the whole trajectory beforehand; and where no slot of these
+/// plans together exceeds Γ_misa it is the optimum itself.
+#[derive(Clone, Debug)]
+pub struct Trajectory<'a> {
+    /// β of each slot of the episode, per slot of age.
+    pub beta: &'a [f64],
+    /// e_vis of (4), J per camera frame.
+    pub e_vis_j: f64,
+    /// E_recovery of (5), J.
+    pub e_recovery_j: f64,
+    /// Age after a camera frame, slots (6).
+    pub t_proc: usize,
+    /// Age at which it saturates, slots.
+    pub age_max: usize,
+}
+
+/// What [`Trajectory::plan`] finds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// Energy of the whole episode, J.
+    pub energy_j: f64,
+    /// Slots in which the camera is on.
+    pub frames: Vec<bool>,
+}
+
+impl Trajectory<'_> {
+    /// The frames of least energy over the episode, which starts at age 0, by backward induction over slots and ages; of equals the ones without a
+    /// frame.
+    pub fn plan(&self) -> Plan {
+        let ages = self.age_max + 1;
+        let reset = self.t_proc.min(self.age_max);
+        let mut value = vec![0.0; ages];
+        let mut on = vec![false; self.beta.len() * ages];
+        for (beta, on) in self.beta.iter().zip(on.chunks_mut(ages)).rev() {
+            let after = value.clone();
+            for (age, (value, on)) in value.iter_mut().zip(on).enumerate() {
+                let (without, with) = (after[(age + 1).min(self.age_max)], self.e_vis_j + after[reset]);
+                *on = with < without;
+                *value = self.e_recovery_j * (1.0 - (-beta * age as f64).exp()) + with.min(without);
+            }
+        }
+        let mut age = 0;
+        let frames = on.chunks(ages).map(|on| {
+            let taken = on[age];
+            age = if taken { reset } else { (age + 1).min(self.age_max) };
+            taken
+        });
+        Plan { frames: frames.collect(), energy_j: value[0] }
+    }
+}
+
+/// β of vehicle `i` in every slot of the episode that starts in this state of one environment.
+pub fn beta_of_episode(spec: &MisacSpec, p: &MisacParams, start: &physics::State<f32>, i: usize) -> Vec<f64> {
+    let mut s = *start;
+    let one = |_| {
+        let beta = f64::from(physics::beta(spec, p, &s, i));
+        s.x[i] += s.v[i] * p.dt_s;
+        beta
+    };
+    (0..spec.slots).map(one).collect()
+}
+
+/// The staggered camera period of least mean cost among 1, …, A_max+1, with its cost, J per slot. With one constant β as [`Schedule::best_period`];
+/// with `kinematic` uncertainty on average over 256 episodes of its own, trajectories as the task draws them.
+pub fn best_period(spec: &MisacSpec, p: &MisacParams) -> (usize, f64) {
+    let constant = Schedule::new(spec, p);
+    if spec.uncertainty == Uncertainty::Constant {
+        let (period, mean) = constant.best_period();
+        return (period, mean.cost_j());
+    }
+    // A key of its own, whatever the replica's: the period belongs to the task.
+    let p = MisacParams { key: [0, u32::MAX], ..*p };
+    let episodes: Vec<Vec<Vec<f64>>> = (0..256)
+        .map(|env| {
+            let start = physics::reset::<f32>(spec, &p, env, 0);
+            (0..spec.vehicles).map(|i| beta_of_episode(spec, &p, &start, i)).collect()
+        })
+        .collect();
+    let cost = |period: usize| {
+        let one = |beta: &Vec<Vec<f64>>| {
+            let mut ages = vec![0; spec.vehicles];
+            let mut sum = 0.0;
+            for n in 0..spec.slots {
+                let now = Schedule { beta: beta.iter().map(|b| b[n]).collect(), ..constant.clone() };
+                let pi: Vec<bool> = (0..spec.vehicles).map(|k| constant.periodic(k, period, n)).collect();
+                let (energy, l_bmp) = now.slot(&ages, &pi);
+                sum += energy + now.penalty(l_bmp);
+                ages = now.next(&ages, &pi);
+            }
+            sum / spec.slots as f64
+        };
+        episodes.iter().map(one).sum::<f64>() / episodes.len() as f64
+    };
+    (1..=constant.age_max + 1)
+        .into_par_iter()
+        .map(|period| (period, cost(period)))
+        .collect::<Vec<_>>()
+        .into_iter()
+        .min_by(|a, b| a.1.total_cmp(&b.1))
+        .expect("there is a period")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The defaults of the task at an RF SNR.
+    fn at(snr_db: f64, vehicles: usize) -> Schedule {
+        Schedule {
+            beta: vec![0.055 + 0.165 * 10f64.powf(-snr_db / 20.0); vehicles],
+            e_vis_j: 10.0,
+            e_recovery_j: 25.0,
+            t_proc: 0,
+            age_max: 10,
+            lambda_j: 200.0,
+            gamma_misa: 0.15,
+        }
+    }
+
+    #[test]
+    fn index_and_ages_are_inverse() {
+        let s = at(10.0, 4);
+        assert_eq!(s.states(), 14_641);
+        for i in [0, 1, 10, 11, 14_640, 7_777] {
+            assert_eq!(s.index(&s.ages(i)), i);
+        }
+    }
+
+    #[test]
+    fn fixed_policies_cost_their_closed_forms() {
+        let s = at(10.0, 4);
+        let all = s.simulate(&[0; 4], 200, |_, _| vec![true; 4]);
+        assert_eq!(all.energy_j, 40.0);
+        // Never a frame: all ages saturate, and a slot costs K·E_recovery·(1 − e^{−β·A_max}).
+        let none = s.simulate(&[10; 4], 50, |_, _| vec![false; 4]);
+        let closed = 100.0 * (1.0 - (-s.beta[0] * 10.0).exp());
+        assert!((none.energy_j - closed).abs() < 1e-9, "{} against {closed}", none.energy_j);
+        assert!(closed > 60.0);
+        // One frame in p slots: (e_vis + E_recovery·Σ_{a<p} (1 − e^{−βa}))/p per vehicle.
+        let p = 3;
+        let recovery: f64 = (0..p).map(|a| s.misalignment(0, a)).sum();
+        let want = 4.0 * (10.0 + 25.0 * recovery) / p as f64;
+        assert!((s.period_cost(p).energy_j - want).abs() < 1e-9);
+    }
+
+    #[test]
+    fn value_iteration_meets_its_own_value_and_no_period_beats_it() {
+        for snr in [0.0, 10.0, 20.0] {
+            let s = at(snr, 4);
+            let o = s.solve(1e-7, 100_000);
+            assert!(o.residual_j <= 1e-7, "residual {} after {}", o.residual_j, o.iterations);
+            // From where the greedy policy has settled, its mean over many slots is the value.
+            let mut ages = vec![0; 4];
+            for _ in 0..500 {
+                ages = s.next(&ages, &s.decide(&ages, &o.values));
+            }
+            // 27720 is a multiple of every period up to 12.
+            let run = s.simulate(&ages, 27_720, |_, a| s.decide(a, &o.values));
+            assert!(
+                (run.cost_j() - o.cost_j).abs() < 1e-3,
+                "{snr} dB: {} against {}",
+                run.cost_j(),
+                o.cost_j
+            );
+            let (period, best) = s.best_period();
+            assert!(best.cost_j() >= o.cost_j - 1e-6, "{snr} dB: period {period} undercuts the optimum");
+            println!(
+                "{snr} dB: optimum {:.4} J, period {period} {:.4} J, {} sweeps",
+                o.cost_j,
+                best.cost_j(),
+                o.iterations
+            );
+        }
+    }
+
+    #[test]
+    fn one_vehicle_is_solved_by_its_best_period() {
+        // With one vehicle every stationary policy is a period (or no frame at all), so enumeration is exact.
+        let s = Schedule { lambda_j: 0.0, ..at(5.0, 1) };
+        let never = s.simulate(&[10], 10, |_, _| vec![false]).cost_j();
+        let best = s.best_period().1.cost_j().min(never);
+        assert!((s.solve(1e-9, 100_000).cost_j - best).abs() < 1e-7);
+    }
+
+    #[test]
+    fn plans_are_the_best_of_all_schedules() {
+        // Every schedule of ten slots, one by one; β that rises and falls over the episode.
+        let beta: Vec<f64> = (0..10).map(|n| 0.05 + 0.4 * (f64::from(n) * 0.7).sin().powi(2)).collect();
+        for (age_max, t_proc, e_vis_j) in [(3, 0, 10.0), (4, 1, 6.0), (9, 2, 3.0), (2, 0, 1e6)] {
+            let t = Trajectory { beta: &beta, e_vis_j, e_recovery_j: 25.0, t_proc, age_max };
+            let energy = |frames: &[bool]| {
+                let (mut age, mut sum) = (0usize, 0.0);
+                for (on, beta) in frames.iter().zip(&beta) {
+                    sum += if *on { e_vis_j } else { 0.0 } + 25.0 * (1.0 - (-beta * age as f64).exp());
+                    age = if *on { t_proc } else { (age + 1).min(age_max) };
+                }
+                sum
+            };
+            let schedules =
+                (0..1u32 << 10).map(|bits| (0..10).map(|n| bits >> n & 1 == 1).collect::<Vec<_>>());
+            let best = schedules.map(|s| energy(&s)).fold(f64::INFINITY, f64::min);
+            let plan = t.plan();
+            assert!((plan.energy_j - best).abs() < 1e-9, "{} against {best}", plan.energy_j);
+            assert!((energy(&plan.frames) - best).abs() < 1e-9, "the plan's own frames cost what it says");
+        }
+    }
+
+    #[test]
+    fn an_episode_costs_at_least_its_backward_induction() {
+        // Two vehicles, ages up to 2, five slots: 4^5 schedules.
+        let s = Schedule { age_max: 2, gamma_misa: 0.1, ..at(0.0, 2) };
+        let slots = 5;
+        let all = (0..1usize << (2 * slots)).map(|bits| {
+            s.simulate(&[0, 0], slots, |n, _| (0..2).map(|k| bits >> (2 * n + k) & 1 == 1).collect()).cost_j()
+        });
+        let best = all.fold(f64::INFINITY, f64::min);
+        assert!((s.episode_cost(slots) - best).abs() < 1e-12, "{} against {best}", s.episode_cost(slots));
+        // Long episodes cost what the long run costs: T·cost = T·g + h(start) − h(end).
+        let (o, long) = (s.solve(1e-9, 100_000), s.episode_cost(2000));
+        assert!((long - o.cost_j).abs() < 40.0 / 2000.0, "{long} against {}", o.cost_j);
+    }
+
+    #[test]
+    fn uncoupled_plans_bound_the_coupled_optimum_from_below() {
+        for snr_db in [0.0, 10.0, 20.0] {
+            let free = Schedule { lambda_j: 0.0, ..at(snr_db, 4) };
+            let beta = vec![free.beta[0]; 200];
+            let t = Trajectory { beta: &beta, e_vis_j: 10.0, e_recovery_j: 25.0, t_proc: 0, age_max: 10 };
+            let bound = 4.0 * t.plan().energy_j / 200.0;
+            let coupled = at(snr_db, 4).episode_cost(200);
+            assert!(bound <= coupled + 1e-9, "{bound} above {coupled}");
+            // Without the penalty nothing couples the vehicles, and the bound is the optimum.
+            assert!((bound - free.episode_cost(200)).abs() < 1e-9, "{bound}");
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! misac_accumulate: what an evaluation keeps of each episode, environment by environment: sums over slots of the step's metrics and of the frames,
+//! over judged slots and vehicles of what the beams reached, and the largest age and modulus error.
+
+use super::misac_batch::{self, Spec as BatchSpec, WG as BATCH_WG};
+use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
+use crate::kernels::compare::compare_bits;
+use crate::kernels::compare::{Comparison, Tol, compare_scaled};
+use crate::kernels::cost::Cost;
+use crate::kernels::inputs::{uniforms, widen};
+use crate::kernels::twin::{Scalar, assert_len};
+use crate::tasks::misac::physics::{gain_row, metric};
+
+pub use super::misac_batch::Spec;
+
+pub const WG: usize = BATCH_WG;
+
+pub const TOL: Tol = Tol {
+    abs: 1e-30,
+    rel: 1e-6,
+    why: "of the sum of the terms' magnitudes: K + 1 additions a slot over a few slots, 6e-8 each",
+};
+
+/// Rows of what is kept of an episode.
+pub mod episode_row {
+    /// Sums over slots of the rows of [`crate::tasks::misac::physics::metric`].
+    pub const ENERGY: usize = 0;
+    pub const REWARD: usize = 1;
+    pub const L_BMP: usize = 2;
+    pub const OVER_GAMMA: usize = 3;
+    pub const ANGLE_MAE: usize = 4;
+    /// The largest age of any slot.
+    pub const AGE_MAX: usize = 5;
+    /// Camera frames of all vehicles and slots.
+    pub const FRAMES: usize = 6;
+    /// Sums over judged slots and vehicles of the rows of [`crate::tasks::misac::physics::gain_row`].
+    pub const GAIN: usize = 7;
+    pub const MATCHED: usize = 8;
+    pub const ESTIMATE: usize = 9;
+    pub const TRUTH: usize = 10;
+    pub const RATE: usize = 11;
+    pub const POWER: usize = 12;
+    /// The largest modulus error of any beam.
+    pub const MODULUS_ERROR: usize = 13;
+    pub const ROWS: usize = 14;
+}
+
+/// Where the summed rows of a step's metrics and of its gains go.
+const OF_STEP: [(usize, usize); 5] = [
+    (episode_row::ENERGY, metric::ENERGY),
+    (episode_row::REWARD, metric::REWARD),
+    (episode_row::L_BMP, metric::L_BMP),
+    (episode_row::OVER_GAMMA, metric::OVER_GAMMA),
+    (episode_row::ANGLE_MAE, metric::ANGLE_MAE),
+];
+const OF_BEAMS: [(usize, usize); 6] = [
+    (episode_row::GAIN, gain_row::GAIN),
+    (episode_row::MATCHED, gain_row::MATCHED),
+    (episode_row::ESTIMATE, gain_row::ESTIMATE),
+    (episode_row::TRUTH, gain_row::TRUTH),
+    (episode_row::RATE, gain_row::RATE),
+    (episode_row::POWER, gain_row::POWER),
+];
+
+/// What may change from one dispatch to the next.
+#[derive(Clone, Copy, Debug)]
+pub struct Args {
+    /// The slot starts the episode, and must be judged: what was kept before counts as 0.
+    pub first: bool,
+    /// The beams of this slot were judged: `gains` are its.
+    pub judged: bool,
+}
+
+/// Elements of `episode` [R, EPISODE_ROWS, B].
+pub fn episode_len(spec: &Spec) -> usize {
+    spec.r * episode_row::ROWS * spec.b
+}
+
+/// `metrics` [R, METRIC_ROWS, B], `action` [R, B, K] of 0 and 1, `gains` [R, GAIN_ROWS, B, K] (read if judged), `episode` [R, EPISODE_ROWS, B].
+pub fn misac_accumulate_cpu<F: Scalar>(
+    spec: &Spec,
+    at: &Args,
+    metrics: &[F],
+    action: &[F],
+    gains: &[F],
+    episode: &mut [F],
+) {
+    let (b, k, zero) = (spec.b, spec.task.vehicles, F::splat(0.0));
+    for n in 0..spec.r * b {
+        let (r, env) = (n / b, n % b);
+        let place = |row: usize| (r * episode_row::ROWS + row) * b + env;
+        let of_step = |row: usize| metrics[(r * metric::ROWS + row) * b + env];
+        let of_beams = |row: usize| &gains[((r * gain_row::ROWS + row) * b + env) * k..][..k];
+        let mut put = |row: usize, next: &dyn Fn(F) -> F| {
+            let before = if at.first { zero } else { episode[place(row)] };
+            episode[place(row)] = next(before);
+        };
+        let sum = |x: &[F]| x.iter().fold(zero, |sum, x| sum + *x);
+        for (to, from) in OF_STEP {
+            put(to, &|before| before + of_step(from));
+        }
+        put(episode_row::AGE_MAX, &|before| before.max(of_step(metric::AGE_MAX)));
+        put(episode_row::FRAMES, &|before| before + sum(&action[n * k..][..k]));
+        if at.judged {
+            for (to, from) in OF_BEAMS {
+                put(to, &|before| before + sum(of_beams(from)));
+            }
+            let worst = of_beams(gain_row::MODULUS_ERROR).iter().fold(zero, |worst, x| worst.max(*x));
+            put(episode_row::MODULUS_ERROR, &|before| before.max(worst));
+        }
+    }
+}
+
+/// Of a judged slot that is not an episode's first; the sums over K vehicles are additions like the others.
+pub fn cost(spec: &Spec) -> Cost {
+    let (envs, k) = (spec.r * spec.b, spec.task.vehicles);
+    let one = OF_STEP.len() + 1 + (1 + OF_BEAMS.len() + 1) * (k + 1);
+    Cost::new(envs * one, envs * (OF_STEP.len() + 1 + k + (OF_BEAMS.len() + 1) * k + 2 * episode_row::ROWS))
+}
+
+pub fn prelude(spec: &Spec) -> Prelude {
+    misac_batch::constants(spec)
+        .u32("METRIC_ROWS", metric::ROWS)
+        .u32("METRIC_ENERGY", metric::ENERGY)
+        .u32("METRIC_REWARD", metric::REWARD)
+        .u32("METRIC_L_BMP", metric::L_BMP)
+        .u32("METRIC_OVER_GAMMA", metric::OVER_GAMMA)
+        .u32("METRIC_ANGLE_MAE", metric::ANGLE_MAE)
+        .u32("METRIC_AGE_MAX", metric::AGE_MAX)
+        .u32("GAIN_ROWS", gain_row::ROWS)
+        .u32("GAIN_GAIN", gain_row::GAIN)
+        .u32("GAIN_MATCHED", gain_row::MATCHED)
+        .u32("GAIN_ESTIMATE", gain_row::ESTIMATE)
+        .u32("GAIN_TRUTH", gain_row::TRUTH)
+        .u32("GAIN_RATE", gain_row::RATE)
+        .u32("GAIN_POWER", gain_row::POWER)
+        .u32("GAIN_MODULUS_ERROR", gain_row::MODULUS_ERROR)
+        .u32("EPISODE_ROWS", episode_row::ROWS)
+        .u32("EPISODE_ENERGY", episode_row::ENERGY)
+        .u32("EPISODE_REWARD", episode_row::REWARD)
+        .u32("EPISODE_L_BMP", episode_row::L_BMP)
+        .u32("EPISODE_OVER_GAMMA", episode_row::OVER_GAMMA)
+        .u32("EPISODE_ANGLE_MAE", episode_row::ANGLE_MAE)
+        .u32("EPISODE_AGE_MAX", episode_row::AGE_MAX)
+        .u32("EPISODE_FRAMES", episode_row::FRAMES)
+        .u32("EPISODE_GAIN", episode_row::GAIN)
+        .u32("EPISODE_MATCHED", episode_row::MATCHED)
+        .u32("EPISODE_ESTIMATE", episode_row::ESTIMATE)
+        .u32("EPISODE_TRUTH", episode_row::TRUTH)
+        .u32("EPISODE_RATE", episode_row::RATE)
+        .u32("EPISODE_POWER", episode_row::POWER)
+        .u32("EPISODE_MODULUS_ERROR", episode_row::MODULUS_ERROR)
+}
+
+/// The compiled kernel.
+pub struct MisacAccumulate {
+    spec: Spec,
+    kernel: Kernel,
+}
+
+impl MisacAccumulate {
+    pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
+        Ok(MisacAccumulate { spec: *spec, kernel: gpu.kernel("misac_accumulate", &prelude(spec))? })
+    }
+
+    /// `metrics` [R, METRIC_ROWS, B], `action` [R, B, K], `gains` [R, GAIN_ROWS, B, K], `episode` [R, EPISODE_ROWS, B].
+    pub fn bind(
+        &self,
+        gpu: &Gpu,
+        metrics: &Buf<f32>,
+        action: &Buf<f32>,
+        gains: &Buf<f32>,
+        episode: &Buf<f32>,
+    ) -> MisacAccumulateBound {
+        let spec = self.spec;
+        assert_len(metrics, spec.r * metric::ROWS * spec.b, "[R, METRIC_ROWS, B]", &spec);
+        assert_len(action, spec.action_len(), "[R, B, K]", &spec);
+        assert_len(gains, gain_row::ROWS * spec.action_len(), "[R, GAIN_ROWS, B, K]", &spec);
+        assert_len(episode, episode_len(&spec), "[R, EPISODE_ROWS, B]", &spec);
+        let bound = self.kernel.bind(gpu, &[&metrics.raw, &action.raw, &gains.raw, &episode.raw]);
+        MisacAccumulateBound { spec, bound }
+    }
+}
+
+/// The kernel with its buffers.
+pub struct MisacAccumulateBound {
+    spec: Spec,
+    bound: Bound,
+}
+
+impl MisacAccumulateBound {
+    pub fn record(&self, pass: &mut wgpu::ComputePass, at: &Args) {
+        assert!(at.judged || !at.first, "misac_accumulate: the first slot of an episode is judged");
+        let imm = [u32::from(at.first), u32::from(at.judged)];
+        self.bound.record(pass, fold_groups(self.spec.r * self.spec.b, WG), &imm);
+    }
+}
+
+/// Shader against f64 twin over a few slots, of which some are judged, and on software Vulkan against the bits of the f32 twin.
+pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
+    let BatchSpec { r, b, .. } = *spec;
+    let mut u = uniforms(seed, 7);
+    let (metrics_len, gains_len) = (r * metric::ROWS * b, gain_row::ROWS * spec.action_len());
+    let metrics_buf = gpu.alloc::<f32>("misac_accumulate.metrics", &[metrics_len], Fill::Poison)?;
+    let action_buf = gpu.alloc::<f32>("misac_accumulate.action", &[spec.action_len()], Fill::Poison)?;
+    let gains_buf = gpu.alloc::<f32>("misac_accumulate.gains", &[gains_len], Fill::Poison)?;
+    let episode_buf = gpu.alloc::<f32>("misac_accumulate.episode", &[episode_len(spec)], Fill::Poison)?;
+    let bound =
+        MisacAccumulate::new(gpu, spec)?.bind(gpu, &metrics_buf, &action_buf, &gains_buf, &episode_buf);
+    // What lies there before the first slot must not matter.
+    let (mut want, mut scale) = (vec![f64::NAN; episode_len(spec)], vec![f64::NAN; episode_len(spec)]);
+    let mut twin = vec![f32::NAN; episode_len(spec)];
+    for slot in 0..5 {
+        let at = Args { first: slot == 0, judged: slot % 2 == 0 };
+        let metrics: Vec<f32> = (0..metrics_len).map(|_| (80.0 * u() - 40.0) as f32).collect();
+        let action: Vec<f32> = (0..spec.action_len()).map(|_| f32::from(u8::from(u() < 0.4))).collect();
+        let gains: Vec<f32> = (0..gains_len).map(|_| (64.0 * u()) as f32).collect();
+        let (metrics64, action64, gains64) = (widen(&metrics), widen(&action), widen(&gains));
+        misac_accumulate_cpu(spec, &at, &metrics64, &action64, &gains64, &mut want);
+        misac_accumulate_cpu(spec, &at, &metrics, &action, &gains, &mut twin);
+        let magnitudes: Vec<f64> = metrics64.iter().map(|x| x.abs()).collect();
+        misac_accumulate_cpu(spec, &at, &magnitudes, &action64, &gains64, &mut scale);
+        gpu.write(&metrics_buf, &metrics);
+        gpu.write(&action_buf, &action);
+        gpu.write(&gains_buf, &gains);
+        gpu.run(|pass| bound.record(pass, &at))?;
+    }
+    let got = gpu.read(&episode_buf)?;
+    let mut rows = vec![compare_scaled("episode", &got, &want, &scale, TOL)];
+    rows.extend(compare_bits(gpu, "episode", &got, &twin));
+    Ok(rows)
+}

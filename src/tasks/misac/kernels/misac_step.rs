@@ -1,0 +1,380 @@
+//! misac_step: one slot of every environment of every replica, with automatic reset at the episode's end. The physics is `src/task/misac.rs`.
+//!
+//! The next state goes to an array of its own or back in place: a rollout that keeps the state of every slot, [T+1, R, 7K, B], lets beams be
+//! learned on channels that are drawn again later (`spatial_loss`).
+
+use super::misac_batch::{self, check_params, check_states, normal_size, range_size, state_of};
+pub use super::misac_batch::{Spec, WG};
+use super::misac_reset::reset_scale;
+use crate::env::TRUNCATED;
+use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
+use crate::kernels::compare::{Comparison, Tol, compare_exact, compare_scaled};
+use crate::kernels::compare::{compare_bits, compare_share};
+use crate::kernels::cost::{Cost, counted, words_of};
+use crate::kernels::inputs::{uniforms, widen};
+use crate::kernels::twin::{Scalar, assert_inside, assert_len, check_trips, philox_trips};
+use crate::num::philox::{Stream, draw};
+use crate::num::real::counted::{Counted, operations};
+use crate::tasks::misac::physics::{Batch, MisacParams, StepSlices, beta, metric, step_range};
+
+/// Judged from the same f32 state and action, so errors never add up over slots.
+pub const TOL: Tol = Tol {
+    abs: 1e-30,
+    rel: 2e-6,
+    why: "of |value| and of what it is made of: positions of 80 m, unit cosines and probabilities, energies of all K vehicles, Box-Muller radii",
+};
+
+/// What may change from one dispatch to the next. Offsets are in elements.
+#[derive(Clone, Copy, Debug)]
+pub struct Args {
+    /// Slots since the first reset; an episode ends where (clock+1) mod T = 0.
+    pub clock: u32,
+    /// Start of action [R, B, K] inside its buffer, such as a slot of a rollout.
+    pub action_off: usize,
+    /// Start of the state [R, 7K, B] inside its buffer.
+    pub state_off: usize,
+    /// Where the next state goes: `state_off` for in place, else not overlapping with it.
+    pub next_off: usize,
+    /// Start of the next observation [R, B, 3K] inside `obs`.
+    pub obs_off: usize,
+    /// Start of [R, B] inside `reward` and inside `flags`.
+    pub reward_off: usize,
+    /// Whether metrics are written.
+    pub full: bool,
+}
+
+/// `params` [R]; `action` [R, B, K] of 0 and 1 from `action_off`; `state` [R, 7K, B] from `state_off`, the next from `next_off`; `obs` [R, B, 3K]
+/// from `obs_off`; `final_obs` [R, B, 3K], written where an episode ended; `reward` and `flags` [R, B] from `reward_off`; `metrics`
+/// [R, METRIC_ROWS, B], written if `full`.
+#[allow(clippy::too_many_arguments, reason = "the argument list is the kernel's binding list")]
+pub fn misac_step_cpu<F: Scalar>(
+    spec: &Spec,
+    at: &Args,
+    params: &[MisacParams],
+    action: &[F],
+    state: &mut [F],
+    obs: &mut [F],
+    final_obs: &mut [F],
+    reward: &mut [F],
+    flags: &mut [u32],
+    metrics: &mut [F],
+) {
+    let (b, t) = (spec.b, &spec.task);
+    let (rows, row, a, m) = (t.state_rows() * b, t.obs_dim() * b, t.vehicles * b, metric::ROWS * b);
+    state.copy_within(at.state_off..at.state_off + spec.state_len(), at.next_off);
+    for (r, params) in params.iter().enumerate().take(spec.r) {
+        let mut batch = Batch {
+            params,
+            envs: b,
+            first: 0,
+            state: &mut state[at.next_off + r * rows..][..rows],
+            obs: &mut obs[at.obs_off + r * row..][..row],
+        };
+        let mut out = StepSlices {
+            final_obs: &mut final_obs[r * row..][..row],
+            reward: &mut reward[at.reward_off + r * b..][..b],
+            flags: &mut flags[at.reward_off + r * b..][..b],
+            metrics: at.full.then(|| &mut metrics[r * m..][..m]),
+        };
+        step_range::<F, 0>(t, &mut batch, &action[at.action_off + r * a..][..a], &mut out, at.clock, 0, b);
+    }
+}
+
+/// What a dispatch must do that writes metrics.
+pub fn cost(spec: &Spec) -> Cost {
+    cost_of(spec, true)
+}
+
+/// What a dispatch must do that ends no episode, with metrics if `full`; operations counted on the twin.
+pub fn cost_of(spec: &Spec, full: bool) -> Cost {
+    let one = Spec { r: 1, b: 1, ..*spec };
+    let zeros = |n: usize| vec![Counted::default(); n];
+    let params = check_params(&one, 1);
+    let mut state = counted(&check_states(&one, &params, 1));
+    let action = zeros(one.action_len());
+    let (mut obs, mut final_obs) = (zeros(one.obs_len()), zeros(one.obs_len()));
+    let (mut reward, mut flags, mut metrics) = (zeros(1), [0], zeros(metric::ROWS));
+    let args = Args { clock: 0, action_off: 0, state_off: 0, next_off: 0, obs_off: 0, reward_off: 0, full };
+    let each = operations(|| {
+        misac_step_cpu(
+            &one,
+            &args,
+            &params,
+            &action,
+            &mut state,
+            &mut obs,
+            &mut final_obs,
+            &mut reward,
+            &mut flags,
+            &mut metrics,
+        );
+    });
+    let envs = spec.r * spec.b;
+    let words = spec.r * words_of::<MisacParams>()
+        + spec.action_len()
+        + 2 * spec.state_len()
+        + spec.obs_len()
+        + envs * (2 + if full { metric::ROWS } else { 0 });
+    Cost::new(envs * each as usize, words)
+}
+
+pub fn prelude(spec: &Spec) -> Prelude {
+    misac_batch::constants(spec)
+        .u32("TRUNCATED", TRUNCATED as usize)
+        .u32("METRIC_ROWS", metric::ROWS)
+        .u32("METRIC_ENERGY", metric::ENERGY)
+        .u32("METRIC_REWARD", metric::REWARD)
+        .u32("METRIC_L_BMP", metric::L_BMP)
+        .u32("METRIC_OVER_GAMMA", metric::OVER_GAMMA)
+        .u32("METRIC_ANGLE_MAE", metric::ANGLE_MAE)
+        .u32("METRIC_AGE_MAX", metric::AGE_MAX)
+}
+
+/// The compiled kernel.
+pub struct MisacStep {
+    spec: Spec,
+    kernel: Kernel,
+}
+
+impl MisacStep {
+    pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
+        check_trips(gpu, "misac_step", spec.task.vehicles * (1 + philox_trips(20)))?;
+        Ok(MisacStep { spec: *spec, kernel: gpu.kernel("misac_step", &prelude(spec))? })
+    }
+
+    /// `params` [R], `final_obs` [R, B, 3K], `metrics` [R, METRIC_ROWS, B]; the others hold whatever the offsets of `record` point into.
+    #[allow(clippy::too_many_arguments, reason = "the argument list is the kernel's binding list")]
+    pub fn bind(
+        &self,
+        gpu: &Gpu,
+        params: &Buf<MisacParams>,
+        action: &Buf<f32>,
+        state: &Buf<f32>,
+        obs: &Buf<f32>,
+        final_obs: &Buf<f32>,
+        reward: &Buf<f32>,
+        flags: &Buf<u32>,
+        metrics: &Buf<f32>,
+    ) -> MisacStepBound {
+        let spec = self.spec;
+        assert_len(params, spec.r, "[R]", &spec);
+        assert_len(final_obs, spec.obs_len(), "[R, B, 3K]", &spec);
+        assert_len(metrics, spec.r * metric::ROWS * spec.b, "[R, METRIC_ROWS, B]", &spec);
+        assert_eq!(reward.len(), flags.len(), "reward and flags share an offset, so they have one length");
+        let raw = [
+            &params.raw,
+            &action.raw,
+            &state.raw,
+            &obs.raw,
+            &final_obs.raw,
+            &reward.raw,
+            &flags.raw,
+            &metrics.raw,
+        ];
+        MisacStepBound {
+            spec,
+            bound: self.kernel.bind(gpu, &raw),
+            action_len: action.len(),
+            state_len: state.len(),
+            obs_len: obs.len(),
+            reward_len: reward.len(),
+        }
+    }
+}
+
+/// The kernel with its buffers.
+pub struct MisacStepBound {
+    spec: Spec,
+    bound: Bound,
+    action_len: usize,
+    state_len: usize,
+    obs_len: usize,
+    reward_len: usize,
+}
+
+impl MisacStepBound {
+    pub fn record(&self, pass: &mut wgpu::ComputePass, at: &Args) {
+        let spec = &self.spec;
+        let (n, rows) = (spec.r * spec.b, spec.state_len());
+        assert_inside("misac_step", "action", at.action_off, spec.action_len(), self.action_len);
+        assert_inside("misac_step", "state", at.state_off, rows, self.state_len);
+        assert_inside("misac_step", "the next state", at.next_off, rows, self.state_len);
+        let apart = at.state_off.abs_diff(at.next_off);
+        assert!(apart == 0 || apart >= rows, "misac_step: state and next state overlap in part");
+        assert_inside("misac_step", "obs", at.obs_off, spec.obs_len(), self.obs_len);
+        assert_inside("misac_step", "reward and flags", at.reward_off, n, self.reward_len);
+        let [action_off, state_off, next_off, obs_off, reward_off] =
+            [at.action_off, at.state_off, at.next_off, at.obs_off, at.reward_off].map(|x| x as u32);
+        let imm = [at.clock, action_off, state_off, next_off, obs_off, reward_off, u32::from(at.full)];
+        self.bound.record(pass, fold_groups(n, WG), &imm);
+    }
+}
+
+/// Everything a slot writes.
+struct Outputs<F> {
+    state: Vec<F>,
+    obs: Vec<F>,
+    final_obs: Vec<F>,
+    reward: Vec<F>,
+    flags: Vec<u32>,
+    metrics: Vec<F>,
+}
+
+impl<F: Scalar> Outputs<F> {
+    fn of_twin(spec: &Spec, at: &Args, params: &[MisacParams], state: &[f32], action: &[f32]) -> Self {
+        let (n, zero) = (spec.r * spec.b, F::splat(0.0));
+        let widen = |x: &[f32]| x.iter().map(|&x| F::splat(f64::from(x))).collect::<Vec<F>>();
+        let mut o = Outputs {
+            state: widen(state),
+            obs: vec![zero; at.obs_off + spec.obs_len()],
+            final_obs: vec![zero; spec.obs_len()],
+            reward: vec![zero; at.reward_off + n],
+            flags: vec![0; at.reward_off + n],
+            metrics: vec![zero; spec.r * metric::ROWS * spec.b],
+        };
+        misac_step_cpu(
+            spec,
+            at,
+            params,
+            &widen(action),
+            &mut o.state,
+            &mut o.obs,
+            &mut o.final_obs,
+            &mut o.reward,
+            &mut o.flags,
+            &mut o.metrics,
+        );
+        o
+    }
+}
+
+/// Shader against f64 twin in the middle of an episode (next state apart, with metrics) and at its end (in place, without); on software Vulkan
+/// also against the bits of the f32 twin. What a dispatch must leave alone is compared as well.
+pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
+    let (n, k, b) = (spec.r * spec.b, spec.task.vehicles, spec.b);
+    let (rows_of_state, row) = (spec.task.state_rows(), spec.task.obs_dim());
+    let params = check_params(spec, seed);
+    let states = check_states(spec, &params, seed);
+    let states64 = widen(&states);
+    let kernel = MisacStep::new(gpu, spec)?;
+    let mut rows = Vec::new();
+    let middle = (2 * spec.task.slots) as u32;
+    for (when, clock, full) in [("middle", middle, true), ("end", middle + spec.task.slots as u32 - 1, false)]
+    {
+        let state_off = 4;
+        let next_off = if full { state_off + spec.state_len() } else { state_off };
+        let at = Args { clock, action_off: 2, state_off, next_off, obs_off: 3, reward_off: 5, full };
+        let ends = (clock as usize + 1).is_multiple_of(spec.task.slots);
+        let mut u = uniforms(seed, 2);
+        let action: Vec<f32> =
+            (0..at.action_off + spec.action_len()).map(|_| f32::from(u8::from(u() < 0.4))).collect();
+        let mut state = vec![0f32; at.state_off];
+        state.extend(&states);
+        state.resize(next_off + spec.state_len(), 0.0);
+        let want = Outputs::<f64>::of_twin(spec, &at, &params, &state, &action);
+        let twin = Outputs::<f32>::of_twin(spec, &at, &params, &state, &action);
+
+        let mut state_scale = vec![0.0; state.len()];
+        let mut obs_scale = vec![0.0; want.obs.len()];
+        let mut final_scale = vec![0.0; spec.obs_len()];
+        let mut metric_scale = vec![0.0; want.metrics.len()];
+        let mut reward_scale = vec![0.0; want.reward.len()];
+        let mut at_limit = 0;
+        for e in 0..n {
+            let (r, env) = (e / b, e % b);
+            let p = &params[r];
+            let s = state_of(spec, &states64, r, env);
+            let range = range_size(k, p.key, env as u32, clock + 1);
+            // Of the state after the slot, before any reset.
+            let (mut own, mut seen) = (vec![0.0; rows_of_state], vec![0.0; row]);
+            let mut misaligned = 0.0;
+            for i in 0..k {
+                let w = draw(p.key, Stream::MisacTrack, env as u32, clock, i as u32 / 4);
+                let size = normal_size(w[i % 4 / 2 * 2], w[i % 4 / 2 * 2 + 1]);
+                let rate = beta(&spec.task, p, &s, i);
+                misaligned += 1.0 - (-rate * s.age[i]).exp();
+                let walk = f64::from(p.sigma_vis_rad).max(f64::from(p.beam_width_rad) * rate.sqrt());
+                let sizes = [80.0, 0.0, 0.0, s.e[i].abs() + walk * size, 0.0, 0.0, 0.0];
+                for (q, size) in sizes.into_iter().enumerate() {
+                    own[q * k + i] = size;
+                }
+                seen[i] = 1.0 + own[3 * k + i];
+                seen[k + i] = 2.0 + f64::from(p.distance_noise) * range[i];
+                seen[2 * k + i] = 1.0;
+            }
+            if ends {
+                final_scale[e * row..][..row].copy_from_slice(&seen);
+                (own, seen) = reset_scale(spec, p, env as u32, clock + 1);
+            }
+            obs_scale[at.obs_off + e * row..][..row].copy_from_slice(&seen);
+            for (q, size) in own.iter().enumerate() {
+                state_scale[next_off + (r * rows_of_state + q) * b + env] = *size;
+            }
+            let energy = k as f64 * f64::from(p.e_vis_j + p.e_recovery_j);
+            reward_scale[at.reward_off + e] = energy + f64::from(p.lambda_j);
+            let near = (misaligned / k as f64 - f64::from(p.gamma_misa)).abs() < 1e-6;
+            at_limit += usize::from(near);
+            let over = if near { 1e9 } else { 0.0 };
+            let mae = s.e[..k].iter().map(|e| e.abs()).sum();
+            for (q, size) in
+                [energy, energy + f64::from(p.lambda_j), 1.0, over, mae, 0.0].into_iter().enumerate()
+            {
+                metric_scale[(r * metric::ROWS + q) * b + env] = size;
+            }
+        }
+
+        let params_buf = gpu.upload("misac_step.params", &[spec.r], &params)?;
+        let action_buf = gpu.upload("misac_step.action", &[action.len()], &action)?;
+        let state_buf = gpu.upload("misac_step.state", &[state.len()], &state)?;
+        let obs_buf = gpu.alloc::<f32>("misac_step.obs", &[want.obs.len()], Fill::Poison)?;
+        let final_buf = gpu.alloc::<f32>("misac_step.final_obs", &[spec.obs_len()], Fill::Poison)?;
+        let reward_buf = gpu.alloc::<f32>("misac_step.reward", &[want.reward.len()], Fill::Poison)?;
+        let flags_buf = gpu.alloc::<u32>("misac_step.flags", &[want.flags.len()], Fill::Poison)?;
+        let metrics_buf = gpu.alloc::<f32>("misac_step.metrics", &[want.metrics.len()], Fill::Poison)?;
+        gpu.write(&obs_buf, &vec![0.0; at.obs_off]);
+        gpu.write(&reward_buf, &vec![0.0; at.reward_off]);
+        gpu.write(&flags_buf, &vec![0; at.reward_off]);
+        let bound = kernel.bind(
+            gpu,
+            &params_buf,
+            &action_buf,
+            &state_buf,
+            &obs_buf,
+            &final_buf,
+            &reward_buf,
+            &flags_buf,
+            &metrics_buf,
+        );
+        gpu.run(|pass| bound.record(pass, &at))?;
+
+        let mut judge = |what: &str, got: &[f32], want: &[f64], twin: &[f32], scale: &[f64]| {
+            rows.push(compare_scaled(&format!("{what}, {when}"), got, want, scale, TOL));
+            rows.extend(compare_bits(gpu, &format!("{what}, {when}"), got, twin));
+        };
+        judge("state", &gpu.read(&state_buf)?, &want.state, &twin.state, &state_scale);
+        judge("obs", &gpu.read(&obs_buf)?, &want.obs, &twin.obs, &obs_scale);
+        judge("reward", &gpu.read(&reward_buf)?, &want.reward, &twin.reward, &reward_scale);
+        let (final_obs, metrics) = (gpu.read(&final_buf)?, gpu.read(&metrics_buf)?);
+        if ends {
+            judge("final_obs", &final_obs, &want.final_obs, &twin.final_obs, &final_scale);
+        }
+        if full {
+            judge("metrics", &metrics, &want.metrics, &twin.metrics, &metric_scale);
+            rows.push(compare_share(
+                "environments whose L_BMP is within 1e-6 of its limit",
+                at_limit,
+                n,
+                0.01 + 1.0 / n as f64,
+                "the limit of (9e) cuts through the sums of a few probabilities",
+            ));
+        }
+        let touched = |x: &[f32]| x.iter().filter(|x| x.to_bits() != u32::MAX).count() as u32;
+        rows.push(compare_exact(
+            &format!("elements of final_obs and metrics written without need, {when}"),
+            &[if ends { 0 } else { touched(&final_obs) }, if full { 0 } else { touched(&metrics) }],
+            &[0, 0],
+        ));
+        rows.push(compare_exact(&format!("flags, {when}"), &gpu.read(&flags_buf)?, &want.flags));
+    }
+    Ok(rows)
+}

@@ -1,0 +1,471 @@
+//! The report of task misac: every figure and printed number of the RL-H-MoE paper that a run's rows can answer, beside the printed values, and
+//! what the paper lacks: the exact optimum, the best fixed camera period, and the energy of the deciding networks.
+//!
+//! No outcome is written down here: each sentence is chosen, and each number filled in, from the rows. The one number that is not of the rows is
+//! the energy of coin-flip scheduling, a closed form of the configuration in the manifest.
+
+mod claims;
+mod figures;
+mod networks;
+mod text;
+
+use networks::Networks;
+
+use super::paper::{self, Claim, HEADLINE_SNR_DB, Printed};
+use crate::config::Layered;
+use crate::num::stats::{self, RESAMPLES};
+use crate::report::figure::{Bar, Bars, Figure, Look, PaperMark, Picture, Plate, Point, Reach, Series};
+use crate::report::frames;
+use crate::report::judge::*;
+use crate::report::words::*;
+use crate::report::{ReportError, ReportPaths, Tables};
+use crate::run::rows::Manifest;
+use crate::tasks::misac::config::{MisacConfig, MisacTaskConfig};
+use crate::tasks::misac::rows::{MisacCurveRow, MisacRows, MisacSlotRow};
+use rayon::prelude::*;
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::Path;
+
+/// Agents of the task in the order of every table: id and what it does.
+const AGENTS: [(&str, &str); 8] = [
+    (PROPOSED, "LSTM schedules cameras, a perceptron of its own sets phases; no gradient crosses"),
+    (MASKED, "the same without the ages in its state"),
+    (MONO, "one perceptron for both tasks, both losses through its trunk"),
+    (HOMOGENEOUS, "two equal experts under a softmax gate, both losses shared"),
+    (VISION, "every camera in every slot"),
+    (RADAR, "no camera ever"),
+    (PERIODIC, "best fixed camera period, staggered over vehicles"),
+    (OPTIMUM, "exact optimum of the scheduling problem"),
+];
+/// Agents whose two losses meet in shared parameters.
+const SHARED: [&str; 2] = [MONO, HOMOGENEOUS];
+const PROPOSED: &str = "h-moe";
+const MASKED: &str = "h-moe-no-aoi";
+const MONO: &str = "ppo-mono";
+const HOMOGENEOUS: &str = "homogeneous-moe";
+const VISION: &str = "vision-only";
+const RADAR: &str = "radar-only";
+const PERIODIC: &str = "best-periodic";
+const OPTIMUM: &str = "dp-optimal";
+/// Lower bound on the cost under `kinematic` uncertainty, of a schedule that knows the trajectories.
+const BOUND: &str = "dp-bound";
+
+const CONSTANT: &str = "constant";
+const KINEMATIC: &str = "kinematic";
+const T_PROC: &str = "t_proc=";
+
+const ENERGY: &str = "energy_j";
+const COST: &str = "cost_j";
+const OVER_GAMMA: &str = "share_over_gamma";
+const MAE: &str = "mae_deg";
+const FRAMES: &str = "frames_per_slot";
+
+/// Points of a drawn curve; longer ones are averaged over spans of updates, or thinned out over slots.
+const CURVE_POINTS: usize = 200;
+/// Share of a run's updates, at its end, that counts as "after training".
+const LAST_SHARE: f64 = 0.1;
+/// What "about" and "nearly matching" allow here: the paper does not say.
+const ABOUT: f64 = 0.1;
+/// What "optimal" allows here: cost above that of `dp-optimal`, and slots over Γ_misa, %.
+const OPTIMAL_GAP_PERCENT: f64 = 1.0;
+const OPTIMAL_OVER_PERCENT: f64 = 0.5;
+
+const TITLE: &str = "RL-H-MoE (task misac): this run beside the printed results";
+
+/// Writes Parquet rows, manifest, figures, `report.md` and `report.html` to `dir`, which is created if it is not there.
+///
+/// Rows may come in any order and may lack agents, SNRs or whole tables; the report says what is missing. A figure without rows is not
+/// drawn, and one of an earlier report in `dir` is removed.
+///
+/// # Errors
+/// [`ReportError::DuplicateRow`] if two rows have the same keys, before anything is written; else what the file system, polars or plotters
+/// refuse.
+pub fn write(dir: &Path, rows: &MisacRows, manifest: &Manifest) -> Result<ReportPaths, ReportError> {
+    let mut curves = frames::frame(&rows.curves)?;
+    let mut evals = frames::frame(&rows.evals)?;
+    let mut slots = frames::frame(&rows.slots)?;
+    let mut energy = frames::frame(&rows.energy)?;
+    let mut all = [
+        ("curves.parquet", &mut curves),
+        ("evals.parquet", &mut evals),
+        ("slots.parquet", &mut slots),
+        ("energy.parquet", &mut energy),
+    ];
+    let tables = Tables::write(dir, &mut all, manifest)?;
+    let view = View::new(rows, manifest);
+    let plates = view.plates();
+    let svgs =
+        plates.iter().map(|p| Ok((p.file, p.picture.svg()?))).collect::<Result<Vec<_>, ReportError>>()?;
+    tables.pages(TITLE, svgs, |drawn| view.markdown(&plates, drawn, manifest))
+}
+
+type BySeed = BTreeMap<u32, f64>;
+
+/// One agent as it was configured.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Run {
+    /// Place in the tables; agents without one come last.
+    place: usize,
+    agent: String,
+    algorithm: String,
+    phase: String,
+    uncertainty: String,
+    variant: String,
+}
+
+/// The run of a row of any of the tables.
+macro_rules! run_of {
+    ($row:expr) => {
+        Run {
+            place: place(&$row.agent),
+            agent: $row.agent.clone(),
+            algorithm: $row.algorithm.clone(),
+            phase: $row.phase.clone(),
+            uncertainty: $row.uncertainty.clone(),
+            variant: $row.variant.clone(),
+        }
+    };
+}
+
+/// Whether a row of any of the tables is of a run.
+macro_rules! is_of {
+    ($row:expr, $run:expr) => {
+        $row.agent == $run.agent
+            && $row.algorithm == $run.algorithm
+            && $row.phase == $run.phase
+            && $row.uncertainty == $run.uncertainty
+            && $row.variant == $run.variant
+    };
+}
+use is_of;
+
+fn place(agent: &str) -> usize {
+    AGENTS.iter().position(|(id, _)| *id == agent).unwrap_or(AGENTS.len())
+}
+
+/// One metric of one run at one SNR.
+struct Cell {
+    run: Run,
+    snr_db: f64,
+    metric: String,
+    estimate: Estimate,
+}
+
+/// A learning curve: updates of one run at one SNR, averaged over spans.
+struct Learning {
+    run: Run,
+    updates: usize,
+    env_steps: u64,
+    /// (environment steps at the end of the span, mean over seeds) of energy, cost and gradient cosine.
+    energy: Vec<(f64, Estimate)>,
+    cost: Vec<(f64, Estimate)>,
+    cosine: Vec<(f64, Estimate)>,
+    first_energy: Option<Estimate>,
+    last_energy: Option<Estimate>,
+    last_over_gamma: Option<Estimate>,
+    /// Mean over the whole training.
+    mean_cosine: Option<Estimate>,
+}
+
+/// Everything the text is made from.
+struct View<'a> {
+    rows: &'a MisacRows,
+    resamples: Resamples,
+    /// Every run with an evaluation, slot or learning curve, in table order.
+    runs: Vec<Run>,
+    cells: Vec<Cell>,
+    /// `constant`, unless the rows have no such run.
+    uncertainty: String,
+    /// Algorithm and meaning of the phases that is shown of the learned agents.
+    recipe: (String, String),
+    /// SNRs of the runs that are shown, ascending, dB.
+    snrs_db: Vec<f64>,
+    /// 10 dB, or what is nearest to it.
+    headline_db: Option<f64>,
+    slot_db: Option<f64>,
+    curve_db: Option<f64>,
+    learning: Vec<Learning>,
+    networks: Networks,
+    /// The task as the manifest has it, if it does.
+    task: Option<MisacTaskConfig>,
+}
+
+fn distinct(values: impl Iterator<Item = f64>) -> Vec<f64> {
+    let mut values: Vec<f64> = values.filter(|x| x.is_finite()).collect();
+    values.sort_by(f64::total_cmp);
+    values.dedup();
+    values
+}
+
+/// The SNR of figures 3 and 4, or the nearest, dB.
+fn headline(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let away = |x: f64| (x - HEADLINE_SNR_DB).abs();
+    distinct(values).into_iter().min_by(|a, b| away(*a).total_cmp(&away(*b)))
+}
+
+/// Mean over seeds; `None` without a finite value.
+fn over_seeds(resamples: &Resamples, seeds: &BySeed) -> Option<Estimate> {
+    let values: Vec<f64> = seeds.values().copied().filter(|v| v.is_finite()).collect();
+    (!values.is_empty()).then(|| resamples.estimate(&values))
+}
+
+/// Means per seed over lists of (seed, value), of what is finite.
+fn seed_means(values: impl Iterator<Item = (u32, f64)>) -> BySeed {
+    let mut lists: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
+    for (seed, value) in values.filter(|v| v.1.is_finite()) {
+        lists.entry(seed).or_default().push(value);
+    }
+    lists.into_iter().map(|(seed, list)| (seed, stats::mean(&list))).collect()
+}
+
+impl<'a> View<'a> {
+    fn new(rows: &'a MisacRows, manifest: &Manifest) -> Self {
+        let resamples = Resamples::default();
+        type Key = (Run, u64, String);
+        let mut groups: BTreeMap<Key, (f64, BySeed)> = BTreeMap::new();
+        for r in &rows.evals {
+            let key = (run_of!(r), r.snr_db.to_bits(), r.metric.clone());
+            groups.entry(key).or_insert_with(|| (r.snr_db, BySeed::new())).1.insert(r.seed, r.mean);
+        }
+        let cells: Vec<Cell> = groups
+            .into_par_iter()
+            .filter_map(|((run, _, metric), (snr_db, seeds))| {
+                let estimate = over_seeds(&resamples, &seeds)?;
+                Some(Cell { run, snr_db, metric, estimate })
+            })
+            .collect();
+        let mut runs: Vec<Run> = cells.iter().map(|c| c.run.clone()).collect();
+        // Rows come run by run, so that the last one is the likely match.
+        for r in &rows.curves {
+            if !runs.last().is_some_and(|run| is_of!(r, run)) {
+                runs.push(run_of!(r));
+            }
+        }
+        for r in &rows.slots {
+            if !runs.last().is_some_and(|run| is_of!(r, run)) {
+                runs.push(run_of!(r));
+            }
+        }
+        runs.sort();
+        runs.dedup();
+
+        let plain = |r: &&Run| r.variant.is_empty();
+        let constant = runs.iter().filter(plain).any(|r| r.uncertainty == CONSTANT);
+        let uncertainty = match runs.iter().find(plain) {
+            Some(r) if !constant => r.uncertainty.clone(),
+            _ => CONSTANT.to_string(),
+        };
+        // The recipe with most rows; on a tie the later names, ppo and residual, those of the default preset.
+        let mut recipes: BTreeMap<(String, String), usize> = BTreeMap::new();
+        for run in runs.iter().filter(plain).filter(|r| !r.algorithm.is_empty()) {
+            let cells = cells.iter().filter(|c| c.run == *run).count();
+            *recipes.entry((run.algorithm.clone(), run.phase.clone())).or_default() += cells;
+        }
+        let recipe = recipes.into_iter().max_by_key(|(_, n)| *n).map(|(r, _)| r).unwrap_or_default();
+        let task = MisacConfig::from_toml(&manifest.config, "manifest.json").ok().map(|c| c.task);
+        let mut view = View {
+            rows,
+            resamples,
+            runs,
+            cells,
+            uncertainty,
+            recipe,
+            snrs_db: Vec::new(),
+            headline_db: None,
+            slot_db: None,
+            curve_db: None,
+            learning: Vec::new(),
+            networks: Networks::default(),
+            task,
+        };
+        let shown: Vec<Run> = view.shown().cloned().collect();
+        view.snrs_db = distinct(view.cells.iter().filter(|c| shown.contains(&c.run)).map(|c| c.snr_db));
+        view.headline_db = headline(view.snrs_db.iter().copied());
+        view.slot_db =
+            headline(rows.slots.iter().filter(|r| shown.iter().any(|s| is_of!(r, s))).map(|r| r.snr_db));
+        view.curve_db =
+            headline(rows.curves.iter().filter(|r| shown.iter().any(|s| is_of!(r, s))).map(|r| r.snr_db));
+        view.learning = shown.iter().filter_map(|run| view.learned(run)).collect();
+        view.networks = Networks::new(rows, &shown);
+        view
+    }
+
+    /// The run of an agent in an uncertainty and variant; of several recipes the one that is shown.
+    fn run(&self, agent: &str, uncertainty: &str, variant: &str) -> Option<&Run> {
+        let mut mine = self
+            .runs
+            .iter()
+            .filter(|r| r.agent == agent && r.uncertainty == uncertainty && r.variant == variant);
+        let preferred = mine.clone().find(|r| (&r.algorithm, &r.phase) == (&self.recipe.0, &self.recipe.1));
+        preferred.or_else(|| mine.next())
+    }
+
+    fn main(&self, agent: &str) -> Option<&Run> {
+        self.run(agent, &self.uncertainty, "")
+    }
+
+    /// The runs of the main tables and figures, in table order.
+    fn shown(&self) -> impl Iterator<Item = &Run> {
+        self.runs.iter().filter(|r| self.main(&r.agent) == Some(*r))
+    }
+
+    fn ids(&self) -> impl Iterator<Item = &str> {
+        self.shown().map(|r| r.agent.as_str())
+    }
+
+    fn has(&self, agent: &str) -> bool {
+        self.main(agent).is_some()
+    }
+
+    fn missing(&self, wanted: &[&str]) -> Vec<String> {
+        wanted.iter().filter(|a| !self.has(a)).map(|a| code(a)).collect()
+    }
+
+    fn cell(&self, run: &Run, metric: &str, snr_db: f64) -> Option<&Cell> {
+        self.cells.iter().find(|c| c.metric == metric && c.snr_db == snr_db && c.run == *run)
+    }
+
+    fn metric_of(&self, run: &Run, metric: &str, snr_db: f64) -> Option<Estimate> {
+        self.cell(run, metric, snr_db).map(|c| c.estimate)
+    }
+
+    fn metric(&self, agent: &str, metric: &str, snr_db: f64) -> Option<Estimate> {
+        self.metric_of(self.main(agent)?, metric, snr_db)
+    }
+
+    /// Cost of (11): energy and penalty, J per slot. Where the rows lack it, the reward with its sign turned, or the value of a dynamic program.
+    fn cost_of(&self, run: &Run, snr_db: f64) -> Option<Estimate> {
+        self.metric_of(run, COST, snr_db)
+            .or_else(|| self.metric_of(run, "reward", snr_db).map(|e| e.map_down(|r| -r)))
+            .or_else(|| self.metric_of(run, "dp_value_j", snr_db))
+    }
+
+    fn cost(&self, agent: &str, snr_db: f64) -> Option<Estimate> {
+        self.cost_of(self.main(agent)?, snr_db)
+    }
+
+    /// Cost of an agent above that of `dp-optimal`, % of the latter.
+    fn gap_percent(&self, agent: &str, snr_db: f64) -> Option<Estimate> {
+        let optimum = self.cost(OPTIMUM, snr_db)?.mean;
+        Some(self.cost(agent, snr_db)?.map(|c| 100.0 * (c / optimum - 1.0)))
+    }
+
+    fn percent_over(&self, agent: &str, snr_db: f64) -> Option<Estimate> {
+        self.metric(agent, OVER_GAMMA, snr_db).map(|e| e.map(|x| 100.0 * x))
+    }
+
+    /// Slots of one run at the SNR of figures 3 and 4, by seed, ascending.
+    fn slots_of(&self, agent: &str) -> BTreeMap<u32, Vec<&MisacSlotRow>> {
+        let mut seeds: BTreeMap<u32, Vec<&MisacSlotRow>> = BTreeMap::new();
+        if let Some(run) = self.main(agent) {
+            let mine = |r: &&MisacSlotRow| Some(r.snr_db) == self.slot_db && is_of!(r, run);
+            for r in self.rows.slots.iter().filter(mine) {
+                seeds.entry(r.seed).or_default().push(r);
+            }
+        }
+        seeds.values_mut().for_each(|s| s.sort_by_key(|r| r.slot));
+        seeds
+    }
+
+    /// Mean of a quantity from the first slot to each, since schedules zigzag from slot to slot; mean over seeds.
+    fn over_slots(&self, agent: &str, value: fn(&MisacSlotRow) -> f64) -> Vec<(f64, Estimate)> {
+        let mut by_slot: BTreeMap<u32, BySeed> = BTreeMap::new();
+        for (seed, slots) in self.slots_of(agent) {
+            let (mut sum, mut n) = (0.0, 0.0);
+            for r in slots.into_iter().filter(|r| value(r).is_finite()) {
+                (sum, n) = (sum + value(r), n + 1.0);
+                by_slot.entry(r.slot).or_default().insert(seed, sum / n);
+            }
+        }
+        let every = by_slot.len().div_ceil(CURVE_POINTS).max(1);
+        let last = by_slot.len().saturating_sub(1);
+        let kept: Vec<(u32, BySeed)> = by_slot
+            .into_iter()
+            .enumerate()
+            .filter(|(i, _)| i % every == 0 || *i == last)
+            .map(|(_, slot)| slot)
+            .collect();
+        let point =
+            |(slot, seeds): (u32, BySeed)| Some((f64::from(slot), over_seeds(&self.resamples, &seeds)?));
+        kept.into_par_iter().filter_map(point).collect()
+    }
+
+    /// Mean over the slots in the part `from..to` of the episode, per seed, then over seeds.
+    fn slot_mean(&self, agent: &str, value: fn(&MisacSlotRow) -> f64, part: (f64, f64)) -> Option<Estimate> {
+        let slots = self.slots_of(agent);
+        let end = f64::from(slots.values().flatten().map(|r| r.slot).max()? + 1);
+        let inside = |r: &&MisacSlotRow| (part.0 * end..part.1 * end).contains(&f64::from(r.slot));
+        let mine = slots.iter().flat_map(|(seed, s)| s.iter().map(move |r| (*seed, *r)));
+        let means = seed_means(mine.filter(|(_, r)| inside(r)).map(|(seed, r)| (seed, value(r))));
+        over_seeds(&self.resamples, &means)
+    }
+
+    /// `None` without a learning curve at the SNR that is shown.
+    fn learned(&self, run: &Run) -> Option<Learning> {
+        let mut updates: BTreeMap<u32, Vec<&MisacCurveRow>> = BTreeMap::new();
+        for r in self.rows.curves.iter().filter(|r| Some(r.snr_db) == self.curve_db && is_of!(r, run)) {
+            updates.entry(r.update).or_default().push(r);
+        }
+        let updates: Vec<Vec<&MisacCurveRow>> = updates.into_values().collect();
+        let env_steps = updates.iter().flatten().map(|r| r.env_steps).max()?;
+        let mean = |part: &[Vec<&MisacCurveRow>], value: fn(&MisacCurveRow) -> f64| {
+            over_seeds(&self.resamples, &seed_means(part.iter().flatten().map(|r| (r.seed, value(r)))))
+        };
+        let span = updates.len().div_ceil(CURVE_POINTS);
+        let curve = |value: fn(&MisacCurveRow) -> f64| -> Vec<(f64, Estimate)> {
+            let point = |part: &[Vec<&MisacCurveRow>]| {
+                let steps = part.iter().flatten().map(|r| r.env_steps).max()?;
+                Some((steps as f64, mean(part, value)?))
+            };
+            updates.par_chunks(span).filter_map(point).collect()
+        };
+        let tenth = ((updates.len() as f64 * LAST_SHARE).ceil() as usize).max(1);
+        let last = &updates[updates.len() - tenth..];
+        Some(Learning {
+            run: run.clone(),
+            updates: updates.len(),
+            env_steps,
+            energy: curve(|r| r.energy_j),
+            cost: curve(|r| -r.reward),
+            cosine: curve(|r| r.gradient_cosine),
+            first_energy: mean(&updates[..1], |r| r.energy_j),
+            last_energy: mean(last, |r| r.energy_j),
+            last_over_gamma: mean(last, |r| r.share_over_gamma),
+            mean_cosine: mean(&updates, |r| r.gradient_cosine),
+        })
+    }
+
+    fn learning_of(&self, agent: &str) -> Option<&Learning> {
+        self.learning.iter().find(|l| l.run.agent == agent)
+    }
+
+    /// Mean gradient cosines of the agents whose losses share parameters.
+    fn cosines(&self) -> Vec<(&'static str, Estimate)> {
+        SHARED.into_iter().filter_map(|a| Some((a, self.learning_of(a)?.mean_cosine?))).collect()
+    }
+
+    /// Environment steps of one seed until the mean cost is first within what counts as optimal.
+    fn steps_to_optimal(&self, l: &Learning) -> Option<f64> {
+        let optimum = self.cost(OPTIMUM, self.curve_db?)?.mean;
+        let goal = optimum * (1.0 + OPTIMAL_GAP_PERCENT / 100.0);
+        l.cost.iter().find(|(_, e)| e.mean <= goal).map(|(steps, _)| *steps)
+    }
+
+    /// Energy of a slot where each camera is switched on with probability ½, in steady state, J: the age is T_proc + j with probability
+    /// 2^−(j+1) up to A_max, where the rest of the probability lies.
+    fn coin_flip_j(&self, snr_db: f64) -> Option<f64> {
+        let task = MisacTaskConfig { snr_db, ..self.task.clone()? };
+        if self.uncertainty != CONSTANT {
+            return None;
+        }
+        let (beta, most) = (task.beta(), task.age_max_slots);
+        let (mut left, mut misaligned) = (1.0, 0.0);
+        for age in task.t_proc_slots.min(most)..=most {
+            let here = if age == most { left } else { left / 2.0 };
+            misaligned += here * (1.0 - (-beta * f64::from(age)).exp());
+            left -= here;
+        }
+        Some(task.vehicles as f64 * (0.5 * task.e_vis_j + task.e_recovery_j * misaligned))
+    }
+}

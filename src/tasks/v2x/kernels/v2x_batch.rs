@@ -1,0 +1,294 @@
+//! What the kernels of task v2x share: sizes, the constants of `shaders/shared/v2x.wgsl`, and the inputs and condition numbers of their checks.
+
+use crate::config::Layered;
+use crate::gpu::Prelude;
+use crate::kernels::inputs::uniforms;
+use crate::num::real::Real;
+use crate::tasks::v2x::config::V2xConfig;
+use crate::tasks::v2x::physics::{
+    Beam, KMAX, Kinematics, Noise, State, V2xParams, V2xSpec, dirichlet, metric, motion, observe, step,
+};
+
+pub const WG: usize = 64;
+
+/// Sizes, fixed when a kernel is compiled.
+#[derive(Clone, Copy, Debug)]
+pub struct Spec {
+    /// R: replicas.
+    pub r: usize,
+    /// B: environments of a replica.
+    pub b: usize,
+    pub task: V2xSpec,
+}
+
+impl Spec {
+    /// Elements of the state [R, 10K, B].
+    pub fn state_len(&self) -> usize {
+        self.r * self.task.state_rows() * self.b
+    }
+    /// Elements of an observation [R, B, 4K].
+    pub fn obs_len(&self) -> usize {
+        self.r * self.b * self.task.obs_dim()
+    }
+    /// Elements of an action [R, B, A].
+    pub fn action_len(&self) -> usize {
+        self.r * self.b * self.task.action_dim()
+    }
+    /// Elements of the metrics of a slot [R, METRIC_ROWS, B].
+    pub fn metrics_len(&self) -> usize {
+        self.r * self.task.metric_rows() * self.b
+    }
+}
+
+/// The constants of `shaders/shared/v2x.wgsl`.
+pub fn constants(spec: &Spec) -> Prelude {
+    let t = &spec.task;
+    Prelude::new()
+        .u32("WG", WG)
+        .u32("R", spec.r)
+        .u32("B", spec.b)
+        .u32("K", t.vehicles)
+        .u32("N", t.antennas)
+        .u32("T", t.slots)
+        .u32("A", t.action_dim())
+        .u32("KINEMATICS", t.kinematics as usize)
+        .u32("KINEMATICS_PAPER", Kinematics::Paper as usize)
+}
+
+// ---- Inputs of the checks ----
+
+/// The paper's parameters for `k` vehicles, with P_max = 40, 30, 20 dBm, … by replica and a key of its own each.
+pub fn check_params(spec: &Spec, seed: u32) -> Vec<V2xParams> {
+    let mut task = V2xConfig::load(None, &[]).expect("the built-in preset is valid").task;
+    task.vehicles = spec.task.vehicles;
+    task.antennas_tx = spec.task.antennas;
+    task.start_m = (0..task.vehicles).map(|k| [-5.0 - 10.0 * k as f64, 10.0]).collect();
+    (0..spec.r as u32)
+        .map(|r| {
+            task.p_max_dbm = 40.0 - 10.0 * f64::from(r % 3);
+            task.params([seed, 17 + r])
+        })
+        .collect()
+}
+
+/// States spread over the whole road, with the errors and variances an echo leaves: [R, 10K, B].
+pub fn check_states(spec: &Spec, seed: u32) -> Vec<f32> {
+    let mut u = uniforms(seed, 1);
+    let (k, b) = (spec.task.vehicles, spec.b);
+    let mut rows = vec![0f32; spec.state_len()];
+    for r in 0..spec.r {
+        for env in 0..b {
+            for i in 0..k {
+                let x = -40.0 + 80.0 * u();
+                let (theta, d, v) = (10f64.atan2(-x), x.hypot(10.0), 9.0 + 6.0 * u());
+                let (e_theta, e_d, e_v) = (10f64.powf(-6.0 + 4.0 * u()), 0.01 + u(), 0.01 + u());
+                let all = [
+                    theta,
+                    d,
+                    v,
+                    theta + e_theta * (2.0 * u() - 1.0),
+                    d + e_d * (2.0 * u() - 1.0),
+                    v + e_v * (2.0 * u() - 1.0),
+                    10f64.powf(-2.0 + 6.0 * u()),
+                    e_theta * e_theta,
+                    e_d * e_d,
+                    e_v * e_v,
+                ];
+                for (q, x) in all.into_iter().enumerate() {
+                    rows[((r * 10 + q) * k + i) * b + env] = x as f32;
+                }
+            }
+        }
+    }
+    rows
+}
+
+/// The state of one environment out of rows [R, 10K, B].
+pub fn state_of(spec: &Spec, rows: &[f32], r: usize, env: usize) -> State<f64> {
+    let k = spec.task.vehicles;
+    let mut all = [[0.0; KMAX]; 10];
+    for (q, group) in all.iter_mut().enumerate() {
+        for (i, x) in group.iter_mut().enumerate().take(k) {
+            *x = f64::from(rows[((r * 10 + q) * k + i) * spec.b + env]);
+        }
+    }
+    let [theta, d, v, obs_theta, obs_d, obs_v, obs_sinr, v0, v1, v2] = all;
+    State { theta, d, v, obs_theta, obs_d, obs_v, obs_sinr, var: [v0, v1, v2] }
+}
+
+// ---- Condition ----
+
+/// An f32 slot is the exact slot of inputs moved by about this much (rad, or relative): cos θ is rounded to 6e-8, the argument reduction of
+/// sin and cos adds 2e-7 rad, Box–Muller 5e-7.
+pub const STEP: f64 = 1e-6;
+
+/// Σ over the inputs of |change of output i| / STEP when input q moves by ±STEP·size\[q\] (the larger of the two). Secants over the real
+/// size of the error, so that they hold at nulls and kinks as well.
+pub fn sensitivity(x: &[f64], size: &[f64], f: impl Fn(&[f64]) -> Vec<f64>) -> Vec<f64> {
+    let base = f(x);
+    let mut total = vec![0.0; base.len()];
+    let mut moved = x.to_vec();
+    for q in 0..x.len() {
+        let sides = [-STEP, STEP].map(|h| {
+            moved[q] = x[q] + h * size[q];
+            f(&moved)
+        });
+        moved[q] = x[q];
+        for (i, t) in total.iter_mut().enumerate() {
+            *t += (sides[0][i] - base[i]).abs().max((sides[1][i] - base[i]).abs()) / STEP;
+        }
+    }
+    total
+}
+
+/// How far f32 rounding may move normals: Box–Muller to 5e-7 absolute, and radii near 0 more, because u near 1 would need 25 bits.
+pub fn noise_size(z: &Noise<f64>) -> Noise<f64> {
+    let mut size = [1.0; 3 * KMAX];
+    for (i, s) in size.iter_mut().enumerate() {
+        *s = 1.0 + 0.05 / z[i].hypot(z[i ^ 1]).max(1e-4);
+    }
+    size
+}
+
+/// Scales of a slot's outputs, in the layout [10K state rows | 4K observation | metrics].
+pub fn step_scale(
+    spec: &V2xSpec,
+    p: &V2xParams,
+    s: &State<f64>,
+    moved: &Noise<f64>,
+    echoed: &Noise<f64>,
+    act: &[f64],
+) -> Vec<f64> {
+    let k = spec.vehicles;
+    // The learned parameterisations as the physical one they stand for, whose angles are then moved.
+    let mut physical = act.to_vec();
+    let mut beam = spec.beam;
+    if matches!(beam, Beam::Angles | Beam::Tracking) {
+        for i in 0..k {
+            physical[i] = match beam {
+                Beam::Angles => std::f64::consts::PI * act[i].sigmoid(),
+                _ => s.obs_theta[i] + f64::from(p.tracking_delta_rad) * act[i].tanh(),
+            };
+        }
+        beam = Beam::Steer;
+        let sum: f64 = act[k..].iter().map(|l| l.exp()).sum();
+        for i in k..2 * k {
+            physical[i] = f64::from(p.p_max_w) * act[i].exp() / sum;
+        }
+    }
+    let spec = V2xSpec { beam, ..*spec };
+    let mut x = Vec::new();
+    let mut size = Vec::new();
+    for i in 0..k {
+        x.extend([s.theta[i], s.d[i], s.v[i]]);
+        size.extend([1.0, s.d[i], s.v[i]]);
+    }
+    x.extend_from_slice(&moved[..3 * k]);
+    size.extend_from_slice(&noise_size(moved)[..3 * k]);
+    x.extend_from_slice(&echoed[..3 * k]);
+    size.extend_from_slice(&noise_size(echoed)[..3 * k]);
+    // Explicit beams come in exactly and are summed directly; only their K power logits are moved.
+    let fixed = if beam == Beam::Matrix { act.len() - k } else { 0 };
+    for (i, &a) in physical.iter().enumerate().skip(fixed) {
+        x.push(a);
+        size.push(match beam {
+            Beam::Matrix => 1.0 + a.abs(),
+            _ if i < k => 1.0,
+            _ => a.abs(),
+        });
+    }
+    let run = |x: &[f64]| {
+        let mut s = *s;
+        for i in 0..k {
+            (s.theta[i], s.d[i], s.v[i]) = (x[3 * i], x[3 * i + 1], x[3 * i + 2]);
+        }
+        let (mut moved, mut echoed): (Noise<f64>, Noise<f64>) = ([0.0; 3 * KMAX], [0.0; 3 * KMAX]);
+        moved[..3 * k].copy_from_slice(&x[3 * k..6 * k]);
+        echoed[..3 * k].copy_from_slice(&x[6 * k..9 * k]);
+        let mut act = physical.clone();
+        act[fixed..].copy_from_slice(&x[9 * k..]);
+        let o = step(&spec, k, p, &moved, &echoed, &act, true, &mut s);
+        let mut out = Vec::new();
+        for group in [
+            &s.theta,
+            &s.d,
+            &s.v,
+            &s.obs_theta,
+            &s.obs_d,
+            &s.obs_v,
+            &s.obs_sinr,
+            &s.var[0],
+            &s.var[1],
+            &s.var[2],
+        ] {
+            out.extend_from_slice(&group[..k]);
+        }
+        let mut row = vec![0.0; 4 * k];
+        observe(k, &s, |i, v| row[i] = v);
+        out.extend(row);
+        out.extend([
+            o.sum_rate,
+            o.jain,
+            o.reward,
+            o.indicator,
+            o.angle_se,
+            o.distance_se,
+            o.angle_crlb,
+            o.distance_crlb,
+            o.upper_bound,
+        ]);
+        out.extend_from_slice(&o.rate[..k]);
+        out
+    };
+    let base = run(&x);
+    let mut scale = sensitivity(&x, &size, run);
+    for (s, b) in scale.iter_mut().zip(&base) {
+        *s += b.abs();
+    }
+    // 1 + γ is rounded to 6e-8, and its logarithm to as much again: 3e-7 bps/Hz whatever γ is, and through (28) and (27) what follows from it.
+    let rounding = 0.3;
+    let m = 14 * k;
+    let rates = &base[m + metric::RATE..];
+    let (sum, square) = (base[m], rates.iter().map(|r| r * r).sum::<f64>() + 1e-30);
+    let jain = 2.0 * base[m + metric::JAIN] * (k as f64 / (sum + 1e-15) + sum / square);
+    for i in 0..k {
+        scale[13 * k + i] += rounding;
+        scale[m + metric::RATE + i] += rounding;
+    }
+    // dD/dΔ is a difference of two nearly equal products where a beam all but hits: its error is some 1.2e-7/sin(πΔ/2). Next to the lever
+    // (N−1)/2 it shows only where Δ is about 1e-5 and less.
+    let mut next = *s;
+    motion(k, spec.kinematics, p, moved, &mut next);
+    let mut worst = 0.0f64;
+    for j in 0..k {
+        let (mut resp, mut slope, mut blur) = (0.0, 0.0, 0.0);
+        for q in 0..k {
+            let weight = match beam {
+                Beam::Matrix => 0.0,
+                Beam::Span => physical[k + q * k + j],
+                _ => f64::from(u8::from(q == j)),
+            };
+            let delta = next.theta[j].cos() - physical[q].cos();
+            let (d, e) = dirichlet(delta, spec.antennas);
+            resp += weight * d;
+            slope += weight * e;
+            blur += weight.abs() * 1.2e-7 / (std::f64::consts::FRAC_PI_2 * delta).sin().abs().max(2e-6);
+        }
+        let lever = (spec.antennas as f64 - 1.0) / 2.0 * resp;
+        let share =
+            (2.0 * slope.abs() * blur + blur * blur) / (lever * lever + slope * slope).max(1e-30) / STEP;
+        scale[7 * k + j] += share * base[7 * k + j];
+        scale[3 * k + j] += share * (base[3 * k + j] - base[j]).abs();
+        scale[10 * k + j] += share * (base[3 * k + j] - base[j]).abs();
+        worst = worst.max(share);
+    }
+    for q in [metric::ANGLE_SE, metric::ANGLE_CRLB] {
+        scale[m + q] += worst * base[m + q];
+    }
+    scale[m + metric::SUM_RATE] += rounding * k as f64;
+    scale[m + metric::UPPER_BOUND] += rounding * k as f64;
+    scale[m + metric::JAIN] += rounding * jain;
+    scale[m + metric::REWARD] +=
+        rounding * base[m + metric::INDICATOR] * (k as f64 * base[m + metric::JAIN] + sum * jain);
+    scale
+}

@@ -1,0 +1,348 @@
+//! v2x_reference: actions of the reference agents that need no learning, for every environment of every replica.
+
+pub use super::v2x_batch::WG;
+use super::v2x_batch::{self, STEP, check_params, sensitivity, state_of};
+use super::{v2x_reset, v2x_step};
+use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
+use crate::kernels::compare::compare_bits;
+use crate::kernels::compare::{Comparison, Tol, compare_scaled};
+use crate::kernels::cost::{Cost, counted, words_of};
+use crate::kernels::inputs::widen;
+use crate::kernels::twin::{Scalar, assert_inside, assert_len, check_trips, philox_trips};
+use crate::num::philox::{Stream, draw};
+use crate::num::real::Real;
+use crate::num::real::counted::{Counted, operations};
+use crate::tasks::v2x::physics::{V2xParams, comm_snr_per_watt, motion, motion_noise};
+use crate::tasks::v2x::reference::{Reference, act, reference_range};
+
+pub const TOL: Tol = Tol {
+    abs: 1e-30,
+    rel: STEP,
+    why: "of |value| plus what angles off by 1 rad and distances by 100 % would change (secants at 1e-6), plus the magnitudes that cancel: \
+          covariances before an update, rows and columns of the inverse Gram matrix",
+};
+
+/// Sizes, fixed when the kernel is compiled. `batch.task.beam` is [`Reference::beam`] of `who`.
+#[derive(Clone, Copy, Debug)]
+pub struct Spec {
+    pub batch: v2x_batch::Spec,
+    pub who: Reference,
+}
+
+impl Spec {
+    /// Elements of the memory [R, 9K, B] (0 for agents without one).
+    pub fn memory_len(&self) -> usize {
+        self.batch.r * self.who.memory_rows(self.batch.task.vehicles) * self.batch.b
+    }
+}
+
+/// What may change from one dispatch to the next.
+#[derive(Clone, Copy, Debug)]
+pub struct Args {
+    /// The coming slot: the clock the step will have.
+    pub clock: u32,
+    /// Start of action [R, B, A] inside its buffer, in elements.
+    pub action_off: usize,
+}
+
+/// `params` [R], `state` [R, 10K, B], `memory` [R, 9K, B] (`ekf` only, else not looked at), `action` [R, B, A] from `action_off`.
+pub fn v2x_reference_cpu<F: Scalar>(
+    spec: &Spec,
+    at: &Args,
+    params: &[V2xParams],
+    state: &[F],
+    memory: &mut [F],
+    action: &mut [F],
+) {
+    let (b, t) = (spec.batch.b, &spec.batch.task);
+    let (rows, own, a) = (t.state_rows() * b, spec.who.memory_rows(t.vehicles) * b, t.action_dim() * b);
+    for (r, params) in params.iter().enumerate().take(spec.batch.r) {
+        let memory = if own == 0 { &mut [] } else { &mut memory[r * own..][..own] };
+        let action = &mut action[at.action_off + r * a..][..a];
+        reference_range::<F, 0>(
+            spec.who,
+            t,
+            params,
+            b,
+            0,
+            &state[r * rows..][..rows],
+            memory,
+            action,
+            at.clock,
+            0,
+            b,
+        );
+    }
+}
+
+/// What a dispatch must do, the whole state read; operations counted on the twin in the middle of an episode.
+pub fn cost(spec: &Spec) -> Cost {
+    let one = Spec { batch: v2x_batch::Spec { r: 1, b: 1, ..spec.batch }, ..*spec };
+    let (params, state) = (check_params(&one.batch, 1), counted(&v2x_batch::check_states(&one.batch, 1)));
+    let mut memory = vec![Counted::default(); one.memory_len().max(1)];
+    let mut action = vec![Counted::default(); one.batch.action_len()];
+    let args = Args { clock: 1, action_off: 0 };
+    let each = operations(|| v2x_reference_cpu(&one, &args, &params, &state, &mut memory, &mut action));
+    let words = spec.batch.r * words_of::<V2xParams>()
+        + spec.batch.state_len()
+        + 2 * spec.memory_len()
+        + spec.batch.action_len();
+    Cost::new(spec.batch.r * spec.batch.b * each as usize, words)
+}
+
+pub fn prelude(spec: &Spec) -> Prelude {
+    v2x_batch::constants(&spec.batch)
+        .u32("AGENT", spec.who as usize)
+        .u32("AGENT_RANDOM", Reference::Random as usize)
+        .u32("AGENT_LAST_ESTIMATE", Reference::LastEstimate as usize)
+        .u32("AGENT_EKF", Reference::Ekf as usize)
+        .u32("AGENT_GENIE_ZF", Reference::GenieZf as usize)
+}
+
+/// The compiled kernel.
+pub struct V2xReference {
+    spec: Spec,
+    kernel: Kernel,
+}
+
+impl V2xReference {
+    pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
+        let k = spec.batch.task.vehicles;
+        assert_eq!(spec.batch.task.beam, spec.who.beam(), "{:?} writes actions of another beam", spec.who);
+        check_trips(gpu, "v2x_reference", philox_trips(3 * k) + 2 * k * k * k + 6 * k * k + 60 * k)?;
+        Ok(V2xReference { spec: *spec, kernel: gpu.kernel("v2x_reference", &prelude(spec))? })
+    }
+
+    /// `params` [R], `state` [R, 10K, B], `memory` [R, 9K, B] (any buffer for an agent other than `ekf`); `action` holds whatever the offset of
+    /// `record` points into.
+    pub fn bind(
+        &self,
+        gpu: &Gpu,
+        params: &Buf<V2xParams>,
+        state: &Buf<f32>,
+        memory: &Buf<f32>,
+        action: &Buf<f32>,
+    ) -> V2xReferenceBound {
+        let spec = self.spec;
+        assert_len(params, spec.batch.r, "[R]", &spec.batch);
+        assert_len(state, spec.batch.state_len(), "[R, 10K, B]", &spec.batch);
+        if spec.memory_len() > 0 {
+            assert_len(memory, spec.memory_len(), "[R, 9K, B]", &spec.batch);
+        }
+        let bound = self.kernel.bind(gpu, &[&params.raw, &state.raw, &memory.raw, &action.raw]);
+        V2xReferenceBound { spec, bound, action_len: action.len() }
+    }
+}
+
+/// The kernel with its buffers.
+pub struct V2xReferenceBound {
+    spec: Spec,
+    bound: Bound,
+    action_len: usize,
+}
+
+impl V2xReferenceBound {
+    pub fn record(&self, pass: &mut wgpu::ComputePass, at: &Args) {
+        let batch = &self.spec.batch;
+        assert_inside("v2x_reference", "action", at.action_off, batch.action_len(), self.action_len);
+        self.bound.record(pass, fold_groups(batch.r * batch.b, WG), &[at.clock, at.action_off as u32]);
+    }
+}
+
+/// Scales of action [R, B, A] and memory [R, 9K, B].
+fn scales(
+    spec: &Spec,
+    at: &Args,
+    params: &[V2xParams],
+    states: &[f32],
+    memory: &[f32],
+    action64: &[f64],
+    memory64: &[f64],
+) -> (Vec<f64>, Vec<f64>) {
+    let t = &spec.batch.task;
+    let (k, a, b) = (t.vehicles, t.action_dim(), spec.batch.b);
+    let rows = spec.who.memory_rows(k);
+    let mut action_scale: Vec<f64> = action64.iter().map(|x| x.abs()).collect();
+    let mut memory_scale: Vec<f64> = memory64.iter().map(|x| x.abs()).collect();
+    for e in 0..spec.batch.r * b {
+        let (r, env) = (e / b, e % b);
+        let p = &params[r];
+        let s = state_of(&spec.batch, states, r, env);
+        let own: Vec<f64> = (0..rows).map(|q| f64::from(memory[(r * rows + q) * b + env])).collect();
+        // Secants over the true state, the observation and the filter's memory.
+        let mut x = Vec::new();
+        let mut size = Vec::new();
+        for i in 0..k {
+            x.extend([s.theta[i], s.d[i], s.v[i], s.obs_theta[i], s.obs_d[i], s.obs_v[i]]);
+            size.extend([1.0, s.d[i], s.v[i], 1.0, s.obs_d[i].abs(), s.obs_v[i].abs()]);
+        }
+        x.extend_from_slice(&own);
+        size.extend(own.iter().map(|x| x.abs()));
+        let change = sensitivity(&x, &size, |x| {
+            let mut s = s;
+            for i in 0..k {
+                let v = &x[6 * i..6 * i + 6];
+                (s.theta[i], s.d[i], s.v[i], s.obs_theta[i], s.obs_d[i], s.obs_v[i]) =
+                    (v[0], v[1], v[2], v[3], v[4], v[5]);
+            }
+            let mut own = x[6 * k..].to_vec();
+            let mut out = vec![0.0; a];
+            act(spec.who, t, k, p, env as u32, at.clock, &s, &mut own, &mut out);
+            out.extend(own);
+            out
+        });
+        let action_scale = &mut action_scale[at.action_off + e * a..][..a];
+        for (s, c) in action_scale.iter_mut().zip(&change) {
+            *s += c;
+        }
+        for q in 0..rows {
+            memory_scale[(r * rows + q) * b + env] += change[a + q];
+        }
+        match spec.who {
+            Reference::Random => {
+                // −ln u near u = 1 is off by 3e-8 absolute, and the shares are relative to the sum.
+                let words: Vec<u32> = (0..(2 * k).div_ceil(4))
+                    .flat_map(|q| draw(p.key, Stream::Baseline, env as u32, at.clock, q as u32))
+                    .collect();
+                let sum: f64 = words[k..2 * k].iter().map(|w| -f64::unit_from_word(*w).ln()).sum();
+                for s in &mut action_scale[k..] {
+                    *s += f64::from(p.p_max_w) * (1.0 + 0.1 / sum);
+                }
+            }
+            Reference::Ekf if !(at.clock as usize).is_multiple_of(t.slots) => {
+                for i in 0..k {
+                    let m = &own[9 * i..9 * i + 9];
+                    let sd = [m[3], m[6], m[8]].map(f64::sqrt);
+                    // |F| of (14) at the observation; P − K·P cancels, so its error is one of P before the update.
+                    let (v, d) = (s.obs_v[i].abs(), s.obs_d[i].abs());
+                    let dt = f64::from(p.dt_s);
+                    let jacobian =
+                        [[1.0 + v * dt / d, v * dt / (d * d), dt / d], [v * dt, 1.0, dt], [0.0, 0.0, 1.0]];
+                    let noise = [p.sigma_theta_rad, p.sigma_d_m, p.sigma_v_m_s].map(f64::from);
+                    let mut w = [0.0; 3];
+                    for (w, (row, q)) in w.iter_mut().zip(jacobian.iter().zip(noise)) {
+                        *w = q + row.iter().zip(sd).map(|(f, s)| f * s).sum::<f64>();
+                    }
+                    let z = [s.obs_theta[i], s.obs_d[i], s.obs_v[i]];
+                    // Standardised innovations, each rounded as its terms are.
+                    let pull: f64 = (0..3)
+                        .map(|j| {
+                            ((z[j] - m[j]).abs() + 0.1 * z[j].abs()) / (sd[j] * sd[j] + s.var[j][i]).sqrt()
+                        })
+                        .sum();
+                    let at = |q: usize| (r * rows + 9 * i + q) * b + env;
+                    for (q, w) in w.iter().enumerate() {
+                        memory_scale[at(q)] += w * pull;
+                    }
+                    for (q, (f, g)) in
+                        [(0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)].into_iter().enumerate()
+                    {
+                        memory_scale[at(3 + q)] += w[f] * w[g];
+                    }
+                    action_scale[i] += w[0] * pull;
+                }
+            }
+            Reference::GenieZf => {
+                let mut next = s;
+                motion(k, t.kinematics, p, &motion_noise::<f64>(k, p, env as u32, at.clock), &mut next);
+                let act = &action64[at.action_off + e * a..][..a];
+                // X_ji = G⁻¹_ji/√G⁻¹_ii, so G⁻¹_ji = X_ji·X_ii. An error E in G changes it by G⁻¹·E·G⁻¹.
+                let inv = |j: usize, i: usize| act[k + j * k + i] * act[k + i * k + i];
+                let reach: Vec<f64> = (0..k).map(|i| (0..k).map(|j| inv(j, i).abs()).sum()).collect();
+                let mut water = f64::from(p.p_max_w);
+                for i in 0..k {
+                    let rel = reach[i] * reach[i] / inv(i, i);
+                    if act[k + k * k + i] > 0.0 {
+                        water += (1.0 + rel) * inv(i, i) / comm_snr_per_watt::<f64>(p, next.d[i]);
+                    }
+                    for j in 0..k {
+                        let x = k + j * k + i;
+                        action_scale[x] += reach[i] * reach[j] / inv(i, i).sqrt() + act[x].abs() * rel;
+                    }
+                }
+                for s in &mut action_scale[k + k * k..] {
+                    *s += water;
+                }
+            }
+            _ => {}
+        }
+    }
+    (action_scale, memory_scale)
+}
+
+/// Shader against f64 twin on states that the agent's own actions led to, at an episode's first slot and later; on software Vulkan also
+/// against the bits of the f32 twin.
+pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
+    let batch = &spec.batch;
+    let n = batch.r * batch.b;
+    let params = check_params(batch, seed);
+    let kernel = V2xReference::new(gpu, spec)?;
+    let mut rows = Vec::new();
+    for slots_before in [0, 7] {
+        // The f32 twin plays the slots before.
+        let mut state = vec![0f32; batch.state_len()];
+        let mut obs = vec![0f32; batch.obs_len()];
+        let mut memory = vec![0f32; spec.memory_len()];
+        let (mut reward, mut flags) = (vec![0f32; n], vec![0u32; n]);
+        let mut action = vec![0f32; batch.action_len()];
+        v2x_reset::v2x_reset_cpu(
+            batch,
+            &v2x_reset::Args { clock: 0, obs_off: 0 },
+            &params,
+            &mut state,
+            &mut obs,
+        );
+        for clock in 0..slots_before {
+            v2x_reference_cpu(
+                spec,
+                &Args { clock, action_off: 0 },
+                &params,
+                &state,
+                &mut memory,
+                &mut action,
+            );
+            let at = v2x_step::Args { clock, action_off: 0, obs_off: 0, reward_off: 0, full: false };
+            let mut final_obs = vec![0f32; batch.obs_len()];
+            v2x_step::v2x_step_cpu(
+                batch,
+                &at,
+                &params,
+                &action,
+                &mut state,
+                &mut obs,
+                &mut final_obs,
+                &mut reward,
+                &mut flags,
+                &mut [],
+            );
+        }
+
+        let at = Args { clock: slots_before, action_off: 3 };
+        let len = at.action_off + batch.action_len();
+        let (mut memory32, mut action32) = (memory.clone(), vec![0f32; len]);
+        v2x_reference_cpu(spec, &at, &params, &state, &mut memory32, &mut action32);
+        let (mut memory64, mut action64) = (widen(&memory), vec![0f64; len]);
+        v2x_reference_cpu(spec, &at, &params, &widen(&state), &mut memory64, &mut action64);
+        let (action_scale, memory_scale) = scales(spec, &at, &params, &state, &memory, &action64, &memory64);
+
+        let params_buf = gpu.upload("v2x_reference.params", &[batch.r], &params)?;
+        let state_buf = gpu.upload("v2x_reference.state", &[state.len()], &state)?;
+        let memory_buf = gpu.alloc::<f32>("v2x_reference.memory", &[memory.len().max(1)], Fill::Poison)?;
+        gpu.write(&memory_buf, &memory);
+        let action_buf = gpu.alloc::<f32>("v2x_reference.action", &[len], Fill::Poison)?;
+        gpu.write(&action_buf, &vec![0.0; at.action_off]);
+        let bound = kernel.bind(gpu, &params_buf, &state_buf, &memory_buf, &action_buf);
+        gpu.run(|pass| bound.record(pass, &at))?;
+        let got = gpu.read(&action_buf)?;
+        let name = format!("action at slot {slots_before}");
+        rows.push(compare_scaled(&name, &got, &action64, &action_scale, TOL));
+        rows.extend(compare_bits(gpu, &name, &got, &action32));
+        if !memory.is_empty() {
+            let got = gpu.read(&memory_buf)?;
+            let name = format!("memory at slot {slots_before}");
+            rows.push(compare_scaled(&name, &got, &memory64, &memory_scale, TOL));
+            rows.extend(compare_bits(gpu, &name, &got, &memory32));
+        }
+    }
+    Ok(rows)
+}

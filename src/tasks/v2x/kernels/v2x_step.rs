@@ -1,0 +1,503 @@
+//! v2x_step: one slot of every environment of every replica, with automatic reset at the episode's end. The physics is `src/task/v2x.rs`.
+
+use super::v2x_batch::{self, STEP, check_params, check_states, state_of, step_scale};
+pub use super::v2x_batch::{Spec, WG};
+use super::v2x_reference::{self, v2x_reference_cpu};
+use crate::env::{TERMINATED, TRUNCATED};
+use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
+use crate::kernels::compare::{Comparison, Tol, compare_exact, compare_scaled};
+use crate::kernels::compare::{compare_bits, compare_share};
+use crate::kernels::cost::{Cost, counted, words_of};
+use crate::kernels::inputs::{uniforms, widen};
+use crate::kernels::twin::{Scalar, assert_inside, assert_len, check_trips, philox_trips};
+use crate::num::real::counted::{Counted, operations};
+use crate::tasks::v2x::physics::{
+    Batch, Beam, StepSlices, V2xParams, V2xSpec, echo_noise, metric, motion_noise, step_range,
+};
+use crate::tasks::v2x::reference::Reference;
+
+/// Judged from the same f32 state and action, so errors never add up over slots.
+pub const TOL: Tol = Tol {
+    abs: 1e-30,
+    rel: 2.0 * STEP,
+    why: "of |value| plus what angles off by 1 rad, distances by 100 %, ... would change (secants at 1e-6): cos theta is rounded to 6e-8, \
+          argument reduction adds 2e-7 rad, Box-Muller 5e-7, and N antennas turn an angle's error into a gain's; twice, for sums of such errors",
+};
+
+/// What may change from one dispatch to the next. Offsets are in elements.
+#[derive(Clone, Copy, Debug)]
+pub struct Args {
+    /// Slots since the first reset; an episode ends where (clock+1) mod T = 0.
+    pub clock: u32,
+    /// Start of action [R, B, A] inside its buffer, such as a slot of a rollout.
+    pub action_off: usize,
+    /// Start of the next observation [R, B, 4K] inside `obs`.
+    pub obs_off: usize,
+    /// Start of [R, B] inside `reward` and inside `flags`.
+    pub reward_off: usize,
+    /// Whether metrics are written.
+    pub full: bool,
+}
+
+/// `params` [R]; `action` [R, B, A] from `action_off`; `state` [R, 10K, B]; `obs` [R, B, 4K] from `obs_off`; `final_obs` [R, B, 4K], written
+/// where an episode ended; `reward` and `flags` [R, B] from `reward_off`; `metrics` [R, METRIC_ROWS, B], written if `full`.
+#[allow(clippy::too_many_arguments, reason = "the argument list is the kernel's binding list")]
+pub fn v2x_step_cpu<F: Scalar>(
+    spec: &Spec,
+    at: &Args,
+    params: &[V2xParams],
+    action: &[F],
+    state: &mut [F],
+    obs: &mut [F],
+    final_obs: &mut [F],
+    reward: &mut [F],
+    flags: &mut [u32],
+    metrics: &mut [F],
+) {
+    let (b, t) = (spec.b, &spec.task);
+    let (rows, row, a, m) = (t.state_rows() * b, t.obs_dim() * b, t.action_dim() * b, t.metric_rows() * b);
+    for (r, params) in params.iter().enumerate().take(spec.r) {
+        let mut batch = Batch {
+            params,
+            envs: b,
+            first: 0,
+            state: &mut state[r * rows..][..rows],
+            obs: &mut obs[at.obs_off + r * row..][..row],
+        };
+        let mut out = StepSlices {
+            final_obs: &mut final_obs[r * row..][..row],
+            reward: &mut reward[at.reward_off + r * b..][..b],
+            flags: &mut flags[at.reward_off + r * b..][..b],
+            metrics: at.full.then(|| &mut metrics[r * m..][..m]),
+            full: at.full,
+        };
+        step_range::<F, 0>(t, &mut batch, &action[at.action_off + r * a..][..a], &mut out, at.clock, 0, b);
+    }
+}
+
+/// What a dispatch must do that writes metrics.
+pub fn cost(spec: &Spec) -> Cost {
+    cost_of(spec, true)
+}
+
+/// What a dispatch must do that ends no episode, with metrics if `full`; operations counted on the twin.
+pub fn cost_of(spec: &Spec, full: bool) -> Cost {
+    let one = Spec { r: 1, b: 1, ..*spec };
+    let zeros = |n: usize| vec![Counted::default(); n];
+    let (params, mut state) = (check_params(&one, 1), counted(&check_states(&one, 1)));
+    let action = vec![Counted(0.1); one.action_len()];
+    let (mut obs, mut final_obs) = (zeros(one.obs_len()), zeros(one.obs_len()));
+    let (mut reward, mut flags, mut metrics) = (zeros(1), [0], zeros(one.metrics_len()));
+    let args = Args { clock: 0, action_off: 0, obs_off: 0, reward_off: 0, full };
+    let each = operations(|| {
+        v2x_step_cpu(
+            &one,
+            &args,
+            &params,
+            &action,
+            &mut state,
+            &mut obs,
+            &mut final_obs,
+            &mut reward,
+            &mut flags,
+            &mut metrics,
+        );
+    });
+    let envs = spec.r * spec.b;
+    let words = spec.r * words_of::<V2xParams>()
+        + spec.action_len()
+        + 2 * spec.state_len()
+        + spec.obs_len()
+        + 2 * envs
+        + if full { spec.metrics_len() } else { 0 };
+    Cost::new(envs * each as usize, words)
+}
+
+pub fn prelude(spec: &Spec) -> Prelude {
+    v2x_batch::constants(spec)
+        .u32("TRUNCATED", TRUNCATED as usize)
+        .u32("BEAM", spec.task.beam as usize)
+        .u32("BEAM_ANGLES", Beam::Angles as usize)
+        .u32("BEAM_TRACKING", Beam::Tracking as usize)
+        .u32("BEAM_MATRIX", Beam::Matrix as usize)
+        .u32("BEAM_STEER", Beam::Steer as usize)
+        .u32("BEAM_SPAN", Beam::Span as usize)
+        .u32("METRIC_ROWS", spec.task.metric_rows())
+        .u32("METRIC_SUM_RATE", metric::SUM_RATE)
+        .u32("METRIC_JAIN", metric::JAIN)
+        .u32("METRIC_REWARD", metric::REWARD)
+        .u32("METRIC_INDICATOR", metric::INDICATOR)
+        .u32("METRIC_ANGLE_SE", metric::ANGLE_SE)
+        .u32("METRIC_DISTANCE_SE", metric::DISTANCE_SE)
+        .u32("METRIC_ANGLE_CRLB", metric::ANGLE_CRLB)
+        .u32("METRIC_DISTANCE_CRLB", metric::DISTANCE_CRLB)
+        .u32("METRIC_UPPER_BOUND", metric::UPPER_BOUND)
+        .u32("METRIC_RATE", metric::RATE)
+}
+
+/// Loop iterations of one thread.
+pub(super) fn trips(t: &V2xSpec) -> usize {
+    let (k, n) = (t.vehicles, t.antennas);
+    let beams = match t.beam {
+        Beam::Matrix => k * n + k * n * (k + 1) + k * k,
+        Beam::Span => k * (k + 1) * (k + 1),
+        _ => k * (k + 2),
+    };
+    beams + 2 * philox_trips(3 * k) + philox_trips(k) + 3 * k * k + 14 * k
+}
+
+/// The compiled kernel.
+pub struct V2xStep {
+    spec: Spec,
+    kernel: Kernel,
+}
+
+impl V2xStep {
+    pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
+        check_trips(gpu, "v2x_step", trips(&spec.task))?;
+        Ok(V2xStep { spec: *spec, kernel: gpu.kernel("v2x_step", &prelude(spec))? })
+    }
+
+    /// `params` [R], `state` [R, 10K, B], `final_obs` [R, B, 4K], `metrics` [R, METRIC_ROWS, B]; `action`, `obs`, `reward` and `flags` hold
+    /// whatever the offsets of `record` point into.
+    #[allow(clippy::too_many_arguments, reason = "the argument list is the kernel's binding list")]
+    pub fn bind(
+        &self,
+        gpu: &Gpu,
+        params: &Buf<V2xParams>,
+        action: &Buf<f32>,
+        state: &Buf<f32>,
+        obs: &Buf<f32>,
+        final_obs: &Buf<f32>,
+        reward: &Buf<f32>,
+        flags: &Buf<u32>,
+        metrics: &Buf<f32>,
+    ) -> V2xStepBound {
+        let spec = self.spec;
+        assert_len(params, spec.r, "[R]", &spec);
+        assert_len(state, spec.state_len(), "[R, 10K, B]", &spec);
+        assert_len(final_obs, spec.obs_len(), "[R, B, 4K]", &spec);
+        assert_len(metrics, spec.metrics_len(), "[R, METRIC_ROWS, B]", &spec);
+        assert_eq!(reward.len(), flags.len(), "reward and flags share an offset, so they have one length");
+        let raw = [
+            &params.raw,
+            &action.raw,
+            &state.raw,
+            &obs.raw,
+            &final_obs.raw,
+            &reward.raw,
+            &flags.raw,
+            &metrics.raw,
+        ];
+        V2xStepBound {
+            spec,
+            bound: self.kernel.bind(gpu, &raw),
+            action_len: action.len(),
+            obs_len: obs.len(),
+            reward_len: reward.len(),
+        }
+    }
+}
+
+/// The kernel with its buffers.
+pub struct V2xStepBound {
+    spec: Spec,
+    bound: Bound,
+    action_len: usize,
+    obs_len: usize,
+    reward_len: usize,
+}
+
+impl V2xStepBound {
+    pub fn record(&self, pass: &mut wgpu::ComputePass, at: &Args) {
+        let spec = &self.spec;
+        let n = spec.r * spec.b;
+        assert_inside("v2x_step", "action", at.action_off, spec.action_len(), self.action_len);
+        assert_inside("v2x_step", "obs", at.obs_off, spec.obs_len(), self.obs_len);
+        assert_inside("v2x_step", "reward and flags", at.reward_off, n, self.reward_len);
+        let imm =
+            [at.clock, at.action_off as u32, at.obs_off as u32, at.reward_off as u32, u32::from(at.full)];
+        self.bound.record(pass, fold_groups(n, WG), &imm);
+    }
+}
+
+/// Actions [R, B, A] that look at every regime: beams on the vehicle, a beam width off, and anywhere.
+fn check_actions(spec: &Spec, params: &[V2xParams], states: &[f32], clock: u32, seed: u32) -> Vec<f32> {
+    let mut u = uniforms(seed, 2);
+    let (k, n, a, b) = (spec.task.vehicles, spec.task.antennas, spec.task.action_dim(), spec.b);
+    // What the clairvoyant references would do: the coming angles, or the zero-forcing mix.
+    let who = if spec.task.beam == Beam::Span { Reference::GenieZf } else { Reference::Genie };
+    let own =
+        v2x_reference::Spec { batch: Spec { task: V2xSpec { beam: who.beam(), ..spec.task }, ..*spec }, who };
+    let at = v2x_reference::Args { clock, action_off: 0 };
+    let mut genie = vec![0f32; own.batch.action_len()];
+    v2x_reference_cpu(&own, &at, params, states, &mut [], &mut genie);
+    if spec.task.beam == Beam::Span {
+        // Vehicles nearly in line have no zero-forcing mix in f32 (the states here are drawn freely): unmixed beams there.
+        for (e, act) in genie.chunks_exact_mut(a).enumerate() {
+            if act[k..].iter().any(|x| !x.is_finite()) || act[k..k + k * k].iter().any(|x| x.abs() > 4.0) {
+                for i in 0..k {
+                    for j in 0..k {
+                        act[k + j * k + i] = f32::from(u8::from(i == j));
+                    }
+                    act[k + k * k + i] = params[e / b].p_max_w / k as f32;
+                }
+            }
+        }
+        return genie;
+    }
+    let mut out = vec![0f32; spec.action_len()];
+    for e in 0..spec.r * b {
+        let p_max = f64::from(params[e / b].p_max_w);
+        let s = state_of(spec, states, e / b, e % b);
+        let mut phi = [0.0; crate::tasks::v2x::physics::KMAX];
+        for i in 0..k {
+            let ahead = f64::from(genie[e * 2 * k + i]);
+            phi[i] = match e % 4 {
+                0 => ahead,
+                1 => ahead + 0.01 * (2.0 * u() - 1.0),
+                2 => ahead + 0.2 * (2.0 * u() - 1.0),
+                _ => std::f64::consts::PI * u(),
+            };
+        }
+        let act = &mut out[e * a..][..a];
+        match spec.task.beam {
+            Beam::Matrix => {
+                for i in 0..k {
+                    for m in 0..n {
+                        // A steering vector (conjugated response) with 30 % of noise on it.
+                        let turn = std::f64::consts::PI * m as f64 * phi[i].cos();
+                        let mut noise = || 0.6 * (u() - 0.5);
+                        act[i * n + m] = (turn.cos() + noise()) as f32;
+                        act[(k + i) * n + m] = (-turn.sin() + noise()) as f32;
+                    }
+                    act[2 * k * n + i] = (4.0 * u() - 2.0) as f32;
+                }
+            }
+            Beam::Steer => {
+                let mut sum = 0.0;
+                for i in 0..k {
+                    act[i] = phi[i] as f32;
+                    act[k + i] = (0.05 + u()) as f32;
+                    sum += f64::from(act[k + i]);
+                }
+                for w in &mut act[k..] {
+                    *w = (f64::from(*w) * p_max / sum) as f32;
+                }
+            }
+            _ => {
+                for i in 0..k {
+                    let share = (phi[i] / std::f64::consts::PI).clamp(1e-3, 0.999);
+                    act[i] = match spec.task.beam {
+                        Beam::Angles => (share / (1.0 - share)).ln() as f32,
+                        _ if e % 4 == 3 => (6.0 * u() - 3.0) as f32,
+                        _ => ((phi[i] - s.obs_theta[i]) / f64::from(params[e / b].tracking_delta_rad))
+                            .clamp(-0.999, 0.999)
+                            .atanh() as f32,
+                    };
+                    act[k + i] = (4.0 * u() - 2.0) as f32;
+                }
+            }
+        }
+    }
+    out
+}
+
+/// Everything a slot writes.
+pub(super) struct Outputs<F> {
+    pub state: Vec<F>,
+    pub obs: Vec<F>,
+    pub final_obs: Vec<F>,
+    pub reward: Vec<F>,
+    pub flags: Vec<u32>,
+    pub metrics: Vec<F>,
+}
+
+impl<F: Scalar> Outputs<F> {
+    pub fn of_twin(spec: &Spec, at: &Args, params: &[V2xParams], states: &[f32], action: &[f32]) -> Self {
+        let (n, zero) = (spec.r * spec.b, F::splat(0.0));
+        let widen = |x: &[f32]| x.iter().map(|&x| F::splat(f64::from(x))).collect::<Vec<F>>();
+        let mut o = Outputs {
+            state: widen(states),
+            obs: vec![zero; at.obs_off + spec.obs_len()],
+            final_obs: vec![zero; spec.obs_len()],
+            reward: vec![zero; at.reward_off + n],
+            flags: vec![0; at.reward_off + n],
+            metrics: vec![zero; spec.metrics_len()],
+        };
+        v2x_step_cpu(
+            spec,
+            at,
+            params,
+            &widen(action),
+            &mut o.state,
+            &mut o.obs,
+            &mut o.final_obs,
+            &mut o.reward,
+            &mut o.flags,
+            &mut o.metrics,
+        );
+        o
+    }
+}
+
+/// Scales of everything a slot writes, and how many environments an error of [`STEP`] may take across the limits of (27).
+pub(super) struct Scales {
+    pub state: Vec<f64>,
+    pub obs: Vec<f64>,
+    pub final_obs: Vec<f64>,
+    pub reward: Vec<f64>,
+    pub metrics: Vec<f64>,
+    pub near_threshold: usize,
+}
+
+impl Scales {
+    /// Those of the slot's own outputs where they are written, of a reset (its value) where the episode ended.
+    pub fn of(
+        spec: &Spec,
+        at: &Args,
+        params: &[V2xParams],
+        states: &[f32],
+        action: &[f32],
+        want: &Outputs<f64>,
+    ) -> Scales {
+        let (n, a, k, b, row) =
+            (spec.r * spec.b, spec.task.action_dim(), spec.task.vehicles, spec.b, spec.task.obs_dim());
+        let clock = at.clock;
+        let ends = (clock as usize + 1).is_multiple_of(spec.task.slots);
+        let mut scales = Scales {
+            state: want.state.iter().map(|x| x.abs()).collect(),
+            obs: want.obs.iter().map(|x| x.abs()).collect(),
+            final_obs: vec![0.0; spec.obs_len()],
+            reward: vec![0.0; at.reward_off + n],
+            metrics: vec![0.0; spec.metrics_len()],
+            near_threshold: 0,
+        };
+        for e in 0..n {
+            let (r, env) = (e / b, e % b);
+            let p = &params[r];
+            let moved = motion_noise::<f64>(k, p, env as u32, clock);
+            let echoed = echo_noise::<f64>(k, p, env as u32, clock);
+            let act = widen(&action[at.action_off + e * a..][..a]);
+            let scale = step_scale(&spec.task, p, &state_of(spec, states, r, env), &moved, &echoed, &act);
+            if ends {
+                scales.final_obs[e * row..][..row].copy_from_slice(&scale[10 * k..14 * k]);
+            } else {
+                for q in 0..10 * k {
+                    scales.state[(r * 10 * k + q) * b + env] = scale[q];
+                }
+                scales.obs[at.obs_off + e * row..][..row].copy_from_slice(&scale[10 * k..14 * k]);
+            }
+            scales.reward[at.reward_off + e] = scale[14 * k + metric::REWARD];
+            for q in 0..spec.task.metric_rows() {
+                scales.metrics[(r * spec.task.metric_rows() + q) * b + env] = scale[14 * k + q];
+            }
+            // The value itself is 0 or 1; what comes on top is 1/STEP for each input whose error turns it.
+            scales.near_threshold += usize::from(scale[14 * k + metric::INDICATOR] > 1.5);
+        }
+        scales
+    }
+}
+
+/// Shader against f64 twin in the middle and at the end of an episode, with and without metrics; on software Vulkan also against the bits
+/// of the f32 twin. What a dispatch must leave alone is compared as well.
+pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
+    let (n, b) = (spec.r * spec.b, spec.b);
+    let params = check_params(spec, seed);
+    let states = check_states(spec, seed);
+    let kernel = V2xStep::new(gpu, spec)?;
+    let mut rows = Vec::new();
+    let middle = (2 * spec.task.slots) as u32;
+    for (when, clock, full) in [("middle", middle, true), ("end", middle + spec.task.slots as u32 - 1, false)]
+    {
+        let at = Args { clock, action_off: 2, obs_off: 3, reward_off: 5, full };
+        let ends = (clock as usize + 1).is_multiple_of(spec.task.slots);
+        let mut action = vec![0f32; at.action_off];
+        action.extend(check_actions(spec, &params, &states, clock, seed));
+        let want = Outputs::<f64>::of_twin(spec, &at, &params, &states, &action);
+        let twin = Outputs::<f32>::of_twin(spec, &at, &params, &states, &action);
+
+        let Scales {
+            state: state_scale,
+            obs: obs_scale,
+            final_obs: final_scale,
+            reward: reward_scale,
+            metrics: metric_scale,
+            near_threshold,
+        } = Scales::of(spec, &at, &params, &states, &action, &want);
+
+        let params_buf = gpu.upload("v2x_step.params", &[spec.r], &params)?;
+        let action_buf = gpu.upload("v2x_step.action", &[action.len()], &action)?;
+        let state_buf = gpu.upload("v2x_step.state", &[states.len()], &states)?;
+        let obs_buf = gpu.alloc::<f32>("v2x_step.obs", &[want.obs.len()], Fill::Poison)?;
+        let final_buf = gpu.alloc::<f32>("v2x_step.final_obs", &[spec.obs_len()], Fill::Poison)?;
+        let reward_buf = gpu.alloc::<f32>("v2x_step.reward", &[want.reward.len()], Fill::Poison)?;
+        let flags_buf = gpu.alloc::<u32>("v2x_step.flags", &[want.flags.len()], Fill::Poison)?;
+        let metrics_buf = gpu.alloc::<f32>("v2x_step.metrics", &[spec.metrics_len()], Fill::Poison)?;
+        gpu.write(&obs_buf, &vec![0.0; at.obs_off]);
+        gpu.write(&reward_buf, &vec![0.0; at.reward_off]);
+        gpu.write(&flags_buf, &vec![0; at.reward_off]);
+        let bound = kernel.bind(
+            gpu,
+            &params_buf,
+            &action_buf,
+            &state_buf,
+            &obs_buf,
+            &final_buf,
+            &reward_buf,
+            &flags_buf,
+            &metrics_buf,
+        );
+        gpu.run(|pass| bound.record(pass, &at))?;
+
+        let mut judge = |what: &str, got: &[f32], want: &[f64], twin: &[f32], scale: &[f64]| {
+            rows.push(compare_scaled(&format!("{what}, {when}"), got, want, scale, TOL));
+            rows.extend(compare_bits(gpu, &format!("{what}, {when}"), got, twin));
+        };
+        judge("state", &gpu.read(&state_buf)?, &want.state, &twin.state, &state_scale);
+        judge("obs", &gpu.read(&obs_buf)?, &want.obs, &twin.obs, &obs_scale);
+        judge("reward", &gpu.read(&reward_buf)?, &want.reward, &twin.reward, &reward_scale);
+        let (final_obs, metrics) = (gpu.read(&final_buf)?, gpu.read(&metrics_buf)?);
+        if ends {
+            judge("final_obs", &final_obs, &want.final_obs, &twin.final_obs, &final_scale);
+        }
+        if full {
+            // Row by row, because their units and sizes differ.
+            let m = spec.task.metric_rows();
+            for q in 0..m {
+                let pick = |x: &[f32]| {
+                    (0..spec.r).flat_map(|r| x[(r * m + q) * b..][..b].to_vec()).collect::<Vec<_>>()
+                };
+                let pick64 = |x: &[f64]| {
+                    (0..spec.r).flat_map(|r| x[(r * m + q) * b..][..b].to_vec()).collect::<Vec<_>>()
+                };
+                let name = metric::NAMES
+                    .get(q)
+                    .map_or_else(|| format!("rate[{}]", q - metric::RATE), |n| (*n).into());
+                judge(
+                    &name,
+                    &pick(&metrics),
+                    &pick64(&want.metrics),
+                    &pick(&twin.metrics),
+                    &pick64(&metric_scale),
+                );
+            }
+            rows.push(compare_share(
+                "environments whose indicator an error of 1e-6 may turn",
+                near_threshold,
+                n,
+                0.01 + 1.0 / n as f64,
+                "the limits of (27) cut through a continuous distribution",
+            ));
+        }
+        let untouched = |x: &[f32]| x.iter().filter(|x| x.to_bits() != u32::MAX).count() as u32;
+        rows.push(compare_exact(
+            &format!("elements of final_obs and metrics written without need, {when}"),
+            &[if ends { 0 } else { untouched(&final_obs) }, if full { 0 } else { untouched(&metrics) }],
+            &[0, 0],
+        ));
+        rows.push(compare_exact(&format!("flags, {when}"), &gpu.read(&flags_buf)?, &want.flags));
+        debug_assert!(want.flags.iter().all(|f| f & TERMINATED == 0));
+    }
+    Ok(rows)
+}

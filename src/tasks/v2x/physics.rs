@@ -1,0 +1,794 @@
+//! Task v2x: one-step ISAC beamforming for K vehicles (paper "spiking-ac"; equation numbers below are its own).
+//!
+//! Shapes: state rows [10K, B] (environment fastest): θ, d, v, θ̂, d̂, v̂, γ̂ and the three variances of the last echo, K rows each.
+//! Observation rows [B, 4K] = (θ̂/π, d̂/30, v̂/14, log10(1+γ̂)/5). Angles in rad, distances in m, speeds in m/s, powers in W.
+//!
+//! [`step`] is one source for f64, f32 and vector lanes; `shaders/v2x_step.wgsl` repeats it operation by operation.
+//! Array gains of steered beams use the closed form aᴴ(θ)a(φ) = e^{jπ(N−1)Δ/2}·D(Δ), D(Δ) = sin(πNΔ/2)/(N sin(πΔ/2)), Δ = cos θ − cos φ;
+//! explicit beam matrices are summed over the antennas.
+
+use crate::env::TRUNCATED;
+use crate::num::philox::{Stream, draw};
+use crate::num::real::{Real, Word, c, each_group};
+use num_complex::Complex64;
+
+/// Largest number of vehicles.
+pub const KMAX: usize = 8;
+/// State rows per vehicle.
+pub const STATE_ROWS: usize = 10;
+
+/// How an action becomes beams and powers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Beam {
+    /// φ_k = π·sigmoid(a_k), p = P_max·softmax(a_{K..2K}). A = 2K.
+    Angles,
+    /// φ_k = θ̂_k + Δ·tanh(a_k), powers as above. A = 2K.
+    Tracking,
+    /// Raw complex F of (26): K·N_TA real parts (beam by beam), as many imaginary parts, K power logits; columns normalised.
+    Matrix,
+    /// Physical action of a reference agent: φ_k (rad), p_k (W). A = 2K.
+    Steer,
+    /// Physical action of a reference agent: angles φ_j, real mixing weights X[j][i] of the centred steering vectors, powers p_i (W):
+    /// f_i = Σ_j ã(φ_j) X_ji. A = 2K + K².
+    Span,
+}
+
+/// Motion model behind (14).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kinematics {
+    /// (14) as printed; θ and d drift apart over time.
+    Paper,
+    /// Position and speed on the road; θ and d derived from them.
+    Cartesian,
+}
+
+/// What fixes array sizes and code paths (becomes constants of the shaders).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct V2xSpec {
+    /// Vehicles K.
+    pub vehicles: usize,
+    /// Transmit antennas N_TA.
+    pub antennas: usize,
+    /// Slots T of an episode.
+    pub slots: usize,
+    pub beam: Beam,
+    pub kinematics: Kinematics,
+}
+
+impl V2xSpec {
+    /// Length A of an action.
+    pub fn action_dim(&self) -> usize {
+        let k = self.vehicles;
+        match self.beam {
+            Beam::Angles | Beam::Tracking | Beam::Steer => 2 * k,
+            Beam::Matrix => 2 * k * self.antennas + k,
+            Beam::Span => 2 * k + k * k,
+        }
+    }
+    /// Length O of an observation.
+    pub fn obs_dim(&self) -> usize {
+        4 * self.vehicles
+    }
+    /// Rows of the state.
+    pub fn state_rows(&self) -> usize {
+        STATE_ROWS * self.vehicles
+    }
+    /// Metrics per environment and slot: see [`metric`].
+    pub fn metric_rows(&self) -> usize {
+        metric::RATE + self.vehicles
+    }
+}
+
+/// Rows of the metrics of one slot.
+pub mod metric {
+    /// Σ_k log2(1+γ_k), bps/Hz (13).
+    pub const SUM_RATE: usize = 0;
+    /// Jain index (28).
+    pub const JAIN: usize = 1;
+    /// Reward (27).
+    pub const REWARD: usize = 2;
+    /// 1 where the indicator of (27) holds.
+    pub const INDICATOR: usize = 3;
+    /// Mean over vehicles of (θ̂−θ)², rad², of the drawn measurement noise.
+    pub const ANGLE_SE: usize = 4;
+    /// Mean over vehicles of (d̂−d)², m².
+    pub const DISTANCE_SE: usize = 5;
+    /// Mean over vehicles of CRLB_θ (22), rad², capped as the measurement is.
+    pub const ANGLE_CRLB: usize = 6;
+    /// Mean over vehicles of CRLB_d (23), m², capped as the measurement is.
+    pub const DISTANCE_CRLB: usize = 7;
+    /// Sum-rate with matched beams, no interference and water-filled power, bps/Hz: no agent can exceed it.
+    pub const UPPER_BOUND: usize = 8;
+    /// First of the K rates of the vehicles, bps/Hz.
+    pub const RATE: usize = 9;
+    /// Names in files and reports.
+    pub const NAMES: [&str; 9] = [
+        "sum_rate_bps_hz",
+        "jain",
+        "reward",
+        "indicator_share",
+        "angle_mse_rad2",
+        "distance_mse_m2",
+        "angle_crlb_rad2",
+        "distance_crlb_m2",
+        "upper_bound_bps_hz",
+    ];
+}
+
+/// Task parameters of one replica, as the kernels read them (f32, linear units).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
+pub struct V2xParams {
+    /// Philox key: seed and replica id.
+    pub key: [u32; 2],
+    pub p_max_w: f32,
+    /// N_TA·α_0: communication gain at 1 m times the array gain 𝓔̄² of (12).
+    pub comm_gain: f32,
+    /// Path-loss exponent.
+    pub path_loss_exponent: f32,
+    /// σ_c², W.
+    pub noise_comm_w: f32,
+    /// N_TA·N_RA·|κ|²/4: radar gain at 1 m, 𝓔²|β|²d² of (8).
+    pub radar_gain: f32,
+    /// σ_z², W.
+    pub noise_radar_w: f32,
+    /// CRLB_θ of (22) is this over p·|dg/dθ|²/d²: ξσ_z²·4/(ξ²·N_TA·N_RA·|κ|²).
+    pub crlb_theta_scale: f32,
+    /// α_τ²(c/2)², m²: CRLB_d of (23) is this over the radar SINR.
+    pub crlb_d_scale: f32,
+    /// α_μ·c/(2f_c), m/s.
+    pub sigma_v_scale: f32,
+    pub dt_s: f32,
+    pub sigma_theta_rad: f32,
+    pub sigma_d_m: f32,
+    pub sigma_v_m_s: f32,
+    pub eps_theta_rad2: f32,
+    pub eps_d_m2: f32,
+    pub jain_scale: f32,
+    /// Δ of `beam = "tracking"`.
+    pub tracking_delta_rad: f32,
+    pub speed_min_m_s: f32,
+    pub speed_max_m_s: f32,
+    pub d_floor_m: f32,
+    pub cos_floor: f32,
+    pub cap_theta_rad: f32,
+    pub cap_d_m: f32,
+    pub cap_v_m_s: f32,
+    /// Distance of the road from the unit (cartesian kinematics).
+    pub road_y_m: f32,
+    pub pad: [f32; 5],
+    pub start_theta_rad: [f32; KMAX],
+    pub start_d_m: [f32; KMAX],
+}
+
+/// State of one environment (or one per lane).
+#[derive(Clone, Copy)]
+pub struct State<V> {
+    pub theta: [V; KMAX],
+    pub d: [V; KMAX],
+    pub v: [V; KMAX],
+    pub obs_theta: [V; KMAX],
+    pub obs_d: [V; KMAX],
+    pub obs_v: [V; KMAX],
+    pub obs_sinr: [V; KMAX],
+    /// Variances of the last echo: θ, d, v.
+    pub var: [[V; KMAX]; 3],
+}
+
+/// What one slot produced.
+#[derive(Clone, Copy)]
+pub struct SlotOut<V> {
+    pub sum_rate: V,
+    pub jain: V,
+    pub reward: V,
+    pub indicator: V,
+    pub angle_se: V,
+    pub distance_se: V,
+    pub angle_crlb: V,
+    pub distance_crlb: V,
+    pub upper_bound: V,
+    pub rate: [V; KMAX],
+}
+
+/// Standard normals at (stream, env, clock): the first `n` of them.
+#[inline(always)]
+fn normals<V: Real>(key: [u32; 2], stream: Stream, env: V::Word, clock: u32, n: usize) -> [V; 3 * KMAX] {
+    let mut z = [V::splat(0.0); 3 * KMAX];
+    let mut block = 0;
+    while 4 * block < n {
+        let w = draw(key, stream, env, clock, block as u32);
+        (z[4 * block], z[4 * block + 1]) = V::normal_pair(w[0], w[1]);
+        (z[4 * block + 2], z[4 * block + 3]) = V::normal_pair(w[2], w[3]);
+        block += 1;
+    }
+    z
+}
+
+/// The first state of an episode: positions as configured, speeds U(min, max), observation = truth, γ̂ = 0.
+#[inline(always)]
+pub fn reset<V: Real>(k: usize, p: &V2xParams, env: V::Word, clock: u32) -> State<V> {
+    let zero = V::splat(0.0);
+    let mut s = State {
+        theta: [zero; KMAX],
+        d: [zero; KMAX],
+        v: [zero; KMAX],
+        obs_theta: [zero; KMAX],
+        obs_d: [zero; KMAX],
+        obs_v: [zero; KMAX],
+        obs_sinr: [zero; KMAX],
+        var: [[zero; KMAX]; 3],
+    };
+    let span = V::splat(f64::from(p.speed_max_m_s - p.speed_min_m_s));
+    for b in 0..k.div_ceil(4) {
+        let w = draw(p.key, Stream::Reset, env, clock, b as u32);
+        for (j, word) in w.into_iter().enumerate().take(k - 4 * b) {
+            s.v[4 * b + j] = V::splat(f64::from(p.speed_min_m_s)) + span * V::unit_from_word(word);
+        }
+    }
+    for i in 0..k {
+        s.theta[i] = V::splat(f64::from(p.start_theta_rad[i]));
+        s.d[i] = V::splat(f64::from(p.start_d_m[i]));
+    }
+    s.obs_theta = s.theta;
+    s.obs_d = s.d;
+    s.obs_v = s.v;
+    s
+}
+
+/// Standard normals of a slot: θ, d, v of vehicle 0, then of vehicle 1, …
+pub type Noise<V> = [V; 3 * KMAX];
+
+/// The process noise of a slot.
+#[inline(always)]
+pub fn motion_noise<V: Real>(k: usize, p: &V2xParams, env: V::Word, clock: u32) -> Noise<V> {
+    normals::<V>(p.key, Stream::Motion, env, clock, 3 * k)
+}
+
+/// The measurement noise of a slot.
+#[inline(always)]
+pub fn echo_noise<V: Real>(k: usize, p: &V2xParams, env: V::Word, clock: u32) -> Noise<V> {
+    normals::<V>(p.key, Stream::Echo, env, clock, 3 * k)
+}
+
+/// Truth one slot on, by (14) or on the road. Also what `genie` looks ahead with.
+#[inline(always)]
+pub fn motion<V: Real>(k: usize, kin: Kinematics, p: &V2xParams, z: &Noise<V>, s: &mut State<V>) {
+    for i in 0..k {
+        let (theta, d, v) = (s.theta[i], s.d[i], s.v[i]);
+        let (sin, cos) = theta.sin_cos();
+        let advance = v * c!(p.dt_s);
+        match kin {
+            Kinematics::Paper => {
+                s.theta[i] = (theta + (advance * sin) / d) + c!(p.sigma_theta_rad) * z[3 * i];
+                s.d[i] = ((d - advance * cos) + c!(p.sigma_d_m) * z[3 * i + 1]).max(c!(p.d_floor_m));
+            }
+            Kinematics::Cartesian => {
+                let x = (advance - d * cos) + c!(p.sigma_d_m) * z[3 * i + 1];
+                let y = c!(p.road_y_m);
+                s.d[i] = (x * x + y * y).sqrt().max(c!(p.d_floor_m));
+                s.theta[i] = y.atan2_upper(-x);
+            }
+        }
+        s.v[i] = v + c!(p.sigma_v_m_s) * z[3 * i + 2];
+    }
+}
+
+/// D(Δ) and dD/d(πΔ) of an N-element array for Δ in [−2, 2].
+#[inline(always)]
+pub fn dirichlet<V: Real>(delta: V, n: usize) -> (V, V) {
+    let half = delta * V::splat(0.5);
+    let (s1, c1) = V::sin_cos_pi_multiple(half, 1);
+    let (sn, cn) = V::sin_cos_pi_multiple(half, n as u32);
+    let count = V::splat(n as f64);
+    // Below 3e-5 the slope's cancellation (1.2e-7/s) costs more than the slope itself (N²s/6) is worth.
+    let near = s1.abs().lt(V::splat(3e-5));
+    let s = V::select(near, V::splat(1.0), s1);
+    let inv = V::splat(1.0) / (count * s);
+    let d = V::select(near, cn / c1, sn * inv);
+    let slope = (count * (cn * s) - sn * c1) * V::splat(0.5) * inv / s;
+    (d, V::select(near, V::splat(0.0), slope))
+}
+
+/// The steering vector (3) of a half-wavelength array, a_n = e^{−jπn cos θ}/√N: what the closed forms of this module stand for.
+///
+/// ```
+/// use isacbench::tasks::v2x::physics::{dirichlet, steering_vector};
+/// let (theta, phi) = (1.1f64, 1.2f64);
+/// let product: num_complex::Complex64 = steering_vector(theta, 32).iter().zip(steering_vector(phi, 32)).map(|(a, f)| a.conj() * f).sum();
+/// let closed = dirichlet(theta.cos() - phi.cos(), 32).0;
+/// assert!((product.norm() - closed.abs()).abs() < 1e-12);
+/// ```
+pub fn steering_vector(theta_rad: f64, antennas: usize) -> Vec<Complex64> {
+    let scale = 1.0 / (antennas as f64).sqrt();
+    (0..antennas)
+        .map(|n| Complex64::from_polar(scale, -std::f64::consts::PI * n as f64 * theta_rad.cos()))
+        .collect()
+}
+
+/// Powers that water-fill `p_max` over channels of SNR-per-watt `gain` (all positive): maximises Σ log2(1 + p·gain).
+#[inline(always)]
+pub fn water_fill<V: Real>(k: usize, p_max: V, gain: &[V; KMAX]) -> [V; KMAX] {
+    let (zero, one) = (V::splat(0.0), V::splat(1.0));
+    let mut active = [one; KMAX];
+    let mut floor = [zero; KMAX];
+    for i in 0..k {
+        floor[i] = one / gain[i];
+    }
+    let mut level = zero;
+    // Each round drops every channel whose floor is above the water; none that is dropped can be in the optimum.
+    for _ in 0..k {
+        let mut n = zero;
+        let mut sum = p_max;
+        for i in 0..k {
+            n += active[i];
+            sum += active[i] * floor[i];
+        }
+        level = sum / n;
+        for i in 0..k {
+            active[i] = V::select(floor[i].lt(level), active[i], zero);
+        }
+    }
+    let mut p = [zero; KMAX];
+    for i in 0..k {
+        p[i] = active[i] * (level - floor[i]).max(zero);
+    }
+    p
+}
+
+/// SNR per watt of a matched beam without interference: N_TA·α_0·d^−ρ/σ_c².
+#[inline(always)]
+pub fn comm_snr_per_watt<V: Real>(p: &V2xParams, d: V) -> V {
+    comm_gain(p, d) / V::splat(f64::from(p.noise_comm_w))
+}
+
+#[inline(always)]
+fn comm_gain<V: Real>(p: &V2xParams, d: V) -> V {
+    V::splat(f64::from(p.comm_gain)) * (V::splat(-f64::from(p.path_loss_exponent)) * d.ln()).exp()
+}
+
+#[inline(always)]
+fn log2_1p<V: Real>(x: V) -> V {
+    (V::splat(1.0) + x).ln() * V::splat(std::f64::consts::LOG2_E)
+}
+
+/// The observation of a state, 4K values written through `put(index, value)`.
+#[inline(always)]
+pub fn observe<V: Real>(k: usize, s: &State<V>, mut put: impl FnMut(usize, V)) {
+    for i in 0..k {
+        put(i, s.obs_theta[i] * V::splat(std::f64::consts::FRAC_1_PI));
+        put(k + i, s.obs_d[i] * V::splat(1.0 / 30.0));
+        put(2 * k + i, s.obs_v[i] * V::splat(1.0 / 14.0));
+        // log10(1+γ)/5
+        put(3 * k + i, (V::splat(1.0) + s.obs_sinr[i]).ln() * V::splat(std::f64::consts::LOG10_E / 5.0));
+    }
+}
+
+/// |aᴴ(θ_k) f_i|² as `gain[k][i]`, |d(aᴴ(θ_k) f_k)/dθ|² as `slope2[k]`, and the powers.
+struct Beams<V> {
+    gain: [[V; KMAX]; KMAX],
+    slope2: [V; KMAX],
+    power: [V; KMAX],
+}
+
+#[inline(always)]
+fn softmax_power<V: Real>(k: usize, p_max: f32, logits: &[V]) -> [V; KMAX] {
+    let mut top = logits[0];
+    for l in &logits[1..k] {
+        top = top.max(*l);
+    }
+    let mut power = [V::splat(0.0); KMAX];
+    let mut sum = V::splat(0.0);
+    for i in 0..k {
+        power[i] = (logits[i] - top).exp();
+        sum += power[i];
+    }
+    let scale = V::splat(f64::from(p_max)) / sum;
+    for w in power.iter_mut().take(k) {
+        *w *= scale;
+    }
+    power
+}
+
+#[inline(always)]
+fn beams<V: Real>(
+    spec: &V2xSpec,
+    k: usize,
+    p: &V2xParams,
+    sin: &[V; KMAX],
+    cos: &[V; KMAX],
+    hat: &[V; KMAX],
+    act: &[V],
+) -> Beams<V> {
+    let zero = V::splat(0.0);
+    let n = spec.antennas;
+    let mut out = Beams { gain: [[zero; KMAX]; KMAX], slope2: [zero; KMAX], power: [zero; KMAX] };
+    let centre = V::splat((n as f64 - 1.0) / 2.0);
+    if spec.beam == Beam::Matrix {
+        out.power = softmax_power(k, p.p_max_w, &act[2 * k * n..]);
+        let mut norm = [zero; KMAX];
+        for i in 0..k {
+            for m in 0..n {
+                let (re, im) = (act[i * n + m], act[(k + i) * n + m]);
+                norm[i] += re * re + im * im;
+            }
+        }
+        for j in 0..k {
+            // Σ_n e^{+jπ n u} f_n for every beam, and Σ_n n e^{…} f_n for the vehicle's own.
+            let mut re_sum = [zero; KMAX];
+            let mut im_sum = [zero; KMAX];
+            let (mut re_slope, mut im_slope) = (zero, zero);
+            for m in 0..n {
+                let (sm, cm) = V::sin_cos_pi_multiple(cos[j], m as u32);
+                for i in 0..k {
+                    let (re, im) = (act[i * n + m], act[(k + i) * n + m]);
+                    let (x, y) = (cm * re - sm * im, cm * im + sm * re);
+                    re_sum[i] += x;
+                    im_sum[i] += y;
+                    if i == j {
+                        re_slope += V::splat(m as f64) * x;
+                        im_slope += V::splat(m as f64) * y;
+                    }
+                }
+            }
+            let per_antenna = V::splat(1.0 / n as f64);
+            for i in 0..k {
+                let unit = per_antenna / norm[i].max(V::splat(1e-20));
+                out.gain[j][i] = (re_sum[i] * re_sum[i] + im_sum[i] * im_sum[i]) * unit;
+                if i == j {
+                    let turn = V::splat(std::f64::consts::PI) * sin[j];
+                    out.slope2[j] = (turn * turn) * ((re_slope * re_slope + im_slope * im_slope) * unit);
+                }
+            }
+        }
+        return out;
+    }
+    // Steered beams: cosines of the K steering angles.
+    let mut w = [zero; KMAX];
+    for i in 0..k {
+        w[i] = match spec.beam {
+            Beam::Angles => V::sin_cos_pi_multiple(act[i].sigmoid(), 1).1,
+            Beam::Tracking => {
+                (hat[i] + V::splat(f64::from(p.tracking_delta_rad)) * act[i].tanh()).sin_cos().1
+            }
+            _ => act[i].sin_cos().1,
+        };
+    }
+    match spec.beam {
+        Beam::Steer => out.power[..k].copy_from_slice(&act[k..2 * k]),
+        Beam::Span => out.power[..k].copy_from_slice(&act[k + k * k..2 * k + k * k]),
+        _ => out.power = softmax_power(k, p.p_max_w, &act[k..]),
+    }
+    for j in 0..k {
+        let mut resp = [zero; KMAX];
+        let mut slope = zero;
+        if spec.beam == Beam::Span {
+            for q in 0..k {
+                let (d, e) = dirichlet(cos[j] - w[q], n);
+                for i in 0..k {
+                    resp[i] += d * act[k + q * k + i];
+                }
+                slope += e * act[k + q * k + j];
+            }
+        } else {
+            for i in 0..k {
+                let (d, e) = dirichlet(cos[j] - w[i], n);
+                resp[i] = d;
+                if i == j {
+                    slope = e;
+                }
+            }
+        }
+        for i in 0..k {
+            out.gain[j][i] = resp[i] * resp[i];
+        }
+        let turn = V::splat(std::f64::consts::PI) * sin[j];
+        let lever = centre * resp[j];
+        out.slope2[j] = (turn * turn) * (lever * lever + slope * slope);
+    }
+    out
+}
+
+/// One slot in the order of the task: action → truth moves → rates, sensing, reward → echo. `act` holds the A action values (one V each);
+/// `full` adds the metrics that only evaluation needs.
+#[inline(always)]
+#[allow(
+    clippy::too_many_arguments,
+    reason = "two noise arrays are inputs so that recorded slots can be replayed"
+)]
+pub fn step<V: Real>(
+    spec: &V2xSpec,
+    k: usize,
+    p: &V2xParams,
+    moved: &Noise<V>,
+    echoed: &Noise<V>,
+    act: &[V],
+    full: bool,
+    s: &mut State<V>,
+) -> SlotOut<V> {
+    let (zero, one) = (V::splat(0.0), V::splat(1.0));
+    let hat = s.obs_theta;
+    motion(k, spec.kinematics, p, moved, s);
+    let (mut sin, mut cos) = ([zero; KMAX], [zero; KMAX]);
+    for i in 0..k {
+        (sin[i], cos[i]) = s.theta[i].sin_cos();
+    }
+    let b = beams(spec, k, p, &sin, &cos, &hat, act);
+
+    let mut out = SlotOut {
+        sum_rate: zero,
+        jain: zero,
+        reward: zero,
+        indicator: zero,
+        angle_se: zero,
+        distance_se: zero,
+        angle_crlb: zero,
+        distance_crlb: zero,
+        upper_bound: zero,
+        rate: [zero; KMAX],
+    };
+    let mut inv_d2 = [zero; KMAX];
+    for i in 0..k {
+        inv_d2[i] = one / (s.d[i] * s.d[i]);
+    }
+    let mut square = zero;
+    let (mut crlb_theta_sum, mut crlb_d_sum) = (zero, zero);
+    let (mut crlb_theta, mut crlb_d, mut radar) = ([zero; KMAX], [zero; KMAX], [zero; KMAX]);
+    for j in 0..k {
+        // (12), (13)
+        let (mut interference, mut clutter) = (zero, zero);
+        for i in 0..k {
+            if i != j {
+                let power = b.power[i] * b.gain[j][i];
+                interference += power;
+                clutter += power * inv_d2[i];
+            }
+        }
+        let gain = comm_gain(p, s.d[j]);
+        let own = b.power[j] * b.gain[j][j];
+        let sinr = (gain * own) / (gain * interference + c!(p.noise_comm_w));
+        s.obs_sinr[j] = sinr;
+        out.rate[j] = log2_1p(sinr);
+        out.sum_rate += out.rate[j];
+        square += out.rate[j] * out.rate[j];
+        // (8), (23), (22)
+        let echo = c!(p.radar_gain);
+        radar[j] = ((echo * (own * inv_d2[j])) / (echo * clutter + c!(p.noise_radar_w))).max(V::splat(1e-20));
+        crlb_d[j] = c!(p.crlb_d_scale) / radar[j];
+        crlb_theta[j] =
+            c!(p.crlb_theta_scale) / ((b.power[j] * b.slope2[j]) * inv_d2[j]).max(V::splat(1e-30));
+        crlb_d_sum += crlb_d[j];
+        crlb_theta_sum += crlb_theta[j];
+    }
+    let per_vehicle = V::splat(1.0 / k as f64);
+    let (mean_d, mean_theta) = (crlb_d_sum * per_vehicle, crlb_theta_sum * per_vehicle);
+    // (28), (27)
+    out.jain =
+        (c!(p.jain_scale) * (out.sum_rate * out.sum_rate)) / (V::splat(k as f64) * square + V::splat(1e-30));
+    let pass = V::mask_and(mean_d.le(c!(p.eps_d_m2)), mean_theta.le(c!(p.eps_theta_rad2)));
+    out.indicator = V::select(pass, one, zero);
+    out.reward = V::select(pass, (out.sum_rate * out.jain - mean_theta) - mean_d, zero);
+
+    // The echo.
+    let z = echoed;
+    for j in 0..k {
+        let var_theta = crlb_theta[j].min(c!(p.cap_theta_rad) * c!(p.cap_theta_rad));
+        let var_d = crlb_d[j].min(c!(p.cap_d_m) * c!(p.cap_d_m));
+        let std_v = (c!(p.sigma_v_scale) / (radar[j].sqrt() * cos[j].abs().max(c!(p.cos_floor))))
+            .min(c!(p.cap_v_m_s));
+        let err_theta = var_theta.sqrt() * z[3 * j];
+        let err_d = var_d.sqrt() * z[3 * j + 1];
+        s.obs_theta[j] = s.theta[j] + err_theta;
+        s.obs_d[j] = s.d[j] + err_d;
+        s.obs_v[j] = s.v[j] + std_v * z[3 * j + 2];
+        s.var[0][j] = var_theta;
+        s.var[1][j] = var_d;
+        s.var[2][j] = std_v * std_v;
+        if full {
+            out.angle_se += err_theta * err_theta;
+            out.distance_se += err_d * err_d;
+            out.angle_crlb += var_theta;
+            out.distance_crlb += var_d;
+        }
+    }
+    if full {
+        out.angle_se *= per_vehicle;
+        out.distance_se *= per_vehicle;
+        out.angle_crlb *= per_vehicle;
+        out.distance_crlb *= per_vehicle;
+        let mut snr = [one; KMAX];
+        for j in 0..k {
+            snr[j] = comm_snr_per_watt(p, s.d[j]);
+        }
+        let fill = water_fill(k, c!(p.p_max_w), &snr);
+        for j in 0..k {
+            out.upper_bound += log2_1p(fill[j] * snr[j]);
+        }
+    }
+    out
+}
+
+/// Reads the state of the lanes starting at `env` from rows [10K, B].
+#[inline(always)]
+pub fn load_state<V: Real>(k: usize, rows: &[V::Elem], stride: usize, env: usize) -> State<V> {
+    let zero = V::splat(0.0);
+    let mut all = [[zero; KMAX]; STATE_ROWS];
+    for (q, group) in all.iter_mut().enumerate() {
+        for (i, x) in group.iter_mut().enumerate().take(k) {
+            *x = V::load(&rows[(q * k + i) * stride + env..]);
+        }
+    }
+    let [theta, d, v, obs_theta, obs_d, obs_v, obs_sinr, v0, v1, v2] = all;
+    State { theta, d, v, obs_theta, obs_d, obs_v, obs_sinr, var: [v0, v1, v2] }
+}
+
+/// Writes what [`load_state`] reads.
+#[inline(always)]
+pub fn store_state<V: Real>(k: usize, s: &State<V>, rows: &mut [V::Elem], stride: usize, env: usize) {
+    let all = [
+        &s.theta,
+        &s.d,
+        &s.v,
+        &s.obs_theta,
+        &s.obs_d,
+        &s.obs_v,
+        &s.obs_sinr,
+        &s.var[0],
+        &s.var[1],
+        &s.var[2],
+    ];
+    for (q, group) in all.into_iter().enumerate() {
+        for (i, x) in group.iter().enumerate().take(k) {
+            x.store(&mut rows[(q * k + i) * stride + env..]);
+        }
+    }
+}
+
+/// Arrays of one replica (or of one chunk of its environments): `envs` environments, the first of which is environment `first` of the replica.
+pub struct Batch<'a, E> {
+    pub params: &'a V2xParams,
+    pub envs: usize,
+    pub first: u32,
+    /// [10K, envs]
+    pub state: &'a mut [E],
+    /// Next observation [envs, 4K].
+    pub obs: &'a mut [E],
+}
+
+/// Outputs of a step over a batch; `final_obs` is written where an episode ended, `metrics` when it is given.
+pub struct StepSlices<'a, E> {
+    /// [envs, 4K]
+    pub final_obs: &'a mut [E],
+    /// [envs]
+    pub reward: &'a mut [E],
+    /// [envs]: [`crate::env::TERMINATED`] | [`crate::env::TRUNCATED`]
+    pub flags: &'a mut [u32],
+    /// [metric_rows, envs]; without `full` only the first four rows are written.
+    pub metrics: Option<&'a mut [E]>,
+    /// Also compute what only evaluation needs.
+    pub full: bool,
+}
+
+#[inline(always)]
+fn put_rows<V: Real>(k: usize, s: &State<V>, rows: &mut [V::Elem], env: usize) {
+    let o = 4 * k;
+    let mut lanes = [V::Elem::default(); 16];
+    observe(
+        k,
+        s,
+        #[inline(always)]
+        |i, x| {
+            x.store(&mut lanes);
+            for (l, value) in lanes.iter().enumerate().take(V::LANES) {
+                rows[(env + l) * o + i] = *value;
+            }
+        },
+    );
+}
+
+/// v2x_reset over the environments [from, to) of a batch, in whole lane groups: fresh states and their observations.
+#[inline(always)]
+pub fn reset_range<V: Real, const KC: usize>(
+    spec: &V2xSpec,
+    b: &mut Batch<V::Elem>,
+    clock: u32,
+    from: usize,
+    to: usize,
+) {
+    let k = if KC > 0 { KC } else { spec.vehicles };
+    each_group!(env in from, to, V, {
+        let s = reset::<V>(k, b.params, V::Word::iota(b.first + env as u32), clock);
+        store_state(k, &s, b.state, b.envs, env);
+        put_rows(k, &s, b.obs, env);
+    });
+}
+
+/// v2x_step over the environments [from, to) of a batch, in whole lane groups. `clock` counts the slots since the first reset; the episode
+/// ends where (clock+1) mod T = 0, and the state is then reset with the draws of clock+1.
+#[inline(always)]
+pub fn step_range<V: Real, const KC: usize>(
+    spec: &V2xSpec,
+    b: &mut Batch<V::Elem>,
+    action: &[V::Elem],
+    out: &mut StepSlices<V::Elem>,
+    clock: u32,
+    from: usize,
+    to: usize,
+) {
+    let k = if KC > 0 { KC } else { spec.vehicles };
+    let a = spec.action_dim();
+    let ends = (clock as usize + 1).is_multiple_of(spec.slots);
+    // Large actions (explicit beam matrices) do not fit the fixed array.
+    let mut fixed = [V::splat(0.0); 2 * KMAX + KMAX * KMAX];
+    let mut large = if a > fixed.len() { vec![V::splat(0.0); a] } else { Vec::new() };
+    each_group!(env in from, to, V, {
+        let act: &mut [V] = if a > fixed.len() { &mut large } else { &mut fixed[..a] };
+        let mut lanes = [V::Elem::default(); 16];
+        for (i, x) in act.iter_mut().enumerate() {
+            for (l, value) in lanes.iter_mut().enumerate().take(V::LANES) {
+                *value = action[(env + l) * a + i];
+            }
+            *x = V::load(&lanes);
+        }
+        let ids = V::Word::iota(b.first + env as u32);
+        let mut s = load_state::<V>(k, b.state, b.envs, env);
+        let moved = motion_noise::<V>(k, b.params, ids, clock);
+        let echoed = echo_noise::<V>(k, b.params, ids, clock);
+        let o = step(spec, k, b.params, &moved, &echoed, act, out.full, &mut s);
+        o.reward.store(&mut out.reward[env..]);
+        out.flags[env..env + V::LANES].fill(if ends { TRUNCATED } else { 0 });
+        if let Some(m) = out.metrics.as_deref_mut() {
+            let fixed = [o.sum_rate, o.jain, o.reward, o.indicator, o.angle_se, o.distance_se, o.angle_crlb, o.distance_crlb, o.upper_bound];
+            let rows = if out.full { metric::RATE + k } else { 4 };
+            for (row, x) in fixed.into_iter().chain(o.rate).enumerate().take(rows) {
+                x.store(&mut m[row * b.envs + env..]);
+            }
+        }
+        if ends {
+            put_rows(k, &s, out.final_obs, env);
+            s = reset::<V>(k, b.params, ids, clock + 1);
+        }
+        store_state(k, &s, b.state, b.envs, env);
+        put_rows(k, &s, b.obs, env);
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// aᴴ(θ)a(φ) and its derivative by θ from the sums over antennas.
+    fn by_sums(theta: f64, phi: f64, n: usize) -> (f64, f64) {
+        let product = |theta: f64| -> Complex64 {
+            steering_vector(theta, n).iter().zip(steering_vector(phi, n)).map(|(a, f)| a.conj() * f).sum()
+        };
+        let h = 1e-6;
+        let slope = (product(theta + h) - product(theta - h)) / (2.0 * h);
+        (product(theta).norm_sqr(), slope.norm_sqr())
+    }
+
+    #[test]
+    fn closed_forms_equal_the_sums_over_antennas() {
+        for n in [2, 7, 32, 64] {
+            for (theta, phi) in
+                [(0.4, 0.4000001), (0.4, 0.43), (1.3, 2.9), (1.55, 1.6), (3.0, 0.1), (2.0, 2.0)]
+            {
+                let (d, e) = dirichlet(f64::cos(theta) - f64::cos(phi), n);
+                let lever = (n as f64 - 1.0) / 2.0 * d;
+                let turn = std::f64::consts::PI * f64::sin(theta);
+                let (gain, slope2) = by_sums(theta, phi, n);
+                assert!(
+                    (d * d - gain).abs() < 1e-9,
+                    "N = {n}, θ = {theta}, φ = {phi}: gain {} against {gain}",
+                    d * d
+                );
+                let got = turn * turn * (lever * lever + e * e);
+                assert!(
+                    (got - slope2).abs() < 1e-5 * (1.0 + slope2),
+                    "N = {n}, θ = {theta}, φ = {phi}: slope² {got} against {slope2}"
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,406 @@
+//! Figures 4b and 4c and their tables: energies by every account, ratios to `spiking-ac`, firing rates and operations.
+
+use super::*;
+use crate::energy::accounts::{EFFECTIVE, INFERENCE, MEASURED, MEMORY, PAPER, TRAINING};
+use crate::run::rows::ActivityRow;
+
+/// An account: method, constants and the words for it. A reading that only spiking networks have stands for the plain one elsewhere.
+struct Account {
+    method: &'static str,
+    constants: &'static str,
+    words: &'static str,
+    /// Label of its bars; `None` if it is in the tables only.
+    bars: Option<&'static str>,
+}
+
+const fn account(
+    method: &'static str,
+    constants: &'static str,
+    words: &'static str,
+    bars: Option<&'static str>,
+) -> Account {
+    Account { method, constants, words, bars }
+}
+
+const ACCOUNTS: [Account; 8] = [
+    account(PAPER, "int32", "paper formula, int32", Some("paper formula\nint32")),
+    account(PAPER, "fp32", "paper formula, fp32", Some("paper formula\nfp32")),
+    account(EFFECTIVE, "int32", "effective operations, int32", Some("effective ops\nint32")),
+    account(EFFECTIVE, "fp32", "effective operations, fp32", Some("effective ops\nfp32")),
+    account(
+        EFFECTIVE,
+        "fp32, layer 1 at every step",
+        "effective operations, fp32, layer 1 at every step",
+        None,
+    ),
+    account(MEMORY, "int32", "with memory, int32", Some("with memory\nint32")),
+    account(MEMORY, "int32, layer 1 at every step", "with memory, int32, layer 1 at every step", None),
+    account(MEASURED, "device", "measured", Some("measured")),
+];
+
+/// Energies of one agent by one account, one value per seed, networks added.
+struct Group {
+    agent: String,
+    phase: String,
+    method: String,
+    constants: String,
+    values: Vec<f64>,
+    reason: String,
+}
+
+/// Energies and activity of the variant and power that are shown.
+pub(super) struct Energies {
+    groups: Vec<Group>,
+    activity: Vec<ActivityRow>,
+    pub(super) p_max_dbm: Option<f64>,
+}
+
+impl Energies {
+    pub(super) fn new(rows: &Rows, shown: &dyn Fn(&str, &str, &str) -> bool) -> Self {
+        let mine = |r: &&crate::run::rows::EnergyRow| {
+            r.variant.is_empty() && shown(&r.agent, &r.beam, &r.kinematics)
+        };
+        let p_max_dbm = headline(&distinct_powers(rows.energy.iter().filter(mine).map(|r| r.p_max_dbm)));
+        type Key = (String, String, String, String);
+        let mut sums: BTreeMap<Key, (BTreeMap<u32, f64>, String)> = BTreeMap::new();
+        for r in rows.energy.iter().filter(mine).filter(|r| Some(r.p_max_dbm) == p_max_dbm) {
+            let key = (r.agent.clone(), r.phase.clone(), r.method.clone(), r.constants.clone());
+            let (seeds, reason) = sums.entry(key).or_default();
+            *seeds.entry(r.seed).or_default() += r.energy_j;
+            reason.clone_from(&r.reason);
+        }
+        let group =
+            |((agent, phase, method, constants), (seeds, reason)): (Key, (BTreeMap<u32, f64>, String))| {
+                let values = seeds.into_values().filter(|v| v.is_finite()).collect();
+                Group { agent, phase, method, constants, values, reason }
+            };
+        let plain = |r: &&ActivityRow| r.variant.is_empty() && shown(&r.agent, &r.beam, &r.kinematics);
+        let activity = rows.activity.iter().filter(plain);
+        Energies {
+            groups: sums.into_iter().map(group).collect(),
+            activity: activity.filter(|r| Some(r.p_max_dbm) == p_max_dbm).cloned().collect(),
+            p_max_dbm,
+        }
+    }
+
+    fn group(&self, agent: &str, phase: &str, a: &Account) -> Option<&Group> {
+        let find = |constants: &str| {
+            let is = |g: &&Group| {
+                g.agent == agent && g.phase == phase && g.method == a.method && g.constants == constants
+            };
+            self.groups.iter().find(is)
+        };
+        match a.constants.split_once(", ") {
+            Some((plain, _)) if agent != "spiking-ac" => {
+                self.group("spiking-ac", phase, a).and_then(|_| find(plain))
+            }
+            _ => find(a.constants),
+        }
+    }
+
+    fn values(&self, agent: &str, phase: &str, a: &Account) -> Option<&[f64]> {
+        self.group(agent, phase, a).map(|g| g.values.as_slice()).filter(|v| !v.is_empty())
+    }
+
+    /// Energy of `agent` over that of `spiking-ac`.
+    fn ratio(&self, agent: &str, phase: &str, a: &Account) -> Option<Estimate> {
+        let (own, spiking) = (self.values(agent, phase, a)?, self.values("spiking-ac", phase, a)?);
+        Some(Estimate {
+            mean: stats::mean(own) / stats::mean(spiking),
+            interval: stats::bootstrap_ratio_95(own, spiking, BOOTSTRAP_SEED),
+            seeds: own.len().min(spiking.len()),
+        })
+    }
+
+    /// Values over seeds of a quantity; with `update`, those of single updates, averaged over the updates of each seed.
+    fn quantity(&self, agent: &str, phase: &str, network: &str, layer: u32, name: &str) -> Vec<f64> {
+        let mut by_seed: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
+        for r in &self.activity {
+            if (r.agent.as_str(), r.phase.as_str(), r.network.as_str(), r.layer, r.quantity.as_str())
+                == (agent, phase, network, layer, name)
+            {
+                by_seed.entry(r.seed).or_default().push(r.value);
+            }
+        }
+        by_seed.values().map(|v| stats::mean(v)).collect()
+    }
+
+    fn mean(&self, agent: &str, phase: &str, network: &str, name: &str) -> Option<f64> {
+        let values = self.quantity(agent, phase, network, 0, name);
+        (!values.is_empty()).then(|| stats::mean(&values))
+    }
+}
+
+fn phase_words(phase: &str) -> &'static str {
+    if phase == INFERENCE { "inference" } else { "training episode" }
+}
+
+impl View {
+    fn energy_bars(&self, phase: &str) -> Bars {
+        let group = |a: &Account| {
+            let bars = LEARNED.iter().filter_map(|agent| {
+                let e = self.resamples.estimate(self.energy.values(agent, phase, a)?);
+                Some(Bar { agent: agent.to_string(), y: e.mean, interval: e.interval })
+            });
+            let bars: Vec<Bar> = bars.collect();
+            (!bars.is_empty()).then(|| a.bars.map(|label| (label.to_string(), bars))).flatten()
+        };
+        let at = self.energy.p_max_dbm.map(|p| format!(" at {p} dBm")).unwrap_or_default();
+        Bars {
+            title: format!("Energy per {}{at}, by method", phase_words(phase)),
+            y_label: format!("energy per {} (J)", phase_words(phase)),
+            log_y: true,
+            groups: ACCOUNTS.iter().filter_map(group).collect(),
+            ..Bars::default()
+        }
+    }
+
+    pub(super) fn fig4b(&self) -> Plate {
+        Plate {
+            file: "fig4b.svg",
+            number: "4b",
+            picture: Picture::Bars(self.energy_bars(TRAINING)),
+            caption: "Figure 4b. Energy per training episode of one environment, log scale, mean over seeds with 95 % error bars. The paper \
+                      formula books one pass forward of each network in every slot; effective operations also count the epochs, the \
+                      backward pass and the optimiser. Bars of two methods do not compare: each has constants of its own."
+                .into(),
+            needs: "no energies of a training",
+        }
+    }
+
+    pub(super) fn fig4c(&self) -> Plate {
+        Plate {
+            file: "fig4c.svg",
+            number: "4c",
+            picture: Picture::Bars(self.energy_bars(INFERENCE)),
+            caption: "Figure 4c. Energy per inference (one action of the policy network), log scale, mean over seeds with 95 % error bars. \
+                      Bars of two methods do not compare."
+                .into(),
+            needs: "no energies of an inference",
+        }
+    }
+
+    /// The factors that the paper prints beside ours by every account.
+    pub(super) fn write_energy_factors(&self, out: &mut String) {
+        out.push_str(
+            "Energy factors that the paper prints (energy of the other over that of Spiking-AC) beside ours by each method, with 95 % \
+             intervals over seeds. Below 1, Spiking-AC takes more:\n\n",
+        );
+        let mut header = vec!["method".to_string()];
+        let mut printed = vec!["printed".to_string()];
+        let mut wanted = Vec::new();
+        for e in paper::ENERGY {
+            for versus in e.versus {
+                header.push(format!("{}: {}, {}", e.figure, e.what, code(versus)));
+                printed.push(format!("{}", e.factor));
+                wanted.push((if e.what == "inference" { INFERENCE } else { TRAINING }, *versus));
+            }
+        }
+        let mut rows = vec![printed];
+        for a in &ACCOUNTS {
+            let ratio = |(phase, versus): &(&str, &str)| {
+                self.energy.ratio(versus, phase, a).map_or("-".to_string(), |r| r.short())
+            };
+            rows.push([a.words.to_string()].into_iter().chain(wanted.iter().map(ratio)).collect());
+        }
+        let header: Vec<&str> = header.iter().map(String::as_str).collect();
+        out.push_str(&table(&header, 1, &rows));
+        if self.energy.groups.is_empty() {
+            out.push_str("No energy in this run.\n\n");
+        }
+    }
+
+    pub(super) fn write_energy(&self, out: &mut String) {
+        if self.energy.groups.is_empty() {
+            return;
+        }
+        let learned: Vec<&str> = LEARNED.into_iter().filter(|a| self.has(a)).collect();
+        for phase in [TRAINING, INFERENCE] {
+            let mut rows = Vec::new();
+            for a in &ACCOUNTS {
+                for agent in &learned {
+                    let Some(group) = self.energy.group(agent, phase, a) else { continue };
+                    let estimate = self.energy.values(agent, phase, a).map(|v| self.resamples.estimate(v));
+                    rows.push(vec![
+                        a.words.to_string(),
+                        code(agent),
+                        estimate.map_or_else(|| format!("none: {}", group.reason), |e| joules(e.mean)),
+                        estimate.map_or("-".into(), |e| match e.interval {
+                            Some(i) => format!("{} to {}", joules(i.lo), joules(i.hi)),
+                            None => "one seed: no interval".into(),
+                        }),
+                        match self.energy.ratio(agent, phase, a) {
+                            Some(_) if *agent == "spiking-ac" => "1".into(),
+                            ratio => ratio.map_or("-".into(), |r| r.short()),
+                        },
+                    ]);
+                }
+            }
+            if !rows.is_empty() {
+                let title = format!("energy per {}", phase_words(phase));
+                let header = ["method", "agent", &title, "95 % interval", "over `spiking-ac`"];
+                out.push_str(&table(&header, 3, &rows));
+            }
+            if let Some(line) = self.energy_winners(phase) {
+                let _ = writeln!(out, "{line}\n");
+            }
+        }
+        if let Some(text) = self.energy_causes() {
+            let _ = writeln!(out, "{text}\n");
+        }
+        self.write_activity(out, &learned);
+    }
+
+    /// Who takes least, method by method.
+    fn energy_winners(&self, phase: &str) -> Option<String> {
+        let mut wins: Vec<(&str, Vec<String>)> = Vec::new();
+        for a in &ACCOUNTS {
+            let known =
+                |agent: &'static str| Some((agent, stats::mean(self.energy.values(agent, phase, a)?)));
+            let mut all: Vec<(&str, f64)> = LEARNED.into_iter().filter_map(known).collect();
+            all.sort_by(|x, y| x.1.total_cmp(&y.1));
+            let [(least, x), (next, y), ..] = all[..] else { continue };
+            let told = format!("{} ({} against {} of {})", a.words, joules(x), joules(y), code(next));
+            match wins.iter_mut().find(|w| w.0 == least) {
+                Some(w) => w.1.push(told),
+                None => wins.push((least, vec![told])),
+            }
+        }
+        let told: Vec<String> =
+            wins.iter().map(|(agent, by)| format!("{} by {}", code(agent), listed(by))).collect();
+        let agree = match wins.len() {
+            0 => return None,
+            1 => "All methods name the same agent".to_string(),
+            n => format!("The methods name {n} different agents"),
+        };
+        Some(format!(
+            "{agree} as the one with the least energy per {}: {}.",
+            phase_words(phase),
+            told.join("; ")
+        ))
+    }
+
+    /// What makes the methods differ, in the numbers of this run.
+    fn energy_causes(&self) -> Option<String> {
+        let e = &self.energy;
+        let get = |name: &str| e.mean("spiking-ac", "evaluate", "actor", name);
+        let (macs, every, acs, updates) = (
+            get("effective_macs")?,
+            get("effective_macs_every_step")?,
+            get("effective_acs")?,
+            get("membrane_updates")?,
+        );
+        let pj = |ops: f64, each: f64| joules(ops * each * 1e-12);
+        let (int32, fp32) = (crate::energy::methods::INT32, crate::energy::methods::FP32);
+        let mut text = format!(
+            "What makes the methods differ, in an inference of `spiking-ac`: the real-valued input needs {} multiply-accumulates in the first \
+             layer ({} with int32 constants; {} where they are repeated at every spike step), which the paper formula books as additions \
+             weighted by a firing rate; {} accumulates over spikes ({}) and {} membrane updates ({}), which it leaves out. With fp32 \
+             constants, in which the networks compute, an accumulate is {} pJ instead of {} and a multiply-accumulate {} instead of {}.",
+            num(macs),
+            pj(macs, int32.mac_pj()),
+            pj(every, int32.mac_pj()),
+            num(acs),
+            pj(acs, int32.add_pj),
+            num(updates),
+            pj(updates, int32.mac_pj() + int32.add_pj),
+            num(fp32.add_pj),
+            num(int32.add_pj),
+            num(fp32.mac_pj()),
+            num(int32.mac_pj()),
+        );
+        if let (Some(all), Some(executed)) = (get("dense"), get("executed_operations")) {
+            let _ = write!(
+                text,
+                " Of the {} products that these layers have with the first one once, {} are effective, and this run executed {} products and \
+                 additions: {:.0} % of all. The GPU kernels select every product of a hidden layer, so that silent neurons save nothing there.",
+                num(all),
+                num(macs + acs),
+                num(executed),
+                100.0 * executed / all,
+            );
+        }
+        if let Some(most) = get("largest_paper_ratio") {
+            let _ = write!(
+                text,
+                " By the paper formula a network of these sizes without a single spike would take {} less than its dense twin; no firing rate \
+                 gives more.",
+                times(most)
+            );
+        }
+        let train = |agent: &str, name: &str| {
+            let sum: f64 =
+                ["actor", "critic"].iter().map(|n| e.mean(agent, "train", n, name).unwrap_or(f64::NAN)).sum();
+            sum.is_finite().then_some(sum)
+        };
+        if let (Some(own), Some(dense)) =
+            (train("spiking-ac", "backward_macs"), train("ppo", "backward_macs"))
+        {
+            let _ = write!(
+                text,
+                " In training, the backward pass multiplies real numbers at every spike step: {} multiply-accumulates per episode against \
+                 {} of `ppo` ({}).",
+                num(own),
+                num(dense),
+                times(own / dense)
+            );
+        }
+        Some(text)
+    }
+
+    fn write_activity(&self, out: &mut String, learned: &[&str]) {
+        let e = &self.energy;
+        let mut keys: Vec<(&str, &str, u32, &str)> = Vec::new();
+        for r in e.activity.iter().filter(|r| r.layer > 0) {
+            let key = (r.agent.as_str(), r.network.as_str(), r.layer, r.quantity.as_str());
+            if !keys.contains(&key) {
+                keys.push(key);
+            }
+        }
+        keys.sort_by(|a, b| (rank(a.0), a.1, a.2).cmp(&(rank(b.0), b.1, b.2)));
+        let rows: Vec<Vec<String>> = keys
+            .iter()
+            .map(|&(agent, network, layer, name)| {
+                let of = |phase: &str| {
+                    let values = e.quantity(agent, phase, network, layer, name);
+                    if values.is_empty() { "-".into() } else { self.resamples.estimate(&values).short() }
+                };
+                let words = name.replace('_', " ");
+                vec![code(agent), network.into(), layer.to_string(), words, of("evaluate"), of("train")]
+            })
+            .collect();
+        if !rows.is_empty() {
+            out.push_str("Activity of hidden layers: spikes per neuron and spike step, or share of outputs that are not zero.\n\n");
+            let header = ["agent", "network", "layer", "quantity", "in evaluation", "mean over the training"];
+            out.push_str(&table(&header, 2, &rows));
+        }
+        let names = [
+            ("dense", "products"),
+            ("effective_macs", "effective MACs"),
+            ("effective_acs", "effective ACs"),
+            ("executed_operations", "executed here"),
+            ("membrane_updates", "membrane updates"),
+            ("bias_additions", "bias additions"),
+            ("parameters", "parameters"),
+            ("parameter_bytes", "parameters (B)"),
+            ("state_bytes_per_environment", "state per environment (B)"),
+            ("largest_paper_ratio", "largest ratio of the paper formula"),
+        ];
+        let rows: Vec<Vec<String>> = learned
+            .iter()
+            .filter(|a| e.mean(a, "evaluate", "actor", "dense").is_some())
+            .map(|agent| {
+                let value = |(name, _): &(&str, &str)| {
+                    let mean = e.mean(agent, "evaluate", "actor", name);
+                    mean.map_or("-".into(), |x| if x.fract() == 0.0 { format!("{x}") } else { num(x) })
+                };
+                [code(agent)].into_iter().chain(names.iter().map(value)).collect()
+            })
+            .collect();
+        if !rows.is_empty() {
+            out.push_str("Operations of an inference of the policy network, as NeuroBench counts them, with the first layer once:\n\n");
+            let header: Vec<&str> = ["agent"].into_iter().chain(names.iter().map(|n| n.1)).collect();
+            out.push_str(&table(&header, 1, &rows));
+        }
+    }
+}

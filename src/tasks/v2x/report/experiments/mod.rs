@@ -1,0 +1,168 @@
+//! Reports of the experiments that the paper lacks: what a penalty on firing rates costs and saves, and every parameterisation of the beams.
+//!
+//! As in the report of the paper, each sentence is chosen, and each number filled in, from the rows.
+
+mod beams;
+mod rate_penalty;
+
+pub use beams::write_beams;
+pub use rate_penalty::write_rate_penalty;
+
+use crate::energy::accounts::INFERENCE;
+use crate::num::stats::RESAMPLES;
+use crate::report::words::*;
+use crate::run::rows::Manifest;
+use crate::tasks::v2x::reproduce::Rows;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+
+/// The two-line baseline that a learned agent has to beat.
+const BASELINE: &str = "last-estimate";
+const SUM_RATE: &str = "sum_rate_bps_hz";
+
+/// One agent as it was configured in the experiment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Run {
+    agent: String,
+    beam: String,
+    variant: String,
+}
+
+/// The rows of an experiment at one power.
+struct View<'a> {
+    rows: &'a Rows,
+    resamples: Resamples,
+    /// The power that is shown: 40 dBm if it is there, else the highest, dBm.
+    p_max_dbm: Option<f64>,
+    /// Whatever order the rows came in.
+    runs: Vec<Run>,
+}
+
+impl<'a> View<'a> {
+    fn new(rows: &'a Rows) -> Self {
+        let powers = || rows.evals.iter().map(|r| r.p_max_dbm);
+        let headline = powers().find(|p| *p == super::super::paper::HEADLINE_DBM);
+        let p_max_dbm = headline.or(powers().max_by(f64::total_cmp));
+        let mut runs: Vec<Run> = Vec::new();
+        for r in &rows.evals {
+            let run = Run { agent: r.agent.clone(), beam: r.beam.clone(), variant: r.variant.clone() };
+            // Rows come run by run, so that the last one is the likely match.
+            if runs.last() != Some(&run) && !runs.contains(&run) {
+                runs.push(run);
+            }
+        }
+        runs.sort_by_key(|r| (rank(&r.agent), r.beam.clone(), r.variant.clone()));
+        View { rows, resamples: Resamples::default(), p_max_dbm, runs }
+    }
+
+    fn of<'s>(&'s self, agent: &'s str) -> impl Iterator<Item = &'s Run> {
+        self.runs.iter().filter(move |r| r.agent == agent)
+    }
+
+    /// Mean over seeds; `None` without a finite value.
+    fn estimate(&self, values: BTreeMap<u32, f64>) -> Option<Estimate> {
+        let values: Vec<f64> = values.into_values().filter(|v| v.is_finite()).collect();
+        (!values.is_empty()).then(|| self.resamples.estimate(&values))
+    }
+
+    fn metric(&self, run: &Run, metric: &str) -> Option<Estimate> {
+        let mine = self.rows.evals.iter().filter(|r| {
+            (&r.agent, &r.beam, &r.variant) == (&run.agent, &run.beam, &run.variant)
+                && Some(r.p_max_dbm) == self.p_max_dbm
+                && r.metric == metric
+        });
+        self.estimate(mine.map(|r| (r.seed, r.mean)).collect())
+    }
+
+    /// Energy of an inference, J.
+    fn energy(&self, run: &Run, method: &str, constants: &str) -> Option<Estimate> {
+        let mine = self.rows.energy.iter().filter(|r| {
+            (&r.agent, &r.beam, &r.variant) == (&run.agent, &run.beam, &run.variant)
+                && Some(r.p_max_dbm) == self.p_max_dbm
+                && (r.phase.as_str(), r.method.as_str(), r.constants.as_str())
+                    == (INFERENCE, method, constants)
+        });
+        self.estimate(mine.map(|r| (r.seed, r.energy_j)).collect())
+    }
+
+    /// Firing rates, or shares of active units, of the policy network's hidden layers in evaluation.
+    fn activity(&self, run: &Run) -> Vec<Estimate> {
+        let mut layers: BTreeMap<u32, BTreeMap<u32, f64>> = BTreeMap::new();
+        for r in &self.rows.activity {
+            if (&r.agent, &r.beam, &r.variant) == (&run.agent, &run.beam, &run.variant)
+                && Some(r.p_max_dbm) == self.p_max_dbm
+                && (r.phase.as_str(), r.network.as_str()) == ("evaluate", "actor")
+                && r.layer > 0
+            {
+                layers.entry(r.layer).or_default().insert(r.seed, r.value);
+            }
+        }
+        layers.into_values().filter_map(|seeds| self.estimate(seeds)).collect()
+    }
+
+    /// Environment steps of one seed, and updates.
+    fn trained(&self, run: &Run) -> Option<(u64, u32)> {
+        let mine = self.rows.curves.iter().filter(|r| {
+            (&r.agent, &r.beam, &r.variant) == (&run.agent, &run.beam, &run.variant)
+                && Some(r.p_max_dbm) == self.p_max_dbm
+        });
+        mine.map(|r| (r.env_steps, r.update + 1)).max()
+    }
+
+    fn baseline(&self) -> Option<Estimate> {
+        self.metric(self.of(BASELINE).next()?, SUM_RATE)
+    }
+
+    fn scope(&self, out: &mut String, manifest: &Manifest) {
+        let seeds: BTreeSet<u32> = self.rows.evals.iter().map(|r| r.seed).collect();
+        let beams: BTreeSet<&str> = self.rows.curves.iter().map(|r| r.beam.as_str()).collect();
+        if let Some((steps, updates)) = self.runs.iter().filter_map(|r| self.trained(r)).max() {
+            let beams: Vec<String> = beams.into_iter().map(code).collect();
+            let _ = writeln!(
+                out,
+                "Learned agents have beam {}; each is trained with at most {steps} environment steps a seed, {updates} updates.\n",
+                listed(&beams)
+            );
+        }
+        let _ = writeln!(
+            out,
+            "P_max {}; {} on {} ({}).{}\n",
+            self.p_max_dbm.map_or("-".into(), |p| format!("{p} dBm")),
+            match seeds.len() {
+                0 => "no evaluated seed".to_string(),
+                1 => "one seed: no intervals, means compared".to_string(),
+                n => format!("{n} seeds"),
+            },
+            manifest.device,
+            manifest.backend,
+            match self.rows.evals.iter().any(|r| Some(r.p_max_dbm) != self.p_max_dbm) {
+                true => " The rows of other powers lie in the Parquet files.",
+                false => "",
+            }
+        );
+    }
+
+    fn method(&self, out: &mut String, more: &str) {
+        let seeds: BTreeSet<u32> = self.rows.evals.iter().map(|r| r.seed).collect();
+        let few = match seeds.len() {
+            n @ 2..5 => format!(" With {n} seeds such an interval is too narrow; take it as a hint."),
+            _ => String::new(),
+        };
+        let _ = writeln!(
+            out,
+            "## How the numbers are made\n\n\
+             - Intervals are 95 % percentile bootstrap intervals of the mean over seeds, {RESAMPLES} resamples. They tell the spread between \
+             trainings, not between episodes. \"Level\" means that two intervals overlap.{few}\n\
+             {more}- `-` stands for what this run does not have. The rows are beside this page as Parquet.\n"
+        );
+    }
+}
+
+/// "above", "below" or "level with" of two estimates.
+fn stands(a: &Estimate, b: &Estimate) -> &'static str {
+    match order(a, b) {
+        Order::Above => "above",
+        Order::Below => "below",
+        Order::Level => "level with",
+    }
+}

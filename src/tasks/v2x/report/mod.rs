@@ -1,0 +1,345 @@
+//! The report of task v2x: every figure and table of the Spiking-AC paper that a run's rows can answer, beside the printed values.
+//!
+//! No outcome is written down here: each sentence is chosen, and each number filled in, from the rows.
+
+mod claims;
+mod energy;
+pub mod experiments;
+mod figures;
+mod text;
+
+use energy::Energies;
+
+use super::paper::{self, Claim, HEADLINE_DBM, LEAD_SLOTS, PEAK_SLOTS, Quantity};
+use crate::num::stats::{self, RESAMPLES};
+use crate::report::figure::{Bar, Bars, Figure, Look, PaperMark, Picture, Plate, Point, Reach, Series};
+use crate::report::frames::{self, SeedGroup};
+use crate::report::judge::*;
+use crate::report::words::*;
+use crate::report::{ReportError, ReportPaths, Tables};
+use crate::run::rows::{CurveRow, Manifest};
+use crate::tasks::v2x::config::V2xConfig;
+use crate::tasks::v2x::reproduce::Rows;
+use polars::prelude::DataFrame;
+use rayon::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+use std::path::Path;
+
+/// Agents of the task in the order of every table: id and what it does.
+const AGENTS: [(&str, &str); 10] = [
+    ("spiking-ac", "PPO with spiking actor and critic"),
+    ("ppo", "PPO with tanh networks"),
+    ("ddpg", "deterministic actor with replay"),
+    ("dqn", "discrete beams and powers with replay"),
+    ("random", "random beams and powers"),
+    ("last-estimate", "steers at the last estimate, equal power"),
+    ("ekf", "steers at the prediction of an extended Kalman filter, equal power"),
+    ("genie", "steers at the true angle, equal power"),
+    ("genie-zf", "zero-forcing with the true angles, water-filled power"),
+    ("upper-bound", "every vehicle without interference, water-filled power: no agent can exceed it"),
+];
+const LEARNED: [&str; 4] = ["spiking-ac", "ppo", "ddpg", "dqn"];
+/// References that need no training and could stand in for a learned agent, or show what perfect knowledge gives.
+const SIMPLE: [&str; 5] = ["random", "last-estimate", "ekf", "genie", "genie-zf"];
+const GENIE: &str = "genie";
+const BOUND: &str = "upper-bound";
+/// Preferred variant of the main tables and figures.
+const MAIN_BEAM: &str = "angles";
+const MAIN_KINEMATICS: &str = "paper";
+/// Points of a drawn learning curve; longer ones are averaged over spans of updates.
+const CURVE_POINTS: usize = 200;
+/// Share of a run's updates, at its end, that counts as "after training".
+const LAST_SHARE: f64 = 0.1;
+
+/// Writes Parquet rows, manifest, figures, `report.md` and `report.html` to `dir`, which is created if it is not there.
+///
+/// Rows may come in any order and may lack agents, powers or whole tables; the report says what is missing. A figure without rows is not
+/// drawn, and one of an earlier report in `dir` is removed.
+///
+/// # Errors
+/// [`ReportError::DuplicateRow`] if two rows have the same keys, before anything is written; else what the file system, polars or plotters
+/// refuse.
+pub fn write(dir: &Path, rows: &Rows, manifest: &Manifest) -> Result<ReportPaths, ReportError> {
+    let (tables, frames) = v2x_tables(dir, rows, manifest)?;
+    let view = View::new(
+        frames::eval_groups(&frames.evals)?,
+        frames::slot_groups(&frames.slots)?,
+        frames::curve_groups(&frames.curves, "reward")?,
+        rows,
+    );
+    let plates = view.plates();
+    let svgs =
+        plates.iter().map(|p| Ok((p.file, p.picture.svg()?))).collect::<Result<Vec<_>, ReportError>>()?;
+    tables.pages(TITLE, svgs, |drawn| view.markdown(&plates, drawn, manifest))
+}
+
+const TITLE: &str = "Spiking-AC (task v2x): this run beside the printed results";
+
+/// Learning curve of one agent at the power of figure 4a.
+struct Learning {
+    agent: String,
+    /// (middle of the span of updates, mean over seeds), ascending.
+    curve: Vec<(f64, Estimate)>,
+    /// Updates averaged into one point.
+    span: usize,
+    updates: usize,
+    /// Environment steps of one seed per update and in all.
+    steps_per_update: f64,
+    env_steps: u64,
+    first: Estimate,
+    last: Estimate,
+}
+
+struct Cell {
+    agent: String,
+    beam: String,
+    kinematics: String,
+    p_max_dbm: f64,
+    metric: String,
+    estimate: Estimate,
+}
+
+/// Everything the text is made from: estimates over seeds of the variant that is reported.
+struct View {
+    resamples: Resamples,
+    cells: Vec<Cell>,
+    slots: Vec<SeedGroup<u32>>,
+    beam: String,
+    kinematics: String,
+    /// Agents in the reported variant with the beam their rows have, in table order.
+    agents: Vec<(String, String)>,
+    /// Powers of the reported variant, ascending, dBm.
+    powers_dbm: Vec<f64>,
+    /// 40 dBm, or the highest power of the run.
+    headline_dbm: Option<f64>,
+    slot_dbm: Option<f64>,
+    curve_dbm: Option<f64>,
+    learning: Vec<Learning>,
+    energy: Energies,
+}
+
+fn distinct_powers(powers: impl Iterator<Item = f64>) -> Vec<f64> {
+    let mut powers: Vec<f64> = powers.filter(|p| p.is_finite()).collect();
+    powers.sort_by(f64::total_cmp);
+    powers.dedup();
+    powers
+}
+
+/// 40 dBm if it is there, else the highest.
+fn headline(powers: &[f64]) -> Option<f64> {
+    powers.iter().copied().find(|p| *p == HEADLINE_DBM).or(powers.last().copied())
+}
+
+fn plain<K>(groups: Vec<SeedGroup<K>>) -> Vec<SeedGroup<K>> {
+    groups.into_iter().filter(|g| g.variant.is_empty()).collect()
+}
+
+impl View {
+    fn new(
+        evals: Vec<SeedGroup<String>>,
+        slots: Vec<SeedGroup<u32>>,
+        curves: Vec<SeedGroup<u32>>,
+        rows: &Rows,
+    ) -> View {
+        // Rows of an experiment's variants lie beside these in Parquet, not on this page.
+        let (evals, slots, curves) = (plain(evals), plain(slots), plain(curves));
+        let resamples = Resamples::default();
+        let variants: BTreeSet<(String, String, String)> = {
+            let of = |a: &str, b: &str, k: &str| (a.to_string(), b.to_string(), k.to_string());
+            let evals = evals.iter().map(|g| of(&g.agent, &g.beam, &g.kinematics));
+            let slots = slots.iter().map(|g| of(&g.agent, &g.beam, &g.kinematics));
+            let curves = curves.iter().map(|g| of(&g.agent, &g.beam, &g.kinematics));
+            evals.chain(slots).chain(curves).collect()
+        };
+        let preferred = |wanted: &str, there: BTreeSet<&String>| {
+            there.iter().find(|v| **v == wanted).or(there.first()).map(|v| v.to_string()).unwrap_or_default()
+        };
+        let kinematics = preferred(MAIN_KINEMATICS, variants.iter().map(|v| &v.2).collect());
+        let in_main = |v: &&(String, String, String)| v.2 == kinematics;
+        let beam = preferred(MAIN_BEAM, variants.iter().filter(in_main).map(|v| &v.1).collect());
+        let mut agents: Vec<(String, String)> = Vec::new();
+        let ids: BTreeSet<&String> = variants.iter().filter(in_main).map(|v| &v.0).collect();
+        for id in ids {
+            let beams = variants.iter().filter(in_main).filter(|v| v.0 == *id).map(|v| &v.1);
+            agents.push((id.clone(), preferred(&beam, beams.collect())));
+        }
+        agents.sort_by_key(|(id, _)| rank(id));
+
+        let cells: Vec<Cell> = evals
+            .into_par_iter()
+            .map(|g| Cell {
+                estimate: resamples.estimate(&g.values),
+                agent: g.agent,
+                beam: g.beam,
+                kinematics: g.kinematics,
+                p_max_dbm: g.p_max_dbm,
+                metric: g.key,
+            })
+            .collect();
+        let shown = |agent: &str, beam: &str, kin: &str| {
+            kin == kinematics && agents.iter().any(|(id, b)| id == agent && b == beam)
+        };
+        let powers_dbm = distinct_powers(
+            cells.iter().filter(|c| shown(&c.agent, &c.beam, &c.kinematics)).map(|c| c.p_max_dbm),
+        );
+        let slots: Vec<_> = slots.into_iter().filter(|g| shown(&g.agent, &g.beam, &g.kinematics)).collect();
+        let curves: Vec<_> = curves.into_iter().filter(|g| shown(&g.agent, &g.beam, &g.kinematics)).collect();
+        let slot_dbm = headline(&distinct_powers(slots.iter().map(|g| g.p_max_dbm)));
+        let curve_dbm = headline(&distinct_powers(curves.iter().map(|g| g.p_max_dbm)));
+        let learning = agents
+            .par_iter()
+            .filter_map(|(id, beam)| {
+                let mine: Vec<_> =
+                    curves.iter().filter(|g| g.agent == *id && Some(g.p_max_dbm) == curve_dbm).collect();
+                let same = |r: &&CurveRow| {
+                    r.agent == *id
+                        && r.variant.is_empty()
+                        && r.beam == *beam
+                        && r.kinematics == kinematics
+                        && Some(r.p_max_dbm) == curve_dbm
+                };
+                let env_steps = rows.curves.iter().filter(same).map(|r| r.env_steps).max()?;
+                learning_curve(id, &mine, env_steps, &resamples)
+            })
+            .collect();
+        let headline_dbm = headline(&powers_dbm);
+        let energy = Energies::new(rows, &shown);
+        View {
+            energy,
+            resamples,
+            cells,
+            slots,
+            beam,
+            kinematics,
+            agents,
+            powers_dbm,
+            headline_dbm,
+            slot_dbm,
+            curve_dbm,
+            learning,
+        }
+    }
+
+    fn has(&self, agent: &str) -> bool {
+        self.agents.iter().any(|(id, _)| id == agent)
+    }
+
+    fn ids(&self) -> impl Iterator<Item = &str> {
+        self.agents.iter().map(|(id, _)| id.as_str())
+    }
+
+    fn missing(&self, wanted: &[&str]) -> Vec<String> {
+        wanted.iter().filter(|a| !self.has(a)).map(|a| code(a)).collect()
+    }
+
+    fn metric(&self, agent: &str, metric: &str, p_max_dbm: f64) -> Option<Estimate> {
+        let (_, beam) = self.agents.iter().find(|(id, _)| id == agent)?;
+        let found = |c: &&Cell| {
+            c.agent == agent
+                && c.beam == *beam
+                && c.kinematics == self.kinematics
+                && c.metric == metric
+                && c.p_max_dbm == p_max_dbm
+        };
+        self.cells.iter().find(found).map(|c| c.estimate)
+    }
+
+    /// RMSEs are square roots of means over seeds.
+    fn quantity(&self, agent: &str, quantity: Quantity, p_max_dbm: f64) -> Option<Estimate> {
+        match quantity {
+            Quantity::SumRate => self.metric(agent, "sum_rate_bps_hz", p_max_dbm),
+            Quantity::AngleRmse => self.metric(agent, "angle_mse_rad2", p_max_dbm).map(|e| e.map(f64::sqrt)),
+            Quantity::DistanceRmse => {
+                self.metric(agent, "distance_mse_m2", p_max_dbm).map(|e| e.map(f64::sqrt))
+            }
+        }
+    }
+
+    fn root(&self, agent: &str, metric: &str, p_max_dbm: f64) -> Option<Estimate> {
+        self.metric(agent, metric, p_max_dbm).map(|e| e.map(f64::sqrt))
+    }
+
+    /// (slot, estimate) of one agent at the power of figure 5a, ascending.
+    fn slot_curve(&self, agent: &str) -> Vec<(u32, Estimate)> {
+        let mine = self.slots.iter().filter(|g| g.agent == agent && Some(g.p_max_dbm) == self.slot_dbm);
+        mine.map(|g| (g.key, self.resamples.estimate(&g.values))).collect()
+    }
+
+    /// Mean over the slots that `inside` takes, per seed, then over seeds.
+    fn slot_mean(&self, agent: &str, inside: impl Fn(u32) -> bool) -> Option<Estimate> {
+        let mut by_seed: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
+        for g in self
+            .slots
+            .iter()
+            .filter(|g| g.agent == agent && Some(g.p_max_dbm) == self.slot_dbm && inside(g.key))
+        {
+            for (seed, value) in g.seeds.iter().zip(&g.values) {
+                by_seed.entry(*seed).or_default().push(*value);
+            }
+        }
+        let values: Vec<f64> = by_seed.values().map(|v| stats::mean(v)).collect();
+        (!values.is_empty()).then(|| self.resamples.estimate(&values))
+    }
+}
+
+/// Averages a curve over spans of updates and over seeds. `None` without a point.
+fn learning_curve(
+    agent: &str,
+    groups: &[&SeedGroup<u32>],
+    env_steps: u64,
+    resamples: &Resamples,
+) -> Option<Learning> {
+    let last_update = groups.last()?.key;
+    let span_mean = |part: &[&SeedGroup<u32>]| {
+        let mut by_seed: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
+        for g in part {
+            for (seed, value) in g.seeds.iter().zip(&g.values) {
+                by_seed.entry(*seed).or_default().push(*value);
+            }
+        }
+        resamples.estimate(&by_seed.values().map(|v| stats::mean(v)).collect::<Vec<_>>())
+    };
+    let span = groups.len().div_ceil(CURVE_POINTS);
+    let middle = |part: &[&SeedGroup<u32>]| {
+        let (first, last) = (part[0].key, part[part.len() - 1].key);
+        f64::from(first) + f64::from(last - first) / 2.0
+    };
+    let curve = groups.chunks(span).map(|part| (middle(part), span_mean(part))).collect();
+    let tenth = ((groups.len() as f64 * LAST_SHARE).ceil() as usize).max(1);
+    Some(Learning {
+        agent: agent.to_string(),
+        curve,
+        span,
+        updates: groups.len(),
+        steps_per_update: env_steps as f64 / (f64::from(last_update) + 1.0),
+        env_steps,
+        first: span_mean(&groups[..1]),
+        last: span_mean(&groups[groups.len() - tenth..]),
+    })
+}
+
+/// Frames of task v2x that a report takes means from.
+struct V2xFrames {
+    curves: DataFrame,
+    evals: DataFrame,
+    slots: DataFrame,
+}
+
+/// Writes Parquet and manifest of a job of task v2x to `dir`; nothing if two rows have the same keys.
+fn v2x_tables(dir: &Path, rows: &Rows, manifest: &Manifest) -> Result<(Tables, V2xFrames), ReportError> {
+    let (mut energy, mut activity) = (frames::frame(&rows.energy)?, frames::frame(&rows.activity)?);
+    let mut f = V2xFrames {
+        curves: frames::frame(&rows.curves)?,
+        evals: frames::frame(&rows.evals)?,
+        slots: frames::frame(&rows.slots)?,
+    };
+    let mut all = [
+        ("curves.parquet", &mut f.curves),
+        ("evals.parquet", &mut f.evals),
+        ("slots.parquet", &mut f.slots),
+        ("energy.parquet", &mut energy),
+        ("activity.parquet", &mut activity),
+    ];
+    Ok((Tables::write(dir, &mut all, manifest)?, f))
+}

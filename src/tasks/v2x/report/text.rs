@@ -1,0 +1,573 @@
+//! The text and the tables of the report.
+
+use super::*;
+
+impl View {
+    pub(super) fn markdown(
+        &self,
+        plates: &[Plate],
+        drawn: impl Fn(&str) -> bool,
+        manifest: &Manifest,
+    ) -> String {
+        let judgements: Vec<Judgement> = paper::CLAIMS.iter().map(|(claim, ..)| self.judge(*claim)).collect();
+        let mut out = format!("# {TITLE}\n\n");
+        self.write_scope(&mut out, manifest);
+        self.write_in_short(&mut out, &judgements);
+        self.write_printed(&mut out);
+        self.write_claims(&mut out, &judgements);
+        self.write_simple(&mut out);
+        self.write_distance(&mut out);
+        out.push_str("## Figures\n\n");
+        for plate in plates {
+            if drawn(plate.file) {
+                let _ = writeln!(out, "![{}]({})\n", plate.caption, plate.file);
+            } else {
+                let _ = writeln!(out, "Figure {} is not drawn: {} in this run.\n", plate.number, plate.needs);
+            }
+            match plate.number {
+                "4a" => self.write_training(&mut out),
+                "4c" => self.write_energy(&mut out),
+                _ => {}
+            }
+        }
+        self.write_grids(&mut out);
+        self.write_variants(&mut out);
+        self.write_method(&mut out);
+        write_manifest(&mut out, manifest);
+        out
+    }
+
+    pub(super) fn write_scope(&self, out: &mut String, manifest: &Manifest) {
+        let powers: Vec<String> = self.powers_dbm.iter().map(|p| format!("{p}")).collect();
+        let seeds = self.cells.iter().map(|c| c.estimate.seeds).max();
+        let _ = writeln!(
+            out,
+            "Beam `{}`, kinematics `{}`; P_max {} dBm; {} on {} ({}).\n",
+            if self.beam.is_empty() { "-" } else { &self.beam },
+            if self.kinematics.is_empty() { "-" } else { &self.kinematics },
+            if powers.is_empty() { "-".to_string() } else { powers.join(", ") },
+            match seeds {
+                None => "no evaluated seed".to_string(),
+                Some(1) => "one seed".to_string(),
+                Some(n) => format!("up to {n} seeds"),
+            },
+            manifest.device,
+            manifest.backend,
+        );
+        if let Some(less) = trained_less::<V2xConfig>(manifest) {
+            let _ = writeln!(out, "{less}\n");
+        }
+        let other: Vec<String> = self
+            .agents
+            .iter()
+            .filter(|(_, beam)| *beam != self.beam)
+            .map(|(id, beam)| format!("{} (beam `{beam}`)", code(id)))
+            .collect();
+        if !other.is_empty() {
+            let _ = writeln!(out, "Shown with the beam their rows have: {}.\n", listed(&other));
+        }
+        let absent = self.missing(&AGENTS.map(|(id, _)| id));
+        if !absent.is_empty() {
+            let _ = writeln!(out, "Not in this run: {}.\n", listed(&absent));
+        }
+        if let Some(p) = self.headline_dbm.filter(|p| *p != HEADLINE_DBM) {
+            let _ = writeln!(
+                out,
+                "This run has no evaluation at {HEADLINE_DBM} dBm, the power of most printed values. Where one power is needed, its \
+                 highest, {p} dBm, stands in, and nothing of ours stands beside the values printed for {HEADLINE_DBM} dBm.\n"
+            );
+        }
+        if self.headline_dbm.is_none() {
+            out.push_str("This run has no evaluation rows: tables of ours show `-`.\n\n");
+        }
+    }
+
+    pub(super) fn best_learned(
+        &self,
+        quantity: Quantity,
+        p_max_dbm: f64,
+    ) -> Option<(&'static str, Estimate)> {
+        let known = LEARNED.iter().filter_map(|a| Some((*a, self.quantity(a, quantity, p_max_dbm)?)));
+        let sign = if quantity == Quantity::SumRate { 1.0 } else { -1.0 };
+        known
+            .filter(|(_, e)| e.mean.is_finite())
+            .max_by(|a, b| (sign * a.1.mean).total_cmp(&(sign * b.1.mean)))
+    }
+
+    pub(super) fn printed_rate(agent: &str) -> Option<f64> {
+        let wanted = |v: &&paper::PrintedValue| {
+            v.agent == agent && v.quantity == Quantity::SumRate && v.p_max_dbm == HEADLINE_DBM
+        };
+        paper::VALUES.iter().find(wanted).map(|v| v.value)
+    }
+
+    pub(super) fn write_in_short(&self, out: &mut String, judgements: &[Judgement]) {
+        out.push_str("## In short\n\n");
+        let _ = writeln!(out, "- {}", tally(judgements, "about reward, rate and sensing"));
+        if let (Some(ours), Some(printed)) =
+            (self.quantity("spiking-ac", Quantity::SumRate, HEADLINE_DBM), View::printed_rate("spiking-ac"))
+        {
+            let _ = writeln!(
+                out,
+                "- `spiking-ac` reaches {} bps/Hz at {HEADLINE_DBM} dBm; the paper prints {printed} bps/Hz ({}).",
+                ours.short(),
+                times(ours.mean / printed)
+            );
+        }
+        for line in self.simple_against_printed() {
+            let _ = writeln!(out, "- {line}");
+        }
+        for line in self.bound_sentences() {
+            let _ = writeln!(out, "- {line}");
+        }
+        out.push('\n');
+    }
+
+    /// The references that could run on a road-side unit, against the value printed for Spiking-AC.
+    pub(super) fn simple_against_printed(&self) -> Vec<String> {
+        let Some(printed) = View::printed_rate("spiking-ac") else { return Vec::new() };
+        let sentence = |agent: &&str| {
+            let ours = self.quantity(agent, Quantity::SumRate, HEADLINE_DBM)?.mean;
+            let side = if ours > printed {
+                "more than"
+            } else if ours < printed {
+                "less than"
+            } else {
+                "the same as"
+            };
+            let what = AGENTS.iter().find(|(id, _)| id == agent).map(|(_, what)| *what).unwrap_or_default();
+            Some(format!(
+                "{} ({what}; nothing learned) reaches {} bps/Hz at {HEADLINE_DBM} dBm, {side} the {printed} bps/Hz printed for \
+                 Spiking-AC ({}).",
+                code(agent),
+                num(ours),
+                times(ours / printed)
+            ))
+        };
+        ["last-estimate", "ekf"].iter().filter_map(sentence).collect()
+    }
+
+    pub(super) fn write_printed(&self, out: &mut String) {
+        out.push_str("## Ours beside the printed values\n\nIntervals are over seeds.\n\n");
+        let rows: Vec<Vec<String>> = paper::VALUES
+            .iter()
+            .map(|v| {
+                let ours = self.quantity(v.agent, v.quantity, v.p_max_dbm);
+                vec![
+                    v.figure.to_string(),
+                    format!("{} ({})", v.quantity.name(), v.quantity.unit()),
+                    code(v.agent),
+                    format!("{}", v.p_max_dbm),
+                    format!("{}", v.value),
+                    ours.map_or("-".into(), |e| num(e.mean)),
+                    ours.map_or("-".into(), |e| e.interval_text()),
+                    ours.map_or("-".into(), |e| e.seeds.to_string()),
+                    ours.map_or("-".into(), |e| times(e.mean / v.value)),
+                ]
+            })
+            .collect();
+        let header = [
+            "figure",
+            "quantity",
+            "agent",
+            "P_max (dBm)",
+            "paper",
+            "ours",
+            "95 % interval",
+            "seeds",
+            "ours / paper",
+        ];
+        out.push_str(&table(&header, 3, &rows));
+
+        out.push_str(
+            "Advantages of Spiking-AC that the paper prints in percent (rate gained over the other, or error removed from it), beside what \
+             its own printed values give and what ours give:\n\n",
+        );
+        let rows: Vec<Vec<String>> = paper::GAINS
+            .iter()
+            .map(|g| {
+                let percent = |sac: f64, other: f64| match g.quantity {
+                    Quantity::SumRate => 100.0 * (sac / other - 1.0),
+                    Quantity::AngleRmse | Quantity::DistanceRmse => 100.0 * (1.0 - sac / other),
+                };
+                let printed = |agent: &str| {
+                    let wanted = |v: &&paper::PrintedValue| {
+                        v.agent == agent && v.quantity == g.quantity && v.p_max_dbm == g.p_max_dbm
+                    };
+                    paper::VALUES.iter().find(wanted).map(|v| v.value)
+                };
+                let own = printed("spiking-ac").zip(printed(g.versus)).map(|(a, b)| percent(a, b));
+                let mean = |agent: &str| self.quantity(agent, g.quantity, g.p_max_dbm).map(|e| e.mean);
+                let ours = mean("spiking-ac").zip(mean(g.versus)).map(|(a, b)| percent(a, b));
+                let text =
+                    |x: Option<f64>| x.filter(|x| x.is_finite()).map_or("-".into(), |x| format!("{x:.2}"));
+                vec![
+                    g.figure.to_string(),
+                    g.quantity.name().to_string(),
+                    code(g.versus),
+                    format!("{}", g.p_max_dbm),
+                    format!("{}", g.percent),
+                    text(own),
+                    text(ours),
+                ]
+            })
+            .collect();
+        let header = [
+            "figure",
+            "quantity",
+            "against",
+            "P_max (dBm)",
+            "paper (%)",
+            "paper's values give (%)",
+            "ours (%)",
+        ];
+        out.push_str(&table(&header, 3, &rows));
+
+        self.write_energy_factors(out);
+    }
+
+    pub(super) fn write_claims(&self, out: &mut String, judgements: &[Judgement]) {
+        out.push_str("## Which claims of the paper hold\n\n");
+        out.push_str(
+            "One agent counts as above another if its 95 % interval lies above the other's; where they overlap the comparison stays open. \
+             Simple references are not among the paper's agents and are not part of these claims.\n\n",
+        );
+        out.push_str(&claims_table(
+            paper::CLAIMS.iter().map(|(_, figure, text)| (*figure, *text)),
+            judgements,
+        ));
+    }
+
+    pub(super) fn write_simple(&self, out: &mut String) {
+        out.push_str("## Simple references against the learned agents\n\n");
+        let Some(p) = self.headline_dbm else {
+            out.push_str("No evaluation rows in this run.\n\n");
+            return;
+        };
+        let learned: Vec<(&str, Estimate)> =
+            LEARNED.iter().filter_map(|a| Some((*a, self.quantity(a, Quantity::SumRate, p)?))).collect();
+        if learned.is_empty() {
+            let _ = writeln!(out, "No learned agent is evaluated at {p} dBm in this run.\n");
+        }
+        for agent in SIMPLE {
+            let Some(own) = self.quantity(agent, Quantity::SumRate, p) else { continue };
+            let printed = match (View::printed_rate("spiking-ac"), p == HEADLINE_DBM) {
+                (Some(value), true) if own.mean > value => {
+                    format!(", above the {value} bps/Hz printed for Spiking-AC ({})", times(own.mean / value))
+                }
+                (Some(value), true) => format!(", not above the {value} bps/Hz printed for Spiking-AC"),
+                _ => String::new(),
+            };
+            let _ = write!(out, "- {} has {} bps/Hz at {p} dBm{printed}. ", code(agent), own.short());
+            let told = |with: Order, words: &str| -> Option<String> {
+                let those: Vec<String> = learned
+                    .iter()
+                    .filter(|(_, e)| order(&own, e) == with)
+                    .map(|(id, e)| {
+                        let gap = own.mean - e.mean;
+                        let size = format!("{} bps/Hz", num(gap.abs()));
+                        let ratio = times(own.mean / e.mean);
+                        match with {
+                            Order::Level if gap < 0.0 => format!("{} (mean {size} lower, {ratio})", code(id)),
+                            Order::Level => format!("{} (mean {size} higher, {ratio})", code(id)),
+                            Order::Above | Order::Below => format!("{} by {size} ({ratio})", code(id)),
+                        }
+                    })
+                    .collect();
+                let all = if those.len() == learned.len() && those.len() > 1 {
+                    "every learned agent: "
+                } else {
+                    ""
+                };
+                (!those.is_empty()).then(|| format!("{words} {all}{}.", listed(&those)))
+            };
+            let parts = [
+                told(Order::Above, "It beats"),
+                told(Order::Level, "Its interval overlaps that of"),
+                told(Order::Below, "It is beaten by"),
+            ];
+            let _ = writeln!(out, "{}", parts.into_iter().flatten().collect::<Vec<_>>().join(" "));
+        }
+        let absent = self.missing(&SIMPLE);
+        if !absent.is_empty() {
+            let _ = writeln!(out, "- Not in this run: {}.", listed(&absent));
+        }
+        out.push('\n');
+        let quantities = [Quantity::SumRate, Quantity::AngleRmse, Quantity::DistanceRmse];
+        let rows: Vec<Vec<String>> = SIMPLE
+            .iter()
+            .filter(|a| self.has(a))
+            .map(|agent| {
+                let mut row = vec![code(agent)];
+                for q in quantities {
+                    let (own, best) = (self.quantity(agent, q, p), self.best_learned(q, p));
+                    row.push(own.map_or("-".into(), |e| num(e.mean)));
+                    row.push(own.zip(best).map_or("-".into(), |(o, (_, b))| times(o.mean / b.mean)));
+                }
+                row
+            })
+            .collect();
+        if !rows.is_empty() && !learned.is_empty() {
+            let best: Vec<String> = quantities
+                .iter()
+                .filter_map(|q| {
+                    let (agent, e) = self.best_learned(*q, p)?;
+                    Some(format!("{} {} {} ({})", q.name(), num(e.mean), q.unit(), code(agent)))
+                })
+                .collect();
+            let _ = writeln!(
+                out,
+                "Best learned agent of this run at {p} dBm: {}. Each reference over it:\n",
+                best.join(", ")
+            );
+            let header = [
+                "reference",
+                "sum-rate (bps/Hz)",
+                "over best",
+                "angle RMSE (rad)",
+                "over best",
+                "distance RMSE (m)",
+                "over best",
+            ];
+            out.push_str(&table(&header, 1, &rows));
+        }
+    }
+
+    /// The best learned agent against `genie` and `upper-bound`, and whether the bound is kept.
+    pub(super) fn bound_sentences(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        let Some(p) = self.headline_dbm else { return lines };
+        if let Some((agent, best)) = self.best_learned(Quantity::SumRate, p) {
+            let against = |reference: &str| {
+                let rate = self.quantity(reference, Quantity::SumRate, p)?.mean;
+                Some(format!(
+                    "{:.1} % of {} ({} bps/Hz)",
+                    100.0 * best.mean / rate,
+                    code(reference),
+                    num(rate)
+                ))
+            };
+            let told: Vec<String> = [GENIE, BOUND].iter().filter_map(|r| against(r)).collect();
+            if !told.is_empty() {
+                lines.push(format!(
+                    "The best learned agent at {p} dBm, {} with {} bps/Hz, has {}.",
+                    code(agent),
+                    num(best.mean),
+                    listed(&told)
+                ));
+            }
+        }
+        if self.has(BOUND) {
+            let mut compared = 0;
+            let mut broken: Vec<String> = Vec::new();
+            for &p in &self.powers_dbm {
+                let Some(bound) = self.quantity(BOUND, Quantity::SumRate, p) else { continue };
+                for agent in self.ids().filter(|a| *a != BOUND) {
+                    let Some(own) = self.quantity(agent, Quantity::SumRate, p) else { continue };
+                    compared += 1;
+                    if own.mean > bound.mean {
+                        let what = format!("{} {} against {}", code(agent), num(own.mean), num(bound.mean));
+                        broken.push(format!("{what} at {p} dBm"));
+                    }
+                }
+            }
+            if !broken.is_empty() {
+                lines.push(format!(
+                    "**`upper-bound` is exceeded, which must not happen and means an error in the physics or a bound evaluated on other \
+                     episodes: {}.**",
+                    broken.join("; ")
+                ));
+            } else if compared > 0 {
+                lines.push(format!("No agent exceeds `upper-bound` at any power ({compared} comparisons)."));
+            }
+        }
+        lines
+    }
+
+    pub(super) fn write_distance(&self, out: &mut String) {
+        let Some(p) = self.headline_dbm else { return };
+        let _ = writeln!(out, "## Distance to `genie` and `upper-bound` at {p} dBm\n");
+        let rate = |agent: &str| self.quantity(agent, Quantity::SumRate, p);
+        let (genie, bound) = (rate(GENIE), rate(BOUND));
+        let rows: Vec<Vec<String>> = self
+            .ids()
+            .filter_map(|agent| {
+                let own = rate(agent)?;
+                let mut row = vec![code(agent), num(own.mean)];
+                for reference in [genie, bound] {
+                    row.push(reference.map_or("-".into(), |r| format!("{:.1}", 100.0 * own.mean / r.mean)));
+                    row.push(reference.map_or("-".into(), |r| num(r.mean - own.mean)));
+                }
+                Some(row)
+            })
+            .collect();
+        if rows.is_empty() {
+            out.push_str("No evaluated sum-rate in this run.\n\n");
+            return;
+        }
+        let header = [
+            "agent",
+            "sum-rate (bps/Hz)",
+            "of `genie` (%)",
+            "short of it (bps/Hz)",
+            "of `upper-bound` (%)",
+            "short of it (bps/Hz)",
+        ];
+        out.push_str(&table(&header, 1, &rows));
+        for line in self.bound_sentences() {
+            let _ = writeln!(out, "{line}\n");
+        }
+    }
+
+    pub(super) fn write_training(&self, out: &mut String) {
+        if self.learning.is_empty() {
+            return;
+        }
+        let rows: Vec<Vec<String>> = self
+            .learning
+            .iter()
+            .map(|l| {
+                vec![
+                    code(&l.agent),
+                    l.updates.to_string(),
+                    format!("{:.0}", l.steps_per_update),
+                    l.env_steps.to_string(),
+                    num(l.first.mean),
+                    num(l.last.mean),
+                    l.last.interval_text(),
+                    self.steps_to_common(l).map_or("-".into(), |s| format!("{s:.0}")),
+                ]
+            })
+            .collect();
+        let goal =
+            self.common_reward().map_or("a common reward".to_string(), |g| format!("reward {}", num(g)));
+        let goal = format!("steps to {goal}");
+        let header = [
+            "agent",
+            "updates",
+            "steps per update",
+            "environment steps per seed",
+            "first reward",
+            "last reward",
+            "95 % interval",
+            &goal,
+        ];
+        out.push_str(&table(&header, 1, &rows));
+    }
+
+    pub(super) fn write_grids(&self, out: &mut String) {
+        out.push_str("## All agents over P_max\n\n");
+        if self.powers_dbm.is_empty() {
+            out.push_str("No evaluation rows in this run.\n\n");
+            return;
+        }
+        out.push_str("Mean over seeds, with the 95 % interval in brackets.");
+        if self.cells.iter().any(|c| c.estimate.seeds == 1) {
+            out.push_str(" A value without brackets is of one seed: no interval.");
+        }
+        out.push_str("\n\n");
+        let plain = |e: Estimate| e;
+        let root = |e: Estimate| e.map(f64::sqrt);
+        type Change = fn(Estimate) -> Estimate;
+        let grids: [(&str, &str, Change); 8] = [
+            ("Mean sum-rate (bps/Hz)", "sum_rate_bps_hz", plain),
+            ("Angle RMSE (rad)", "angle_mse_rad2", root),
+            ("√CRLB of the angle (rad)", "angle_crlb_rad2", root),
+            ("Distance RMSE (m)", "distance_mse_m2", root),
+            ("√CRLB of the distance (m)", "distance_crlb_m2", root),
+            ("Jain index", "jain", plain),
+            ("Share of slots within the sensing limits of (27)", "indicator_share", plain),
+            ("Reward per slot (bps/Hz)", "reward", plain),
+        ];
+        for (title, metric, change) in grids {
+            let rows: Vec<Vec<String>> = self
+                .ids()
+                .filter(|a| self.powers_dbm.iter().any(|&p| self.metric(a, metric, p).is_some()))
+                .map(|agent| {
+                    let value =
+                        |&p: &f64| self.metric(agent, metric, p).map_or("-".into(), |e| change(e).short());
+                    [code(agent)].into_iter().chain(self.powers_dbm.iter().map(value)).collect()
+                })
+                .collect();
+            let _ = writeln!(out, "### {title}\n");
+            if rows.is_empty() {
+                out.push_str("Not in this run.\n\n");
+                continue;
+            }
+            let powers: Vec<String> = self.powers_dbm.iter().map(|p| format!("{p} dBm")).collect();
+            let header: Vec<&str> = ["agent"].into_iter().chain(powers.iter().map(String::as_str)).collect();
+            out.push_str(&table(&header, 1, &rows));
+        }
+    }
+
+    pub(super) fn write_variants(&self, out: &mut String) {
+        let mut other: Vec<(&str, &str, &str, f64)> = Vec::new();
+        for c in &self.cells {
+            let main = c.kinematics == self.kinematics
+                && self.agents.iter().any(|(id, beam)| *id == c.agent && *beam == c.beam);
+            let key = (c.agent.as_str(), c.beam.as_str(), c.kinematics.as_str(), c.p_max_dbm);
+            if !main && !other.contains(&key) {
+                other.push(key);
+            }
+        }
+        if other.is_empty() {
+            return;
+        }
+        other.sort_by(|a, b| (rank(a.0), a.1, a.2).cmp(&(rank(b.0), b.1, b.2)).then(a.3.total_cmp(&b.3)));
+        out.push_str("## Other variants in this run\n\n");
+        let rows: Vec<Vec<String>> = other
+            .iter()
+            .map(|&(agent, beam, kin, p)| {
+                let get = |metric: &str| {
+                    let found = |c: &&Cell| {
+                        (c.agent.as_str(), c.beam.as_str(), c.kinematics.as_str(), c.metric.as_str())
+                            == (agent, beam, kin, metric)
+                            && c.p_max_dbm == p
+                    };
+                    self.cells.iter().find(found).map(|c| c.estimate)
+                };
+                let root = |metric: &str| get(metric).map_or("-".into(), |e| e.map(f64::sqrt).short());
+                vec![
+                    code(agent),
+                    format!("`{beam}`"),
+                    format!("`{kin}`"),
+                    format!("{p}"),
+                    get("sum_rate_bps_hz").map_or("-".into(), |e| e.short()),
+                    root("angle_mse_rad2"),
+                    root("distance_mse_m2"),
+                ]
+            })
+            .collect();
+        let header = [
+            "agent",
+            "beam",
+            "kinematics",
+            "P_max (dBm)",
+            "sum-rate (bps/Hz)",
+            "angle RMSE (rad)",
+            "distance RMSE (m)",
+        ];
+        out.push_str(&table(&header, 3, &rows));
+    }
+
+    pub(super) fn write_method(&self, out: &mut String) {
+        let fewest = self.cells.iter().map(|c| c.estimate.seeds).filter(|n| *n > 1).min();
+        let _ = writeln!(
+            out,
+            "## How the numbers are made\n\n\
+             - Intervals are 95 % percentile bootstrap intervals of the mean over seeds, {RESAMPLES} resamples, the same resamples for all \
+             quantities. They tell the spread between trainings, not between episodes.{}\n\
+             - An RMSE is the square root of the mean square error over episodes, vehicles, slots and seeds; its interval is the square root \
+             of that mean's interval. √CRLB likewise.\n\
+             - \"After training\" is the mean over the last {:.0} % of a run's updates.\n\
+             - Printed values come from the text of the paper; its figures are not read off.\n\
+             - `-` stands for what this run does not have. The rows are beside this page as Parquet.\n",
+            match fewest {
+                Some(n) if n < 5 =>
+                    format!(" With {n} seeds such an interval is too narrow; take it as a hint."),
+                _ => String::new(),
+            },
+            100.0 * LAST_SHARE
+        );
+    }
+}
