@@ -1,5 +1,5 @@
 // misac_reset: one thread = the first state of an episode of one environment, and its observation.
-// CPU twin: misac_reset_cpu in src/kernels/misac_reset.rs.
+// CPU twin: misac_reset_cpu in src/tasks/misac/kernels/misac_reset.rs.
 #import index
 #import misac_write
 

@@ -1,5 +1,5 @@
 // misac_schedule: one thread = the decision of a fixed schedule (SCHEDULE) for the coming slot of one environment.
-// CPU twin: misac_schedule_cpu in src/kernels/misac_schedule.rs. Integers: exact.
+// CPU twin: misac_schedule_cpu in src/tasks/misac/kernels/misac_schedule.rs. Integers: exact.
 #import index
 #import misac
 

@@ -1,4 +1,4 @@
-// act(z) of a dense layer, by the constant ACT (`Activation::code` of src/policy/mod.rs).
+// act(z) of a dense layer, by the constant ACT (`Activation::code` of src/nets/mod.rs).
 #import math
 
 fn activate(z: f32) -> f32 {

@@ -1,5 +1,5 @@
 // f32 functions with known error, because WGSL's built-ins are specified loosely. Twin, operation by operation:
-// src/real/poly.rs (Cephes coefficients). Errors against f64: exp 1.2 ulp, ln 0.8 ulp, tanh 1.3 ulp, sin/cos of a
+// src/num/real/poly.rs (Cephes coefficients). Errors against f64: exp 1.2 ulp, ln 0.8 ulp, tanh 1.3 ulp, sin/cos of a
 // phase word 1.2e-7 absolute.
 // max(v, LOWEST) marks places where a compiler that reassociates would merge constants; it changes no value.
 const LOWEST: f32 = -1e30f;

@@ -1,4 +1,4 @@
-// Which sample of a rollout of T slots and B environments stands where in a minibatch of M samples. Twin: `Samples` of src/shuffle.rs.
+// Which sample of a rollout of T slots and B environments stands where in a minibatch of M samples. Twin: `Samples` of src/num/shuffle.rs.
 #import shuffle
 
 // Row (t*R + r)*B + b of sample `m` of minibatch `mb` of replica r: number mb*M + m of the shuffled T*B samples, or (WHOLE = 1) slot by slot

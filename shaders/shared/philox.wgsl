@@ -1,4 +1,4 @@
-// Philox4x32-10 (Salmon et al., SC'11). CPU twin: src/philox.rs. Integers, so CPU and GPU agree exactly.
+// Philox4x32-10 (Salmon et al., SC'11). CPU twin: src/num/philox.rs. Integers, so CPU and GPU agree exactly.
 // Counter = (draw, slot, environment, stream), key = (seed, replica id).
 const STREAM_RESET: u32 = 0u;
 const STREAM_MOTION: u32 = 1u;

@@ -1,6 +1,6 @@
 // A keyed bijection on [0, n), evaluated index by index: a permutation of the samples of an epoch that no buffer holds.
 // Balanced Feistel network of 8 rounds over the smallest even number of bits that covers n, walked until it lands below n
-// (Black and Rogaway, "Ciphers with arbitrary finite domains", CT-RSA 2002). Twin: src/shuffle.rs. Integers: exact.
+// (Black and Rogaway, "Ciphers with arbitrary finite domains", CT-RSA 2002). Twin: src/num/shuffle.rs. Integers: exact.
 #import philox
 
 struct ShuffleKeys {

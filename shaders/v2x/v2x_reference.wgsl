@@ -1,5 +1,5 @@
 // v2x_reference: one thread = the action of a reference agent (AGENT) for the coming slot of one environment.
-// CPU twin: v2x_reference_cpu in src/kernels/v2x_reference.rs (the agents are src/task/v2x_reference.rs, same operations in the same order).
+// CPU twin: v2x_reference_cpu in src/tasks/v2x/kernels/v2x_reference.rs (the agents are src/tasks/v2x/reference.rs, same operations in the same order).
 #import index
 #import v2x
 

@@ -1,5 +1,5 @@
 // v2x_reset: one thread = the first state of an episode of one environment, and its observation.
-// CPU twin: v2x_reset_cpu in src/kernels/v2x_reset.rs.
+// CPU twin: v2x_reset_cpu in src/tasks/v2x/kernels/v2x_reset.rs.
 #import index
 #import v2x_write
 

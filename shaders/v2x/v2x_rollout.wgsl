@@ -1,7 +1,7 @@
 // v2x_rollout: one workgroup = `slots` slots of E environments of one replica under the actor's perceptron. For each slot: observation -> dense layers
 // -> action from a diagonal Gaussian (the draws of gaussian_head) -> slot (shared/v2x_slot.wgsl) -> next observation, with automatic reset where
 // (clock+1) mod T = 0. The first E threads keep the state of one environment each in registers; activations and weights are in workgroup memory.
-// CPU twin: v2x_rollout_cpu in src/kernels/v2x_rollout.rs.
+// CPU twin: v2x_rollout_cpu in src/tasks/v2x/kernels/v2x_rollout.rs.
 //
 // Every thread has 8x4 results of a hidden layer: 8 environments, 4 neurons. RESIDENT: all weights are staged once for the whole dispatch; else each
 // layer's go through workgroup memory in slices of BK inputs, at every slot. The sum over the inputs runs upwards, one term at a time, either way.

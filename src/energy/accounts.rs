@@ -254,8 +254,13 @@ mod tests {
     #[test]
     fn a_training_without_rates_is_dense_or_unknown() {
         let config = V2xConfig::load(None, &[]).unwrap();
-        let dense = TrainingSchedule::of(&Algorithm::Ppo(PpoSpec::mlp(&config, Vec::new())));
-        let spiking = TrainingSchedule::of(&Algorithm::Ppo(PpoSpec::spiking(&config, Vec::new())));
+        let dense =
+            TrainingSchedule::of(&Algorithm::Ppo(PpoSpec::mlp(&config.ppo, config.env_of(Vec::new()))));
+        let spiking = TrainingSchedule::of(&Algorithm::Ppo(PpoSpec::spiking(
+            &config.ppo,
+            &config.spiking,
+            config.env_of(Vec::new()),
+        )));
         let sum = |entries: &[Entry], method: &str| -> f64 {
             let mine = entries.iter().filter(|e| e.method == method && e.constants == "int32");
             mine.map(|e| e.energy_j).sum()

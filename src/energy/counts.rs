@@ -38,7 +38,7 @@ pub struct LayerCounts {
     pub spikes: bool,
     /// Input vectors presented.
     pub presentations: u64,
-    /// [inputs] Presentations in which each input was not zero.
+    /// `[inputs]` Presentations in which each input was not zero.
     pub active: Vec<u64>,
     /// Pairs of a non-zero input and a non-zero weight.
     pub effective: u64,

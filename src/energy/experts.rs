@@ -1,4 +1,4 @@
-//! What the decision networks of task misac cost per slot: schedule and phases of all vehicles. The critic decides nothing and is left out.
+//! What the decision networks of the mixture of experts cost per slot: schedule and phases of all vehicles. The critic decides nothing and is left out.
 //!
 //! An LSTM is counted as NeuroBench counts an `LSTMCell`: 4H(I+H) products with weights and 3H of gates with the state, sigmoid, tanh and softmax
 //! as nothing. Inputs are active as they were measured (ages are often 0); outputs of tanh units and the LSTM's state are taken as never 0, but for
@@ -11,8 +11,8 @@ use crate::nets::MlpLayout;
 use crate::nets::experts::{Decision, ExpertsLayout};
 use crate::nets::mlp::Layer;
 
-/// Sums over `samples` decisions in episodes of `slots` slots, of each network that decides, by name. `params` [P] is the flat vector of one
-/// replica; `active_inputs` [3K] counts the decisions in which each input was not zero.
+/// Sums over `samples` decisions in episodes of `slots` slots, of each network that decides, by name. `params` `[P]` is the flat vector of one
+/// replica; `active_inputs` `[O]` counts the decisions in which each input was not zero.
 pub fn counts(
     layout: &ExpertsLayout,
     params: &[f32],
@@ -23,8 +23,8 @@ pub fn counts(
     if samples == 0 {
         return Err(CountError::NoSamples);
     }
-    if active_inputs.len() != layout.obs_dim() {
-        return Err(CountError::Inputs { layer: 1, found: active_inputs.len(), wanted: layout.obs_dim() });
+    if active_inputs.len() != layout.obs {
+        return Err(CountError::Inputs { layer: 1, found: active_inputs.len(), wanted: layout.obs });
     }
     if active_inputs.iter().any(|a| *a > samples) {
         return Err(CountError::TooActive { layer: 1 });
@@ -115,17 +115,25 @@ pub fn inference(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Layered;
-    use crate::nets::experts::{H_MOE, HOMOGENEOUS_MOE, PPO_MONO};
-    use crate::tasks::misac::config::MisacConfig;
+    use crate::nets::experts::definition::{ISOLATED, MIXTURE, TRUNK};
+    use crate::nets::experts::{Architecture, Phase, Widths};
 
-    fn layout(architecture: crate::nets::experts::Architecture) -> ExpertsLayout {
-        ExpertsLayout::new(architecture, &MisacConfig::load(None, &[]).unwrap())
+    fn layout(architecture: Architecture) -> ExpertsLayout {
+        let widths = Widths {
+            obs: 12,
+            vehicles: 4,
+            antennas: 64,
+            lstm: 64,
+            phases: &[128, 128],
+            trunk: &[128, 128],
+            critic: &[64, 64],
+        };
+        ExpertsLayout::new(architecture, Phase::Residual, &widths)
     }
 
     #[test]
     fn an_lstm_counts_as_neurobench_counts_its_cell() {
-        let layout = layout(H_MOE);
+        let layout = layout(ISOLATED);
         // 50 episodes of 200 slots, every input active.
         let samples = 10_000;
         let all = counts(&layout, &vec![1.0; layout.params()], &[samples; 12], samples, 200).unwrap();
@@ -153,7 +161,7 @@ mod tests {
 
     #[test]
     fn shared_trunks_count_once_and_mixtures_mix() {
-        let (one, two) = (layout(PPO_MONO), layout(HOMOGENEOUS_MOE));
+        let (one, two) = (layout(TRUNK), layout(MIXTURE));
         let count = |l: &ExpertsLayout| counts(l, &vec![1.0; l.params()], &[7; 12], 7, 7).unwrap();
         let trunk = 12 * 128 + 128 * 128 + 128 * 260;
         assert_eq!((count(&one)[0].0, count(&one)[0].1.dense()), ("all", 7 * trunk));
@@ -162,7 +170,7 @@ mod tests {
 
     #[test]
     fn every_method_has_its_entry_and_bad_counts_are_refused() {
-        let layout = layout(H_MOE);
+        let layout = layout(ISOLATED);
         let params = vec![1.0; layout.params()];
         let entries = inference(&layout, &params, &[100; 12], 100, 100).unwrap();
         assert_eq!(entries.len(), 2 * 8);

@@ -1,6 +1,7 @@
 //! Joules from the machine's own counters: NVIDIA's management library for its GPUs (feature `nvml`), Linux powercap (RAPL) for CPUs.
 //!
-//! Where there is no counter there is a reason, never an estimate. The protocol of a measurement, on a machine that does nothing else:
+//! Where there is no counter there is a reason, never an estimate; and so where what it says cannot be: it does not move, goes back, or stands for more
+//! than [`MOST_W`], or work that took no more than idleness. The protocol of a measurement, on a machine that does nothing else:
 //!
 //! 1. [`SETTLE_S`] of rest, then a window of [`MIN_WINDOW_S`] without work: idle power of the same counter.
 //! 2. [`WARM_UP_S`] of work outside any window: clocks, caches and thread pools settle, and so do readings of power that are means over a second.
@@ -28,6 +29,8 @@ pub const SETTLE_S: f64 = 2.0;
 pub const WARM_UP_S: f64 = 2.0;
 /// Between two readings of power, s.
 pub const POWER_EVERY_S: f64 = 0.02;
+/// Power of one counter that is not believed, W: it was set anew, which for one that goes round looks like progress.
+pub const MOST_W: f64 = 5000.0;
 /// Integrated power and counter agree within this share.
 pub const AGREES: f64 = 0.1;
 
@@ -38,17 +41,18 @@ struct Zone {
     /// Where the counter starts again at 0, µJ.
     range_uj: u64,
     last_uj: u64,
+    /// Since it was opened.
+    sum_uj: u64,
 }
 
 /// Energy of all processor packages, from `class/powercap/intel-rapl:N` (also on AMD processors).
 #[derive(Debug)]
 pub struct Powercap {
     zones: Vec<Zone>,
-    sum_uj: u64,
 }
 
-fn number(path: &Path) -> Result<u64, String> {
-    let text = std::fs::read_to_string(path).map_err(|e| match e.kind() {
+fn text(path: &Path) -> Result<String, String> {
+    std::fs::read_to_string(path).map_err(|e| match e.kind() {
         std::io::ErrorKind::PermissionDenied => {
             format!(
                 "{}: {e} (Linux lets only root read it; give this user the right, or run as root)",
@@ -56,7 +60,11 @@ fn number(path: &Path) -> Result<u64, String> {
             )
         }
         _ => format!("{}: {e}", path.display()),
-    })?;
+    })
+}
+
+fn number(path: &Path) -> Result<u64, String> {
+    let text = text(path)?;
     text.trim().parse().map_err(|_| format!("{} holds {:?}, no number", path.display(), text.trim()))
 }
 
@@ -65,19 +73,20 @@ impl Powercap {
     pub fn open(sysfs: &Path) -> Result<Self, String> {
         let folder = sysfs.join("class/powercap");
         let entries = std::fs::read_dir(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
-        let mut paths: Vec<PathBuf> = entries
-            .filter_map(|e| e.ok().map(|e| e.path()))
-            .filter(|p| {
-                // Packages only: `intel-rapl:0:0` is a part of one, `intel-rapl-mmio:0` counts it a second time.
-                let name = p.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                let index = name.strip_prefix("intel-rapl:");
-                index.is_some_and(|i| !i.is_empty() && i.bytes().all(|b| b.is_ascii_digit()))
-            })
-            .filter(|p| {
-                // The zone of the whole platform holds the packages too.
-                std::fs::read_to_string(p.join("name")).is_ok_and(|n| n.starts_with("package"))
-            })
-            .collect();
+        let mut paths = Vec::new();
+        for entry in entries {
+            let path = entry.map_err(|e| format!("{}: {e}", folder.display()))?.path();
+            // Packages only: `intel-rapl:0:0` is a part of one, `intel-rapl-mmio:0` counts it a second time.
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let index = name.strip_prefix("intel-rapl:");
+            if index.is_none_or(|i| i.is_empty() || !i.bytes().all(|b| b.is_ascii_digit())) {
+                continue;
+            }
+            // The zone of the whole platform holds the packages too. A zone that does not tell may be a package, without which the sum is wrong.
+            if text(&path.join("name"))?.starts_with("package") {
+                paths.push(path);
+            }
+        }
         paths.sort();
         if paths.is_empty() {
             return Err(format!("{} has no processor package", folder.display()));
@@ -85,20 +94,35 @@ impl Powercap {
         let zones = paths.into_iter().map(|p| {
             let counter = p.join("energy_uj");
             let last_uj = number(&counter)?;
-            Ok(Zone { range_uj: number(&p.join("max_energy_range_uj"))?, last_uj, counter })
+            Ok(Zone { range_uj: number(&p.join("max_energy_range_uj"))?, last_uj, sum_uj: 0, counter })
         });
-        Ok(Powercap { zones: zones.collect::<Result<_, String>>()?, sum_uj: 0 })
+        Ok(Powercap { zones: zones.collect::<Result<_, String>>()? })
     }
 
-    /// Joules since it was opened. It must be read before a counter has gone round twice (minutes).
-    pub fn read(&mut self) -> Result<f64, String> {
-        for z in &mut self.zones {
+    /// Joules of each package since it was opened. It must be read before a counter has gone round twice (minutes).
+    pub fn read(&mut self) -> Result<Vec<f64>, String> {
+        let one = |z: &mut Zone| {
             let now = number(&z.counter)?;
-            let round = if now < z.last_uj { z.range_uj } else { 0 };
-            self.sum_uj += (now + round).saturating_sub(z.last_uj);
+            let step = match now.checked_sub(z.last_uj) {
+                Some(step) => step,
+                // Round once: the rest of the range, and on from 0.
+                None => z.range_uj.checked_sub(z.last_uj).and_then(|rest| rest.checked_add(now)).ok_or_else(
+                    || {
+                        format!(
+                            "{} went back from {} to {now}, though it counts up to {}",
+                            z.counter.display(),
+                            z.last_uj,
+                            z.range_uj
+                        )
+                    },
+                )?,
+            };
+            z.sum_uj =
+                z.sum_uj.checked_add(step).ok_or_else(|| format!("{} overflows", z.counter.display()))?;
             z.last_uj = now;
-        }
-        Ok(self.sum_uj as f64 * 1e-6)
+            Ok(z.sum_uj as f64 * 1e-6)
+        };
+        self.zones.iter_mut().map(one).collect()
     }
 }
 
@@ -107,8 +131,8 @@ pub type Watts = Box<dyn FnMut() -> Result<f64, String> + Send>;
 
 /// What a measurement reads.
 pub trait Counter {
-    /// Joules since some fixed moment.
-    fn joules(&mut self) -> Result<f64, String>;
+    /// Joules since some fixed moment, by each of the counters that together are the device.
+    fn joules(&mut self) -> Result<Vec<f64>, String>;
     /// Readings of power that do not come from the counter, if the device has them.
     fn watts(&self) -> Option<Watts>;
 }
@@ -205,13 +229,13 @@ impl Meter {
 }
 
 impl Counter for Meter {
-    fn joules(&mut self) -> Result<f64, String> {
+    fn joules(&mut self) -> Result<Vec<f64>, String> {
         match self {
             Meter::Powercap(p) => p.read(),
             #[cfg(feature = "nvml")]
             Meter::Nvml { library, index } => {
                 let millijoules = library.device_by_index(*index).and_then(|d| d.total_energy_consumption());
-                millijoules.map(|mj| mj as f64 * 1e-3).map_err(|e| format!("NVML: {e}"))
+                millijoules.map(|mj| vec![mj as f64 * 1e-3]).map_err(|e| format!("NVML: {e}"))
             }
         }
     }
@@ -322,9 +346,11 @@ fn by_protocol(
 ) -> Result<Measurement, String> {
     let idle = |counter: &mut dyn Counter| -> Result<f64, String> {
         rest(p.settle_s);
-        let (from, clock) = (counter.joules()?, Instant::now());
-        rest(p.window_s);
-        Ok((counter.joules()? - from) / clock.elapsed().as_secs_f64())
+        let ((), joules, s) = window(counter, || {
+            rest(p.window_s);
+            Ok(())
+        })?;
+        Ok(joules / s)
     };
     let idle_before_w = match idle_before_w {
         Some(watts) => watts,
@@ -342,25 +368,37 @@ fn by_protocol(
     for _ in 0..p.repeats {
         let sampler = counter.watts();
         let ((units, joules, s), integral) = with_power(sampler, p.power_every_s, || {
-            let (from, clock) = (counter.joules()?, Instant::now());
-            let mut units = 0;
-            while clock.elapsed().as_secs_f64() < p.window_s {
-                units += work()?;
-            }
-            Ok::<_, String>((units, counter.joules()? - from, clock.elapsed().as_secs_f64()))
+            window(counter, || {
+                let (mut units, clock) = (0, Instant::now());
+                while clock.elapsed().as_secs_f64() < p.window_s {
+                    units += work()?;
+                }
+                Ok(units)
+            })
         })?;
+        if units == 0 {
+            return Err(format!("no unit of work was done in {s:.2} s"));
+        }
         windows.push((units, joules, s));
         integrated_j = integrated_j.zip(integral).map(|(sum, j)| sum + j);
     }
     let idle_after_w = idle(counter)?;
     let idle_w = 0.5 * (idle_before_w + idle_after_w);
-    let per_unit: Vec<f64> =
-        windows.iter().map(|(units, j, s)| (j - idle_w * s) / (*units).max(1) as f64).collect();
+    let per_unit: Vec<f64> = windows.iter().map(|(units, j, s)| (j - idle_w * s) / *units as f64).collect();
+    let mean = stats::mean(&per_unit);
     let half = stats::standard_error(&per_unit).map(|se| se * stats::t_quantile_95(per_unit.len() - 1));
     let sum = |of: fn(&(u64, f64, f64)) -> f64| windows.iter().map(of).sum::<f64>();
     let (all_j, all_s) = (sum(|w| w.1), sum(|w| w.2));
+    // Something else drew power while nothing was asked of the device, or the work is too small to be seen.
+    if mean <= 0.0 {
+        return Err(format!(
+            "the counter does not tell the work from idleness: {mean:.3e} J a unit, {:.2} W at work and {idle_w:.2} W idle \
+             ({idle_before_w:.2} before, {idle_after_w:.2} after)",
+            all_j / all_s
+        ));
+    }
     Ok(Measurement {
-        joules_per_unit: stats::mean(&per_unit),
+        joules_per_unit: mean,
         half_width_j: half.unwrap_or(f64::NAN),
         idle_w,
         idle_before_w,
@@ -371,6 +409,34 @@ fn by_protocol(
         units: windows.iter().map(|w| w.0).sum(),
         integrated_share: integrated_j.map_or(f64::NAN, |j| j / all_j),
     })
+}
+
+/// What `work` returns, with the counter's joules meanwhile and the seconds. Every counter of the device must have moved on.
+fn window<T>(
+    counter: &mut dyn Counter,
+    work: impl FnOnce() -> Result<T, String>,
+) -> Result<(T, f64, f64), String> {
+    let (from, clock) = (counter.joules()?, Instant::now());
+    let out = work()?;
+    let (to, s) = (counter.joules()?, clock.elapsed().as_secs_f64());
+    if from.len() != to.len() || to.is_empty() {
+        return Err(format!("{} counters became {}", from.len(), to.len()));
+    }
+    let (n, mut sum) = (to.len(), 0.0);
+    for (i, (from, to)) in from.iter().zip(&to).enumerate() {
+        let joules = to - from;
+        let wrong = match joules / s {
+            _ if joules == 0.0 => "did not move".to_string(),
+            _ if joules < 0.0 => format!("went back by {:.3} J", -joules),
+            watts if watts <= MOST_W => {
+                sum += joules;
+                continue;
+            }
+            watts => format!("moved by {joules:.3} J, which is {watts:.0} W"),
+        };
+        return Err(format!("energy counter {} of {n} {wrong} in {s:.2} s", i + 1));
+    }
+    Ok((out, sum, s))
 }
 
 /// Runs `window` while another thread reads power; its integral over the window, J, where there is a reading.
@@ -445,12 +511,12 @@ mod tests {
             fs::write(other, "7000000\n").unwrap();
         }
         let mut p = Powercap::open(root.path()).unwrap();
-        assert_eq!(p.read().unwrap(), 0.0);
+        assert_eq!(p.read().unwrap(), [0.0, 0.0]);
         fs::write(&a, "1000000\n").unwrap();
         fs::write(&b, "750000\n").unwrap();
-        assert_eq!(p.read().unwrap(), 2.25);
+        assert_eq!(p.read().unwrap(), [2.0, 0.25]);
         fs::write(&a, "1500000\n").unwrap();
-        assert_eq!(p.read().unwrap(), 2.75);
+        assert_eq!(p.read().unwrap(), [2.5, 0.25]);
         fs::write(&a, "nonsense\n").unwrap();
         assert!(p.read().unwrap_err().contains("nonsense"));
     }
@@ -489,14 +555,14 @@ mod tests {
         let counter = zone(root.path(), "intel-rapl:0", "package-0", u64::MAX / 2, 0);
         let add = |uj: u64| fs::write(&counter, (number(&counter).unwrap() + uj).to_string()).unwrap();
         let mut meter = Meter::open(root.path(), None).unwrap();
-        // 2 J in an idle window of about 20 ms, and 4 units of 250 J in each window of work.
+        // 2 J in an idle window of about 20 ms, and 4 units of 25 J in each window of work.
         let idle = |s: f64| {
             rest(s);
             add(2_000_000);
         };
         let work = || {
             std::thread::sleep(Duration::from_millis(25));
-            add(1_000_000_000);
+            add(100_000_000);
             Ok(4)
         };
         let settled = Protocol { settle_s: 0.001, ..SHORT };
@@ -504,17 +570,102 @@ mod tests {
         assert_eq!((m.windows, m.units), (3, 12));
         assert!(m.idle_w > 0.0 && m.idle_w <= 100.0, "{m:?}");
         assert_eq!(m.idle_w, 0.5 * (m.idle_before_w + m.idle_after_w));
-        let want = 250.0 - m.idle_w * m.window_s / 4.0;
+        let want = 25.0 - m.idle_w * m.window_s / 4.0;
         assert!((m.joules_per_unit - want).abs() < 1e-6, "{m:?}");
-        assert!(m.joules_per_unit < 250.0 && m.half_width_j < 1.0 && m.busy_w > m.idle_w, "{m:?}");
+        assert!(m.joules_per_unit < 25.0 && m.half_width_j < 1.0 && m.busy_w > m.idle_w, "{m:?}");
         assert!(m.integrated_share.is_nan(), "powercap has no reading of power");
         assert!(m.how("x").contains("3 windows") && m.how("x").contains("idle subtracted"), "{}", m.how("x"));
         // The idle power of a measurement just before is taken as it is.
         let next = by_protocol(SHORT, &mut meter, Some(1000.0), idle, work).unwrap();
         assert_eq!(next.idle_before_w, 1000.0);
         assert!(next.idle_after_w <= 100.0, "{next:?}");
-        let failed = by_protocol(SHORT, &mut meter, None, |_| {}, || Err("out of memory".into()));
+        let failed = by_protocol(SHORT, &mut meter, None, idle, || Err("out of memory".into()));
         assert_eq!(failed, Err("out of memory".into()));
+    }
+
+    /// Counters that say what a test wrote down, reading by reading.
+    struct Script(std::vec::IntoIter<Result<Vec<f64>, String>>);
+
+    impl Counter for Script {
+        fn joules(&mut self) -> Result<Vec<f64>, String> {
+            self.0.next().unwrap()
+        }
+        fn watts(&self) -> Option<Watts> {
+            None
+        }
+    }
+
+    /// One window of work between idle windows, by the readings at their ends: before, work, after.
+    fn scripted(readings: [&[f64]; 6], units: u64) -> Result<Measurement, String> {
+        let one = Protocol { repeats: 1, ..SHORT };
+        let readings: Vec<_> = readings.iter().map(|x| Ok(x.to_vec())).collect();
+        by_protocol(one, &mut Script(readings.into_iter()), None, rest, || {
+            rest(0.03);
+            Ok(units)
+        })
+    }
+
+    #[test]
+    fn what_a_counter_cannot_say_is_a_reason() {
+        let good: [&[f64]; 6] = [&[0.0], &[0.1], &[0.1], &[9.0], &[9.0], &[9.1]];
+        let m = scripted(good, 3).unwrap();
+        assert!(m.joules_per_unit > 2.0 && m.joules_per_unit < 3.0 && m.half_width_j.is_nan(), "{m:?}");
+        let reason = |at: usize, reading: &'static [f64], units| {
+            let mut readings = good;
+            readings[at] = reading;
+            scripted(readings, units).unwrap_err()
+        };
+        // It stands still, idle or at work, or goes back, or jumps: it was set anew.
+        assert!(scripted([&[7.0]; 6], 3).unwrap_err().contains("did not move"));
+        for (at, reading) in [(1, &[0.0][..]), (3, &[0.1]), (5, &[9.0])] {
+            let why = reason(at, reading, 3);
+            assert!(why.contains("counter 1 of 1 did not move"), "{why}");
+        }
+        assert!(reason(3, &[0.05], 3).contains("went back"), "{}", reason(3, &[0.05], 3));
+        assert!(reason(3, &[1e6], 3).contains("W in"), "{}", reason(3, &[1e6], 3));
+        assert!(reason(3, &[f64::NAN], 3).contains("NaN"), "{}", reason(3, &[f64::NAN], 3));
+        // One of two packages stands still, or is no more.
+        let halves: [&[f64]; 6] =
+            [&[0.0, 4.0], &[0.1, 4.1], &[0.1, 4.1], &[9.0, 4.1], &[9.0, 4.1], &[9.1, 4.2]];
+        assert!(scripted(halves, 3).unwrap_err().contains("counter 2 of 2 did not move"));
+        assert!(reason(3, &[], 3).contains("1 counters became 0"), "{}", reason(3, &[], 3));
+        // Work that took less than nothing, and no work.
+        let why = reason(3, &[0.1000001], 3);
+        assert!(why.contains("idleness") && why.contains("-"), "{why}");
+        assert!(reason(3, &[9.0], 0).contains("no unit of work"), "{}", reason(3, &[9.0], 0));
+    }
+
+    #[test]
+    fn a_counter_that_fails_half_way_is_a_reason() {
+        let root = tempfile::tempdir().unwrap();
+        let counter = zone(root.path(), "intel-rapl:0", "package-0", 1000, 900);
+        let read = |text: Option<&str>| {
+            fs::write(&counter, "900\n").unwrap();
+            let mut p = Powercap::open(root.path()).unwrap();
+            match text {
+                Some(text) => fs::write(&counter, text).unwrap(),
+                None => fs::remove_file(&counter).unwrap(),
+            }
+            p.read()
+        };
+        assert!((read(Some("100\n")).unwrap()[0] - 200e-6).abs() < 1e-12);
+        for (text, why) in [
+            (None, "energy_uj"),
+            (Some(""), "no number"),
+            (Some("-5"), "no number"),
+            (Some("nan"), "no number"),
+        ] {
+            assert!(read(text).unwrap_err().contains(why), "{text:?}");
+        }
+        // Less than before, though it never counts so far: it was set anew.
+        for range in ["0\n", "800\n"] {
+            fs::write(counter.with_file_name("max_energy_range_uj"), range).unwrap();
+            assert!(read(Some("100\n")).unwrap_err().contains("went back"), "{range}");
+        }
+        // A zone that does not say what it is may be a package, whose joules would be left out.
+        fs::remove_file(zone(root.path(), "intel-rapl:1", "package-1", 10, 1).with_file_name("name"))
+            .unwrap();
+        assert!(Powercap::open(root.path()).unwrap_err().contains("name"));
     }
 
     /// Draws [`Fake::IDLE_W`] or [`Fake::BUSY_W`]; its readings of power are `scale` times that.
@@ -534,12 +685,12 @@ mod tests {
     }
 
     impl Counter for Fake {
-        fn joules(&mut self) -> Result<f64, String> {
+        fn joules(&mut self) -> Result<Vec<f64>, String> {
             // Read at the ends of idle windows and of windows of work, between which it drew one power.
             let watts = if self.busy.load(Ordering::Acquire) { Fake::BUSY_W } else { Fake::IDLE_W };
             self.joules += watts * self.last.elapsed().as_secs_f64();
             self.last = Instant::now();
-            Ok(self.joules)
+            Ok(vec![self.joules])
         }
         fn watts(&self) -> Option<Watts> {
             let (busy, scale) = (self.busy.clone(), self.scale);

@@ -67,13 +67,15 @@ impl TrainingSchedule {
         match algorithm {
             Algorithm::Ppo(spec) => TrainingSchedule::ppo(spec),
             Algorithm::OffPolicy(spec) => TrainingSchedule::off_policy(spec),
+            Algorithm::Experts(spec) => TrainingSchedule::experts(spec),
         }
     }
 
     fn ppo(spec: &PpoSpec) -> Self {
         let ActorCriticLayout { actor, critic, .. } = spec.layout();
         let samples = spec.samples() as u64;
-        let episodes = samples / spec.task.slots as u64;
+        let slots = spec.env.sizes().slots as u64;
+        let episodes = samples / slots;
         let passes = spec.ppo.epochs as u64 * samples;
         let steps = (spec.ppo.epochs * spec.minibatches()) as u64;
         let network = |name: &str, net: MlpLayout, forward: u64| NetworkSchedule {
@@ -88,7 +90,7 @@ impl TrainingSchedule {
         };
         TrainingSchedule {
             episodes,
-            slots: spec.task.slots as u64,
+            slots,
             // The critic also values the observation after each episode's last slot.
             networks: vec![network("actor", actor, samples), network("critic", critic, samples + episodes)],
         }
@@ -129,14 +131,14 @@ impl TrainingSchedule {
             ],
             None => vec![learns("q", &nets.policy, acts, 0), target("q_target", &nets.policy)],
         };
-        let slots = spec.task.slots as u64;
+        let slots = spec.env.sizes().slots as u64;
         TrainingSchedule { episodes: spec.common.envs as u64, slots, networks }
     }
 
-    /// One update of an agent of task misac: an episode of every environment, in which only logits and values are asked for; then the passes over all
+    /// One update of a mixture of experts: an episode of every environment, in which only logits and values are asked for; then the passes over all
     /// slots, and those of the phases over the slots that enter L_spat, as many as in the first update. Names are those of the account of inference.
     pub fn experts(spec: &ExpertsSpec) -> Self {
-        let (envs, slots) = (spec.temporal.envs as u64, spec.task.slots as u64);
+        let (envs, slots) = (spec.temporal.envs as u64, spec.slots() as u64);
         let samples = envs * slots;
         let (epochs, steps) = (spec.epochs() as u64, (spec.epochs() * spec.minibatches()) as u64);
         let spatial = envs * spec.spatial_slots(0).count() as u64;
@@ -431,7 +433,8 @@ mod tests {
     use super::*;
     use crate::config::{Layered, PolicyGradient};
     use crate::nets::Activation;
-    use crate::nets::experts::{Architecture, H_MOE, HOMOGENEOUS_MOE, PPO_MONO};
+    use crate::nets::experts::Architecture;
+    use crate::tasks::misac::agents::{H_MOE, HOMOGENEOUS_MOE, PPO_MONO};
     use crate::tasks::misac::config::MisacConfig;
     use crate::tasks::v2x::config::V2xConfig;
 
@@ -483,7 +486,7 @@ mod tests {
     fn an_episode_of_ppo() {
         let sets = ["ppo.envs=4", "ppo.horizon=200", "ppo.minibatch=100", "ppo.epochs=3"].map(String::from);
         let config = V2xConfig::load(None, &sets).unwrap();
-        let s = TrainingSchedule::of(&Algorithm::Ppo(PpoSpec::mlp(&config, Vec::new())));
+        let s = TrainingSchedule::of(&Algorithm::Ppo(PpoSpec::mlp(&config.ppo, config.env_of(Vec::new()))));
         assert_eq!((s.episodes, s.slots, s.networks.len()), (8, 100, 2));
         let (actor, critic) = (&s.networks[0], &s.networks[1]);
         assert_eq!((actor.forward, critic.forward, actor.forward_backward), (800, 808, 2400));
@@ -525,7 +528,7 @@ mod tests {
     fn experts(architecture: Architecture) -> (ExpertsSpec, TrainingSchedule) {
         let sets = ["temporal.envs=8", "temporal.minibatch_envs=4", "temporal.epochs=3", "spatial.stride=50"];
         let config = MisacConfig::load(None, &sets.map(String::from)).unwrap();
-        let mut spec = ExpertsSpec::new(architecture, &config, Vec::new());
+        let mut spec = config.learner(architecture, config.typed_env(&[]));
         spec.temporal.algorithm = PolicyGradient::Ppo;
         let schedule = TrainingSchedule::experts(&spec);
         (spec, schedule)

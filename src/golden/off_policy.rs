@@ -145,6 +145,9 @@ pub(super) fn dqn(v: &Vectors, gpu: Option<&Gpu>) -> Result<Rows, GoldenError> {
         scalars: scalars(v, m)?,
         net,
     };
+    if case.action.iter().any(|a| !(0.0..l as f32).contains(a)) {
+        return Err(v.problem("action", format!("names an action outside 0 … {}", l - 1)));
+    }
     for (name, huber) in [("huber", true), ("mse", false)] {
         let mut compare = |backend, got: DqnResult| -> Result<(), GoldenError> {
             let taken = |q: &[f64]| (0..m).map(|i| q[i * l + case.action[i] as usize]).collect::<Vec<_>>();
@@ -203,7 +206,7 @@ struct DdpgResult {
     terms: Vec<f64>,
     actor_loss: f64,
     grads: Vec<f64>,
-    /// Gradients by the action part of the critic's input, [M, A].
+    /// Gradients by the action part of the critic's input, `[M, A]`.
     d_action: Vec<f64>,
     d_policy: Vec<f64>,
 }

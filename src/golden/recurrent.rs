@@ -23,11 +23,11 @@ struct Case {
     s: usize,
     m: usize,
     params: Vec<f32>,
-    /// [S+1, M, I], zero in the last slot.
+    /// `[S+1, M, I]`, zero in the last slot.
     x: Vec<f32>,
     h0: Vec<f32>,
     c0: Vec<f32>,
-    /// [S, M, O]
+    /// `[S, M, O]`
     y: Vec<i32>,
 }
 
@@ -73,7 +73,7 @@ impl Case {
         Sequences { r, s: self.s, m: self.m, p: self.params.len() }
     }
 
-    /// Mean binary cross entropy by the logits [S+1, M, O] of which slot s+1 belongs to step s: (p − y)/count where a step counts.
+    /// Mean binary cross entropy by the logits `[S+1, M, O]` of which slot s+1 belongs to step s: (p − y)/count where a step counts.
     fn d_logits<F: Real<Elem = F>>(&self, logits: &[F], last: bool) -> Vec<F> {
         let slot = self.m * self.head.outputs;
         let count = if last { slot } else { self.s * slot };

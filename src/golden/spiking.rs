@@ -1,6 +1,6 @@
 //! Golden vectors of SpikingJelly: leaky integrate-and-fire neurons, and spiking networks forward and backward.
 
-use super::networks::{REPLICAS, Scalar, both, flat};
+use super::networks::{CONVENTIONS, NEURONS, REPLICAS, Scalar, both, flat};
 use super::{Backend, GoldenError, Rows, Vectors, real, wide};
 use crate::gpu::{Buf, Fill, Gpu, GpuError};
 use crate::kernels::compare::{compare, compare_exact};
@@ -10,14 +10,7 @@ use crate::kernels::{Comparison, Tol, grad_reduce};
 use crate::learn::network::{Backward, Forward, Rows as NetRows, Spikes, forward_backward_cpu};
 use crate::nets::{Lif, MlpLayout};
 
-/// The neurons of all files; each has gradients of both conventions.
-pub(super) const NEURONS: Lif =
-    Lif { steps: 6, lambda: 0.5, threshold: 1.0, reset: 0.0, eta: 3.0, detach_reset: false };
-
-/// Names of the two conventions, and whether the reset is detached.
-pub(super) const CONVENTIONS: [(&str, bool); 2] = [("detach0", false), ("detach1", true)];
-
-/// [A, B, N] as [B, A, N].
+/// `[A, B, N]` as `[B, A, N]`.
 fn swapped<T: Copy>(x: &[T], a: usize, b: usize) -> Vec<T> {
     let n = x.len() / (a * b);
     (0..b).flat_map(|j| (0..a).flat_map(move |i| x[(i * b + j) * n..][..n].iter().copied())).collect()
@@ -29,7 +22,7 @@ fn narrow(x: &[f64]) -> Vec<f32> {
 
 // ---- lif_neuron ----
 
-/// M samples of N neurons with a current, then a gradient by the spikes, per step [M, S, N].
+/// M samples of N neurons with a current, then a gradient by the spikes, per step `[M, S, N]`.
 struct Drive {
     lif: Lif,
     m: usize,
@@ -37,7 +30,7 @@ struct Drive {
     current: Vec<f64>,
 }
 
-/// Potentials before the reset [M, S, N] and spike words [M, N].
+/// Potentials before the reset `[M, S, N]` and spike words `[M, N]`.
 struct Driven {
     u: Vec<f64>,
     words: Vec<u32>,
@@ -75,7 +68,7 @@ impl Drive {
         })
     }
 
-    /// Gradient by the currents [M, S, N] from the one by the spikes.
+    /// Gradient by the currents `[M, S, N]` from the one by the spikes.
     fn twin_back<F: Scalar>(&self, u: &[f64], upstream: &[f64]) -> Vec<f64> {
         let [u, upstream] = [u, upstream].map(|x| x.iter().map(|&x| F::splat(x)).collect::<Vec<F>>());
         let mut d = vec![F::splat(f64::NAN); u.len()];
@@ -207,9 +200,9 @@ pub(super) fn lif_neuron(v: &Vectors, gpu: Option<&Gpu>) -> Result<Rows, GoldenE
 
 /// What a forward and a backward pass leave.
 struct Run {
-    /// Spikes of each hidden layer [B, S, N].
+    /// Spikes of each hidden layer `[B, S, N]`.
     spikes: Vec<Vec<bool>>,
-    /// Potentials before the reset [B, S, N], where they are kept.
+    /// Potentials before the reset `[B, S, N]`, where they are kept.
     potentials: Vec<Option<Vec<f64>>>,
     out: Vec<f64>,
     grads: Vec<f64>,
@@ -293,7 +286,7 @@ const MARGIN: f64 = 1e-5;
 /// And at most this share of spikes may.
 const EXEMPT: f64 = 1e-4;
 
-/// Spikes [B, S, N] of all layers against the file's potentials: whether each sample agrees, and what was compared.
+/// Spikes `[B, S, N]` of all layers against the file's potentials: whether each sample agrees, and what was compared.
 fn compare_spikes(
     v: &Vectors,
     lif: &Lif,
@@ -338,7 +331,7 @@ pub(super) fn snn(v: &Vectors, gpu: Option<&Gpu>) -> Result<Rows, GoldenError> {
     let [h1, _] = v.dims("fc1.weight")?;
     let [h2, _] = v.dims("fc2.weight")?;
     let [outputs, _] = v.dims("fc3.weight")?;
-    let steps = v.i32("steps", &[])?[0] as usize;
+    let steps = v.steps()?;
     let lif = Lif { steps, ..NEURONS };
     let net = MlpLayout::new(&[inputs, h1, h2, outputs], lif, 0);
     let case = Case {
@@ -356,7 +349,7 @@ pub(super) fn snn(v: &Vectors, gpu: Option<&Gpu>) -> Result<Rows, GoldenError> {
         }
         // Samples that went their own way are not compared.
         let only = |name: &str, got: &[f64]| -> Result<Vec<f64>, GoldenError> {
-            let want = v.any_f32(name)?;
+            let want = v.f32s(name, got.len())?;
             let per = got.len() / b;
             let pick = |(k, &x): (usize, &f64)| if agrees[k / per] { x } else { want[k].into() };
             Ok(got.iter().enumerate().map(pick).collect())
@@ -365,7 +358,7 @@ pub(super) fn snn(v: &Vectors, gpu: Option<&Gpu>) -> Result<Rows, GoldenError> {
             let Some(u) = u else { continue };
             // [S, B, N] in the file.
             let name = format!("u{}", l + 1);
-            let want = swapped(&v.any_f32(&name)?, steps, b);
+            let want = swapped(&v.f32s(&name, u.len())?, steps, b);
             let per = u.len() / b;
             let pick = |(k, &x): (usize, &f64)| if agrees[k / per] { x } else { want[k].into() };
             let u: Vec<f64> = u.iter().enumerate().map(pick).collect();

@@ -1,6 +1,6 @@
 //! Adapter choice, device and limits.
 
-use super::shader::Compiled;
+use super::kernel::Compiled;
 use super::{GpuError, Reduce};
 use std::sync::{Arc, OnceLock};
 
@@ -17,13 +17,15 @@ pub enum DeviceChoice {
 }
 
 impl std::str::FromStr for DeviceChoice {
-    type Err = std::convert::Infallible;
+    type Err = String;
+    /// Words in any case; a part of a name must say something, since every adapter's name contains the empty one.
     fn from_str(s: &str) -> Result<Self, Self::Err> {
-        Ok(match s {
+        Ok(match s.trim().to_lowercase().as_str() {
+            "" => return Err("a device is auto, cpu, gpu, or part of an adapter's name".into()),
             "auto" => DeviceChoice::Auto,
             "cpu" => DeviceChoice::Cpu,
             "gpu" => DeviceChoice::Gpu,
-            other => DeviceChoice::Named(other.to_string()),
+            _ => DeviceChoice::Named(s.trim().to_string()),
         })
     }
 }
@@ -69,6 +71,12 @@ fn rank(info: &wgpu::AdapterInfo) -> u32 {
         wgpu::DeviceType::Other => 3,
         wgpu::DeviceType::Cpu => 4,
     }
+}
+
+/// Mesa's lavapipe alone: it makes the operations that the shaders name, in their order, each rounded as by the CPU. Other software adapters are CPUs
+/// too, but may contract a product with a sum (SwiftShader's results differ by an ulp).
+fn rounds_as_twins(kind: wgpu::DeviceType, name: &str) -> bool {
+    kind == wgpu::DeviceType::Cpu && name.starts_with("llvmpipe")
 }
 
 impl Gpu {
@@ -149,6 +157,11 @@ impl Gpu {
         self.info.device_type == wgpu::DeviceType::Cpu
     }
 
+    /// Whether its f32 results are promised to be those of the CPU twins, bit for bit; elsewhere they are near them.
+    pub fn rounds_as_twins(&self) -> bool {
+        rounds_as_twins(self.info.device_type, &self.info.name)
+    }
+
     /// Runs what `record` puts into one compute pass and waits for it.
     pub fn run(&self, record: impl FnOnce(&mut wgpu::ComputePass)) -> Result<(), GpuError> {
         let mut enc = self.device.create_command_encoder(&Default::default());
@@ -165,5 +178,31 @@ impl Gpu {
             })
             .map_err(|e| GpuError::Lost(TIMEOUT_S, e.to_string()))?;
         self.alive()
+    }
+}
+
+impl Gpu {
+    /// The same device whose kernels, compiled from now on, add in the form `reduce`. Errors if it cannot.
+    pub fn with_reduce(&self, reduce: Reduce) -> Result<Gpu, GpuError> {
+        match reduce.missing(&self.info, self.features) {
+            None => Ok(Gpu { reduce, ..self.clone() }),
+            Some(what) => {
+                Err(GpuError::Unsupported { adapter: self.info.name.clone(), what: what.to_string() })
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bits_are_promised_by_lavapipe_alone() {
+        use wgpu::DeviceType::{Cpu, DiscreteGpu, VirtualGpu};
+        let lavapipe = "llvmpipe (LLVM 15.0.6, 256 bits)";
+        assert!(rounds_as_twins(Cpu, lavapipe) && !rounds_as_twins(VirtualGpu, lavapipe));
+        assert!(!rounds_as_twins(Cpu, "SwiftShader Device (Subzero)"));
+        assert!(!rounds_as_twins(DiscreteGpu, "NVIDIA H200"));
     }
 }

@@ -1,17 +1,20 @@
-//! The GPU side: one device, buffers with shapes, shaders composed from `shaders/`, kernels bound once and recorded many times.
+//! The GPU side: one device, buffers with shapes, shaders composed from the texts of kernels, kernels bound once and recorded many times.
 
 mod buffer;
 mod context;
+mod kernel;
 mod reduce;
 mod shader;
 pub mod timestamps;
 
 pub use buffer::{Buf, Fill};
 pub use context::{DeviceChoice, Gpu, adapters};
+pub use kernel::{Access, Kernel};
 pub use reduce::Reduce;
-pub use shader::{
-    Access, Bound, IMMEDIATE_BYTES, Kernel, Prelude, SHADERS, SHARED, bindings, compose, fold_groups,
-};
+pub use shader::{Bound, Composed, IMMEDIATE_BYTES, Import, Prelude, Source, bindings, compose, fold_groups};
+
+/// For who implements [`EnvGpu`](crate::env::EnvGpu).
+pub use wgpu;
 
 /// What can go wrong between this program and a graphics adapter.
 #[derive(Debug, thiserror::Error)]
@@ -32,7 +35,7 @@ pub enum GpuError {
     OutOfMemory { label: String, needed: u64, detail: String },
     #[error("shader '{0}' does not compile:\n{1}")]
     Shader(String, String),
-    #[error("precision f16 is for perceptrons of task v2x on a GPU adapter (--device gpu), and {0}")]
+    #[error("precision f16 is for perceptrons on a GPU adapter (--device gpu), and {0}")]
     NoF16(&'static str),
     #[error("device request failed: {0}")]
     Device(String),

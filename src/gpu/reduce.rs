@@ -1,8 +1,6 @@
 //! How kernels add over the threads of a workgroup: `shaders/shared/reduce_tree.wgsl` or `shaders/shared/reduce_subgroups.wgsl`, two forms of
 //! the same function, of which `#import reduce` takes one.
 
-use super::{Gpu, GpuError};
-
 /// A form of the sum over a workgroup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reduce {
@@ -47,24 +45,12 @@ impl Reduce {
     }
 
     /// What a device lacks for this form.
-    fn missing(self, info: &wgpu::AdapterInfo, features: wgpu::Features) -> Option<&'static str> {
+    pub(super) fn missing(self, info: &wgpu::AdapterInfo, features: wgpu::Features) -> Option<&'static str> {
         match self {
             Reduce::Tree => None,
             Reduce::Subgroups if !features.contains(wgpu::Features::SUBGROUP) => Some("subgroup operations"),
             Reduce::Subgroups if info.subgroup_min_size < LEAST_SUBGROUP => Some("subgroups of 4 threads"),
             Reduce::Subgroups => None,
-        }
-    }
-}
-
-impl Gpu {
-    /// The same device whose kernels, compiled from now on, add in the form `reduce`. Errors if it cannot.
-    pub fn with_reduce(&self, reduce: Reduce) -> Result<Gpu, GpuError> {
-        match reduce.missing(&self.info, self.features) {
-            None => Ok(Gpu { reduce, ..self.clone() }),
-            Some(what) => {
-                Err(GpuError::Unsupported { adapter: self.info.name.clone(), what: what.to_string() })
-            }
         }
     }
 }

@@ -1,98 +1,32 @@
-//! From `shaders/*.wgsl` to a kernel that can be recorded: `#import`, the constant prelude, the binding layout read from the
+//! From WGSL texts to a kernel that can be recorded: `#import`, the constant prelude, the binding layout read from the
 //! WGSL text itself, and errors that name the file and line.
 
+use super::kernel::{Access, Kernel};
 use super::{Buf, Gpu, GpuError, Reduce};
 use bytemuck::Pod;
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::PoisonError;
 
-macro_rules! shader_table {
-    ($($dir:literal: $($name:literal),* $(,)?);* $(;)?) => {
-        &[$($(($name, include_str!(concat!("../../shaders/", $dir, $name, ".wgsl")))),*),*]
-    };
+/// A WGSL text that kernels import: what follows `#import` is its name.
+#[derive(Clone, Copy, Debug)]
+pub struct Import {
+    pub name: &'static str,
+    /// Where errors say that it is.
+    pub file: &'static str,
+    pub text: &'static str,
 }
 
-/// Every kernel: stem = entry point = file name.
-pub const SHADERS: &[(&str, &str)] = shader_table!["":
-    "philox_fill",
-    "dense_forward",
-    "dense_forward_f16",
-    "lif_forward",
-    "spike_forward",
-    "activity_count",
-    "lstm_forward",
-    "lstm_backward",
-    "gaussian_head",
-    "bernoulli_head",
-    "bernoulli_policy_loss",
-    "dense_backward_input",
-    "dense_backward_weights",
-    "lif_backward",
-    "spike_backward_weights",
-    "grad_reduce",
-    "column_sum",
-    "grad_norm",
-    "adam",
-    "normal_fill",
-    "math_eval",
-    "gae",
-    "minibatch_gather",
-    "minibatch_scalars",
-    "advantage_stats",
-    "ppo_policy_loss",
-    "ppo_value_loss",
-        "obs_mask",
-    "slot_gather",
-    "expert_mix",
-    "expert_mix_backward",
-    "grad_join",
-    "value_iteration",
-    "ddpg_act",
-    "dqn_act",
-    "replay_write",
-    "replay_gather",
-    "critic_input",
-    "td_loss",
-    "critic_input_backward",
-    "polyak",
-    "metrics_reduce",
-    "metrics_accumulate";
-"v2x/":
-    "v2x_reset",
-    "v2x_step",
-    "v2x_slots",
-    "v2x_rollout",
-    "v2x_reference";
-"misac/":
-    "misac_reset",
-    "misac_step",
-    "misac_gain",
-    "misac_schedule",
-    "spatial_loss",
-    "misac_accumulate"];
-
-/// What `#import` can name.
-pub const SHARED: &[(&str, &str)] = shader_table!["shared/":
-    "activation",
-    "index",
-    "lif",
-    "math",
-    "minibatch",
-    "philox",
-    "reduce_subgroups",
-    "reduce_tree",
-    "dense_layer",
-    "tile",
-    "tile_results",
-    "shuffle";
-"v2x/shared/":
-    "v2x",
-    "v2x_slot",
-    "v2x_write";
-"misac/shared/":
-    "misac",
-    "misac_beam",
-    "misac_write"];
+/// A kernel's WGSL text with all that it can import. Whoever has a kernel hands it in: nothing here lists kernels, and a kernel of
+/// another crate is compiled as one of this.
+#[derive(Clone, Copy, Debug)]
+pub struct Source {
+    /// The name of the kernel and of its entry point.
+    pub name: &'static str,
+    /// Where errors say that it is.
+    pub file: &'static str,
+    pub text: &'static str,
+    /// Where `#import` looks, one after the other. Imports of imports are looked up here too.
+    pub imports: &'static [&'static [Import]],
+}
 
 /// Sizes and constants that become WGSL `const`s in front of a kernel: the only definition of each is in Rust.
 #[derive(Clone, Debug, Default)]
@@ -138,22 +72,15 @@ impl Composed {
     }
 }
 
-/// Joins prelude, imports (each once, in order of first mention) and the kernel of `shaders/`, behind the directives of all of them
+/// Joins prelude, imports (each once, in order of first mention) and the kernel, behind the directives of all of them
 /// (`enable f16;`), which WGSL wants first. `#import reduce` takes the form `reduce`.
-pub fn compose(name: &str, prelude: &Prelude, reduce: Reduce) -> Result<Composed, GpuError> {
-    let body = SHADERS
-        .iter()
-        .find(|(n, _)| *n == name)
-        .ok_or_else(|| GpuError::Shader(name.into(), "no such file in shaders/".into()))?
-        .1;
-    compose_from(name, body, prelude, reduce)
-}
-
-/// As [`compose`], with the kernel's text from elsewhere.
-pub fn compose_from(name: &str, body: &str, prelude: &Prelude, reduce: Reduce) -> Result<Composed, GpuError> {
-    let mut joined = Joined { reduce, lines: Vec::new(), done: Vec::new() };
+///
+/// # Errors
+/// [`GpuError::Shader`] if an import is not there, or two of the kernel's imports have one name and different texts.
+pub fn compose(kernel: &Source, prelude: &Prelude, reduce: Reduce) -> Result<Composed, GpuError> {
+    let mut joined = Joined { reduce, imports: kernel.imports, lines: Vec::new(), done: Vec::new() };
     joined.push("prelude", prelude.text())?;
-    joined.push(&format!("shaders/{name}.wgsl"), body)?;
+    joined.push(kernel.file, kernel.text)?;
     let directive =
         |line: &Line| ["enable ", "requires ", "diagnostic("].iter().any(|d| line.text.starts_with(d));
     let (first, rest): (Vec<_>, Vec<_>) = joined.lines.into_iter().partition(directive);
@@ -176,6 +103,7 @@ struct Line {
 /// Files joined so far.
 struct Joined {
     reduce: Reduce,
+    imports: &'static [&'static [Import]],
     lines: Vec<Line>,
     /// What has been imported.
     done: Vec<String>,
@@ -193,23 +121,21 @@ impl Joined {
                     continue;
                 }
                 self.done.push(import.to_string());
-                let (_, text) = SHARED.iter().find(|(n, _)| *n == import).ok_or_else(|| {
-                    GpuError::Shader(file.into(), format!("{file}:{}: no shared shader '{import}'", i + 1))
-                })?;
-                self.push(&format!("shaders/shared/{import}.wgsl"), text)?;
+                let shader = |what| GpuError::Shader(file.into(), format!("{file}:{}: {what}", i + 1));
+                let mut named = self.imports.iter().copied().flatten().filter(|found| found.name == import);
+                let Some(found) = named.next() else {
+                    return Err(shader(format!("no shared shader '{import}'")));
+                };
+                if let Some(other) = named.find(|other| other.text != found.text) {
+                    return Err(shader(format!("'{import}' is {} and {}", found.file, other.file)));
+                }
+                self.push(found.file, found.text)?;
             } else {
                 self.lines.push(Line { text: line.to_string(), file: file.to_string(), number: i + 1 });
             }
         }
         Ok(())
     }
-}
-
-/// How a kernel uses a binding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
-    Read,
-    ReadWrite,
 }
 
 /// The storage bindings declared in a composed source, in order: `@group(0) @binding(i) var<storage, …> name: …`.
@@ -228,47 +154,23 @@ pub fn bindings(source: &str) -> Vec<(String, Access)> {
     found.into_iter().map(|(_, n, a)| (n, a)).collect()
 }
 
-/// Kernels by their name and their whole text, which holds their constants. Learners, sweeps and tests ask for the same ones again and again;
-/// one is some ten kilobytes here and some ten milliseconds to make.
-pub(super) type Compiled = Arc<Mutex<HashMap<(&'static str, String), Kernel>>>;
-
-/// A compiled pipeline with its binding layout.
-#[derive(Clone)]
-pub struct Kernel {
-    pub name: &'static str,
-    pipeline: wgpu::ComputePipeline,
-    layout: wgpu::BindGroupLayout,
-    bindings: Vec<(String, Access)>,
-    immediates: u32,
-}
-
 /// Bytes of immediates every kernel may use: eight u32.
 pub const IMMEDIATE_BYTES: u32 = 32;
 
 impl Gpu {
-    /// Compiles kernel `name` of `shaders/` with its constants.
-    pub fn kernel(&self, name: &'static str, prelude: &Prelude) -> Result<Kernel, GpuError> {
-        self.compile(name, &compose(name, prelude, self.reduce)?)
-    }
-
-    /// Compiles the WGSL text `source`, whose entry point is `name` and which may import what is in `shaders/shared/`.
-    pub fn kernel_from(
-        &self,
-        name: &'static str,
-        source: &str,
-        prelude: &Prelude,
-    ) -> Result<Kernel, GpuError> {
-        self.compile(name, &compose_from(name, source, prelude, self.reduce)?)
-    }
-
-    fn compile(&self, name: &'static str, composed: &Composed) -> Result<Kernel, GpuError> {
+    /// Compiles a kernel with its constants, or takes what was compiled from the same text before.
+    ///
+    /// # Errors
+    /// [`GpuError::Shader`] with file and line if it cannot be composed or compiled, [`GpuError::Lost`] if the device is lost.
+    pub fn kernel(&self, kernel: &Source, prelude: &Prelude) -> Result<Kernel, GpuError> {
+        let (name, composed) = (kernel.name, compose(kernel, prelude, self.reduce)?);
         let compiled = || self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (name, composed.source.clone());
         if let Some(kernel) = compiled().get(&key) {
             return Ok(kernel.clone());
         }
         // Two threads may compile the same kernel at once; neither waits for the other.
-        let kernel = self.compile_anew(name, composed)?;
+        let kernel = self.compile_anew(name, &composed)?;
         compiled().insert(key, kernel.clone());
         Ok(kernel)
     }
@@ -396,16 +298,32 @@ impl<T: Pod> AsRef<wgpu::Buffer> for Buf<T> {
 mod tests {
     use super::*;
 
+    const IMPORTS: &[Import] = &[
+        Import { name: "index", file: "shared/index.wgsl", text: "fn linear() -> u32 { return 7u; }\n" },
+        Import { name: "twice", file: "shared/twice.wgsl", text: "#import index\n// twice\n" },
+        Import { name: "reduce_tree", file: "shared/reduce_tree.wgsl", text: "// tree\n" },
+        Import { name: "reduce_subgroups", file: "shared/reduce_subgroups.wgsl", text: "// subgroups\n" },
+    ];
+
+    fn composed(
+        text: &'static str,
+        imports: &'static [&'static [Import]],
+        form: Reduce,
+    ) -> Result<Composed, GpuError> {
+        let source = Source { name: "half", file: "shaders/half.wgsl", text, imports };
+        compose(&source, &Prelude::new().u32("WG", 64), form)
+    }
+
     #[test]
     fn directives_go_first_and_lines_keep_their_origin() {
         let body = "// half: of its own.\nenable f16;\n#import index\nfn f() -> f16 { return 1.0h; }\n";
-        let composed = compose_from("half", body, &Prelude::new().u32("WG", 64), Reduce::Tree).unwrap();
+        let composed = composed(body, &[IMPORTS], Reduce::Tree).unwrap();
         let lines: Vec<_> = composed.source.lines().collect();
         assert_eq!(lines[..3], ["enable f16;", "const WG: u32 = 64u;", "// half: of its own."]);
         assert_eq!(composed.origin(1), "shaders/half.wgsl:2");
         assert_eq!(composed.origin(2), "prelude:1");
         assert_eq!(composed.origin(3), "shaders/half.wgsl:1");
-        assert_eq!(composed.origin(4), "shaders/shared/index.wgsl:1");
+        assert_eq!(composed.origin(4), "shared/index.wgsl:1");
         assert_eq!(composed.origin(lines.len()), "shaders/half.wgsl:4");
         assert_eq!(composed.source.matches("enable").count(), 1);
         naga::front::wgsl::parse_str(&composed.source).expect("naga takes it");
@@ -414,13 +332,30 @@ mod tests {
     #[test]
     fn a_reduction_is_imported_in_the_form_that_was_asked_for() {
         for (form, other) in [(Reduce::Tree, Reduce::Subgroups), (Reduce::Subgroups, Reduce::Tree)] {
-            let body = "#import reduce\n#import reduce\nalias Sum = f32;\n";
-            let composed = compose_from("any", body, &Prelude::new(), form).unwrap();
+            let composed =
+                composed("#import reduce\n#import reduce\nalias Sum = f32;\n", &[IMPORTS], form).unwrap();
             let from = |form: Reduce| {
-                let file = format!("shaders/shared/{}.wgsl", form.stem());
+                let file = format!("shared/{}.wgsl", form.stem());
                 composed.lines.iter().filter(|(f, n)| *f == file && *n == 1).count()
             };
             assert_eq!((from(form), from(other)), (1, 0));
         }
+    }
+
+    /// A second library beside the first, as a task has, and one that contradicts it.
+    #[test]
+    fn imports_are_found_in_all_libraries_and_may_not_differ() {
+        const OWN: &[Import] =
+            &[Import { name: "road", file: "own/road.wgsl", text: "#import twice\n// road\n" }];
+        const OTHER: &[Import] = &[Import { name: "index", file: "own/index.wgsl", text: "// another\n" }];
+        let body = "#import index\n#import road\n";
+        let source = composed(body, &[IMPORTS, OWN], Reduce::Tree).unwrap().source;
+        assert_eq!([source.matches("linear").count(), source.matches("// twice\n// road").count()], [1, 1]);
+        composed(body, &[IMPORTS, IMPORTS, OWN], Reduce::Tree).expect("the same text twice is one");
+        let error =
+            |imports| composed(body, imports, Reduce::Tree).err().expect("cannot be composed").to_string();
+        assert!(error(&[IMPORTS]).contains("shaders/half.wgsl:2: no shared shader 'road'"));
+        let differ = error(&[IMPORTS, OWN, OTHER]);
+        assert!(differ.contains("'index' is shared/index.wgsl and own/index.wgsl"), "{differ}");
     }
 }

@@ -3,22 +3,25 @@
 
 use super::compare::{Comparison, compare_exact};
 use super::cost::Cost;
+use super::in_each_form;
 use super::inputs::Sample;
-use super::{MAX_TRIPS, in_each_form};
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Reduce};
+use super::twin::{check_groups, check_trips};
+use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Reduce, Source};
 use crate::nets::lif::MAX_STEPS;
 use bytemuck::Pod;
+
+pub const SHADER: Source = shader!("shaders/", "activity_count");
 
 pub const WG: usize = 256;
 
 /// What is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Units {
-    /// f32 that are not zero: counts [R, C].
+    /// f32 that are not zero: counts `[R, C]`.
     Values,
-    /// f16 that are not zero, two in a word, the earlier in the lower bits: counts [R, C].
+    /// f16 that are not zero, two in a word, the earlier in the lower bits: counts `[R, C]`.
     Halves,
-    /// The lower and the upper bits of spike words: counts [R, 2, C], spikes then membrane updates.
+    /// The lower and the upper bits of spike words: counts `[R, 2, C]`, spikes then membrane updates.
     Spikes,
 }
 
@@ -48,7 +51,7 @@ impl Spec {
     }
 }
 
-/// `m` samples a replica. `source` [R, m, C]: spike words, the bits of f32, or of two f16 a word; `counts` is added to, or (`first`) overwritten.
+/// `m` samples a replica. `source` `[R, m, C]`: spike words, the bits of f32, or of two f16 a word; `counts` is added to, or (`first`) overwritten.
 pub fn activity_count_cpu(spec: &Spec, m: usize, first: bool, source: &[u32], counts: &mut [u32]) {
     let &Spec { r, c, units, .. } = spec;
     let planes = spec.counts() / (r * c);
@@ -100,18 +103,12 @@ impl ActivityCount {
     pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
         let &Spec { r, m, c, .. } = spec;
         let cb = units_per_group(c);
-        assert!(
-            r <= 65_535 && c.div_ceil(cb) <= 65_535,
-            "activity_count: {r} replicas of {c} units are too many workgroups"
-        );
-        assert!(
-            m.div_ceil(4 * (WG / cb)) + 4 + Reduce::TRIPS < MAX_TRIPS,
-            "activity_count: {m} samples exceed the loop budget"
-        );
-        Ok(ActivityCount { spec: *spec, kernel: gpu.kernel("activity_count", &prelude(spec))? })
+        check_groups(gpu, "activity_count", &[r, c.div_ceil(cb)])?;
+        check_trips(gpu, "activity_count", m.div_ceil(4 * (WG / cb)) + 4 + Reduce::TRIPS)?;
+        Ok(ActivityCount { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
     }
 
-    /// `source` holds at least the samples that are recorded; `counts` [R, C] or [R, 2, C].
+    /// `source` holds at least the samples that are recorded; `counts` `[R, C]` or `[R, 2, C]`.
     pub fn bind<T: Pod>(&self, gpu: &Gpu, source: &Buf<T>, counts: &Buf<u32>) -> ActivityCountBound {
         let halves = self.spec.units == Units::Halves && size_of::<T>() == 2;
         assert!(halves || size_of::<T>() == 4, "words, or f16 where f16 are counted");

@@ -7,8 +7,10 @@
 use super::compare::{Comparison, Tol, compare_scaled};
 use super::cost::Cost;
 use super::inputs::{normal, widen};
-use crate::gpu::{Bound, Buf, Gpu, GpuError, Kernel, Prelude, fold_groups};
+use crate::gpu::{Bound, Buf, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
 use crate::num::real::Real;
+
+pub const SHADER: Source = shader!("shaders/", "adam");
 
 pub const WG: usize = 64;
 
@@ -43,7 +45,7 @@ pub struct Hyper {
 }
 
 impl Hyper {
-    /// The replica's row of `hyper` [R, 8]: lr of both groups, max_norm, beta1, beta2, eps, 1 − beta1, 1 − beta2. The last two are
+    /// The replica's row of `hyper` `[R, 8]`: lr of both groups, max_norm, beta1, beta2, eps, 1 − beta1, 1 − beta2. The last two are
     /// subtracted here in f64, since 1 − 0.999 in f32 is off by 1e-5 of itself.
     pub fn row<F: Real<Elem = F>>(&self) -> [F; 8] {
         let Hyper { lr, max_norm, beta1, beta2, eps } = *self;
@@ -66,7 +68,7 @@ pub struct Args {
     pub bias_correction2: f64,
 }
 
-/// `params` [R, P], `grads` [R, P] before clipping, `norms` [R, 2] (see `grad_norm`), `m` and `v` [R, P], `hyper` [R, 8] (see
+/// `params` `[R, P]`, `grads` `[R, P]` before clipping, `norms` `[R, 2]` (see `grad_norm`), `m` and `v` `[R, P]`, `hyper` `[R, 8]` (see
 /// [`Hyper::row`]).
 #[allow(clippy::too_many_arguments, reason = "the bindings, in order")]
 pub fn adam_cpu<F: Real<Elem = F, Mask = bool>>(
@@ -124,10 +126,10 @@ impl Adam {
     pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
         let &Spec { p, split, .. } = spec;
         assert!(split <= p, "adam: the second group starts at {split} of {p} parameters");
-        Ok(Adam { spec: *spec, kernel: gpu.kernel("adam", &prelude(spec))? })
+        Ok(Adam { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
     }
 
-    /// `params`, `grads`, `m`, `v` [R, P]; `norms` [R, 2]; `hyper` [R, 8].
+    /// `params`, `grads`, `m`, `v` `[R, P]`; `norms` `[R, 2]`; `hyper` `[R, 8]`.
     #[allow(clippy::too_many_arguments, reason = "the bindings, in order")]
     pub fn bind(
         &self,

@@ -5,10 +5,13 @@
 
 use super::compare::{Comparison, Tol, compare_scaled};
 use super::cost::Cost;
+use super::in_each_form;
 use super::inputs::{Sample, column, widen_rows};
-use super::{MAX_TRIPS, in_each_form};
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Reduce, fold_groups};
+use super::twin::check_trips;
+use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Reduce, Source, fold_groups};
 use crate::num::real::Real;
+
+pub const SHADER: Source = shader!("shaders/", "advantage_stats");
 
 /// Threads of the one workgroup of a replica; a power of two.
 pub const WG: usize = 256;
@@ -63,7 +66,7 @@ fn tree_sum<F: Real>(m: usize, term: impl Fn(usize) -> F) -> F {
     part[0]
 }
 
-/// `mb_scalars` [R,M] of (old logprob, advantage, return, old value); `stats` [R] of (mean, 1/(std + 1e-8)).
+/// `mb_scalars` `[R, M]` of (old logprob, advantage, return, old value); `stats` `[R]` of (mean, 1/(std + 1e-8)).
 pub fn advantage_stats_cpu<F: Real>(s: &Spec, mb_scalars: &[[F; 4]], stats: &mut [[F; 2]]) {
     for (row, out) in mb_scalars.chunks_exact(s.m).zip(stats) {
         if !s.normalise {
@@ -94,12 +97,8 @@ pub struct AdvantageStatsBound {
 
 impl AdvantageStats {
     pub fn new(gpu: &Gpu, spec: &Spec) -> Result<AdvantageStats, GpuError> {
-        assert!(
-            2 * (spec.m.div_ceil(WG) + Reduce::TRIPS) < MAX_TRIPS,
-            "M = {}: software Vulkan ends loops at 65,535 trips",
-            spec.m
-        );
-        Ok(AdvantageStats { kernel: gpu.kernel("advantage_stats", &prelude(spec))?, spec: spec.clone() })
+        check_trips(gpu, "advantage_stats", 2 * (spec.m.div_ceil(WG) + Reduce::TRIPS))?;
+        Ok(AdvantageStats { kernel: gpu.kernel(&SHADER, &prelude(spec))?, spec: spec.clone() })
     }
 
     /// Shapes as in [`advantage_stats_cpu`].

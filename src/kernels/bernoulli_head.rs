@@ -3,13 +3,16 @@
 //!
 //! The uniform of action a is word a mod 4 of Philox at (draw = a/4, slot = `clock`, environment, stream = action).
 
-use super::MAX_TRIPS;
 use super::compare::{Comparison, Tol, compare_exact, compare_scaled};
 use super::cost::{Cost, LOG_SIGMOID, SIGMOID, UNIT};
 use super::inputs::{Sample, widen};
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
+use super::twin::check_trips;
+use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
+pub use crate::nets::bernoulli::log_sigmoid;
 use crate::num::philox::{Stream, draw};
 use crate::num::real::Real;
+
+pub const SHADER: Source = shader!("shaders/", "bernoulli_head");
 
 pub const WG: usize = 64;
 
@@ -41,19 +44,12 @@ pub struct Args {
     pub clock: u32,
     /// The more probable side of every variable.
     pub greedy: bool,
-    /// Start of the logits [R, b, A] inside their buffer.
+    /// Start of the logits `[R, b, A]` inside their buffer.
     pub logits_off: usize,
-    /// Start of action [R, b, A] inside its buffer.
+    /// Start of action `[R, b, A]` inside its buffer.
     pub action_off: usize,
-    /// Start of logprob [R, b] inside its buffer.
+    /// Start of logprob `[R, b]` inside its buffer.
     pub logprob_off: usize,
-}
-
-/// ln σ(x), without overflow on either side.
-#[inline(always)]
-pub fn log_sigmoid<F: Real>(x: F) -> F {
-    let (zero, one) = (F::splat(0.0), F::splat(1.0));
-    x.min(zero) - (one + (-(x.abs())).exp()).ln()
 }
 
 /// The uniform in (0, 1) that action `a` is drawn with.
@@ -61,7 +57,7 @@ pub fn uniform<F: Real<Word = u32>>(key: [u32; 2], env: usize, clock: u32, a: us
     F::unit_from_word(draw(key, Stream::Action, env as u32, clock, a as u32 / 4)[a % 4])
 }
 
-/// `keys` [R] = (seed, replica id); `logits` [R, b, A] from `logits_off`; `action` [R, b, A] of 0 and 1 from `action_off`; `logprob` [R, b]
+/// `keys` `[R]` = (seed, replica id); `logits` `[R, b, A]` from `logits_off`; `action` `[R, b, A]` of 0 and 1 from `action_off`; `logprob` `[R, b]`
 /// from `logprob_off`.
 pub fn bernoulli_head_cpu<F: Real<Elem = F, Word = u32> + PartialOrd>(
     spec: &Spec,
@@ -108,15 +104,11 @@ pub struct BernoulliHead {
 impl BernoulliHead {
     pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
         // One Philox block is ten loop iterations.
-        assert!(
-            spec.a.div_ceil(4) * 15 < MAX_TRIPS,
-            "bernoulli_head: {} actions exceed the loop budget",
-            spec.a
-        );
-        Ok(BernoulliHead { spec: *spec, kernel: gpu.kernel("bernoulli_head", &prelude(spec))? })
+        check_trips(gpu, "bernoulli_head", spec.a.div_ceil(4) * 15)?;
+        Ok(BernoulliHead { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
     }
 
-    /// `keys` [R]; the others hold whatever the offsets of `record` point into.
+    /// `keys` `[R]`; the others hold whatever the offsets of `record` point into.
     pub fn bind(
         &self,
         gpu: &Gpu,

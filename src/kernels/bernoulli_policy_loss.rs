@@ -5,15 +5,17 @@
 //! `loss = mean over samples of max(−adv·ratio, −adv·clamp(ratio, 1−ε, 1+ε)) − ent_coef·entropy`, `logp = Σ_a π ln σ(x) + (1−π) ln σ(−x)`. The first `skip`
 //! rows of a replica's logits belong to no sample (the state in front of a sequence) and get no gradient.
 
-use super::MAX_TRIPS;
-use super::bernoulli_head::log_sigmoid;
 use super::compare::{Comparison, Tol, compare_scaled};
 use super::cost::{Cost, EXP, LOG_SIGMOID, SIGMOID};
 use super::inputs::{Sample, column, widen, widen_rows};
 use super::ppo_policy_loss::TERMS;
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
+use super::twin::check_trips;
+use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
+use crate::nets::bernoulli::log_sigmoid;
 use crate::num::real::Real;
 use rayon::prelude::*;
+
+pub const SHADER: Source = shader!("shaders/", "bernoulli_policy_loss");
 
 pub const WG: usize = 64;
 
@@ -55,8 +57,8 @@ pub fn prelude(s: &Spec) -> Prelude {
     Prelude::new().u32("WG", WG).u32("A", s.a)
 }
 
-/// `logits` [R,skip+M,A], `mb_action` [R,M,A], `mb_scalars` [R,M] of (old logprob, advantage, return, old value), `stats` [R]; `d_logits`
-/// [R,skip+M,A] = d loss / d logits, `terms` [R,M,4]: per-sample policy loss, k3 estimate of KL, whether the ratio is outside the clip range,
+/// `logits` `[R, skip+M, A]`, `mb_action` `[R, M, A]`, `mb_scalars` `[R, M]` of (old logprob, advantage, return, old value), `stats` `[R]`; `d_logits`
+/// `[R, skip+M, A]` = d loss / d logits, `terms` `[R, M, 4]`: per-sample policy loss, k3 estimate of KL, whether the ratio is outside the clip range,
 /// entropy (without 1/M).
 #[expect(clippy::too_many_arguments, reason = "the kernel's buffers in binding order")]
 pub fn bernoulli_policy_loss_cpu<F: Real + PartialOrd + Send + Sync>(
@@ -126,11 +128,8 @@ pub struct BernoulliPolicyLossBound {
 
 impl BernoulliPolicyLoss {
     pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
-        assert!(2 * spec.a + 4 < MAX_TRIPS, "A = {}: software Vulkan ends loops at 65,535 trips", spec.a);
-        Ok(BernoulliPolicyLoss {
-            kernel: gpu.kernel("bernoulli_policy_loss", &prelude(spec))?,
-            spec: spec.clone(),
-        })
+        check_trips(gpu, "bernoulli_policy_loss", 2 * spec.a + 4)?;
+        Ok(BernoulliPolicyLoss { kernel: gpu.kernel(&SHADER, &prelude(spec))?, spec: spec.clone() })
     }
 
     /// Shapes as in [`bernoulli_policy_loss_cpu`].

@@ -3,10 +3,13 @@
 
 use super::compare::{Comparison, Tol, compare_scaled};
 use super::cost::Cost;
+use super::in_each_form;
 use super::inputs::{normal, widen};
-use super::{MAX_TRIPS, in_each_form};
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Reduce};
+use super::twin::{check_groups, check_trips};
+use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Reduce, Source};
 use crate::num::real::Real;
+
+pub const SHADER: Source = shader!("shaders/", "column_sum");
 
 pub const WG: usize = 256;
 
@@ -39,7 +42,7 @@ pub struct Args {
     pub scale: f32,
 }
 
-/// `source` [R, m, C]; `out`: element r·out_stride + out_off + c is overwritten.
+/// `source` `[R, m, C]`; `out`: element r·out_stride + out_off + c is overwritten.
 pub fn column_sum_cpu<F: Real<Elem = F>>(spec: &Spec, at: &Args, source: &[F], out: &mut [F]) {
     let &Spec { r, c, .. } = spec;
     for (r, rows) in source.chunks_exact(at.m * c).take(r).enumerate() {
@@ -80,18 +83,12 @@ impl ColumnSum {
     pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
         let &Spec { r, m, c } = spec;
         let cb = columns_per_group(c);
-        assert!(
-            r <= 65_535 && c.div_ceil(cb) <= 65_535,
-            "column_sum: {r} replicas of {c} columns are too many workgroups"
-        );
-        assert!(
-            m.div_ceil(4 * (WG / cb)) + 4 + Reduce::TRIPS < MAX_TRIPS,
-            "column_sum: {m} rows exceed the loop budget"
-        );
-        Ok(ColumnSum { spec: *spec, kernel: gpu.kernel("column_sum", &prelude(spec))? })
+        check_groups(gpu, "column_sum", &[r, c.div_ceil(cb)])?;
+        check_trips(gpu, "column_sum", m.div_ceil(4 * (WG / cb)) + 4 + Reduce::TRIPS)?;
+        Ok(ColumnSum { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
     }
 
-    /// `source` [R, M, C]; `out` holds whatever the offsets of `record` point into.
+    /// `source` `[R, M, C]`; `out` holds whatever the offsets of `record` point into.
     pub fn bind(&self, gpu: &Gpu, source: &Buf<f32>, out: &Buf<f32>) -> ColumnSumBound {
         let bound = self.kernel.bind(gpu, &[&source.raw, &out.raw]);
         ColumnSumBound { spec: self.spec, bound, source_len: source.len(), out_len: out.len() }

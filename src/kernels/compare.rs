@@ -102,10 +102,10 @@ pub fn compare_exact(quantity: &str, got: &[u32], want: &[u32]) -> Comparison {
     compare_by(quantity, got.len(), want.len(), Tol::EXACT, |i| (f64::from(got[i]), f64::from(want[i]), 0.0))
 }
 
-/// On software Vulkan, which rounds like the CPU: every bit as the f32 twin. Other devices may fuse and reassociate, so no row there.
+/// Where the adapter promises them ([`Gpu::rounds_as_twins`]): every bit as the f32 twin. Other devices may fuse and reassociate, so no row there.
 pub fn compare_bits(gpu: &Gpu, quantity: &str, got: &[f32], want: &[f32]) -> Option<Comparison> {
     let bits = |x: &[f32]| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
-    gpu.is_software()
+    gpu.rounds_as_twins()
         .then(|| compare_exact(&format!("{quantity}, bits of the f32 twin"), &bits(got), &bits(want)))
 }
 

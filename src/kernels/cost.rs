@@ -1,6 +1,9 @@
 //! What one dispatch of a kernel must do, from its sizes alone: the numerators of FLOP/s and bytes/s.
 
 use crate::num::real::counted::Counted;
+pub use crate::num::real::counted::{
+    ATAN2_UPPER, EXP, LN, NORMAL_PAIR, SIGMOID, SIN_COS, SIN_COS_PI_MULTIPLE, TANH, UNIT,
+};
 
 /// Work of one dispatch.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -25,18 +28,6 @@ impl Cost {
     }
 }
 
-/// Operations of the functions of `shaders/shared/math.wgsl`.
-pub const EXP: usize = 23;
-pub const LN: usize = 30;
-pub const TANH: usize = 41;
-pub const SIGMOID: usize = EXP + 2;
-pub const SIN_COS: usize = 23;
-pub const SIN_COS_PI_MULTIPLE: usize = 19;
-pub const ATAN2_UPPER: usize = 22;
-/// A word as a number in (0, 1).
-pub const UNIT: usize = 2;
-/// Two normal numbers from two words.
-pub const NORMAL_PAIR: usize = UNIT + LN + 3 + 18 + 2;
 /// ln of the logistic function.
 pub const LOG_SIGMOID: usize = 1 + 1 + EXP + 1 + LN;
 

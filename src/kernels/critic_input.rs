@@ -4,8 +4,10 @@
 use super::compare::{Comparison, Tol, compare};
 use super::cost::{Cost, TANH};
 use super::inputs::{normal, widen};
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
+use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
 use crate::num::real::Real;
+
+pub const SHADER: Source = shader!("shaders/", "critic_input");
 
 pub const WG: usize = 64;
 
@@ -26,7 +28,7 @@ pub struct Spec {
 
 pub const DEFAULT: Spec = Spec { r: 3, m: 509, o: 12, a: 6 };
 
-/// `obs` [R, M, O]; `action` [R, M, A]: actions, or with `scale` the outputs z of the policy network; `x` [R, M, O+A].
+/// `obs` `[R, M, O]`; `action` `[R, M, A]`: actions, or with `scale` the outputs z of the policy network; `x` `[R, M, O+A]`.
 pub fn critic_input_cpu<F: Real<Elem = F>>(
     spec: &Spec,
     scale: Option<F>,
@@ -63,7 +65,7 @@ pub struct CriticInput {
 
 impl CriticInput {
     pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
-        Ok(CriticInput { spec: *spec, kernel: gpu.kernel("critic_input", &prelude(spec))? })
+        Ok(CriticInput { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
     }
 
     /// Shapes as in [`critic_input_cpu`].

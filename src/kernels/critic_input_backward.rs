@@ -4,8 +4,10 @@
 use super::compare::{Comparison, Tol, compare_scaled};
 use super::cost::Cost;
 use super::inputs::{normal, widen};
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
+use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
 use crate::num::real::Real;
+
+pub const SHADER: Source = shader!("shaders/", "critic_input_backward");
 
 pub const WG: usize = 64;
 
@@ -20,7 +22,7 @@ pub type Spec = super::critic_input::Spec;
 
 pub const DEFAULT: Spec = super::critic_input::DEFAULT;
 
-/// `x` [R, M, O+A] with μ behind the observations; `dx` [R, M, O+A]; `dz` [R, M, A].
+/// `x` `[R, M, O+A]` with μ behind the observations; `dx` `[R, M, O+A]`; `dz` `[R, M, A]`.
 pub fn critic_input_backward_cpu<F: Real<Elem = F>>(spec: &Spec, scale: F, x: &[F], dx: &[F], dz: &mut [F]) {
     let &Spec { o, a, .. } = spec;
     for ((dz, x), dx) in dz.chunks_exact_mut(a).zip(x.chunks_exact(o + a)).zip(dx.chunks_exact(o + a)) {
@@ -50,7 +52,7 @@ pub struct CriticInputBackward {
 
 impl CriticInputBackward {
     pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
-        Ok(CriticInputBackward { spec: *spec, kernel: gpu.kernel("critic_input_backward", &prelude(spec))? })
+        Ok(CriticInputBackward { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
     }
 
     /// Shapes as in [`critic_input_backward_cpu`].

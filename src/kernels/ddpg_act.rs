@@ -3,13 +3,15 @@
 //! Noise comes from Philox at (draw = a/4, slot = `clock`, environment, stream = explore): words (0, 1) of a block give the normals of a mod
 //! 4 = 0, 1 by Box–Muller, words (2, 3) those of 2, 3. Without noise nothing is drawn.
 
-use super::MAX_TRIPS;
 use super::compare::{Comparison, Tol, compare_scaled};
 use super::cost::{Cost, NORMAL_PAIR, TANH};
 use super::inputs::{Sample, normal, widen};
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
+use super::twin::check_trips;
+use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
 use crate::num::philox::{Stream, draw};
 use crate::num::real::Real;
+
+pub const SHADER: Source = shader!("shaders/", "ddpg_act");
 
 pub const WG: usize = 64;
 
@@ -48,7 +50,7 @@ fn four_normals<F: Real<Elem = F, Word = u32>>(key: [u32; 2], env: u32, clock: u
     [z0, z1, z2, z3]
 }
 
-/// One environment: outputs `z` [A] of the network to `action` [A].
+/// One environment: outputs `z` `[A]` of the network to `action` `[A]`.
 pub fn act<F: Real<Elem = F, Word = u32, Mask = bool>>(
     key: [u32; 2],
     env: u32,
@@ -67,7 +69,7 @@ pub fn act<F: Real<Elem = F, Word = u32, Mask = bool>>(
     }
 }
 
-/// `keys` [R]; `z` [R, B, A]; `action` [R, B, A].
+/// `keys` `[R]`; `z` `[R, B, A]`; `action` `[R, B, A]`.
 pub fn ddpg_act_cpu<F: Real<Elem = F, Word = u32, Mask = bool>>(
     spec: &Spec,
     at: &Args,
@@ -102,11 +104,11 @@ pub struct DdpgAct {
 impl DdpgAct {
     pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
         // One Philox block is ten loop iterations.
-        assert!(spec.a.div_ceil(4) * 15 < MAX_TRIPS, "ddpg_act: {} actions exceed the loop budget", spec.a);
-        Ok(DdpgAct { spec: *spec, kernel: gpu.kernel("ddpg_act", &prelude(spec))? })
+        check_trips(gpu, "ddpg_act", spec.a.div_ceil(4) * 15)?;
+        Ok(DdpgAct { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
     }
 
-    /// `keys` [R], `z` [R, B, A], `action` [R, B, A].
+    /// `keys` `[R]`, `z` `[R, B, A]`, `action` `[R, B, A]`.
     pub fn bind(&self, gpu: &Gpu, keys: &Buf<[u32; 2]>, z: &Buf<f32>, action: &Buf<f32>) -> DdpgActBound {
         let Spec { r, b, a } = self.spec;
         let buffers = [keys.of_len(r), z.of_len(r * b * a), action.of_len(r * b * a)];

@@ -1,14 +1,16 @@
 //! dense_backward_input: the gradient of a dense layer with respect to its input, times the slope of the activation that made that input,
 //! so that dx is the gradient at the previous layer's pre-activation.
 
-use super::MAX_TRIPS;
 use super::compare::{Comparison, Tol, compare_scaled};
 use super::cost::Cost;
 use super::inputs::{normal, widen};
 use super::tile::Tile;
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude};
+use super::twin::{check_groups, check_trips};
+use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source};
 use crate::nets::Activation;
 use crate::num::real::Real;
+
+pub const SHADER: Source = shader!("shaders/", "dense_backward_input");
 
 pub const TOL: Tol = Tol {
     abs: 1e-30,
@@ -38,18 +40,18 @@ pub struct Spec {
 pub struct Args {
     /// Rows of each replica in this dispatch, at least 1.
     pub m: usize,
-    /// Weight [O, I] inside a replica's parameters.
+    /// Weight `[O, I]` inside a replica's parameters.
     pub w_off: usize,
-    /// Start of dy [R, m, O] inside its buffer.
+    /// Start of dy `[R, m, O]` inside its buffer.
     pub dy_off: usize,
-    /// Start of h [R, m, I] inside its buffer.
+    /// Start of h `[R, m, I]` inside its buffer.
     pub h_off: usize,
-    /// Start of dx [R, m, I] inside its buffer.
+    /// Start of dx `[R, m, I]` inside its buffer.
     pub dx_off: usize,
 }
 
-/// `params` [R, P]; `dy` [R, m, O] from `dy_off`: gradient at the layer's output, before its own activation; `h` [R, m, I] from
-/// `h_off`: the layer's input (not read without activation); `dx` [R, m, I] from `dx_off`.
+/// `params` `[R, P]`; `dy` `[R, m, O]` from `dy_off`: gradient at the layer's output, before its own activation; `h` `[R, m, I]` from
+/// `h_off`: the layer's input (not read without activation); `dx` `[R, m, I]` from `dx_off`.
 pub fn dense_backward_input_cpu<F: Real<Elem = F>>(
     spec: &Spec,
     at: &Args,
@@ -101,16 +103,13 @@ impl DenseBackwardInput {
     pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
         let &Spec { r, m, i, o, .. } = spec;
         let tile = Tile::choose(m, i);
-        assert!(
-            r <= 65_535 && m.div_ceil(tile.bm) <= 65_535,
-            "dense_backward_input: {r} replicas of {m} rows are too many workgroups"
-        );
-        assert!(tile.trips(o) < MAX_TRIPS, "dense_backward_input: {o} outputs exceed the loop budget");
-        let kernel = gpu.kernel("dense_backward_input", &prelude(spec))?;
+        check_groups(gpu, "dense_backward_input", &[r, m.div_ceil(tile.bm)])?;
+        check_trips(gpu, "dense_backward_input", tile.trips(o))?;
+        let kernel = gpu.kernel(&SHADER, &prelude(spec))?;
         Ok(DenseBackwardInput { spec: *spec, tile, kernel })
     }
 
-    /// `params` [R, P]; the others hold whatever the offsets of `record` point into. Without activation `h` is not read: give `dy`.
+    /// `params` `[R, P]`; the others hold whatever the offsets of `record` point into. Without activation `h` is not read: give `dy`.
     pub fn bind(
         &self,
         gpu: &Gpu,

@@ -1,13 +1,15 @@
 //! dense_backward_weights: the gradient of a dense layer's weight and bias, summed over rows. The rows are cut into S slices of ⌈m/S⌉,
 //! because one layer's gradient alone is too few workgroups for a GPU; `grad_reduce` adds the slices in a fixed order.
 
-use super::MAX_TRIPS;
 use super::compare::{Comparison, Tol, compare_scaled};
 use super::cost::Cost;
 use super::inputs::{normal, widen};
 use super::tile::{BK, Tile};
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude};
+use super::twin::{check_groups, check_trips};
+use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source};
 use crate::num::real::Real;
+
+pub const SHADER: Source = shader!("shaders/", "dense_backward_weights");
 
 pub const TOL: Tol = Tol {
     abs: 1e-30,
@@ -39,18 +41,18 @@ pub struct Spec {
 pub struct Args {
     /// Rows of each replica in this dispatch, at least 1.
     pub m: usize,
-    /// Weight [O, I] inside a replica's parameters.
+    /// Weight `[O, I]` inside a replica's parameters.
     pub w_off: usize,
-    /// Bias [O] inside a replica's parameters.
+    /// Bias `[O]` inside a replica's parameters.
     pub b_off: usize,
-    /// Start of dy [R, m, O] inside its buffer.
+    /// Start of dy `[R, m, O]` inside its buffer.
     pub dy_off: usize,
-    /// Start of x [R, m, I] inside its buffer.
+    /// Start of x `[R, m, I]` inside its buffer.
     pub x_off: usize,
 }
 
-/// `dy` [R, m, O] from `dy_off`: gradient at the layer's pre-activation; `x` [R, m, I] from `x_off`: the layer's input; `partials`
-/// [S, R, P]: only the layer's weight and bias are written, zeros where a slice has no rows.
+/// `dy` `[R, m, O]` from `dy_off`: gradient at the layer's pre-activation; `x` `[R, m, I]` from `x_off`: the layer's input; `partials`
+/// `[S, R, P]`: only the layer's weight and bias are written, zeros where a slice has no rows.
 pub fn dense_backward_weights_cpu<F: Real<Elem = F>>(
     spec: &Spec,
     at: &Args,
@@ -103,21 +105,16 @@ impl DenseBackwardWeights {
     pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
         let &Spec { r, m, i, o, s, .. } = spec;
         let tile = Tile::choose(o, i);
-        assert!(
-            s >= 1 && r * s <= 65_535,
-            "dense_backward_weights: {s} slices of {r} replicas are too many workgroups"
-        );
+        assert!(s >= 1, "dense_backward_weights: no slices");
+        check_groups(gpu, "dense_backward_weights", &[r * s])?;
         let slice = m.div_ceil(s);
         let trips = tile.trips(slice) + slice.div_ceil(BK) * BK;
-        assert!(
-            trips < MAX_TRIPS,
-            "dense_backward_weights: slices of {slice} rows exceed the loop budget, use more than {s}"
-        );
-        let kernel = gpu.kernel("dense_backward_weights", &prelude(spec))?;
+        check_trips(gpu, "dense_backward_weights", trips)?;
+        let kernel = gpu.kernel(&SHADER, &prelude(spec))?;
         Ok(DenseBackwardWeights { spec: *spec, tile, kernel })
     }
 
-    /// `partials` [S, R, P]; `dy` and `x` hold whatever the offsets of `record` point into.
+    /// `partials` `[S, R, P]`; `dy` and `x` hold whatever the offsets of `record` point into.
     pub fn bind(
         &self,
         gpu: &Gpu,

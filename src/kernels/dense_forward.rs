@@ -1,15 +1,17 @@
 //! dense_forward: y = act(x Wᵀ + c·b) for every replica with its own weights; c = 1 but in the read-out of spikes. Also the forward of any other dense map whose weights lie
 //! in the flat parameter vector.
 
-use super::MAX_TRIPS;
 use super::compare::{Comparison, Tol, compare_scaled};
 use super::cost::Cost;
 use super::inputs::{normal, widen};
 use super::tile::Tile;
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude};
+use super::twin::{check_groups, check_trips};
+use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source};
 use crate::nets::Activation;
 use crate::num::real::Real;
 use bytemuck::Pod;
+
+pub const SHADER: Source = shader!("shaders/", "dense_forward");
 
 pub const TOL: Tol = Tol {
     abs: 3e-7,
@@ -40,17 +42,17 @@ pub struct Spec {
 pub struct Args {
     /// Rows of each replica in this dispatch, at least 1.
     pub m: usize,
-    /// Weight [O, I] inside a replica's parameters.
+    /// Weight `[O, I]` inside a replica's parameters.
     pub w_off: usize,
-    /// Bias [O] inside a replica's parameters.
+    /// Bias `[O]` inside a replica's parameters.
     pub b_off: usize,
-    /// Start of x [R, m, I] inside its buffer, such as a slot of a rollout.
+    /// Start of x `[R, m, I]` inside its buffer, such as a slot of a rollout.
     pub x_off: usize,
-    /// Start of y [R, m, O] inside its buffer.
+    /// Start of y `[R, m, O]` inside its buffer.
     pub y_off: usize,
 }
 
-/// `params` [R, P], `x` [R, m, I] from `x_off`, `y` [R, m, O] from `y_off`.
+/// `params` `[R, P]`, `x` `[R, m, I]` from `x_off`, `y` `[R, m, O]` from `y_off`.
 pub fn dense_forward_cpu<F: Real<Elem = F>>(spec: &Spec, at: &Args, params: &[F], x: &[F], y: &mut [F]) {
     let &Spec { r, i, o, p, act, b_scale, .. } = spec;
     let x = &x[at.x_off..][..r * at.m * i];
@@ -93,28 +95,26 @@ pub struct DenseForward {
 
 impl DenseForward {
     pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
-        Self::compile(gpu, "dense_forward", spec, &prelude(spec))
+        Self::compile(gpu, &SHADER, spec, &prelude(spec))
     }
 
     /// The same layer as another kernel, of another precision.
     pub(super) fn compile(
         gpu: &Gpu,
-        name: &'static str,
+        shader: &Source,
         spec: &Spec,
         prelude: &Prelude,
     ) -> Result<Self, GpuError> {
         let &Spec { r, m, i, o, .. } = spec;
+        let name = shader.name;
         let tile = Tile::choose(m, o);
-        assert!(
-            r <= 65_535 && m.div_ceil(tile.bm) <= 65_535,
-            "{name}: {r} replicas of {m} rows are too many workgroups"
-        );
-        assert!(tile.trips(i) < MAX_TRIPS, "{name}: {i} inputs exceed the loop budget");
-        let kernel = gpu.kernel(name, prelude)?;
+        check_groups(gpu, name, &[r, m.div_ceil(tile.bm)])?;
+        check_trips(gpu, name, tile.trips(i))?;
+        let kernel = gpu.kernel(shader, prelude)?;
         Ok(DenseForward { name, spec: *spec, tile, kernel })
     }
 
-    /// `params` [R, P]; `x` and `y`, of whatever type the kernel was compiled for, hold whatever the offsets of `record` point into.
+    /// `params` `[R, P]`; `x` and `y`, of whatever type the kernel was compiled for, hold whatever the offsets of `record` point into.
     pub fn bind<X: Pod, Y: Pod>(
         &self,
         gpu: &Gpu,

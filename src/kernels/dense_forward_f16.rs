@@ -9,7 +9,7 @@ use super::cost::Cost;
 use super::dense_forward::{self, DenseForward, DenseForwardBound};
 use super::inputs::{normal, widen};
 use super::tile::Tile;
-use crate::gpu::{Buf, Fill, Gpu, GpuError, Prelude};
+use crate::gpu::{Buf, Fill, Gpu, GpuError, Prelude, Source};
 use crate::kernels::compare::compare_bits;
 use crate::nets::Activation;
 use crate::num::real::Real;
@@ -17,6 +17,8 @@ use crate::num::real::half::{f16_bits, f16_value, round_f16};
 use bytemuck::Pod;
 
 pub use dense_forward::Args;
+
+pub const SHADER: Source = shader!("shaders/", "dense_forward_f16");
 
 pub const TOL: Tol = Tol {
     abs: 3e-7,
@@ -70,7 +72,7 @@ pub struct Spec {
     pub y: Stored,
 }
 
-/// `params` [R, P], `x` [R, m, I] from `x_off`, `y` [R, m, O] from `y_off`, the latter rounded if it is stored as f16.
+/// `params` `[R, P]`, `x` `[R, m, I]` from `x_off`, `y` `[R, m, O]` from `y_off`, the latter rounded if it is stored as f16.
 pub fn dense_forward_f16_cpu<F: Real<Elem = F> + Into<f64>>(
     spec: &Spec,
     at: &Args,
@@ -128,11 +130,11 @@ impl DenseForwardF16 {
         }
         let &Spec { r, m, i, o, p, act, .. } = spec;
         let layer = dense_forward::Spec { r, m, i, o, p, act, b_scale: 1.0 };
-        let layer = DenseForward::compile(gpu, "dense_forward_f16", &layer, &prelude(spec))?;
+        let layer = DenseForward::compile(gpu, &SHADER, &layer, &prelude(spec))?;
         Ok(DenseForwardF16 { spec: *spec, layer })
     }
 
-    /// `params` [R, P]; `x` and `y`, f32 or the bits of f16, hold whatever the offsets of `record` point into.
+    /// `params` `[R, P]`; `x` and `y`, f32 or the bits of f16, hold whatever the offsets of `record` point into.
     pub fn bind<X: Pod, Y: Pod>(
         &self,
         gpu: &Gpu,
@@ -187,7 +189,7 @@ impl Matrix {
     }
 }
 
-/// Runs the shader once. `params` [R, P], `x` from `at.x_off`; the y behind `at.y_off` elements that hold zeros.
+/// Runs the shader once. `params` `[R, P]`, `x` from `at.x_off`; the y behind `at.y_off` elements that hold zeros.
 pub fn dense_forward_f16_gpu(
     gpu: &Gpu,
     spec: &Spec,
@@ -210,7 +212,7 @@ pub fn dense_forward_f16_gpu(
     y.read(gpu, len)
 }
 
-/// Shader against f64 twin on the same inputs, and on software Vulkan against the bits of the f32 twin where nothing follows the sum but what
+/// Shader against f64 twin on the same inputs, and on lavapipe against the bits of the f32 twin where nothing follows the sum but what
 /// is exact. The layer lies at the end of the P parameters, x and y behind 4 and 8 other elements, which the kernel must neither use nor
 /// touch.
 pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {

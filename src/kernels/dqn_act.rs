@@ -4,13 +4,15 @@
 //! vehicle, slot = `clock`, environment, stream = explore): the first, cut to 24 bits, decides, the second chooses. Comparisons and copies:
 //! exact on every device.
 
-use super::MAX_TRIPS;
 use super::compare::{Comparison, compare_exact};
 use super::cost::Cost;
-use super::inputs::Sample;
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
+use super::inputs::{Sample, normal};
+use super::twin::check_trips;
+use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
 use crate::nets::codebook::{Codebook, argmax};
 use crate::num::philox::{Stream, draw};
+
+pub const SHADER: Source = shader!("shaders/", "dqn_act");
 
 pub const WG: usize = 64;
 
@@ -22,6 +24,13 @@ pub struct Spec {
     /// B: environments of a replica.
     pub b: usize,
     pub codebook: Codebook,
+}
+
+/// Choices of three vehicles in each of 500 environments, between 32 beams of `parts`·`width` values at three levels, in three replicas.
+pub fn choices(parts: usize, width: usize) -> Spec {
+    let beams = normal(1, 9, 32 * parts * width, 1.0);
+    let levels = [0.25f32, 0.5, 1.0].map(f32::ln).to_vec();
+    Spec { r: 3, b: 500, codebook: Codebook { factors: 3, parts, width, beams, levels } }
 }
 
 /// What may change from one dispatch to the next.
@@ -54,7 +63,7 @@ pub fn explored(
     (w[0] >> 8 < threshold).then(|| ((u64::from(w[1]) * u64::from(choices)) >> 32) as u32)
 }
 
-/// `keys` [R]; `q` [R, B, K·L]; `choice` [R, B, K], whole numbers; `action` [R, B, A].
+/// `keys` `[R]`; `q` `[R, B, K·L]`; `choice` `[R, B, K]`, whole numbers; `action` `[R, B, A]`.
 pub fn dqn_act_cpu(
     spec: &Spec,
     at: &Args,
@@ -64,7 +73,7 @@ pub fn dqn_act_cpu(
     action: &mut [f32],
 ) {
     let book = &spec.codebook;
-    let (k, l, a) = (book.vehicles, book.choices(), book.actions());
+    let (k, l, a) = (book.factors, book.choices(), book.actions());
     for (n, choice) in choice.iter_mut().enumerate() {
         let (env, vehicle) = (n / k, n % k);
         let tried = explored(
@@ -84,7 +93,7 @@ pub fn dqn_act_cpu(
 /// What a dispatch must do. Where it explores it compares nothing: the operations depend on the data.
 pub fn cost(spec: &Spec) -> Cost {
     let book = &spec.codebook;
-    let (k, a) = (book.vehicles, book.actions());
+    let (k, a) = (book.factors, book.actions());
     let each = k * book.choices() + k + a;
     Cost::moving(2 * spec.r + book.flat().len() + spec.r * spec.b * each)
 }
@@ -96,7 +105,7 @@ pub fn prelude(spec: &Spec) -> Prelude {
         .u32("WG", WG)
         .u32("R", spec.r)
         .u32("B", spec.b)
-        .u32("K", book.vehicles)
+        .u32("K", book.factors)
         .u32("L", book.choices())
         .u32("LEVELS", book.levels.len())
         .u32("BEAMS", book.choices() / book.levels.len())
@@ -113,11 +122,11 @@ pub struct DqnAct {
 impl DqnAct {
     pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
         let trips = spec.codebook.choices() + spec.codebook.values() + 20;
-        assert!(trips < MAX_TRIPS, "dqn_act: {trips} iterations exceed the loop budget");
-        Ok(DqnAct { spec: spec.clone(), kernel: gpu.kernel("dqn_act", &prelude(spec))? })
+        check_trips(gpu, "dqn_act", trips)?;
+        Ok(DqnAct { spec: spec.clone(), kernel: gpu.kernel(&SHADER, &prelude(spec))? })
     }
 
-    /// `keys` [R], `q` [R, B, K·L], `codebook` as [`Codebook::flat`], `choice` [R, B, K], `action` [R, B, A].
+    /// `keys` `[R]`, `q` `[R, B, K·L]`, `codebook` as [`Codebook::flat`], `choice` `[R, B, K]`, `action` `[R, B, A]`.
     pub fn bind(
         &self,
         gpu: &Gpu,
@@ -131,12 +140,12 @@ impl DqnAct {
         let n = r * b;
         let buffers = [
             keys.of_len(*r),
-            q.of_len(n * book.vehicles * book.choices()),
+            q.of_len(n * book.factors * book.choices()),
             codebook.of_len(book.beams.len() + book.levels.len()),
-            choice.of_len(n * book.vehicles),
+            choice.of_len(n * book.factors),
             action.of_len(n * book.actions()),
         ];
-        DqnActBound { threads: n * book.vehicles, bound: self.kernel.bind(gpu, &buffers) }
+        DqnActBound { threads: n * book.factors, bound: self.kernel.bind(gpu, &buffers) }
     }
 }
 
@@ -155,7 +164,7 @@ impl DqnActBound {
 /// Shader against twin, bits of every number: greedy, mixed, and always exploring. Q-values have few levels, so that ties occur.
 pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
     let (r, b, book) = (spec.r, spec.b, &spec.codebook);
-    let (k, l, a) = (book.vehicles, book.choices(), book.actions());
+    let (k, l, a) = (book.factors, book.choices(), book.actions());
     let mut draw = Sample::new(seed, 0);
     let keys = draw.keys(r);
     let q: Vec<f32> = (0..r * b * k * l).map(|_| (draw.word() >> 24) as f32 - 128.0).collect();

@@ -1,10 +1,12 @@
-//! expert_mix: outputs of two experts mixed by a softmax gate, y = g₀·a + g₁·b with g = softmax(z): agent `homogeneous-moe` of task misac.
+//! expert_mix: outputs of two experts mixed by a softmax gate, y = g₀·a + g₁·b with g = softmax(z).
 
 use super::compare::{Comparison, Tol, compare_scaled};
 use super::cost::{Cost, EXP};
 use super::inputs::{normal, widen};
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
+use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
 use crate::num::real::Real;
+
+pub const SHADER: Source = shader!("shaders/", "expert_mix");
 
 pub const WG: usize = 64;
 
@@ -34,7 +36,7 @@ pub fn shares<F: Real<Elem = F>>(z: [F; 2]) -> [F; 2] {
     e.map(|x| x / (e[0] + e[1]))
 }
 
-/// `gate` [R, m] of z for both experts; `a`, `b`, `y` [R, m, C].
+/// `gate` `[R, m]` of z for both experts; `a`, `b`, `y` `[R, m, C]`.
 pub fn expert_mix_cpu<F: Real<Elem = F>>(
     spec: &Spec,
     m: usize,
@@ -74,10 +76,10 @@ pub struct ExpertMix {
 
 impl ExpertMix {
     pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
-        Ok(ExpertMix { spec: *spec, kernel: gpu.kernel("expert_mix", &prelude(spec))? })
+        Ok(ExpertMix { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
     }
 
-    /// `gate` [R, M, 2]; `a`, `b`, `y` [R, M, C].
+    /// `gate` `[R, M, 2]`; `a`, `b`, `y` `[R, M, C]`.
     pub fn bind(
         &self,
         gpu: &Gpu,

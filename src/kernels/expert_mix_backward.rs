@@ -1,14 +1,16 @@
 //! expert_mix_backward: gradients of `expert_mix` by both experts' outputs and by the gate.
 
-use super::MAX_TRIPS;
 use super::compare::{Comparison, Tol, compare_scaled};
 use super::cost::Cost;
 use super::expert_mix::SHARES;
 pub use super::expert_mix::{DEFAULT, Spec, prelude};
 use super::expert_mix::{pairs, shares};
 use super::inputs::{normal, widen};
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, fold_groups};
+use super::twin::check_trips;
+use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Source, fold_groups};
 use crate::num::real::Real;
+
+pub const SHADER: Source = shader!("shaders/", "expert_mix_backward");
 
 pub const WG: usize = super::expert_mix::WG;
 
@@ -24,7 +26,7 @@ pub fn cost(spec: &Spec) -> Cost {
     Cost::new(rows * (SHARES + 6 * spec.c + 7), rows * (4 + 5 * spec.c))
 }
 
-/// `gate` [R, m] of z for both experts; `a`, `b`, `dy` [R, m, C]; `da`, `db` [R, m, C], `d_gate` [R, m].
+/// `gate` `[R, m]` of z for both experts; `a`, `b`, `dy` `[R, m, C]`; `da`, `db` `[R, m, C]`, `d_gate` `[R, m]`.
 #[expect(clippy::too_many_arguments, reason = "the buffers in binding order")]
 pub fn expert_mix_backward_cpu<F: Real<Elem = F>>(
     spec: &Spec,
@@ -59,11 +61,11 @@ pub struct ExpertMixBackward {
 
 impl ExpertMixBackward {
     pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
-        assert!(spec.c < MAX_TRIPS, "expert_mix_backward: {} outputs exceed the loop budget", spec.c);
-        Ok(ExpertMixBackward { spec: *spec, kernel: gpu.kernel("expert_mix_backward", &prelude(spec))? })
+        check_trips(gpu, "expert_mix_backward", spec.c)?;
+        Ok(ExpertMixBackward { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
     }
 
-    /// `gate`, `d_gate` [R, M, 2]; the others [R, M, C].
+    /// `gate`, `d_gate` `[R, M, 2]`; the others `[R, M, C]`.
     #[expect(clippy::too_many_arguments, reason = "the buffers in binding order")]
     pub fn bind(
         &self,

@@ -3,12 +3,14 @@
 //! A terminated slot has next value 0; a truncated one bootstraps from V(final_obs); both end the trace:
 //! `δ = scale·reward + γ·next − V`, `adv = δ + γλ·adv[t+1]` (0 behind an end), `ret = adv + V`.
 
-use super::MAX_TRIPS;
 use super::compare::{Comparison, Tol, compare_scaled};
 use super::cost::Cost;
 use super::inputs::{Sample, widen, widen_rows};
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
+use super::twin::check_trips;
+use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
 use crate::num::real::Real;
+
+pub const SHADER: Source = shader!("shaders/", "gae");
 
 pub const WG: usize = 64;
 
@@ -44,8 +46,8 @@ pub fn prelude(s: &Spec) -> Prelude {
     Prelude::new().u32("WG", WG).u32("T", s.t).u32("R", s.r).u32("B", s.b)
 }
 
-/// `reward` [T,R,B], `value` [T+1,R,B] (the last row is V of the observation behind the rollout), `final_value` [T,R,B] (V(final_obs),
-/// read where truncated and not terminated), `flags` [T,R,B], `hyper` [R] of (γ, λ, reward scale, 0); `advantage`, `returns` [T,R,B].
+/// `reward` `[T, R, B]`, `value` `[T+1, R, B]` (the last row is V of the observation behind the rollout), `final_value` `[T, R, B]` (V(final_obs),
+/// read where truncated and not terminated), `flags` `[T, R, B]`, `hyper` `[R]` of (γ, λ, reward scale, 0); `advantage`, `returns` `[T, R, B]`.
 #[expect(clippy::too_many_arguments, reason = "the kernel's buffers in binding order")]
 pub fn gae_cpu<F: Real>(
     s: &Spec,
@@ -92,12 +94,8 @@ pub struct GaeBound {
 
 impl Gae {
     pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Gae, GpuError> {
-        assert!(
-            spec.t < MAX_TRIPS,
-            "gae walks {} slots in one thread; software Vulkan ends loops at 65,535 trips",
-            spec.t
-        );
-        Ok(Gae { kernel: gpu.kernel("gae", &prelude(spec))?, spec: spec.clone() })
+        check_trips(gpu, "gae", spec.t)?;
+        Ok(Gae { kernel: gpu.kernel(&SHADER, &prelude(spec))?, spec: spec.clone() })
     }
 
     /// Shapes as in [`gae_cpu`]; `reward` may go on behind its T slots.

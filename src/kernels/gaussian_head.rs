@@ -4,13 +4,15 @@
 //! z comes from Philox at (draw = a/4, slot = `clock`, environment, stream = action): words (0, 1) of a block give z for a mod 4 = 0, 1
 //! by Box–Muller, words (2, 3) for 2, 3. An environment's actions do not depend on how many others run beside it.
 
-use super::MAX_TRIPS;
 use super::compare::{Comparison, Tol, compare_scaled};
 use super::cost::{Cost, EXP, NORMAL_PAIR};
 use super::inputs::{normal, widen};
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
+use super::twin::check_trips;
+use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
 use crate::num::philox::{Stream, draw};
 use crate::num::real::Real;
+
+pub const SHADER: Source = shader!("shaders/", "gaussian_head");
 
 pub const WG: usize = 64;
 
@@ -46,13 +48,13 @@ pub struct Args {
     pub b: usize,
     /// Slot counter: no two dispatches of a training may draw at the same value.
     pub clock: u32,
-    /// `log_std` [A] inside a replica's parameters.
+    /// `log_std` `[A]` inside a replica's parameters.
     pub ls_off: usize,
     /// No noise: action = mean, logprob that of z = 0.
     pub greedy: bool,
-    /// Start of action [R, b, A] inside its buffer, such as a slot of a rollout.
+    /// Start of action `[R, b, A]` inside its buffer, such as a slot of a rollout.
     pub action_off: usize,
-    /// Start of logprob [R, b] inside its buffer.
+    /// Start of logprob `[R, b]` inside its buffer.
     pub logprob_off: usize,
 }
 
@@ -69,8 +71,8 @@ pub(crate) fn four_normals<F: Real<Elem = F, Word = u32>>(
     [z0, z1, z2, z3]
 }
 
-/// `params` [R, P] with `log_std` [A] at `ls_off`; `keys` [R] = (seed, replica id); `mean` [R, b, A]; `action` [R, b, A] from
-/// `action_off`; `logprob` [R, b] from `logprob_off`.
+/// `params` `[R, P]` with `log_std` `[A]` at `ls_off`; `keys` `[R]` = (seed, replica id); `mean` `[R, b, A]`; `action` `[R, b, A]` from
+/// `action_off`; `logprob` `[R, b]` from `logprob_off`.
 pub fn gaussian_head_cpu<F: Real<Elem = F, Word = u32>>(
     spec: &Spec,
     at: &Args,
@@ -123,15 +125,11 @@ pub struct GaussianHead {
 impl GaussianHead {
     pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
         // One Philox block is ten loop iterations.
-        assert!(
-            spec.a.div_ceil(4) * 15 < MAX_TRIPS,
-            "gaussian_head: {} actions exceed the loop budget",
-            spec.a
-        );
-        Ok(GaussianHead { spec: *spec, kernel: gpu.kernel("gaussian_head", &prelude(spec))? })
+        check_trips(gpu, "gaussian_head", spec.a.div_ceil(4) * 15)?;
+        Ok(GaussianHead { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
     }
 
-    /// `params` [R, P], `keys` [R], `mean` [R, B, A]; `action` and `logprob` hold whatever the offsets of `record` point into.
+    /// `params` `[R, P]`, `keys` `[R]`, `mean` `[R, B, A]`; `action` and `logprob` hold whatever the offsets of `record` point into.
     pub fn bind(
         &self,
         gpu: &Gpu,

@@ -1,12 +1,15 @@
 //! grad_join: adds the gradient of a second loss to that of the first, and compares the two on the parameters that both losses pass through: what
-//! gradients of schedule and beams do to each other on a shared trunk of task misac.
+//! gradients of schedule and beams do to each other on a shared trunk.
 
 use super::compare::{Comparison, Tol, compare_scaled};
 use super::cost::Cost;
+use super::in_each_form;
 use super::inputs::{normal, widen};
-use super::{MAX_TRIPS, in_each_form};
-use crate::gpu::{Bound, Buf, Gpu, GpuError, Kernel, Prelude, Reduce};
+use super::twin::{check_groups, check_trips};
+use crate::gpu::{Bound, Buf, Gpu, GpuError, Kernel, Prelude, Reduce, Source};
 use crate::num::real::Real;
+
+pub const SHADER: Source = shader!("shaders/", "grad_join");
 
 pub const WG: usize = 256;
 
@@ -25,7 +28,7 @@ pub struct Spec {
     pub p: usize,
 }
 
-/// `mask` [P] of 0 and 1, `other` [R, P], `grads` [R, P]; `out` [R, 3] from element `out_off`: Σ a·b, Σ a², Σ b² over the mask, a = `grads` before the sum
+/// `mask` `[P]` of 0 and 1, `other` `[R, P]`, `grads` `[R, P]`; `out` `[R, 3]` from element `out_off`: Σ a·b, Σ a², Σ b² over the mask, a = `grads` before the sum
 /// and b = `other`.
 pub fn grad_join_cpu<F: Real<Elem = F>>(
     spec: &Spec,
@@ -67,15 +70,12 @@ pub struct GradJoin {
 impl GradJoin {
     pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
         let &Spec { r, p } = spec;
-        assert!(r <= 65_535, "grad_join: {r} replicas are too many workgroups");
-        assert!(
-            p.div_ceil(WG) + 2 + Reduce::TRIPS < MAX_TRIPS,
-            "grad_join: {p} parameters exceed the loop budget"
-        );
-        Ok(GradJoin { spec: *spec, kernel: gpu.kernel("grad_join", &prelude(spec))? })
+        check_groups(gpu, "grad_join", &[r])?;
+        check_trips(gpu, "grad_join", p.div_ceil(WG) + 2 + Reduce::TRIPS)?;
+        Ok(GradJoin { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
     }
 
-    /// `mask` [P]; `other`, `grads` [R, P]; `out` holds whatever the offset of `record` points into.
+    /// `mask` `[P]`; `other`, `grads` `[R, P]`; `out` holds whatever the offset of `record` points into.
     pub fn bind(
         &self,
         gpu: &Gpu,

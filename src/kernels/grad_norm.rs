@@ -2,10 +2,13 @@
 
 use super::compare::{Comparison, Tol, compare};
 use super::cost::Cost;
+use super::in_each_form;
 use super::inputs::{normal, widen};
-use super::{MAX_TRIPS, in_each_form};
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Reduce};
+use super::twin::{check_groups, check_trips};
+use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Reduce, Source};
 use crate::num::real::Real;
+
+pub const SHADER: Source = shader!("shaders/", "grad_norm");
 
 pub const WG: usize = 256;
 
@@ -28,7 +31,7 @@ pub struct Spec {
     pub joint: bool,
 }
 
-/// `grads` [R, P], `norms` [R, 2].
+/// `grads` `[R, P]`, `norms` `[R, 2]`.
 pub fn grad_norm_cpu<F: Real<Elem = F>>(spec: &Spec, grads: &[F], norms: &mut [F]) {
     let squares = |g: &[F]| {
         let mut sum = F::splat(0.0);
@@ -65,15 +68,12 @@ impl GradNorm {
     pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
         let &Spec { r, p, split, .. } = spec;
         assert!(split <= p, "grad_norm: the second group starts at {split} of {p} parameters");
-        assert!(r <= 65_535, "grad_norm: {r} replicas are too many workgroups");
-        assert!(
-            p.div_ceil(WG) + 2 + Reduce::TRIPS < MAX_TRIPS,
-            "grad_norm: {p} parameters exceed the loop budget"
-        );
-        Ok(GradNorm { spec: *spec, kernel: gpu.kernel("grad_norm", &prelude(spec))? })
+        check_groups(gpu, "grad_norm", &[r])?;
+        check_trips(gpu, "grad_norm", p.div_ceil(WG) + 2 + Reduce::TRIPS)?;
+        Ok(GradNorm { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
     }
 
-    /// `grads` [R, P], `norms` [R, 2].
+    /// `grads` `[R, P]`, `norms` `[R, 2]`.
     pub fn bind(&self, gpu: &Gpu, grads: &Buf<f32>, norms: &Buf<f32>) -> GradNormBound {
         assert_eq!(
             grads.len(),

@@ -1,11 +1,13 @@
 //! grad_reduce: adds the slices of `dense_backward_weights` (and of any other kernel that writes partial gradients) in a fixed order.
 
-use super::MAX_TRIPS;
 use super::compare::{Comparison, Tol, compare_scaled};
 use super::cost::Cost;
 use super::inputs::{normal, widen};
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
+use super::twin::check_trips;
+use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
 use crate::num::real::Real;
+
+pub const SHADER: Source = shader!("shaders/", "grad_reduce");
 
 pub const WG: usize = 64;
 
@@ -26,7 +28,7 @@ pub struct Spec {
     pub s: usize,
 }
 
-/// `partials` [S, R, P], `grads` [R, P].
+/// `partials` `[S, R, P]`, `grads` `[R, P]`.
 pub fn grad_reduce_cpu<F: Real<Elem = F>>(spec: &Spec, partials: &[F], grads: &mut [F]) {
     let n = spec.r * spec.p;
     let grads = &mut grads[..n];
@@ -56,11 +58,11 @@ pub struct GradReduce {
 
 impl GradReduce {
     pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
-        assert!(spec.s < MAX_TRIPS, "grad_reduce: {} slices exceed the loop budget", spec.s);
-        Ok(GradReduce { spec: *spec, kernel: gpu.kernel("grad_reduce", &prelude(spec))? })
+        check_trips(gpu, "grad_reduce", spec.s)?;
+        Ok(GradReduce { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
     }
 
-    /// `partials` [S, R, P], `grads` [R, P].
+    /// `partials` `[S, R, P]`, `grads` `[R, P]`.
     pub fn bind(&self, gpu: &Gpu, partials: &Buf<f32>, grads: &Buf<f32>) -> GradReduceBound {
         let n = self.spec.r * self.spec.p;
         assert_eq!(

@@ -6,10 +6,13 @@ use super::compare::{Comparison, Tol, compare_scaled};
 use super::cost::Cost;
 use super::inputs::{normal, widen};
 use super::lif_forward::{self, Current, lif_forward_cpu, lif_prelude, neuron};
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
+use super::twin::check_index;
+use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
 use crate::nets::Lif;
 use crate::nets::lif::MAX_STEPS;
 use crate::num::real::Real;
+
+pub const SHADER: Source = shader!("shaders/", "lif_backward");
 
 pub const WG: usize = 64;
 
@@ -22,9 +25,9 @@ pub const TOL: Tol = Tol {
 /// What the gradient that comes in is by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Upstream {
-    /// The trace of the read-out [R, M, N]: a spike of step t has the share λ(1−λ)^(S−1−t) of it.
+    /// The trace of the read-out `[R, M, N]`: a spike of step t has the share λ(1−λ)^(S−1−t) of it.
     Readout,
-    /// The spikes of each step [R, M, S, N].
+    /// The spikes of each step `[R, M, S, N]`.
     Spikes,
 }
 
@@ -44,8 +47,8 @@ pub struct Spec {
     pub upstream: Upstream,
 }
 
-/// `m` samples a replica; `penalty` is added to the gradient by every spike. `source`: the currents [R, m, N] if constant, else the
-/// potentials before the reset [R, m, S, N]; `upstream` [R, m, N] or [R, m, S, N]; `d_current` [R, m, N] if constant, else [R, m, S, N].
+/// `m` samples a replica; `penalty` is added to the gradient by every spike. `source`: the currents `[R, m, N]` if constant, else the
+/// potentials before the reset `[R, m, S, N]`; `upstream` `[R, m, N]` or `[R, m, S, N]`; `d_current` `[R, m, N]` if constant, else `[R, m, S, N]`.
 pub fn lif_backward_cpu<F: Real<Elem = F, Mask = bool>>(
     spec: &Spec,
     m: usize,
@@ -148,8 +151,8 @@ impl LifBackward {
     pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
         // Indices of potentials are u32; at most 32 loop iterations a thread.
         let potentials = spec.r * spec.m * spec.lif.steps * spec.n;
-        assert!(u32::try_from(potentials).is_ok(), "lif_backward: {potentials} potentials are too many");
-        Ok(LifBackward { spec: *spec, kernel: gpu.kernel("lif_backward", &prelude(spec))? })
+        check_index(gpu, "lif_backward", potentials)?;
+        Ok(LifBackward { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
     }
 
     /// `source`, `upstream` and `d_current` as the specification wants them, with M samples.

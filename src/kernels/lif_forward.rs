@@ -2,14 +2,17 @@
 //! and U elsewhere, V(0) = 0. A neuron's steps are one spike word: bit t is its spike at step t, bit 16 + t says that U differs from the step
 //! before (always so at t = 0: NeuroBench's membrane updates).
 
+use super::compare;
 use super::compare::{Comparison, Tol, compare_exact, compare_scaled};
 use super::cost::Cost;
 use super::inputs::{normal, widen};
-use super::{MAX_TRIPS, compare};
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
+use super::twin::{check_index, check_trips};
+use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
 use crate::nets::Lif;
 use crate::nets::lif::MAX_STEPS;
 use crate::num::real::Real;
+
+pub const SHADER: Source = shader!("shaders/", "lif_forward");
 
 pub const WG: usize = 64;
 
@@ -25,9 +28,9 @@ pub const MARGIN: f64 = 1e-5;
 /// Whether neurons get one current for all steps or one at each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Current {
-    /// [R, M, N]: direct encoding, the input is the same at each step.
+    /// `[R, M, N]`: direct encoding, the input is the same at each step.
     Constant,
-    /// [R, M, S, N]
+    /// `[R, M, S, N]`
     PerStep,
 }
 
@@ -70,8 +73,8 @@ pub(super) fn neuron<F: Real<Elem = F, Mask = bool>>(
     (word, trace)
 }
 
-/// `m` samples a replica. `current` [R, m, N] or [R, m, S, N]; `words` [R, m, N]; `potentials` [R, m, S, N] if they are kept, before the
-/// reset; `traces` [R, m, N] if they are wanted.
+/// `m` samples a replica. `current` `[R, m, N]` or `[R, m, S, N]`; `words` `[R, m, N]`; `potentials` `[R, m, S, N]` if they are kept, before the
+/// reset; `traces` `[R, m, N]` if they are wanted.
 pub fn lif_forward_cpu<F: Real<Elem = F, Mask = bool>>(
     spec: &Spec,
     m: usize,
@@ -154,12 +157,12 @@ impl LifForward {
     pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
         // Indices of potentials are u32.
         let potentials = spec.r * spec.m * spec.lif.steps * spec.n;
-        assert!(u32::try_from(potentials).is_ok(), "lif_forward: {potentials} potentials are too many");
-        assert!(spec.lif.steps < MAX_TRIPS, "lif_forward: {} steps exceed the loop budget", spec.lif.steps);
-        Ok(LifForward { spec: *spec, kernel: gpu.kernel("lif_forward", &prelude(spec))? })
+        check_index(gpu, "lif_forward", potentials)?;
+        check_trips(gpu, "lif_forward", spec.lif.steps)?;
+        Ok(LifForward { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
     }
 
-    /// `current` [R, M, N] or [R, M, S, N], `words` [R, M, N]; `potentials` [R, M, S, N] and `traces` [R, M, N] as the specification wants.
+    /// `current` `[R, M, N]` or `[R, M, S, N]`, `words` `[R, M, N]`; `potentials` `[R, M, S, N]` and `traces` `[R, M, N]` as the specification wants.
     pub fn bind(
         &self,
         gpu: &Gpu,
@@ -204,7 +207,7 @@ pub struct Judged {
 }
 
 impl Judged {
-    /// `potentials` [rows, S, N] before the reset, in f64. A neuron that comes within `margin` of its threshold is free from then on.
+    /// `potentials` `[rows, S, N]` before the reset, in f64. A neuron that comes within `margin` of its threshold is free from then on.
     pub fn new(lif: &Lif, n: usize, potentials: Vec<f64>, margin: f64) -> Judged {
         let steps = lif.steps;
         let neurons = potentials.len() / steps;
@@ -260,7 +263,7 @@ impl Judged {
         ]
     }
 
-    /// Potentials [rows, S, N] of a device, with `scale` for the relative part; where the judge's neuron came within the margin, anything.
+    /// Potentials `[rows, S, N]` of a device, with `scale` for the relative part; where the judge's neuron came within the margin, anything.
     pub fn compare_potentials(&self, got: &[f32], scale: &[f64], tol: Tol) -> Comparison {
         let free = |i: usize| !self.certain(i / (self.n * self.steps) * self.n + i % self.n);
         let got: Vec<f32> = got

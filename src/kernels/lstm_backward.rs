@@ -5,8 +5,10 @@
 use super::compare::{Comparison, Tol, compare_scaled};
 use super::cost::{Cost, TANH};
 use super::inputs::{normal, widen};
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
+use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
 use crate::num::real::Real;
+
+pub const SHADER: Source = shader!("shaders/", "lstm_backward");
 
 pub const WG: usize = 64;
 
@@ -49,10 +51,10 @@ pub struct Args {
     pub last: bool,
 }
 
-/// `dh` [R, stride, H] from `dh_off`: by what uses h at this step; `dh_next` [R, m, H]: by the next step's gates (not read where `last`);
-/// `cell` from `c_prev_off` and `c_off`, `acts` from `acts_off` as [`super::lstm_forward`] left them; `dc` [R, m, H]: in, the gradient by
-/// this step's c from the next step (not read where `last`), out, by c_prev; `d_gates` [R, stride, 4H] from `dg_off`, and again as `d_now`
-/// [R, m, 4H].
+/// `dh` `[R, stride, H]` from `dh_off`: by what uses h at this step; `dh_next` `[R, m, H]`: by the next step's gates (not read where `last`);
+/// `cell` from `c_prev_off` and `c_off`, `acts` from `acts_off` as [`super::lstm_forward`] left them; `dc` `[R, m, H]`: in, the gradient by
+/// this step's c from the next step (not read where `last`), out, by c_prev; `d_gates` `[R, stride, 4H]` from `dg_off`, and again as `d_now`
+/// `[R, m, 4H]`.
 #[allow(clippy::too_many_arguments, reason = "the buffers in binding order")]
 pub fn lstm_backward_cpu<F: Real<Elem = F>>(
     spec: &Spec,
@@ -113,10 +115,10 @@ pub struct LstmBackward {
 
 impl LstmBackward {
     pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
-        Ok(LstmBackward { spec: *spec, kernel: gpu.kernel("lstm_backward", &prelude(spec))? })
+        Ok(LstmBackward { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
     }
 
-    /// `dh_next` and `dc` are [R, M, H], `d_now` [R, M, 4H]; the others hold whatever the arguments of `record` point into.
+    /// `dh_next` and `dc` are `[R, M, H]`, `d_now` `[R, M, 4H]`; the others hold whatever the arguments of `record` point into.
     #[allow(clippy::too_many_arguments, reason = "the buffers in binding order")]
     pub fn bind(
         &self,

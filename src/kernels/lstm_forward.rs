@@ -2,14 +2,16 @@
 //! PyTorch: i, f, o = sigmoid, g = tanh of W_ih x + b_ih + W_hh h_prev + b_hh; c = f·c_prev + i·g; h = o·tanh(c).
 //!
 //! The products are dense layers without activation: W_ih x for all steps at once, W_hh h_prev step by step. A sequence lies as
-//! [R, S+1, M, ·]: slot s of `hidden` and `cell` is the state before step s, slot s of the gates belongs to step s. So the gradient by W_hh
+//! `[R, S+1, M, ·]`: slot s of `hidden` and `cell` is the state before step s, slot s of the gates belongs to step s. So the gradient by W_hh
 //! is one product over all rows.
 
 use super::compare::{Comparison, Tol, compare};
 use super::cost::{Cost, SIGMOID, TANH};
 use super::inputs::{normal, widen};
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
+use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
 use crate::num::real::Real;
+
+pub const SHADER: Source = shader!("shaders/", "lstm_forward");
 
 pub const WG: usize = 64;
 
@@ -50,9 +52,9 @@ pub struct Args {
     pub h_off: usize,
 }
 
-/// `gates_x` [R, stride, 4H] from `gx_off`, `gates_h` [R, m, 4H]; `cell` [R, stride, H] holds c_prev at `c_prev_off` and receives c at
-/// `c_off`; `acts` [R, stride, 4H] receives the gates after their functions from `acts_off`, `hidden` [R, stride, H] h from `h_off`, `h_now`
-/// [R, m, H] h again.
+/// `gates_x` `[R, stride, 4H]` from `gx_off`, `gates_h` `[R, m, 4H]`; `cell` `[R, stride, H]` holds c_prev at `c_prev_off` and receives c at
+/// `c_off`; `acts` `[R, stride, 4H]` receives the gates after their functions from `acts_off`, `hidden` `[R, stride, H]` h from `h_off`, `h_now`
+/// `[R, m, H]` h again.
 #[allow(clippy::too_many_arguments, reason = "the buffers in binding order")]
 pub fn lstm_forward_cpu<F: Real<Elem = F>>(
     spec: &Spec,
@@ -100,10 +102,10 @@ pub struct LstmForward {
 
 impl LstmForward {
     pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
-        Ok(LstmForward { spec: *spec, kernel: gpu.kernel("lstm_forward", &prelude(spec))? })
+        Ok(LstmForward { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
     }
 
-    /// `gates_h` [R, M, 4H], `h_now` [R, M, H]; the others hold whatever the arguments of `record` point into.
+    /// `gates_h` `[R, M, 4H]`, `h_now` `[R, M, H]`; the others hold whatever the arguments of `record` point into.
     #[allow(clippy::too_many_arguments, reason = "the buffers in binding order")]
     pub fn bind(
         &self,

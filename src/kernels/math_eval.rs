@@ -1,12 +1,14 @@
-//! math_eval: the functions of `shaders/shared/math.wgsl`, each against f64 with its stated error, and on software Vulkan against the
+//! math_eval: the functions of `shaders/shared/math.wgsl`, each against f64 with its stated error, and on lavapipe against the
 //! bits of their f32 twins in [`crate::num::real::poly`], where a miscompiled shader shows at once.
 
 use super::compare::{Comparison, Tol, compare_exact, compare_scaled};
 use super::cost::{self, Cost};
 use super::inputs::Sample;
 use super::normal_fill::{self, radius_condition};
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
+use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
 use crate::num::real::Real;
+
+pub const SHADER: Source = shader!("shaders/", "math_eval");
 
 pub const WG: usize = 64;
 
@@ -67,7 +69,7 @@ pub fn prelude(s: &Spec) -> Prelude {
     Prelude::new().u32("WG", WG).u32("FN", s.function as usize)
 }
 
-/// `args` [N] pairs of f32 bits or words; `out` [N] pairs, the second 0 where the function has one result.
+/// `args` `[N]` pairs of f32 bits or words; `out` `[N]` pairs, the second 0 where the function has one result.
 pub fn math_eval_cpu<F: Real<Word = u32>>(s: &Spec, args: &[[u32; 2]], out: &mut [[F; 2]]) {
     let number = |w: u32| F::splat(f64::from(f32::from_bits(w)));
     for (&[v, w], out) in args.iter().zip(out) {
@@ -100,7 +102,7 @@ pub struct MathEvalBound {
 
 impl MathEval {
     pub fn new(gpu: &Gpu, spec: &Spec) -> Result<MathEval, GpuError> {
-        Ok(MathEval { kernel: gpu.kernel("math_eval", &prelude(spec))? })
+        Ok(MathEval { kernel: gpu.kernel(&SHADER, &prelude(spec))? })
     }
 
     /// Shapes as in [`math_eval_cpu`].
@@ -162,12 +164,12 @@ fn arguments(s: &Spec, seed: u32) -> Vec<[u32; 2]> {
 /// One ulp, at most, relative to the number it belongs to.
 const ULP: f64 = 1.0 / 8_388_608.0;
 
-/// What a function's error is measured in (given the reference) and how large it may be. On software Vulkan the errors stated in
+/// What a function's error is measured in (given the reference) and how large it may be. On a device that `rounds` as the twins the errors stated in
 /// math.wgsl hold; another device may fuse and divide less exactly, and gets 4 ulp or 4e-7.
-fn tolerance(s: &Spec, args: &[[u32; 2]], want: &[f64], software: bool) -> (Vec<f64>, Tol) {
+fn tolerance(s: &Spec, args: &[[u32; 2]], want: &[f64], rounds: bool) -> (Vec<f64>, Tol) {
     let number = |i: usize, c: usize| f64::from(f32::from_bits(args[i / 2][c]));
-    let ulps = |n: f64| if software { n * ULP } else { n.max(4.0) * ULP };
-    let abs = if software { 1.25e-7 } else { 4e-7 };
+    let ulps = |n: f64| if rounds { n * ULP } else { n.max(4.0) * ULP };
+    let abs = if rounds { 1.25e-7 } else { 4e-7 };
     let relative = |n: f64, why| (want.to_vec(), Tol { abs: 0.0, rel: ulps(n), why });
     match s.function {
         Function::Exp => relative(1.2, "math.wgsl: 1.2 ulp"),
@@ -200,16 +202,16 @@ fn tolerance(s: &Spec, args: &[[u32; 2]], want: &[f64], software: bool) -> (Vec<
     }
 }
 
-/// Shader against f64 and, on software Vulkan, against the bits of the f32 twin.
+/// Shader against f64 and, on lavapipe, against the bits of the f32 twin.
 pub fn check(gpu: &Gpu, s: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
     let args = arguments(s, seed);
     let mut want = vec![[0f64; 2]; s.n];
     math_eval_cpu(s, &args, &mut want);
     let got = math_eval_gpu(gpu, s, &args)?;
     let (want, name) = (want.as_flattened(), format!("{:?}", s.function));
-    let (scale, tol) = tolerance(s, &args, want, gpu.is_software());
+    let (scale, tol) = tolerance(s, &args, want, gpu.rounds_as_twins());
     let mut rows = vec![compare_scaled(&name, got.as_flattened(), want, &scale, tol)];
-    if gpu.is_software() {
+    if gpu.rounds_as_twins() {
         let mut twin = vec![[0f32; 2]; s.n];
         math_eval_cpu(s, &args, &mut twin);
         rows.push(if s.function == Function::Tanh {

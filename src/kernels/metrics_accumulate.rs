@@ -2,9 +2,11 @@
 
 use super::compare::{Comparison, compare_exact};
 use super::cost::Cost;
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
+use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
 use crate::kernels::inputs::uniforms;
 use crate::kernels::twin::Scalar;
+
+pub const SHADER: Source = shader!("shaders/", "metrics_accumulate");
 
 pub const WG: usize = 64;
 
@@ -15,7 +17,7 @@ pub struct Spec {
     pub elements: usize,
 }
 
-/// `metrics` [R, METRIC_ROWS, B] is added to `episode` of the same shape, or (`first`) overwrites it.
+/// `metrics` `[R, METRIC_ROWS, B]` is added to `episode` of the same shape, or (`first`) overwrites it.
 pub fn metrics_accumulate_cpu<F: Scalar>(spec: &Spec, first: bool, metrics: &[F], episode: &mut [F]) {
     for (e, &x) in episode[..spec.elements].iter_mut().zip(metrics) {
         *e = if first { x } else { *e + x };
@@ -39,10 +41,10 @@ pub struct MetricsAccumulate {
 
 impl MetricsAccumulate {
     pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
-        Ok(MetricsAccumulate { spec: *spec, kernel: gpu.kernel("metrics_accumulate", &prelude(spec))? })
+        Ok(MetricsAccumulate { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
     }
 
-    /// `metrics` and `episode`, both [R, METRIC_ROWS, B].
+    /// `metrics` and `episode`, both `[R, METRIC_ROWS, B]`.
     pub fn bind(&self, gpu: &Gpu, metrics: &Buf<f32>, episode: &Buf<f32>) -> MetricsAccumulateBound {
         for buf in [metrics, episode] {
             assert_eq!(

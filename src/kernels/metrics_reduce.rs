@@ -3,10 +3,12 @@
 use super::compare::{Comparison, Tol, compare_scaled};
 use super::cost::Cost;
 use super::in_each_form;
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Reduce, fold_groups};
+use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Reduce, Source, fold_groups};
 use crate::kernels::compare::compare_bits;
 use crate::kernels::inputs::{uniforms, widen};
 use crate::kernels::twin::{Scalar, assert_inside, check_trips};
+
+pub const SHADER: Source = shader!("shaders/", "metrics_reduce");
 
 pub const WG: usize = 128;
 
@@ -38,11 +40,11 @@ impl Spec {
 pub struct Args {
     /// Every value is multiplied by this first: 1, or 1/T for sums over an episode.
     pub scale: f32,
-    /// Start of sums [R, METRIC_ROWS, 2] inside its buffer, in elements: slot·R·METRIC_ROWS·2 of [T, R, METRIC_ROWS, 2].
+    /// Start of sums `[R, METRIC_ROWS, 2]` inside its buffer, in elements: slot·R·METRIC_ROWS·2 of `[T, R, METRIC_ROWS, 2]`.
     pub sums_off: usize,
 }
 
-/// `metrics` [R, METRIC_ROWS, B], `sums` [R, METRIC_ROWS, 2] from `sums_off`: Σx and Σx² over the environments.
+/// `metrics` `[R, METRIC_ROWS, B]`, `sums` `[R, METRIC_ROWS, 2]` from `sums_off`: Σx and Σx² over the environments.
 pub fn metrics_reduce_cpu<F: Scalar>(spec: &Spec, at: &Args, metrics: &[F], sums: &mut [F]) {
     let zero = F::splat(0.0);
     let scale = F::splat(f64::from(at.scale));
@@ -84,10 +86,10 @@ pub struct MetricsReduce {
 impl MetricsReduce {
     pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
         check_trips(gpu, "metrics_reduce", spec.b.div_ceil(WG) + Reduce::TRIPS)?;
-        Ok(MetricsReduce { spec: *spec, kernel: gpu.kernel("metrics_reduce", &prelude(spec))? })
+        Ok(MetricsReduce { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
     }
 
-    /// `metrics` [R, METRIC_ROWS, B]; `sums` holds whatever the offset of `record` points into.
+    /// `metrics` `[R, METRIC_ROWS, B]`; `sums` holds whatever the offset of `record` points into.
     pub fn bind(&self, gpu: &Gpu, metrics: &Buf<f32>, sums: &Buf<f32>) -> MetricsReduceBound {
         let spec = self.spec;
         assert_eq!(
@@ -119,7 +121,7 @@ impl MetricsReduceBound {
     }
 }
 
-/// Shader against f64 twin, and on software Vulkan against the bits of the f32 twin, in each form of the sum over a workgroup.
+/// Shader against f64 twin, and on lavapipe against the bits of the f32 twin, in each form of the sum over a workgroup.
 pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
     in_each_form(gpu, |gpu| check_form(gpu, spec, seed))
 }

@@ -1,13 +1,15 @@
 //! minibatch_gather: observations and actions of one minibatch, in the order of the keyed shuffle of an epoch ([`Samples`]): of single
 //! samples, or of whole environments slot by slot, as a recurrent policy learns from them. Copies, so exact on every device.
 
-use super::MAX_TRIPS;
 use super::compare::{Comparison, compare_exact};
 use super::cost::Cost;
 use super::inputs::Sample;
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
+use super::twin::check_trips;
+use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
 use crate::num::shuffle::{Minibatch, Samples, Unit};
 use rayon::prelude::*;
+
+pub const SHADER: Source = shader!("shaders/", "minibatch_gather");
 
 pub const WG: usize = 64;
 
@@ -38,7 +40,7 @@ pub fn prelude(s: &Spec) -> Prelude {
     p.u32("WHOLE", usize::from(s.unit == Unit::Environment))
 }
 
-/// `keys` [R], `obs` [T+1,R,B,O], `action` [T,R,B,A]; `mb_obs` [R,M+tail,O], `mb_action` [R,M,A].
+/// `keys` `[R]`, `obs` `[T+1, R, B, O]`, `action` `[T, R, B, A]`; `mb_obs` `[R, M+tail, O]`, `mb_action` `[R, M, A]`.
 pub fn minibatch_gather_cpu<F: Copy + Send + Sync>(
     s: &Spec,
     which: Minibatch,
@@ -76,13 +78,9 @@ pub struct MinibatchGatherBound {
 
 impl MinibatchGather {
     pub fn new(gpu: &Gpu, spec: &Spec) -> Result<MinibatchGather, GpuError> {
-        assert!(
-            spec.o + spec.a + 1000 < MAX_TRIPS,
-            "a row of {} numbers; software Vulkan ends loops at 65,535 trips",
-            spec.o + spec.a
-        );
+        check_trips(gpu, "minibatch_gather", spec.o + spec.a + 1000)?;
         spec.unit.assert_whole(spec.t, spec.m);
-        Ok(MinibatchGather { kernel: gpu.kernel("minibatch_gather", &prelude(spec))?, spec: spec.clone() })
+        Ok(MinibatchGather { kernel: gpu.kernel(&SHADER, &prelude(spec))?, spec: spec.clone() })
     }
 
     /// Shapes as in [`minibatch_gather_cpu`]; `obs` may go on behind its T + 1 slots.

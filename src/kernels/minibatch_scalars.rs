@@ -4,9 +4,11 @@
 use super::compare::{Comparison, compare_exact};
 use super::cost::Cost;
 use super::inputs::Sample;
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
+use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
 use crate::num::shuffle::{Minibatch, Samples, Unit};
 use rayon::prelude::*;
+
+pub const SHADER: Source = shader!("shaders/", "minibatch_scalars");
 
 pub const WG: usize = 64;
 
@@ -32,7 +34,7 @@ pub fn prelude(s: &Spec) -> Prelude {
     p.u32("WHOLE", usize::from(s.unit == Unit::Environment))
 }
 
-/// `keys` [R], `logprob`, `advantage`, `returns` [T,R,B], `value` [T+1,R,B]; `mb_scalars` [R,M] of (old logprob, advantage, return,
+/// `keys` `[R]`, `logprob`, `advantage`, `returns` `[T, R, B]`, `value` `[T+1, R, B]`; `mb_scalars` `[R, M]` of (old logprob, advantage, return,
 /// old value).
 #[expect(clippy::too_many_arguments, reason = "the kernel's buffers in binding order")]
 pub fn minibatch_scalars_cpu<F: Copy + Send + Sync>(
@@ -69,7 +71,7 @@ pub struct MinibatchScalarsBound {
 impl MinibatchScalars {
     pub fn new(gpu: &Gpu, spec: &Spec) -> Result<MinibatchScalars, GpuError> {
         spec.unit.assert_whole(spec.t, spec.m);
-        Ok(MinibatchScalars { kernel: gpu.kernel("minibatch_scalars", &prelude(spec))?, spec: spec.clone() })
+        Ok(MinibatchScalars { kernel: gpu.kernel(&SHADER, &prelude(spec))?, spec: spec.clone() })
     }
 
     /// Shapes as in [`minibatch_scalars_cpu`].

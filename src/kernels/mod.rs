@@ -2,6 +2,60 @@
 //! binding order), tolerance with its reason, `cost` (FLOPs and least bytes from the sizes), and `check`, which runs shader and twin on the same inputs. `isacbench check` and
 //! the modules of `tests/equiv/` call the same `check` functions, at default and at awkward sizes.
 
+/// The source of the kernel `$name` in `$dir` of the calling crate, as in `shader!("shaders/", "adam")`. What all kernels share can be
+/// imported, and further lists of imports where they are given.
+#[macro_export]
+macro_rules! shader {
+    ($dir:literal, $name:literal $(, $imports:expr)*) => {
+        $crate::gpu::Source {
+            name: $name,
+            file: concat!($dir, $name, ".wgsl"),
+            text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/", $dir, $name, ".wgsl")),
+            imports: &[$crate::kernels::SHARED $(, $imports)*],
+        }
+    };
+}
+pub use shader;
+
+/// A list of what kernels can import from `$dir` of the calling crate, as in `imports!("shaders/shared/": "math", "philox")`.
+#[macro_export]
+macro_rules! imports {
+    ($dir:literal: $($name:literal),* $(,)?) => {
+        &[$($crate::gpu::Import {
+            name: $name,
+            file: concat!($dir, $name, ".wgsl"),
+            text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/", $dir, $name, ".wgsl")),
+        }),*]
+    };
+}
+pub use imports;
+
+/// The [`Entry`] of a kernel by its module, with typical sizes; `check` and `wg` where they are not those of the module.
+#[macro_export]
+macro_rules! entry {
+    ($stem:ident, $spec:expr) => {
+        $crate::kernels::entry!($stem, $spec, wg $stem::WG)
+    };
+    ($stem:ident, $spec:expr, wg $wg:expr) => {
+        $crate::kernels::entry!($stem, $spec, check |gpu| $stem::check(gpu, &$spec, 1), wg $wg)
+    };
+    ($stem:ident, $spec:expr, check $check:expr) => {
+        $crate::kernels::entry!($stem, $spec, check $check, wg $stem::WG)
+    };
+    ($stem:ident, $spec:expr, check $check:expr, wg $wg:expr) => {
+        $crate::kernels::Entry {
+            kernel: $stem::SHADER.name,
+            shader: $stem::SHADER,
+            wg: || $wg,
+            prelude: || $stem::prelude(&$spec),
+            cost: || $stem::cost(&$spec),
+            check: $check,
+            needs: $crate::gpu::wgpu::Features::empty(),
+        }
+    };
+}
+pub use entry;
+
 pub mod activity_count;
 pub mod adam;
 pub mod advantage_stats;
@@ -41,6 +95,8 @@ pub mod philox_fill;
 pub mod polyak;
 pub mod ppo_policy_loss;
 pub mod ppo_value_loss;
+mod registry;
+pub mod replay;
 pub mod replay_gather;
 pub mod replay_write;
 pub mod slot_gather;
@@ -49,114 +105,18 @@ pub mod spike_forward;
 pub mod td_loss;
 pub mod tile;
 pub mod twin;
-pub mod value_iteration;
 
 pub use compare::{Comparison, Tol};
 pub use cost::Cost;
+pub(crate) use registry::in_each_form;
+pub use registry::{Entry, SHARED, named};
+pub use twin::MAX_TRIPS;
 
-use crate::gpu::{Gpu, GpuError, Prelude, Reduce, compose};
-use crate::nets::{Activation, ActorCriticLayout, Codebook, Lif};
-use crate::tasks::misac::dp::Rule;
-use crate::tasks::misac::kernels::{
-    misac_accumulate, misac_batch, misac_gain, misac_reset, misac_schedule, misac_step, spatial_loss,
-};
-use crate::tasks::misac::physics::{MisacSpec, Phase, Uncertainty};
-use crate::tasks::v2x::kernels::{v2x_batch, v2x_reference, v2x_reset, v2x_rollout, v2x_slots, v2x_step};
-use crate::tasks::v2x::physics::{Beam, Kinematics, V2xSpec};
-use crate::tasks::v2x::reference::Reference;
+use crate::nets::{Activation, Lif};
 use activity_count::Units;
 use dense_forward_f16::Stored;
 use lif_backward::Upstream;
 use lif_forward::Current;
-
-/// Most loop iterations a thread of a kernel may make: software Vulkan ends all loops of a thread after 65,535 in total, without an
-/// error. Hosts assert it.
-pub const MAX_TRIPS: usize = 60_000;
-
-/// A kernel: what checks it at its default sizes, and what compiles it without a device.
-pub struct Entry {
-    /// Stem of the shader, the host file, the twin, the test and the bench.
-    pub kernel: &'static str,
-    /// Threads of a workgroup.
-    pub wg: fn() -> usize,
-    /// Constants of a typical instance.
-    pub prelude: fn() -> Prelude,
-    /// What a dispatch of that instance must do.
-    pub cost: fn() -> Cost,
-    pub check: fn(&Gpu) -> Result<Vec<Comparison>, GpuError>,
-    /// What not every adapter has.
-    pub needs: wgpu::Features,
-}
-
-impl Entry {
-    /// What an adapter lacks to run the kernel.
-    pub fn lacks(&self, gpu: &Gpu) -> Option<wgpu::Features> {
-        let lacks = self.needs - gpu.features;
-        (!lacks.is_empty()).then_some(lacks)
-    }
-
-    /// Whether the kernel adds over a workgroup, in one of the forms of [`Reduce`].
-    pub fn adds(&self) -> bool {
-        let source = |form| compose(self.kernel, &(self.prelude)(), form).map(|c| c.source).ok();
-        source(Reduce::Tree) != source(Reduce::Subgroups)
-    }
-}
-
-macro_rules! entry {
-    ($stem:ident, $spec:expr) => {
-        Entry {
-            kernel: stringify!($stem),
-            wg: || $stem::WG,
-            prelude: || $stem::prelude(&$spec),
-            cost: || $stem::cost(&$spec),
-            check: |gpu| $stem::check(gpu, &$spec, 1),
-            needs: wgpu::Features::empty(),
-        }
-    };
-    ($stem:ident, $spec:expr, wg $wg:expr) => {
-        entry!($stem, $spec, check |gpu| $stem::check(gpu, &$spec, 1), $wg)
-    };
-    ($stem:ident, $spec:expr, check $check:expr) => {
-        entry!($stem, $spec, check $check, $stem::WG)
-    };
-    ($stem:ident, $spec:expr, check $check:expr, $wg:expr) => {
-        Entry {
-            kernel: stringify!($stem),
-            wg: || $wg,
-            prelude: || $stem::prelude(&$spec),
-            cost: || $stem::cost(&$spec),
-            check: $check,
-            needs: wgpu::Features::empty(),
-        }
-    };
-}
-
-/// The paper's task with 500 environments in three replicas.
-const fn v2x(beam: Beam) -> v2x_batch::Spec {
-    v2x_batch::Spec {
-        r: 3,
-        b: 500,
-        task: V2xSpec { vehicles: 3, antennas: 32, slots: 100, beam, kinematics: Kinematics::Paper },
-    }
-}
-
-/// The same task with 100 environments in three replicas under a perceptron, as it suits a device with these limits.
-fn rollout(beam: Beam, hidden: &[usize], limits: &wgpu::Limits) -> v2x_rollout::Spec {
-    let batch = v2x_batch::Spec { b: 100, ..v2x(beam) };
-    let layout =
-        ActorCriticLayout::new(batch.task.obs_dim(), hidden, batch.task.action_dim(), Activation::Tanh);
-    v2x_rollout::Spec::new(limits, batch, 10, &layout).expect("fits every device")
-}
-
-/// The second paper's task with 500 environments in three replicas.
-const fn misac(uncertainty: Uncertainty) -> misac_batch::Spec {
-    misac_batch::Spec { r: 3, b: 500, task: MisacSpec { vehicles: 4, antennas: 64, slots: 200, uncertainty } }
-}
-const MISAC: misac_batch::Spec = misac(Uncertainty::Constant);
-const BEAMS: misac_gain::Spec =
-    misac_gain::Spec { batch: misac_batch::Spec { b: 100, ..MISAC }, phase: Phase::Direct };
-const SPATIAL: spatial_loss::Spec =
-    spatial_loss::Spec { batch: misac_batch::Spec { b: 20, ..MISAC }, phase: Phase::Direct, slots: 9, m: 90 };
 
 const FORWARD: dense_forward::Spec = dense_forward::Spec {
     r: 3,
@@ -177,11 +137,6 @@ const FORWARD_F16: dense_forward_f16::Spec = dense_forward_f16::Spec {
     x: Stored::F16,
     y: Stored::F16,
 };
-/// The choices of `dqn` with 500 environments in three replicas.
-fn choices(beam: Beam) -> dqn_act::Spec {
-    dqn_act::Spec { r: 3, b: 500, codebook: Codebook::new(&v2x(beam).task, 32, &[0.25, 0.5, 1.0]) }
-}
-
 const BACK_INPUT: dense_backward_input::Spec =
     dense_backward_input::Spec { r: 3, m: 200, i: 128, o: 128, p: 128 * 128 + 5, act: Activation::Tanh };
 const BACK_WEIGHTS: dense_backward_weights::Spec =
@@ -211,82 +166,17 @@ const NEURONS_BACK: lif_backward::Spec = lif_backward::Spec {
 const SPIKES_BACK: spike_backward_weights::Spec =
     spike_backward_weights::Spec { r: 3, m: 200, i: 128, o: 128, p: 128 * 129 + 5, steps: 6, slices: 3 };
 
-/// Every kernel, in data-flow order.
+/// Every kernel that belongs to no task, in data-flow order. [`crate::tasks`] has those of the tasks.
 #[rustfmt::skip]
 pub const REGISTRY: &[Entry] = &[
     entry!(philox_fill, philox_fill::DEFAULT),
     entry!(normal_fill, normal_fill::DEFAULT),
     entry!(math_eval, math_eval::DEFAULT, check |gpu| math_eval::check_all(gpu, 4099, 1)),
-    entry!(v2x_reset, v2x(Beam::Angles)),
-    entry!(v2x_reference, v2x_reference::Spec { batch: v2x(Beam::Span), who: Reference::GenieZf }, check |gpu| {
-        let mut rows = Vec::new();
-        for who in [Reference::Random, Reference::LastEstimate, Reference::Ekf, Reference::Genie, Reference::GenieZf] {
-            let spec = v2x_reference::Spec { batch: v2x(who.beam()), who };
-            rows.extend(named(&format!("{who:?}"), v2x_reference::check(gpu, &spec, 1)?));
-        }
-        Ok(rows)
-    }),
-    entry!(v2x_step, v2x(Beam::Angles), check |gpu| {
-        let mut rows = Vec::new();
-        for beam in [Beam::Angles, Beam::Tracking, Beam::Matrix, Beam::Steer, Beam::Span] {
-            rows.extend(named(&format!("{beam:?}"), v2x_step::check(gpu, &v2x(beam), 1)?));
-        }
-        Ok(rows)
-    }),
-    entry!(v2x_slots, v2x(Beam::Angles), check |gpu| {
-        let mut rows = Vec::new();
-        for beam in [Beam::Angles, Beam::Tracking, Beam::Matrix] {
-            rows.extend(named(&format!("{beam:?}"), v2x_slots::check(gpu, &v2x(beam), 1)?));
-        }
-        Ok(rows)
-    }),
-    Entry {
-        kernel: "v2x_rollout",
-        wg: || rollout(Beam::Angles, &[128, 128], &wgpu::Limits::default()).plan.threads(),
-        prelude: || v2x_rollout::prelude(&rollout(Beam::Angles, &[128, 128], &wgpu::Limits::default())),
-        cost: || v2x_rollout::cost(&rollout(Beam::Angles, &[128, 128], &wgpu::Limits::default())),
-        needs: wgpu::Features::empty(),
-        check: |gpu| {
-            // Streamed weights as the adapter has room for, and resident ones for which every adapter has.
-            let all = &wgpu::Limits::default();
-            let mut rows = Vec::new();
-            for (beam, hidden, limits) in
-                [(Beam::Angles, &[128, 128][..], &gpu.limits), (Beam::Tracking, &[20], all)]
-            {
-                let spec = rollout(beam, hidden, limits);
-                rows.extend(named(&format!("{beam:?}"), v2x_rollout::check(gpu, &spec, 1)?));
-            }
-            Ok(rows)
-        },
-    },
-    entry!(misac_reset, MISAC),
-    entry!(misac_schedule, misac_schedule::Spec { batch: MISAC, rule: Rule::Table, age_max: 10 }, check |gpu| {
-        let mut rows = Vec::new();
-        for rule in [Rule::Always, Rule::Never, Rule::Periodic, Rule::Table, Rule::Plan] {
-            let spec = misac_schedule::Spec { batch: MISAC, rule, age_max: 10 };
-            rows.extend(named(&format!("{rule:?}"), misac_schedule::check(gpu, &spec, 1)?));
-        }
-        Ok(rows)
-    }),
-    entry!(misac_step, MISAC, check |gpu| {
-        let mut rows = Vec::new();
-        for uncertainty in [Uncertainty::Constant, Uncertainty::Kinematic] {
-            rows.extend(named(&format!("{uncertainty:?}"), misac_step::check(gpu, &misac(uncertainty), 1)?));
-        }
-        Ok(rows)
-    }),
     entry!(obs_mask, obs_mask::DEFAULT),
-    entry!(misac_gain, BEAMS, check |gpu| {
-        let mut rows = Vec::new();
-        for phase in [Phase::Direct, Phase::Residual] {
-            rows.extend(named(&format!("{phase:?}"), misac_gain::check(gpu, &misac_gain::Spec { phase, ..BEAMS }, 1)?));
-        }
-        Ok(rows)
-    }),
-    entry!(value_iteration, value_iteration::DEFAULT),
     entry!(dense_forward, FORWARD, wg tile::Tile::choose(FORWARD.m, FORWARD.o).threads()),
     Entry {
-        kernel: "dense_forward_f16",
+        kernel: dense_forward_f16::SHADER.name,
+        shader: dense_forward_f16::SHADER,
         wg: || tile::Tile::choose(FORWARD_F16.m, FORWARD_F16.o).threads(),
         prelude: || dense_forward_f16::prelude(&FORWARD_F16),
         cost: || dense_forward_f16::cost(&FORWARD_F16),
@@ -320,13 +210,6 @@ pub const REGISTRY: &[Entry] = &[
     entry!(bernoulli_policy_loss, bernoulli_policy_loss::DEFAULT),
     entry!(ppo_value_loss, ppo_value_loss::DEFAULT),
     entry!(slot_gather, slot_gather::DEFAULT),
-    entry!(spatial_loss, SPATIAL, check |gpu| {
-        let mut rows = Vec::new();
-        for phase in [Phase::Direct, Phase::Residual] {
-            rows.extend(named(&format!("{phase:?}"), spatial_loss::check(gpu, &spatial_loss::Spec { phase, ..SPATIAL }, 1)?));
-        }
-        Ok(rows)
-    }),
     entry!(dense_backward_input, BACK_INPUT, wg tile::Tile::choose(BACK_INPUT.m, BACK_INPUT.i).threads()),
     entry!(dense_backward_weights, BACK_WEIGHTS, wg tile::Tile::choose(BACK_WEIGHTS.o, BACK_WEIGHTS.i).threads()),
     entry!(lif_backward, NEURONS_BACK, check |gpu| {
@@ -349,20 +232,14 @@ pub const REGISTRY: &[Entry] = &[
     entry!(grad_norm, grad_norm::Spec { r: 3, p: 37_000, split: 18_953, joint: false }),
     entry!(adam, adam::Spec { r: 3, p: 5003, split: 2500 }),
     entry!(ddpg_act, ddpg_act::Spec { r: 3, b: 500, a: 6 }),
-    Entry {
-        kernel: "dqn_act",
-        wg: || dqn_act::WG,
-        prelude: || dqn_act::prelude(&choices(Beam::Angles)),
-        cost: || dqn_act::cost(&choices(Beam::Angles)),
-        check: |gpu| {
-            let mut rows = Vec::new();
-            for beam in [Beam::Angles, Beam::Tracking, Beam::Matrix] {
-                rows.extend(named(&format!("{beam:?}"), dqn_act::check(gpu, &choices(beam), 1)?));
-            }
-            Ok(rows)
-        },
-        needs: wgpu::Features::empty(),
-    },
+    entry!(dqn_act, dqn_act::choices(1, 1), check |gpu| {
+        let mut rows = Vec::new();
+        for (parts, width) in [(1, 1), (2, 32)] {
+            let variant = format!("beams of {} values", parts * width);
+            rows.extend(named(&variant, dqn_act::check(gpu, &dqn_act::choices(parts, width), 1)?));
+        }
+        Ok(rows)
+    }),
     entry!(replay_write, replay_write::DEFAULT),
     entry!(replay_gather, replay_gather::DEFAULT),
     entry!(critic_input, critic_input::DEFAULT),
@@ -371,26 +248,4 @@ pub const REGISTRY: &[Entry] = &[
     entry!(polyak, polyak::Spec { r: 3, p: 5003 }),
     entry!(metrics_reduce, metrics_reduce::Spec { r: 3, metric_rows: 12, b: 1000 }),
     entry!(metrics_accumulate, metrics_accumulate::Spec { elements: 3 * 12 * 1000 }),
-    entry!(misac_accumulate, MISAC),
 ];
-
-/// The comparisons of `check` with each form of the sum over a workgroup that the adapter has.
-fn in_each_form(
-    gpu: &Gpu,
-    check: impl Fn(&Gpu) -> Result<Vec<Comparison>, GpuError>,
-) -> Result<Vec<Comparison>, GpuError> {
-    let mut rows = Vec::new();
-    for form in Reduce::ALL {
-        match gpu.with_reduce(form) {
-            Ok(gpu) => rows.extend(named(form.name(), check(&gpu)?)),
-            Err(GpuError::Unsupported { .. }) => {}
-            Err(e) => return Err(e),
-        }
-    }
-    Ok(rows)
-}
-
-/// The same comparisons with `variant` in front of their names.
-fn named(variant: &str, rows: Vec<Comparison>) -> Vec<Comparison> {
-    rows.into_iter().map(|c| Comparison { quantity: format!("{variant}: {}", c.quantity), ..c }).collect()
-}

@@ -3,9 +3,11 @@
 use super::compare::{Comparison, Tol, compare_exact, compare_scaled};
 use super::cost::{Cost, NORMAL_PAIR};
 use super::philox_fill::philox_fill_cpu;
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
+use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
 use crate::num::real::Real;
 use rayon::prelude::*;
+
+pub const SHADER: Source = shader!("shaders/", "normal_fill");
 
 pub const WG: usize = 64;
 
@@ -39,7 +41,7 @@ pub fn radius_condition(z: &[f64]) -> Vec<f64> {
     z.chunks_exact(2).flat_map(|p| [1.0 / p[0].hypot(p[1]).max(2f64.powi(-12)); 2]).collect()
 }
 
-/// `start_key` = counter (lowest word first) and key; `out` [N, 4].
+/// `start_key` = counter (lowest word first) and key; `out` `[N, 4]`.
 pub fn normal_fill_cpu<F: Real<Word = u32> + Send + Sync>(start_key: &[u32; 6], out: &mut [[F; 4]]) {
     let mut words = vec![[0u32; 4]; out.len()];
     philox_fill_cpu(start_key, &mut words);
@@ -62,10 +64,10 @@ pub struct NormalFillBound {
 
 impl NormalFill {
     pub fn new(gpu: &Gpu, spec: &Spec) -> Result<NormalFill, GpuError> {
-        Ok(NormalFill { kernel: gpu.kernel("normal_fill", &prelude(spec))? })
+        Ok(NormalFill { kernel: gpu.kernel(&SHADER, &prelude(spec))? })
     }
 
-    /// `start_key` [6], `out` [N] of four normals; the number of blocks is the length of `out`.
+    /// `start_key` `[6]`, `out` `[N]` of four normals; the number of blocks is the length of `out`.
     pub fn bind(&self, gpu: &Gpu, start_key: &Buf<u32>, out: &Buf<[f32; 4]>) -> NormalFillBound {
         NormalFillBound {
             bound: self.kernel.bind(gpu, &[start_key.of_len(6), &out.raw]),
@@ -89,7 +91,7 @@ pub fn normal_fill_gpu(gpu: &Gpu, start_key: &[u32; 6], blocks: usize) -> Result
     gpu.read(&out)
 }
 
-/// Shader against f64 twin and, where the device is software Vulkan, against the bits of the f32 twin.
+/// Shader against f64 twin and, where the device rounds as the twins, against the bits of the f32 twin.
 pub fn check(gpu: &Gpu, s: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
     let start_key = [u32::MAX - 7, u32::MAX, 5, 6, seed, 0xABCD_0124];
     let mut want = vec![[0f64; 4]; s.blocks];
@@ -97,7 +99,7 @@ pub fn check(gpu: &Gpu, s: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError
     let got = normal_fill_gpu(gpu, &start_key, s.blocks)?;
     let want = want.as_flattened();
     let mut rows = vec![compare_scaled("out", got.as_flattened(), want, &radius_condition(want), TOL)];
-    if gpu.is_software() {
+    if gpu.rounds_as_twins() {
         let mut twin = vec![[0f32; 4]; s.blocks];
         normal_fill_cpu(&start_key, &mut twin);
         rows.push(compare_exact(

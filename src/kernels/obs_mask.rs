@@ -1,9 +1,11 @@
-//! obs_mask: hides the last columns of observations from a policy, in place: the ages from agent `h-moe-no-aoi` of task misac.
+//! obs_mask: hides the last columns of observations from a policy, in place (the ages, for the study without them).
 
 use super::compare::{Comparison, compare_exact};
 use super::cost::Cost;
 use super::inputs::normal;
-use crate::gpu::{Bound, Buf, Gpu, GpuError, Kernel, Prelude, fold_groups};
+use crate::gpu::{Bound, Buf, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
+
+pub const SHADER: Source = shader!("shaders/", "obs_mask");
 
 pub const WG: usize = 64;
 
@@ -17,7 +19,7 @@ pub struct Spec {
 
 pub const DEFAULT: Spec = Spec { rows: 1500, o: 12, first: 8 };
 
-/// `obs` [rows, O] from element `obs_off`.
+/// `obs` `[rows, O]` from element `obs_off`.
 pub fn obs_mask_cpu(spec: &Spec, obs_off: usize, obs: &mut [f32]) {
     for row in obs[obs_off..].chunks_exact_mut(spec.o).take(spec.rows) {
         row[spec.first..].fill(0.0);
@@ -43,7 +45,7 @@ pub struct ObsMask {
 impl ObsMask {
     pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
         assert!(spec.first < spec.o, "obs_mask: {spec:?} hides nothing");
-        Ok(ObsMask { spec: *spec, kernel: gpu.kernel("obs_mask", &prelude(spec))? })
+        Ok(ObsMask { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
     }
 
     /// `obs` holds whatever the offset of `record` points into.

@@ -2,8 +2,10 @@
 
 use super::compare::{Comparison, compare_exact};
 use super::cost::Cost;
-use crate::gpu::{Fill, Gpu, GpuError, Prelude, fold_groups};
+use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source, fold_groups};
 use crate::num::philox::philox4x32_10;
+
+pub const SHADER: Source = shader!("shaders/", "philox_fill");
 
 pub const WG: usize = 64;
 
@@ -24,7 +26,7 @@ pub fn prelude(_: &Spec) -> Prelude {
     Prelude::new().u32("WG", WG)
 }
 
-/// `start_key` = counter (lowest word first) and key; `out` [N, 4].
+/// `start_key` = counter (lowest word first) and key; `out` `[N, 4]`.
 pub fn philox_fill_cpu(start_key: &[u32; 6], out: &mut [[u32; 4]]) {
     let [c0, c1, c2, c3, k0, k1] = *start_key;
     let start = u128::from(c0) | u128::from(c1) << 32 | u128::from(c2) << 64 | u128::from(c3) << 96;
@@ -36,7 +38,7 @@ pub fn philox_fill_cpu(start_key: &[u32; 6], out: &mut [[u32; 4]]) {
 
 /// Runs the shader.
 pub fn philox_fill_gpu(gpu: &Gpu, start_key: &[u32; 6], blocks: usize) -> Result<Vec<[u32; 4]>, GpuError> {
-    let kernel = gpu.kernel("philox_fill", &prelude(&Spec { blocks }))?;
+    let kernel = gpu.kernel(&SHADER, &prelude(&Spec { blocks }))?;
     let start = gpu.upload("philox_fill.start_key", &[6], start_key)?;
     let out = gpu.alloc::<[u32; 4]>("philox_fill.out", &[blocks], Fill::Poison)?;
     let bound = kernel.bind(gpu, &[&start.raw, &out.raw]);

@@ -3,8 +3,10 @@
 use super::compare::{Comparison, Tol, compare_scaled};
 use super::cost::Cost;
 use super::inputs::{normal, widen};
-use crate::gpu::{Bound, Buf, Gpu, GpuError, Kernel, Prelude, fold_groups};
-use crate::num::real::Real;
+use crate::gpu::{Bound, Buf, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
+pub use crate::nets::dense::polyak_cpu;
+
+pub const SHADER: Source = shader!("shaders/", "polyak");
 
 pub const WG: usize = 64;
 
@@ -21,14 +23,6 @@ pub struct Spec {
     pub r: usize,
     /// P: parameters of a replica.
     pub p: usize,
-}
-
-/// `params` [R, P], `target` [R, P].
-pub fn polyak_cpu<F: Real<Elem = F>>(tau: F, params: &[F], target: &mut [F]) {
-    let rest = F::splat(1.0) - tau;
-    for (target, &online) in target.iter_mut().zip(params) {
-        *target = tau * online + rest * *target;
-    }
 }
 
 /// What a dispatch must do.
@@ -49,10 +43,10 @@ pub struct Polyak {
 
 impl Polyak {
     pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
-        Ok(Polyak { spec: *spec, kernel: gpu.kernel("polyak", &prelude(spec))? })
+        Ok(Polyak { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
     }
 
-    /// `params` and `target` [R, P].
+    /// `params` and `target` `[R, P]`.
     pub fn bind(&self, gpu: &Gpu, params: &Buf<f32>, target: &Buf<f32>) -> PolyakBound {
         let n = self.spec.r * self.spec.p;
         PolyakBound { spec: self.spec, bound: self.kernel.bind(gpu, &[params.of_len(n), target.of_len(n)]) }

@@ -5,13 +5,15 @@
 //! `logp = Σ_a −z²/2 − log_std − ½ ln 2π`, `z = (action − mean)/std`, `entropy = Σ_a ½ + ½ ln 2π + log_std`, and
 //! `adv = (advantage − stats.0)·stats.1`. Where the clipped branch is larger outside the clip range, no gradient passes.
 
-use super::MAX_TRIPS;
 use super::compare::{Comparison, Tol, compare_scaled};
 use super::cost::{Cost, EXP};
 use super::inputs::{Sample, column, widen, widen_rows};
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
+use super::twin::check_trips;
+use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
 use crate::num::real::Real;
 use rayon::prelude::*;
+
+pub const SHADER: Source = shader!("shaders/", "ppo_policy_loss");
 
 pub const WG: usize = 64;
 
@@ -56,8 +58,8 @@ pub fn prelude(s: &Spec) -> Prelude {
     Prelude::new().u32("WG", WG).u32("P", s.p).u32("A", s.a)
 }
 
-/// `params` [R,P], `mean`, `mb_action` [R,M,A], `mb_scalars` [R,M] of (old logprob, advantage, return, old value), `stats` [R];
-/// `d_mean` [R,M,A] = d loss / d mean, `terms` [R,M,A+4]: the sample's part of d loss / d log_std (A, with its 1/M and the entropy's
+/// `params` `[R, P]`, `mean`, `mb_action` `[R, M, A]`, `mb_scalars` `[R, M]` of (old logprob, advantage, return, old value), `stats` `[R]`;
+/// `d_mean` `[R, M, A]` = d loss / d mean, `terms` `[R, M, A+4]`: the sample's part of d loss / d log_std (A, with its 1/M and the entropy's
 /// part), then per-sample policy loss, k3 estimate of KL, whether the ratio is outside the clip range, entropy (without 1/M).
 #[expect(clippy::too_many_arguments, reason = "the kernel's buffers in binding order")]
 pub fn ppo_policy_loss_cpu<F: Real + Send + Sync>(
@@ -125,7 +127,7 @@ pub struct PpoPolicyLossBound {
 
 impl PpoPolicyLoss {
     pub fn new(gpu: &Gpu, spec: &Spec) -> Result<PpoPolicyLoss, GpuError> {
-        assert!(2 * spec.a < MAX_TRIPS, "A = {}: software Vulkan ends loops at 65,535 trips", spec.a);
+        check_trips(gpu, "ppo_policy_loss", 2 * spec.a)?;
         assert!(
             spec.ls_off + spec.a <= spec.p,
             "log_std at {}..+{} of {} parameters",
@@ -133,7 +135,7 @@ impl PpoPolicyLoss {
             spec.a,
             spec.p
         );
-        Ok(PpoPolicyLoss { kernel: gpu.kernel("ppo_policy_loss", &prelude(spec))?, spec: spec.clone() })
+        Ok(PpoPolicyLoss { kernel: gpu.kernel(&SHADER, &prelude(spec))?, spec: spec.clone() })
     }
 
     /// Shapes as in [`ppo_policy_loss_cpu`].

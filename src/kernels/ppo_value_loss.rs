@@ -6,9 +6,11 @@
 use super::compare::{Comparison, Tol, compare_scaled};
 use super::cost::Cost;
 use super::inputs::{Sample, widen, widen_rows};
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
+use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
 use crate::num::real::Real;
 use rayon::prelude::*;
+
+pub const SHADER: Source = shader!("shaders/", "ppo_value_loss");
 
 pub const WG: usize = 64;
 
@@ -46,8 +48,8 @@ pub fn prelude(_: &Spec) -> Prelude {
     Prelude::new().u32("WG", WG)
 }
 
-/// `value` [R,M+tail], `mb_scalars` [R,M] of (old logprob, advantage, return, old value); `d_value` [R,M+tail] = vf_coef · d v_loss / dV
-/// (with its 1/M; 0 in the tail), `terms_v` [R,M,1] = the sample's term of v_loss (without 1/M).
+/// `value` `[R, M+tail]`, `mb_scalars` `[R, M]` of (old logprob, advantage, return, old value); `d_value` `[R, M+tail]` = vf_coef · d v_loss / dV
+/// (with its 1/M; 0 in the tail), `terms_v` `[R, M, 1]` = the sample's term of v_loss (without 1/M).
 pub fn ppo_value_loss_cpu<F: Real + Send + Sync>(
     s: &Spec,
     hyper: Hyper,
@@ -95,7 +97,7 @@ pub struct PpoValueLossBound {
 
 impl PpoValueLoss {
     pub fn new(gpu: &Gpu, spec: &Spec) -> Result<PpoValueLoss, GpuError> {
-        Ok(PpoValueLoss { kernel: gpu.kernel("ppo_value_loss", &prelude(spec))?, spec: spec.clone() })
+        Ok(PpoValueLoss { kernel: gpu.kernel(&SHADER, &prelude(spec))?, spec: spec.clone() })
     }
 
     /// Shapes as in [`ppo_value_loss_cpu`].

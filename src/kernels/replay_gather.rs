@@ -1,12 +1,14 @@
-//! replay_gather: one minibatch out of the ring of every replica, drawn uniformly with replacement ([`crate::learn::replay::sample`]). Integers
+//! replay_gather: one minibatch out of the ring of every replica, drawn uniformly with replacement ([`sample`]). Integers
 //! and copies: exact.
 
-use super::MAX_TRIPS;
 use super::compare::{Comparison, compare_exact};
 use super::cost::Cost;
 use super::inputs::Sample;
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
-use crate::learn::replay::{Row, sample};
+use super::replay::{Row, sample};
+use super::twin::check_trips;
+use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
+
+pub const SHADER: Source = shader!("shaders/", "replay_gather");
 
 pub const WG: usize = 64;
 
@@ -34,7 +36,7 @@ pub struct Args {
     pub filled: usize,
 }
 
-/// `keys` [R], `replay` [R, capacity, W]; `mb_obs` [R, M, O], `mb_action` [R, M, D], `mb_next` [R, M, O], `mb_scalars` [R, M] of (reward,
+/// `keys` `[R]`, `replay` `[R, capacity, W]`; `mb_obs` `[R, M, O]`, `mb_action` `[R, M, D]`, `mb_next` `[R, M, O]`, `mb_scalars` `[R, M]` of (reward,
 /// 1 − terminated).
 #[allow(clippy::too_many_arguments, reason = "the argument list is the kernel's binding list")]
 pub fn replay_gather_cpu<F: Copy>(
@@ -81,8 +83,8 @@ pub struct ReplayGather {
 impl ReplayGather {
     pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
         let width = spec.row.width();
-        assert!(width + 20 < MAX_TRIPS, "replay_gather: a row of {width} numbers exceeds the loop budget");
-        Ok(ReplayGather { spec: *spec, kernel: gpu.kernel("replay_gather", &prelude(spec))? })
+        check_trips(gpu, "replay_gather", width + 20)?;
+        Ok(ReplayGather { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
     }
 
     /// Shapes as in [`replay_gather_cpu`].

@@ -1,15 +1,17 @@
 //! replay_write: the transitions of one slot into the rings of all replicas, in place of the oldest. Copies and one product: exact.
 //!
-//! Row: observation [O], stored action [D], next observation [O] (the final one where an episode was truncated or terminated), scaled reward,
+//! Row: observation `[O]`, stored action `[D]`, next observation `[O]` (the final one where an episode was truncated or terminated), scaled reward,
 //! 1 − terminated. Truncation is no termination: such a row keeps its bootstrap.
 
 use super::compare::{Comparison, compare_exact};
 use super::cost::Cost;
 use super::inputs::Sample;
+use super::replay::Row;
 use crate::env::{TERMINATED, TRUNCATED};
-use crate::gpu::{Bound, Buf, Gpu, GpuError, Kernel, Prelude, fold_groups};
+use crate::gpu::{Bound, Buf, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
 use crate::kernels::twin::assert_inside;
-use crate::learn::replay::Row;
+
+pub const SHADER: Source = shader!("shaders/", "replay_write");
 
 pub const WG: usize = 64;
 
@@ -32,14 +34,14 @@ pub const DEFAULT: Spec = Spec { r: 3, b: 101, c: 7, row: Row { obs: 12, action:
 pub struct Args {
     /// Place of the slot in the ring, below C.
     pub slot: usize,
-    /// Start of the observations [R, B, O] inside `obs` before the slot …
+    /// Start of the observations `[R, B, O]` inside `obs` before the slot …
     pub obs_off: usize,
     /// … and behind it.
     pub next_off: usize,
     pub reward_scale: f32,
 }
 
-/// `obs` holds both observations of the slot; `final_obs` [R, B, O]; `action` [R, B, D]; `reward`, `flags` [R, B]; `replay` [R, C, B, W].
+/// `obs` holds both observations of the slot; `final_obs` `[R, B, O]`; `action` `[R, B, D]`; `reward`, `flags` `[R, B]`; `replay` `[R, C, B, W]`.
 #[allow(clippy::too_many_arguments, reason = "the argument list is the kernel's binding list")]
 pub fn replay_write_cpu(
     spec: &Spec,
@@ -87,7 +89,7 @@ pub struct ReplayWrite {
 
 impl ReplayWrite {
     pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
-        Ok(ReplayWrite { spec: *spec, kernel: gpu.kernel("replay_write", &prelude(spec))? })
+        Ok(ReplayWrite { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
     }
 
     /// Shapes as in [`replay_write_cpu`]; `obs` holds whatever the offsets of `record` point into.

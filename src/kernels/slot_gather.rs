@@ -1,11 +1,13 @@
 //! slot_gather: observations of every `stride`-th slot of the environments of a minibatch, slot by slot in the order of `minibatch_gather`, as the
-//! phases of task misac learn from them (`spatial_loss`). Copies, so exact on every device.
+//! phases learn from them (`spatial_loss`). Copies, so exact on every device.
 
 use super::compare::{Comparison, compare_exact};
 use super::cost::Cost;
 use super::inputs::Sample;
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
+use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
 use crate::num::shuffle::{Minibatch, Samples, Unit};
+
+pub const SHADER: Source = shader!("shaders/", "slot_gather");
 
 pub const WG: usize = 64;
 
@@ -42,7 +44,7 @@ impl Args {
     }
 }
 
-/// `keys` [R], `obs` [T+1, R, B, O]; `kept` [R, slots, envs, O].
+/// `keys` `[R]`, `obs` `[T+1, R, B, O]`; `kept` `[R, slots, envs, O]`.
 pub fn slot_gather_cpu<F: Copy>(spec: &Spec, at: &Args, keys: &[[u32; 2]], obs: &[F], kept: &mut [F]) {
     at.assert_inside(spec);
     let &Spec { r: replicas, b, o, envs, .. } = spec;
@@ -73,10 +75,10 @@ pub struct SlotGather {
 
 impl SlotGather {
     pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
-        Ok(SlotGather { spec: *spec, kernel: gpu.kernel("slot_gather", &prelude(spec))? })
+        Ok(SlotGather { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
     }
 
-    /// `keys` [R], `obs` [T+1, R, B, O]; `kept` [R, slots, envs, O] for as many slots as the specification has.
+    /// `keys` `[R]`, `obs` `[T+1, R, B, O]`; `kept` `[R, slots, envs, O]` for as many slots as the specification has.
     pub fn bind(&self, gpu: &Gpu, keys: &Buf<[u32; 2]>, obs: &Buf<f32>, kept: &Buf<f32>) -> SlotGatherBound {
         let Spec { t, r, b, o, slots, envs } = self.spec;
         let buffers = [keys.of_len(r), obs.of_len((t + 1) * r * b * o), kept.of_len(r * slots * envs * o)];

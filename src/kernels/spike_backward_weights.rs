@@ -1,15 +1,17 @@
 //! spike_backward_weights: the gradient of the weight and bias between the spikes of one layer and the currents of the next, summed over
 //! samples and steps. The samples are cut into slices of ⌈m/slices⌉; `grad_reduce` adds the slices in a fixed order.
 
-use super::MAX_TRIPS;
 use super::compare::{Comparison, Tol, compare_scaled};
 use super::cost::Cost;
 use super::inputs::{normal, widen};
 use super::spike_forward::random_words;
 use super::tile::{BK, Tile};
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude};
+use super::twin::{check_groups, check_index, check_trips};
+use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source};
 use crate::nets::lif::MAX_STEPS;
 use crate::num::real::Real;
+
+pub const SHADER: Source = shader!("shaders/", "spike_backward_weights");
 
 pub const TOL: Tol = Tol {
     abs: 1e-30,
@@ -40,13 +42,13 @@ pub struct Spec {
 pub struct Args {
     /// Samples of each replica in this dispatch, at least 1.
     pub m: usize,
-    /// Weight [O, I] inside a replica's parameters.
+    /// Weight `[O, I]` inside a replica's parameters.
     pub w_off: usize,
-    /// Bias [O] inside a replica's parameters.
+    /// Bias `[O]` inside a replica's parameters.
     pub b_off: usize,
 }
 
-/// `di` [R, m, S, O]: gradient by the currents; `spikes` [R, m, I] words of the layer below; `partials` [slices, R, P]: only the layer's
+/// `di` `[R, m, S, O]`: gradient by the currents; `spikes` `[R, m, I]` words of the layer below; `partials` `[slices, R, P]`: only the layer's
 /// weight and bias are written, zeros where a slice has no samples.
 pub fn spike_backward_weights_cpu<F: Real<Elem = F>>(
     spec: &Spec,
@@ -102,22 +104,17 @@ impl SpikeBackwardWeights {
         let &Spec { r, m, i, o, steps, slices, .. } = spec;
         let tile = Tile::choose(o, i);
         assert!((1..=MAX_STEPS).contains(&steps), "{steps} spike steps do not fit a spike word");
-        assert!(
-            slices >= 1 && r * slices <= 65_535,
-            "spike_backward_weights: {slices} slices of {r} replicas are too many workgroups"
-        );
+        assert!(slices >= 1, "spike_backward_weights: no slices");
+        check_groups(gpu, "spike_backward_weights", &[r * slices])?;
         let rows = m.div_ceil(slices) * steps;
         let trips = tile.trips(rows) + rows.div_ceil(BK) * BK;
-        assert!(
-            trips < MAX_TRIPS,
-            "spike_backward_weights: slices of {rows} rows exceed the loop budget, use more than {slices}"
-        );
-        assert!(u32::try_from(r * m * steps * o).is_ok(), "spike_backward_weights: {m} samples are too many");
-        let kernel = gpu.kernel("spike_backward_weights", &prelude(spec))?;
+        check_trips(gpu, "spike_backward_weights", trips)?;
+        check_index(gpu, "spike_backward_weights", r * m * steps * o)?;
+        let kernel = gpu.kernel(&SHADER, &prelude(spec))?;
         Ok(SpikeBackwardWeights { spec: *spec, tile, kernel })
     }
 
-    /// `di` [R, M, S, O], `spikes` [R, M, I], `partials` [slices, R, P].
+    /// `di` `[R, M, S, O]`, `spikes` `[R, M, I]`, `partials` `[slices, R, P]`.
     pub fn bind(
         &self,
         gpu: &Gpu,

@@ -1,16 +1,18 @@
 //! spike_forward: a layer of leaky integrate-and-fire neurons driven by the spikes of the layer below through a weight and a bias, all S
 //! steps at once. Spike words as in `lif_forward`.
 
-use super::MAX_TRIPS;
 use super::compare::{Comparison, Tol};
 use super::cost::Cost;
 use super::inputs::{Sample, normal, widen};
 use super::lif_forward::{Judged, MARGIN, lif_prelude, neuron, optional};
 use super::tile::BK;
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude};
+use super::twin::{check_groups, check_index, check_trips};
+use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source};
 use crate::nets::Lif;
 use crate::nets::lif::MAX_STEPS;
 use crate::num::real::Real;
+
+pub const SHADER: Source = shader!("shaders/", "spike_forward");
 
 pub const TOL: Tol = Tol {
     abs: 3e-7,
@@ -43,14 +45,14 @@ pub struct Spec {
 pub struct Args {
     /// Samples of each replica in this dispatch, at least 1.
     pub m: usize,
-    /// Weight [O, I] inside a replica's parameters.
+    /// Weight `[O, I]` inside a replica's parameters.
     pub w_off: usize,
-    /// Bias [O] inside a replica's parameters.
+    /// Bias `[O]` inside a replica's parameters.
     pub b_off: usize,
 }
 
-/// `params` [R, P], `spikes` [R, m, I] words of the layer below, `words` [R, m, O]; `potentials` [R, m, S, O] if they are kept, before the
-/// reset; `traces` [R, m, O] if they are wanted.
+/// `params` `[R, P]`, `spikes` `[R, m, I]` words of the layer below, `words` `[R, m, O]`; `potentials` `[R, m, S, O]` if they are kept, before the
+/// reset; `traces` `[R, m, O]` if they are wanted.
 pub fn spike_forward_cpu<F: Real<Elem = F, Mask = bool>>(
     spec: &Spec,
     at: &Args,
@@ -155,18 +157,15 @@ impl SpikeForward {
     pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
         let &Spec { r, m, i, o, lif, .. } = spec;
         let tile = Tile::choose(m, o);
-        assert!(
-            r <= 65_535 && m.div_ceil(tile.bm) <= 65_535 && o.div_ceil(tile.bn) <= 65_535,
-            "spike_forward: {r} replicas of {m} samples are too many workgroups"
-        );
-        assert!(tile.trips(i) < MAX_TRIPS, "spike_forward: {i} inputs exceed the loop budget");
+        check_groups(gpu, "spike_forward", &[r, m.div_ceil(tile.bm), o.div_ceil(tile.bn)])?;
+        check_trips(gpu, "spike_forward", tile.trips(i))?;
         // Indices of potentials are u32.
         let potentials = r * m * lif.steps * o;
-        assert!(u32::try_from(potentials).is_ok(), "spike_forward: {potentials} potentials are too many");
-        Ok(SpikeForward { spec: *spec, tile, kernel: gpu.kernel("spike_forward", &prelude(spec))? })
+        check_index(gpu, "spike_forward", potentials)?;
+        Ok(SpikeForward { spec: *spec, tile, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
     }
 
-    /// `params` [R, P], `spikes` [R, M, I], `words` [R, M, O]; `potentials` [R, M, S, O] and `traces` [R, M, O] as the specification wants.
+    /// `params` `[R, P]`, `spikes` `[R, M, I]`, `words` `[R, M, O]`; `potentials` `[R, M, S, O]` and `traces` `[R, M, O]` as the specification wants.
     pub fn bind(
         &self,
         gpu: &Gpu,

@@ -3,12 +3,14 @@
 //! `Q = Σ_k q[k, c_k]`, `y = reward + γ·(1 − terminated)·Σ_k max_c q_next[k, c]` without gradient. Huber: mean of ½d² where |d| < 1, else
 //! |d| − ½, d = Q − y; squared: mean of d². With one head of one choice it is the loss of a critic.
 
-use super::MAX_TRIPS;
 use super::compare::{Comparison, Tol, compare_scaled};
 use super::cost::Cost;
 use super::inputs::{Sample, widen, widen_rows};
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
+use super::twin::check_trips;
+use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
 use crate::num::real::Real;
+
+pub const SHADER: Source = shader!("shaders/", "td_loss");
 
 pub const WG: usize = 64;
 
@@ -35,8 +37,8 @@ pub struct Spec {
 
 pub const DEFAULT: Spec = Spec { r: 3, m: 509, k: 3, l: 96, huber: true };
 
-/// `q`, `q_next` [R, M, K, L]; `mb_action` [R, M, K] chosen indices (not read if L = 1); `mb_scalars` [R, M] of (reward, 1 − terminated);
-/// `d_q` [R, M, K, L] with its 1/M; `terms` [R, M, 2] = the sample's term of the loss (without 1/M), and y.
+/// `q`, `q_next` `[R, M, K, L]`; `mb_action` `[R, M, K]` chosen indices (not read if L = 1); `mb_scalars` `[R, M]` of (reward, 1 − terminated);
+/// `d_q` `[R, M, K, L]` with its 1/M; `terms` `[R, M, 2]` = the sample's term of the loss (without 1/M), and y.
 #[allow(clippy::too_many_arguments, reason = "the argument list is the kernel's binding list")]
 pub fn td_loss_cpu<F: Real<Elem = F, Mask = bool>>(
     spec: &Spec,
@@ -106,8 +108,8 @@ pub struct TdLoss {
 impl TdLoss {
     pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
         let trips = 2 * spec.k * (spec.l + 1);
-        assert!(trips < MAX_TRIPS, "td_loss: {trips} iterations exceed the loop budget");
-        Ok(TdLoss { spec: *spec, kernel: gpu.kernel("td_loss", &prelude(spec))? })
+        check_trips(gpu, "td_loss", trips)?;
+        Ok(TdLoss { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
     }
 
     /// Shapes as in [`td_loss_cpu`].

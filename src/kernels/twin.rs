@@ -1,10 +1,16 @@
 //! What the host files of kernels share: the number type of scalar twins, and checks of sizes before a kernel is recorded.
 
-use super::MAX_TRIPS;
 use crate::gpu::{Buf, Gpu, GpuError};
 use crate::num::real::Real;
 
+/// Most loop iterations a thread of a kernel may make: software Vulkan ends all loops of a thread after 65,535 in total, without an
+/// error. [`check_trips`] refuses what could be cut.
+pub const MAX_TRIPS: usize = 60_000;
+
 /// Software Vulkan ends the loops of a thread early and silently: refuses there what could be cut. Hardware has no such limit.
+///
+/// # Errors
+/// [`GpuError::Unsupported`] with the kernel's name, on software adapters only.
 pub fn check_trips(gpu: &Gpu, kernel: &str, trips: usize) -> Result<(), GpuError> {
     if gpu.is_software() && trips >= MAX_TRIPS {
         let what = format!(
@@ -13,6 +19,38 @@ pub fn check_trips(gpu: &Gpu, kernel: &str, trips: usize) -> Result<(), GpuError
         return Err(GpuError::Unsupported { adapter: gpu.info.name.clone(), what });
     }
     Ok(())
+}
+
+/// That a dispatch of these workgroups is one that every adapter takes.
+///
+/// # Errors
+/// [`GpuError::Unsupported`] with the kernel's name where one of them is above 65,535.
+pub fn check_groups(gpu: &Gpu, kernel: &str, groups: &[usize]) -> Result<(), GpuError> {
+    fits(
+        gpu,
+        kernel,
+        "workgroups along one axis (65,535 are there)",
+        65_535,
+        groups.iter().copied().max().unwrap_or(0),
+    )
+}
+
+/// That a kernel, which counts the elements of its buffers in u32, can reach all `len` of one.
+///
+/// # Errors
+/// [`GpuError::Unsupported`] with the kernel's name where there are more.
+pub fn check_index(gpu: &Gpu, kernel: &str, len: usize) -> Result<(), GpuError> {
+    fits(gpu, kernel, "elements of a buffer (indices have 32 bits)", u32::MAX as usize, len)
+}
+
+fn fits(gpu: &Gpu, kernel: &str, what: &str, most: usize, wanted: usize) -> Result<(), GpuError> {
+    if wanted <= most {
+        return Ok(());
+    }
+    Err(GpuError::Unsupported {
+        adapter: gpu.info.name.clone(),
+        what: format!("{wanted} {what} for kernel '{kernel}'"),
+    })
 }
 
 /// Loop iterations of `n` words' worth of Philox blocks: ten rounds and the block itself.

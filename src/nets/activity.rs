@@ -17,7 +17,7 @@ pub struct Activity {
 pub struct LayerActivity {
     /// Presentations of an input vector per inference: 1, or S where the input is spikes.
     pub presentations: u64,
-    /// [inputs] Per input unit, presentations in which it was not zero, summed over all inferences.
+    /// `[inputs]` Per input unit, presentations in which it was not zero, summed over all inferences.
     pub active: Vec<u64>,
     /// Membrane potentials (before the reset) of the neurons behind this matrix that were written, summed over all inferences: all of
     /// the first spike step, later those that changed (NeuroBench's `MembraneUpdates`). 0 where no spiking neurons follow.

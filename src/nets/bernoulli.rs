@@ -1,9 +1,15 @@
 //! Independent Bernoulli variables in lanes: the fast forms of `kernels::bernoulli_head` (same draws, same bits) and
 //! `kernels::bernoulli_policy_loss`.
 
-use crate::kernels::bernoulli_head::log_sigmoid;
 use crate::num::philox::{Stream, draw};
-use crate::num::real::{F32Lanes, LaneKernel, Word, run_lanes};
+use crate::num::real::{F32Lanes, LaneKernel, Real, Word, run_lanes};
+
+/// ln σ(x), without overflow on either side.
+#[inline(always)]
+pub fn log_sigmoid<F: Real>(x: F) -> F {
+    let (zero, one) = (F::splat(0.0), F::splat(1.0));
+    x.min(zero) - (one + (-(x.abs())).exp()).ln()
+}
 
 /// Elements [row][0..LANES) of column `column`, from `row` on.
 #[inline(always)]
@@ -32,11 +38,11 @@ pub struct Sample<'a> {
     pub clock: u32,
     /// Take the more probable side instead.
     pub greedy: bool,
-    /// [envs, K]
+    /// `[envs, K]`
     pub logits: &'a [f32],
-    /// 1 where a camera is on, else 0: [envs, K].
+    /// 1 where a camera is on, else 0: `[envs, K]`.
     pub action: &'a mut [f32],
-    /// [envs]
+    /// `[envs]`
     pub logprob: &'a mut [f32],
 }
 
@@ -96,15 +102,15 @@ pub struct LossHyper {
 /// Policy loss of n samples and its gradient by their logits.
 pub struct Loss<'a> {
     pub hyper: LossHyper,
-    /// [n, ld], of which the first K columns are logits.
+    /// `[n, ld]`, of which the first K columns are logits.
     pub logits: &'a [f32],
     pub ld: usize,
-    /// [n, K]
+    /// `[n, K]`
     pub action: &'a [f32],
-    /// Log-probabilities at the rollout and advantages, [n].
+    /// Log-probabilities at the rollout and advantages, `[n]`.
     pub old: &'a [f32],
     pub advantage: &'a [f32],
-    /// Receives the gradient in its first K columns, [n, ld].
+    /// Receives the gradient in its first K columns, `[n, ld]`.
     pub d_logits: &'a mut [f32],
 }
 

@@ -38,7 +38,7 @@ impl Activations {
         }
     }
 
-    /// Output of the network, [rows, leading(outputs)].
+    /// Output of the network, `[rows, leading(outputs)]`.
     pub fn output(&self) -> &[f32] {
         match self {
             Activations::Dense(a) => a.output(),
@@ -92,7 +92,7 @@ impl Activations {
 struct CountActive<'a> {
     rows: usize,
     units: usize,
-    /// [rows, leading(units)]
+    /// `[rows, leading(units)]`
     h: &'a [f32],
 }
 
@@ -146,7 +146,7 @@ impl Gradient {
         }
     }
 
-    /// Gradient by the outputs, from which [`backward`] starts: [rows, leading(outputs)], zero beyond the outputs.
+    /// Gradient by the outputs, from which [`backward`] starts: `[rows, leading(outputs)]`, zero beyond the outputs.
     pub fn d_out(&mut self) -> &mut [f32] {
         match self {
             Gradient::Dense(g) => g.d.layers.last_mut().expect("a network has layers"),
@@ -164,7 +164,7 @@ impl Gradient {
     }
 }
 
-/// Backward pass from [`Gradient::d_out`]; adds to the sums. `x` is [rows, leading(inputs)], zero beyond the inputs; `spike_cost` is added to
+/// Backward pass from [`Gradient::d_out`]; adds to the sums. `x` is `[rows, leading(inputs)]`, zero beyond the inputs; `spike_cost` is added to
 /// the gradient by every spike.
 pub fn backward(
     net: &Packed,

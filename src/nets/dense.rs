@@ -3,9 +3,16 @@
 
 use super::mlp::Layer;
 use super::{Activation, MlpLayout};
-use crate::kernels::polyak::polyak_cpu;
-use crate::num::real::{F32Lanes, LaneKernel, run_lanes};
+use crate::num::real::{F32Lanes, LaneKernel, Real, run_lanes};
 use bytemuck::{Pod, Zeroable};
+
+/// target ← τ·online + (1 − τ)·target over `params` and `target` `[R, P]`: the twin of kernel `polyak`, and what the packed layers do.
+pub fn polyak_cpu<F: Real<Elem = F>>(tau: F, params: &[F], target: &mut [F]) {
+    let rest = F::splat(1.0) - tau;
+    for (target, &online) in target.iter_mut().zip(params) {
+        *target = tau * online + rest * *target;
+    }
+}
 
 /// Columns are padded to this many floats: one AVX-512 register.
 pub const PAD: usize = 16;
@@ -50,7 +57,7 @@ impl std::ops::DerefMut for Aligned {
     }
 }
 
-/// Where A's elements lie: A[m, k] = data[m·row + k·col].
+/// Where A's elements lie: `A[m, k] = data[m·row + k·col]`.
 #[derive(Clone, Copy)]
 pub struct Strided<'a> {
     pub data: &'a [f32],
@@ -108,7 +115,7 @@ unsafe fn tile<V: F32Lanes, const MR: usize, const NR: usize>(
     }
 }
 
-/// C[m, n] = epilogue(Σ_k A[m, k]·B[k, n] (+ C[m, n] if `accumulate`), m, n); `cols` is a multiple of [`PAD`]. `NR` vectors wide tiles: 2, or
+/// `C[m, n] = epilogue(Σ_k A[m, k]·B[k, n] (+ C[m, n] if accumulate), m, n)`; `cols` is a multiple of [`PAD`]. `NR` vectors wide tiles: 2, or
 /// 4 where there are few rows, so that enough sums are in flight.
 #[inline(always)]
 #[allow(clippy::too_many_arguments, reason = "the arguments of every matrix product")]
@@ -194,7 +201,7 @@ pub fn product<V: F32Lanes, const NR: usize>(
     }
 }
 
-/// Σ_k A[m, k]·w[k] of every row, to `put(m, sum)`: a layer of one output, of which [`product`] would compute a whole vector. `k` is a multiple
+/// `Σ_k A[m, k]·w[k]` of every row, to `put(m, sum)`: a layer of one output, of which [`product`] would compute a whole vector. `k` is a multiple
 /// of [`PAD`].
 #[inline(always)]
 pub fn row_sums<V: F32Lanes>(rows: usize, k: usize, a: RowMajor, w: &[f32], mut put: impl FnMut(usize, f32)) {
@@ -258,11 +265,11 @@ pub struct Packed {
 }
 
 pub(super) struct PackedLayer {
-    /// Wᵀ [in, leading(out)], for the forward pass.
+    /// Wᵀ `[in, leading(out)]`, for the forward pass.
     pub wt: Aligned,
-    /// W [out, leading(in)], for the input gradient.
+    /// W `[out, leading(in)]`, for the input gradient.
     pub w: Aligned,
-    /// [leading(out)]
+    /// `[leading(out)]`
     pub bias: Aligned,
 }
 
@@ -303,7 +310,7 @@ impl Packed {
         }
     }
 
-    /// Weights [leading(inputs)] and bias of output `o` of the last layer.
+    /// Weights `[leading(inputs)]` and bias of output `o` of the last layer.
     pub fn output(&self, o: usize) -> (&[f32], f32) {
         let ld = leading(self.layout.layers.last().expect("a network has layers").inputs);
         let p = self.layers.last().expect("a network has layers");
@@ -311,7 +318,7 @@ impl Packed {
     }
 }
 
-/// Outputs of every layer for up to `rows` samples; layer l is [rows, leading(outputs)].
+/// Outputs of every layer for up to `rows` samples; layer l is `[rows, leading(outputs)]`.
 pub struct Activations {
     pub layers: Vec<Aligned>,
 }
@@ -321,7 +328,7 @@ impl Activations {
         let of = |l: &Layer| Aligned::zeros(rows * leading(l.outputs));
         Activations { layers: layout.layers.iter().map(of).collect() }
     }
-    /// Output of the network, [rows, leading(outputs)].
+    /// Output of the network, `[rows, leading(outputs)]`.
     pub fn output(&self) -> &[f32] {
         self.layers.last().expect("a network has layers")
     }
@@ -438,9 +445,9 @@ pub fn forward_first(net: &Packed, rows: usize, x: Strided, outputs: usize, out:
 
 /// Gradient sums of one network in padded layout, and the space its backward pass needs.
 pub struct Gradient {
-    /// dW [out, leading(in)] per layer.
+    /// dW `[out, leading(in)]` per layer.
     w: Vec<Aligned>,
-    /// [out] per layer.
+    /// `[out]` per layer.
     b: Vec<Aligned>,
     /// Gradients by layer outputs, as [`Activations`].
     pub d: Activations,
@@ -459,7 +466,7 @@ impl Gradient {
         self.w.iter_mut().chain(&mut self.b).for_each(|v| v.fill(0.0));
     }
 
-    /// Adds the gradient `d` at output `o` of the last layer for a sample whose last hidden outputs are `h` [leading(inputs)].
+    /// Adds the gradient `d` at output `o` of the last layer for a sample whose last hidden outputs are `h` `[leading(inputs)]`.
     pub fn add_output(&mut self, o: usize, d: f32, h: &[f32]) {
         let w = &mut self.w.last_mut().expect("a network has layers")[o * h.len()..(o + 1) * h.len()];
         w.iter_mut().zip(h).for_each(|(w, h)| *w += d * h);
@@ -478,7 +485,7 @@ impl Gradient {
     }
 }
 
-/// b[j] += Σ_m dy[m, j]: eight vectors at a time, so that the sums do not wait for each other.
+/// `b[j] += Σ_m dy[m, j]`: eight vectors at a time, so that the sums do not wait for each other.
 #[inline(always)]
 pub(super) fn column_sums<V: F32Lanes>(rows: usize, cols: usize, dy: &[f32], ld: usize, b: &mut [f32]) {
     #[inline(always)]
@@ -507,13 +514,13 @@ pub(super) fn column_sums<V: F32Lanes>(rows: usize, cols: usize, dy: &[f32], ld:
 struct Backward<'a> {
     net: &'a Packed,
     rows: usize,
-    /// [rows, leading(inputs)], zero beyond the inputs.
+    /// `[rows, leading(inputs)]`, zero beyond the inputs.
     x: &'a [f32],
     acts: &'a Activations,
     grad: &'a mut Gradient,
     /// Whether the gradients by weights and biases are wanted; without, x is not read.
     weights: bool,
-    /// Receives the gradient by the input, [rows, leading(inputs)].
+    /// Receives the gradient by the input, `[rows, leading(inputs)]`.
     dx: Option<&'a mut [f32]>,
     /// Layers to go through, from below.
     layers: usize,
@@ -610,8 +617,8 @@ impl LaneKernel for Backward<'_> {
     }
 }
 
-/// Backward pass: takes the output gradient from the last layer of `grad.d` ([rows, leading(outputs)], zero beyond the outputs) and adds
-/// to the sums. `x` is [rows, leading(inputs)].
+/// Backward pass: takes the output gradient from the last layer of `grad.d` (`[rows, leading(outputs)]`, zero beyond the outputs) and adds
+/// to the sums. `x` is `[rows, leading(inputs)]`.
 pub fn backward(net: &Packed, rows: usize, x: &[f32], acts: &Activations, grad: &mut Gradient) {
     backward_first(net, rows, x, acts, net.layout.outputs(), grad);
 }
@@ -636,7 +643,7 @@ pub fn backward_hidden(net: &Packed, rows: usize, x: &[f32], acts: &Activations,
 }
 
 /// Backward pass to the input alone: takes the output gradient as [`backward`] does, leaves the sums as they are, and writes the gradient by
-/// the input to `dx` [rows, leading(inputs)].
+/// the input to `dx` `[rows, leading(inputs)]`.
 pub fn backward_input(net: &Packed, rows: usize, acts: &Activations, grad: &mut Gradient, dx: &mut [f32]) {
     run_lanes(Backward {
         net,

@@ -1,17 +1,27 @@
-//! Networks of the learned agents of task misac: a scheduler (K logits of camera frames), phases (K·M) and a critic, in one flat vector per replica,
-//! and how they act on the CPU.
+//! Networks of agents that schedule and form beams: a scheduler (K logits, one for each vehicle), phases of the beams (K·M) and a critic, in one flat
+//! vector per replica, and how they act on the CPU.
 //!
 //! In the heterogeneous mixture (paper "rl-h-moe", section III) scheduler and phases are experts of their own, an LSTM and a perceptron, that share
 //! no parameter; in the agents that it is compared with both come out of the same trunk.
+//!
+//! Of an observation's O numbers the first K are the cosines of the vehicles' estimated angles, and the last K the ages of what is known of them.
 
 use super::dense::{Activations, Packed, Strided, forward, forward_first, leading};
 use super::lstm::LstmLayout;
 use super::lstm_cpu::{self, LstmPacked};
 use super::{Activation, MlpLayout, Tensor};
-use crate::config::Phase;
-use crate::tasks::misac::config::MisacConfig;
 use std::f64::consts::{PI, SQRT_2};
 use std::ops::Range;
+
+/// How the phases Φ of an action become beams (10).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// Φ as it is.
+    Direct,
+    /// Φ on top of −π·m·cos θ̂, the phases of a beam steered at the estimate.
+    Residual,
+}
 
 /// What the schedule comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,19 +38,9 @@ pub enum Scheduler {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Architecture {
     pub scheduler: Scheduler,
-    /// Whether the networks see the ages A_k; without, these inputs are 0.
+    /// Whether the networks see the ages; without, these inputs are 0.
     pub ages: bool,
 }
-
-/// Agent `h-moe`.
-pub const H_MOE: Architecture = Architecture { scheduler: Scheduler::Lstm, ages: true };
-/// Agent `h-moe-no-aoi`.
-pub const H_MOE_NO_AOI: Architecture = Architecture { scheduler: Scheduler::Lstm, ages: false };
-/// Agent `ppo-mono`.
-pub const PPO_MONO: Architecture = Architecture { scheduler: Scheduler::Trunk, ages: true };
-/// Agent `homogeneous-moe`.
-pub const HOMOGENEOUS_MOE: Architecture =
-    Architecture { scheduler: Scheduler::Mixture { experts: 2 }, ages: true };
 
 /// The networks that decide.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,10 +51,29 @@ pub enum Decision {
     Shared { gate: Option<MlpLayout>, experts: Vec<MlpLayout> },
 }
 
+/// Inputs, outputs and widths of the networks.
+#[derive(Clone, Copy, Debug)]
+pub struct Widths<'a> {
+    /// O
+    pub obs: usize,
+    /// K
+    pub vehicles: usize,
+    /// M
+    pub antennas: usize,
+    /// H, units of the LSTM.
+    pub lstm: usize,
+    /// Hidden layers of the phases' own perceptron, of a shared trunk (or each expert of a mixture), and of the critic.
+    pub phases: &'a [usize],
+    pub trunk: &'a [usize],
+    pub critic: &'a [usize],
+}
+
 /// Where everything lies in the flat vector: scheduler, phases, critic.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ExpertsLayout {
     pub architecture: Architecture,
+    /// O
+    pub obs: usize,
     /// K
     pub vehicles: usize,
     /// M
@@ -67,22 +86,26 @@ pub struct ExpertsLayout {
 }
 
 impl ExpertsLayout {
-    pub fn new(architecture: Architecture, config: &MisacConfig) -> Self {
-        let (k, m) = (config.task.vehicles, config.task.antennas);
-        let o = 3 * k;
+    /// `phase`: what the outputs of the phase network mean.
+    ///
+    /// # Panics
+    /// If observations have no room for cosines and ages.
+    pub fn new(architecture: Architecture, phase: Phase, widths: &Widths) -> Self {
+        let (o, k, m) = (widths.obs, widths.vehicles, widths.antennas);
+        assert!(o >= 2 * k, "{o} numbers cannot hold a cosine and an age of {k} vehicles");
         let mlp = |hidden: &[usize], outputs: usize, offset: usize| {
             MlpLayout::new(&[&[o], hidden, &[outputs]].concat(), Activation::Tanh, offset)
         };
         let (decision, end) = match architecture.scheduler {
             Scheduler::Lstm => {
-                let lstm = LstmLayout::new(o, config.temporal.hidden, 0);
-                let head = MlpLayout::new(&[config.temporal.hidden, k], Activation::None, lstm.end());
-                let phases = mlp(&config.spatial.hidden, k * m, head.end());
+                let lstm = LstmLayout::new(o, widths.lstm, 0);
+                let head = MlpLayout::new(&[widths.lstm, k], Activation::None, lstm.end());
+                let phases = mlp(widths.phases, k * m, head.end());
                 let end = phases.end();
                 (Decision::Isolated { lstm, head, phases }, end)
             }
             Scheduler::Trunk => {
-                let trunk = mlp(&config.temporal.trunk, k + k * m, 0);
+                let trunk = mlp(widths.trunk, k + k * m, 0);
                 let end = trunk.end();
                 (Decision::Shared { gate: None, experts: vec![trunk] }, end)
             }
@@ -91,27 +114,20 @@ impl ExpertsLayout {
                 let mut end = gate.end();
                 let mut experts = Vec::with_capacity(n);
                 for _ in 0..n {
-                    let expert = mlp(&config.temporal.trunk, k + k * m, end);
+                    let expert = mlp(widths.trunk, k + k * m, end);
                     end = expert.end();
                     experts.push(expert);
                 }
                 (Decision::Shared { gate: Some(gate), experts }, end)
             }
         };
-        let critic = mlp(&config.temporal.critic, 1, end);
-        ExpertsLayout {
-            architecture,
-            vehicles: k,
-            antennas: m,
-            phase: config.spatial.phase,
-            decision,
-            critic,
-        }
+        let critic = mlp(widths.critic, 1, end);
+        ExpertsLayout { architecture, obs: o, vehicles: k, antennas: m, phase, decision, critic }
     }
 
-    /// O
-    pub fn obs_dim(&self) -> usize {
-        3 * self.vehicles
+    /// Numbers of an observation that the networks see: the first ones.
+    pub fn seen(&self) -> usize {
+        if self.architecture.ages { self.obs } else { self.obs - self.vehicles }
     }
 
     /// K·M
@@ -167,7 +183,7 @@ impl ExpertsLayout {
         out
     }
 
-    /// The initial flat vector [P] of the replica with this Philox key: orthogonal weights, zero biases but for the LSTM's forget gates; gain √2 in
+    /// The initial flat vector `[P]` of the replica with this Philox key: orthogonal weights, zero biases but for the LSTM's forget gates; gain √2 in
     /// hidden layers, `head_gain` for the logits and the gate, `output_gain` for the phases, 1 for the value.
     pub fn init(&self, key: [u32; 2], head_gain: f64, output_gain: f64) -> Vec<f32> {
         let mut params = vec![0.0; self.params()];
@@ -198,23 +214,22 @@ impl ExpertsLayout {
         params
     }
 
-    /// Copies observations [rows, O] to padded rows [rows, ld], with the ages as 0 where the agent does not see them. Elements beyond O are left.
+    /// Copies observations `[rows, O]` to padded rows `[rows, ld]`, with the ages as 0 where the agent does not see them. Elements beyond O are left.
     pub(crate) fn see(&self, obs: &[f32], to: &mut [f32], ld: usize) {
-        let o = self.obs_dim();
-        let seen = if self.architecture.ages { o } else { 2 * self.vehicles };
+        let (o, seen) = (self.obs, self.seen());
         for (from, to) in obs.chunks_exact(o).zip(to.chunks_mut(ld)) {
             to[..seen].copy_from_slice(&from[..seen]);
             to[seen..o].fill(0.0);
         }
     }
 
-    /// Adds the phases that steer at the estimated angle, −π m cos θ̂, where outputs are corrections to them. `obs` [rows, O]; `phases` [rows, K·M].
+    /// Adds the phases that steer at the estimated angle, −π m cos θ̂, where outputs are corrections to them. `obs` `[rows, O]`; `phases` `[rows, K·M]`.
     pub(crate) fn steer(&self, obs: &[f32], phases: &mut [f32]) {
         if self.phase == Phase::Direct {
             return;
         }
         let m = self.antennas;
-        for (obs, phases) in obs.chunks_exact(self.obs_dim()).zip(phases.chunks_exact_mut(self.phases())) {
+        for (obs, phases) in obs.chunks_exact(self.obs).zip(phases.chunks_exact_mut(self.phases())) {
             for (cos, phases) in obs.iter().zip(phases.chunks_exact_mut(m)) {
                 for (n, x) in phases.iter_mut().enumerate() {
                     *x -= PI as f32 * n as f32 * cos;
@@ -252,7 +267,7 @@ impl ExpertsCpu {
         ExpertsCpu { layout: layout.clone(), nets, critic: Packed::new(&layout.critic) }
     }
 
-    /// Takes the weights from the flat vector [P] of one replica.
+    /// Takes the weights from the flat vector `[P]` of one replica.
     pub fn pack(&mut self, params: &[f32]) {
         match &mut self.nets {
             Nets::Isolated { lstm, head, phases } => {
@@ -304,7 +319,7 @@ impl ExpertsState {
                 }
             }
             Decision::Shared { gate, experts } => Memory::Shared {
-                x: vec![0.0; envs * leading(layout.obs_dim())],
+                x: vec![0.0; envs * leading(layout.obs)],
                 gate: gate.as_ref().map(|g| Activations::new(g, envs)),
                 experts: experts.iter().map(|e| Activations::new(e, envs)).collect(),
             },
@@ -321,7 +336,7 @@ impl ExpertsState {
     }
 }
 
-/// One slot of `envs` environments: from `obs` [envs, 3K] the `logits` [envs, K] of the schedule and, if wanted, the phases Φ [envs, K·M], rad. Moves
+/// One slot of `envs` environments: from `obs` `[envs, O]` the `logits` `[envs, K]` of the schedule and, if wanted, the phases Φ `[envs, K·M]`, rad. Moves
 /// the recurrent state on by one slot, so that it is called once a slot.
 ///
 /// # Panics
@@ -335,7 +350,7 @@ pub fn act(
     phases: Option<&mut [f32]>,
 ) {
     let layout = &net.layout;
-    let (k, km, o) = (layout.vehicles, layout.phases(), layout.obs_dim());
+    let (k, km, o) = (layout.vehicles, layout.phases(), layout.obs);
     assert_eq!(
         (obs.len(), logits.len()),
         (envs * o, envs * k),
@@ -390,7 +405,7 @@ pub(crate) fn copy_columns(from: &[f32], ld: usize, first: usize, n: usize, to: 
     }
 }
 
-/// Softmax of the gate's outputs in place, [rows, leading(experts)].
+/// Softmax of the gate's outputs in place, `[rows, leading(experts)]`.
 pub(crate) fn softmax(rows: usize, experts: usize, gate: &mut Activations) {
     let ld = leading(experts);
     let z = gate.layers.last_mut().expect("a network has layers");
@@ -422,6 +437,13 @@ fn mix(rows: usize, wanted: usize, ld: usize, gate: &mut Activations, outs: &mut
 #[cfg(test)]
 pub(crate) mod definition {
     use super::*;
+
+    pub const ALL: [Architecture; 4] = [ISOLATED, BLIND, TRUNK, MIXTURE];
+    pub const ISOLATED: Architecture = Architecture { scheduler: Scheduler::Lstm, ages: true };
+    pub const BLIND: Architecture = Architecture { ages: false, ..ISOLATED };
+    pub const TRUNK: Architecture = Architecture { scheduler: Scheduler::Trunk, ages: true };
+    pub const MIXTURE: Architecture =
+        Architecture { scheduler: Scheduler::Mixture { experts: 2 }, ages: true };
 
     pub fn dense(layout: &MlpLayout, p: &[f64], x: &[f64]) -> Vec<f64> {
         layout.layers.iter().fold(x.to_vec(), |h, l| {
@@ -462,32 +484,30 @@ pub(crate) mod definition {
 
 #[cfg(test)]
 mod tests {
-    use super::definition::define;
+    use super::definition::{ALL, ISOLATED, MIXTURE, TRUNK, define};
     use super::*;
-    use crate::config::Layered;
     use crate::num::philox::{PhiloxRng, Stream};
     use rand::Rng;
 
-    const ALL: [Architecture; 4] = [H_MOE, H_MOE_NO_AOI, PPO_MONO, HOMOGENEOUS_MOE];
-
     /// Sizes that are no multiples of a vector.
-    fn config(phase: &str) -> MisacConfig {
-        let sets = [
-            "task.vehicles=3",
-            "task.antennas=7",
-            "temporal.hidden=20",
-            "temporal.trunk=[18, 9]",
-            "temporal.critic=[10]",
-            "spatial.hidden=[33]",
-            &format!("spatial.phase=\"{phase}\""),
-        ];
-        MisacConfig::load(None, &sets.map(String::from)).expect("a valid configuration")
+    fn layout(architecture: Architecture, phase: Phase) -> ExpertsLayout {
+        let widths = Widths {
+            obs: 9,
+            vehicles: 3,
+            antennas: 7,
+            lstm: 20,
+            phases: &[33],
+            trunk: &[18, 9],
+            critic: &[10],
+        };
+        ExpertsLayout::new(architecture, phase, &widths)
     }
 
     #[test]
     fn acting_is_what_the_definitions_say() {
-        for (architecture, phase) in ALL.into_iter().flat_map(|a| [(a, "direct"), (a, "residual")]) {
-            let layout = ExpertsLayout::new(architecture, &config(phase));
+        for (architecture, phase) in ALL.into_iter().flat_map(|a| [(a, Phase::Direct), (a, Phase::Residual)])
+        {
+            let layout = layout(architecture, phase);
             let (k, km, o, envs) = (3, 21, 9, 37);
             let mut rng = PhiloxRng::new([1, 2], Stream::Init, 0, 9);
             let mut draw = || f64::from((f64::from(rng.next_u32()) / 4294967296.0 - 0.5) as f32);
@@ -519,11 +539,13 @@ mod tests {
                             continue;
                         } else {
                             let (vehicle, m) = ((i - k) / 7, (i - k) % 7);
-                            let steer = if phase == "residual" { -PI * m as f64 * x[vehicle] } else { 0.0 };
+                            let steer =
+                                if phase == Phase::Residual { -PI * m as f64 * x[vehicle] } else { 0.0 };
                             (phases[env * km + i - k], want + steer)
                         };
-                        let what =
-                            format!("{architecture:?}, {phase}, slot {slot}, environment {env}, output {i}");
+                        let what = format!(
+                            "{architecture:?}, {phase:?}, slot {slot}, environment {env}, output {i}"
+                        );
                         assert!((f64::from(got) - want).abs() < 2e-5, "{what}: {got} against {want}");
                     }
                 }
@@ -534,7 +556,7 @@ mod tests {
     #[test]
     fn tensors_tile_the_flat_vector_and_groups_part_it() {
         let names = |a| {
-            let layout = ExpertsLayout::new(a, &config("direct"));
+            let layout = layout(a, Phase::Direct);
             let mut next = 0;
             let tensors = layout.tensors();
             for t in &tensors {
@@ -549,9 +571,9 @@ mod tests {
             assert_eq!(tensors.iter().find(|t| t.name == "critic.fc1.weight").unwrap().offset, critic.start);
             tensors.into_iter().map(|t| t.name).collect::<Vec<_>>()
         };
-        assert_eq!(names(H_MOE)[3..7], ["lstm.bias_hh", "head.weight", "head.bias", "phases.fc1.weight"]);
-        assert_eq!(names(PPO_MONO)[0], "trunk.fc1.weight");
-        let mixture = names(HOMOGENEOUS_MOE);
+        assert_eq!(names(ISOLATED)[3..7], ["lstm.bias_hh", "head.weight", "head.bias", "phases.fc1.weight"]);
+        assert_eq!(names(TRUNK)[0], "trunk.fc1.weight");
+        let mixture = names(MIXTURE);
         assert_eq!(mixture[..3], ["gate.weight", "gate.bias", "expert1.fc1.weight"]);
         assert_eq!(mixture[8], "expert2.fc1.weight");
     }
@@ -559,7 +581,7 @@ mod tests {
     #[test]
     fn heads_start_with_their_gains() {
         for a in ALL {
-            let layout = ExpertsLayout::new(a, &config("direct"));
+            let layout = layout(a, Phase::Direct);
             let p = layout.init([3, 5], 0.01, 0.5);
             assert!(p.iter().all(|x| x.is_finite()));
             assert_eq!(p, layout.init([3, 5], 0.01, 0.5));

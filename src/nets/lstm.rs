@@ -5,7 +5,7 @@ use super::{Activation, Tensor};
 use crate::nets::orthogonal;
 use crate::num::philox::{PhiloxRng, Stream};
 
-/// One LSTM layer: `lstm.weight_ih` [4H, I], `lstm.bias_ih` [4H], `lstm.weight_hh` [4H, H], `lstm.bias_hh` [4H], without gaps.
+/// One LSTM layer: `lstm.weight_ih` `[4H, I]`, `lstm.bias_ih` `[4H]`, `lstm.weight_hh` `[4H, H]`, `lstm.bias_hh` `[4H]`, without gaps.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LstmLayout {
     /// W_ih x + b_ih, a dense layer without activation.

@@ -31,11 +31,11 @@ impl Sizes {
 pub struct LstmPacked {
     pub layout: LstmLayout,
     pub sizes: Sizes,
-    /// [Hp + I, ld_gates], for the forward pass.
+    /// `[Hp + I, ld_gates]`, for the forward pass.
     wt: Vec<f32>,
-    /// W_hh [4Hp, leading(Hp)], for the gradient by h.
+    /// W_hh `[4Hp, leading(Hp)]`, for the gradient by h.
     w_hh: Vec<f32>,
-    /// b_ih + b_hh [4Hp]
+    /// b_ih + b_hh `[4Hp]`
     bias: Vec<f32>,
 }
 
@@ -76,11 +76,11 @@ impl LstmPacked {
 pub struct LstmStep<'a> {
     pub net: &'a LstmPacked,
     pub rows: usize,
-    /// [rows, ld_in]
+    /// `[rows, ld_in]`
     pub input: &'a [f32],
-    /// Receives the gates after their functions, [rows, ld_gates].
+    /// Receives the gates after their functions, `[rows, ld_gates]`.
     pub acts: &'a mut [f32],
-    /// Holds c before the step from `c_prev`, receives c from `c_now` (they may be equal), [rows, Hp].
+    /// Holds c before the step from `c_prev`, receives c from `c_now` (they may be equal), `[rows, Hp]`.
     pub cell: &'a mut [f32],
     pub c_prev: usize,
     pub c_now: usize,
@@ -149,7 +149,7 @@ pub fn step(step: LstmStep, hidden: &mut [f32], ld_hidden: usize) {
     run_lanes(Step { step, hidden, ld_hidden });
 }
 
-/// One step for rows whose state is overwritten: `input` [rows, ld_in] holds h and receives it.
+/// One step for rows whose state is overwritten: `input` `[rows, ld_in]` holds h and receives it.
 pub fn step_in_place(net: &LstmPacked, rows: usize, input: &mut [f32], acts: &mut [f32], cell: &mut [f32]) {
     struct InPlace<'a>(&'a LstmPacked, usize, &'a mut [f32], &'a mut [f32], &'a mut [f32]);
     impl LaneKernel for InPlace<'_> {
@@ -168,18 +168,18 @@ pub fn step_in_place(net: &LstmPacked, rows: usize, input: &mut [f32], acts: &mu
 /// Slots whose weight gradients are taken in one product have about this many rows together: enough to pay for reading and writing the sums.
 const ROWS: usize = 96;
 
-/// Sequences from zero state with what a backward pass needs: T steps of up to `rows` rows. Arrays are [T+1, rows, ·] or [T, rows, ·] of the rows in
+/// Sequences from zero state with what a backward pass needs: T steps of up to `rows` rows. Arrays are `[T+1, rows, ·]` or `[T, rows, ·]` of the rows in
 /// use.
 pub struct Sequences {
     sizes: Sizes,
     steps: usize,
-    /// [T+1, rows, ld_in]: h before a step, and x; the last slot holds the last h.
+    /// `[T+1, rows, ld_in]`: h before a step, and x; the last slot holds the last h.
     pub input: Vec<f32>,
-    /// [T+1, rows, Hp]: c before a step, and the last.
+    /// `[T+1, rows, Hp]`: c before a step, and the last.
     cell: Vec<f32>,
-    /// [T, rows, ld_gates]: gates after their functions, then the gradients by their sums.
+    /// `[T, rows, ld_gates]`: gates after their functions, then the gradients by their sums.
     acts: Vec<f32>,
-    /// Gradients by h and c of the current step, [rows, leading(Hp)] and [rows, Hp].
+    /// Gradients by h and c of the current step, `[rows, leading(Hp)]` and `[rows, Hp]`.
     dh: Vec<f32>,
     dc: Vec<f32>,
 }
@@ -203,7 +203,7 @@ impl Sequences {
         &mut self.input[(step * rows + row) * self.sizes.ld_in + self.sizes.units..]
     }
 
-    /// h after every step, from which linear layers read with [`Sizes::ld_in`] between rows: [T, rows].
+    /// h after every step, from which linear layers read with [`Sizes::ld_in`] between rows: `[T, rows]`.
     pub fn hidden(&self, rows: usize) -> &[f32] {
         &self.input[rows * self.sizes.ld_in..]
     }
@@ -228,7 +228,7 @@ impl Sequences {
         }
     }
 
-    /// Back through all steps behind [`Sequences::forward`], from `d_head` [T, rows, leading(K)], the gradient by the outputs of the linear layer `head`
+    /// Back through all steps behind [`Sequences::forward`], from `d_head` `[T, rows, leading(K)]`, the gradient by the outputs of the linear layer `head`
     /// on h; adds to the sums of both. Leaves the gradients by the gates' sums in place of the gates.
     pub fn backward(
         &mut self,
@@ -245,11 +245,11 @@ impl Sequences {
 /// Gradient sums of an LSTM and the linear layer behind it.
 pub struct LstmGradient {
     sizes: Sizes,
-    /// [4Hp, ld_in]: by W_hh, then W_ih.
+    /// `[4Hp, ld_in]`: by W_hh, then W_ih.
     w: Vec<f32>,
-    /// [4Hp]
+    /// `[4Hp]`
     b: Vec<f32>,
-    /// [K, Hp]
+    /// `[K, Hp]`
     head_w: Vec<f32>,
     head_b: Vec<f32>,
 }

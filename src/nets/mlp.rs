@@ -9,9 +9,9 @@ pub struct Layer {
     pub inputs: usize,
     pub outputs: usize,
     pub act: Activation,
-    /// First element of the weight [outputs, inputs].
+    /// First element of the weight `[outputs, inputs]`.
     pub w_off: usize,
-    /// First element of the bias [outputs].
+    /// First element of the bias `[outputs]`.
     pub b_off: usize,
 }
 
@@ -134,11 +134,11 @@ impl MlpLayout {
 /// before the critic, and the critic.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ActorCriticLayout {
-    /// inputs → action means [A].
+    /// inputs → action means `[A]`.
     pub actor: MlpLayout,
-    /// First element of `log_std` [A].
+    /// First element of `log_std` `[A]`.
     pub log_std_off: usize,
-    /// inputs → value [1].
+    /// inputs → value `[1]`.
     pub critic: MlpLayout,
 }
 
@@ -176,7 +176,7 @@ impl ActorCriticLayout {
         out
     }
 
-    /// The initial flat vector [P] of the replica with this Philox key: orthogonal weights (`hidden_gain`; `actor_gain` and 1 in the last
+    /// The initial flat vector `[P]` of the replica with this Philox key: orthogonal weights (`hidden_gain`; `actor_gain` and 1 in the last
     /// layers of actor and critic), zero biases, `log_std` constant.
     pub fn init(&self, key: [u32; 2], hidden_gain: f64, actor_gain: f64, log_std: f32) -> Vec<f32> {
         let mut params = vec![0.0; self.params()];

@@ -23,7 +23,7 @@ use crate::num::real::Real;
 use rand::Rng;
 use std::ops::Range;
 
-/// A named part of the flat parameter vector; names, shapes and order are PyTorch's (`fc1.weight` is [out, in], row-major).
+/// A named part of the flat parameter vector; names, shapes and order are PyTorch's (`fc1.weight` is `[out, in]`, row-major).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tensor {
     pub name: String,
@@ -56,11 +56,11 @@ pub struct Policy {
 /// What turns the outputs of a policy network into actions.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Head {
-    /// Outputs are the means of a diagonal Gaussian, whose log standard deviations [A] start at this element of the flat vector.
+    /// Outputs are the means of a diagonal Gaussian, whose log standard deviations `[A]` start at this element of the flat vector.
     Gaussian { log_std_off: usize },
     /// Raw actions are scale·tanh(output).
     Tanh { scale: f32 },
-    /// Outputs [K, L] are the values of every vehicle's choices, of which it takes the largest.
+    /// Outputs `[K, L]` are the values of every vehicle's choices, of which it takes the largest.
     Factored { codebook: Codebook },
 }
 
@@ -97,7 +97,7 @@ impl Activation {
     pub fn operations(self) -> usize {
         match self {
             Activation::None => 0,
-            Activation::Tanh => crate::kernels::cost::TANH,
+            Activation::Tanh => crate::num::real::counted::TANH,
             Activation::Relu => 1,
         }
     }
@@ -123,7 +123,7 @@ impl Activation {
     }
 }
 
-/// A [rows, cols] matrix, row-major, with orthonormal rows (rows ≤ cols) or columns (rows ≥ cols), times `gain`: the Haar-uniform
+/// A `[rows, cols]` matrix, row-major, with orthonormal rows (rows ≤ cols) or columns (rows ≥ cols), times `gain`: the Haar-uniform
 /// draw of `torch.nn.init.orthogonal_` (Saxe et al. 2014). Computed in f64, by Gram–Schmidt, whose R has a positive diagonal as the
 /// sign convention of that function asks.
 pub fn orthogonal(rows: usize, cols: usize, gain: f64, rng: &mut PhiloxRng) -> Vec<f64> {

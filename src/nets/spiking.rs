@@ -72,7 +72,7 @@ impl Groups {
         self.ends.clear();
     }
 
-    /// Appends a row: `fired` [S, words]. Groups are ordered by the first step in which they fired, then by their first neuron: under a
+    /// Appends a row: `fired` `[S, words]`. Groups are ordered by the first step in which they fired, then by their first neuron: under a
     /// constant current almost the same words follow each other in every row, which the processor's branch predictor likes.
     #[inline(always)]
     fn push_row(&mut self, fired: &[u64], words: usize) {
@@ -133,9 +133,9 @@ impl Groups {
 /// A hidden layer of neurons.
 struct Layer {
     neurons: usize,
-    /// U(t) before the reset, [rows, S, leading(neurons)]; empty in the first layer, one tile if no backward pass will follow.
+    /// U(t) before the reset, `[rows, S, leading(neurons)]`; empty in the first layer, one tile if no backward pass will follow.
     u: Aligned,
-    /// Sets of neurons that fired, [rows, S, words].
+    /// Sets of neurons that fired, `[rows, S, words]`.
     fired: Vec<u64>,
     /// Of the rows of the last forward pass; unused in the last hidden layer.
     groups: Groups,
@@ -147,9 +147,9 @@ struct Layer {
 /// What a forward pass leaves for the backward pass and for counting.
 pub struct Activations {
     hidden: Vec<Layer>,
-    /// i₁ [rows, leading(N₁)]
+    /// i₁ `[rows, leading(N₁)]`
     current: Aligned,
-    /// h: spikes of the last hidden layer weighted by what is left of them at the end, [rows, leading(N)].
+    /// h: spikes of the last hidden layer weighted by what is left of them at the end, `[rows, leading(N)]`.
     weighted: Aligned,
     out: Aligned,
     keep: bool,
@@ -185,7 +185,7 @@ impl Activations {
         }
     }
 
-    /// Output of the network, [rows, leading(outputs)].
+    /// Output of the network, `[rows, leading(outputs)]`.
     pub fn output(&self) -> &[f32] {
         &self.out
     }
@@ -221,13 +221,13 @@ impl Activations {
         self.hidden.windows(2).map(|w| rows(&w[0].groups) * w[1].neurons as u64).sum()
     }
 
-    /// Sets of neurons of a hidden layer that fired, [rows, S, words of 64 neurons].
+    /// Sets of neurons of a hidden layer that fired, `[rows, S, words of 64 neurons]`.
     pub fn fired(&self, layer: usize) -> &[u64] {
         &self.hidden[layer].fired
     }
 }
 
-/// How often each of `n` units is in the sets [·, words(n)]: counters whose bits lie in planes, 64 units beside each other.
+/// How often each of `n` units is in the sets `[·, words(n)]`: counters whose bits lie in planes, 64 units beside each other.
 fn count_bits(sets: &[u64], n: usize) -> Vec<u64> {
     let mut counts = vec![0; n];
     for (k, counts) in counts.chunks_mut(64).enumerate() {
@@ -309,9 +309,9 @@ struct Fire<'a> {
     neurons: usize,
     /// The constant current of a first layer.
     current: &'a [f32],
-    /// Currents [S, ld] of another layer, replaced by the potentials.
+    /// Currents `[S, ld]` of another layer, replaced by the potentials.
     u: &'a mut [f32],
-    /// [S, words]
+    /// `[S, words]`
     fired: &'a mut [u64],
     /// h of a last hidden layer; else empty.
     weighted: &'a mut [f32],
@@ -385,7 +385,7 @@ impl Fire<'_> {
     }
 }
 
-/// Currents i(t) = W s(t) + b of the rows `lo..` whose spikes the groups are, into `i` [rows, S, ld].
+/// Currents i(t) = W s(t) + b of the rows `lo..` whose spikes the groups are, into `i` `[rows, S, ld]`.
 #[inline(always)]
 fn currents<V: F32Lanes>(
     (lo, rows, steps): (usize, usize, usize),
@@ -395,7 +395,7 @@ fn currents<V: F32Lanes>(
     i: &mut [f32],
     outputs: usize,
 ) {
-    /// sum += Wᵀ[j, c..]
+    /// `sum += Wᵀ[j, c..]`
     #[inline(always)]
     fn add<V: F32Lanes, const N: usize>(sum: &mut [V; N], wt: RowMajor, j: u16, c: usize) {
         let row = usize::from(j) * wt.ld + c;
@@ -455,7 +455,7 @@ fn currents<V: F32Lanes>(
     }
 }
 
-/// dWᵀ[j, :] += Σ di(t) over the steps t in which neuron j fired, for the `rows` whose spikes are among the groups; `di` is [rows, S, ld].
+/// `dWᵀ[j, :] += Σ di(t)` over the steps t in which neuron j fired, for the `rows` whose spikes are among the groups; `di` is `[rows, S, ld]`.
 #[inline(always)]
 fn weight_gradient<V: F32Lanes>(
     (rows, steps): (&[usize], usize),
@@ -624,17 +624,17 @@ pub fn forward(net: &Packed, lif: &Lif, rows: usize, x: Strided, acts: &mut Acti
 
 /// Gradient sums of one network in padded layout, and the space its backward pass needs.
 pub struct Gradient {
-    /// dW [out, leading(in)] of the first and the last layer, dWᵀ [in, leading(out)] of those between.
+    /// dW `[out, leading(in)]` of the first and the last layer, dWᵀ `[in, leading(out)]` of those between.
     w: Vec<Aligned>,
-    /// [leading(out)] per layer; of the last, without the factor of the constant current.
+    /// `[leading(out)]` per layer; of the last, without the factor of the constant current.
     b: Vec<Aligned>,
-    /// Gradient by the outputs, [rows, leading(outputs)].
+    /// Gradient by the outputs, `[rows, leading(outputs)]`.
     pub d_out: Aligned,
-    /// Gradient by i₁ [rows, leading(N₁)].
+    /// Gradient by i₁ `[rows, leading(N₁)]`.
     d_current: Aligned,
-    /// Of a tile, by the currents of each hidden layer but the first: [TILE, S, leading(neurons)].
+    /// Of a tile, by the currents of each hidden layer but the first: `[TILE, S, leading(neurons)]`.
     d_currents: Vec<Aligned>,
-    /// Of a part of a tile, with the widest layer's ld: by outputs and h [PART, ld], by spikes [PART, S, ld].
+    /// Of a part of a tile, with the widest layer's ld: by outputs and h `[PART, ld]`, by spikes `[PART, S, ld]`.
     d_top: Aligned,
     d_weighted: Aligned,
     d_spikes: Aligned,
@@ -692,9 +692,9 @@ impl Gradient {
 
 /// Gradients by the spikes of one sample.
 enum Upstream<'a> {
-    /// By h [ld], with the weights of the steps.
+    /// By h `[ld]`, with the weights of the steps.
     Weighted(&'a [f32], &'a [f32]),
-    /// [S, ld]
+    /// `[S, ld]`
     Steps(&'a [f32]),
 }
 
@@ -779,7 +779,7 @@ struct Backward<'a> {
     net: &'a Packed,
     lif: &'a Lif,
     rows: usize,
-    /// [rows, leading(inputs)], zero beyond the inputs.
+    /// `[rows, leading(inputs)]`, zero beyond the inputs.
     x: &'a [f32],
     acts: &'a Activations,
     cost: f32,
@@ -921,8 +921,8 @@ impl LaneKernel for Backward<'_> {
     }
 }
 
-/// Backward pass: takes the output gradient from `grad.d_out` ([rows, leading(outputs)], zero beyond the outputs) and adds to the sums.
-/// `x` is [rows, leading(inputs)]; `cost` is added to the gradient by every spike.
+/// Backward pass: takes the output gradient from `grad.d_out` (`[rows, leading(outputs)]`, zero beyond the outputs) and adds to the sums.
+/// `x` is `[rows, leading(inputs)]`; `cost` is added to the gradient by every spike.
 pub fn backward(
     net: &Packed,
     lif: &Lif,

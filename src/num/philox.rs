@@ -7,38 +7,43 @@ use crate::num::real::Word;
 
 /// What a number is drawn for (last counter word). Two uses never share a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
-pub enum Stream {
+pub struct Stream(u32);
+
+#[expect(non_upper_case_globals, reason = "they are read as the variants of an enum that tasks extend")]
+impl Stream {
     /// Initial state of an episode.
-    Reset = 0,
+    pub const Reset: Stream = Stream(0);
     /// Process noise of (14).
-    Motion = 1,
+    pub const Motion: Stream = Stream(1);
     /// Measurement noise of the echo.
-    Echo = 2,
+    pub const Echo: Stream = Stream(2);
     /// Action sampled from a stochastic policy.
-    Action = 3,
+    pub const Action: Stream = Stream(3);
     /// Minibatch shuffling: slot = update, environment = epoch.
-    Shuffle = 4,
+    pub const Shuffle: Stream = Stream(4);
     /// Network initialisation: slot = tensor.
-    Init = 5,
+    pub const Init: Stream = Stream(5);
     /// Choices of the `random` agent.
-    Baseline = 6,
+    pub const Baseline: Stream = Stream(6);
     /// Exploration of an off-policy agent: Gaussian noise, or whether and what a vehicle tries.
-    Explore = 7,
+    pub const Explore: Stream = Stream(7);
     /// Transitions drawn from a replay: slot = slot counter, environment = block of four samples, draw = gradient step.
-    Replay = 8,
+    pub const Replay: Stream = Stream(8);
     /// Points of a sweep that are drawn at random: environment = draw.
-    Sweep = 9,
-    /// Task misac: initial state of an episode.
-    MisacReset = 32,
-    /// Task misac: noise of the range estimate.
-    MisacRange = 33,
-    /// Task misac: tracking error.
-    MisacTrack = 34,
-    /// Task misac: phases of the propagation paths.
-    MisacPhase = 35,
-    /// Task misac: channel error Δh.
-    MisacCsi = 36,
+    pub const Sweep: Stream = Stream(9);
+
+    /// Streams below belong to what all tasks share.
+    const FIRST_OF_TASKS: u32 = 32;
+
+    /// Stream `n` of a task. Two tasks never draw in one training, so each counts its own from 0.
+    pub const fn task(n: u32) -> Stream {
+        Stream(Self::FIRST_OF_TASKS + n)
+    }
+
+    /// The last counter word.
+    pub const fn word(self) -> u32 {
+        self.0
+    }
 }
 
 pub const M0: u32 = 0xD251_1F53;
@@ -66,7 +71,7 @@ pub fn philox4x32_10<W: Word>(ctr: [W; 4], key: [u32; 2]) -> [W; 4] {
 /// The block at (draw, slot, env, stream) of a replica.
 #[inline(always)]
 pub fn draw<W: Word>(key: [u32; 2], stream: Stream, env: W, slot: u32, draw: u32) -> [W; 4] {
-    philox4x32_10([W::splat(draw), W::splat(slot), env, W::splat(stream as u32)], key)
+    philox4x32_10([W::splat(draw), W::splat(slot), env, W::splat(stream.0)], key)
 }
 
 /// A sequential generator over one stream, for host-side draws (network initialisation, tests). Implements the `rand` traits.
@@ -81,7 +86,7 @@ pub struct PhiloxRng {
 impl PhiloxRng {
     /// Starts at draw 0 of (slot, env, stream) of a replica.
     pub fn new(key: [u32; 2], stream: Stream, env: u32, slot: u32) -> Self {
-        PhiloxRng { key, ctr: [0, slot, env, stream as u32], block: [0; 4], used: 4 }
+        PhiloxRng { key, ctr: [0, slot, env, stream.0], block: [0; 4], used: 4 }
     }
 
     fn next_word(&mut self) -> u32 {

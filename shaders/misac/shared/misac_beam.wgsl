@@ -1,4 +1,4 @@
-// Task misac: the channel (2), (8) and beam elements (10). Twin, operation by operation: `channel_elements`, `beam_element` of src/task/misac.rs.
+// Task misac: the channel (2), (8) and beam elements (10). Twin, operation by operation: `channel_elements`, `beam_element` of src/tasks/misac/physics.rs.
 #import misac
 
 // The paths of one vehicle's channel in one slot, line of sight first, and the standard deviation of each part of an element of Delta h.

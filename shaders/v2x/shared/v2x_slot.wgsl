@@ -1,4 +1,4 @@
-// Task v2x: one slot of one environment. Twin, operation by operation: `step` of src/task/v2x.rs. BEAM and KINEMATICS are constants: a driver drops the
+// Task v2x: one slot of one environment. Twin, operation by operation: `step` of src/tasks/v2x/physics.rs. BEAM and KINEMATICS are constants: a driver drops the
 // branches not taken. The importing kernel binds `state` read_write and has `fn action_at(i: u32) -> f32`, element i of the environment's action.
 #import v2x_write
 

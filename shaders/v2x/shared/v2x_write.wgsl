@@ -1,4 +1,4 @@
-// Task v2x: what reset and step write. Twin: src/task/v2x.rs. The importing kernel binds `state` read_write.
+// Task v2x: what reset and step write. Twin: src/tasks/v2x/physics.rs. The importing kernel binds `state` read_write.
 #import v2x
 
 fn store_state(r: u32, env: u32, s: ptr<function, State>) {

@@ -28,6 +28,18 @@ pub fn operations(work: impl FnOnce() + Send) -> u64 {
     })
 }
 
+/// Operations of the functions of `shaders/shared/math.wgsl`.
+pub const EXP: usize = 23;
+pub const LN: usize = 30;
+pub const TANH: usize = 41;
+pub const SIGMOID: usize = EXP + 2;
+pub const SIN_COS: usize = 23;
+pub const SIN_COS_PI_MULTIPLE: usize = 19;
+pub const ATAN2_UPPER: usize = 22;
+/// A word as a number in (0, 1).
+pub const UNIT: usize = 2;
+/// Two normal numbers from two words.
+pub const NORMAL_PAIR: usize = UNIT + LN + 3 + 18 + 2;
 /// An f32 that counts: what twins are run with.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Counted(pub f32);

@@ -1,42 +1,15 @@
 //! f16 of WGSL, IEEE 754 binary16, as its bits.
 
-/// The smallest f16 above 0, and the step between the small ones: 2⁻²⁴.
-const STEP: f32 = 1.0 / (1 << 24) as f32;
-/// The smallest f16 with a full significand: 2⁻¹⁴.
-const LEAST_NORMAL: f32 = 1.0 / (1 << 14) as f32;
-/// Half a step above the largest f16, 65504: from here on, numbers become infinite.
-const INFINITE_FROM: f32 = 65_520.0;
-/// What the exponents of f32 and f16 differ by, in the place where f32 has its own.
-const REBIAS: u32 = (127 - 15) << 23;
+use half::f16;
 
 /// The f16 nearest to `x`, of two the one whose last bit is 0; infinite where |x| ≥ 65,520. NaN stays NaN.
 pub fn f16_bits(x: f32) -> u16 {
-    let sign = (x.to_bits() >> 16 & 0x8000) as u16;
-    let x = x.abs();
-    sign | if x.is_nan() {
-        0x7e00
-    } else if x >= INFINITE_FROM {
-        0x7c00
-    } else if x < LEAST_NORMAL {
-        // f32 from 0.5 to 1 are as far apart as small f16: adding rounds.
-        ((x + 0.5).to_bits() - 0.5f32.to_bits()) as u16
-    } else {
-        // Half of the 13 bits that go, less one where the last that stays is 0.
-        let bits = x.to_bits();
-        ((bits + 0xfff + (bits >> 13 & 1) - REBIAS) >> 13) as u16
-    }
+    f16::from_f32_const(x).to_bits()
 }
 
 /// The number that the bits of an f16 stand for.
 pub fn f16_value(bits: u16) -> f32 {
-    let (exponent, significand) = (u32::from(bits >> 10 & 0x1f), u32::from(bits & 0x3ff));
-    let magnitude = match exponent {
-        0 => significand as f32 * STEP,
-        31 if significand == 0 => f32::INFINITY,
-        31 => f32::NAN,
-        _ => f32::from_bits(((exponent << 23) + REBIAS) | (significand << 13)),
-    };
-    if bits & 0x8000 != 0 { -magnitude } else { magnitude }
+    f16::from_bits(bits).to_f32_const()
 }
 
 /// The f16 nearest to `x`, as a number.

@@ -7,6 +7,45 @@
 
 use super::{F32Lanes, Word};
 
+/// The functions of [`Real`](super::Real) that this file has, for a type of f32 lanes.
+macro_rules! polynomial_functions {
+    () => {
+        #[inline(always)]
+        fn exp(self) -> Self {
+            crate::num::real::poly::exp(self)
+        }
+        #[inline(always)]
+        fn ln(self) -> Self {
+            crate::num::real::poly::ln(self)
+        }
+        #[inline(always)]
+        fn tanh(self) -> Self {
+            crate::num::real::poly::tanh(self)
+        }
+        #[inline(always)]
+        fn atan2_upper(self, x: Self) -> Self {
+            crate::num::real::poly::atan2_upper(self, x)
+        }
+        #[inline(always)]
+        fn sin_cos(self) -> (Self, Self) {
+            crate::num::real::poly::sin_cos(self)
+        }
+        #[inline(always)]
+        fn sin_cos_pi_multiple(u: Self, n: u32) -> (Self, Self) {
+            crate::num::real::poly::sin_cos_pi_multiple(u, n)
+        }
+        #[inline(always)]
+        fn sin_cos_word(w: Self::Word) -> (Self, Self) {
+            crate::num::real::poly::sin_cos_word::<Self>(w)
+        }
+        #[inline(always)]
+        fn unit_from_word(w: Self::Word) -> Self {
+            crate::num::real::poly::unit_from_word::<Self>(w)
+        }
+    };
+}
+pub(super) use polynomial_functions;
+
 #[inline(always)]
 fn horner<V: F32Lanes, const N: usize>(x: V, c: [f64; N]) -> V {
     let mut y = V::splat(c[0]);

@@ -1,7 +1,8 @@
 //! f32 lanes on x86-64: 8 with AVX2, 16 with AVX-512. Every method compiles to one or a few instructions once it is inlined
 //! into a function with the instruction set enabled (`run_avx2`, `run_avx512`), which is the only way they are reached.
 
-use super::{F32Lanes, LaneKernel, Real, Word, polynomial_functions};
+use super::poly::polynomial_functions;
+use super::{F32Lanes, LaneKernel, Real, Word};
 use std::arch::x86_64::*;
 use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub, SubAssign};
 

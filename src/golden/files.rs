@@ -1,0 +1,29 @@
+//! The table of golden vectors that belong to no task.
+
+use super::{
+    File, bernoulli, box_muller, gae_file, networks, off_policy, opcounts, philox, ppo_gaussian, recurrent,
+    spiking,
+};
+
+/// Files that belong to no task.
+pub const FILES: &[File] = &[
+    ("philox", philox),
+    ("box_muller", box_muller),
+    ("gae", gae_file),
+    ("ppo_gaussian", ppo_gaussian),
+    ("mlp_tanh", networks::mlp_tanh),
+    ("mlp_relu", networks::mlp_relu),
+    ("lstm", recurrent::lstm),
+    ("ppo_bernoulli", bernoulli::ppo_bernoulli),
+    ("adam", networks::adam),
+    ("ppo_update", networks::ppo_update),
+    ("lif_neuron", spiking::lif_neuron),
+    ("snn_actor", spiking::snn),
+    ("snn_critic", spiking::snn),
+    ("snn_natural", spiking::snn),
+    ("ppo_update_snn", networks::ppo_update_snn),
+    ("dqn", off_policy::dqn),
+    ("ddpg", off_policy::ddpg),
+    ("polyak", off_policy::polyak),
+    ("opcounts", opcounts::opcounts),
+];
