@@ -1,20 +1,38 @@
 //! Layers of a configuration: preset, scale and experiment compiled into the program, then the user's file, then single keys.
 
-use super::ConfigError;
+use super::{ConfigError, Rule, ranges};
 use serde::{Serialize, de::DeserializeOwned};
 use std::path::Path;
 
 /// A task's typed configuration, read from layers of TOML.
 pub trait Layered: Serialize + DeserializeOwned {
-    /// Whole configurations by name; `fast` is the one that holds where none is named.
+    /// Configurations by name; the first is the one that holds where none is named. What a learner's section (`[ppo]`, `[spiking]`, `[ddpg]`,
+    /// `[dqn]`) leaves out is as in [`LEARNERS`].
     const PRESETS: &'static [(&'static str, &'static str)];
     /// How large a reproduction is: laid between the preset and the user's own keys.
-    const SCALES: &'static [(&'static str, &'static str)];
+    const SCALES: &'static [(&'static str, &'static str)] = &[];
     /// What a named job lays between scale and the user's own keys; the sizes it has at each scale stand below `scale`.
-    const EXPERIMENTS: &'static [(&'static str, &'static str)];
+    const EXPERIMENTS: &'static [(&'static str, &'static str)] = &[];
+
+    /// The range of every number, section by section.
+    const RULES: &'static [(&'static str, &'static [Rule])];
+
+    /// What no single key shows and every job needs: lists of one length, a lower end below an upper one.
+    fn relations(&self) -> Result<(), ConfigError> {
+        Ok(())
+    }
+
+    /// The same of the keys that `agent` learns by. Keys of other agents must not stand in its way, so it is asked where the agent is named.
+    fn relations_for(&self, agent: &str) -> Result<(), ConfigError> {
+        let _ = agent;
+        Ok(())
+    }
 
     /// The first key that is out of range, if there is one.
-    fn validate(&self) -> Result<(), ConfigError>;
+    fn validate(&self) -> Result<(), ConfigError> {
+        ranges::check(&self.table(), Self::RULES)?;
+        self.relations()
+    }
 
     /// The keys and values. This, [`Layered::typed`] and [`Layered::to_toml`] are of the type itself (`through_serde!`): what serde makes of a
     /// configuration is large, and whoever names a method of a trait's own compiles it again.
@@ -28,7 +46,7 @@ pub trait Layered: Serialize + DeserializeOwned {
 
     /// Preset, then file, then `key=value` overrides, then validation. The preset's name comes from the last of these that sets `preset`.
     fn load(file: Option<&Path>, sets: &[String]) -> Result<Self, ConfigError> {
-        let (table, origin) = layers(Self::PRESETS, None, file, sets)?;
+        let (table, origin) = layers(Base::Presets(Self::PRESETS), None, file, sets)?;
         validated(table, &origin)
     }
 
@@ -40,22 +58,43 @@ pub trait Layered: Serialize + DeserializeOwned {
         sets: &[String],
     ) -> Result<Self, ConfigError> {
         let job = Job { experiments: Self::EXPERIMENTS, experiment, scales: Self::SCALES, scale };
-        let (table, origin) = layers(Self::PRESETS, Some(job), file, sets)?;
+        let (table, origin) = layers(Base::Presets(Self::PRESETS), Some(job), file, sets)?;
         validated(table, &origin)
     }
 
     /// This configuration with `key=value` overrides.
     fn with(&self, sets: &[String]) -> Result<Self, ConfigError> {
-        let mut table = self.table();
-        let mut user = toml::Table::new();
-        put_all(&mut user, sets)?;
-        merge(&mut table, user);
-        validated(table, "--set")
+        self.under(None, sets)
+    }
+
+    /// As [`Layered::load`] with this configuration, that of a checkpoint, in the place of a preset. Another `preset` than its own is an error.
+    fn under(&self, file: Option<&Path>, sets: &[String]) -> Result<Self, ConfigError> {
+        let (table, origin) = layers(Base::Stored(self.table()), None, file, sets)?;
+        validated(table, &origin)
     }
 
     /// The first key in which `other` differs from this configuration, with both values; `None` if they are equal.
     fn difference(&self, other: &Self) -> Option<String> {
         first_difference("", &self.table(), &other.table())
+    }
+
+    /// The same without these keys and sections, such as `train.updates` or `evaluate`.
+    fn difference_but(&self, other: &Self, without: &[&str]) -> Option<String> {
+        let table = |c: &Self| {
+            let mut table = c.table();
+            for key in without {
+                match key.split_once('.') {
+                    Some((section, key)) => {
+                        if let Some(toml::Value::Table(section)) = table.get_mut(section) {
+                            section.remove(key);
+                        }
+                    }
+                    None => drop(table.remove(*key)),
+                }
+            }
+            table
+        };
+        first_difference("", &table(self), &table(other))
     }
 
     /// Reads what [`Layered::to_toml`] wrote.
@@ -65,27 +104,43 @@ pub trait Layered: Serialize + DeserializeOwned {
 }
 
 /// [`Layered`]'s conversions, in an implementation of it.
+#[macro_export]
 macro_rules! through_serde {
     () => {
-        fn table(&self) -> toml::Table {
-            toml::Table::try_from(self).expect("a configuration is always representable as TOML")
+        fn table(&self) -> $crate::config::toml::Table {
+            $crate::config::toml::Table::try_from(self)
+                .expect("a configuration is always representable as TOML")
         }
 
-        fn typed(table: toml::Table) -> Result<Self, toml::de::Error> {
+        fn typed(table: $crate::config::toml::Table) -> Result<Self, $crate::config::toml::de::Error> {
             table.try_into()
         }
 
         fn to_toml(&self) -> String {
-            toml::to_string(self).expect("a configuration is always representable as TOML")
+            $crate::config::toml::to_string(self).expect("a configuration is always representable as TOML")
         }
     };
 }
-pub(crate) use through_serde;
 
 fn validated<C: Layered>(table: toml::Table, origin: &str) -> Result<C, ConfigError> {
+    // Before types: −1 for a count is out of a range, not "invalid type".
+    ranges::check(&table, C::RULES)?;
     let config = C::typed(table).map_err(|e| ConfigError::Parse(origin.into(), one_line(&e, "")))?;
-    config.validate()?;
+    config.relations()?;
     Ok(config)
+}
+
+/// Whether the user's file or keys set this dotted key, however it is spelled (`task.x=1`, `task={x=1}`).
+///
+/// # Errors
+/// As [`Layered::load`] of a file or a key that cannot be read.
+pub fn user_sets(file: Option<&Path>, sets: &[String], key: &str) -> Result<bool, ConfigError> {
+    let (table, _) = user_layers(file, sets)?;
+    let mut at = Some(&toml::Value::Table(table));
+    for part in key.split('.') {
+        at = at.and_then(|v| v.get(part));
+    }
+    Ok(at.is_some())
 }
 
 type Texts = &'static [(&'static str, &'static str)];
@@ -97,13 +152,26 @@ struct Job<'a> {
     scale: &'a str,
 }
 
-/// All layers on each other, and where the topmost ones came from.
-fn layers(
-    presets: Texts,
-    job: Option<Job>,
-    file: Option<&Path>,
-    sets: &[String],
-) -> Result<(toml::Table, String), ConfigError> {
+/// Settings of every learner that a preset's sections lie upon.
+pub const LEARNERS: &str = include_str!("../../configs/learners.toml");
+
+/// A preset with what its learners' sections leave out; one that has no section of a learner gets none.
+fn over_learners(preset: toml::Table) -> Result<toml::Table, ConfigError> {
+    let mut table = parse(LEARNERS, "learners")?;
+    table.retain(|section, _| preset.contains_key(section));
+    merge(&mut table, preset);
+    Ok(table)
+}
+
+/// What the user's layers lie on.
+enum Base {
+    Presets(Texts),
+    /// A checkpoint's configuration.
+    Stored(toml::Table),
+}
+
+/// The user's file and keys on each other, and where they came from.
+fn user_layers(file: Option<&Path>, sets: &[String]) -> Result<(toml::Table, String), ConfigError> {
     let mut user = toml::Table::new();
     let mut origin = "config".to_string();
     if let Some(path) = file {
@@ -118,14 +186,43 @@ fn layers(
         (false, false) => origin = "--set".into(),
         _ => {}
     }
-    let preset = match user.get("preset") {
-        Some(toml::Value::String(s)) => s.clone(),
-        None => "fast".into(),
-        Some(other) => return Err(ConfigError::Preset(other.to_string())),
-    };
+    Ok((user, origin))
+}
+
+/// All layers on each other, and where the topmost ones came from.
+fn layers(
+    base: Base,
+    job: Option<Job>,
+    file: Option<&Path>,
+    sets: &[String],
+) -> Result<(toml::Table, String), ConfigError> {
+    let (user, origin) = user_layers(file, sets)?;
     let of = |list: &[(&str, &'static str)], name: &str| list.iter().find(|p| p.0 == name).map(|p| p.1);
-    let text = of(presets, &preset).ok_or_else(|| ConfigError::Preset(preset.clone()))?;
-    let mut table = parse(text, &preset)?;
+    let mut table = match base {
+        Base::Presets(presets) => {
+            let no = |name: String| {
+                let known = presets.iter().map(|p| p.0).collect::<Vec<_>>().join(", ");
+                ConfigError::Preset { name, known }
+            };
+            let preset = match user.get("preset") {
+                Some(toml::Value::String(s)) => s.clone(),
+                None => presets.first().map_or(String::new(), |p| p.0.to_string()),
+                Some(other) => return Err(no(other.to_string())),
+            };
+            let text = of(presets, &preset).ok_or_else(|| no(preset.clone()))?;
+            over_learners(parse(text, &preset)?)?
+        }
+        Base::Stored(table) => {
+            let own = table.get("preset");
+            if let Some(other) = user.get("preset").filter(|p| Some(*p) != own) {
+                let own = own.map_or("none".to_string(), |p| p.to_string());
+                let what =
+                    format!("{other} beside a checkpoint, whose configuration started from {own}: drop it");
+                return Err(ConfigError::value("preset", what));
+            }
+            table
+        }
+    };
     if let Some(Job { experiments, experiment, scales, scale }) = job {
         let own = of(experiments, experiment).ok_or_else(|| ConfigError::Experiment(experiment.into()))?;
         let text = of(scales, scale).ok_or_else(|| ConfigError::Scale(scale.into()))?;
@@ -139,8 +236,7 @@ fn layers(
         }
     }
     if user.contains_key("experiment") && !table.contains_key("experiment") {
-        let what = "is for the experiments rate-penalty and beams only".into();
-        return Err(ConfigError::Value { key: "experiment", what });
+        return Err(ConfigError::value("experiment", "is for the experiments rate-penalty and beams only"));
     }
     merge(&mut table, user);
     Ok((table, origin))
@@ -187,21 +283,20 @@ fn put_all(table: &mut toml::Table, sets: &[String]) -> Result<(), ConfigError> 
     Ok(())
 }
 
-/// Sets a dotted key; the value is read as TOML, or taken as a string if it is none.
+/// Sets a dotted key; the value is read as TOML, or taken as a string if it is none. A table joins what stands there, as a file's section does.
 fn put(table: &mut toml::Table, key: &str, value: &str) -> Option<()> {
-    let (head, rest) = match key.split_once('.') {
-        Some((h, r)) => (h, Some(r)),
-        None => (key, None),
-    };
-    if head.is_empty() {
+    let parts: Vec<&str> = key.split('.').collect();
+    if parts.iter().any(|p| p.is_empty()) {
         return None;
     }
-    if let Some(rest) = rest {
-        let child = table.entry(head).or_insert_with(|| toml::Value::Table(toml::Table::new()));
-        return put(child.as_table_mut()?, rest, value);
+    let parsed = format!("v = {value}").parse::<toml::Table>().ok().filter(|t| t.len() == 1);
+    let mut value =
+        parsed.and_then(|mut t| t.remove("v")).unwrap_or_else(|| toml::Value::String(value.into()));
+    for part in parts.into_iter().rev() {
+        value = toml::Value::Table([(part.to_string(), value)].into_iter().collect());
     }
-    let parsed = format!("v = {value}").parse::<toml::Table>().ok().and_then(|mut t| t.remove("v"));
-    table.insert(head.into(), parsed.unwrap_or_else(|| toml::Value::String(value.into())));
+    let toml::Value::Table(layer) = value else { unreachable!("a dotted key has a part") };
+    merge(table, layer);
     Some(())
 }
 

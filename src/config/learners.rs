@@ -1,6 +1,7 @@
-//! Configuration of the learned agents of task v2x: `[ppo]`, `[spiking]`, `[ddpg]`, `[dqn]`.
+//! Configuration of what learns by itself from an [`Env`](crate::env::Env): `[ppo]`, `[spiking]`, `[ddpg]`, `[dqn]`.
 
-use super::{ConfigError, not_negative, positive, share, widths};
+use super::{ADAM_EPS, ConfigError, FACTOR, RATE, Rule, widths};
+use crate::nets::experts::Phase;
 use crate::nets::{Lif, lif};
 use serde::{Deserialize, Serialize};
 
@@ -52,108 +53,49 @@ pub struct PpoConfig {
 }
 
 impl PpoConfig {
-    pub fn validate(&self) -> Result<(), ConfigError> {
-        // Learning is in single precision: 1e39 would be infinite there and 1e-50 zero.
-        let positive = |x: f64| (x as f32).is_normal() && x > 0.0;
-        let not_negative = |x: f64| (x as f32).is_finite() && x >= 0.0;
-        let share = |x: f64| (0.0..=1.0).contains(&x);
-        check!(
-            "ppo.hidden",
-            self.hidden,
-            !self.hidden.is_empty() && self.hidden.len() <= 8,
-            "must list 1 to 8 layers"
-        );
-        check!(
-            "ppo.hidden",
-            self.hidden,
-            self.hidden.iter().all(|h| (1..=4096).contains(h)),
-            "must have widths 1 to 4096"
-        );
-        check!(
-            "ppo.envs",
-            self.envs,
-            (1..=1 << 24).contains(&self.envs),
-            "must be 1 to 16777216 environments"
-        );
-        check!("ppo.horizon", self.horizon, (1..=100_000).contains(&self.horizon), "must be 1 to 100000");
-        check!("ppo.epochs", self.epochs, (1..=1000).contains(&self.epochs), "must be 1 to 1000");
-        check!("ppo.minibatch", self.minibatch, self.minibatch >= 1, "must be at least 1");
-        check!(
-            "ppo.minibatch",
-            self.minibatch,
-            (self.envs * self.horizon).is_multiple_of(self.minibatch),
-            "must divide ppo.envs * ppo.horizon"
-        );
-        check!("ppo.gamma", self.gamma, share(self.gamma), "must be 0 to 1");
-        check!("ppo.gae_lambda", self.gae_lambda, share(self.gae_lambda), "must be 0 to 1");
-        check!("ppo.clip", self.clip, positive(self.clip), "must be positive, and so in single precision");
-        check!(
-            "ppo.lr_actor",
-            self.lr_actor,
-            positive(self.lr_actor),
-            "must be positive, and so in single precision"
-        );
-        check!(
-            "ppo.lr_critic",
-            self.lr_critic,
-            positive(self.lr_critic),
-            "must be positive, and so in single precision"
-        );
-        check!("ppo.lr_final_share", self.lr_final_share, share(self.lr_final_share), "must be 0 to 1");
-        check!(
-            "ppo.adam_beta1",
-            self.adam_beta1,
-            share(self.adam_beta1) && self.adam_beta1 < 1.0,
-            "must be in [0, 1)"
-        );
-        check!(
-            "ppo.adam_beta2",
-            self.adam_beta2,
-            share(self.adam_beta2) && self.adam_beta2 < 1.0,
-            "must be in [0, 1)"
-        );
-        check!(
-            "ppo.adam_eps",
-            self.adam_eps,
-            positive(self.adam_eps),
-            "must be positive, and so in single precision"
-        );
-        check!(
-            "ppo.max_grad_norm",
-            self.max_grad_norm,
-            not_negative(self.max_grad_norm),
-            "must be finite and not negative"
-        );
-        check!(
-            "ppo.vf_coef",
-            self.vf_coef,
-            positive(self.vf_coef),
-            "must be positive, and so in single precision"
-        );
-        check!(
-            "ppo.entropy_coef",
-            self.entropy_coef,
-            not_negative(self.entropy_coef),
-            "must be finite and not negative"
-        );
-        check!(
-            "ppo.reward_scale",
-            self.reward_scale,
-            positive(self.reward_scale),
-            "must be positive, and so in single precision"
-        );
-        check!(
-            "ppo.log_std_init",
-            self.log_std_init,
-            (-20.0..=5.0).contains(&self.log_std_init),
-            "must be -20 to 5"
-        );
-        check!(
-            "ppo.actor_gain",
-            self.actor_gain,
-            positive(self.actor_gain),
-            "must be positive, and so in single precision"
-        );
+    pub const RULES: &'static [Rule] = &[
+        widths("hidden"),
+        Rule::whole("envs", 1.0, 16_777_216.0),
+        Rule::whole("horizon", 1.0, 100_000.0),
+        Rule::whole("epochs", 1.0, 1000.0),
+        Rule::whole("minibatch", 1.0, 1e12),
+        Rule::share("gamma"),
+        Rule::share("gae_lambda"),
+        Rule::decimal("clip", FACTOR[0], FACTOR[1]),
+        Rule::decimal("lr_actor", RATE[0], RATE[1]),
+        Rule::decimal("lr_critic", RATE[0], RATE[1]),
+        Rule::share("lr_final_share"),
+        Rule::share("adam_beta1").below(),
+        Rule::share("adam_beta2").below(),
+        Rule::decimal("adam_eps", ADAM_EPS[0], ADAM_EPS[1]),
+        Rule::decimal("max_grad_norm", 0.0, FACTOR[1]),
+        Rule::decimal("vf_coef", FACTOR[0], FACTOR[1]),
+        Rule::decimal("entropy_coef", 0.0, FACTOR[1]),
+        // Returns beyond single precision are told in training, as whatever leaves no finite gradient.
+        Rule::decimal("reward_scale", FACTOR[0], 1e38),
+        Rule::decimal("log_std_init", -20.0, 5.0),
+        Rule::decimal("actor_gain", FACTOR[0], FACTOR[1]),
+    ];
+
+    /// What its agents need beside ranges, with episodes of `slots` slots.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`]
+    pub fn relations(&self, slots: usize) -> Result<(), ConfigError> {
+        let samples = self.envs * self.horizon;
+        if !samples.is_multiple_of(self.minibatch) {
+            let what = format!("{} must divide ppo.envs * ppo.horizon = {samples}", self.minibatch);
+            return Err(ConfigError::value("ppo.minibatch", what));
+        }
+        if !self.horizon.is_multiple_of(slots) {
+            let what = format!("{} must be a multiple of task.slots = {slots}", self.horizon);
+            return Err(ConfigError::value("ppo.horizon", what));
+        }
+        // One advantage minus its own mean is 0: nothing would be learned.
+        if self.normalise_advantages && self.minibatch == 1 {
+            let what = "1 must be at least 2 with ppo.normalise_advantages, which leaves nothing of a single advantage";
+            return Err(ConfigError::value("ppo.minibatch", what));
+        }
         Ok(())
     }
 }
@@ -196,28 +138,28 @@ impl SpikingConfig {
         }
     }
 
-    pub fn validate(&self) -> Result<(), ConfigError> {
-        let positive = |x: f64| x.is_finite() && x > 0.0;
-        check!("spiking.steps", self.steps, (1..=lif::MAX_STEPS).contains(&self.steps), "must be 1 to 16");
-        check!("spiking.lambda", self.lambda, self.lambda > 0.0 && self.lambda <= 1.0, "must be in (0, 1]");
-        check!("spiking.threshold", self.threshold, positive(self.threshold), "must be positive");
-        check!(
-            "spiking.reset",
-            self.reset,
-            self.reset.is_finite() && self.reset < self.threshold,
-            "must be below spiking.threshold"
-        );
-        check!("spiking.eta", self.eta, positive(self.eta), "must be positive");
-        check!("spiking.hidden_gain", self.hidden_gain, positive(self.hidden_gain), "must be positive");
-        check!("spiking.actor_gain", self.actor_gain, positive(self.actor_gain), "must be positive");
-        check!("spiking.lr_actor", self.lr_actor, positive(self.lr_actor), "must be positive");
-        check!("spiking.lr_critic", self.lr_critic, positive(self.lr_critic), "must be positive");
-        check!(
-            "spiking.rate_penalty",
-            self.rate_penalty,
-            self.rate_penalty.is_finite() && self.rate_penalty >= 0.0,
-            "must not be negative"
-        );
+    pub const RULES: &'static [Rule] = &[
+        Rule::whole("steps", 1.0, lif::MAX_STEPS as f64),
+        Rule::decimal("lambda", 1e-6, 1.0),
+        Rule::decimal("threshold", 1e-6, 1e6),
+        Rule::decimal("reset", -1e6, 1e6),
+        Rule::decimal("eta", 1e-6, 1e6),
+        Rule::decimal("hidden_gain", FACTOR[0], FACTOR[1]),
+        Rule::decimal("actor_gain", FACTOR[0], FACTOR[1]),
+        Rule::decimal("lr_actor", RATE[0], RATE[1]),
+        Rule::decimal("lr_critic", RATE[0], RATE[1]),
+        Rule::decimal("rate_penalty", 0.0, FACTOR[1]),
+    ];
+
+    /// What its agent needs beside ranges.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`]
+    pub fn relations(&self) -> Result<(), ConfigError> {
+        if self.reset as f32 >= self.threshold as f32 {
+            let what = format!("{:?} must be below spiking.threshold = {:?}", self.reset, self.threshold);
+            return Err(ConfigError::value("spiking.reset", what));
+        }
         Ok(())
     }
 }
@@ -309,195 +251,86 @@ pub struct DqnConfig {
     pub output_gain: f64,
 }
 
-/// The checks that `[ddpg]` and `[dqn]` share.
-macro_rules! check_off_policy {
-    ($section:literal, $c:expr) => {{
-        // Learning is in single precision: 1e39 would be infinite there and 1e-50 zero.
-        let positive = |x: f64| (x as f32).is_normal() && x > 0.0;
-        let not_negative = |x: f64| (x as f32).is_finite() && x >= 0.0;
-        let share = |x: f64| (0.0..=1.0).contains(&x);
-        let c = $c;
-        let rows: [(&'static str, String, bool, &str); 15] = [
-            (
-                concat!($section, ".hidden"),
-                format!("{:?}", c.hidden),
-                (1..=8).contains(&c.hidden.len()) && c.hidden.iter().all(|h| (1..=4096).contains(h)),
-                "must list 1 to 8 widths of 1 to 4096",
-            ),
-            (
-                concat!($section, ".envs"),
-                c.envs.to_string(),
-                (1..=1 << 20).contains(&c.envs),
-                "must be 1 to 1048576",
-            ),
-            (
-                concat!($section, ".capacity"),
-                c.capacity.to_string(),
-                (1..=1 << 28).contains(&c.capacity) && c.capacity.is_multiple_of(c.envs.max(1)),
-                concat!("must be a positive multiple of ", $section, ".envs, at most 268435456"),
-            ),
-            (
-                concat!($section, ".minibatch"),
-                c.minibatch.to_string(),
-                (1..=1 << 20).contains(&c.minibatch),
-                "must be 1 to 1048576",
-            ),
-            (
-                concat!($section, ".learning_starts"),
-                c.learning_starts.to_string(),
-                c.learning_starts <= c.capacity,
-                concat!("must be at most ", $section, ".capacity"),
-            ),
-            (
-                concat!($section, ".train_every"),
-                c.train_every.to_string(),
-                (1..=100_000).contains(&c.train_every),
-                "must be 1 to 100000",
-            ),
-            (
-                concat!($section, ".gradient_steps"),
-                c.gradient_steps.to_string(),
-                (1..=1000).contains(&c.gradient_steps),
-                "must be 1 to 1000",
-            ),
-            (concat!($section, ".gamma"), c.gamma.to_string(), share(c.gamma), "must be 0 to 1"),
-            (
-                concat!($section, ".tau"),
-                c.tau.to_string(),
-                share(c.tau) && positive(c.tau),
-                "must be in (0, 1]",
-            ),
-            (
-                concat!($section, ".lr_final_share"),
-                c.lr_final_share.to_string(),
-                share(c.lr_final_share),
-                "must be 0 to 1",
-            ),
-            (
-                concat!($section, ".adam_beta1"),
-                c.adam_beta1.to_string(),
-                share(c.adam_beta1) && c.adam_beta1 < 1.0,
-                "must be in [0, 1)",
-            ),
-            (
-                concat!($section, ".adam_beta2"),
-                c.adam_beta2.to_string(),
-                share(c.adam_beta2) && c.adam_beta2 < 1.0,
-                "must be in [0, 1)",
-            ),
-            (
-                concat!($section, ".adam_eps"),
-                c.adam_eps.to_string(),
-                positive(c.adam_eps),
-                "must be positive, and so in single precision",
-            ),
-            (
-                concat!($section, ".max_grad_norm"),
-                c.max_grad_norm.to_string(),
-                not_negative(c.max_grad_norm),
-                "must be finite and not negative",
-            ),
-            (
-                concat!($section, ".reward_scale"),
-                c.reward_scale.to_string(),
-                positive(c.reward_scale),
-                "must be positive, and so in single precision",
-            ),
-        ];
-        for (key, value, ok, want) in rows {
-            if !ok {
-                return Err(ConfigError::Value { key, what: format!("{value} {want}") });
-            }
-        }
-    }};
+/// The ranges that `[ddpg]` and `[dqn]` share, and what each has besides.
+macro_rules! off_policy_rules {
+    ($($own:expr),* $(,)?) => {
+        &[
+            widths("hidden"),
+            Rule::whole("envs", 1.0, 1_048_576.0),
+            Rule::whole("capacity", 1.0, 268_435_456.0),
+            Rule::whole("minibatch", 1.0, 1_048_576.0),
+            Rule::whole("learning_starts", 0.0, 268_435_456.0),
+            Rule::whole("train_every", 1.0, 100_000.0),
+            Rule::whole("gradient_steps", 1.0, 1000.0),
+            Rule::share("gamma"),
+            Rule::decimal("tau", FACTOR[0], 1.0),
+            Rule::share("lr_final_share"),
+            Rule::share("adam_beta1").below(),
+            Rule::share("adam_beta2").below(),
+            Rule::decimal("adam_eps", ADAM_EPS[0], ADAM_EPS[1]),
+            Rule::decimal("max_grad_norm", 0.0, FACTOR[1]),
+            Rule::decimal("reward_scale", FACTOR[0], FACTOR[1]),
+            $($own),*
+        ]
+    };
+}
+
+/// What a replay needs beside ranges.
+fn replay_relations(
+    section: &str,
+    envs: usize,
+    capacity: usize,
+    learning_starts: usize,
+) -> Result<(), ConfigError> {
+    if !capacity.is_multiple_of(envs) {
+        let what = format!("{capacity} must be a multiple of {section}.envs = {envs}");
+        return Err(ConfigError::value(&format!("{section}.capacity"), what));
+    }
+    if learning_starts > capacity {
+        let what = format!("{learning_starts} must be at most {section}.capacity = {capacity}");
+        return Err(ConfigError::value(&format!("{section}.learning_starts"), what));
+    }
+    Ok(())
 }
 
 impl DdpgConfig {
-    pub fn validate(&self) -> Result<(), ConfigError> {
-        check_off_policy!("ddpg", self);
-        let positive = |x: f64| (x as f32).is_normal() && x > 0.0;
-        let not_negative = |x: f64| (x as f32).is_finite() && x >= 0.0;
-        check!(
-            "ddpg.lr_actor",
-            self.lr_actor,
-            positive(self.lr_actor),
-            "must be positive, and so in single precision"
-        );
-        check!(
-            "ddpg.lr_critic",
-            self.lr_critic,
-            positive(self.lr_critic),
-            "must be positive, and so in single precision"
-        );
-        check!(
-            "ddpg.actor_gain",
-            self.actor_gain,
-            positive(self.actor_gain),
-            "must be positive, and so in single precision"
-        );
-        check!(
-            "ddpg.action_scale",
-            self.action_scale,
-            positive(self.action_scale) && self.action_scale <= 80.0,
-            "must be positive, at most 80"
-        );
-        check!(
-            "ddpg.noise_start",
-            self.noise_start,
-            not_negative(self.noise_start),
-            "must be finite and not negative"
-        );
-        check!(
-            "ddpg.noise_final",
-            self.noise_final,
-            not_negative(self.noise_final),
-            "must be finite and not negative"
-        );
-        check!(
-            "ddpg.noise_share",
-            self.noise_share,
-            (0.0..=1.0).contains(&self.noise_share),
-            "must be 0 to 1"
-        );
-        Ok(())
+    pub const RULES: &'static [Rule] = off_policy_rules![
+        Rule::decimal("lr_actor", RATE[0], RATE[1]),
+        Rule::decimal("lr_critic", RATE[0], RATE[1]),
+        Rule::decimal("actor_gain", FACTOR[0], FACTOR[1]),
+        Rule::decimal("action_scale", 1e-6, 80.0),
+        Rule::decimal("noise_start", 0.0, 1e6),
+        Rule::decimal("noise_final", 0.0, 1e6),
+        Rule::share("noise_share"),
+    ];
+
+    /// What its agent needs beside ranges.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`]
+    pub fn relations(&self) -> Result<(), ConfigError> {
+        replay_relations("ddpg", self.envs, self.capacity, self.learning_starts)
     }
 }
 
 impl DqnConfig {
-    pub fn validate(&self) -> Result<(), ConfigError> {
-        check_off_policy!("dqn", self);
-        let positive = |x: f64| (x as f32).is_normal() && x > 0.0;
-        let share = |x: f64| (0.0..=1.0).contains(&x);
-        check!("dqn.beams", self.beams, (1..=256).contains(&self.beams), "must be 1 to 256");
-        check!(
-            "dqn.power_levels",
-            self.power_levels,
-            (1..=16).contains(&self.power_levels.len())
-                && self.power_levels.iter().all(|w| (1e-6..=1e6).contains(w)),
-            "must list 1 to 16 weights of 1e-6 to 1e6"
-        );
-        check!("dqn.lr", self.lr, positive(self.lr), "must be positive, and so in single precision");
-        check!(
-            "dqn.output_gain",
-            self.output_gain,
-            positive(self.output_gain),
-            "must be positive, and so in single precision"
-        );
-        check!("dqn.epsilon_start", self.epsilon_start, share(self.epsilon_start), "must be 0 to 1");
-        check!("dqn.epsilon_final", self.epsilon_final, share(self.epsilon_final), "must be 0 to 1");
-        check!("dqn.epsilon_share", self.epsilon_share, share(self.epsilon_share), "must be 0 to 1");
-        Ok(())
-    }
-}
+    pub const RULES: &'static [Rule] = off_policy_rules![
+        Rule::whole("beams", 1.0, 256.0),
+        Rule::decimal("power_levels", 1e-6, 1e6).list(1, 16),
+        Rule::decimal("lr", RATE[0], RATE[1]),
+        Rule::decimal("output_gain", FACTOR[0], FACTOR[1]),
+        Rule::share("epsilon_start"),
+        Rule::share("epsilon_final"),
+        Rule::share("epsilon_share"),
+    ];
 
-/// How the phases Φ of an action become beams (10).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Phase {
-    /// Φ as it is.
-    Direct,
-    /// Φ on top of −π·m·cos θ̂, the phases of a beam steered at the estimate.
-    Residual,
+    /// What its agent needs beside ranges.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`]
+    pub fn relations(&self) -> Result<(), ConfigError> {
+        replay_relations("dqn", self.envs, self.capacity, self.learning_starts)
+    }
 }
 
 /// How the scheduling expert learns.
@@ -568,68 +401,57 @@ pub struct SpatialConfig {
 }
 
 impl TemporalConfig {
-    pub fn validate(&self) -> Result<(), ConfigError> {
-        check!("temporal.hidden", self.hidden, (1..=1024).contains(&self.hidden), "must be 1 to 1024");
-        check!("temporal.trunk", self.trunk, widths(&self.trunk), "must list 1 to 8 widths of 1 to 4096");
-        check!("temporal.critic", self.critic, widths(&self.critic), "must list 1 to 8 widths of 1 to 4096");
-        check!("temporal.envs", self.envs, (1..=1 << 20).contains(&self.envs), "must be 1 to 1048576");
-        check!("temporal.epochs", self.epochs, (1..=1000).contains(&self.epochs), "must be 1 to 1000");
-        check!(
-            "temporal.minibatch_envs",
-            self.minibatch_envs,
-            self.minibatch_envs >= 1 && self.envs.is_multiple_of(self.minibatch_envs.max(1)),
-            "must divide temporal.envs"
-        );
-        check!("temporal.gamma", self.gamma, share(self.gamma), "must be 0 to 1");
-        check!("temporal.gae_lambda", self.gae_lambda, share(self.gae_lambda), "must be 0 to 1");
-        check!("temporal.clip", self.clip, positive(self.clip), "must be positive");
-        check!("temporal.lr_policy", self.lr_policy, positive(self.lr_policy), "must be positive");
-        check!("temporal.lr_critic", self.lr_critic, positive(self.lr_critic), "must be positive");
-        check!("temporal.lr_final_share", self.lr_final_share, share(self.lr_final_share), "must be 0 to 1");
-        check!(
-            "temporal.adam_beta1",
-            self.adam_beta1,
-            share(self.adam_beta1) && self.adam_beta1 < 1.0,
-            "must be in [0, 1)"
-        );
-        check!(
-            "temporal.adam_beta2",
-            self.adam_beta2,
-            share(self.adam_beta2) && self.adam_beta2 < 1.0,
-            "must be in [0, 1)"
-        );
-        check!("temporal.adam_eps", self.adam_eps, positive(self.adam_eps), "must be positive");
-        check!(
-            "temporal.max_grad_norm",
-            self.max_grad_norm,
-            not_negative(self.max_grad_norm),
-            "must not be negative"
-        );
-        check!(
-            "temporal.entropy_coef",
-            self.entropy_coef,
-            not_negative(self.entropy_coef),
-            "must not be negative"
-        );
-        check!("temporal.reward_scale", self.reward_scale, positive(self.reward_scale), "must be positive");
-        check!("temporal.head_gain", self.head_gain, positive(self.head_gain), "must be positive");
+    pub const RULES: &'static [Rule] = &[
+        Rule::whole("hidden", 1.0, 1024.0),
+        widths("trunk"),
+        widths("critic"),
+        Rule::whole("envs", 1.0, 1_048_576.0),
+        Rule::whole("epochs", 1.0, 1000.0),
+        Rule::whole("minibatch_envs", 1.0, 1_048_576.0),
+        Rule::share("gamma"),
+        Rule::share("gae_lambda"),
+        Rule::decimal("clip", FACTOR[0], FACTOR[1]),
+        Rule::decimal("lr_policy", RATE[0], RATE[1]),
+        Rule::decimal("lr_critic", RATE[0], RATE[1]),
+        Rule::share("lr_final_share"),
+        Rule::share("adam_beta1").below(),
+        Rule::share("adam_beta2").below(),
+        Rule::decimal("adam_eps", ADAM_EPS[0], ADAM_EPS[1]),
+        Rule::decimal("max_grad_norm", 0.0, FACTOR[1]),
+        Rule::decimal("entropy_coef", 0.0, FACTOR[1]),
+        Rule::decimal("reward_scale", FACTOR[0], FACTOR[1]),
+        Rule::decimal("head_gain", FACTOR[0], FACTOR[1]),
+    ];
+
+    /// What its agents need beside ranges, with episodes of `slots` slots.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`]
+    pub fn relations(&self, slots: usize) -> Result<(), ConfigError> {
+        if !self.envs.is_multiple_of(self.minibatch_envs) {
+            let what = format!("{} must divide temporal.envs = {}", self.minibatch_envs, self.envs);
+            return Err(ConfigError::value("temporal.minibatch_envs", what));
+        }
+        // One advantage minus its own mean is 0: nothing would be learned.
+        let (key, envs) = match self.algorithm {
+            PolicyGradient::A2c => ("temporal.envs", self.envs),
+            PolicyGradient::Ppo => ("temporal.minibatch_envs", self.minibatch_envs),
+        };
+        if self.normalise_advantages && envs * slots == 1 {
+            let what = "1 must be at least 2 with task.slots = 1 and temporal.normalise_advantages, which leaves nothing of a single advantage";
+            return Err(ConfigError::value(key, what));
+        }
         Ok(())
     }
 }
 
 impl SpatialConfig {
-    pub fn validate(&self) -> Result<(), ConfigError> {
-        check!("spatial.hidden", self.hidden, widths(&self.hidden), "must list 1 to 8 widths of 1 to 4096");
-        check!("spatial.loss_weight", self.loss_weight, positive(self.loss_weight), "must be positive");
-        check!("spatial.lr", self.lr, positive(self.lr), "must be positive");
-        check!(
-            "spatial.max_grad_norm",
-            self.max_grad_norm,
-            not_negative(self.max_grad_norm),
-            "must not be negative"
-        );
-        check!("spatial.stride", self.stride, (1..=100_000).contains(&self.stride), "must be 1 to 100000");
-        check!("spatial.output_gain", self.output_gain, positive(self.output_gain), "must be positive");
-        Ok(())
-    }
+    pub const RULES: &'static [Rule] = &[
+        widths("hidden"),
+        Rule::decimal("loss_weight", FACTOR[0], FACTOR[1]),
+        Rule::decimal("lr", RATE[0], RATE[1]),
+        Rule::decimal("max_grad_norm", 0.0, FACTOR[1]),
+        Rule::whole("stride", 1.0, 100_000.0),
+        Rule::decimal("output_gain", FACTOR[0], FACTOR[1]),
+    ];
 }

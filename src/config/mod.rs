@@ -1,28 +1,22 @@
 //! The typed configuration: TOML files, one per task and preset, with any key overridable from the command line.
 //!
-//! Units stand in the names; dB and dBm exist only here and in reports. Unknown keys are errors, and [`Layered::validate`] names the key that
-//! is out of range.
+//! Units stand in the names; dB and dBm exist only here and in reports. Unknown keys are errors, every number has its
+//! range in a table ([`ranges`]), and [`Layered::validate`] names the key that is out of it.
 
 use serde::{Deserialize, Serialize};
 
-macro_rules! check {
-    ($key:literal, $value:expr, $ok:expr, $want:literal) => {
-        if !$ok {
-            return Err(ConfigError::Value { key: $key, what: format!("{:?} {}", $value, $want) });
-        }
-    };
-}
-
-pub(crate) use check;
-
 mod layers;
 mod learners;
+pub mod ranges;
 
-pub use layers::Layered;
 #[cfg(feature = "report")]
 pub(crate) use layers::one_line;
-pub(crate) use layers::through_serde;
+pub use layers::{LEARNERS, Layered, user_sets};
 pub use learners::*;
+pub use ranges::Rule;
+/// For [`through_serde!`](crate::through_serde).
+#[doc(hidden)]
+pub use toml;
 
 /// What is wrong with a configuration.
 #[derive(Debug, thiserror::Error)]
@@ -32,11 +26,11 @@ pub enum ConfigError {
     #[error("{0}: {1}")]
     Parse(String, String),
     #[error("config key '{key}': {what}")]
-    Value { key: &'static str, what: String },
+    Value { key: String, what: String },
     #[error("--set {0}: expected key=value, for example --set task.p_max_dbm=30")]
     Set(String),
-    #[error("no preset '{0}' (there are: fast, paper)")]
-    Preset(String),
+    #[error("no preset '{name}' (there are: {known})")]
+    Preset { name: String, known: String },
     #[error("no scale '{0}' (there are: smoke, quick, full)")]
     Scale(String),
     #[error("no experiment '{0}' (there are: spiking-ac, rate-penalty, beams, rl-h-moe, and all)")]
@@ -53,7 +47,8 @@ pub struct TrainConfig {
     pub log_every: u32,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// How many episodes are run of each replica, under which seed where an agent brings none, and how a policy decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EvaluateConfig {
     pub episodes: u64,
@@ -63,42 +58,66 @@ pub struct EvaluateConfig {
 }
 
 impl TrainConfig {
-    pub fn validate(&self) -> Result<(), ConfigError> {
-        let seeds = &self.seeds;
-        check!("train.seeds", seeds, !seeds.is_empty(), "needs at least one seed");
-        let again = seeds.iter().enumerate().any(|(i, s)| seeds[..i].contains(s));
-        check!("train.seeds", seeds, !again, ": a seed is listed twice");
-        check!("train.updates", self.updates, self.updates > 0, "must be at least 1");
-        check!("train.log_every", self.log_every, self.log_every > 0, "must be at least 1");
+    pub const RULES: &'static [Rule] = &[
+        Rule::whole("seeds", 0.0, U32_MAX).list(1, 65_536).distinct(),
+        Rule::whole("updates", 1.0, U32_MAX),
+        Rule::whole("log_every", 1.0, U32_MAX),
+    ];
+}
+
+impl EvaluateConfig {
+    pub const RULES: &'static [Rule] =
+        &[Rule::whole("episodes", 1.0, MOST_EPISODES), Rule::whole("seed", 0.0, U32_MAX)];
+}
+
+impl TrainConfig {
+    /// Whether the metrics of this update, from 0, are read.
+    pub fn reads(&self, update: u32) -> bool {
+        (update + 1).is_multiple_of(self.log_every) || update + 1 == self.updates
+    }
+
+    /// Whether they are read only because the run ends with it.
+    pub fn reads_last(&self, update: u32) -> bool {
+        update + 1 == self.updates && !(update + 1).is_multiple_of(self.log_every)
+    }
+
+    /// That the slots of a training, `slots` an update, can be counted: draws depend on a clock of 32 bits, and would repeat.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`]
+    pub fn clock(&self, key: &str, slots: usize) -> Result<(), ConfigError> {
+        if u64::from(self.updates) * slots as u64 > u64::from(u32::MAX) {
+            let what =
+                format!("{} updates of {key} = {slots} slots are more than 4294967295 slots", self.updates);
+            return Err(ConfigError::value("train.updates", what));
+        }
         Ok(())
     }
 }
 
-impl EvaluateConfig {
-    pub fn validate(&self) -> Result<(), ConfigError> {
-        check!("evaluate.episodes", self.episodes, self.episodes > 0, "must be at least 1");
-        Ok(())
+/// Seeds and counts of updates are numbers of 32 bits.
+pub const U32_MAX: f64 = u32::MAX as f64;
+/// Episodes have 32 bits of keys for 4096 each (see [`crate::run::evaluate`]); these are well below.
+pub const MOST_EPISODES: f64 = 1e12;
+/// Of a learning rate: below, single precision moves nothing; above, one step is beyond any network.
+pub(crate) const RATE: [f64; 2] = [1e-30, 10.0];
+/// Of a factor, weight or gain.
+pub(crate) const FACTOR: [f64; 2] = [1e-9, 1e6];
+/// Of the ε in Adam's quotient.
+pub(crate) const ADAM_EPS: [f64; 2] = [1e-15, 1.0];
+/// Of 1 to 8 hidden layers.
+pub(crate) const fn widths(key: &'static str) -> Rule {
+    Rule::whole(key, 1.0, 4096.0).list(1, 8)
+}
+
+impl ConfigError {
+    /// That the value of `key` is wrong, and how.
+    pub fn value(key: &str, what: impl Into<String>) -> ConfigError {
+        ConfigError::Value { key: key.into(), what: what.into() }
     }
 }
 
 /// dBm to W.
 pub fn dbm_to_w(dbm: f64) -> f64 {
     10f64.powf((dbm - 30.0) / 10.0)
-}
-
-/// Keys that learning reads in single precision, where 1e39 would be infinite and 1e-50 zero.
-pub(crate) fn positive(x: f64) -> bool {
-    (x as f32).is_normal() && x > 0.0
-}
-
-pub(crate) fn not_negative(x: f64) -> bool {
-    (x as f32).is_finite() && x >= 0.0
-}
-
-pub(crate) fn share(x: f64) -> bool {
-    (0.0..=1.0).contains(&x)
-}
-
-pub(crate) fn widths(w: &[usize]) -> bool {
-    (1..=8).contains(&w.len()) && w.iter().all(|h| (1..=4096).contains(h))
 }
