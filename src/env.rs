@@ -8,6 +8,8 @@
 //! Randomness is counted ([`crate::num::philox`]): what an environment draws depends on the key, its number and the clock, not on the chunk that it is
 //! stepped in.
 
+pub mod lanes;
+
 use crate::gpu::{Buf, Gpu, GpuError};
 use crate::nets::{ActorCriticLayout, Codebook};
 use crate::num::shuffle::Minibatch;
@@ -141,7 +143,7 @@ pub trait Env: Debug + Send + Sync {
 pub struct EnvBuffers<'a> {
     /// `[…, R, A·B]`: `[R, B, A]` from the step's offset.
     pub action: &'a Buf<f32>,
-    /// `[…, R, S, B]`
+    /// `[R, S, B]`, stepped in place; `[…, R, S, B]` of an environment with [`Env::beams`], whose learner keeps the states of its slots.
     pub state: &'a Buf<f32>,
     /// `[…, R, B, O]`
     pub obs: &'a Buf<f32>,
@@ -216,6 +218,8 @@ pub struct FusedBuffers<'a> {
 pub trait FusedRollout: Send + Sync {
     /// Most slots of a dispatch.
     fn most(&self) -> usize;
+    /// Fresh episodes at `clock`, in the state and the first row of observations.
+    fn reset(&self, pass: &mut wgpu::ComputePass, clock: u32);
     /// `slots` slots from `clock`, the first of which is slot `first` of the buffers. At most one of them ends an episode.
     fn record(&self, pass: &mut wgpu::ComputePass, clock: u32, first: usize, slots: usize);
 }

@@ -3,7 +3,7 @@
 //! critic: mean (Q(o, a) − y)², y = r + γ(1 − terminated)·Q_t(o', μ_t(o')); actor: −mean Q(o, μ(o)) through the same, not yet updated critic.
 
 use super::off_policy::{Nets, OffPolicySpec};
-use super::off_policy_cpu::{BLOCK, Batch, Weights};
+use super::off_policy_memory_cpu::{BLOCK, Batch, Weights};
 use crate::kernels::ddpg_act;
 use crate::nets::MlpLayout;
 use crate::nets::dense::{
@@ -24,7 +24,7 @@ pub(super) struct DdpgCpu {
     critic_acts: Activations,
     d_actor: Gradient,
     d_critic: Gradient,
-    /// Input of the critic and its gradient, [BLOCK, leading(O + A)].
+    /// Input of the critic and its gradient, `[BLOCK, leading(O + A)]`.
     input: Vec<f32>,
     d_input: Vec<f32>,
 }
@@ -65,7 +65,7 @@ impl DdpgCpu {
         self.critic_target.pack(&w.target);
     }
 
-    /// Actions [B, A] of observations [B, O] under noise of standard deviation `noise`.
+    /// Actions `[B, A]` of observations `[B, O]` under noise of standard deviation `noise`.
     pub fn act(&mut self, key: [u32; 2], clock: u32, obs: &[f32], noise: f32, action: &mut [f32]) {
         let (o, a) = (self.actor.layout.inputs(), self.actor.layout.outputs());
         let envs = obs.len() / o;

@@ -3,7 +3,7 @@
 //! Q(o, c) = Σ_k Q_k(o, c_k); Huber loss of Q(o, c) − y, y = r + γ(1 − terminated)·Σ_k max_c Q_k^target(o', c).
 
 use super::off_policy::{Nets, OffPolicySpec};
-use super::off_policy_cpu::{BLOCK, Batch, Weights};
+use super::off_policy_memory_cpu::{BLOCK, Batch, Weights};
 use crate::kernels::dqn_act;
 use crate::nets::Codebook;
 use crate::nets::codebook::argmax;
@@ -46,7 +46,7 @@ impl DqnCpu {
         self.target.blend(tau, &self.q);
     }
 
-    /// Choices [B, K] of observations [B, O], each uniform with probability `epsilon`, and the raw actions [B, A] that they mean.
+    /// Choices `[B, K]` of observations `[B, O]`, each uniform with probability `epsilon`, and the raw actions `[B, A]` that they mean.
     pub fn act(
         &mut self,
         key: [u32; 2],
@@ -57,7 +57,7 @@ impl DqnCpu {
         action: &mut [f32],
     ) {
         let (o, book) = (self.q.layout.inputs(), &self.codebook);
-        let (k, l, a) = (book.vehicles, book.choices(), book.actions());
+        let (k, l, a) = (book.factors, book.choices(), book.actions());
         forward(&self.q, obs.len() / o, Strided { data: obs, row: o, col: 1 }, &mut self.acting);
         let threshold = dqn_act::threshold(epsilon);
         let outputs = self.acting.output().chunks(leading(k * l));
@@ -75,7 +75,7 @@ impl DqnCpu {
 
     /// Gradient of the loss into `grads`; the loss.
     pub fn gradients(&mut self, spec: &OffPolicySpec, batch: &Batch, grads: &mut [f32]) -> f64 {
-        let (o, k, l) = (self.q.layout.inputs(), self.codebook.vehicles, self.codebook.choices());
+        let (o, k, l) = (self.q.layout.inputs(), self.codebook.factors, self.codebook.choices());
         let (ldx, ldq) = (leading(o), leading(k * l));
         let m = spec.common.minibatch;
         let (inv_m, gamma) = (1.0 / m as f32, spec.common.gamma as f32);

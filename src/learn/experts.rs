@@ -1,41 +1,68 @@
-//! What the learners of task misac are built from (paper "rl-h-moe", section III): one on-policy update per batch of episodes, in which the
-//! scheduler and its critic follow the policy gradient (12) and the phases follow L_spat (13) alone, unless a trunk is shared.
+//! What the learners of experts are built from (paper "rl-h-moe", section III): one on-policy update per batch of episodes, in which the scheduler
+//! and its critic follow the policy gradient (12) and the phases follow L_spat (13) alone, unless a trunk is shared.
 
-use super::{LearnerState, Replica};
+use super::LearnerState;
 use crate::config::{PolicyGradient, SpatialConfig, TemporalConfig};
+use crate::env::{Beams, Env, Sizes};
 use crate::nets::Tensor;
-use crate::nets::experts::{Architecture, ExpertsLayout};
-use crate::tasks::misac::config::MisacConfig;
-use crate::tasks::misac::physics::{MisacParams, MisacSpec};
+use crate::nets::experts::{Architecture, ExpertsLayout, Widths};
+use std::sync::Arc;
 
-/// One architecture, its settings and its replicas.
+/// One architecture, its settings and the environments of its replicas.
 #[derive(Clone, Debug)]
 pub struct ExpertsSpec {
-    pub task: MisacSpec,
+    pub env: Arc<dyn Env>,
     pub layout: ExpertsLayout,
     pub temporal: TemporalConfig,
     pub spatial: SpatialConfig,
-    pub replicas: Vec<Replica<MisacParams>>,
 }
 
 impl ExpertsSpec {
+    /// # Panics
+    /// If the environment has no beams, or its actions are not one decision for each vehicle.
     pub fn new(
         architecture: Architecture,
-        config: &MisacConfig,
-        replicas: Vec<Replica<MisacParams>>,
+        env: Arc<dyn Env>,
+        temporal: &TemporalConfig,
+        spatial: &SpatialConfig,
     ) -> Self {
-        ExpertsSpec {
-            task: config.task.spec(),
-            layout: ExpertsLayout::new(architecture, config),
-            temporal: config.temporal.clone(),
-            spatial: config.spatial.clone(),
-            replicas,
-        }
+        let [vehicles, antennas] = env.beams().expect("experts learn beams beside decisions").shape();
+        let sizes = env.sizes();
+        assert_eq!(sizes.action, vehicles, "an action is one decision for each vehicle");
+        let widths = Widths {
+            obs: sizes.obs,
+            vehicles,
+            antennas,
+            lstm: temporal.hidden,
+            phases: &spatial.hidden,
+            trunk: &temporal.trunk,
+            critic: &temporal.critic,
+        };
+        let layout = ExpertsLayout::new(architecture, spatial.phase, &widths);
+        ExpertsSpec { env, layout, temporal: temporal.clone(), spatial: spatial.clone() }
+    }
+
+    pub(super) fn sizes(&self) -> Sizes {
+        self.env.sizes()
+    }
+
+    pub(super) fn beams(&self) -> &dyn Beams {
+        self.env.beams().expect("asked for when the specification was made")
+    }
+
+    /// R
+    pub fn replicas(&self) -> usize {
+        self.env.replicas()
+    }
+
+    /// T: slots of an episode.
+    pub fn slots(&self) -> usize {
+        self.env.sizes().slots
     }
 
     /// Environment steps T·B of one update of one replica: an episode of every environment.
     pub fn samples(&self) -> usize {
-        self.temporal.envs * self.task.slots
+        self.temporal.envs * self.slots()
     }
 
     /// P: length of the flat vector of a replica.
@@ -72,8 +99,13 @@ impl ExpertsSpec {
     /// Slots of an episode that enter L_spat in this update: every `stride`-th, beginning one later in every update, so that all slots have their
     /// turn.
     pub fn spatial_slots(&self, update: u32) -> impl Iterator<Item = usize> + use<> {
-        let stride = self.spatial.stride.min(self.task.slots);
-        (update as usize % stride..self.task.slots).step_by(stride)
+        let (slots, stride) = (self.slots(), self.spatial_stride());
+        (update as usize % stride..slots).step_by(stride)
+    }
+
+    /// Slots from one that enters L_spat to the next.
+    pub fn spatial_stride(&self) -> usize {
+        self.spatial.stride.min(self.slots())
     }
 
     /// Learning rates of scheduler, critic and phases in an update (0-based) of a run of `total`: linear from the configured ones to their final
@@ -87,41 +119,17 @@ impl ExpertsSpec {
 
     /// The state before the first update.
     pub fn start(&self) -> LearnerState {
-        let init = |r: &Replica<MisacParams>| {
-            self.layout.init(r.task.key, self.temporal.head_gain, self.spatial.output_gain)
-        };
-        let params: Vec<f32> = self.replicas.iter().flat_map(init).collect();
+        let init =
+            |r: usize| self.layout.init(self.env.key(r), self.temporal.head_gain, self.spatial.output_gain);
+        let params: Vec<f32> = (0..self.replicas()).flat_map(init).collect();
         let zeros = vec![0.0; params.len()];
         LearnerState { m: zeros.clone(), v: zeros, params, adam_steps: 0, updates: 0, extra: Vec::new() }
     }
 
     /// Bytes that the CPU learner keeps, about.
     pub fn host_bytes(&self) -> u64 {
-        let (k, o) = (self.task.vehicles, self.task.obs_dim());
-        let per_slot = o.next_multiple_of(16) + k + 7 + self.task.state_rows() / self.spatial.stride;
-        (self.replicas.len() * 4 * (self.samples() * per_slot + 8 * self.params())) as u64
+        let Sizes { obs, action, state, .. } = self.sizes();
+        let per_slot = obs.next_multiple_of(16) + action + 7 + state / self.spatial.stride;
+        (self.replicas() * 4 * (self.samples() * per_slot + 8 * self.params())) as u64
     }
-}
-
-/// Means over one update of one replica; NaN where an agent has no such thing.
-#[derive(Clone, Debug, PartialEq)]
-pub struct MisacUpdate {
-    /// Per slot of the rollout: (11) and (3), J; L_BMP; share of slots with L_BMP > Γ_misa.
-    pub reward: f64,
-    pub energy_j: f64,
-    pub l_bmp: f64,
-    pub share_over_gamma: f64,
-    /// |h^H v|²/M over the samples that entered L_spat.
-    pub beam_gain: f64,
-    /// Over the minibatches. With `a2c` the policy loss is −A ln π, with `ppo` the clipped surrogate.
-    pub policy_loss: f64,
-    pub value_loss: f64,
-    pub entropy: f64,
-    /// Norms before clipping: of the scheduler's gradient (with L_spat's where the trunk is shared), of the critic's, of L_spat's (where the trunk is
-    /// shared: its part on the trunk in the first minibatch).
-    pub grad_norm_policy: f64,
-    pub grad_norm_critic: f64,
-    pub grad_norm_spatial: f64,
-    /// Cosine between the gradients of policy loss and L_spat on a shared trunk (hidden layers and gate), in the update's first minibatch.
-    pub gradient_cosine: f64,
 }

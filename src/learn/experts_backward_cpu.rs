@@ -1,17 +1,16 @@
-//! Losses and gradients of task misac on the CPU: a part of a minibatch (policy and value loss; with a shared trunk L_spat too), and L_spat over a chunk of
+//! Losses and gradients of experts on the CPU: a part of a minibatch (policy and value loss; with a shared trunk L_spat too), and L_spat over a chunk of
 //! environments where the phases have a network of their own.
 
 use super::experts::ExpertsSpec;
-use super::experts_cpu::{BLOCK, Chunk, Minibatch, PartResult, Sums, chunk_envs, part_envs};
-use super::spatial_cpu::{GROUP, SpatialLoss};
-use crate::config::Phase;
+use super::experts_memory_cpu::{BLOCK, Chunk, Minibatch, PartResult, Sums, chunk_envs, part_envs};
 use crate::config::PolicyGradient;
+use crate::env::BeamSamples;
 use crate::nets::MlpLayout;
 use crate::nets::bernoulli::{Loss, LossHyper};
 use crate::nets::dense::{
     Activations, Gradient, Packed, Strided, backward, backward_first, forward, forward_first, leading,
 };
-use crate::nets::experts::{Decision, ExpertsCpu, Nets, softmax};
+use crate::nets::experts::{Decision, ExpertsCpu, Nets, Phase, softmax};
 use crate::nets::lstm_cpu::{LstmGradient, Sequences};
 use std::ops::Range;
 
@@ -36,7 +35,7 @@ impl Part<'_> {
         LossHyper {
             clip: (c.algorithm == PolicyGradient::Ppo).then_some(c.clip as f32),
             entropy_coef: c.entropy_coef as f32,
-            per_sample: 1.0 / (self.batch.envs.len() * self.spec.task.slots) as f32,
+            per_sample: 1.0 / (self.batch.envs.len() * self.spec.slots()) as f32,
             mean: self.batch.mean,
             inverse: self.batch.inverse,
         }
@@ -45,7 +44,7 @@ impl Part<'_> {
 
 /// Working memory of a part.
 pub(super) struct Backward {
-    /// The part's samples, [T, envs, ·]; slots in the order of `slots`.
+    /// The part's samples, `[T, envs, ·]`; slots in the order of `slots`.
     x: Vec<f32>,
     action: Vec<f32>,
     logprob: Vec<f32>,
@@ -64,9 +63,9 @@ enum DecisionBackward {
 
 impl Backward {
     pub(super) fn new(spec: &ExpertsSpec) -> Self {
-        let (layout, t) = (&spec.layout, spec.task.slots);
+        let (layout, t) = (&spec.layout, spec.slots());
         let envs = part_envs(spec.minibatch_envs());
-        let (n, k) = (t * envs, spec.task.vehicles);
+        let (n, k) = (t * envs, spec.layout.vehicles);
         let decision = match &layout.decision {
             Decision::Isolated { lstm, head, .. } => DecisionBackward::Isolated {
                 lstm: Box::new(Sequences::new(lstm, t, envs)),
@@ -79,7 +78,7 @@ impl Backward {
             }
         };
         Backward {
-            x: vec![0.0; n * leading(spec.task.obs_dim())],
+            x: vec![0.0; n * leading(spec.layout.obs)],
             action: vec![0.0; n * k],
             logprob: vec![0.0; n],
             advantage: vec![0.0; n],
@@ -94,7 +93,7 @@ impl Backward {
     /// Losses and gradients of a part.
     pub(super) fn part(&mut self, p: &Part, out: &mut PartResult) {
         let (spec, envs) = (p.spec, p.envs.len());
-        let (t_max, k, ldx) = (spec.task.slots, spec.task.vehicles, leading(spec.task.obs_dim()));
+        let (t_max, k, ldx) = (spec.slots(), spec.layout.vehicles, leading(spec.layout.obs));
         let n = t_max * envs;
         // Where the trunk is shared, slots that enter L_spat come last, so that blocks are of one kind.
         self.slots.clear();
@@ -164,8 +163,7 @@ impl Backward {
 
     fn gather(&mut self, p: &Part) {
         let spec = p.spec;
-        let (k, ldx, size) =
-            (spec.task.vehicles, leading(spec.task.obs_dim()), chunk_envs(spec.temporal.envs));
+        let (k, ldx, size) = (spec.layout.vehicles, leading(spec.layout.obs), chunk_envs(spec.temporal.envs));
         for (at, &t) in self.slots.iter().enumerate() {
             for (e, &env) in p.envs.iter().enumerate() {
                 let c = &p.chunks[env as usize / size];
@@ -181,7 +179,7 @@ impl Backward {
 
     /// Gradient of the mean of ½(V − R)² over the first `n` samples; this part's share of that mean.
     fn critic(&mut self, p: &Part, n: usize, per_sample: f32) -> f64 {
-        let (ldx, ldv) = (leading(p.spec.task.obs_dim()), leading(1));
+        let (ldx, ldv) = (leading(p.spec.layout.obs), leading(1));
         self.d_critic.clear();
         let mut loss = 0.0;
         for (x, returns) in self.x[..n * ldx].chunks(BLOCK * ldx).zip(self.returns[..n].chunks(BLOCK)) {
@@ -211,9 +209,9 @@ struct Samples<'a> {
     plain: usize,
 }
 
-/// States of the samples of one slot, gathered for [`SpatialLoss`].
+/// States of the samples of one slot, gathered for [`BeamSamples`].
 struct SlotStates {
-    /// [7K, padded]
+    /// `[S, padded]`
     state: Vec<f32>,
     ids: Vec<u32>,
 }
@@ -229,7 +227,7 @@ impl SlotStates {
         self.ids.clear();
         self.ids.extend(envs.clone().map(|(c, at)| c.first + at as u32));
         let last = *self.ids.last().expect("a part has environments");
-        self.ids.resize(self.ids.len().next_multiple_of(GROUP), last);
+        self.ids.resize(self.ids.len().next_multiple_of(BeamSamples::GROUP), last);
         let stride = self.ids.len();
         self.state.resize(rows * stride, 0.0);
         for (to, (c, at)) in envs.enumerate() {
@@ -243,7 +241,7 @@ impl SlotStates {
 
 /// Weight of every sample and vehicle in L_spat over `envs` environments.
 fn spatial_weight(spec: &ExpertsSpec, update: u32, envs: usize) -> f32 {
-    let n = envs * spec.spatial_slots(update).count() * spec.task.vehicles;
+    let n = envs * spec.spatial_slots(update).count() * spec.layout.vehicles;
     (spec.spatial.loss_weight / n as f64) as f32
 }
 
@@ -251,7 +249,7 @@ fn spatial_weight(spec: &ExpertsSpec, update: u32, envs: usize) -> f32 {
 struct SharedBackward {
     gate: Option<(Activations, Gradient)>,
     experts: Vec<(Activations, Gradient)>,
-    /// Mixed outputs and their gradient, [BLOCK, leading(K + K·M)].
+    /// Mixed outputs and their gradient, `[BLOCK, leading(K + K·M)]`.
     y: Vec<f32>,
     d_y: Vec<f32>,
     slot: SlotStates,
@@ -264,7 +262,7 @@ impl SharedBackward {
         let block = (BLOCK / envs).max(1);
         let rows = block * envs;
         let of = |l: &MlpLayout| (Activations::new(l, rows), Gradient::new(l, rows));
-        let ld = leading(spec.task.vehicles + spec.layout.phases());
+        let ld = leading(spec.layout.vehicles + spec.layout.phases());
         SharedBackward {
             gate: gate.map(of),
             experts: experts.iter().map(of).collect(),
@@ -326,7 +324,7 @@ impl SharedBackward {
         sums: &mut Sums,
     ) {
         let spec = p.spec;
-        let (k, km, ldx) = (spec.task.vehicles, spec.layout.phases(), leading(spec.task.obs_dim()));
+        let (k, km, ldx) = (spec.layout.vehicles, spec.layout.phases(), leading(spec.layout.obs));
         let ld = leading(k + km);
         let wanted = if entering { k + km } else { k };
         let (from, to) = (slots.start * envs, slots.end * envs);
@@ -375,11 +373,9 @@ impl SharedBackward {
                 let row = (at - slots.start) * envs;
                 let size = chunk_envs(spec.temporal.envs);
                 let places = p.envs.iter().map(|e| (&p.chunks[*e as usize / size], *e as usize % size));
-                self.slot.take(spec.task.state_rows(), at - samples.plain, places);
+                self.slot.take(spec.sizes().state, at - samples.plain, places);
                 let cos = &x[row * ldx..];
-                sums.gain += SpatialLoss {
-                    spec: &spec.task,
-                    params: &spec.replicas[p.replica].task,
+                let samples = BeamSamples {
                     clock: p.clock + samples.slots[at] as u32,
                     ids: &self.slot.ids,
                     n: envs,
@@ -389,8 +385,8 @@ impl SharedBackward {
                     out: &y[row * ld + k..],
                     ld,
                     d_out: &mut self.d_y[row * ld + k..],
-                }
-                .run();
+                };
+                sums.gain += spec.beams().loss(p.replica, samples);
                 sums.gains += (envs * k) as f64;
             }
         }
@@ -445,7 +441,7 @@ impl Spatial {
         let block = (BLOCK / envs).max(1);
         let rows = block * envs;
         Spatial {
-            x: vec![0.0; rows * leading(spec.task.obs_dim())],
+            x: vec![0.0; rows * leading(spec.layout.obs)],
             acts: Activations::new(phases, rows),
             grad: Gradient::new(phases, rows),
             slot: SlotStates::new(),
@@ -465,7 +461,7 @@ impl Spatial {
     ) {
         let Nets::Isolated { phases, .. } = &net.nets else { unreachable!("as in new") };
         let (k, ldx, ld, n) =
-            (spec.task.vehicles, leading(spec.task.obs_dim()), leading(spec.layout.phases()), c.envs);
+            (spec.layout.vehicles, leading(spec.layout.obs), leading(spec.layout.phases()), c.envs);
         let weight = spatial_weight(spec, update, spec.temporal.envs);
         let slots: Vec<usize> = spec.spatial_slots(update).collect();
         self.grad.clear();
@@ -478,10 +474,8 @@ impl Spatial {
             forward(phases, rows, Strided { data: &self.x, row: ldx, col: 1 }, &mut self.acts);
             for (i, t) in slots.iter().enumerate() {
                 let row = i * n;
-                self.slot.take(spec.task.state_rows(), b * self.block + i, (0..n).map(|at| (c, at)));
-                out.sums.gain += SpatialLoss {
-                    spec: &spec.task,
-                    params: &spec.replicas[c.replica].task,
+                self.slot.take(spec.sizes().state, b * self.block + i, (0..n).map(|at| (c, at)));
+                let samples = BeamSamples {
                     clock: clock + *t as u32,
                     ids: &self.slot.ids,
                     n,
@@ -491,8 +485,8 @@ impl Spatial {
                     out: &self.acts.output()[row * ld..],
                     ld,
                     d_out: &mut self.grad.d.layers.last_mut().expect("a network has layers")[row * ld..],
-                }
-                .run();
+                };
+                out.sums.gain += spec.beams().loss(c.replica, samples);
                 out.sums.gains += (n * k) as f64;
             }
             backward(phases, rows, &self.x, &self.acts, &mut self.grad);

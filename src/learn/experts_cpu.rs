@@ -1,73 +1,34 @@
-//! Learning task misac on the CPU: f32, vector lanes, rayon. No step depends on the number of threads, so a run repeats bit for bit on a machine.
+//! Learning experts on the CPU: f32, vector lanes, rayon. No step depends on the number of threads, so a run repeats bit for bit on a machine.
 //!
 //! Environments are split into chunks that a thread carries through the whole episode; minibatches of whole environments are split into parts, whose
-//! gradient sums are added in a fixed order (`misac_backward_cpu`). Where the trunk is shared, both gradients of the first minibatch of an update are
+//! gradient sums are added in a fixed order (`experts_backward_cpu`). Where the trunk is shared, both gradients of the first minibatch of an update are
 //! taken apart, to compare them, whether the metrics will be read or not; that costs one more pass through the hidden layers for the samples of L_spat
 //! in that minibatch.
+//!
+//! Why PPO has two files ([`super::ppo_cpu`] is the other): here a recurrent scheduler learns from whole episodes, so that minibatches are of
+//! environments, and beside it phases learn from a loss of their own that no sample of the policy enters. There spiking and dense networks learn from
+//! single slots in any order. What both have in common, GAE, Adam and the shuffle, is shared; one learner for both would ask at every step which of
+//! the two it is.
 
 use super::adam::AdamStep;
-use super::experts::{ExpertsSpec, MisacUpdate};
+use super::experts::ExpertsSpec;
 use super::experts_backward_cpu::{Backward, Part, Spatial};
-use super::spatial_cpu::GROUP;
-use super::{LearnerState, Pool};
+use super::experts_memory_cpu::{BLOCK, Chunk, Minibatch, PartResult, Sums, chunk_envs, part_envs};
+use super::{BeamUpdate, Experts, LearnerState, Pool, UpdateMetrics};
+use crate::env::{At, Sizes, StepSlices};
 use crate::gpu::GpuError;
 use crate::kernels::adam::Hyper;
 use crate::kernels::gae;
 use crate::nets::MlpLayout;
-use crate::nets::bernoulli::{LossSums, Sample};
+use crate::nets::bernoulli::Sample;
 use crate::nets::dense::{Activations, Strided, forward, leading};
 use crate::nets::experts::{Decision, ExpertsCpu, ExpertsLayout, ExpertsState, act};
 use crate::num::shuffle::Shuffle;
-use crate::run::train::Experts;
-use crate::tasks::misac::physics::{Batch, StepSlices, metric, misac_reset_chunk, misac_step_chunk};
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// Samples whose activations are held at once outside the recurrent network: a multiple of the 12 rows of a tile.
-pub(super) const BLOCK: usize = 120;
-/// Environments of a chunk and of a part, about: whole tiles and whole lanes.
-const CHUNK: usize = 48;
-const PART: usize = 24;
 /// Parameters that a thread adds, clips and steps at once.
 const SPAN: usize = 4096;
-
-/// Environments of each chunk of `envs`: depends on `envs` alone; an even number of chunks where it can be.
-pub(super) fn chunk_envs(envs: usize) -> usize {
-    envs.div_ceil(envs.div_ceil(CHUNK).next_multiple_of(2)).next_multiple_of(GROUP)
-}
-
-/// Environments of each part of a minibatch of `envs`.
-pub(super) fn part_envs(envs: usize) -> usize {
-    let parts = envs.div_ceil(PART);
-    envs.div_ceil(if parts > 1 { parts.next_multiple_of(2) } else { 1 })
-}
-
-/// A group of environments of one replica with its episode. Arrays are [T, envs, ·].
-pub(super) struct Chunk {
-    pub(super) replica: usize,
-    pub(super) first: u32,
-    pub(super) envs: usize,
-    pub(super) state: Vec<f32>,
-    /// The next observation [envs, O].
-    pub(super) obs: Vec<f32>,
-    /// Observations as the networks see them, [T, envs, leading(O)].
-    pub(super) x: Vec<f32>,
-    pub(super) action: Vec<f32>,
-    pub(super) logprob: Vec<f32>,
-    pub(super) value: Vec<f32>,
-    pub(super) reward: Vec<f32>,
-    pub(super) flags: Vec<u32>,
-    pub(super) final_obs: Vec<f32>,
-    pub(super) final_value: Vec<f32>,
-    pub(super) advantage: Vec<f32>,
-    pub(super) returns: Vec<f32>,
-    /// States before the slots that enter L_spat, [slots, 7K, envs].
-    pub(super) states: Vec<f32>,
-    /// Sums over the slots of each environment: advantage and its square.
-    pub(super) moments: Vec<[f64; 2]>,
-    /// Sums over slots and environments of energy, reward, L_BMP, whether it is above Γ.
-    pub(super) sums: [f64; 4],
-}
 
 /// Weights and moments of one replica.
 struct Learner {
@@ -81,46 +42,13 @@ struct Learner {
     sums: Sums,
 }
 
-/// What is summed up over an update.
-#[derive(Clone, Default)]
-pub(super) struct Sums {
-    pub(super) loss: LossSums,
-    pub(super) value_loss: f64,
-    pub(super) gain: f64,
-    pub(super) gains: f64,
-    pub(super) norms: [f64; 3],
-    pub(super) cosine: Option<f64>,
-}
-
-/// A minibatch of one replica: its environments, and mean and 1/(std + 1e-8) of their advantages.
-pub(super) struct Minibatch {
-    pub(super) envs: Vec<u32>,
-    pub(super) mean: f32,
-    pub(super) inverse: f32,
-}
-
-/// What a part of a minibatch gives.
-pub(super) struct PartResult {
-    pub(super) grads: Vec<f32>,
-    pub(super) spatial: Vec<f32>,
-    pub(super) sums: Sums,
-}
-
-impl PartResult {
-    fn new(spec: &ExpertsSpec) -> Self {
-        let p = spec.params();
-        let spatial = vec![0.0; if spec.layout.isolated() { 0 } else { p }];
-        PartResult { grads: vec![0.0; p], spatial, sums: Sums::default() }
-    }
-}
-
 /// R replicas on the CPU.
-pub struct MisacCpu {
+pub struct ExpertsPpoCpu {
     spec: ExpertsSpec,
     learners: Vec<Learner>,
     chunks: Vec<Chunk>,
     minibatches: Vec<Minibatch>,
-    /// [R, parts] and [R, chunks].
+    /// `[R, parts]` and `[R, chunks]`.
     parts: Vec<PartResult>,
     spatial_parts: Vec<PartResult>,
     acting: Pool<Acting>,
@@ -130,12 +58,12 @@ pub struct MisacCpu {
     clock: u32,
 }
 
-impl MisacCpu {
+impl ExpertsPpoCpu {
     /// Allocates everything and resets the environments.
     pub fn new(spec: &ExpertsSpec, start: &LearnerState) -> Self {
-        let (layout, p, t) = (&spec.layout, spec.params(), spec.task.slots);
-        let (o, k, rows) = (spec.task.obs_dim(), spec.task.vehicles, spec.task.state_rows());
-        let replicas = spec.replicas.len();
+        let (layout, p, env) = (&spec.layout, spec.params(), &spec.env);
+        let Sizes { obs: o, action: k, state: rows, slots: t, .. } = env.sizes();
+        let replicas = spec.replicas();
         let learners = (0..replicas)
             .map(|r| {
                 let of = |v: &[f32]| v[r * p..(r + 1) * p].to_vec();
@@ -175,18 +103,17 @@ impl MisacCpu {
                     returns: vec![0.0; t * envs],
                     states: vec![0.0; most * rows * envs],
                     moments: vec![[0.0; 2]; envs],
-                    sums: [0.0; 4],
+                    sums: vec![0.0; env.curve().len()],
                 });
             }
         }
         let m = spec.minibatch_envs();
         let clock = start.updates * t as u32;
         chunks.par_iter_mut().for_each(|c| {
-            let params = &spec.replicas[c.replica].task;
-            misac_reset_chunk(&spec.task, params, c.envs, c.first, &mut c.state, &mut c.obs, clock);
+            env.reset(&c.at(spec, clock), &mut c.state, &mut c.obs);
         });
         let results = |n: usize| (0..n).map(|_| PartResult::new(spec)).collect::<Vec<_>>();
-        MisacCpu {
+        ExpertsPpoCpu {
             learners,
             minibatches: (0..replicas)
                 .map(|_| Minibatch { envs: vec![0; m], mean: 0.0, inverse: 1.0 })
@@ -211,15 +138,15 @@ impl MisacCpu {
     }
 }
 
-impl Experts for MisacCpu {
+impl Experts for ExpertsPpoCpu {
     fn rollout(&mut self, update: u32) -> Result<(), GpuError> {
         let (spec, learners, clock, pool) = (&self.spec, &self.learners, self.clock, &self.acting);
         let size = chunk_envs(spec.temporal.envs);
         self.chunks.par_iter_mut().for_each(|c| {
             let work = |s: &mut Acting| c.collect(spec, &learners[c.replica].net, s, update, clock);
-            pool.with(|| Acting::new(&spec.layout, size), work);
+            pool.with(|| Acting::new(spec, size), work);
         });
-        self.clock += spec.task.slots as u32;
+        self.clock += spec.slots() as u32;
         Ok(())
     }
 
@@ -240,17 +167,15 @@ impl Experts for MisacCpu {
 
         // ---- ENVIRONMENTS in the order of the shuffle; mean and deviation of their advantages ----
         let of_replica = chunks.par_chunks(per_replica);
-        self.minibatches.par_iter_mut().zip(&spec.replicas).zip(of_replica).for_each(
-            |((b, replica), chunks)| {
-                let shuffle = Shuffle::new(replica.task.key, update, epoch, envs as u32);
-                shuffle.fill(mb * m as u32, &mut b.envs);
-                b.normalise(spec, chunks);
-            },
-        );
+        self.minibatches.par_iter_mut().enumerate().zip(of_replica).for_each(|((r, b), chunks)| {
+            let shuffle = Shuffle::new(spec.env.key(r), update, epoch, envs as u32);
+            shuffle.fill(mb * m as u32, &mut b.envs);
+            b.normalise(spec, chunks);
+        });
 
         // ---- LOSS, BACKWARD: gradient sums of the parts ----
         let apart = !spec.layout.isolated() && epoch == 0 && mb == 0;
-        let (minibatches, base) = (&self.minibatches, self.clock - spec.task.slots as u32);
+        let (minibatches, base) = (&self.minibatches, self.clock - spec.slots() as u32);
         self.parts.par_iter_mut().enumerate().for_each(|(i, out)| {
             let (r, from) = (i / parts, i % parts * per_part);
             let part = Part {
@@ -293,7 +218,7 @@ impl Experts for MisacCpu {
         let step = self.adam([lr; 2], u64::from(update) + 1);
         let (spec, learners, pool) = (&self.spec, &self.learners, &self.spatial);
         let per_replica = spec.temporal.envs.div_ceil(chunk_envs(spec.temporal.envs));
-        let base = self.clock - spec.task.slots as u32;
+        let base = self.clock - spec.slots() as u32;
 
         // ---- L_SPAT, BACKWARD: gradient sums of the chunks ----
         self.spatial_parts.par_iter_mut().zip(&self.chunks).for_each(|(out, c)| {
@@ -317,32 +242,36 @@ impl Experts for MisacCpu {
         Ok(())
     }
 
-    fn finish(&mut self, read: bool) -> Result<Option<Vec<MisacUpdate>>, GpuError> {
+    fn finish(&mut self, read: bool) -> Result<Option<Vec<UpdateMetrics>>, GpuError> {
         let spec = &self.spec;
         let (slots, steps) = (spec.samples() as f64, (spec.epochs() * spec.minibatches()) as f64);
-        let mut means = vec![[0.0; 4]; self.learners.len()];
+        let mut means = vec![vec![0.0; spec.env.curve().len()]; self.learners.len()];
         for c in &mut self.chunks {
-            let sums = std::mem::take(&mut c.sums);
-            means[c.replica].iter_mut().zip(sums).for_each(|(mean, sum)| *mean += sum / slots);
+            for (mean, sum) in means[c.replica].iter_mut().zip(&mut c.sums) {
+                *mean += std::mem::take(sum) / slots;
+            }
         }
-        let update = |(l, [energy_j, reward, l_bmp, share_over_gamma]): (&mut Learner, [f64; 4])| {
+        let update = |(l, means): (&mut Learner, Vec<f64>)| {
             let s = std::mem::take(&mut l.sums);
-            MisacUpdate {
-                reward,
-                energy_j,
-                l_bmp,
-                share_over_gamma,
-                beam_gain: s.gain / s.gains,
+            UpdateMetrics {
+                slots: means,
+                gradient_steps: steps as u32,
                 policy_loss: s.loss.policy / steps,
                 value_loss: s.value_loss / steps,
                 entropy: s.loss.entropy / steps,
-                grad_norm_policy: s.norms[0] / steps,
+                approx_kl: f64::NAN,
+                clip_fraction: f64::NAN,
+                grad_norm_actor: s.norms[0] / steps,
                 grad_norm_critic: s.norms[1] / steps,
-                grad_norm_spatial: s.norms[2],
-                gradient_cosine: s.cosine.unwrap_or(f64::NAN),
+                firing_rates: Vec::new(),
+                beams: Some(BeamUpdate {
+                    gain: s.gain / s.gains,
+                    grad_norm: s.norms[2],
+                    cosine: s.cosine.unwrap_or(f64::NAN),
+                }),
             }
         };
-        let all: Vec<MisacUpdate> = self.learners.iter_mut().zip(means).map(update).collect();
+        let all: Vec<UpdateMetrics> = self.learners.iter_mut().zip(means).map(update).collect();
         Ok(read.then_some(all))
     }
 
@@ -357,32 +286,6 @@ impl Experts for MisacCpu {
             updates,
             extra: Vec::new(),
         })
-    }
-}
-
-impl Sums {
-    fn add(&mut self, o: &Sums) {
-        self.loss.policy += o.loss.policy;
-        self.loss.entropy += o.loss.entropy;
-        self.value_loss += o.value_loss;
-        self.gain += o.gain;
-        self.gains += o.gains;
-    }
-}
-
-impl Minibatch {
-    fn normalise(&mut self, spec: &ExpertsSpec, chunks: &[Chunk]) {
-        if !spec.temporal.normalise_advantages {
-            return;
-        }
-        let size = chunk_envs(spec.temporal.envs);
-        let moments = self.envs.iter().map(|&e| chunks[e as usize / size].moments[e as usize % size]);
-        let [sum, square] = moments.fold([0.0; 2], |a, b| [a[0] + b[0], a[1] + b[1]]);
-        let n = (self.envs.len() * spec.task.slots) as f64;
-        let mean = sum / n;
-        // Unbiased, as torch.std.
-        let var = if n > 1.0 { ((square - sum * mean) / (n - 1.0)).max(0.0) } else { 0.0 };
-        (self.mean, self.inverse) = (mean as f32, (1.0 / (var.sqrt() + 1e-8)) as f32);
     }
 }
 
@@ -460,23 +363,30 @@ struct Acting {
 }
 
 impl Acting {
-    fn new(layout: &ExpertsLayout, envs: usize) -> Self {
+    fn new(spec: &ExpertsSpec, envs: usize) -> Self {
+        let layout = &spec.layout;
         Acting {
             state: ExpertsState::new(layout, envs),
             critic: Activations::new(&layout.critic, BLOCK),
             logits: vec![0.0; envs * layout.vehicles],
-            metrics: vec![0.0; metric::ROWS * envs],
-            final_x: vec![0.0; envs * leading(layout.obs_dim())],
+            metrics: vec![0.0; spec.sizes().metrics * envs],
+            final_x: vec![0.0; envs * leading(layout.obs)],
         }
     }
 }
 
 impl Chunk {
+    /// Its environments at a moment of their training.
+    fn at(&self, spec: &ExpertsSpec, clock: u32) -> At {
+        let key = spec.env.key(self.replica);
+        At { replica: self.replica, key, first: self.first, envs: self.envs, clock }
+    }
+
     /// One episode of every environment.
     fn collect(&mut self, spec: &ExpertsSpec, net: &ExpertsCpu, s: &mut Acting, update: u32, clock: u32) {
-        let (k, n, t_max) = (spec.task.vehicles, self.envs, spec.task.slots);
-        let (ldx, rows) = (leading(spec.task.obs_dim()), spec.task.state_rows());
-        let params = &spec.replicas[self.replica].task;
+        let env = &spec.env;
+        let Sizes { obs, action: k, state: rows, slots: t_max, metrics } = env.sizes();
+        let (n, ldx) = (self.envs, leading(obs));
         let mut spatial = spec.spatial_slots(update).enumerate().peekable();
         s.state.restart();
         for t in 0..t_max {
@@ -486,29 +396,28 @@ impl Chunk {
             spec.layout.see(&self.obs, &mut self.x[t * n * ldx..(t + 1) * n * ldx], ldx);
             let logits = &mut s.logits[..n * k];
             act(net, n, &self.obs, &mut s.state, logits, None);
+            let at = self.at(spec, clock + t as u32);
             let action = &mut self.action[t * n * k..(t + 1) * n * k];
             Sample {
-                key: params.key,
-                first: self.first,
-                clock: clock + t as u32,
+                key: at.key,
+                first: at.first,
+                clock: at.clock,
                 greedy: false,
                 logits,
                 action,
                 logprob: &mut self.logprob[t * n..(t + 1) * n],
             }
             .run();
-            let batch =
-                Batch { params, envs: n, first: self.first, state: &mut self.state, obs: &mut self.obs };
-            let metrics = &mut s.metrics[..metric::ROWS * n];
+            let rows_of_slot = &mut s.metrics[..metrics * n];
             let out = StepSlices {
                 final_obs: &mut self.final_obs,
                 reward: &mut self.reward[t * n..(t + 1) * n],
                 flags: &mut self.flags[t * n..(t + 1) * n],
-                metrics: Some(metrics),
+                metrics: Some(rows_of_slot),
+                full: false,
             };
-            misac_step_chunk(&spec.task, batch, action, out, clock + t as u32);
-            let wanted = [metric::ENERGY, metric::REWARD, metric::L_BMP, metric::OVER_GAMMA];
-            for (sum, row) in self.sums.iter_mut().zip(wanted) {
+            env.step(&at, action, &mut self.state, &mut self.obs, out);
+            for (sum, row) in self.sums.iter_mut().zip(env.curve()) {
                 *sum += f64::from(s.metrics[row * n..(row + 1) * n].iter().sum::<f32>());
             }
         }
@@ -522,7 +431,7 @@ impl Chunk {
         let c = &spec.temporal;
         let hyper = [[c.gamma as f32, c.gae_lambda as f32, c.reward_scale as f32, 0.0]];
         gae::gae_cpu(
-            &gae::Spec { t: spec.task.slots, r: 1, b: self.envs },
+            &gae::Spec { t: spec.slots(), r: 1, b: self.envs },
             &self.reward,
             &self.value,
             &self.final_value,
@@ -541,9 +450,9 @@ impl Chunk {
     }
 }
 
-/// Values of `rows` observations x [rows, leading(O)].
+/// Values of `rows` observations x `[rows, leading(O)]`.
 fn values(net: &ExpertsCpu, x: &[f32], rows: usize, acts: &mut Activations, out: &mut [f32]) {
-    let ldx = leading(net.layout.obs_dim());
+    let ldx = leading(net.layout.obs);
     for (x, out) in x[..rows * ldx].chunks(BLOCK * ldx).zip(out.chunks_mut(BLOCK)) {
         forward(&net.critic, x.len() / ldx, Strided { data: x, row: ldx, col: 1 }, acts);
         out.iter_mut().zip(acts.output().chunks(leading(1))).for_each(|(v, row)| *v = row[0]);
@@ -553,45 +462,23 @@ fn values(net: &ExpertsCpu, x: &[f32], rows: usize, acts: &mut Activations, out:
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Phase;
-    use crate::config::{Layered, PolicyGradient};
-    use crate::learn::Replica;
-    use crate::nets::experts::definition::{define, dense};
-    use crate::nets::experts::{Architecture, H_MOE, H_MOE_NO_AOI, HOMOGENEOUS_MOE, PPO_MONO};
-    use crate::tasks::misac::config::MisacConfig;
-    use crate::tasks::misac::physics::{Channel, KMAX, MMAX, SCATTERERS, State, channel};
+    use crate::config::{PolicyGradient, SpatialConfig, TemporalConfig};
+    use crate::learn::experts_toy::{K, M, Toy, spec};
+    use crate::nets::experts::Phase;
+    use crate::nets::experts::definition::{ALL, BLIND, ISOLATED, MIXTURE, TRUNK, define, dense};
     use std::f64::consts::PI;
+    use std::sync::Arc;
 
-    const ALL: [Architecture; 4] = [H_MOE, H_MOE_NO_AOI, PPO_MONO, HOMOGENEOUS_MOE];
+    type Change = fn(&mut TemporalConfig, &mut SpatialConfig);
+    const SLOTS: usize = 23;
 
-    /// Chunks, parts, blocks and lanes of which the last is short; two replicas with their own signal-to-noise ratios.
-    fn spec(architecture: Architecture, sets: &[&str]) -> ExpertsSpec {
-        let small = [
-            "task.vehicles=3",
-            "task.antennas=5",
-            "task.slots=23",
-            "temporal.hidden=10",
-            "temporal.trunk=[12, 9]",
-            "temporal.critic=[11]",
-            "spatial.hidden=[13]",
-            "spatial.output_gain=1.0",
-            "temporal.head_gain=1.0",
-            "temporal.envs=70",
-            "temporal.minibatch_envs=35",
-            "temporal.epochs=2",
-            "spatial.stride=4",
-        ];
-        let sets: Vec<String> = small.iter().chain(sets).map(|s| s.to_string()).collect();
-        let config = MisacConfig::load(None, &sets).expect("a valid configuration");
-        let replicas = [(3, 0.0), (9, 20.0)].map(|(seed, snr_db)| {
-            let mut task = config.task.clone();
-            task.snr_db = snr_db;
-            Replica { seed, task: task.params([seed, 0]) }
-        });
-        ExpertsSpec::new(architecture, &config, replicas.to_vec())
+    /// The environments of [`spec`].
+    fn toy(spec: &ExpertsSpec) -> Toy {
+        let keys = (0..spec.replicas()).map(|r| spec.env.key(r)).collect();
+        Toy { slots: spec.slots(), keys, price: vec![0.1, 0.4] }
     }
 
-    fn updates(spec: &ExpertsSpec, l: &mut MisacCpu, range: Range<u32>) -> Vec<MisacUpdate> {
+    fn updates(spec: &ExpertsSpec, l: &mut ExpertsPpoCpu, range: Range<u32>) -> Vec<UpdateMetrics> {
         let mut metrics = Vec::new();
         for u in range {
             let lr = spec.learning_rates(u, 4);
@@ -610,14 +497,14 @@ mod tests {
         metrics
     }
 
-    fn trained(spec: &ExpertsSpec, until: u32) -> (LearnerState, Vec<MisacUpdate>) {
-        let mut l = MisacCpu::new(spec, &spec.start());
+    fn trained(spec: &ExpertsSpec, until: u32) -> (LearnerState, Vec<UpdateMetrics>) {
+        let mut l = ExpertsPpoCpu::new(spec, &spec.start());
         let metrics = updates(spec, &mut l, 0..until);
         (l.state(until).unwrap(), metrics)
     }
 
     /// By bits, so that NaN equals NaN.
-    fn bits(state: &LearnerState, metrics: &[MisacUpdate]) -> (Vec<u32>, String) {
+    fn bits(state: &LearnerState, metrics: &[UpdateMetrics]) -> (Vec<u32>, String) {
         let all = state.params.iter().chain(&state.m).chain(&state.v).map(|x| x.to_bits()).collect();
         (all, format!("{metrics:?}"))
     }
@@ -625,27 +512,33 @@ mod tests {
     #[test]
     fn results_depend_neither_on_threads_nor_on_the_other_replicas() {
         for architecture in ALL {
-            let spec = spec(architecture, &[]);
+            let spec = spec(architecture, SLOTS, |_, _| {});
             let with = |threads| {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
                 pool.install(|| trained(&spec, 2))
             };
             let (state, metrics) = with(1);
             assert!(state.params.iter().all(|x| x.is_finite()));
+            // In the order of the curve: the reward, which is negative, then how many were looked at.
+            for u in &metrics {
+                assert!(u.slots.len() == 2 && u.slots[0] < 0.0, "{:?}", u.slots);
+                assert!((0.5..2.5).contains(&u.slots[1]), "{:?}", u.slots);
+            }
             let other = with(3);
             assert_eq!(bits(&state, &metrics), bits(&other.0, &other.1));
-            let alone = ExpertsSpec { replicas: vec![spec.replicas[1]], ..spec.clone() };
+            let alone = ExpertsSpec { env: Arc::new(toy(&spec).alone(1)), ..spec.clone() };
             assert_eq!(trained(&alone, 2).0.params, state.params[spec.params()..]);
         }
     }
 
     #[test]
     fn a_run_continues_from_its_state() {
-        for (architecture, sets) in ALL.into_iter().zip([&[][..], &["temporal.algorithm=a2c"], &[], &[]]) {
-            let spec = spec(architecture, sets);
-            let mut whole = MisacCpu::new(&spec, &spec.start());
+        let algorithms = [PolicyGradient::Ppo, PolicyGradient::A2c, PolicyGradient::Ppo, PolicyGradient::Ppo];
+        for (architecture, algorithm) in ALL.into_iter().zip(algorithms) {
+            let spec = spec(architecture, SLOTS, |t, _| t.algorithm = algorithm);
+            let mut whole = ExpertsPpoCpu::new(&spec, &spec.start());
             updates(&spec, &mut whole, 0..2);
-            let mut resumed = MisacCpu::new(&spec, &whole.state(2).unwrap());
+            let mut resumed = ExpertsPpoCpu::new(&spec, &whole.state(2).unwrap());
             let (a, b) = (updates(&spec, &mut whole, 2..4), updates(&spec, &mut resumed, 2..4));
             assert_eq!(bits(&whole.state(4).unwrap(), &a), bits(&resumed.state(4).unwrap(), &b));
         }
@@ -653,8 +546,8 @@ mod tests {
 
     #[test]
     fn no_gradient_crosses_between_scheduler_and_phases() {
-        let of = |architecture, sets: &[&str], until| {
-            let spec = spec(architecture, sets);
+        let of = |architecture, change: Change, until| {
+            let spec = spec(architecture, SLOTS, change);
             let (state, metrics) = trained(&spec, until);
             let [policy, critic, phases] = spec.layout.groups();
             let part = |range: Range<usize>| -> Vec<u32> {
@@ -665,47 +558,47 @@ mod tests {
             };
             (part(policy), part(critic), part(phases), metrics)
         };
-        for architecture in [H_MOE, H_MOE_NO_AOI] {
+        for architecture in [ISOLATED, BLIND] {
             // The phases touch neither scheduler nor critic, in any number of updates.
-            let a = of(architecture, &["spatial.lr=1e-2"], 3);
-            let b = of(architecture, &["spatial.lr=1e-30"], 3);
+            let a = of(architecture, |_, s| s.lr = 1e-2, 3);
+            let b = of(architecture, |_, s| s.lr = 1e-30, 3);
             assert_eq!((&a.0, &a.1), (&b.0, &b.1));
             assert_ne!(a.2, b.2, "the phases did not learn");
             // The policy loss does not touch the phases. Later updates meet other ages, so only the first tells.
-            let a = of(architecture, &[], 1);
-            let b = of(architecture, &["temporal.lr_policy=1e-30", "temporal.lr_critic=1e-30"], 1);
+            let a = of(architecture, |_, _| {}, 1);
+            let b = of(architecture, |t, _| (t.lr_policy, t.lr_critic) = (1e-30, 1e-30), 1);
             assert_eq!(a.2, b.2);
             assert!(a.0 != b.0 && a.1 != b.1, "scheduler and critic did not learn");
-            assert!(a.3.iter().all(|m| m.gradient_cosine.is_nan()));
+            assert!(a.3.iter().all(|m| m.beams.unwrap().cosine.is_nan()));
         }
         // Through a shared trunk the phases do reach the scheduler.
-        for architecture in [PPO_MONO, HOMOGENEOUS_MOE] {
-            let a = of(architecture, &["spatial.loss_weight=1.0"], 1);
-            let b = of(architecture, &["spatial.loss_weight=2.0"], 1);
+        for architecture in [TRUNK, MIXTURE] {
+            let a = of(architecture, |_, s| s.loss_weight = 1.0, 1);
+            let b = of(architecture, |_, s| s.loss_weight = 2.0, 1);
             assert_ne!(a.0, b.0);
             assert_eq!(a.1, b.1, "the critic is apart");
-            assert!(a.3.iter().all(|m| m.gradient_cosine.abs() <= 1.0), "{:?}", a.3);
+            assert!(a.3.iter().all(|m| m.beams.unwrap().cosine.abs() <= 1.0), "{:?}", a.3);
         }
     }
 
     #[test]
     fn slots_of_l_spat_take_turns() {
-        let spec = spec(H_MOE, &["task.slots=5", "spatial.stride=3"]);
+        let spec = spec(ISOLATED, 5, |_, s| s.stride = 3);
         let slots = |u| spec.spatial_slots(u).collect::<Vec<_>>();
         assert_eq!([slots(0), slots(1), slots(2), slots(3)], [vec![0, 3], vec![1, 4], vec![2], vec![0, 3]]);
         // More than there are slots: one of them, each in its turn.
-        let spec = self::spec(H_MOE, &["task.slots=5", "spatial.stride=9"]);
+        let spec = self::spec(ISOLATED, 5, |_, s| s.stride = 9);
         assert_eq!(spec.spatial_slots(13).collect::<Vec<_>>(), [3]);
     }
 
     /// The losses of one minibatch of one replica in f64, from the definitions, at parameters `p`: policy and critic loss, and L_spat.
-    fn losses(l: &MisacCpu, r: usize, p: &[f64]) -> [f64; 3] {
+    fn losses(l: &ExpertsPpoCpu, r: usize, p: &[f64]) -> [f64; 3] {
         let (spec, b) = (&l.spec, &l.minibatches[r]);
         let (layout, c) = (&spec.layout, &spec.temporal);
-        let (k, m, o) = (spec.task.vehicles, spec.task.antennas, spec.task.obs_dim());
-        let (size, ldx, rows) = (chunk_envs(c.envs), leading(o), spec.task.state_rows());
+        let (toy, Sizes { obs: o, state: rows, .. }) = (toy(spec), spec.env.sizes());
+        let (k, size, ldx) = (K, chunk_envs(c.envs), leading(o));
         let chunks: Vec<&Chunk> = l.chunks.iter().filter(|c| c.replica == r).collect();
-        let (n, base) = ((b.envs.len() * spec.task.slots) as f64, l.clock - spec.task.slots as u32);
+        let (n, base) = ((b.envs.len() * spec.slots()) as f64, l.clock - spec.slots() as u32);
         let (mut policy, mut value, mut gain) = (0.0, 0.0, 0.0);
         let (mut h, mut cell) = (Vec::new(), vec![0.0; c.hidden]);
         for &env in &b.envs {
@@ -714,7 +607,7 @@ mod tests {
             h.resize(c.hidden, 0.0);
             cell.fill(0.0);
             let mut entering = spec.spatial_slots(0).enumerate().peekable();
-            for t in 0..spec.task.slots {
+            for t in 0..spec.slots() {
                 let row = t * chunk.envs + e;
                 let x: Vec<f64> = chunk.x[row * ldx..][..o].iter().map(|x| f64::from(*x)).collect();
                 let y = define(layout, p, &x, &mut h, &mut cell);
@@ -735,38 +628,16 @@ mod tests {
                 } - c.entropy_coef * entropy;
                 value += 0.5 * (dense(&layout.critic, p, &x)[0] - f64::from(chunk.returns[row])).powi(2);
                 if let Some((i, _)) = entering.next_if(|(_, slot)| *slot == t) {
-                    let at = |q: usize, i2: usize| {
-                        f64::from(chunk.states[(i * rows + q * k + i2) * chunk.envs + e])
-                    };
-                    let of = |q: usize| {
-                        let mut group = [0.0; KMAX];
-                        (0..k).for_each(|i2| group[i2] = at(q, i2));
-                        group
-                    };
-                    let scatter: [[f64; KMAX]; SCATTERERS] = [of(4), of(5)];
-                    let s = State { x: of(0), v: of(1), age: of(2), e: of(3), scatter, turn: of(6) };
                     for vehicle in 0..k {
-                        let mut ch = Channel { re: [0f64; MMAX], im: [0f64; MMAX] };
-                        channel(
-                            &spec.task,
-                            &spec.replicas[r].task,
-                            &s,
-                            vehicle,
-                            env,
-                            base + t as u32,
-                            &mut ch,
-                        );
-                        let (mut re, mut im) = (0.0, 0.0);
-                        for q in 0..m {
-                            let steer = match layout.phase {
-                                Phase::Direct => 0.0,
-                                Phase::Residual => -PI * q as f64 * x[vehicle],
-                            };
-                            let (sin, cos) = (y[k + vehicle * m + q] + steer).sin_cos();
-                            re += ch.re[q] * cos + ch.im[q] * sin;
-                            im += ch.re[q] * sin - ch.im[q] * cos;
-                        }
-                        gain += (re * re + im * im) / (m * m) as f64;
+                        let at = |row: usize| chunk.states[(i * rows + row) * chunk.envs + e];
+                        let steer = match layout.phase {
+                            Phase::Direct => 0.0,
+                            Phase::Residual => -PI * x[vehicle],
+                        };
+                        let phi: [f64; M] =
+                            std::array::from_fn(|q| y[k + vehicle * M + q] + q as f64 * steer);
+                        let now = [at(vehicle), at(k + vehicle)];
+                        gain += toy.gain(r, now, vehicle, env, base + t as u32, &phi);
                     }
                 }
             }
@@ -778,28 +649,21 @@ mod tests {
     #[test]
     fn gradients_are_those_of_the_definitions_by_central_differences() {
         for (architecture, algorithm, phase) in [
-            (H_MOE, "ppo", "direct"),
-            (H_MOE_NO_AOI, "a2c", "residual"),
-            (PPO_MONO, "ppo", "residual"),
-            (HOMOGENEOUS_MOE, "ppo", "direct"),
-            (HOMOGENEOUS_MOE, "a2c", "residual"),
+            (ISOLATED, PolicyGradient::Ppo, Phase::Direct),
+            (BLIND, PolicyGradient::A2c, Phase::Residual),
+            (TRUNK, PolicyGradient::Ppo, Phase::Residual),
+            (MIXTURE, PolicyGradient::Ppo, Phase::Direct),
+            (MIXTURE, PolicyGradient::A2c, Phase::Residual),
         ] {
-            let what = format!("{architecture:?}, {algorithm}, {phase}");
-            let (algorithm, phase) =
-                (format!("temporal.algorithm={algorithm}"), format!("spatial.phase={phase}"));
+            let what = format!("{architecture:?}, {algorithm:?}, {phase:?}");
             // A large rate, so that ratios leave 1 before the second minibatch; the tolerance is of the whole gradient.
-            let sets = [
-                &algorithm,
-                &phase,
-                "temporal.envs=10",
-                "temporal.minibatch_envs=10",
-                "temporal.lr_policy=0.02",
-                "temporal.entropy_coef=0.05",
-                "temporal.max_grad_norm=0",
-                "spatial.max_grad_norm=0",
-            ];
-            let spec = spec(architecture, &sets);
-            let mut l = MisacCpu::new(&spec, &spec.start());
+            let spec = spec(architecture, SLOTS, |t, s| {
+                (t.algorithm, s.phase) = (algorithm, phase);
+                (t.envs, t.minibatch_envs) = (10, 10);
+                (t.lr_policy, t.entropy_coef) = (0.02, 0.05);
+                (t.max_grad_norm, s.max_grad_norm) = (0.0, 0.0);
+            });
+            let mut l = ExpertsPpoCpu::new(&spec, &spec.start());
             l.rollout(0).unwrap();
             l.advantages().unwrap();
             let (lr, [policy, critic, phases]) = (spec.learning_rates(0, 1), spec.layout.groups());

@@ -1,55 +1,45 @@
-//! Learning task misac on the GPU: every kernel is bound to its buffers once; an update is a recorded sequence of dispatches without a host round
+//! Learning experts on the GPU: every kernel is bound to its buffers once; an update is a recorded sequence of dispatches without a host round
 //! trip, and the host reads back some small sums when it asks for metrics.
 //!
 //! Same draws, same shuffles, same formulas as [`super::experts_cpu`]; sums run in another order, so results agree by tolerance. Scheduler and
 //! critic lie in one flat vector, the phases in another: no kernel that learns the one is bound to the other. Where they share a trunk, there is one
 //! vector, and every minibatch step makes two passes through the trunk: one for the policy loss and one for L_spat over the slots that enter it,
 //! whose gradients are compared and added.
+//!
+//! Why PPO has two files ([`super::ppo_gpu`] is the other): see [`super::experts_cpu`]. On a GPU the two record other kernels as well: sequences
+//! through an LSTM and L_spat here, spikes and whole rollouts in one kernel there.
 
-use super::experts::{ExpertsSpec, MisacUpdate};
+use super::experts::ExpertsSpec;
 use super::experts_cpu::trunk;
 use super::mixture::{Mixture, MixtureBackward, MixtureForward, ending, heads, hidden};
 use super::network::{Backward, Forward, Rows};
 use super::recurrent::{LstmGpu, LstmStepGpu, Sequences};
-use super::{LearnerState, slices};
+use super::{BeamUpdate, Experts, LearnerState, UpdateMetrics, slices};
 use crate::config::PolicyGradient;
+use crate::env::{BeamArgs, BeamBuffers, BeamSize, BeamsGpu, EnvBuffers, EnvGpu, Sizes, StepArgs};
 use crate::gpu::{Buf, Fill, Gpu, GpuError};
+use crate::kernels::twin::check_trips;
 use crate::kernels::{
-    MAX_TRIPS, adam, advantage_stats, bernoulli_head, bernoulli_policy_loss, column_sum, gae, grad_join,
-    grad_norm, grad_reduce, metrics_reduce, minibatch_gather, minibatch_scalars, obs_mask, ppo_value_loss,
-    slot_gather,
+    adam, advantage_stats, bernoulli_head, bernoulli_policy_loss, column_sum, gae, grad_join, grad_norm,
+    grad_reduce, metrics_reduce, minibatch_gather, minibatch_scalars, obs_mask, ppo_value_loss, slot_gather,
 };
 use crate::nets::MlpLayout;
-use crate::nets::experts::{Decision, ExpertsLayout};
+use crate::nets::experts::{Decision, ExpertsLayout, Phase};
 use crate::nets::lstm::LstmLayout;
 use crate::num::shuffle::{Minibatch, Unit};
-use crate::run::train::Experts;
-use crate::tasks::misac::kernels::{misac_batch, misac_reset, misac_step, spatial_loss};
-use crate::tasks::misac::physics::{MisacParams, metric};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Refuses sizes for which a thread of `kernel` would loop too long.
-fn check_trips(gpu: &Gpu, kernel: &str, trips: usize) -> Result<(), GpuError> {
-    if trips < MAX_TRIPS {
-        return Ok(());
-    }
-    let what = format!(
-        "{trips} loop iterations per thread (kernel '{kernel}'; fewer slots or environments need fewer)"
-    );
-    Err(GpuError::Unsupported { adapter: gpu.info.name.clone(), what })
-}
-
-/// Parameters that one optimiser moves: a vector [R, P] out of parts of the replicas' whole vectors, its gradients and Adam.
+/// Parameters that one optimiser moves: a vector `[R, P]` out of parts of the replicas' whole vectors, its gradients and Adam.
 struct Learned {
     /// Parts of a replica's whole vector, in the order in which they lie here.
     parts: Vec<Range<usize>>,
     params: Buf<f32>,
     m: Buf<f32>,
     v: Buf<f32>,
-    /// [slices, R, P]
+    /// `[slices, R, P]`
     partials: Buf<f32>,
-    /// Their sum, [R, P], and its norms in the two groups before clipping, [R, 2].
+    /// Their sum, `[R, P]`, and its norms in the two groups before clipping, `[R, 2]`.
     grads: Buf<f32>,
     norms: Buf<f32>,
     hyper: Buf<f32>,
@@ -74,7 +64,7 @@ impl Learned {
         slices: usize,
         max_norm: f64,
     ) -> Result<Self, GpuError> {
-        let (r, whole) = (spec.replicas.len(), spec.params());
+        let (r, whole) = (spec.replicas(), spec.params());
         let p = parts.iter().map(ExactSizeIterator::len).sum();
         let of = |all: &[f32]| -> Vec<f32> {
             let row = |row: &[f32]| parts.iter().flat_map(|x| row[x.clone()].to_vec()).collect::<Vec<_>>();
@@ -209,7 +199,7 @@ pub(crate) enum Acting {
 }
 
 impl Acting {
-    /// `params` [R, P]; `obs` holds observations [R, M, O] at the offsets of [`Acting::record`]; `logits` [R, M, K].
+    /// `params` `[R, P]`; `obs` holds observations `[R, M, O]` at the offsets of [`Acting::record`]; `logits` `[R, M, K]`.
     pub(crate) fn new(
         g: &Gpu,
         nets: &SchedulerNets,
@@ -250,29 +240,27 @@ impl Acting {
     }
 }
 
-/// What a rollout leaves: [T(+1), R, B, ·].
+/// What a rollout leaves: `[T(+1), R, B, ·]`.
 struct Rollout {
     keys: Buf<[u32; 2]>,
-    task_params: Buf<MisacParams>,
     obs: Buf<f32>,
     action: Buf<f32>,
     logprob: Buf<f32>,
     value: Buf<f32>,
-    /// States before the slots that enter L_spat and the present one, [slots + 1, R, 7K, B].
+    /// States before the slots that enter L_spat and the present one, `[slots + 1, R, S, B]`.
     state: Buf<f32>,
     advantage: Buf<f32>,
     returns: Buf<f32>,
-    /// [T, R, METRIC_ROWS, 2]
+    /// `[T, R, metrics, 2]`
     slot_sums: Buf<f32>,
 
-    reset: misac_reset::MisacResetBound,
+    env: Box<dyn EnvGpu>,
     /// Of observations and of the last ones, where the agent does not see ages.
     mask: Option<[obs_mask::ObsMaskBound; 2]>,
     acting: Acting,
     sample: bernoulli_head::BernoulliHeadBound,
     critic: Forward,
     critic_final: Forward,
-    step: misac_step::MisacStepBound,
     reduce: metrics_reduce::MetricsReduceBound,
     gae: gae::GaeBound,
 }
@@ -286,17 +274,15 @@ impl Rollout {
         params: &Buf<f32>,
         kept: usize,
     ) -> Result<Self, GpuError> {
-        let (r, b, t) = (spec.replicas.len(), spec.temporal.envs, spec.task.slots);
-        let (o, k, rows) = (spec.task.obs_dim(), spec.task.vehicles, spec.task.state_rows());
+        let (r, b) = (spec.replicas(), spec.temporal.envs);
+        let Sizes { obs: o, action: k, state: rows, slots: t, metrics: metric_rows } = spec.sizes();
         let zero = |label: &str, shape: &[usize]| g.alloc::<f32>(label, shape, Fill::Zero);
-        let tasks: Vec<_> = spec.replicas.iter().map(|x| x.task).collect();
-        let keys: Vec<_> = spec.replicas.iter().map(|x| x.task.key).collect();
+        let keys: Vec<_> = (0..r).map(|i| spec.env.key(i)).collect();
         let c = &spec.temporal;
         let gae_hyper = [c.gamma as f32, c.gae_lambda as f32, c.reward_scale as f32, 0.0];
 
-        let task_params = g.upload("misac.task_params", &[r], &tasks)?;
-        let keys = g.upload("misac.keys", &[r], &keys)?;
-        let gae_hyper = g.upload("misac.gae_hyper", &[r], &vec![gae_hyper; r])?;
+        let keys = g.upload("rollout.keys", &[r], &keys)?;
+        let gae_hyper = g.upload("rollout.gae_hyper", &[r], &vec![gae_hyper; r])?;
         let state = zero("rollout.state", &[kept + 1, r, rows, b])?;
         let obs = zero("rollout.obs", &[t + 1, r, b, o])?;
         let final_obs = zero("rollout.final_obs", &[r, b, o])?;
@@ -309,48 +295,40 @@ impl Rollout {
         let flags = g.alloc::<u32>("rollout.flags", &[t, r, b], Fill::Zero)?;
         let advantage = zero("rollout.advantage", &[t, r, b])?;
         let returns = zero("rollout.returns", &[t, r, b])?;
-        let metrics = zero("rollout.metrics", &[r, metric::ROWS, b])?;
-        let slot_sums = zero("rollout.slot_sums", &[t, r, metric::ROWS, 2])?;
+        let metrics = zero("rollout.metrics", &[r, metric_rows, b])?;
+        let slot_sums = zero("rollout.slot_sums", &[t, r, metric_rows, 2])?;
 
         check_trips(g, "gae", t)?;
         let size = Rows { r, m: b, p: nets.p };
-        let batch = misac_batch::Spec { r, b, task: spec.task };
+        let buffers = EnvBuffers {
+            action: &action,
+            state: &state,
+            obs: &obs,
+            final_obs: &final_obs,
+            reward: &reward,
+            flags: &flags,
+            metrics: &metrics,
+        };
         let acting = Acting::new(g, &nets.scheduler, size, params, &obs, &logits)?;
         let hidden = hidden(g, "rollout.critic", &nets.critic, r, b)?;
         let critic = |x: &Buf<f32>, out: &Buf<f32>| {
             Forward::new(g, &nets.critic, size, params, x, &ending(&hidden, out))
         };
+        let seen = spec.layout.seen();
         let mask = |obs: &Buf<f32>| {
-            let spec = obs_mask::Spec { rows: r * b, o, first: 2 * k };
+            let spec = obs_mask::Spec { rows: r * b, o, first: seen };
             Ok::<_, GpuError>(obs_mask::ObsMask::new(g, &spec)?.bind(g, obs))
         };
         Ok(Rollout {
-            reset: misac_reset::MisacReset::new(g, &batch)?.bind(g, &task_params, &state, &obs),
-            mask: match spec.layout.architecture.ages {
-                true => None,
-                false => Some([mask(&obs)?, mask(&final_obs)?]),
-            },
+            env: spec.env.bind(g, b, &buffers)?,
+            mask: if seen < o { Some([mask(&obs)?, mask(&final_obs)?]) } else { None },
             acting,
             sample: bernoulli_head::BernoulliHead::new(g, &bernoulli_head::Spec { r, b, a: k })?
                 .bind(g, &keys, &logits, &action, &logprob),
             critic: critic(&obs, &value)?,
             critic_final: critic(&final_obs, &final_value)?,
-            step: misac_step::MisacStep::new(g, &batch)?.bind(
-                g,
-                &task_params,
-                &action,
-                &state,
-                &obs,
-                &final_obs,
-                &reward,
-                &flags,
-                &metrics,
-            ),
-            reduce: metrics_reduce::MetricsReduce::new(
-                g,
-                &metrics_reduce::Spec { r, metric_rows: metric::ROWS, b },
-            )?
-            .bind(g, &metrics, &slot_sums),
+            reduce: metrics_reduce::MetricsReduce::new(g, &metrics_reduce::Spec { r, metric_rows, b })?
+                .bind(g, &metrics, &slot_sums),
             gae: gae::Gae::new(g, &gae::Spec { t, r, b })?.bind(
                 g,
                 &reward,
@@ -362,7 +340,6 @@ impl Rollout {
                 &returns,
             ),
             keys,
-            task_params,
             obs,
             action,
             logprob,
@@ -382,13 +359,13 @@ impl Rollout {
         first: u32,
         kept: impl Iterator<Item = usize>,
     ) {
-        let (r, b, t) = (spec.replicas.len(), spec.temporal.envs, spec.task.slots);
-        let (slot, slot_obs) = (r * b, r * b * spec.task.obs_dim());
-        let slot_state = r * spec.task.state_rows() * b;
+        let (r, b) = (spec.replicas(), spec.temporal.envs);
+        let Sizes { obs, action, state, slots: t, metrics } = spec.sizes();
+        let (slot, slot_obs, slot_state) = (r * b, r * b * obs, r * state * b);
         let mut kept = kept.peekable();
         let mut state_off = 0;
         // The episode before has ended: these are the same fresh states that the automatic reset drew.
-        self.reset.record(pass, &misac_reset::Args { clock: first, state_off, obs_off: 0 });
+        self.env.reset(pass, first, state_off, 0);
         for t_now in 0..t {
             let (clock, x_off) = (first + t_now as u32, t_now * slot_obs);
             if let Some([mask, _]) = &self.mask {
@@ -396,7 +373,7 @@ impl Rollout {
             }
             self.acting.record(pass, b, x_off);
             self.critic.record(pass, b, x_off, t_now * slot);
-            let action_off = t_now * slot * spec.task.vehicles;
+            let action_off = t_now * slot * action;
             let sample = bernoulli_head::Args {
                 b,
                 clock,
@@ -407,7 +384,7 @@ impl Rollout {
             };
             self.sample.record(pass, &sample);
             let next_off = state_off + if kept.next_if_eq(&t_now).is_some() { slot_state } else { 0 };
-            let step = misac_step::Args {
+            let step = StepArgs {
                 clock,
                 action_off,
                 state_off,
@@ -416,9 +393,9 @@ impl Rollout {
                 reward_off: t_now * slot,
                 full: true,
             };
-            self.step.record(pass, &step);
+            self.env.step(pass, &step);
             state_off = next_off;
-            let sums_off = t_now * r * metric::ROWS * 2;
+            let sums_off = t_now * r * metrics * 2;
             self.reduce.record(pass, &metrics_reduce::Args { scale: 1.0, sums_off });
         }
         if let Some([_, mask]) = &self.mask {
@@ -432,20 +409,20 @@ impl Rollout {
 /// again.
 struct Beams {
     envs: usize,
-    /// Sums of the gains over the samples of every step of an update, [steps, R, K].
+    /// Sums of the gains over the samples of every step of an update, `[steps, R, K]`.
     gains: Buf<f32>,
     gather: slot_gather::SlotGatherBound,
     forward: MixtureForward,
     /// By the number of slots, of which there are at most two.
-    loss: Vec<(usize, spatial_loss::SpatialLossBound)>,
+    loss: Vec<(usize, Box<dyn BeamsGpu>)>,
     backward: MixtureBackward,
     gain_sum: column_sum::ColumnSumBound,
 }
 
 /// Numbers of slots that enter L_spat in an update, ascending.
 fn spatial_counts(spec: &ExpertsSpec) -> Vec<usize> {
-    let stride = spec.spatial.stride.min(spec.task.slots) as u32;
-    let mut counts: Vec<usize> = (0..stride).map(|u| spec.spatial_slots(u).count()).collect();
+    let mut counts: Vec<usize> =
+        (0..spec.spatial_stride() as u32).map(|u| spec.spatial_slots(u).count()).collect();
     counts.sort_unstable();
     counts.dedup();
     counts
@@ -472,7 +449,8 @@ impl Beams {
         envs: usize,
         steps: usize,
     ) -> Result<Self, GpuError> {
-        let (r, b, o, k) = (spec.replicas.len(), spec.temporal.envs, spec.task.obs_dim(), spec.task.vehicles);
+        let (r, b) = (spec.replicas(), spec.temporal.envs);
+        let (o, k, t) = (spec.layout.obs, spec.layout.vehicles, spec.slots());
         let (counts, rows) = (spatial_counts(spec), spatial_rows(spec, envs));
         let (phases, slots) = (spec.layout.phases(), rows / envs);
         let slices = partials.shape[0];
@@ -483,17 +461,13 @@ impl Beams {
             (zero("spatial.phases", &[r, rows, phases])?, zero("spatial.d_phases", &[r, rows, phases])?);
         let (gain, gains) = (zero("spatial.gain", &[r, rows, k])?, zero("spatial.gains", &[steps, r, k])?);
         let size = Rows { r, m: rows, p: params.shape[1] };
+        let direct = spec.layout.phase == Phase::Direct;
+        let buffers = BeamBuffers { state: &from.state, phases: &y, d_phases: &d_y, gain: &gain };
         let loss = |&slots: &usize| {
-            let spec = spatial_loss::Spec {
-                batch: misac_batch::Spec { r, b, task: spec.task },
-                phase: spec.layout.phase,
-                slots,
-                m: slots * envs,
-            };
-            let kernel = spatial_loss::SpatialLoss::new(g, &spec)?;
-            Ok::<_, GpuError>((slots, kernel.bind(g, &from.task_params, &from.state, &y, &d_y, &gain)))
+            let size = BeamSize { b, slots, m: slots * envs, direct };
+            Ok::<_, GpuError>((slots, spec.beams().bind(g, size, &buffers)?))
         };
-        let gather = slot_gather::Spec { t: spec.task.slots, r, b, o, slots, envs };
+        let gather = slot_gather::Spec { t, r, b, o, slots, envs };
         let forward = MixtureForward::new(g, net, size, params, &obs, &y)?;
         Ok(Beams {
             envs,
@@ -510,28 +484,27 @@ impl Beams {
     /// Forward, loss and backward for a minibatch behind its update's rollout; sums of the gains into row `row`.
     fn record(&self, pass: &mut wgpu::ComputePass, spec: &ExpertsSpec, which: Minibatch, row: usize) {
         let kept: Vec<usize> = spec.spatial_slots(which.update).collect();
-        let (first, stride, slots) = (kept[0], spec.spatial.stride.min(spec.task.slots), kept.len());
+        let (first, stride, slots) = (kept[0], spec.spatial_stride(), kept.len());
         let rows = slots * self.envs;
         self.gather.record(pass, &slot_gather::Args { which, first, stride, slots });
         self.forward.record(pass, rows, 0);
         let (_, loss) = self.loss.iter().find(|(n, _)| *n == slots).expect("made for every number of slots");
-        let args = spatial_loss::Args {
+        let args = BeamArgs {
             which,
-            clock: which.update * spec.task.slots as u32 + first as u32,
+            clock: which.update * spec.slots() as u32 + first as u32,
             clock_step: stride as u32,
-            state_off: 0,
             lambda: spec.spatial.loss_weight as f32,
         };
         loss.record(pass, &args);
         self.backward.record(pass, rows);
-        let k = spec.task.vehicles;
-        let out_off = row * spec.replicas.len() * k;
+        let k = spec.layout.vehicles;
+        let out_off = row * spec.replicas() * k;
         self.gain_sum.record(pass, &column_sum::Args { m: rows, out_stride: k, out_off, scale: 1.0 });
     }
 
     /// Mean gain of each replica over the steps of update `update`.
     fn mean_gain(&self, gpu: &Gpu, spec: &ExpertsSpec, update: u32) -> Result<Vec<f64>, GpuError> {
-        let (r, k) = (spec.replicas.len(), spec.task.vehicles);
+        let (r, k) = (spec.replicas(), spec.layout.vehicles);
         let sums = gpu.read(&self.gains)?;
         let samples = sums.len() / r * spec.spatial_slots(update).count() * self.envs;
         let of = |i: usize| {
@@ -554,14 +527,14 @@ struct SharedTrunk {
     beams: Beams,
     reduce: grad_reduce::GradReduceBound,
     join: grad_join::GradJoinBound,
-    /// Products of the two gradients on the trunk in every step of an update, [steps, R, 3].
+    /// Products of the two gradients on the trunk in every step of an update, `[steps, R, 3]`.
     products: Buf<f32>,
 }
 
 /// Minibatch steps of scheduler and critic, and of the phases where they share the trunk.
 struct Temporal {
     learned: Learned,
-    /// Rows of every step of an update: terms of the policy loss [R, 4] and the value loss [R, 1], norms [R, 2].
+    /// Rows of every step of an update: terms of the policy loss `[R, 4]` and the value loss `[R, 1]`, norms `[R, 2]`.
     term_rows: Buf<f32>,
     value_rows: Buf<f32>,
     norm_rows: Buf<f32>,
@@ -589,8 +562,8 @@ impl Temporal {
         learned: Learned,
         from: &Rollout,
     ) -> Result<Self, GpuError> {
-        let (r, b, t, p) = (spec.replicas.len(), spec.temporal.envs, spec.task.slots, nets.p);
-        let (o, k, envs) = (spec.task.obs_dim(), spec.task.vehicles, spec.minibatch_envs());
+        let (r, b, t, p) = (spec.replicas(), spec.temporal.envs, spec.slots(), nets.p);
+        let (o, k, envs) = (spec.layout.obs, spec.layout.vehicles, spec.minibatch_envs());
         // Samples of a replica, and rows of the networks.
         let (m, extra) = (t * envs, nets.extra(envs));
         let rows = m + extra;
@@ -727,8 +700,8 @@ impl Temporal {
 
     /// Step `row` of the update, Adam's step `t`.
     fn record(&self, pass: &mut wgpu::ComputePass, spec: &ExpertsSpec, which: Minibatch, t: u64, row: usize) {
-        let (r, c, rows) = (spec.replicas.len(), &spec.temporal, self.rows);
-        let m = spec.task.slots * spec.minibatch_envs();
+        let (r, c, rows) = (spec.replicas(), &spec.temporal, self.rows);
+        let m = spec.slots() * spec.minibatch_envs();
         self.gather.record(pass, which);
         self.scalars.record(pass, which);
         self.stats.record(pass);
@@ -780,8 +753,8 @@ struct Spatial {
     beams: Beams,
 }
 
-/// R replicas of a learned agent of task misac on a GPU.
-pub struct MisacGpu {
+/// R replicas on a GPU.
+pub struct ExpertsPpoGpu {
     gpu: Arc<Gpu>,
     spec: ExpertsSpec,
     rollout: Rollout,
@@ -793,14 +766,14 @@ pub struct MisacGpu {
     update: u32,
 }
 
-impl MisacGpu {
+impl ExpertsPpoGpu {
     /// Allocates every buffer and compiles and binds every kernel. Errors if the adapter cannot hold the rollout.
     pub fn new(gpu: Arc<Gpu>, spec: &ExpertsSpec, start: &LearnerState) -> Result<Self, GpuError> {
         let g = &*gpu;
         let [policy, critic, phases] = spec.layout.groups();
         let nets = Nets::new(spec);
         let (envs, split) = (spec.minibatch_envs(), policy.len());
-        let rows = spec.task.slots * envs + nets.extra(envs);
+        let rows = spec.slots() * envs + nets.extra(envs);
         let max_norm = spec.temporal.max_grad_norm;
         let parts = vec![policy, critic];
         let learned = Learned::new(g, "temporal", spec, start, parts, split, slices(rows), max_norm)?;
@@ -819,7 +792,7 @@ impl MisacGpu {
             None
         };
         let (adam_steps, update) = (start.adam_steps, start.updates);
-        Ok(MisacGpu { rollout, temporal, spatial, adam_steps, update, spec: spec.clone(), gpu })
+        Ok(ExpertsPpoGpu { rollout, temporal, spatial, adam_steps, update, spec: spec.clone(), gpu })
     }
 
     /// Sets `clear` to zero, records into one compute pass and submits without waiting.
@@ -845,7 +818,7 @@ impl MisacGpu {
                     let [dot, a, b] = [0, 1, 2].map(|k| f64::from(x[k]));
                     [b.sqrt(), dot / (a * b).sqrt()]
                 };
-                (&trunk.beams, first.chunks_exact(3).take(spec.replicas.len()).map(of).collect())
+                (&trunk.beams, first.chunks_exact(3).take(spec.replicas()).map(of).collect())
             }
             (None, Learning::Lstm { .. }) => {
                 unreachable!("phases beside an LSTM have a network of their own")
@@ -856,10 +829,10 @@ impl MisacGpu {
     }
 }
 
-impl Experts for MisacGpu {
+impl Experts for ExpertsPpoGpu {
     fn rollout(&mut self, update: u32) -> Result<(), GpuError> {
         self.update = update;
-        let (spec, first) = (&self.spec, update * self.spec.task.slots as u32);
+        let (spec, first) = (&self.spec, update * self.spec.slots() as u32);
         self.submit(&self.rollout.acting.recurrent_state(), |pass| {
             self.rollout.record(pass, spec, first, spec.spatial_slots(update));
         });
@@ -897,7 +870,7 @@ impl Experts for MisacGpu {
         Ok(())
     }
 
-    fn finish(&mut self, read: bool) -> Result<Option<Vec<MisacUpdate>>, GpuError> {
+    fn finish(&mut self, read: bool) -> Result<Option<Vec<UpdateMetrics>>, GpuError> {
         let gpu = &self.gpu;
         if !read {
             // Bounds what is in flight; nothing is read.
@@ -905,35 +878,34 @@ impl Experts for MisacGpu {
             gpu.wait(done)?;
             return Ok(None);
         }
-        let (t, r) = (self.spec.task.slots, self.spec.replicas.len());
+        let (r, Sizes { slots: t, metrics: rows, .. }) = (self.spec.replicas(), self.spec.sizes());
         let slots = gpu.read(&self.rollout.slot_sums)?;
         let (terms, values) = (gpu.read(&self.temporal.term_rows)?, gpu.read(&self.temporal.value_rows)?);
         let norms = gpu.read(&self.temporal.norm_rows)?;
         let spatial = self.spatial_metrics()?;
         let steps = values.len() / r;
         let update = |i: usize| {
-            let slot_mean = |row: usize| {
-                let at = |t: usize| ((t * r + i) * metric::ROWS + row) * 2;
+            let slot_mean = |row: &usize| {
+                let at = |t: usize| ((t * r + i) * rows + row) * 2;
                 (0..t).map(|t| f64::from(slots[at(t)])).sum::<f64>() / self.spec.samples() as f64
             };
             let step_mean = |of: &[f32], width: usize, c: usize| {
                 let at = |step: usize| (step * r + i) * width + c;
                 (0..steps).map(|step| f64::from(of[at(step)])).sum::<f64>() / steps as f64
             };
-            let [beam_gain, grad_norm_spatial, gradient_cosine] = spatial[i];
-            MisacUpdate {
-                reward: slot_mean(metric::REWARD),
-                energy_j: slot_mean(metric::ENERGY),
-                l_bmp: slot_mean(metric::L_BMP),
-                share_over_gamma: slot_mean(metric::OVER_GAMMA),
-                beam_gain,
+            let [gain, grad_norm, cosine] = spatial[i];
+            UpdateMetrics {
+                slots: self.spec.env.curve().iter().map(slot_mean).collect(),
+                gradient_steps: steps as u32,
                 policy_loss: step_mean(&terms, 4, 0),
                 value_loss: step_mean(&values, 1, 0),
                 entropy: step_mean(&terms, 4, 3),
-                grad_norm_policy: step_mean(&norms, 2, 0),
+                grad_norm_actor: step_mean(&norms, 2, 0),
                 grad_norm_critic: step_mean(&norms, 2, 1),
-                grad_norm_spatial,
-                gradient_cosine,
+                approx_kl: f64::NAN,
+                clip_fraction: f64::NAN,
+                firing_rates: Vec::new(),
+                beams: Some(BeamUpdate { gain, grad_norm, cosine }),
             }
         };
         Ok(Some((0..r).map(update).collect()))
@@ -941,7 +913,7 @@ impl Experts for MisacGpu {
 
     fn state(&mut self, updates: u32) -> Result<LearnerState, GpuError> {
         let whole = self.spec.params();
-        let zeros = vec![0.0; self.spec.replicas.len() * whole];
+        let zeros = vec![0.0; self.spec.replicas() * whole];
         let mut state = LearnerState {
             m: zeros.clone(),
             v: zeros.clone(),

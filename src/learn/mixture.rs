@@ -44,7 +44,7 @@ pub fn heads(net: &MlpLayout, n: usize) -> [MlpLayout; 2] {
     })
 }
 
-/// Buffers for the outputs of the hidden layers, [R, rows, width] each.
+/// Buffers for the outputs of the hidden layers, `[R, rows, width]` each.
 pub fn hidden(
     gpu: &Gpu,
     name: &str,
@@ -70,15 +70,15 @@ pub struct MixtureForward {
 
 struct GateForward {
     net: Forward,
-    /// [R, M, 2]
+    /// `[R, M, 2]`
     z: Buf<f32>,
-    /// Of both experts, [R, M, C].
+    /// Of both experts, `[R, M, C]`.
     outs: [Buf<f32>; 2],
     mix: expert_mix::ExpertMixBound,
 }
 
 impl MixtureForward {
-    /// `params` [R, P]; `x` [R, M, I], or whatever the offsets of `record` point into; `y` [R, M, C].
+    /// `params` `[R, P]`; `x` `[R, M, I]`, or whatever the offsets of `record` point into; `y` `[R, M, C]`.
     pub fn new(
         gpu: &Gpu,
         mixture: &Mixture,
@@ -128,7 +128,7 @@ pub struct MixtureBackward {
 }
 
 impl MixtureBackward {
-    /// Behind `forward` from the first row of `x` to `y`; `d_y` [R, M, C] is the gradient by `y`; `partials` [slices, R, P].
+    /// Behind `forward` from the first row of `x` to `y`; `d_y` `[R, M, C]` is the gradient by `y`; `partials` `[slices, R, P]`.
     #[expect(clippy::too_many_arguments, reason = "networks with their input, activations and gradients")]
     pub fn new(
         gpu: &Gpu,

@@ -35,13 +35,13 @@ pub fn visible(net: &MlpLayout) -> &[Layer] {
 
 /// What happens inside a spiking network, for passes that work on the same rows one after the other.
 pub struct Spikes {
-    /// Currents of the first hidden layer [R, m, N], the same at every step.
+    /// Currents of the first hidden layer `[R, m, N]`, the same at every step.
     current: Buf<f32>,
-    /// Spike words (`lif_forward`) of each hidden layer, [R, m, N].
+    /// Spike words (`lif_forward`) of each hidden layer, `[R, m, N]`.
     pub words: Vec<Buf<u32>>,
-    /// Trace of the last hidden layer [R, m, N]: what the output layer weighs.
+    /// Trace of the last hidden layer `[R, m, N]`: what the output layer weighs.
     trace: Buf<f32>,
-    /// Potentials of the hidden layers above the first, [R, m, S, N], if a backward pass needs them.
+    /// Potentials of the hidden layers above the first, `[R, m, S, N]`, if a backward pass needs them.
     pub potentials: Vec<Buf<f32>>,
 }
 
@@ -86,7 +86,7 @@ struct Neurons {
 }
 
 impl Forward {
-    /// `params` [R, P]; `x` [R, m, I]; `acts[l]` receives the output of the l-th [`visible`] layer, [R, m, O]. What is inside a spiking
+    /// `params` `[R, P]`; `x` `[R, m, I]`; `acts[l]` receives the output of the l-th [`visible`] layer, `[R, m, O]`. What is inside a spiking
     /// network is its own, and nothing is kept for a backward pass.
     pub fn new(
         gpu: &Gpu,
@@ -210,8 +210,8 @@ pub struct ForwardF16 {
 }
 
 impl ForwardF16 {
-    /// `params` [R, P], `x` [R, m, I] and `out` [R, m, O] in f32; `hidden[l]` receives the output of hidden layer l as the bits of f16,
-    /// [R, m, N]. Errors on spiking networks and on adapters without f16.
+    /// `params` `[R, P]`, `x` `[R, m, I]` and `out` `[R, m, O]` in f32; `hidden[l]` receives the output of hidden layer l as the bits of f16,
+    /// `[R, m, N]`. Errors on spiking networks and on adapters without f16.
     pub fn new(
         gpu: &Gpu,
         net: &MlpLayout,
@@ -272,7 +272,7 @@ struct NeuronsBack {
 
 impl Backward {
     /// `x` and `acts` as for the forward pass of a perceptron; `dy[l]` is the gradient by layer l before its activation, of which the last
-    /// is given and the others are written; `dx`, if wanted, receives the gradient by the input; `partials` is [slices, R, P].
+    /// is given and the others are written; `dx`, if wanted, receives the gradient by the input; `partials` is `[slices, R, P]`.
     #[expect(clippy::too_many_arguments, reason = "a network with its input, activations and gradients")]
     pub fn new(
         gpu: &Gpu,
@@ -474,11 +474,11 @@ pub const CPU_SLICES: usize = 3;
 
 /// What a forward and backward pass leaves.
 pub struct Pass<F> {
-    /// Input, hidden activations and output, each [R, M, width]; of spiking neurons the potentials before the reset, [R, M, S, width].
+    /// Input, hidden activations and output, each `[R, M, width]`; of spiking neurons the potentials before the reset, `[R, M, S, width]`.
     pub h: Vec<Vec<F>>,
-    /// [R, P]; NaN where the parameters are not the network's.
+    /// `[R, P]`; NaN where the parameters are not the network's.
     pub grads: Vec<F>,
-    /// Gradient by the input [R, M, I].
+    /// Gradient by the input `[R, M, I]`.
     pub dx: Vec<F>,
 }
 
@@ -559,7 +559,7 @@ fn spiking_forward_cpu<F: Real<Elem = F, Mask = bool>>(
     (h, SpikesCpu { current, words, trace })
 }
 
-/// Outputs [R, M, O] of each layer, the input first, through the CPU twins; of spiking neurons the potentials, as in [`Pass::h`].
+/// Outputs `[R, M, O]` of each layer, the input first, through the CPU twins; of spiking neurons the potentials, as in [`Pass::h`].
 pub fn forward_cpu<F: Real<Elem = F, Mask = bool>>(
     net: &MlpLayout,
     (r, m): (usize, usize),

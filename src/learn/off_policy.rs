@@ -1,20 +1,21 @@
 //! What the off-policy agents are built from: `ddpg` and `dqn`, both backends.
 
 use super::replay::Row;
-use super::{Extra, LearnerState, Replica};
+use super::{Extra, LearnerState};
 use crate::config::{DdpgConfig, DqnConfig};
+use crate::env::{Env, Sizes};
 use crate::kernels::adam;
 use crate::nets::codebook::Codebook;
 use crate::nets::{Activation, Head, MlpLayout, Policy, Tensor};
-use crate::tasks::v2x::config::V2xConfig;
-use crate::tasks::v2x::physics::V2xSpec;
 use std::f64::consts::SQRT_2;
+use std::sync::Arc;
 
 /// What differs between the agents.
 #[derive(Clone, Debug)]
 pub enum Method {
     Ddpg(DdpgConfig),
-    Dqn(DqnConfig),
+    /// With what each factor of the policy can choose.
+    Dqn(DqnConfig, Codebook),
 }
 
 /// What they share: see the keys of [`DdpgConfig`].
@@ -63,7 +64,7 @@ macro_rules! common {
 /// The networks in the flat vector of a replica: the actor, then the critic of (observation, raw action); or the Q-network alone.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Nets {
-    /// O → A before tanh, or O → K·L.
+    /// O → A before tanh, or O → K·L: L values for each of K factors.
     pub policy: MlpLayout,
     /// O + A → 1
     pub critic: Option<MlpLayout>,
@@ -83,37 +84,27 @@ impl Nets {
 /// What both backends of an off-policy agent are built from.
 #[derive(Clone, Debug)]
 pub struct OffPolicySpec {
-    pub task: V2xSpec,
+    pub env: Arc<dyn Env>,
     pub method: Method,
     pub common: Common,
-    pub replicas: Vec<Replica>,
 }
 
 impl OffPolicySpec {
     /// Agent `ddpg`.
-    pub fn ddpg(config: &V2xConfig, replicas: Vec<Replica>) -> Self {
-        let c = &config.ddpg;
+    pub fn ddpg(c: &DdpgConfig, env: Arc<dyn Env>) -> Self {
         let common = common!(c, [c.lr_actor, c.lr_critic]);
-        OffPolicySpec { task: config.task.spec(), method: Method::Ddpg(c.clone()), common, replicas }
+        OffPolicySpec { env, method: Method::Ddpg(c.clone()), common }
     }
 
-    /// Agent `dqn`.
-    pub fn dqn(config: &V2xConfig, replicas: Vec<Replica>) -> Self {
-        let c = &config.dqn;
+    /// Agent `dqn`; `None` where the environment has no factored choices.
+    pub fn dqn(c: &DqnConfig, env: Arc<dyn Env>) -> Option<Self> {
         let common = common!(c, [c.lr, c.lr]);
-        OffPolicySpec { task: config.task.spec(), method: Method::Dqn(c.clone()), common, replicas }
-    }
-
-    /// What a vehicle of `dqn` can choose.
-    pub fn codebook(&self) -> Option<Codebook> {
-        match &self.method {
-            Method::Ddpg(_) => None,
-            Method::Dqn(c) => Some(Codebook::new(&self.task, c.beams, &c.power_levels)),
-        }
+        let codebook = env.codebook(c.beams, &c.power_levels)?;
+        Some(OffPolicySpec { env, method: Method::Dqn(c.clone(), codebook), common })
     }
 
     pub fn nets(&self) -> Nets {
-        let (o, a) = (self.task.obs_dim(), self.task.action_dim());
+        let Sizes { obs: o, action: a, .. } = self.env.sizes();
         let net = |inputs: usize, hidden: &[usize], outputs: usize, offset: usize| {
             MlpLayout::new(&[&[inputs], hidden, &[outputs]].concat(), Activation::Relu, offset)
         };
@@ -123,9 +114,8 @@ impl OffPolicySpec {
                 let critic = Some(net(o + a, &c.hidden, 1, policy.end()));
                 Nets { policy, critic }
             }
-            Method::Dqn(c) => {
-                let choices = c.beams * c.power_levels.len();
-                Nets { policy: net(o, &c.hidden, self.task.vehicles * choices, 0), critic: None }
+            Method::Dqn(c, book) => {
+                Nets { policy: net(o, &c.hidden, book.factors * book.choices(), 0), critic: None }
             }
         }
     }
@@ -139,13 +129,14 @@ impl OffPolicySpec {
         }
     }
 
-    /// Layout of a stored transition: raw actions, or a choice per vehicle.
+    /// Layout of a stored transition: raw actions, or a choice per factor.
     pub fn row(&self) -> Row {
+        let sizes = self.env.sizes();
         let action = match &self.method {
-            Method::Ddpg(_) => self.task.action_dim(),
-            Method::Dqn(_) => self.task.vehicles,
+            Method::Ddpg(_) => sizes.action,
+            Method::Dqn(_, book) => book.factors,
         };
-        Row { obs: self.task.obs_dim(), action }
+        Row { obs: sizes.obs, action }
     }
 
     /// Slots that the replay holds.
@@ -155,7 +146,7 @@ impl OffPolicySpec {
 
     /// Environment steps of one update of one replica: an episode of every environment.
     pub fn samples(&self) -> usize {
-        self.common.envs * self.task.slots
+        self.common.envs * self.env.sizes().slots
     }
 
     /// Whether a round of gradient steps follows slot `clock`.
@@ -167,18 +158,26 @@ impl OffPolicySpec {
 
     /// Most gradient steps of an update.
     pub fn steps(&self) -> usize {
-        self.task.slots.div_ceil(self.common.train_every) * self.common.gradient_steps
+        self.env.sizes().slots.div_ceil(self.common.train_every) * self.common.gradient_steps
     }
 
     /// Standard deviation of the noise (`ddpg`), or ε (`dqn`), in an update (0-based) of a run of `total`.
     pub fn exploration(&self, update: u32, total: u32) -> f64 {
         let [start, last, share] = match &self.method {
             Method::Ddpg(c) => [c.noise_start, c.noise_final, c.noise_share],
-            Method::Dqn(c) => [c.epsilon_start, c.epsilon_final, c.epsilon_share],
+            Method::Dqn(c, _) => [c.epsilon_start, c.epsilon_final, c.epsilon_share],
         };
         let end = share * f64::from(total);
         let progress = if f64::from(update) < end { f64::from(update) / end } else { 1.0 };
         start + (last - start) * progress
+    }
+
+    /// The key of the exploration's schedule, if it changes and so follows the length of the run.
+    pub fn exploration_follows_length(&self) -> Option<&'static str> {
+        match &self.method {
+            Method::Ddpg(c) => (c.noise_start != c.noise_final).then_some("noise_share"),
+            Method::Dqn(c, _) => (c.epsilon_start != c.epsilon_final).then_some("epsilon_share"),
+        }
     }
 
     /// Learning rates of an update (0-based) of a run of `total`: linear from the configured ones to their final share.
@@ -205,25 +204,25 @@ impl OffPolicySpec {
         let nets = self.nets();
         let gain = match &self.method {
             Method::Ddpg(c) => c.actor_gain,
-            Method::Dqn(c) => c.output_gain,
+            Method::Dqn(c, _) => c.output_gain,
         };
         let mut params = Vec::new();
-        for r in &self.replicas {
+        for key in (0..self.env.replicas()).map(|r| self.env.key(r)) {
             let mut flat = vec![0.0; nets.params()];
-            nets.policy.init(r.task.key, 0, SQRT_2, gain, &mut flat);
+            nets.policy.init(key, 0, SQRT_2, gain, &mut flat);
             if let Some(critic) = &nets.critic {
-                critic.init(r.task.key, 2 * nets.policy.layers.len(), SQRT_2, 1.0, &mut flat);
+                critic.init(key, 2 * nets.policy.layers.len(), SQRT_2, 1.0, &mut flat);
             }
             params.extend(flat);
         }
         let zeros = vec![0.0; params.len()];
         let width = self.row().width();
-        let replay = vec![0.0; self.replicas.len() * self.common.capacity * width];
+        let replay = vec![0.0; self.env.replicas() * self.common.capacity * width];
         let extra = self.extra(params.clone(), replay);
         LearnerState { m: zeros.clone(), v: zeros, params, adam_steps: 0, updates: 0, extra }
     }
 
-    /// Targets [R, P] and replay [R, capacity, W] as a state keeps them.
+    /// Targets `[R, P]` and replay `[R, capacity, W]` as a state keeps them.
     pub fn extra(&self, target: Vec<f32>, replay: Vec<f32>) -> Vec<Extra> {
         vec![
             Extra { name: "target".into(), shape: vec![self.nets().params()], data: target },
@@ -238,10 +237,9 @@ impl OffPolicySpec {
     /// The policy that is learned; it acts without exploration.
     pub fn policy(&self) -> Policy {
         let nets = self.nets();
-        let head = match (&self.method, self.codebook()) {
-            (Method::Ddpg(c), _) => Head::Tanh { scale: c.action_scale as f32 },
-            (_, Some(codebook)) => Head::Factored { codebook },
-            (Method::Dqn(_), None) => unreachable!("dqn has a codebook"),
+        let head = match &self.method {
+            Method::Ddpg(c) => Head::Tanh { scale: c.action_scale as f32 },
+            Method::Dqn(_, codebook) => Head::Factored { codebook: codebook.clone() },
         };
         Policy { params: nets.params(), net: nets.policy, head }
     }
@@ -251,6 +249,6 @@ impl OffPolicySpec {
         // The replay itself, the state a run starts from, and the copies of which a checkpoint is made.
         let replay = 5 * self.common.capacity * self.row().width() * 4;
         let weights = self.nets().params() * 4 * 10;
-        (self.replicas.len() * (replay + weights)) as u64
+        (self.env.replicas() * (replay + weights)) as u64
     }
 }

@@ -5,48 +5,24 @@ use super::adam::AdamStep;
 use super::ddpg_cpu::DdpgCpu;
 use super::dqn_cpu::DqnCpu;
 use super::off_policy::{Method, OffPolicySpec};
+use super::off_policy_memory_cpu::{Batch, Weights};
 use super::replay::{Row, filled, sample};
-use super::{LearnerState, Replica, UpdateMetrics};
-use crate::env::TRUNCATED;
+use super::{LearnerState, OffPolicy, UpdateMetrics};
+use crate::env::{At, StepSlices, TRUNCATED};
 use crate::gpu::GpuError;
 use crate::kernels::polyak::polyak_cpu;
-use crate::learn::ppo_cpu::{reset_chunk, step_chunk};
 use crate::nets::dense::leading;
-use crate::run::train::OffPolicy;
-use crate::tasks::v2x::physics::{Batch as Environments, StepSlices};
 use rayon::prelude::*;
-
-/// Transitions whose activations are held at once.
-pub(super) const BLOCK: usize = 128;
-
-/// Weights, targets and moments of one replica, [P] each.
-pub(super) struct Weights {
-    pub params: Vec<f32>,
-    pub target: Vec<f32>,
-    m: Vec<f32>,
-    v: Vec<f32>,
-    grads: Vec<f32>,
-}
-
-/// A minibatch of one replica.
-pub(super) struct Batch {
-    /// [M, leading(O)], zero beyond O.
-    pub obs: Vec<f32>,
-    pub next: Vec<f32>,
-    /// [M, D]
-    pub action: Vec<f32>,
-    /// Reward and 1 − terminated.
-    pub scalars: Vec<[f32; 2]>,
-}
 
 enum Agent {
     Ddpg(Box<DdpgCpu>),
     Dqn(Box<DqnCpu>),
 }
 
-/// One replica: its environments, replay and learner. Arrays over environments are [B, ·].
+/// One replica: its environments, replay and learner. Arrays over environments are `[B, ·]`.
 struct Worker {
-    replica: Replica,
+    /// All environments of the replica; the clock is the slot's.
+    at: At,
     state: Vec<f32>,
     obs: Vec<f32>,
     next_obs: Vec<f32>,
@@ -57,13 +33,13 @@ struct Worker {
     reward: Vec<f32>,
     flags: Vec<u32>,
     metrics: Vec<f32>,
-    /// [capacity, W]
+    /// `[capacity, W]`
     replay: Vec<f32>,
     batch: Batch,
     weights: Weights,
     agent: Agent,
-    /// Sums over slots and environments of reward, sum-rate, Jain, indicator.
-    slot_sums: [f64; 4],
+    /// Sums over slots and environments of the metrics in learning curves.
+    slot_sums: Vec<f64>,
     /// Sums over gradient steps of policy loss, value loss, gradient norms.
     step_sums: [f64; 4],
 }
@@ -75,7 +51,7 @@ pub struct OffPolicyCpu {
     workers: Vec<Worker>,
     adam_steps: u64,
     /// Gradient steps since the last reading of the metrics.
-    steps: usize,
+    steps: u32,
 }
 
 impl OffPolicyCpu {
@@ -83,23 +59,25 @@ impl OffPolicyCpu {
     pub fn new(spec: &OffPolicySpec, start: &LearnerState) -> Self {
         let nets = spec.nets();
         let (p, b, m, row) = (nets.params(), spec.common.envs, spec.common.minibatch, spec.row());
-        let (o, a) = (spec.task.obs_dim(), spec.task.action_dim());
+        let sizes = spec.env.sizes();
+        let (o, a) = (sizes.obs, sizes.action);
         let ring = spec.common.capacity * row.width();
-        let clock = start.updates * spec.task.slots as u32;
-        let worker = |(r, replica): (usize, &Replica)| {
+        let clock = start.updates * sizes.slots as u32;
+        let worker = |r: usize| {
+            let at = At { replica: r, key: spec.env.key(r), first: 0, envs: b, clock };
             let of = |x: &[f32], n: usize| x[r * n..(r + 1) * n].to_vec();
-            let agent = match (&spec.method, &nets.critic, spec.codebook()) {
-                (Method::Ddpg(c), Some(critic), _) => {
+            let agent = match (&spec.method, &nets.critic) {
+                (Method::Ddpg(c), Some(critic)) => {
                     Agent::Ddpg(Box::new(DdpgCpu::new(spec, &nets, critic, c.action_scale as f32)))
                 }
-                (Method::Dqn(_), _, Some(codebook)) => {
-                    Agent::Dqn(Box::new(DqnCpu::new(spec, &nets, codebook)))
+                (Method::Ddpg(_), None) => unreachable!("ddpg has a critic"),
+                (Method::Dqn(_, codebook), _) => {
+                    Agent::Dqn(Box::new(DqnCpu::new(spec, &nets, codebook.clone())))
                 }
-                _ => unreachable!("ddpg has a critic and dqn a codebook"),
             };
             let mut w = Worker {
-                replica: *replica,
-                state: vec![0.0; spec.task.state_rows() * b],
+                at,
+                state: vec![0.0; sizes.state * b],
                 obs: vec![0.0; b * o],
                 next_obs: vec![0.0; b * o],
                 final_obs: vec![0.0; b * o],
@@ -107,7 +85,7 @@ impl OffPolicyCpu {
                 choice: vec![0.0; b * row.action],
                 reward: vec![0.0; b],
                 flags: vec![0; b],
-                metrics: vec![0.0; 4 * b],
+                metrics: vec![0.0; sizes.metrics * b],
                 replay: of(&start.extra[1].data, ring),
                 batch: Batch {
                     obs: vec![0.0; m * leading(o)],
@@ -123,14 +101,14 @@ impl OffPolicyCpu {
                     grads: vec![0.0; p],
                 },
                 agent,
-                slot_sums: [0.0; 4],
+                slot_sums: vec![0.0; spec.env.curve().len()],
                 step_sums: [0.0; 4],
             };
             w.pack();
-            reset_chunk(&spec.task, &replica.task, b, 0, &mut w.state, &mut w.obs, clock);
+            spec.env.reset(&at, &mut w.state, &mut w.obs);
             w
         };
-        let workers = spec.replicas.par_iter().enumerate().map(worker).collect();
+        let workers = (0..spec.env.replicas()).into_par_iter().map(worker).collect();
         OffPolicyCpu {
             spec: spec.clone(),
             split: nets.split(),
@@ -174,17 +152,16 @@ impl OffPolicy for OffPolicyCpu {
     }
 
     fn finish(&mut self, read: bool) -> Result<Option<Vec<UpdateMetrics>>, GpuError> {
-        let (slots, steps) = (self.spec.samples() as f64, std::mem::take(&mut self.steps) as f64);
+        let (slots, steps) = (self.spec.samples() as f64, std::mem::take(&mut self.steps));
         let has_actor = matches!(self.spec.method, Method::Ddpg(_));
         let metrics = |w: &mut Worker| {
-            let [reward, rate, jain, indicator] = std::mem::take(&mut w.slot_sums).map(|x| x / slots);
-            let [policy, value, actor, critic] = std::mem::take(&mut w.step_sums).map(|x| x / steps);
+            let means = w.slot_sums.iter_mut().map(|sum| std::mem::take(sum) / slots);
+            let [policy, value, actor, critic] =
+                std::mem::take(&mut w.step_sums).map(|x| x / f64::from(steps));
             let of_actor = |x: f64| if has_actor { x } else { f64::NAN };
             UpdateMetrics {
-                reward,
-                sum_rate_bps_hz: rate,
-                jain,
-                indicator_share: indicator,
+                slots: means.collect(),
+                gradient_steps: steps,
                 policy_loss: of_actor(policy),
                 value_loss: value,
                 entropy: f64::NAN,
@@ -193,6 +170,7 @@ impl OffPolicy for OffPolicyCpu {
                 grad_norm_actor: of_actor(actor),
                 grad_norm_critic: critic,
                 firing_rates: Vec::new(),
+                beams: None,
             }
         };
         let out: Vec<_> = self.workers.iter_mut().map(metrics).collect();
@@ -223,7 +201,8 @@ impl Worker {
 
     /// One slot of every environment under the exploring policy.
     fn collect(&mut self, spec: &OffPolicySpec, clock: u32, exploration: f64) {
-        let (key, b) = (self.replica.task.key, spec.common.envs);
+        let at = At { clock, ..self.at };
+        let (key, b) = (at.key, at.envs);
         match &mut self.agent {
             Agent::Ddpg(x) => {
                 x.act(key, clock, &self.obs, exploration as f32, &mut self.action);
@@ -231,13 +210,6 @@ impl Worker {
             }
             Agent::Dqn(x) => x.act(key, clock, &self.obs, exploration, &mut self.choice, &mut self.action),
         }
-        let batch = Environments {
-            params: &self.replica.task,
-            envs: b,
-            first: 0,
-            state: &mut self.state,
-            obs: &mut self.next_obs,
-        };
         let out = StepSlices {
             final_obs: &mut self.final_obs,
             reward: &mut self.reward,
@@ -245,8 +217,8 @@ impl Worker {
             metrics: Some(&mut self.metrics),
             full: false,
         };
-        step_chunk(&spec.task, batch, &self.action, out, clock);
-        for (sum, row) in self.slot_sums.iter_mut().zip([2, 0, 1, 3]) {
+        spec.env.step(&at, &self.action, &mut self.state, &mut self.next_obs, out);
+        for (sum, row) in self.slot_sums.iter_mut().zip(spec.env.curve()) {
             *sum += f64::from(self.metrics[row * b..(row + 1) * b].iter().sum::<f32>());
         }
     }
@@ -274,7 +246,7 @@ impl Worker {
 
     fn gather(&mut self, row: Row, clock: u32, step: u32, filled: u32) {
         let (w, o, d, ldx) = (row.width(), row.obs, row.action, leading(row.obs));
-        let (batch, key) = (&mut self.batch, self.replica.task.key);
+        let (batch, key) = (&mut self.batch, self.at.key);
         for block in 0..batch.scalars.len().div_ceil(4) {
             for (j, index) in sample(key, clock, step, block as u32, filled).into_iter().enumerate() {
                 let i = 4 * block + j;

@@ -7,12 +7,10 @@ use super::network::{Forward, Rows};
 use super::off_policy::{Method, OffPolicySpec};
 use super::off_policy_step_gpu::{Loss, OffPolicyStep, Spec as StepSpec, StepMetrics};
 use super::replay::filled;
-use super::{LearnerState, UpdateMetrics};
+use super::{LearnerState, OffPolicy, UpdateMetrics};
+use crate::env::{EnvBuffers, EnvGpu, Sizes, StepArgs};
 use crate::gpu::{Buf, Fill, Gpu, GpuError};
 use crate::kernels::{ddpg_act, dqn_act, metrics_reduce, replay_gather, replay_write};
-use crate::run::train::OffPolicy;
-use crate::tasks::v2x::kernels::{v2x_batch, v2x_reset, v2x_step};
-use crate::tasks::v2x::physics::metric;
 use std::sync::Arc;
 
 enum Act {
@@ -24,20 +22,20 @@ enum Act {
 pub struct OffPolicyGpu {
     gpu: Arc<Gpu>,
     spec: OffPolicySpec,
+    sizes: Sizes,
     adam_steps: u64,
     /// Gradient steps since the last reading of the metrics.
     steps: usize,
     /// Learning rates that the device has.
     lr: [f64; 2],
-    /// [T, R, METRIC_ROWS, 2]
+    /// `[T, R, rows, 2]`
     slot_sums: Buf<f32>,
-    /// [R, capacity, W]
+    /// `[R, capacity, W]`
     replay: Buf<f32>,
 
-    reset: v2x_reset::V2xResetBound,
+    env: Box<dyn EnvGpu>,
     policy: Forward,
     act: Act,
-    step: v2x_step::V2xStepBound,
     slot_reduce: metrics_reduce::MetricsReduceBound,
     write: replay_write::ReplayWriteBound,
     gather: replay_gather::ReplayGatherBound,
@@ -47,16 +45,15 @@ pub struct OffPolicyGpu {
 impl OffPolicyGpu {
     /// Allocates every buffer and compiles and binds every kernel. Errors if the adapter cannot hold the replay.
     pub fn new(gpu: Arc<Gpu>, spec: &OffPolicySpec, start: &LearnerState) -> Result<Self, GpuError> {
-        let (nets, row, codebook) = (spec.nets(), spec.row(), spec.codebook());
-        let (r, b, m, t) = (spec.replicas.len(), spec.common.envs, spec.common.minibatch, spec.task.slots);
-        let (o, a, p) = (spec.task.obs_dim(), spec.task.action_dim(), nets.params());
+        let (nets, row, sizes) = (spec.nets(), spec.row(), spec.env.sizes());
+        let (r, b, m, t) = (spec.env.replicas(), spec.common.envs, spec.common.minibatch, sizes.slots);
+        let (o, a, p, rows) = (sizes.obs, sizes.action, nets.params(), sizes.metrics);
         let g = &*gpu;
         let zero = |label: &str, shape: &[usize]| g.alloc::<f32>(label, shape, Fill::Zero);
 
-        let loss = match (&spec.method, &codebook) {
-            (Method::Ddpg(c), _) => Loss::Ddpg { scale: c.action_scale as f32 },
-            (_, Some(book)) => Loss::Dqn { k: book.vehicles, l: book.choices(), huber: true },
-            (Method::Dqn(_), None) => unreachable!("dqn has a codebook"),
+        let loss = match &spec.method {
+            Method::Ddpg(c) => Loss::Ddpg { scale: c.action_scale as f32 },
+            Method::Dqn(_, book) => Loss::Dqn { k: book.factors, l: book.choices(), huber: true },
         };
         let step_spec = StepSpec {
             nets: nets.clone(),
@@ -69,16 +66,11 @@ impl OffPolicyGpu {
         };
         let learn = OffPolicyStep::new(g, &step_spec, start)?;
 
-        // The replicas' parameters.
-        let tasks: Vec<_> = spec.replicas.iter().map(|x| x.task).collect();
-        let keys: Vec<_> = spec.replicas.iter().map(|x| x.task.key).collect();
-        let task_params = g.upload("off_policy.task_params", &[r], &tasks)?;
+        let keys: Vec<_> = (0..r).map(|r| spec.env.key(r)).collect();
         let keys = g.upload("off_policy.keys", &[r], &keys)?;
 
         // A slot. Observations before and behind it change places from slot to slot.
-        let batch = v2x_batch::Spec { r, b, task: spec.task };
-        let rows = spec.task.metric_rows();
-        let state = zero("slot.state", &[r, spec.task.state_rows(), b])?;
+        let state = zero("slot.state", &[r, sizes.state, b])?;
         let obs = zero("slot.obs", &[2, r, b, o])?;
         let final_obs = zero("slot.final_obs", &[r, b, o])?;
         let action = zero("slot.action", &[r, b, a])?;
@@ -94,26 +86,33 @@ impl OffPolicyGpu {
         let replay = g.upload("replay", &[r, spec.common.capacity, row.width()], &start.extra[1].data)?;
 
         let mut choice = None;
-        let act = match (loss, codebook) {
-            (Loss::Ddpg { scale }, _) => {
+        let act = match &spec.method {
+            Method::Ddpg(c) => {
                 let kernel = ddpg_act::DdpgAct::new(g, &ddpg_act::Spec { r, b, a })?;
-                Act::Ddpg { bound: kernel.bind(g, &keys, outputs, &action), scale }
+                Act::Ddpg { bound: kernel.bind(g, &keys, outputs, &action), scale: c.action_scale as f32 }
             }
-            (Loss::Dqn { k, .. }, Some(codebook)) => {
+            Method::Dqn(_, codebook) => {
                 let flat = codebook.flat();
                 let book = g.upload("off_policy.codebook", &[flat.len()], &flat)?;
-                let choice = choice.insert(zero("slot.choice", &[r, b, k])?);
-                let kernel = dqn_act::DqnAct::new(g, &dqn_act::Spec { r, b, codebook })?;
+                let choice = choice.insert(zero("slot.choice", &[r, b, codebook.factors])?);
+                let kernel = dqn_act::DqnAct::new(g, &dqn_act::Spec { r, b, codebook: codebook.clone() })?;
                 Act::Dqn(kernel.bind(g, &keys, outputs, &book, choice, &action))
             }
-            (Loss::Dqn { .. }, None) => unreachable!("dqn has a codebook"),
         };
         let stored = choice.as_ref().unwrap_or(&action);
         let write = replay_write::Spec { r, b, c: spec.ring_slots(), row };
         let gather = replay_gather::Spec { r, capacity: spec.common.capacity, row, m };
-        let reset = v2x_reset::V2xReset::new(g, &batch)?.bind(g, &task_params, &state, &obs);
+        let buffers = EnvBuffers {
+            action: &action,
+            state: &state,
+            obs: &obs,
+            final_obs: &final_obs,
+            reward: &reward,
+            flags: &flags,
+            metrics: &metrics,
+        };
         let this = OffPolicyGpu {
-            reset,
+            env: spec.env.bind(g, b, &buffers)?,
             policy: Forward::new(
                 g,
                 &nets.policy,
@@ -123,17 +122,6 @@ impl OffPolicyGpu {
                 &acts.iter().collect::<Vec<_>>(),
             )?,
             act,
-            step: v2x_step::V2xStep::new(g, &batch)?.bind(
-                g,
-                &task_params,
-                &action,
-                &state,
-                &obs,
-                &final_obs,
-                &reward,
-                &flags,
-                &metrics,
-            ),
             slot_reduce: metrics_reduce::MetricsReduce::new(
                 g,
                 &metrics_reduce::Spec { r, metric_rows: rows, b },
@@ -157,17 +145,18 @@ impl OffPolicyGpu {
             slot_sums,
             replay,
             spec: spec.clone(),
+            sizes,
             gpu,
         };
         let clock = start.updates * t as u32;
         let obs_off = this.obs_off(clock);
-        this.submit(|pass| this.reset.record(pass, &v2x_reset::Args { clock, obs_off }));
+        this.submit(|pass| this.env.reset(pass, clock, 0, obs_off));
         Ok(this)
     }
 
     /// Where the observations before slot `clock` are.
     fn obs_off(&self, clock: u32) -> usize {
-        (clock % 2) as usize * self.spec.replicas.len() * self.spec.common.envs * self.spec.task.obs_dim()
+        (clock % 2) as usize * self.spec.env.replicas() * self.spec.common.envs * self.sizes.obs
     }
 
     /// Records into one compute pass and submits without waiting.
@@ -180,8 +169,8 @@ impl OffPolicyGpu {
 
 impl OffPolicy for OffPolicyGpu {
     fn collect(&mut self, clock: u32, exploration: f64) -> Result<(), GpuError> {
-        let (r, b, t) = (self.spec.replicas.len(), self.spec.common.envs, self.spec.task.slots);
-        let rows = self.spec.task.metric_rows();
+        let (r, b) = (self.spec.env.replicas(), self.spec.common.envs);
+        let Sizes { slots: t, metrics: rows, .. } = self.sizes;
         self.submit(|pass| {
             self.policy.record(pass, b, self.obs_off(clock), 0);
             match &self.act {
@@ -194,14 +183,9 @@ impl OffPolicy for OffPolicyGpu {
                     bound.record(pass, &dqn_act::Args { clock, threshold })
                 }
             }
-            let step = v2x_step::Args {
-                clock,
-                action_off: 0,
-                obs_off: self.obs_off(clock + 1),
-                reward_off: 0,
-                full: true,
-            };
-            self.step.record(pass, &step);
+            let step =
+                StepArgs { clock, obs_off: self.obs_off(clock + 1), full: true, ..StepArgs::default() };
+            self.env.step(pass, &step);
             let sums_off = clock as usize % t * r * rows * 2;
             self.slot_reduce.record(pass, &metrics_reduce::Args { scale: 1.0, sums_off });
         });
@@ -250,12 +234,13 @@ impl OffPolicy for OffPolicyGpu {
             self.gpu.wait(done)?;
             return Ok(None);
         }
-        let (r, t, rows) = (self.spec.replicas.len(), self.spec.task.slots, self.spec.task.metric_rows());
+        let r = self.spec.env.replicas();
+        let Sizes { slots: t, metrics: rows, .. } = self.sizes;
         let slots = self.gpu.read(&self.slot_sums)?;
         let steps = self.learn.metrics(&self.gpu, steps)?;
         let out = (0..r)
             .map(|k| {
-                let slot_mean = |row: usize| {
+                let slot_mean = |row: &usize| {
                     let sum: f64 = (0..t).map(|t| f64::from(slots[((t * r + k) * rows + row) * 2])).sum();
                     sum / self.spec.samples() as f64
                 };
@@ -265,13 +250,11 @@ impl OffPolicy for OffPolicyGpu {
                 let (actor, critic) = match self.spec.method {
                     Method::Ddpg(_) => (mean(|s| s.norms[0]), mean(|s| s.norms[1])),
                     // A single network is the first group; its norm is reported as the critic's.
-                    Method::Dqn(_) => (f64::NAN, mean(|s| s.norms[0])),
+                    Method::Dqn(..) => (f64::NAN, mean(|s| s.norms[0])),
                 };
                 UpdateMetrics {
-                    reward: slot_mean(metric::REWARD),
-                    sum_rate_bps_hz: slot_mean(metric::SUM_RATE),
-                    jain: slot_mean(metric::JAIN),
-                    indicator_share: slot_mean(metric::INDICATOR),
+                    slots: self.spec.env.curve().iter().map(slot_mean).collect(),
+                    gradient_steps: steps.len() as u32,
                     policy_loss: mean(|s| s.policy_loss),
                     value_loss: mean(|s| s.value_loss),
                     entropy: f64::NAN,
@@ -280,6 +263,7 @@ impl OffPolicy for OffPolicyGpu {
                     grad_norm_actor: actor,
                     grad_norm_critic: critic,
                     firing_rates: Vec::new(),
+                    beams: None,
                 }
             })
             .collect();

@@ -65,23 +65,23 @@ struct ActorStep {
 pub struct OffPolicyStep {
     spec: Spec,
 
-    /// The minibatch, to be filled before a step: [R, M, O], [R, M, D], [R, M, O], (reward, 1 − terminated) [R, M].
+    /// The minibatch, to be filled before a step: `[R, M, O]`, `[R, M, D]`, `[R, M, O]`, (reward, 1 − terminated) `[R, M]`.
     pub obs: Buf<f32>,
     pub action: Buf<f32>,
     pub next: Buf<f32>,
     pub scalars: Buf<[f32; 2]>,
 
-    /// Weights, those of the target networks, and moments of Adam, [R, P].
+    /// Weights, those of the target networks, and moments of Adam, `[R, P]`.
     pub params: Buf<f32>,
     pub target: Buf<f32>,
     pub m: Buf<f32>,
     pub v: Buf<f32>,
-    /// Gradients of the last step before clipping, [R, P].
+    /// Gradients of the last step before clipping, `[R, P]`.
     pub grads: Buf<f32>,
-    /// (term of the loss, y) of every sample of the last step, [R, M, 2].
+    /// (term of the loss, y) of every sample of the last step, `[R, M, 2]`.
     pub terms: Buf<f32>,
     hyper: Buf<f32>,
-    /// Rows of every step of an update: loss and mean y [R, 2], norms [R, 2].
+    /// Rows of every step of an update: loss and mean y `[R, 2]`, norms `[R, 2]`.
     term_rows: Buf<f32>,
     norm_rows: Buf<f32>,
 
@@ -316,7 +316,7 @@ impl OffPolicyStep {
         self.polyak.record(pass, tau);
     }
 
-    /// The metrics of the first `steps` rows, read back: [steps][R].
+    /// The metrics of the first `steps` rows, read back: `[steps][R]`.
     pub fn metrics(&self, gpu: &Gpu, steps: usize) -> Result<Vec<Vec<StepMetrics>>, GpuError> {
         let (terms, norms) = (gpu.read(&self.term_rows)?, gpu.read(&self.norm_rows)?);
         let policy = match &self.actor {

@@ -4,9 +4,9 @@
 //! minibatches are split into parts whose gradient sums are added in a fixed order.
 
 use super::adam::AdamStep;
-use super::{LearnerState, Pool, PpoSpec, UpdateMetrics};
+use super::{LearnerState, Pool, Ppo, PpoSpec, UpdateMetrics};
 use crate::config::ClipScope;
-use crate::env::TRUNCATED;
+use crate::env::{At, StepSlices, TRUNCATED};
 use crate::gpu::GpuError;
 use crate::kernels::adam::Hyper;
 use crate::kernels::gae;
@@ -16,8 +16,6 @@ use crate::nets::{ActorCriticLayout, MlpLayout};
 use crate::num::philox::{Stream, draw};
 use crate::num::real::{F32Lanes, LaneKernel, Real, Word, run_lanes};
 use crate::num::shuffle::Shuffle;
-use crate::run::train::Ppo;
-use crate::tasks::v2x::physics::{Batch, StepSlices, V2xParams, V2xSpec, reset_range, step_range};
 use rayon::prelude::*;
 
 /// Environments a thread carries through a rollout at once.
@@ -32,10 +30,10 @@ const PART: usize = 1024;
 /// Parameters that a thread adds, clips and steps at once.
 const SPAN: usize = 4096;
 
-/// A group of environments of one replica with its rollout. Arrays are [T, envs, ·], `obs` and `value` [T+1, envs, ·].
+/// A group of environments of one replica with its rollout. Arrays are `[T, envs, ·]`, `obs` and `value` `[T+1, envs, ·]`.
 struct Chunk {
-    replica: usize,
-    first: u32,
+    /// Which environments; the clock is the rollout's.
+    at: At,
     envs: usize,
     state: Vec<f32>,
     obs: Vec<f32>,
@@ -48,8 +46,8 @@ struct Chunk {
     final_value: Vec<f32>,
     /// What the loss needs of a sample beside observation and action.
     scalars: Vec<Scalars>,
-    /// Sums over slots and environments of reward, sum-rate, Jain, indicator.
-    sums: [f64; 4],
+    /// Sums over slots and environments of the metrics in learning curves.
+    sums: Vec<f64>,
     /// Spikes of the actor's hidden layers, then the critic's; empty without spikes.
     spikes: Vec<u64>,
 }
@@ -75,11 +73,13 @@ pub struct PpoCpu {
     layout: ActorCriticLayout,
     learners: Vec<Learner>,
     chunks: Vec<Chunk>,
-    /// The current minibatch of each replica, and what its parts give: [R, parts].
+    /// The current minibatch of each replica, and what its parts give: `[R, parts]`.
     gathered: Vec<Gathered>,
     parts: Vec<PartResult>,
     scratch: Pool<BackwardScratch>,
     adam_steps: u64,
+    /// Gradient steps since the last reading of the metrics.
+    steps: u32,
     clock: u32,
 }
 
@@ -88,8 +88,9 @@ impl PpoCpu {
     pub fn new(spec: &PpoSpec, start: &LearnerState) -> Self {
         let layout = spec.layout();
         let p = layout.params();
-        let (o, a, t) = (spec.task.obs_dim(), spec.task.action_dim(), spec.ppo.horizon);
-        let learners = (0..spec.replicas.len())
+        let (sizes, replicas) = (spec.env.sizes(), spec.env.replicas());
+        let (o, a, t) = (sizes.obs, sizes.action, spec.ppo.horizon);
+        let learners = (0..replicas)
             .map(|r| {
                 let of = |v: &[f32]| v[r * p..(r + 1) * p].to_vec();
                 let mut l = Learner {
@@ -106,14 +107,14 @@ impl PpoCpu {
             })
             .collect();
         let mut chunks = Vec::new();
-        for replica in 0..spec.replicas.len() {
+        for replica in 0..replicas {
             for first in (0..spec.ppo.envs).step_by(CHUNK) {
                 let envs = CHUNK.min(spec.ppo.envs - first);
+                let key = spec.env.key(replica);
                 chunks.push(Chunk {
-                    replica,
-                    first: first as u32,
+                    at: At { replica, key, first: first as u32, envs, clock: 0 },
                     envs,
-                    state: vec![0.0; spec.task.state_rows() * envs],
+                    state: vec![0.0; sizes.state * envs],
                     obs: vec![0.0; (t + 1) * envs * o],
                     action: vec![0.0; t * envs * a],
                     logprob: vec![0.0; t * envs],
@@ -123,15 +124,15 @@ impl PpoCpu {
                     final_obs: vec![0.0; envs * o],
                     final_value: vec![0.0; t * envs],
                     scalars: vec![[0.0; 4]; t * envs],
-                    sums: [0.0; 4],
+                    sums: vec![0.0; spec.env.curve().len()],
                     spikes: vec![0; spiking_layers(&layout).count()],
                 });
             }
         }
         let clock = start.updates * spec.ppo.horizon as u32;
         let m = spec.ppo.minibatch;
-        let gathered = spec.replicas.iter().map(|_| Gathered::new(m, o, a)).collect();
-        let parts = (0..spec.replicas.len() * m.div_ceil(part_rows(m)))
+        let gathered = (0..replicas).map(|_| Gathered::new(m, o, a)).collect();
+        let parts = (0..replicas * m.div_ceil(part_rows(m)))
             .map(|_| PartResult { grads: vec![0.0; p], sums: [0.0; 7] })
             .collect();
         let scratch = Pool::new();
@@ -144,13 +145,13 @@ impl PpoCpu {
             parts,
             scratch,
             adam_steps: start.adam_steps,
+            steps: 0,
             clock,
         };
         let (spec, clock) = (&this.spec, this.clock);
         this.chunks.par_iter_mut().for_each(|c| {
             let last = spec.ppo.horizon * c.envs * o;
-            let params = &spec.replicas[c.replica].task;
-            reset_chunk(&spec.task, params, c.envs, c.first, &mut c.state, &mut c.obs[last..], clock);
+            spec.env.reset(&At { clock, ..c.at }, &mut c.state, &mut c.obs[last..]);
         });
         this
     }
@@ -160,8 +161,8 @@ impl Ppo for PpoCpu {
     fn rollout(&mut self, _update: u32) -> Result<(), GpuError> {
         let (spec, learners, layout, clock) = (&self.spec, &self.learners, &self.layout, self.clock);
         self.chunks.par_iter_mut().for_each_init(
-            || RolloutScratch::new(layout),
-            |s, c| c.collect(spec, layout, &learners[c.replica], s, clock),
+            || RolloutScratch::new(layout, spec.env.sizes().metrics),
+            |s, c| c.collect(spec, layout, &learners[c.at.replica], s, clock),
         );
         self.clock += self.spec.ppo.horizon as u32;
         Ok(())
@@ -181,12 +182,10 @@ impl Ppo for PpoCpu {
 
         // ---- GATHER: samples in the order of the shuffle; mean and deviation of their advantages ----
         let (normalise, envs, first) = (spec.ppo.normalise_advantages, spec.ppo.envs, mb as usize * m);
-        self.gathered.par_iter_mut().zip(&spec.replicas).zip(chunks.par_chunks(per_replica)).for_each(
-            |((g, replica), chunks)| {
-                let shuffle = Shuffle::new(replica.task.key, update, epoch, spec.samples() as u32);
-                g.fill(&Sampler { shuffle: &shuffle, chunks, envs, first }, rows, normalise);
-            },
-        );
+        self.gathered.par_iter_mut().zip(chunks.par_chunks(per_replica)).for_each(|(g, chunks)| {
+            let shuffle = Shuffle::new(chunks[0].at.key, update, epoch, spec.samples() as u32);
+            g.fill(&Sampler { shuffle: &shuffle, chunks, envs, first }, rows, normalise);
+        });
 
         // ---- LOSS, BACKWARD: gradient sums of the parts ----
         let (gathered, parts) = (&self.gathered, m.div_ceil(rows));
@@ -200,6 +199,7 @@ impl Ppo for PpoCpu {
 
         // ---- CLIP, ADAM ----
         self.adam_steps += 1;
+        self.steps += 1;
         let p = &spec.ppo;
         let hyper = Hyper {
             lr,
@@ -218,18 +218,19 @@ impl Ppo for PpoCpu {
 
     fn finish(&mut self, read: bool) -> Result<Option<Vec<UpdateMetrics>>, GpuError> {
         let slots = self.spec.samples() as f64;
-        let steps = (self.spec.ppo.epochs * self.spec.minibatches()) as f64;
-        let mut out = vec![UpdateMetrics::default(); self.learners.len()];
-        for u in &mut out {
-            u.firing_rates.resize(spiking_layers(&self.layout).count(), 0.0);
-        }
+        let steps = std::mem::take(&mut self.steps);
+        let none = UpdateMetrics {
+            slots: vec![0.0; self.spec.env.curve().len()],
+            gradient_steps: steps,
+            firing_rates: vec![0.0; spiking_layers(&self.layout).count()],
+            ..UpdateMetrics::default()
+        };
+        let mut out = vec![none; self.learners.len()];
         for c in &mut self.chunks {
-            let u = &mut out[c.replica];
-            let [reward, rate, jain, indicator] = std::mem::take(&mut c.sums);
-            u.reward += reward / slots;
-            u.sum_rate_bps_hz += rate / slots;
-            u.jain += jain / slots;
-            u.indicator_share += indicator / slots;
+            let u = &mut out[c.at.replica];
+            for (mean, sum) in u.slots.iter_mut().zip(&mut c.sums) {
+                *mean += std::mem::take(sum) / slots;
+            }
             for ((rate, n), neurons) in
                 u.firing_rates.iter_mut().zip(&mut c.spikes).zip(spiking_layers(&self.layout))
             {
@@ -237,7 +238,8 @@ impl Ppo for PpoCpu {
             }
         }
         for (u, l) in out.iter_mut().zip(&mut self.learners) {
-            let [pg, v, entropy, kl, clipped, na, nc] = std::mem::take(&mut l.sums).map(|x| x / steps);
+            let [pg, v, entropy, kl, clipped, na, nc] =
+                std::mem::take(&mut l.sums).map(|x| x / f64::from(steps));
             (u.policy_loss, u.value_loss, u.entropy, u.approx_kl, u.clip_fraction) =
                 (pg, v, entropy, kl, clipped);
             (u.grad_norm_actor, u.grad_norm_critic) = (na, nc);
@@ -346,9 +348,9 @@ struct Sampler<'a> {
 
 /// The samples of a minibatch of one replica.
 struct Gathered {
-    /// [M, leading(O)], zero beyond O.
+    /// `[M, leading(O)]`, zero beyond O.
     x: Aligned,
-    /// [M, A]
+    /// `[M, A]`
     action: Vec<f32>,
     scalars: Vec<Scalars>,
     /// Mean and 1/(std + 1e-8) of the advantages (unbiased, as torch.std), or 0 and 1.
@@ -533,11 +535,11 @@ struct RolloutScratch {
 }
 
 impl RolloutScratch {
-    fn new(layout: &ActorCriticLayout) -> Self {
+    fn new(layout: &ActorCriticLayout, metrics: usize) -> Self {
         RolloutScratch {
             actor: Activations::forward_only(&layout.actor, CHUNK),
             critic: Activations::forward_only(&layout.critic, CHUNK),
-            metrics: vec![0.0; 4 * CHUNK],
+            metrics: vec![0.0; metrics * CHUNK],
         }
     }
 }
@@ -552,7 +554,7 @@ impl Chunk {
         clock: u32,
     ) {
         let (o, a, t_max, envs) = (layout.actor.inputs(), layout.actions(), spec.ppo.horizon, self.envs);
-        let params = &spec.replicas[self.replica].task;
+        let rows = s.metrics.len() / CHUNK;
         self.obs.copy_within(t_max * envs * o.., 0);
         let log_std = &l.params[layout.log_std_off..layout.log_std_off + a];
         let (lda, ldv) = (leading(a), leading(1));
@@ -565,12 +567,12 @@ impl Chunk {
             let (actor, critic) = self.spikes.split_at_mut(half);
             s.actor.add_spikes(actor);
             s.critic.add_spikes(critic);
-            let now = clock + t as u32;
+            let at = At { clock: clock + t as u32, ..self.at };
             let action = &mut self.action[t * envs * a..(t + 1) * envs * a];
             run_lanes(SampleGaussian {
-                key: params.key,
-                first: self.first,
-                clock: now,
+                key: at.key,
+                first: at.first,
+                clock: at.clock,
                 actions: a,
                 log_std,
                 mean: s.actor.output(),
@@ -582,21 +584,14 @@ impl Chunk {
             {
                 *v = row[0];
             }
-            let batch = Batch {
-                params,
-                envs,
-                first: self.first,
-                state: &mut self.state,
-                obs: &mut after[..envs * o],
-            };
             let out = StepSlices {
                 final_obs: &mut self.final_obs,
                 reward: &mut self.reward[t * envs..(t + 1) * envs],
                 flags: &mut self.flags[t * envs..(t + 1) * envs],
-                metrics: Some(&mut s.metrics[..4 * envs]),
+                metrics: Some(&mut s.metrics[..rows * envs]),
                 full: false,
             };
-            step_chunk(&spec.task, batch, action, out, now);
+            spec.env.step(&at, action, &mut self.state, &mut after[..envs * o], out);
             if self.flags[t * envs] & TRUNCATED != 0 {
                 forward(&l.critic, envs, Strided { data: &self.final_obs, row: o, col: 1 }, &mut s.critic);
                 for (v, row) in
@@ -605,7 +600,7 @@ impl Chunk {
                     *v = row[0];
                 }
             }
-            for (sum, row) in self.sums.iter_mut().zip([2, 0, 1, 3]) {
+            for (sum, row) in self.sums.iter_mut().zip(spec.env.curve()) {
                 *sum += f64::from(sum_of(&s.metrics[row * envs..(row + 1) * envs]));
             }
         }
@@ -655,12 +650,12 @@ pub struct SampleGaussian<'a> {
     pub clock: u32,
     pub actions: usize,
     pub log_std: &'a [f32],
-    /// [envs, ld]
+    /// `[envs, ld]`
     pub mean: &'a [f32],
     pub ld: usize,
-    /// [envs, A]
+    /// `[envs, A]`
     pub action: &'a mut [f32],
-    /// [envs]
+    /// `[envs]`
     pub logprob: &'a mut [f32],
 }
 
@@ -709,80 +704,21 @@ impl LaneKernel for SampleGaussian<'_> {
     }
 }
 
-struct StepChunk<'a> {
-    spec: &'a V2xSpec,
-    batch: Batch<'a, f32>,
-    action: &'a [f32],
-    out: StepSlices<'a, f32>,
-    clock: u32,
-}
-
-impl LaneKernel for StepChunk<'_> {
-    type Out = ();
-    #[inline(always)]
-    fn run<V: F32Lanes>(mut self) {
-        let n = self.batch.envs;
-        let whole = n / V::LANES * V::LANES;
-        if self.spec.vehicles == 3 {
-            step_range::<V, 3>(self.spec, &mut self.batch, self.action, &mut self.out, self.clock, 0, whole);
-        } else {
-            step_range::<V, 0>(self.spec, &mut self.batch, self.action, &mut self.out, self.clock, 0, whole);
-        }
-        if whole < n {
-            step_range::<f32, 0>(
-                self.spec,
-                &mut self.batch,
-                self.action,
-                &mut self.out,
-                self.clock,
-                whole,
-                n,
-            );
-        }
-    }
-}
-
-/// One slot of all environments of a batch with the widest vectors: the fast form of `kernels::v2x_step`, same bits.
-pub fn step_chunk(spec: &V2xSpec, batch: Batch<f32>, action: &[f32], out: StepSlices<f32>, clock: u32) {
-    run_lanes(StepChunk { spec, batch, action, out, clock });
-}
-
-/// Fresh episodes in all environments of a batch.
-pub fn reset_chunk(
-    spec: &V2xSpec,
-    params: &V2xParams,
-    envs: usize,
-    first: u32,
-    state: &mut [f32],
-    obs: &mut [f32],
-    clock: u32,
-) {
-    reset_range::<f32, 0>(spec, &mut Batch { params, envs, first, state, obs }, clock, 0, envs);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Layered;
-    use crate::learn::{Replica, learning_rates};
-    use crate::tasks::v2x::config::V2xConfig;
+    use crate::learn::learning_rates;
+    use crate::learn::toy::Toy;
+    use std::sync::Arc;
 
+    /// Chunks, parts and spans of which the last is short; two replicas.
     fn spec() -> PpoSpec {
-        // Chunks, parts and spans of which the last is short; two replicas.
-        let sets =
-            ["ppo.envs=300", "ppo.minibatch=3000", "ppo.epochs=2", "ppo.hidden=[40, 24]"].map(String::from);
-        let config = V2xConfig::load(None, &sets).expect("a valid configuration");
-        let replicas = [3, 9].map(|seed| Replica { seed, task: config.task.params([seed, 0]) }).to_vec();
-        PpoSpec::mlp(&config, replicas)
+        PpoSpec::mlp(&Toy::ppo(), Arc::new(Toy { seeds: vec![3, 9] }))
     }
 
     /// The same with spiking networks.
     fn spiking_spec(rate_penalty: f64) -> PpoSpec {
-        let base = spec();
-        let set = format!("spiking.rate_penalty={rate_penalty}");
-        let mut config = V2xConfig::load(None, &[set, "spiking.hidden_gain=8".into()]).expect("valid");
-        config.ppo = base.ppo.clone();
-        PpoSpec::spiking(&config, base.replicas)
+        PpoSpec::spiking(&Toy::ppo(), &Toy::spiking(rate_penalty), spec().env)
     }
 
     fn two_updates(spec: PpoSpec, threads: usize) -> (LearnerState, Vec<UpdateMetrics>) {
@@ -865,8 +801,8 @@ mod tests {
         let (m, envs) = (spec.ppo.minibatch, spec.ppo.envs);
         ppo.minibatch(0, 1, 4, [1e-4; 2]).unwrap();
         let per_replica = envs.div_ceil(CHUNK);
-        for (r, replica) in spec.replicas.iter().enumerate() {
-            let shuffle = Shuffle::new(replica.task.key, 0, 1, spec.samples() as u32);
+        for r in 0..2 {
+            let shuffle = Shuffle::new(spec.env.key(r), 0, 1, spec.samples() as u32);
             let g = &ppo.gathered[r];
             let (mut sum, mut square) = (0.0, 0.0);
             for i in 0..m {

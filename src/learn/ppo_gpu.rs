@@ -8,7 +8,8 @@
 
 use super::network::{Forward, Rows, Spikes};
 use super::step_gpu::StepGpu;
-use super::{LearnerState, PpoSpec, UpdateMetrics};
+use super::{LearnerState, Ppo, PpoSpec, UpdateMetrics};
+use crate::env::{EnvBuffers, EnvGpu, FusedBuffers, FusedPlan, FusedRollout, StepArgs};
 use crate::gpu::{Buf, Fill, Gpu, GpuError};
 use crate::kernels::activity_count::{self, Units};
 use crate::kernels::{gae, gaussian_head, metrics_reduce, minibatch_gather, minibatch_scalars};
@@ -16,9 +17,6 @@ use crate::nets::lif::MAX_STEPS;
 use crate::nets::mlp::Layer;
 use crate::nets::{ActorCriticLayout, MlpLayout};
 use crate::num::shuffle::{Minibatch, Unit};
-use crate::run::train::Ppo;
-use crate::tasks::v2x::kernels::{v2x_batch, v2x_reset, v2x_rollout, v2x_step};
-use crate::tasks::v2x::physics::metric;
 use std::sync::Arc;
 
 struct Dims {
@@ -27,12 +25,15 @@ struct Dims {
     t: usize,
     o: usize,
     a: usize,
+    /// Slots of an episode, and rows of the metrics of a slot.
+    episode: usize,
+    rows: usize,
 }
 
 /// Spikes of a hidden layer in a rollout.
 struct Firing {
     count: activity_count::ActivityCountBound,
-    /// [R, 2, N]
+    /// `[R, 2, N]`
     counts: Buf<u32>,
     neurons: usize,
 }
@@ -65,58 +66,44 @@ impl Firing {
 /// How a rollout is dispatched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RolloutPath {
-    /// Many slots in one dispatch (v2x_rollout). Perceptrons of a size for workgroup memory, with beams `angles` or `tracking`.
+    /// Many slots in one dispatch, where the environment has a kernel for it: [`Env::fused`](crate::env::Env::fused).
     Fused,
     /// Layer by layer and slot by slot: anything.
     PerSlot,
 }
 
-/// Most slots of a fused dispatch: 25 of them hide what a launch costs, and leave a display its share of the device.
-const FUSED_SLOTS: usize = 25;
-
 impl RolloutPath {
     /// Fused on hardware where it is possible for enough environments at once; slot by slot on software Vulkan, whose processors have no workgroup
     /// memory to gain from.
     pub fn choose(gpu: &Gpu, spec: &PpoSpec) -> RolloutPath {
-        match fused_kernel(gpu, spec) {
-            Some((kernel, _)) if !gpu.is_software() && shared_enough(&kernel) => RolloutPath::Fused,
+        match fused_plan(gpu, spec) {
+            Some(plan) if !gpu.is_software() && plan.pays() => RolloutPath::Fused,
             _ => RolloutPath::PerSlot,
         }
     }
 
     /// Whether the adapter can run such rollouts.
     pub fn possible(self, gpu: &Gpu, spec: &PpoSpec) -> bool {
-        self == RolloutPath::PerSlot || fused_kernel(gpu, spec).is_some()
+        self == RolloutPath::PerSlot || fused_plan(gpu, spec).is_some()
     }
 }
 
-/// Whether enough environments share the weights that their workgroup reads at every slot: wide layers leave room for so few that dense_forward, with
-/// its 128 rows, reads less.
-fn shared_enough(kernel: &v2x_rollout::Spec) -> bool {
-    kernel.plan.resident || kernel.plan.envs >= kernel.batch.b.min(32)
-}
-
-/// The fused kernel of a specification and its most slots, if the adapter can run it.
-fn fused_kernel(gpu: &Gpu, spec: &PpoSpec) -> Option<(v2x_rollout::Spec, usize)> {
-    let batch = v2x_batch::Spec { r: spec.replicas.len(), b: spec.ppo.envs, task: spec.task };
-    let kernel = v2x_rollout::Spec::new(&gpu.limits, batch, spec.ppo.horizon, &spec.layout())?;
-    let slots = v2x_rollout::V2xRollout::most_slots(gpu, &kernel, FUSED_SLOTS.min(spec.task.slots));
-    (slots > 0).then_some((kernel, slots))
+/// How the environment would run such a rollout in one kernel, if it and the adapter can.
+fn fused_plan(gpu: &Gpu, spec: &PpoSpec) -> Option<Box<dyn FusedPlan>> {
+    spec.env.fused(gpu, spec.ppo.envs, spec.ppo.horizon, &spec.layout())
 }
 
 /// What only one of the two paths has. The critic is the same.
 enum Rollout {
     Fused {
-        slots: v2x_rollout::V2xRolloutBound,
-        /// Most slots of a dispatch.
-        most: usize,
+        slots: Box<dyn FusedRollout>,
         /// Of all slots at once.
         sums: metrics_reduce::MetricsReduceBound,
     },
     PerSlot {
         actor: Box<Forward>,
         head: gaussian_head::GaussianHeadBound,
-        step: Box<v2x_step::V2xStepBound>,
+        env: Box<dyn EnvGpu>,
         sums: metrics_reduce::MetricsReduceBound,
     },
 }
@@ -128,10 +115,11 @@ pub struct PpoGpu {
     layout: ActorCriticLayout,
     dims: Dims,
     adam_steps: u64,
-    /// Sums over the environments, and of squares: [4, T, R, 2] of the outcomes if fused, else [T, R, METRIC_ROWS, 2].
+    /// Gradient steps since the last reading of the metrics.
+    steps: usize,
+    /// Sums over the environments, and of squares: `[outcomes, T, R, 2]` if fused, else `[T, R, rows, 2]`.
     slot_sums: Buf<f32>,
 
-    reset: v2x_reset::V2xResetBound,
     rollout: Rollout,
     critic: Forward,
     critic_final: Forward,
@@ -160,15 +148,16 @@ impl PpoGpu {
         path: RolloutPath,
     ) -> Result<Self, GpuError> {
         let fused = match path {
-            RolloutPath::Fused => Some(fused_kernel(&gpu, spec).ok_or_else(|| GpuError::Unsupported {
+            RolloutPath::Fused => Some(fused_plan(&gpu, spec).ok_or_else(|| GpuError::Unsupported {
                 adapter: gpu.info.name.clone(),
-                what: "room in a workgroup for this policy and its beams (a fused rollout)".into(),
+                what: "room in a workgroup for this policy and its actions (a fused rollout)".into(),
             })?),
             RolloutPath::PerSlot => None,
         };
         let layout = spec.layout();
-        let (r, b, t, m) = (spec.replicas.len(), spec.ppo.envs, spec.ppo.horizon, spec.ppo.minibatch);
-        let (p, o, a) = (layout.params(), spec.task.obs_dim(), spec.task.action_dim());
+        let (r, b, t, m) = (spec.env.replicas(), spec.ppo.envs, spec.ppo.horizon, spec.ppo.minibatch);
+        let sizes = spec.env.sizes();
+        let (p, o, a, rows) = (layout.params(), sizes.obs, sizes.action, sizes.metrics);
         let g = &*gpu;
         let zero = |label: &str, shape: &[usize]| g.alloc::<f32>(label, shape, Fill::Zero);
 
@@ -177,18 +166,15 @@ impl PpoGpu {
         let rate_penalty = spec.spiking.as_ref().map_or(0.0, |s| s.rate_penalty);
         let learn = StepGpu::new(g, &layout, &spec.ppo, rate_penalty, r, b.max(m), steps, start)?;
 
-        // The replicas' parameters.
-        let tasks: Vec<_> = spec.replicas.iter().map(|x| x.task).collect();
-        let keys: Vec<_> = spec.replicas.iter().map(|x| x.task.key).collect();
-        let task_params = g.upload("ppo.task_params", &[r], &tasks)?;
+        // The replicas' keys and constants.
+        let keys: Vec<_> = (0..r).map(|r| spec.env.key(r)).collect();
         let keys = g.upload("ppo.keys", &[r], &keys)?;
         let gae_hyper =
             [spec.ppo.gamma as f32, spec.ppo.gae_lambda as f32, spec.ppo.reward_scale as f32, 0.0];
         let gae_hyper = g.upload("ppo.gae_hyper", &[r], &vec![gae_hyper; r])?;
 
         // The rollout.
-        let batch = v2x_batch::Spec { r, b, task: spec.task };
-        let state = zero("rollout.state", &[r, spec.task.state_rows(), b])?;
+        let state = zero("rollout.state", &[r, sizes.state, b])?;
         // Fused, final observations stand behind the others, and rewards before the other outcomes.
         let behind = usize::from(fused.is_some());
         let obs = zero("rollout.obs", &[t + 1 + behind, r, b, o])?;
@@ -210,28 +196,29 @@ impl PpoGpu {
         firing.extend(Firing::new(g, &layout.critic, learn.critic_spikes.as_ref(), (r, b), t)?);
         let (rollout, reward, final_obs, slot_sums) =
             match fused {
-                Some((kernel, most)) => {
-                    let outcomes = v2x_rollout::outcome::ROWS;
+                Some(plan) => {
+                    let outcomes = plan.outcomes();
                     let outcome = zero("rollout.outcome", &[outcomes, t, r, b])?;
                     let sums = zero("rollout.slot_sums", &[outcomes, t, r, 2])?;
-                    let slots = v2x_rollout::V2xRollout::new(g, &kernel, most)?.bind(
+                    let params = &learn.params;
+                    let slots = plan.bind(
                         g,
-                        &task_params,
-                        &learn.params,
-                        &state,
-                        &obs,
-                        &action,
-                        &logprob,
-                        &flags,
-                        &outcome,
-                    );
+                        &FusedBuffers {
+                            params,
+                            state: &state,
+                            obs: &obs,
+                            action: &action,
+                            logprob: &logprob,
+                            flags: &flags,
+                            outcome: &outcome,
+                        },
+                    )?;
                     // A row for each slot, whatever it is a row of.
                     let reduce = metrics_reduce::Spec { r, metric_rows: outcomes * t, b };
                     let reduce = metrics_reduce::MetricsReduce::new(g, &reduce)?.bind(g, &outcome, &sums);
-                    (Rollout::Fused { slots, most, sums: reduce }, outcome, None, sums)
+                    (Rollout::Fused { slots, sums: reduce }, outcome, None, sums)
                 }
                 None => {
-                    let rows = spec.task.metric_rows();
                     let reward = zero("rollout.reward", &[t, r, b])?;
                     let final_obs = zero("rollout.final_obs", &[r, b, o])?;
                     let metrics = zero("rollout.metrics", &[r, rows, b])?;
@@ -243,27 +230,27 @@ impl PpoGpu {
                         Forward::sharing(g, &layout.actor, size, &learn.params, &obs, &acts, spikes, false)?;
                     let head = gaussian_head::GaussianHead::new(g, &gaussian_head::Spec { r, b, a, p })?
                         .bind(g, &learn.params, &keys, &mean, &action, &logprob);
-                    let step = v2x_step::V2xStep::new(g, &batch)?.bind(
+                    let env = spec.env.bind(
                         g,
-                        &task_params,
-                        &action,
-                        &state,
-                        &obs,
-                        &final_obs,
-                        &reward,
-                        &flags,
-                        &metrics,
-                    );
+                        b,
+                        &EnvBuffers {
+                            action: &action,
+                            state: &state,
+                            obs: &obs,
+                            final_obs: &final_obs,
+                            reward: &reward,
+                            flags: &flags,
+                            metrics: &metrics,
+                        },
+                    )?;
                     let reduce = metrics_reduce::Spec { r, metric_rows: rows, b };
                     let reduce = metrics_reduce::MetricsReduce::new(g, &reduce)?.bind(g, &metrics, &sums);
-                    let path =
-                        Rollout::PerSlot { actor: Box::new(actor), head, step: Box::new(step), sums: reduce };
+                    let path = Rollout::PerSlot { actor: Box::new(actor), head, env, sums: reduce };
                     (path, reward, Some(final_obs), sums)
                 }
             };
         Ok(PpoGpu {
             firing,
-            reset: v2x_reset::V2xReset::new(g, &batch)?.bind(g, &task_params, &state, &obs),
             rollout,
             critic: critic(&obs, &value)?,
             critic_final: critic(final_obs.as_ref().unwrap_or(&obs), &final_value)?,
@@ -289,11 +276,12 @@ impl PpoGpu {
             )?
             .bind(g, &keys, &logprob, &advantage, &returns, &value, &learn.scalars),
             adam_steps: start.adam_steps,
+            steps: 0,
             slot_sums,
             learn,
             spec: spec.clone(),
             layout,
-            dims: Dims { r, b, t, o, a },
+            dims: Dims { r, b, t, o, a, episode: sizes.slots, rows },
             gpu,
         })
     }
@@ -303,12 +291,11 @@ impl PpoGpu {
         &self,
         pass: &mut wgpu::ComputePass,
         first: u32,
-        (actor, head, step): (&Forward, &gaussian_head::GaussianHeadBound, &v2x_step::V2xStepBound),
+        (actor, head, env): (&Forward, &gaussian_head::GaussianHeadBound, &dyn EnvGpu),
         sums: &metrics_reduce::MetricsReduceBound,
     ) {
         let d = &self.dims;
         let (slot, slot_obs) = (d.r * d.b, d.r * d.b * d.o);
-        let rows = self.spec.task.metric_rows();
         for t in 0..d.t {
             let clock = first + t as u32;
             actor.record(pass, d.b, t * slot_obs, 0);
@@ -323,16 +310,17 @@ impl PpoGpu {
                 logprob_off: t * slot,
             };
             head.record(pass, &draw);
-            let act = v2x_step::Args {
+            let step = StepArgs {
                 clock,
                 action_off: t * slot * d.a,
                 obs_off: (t + 1) * slot_obs,
                 reward_off: t * slot,
                 full: true,
+                ..StepArgs::default()
             };
-            step.record(pass, &act);
-            sums.record(pass, &metrics_reduce::Args { scale: 1.0, sums_off: t * d.r * rows * 2 });
-            if (clock as usize + 1).is_multiple_of(self.spec.task.slots) {
+            env.step(pass, &step);
+            sums.record(pass, &metrics_reduce::Args { scale: 1.0, sums_off: t * d.r * d.rows * 2 });
+            if (clock as usize + 1).is_multiple_of(d.episode) {
                 self.critic_final.record(pass, d.b, 0, t * slot);
             }
         }
@@ -344,16 +332,16 @@ impl PpoGpu {
         &self,
         pass: &mut wgpu::ComputePass,
         first: u32,
-        (slots, most): (&v2x_rollout::V2xRolloutBound, usize),
+        slots: &dyn FusedRollout,
         sums: &metrics_reduce::MetricsReduceBound,
     ) {
         let d = &self.dims;
-        let (slot, slot_obs, episode) = (d.r * d.b, d.r * d.b * d.o, self.spec.task.slots);
+        let (slot, slot_obs, episode) = (d.r * d.b, d.r * d.b * d.o, d.episode);
         let mut t = 0;
         while t < d.t {
             let clock = first as usize + t;
-            let now = most.min(d.t - t).min(episode - clock % episode);
-            slots.record(pass, &v2x_rollout::Args { clock: clock as u32, first: t, slots: now });
+            let now = slots.most().min(d.t - t).min(episode - clock % episode);
+            slots.record(pass, clock as u32, t, now);
             t += now;
             if (clock + now).is_multiple_of(episode) {
                 self.critic_final.record(pass, d.b, (d.t + 1) * slot_obs, (t - 1) * slot);
@@ -367,24 +355,13 @@ impl PpoGpu {
         sums.record(pass, &metrics_reduce::Args { scale: 1.0, sums_off: 0 });
     }
 
-    /// Where in `slot_sums` the sum of a quantity of a slot stands.
-    fn sum_of(&self, t: usize, r: usize, what: usize) -> usize {
+    /// Where in `slot_sums` the sum of a slot's `curve`th metric of learning curves stands.
+    fn sum_of(&self, t: usize, r: usize, curve: usize) -> usize {
         let d = &self.dims;
-        use v2x_rollout::outcome;
-        let row = match self.rollout {
-            Rollout::Fused { .. } => {
-                let row = match what {
-                    metric::REWARD => outcome::REWARD,
-                    metric::SUM_RATE => outcome::SUM_RATE,
-                    metric::JAIN => outcome::JAIN,
-                    metric::INDICATOR => outcome::INDICATOR,
-                    other => unreachable!("metric {other} is no outcome"),
-                };
-                (row * d.t + t) * d.r + r
-            }
-            Rollout::PerSlot { .. } => (t * d.r + r) * self.spec.task.metric_rows() + what,
-        };
-        2 * row
+        2 * match self.rollout {
+            Rollout::Fused { .. } => (curve * d.t + t) * d.r + r,
+            Rollout::PerSlot { .. } => (t * d.r + r) * d.rows + self.spec.env.curve()[curve],
+        }
     }
 
     /// Records into one compute pass and submits without waiting.
@@ -400,11 +377,14 @@ impl Ppo for PpoGpu {
         let first = update * self.dims.t as u32;
         self.submit(|pass| {
             // The rollout before ended with an episode: these are the same fresh states that the automatic reset drew.
-            self.reset.record(pass, &v2x_reset::Args { clock: first, obs_off: 0 });
             match &self.rollout {
-                Rollout::Fused { slots, most, sums } => self.fused(pass, first, (slots, *most), sums),
-                Rollout::PerSlot { actor, head, step, sums } => {
-                    self.per_slot(pass, first, (actor, head, step), sums);
+                Rollout::Fused { slots, sums } => {
+                    slots.reset(pass, first);
+                    self.fused(pass, first, &**slots, sums);
+                }
+                Rollout::PerSlot { actor, head, env, sums } => {
+                    env.reset(pass, first, 0, 0);
+                    self.per_slot(pass, first, (actor, head, &**env), sums);
                 }
             }
         });
@@ -422,6 +402,7 @@ impl Ppo for PpoGpu {
             self.learn.learning_rates(&self.gpu, lr);
         }
         self.adam_steps += 1;
+        self.steps += 1;
         let which = Minibatch { update, epoch, mb };
         let row = epoch as usize * self.spec.minibatches() + mb as usize;
         self.submit(|pass| {
@@ -433,21 +414,23 @@ impl Ppo for PpoGpu {
     }
 
     fn finish(&mut self, read: bool) -> Result<Option<Vec<UpdateMetrics>>, GpuError> {
+        let done = std::mem::take(&mut self.steps);
         if !read {
             // Bounds what is in flight; nothing is read.
-            let done = self.gpu.queue.submit([]);
-            self.gpu.wait(done)?;
+            let last = self.gpu.queue.submit([]);
+            self.gpu.wait(last)?;
             return Ok(None);
         }
         let d = &self.dims;
         let slots = self.gpu.read(&self.slot_sums)?;
-        let steps = self.learn.metrics(&self.gpu)?;
+        let mut steps = self.learn.metrics(&self.gpu)?;
+        steps.truncate(done);
         let firing = self.firing.iter().map(|f| self.gpu.read(&f.counts)).collect::<Result<Vec<_>, _>>()?;
         let spike_steps = self.spec.spiking.as_ref().map_or(0, |s| s.steps);
         let out = (0..d.r)
             .map(|r| {
-                let slot_mean = |what: usize| {
-                    let sum: f64 = (0..d.t).map(|t| f64::from(slots[self.sum_of(t, r, what)])).sum();
+                let slot_mean = |curve: usize| {
+                    let sum: f64 = (0..d.t).map(|t| f64::from(slots[self.sum_of(t, r, curve)])).sum();
                     sum / (d.t * d.b) as f64
                 };
                 let mean = |of: fn(&super::step_gpu::StepMetrics) -> f64| {
@@ -459,10 +442,8 @@ impl Ppo for PpoGpu {
                     spikes.iter().map(|&n| f64::from(n)).sum::<f64>() / all
                 };
                 UpdateMetrics {
-                    reward: slot_mean(metric::REWARD),
-                    sum_rate_bps_hz: slot_mean(metric::SUM_RATE),
-                    jain: slot_mean(metric::JAIN),
-                    indicator_share: slot_mean(metric::INDICATOR),
+                    slots: (0..self.spec.env.curve().len()).map(slot_mean).collect(),
+                    gradient_steps: done as u32,
                     policy_loss: mean(|s| s.policy_loss),
                     approx_kl: mean(|s| s.approx_kl),
                     clip_fraction: mean(|s| s.clip_fraction),
@@ -476,6 +457,7 @@ impl Ppo for PpoGpu {
                         .zip(&firing)
                         .map(|(f, n)| rate(r, f.neurons, n))
                         .collect(),
+                    beams: None,
                 }
             })
             .collect();
@@ -491,36 +473,5 @@ impl Ppo for PpoGpu {
             updates,
             extra: Vec::new(),
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::nets::Activation;
-    use crate::tasks::v2x::physics::{Beam, Kinematics, V2xSpec};
-
-    #[test]
-    fn wide_layers_are_not_read_for_a_few_environments() {
-        let task = V2xSpec {
-            vehicles: 3,
-            antennas: 32,
-            slots: 100,
-            beam: Beam::Angles,
-            kinematics: Kinematics::Paper,
-        };
-        let limits = |kib: u32| wgpu::Limits {
-            max_compute_workgroup_storage_size: kib << 10,
-            ..wgpu::Limits::default()
-        };
-        let enough = |kib: u32, hidden: &[usize], b: usize| {
-            let batch = v2x_batch::Spec { r: 1, b, task };
-            let layout = ActorCriticLayout::new(task.obs_dim(), hidden, task.action_dim(), Activation::Tanh);
-            shared_enough(&v2x_rollout::Spec::new(&limits(kib), batch, 100, &layout).expect("fits"))
-        };
-        assert!(enough(48, &[128, 128], 65_536) && enough(48, &[256, 256], 65_536));
-        assert!(!enough(48, &[512, 512], 65_536) && !enough(16, &[128, 128], 65_536));
-        // All that there are, and weights that stay.
-        assert!(enough(48, &[128, 128], 8) && enough(16, &[16, 16], 65_536));
     }
 }

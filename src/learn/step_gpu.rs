@@ -27,19 +27,19 @@ pub struct StepGpu {
     layout: ActorCriticLayout,
     r: usize,
 
-    /// The minibatch, to be filled before a step: observations [R, M, O], actions [R, M, A], (old log-probability, advantage, return, old
-    /// value) [R, M].
+    /// The minibatch, to be filled before a step: observations `[R, M, O]`, actions `[R, M, A]`, (old log-probability, advantage, return, old
+    /// value) `[R, M]`.
     pub obs: Buf<f32>,
     pub action: Buf<f32>,
     pub scalars: Buf<[f32; 4]>,
 
-    /// Weights and moments of Adam, [R, P].
+    /// Weights and moments of Adam, `[R, P]`.
     pub params: Buf<f32>,
     pub m: Buf<f32>,
     pub v: Buf<f32>,
-    /// Gradients of the last step before clipping, [R, P].
+    /// Gradients of the last step before clipping, `[R, P]`.
     pub grads: Buf<f32>,
-    /// Outputs of the hidden layers of perceptrons, [R, rows, width]; anyone may overwrite them between steps.
+    /// Outputs of the hidden layers of perceptrons, `[R, rows, width]`; anyone may overwrite them between steps.
     pub actor_hidden: Vec<Buf<f32>>,
     pub critic_hidden: Vec<Buf<f32>>,
     /// What takes their place in spiking networks.
@@ -47,7 +47,7 @@ pub struct StepGpu {
     pub critic_spikes: Option<Spikes>,
 
     hyper: Buf<f32>,
-    /// Rows of every step of an update: policy terms [R, A+4], value terms [R, 1], norms [R, 2].
+    /// Rows of every step of an update: policy terms `[R, A+4]`, value terms `[R, 1]`, norms `[R, 2]`.
     term_rows: Buf<f32>,
     value_rows: Buf<f32>,
     norm_rows: Buf<f32>,
@@ -261,7 +261,7 @@ impl StepGpu {
         self.norm_sum.record(pass, &column_sum::Args { m: 1, ..total(2, 1.0) });
     }
 
-    /// The metrics of the update's steps, read back: [steps][R].
+    /// The metrics of the update's steps, read back: `[steps][R]`.
     pub fn metrics(&self, gpu: &Gpu) -> Result<Vec<Vec<StepMetrics>>, GpuError> {
         let (terms, values, norms) =
             (gpu.read(&self.term_rows)?, gpu.read(&self.value_rows)?, gpu.read(&self.norm_rows)?);

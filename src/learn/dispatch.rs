@@ -1,0 +1,63 @@
+//! The learner of an algorithm on a device: the one place that knows them all.
+
+use super::experts_cpu::ExpertsPpoCpu;
+use super::experts_gpu::ExpertsPpoGpu;
+use super::learner::{Experts, OffPolicy, Ppo};
+use super::off_policy_cpu::OffPolicyCpu;
+use super::off_policy_gpu::OffPolicyGpu;
+use super::ppo_cpu::PpoCpu;
+use super::ppo_gpu::PpoGpu;
+use super::{Algorithm, LearnerState, UpdateMetrics};
+use crate::gpu::{Gpu, GpuError};
+use std::sync::Arc;
+
+/// A learner on some device.
+pub enum Learner {
+    OnPolicy(Box<dyn Ppo>),
+    OffPolicy(Box<dyn OffPolicy>),
+    Experts(Box<dyn Experts>),
+}
+
+impl Learner {
+    /// On the GPU if one is given, else on the CPU.
+    pub fn new(
+        algorithm: &Algorithm,
+        start: &LearnerState,
+        gpu: Option<&Arc<Gpu>>,
+    ) -> Result<Self, GpuError> {
+        Ok(match (algorithm, gpu) {
+            (Algorithm::Ppo(spec), Some(gpu)) => {
+                Learner::OnPolicy(Box::new(PpoGpu::new(gpu.clone(), spec, start)?))
+            }
+            (Algorithm::Ppo(spec), None) => Learner::OnPolicy(Box::new(PpoCpu::new(spec, start))),
+            (Algorithm::OffPolicy(spec), Some(gpu)) => {
+                Learner::OffPolicy(Box::new(OffPolicyGpu::new(gpu.clone(), spec, start)?))
+            }
+            (Algorithm::OffPolicy(spec), None) => {
+                Learner::OffPolicy(Box::new(OffPolicyCpu::new(spec, start)))
+            }
+            (Algorithm::Experts(spec), Some(gpu)) => {
+                Learner::Experts(Box::new(ExpertsPpoGpu::new(gpu.clone(), spec, start)?))
+            }
+            (Algorithm::Experts(spec), None) => Learner::Experts(Box::new(ExpertsPpoCpu::new(spec, start))),
+        })
+    }
+
+    /// Parameters and optimiser state after `updates` updates.
+    pub fn state(&mut self, updates: u32) -> Result<LearnerState, GpuError> {
+        match self {
+            Learner::OnPolicy(ppo) => ppo.state(updates),
+            Learner::OffPolicy(x) => x.state(updates),
+            Learner::Experts(x) => x.state(updates),
+        }
+    }
+
+    /// Closes the update; with `read`, its means, one per replica.
+    pub fn finish(&mut self, read: bool) -> Result<Option<Vec<UpdateMetrics>>, GpuError> {
+        match self {
+            Learner::OnPolicy(ppo) => ppo.finish(read),
+            Learner::OffPolicy(x) => x.finish(read),
+            Learner::Experts(x) => x.finish(read),
+        }
+    }
+}
