@@ -22,6 +22,23 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     result
 }
 
+/// Removes what [`write_whole`] and [`writable_folder`] of a process that was killed have left anywhere below `dir`, which must be this process's own.
+pub fn remove_leftovers(dir: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.is_dir() && !path.is_symlink() {
+            remove_leftovers(&path)?;
+            continue;
+        }
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let number = |ending| name.strip_suffix(ending)?.rsplit('.').next()?.parse::<u32>().ok();
+        if [".tmp", ".probe"].into_iter().any(|ending| number(ending).is_some()) {
+            std::fs::remove_file(&path)?;
+        }
+    }
+    Ok(())
+}
+
 /// Makes what was renamed into `dir` survive a loss of power too.
 pub fn sync_folder(dir: &Path) -> std::io::Result<()> {
     std::fs::File::open(dir)?.sync_all()
@@ -33,4 +50,26 @@ pub fn writable_folder(dir: &Path) -> std::io::Result<()> {
     let probe = dir.join(format!(".{}.probe", std::process::id()));
     std::fs::File::create(&probe)?;
     std::fs::remove_file(&probe)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_being_written_is_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let below = dir.path().join("a/b");
+        std::fs::create_dir_all(&below).unwrap();
+        let kept = ["rows.json", "own.tmp", "12.json", "a.b.tmp", "note.probe"];
+        for name in kept.into_iter().chain(["rows.json.12.tmp", ".7.probe"]) {
+            std::fs::write(below.join(name), "x").unwrap();
+        }
+        remove_leftovers(dir.path()).unwrap();
+        let mut left: Vec<_> = std::fs::read_dir(&below).unwrap().map(|e| e.unwrap().file_name()).collect();
+        left.sort();
+        let mut kept = kept.map(std::ffi::OsString::from);
+        kept.sort();
+        assert_eq!(left, kept);
+    }
 }

@@ -2,17 +2,19 @@
 //!
 //! # An agent
 //!
-//! A row of task misac is a file below `src/tasks/misac/agents/` with a `pub const AGENT`, and its line in [`AGENTS`](crate::tasks::misac::agents::AGENTS); training,
-//! evaluation, the command line and the report find it there. One that learns names its networks
+//! A row of task misac is a file below `src/tasks/misac/agents/` with a `pub const AGENT`, and its line in
+//! [`AGENTS`](crate::tasks::misac::agents::AGENTS); training, evaluation, the command line, sweeps and the report find it there. One that
+//! learns says what trains it ([`Kind::Learned`](crate::run::task::Kind::Learned)), here by its networks
 //! ([`Architecture`](crate::nets::experts::Architecture)); one that does not makes a schedule. Kernels for it are not needed: an agent whose
 //! decisions no kernel makes ([`FixedSchedule::rule`](crate::tasks::misac::agents::FixedSchedule::rule)) is evaluated on the CPU, and says so. This one takes a
 //! frame of the vehicle whose picture is oldest, one vehicle a slot:
 //!
 //! ```
-//! use isacbench::tasks::misac::agents::{FixedSchedule, MisacAgent, MisacKind, Slot};
-//! use isacbench::config::{Layered};
-//! use isacbench::tasks::misac::config::{MisacConfig};
-//! use isacbench::tasks::misac::evaluate::{COST, Controller, ENERGY, Job, evaluate};
+//! use isacbench::config::Layered;
+//! use isacbench::run::task::{Kind, Task, units};
+//! use isacbench::run::watch::Quiet;
+//! use isacbench::tasks::misac::agents::{FixedSchedule, Make, MisacAgent, Slot};
+//! use isacbench::tasks::misac::config::MisacConfig;
 //! use std::sync::Arc;
 //!
 //! struct Oldest;
@@ -28,32 +30,30 @@
 //! const AGENT: MisacAgent = MisacAgent {
 //!     id: "oldest",
 //!     summary: "one frame a slot, of the vehicle with the oldest one",
-//!     kind: MisacKind::Fixed(|_, _| Ok(Arc::new(Oldest))),
+//!     kind: Kind::Fixed(Make(|_, _| Ok(Arc::new(Oldest)))),
 //! };
 //!
-//! let config = MisacConfig::load(None, &["task.slots=60".into()])?;
-//! let (task, params) = (config.task.spec(), config.task.params([7, 0]));
-//! let MisacKind::Fixed(make) = AGENT.kind else { unreachable!() };
-//! let schedule = [make(&task, &params)?];
-//! let job = Job { task, replicas: vec![params], controller: Controller::Fixed(&schedule), episodes: 8, gain_stride: 20 };
-//! let outcome = &evaluate(&job, None, &|_| {})?[0];
+//! let config = MisacConfig::load(None, &["task.slots=60".into(), "evaluate.episodes=8".into()])?;
+//! // One replica, with seed 7, on the CPU.
+//! let done = &MisacConfig::evaluate(&AGENT, &units(&[config], &[(0.0, 7)]), None, None, &Quiet)?[0];
+//! let mean = |name: &str| done.metrics.iter().find(|m| m.0 == name).expect("a metric").1.mean;
 //! // A frame of 10 J in every slot, and what four staggered ages cost beside it.
-//! assert!(outcome.metrics[ENERGY].mean > 10.0 && outcome.metrics[ENERGY].mean < 40.0);
-//! assert!(outcome.metrics[COST].mean >= outcome.metrics[ENERGY].mean);
+//! assert!(mean("energy_j") > 10.0 && mean("energy_j") < 40.0);
+//! assert!(mean("cost_j") >= mean("energy_j"));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! A row of task v2x is a file below `src/tasks/v2x/agents/` and its line in [`AGENTS`](crate::tasks::v2x::agents::AGENTS). One that learns says what makes its
-//! algorithm, out of the parts that there are ([`V2xKind::Learned`](crate::tasks::v2x::agents::V2xKind), `src/tasks/v2x/agents/ppo.rs`); one that does not is a
-//! function of what the last echo said, without a kernel. This one steers as `last-estimate` does and gives more power to vehicles that are far:
+//! A row of task v2x is a file below `src/tasks/v2x/agents/` and its line in [`AGENTS`](crate::tasks::v2x::agents::AGENTS). One that learns is
+//! made of the algorithms that there are (`src/tasks/v2x/agents/ppo.rs`); one that does not is a function of what the last echo said, without
+//! a kernel. This one steers as `last-estimate` does and gives more power to vehicles that are far:
 //!
 //! ```
-//! use isacbench::tasks::v2x::agents::{Rule, Slot, V2xAgent, V2xKind};
-//! use isacbench::tasks::v2x::config::{V2xConfig};
-//! use isacbench::config::{Layered};
-//! use isacbench::tasks::v2x::evaluate::{Controller, Job, evaluate};
-//! use isacbench::tasks::v2x::physics::{Beam, metric};
-//! use isacbench::tasks::v2x::reference::Reference;
+//! use isacbench::config::Layered;
+//! use isacbench::run::task::{Kind, Task, units};
+//! use isacbench::run::watch::Quiet;
+//! use isacbench::tasks::v2x::agents::{Fixed, Rule, Slot, V2xAgent};
+//! use isacbench::tasks::v2x::config::V2xConfig;
+//! use isacbench::tasks::v2x::physics::Beam;
 //!
 //! fn act(now: &Slot, _: &mut [f32], action: &mut [f32]) {
 //!     let (k, echo) = (now.task.vehicles, now.full());
@@ -68,31 +68,35 @@
 //! const AGENT: V2xAgent = V2xAgent {
 //!     id: "far-first",
 //!     summary: "steer at the last echo's angle, power as the square of its distance",
-//!     kind: V2xKind::Rule(Rule { beam: Beam::Steer, memory: |_| 0, act }),
+//!     kind: Kind::Fixed(Fixed::Rule(Rule { beam: Beam::Steer, memory: |_| 0, act })),
 //! };
 //!
-//! let config = V2xConfig::load(None, &[])?;
-//! let job = |controller| Job {
-//!     task: config.task.spec(),
-//!     replicas: vec![config.task.params([7, 0])],
-//!     controller,
-//!     episodes: 64,
+//! let config = V2xConfig::load(None, &["evaluate.episodes=64".into()])?;
+//! let mean = |agent: &V2xAgent, name: &str| -> Result<f64, Box<dyn std::error::Error>> {
+//!     let done = V2xConfig::evaluate(agent, &units(&[config.clone()], &[(config.swept(), 7)]), None, None, &Quiet)?;
+//!     Ok(done[0].metrics.iter().find(|m| m.0 == name).expect("a metric").1.mean)
 //! };
-//! let V2xKind::Rule(rule) = AGENT.kind else { unreachable!() };
-//! let far = &evaluate(&job(Controller::Rule(rule)), None, &|_| {})?[0].metrics;
-//! let equal = &evaluate(&job(Controller::Reference(Reference::LastEstimate)), None, &|_| {})?[0].metrics;
+//! let equal = V2xConfig::agent("last-estimate").expect("a row of the table");
 //! // The same echoes and the same episodes, other powers; and no rule exceeds the bound.
-//! assert_ne!(far[metric::SUM_RATE].mean, equal[metric::SUM_RATE].mean);
-//! assert_eq!(far[metric::UPPER_BOUND].mean, equal[metric::UPPER_BOUND].mean);
-//! assert!(far[metric::SUM_RATE].mean < far[metric::UPPER_BOUND].mean);
+//! let (rate, bound) = ("sum_rate_bps_hz", "upper_bound_bps_hz");
+//! assert_ne!(mean(&AGENT, rate)?, mean(equal, rate)?);
+//! assert_eq!(mean(&AGENT, bound)?, mean(equal, bound)?);
+//! assert!(mean(&AGENT, rate)? < mean(&AGENT, bound)?);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
 //! # A task
 //!
-//! A task is its equations, written once over [`Real`](crate::num::real::Real) lanes: in f64 they judge the kernels, in f32 they are the kernels' twins, and in vector lanes the CPU
-//! backend. Noise comes from counters ([`draw`](crate::num::philox::draw)), so that a slot of an environment is the same wherever it is computed. Here, a
-//! target that drifts and is charged for its distance from where an agent looks:
+//! A task from outside the crate is one folder, as `examples/own_task/`: physics, a kernel, configuration, agents and a `main` that hands it to
+//! [`cli`](crate::cli); all commands then know it. The tasks of the crate stand in
+//! [`tasks`](crate::tasks::ALL) in the same way. Learners, evaluation and sweeps ask nothing of a task but its [`Env`](crate::env::Env) (sizes, spaces,
+//! names of metrics, reset and step of a range of environments, its kernels if it has any) and its [`Task`](crate::run::task::Task), which its
+//! configuration implements: presets ([`Layered`](crate::config::Layered)), the [`ranges`](crate::config::ranges) of its numbers, its agents, the
+//! columns of its [`rows`](crate::run::rows).
+//!
+//! Its equations are written once over [`Real`](crate::num::real::Real) lanes: in f64 they judge the kernels, in f32 they are the kernels' twins,
+//! and in vector lanes the CPU backend. Noise comes from counters ([`draw`](crate::num::philox::draw)), so that a slot of an environment is the same wherever
+//! it is computed. Here, a target that drifts and is charged for its distance from where an agent looks:
 //!
 //! ```
 //! use isacbench::num::philox::{Stream, draw};
@@ -135,20 +139,26 @@
 //! }
 //! ```
 //!
-//! What else a task has: sizes and parameters (`MisacSpec`, `MisacParams` in [`task::misac`](crate::tasks::misac::physics)), a typed configuration with presets
-//! ([`Layered`](crate::config::Layered)), kernels for reset and step, its rows ([`rows`](crate::run::rows)), and its agents.
+//! In `examples/own_task/`, some 600 lines with its test, `physics.rs` has equations as these, as [`Physics`](crate::env::lanes::Physics), of which
+//! [`PlainEnv`](crate::env::lanes::PlainEnv) makes the environment; its kernel is the same equations once more. `task.rs` has the configuration, whose
+//! preset names of a learner's section only what differs from [`LEARNERS`](crate::config::LEARNERS), two learners out of the parts that there are, and
+//! rules and a bound as [`Acting`](crate::run::task::Acting). `main.rs` calls [`cli::main`](crate::cli::main). `tests.rs` asks
+//! [`run::check`](crate::run::check) whether the environment keeps its contract and the kernel is the same environment. A task that is not of this
+//! plain kind implements [`Env`](crate::env::Env) itself, as those of the crate do, and one that is evaluated in its own way overrides
+//! [`Task::evaluate`](crate::run::task::Task::evaluate).
 //!
 //! # A kernel
 //!
-//! A kernel has one name in every room: `shaders/NAME.wgsl`, `src/kernels/NAME.rs` with sizes, host side, twin, tolerance, `cost` and `check`, a line in
-//! [`REGISTRY`](crate::kernels::REGISTRY), `tests/equiv/NAME.rs` and a case in `benches/performance/kernels/`. The core of it, without the files:
+//! A kernel has one name in every room: `shaders/NAME.wgsl`, `src/kernels/NAME.rs` with sizes, host side, twin, tolerance, `cost` and `check`, a
+//! line in [`REGISTRY`](crate::kernels::REGISTRY), `tests/equiv/NAME.rs` and a case in `benches/performance/kernels/`. One that belongs to a task
+//! stands in `shaders/TASK/` and `src/tasks/TASK/kernels/`, with its line in the table there. The core of it, without the files:
 //!
 //! ```
-//! use isacbench::gpu::{DeviceChoice, Gpu, Prelude, fold_groups};
-//! use isacbench::kernels::{Tol, compare::compare};
+//! use isacbench::gpu::{DeviceChoice, Gpu, Prelude, Source, fold_groups};
+//! use isacbench::kernels::{SHARED, Tol, compare::compare};
 //! use isacbench::num::real::Real;
 //!
-//! const SOURCE: &str = "
+//! const TEXT: &str = "
 //! ##import index
 //! struct Imm { a: f32 }
 //! var<immediate> imm: Imm;
@@ -159,6 +169,8 @@
 //!     if (i >= N) { return; }
 //!     y[i] += imm.a * x[i];
 //! }";
+//! // In a file of its own: `shader!("shaders/", "scaled_sum")`. Imports of a task stand in a list of their own beside what all kernels share.
+//! const SHADER: Source = Source { name: "scaled_sum", file: "guide.rs", text: TEXT, imports: &[SHARED] };
 //!
 //! /// The twin: y ← y + a·x, buffers in binding order, for f32 and f64.
 //! fn scaled_sum_cpu<F: Real<Elem = F>>(a: F, x: &[F], y: &mut [F]) {
@@ -170,7 +182,7 @@
 //! // Any adapter, software Vulkan included; without one there is nothing to compare.
 //! let Ok(gpu) = Gpu::open(&DeviceChoice::Gpu) else { return Ok(()) };
 //! let x: Vec<f32> = (0..1000).map(|i| i as f32 / 7.0).collect();
-//! let kernel = gpu.kernel_from("scaled_sum", SOURCE, &Prelude::new().u32("WG", 64).u32("N", x.len()))?;
+//! let kernel = gpu.kernel(&SHADER, &Prelude::new().u32("WG", 64).u32("N", x.len()))?;
 //! let (x_buf, y_buf) = (gpu.upload("x", &[1000], &x)?, gpu.upload("y", &[1000], &x)?);
 //! let bound = kernel.bind(&gpu, &[x_buf.of_len(1000), y_buf.of_len(1000)]);
 //! gpu.run(|pass| bound.record(pass, fold_groups(1000, 64), &[3f32.to_bits()]))?;

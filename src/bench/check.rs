@@ -1,29 +1,21 @@
-//! What must hold before anything is timed. Each check returns a line for the [`Record`](super::Record), or says what differs.
+//! What must hold before anything is timed. Each check returns a line for the [`Record`](super::Record), or says what differs. Tasks hand in their kernels,
+//! the learners of a small training and what a slot of theirs changes.
 
-use crate::config::Layered;
 use crate::gpu::{Gpu, GpuError};
 use crate::kernels::compare::{compare, compare_exact, compare_f64};
 use crate::kernels::inputs::{normal, widen};
-use crate::kernels::{Comparison, REGISTRY, Tol};
-use crate::learn::experts_cpu::MisacCpu;
-use crate::learn::ppo_cpu::{PpoCpu, step_chunk};
+use crate::kernels::{Comparison, Entry, Tol};
+use crate::learn::experts_cpu::ExpertsPpoCpu;
+use crate::learn::experts_gpu::ExpertsPpoGpu;
+use crate::learn::ppo_cpu::PpoCpu;
 use crate::learn::ppo_gpu::{PpoGpu, RolloutPath};
-use crate::learn::{ExpertsSpec, LearnerState, PpoSpec, Replica, network, recurrent};
+use crate::learn::{Experts, ExpertsSpec, LearnerState, Ppo, PpoSpec, network, recurrent};
 use crate::nets::MlpLayout;
 use crate::nets::cpu::{self, Activations, Gradient};
 use crate::nets::dense::{Packed, Strided, leading};
-use crate::nets::experts::H_MOE;
+use crate::nets::experts::Decision;
 use crate::nets::lstm::LstmLayout;
 use crate::nets::lstm_cpu::{LstmGradient, LstmPacked, Sequences};
-use crate::run::train::{Experts, Ppo};
-use crate::tasks::misac::config::{MisacConfig, MisacTaskConfig};
-use crate::tasks::misac::kernels::misac_batch;
-use crate::tasks::misac::kernels::misac_step::{self, misac_step_cpu};
-use crate::tasks::misac::physics::{self as misac, MisacParams, MisacSpec};
-use crate::tasks::v2x::config::{V2xConfig, V2xTaskConfig};
-use crate::tasks::v2x::kernels::v2x_batch;
-use crate::tasks::v2x::kernels::v2x_step::{self, v2x_step_cpu};
-use crate::tasks::v2x::physics::{self as v2x, Beam, Kinematics, V2xSpec};
 use std::sync::Arc;
 use thiserror::Error;
 
@@ -49,16 +41,16 @@ fn passed(what: &str, rows: &[Comparison]) -> Result<String, CheckError> {
     Ok(format!("{what}: {} comparisons passed, worst at {:.0} % of its tolerance", rows.len(), 100.0 * worst))
 }
 
-/// The kernel's own check: shader against twin.
-pub fn kernel(gpu: &Gpu, stem: &str) -> Result<String, CheckError> {
-    kernels(gpu, &[stem])
-}
-
-/// Those of several kernels.
-pub fn kernels(gpu: &Gpu, stems: &[&str]) -> Result<String, CheckError> {
+/// The own checks of those of `all` kernels that are called `stems`: shader against twin.
+pub fn kernels<'a>(
+    gpu: &Gpu,
+    all: impl IntoIterator<Item = &'a Entry>,
+    stems: &[&str],
+) -> Result<String, CheckError> {
+    let all: Vec<&Entry> = all.into_iter().collect();
     let mut rows = Vec::new();
     for stem in stems {
-        let entry = REGISTRY.iter().find(|e| e.kernel == *stem).ok_or_else(|| CheckError::Differs {
+        let entry = all.iter().find(|e| e.kernel == *stem).ok_or_else(|| CheckError::Differs {
             what: stem.to_string(),
             differs: "no kernel of this name".into(),
         })?;
@@ -105,59 +97,30 @@ fn first_moments(
     rows
 }
 
-/// The first minibatch step of a small training of what `make` makes: GPU against CPU backend. The rollout goes `path`, or as the adapter's does.
-pub fn ppo(
-    gpu: &Arc<Gpu>,
-    make: fn(&V2xConfig, Vec<Replica>) -> PpoSpec,
-    path: Option<RolloutPath>,
-) -> Result<String, CheckError> {
-    let sets = ["ppo.hidden=[16,16]", "ppo.envs=16", "ppo.minibatch=400", "ppo.epochs=1"].map(String::from);
-    let config = V2xConfig::load(None, &sets).expect("the built-in preset with other sizes is valid");
-    let replica = |(seed, p_max_dbm): (u32, f64)| {
-        let task = V2xTaskConfig { p_max_dbm, ..config.task.clone() };
-        Replica { seed, task: task.params([seed, 0]) }
-    };
-    let replicas = vec![replica((3, 40.0)), replica((11, 20.0))];
-    let spec = make(&config, replicas);
+/// The first minibatch step of a small training: GPU against CPU backend. The rollout goes `path`, or as the adapter's does.
+pub fn ppo(gpu: &Arc<Gpu>, spec: &PpoSpec, path: Option<RolloutPath>) -> Result<String, CheckError> {
     let (share, why) = match spec.spiking {
         Some(_) => (2e-3, "a few spikes in a minibatch"),
         None => (1e-5, "sums in another order, of rounded rollouts"),
     };
-    let start = LearnerState::new(&spec);
+    let start = LearnerState::new(spec);
     let step = |learner: &mut dyn Ppo| {
         learner.rollout(0)?;
         learner.advantages()?;
         learner.minibatch(0, 0, 0, [spec.ppo.lr_actor, spec.ppo.lr_critic])?;
         learner.state(0)
     };
-    let path = path.unwrap_or_else(|| RolloutPath::choose(gpu, &spec));
-    let mut on_gpu = PpoGpu::with_path(gpu.clone(), &spec, &start, path)?;
-    let (got, want) = (step(&mut on_gpu)?, step(&mut PpoCpu::new(&spec, &start))?);
+    let path = path.unwrap_or_else(|| RolloutPath::choose(gpu, spec));
+    let mut on_gpu = PpoGpu::with_path(gpu.clone(), spec, &start, path)?;
+    let (got, want) = (step(&mut on_gpu)?, step(&mut PpoCpu::new(spec, &start))?);
     let (split, p) = (spec.layout().split(), spec.layout().params());
-    let rows = first_moments("gradient", &[0..split, split..p], 2, (&got, &want), (share, why));
+    let groups = [0..split, split..p];
+    let rows = first_moments("gradient", &groups, spec.env.replicas(), (&got, &want), (share, why));
     passed("first gradients of a small training against the CPU backend", &rows)
 }
 
-/// The same for agent `h-moe` of task misac.
-pub fn experts(gpu: &Arc<Gpu>) -> Result<String, CheckError> {
-    let sets = [
-        "task.vehicles=3",
-        "task.antennas=7",
-        "task.slots=12",
-        "temporal.hidden=9",
-        "temporal.critic=[11]",
-        "temporal.envs=10",
-        "temporal.minibatch_envs=5",
-        "spatial.hidden=[13, 6]",
-        "spatial.stride=5",
-    ]
-    .map(String::from);
-    let config = MisacConfig::load(None, &sets).expect("the built-in preset with other sizes is valid");
-    let replica = |(seed, snr_db): (u32, f64)| {
-        let task = MisacTaskConfig { snr_db, ..config.task.clone() };
-        Replica::<MisacParams> { seed, task: task.params([seed, 0]) }
-    };
-    let spec = ExpertsSpec::new(H_MOE, &config, vec![replica((3, 10.0)), replica((11, 0.0))]);
+/// The same of experts.
+pub fn experts(gpu: &Arc<Gpu>, spec: &ExpertsSpec) -> Result<String, CheckError> {
     let start = spec.start();
     let step = |learner: &mut dyn Experts| {
         let lr = spec.learning_rates(0, 3);
@@ -167,10 +130,11 @@ pub fn experts(gpu: &Arc<Gpu>) -> Result<String, CheckError> {
         learner.spatial(0, lr[2])?;
         learner.state(0)
     };
-    let mut on_gpu = crate::learn::experts_gpu::MisacGpu::new(gpu.clone(), &spec, &start)?;
-    let (got, want) = (step(&mut on_gpu)?, step(&mut MisacCpu::new(&spec, &start))?);
+    let mut on_gpu = ExpertsPpoGpu::new(gpu.clone(), spec, &start)?;
+    let (got, want) = (step(&mut on_gpu)?, step(&mut ExpertsPpoCpu::new(spec, &start))?);
     let why = "sums in another order, of rounded rollouts";
-    let rows = first_moments("gradient", &spec.layout.groups(), 2, (&got, &want), (2e-5, why));
+    let groups = spec.layout.groups();
+    let rows = first_moments("gradient", &groups, spec.replicas(), (&got, &want), (2e-5, why));
     passed("first gradients of a small training against the CPU backend", &rows)
 }
 
@@ -180,20 +144,26 @@ fn bits(x: &[f32]) -> Vec<u32> {
     x.iter().map(|x| x.to_bits()).collect()
 }
 
-/// What a step of 67 environments changes.
-struct Slot {
-    state: Vec<f32>,
-    obs: Vec<f32>,
-    final_obs: Vec<f32>,
-    reward: Vec<f32>,
-    flags: Vec<u32>,
+/// Environments of a [`Slot`]: no multiple of any number of lanes.
+pub const ENVS: usize = 67;
+
+/// What a step of [`ENVS`] environments changes.
+pub struct Slot {
+    /// `[S, ENVS]`
+    pub state: Vec<f32>,
+    /// `[ENVS, O]`
+    pub obs: Vec<f32>,
+    /// `[ENVS, O]`
+    pub final_obs: Vec<f32>,
+    /// `[ENVS]`
+    pub reward: Vec<f32>,
+    /// `[ENVS]`
+    pub flags: Vec<u32>,
 }
 
-/// No multiple of any number of lanes.
-const ENVS: usize = 67;
-
 impl Slot {
-    fn new(state: &[f32], obs_len: usize) -> Slot {
+    /// Nothing is written yet.
+    pub fn new(state: &[f32], obs_len: usize) -> Slot {
         let unwritten = |n: usize| vec![f32::NAN; n];
         Slot {
             state: state.to_vec(),
@@ -204,8 +174,8 @@ impl Slot {
         }
     }
 
-    /// A step in vector lanes against one through the scalar f32 twin.
-    fn compare(&self, twin: &Slot) -> Result<String, CheckError> {
+    /// A step in vector lanes against one through the scalar f32 twin, bit for bit.
+    pub fn compare(&self, twin: &Slot) -> Result<String, CheckError> {
         let rows = [
             compare_exact("bits of state", &bits(&self.state), &bits(&twin.state)),
             compare_exact("bits of observation", &bits(&self.obs), &bits(&twin.obs)),
@@ -213,52 +183,6 @@ impl Slot {
         ];
         passed("a slot in vector lanes against the scalar twin, bit for bit", &rows)
     }
-}
-
-/// A slot of task v2x in vector lanes against the scalar f32 twin, bit for bit.
-pub fn physics_v2x() -> Result<String, CheckError> {
-    let task =
-        V2xSpec { vehicles: 3, antennas: 32, slots: 100, beam: Beam::Angles, kinematics: Kinematics::Paper };
-    let spec = v2x_batch::Spec { r: 1, b: ENVS, task };
-    let params = v2x_batch::check_params(&spec, 1);
-    let state = v2x_batch::check_states(&spec, 1);
-    let action = normal(1, 0, spec.action_len(), 1.0);
-    let [mut lanes, mut twin] = [(); 2].map(|()| Slot::new(&state, spec.obs_len()));
-    let Slot { state, obs, final_obs, reward, flags } = &mut lanes;
-    let batch = v2x::Batch { params: &params[0], envs: ENVS, first: 0, state, obs };
-    let out = v2x::StepSlices { final_obs, reward, flags, metrics: None, full: false };
-    step_chunk(&task, batch, &action, out, 5);
-    let Slot { state, obs, final_obs, reward, flags } = &mut twin;
-    let at = v2x_step::Args { clock: 5, action_off: 0, obs_off: 0, reward_off: 0, full: false };
-    v2x_step_cpu::<f32>(&spec, &at, &params, &action, state, obs, final_obs, reward, flags, &mut []);
-    lanes.compare(&twin)
-}
-
-/// The same for task misac.
-pub fn physics_misac() -> Result<String, CheckError> {
-    let task = MisacSpec { vehicles: 4, antennas: 64, slots: 200, uncertainty: misac::Uncertainty::Constant };
-    let spec = misac_batch::Spec { r: 1, b: ENVS, task };
-    let params = misac_batch::check_params(&spec, 1);
-    let state = misac_batch::check_states(&spec, &params, 1);
-    let camera = |x: f32| f32::from(u8::from(x > 0.5));
-    let action: Vec<f32> = normal(1, 0, spec.action_len(), 1.0).into_iter().map(camera).collect();
-    let [mut lanes, mut twin] = [(); 2].map(|()| Slot::new(&state, spec.obs_len()));
-    let Slot { state, obs, final_obs, reward, flags } = &mut lanes;
-    let batch = misac::Batch { params: &params[0], envs: ENVS, first: 0, state, obs };
-    let out = misac::StepSlices { final_obs, reward, flags, metrics: None };
-    misac::misac_step_chunk(&task, batch, &action, out, 5);
-    let Slot { state, obs, final_obs, reward, flags } = &mut twin;
-    let at = misac_step::Args {
-        clock: 5,
-        action_off: 0,
-        state_off: 0,
-        next_off: 0,
-        obs_off: 0,
-        reward_off: 0,
-        full: false,
-    };
-    misac_step_cpu::<f32>(&spec, &at, &params, &action, state, obs, final_obs, reward, flags, &mut []);
-    lanes.compare(&twin)
 }
 
 /// Output and gradients of a network of the CPU backend against the f64 twins: perceptron or spiking, whatever `layout` is.
@@ -373,23 +297,22 @@ pub fn lstm_cpu(lstm: &LstmLayout, head: &MlpLayout) -> Result<String, CheckErro
     passed("hidden states and gradients against the f64 twins", &rows)
 }
 
-/// What the rollouts and updates of an agent of task v2x are made of on the CPU: its networks and the physics.
-pub fn cpu_v2x(spec: &PpoSpec) -> Result<String, CheckError> {
+/// What rollouts and updates by PPO are made of on the CPU: both networks, and the physics, whose own check has said `physics`.
+pub fn ppo_cpu(spec: &PpoSpec, physics: &str) -> Result<String, CheckError> {
     let layout = spec.layout();
     let [actor, critic] = [network_cpu(&layout.actor.at(0))?, network_cpu(&layout.critic.at(0))?];
-    Ok(format!("{}; actor: {actor}; critic: {critic}", physics_v2x()?))
+    Ok(format!("{physics}; actor: {actor}; critic: {critic}"))
 }
 
-/// The same of `h-moe`.
-pub fn cpu_misac(
-    lstm: &LstmLayout,
-    head: &MlpLayout,
-    phases: &MlpLayout,
-    critic: &MlpLayout,
-) -> Result<String, CheckError> {
-    let [phases, critic] = [network_cpu(&phases.at(0))?, network_cpu(&critic.at(0))?];
+/// The same of experts that share nothing.
+pub fn experts_cpu(spec: &ExpertsSpec, physics: &str) -> Result<String, CheckError> {
+    let Decision::Isolated { lstm, head, phases } = &spec.layout.decision else {
+        let differs = "networks that share a trunk have no check of their own".into();
+        return Err(CheckError::Differs { what: "experts".into(), differs });
+    };
+    let [phases, critic] = [network_cpu(&phases.at(0))?, network_cpu(&spec.layout.critic.at(0))?];
     let scheduler = lstm_cpu(lstm, head)?;
-    Ok(format!("{}; scheduler: {scheduler}; phases: {phases}; critic: {critic}", physics_misac()?))
+    Ok(format!("{physics}; scheduler: {scheduler}; phases: {phases}; critic: {critic}"))
 }
 
 /// A product of two square matrices by `multiply` (row-major a, b, c of width n) against f64.

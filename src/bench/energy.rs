@@ -3,23 +3,17 @@
 
 use super::steady::{self, Kind};
 use super::{DeviceKind, analysis::kind_name};
-use crate::config::{ConfigError, Layered};
+use crate::config::ConfigError;
 use crate::energy::accounts::{self, MEASURED};
 use crate::energy::meters::{self, GpuName, Measurement, Meter};
 use crate::energy::{Entry, TrainingSchedule};
 use crate::gpu::Gpu;
-use crate::run::checkpoint::{Algorithmic, Checkpoint, CheckpointError, Trainable};
-use crate::run::reproduce::{JobError, Watch};
+use crate::learn::{Algorithm, Learner, UpdateMetrics};
+use crate::run::errors::{CheckpointError, JobError};
+use crate::run::registry::{AnyCheckpoint, AnyTask};
 use crate::run::rows::BenchEnergyRow;
-use crate::run::train::{Learner, Plan, train};
-use crate::tasks::misac::agents as misac;
-use crate::tasks::misac::config::MisacConfig;
-use crate::tasks::misac::physics::MisacParams;
-use crate::tasks::misac::reproduce as misac_reproduce;
-use crate::tasks::v2x::agents;
-use crate::tasks::v2x::config::V2xConfig;
-use crate::tasks::v2x::physics::V2xParams;
-use crate::tasks::v2x::reproduce as v2x_reproduce;
+use crate::run::train::{Plan, train};
+use crate::run::watch::Watch;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -42,10 +36,10 @@ const EPISODES: u64 = 64;
 const RATE_ENVS: usize = 32;
 
 /// The weights of one agent.
-pub enum Subject {
-    V2x(Box<Checkpoint<V2xConfig>>),
-    Misac(Box<Checkpoint<MisacConfig>>),
-}
+pub type Subject = Box<dyn AnyCheckpoint>;
+
+/// The tasks that subjects come from.
+pub type Tasks<'a> = [&'a dyn AnyTask];
 
 /// Why there is no account.
 #[derive(Debug, thiserror::Error)]
@@ -60,66 +54,42 @@ pub enum EnergyError {
     Job(#[from] JobError),
 }
 
-fn learned() -> impl Iterator<Item = &'static str> {
-    let v2x = agents::AGENTS.iter().filter(|a| a.is_learned()).map(|a| a.id);
-    v2x.chain(misac::AGENTS.iter().filter(|a| a.architecture().is_some()).map(|a| a.id))
-}
-
 /// Agent ids whose weights can be had without a checkpoint.
-pub fn is_learned(agent: &str) -> bool {
-    learned().any(|id| id == agent)
+pub fn is_learned(tasks: &Tasks, agent: &str) -> bool {
+    tasks.iter().any(|t| t.learned().contains(&agent))
 }
 
-fn initial<C: Trainable>(config: C, agent: &str, swept: f64) -> Option<Box<Checkpoint<C>>> {
-    let state = config.algorithm(agent, &[(swept, 0)])?.start();
-    Some(Box::new(Checkpoint { config, agent: agent.into(), seeds: vec![0], swept: vec![swept], state }))
+/// An agent as it is before training, with the default preset and seed 0.
+///
+/// # Errors
+/// [`EnergyError::NoAgent`] if no task has such a learned agent.
+pub fn initial(tasks: &Tasks, agent: &str) -> Result<Subject, EnergyError> {
+    for task in tasks {
+        if let Some(subject) = task.initial(agent)? {
+            return Ok(subject);
+        }
+    }
+    let learned: Vec<_> = tasks.iter().flat_map(|t| t.learned()).collect();
+    Err(EnergyError::NoAgent(agent.into(), learned.join(", ")))
 }
 
-impl Subject {
-    /// An agent as it is before training, with the default preset and seed 0.
-    pub fn initial(agent: &str) -> Result<Subject, EnergyError> {
-        if misac::find(agent).is_some() {
-            let config = MisacConfig::load(None, &[])?;
-            let snr = config.task.snr_db;
-            if let Some(c) = initial(config, agent, snr) {
-                return Ok(Subject::Misac(c));
+/// Trained weights. Of a sweep, the replicas of its first value.
+///
+/// # Errors
+/// What is wrong with the file.
+pub fn load(tasks: &Tasks, path: &Path) -> Result<Subject, EnergyError> {
+    let mut other = None;
+    for task in tasks {
+        match task.open(path) {
+            Err(e @ CheckpointError::OtherTask { .. }) => other = Some(e),
+            Err(e) => return Err(e.into()),
+            Ok(mut subject) => {
+                subject.keep_first_place();
+                return Ok(subject);
             }
         }
-        let config = V2xConfig::load(None, &[])?;
-        let p_max = config.task.p_max_dbm;
-        match initial(config, agent, p_max) {
-            Some(c) => Ok(Subject::V2x(c)),
-            None => Err(EnergyError::NoAgent(agent.into(), learned().collect::<Vec<_>>().join(", "))),
-        }
     }
-
-    /// Trained weights. Of a sweep, the replicas of its first value.
-    pub fn load(path: &Path) -> Result<Subject, EnergyError> {
-        fn first<C: Trainable>(mut c: Checkpoint<C>) -> Box<Checkpoint<C>> {
-            c.keep(c.swept[0]);
-            Box::new(c)
-        }
-        match Checkpoint::<V2xConfig>::load(path) {
-            Err(CheckpointError::OtherTask { .. }) => {
-                Ok(Subject::Misac(first(Checkpoint::<MisacConfig>::load(path)?)))
-            }
-            other => Ok(Subject::V2x(first(other?))),
-        }
-    }
-
-    pub fn agent(&self) -> &str {
-        match self {
-            Subject::V2x(c) => &c.agent,
-            Subject::Misac(c) => &c.agent,
-        }
-    }
-
-    pub fn task(&self) -> &'static str {
-        match self {
-            Subject::V2x(_) => V2xConfig::TASK,
-            Subject::Misac(_) => MisacConfig::TASK,
-        }
-    }
+    Err(other.map_or_else(|| EnergyError::NoAgent("any".into(), "no task".into()), EnergyError::from))
 }
 
 /// A subject with the name of its weights in rows.
@@ -162,14 +132,12 @@ impl Named {
 
     /// Rows of the three models. Means over the replicas of a checkpoint.
     pub fn models(&self) -> Result<Vec<BenchEnergyRow>, EnergyError> {
-        let (inference, training) = match &self.subject {
-            Subject::V2x(c) => v2x(c)?,
-            Subject::Misac(c) => {
-                let schedule = TrainingSchedule::experts(&c.algorithm());
-                (misac_inference(c)?, per_training_episode(&schedule, &vec![Vec::new(); c.seeds.len()]))
-            }
-        };
-        let (training, slots) = training;
+        let evaluated = self.subject.evaluated(EPISODES, &Silent)?;
+        let entries = evaluated.into_iter().flat_map(|e| e.energy).collect();
+        let inference = Sums::of(entries, self.subject.replicas());
+        let algorithm = self.subject.algorithm();
+        let rates = firing_rates(self.subject.as_ref(), &algorithm)?;
+        let (training, slots) = per_training_episode(&TrainingSchedule::of(&algorithm), &rates);
         let mut out = Vec::new();
         let mut put = |unit, work, sums: &Sums, per: f64, reason: &str| {
             for ((method, constants), joules) in &sums.0 {
@@ -233,61 +201,31 @@ impl Sums {
     }
 }
 
-/// An inference, and a training episode with its slots.
-fn v2x(c: &Checkpoint<V2xConfig>) -> Result<(Sums, (Sums, f64)), EnergyError> {
-    let agent = agents::find(&c.agent).expect("a checkpoint holds an agent of this program");
-    let algorithm = c.algorithm();
-    let policy = algorithm.policy();
-    let mut config = c.config.clone();
-    config.evaluate.episodes = EPISODES;
-    let replicas: Vec<V2xParams> =
-        c.replicas().iter().map(|(p, seed)| v2x_reproduce::params_of(&config.task, *p, [*seed, 0])).collect();
-    let outcomes = v2x_reproduce::outcomes(agent, &config, &replicas, Some(c.into()), None, &Silent)?;
-    let mut entries = Vec::new();
-    for (o, params) in outcomes.iter().zip(c.state.params.chunks(policy.params)) {
-        let activity = o.activity.clone().unwrap_or_default();
-        let counted = accounts::inference(&policy.net, params, &activity);
-        entries.extend(counted.map_err(|e| JobError::Count(agent.id, e))?.0);
-    }
-    let inference = Sums::of(entries, replicas.len());
-    // Firing rates of a rollout with these weights: those of every network that learns.
-    let mut rates = vec![Vec::new(); replicas.len()];
-    if policy.net.lif.is_some() {
+/// Firing rates of a rollout with these weights, of every network that learns, replica by replica; none without spikes.
+fn firing_rates(c: &dyn AnyCheckpoint, algorithm: &Algorithm) -> Result<Vec<Vec<f64>>, EnergyError> {
+    let mut rates = vec![Vec::new(); c.replicas()];
+    if let Algorithm::Ppo(spec) = algorithm
+        && algorithm.spikes()
+    {
         // Rates are those of the rollout, before anything is learned from it: the rest may be small.
-        let mut small = c.config.clone();
+        let mut small = spec.clone();
         (small.ppo.envs, small.ppo.epochs) = (RATE_ENVS, 1);
         small.ppo.minibatch = RATE_ENVS * small.ppo.horizon;
-        let small = small.algorithm(&c.agent, &c.replicas()).expect("a learned agent");
-        let mut learner = Learner::new(&small, &c.state, None).map_err(JobError::Gpu)?;
+        let small = Algorithm::Ppo(small);
+        let mut learner = Learner::new(&small, c.state(), None).map_err(JobError::Gpu)?;
         let plan = Plan { algorithm: &small, updates: 1, until: 1, log_every: 1 };
-        let seen = |_, m: &[crate::learn::UpdateMetrics]| {
+        let seen = |_, m: &[UpdateMetrics]| {
             rates = m.iter().map(|m| m.firing_rates.clone()).collect();
         };
         train(&plan, &mut learner, 0, seen, |_| {}).map_err(JobError::Gpu)?;
     }
-    Ok((inference, per_training_episode(&TrainingSchedule::of(&algorithm), &rates)))
+    Ok(rates)
 }
 
 /// A training episode with its slots, from the rates of each replica.
 fn per_training_episode(schedule: &TrainingSchedule, rates: &[Vec<f64>]) -> (Sums, f64) {
     let entries = rates.iter().flat_map(|r| accounts::training(schedule, r).0).collect();
     (Sums::of(entries, rates.len()), schedule.slots as f64)
-}
-
-fn misac_inference(c: &Checkpoint<MisacConfig>) -> Result<Sums, EnergyError> {
-    let agent = misac::find(&c.agent).expect("a checkpoint holds an agent of this program");
-    let mut config = c.config.clone();
-    config.evaluate.episodes = EPISODES;
-    // Beams are not judged: what they cost is asked here.
-    config.evaluate.gain_stride = config.task.slots;
-    let params = |(snr, seed): &(f64, u32)| misac_reproduce::params_of(&config.task, *snr, [*seed, 0]);
-    let replicas: Vec<MisacParams> = c.replicas().iter().map(params).collect();
-    let evaluated = misac_reproduce::outcomes(agent, &config, &replicas, Some(c), None, &Silent)?;
-    let mut entries = Vec::new();
-    for (r, e) in evaluated.iter().enumerate() {
-        entries.extend(misac_reproduce::energies(agent, &config, c, r, &e.outcome)?);
-    }
-    Ok(Sums::of(entries, replicas.len()))
 }
 
 /// What is measured of every agent on every device.
@@ -352,7 +290,7 @@ fn with_counter(
     let mut out = Vec::new();
     for n in all {
         for (unit, kind) in MEASURED_WORK {
-            let result = steady::prepare(&n.subject, kind, on.gpu.as_ref(), sizes)
+            let result = steady::prepare(n.subject.as_ref(), kind, on.gpu.as_ref(), sizes)
                 .and_then(|mut work| measure(idle, &mut work));
             idle = result.as_ref().ok().map(|m| m.idle_after_w);
             let how = |m: Measurement| {
@@ -379,9 +317,19 @@ impl Watch for Silent {
 mod tests {
     use super::*;
     use crate::energy::accounts::{EFFECTIVE, MEMORY, PAPER};
+    use crate::run::registry::Entry;
+    use crate::tasks::misac::config::MisacConfig;
+    use crate::tasks::v2x::config::V2xConfig;
+
+    const V2X: Entry<V2xConfig> = Entry::new();
+    const MISAC: Entry<MisacConfig> = Entry::new();
+
+    fn tasks() -> [&'static dyn AnyTask; 2] {
+        [&V2X, &MISAC]
+    }
 
     fn named(agent: &str) -> Named {
-        Named { subject: Subject::initial(agent).unwrap(), weights: INITIAL.into() }
+        Named { subject: initial(&tasks(), agent).unwrap(), weights: INITIAL.into() }
     }
 
     fn target(kind: DeviceKind) -> Target {
@@ -430,7 +378,7 @@ mod tests {
         let paper = 3.2e-3 * f64::from(products);
         assert!((training(PAPER) * 1e9 - paper).abs() < 1e-3, "{} {paper}", training(PAPER) * 1e9);
         assert!(training(EFFECTIVE) > training(PAPER), "{}", training(EFFECTIVE));
-        assert!(Subject::initial("ekf").err().unwrap().to_string().contains("spiking-ac"));
+        assert!(initial(&tasks(), "ekf").err().unwrap().to_string().contains("spiking-ac"));
     }
 
     #[test]
@@ -458,7 +406,7 @@ mod tests {
     }
 
     const TINY: steady::Sizes =
-        steady::Sizes { v2x_envs: 16, misac_envs: 16, inferences: 300, batches: 2, updates: 1 };
+        steady::Sizes { envs: 16, experts_envs: 16, inferences: 300, batches: 2, updates: 1 };
 
     /// Every work once on this device; what it says it did, and the rows.
     fn once(on: &Target, all: &[Named]) -> (Vec<Result<u64, String>>, Vec<BenchEnergyRow>) {
@@ -483,7 +431,7 @@ mod tests {
         (units, rows)
     }
 
-    /// Two batches of 300 inferences; a rollout and an update of 16 environments of 100 slots, of task misac 200.
+    /// Two batches of 300 inferences; a rollout and an update of 16 environments of 100 slots, of experts 200.
     const DONE: [u64; 9] = [600, 1600, 1600, 600, 1600, 1600, 600, 3200, 3200];
 
     #[test]
@@ -516,9 +464,9 @@ mod tests {
     #[test]
     fn work_that_there_is_not_has_a_reason() {
         let ddpg = named("ddpg");
-        let why = steady::prepare(&ddpg.subject, Kind::Training, None, TINY).err().unwrap();
+        let why = steady::prepare(ddpg.subject.as_ref(), Kind::Training, None, TINY).err().unwrap();
         assert!(why.contains("off-policy"), "{why}");
-        let mut inference = steady::prepare(&ddpg.subject, Kind::Policy, None, TINY).unwrap();
+        let mut inference = steady::prepare(ddpg.subject.as_ref(), Kind::Policy, None, TINY).unwrap();
         assert_eq!(inference(), Ok(600));
     }
 }

@@ -1,4 +1,4 @@
-//! The sizes of a run of benches, all in one place.
+//! The sizes of a run of benches: those of no task here, those of a task in its folder.
 //!
 //! `ISACBENCH_GRID` chooses: `small` (one size each: it shows that everything runs), `default`, `large`. A software adapter gets the same tiny
 //! sizes whatever is chosen; its times say nothing about GPUs.
@@ -16,7 +16,7 @@ pub enum Grid {
     Large,
 }
 
-/// Sizes of a learner: replicas R, environments B of each, width H of the hidden layers (of the LSTM in task misac).
+/// Sizes of a learner: replicas R, environments B of each, width H of the hidden layers (of experts: of the LSTM).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Learning {
     pub r: usize,
@@ -24,11 +24,11 @@ pub struct Learning {
     pub h: usize,
 }
 
-/// (R, B, H)
-type Table = [(usize, usize, usize)];
-
-fn learning(table: &Table) -> Vec<Learning> {
-    table.iter().map(|&(r, b, h)| Learning { r, b, h }).collect()
+impl Learning {
+    /// Of a table of (R, B, H).
+    pub fn table(table: &[(usize, usize, usize)]) -> Vec<Learning> {
+        table.iter().map(|&(r, b, h)| Learning { r, b, h }).collect()
+    }
 }
 
 /// Sizes of the kernels: those of a training run.
@@ -52,7 +52,8 @@ impl Grid {
         }
     }
 
-    fn choose<T>(self, small: &'static [T], default: &'static [T], large: &'static [T]) -> &'static [T] {
+    /// The sizes of this grid.
+    pub fn choose<T>(self, small: &'static [T], default: &'static [T], large: &'static [T]) -> &'static [T] {
         match self {
             Grid::Small => small,
             Grid::Default => default,
@@ -60,94 +61,9 @@ impl Grid {
         }
     }
 
-    /// Environments of task v2x, without a policy.
-    pub fn physics_v2x(self, kind: DeviceKind) -> &'static [usize] {
-        match kind {
-            DeviceKind::SoftwareGpu => &[128],
-            DeviceKind::Cpu => {
-                self.choose(&[1024], &[256, 1024, 4096, 8192], &[256, 1024, 4096, 16_384, 65_536])
-            }
-            DeviceKind::Gpu => self.choose(
-                &[65_536],
-                &[4096, 65_536, 1_048_576],
-                &[1024, 4096, 16_384, 65_536, 262_144, 1_048_576, 4_194_304],
-            ),
-        }
-    }
-
-    /// Environments of task misac, without a policy.
-    pub fn physics_misac(self, kind: DeviceKind) -> &'static [usize] {
-        match kind {
-            DeviceKind::SoftwareGpu => &[64],
-            DeviceKind::Cpu => self.choose(&[256], &[256, 1024], &[256, 1024, 4096]),
-            DeviceKind::Gpu => {
-                self.choose(&[16_384], &[4096, 65_536], &[1024, 4096, 16_384, 65_536, 262_144])
-            }
-        }
-    }
-
-    /// Rollouts, updates and training of task v2x.
-    pub fn v2x(self, kind: DeviceKind) -> Vec<Learning> {
-        const CPU: &Table =
-            &[(1, 256, 128), (1, 1024, 128), (1, 4096, 128), (4, 256, 128), (1, 1024, 64), (1, 1024, 256)];
-        const CPU_LARGE: &Table = &[
-            (1, 256, 128),
-            (1, 512, 128),
-            (1, 1024, 128),
-            (1, 2048, 128),
-            (1, 4096, 128),
-            (1, 8192, 128),
-            (16, 256, 128),
-            (1, 1024, 64),
-            (1, 1024, 256),
-        ];
-        const GPU: &Table = &[
-            (1, 4096, 128),
-            (1, 16_384, 128),
-            (1, 65_536, 128),
-            (16, 4096, 128),
-            (1, 16_384, 64),
-            (1, 16_384, 256),
-        ];
-        const GPU_LARGE: &Table = &[
-            (1, 256, 128),
-            (1, 1024, 128),
-            (1, 4096, 128),
-            (1, 16_384, 128),
-            (1, 65_536, 128),
-            (1, 131_072, 128),
-            (16, 4096, 128),
-            (64, 1024, 128),
-            (1, 16_384, 64),
-            (1, 16_384, 256),
-        ];
-        learning(match kind {
-            DeviceKind::SoftwareGpu => &[(1, 16, 16)],
-            DeviceKind::Cpu => self.choose(&[(1, 256, 128)], CPU, CPU_LARGE),
-            DeviceKind::Gpu => self.choose(&[(1, 16_384, 128)], GPU, GPU_LARGE),
-        })
-    }
-
-    /// Rollouts, updates and training of task misac.
-    pub fn misac(self, kind: DeviceKind) -> Vec<Learning> {
-        learning(match kind {
-            DeviceKind::SoftwareGpu => &[(1, 4, 8)],
-            DeviceKind::Cpu => self.choose(
-                &[(1, 64, 64)],
-                &[(1, 256, 64), (1, 1024, 64), (4, 64, 64)],
-                &[(1, 256, 64), (1, 512, 64), (1, 1024, 64), (1, 2048, 64), (4, 64, 64)],
-            ),
-            DeviceKind::Gpu => self.choose(
-                &[(1, 1024, 64)],
-                &[(1, 1024, 64), (1, 4096, 64), (8, 256, 64)],
-                &[(1, 256, 64), (1, 1024, 64), (1, 2048, 64), (1, 4096, 64), (8, 256, 64), (32, 64, 64)],
-            ),
-        })
-    }
-
     /// Rows and widths of the networks alone.
     pub fn networks(self, kind: DeviceKind) -> Vec<Learning> {
-        learning(match kind {
+        Learning::table(match kind {
             DeviceKind::SoftwareGpu => &[(1, 64, 16)],
             // The policy's widths, and rows that stay in a core's caches.
             DeviceKind::Cpu => self.choose(
@@ -228,17 +144,16 @@ mod tests {
         assert!(error.contains("tiny") && error.contains("default"), "{error}");
     }
 
-    /// Ids are made of sizes: none may stand twice. Minibatches are sixteenths.
+    /// Ids are made of sizes: none may stand twice.
     #[test]
-    fn no_size_stands_twice_and_rollouts_divide_into_minibatches() {
+    fn no_size_stands_twice() {
         for grid in [Grid::Small, Grid::Default, Grid::Large] {
             for kind in [DeviceKind::Cpu, DeviceKind::Gpu, DeviceKind::SoftwareGpu] {
-                for all in [grid.v2x(kind), grid.misac(kind), grid.networks(kind), grid.replicas(kind)] {
+                for all in [grid.networks(kind), grid.replicas(kind)] {
                     for (i, s) in all.iter().enumerate() {
                         assert!(!all[..i].contains(s), "{grid:?} {kind:?}: {s:?} twice");
                     }
                 }
-                assert!(grid.v2x(kind).iter().all(|s| (s.b * 100).is_multiple_of(16)));
                 assert_eq!(grid.replicas(kind)[0].r, 1, "what one replica costs is the measure");
             }
         }

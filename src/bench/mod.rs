@@ -98,7 +98,7 @@ pub struct Record {
     /// `ceiling_copy`, `ceiling_copy_kernel`, `ceiling_matmul`, `ceiling_matmul_dense`.
     pub group: String,
     pub section: Section,
-    /// `v2x` or `misac`, null where neither matters.
+    /// Name of the task, null where none matters.
     pub task: Option<String>,
     /// Agent id or network (`mlp`, `lif`, `lstm`), null where none acts.
     pub policy: Option<String>,
@@ -120,10 +120,10 @@ pub struct Record {
 /// A record that cannot be written or read.
 #[derive(Debug, Error)]
 pub enum RecordError {
-    #[error("{}: {source}", path.display())]
-    Io { path: PathBuf, source: std::io::Error },
-    #[error("{}: not a record of a benchmark: {source}", path.display())]
-    Parse { path: PathBuf, source: serde_json::Error },
+    #[error("{}: {cause}", path.display())]
+    Io { path: PathBuf, cause: std::io::Error },
+    #[error("{}: not a record of a benchmark: {cause}", path.display())]
+    Parse { path: PathBuf, cause: serde_json::Error },
 }
 
 impl Record {
@@ -145,7 +145,7 @@ impl Record {
     pub fn save(&self, home: &Path) -> Result<(), RecordError> {
         let folder = self.folder(home);
         let path = folder.join(RECORD_FILE);
-        let io = |source| RecordError::Io { path: path.clone(), source };
+        let io = |cause| RecordError::Io { path: path.clone(), cause };
         std::fs::create_dir_all(&folder).map_err(io)?;
         let text = serde_json::to_string_pretty(self).expect("numbers and strings only");
         write_whole(&path, text.as_bytes()).map_err(io)
@@ -153,9 +153,9 @@ impl Record {
 
     /// Reads a record.
     pub fn load(path: &Path) -> Result<Record, RecordError> {
-        let io = |source| RecordError::Io { path: path.to_owned(), source };
+        let io = |cause| RecordError::Io { path: path.to_owned(), cause };
         let text = std::fs::read_to_string(path).map_err(io)?;
-        serde_json::from_str(&text).map_err(|source| RecordError::Parse { path: path.to_owned(), source })
+        serde_json::from_str(&text).map_err(|cause| RecordError::Parse { path: path.to_owned(), cause })
     }
 }
 

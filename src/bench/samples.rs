@@ -40,7 +40,7 @@ pub struct Found {
 /// Why there is nothing to report.
 #[derive(Debug, Error)]
 pub enum SamplesError {
-    #[error("criterion's folder '{}': {source}; run `cargo bench` first, or name the folder with --from", path.display())]
+    #[error("criterion's folder '{}' cannot be read; run `cargo bench` first, or name the folder with --from", path.display())]
     Folder { path: PathBuf, source: std::io::Error },
     #[error("criterion's folder '{}' has no benchmark with samples and a record ({left_out} left out{}); run `cargo bench` first, or name the folder with --from", path.display(), first.as_ref().map(|f| format!(", the first: {f}")).unwrap_or_default())]
     Nothing { path: PathBuf, left_out: usize, first: Option<String> },

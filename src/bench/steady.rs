@@ -1,20 +1,16 @@
 //! Steady work whose energy is measured: the policy networks alone, rollouts, and training, on the CPU backend or a GPU.
 
-use super::energy::Subject;
+use crate::env::{At, Env, StepSlices};
 use crate::gpu::{Fill, Gpu};
 use crate::learn::network::{Forward, Rows, visible};
-use crate::learn::ppo_cpu::{reset_chunk, step_chunk};
 use crate::learn::recurrent::LstmStepGpu;
-use crate::learn::{Algorithm, ExpertsSpec, LearnerState};
+use crate::learn::{Algorithm, Learner, LearnerState};
 use crate::nets::cpu::{Activations, forward};
 use crate::nets::dense::{Packed, Strided, leading};
 use crate::nets::experts::{Decision, ExpertsCpu, ExpertsState, act};
 use crate::nets::{Head, MlpLayout};
-use crate::run::train::{Learner, Plan, experts, train, train_experts};
-use crate::tasks::misac::config::MisacConfig;
-use crate::tasks::misac::physics as misac;
-use crate::tasks::v2x::config::V2xConfig;
-use crate::tasks::v2x::physics as v2x;
+use crate::run::registry::AnyCheckpoint;
+use crate::run::train::{Plan, train};
 use rayon::prelude::*;
 use std::hint::black_box;
 use std::sync::Arc;
@@ -22,9 +18,9 @@ use std::sync::Arc;
 /// How much is done between two looks at the clock: enough to fill the device, in well under a window.
 #[derive(Clone, Copy, Debug)]
 pub struct Sizes {
-    /// Environments of task v2x, and of task misac.
-    pub v2x_envs: usize,
-    pub misac_envs: usize,
+    /// Environments of PPO, and of experts.
+    pub envs: usize,
+    pub experts_envs: usize,
     /// Observations of a batch of inferences, and batches.
     pub inferences: usize,
     pub batches: usize,
@@ -32,9 +28,8 @@ pub struct Sizes {
     pub updates: u32,
 }
 
-pub const CPU: Sizes = Sizes { v2x_envs: 1024, misac_envs: 512, inferences: 4096, batches: 8, updates: 1 };
-pub const GPU: Sizes =
-    Sizes { v2x_envs: 8192, misac_envs: 2048, inferences: 16_384, batches: 64, updates: 4 };
+pub const CPU: Sizes = Sizes { envs: 1024, experts_envs: 512, inferences: 4096, batches: 8, updates: 1 };
+pub const GPU: Sizes = Sizes { envs: 8192, experts_envs: 2048, inferences: 16_384, batches: 64, updates: 4 };
 
 /// Observations that a thread carries at once.
 const CHUNK: usize = 256;
@@ -59,74 +54,63 @@ pub type Run<'a> = Box<dyn FnMut() -> Result<u64, String> + 'a>;
 
 /// The work of an agent, ready to run, or why there is none.
 pub fn prepare<'a>(
-    subject: &'a Subject,
+    subject: &'a dyn AnyCheckpoint,
     kind: Kind,
     gpu: Option<&'a Arc<Gpu>>,
     sizes: Sizes,
 ) -> Result<Run<'a>, String> {
     let failed = |e: crate::gpu::GpuError| e.to_string();
-    match (subject, kind) {
-        (Subject::V2x(c), Kind::Policy) => {
-            let policy = c.algorithm().policy();
-            let (params, envs) = (&c.state.params[..policy.params], sizes.inferences);
-            let mut net = Packed::new(&policy.net);
-            net.pack(params);
-            let gaussian = matches!(policy.head, Head::Gaussian { .. });
-            let obs = observations(&c.config, c.swept[0], &net, gaussian, envs);
-            match gpu {
-                None => Ok(networks(net, obs, sizes.batches)),
-                Some(gpu) => {
-                    networks_gpu(gpu, policy.net, policy.params, params, &obs, sizes.batches).map_err(failed)
+    let (mut algorithm, state) = (subject.first(), subject.state());
+    if kind == Kind::Policy {
+        let (params, envs) = (&state.params[..algorithm.params()], sizes.inferences);
+        let env = algorithm.env().as_ref();
+        return match (algorithm.policy(), &algorithm) {
+            (Some(policy), _) => {
+                let mut net = Packed::new(&policy.net);
+                net.pack(params);
+                let gaussian = matches!(policy.head, Head::Gaussian { .. });
+                let obs = observations(env, &net, gaussian, envs);
+                match gpu {
+                    None => Ok(networks(net, obs, sizes.batches)),
+                    Some(gpu) => networks_gpu(gpu, policy.net, policy.params, params, &obs, sizes.batches)
+                        .map_err(failed),
                 }
             }
-        }
-        (Subject::Misac(c), Kind::Policy) => {
-            let layout = c.algorithm().layout;
-            let (params, envs) = (&c.state.params[..layout.params()], sizes.inferences);
-            let mut net = ExpertsCpu::new(&layout);
-            net.pack(params);
-            let obs = misac_observations(&c.config, c.swept[0], &net, envs);
-            match (gpu, &layout.decision) {
-                (None, _) => Ok(decisions(net, obs, sizes.batches)),
-                (Some(gpu), Decision::Isolated { .. }) => {
-                    decisions_gpu(gpu, &layout, params, &obs, sizes.batches).map_err(failed)
-                }
-                (Some(_), Decision::Shared { .. }) => {
-                    Err("networks with a shared trunk do not run apart from their learner on a GPU".into())
+            (None, Algorithm::Experts(spec)) => {
+                let layout = &spec.layout;
+                let mut net = ExpertsCpu::new(layout);
+                net.pack(params);
+                let obs = scheduled_observations(env, &net, envs);
+                match (gpu, &layout.decision) {
+                    (None, _) => Ok(decisions(net, obs, sizes.batches)),
+                    (Some(gpu), Decision::Isolated { .. }) => {
+                        decisions_gpu(gpu, layout, params, &obs, sizes.batches).map_err(failed)
+                    }
+                    (Some(_), Decision::Shared { .. }) => {
+                        Err("networks with a shared trunk do not run apart from their learner on a GPU"
+                            .into())
+                    }
                 }
             }
+            (None, _) => unreachable!("only experts have no policy of one network"),
+        };
+    }
+    match &mut algorithm {
+        Algorithm::Ppo(spec) => {
+            spec.ppo.envs = sizes.envs;
+            spec.ppo.minibatch = spec.ppo.envs * spec.ppo.horizon / MINIBATCHES;
         }
-        (Subject::V2x(c), _) => {
-            let mut config = c.config.clone();
-            config.ppo.envs = sizes.v2x_envs;
-            config.ppo.minibatch = config.ppo.envs * config.ppo.horizon / MINIBATCHES;
-            let Some(algorithm @ Algorithm::Ppo(_)) = one_replica(&config, &c.agent, c.swept[0], c.seeds[0])
-            else {
-                return Err("off-policy agents learn between their slots and are not measured".into());
-            };
-            let start = first_replica(&c.state, algorithm.params());
-            let learner = Learner::new(&algorithm, &start, gpu).map_err(failed)?;
-            Ok(on_policy(algorithm, learner, kind, gpu, sizes.updates))
+        Algorithm::Experts(spec) => {
+            spec.temporal.envs = sizes.experts_envs;
+            spec.temporal.minibatch_envs = spec.temporal.envs / MINIBATCHES;
         }
-        (Subject::Misac(c), _) => {
-            let mut config = c.config.clone();
-            config.temporal.envs = sizes.misac_envs;
-            config.temporal.minibatch_envs = config.temporal.envs / MINIBATCHES;
-            let spec = one_replica(&config, &c.agent, c.swept[0], c.seeds[0]).expect("a learned agent");
-            let start = first_replica(&c.state, spec.params());
-            let learner = experts(&spec, &start, gpu).map_err(failed)?;
-            Ok(on_experts(spec, learner, kind, gpu, sizes.updates))
+        Algorithm::OffPolicy(_) => {
+            return Err("off-policy agents learn between their slots and are not measured".into());
         }
     }
-}
-
-fn one_replica<C: crate::run::checkpoint::Trainable>(
-    config: &C,
-    agent: &str,
-    swept: f64,
-    seed: u32,
-) -> Option<C::Algorithm> {
-    config.algorithm(agent, &[(swept, seed)])
+    let start = first_replica(state, algorithm.params());
+    let learner = Learner::new(&algorithm, &start, gpu).map_err(failed)?;
+    Ok(learning(algorithm, learner, kind, gpu, sizes.updates))
 }
 
 /// The state of replica 0, as at the start of a run.
@@ -142,77 +126,61 @@ fn first_replica(s: &LearnerState, params: usize) -> LearnerState {
     }
 }
 
-/// Observations [envs, O] of [`OBSERVED_SLOT`], the policy's means having acted until then (zeros, if its outputs are no actions).
-fn observations(config: &V2xConfig, p_max_dbm: f64, net: &Packed, gaussian: bool, envs: usize) -> Vec<f32> {
-    let (spec, params) =
-        (config.task.spec(), crate::tasks::v2x::reproduce::params_of(&config.task, p_max_dbm, [0, 0]));
-    let (o, a) = (spec.obs_dim(), spec.action_dim());
-    let chunk = |first: usize| {
-        let n = CHUNK.min(envs - first);
-        let mut state = vec![0f32; spec.state_rows() * n];
-        let (mut obs, mut final_obs, mut action) = (vec![0f32; n * o], vec![0f32; n * o], vec![0f32; n * a]);
-        let (mut reward, mut flags) = (vec![0f32; n], vec![0u32; n]);
+/// Observations `[envs, O]` of [`OBSERVED_SLOT`], the policy's means having acted until then (zeros, if its outputs are no actions).
+fn observations(env: &dyn Env, net: &Packed, gaussian: bool, envs: usize) -> Vec<f32> {
+    let (o, a) = (env.sizes().obs, env.sizes().action);
+    observed(env, envs, |n| {
         let mut acts = Activations::forward_only(&net.layout, n);
-        reset_chunk(&spec, &params, n, first as u32, &mut state, &mut obs, 0);
-        for clock in 0..OBSERVED_SLOT as u32 {
+        move |obs: &[f32], action: &mut [f32]| {
             if gaussian {
-                forward(net, n, Strided { data: &obs, row: o, col: 1 }, &mut acts);
-                let ld = leading(a);
-                for (row, mean) in action.chunks_mut(a).zip(acts.output().chunks(ld)) {
+                forward(net, n, Strided { data: obs, row: o, col: 1 }, &mut acts);
+                for (row, mean) in action.chunks_mut(a).zip(acts.output().chunks(leading(a))) {
                     row.copy_from_slice(&mean[..a]);
                 }
             }
-            let batch = v2x::Batch {
-                params: &params,
-                envs: n,
-                first: first as u32,
-                state: &mut state,
-                obs: &mut obs,
-            };
-            let out = v2x::StepSlices {
+        }
+    })
+}
+
+/// As [`observations`], decisions 1 where the schedule's logits are positive.
+fn scheduled_observations(env: &dyn Env, net: &ExpertsCpu, envs: usize) -> Vec<f32> {
+    observed(env, envs, |n| {
+        let (mut recurrent, mut logits) =
+            (ExpertsState::new(&net.layout, n), vec![0f32; n * env.sizes().action]);
+        move |obs: &[f32], action: &mut [f32]| {
+            act(net, n, obs, &mut recurrent, &mut logits, None);
+            action.iter_mut().zip(&logits).for_each(|(pi, x)| *pi = f32::from(u8::from(*x > 0.0)));
+        }
+    })
+}
+
+/// Observations of [`OBSERVED_SLOT`] of replica 0, chunk by chunk; `controller` makes what acts in so many environments.
+fn observed<A: FnMut(&[f32], &mut [f32])>(
+    env: &dyn Env,
+    envs: usize,
+    controller: impl Fn(usize) -> A,
+) -> Vec<f32> {
+    let sizes = env.sizes();
+    let chunk = |first: usize| {
+        let n = CHUNK.min(envs - first);
+        let mut at = At { replica: 0, key: env.key(0), first: first as u32, envs: n, clock: 0 };
+        let mut state = vec![0f32; sizes.state * n];
+        let (mut obs, mut final_obs) = (vec![0f32; n * sizes.obs], vec![0f32; n * sizes.obs]);
+        let mut action = vec![0f32; n * sizes.action];
+        let (mut reward, mut flags) = (vec![0f32; n], vec![0u32; n]);
+        let mut act = controller(n);
+        env.reset(&at, &mut state, &mut obs);
+        for clock in 0..OBSERVED_SLOT as u32 {
+            at.clock = clock;
+            act(&obs, &mut action);
+            let out = StepSlices {
                 final_obs: &mut final_obs,
                 reward: &mut reward,
                 flags: &mut flags,
                 metrics: None,
                 full: false,
             };
-            step_chunk(&spec, batch, &action, out, clock);
-        }
-        obs
-    };
-    (0..envs).step_by(CHUNK).flat_map(chunk).collect()
-}
-
-/// As [`observations`], cameras on where the schedule's logits are positive.
-fn misac_observations(config: &MisacConfig, snr_db: f64, net: &ExpertsCpu, envs: usize) -> Vec<f32> {
-    let (spec, params) =
-        (config.task.spec(), crate::tasks::misac::reproduce::params_of(&config.task, snr_db, [0, 0]));
-    let (o, k) = (spec.obs_dim(), spec.vehicles);
-    let chunk = |first: usize| {
-        let n = CHUNK.min(envs - first);
-        let mut state = vec![0f32; spec.state_rows() * n];
-        let (mut obs, mut final_obs) = (vec![0f32; n * o], vec![0f32; n * o]);
-        let (mut logits, mut action) = (vec![0f32; n * k], vec![0f32; n * k]);
-        let (mut reward, mut flags) = (vec![0f32; n], vec![0u32; n]);
-        let mut recurrent = ExpertsState::new(&net.layout, n);
-        misac::misac_reset_chunk(&spec, &params, n, first as u32, &mut state, &mut obs, 0);
-        for clock in 0..OBSERVED_SLOT as u32 {
-            act(net, n, &obs, &mut recurrent, &mut logits, None);
-            action.iter_mut().zip(&logits).for_each(|(pi, x)| *pi = f32::from(u8::from(*x > 0.0)));
-            let batch = misac::Batch {
-                params: &params,
-                envs: n,
-                first: first as u32,
-                state: &mut state,
-                obs: &mut obs,
-            };
-            let out = misac::StepSlices {
-                final_obs: &mut final_obs,
-                reward: &mut reward,
-                flags: &mut flags,
-                metrics: None,
-            };
-            misac::misac_step_chunk(&spec, batch, &action, out, clock);
+            env.step(&at, &action, &mut state, &mut obs, out);
         }
         obs
     };
@@ -260,7 +228,7 @@ fn networks_gpu<'a>(
 
 /// Schedules and phases from the same observations on all threads, the recurrent state carried on.
 fn decisions<'a>(net: ExpertsCpu, obs: Vec<f32>, batches: usize) -> Run<'a> {
-    let (o, k, km) = (net.layout.obs_dim(), net.layout.vehicles, net.layout.phases());
+    let (o, k, km) = (net.layout.obs, net.layout.vehicles, net.layout.phases());
     let memory = |x: &[f32]| {
         let n = x.len() / o;
         (ExpertsState::new(&net.layout, n), vec![0f32; n * k], vec![0f32; n * km])
@@ -287,10 +255,10 @@ fn decisions_gpu<'a>(
     let Decision::Isolated { lstm, head, phases } = &layout.decision else {
         unreachable!("asked for isolated networks only")
     };
-    let (m, p) = (obs.len() / layout.obs_dim(), layout.params());
+    let (m, p) = (obs.len() / layout.obs, layout.params());
     let rows = Rows { r: 1, m, p };
     let params = gpu.upload("steady.params", &[1, p], params)?;
-    let x = gpu.upload("steady.obs", &[1, m, layout.obs_dim()], obs)?;
+    let x = gpu.upload("steady.obs", &[1, m, layout.obs], obs)?;
     let buffers = |net: &MlpLayout| {
         let each = net.layers.iter().map(|l| gpu.alloc::<f32>("steady.out", &[1, m, l.outputs], Fill::Zero));
         each.collect::<Result<Vec<_>, _>>()
@@ -312,7 +280,7 @@ fn decisions_gpu<'a>(
     }))
 }
 
-fn on_policy<'a>(
+fn learning<'a>(
     algorithm: Algorithm,
     mut learner: Learner,
     kind: Kind,
@@ -328,34 +296,13 @@ fn on_policy<'a>(
             (Learner::OnPolicy(ppo), Kind::Rollout) => {
                 (from..update).try_for_each(|u| ppo.rollout(u)).and_then(|()| finished(gpu))
             }
+            (Learner::Experts(experts), Kind::Rollout) => {
+                (from..update).try_for_each(|u| experts.rollout(u)).and_then(|()| finished(gpu))
+            }
             (learner, _) => {
                 let plan =
                     Plan { algorithm: &algorithm, updates: u32::MAX, until: update, log_every: u32::MAX };
                 train(&plan, learner, from, |_, _| {}, |_| {}).map(|_| ())
-            }
-        };
-        done.map_err(|e| e.to_string())?;
-        Ok(steps * u64::from(updates))
-    })
-}
-
-fn on_experts<'a>(
-    spec: ExpertsSpec,
-    mut learner: Box<dyn crate::run::train::Experts>,
-    kind: Kind,
-    gpu: Option<&'a Arc<Gpu>>,
-    updates: u32,
-) -> Run<'a> {
-    let steps = spec.samples() as u64;
-    let mut update = 0;
-    Box::new(move || {
-        let from = update;
-        update += updates;
-        let done = match kind {
-            Kind::Rollout => (from..update).try_for_each(|u| learner.rollout(u)).and_then(|()| finished(gpu)),
-            _ => {
-                let plan = Plan { algorithm: &spec, updates: u32::MAX, until: update, log_every: u32::MAX };
-                train_experts(&plan, learner.as_mut(), from, |_, _| {}, |_| {}).map(|_| ())
             }
         };
         done.map_err(|e| e.to_string())?;

@@ -1,5 +1,5 @@
 //! FLOPs of rollouts and updates, by the formula: the sums of what their kernels must do. `None` with spiking networks, whose operations depend on
-//! the data. The CPU backend does the same work by other means; its fused layers are counted as if they were these kernels.
+//! the data. Tasks hand in what their own kernels must do. The CPU backend does the same work by other means; its fused layers are counted as if they were these kernels.
 
 use crate::kernels::*;
 use crate::learn::{ExpertsSpec, PpoSpec};
@@ -7,9 +7,6 @@ use crate::nets::experts::Decision;
 use crate::nets::lstm::LstmLayout;
 use crate::nets::mlp::Layer;
 use crate::nets::{Activation, MlpLayout};
-use crate::tasks::misac::kernels::{misac_batch, misac_reset, misac_step, spatial_loss};
-use crate::tasks::misac::physics::metric;
-use crate::tasks::v2x::kernels::{v2x_batch, v2x_reset, v2x_step};
 
 /// FLOPs of the parts of an update of all replicas.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -28,6 +25,14 @@ impl Flops {
     pub fn training(&self) -> Option<f64> {
         Some(self.rollout? + self.update()?)
     }
+}
+
+/// FLOPs of a task's physics in all environments of all replicas.
+#[derive(Clone, Copy, Debug)]
+pub struct Physics {
+    pub reset: Option<f64>,
+    /// One slot.
+    pub step: Option<f64>,
 }
 
 fn dense(l: &Layer, r: usize, m: usize) -> dense_forward::Spec {
@@ -95,21 +100,20 @@ fn optimiser(r: usize, p: usize) -> Option<f64> {
     Some(grad_norm::cost(&norm).flops? + adam::cost(&adam::Spec { r, p, split: 0 }).flops?)
 }
 
-/// PPO, agents `ppo` and `spiking-ac`.
-pub fn ppo(spec: &PpoSpec) -> Flops {
-    let (r, b, t, m) = (spec.replicas.len(), spec.ppo.envs, spec.ppo.horizon, spec.ppo.minibatch);
-    let (layout, a) = (spec.layout(), spec.task.action_dim());
-    let p = layout.params();
-    let batch = v2x_batch::Spec { r, b, task: spec.task };
+/// PPO with perceptrons.
+pub fn ppo(spec: &PpoSpec, physics: Physics) -> Flops {
+    let (r, b, t, m) = (spec.env.replicas(), spec.ppo.envs, spec.ppo.horizon, spec.ppo.minibatch);
+    let (layout, sizes) = (spec.layout(), spec.env.sizes());
+    let (p, a) = (layout.params(), sizes.action);
     let both = |rows: usize| Some(forward(&layout.actor, r, rows)? + forward(&layout.critic, r, rows)?);
     let rollout = || {
-        let sums = metrics_reduce::Spec { r, metric_rows: spec.task.metric_rows(), b };
+        let sums = metrics_reduce::Spec { r, metric_rows: sizes.metrics, b };
         let slot = both(b)?
             + gaussian_head::cost(&gaussian_head::Spec { r, b, a, p }).flops?
-            + v2x_step::cost(&batch).flops?
+            + physics.step?
             + metrics_reduce::cost(&sums).flops?;
-        let episodes = (t / spec.task.slots) as f64;
-        Some(v2x_reset::cost(&batch).flops? + t as f64 * slot + episodes * forward(&layout.critic, r, b)?)
+        let episodes = (t / sizes.slots) as f64;
+        Some(physics.reset? + t as f64 * slot + episodes * forward(&layout.critic, r, b)?)
     };
     let minibatch = || {
         let normalise = spec.ppo.normalise_advantages;
@@ -134,23 +138,23 @@ pub fn ppo(spec: &PpoSpec) -> Flops {
     }
 }
 
-/// Task misac with experts that share nothing; `None` throughout for architectures that share a trunk.
-pub fn experts(spec: &ExpertsSpec) -> Flops {
+/// Experts that share nothing; `None` throughout for architectures that share a trunk. `beams` says the FLOPs of L_spat in that many slots of all
+/// environments.
+pub fn experts(spec: &ExpertsSpec, physics: Physics, beams: impl FnOnce(usize) -> Option<f64>) -> Flops {
     let Decision::Isolated { lstm, head, phases } = &spec.layout.decision else {
         return Flops { rollout: None, advantages: None, minibatches: None };
     };
-    let (r, b, t) = (spec.replicas.len(), spec.temporal.envs, spec.task.slots);
-    let (k, critic) = (spec.task.vehicles, &spec.layout.critic);
-    let batch = misac_batch::Spec { r, b, task: spec.task };
+    let (r, b, t) = (spec.replicas(), spec.temporal.envs, spec.slots());
+    let (k, critic) = (spec.layout.vehicles, &spec.layout.critic);
     let rollout = || {
-        let sums = metrics_reduce::Spec { r, metric_rows: metric::ROWS, b };
+        let sums = metrics_reduce::Spec { r, metric_rows: spec.env.sizes().metrics, b };
         let slot = lstm_forward(lstm, r, 1, b)?
             + forward(head, r, b)?
             + forward(critic, r, b)?
             + bernoulli_head::cost(&bernoulli_head::Spec { r, b, a: k }).flops?
-            + misac_step::cost(&batch).flops?
+            + physics.step?
             + metrics_reduce::cost(&sums).flops?;
-        Some(misac_reset::cost(&batch).flops? + t as f64 * slot + forward(critic, r, b)?)
+        Some(physics.reset? + t as f64 * slot + forward(critic, r, b)?)
     };
     let envs = spec.minibatch_envs();
     let m = t * envs;
@@ -175,10 +179,9 @@ pub fn experts(spec: &ExpertsSpec) -> Flops {
     let spatial = || {
         let slots = spec.spatial_slots(0).count();
         let m = slots * b;
-        let loss = spatial_loss::Spec { batch, phase: spec.layout.phase, slots, m };
         Some(
             forward(phases, r, m)?
-                + spatial_loss::cost(&loss).flops?
+                + beams(slots)?
                 + backward(phases, r, m, false)?
                 + column_sum::cost(&column_sum::Spec { r, m, c: k }).flops?
                 + optimiser(r, phases.params())?,

@@ -1,14 +1,17 @@
 //! `isacbench bench`
 
+use super::Tasks;
 use super::place;
+use super::print::{note, say};
 use super::watch::Bars;
 use crate::bench::analysis::{self, BenchRows};
 use crate::bench::device::slug;
-use crate::bench::energy::{self, INITIAL, Named, Subject, Target};
+use crate::bench::energy::{self, INITIAL, Named, Target};
 use crate::bench::samples::{self, Benchmark, Found};
 use crate::bench::{DeviceKind, criterion_home};
 use crate::energy::meters::SYSFS;
 use crate::gpu::DeviceChoice;
+use crate::run::registry::AnyTask;
 use crate::run::rows::{BenchEnergyRow, DeviceName, Manifest, cpu_model};
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -42,7 +45,7 @@ pub struct BenchArgs {
     fail_below: Option<f64>,
 }
 
-pub fn bench(a: &BenchArgs) -> Result<()> {
+pub(super) fn bench(a: &BenchArgs, tasks: &Tasks) -> Result<()> {
     if let Some(ratio) = a.fail_below
         && !(ratio.is_finite() && ratio > 0.0)
     {
@@ -50,32 +53,34 @@ pub fn bench(a: &BenchArgs) -> Result<()> {
     }
     match a.compare.as_deref() {
         Some([old, new]) => compare(a, old, new),
-        _ => report(a),
+        _ => report(a, tasks),
     }
 }
 
-fn report(a: &BenchArgs) -> Result<()> {
+fn report(a: &BenchArgs, tasks: &Tasks) -> Result<()> {
     let started = Instant::now();
     let home = a.from.clone().unwrap_or_else(criterion_home);
     let found = samples::collect(&home)?;
-    let subjects = subjects(a, &found)?;
+    let tasks: Vec<&dyn AnyTask> = tasks.iter().map(|t| *t as &dyn AnyTask).collect();
+    let names: Vec<&str> = tasks.iter().map(|t| t.name()).collect();
+    let subjects = subjects(a, &found, &tasks)?;
     let out = a.out.clone().unwrap_or_else(|| Path::new("results").join(machine(&found)).join("bench"));
     crate::files::writable_folder(&out).with_context(|| format!("cannot write to '{}'", out.display()))?;
     for l in &found.left_out {
-        eprintln!("left out: {}: {}", l.path.display(), l.why);
+        note!("left out: {}: {}", l.path.display(), l.why);
     }
     let rows = analysis::rows(&found.benchmarks);
     let energy = energies(a, &found, &subjects)?;
-    let mut manifest = manifest(&found, &subjects);
+    let mut manifest = manifest(&found, &subjects, &names);
     manifest.wall_s = Some(started.elapsed().as_secs_f64());
-    write(&out, &found, &rows, &energy, &manifest)
+    write(&out, &found, &rows, &energy, &manifest, &names)
 }
 
 /// Agents whose energy is given: those of every report, those that were benchmarked, and those whose weights were named.
-fn subjects(a: &BenchArgs, found: &Found) -> Result<Vec<Named>> {
+fn subjects(a: &BenchArgs, found: &Found, tasks: &energy::Tasks) -> Result<Vec<Named>> {
     let mut out: Vec<Named> = Vec::new();
     for path in &a.checkpoints {
-        let subject = Subject::load(path)?;
+        let subject = energy::load(tasks, path)?;
         if let Some(other) = out.iter().find(|n| n.subject.agent() == subject.agent()) {
             bail!(
                 "--checkpoint '{}': agent '{}' has its weights from '{}' already",
@@ -88,9 +93,11 @@ fn subjects(a: &BenchArgs, found: &Found) -> Result<Vec<Named>> {
         out.push(Named { subject, weights });
     }
     let benchmarked = found.benchmarks.iter().filter_map(|b| b.record.policy.as_deref());
-    for agent in energy::AGENTS.into_iter().chain(benchmarked.filter(|p| energy::is_learned(p))) {
+    // A program may lack the agents of every report, and a network may be benchmarked that is no agent.
+    let known = |p: &&str| energy::is_learned(tasks, p);
+    for agent in energy::AGENTS.into_iter().chain(benchmarked).filter(known) {
         if !out.iter().any(|n| n.subject.agent() == agent) {
-            out.push(Named { subject: Subject::initial(agent)?, weights: INITIAL.into() });
+            out.push(Named { subject: energy::initial(tasks, agent)?, weights: INITIAL.into() });
         }
     }
     Ok(out)
@@ -129,7 +136,7 @@ fn targets(a: &BenchArgs, found: &Found) -> Result<Vec<Target>> {
     }
     match place(&a.device)?.gpu {
         Some(gpu) if gpu.is_software() => {
-            eprintln!("not measured: '{}' is a software adapter and runs on the processor", gpu.info.name);
+            note!("not measured: '{}' is a software adapter and runs on the processor", gpu.info.name);
         }
         Some(gpu) => {
             let name = gpu.info.name.clone();
@@ -157,7 +164,7 @@ fn machine(found: &Found) -> String {
     format!("{}-{cores}-cores", slug(&cpu.unwrap_or_else(|| CPU.into())))
 }
 
-fn manifest(found: &Found, subjects: &[Named]) -> Manifest {
+fn manifest(found: &Found, subjects: &[Named], tasks: &[&str]) -> Manifest {
     let mut devices: Vec<String> = Vec::new();
     let mut drivers: Vec<String> = Vec::new();
     let mut backends: Vec<&str> = Vec::new();
@@ -196,8 +203,8 @@ fn manifest(found: &Found, subjects: &[Named]) -> Manifest {
         time(taken().max())
     );
     let agents: Vec<String> = subjects.iter().map(|s| s.subject.agent().to_string()).collect();
-    let args: Vec<String> = std::env::args().collect();
-    let mut manifest = Manifest::collect(&args, &config, "v2x, misac", &agents, &[], &device);
+    let mut manifest =
+        Manifest::collect(&super::common::words(), &config, &tasks.join(", "), &agents, &[], &device);
     // What was timed, not what reports it.
     let records = || found.benchmarks.iter().map(|b| &b.record);
     let revisions: BTreeSet<&str> = records().filter_map(|r| r.git_revision.as_deref()).collect();
@@ -214,11 +221,12 @@ fn write(
     rows: &BenchRows,
     energy: &[BenchEnergyRow],
     manifest: &Manifest,
+    tasks: &[&str],
 ) -> Result<()> {
     use crate::report::bench::{self, Report};
-    let paths = bench::write(out, &Report { rows, energy, left_out: &found.left_out, manifest })?;
-    println!("report: {}", paths.html.display());
-    println!("        {}", paths.summary.display());
+    let paths = bench::write(out, &Report { rows, energy, left_out: &found.left_out, manifest, tasks })?;
+    say!("report: {}", paths.html.display());
+    say!("        {}", paths.summary.display());
     Ok(())
 }
 
@@ -229,11 +237,12 @@ fn write(
     rows: &BenchRows,
     energy: &[BenchEnergyRow],
     manifest: &Manifest,
+    _: &[&str],
 ) -> Result<()> {
     let BenchRows { benchmarks, samples, scaling, phases } = rows;
     let rows = serde_json::json!({ "benchmarks": benchmarks, "samples": samples, "scaling": scaling, "phases": phases, "energy": energy, "manifest": manifest });
     crate::files::write_whole(&out.join("rows.json"), rows.to_string().as_bytes())?;
-    println!("rows: {} (built without the feature 'report': no figures)", out.join("rows.json").display());
+    say!("rows: {} (built without the feature 'report': no figures)", out.join("rows.json").display());
     Ok(())
 }
 
@@ -252,12 +261,12 @@ fn compare(a: &BenchArgs, old: &Path, new: &Path) -> Result<()> {
     let text = markdown([&names[0], &names[1]], [manifest_a.as_ref(), manifest_b.as_ref()], &comparison);
     if let Some(out) = &a.out {
         let [markdown, html] = write_comparison(out, &text, &comparison)?;
-        eprintln!("comparison: {}", html.display());
-        eprintln!("            {}", markdown.display());
+        note!("comparison: {}", html.display());
+        note!("            {}", markdown.display());
     }
     // The figure is a file beside the text; printed there is none.
     let printed: Vec<&str> = text.lines().filter(|l| !l.starts_with("![")).collect();
-    println!("{}", printed.join("\n"));
+    say!("{}", printed.join("\n"));
     if let Some(ratio) = a.fail_below {
         let slow: Vec<String> = comparison
             .below(ratio)

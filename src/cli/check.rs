@@ -1,9 +1,10 @@
 //! `isacbench check`
 
-use super::place;
+use super::print::{note, say};
+use super::{Tasks, place};
 use crate::golden;
 use crate::gpu::{self, DeviceChoice, Reduce};
-use crate::kernels::REGISTRY;
+use crate::kernels::{self, Entry};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde_json::json;
@@ -25,45 +26,51 @@ pub struct CheckArgs {
     json: bool,
 }
 
-pub fn check(a: &CheckArgs) -> Result<()> {
+pub fn check(a: &CheckArgs, tasks: &Tasks) -> Result<()> {
+    let all: Vec<&Entry> = kernels::REGISTRY.iter().chain(tasks.iter().flat_map(|t| t.kernels())).collect();
     if let Some(dir) = &a.dump_wgsl {
-        for e in REGISTRY {
+        for e in &all {
             for form in Reduce::ALL.into_iter().filter(|f| *f == Reduce::Tree || e.adds()) {
                 let path = dir.join(match form {
                     Reduce::Tree => format!("{}.wgsl", e.kernel),
                     Reduce::Subgroups => format!("{}.{}.wgsl", e.kernel, form.name()),
                 });
-                let text = gpu::compose(e.kernel, &(e.prelude)(), form)?.source;
+                let text = gpu::compose(&e.shader, &(e.prelude)(), form)?.source;
                 crate::files::write_whole(&path, text.as_bytes())
                     .with_context(|| format!("cannot write '{}'", path.display()))?;
             }
         }
-        eprintln!("composed shaders of {} kernels written to {}", REGISTRY.len(), dir.display());
+        note!("composed shaders of {} kernels written to {}", all.len(), dir.display());
     }
     let place = place(&a.device)?;
     if !a.json {
-        println!("{}", place.why);
+        say!("{}", place.why);
     }
-    let mut failures = 0;
+    let (mut compared, mut failures) = (0, 0);
     let mut kernels = Vec::new();
     match place.gpu.as_deref() {
         Some(gpu) => {
             if !a.json {
-                println!(
+                say!(
                     "{:28} {:34} {:>12} {:>24} {:>10}",
-                    "kernel", "quantity", "max |error|", "tolerance", "of budget"
+                    "kernel",
+                    "quantity",
+                    "max |error|",
+                    "tolerance",
+                    "of budget"
                 );
             }
-            for e in REGISTRY {
+            for e in &all {
                 if let Some(lacks) = e.lacks(gpu) {
                     if !a.json {
-                        println!("{:28} skipped: the adapter lacks {lacks}", e.kernel);
+                        say!("{:28} skipped: the adapter lacks {lacks}", e.kernel);
                     }
                     kernels
                         .push(json!({ "kernel": e.kernel, "skipped": format!("the adapter lacks {lacks}") }));
                     continue;
                 }
                 for c in (e.check)(gpu)? {
+                    compared += 1;
                     failures += usize::from(!c.passed());
                     if !a.json {
                         print_comparison(e.kernel, &c);
@@ -72,16 +79,23 @@ pub fn check(a: &CheckArgs) -> Result<()> {
                 }
             }
         }
-        None if a.golden.is_none() => {
+        None if a.golden.is_none() && a.dump_wgsl.is_none() => {
             bail!("kernels are compared on an adapter: use --device gpu, or --golden DIR for the CPU twins")
         }
         None => {}
     }
-    let mut files = Vec::new();
+    if place.gpu.is_some() && compared == 0 {
+        bail!("nothing was compared: the adapter lacks what every kernel needs");
+    }
+    let (mut files, mut bad_files, mut golden_compared) = (Vec::new(), 0, None);
     if let Some(dir) = &a.golden {
-        for g in golden::run(dir, place.gpu.as_deref())? {
+        let before = compared;
+        let checks: Vec<golden::File> =
+            golden::FILES.iter().chain(tasks.iter().flat_map(|t| t.golden())).copied().collect();
+        for g in golden::run(dir, &checks, place.gpu.as_deref())? {
             match &g.outcome {
                 golden::Outcome::Compared(rows) => {
+                    compared += rows.len();
                     for r in rows {
                         failures += usize::from(!r.comparison.passed());
                         if !a.json {
@@ -92,23 +106,42 @@ pub fn check(a: &CheckArgs) -> Result<()> {
                 }
                 golden::Outcome::Skipped { reason } => {
                     if !a.json {
-                        println!("{:28} skipped: {reason}", g.file);
+                        say!("{:28} skipped: {reason}", g.file);
                     }
                     files.push(json!({ "file": g.file, "skipped": reason }));
                 }
+                golden::Outcome::Failed { reason } => {
+                    bad_files += 1;
+                    if !a.json {
+                        say!("{:28} FAILED: {reason}", g.file);
+                    }
+                    files.push(json!({ "file": g.file, "error": reason, "passed": false }));
+                }
             }
         }
+        golden_compared = Some(compared - before);
     }
     if a.json {
-        println!(
+        say!(
             "{}",
-            json!({ "task": "check", "device": place.name.device, "kernels": kernels, "golden": files, "failures": failures })
+            json!({ "task": "check", "device": place.name.device, "kernels": kernels, "golden": files, "comparisons": compared, "failures": failures, "bad_files": bad_files })
         );
-    } else {
-        println!("{} comparisons, {failures} failed", kernels.len() + files.len());
+    } else if place.gpu.is_some() || a.golden.is_some() {
+        say!("{compared} comparisons, {failures} failed");
     }
-    if failures > 0 {
-        bail!("{failures} comparisons are outside their tolerance");
+    match (failures, bad_files) {
+        (0, 0) => {}
+        (_, 0) => bail!("{failures} comparisons are outside their tolerance"),
+        (0, _) => bail!("{bad_files} files cannot be compared"),
+        _ => bail!(
+            "{failures} comparisons are outside their tolerance, and {bad_files} files cannot be compared"
+        ),
+    }
+    if let (Some(0), Some(dir)) = (golden_compared, &a.golden) {
+        bail!(
+            "nothing in '{}' was compared: no file there has the name of one that is tested",
+            dir.display()
+        );
     }
     Ok(())
 }
@@ -120,13 +153,13 @@ fn print_comparison(name: &str, c: &crate::kernels::Comparison) {
         format!("{:.1e} + {:.1e}·scale", c.tol_abs, c.tol_rel)
     };
     let verdict = if c.passed() { "" } else { "  FAILED" };
-    println!(
+    say!(
         "{name:28} {:34} {:>12.3e} {tolerance:>24} {:>9.1}%{verdict}",
         c.quantity,
         c.max_abs_err,
         100.0 * c.budget_share
     );
     for f in &c.failures {
-        println!("    {f}");
+        say!("    {f}");
     }
 }

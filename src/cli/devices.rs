@@ -1,6 +1,7 @@
 //! `isacbench devices`
 
 use super::place;
+use super::print::say;
 use crate::gpu::{self, DeviceChoice};
 use anyhow::Result;
 use clap::Args;
@@ -29,15 +30,12 @@ pub fn devices(a: &DevicesArgs) -> Result<()> {
         })
     };
     if a.json {
-        println!(
-            "{}",
-            json!({ "adapters": all.iter().map(info).collect::<Vec<_>>(), "auto": auto.name.device })
-        );
+        say!("{}", json!({ "adapters": all.iter().map(info).collect::<Vec<_>>(), "auto": auto.name.device }));
         return Ok(());
     }
     for x in &all {
         let i = info(x);
-        println!(
+        say!(
             "{}\n    {}, {}, driver {}\n    storage binding {:.0} MiB, buffer {:.0} MiB, timestamps {}, f16 {}, subgroups {}",
             i["name"].as_str().unwrap_or(""),
             i["type"].as_str().unwrap_or(""),
@@ -51,8 +49,8 @@ pub fn devices(a: &DevicesArgs) -> Result<()> {
         );
     }
     if all.is_empty() {
-        println!("no adapter (Debian: mesa-vulkan-drivers has software Vulkan)");
+        say!("no adapter (Debian: mesa-vulkan-drivers has software Vulkan)");
     }
-    println!("auto: {}", auto.why.trim_start_matches("device: "));
+    say!("auto: {}", auto.why.trim_start_matches("device: "));
     Ok(())
 }

@@ -1,22 +1,19 @@
 //! `isacbench evaluate`
 
+use super::common::cpu_place;
+use super::print::{note, say};
 use super::watch::{Bars, Silent};
-use super::{Common, Place, cpu_place, find_misac_agent, find_v2x_agent, place};
-use crate::config::Layered;
-use crate::energy::accounts;
+use super::{Common, Place, Tasks, place, tasks};
+use crate::config::user_sets;
 use crate::gpu::GpuError;
 use crate::num::stats;
-use crate::run::checkpoint::{Checkpoint, CheckpointError, Trainable};
+use crate::run::checkpoint::Checkpoint;
+use crate::run::errors::CheckpointError;
+use crate::run::errors::JobError;
 use crate::run::evaluate::{Estimate, Precision};
-use crate::run::reproduce::{JobError, Watch};
-use crate::tasks::misac::config::MisacConfig;
-use crate::tasks::misac::evaluate::Outcome as MisacOutcome;
-use crate::tasks::misac::physics::MisacParams;
-use crate::tasks::v2x::agents::V2xAgent;
-use crate::tasks::v2x::config::V2xConfig;
-use crate::tasks::v2x::evaluate::Outcome;
-use crate::tasks::v2x::physics::{V2xParams, metric};
-use crate::tasks::v2x::reproduce::Weights;
+use crate::run::reproduce::{self};
+use crate::run::task::{Agent, Evaluated, Task, Unit, Weights};
+use crate::run::watch::Watch;
 use anyhow::{Result, bail};
 use clap::Args;
 use serde_json::{Map, Value, json};
@@ -26,9 +23,9 @@ use std::path::{Path, PathBuf};
 pub struct EvaluateArgs {
     #[command(flatten)]
     common: Common,
-    /// Task to run
-    #[arg(long, default_value = "v2x", value_parser = ["v2x", "misac"])]
-    task: String,
+    /// Task to run [default: the one that has the agent]
+    #[arg(long)]
+    task: Option<String>,
     /// Agent id (see the README's table)
     #[arg(long)]
     agent: String,
@@ -52,7 +49,12 @@ pub struct EvaluateArgs {
     json: bool,
 }
 
-pub fn evaluate(a: &EvaluateArgs) -> Result<()> {
+pub(super) fn run(a: &EvaluateArgs, all: &Tasks) -> Result<()> {
+    tasks::find(all, a.task.as_deref(), Some(&a.agent))?.evaluate(a)
+}
+
+/// Evaluates one agent of a task and prints what it did.
+pub(super) fn evaluate<C: Task>(a: &EvaluateArgs) -> Result<()> {
     let mut sets = a.common.sets.clone();
     if let Some(n) = a.episodes {
         sets.push(format!("evaluate.episodes={n}"));
@@ -60,37 +62,93 @@ pub fn evaluate(a: &EvaluateArgs) -> Result<()> {
     if a.greedy {
         sets.push("evaluate.greedy=true".into());
     }
-    let printed = match a.task.as_str() {
-        "misac" => misac(a, &sets)?,
-        _ => v2x(a, &sets)?,
+    let agent = super::common::agent::<C>(&a.agent)?;
+    if a.precision == Precision::F16 && !agent.is_learned() {
+        return Err(GpuError::NoF16("this agent has no network").into());
+    }
+    let mut saved = None;
+    let (config, seeds) = match &a.checkpoint {
+        Some(path) if agent.is_learned() => {
+            let (checkpoint, config) = weights::<C>(a, path, agent, &sets)?;
+            let seed = config.common().evaluate.seed;
+            let seeds = checkpoint.seeds.iter().map(|s| seed.wrapping_add(*s)).collect();
+            saved = Some(checkpoint);
+            (config, seeds)
+        }
+        Some(_) => bail!("agent '{}' has no weights to load: drop --checkpoint", agent.id),
+        None if agent.is_learned() => return Err(JobError::NoWeights(agent.id).into()),
+        None => {
+            let config = C::load(a.common.config.as_deref(), &sets)?;
+            let seeds = vec![config.common().evaluate.seed];
+            (config, seeds)
+        }
+    };
+    let units: Vec<_> = seeds.iter().map(|seed| Unit { config: &config, seed: *seed }).collect();
+    let mut place = place(&a.common.device)?;
+    let bars = Bars::new();
+    let watch = a.watch(&bars, &place);
+    let gpu = place.gpu.as_deref();
+    let algorithm = saved.as_ref().map(Checkpoint::algorithm);
+    let weights = saved.as_ref().zip(algorithm.as_ref()).map(|(c, algorithm)| Weights {
+        algorithm,
+        params: &c.state.params,
+        precision: a.precision,
+    });
+    let evaluated = C::evaluate(agent, &units, weights, gpu, watch)?;
+    let mut values = Values::default();
+    for e in &evaluated {
+        for (name, estimate) in &e.metrics {
+            values.add(name.clone(), *estimate, e.episodes);
+        }
+    }
+    let mut metrics: Vec<Summary> = values.summaries().into_iter().map(Summary::shown::<C>).collect();
+    metrics.extend(energies(&evaluated));
+    let measured = weights.map(|w| reproduce::measured::<C>(agent, &units, w, gpu, a.measure_energy, watch));
+    if evaluated.iter().any(|e| !e.on_gpu) {
+        place = cpu_place("the agent decides there");
+    }
+    let slots = C::SCHEMA.slots.iter().enumerate().filter_map(|(i, column)| {
+        let told: Vec<_> = evaluated.iter().filter_map(|e| Some((e.slots.get(i)?, e.episodes))).collect();
+        let count = told.first()?.0.len();
+        let at = |t: usize| pool(&told.iter().map(|(s, n)| (s[t], *n)).collect::<Vec<_>>());
+        Some((column.name, (0..count).map(at).collect()))
+    });
+    let printed = Printed {
+        task: C::NAME,
+        title: format!("{} at {} {}", agent.id, config.swept(), C::SWEPT.unit),
+        agent: agent.id,
+        device: place.name.device.clone(),
+        episodes: evaluated.iter().map(|e| e.episodes).sum(),
+        replicas: evaluated.len(),
+        episode_slots: config.env(&[]).sizes().slots,
+        metrics,
+        measured,
+        slots: slots.collect(),
     };
     printed.print(a);
     Ok(())
 }
 
-/// The checkpoint with the replicas that are to be evaluated, the configuration with the user's keys, and the swept value.
-fn weights<C: Trainable>(
+/// The checkpoint with the replicas that are to be evaluated, and the configuration with the user's keys at their place of the swept axis.
+fn weights<C: Task>(
     a: &EvaluateArgs,
     path: &Path,
-    agent: &str,
+    agent: &Agent<C>,
     sets: &[String],
-    same_sizes: impl Fn(&C, &C) -> bool,
-    swept: impl Fn(&C) -> f64,
-) -> Result<(Checkpoint<C>, C, f64)> {
-    if a.common.config.is_some() {
-        bail!("--config: a checkpoint brings its own configuration; change single keys with --set");
-    }
+) -> Result<(Checkpoint<C>, C)> {
     let mut saved = Checkpoint::<C>::load(path)?;
-    if saved.agent != agent {
-        let (file, found, wanted) = (path.display().to_string(), saved.agent, agent.into());
+    if saved.agent != agent.id {
+        let (file, found, wanted) = (path.display().to_string(), saved.agent, agent.id.into());
         return Err(CheckpointError::OtherAgent { file, found, wanted }.into());
     }
-    let config = saved.config.with(sets)?;
-    if !same_sizes(&config, &saved.config) {
-        bail!("--set: these keys change the sizes that '{}' was trained with", path.display());
+    let file = a.common.config.as_deref();
+    let config = saved.config.under(file, sets)?;
+    if config.decision(agent) != saved.config.decision(agent) {
+        let by = if file.is_some() { "--config or --set" } else { "--set" };
+        bail!("{by}: these keys change the sizes that '{}' was trained with", path.display());
     }
-    let (key, wanted) = (format!("task.{}", C::SWEPT), swept(&config));
-    let chosen = sets.iter().filter_map(|s| s.split_once('=')).any(|(k, _)| k.trim() == key);
+    let (key, wanted) = (format!("task.{}", C::SCHEMA.swept.name), config.swept());
+    let chosen = user_sets(file, sets, &key)?;
     if chosen && saved.swept.contains(&wanted) {
         saved.keep(wanted);
     } else if saved.swept.iter().any(|p| *p != saved.swept[0]) {
@@ -99,154 +157,11 @@ fn weights<C: Trainable>(
         bail!(
             "'{}' holds replicas for {all:?} {}: choose one with --set {key}=…",
             path.display(),
-            C::SWEPT_UNIT
+            C::SWEPT.unit
         );
     }
     let at = if chosen { wanted } else { saved.swept[0] };
-    Ok((saved, config, at))
-}
-
-fn misac(a: &EvaluateArgs, sets: &[String]) -> Result<Printed> {
-    use crate::tasks::misac::reproduce::{energies, measured, outcomes, params_of};
-    let agent = find_misac_agent(&a.agent)?;
-    if a.precision == Precision::F16 {
-        return Err(GpuError::NoF16("this is task misac").into());
-    }
-    let learned = agent.architecture().is_some();
-    let mut checkpoint = None;
-    let (config, at, seeds) = match &a.checkpoint {
-        Some(path) if learned => {
-            let sizes = |c: &MisacConfig| c.algorithm(agent.id, &[]).map(|s| (s.task, s.layout));
-            let same = |x: &MisacConfig, y: &MisacConfig| sizes(x) == sizes(y);
-            let (saved, config, at) = weights(a, path, agent.id, sets, same, |c| c.task.snr_db)?;
-            let seeds = saved.seeds.iter().map(|s| config.evaluate.seed.wrapping_add(*s)).collect();
-            checkpoint = Some(saved);
-            (config, at, seeds)
-        }
-        Some(_) => bail!("agent '{}' has no weights to load: drop --checkpoint", agent.id),
-        None if learned => return Err(JobError::NoWeights(agent.id).into()),
-        None => {
-            let config = MisacConfig::load(a.common.config.as_deref(), sets)?;
-            let (at, seeds) = (config.task.snr_db, vec![config.evaluate.seed]);
-            (config, at, seeds)
-        }
-    };
-    let replicas: Vec<MisacParams> = seeds.iter().map(|s| params_of(&config.task, at, [*s, 0])).collect();
-    let mut place = place(&a.common.device)?;
-    let bars = Bars::new();
-    let watch = a.watch(&bars, &place);
-    let gpu = place.gpu.as_deref();
-    let evaluated = outcomes(agent, &config, &replicas, checkpoint.as_ref(), gpu, watch)?;
-    let mut values = Values::default();
-    for e in &evaluated {
-        for (name, estimate) in e.metrics() {
-            values.add(name.into(), estimate, e.outcome.episodes);
-        }
-    }
-    let mut energy = None;
-    if let Some(saved) = &checkpoint {
-        for (r, e) in evaluated.iter().enumerate() {
-            for entry in energies(agent, &config, saved, r, &e.outcome)? {
-                let name = format!(
-                    "energy_{}_{}_{}_j_per_slot",
-                    plain(&entry.network),
-                    plain(entry.method),
-                    plain(&entry.constants)
-                );
-                values.add(name, Estimate { mean: entry.energy_j, std_error: f64::NAN }, e.outcome.episodes);
-            }
-        }
-        energy = Some(measured(agent, &config, &replicas, saved, gpu, a.measure_energy, watch));
-    }
-    if evaluated.iter().any(|e| !e.on_gpu) {
-        place = cpu_place("the agent decides there");
-    }
-    let mut slots = Vec::new();
-    if evaluated.iter().all(|e| !e.bound) {
-        let of = |what: fn(&MisacOutcome) -> &Vec<Estimate>| {
-            let at =
-                |t| evaluated.iter().map(|e| (what(&e.outcome)[t], e.outcome.episodes)).collect::<Vec<_>>();
-            (0..config.task.slots).map(|t| pool(&at(t))).collect()
-        };
-        slots = vec![("energy_j", of(|o| &o.slot_energy_j)), ("mae_deg", of(|o| &o.slot_mae_deg))];
-    }
-    Ok(Printed {
-        title: format!("{} at {at} dB", agent.id),
-        agent: agent.id,
-        device: place.name.device,
-        episodes: evaluated.iter().map(|e| e.outcome.episodes).sum(),
-        replicas: evaluated.len(),
-        episode_slots: config.task.slots,
-        metrics: values.summaries(),
-        measured: energy,
-        slots,
-    })
-}
-
-fn v2x(a: &EvaluateArgs, sets: &[String]) -> Result<Printed> {
-    let agent = find_v2x_agent(&a.agent)?;
-    if a.precision == Precision::F16 && !agent.is_learned() {
-        return Err(GpuError::NoF16("this agent has no network").into());
-    }
-    let mut checkpoint = None;
-    let (config, at, seeds) = match &a.checkpoint {
-        Some(path) if agent.is_learned() => {
-            let sizes = |c: &V2xConfig| agent.algorithm(c, Vec::new()).map(|a| (*a.task(), a.policy()));
-            let same = |x: &V2xConfig, y: &V2xConfig| sizes(x) == sizes(y);
-            let (saved, config, at) = weights(a, path, agent.id, sets, same, |c| c.task.p_max_dbm)?;
-            let seeds = saved.seeds.iter().map(|s| config.evaluate.seed.wrapping_add(*s)).collect();
-            checkpoint = Some(saved);
-            (config, at, seeds)
-        }
-        Some(_) => bail!("agent '{}' has no weights to load: drop --checkpoint", agent.id),
-        None if agent.is_learned() => return Err(JobError::NoWeights(agent.id).into()),
-        None => {
-            let config = V2xConfig::load(a.common.config.as_deref(), sets)?;
-            let (at, seeds) = (config.task.p_max_dbm, vec![config.evaluate.seed]);
-            (config, at, seeds)
-        }
-    };
-    let replicas: Vec<V2xParams> =
-        seeds.iter().map(|s| crate::tasks::v2x::reproduce::params_of(&config.task, at, [*s, 0])).collect();
-    let mut place = place(&a.common.device)?;
-    let bars = Bars::new();
-    let watch = a.watch(&bars, &place);
-    let gpu = place.gpu.as_deref();
-    let weights = checkpoint.as_ref().map(|checkpoint| Weights { checkpoint, precision: a.precision });
-    let outcomes = crate::tasks::v2x::reproduce::outcomes(agent, &config, &replicas, weights, gpu, watch)?;
-    let mut metrics = summarise(agent.is_bound(), config.task.vehicles, &outcomes);
-    let mut measured = None;
-    if let Some(weights) = weights {
-        metrics.extend(energies(agent, weights.checkpoint, &outcomes)?);
-        measured = Some(crate::tasks::v2x::reproduce::measured(
-            agent,
-            &config,
-            &replicas,
-            weights,
-            gpu,
-            a.measure_energy,
-            watch,
-        ));
-    }
-    if !agent.decides_on_gpu() {
-        place = cpu_place("the agent decides there");
-    }
-    let mut slots = Vec::new();
-    if !agent.is_bound() {
-        let at = |t: usize| pool(&outcomes.iter().map(|o| (o.slots[t], o.episodes)).collect::<Vec<_>>());
-        slots.push(("sum_rate_bps_hz", (0..config.task.slots).map(at).collect()));
-    }
-    Ok(Printed {
-        title: format!("{} at {at} dBm", agent.id),
-        agent: agent.id,
-        device: place.name.device,
-        episodes: outcomes.iter().map(|o| o.episodes).sum(),
-        replicas: outcomes.len(),
-        episode_slots: config.task.slots,
-        metrics,
-        measured,
-        slots,
-    })
+    Ok((saved, config.at(at)))
 }
 
 impl EvaluateArgs {
@@ -255,7 +170,7 @@ impl EvaluateArgs {
         if self.json {
             return &Silent;
         }
-        eprintln!("{}", place.why);
+        note!("{}", place.why);
         bars
     }
 }
@@ -265,6 +180,7 @@ type Pooled = (f64, f64, f64);
 
 /// What an evaluation prints.
 struct Printed {
+    task: &'static str,
     title: String,
     agent: &'static str,
     device: String,
@@ -295,7 +211,7 @@ impl Printed {
                 };
                 object.insert(MEASURED.into(), json!({ "mean": mean, "reason": reason }));
             }
-            let mut out = json!({ "task": a.task, "agent": self.agent, "device": self.device, "precision": a.precision.name(), "episodes": self.episodes, "replicas": self.replicas, "metrics": object });
+            let mut out = json!({ "task": self.task, "agent": self.agent, "device": self.device, "precision": a.precision.name(), "episodes": self.episodes, "replicas": self.replicas, "metrics": object });
             if !self.slots.is_empty() {
                 let of = |all: &Vec<Pooled>| all.iter().copied().map(value).collect::<Vec<_>>();
                 out["slots"] = self
@@ -305,11 +221,11 @@ impl Printed {
                     .collect::<Map<_, _>>()
                     .into();
             }
-            println!("{out}");
+            say!("{out}");
             return;
         }
         let precision = a.precision.name();
-        println!("{}, {} episodes of {} slots, {precision}", self.title, self.episodes, self.episode_slots);
+        say!("{}, {} episodes of {} slots, {precision}", self.title, self.episodes, self.episode_slots);
         for m in &self.metrics {
             // Angle errors go down to 1e-9 rad.
             let show =
@@ -320,11 +236,11 @@ impl Printed {
             } else {
                 format!("   95 % interval [{}, {}]", show(m.lo), show(m.hi))
             };
-            println!("  {:24} {:>14}{interval}", m.name, show(m.mean));
+            say!("  {:24} {:>14}{interval}", m.name, show(m.mean));
         }
         match &self.measured {
-            Some(Ok((joules, how))) => println!("  {MEASURED} {joules:.3e} ({how})"),
-            Some(Err(why)) => println!("  {MEASURED} none: {why}"),
+            Some(Ok((joules, how))) => say!("  {MEASURED} {joules:.3e} ({how})"),
+            Some(Err(why)) => say!("  {MEASURED} none: {why}"),
             None => {}
         }
     }
@@ -358,24 +274,23 @@ fn plain(x: &str) -> String {
 /// One policy call and its slot by the device's counter.
 const MEASURED: &str = "energy_measured_j_per_slot";
 
-/// Energy of a policy call, once per slot, by each model, and firing rates (or shares of active units) of the policy network.
-fn energies(agent: &V2xAgent, saved: &Checkpoint<V2xConfig>, outcomes: &[Outcome]) -> Result<Vec<Summary>> {
-    let policy = saved.algorithm().policy();
+/// Energy of a decision, once per slot, by each model, and firing rates (or shares of active units) of the policy network.
+fn energies(evaluated: &[Evaluated]) -> Vec<Summary> {
     let mut values = Values::default();
-    for (o, params) in outcomes.iter().zip(saved.state.params.chunks(policy.params)) {
-        let Some(activity) = &o.activity else { continue };
-        let (entries, counted) =
-            accounts::inference(&policy.net, params, activity).map_err(|e| JobError::Count(agent.id, e))?;
-        let named = entries
-            .iter()
-            .map(|e| (format!("energy_{}_{}_j_per_slot", plain(e.method), plain(&e.constants)), e.energy_j));
-        let rates = counted.iter().filter(|q| q.layer > 0);
+    for e in evaluated {
+        let named = e.energy.iter().map(|x| {
+            // Where there is one network, it is the actor.
+            let network =
+                if x.network == "actor" { String::new() } else { format!("{}_", plain(&x.network)) };
+            (format!("energy_{network}{}_{}_j_per_slot", plain(x.method), plain(&x.constants)), x.energy_j)
+        });
+        let rates = e.counted.iter().filter(|q| q.layer > 0);
         let rates = rates.map(|q| (format!("{}_{}_layer_{}", q.network, q.name, q.layer), q.value));
         for (name, mean) in named.chain(rates) {
-            values.add(name, Estimate { mean, std_error: f64::NAN }, o.episodes);
+            values.add(name, Estimate::exact(mean), e.episodes);
         }
     }
-    Ok(values.summaries())
+    values.summaries()
 }
 
 fn number(x: f64) -> Value {
@@ -389,6 +304,16 @@ struct Summary {
     hi: f64,
 }
 
+impl Summary {
+    /// As the task prints it: mean squares become roots.
+    fn shown<C: Task>(self) -> Self {
+        let shown = C::shown(&self.name);
+        let of = |x: f64| if shown.root { x.sqrt() } else { x };
+        let lo = if shown.root && self.lo < 0.0 { 0.0 } else { self.lo };
+        Summary { name: shown.name, mean: of(self.mean), lo: of(lo), hi: of(self.hi) }
+    }
+}
+
 /// Mean and 95 % interval: over seeds where there are several replicas, over episodes where there is one.
 fn pool(replicas: &[(Estimate, u64)]) -> Pooled {
     let means: Vec<f64> = replicas.iter().map(|r| r.0.mean).collect();
@@ -398,34 +323,4 @@ fn pool(replicas: &[(Estimate, u64)]) -> Pooled {
         None => stats::t_interval_95(mean, replicas[0].0.std_error, replicas[0].1 as usize),
     };
     interval.map_or((mean, f64::NAN, f64::NAN), |i| (mean, i.lo, i.hi))
-}
-
-/// The metrics as they are reported: mean squares become roots.
-fn summarise(bound_only: bool, vehicles: usize, outcomes: &[Outcome]) -> Vec<Summary> {
-    let pooled =
-        |row: usize| pool(&outcomes.iter().map(|o| (o.metrics[row], o.episodes)).collect::<Vec<_>>());
-    let plain = |name: &str, row: usize| {
-        let (mean, lo, hi) = pooled(row);
-        Summary { name: name.into(), mean, lo, hi }
-    };
-    let root = |name: &str, row: usize| {
-        let (mean, lo, hi) = pooled(row);
-        Summary { name: name.into(), mean: mean.sqrt(), lo: lo.max(0.0).sqrt(), hi: hi.sqrt() }
-    };
-    if bound_only {
-        return vec![plain("sum_rate_bps_hz", metric::UPPER_BOUND)];
-    }
-    let mut out = vec![
-        plain("sum_rate_bps_hz", metric::SUM_RATE),
-        plain("jain", metric::JAIN),
-        plain("reward", metric::REWARD),
-        plain("indicator_share", metric::INDICATOR),
-        root("angle_rmse_rad", metric::ANGLE_SE),
-        root("distance_rmse_m", metric::DISTANCE_SE),
-        root("angle_crlb_root_rad", metric::ANGLE_CRLB),
-        root("distance_crlb_root_m", metric::DISTANCE_CRLB),
-        plain("upper_bound_bps_hz", metric::UPPER_BOUND),
-    ];
-    out.extend((0..vehicles).map(|k| plain(&format!("rate_{k}_bps_hz"), metric::RATE + k)));
-    out
 }

@@ -2,29 +2,31 @@
 
 mod bench;
 mod check;
+mod common;
 mod devices;
 mod evaluate;
+mod folder;
+pub mod print;
 mod reproduce;
 #[cfg(feature = "report")]
 mod sweep;
+pub mod tasks;
 mod train;
 mod watch;
 
-use crate::gpu::{self, DeviceChoice, Gpu};
-use crate::num::real::SimdLevel;
-use crate::run::checkpoint::Trainable;
-use crate::run::rows::{DeviceName, Manifest};
-use crate::tasks::misac::agents::{self as misac, MisacAgent};
-use crate::tasks::v2x::agents::{self as v2x, V2xAgent};
-use anyhow::{Context, Result};
-use clap::{Args, Parser, Subcommand};
-use std::path::PathBuf;
-use std::sync::Arc;
+pub use crate::run::registry::Entry;
+pub use common::Place;
+pub use tasks::{Registered, Tasks};
+
+use anyhow::{Context, Result, bail};
+use clap::{Parser, Subcommand};
+use common::{Common, manifest, place};
+use std::process::ExitCode;
 
 /// Learned control for integrated sensing and communication (ISAC): environments, agents, training and reports on GPUs and CPUs.
 #[derive(Parser)]
 #[command(version, max_term_width = 110)]
-pub struct Cli {
+struct Cli {
     #[command(subcommand)]
     command: Command,
 }
@@ -80,109 +82,69 @@ enum Command {
     Report(sweep::ReportArgs),
 }
 
-#[derive(Args)]
-struct Common {
-    /// auto (hardware GPU if there is one, else the CPU path), cpu, gpu (any adapter), or part of an adapter's name
-    #[arg(long, default_value = "auto")]
-    device: DeviceChoice,
-    /// TOML file with keys that differ from the preset's
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Override a configuration key, for example --set task.p_max_dbm=30 or --set preset=paper (repeatable)
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    sets: Vec<String>,
+/// Threads that a variable may ask for, unless the machine has more cores: so many start at once, a hundred thousand take until the end of days.
+const MOST_THREADS: usize = 1024;
+
+/// Starts the thread pool of all commands, before one of them does it with whatever the environment says.
+fn start_threads() -> Result<()> {
+    let most = std::thread::available_parallelism().map_or(MOST_THREADS, |n| n.get().max(MOST_THREADS));
+    // Of the pool here, by its old name too, and of the one that reads and writes tables.
+    for key in ["RAYON_NUM_THREADS", "RAYON_RS_NUM_CPUS", "POLARS_MAX_THREADS"] {
+        let Some(value) = std::env::var_os(key).filter(|v| !v.is_empty()) else { continue };
+        let value = value.to_string_lossy();
+        match value.parse::<usize>() {
+            Ok(n) if n <= most => {}
+            Ok(n) => bail!("{key}={n}: at most {most} threads are started"),
+            Err(_) => bail!("{key}={value}: not a number of threads"),
+        }
+    }
+    rayon::ThreadPoolBuilder::new()
+        .build_global()
+        .context("cannot start the threads that the work needs; RAYON_NUM_THREADS may ask for fewer")
 }
 
-/// Runs the command; an error is for the caller to print.
-pub fn run(cli: Cli) -> Result<()> {
-    match cli.command {
+/// The whole of a program with these tasks: parses the command line, runs the command, prints the error chain. To be called first of all.
+pub fn main(tasks: &Tasks) -> ExitCode {
+    // Mesa's device-select layer looks for a Wayland display when adapters are listed and prints "error: XDG_RUNTIME_DIR is invalid or not set"
+    // on machines without one, next to our own messages. It only reorders adapters, which this program does by itself; who steers it keeps it.
+    if ["NODEVICE_SELECT", "MESA_VK_DEVICE_SELECT", "DRI_PRIME"].iter().all(|v| std::env::var_os(v).is_none())
+    {
+        // SAFETY: this is the first statement of the process; no other thread exists that could read the environment.
+        unsafe { std::env::set_var("NODEVICE_SELECT", "1") };
+    }
+    match run(tasks) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            print::error(&e);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Parses the command line and runs the command on these tasks; an error is for the caller to print.
+pub fn run(tasks: &Tasks) -> Result<()> {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => return print::parser(&e),
+    };
+    start_threads()?;
+    command(cli.command, tasks)?;
+    print::arrived()
+}
+
+fn command(command: Command, tasks: &Tasks) -> Result<()> {
+    match command {
         Command::Devices(a) => devices::devices(&a),
-        Command::Check(a) => check::check(&a),
-        Command::Train(a) => train::train(&a),
-        Command::Evaluate(a) => evaluate::evaluate(&a),
-        Command::Reproduce(a) => reproduce::reproduce_experiments(&a),
-        Command::Bench(a) => bench::bench(&a),
+        Command::Check(a) => check::check(&a, tasks),
+        Command::Train(a) => train::run(&a, tasks),
+        Command::Evaluate(a) => evaluate::run(&a, tasks),
+        Command::Reproduce(a) => reproduce::run(&a, tasks),
+        Command::Bench(a) => bench::bench(&a, tasks),
         #[cfg(feature = "report")]
-        Command::Sweep(a) => sweep::sweep(&a),
+        Command::Sweep(a) => sweep::sweep(&a, tasks),
         #[cfg(feature = "report")]
         Command::Merge(a) => sweep::merge(&a),
         #[cfg(feature = "report")]
-        Command::Report(a) => sweep::report(&a),
+        Command::Report(a) => sweep::report(&a, tasks),
     }
-}
-
-/// Where the work runs, and the sentence that says why.
-struct Place {
-    gpu: Option<Arc<Gpu>>,
-    name: DeviceName,
-    why: String,
-}
-
-fn cpu_place(why: &str) -> Place {
-    let threads = rayon::current_num_threads();
-    let simd = match SimdLevel::detect() {
-        SimdLevel::Scalar => "scalar",
-        SimdLevel::Avx2 => "AVX2",
-        SimdLevel::Avx512 => "AVX-512",
-    };
-    let device = format!("cpu ({threads} threads, {simd})");
-    Place {
-        gpu: None,
-        why: format!("device: {device}: {why}"),
-        name: DeviceName { device, driver: None, backend: "cpu".into() },
-    }
-}
-
-fn place(choice: &DeviceChoice) -> Result<Place> {
-    if *choice == DeviceChoice::Cpu {
-        return Ok(cpu_place("asked for"));
-    }
-    match Gpu::open(choice) {
-        Ok(gpu) => {
-            let info = gpu.info.clone();
-            let kind = if gpu.is_software() {
-                "software adapter: checks only, its speed says nothing about GPUs"
-            } else {
-                "hardware GPU"
-            };
-            Ok(Place {
-                why: format!("device: {} ({:?}, {kind})", info.name, info.backend),
-                name: DeviceName {
-                    device: info.name,
-                    driver: Some(format!("{} {}", info.driver, info.driver_info).trim().to_string()),
-                    backend: format!("{:?}", info.backend).to_lowercase(),
-                },
-                gpu: Some(Arc::new(gpu)),
-            })
-        }
-        Err(e) if *choice == DeviceChoice::Auto => {
-            let software: Vec<_> = gpu::adapters().iter().map(|a| a.get_info().name).collect();
-            Ok(cpu_place(&match (software.is_empty(), &e) {
-                (true, _) => "no Vulkan adapter on this machine".to_string(),
-                (false, gpu::GpuError::NoAdapter(_)) => format!(
-                    "no hardware GPU (software adapters are taken only by name: {})",
-                    software.join(", ")
-                ),
-                (false, e) => e.to_string(),
-            }))
-        }
-        Err(e) => Err(e.into()),
-    }
-}
-
-fn manifest<C: Trainable>(config: &C, agents: &[String], place: &Place) -> Manifest {
-    let args: Vec<String> = std::env::args().collect();
-    Manifest::collect(&args, &config.to_toml(), C::TASK, agents, &config.train_config().seeds, &place.name)
-}
-
-fn find_v2x_agent(id: &str) -> Result<&'static V2xAgent> {
-    v2x::find(id).with_context(|| no_agent(id, "v2x", v2x::AGENTS.iter().map(|a| a.id)))
-}
-
-fn find_misac_agent(id: &str) -> Result<&'static MisacAgent> {
-    misac::find(id).with_context(|| no_agent(id, "misac", misac::AGENTS.iter().map(|a| a.id)))
-}
-
-fn no_agent(id: &str, task: &str, there_are: impl Iterator<Item = &'static str>) -> String {
-    format!("no agent '{id}' in task {task}; there are: {}", there_are.collect::<Vec<_>>().join(", "))
 }

@@ -1,21 +1,20 @@
 //! `isacbench reproduce`
 
+use super::folder::{self, Again, Folder};
+use super::print::{note, say};
 use super::watch::Bars;
-use super::{Common, manifest, place};
-use crate::config::{ConfigError, Layered};
-use crate::run::reproduce;
-use crate::run::rows::Manifest;
-use crate::tasks::misac::config::MisacConfig;
-use crate::tasks::misac::rows::MisacRows;
-use crate::tasks::v2x::config::V2xConfig;
-use anyhow::{Result, anyhow};
+use super::{Common, Place, Tasks, manifest, place};
+use crate::run::journal::Journal;
+use crate::run::reproduce::{self, Way};
+use crate::run::rows::{Manifest, Rows};
+use crate::run::task::Task;
+use anyhow::{Result, anyhow, bail};
 use clap::Args;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 #[derive(Args)]
 pub struct ReproduceArgs {
-    /// spiking-ac or rl-h-moe (a paper's figures), rate-penalty (sum-rate against energy), beams (every learned agent with every parameterisation of
+    /// A paper's figures (spiking-ac, rl-h-moe), rate-penalty (sum-rate against energy), beams (every learned agent with every parameterisation of
     /// the beams), or all (each in a folder of its own; --set and --config then take keys that all of them have)
     #[arg(value_name = "EXPERIMENT")]
     experiment: String,
@@ -27,141 +26,100 @@ pub struct ReproduceArgs {
     /// Folder for the report [default: runs/EXPERIMENT-SCALE]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Continue an interrupted job in --out
-    #[arg(long)]
-    resume: bool,
+    #[command(flatten)]
+    again: Again,
     /// Read the device's energy counter, if it has one: half a minute for each learned agent
     #[arg(long)]
     measure_energy: bool,
 }
 
-/// A job with its configuration.
-enum Work {
-    V2x(Box<V2xConfig>),
-    Misac(Box<MisacConfig>),
+/// An experiment with its configuration.
+pub trait Reproduction {
+    /// Name of its task.
+    fn task(&self) -> &'static str;
+    /// Runs it and writes its report. `before` is what the processes before this one left.
+    ///
+    /// # Errors
+    /// What stopped it.
+    fn run(&self, way: Way, place: &Place, before: Option<Manifest>) -> Result<()>;
 }
 
-/// What task misac has a job for.
-const MISAC: &str = "rl-h-moe";
+/// An experiment of the task whose configuration is `C`.
+pub(super) struct Of<C> {
+    pub experiment: String,
+    pub config: C,
+}
 
-pub fn reproduce_experiments(a: &ReproduceArgs) -> Result<()> {
+impl<C: Task> Reproduction for Of<C> {
+    fn task(&self) -> &'static str {
+        C::NAME
+    }
+    fn run(&self, way: Way, place: &Place, before: Option<Manifest>) -> Result<()> {
+        let mut agents: Vec<String> = Vec::new();
+        for run in self.config.runs() {
+            if !agents.iter().any(|id| id == run.agent.id) {
+                agents.push(run.agent.id.into());
+            }
+        }
+        let journal = Journal::new(way.out, manifest(&self.config, &agents, place), before);
+        let way = Way { journal: Some(&journal), ..way };
+        let rows = reproduce::reproduce(&self.config, &way)?;
+        write::<C>(&self.experiment, way.out, &rows, &journal.now())
+    }
+}
+
+pub(super) fn run(a: &ReproduceArgs, tasks: &Tasks) -> Result<()> {
     let all = a.experiment == "all";
-    let names: Vec<&str> = if all {
-        crate::tasks::v2x::config::experiments().chain([MISAC]).collect()
-    } else {
-        vec![&a.experiment]
-    };
-    let load = |name: &&str| -> Result<(String, Work)> {
-        let (file, sets) = (a.common.config.as_deref(), &a.common.sets[..]);
-        let work = if *name == MISAC {
-            MisacConfig::load_experiment(name, &a.scale, file, sets).map(|c| Work::Misac(Box::new(c)))
-        } else {
-            V2xConfig::load_experiment(name, &a.scale, file, sets).map(|c| Work::V2x(Box::new(c)))
-        };
+    let known: Vec<_> =
+        tasks.iter().flat_map(|t| t.experiments().into_iter().map(move |e| (e, *t))).collect();
+    let chosen: Vec<_> = known.iter().filter(|(name, _)| all || *name == a.experiment).collect();
+    if chosen.is_empty() {
+        let names: Vec<_> = known.iter().map(|k| k.0).collect();
+        bail!("no experiment '{}' (there are: {}, and all)", a.experiment, names.join(", "));
+    }
+    let mut jobs = Vec::new();
+    for (name, task) in chosen {
+        let job = task.reproduction(name, &a.scale, a.common.config.as_deref(), &a.common.sets);
         // With several experiments, a key may be right for one and wrong for another.
-        let of = |e: ConfigError| if all { anyhow!("experiment {name}: {e}") } else { e.into() };
-        Ok((name.to_string(), work.map_err(of)?))
-    };
-    let jobs: Vec<(String, Work)> = names.iter().map(load).collect::<Result<_>>()?;
+        jobs.push((*name, job.map_err(|e| if all { anyhow!("experiment {name}: {e}") } else { e.into() })?));
+    }
     let place = &place(&a.common.device)?;
-    for (name, work) in &jobs {
+    // All of them before the first begins: what one of them would be refused is said before hours of work, not after.
+    let mut folders: Vec<(PathBuf, Folder)> = Vec::new();
+    for (name, job) in &jobs {
         let out = match &a.out {
             Some(dir) if all => dir.join(name),
             Some(dir) => dir.clone(),
             None => PathBuf::from(format!("runs/{name}-{}", a.scale)),
         };
-        eprintln!("{}", place.why);
-        let started = Instant::now();
-        let way = reproduce::Way {
+        let folder = folder::for_reproduction(&out, a.again, job.task())?;
+        folders.push((out, folder));
+    }
+    for ((_, job), (out, folder)) in jobs.iter().zip(folders) {
+        note!("{}", place.why);
+        let way = Way {
             out: &out,
-            resume: a.resume,
+            resume: a.again.resume,
             measure: a.measure_energy,
             gpu: place.gpu.as_ref(),
+            journal: None,
             watch: &Bars::new(),
         };
-        match work {
-            Work::V2x(config) => {
-                let ids = crate::tasks::v2x::reproduce::runs(config).into_iter().map(|r| r.agent.id);
-                let mut manifest = manifest(&**config, &distinct(ids), place);
-                let rows = crate::tasks::v2x::reproduce::reproduce(config, &way)?;
-                manifest.wall_s = Some(started.elapsed().as_secs_f64());
-                write_report(name, &out, &rows, &manifest)?;
-            }
-            Work::Misac(config) => {
-                let ids = crate::tasks::misac::reproduce::runs(config).into_iter().map(|r| r.agent.id);
-                let mut manifest = manifest(&**config, &distinct(ids), place);
-                let rows = crate::tasks::misac::reproduce::reproduce(config, &way)?;
-                manifest.wall_s = Some(started.elapsed().as_secs_f64());
-                write_misac_report(&out, &rows, &manifest)?;
-            }
-        }
+        job.run(way, place, folder.before.clone())?;
     }
     Ok(())
 }
 
-/// Ids in their order, each once.
-fn distinct(ids: impl Iterator<Item = &'static str>) -> Vec<String> {
-    let mut out: Vec<String> = Vec::new();
-    for id in ids {
-        if !out.iter().any(|x| x == id) {
-            out.push(id.into());
-        }
+fn write<C: Task>(experiment: &str, out: &Path, rows: &Rows, manifest: &Manifest) -> Result<()> {
+    let paths = C::write_report(experiment, out, rows, manifest).map_err(|e| anyhow!(e))?;
+    let page = paths.first().is_some_and(|p| p.extension().is_some_and(|e| e == "html"));
+    let mut what = if page { "report:" } else { "rows:" };
+    for path in &paths {
+        say!("{what:7} {}", path.display());
+        what = "";
     }
-    out
-}
-
-#[cfg(feature = "report")]
-fn write_report(
-    name: &str,
-    out: &Path,
-    rows: &crate::tasks::v2x::reproduce::Rows,
-    manifest: &Manifest,
-) -> Result<()> {
-    use crate::tasks::v2x::report::{self as spiking_ac, experiments};
-    print_paths(match name {
-        "rate-penalty" => experiments::write_rate_penalty(out, rows, manifest)?,
-        "beams" => experiments::write_beams(out, rows, manifest)?,
-        _ => spiking_ac::write(out, rows, manifest)?,
-    });
-    Ok(())
-}
-
-#[cfg(feature = "report")]
-fn write_misac_report(out: &Path, rows: &MisacRows, manifest: &Manifest) -> Result<()> {
-    print_paths(crate::tasks::misac::report::write(out, rows, manifest)?);
-    Ok(())
-}
-
-#[cfg(feature = "report")]
-fn print_paths(paths: crate::report::ReportPaths) {
-    println!("report: {}", paths.html.display());
-    println!("        {}", paths.markdown.display());
-}
-
-#[cfg(not(feature = "report"))]
-fn write_report(
-    _: &str,
-    out: &Path,
-    rows: &crate::tasks::v2x::reproduce::Rows,
-    manifest: &Manifest,
-) -> Result<()> {
-    write_rows(
-        out,
-        serde_json::json!({ "curves": rows.curves, "evals": rows.evals, "slots": rows.slots, "energy": rows.energy, "activity": rows.activity, "manifest": manifest }),
-    )
-}
-
-#[cfg(not(feature = "report"))]
-fn write_misac_report(out: &Path, rows: &MisacRows, manifest: &Manifest) -> Result<()> {
-    write_rows(
-        out,
-        serde_json::json!({ "curves": rows.curves, "evals": rows.evals, "slots": rows.slots, "energy": rows.energy, "manifest": manifest }),
-    )
-}
-
-#[cfg(not(feature = "report"))]
-fn write_rows(out: &Path, rows: serde_json::Value) -> Result<()> {
-    crate::files::write_whole(&out.join("rows.json"), rows.to_string().as_bytes())?;
-    println!("rows: {} (built without the feature 'report': no figures)", out.join("rows.json").display());
+    if cfg!(not(feature = "report")) {
+        say!("        built without the feature 'report': no figures");
+    }
     Ok(())
 }

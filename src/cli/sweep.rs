@@ -1,16 +1,17 @@
 //! `isacbench sweep`, `isacbench merge` and `isacbench report`
 
+use super::print::{note, say};
 use super::watch::Bars;
-use super::{Place, place};
+use super::{Place, Tasks, place};
 use crate::gpu::{DeviceChoice, Gpu};
+use crate::report::figure::Palette;
 use crate::run::sweep::dataset::{Dataset, PlanFile};
 use crate::run::sweep::merge;
 use crate::run::sweep::plan::SweepFile;
 use crate::run::sweep::report::{self, Query};
 use crate::run::sweep::run::{self, CPU_REPLICAS, Commits, Device, GPU_REPLICAS, Progress, Way};
-use crate::run::sweep::{Plan, Shard, SweepError, Swept};
-use crate::tasks::misac::config::MisacConfig;
-use crate::tasks::v2x::config::V2xConfig;
+use crate::run::sweep::{Plan, Shard, SweepError};
+use crate::run::task::Task;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -44,17 +45,27 @@ pub struct SweepArgs {
     replicas: Option<usize>,
 }
 
-pub fn sweep(a: &SweepArgs) -> Result<()> {
+pub(super) fn sweep(a: &SweepArgs, tasks: &Tasks) -> Result<()> {
     let file = SweepFile::load(&a.file)?;
     let origin = a.file.display().to_string();
     if a.replicas == Some(0) {
         bail!("--replicas: must be at least 1");
     }
-    let place = place(&a.device)?;
-    match file.task.as_str() {
-        "misac" => go(a, &file, Plan::<MisacConfig>::new(&file, &origin)?, &place),
-        _ => go(a, &file, Plan::<V2xConfig>::new(&file, &origin)?, &place),
+    match tasks.iter().find(|t| t.name() == file.task) {
+        Some(task) => task.sweep(a, &file),
+        None => {
+            let names: Vec<_> = tasks.iter().map(|t| t.name()).collect();
+            let what =
+                format!("'{}' is no task of this program (there are: {})", file.task, names.join(", "));
+            Err(SweepError::Key { file: origin, key: "task".into(), what }.into())
+        }
     }
+}
+
+/// The same of the task whose configuration is `C`.
+pub(super) fn sweep_of<C: Task>(a: &SweepArgs, file: &SweepFile) -> Result<()> {
+    let plan = Plan::<C>::new(file, &a.file.display().to_string())?;
+    go(a, file, plan, &place(&a.device)?)
 }
 
 /// A duration in words: `2 min 5 s`.
@@ -70,12 +81,12 @@ fn size(bytes: u64) -> String {
     }
 }
 
-fn go<C: Swept>(a: &SweepArgs, file: &SweepFile, plan: Plan<C>, place: &Place) -> Result<()> {
-    eprintln!("{}", place.why);
+fn go<C: Task>(a: &SweepArgs, file: &SweepFile, plan: Plan<C>, place: &Place) -> Result<()> {
+    note!("{}", place.why);
     let usual = if place.gpu.is_some() { GPU_REPLICAS } else { CPU_REPLICAS };
     let replicas = a.replicas.or(file.replicas).unwrap_or(usual);
     let own = plan.shard(a.shard).len();
-    println!(
+    say!(
         "{} points ({} in shard {}) of {} seeds, plan {}",
         plan.points.len(),
         own,
@@ -83,6 +94,13 @@ fn go<C: Swept>(a: &SweepArgs, file: &SweepFile, plan: Plan<C>, place: &Place) -
         plan.seeds.len(),
         plan.hash
     );
+    if plan.merged > 0 {
+        let (merged, points) = (plan.merged, plan.points.len());
+        println!(
+            "{} combinations are {points} points: {merged} differ only in keys that their agent does not read",
+            merged + points
+        );
+    }
     if a.dry_run {
         return dry_run(a, &plan, replicas, place);
     }
@@ -92,13 +110,13 @@ fn go<C: Swept>(a: &SweepArgs, file: &SweepFile, plan: Plan<C>, place: &Place) -
     let out = a.out.clone().unwrap_or_else(|| default_out(&a.file, a.shard));
     let mut dataset = Dataset::open(&out, &planned, a.resume)?;
     if let Some(pid) = dataset.lock.stale {
-        eprintln!("process {pid} had this folder and is gone; taking it over");
+        note!("process {pid} had this folder and is gone; taking it over");
     }
     for path in &dataset.damaged {
-        eprintln!("warning: a part was damaged; it is kept as '{}' and computed again", path.display());
+        note!("warning: a part was damaged; it is kept as '{}' and computed again", path.display());
     }
     if !dataset.done.is_empty() {
-        eprintln!("{} of {own} points are there already", dataset.done.len());
+        note!("{} of {own} points are there already", dataset.done.len());
     }
     let commits = Arc::new(Commits::default());
     end_on_signals(&commits, &out)?;
@@ -107,7 +125,7 @@ fn go<C: Swept>(a: &SweepArgs, file: &SweepFile, plan: Plan<C>, place: &Place) -
         replicas,
         watch: &Bars::new(),
         progress: &|p: &Progress| {
-            eprintln!(
+            note!(
                 "batch {}/{}: {} of {} points, {:.2} replicas/s, about {} left",
                 p.batch,
                 p.batches,
@@ -121,9 +139,9 @@ fn go<C: Swept>(a: &SweepArgs, file: &SweepFile, plan: Plan<C>, place: &Place) -
     };
     let done = run::run(&plan, &planned, &mut dataset, &mut way)?;
     let (points, _) = commits.count();
-    println!("{points} points in {} ({} now, {} before)", out.display(), done.computed, done.found);
+    say!("{points} points in {} ({} now, {} before)", out.display(), done.computed, done.found);
     if done.not_ok > 0 {
-        println!("{} replicas diverged or are not finite: see the column status", done.not_ok);
+        say!("{} replicas diverged or are not finite: see the column status", done.not_ok);
     }
     Ok(())
 }
@@ -137,17 +155,14 @@ fn default_out(file: &Path, shard: Shard) -> PathBuf {
     }
 }
 
-fn dry_run<C: Swept>(a: &SweepArgs, plan: &Plan<C>, replicas: usize, place: &Place) -> Result<()> {
+fn dry_run<C: Task>(a: &SweepArgs, plan: &Plan<C>, replicas: usize, place: &Place) -> Result<()> {
     let batches = run::batches(plan, a.shard, replicas, |_| false);
     let (costs, spent) = run::costs(plan, &batches, replicas, place.gpu.as_ref())?;
-    println!(
-        "{:>5}  {:16} {:>7} {:>9} {:>12} {:>14}",
-        "batch", "agent", "points", "replicas", "memory", "time"
-    );
+    say!("{:>5}  {:16} {:>7} {:>9} {:>12} {:>14}", "batch", "agent", "points", "replicas", "memory", "time");
     for (n, (b, c)) in batches.iter().zip(&costs).enumerate() {
         let memory = if c.bytes == 0 { "-".to_string() } else { size(c.bytes) };
         let points = b.points.len();
-        println!(
+        say!(
             "{:>5}  {:16} {points:>7} {:>9} {memory:>12} {:>14}",
             n + 1,
             b.agent,
@@ -157,13 +172,13 @@ fn dry_run<C: Swept>(a: &SweepArgs, plan: &Plan<C>, replicas: usize, place: &Pla
     }
     let all: f64 = costs.iter().map(|c| c.seconds).sum();
     let most = costs.iter().map(|c| c.bytes).max().unwrap_or(0);
-    println!(
+    say!(
         "{} batches, about {} in all and {} of memory for the learner, up to {replicas} replicas at once",
         batches.len(),
         time(all),
         size(most)
     );
-    println!(
+    say!(
         "times: measured here in {spent:.1} s, one update past the warm-up and up to 256 episodes of each agent and size; memory: computed from the sizes"
     );
     Ok(())
@@ -177,7 +192,7 @@ fn end_on_signals(commits: &Arc<Commits>, out: &Path) -> Result<()> {
         if let Some(signal) = signals.forever().next() {
             let _nothing_is_written = commits.pause();
             let (done, of) = commits.count();
-            eprintln!("interrupted: {done} of {of} points are saved in '{out}'; continue with --resume");
+            note!("interrupted: {done} of {of} points are saved in '{out}'; continue with --resume");
             std::process::exit(128 + signal);
         }
     });
@@ -196,7 +211,7 @@ pub struct MergeArgs {
 
 pub fn merge(a: &MergeArgs) -> Result<()> {
     let done = merge::merge(&a.dirs, &a.out)?;
-    println!("{} points in {}, none missing, {} held twice", done.points, a.out.display(), done.repeated);
+    say!("{} points in {}, none missing, {} held twice", done.points, a.out.display(), done.repeated);
     Ok(())
 }
 
@@ -205,7 +220,7 @@ pub struct ReportArgs {
     /// Folder of a sweep
     #[arg(value_name = "DATASET")]
     dataset: PathBuf,
-    /// Metric to show (repeatable) [default: sum_rate_bps_hz, or energy_j of task misac]
+    /// Metric to show (repeatable) [default: the one that the task is judged by]
     #[arg(long = "metric", value_name = "NAME")]
     metrics: Vec<String>,
     /// Only rows in which a column has this value, for example --where agent=ppo (repeatable)
@@ -222,7 +237,7 @@ pub struct ReportArgs {
     out: Option<PathBuf>,
 }
 
-pub fn report(a: &ReportArgs) -> Result<()> {
+pub(super) fn report(a: &ReportArgs, tasks: &Tasks) -> Result<()> {
     let filter = |f: &String| {
         let (k, v) = f.split_once('=').ok_or_else(|| {
             SweepError::Option(format!("--where {f}: expected COLUMN=VALUE, for example --where agent=ppo"))
@@ -236,13 +251,16 @@ pub fn report(a: &ReportArgs) -> Result<()> {
         x: a.x.clone(),
     };
     let out = a.out.clone().unwrap_or_else(|| a.dataset.join("report"));
-    let (answer, paths) = report::write(&a.dataset, &out, &query)?;
+    let of = |task: &str| tasks.iter().find(|t| t.name() == task);
+    let metric_of = |task: &str| of(task).map(|t| t.metric());
+    let palette_of = |task: &str| of(task).map_or_else(Palette::default, |t| t.palette().into());
+    let (answer, paths) = report::write(&a.dataset, &out, &query, &metric_of, &palette_of)?;
     if answer.present < answer.planned {
-        eprintln!("warning: {} of {} points are there", answer.present, answer.planned);
+        note!("warning: {} of {} points are there", answer.present, answer.planned);
     }
-    println!("report: {}", paths[0].display());
+    say!("report: {}", paths[0].display());
     for path in &paths[1..] {
-        println!("        {}", path.display());
+        say!("        {}", path.display());
     }
     Ok(())
 }

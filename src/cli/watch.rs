@@ -1,6 +1,7 @@
 //! Progress of long work, on standard error.
 
-use crate::run::reproduce::Watch;
+use super::print::note;
+use crate::run::watch::Watch;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::IsTerminal;
 use std::sync::Mutex;
@@ -66,24 +67,19 @@ impl Watch for Bars {
             if s.plain && units > 0 && s.printed.elapsed().as_secs() >= 10 {
                 s.printed = Instant::now();
                 let (at, of) = (s.bar.position(), s.bar.length().unwrap_or(0));
-                eprintln!(
-                    "{}: {at}/{of} after {:.0} s {}",
-                    s.what,
-                    s.started.elapsed().as_secs_f64(),
-                    s.note
-                );
+                note!("{}: {at}/{of} after {:.0} s {}", s.what, s.started.elapsed().as_secs_f64(), s.note);
             }
         });
     }
 
     fn warn(&self, what: &str) {
-        eprintln!("warning: {what}");
+        note!("warning: {what}");
     }
 
     fn end(&self) {
         self.with(|s| {
             s.bar.finish_and_clear();
-            eprintln!("{}: done in {:.1} s {}", s.what, s.started.elapsed().as_secs_f64(), s.note);
+            note!("{}: done in {:.1} s {}", s.what, s.started.elapsed().as_secs_f64(), s.note);
         });
     }
 }
@@ -96,6 +92,6 @@ impl Watch for Silent {
     fn advance(&self, _: u64, _: &str) {}
     fn end(&self) {}
     fn warn(&self, what: &str) {
-        eprintln!("warning: {what}");
+        note!("warning: {what}");
     }
 }

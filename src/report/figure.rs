@@ -6,6 +6,7 @@ use crate::num::stats::Interval;
 use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
+use std::borrow::Cow;
 
 /// Width at which a figure is shown, px. Text is sized for it.
 pub const WIDTH_PX: u32 = 720;
@@ -109,12 +110,13 @@ pub struct Figure {
     pub notes: Vec<Note>,
     /// Leaves out a note that would lie on a marker or another note, instead of writing it there.
     pub sparse_notes: bool,
-    /// Names of series that are no agents, in the order of their colours.
-    pub palette: Vec<String>,
+    /// Colours and markers of the series.
+    pub palette: Palette,
 }
 
+/// Shape of a marker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Shape {
+pub enum Shape {
     None,
     Circle,
     Square,
@@ -127,36 +129,25 @@ enum Shape {
     Star,
 }
 
-type Swatch = (&'static str, (u8, u8, u8), Shape);
+/// The colour and marker of one agent, or of another kind of series. Within a figure they are told apart by both, so with any colour vision.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Swatch {
+    pub name: Cow<'static, str>,
+    pub rgb: (u8, u8, u8),
+    /// [`Shape::None`] for what has no marker, such as a bound.
+    pub shape: Shape,
+}
 
-/// Agents of task v2x. Colours of Okabe and Ito, with two dark ones of Paul Tol's, told apart with any colour vision together with the markers.
-const V2X: [Swatch; 10] = [
-    ("spiking-ac", (0xD5, 0x5E, 0x00), Shape::Circle),
-    ("ppo", (0x00, 0x72, 0xB2), Shape::Square),
-    ("ddpg", (0x00, 0x9E, 0x73), Shape::Up),
-    ("dqn", (0xCC, 0x79, 0xA7), Shape::Diamond),
-    ("random", (0x8A, 0x8A, 0x8A), Shape::Down),
-    ("last-estimate", (0xE6, 0x9F, 0x00), Shape::Plus),
-    ("ekf", (0x56, 0xB4, 0xE9), Shape::Cross),
-    ("genie", (0x33, 0x22, 0x88), Shape::Pentagon),
-    ("genie-zf", (0x88, 0x22, 0x55), Shape::Star),
-    ("upper-bound", (0x00, 0x00, 0x00), Shape::None),
-];
+impl Swatch {
+    pub const fn new(name: &'static str, rgb: (u8, u8, u8), shape: Shape) -> Swatch {
+        Swatch { name: Cow::Borrowed(name), rgb, shape }
+    }
+}
 
-/// Agents of task misac; the bounds have no marker.
-const MISAC: [Swatch; 9] = [
-    ("h-moe", (0xD5, 0x5E, 0x00), Shape::Circle),
-    ("h-moe-no-aoi", (0xCC, 0x79, 0xA7), Shape::Diamond),
-    ("ppo-mono", (0x00, 0x72, 0xB2), Shape::Square),
-    ("homogeneous-moe", (0x00, 0x9E, 0x73), Shape::Up),
-    ("vision-only", (0xE6, 0x9F, 0x00), Shape::Plus),
-    ("radar-only", (0x8A, 0x8A, 0x8A), Shape::Down),
-    ("best-periodic", (0x56, 0xB4, 0xE9), Shape::Cross),
-    ("dp-optimal", (0x00, 0x00, 0x00), Shape::None),
-    ("dp-bound", (0x33, 0x22, 0x88), Shape::None),
-];
+/// The swatches of a figure: those of a task's agents, or [`categories`].
+pub type Palette = Cow<'static, [Swatch]>;
 
-/// For ids without a place of their own; which one depends on the id alone.
+/// For names without a swatch; which one depends on the name alone.
 const SPARE: [((u8, u8, u8), Shape); 4] = [
     ((0x11, 0x77, 0x33), Shape::Circle),
     ((0x99, 0x99, 0x33), Shape::Square),
@@ -164,7 +155,7 @@ const SPARE: [((u8, u8, u8), Shape); 4] = [
     ((0x66, 0x33, 0x00), Shape::Up),
 ];
 
-/// Of series that are no agents: by their place in a figure's palette.
+/// Of series that are no agents, by their place. Colours of Okabe and Ito, with dark ones of Paul Tol's.
 const CATEGORIES: [((u8, u8, u8), Shape); 10] = [
     ((0x00, 0x72, 0xB2), Shape::Square),
     ((0xD5, 0x5E, 0x00), Shape::Circle),
@@ -178,27 +169,21 @@ const CATEGORIES: [((u8, u8, u8), Shape); 10] = [
     ((0x66, 0x66, 0x66), Shape::Circle),
 ];
 
-/// As [`style_of`], but for what stands in the palette.
-fn style_in(palette: &[String], name: &str) -> (RGBColor, Shape) {
-    match palette.iter().position(|p| p == name) {
-        Some(i) => {
-            let ((r, g, b), shape) = CATEGORIES[i % CATEGORIES.len()];
-            (RGBColor(r, g, b), shape)
-        }
-        None => style_of(name),
-    }
+/// A palette of series that are no agents, in the order of their names.
+pub fn categories<S: Into<String>>(names: impl IntoIterator<Item = S>) -> Vec<Swatch> {
+    let swatch = |(i, name): (usize, S)| {
+        let (rgb, shape) = CATEGORIES[i % CATEGORIES.len()];
+        Swatch { name: Cow::Owned(name.into()), rgb, shape }
+    };
+    names.into_iter().enumerate().map(swatch).collect()
 }
 
-fn style_of(agent: &str) -> (RGBColor, Shape) {
-    let ((r, g, b), shape) = V2X
-        .iter()
-        .chain(&MISAC)
-        .find(|(id, ..)| *id == agent)
-        .map(|&(_, rgb, shape)| (rgb, shape))
-        .unwrap_or_else(|| {
-            let sum: usize = agent.bytes().map(usize::from).sum();
-            SPARE[sum % SPARE.len()]
-        });
+fn style_in(palette: &[Swatch], name: &str) -> (RGBColor, Shape) {
+    let known = palette.iter().find(|s| s.name == name).map(|s| (s.rgb, s.shape));
+    let ((r, g, b), shape) = known.unwrap_or_else(|| {
+        let sum: usize = name.bytes().map(usize::from).sum();
+        SPARE[sum % SPARE.len()]
+    });
     (RGBColor(r, g, b), shape)
 }
 
@@ -682,7 +667,7 @@ pub struct Bars {
     /// Agents that all groups are held against, each a dotted line over the whole width.
     pub levels: Vec<Bar>,
     /// Names of bars that are no agents, in the order of their colours.
-    pub palette: Vec<String>,
+    pub palette: Palette,
     /// Writes each value above its bar, as a percentage.
     pub percent: bool,
 }
@@ -955,6 +940,16 @@ pub(crate) struct Plate {
     pub(crate) needs: &'static str,
 }
 
+/// Panics unless every swatch has a name and a colour of its own, and all that have a marker another one.
+#[cfg(test)]
+pub(crate) fn tell_apart(palette: &[Swatch]) {
+    for (i, a) in palette.iter().enumerate() {
+        let unlike =
+            |b: &Swatch| a.name != b.name && a.rgb != b.rgb && (a.shape != b.shape || a.shape == Shape::None);
+        assert!(palette[i + 1..].iter().all(unlike), "{}", a.name);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -990,25 +985,14 @@ mod tests {
     }
 
     #[test]
-    fn a_palette_tells_its_series_apart_whatever_they_are_called() {
-        let names: Vec<String> = (0..CATEGORIES.len()).map(|i| format!("series {i}")).collect();
-        for (i, a) in names.iter().enumerate() {
-            let unlike = |b: &String| style_in(&names, a).0 != style_in(&names, b).0;
-            assert!(names[i + 1..].iter().all(unlike), "{a}");
+    fn categories_are_told_apart_whatever_they_are_called() {
+        let names = || (0..CATEGORIES.len()).map(|i| format!("series {i}"));
+        let all = categories(names());
+        for (i, a) in all.iter().enumerate() {
+            assert!(all[i + 1..].iter().all(|b| a.name != b.name && a.rgb != b.rgb), "{}", a.name);
         }
-        assert_eq!(style_in(&names, "ppo"), style_of("ppo"));
-    }
-
-    #[test]
-    fn every_known_agent_has_its_own_colour_and_unknown_ones_keep_theirs() {
-        for palette in [V2X.as_slice(), &MISAC] {
-            for (i, a) in palette.iter().enumerate() {
-                let unlike = |b: &Swatch| a.1 != b.1 && (a.2 != b.2 || a.2 == Shape::None);
-                assert!(palette[i + 1..].iter().all(unlike), "{}", a.0);
-            }
-        }
-        assert!(V2X.iter().all(|a| MISAC.iter().all(|b| a.0 != b.0)), "an id in both would hide one");
-        assert_eq!(style_of("a2c"), style_of("a2c"));
+        // Without a swatch, a name keeps its colour.
+        assert_eq!(style_in(&all, "ppo"), style_in(&[], "ppo"));
     }
 
     #[test]

@@ -4,8 +4,7 @@
 //! settings, so that equal rows give equal files whatever order they came in.
 
 use super::{ReportError, write_whole};
-use crate::run::rows::*;
-use crate::tasks::misac::rows::*;
+use crate::run::rows::{Cells, CurveRow, EvalRow, Row, Schema, SlotRow};
 use polars::prelude::*;
 use polars_lazy::prelude::*;
 use std::path::Path;
@@ -14,376 +13,57 @@ fn table<T>(what: &str, result: PolarsResult<T>) -> Result<T, ReportError> {
     result.map_err(|source| ReportError::Table { what: what.to_string(), source })
 }
 
-/// A type of cells: how a column of them is made and read back.
-trait Cell: Sized + Clone {
-    fn column(name: &str, values: Vec<Self>) -> Column;
-    fn values(frame: &DataFrame, name: &str) -> PolarsResult<Vec<Self>>;
-}
-
-impl Cell for String {
-    fn column(name: &str, values: Vec<Self>) -> Column {
-        Column::new(name.into(), values)
-    }
-    fn values(frame: &DataFrame, name: &str) -> PolarsResult<Vec<Self>> {
-        Ok(frame.column(name)?.str()?.iter().map(|v| v.unwrap_or_default().to_string()).collect())
-    }
-}
-
-impl Cell for f64 {
-    fn column(name: &str, values: Vec<Self>) -> Column {
-        let values: Vec<Option<f64>> = values.into_iter().map(|x| Some(x).filter(|x| !x.is_nan())).collect();
-        Column::new(name.into(), values)
-    }
-    fn values(frame: &DataFrame, name: &str) -> PolarsResult<Vec<Self>> {
-        Ok(frame.column(name)?.f64()?.iter().map(|v| v.unwrap_or(f64::NAN)).collect())
-    }
-}
-
-impl Cell for Option<u32> {
-    fn column(name: &str, values: Vec<Self>) -> Column {
-        Column::new(name.into(), values)
-    }
-    fn values(frame: &DataFrame, name: &str) -> PolarsResult<Vec<Self>> {
-        Ok(frame.column(name)?.u32()?.iter().collect())
-    }
-}
-
 fn without_null<T>(values: Option<Vec<T>>, name: &str) -> PolarsResult<Vec<T>> {
     values.ok_or_else(|| polars_err!(ComputeError: "column {name} holds a null"))
 }
 
-impl Cell for u32 {
-    fn column(name: &str, values: Vec<Self>) -> Column {
-        Column::new(name.into(), values)
-    }
-    fn values(frame: &DataFrame, name: &str) -> PolarsResult<Vec<Self>> {
-        without_null(frame.column(name)?.u32()?.iter().collect(), name)
-    }
-}
-
-impl Cell for u64 {
-    fn column(name: &str, values: Vec<Self>) -> Column {
-        Column::new(name.into(), values)
-    }
-    fn values(frame: &DataFrame, name: &str) -> PolarsResult<Vec<Self>> {
-        without_null(frame.column(name)?.u64()?.iter().collect(), name)
-    }
-}
-
-/// Rows that are kept as a table, one column per field.
-pub trait TableRow: Sized {
-    /// Name in errors.
-    const NAME: &'static str;
-    /// Columns that tell one row from another, in the order the table is sorted by.
-    const KEYS: &'static [&'static str];
-    #[doc(hidden)]
-    fn columns(rows: &[Self]) -> Vec<Column>;
-    #[doc(hidden)]
-    fn rows(frame: &DataFrame) -> PolarsResult<Vec<Self>>;
-}
-
-/// The fields of a row, in column order. A field that is left out here does not compile.
-macro_rules! table_row {
-    ($row:ident, $name:literal, keys [$($key:ident),*], $($field:ident: $cell:ty),* $(,)?) => {
-        impl TableRow for $row {
-            const NAME: &'static str = $name;
-            const KEYS: &'static [&'static str] = &[$(stringify!($key)),*];
-            fn columns(rows: &[Self]) -> Vec<Column> {
-                vec![$(<$cell as Cell>::column(
-                    stringify!($field),
-                    rows.iter().map(|r| r.$field.clone()).collect(),
-                )),*]
-            }
-            fn rows(frame: &DataFrame) -> PolarsResult<Vec<Self>> {
-                $(let mut $field = <$cell as Cell>::values(frame, stringify!($field))?.into_iter();)*
-                let mut out = Vec::with_capacity(frame.height());
-                while let ($(Some($field),)*) = ($($field.next(),)*) {
-                    out.push($row { $($field),* });
-                }
-                Ok(out)
-            }
+/// NaN becomes null.
+fn column(name: &str, cells: Cells) -> Column {
+    let name = name.into();
+    match cells {
+        Cells::Text(x) => Column::new(name, x),
+        Cells::Real(x) => {
+            let x: Vec<Option<f64>> = x.into_iter().map(|x| Some(x).filter(|x| !x.is_nan())).collect();
+            Column::new(name, x)
         }
-    };
+        Cells::Count(x) => Column::new(name, x),
+        Cells::Long(x) => Column::new(name, x),
+        Cells::Maybe(x) => Column::new(name, x),
+    }
 }
 
-table_row!(
-    CurveRow,
-    "curve",
-    keys [agent, beam, kinematics, variant, p_max_dbm, seed, update],
-    agent: String,
-    beam: String,
-    kinematics: String,
-    variant: String,
-    p_max_dbm: f64,
-    seed: u32,
-    update: u32,
-    env_steps: u64,
-    reward: f64,
-    sum_rate_bps_hz: f64,
-    jain: f64,
-    indicator_share: f64,
-    policy_loss: f64,
-    value_loss: f64,
-    entropy: f64,
-    approx_kl: f64,
-    clip_fraction: f64,
-    grad_norm_actor: f64,
-    grad_norm_critic: f64,
-);
-table_row!(
-    EvalRow,
-    "evaluation",
-    keys [agent, beam, kinematics, variant, p_max_dbm, metric, seed],
-    agent: String,
-    beam: String,
-    kinematics: String,
-    variant: String,
-    p_max_dbm: f64,
-    seed: u32,
-    episodes: u64,
-    metric: String,
-    mean: f64,
-    std_error: f64,
-);
-table_row!(
-    SlotRow,
-    "slot",
-    keys [agent, beam, kinematics, variant, p_max_dbm, slot, seed],
-    agent: String,
-    beam: String,
-    kinematics: String,
-    variant: String,
-    p_max_dbm: f64,
-    seed: u32,
-    slot: u32,
-    sum_rate_bps_hz: f64,
-);
-table_row!(
-    EnergyRow,
-    "energy",
-    keys [agent, beam, kinematics, variant, p_max_dbm, phase, network, method, constants, seed],
-    agent: String,
-    beam: String,
-    kinematics: String,
-    variant: String,
-    p_max_dbm: f64,
-    seed: u32,
-    phase: String,
-    network: String,
-    method: String,
-    constants: String,
-    energy_j: f64,
-    reason: String,
-);
-table_row!(
-    ActivityRow,
-    "activity",
-    keys [agent, beam, kinematics, variant, p_max_dbm, phase, network, layer, quantity, update, seed],
-    agent: String,
-    beam: String,
-    kinematics: String,
-    variant: String,
-    p_max_dbm: f64,
-    seed: u32,
-    phase: String,
-    update: Option<u32>,
-    network: String,
-    layer: u32,
-    quantity: String,
-    value: f64,
-);
-table_row!(
-    MisacCurveRow,
-    "curve",
-    keys [agent, algorithm, phase, uncertainty, variant, snr_db, seed, update],
-    agent: String,
-    algorithm: String,
-    phase: String,
-    uncertainty: String,
-    variant: String,
-    snr_db: f64,
-    seed: u32,
-    update: u32,
-    env_steps: u64,
-    reward: f64,
-    energy_j: f64,
-    l_bmp: f64,
-    share_over_gamma: f64,
-    beam_gain: f64,
-    policy_loss: f64,
-    value_loss: f64,
-    entropy: f64,
-    grad_norm_policy: f64,
-    grad_norm_critic: f64,
-    grad_norm_spatial: f64,
-    gradient_cosine: f64,
-);
-table_row!(
-    MisacEvalRow,
-    "evaluation",
-    keys [agent, algorithm, phase, uncertainty, variant, snr_db, metric, seed],
-    agent: String,
-    algorithm: String,
-    phase: String,
-    uncertainty: String,
-    variant: String,
-    snr_db: f64,
-    seed: u32,
-    episodes: u64,
-    metric: String,
-    mean: f64,
-    std_error: f64,
-);
-table_row!(
-    MisacSlotRow,
-    "slot",
-    keys [agent, algorithm, phase, uncertainty, variant, snr_db, slot, seed],
-    agent: String,
-    algorithm: String,
-    phase: String,
-    uncertainty: String,
-    variant: String,
-    snr_db: f64,
-    seed: u32,
-    slot: u32,
-    energy_j: f64,
-    mae_deg: f64,
-);
-table_row!(
-    MisacEnergyRow,
-    "energy",
-    keys [agent, algorithm, phase, uncertainty, variant, snr_db, stage, network, method, constants, seed],
-    agent: String,
-    algorithm: String,
-    phase: String,
-    uncertainty: String,
-    variant: String,
-    snr_db: f64,
-    seed: u32,
-    stage: String,
-    network: String,
-    method: String,
-    constants: String,
-    energy_j: f64,
-    reason: String,
-);
+fn texts(frame: &DataFrame, name: &str) -> PolarsResult<Vec<String>> {
+    Ok(frame.column(name)?.str()?.iter().map(|v| v.unwrap_or_default().to_string()).collect())
+}
 
-table_row!(
-    BenchRow,
-    "benchmark",
-    keys [device, section, group, replicas, batch, hidden, sizes],
-    device: String,
-    device_name: String,
-    device_kind: String,
-    driver: String,
-    threads: Option<u32>,
-    section: String,
-    group: String,
-    sizes: String,
-    task: String,
-    policy: String,
-    replicas: Option<u32>,
-    batch: Option<u32>,
-    hidden: Option<u32>,
-    check: String,
-    samples: u32,
-    iterations: u64,
-    wall_s: f64,
-    wall_lo_s: f64,
-    wall_hi_s: f64,
-    device_s: f64,
-    device_lo_s: f64,
-    device_hi_s: f64,
-    device_method: String,
-    env_steps: f64,
-    inferences: f64,
-    flops: f64,
-    bytes: f64,
-    env_steps_per_s: f64,
-    inferences_per_s: f64,
-    clock: String,
-    flops_per_s: f64,
-    bytes_per_s: f64,
-    flops_per_byte: f64,
-    ceiling_flops_per_s: f64,
-    ceiling_bytes_per_s: f64,
-    roofline_flops_per_s: f64,
-    compute_share: f64,
-    memory_share: f64,
-    roofline_share: f64,
-    bound: String,
-    reason: String,
-    taken_utc: String,
-);
-table_row!(
-    BenchSampleRow,
-    "sample",
-    keys [device, group, sizes, clock, sample],
-    device: String,
-    group: String,
-    sizes: String,
-    clock: String,
-    sample: u32,
-    iterations: u64,
-    seconds: f64,
-);
-table_row!(
-    BenchScalingRow,
-    "scaling",
-    keys [device, group, axis, fixed, size],
-    device: String,
-    group: String,
-    axis: String,
-    fixed: String,
-    size: u32,
-    quantity: String,
-    per_s: f64,
-    lo_per_s: f64,
-    hi_per_s: f64,
-    gain: f64,
-    efficiency: f64,
-);
-table_row!(
-    BenchPhaseRow,
-    "phase",
-    keys [device, task, policy, sizes, phase],
-    device: String,
-    task: String,
-    policy: String,
-    sizes: String,
-    phase: String,
-    wall_s: f64,
-    share: f64,
-);
-table_row!(
-    BenchEnergyRow,
-    "energy",
-    keys [task, agent, unit, work, method, constants, device],
-    device: String,
-    device_name: String,
-    task: String,
-    agent: String,
-    unit: String,
-    work: String,
-    method: String,
-    constants: String,
-    energy_j: f64,
-    lo_j: f64,
-    hi_j: f64,
-    idle_w: f64,
-    busy_w: f64,
-    integrated_share: f64,
-    weights: String,
-    reason: String,
-);
+fn reals(frame: &DataFrame, name: &str) -> PolarsResult<Vec<f64>> {
+    Ok(frame.column(name)?.f64()?.iter().map(|v| v.unwrap_or(f64::NAN)).collect())
+}
+
+fn counts(frame: &DataFrame, name: &str) -> PolarsResult<Vec<u32>> {
+    without_null(frame.column(name)?.u32()?.iter().collect(), name)
+}
+
+/// The cells of a column, of the kind of `like`; null becomes NaN.
+fn cells(frame: &DataFrame, name: &str, like: &Cells) -> PolarsResult<Cells> {
+    Ok(match like {
+        Cells::Text(_) => Cells::Text(texts(frame, name)?),
+        Cells::Real(_) => Cells::Real(reals(frame, name)?),
+        Cells::Count(_) => Cells::Count(counts(frame, name)?),
+        Cells::Long(_) => Cells::Long(without_null(frame.column(name)?.u64()?.iter().collect(), name)?),
+        Cells::Maybe(_) => Cells::Maybe(frame.column(name)?.u32()?.iter().collect()),
+    })
+}
 
 /// Rows as a frame, sorted by all keys. NaN becomes null.
 ///
 /// # Errors
 /// [`ReportError::DuplicateRow`] if two rows have the same keys, [`ReportError::Table`] if polars refuses.
-pub fn frame<R: TableRow>(rows: &[R]) -> Result<DataFrame, ReportError> {
-    let keys: Vec<Expr> = R::KEYS.iter().map(|k| col(*k)).collect();
-    let frame = table(R::NAME, DataFrame::new(rows.len(), R::columns(rows)))?;
+pub fn frame<R: Row>(rows: &[R], schema: &R::Schema) -> Result<DataFrame, ReportError> {
+    let key_names = R::keys(schema);
+    let keys: Vec<Expr> = key_names.iter().map(|k| col(*k)).collect();
+    let columns = R::columns(schema).iter().map(|c| column(c.name, c.cells(rows))).collect();
+    let frame = table(R::NAME, DataFrame::new(rows.len(), columns))?;
     let sorted = frame.lazy().sort_by_exprs(&keys, SortMultipleOptions::default().with_maintain_order(true));
     let repeated =
         sorted.clone().group_by_stable(&keys).agg([len().alias("times")]).filter(col("times").gt(lit(1)));
@@ -391,7 +71,7 @@ pub fn frame<R: TableRow>(rows: &[R]) -> Result<DataFrame, ReportError> {
     if repeated.height() > 0 {
         let cell = |k: &str| repeated.column(k).and_then(|c| c.get(0).map(|v| v.to_string()));
         let row: PolarsResult<Vec<String>> =
-            R::KEYS.iter().map(|k| Ok(format!("{k} = {}", cell(k)?))).collect();
+            key_names.iter().map(|k| Ok(format!("{k} = {}", cell(k)?))).collect();
         let times = table(R::NAME, repeated.column("times").and_then(|c| Ok(c.u32()?.get(0).unwrap_or(0))))?;
         return Err(ReportError::DuplicateRow {
             table: R::NAME,
@@ -402,25 +82,43 @@ pub fn frame<R: TableRow>(rows: &[R]) -> Result<DataFrame, ReportError> {
     table(R::NAME, sorted.collect())
 }
 
-/// [`frame`] of learning curves of task v2x.
-pub fn curves(rows: &[CurveRow]) -> Result<DataFrame, ReportError> {
-    frame(rows)
-}
-
-/// [`frame`] of activity and operations of task v2x.
-pub fn activity(rows: &[ActivityRow]) -> Result<DataFrame, ReportError> {
-    frame(rows)
-}
-
 /// Writes a frame as Parquet (Zstandard), whole or not at all. Equal frames give equal bytes.
 ///
 /// # Errors
 /// [`ReportError::Table`] if polars cannot encode it, [`ReportError::Io`] if the file system refuses.
 pub fn write_parquet(path: &Path, frame: &mut DataFrame) -> Result<(), ReportError> {
-    let mut bytes = Vec::new();
-    let written = ParquetWriter::new(&mut bytes).set_parallel(false).finish(frame);
-    table(&path.display().to_string(), written)?;
+    let bytes = table(&path.display().to_string(), parquet_bytes(frame))?;
     write_whole(path, &bytes)
+}
+
+/// A frame as a Parquet file (Zstandard). Words are stored as large strings: as the string views of [`ParquetWriter`], which are the same bytes under
+/// another name, pyarrow and pandas can read them but neither filter nor sort by them.
+pub fn parquet_bytes(frame: &mut DataFrame) -> PolarsResult<Vec<u8>> {
+    use polars_parquet::write::{
+        CompressionOptions, FileWriter, RowGroupIterator, StatisticsOptions, Version, WriteOptions,
+        get_dtype_encoding,
+    };
+    const ROWS: usize = 1 << 18;
+    let options = WriteOptions {
+        statistics: StatisticsOptions::default(),
+        version: Version::V1,
+        compression: CompressionOptions::Zstd(None),
+        data_page_size: None,
+    };
+    frame.rechunk_mut();
+    let schema = frame.schema().to_arrow(CompatLevel::oldest());
+    let encodings = schema.iter_values().map(|field| get_dtype_encoding(field.dtype())).collect();
+    let parts: Vec<DataFrame> =
+        (0..frame.height()).step_by(ROWS).map(|first| frame.slice(first as i64, ROWS)).collect();
+    let batches = parts.iter().flat_map(|p| p.iter_chunks(CompatLevel::oldest(), false)).map(Ok);
+    let groups = RowGroupIterator::try_new(batches, &schema, options, encodings)?;
+    let mut bytes = Vec::new();
+    let mut writer = FileWriter::try_new(&mut bytes, schema, options)?;
+    for (part, group) in parts.iter().zip(groups) {
+        writer.write(part.height() as u64, group?)?;
+    }
+    writer.end(None)?;
+    Ok(bytes)
 }
 
 /// Reads a Parquet file.
@@ -437,22 +135,30 @@ pub fn read_parquet(path: &Path) -> Result<DataFrame, ReportError> {
 ///
 /// # Errors
 /// As [`read_parquet`], and [`ReportError::Table`] for a missing or mistyped column.
-pub fn read<R: TableRow>(path: &Path) -> Result<Vec<R>, ReportError> {
+pub fn read<R: Row>(path: &Path, schema: &R::Schema) -> Result<Vec<R>, ReportError> {
     let frame = read_parquet(path)?;
-    table(&path.display().to_string(), R::rows(&frame))
+    let mut rows = vec![R::default(); frame.height()];
+    let mut fill = || {
+        for c in R::columns(schema) {
+            if !c.set(&mut rows, cells(&frame, c.name, &c.none)?) {
+                polars_bail!(ComputeError: "column {} holds cells of another kind", c.name);
+            }
+        }
+        Ok(())
+    };
+    table(&path.display().to_string(), fill())?;
+    Ok(rows)
 }
 
-/// The values of one quantity over the seeds of one agent and power.
+/// The values of one quantity over the seeds of one run and swept value.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SeedGroup<K> {
     pub agent: String,
-    pub beam: String,
-    pub kinematics: String,
-    /// What else an experiment varies; else empty.
-    pub variant: String,
-    /// Power limit, dBm.
-    pub p_max_dbm: f64,
-    /// What tells the groups of one run and power apart: metric, slot or update.
+    /// In the order of [`Schema::labels`].
+    pub labels: Vec<String>,
+    /// The swept value.
+    pub at: f64,
+    /// What tells the groups of one run and swept value apart: metric, slot or update.
     pub key: K,
     /// Seeds with a value, ascending.
     pub seeds: Vec<u32>,
@@ -460,12 +166,11 @@ pub struct SeedGroup<K> {
     pub values: Vec<f64>,
 }
 
-/// Keys of a run of task v2x.
-const RUN_KEYS: [&str; 5] = ["agent", "beam", "kinematics", "variant", "p_max_dbm"];
-
 /// Groups with the values of `value` over seeds; nulls are left out, so a seed without a value has no say.
-fn over_seeds(frame: &DataFrame, key: &str, value: &str) -> PolarsResult<DataFrame> {
-    let keys: Vec<Expr> = RUN_KEYS.iter().chain([&key]).map(|k| col(*k)).collect();
+fn over_seeds(frame: &DataFrame, schema: &Schema, key: &str, value: &str) -> PolarsResult<DataFrame> {
+    let labels = schema.labels.iter().map(|l| l.name);
+    let keys: Vec<Expr> =
+        ["agent"].into_iter().chain(labels).chain([schema.swept.name, key]).map(col).collect();
     let mut order = keys.clone();
     order.push(col("seed"));
     frame
@@ -478,11 +183,10 @@ fn over_seeds(frame: &DataFrame, key: &str, value: &str) -> PolarsResult<DataFra
         .collect()
 }
 
-fn groups<K>(grouped: &DataFrame, keys: Vec<K>) -> PolarsResult<Vec<SeedGroup<K>>> {
-    let text = |name: &str| String::values(grouped, name);
-    let (agent, beam, kinematics) = (text("agent")?, text("beam")?, text("kinematics")?);
-    let variant = text("variant")?;
-    let p_max_dbm = f64::values(grouped, "p_max_dbm")?;
+fn groups<K>(grouped: &DataFrame, schema: &Schema, keys: Vec<K>) -> PolarsResult<Vec<SeedGroup<K>>> {
+    let (agent, at) = (texts(grouped, "agent")?, reals(grouped, schema.swept.name)?);
+    let labels =
+        schema.labels.iter().map(|l| texts(grouped, l.name)).collect::<PolarsResult<Vec<Vec<String>>>>()?;
     let (seeds, values) = (grouped.column("seeds")?.list()?, grouped.column("values")?.list()?);
     let list = |column: &ListChunked, i: usize| {
         column.get_as_series(i).ok_or_else(|| polars_err!(ComputeError: "group {i} is empty"))
@@ -490,10 +194,8 @@ fn groups<K>(grouped: &DataFrame, keys: Vec<K>) -> PolarsResult<Vec<SeedGroup<K>
     let group = |(i, key): (usize, K)| {
         Ok(SeedGroup {
             agent: agent[i].clone(),
-            beam: beam[i].clone(),
-            kinematics: kinematics[i].clone(),
-            variant: variant[i].clone(),
-            p_max_dbm: p_max_dbm[i],
+            labels: labels.iter().map(|l| l[i].clone()).collect(),
+            at: at[i],
             key,
             seeds: list(seeds, i)?.u32()?.iter().flatten().collect(),
             values: list(values, i)?.f64()?.iter().flatten().collect(),
@@ -502,20 +204,28 @@ fn groups<K>(grouped: &DataFrame, keys: Vec<K>) -> PolarsResult<Vec<SeedGroup<K>
     keys.into_iter().enumerate().map(group).collect()
 }
 
-/// Groups of a frame of [`EvalRow`]s: one per agent, power and metric.
-pub fn eval_groups(frame: &DataFrame) -> Result<Vec<SeedGroup<String>>, ReportError> {
-    let grouped = table("evaluation", over_seeds(frame, "metric", "mean"))?;
-    table("evaluation", String::values(&grouped, "metric").and_then(|keys| groups(&grouped, keys)))
+/// Groups of a frame of [`EvalRow`]s: one per run, swept value and metric.
+pub fn eval_groups(frame: &DataFrame, schema: &Schema) -> Result<Vec<SeedGroup<String>>, ReportError> {
+    let grouped = table(EvalRow::NAME, over_seeds(frame, schema, "metric", "mean"))?;
+    table(EvalRow::NAME, texts(&grouped, "metric").and_then(|keys| groups(&grouped, schema, keys)))
 }
 
-/// Groups of a frame of [`SlotRow`]s: one per agent, power and slot.
-pub fn slot_groups(frame: &DataFrame) -> Result<Vec<SeedGroup<u32>>, ReportError> {
-    let grouped = table("slot", over_seeds(frame, "slot", "sum_rate_bps_hz"))?;
-    table("slot", u32::values(&grouped, "slot").and_then(|keys| groups(&grouped, keys)))
+/// Groups of the column `value` of a frame of [`SlotRow`]s: one per run, swept value and slot.
+pub fn slot_groups(
+    frame: &DataFrame,
+    schema: &Schema,
+    value: &str,
+) -> Result<Vec<SeedGroup<u32>>, ReportError> {
+    let grouped = table(SlotRow::NAME, over_seeds(frame, schema, "slot", value))?;
+    table(SlotRow::NAME, counts(&grouped, "slot").and_then(|keys| groups(&grouped, schema, keys)))
 }
 
-/// Groups of the column `value` of a frame of [`CurveRow`]s: one per agent, power and update.
-pub fn curve_groups(frame: &DataFrame, value: &str) -> Result<Vec<SeedGroup<u32>>, ReportError> {
-    let grouped = table("curve", over_seeds(frame, "update", value))?;
-    table("curve", u32::values(&grouped, "update").and_then(|keys| groups(&grouped, keys)))
+/// Groups of the column `value` of a frame of [`CurveRow`]s: one per run, swept value and update.
+pub fn curve_groups(
+    frame: &DataFrame,
+    schema: &Schema,
+    value: &str,
+) -> Result<Vec<SeedGroup<u32>>, ReportError> {
+    let grouped = table(CurveRow::NAME, over_seeds(frame, schema, "update", value))?;
+    table(CurveRow::NAME, counts(&grouped, "update").and_then(|keys| groups(&grouped, schema, keys)))
 }

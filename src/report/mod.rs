@@ -1,40 +1,23 @@
 //! Typed rows → polars → Parquet, tables, SVG figures and pages that stand beside a paper's printed results.
 //!
-//! [`frames`] keeps rows in Parquet and averages over seeds, [`figure`] draws, [`page`] turns Markdown into one HTML file,
-//! [`paper`] holds what the papers print, [`spiking_ac`] writes the report of task v2x, [`rl_h_moe`] that of task misac, and [`experiments`] those of
-//! what the paper of task v2x lacks. Sentences are chosen from the numbers.
+//! [`frames`] keeps rows in Parquet and averages over seeds, [`figure`] draws, [`page`] turns Markdown into one HTML file. A task's report, which
+//! lies in the task's folder, chooses its sentences from the numbers and hands in its columns and colours; [`bench`](mod@bench) is that of benchmarks.
 
 pub mod bench;
+mod error;
 pub mod figure;
 pub mod frames;
 pub(crate) mod judge;
 pub mod page;
 pub(crate) mod words;
 
-use crate::run::rows::Manifest;
+pub use error::ReportError;
+pub(crate) use error::write_whole;
+
+use crate::run::rows::{ActivityRow, CurveRow, EnergyRow, EvalRow, Manifest, Row, Rows, Schema, SlotRow};
 use polars::prelude::DataFrame;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-
-/// Why a report was not written. Files written before the error are whole.
-#[derive(Debug, thiserror::Error)]
-pub enum ReportError {
-    /// The file system refused.
-    #[error("{}: {source}", path.display())]
-    Io { path: PathBuf, source: std::io::Error },
-    /// A table could not be formed, or a Parquet file could not be read or written.
-    #[error("{what}: {source}")]
-    Table { what: String, source: polars::prelude::PolarsError },
-    /// Two rows stand for the same thing, so one of them would be counted as another seed.
-    #[error("{table} rows: {row} occurs {times} times; rows of two runs must not be mixed")]
-    DuplicateRow { table: &'static str, row: String, times: u32 },
-    /// A figure could not be drawn.
-    #[error("figure {name}: {message}")]
-    Figure { name: String, message: String },
-    /// The manifest could not be written as JSON.
-    #[error("manifest.json: {0}")]
-    Manifest(#[from] serde_json::Error),
-}
 
 /// Where a report lies.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,16 +25,38 @@ pub struct ReportPaths {
     pub markdown: PathBuf,
     pub html: PathBuf,
     pub manifest: PathBuf,
-    /// Parquet files: curves, evals, slots, energy and, of task v2x, activity.
+    /// Parquet files: curves, evals, slots, energy and, where there is any, activity.
     pub tables: Vec<PathBuf>,
     /// Figures drawn. One whose rows are not in the run is missing here, and the page says so.
     pub figures: Vec<PathBuf>,
 }
 
-/// [`crate::files::write_whole`] with the path in the error.
-pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), ReportError> {
-    crate::files::write_whole(path, bytes)
-        .map_err(|source| ReportError::Io { path: path.to_path_buf(), source })
+impl ReportPaths {
+    /// What is to be read first.
+    pub fn pages(self) -> Vec<PathBuf> {
+        vec![self.html, self.markdown]
+    }
+}
+
+/// Rows as Parquet tables and the manifest, without figures and pages; returns where they lie.
+///
+/// # Errors
+/// As of [`Tables::of_rows`].
+pub(crate) fn write_rows(
+    dir: &Path,
+    rows: &Rows,
+    schema: &Schema,
+    manifest: &Manifest,
+) -> Result<Vec<PathBuf>, ReportError> {
+    let (tables, _) = Tables::of_rows(dir, rows, schema, manifest)?;
+    Ok(tables.paths.into_iter().chain([tables.manifest]).collect())
+}
+
+/// Frames of rows that a report takes means over seeds from.
+pub(crate) struct Means {
+    pub(crate) curves: DataFrame,
+    pub(crate) evals: DataFrame,
+    pub(crate) slots: DataFrame,
 }
 
 /// Tables and manifest of a job, written to its folder.
@@ -78,6 +83,38 @@ impl Tables {
         let path = dir.join("manifest.json");
         write_whole(&path, (serde_json::to_string_pretty(manifest)? + "\n").as_bytes())?;
         Ok(Tables { dir: dir.to_path_buf(), manifest: path, paths })
+    }
+
+    /// [`Tables::write`] of a task's rows, with the frames that a report takes means from. Nothing is written if two rows have the same keys. A table
+    /// of activity is there only if there is any.
+    pub(crate) fn of_rows(
+        dir: &Path,
+        rows: &Rows,
+        schema: &Schema,
+        manifest: &Manifest,
+    ) -> Result<(Tables, Means), ReportError> {
+        let (mut energy, mut activity) =
+            (frames::frame(&rows.energy, schema)?, frames::frame(&rows.activity, schema)?);
+        let mut means = Means {
+            curves: frames::frame(&rows.curves, schema)?,
+            evals: frames::frame(&rows.evals, schema)?,
+            slots: frames::frame(&rows.slots, schema)?,
+        };
+        let mut all = vec![
+            (CurveRow::FILE, &mut means.curves),
+            (EvalRow::FILE, &mut means.evals),
+            (SlotRow::FILE, &mut means.slots),
+            (EnergyRow::FILE, &mut energy),
+        ];
+        match dir.join(ActivityRow::FILE) {
+            _ if !rows.activity.is_empty() => all.push((ActivityRow::FILE, &mut activity)),
+            // Of an earlier report.
+            path if path.exists() => {
+                std::fs::remove_file(&path).map_err(|source| ReportError::Io { path, source })?;
+            }
+            _ => {}
+        }
+        Ok((Tables::write(dir, &mut all, manifest)?, means))
     }
 
     /// Writes the figures that have something to show, removes those of an earlier report that have not, and writes both pages. `markdown` is

@@ -142,11 +142,6 @@ pub(crate) fn table(header: &[&str], text_columns: usize, rows: &[Vec<String>]) 
     out
 }
 
-pub(crate) fn rank(agent: &str) -> (usize, String) {
-    let known = crate::tasks::v2x::agents::AGENTS;
-    (known.iter().position(|a| a.id == agent).unwrap_or(known.len()), agent.to_string())
-}
-
 /// Resamples by number of seeds: each is drawn once, so all quantities of a run see the same ones.
 #[derive(Default)]
 pub(crate) struct Resamples(Mutex<HashMap<usize, Option<Arc<Bootstrap>>>>);
@@ -174,7 +169,7 @@ pub(crate) fn write_manifest(out: &mut String, m: &Manifest) {
         (Some(r), None) => format!("{r}, local changes unknown"),
         (None, _) => "-".to_string(),
     };
-    let rows: Vec<Vec<String>> = [
+    let mut rows: Vec<Vec<String>> = [
         ("command", format!("`{}`", m.command)),
         ("task", m.task.clone()),
         ("agents", m.agents.join(", ")),
@@ -193,6 +188,19 @@ pub(crate) fn write_manifest(out: &mut String, m: &Manifest) {
     ]
     .map(|(name, value)| vec![name.to_string(), value])
     .to_vec();
+    // One that ran through is described already.
+    if m.parts.len() > 1 {
+        rows.extend(m.parts.iter().enumerate().map(|(i, p)| {
+            let seconds = p.wall_s.map_or("-".into(), |s| format!("{s:.1} s"));
+            let or_unknown = |n: Option<u64>| n.map_or("?".into(), |n| n.to_string());
+            let (from, to) = (or_unknown(p.updates_from), or_unknown(p.updates_to));
+            let began = or_dash(&p.started_utc);
+            vec![
+                format!("part {}", i + 1),
+                format!("{began}, {seconds}, {}, updates {from} to {to}", p.device),
+            ]
+        }));
+    }
     out.push_str(&table(&["", ""], 2, &rows));
     // The fence is longer than any run of backticks in the text, so the text cannot end it.
     let longest = m.config.split(|c| c != '`').map(str::len).max().unwrap_or(0);

@@ -1,84 +1,44 @@
 //! Checkpoints: one safetensors file with every tensor of every replica (leading axis R), the optimiser's moments (`adam_m.…`,
 //! `adam_v.…`), and the configuration, seeds and progress as metadata. Written whole: to a temporary file, then renamed.
 
-use crate::config::{ConfigError, Layered, TrainConfig};
-use crate::learn::{Extra, LearnerState};
+use super::errors::CheckpointError;
+use super::task::Task;
+use crate::learn::{Algorithm, Extra, LearnerState};
 use crate::nets::Tensor;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// What is wrong with a checkpoint.
-#[derive(Debug, thiserror::Error)]
-pub enum CheckpointError {
-    #[error("cannot read checkpoint '{0}': {1}")]
-    Read(String, std::io::Error),
-    #[error("cannot write checkpoint '{0}': {1}")]
-    Write(String, String),
-    #[error("checkpoint '{0}' is damaged or no checkpoint: {1}")]
-    Damaged(String, String),
-    #[error("checkpoint '{file}': tensor '{tensor}' {what}")]
-    Tensor { file: String, tensor: String, what: String },
-    #[error("checkpoint '{0}': {1}")]
-    Config(String, ConfigError),
-    #[error("checkpoint '{file}' holds task '{found}', not '{wanted}'")]
-    OtherTask { file: String, found: String, wanted: &'static str },
-    #[error("checkpoint '{file}' holds agent '{found}', not '{wanted}'")]
-    OtherAgent { file: String, found: String, wanted: String },
-}
-
-/// What trains a set of replicas, as checkpoints and training runs see it.
-pub trait Algorithmic {
-    /// P: length of the flat vector of a replica.
-    fn params(&self) -> usize;
-    /// What lies where in the flat vector.
-    fn tensors(&self) -> Vec<Tensor>;
-    /// The state before the first update.
-    fn start(&self) -> LearnerState;
-    fn replicas(&self) -> usize;
-    /// Environment steps of one update of one replica.
-    fn samples(&self) -> usize;
-    /// Bytes that the CPU learner keeps, about.
-    fn host_bytes(&self) -> u64;
-}
-
-/// A task's configuration as checkpoints and training runs see it.
-pub trait Trainable: Layered + Clone + PartialEq {
-    type Algorithm: Algorithmic;
-    /// `task.name`
-    const TASK: &'static str;
-    /// What differs between replicas beside the seed: a key of `[task]` and of the file's metadata.
-    const SWEPT: &'static str;
-    /// Its unit, and several of it, in messages.
-    const SWEPT_UNIT: &'static str;
-    const SWEPT_NOUN: &'static str;
-
-    fn train_config(&self) -> &TrainConfig;
-    /// What trains `agent` in these replicas, (swept value, seed) each; `None` if there is no such agent or it does not learn.
-    fn algorithm(&self, agent: &str, replicas: &[(f64, u32)]) -> Option<Self::Algorithm>;
-}
-
 /// A trained (or half-trained) set of replicas of a task with configuration `C`.
-pub struct Checkpoint<C: Trainable> {
+pub struct Checkpoint<C: Task> {
     pub config: C,
     pub agent: String,
     pub seeds: Vec<u32>,
-    /// Swept value of each replica, [`Trainable::SWEPT`].
+    /// Swept value of each replica, [`Task::SWEPT`].
     pub swept: Vec<f64>,
     pub state: LearnerState,
 }
 
 const FORMAT: &str = "isacbench-1";
+const LAST_READ: &str = "last_read";
 
-impl<C: Trainable> Checkpoint<C> {
+/// What [`Checkpoint::save_beside_rows`] wrote down; `None` of a file that says nothing of it.
+pub fn last_read(bytes: &[u8]) -> Option<Option<u32>> {
+    let (_, header) = SafeTensors::read_metadata(bytes).ok()?;
+    let text = header.metadata().as_ref()?.get(LAST_READ)?.as_str();
+    if text == "none" { Some(None) } else { text.parse().ok().map(Some) }
+}
+
+impl<C: Task> Checkpoint<C> {
     /// (swept value, seed) of each replica.
     pub fn replicas(&self) -> Vec<(f64, u32)> {
         self.swept.iter().copied().zip(self.seeds.iter().copied()).collect()
     }
 
     /// What this checkpoint was learned by. Its agent is a learned one: nothing else can be loaded.
-    pub fn algorithm(&self) -> C::Algorithm {
-        self.config.algorithm(&self.agent, &self.replicas()).expect("a learned agent")
+    pub fn algorithm(&self) -> Algorithm {
+        let agent = C::agent(&self.agent).expect("an agent of the task");
+        self.config.algorithm_at(agent, &self.replicas()).expect("a learned agent")
     }
 
     /// Drops every replica that was not trained at this swept value.
@@ -105,6 +65,15 @@ impl<C: Trainable> Checkpoint<C> {
 
     /// Writes the file, replacing an older one only when the new one is complete and holds finite numbers.
     pub fn save(&self, path: &Path) -> Result<(), CheckpointError> {
+        self.write(path, None)
+    }
+
+    /// The same with the last update whose metrics were read: how often they were may have changed on the way. See [`last_read`].
+    pub fn save_beside_rows(&self, path: &Path, last: Option<u32>) -> Result<(), CheckpointError> {
+        self.write(path, Some((LAST_READ, last.map_or("none".into(), |u| u.to_string()))))
+    }
+
+    fn write(&self, path: &Path, more: Option<(&str, String)>) -> Result<(), CheckpointError> {
         let name = path.display().to_string();
         let algorithm = self.algorithm();
         let (tensors, p) = (algorithm.tensors(), algorithm.params());
@@ -140,15 +109,16 @@ impl<C: Trainable> Checkpoint<C> {
             })
             .collect::<Result<Vec<_>, _>>()
             .map_err(|e| write(e.to_string()))?;
-        let meta = BTreeMap::from([
+        let mut meta = BTreeMap::from([
             ("format".to_string(), FORMAT.to_string()),
             ("config".to_string(), self.config.to_toml()),
             ("agent".to_string(), self.agent.clone()),
             ("seeds".to_string(), format!("{:?}", self.seeds)),
-            (C::SWEPT.to_string(), format!("{:?}", self.swept)),
+            (C::SCHEMA.swept.name.to_string(), format!("{:?}", self.swept)),
             ("adam_steps".to_string(), self.state.adam_steps.to_string()),
             ("updates".to_string(), self.state.updates.to_string()),
         ]);
+        meta.extend(more.map(|(key, value)| (key.to_string(), value)));
         let bytes = safetensors::serialize(views, None).map_err(|e| write(e.to_string()))?;
         let bytes = with_metadata(&bytes, &meta).map_err(|e| write(e.to_string()))?;
         crate::files::write_whole(path, &bytes).map_err(|e| write(e.to_string()))
@@ -175,22 +145,25 @@ impl<C: Trainable> Checkpoint<C> {
         let text = field("config")?;
         // Of another task, every key would be wrong: the name says it better.
         let task = |t: toml::Table| Some(t.get("task")?.get("name")?.as_str()?.to_string());
-        if let Some(found) = text.parse().ok().and_then(task).filter(|t| t != C::TASK) {
-            return Err(CheckpointError::OtherTask { file: name, found, wanted: C::TASK });
+        if let Some(found) = text.parse().ok().and_then(task).filter(|t| t != C::NAME) {
+            return Err(CheckpointError::OtherTask { file: name, found, wanted: C::NAME });
         }
         let config =
             C::from_toml(text, "its configuration").map_err(|e| CheckpointError::Config(name.clone(), e))?;
+        config.relations_for(field("agent")?).map_err(|e| CheckpointError::Config(name.clone(), e))?;
         let seeds: Vec<u32> = serde_json::from_str(field("seeds")?).map_err(|e| bad("seeds", &e))?;
-        let swept: Vec<f64> = serde_json::from_str(field(C::SWEPT)?).map_err(|e| bad(C::SWEPT, &e))?;
+        let swept: Vec<f64> =
+            serde_json::from_str(field(C::SCHEMA.swept.name)?).map_err(|e| bad(C::SCHEMA.swept.name, &e))?;
         if seeds.is_empty() || swept.len() != seeds.len() {
-            return Err(damaged(format!("{} seeds for {} {}", seeds.len(), swept.len(), C::SWEPT_NOUN)));
+            return Err(damaged(format!("{} seeds for {} {}", seeds.len(), swept.len(), C::SWEPT.noun)));
         }
         let adam_steps =
             field("adam_steps")?.parse().map_err(|e: std::num::ParseIntError| bad("adam_steps", &e))?;
         let updates = field("updates")?.parse().map_err(|e: std::num::ParseIntError| bad("updates", &e))?;
         let agent = field("agent")?.clone();
         // Without replicas, its arrays beside the weights are empty; their shapes are of one replica.
-        let Some(extras) = config.algorithm(&agent, &[]).map(|a| a.start().extra) else {
+        let Some(extras) = C::agent(&agent).and_then(|a| config.algorithm(a, &[])).map(|a| a.start().extra)
+        else {
             return Err(damaged(format!("agent '{agent}', which this program does not train")));
         };
         let mut out = Checkpoint {
@@ -248,7 +221,7 @@ fn with_metadata(file: &[u8], meta: &BTreeMap<String, String>) -> serde_json::Re
     Ok([&(header.len() as u64).to_le_bytes(), header.as_slice(), data].concat())
 }
 
-/// A tensor [R, shape…] of finite numbers.
+/// A tensor `[R, shape…]` of finite numbers.
 fn read_array(
     file: &SafeTensors,
     name: &str,

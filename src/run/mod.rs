@@ -1,9 +1,16 @@
 //! Jobs: training ([`train`](mod@train), the main path), evaluation, whole papers, sweeps, and the rows and checkpoints that they leave.
 
+pub mod check;
 pub mod checkpoint;
+pub mod errors;
 pub mod evaluate;
+pub mod journal;
+pub mod lock;
+pub mod registry;
 pub mod reproduce;
 pub mod rows;
 #[cfg(feature = "report")]
 pub mod sweep;
+pub mod task;
 pub mod train;
+pub mod watch;

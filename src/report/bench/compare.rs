@@ -1,6 +1,6 @@
 //! Two folders of results against each other.
 
-use super::text::{si, three, time};
+use super::units::{si, three, time};
 use super::{BENCHMARKS, SAMPLES, SOFTWARE_TITLE};
 use crate::bench::compare::{Comparison, NOISE, Pair, Place, Set, Verdict};
 use crate::num::stats::{Interval, RESAMPLES};
@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 /// # Errors
 /// [`ReportError`] that names the file: missing, damaged, or with a benchmark whose samples are not there.
 pub fn read_set(dir: &Path) -> Result<(Set, Option<Manifest>), ReportError> {
-    let (rows, samples) = (frames::read(&dir.join(BENCHMARKS))?, frames::read(&dir.join(SAMPLES))?);
+    let (rows, samples) = (frames::read(&dir.join(BENCHMARKS), &())?, frames::read(&dir.join(SAMPLES), &())?);
     let manifest = std::fs::read(dir.join("manifest.json")).ok();
     Ok((Set { rows, samples }, manifest.and_then(|text| serde_json::from_slice(&text).ok())))
 }

@@ -1,10 +1,11 @@
 //! Rooflines, throughput, replicas, energies, phases. Real devices only.
 
-use super::{Picture, View};
+use super::units::three;
+use super::view::{Picture, View};
 use crate::bench::energy::{INFERENCE, MODEL, STEP};
 use crate::energy::accounts::{EFFECTIVE, MEASURED, MEMORY, PAPER};
 use crate::num::stats::Interval;
-use crate::report::figure::{self, Bar, Bars, Figure, Look, Note, Point, Series};
+use crate::report::figure::{self, Bar, Bars, Figure, Look, Note, Point, Series, Shape, Swatch, categories};
 use crate::run::rows::{BenchEnergyRow, BenchRow, BenchScalingRow};
 use std::collections::BTreeMap;
 
@@ -37,13 +38,17 @@ const FAMILIES: [(&str, &[&str]); 5] = [
     ("dense layers", &["dense", "mlp"]),
     ("spiking layers", &["lif", "spike"]),
     ("LSTM", &["lstm"]),
-    ("physics", &["v2x", "misac", "physics"]),
+    (PHYSICS, &["physics"]),
     ("whole rollouts and updates", &["rollout", "update", "training"]),
 ];
+const PHYSICS: &str = "physics";
 const OTHERS: &str = "learning, heads, reductions";
 
-fn family(group: &str) -> &'static str {
+fn family(group: &str, tasks: &[&str]) -> &'static str {
     let stem = group.trim_start_matches("network_").split('_').next().unwrap_or(group);
+    if tasks.contains(&stem) {
+        return PHYSICS;
+    }
     FAMILIES.iter().find(|f| f.1.contains(&stem)).map_or(OTHERS, |f| f.0)
 }
 
@@ -69,12 +74,16 @@ fn roofline(view: &View, device: &str) -> Picture {
         x_interval: None,
     };
     let mut series = Vec::new();
-    let palette: Vec<String> = FAMILIES.iter().map(|f| f.0).chain([OTHERS]).map(String::from).collect();
-    for name in &palette {
-        let mut points: Vec<Point> = shown.iter().filter(|r| family(&r.group) == name).map(point).collect();
+    let families = || FAMILIES.iter().map(|f| f.0).chain([OTHERS]);
+    let tasks = view.report.tasks;
+    for name in families() {
+        let mine = shown.iter().filter(|r| family(&r.group, tasks) == name);
+        let mut points: Vec<Point> = mine.map(point).collect();
         points.sort_by(|a, b| a.x.total_cmp(&b.x));
-        series.push(Series { agent: name.clone(), look: Look::Marks, points });
+        series.push(Series { agent: name.into(), look: Look::Marks, points });
     }
+    let ceiling = Swatch::new("ceiling", (0x00, 0x00, 0x00), Shape::None);
+    let palette = categories(families()).into_iter().chain([ceiling]).collect();
     let mut notes = Vec::new();
     let roof = shown.iter().find(|r| !r.roofline_flops_per_s.is_nan());
     if let Some(r) = roof {
@@ -85,10 +94,10 @@ fn roofline(view: &View, device: &str) -> Picture {
         let (left, right) = (ends.0 / 2.0, ends.1 * 3.0);
         let at = |x: f64| Point { x, y: peak.min(copy * x), interval: None, x_interval: None };
         let points = vec![at(left), at(ridge), at(right)];
-        series.push(Series { agent: "upper-bound".into(), look: Look::Bound, points });
+        series.push(Series { agent: "ceiling".into(), look: Look::Bound, points });
         let label = |x: f64, text: String| Note { x, y: at(x).y, text };
-        notes.push(label(ridge, format!("matrix product {} GFLOP/s", super::text::three(peak))));
-        notes.push(label((left * ridge).sqrt(), format!("copy {} GB/s", super::text::three(copy))));
+        notes.push(label(ridge, format!("matrix product {} GFLOP/s", three(peak))));
+        notes.push(label((left * ridge).sqrt(), format!("copy {} GB/s", three(copy))));
     }
     // The fastest first: those are read first, and who comes late may find no place.
     let mut named = shown.clone();
@@ -200,7 +209,7 @@ fn throughput(view: &View, section: &str, what: &str) -> Picture {
             log_x: true,
             log_y: true,
             x_ticks: ticks(lines.iter().flatten().map(|s| s.size)),
-            palette: series.iter().map(|s| s.agent.clone()).collect(),
+            palette: categories(series.iter().map(|s| s.agent.clone())).into(),
             series,
             ..Figure::default()
         }),
@@ -250,7 +259,7 @@ fn replicas(view: &View) -> Picture {
             y_label: "time for all of them (s)".into(),
             log_x: true,
             log_y: true,
-            palette: series.iter().map(|s| s.agent.clone()).collect(),
+            palette: categories(series.iter().map(|s| s.agent.clone())).into(),
             series,
             ..Figure::default()
         }),
@@ -302,7 +311,7 @@ fn energy(view: &View, unit: &str, work: &str, file: &str) -> Picture {
             y_label: "energy (J)".into(),
             log_y: true,
             groups,
-            palette,
+            palette: categories(palette).into(),
             ..Bars::default()
         }),
     }
@@ -346,7 +355,7 @@ fn phases(view: &View) -> Picture {
             title: "Where the time of an update goes".into(),
             y_label: "share of an update".into(),
             groups,
-            palette,
+            palette: categories(palette).into(),
             percent: true,
             ..Bars::default()
         }),

@@ -6,33 +6,24 @@
 mod compare;
 mod figures;
 mod text;
+mod units;
+mod view;
 
 pub use compare::{markdown, read_set, write_comparison};
+pub use view::{Report, SOFTWARE_TITLE};
 
 use super::{ReportError, Tables, page, write_whole};
-use crate::bench::analysis::{BenchRows, SOFTWARE};
-use crate::bench::samples::LeftOut;
-use crate::run::rows::{BenchEnergyRow, BenchRow, Manifest};
+use crate::run::rows::{BenchEnergyRow, BenchPhaseRow, BenchRow, BenchSampleRow, BenchScalingRow, Row};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use view::View;
 
 /// Files of a folder of results.
-pub const BENCHMARKS: &str = "benchmarks.parquet";
-pub const SAMPLES: &str = "samples.parquet";
-pub const SCALING: &str = "scaling.parquet";
-pub const PHASES: &str = "phases.parquet";
-pub const ENERGY: &str = "energy.parquet";
-
-/// What software adapters' table is called, wherever one appears.
-pub const SOFTWARE_TITLE: &str = "software adapter: checks only, no GPU speed";
-
-/// Everything that is reported.
-pub struct Report<'a> {
-    pub rows: &'a BenchRows,
-    pub energy: &'a [BenchEnergyRow],
-    pub left_out: &'a [LeftOut],
-    pub manifest: &'a Manifest,
-}
+pub const BENCHMARKS: &str = BenchRow::FILE;
+pub const SAMPLES: &str = BenchSampleRow::FILE;
+pub const SCALING: &str = BenchScalingRow::FILE;
+pub const PHASES: &str = BenchPhaseRow::FILE;
+pub const ENERGY: &str = BenchEnergyRow::FILE;
 
 /// Where a report lies.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,11 +40,11 @@ pub struct BenchPaths {
 /// [`ReportError`], with the file or table it is about.
 pub fn write(dir: &Path, report: &Report) -> Result<BenchPaths, ReportError> {
     let rows = report.rows;
-    let mut benchmarks = super::frames::frame(&rows.benchmarks)?;
-    let mut samples = super::frames::frame(&rows.samples)?;
-    let mut scaling = super::frames::frame(&rows.scaling)?;
-    let mut phases = super::frames::frame(&rows.phases)?;
-    let mut energy = super::frames::frame(report.energy)?;
+    let mut benchmarks = super::frames::frame(&rows.benchmarks, &())?;
+    let mut samples = super::frames::frame(&rows.samples, &())?;
+    let mut scaling = super::frames::frame(&rows.scaling, &())?;
+    let mut phases = super::frames::frame(&rows.phases, &())?;
+    let mut energy = super::frames::frame(report.energy, &())?;
     let mut all = [
         (BENCHMARKS, &mut benchmarks),
         (SAMPLES, &mut samples),
@@ -99,68 +90,4 @@ fn put_figures(dir: &Path, drawn: &BTreeMap<String, String>) -> Result<Vec<PathB
         paths.push(path);
     }
     Ok(paths)
-}
-
-/// One figure.
-struct Picture {
-    file: String,
-    picture: super::figure::Picture,
-    caption: String,
-}
-
-/// What figures and tables are taken from: devices first, software apart.
-struct View<'a> {
-    report: &'a Report<'a>,
-    /// Benchmarks of real devices.
-    real: Vec<&'a BenchRow>,
-    software: Vec<&'a BenchRow>,
-    /// Slugs of real devices, the CPU last.
-    devices: Vec<&'a str>,
-}
-
-impl<'a> View<'a> {
-    fn new(report: &'a Report<'a>) -> Self {
-        let (software, real): (Vec<_>, Vec<_>) =
-            report.rows.benchmarks.iter().partition(|r| r.device_kind == SOFTWARE);
-        let mut devices: Vec<&str> = Vec::new();
-        for r in &real {
-            if !devices.contains(&r.device.as_str()) {
-                devices.push(&r.device);
-            }
-        }
-        devices.sort_by_key(|d| (d.starts_with("cpu"), d.to_string()));
-        View { report, real, software, devices }
-    }
-
-    fn is_real(&self, device: &str) -> bool {
-        self.devices.contains(&device)
-    }
-
-    /// Name of a device in a table.
-    fn name(&self, device: &str) -> String {
-        let row = self.real.iter().find(|r| r.device == device);
-        row.map_or_else(|| device.to_string(), |r| r.device_name.clone())
-    }
-
-    fn section(&self, device: &str, section: &str) -> impl Iterator<Item = &&'a BenchRow> {
-        self.real.iter().filter(move |r| r.device == device && r.section == section)
-    }
-
-    /// Of every group of a section the benchmark with the most work: the one that fills the device best.
-    fn largest(&self, device: &str, section: &str) -> Vec<&'a BenchRow> {
-        let mut out: Vec<&BenchRow> = Vec::new();
-        for r in self.section(device, section) {
-            match out.iter_mut().find(|o| o.group == r.group) {
-                Some(o) if work(r) > work(o) => *o = r,
-                Some(_) => {}
-                None => out.push(r),
-            }
-        }
-        out
-    }
-}
-
-/// For comparing the sizes of one group.
-fn work(r: &BenchRow) -> f64 {
-    [r.flops, r.bytes, r.env_steps, r.inferences].into_iter().find(|x| !x.is_nan()).unwrap_or(r.wall_s)
 }

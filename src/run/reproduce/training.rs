@@ -1,13 +1,17 @@
 //! Training runs that keep a checkpoint and their rows in a folder, and continue from there.
 
-use super::{JobError, Watch};
+use crate::energy::TrainingSchedule;
+use crate::energy::accounts;
 use crate::files::{writable_folder, write_whole};
-use crate::gpu::{Gpu, GpuError};
-use crate::learn::LearnerState;
-use crate::run::checkpoint::{Algorithmic, Checkpoint, Trainable};
-use crate::run::rows::ActivityRow;
-use crate::run::train::Plan;
-use serde::{Serialize, de::DeserializeOwned};
+use crate::gpu::Gpu;
+use crate::learn::{Algorithm, Learner, LearnerState, UpdateMetrics};
+use crate::run::checkpoint::{Checkpoint, last_read};
+use crate::run::errors::{CheckpointError, JobError};
+use crate::run::journal::Journal;
+use crate::run::rows::{ActivityRow, CurveRow, Key};
+use crate::run::task::{Agent, Task};
+use crate::run::train::{Plan, train};
+use crate::run::watch::Watch;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -19,13 +23,13 @@ fn available_memory() -> Option<u64> {
 }
 
 /// Refuses a learner that does not fit into memory; `keys` are what would make it smaller.
-pub fn check_memory(algorithm: &impl Algorithmic, keys: &'static str) -> Result<(), JobError> {
+pub fn check_memory(algorithm: &Algorithm, keys: &'static str) -> Result<(), JobError> {
     let needed = algorithm.host_bytes();
     match available_memory() {
         Some(available) if needed > available / 10 * 9 => Err(JobError::Memory {
             what: format!(
                 "training {} replicas of {} environment steps an update",
-                algorithm.replicas(),
+                algorithm.env().replicas(),
                 algorithm.samples()
             ),
             needed_gib: needed as f64 / 2f64.powi(30),
@@ -36,102 +40,78 @@ pub fn check_memory(algorithm: &impl Algorithmic, keys: &'static str) -> Result<
     }
 }
 
-/// Gets every read of an update's metrics, one per replica.
-pub type Seen<'a, M> = &'a mut dyn FnMut(u32, &[M]);
-
-/// A task as training and evaluation jobs see it: what it sweeps, and the rows that its updates give.
-pub trait Job: Trainable {
-    /// A learning curve's row.
-    type Row: Serialize + DeserializeOwned + Clone;
-    /// What an update of a replica is read as.
-    type Metrics;
-    /// A learner on some device.
-    type Learner;
-    /// What to lower where a learner does not fit into memory.
-    const MEMORY_KEYS: &'static str;
-
-    /// On the GPU if one is given, else on the CPU.
-    fn learner(
-        algorithm: &Self::Algorithm,
-        start: &LearnerState,
-        gpu: Option<&Arc<Gpu>>,
-    ) -> Result<Self::Learner, GpuError>;
-    /// Updates `start` to `plan.until`, see [`train`](crate::run::train::train).
-    fn train(
-        plan: &Plan<Self::Algorithm>,
-        learner: &mut Self::Learner,
-        start: u32,
-        seen: Seen<Self::Metrics>,
-        tick: &mut dyn FnMut(u32),
-    ) -> Result<LearnerState, GpuError>;
-    /// Row of one update of the replica at (swept value, seed). `run` names what else differs.
-    fn curve(
-        &self,
-        run: &RunId,
-        at: (f64, u32),
-        update: u32,
-        env_steps: u64,
-        metrics: &Self::Metrics,
-    ) -> Self::Row;
-    /// Number of the row's update.
-    fn update_of(row: &Self::Row) -> u32;
-    /// Whether a gradient of this update was not finite, so that the learner passed over it.
-    fn is_stuck(&self, agent: &str, row: &Self::Row) -> bool;
-    /// How far learning is, for the progress bar.
-    fn note(metrics: &[Self::Metrics]) -> String;
-    /// Rows of the update beside its curve: firing rates of agents with spikes.
-    fn activity(
-        &self,
-        _run: &RunId,
-        _at: (f64, u32),
-        _update: u32,
-        _algorithm: &Self::Algorithm,
-        _metrics: &Self::Metrics,
-    ) -> Vec<ActivityRow> {
-        Vec::new()
-    }
-    /// What the progress bar says beside the agent's name.
-    fn label(&self) -> String {
-        String::new()
-    }
-}
-
 /// Which run of a job a row belongs to.
-#[derive(Clone, Debug)]
-pub struct RunId {
-    pub agent: &'static str,
+pub struct RunId<C: Task> {
+    pub agent: &'static Agent<C>,
     /// What an experiment varies, such as `rate_penalty=0.03`; else empty.
     pub variant: String,
 }
 
 /// What a training run leaves.
-pub struct Trained<C: Job> {
+pub struct Trained<C: Task> {
     pub checkpoint: Checkpoint<C>,
-    pub curves: Vec<C::Row>,
+    pub curves: Vec<CurveRow>,
     /// Firing rates of every update that was read, of agents with spikes.
     pub activity: Vec<ActivityRow>,
+    /// Updates that were done before this process.
+    pub found: u32,
+}
+
+/// The row of one update of a replica.
+fn curve(key: Key, update: u32, env_steps: u64, u: &UpdateMetrics) -> CurveRow {
+    let [beam_gain, grad_norm_spatial, gradient_cosine] =
+        u.beams.map_or([f64::NAN; 3], |b| [b.gain, b.grad_norm, b.cosine]);
+    CurveRow {
+        key,
+        update,
+        env_steps,
+        slots: u.slots.clone(),
+        policy_loss: u.policy_loss,
+        value_loss: u.value_loss,
+        entropy: u.entropy,
+        approx_kl: u.approx_kl,
+        clip_fraction: u.clip_fraction,
+        grad_norm_actor: u.grad_norm_actor,
+        grad_norm_critic: u.grad_norm_critic,
+        beam_gain,
+        grad_norm_spatial,
+        gradient_cosine,
+    }
+}
+
+/// Firing rates of an update's rollout; none without spikes.
+fn activity(key: &Key, update: u32, algorithm: &Algorithm, u: &UpdateMetrics) -> Vec<ActivityRow> {
+    if u.firing_rates.is_empty() {
+        return Vec::new();
+    }
+    let rates = accounts::firing_rates(&TrainingSchedule::of(algorithm), &u.firing_rates);
+    rates.into_iter().map(|q| ActivityRow::new(key, "train", Some(update), q)).collect()
 }
 
 /// Rows of every read of the metrics: learning curves and firing rates.
-struct Read<C: Job> {
-    curves: Vec<C::Row>,
+#[derive(Default)]
+struct Read {
+    curves: Vec<CurveRow>,
     activity: Vec<ActivityRow>,
 }
 
 /// A training run that keeps a checkpoint and its rows in a folder.
-pub struct Training<'a, C: Job> {
+pub struct Training<'a, C: Task> {
     pub config: &'a C,
-    pub run: RunId,
+    pub run: RunId<C>,
     /// (swept value, seed) of every replica, see [`super::grid`].
     pub replicas: Vec<(f64, u32)>,
     /// Folder of `checkpoint.safetensors`, `curves.jsonl` and, with spikes, `activity.jsonl`.
     pub dir: PathBuf,
     /// Updates between checkpoints.
     pub every: u32,
+    /// Continue from the checkpoint in `dir`; else what a training left there before is removed.
     pub resume: bool,
+    /// Hears of every checkpoint.
+    pub journal: Option<&'a Journal>,
 }
 
-impl<C: Job> Training<'_, C> {
+impl<C: Task> Training<'_, C> {
     fn rows_path(&self) -> PathBuf {
         self.dir.join("curves.jsonl")
     }
@@ -146,7 +126,7 @@ impl<C: Job> Training<'_, C> {
     fn checkpoint(&self, state: LearnerState) -> Checkpoint<C> {
         Checkpoint {
             config: self.config.clone(),
-            agent: self.run.agent.into(),
+            agent: self.run.agent.id.into(),
             seeds: self.replicas.iter().map(|r| r.1).collect(),
             swept: self.replicas.iter().map(|r| r.0).collect(),
             state,
@@ -154,71 +134,92 @@ impl<C: Job> Training<'_, C> {
     }
 
     /// Trains to the end of the plan and returns the last checkpoint with all rows.
+    ///
+    /// # Errors
+    /// What stopped it; what was saved stays.
     pub fn run(&self, gpu: Option<&Arc<Gpu>>, watch: &dyn Watch) -> Result<Trained<C>, JobError> {
-        let algorithm = self
-            .config
-            .algorithm(self.run.agent, &self.replicas)
-            .ok_or(JobError::NotLearned(self.run.agent))?;
+        let agent = self.run.agent;
+        let algorithm =
+            self.config.algorithm_at(agent, &self.replicas).ok_or(JobError::NotLearned(agent.id))?;
         // An adapter has its own memory, and its limits are checked where its buffers are made.
         if gpu.is_none_or(|g| g.is_software()) {
             check_memory(&algorithm, C::MEMORY_KEYS)?;
         }
-        let (mut state, mut read) =
-            (algorithm.start(), Read::<C> { curves: Vec::new(), activity: Vec::new() });
-        if self.resume && self.checkpoint_path().exists() {
-            (state, read) = self.load()?;
+        let (mut state, mut read) = (algorithm.start(), Read::default());
+        let resumed = self.resume && self.checkpoint_path().exists();
+        if resumed {
+            (state, read) = self.load(&algorithm, watch)?;
         }
-        let train_config = self.config.train_config();
+        let found = state.updates;
+        let train_config = self.config.common().train;
         let total = train_config.updates;
-        let mut learner = C::learner(&algorithm, &state, gpu)?;
+        let mut learner = Learner::new(&algorithm, &state, gpu)?;
         writable_folder(&self.dir).map_err(|e| JobError::File {
             path: self.dir.display().to_string(),
             what: format!("cannot write into this folder: {e}"),
         })?;
+        if !resumed {
+            self.clear()?;
+        }
+        if let Some(journal) = self.journal {
+            // Of a run that only ends again, no other device is told.
+            if let Some(devices) = journal.other_device().filter(|_| (1..total).contains(&found)) {
+                watch.warn(&format!(
+                    "this run continues on another device ({devices}): its numbers may differ from those of either alone"
+                ));
+            }
+            journal.begin(found, total)?;
+        }
         let replicas = self.replicas.len();
-        let label = self.config.label();
-        let what: Vec<&str> =
-            [self.run.agent, &label, &self.run.variant].into_iter().filter(|x| !x.is_empty()).collect();
-        watch.begin(&format!("train {} ({replicas} replicas)", what.join(" ")), u64::from(total));
-        watch.advance(u64::from(state.updates), "");
+        let keys: Vec<Key> =
+            self.replicas.iter().map(|at| self.config.key(agent, &self.run.variant, *at)).collect();
+        let labels = self.config.labels(agent, &self.run.variant);
+        let words = std::iter::once(agent.id).chain(labels.iter().map(String::as_str));
+        let what = words.filter(|x| !x.is_empty()).collect::<Vec<_>>().join(" ");
+        watch.begin(&format!("train {what} ({replicas} replicas)"), u64::from(total));
+        watch.advance(u64::from(found), "");
+        // The learner passes over gradients that are not finite, so such a replica keeps its last good weights and would look merely bad.
+        let mut stuck = vec![false; replicas];
         while state.updates < total {
             let until = total.min((state.updates / self.every + 1) * self.every);
             let start = state.updates;
             let plan =
                 Plan { algorithm: &algorithm, updates: total, until, log_every: train_config.log_every };
-            state = C::train(
+            state = train(
                 &plan,
                 &mut learner,
                 start,
-                &mut |update, metrics| {
+                |update, metrics| {
                     let steps = u64::from(update + 1) * algorithm.samples() as u64;
-                    for (at, u) in self.replicas.iter().zip(metrics) {
-                        read.curves.push(self.config.curve(&self.run, *at, update, steps, u));
-                        read.activity.extend(self.config.activity(&self.run, *at, update, &algorithm, u));
+                    for ((key, u), stuck) in keys.iter().zip(metrics).zip(&mut stuck) {
+                        read.curves.push(curve(key.clone(), update, steps, u));
+                        read.activity.extend(activity(key, update, &algorithm, u));
+                        *stuck = algorithm.is_stuck(u).unwrap_or(*stuck);
                     }
-                    watch.advance(0, &C::note(metrics));
+                    watch.advance(0, &algorithm.note(metrics));
                 },
-                &mut |_| watch.advance(1, ""),
+                |_| watch.advance(1, ""),
             )?;
             self.save(&state, &read)?;
+            if let Some(journal) = self.journal {
+                journal.saved(state.updates - start)?;
+            }
         }
         watch.end();
-        // The learner passes over gradients that are not finite, so such a replica keeps its last good weights and would look merely bad.
-        let last = read.curves.rchunks(replicas).next().unwrap_or_default();
-        let stuck = |(_, row): &(&(f64, u32), &C::Row)| self.config.is_stuck(self.run.agent, row);
-        let stuck: Vec<_> = self.replicas.iter().zip(last).filter(stuck).collect();
+        let stuck: Vec<_> = self.replicas.iter().zip(stuck).filter(|(_, stuck)| *stuck).collect();
         if let Some(((x, seed), _)) = stuck.first() {
             watch.warn(&format!(
                 "{} of {replicas} replicas have stopped learning (first: seed {seed} at {x} {}), their gradients are not finite; lower the agent's learning rates or reward_scale",
                 stuck.len(),
-                C::SWEPT_UNIT,
+                C::SWEPT.unit,
             ));
         }
-        Ok(Trained { checkpoint: self.checkpoint(state), curves: read.curves, activity: read.activity })
+        let checkpoint = self.checkpoint(state);
+        Ok(Trained { checkpoint, curves: read.curves, activity: read.activity, found })
     }
 
     /// Rows first: a checkpoint is never ahead of its rows, and rows behind it are cut off when it is read.
-    fn save(&self, state: &LearnerState, read: &Read<C>) -> Result<(), JobError> {
+    fn save(&self, state: &LearnerState, read: &Read) -> Result<(), JobError> {
         write_lines(&self.rows_path(), &read.curves)?;
         let path = self.activity_path();
         if !read.activity.is_empty() {
@@ -228,53 +229,88 @@ impl<C: Job> Training<'_, C> {
             std::fs::remove_file(&path)
                 .map_err(|e| JobError::File { path: path.display().to_string(), what: e.to_string() })?;
         }
-        Ok(self.checkpoint(state.clone()).save(&self.checkpoint_path())?)
+        let last = read.curves.last().map(|r| r.update);
+        Ok(self.checkpoint(state.clone()).save_beside_rows(&self.checkpoint_path(), last)?)
     }
 
-    fn load(&self) -> Result<(LearnerState, Read<C>), JobError> {
-        let saved = Checkpoint::<C>::load(&self.checkpoint_path())?;
+    /// Removes what another training left, its checkpoint first: rows without one are nobody's.
+    fn clear(&self) -> Result<(), JobError> {
+        for path in [self.checkpoint_path(), self.rows_path(), self.activity_path()] {
+            match std::fs::remove_file(&path) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(JobError::File { path: path.display().to_string(), what: e.to_string() });
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The saved state and its rows. Keys that change no training may be others now, and the run may be longer.
+    fn load(&self, algorithm: &Algorithm, watch: &dyn Watch) -> Result<(LearnerState, Read), JobError> {
+        let path = self.checkpoint_path();
+        let name = path.display().to_string();
+        let bytes = std::fs::read(&path).map_err(|e| CheckpointError::Read(name.clone(), e))?;
+        let saved = Checkpoint::<C>::from_bytes(&bytes, name)?;
         let other = |what: String| {
             Err(JobError::OtherConfig { file: self.checkpoint_path().display().to_string(), what })
         };
-        if let Some(what) = saved.config.difference(self.config) {
+        if let Some(what) = self.config.training_difference(&saved.config) {
             return other(what);
         }
-        if saved.agent != self.run.agent {
-            return other(format!("agent '{}' there and '{}' here", saved.agent, self.run.agent));
+        if saved.agent != self.run.agent.id {
+            return other(format!("agent '{}' there and '{}' here", saved.agent, self.run.agent.id));
         }
         if saved.replicas() != self.replicas {
             return other(format!(
                 "replicas at {:?} {} there and {:?} here",
                 saved.swept,
-                C::SWEPT_UNIT,
+                C::SWEPT.unit,
                 self.replicas.iter().map(|r| r.0).collect::<Vec<_>>()
+            ));
+        }
+        let (before, now) = (saved.config.common().train, self.config.common().train);
+        let done = saved.state.updates;
+        if now.updates < done {
+            return other(format!("train.updates is {} and {done} are done", now.updates));
+        }
+        if now.updates != before.updates
+            && let Some(key) = algorithm.follows_length()
+        {
+            watch.warn(&format!(
+                "train.updates was {} and is {} now: {key} follows the length of the run, so what was done up to update {done} is not what a run of this length would have done",
+                before.updates, now.updates
             ));
         }
         let path = self.rows_path();
         let file = |what: String| JobError::File { path: path.display().to_string(), what };
-        let mut rows: Vec<C::Row> = read_lines(&path)?;
-        rows.retain(|r| C::update_of(r) < saved.state.updates);
-        // Rows are written before their checkpoint, so fewer of them mean that the file was cut or belongs to another run.
-        let train = self.config.train_config();
-        let reads = (0..saved.state.updates)
-            .filter(|u| (u + 1).is_multiple_of(train.log_every) || u + 1 == train.updates)
-            .count();
-        if rows.len() != reads * self.replicas.len() {
+        let mut rows: Vec<CurveRow> = read_lines(&path)?;
+        rows.retain(|r| r.update < done);
+        // Rows are written before their checkpoint, so a last one that is missing means that the file was cut or belongs to another run.
+        // One that does not name it was read at the same updates all the way.
+        let last = last_read(&bytes).unwrap_or_else(|| (0..done).rev().find(|u| before.reads(*u)));
+        let there = rows.iter().filter(|r| Some(r.update) == last).count();
+        if last.is_some_and(|_| there != self.replicas.len())
+            || !rows.len().is_multiple_of(self.replicas.len())
+        {
             return Err(file(format!(
-                "has {} rows where the checkpoint beside it needs {}",
-                rows.len(),
-                reads * self.replicas.len()
+                "has {there} rows of update {} where the checkpoint beside it needs {}",
+                last.unwrap_or(0),
+                self.replicas.len()
             )));
         }
         let path = self.activity_path();
         let mut activity: Vec<ActivityRow> = if path.exists() { read_lines(&path)? } else { Vec::new() };
-        activity.retain(|r| r.update.is_some_and(|u| u < saved.state.updates));
+        activity.retain(|r| r.update.is_some_and(|u| u < done));
         if !rows.is_empty() && !activity.len().is_multiple_of(rows.len()) {
             return Err(JobError::File {
                 path: path.display().to_string(),
                 what: format!("has {} rows for the {} of curves.jsonl beside it", activity.len(), rows.len()),
             });
         }
+        // A shorter run has read its last update; a longer one would have passed over it.
+        rows.retain(|r| now.reads(r.update) || !before.reads_last(r.update));
+        activity.retain(|r| r.update.is_none_or(|u| now.reads(u) || !before.reads_last(u)));
         Ok((saved.state, Read { curves: rows, activity }))
     }
 }
@@ -295,4 +331,63 @@ fn read_lines<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Vec<T>, Job
     let text = std::fs::read_to_string(path).map_err(|e| file(e.to_string()))?;
     let row = |(i, line)| serde_json::from_str(line).map_err(|e| file(format!("line {}: {e}", i + 1)));
     text.lines().enumerate().map(row).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Layered;
+    use crate::tasks::v2x::config::V2xConfig;
+    use std::sync::Mutex;
+
+    /// What was warned of.
+    #[derive(Default)]
+    struct Warned(Mutex<Vec<String>>);
+
+    impl Watch for Warned {
+        fn begin(&self, _: &str, _: u64) {}
+        fn advance(&self, _: u64, _: &str) {}
+        fn end(&self) {}
+        fn warn(&self, what: &str) {
+            self.0.lock().unwrap().push(what.into());
+        }
+    }
+
+    /// One update of 10 slots is over before `dqn` has made its first gradient step; ten steps whose rate is as large as single precision allows end in
+    /// gradients that are not finite.
+    #[test]
+    fn only_gradients_that_were_made_can_be_not_finite() {
+        for (learns, rate, stuck) in [(false, 1e-3, false), (true, 1e-3, false), (true, 1e38, true)] {
+            let starts = if learns { 32 } else { 640 };
+            let sets = [
+                "task.slots=10".to_string(),
+                "ppo.horizon=10".into(),
+                "ppo.minibatch=40".into(),
+                "train.updates=1".into(),
+                "train.seeds=[0]".into(),
+                "dqn.hidden=[8]".into(),
+                "dqn.capacity=640".into(),
+                "dqn.minibatch=16".into(),
+                "dqn.train_every=1".into(),
+                format!("dqn.learning_starts={starts}"),
+            ];
+            let mut config = V2xConfig::load(None, &sets).unwrap();
+            // No file may ask for the last one.
+            config.dqn.lr = rate;
+            let (dir, watch) = (tempfile::tempdir().unwrap(), Warned::default());
+            let training = Training {
+                config: &config,
+                run: RunId { agent: V2xConfig::agent("dqn").unwrap(), variant: String::new() },
+                replicas: vec![(40.0, 0)],
+                dir: dir.path().into(),
+                every: 1,
+                resume: false,
+                journal: None,
+            };
+            let trained = training.run(None, &watch);
+            let warned = watch.0.into_inner().unwrap();
+            assert_eq!(warned.iter().any(|w| w.contains("not finite")), stuck, "{rate}: {warned:?}");
+            assert!(stuck || (trained.unwrap().checkpoint.state.adam_steps > 0) == learns);
+        }
+    }
 }

@@ -1,197 +1,194 @@
 //! Rows of benchmarks. Unlike those of training and evaluation they are made of wall time, and no two runs have the same.
 
-use super::nan_as_null;
-use serde::{Deserialize, Serialize};
+use super::columns::row;
 
-/// One benchmark on one device.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct BenchRow {
+row! {
+    /// One benchmark on one device.
+    BenchRow, "benchmark" in "benchmarks.parquet", by [device, section, group, replicas, batch, hidden, sizes];
     /// Short name of the device: `cpu`, or the adapter's in small letters and hyphens.
-    pub device: String,
+    device: String,
     /// As its driver, or the processor, names it.
-    pub device_name: String,
+    device_name: String,
     /// `cpu`, `gpu` or `software-gpu`; the speed of the last says nothing about GPUs.
-    pub device_kind: String,
+    device_kind: String,
     /// Driver and its version; empty for the CPU path.
-    pub driver: String,
+    driver: String,
     /// Threads of the CPU path; null on GPUs.
-    pub threads: Option<u32>,
+    threads: Option<u32>,
     /// `kernel`, `physics`, `rollout`, `update`, `training`, `phase` or `ceiling`.
-    pub section: String,
-    pub group: String,
+    section: String,
+    /// Criterion's group.
+    group: String,
     /// `R=1,B=1024`: letters of the dimensions with their sizes.
-    pub sizes: String,
-    /// `v2x` or `misac`; empty where neither matters.
-    pub task: String,
+    sizes: String,
+    /// Task id; empty where it does not matter.
+    task: String,
     /// Agent or network; empty where none acts.
-    pub policy: String,
+    policy: String,
     /// R; null where the benchmark has none, as for the next two.
-    pub replicas: Option<u32>,
+    replicas: Option<u32>,
     /// B, environments.
-    pub batch: Option<u32>,
+    batch: Option<u32>,
     /// H, hidden units.
-    pub hidden: Option<u32>,
+    hidden: Option<u32>,
     /// What was compared before timing, and with what result; empty where there is nothing to compare.
-    pub check: String,
+    check: String,
     /// Samples of the wall time.
-    pub samples: u32,
+    samples: u32,
     /// Iterations of all samples.
-    pub iterations: u64,
-    /// Median wall time of an iteration, s, and its 95 % bootstrap interval over samples.
-    #[serde(with = "nan_as_null")]
-    pub wall_s: f64,
-    #[serde(with = "nan_as_null")]
-    pub wall_lo_s: f64,
-    #[serde(with = "nan_as_null")]
-    pub wall_hi_s: f64,
-    /// Median time of an iteration on the device itself, s, with its interval; null without timestamps.
-    #[serde(with = "nan_as_null")]
-    pub device_s: f64,
-    #[serde(with = "nan_as_null")]
-    pub device_lo_s: f64,
-    #[serde(with = "nan_as_null")]
-    pub device_hi_s: f64,
-    /// How it was taken; else empty.
-    pub device_method: String,
-    /// Work of one iteration; null where it does not apply.
-    #[serde(with = "nan_as_null")]
-    pub env_steps: f64,
-    #[serde(with = "nan_as_null")]
-    pub inferences: f64,
-    #[serde(with = "nan_as_null")]
-    pub flops: f64,
-    #[serde(with = "nan_as_null")]
-    pub bytes: f64,
-    /// By wall time.
-    #[serde(with = "nan_as_null")]
-    pub env_steps_per_s: f64,
-    #[serde(with = "nan_as_null")]
-    pub inferences_per_s: f64,
+    iterations: u64,
+    /// Median wall time of an iteration, s.
+    wall_s: f64,
+    /// Lower end of its 95 % bootstrap interval over samples, s.
+    wall_lo_s: f64,
+    /// Upper end, s.
+    wall_hi_s: f64,
+    /// Median time of an iteration on the device itself, s; null without timestamps, as for the next two.
+    device_s: f64,
+    /// Lower end of its 95 % interval, s.
+    device_lo_s: f64,
+    /// Upper end, s.
+    device_hi_s: f64,
+    /// How the time on the device was taken; else empty.
+    device_method: String,
+    /// Environment steps of one iteration; null where they do not apply, as for the next three.
+    env_steps: f64,
+    /// Inferences of one iteration.
+    inferences: f64,
+    /// Operations of one iteration by the formula, FLOP.
+    flops: f64,
+    /// Bytes that must move at least in one iteration, B.
+    bytes: f64,
+    /// Environment steps by wall time, 1/s.
+    env_steps_per_s: f64,
+    /// Inferences by wall time, 1/s.
+    inferences_per_s: f64,
     /// `device` or `wall`: the time behind all that follows.
-    pub clock: String,
-    #[serde(with = "nan_as_null")]
-    pub flops_per_s: f64,
-    #[serde(with = "nan_as_null")]
-    pub bytes_per_s: f64,
-    /// Intensity.
-    #[serde(with = "nan_as_null")]
-    pub flops_per_byte: f64,
-    /// What a large matrix product and a large copy reached on this device in this run.
-    #[serde(with = "nan_as_null")]
-    pub ceiling_flops_per_s: f64,
-    #[serde(with = "nan_as_null")]
-    pub ceiling_bytes_per_s: f64,
-    /// The smaller one of the compute ceiling and the memory ceiling times the intensity.
-    #[serde(with = "nan_as_null")]
-    pub roofline_flops_per_s: f64,
-    /// Reached over ceiling, 1.
-    #[serde(with = "nan_as_null")]
-    pub compute_share: f64,
-    #[serde(with = "nan_as_null")]
-    pub memory_share: f64,
-    #[serde(with = "nan_as_null")]
-    pub roofline_share: f64,
+    clock: String,
+    /// Operations reached, FLOP/s.
+    flops_per_s: f64,
+    /// Bytes reached, B/s.
+    bytes_per_s: f64,
+    /// Intensity, FLOP/B.
+    flops_per_byte: f64,
+    /// What a large matrix product reached on this device in this run, FLOP/s.
+    ceiling_flops_per_s: f64,
+    /// What a large copy reached, B/s.
+    ceiling_bytes_per_s: f64,
+    /// The smaller one of the compute ceiling and the memory ceiling times the intensity, FLOP/s.
+    roofline_flops_per_s: f64,
+    /// Operations over the compute ceiling, 1.
+    compute_share: f64,
+    /// Bytes over the memory ceiling, 1; above 1 where data stays in caches.
+    memory_share: f64,
+    /// Operations over the roofline, 1.
+    roofline_share: f64,
     /// `compute` or `memory`: which ceiling is the lower one at this intensity; else empty.
-    pub bound: String,
+    bound: String,
     /// Why there is no share of a ceiling; else empty.
-    pub reason: String,
+    reason: String,
     /// When the samples were written, RFC 3339, UTC.
-    pub taken_utc: String,
+    taken_utc: String,
 }
 
-/// One sample of one benchmark: what intervals and comparisons start from.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct BenchSampleRow {
-    pub device: String,
-    pub group: String,
-    pub sizes: String,
+row! {
+    /// One sample of one benchmark: what intervals and comparisons start from.
+    BenchSampleRow, "sample" in "samples.parquet", by [device, group, sizes, clock, sample];
+    /// Short name of the device.
+    device: String,
+    /// Criterion's group.
+    group: String,
+    /// Letters of the dimensions with their sizes.
+    sizes: String,
     /// `wall` or `device`.
-    pub clock: String,
-    pub sample: u32,
+    clock: String,
+    /// Number of the sample, from 0.
+    sample: u32,
     /// Iterations of the sample; 1 for device times, each of which is of one iteration.
-    pub iterations: u64,
+    iterations: u64,
     /// Time of one iteration, s.
-    pub seconds: f64,
+    seconds: f64,
 }
 
-/// Throughput along one dimension, all others fixed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct BenchScalingRow {
-    pub device: String,
-    pub group: String,
+row! {
+    /// Throughput along one dimension, all others fixed.
+    BenchScalingRow, "scaling" in "scaling.parquet", by [device, group, axis, fixed, size];
+    /// Short name of the device.
+    device: String,
+    /// Criterion's group.
+    group: String,
     /// `B` or `R`.
-    pub axis: String,
+    axis: String,
     /// The other sizes; empty if there are none.
-    pub fixed: String,
-    pub size: u32,
+    fixed: String,
+    /// Size along the axis.
+    size: u32,
     /// `env_steps`, `inferences`, `flops` or `bytes`: the first of them that the benchmark has.
-    pub quantity: String,
-    /// By wall time, with the ends of its 95 % interval.
-    pub per_s: f64,
-    #[serde(with = "nan_as_null")]
-    pub lo_per_s: f64,
-    #[serde(with = "nan_as_null")]
-    pub hi_per_s: f64,
+    quantity: String,
+    /// Throughput by wall time, 1/s.
+    per_s: f64,
+    /// Lower end of its 95 % interval, 1/s.
+    lo_per_s: f64,
+    /// Upper end, 1/s.
+    hi_per_s: f64,
     /// Throughput over that of the smallest size, 1.
-    pub gain: f64,
+    gain: f64,
     /// Gain over the ratio of the sizes, 1: 1 where twice the size gives twice the throughput (the same time), small where it gives no more.
-    pub efficiency: f64,
+    efficiency: f64,
 }
 
-/// A part of a training update.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct BenchPhaseRow {
-    pub device: String,
-    pub task: String,
-    pub policy: String,
-    pub sizes: String,
+row! {
+    /// A part of a training update.
+    BenchPhaseRow, "phase" in "phases.parquet", by [device, task, policy, sizes, phase];
+    /// Short name of the device.
+    device: String,
+    /// Task id; empty where it does not matter.
+    task: String,
+    /// Agent or network.
+    policy: String,
+    /// Letters of the dimensions with their sizes.
+    sizes: String,
     /// `rollout`, `gae`, `update`, `readback`, …
-    pub phase: String,
+    phase: String,
     /// Median wall time, s.
-    pub wall_s: f64,
+    wall_s: f64,
     /// Over the sum of all phases, 1.
-    pub share: f64,
+    share: f64,
 }
 
-/// Joules of one inference or environment step by one method of [`crate::energy`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct BenchEnergyRow {
+row! {
+    /// Joules of one inference or environment step by one method of [`crate::energy`].
+    BenchEnergyRow, "energy" in "energy.parquet", by [task, agent, unit, work, method, constants, device];
     /// Device that was measured; `model` for the three methods that are models of 45 nm CMOS and not of a device.
-    pub device: String,
-    pub device_name: String,
-    pub task: String,
-    pub agent: String,
+    device: String,
+    /// As its driver, or the processor, names it; empty for `model`.
+    device_name: String,
+    /// Task id; empty where it does not matter.
+    task: String,
+    /// Agent id.
+    agent: String,
     /// `inference` or `environment-step`.
-    pub unit: String,
+    unit: String,
     /// What is done: `policy` (networks alone), `rollout` (with the environment) or `training` (with all that is learned from the step).
-    pub work: String,
+    work: String,
     /// `paper`, `effective-ops`, `memory-aware` or `measured`.
-    pub method: String,
+    method: String,
     /// Number format of the constants and what else was chosen; `device` where it was measured.
-    pub constants: String,
+    constants: String,
     /// J per unit; null where the method gives none.
-    #[serde(with = "nan_as_null")]
-    pub energy_j: f64,
-    /// 95 % Student-t interval over the windows, J; null for models.
-    #[serde(with = "nan_as_null")]
-    pub lo_j: f64,
-    #[serde(with = "nan_as_null")]
-    pub hi_j: f64,
-    /// Idle power that was subtracted and mean power at work, W; null for models.
-    #[serde(with = "nan_as_null")]
-    pub idle_w: f64,
-    #[serde(with = "nan_as_null")]
-    pub busy_w: f64,
+    energy_j: f64,
+    /// Lower end of the 95 % Student-t interval over the windows, J; null for models, as for the next four.
+    lo_j: f64,
+    /// Upper end, J.
+    hi_j: f64,
+    /// Idle power that was subtracted, W.
+    idle_w: f64,
+    /// Mean power at work, W.
+    busy_w: f64,
     /// Integrated power readings over the counter's joules in the same windows, 1; null where the device has only one of the two.
-    #[serde(with = "nan_as_null")]
-    pub integrated_share: f64,
+    integrated_share: f64,
     /// Whose weights: `initial` (seed 0), or the checkpoint's file name.
-    pub weights: String,
+    weights: String,
     /// Why there is no energy, or how it was measured; else empty.
-    pub reason: String,
+    reason: String,
 }

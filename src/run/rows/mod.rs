@@ -1,4 +1,4 @@
-//! Typed rows: what a run leaves behind. `train` writes [`CurveRow`]s, `evaluate` writes [`EvalRow`]s and [`SlotRow`]s, both write
+//! Rows: what a run leaves behind. `train` writes [`CurveRow`]s, `evaluate` writes [`EvalRow`]s and [`SlotRow`]s, both write
 //! [`ActivityRow`]s and [`EnergyRow`]s, `bench` writes [`BenchRow`]s and what belongs to them, and every run has one [`Manifest`].
 //!
 //! A number that does not exist (the critic loss of an agent without a critic) is NaN here and null in Parquet and JSON, never 0.
@@ -6,200 +6,183 @@
 //! counter measured.
 
 mod bench;
+pub(crate) mod columns;
 
 pub use bench::*;
+pub use columns::{Cell, Cells, Column, Key, Named, Row, Schema, text_of};
 
+use crate::energy::accounts::{Entry, Quantity};
+use columns::row;
 use serde::{Deserialize, Serialize};
-use std::path::Path;
-use std::process::Command;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
 
-/// NaN and infinities become null in JSON, and null becomes NaN.
-pub(crate) mod nan_as_null {
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    pub fn serialize<S: Serializer>(x: &f64, s: S) -> Result<S::Ok, S::Error> {
-        x.is_finite().then_some(*x).serialize(s)
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<f64, D::Error> {
-        Ok(Option::<f64>::deserialize(d)?.unwrap_or(f64::NAN))
-    }
-}
-
-/// One update of one training run (one agent, power and seed).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CurveRow {
-    /// Agent id, e.g. `spiking-ac`.
-    pub agent: String,
-    /// Meaning of the action: `angles`, `tracking` or `matrix`.
-    pub beam: String,
-    /// Motion of the vehicles: `paper` or `cartesian`.
-    pub kinematics: String,
-    /// What else an experiment varies, such as `rate_penalty=0.03`; else empty.
-    #[serde(default)]
-    pub variant: String,
-    /// Power limit of the road-side unit, dBm.
-    pub p_max_dbm: f64,
-    /// Seed of the replica.
-    pub seed: u32,
+row! {
+    keyed
+    /// One update of one training run.
+    CurveRow, "curve" in "curves.parquet", by [seed, update];
     /// Number of the update, from 0.
-    pub update: u32,
+    update: u32,
     /// Environment steps taken by this replica when the update ended, steps.
-    pub env_steps: u64,
-    /// Mean reward (27) per slot of the update's rollout, bps/Hz when every slot meets the sensing limits.
-    #[serde(with = "nan_as_null")]
-    pub reward: f64,
-    /// Mean sum-rate over the rollout, bps/Hz.
-    #[serde(with = "nan_as_null")]
-    pub sum_rate_bps_hz: f64,
-    /// Mean Jain index (28) over the rollout, 0 to 1.
-    #[serde(with = "nan_as_null")]
-    pub jain: f64,
-    /// Share of slots in which the sensing limits of (27) are met, 0 to 1.
-    #[serde(with = "nan_as_null")]
-    pub indicator_share: f64,
+    env_steps: u64,
+    [
+        /// Means per slot of the update's rollout, named by the schema.
+        slots of curve
+    ]
+    /// Mean beam gain of the samples that entered the loss of the beams, 1 where the phases match a channel of equal magnitudes.
+    beam_gain: f64,
     /// Policy loss, averaged over the update's minibatches, no unit.
-    #[serde(with = "nan_as_null")]
-    pub policy_loss: f64,
-    /// Value loss, averaged over the update's minibatches, reward squared.
-    #[serde(with = "nan_as_null")]
-    pub value_loss: f64,
+    policy_loss: f64,
+    /// Value loss before its coefficient, averaged over the update's minibatches, scaled reward squared.
+    value_loss: f64,
     /// Entropy of the policy, nat.
-    #[serde(with = "nan_as_null")]
-    pub entropy: f64,
-    /// Estimated divergence between the policy before and after the update, nat.
-    #[serde(with = "nan_as_null")]
-    pub approx_kl: f64,
+    entropy: f64,
+    /// Divergence between the policy before and after the update, estimated as the mean of (ratio − 1) − ln ratio, nat.
+    approx_kl: f64,
     /// Share of samples whose probability ratio was clipped, 0 to 1.
-    #[serde(with = "nan_as_null")]
-    pub clip_fraction: f64,
-    /// Euclidean norm of the actor's gradient before any clipping, no unit.
-    #[serde(with = "nan_as_null")]
-    pub grad_norm_actor: f64,
-    /// Euclidean norm of the critic's gradient before any clipping, no unit.
-    #[serde(with = "nan_as_null")]
-    pub grad_norm_critic: f64,
+    clip_fraction: f64,
+    /// Mean Euclidean norm of the gradient of the actor, or of what schedules, before any clipping, no unit.
+    grad_norm_actor: f64,
+    /// Mean Euclidean norm of the critic's gradient before any clipping, no unit.
+    grad_norm_critic: f64,
+    /// Mean Euclidean norm of the gradient of the loss of the beams before any clipping, no unit.
+    grad_norm_spatial: f64,
+    /// Cosine between the gradients of the policy loss and of the loss of the beams on the parameters that both reach; null where none is shared.
+    gradient_cosine: f64,
 }
 
-/// One metric of one evaluated agent, power and seed (long format).
-///
-/// Metrics of task v2x: `sum_rate_bps_hz`, `jain`, `reward`, `indicator_share`, `angle_mse_rad2`, `distance_mse_m2`, `angle_crlb_rad2`,
-/// `distance_crlb_m2`, and `rate_0`, `rate_1`, … (rate per vehicle, bps/Hz). Errors and bounds are kept as mean squares, so that they
-/// can be averaged: an RMSE is the square root of the mean over episodes **and** seeds.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct EvalRow {
-    /// Agent id.
-    pub agent: String,
-    /// Meaning of the action: `angles`, `tracking` or `matrix`.
-    pub beam: String,
-    /// Motion of the vehicles: `paper` or `cartesian`.
-    pub kinematics: String,
-    /// What else an experiment varies, such as `rate_penalty=0.03`; else empty.
-    #[serde(default)]
-    pub variant: String,
-    /// Power limit of the road-side unit, dBm.
-    pub p_max_dbm: f64,
-    /// Seed of the replica.
-    pub seed: u32,
+row! {
+    keyed
+    /// One metric of one evaluated agent (long format).
+    ///
+    /// Metrics are those of the task, and what a schedule or a bound knows of itself. Errors and bounds of errors are kept as mean squares, so that
+    /// they can be averaged: an RMSE is the square root of the mean over episodes **and** seeds.
+    EvalRow, "evaluation" in "evals.parquet", by [metric, seed];
     /// Number of episodes behind `mean`.
-    pub episodes: u64,
+    episodes: u64,
     /// Name of the metric, with its unit as a suffix where it has one.
-    pub metric: String,
-    /// Mean over episodes, slots and vehicles, in the metric's unit.
-    #[serde(with = "nan_as_null")]
-    pub mean: f64,
-    /// Standard error of `mean` over episodes, in the metric's unit (NaN for a single episode).
-    #[serde(with = "nan_as_null")]
-    pub std_error: f64,
+    metric: String,
+    /// Mean over episodes of the episode's mean over its slots, in the metric's unit; of a largest value the largest of all.
+    mean: f64,
+    /// Standard error of `mean` over episodes, in the metric's unit; null for a single episode, a largest value and an exact one.
+    std_error: f64,
 }
 
-/// Mean sum-rate in one slot of the episode, over the episodes of one evaluated agent, power and seed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SlotRow {
-    /// Agent id.
-    pub agent: String,
-    /// Meaning of the action: `angles`, `tracking` or `matrix`.
-    pub beam: String,
-    /// Motion of the vehicles: `paper` or `cartesian`.
-    pub kinematics: String,
-    /// What else an experiment varies, such as `rate_penalty=0.03`; else empty.
-    #[serde(default)]
-    pub variant: String,
-    /// Power limit of the road-side unit, dBm.
-    pub p_max_dbm: f64,
-    /// Seed of the replica.
-    pub seed: u32,
+row! {
+    keyed
+    /// Means in one slot of the episode, over the episodes of one evaluated agent.
+    SlotRow, "slot" in "slots.parquet", by [slot, seed];
     /// Slot of the episode, from 0.
-    pub slot: u32,
-    /// Mean sum-rate in this slot, bps/Hz.
-    #[serde(with = "nan_as_null")]
-    pub sum_rate_bps_hz: f64,
+    slot: u32,
+    [
+        /// Means over episodes, named by the schema.
+        values of slots
+    ]
 }
 
-/// Energy of one agent, power and seed by one method of [`crate::energy`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct EnergyRow {
-    /// Agent id.
-    pub agent: String,
-    /// Meaning of the action: `angles`, `tracking` or `matrix`.
-    pub beam: String,
-    /// Motion of the vehicles: `paper` or `cartesian`.
-    pub kinematics: String,
-    /// What else an experiment varies, such as `rate_penalty=0.03`; else empty.
-    #[serde(default)]
-    pub variant: String,
-    /// Power limit of the road-side unit, dBm.
-    pub p_max_dbm: f64,
-    /// Seed of the replica.
-    pub seed: u32,
-    /// `inference` (one action) or `training-episode` (one environment's T slots, with all that is learned from them).
-    pub phase: String,
-    /// `actor`, `critic`, …; `all` where they cannot be told apart.
-    pub network: String,
-    /// `paper`, `effective-ops`, `memory-aware` or `measured`.
-    pub method: String,
-    /// Number format of the constants and what else was chosen; `device` where it was measured.
-    pub constants: String,
-    /// J per inference or per training episode; NaN where the method gives none.
-    #[serde(with = "nan_as_null")]
-    pub energy_j: f64,
+row! {
+    keyed
+    /// Energy of one agent's networks by one method of [`crate::energy`].
+    EnergyRow, "energy" in "energy.parquet", by [stage, network, method, constants, seed];
+    /// `inference` (one decision) or `training-episode` (one environment's T slots, with all that is learned from them).
+    stage: String,
+    /// `actor`, `critic`, …, whose energies add up; `all` where they cannot be told apart.
+    network: String,
+    /// `paper`, `effective-ops`, `memory-aware` or `measured`, never to be compared with one another.
+    method: String,
+    /// Number format of the constants of 45 nm and what else was chosen; `device` where it was measured.
+    constants: String,
+    /// J per inference or per training episode, `measured` per slot with its environment; null where the method gives none.
+    energy_j: f64,
     /// Why there is no energy, or how it was measured; else empty.
-    pub reason: String,
+    reason: String,
 }
 
-/// What an agent's networks did: firing rates, operations, sizes (long format).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ActivityRow {
-    /// Agent id.
-    pub agent: String,
-    /// Meaning of the action: `angles`, `tracking` or `matrix`.
-    pub beam: String,
-    /// Motion of the vehicles: `paper` or `cartesian`.
-    pub kinematics: String,
-    /// What else an experiment varies, such as `rate_penalty=0.03`; else empty.
-    #[serde(default)]
-    pub variant: String,
-    /// Power limit of the road-side unit, dBm.
-    pub p_max_dbm: f64,
-    /// Seed of the replica.
-    pub seed: u32,
+row! {
+    keyed
+    /// What an agent's networks did: firing rates, operations, sizes (long format).
+    ActivityRow, "activity" in "activity.parquet", by [stage, network, layer, quantity, update, seed];
     /// `evaluate` (means per inference) or `train` (firing rates of an update's rollout; operations per training episode).
-    pub phase: String,
+    stage: String,
     /// Number of the update, from 0; null where the value is of no single update.
-    pub update: Option<u32>,
+    update: Option<u32>,
     /// `actor`, `critic`, …
-    pub network: String,
+    network: String,
     /// Hidden layer, from 1; 0 for the whole network.
-    pub layer: u32,
+    layer: u32,
     /// Name of the quantity, such as `firing_rate` (spikes per neuron and spike step), `active_share`, `effective_macs`, `parameter_bytes`.
-    pub quantity: String,
-    #[serde(with = "nan_as_null")]
-    pub value: f64,
+    quantity: String,
+    /// In the quantity's unit.
+    value: f64,
+}
+
+impl EnergyRow {
+    pub fn new(key: &Key, e: Entry) -> EnergyRow {
+        let (stage, method) = (e.phase.into(), e.method.into());
+        let Entry { network, constants, energy_j, reason, .. } = e;
+        EnergyRow { key: key.clone(), stage, network, method, constants, energy_j, reason }
+    }
+}
+
+impl ActivityRow {
+    pub fn new(key: &Key, stage: &str, update: Option<u32>, q: Quantity) -> ActivityRow {
+        let (key, stage, quantity) = (key.clone(), stage.into(), q.name.into());
+        ActivityRow { key, stage, update, network: q.network, layer: q.layer, quantity, value: q.value }
+    }
+}
+
+/// Everything a report is made of.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Rows {
+    pub curves: Vec<CurveRow>,
+    pub evals: Vec<EvalRow>,
+    pub slots: Vec<SlotRow>,
+    pub energy: Vec<EnergyRow>,
+    /// Empty where a task counts no activity.
+    pub activity: Vec<ActivityRow>,
+}
+
+impl Rows {
+    /// Writes rows and manifest as one file `rows.json`: what a program without the feature `report` leaves. Returns where it lies.
+    ///
+    /// # Errors
+    /// What the file system refuses.
+    pub fn write_json(&self, dir: &Path, manifest: &Manifest) -> std::io::Result<PathBuf> {
+        let path = dir.join("rows.json");
+        let all = serde_json::json!({ "curves": self.curves, "evals": self.evals, "slots": self.slots, "energy": self.energy, "activity": self.activity, "manifest": manifest });
+        crate::files::write_whole(&path, all.to_string().as_bytes())?;
+        Ok(path)
+    }
+}
+
+/// The dictionary of a task's columns, as Markdown: those of the key once, then those of each table.
+pub fn dictionary(schema: &Schema) -> String {
+    let mut out = format!("## Columns of task {}\n\nEvery table begins with the same keys.\n", schema.task);
+    let cell = |text: &str| text.replace('|', "\\|");
+    let mut table = |columns: &[(&str, &str)]| {
+        out.push_str("\n| column | meaning |\n|---|---|\n");
+        for (name, about) in columns {
+            let _ = writeln!(out, "| `{name}` | {} |", cell(about));
+        }
+        std::mem::take(&mut out)
+    };
+    fn columns<R: Row<Schema = Schema>>(schema: &Schema) -> Vec<(&'static str, &'static str)> {
+        R::columns(schema).iter().map(|c| (c.name, c.about)).collect()
+    }
+    // Agent, labels, what is swept, seed.
+    let keys = schema.labels.len() + 3;
+    let curves = columns::<CurveRow>(schema);
+    let mut text = table(&curves[..keys]);
+    for (file, columns) in [
+        (CurveRow::FILE, curves),
+        (EvalRow::FILE, columns::<EvalRow>(schema)),
+        (SlotRow::FILE, columns::<SlotRow>(schema)),
+        (EnergyRow::FILE, columns::<EnergyRow>(schema)),
+        (ActivityRow::FILE, columns::<ActivityRow>(schema)),
+    ] {
+        let _ = write!(text, "\n`{file}`:\n{}", table(&columns[keys..]));
+    }
+    text
 }
 
 /// Where rows come from. Everything that may differ between two identical runs is here and nowhere else.
@@ -210,7 +193,7 @@ pub struct Manifest {
     pub command: String,
     /// Effective configuration as TOML.
     pub config: String,
-    /// Task id: `v2x` or `misac`.
+    /// Task id.
     pub task: String,
     /// Agent ids of the run.
     pub agents: Vec<String>,
@@ -222,9 +205,9 @@ pub struct Manifest {
     pub driver: Option<String>,
     /// `cpu`, `vulkan`, …
     pub backend: String,
-    /// Revision of the sources, null where they are not in git.
+    /// Revision of the sources that the program was built from, null where they were not in git.
     pub git_revision: Option<String>,
-    /// Whether tracked files differ from `git_revision`, null where that is null.
+    /// Whether they differed from `git_revision`, null where that is not known.
     pub git_dirty: Option<bool>,
     /// Version of this crate.
     pub crate_version: String,
@@ -236,10 +219,68 @@ pub struct Manifest {
     pub cpu_cores: Option<usize>,
     /// Vector instructions used by the CPU path: `scalar`, `avx2` or `avx512`.
     pub simd: String,
-    /// Start of the run, RFC 3339, UTC.
+    /// Start of the run's first part, RFC 3339, UTC.
     pub started_utc: Option<String>,
-    /// Wall time of the run, s. Null until the run ends.
+    /// Wall time of the run, s, over all parts whose time is known. Null until the run ends.
     pub wall_s: Option<f64>,
+    /// The processes that worked on the run, of runs that can be continued; the last one is what the fields above describe.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<Part>,
+}
+
+/// What one process did of a run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Part {
+    /// Command line.
+    pub command: String,
+    /// Start, RFC 3339, UTC.
+    pub started_utc: Option<String>,
+    /// Wall time, s; of a process that was killed, until its last checkpoint.
+    pub wall_s: Option<f64>,
+    /// Device, as its driver names it.
+    pub device: String,
+    /// Driver and its version, null for the CPU path.
+    pub driver: Option<String>,
+    /// `cpu`, `vulkan`, …
+    pub backend: String,
+    /// Revision of the program's sources, null where it is not known.
+    pub git_revision: Option<String>,
+    /// Whether the sources differed from it.
+    pub git_dirty: Option<bool>,
+    /// Updates that were done when the part began, over all training runs that it came to. Null where it was not written down.
+    pub updates_from: Option<u64>,
+    /// Updates that are in checkpoints at its end.
+    pub updates_to: Option<u64>,
+}
+
+impl Part {
+    /// A run that is one part.
+    pub fn of(m: &Manifest) -> Part {
+        Part {
+            command: m.command.clone(),
+            started_utc: m.started_utc.clone(),
+            wall_s: m.wall_s,
+            device: m.device.clone(),
+            driver: m.driver.clone(),
+            backend: m.backend.clone(),
+            git_revision: m.git_revision.clone(),
+            git_dirty: m.git_dirty,
+            updates_from: None,
+            updates_to: None,
+        }
+    }
+
+    /// Both devices in words, if `next` ran on another one or under another driver. On a CPU nothing depends on which one it is.
+    pub fn other_device(&self, next: &Part) -> Option<String> {
+        let same = self.backend == next.backend
+            && (self.backend == "cpu" || (&self.device, &self.driver) == (&next.device, &next.driver));
+        let name = |p: &Part| match &p.driver {
+            Some(driver) => format!("'{}' (driver {driver})", p.device),
+            None => format!("'{}'", p.device),
+        };
+        (!same).then(|| format!("{} before and {} now", name(self), name(next)))
+    }
 }
 
 /// The device of a run, as [`Manifest::collect`] needs it.
@@ -254,7 +295,7 @@ pub struct DeviceName {
 }
 
 impl Manifest {
-    /// Takes down the machine, the revision of the sources and the time now as the start. `args` is the command line with the program
+    /// Takes down the machine, the revision of the program and the time now as the start. `args` is the command line with the program
     /// first; `config` is TOML text. What the machine does not tell is `None`. Set `wall_s` when the run ends.
     pub fn collect(
         args: &[String],
@@ -280,9 +321,10 @@ impl Manifest {
             os: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
             cpu_model: cpu_model(),
             cpu_cores: std::thread::available_parallelism().ok().map(usize::from),
-            simd: format!("{:?}", crate::num::real::SimdLevel::detect()).to_lowercase(),
+            simd: crate::num::real::SimdLevel::detect().name().into(),
             started_utc: Some(humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string()),
             wall_s: None,
+            parts: Vec::new(),
         }
     }
 }
@@ -299,26 +341,10 @@ fn command_line(args: &[String]) -> String {
     program.into_iter().chain(words).collect::<Vec<_>>().join(" ")
 }
 
-/// Revision of this program's sources and whether tracked files differ from it, where they lie in a git repository.
+/// Revision of the sources that this program was built from and whether they differed from it, where they lay in a git repository then.
 pub fn sources() -> (Option<String>, Option<bool>) {
-    match git_state(Path::new(env!("CARGO_MANIFEST_DIR"))) {
-        Some((revision, dirty)) => (Some(revision), dirty),
-        None => (None, None),
-    }
-}
-
-/// Revision of the sources in `dir` and whether tracked files differ from it. `None` when git is absent or when `dir` is not tracked
-/// (a crate unpacked below some other repository must not take that one's revision). Untracked files are left out: results are
-/// written there, and an untracked source cannot be compiled in without a tracked file naming it.
-fn git_state(dir: &Path) -> Option<(String, Option<bool>)> {
-    let git = |args: &[&str]| {
-        let out = Command::new("git").arg("-C").arg(dir).args(args).output().ok()?;
-        out.status.success().then(|| String::from_utf8_lossy(&out.stdout).trim().to_string())
-    };
-    git(&["ls-files", "--error-unmatch", "Cargo.toml"])?;
-    let revision = git(&["rev-parse", "HEAD"])?;
-    let dirty = git(&["status", "--porcelain", "--untracked-files=no"]).map(|s| !s.is_empty());
-    Some((revision, dirty))
+    let revision = option_env!("ISACBENCH_REVISION").map(str::to_string);
+    (revision, option_env!("ISACBENCH_DIRTY").and_then(|dirty| dirty.parse().ok()))
 }
 
 /// The processor, as it names itself.
@@ -338,23 +364,96 @@ mod tests {
 
     #[test]
     fn missing_numbers_are_null_in_json_and_come_back_as_nan() {
-        let row = EvalRow {
-            agent: "ppo".into(),
-            beam: "angles".into(),
-            kinematics: "paper".into(),
-            variant: String::new(),
-            p_max_dbm: 40.0,
-            seed: 1,
-            episodes: 1,
-            metric: "reward".into(),
-            mean: 1.25,
-            std_error: f64::NAN,
-        };
+        let key = Key { agent: "ppo".into(), labels: vec!["angles".into()], at: 40.0, seed: 1 };
+        let row = EvalRow { key, episodes: 1, metric: "reward".into(), mean: 1.25, std_error: f64::NAN };
         let json = serde_json::to_string(&row).unwrap();
         assert!(json.contains("\"std_error\":null"), "{json}");
         let back: EvalRow = serde_json::from_str(&json).unwrap();
         assert_eq!(back.mean, 1.25);
         assert!(back.std_error.is_nan());
+        let row = SlotRow { values: vec![1.0, f64::NAN], ..SlotRow::default() };
+        let json = serde_json::to_string(&row).unwrap();
+        assert!(json.contains("\"values\":[1.0,null]"), "{json}");
+        let back: SlotRow = serde_json::from_str(&json).unwrap();
+        assert!(back.values[0] == 1.0 && back.values[1].is_nan());
+    }
+
+    const SCHEMA: Schema = Schema {
+        task: "toy",
+        labels: &[Named::new("wind", "Strength of the | wind.")],
+        swept: Named::new("height_m", "Height, m."),
+        curve: &[Named::new("reward", "Mean reward.")],
+        learner: &["policy_loss", "gradient_cosine"],
+        slots: &[Named::new("rate", "Rate."), Named::new("power_w", "Power, W.")],
+    };
+
+    fn names<R: Row<Schema = Schema>>() -> Vec<&'static str> {
+        R::columns(&SCHEMA).iter().map(|c| c.name).collect()
+    }
+
+    #[test]
+    fn columns_are_those_of_key_row_and_schema() {
+        let own = ["agent", "wind", "height_m", "seed"];
+        let with = |more: &[&'static str]| [&own[..], more].concat();
+        let curve = ["update", "env_steps", "reward", "policy_loss", "gradient_cosine"];
+        assert_eq!(names::<CurveRow>(), with(&curve));
+        assert_eq!(names::<SlotRow>(), with(&["slot", "rate", "power_w"]));
+        assert_eq!(names::<EvalRow>(), with(&["episodes", "metric", "mean", "std_error"]));
+        assert_eq!(CurveRow::keys(&SCHEMA), ["agent", "wind", "height_m", "seed", "update"]);
+        assert_eq!(SlotRow::keys(&SCHEMA), ["agent", "wind", "height_m", "slot", "seed"]);
+        assert_eq!(Schema::place(SCHEMA.slots, "power_w"), 1);
+    }
+
+    #[test]
+    fn cells_make_the_rows_they_came_from() {
+        let key = Key { agent: "a".into(), labels: vec!["strong".into()], at: 2.5, seed: 7 };
+        let rows = [
+            SlotRow { key: key.clone(), slot: 1, values: vec![0.5, -0.0] },
+            SlotRow { key: Key { seed: 8, ..key }, slot: 2, values: vec![1.5, 2.5] },
+        ];
+        let mut back = vec![SlotRow::default(); 2];
+        for c in SlotRow::columns(&SCHEMA) {
+            assert!(c.set(&mut back, c.cells(&rows)), "{}", c.name);
+            assert!(!c.set(&mut back, Cells::Long(vec![0; 2])), "{} takes cells of another kind", c.name);
+        }
+        assert_eq!(back, rows);
+    }
+
+    #[test]
+    fn a_row_that_says_nothing_has_no_numbers() {
+        let row = CurveRow::default();
+        assert!(row.beam_gain.is_nan() && row.gradient_cosine.is_nan() && row.slots.is_empty());
+        assert_eq!(ActivityRow::default().update, None);
+    }
+
+    #[test]
+    fn every_column_is_in_the_dictionary_with_its_meaning() {
+        for schema in [&SCHEMA, &crate::tasks::v2x::rows::SCHEMA, &crate::tasks::misac::rows::SCHEMA] {
+            let text = dictionary(schema);
+            fn check<R: Row<Schema = Schema>>(schema: &Schema, text: &str) {
+                assert!(text.contains(&format!("`{}`:", R::FILE)), "{}", R::FILE);
+                for c in R::columns(schema) {
+                    let line = format!("| `{}` | {} |", c.name, c.about.replace('|', "\\|"));
+                    assert!(text.lines().any(|l| l == line), "no line {line} in {text}");
+                    assert!(c.about.len() > 4 && !c.about.contains('\n'), "{}: {}", c.name, c.about);
+                }
+                let names: Vec<_> = R::columns(schema).iter().map(|c| c.name).collect();
+                assert!(names.iter().enumerate().all(|(i, n)| !names[..i].contains(n)), "{names:?}");
+                assert!(R::keys(schema).iter().all(|k| names.contains(k)));
+            }
+            check::<CurveRow>(schema, &text);
+            check::<EvalRow>(schema, &text);
+            check::<SlotRow>(schema, &text);
+            check::<EnergyRow>(schema, &text);
+            check::<ActivityRow>(schema, &text);
+            // Every column that the learners are said to fill is one.
+            let curves = CurveRow::columns(schema);
+            assert!(
+                schema.learner.iter().all(|l| curves.iter().any(|c| c.name == *l)),
+                "{:?}",
+                schema.learner
+            );
+        }
     }
 
     #[test]
@@ -362,12 +461,6 @@ mod tests {
         let line = command_line(&words(&["/opt/bin/isacbench", "train", "--note", "two words", "it's"]));
         assert_eq!(line, r"isacbench train --note 'two words' 'it'\''s'");
         assert_eq!(command_line(&[]), "");
-    }
-
-    #[test]
-    fn a_folder_outside_git_has_no_revision() {
-        let dir = tempfile::tempdir().unwrap();
-        assert_eq!(git_state(dir.path()), None);
     }
 
     #[test]

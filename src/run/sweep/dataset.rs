@@ -3,7 +3,7 @@
 //! ```text
 //! OUT
 //!   plan.json                                                    what is swept, see [`PlanFile`]
-//!   data/agent=ppo/point=p0123456789abcdef/part-SHA256.parquet   a row per seed and metric
+//!   data/agent=ppo/point=p0123456789abcdef/part-SHA256.parquet   a row per seed and metric, without the columns that stand in the path
 //!   work                                                         half-trained batches; gone when the sweep is done
 //!   damaged                                                      what was found broken and computed again
 //!   lock                                                         process id of the owner
@@ -12,12 +12,14 @@
 //! A part is written under another name, synchronised and renamed, so it is there whole or not at all. The first 16 digits of its SHA-256 are in its
 //! name: what was damaged later is found, and two results of a point are equal when their names are. Equal rows make equal files.
 
-use super::lock::Lock;
-use super::plan::{Mode, Plan, Point, Shard};
-use super::task::{Measured, Swept};
+use super::plan::{Mode, Plan, Point, Shard, at};
+use super::task::Measured;
 use super::{SweepError, checksum, reading, writing};
 use crate::files::{sync_folder, writable_folder, write_whole};
 use crate::report::ReportError;
+use crate::report::frames::parquet_bytes;
+use crate::run::lock::Lock;
+use crate::run::task::Task;
 use polars::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -57,8 +59,16 @@ pub struct Replicated {
 pub struct PlannedPoint {
     pub id: String,
     pub agent: String,
-    /// Values on the axes, as TOML.
-    pub axes: Vec<String>,
+    /// Values on the axes, as TOML; null where the agent does not read the key.
+    pub axes: Vec<Option<String>>,
+}
+
+impl PlannedPoint {
+    /// `ppo, task.p_max_dbm = 40.0`
+    pub fn describe(&self, axes: &[String]) -> String {
+        let read = axes.iter().zip(&self.axes).filter_map(|(k, v)| Some(format!(", {k} = {}", v.as_ref()?)));
+        std::iter::once(self.agent.clone()).chain(read).collect()
+    }
 }
 
 /// `plan.json`: what a folder's sweep is. Two folders with equal hashes are parts of one sweep.
@@ -80,22 +90,24 @@ pub struct PlanFile {
     pub points: Vec<PlannedPoint>,
 }
 
-const FORMAT: &str = "isacbench-sweep-1";
+const FORMAT: &str = "isacbench-sweep-2";
+/// Its parts hold the columns `agent` and `point` too, and its points are told apart by keys that their agents do not read.
+const EARLIER: &str = "isacbench-sweep-1";
 
 /// Name of the plan file.
 pub const PLAN: &str = "plan.json";
 
 impl PlanFile {
-    pub fn of<C: Swept>(plan: &Plan<C>, shard: Shard, device: &str) -> PlanFile {
+    pub fn of<C: Task>(plan: &Plan<C>, shard: Shard, device: &str) -> PlanFile {
         let point = |p: &Point<C>| PlannedPoint {
             id: p.id.clone(),
             agent: p.agent.into(),
-            axes: p.axes.iter().map(ToString::to_string).collect(),
+            axes: p.axes.iter().map(|v| v.as_ref().map(ToString::to_string)).collect(),
         };
         PlanFile {
             format: FORMAT.into(),
             hash: plan.hash.clone(),
-            task: C::TASK.into(),
+            task: C::NAME.into(),
             mode: plan.mode,
             shard,
             devices: vec![device.into()],
@@ -118,7 +130,7 @@ impl PlanFile {
         };
         let damaged = |what: String| SweepError::Damaged { file: path.display().to_string(), what };
         let plan: PlanFile = serde_json::from_slice(&bytes).map_err(|e| damaged(e.to_string()))?;
-        if plan.format != FORMAT {
+        if ![FORMAT, EARLIER].contains(&plan.format.as_str()) {
             return Err(damaged(format!("format '{}', this program reads '{FORMAT}'", plan.format)));
         }
         if !(1..=plan.shard.of).contains(&plan.shard.index) {
@@ -140,6 +152,10 @@ impl PlanFile {
 
     /// In what `other` is another sweep or another part of it; `None` if it continues this one.
     fn difference(&self, other: &PlanFile) -> Option<String> {
+        if self.format != other.format {
+            let (there, here) = (&self.format, &other.format);
+            return Some(format!("format {there} there and {here} here, whose points have other ids"));
+        }
         if self.hash != other.hash {
             let what = if self.task != other.task {
                 format!("task {} there and {} here", self.task, other.task)
@@ -174,31 +190,38 @@ fn table<T>(what: &str, result: PolarsResult<T>) -> Result<T, ReportError> {
     result.map_err(|source| ReportError::Table { what: what.to_string(), source })
 }
 
-/// A column that holds `value` in every row; what is neither number nor word is kept as TOML text.
-fn axis_column(name: &str, value: &toml::Value, rows: usize) -> Column {
+/// A column that holds `value` in every row, null if there is none. Its type is that of the configuration's own value, so that it is the same in the
+/// parts of all agents; what is neither number nor word is kept as TOML text.
+fn axis_column(name: &str, own: &toml::Value, value: Option<&toml::Value>, rows: usize) -> Column {
     let name: PlSmallStr = name.into();
-    match value {
-        toml::Value::Float(x) => Column::new(name, vec![*x; rows]),
-        toml::Value::Integer(x) => Column::new(name, vec![*x; rows]),
-        toml::Value::Boolean(x) => Column::new(name, vec![*x; rows]),
-        toml::Value::String(x) => Column::new(name, vec![x.as_str(); rows]),
-        other => Column::new(name, vec![other.to_string(); rows]),
+    match own {
+        toml::Value::Float(_) => Column::new(name, vec![value.and_then(toml::Value::as_float); rows]),
+        toml::Value::Integer(_) => Column::new(name, vec![value.and_then(toml::Value::as_integer); rows]),
+        toml::Value::Boolean(_) => Column::new(name, vec![value.and_then(toml::Value::as_bool); rows]),
+        toml::Value::String(_) => Column::new(name, vec![value.and_then(toml::Value::as_str); rows]),
+        _ => Column::new(name, vec![value.map(ToString::to_string); rows]),
     }
 }
 
-/// The bytes of a point's part: a row per replica and metric.
-pub fn part<C>(axes: &[String], point: &Point<C>, replicas: &[Replicated]) -> Result<Vec<u8>, ReportError> {
+/// The bytes of a point's part: a row per replica and metric. Agent and point are in the part's path ([`partition`]) and not in the part: readers of
+/// such trees make columns of the path, of a type of their own, and some refuse files that hold them once more.
+pub fn part<C: Task>(
+    axes: &[String],
+    point: &Point<C>,
+    replicas: &[Replicated],
+) -> Result<Vec<u8>, ReportError> {
     let rows: Vec<(&Replicated, &Measured)> =
         replicas.iter().flat_map(|r| r.metrics.iter().map(move |m| (r, m))).collect();
     let n = rows.len();
     let number = |f: fn(&Measured) -> f64| -> Vec<Option<f64>> {
         rows.iter().map(|(_, m)| Some(f(m)).filter(|x| !x.is_nan())).collect()
     };
-    let mut columns = vec![
-        Column::new("point".into(), vec![point.id.as_str(); n]),
-        Column::new("agent".into(), vec![point.agent; n]),
-    ];
-    columns.extend(axes.iter().zip(&point.axes).map(|(name, value)| axis_column(name, value, n)));
+    let config = point.config.table();
+    let axis = |(name, value): (&String, &Option<toml::Value>)| {
+        let own = at(&config, name).unwrap_or_else(|| toml::Value::String(String::new()));
+        axis_column(name, &own, value.as_ref(), n)
+    };
+    let mut columns: Vec<Column> = axes.iter().zip(&point.axes).map(axis).collect();
     columns.extend([
         Column::new("seed".into(), rows.iter().map(|(r, _)| r.seed).collect::<Vec<_>>()),
         Column::new("metric".into(), rows.iter().map(|(_, m)| m.metric.as_str()).collect::<Vec<_>>()),
@@ -208,9 +231,16 @@ pub fn part<C>(axes: &[String], point: &Point<C>, replicas: &[Replicated]) -> Re
         Column::new("status".into(), rows.iter().map(|(r, _)| r.status.name()).collect::<Vec<_>>()),
     ]);
     let mut frame = table("sweep", DataFrame::new(n, columns))?;
-    let mut bytes = Vec::new();
-    table("sweep", ParquetWriter::new(&mut bytes).set_parallel(false).finish(&mut frame))?;
-    Ok(bytes)
+    table("sweep", parquet_bytes(&mut frame))
+}
+
+/// Columns that stand in a part's path.
+pub const PARTITION: [&str; 2] = ["point", "agent"];
+
+/// The values of [`PARTITION`] in a part's path; `None` for a file that lies elsewhere.
+pub fn partition(part: &Path) -> Option<[&str; 2]> {
+    let folder = |n: usize| part.ancestors().nth(n)?.file_name()?.to_str();
+    Some([folder(1)?.strip_prefix("point=")?, folder(2)?.strip_prefix("agent=")?])
 }
 
 /// Where a point's part lies below `dir`.
@@ -273,8 +303,8 @@ impl Tree {
         let mut out = Tree::default();
         for agent in folder(&dir.join("data"))? {
             for point in folder(&agent)? {
-                let name = point.file_name().and_then(|n| n.to_str()).and_then(|n| n.strip_prefix("point="));
-                let Some(id) = name.map(str::to_string) else { continue };
+                // As the path of a file in it.
+                let Some(id) = partition(&point.join("part")).map(|[id, _]| id.to_string()) else { continue };
                 for file in folder(&point)? {
                     match file.extension().and_then(|e| e.to_str()) {
                         Some("parquet") => out.parts.entry(id.clone()).or_default().push(file),
@@ -305,9 +335,8 @@ impl Dataset {
     /// are moved aside.
     ///
     /// # Errors
-    /// [`SweepError::Locked`], [`SweepError::Exists`], [`SweepError::OtherPlan`], and what the file system says.
+    /// [`SweepError::Lock`], [`SweepError::Exists`], [`SweepError::OtherPlan`], and what the file system says.
     pub fn open(dir: &Path, plan: &PlanFile, resume: bool) -> Result<Dataset, SweepError> {
-        std::fs::create_dir_all(dir).map_err(writing(dir))?;
         let lock = Lock::take(dir)?;
         match PlanFile::load(dir) {
             Ok(_) if !resume => return Err(SweepError::Exists { dir: dir.display().to_string() }),
@@ -360,7 +389,7 @@ impl Dataset {
     }
 
     /// Adds a point.
-    pub fn commit<C>(
+    pub fn commit<C: Task>(
         &mut self,
         axes: &[String],
         point: &Point<C>,
@@ -400,7 +429,7 @@ mod tests {
         vec![one(1), one(2)]
     }
 
-    fn all<C: Swept>(dir: &Path, plan: &Plan<C>) -> Dataset {
+    fn all<C: Task>(dir: &Path, plan: &Plan<C>) -> Dataset {
         let file = PlanFile::of(plan, Shard::WHOLE, "cpu");
         let mut d = Dataset::open(dir, &file, true).unwrap();
         for (i, p) in plan.points.iter().enumerate() {
@@ -416,25 +445,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let plan = plan(3);
         let d = all(dir.path(), &plan);
-        assert_eq!(d.done.len(), 8);
+        assert_eq!(d.done.len(), 6);
         let path = &d.done[&plan.points[3].id];
         assert!(path.display().to_string().contains("/data/agent=ppo/point=p"), "{}", path.display());
         let frame = crate::report::frames::read_parquet(path).unwrap();
         let names: Vec<&str> = frame.get_column_names().into_iter().map(|n| n.as_str()).collect();
         assert_eq!(
             names,
-            [
-                "point",
-                "agent",
-                "ppo.hidden",
-                "task.p_max_dbm",
-                "seed",
-                "metric",
-                "episodes",
-                "mean",
-                "std_error",
-                "status"
-            ]
+            ["ppo.hidden", "task.p_max_dbm", "seed", "metric", "episodes", "mean", "std_error", "status"]
         );
         assert_eq!(frame.height(), 4);
         let text = |c: &str| frame.column(c).unwrap().str().unwrap().get(0).unwrap().to_string();
@@ -447,6 +465,29 @@ mod tests {
     }
 
     #[test]
+    fn no_part_holds_what_is_in_its_path_and_all_have_one_schema() {
+        let dir = tempfile::tempdir().unwrap();
+        let plan = plan(3);
+        let d = all(dir.path(), &plan);
+        for (i, point) in plan.points.iter().enumerate() {
+            let path = &d.done[&point.id];
+            assert_eq!(partition(path), Some([point.id.as_str(), point.agent]));
+            let frame = crate::report::frames::read_parquet(path).unwrap();
+            assert!(PARTITION.iter().all(|name| frame.column(name).is_err()), "{i}");
+            let kinds: Vec<DataType> = frame.dtypes();
+            use DataType::{Float64, String as Text, UInt32, UInt64};
+            assert_eq!(kinds, [Text, Float64, UInt32, Text, UInt64, Float64, Float64, Text], "{i}");
+            // `ekf` reads no width.
+            let nulls = frame.column("ppo.hidden").unwrap().null_count();
+            assert_eq!(nulls, if point.agent == "ekf" { 4 } else { 0 }, "{i}");
+            // Words are not string views, by which pyarrow and pandas cannot filter.
+            let schema = frame.schema().to_arrow(CompatLevel::oldest());
+            let said = polars_parquet::write::schema_to_metadata_key(&schema).value.unwrap();
+            assert!(String::from_utf8_lossy(&std::fs::read(path).unwrap()).contains(&said), "{i}");
+        }
+    }
+
+    #[test]
     fn a_folder_is_continued_by_its_own_plan_only() {
         let dir = tempfile::tempdir().unwrap();
         let plan3 = plan(3);
@@ -454,16 +495,16 @@ mod tests {
         let open = |plan: &PlanFile, resume| Dataset::open(dir.path(), plan, resume);
         let own = PlanFile::of(&plan3, Shard::WHOLE, "cpu");
         assert!(matches!(open(&own, false).unwrap_err(), SweepError::Exists { .. }));
-        assert_eq!(open(&own, true).unwrap().done.len(), 8);
+        assert_eq!(open(&own, true).unwrap().done.len(), 6);
         for (other, says) in [
-            (PlanFile::of(&plan(4), Shard::WHOLE, "cpu"), "8 of them new or changed"),
+            (PlanFile::of(&plan(4), Shard::WHOLE, "cpu"), "4 of them new or changed"),
             (PlanFile::of(&plan3, Shard { index: 1, of: 2 }, "cpu"), "shard 1/1 there and 1/2 here"),
             (PlanFile::of(&plan3, Shard::WHOLE, "a GPU"), "device cpu there and a GPU here"),
         ] {
             let e = open(&other, true).unwrap_err();
             assert!(matches!(e, SweepError::OtherPlan { .. }) && e.to_string().contains(says), "{e}");
         }
-        assert_eq!(open(&own, true).unwrap().done.len(), 8, "a refusal changed the folder");
+        assert_eq!(open(&own, true).unwrap().done.len(), 6, "a refusal changed the folder");
         let file = dir.path().join(PLAN);
         let text = std::fs::read_to_string(&file).unwrap();
         std::fs::write(&file, &text[..text.len() / 2]).unwrap();
@@ -489,12 +530,12 @@ mod tests {
         std::fs::write(&half, "half").unwrap();
         let file = PlanFile::of(&plan, Shard::WHOLE, "cpu");
         let d = Dataset::open(dir.path(), &file, true).unwrap();
-        assert_eq!((d.done.len(), d.damaged.len()), (6, 2));
+        assert_eq!((d.done.len(), d.damaged.len()), (4, 2));
         assert!(!half.exists() && !parts[1].exists() && parts[3].exists());
         assert_eq!(std::fs::read(&d.damaged[0]).unwrap().len(), cut.len() - 9, "what was broken is kept");
         drop(d);
         let d = all(dir.path(), &plan);
-        assert_eq!((d.done.len(), std::fs::read(&parts[1]).unwrap()), (8, cut));
+        assert_eq!((d.done.len(), std::fs::read(&parts[1]).unwrap()), (6, cut));
     }
 
     #[test]

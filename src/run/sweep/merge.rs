@@ -1,9 +1,9 @@
 //! Shards of a sweep become one dataset.
 
+use super::SweepError;
 use super::dataset::{PLAN, PlanFile, Tree, put, verified};
-use super::lock::Lock;
 use super::plan::Shard;
-use super::{SweepError, writing};
+use crate::run::lock::Lock;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -69,7 +69,6 @@ pub fn merge(dirs: &[PathBuf], out: &Path) -> Result<Merged, SweepError> {
     }
     complete(first, &plans, dirs, &found)?;
 
-    std::fs::create_dir_all(out).map_err(writing(out))?;
     let _lock = Lock::take(out)?;
     if out.join(PLAN).exists() {
         return Err(SweepError::Exists { dir: out.display().to_string() });
@@ -93,7 +92,6 @@ fn complete(
         (0..plan.points.len()).filter(|i| !found.contains_key(&plan.points[*i].id)).collect();
     let Some(&first) = missing.first() else { return Ok(()) };
     let p = &plan.points[first];
-    let axes = plan.axes.iter().zip(&p.axes).map(|(k, v)| format!(", {k} = {v}")).collect::<String>();
     let owner = plans.iter().zip(dirs).find(|(p, _)| p.shard.holds(first));
     let whose = match owner {
         Some((p, dir)) => format!("of shard {} in '{}': continue it with --resume", p.shard, dir.display()),
@@ -103,11 +101,11 @@ fn complete(
         ),
     };
     Err(SweepError::Incomplete(format!(
-        "{} of {} points are missing; the first is {} ({}{axes}), {whose}",
+        "{} of {} points are missing; the first is {} ({}), {whose}",
         missing.len(),
         plan.points.len(),
         p.id,
-        p.agent
+        p.describe(&plan.axes)
     )))
 }
 
@@ -121,10 +119,10 @@ mod tests {
         let point = |i: usize| PlannedPoint {
             id: format!("p{i:016x}"),
             agent: if i < 3 { "ppo" } else { "ekf" }.into(),
-            axes: vec![i.to_string()],
+            axes: vec![Some(i.to_string())],
         };
         PlanFile {
-            format: "isacbench-sweep-1".into(),
+            format: "isacbench-sweep-2".into(),
             hash: "0123456789abcdef".into(),
             task: "v2x".into(),
             mode: Mode::Evaluate,

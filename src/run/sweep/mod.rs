@@ -4,14 +4,13 @@
 //! 2. [`task`]: what replicas of one batch must have in common, and how a batch is trained and evaluated, for both tasks.
 //! 3. [`pack`]: points of equal shape side by side along the replica axis; batches that do not fit into memory are split.
 //! 4. [`run`]: batch after batch; the points of a batch are committed to the [`dataset`] when it is done.
-//! 5. [`dataset`]: one Parquet file per point, whole or not at all, its checksum in its name; [`lock`]: one process per folder.
+//! 5. [`dataset`]: one Parquet file per point, whole or not at all, its checksum in its name; [`lock`](super::lock): one process per folder.
 //! 6. [`merge`](mod@merge): shards become one dataset; [`report`](mod@report): tables and figures of one.
 //!
 //! A point's result depends on its agent, its configuration and the seed alone: not on the batch it was packed into, the number of threads, the
 //! shard, or how often the job was interrupted.
 
 pub mod dataset;
-pub mod lock;
 pub mod merge;
 pub mod pack;
 pub mod plan;
@@ -20,13 +19,13 @@ pub mod run;
 pub mod task;
 
 pub use plan::{Mode, Plan, Point, Shard};
-pub use task::Swept;
 
 use crate::config::ConfigError;
 use crate::gpu::GpuError;
 use crate::report::ReportError;
-use crate::run::checkpoint::CheckpointError;
-use crate::run::reproduce::JobError;
+use crate::run::errors::CheckpointError;
+use crate::run::errors::JobError;
+use crate::run::lock::LockError;
 use std::path::Path;
 
 /// What can stop a sweep, a merge or a report.
@@ -40,10 +39,10 @@ pub enum SweepError {
     Parse(String, String),
     #[error("{file}: key '{key}': {what}")]
     Key { file: String, key: String, what: String },
-    #[error("{file}: {source}")]
+    #[error("{file}")]
     Config { file: String, source: ConfigError },
-    #[error("'{dir}' is in use by {who}; wait for it, or choose another --out")]
-    Locked { dir: String, who: String },
+    #[error(transparent)]
+    Lock(#[from] LockError),
     #[error("'{dir}' holds a sweep already; continue it with --resume or choose another --out")]
     Exists { dir: String },
     #[error("'{dir}' holds no sweep (there is no plan.json); is it the folder that --out named?")]

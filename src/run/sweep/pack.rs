@@ -1,7 +1,7 @@
 //! Points of equal shape side by side along the replica axis.
 
 use crate::gpu::GpuError;
-use crate::run::reproduce::JobError;
+use crate::run::errors::JobError;
 use std::ops::Range;
 
 /// Batches of point indices: points of equal shape together, in the order in which the shapes come first, as many points as make at most `most`

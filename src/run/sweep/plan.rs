@@ -1,7 +1,7 @@
 //! The sweep file and the points it stands for.
 //!
 //! ```toml
-//! task = "v2x"                       # or "misac"
+//! task = "…"                         # one of the program
 //! mode = "train-and-evaluate"        # or "evaluate": agents that need no training, and checkpoints
 //! agents = ["ppo", "ekf"]
 //! seeds = { first = 0, count = 32 }  # or a list
@@ -12,20 +12,25 @@
 //! [list]                             # lists of one length, taken side by side
 //! ppo.lr_actor = [1e-3, 3e-4]
 //! ppo.lr_critic = [2e-3, 1e-3]
-//! [random]                           # `draws` points, each with a value of its own on every axis
+//! [random]                           # `draws` draws of a value on every axis; equal ones are one point
 //! task.kappa = { choice = [[10, 10], [5, 5]] }
 //! ppo.clip = { uniform = [0.1, 0.3] }  # or log_uniform, or integer (both ends included)
 //! ```
 //!
-//! Points come in the order agent, grid (the last key fastest), list, draw; keys in alphabetical order. A point's id is made of its agent and its
-//! whole configuration, so that it is the same whatever else is swept beside it; the plan's hash is made of all ids and the seeds. Where a replica's
-//! seed is `s`, it trains and is evaluated under Philox keys (s, …), as in `reproduce`.
+//! Points come in the order agent, grid (the last key fastest), list, draw; keys in alphabetical order. A point is what its agent reads
+//! ([`Task::reads`]): combinations that are equal in it are one point, which has no value on the other axes. Its id is made of its agent and these
+//! keys, so that it is the same whatever else is swept beside it; the plan's hash is made of all ids and the seeds. (In format `isacbench-sweep-1` ids
+//! were made of the whole configuration; they differ from these.) Where a replica's seed is `s`, it trains and is evaluated under Philox keys (s, …),
+//! as in `reproduce`.
+//!
+//! In mode `evaluate` all agents have the task and the evaluation that the checkpoints hold, with the file's own keys on top.
 
-use super::task::Swept;
+use super::task;
 use super::{SweepError, digest, reading};
 use crate::config::one_line;
 use crate::num::philox::{PhiloxRng, Stream};
 use crate::run::checkpoint::Checkpoint;
+use crate::run::task::{Agent, Task, Unit};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -48,9 +53,23 @@ pub enum Mode {
     Evaluate,
 }
 
+impl Mode {
+    /// As sweep files and plans name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Mode::TrainAndEvaluate => "train-and-evaluate",
+            Mode::Evaluate => "evaluate",
+        }
+    }
+}
+
 /// Seeds of every point.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(untagged, deny_unknown_fields, expecting = "a list of seeds, or { first = 0, count = 32 }")]
+#[serde(
+    untagged,
+    deny_unknown_fields,
+    expecting = "a list of seeds of 0 to 4294967295, or { first = 0, count = 32 }"
+)]
 enum Seeds {
     List(Vec<u32>),
     Range { first: u32, count: u32 },
@@ -60,7 +79,7 @@ enum Seeds {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SweepFile {
-    /// `v2x` or `misac`.
+    /// Name of the task.
     pub task: String,
     #[serde(default)]
     pub mode: Mode,
@@ -74,7 +93,7 @@ pub struct SweepFile {
     list: Table,
     #[serde(default)]
     random: Table,
-    /// Points drawn at random.
+    /// Draws at random; equal ones are one point.
     draws: Option<u32>,
     #[serde(default)]
     random_seed: u32,
@@ -100,7 +119,7 @@ impl SweepFile {
         toml::from_str(text).map_err(|e| SweepError::Parse(origin.into(), with_key(&e, text)))
     }
 
-    /// Number of points: agents × grid × list × draws, `usize::MAX` where it is more.
+    /// Most points there can be: agents × grid × list × draws, `usize::MAX` where it is more. Equal draws make one point.
     pub fn points(&self) -> usize {
         let length = |v: &Value| v.as_array().map_or(1, Vec::len);
         let grid = leaves(&self.grid, |_| false);
@@ -168,18 +187,18 @@ pub struct Point<C> {
     pub id: String,
     pub agent: &'static str,
     pub config: C,
-    /// Values on the plan's axes, as the configuration holds them.
-    pub axes: Vec<Value>,
+    /// Values on the plan's axes, as the configuration holds them; `None` where the agent does not read the key.
+    pub axes: Vec<Option<Value>>,
 }
 
 /// Weights of a learned agent in mode `evaluate`.
-pub struct Weights<C: Swept> {
+pub struct Weights<C: Task> {
     pub path: PathBuf,
     pub checkpoint: Checkpoint<C>,
     digest: String,
 }
 
-impl<C: Swept> Weights<C> {
+impl<C: Task> Weights<C> {
     /// The replica that stands for `seed` at the swept value of `config`: one trained there, or the only one of this seed.
     fn replica(&self, config: &C, seed: u32) -> Option<usize> {
         let c = &self.checkpoint;
@@ -188,10 +207,10 @@ impl<C: Swept> Weights<C> {
     }
 
     /// The weights of these replicas in their order; [`Plan::new`] has seen that there are such.
-    pub fn rows(&self, units: &[super::task::Unit<C>]) -> Checkpoint<C> {
+    pub fn rows(&self, units: &[Unit<C>]) -> Checkpoint<C> {
         let c = &self.checkpoint;
         let width = c.state.params.len() / c.seeds.len();
-        let row = |u: &super::task::Unit<C>| {
+        let row = |u: &Unit<C>| {
             let r = self.replica(u.config, u.seed).expect("looked for when the plan was made");
             &c.state.params[r * width..][..width]
         };
@@ -214,12 +233,14 @@ impl<C: Swept> Weights<C> {
 }
 
 /// All points of a sweep, in their order.
-pub struct Plan<C: Swept> {
+pub struct Plan<C: Task> {
     pub mode: Mode,
     /// Dotted configuration keys that are swept.
     pub axes: Vec<String>,
     pub seeds: Vec<u32>,
     pub points: Vec<Point<C>>,
+    /// Combinations of values that are one of these points, because they differ only in what its agent does not read.
+    pub merged: usize,
     /// By agent, in mode `evaluate`.
     pub weights: BTreeMap<String, Weights<C>>,
     /// Of everything that a result depends on.
@@ -323,51 +344,48 @@ fn combinations<'a>(axes: &'a BTreeMap<String, Vec<Value>>) -> Vec<Vec<(&'a str,
     out
 }
 
-/// What a point is but for seeds and what steers a job without changing results.
-fn canonical<C: Swept>(config: &C) -> Table {
-    let mut t = Table::try_from(config).expect("a configuration is always representable as TOML");
-    t.remove("reproduce");
-    if let Some(Value::Table(train)) = t.get_mut("train") {
-        train.remove("seeds");
-        train.remove("log_every");
+/// Whether an agent's results depend on a key: what it reads, but for how it was trained where its weights are given.
+fn reads<C: Task>(mode: Mode, config: &C, agent: &Agent<C>, key: &str) -> bool {
+    let evaluated = key.starts_with("task.") || key.starts_with("evaluate.");
+    config.reads(agent, key) && (evaluated || mode == Mode::TrainAndEvaluate || !agent.is_learned())
+}
+
+/// What a point is but for agent, weights and seeds: every key that is read with its value, in alphabetical order.
+pub(super) fn what_is_read<C: Task>(mode: Mode, config: &C, agent: &Agent<C>) -> String {
+    let mut out = String::new();
+    for (key, value) in leaves(&config.table(), |_| false) {
+        if reads(mode, config, agent, &key) {
+            let _ = writeln!(out, "{key}={value}");
+        }
     }
-    if let Some(Value::Table(evaluate)) = t.get_mut("evaluate") {
-        evaluate.remove("seed");
-    }
-    t
+    out
+}
+
+/// A key's value, or of a table what is read of it; `None` if nothing is.
+fn read_of(key: &str, value: Value, reads: &dyn Fn(&str) -> bool) -> Option<Value> {
+    let Value::Table(table) = value else { return reads(key).then_some(value) };
+    let below = |(k, v): (String, Value)| Some((k.clone(), read_of(&format!("{key}.{k}"), v, reads)?));
+    let kept: Table = table.into_iter().filter_map(below).collect();
+    (!kept.is_empty()).then_some(Value::Table(kept))
 }
 
 /// The value at a dotted key.
-fn at(table: &Table, key: &str) -> Option<Value> {
+pub(super) fn at(table: &Table, key: &str) -> Option<Value> {
     match key.split_once('.') {
         None => table.get(key).cloned(),
         Some((head, rest)) => at(table.get(head)?.as_table()?, rest),
     }
 }
 
-/// A key's table as text with the keys in alphabetical order, whatever order the TOML library keeps.
-fn write_canonical(out: &mut String, prefix: &str, table: &Table) {
-    let sorted: BTreeMap<_, _> = table.iter().collect();
-    for (key, value) in sorted {
-        match value {
-            Value::Table(t) => write_canonical(out, &format!("{prefix}{key}."), t),
-            value => drop(writeln!(out, "{prefix}{key}={value}")),
-        }
-    }
-}
-
-impl<C: Swept> Plan<C> {
+impl<C: Task> Plan<C> {
     /// The points of a sweep file; `origin` is its name in errors.
     ///
     /// # Errors
     /// [`SweepError::Key`] or [`SweepError::Config`] with the key that is wrong; in mode `evaluate` also what is wrong with a checkpoint.
     pub fn new(file: &SweepFile, origin: &str) -> Result<Plan<C>, SweepError> {
         let wrong = |key: &str, what: String| SweepError::Key { file: origin.into(), key: key.into(), what };
-        if file.task != C::TASK {
-            return Err(wrong(
-                "task",
-                format!("'{}' is no task of this program (there are: v2x, misac)", file.task),
-            ));
+        if file.task != C::NAME {
+            return Err(wrong("task", format!("'{}' is not task {}", file.task, C::NAME)));
         }
         let agents = agents_of::<C>(&file.agents).map_err(|what| wrong("agents", what))?;
         let seeds = seeds_of(&file.seeds).map_err(|what| wrong("seeds", what))?;
@@ -426,57 +444,111 @@ impl<C: Swept> Plan<C> {
         }
         let weights = weights_of::<C>(file, &agents, &wrong)?;
         let axes: Vec<String> = axes.into_iter().collect();
+        // Of few values some are drawn again. The same point twice is one result counted twice, so it is there once.
+        let mut seen = BTreeSet::new();
+        let drawn: Vec<Vec<(&str, Value)>> = (0..draws)
+            .map(|n| random.iter().map(|(k, d)| (k.as_str(), d.value(file.random_seed, k, n))).collect())
+            .filter(|d: &Vec<(&str, Value)>| seen.insert(format!("{d:?}")))
+            .collect();
 
-        let mut plan =
-            Plan { mode: file.mode, axes, seeds, points: Vec::new(), weights, hash: String::new() };
+        let mut plan = Plan {
+            mode: file.mode,
+            axes,
+            seeds,
+            points: Vec::new(),
+            merged: 0,
+            weights,
+            hash: String::new(),
+        };
+        if !plan.weights.is_empty()
+            && (fixed.contains_key("preset") || plan.axes.iter().any(|a| a == "preset"))
+        {
+            let what = "has no place beside [checkpoints], whose configuration is taken";
+            return Err(wrong("preset", what.into()));
+        }
+        // By id, the combinations that gave the point: their number, from 1, and their values.
+        let mut seen: BTreeMap<String, Vec<(usize, String)>> = BTreeMap::new();
+        let mut number = 0;
         let sets: Vec<String> = fixed.iter().map(|(k, v)| format!("{k}={v}")).collect();
         for agent in agents {
             for cell in combinations(&grid) {
                 for row in 0..length {
-                    for n in 0..draws {
+                    for drawn in &drawn {
                         let row = list.iter().map(|(k, v)| (k.as_str(), v[row].clone()));
-                        let drawn = random.iter().map(|(k, d)| (k.as_str(), d.value(file.random_seed, k, n)));
-                        let own: Vec<_> = cell.iter().cloned().chain(row).chain(drawn).collect();
-                        plan.add(agent, &sets, &own, origin)?;
+                        let own: Vec<_> =
+                            cell.iter().cloned().chain(row).chain(drawn.iter().cloned()).collect();
+                        let (point, values) = plan.point(agent, &sets, &own, origin)?;
+                        number += 1;
+                        let same = seen.entry(point.id.clone()).or_default();
+                        if let Some((first, _)) = same.iter().find(|s| s.1 == values) {
+                            let of = plan.describe(&point);
+                            let what = format!(
+                                "points {first} and {number} are the same ({of}); an axis lists a value twice"
+                            );
+                            let key = plan.axes.first().map_or("agents", |a| a);
+                            return Err(wrong(key, what));
+                        }
+                        if same.is_empty() {
+                            plan.points.push(point);
+                        }
+                        same.push((number, values));
                     }
                 }
             }
         }
-        plan.check(origin)?;
+        let unread = |i: &usize| plan.points.iter().all(|p| p.axes[*i].is_none());
+        if let Some(i) = (0..plan.axes.len()).find(unread) {
+            let what = format!("changes nothing: none of the agents reads it ({})", file.agents.join(", "));
+            return Err(wrong(&plan.axes[i], what));
+        }
+        plan.merged = number - plan.points.len();
+        plan.hash = plan.hash();
         Ok(plan)
     }
 
-    fn add(
-        &mut self,
+    /// The point of a combination, and its values on all axes, those that are not read too, as text.
+    fn point(
+        &self,
         agent: &'static str,
         sets: &[String],
         own: &[(&str, Value)],
         origin: &str,
-    ) -> Result<(), SweepError> {
+    ) -> Result<(Point<C>, String), SweepError> {
         let sets: Vec<String> =
             sets.iter().cloned().chain(own.iter().map(|(k, v)| format!("{k}={v}"))).collect();
-        let weights = self.weights.get(agent);
-        let loaded = match weights {
+        let (first, weights) = (self.weights.values().next(), self.weights.get(agent));
+        // What is compared must have one task: agents without weights take that of the checkpoints.
+        let loaded = match weights.or(first) {
             Some(w) => w.checkpoint.config.with(&sets),
             None => C::load(None, &sets),
         };
         use crate::config::ConfigError;
-        let config = loaded.map_err(|source| match source {
-            // Layers say where a key came from; here all came from this file.
-            ConfigError::Parse(_, what) => SweepError::Parse(origin.into(), what),
-            source => SweepError::Config { file: origin.into(), source },
-        })?;
+        let config =
+            loaded.and_then(|c| c.relations_for(agent).map(|()| c)).map_err(|source| match source {
+                // Layers say where a key came from; here all came from this file.
+                ConfigError::Parse(_, what) => SweepError::Parse(origin.into(), what),
+                source => SweepError::Config { file: origin.into(), source },
+            })?;
         if let Some(w) = weights {
-            let changed = config.sizes(agent) != w.checkpoint.config.sizes(agent);
+            let changed =
+                config.decision(task::agent(agent)) != w.checkpoint.config.decision(task::agent(agent));
             let what = if changed {
                 Some(format!("the sizes differ from those that '{}' was trained with", w.path.display()))
             } else {
                 let missing = self.seeds.iter().find(|s| w.replica(&config, **s).is_none());
                 missing.map(|s| {
                     let (path, at) = (w.path.display(), config.swept());
-                    format!("'{path}' holds no replica of seed {s} at {at} {}", C::SWEPT_UNIT)
+                    format!("'{path}' holds no replica of seed {s} at {at} {}", C::SWEPT.unit)
                 })
             };
+            let what = what.or_else(|| {
+                let first = first.filter(|f| f.path != w.path)?;
+                let (key, [there, here]) =
+                    other_task(&first.checkpoint.config.with(&sets).ok()?.table(), &config.table())?;
+                let (a, b) = (first.path.display(), w.path.display());
+                let how = "agents of one table need one task: set it in [config], or sweep it";
+                Some(format!("{key} is {there} in '{a}' and {here} in '{b}'; {how}"))
+            });
             if let Some(what) = what {
                 return Err(SweepError::Key {
                     file: origin.into(),
@@ -485,48 +557,31 @@ impl<C: Swept> Plan<C> {
                 });
             }
         }
-        let table = canonical(&config);
-        let mut text = String::new();
-        write_canonical(&mut text, "", &table);
-        let axes = self
-            .axes
-            .iter()
-            .map(|key| at(&table, key).unwrap_or_else(|| Value::String("-".into())))
-            .collect();
-        let mode = format!("{:?}", self.mode);
+        let table = config.table();
+        let values: Vec<Option<Value>> = self.axes.iter().map(|key| at(&table, key)).collect();
+        let reads = |key: &str| reads(self.mode, &config, task::agent(agent), key);
+        let axes = self.axes.iter().zip(&values).map(|(key, v)| read_of(key, v.clone()?, &reads)).collect();
         let weights = weights.map_or("", |w| &w.digest);
-        let parts = [C::TASK, &mode, agent, weights, &text].map(str::as_bytes);
-        self.points.push(Point { id: format!("p{}", digest(&parts)), agent, config, axes });
-        Ok(())
+        let text = what_is_read(self.mode, &config, task::agent(agent));
+        let parts = [C::NAME, self.mode.name(), agent, weights, &text].map(str::as_bytes);
+        let point = Point { id: format!("p{}", digest(&parts)), agent, config, axes };
+        Ok((point, format!("{values:?}")))
     }
 
-    /// That no point is there twice; the hash.
-    fn check(&mut self, origin: &str) -> Result<(), SweepError> {
-        let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
-        for (i, p) in self.points.iter().enumerate() {
-            if let Some(first) = seen.insert(&p.id, i) {
-                let what = format!(
-                    "points {} and {} are the same ({}); an axis lists a value twice, or one that changes nothing",
-                    first + 1,
-                    i + 1,
-                    self.describe(p)
-                );
-                let key = self.axes.first().cloned().unwrap_or_else(|| "agents".into());
-                return Err(SweepError::Key { file: origin.into(), key, what });
-            }
-        }
+    /// Of everything that a result depends on.
+    fn hash(&self) -> String {
         let seeds: Vec<u8> = self.seeds.iter().flat_map(|s| s.to_le_bytes()).collect();
-        let mut parts: Vec<&[u8]> = vec![C::TASK.as_bytes(), &seeds];
+        let mut parts: Vec<&[u8]> = vec![C::NAME.as_bytes(), &seeds];
         parts.extend(self.axes.iter().map(|a| a.as_bytes()));
         parts.extend(self.points.iter().map(|p| p.id.as_bytes()));
-        self.hash = digest(&parts);
-        Ok(())
+        digest(&parts)
     }
 
     /// `ppo, task.p_max_dbm = 40.0`
     pub fn describe(&self, p: &Point<C>) -> String {
-        let axes = self.axes.iter().zip(&p.axes).map(|(k, v)| format!(", {k} = {v}"));
-        std::iter::once(p.agent.to_string()).chain(axes).collect()
+        let read =
+            self.axes.iter().zip(&p.axes).filter_map(|(k, v)| Some(format!(", {k} = {}", v.as_ref()?)));
+        std::iter::once(p.agent.to_string()).chain(read).collect()
     }
 
     /// Indices of the points of a shard.
@@ -535,15 +590,25 @@ impl<C: Swept> Plan<C> {
     }
 }
 
-fn agents_of<C: Swept>(ids: &[String]) -> Result<Vec<&'static str>, String> {
+/// The first key of task or evaluation in which two configurations differ, with both values. Seeds are the sweep's own.
+fn other_task(a: &Table, b: &Table) -> Option<(String, [Value; 2])> {
+    let (a, b) = (leaves(a, |_| false), leaves(b, |_| false));
+    a.into_iter().find_map(|(key, there)| {
+        let compared = (key.starts_with("task.") || key.starts_with("evaluate.")) && key != "evaluate.seed";
+        let here = b.get(&key).filter(|here| compared && **here != there)?;
+        Some((key, [there, here.clone()]))
+    })
+}
+
+fn agents_of<C: Task>(ids: &[String]) -> Result<Vec<&'static str>, String> {
     if ids.is_empty() {
         return Err("needs at least one agent".into());
     }
-    let known = C::agents();
+    let known: Vec<&str> = C::agents().iter().map(|a| a.id).collect();
     let mut out = Vec::new();
     for id in ids {
         let Some(agent) = known.iter().find(|a| *a == id) else {
-            return Err(format!("no agent '{id}' in task {}; there are: {}", C::TASK, known.join(", ")));
+            return Err(format!("no agent '{id}' in task {}; there are: {}", C::NAME, known.join(", ")));
         };
         if out.contains(agent) {
             return Err(format!("'{id}' is listed twice"));
@@ -570,7 +635,7 @@ fn seeds_of(seeds: &Seeds) -> Result<Vec<u32>, String> {
     }
 }
 
-fn weights_of<C: Swept>(
+fn weights_of<C: Task>(
     file: &SweepFile,
     agents: &[&'static str],
     wrong: &impl Fn(&str, String) -> SweepError,
@@ -584,7 +649,7 @@ fn weights_of<C: Swept>(
         if !agents.contains(&agent.as_str()) {
             return Err(wrong(&key, "is not among 'agents'".into()));
         }
-        if !C::learns(agent) {
+        if !task::agent::<C>(agent).is_learned() {
             return Err(wrong(&key, "this agent has no weights to load".into()));
         }
         let bytes = std::fs::read(path).map_err(reading(path))?;
@@ -595,7 +660,8 @@ fn weights_of<C: Swept>(
         out.insert(agent.clone(), Weights { path: path.clone(), checkpoint, digest: digest(&[&bytes]) });
     }
     if file.mode == Mode::Evaluate
-        && let Some(agent) = agents.iter().find(|a| C::learns(a) && !out.contains_key(**a))
+        && let Some(agent) =
+            agents.iter().find(|a| task::agent::<C>(a).is_learned() && !out.contains_key(**a))
     {
         return Err(wrong(
             "checkpoints",
@@ -629,13 +695,14 @@ mod tests {
     }
 
     fn error(text: &str) -> String {
-        plan(text).err().unwrap_or_else(|| panic!("no error: {text}")).to_string()
+        format!("{:#}", anyhow::Error::from(plan(text).err().unwrap_or_else(|| panic!("no error: {text}"))))
     }
 
     #[test]
     fn grids_and_lists_make_every_point_once_in_order() {
         let p = plan(GRID).unwrap();
-        assert_eq!((p.points.len(), p.seeds.as_slice()), (16, &[3, 4][..]));
+        // Eight of `ppo`; of `ekf`, which reads neither its rates nor what its actions mean, one for each power.
+        assert_eq!((p.points.len(), p.merged, p.seeds.as_slice()), (10, 6, &[3, 4][..]));
         assert_eq!(p.axes, ["ppo.lr_actor", "ppo.lr_critic", "task.beam", "task.p_max_dbm"]);
         let seen: Vec<_> = p.points[..5]
             .iter()
@@ -661,13 +728,41 @@ mod tests {
         );
         assert!(p.points.iter().all(|q| q.config.train.updates == 7));
         // Whole numbers are decimal ones where the key has such.
-        assert_eq!(p.points[0].axes[3], Value::Float(0.0));
+        assert_eq!(p.points[0].axes[3], Some(Value::Float(0.0)));
+        assert_eq!(p.points[9].axes, [None, None, None, Some(Value::Float(40.0))]);
+        assert_eq!(p.describe(&p.points[9]), "ekf, task.p_max_dbm = 40.0");
+    }
+
+    #[test]
+    fn an_axis_that_no_agent_reads_is_refused() {
+        let e = error(&GRID.replace("\"ppo\", ", ""));
+        assert!(e.contains("ppo.lr_actor") && e.contains("none of the agents reads it (ekf)"), "{e}");
+        let e = error(&GRID.replace("task.beam = [\"angles\", \"tracking\"]", "dqn.lr = [1e-3, 1e-4]"));
+        assert!(e.contains("dqn.lr") && e.contains("(ppo, ekf)"), "{e}");
+    }
+
+    #[test]
+    fn a_table_as_a_value_shows_what_is_read_of_it() {
+        let text = GRID.replace(
+            "ppo.lr_actor = [1e-3, 3e-4]\n        ppo.lr_critic = [2e-3, 1e-3]",
+            "ppo = [{ lr_actor = 1e-3, clip = 0.1 }, { lr_actor = 2e-3, clip = 0.1 }]",
+        );
+        let p = plan(&text.replace("\"ekf\"", "\"spiking-ac\"")).unwrap();
+        // Both agents read `clip`, `ppo` alone the rate.
+        let of = |agent: &str| p.points.iter().filter(|q| q.agent == agent).count();
+        assert_eq!((of("ppo"), of("spiking-ac")), (8, 4));
+        let shown = |agent: &str| {
+            let q = p.points.iter().find(|q| q.agent == agent).unwrap();
+            q.axes[0].as_ref().unwrap().as_table().unwrap().clone()
+        };
+        assert!(shown("ppo").contains_key("lr_actor") && shown("spiking-ac").contains_key("clip"));
+        assert!(!shown("spiking-ac").contains_key("lr_actor"));
     }
 
     #[test]
     fn ids_follow_the_point_and_not_what_is_swept_beside_it() {
         let whole = plan(GRID).unwrap();
-        let less = plan(&GRID.replace("[0, 40]", "[40]").replace("\"ppo\", ", "")).unwrap();
+        let less = plan(&GRID.replace("[0, 40]", "[40]").replace(", \"ekf\"", "")).unwrap();
         assert!(less.points.iter().all(|q| whole.points.iter().any(|w| w.id == q.id && w.agent == q.agent)));
         assert_ne!(whole.hash, less.hash);
         // Comments, order and spelling of numbers are no other sweep.
@@ -681,6 +776,9 @@ mod tests {
         // How often a job saves its state changes no result.
         let often = GRID.replace("updates = 7", "updates = 7, reproduce.checkpoint_every = 3");
         assert_eq!(plan(&often).unwrap().hash, whole.hash);
+        // Nor do keys that none of the agents reads.
+        let unread = GRID.replace("updates = 7", "updates = 7, spiking.steps = 3, dqn.tau = 0.5");
+        assert_eq!(plan(&unread).unwrap().hash, whole.hash);
     }
 
     #[test]
@@ -716,6 +814,24 @@ mod tests {
     }
 
     #[test]
+    fn equal_draws_are_one_point() {
+        let text = "task = \"v2x\"\nagents = [\"ppo\", \"ekf\"]\nseeds = [0]\ndraws = 40\n[random]\n\
+                    ppo.epochs = { integer = [1, 3] }\ntask.beam = { choice = [\"angles\", \"tracking\"] }";
+        let p = plan(text).unwrap();
+        // Forty draws of two axes with three and two values, of which `ekf` reads neither.
+        assert_eq!((p.points.len(), p.merged), (7, 5));
+        assert_eq!(p.points.iter().map(|q| &q.id).collect::<BTreeSet<_>>().len(), 7);
+    }
+
+    #[test]
+    fn keys_that_an_agent_learns_by_do_not_stand_in_the_way_of_others() {
+        let text = "task = \"v2x\"\nagents = [\"ekf\"]\nseeds = [0]\n[grid]\ntask.slots = [30]";
+        assert_eq!(plan(text).unwrap().points.len(), 1);
+        let e = error(&text.replace("ekf", "ppo"));
+        assert!(e.contains("ppo.horizon") && e.contains("task.slots = 30"), "{e}");
+    }
+
+    #[test]
     fn axes_of_one_range_are_drawn_apart() {
         let draw = Draw::Uniform([0.0, 1.0]);
         for n in 0..20 {
@@ -730,7 +846,7 @@ mod tests {
         let p = plan(GRID).unwrap();
         let mut all: Vec<usize> = (1..=3).flat_map(|index| p.shard(Shard { index, of: 3 })).collect();
         all.sort_unstable();
-        assert_eq!(all, (0..16).collect::<Vec<_>>());
+        assert_eq!(all, (0..10).collect::<Vec<_>>());
         assert_eq!("2/3".parse(), Ok(Shard { index: 2, of: 3 }));
         for bad in ["0/3", "4/3", "1", "a/b", "1/0", ""] {
             assert!(bad.parse::<Shard>().is_err(), "{bad}");

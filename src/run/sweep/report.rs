@@ -2,18 +2,20 @@
 //!
 //! Rows are filtered and grouped by polars, which decodes the columns that a query needs and keeps the rows that pass; means and interquartile means of a group carry
 //! 95 % percentile bootstrap intervals. Where a group holds several points, each point's seeds are resampled for themselves (stratified, as in rliable).
-//! Replicas whose status is not `ok` are counted and left out.
+//! Replicas whose status is not `ok` are counted and left out. Points of an agent whose results are the same number by number are one experiment, and are
+//! counted once in a group: their agent does not read what tells them apart.
 
-use super::dataset::{PlanFile, Tree, verified};
-use super::{SweepError, writing};
+use super::dataset::{PARTITION, PlanFile, Tree, partition, verified};
+use super::{SweepError, digest, writing};
 use crate::files::write_whole;
 use crate::num::stats::{self, Interval};
 use crate::report::ReportError;
-use crate::report::figure::{self, Bar, Bars, Figure, Look, Point};
+use crate::report::figure::{self, Bar, Bars, Figure, Look, Palette, Point};
 use polars::prelude::*;
 use polars_lazy::prelude::*;
 use std::any::Any;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -64,6 +66,8 @@ pub struct Answer {
     /// Points of the plan, and those the dataset holds.
     pub planned: usize,
     pub present: usize,
+    /// Points whose results are those of another point of their agent.
+    pub repeated: usize,
 }
 
 const BOOTSTRAP_SEED: u32 = 0;
@@ -80,8 +84,45 @@ struct Parts {
 }
 
 impl Parts {
+    /// The rows of a part, with the columns of its path before the others. Parts of earlier versions hold these too.
     fn frame(path: &Path, columns: Option<Vec<String>>) -> PolarsResult<DataFrame> {
-        ParquetReader::new(std::fs::File::open(path)?).with_columns(columns).finish()
+        let values = partition(path).ok_or_else(|| polars_err!(NoData: "'{}' is no part", path.display()))?;
+        let stored = columns.as_ref().map(|all| {
+            let stored = all.iter().filter(|c| !PARTITION.contains(&c.as_str())).cloned();
+            // One column is needed to know how many rows there are.
+            stored
+                .chain(["seed".to_string()])
+                .collect::<std::collections::BTreeSet<_>>()
+                .into_iter()
+                .collect()
+        });
+        let file = ParquetReader::new(std::fs::File::open(path)?).with_columns(stored).finish()?;
+        let rows = file.height();
+        let mut all: Vec<Column> = PARTITION
+            .into_iter()
+            .zip(values)
+            .map(|(name, value)| Column::new(name.into(), vec![value; rows]))
+            .collect();
+        all.extend(file.columns().iter().filter(|c| !PARTITION.contains(&c.name().as_str())).cloned());
+        let frame = DataFrame::new(rows, all)?;
+        match columns {
+            Some(columns) => frame.select(columns),
+            None => Ok(frame),
+        }
+    }
+
+    /// What a point gave, whatever it is called: equal texts are equal results of one agent.
+    fn results(path: &Path) -> PolarsResult<String> {
+        let names = ["seed", "metric", "episodes", "mean", "std_error", "status"];
+        let frame = Parts::frame(path, Some(names.map(String::from).to_vec()))?;
+        let mut text = partition(path).map_or(String::new(), |[_, agent]| agent.to_string());
+        for i in 0..frame.height() {
+            for column in frame.columns() {
+                // The debug form of a number is read back as the same number.
+                let _ = write!(text, "\n{:?}", column.get(i)?);
+            }
+        }
+        Ok(digest(&[text.as_bytes()]))
     }
 }
 
@@ -136,6 +177,9 @@ fn equals(schema: &Schema, column: &str, value: &str) -> Result<Expr, SweepError
     let no_number = |_| wrong("is not the kind of value that the column holds".into());
     let known = || schema.iter_names().map(|n| n.as_str()).collect::<Vec<_>>().join(", ");
     let kind = schema.get(column).ok_or_else(|| wrong(format!("no such column; there are: {}", known())))?;
+    if value == MISSING {
+        return Ok(col(column).is_null());
+    }
     Ok(match kind {
         DataType::String => col(column).eq(lit(value.to_string())),
         DataType::Boolean => match value {
@@ -148,11 +192,21 @@ fn equals(schema: &Schema, column: &str, value: &str) -> Result<Expr, SweepError
     })
 }
 
+/// Stands for the value on an axis that an agent does not read.
+const MISSING: &str = "-";
+
+impl Key {
+    /// Whether groups with these keys can be compared: the keys are equal, or one agent does not read the axis.
+    fn fits(&self, other: &Key) -> bool {
+        self == other || self.text == MISSING || other.text == MISSING
+    }
+}
+
 fn key(value: &AnyValue) -> Key {
     let text = match value {
         AnyValue::String(s) => s.to_string(),
         AnyValue::StringOwned(s) => s.to_string(),
-        AnyValue::Null => "-".into(),
+        AnyValue::Null => MISSING.into(),
         AnyValue::Float64(x) => format!("{x}"),
         other => other.to_string(),
     };
@@ -160,11 +214,14 @@ fn key(value: &AnyValue) -> Key {
     Key { text, number }
 }
 
+/// What is looked at of a task where no metric is named; `None` of an unknown task.
+pub type MetricOf<'a> = &'a dyn Fn(&str) -> Option<&'static str>;
+
 /// Asks a dataset. Every part is verified first.
 ///
 /// # Errors
 /// [`SweepError::NoPlan`] and [`SweepError::Damaged`] with the file, [`SweepError::Option`] for a column, value or metric that is not there.
-pub fn ask(dir: &Path, query: &Query) -> Result<Answer, SweepError> {
+pub fn ask(dir: &Path, query: &Query, metric_of: MetricOf) -> Result<Answer, SweepError> {
     let plan = PlanFile::load(dir)?;
     let parts: Vec<PathBuf> = Tree::list(dir)?.parts.into_values().flatten().collect();
     parts.iter().try_for_each(|p| verified(p).map(drop))?;
@@ -172,6 +229,16 @@ pub fn ask(dir: &Path, query: &Query) -> Result<Answer, SweepError> {
         return Err(SweepError::Incomplete(format!("'{}' holds no results yet", dir.display())));
     }
     let present = parts.len();
+    let mut first: BTreeMap<String, String> = BTreeMap::new();
+    // The point that stands for each point whose results are another's.
+    let mut twins: BTreeMap<String, String> = BTreeMap::new();
+    for part in &parts {
+        let Some([point, _]) = partition(part) else { continue };
+        match first.entry(table(Parts::results(part))?) {
+            Entry::Occupied(other) => drop(twins.insert(point.into(), other.get().clone())),
+            Entry::Vacant(new) => drop(new.insert(point.into())),
+        }
+    }
     let mut rows = table(scan(parts))?;
     let schema = table(rows.collect_schema())?;
     let has = |option: &str, column: &str| match schema.contains(column) {
@@ -191,9 +258,12 @@ pub fn ask(dir: &Path, query: &Query) -> Result<Answer, SweepError> {
             return Err(SweepError::Option(format!("--by {column}: groups cannot be told apart by it")));
         }
     }
-    let metrics = match (&query.metrics[..], plan.task.as_str()) {
-        ([], "misac") => vec![<crate::tasks::misac::config::MisacConfig as super::Swept>::METRIC.to_string()],
-        ([], _) => vec![<crate::tasks::v2x::config::V2xConfig as super::Swept>::METRIC.to_string()],
+    let metrics = match (&query.metrics[..], metric_of(&plan.task)) {
+        ([], Some(usual)) => vec![usual.to_string()],
+        ([], None) => {
+            let what = format!("--metric: name one, task '{}' is not one of this program", plan.task);
+            return Err(SweepError::Option(what));
+        }
         (named, _) => named.to_vec(),
     };
     for (column, value) in &query.filters {
@@ -201,7 +271,7 @@ pub fn ask(dir: &Path, query: &Query) -> Result<Answer, SweepError> {
     }
     let mut groups = Vec::new();
     for metric in &metrics {
-        let found = groups_of(rows.clone(), &by, metric)?;
+        let found = groups_of(rows.clone(), &by, metric, &twins)?;
         if found.is_empty() {
             let all =
                 table(rows.clone().select([col("metric").unique().sort(SortOptions::default())]).collect())?;
@@ -219,35 +289,42 @@ pub fn ask(dir: &Path, query: &Query) -> Result<Answer, SweepError> {
         groups.extend(found);
     }
     let several = |i: &usize| {
-        let numbers: Option<Vec<f64>> = groups.iter().map(|g: &Group| g.keys[*i].number).collect();
+        let read = groups.iter().map(|g: &Group| &g.keys[*i]).filter(|k| k.text != MISSING);
+        let numbers: Option<Vec<f64>> = read.map(|k| k.number).collect();
         numbers.is_some_and(|n| n.iter().any(|x| *x != n[0]))
     };
     let x = match &query.x {
         Some(x) => {
             has("--x", x)?;
             let place = by.iter().position(|c| c == x);
-            if !place.is_some_and(|i| groups.iter().all(|g| g.keys[i].number.is_some())) {
+            if !place.is_some_and(|i| {
+                groups.iter().all(|g| g.keys[i].number.is_some() || g.keys[i].text == MISSING)
+            }) {
                 return Err(SweepError::Option(format!("--x {x}: must be a column of numbers among --by")));
             }
             Some(x.clone())
         }
         None => (0..by.len()).find(several).map(|i| by[i].clone()),
     };
-    Ok(Answer { by, x, groups, planned: plan.own().count(), present })
+    Ok(Answer { by, x, groups, planned: plan.own().count(), present, repeated: twins.len() })
 }
 
-fn groups_of(rows: LazyFrame, by: &[String], metric: &str) -> Result<Vec<Group>, SweepError> {
+fn groups_of(
+    rows: LazyFrame,
+    by: &[String],
+    metric: &str,
+    twins: &BTreeMap<String, String>,
+) -> Result<Vec<Group>, SweepError> {
     let keys: Vec<Expr> = by.iter().map(col).collect();
     let order: Vec<Expr> = keys.iter().cloned().chain([col("point"), col("seed")]).collect();
-    let ok = || col("status").eq(lit("ok"));
     let grouped = rows
         .filter(col("metric").eq(lit(metric.to_string())))
         .sort_by_exprs(&order, SortMultipleOptions::default().with_maintain_order(true))
         .group_by_stable(&keys)
         .agg([
-            col("point").filter(ok()).alias("points"),
-            col("mean").filter(ok()).alias("values"),
-            len().alias("rows"),
+            col("point").alias("points"),
+            col("mean").alias("values"),
+            col("status").eq(lit("ok")).alias("ok"),
         ])
         .collect();
     let grouped = table(grouped)?;
@@ -257,20 +334,29 @@ fn groups_of(rows: LazyFrame, by: &[String], metric: &str) -> Result<Vec<Group>,
     };
     let one = |i: usize| -> PolarsResult<Group> {
         let keys = by.iter().map(|c| Ok(key(&grouped.column(c)?.get(i)?))).collect::<PolarsResult<_>>()?;
-        let (points, values) = (list("points", i)?, list("values", i)?);
-        let mut strata: BTreeMap<String, Vec<f64>> = BTreeMap::new();
-        for (point, value) in points.str()?.iter().zip(values.f64()?.iter()) {
-            let value = value.unwrap_or(f64::NAN);
-            strata.entry(point.unwrap_or_default().to_string()).or_default().push(value);
+        let (points, values, ok) = (list("points", i)?, list("values", i)?, list("ok", i)?);
+        let points: Vec<&str> = points.str()?.iter().map(Option::unwrap_or_default).collect();
+        let mut strata: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
+        // By results, the point whose rows count.
+        let mut counted: BTreeMap<&str, &str> = BTreeMap::new();
+        let mut left_out = 0;
+        for ((point, value), ok) in points.iter().zip(values.f64()?.iter()).zip(ok.bool()?.iter()) {
+            let results = twins.get(*point).map_or(*point, String::as_str);
+            if counted.entry(results).or_insert(point) != point {
+                continue;
+            }
+            match ok {
+                Some(true) => strata.entry(point).or_default().push(value.unwrap_or(f64::NAN)),
+                _ => left_out += 1,
+            }
         }
         let strata: Vec<Vec<f64>> = strata.into_values().collect();
         let all = strata.concat();
-        let rows = grouped.column("rows")?.get(i)?.extract::<usize>().unwrap_or(0);
         Ok(Group {
             metric: metric.into(),
             keys,
             replicas: all.len(),
-            left_out: rows - all.len(),
+            left_out,
             mean: stats::mean(&all),
             mean_95: stats::stratified_95(&strata, BOOTSTRAP_SEED, stats::mean),
             iqm: stats::iqm(&all),
@@ -324,16 +410,24 @@ fn markdown_table(a: &Answer, metric: &str) -> String {
 
 /// Figures of a metric: lines over the x axis, or bars where there is none; one for each value of the columns that are neither agent nor x. With the
 /// text that tells it from the others.
-fn figures(a: &Answer, metric: &str) -> Result<Vec<(String, String)>, SweepError> {
+fn figures(a: &Answer, metric: &str, palette: &Palette) -> Result<Vec<(String, String)>, SweepError> {
     let place = |name: &str| a.by.iter().position(|c| c == name);
     let (agent, x) = (place("agent"), a.x.as_deref().and_then(place));
+    let groups: Vec<&Group> = a.groups.iter().filter(|g| g.metric == metric && g.replicas > 0).collect();
+    let others: Vec<usize> =
+        (0..a.by.len()).filter(|i| x.is_none_or(|x| x != *i) && agent.is_none_or(|n| n != *i)).collect();
+    let fits = |g: &Group, of: &Group| others.iter().all(|i| g.keys[*i].fits(&of.keys[*i]));
+    let missing = |g: &Group| others.iter().filter(|i| g.keys[**i].text == MISSING).count();
     let mut panels: Vec<(String, Vec<&Group>)> = Vec::new();
-    for g in a.groups.iter().filter(|g| g.metric == metric && g.replicas > 0) {
-        let others = (0..a.by.len()).filter(|i| x.is_none_or(|x| x != *i) && agent.is_none_or(|n| n != *i));
-        let name = others.map(|i| format!("{} = {}", a.by[i], g.keys[i].text)).collect::<Vec<_>>().join(", ");
-        match panels.iter_mut().find(|p| p.0 == name) {
-            Some(p) => p.1.push(g),
-            None => panels.push((name, vec![g])),
+    for g in &groups {
+        // What an agent does not read makes no panel of its own: it stands in those of agents that do.
+        if groups.iter().any(|of| fits(g, of) && missing(of) < missing(g)) {
+            continue;
+        }
+        let name = others.iter().map(|i| format!("{} = {}", a.by[*i], g.keys[*i].text));
+        let name = name.collect::<Vec<_>>().join(", ");
+        if !panels.iter().any(|p| p.0 == name) {
+            panels.push((name, groups.iter().filter(|of| fits(of, g)).copied().collect()));
         }
     }
     let agent_of = |g: &Group| agent.map_or("all".to_string(), |i| g.keys[i].text.clone());
@@ -350,6 +444,7 @@ fn figures(a: &Answer, metric: &str) -> Result<Vec<(String, String)>, SweepError
             title: metric.into(),
             y_label: metric.into(),
             groups: panels.iter().map(group).collect(),
+            palette: palette.clone(),
             ..Bars::default()
         };
         return Ok(bars.svg()?.map(|svg| (String::new(), svg)).into_iter().collect());
@@ -357,17 +452,18 @@ fn figures(a: &Answer, metric: &str) -> Result<Vec<(String, String)>, SweepError
     let mut out = Vec::new();
     for (name, groups) in panels {
         let mut lines: Vec<figure::Series> = Vec::new();
+        let mut all: Vec<f64> = groups.iter().filter_map(|g| g.keys[x].number).collect();
+        all.sort_by(f64::total_cmp);
+        all.dedup();
         for g in groups {
-            let point = Point {
-                x: g.keys[x].number.unwrap_or(f64::NAN),
-                y: g.mean,
-                interval: g.mean_95,
-                x_interval: None,
-            };
+            // An agent that does not read the axis is level over it.
+            let at = g.keys[x].number.map_or_else(|| all.clone(), |x| vec![x]);
+            let point = |x: f64| Point { x, y: g.mean, interval: g.mean_95, x_interval: None };
+            let points = at.into_iter().map(point);
             let agent = agent_of(g);
             match lines.iter_mut().find(|l| l.agent == agent) {
-                Some(l) => l.points.push(point),
-                None => lines.push(figure::Series { agent, look: Look::Points, points: vec![point] }),
+                Some(l) => l.points.extend(points),
+                None => lines.push(figure::Series { agent, look: Look::Points, points: points.collect() }),
             }
         }
         for l in &mut lines {
@@ -379,6 +475,7 @@ fn figures(a: &Answer, metric: &str) -> Result<Vec<(String, String)>, SweepError
             x_label: a.by[x].clone(),
             y_label: metric.into(),
             series: lines,
+            palette: palette.clone(),
             ..Figure::default()
         };
         out.extend(figure.svg()?.map(|svg| (name, svg)));
@@ -386,10 +483,17 @@ fn figures(a: &Answer, metric: &str) -> Result<Vec<(String, String)>, SweepError
     Ok(out)
 }
 
-/// Writes `report.md` and its figures to `out` and gives their paths, the page first.
-pub fn write(dir: &Path, out: &Path, query: &Query) -> Result<(Answer, Vec<PathBuf>), SweepError> {
-    let answer = ask(dir, query)?;
+/// Writes `report.md` and its figures to `out` and gives their paths, the page first; `palette_of` a task are the colours of its agents.
+pub fn write(
+    dir: &Path,
+    out: &Path,
+    query: &Query,
+    metric_of: MetricOf,
+    palette_of: &dyn Fn(&str) -> Palette,
+) -> Result<(Answer, Vec<PathBuf>), SweepError> {
+    let answer = ask(dir, query, metric_of)?;
     let plan = PlanFile::load(dir)?;
+    let palette = palette_of(&plan.task);
     let mut page = format!("# Sweep {}\n\n", plan.hash);
     let seeds = plan.seeds.len();
     let _ = writeln!(
@@ -402,6 +506,13 @@ pub fn write(dir: &Path, out: &Path, query: &Query) -> Result<(Answer, Vec<PathB
         plan.devices.join(", "),
         plan.crate_version
     );
+    if answer.repeated > 0 {
+        let n = answer.repeated;
+        let _ = writeln!(
+            page,
+            "{n} points have the results of another, number by number; a group counts them once.\n"
+        );
+    }
     if !query.filters.is_empty() {
         let shown = query.filters.iter().map(|(k, v)| format!("`{k} = {v}`")).collect::<Vec<_>>();
         let _ = writeln!(page, "Only rows with {}.\n", shown.join(" and "));
@@ -419,7 +530,7 @@ pub fn write(dir: &Path, out: &Path, query: &Query) -> Result<(Answer, Vec<PathB
     metrics.dedup();
     for metric in metrics {
         let _ = write!(page, "\n## {metric}\n\n{}", markdown_table(&answer, metric));
-        for (n, (name, svg)) in figures(&answer, metric)?.iter().enumerate() {
+        for (n, (name, svg)) in figures(&answer, metric, &palette)?.iter().enumerate() {
             let file = format!("{metric}-{}.svg", n + 1);
             let _ = write!(page, "\n![{}]({file})\n", format!("{metric} {name}").trim_end());
             paths.push(put(out.join(file), svg)?);
@@ -459,9 +570,49 @@ mod tests {
         }
     }
 
+    /// Of four seeds each: two points with equal rewards but other costs, and one with equal results in all metrics.
+    #[test]
+    fn points_with_equal_results_are_one_experiment() {
+        let text = "task = \"v2x\"\nmode = \"evaluate\"\nagents = [\"ekf\"]\nseeds = [0, 1, 2, 3]\n[grid]\ntask.p_max_dbm = [0, 20, 40]";
+        let plan: Plan<V2xConfig> = Plan::new(&SweepFile::parse(text, "x").unwrap(), "x").unwrap();
+        let asked = |costs: [f64; 3]| {
+            let dir = tempfile::tempdir().unwrap();
+            let mut dataset =
+                Dataset::open(dir.path(), &PlanFile::of(&plan, Shard::WHOLE, "cpu"), false).unwrap();
+            for (point, cost) in plan.points.iter().zip(costs) {
+                let replica = |seed: u32| {
+                    let m = |metric: &str, mean| Measured {
+                        metric: metric.into(),
+                        episodes: 1,
+                        mean,
+                        std_error: 0.0,
+                    };
+                    let metrics = vec![m("reward", f64::from(seed)), m("cost", cost)];
+                    Replicated { seed, status: Status::Ok, metrics }
+                };
+                dataset.commit(&plan.axes, point, &[0, 1, 2, 3].map(replica)).unwrap();
+            }
+            let query =
+                Query { metrics: vec!["reward".into()], by: vec!["agent".into()], ..Query::default() };
+            let (answer, paths) =
+                write(dir.path(), &dir.path().join("page"), &query, &|_| None, &|_| [][..].into()).unwrap();
+            let said = std::fs::read_to_string(&paths[0]).unwrap().contains("number by number");
+            assert_eq!(said, answer.repeated > 0);
+            (answer.repeated, answer.groups[0].replicas, answer.groups[0].mean_95.unwrap())
+        };
+        let apart = asked([1.0, 2.0, 3.0]);
+        assert_eq!((apart.0, apart.1), (0, 12));
+        let two = asked([1.0, 2.0, 2.0]);
+        assert_eq!((two.0, two.1), (1, 8));
+        let one = asked([1.0, 1.0, 1.0]);
+        assert_eq!((one.0, one.1), (2, 4));
+        // The interval of four seeds is not that of twelve.
+        assert!(one.2.hi - one.2.lo > 1.5 * (apart.2.hi - apart.2.lo), "{one:?} {apart:?}");
+    }
+
     fn asked(dir: &Path, by: &[&str]) -> Vec<Group> {
         let by = by.iter().map(ToString::to_string).collect();
-        ask(dir, &Query { metrics: vec!["reward".into()], by, ..Query::default() }).unwrap().groups
+        ask(dir, &Query { metrics: vec!["reward".into()], by, ..Query::default() }, &|_| None).unwrap().groups
     }
 
     #[test]
@@ -479,9 +630,8 @@ mod tests {
         dataset(dir.path());
         let filters =
             [("task.p_max_dbm", "40"), ("seed", "1")].map(|(k, v)| (k.to_string(), v.to_string())).to_vec();
-        let groups = ask(dir.path(), &Query { metrics: vec!["other".into()], filters, ..Query::default() })
-            .unwrap()
-            .groups;
+        let query = Query { metrics: vec!["other".into()], filters, ..Query::default() };
+        let groups = ask(dir.path(), &query, &|_| None).unwrap().groups;
         let [g] = &groups[..] else { panic!("{groups:?}") };
         assert_eq!((g.replicas, g.left_out, g.mean), (1, 0, -102.0));
     }

@@ -5,14 +5,18 @@
 
 use super::dataset::{Dataset, PlanFile, Replicated, Status};
 use super::pack::{in_parts, pack};
-use super::plan::{Mode, Plan, Shard};
-use super::task::{Swept, Unit};
+use super::plan::{Mode, Plan, Shard, what_is_read};
+use super::task;
 use super::{SweepError, digest, writing};
 use crate::gpu::{Gpu, GpuError};
-use crate::learn::LearnerState;
-use crate::run::checkpoint::{Algorithmic, Checkpoint, CheckpointError};
-use crate::run::reproduce::{JobError, RunId, Watch, check_memory};
+use crate::learn::{Algorithm, Learner, LearnerState};
+use crate::run::checkpoint::Checkpoint;
+use crate::run::errors::CheckpointError;
+use crate::run::errors::JobError;
+use crate::run::reproduce::check_memory;
+use crate::run::task::{Task, Unit, Weights};
 use crate::run::train::Plan as Training;
+use crate::run::watch::Watch;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -92,22 +96,24 @@ pub struct Batch {
 }
 
 /// The batches of a shard's points, those for which `skip` holds left out.
-pub fn batches<C: Swept>(
+pub fn batches<C: Task>(
     plan: &Plan<C>,
     shard: Shard,
     most: usize,
     skip: impl Fn(&str) -> bool,
 ) -> Vec<Batch> {
     let open: Vec<usize> = plan.shard(shard).into_iter().filter(|i| !skip(&plan.points[*i].id)).collect();
-    let shapes: Vec<String> =
-        open.iter().map(|i| plan.points[*i].config.shape(plan.points[*i].agent)).collect();
+    let shapes: Vec<String> = open
+        .iter()
+        .map(|i| task::shape(&plan.points[*i].config, task::agent(plan.points[*i].agent)))
+        .collect();
     let named: Vec<(usize, &str)> = open.iter().copied().zip(shapes.iter().map(String::as_str)).collect();
     let batch = |points: Vec<usize>| {
         let first = &plan.points[points[0]];
         Batch {
             agent: first.agent,
             replicas: points.len() * plan.seeds.len(),
-            shape: first.config.shape(first.agent),
+            shape: task::shape(&first.config, task::agent(first.agent)),
             points,
         }
     };
@@ -115,7 +121,7 @@ pub fn batches<C: Swept>(
 }
 
 /// The replicas of a batch: points in their order, each with all seeds.
-pub fn units<'a, C: Swept>(plan: &'a Plan<C>, points: &[usize]) -> Vec<Unit<'a, C>> {
+pub fn units<'a, C: Task>(plan: &'a Plan<C>, points: &[usize]) -> Vec<Unit<'a, C>> {
     let of = |i: &usize| {
         let config = &plan.points[*i].config;
         plan.seeds.iter().map(move |seed| Unit { config, seed: *seed })
@@ -124,11 +130,14 @@ pub fn units<'a, C: Swept>(plan: &'a Plan<C>, points: &[usize]) -> Vec<Unit<'a, 
 }
 
 /// Environment steps that a replica of a configuration takes, training steps counted tenfold: they are about as much slower.
-fn work_of<C: Swept>(plan: &Plan<C>, agent: &str, config: &C) -> f64 {
-    let evaluation = config.episodes() as f64 * config.slots() as f64;
-    let learner =
-        if plan.mode == Mode::Evaluate { None } else { C::batch(agent, &[Unit { config, seed: 0 }]) };
-    let training = learner.map_or(0.0, |a| a.samples() as f64 * f64::from(config.train_config().updates));
+fn work_of<C: Task>(plan: &Plan<C>, agent: &str, config: &C) -> f64 {
+    let evaluation = config.common().evaluate.episodes as f64 * config.env(&[]).sizes().slots as f64;
+    let learner = if plan.mode == Mode::Evaluate {
+        None
+    } else {
+        config.algorithm(task::agent(agent), &[Unit { config, seed: 0 }])
+    };
+    let training = learner.map_or(0.0, |a| a.samples() as f64 * f64::from(config.common().train.updates));
     evaluation + 10.0 * training
 }
 
@@ -136,7 +145,7 @@ fn work_of<C: Swept>(plan: &Plan<C>, agent: &str, config: &C) -> f64 {
 ///
 /// # Errors
 /// What stops the job; committed points stay.
-pub fn run<C: Swept>(
+pub fn run<C: Task>(
     plan: &Plan<C>,
     file: &PlanFile,
     dataset: &mut Dataset,
@@ -194,7 +203,7 @@ fn clear(work: &Path) -> Result<(), SweepError> {
 }
 
 /// Results of a batch's replicas, in their order, in parts of at most `most`.
-fn whole_batch<C: Swept>(
+fn whole_batch<C: Task>(
     plan: &Plan<C>,
     batch: &Batch,
     units: &[Unit<C>],
@@ -214,7 +223,7 @@ fn whole_batch<C: Swept>(
             let (mut trained, mut stuck) = (None, vec![false; units.len()]);
             if let Some(w) = plan.weights.get(agent) {
                 trained = Some(w.rows(units));
-            } else if C::learns(agent) {
+            } else if task::agent::<C>(agent).is_learned() {
                 let name = part_name(plan, batch, &range);
                 let (c, s) = train(agent, units, &work.join(name), device.gpu.as_ref(), watch, commits)?;
                 (trained, stuck) = (Some(c), s);
@@ -242,7 +251,7 @@ fn whole_batch<C: Swept>(
 }
 
 /// Folder of a part's half-trained state: the same only for the same replicas in the same order.
-fn part_name<C: Swept>(plan: &Plan<C>, batch: &Batch, range: &std::ops::Range<usize>) -> String {
+fn part_name<C: Task>(plan: &Plan<C>, batch: &Batch, range: &std::ops::Range<usize>) -> String {
     let seeds = plan.seeds.len();
     let name = |n: usize| format!("{} {}", plan.points[batch.points[n / seeds]].id, plan.seeds[n % seeds]);
     let names: Vec<String> = range.clone().map(name).collect();
@@ -250,7 +259,7 @@ fn part_name<C: Swept>(plan: &Plan<C>, batch: &Batch, range: &std::ops::Range<us
 }
 
 /// Trains replicas side by side, from the state saved in `dir` if there is one; also which of them have stopped learning.
-fn train<C: Swept>(
+fn train<C: Task>(
     agent: &'static str,
     units: &[Unit<C>],
     dir: &Path,
@@ -258,7 +267,8 @@ fn train<C: Swept>(
     watch: &dyn Watch,
     commits: &Commits,
 ) -> Result<(Checkpoint<C>, Vec<bool>), JobError> {
-    let algorithm = C::batch(agent, units).ok_or(JobError::NotLearned(agent))?;
+    let algorithm =
+        units[0].config.algorithm(task::agent(agent), units).ok_or(JobError::NotLearned(agent))?;
     // An adapter has its own memory, and its limits are checked where its buffers are made.
     if gpu.is_none_or(|g| g.is_software()) {
         check_memory(&algorithm, C::MEMORY_KEYS)?;
@@ -278,7 +288,7 @@ fn train<C: Swept>(
 }
 
 /// The weights of some of a batch's replicas.
-fn rows<C: Swept>(c: &Checkpoint<C>, range: std::ops::Range<usize>) -> Checkpoint<C> {
+fn rows<C: Task>(c: &Checkpoint<C>, range: std::ops::Range<usize>) -> Checkpoint<C> {
     let width = c.state.params.len() / c.seeds.len();
     Checkpoint {
         config: c.config.clone(),
@@ -301,7 +311,7 @@ fn file_error(path: &Path, e: &std::io::Error) -> JobError {
 }
 
 /// The state that an interrupted job left of these replicas; `None` if it left none.
-fn saved<C: Swept>(
+fn saved<C: Task>(
     agent: &str,
     units: &[Unit<C>],
     path: &Path,
@@ -310,10 +320,12 @@ fn saved<C: Swept>(
         return Ok(None);
     }
     let c = Checkpoint::<C>::load(path)?;
+    // Keys that the agent does not read may have changed: they make no other point.
+    let read = |config: &C| what_is_read(Mode::TrainAndEvaluate, config, task::agent(agent));
     let ours = c.agent == agent
-        && c.config == *units[0].config
+        && read(&c.config) == read(units[0].config)
         && c.replicas() == replicas(units)
-        && c.state.updates < c.config.train_config().updates;
+        && c.state.updates < c.config.common().train.updates;
     if ours {
         return Ok(Some(c.state));
     }
@@ -321,15 +333,15 @@ fn saved<C: Swept>(
 }
 
 /// (swept value, seed) of each replica.
-fn replicas<C: Swept>(units: &[Unit<C>]) -> Vec<(f64, u32)> {
+fn replicas<C: Task>(units: &[Unit<C>]) -> Vec<(f64, u32)> {
     units.iter().map(|u| (u.config.swept(), u.seed)).collect()
 }
 
 #[expect(clippy::too_many_arguments, reason = "the state of one training")]
-fn train_from<C: Swept>(
+fn train_from<C: Task>(
     agent: &'static str,
     units: &[Unit<C>],
-    algorithm: &C::Algorithm,
+    algorithm: &Algorithm,
     mut state: LearnerState,
     path: &Path,
     gpu: Option<&Arc<Gpu>>,
@@ -337,13 +349,13 @@ fn train_from<C: Swept>(
     commits: &Commits,
 ) -> Result<(Checkpoint<C>, Vec<bool>), JobError> {
     let head = units[0].config;
-    let total = head.train_config().updates;
-    let every = head.checkpoint_every();
+    let total = head.common().train.updates;
+    let every = head.common().checkpoint_every;
     let checkpoint = |state: LearnerState| {
         let (swept, seeds) = replicas(units).into_iter().unzip();
         Checkpoint { config: head.clone(), agent: agent.into(), seeds, swept, state }
     };
-    let mut learner = C::learner(algorithm, &state, gpu)?;
+    let mut learner = Learner::new(algorithm, &state, gpu)?;
     let mut stuck = vec![false; units.len()];
     watch.begin(&format!("train {agent} ({} replicas)", units.len()), u64::from(total));
     watch.advance(u64::from(state.updates), "");
@@ -352,19 +364,17 @@ fn train_from<C: Swept>(
         let until = total.min((start / every + 1) * every);
         // Only the last update's metrics are looked at.
         let plan = Training { algorithm, updates: total, until, log_every: total };
-        state = C::train(
+        state = crate::run::train::train(
             &plan,
             &mut learner,
             start,
-            &mut |update, metrics| {
-                let run = RunId { agent, variant: String::new() };
-                for ((stuck, u), m) in stuck.iter_mut().zip(units).zip(metrics) {
-                    let row = u.config.curve(&run, (u.config.swept(), u.seed), update, 0, m);
-                    *stuck = u.config.is_stuck(agent, &row);
+            |_, metrics| {
+                for (stuck, m) in stuck.iter_mut().zip(metrics) {
+                    *stuck = algorithm.is_stuck(m).unwrap_or(*stuck);
                 }
-                watch.advance(0, &C::note(metrics));
+                watch.advance(0, &algorithm.note(metrics));
             },
-            &mut |_| watch.advance(1, ""),
+            |_| watch.advance(1, ""),
         )?;
         if until < total {
             let _writing = commits.pause();
@@ -380,7 +390,7 @@ fn train_from<C: Swept>(
 }
 
 /// Metrics and status of replicas; `trained` holds a learned agent's weights, `stuck` who has stopped learning.
-pub fn evaluated<C: Swept>(
+pub fn evaluated<C: Task>(
     agent: &str,
     units: &[Unit<C>],
     trained: Option<&Checkpoint<C>>,
@@ -388,14 +398,16 @@ pub fn evaluated<C: Swept>(
     gpu: Option<&Gpu>,
     watch: &dyn Watch,
 ) -> Result<Vec<Replicated>, JobError> {
-    let metrics = C::evaluate(agent, units, trained, gpu, watch)?;
+    let algorithm = trained.map(Checkpoint::algorithm);
+    let weights = trained.zip(algorithm.as_ref()).map(|(c, a)| Weights::trained(a, &c.state.params));
+    let metrics = task::evaluate(task::agent(agent), units, weights, gpu, watch)?;
     let finite = |r: usize| {
         trained.is_none_or(|c| {
             let width = c.state.params.len() / units.len();
             c.state.params[r * width..][..width].iter().all(|x| x.is_finite())
         })
     };
-    let one = |(r, metrics): (usize, Vec<super::task::Measured>)| {
+    let one = |(r, metrics): (usize, Vec<task::Measured>)| {
         let status = if stuck[r] || !finite(r) {
             Status::Diverged
         } else if metrics.iter().any(|m| !m.mean.is_finite()) {
@@ -418,7 +430,7 @@ pub struct Cost {
 
 /// Expected memory and time of batches, from one short measurement for each agent and size: an update of a few replicas past the warm-up, and some
 /// episodes. Also how long the measurement took.
-pub fn costs<C: Swept>(
+pub fn costs<C: Task>(
     plan: &Plan<C>,
     batches: &[Batch],
     most: usize,
@@ -434,13 +446,13 @@ pub fn costs<C: Swept>(
         let head = all[0].config;
         let learner = |units: &[Unit<C>]| match plan.mode {
             Mode::Evaluate => None,
-            Mode::TrainAndEvaluate => C::batch(b.agent, units),
+            Mode::TrainAndEvaluate => units[0].config.algorithm(task::agent(b.agent), units),
         };
         let part = all.len().min(most);
         let bytes = learner(&all[..part]).map_or(0, |a| a.host_bytes());
         let one = learner(&all[..1]);
         let size = one.map_or(String::new(), |a| format!("{} {}", a.samples(), a.params()));
-        let key = format!("{} {size} {} {}", b.agent, head.slots(), head.sizes(b.agent));
+        let key = format!("{} {size} {:?}", b.agent, head.env(&[]));
         let rates = match known.iter().find(|k| k.0 == key) {
             Some(k) => k.1,
             None => {
@@ -451,31 +463,32 @@ pub fn costs<C: Swept>(
                 rates
             }
         };
-        let updates = if learner(&all[..1]).is_some() { f64::from(head.train_config().updates) } else { 0.0 };
-        let each = updates * rates[0] + head.episodes() as f64 * rates[1];
+        let updates = if learner(&all[..1]).is_some() { f64::from(head.common().train.updates) } else { 0.0 };
+        let each = updates * rates[0] + head.common().evaluate.episodes as f64 * rates[1];
         out.push(Cost { bytes, seconds: each * all.len() as f64 });
     }
     Ok((out, started.elapsed().as_secs_f64()))
 }
 
-fn measure<C: Swept>(
+fn measure<C: Task>(
     plan: &Plan<C>,
     agent: &'static str,
     units: &[Unit<C>],
-    learner: Option<C::Algorithm>,
+    learner: Option<Algorithm>,
     episodes: u64,
     gpu: Option<&Arc<Gpu>>,
 ) -> Result<[f64; 2], SweepError> {
     let n = units.len() as f64;
-    let quiet = crate::run::reproduce::Quiet;
+    let quiet = crate::run::watch::Quiet;
     let (mut update_s, mut weights) = (0.0, plan.weights.get(agent).map(|w| w.rows(units)));
     if let Some(algorithm) = learner {
         let state = algorithm.start();
-        let mut learner = C::learner(&algorithm, &state, gpu)?;
-        let until = C::warm_up(&algorithm) + 1;
+        let mut learner = Learner::new(&algorithm, &state, gpu)?;
+        let until = algorithm.warm_up() + 1;
         let plan = Training { algorithm: &algorithm, updates: until, until, log_every: until };
         let mut ends = vec![Instant::now()];
-        let state = C::train(&plan, &mut learner, 0, &mut |_, _| (), &mut |_| ends.push(Instant::now()))?;
+        let state =
+            crate::run::train::train(&plan, &mut learner, 0, |_, _| (), |_| ends.push(Instant::now()))?;
         if let [.., before, last] = ends[..] {
             update_s = (last - before).as_secs_f64() / n;
         }
@@ -483,12 +496,12 @@ fn measure<C: Swept>(
         weights =
             Some(Checkpoint { config: units[0].config.clone(), agent: agent.into(), seeds, swept, state });
     }
-    let few = episodes.min(units[0].config.episodes());
+    let few = episodes.min(units[0].config.common().evaluate.episodes);
     let short: Vec<C> = units.iter().map(|u| u.config.with_episodes(few)).collect();
     let short: Vec<Unit<C>> =
         short.iter().zip(units).map(|(config, u)| Unit { config, seed: u.seed }).collect();
     let started = Instant::now();
-    C::evaluate(agent, &short, weights.as_ref(), gpu.map(|g| &**g), &quiet)?;
+    evaluated(agent, &short, weights.as_ref(), &vec![false; short.len()], gpu.map(|g| &**g), &quiet)?;
     Ok([update_s, started.elapsed().as_secs_f64() / (n * few as f64)])
 }
 
@@ -538,8 +551,12 @@ mod tests {
         [3, 4].map(|seed| Unit { config, seed }).into()
     }
 
+    fn batch(agent: &str, units: &[Unit<V2xConfig>]) -> Option<Algorithm> {
+        units[0].config.algorithm(V2xConfig::agent(agent)?, units)
+    }
+
     fn half_trained(units: &[Unit<V2xConfig>], updates: u32) -> Checkpoint<V2xConfig> {
-        let state = V2xConfig::batch("ppo", units).unwrap().start();
+        let state = batch("ppo", units).unwrap().start();
         let (swept, seeds) = replicas(units).into_iter().unzip();
         let state = LearnerState { updates, ..state };
         Checkpoint { config: units[0].config.clone(), agent: "ppo".into(), seeds, swept, state }
@@ -596,7 +613,7 @@ mod tests {
     fn a_replica_whose_gradients_are_not_finite_is_stuck_and_no_other() {
         let config = config(&[]);
         let units = two(&config);
-        let algorithm = V2xConfig::batch("ppo", &units).unwrap();
+        let algorithm = batch("ppo", &units).unwrap();
         let mut state = algorithm.start();
         let width = state.params.len() / 2;
         state.params[width] = f32::NAN;
@@ -606,6 +623,32 @@ mod tests {
         let (c, stuck) = train_from("ppo", &units, &algorithm, state, &path, None, &watch, &commits).unwrap();
         assert_eq!(stuck, [false, true]);
         assert!(c.state.params[..width].iter().all(|x| x.is_finite()));
+    }
+
+    /// In the 20 slots of 2 environments a learner that waits for 60 transitions makes no gradient step, and has no norm that could be bad.
+    #[test]
+    fn a_replica_that_made_no_gradient_step_is_not_stuck() {
+        for (starts, broken, want) in
+            [(60, false, [false; 2]), (10, false, [false; 2]), (10, true, [false, true])]
+        {
+            let starts = format!("dqn.learning_starts={starts}");
+            let config =
+                config(&["dqn.hidden=[4]", "dqn.envs=2", "dqn.capacity=80", "dqn.minibatch=8", &starts]);
+            let units = two(&config);
+            let algorithm = batch("dqn", &units).unwrap();
+            let mut state = algorithm.start();
+            let width = algorithm.params();
+            if broken {
+                state.params[width..].fill(f32::NAN);
+            }
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("checkpoint.safetensors");
+            let (watch, commits) = (Heard::default(), Commits::default());
+            let (c, stuck) =
+                train_from("dqn", &units, &algorithm, state, &path, None, &watch, &commits).unwrap();
+            assert_eq!(stuck, want, "{starts}");
+            assert_eq!(c.state.adam_steps == 0, starts.ends_with("60"), "{starts}");
+        }
     }
 
     /// The device is gone before anything is done with it: another is opened, the batch is split, and the results are those of a sound device.

@@ -1,11 +1,17 @@
 //! Configuration of task misac (paper "rl-h-moe") and its agents.
 
 use crate::config::{
-    ConfigError, Layered, Phase, PolicyGradient, SpatialConfig, TemporalConfig, TrainConfig, check, dbm_to_w,
-    through_serde,
+    ConfigError, Layered, MOST_EPISODES, PolicyGradient, Rule, SpatialConfig, TemporalConfig, TrainConfig,
+    U32_MAX, dbm_to_w,
 };
+use crate::learn::ExpertsSpec;
+use crate::nets::experts::{Architecture, ExpertsLayout, Phase};
+use crate::run::task::Task;
+use crate::tasks::misac::env::MisacEnv;
 use crate::tasks::misac::physics::{KMAX, MMAX, MisacParams, MisacSpec, SCATTERERS, Uncertainty};
+use crate::through_serde;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// A job of task misac.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -118,126 +124,124 @@ impl Layered for MisacConfig {
     ];
     const EXPERIMENTS: &'static [(&'static str, &'static str)] = &[("rl-h-moe", "")];
 
+    const RULES: &'static [(&'static str, &'static [Rule])] = &[
+        ("task", MisacTaskConfig::RULES),
+        ("temporal", TemporalConfig::RULES),
+        ("spatial", SpatialConfig::RULES),
+        ("train", TrainConfig::RULES),
+        ("evaluate", MisacEvaluateConfig::RULES),
+        ("reproduce", MisacReproduceConfig::RULES),
+    ];
+
     through_serde!();
 
-    fn validate(&self) -> Result<(), ConfigError> {
-        self.task.validate()?;
-        self.temporal.validate()?;
-        self.spatial.validate()?;
-        self.train.validate()?;
-        self.evaluate.validate()?;
-        self.reproduce.validate()?;
-        let most = self.task.age_max_slots;
-        check!(
-            "reproduce.t_proc_slots",
-            self.reproduce.t_proc_slots,
-            self.reproduce.t_proc_slots.iter().all(|t| *t <= most),
-            "must not be above task.age_max_slots"
-        );
-        Ok(())
+    fn relations(&self) -> Result<(), ConfigError> {
+        self.task.relations()?;
+        self.reproduce.relations(self.task.age_max_slots)
+    }
+
+    fn relations_for(&self, agent: &str) -> Result<(), ConfigError> {
+        let learns = <MisacConfig as Task>::agent(agent).is_some_and(|a| a.is_learned());
+        if !learns {
+            return Ok(());
+        }
+        self.temporal.relations(self.task.slots)?;
+        self.train.clock("task.slots", self.task.slots)
+    }
+}
+
+impl MisacConfig {
+    /// Environments of replicas with these RF signal-to-noise ratios, dB, and seeds.
+    pub fn typed_env(&self, replicas: &[(f64, u32)]) -> MisacEnv {
+        self.env_of(replicas.iter().map(|(snr_db, seed)| self.task.params_at(*snr_db, [*seed, 0])).collect())
+    }
+    /// Environments of replicas with these parameters.
+    pub fn env_of(&self, params: Vec<MisacParams>) -> MisacEnv {
+        MisacEnv { spec: self.task.spec(), params }
+    }
+    /// What trains these networks in these environments.
+    pub fn learner(&self, architecture: Architecture, env: MisacEnv) -> ExpertsSpec {
+        ExpertsSpec::new(architecture, Arc::new(env), &self.temporal, &self.spatial)
+    }
+    /// Where everything lies in the flat vector of these networks.
+    pub fn layout(&self, architecture: Architecture) -> ExpertsLayout {
+        self.learner(architecture, self.typed_env(&[])).layout
     }
 }
 
 impl MisacTaskConfig {
-    pub fn validate(&self) -> Result<(), ConfigError> {
-        let positive = |x: f64| x.is_finite() && x > 0.0;
-        let not_negative = |x: f64| x.is_finite() && x >= 0.0;
-        check!("task.name", self.name, self.name == "misac", "must be misac");
-        check!("task.vehicles", self.vehicles, (1..=KMAX).contains(&self.vehicles), "must be 1 to 8");
-        check!("task.antennas", self.antennas, (2..=MMAX).contains(&self.antennas), "must be 2 to 256");
-        check!("task.slots", self.slots, (1..=100_000).contains(&self.slots), "must be 1 to 100000");
-        check!("task.snr_db", self.snr_db, (-40.0..=80.0).contains(&self.snr_db), "must be -40 to 80");
-        check!("task.beta_floor", self.beta_floor, not_negative(self.beta_floor), "must not be negative");
-        check!("task.beta_slope", self.beta_slope, not_negative(self.beta_slope), "must not be negative");
+    pub const RULES: &'static [Rule] = &[
+        Rule::whole("vehicles", 1.0, KMAX as f64),
+        Rule::whole("antennas", 2.0, MMAX as f64),
+        Rule::whole("slots", 1.0, 100_000.0),
+        SNR_DB,
+        Rule::decimal("beta_floor", 0.0, 100.0),
+        Rule::decimal("beta_slope", 0.0, 1e4),
+        Rule::decimal("e_vis_j", 0.0, 1e6),
+        Rule::decimal("e_recovery_j", 0.0, 1e6),
+        Rule::share("gamma_misa"),
+        Rule::decimal("lambda_misa_j", 0.0, 1e6),
+        Rule::whole("t_proc_slots", 0.0, 10_000.0),
+        Rule::whole("age_max_slots", 1.0, 10_000.0),
+        Rule::decimal("carrier_hz", 1e8, 1e13),
+        Rule::decimal("light_speed_m_s", 1e8, 1e9),
+        Rule::decimal("slot_s", 1e-9, 1000.0),
+        Rule::decimal("p_max_dbm", -60.0, 90.0),
+        Rule::decimal("noise_dbm", -180.0, 0.0),
+        Rule::decimal("road_y_m", 1.0, 1e5),
+        Rule::decimal("start_x_m", -1e6, 1e6).list(2, 2),
+        Rule::decimal("speed_m_s", 1e-6, 1e4).list(2, 2),
+        Rule::decimal("sigma_vis_deg", 0.0, 90.0),
+        Rule::decimal("beam_width_factor", 0.0, 10.0),
+        Rule::decimal("distance_noise", 0.0, 1.0),
+        Rule::whole("paths", 1.0, (SCATTERERS + 1) as f64),
+        Rule::decimal("rician_db", -60.0, 60.0),
+        Rule::decimal("csi_error", 0.0, 100.0),
+    ];
+
+    /// What no single key shows.
+    fn relations(&self) -> Result<(), ConfigError> {
+        let bad = |key, what: String| Err(ConfigError::value(key, what));
+        if self.name != "misac" {
+            return bad("task.name", format!("'{}' must be misac", self.name));
+        }
         let beta = self.beta();
-        check!("task.beta_floor", beta, (1e-6..=100.0).contains(&beta), "must give a β of 1e-6 to 100");
-        check!("task.e_vis_j", self.e_vis_j, not_negative(self.e_vis_j), "must not be negative");
-        check!(
-            "task.e_recovery_j",
-            self.e_recovery_j,
-            not_negative(self.e_recovery_j),
-            "must not be negative"
-        );
-        check!("task.gamma_misa", self.gamma_misa, (0.0..=1.0).contains(&self.gamma_misa), "must be 0 to 1");
-        check!(
-            "task.lambda_misa_j",
-            self.lambda_misa_j,
-            not_negative(self.lambda_misa_j),
-            "must not be negative"
-        );
-        check!(
-            "task.age_max_slots",
-            self.age_max_slots,
-            (1..=10_000).contains(&self.age_max_slots),
-            "must be 1 to 10000"
-        );
-        check!(
-            "task.t_proc_slots",
-            self.t_proc_slots,
-            self.t_proc_slots <= self.age_max_slots,
-            "must not be above task.age_max_slots"
-        );
-        check!("task.carrier_hz", self.carrier_hz, positive(self.carrier_hz), "must be positive");
-        check!(
-            "task.light_speed_m_s",
-            self.light_speed_m_s,
-            positive(self.light_speed_m_s),
-            "must be positive"
-        );
-        check!("task.slot_s", self.slot_s, positive(self.slot_s), "must be positive");
-        check!(
-            "task.p_max_dbm",
-            self.p_max_dbm,
-            (-60.0..=90.0).contains(&self.p_max_dbm),
-            "must be -60 to 90"
-        );
-        check!(
-            "task.noise_dbm",
-            self.noise_dbm,
-            (-180.0..=0.0).contains(&self.noise_dbm),
-            "must be -180 to 0"
-        );
-        check!("task.road_y_m", self.road_y_m, (1.0..=1e5).contains(&self.road_y_m), "must be 1 to 100000");
-        let [lo, hi] = self.start_x_m;
-        check!(
-            "task.start_x_m",
-            self.start_x_m,
-            lo <= hi && lo.abs() <= 1e6 && hi.abs() <= 1e6,
-            "must be a range within ±1000000"
-        );
-        let [lo, hi] = self.speed_m_s;
-        check!(
-            "task.speed_m_s",
-            self.speed_m_s,
-            positive(lo) && lo <= hi && hi <= 1e4,
-            "must be a range of positive speeds up to 10000"
-        );
-        check!(
-            "task.sigma_vis_deg",
-            self.sigma_vis_deg,
-            (0.0..=90.0).contains(&self.sigma_vis_deg),
-            "must be 0 to 90"
-        );
-        check!(
-            "task.beam_width_factor",
-            self.beam_width_factor,
-            (0.0..=10.0).contains(&self.beam_width_factor),
-            "must be 0 to 10"
-        );
-        check!(
-            "task.distance_noise",
-            self.distance_noise,
-            (0.0..=1.0).contains(&self.distance_noise),
-            "must be 0 to 1"
-        );
-        check!("task.paths", self.paths, self.paths == 1 || self.paths == SCATTERERS + 1, "must be 1 or 3");
-        check!(
-            "task.rician_db",
-            self.rician_db,
-            (-60.0..=60.0).contains(&self.rician_db),
-            "must be -60 to 60"
-        );
-        check!("task.csi_error", self.csi_error, (0.0..=100.0).contains(&self.csi_error), "must be 0 to 100");
+        if !(1e-6..=100.0).contains(&beta) {
+            let what = format!(
+                "{:?} with task.beta_slope and task.snr_db gives a β of {beta:e}: it must be 1e-6 to 100",
+                self.beta_floor
+            );
+            return bad("task.beta_floor", what);
+        }
+        if self.t_proc_slots > self.age_max_slots {
+            let what = format!(
+                "{} must not be above task.age_max_slots = {}",
+                self.t_proc_slots, self.age_max_slots
+            );
+            return bad("task.t_proc_slots", what);
+        }
+        for (key, [lo, hi]) in [("task.start_x_m", self.start_x_m), ("task.speed_m_s", self.speed_m_s)] {
+            if lo > hi {
+                return bad(key, format!("[{lo:?}, {hi:?}] must have the lower end first"));
+            }
+        }
+        if self.paths != 1 && self.paths != SCATTERERS + 1 {
+            return bad("task.paths", format!("{} must be 1 or {}", self.paths, SCATTERERS + 1));
+        }
+        // Each key passed alone; together they may still leave what f32 holds, and the simulation would be full of infinities.
+        let p = self.params([0, 0]);
+        for (key, what, x) in [
+            ("task.beta_floor", "growth of the error", p.beta),
+            ("task.slot_s", "slot", p.dt_s),
+            ("task.p_max_dbm", "power of a beam", p.beam_power_w),
+            ("task.carrier_hz", "path gain at 1 m", p.path_gain_m2),
+            ("task.noise_dbm", "noise", p.noise_w),
+            ("task.rician_db", "line of sight", p.los),
+        ] {
+            if !x.is_normal() {
+                return bad(key, format!("the {what} becomes {x:e} in single precision"));
+            }
+        }
         Ok(())
     }
 
@@ -254,6 +258,11 @@ impl MisacTaskConfig {
             slots: self.slots,
             uncertainty: self.uncertainty,
         }
+    }
+
+    /// Parameters of a replica at an RF signal-to-noise ratio, dB.
+    pub fn params_at(&self, snr_db: f64, key: [u32; 2]) -> MisacParams {
+        MisacTaskConfig { snr_db, ..self.clone() }.params(key)
     }
 
     /// Parameters of a replica in linear units.
@@ -293,62 +302,44 @@ impl MisacTaskConfig {
 }
 
 impl MisacEvaluateConfig {
-    pub fn validate(&self) -> Result<(), ConfigError> {
-        check!("evaluate.episodes", self.episodes, self.episodes > 0, "must be at least 1");
-        check!(
-            "evaluate.gain_stride",
-            self.gain_stride,
-            (1..=100_000).contains(&self.gain_stride),
-            "must be 1 to 100000"
-        );
-        Ok(())
-    }
+    pub const RULES: &'static [Rule] = &[
+        Rule::whole("episodes", 1.0, MOST_EPISODES),
+        Rule::whole("seed", 0.0, U32_MAX),
+        Rule::whole("gain_stride", 1.0, 100_000.0),
+    ];
 }
 
-/// The first value that stands in the list before, with its place from 1.
-fn repeated<T: PartialEq>(list: &[T]) -> Option<(&T, usize)> {
-    list.iter().enumerate().find(|(i, x)| list[..*i].contains(x)).map(|(i, x)| (x, i + 1))
-}
+const SNR_DB: Rule = Rule::decimal("snr_db", -40.0, 80.0);
 
 impl MisacReproduceConfig {
-    pub fn validate(&self) -> Result<(), ConfigError> {
-        let bad = |key, what: String| Err(ConfigError::Value { key, what });
-        if self.snr_db.is_empty() {
-            return bad("reproduce.snr_db", "needs at least one ratio".into());
+    pub const RULES: &'static [Rule] = &[
+        SNR_DB.list(1, 1000).distinct(),
+        Rule::whole("t_proc_slots", 0.0, 10_000.0).list(0, 1000).distinct(),
+        Rule::decimal("kinematic_snr_db", -40.0, 80.0).list(0, 1000).distinct(),
+        Rule::share("kinematic_gamma"),
+        Rule::share("kinematic_gae_lambda"),
+        Rule::whole("checkpoint_every", 1.0, U32_MAX),
+    ];
+
+    /// What no single key shows.
+    fn relations(&self, age_max_slots: u32) -> Result<(), ConfigError> {
+        if let Some(t) = self.t_proc_slots.iter().find(|t| **t > age_max_slots) {
+            let what = format!("{t} must not be above task.age_max_slots = {age_max_slots}");
+            return Err(ConfigError::value("reproduce.t_proc_slots", what));
         }
-        for (key, list) in
-            [("reproduce.snr_db", &self.snr_db), ("reproduce.kinematic_snr_db", &self.kinematic_snr_db)]
-        {
-            if let Some(x) = list.iter().find(|x| !(-40.0..=80.0).contains(*x)) {
-                return bad(key, format!("{x} must be -40 to 80"));
+        fn once<T: PartialEq + std::fmt::Debug>(
+            key: &str,
+            list: &[T],
+            what: &str,
+        ) -> Result<(), ConfigError> {
+            let again = list.iter().enumerate().any(|(i, x)| list[..i].contains(x));
+            if again {
+                Err(ConfigError::value(key, format!("{list:?} must list each {what} once")))
+            } else {
+                Ok(())
             }
-            if let Some((x, i)) = repeated(list) {
-                return bad(key, format!("{x} is listed twice (again at place {i})"));
-            }
         }
-        for (key, x) in [
-            ("reproduce.kinematic_gamma", self.kinematic_gamma),
-            ("reproduce.kinematic_gae_lambda", self.kinematic_gae_lambda),
-        ] {
-            if !(0.0..=1.0).contains(&x) {
-                return bad(key, format!("{x} must be 0 to 1"));
-            }
-        }
-        if let Some((x, i)) = repeated(&self.t_proc_slots) {
-            return bad("reproduce.t_proc_slots", format!("{x} is listed twice (again at place {i})"));
-        }
-        if repeated(&self.algorithms).is_some() {
-            return bad(
-                "reproduce.algorithms",
-                format!("{:?} must list each algorithm once", self.algorithms),
-            );
-        }
-        if repeated(&self.phases).is_some() {
-            return bad("reproduce.phases", format!("{:?} must list each meaning once", self.phases));
-        }
-        if self.checkpoint_every == 0 {
-            return bad("reproduce.checkpoint_every", "must be at least 1".into());
-        }
-        Ok(())
+        once("reproduce.algorithms", &self.algorithms, "algorithm")?;
+        once("reproduce.phases", &self.phases, "meaning")
     }
 }

@@ -7,6 +7,13 @@
 use super::physics::{self, MisacParams, MisacSpec, Uncertainty};
 use rayon::prelude::*;
 
+/// Sweeps between two looks at how large the values have become.
+const LOOK: usize = 256;
+
+fn largest(values: &[f64]) -> f64 {
+    values.par_iter().map(|x| x.abs()).reduce(|| 0.0, f64::max)
+}
+
 /// Energies, limits and rates of the scheduling problem.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Schedule {
@@ -50,6 +57,17 @@ pub struct Optimum {
     pub values: Vec<f64>,
     /// Half the span of T h − h: the mean cost of the greedy policy is within this of the optimum, J.
     pub residual_j: f64,
+    pub iterations: usize,
+}
+
+/// Why there is no [`Optimum`]: its mean cost is not as exact as was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+#[error(
+    "the least mean cost is not found: after {iterations} sweeps it is known to ± {residual_j:e} J, not {tolerance_j:e} J"
+)]
+pub struct NotConverged {
+    pub residual_j: f64,
+    pub tolerance_j: f64,
     pub iterations: usize,
 }
 
@@ -170,9 +188,19 @@ impl Schedule {
         }
     }
 
-    /// Relative value iteration until the span of T h − h is below 2·`tolerance_j`, or `most` sweeps are done. Half of every step is kept back
-    /// (h ← (h + T h)/2), because optimal schedules are periodic and the plain iteration would circle.
-    pub fn solve(&self, tolerance_j: f64, most: usize) -> Optimum {
+    /// How exact a mean cost of `cost_j` must be, J: `tolerance_j` from 1 J to 1 kJ, below in proportion to the cost, above a thousandth of that. A cost
+    /// near 0 counts as the least of the energies that it is made of.
+    fn within_j(&self, tolerance_j: f64, cost_j: f64) -> f64 {
+        let parts = [self.e_vis_j, self.e_recovery_j, self.lambda_j];
+        let least = parts.into_iter().filter(|j| *j > 0.0).reduce(f64::min).unwrap_or(0.0);
+        let scale = cost_j.abs().max(least);
+        tolerance_j * scale.min(1.0).max(1e-3 * scale)
+    }
+
+    /// Relative value iteration until half the span of T h − h is at most `tolerance_j` (where the mean cost is 1 J to 1 kJ, else in proportion to it); an error if that is not so after
+    /// `most` sweeps, or can never be because values of this size are rounded by more. Half of every step is kept back (h ← (h + T h)/2), because
+    /// optimal schedules are periodic and the plain iteration would circle.
+    pub fn solve(&self, tolerance_j: f64, most: usize) -> Result<Optimum, NotConverged> {
         let sweep = self.sweep();
         let mut h = vec![0.0; self.states()];
         let mut iterations = 0;
@@ -185,10 +213,15 @@ impl Schedule {
                 .map(|(a, b)| (a - b, a - b))
                 .reduce(|| (f64::INFINITY, f64::NEG_INFINITY), |x, y| (x.0.min(y.0), x.1.max(y.1)));
             let residual_j = (hi - lo) / 2.0;
-            if residual_j <= tolerance_j || iterations >= most {
+            let cost_j = (hi + lo) / 2.0;
+            let within_j = self.within_j(tolerance_j, cost_j);
+            if residual_j <= within_j {
                 let origin = h[0];
                 h.iter_mut().for_each(|x| *x -= origin);
-                return Optimum { cost_j: (hi + lo) / 2.0, values: h, residual_j, iterations };
+                return Ok(Optimum { cost_j, values: h, residual_j, iterations });
+            }
+            if iterations >= most || (iterations % LOOK == 0 && largest(&h) * f64::EPSILON > within_j) {
+                return Err(NotConverged { residual_j, tolerance_j: within_j, iterations });
             }
             let origin = (h[0] + next[0]) / 2.0;
             h.par_iter_mut().zip(&next).for_each(|(h, t)| *h = (*h + t) / 2.0 - origin);
@@ -209,12 +242,14 @@ impl Schedule {
     /// The decision that is optimal for these ages under the values of [`Schedule::solve`]; of equals the one with the fewest frames.
     pub fn decide(&self, ages: &[usize], values: &[f64]) -> Vec<bool> {
         let k = self.vehicles();
+        // Closer than this is equal but for rounding.
+        let tie = 1e-12 * self.e_vis_j.min(1.0);
         let mut best = (f64::INFINITY, Vec::new());
         for bits in 0..1usize << k {
             let pi: Vec<bool> = (0..k).map(|v| bits >> v & 1 == 1).collect();
             let frames = f64::from((bits as u32).count_ones());
             let cost = self.e_vis_j * frames + values[self.index(&self.next(ages, &pi))];
-            if cost < best.0 - 1e-12 {
+            if cost < best.0 - tie {
                 best = (cost, pi);
             }
         }
@@ -434,7 +469,7 @@ mod tests {
     fn value_iteration_meets_its_own_value_and_no_period_beats_it() {
         for snr in [0.0, 10.0, 20.0] {
             let s = at(snr, 4);
-            let o = s.solve(1e-7, 100_000);
+            let o = s.solve(1e-7, 100_000).unwrap();
             assert!(o.residual_j <= 1e-7, "residual {} after {}", o.residual_j, o.iterations);
             // From where the greedy policy has settled, its mean over many slots is the value.
             let mut ages = vec![0; 4];
@@ -466,7 +501,39 @@ mod tests {
         let s = Schedule { lambda_j: 0.0, ..at(5.0, 1) };
         let never = s.simulate(&[10], 10, |_, _| vec![false]).cost_j();
         let best = s.best_period().1.cost_j().min(never);
-        assert!((s.solve(1e-9, 100_000).cost_j - best).abs() < 1e-7);
+        assert!((s.solve(1e-9, 100_000).unwrap().cost_j - best).abs() < 1e-7);
+    }
+
+    #[test]
+    fn what_is_not_found_is_an_error() {
+        // Values of 1e20 J are rounded by 1e4 J, which is more than everything that is to be found.
+        let hard = Schedule { lambda_j: 1e20, age_max: 5, ..at(10.0, 2) };
+        let e = hard.solve(1e-7, 100_000).unwrap_err();
+        assert!(e.residual_j > 1.0 && e.tolerance_j < 1e-6 && e.iterations < 1000, "{e:?}");
+        // Too few sweeps.
+        let e = at(10.0, 2).solve(1e-7, 3).unwrap_err();
+        assert!(e.iterations == 3 && e.to_string().contains("3 sweeps"), "{e}");
+        // Energies a million times smaller or larger change the unit and nothing else; nor does a part that costs nothing.
+        let unit = Schedule { age_max: 5, ..at(10.0, 2) };
+        let whole = unit.solve(1e-7, 100_000).unwrap();
+        for factor in [1e-20, 1e-6, 1e6, 1e20] {
+            let scaled = Schedule {
+                e_vis_j: factor * unit.e_vis_j,
+                e_recovery_j: factor * unit.e_recovery_j,
+                lambda_j: factor * unit.lambda_j,
+                ..unit.clone()
+            };
+            let o = scaled.solve(1e-7, 100_000).unwrap();
+            assert!((o.cost_j / (factor * whole.cost_j) - 1.0).abs() < 1e-6, "{factor}: {}", o.cost_j);
+            assert_eq!(scaled.table(&o.values), unit.table(&whole.values), "{factor}");
+        }
+        for (e_vis_j, e_recovery_j, lambda_j) in
+            [(0.0, 25.0, 200.0), (10.0, 0.0, 200.0), (10.0, 25.0, 0.0), (0.0, 0.0, 200.0), (0.0, 0.0, 0.0)]
+        {
+            let o = Schedule { e_vis_j, e_recovery_j, lambda_j, ..unit.clone() }.solve(1e-7, 100_000);
+            let o = o.unwrap_or_else(|e| panic!("{e_vis_j}, {e_recovery_j}, {lambda_j}: {e}"));
+            assert!(e_vis_j > 0.0 || o.cost_j.abs() < 1e-6, "free cameras cost nothing: {o:?}");
+        }
     }
 
     #[test]
@@ -503,7 +570,7 @@ mod tests {
         let best = all.fold(f64::INFINITY, f64::min);
         assert!((s.episode_cost(slots) - best).abs() < 1e-12, "{} against {best}", s.episode_cost(slots));
         // Long episodes cost what the long run costs: T·cost = T·g + h(start) − h(end).
-        let (o, long) = (s.solve(1e-9, 100_000), s.episode_cost(2000));
+        let (o, long) = (s.solve(1e-9, 100_000).unwrap(), s.episode_cost(2000));
         assert!((long - o.cost_j).abs() < 40.0 / 2000.0, "{long} against {}", o.cost_j);
     }
 

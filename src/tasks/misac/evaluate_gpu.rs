@@ -3,7 +3,7 @@
 //! What is reported of an episode is summed over its slots on the device (`misac_accumulate`) and read when it has ended; the sums over episodes
 //! are made here, in f64. Of single slots the device sums over episodes (`metrics_reduce`).
 
-use super::evaluate::{
+use super::outcome::{
     AGE_MAX, Controller, ENERGY, FRAMES, Job, L_BMP, MAE, METRICS, MODULUS_ERROR, Outcome, POWER, REWARD,
     SHARE_OVER_GAMMA, SUM_RATE, Sums, rule_of,
 };
@@ -112,7 +112,7 @@ fn together(job: &Job, gpu: &Gpu, progress: &(dyn Fn(u64) + Sync)) -> Result<Vec
 enum Deciding {
     Schedule {
         bound: misac_schedule::MisacScheduleBound,
-        /// Where decisions are planned when an episode starts: [R, B, T].
+        /// Where decisions are planned when an episode starts: `[R, B, T]`.
         plan: Option<Buf<u32>>,
     },
     Networks(Box<Networks>),
@@ -127,7 +127,7 @@ struct Networks {
     sample: bernoulli_head::BernoulliHeadBound,
     greedy: bool,
     count: activity_count::ActivityCountBound,
-    /// Slots in which each input was not 0, [R, 3K].
+    /// Slots in which each input was not 0, `[R, 3K]`.
     counts: Buf<u32>,
 }
 
@@ -136,9 +136,9 @@ struct GpuBatch {
     size: misac_batch::Spec,
     params: Buf<MisacParams>,
     state: Buf<f32>,
-    /// [T, R, METRIC_ROWS, 2]
+    /// `[T, R, METRIC_ROWS, 2]`
     slot_sums: Buf<f32>,
-    /// [R, EPISODE_ROWS, B]
+    /// `[R, EPISODE_ROWS, B]`
     episode: Buf<f32>,
     reset: misac_reset::MisacResetBound,
     deciding: Deciding,
@@ -249,7 +249,7 @@ impl GpuBatch {
         self.read(job, gpu)
     }
 
-    /// Decisions [R, B, T] of every episode from its first state; `state` [R, 7K, B].
+    /// Decisions `[R, B, T]` of every episode from its first state; `state` `[R, 7K, B]`.
     fn planned(
         &self,
         job: &Job,
@@ -321,7 +321,7 @@ impl GpuBatch {
 }
 
 impl Networks {
-    /// Weights `flat` [R, P]; decisions into `action`, beams' phases into `phases`.
+    /// Weights `flat` `[R, P]`; decisions into `action`, beams' phases into `phases`.
     #[expect(clippy::too_many_arguments, reason = "networks with their input and outputs")]
     fn new(
         gpu: &Gpu,
@@ -342,10 +342,10 @@ impl Networks {
         let counts = gpu.alloc::<u32>("evaluate.counts", &[r, o], Fill::Zero)?;
         let (scheduler, beams) = decision_nets(layout);
         let size = Rows { r, m: b, p };
-        let mask = obs_mask::Spec { rows: r * b, o, first: 2 * k };
+        let mask = obs_mask::Spec { rows: r * b, o, first: layout.seen() };
         let count = activity_count::Spec { r, m: b, c: o, units: Units::Values };
         Ok(Networks {
-            mask: match layout.architecture.ages {
+            mask: match layout.seen() == o {
                 true => None,
                 false => Some(obs_mask::ObsMask::new(gpu, &mask)?.bind(gpu, obs)),
             },
@@ -394,8 +394,8 @@ mod tests {
     use super::*;
     use crate::config::Layered;
     use crate::gpu::DeviceChoice;
-    use crate::nets::experts::H_MOE;
-    use crate::tasks::misac::agents::{MisacKind, find};
+    use crate::run::task::{Kind, Task};
+    use crate::tasks::misac::agents::{H_MOE, Make};
     use crate::tasks::misac::config::MisacConfig;
 
     /// Replicas that do not fit at once give what they give together, each with its own weights and schedule.
@@ -411,9 +411,11 @@ mod tests {
         let task = config.task.spec();
         let replicas =
             vec![config.task.params([1, 0]), config.task.params([2, 0]), config.task.params([3, 0])];
-        let layout = ExpertsLayout::new(H_MOE, &config);
+        let layout = config.layout(H_MOE);
         let params: Vec<f32> = replicas.iter().flat_map(|p| layout.init(p.key, 3.0, 0.5)).collect();
-        let MisacKind::Fixed(make) = find("best-periodic").expect("an agent").kind else { unreachable!() };
+        let Kind::Fixed(Make(make)) = MisacConfig::agent("best-periodic").expect("an agent").kind else {
+            unreachable!()
+        };
         let schedules: Vec<_> = (0..3)
             .map(|r| {
                 let beta = [0.06, 0.1, 0.3][r];

@@ -1,15 +1,20 @@
 //! Task misac: camera scheduling and analogue beamforming for K vehicles (paper "rl-h-moe").
 
 pub mod agents;
+pub mod bench;
 pub mod config;
 pub mod dp;
+pub mod env;
 pub mod evaluate;
 mod evaluate_gpu;
 pub mod kernels;
+mod outcome;
 #[cfg(feature = "report")]
 pub mod paper;
 pub mod physics;
+mod reads;
 #[cfg(feature = "report")]
 pub mod report;
-pub mod reproduce;
 pub mod rows;
+mod spatial_cpu;
+mod task;

@@ -4,16 +4,32 @@
 //! energy (3), misalignment (7) and reward (11) with the ages *before* the decision acts; the channel (2), (8) of this slot, in which the beams (10)
 //! are judged; then the tracking error, the ages (6) and the vehicles move on.
 //!
-//! Shapes: state rows [7K, B] (environment fastest): position x, speed v, age A, tracking error e, the two scatterers' cosines and the mean
+//! Shapes: state rows `[7K, B]` (environment fastest): position x, speed v, age A, tracking error e, the two scatterers' cosines and the mean
 //! angular rate of the episode, K rows each. Angles in rad, distances in m, speeds in m/s, energies in J, powers in W.
 //!
-//! One source for f64, f32 and vector lanes, as in [`super::v2x`]. Rewards and ages need no channel, so [`step`] does without one; [`Channel`] is
+//! One source for f64, f32 and vector lanes, as in [`v2x`](crate::tasks::v2x::physics). Rewards and ages need no channel, so [`step`] does without one; [`Channel`] is
 //! drawn where beams are learned or judged, from its own counters, and so is the same wherever it is drawn.
 
-pub use crate::config::Phase;
 use crate::env::TRUNCATED;
-use crate::num::philox::{Stream, draw};
+pub use crate::nets::experts::Phase;
+use crate::num::philox::draw;
 use crate::num::real::{F32Lanes, LaneKernel, Real, Word, c, each_group, run_lanes};
+
+/// What the numbers of this task are drawn for.
+pub mod stream {
+    use crate::num::philox::Stream;
+
+    /// Initial state of an episode.
+    pub const RESET: Stream = Stream::task(0);
+    /// Noise of the range estimate.
+    pub const RANGE: Stream = Stream::task(1);
+    /// Tracking error.
+    pub const TRACK: Stream = Stream::task(2);
+    /// Phases of the propagation paths.
+    pub const PHASE: Stream = Stream::task(3);
+    /// Channel error Δh.
+    pub const CSI: Stream = Stream::task(4);
+}
 
 /// Largest number of vehicles.
 pub const KMAX: usize = 8;
@@ -74,7 +90,16 @@ pub mod metric {
     pub const ROWS: usize = 6;
     /// Names in files and reports.
     pub const NAMES: [&str; ROWS] =
-        ["energy_j", "reward_j", "l_bmp", "over_gamma_share", "angle_mae_rad", "age_max_slots"];
+        ["energy_j", "reward", "l_bmp", "share_over_gamma", "angle_mae_rad", "age_max"];
+    /// What they are, in a line.
+    pub const ABOUT: [&str; ROWS] = [
+        "energy (3) of cameras and recoveries",
+        "reward (11), J: less energy and the penalty of (9e)",
+        "mean over vehicles of the misalignment probability (7)",
+        "1 where L_BMP is above Γ_misa (9e)",
+        "mean over vehicles of |θ̂ − θ| of the estimates that the slot's beams used",
+        "largest age of any vehicle, slots",
+    ];
 }
 
 /// Rows of what the beams of one vehicle reached in one slot: [`Gains`].
@@ -210,13 +235,13 @@ pub fn reset<V: Real>(spec: &MisacSpec, p: &MisacParams, env: V::Word, clock: u3
     };
     let time = V::splat(f64::from(p.dt_s) * spec.slots as f64);
     for i in 0..spec.vehicles {
-        let w = draw(p.key, Stream::MisacReset, env, clock, 2 * i as u32);
+        let w = draw(p.key, stream::RESET, env, clock, 2 * i as u32);
         s.x[i] = c!(p.x_min_m) + c!(p.x_max_m - p.x_min_m) * V::unit_from_word(w[0]);
         s.v[i] = c!(p.speed_min_m_s) + c!(p.speed_max_m_s - p.speed_min_m_s) * V::unit_from_word(w[1]);
         // cos of an angle in (0, π)
         s.scatter[0][i] = V::sin_cos_pi_multiple(V::unit_from_word(w[2]), 1).1;
         s.scatter[1][i] = V::sin_cos_pi_multiple(V::unit_from_word(w[3]), 1).1;
-        let w = draw(p.key, Stream::MisacReset, env, clock, 2 * i as u32 + 1);
+        let w = draw(p.key, stream::RESET, env, clock, 2 * i as u32 + 1);
         s.e[i] = c!(p.sigma_vis_rad) * V::normal_pair(w[0], w[1]).0;
         // θ at both ends of the episode; the rate is v·y/d², its mean over time (θ_T − θ_0)/T.
         let way = s.v[i] * time;
@@ -253,7 +278,7 @@ pub fn observe<V: Real>(
     let mut noise = V::splat(0.0);
     for i in 0..k {
         if i.is_multiple_of(2) {
-            let w = draw(p.key, Stream::MisacRange, env, clock, i as u32 / 2);
+            let w = draw(p.key, stream::RANGE, env, clock, i as u32 / 2);
             let z = V::normal_pair(w[0], w[1]);
             put(k + i, ranged(p, s.x[i], z.0));
             noise = z.1;
@@ -304,7 +329,7 @@ pub fn step<V: Real>(
     let (mut frames, mut misaligned) = (zero, zero);
     let mut noise = [zero; KMAX];
     for i in 0..k.div_ceil(4) {
-        let w = draw(p.key, Stream::MisacTrack, env, clock, i as u32);
+        let w = draw(p.key, stream::TRACK, env, clock, i as u32);
         let (a, b) = V::normal_pair(w[0], w[1]);
         let (c, d) = V::normal_pair(w[2], w[3]);
         for (j, z) in [a, b, c, d].into_iter().enumerate().take(k - 4 * i) {
@@ -334,7 +359,7 @@ pub fn step<V: Real>(
     out
 }
 
-/// Reads the state of the lanes starting at `env` from rows [7K, B].
+/// Reads the state of the lanes starting at `env` from rows `[7K, B]`.
 #[inline(always)]
 pub fn load_state<V: Real>(k: usize, rows: &[V::Elem], stride: usize, env: usize) -> State<V> {
     let zero = V::splat(0.0);
@@ -364,19 +389,19 @@ pub struct Batch<'a, E> {
     pub params: &'a MisacParams,
     pub envs: usize,
     pub first: u32,
-    /// [7K, envs]
+    /// `[7K, envs]`
     pub state: &'a mut [E],
-    /// Next observation [envs, 3K].
+    /// Next observation `[envs, 3K]`.
     pub obs: &'a mut [E],
 }
 
 /// Outputs of a step over a batch; `final_obs` is written where an episode ended, `metrics` when it is given.
 pub struct StepSlices<'a, E> {
-    /// [envs, 3K]
+    /// `[envs, 3K]`
     pub final_obs: &'a mut [E],
-    /// (11), J: [envs]
+    /// (11), J: `[envs]`
     pub reward: &'a mut [E],
-    /// [envs]: [`crate::env::TERMINATED`] | [`crate::env::TRUNCATED`]
+    /// `[envs]`: [`crate::env::TERMINATED`] | [`crate::env::TRUNCATED`]
     pub flags: &'a mut [u32],
     /// [`metric::ROWS`, envs]
     pub metrics: Option<&'a mut [E]>,
@@ -434,7 +459,7 @@ pub fn reset_range<V: Real, const KC: usize>(
     });
 }
 
-/// misac_step over the environments [from, to) of a batch, in whole lane groups. `action` [envs, K] holds 1 where a camera is on, else 0.
+/// misac_step over the environments [from, to) of a batch, in whole lane groups. `action` `[envs, K]` holds 1 where a camera is on, else 0.
 /// `clock` counts the slots since the first reset; the episode ends where (clock+1) mod T = 0, and the state is then reset with the draws of
 /// clock+1. The observation of a slot is drawn at its own clock, so `final_obs` and the next observation are both drawn at clock+1.
 #[inline(always)]
@@ -528,7 +553,7 @@ pub fn misac_reset_chunk(
     reset_range::<f32, 0>(spec, &mut Batch { params, envs, first, state, obs }, clock, 0, envs);
 }
 
-/// The channel h_k of one vehicle in one slot, [M] each part.
+/// The channel h_k of one vehicle in one slot, `[M]` each part.
 #[derive(Clone, Copy)]
 pub struct Channel<V> {
     pub re: [V; MMAX],
@@ -575,7 +600,7 @@ pub fn channel_elements<V: Real>(
     let misaligned = one - (-(beta(spec, p, s, i) * s.age[i])).exp();
     // A real and an imaginary part each have half the variance.
     let sigma = (V::splat(0.5 * f64::from(p.csi_error)) * misaligned).max(V::splat(0.0)).sqrt();
-    let phases = draw(p.key, Stream::MisacPhase, env, clock, i as u32);
+    let phases = draw(p.key, stream::PHASE, env, clock, i as u32);
     let paths = [
         (cos, c!(p.los), V::sin_cos_word(phases[0])),
         (s.scatter[0][i], c!(p.scatter), V::sin_cos_word(phases[1])),
@@ -583,7 +608,7 @@ pub fn channel_elements<V: Real>(
     ];
     let blocks = spec.antennas.div_ceil(2);
     for b in 0..blocks {
-        let w = draw(p.key, Stream::MisacCsi, env, clock, (i * blocks + b) as u32);
+        let w = draw(p.key, stream::CSI, env, clock, (i * blocks + b) as u32);
         for half in 0..2 {
             let m = 2 * b + half;
             if m >= spec.antennas {
@@ -918,7 +943,7 @@ mod tests {
             lambda_j: 200.0,
             gamma_misa: 0.15,
         };
-        let values = problem.solve(1e-7, 10_000).values;
+        let values = problem.solve(1e-7, 10_000).unwrap().values;
         let mut h = Channel { re: [0.0; MMAX], im: [0.0; MMAX] };
         let (mut matched, mut truth, mut estimate) = (0.0, 0.0, 0.0);
         for env in 0..40 {

@@ -1,139 +1,83 @@
-//! Rows of task misac. Every row names its run by the same seven keys: agent, algorithm, phase, uncertainty, variant, SNR and seed.
+//! What the columns of this task's rows are called.
 
-use crate::run::rows::nan_as_null;
-use serde::{Deserialize, Serialize};
+use crate::run::rows::{Named, Schema, text_of};
+use crate::tasks::misac::config::MisacConfig;
 
-/// One update of one training run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MisacCurveRow {
-    /// Agent id, e.g. `h-moe`.
-    pub agent: String,
-    /// `a2c` or `ppo`; empty for agents that do not learn.
-    pub algorithm: String,
-    /// Meaning of the phase expert's outputs, `direct` or `residual`; empty for agents without one.
-    pub phase: String,
-    /// `constant` or `kinematic`.
-    pub uncertainty: String,
-    /// What else an experiment varies, such as `t_proc=2`; else empty.
-    pub variant: String,
-    /// RF signal-to-noise ratio, dB.
-    pub snr_db: f64,
-    pub seed: u32,
-    /// Number of the update, from 0.
-    pub update: u32,
-    /// Environment steps taken by this replica when the update ended, steps.
-    pub env_steps: u64,
-    /// Mean reward (11) per slot of the update's rollout, J.
-    #[serde(with = "nan_as_null")]
-    pub reward: f64,
-    /// Mean energy (3) per slot, J.
-    #[serde(with = "nan_as_null")]
-    pub energy_j: f64,
-    /// Mean L_BMP, 0 to 1.
-    #[serde(with = "nan_as_null")]
-    pub l_bmp: f64,
-    /// Share of slots with L_BMP above Γ_misa, 0 to 1.
-    #[serde(with = "nan_as_null")]
-    pub share_over_gamma: f64,
-    /// Mean |h^H v|² over vehicles and the slots that entered L_spat, over M, in which phases matched to a channel of equal magnitudes give 1.
-    #[serde(with = "nan_as_null")]
-    pub beam_gain: f64,
-    /// Policy loss and value loss, averaged over the update's minibatches.
-    #[serde(with = "nan_as_null")]
-    pub policy_loss: f64,
-    #[serde(with = "nan_as_null")]
-    pub value_loss: f64,
-    /// Entropy of the schedule, nat.
-    #[serde(with = "nan_as_null")]
-    pub entropy: f64,
-    /// Euclidean norms of the gradients before any clipping, averaged over the update.
-    #[serde(with = "nan_as_null")]
-    pub grad_norm_policy: f64,
-    #[serde(with = "nan_as_null")]
-    pub grad_norm_critic: f64,
-    #[serde(with = "nan_as_null")]
-    pub grad_norm_spatial: f64,
-    /// Cosine between the gradients of the policy loss and of L_spat on the parameters that both reach; NaN where no parameter is shared.
-    #[serde(with = "nan_as_null")]
-    pub gradient_cosine: f64,
+/// Columns of task misac.
+pub const SCHEMA: Schema = Schema {
+    task: "misac",
+    labels: &[
+        Named::new("algorithm", "`a2c` (Algorithm 1) or `ppo`; empty for agents that do not learn."),
+        Named::new(
+            "phase",
+            "What a phase network puts out: `direct`, the phases themselves, or `residual`, what is added to those of the estimated angle; \
+             empty for agents without one.",
+        ),
+        Named::new("uncertainty", "`constant`: one β; `kinematic`: β follows each vehicle's angular rate."),
+        Named::new("variant", "What else an experiment varies, such as `t_proc=2`; else empty."),
+    ],
+    swept: Named::new("snr_db", "RF signal-to-noise ratio, on which β depends, dB."),
+    curve: &[
+        Named::new("reward", "Mean reward (11) per slot, J."),
+        Named::new("energy_j", "Mean energy (3) per slot, J."),
+        Named::new("l_bmp", "Mean L_BMP, 0 to 1."),
+        Named::new("share_over_gamma", "Share of slots with L_BMP above Γ_misa (9e), 0 to 1."),
+    ],
+    learner: &[
+        "beam_gain",
+        "policy_loss",
+        "value_loss",
+        "entropy",
+        "grad_norm_actor",
+        "grad_norm_critic",
+        "grad_norm_spatial",
+        "gradient_cosine",
+    ],
+    slots: &[
+        Named::new("energy_j", "Mean energy (3) in this slot, J."),
+        Named::new("mae_deg", "Mean absolute angle error over vehicles in this slot, °."),
+    ],
+};
+
+/// Places of the labels.
+pub const ALGORITHM: usize = Schema::place(SCHEMA.labels, "algorithm");
+pub const PHASE: usize = Schema::place(SCHEMA.labels, "phase");
+pub const UNCERTAINTY: usize = Schema::place(SCHEMA.labels, "uncertainty");
+pub const VARIANT: usize = Schema::place(SCHEMA.labels, "variant");
+
+/// The labels of a run, in the order of the schema; agents that need no training have no recipe.
+pub fn labels(config: &MisacConfig, learned: bool, variant: &str) -> Vec<String> {
+    let of = |text: String| if learned { text } else { String::new() };
+    vec![
+        of(text_of(&config.temporal.algorithm)),
+        of(text_of(&config.spatial.phase)),
+        text_of(&config.task.uncertainty),
+        variant.into(),
+    ]
 }
 
-/// One metric of one evaluated agent, SNR and seed (long format); names in [`crate::tasks::misac::evaluate::METRICS`], and what schedules know of themselves.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MisacEvalRow {
-    pub agent: String,
-    pub algorithm: String,
-    pub phase: String,
-    pub uncertainty: String,
-    pub variant: String,
-    pub snr_db: f64,
-    pub seed: u32,
-    /// Number of episodes behind `mean`.
-    pub episodes: u64,
-    /// Name of the metric, with its unit as a suffix where it has one.
-    pub metric: String,
-    /// Mean over episodes, slots and vehicles, in the metric's unit; of `age_max` and `modulus_error` the largest value of all.
-    #[serde(with = "nan_as_null")]
-    pub mean: f64,
-    /// Standard error of `mean` over episodes; NaN for a single episode, a maximum and an exact value.
-    #[serde(with = "nan_as_null")]
-    pub std_error: f64,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Layered;
+    use crate::run::task::Task;
 
-/// Means in one slot of the episode, over the episodes of one evaluated agent, SNR and seed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MisacSlotRow {
-    pub agent: String,
-    pub algorithm: String,
-    pub phase: String,
-    pub uncertainty: String,
-    pub variant: String,
-    pub snr_db: f64,
-    pub seed: u32,
-    /// Slot of the episode, from 0.
-    pub slot: u32,
-    /// Mean energy (3), J.
-    #[serde(with = "nan_as_null")]
-    pub energy_j: f64,
-    /// Mean absolute angle error over vehicles, degrees.
-    #[serde(with = "nan_as_null")]
-    pub mae_deg: f64,
-}
-
-/// Energy of one agent's decision networks by one method of [`crate::energy`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MisacEnergyRow {
-    pub agent: String,
-    pub algorithm: String,
-    pub phase: String,
-    pub uncertainty: String,
-    pub variant: String,
-    pub snr_db: f64,
-    pub seed: u32,
-    /// `inference` (one slot's decision and beams).
-    pub stage: String,
-    /// `scheduler`, `phases`, …; `all` where they cannot be told apart.
-    pub network: String,
-    /// `paper`, `effective-ops`, `memory-aware` or `measured`.
-    pub method: String,
-    /// Number format of the constants and what else was chosen; `device` where it was measured.
-    pub constants: String,
-    /// J per slot; NaN where the method gives none.
-    #[serde(with = "nan_as_null")]
-    pub energy_j: f64,
-    /// Why there is no energy, or how it was measured; else empty.
-    pub reason: String,
-}
-
-/// Everything a report on task misac is made of.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct MisacRows {
-    pub curves: Vec<MisacCurveRow>,
-    pub evals: Vec<MisacEvalRow>,
-    pub slots: Vec<MisacSlotRow>,
-    pub energy: Vec<MisacEnergyRow>,
+    /// Rows of earlier runs have these texts, and configurations are written with them.
+    #[test]
+    fn labels_are_the_words_of_the_configuration() {
+        let of = |agent: &str, set: String| {
+            MisacConfig::load(None, &[set]).unwrap().labels(MisacConfig::agent(agent).unwrap(), "t_proc=2")
+        };
+        for algorithm in ["a2c", "ppo"] {
+            assert_eq!(of("h-moe", format!("temporal.algorithm={algorithm:?}"))[ALGORITHM], algorithm);
+        }
+        for phase in ["direct", "residual"] {
+            assert_eq!(of("h-moe", format!("spatial.phase={phase:?}"))[PHASE], phase);
+        }
+        for uncertainty in ["constant", "kinematic"] {
+            let set = format!("task.uncertainty={uncertainty:?}");
+            assert_eq!(of("vision-only", set), ["", "", uncertainty, "t_proc=2"]);
+        }
+        assert_eq!((UNCERTAINTY, VARIANT), (2, 3));
+    }
 }

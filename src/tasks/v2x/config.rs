@@ -1,10 +1,12 @@
 //! Configuration of task v2x (paper "spiking-ac"): a job of it, its physics, and the constants that kernels take.
 
 use crate::config::{
-    ConfigError, DdpgConfig, DqnConfig, EvaluateConfig, Layered, PpoConfig, SpikingConfig, TrainConfig,
-    check, dbm_to_w, through_serde,
+    ConfigError, DdpgConfig, DqnConfig, EvaluateConfig, Layered, PpoConfig, Rule, SpikingConfig, TrainConfig,
+    U32_MAX, dbm_to_w,
 };
+use crate::run::task::Task;
 use crate::tasks::v2x::physics::{Beam, KMAX, Kinematics, V2xParams, V2xSpec};
+use crate::through_serde;
 use serde::{Deserialize, Serialize};
 
 /// What a named experiment lays between scale and the user's own keys; the sizes it has at each scale stand below `scale`.
@@ -73,79 +75,79 @@ pub struct ExperimentConfig {
     pub beams: Vec<Beam>,
 }
 
+impl ReproduceConfig {
+    pub const RULES: &'static [Rule] = &[
+        Rule::decimal("p_max_dbm", -60.0, 90.0).list(1, 1000).distinct(),
+        Rule::whole("checkpoint_every", 1.0, U32_MAX),
+    ];
+}
+
 impl ExperimentConfig {
-    pub fn validate(&self) -> Result<(), ConfigError> {
-        let bad = |key, what: String| Err(ConfigError::Value { key, what });
-        let learned = |a: &&String| crate::tasks::v2x::agents::find(a).is_some_and(|a| a.is_learned());
+    pub const RULES: &'static [Rule] = &[Rule::decimal("rate_penalties", 0.0, 1e6).list(0, 1000).distinct()];
+
+    /// That agents and beams are learned ones and stand there once.
+    fn relations(&self) -> Result<(), ConfigError> {
+        let learned = |a: &&String| <V2xConfig as Task>::agent(a).is_some_and(|a| a.is_learned());
         if let Some(a) = self.agents.iter().find(|a| !learned(a)) {
-            return bad("experiment.agents", format!("'{a}' is no learned agent"));
+            return Err(ConfigError::value("experiment.agents", format!("'{a}' is no learned agent")));
         }
-        if let Some(p) = self.rate_penalties.iter().find(|p| !(p.is_finite() && **p >= 0.0)) {
-            return bad("experiment.rate_penalties", format!("{p} must not be negative"));
+        if let Some(b) = self.beams.iter().find(|b| !is_learned(**b)) {
+            return Err(ConfigError::value("experiment.beams", format!("{b:?} {NOT_LEARNED}")));
         }
-        if let Some(b) =
-            self.beams.iter().find(|b| !matches!(b, Beam::Angles | Beam::Tracking | Beam::Matrix))
-        {
-            let what = format!("{b:?} is not a learned parameterisation (angles, tracking, matrix)");
-            return bad("experiment.beams", what);
-        }
-        fn twice<T: PartialEq + std::fmt::Debug>(x: &[T]) -> Option<String> {
+        fn twice<T: PartialEq + std::fmt::Debug>(key: &str, x: &[T]) -> Result<(), ConfigError> {
             let again = x.iter().enumerate().find(|(i, v)| x[..*i].contains(v));
-            again.map(|(_, v)| format!("{v:?} is listed twice"))
+            again.map_or(Ok(()), |(_, v)| Err(ConfigError::value(key, format!("{v:?} is listed twice"))))
         }
-        for (key, again) in [
-            ("experiment.agents", twice(&self.agents)),
-            ("experiment.rate_penalties", twice(&self.rate_penalties)),
-            ("experiment.beams", twice(&self.beams)),
-        ] {
-            if let Some(what) = again {
-                return bad(key, what);
-            }
-        }
-        Ok(())
+        twice("experiment.agents", &self.agents)?;
+        twice("experiment.beams", &self.beams)
     }
+}
+
+const NOT_LEARNED: &str = "is not a learned parameterisation (angles, tracking, matrix)";
+
+fn is_learned(beam: Beam) -> bool {
+    matches!(beam, Beam::Angles | Beam::Tracking | Beam::Matrix)
 }
 
 impl Layered for V2xConfig {
     const PRESETS: &'static [(&'static str, &'static str)] = PRESETS;
     const SCALES: &'static [(&'static str, &'static str)] = SCALES;
     const EXPERIMENTS: &'static [(&'static str, &'static str)] = EXPERIMENTS;
+    const RULES: &'static [(&'static str, &'static [Rule])] = &[
+        ("task", V2xTaskConfig::RULES),
+        ("ppo", PpoConfig::RULES),
+        ("spiking", SpikingConfig::RULES),
+        ("ddpg", DdpgConfig::RULES),
+        ("dqn", DqnConfig::RULES),
+        ("train", TrainConfig::RULES),
+        ("evaluate", EvaluateConfig::RULES),
+        ("reproduce", ReproduceConfig::RULES),
+        ("experiment", ExperimentConfig::RULES),
+    ];
 
     through_serde!();
 
-    fn validate(&self) -> Result<(), ConfigError> {
-        self.task.validate()?;
-        self.ppo.validate()?;
-        self.spiking.validate()?;
-        self.ddpg.validate()?;
-        self.dqn.validate()?;
-        if let Some(e) = &self.experiment {
-            e.validate()?;
+    fn relations(&self) -> Result<(), ConfigError> {
+        self.task.relations()?;
+        self.experiment.as_ref().map_or(Ok(()), ExperimentConfig::relations)
+    }
+
+    fn relations_for(&self, agent: &str) -> Result<(), ConfigError> {
+        let (slots, horizon) = (self.task.slots, self.ppo.horizon);
+        match agent {
+            "ppo" => self.ppo.relations(slots)?,
+            "spiking-ac" => {
+                self.ppo.relations(slots)?;
+                self.spiking.relations()?;
+            }
+            "ddpg" => self.ddpg.relations()?,
+            "dqn" => self.dqn.relations()?,
+            _ => return Ok(()),
         }
-        self.train.validate()?;
-        self.evaluate.validate()?;
-        let bad = |key, what: String| Err(ConfigError::Value { key, what });
-        if self.reproduce.p_max_dbm.is_empty() {
-            return bad("reproduce.p_max_dbm", "needs at least one power".into());
+        match agent {
+            "ppo" | "spiking-ac" => self.train.clock("ppo.horizon", horizon),
+            _ => self.train.clock("task.slots", slots),
         }
-        if let Some(p) = self.reproduce.p_max_dbm.iter().find(|p| !(-60.0..=90.0).contains(*p)) {
-            return bad("reproduce.p_max_dbm", format!("{p} must be -60 to 90"));
-        }
-        let mut powers = self.reproduce.p_max_dbm.clone();
-        powers.sort_by(f64::total_cmp);
-        if let Some(w) = powers.windows(2).find(|w| w[0] == w[1]) {
-            return bad("reproduce.p_max_dbm", format!("{} is listed twice", w[0]));
-        }
-        if self.reproduce.checkpoint_every == 0 {
-            return bad("reproduce.checkpoint_every", "must be at least 1".into());
-        }
-        if !self.ppo.horizon.is_multiple_of(self.task.slots) {
-            return bad(
-                "ppo.horizon",
-                format!("{} must be a multiple of task.slots = {}", self.ppo.horizon, self.task.slots),
-            );
-        }
-        Ok(())
     }
 }
 
@@ -200,135 +202,78 @@ pub struct V2xTaskConfig {
 }
 
 impl V2xTaskConfig {
-    pub fn validate(&self) -> Result<(), ConfigError> {
-        let positive = |x: f64| x.is_finite() && x > 0.0;
-        let not_negative = |x: f64| x.is_finite() && x >= 0.0;
-        check!("task.name", self.name, self.name == "v2x", "is no task of this program (there is: v2x)");
-        check!("task.vehicles", self.vehicles, (1..=KMAX).contains(&self.vehicles), "must be 1 to 8");
-        check!(
-            "task.antennas_tx",
-            self.antennas_tx,
-            (2..=1024).contains(&self.antennas_tx),
-            "must be 2 to 1024"
-        );
-        check!(
-            "task.antennas_rx",
-            self.antennas_rx,
-            (1..=1024).contains(&self.antennas_rx),
-            "must be 1 to 1024"
-        );
-        check!("task.slots", self.slots, (1..=100_000).contains(&self.slots), "must be 1 to 100000");
-        check!("task.carrier_hz", self.carrier_hz, positive(self.carrier_hz), "must be positive");
-        check!(
-            "task.light_speed_m_s",
-            self.light_speed_m_s,
-            positive(self.light_speed_m_s),
-            "must be positive"
-        );
-        check!("task.slot_s", self.slot_s, positive(self.slot_s), "must be positive");
-        check!("task.kappa", self.kappa, positive(self.kappa[0].hypot(self.kappa[1])), "must not be zero");
-        check!("task.xi", self.xi, positive(self.xi), "must be positive");
-        check!(
-            "task.noise_radar_dbm",
-            self.noise_radar_dbm,
-            (-150.0..=0.0).contains(&self.noise_radar_dbm),
-            "must be -150 to 0"
-        );
-        check!(
-            "task.noise_comm_dbm",
-            self.noise_comm_dbm,
-            (-150.0..=0.0).contains(&self.noise_comm_dbm),
-            "must be -150 to 0"
-        );
-        check!("task.alpha_tau_s", self.alpha_tau_s, positive(self.alpha_tau_s), "must be positive");
-        check!("task.alpha_mu_hz", self.alpha_mu_hz, positive(self.alpha_mu_hz), "must be positive");
-        check!(
-            "task.sigma_theta_deg",
-            self.sigma_theta_deg,
-            not_negative(self.sigma_theta_deg),
-            "must not be negative"
-        );
-        check!("task.sigma_d_m", self.sigma_d_m, not_negative(self.sigma_d_m), "must not be negative");
-        check!("task.sigma_v_m_s", self.sigma_v_m_s, not_negative(self.sigma_v_m_s), "must not be negative");
-        check!(
-            "task.p_max_dbm",
-            self.p_max_dbm,
-            (-60.0..=90.0).contains(&self.p_max_dbm),
-            "must be -60 to 90"
-        );
-        check!(
-            "task.start_m",
-            self.start_m,
-            self.start_m.len() == self.vehicles,
-            "must list one (x, y) per vehicle"
-        );
-        check!(
-            "task.start_m",
-            self.start_m,
-            self.start_m
-                .iter()
-                .all(|[x, y]| x.is_finite() && positive(*y) && x.hypot(*y) >= self.distance_floor_m),
-            "must be finite, with y > 0, beyond distance_floor_m"
-        );
+    pub const RULES: &'static [Rule] = &[
+        Rule::whole("vehicles", 1.0, KMAX as f64),
+        Rule::whole("antennas_tx", 2.0, 1024.0),
+        Rule::whole("antennas_rx", 1.0, 1024.0),
+        Rule::whole("slots", 1.0, 100_000.0),
+        Rule::decimal("carrier_hz", 1e8, 1e13),
+        Rule::decimal("light_speed_m_s", 1e8, 1e9),
+        Rule::decimal("slot_s", 1e-9, 1000.0),
+        Rule::decimal("kappa", -1e6, 1e6).list(2, 2),
+        Rule::decimal("xi", 1e-6, 1e9),
+        Rule::decimal("noise_radar_dbm", -150.0, 0.0),
+        Rule::decimal("noise_comm_dbm", -150.0, 0.0),
+        Rule::decimal("alpha_tau_s", 1e-18, 1.0),
+        Rule::decimal("alpha_mu_hz", 1e-6, 1e12),
+        Rule::decimal("sigma_theta_deg", 0.0, 90.0),
+        Rule::decimal("sigma_d_m", 0.0, 1e6),
+        Rule::decimal("sigma_v_m_s", 0.0, 1e6),
+        Rule::decimal("p_max_dbm", -60.0, 90.0),
+        Rule::decimal("start_m", -1e6, 1e6).pairs(1, KMAX),
+        Rule::decimal("speed_m_s", 0.0, 1e4).list(2, 2),
+        Rule::decimal("path_gain_1m_db", -200.0, 0.0),
+        Rule::decimal("path_loss_exponent", 0.0, 10.0),
+        Rule::decimal("jain_scale", 1e-6, 1e6),
+        Rule::decimal("eps_theta_rad2", 1e-20, 10.0),
+        Rule::decimal("eps_d_m2", 1e-12, 1e12),
+        Rule::decimal("tracking_delta_rad", 1e-9, 10.0),
+        Rule::decimal("distance_floor_m", 1e-3, 1e6),
+        Rule::decimal("cos_floor", 1e-6, 1.0),
+        Rule::decimal("cap_theta_rad", 1e-9, 10.0),
+        Rule::decimal("cap_d_m", 1e-9, 1e6),
+        Rule::decimal("cap_v_m_s", 1e-9, 1e6),
+    ];
+
+    /// What no single key shows.
+    fn relations(&self) -> Result<(), ConfigError> {
+        let bad = |key, what: String| Err(ConfigError::value(key, what));
+        if self.name != "v2x" {
+            return bad("task.name", format!("'{}' is no task of this program (there is: v2x)", self.name));
+        }
+        let (starts, floor) = (&self.start_m, self.distance_floor_m);
+        if starts.len() != self.vehicles {
+            let what =
+                format!("{starts:?} must list one (x, y) for each of task.vehicles = {}", self.vehicles);
+            return bad("task.start_m", what);
+        }
+        if let Some([x, y]) = starts.iter().find(|[x, y]| *y < 1e-3 || x.hypot(*y) < floor) {
+            let what = format!(
+                "[{x:?}, {y:?}] must have a y of at least 0.001 and lie beyond task.distance_floor_m = {floor}"
+            );
+            return bad("task.start_m", what);
+        }
+        if self.kinematics == Kinematics::Cartesian && starts.iter().any(|[_, y]| *y != starts[0][1]) {
+            let what = "must have one y for all vehicles: kinematics 'cartesian' moves them along one road";
+            return bad("task.start_m", format!("{starts:?} {what}"));
+        }
         let [lo, hi] = self.speed_m_s;
-        check!(
-            "task.speed_m_s",
-            self.speed_m_s,
-            lo.is_finite() && hi.is_finite() && 0.0 <= lo && lo <= hi,
-            "must be 0 <= min <= max"
-        );
-        check!(
-            "task.path_gain_1m_db",
-            self.path_gain_1m_db,
-            (-200.0..=0.0).contains(&self.path_gain_1m_db),
-            "must be -200 to 0"
-        );
-        check!(
-            "task.path_loss_exponent",
-            self.path_loss_exponent,
-            (0.0..=10.0).contains(&self.path_loss_exponent),
-            "must be 0 to 10"
-        );
-        check!("task.jain_scale", self.jain_scale, positive(self.jain_scale), "must be positive");
-        check!("task.eps_theta_rad2", self.eps_theta_rad2, positive(self.eps_theta_rad2), "must be positive");
-        check!("task.eps_d_m2", self.eps_d_m2, positive(self.eps_d_m2), "must be positive");
-        check!(
-            "task.tracking_delta_rad",
-            self.tracking_delta_rad,
-            positive(self.tracking_delta_rad),
-            "must be positive"
-        );
-        check!(
-            "task.distance_floor_m",
-            self.distance_floor_m,
-            positive(self.distance_floor_m),
-            "must be positive"
-        );
-        check!(
-            "task.cos_floor",
-            self.cos_floor,
-            self.cos_floor > 0.0 && self.cos_floor <= 1.0,
-            "must be in (0, 1]"
-        );
-        check!("task.cap_theta_rad", self.cap_theta_rad, positive(self.cap_theta_rad), "must be positive");
-        check!("task.cap_d_m", self.cap_d_m, positive(self.cap_d_m), "must be positive");
-        check!("task.cap_v_m_s", self.cap_v_m_s, positive(self.cap_v_m_s), "must be positive");
-        check!(
-            "task.beam",
-            self.beam,
-            matches!(self.beam, Beam::Angles | Beam::Tracking | Beam::Matrix),
-            "is not a learned parameterisation (angles, tracking, matrix)"
-        );
-        check!(
-            "task.start_m",
-            self.start_m,
-            self.kinematics != Kinematics::Cartesian
-                || self.start_m.iter().all(|[_, y]| *y == self.start_m[0][1]),
-            "must have one y for all vehicles: kinematics 'cartesian' moves them along one road"
-        );
+        if lo > hi {
+            return bad("task.speed_m_s", format!("[{lo:?}, {hi:?}] must have the lower speed first"));
+        }
+        let kappa = self.kappa[0].hypot(self.kappa[1]);
+        if kappa < 1e-6 {
+            return bad("task.kappa", format!("{:?} must have a magnitude of at least 0.000001", self.kappa));
+        }
+        if !is_learned(self.beam) {
+            return bad("task.beam", format!("{:?} {NOT_LEARNED}", self.beam));
+        }
         // Each key passed alone; together they may still leave what f32 holds, and the simulation would be full of infinities.
         let p = self.params([0, 0]);
         for (key, what, x) in [
+            ("task.p_max_dbm", "power", p.p_max_w),
+            ("task.noise_radar_dbm", "noise", p.noise_radar_w),
+            ("task.noise_comm_dbm", "noise", p.noise_comm_w),
             ("task.path_gain_1m_db", "communication gain", p.comm_gain),
             ("task.kappa", "radar gain", p.radar_gain),
             ("task.xi", "scale of CRLB_theta", p.crlb_theta_scale),
@@ -340,10 +285,7 @@ impl V2xTaskConfig {
             ("task.eps_d_m2", "limit", p.eps_d_m2),
         ] {
             if !x.is_normal() {
-                return Err(ConfigError::Value {
-                    key,
-                    what: format!("the {what} becomes {x:e} in single precision"),
-                });
+                return bad(key, format!("the {what} becomes {x:e} in single precision"));
             }
         }
         Ok(())
@@ -402,5 +344,24 @@ impl V2xTaskConfig {
             p.start_d_m[i] = x.hypot(*y) as f32;
         }
         p
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::LEARNERS;
+
+    /// So that what the learners' defaults are changes no result of this task, and defaults have a key for every setting.
+    #[test]
+    fn presets_leave_nothing_to_the_defaults_of_learners() {
+        let table = |text: &str| text.parse::<toml::Table>().unwrap();
+        let keys = |section: &toml::Value| section.as_table().unwrap().keys().cloned().collect::<Vec<_>>();
+        for (name, preset) in PRESETS {
+            let preset = table(preset);
+            for (section, defaults) in &table(LEARNERS) {
+                assert_eq!(keys(&preset[section]), keys(defaults), "[{section}] of {name}");
+            }
+        }
     }
 }

@@ -14,7 +14,7 @@ use crate::tasks::v2x::physics::{Beam, KMAX, Kinematics, Noise, State, V2xParams
 const K: usize = 3;
 const N: usize = 32;
 
-/// What a slot gives, in the file's order: [E, K] or [E].
+/// What a slot gives, in the file's order: `[E, K]` or `[E]`.
 #[derive(Default)]
 struct Slots {
     per_vehicle: [Vec<f64>; 10],

@@ -1,14 +1,19 @@
 //! Task v2x: one-step ISAC beamforming for K vehicles (paper "spiking-ac").
 
+mod acts;
 pub mod agents;
+pub mod bench;
+pub mod codebook;
 pub mod config;
-pub mod evaluate;
+pub mod env;
 pub mod golden;
 pub mod kernels;
 #[cfg(feature = "report")]
 pub mod paper;
 pub mod physics;
+mod reads;
 pub mod reference;
 #[cfg(feature = "report")]
 pub mod report;
-pub mod reproduce;
+pub mod rows;
+mod task;

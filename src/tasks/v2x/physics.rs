@@ -1,15 +1,15 @@
 //! Task v2x: one-step ISAC beamforming for K vehicles (paper "spiking-ac"; equation numbers below are its own).
 //!
-//! Shapes: state rows [10K, B] (environment fastest): θ, d, v, θ̂, d̂, v̂, γ̂ and the three variances of the last echo, K rows each.
-//! Observation rows [B, 4K] = (θ̂/π, d̂/30, v̂/14, log10(1+γ̂)/5). Angles in rad, distances in m, speeds in m/s, powers in W.
+//! Shapes: state rows `[10K, B]` (environment fastest): θ, d, v, θ̂, d̂, v̂, γ̂ and the three variances of the last echo, K rows each.
+//! Observation rows `[B, 4K]` = (θ̂/π, d̂/30, v̂/14, log10(1+γ̂)/5). Angles in rad, distances in m, speeds in m/s, powers in W.
 //!
-//! [`step`] is one source for f64, f32 and vector lanes; `shaders/v2x_step.wgsl` repeats it operation by operation.
+//! [`step`] is one source for f64, f32 and vector lanes; `shaders/v2x/v2x_step.wgsl` repeats it operation by operation.
 //! Array gains of steered beams use the closed form aᴴ(θ)a(φ) = e^{jπ(N−1)Δ/2}·D(Δ), D(Δ) = sin(πNΔ/2)/(N sin(πΔ/2)), Δ = cos θ − cos φ;
 //! explicit beam matrices are summed over the antennas.
 
 use crate::env::TRUNCATED;
 use crate::num::philox::{Stream, draw};
-use crate::num::real::{Real, Word, c, each_group};
+use crate::num::real::{Real, Word, c, each_group, load_rows};
 use num_complex::Complex64;
 
 /// Largest number of vehicles.
@@ -29,7 +29,7 @@ pub enum Beam {
     Matrix,
     /// Physical action of a reference agent: φ_k (rad), p_k (W). A = 2K.
     Steer,
-    /// Physical action of a reference agent: angles φ_j, real mixing weights X[j][i] of the centred steering vectors, powers p_i (W):
+    /// Physical action of a reference agent: angles φ_j, real mixing weights `X[j][i]` of the centred steering vectors, powers p_i (W):
     /// f_i = Σ_j ã(φ_j) X_ji. A = 2K + K².
     Span,
 }
@@ -609,7 +609,7 @@ pub fn step<V: Real>(
     out
 }
 
-/// Reads the state of the lanes starting at `env` from rows [10K, B].
+/// Reads the state of the lanes starting at `env` from rows `[10K, B]`.
 #[inline(always)]
 pub fn load_state<V: Real>(k: usize, rows: &[V::Elem], stride: usize, env: usize) -> State<V> {
     let zero = V::splat(0.0);
@@ -650,21 +650,21 @@ pub struct Batch<'a, E> {
     pub params: &'a V2xParams,
     pub envs: usize,
     pub first: u32,
-    /// [10K, envs]
+    /// `[10K, envs]`
     pub state: &'a mut [E],
-    /// Next observation [envs, 4K].
+    /// Next observation `[envs, 4K]`.
     pub obs: &'a mut [E],
 }
 
 /// Outputs of a step over a batch; `final_obs` is written where an episode ended, `metrics` when it is given.
 pub struct StepSlices<'a, E> {
-    /// [envs, 4K]
+    /// `[envs, 4K]`
     pub final_obs: &'a mut [E],
-    /// [envs]
+    /// `[envs]`
     pub reward: &'a mut [E],
-    /// [envs]: [`crate::env::TERMINATED`] | [`crate::env::TRUNCATED`]
+    /// `[envs]`: [`crate::env::TERMINATED`] | [`crate::env::TRUNCATED`]
     pub flags: &'a mut [u32],
-    /// [metric_rows, envs]; without `full` only the first four rows are written.
+    /// `[metric_rows, envs]`; without `full` only the first four rows are written.
     pub metrics: Option<&'a mut [E]>,
     /// Also compute what only evaluation needs.
     pub full: bool,
@@ -724,13 +724,7 @@ pub fn step_range<V: Real, const KC: usize>(
     let mut large = if a > fixed.len() { vec![V::splat(0.0); a] } else { Vec::new() };
     each_group!(env in from, to, V, {
         let act: &mut [V] = if a > fixed.len() { &mut large } else { &mut fixed[..a] };
-        let mut lanes = [V::Elem::default(); 16];
-        for (i, x) in act.iter_mut().enumerate() {
-            for (l, value) in lanes.iter_mut().enumerate().take(V::LANES) {
-                *value = action[(env + l) * a + i];
-            }
-            *x = V::load(&lanes);
-        }
+        load_rows(action, env, act);
         let ids = V::Word::iota(b.first + env as u32);
         let mut s = load_state::<V>(k, b.state, b.envs, env);
         let moved = motion_noise::<V>(k, b.params, ids, clock);

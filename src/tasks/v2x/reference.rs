@@ -1,6 +1,6 @@
 //! The reference agents of task v2x that need no learning: `random`, `last-estimate`, `ekf`, `genie`, `genie-zf`.
 //!
-//! Each writes a *physical* action: [`Beam::Steer`] (angles, powers) or, for zero-forcing, [`Beam::Span`]. `shaders/v2x_reference.wgsl` is the GPU side.
+//! Each writes a *physical* action: [`Beam::Steer`] (angles, powers) or, for zero-forcing, [`Beam::Span`]. `shaders/v2x/v2x_reference.wgsl` is the GPU side.
 
 use super::physics::{
     Beam, KMAX, Kinematics, State, V2xParams, V2xSpec, comm_snr_per_watt, dirichlet, load_state, motion,
@@ -210,7 +210,7 @@ fn gram_inverse<V: Real>(k: usize, antennas: usize, theta: &[V; KMAX]) -> [[V; K
     inv
 }
 
-/// v2x_reference over the environments [from, to) of a batch: reads `state` [10K, envs], updates `memory` [rows, envs], writes `action` [envs, A].
+/// v2x_reference over the environments [from, to) of a batch: reads `state` `[10K, envs]`, updates `memory` `[rows, envs]`, writes `action` `[envs, A]`.
 #[inline(always)]
 #[allow(clippy::too_many_arguments, reason = "the argument list is the kernel's binding list")]
 pub fn reference_range<V: Real, const KC: usize>(

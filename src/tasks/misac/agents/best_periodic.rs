@@ -1,16 +1,17 @@
 //! `best-periodic`: every vehicle has one camera frame in p slots, staggered over vehicles; p is the best there is.
 
-use super::{FixedSchedule, MisacAgent, MisacKind, Slot};
+use super::{FixedSchedule, Make, MisacAgent, Slot};
+use crate::run::task::Kind;
 use crate::tasks::misac::dp::{Rule, Schedule, best_period};
 use std::sync::Arc;
 
 pub const AGENT: MisacAgent = MisacAgent {
     id: "best-periodic",
     summary: "the best fixed camera period, staggered over vehicles",
-    kind: MisacKind::Fixed(|spec, params| {
+    kind: Kind::Fixed(Make(|spec, params| {
         let (period, cost_j) = best_period(spec, params);
         Ok(Arc::new(BestPeriodic { problem: Schedule::new(spec, params), period, cost_j }))
-    }),
+    })),
 };
 
 struct BestPeriodic {

@@ -2,14 +2,15 @@
 //!
 //! Its energy is a lower bound on the cost (11) of every policy ([`Trajectory`]); its own cost has the penalty that the plans, made apart, run into.
 
-use super::{FixedSchedule, MisacAgent, MisacKind, Slot, write_bits};
+use super::{FixedSchedule, Make, MisacAgent, Slot, write_bits};
+use crate::run::task::Kind;
 use crate::tasks::misac::dp::{Rule, Trajectory, beta_of_episode};
 use std::sync::Arc;
 
 pub const AGENT: MisacAgent = MisacAgent {
     id: "dp-bound",
     summary: "each vehicle's best frames with its trajectory known: its energy is a lower bound on every cost",
-    kind: MisacKind::Fixed(|_, _| Ok(Arc::new(DpBound))),
+    kind: Kind::Fixed(Make(|_, _| Ok(Arc::new(DpBound)))),
 };
 
 struct DpBound;

@@ -1,6 +1,7 @@
 //! `dp-optimal`: the exact optimum of the scheduling problem in the long run, by relative value iteration on the joint ages.
 
-use super::{AgentError, FixedSchedule, MisacAgent, MisacKind, Slot, write_bits};
+use super::{AgentError, FixedSchedule, Make, MisacAgent, Slot, write_bits};
+use crate::run::task::Kind;
 use crate::tasks::misac::dp::{Rule, Schedule};
 use crate::tasks::misac::physics::Uncertainty;
 use std::sync::Arc;
@@ -8,13 +9,13 @@ use std::sync::Arc;
 const ID: &str = "dp-optimal";
 /// Joint ages that are solved at most: 100 MB and about a minute.
 const MOST_STATES: u64 = 1 << 20;
-/// Half the span of T h − h at which value iteration stops, J.
+/// Half the span of T h − h at which value iteration stops, J, of costs from 1 J to 1 kJ.
 const TOLERANCE_J: f64 = 1e-7;
 
 pub const AGENT: MisacAgent = MisacAgent {
     id: ID,
     summary: "exact optimum of the scheduling problem: value iteration on the joint ages",
-    kind: MisacKind::Fixed(|spec, params| {
+    kind: Kind::Fixed(Make(|spec, params| {
         if spec.uncertainty != Uncertainty::Constant {
             return Err(AgentError::ConstantOnly(ID));
         }
@@ -23,7 +24,13 @@ pub const AGENT: MisacAgent = MisacAgent {
         if states > MOST_STATES {
             return Err(AgentError::TooManyStates { agent: ID, states, most: MOST_STATES });
         }
-        let optimum = problem.solve(TOLERANCE_J, 100_000);
+        let optimum = problem.solve(TOLERANCE_J, 100_000).map_err(|why| AgentError::NotConverged {
+            agent: ID,
+            why,
+            e_vis_j: problem.e_vis_j,
+            e_recovery_j: problem.e_recovery_j,
+            lambda_j: problem.lambda_j,
+        })?;
         Ok(Arc::new(DpOptimal {
             table: problem.table(&optimum.values),
             value_j: optimum.cost_j,
@@ -31,7 +38,7 @@ pub const AGENT: MisacAgent = MisacAgent {
             episode_j: problem.episode_cost(spec.slots),
             problem,
         }))
-    }),
+    })),
 };
 
 struct DpOptimal {

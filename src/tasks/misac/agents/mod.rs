@@ -8,63 +8,41 @@ mod h_moe_no_aoi;
 mod homogeneous_moe;
 mod ppo_mono;
 mod radar_only;
+mod table;
 mod vision_only;
 
+pub use h_moe::H_MOE;
+pub use h_moe_no_aoi::H_MOE_NO_AOI;
+pub use homogeneous_moe::HOMOGENEOUS_MOE;
+pub use ppo_mono::PPO_MONO;
+pub use table::AGENTS;
+
+use super::config::MisacConfig;
+use crate::env::Env;
+use crate::learn::{Algorithm, ExpertsSpec};
 use crate::nets::experts::Architecture;
-use crate::tasks::misac::dp::Rule;
+use crate::run::task::Agent;
+use crate::tasks::misac::dp::{NotConverged, Rule};
 use crate::tasks::misac::physics::{MisacParams, MisacSpec, State, load_state};
 use std::sync::Arc;
 
-/// One row.
-#[derive(Clone, Copy, Debug)]
-pub struct MisacAgent {
-    pub id: &'static str,
-    pub summary: &'static str,
-    pub kind: MisacKind,
-}
-
-/// What an agent id stands for.
-#[derive(Clone, Copy, Debug)]
-pub enum MisacKind {
-    /// Networks that are trained.
-    Learned(Architecture),
-    /// A schedule made for the task of a replica; beams steer at the estimated angle.
-    Fixed(MakeSchedule),
-}
+/// One row. One that needs no training is what makes its schedule; beams then steer at the estimated angle.
+pub type MisacAgent = Agent<MisacConfig>;
 
 /// Makes the schedule of a replica.
-pub type MakeSchedule = fn(&MisacSpec, &MisacParams) -> Result<Arc<dyn FixedSchedule>, AgentError>;
+#[derive(Clone, Copy, Debug)]
+pub struct Make(pub fn(&MisacSpec, &MisacParams) -> Scheduled);
 
-/// Every agent of task misac, in the order of the tables.
-pub const AGENTS: &[MisacAgent] = &[
-    h_moe::AGENT,
-    h_moe_no_aoi::AGENT,
-    ppo_mono::AGENT,
-    homogeneous_moe::AGENT,
-    vision_only::AGENT,
-    radar_only::AGENT,
-    best_periodic::AGENT,
-    dp_optimal::AGENT,
-    dp_bound::AGENT,
-];
+/// A schedule, or why there is none.
+pub type Scheduled = Result<Arc<dyn FixedSchedule>, AgentError>;
 
-/// The agent called `id`.
-pub fn find(id: &str) -> Option<&'static MisacAgent> {
-    AGENTS.iter().find(|a| a.id == id)
-}
-
-impl MisacAgent {
-    /// The networks of an agent that learns.
-    pub fn architecture(&self) -> Option<Architecture> {
-        match self.kind {
-            MisacKind::Learned(architecture) => Some(architecture),
-            MisacKind::Fixed(_) => None,
-        }
-    }
+/// What trains these networks.
+fn experts(architecture: Architecture, config: &MisacConfig, env: Arc<dyn Env>) -> Algorithm {
+    Algorithm::Experts(ExpertsSpec::new(architecture, env, &config.temporal, &config.spatial))
 }
 
 /// Why there is no schedule for a task.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum AgentError {
     #[error(
         "agent '{agent}' solves {states} joint ages, more than {most}: lower task.vehicles or task.age_max_slots"
@@ -72,6 +50,11 @@ pub enum AgentError {
     TooManyStates { agent: &'static str, states: u64, most: u64 },
     #[error("agent '{0}' knows one constant β only; with task.uncertainty = \"kinematic\" there is dp-bound")]
     ConstantOnly(&'static str),
+    #[error(
+        "agent '{agent}': {why}; energies must be nearer to each other than task.lambda_misa_j={lambda_j:e}, task.e_vis_j={e_vis_j:e} and \
+         task.e_recovery_j={e_recovery_j:e}"
+    )]
+    NotConverged { agent: &'static str, why: NotConverged, e_vis_j: f64, e_recovery_j: f64, lambda_j: f64 },
 }
 
 /// A camera schedule that needs no learning.
@@ -107,7 +90,7 @@ pub trait FixedSchedule: Send + Sync {
 pub struct Slot<'a> {
     pub task: &'a MisacSpec,
     pub params: &'a MisacParams,
-    /// [7K, envs]
+    /// `[7K, envs]`
     pub state: &'a [f32],
     pub envs: usize,
     pub env: usize,

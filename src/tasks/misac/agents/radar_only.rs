@@ -1,13 +1,14 @@
 //! `radar-only`: no camera ever (the paper's Radar-Only).
 
-use super::{FixedSchedule, MisacAgent, MisacKind, Slot};
+use super::{FixedSchedule, Make, MisacAgent, Slot};
+use crate::run::task::Kind;
 use crate::tasks::misac::dp::Rule;
 use std::sync::Arc;
 
 pub const AGENT: MisacAgent = MisacAgent {
     id: "radar-only",
     summary: "no camera ever",
-    kind: MisacKind::Fixed(|_, _| Ok(Arc::new(RadarOnly))),
+    kind: Kind::Fixed(Make(|_, _| Ok(Arc::new(RadarOnly)))),
 };
 
 struct RadarOnly;

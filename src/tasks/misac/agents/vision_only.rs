@@ -1,13 +1,14 @@
 //! `vision-only`: every camera in every slot (the paper's Vision-Only).
 
-use super::{FixedSchedule, MisacAgent, MisacKind, Slot};
+use super::{FixedSchedule, Make, MisacAgent, Slot};
+use crate::run::task::Kind;
 use crate::tasks::misac::dp::Rule;
 use std::sync::Arc;
 
 pub const AGENT: MisacAgent = MisacAgent {
     id: "vision-only",
     summary: "every camera in every slot",
-    kind: MisacKind::Fixed(|_, _| Ok(Arc::new(VisionOnly))),
+    kind: Kind::Fixed(Make(|_, _| Ok(Arc::new(VisionOnly)))),
 };
 
 struct VisionOnly;

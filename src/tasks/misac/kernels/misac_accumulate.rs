@@ -2,15 +2,18 @@
 //! over judged slots and vehicles of what the beams reached, and the largest age and modulus error.
 
 use super::misac_batch::{self, Spec as BatchSpec, WG as BATCH_WG};
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
+use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
 use crate::kernels::compare::compare_bits;
 use crate::kernels::compare::{Comparison, Tol, compare_scaled};
 use crate::kernels::cost::Cost;
 use crate::kernels::inputs::{uniforms, widen};
+use crate::kernels::shader;
 use crate::kernels::twin::{Scalar, assert_len};
 use crate::tasks::misac::physics::{gain_row, metric};
 
 pub use super::misac_batch::Spec;
+
+pub const SHADER: Source = shader!("shaders/misac/", "misac_accumulate", super::SHARED);
 
 pub const WG: usize = BATCH_WG;
 
@@ -70,12 +73,12 @@ pub struct Args {
     pub judged: bool,
 }
 
-/// Elements of `episode` [R, EPISODE_ROWS, B].
+/// Elements of `episode` `[R, EPISODE_ROWS, B]`.
 pub fn episode_len(spec: &Spec) -> usize {
     spec.r * episode_row::ROWS * spec.b
 }
 
-/// `metrics` [R, METRIC_ROWS, B], `action` [R, B, K] of 0 and 1, `gains` [R, GAIN_ROWS, B, K] (read if judged), `episode` [R, EPISODE_ROWS, B].
+/// `metrics` `[R, METRIC_ROWS, B]`, `action` `[R, B, K]` of 0 and 1, `gains` `[R, GAIN_ROWS, B, K]` (read if judged), `episode` `[R, EPISODE_ROWS, B]`.
 pub fn misac_accumulate_cpu<F: Scalar>(
     spec: &Spec,
     at: &Args,
@@ -159,10 +162,10 @@ pub struct MisacAccumulate {
 
 impl MisacAccumulate {
     pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
-        Ok(MisacAccumulate { spec: *spec, kernel: gpu.kernel("misac_accumulate", &prelude(spec))? })
+        Ok(MisacAccumulate { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
     }
 
-    /// `metrics` [R, METRIC_ROWS, B], `action` [R, B, K], `gains` [R, GAIN_ROWS, B, K], `episode` [R, EPISODE_ROWS, B].
+    /// `metrics` `[R, METRIC_ROWS, B]`, `action` `[R, B, K]`, `gains` `[R, GAIN_ROWS, B, K]`, `episode` `[R, EPISODE_ROWS, B]`.
     pub fn bind(
         &self,
         gpu: &Gpu,
@@ -195,7 +198,7 @@ impl MisacAccumulateBound {
     }
 }
 
-/// Shader against f64 twin over a few slots, of which some are judged, and on software Vulkan against the bits of the f32 twin.
+/// Shader against f64 twin over a few slots, of which some are judged, and on lavapipe against the bits of the f32 twin.
 pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
     let BatchSpec { r, b, .. } = *spec;
     let mut u = uniforms(seed, 7);

@@ -1,12 +1,13 @@
-//! What the kernels of task misac share: sizes, the constants of `shaders/shared/misac.wgsl`, and the inputs of their checks.
+//! What the kernels of task misac share: sizes, the constants of `shaders/misac/shared/misac.wgsl`, and the inputs of their checks.
 
 use crate::gpu::Prelude;
 use crate::kernels::inputs::uniforms;
 use crate::kernels::twin::Scalar;
-use crate::num::philox::{Stream, draw};
+use crate::num::philox::draw;
 use crate::num::real::Real;
 use crate::tasks::misac::physics::{
     KMAX, MisacParams, MisacSpec, Phase, STATE_ROWS, State, Uncertainty, estimated_cos, load_state, reset,
+    stream,
 };
 
 pub const WG: usize = 64;
@@ -22,25 +23,25 @@ pub struct Spec {
 }
 
 impl Spec {
-    /// Elements of the state [R, 7K, B].
+    /// Elements of the state `[R, 7K, B]`.
     pub fn state_len(&self) -> usize {
         self.r * self.task.state_rows() * self.b
     }
-    /// Elements of an observation [R, B, 3K].
+    /// Elements of an observation `[R, B, 3K]`.
     pub fn obs_len(&self) -> usize {
         self.r * self.b * self.task.obs_dim()
     }
-    /// Elements of a decision [R, B, K].
+    /// Elements of a decision `[R, B, K]`.
     pub fn action_len(&self) -> usize {
         self.r * self.b * self.task.vehicles
     }
-    /// Elements of the phases of a slot [R, B, K, M].
+    /// Elements of the phases of a slot `[R, B, K, M]`.
     pub fn phases_len(&self) -> usize {
         self.action_len() * self.task.antennas
     }
 }
 
-/// The constants of `shaders/shared/misac.wgsl`.
+/// The constants of `shaders/misac/shared/misac.wgsl`.
 pub fn constants(spec: &Spec) -> Prelude {
     let t = &spec.task;
     Prelude::new()
@@ -54,7 +55,7 @@ pub fn constants(spec: &Spec) -> Prelude {
         .u32("UNCERTAINTY_CONSTANT", Uncertainty::Constant as usize)
 }
 
-/// The constants of `shaders/shared/misac_beam.wgsl` besides.
+/// The constants of `shaders/misac/shared/misac_beam.wgsl` besides.
 pub fn beam_constants(spec: &Spec, phase: Phase) -> Prelude {
     constants(spec).u32("PHASE", phase as usize).u32("PHASE_DIRECT", Phase::Direct as usize)
 }
@@ -98,7 +99,7 @@ pub fn check_params(spec: &Spec, seed: u32) -> Vec<MisacParams> {
         .collect()
 }
 
-/// States of episodes under way, [R, 7K, B]: vehicles moved on by some slots, whole ages up to A_max, errors up to some beam widths.
+/// States of episodes under way, `[R, 7K, B]`: vehicles moved on by some slots, whole ages up to A_max, errors up to some beam widths.
 pub fn check_states(spec: &Spec, params: &[MisacParams], seed: u32) -> Vec<f32> {
     let mut u = uniforms(seed, 1);
     let (k, b) = (spec.task.vehicles, spec.b);
@@ -126,7 +127,7 @@ pub fn check_states(spec: &Spec, params: &[MisacParams], seed: u32) -> Vec<f32> 
     rows
 }
 
-/// The state of one environment out of rows [R, 7K, B].
+/// The state of one environment out of rows `[R, 7K, B]`.
 pub fn state_of<F: Scalar>(spec: &Spec, rows: &[F], r: usize, env: usize) -> State<F> {
     load_state(spec.task.vehicles, &rows[r * spec.task.state_rows() * spec.b..], spec.b, env)
 }
@@ -143,14 +144,14 @@ pub fn normal_size(w1: u32, w2: u32) -> f64 {
 pub fn range_size(k: usize, key: [u32; 2], env: u32, clock: u32) -> [f64; KMAX] {
     std::array::from_fn(|i| match i < k {
         true => {
-            let w = draw(key, Stream::MisacRange, env, clock, i as u32 / 2);
+            let w = draw(key, stream::RANGE, env, clock, i as u32 / 2);
             normal_size(w[0], w[1])
         }
         false => 0.0,
     })
 }
 
-/// Phases [samples, K, M] for states given one by one: steered at the estimate, near it, and anywhere in (−π, π).
+/// Phases `[samples, K, M]` for states given one by one: steered at the estimate, near it, and anywhere in (−π, π).
 pub fn check_phases(
     spec: &Spec,
     phase: Phase,

@@ -1,20 +1,23 @@
 //! misac_gain: what the beams of a slot are worth to every vehicle: gain, its matched and steered references, SINR and rate with the interference of
 //! all K beams (1). The channel (2), (8) is drawn inside, from the state before the step and the clock of the slot.
 //!
-//! The rows lie as [R, GAIN_ROWS, B, K], so that `metrics_accumulate` and `metrics_reduce` take B·K for their B; the sum-rate is K times the mean rate.
+//! The rows lie as `[R, GAIN_ROWS, B, K]`, so that `metrics_accumulate` and `metrics_reduce` take B·K for their B; the sum-rate is K times the mean rate.
 
 use super::misac_batch::{
     PHASE_STEP, Spec as BatchSpec, WG as BATCH_WG, beam_constants, check_params, check_phases, check_states,
     state_of,
 };
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
+use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
 use crate::kernels::compare::compare_bits;
 use crate::kernels::compare::{Comparison, Tol, compare_scaled};
 use crate::kernels::cost::{Cost, counted, words_of};
 use crate::kernels::inputs::widen;
+use crate::kernels::shader;
 use crate::kernels::twin::{Scalar, assert_inside, assert_len, check_trips, philox_trips};
 use crate::num::real::counted::{Counted, operations};
 use crate::tasks::misac::physics::{Channel, MMAX, MisacParams, Phase, channel, gain_row, gains, geometry};
+
+pub const SHADER: Source = shader!("shaders/misac/", "misac_gain", super::SHARED);
 
 pub const WG: usize = BATCH_WG;
 
@@ -32,7 +35,7 @@ pub struct Spec {
 }
 
 impl Spec {
-    /// Elements of the rows [R, GAIN_ROWS, B, K].
+    /// Elements of the rows `[R, GAIN_ROWS, B, K]`.
     pub fn gains_len(&self) -> usize {
         gain_row::ROWS * self.batch.action_len()
     }
@@ -43,13 +46,13 @@ impl Spec {
 pub struct Args {
     /// Clock of the slot, as in the step that follows.
     pub clock: u32,
-    /// Start of the state [R, 7K, B] before the step inside its buffer.
+    /// Start of the state `[R, 7K, B]` before the step inside its buffer.
     pub state_off: usize,
-    /// Start of the phases [R, B, K, M] inside their buffer.
+    /// Start of the phases `[R, B, K, M]` inside their buffer.
     pub phases_off: usize,
 }
 
-/// `params` [R], `state` [R, 7K, B] from `state_off`, `phases` [R, B, K, M] (rad) from `phases_off`, `out` [R, GAIN_ROWS, B, K].
+/// `params` `[R]`, `state` `[R, 7K, B]` from `state_off`, `phases` `[R, B, K, M]` (rad) from `phases_off`, `out` `[R, GAIN_ROWS, B, K]`.
 pub fn misac_gain_cpu<F: Scalar>(
     spec: &Spec,
     at: &Args,
@@ -118,10 +121,10 @@ impl MisacGain {
             "misac_gain",
             n.div_ceil(2) * philox_trips(4) + n * (4 + k) + philox_trips(4) + 3 * k,
         )?;
-        Ok(MisacGain { spec: *spec, kernel: gpu.kernel("misac_gain", &prelude(spec))? })
+        Ok(MisacGain { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
     }
 
-    /// `params` [R], `out` [R, GAIN_ROWS, B, K]; `state` and `phases` hold whatever the offsets of `record` point into.
+    /// `params` `[R]`, `out` `[R, GAIN_ROWS, B, K]`; `state` and `phases` hold whatever the offsets of `record` point into.
     pub fn bind(
         &self,
         gpu: &Gpu,
@@ -165,7 +168,7 @@ pub(super) fn matched(h: &Channel<f64>, antennas: usize) -> f64 {
     sum * sum / antennas as f64
 }
 
-/// Shader against f64 twin, and on software Vulkan against the bits of the f32 twin.
+/// Shader against f64 twin, and on lavapipe against the bits of the f32 twin.
 pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
     let BatchSpec { r, b, task } = spec.batch;
     let (k, n) = (task.vehicles, task.antennas);

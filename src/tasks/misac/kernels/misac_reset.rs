@@ -2,14 +2,17 @@
 
 use super::misac_batch::{self, check_params, normal_size, range_size};
 pub use super::misac_batch::{Spec, WG};
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
+use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
 use crate::kernels::compare::compare_bits;
 use crate::kernels::compare::{Comparison, Tol, compare_scaled};
 use crate::kernels::cost::{Cost, words_of};
+use crate::kernels::shader;
 use crate::kernels::twin::{Scalar, assert_inside, assert_len, check_trips, philox_trips};
-use crate::num::philox::{Stream, draw};
+use crate::num::philox::draw;
 use crate::num::real::counted::{Counted, operations};
-use crate::tasks::misac::physics::{Batch, MisacParams, reset_range};
+use crate::tasks::misac::physics::{Batch, MisacParams, reset_range, stream};
+
+pub const SHADER: Source = shader!("shaders/misac/", "misac_reset", super::SHARED);
 
 pub const TOL: Tol = Tol {
     abs: 1e-30,
@@ -22,13 +25,13 @@ pub const TOL: Tol = Tol {
 pub struct Args {
     /// Slot counter of the draws: the first episode starts at 0.
     pub clock: u32,
-    /// Start of state [R, 7K, B] inside its buffer.
+    /// Start of state `[R, 7K, B]` inside its buffer.
     pub state_off: usize,
-    /// Start of obs [R, B, 3K] inside its buffer.
+    /// Start of obs `[R, B, 3K]` inside its buffer.
     pub obs_off: usize,
 }
 
-/// `params` [R], `state` [R, 7K, B] from `state_off`, `obs` [R, B, 3K] from `obs_off`.
+/// `params` `[R]`, `state` `[R, 7K, B]` from `state_off`, `obs` `[R, B, 3K]` from `obs_off`.
 pub fn misac_reset_cpu<F: Scalar>(
     spec: &Spec,
     at: &Args,
@@ -70,10 +73,10 @@ pub struct MisacReset {
 impl MisacReset {
     pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
         check_trips(gpu, "misac_reset", spec.task.vehicles * (1 + philox_trips(12)))?;
-        Ok(MisacReset { spec: *spec, kernel: gpu.kernel("misac_reset", &prelude(spec))? })
+        Ok(MisacReset { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
     }
 
-    /// `params` [R]; `state` and `obs` hold whatever the offsets of `record` point into.
+    /// `params` `[R]`; `state` and `obs` hold whatever the offsets of `record` point into.
     pub fn bind(
         &self,
         gpu: &Gpu,
@@ -108,13 +111,13 @@ impl MisacResetBound {
     }
 }
 
-/// What the rounding of a first state and its observation is measured by: rows x, v, age, e, two cosines, turn of [7K], then [3K].
+/// What the rounding of a first state and its observation is measured by: rows x, v, age, e, two cosines, turn of `[7K]`, then `[3K]`.
 pub(super) fn reset_scale(spec: &Spec, p: &MisacParams, env: u32, clock: u32) -> (Vec<f64>, Vec<f64>) {
     let k = spec.task.vehicles;
     let (mut state, mut obs) = (vec![0.0; spec.task.state_rows()], vec![0.0; spec.task.obs_dim()]);
     let range = range_size(k, p.key, env, clock);
     for i in 0..k {
-        let w = draw(p.key, Stream::MisacReset, env, clock, 2 * i as u32 + 1);
+        let w = draw(p.key, stream::RESET, env, clock, 2 * i as u32 + 1);
         let way = f64::from(p.speed_min_m_s) * f64::from(p.dt_s) * spec.task.slots as f64;
         let sizes =
             [80.0, 25.0, 0.0, f64::from(p.sigma_vis_rad) * normal_size(w[0], w[1]), 1.0, 1.0, 3.0 / way];
@@ -128,7 +131,7 @@ pub(super) fn reset_scale(spec: &Spec, p: &MisacParams, env: u32, clock: u32) ->
     (state, obs)
 }
 
-/// Shader against f64 twin, and on software Vulkan against the bits of the f32 twin.
+/// Shader against f64 twin, and on lavapipe against the bits of the f32 twin.
 pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
     let params = check_params(spec, seed);
     let at = Args { clock: 41, state_off: 2, obs_off: 3 };

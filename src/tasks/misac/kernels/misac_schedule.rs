@@ -4,13 +4,16 @@
 //! The period counts from the start of the episode: slot n is `clock` mod T.
 
 use super::misac_batch::{self, Spec as BatchSpec, WG as BATCH_WG, check_params, check_states};
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
+use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
 use crate::kernels::compare::{Comparison, compare_exact};
 use crate::kernels::cost::Cost;
 use crate::kernels::inputs::Sample;
 use crate::kernels::inputs::widen;
+use crate::kernels::shader;
 use crate::kernels::twin::{Scalar, assert_inside, assert_len, check_trips};
 use crate::tasks::misac::dp::Rule;
+
+pub const SHADER: Source = shader!("shaders/misac/", "misac_schedule", super::SHARED);
 
 pub const WG: usize = BATCH_WG;
 
@@ -31,7 +34,7 @@ impl Spec {
             _ => 1,
         }
     }
-    /// Words of `rule`: R periods, R tables, or plans [R, B, T]; 1 where it is not read.
+    /// Words of `rule`: R periods, R tables, or plans `[R, B, T]`; 1 where it is not read.
     pub fn rule_len(&self) -> usize {
         match self.rule {
             Rule::Always | Rule::Never => 1,
@@ -47,14 +50,14 @@ impl Spec {
 pub struct Args {
     /// Clock of the slot, as in the step that follows.
     pub clock: u32,
-    /// Start of the state [R, 7K, B] inside its buffer.
+    /// Start of the state `[R, 7K, B]` inside its buffer.
     pub state_off: usize,
-    /// Start of action [R, B, K] inside its buffer.
+    /// Start of action `[R, B, K]` inside its buffer.
     pub action_off: usize,
 }
 
-/// `state` [R, 7K, B] from `state_off`, `rule` as [`Spec::rule_len`] says (bit k of a table's or a plan's word is the camera of vehicle k),
-/// `action` [R, B, K] of 0 and 1 from `action_off`.
+/// `state` `[R, 7K, B]` from `state_off`, `rule` as [`Spec::rule_len`] says (bit k of a table's or a plan's word is the camera of vehicle k),
+/// `action` `[R, B, K]` of 0 and 1 from `action_off`.
 pub fn misac_schedule_cpu<F: Scalar + Into<f64>>(
     spec: &Spec,
     at: &Args,
@@ -123,7 +126,7 @@ pub struct MisacSchedule {
 impl MisacSchedule {
     pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
         check_trips(gpu, "misac_schedule", 3 * spec.batch.task.vehicles)?;
-        Ok(MisacSchedule { spec: *spec, kernel: gpu.kernel("misac_schedule", &prelude(spec))? })
+        Ok(MisacSchedule { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
     }
 
     /// `rule` as [`Spec::rule_len`] says; `state` and `action` hold whatever the offsets of `record` point into.
@@ -216,7 +219,7 @@ mod tests {
             lambda_j: 200.0,
             gamma_misa: 0.15,
         };
-        let values = problem.solve(1e-6, 10_000).values;
+        let values = problem.solve(1e-6, 10_000).unwrap().values;
         let table = problem.table(&values);
         assert!(table.iter().any(|w| *w != table[0]));
         let state = widen(&check_states(&batch, &params, 4));

@@ -1,21 +1,24 @@
-//! misac_step: one slot of every environment of every replica, with automatic reset at the episode's end. The physics is `src/task/misac.rs`.
+//! misac_step: one slot of every environment of every replica, with automatic reset at the episode's end. The physics is `src/tasks/misac/physics.rs`.
 //!
-//! The next state goes to an array of its own or back in place: a rollout that keeps the state of every slot, [T+1, R, 7K, B], lets beams be
+//! The next state goes to an array of its own or back in place: a rollout that keeps the state of every slot, `[T+1, R, 7K, B]`, lets beams be
 //! learned on channels that are drawn again later (`spatial_loss`).
 
 use super::misac_batch::{self, check_params, check_states, normal_size, range_size, state_of};
 pub use super::misac_batch::{Spec, WG};
 use super::misac_reset::reset_scale;
 use crate::env::TRUNCATED;
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
+use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
 use crate::kernels::compare::{Comparison, Tol, compare_exact, compare_scaled};
 use crate::kernels::compare::{compare_bits, compare_share};
 use crate::kernels::cost::{Cost, counted, words_of};
 use crate::kernels::inputs::{uniforms, widen};
+use crate::kernels::shader;
 use crate::kernels::twin::{Scalar, assert_inside, assert_len, check_trips, philox_trips};
-use crate::num::philox::{Stream, draw};
+use crate::num::philox::draw;
 use crate::num::real::counted::{Counted, operations};
-use crate::tasks::misac::physics::{Batch, MisacParams, StepSlices, beta, metric, step_range};
+use crate::tasks::misac::physics::{Batch, MisacParams, StepSlices, beta, metric, step_range, stream};
+
+pub const SHADER: Source = shader!("shaders/misac/", "misac_step", super::SHARED);
 
 /// Judged from the same f32 state and action, so errors never add up over slots.
 pub const TOL: Tol = Tol {
@@ -29,23 +32,23 @@ pub const TOL: Tol = Tol {
 pub struct Args {
     /// Slots since the first reset; an episode ends where (clock+1) mod T = 0.
     pub clock: u32,
-    /// Start of action [R, B, K] inside its buffer, such as a slot of a rollout.
+    /// Start of action `[R, B, K]` inside its buffer, such as a slot of a rollout.
     pub action_off: usize,
-    /// Start of the state [R, 7K, B] inside its buffer.
+    /// Start of the state `[R, 7K, B]` inside its buffer.
     pub state_off: usize,
     /// Where the next state goes: `state_off` for in place, else not overlapping with it.
     pub next_off: usize,
-    /// Start of the next observation [R, B, 3K] inside `obs`.
+    /// Start of the next observation `[R, B, 3K]` inside `obs`.
     pub obs_off: usize,
-    /// Start of [R, B] inside `reward` and inside `flags`.
+    /// Start of `[R, B]` inside `reward` and inside `flags`.
     pub reward_off: usize,
     /// Whether metrics are written.
     pub full: bool,
 }
 
-/// `params` [R]; `action` [R, B, K] of 0 and 1 from `action_off`; `state` [R, 7K, B] from `state_off`, the next from `next_off`; `obs` [R, B, 3K]
-/// from `obs_off`; `final_obs` [R, B, 3K], written where an episode ended; `reward` and `flags` [R, B] from `reward_off`; `metrics`
-/// [R, METRIC_ROWS, B], written if `full`.
+/// `params` `[R]`; `action` `[R, B, K]` of 0 and 1 from `action_off`; `state` `[R, 7K, B]` from `state_off`, the next from `next_off`; `obs` `[R, B, 3K]`
+/// from `obs_off`; `final_obs` `[R, B, 3K]`, written where an episode ended; `reward` and `flags` `[R, B]` from `reward_off`; `metrics`
+/// `[R, METRIC_ROWS, B]`, written if `full`.
 #[allow(clippy::too_many_arguments, reason = "the argument list is the kernel's binding list")]
 pub fn misac_step_cpu<F: Scalar>(
     spec: &Spec,
@@ -139,10 +142,10 @@ pub struct MisacStep {
 impl MisacStep {
     pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
         check_trips(gpu, "misac_step", spec.task.vehicles * (1 + philox_trips(20)))?;
-        Ok(MisacStep { spec: *spec, kernel: gpu.kernel("misac_step", &prelude(spec))? })
+        Ok(MisacStep { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
     }
 
-    /// `params` [R], `final_obs` [R, B, 3K], `metrics` [R, METRIC_ROWS, B]; the others hold whatever the offsets of `record` point into.
+    /// `params` `[R]`, `final_obs` `[R, B, 3K]`, `metrics` `[R, METRIC_ROWS, B]`; the others hold whatever the offsets of `record` point into.
     #[allow(clippy::too_many_arguments, reason = "the argument list is the kernel's binding list")]
     pub fn bind(
         &self,
@@ -248,7 +251,7 @@ impl<F: Scalar> Outputs<F> {
     }
 }
 
-/// Shader against f64 twin in the middle of an episode (next state apart, with metrics) and at its end (in place, without); on software Vulkan
+/// Shader against f64 twin in the middle of an episode (next state apart, with metrics) and at its end (in place, without); on lavapipe
 /// also against the bits of the f32 twin. What a dispatch must leave alone is compared as well.
 pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
     let (n, k, b) = (spec.r * spec.b, spec.task.vehicles, spec.b);
@@ -289,7 +292,7 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
             let (mut own, mut seen) = (vec![0.0; rows_of_state], vec![0.0; row]);
             let mut misaligned = 0.0;
             for i in 0..k {
-                let w = draw(p.key, Stream::MisacTrack, env as u32, clock, i as u32 / 4);
+                let w = draw(p.key, stream::TRACK, env as u32, clock, i as u32 / 4);
                 let size = normal_size(w[i % 4 / 2 * 2], w[i % 4 / 2 * 2 + 1]);
                 let rate = beta(&spec.task, p, &s, i);
                 misaligned += 1.0 - (-rate * s.age[i]).exp();

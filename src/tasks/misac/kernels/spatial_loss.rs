@@ -1,6 +1,6 @@
 //! spatial_loss: L_spat = −λ·mean over samples and vehicles of |h^H v|²/M (13), its gradient by the phases and the gain of every sample.
 //!
-//! Samples come out of a rollout of `slots` slots whose states are kept, [slots, R, 7K, B]: of minibatch mb, slot by slot, those of M/slots
+//! Samples come out of a rollout of `slots` slots whose states are kept, `[slots, R, 7K, B]`: of minibatch mb, slot by slot, those of M/slots
 //! environments in the order of the keyed shuffle of an epoch, as `minibatch_gather` and `slot_gather` take whole environments. The channel of a sample is drawn again from the state and the clock of its slot, so that none is stored.
 
 use super::misac_batch::{
@@ -8,15 +8,18 @@ use super::misac_batch::{
     state_of,
 };
 use super::misac_gain::matched;
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
+use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
 use crate::kernels::compare::compare_bits;
 use crate::kernels::compare::{Comparison, Tol, compare_scaled};
 use crate::kernels::cost::{Cost, counted, words_of};
 use crate::kernels::inputs::widen;
+use crate::kernels::shader;
 use crate::kernels::twin::{Scalar, assert_inside, assert_len, check_trips, philox_trips};
 use crate::num::real::counted::{Counted, operations};
 use crate::num::shuffle::{Minibatch, Samples, Unit};
 use crate::tasks::misac::physics::{Channel, MMAX, MisacParams, Phase, channel, spatial_gain};
+
+pub const SHADER: Source = shader!("shaders/misac/", "spatial_loss", super::SHARED);
 
 pub const WG: usize = BATCH_WG;
 
@@ -38,15 +41,15 @@ pub struct Spec {
 }
 
 impl Spec {
-    /// Elements of the states of the rollout [slots, R, 7K, B].
+    /// Elements of the states of the rollout `[slots, R, 7K, B]`.
     pub fn states_len(&self) -> usize {
         self.slots * self.batch.state_len()
     }
-    /// Elements of the gains [R, M, K].
+    /// Elements of the gains `[R, M, K]`.
     pub fn gain_len(&self) -> usize {
         self.batch.r * self.m * self.batch.task.vehicles
     }
-    /// Elements of the phases [R, M, K, antennas].
+    /// Elements of the phases `[R, M, K, antennas]`.
     pub fn phases_len(&self) -> usize {
         self.gain_len() * self.batch.task.antennas
     }
@@ -69,7 +72,7 @@ pub struct Args {
     /// Clock of the first of the kept slots, and from one of them to the next.
     pub clock: u32,
     pub clock_step: u32,
-    /// Start of the states [slots, R, 7K, B] inside their buffer, in elements.
+    /// Start of the states `[slots, R, 7K, B]` inside their buffer, in elements.
     pub state_off: usize,
     /// λ of (13).
     pub lambda: f32,
@@ -84,8 +87,8 @@ impl Args {
     }
 }
 
-/// `params` [R], `state` [slots, R, 7K, B] from `state_off`, `phases` [R, M, K, antennas] (rad); `d_phases` of the same shape, the gradient of the
-/// loss; `gain` [R, M, K]: |h^H v|²/antennas.
+/// `params` `[R]`, `state` `[slots, R, 7K, B]` from `state_off`, `phases` `[R, M, K, antennas]` (rad); `d_phases` of the same shape, the gradient of the
+/// loss; `gain` `[R, M, K]`: |h^H v|²/antennas.
 pub fn spatial_loss_cpu<F: Scalar>(
     spec: &Spec,
     at: &Args,
@@ -159,7 +162,7 @@ impl SpatialLoss {
         Unit::Environment.assert_whole(spec.slots, spec.m);
         // The shuffle's walk is longer than 100 rounds with probability below 1e-12.
         check_trips(gpu, "spatial_loss", n.div_ceil(2) * philox_trips(4) + 5 * n + philox_trips(12) + 100)?;
-        Ok(SpatialLoss { spec: *spec, kernel: gpu.kernel("spatial_loss", &prelude(spec))? })
+        Ok(SpatialLoss { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
     }
 
     /// Shapes as in [`spatial_loss_cpu`]; `state` holds whatever the offset of `record` points into, the others may be longer.
@@ -200,7 +203,7 @@ impl SpatialLossBound {
     }
 }
 
-/// Shader against f64 twin for the first and the last minibatch, and on software Vulkan against the bits of the f32 twin.
+/// Shader against f64 twin for the first and the last minibatch, and on lavapipe against the bits of the f32 twin.
 pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
     let task = &spec.batch.task;
     let (k, n) = (task.vehicles, task.antennas);

@@ -185,7 +185,7 @@ impl View<'_> {
     }
 
     fn judge_divergence(&self) -> Judgement {
-        let part = |from: f64, to: f64| self.slot_mean(RADAR, |r| r.mae_deg, (from, to));
+        let part = |from: f64, to: f64| self.slot_mean(RADAR, |r| r.values[SLOT_MAE], (from, to));
         let pair = part(0.9, 1.0).zip(part(0.4, 0.5)).map(|(late, mid)| Pair {
             a: ("MAE in the last tenth of the slots (°)".into(), late),
             b: ("in the fifth tenth".into(), mid),

@@ -68,7 +68,7 @@ impl View<'_> {
     fn fig3(&self) -> Plate {
         let look = |agent: &str| if agent == OPTIMUM { Look::Bound } else { Look::Curve };
         let curve = |agent: &str| {
-            let points = self.over_slots(agent, |r| r.energy_j);
+            let points = self.over_slots(agent, |r| r.values[SLOT_ENERGY]);
             series(agent, look(agent), points.iter().map(|(x, e)| e.point(*x)).collect())
         };
         let series: Vec<Series> = self.ids().map(curve).collect();
@@ -85,6 +85,7 @@ impl View<'_> {
                 bound_label: format!("{OPTIMUM} (exact)"),
                 series,
                 marks: printed.map(|v| mark(v, beyond)).collect(),
+                palette: PALETTE.into(),
                 ..Figure::default()
             }),
             caption: format!(
@@ -99,7 +100,7 @@ impl View<'_> {
 
     fn fig4(&self) -> Plate {
         let curve = |agent: &str| {
-            let points = self.over_slots(agent, |r| r.mae_deg);
+            let points = self.over_slots(agent, |r| r.values[SLOT_MAE]);
             series(agent, Look::Curve, points.iter().map(|(x, e)| e.point(*x)).collect())
         };
         // The optimum's line would be hidden under that of the best period; the table has both.
@@ -113,6 +114,7 @@ impl View<'_> {
                 y_label: "mean absolute angle error from the first slot on (°)".into(),
                 log_y: true,
                 series: shown,
+                palette: PALETTE.into(),
                 ..Figure::default()
             }),
             caption: format!(
@@ -155,6 +157,7 @@ impl View<'_> {
                 bound_label: format!("{OPTIMUM} (exact)"),
                 series: self.against_snr(&runs, look, |r, s| self.metric_of(r, ENERGY, s)),
                 marks,
+                palette: PALETTE.into(),
                 ..Figure::default()
             }),
             caption: format!(
@@ -183,6 +186,7 @@ impl View<'_> {
                 y_label: "energy per slot (J)".into(),
                 log_x: true,
                 series: all,
+                palette: PALETTE.into(),
                 ..Figure::default()
             }),
             caption: format!(
@@ -213,6 +217,7 @@ impl View<'_> {
                 x_ticks: self.snrs_db.clone(),
                 log_y: true,
                 series: all,
+                palette: PALETTE.into(),
                 ..Figure::default()
             }),
             caption: format!(
@@ -249,6 +254,7 @@ impl View<'_> {
                 title: format!("Beam gain{}", Self::at(self.headline_db)),
                 y_label: "gain over that of matched phases (%)".into(),
                 groups: groups.into_iter().filter_map(group).collect(),
+                palette: PALETTE.into(),
                 ..Bars::default()
             }),
             caption: format!(
@@ -315,6 +321,7 @@ impl View<'_> {
                 from_zero: true,
                 bound_label: format!("{OPTIMUM} (exact)"),
                 series: all,
+                palette: PALETTE.into(),
                 ..Figure::default()
             }),
             caption: format!(
@@ -345,6 +352,7 @@ impl View<'_> {
                 x_ticks: distinct(all.iter().flat_map(|s| &s.points).map(|p| p.x)),
                 bound_label: format!("{BOUND} (knows the trajectories)"),
                 series: all,
+                palette: PALETTE.into(),
                 ..Figure::default()
             }),
             caption: format!(
@@ -375,6 +383,7 @@ impl View<'_> {
                 log_x: true,
                 bound_label: "no relation".into(),
                 series: all,
+                palette: PALETTE.into(),
                 ..Figure::default()
             }),
             caption: format!(

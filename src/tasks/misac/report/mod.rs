@@ -14,14 +14,15 @@ use networks::Networks;
 use super::paper::{self, Claim, HEADLINE_SNR_DB, Printed};
 use crate::config::Layered;
 use crate::num::stats::{self, RESAMPLES};
-use crate::report::figure::{Bar, Bars, Figure, Look, PaperMark, Picture, Plate, Point, Reach, Series};
-use crate::report::frames;
+use crate::report::figure::{
+    Bar, Bars, Figure, Look, PaperMark, Picture, Plate, Point, Reach, Series, Shape, Swatch,
+};
 use crate::report::judge::*;
 use crate::report::words::*;
 use crate::report::{ReportError, ReportPaths, Tables};
-use crate::run::rows::Manifest;
+use crate::run::rows::{CurveRow, Key, Manifest, Rows, Schema, SlotRow};
 use crate::tasks::misac::config::{MisacConfig, MisacTaskConfig};
-use crate::tasks::misac::rows::{MisacCurveRow, MisacRows, MisacSlotRow};
+use crate::tasks::misac::rows::{ALGORITHM, PHASE, SCHEMA, UNCERTAINTY, VARIANT};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -37,6 +38,18 @@ const AGENTS: [(&str, &str); 8] = [
     (RADAR, "no camera ever"),
     (PERIODIC, "best fixed camera period, staggered over vehicles"),
     (OPTIMUM, "exact optimum of the scheduling problem"),
+];
+/// Colours and markers of all agents; the bounds have no marker.
+pub static PALETTE: &[Swatch] = &[
+    Swatch::new("h-moe", (0xD5, 0x5E, 0x00), Shape::Circle),
+    Swatch::new("h-moe-no-aoi", (0xCC, 0x79, 0xA7), Shape::Diamond),
+    Swatch::new("ppo-mono", (0x00, 0x72, 0xB2), Shape::Square),
+    Swatch::new("homogeneous-moe", (0x00, 0x9E, 0x73), Shape::Up),
+    Swatch::new("vision-only", (0xE6, 0x9F, 0x00), Shape::Plus),
+    Swatch::new("radar-only", (0x8A, 0x8A, 0x8A), Shape::Down),
+    Swatch::new("best-periodic", (0x56, 0xB4, 0xE9), Shape::Cross),
+    Swatch::new("dp-optimal", (0x00, 0x00, 0x00), Shape::None),
+    Swatch::new("dp-bound", (0x33, 0x22, 0x88), Shape::None),
 ];
 /// Agents whose two losses meet in shared parameters.
 const SHARED: [&str; 2] = [MONO, HOMOGENEOUS];
@@ -61,6 +74,13 @@ const OVER_GAMMA: &str = "share_over_gamma";
 const MAE: &str = "mae_deg";
 const FRAMES: &str = "frames_per_slot";
 
+/// Places among the means of a curve, and among those of a slot.
+const CURVE_REWARD: usize = Schema::place(SCHEMA.curve, "reward");
+const CURVE_ENERGY: usize = Schema::place(SCHEMA.curve, ENERGY);
+const CURVE_OVER_GAMMA: usize = Schema::place(SCHEMA.curve, OVER_GAMMA);
+const SLOT_ENERGY: usize = Schema::place(SCHEMA.slots, ENERGY);
+const SLOT_MAE: usize = Schema::place(SCHEMA.slots, MAE);
+
 /// Points of a drawn curve; longer ones are averaged over spans of updates, or thinned out over slots.
 const CURVE_POINTS: usize = 200;
 /// Share of a run's updates, at its end, that counts as "after training".
@@ -81,18 +101,8 @@ const TITLE: &str = "RL-H-MoE (task misac): this run beside the printed results"
 /// # Errors
 /// [`ReportError::DuplicateRow`] if two rows have the same keys, before anything is written; else what the file system, polars or plotters
 /// refuse.
-pub fn write(dir: &Path, rows: &MisacRows, manifest: &Manifest) -> Result<ReportPaths, ReportError> {
-    let mut curves = frames::frame(&rows.curves)?;
-    let mut evals = frames::frame(&rows.evals)?;
-    let mut slots = frames::frame(&rows.slots)?;
-    let mut energy = frames::frame(&rows.energy)?;
-    let mut all = [
-        ("curves.parquet", &mut curves),
-        ("evals.parquet", &mut evals),
-        ("slots.parquet", &mut slots),
-        ("energy.parquet", &mut energy),
-    ];
-    let tables = Tables::write(dir, &mut all, manifest)?;
+pub fn write(dir: &Path, rows: &Rows, manifest: &Manifest) -> Result<ReportPaths, ReportError> {
+    let (tables, _) = Tables::of_rows(dir, rows, &SCHEMA, manifest)?;
     let view = View::new(rows, manifest);
     let plates = view.plates();
     let svgs =
@@ -114,31 +124,28 @@ struct Run {
     variant: String,
 }
 
-/// The run of a row of any of the tables.
-macro_rules! run_of {
-    ($row:expr) => {
+impl Run {
+    fn of(key: &Key) -> Run {
+        let label = |i: usize| key.labels[i].clone();
         Run {
-            place: place(&$row.agent),
-            agent: $row.agent.clone(),
-            algorithm: $row.algorithm.clone(),
-            phase: $row.phase.clone(),
-            uncertainty: $row.uncertainty.clone(),
-            variant: $row.variant.clone(),
+            place: place(&key.agent),
+            agent: key.agent.clone(),
+            algorithm: label(ALGORITHM),
+            phase: label(PHASE),
+            uncertainty: label(UNCERTAINTY),
+            variant: label(VARIANT),
         }
-    };
-}
+    }
 
-/// Whether a row of any of the tables is of a run.
-macro_rules! is_of {
-    ($row:expr, $run:expr) => {
-        $row.agent == $run.agent
-            && $row.algorithm == $run.algorithm
-            && $row.phase == $run.phase
-            && $row.uncertainty == $run.uncertainty
-            && $row.variant == $run.variant
-    };
+    /// Whether a row of any of the tables is of this run.
+    fn has(&self, key: &Key) -> bool {
+        key.agent == self.agent
+            && key.labels[ALGORITHM] == self.algorithm
+            && key.labels[PHASE] == self.phase
+            && key.labels[UNCERTAINTY] == self.uncertainty
+            && key.labels[VARIANT] == self.variant
+    }
 }
-use is_of;
 
 fn place(agent: &str) -> usize {
     AGENTS.iter().position(|(id, _)| *id == agent).unwrap_or(AGENTS.len())
@@ -170,7 +177,7 @@ struct Learning {
 
 /// Everything the text is made from.
 struct View<'a> {
-    rows: &'a MisacRows,
+    rows: &'a Rows,
     resamples: Resamples,
     /// Every run with an evaluation, slot or learning curve, in table order.
     runs: Vec<Run>,
@@ -220,13 +227,13 @@ fn seed_means(values: impl Iterator<Item = (u32, f64)>) -> BySeed {
 }
 
 impl<'a> View<'a> {
-    fn new(rows: &'a MisacRows, manifest: &Manifest) -> Self {
+    fn new(rows: &'a Rows, manifest: &Manifest) -> Self {
         let resamples = Resamples::default();
-        type Key = (Run, u64, String);
-        let mut groups: BTreeMap<Key, (f64, BySeed)> = BTreeMap::new();
+        type Group = (Run, u64, String);
+        let mut groups: BTreeMap<Group, (f64, BySeed)> = BTreeMap::new();
         for r in &rows.evals {
-            let key = (run_of!(r), r.snr_db.to_bits(), r.metric.clone());
-            groups.entry(key).or_insert_with(|| (r.snr_db, BySeed::new())).1.insert(r.seed, r.mean);
+            let key = (Run::of(&r.key), r.key.at.to_bits(), r.metric.clone());
+            groups.entry(key).or_insert_with(|| (r.key.at, BySeed::new())).1.insert(r.key.seed, r.mean);
         }
         let cells: Vec<Cell> = groups
             .into_par_iter()
@@ -238,13 +245,13 @@ impl<'a> View<'a> {
         let mut runs: Vec<Run> = cells.iter().map(|c| c.run.clone()).collect();
         // Rows come run by run, so that the last one is the likely match.
         for r in &rows.curves {
-            if !runs.last().is_some_and(|run| is_of!(r, run)) {
-                runs.push(run_of!(r));
+            if !runs.last().is_some_and(|run| run.has(&r.key)) {
+                runs.push(Run::of(&r.key));
             }
         }
         for r in &rows.slots {
-            if !runs.last().is_some_and(|run| is_of!(r, run)) {
-                runs.push(run_of!(r));
+            if !runs.last().is_some_and(|run| run.has(&r.key)) {
+                runs.push(Run::of(&r.key));
             }
         }
         runs.sort();
@@ -283,9 +290,9 @@ impl<'a> View<'a> {
         view.snrs_db = distinct(view.cells.iter().filter(|c| shown.contains(&c.run)).map(|c| c.snr_db));
         view.headline_db = headline(view.snrs_db.iter().copied());
         view.slot_db =
-            headline(rows.slots.iter().filter(|r| shown.iter().any(|s| is_of!(r, s))).map(|r| r.snr_db));
+            headline(rows.slots.iter().filter(|r| shown.iter().any(|s| s.has(&r.key))).map(|r| r.key.at));
         view.curve_db =
-            headline(rows.curves.iter().filter(|r| shown.iter().any(|s| is_of!(r, s))).map(|r| r.snr_db));
+            headline(rows.curves.iter().filter(|r| shown.iter().any(|s| s.has(&r.key))).map(|r| r.key.at));
         view.learning = shown.iter().filter_map(|run| view.learned(run)).collect();
         view.networks = Networks::new(rows, &shown);
         view
@@ -356,12 +363,12 @@ impl<'a> View<'a> {
     }
 
     /// Slots of one run at the SNR of figures 3 and 4, by seed, ascending.
-    fn slots_of(&self, agent: &str) -> BTreeMap<u32, Vec<&MisacSlotRow>> {
-        let mut seeds: BTreeMap<u32, Vec<&MisacSlotRow>> = BTreeMap::new();
+    fn slots_of(&self, agent: &str) -> BTreeMap<u32, Vec<&SlotRow>> {
+        let mut seeds: BTreeMap<u32, Vec<&SlotRow>> = BTreeMap::new();
         if let Some(run) = self.main(agent) {
-            let mine = |r: &&MisacSlotRow| Some(r.snr_db) == self.slot_db && is_of!(r, run);
+            let mine = |r: &&SlotRow| Some(r.key.at) == self.slot_db && run.has(&r.key);
             for r in self.rows.slots.iter().filter(mine) {
-                seeds.entry(r.seed).or_default().push(r);
+                seeds.entry(r.key.seed).or_default().push(r);
             }
         }
         seeds.values_mut().for_each(|s| s.sort_by_key(|r| r.slot));
@@ -369,7 +376,7 @@ impl<'a> View<'a> {
     }
 
     /// Mean of a quantity from the first slot to each, since schedules zigzag from slot to slot; mean over seeds.
-    fn over_slots(&self, agent: &str, value: fn(&MisacSlotRow) -> f64) -> Vec<(f64, Estimate)> {
+    fn over_slots(&self, agent: &str, value: fn(&SlotRow) -> f64) -> Vec<(f64, Estimate)> {
         let mut by_slot: BTreeMap<u32, BySeed> = BTreeMap::new();
         for (seed, slots) in self.slots_of(agent) {
             let (mut sum, mut n) = (0.0, 0.0);
@@ -392,10 +399,10 @@ impl<'a> View<'a> {
     }
 
     /// Mean over the slots in the part `from..to` of the episode, per seed, then over seeds.
-    fn slot_mean(&self, agent: &str, value: fn(&MisacSlotRow) -> f64, part: (f64, f64)) -> Option<Estimate> {
+    fn slot_mean(&self, agent: &str, value: fn(&SlotRow) -> f64, part: (f64, f64)) -> Option<Estimate> {
         let slots = self.slots_of(agent);
         let end = f64::from(slots.values().flatten().map(|r| r.slot).max()? + 1);
-        let inside = |r: &&MisacSlotRow| (part.0 * end..part.1 * end).contains(&f64::from(r.slot));
+        let inside = |r: &&SlotRow| (part.0 * end..part.1 * end).contains(&f64::from(r.slot));
         let mine = slots.iter().flat_map(|(seed, s)| s.iter().map(move |r| (*seed, *r)));
         let means = seed_means(mine.filter(|(_, r)| inside(r)).map(|(seed, r)| (seed, value(r))));
         over_seeds(&self.resamples, &means)
@@ -403,18 +410,18 @@ impl<'a> View<'a> {
 
     /// `None` without a learning curve at the SNR that is shown.
     fn learned(&self, run: &Run) -> Option<Learning> {
-        let mut updates: BTreeMap<u32, Vec<&MisacCurveRow>> = BTreeMap::new();
-        for r in self.rows.curves.iter().filter(|r| Some(r.snr_db) == self.curve_db && is_of!(r, run)) {
+        let mut updates: BTreeMap<u32, Vec<&CurveRow>> = BTreeMap::new();
+        for r in self.rows.curves.iter().filter(|r| Some(r.key.at) == self.curve_db && run.has(&r.key)) {
             updates.entry(r.update).or_default().push(r);
         }
-        let updates: Vec<Vec<&MisacCurveRow>> = updates.into_values().collect();
+        let updates: Vec<Vec<&CurveRow>> = updates.into_values().collect();
         let env_steps = updates.iter().flatten().map(|r| r.env_steps).max()?;
-        let mean = |part: &[Vec<&MisacCurveRow>], value: fn(&MisacCurveRow) -> f64| {
-            over_seeds(&self.resamples, &seed_means(part.iter().flatten().map(|r| (r.seed, value(r)))))
+        let mean = |part: &[Vec<&CurveRow>], value: fn(&CurveRow) -> f64| {
+            over_seeds(&self.resamples, &seed_means(part.iter().flatten().map(|r| (r.key.seed, value(r)))))
         };
         let span = updates.len().div_ceil(CURVE_POINTS);
-        let curve = |value: fn(&MisacCurveRow) -> f64| -> Vec<(f64, Estimate)> {
-            let point = |part: &[Vec<&MisacCurveRow>]| {
+        let curve = |value: fn(&CurveRow) -> f64| -> Vec<(f64, Estimate)> {
+            let point = |part: &[Vec<&CurveRow>]| {
                 let steps = part.iter().flatten().map(|r| r.env_steps).max()?;
                 Some((steps as f64, mean(part, value)?))
             };
@@ -426,12 +433,12 @@ impl<'a> View<'a> {
             run: run.clone(),
             updates: updates.len(),
             env_steps,
-            energy: curve(|r| r.energy_j),
-            cost: curve(|r| -r.reward),
+            energy: curve(|r| r.slots[CURVE_ENERGY]),
+            cost: curve(|r| -r.slots[CURVE_REWARD]),
             cosine: curve(|r| r.gradient_cosine),
-            first_energy: mean(&updates[..1], |r| r.energy_j),
-            last_energy: mean(last, |r| r.energy_j),
-            last_over_gamma: mean(last, |r| r.share_over_gamma),
+            first_energy: mean(&updates[..1], |r| r.slots[CURVE_ENERGY]),
+            last_energy: mean(last, |r| r.slots[CURVE_ENERGY]),
+            last_over_gamma: mean(last, |r| r.slots[CURVE_OVER_GAMMA]),
             mean_cosine: mean(&updates, |r| r.gradient_cosine),
         })
     }
@@ -467,5 +474,19 @@ impl<'a> View<'a> {
             left -= here;
         }
         Some(task.vehicles as f64 * (0.5 * task.e_vis_j + task.e_recovery_j * misaligned))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_agent_has_its_own_colour() {
+        crate::report::figure::tell_apart(PALETTE);
+        let known = crate::tasks::misac::agents::AGENTS.iter().map(|a| a.id);
+        for id in known.chain(AGENTS.iter().map(|a| a.0)) {
+            assert!(PALETTE.iter().any(|s| s.name == id), "{id}");
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::energy::accounts::{EFFECTIVE, INFERENCE, MEASURED, MEMORY, PAPER};
+use crate::run::rows::EnergyRow;
 
 /// Methods in the order of every table, with their words.
 const METHODS: [(&str, &str); 4] = [
@@ -40,30 +41,28 @@ fn words(method: &str, constants: &str) -> String {
 }
 
 impl Networks {
-    pub(super) fn new(rows: &MisacRows, shown: &[Run]) -> Self {
-        let mine = |r: &&crate::tasks::misac::rows::MisacEnergyRow| {
-            r.stage == INFERENCE && shown.iter().any(|run| is_of!(r, run))
-        };
-        let snr_db = headline(rows.energy.iter().filter(mine).map(|r| r.snr_db));
-        type Key = (usize, String, String, usize, String);
-        let mut sums: BTreeMap<Key, Account> = BTreeMap::new();
-        for r in rows.energy.iter().filter(mine).filter(|r| Some(r.snr_db) == snr_db) {
+    pub(super) fn new(rows: &Rows, shown: &[Run]) -> Self {
+        let mine = |r: &&EnergyRow| r.stage == INFERENCE && shown.iter().any(|run| run.has(&r.key));
+        let snr_db = headline(rows.energy.iter().filter(mine).map(|r| r.key.at));
+        type Place = (usize, String, String, usize, String);
+        let mut sums: BTreeMap<Place, Account> = BTreeMap::new();
+        for r in rows.energy.iter().filter(mine).filter(|r| Some(r.key.at) == snr_db) {
             let key = (
                 method_place(&r.method),
                 r.method.clone(),
                 r.constants.clone(),
-                place(&r.agent),
-                r.agent.clone(),
+                place(&r.key.agent),
+                r.key.agent.clone(),
             );
             let account = sums.entry(key).or_insert_with(|| Account {
-                agent: r.agent.clone(),
+                agent: r.key.agent.clone(),
                 method: r.method.clone(),
                 constants: r.constants.clone(),
                 seeds: BySeed::new(),
                 networks: Vec::new(),
                 reason: String::new(),
             });
-            *account.seeds.entry(r.seed).or_default() += r.energy_j;
+            *account.seeds.entry(r.key.seed).or_default() += r.energy_j;
             if !account.networks.contains(&r.network) {
                 account.networks.push(r.network.clone());
             }
@@ -102,6 +101,7 @@ impl View<'_> {
                 y_label: "energy per slot (J)".into(),
                 log_y: true,
                 groups,
+                palette: PALETTE.into(),
                 ..Bars::default()
             }),
             caption: "Energy of the networks that schedule and set phases, per slot, log scale, mean over seeds with 95 % error bars. Bars of \

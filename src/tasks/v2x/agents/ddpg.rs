@@ -1,10 +1,11 @@
 //! `ddpg`: the paper's off-policy rival with a deterministic actor.
 
-use super::{V2xAgent, V2xKind};
+use super::V2xAgent;
 use crate::learn::{Algorithm, OffPolicySpec};
+use crate::run::task::Kind;
 
 pub const AGENT: V2xAgent = V2xAgent {
     id: "ddpg",
     summary: "DDPG, ReLU networks 128-128, deterministic policy",
-    kind: V2xKind::Learned(|config, replicas| Algorithm::OffPolicy(OffPolicySpec::ddpg(config, replicas))),
+    kind: Kind::Learned(|config, env| Algorithm::OffPolicy(OffPolicySpec::ddpg(&config.ddpg, env))),
 };

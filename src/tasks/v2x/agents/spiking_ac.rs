@@ -1,10 +1,11 @@
 //! `spiking-ac`: the agent that the paper proposes: PPO with spiking actor and critic.
 
-use super::{V2xAgent, V2xKind};
+use super::V2xAgent;
 use crate::learn::{Algorithm, PpoSpec};
+use crate::run::task::Kind;
 
 pub const AGENT: V2xAgent = V2xAgent {
     id: "spiking-ac",
     summary: "PPO, spiking actor and critic 128-128 (LIF, 6 spike steps), Gaussian policy",
-    kind: V2xKind::Learned(|config, replicas| Algorithm::Ppo(PpoSpec::spiking(config, replicas))),
+    kind: Kind::Learned(|config, env| Algorithm::Ppo(PpoSpec::spiking(&config.ppo, &config.spiking, env))),
 };

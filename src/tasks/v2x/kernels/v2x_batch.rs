@@ -1,4 +1,4 @@
-//! What the kernels of task v2x share: sizes, the constants of `shaders/shared/v2x.wgsl`, and the inputs and condition numbers of their checks.
+//! What the kernels of task v2x share: sizes, the constants of `shaders/v2x/shared/v2x.wgsl`, and the inputs and condition numbers of their checks.
 
 use crate::config::Layered;
 use crate::gpu::Prelude;
@@ -22,25 +22,25 @@ pub struct Spec {
 }
 
 impl Spec {
-    /// Elements of the state [R, 10K, B].
+    /// Elements of the state `[R, 10K, B]`.
     pub fn state_len(&self) -> usize {
         self.r * self.task.state_rows() * self.b
     }
-    /// Elements of an observation [R, B, 4K].
+    /// Elements of an observation `[R, B, 4K]`.
     pub fn obs_len(&self) -> usize {
         self.r * self.b * self.task.obs_dim()
     }
-    /// Elements of an action [R, B, A].
+    /// Elements of an action `[R, B, A]`.
     pub fn action_len(&self) -> usize {
         self.r * self.b * self.task.action_dim()
     }
-    /// Elements of the metrics of a slot [R, METRIC_ROWS, B].
+    /// Elements of the metrics of a slot `[R, METRIC_ROWS, B]`.
     pub fn metrics_len(&self) -> usize {
         self.r * self.task.metric_rows() * self.b
     }
 }
 
-/// The constants of `shaders/shared/v2x.wgsl`.
+/// The constants of `shaders/v2x/shared/v2x.wgsl`.
 pub fn constants(spec: &Spec) -> Prelude {
     let t = &spec.task;
     Prelude::new()
@@ -71,7 +71,7 @@ pub fn check_params(spec: &Spec, seed: u32) -> Vec<V2xParams> {
         .collect()
 }
 
-/// States spread over the whole road, with the errors and variances an echo leaves: [R, 10K, B].
+/// States spread over the whole road, with the errors and variances an echo leaves: `[R, 10K, B]`.
 pub fn check_states(spec: &Spec, seed: u32) -> Vec<f32> {
     let mut u = uniforms(seed, 1);
     let (k, b) = (spec.task.vehicles, spec.b);
@@ -103,7 +103,7 @@ pub fn check_states(spec: &Spec, seed: u32) -> Vec<f32> {
     rows
 }
 
-/// The state of one environment out of rows [R, 10K, B].
+/// The state of one environment out of rows `[R, 10K, B]`.
 pub fn state_of(spec: &Spec, rows: &[f32], r: usize, env: usize) -> State<f64> {
     let k = spec.task.vehicles;
     let mut all = [[0.0; KMAX]; 10];

@@ -2,18 +2,22 @@
 
 pub use super::v2x_batch::WG;
 use super::v2x_batch::{self, STEP, check_params, sensitivity, state_of};
-use super::{v2x_reset, v2x_step};
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
+use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
 use crate::kernels::compare::compare_bits;
 use crate::kernels::compare::{Comparison, Tol, compare_scaled};
 use crate::kernels::cost::{Cost, counted, words_of};
 use crate::kernels::inputs::widen;
+use crate::kernels::shader;
 use crate::kernels::twin::{Scalar, assert_inside, assert_len, check_trips, philox_trips};
 use crate::num::philox::{Stream, draw};
 use crate::num::real::Real;
 use crate::num::real::counted::{Counted, operations};
-use crate::tasks::v2x::physics::{V2xParams, comm_snr_per_watt, motion, motion_noise};
+use crate::tasks::v2x::physics::{
+    Batch, StepSlices, V2xParams, comm_snr_per_watt, motion, motion_noise, reset_range, step_range,
+};
 use crate::tasks::v2x::reference::{Reference, act, reference_range};
+
+pub const SHADER: Source = shader!("shaders/v2x/", "v2x_reference", super::SHARED);
 
 pub const TOL: Tol = Tol {
     abs: 1e-30,
@@ -30,7 +34,7 @@ pub struct Spec {
 }
 
 impl Spec {
-    /// Elements of the memory [R, 9K, B] (0 for agents without one).
+    /// Elements of the memory `[R, 9K, B]` (0 for agents without one).
     pub fn memory_len(&self) -> usize {
         self.batch.r * self.who.memory_rows(self.batch.task.vehicles) * self.batch.b
     }
@@ -41,11 +45,11 @@ impl Spec {
 pub struct Args {
     /// The coming slot: the clock the step will have.
     pub clock: u32,
-    /// Start of action [R, B, A] inside its buffer, in elements.
+    /// Start of action `[R, B, A]` inside its buffer, in elements.
     pub action_off: usize,
 }
 
-/// `params` [R], `state` [R, 10K, B], `memory` [R, 9K, B] (`ekf` only, else not looked at), `action` [R, B, A] from `action_off`.
+/// `params` `[R]`, `state` `[R, 10K, B]`, `memory` `[R, 9K, B]` (`ekf` only, else not looked at), `action` `[R, B, A]` from `action_off`.
 pub fn v2x_reference_cpu<F: Scalar>(
     spec: &Spec,
     at: &Args,
@@ -110,10 +114,10 @@ impl V2xReference {
         let k = spec.batch.task.vehicles;
         assert_eq!(spec.batch.task.beam, spec.who.beam(), "{:?} writes actions of another beam", spec.who);
         check_trips(gpu, "v2x_reference", philox_trips(3 * k) + 2 * k * k * k + 6 * k * k + 60 * k)?;
-        Ok(V2xReference { spec: *spec, kernel: gpu.kernel("v2x_reference", &prelude(spec))? })
+        Ok(V2xReference { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
     }
 
-    /// `params` [R], `state` [R, 10K, B], `memory` [R, 9K, B] (any buffer for an agent other than `ekf`); `action` holds whatever the offset of
+    /// `params` `[R]`, `state` `[R, 10K, B]`, `memory` `[R, 9K, B]` (any buffer for an agent other than `ekf`); `action` holds whatever the offset of
     /// `record` points into.
     pub fn bind(
         &self,
@@ -149,7 +153,7 @@ impl V2xReferenceBound {
     }
 }
 
-/// Scales of action [R, B, A] and memory [R, 9K, B].
+/// Scales of action `[R, B, A]` and memory `[R, 9K, B]`.
 fn scales(
     spec: &Spec,
     at: &Args,
@@ -270,11 +274,25 @@ fn scales(
     (action_scale, memory_scale)
 }
 
-/// Shader against f64 twin on states that the agent's own actions led to, at an episode's first slot and later; on software Vulkan also
+/// Calls `each` with the number and the environments of every replica: the physics itself, whose kernels are checked by what this kernel decides.
+fn play(
+    spec: &v2x_batch::Spec,
+    params: &[V2xParams],
+    state: &mut [f32],
+    obs: &mut [f32],
+    each: impl Fn(usize, &mut Batch<f32>),
+) {
+    let (rows, row) = (spec.task.state_rows() * spec.b, spec.task.obs_dim() * spec.b);
+    let replicas = params.iter().zip(state.chunks_exact_mut(rows)).zip(obs.chunks_exact_mut(row));
+    for (r, ((params, state), obs)) in replicas.enumerate() {
+        each(r, &mut Batch { params, envs: spec.b, first: 0, state, obs });
+    }
+}
+
+/// Shader against f64 twin on states that the agent's own actions led to, at an episode's first slot and later; on lavapipe also
 /// against the bits of the f32 twin.
 pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
     let batch = &spec.batch;
-    let n = batch.r * batch.b;
     let params = check_params(batch, seed);
     let kernel = V2xReference::new(gpu, spec)?;
     let mut rows = Vec::new();
@@ -283,15 +301,10 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
         let mut state = vec![0f32; batch.state_len()];
         let mut obs = vec![0f32; batch.obs_len()];
         let mut memory = vec![0f32; spec.memory_len()];
-        let (mut reward, mut flags) = (vec![0f32; n], vec![0u32; n]);
         let mut action = vec![0f32; batch.action_len()];
-        v2x_reset::v2x_reset_cpu(
-            batch,
-            &v2x_reset::Args { clock: 0, obs_off: 0 },
-            &params,
-            &mut state,
-            &mut obs,
-        );
+        play(batch, &params, &mut state, &mut obs, |_, replica| {
+            reset_range::<f32, 0>(&batch.task, replica, 0, 0, batch.b);
+        });
         for clock in 0..slots_before {
             v2x_reference_cpu(
                 spec,
@@ -301,20 +314,18 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
                 &mut memory,
                 &mut action,
             );
-            let at = v2x_step::Args { clock, action_off: 0, obs_off: 0, reward_off: 0, full: false };
-            let mut final_obs = vec![0f32; batch.obs_len()];
-            v2x_step::v2x_step_cpu(
-                batch,
-                &at,
-                &params,
-                &action,
-                &mut state,
-                &mut obs,
-                &mut final_obs,
-                &mut reward,
-                &mut flags,
-                &mut [],
-            );
+            play(batch, &params, &mut state, &mut obs, |r, replica| {
+                let mut out = StepSlices {
+                    final_obs: &mut vec![0f32; replica.obs.len()],
+                    reward: &mut vec![0f32; batch.b],
+                    flags: &mut vec![0u32; batch.b],
+                    metrics: None,
+                    full: false,
+                };
+                let a = batch.task.action_dim() * batch.b;
+                let action = &action[r * a..][..a];
+                step_range::<f32, 0>(&batch.task, replica, action, &mut out, clock, 0, batch.b);
+            });
         }
 
         let at = Args { clock: slots_before, action_off: 3 };

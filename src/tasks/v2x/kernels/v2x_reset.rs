@@ -2,13 +2,16 @@
 
 use super::v2x_batch::{self, check_params};
 pub use super::v2x_batch::{Spec, WG};
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
+use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
 use crate::kernels::compare::compare_bits;
 use crate::kernels::compare::{Comparison, Tol, compare};
 use crate::kernels::cost::{Cost, words_of};
+use crate::kernels::shader;
 use crate::kernels::twin::{Scalar, assert_inside, assert_len};
 use crate::num::real::counted::{Counted, operations};
 use crate::tasks::v2x::physics::{Batch, V2xParams, reset_range};
+
+pub const SHADER: Source = shader!("shaders/v2x/", "v2x_reset", super::SHARED);
 
 pub const TOL: Tol =
     Tol { abs: 1e-30, rel: 5e-7, why: "one product and one sum per value: a few half-ulps of 6e-8" };
@@ -18,11 +21,11 @@ pub const TOL: Tol =
 pub struct Args {
     /// Slot counter of the draws: the first episode starts at 0.
     pub clock: u32,
-    /// Start of obs [R, B, 4K] inside its buffer.
+    /// Start of obs `[R, B, 4K]` inside its buffer.
     pub obs_off: usize,
 }
 
-/// `params` [R], `state` [R, 10K, B], `obs` [R, B, 4K] from `obs_off`.
+/// `params` `[R]`, `state` `[R, 10K, B]`, `obs` `[R, B, 4K]` from `obs_off`.
 pub fn v2x_reset_cpu<F: Scalar>(
     spec: &Spec,
     at: &Args,
@@ -64,10 +67,10 @@ pub struct V2xReset {
 
 impl V2xReset {
     pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
-        Ok(V2xReset { spec: *spec, kernel: gpu.kernel("v2x_reset", &prelude(spec))? })
+        Ok(V2xReset { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
     }
 
-    /// `params` [R], `state` [R, 10K, B]; `obs` holds whatever the offset of `record` points into.
+    /// `params` `[R]`, `state` `[R, 10K, B]`; `obs` holds whatever the offset of `record` points into.
     pub fn bind(
         &self,
         gpu: &Gpu,
@@ -100,7 +103,7 @@ impl V2xResetBound {
     }
 }
 
-/// Shader against f64 twin, and on software Vulkan against the bits of the f32 twin.
+/// Shader against f64 twin, and on lavapipe against the bits of the f32 twin.
 pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
     let params = check_params(spec, seed);
     let at = Args { clock: 41, obs_off: 3 };

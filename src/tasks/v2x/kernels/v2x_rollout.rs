@@ -6,7 +6,7 @@
 
 use super::v2x_batch::{self, check_params, check_states};
 use super::v2x_step::{self, Outputs, Scales};
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude};
+use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source};
 use crate::kernels::MAX_TRIPS;
 use crate::kernels::compare::{Comparison, Tol, compare_exact, compare_scaled};
 use crate::kernels::compare::{compare_bits, compare_share};
@@ -15,9 +15,12 @@ use crate::kernels::dense_forward::{self, dense_forward_cpu};
 use crate::kernels::gaussian_head::{self, four_normals, gaussian_head_cpu};
 use crate::kernels::inputs::normal;
 use crate::kernels::inputs::widen;
+use crate::kernels::shader;
 use crate::kernels::twin::{Scalar, assert_len, check_trips, philox_trips};
 use crate::nets::{ActorCriticLayout, MlpLayout};
 use crate::tasks::v2x::physics::{Batch, StepSlices, V2xParams, load_state, metric, observe, step_range};
+
+pub const SHADER: Source = shader!("shaders/v2x/", "v2x_rollout", super::SHARED);
 
 /// Of one slot, the physics judged from the device's own action; more slots in a dispatch are compared, bit by bit, with as many dispatches of one.
 pub const TOL: Tol = v2x_step::TOL;
@@ -126,9 +129,9 @@ pub struct Spec {
     pub batch: v2x_batch::Spec,
     /// T: slots that the buffers hold.
     pub horizon: usize,
-    /// 4K → action means [A].
+    /// 4K → action means `[A]`.
     pub net: MlpLayout,
-    /// First element of `log_std` [A] inside a replica's parameters.
+    /// First element of `log_std` `[A]` inside a replica's parameters.
     pub ls_off: usize,
     /// P: parameters of a replica.
     pub p: usize,
@@ -151,23 +154,23 @@ impl Spec {
     fn row(&self) -> usize {
         self.batch.r * self.batch.b
     }
-    /// Elements of `obs` [T + 2, R, B, 4K].
+    /// Elements of `obs` `[T + 2, R, B, 4K]`.
     pub fn obs_len(&self) -> usize {
         (self.horizon + 2) * self.batch.obs_len()
     }
-    /// First element of the final observations [R, B, 4K] inside `obs`.
+    /// First element of the final observations `[R, B, 4K]` inside `obs`.
     pub fn final_off(&self) -> usize {
         (self.horizon + 1) * self.batch.obs_len()
     }
-    /// Elements of `action` [T, R, B, A].
+    /// Elements of `action` `[T, R, B, A]`.
     pub fn action_len(&self) -> usize {
         self.horizon * self.batch.action_len()
     }
-    /// Elements of `logprob` and of `flags` [T, R, B].
+    /// Elements of `logprob` and of `flags` `[T, R, B]`.
     pub fn slots_len(&self) -> usize {
         self.horizon * self.row()
     }
-    /// Elements of `outcome` [4, T, R, B].
+    /// Elements of `outcome` `[4, T, R, B]`.
     pub fn outcome_len(&self) -> usize {
         outcome::ROWS * self.slots_len()
     }
@@ -190,8 +193,8 @@ fn one_end(spec: &Spec, at: &Args) -> bool {
     (at.clock as usize + at.slots) / t <= at.clock as usize / t + 1
 }
 
-/// `params` [R]; `net` [R, P]; `state` [R, 10K, B]; `obs` [T+2, R, B, 4K], of which slots first+1 … first+slots are written, and row T+1 where an
-/// episode ended (the observation behind its last slot); `action` [T, R, B, A], `logprob` and `flags` [T, R, B] and `outcome` [4, T, R, B], of which
+/// `params` `[R]`; `net` `[R, P]`; `state` `[R, 10K, B]`; `obs` `[T+2, R, B, 4K]`, of which slots first+1 … first+slots are written, and row T+1 where an
+/// episode ended (the observation behind its last slot); `action` `[T, R, B, A]`, `logprob` and `flags` `[T, R, B]` and `outcome` `[4, T, R, B]`, of which
 /// slots first … first+slots−1 are written.
 #[expect(clippy::too_many_arguments, reason = "the argument list is the kernel's binding list")]
 pub fn v2x_rollout_cpu<F: Scalar>(
@@ -378,7 +381,7 @@ impl V2xRollout {
             r <= 65_535 && b.div_ceil(spec.plan.envs) <= 65_535,
             "v2x_rollout: {r} replicas of {b} environments are too many workgroups"
         );
-        Ok(V2xRollout { spec: spec.clone(), slots, kernel: gpu.kernel("v2x_rollout", &prelude(spec))? })
+        Ok(V2xRollout { spec: spec.clone(), slots, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
     }
 
     /// Shapes as in [`v2x_rollout_cpu`].
@@ -573,7 +576,7 @@ fn action_scales(
 }
 
 /// One slot in the middle and one at the end of an episode: actions against the f64 twin, the physics against the f64 twin of v2x_step from the device's actions, on
-/// software Vulkan all but log-probabilities against the bits of the f32 twin, and that nothing else is written; then several slots across an episode's end in one
+/// lavapipe all but log-probabilities against the bits of the f32 twin, and that nothing else is written; then several slots across an episode's end in one
 /// dispatch against one dispatch a slot, bit by bit, on any device. What of the parameters is not the actor's is not a number.
 pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
     const SLOTS: usize = 5;

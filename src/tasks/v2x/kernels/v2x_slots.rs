@@ -1,17 +1,20 @@
 //! v2x_slots: many slots of every environment in one dispatch, the state in registers, with standard normal actions: the physics alone, as fast as
-//! the device does it. The physics is `src/task/v2x.rs`, the draws are those of gaussian_head.
+//! the device does it. The physics is `src/tasks/v2x/physics.rs`, the draws are those of gaussian_head.
 
 use super::v2x_batch::{STEP, check_params, check_states};
 pub use super::v2x_batch::{Spec, WG};
 use super::v2x_step::{self, Outputs, Scales, v2x_step_cpu};
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
+use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
 use crate::kernels::MAX_TRIPS;
 use crate::kernels::compare::{Comparison, Tol, compare_exact, compare_scaled};
 use crate::kernels::compare::{compare_bits, compare_share};
 use crate::kernels::cost::{Cost, NORMAL_PAIR, words_of};
 use crate::kernels::gaussian_head::four_normals;
+use crate::kernels::shader;
 use crate::kernels::twin::{Scalar, assert_len, check_trips, philox_trips};
 use crate::tasks::v2x::physics::{V2xParams, metric};
+
+pub const SHADER: Source = shader!("shaders/v2x/", "v2x_slots", super::SHARED);
 
 /// Of one slot; more slots in a dispatch are compared, bit by bit, with as many dispatches of one.
 pub const TOL: Tol = Tol {
@@ -32,7 +35,7 @@ pub struct Args {
     pub slots: u32,
 }
 
-/// Actions [R, B, A] of slot `clock`: standard normals.
+/// Actions `[R, B, A]` of slot `clock`: standard normals.
 fn actions<F: Scalar>(spec: &Spec, params: &[V2xParams], clock: u32) -> Vec<F> {
     let a = spec.task.action_dim();
     let mut action = vec![F::splat(0.0); spec.action_len()];
@@ -45,7 +48,7 @@ fn actions<F: Scalar>(spec: &Spec, params: &[V2xParams], clock: u32) -> Vec<F> {
     action
 }
 
-/// `params` [R]; `state` [R, 10K, B]; `obs` [R, B, 4K] after the last slot; `sums` [R, 2, B] of the rewards and of the sum-rates (bps/Hz) of
+/// `params` `[R]`; `state` `[R, 10K, B]`; `obs` `[R, B, 4K]` after the last slot; `sums` `[R, 2, B]` of the rewards and of the sum-rates (bps/Hz) of
 /// these slots.
 pub fn v2x_slots_cpu<F: Scalar>(
     spec: &Spec,
@@ -119,10 +122,10 @@ impl V2xSlots {
     /// For up to `slots` slots a dispatch; software Vulkan refuses what it would cut short.
     pub fn new(gpu: &Gpu, spec: &Spec, slots: usize) -> Result<Self, GpuError> {
         check_trips(gpu, "v2x_slots", trips(spec, slots))?;
-        Ok(V2xSlots { spec: *spec, kernel: gpu.kernel("v2x_slots", &prelude(spec))? })
+        Ok(V2xSlots { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
     }
 
-    /// `params` [R], `state` [R, 10K, B], `obs` [R, B, 4K], `sums` [R, 2, B].
+    /// `params` `[R]`, `state` `[R, 10K, B]`, `obs` `[R, B, 4K]`, `sums` `[R, 2, B]`.
     pub fn bind(
         &self,
         gpu: &Gpu,
@@ -157,7 +160,7 @@ impl V2xSlotsBound {
     }
 }
 
-/// One slot against the f64 twin, in the middle and at the end of an episode (on software Vulkan also against the bits of the f32 twin); then
+/// One slot against the f64 twin, in the middle and at the end of an episode (on lavapipe also against the bits of the f32 twin); then
 /// several slots across an episode's end in one dispatch against one dispatch a slot, bit by bit, on any device.
 pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
     const SLOTS: u32 = 5;

@@ -1,20 +1,23 @@
-//! v2x_step: one slot of every environment of every replica, with automatic reset at the episode's end. The physics is `src/task/v2x.rs`.
+//! v2x_step: one slot of every environment of every replica, with automatic reset at the episode's end. The physics is `src/tasks/v2x/physics.rs`.
 
 use super::v2x_batch::{self, STEP, check_params, check_states, state_of, step_scale};
 pub use super::v2x_batch::{Spec, WG};
 use super::v2x_reference::{self, v2x_reference_cpu};
 use crate::env::{TERMINATED, TRUNCATED};
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, fold_groups};
+use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
 use crate::kernels::compare::{Comparison, Tol, compare_exact, compare_scaled};
 use crate::kernels::compare::{compare_bits, compare_share};
 use crate::kernels::cost::{Cost, counted, words_of};
 use crate::kernels::inputs::{uniforms, widen};
+use crate::kernels::shader;
 use crate::kernels::twin::{Scalar, assert_inside, assert_len, check_trips, philox_trips};
 use crate::num::real::counted::{Counted, operations};
 use crate::tasks::v2x::physics::{
     Batch, Beam, StepSlices, V2xParams, V2xSpec, echo_noise, metric, motion_noise, step_range,
 };
 use crate::tasks::v2x::reference::Reference;
+
+pub const SHADER: Source = shader!("shaders/v2x/", "v2x_step", super::SHARED);
 
 /// Judged from the same f32 state and action, so errors never add up over slots.
 pub const TOL: Tol = Tol {
@@ -29,18 +32,18 @@ pub const TOL: Tol = Tol {
 pub struct Args {
     /// Slots since the first reset; an episode ends where (clock+1) mod T = 0.
     pub clock: u32,
-    /// Start of action [R, B, A] inside its buffer, such as a slot of a rollout.
+    /// Start of action `[R, B, A]` inside its buffer, such as a slot of a rollout.
     pub action_off: usize,
-    /// Start of the next observation [R, B, 4K] inside `obs`.
+    /// Start of the next observation `[R, B, 4K]` inside `obs`.
     pub obs_off: usize,
-    /// Start of [R, B] inside `reward` and inside `flags`.
+    /// Start of `[R, B]` inside `reward` and inside `flags`.
     pub reward_off: usize,
     /// Whether metrics are written.
     pub full: bool,
 }
 
-/// `params` [R]; `action` [R, B, A] from `action_off`; `state` [R, 10K, B]; `obs` [R, B, 4K] from `obs_off`; `final_obs` [R, B, 4K], written
-/// where an episode ended; `reward` and `flags` [R, B] from `reward_off`; `metrics` [R, METRIC_ROWS, B], written if `full`.
+/// `params` `[R]`; `action` `[R, B, A]` from `action_off`; `state` `[R, 10K, B]`; `obs` `[R, B, 4K]` from `obs_off`; `final_obs` `[R, B, 4K]`, written
+/// where an episode ended; `reward` and `flags` `[R, B]` from `reward_off`; `metrics` `[R, METRIC_ROWS, B]`, written if `full`.
 #[allow(clippy::too_many_arguments, reason = "the argument list is the kernel's binding list")]
 pub fn v2x_step_cpu<F: Scalar>(
     spec: &Spec,
@@ -155,10 +158,10 @@ pub struct V2xStep {
 impl V2xStep {
     pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
         check_trips(gpu, "v2x_step", trips(&spec.task))?;
-        Ok(V2xStep { spec: *spec, kernel: gpu.kernel("v2x_step", &prelude(spec))? })
+        Ok(V2xStep { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
     }
 
-    /// `params` [R], `state` [R, 10K, B], `final_obs` [R, B, 4K], `metrics` [R, METRIC_ROWS, B]; `action`, `obs`, `reward` and `flags` hold
+    /// `params` `[R]`, `state` `[R, 10K, B]`, `final_obs` `[R, B, 4K]`, `metrics` `[R, METRIC_ROWS, B]`; `action`, `obs`, `reward` and `flags` hold
     /// whatever the offsets of `record` point into.
     #[allow(clippy::too_many_arguments, reason = "the argument list is the kernel's binding list")]
     pub fn bind(
@@ -221,7 +224,7 @@ impl V2xStepBound {
     }
 }
 
-/// Actions [R, B, A] that look at every regime: beams on the vehicle, a beam width off, and anywhere.
+/// Actions `[R, B, A]` that look at every regime: beams on the vehicle, a beam width off, and anywhere.
 fn check_actions(spec: &Spec, params: &[V2xParams], states: &[f32], clock: u32, seed: u32) -> Vec<f32> {
     let mut u = uniforms(seed, 2);
     let (k, n, a, b) = (spec.task.vehicles, spec.task.antennas, spec.task.action_dim(), spec.b);
@@ -399,7 +402,7 @@ impl Scales {
     }
 }
 
-/// Shader against f64 twin in the middle and at the end of an episode, with and without metrics; on software Vulkan also against the bits
+/// Shader against f64 twin in the middle and at the end of an episode, with and without metrics; on lavapipe also against the bits
 /// of the f32 twin. What a dispatch must leave alone is compared as well.
 pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
     let (n, b) = (spec.r * spec.b, spec.b);

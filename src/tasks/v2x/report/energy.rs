@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::energy::accounts::{EFFECTIVE, INFERENCE, MEASURED, MEMORY, PAPER, TRAINING};
-use crate::run::rows::ActivityRow;
+use crate::run::rows::{ActivityRow, EnergyRow};
 
 /// An account: method, constants and the words for it. A reading that only spiking networks have stands for the plain one elsewhere.
 struct Account {
@@ -41,7 +41,7 @@ const ACCOUNTS: [Account; 8] = [
 /// Energies of one agent by one account, one value per seed, networks added.
 struct Group {
     agent: String,
-    phase: String,
+    stage: String,
     method: String,
     constants: String,
     values: Vec<f64>,
@@ -56,55 +56,52 @@ pub(super) struct Energies {
 }
 
 impl Energies {
-    pub(super) fn new(rows: &Rows, shown: &dyn Fn(&str, &str, &str) -> bool) -> Self {
-        let mine = |r: &&crate::run::rows::EnergyRow| {
-            r.variant.is_empty() && shown(&r.agent, &r.beam, &r.kinematics)
-        };
-        let p_max_dbm = headline(&distinct_powers(rows.energy.iter().filter(mine).map(|r| r.p_max_dbm)));
-        type Key = (String, String, String, String);
-        let mut sums: BTreeMap<Key, (BTreeMap<u32, f64>, String)> = BTreeMap::new();
-        for r in rows.energy.iter().filter(mine).filter(|r| Some(r.p_max_dbm) == p_max_dbm) {
-            let key = (r.agent.clone(), r.phase.clone(), r.method.clone(), r.constants.clone());
-            let (seeds, reason) = sums.entry(key).or_default();
-            *seeds.entry(r.seed).or_default() += r.energy_j;
+    pub(super) fn new(rows: &Rows, shown: &dyn Fn(&Key) -> bool) -> Self {
+        let mine = |r: &&EnergyRow| shown(&r.key);
+        let p_max_dbm = headline(&distinct_powers(rows.energy.iter().filter(mine).map(|r| r.key.at)));
+        type Sum = (String, String, String, String);
+        let mut sums: BTreeMap<Sum, (BTreeMap<u32, f64>, String)> = BTreeMap::new();
+        for r in rows.energy.iter().filter(mine).filter(|r| Some(r.key.at) == p_max_dbm) {
+            let sum = (r.key.agent.clone(), r.stage.clone(), r.method.clone(), r.constants.clone());
+            let (seeds, reason) = sums.entry(sum).or_default();
+            *seeds.entry(r.key.seed).or_default() += r.energy_j;
             reason.clone_from(&r.reason);
         }
         let group =
-            |((agent, phase, method, constants), (seeds, reason)): (Key, (BTreeMap<u32, f64>, String))| {
+            |((agent, stage, method, constants), (seeds, reason)): (Sum, (BTreeMap<u32, f64>, String))| {
                 let values = seeds.into_values().filter(|v| v.is_finite()).collect();
-                Group { agent, phase, method, constants, values, reason }
+                Group { agent, stage, method, constants, values, reason }
             };
-        let plain = |r: &&ActivityRow| r.variant.is_empty() && shown(&r.agent, &r.beam, &r.kinematics);
-        let activity = rows.activity.iter().filter(plain);
+        let activity = rows.activity.iter().filter(|r| shown(&r.key) && Some(r.key.at) == p_max_dbm);
         Energies {
             groups: sums.into_iter().map(group).collect(),
-            activity: activity.filter(|r| Some(r.p_max_dbm) == p_max_dbm).cloned().collect(),
+            activity: activity.cloned().collect(),
             p_max_dbm,
         }
     }
 
-    fn group(&self, agent: &str, phase: &str, a: &Account) -> Option<&Group> {
+    fn group(&self, agent: &str, stage: &str, a: &Account) -> Option<&Group> {
         let find = |constants: &str| {
             let is = |g: &&Group| {
-                g.agent == agent && g.phase == phase && g.method == a.method && g.constants == constants
+                g.agent == agent && g.stage == stage && g.method == a.method && g.constants == constants
             };
             self.groups.iter().find(is)
         };
         match a.constants.split_once(", ") {
             Some((plain, _)) if agent != "spiking-ac" => {
-                self.group("spiking-ac", phase, a).and_then(|_| find(plain))
+                self.group("spiking-ac", stage, a).and_then(|_| find(plain))
             }
             _ => find(a.constants),
         }
     }
 
-    fn values(&self, agent: &str, phase: &str, a: &Account) -> Option<&[f64]> {
-        self.group(agent, phase, a).map(|g| g.values.as_slice()).filter(|v| !v.is_empty())
+    fn values(&self, agent: &str, stage: &str, a: &Account) -> Option<&[f64]> {
+        self.group(agent, stage, a).map(|g| g.values.as_slice()).filter(|v| !v.is_empty())
     }
 
     /// Energy of `agent` over that of `spiking-ac`.
-    fn ratio(&self, agent: &str, phase: &str, a: &Account) -> Option<Estimate> {
-        let (own, spiking) = (self.values(agent, phase, a)?, self.values("spiking-ac", phase, a)?);
+    fn ratio(&self, agent: &str, stage: &str, a: &Account) -> Option<Estimate> {
+        let (own, spiking) = (self.values(agent, stage, a)?, self.values("spiking-ac", stage, a)?);
         Some(Estimate {
             mean: stats::mean(own) / stats::mean(spiking),
             interval: stats::bootstrap_ratio_95(own, spiking, BOOTSTRAP_SEED),
@@ -113,33 +110,33 @@ impl Energies {
     }
 
     /// Values over seeds of a quantity; with `update`, those of single updates, averaged over the updates of each seed.
-    fn quantity(&self, agent: &str, phase: &str, network: &str, layer: u32, name: &str) -> Vec<f64> {
+    fn quantity(&self, agent: &str, stage: &str, network: &str, layer: u32, name: &str) -> Vec<f64> {
         let mut by_seed: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
         for r in &self.activity {
-            if (r.agent.as_str(), r.phase.as_str(), r.network.as_str(), r.layer, r.quantity.as_str())
-                == (agent, phase, network, layer, name)
+            if (r.key.agent.as_str(), r.stage.as_str(), r.network.as_str(), r.layer, r.quantity.as_str())
+                == (agent, stage, network, layer, name)
             {
-                by_seed.entry(r.seed).or_default().push(r.value);
+                by_seed.entry(r.key.seed).or_default().push(r.value);
             }
         }
         by_seed.values().map(|v| stats::mean(v)).collect()
     }
 
-    fn mean(&self, agent: &str, phase: &str, network: &str, name: &str) -> Option<f64> {
-        let values = self.quantity(agent, phase, network, 0, name);
+    fn mean(&self, agent: &str, stage: &str, network: &str, name: &str) -> Option<f64> {
+        let values = self.quantity(agent, stage, network, 0, name);
         (!values.is_empty()).then(|| stats::mean(&values))
     }
 }
 
-fn phase_words(phase: &str) -> &'static str {
-    if phase == INFERENCE { "inference" } else { "training episode" }
+fn stage_words(stage: &str) -> &'static str {
+    if stage == INFERENCE { "inference" } else { "training episode" }
 }
 
 impl View {
-    fn energy_bars(&self, phase: &str) -> Bars {
+    fn energy_bars(&self, stage: &str) -> Bars {
         let group = |a: &Account| {
             let bars = LEARNED.iter().filter_map(|agent| {
-                let e = self.resamples.estimate(self.energy.values(agent, phase, a)?);
+                let e = self.resamples.estimate(self.energy.values(agent, stage, a)?);
                 Some(Bar { agent: agent.to_string(), y: e.mean, interval: e.interval })
             });
             let bars: Vec<Bar> = bars.collect();
@@ -147,10 +144,11 @@ impl View {
         };
         let at = self.energy.p_max_dbm.map(|p| format!(" at {p} dBm")).unwrap_or_default();
         Bars {
-            title: format!("Energy per {}{at}, by method", phase_words(phase)),
-            y_label: format!("energy per {} (J)", phase_words(phase)),
+            title: format!("Energy per {}{at}, by method", stage_words(stage)),
+            y_label: format!("energy per {} (J)", stage_words(stage)),
             log_y: true,
             groups: ACCOUNTS.iter().filter_map(group).collect(),
+            palette: PALETTE.into(),
             ..Bars::default()
         }
     }
@@ -198,8 +196,8 @@ impl View {
         }
         let mut rows = vec![printed];
         for a in &ACCOUNTS {
-            let ratio = |(phase, versus): &(&str, &str)| {
-                self.energy.ratio(versus, phase, a).map_or("-".to_string(), |r| r.short())
+            let ratio = |(stage, versus): &(&str, &str)| {
+                self.energy.ratio(versus, stage, a).map_or("-".to_string(), |r| r.short())
             };
             rows.push([a.words.to_string()].into_iter().chain(wanted.iter().map(ratio)).collect());
         }
@@ -215,12 +213,12 @@ impl View {
             return;
         }
         let learned: Vec<&str> = LEARNED.into_iter().filter(|a| self.has(a)).collect();
-        for phase in [TRAINING, INFERENCE] {
+        for stage in [TRAINING, INFERENCE] {
             let mut rows = Vec::new();
             for a in &ACCOUNTS {
                 for agent in &learned {
-                    let Some(group) = self.energy.group(agent, phase, a) else { continue };
-                    let estimate = self.energy.values(agent, phase, a).map(|v| self.resamples.estimate(v));
+                    let Some(group) = self.energy.group(agent, stage, a) else { continue };
+                    let estimate = self.energy.values(agent, stage, a).map(|v| self.resamples.estimate(v));
                     rows.push(vec![
                         a.words.to_string(),
                         code(agent),
@@ -229,7 +227,7 @@ impl View {
                             Some(i) => format!("{} to {}", joules(i.lo), joules(i.hi)),
                             None => "one seed: no interval".into(),
                         }),
-                        match self.energy.ratio(agent, phase, a) {
+                        match self.energy.ratio(agent, stage, a) {
                             Some(_) if *agent == "spiking-ac" => "1".into(),
                             ratio => ratio.map_or("-".into(), |r| r.short()),
                         },
@@ -237,11 +235,11 @@ impl View {
                 }
             }
             if !rows.is_empty() {
-                let title = format!("energy per {}", phase_words(phase));
+                let title = format!("energy per {}", stage_words(stage));
                 let header = ["method", "agent", &title, "95 % interval", "over `spiking-ac`"];
                 out.push_str(&table(&header, 3, &rows));
             }
-            if let Some(line) = self.energy_winners(phase) {
+            if let Some(line) = self.energy_winners(stage) {
                 let _ = writeln!(out, "{line}\n");
             }
         }
@@ -252,11 +250,11 @@ impl View {
     }
 
     /// Who takes least, method by method.
-    fn energy_winners(&self, phase: &str) -> Option<String> {
+    fn energy_winners(&self, stage: &str) -> Option<String> {
         let mut wins: Vec<(&str, Vec<String>)> = Vec::new();
         for a in &ACCOUNTS {
             let known =
-                |agent: &'static str| Some((agent, stats::mean(self.energy.values(agent, phase, a)?)));
+                |agent: &'static str| Some((agent, stats::mean(self.energy.values(agent, stage, a)?)));
             let mut all: Vec<(&str, f64)> = LEARNED.into_iter().filter_map(known).collect();
             all.sort_by(|x, y| x.1.total_cmp(&y.1));
             let [(least, x), (next, y), ..] = all[..] else { continue };
@@ -275,7 +273,7 @@ impl View {
         };
         Some(format!(
             "{agree} as the one with the least energy per {}: {}.",
-            phase_words(phase),
+            stage_words(stage),
             told.join("; ")
         ))
     }
@@ -352,7 +350,7 @@ impl View {
         let e = &self.energy;
         let mut keys: Vec<(&str, &str, u32, &str)> = Vec::new();
         for r in e.activity.iter().filter(|r| r.layer > 0) {
-            let key = (r.agent.as_str(), r.network.as_str(), r.layer, r.quantity.as_str());
+            let key = (r.key.agent.as_str(), r.network.as_str(), r.layer, r.quantity.as_str());
             if !keys.contains(&key) {
                 keys.push(key);
             }
@@ -361,8 +359,8 @@ impl View {
         let rows: Vec<Vec<String>> = keys
             .iter()
             .map(|&(agent, network, layer, name)| {
-                let of = |phase: &str| {
-                    let values = e.quantity(agent, phase, network, layer, name);
+                let of = |stage: &str| {
+                    let values = e.quantity(agent, stage, network, layer, name);
                     if values.is_empty() { "-".into() } else { self.resamples.estimate(&values).short() }
                 };
                 let words = name.replace('_', " ");

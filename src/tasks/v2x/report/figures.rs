@@ -57,6 +57,7 @@ impl View {
                 x_label: "training iteration (update)".into(),
                 y_label: "reward per slot (bps/Hz)".into(),
                 series,
+                palette: PALETTE.into(),
                 ..Figure::default()
             }),
             caption,
@@ -89,6 +90,7 @@ impl View {
                 y_label: "mean sum-rate (bps/Hz)".into(),
                 from_zero: true,
                 series,
+                palette: PALETTE.into(),
                 ..Figure::default()
             }),
             caption: format!(
@@ -128,6 +130,7 @@ impl View {
                 from_zero: true,
                 series: self.against_power(|a, p| self.quantity(a, Quantity::SumRate, p), Look::Points),
                 marks,
+                palette: PALETTE.into(),
                 ..Figure::default()
             }),
             caption: "Figure 5b. Mean sum-rate against P_max, mean over seeds with 95 % error bars. Hollow black markers: values \
@@ -152,6 +155,7 @@ impl View {
             bound_label: "√CRLB, same colour".into(),
             series,
             marks,
+            palette: PALETTE.into(),
             ..Figure::default()
         }
     }

@@ -12,15 +12,16 @@ use energy::Energies;
 
 use super::paper::{self, Claim, HEADLINE_DBM, LEAD_SLOTS, PEAK_SLOTS, Quantity};
 use crate::num::stats::{self, RESAMPLES};
-use crate::report::figure::{Bar, Bars, Figure, Look, PaperMark, Picture, Plate, Point, Reach, Series};
+use crate::report::figure::{
+    Bar, Bars, Figure, Look, PaperMark, Picture, Plate, Point, Reach, Series, Shape, Swatch,
+};
 use crate::report::frames::{self, SeedGroup};
 use crate::report::judge::*;
 use crate::report::words::*;
 use crate::report::{ReportError, ReportPaths, Tables};
-use crate::run::rows::{CurveRow, Manifest};
+use crate::run::rows::{CurveRow, Key, Manifest, Rows};
 use crate::tasks::v2x::config::V2xConfig;
-use crate::tasks::v2x::reproduce::Rows;
-use polars::prelude::DataFrame;
+use crate::tasks::v2x::rows::{BEAM, KINEMATICS, SCHEMA, VARIANT};
 use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -38,6 +39,19 @@ const AGENTS: [(&str, &str); 10] = [
     ("genie", "steers at the true angle, equal power"),
     ("genie-zf", "zero-forcing with the true angles, water-filled power"),
     ("upper-bound", "every vehicle without interference, water-filled power: no agent can exceed it"),
+];
+/// Their colours and markers: colours of Okabe and Ito, with two dark ones of Paul Tol's.
+pub static PALETTE: &[Swatch] = &[
+    Swatch::new("spiking-ac", (0xD5, 0x5E, 0x00), Shape::Circle),
+    Swatch::new("ppo", (0x00, 0x72, 0xB2), Shape::Square),
+    Swatch::new("ddpg", (0x00, 0x9E, 0x73), Shape::Up),
+    Swatch::new("dqn", (0xCC, 0x79, 0xA7), Shape::Diamond),
+    Swatch::new("random", (0x8A, 0x8A, 0x8A), Shape::Down),
+    Swatch::new("last-estimate", (0xE6, 0x9F, 0x00), Shape::Plus),
+    Swatch::new("ekf", (0x56, 0xB4, 0xE9), Shape::Cross),
+    Swatch::new("genie", (0x33, 0x22, 0x88), Shape::Pentagon),
+    Swatch::new("genie-zf", (0x88, 0x22, 0x55), Shape::Star),
+    Swatch::new("upper-bound", (0x00, 0x00, 0x00), Shape::None),
 ];
 const LEARNED: [&str; 4] = ["spiking-ac", "ppo", "ddpg", "dqn"];
 /// References that need no training and could stand in for a learned agent, or show what perfect knowledge gives.
@@ -61,11 +75,11 @@ const LAST_SHARE: f64 = 0.1;
 /// [`ReportError::DuplicateRow`] if two rows have the same keys, before anything is written; else what the file system, polars or plotters
 /// refuse.
 pub fn write(dir: &Path, rows: &Rows, manifest: &Manifest) -> Result<ReportPaths, ReportError> {
-    let (tables, frames) = v2x_tables(dir, rows, manifest)?;
+    let (tables, means) = Tables::of_rows(dir, rows, &SCHEMA, manifest)?;
     let view = View::new(
-        frames::eval_groups(&frames.evals)?,
-        frames::slot_groups(&frames.slots)?,
-        frames::curve_groups(&frames.curves, "reward")?,
+        frames::eval_groups(&means.evals, &SCHEMA)?,
+        frames::slot_groups(&means.slots, &SCHEMA, "sum_rate_bps_hz")?,
+        frames::curve_groups(&means.curves, &SCHEMA, "reward")?,
         rows,
     );
     let plates = view.plates();
@@ -132,7 +146,12 @@ fn headline(powers: &[f64]) -> Option<f64> {
 }
 
 fn plain<K>(groups: Vec<SeedGroup<K>>) -> Vec<SeedGroup<K>> {
-    groups.into_iter().filter(|g| g.variant.is_empty()).collect()
+    groups.into_iter().filter(|g| g.labels[VARIANT].is_empty()).collect()
+}
+
+/// Whether a row is of no experiment.
+fn is_plain(key: &Key) -> bool {
+    key.labels[VARIANT].is_empty()
 }
 
 impl View {
@@ -146,10 +165,10 @@ impl View {
         let (evals, slots, curves) = (plain(evals), plain(slots), plain(curves));
         let resamples = Resamples::default();
         let variants: BTreeSet<(String, String, String)> = {
-            let of = |a: &str, b: &str, k: &str| (a.to_string(), b.to_string(), k.to_string());
-            let evals = evals.iter().map(|g| of(&g.agent, &g.beam, &g.kinematics));
-            let slots = slots.iter().map(|g| of(&g.agent, &g.beam, &g.kinematics));
-            let curves = curves.iter().map(|g| of(&g.agent, &g.beam, &g.kinematics));
+            let of = |a: &String, l: &[String]| (a.clone(), l[BEAM].clone(), l[KINEMATICS].clone());
+            let evals = evals.iter().map(|g| of(&g.agent, &g.labels));
+            let slots = slots.iter().map(|g| of(&g.agent, &g.labels));
+            let curves = curves.iter().map(|g| of(&g.agent, &g.labels));
             evals.chain(slots).chain(curves).collect()
         };
         let preferred = |wanted: &str, there: BTreeSet<&String>| {
@@ -171,40 +190,38 @@ impl View {
             .map(|g| Cell {
                 estimate: resamples.estimate(&g.values),
                 agent: g.agent,
-                beam: g.beam,
-                kinematics: g.kinematics,
-                p_max_dbm: g.p_max_dbm,
+                beam: g.labels[BEAM].clone(),
+                kinematics: g.labels[KINEMATICS].clone(),
+                p_max_dbm: g.at,
                 metric: g.key,
             })
             .collect();
-        let shown = |agent: &str, beam: &str, kin: &str| {
+        let is_main = |agent: &str, beam: &str, kin: &str| {
             kin == kinematics && agents.iter().any(|(id, b)| id == agent && b == beam)
         };
+        let shown = |agent: &str, labels: &[String]| is_main(agent, &labels[BEAM], &labels[KINEMATICS]);
         let powers_dbm = distinct_powers(
-            cells.iter().filter(|c| shown(&c.agent, &c.beam, &c.kinematics)).map(|c| c.p_max_dbm),
+            cells.iter().filter(|c| is_main(&c.agent, &c.beam, &c.kinematics)).map(|c| c.p_max_dbm),
         );
-        let slots: Vec<_> = slots.into_iter().filter(|g| shown(&g.agent, &g.beam, &g.kinematics)).collect();
-        let curves: Vec<_> = curves.into_iter().filter(|g| shown(&g.agent, &g.beam, &g.kinematics)).collect();
-        let slot_dbm = headline(&distinct_powers(slots.iter().map(|g| g.p_max_dbm)));
-        let curve_dbm = headline(&distinct_powers(curves.iter().map(|g| g.p_max_dbm)));
+        let slots: Vec<_> = slots.into_iter().filter(|g| shown(&g.agent, &g.labels)).collect();
+        let curves: Vec<_> = curves.into_iter().filter(|g| shown(&g.agent, &g.labels)).collect();
+        let slot_dbm = headline(&distinct_powers(slots.iter().map(|g| g.at)));
+        let curve_dbm = headline(&distinct_powers(curves.iter().map(|g| g.at)));
         let learning = agents
             .par_iter()
-            .filter_map(|(id, beam)| {
+            .filter_map(|(id, _)| {
                 let mine: Vec<_> =
-                    curves.iter().filter(|g| g.agent == *id && Some(g.p_max_dbm) == curve_dbm).collect();
+                    curves.iter().filter(|g| g.agent == *id && Some(g.at) == curve_dbm).collect();
                 let same = |r: &&CurveRow| {
-                    r.agent == *id
-                        && r.variant.is_empty()
-                        && r.beam == *beam
-                        && r.kinematics == kinematics
-                        && Some(r.p_max_dbm) == curve_dbm
+                    let k = &r.key;
+                    k.agent == *id && is_plain(k) && shown(id, &k.labels) && Some(k.at) == curve_dbm
                 };
                 let env_steps = rows.curves.iter().filter(same).map(|r| r.env_steps).max()?;
                 learning_curve(id, &mine, env_steps, &resamples)
             })
             .collect();
         let headline_dbm = headline(&powers_dbm);
-        let energy = Energies::new(rows, &shown);
+        let energy = Energies::new(rows, &|k| is_plain(k) && shown(&k.agent, &k.labels));
         View {
             energy,
             resamples,
@@ -262,17 +279,15 @@ impl View {
 
     /// (slot, estimate) of one agent at the power of figure 5a, ascending.
     fn slot_curve(&self, agent: &str) -> Vec<(u32, Estimate)> {
-        let mine = self.slots.iter().filter(|g| g.agent == agent && Some(g.p_max_dbm) == self.slot_dbm);
+        let mine = self.slots.iter().filter(|g| g.agent == agent && Some(g.at) == self.slot_dbm);
         mine.map(|g| (g.key, self.resamples.estimate(&g.values))).collect()
     }
 
     /// Mean over the slots that `inside` takes, per seed, then over seeds.
     fn slot_mean(&self, agent: &str, inside: impl Fn(u32) -> bool) -> Option<Estimate> {
         let mut by_seed: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
-        for g in self
-            .slots
-            .iter()
-            .filter(|g| g.agent == agent && Some(g.p_max_dbm) == self.slot_dbm && inside(g.key))
+        for g in
+            self.slots.iter().filter(|g| g.agent == agent && Some(g.at) == self.slot_dbm && inside(g.key))
         {
             for (seed, value) in g.seeds.iter().zip(&g.values) {
                 by_seed.entry(*seed).or_default().push(*value);
@@ -319,27 +334,23 @@ fn learning_curve(
     })
 }
 
-/// Frames of task v2x that a report takes means from.
-struct V2xFrames {
-    curves: DataFrame,
-    evals: DataFrame,
-    slots: DataFrame,
+/// Place in the tables; agents without one come last, by their id.
+fn rank(agent: &str) -> (usize, String) {
+    (AGENTS.iter().position(|a| a.0 == agent).unwrap_or(AGENTS.len()), agent.to_string())
 }
 
-/// Writes Parquet and manifest of a job of task v2x to `dir`; nothing if two rows have the same keys.
-fn v2x_tables(dir: &Path, rows: &Rows, manifest: &Manifest) -> Result<(Tables, V2xFrames), ReportError> {
-    let (mut energy, mut activity) = (frames::frame(&rows.energy)?, frames::frame(&rows.activity)?);
-    let mut f = V2xFrames {
-        curves: frames::frame(&rows.curves)?,
-        evals: frames::frame(&rows.evals)?,
-        slots: frames::frame(&rows.slots)?,
-    };
-    let mut all = [
-        ("curves.parquet", &mut f.curves),
-        ("evals.parquet", &mut f.evals),
-        ("slots.parquet", &mut f.slots),
-        ("energy.parquet", &mut energy),
-        ("activity.parquet", &mut activity),
-    ];
-    Ok((Tables::write(dir, &mut all, manifest)?, f))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_agent_has_its_own_colour() {
+        crate::report::figure::tell_apart(PALETTE);
+        let known = crate::tasks::v2x::agents::AGENTS.iter().map(|a| a.id);
+        assert!(
+            known.clone().eq(AGENTS.iter().map(|a| a.0)),
+            "tables and colours are in the order of the task"
+        );
+        assert!(known.eq(PALETTE.iter().map(|s| &*s.name)));
+    }
 }

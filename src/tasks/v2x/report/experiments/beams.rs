@@ -1,9 +1,11 @@
 //! Every learned agent with every parameterisation of the beams.
 
-use super::super::v2x_tables;
 use super::*;
 use crate::report::figure::{Bar, Bars, Figure, Look, Point, Series};
-use crate::report::{ReportError, ReportPaths};
+use crate::report::{ReportError, ReportPaths, Tables};
+use crate::run::rows::Schema;
+use crate::run::task::Task;
+use crate::tasks::v2x::config::V2xConfig;
 use std::path::Path;
 
 const TITLE: &str = "Beams (task v2x): learned agents by parameterisation";
@@ -12,6 +14,8 @@ const GENIE: &str = "genie";
 /// Learning curves by beam.
 const CURVES: [(&str, &str); 3] =
     [("angles", "curves-angles.svg"), ("tracking", "curves-tracking.svg"), ("matrix", "curves-matrix.svg")];
+/// Place of the sum-rate among the means of a curve.
+const RATE: usize = Schema::place(SCHEMA.curve, SUM_RATE);
 /// Points of a drawn learning curve; of longer ones every so manieth is drawn.
 const CURVE_POINTS: usize = 200;
 
@@ -20,7 +24,7 @@ const CURVE_POINTS: usize = 200;
 /// # Errors
 /// As [`super::super::write`].
 pub fn write_beams(dir: &Path, rows: &Rows, manifest: &Manifest) -> Result<ReportPaths, ReportError> {
-    let (tables, _) = v2x_tables(dir, rows, manifest)?;
+    let (tables, _) = Tables::of_rows(dir, rows, &SCHEMA, manifest)?;
     let view = View::new(rows);
     let mut svgs = vec![(FILE, bars(&view).svg()?)];
     for (beam, file) in CURVES {
@@ -67,7 +71,7 @@ pub fn write_beams(dir: &Path, rows: &Rows, manifest: &Manifest) -> Result<Repor
 }
 
 fn learned<'a>(view: &'a View) -> Vec<&'a Run> {
-    let is = |r: &&Run| crate::tasks::v2x::agents::find(&r.agent).is_some_and(|a| a.is_learned());
+    let is = |r: &&Run| V2xConfig::agent(&r.agent).is_some_and(|a| a.is_learned());
     view.runs.iter().filter(is).collect()
 }
 
@@ -111,6 +115,7 @@ fn bars(view: &View) -> Bars {
         y_label: "mean sum-rate (bps/Hz)".into(),
         levels: if groups.is_empty() { Vec::new() } else { levels.collect() },
         groups,
+        palette: PALETTE.into(),
         ..Bars::default()
     }
 }
@@ -120,10 +125,8 @@ fn curves(view: &View, beam: &str) -> Figure {
     for run in learned(view).into_iter().filter(|r| r.beam == beam) {
         let mut updates: BTreeMap<u64, BTreeMap<u32, f64>> = BTreeMap::new();
         for r in &view.rows.curves {
-            if (&r.agent, &r.beam, &r.variant) == (&run.agent, &run.beam, &run.variant)
-                && Some(r.p_max_dbm) == view.p_max_dbm
-            {
-                updates.entry(r.env_steps).or_default().insert(r.seed, r.sum_rate_bps_hz);
+            if view.shows(run, &r.key) {
+                updates.entry(r.env_steps).or_default().insert(r.key.seed, r.slots[RATE]);
             }
         }
         let every = updates.len().div_ceil(CURVE_POINTS).max(1);
@@ -146,6 +149,7 @@ fn curves(view: &View, beam: &str) -> Figure {
         log_x: true,
         from_zero: true,
         series,
+        palette: PALETTE.into(),
         ..Figure::default()
     }
 }

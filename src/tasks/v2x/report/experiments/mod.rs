@@ -8,11 +8,12 @@ mod rate_penalty;
 pub use beams::write_beams;
 pub use rate_penalty::write_rate_penalty;
 
+use super::{PALETTE, rank};
 use crate::energy::accounts::INFERENCE;
 use crate::num::stats::RESAMPLES;
 use crate::report::words::*;
-use crate::run::rows::Manifest;
-use crate::tasks::v2x::reproduce::Rows;
+use crate::run::rows::{Key, Manifest, Rows};
+use crate::tasks::v2x::rows::{BEAM, SCHEMA, VARIANT};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
@@ -28,6 +29,17 @@ struct Run {
     variant: String,
 }
 
+impl Run {
+    fn of(key: &Key) -> Run {
+        let label = |i: usize| key.labels[i].clone();
+        Run { agent: key.agent.clone(), beam: label(BEAM), variant: label(VARIANT) }
+    }
+
+    fn has(&self, key: &Key) -> bool {
+        (&key.agent, &key.labels[BEAM], &key.labels[VARIANT]) == (&self.agent, &self.beam, &self.variant)
+    }
+}
+
 /// The rows of an experiment at one power.
 struct View<'a> {
     rows: &'a Rows,
@@ -40,15 +52,15 @@ struct View<'a> {
 
 impl<'a> View<'a> {
     fn new(rows: &'a Rows) -> Self {
-        let powers = || rows.evals.iter().map(|r| r.p_max_dbm);
+        let powers = || rows.evals.iter().map(|r| r.key.at);
         let headline = powers().find(|p| *p == super::super::paper::HEADLINE_DBM);
         let p_max_dbm = headline.or(powers().max_by(f64::total_cmp));
         let mut runs: Vec<Run> = Vec::new();
         for r in &rows.evals {
-            let run = Run { agent: r.agent.clone(), beam: r.beam.clone(), variant: r.variant.clone() };
             // Rows come run by run, so that the last one is the likely match.
-            if runs.last() != Some(&run) && !runs.contains(&run) {
-                runs.push(run);
+            let known = runs.last().is_some_and(|run| run.has(&r.key));
+            if !known && !runs.iter().any(|run| run.has(&r.key)) {
+                runs.push(Run::of(&r.key));
             }
         }
         runs.sort_by_key(|r| (rank(&r.agent), r.beam.clone(), r.variant.clone()));
@@ -66,35 +78,34 @@ impl<'a> View<'a> {
     }
 
     fn metric(&self, run: &Run, metric: &str) -> Option<Estimate> {
-        let mine = self.rows.evals.iter().filter(|r| {
-            (&r.agent, &r.beam, &r.variant) == (&run.agent, &run.beam, &run.variant)
-                && Some(r.p_max_dbm) == self.p_max_dbm
-                && r.metric == metric
-        });
-        self.estimate(mine.map(|r| (r.seed, r.mean)).collect())
+        let mine = self.rows.evals.iter().filter(|r| self.shows(run, &r.key) && r.metric == metric);
+        self.estimate(mine.map(|r| (r.key.seed, r.mean)).collect())
+    }
+
+    /// Whether a row is of a run, at the power that is shown.
+    fn shows(&self, run: &Run, key: &Key) -> bool {
+        run.has(key) && Some(key.at) == self.p_max_dbm
     }
 
     /// Energy of an inference, J.
     fn energy(&self, run: &Run, method: &str, constants: &str) -> Option<Estimate> {
         let mine = self.rows.energy.iter().filter(|r| {
-            (&r.agent, &r.beam, &r.variant) == (&run.agent, &run.beam, &run.variant)
-                && Some(r.p_max_dbm) == self.p_max_dbm
-                && (r.phase.as_str(), r.method.as_str(), r.constants.as_str())
+            self.shows(run, &r.key)
+                && (r.stage.as_str(), r.method.as_str(), r.constants.as_str())
                     == (INFERENCE, method, constants)
         });
-        self.estimate(mine.map(|r| (r.seed, r.energy_j)).collect())
+        self.estimate(mine.map(|r| (r.key.seed, r.energy_j)).collect())
     }
 
     /// Firing rates, or shares of active units, of the policy network's hidden layers in evaluation.
     fn activity(&self, run: &Run) -> Vec<Estimate> {
         let mut layers: BTreeMap<u32, BTreeMap<u32, f64>> = BTreeMap::new();
         for r in &self.rows.activity {
-            if (&r.agent, &r.beam, &r.variant) == (&run.agent, &run.beam, &run.variant)
-                && Some(r.p_max_dbm) == self.p_max_dbm
-                && (r.phase.as_str(), r.network.as_str()) == ("evaluate", "actor")
+            if self.shows(run, &r.key)
+                && (r.stage.as_str(), r.network.as_str()) == ("evaluate", "actor")
                 && r.layer > 0
             {
-                layers.entry(r.layer).or_default().insert(r.seed, r.value);
+                layers.entry(r.layer).or_default().insert(r.key.seed, r.value);
             }
         }
         layers.into_values().filter_map(|seeds| self.estimate(seeds)).collect()
@@ -102,10 +113,7 @@ impl<'a> View<'a> {
 
     /// Environment steps of one seed, and updates.
     fn trained(&self, run: &Run) -> Option<(u64, u32)> {
-        let mine = self.rows.curves.iter().filter(|r| {
-            (&r.agent, &r.beam, &r.variant) == (&run.agent, &run.beam, &run.variant)
-                && Some(r.p_max_dbm) == self.p_max_dbm
-        });
+        let mine = self.rows.curves.iter().filter(|r| self.shows(run, &r.key));
         mine.map(|r| (r.env_steps, r.update + 1)).max()
     }
 
@@ -114,8 +122,8 @@ impl<'a> View<'a> {
     }
 
     fn scope(&self, out: &mut String, manifest: &Manifest) {
-        let seeds: BTreeSet<u32> = self.rows.evals.iter().map(|r| r.seed).collect();
-        let beams: BTreeSet<&str> = self.rows.curves.iter().map(|r| r.beam.as_str()).collect();
+        let seeds: BTreeSet<u32> = self.rows.evals.iter().map(|r| r.key.seed).collect();
+        let beams: BTreeSet<&str> = self.rows.curves.iter().map(|r| r.key.labels[BEAM].as_str()).collect();
         if let Some((steps, updates)) = self.runs.iter().filter_map(|r| self.trained(r)).max() {
             let beams: Vec<String> = beams.into_iter().map(code).collect();
             let _ = writeln!(
@@ -135,7 +143,7 @@ impl<'a> View<'a> {
             },
             manifest.device,
             manifest.backend,
-            match self.rows.evals.iter().any(|r| Some(r.p_max_dbm) != self.p_max_dbm) {
+            match self.rows.evals.iter().any(|r| Some(r.key.at) != self.p_max_dbm) {
                 true => " The rows of other powers lie in the Parquet files.",
                 false => "",
             }
@@ -143,7 +151,7 @@ impl<'a> View<'a> {
     }
 
     fn method(&self, out: &mut String, more: &str) {
-        let seeds: BTreeSet<u32> = self.rows.evals.iter().map(|r| r.seed).collect();
+        let seeds: BTreeSet<u32> = self.rows.evals.iter().map(|r| r.key.seed).collect();
         let few = match seeds.len() {
             n @ 2..5 => format!(" With {n} seeds such an interval is too narrow; take it as a hint."),
             _ => String::new(),

@@ -1,10 +1,9 @@
 //! Sum-rate against energy per inference over `spiking.rate_penalty`.
 
-use super::super::v2x_tables;
 use super::*;
 use crate::energy::accounts::{EFFECTIVE, MEMORY, PAPER};
 use crate::report::figure::{Figure, Look, Note, Point, Series};
-use crate::report::{ReportError, ReportPaths};
+use crate::report::{ReportError, ReportPaths, Tables};
 use std::path::Path;
 
 const TITLE: &str = "Rate penalty (task v2x): sum-rate against energy per inference";
@@ -48,7 +47,7 @@ struct Place<'a> {
 /// # Errors
 /// As [`super::super::write`].
 pub fn write_rate_penalty(dir: &Path, rows: &Rows, manifest: &Manifest) -> Result<ReportPaths, ReportError> {
-    let (tables, _) = v2x_tables(dir, rows, manifest)?;
+    let (tables, _) = Tables::of_rows(dir, rows, &SCHEMA, manifest)?;
     let view = View::new(rows);
     let front = front(&view);
     let figures: Vec<Figure> = (0..ACCOUNTS.len()).map(|a| figure(&view, &front, a)).collect();
@@ -153,6 +152,7 @@ fn figure(view: &View, front: &[Place], account: usize) -> Figure {
         log_x: true,
         series,
         notes,
+        palette: PALETTE.into(),
         ..Figure::default()
     }
 }

@@ -1,0 +1,99 @@
+//! What commands have in common: their options, the place where the work runs, the manifest.
+
+use crate::gpu::{self, DeviceChoice, Gpu};
+use crate::num::real::SimdLevel;
+use crate::run::rows::{DeviceName, Manifest};
+use crate::run::task::{Agent, Task};
+use anyhow::{Context, Result};
+use clap::Args;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+#[derive(Args)]
+pub(super) struct Common {
+    /// auto (hardware GPU if there is one, else the CPU path), cpu, gpu (any adapter), or part of an adapter's name
+    #[arg(long, default_value = "auto")]
+    pub(super) device: DeviceChoice,
+    /// TOML file with keys that differ from the preset's
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// Override a configuration key, for example --set task.p_max_dbm=30 or --set preset=paper (repeatable)
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(super) sets: Vec<String>,
+}
+
+/// Where the work runs, and the sentence that says why.
+pub struct Place {
+    pub(super) gpu: Option<Arc<Gpu>>,
+    pub(super) name: DeviceName,
+    pub(super) why: String,
+}
+
+pub(super) fn cpu_place(why: &str) -> Place {
+    let threads = rayon::current_num_threads();
+    let simd = match SimdLevel::detect() {
+        SimdLevel::Scalar => "scalar",
+        SimdLevel::Avx2 => "AVX2",
+        SimdLevel::Avx512 => "AVX-512",
+    };
+    let device = format!("cpu ({threads} threads, {simd})");
+    Place {
+        gpu: None,
+        why: format!("device: {device}: {why}"),
+        name: DeviceName { device, driver: None, backend: "cpu".into() },
+    }
+}
+
+pub(super) fn place(choice: &DeviceChoice) -> Result<Place> {
+    if *choice == DeviceChoice::Cpu {
+        return Ok(cpu_place("asked for"));
+    }
+    match Gpu::open(choice) {
+        Ok(gpu) => {
+            let info = gpu.info.clone();
+            let kind = if gpu.is_software() {
+                "software adapter: checks only, its speed says nothing about GPUs"
+            } else {
+                "hardware GPU"
+            };
+            Ok(Place {
+                why: format!("device: {} ({:?}, {kind})", info.name, info.backend),
+                name: DeviceName {
+                    device: info.name,
+                    driver: Some(format!("{} {}", info.driver, info.driver_info).trim().to_string()),
+                    backend: info.backend.to_str().into(),
+                },
+                gpu: Some(Arc::new(gpu)),
+            })
+        }
+        Err(e) if *choice == DeviceChoice::Auto => {
+            let software: Vec<_> = gpu::adapters().iter().map(|a| a.get_info().name).collect();
+            Ok(cpu_place(&match (software.is_empty(), &e) {
+                (true, _) => "no Vulkan adapter on this machine".to_string(),
+                (false, gpu::GpuError::NoAdapter(_)) => format!(
+                    "no hardware GPU (software adapters are taken only by name: {})",
+                    software.join(", ")
+                ),
+                (false, e) => e.to_string(),
+            }))
+        }
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// The command line. A path need not be UTF-8; what is none of it is a replacement character here.
+pub(super) fn words() -> Vec<String> {
+    std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect()
+}
+
+pub(super) fn manifest<C: Task>(config: &C, agents: &[String], place: &Place) -> Manifest {
+    Manifest::collect(&words(), &config.to_toml(), C::NAME, agents, &config.common().train.seeds, &place.name)
+}
+
+/// The agent called `id` of a task.
+pub(super) fn agent<C: Task>(id: &str) -> Result<&'static Agent<C>> {
+    C::agent(id).with_context(|| {
+        let ids: Vec<_> = C::agents().iter().map(|a| a.id).collect();
+        format!("no agent '{id}' in task {}; there are: {}", C::NAME, ids.join(", "))
+    })
+}

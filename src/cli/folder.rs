@@ -1,0 +1,94 @@
+//! The folder of a job: one process at a time, and no work lost by oversight.
+
+use super::print::note;
+use crate::files::remove_leftovers;
+use crate::run::journal;
+use crate::run::lock::Lock;
+use crate::run::rows::Manifest;
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use std::path::Path;
+
+/// What is to happen to work that is there already.
+#[derive(Args, Clone, Copy)]
+pub struct Again {
+    /// Continue what --out holds, or begin it if there is nothing
+    #[arg(long)]
+    pub resume: bool,
+    /// Overwrite what --out holds
+    #[arg(long, conflicts_with = "resume")]
+    pub force: bool,
+}
+
+/// What a folder can hold: a name for it, and files of which one is there as soon as it has something to lose.
+struct Kind {
+    what: &'static str,
+    marks: &'static [&'static str],
+}
+
+const TRAINING: Kind = Kind { what: "a training", marks: &["checkpoint.safetensors", "curves.jsonl"] };
+const REPRODUCTION: Kind =
+    Kind { what: "a reproduction", marks: &["training", "report.html", "evals.parquet", "rows.json"] };
+const SWEEP: Kind = Kind { what: "a sweep", marks: &["plan.json", "data"] };
+
+/// A folder that this process has for itself until the value is dropped.
+pub(super) struct Folder {
+    _lock: Lock,
+    /// What the manifest of the work says that is to be continued.
+    pub before: Option<Manifest>,
+}
+
+/// Takes the folder of a training.
+pub(super) fn for_training(dir: &Path, again: Again) -> Result<Folder> {
+    take(dir, again, &TRAINING, &[&REPRODUCTION, &SWEEP])
+}
+
+/// Takes the folder of a reproduction by `task`, and empties it of trainings that are to be overwritten.
+pub(super) fn for_reproduction(dir: &Path, again: Again, task: &str) -> Result<Folder> {
+    let folder = take(dir, again, &REPRODUCTION, &[&TRAINING, &SWEEP])?;
+    if let Some(before) = folder.before.as_ref().filter(|m| m.task != task) {
+        bail!(
+            "'{}' holds a reproduction of task '{}', not '{task}'; overwrite it with --force, or choose another --out",
+            dir.display(),
+            before.task
+        );
+    }
+    let trainings = dir.join("training");
+    if again.force && trainings.exists() {
+        std::fs::remove_dir_all(&trainings)
+            .with_context(|| format!("cannot remove '{}'", trainings.display()))?;
+    }
+    Ok(folder)
+}
+
+fn take(dir: &Path, again: Again, own: &Kind, others: &[&Kind]) -> Result<Folder> {
+    let lock = Lock::take(dir)?;
+    if let Some(pid) = lock.stale {
+        note!("process {pid} had '{}' and is gone; taking it over", dir.display());
+    }
+    let has = |kind: &Kind| kind.marks.iter().any(|mark| dir.join(mark).exists());
+    if let Some(other) = others.iter().find(|kind| has(kind)) {
+        bail!("'{}' holds {}, not {}; choose another --out", dir.display(), other.what, own.what);
+    }
+    remove_leftovers(dir).with_context(|| format!("cannot tidy '{}'", dir.display()))?;
+    let mut before = None;
+    if (has(own) || dir.join(journal::FILE).exists()) && !again.force {
+        let there = journal::read(dir);
+        if !again.resume {
+            let whose = match there {
+                Ok(Some(m)) => format!(" (task {}, {})", m.task, m.agents.join(", ")),
+                _ => String::new(),
+            };
+            bail!(
+                "'{}' holds {} already{whose}; continue it with --resume, overwrite it with --force, or choose another --out",
+                dir.display(),
+                own.what
+            );
+        }
+        before = there.unwrap_or_else(|e| {
+            note!("warning: {e}; what was done before this process is not known");
+            None
+        });
+    }
+    Ok(Folder { _lock: lock, before })
+}

@@ -1,0 +1,88 @@
+//! The one dispatch by name: a task without its type, as the command line holds it.
+
+use super::evaluate::EvaluateArgs;
+use super::reproduce::Reproduction;
+use super::train::TrainArgs;
+use crate::config::{ConfigError, Layered};
+use crate::run::registry::{AnyTask, Entry};
+use crate::run::task::Task;
+use anyhow::{Context, Result, bail};
+use std::path::Path;
+
+/// What the commands do with a task.
+pub trait Registered: AnyTask {
+    /// Names of what `reproduce` runs, in the order in which `all` does.
+    fn experiments(&self) -> Vec<&'static str>;
+    fn train(&self, a: &TrainArgs) -> Result<()>;
+    fn evaluate(&self, a: &EvaluateArgs) -> Result<()>;
+    /// The configuration of an experiment, ready to run.
+    ///
+    /// # Errors
+    /// The key that is wrong.
+    fn reproduction(
+        &self,
+        experiment: &str,
+        scale: &str,
+        file: Option<&Path>,
+        sets: &[String],
+    ) -> Result<Box<dyn Reproduction>, ConfigError>;
+    /// Plans a sweep file and runs it, or says what it would do.
+    #[cfg(feature = "report")]
+    fn sweep(&self, a: &super::sweep::SweepArgs, file: &crate::run::sweep::plan::SweepFile) -> Result<()>;
+}
+
+/// The tasks of a program, in the order in which they are told; the first is the one that holds where none is named.
+pub type Tasks = [&'static dyn Registered];
+
+impl<C: Task> Registered for Entry<C> {
+    fn experiments(&self) -> Vec<&'static str> {
+        <C as Layered>::EXPERIMENTS.iter().map(|e| e.0).collect()
+    }
+    fn train(&self, a: &TrainArgs) -> Result<()> {
+        super::train::train::<C>(a)
+    }
+    fn evaluate(&self, a: &EvaluateArgs) -> Result<()> {
+        super::evaluate::evaluate::<C>(a)
+    }
+    fn reproduction(
+        &self,
+        experiment: &str,
+        scale: &str,
+        file: Option<&Path>,
+        sets: &[String],
+    ) -> Result<Box<dyn Reproduction>, ConfigError> {
+        let config = C::load_experiment(experiment, scale, file, sets)?;
+        config.runs().iter().try_for_each(|r| r.config.relations_for(r.agent.id))?;
+        Ok(Box::new(super::reproduce::Of { experiment: experiment.into(), config }))
+    }
+    #[cfg(feature = "report")]
+    fn sweep(&self, a: &super::sweep::SweepArgs, file: &crate::run::sweep::plan::SweepFile) -> Result<()> {
+        super::sweep::sweep_of::<C>(a, file)
+    }
+}
+
+/// The task called `name`; without a name the one that has this agent, else the first.
+pub(super) fn find(
+    tasks: &Tasks,
+    name: Option<&str>,
+    agent: Option<&str>,
+) -> Result<&'static dyn Registered> {
+    let names = || tasks.iter().map(|t| t.name()).collect::<Vec<_>>().join(", ");
+    match (name, agent) {
+        (Some(name), _) => match tasks.iter().find(|t| t.name() == name) {
+            Some(task) => Ok(*task),
+            None => bail!("no task '{name}' in this program; there are: {}", names()),
+        },
+        (None, Some(agent)) => match tasks.iter().find(|t| t.agents().contains(&agent)) {
+            Some(task) => Ok(*task),
+            None => {
+                let of = |t: &&dyn Registered| format!("{} ({})", t.agents().join(", "), t.name());
+                bail!(
+                    "no agent '{agent}'; there are: {}",
+                    tasks.iter().map(of).collect::<Vec<_>>().join("; ")
+                )
+            }
+        },
+        (None, None) => tasks.first().copied().context("this program has no task"),
+    }
+}

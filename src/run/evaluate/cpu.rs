@@ -1,0 +1,157 @@
+//! Evaluation on the CPU: vector lanes, rayon; chunks of episodes in the order of their numbers.
+
+use super::{Controller, Job, KEY_BATCH, Moment, Outcome, Sums};
+use crate::env::{At, StepSlices};
+use crate::kernels::ddpg_act;
+use crate::learn::ppo_cpu::SampleGaussian;
+use crate::nets::Head;
+use crate::nets::codebook::argmax;
+use crate::nets::cpu::{Activations, forward};
+use crate::nets::dense::{Packed, Strided, leading};
+use crate::num::real::run_lanes;
+use rayon::prelude::*;
+
+/// Episodes a thread carries at once.
+const CHUNK: u64 = 256;
+
+pub(super) fn evaluate(job: &Job, progress: &(dyn Fn(u64) + Sync)) -> Vec<Outcome> {
+    let chunks = job.episodes.div_ceil(CHUNK);
+    let nets: Vec<Packed> = match &job.controller {
+        Controller::Rule(_) => Vec::new(),
+        Controller::Policy { policy, params, .. } => params
+            .chunks(policy.params)
+            .map(|p| {
+                let mut net = Packed::new(&policy.net);
+                net.pack(p);
+                net
+            })
+            .collect(),
+    };
+    let replicas = job.env.replicas();
+    let mut out: Vec<Sums> = vec![Sums::new(job); replicas];
+    // Chunks are taken a few thousand at a time, so that memory does not grow with the number of episodes.
+    let tasks = replicas as u64 * chunks;
+    let mut next = 0;
+    while next < tasks {
+        let upto = tasks.min(next + 4096);
+        let sums: Vec<(usize, Sums)> = (next..upto)
+            .into_par_iter()
+            .map(|i| {
+                let (replica, first) = ((i / chunks) as usize, i % chunks * CHUNK);
+                let envs = CHUNK.min(job.episodes - first);
+                let at = At {
+                    replica,
+                    key: job.key(replica, first / KEY_BATCH),
+                    first: (first % KEY_BATCH) as u32,
+                    envs: envs as usize,
+                    clock: 0,
+                };
+                let s = episodes(job, nets.get(replica), at);
+                progress(envs);
+                (replica, s)
+            })
+            .collect();
+        for (r, s) in &sums {
+            out[*r].add(s);
+        }
+        next = upto;
+    }
+    out.iter().map(Sums::outcome).collect()
+}
+
+/// Episodes side by side, from their first slot on.
+fn episodes(job: &Job, net: Option<&Packed>, start: At) -> Sums {
+    let (env, size, envs) = (&*job.env, job.env.sizes(), start.envs);
+    let (o, a, rows) = (size.obs, size.action, size.metrics);
+    let mut state = vec![0f32; size.state * envs];
+    let (mut obs, mut final_obs) = (vec![0f32; envs * o], vec![0f32; envs * o]);
+    let mut action = vec![0f32; envs * a];
+    let (mut logprob, mut reward, mut flags) = (vec![0f32; envs], vec![0f32; envs], vec![0u32; envs]);
+    let mut metrics = vec![0f32; rows * envs];
+    let mut per_episode = vec![0f64; rows * envs];
+    let mut sums = Sums::new(job);
+    let own = match &job.controller {
+        Controller::Rule(rule) => rule.memory(),
+        Controller::Policy { .. } => 0,
+    };
+    let mut memory = vec![0f32; own * envs];
+    let mut acts = net.map(|n| Activations::counting(&n.layout, envs));
+    env.reset(&start, &mut state, &mut obs);
+    for slot in 0..size.slots {
+        let at = At { clock: slot as u32, ..start };
+        match &job.controller {
+            Controller::Rule(rule) => {
+                rule.act(&Moment { at, state: &state, obs: &obs }, &mut memory, &mut action);
+            }
+            Controller::Policy { policy, params: flat, greedy, .. } => {
+                let (net, acts) = (net.expect("one per replica"), acts.as_mut().expect("made above"));
+                let x = Strided { data: &obs, row: o, col: 1 };
+                forward(net, envs, x, acts);
+                acts.count(&net.layout, envs, x, &mut sums.activity);
+                let (mean, ld) = (acts.output(), leading(policy.net.outputs()));
+                match &policy.head {
+                    Head::Gaussian { .. } if *greedy => {
+                        for (row, m) in action.chunks_mut(a).zip(mean.chunks(ld)) {
+                            row.copy_from_slice(&m[..a]);
+                        }
+                    }
+                    Head::Gaussian { log_std_off } => {
+                        let log_std = &flat[at.replica * policy.params + log_std_off..][..a];
+                        run_lanes(SampleGaussian {
+                            key: at.key,
+                            first: at.first,
+                            clock: at.clock,
+                            actions: a,
+                            log_std,
+                            mean,
+                            ld,
+                            action: &mut action,
+                            logprob: &mut logprob,
+                        });
+                    }
+                    // Off-policy agents act without exploration, whatever `greedy` says: exploration is part of learning.
+                    Head::Tanh { scale } => {
+                        for (row, z) in action.chunks_mut(a).zip(mean.chunks(ld)) {
+                            ddpg_act::act(at.key, 0, at.clock, *scale, 0.0, &z[..a], row);
+                        }
+                    }
+                    Head::Factored { codebook } => {
+                        for (row, q) in action.chunks_mut(a).zip(mean.chunks(ld)) {
+                            for (k, q) in
+                                q.chunks_exact(codebook.choices()).take(codebook.factors).enumerate()
+                            {
+                                codebook.decode(k, argmax(q), row);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        let out = StepSlices {
+            final_obs: &mut final_obs,
+            reward: &mut reward,
+            flags: &mut flags,
+            metrics: Some(&mut metrics),
+            full: true,
+        };
+        env.step(&at, &action, &mut state, &mut obs, out);
+        for (sum, x) in per_episode.iter_mut().zip(&metrics) {
+            *sum += f64::from(*x);
+        }
+        for (told, row) in sums.slots.iter_mut().zip(job.slots) {
+            for x in &metrics[row * envs..(row + 1) * envs] {
+                told[slot][0] += f64::from(*x);
+                told[slot][1] += f64::from(*x) * f64::from(*x);
+            }
+        }
+    }
+    sums.episodes = envs as u64;
+    for (sum, values) in sums.metrics.iter_mut().zip(per_episode.chunks(envs)) {
+        for x in values {
+            let mean = x / size.slots as f64;
+            sum[0] += mean;
+            sum[1] += mean * mean;
+        }
+    }
+    sums
+}

@@ -1,0 +1,202 @@
+//! Monte Carlo evaluation: whole episodes of one controller in many replicas, on the CPU or a GPU, with the same draws.
+//!
+//! Episode e of a replica runs under key (seed, 1 + e/4096) as environment e mod 4096, whatever the device or the batch, so that results do not
+//! depend on how episodes are grouped; training uses key (seed, 0). The unit of every interval is the episode's mean over its slots.
+
+mod cpu;
+mod device;
+mod gpu;
+
+pub use device::evaluate;
+
+use crate::env::{At, Env};
+use crate::gpu::{Buf, Gpu, GpuError};
+use crate::nets::{Activity, Policy};
+use std::sync::Arc;
+
+/// Episodes under one Philox key.
+pub const KEY_BATCH: u64 = 4096;
+
+/// What a policy's network computes in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Precision {
+    /// Single precision, as in training.
+    F32,
+    /// Weights and activations rounded to half precision, sums in single (`dense_forward_f16`): perceptrons on a GPU adapter only.
+    F16,
+}
+
+impl Precision {
+    pub fn name(self) -> &'static str {
+        match self {
+            Precision::F32 => "f32",
+            Precision::F16 => "f16",
+        }
+    }
+}
+
+/// Mean over episodes and its standard error.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Estimate {
+    pub mean: f64,
+    /// NaN for a single episode.
+    pub std_error: f64,
+}
+
+impl Estimate {
+    /// From the sums (Σx, Σx²) over episodes.
+    pub fn of(episodes: u64, [sum, squares]: [f64; 2]) -> Self {
+        let n = episodes as f64;
+        let mean = sum / n;
+        let var = ((squares - sum * mean) / (n - 1.0)).max(0.0);
+        Estimate { mean, std_error: if episodes > 1 { (var / n).sqrt() } else { f64::NAN } }
+    }
+    /// A number without a spread.
+    pub fn exact(mean: f64) -> Self {
+        Estimate { mean, std_error: f64::NAN }
+    }
+}
+
+/// Some environments of one replica before a decision.
+#[derive(Clone, Copy)]
+pub struct Moment<'a> {
+    pub at: At,
+    /// `[S, envs]`
+    pub state: &'a [f32],
+    /// `[envs, O]`
+    pub obs: &'a [f32],
+}
+
+/// An agent that acts by a rule. The rule knows the task: it is made together with the environment that it acts in.
+pub trait Acts: Send + Sync {
+    /// Numbers of an environment that the rule keeps from slot to slot.
+    fn memory(&self) -> usize {
+        0
+    }
+    /// Writes the actions `[envs, A]` of the coming slot. `memory`, `memory()` numbers of each environment in a layout of the rule's own, is 0 before
+    /// the first slot of an episode.
+    fn act(&self, now: &Moment, memory: &mut [f32], action: &mut [f32]);
+    /// The same decisions by a kernel, for `b` environments of each replica; `None`: the rule decides on the CPU, and is evaluated there.
+    ///
+    /// # Errors
+    /// What the adapter lacks.
+    fn bind(&self, gpu: &Gpu, b: usize, buffers: &ActBuffers) -> Result<Option<Box<dyn ActsGpu>>, GpuError> {
+        let _ = (gpu, b, buffers);
+        Ok(None)
+    }
+    /// Whether [`Acts::bind`] gives a kernel.
+    fn on_gpu(&self) -> bool {
+        false
+    }
+}
+
+/// Buffers of a rule's kernel.
+pub struct ActBuffers<'a> {
+    /// `[R, S, B]`
+    pub state: &'a Buf<f32>,
+    /// `[R, memory, B]`
+    pub memory: &'a Buf<f32>,
+    /// `[R, B, A]`
+    pub action: &'a Buf<f32>,
+}
+
+/// A rule's kernel, bound to its buffers.
+pub trait ActsGpu {
+    /// Draws of the dispatches submitted from now on are under these keys, one for each replica.
+    fn set_keys(&self, gpu: &Gpu, keys: &[[u32; 2]]);
+    fn record(&self, pass: &mut wgpu::ComputePass, clock: u32);
+}
+
+/// What acts.
+#[derive(Clone)]
+pub enum Controller<'a> {
+    Rule(Arc<dyn Acts>),
+    /// A learned policy; `params` `[R, P]`.
+    Policy {
+        policy: Policy,
+        params: &'a [f32],
+        greedy: bool,
+        precision: Precision,
+    },
+}
+
+/// One evaluation.
+pub struct Job<'a> {
+    pub env: Arc<dyn Env>,
+    pub controller: Controller<'a>,
+    /// Episodes per replica.
+    pub episodes: u64,
+    /// Rows of the metrics that are also told slot by slot.
+    pub slots: &'a [usize],
+}
+
+/// What one replica did.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    pub episodes: u64,
+    /// In the order of [`Env::metrics`].
+    pub metrics: Vec<Estimate>,
+    /// Each of [`Job::slots`] in every slot.
+    pub slots: Vec<Vec<Estimate>>,
+    /// How active the policy network was, over all slots; `None` without a network.
+    pub activity: Option<Activity>,
+}
+
+/// Sums over episodes, in f64: count, then (Σx, Σx²) per metric and, for each row that is told slot by slot, per slot.
+#[derive(Clone)]
+struct Sums {
+    episodes: u64,
+    metrics: Vec<[f64; 2]>,
+    slots: Vec<Vec<[f64; 2]>>,
+    /// Empty where it was not counted.
+    activity: Activity,
+}
+
+impl Sums {
+    fn new(job: &Job) -> Self {
+        let size = job.env.sizes();
+        Sums {
+            episodes: 0,
+            metrics: vec![[0.0; 2]; size.metrics],
+            slots: vec![vec![[0.0; 2]; size.slots]; job.slots.len()],
+            activity: Activity::default(),
+        }
+    }
+    fn add(&mut self, o: &Sums) {
+        self.episodes += o.episodes;
+        if o.activity.samples > 0 {
+            self.activity.add(&o.activity);
+        }
+        let own = self.metrics.iter_mut().chain(self.slots.iter_mut().flatten());
+        for (a, b) in own.zip(o.metrics.iter().chain(o.slots.iter().flatten())) {
+            a[0] += b[0];
+            a[1] += b[1];
+        }
+    }
+    fn outcome(&self) -> Outcome {
+        let estimates = |all: &Vec<[f64; 2]>| all.iter().map(|s| Estimate::of(self.episodes, *s)).collect();
+        Outcome {
+            episodes: self.episodes,
+            metrics: estimates(&self.metrics),
+            slots: self.slots.iter().map(estimates).collect(),
+            activity: (self.activity.samples > 0).then(|| self.activity.clone()),
+        }
+    }
+}
+
+impl Job<'_> {
+    /// Whether a GPU can make the decisions.
+    pub fn decides_on_gpu(&self) -> bool {
+        match &self.controller {
+            Controller::Rule(rule) => rule.on_gpu(),
+            Controller::Policy { .. } => true,
+        }
+    }
+    /// Keys of all replicas for the episodes of batch `n`.
+    fn keys(&self, n: u64) -> Vec<[u32; 2]> {
+        (0..self.env.replicas()).map(|r| self.key(r, n)).collect()
+    }
+    fn key(&self, replica: usize, n: u64) -> [u32; 2] {
+        [self.env.key(replica)[0], 1 + n as u32]
+    }
+}

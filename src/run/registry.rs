@@ -1,0 +1,148 @@
+//! Tasks and checkpoints without their types.
+
+use super::checkpoint::Checkpoint;
+use super::errors::{CheckpointError, JobError};
+use super::task::{Evaluated, Kind, Task, Weights, units};
+use super::watch::Watch;
+use crate::config::{ConfigError, Layered};
+use crate::golden;
+use crate::kernels;
+use crate::learn::{Algorithm, LearnerState};
+#[cfg(feature = "report")]
+use crate::report::figure::Swatch;
+use std::marker::PhantomData;
+use std::path::Path;
+
+/// A task without its type.
+pub trait AnyTask: Sync {
+    fn name(&self) -> &'static str;
+    /// Ids of all agents, in the order of the tables.
+    fn agents(&self) -> Vec<&'static str>;
+    /// Those that have weights.
+    fn learned(&self) -> Vec<&'static str>;
+    /// What a report looks at where no metric is named.
+    fn metric(&self) -> &'static str;
+    /// Colours and markers of the agents in figures.
+    #[cfg(feature = "report")]
+    fn palette(&self) -> &'static [Swatch];
+    /// The task's own kernels.
+    fn kernels(&self) -> &'static [kernels::Entry];
+    /// What the task's own golden vectors are compared by.
+    fn golden(&self) -> &'static [golden::File];
+    /// A learned agent as it is before training, with the default preset and seed 0; `None` if there is no such agent.
+    ///
+    /// # Errors
+    /// If the built-in preset is not valid.
+    fn initial(&self, agent: &str) -> Result<Option<Box<dyn AnyCheckpoint>>, ConfigError>;
+    /// Reads a checkpoint of this task.
+    ///
+    /// # Errors
+    /// [`CheckpointError::OtherTask`] if it is of another one, and what else is wrong with it.
+    fn open(&self, path: &Path) -> Result<Box<dyn AnyCheckpoint>, CheckpointError>;
+}
+
+/// A checkpoint without its task's type.
+pub trait AnyCheckpoint: Send + Sync {
+    fn task(&self) -> &'static str;
+    fn agent(&self) -> &str;
+    fn replicas(&self) -> usize;
+    /// What its replicas were learned by.
+    fn algorithm(&self) -> Algorithm;
+    /// The same of the first of them alone.
+    fn first(&self) -> Algorithm;
+    fn state(&self) -> &LearnerState;
+    /// Drops every replica at another place of the swept axis than the first one's.
+    fn keep_first_place(&mut self);
+    /// Evaluates its replicas on the CPU.
+    ///
+    /// # Errors
+    /// What the agent cannot do.
+    fn evaluated(&self, episodes: u64, watch: &dyn Watch) -> Result<Vec<Evaluated>, JobError>;
+}
+
+/// The entry of the task whose configuration is `C`.
+pub struct Entry<C>(PhantomData<fn() -> C>);
+
+impl<C: Task> Entry<C> {
+    pub const fn new() -> Self {
+        Entry(PhantomData)
+    }
+}
+
+impl<C: Task> Default for Entry<C> {
+    fn default() -> Self {
+        Entry::new()
+    }
+}
+
+impl<C: Task> AnyTask for Entry<C> {
+    fn name(&self) -> &'static str {
+        C::NAME
+    }
+    fn agents(&self) -> Vec<&'static str> {
+        C::agents().iter().map(|a| a.id).collect()
+    }
+    fn learned(&self) -> Vec<&'static str> {
+        C::agents().iter().filter(|a| a.is_learned()).map(|a| a.id).collect()
+    }
+    fn metric(&self) -> &'static str {
+        C::METRIC
+    }
+    #[cfg(feature = "report")]
+    fn palette(&self) -> &'static [Swatch] {
+        C::palette()
+    }
+    fn kernels(&self) -> &'static [kernels::Entry] {
+        C::kernels()
+    }
+    fn golden(&self) -> &'static [golden::File] {
+        C::golden()
+    }
+    fn initial(&self, agent: &str) -> Result<Option<Box<dyn AnyCheckpoint>>, ConfigError> {
+        let Some(found) = C::agent(agent).filter(|a| matches!(a.kind, Kind::Learned(_))) else {
+            return Ok(None);
+        };
+        let config = <C as Layered>::load(None, &[])?;
+        let (swept, seeds) = (vec![config.swept()], vec![0]);
+        let algorithm = config.algorithm_at(found, &[(config.swept(), 0)]).expect("a learned agent");
+        let state = algorithm.start();
+        Ok(Some(Box::new(Checkpoint { config, agent: agent.into(), seeds, swept, state })))
+    }
+    fn open(&self, path: &Path) -> Result<Box<dyn AnyCheckpoint>, CheckpointError> {
+        Ok(Box::new(Checkpoint::<C>::load(path)?))
+    }
+}
+
+impl<C: Task> AnyCheckpoint for Checkpoint<C> {
+    fn task(&self) -> &'static str {
+        C::NAME
+    }
+    fn agent(&self) -> &str {
+        &self.agent
+    }
+    fn replicas(&self) -> usize {
+        self.seeds.len()
+    }
+    fn algorithm(&self) -> Algorithm {
+        Checkpoint::algorithm(self)
+    }
+    fn first(&self) -> Algorithm {
+        let agent = C::agent(&self.agent).expect("an agent of the task");
+        self.config.algorithm_at(agent, &[(self.swept[0], self.seeds[0])]).expect("a learned agent")
+    }
+    fn state(&self) -> &LearnerState {
+        &self.state
+    }
+    fn keep_first_place(&mut self) {
+        self.keep(self.swept[0]);
+    }
+    fn evaluated(&self, episodes: u64, watch: &dyn Watch) -> Result<Vec<Evaluated>, JobError> {
+        let replicas = Checkpoint::replicas(self);
+        let configs: Vec<C> =
+            replicas.iter().map(|(x, _)| self.config.at(*x).with_episodes(episodes)).collect();
+        let algorithm = Checkpoint::algorithm(self);
+        let weights = Weights::trained(&algorithm, &self.state.params);
+        let agent = C::agent(&self.agent).expect("an agent of the task");
+        C::evaluate(agent, &units(&configs, &replicas), Some(weights), None, watch)
+    }
+}

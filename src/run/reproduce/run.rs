@@ -1,0 +1,135 @@
+//! The runs of a reproduction: each trains an agent, if it learns, evaluates it over a grid of swept values and seeds, and adds its rows.
+
+use super::training::{RunId, Trained, Training};
+use super::{Way, grid, meter};
+use crate::energy::TrainingSchedule;
+use crate::energy::accounts;
+use crate::gpu::Gpu;
+use crate::learn::Algorithm;
+use crate::run::errors::JobError;
+use crate::run::rows::{ActivityRow, EnergyRow, EvalRow, Key, Rows, SlotRow};
+use crate::run::task::{Agent, Evaluated, Run, Task, Unit, Weights, units};
+use crate::run::watch::{Quiet, Watch};
+
+/// Trains and evaluates all [`Task::runs`] of a configuration.
+///
+/// # Errors
+/// What stopped the job; what was trained can be continued.
+pub fn reproduce<C: Task>(config: &C, way: &Way) -> Result<Rows, JobError> {
+    let mut rows = Rows::default();
+    for run in config.runs() {
+        run.add_rows(way, &mut rows)?;
+    }
+    Ok(rows)
+}
+
+/// Joules per slot (a decision and a step of its environment) by the device's counter and how it was measured, or why it was not. Evaluates the given
+/// replicas again and again, idle power subtracted, if `asked`.
+pub fn measured<C: Task>(
+    agent: &Agent<C>,
+    units: &[Unit<C>],
+    weights: Weights,
+    gpu: Option<&Gpu>,
+    asked: bool,
+    watch: &dyn Watch,
+) -> Result<(f64, String), String> {
+    let Some(first) = units.first() else { return Err("there are no replicas".into()) };
+    let episodes = first.config.common().evaluate.episodes.min(1024);
+    let short: Vec<C> = units.iter().map(|u| u.config.with_episodes(episodes)).collect();
+    let short: Vec<_> = short.iter().zip(units).map(|(config, u)| Unit { config, seed: u.seed }).collect();
+    let slots = episodes * (units.len() * first.config.env(&[]).sizes().slots) as u64;
+    meter(agent.id, gpu, asked, watch, || {
+        C::evaluate(agent, &short, Some(weights), gpu, &Quiet).map_err(|e| e.to_string())?;
+        Ok(slots)
+    })
+}
+
+/// Mean over all updates of a replica's firing rates, hidden layers in the order of their networks.
+fn mean_rates(rows: &[ActivityRow], key: &Key) -> Vec<f64> {
+    let mut sums: Vec<((&str, u32), f64, u32)> = Vec::new();
+    for r in rows.iter().filter(|r| r.key == *key && r.value.is_finite()) {
+        let place = (r.network.as_str(), r.layer);
+        match sums.iter_mut().find(|s| s.0 == place) {
+            Some((_, sum, n)) => {
+                *sum += r.value;
+                *n += 1;
+            }
+            None => sums.push((place, r.value, 1)),
+        }
+    }
+    sums.iter().map(|(_, sum, n)| sum / f64::from(*n)).collect()
+}
+
+/// Rows of one evaluated replica.
+fn evaluation<C: Task>(key: &Key, e: Evaluated, rows: &mut Rows) {
+    let row = |(metric, x): (String, crate::run::evaluate::Estimate)| EvalRow {
+        key: key.clone(),
+        episodes: e.episodes,
+        metric,
+        mean: x.mean,
+        std_error: x.std_error,
+    };
+    rows.evals.extend(e.metrics.into_iter().filter(|m| C::shown(&m.0).in_rows).map(row));
+    let slots = e.slots.first().map_or(0, Vec::len);
+    rows.slots.extend((0..slots).map(|t| SlotRow {
+        key: key.clone(),
+        slot: t as u32,
+        values: e.slots.iter().map(|s| s[t].mean).collect(),
+    }));
+    rows.energy.extend(e.energy.into_iter().map(|x| EnergyRow::new(key, x)));
+    rows.activity.extend(e.counted.into_iter().map(|q| ActivityRow::new(key, "evaluate", None, q)));
+}
+
+impl<C: Task> Run<C> {
+    fn add_rows(&self, way: &Way, rows: &mut Rows) -> Result<(), JobError> {
+        let (agent, watch) = (self.agent, way.watch);
+        let grid = grid(&self.swept, &self.config.common().train.seeds);
+        let mut trained = None;
+        if agent.is_learned() {
+            let training = Training {
+                config: &self.own,
+                run: RunId { agent, variant: self.variant.clone() },
+                replicas: grid.clone(),
+                dir: way.out.join("training").join(&self.folder),
+                every: self.config.common().checkpoint_every,
+                resume: way.resume,
+                journal: way.journal,
+            };
+            trained = Some(training.run(way.gpu, watch)?);
+        }
+        let configs: Vec<C> = grid.iter().map(|(x, _)| self.config.at(*x)).collect();
+        let units = units(&configs, &grid);
+        let gpu = way.gpu.map(|g| &**g);
+        let algorithm = trained.as_ref().map(|t: &Trained<C>| t.checkpoint.algorithm());
+        let weights = trained.as_ref().zip(algorithm.as_ref());
+        let weights = weights.map(|(t, a)| Weights::trained(a, &t.checkpoint.state.params));
+        let results = C::evaluate(agent, &units, weights, gpu, watch)?;
+        // An agent of experts has no account of its training in rows.
+        let schedule =
+            algorithm.as_ref().filter(|a| !matches!(a, Algorithm::Experts(_))).map(TrainingSchedule::of);
+        for (place, e) in grid.iter().zip(results) {
+            let key = self.config.key(agent, &self.variant, *place);
+            evaluation::<C>(&key, e, rows);
+            if let (Some(schedule), Some(trained)) = (&schedule, &trained) {
+                let (energy, counted) = accounts::training(schedule, &mean_rates(&trained.activity, &key));
+                rows.energy.extend(energy.into_iter().map(|x| EnergyRow::new(&key, x)));
+                rows.activity.extend(counted.into_iter().map(|q| ActivityRow::new(&key, "train", None, q)));
+            }
+        }
+        // The device is asked once for all replicas, which do the same work; the row stands at the last of them.
+        if let (Some(weights), Some(place)) = (weights, grid.last()) {
+            let key = self.config.key(agent, &self.variant, *place);
+            let result = measured(agent, &units, weights, gpu, way.measure, watch);
+            rows.energy.push(EnergyRow::new(&key, accounts::measured(accounts::INFERENCE, &result)));
+            if schedule.is_some() {
+                let none = Err("training is not measured apart from evaluation".into());
+                rows.energy.push(EnergyRow::new(&key, accounts::measured(accounts::TRAINING, &none)));
+            }
+        }
+        if let Some(trained) = trained {
+            rows.curves.extend(trained.curves);
+            rows.activity.extend(trained.activity);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,356 @@
+//! What jobs and commands ask of a task: its typed configuration, environment and agents, how an agent is evaluated, and what of a paper is reproduced.
+//!
+//! A task is its configuration type: [`Task`] is implemented for it. [`AnyTask`](super::registry::AnyTask) is the same task without its type, as the command line holds it.
+
+use super::errors::JobError;
+use super::evaluate::{self, Acts, Controller, Estimate, Job, Outcome, Precision};
+use super::rows::{Key, Manifest, Rows, Schema};
+use super::watch::Watch;
+use crate::config::{EvaluateConfig, Layered, TrainConfig};
+use crate::energy::accounts::{self, Entry, Quantity};
+use crate::env::Env;
+use crate::golden;
+use crate::gpu::Gpu;
+use crate::kernels;
+use crate::learn::Algorithm;
+#[cfg(feature = "report")]
+use crate::report::figure::Swatch;
+use std::error::Error;
+use std::fmt::Debug;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What differs between the replicas of a job beside the seed, in messages: a key of `[task]`, called as [`Schema::swept`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Swept {
+    /// As in `dBm`.
+    pub unit: &'static str,
+    /// Several of it, as in `powers`.
+    pub noun: &'static str,
+}
+
+/// One row of the tables of a task.
+pub struct Agent<C: Task> {
+    pub id: &'static str,
+    pub summary: &'static str,
+    pub kind: Kind<C>,
+}
+
+/// What an agent id stands for.
+pub enum Kind<C: Task> {
+    /// Networks that are trained.
+    Learned(fn(&C, Arc<dyn Env>) -> Algorithm),
+    /// Something that needs no training, in the task's own words.
+    Fixed(C::Fixed),
+}
+
+impl<C: Task> Agent<C> {
+    /// Whether it has weights.
+    pub fn is_learned(&self) -> bool {
+        matches!(self.kind, Kind::Learned(_))
+    }
+}
+
+/// One replica of a batch: a configuration with a seed.
+pub struct Unit<'a, C> {
+    pub config: &'a C,
+    pub seed: u32,
+}
+
+impl<C> Clone for Unit<'_, C> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<C> Copy for Unit<'_, C> {}
+
+/// Each configuration with its replica's seed.
+pub fn units<'a, C>(configs: &'a [C], replicas: &[(f64, u32)]) -> Vec<Unit<'a, C>> {
+    configs.iter().zip(replicas).map(|(config, (_, seed))| Unit { config, seed: *seed }).collect()
+}
+
+/// Weights of a learned agent, a replica each.
+#[derive(Clone, Copy)]
+pub struct Weights<'a> {
+    pub algorithm: &'a Algorithm,
+    /// `[R, P]`
+    pub params: &'a [f32],
+    pub precision: Precision,
+}
+
+impl<'a> Weights<'a> {
+    /// In the precision of training.
+    pub fn trained(algorithm: &'a Algorithm, params: &'a [f32]) -> Self {
+        Weights { algorithm, params, precision: Precision::F32 }
+    }
+}
+
+/// How an agent that needs no training acts.
+pub struct Acting {
+    /// The environment with actions in the agent's own parameterisation.
+    pub env: Arc<dyn Env>,
+    pub rule: Arc<dyn Acts>,
+    /// Of a bound, the rows of [`Env::metrics`] (what it bounds, the bound): its value stands under the name of what it bounds, and alone. It is the
+    /// same whatever `rule` does.
+    pub bound: Option<(usize, usize)>,
+}
+
+/// What the configurations of all tasks have in common.
+#[derive(Clone, Copy, Debug)]
+pub struct Common<'a> {
+    pub train: &'a TrainConfig,
+    pub evaluate: EvaluateConfig,
+    /// Updates between two saved states.
+    pub checkpoint_every: u32,
+}
+
+/// What one replica did.
+#[derive(Clone, Debug)]
+pub struct Evaluated {
+    pub episodes: u64,
+    /// Names and values as rows hold them. Of a bound: only what it bounds.
+    pub metrics: Vec<(String, Estimate)>,
+    /// Each of the schema's slot columns in every slot; empty of a bound.
+    pub slots: Vec<Vec<Estimate>>,
+    /// Energy of a decision of a learned agent by each model, and the counts behind it.
+    pub energy: Vec<Entry>,
+    pub counted: Vec<Quantity>,
+    /// Whether a GPU evaluated it.
+    pub on_gpu: bool,
+}
+
+impl Evaluated {
+    /// What the outcome of one replica says with metrics of these names; `bound` as in [`Acting`].
+    fn whole(o: &Outcome, names: &[String], bound: Option<(usize, usize)>, on_gpu: bool) -> Self {
+        let (metrics, slots) = match bound {
+            Some((of, row)) => (vec![(names[of].clone(), o.metrics[row])], Vec::new()),
+            None => (names.iter().cloned().zip(o.metrics.iter().copied()).collect(), o.slots.clone()),
+        };
+        Evaluated { episodes: o.episodes, metrics, slots, energy: Vec::new(), counted: Vec::new(), on_gpu }
+    }
+}
+
+/// A metric as it is printed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shown {
+    pub name: String,
+    /// Rows keep mean squares, since they can be averaged; their roots are printed.
+    pub root: bool,
+    /// Whether rows keep it: a bound of every slot is no agent's doing, and stands for itself only.
+    pub in_rows: bool,
+}
+
+/// One agent with one configuration of a job.
+#[derive(Clone)]
+pub struct Run<C: Task> {
+    pub agent: &'static Agent<C>,
+    pub config: C,
+    /// What its checkpoint holds: the configuration without what the other runs of the job are, so that a longer list continues with the same ones.
+    pub own: C,
+    /// Places on the swept axis.
+    pub swept: Vec<f64>,
+    /// What tells it from other runs with the same labels, such as `rate_penalty=0.03`; else empty.
+    pub variant: String,
+    /// Folder of its training below the job's.
+    pub folder: PathBuf,
+}
+
+/// A task, implemented by its configuration.
+pub trait Task: Layered + Clone + PartialEq + Debug + Send + Sync + 'static {
+    /// What agents that need no training are made of; see [`Task::acting`].
+    type Fixed: Copy + Debug + Send + Sync + 'static;
+
+    /// `task.name`
+    const NAME: &'static str = Self::SCHEMA.task;
+    /// Columns of the task's rows.
+    const SCHEMA: &'static Schema;
+    const SWEPT: Swept;
+    /// The agent that `train` trains where none is named.
+    const LEARNER: &'static str;
+    /// What a report looks at where no metric is named.
+    const METRIC: &'static str;
+    /// Keys that make a learner smaller.
+    const MEMORY_KEYS: &'static str = "train.seeds, or the learner's envs, horizon or capacity";
+
+    /// Every agent, in the order of the tables.
+    fn agents() -> &'static [Agent<Self>];
+
+    fn common(&self) -> Common<'_>;
+    /// Where on the swept axis this configuration lies.
+    fn swept(&self) -> f64;
+    /// This configuration at another place of the swept axis.
+    fn at(&self, swept: f64) -> Self;
+
+    /// The environment with the parameters of these replicas; sizes are those of this configuration.
+    fn env(&self, units: &[Unit<Self>]) -> Arc<dyn Env>;
+    /// How an agent that needs no training acts in these replicas; `None` if [`Task::evaluate`] is the task's own.
+    fn acting(&self, fixed: Self::Fixed, units: &[Unit<Self>]) -> Option<Acting> {
+        let _ = (fixed, units);
+        None
+    }
+    /// What tells a run of `agent` with this configuration from others, in the order of the schema's label columns; the last one is `variant`.
+    fn labels(&self, agent: &Agent<Self>, variant: &str) -> Vec<String> {
+        let _ = agent;
+        vec![variant.into()]
+    }
+    /// Settings beside the task's own that an evaluation depends on, as text: replicas share a batch where it is equal.
+    fn evaluation_text(&self) -> String {
+        let e = self.common().evaluate;
+        format!("{} {}", e.episodes, e.greedy)
+    }
+
+    /// Evaluates `agent` in these replicas, on the GPU if one is given and the agent's decisions can be made there; `weights` are a learned one's.
+    /// Slot by slot it tells the metrics that the schema's slot columns are called by.
+    ///
+    /// # Errors
+    /// What the device or the agent cannot do.
+    fn evaluate(
+        agent: &Agent<Self>,
+        units: &[Unit<Self>],
+        weights: Option<Weights>,
+        gpu: Option<&Gpu>,
+        watch: &dyn Watch,
+    ) -> Result<Vec<Evaluated>, JobError> {
+        let Some(first) = units.first() else { return Ok(Vec::new()) };
+        let EvaluateConfig { episodes, greedy, .. } = first.config.common().evaluate;
+        let policy = weights.and_then(|w| w.algorithm.policy());
+        let (env, controller, bound) = match (&agent.kind, weights, policy.clone()) {
+            (Kind::Fixed(fixed), ..) => {
+                let acting = first.config.acting(*fixed, units).ok_or(JobError::NoRule(agent.id))?;
+                (acting.env, Controller::Rule(acting.rule), acting.bound)
+            }
+            (Kind::Learned(_), Some(w), Some(policy)) => {
+                let (params, precision) = (w.params, w.precision);
+                (first.config.env(units), Controller::Policy { policy, params, greedy, precision }, None)
+            }
+            (Kind::Learned(_), ..) => return Err(JobError::NoWeights(agent.id)),
+        };
+        let names: Vec<String> = env.metrics().into_iter().map(|m| m.name).collect();
+        let rows = Self::SCHEMA.slots.iter().map(|column| names.iter().position(|n| n == column.name));
+        let slots = rows.collect::<Option<Vec<_>>>().expect("a slot column is called by its metric");
+        let job = Job { env, controller, episodes, slots: &slots };
+        let on_gpu = gpu.is_some() && job.decides_on_gpu();
+        if gpu.is_some() && !on_gpu {
+            watch.warn(&format!("agent '{}' decides on the CPU, and is evaluated there", agent.id));
+        }
+        watch.begin(&format!("evaluate {}", agent.id), episodes * units.len() as u64);
+        let outcomes = evaluate::evaluate(&job, gpu, &|n| watch.advance(n, ""))?;
+        watch.end();
+        let mut out: Vec<Evaluated> =
+            outcomes.iter().map(|o| Evaluated::whole(o, &names, bound, on_gpu)).collect();
+        if let (Some(w), Some(policy)) = (weights, policy) {
+            for ((e, o), params) in out.iter_mut().zip(&outcomes).zip(w.params.chunks(policy.params)) {
+                let Some(activity) = &o.activity else { continue };
+                (e.energy, e.counted) = accounts::inference(&policy.net, params, activity)
+                    .map_err(|error| JobError::Count(agent.id, error))?;
+            }
+        }
+        Ok(out)
+    }
+    /// A metric as it is printed.
+    fn shown(metric: &str) -> Shown {
+        Shown { name: metric.into(), root: false, in_rows: true }
+    }
+
+    /// Places on the swept axis that a reproduction goes through.
+    fn places(&self) -> Vec<f64> {
+        vec![self.swept()]
+    }
+    /// Whether what `agent` gives in this configuration, trained with it and evaluated, depends on a dotted key. Points of a sweep that are equal in all
+    /// such keys are one point. What is said not to be read must not be; the other way round an experiment is repeated and counted once in reports.
+    fn reads(&self, _agent: &Agent<Self>, _key: &str) -> bool {
+        true
+    }
+    /// The runs of a reproduction: which agents with which configurations.
+    fn runs(&self) -> Vec<Run<Self>> {
+        Self::agents().iter().map(|agent| self.run_of(agent)).collect()
+    }
+    /// Writes what is left of an experiment of this task, and says what lies where. Without figures of the task's own: its rows.
+    ///
+    /// # Errors
+    /// What the file system or the rows do not allow.
+    fn write_report(
+        experiment: &str,
+        out: &Path,
+        rows: &Rows,
+        manifest: &Manifest,
+    ) -> Result<Vec<PathBuf>, Box<dyn Error + Send + Sync>> {
+        let _ = experiment;
+        #[cfg(feature = "report")]
+        let paths = crate::report::write_rows(out, rows, Self::SCHEMA, manifest)?;
+        #[cfg(not(feature = "report"))]
+        let paths = vec![rows.write_json(out, manifest)?];
+        Ok(paths)
+    }
+    /// Colours and markers of the agents in figures; others are given to those that are not among them.
+    #[cfg(feature = "report")]
+    fn palette() -> &'static [Swatch] {
+        &[]
+    }
+    /// The task's own kernels, as `check` compares them.
+    fn kernels() -> &'static [kernels::Entry] {
+        &[]
+    }
+    /// What the task's own golden vectors are compared by.
+    fn golden() -> &'static [golden::File] {
+        &[]
+    }
+
+    /// The run of `agent` with this configuration, at all places.
+    fn run_of(&self, agent: &'static Agent<Self>) -> Run<Self> {
+        Run {
+            agent,
+            config: self.clone(),
+            own: self.clone(),
+            swept: self.places(),
+            variant: String::new(),
+            folder: agent.id.into(),
+        }
+    }
+    /// This configuration with another number of episodes.
+    fn with_episodes(&self, episodes: u64) -> Self {
+        let mut table = self.table();
+        table["evaluate"]["episodes"] = toml::Value::Integer(i64::try_from(episodes).unwrap_or(i64::MAX));
+        Self::typed(table).expect("only a number of [evaluate] is another one")
+    }
+
+    /// The agent called `id`.
+    fn agent(id: &str) -> Option<&'static Agent<Self>> {
+        Self::agents().iter().find(|a| a.id == id)
+    }
+    /// What trains `agent` in these replicas; `None` if it does not learn.
+    fn algorithm(&self, agent: &Agent<Self>, units: &[Unit<Self>]) -> Option<Algorithm> {
+        match agent.kind {
+            Kind::Learned(make) => Some(make(self, self.env(units))),
+            Kind::Fixed(_) => None,
+        }
+    }
+    /// The same with one configuration, (swept value, seed) each.
+    fn algorithm_at(&self, agent: &Agent<Self>, replicas: &[(f64, u32)]) -> Option<Algorithm> {
+        let configs: Vec<Self> = replicas.iter().map(|(x, _)| self.at(*x)).collect();
+        self.algorithm(agent, &units(&configs, replicas))
+    }
+    /// The environment of (swept value, seed) each.
+    fn env_at(&self, replicas: &[(f64, u32)]) -> Arc<dyn Env> {
+        let configs: Vec<Self> = replicas.iter().map(|(x, _)| self.at(*x)).collect();
+        self.env(&units(&configs, replicas))
+    }
+    /// What decides, in which environment, as text: a checkpoint serves configurations in which it is equal.
+    fn decision(&self, agent: &Agent<Self>) -> String {
+        let networks = self.algorithm(agent, &[]).map_or(String::new(), |a| a.decision());
+        format!("{:?} {networks}", self.env(&[]))
+    }
+    /// The first key in which trainings by `before` and by this configuration differ, if there is one: keys that steer a job or an evaluation and the
+    /// length of a training are none of it.
+    fn training_difference(&self, before: &Self) -> Option<String> {
+        before.difference_but(
+            self,
+            &["evaluate", "reproduce", "experiment", "train.log_every", "train.updates"],
+        )
+    }
+    /// Which run a row belongs to.
+    fn key(&self, agent: &Agent<Self>, variant: &str, (at, seed): (f64, u32)) -> Key {
+        Key { agent: agent.id.into(), labels: self.labels(agent, variant), at, seed }
+    }
+}

@@ -1,0 +1,118 @@
+//! How the agents of task v2x that need no learning act inside an evaluation: references in lanes and by their kernel, rules one by one.
+
+use super::agents::{Rule, Slot};
+use super::env::V2xEnv;
+use super::kernels::{v2x_batch, v2x_reference};
+use super::physics::{V2xParams, V2xSpec};
+use super::reference::{Reference, reference_range};
+use crate::gpu::{Buf, Gpu, GpuError};
+use crate::num::real::{F32Lanes, LaneKernel, run_lanes};
+use crate::run::evaluate::{ActBuffers, Acts, ActsGpu, Moment};
+
+/// A reference in an environment whose actions are in its own parameterisation.
+pub struct ReferenceActs {
+    pub who: Reference,
+    pub env: V2xEnv,
+}
+
+impl Acts for ReferenceActs {
+    fn memory(&self) -> usize {
+        self.who.memory_rows(self.env.spec.vehicles)
+    }
+
+    fn act(&self, now: &Moment, memory: &mut [f32], action: &mut [f32]) {
+        let at = &now.at;
+        run_lanes(ActChunk {
+            who: self.who,
+            spec: &self.env.spec,
+            params: &self.env.params_at(at),
+            envs: at.envs,
+            first: at.first,
+            state: now.state,
+            memory,
+            action,
+            clock: at.clock,
+        });
+    }
+
+    fn bind(&self, gpu: &Gpu, b: usize, buffers: &ActBuffers) -> Result<Option<Box<dyn ActsGpu>>, GpuError> {
+        let r = self.env.params.len();
+        let batch = v2x_batch::Spec { r, b, task: self.env.spec };
+        let params = gpu.upload("evaluate.rule_params", &[r], &self.env.params)?;
+        let kernel = v2x_reference::V2xReference::new(gpu, &v2x_reference::Spec { batch, who: self.who })?;
+        let bound = kernel.bind(gpu, &params, buffers.state, buffers.memory, buffers.action);
+        Ok(Some(Box::new(ReferenceGpu { bound, params, own: self.env.params.clone() })))
+    }
+
+    fn on_gpu(&self) -> bool {
+        true
+    }
+}
+
+struct ReferenceGpu {
+    bound: v2x_reference::V2xReferenceBound,
+    params: Buf<V2xParams>,
+    own: Vec<V2xParams>,
+}
+
+impl ActsGpu for ReferenceGpu {
+    fn set_keys(&self, gpu: &Gpu, keys: &[[u32; 2]]) {
+        let params: Vec<_> =
+            self.own.iter().zip(keys).map(|(p, key)| V2xParams { key: *key, ..*p }).collect();
+        gpu.write(&self.params, &params);
+    }
+    fn record(&self, pass: &mut wgpu::ComputePass, clock: u32) {
+        self.bound.record(pass, &v2x_reference::Args { clock, action_off: 0 });
+    }
+}
+
+struct ActChunk<'a> {
+    who: Reference,
+    spec: &'a V2xSpec,
+    params: &'a V2xParams,
+    envs: usize,
+    first: u32,
+    state: &'a [f32],
+    memory: &'a mut [f32],
+    action: &'a mut [f32],
+    clock: u32,
+}
+
+impl LaneKernel for ActChunk<'_> {
+    type Out = ();
+    #[inline(always)]
+    fn run<V: F32Lanes>(self) {
+        let ActChunk { who, spec, params, envs, first, state, memory, action, clock } = self;
+        let whole = envs / V::LANES * V::LANES;
+        reference_range::<V, 0>(who, spec, params, envs, first, state, memory, action, clock, 0, whole);
+        if whole < envs {
+            reference_range::<f32, 0>(
+                who, spec, params, envs, first, state, memory, action, clock, whole, envs,
+            );
+        }
+    }
+}
+
+/// A rule in an environment whose actions are in its own parameterisation; it decides on the CPU, environment by environment.
+pub struct RuleActs {
+    pub rule: Rule,
+    pub env: V2xEnv,
+}
+
+impl Acts for RuleActs {
+    fn memory(&self) -> usize {
+        (self.rule.memory)(self.env.spec.vehicles)
+    }
+
+    /// `memory` is `[envs, memory]`.
+    fn act(&self, now: &Moment, memory: &mut [f32], action: &mut [f32]) {
+        let (at, task, params) = (&now.at, &self.env.spec, &self.env.params_at(&now.at));
+        let (o, a, own) = (task.obs_dim(), task.action_dim(), self.memory());
+        for (env, action) in action.chunks_mut(a).enumerate() {
+            let (id, obs) = (at.first + env as u32, &now.obs[env * o..][..o]);
+            let slot = at.clock as usize;
+            let now = Slot { task, params, state: now.state, envs: at.envs, env, id, slot, obs };
+            (self.rule.act)(&now, &mut memory[env * own..][..own], action);
+        }
+    }
+}

@@ -1,0 +1,401 @@
+//! Task v2x as an [`Env`]: vector lanes on the CPU; on a GPU `v2x_reset`, `v2x_step` and, for a whole rollout in one dispatch, `v2x_rollout`.
+
+use super::codebook::codebook;
+use super::config::{V2xConfig, V2xTaskConfig};
+use super::kernels::{v2x_batch, v2x_reset, v2x_rollout, v2x_step};
+use super::physics::{Batch, Beam, StepSlices, V2xParams, V2xSpec, metric, reset_range, step_range};
+use crate::env::{
+    self, At, Component, Env, EnvBuffers, EnvGpu, FusedBuffers, FusedPlan, FusedRollout, Metric, Sizes,
+    StepArgs,
+};
+use crate::gpu::{Buf, Gpu, GpuError};
+use crate::nets::{ActorCriticLayout, Codebook};
+use crate::num::real::{F32Lanes, LaneKernel, run_lanes};
+use std::sync::Arc;
+
+/// The task with the parameters of R replicas, whose keys are those of training.
+#[derive(Clone, Debug)]
+pub struct V2xEnv {
+    pub spec: V2xSpec,
+    /// `[R]`
+    pub params: Vec<V2xParams>,
+}
+
+/// Task parameters at a power limit, dBm, under a key.
+pub fn params_of(task: &V2xTaskConfig, p_max_dbm: f64, key: [u32; 2]) -> V2xParams {
+    V2xTaskConfig { p_max_dbm, ..task.clone() }.params(key)
+}
+
+impl V2xConfig {
+    /// The environment of replicas with these parameters, `[R]`.
+    pub fn env_of(&self, params: Vec<V2xParams>) -> Arc<dyn Env> {
+        Arc::new(V2xEnv { spec: self.task.spec(), params })
+    }
+}
+
+/// Rows of the metrics in learning curves.
+const CURVE: [usize; 4] = [metric::REWARD, metric::SUM_RATE, metric::JAIN, metric::INDICATOR];
+
+/// What the rows of [`metric::NAMES`] are.
+const ABOUT: [&str; 9] = [
+    "sum of log2(1 + SINR) over the vehicles (13)",
+    "Jain index of the rates (28)",
+    "reward (27)",
+    "share of slots in which both bounds hold the limits of (27)",
+    "mean over vehicles of the squared error of the measured angle",
+    "mean over vehicles of the squared error of the measured distance",
+    "mean over vehicles of the angle's bound (22), capped as the measurement is",
+    "mean over vehicles of the distance's bound (23), capped as the measurement is",
+    "sum-rate of matched beams without interference and with water-filled power: no agent can exceed it",
+];
+
+impl Env for V2xEnv {
+    fn sizes(&self) -> Sizes {
+        let s = &self.spec;
+        Sizes {
+            obs: s.obs_dim(),
+            action: s.action_dim(),
+            state: s.state_rows(),
+            slots: s.slots,
+            metrics: s.metric_rows(),
+        }
+    }
+    fn replicas(&self) -> usize {
+        self.params.len()
+    }
+    fn key(&self, replica: usize) -> [u32; 2] {
+        self.params[replica].key
+    }
+
+    /// What the last echo measured: noise takes angle, distance and speed past any bound.
+    fn observation(&self) -> Vec<Component> {
+        let k = self.spec.vehicles;
+        let each =
+            |name: &'static str, unit| (0..k).map(move |i| Component::free(format!("{name}_{i}"), unit));
+        let sinr =
+            (0..k).map(|i| Component { low: 0.0, ..Component::free(format!("log10_sinr_{i}"), "5 decades") });
+        each("angle", "pi rad")
+            .chain(each("distance", "30 m"))
+            .chain(each("speed", "14 m/s"))
+            .chain(sinr)
+            .collect()
+    }
+
+    fn action(&self) -> Vec<Component> {
+        let (k, n) = (self.spec.vehicles, self.spec.antennas);
+        let each = |name: &'static str| (0..k).map(move |i| Component::free(format!("{name}_{i}"), ""));
+        let angles = || {
+            (0..k).map(|i| Component {
+                low: 0.0,
+                high: std::f32::consts::PI,
+                ..Component::free(format!("angle_{i}"), "rad")
+            })
+        };
+        let powers = || (0..k).map(|i| Component { low: 0.0, ..Component::free(format!("power_{i}"), "W") });
+        match self.spec.beam {
+            Beam::Angles => each("angle_logit").chain(each("power_logit")).collect(),
+            // The angle turns by Δ·tanh of it.
+            Beam::Tracking => each("turn_atanh").chain(each("power_logit")).collect(),
+            Beam::Matrix => ["re", "im"]
+                .into_iter()
+                .flat_map(|part| (0..k * n).map(move |i| format!("beam_{}_{part}_{}", i / n, i % n)))
+                .map(|name| Component::free(name, ""))
+                .chain(each("power_logit"))
+                .collect(),
+            Beam::Steer => angles().chain(powers()).collect(),
+            Beam::Span => angles()
+                .chain((0..k * k).map(|i| Component::free(format!("mix_{}_{}", i / k, i % k), "")))
+                .chain(powers())
+                .collect(),
+        }
+    }
+
+    fn metrics(&self) -> Vec<Metric> {
+        let about =
+            ABOUT.into_iter().chain(std::iter::repeat_n("rate of a vehicle, bps/Hz", self.spec.vehicles));
+        metric_names(self.spec.vehicles)
+            .into_iter()
+            .zip(about)
+            .map(|(name, about)| Metric { name, about })
+            .collect()
+    }
+    fn curve(&self) -> &[usize] {
+        &CURVE
+    }
+
+    fn reset(&self, at: &At, state: &mut [f32], obs: &mut [f32]) {
+        reset_chunk(&self.spec, &self.params_at(at), at.envs, at.first, state, obs, at.clock);
+    }
+    fn step(&self, at: &At, action: &[f32], state: &mut [f32], obs: &mut [f32], out: env::StepSlices) {
+        let env::StepSlices { final_obs, reward, flags, metrics, full } = out;
+        let batch = Batch { params: &self.params_at(at), envs: at.envs, first: at.first, state, obs };
+        let out = StepSlices { final_obs, reward, flags, metrics, full };
+        step_chunk(&self.spec, batch, action, out, at.clock);
+    }
+
+    fn bind(&self, gpu: &Gpu, b: usize, to: &EnvBuffers) -> Result<Box<dyn EnvGpu>, GpuError> {
+        let batch = self.batch(b);
+        let params = gpu.upload("v2x.params", &[batch.r], &self.params)?;
+        Ok(Box::new(V2xGpu {
+            reset: v2x_reset::V2xReset::new(gpu, &batch)?.bind(gpu, &params, to.state, to.obs),
+            step: v2x_step::V2xStep::new(gpu, &batch)?.bind(
+                gpu,
+                &params,
+                to.action,
+                to.state,
+                to.obs,
+                to.final_obs,
+                to.reward,
+                to.flags,
+                to.metrics,
+            ),
+            host: self.params.clone(),
+            params,
+        }))
+    }
+
+    fn codebook(&self, beams: usize, power_levels: &[f64]) -> Option<Codebook> {
+        codebook(&self.spec, beams, power_levels)
+    }
+
+    fn fused(
+        &self,
+        gpu: &Gpu,
+        b: usize,
+        horizon: usize,
+        layout: &ActorCriticLayout,
+    ) -> Option<Box<dyn FusedPlan>> {
+        let kernel = v2x_rollout::Spec::new(&gpu.limits, self.batch(b), horizon, layout)?;
+        let most = v2x_rollout::V2xRollout::most_slots(gpu, &kernel, FUSED_SLOTS.min(self.spec.slots));
+        (most > 0).then(|| Box::new(V2xFusedPlan { kernel, most, params: self.params.clone() }) as _)
+    }
+}
+
+impl V2xEnv {
+    /// A replica's parameters under the key of a call.
+    pub(super) fn params_at(&self, at: &At) -> V2xParams {
+        V2xParams { key: at.key, ..self.params[at.replica] }
+    }
+
+    /// Sizes of its kernels for `b` environments of each replica.
+    fn batch(&self, b: usize) -> v2x_batch::Spec {
+        v2x_batch::Spec { r: self.params.len(), b, task: self.spec }
+    }
+}
+
+/// Names of all metrics of a slot: [`metric::NAMES`], then the rates of the vehicles.
+pub fn metric_names(vehicles: usize) -> Vec<String> {
+    let named = metric::NAMES.iter().map(|n| n.to_string());
+    named.chain((0..vehicles).map(|k| format!("rate_{k}"))).collect()
+}
+
+// ---- On a GPU ----
+
+struct V2xGpu {
+    host: Vec<V2xParams>,
+    params: Buf<V2xParams>,
+    reset: v2x_reset::V2xResetBound,
+    step: v2x_step::V2xStepBound,
+}
+
+impl EnvGpu for V2xGpu {
+    fn set_keys(&self, gpu: &Gpu, keys: &[[u32; 2]]) {
+        assert_eq!(keys.len(), self.host.len(), "a key for each replica");
+        let params = self.host.iter().zip(keys).map(|(p, key)| V2xParams { key: *key, ..*p });
+        gpu.write(&self.params, &params.collect::<Vec<_>>());
+    }
+    fn reset(&self, pass: &mut wgpu::ComputePass, clock: u32, state_off: usize, obs_off: usize) {
+        assert_eq!(state_off, 0, "the state of v2x is kept in place");
+        self.reset.record(pass, &v2x_reset::Args { clock, obs_off });
+    }
+    fn step(&self, pass: &mut wgpu::ComputePass, at: &StepArgs) {
+        let &StepArgs { clock, action_off, state_off, next_off, obs_off, reward_off, full } = at;
+        assert_eq!((state_off, next_off), (0, 0), "the state of v2x is kept in place");
+        self.step.record(pass, &v2x_step::Args { clock, action_off, obs_off, reward_off, full });
+    }
+}
+
+/// Most slots of a fused dispatch: 25 of them hide what a launch costs, and leave a display its share of the device.
+const FUSED_SLOTS: usize = 25;
+
+/// Whether enough environments share the weights that their workgroup reads at every slot: wide layers leave room for so few that dense_forward, with
+/// its 128 rows, reads less.
+fn shared_enough(kernel: &v2x_rollout::Spec) -> bool {
+    kernel.plan.resident || kernel.plan.envs >= kernel.batch.b.min(32)
+}
+
+struct V2xFusedPlan {
+    kernel: v2x_rollout::Spec,
+    /// Most slots of a dispatch.
+    most: usize,
+    params: Vec<V2xParams>,
+}
+
+impl FusedPlan for V2xFusedPlan {
+    fn pays(&self) -> bool {
+        shared_enough(&self.kernel)
+    }
+    fn outcomes(&self) -> usize {
+        v2x_rollout::outcome::ROWS
+    }
+    fn bind(&self, gpu: &Gpu, to: &FusedBuffers) -> Result<Box<dyn FusedRollout>, GpuError> {
+        let params = gpu.upload("v2x.params", &[self.params.len()], &self.params)?;
+        Ok(Box::new(V2xFused {
+            most: self.most,
+            reset: v2x_reset::V2xReset::new(gpu, &self.kernel.batch)?.bind(gpu, &params, to.state, to.obs),
+            slots: v2x_rollout::V2xRollout::new(gpu, &self.kernel, self.most)?
+                .bind(gpu, &params, to.params, to.state, to.obs, to.action, to.logprob, to.flags, to.outcome),
+        }))
+    }
+}
+
+struct V2xFused {
+    most: usize,
+    reset: v2x_reset::V2xResetBound,
+    slots: v2x_rollout::V2xRolloutBound,
+}
+
+impl FusedRollout for V2xFused {
+    fn most(&self) -> usize {
+        self.most
+    }
+    fn reset(&self, pass: &mut wgpu::ComputePass, clock: u32) {
+        self.reset.record(pass, &v2x_reset::Args { clock, obs_off: 0 });
+    }
+    fn record(&self, pass: &mut wgpu::ComputePass, clock: u32, first: usize, slots: usize) {
+        self.slots.record(pass, &v2x_rollout::Args { clock, first, slots });
+    }
+}
+
+// ---- On the CPU ----
+
+struct StepChunk<'a> {
+    spec: &'a V2xSpec,
+    batch: Batch<'a, f32>,
+    action: &'a [f32],
+    out: StepSlices<'a, f32>,
+    clock: u32,
+}
+
+impl LaneKernel for StepChunk<'_> {
+    type Out = ();
+    #[inline(always)]
+    fn run<V: F32Lanes>(mut self) {
+        let n = self.batch.envs;
+        let whole = n / V::LANES * V::LANES;
+        if self.spec.vehicles == 3 {
+            step_range::<V, 3>(self.spec, &mut self.batch, self.action, &mut self.out, self.clock, 0, whole);
+        } else {
+            step_range::<V, 0>(self.spec, &mut self.batch, self.action, &mut self.out, self.clock, 0, whole);
+        }
+        if whole < n {
+            step_range::<f32, 0>(
+                self.spec,
+                &mut self.batch,
+                self.action,
+                &mut self.out,
+                self.clock,
+                whole,
+                n,
+            );
+        }
+    }
+}
+
+/// One slot of all environments of a batch with the widest vectors: the fast form of [`super::kernels::v2x_step`], same bits.
+pub fn step_chunk(spec: &V2xSpec, batch: Batch<f32>, action: &[f32], out: StepSlices<f32>, clock: u32) {
+    run_lanes(StepChunk { spec, batch, action, out, clock });
+}
+
+/// Fresh episodes in all environments of a batch.
+pub fn reset_chunk(
+    spec: &V2xSpec,
+    params: &V2xParams,
+    envs: usize,
+    first: u32,
+    state: &mut [f32],
+    obs: &mut [f32],
+    clock: u32,
+) {
+    reset_range::<f32, 0>(spec, &mut Batch { params, envs, first, state, obs }, clock, 0, envs);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Layered;
+    use crate::nets::Activation;
+    use crate::run::task::Task;
+    use crate::tasks::v2x::physics::Kinematics;
+
+    const TASK: V2xSpec =
+        V2xSpec { vehicles: 3, antennas: 32, slots: 100, beam: Beam::Angles, kinematics: Kinematics::Paper };
+
+    #[test]
+    fn wide_layers_are_not_read_for_a_few_environments() {
+        let limits = |kib: u32| wgpu::Limits {
+            max_compute_workgroup_storage_size: kib << 10,
+            ..wgpu::Limits::default()
+        };
+        let enough = |kib: u32, hidden: &[usize], b: usize| {
+            let batch = v2x_batch::Spec { r: 1, b, task: TASK };
+            let layout = ActorCriticLayout::new(TASK.obs_dim(), hidden, TASK.action_dim(), Activation::Tanh);
+            shared_enough(&v2x_rollout::Spec::new(&limits(kib), batch, 100, &layout).expect("fits"))
+        };
+        assert!(enough(48, &[128, 128], 65_536) && enough(48, &[256, 256], 65_536));
+        assert!(!enough(48, &[512, 512], 65_536) && !enough(16, &[128, 128], 65_536));
+        // All that there are, and weights that stay.
+        assert!(enough(48, &[128, 128], 8) && enough(16, &[16, 16], 65_536));
+    }
+
+    #[test]
+    fn every_number_has_a_name_of_its_own() {
+        let distinct = |mut names: Vec<String>, n: usize, what: &str| {
+            names.sort();
+            names.dedup();
+            assert_eq!(names.len(), n, "{what}");
+        };
+        for beam in [Beam::Angles, Beam::Tracking, Beam::Matrix, Beam::Steer, Beam::Span] {
+            let env = V2xEnv { spec: V2xSpec { beam, ..TASK }, params: Vec::new() };
+            let sizes = env.sizes();
+            for (all, n) in [(env.observation(), sizes.obs), (env.action(), sizes.action)] {
+                assert!(all.iter().all(|c| c.low < c.high), "{beam:?}");
+                distinct(all.into_iter().map(|c| c.name).collect(), n, &format!("{beam:?}"));
+            }
+            distinct(env.metrics().into_iter().map(|m| m.name).collect(), sizes.metrics, "metrics");
+        }
+    }
+
+    /// A call takes the replica's parameters and its own key.
+    #[test]
+    fn draws_are_those_of_the_call_s_key_and_all_else_of_the_replica() {
+        let config = V2xConfig::load(None, &[]).expect("the built-in preset is valid");
+        let env = config.env_at(&[(40.0, 3), (20.0, 9)]);
+        assert_eq!((env.replicas(), env.key(0), env.key(1)), (2, [3, 0], [9, 0]));
+        let Sizes { obs: o, state: s, action: a, metrics: m, .. } = env.sizes();
+        let envs = 5;
+        let slot = |env: &dyn Env, replica: usize, key: [u32; 2]| {
+            let at = At { replica, key, first: 2, envs, clock: 7 };
+            let (mut state, mut obs) = (vec![0.0; s * envs], vec![0.0; o * envs]);
+            env.reset(&at, &mut state, &mut obs);
+            let (mut final_obs, mut reward, mut flags) =
+                (vec![0.0; o * envs], vec![0.0; envs], vec![0; envs]);
+            let mut metrics = vec![0.0; m * envs];
+            let out = env::StepSlices {
+                final_obs: &mut final_obs,
+                reward: &mut reward,
+                flags: &mut flags,
+                metrics: Some(&mut metrics),
+                full: true,
+            };
+            env.step(&at, &vec![0.1; a * envs], &mut state, &mut obs, out);
+            let row = |i: usize| metrics[i * envs..][..envs].to_vec();
+            assert_eq!(row(env.curve()[0]), reward);
+            (obs, state, row(metric::SUM_RATE))
+        };
+        let other = config.env_at(&[(20.0, 50)]);
+        assert_eq!(slot(&*env, 1, [9, 0]), slot(&*other, 0, [9, 0]));
+        assert_ne!(slot(&*env, 1, [9, 0]).1, slot(&*env, 1, [9, 1]).1, "another key draws otherwise");
+        assert_ne!(slot(&*env, 0, [9, 0]).2, slot(&*env, 1, [9, 0]).2, "less power, another rate");
+    }
+}

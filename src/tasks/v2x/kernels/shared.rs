@@ -1,0 +1,7 @@
+//! What the shaders of task v2x import.
+
+use crate::gpu::Import;
+use crate::kernels::imports;
+
+/// What the kernels of this task can import beside what all can.
+pub const SHARED: &[Import] = imports!["shaders/v2x/shared/": "v2x", "v2x_slot", "v2x_write"];

@@ -1,0 +1,160 @@
+//! What jobs and commands ask of task v2x.
+
+use super::agents::{AGENTS, Fixed};
+use super::config::V2xConfig;
+use super::env::V2xEnv;
+use super::physics::{Beam, metric};
+use super::rows::{SCHEMA, labels};
+use crate::env::Env;
+use crate::golden;
+use crate::kernels::Entry;
+use crate::learn::Algorithm;
+use crate::run::rows::{Schema, text_of};
+use crate::run::task::{Acting, Agent, Common, Run, Shown, Swept, Task, Unit};
+use std::sync::Arc;
+#[cfg(feature = "report")]
+use {
+    crate::run::rows::{Manifest, Rows},
+    std::error::Error,
+    std::path::{Path, PathBuf},
+};
+
+impl Task for V2xConfig {
+    type Fixed = Fixed;
+
+    const SCHEMA: &'static Schema = &SCHEMA;
+    const SWEPT: Swept = Swept { unit: "dBm", noun: "powers" };
+    const LEARNER: &'static str = "ppo";
+    const METRIC: &'static str = "sum_rate_bps_hz";
+    const MEMORY_KEYS: &'static str = "train.seeds, ppo.envs, ppo.horizon or the agent's capacity";
+
+    fn agents() -> &'static [Agent<Self>] {
+        AGENTS
+    }
+    fn common(&self) -> Common<'_> {
+        let checkpoint_every = self.reproduce.checkpoint_every;
+        Common { train: &self.train, evaluate: self.evaluate, checkpoint_every }
+    }
+    fn swept(&self) -> f64 {
+        self.task.p_max_dbm
+    }
+    fn at(&self, p_max_dbm: f64) -> Self {
+        let mut c = self.clone();
+        c.task.p_max_dbm = p_max_dbm;
+        c
+    }
+    fn env(&self, units: &[Unit<Self>]) -> Arc<dyn Env> {
+        Arc::new(self.typed_env(units))
+    }
+    fn labels(&self, _: &Agent<Self>, variant: &str) -> Vec<String> {
+        labels(self, variant)
+    }
+
+    fn acting(&self, fixed: Fixed, units: &[Unit<Self>]) -> Option<Acting> {
+        let (env, rule) = fixed.acts(self.typed_env(units));
+        let bound = matches!(fixed, Fixed::Bound).then_some((metric::SUM_RATE, metric::UPPER_BOUND));
+        Some(Acting { env, rule, bound })
+    }
+
+    fn shown(name: &str) -> Shown {
+        let is = |row: usize| name == metric::NAMES[row];
+        let of = |name: &str, root| Shown { name: name.into(), root, in_rows: true };
+        match name {
+            _ if is(metric::ANGLE_SE) => of("angle_rmse_rad", true),
+            _ if is(metric::DISTANCE_SE) => of("distance_rmse_m", true),
+            _ if is(metric::ANGLE_CRLB) => of("angle_crlb_root_rad", true),
+            _ if is(metric::DISTANCE_CRLB) => of("distance_crlb_root_m", true),
+            // A number of every slot and no agent's doing: it stands for itself only.
+            _ if is(metric::UPPER_BOUND) => Shown { in_rows: false, ..of(name, false) },
+            _ if name.starts_with("rate_") => of(&format!("{name}_bps_hz"), false),
+            _ => of(name, false),
+        }
+    }
+
+    fn places(&self) -> Vec<f64> {
+        self.reproduce.p_max_dbm.clone()
+    }
+    fn reads(&self, agent: &Agent<Self>, key: &str) -> bool {
+        super::reads::reads(self, agent, key)
+    }
+    fn runs(&self) -> Vec<Run<Self>> {
+        runs(self)
+    }
+
+    #[cfg(feature = "report")]
+    fn write_report(
+        experiment: &str,
+        out: &Path,
+        rows: &Rows,
+        manifest: &Manifest,
+    ) -> Result<Vec<PathBuf>, Box<dyn Error + Send + Sync>> {
+        use super::report::{self, experiments};
+        let paths = match experiment {
+            "rate-penalty" => experiments::write_rate_penalty(out, rows, manifest),
+            "beams" => experiments::write_beams(out, rows, manifest),
+            _ => report::write(out, rows, manifest),
+        }?;
+        Ok(paths.pages())
+    }
+    #[cfg(feature = "report")]
+    fn palette() -> &'static [crate::report::figure::Swatch] {
+        super::report::PALETTE
+    }
+    fn kernels() -> &'static [Entry] {
+        super::kernels::REGISTRY
+    }
+    fn golden() -> &'static [golden::File] {
+        &[("v2x_steps", super::golden::steps)]
+    }
+}
+
+impl V2xConfig {
+    /// The environment of these replicas.
+    pub fn typed_env(&self, units: &[Unit<Self>]) -> V2xEnv {
+        let params = units.iter().map(|u| u.config.task.params([u.seed, 0])).collect();
+        V2xEnv { spec: self.task.spec(), params }
+    }
+}
+
+/// The runs of a job: every agent as it is configured or, with an `[experiment]`, the agents, beams and penalties listed there, and then every
+/// agent that needs no training.
+fn runs(config: &V2xConfig) -> Vec<Run<V2xConfig>> {
+    let whole = |agent| config.run_of(agent);
+    let mut out: Vec<Run<V2xConfig>> = Vec::new();
+    match &config.experiment {
+        None => out.extend(AGENTS.iter().map(whole)),
+        Some(e) => {
+            for agent in AGENTS.iter().filter(|a| e.agents.iter().any(|id| id == a.id)) {
+                let mut beams = vec![whole(agent)];
+                if !e.beams.is_empty() {
+                    let with = |beam: &Beam| {
+                        let mut run = whole(agent);
+                        run.config.task.beam = *beam;
+                        run.folder.push(text_of(beam));
+                        run
+                    };
+                    beams = e.beams.iter().map(with).collect();
+                }
+                for run in beams {
+                    let spikes = run.config.algorithm(agent, &[]).is_some_and(|a: Algorithm| a.spikes());
+                    if !spikes || e.rate_penalties.is_empty() {
+                        out.push(run);
+                        continue;
+                    }
+                    for p in &e.rate_penalties {
+                        let mut run = Run { variant: format!("rate_penalty={p}"), ..run.clone() };
+                        run.config.spiking.rate_penalty = *p;
+                        run.folder.push(&run.variant);
+                        out.push(run);
+                    }
+                }
+            }
+            out.extend(AGENTS.iter().filter(|a| !a.is_learned()).map(whole));
+        }
+    }
+    for run in &mut out {
+        run.config.experiment = None;
+        run.own = run.config.clone();
+    }
+    out
+}
