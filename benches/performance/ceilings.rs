@@ -6,7 +6,7 @@ use isacbench::bench::device::Place;
 use isacbench::bench::{Device, Section, Work, check};
 use isacbench::gpu::{Fill, Gpu, GpuError};
 use isacbench::kernels::inputs::normal;
-use isacbench::kernels::{dense_forward, metrics_accumulate};
+use isacbench::kernels::{REGISTRY, dense_forward, metrics_accumulate};
 use isacbench::nets::dense::{Activations, Packed, Strided, forward, leading};
 use isacbench::nets::{Activation, MlpLayout};
 use rayon::prelude::*;
@@ -162,8 +162,9 @@ fn adapter(bench: &mut Bench, gpu: &Arc<Gpu>, device: Device) {
         Ok(Ready { check: None, timed: Box::new(Hosted { work, gpu: Some(gpu.clone()) }) })
     });
     bench.measure(copied("ceiling_copy_kernel", bytes), device.clone(), Effort::LONG, |checks| {
-        let check =
-            checks.once(format!("copy {}", gpu.info.name), || check::kernel(gpu, "metrics_accumulate"))?;
+        let check = checks.once(format!("copy {}", gpu.info.name), || {
+            check::kernels(gpu, REGISTRY, &["metrics_accumulate"])
+        })?;
         let from = gpu.alloc::<f32>("copied", &[floats], Fill::Zero)?;
         let to = gpu.alloc::<f32>("copy", &[floats], Fill::Zero)?;
         let spec = metrics_accumulate::Spec { elements: floats };
@@ -173,8 +174,9 @@ fn adapter(bench: &mut Bench, gpu: &Arc<Gpu>, device: Device) {
         Ok(Ready { check: Some(check), timed: Box::new(Passes::short(gpu, record)) })
     });
     bench.measure(multiplied(n), device, Effort::LONG, |checks| {
-        let check =
-            checks.once(format!("matmul {}", gpu.info.name), || check::kernel(gpu, "dense_forward"))?;
+        let check = checks.once(format!("matmul {}", gpu.info.name), || {
+            check::kernels(gpu, REGISTRY, &["dense_forward"])
+        })?;
         let p = n * n + n;
         let spec = dense_forward::Spec { r: 1, m: n, i: n, o: n, p, act: Activation::None, b_scale: 1.0 };
         let params = gpu.upload("params", &[1, p], &normal(1, 0, p, 1.0))?;

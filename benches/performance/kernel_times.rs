@@ -5,12 +5,13 @@ use crate::harness::{Bench, Effort, Passes, Ready, Subject};
 use crate::kernels;
 use isacbench::bench::{Device, Section, Work, check};
 use isacbench::gpu::{Gpu, Reduce};
-use isacbench::kernels::{Entry, REGISTRY};
+use isacbench::kernels::Entry;
+use isacbench::tasks;
 use std::sync::Arc;
 
 /// Kernels that belong to a task.
 fn task(stem: &str) -> Option<&'static str> {
-    let misac = ["spatial_loss", "slot_gather", "obs_mask", "value_iteration"];
+    let misac = ["spatial_loss", "slot_gather", "obs_mask"];
     match stem {
         s if s.starts_with("v2x_") => Some("v2x"),
         s if s.starts_with("misac_") || misac.contains(&s) => Some("misac"),
@@ -21,7 +22,7 @@ fn task(stem: &str) -> Option<&'static str> {
 pub fn run(bench: &mut Bench) {
     for place in bench.places.clone() {
         let Some(gpu) = place.gpu() else { continue };
-        for entry in REGISTRY {
+        for entry in tasks::kernels() {
             if let Some(lacks) = entry.lacks(gpu) {
                 println!("benches: {} is left out: {} lacks {lacks}", entry.kernel, gpu.info.name);
                 continue;
@@ -53,7 +54,8 @@ fn measure(bench: &mut Bench, gpu: &Arc<Gpu>, device: &Device, entry: &Entry, gr
         work: Work { flops: cost.flops.filter(|f| *f > 0.0), bytes: Some(cost.bytes), ..Work::default() },
     };
     bench.measure(subject, device.clone(), Effort::SHORT, |checks| {
-        let check = checks.once(format!("{stem} {}", gpu.info.name), || check::kernel(gpu, stem))?;
+        let check = checks
+            .once(format!("{stem} {}", gpu.info.name), || check::kernels(gpu, tasks::kernels(), &[stem]))?;
         let record = kernels::build(Some(gpu), at, stem)?.record.expect("there is an adapter");
         let timed = Passes::short(gpu, record);
         Ok(Ready { check: Some(check), timed: Box::new(timed) })

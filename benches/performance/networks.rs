@@ -8,6 +8,7 @@ use isacbench::bench::device::Place;
 use isacbench::bench::grid::Learning;
 use isacbench::bench::{Device, Section, Work, check, work};
 use isacbench::gpu::{Buf, Fill, Gpu, GpuError};
+use isacbench::kernels::REGISTRY;
 use isacbench::kernels::inputs::normal;
 use isacbench::learn::network::{Backward, Forward, Rows, Spikes, visible};
 use isacbench::learn::recurrent::{self, LstmGpu};
@@ -305,7 +306,8 @@ fn on_gpu(bench: &mut Bench, gpu: &Arc<Gpu>, device: &Device, size: Learning, ne
         subject.work.flops = work::lstm_backward(&layout, size.r, STEPS, sequences(size.b));
     }
     bench.measure(subject, device.clone(), Effort::SHORT, |checks| {
-        let check = checks.once(format!("{} {}", net.name(), device.slug), || check::kernels(gpu, stems))?;
+        let check = checks
+            .once(format!("{} {}", net.name(), device.slug), || check::kernels(gpu, REGISTRY, stems))?;
         let timed: Box<dyn Timed> = match net {
             Net::Lstm => Box::new(recurrent_passes(gpu, size, back)?),
             _ => Box::new(network_passes(gpu, size, &net.layout(size.h), back)?),

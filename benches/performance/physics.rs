@@ -8,6 +8,7 @@ use isacbench::bench::device::Place;
 use isacbench::bench::{Section, Work, check};
 use isacbench::gpu::{Fill, Gpu, GpuError};
 use isacbench::kernels::bernoulli_head;
+use isacbench::tasks;
 use isacbench::tasks::misac::kernels::*;
 use isacbench::tasks::misac::physics::{MisacSpec, Phase, Uncertainty, metric};
 use isacbench::tasks::v2x::kernels::*;
@@ -36,13 +37,13 @@ fn subject(task: &'static str, b: usize, slots: usize, flops: Option<f64>) -> Su
 pub fn run(bench: &mut Bench) {
     for place in bench.places.clone() {
         let device = place.device();
-        for &b in bench.grid.physics_v2x(device.kind) {
+        for &b in tasks::v2x::bench::physics_sizes(bench.grid, device.kind) {
             let flops = v2x_slots::cost_of(&v2x_batch::Spec { r: 1, b, task: V2X }, V2X.slots).flops;
             bench.measure(subject("v2x", b, V2X.slots, flops), device.clone(), Effort::LONG, |checks| {
                 let name = format!("physics v2x {}", device.slug);
                 match &place {
                     Place::Cpu => {
-                        let check = checks.once(name, check::physics_v2x)?;
+                        let check = checks.once(name, tasks::v2x::bench::check_physics)?;
                         let mut physics = Physics::new(b);
                         let work = move || {
                             black_box(physics.run());
@@ -52,13 +53,13 @@ pub fn run(bench: &mut Bench) {
                     }
                     Place::Gpu(gpu) => {
                         let stems = ["v2x_reset", "v2x_slots"];
-                        let check = checks.once(name, || check::kernels(gpu, &stems))?;
+                        let check = checks.once(name, || check::kernels(gpu, tasks::kernels(), &stems))?;
                         Ok(Ready { check: Some(check), timed: Box::new(v2x(gpu, b)?) })
                     }
                 }
             });
         }
-        for &b in bench.grid.physics_misac(device.kind) {
+        for &b in tasks::misac::bench::physics_sizes(bench.grid, device.kind) {
             // What the CPU side does beside the step is no kernel.
             let flops = place.gpu().and_then(|_| {
                 let spec = misac_batch::Spec { r: 1, b, task: MISAC };
@@ -73,7 +74,7 @@ pub fn run(bench: &mut Bench) {
                 let name = format!("physics misac {}", device.slug);
                 match &place {
                     Place::Cpu => {
-                        let check = checks.once(name, check::physics_misac)?;
+                        let check = checks.once(name, tasks::misac::bench::check_physics)?;
                         let mut physics = misac::Physics::new(b);
                         let work = move || {
                             black_box(physics.run());
@@ -83,7 +84,7 @@ pub fn run(bench: &mut Bench) {
                     }
                     Place::Gpu(gpu) => {
                         let stems = ["misac_reset", "bernoulli_head", "misac_gain", "misac_step"];
-                        let check = checks.once(name, || check::kernels(gpu, &stems))?;
+                        let check = checks.once(name, || check::kernels(gpu, tasks::kernels(), &stems))?;
                         Ok(Ready { check: Some(check), timed: Box::new(misac_episode(gpu, b)?) })
                     }
                 }

@@ -25,8 +25,8 @@ pub fn run(bench: &mut Bench) {
 
 /// The path that training does not take on this adapter, where it could.
 fn other_path(place: &Place, agent: &Agent, size: Size) -> Option<RolloutPath> {
-    let (Place::Gpu(gpu), Who::V2x(make)) = (place, agent.who) else { return None };
-    let spec = ppo_spec(make, size);
+    let (Place::Gpu(gpu), Who::V2x(id)) = (place, agent.who) else { return None };
+    let spec = ppo_spec(id, size);
     let other = match RolloutPath::choose(gpu, &spec) {
         RolloutPath::Fused => RolloutPath::PerSlot,
         RolloutPath::PerSlot => RolloutPath::Fused,

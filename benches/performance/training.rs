@@ -1,16 +1,16 @@
 //! Whole updates, and what their parts take.
 
 use crate::harness::{Bench, Checks, Effort, Failure, Host, Hosted, Ready, Subject, Timed};
-use crate::workload::learner::{Learner, Size, Who, experts_spec, flops, ppo_spec, steps};
+use crate::workload::learner::{Learner, Size, Who, experts_spec, flops, ppo_spec, steps, v2x_agent};
 use criterion::SamplingMode;
 use isacbench::bench::device::Place;
 use isacbench::bench::grid::Grid;
-use isacbench::bench::{Device, DeviceKind, Section, Work, check};
+use isacbench::bench::{Device, DeviceKind, Section, Work};
 use isacbench::gpu::GpuError;
 use isacbench::gpu::timestamps::{AROUND_SPAN, Timestamps};
-use isacbench::learn::PpoSpec;
 use isacbench::learn::ppo_gpu::RolloutPath;
-use isacbench::nets::experts::{Decision, H_MOE};
+use isacbench::tasks;
+use isacbench::tasks::misac::agents::H_MOE;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -25,8 +25,8 @@ pub struct Agent {
 /// One of each kind of network: perceptrons, spiking neurons, an LSTM.
 pub fn agents() -> [Agent; 3] {
     [
-        Agent { task: "v2x", id: "ppo", who: Who::V2x(PpoSpec::mlp) },
-        Agent { task: "v2x", id: "spiking-ac", who: Who::V2x(PpoSpec::spiking) },
+        Agent { task: "v2x", id: "ppo", who: Who::V2x("ppo") },
+        Agent { task: "v2x", id: "spiking-ac", who: Who::V2x("spiking-ac") },
         Agent { task: "misac", id: "h-moe", who: Who::Misac(H_MOE) },
     ]
 }
@@ -34,8 +34,8 @@ pub fn agents() -> [Agent; 3] {
 impl Agent {
     pub fn sizes(&self, grid: Grid, kind: DeviceKind) -> Vec<Size> {
         let all = match self.who {
-            Who::V2x(_) => grid.v2x(kind),
-            Who::Misac(_) => grid.misac(kind),
+            Who::V2x(_) => tasks::v2x::bench::learner_sizes(grid, kind),
+            Who::Misac(_) => tasks::misac::bench::learner_sizes(grid, kind),
         };
         all.into_iter().map(Size::from).collect()
     }
@@ -67,17 +67,13 @@ impl Agent {
         let (who, small) = (self.who, Size { r: 1, b: 16, h: 128 });
         match place {
             Place::Gpu(gpu) => checks.once(format!("{} {path:?} {}", self.id, gpu.info.name), || match who {
-                Who::V2x(make) => check::ppo(gpu, make, path),
-                Who::Misac(_) => check::experts(gpu),
+                Who::V2x(id) => tasks::v2x::bench::check_gpu(gpu, v2x_agent(id), path),
+                Who::Misac(_) => tasks::misac::bench::check_gpu(gpu),
             }),
             Place::Cpu => checks.once(self.id.into(), || match who {
-                Who::V2x(make) => check::cpu_v2x(&ppo_spec(make, small)),
+                Who::V2x(id) => tasks::v2x::bench::check_cpu(&ppo_spec(id, small)),
                 Who::Misac(which) => {
-                    let layout = experts_spec(which, Size { h: 64, ..small }).layout;
-                    let Decision::Isolated { lstm, head, phases } = &layout.decision else {
-                        unreachable!("the experts of h-moe share nothing")
-                    };
-                    check::cpu_misac(lstm, head, phases, &layout.critic)
+                    tasks::misac::bench::check_cpu(&experts_spec(which, Size { h: 64, ..small }))
                 }
             }),
         }

@@ -1,18 +1,20 @@
 //! Learners of both tasks with the settings of the JAX peers: task v2x, preset `fast` (K = 3, 32 antennas, 100 slots), 4 epochs of 16 minibatches;
 //! task misac, preset `paper` (K = 4, 64 antennas, 200 slots, phases 128-128, critic 64-64), one gradient step per update over all slots.
 
-use isacbench::bench::work::{self, Flops};
+use isacbench::bench::work::Flops;
 use isacbench::config::Layered;
 use isacbench::gpu::{Gpu, GpuError};
-use isacbench::learn::experts_cpu::MisacCpu;
-use isacbench::learn::experts_gpu::MisacGpu;
+use isacbench::learn::experts_cpu::ExpertsPpoCpu;
+use isacbench::learn::experts_gpu::ExpertsPpoGpu;
 use isacbench::learn::ppo_cpu::PpoCpu;
 use isacbench::learn::ppo_gpu::{PpoGpu, RolloutPath};
-use isacbench::learn::{ExpertsSpec, LearnerState, PpoSpec, Replica, learning_rates};
+use isacbench::learn::{Algorithm, Experts, ExpertsSpec, LearnerState, Ppo, PpoSpec, learning_rates};
 use isacbench::nets::experts::Architecture;
-use isacbench::run::train::{Experts, Ppo};
+use isacbench::run::task::Task;
 use isacbench::tasks::misac::config::MisacConfig;
+use isacbench::tasks::v2x::agents::V2xAgent;
 use isacbench::tasks::v2x::config::V2xConfig;
+use isacbench::tasks::{misac, v2x};
 use std::sync::Arc;
 
 /// Minibatches of an epoch of PPO.
@@ -26,13 +28,11 @@ pub struct Size {
     pub h: usize,
 }
 
-/// [`PpoSpec::mlp`] (agent `ppo`) or [`PpoSpec::spiking`] (agent `spiking-ac`).
-pub type MakePpo = fn(&V2xConfig, Vec<Replica>) -> PpoSpec;
-
 /// What is learned by which rule.
 #[derive(Clone, Copy)]
 pub enum Who {
-    V2x(MakePpo),
+    /// Agent `ppo` or `spiking-ac`.
+    V2x(&'static str),
     Misac(Architecture),
 }
 
@@ -49,24 +49,37 @@ pub fn v2x_config(envs: usize, hidden: usize) -> V2xConfig {
     ])
 }
 
-/// Of an agent of task v2x.
-pub fn ppo_spec(make: MakePpo, size: Size) -> PpoSpec {
-    let config = v2x_config(size.b, size.h);
-    let replicas = (0..size.r as u32).map(|seed| Replica { seed, task: config.task.params([seed, 0]) });
-    make(&config, replicas.collect())
+/// The agent of task v2x that is called `id`.
+pub fn v2x_agent(id: &str) -> &'static V2xAgent {
+    V2xConfig::agent(id).expect("one of the task's agents")
 }
 
-/// Of an agent of task misac.
-pub fn experts_spec(architecture: Architecture, size: Size) -> ExpertsSpec {
+/// Of an agent of task v2x.
+pub fn ppo_spec(agent: &str, size: Size) -> PpoSpec {
+    let config = v2x_config(size.b, size.h);
+    let replicas: Vec<_> = (0..size.r as u32).map(|seed| (config.task.p_max_dbm, seed)).collect();
+    let Some(Algorithm::Ppo(spec)) = config.algorithm_at(v2x_agent(agent), &replicas) else {
+        panic!("agent '{agent}' does not learn by PPO")
+    };
+    spec
+}
+
+/// The peer's configuration of task misac.
+fn misac_config(size: Size) -> MisacConfig {
     let sets = [
         "preset=paper".into(),
         format!("temporal.envs={}", size.b),
         "temporal.minibatch_envs=1".into(),
         format!("temporal.hidden={}", size.h),
     ];
-    let config = MisacConfig::load(None, &sets).expect("the built-in preset with other sizes is valid");
-    let replicas = (0..size.r as u32).map(|seed| Replica { seed, task: config.task.params([seed, 0]) });
-    ExpertsSpec::new(architecture, &config, replicas.collect())
+    MisacConfig::load(None, &sets).expect("the built-in preset with other sizes is valid")
+}
+
+/// Of an agent of task misac.
+pub fn experts_spec(architecture: Architecture, size: Size) -> ExpertsSpec {
+    let config = misac_config(size);
+    let replicas: Vec<_> = (0..size.r as u32).map(|seed| (config.task.snr_db, seed)).collect();
+    config.learner(architecture, config.typed_env(&replicas))
 }
 
 enum Rule {
@@ -94,8 +107,8 @@ impl Learner {
         path: Option<RolloutPath>,
     ) -> Result<Learner, GpuError> {
         let rule = match who {
-            Who::V2x(make) => {
-                let spec = ppo_spec(make, size);
+            Who::V2x(id) => {
+                let spec = ppo_spec(id, size);
                 let start = LearnerState::new(&spec);
                 let learner: Box<dyn Ppo> = match gpu {
                     Some(gpu) => {
@@ -110,8 +123,8 @@ impl Learner {
                 let spec = experts_spec(architecture, size);
                 let start = spec.start();
                 let learner: Box<dyn Experts> = match gpu {
-                    Some(gpu) => Box::new(MisacGpu::new(gpu.clone(), &spec, &start)?),
-                    None => Box::new(MisacCpu::new(&spec, &start)),
+                    Some(gpu) => Box::new(ExpertsPpoGpu::new(gpu.clone(), &spec, &start)?),
+                    None => Box::new(ExpertsPpoCpu::new(&spec, &start)),
                 };
                 Rule::Experts(learner, Box::new(spec))
             }
@@ -122,8 +135,8 @@ impl Learner {
     /// Environment steps of one rollout of all replicas.
     pub fn steps(&self) -> usize {
         match &self.rule {
-            Rule::Ppo(_, spec) => spec.replicas.len() * spec.samples(),
-            Rule::Experts(_, spec) => spec.replicas.len() * spec.samples(),
+            Rule::Ppo(_, spec) => spec.env.replicas() * spec.samples(),
+            Rule::Experts(_, spec) => spec.replicas() * spec.samples(),
         }
     }
 
@@ -199,8 +212,10 @@ impl Learner {
 /// FLOPs of an update.
 pub fn flops(who: Who, size: Size) -> Flops {
     match who {
-        Who::V2x(make) => work::ppo(&ppo_spec(make, size)),
-        Who::Misac(architecture) => work::experts(&experts_spec(architecture, size)),
+        Who::V2x(id) => v2x::bench::flops(&ppo_spec(id, size), v2x_config(size.b, size.h).task.spec()),
+        Who::Misac(architecture) => {
+            misac::bench::flops(&experts_spec(architecture, size), misac_config(size).task.spec())
+        }
     }
 }
 
@@ -208,7 +223,7 @@ pub fn flops(who: Who, size: Size) -> Flops {
 pub fn steps(who: Who, size: Size) -> usize {
     size.r
         * match who {
-            Who::V2x(make) => ppo_spec(make, size).samples(),
+            Who::V2x(id) => ppo_spec(id, size).samples(),
             Who::Misac(architecture) => experts_spec(architecture, size).samples(),
         }
 }

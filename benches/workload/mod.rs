@@ -4,8 +4,9 @@
 pub mod learner;
 pub mod misac;
 
-use isacbench::learn::ppo_cpu::{SampleGaussian, reset_chunk, step_chunk};
+use isacbench::learn::ppo_cpu::SampleGaussian;
 use isacbench::num::real::run_lanes;
+use isacbench::tasks::v2x::env::{reset_chunk, step_chunk};
 use isacbench::tasks::v2x::physics::{Batch, StepSlices, V2xParams, V2xSpec};
 use rayon::prelude::*;
 

@@ -29,10 +29,10 @@ pub fn sweep_file(bytes: &[u8]) {
         return;
     }
     if let Ok(plan) = Plan::<V2xConfig>::new(&file, "fuzz") {
-        assert_eq!(plan.points.len(), file.points());
+        assert!(!plan.points.is_empty() && plan.points.len() <= file.points());
     }
     if let Ok(plan) = Plan::<MisacConfig>::new(&file, "fuzz") {
-        assert_eq!(plan.points.len(), file.points());
+        assert!(!plan.points.is_empty() && plan.points.len() <= file.points());
     }
 }
 

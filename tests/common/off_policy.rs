@@ -3,10 +3,10 @@
 
 use isacbench::config::Layered;
 use isacbench::gpu::Gpu;
-use isacbench::learn::{Algorithm, LearnerState, OffPolicySpec, Replica, UpdateMetrics};
-use isacbench::run::train::{Learner, OffPolicy, Plan, train};
-use isacbench::tasks::v2x::agents;
-use isacbench::tasks::v2x::config::{V2xConfig, V2xTaskConfig};
+use isacbench::learn::{Algorithm, Learner, LearnerState, OffPolicy, OffPolicySpec, UpdateMetrics};
+use isacbench::run::task::Task;
+use isacbench::run::train::{Plan, train};
+use isacbench::tasks::v2x::config::V2xConfig;
 use std::sync::Arc;
 
 /// The agents of this kind.
@@ -42,11 +42,8 @@ pub fn config(agent: &str, sets: &[&str]) -> V2xConfig {
 
 /// One replica per (seed, P_max in dBm).
 pub fn algorithm(agent: &str, config: &V2xConfig, who: &[(u32, f64)]) -> Algorithm {
-    let replica = |&(seed, p_max_dbm): &(u32, f64)| {
-        let task = V2xTaskConfig { p_max_dbm, ..config.task.clone() };
-        Replica { seed, task: task.params([seed, 0]) }
-    };
-    agents::find(agent).unwrap().algorithm(config, who.iter().map(replica).collect()).unwrap()
+    let replicas: Vec<_> = who.iter().map(|(seed, p_max_dbm)| (*p_max_dbm, *seed)).collect();
+    config.algorithm_at(V2xConfig::agent(agent).unwrap(), &replicas).unwrap()
 }
 
 pub fn spec(algorithm: &Algorithm) -> &OffPolicySpec {

@@ -3,10 +3,11 @@
 
 use isacbench::config::Layered;
 use isacbench::gpu::Gpu;
-use isacbench::learn::Algorithm;
-use isacbench::learn::{LearnerState, PpoSpec, Replica, UpdateMetrics};
-use isacbench::run::train::{Learner, Plan, Ppo, train};
-use isacbench::tasks::v2x::config::{V2xConfig, V2xTaskConfig};
+use isacbench::learn::{Algorithm, Learner, LearnerState, Ppo, PpoSpec, UpdateMetrics};
+use isacbench::run::train::{Plan, train};
+use isacbench::tasks::v2x::config::V2xConfig;
+use isacbench::tasks::v2x::env::params_of;
+use isacbench::tasks::v2x::physics::V2xParams;
 use std::sync::Arc;
 
 /// The preset `fast`, small: two hidden layers of 16, 16 environments, 4 minibatches, 2 epochs. `sets` are further `key=value`.
@@ -16,13 +17,19 @@ pub fn config(sets: &[&str]) -> V2xConfig {
     V2xConfig::load(None, &sets).unwrap()
 }
 
-/// One replica per (seed, P_max in dBm).
+/// Task parameters of one replica per (seed, P_max in dBm).
+pub fn params(config: &V2xConfig, who: &[(u32, f64)]) -> Vec<V2xParams> {
+    who.iter().map(|&(seed, p_max_dbm)| params_of(&config.task, p_max_dbm, [seed, 0])).collect()
+}
+
+/// Perceptrons in these replicas.
 pub fn spec(config: &V2xConfig, who: &[(u32, f64)]) -> PpoSpec {
-    let replica = |&(seed, p_max_dbm): &(u32, f64)| {
-        let task = V2xTaskConfig { p_max_dbm, ..config.task.clone() };
-        Replica { seed, task: task.params([seed, 0]) }
-    };
-    PpoSpec::mlp(config, who.iter().map(replica).collect())
+    PpoSpec::mlp(&config.ppo, config.env_of(params(config, who)))
+}
+
+/// Spiking networks in these replicas.
+pub fn spiking_spec(config: &V2xConfig, who: &[(u32, f64)]) -> PpoSpec {
+    PpoSpec::spiking(&config.ppo, &config.spiking, config.env_of(params(config, who)))
 }
 
 /// Two replicas that differ in everything replicas can differ in.

@@ -66,7 +66,7 @@ fn rounded_by(gpu: &Gpu, x: &[f32], stored: Stored) -> Vec<f32> {
 }
 
 /// Every f16, and what lies in the middle of two and next to it, is rounded by the device as by the twin. Numbers that f16 holds without a full
-/// significand are left to software Vulkan: others may flush them.
+/// significand are left to lavapipe: others may flush them.
 #[test]
 fn the_device_rounds_as_the_twin() {
     let Some(gpu) = f16_or_skip() else { return };
@@ -77,7 +77,7 @@ fn the_device_rounds_as_the_twin() {
         x.push(low);
         x.extend([-1, 0, 1].map(|d: i32| f32::from_bits(middle.to_bits().wrapping_add_signed(d))));
     }
-    if !gpu.is_software() {
+    if !gpu.rounds_as_twins() {
         x.retain(|x| x.abs() >= f16_value(0x0400));
     }
     assert!(x.len() > 200_000);

@@ -1,12 +1,12 @@
 use crate::common::{assert_all, gpu_or_skip};
 use isacbench::kernels::dqn_act::{Spec, WG, check};
-use isacbench::nets::Codebook;
+use isacbench::tasks::v2x::codebook::codebook;
 use isacbench::tasks::v2x::physics::{Beam, Kinematics, V2xSpec};
 
 fn run(r: usize, b: usize, vehicles: usize, beam: Beam, beams: usize, levels: &[f64]) {
     let Some(gpu) = gpu_or_skip() else { return };
     let task = V2xSpec { vehicles, antennas: 7, slots: 3, beam, kinematics: Kinematics::Paper };
-    let codebook = Codebook::new(&task, beams, levels);
+    let codebook = codebook(&task, beams, levels).expect("a learned parameterisation");
     assert_all(
         &format!("R={r} B={b} K={vehicles} {beam:?} {beams} {levels:?}"),
         check(gpu, &Spec { r, b, codebook }, 7),

@@ -1,5 +1,5 @@
 //! Everything that runs on a GPU against what the CPU says: a module for each kernel, of the same name as its shader, its host file and its bench, and
-//! for what the kernels make together (`ppo`, `off_policy`, `misac`, `misac_evaluate`, `spiking`, `precision`, `determinism`, `subgroups`), and the
+//! for what the kernels make together (`ppo`, `off_policy`, `misac`, `misac_evaluate`, `spiking`, `precision`, `determinism`, `subgroups`, `loop_budget`, `env_contract`), and the
 //! benches' cases. One binary, since each links all of wgpu: `cargo test --test equiv gae::` runs one kernel's.
 
 #[path = "../common/mod.rs"]
@@ -27,6 +27,7 @@ mod dense_forward;
 mod dense_forward_f16;
 mod determinism;
 mod dqn_act;
+mod env_contract;
 mod expert_mix;
 mod expert_mix_backward;
 mod gae;
@@ -36,6 +37,7 @@ mod grad_norm;
 mod grad_reduce;
 mod lif_backward;
 mod lif_forward;
+mod loop_budget;
 mod lstm_backward;
 mod lstm_forward;
 mod math_eval;
@@ -73,12 +75,11 @@ mod v2x_reset;
 mod v2x_rollout;
 mod v2x_slots;
 mod v2x_step;
-mod value_iteration;
 
 #[test]
 fn every_kernel_has_a_module_here() {
     let modules = include_str!("main.rs");
-    for (kernel, _) in isacbench::gpu::SHADERS {
+    for kernel in isacbench::tasks::kernels().map(|entry| entry.kernel) {
         assert!(modules.contains(&format!("\nmod {kernel};\n")), "no tests/equiv/{kernel}.rs");
     }
 }

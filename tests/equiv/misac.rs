@@ -8,12 +8,12 @@ use isacbench::config::Layered;
 use isacbench::gpu::Gpu;
 use isacbench::kernels::Tol;
 use isacbench::kernels::compare::compare_f64;
-use isacbench::learn::{ExpertsSpec, LearnerState, MisacUpdate, Replica};
-use isacbench::nets::experts::{Architecture, H_MOE, H_MOE_NO_AOI, HOMOGENEOUS_MOE, PPO_MONO};
+use isacbench::learn::{Algorithm, BeamUpdate, Experts, ExpertsSpec, Learner, LearnerState, UpdateMetrics};
+use isacbench::nets::experts::Architecture;
 use isacbench::num::stats;
-use isacbench::run::train::{Experts, Plan, experts, train_experts};
+use isacbench::run::train::{Plan, train};
+use isacbench::tasks::misac::agents::{H_MOE, H_MOE_NO_AOI, HOMOGENEOUS_MOE, PPO_MONO};
 use isacbench::tasks::misac::config::MisacConfig;
-use isacbench::tasks::misac::physics::MisacParams;
 use std::sync::Arc;
 
 /// Small, with sizes that are no multiples of anything; the number of slots that enter L_spat differs between updates.
@@ -37,11 +37,8 @@ const TWO: [(u32, f64); 2] = [(3, 10.0), (11, 0.0)];
 fn spec(architecture: Architecture, sets: &[&str], who: &[(u32, f64)]) -> ExpertsSpec {
     let sets: Vec<String> = SMALL.iter().chain(sets).map(|s| s.to_string()).collect();
     let config = MisacConfig::load(None, &sets).unwrap();
-    let replica = |&(seed, snr_db): &(u32, f64)| {
-        let task = isacbench::tasks::misac::config::MisacTaskConfig { snr_db, ..config.task.clone() };
-        Replica::<MisacParams> { seed, task: task.params([seed, 0]) }
-    };
-    ExpertsSpec::new(architecture, &config, who.iter().map(replica).collect())
+    let replicas: Vec<_> = who.iter().map(|&(seed, snr_db)| (snr_db, seed)).collect();
+    config.learner(architecture, config.typed_env(&replicas))
 }
 
 fn continued(
@@ -50,12 +47,13 @@ fn continued(
     until: u32,
     updates: u32,
     gpu: Option<&Arc<Gpu>>,
-) -> (LearnerState, Vec<Vec<MisacUpdate>>) {
+) -> (LearnerState, Vec<Vec<UpdateMetrics>>) {
     let mut seen = Vec::new();
-    let plan = Plan { algorithm: spec, updates, until, log_every: 1 };
-    let mut learner = experts(spec, start, gpu).unwrap();
-    let see = |_, m: &[MisacUpdate]| seen.push(m.to_vec());
-    let state = train_experts(&plan, learner.as_mut(), start.updates, see, |_| {}).unwrap();
+    let algorithm = Algorithm::Experts(spec.clone());
+    let plan = Plan { algorithm: &algorithm, updates, until, log_every: 1 };
+    let mut learner = Learner::new(&algorithm, start, gpu).unwrap();
+    let see = |_, m: &[UpdateMetrics]| seen.push(m.to_vec());
+    let state = train(&plan, &mut learner, start.updates, see, |_| {}).unwrap();
     (state, seen)
 }
 
@@ -63,7 +61,7 @@ fn trained(
     spec: &ExpertsSpec,
     updates: u32,
     gpu: Option<&Arc<Gpu>>,
-) -> (LearnerState, Vec<Vec<MisacUpdate>>) {
+) -> (LearnerState, Vec<Vec<UpdateMetrics>>) {
     continued(spec, &spec.start(), updates, updates, gpu)
 }
 
@@ -76,7 +74,7 @@ fn bits(x: &[f32]) -> Vec<u32> {
 }
 
 /// Everything of an update in a form that compares NaN as equal.
-fn words(updates: &[Vec<MisacUpdate>]) -> Vec<String> {
+fn words(updates: &[Vec<UpdateMetrics>]) -> Vec<String> {
     updates.iter().map(|u| format!("{u:?}")).collect()
 }
 
@@ -91,7 +89,7 @@ fn assert_same_bits(what: &str, a: &LearnerState, b: &LearnerState) {
 /// Moments after one step of every optimiser.
 fn first_step(what: &str, spec: &ExpertsSpec, cpu: &LearnerState, gpu: &LearnerState) {
     let (p, start) = (spec.params(), spec.start());
-    for r in 0..spec.replicas.len() {
+    for r in 0..spec.replicas() {
         for (group, range) in ["scheduler", "critic", "phases"].iter().zip(spec.layout.groups()) {
             if range.is_empty() {
                 continue;
@@ -113,22 +111,26 @@ fn first_step(what: &str, spec: &ExpertsSpec, cpu: &LearnerState, gpu: &LearnerS
     }
 }
 
+fn beams(u: &UpdateMetrics) -> BeamUpdate {
+    u.beams.expect("experts learn beams")
+}
+
 /// `loose` = 1 in the first update; the steps of Adam that follow differ where gradients are tiny.
-fn metrics_agree(what: &str, cpu: &MisacUpdate, gpu: &MisacUpdate, loose: f64) {
+fn metrics_agree(what: &str, cpu: &UpdateMetrics, gpu: &UpdateMetrics, loose: f64) {
     #[rustfmt::skip]
     let rows = [
-        ("reward", cpu.reward, gpu.reward, 1e-5, 1e-6),
-        ("energy", cpu.energy_j, gpu.energy_j, 1e-5, 1e-6),
-        ("L_BMP", cpu.l_bmp, gpu.l_bmp, 1e-7, 2e-6),
-        ("share over Γ", cpu.share_over_gamma, gpu.share_over_gamma, 1e-7, 0.0),
-        ("beam gain", cpu.beam_gain, gpu.beam_gain, 1e-6, 1e-5),
+        ("reward", cpu.slots[0], gpu.slots[0], 1e-5, 1e-6),
+        ("energy", cpu.slots[1], gpu.slots[1], 1e-5, 1e-6),
+        ("L_BMP", cpu.slots[2], gpu.slots[2], 1e-7, 2e-6),
+        ("share over Γ", cpu.slots[3], gpu.slots[3], 1e-7, 0.0),
+        ("beam gain", beams(cpu).gain, beams(gpu).gain, 1e-6, 1e-5),
         ("policy loss", cpu.policy_loss, gpu.policy_loss, 2e-6, 2e-5),
         ("value loss", cpu.value_loss, gpu.value_loss, 0.0, 1e-5),
         ("entropy", cpu.entropy, gpu.entropy, 0.0, 2e-6),
-        ("policy norm", cpu.grad_norm_policy, gpu.grad_norm_policy, 0.0, 5e-5),
+        ("policy norm", cpu.grad_norm_actor, gpu.grad_norm_actor, 0.0, 5e-5),
         ("critic norm", cpu.grad_norm_critic, gpu.grad_norm_critic, 0.0, 5e-5),
-        ("spatial norm", cpu.grad_norm_spatial, gpu.grad_norm_spatial, 0.0, 5e-5),
-        ("cosine", cpu.gradient_cosine, gpu.gradient_cosine, 2e-5, 0.0),
+        ("spatial norm", beams(cpu).grad_norm, beams(gpu).grad_norm, 0.0, 5e-5),
+        ("cosine", beams(cpu).cosine, beams(gpu).cosine, 2e-5, 0.0),
     ];
     for (name, cpu, gpu, abs, rel) in rows {
         if cpu.is_nan() {
@@ -145,8 +147,12 @@ fn metrics_agree(what: &str, cpu: &MisacUpdate, gpu: &MisacUpdate, loose: f64) {
 fn same_updates(what: &str, architecture: Architecture, sets: &[&str], who: &[(u32, f64)]) {
     let Some(gpu) = shared_gpu() else { return };
     let spec = spec(architecture, sets, who);
+    let algorithm = Algorithm::Experts(spec.clone());
     let mut both: [Box<dyn Experts>; 2] =
-        [None, Some(gpu)].map(|gpu| experts(&spec, &spec.start(), gpu).unwrap());
+        [None, Some(gpu)].map(|gpu| match Learner::new(&algorithm, &spec.start(), gpu).unwrap() {
+            Learner::Experts(x) => x,
+            _ => unreachable!("a learner is made of its algorithm"),
+        });
     let lr = spec.learning_rates(0, 3);
     let [cpu, on_gpu] = both.each_mut().map(|l| {
         l.rollout(0).unwrap();
@@ -315,12 +321,12 @@ fn whole_curves_lie_within_each_others_intervals() {
     let updates = 20;
     let curves = [None, Some(gpu)].map(|gpu| trained(&spec, updates, gpu).1);
     for (name, of) in [
-        ("reward", (|u| u.reward) as fn(&MisacUpdate) -> f64),
-        ("beam gain", |u| u.beam_gain),
+        ("reward", (|u| u.slots[0]) as fn(&UpdateMetrics) -> f64),
+        ("beam gain", |u| beams(u).gain),
         ("entropy", |u| u.entropy),
     ] {
         let [cpu, on_gpu] = curves.each_ref().map(|seen| {
-            let each = |u: &Vec<MisacUpdate>| {
+            let each = |u: &Vec<UpdateMetrics>| {
                 let x: Vec<f64> = u.iter().map(of).collect();
                 let (mean, se) = (stats::mean(&x), stats::standard_error(&x).unwrap());
                 (mean, stats::t_interval_95(mean, se, x.len()).unwrap())

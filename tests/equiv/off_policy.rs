@@ -75,8 +75,8 @@ fn same(agent: &str, sets: &[&str]) {
     for (update, (a, b)) in cpu.1.iter().zip(&on_gpu.1).enumerate() {
         for (r, (a, b)) in a.iter().zip(b).enumerate() {
             for (name, a, b, rel) in [
-                ("sum-rate", a.sum_rate_bps_hz, b.sum_rate_bps_hz, 0.02),
-                ("Jain", a.jain, b.jain, 0.02),
+                ("sum-rate", a.slots[1], b.slots[1], 0.02),
+                ("Jain", a.slots[2], b.slots[2], 0.02),
                 ("value loss", a.value_loss, b.value_loss, 0.05),
                 ("critic norm", a.grad_norm_critic, b.grad_norm_critic, 0.05),
                 ("policy loss", a.policy_loss, b.policy_loss, 0.05),

@@ -4,12 +4,11 @@
 //! error of the gradient can do to them, because a step is the gradient's sign where the gradient is small.
 
 use crate::common::shared_gpu;
-use crate::small_ppo::{TWO, assert_same_bits, config, fresh, spec};
+use crate::small_ppo::{TWO, assert_same_bits, config, fresh, spec, spiking_spec};
 use isacbench::kernels::Tol;
 use isacbench::kernels::compare::{compare_f64, compare_scaled};
 use isacbench::learn::ppo_gpu::{PpoGpu, RolloutPath};
-use isacbench::learn::{LearnerState, PpoSpec, UpdateMetrics, learning_rates};
-use isacbench::run::train::Ppo;
+use isacbench::learn::{LearnerState, Ppo, PpoSpec, UpdateMetrics, learning_rates};
 use isacbench::tasks::v2x::physics::Beam;
 
 /// Of the largest gradient of a parameter group.
@@ -37,7 +36,7 @@ fn first_step(spec: &PpoSpec, gradient: Tol, cpu: &LearnerState, gpu: &LearnerSt
     let start = LearnerState::new(spec);
     let (layout, ppo) = (spec.layout(), &spec.ppo);
     let (p, split) = (layout.params(), layout.split());
-    for r in 0..spec.replicas.len() {
+    for r in 0..spec.env.replicas() {
         for (group, range, lr) in [
             ("actor", r * p..r * p + split, ppo.lr_actor),
             ("critic", r * p + split..(r + 1) * p, ppo.lr_critic),
@@ -93,15 +92,19 @@ fn first_step(spec: &PpoSpec, gradient: Tol, cpu: &LearnerState, gpu: &LearnerSt
 fn metrics_agree(what: &str, spec: &PpoSpec, cpu: &UpdateMetrics, gpu: &UpdateMetrics, loose: f64) {
     let samples = spec.samples() as f64;
     let seen = samples * spec.ppo.epochs as f64;
-    let (cpu_slots, gpu_slots) = (cpu.indicator_share, gpu.indicator_share);
+    let [(cpu_reward, cpu_rate, cpu_jain, cpu_slots), (gpu_reward, gpu_rate, gpu_jain, gpu_slots)] =
+        [cpu, gpu].map(|u| {
+            let &[reward, rate, jain, indicator] = &u.slots[..] else { panic!("{:?}", u.slots) };
+            (reward, rate, jain, indicator)
+        });
     // A threshold may be passed on one side and missed on the other; such a slot loses its whole reward, at most 40 bps/Hz.
     let flipped = 40.0 * (cpu_slots - gpu_slots).abs();
     // Losses that are differences of larger numbers (normalised advantages around 0, ratios around 1) have an absolute part.
     #[rustfmt::skip]
     let rows = [
-        ("reward", cpu.reward, gpu.reward, flipped, 2e-6),
-        ("sum-rate", cpu.sum_rate_bps_hz, gpu.sum_rate_bps_hz, 0.0, 2e-6),
-        ("Jain", cpu.jain, gpu.jain, 0.0, 2e-6),
+        ("reward", cpu_reward, gpu_reward, flipped, 2e-6),
+        ("sum-rate", cpu_rate, gpu_rate, 0.0, 2e-6),
+        ("Jain", cpu_jain, gpu_jain, 0.0, 2e-6),
         ("indicator", cpu_slots, gpu_slots, 1.5 / samples, 0.0),
         ("policy loss", cpu.policy_loss, gpu.policy_loss, 1e-6, 2e-5),
         ("value loss", cpu.value_loss, gpu.value_loss, 0.0, 5e-6),
@@ -134,7 +137,8 @@ fn rest_of_update(spec: &PpoSpec, learner: &mut dyn Ppo, update: u32, skip: usiz
 /// Three updates on both; the share of clipped ratios, summed (1 without a GPU).
 fn same_update(name: &str, sets: &[&str], who: &[(u32, f64)]) -> f64 {
     let Some(gpu) = shared_gpu() else { return 1.0 };
-    let spec = spec(&config(sets), who);
+    let config = config(sets);
+    let spec = spec(&config, who);
     let mut both = [fresh(&spec, None), fresh(&spec, Some(gpu))];
     let lr = learning_rates(&spec.ppo, 0, 3);
     let [cpu, on_gpu] = both.each_mut().map(|l| {
@@ -143,7 +147,8 @@ fn same_update(name: &str, sets: &[&str], who: &[(u32, f64)]) -> f64 {
         l.minibatch(0, 0, 0, lr).unwrap();
         l.state(0).unwrap()
     });
-    first_step(&spec, if spec.task.beam == Beam::Matrix { GRADIENT_MATRIX } else { GRADIENT }, &cpu, &on_gpu);
+    let gradient = if config.task.beam == Beam::Matrix { GRADIENT_MATRIX } else { GRADIENT };
+    first_step(&spec, gradient, &cpu, &on_gpu);
 
     let mut clipped = 0.0;
     for update in 0..3 {
@@ -205,7 +210,7 @@ fn many_environments() {
     same_update("many", &sets, &TWO);
 }
 
-/// Two updates of learning from rollouts of either path: the same bits on software Vulkan, which neither fuses nor reassociates what both do; elsewhere
+/// Two updates of learning from rollouts of either path: the same bits on lavapipe, which neither fuses nor reassociates what both do; elsewhere
 /// within what two updates make of rounding.
 fn same_learning(name: &str, sets: &[&str], who: &[(u32, f64)]) {
     let Some(gpu) = shared_gpu() else { return };
@@ -220,7 +225,7 @@ fn same_learning(name: &str, sets: &[&str], who: &[(u32, f64)]) {
         let curve: Vec<_> = (0..2).map(update).collect();
         (learner.state(2).unwrap(), curve)
     });
-    if gpu.is_software() {
+    if gpu.rounds_as_twins() {
         assert_same_bits(name, &fused.0, &per_slot.0);
         assert_eq!(fused.1, per_slot.1, "{name}: learning curves");
     }
@@ -232,7 +237,7 @@ fn same_learning(name: &str, sets: &[&str], who: &[(u32, f64)]) {
     }
     // Learning has begun, and replicas are not each other's.
     assert_ne!(fused.0.params, spec.initial_params());
-    assert!(fused.1.iter().flatten().all(|m| m.sum_rate_bps_hz > 0.0 && m.jain > 0.0));
+    assert!(fused.1.iter().flatten().all(|m| m.slots[1] > 0.0 && m.slots[2] > 0.0));
 }
 
 #[test]
@@ -259,7 +264,7 @@ fn fused_rollouts_learn_the_same_tracking() {
 fn what_cannot_be_fused_says_so_and_learns_slot_by_slot() {
     let Some(gpu) = shared_gpu() else { return };
     let matrix = spec(&config(&["task.beam=matrix", "ppo.envs=8"]), &TWO);
-    let spiking = PpoSpec::spiking(&config(&[]), spec(&config(&[]), &TWO).replicas);
+    let spiking = spiking_spec(&config(&[]), &TWO);
     for spec in [&matrix, &spiking] {
         assert!(!RolloutPath::Fused.possible(gpu, spec) && RolloutPath::PerSlot.possible(gpu, spec));
         assert_eq!(RolloutPath::choose(gpu, spec), RolloutPath::PerSlot);

@@ -1,16 +1,16 @@
 //! Evaluation of task v2x in f16: the network against the twins of its layers, what it changes, and who is refused.
 
 use crate::common::gpu_or_skip;
-use crate::small_ppo::{TWO, config, spec};
+use crate::small_ppo::{TWO, config, params, spec, spiking_spec};
 use isacbench::gpu::{Fill, Gpu, GpuError};
 use isacbench::kernels::dense_forward_f16::{Args, Spec, Stored, dense_forward_f16_cpu};
 use isacbench::kernels::inputs::{normal, widen};
 use isacbench::learn::network::{ForwardF16, Rows};
 use isacbench::learn::{Algorithm, PpoSpec};
 use isacbench::nets::{Activation, Hidden, MlpLayout};
-use isacbench::run::evaluate::Precision;
-use isacbench::tasks::v2x::evaluate::{Controller, Job, Outcome, evaluate};
-use isacbench::tasks::v2x::physics::{V2xParams, metric};
+use isacbench::run::evaluate::{Controller, Job, Outcome, Precision, evaluate};
+use isacbench::tasks::v2x::config::V2xConfig;
+use isacbench::tasks::v2x::physics::metric;
 
 fn f16_or_skip() -> Option<&'static Gpu> {
     let gpu = gpu_or_skip()?;
@@ -57,21 +57,28 @@ fn a_network_is_its_layers_one_behind_the_other() {
     }
 }
 
-fn outcomes(spec: &PpoSpec, precision: Precision, gpu: Option<&Gpu>) -> Result<Vec<Outcome>, GpuError> {
-    let params = spec.initial_params();
-    let policy = Algorithm::Ppo(spec.clone()).policy();
-    let controller = Controller::Policy { policy, params: &params, greedy: true, precision };
-    let replicas: Vec<V2xParams> = spec.replicas.iter().map(|r| r.task).collect();
-    evaluate(&Job { task: spec.task, replicas, controller, episodes: 48 }, gpu, &|_| {})
+/// Of fresh weights of the replicas [`TWO`].
+fn outcomes(
+    config: &V2xConfig,
+    spec: &PpoSpec,
+    precision: Precision,
+    gpu: Option<&Gpu>,
+) -> Result<Vec<Outcome>, GpuError> {
+    let weights = spec.initial_params();
+    let policy = Algorithm::Ppo(spec.clone()).policy().unwrap();
+    let controller = Controller::Policy { policy, params: &weights, greedy: true, precision };
+    let env = config.env_of(params(config, &TWO));
+    evaluate(&Job { env, controller, episodes: 48, slots: &[metric::SUM_RATE] }, gpu, &|_| {})
 }
 
 #[test]
 fn f16_changes_an_evaluation_a_little() {
     let Some(gpu) = f16_or_skip() else { return };
     // Odd widths, so that units lie in either half of a word.
-    let spec =
-        spec(&config(&["ppo.hidden=[17,15]", "task.slots=10", "ppo.horizon=10", "ppo.minibatch=40"]), &TWO);
-    let [full, half] = [Precision::F32, Precision::F16].map(|p| outcomes(&spec, p, Some(gpu)).unwrap());
+    let config = config(&["ppo.hidden=[17,15]", "task.slots=10", "ppo.horizon=10", "ppo.minibatch=40"]);
+    let spec = spec(&config, &TWO);
+    let [full, half] =
+        [Precision::F32, Precision::F16].map(|p| outcomes(&config, &spec, p, Some(gpu)).unwrap());
     for (full, half) in full.iter().zip(&half) {
         let rate = |o: &Outcome| o.metrics[metric::SUM_RATE].mean;
         assert!(full.slots != half.slots, "{} bps/Hz in either precision", rate(full));
@@ -91,15 +98,15 @@ fn f16_changes_an_evaluation_a_little() {
 fn f16_is_refused_where_it_cannot_be() {
     let tiny = config(&["task.slots=2", "ppo.horizon=2", "ppo.minibatch=8"]);
     let perceptron = spec(&tiny, &TWO);
-    let error = outcomes(&perceptron, Precision::F16, None).unwrap_err();
+    let error = outcomes(&tiny, &perceptron, Precision::F16, None).unwrap_err();
     assert!(matches!(error, GpuError::NoF16(_)) && error.to_string().contains("CPU"), "{error}");
     let Some(gpu) = gpu_or_skip() else { return };
     let mut without = gpu.clone();
     without.features.remove(wgpu::Features::SHADER_F16);
-    let error = outcomes(&perceptron, Precision::F16, Some(&without)).unwrap_err();
+    let error = outcomes(&tiny, &perceptron, Precision::F16, Some(&without)).unwrap_err();
     assert!(matches!(error, GpuError::Unsupported { .. }) && error.to_string().contains("f16"), "{error}");
-    assert!(outcomes(&perceptron, Precision::F32, Some(&without)).is_ok());
-    let spiking = PpoSpec::spiking(&tiny, perceptron.replicas.clone());
-    let error = outcomes(&spiking, Precision::F16, Some(gpu)).unwrap_err();
+    assert!(outcomes(&tiny, &perceptron, Precision::F32, Some(&without)).is_ok());
+    let spiking = spiking_spec(&tiny, &TWO);
+    let error = outcomes(&tiny, &spiking, Precision::F16, Some(gpu)).unwrap_err();
     assert!(matches!(error, GpuError::NoF16(_)) && error.to_string().contains("spikes"), "{error}");
 }

@@ -8,13 +8,12 @@ use isacbench::kernels::compare::compare_f64;
 use isacbench::kernels::inputs::{normal, widen};
 use isacbench::kernels::{Tol, grad_reduce};
 use isacbench::learn::network::{Backward, Forward, Rows, Spikes, forward_cpu, penalised_backward_cpu};
-use isacbench::learn::ppo_cpu::reset_chunk;
-use isacbench::learn::{Algorithm, LearnerState, PpoSpec, Replica, learning_rates};
+use isacbench::learn::{Algorithm, LearnerState, PpoSpec, learning_rates};
 use isacbench::nets::{Activity, Lif, MlpLayout};
 use isacbench::num::stats;
-use isacbench::run::evaluate::Precision;
-use isacbench::tasks::v2x::agents::find;
-use isacbench::tasks::v2x::evaluate::{Controller, Job, Outcome, evaluate};
+use isacbench::run::evaluate::{Controller, Job, Outcome, Precision, evaluate};
+use isacbench::tasks::v2x::config::V2xConfig;
+use isacbench::tasks::v2x::env::reset_chunk;
 use isacbench::tasks::v2x::physics::V2xParams;
 
 // ---- passes ----
@@ -116,17 +115,7 @@ fn passes_agree_with_the_twins() {
 
 /// A small training with spiking networks.
 fn spiking(sets: &[&str], who: &[(u32, f64)]) -> PpoSpec {
-    let config = config(sets);
-    let replica = |&(seed, p_max_dbm): &(u32, f64)| {
-        let mut task = config.task.clone();
-        task.p_max_dbm = p_max_dbm;
-        Replica { seed, task: task.params([seed, 0]) }
-    };
-    let replicas = who.iter().map(replica).collect();
-    let Some(Algorithm::Ppo(spec)) = find("spiking-ac").unwrap().algorithm(&config, replicas) else {
-        panic!("spiking-ac learns by PPO")
-    };
-    spec
+    small_ppo::spiking_spec(&config(sets), who)
 }
 
 const SHORT: [&str; 4] = ["task.beam=tracking", "task.slots=5", "ppo.horizon=10", "ppo.envs=80"];
@@ -234,7 +223,7 @@ fn cpu_and_gpu_learn_alike() {
                 assert!((cpu - on_gpu).abs() < 2e-5 * loose, "{cpu} against {on_gpu}");
             }
             for (name, cpu, on_gpu, abs) in [
-                ("reward", cpu.reward, on_gpu.reward, 1e-3),
+                ("reward", cpu.slots[0], on_gpu.slots[0], 1e-3),
                 ("value loss", cpu.value_loss, on_gpu.value_loss, 1e-3 * cpu.value_loss.abs()),
                 ("entropy", cpu.entropy, on_gpu.entropy, 1e-5),
                 ("actor norm", cpu.grad_norm_actor, on_gpu.grad_norm_actor, 1e-2 * cpu.grad_norm_actor),
@@ -258,7 +247,7 @@ fn whole_curves_lie_within_each_others_intervals() {
         let (_, seen) = trained(&spec, updates, gpu);
         seen.iter()
             .map(|u| {
-                let rewards: Vec<f64> = u.iter().map(|u| u.reward).collect();
+                let rewards: Vec<f64> = u.iter().map(|u| u.slots[0]).collect();
                 let (mean, se) = (stats::mean(&rewards), stats::standard_error(&rewards).unwrap());
                 (mean, stats::t_interval_95(mean, se, rewards.len()).unwrap())
             })
@@ -278,17 +267,17 @@ fn whole_curves_lie_within_each_others_intervals() {
 
 // ---- activity in evaluation ----
 
-/// What the policy of fresh weights does over `episodes`.
-fn evaluated(spec: &PpoSpec, episodes: u64, gpu: Option<&Gpu>) -> Vec<Outcome> {
+/// What the policy of fresh weights of the replicas [`TWO`] does over `episodes`.
+fn evaluated(config: &V2xConfig, spec: &PpoSpec, episodes: u64, gpu: Option<&Gpu>) -> Vec<Outcome> {
     let params = spec.initial_params();
     let controller = Controller::Policy {
-        policy: Algorithm::Ppo(spec.clone()).policy(),
+        policy: Algorithm::Ppo(spec.clone()).policy().unwrap(),
         params: &params,
         greedy: false,
         precision: Precision::F32,
     };
-    let replicas: Vec<V2xParams> = spec.replicas.iter().map(|r| r.task).collect();
-    evaluate(&Job { task: spec.task, replicas, controller, episodes }, gpu, &|_| {}).unwrap()
+    let env = config.env_of(small_ppo::params(config, &TWO));
+    evaluate(&Job { env, controller, episodes, slots: &[] }, gpu, &|_| {}).unwrap()
 }
 
 /// Spikes of each unit and potentials that changed, by the potentials [M, S, N] of the f32 twin.
@@ -308,16 +297,17 @@ fn activity_of_one_slot_is_the_twins() {
     let sets = ["task.slots=1", "ppo.horizon=1", "ppo.envs=400"];
     let spikes = spiking(&sets, &TWO);
     let dense = small_ppo::spec(&config(&[&sets[..], &["ppo.hidden=[16,16]"]].concat()), &TWO);
-    let m = 37;
+    let (m, config) = (37, config(&sets));
+    let (task, replicas) = (config.task.spec(), small_ppo::params(&config, &TWO));
     for spec in [spikes, dense] {
         let (layout, params) = (spec.layout(), spec.initial_params());
         let (net, p) = (layout.actor.clone(), layout.params());
-        let (o, v) = (spec.task.obs_dim(), spec.task.vehicles);
-        for (r, outcome) in evaluated(&spec, m as u64, Some(gpu)).iter().enumerate() {
+        let (o, v) = (task.obs_dim(), task.vehicles);
+        for (r, outcome) in evaluated(&config, &spec, m as u64, Some(gpu)).iter().enumerate() {
             let activity = outcome.activity.as_ref().expect("a policy network is active");
-            let (mut state, mut obs) = (vec![0.0; spec.task.state_rows() * m], vec![0.0; m * o]);
-            let task = V2xParams { key: [spec.replicas[r].task.key[0], 1], ..spec.replicas[r].task };
-            reset_chunk(&spec.task, &task, m, 0, &mut state, &mut obs, 0);
+            let (mut state, mut obs) = (vec![0.0; task.state_rows() * m], vec![0.0; m * o]);
+            let evaluated = V2xParams { key: [replicas[r].key[0], 1], ..replicas[r] };
+            reset_chunk(&task, &evaluated, m, 0, &mut state, &mut obs, 0);
             let h = forward_cpu(&net, (1, m), &params[r * p..(r + 1) * p], &obs);
             assert_eq!((activity.samples, activity.layers.len()), (m as u64, 3));
             // At the reset no SINR was reported: its observations are 0.
@@ -358,11 +348,12 @@ fn activity_adds_up_over_slots_and_episodes() {
     let Some(gpu) = gpu_or_skip() else { return };
     let spec = spiking(&SHORT, &TWO);
     // Two batches of episodes.
-    let outcomes = evaluated(&spec, 4096 + 5, Some(gpu));
-    let again = evaluated(&spec, 4096 + 5, Some(gpu));
+    let config = config(&SHORT);
+    let outcomes = evaluated(&config, &spec, 4096 + 5, Some(gpu));
+    let again = evaluated(&config, &spec, 4096 + 5, Some(gpu));
     assert_eq!(outcomes, again);
     let first: Vec<Activity> =
-        evaluated(&spec, 4096, Some(gpu)).into_iter().map(|o| o.activity.unwrap()).collect();
+        evaluated(&config, &spec, 4096, Some(gpu)).into_iter().map(|o| o.activity.unwrap()).collect();
     for (all, first) in outcomes.iter().map(|o| o.activity.as_ref().unwrap()).zip(&first) {
         assert_eq!(all.samples, 4101 * 5);
         assert_eq!(first.samples, 4096 * 5);
@@ -384,8 +375,9 @@ fn activity_adds_up_over_slots_and_episodes() {
 #[test]
 fn cpu_and_gpu_count_the_same_activity() {
     let Some(gpu) = gpu_or_skip() else { return };
-    for spec in [spiking(&SHORT, &TWO), small_ppo::spec(&config(&SHORT), &TWO)] {
-        let (cpu, on_gpu) = (evaluated(&spec, 300, None), evaluated(&spec, 300, Some(gpu)));
+    let config = config(&SHORT);
+    for spec in [spiking(&SHORT, &TWO), small_ppo::spec(&config, &TWO)] {
+        let (cpu, on_gpu) = (evaluated(&config, &spec, 300, None), evaluated(&config, &spec, 300, Some(gpu)));
         let net = spec.layout().actor;
         for (cpu, on_gpu) in cpu.iter().zip(&on_gpu) {
             let [cpu, on_gpu] = [cpu, on_gpu].map(|o| o.activity.as_ref().unwrap());

@@ -2,8 +2,8 @@
 
 use crate::common::{assert_all, gpu_or_skip};
 use crate::small_ppo::{TWO, assert_same_bits, config, spec, trained};
-use isacbench::gpu::{Fill, Gpu, Prelude, Reduce};
-use isacbench::kernels::REGISTRY;
+use isacbench::gpu::{Fill, Gpu, Prelude, Reduce, Source};
+use isacbench::tasks;
 use std::process::Command;
 use std::sync::Arc;
 
@@ -16,14 +16,16 @@ fn subgroups_or_skip() -> Option<Gpu> {
 
 /// Threads of a subgroup, counted.
 fn subgroup_threads(gpu: &Gpu) -> u32 {
-    const SOURCE: &str = "
+    const TEXT: &str = "
         @group(0) @binding(0) var<storage, read_write> threads: array<u32>;
         @compute @workgroup_size(256) fn subgroup_threads(@builtin(local_invocation_index) t: u32) {
             let together = subgroupAdd(1u);
             if (t == 0u) { threads[0] = together; }
         }";
+    const SHADER: Source =
+        Source { name: "subgroup_threads", file: "subgroups.rs", text: TEXT, imports: &[] };
     let threads = gpu.alloc::<u32>("threads", &[1], Fill::Poison).unwrap();
-    let kernel = gpu.kernel_from("subgroup_threads", SOURCE, &Prelude::new()).unwrap();
+    let kernel = gpu.kernel(&SHADER, &Prelude::new()).unwrap();
     let bound = kernel.bind(gpu, &[threads.of_len(1)]);
     gpu.run(|pass| bound.record(pass, [1, 1, 1], &[])).unwrap();
     gpu.read(&threads).unwrap()[0]
@@ -36,7 +38,7 @@ fn every_kernel_that_adds_matches_its_twin() {
     let Some(gpu) = subgroups_or_skip() else { return };
     println!("{HEADING}{}", subgroup_threads(&gpu));
     let mut adding = 0;
-    for entry in REGISTRY.iter().filter(|e| e.adds() && e.lacks(&gpu).is_none()) {
+    for entry in tasks::kernels().filter(|e| e.adds() && e.lacks(&gpu).is_none()) {
         let rows = (entry.check)(&gpu);
         if let Ok(rows) = &rows {
             for form in Reduce::ALL {
@@ -54,7 +56,7 @@ fn every_kernel_that_adds_matches_its_twin() {
 #[test]
 fn subgroups_of_4_8_and_16_threads() {
     let Some(gpu) = subgroups_or_skip() else { return };
-    if !gpu.is_software() {
+    if !gpu.rounds_as_twins() {
         eprintln!("SKIPPED: the width of {} is not for us to choose", gpu.info.name);
         return;
     }

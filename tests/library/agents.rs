@@ -4,13 +4,13 @@
 use crate::common::gpu_or_skip;
 use isacbench::config::{Layered, PpoConfig};
 use isacbench::gpu::Gpu;
-use isacbench::learn::{Algorithm, PpoSpec, Replica};
-use isacbench::run::evaluate::Precision;
-use isacbench::run::evaluate::{Estimate, KEY_BATCH};
-use isacbench::run::train::{Learner, Plan, train};
-use isacbench::tasks::v2x::agents::{self as agents, Rule, Slot, V2xAgent, V2xKind};
+use isacbench::learn::{Algorithm, Learner, PpoSpec};
+use isacbench::run::evaluate::{Controller, Estimate, Job, KEY_BATCH, Outcome, Precision, evaluate};
+use isacbench::run::task::{Kind, Task};
+use isacbench::run::train::{Plan, train};
+use isacbench::tasks::v2x::agents::{self as agents, Fixed, Rule, Slot, V2xAgent};
 use isacbench::tasks::v2x::config::V2xConfig;
-use isacbench::tasks::v2x::evaluate::{BOUND_CARRIER, Controller, Job, Outcome, evaluate};
+use isacbench::tasks::v2x::env::{V2xEnv, metric_names};
 use isacbench::tasks::v2x::physics::{Beam, V2xParams, metric};
 use isacbench::tasks::v2x::reference::Reference;
 use serde_json::Value;
@@ -52,21 +52,18 @@ fn run(
     episodes: u64,
     gpu: Option<&Gpu>,
 ) -> Vec<Outcome> {
-    let who = match agents::find(agent).unwrap().kind {
-        V2xKind::Reference(who) => who,
-        V2xKind::Bound => BOUND_CARRIER,
-        _ => panic!("{agent} is no reference"),
-    };
-    let job = Job {
-        task: config(kinematics).task.spec(),
-        replicas,
-        controller: Controller::Reference(who),
-        episodes,
-    };
+    let Kind::Fixed(fixed) = V2xConfig::agent(agent).unwrap().kind else { panic!("{agent} learns") };
+    let of = replicas.len();
+    let job = job(fixed, V2xEnv { spec: config(kinematics).task.spec(), params: replicas }, episodes);
     let out = evaluate(&job, gpu, &|_| ()).unwrap();
-    assert_eq!(out.len(), job.replicas.len());
+    assert_eq!(out.len(), of);
     assert!(out.iter().all(|o| o.episodes == episodes));
     out
+}
+
+fn job(fixed: Fixed, env: V2xEnv, episodes: u64) -> Job<'static> {
+    let (env, rule) = fixed.acts(env);
+    Job { env, controller: Controller::Rule(rule), episodes, slots: &[metric::SUM_RATE] }
 }
 
 /// Mean and standard error as numpy found them.
@@ -123,7 +120,7 @@ fn against_numpy(verdict: &mut Verdict, case: &str, agent: &str, ours: &Outcome,
         );
         return;
     }
-    for (i, name) in Outcome::names(VEHICLES).iter().enumerate() {
+    for (i, name) in metric_names(VEHICLES).iter().enumerate() {
         let what = format!("{case} {name}");
         let here = ours.metrics[i];
         match i {
@@ -174,7 +171,7 @@ fn slots_equal_those_of_numpy() {
     for agent in AGENTS.iter().filter(|a| **a != "upper-bound") {
         let ours = &run(agent, "paper", replicas("paper", &[40], 78), 4096, None)[0];
         let theirs = &numpy["per_slot_sum_rate"][agent];
-        for (t, here) in ours.slots.iter().enumerate() {
+        for (t, here) in ours.slots[0].iter().enumerate() {
             let there = |key: &str| theirs[key][t].as_f64().unwrap();
             verdict.compare(
                 &format!("{agent} slot {t}"),
@@ -230,7 +227,7 @@ fn the_gpu_equals_the_cpu_and_numpy() {
                     (a - b).abs() <= 1e-3 * b.abs().max(1.0),
                     "{case}: {a} bps/Hz on the GPU, {b} on the CPU"
                 );
-                for (t, (x, y)) in g.slots.iter().zip(&c.slots).enumerate() {
+                for (t, (x, y)) in g.slots[0].iter().zip(&c.slots[0]).enumerate() {
                     assert!(
                         (x.mean - y.mean).abs() <= 5e-3 * y.mean.abs().max(1.0),
                         "{case} slot {t}: {} on the GPU, {} on the CPU",
@@ -321,7 +318,11 @@ fn in_any_company(gpu: Option<&Gpu>, episodes: u64) {
 }
 
 fn bits(o: &Outcome) -> Vec<u64> {
-    o.metrics.iter().chain(&o.slots).flat_map(|e| [e.mean.to_bits(), e.std_error.to_bits()]).collect()
+    o.metrics
+        .iter()
+        .chain(o.slots.iter().flatten())
+        .flat_map(|e| [e.mean.to_bits(), e.std_error.to_bits()])
+        .collect()
 }
 
 #[test]
@@ -338,9 +339,9 @@ fn a_replica_does_not_depend_on_its_neighbours_on_the_gpu() {
 
 // ---- agents that are added ----
 
-fn one_job<'a>(controller: Controller<'a>, episodes: u64) -> Job<'a> {
-    let task = config("paper").task.spec();
-    Job { task, replicas: replicas("paper", &[40, 10], 9), controller, episodes }
+fn one_job(fixed: Fixed, episodes: u64) -> Job<'static> {
+    let env = V2xEnv { spec: config("paper").task.spec(), params: replicas("paper", &[40, 10], 9) };
+    job(fixed, env, episodes)
 }
 
 /// `last-estimate` once more, as one would add it: without a kernel.
@@ -367,9 +368,9 @@ fn steer_late(now: &Slot, memory: &mut [f32], action: &mut [f32]) {
 
 #[test]
 fn a_rule_acts_as_the_reference_that_it_repeats() {
-    let rule = |act, memory| Controller::Rule(Rule { beam: Beam::Steer, memory, act });
-    let outcomes = |controller, gpu| evaluate(&one_job(controller, 300), gpu, &|_| ()).unwrap();
-    let reference = outcomes(Controller::Reference(Reference::LastEstimate), None);
+    let rule = |act, memory| Fixed::Rule(Rule { beam: Beam::Steer, memory, act });
+    let outcomes = |fixed, gpu| evaluate(&one_job(fixed, 300), gpu, &|_| ()).unwrap();
+    let reference = outcomes(Fixed::Reference(Reference::LastEstimate), None);
     let same = outcomes(rule(steer_at_the_last_echo, |_| 0), None);
     // More than a chunk of episodes, two replicas: the same environments, parameters and draws, bit for bit.
     assert_eq!(reference, same);
@@ -377,7 +378,7 @@ fn a_rule_acts_as_the_reference_that_it_repeats() {
     for (late, reference) in late.iter().zip(&reference) {
         let (a, b) = (late.metrics[metric::SUM_RATE].mean, reference.metrics[metric::SUM_RATE].mean);
         assert!(a < b, "a late angle is a worse one: {a} against {b} bps/Hz");
-        let first = |o: &Outcome| o.slots[0].mean;
+        let first = |o: &Outcome| o.slots[0][0].mean;
         assert!((first(late) / first(reference) - 1.0).abs() < 1e-4, "nothing is late in the first slot");
     }
     // Without a kernel it is evaluated on the CPU, whatever was asked for.
@@ -387,33 +388,36 @@ fn a_rule_acts_as_the_reference_that_it_repeats() {
     }
 }
 
-/// PPO with other networks, in the words of a file below `src/agents/v2x/`: nothing else has to know.
+/// PPO with other networks, in the words of a file below `src/tasks/v2x/agents/`: nothing else has to know.
 #[test]
 fn a_learned_agent_out_of_existing_parts_trains_and_is_evaluated() {
     const NARROW: V2xAgent = V2xAgent {
         id: "narrow-ppo",
         summary: "PPO with one hidden layer of 9",
-        kind: V2xKind::Learned(|config, replicas| {
+        kind: Kind::Learned(|config, env| {
             let ppo = PpoConfig { hidden: vec![9], ..config.ppo.clone() };
-            Algorithm::Ppo(PpoSpec::mlp(&V2xConfig { ppo, ..config.clone() }, replicas))
+            Algorithm::Ppo(PpoSpec::mlp(&ppo, env))
         }),
     };
     let sets = ["ppo.envs=4", "ppo.minibatch=200", "ppo.epochs=1", "task.p_max_dbm=40"].map(String::from);
     let config = V2xConfig::load(None, &sets).unwrap();
     let task = config.task.params([3, 0]);
-    let algorithm = NARROW.algorithm(&config, vec![Replica { seed: 3, task }]).unwrap();
+    let env = config.env_of(vec![task]);
+    let Kind::Learned(make) = NARROW.kind else { panic!("it learns") };
+    let algorithm = make(&config, env.clone());
     let mut learner = Learner::new(&algorithm, &algorithm.start(), None).unwrap();
     let plan = Plan { algorithm: &algorithm, updates: 2, until: 2, log_every: 1 };
     let mut seen = 0;
     let state = train(&plan, &mut learner, 0, |_, metrics| seen += metrics.len(), |_| ()).unwrap();
     assert_eq!((seen, state.updates), (2, 2));
     assert_ne!(state.params, algorithm.start().params);
-    let policy = algorithm.policy();
+    let policy = algorithm.policy().unwrap();
     assert_eq!(policy.net.layers.iter().map(|l| l.outputs).collect::<Vec<_>>(), [9, 6]);
-    assert!(NARROW.is_learned() && NARROW.decides_on_gpu() && algorithm.has_actor() && !algorithm.spikes());
+    assert!(NARROW.is_learned() && algorithm.has_actor() && !algorithm.spikes());
     let precision = Precision::F32;
     let controller = Controller::Policy { policy, params: &state.params, greedy: false, precision };
-    let job = Job { task: config.task.spec(), replicas: vec![task], controller, episodes: 32 };
+    let job = Job { env, controller, episodes: 32, slots: &[] };
+    assert!(job.decides_on_gpu());
     let o = evaluate(&job, None, &|_| ()).unwrap().remove(0);
     assert!(o.metrics[metric::SUM_RATE].mean > 0.0);
     assert_eq!(o.activity.unwrap().layers.len(), 2);
@@ -426,13 +430,13 @@ fn what_is_asked_of_agents_follows_from_their_parts() {
     let ids = |of: &dyn Fn(&V2xAgent) -> bool| {
         agents::AGENTS.iter().filter(|a| of(a)).map(|a| a.id).collect::<Vec<_>>()
     };
-    let learned =
-        |f: fn(&Algorithm) -> bool| ids(&|a| a.algorithm(&config, Vec::new()).is_some_and(|a| f(&a)));
+    let learned = |f: fn(&Algorithm) -> bool| ids(&|a| config.algorithm(a, &[]).is_some_and(|a| f(&a)));
     assert_eq!(ids(&V2xAgent::is_learned), ["spiking-ac", "ppo", "ddpg", "dqn"]);
     assert_eq!(learned(Algorithm::has_actor), ["spiking-ac", "ppo", "ddpg"]);
     assert_eq!(learned(Algorithm::spikes), ["spiking-ac"]);
-    assert_eq!(ids(&V2xAgent::is_bound), ["upper-bound"]);
-    assert_eq!(ids(&|a| !a.decides_on_gpu()), [""; 0]);
+    assert_eq!(ids(&|a| matches!(a.kind, Kind::Fixed(Fixed::Bound))), ["upper-bound"]);
+    let on_cpu = |a: &V2xAgent| matches!(a.kind, Kind::Fixed(f) if !one_job(f, 1).decides_on_gpu());
+    assert_eq!(ids(&on_cpu), [""; 0]);
     let all = [
         "spiking-ac",
         "ppo",

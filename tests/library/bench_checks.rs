@@ -2,10 +2,13 @@
 
 use crate::common::shared_gpu;
 use isacbench::bench::check;
-use isacbench::learn::PpoSpec;
+use isacbench::kernels::REGISTRY;
 use isacbench::learn::ppo_gpu::RolloutPath;
 use isacbench::nets::lstm::LstmLayout;
 use isacbench::nets::{Activation, Lif, MlpLayout};
+use isacbench::run::task::Task;
+use isacbench::tasks::v2x::config::V2xConfig;
+use isacbench::tasks::{misac, v2x};
 
 fn lif() -> Lif {
     Lif { steps: 6, lambda: 0.5, threshold: 1.0, reset: 0.0, eta: 3.0, detach_reset: true }
@@ -17,8 +20,8 @@ fn the_cpu_backend_passes_its_checks() {
     let lstm = LstmLayout::new(12, 64, 0);
     let head = MlpLayout::new(&[64, 4], Activation::None, lstm.end());
     for line in [
-        check::physics_v2x(),
-        check::physics_misac(),
+        v2x::bench::check_physics(),
+        misac::bench::check_physics(),
         check::network_cpu(&mlp(Activation::Tanh)),
         check::network_cpu(&MlpLayout::new(&[12, 128, 128, 6], lif(), 0)),
         check::lstm_cpu(&lstm, &head),
@@ -55,12 +58,13 @@ fn a_wrong_product_is_found() {
 #[test]
 fn learners_on_an_adapter_are_those_of_the_cpu() {
     let Some(gpu) = shared_gpu() else { return };
+    let of = |id, path| v2x::bench::check_gpu(gpu, V2xConfig::agent(id).expect("an agent"), path);
     for line in [
-        check::ppo(gpu, PpoSpec::mlp, None),
-        check::ppo(gpu, PpoSpec::mlp, Some(RolloutPath::Fused)),
-        check::ppo(gpu, PpoSpec::mlp, Some(RolloutPath::PerSlot)),
-        check::ppo(gpu, PpoSpec::spiking, None),
-        check::experts(gpu),
+        of("ppo", None),
+        of("ppo", Some(RolloutPath::Fused)),
+        of("ppo", Some(RolloutPath::PerSlot)),
+        of("spiking-ac", None),
+        misac::bench::check_gpu(gpu),
     ] {
         println!("{}", line.unwrap_or_else(|e| panic!("{e}")));
     }
@@ -69,7 +73,8 @@ fn learners_on_an_adapter_are_those_of_the_cpu() {
 #[test]
 fn a_kernel_that_is_not_there_has_not_passed() {
     let Some(gpu) = shared_gpu() else { return };
-    check::kernels(gpu, &["gae", "adam"]).expect("both agree with their twins");
-    let error = check::kernels(gpu, &["gae", "no_such_kernel"]).expect_err("no such kernel").to_string();
+    check::kernels(gpu, REGISTRY, &["gae", "adam"]).expect("both agree with their twins");
+    let error =
+        check::kernels(gpu, REGISTRY, &["gae", "no_such_kernel"]).expect_err("no such kernel").to_string();
     assert!(error.contains("no_such_kernel"), "{error}");
 }

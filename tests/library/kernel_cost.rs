@@ -1,16 +1,17 @@
 //! Operations that `cost` gives against those that the twins do, counted; and some by hand.
 
-use isacbench::bench::work;
 use isacbench::config::Layered;
 use isacbench::kernels::cost::{self, counted};
 use isacbench::kernels::inputs::normal;
 use isacbench::kernels::*;
-use isacbench::learn::{PpoSpec, Replica};
+use isacbench::learn::PpoSpec;
 use isacbench::nets::{Activation, ActorCriticLayout, MlpLayout};
 use isacbench::num::real::Real;
 use isacbench::num::real::counted::{Counted, operations};
+use isacbench::run::task::Task;
 use isacbench::tasks::misac::kernels::*;
 use isacbench::tasks::misac::physics::{MisacSpec, Uncertainty};
+use isacbench::tasks::v2x;
 use isacbench::tasks::v2x::config::V2xConfig;
 use isacbench::tasks::v2x::kernels::*;
 use isacbench::tasks::v2x::physics::{Beam, Kinematics, V2xSpec};
@@ -230,19 +231,6 @@ fn sums_and_steps_do_what_their_cost_says() {
     let metrics = numbers(30);
     let run = || metrics_accumulate::metrics_accumulate_cpu(&spec, false, &metrics, &mut episode);
     assert_eq!(operations(run), flops(metrics_accumulate::cost(&spec)));
-    let spec = value_iteration::Spec { r: 1, k: 2, age_max: 3 };
-    let problem = value_iteration::Problem {
-        e_vis_j: 10.0,
-        e_recovery_j: 25.0,
-        lambda_j: 200.0,
-        gamma_misa: 0.15,
-        reset_age: 0,
-    };
-    let (misaligned, mut values, mut span) = (numbers(8), numbers(32), value_iteration::NOTHING.to_vec());
-    let at = value_iteration::Args { from_off: 0, to_off: 16, measure: true };
-    let run =
-        || value_iteration::value_iteration_cpu(&spec, &at, &[problem], &misaligned, &mut values, &mut span);
-    assert_eq!(operations(run), flops(value_iteration::cost(&spec)));
 }
 
 /// Terms that a twin works out twice, or works out of constants, are not counted twice: there its count is a bound.
@@ -464,8 +452,8 @@ fn references_do_the_same_in_every_environment() {
 #[test]
 fn training_costs_about_a_million_operations_a_step() {
     let config = V2xConfig::load(None, &[]).expect("the built-in preset is valid");
-    let spec = PpoSpec::mlp(&config, vec![Replica { seed: 0, task: config.task.params([0, 0]) }]);
-    let flops = work::ppo(&spec);
+    let spec = PpoSpec::mlp(&config.ppo, config.env_at(&[(40.0, 0)]));
+    let flops = v2x::bench::flops(&spec, config.task.spec());
     let samples = spec.samples() as f64;
     let a_step = flops.training().expect("perceptrons") / samples;
     let macs: usize = [&spec.layout().actor, &spec.layout().critic].map(MlpLayout::dense_macs).iter().sum();
@@ -473,6 +461,7 @@ fn training_costs_about_a_million_operations_a_step() {
     let products = 2.0 * macs as f64 * (1.0 + 3.0 * spec.ppo.epochs as f64);
     assert!((0.9..1.3).contains(&(a_step / products)), "{a_step} a step, {products} in products");
     assert!(flops.rollout.expect("perceptrons") / samples > 2.0 * macs as f64);
-    let spiking = PpoSpec::spiking(&config, spec.replicas.clone());
-    assert_eq!((work::ppo(&spiking).training(), work::ppo(&spiking).rollout), (None, None));
+    let spiking = PpoSpec::spiking(&config.ppo, &config.spiking, spec.env);
+    let flops = v2x::bench::flops(&spiking, config.task.spec());
+    assert_eq!((flops.training(), flops.rollout), (None, None));
 }

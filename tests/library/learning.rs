@@ -38,7 +38,7 @@ fn tracking_reaches_last_estimate() {
     let reference = last_estimate();
     assert!((20.0..26.0).contains(&reference), "{reference}");
     for r in 0..3 {
-        let [first, last] = [0, 29].map(|u| curve[u][r].sum_rate_bps_hz);
+        let [first, last] = [0, 29].map(|u| curve[u][r].slots[1]);
         println!("replica {r}: sum-rate {first:.2} -> {last:.2} bps/Hz; last-estimate {reference:.2}");
         // Measured over these and other seeds; 64 episodes of standard deviation 1.4 make a mean uncertain by 0.17.
         assert!(last > first + 1.5, "replica {r} learned nothing: {first} -> {last}");
@@ -54,7 +54,7 @@ fn both_backends_learn_the_same() {
     let [cpu, on_gpu] = [None, Some(gpu)].map(|gpu| trained(&spec, 8, gpu).1);
     type Curve = (&'static str, fn(&UpdateMetrics) -> f64);
     let curves: [Curve; 3] =
-        [("sum-rate", |m| m.sum_rate_bps_hz), ("reward", |m| m.reward), ("value loss", |m| m.value_loss)];
+        [("sum-rate", |m| m.slots[1]), ("reward", |m| m.slots[0]), ("value loss", |m| m.value_loss)];
     for (name, of) in curves {
         for (u, (cpu, on_gpu)) in cpu.iter().zip(&on_gpu).enumerate() {
             let [(a, half_a), (b, half_b)] =

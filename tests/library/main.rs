@@ -12,6 +12,7 @@ mod small_off_policy;
 mod small_ppo;
 
 mod agents;
+mod bad_config;
 mod bench_checks;
 mod comparer_selftest;
 mod energy;
@@ -32,5 +33,7 @@ mod rollout_statistics;
 mod shader_layout;
 mod shader_lint;
 mod spiking_cpu;
+mod structure;
 mod sweep_memory;
 mod sweep_packing;
+mod sweep_reads;

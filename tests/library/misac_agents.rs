@@ -1,9 +1,10 @@
 //! Agents of task misac in evaluation: fixed schedules against their closed forms, the exact optimum against its own value, bounds, constraints.
 
 use isacbench::config::Layered;
-use isacbench::nets::experts::ExpertsLayout;
+use isacbench::learn::{Algorithm, ExpertsSpec};
 use isacbench::run::evaluate::Estimate;
-use isacbench::tasks::misac::agents::{AGENTS, FixedSchedule, MisacKind, find};
+use isacbench::run::task::{Kind, Task};
+use isacbench::tasks::misac::agents::{AGENTS, FixedSchedule, Make};
 use isacbench::tasks::misac::config::MisacConfig;
 use isacbench::tasks::misac::dp::Schedule;
 use isacbench::tasks::misac::evaluate::{
@@ -19,9 +20,9 @@ fn config(sets: &[&str]) -> MisacConfig {
 }
 
 fn schedule(id: &str, config: &MisacConfig) -> Arc<dyn FixedSchedule> {
-    match find(id).unwrap().kind {
-        MisacKind::Fixed(make) => make(&config.task.spec(), &config.task.params([0, 0])).unwrap(),
-        MisacKind::Learned(_) => panic!("{id} is learned"),
+    match MisacConfig::agent(id).unwrap().kind {
+        Kind::Fixed(Make(make)) => make(&config.task.spec(), &config.task.params([0, 0])).unwrap(),
+        Kind::Learned(_) => panic!("{id} is learned"),
     }
 }
 
@@ -113,7 +114,7 @@ fn the_optimum_costs_its_value_and_nobody_undercuts_it() {
         let o = run(dp.clone(), &config, 40, 20);
         // T·cost = T·g + h(start) − h(end): what an episode of T slots may lie beside the long-run mean.
         let problem = Schedule::new(&config.task.spec(), &config.task.params([0, 0]));
-        let h = problem.solve(1e-7, 100_000).values;
+        let h = problem.solve(1e-7, 100_000).unwrap().values;
         let span = h.iter().fold(0.0, |m: f64, x| m.max(x.abs()));
         close(o.metrics[COST].mean, found, span / 200.0, "cost of an episode");
         let exact = simulated(&config, |_, ages| problem.decide(ages, &h));
@@ -127,7 +128,7 @@ fn the_optimum_costs_its_value_and_nobody_undercuts_it() {
 
         assert!(floor <= o.metrics[COST].mean + 1e-4 && floor <= found, "{floor} bounds every episode");
         for agent in AGENTS {
-            if let MisacKind::Fixed(_) = agent.kind {
+            if let Kind::Fixed(_) = agent.kind {
                 let cost = fixed(agent.id, &config).metrics[COST].mean;
                 assert!(
                     cost >= floor - 1e-4,
@@ -153,9 +154,9 @@ fn the_bound_that_knows_the_trajectory_is_below_every_agent() {
         }
     }
     let kinematic = config(&["task.uncertainty=kinematic"]);
-    let make = |id: &str, c: &MisacConfig| match find(id).unwrap().kind {
-        MisacKind::Fixed(make) => make(&c.task.spec(), &c.task.params([0, 0])).err().map(|e| e.to_string()),
-        MisacKind::Learned(_) => None,
+    let make = |id: &str, c: &MisacConfig| match MisacConfig::agent(id).unwrap().kind {
+        Kind::Fixed(Make(make)) => make(&c.task.spec(), &c.task.params([0, 0])).err().map(|e| e.to_string()),
+        Kind::Learned(_) => None,
     };
     assert!(make("dp-optimal", &kinematic).unwrap().contains("dp-bound"));
     let many = config(&["task.vehicles=8"]);
@@ -164,7 +165,11 @@ fn the_bound_that_knows_the_trajectory_is_below_every_agent() {
 
 /// Networks as they are before any training, one replica per seed.
 fn untrained(config: &MisacConfig, id: &str, seeds: &[u32], episodes: u64, greedy: bool) -> Vec<Outcome> {
-    let layout = ExpertsLayout::new(find(id).unwrap().architecture().unwrap(), config);
+    let Some(Algorithm::Experts(ExpertsSpec { layout, .. })) =
+        config.algorithm(MisacConfig::agent(id).unwrap(), &[])
+    else {
+        panic!("{id} learns otherwise")
+    };
     let init = |s: &u32| layout.init([*s, 0], config.temporal.head_gain, config.spatial.output_gain);
     let params: Vec<f32> = seeds.iter().flat_map(init).collect();
     let replicas: Vec<MisacParams> = seeds.iter().map(|s| config.task.params([*s, 0])).collect();
@@ -181,7 +186,7 @@ fn untrained(config: &MisacConfig, id: &str, seeds: &[u32], episodes: u64, greed
 #[test]
 fn networks_keep_the_constraints_and_start_as_a_coin_flip_that_steers_at_the_estimate() {
     let config = config(&["task.slots=50"]);
-    for agent in AGENTS.iter().filter(|a| a.architecture().is_some()) {
+    for agent in AGENTS.iter().filter(|a| a.is_learned()) {
         let o = untrained(&config, agent.id, &[1], 64, false).remove(0);
         let m = |metric: usize| o.metrics[metric].mean;
         assert_eq!(o.metrics.len(), METRICS.len());

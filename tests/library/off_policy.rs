@@ -5,8 +5,8 @@ use crate::common::shared_gpu;
 use crate::small_off_policy::*;
 use isacbench::gpu::Gpu;
 use isacbench::run::checkpoint::Checkpoint;
-use isacbench::run::evaluate::Precision;
-use isacbench::tasks::v2x::evaluate::{Controller, Job, evaluate};
+use isacbench::run::evaluate::{Controller, Job, Precision, evaluate};
+use isacbench::tasks::v2x::env::params_of;
 use isacbench::tasks::v2x::physics::metric;
 use std::sync::Arc;
 
@@ -132,7 +132,7 @@ fn the_replay_holds_a_chain_of_transitions() {
     }
 }
 
-/// Nothing is learned before `learning_starts`, and everything is NaN that has no number.
+/// Nothing is learned before `learning_starts`, and everything is NaN that has no number; nobody is stuck who made no step.
 #[test]
 fn learning_starts_when_the_replay_has_enough() {
     for agent in AGENTS {
@@ -140,10 +140,21 @@ fn learning_starts_when_the_replay_has_enough() {
         let (state, metrics) = trained(&algorithm, 1, None);
         assert_eq!(state.params, algorithm.start().params, "{agent} moved before");
         assert_eq!(state.adam_steps, 0);
-        assert!(metrics[0].iter().all(|m| m.value_loss.is_nan() && m.reward.is_finite()));
+        assert!(metrics[0].iter().all(|m| m.gradient_steps == 0 && algorithm.is_stuck(m).is_none()));
+        assert!(metrics[0].iter().all(|m| m.value_loss.is_nan() && m.slots[0].is_finite()));
         // Slots 11 to 20, of which every second is followed by two steps.
         let (state, metrics) = trained(&algorithm, 2, None);
         assert_eq!(state.adam_steps, 10);
+        assert!(metrics[1].iter().all(|m| m.gradient_steps == 10 && algorithm.is_stuck(m) == Some(false)));
+        // Weights that are not finite have such gradients.
+        let mut broken = algorithm.start();
+        let width = algorithm.params();
+        broken.params[width..].fill(f32::NAN);
+        let (_, of_broken) = continued(&algorithm, &broken, 2, 2, None);
+        assert_eq!(
+            of_broken[1].iter().map(|m| algorithm.is_stuck(m)).collect::<Vec<_>>(),
+            [Some(false), Some(true)]
+        );
         assert!(metrics[1].iter().all(|m| m.value_loss.is_finite() && m.grad_norm_critic > 0.0));
         assert!(metrics[1].iter().all(|m| m.policy_loss.is_nan() == (agent == "dqn") && m.entropy.is_nan()));
     }
@@ -172,30 +183,30 @@ fn both_agents_learn_to_track() {
             "tau=0.01",
         ];
         let sets: Vec<&str> = easy.into_iter().chain(sets).collect();
-        let algorithm = algorithm(agent, &config(agent, &sets), &[(1, 40.0), (2, 40.0)]);
+        let config = config(agent, &sets);
+        let algorithm = algorithm(agent, &config, &[(1, 40.0), (2, 40.0)]);
         let (state, curve) = trained(&algorithm, 30, None);
         for r in 0..2 {
-            let [first, last] = [0, 29].map(|u| curve[u][r].reward);
+            let [first, last] = [0, 29].map(|u| curve[u][r].slots[0]);
             println!("{agent}, replica {r}: reward {first:.2} -> {last:.2}");
             assert!(last > first + 2.0, "{agent}, replica {r} learned nothing: {first} -> {last}");
         }
         // Evaluation acts without exploration, the same on both backends, whatever `greedy` says.
-        let spec = spec(&algorithm);
         let job = |greedy: bool| Job {
-            task: spec.task,
-            replicas: spec.replicas.iter().map(|r| r.task).collect(),
+            env: config.env_of([1, 2].map(|seed| params_of(&config.task, 40.0, [seed, 0])).to_vec()),
             controller: Controller::Policy {
-                policy: algorithm.policy(),
+                policy: algorithm.policy().unwrap(),
                 params: &state.params,
                 greedy,
                 precision: Precision::F32,
             },
             episodes: 64,
+            slots: &[],
         };
         let cpu = evaluate(&job(false), None, &|_| ()).unwrap();
         assert_eq!(cpu, evaluate(&job(true), None, &|_| ()).unwrap());
         for (r, out) in cpu.iter().enumerate() {
-            let (reward, exploring) = (out.metrics[metric::REWARD].mean, curve[29][r].reward);
+            let (reward, exploring) = (out.metrics[metric::REWARD].mean, curve[29][r].slots[0]);
             println!("{agent}, replica {r}: evaluated reward {reward:.2}");
             assert!(reward > 0.9 * exploring, "{agent}, replica {r}: {reward} after {exploring}");
         }

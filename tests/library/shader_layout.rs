@@ -1,7 +1,6 @@
 //! Structs that Rust and WGSL both declare have the same layout, by naga's reflection.
 
-use isacbench::gpu::{Prelude, Reduce, compose};
-use isacbench::kernels::value_iteration;
+use isacbench::gpu::{Prelude, Reduce, Source, compose};
 use isacbench::tasks::misac::kernels::{misac_batch, misac_reset};
 use isacbench::tasks::misac::physics::{MisacParams, MisacSpec, Uncertainty};
 use isacbench::tasks::v2x::kernels::{v2x_batch, v2x_reset};
@@ -16,7 +15,7 @@ macro_rules! offsets {
 
 /// That the struct `name` of a kernel has the members and the stride that Rust gives it.
 fn assert_layout(
-    kernel: &str,
+    kernel: &Source,
     prelude: &Prelude,
     name: &str,
     want: &[(&str, usize)],
@@ -46,15 +45,7 @@ fn misac_params() {
         MisacParams: key, beta, e_vis_j, e_recovery_j, lambda_j, gamma_misa, t_proc, age_max, sigma_vis_rad, beam_width_rad, distance_noise,
         dt_s, road_y_m, x_min_m, x_max_m, speed_min_m_s, speed_max_m_s, los, scatter, csi_error, beam_power_w, path_gain_m2, noise_w,
     );
-    assert_layout("misac_reset", &prelude, "MisacParams", &want, size_of::<MisacParams>());
-}
-
-#[test]
-fn value_iteration_problem() {
-    use value_iteration::Problem;
-    let want = offsets!(Problem: e_vis_j, e_recovery_j, lambda_j, gamma_misa, reset_age);
-    let prelude = value_iteration::prelude(&value_iteration::DEFAULT);
-    assert_layout("value_iteration", &prelude, "Problem", &want, size_of::<Problem>());
+    assert_layout(&misac_reset::SHADER, &prelude, "MisacParams", &want, size_of::<MisacParams>());
 }
 
 #[test]
@@ -67,7 +58,7 @@ fn v2x_params() {
         sigma_v_scale, dt_s, sigma_theta_rad, sigma_d_m, sigma_v_m_s, eps_theta_rad2, eps_d_m2, jain_scale, tracking_delta_rad, speed_min_m_s,
         speed_max_m_s, d_floor_m, cos_floor, cap_theta_rad, cap_d_m, cap_v_m_s, road_y_m, pad, start_theta_rad, start_d_m,
     );
-    let module = assert_layout("v2x_reset", &prelude, "V2xParams", &want, size_of::<V2xParams>());
+    let module = assert_layout(&v2x_reset::SHADER, &prelude, "V2xParams", &want, size_of::<V2xParams>());
     // The lists above are complete, and the arrays hold KMAX values each.
     let lengths: Vec<_> = module
         .types

@@ -1,8 +1,9 @@
 //! Every shader without a device: composed with a kernel's constants, parsed and validated by naga, and compared with what Rust
 //! believes of it.
 
-use isacbench::gpu::{Access, IMMEDIATE_BYTES, Reduce, SHADERS, bindings, compose};
-use isacbench::kernels::{Entry, REGISTRY};
+use isacbench::gpu::{Access, IMMEDIATE_BYTES, Reduce, bindings, compose};
+use isacbench::kernels::Entry;
+use isacbench::tasks;
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 use naga::{AddressSpace, Module, ShaderStage, StorageAccess};
 
@@ -11,37 +12,52 @@ fn parsed(case: &Entry) -> (String, Module) {
 }
 
 fn parsed_with(case: &Entry, reduce: Reduce) -> (String, Module) {
-    let composed = compose(case.kernel, &(case.prelude)(), reduce).unwrap_or_else(|e| panic!("{e}"));
+    let composed = compose(&case.shader, &(case.prelude)(), reduce).unwrap_or_else(|e| panic!("{e}"));
     let module = naga::front::wgsl::parse_str(&composed.source)
         .unwrap_or_else(|e| panic!("{}:\n{}", case.kernel, e.emit_to_string(&composed.source)));
     (composed.source, module)
 }
 
-#[test]
-fn every_shader_has_one_registry_entry() {
-    for (stem, _) in SHADERS {
-        let entries = REGISTRY.iter().filter(|c| c.kernel == *stem).count();
-        assert_eq!(entries, 1, "shaders/{stem}.wgsl has {entries} lines in kernels::REGISTRY");
+/// The files below `dir` that end in `.ext`, as paths from the crate's root.
+fn files(dir: &str, ext: &str) -> Vec<String> {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (mut open, mut found) = (vec![root.join(dir)], Vec::new());
+    while let Some(dir) = open.pop() {
+        for path in std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                open.push(path);
+            } else if path.extension().is_some_and(|e| e == ext) {
+                found.push(path.strip_prefix(root).unwrap().to_str().unwrap().to_string());
+            }
+        }
     }
-    for entry in REGISTRY {
-        assert!(SHADERS.iter().any(|(s, _)| *s == entry.kernel), "'{}' is not in SHADERS", entry.kernel);
+    found
+}
+
+/// Each file of `shaders/` is a kernel of one entry, or something that an entry can import, and each entry has its own file.
+#[test]
+fn shaders_and_registry_have_the_same_kernels() {
+    let (shared, kernels): (Vec<_>, Vec<_>) =
+        files("shaders", "wgsl").into_iter().partition(|file| file.contains("/shared/"));
+    for file in &kernels {
+        let entries = tasks::kernels().filter(|entry| entry.shader.file == file).count();
+        assert_eq!(entries, 1, "{file} has {entries} entries in the registries of kernels");
+    }
+    assert_eq!(kernels.len(), tasks::kernels().count());
+    for file in &shared {
+        let importable =
+            |entry: &Entry| entry.shader.imports.iter().copied().flatten().any(|i| i.file == file);
+        assert!(tasks::kernels().any(importable), "{file} is in no list of imports");
     }
 }
 
+/// A kernel's host file has its name, beside what calls it.
 #[test]
-fn every_file_is_registered() {
-    for (dir, table) in [("shaders", SHADERS), ("shaders/shared", isacbench::gpu::SHARED)] {
-        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(dir);
-        for entry in std::fs::read_dir(path).unwrap() {
-            let path = entry.unwrap().path();
-            if path.extension().is_some_and(|e| e == "wgsl") {
-                let stem = path.file_stem().unwrap().to_str().unwrap();
-                assert!(
-                    table.iter().any(|(s, _)| *s == stem),
-                    "{dir}/{stem}.wgsl is in no table of src/gpu/shader.rs"
-                );
-            }
-        }
+fn every_kernel_has_its_host_file() {
+    let hosts = files("src", "rs");
+    for kernel in tasks::kernels().map(|entry| entry.kernel) {
+        let own = hosts.iter().filter(|file| file.ends_with(&format!("kernels/{kernel}.rs"))).count();
+        assert_eq!(own, 1, "{own} files kernels/{kernel}.rs");
     }
 }
 
@@ -56,7 +72,7 @@ fn shaders_validate_and_their_entry_point_is_their_stem() {
             Reduce::Subgroups => Capabilities::IMMEDIATES | Capabilities::SUBGROUP,
         }
     };
-    for (case, reduce) in REGISTRY.iter().flat_map(|case| Reduce::ALL.map(|reduce| (case, reduce))) {
+    for (case, reduce) in tasks::kernels().flat_map(|case| Reduce::ALL.map(|reduce| (case, reduce))) {
         let (source, module) = parsed_with(case, reduce);
         Validator::new(ValidationFlags::all(), needed(case, reduce))
             .validate(&module)
@@ -78,7 +94,7 @@ fn shaders_validate_and_their_entry_point_is_their_stem() {
 
 #[test]
 fn bindings_read_from_the_text_are_those_of_naga() {
-    for case in REGISTRY {
+    for case in tasks::kernels() {
         let (source, module) = parsed(case);
         let mut reflected = Vec::new();
         for (_, var) in module.global_variables.iter() {
@@ -109,7 +125,7 @@ fn bindings_read_from_the_text_are_those_of_naga() {
 
 #[test]
 fn immediates_are_found_and_fit() {
-    for case in REGISTRY {
+    for case in tasks::kernels() {
         let (source, module) = parsed(case);
         let immediate = module
             .global_variables

@@ -3,11 +3,11 @@
 #![cfg(feature = "report")]
 
 use isacbench::gpu::GpuError;
-use isacbench::run::reproduce::Watch;
 use isacbench::run::sweep::dataset::{Dataset, PlanFile};
 use isacbench::run::sweep::plan::SweepFile;
 use isacbench::run::sweep::run::{Commits, Device, Way, run};
 use isacbench::run::sweep::{Plan, Shard};
+use isacbench::run::watch::Watch;
 
 struct Quiet;
 

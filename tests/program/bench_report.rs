@@ -188,6 +188,9 @@ const KERNELS: [&str; 22] = [
     "dense_forward",
 ];
 
+/// Ids of the tasks.
+const TASKS: [&str; 2] = ["v2x", "misac"];
+
 fn manifest() -> Manifest {
     let device = DeviceName { device: "made up".into(), driver: None, backend: "cpu".into() };
     let words = ["isacbench", "bench"].map(String::from);
@@ -247,7 +250,9 @@ fn energies() -> Vec<BenchEnergyRow> {
 fn written(dir: &Path, all: &[Benchmark]) -> BenchPaths {
     let (rows, energy, manifest) = (analysis::rows(all), energies(), manifest());
     let left_out = [LeftOut { path: "gae/cpu/B=1".into(), why: "new/sample.json is damaged".into() }];
-    write(dir, &Report { rows: &rows, energy: &energy, left_out: &left_out, manifest: &manifest }).unwrap()
+    let report =
+        Report { rows: &rows, energy: &energy, left_out: &left_out, manifest: &manifest, tasks: &TASKS };
+    write(dir, &report).unwrap()
 }
 
 fn text_of(path: impl AsRef<Path>) -> String {
@@ -327,21 +332,21 @@ fn a_whole_report() {
     assert!(section(&summary, "Left out").contains("`gae/cpu/B=1`: new/sample.json is damaged"));
     assert!(section(&summary, "The run").contains("isacbench bench"));
 
-    let rows: Vec<BenchRow> = frames::read(&dir.join("benchmarks.parquet")).unwrap();
+    let rows: Vec<BenchRow> = frames::read(&dir.join("benchmarks.parquet"), &()).unwrap();
     let gae = rows.iter().find(|r| r.group == "gae" && r.device == "made-up-gpu").unwrap();
     // Fifth kernel: 15 % of the lower ceiling by wall time, so 30 % by the device's own.
     assert_eq!((gae.clock.as_str(), gae.bound.as_str()), ("device", "memory"));
     assert!((gae.roofline_share - 0.30).abs() < 1e-9 && (gae.memory_share - 0.30).abs() < 1e-9, "{gae:?}");
     assert!((gae.compute_share - 0.3 * gae.flops_per_byte / 10.0).abs() < 1e-9, "{gae:?}");
-    let phases: Vec<BenchPhaseRow> = frames::read(&dir.join("phases.parquet")).unwrap();
+    let phases: Vec<BenchPhaseRow> = frames::read(&dir.join("phases.parquet"), &()).unwrap();
     assert_eq!(phases.iter().filter(|p| p.device == "cpu").count(), 4);
-    let scaling: Vec<BenchScalingRow> = frames::read(&dir.join("scaling.parquet")).unwrap();
+    let scaling: Vec<BenchScalingRow> = frames::read(&dir.join("scaling.parquet"), &()).unwrap();
     let line: Vec<_> = scaling.iter().filter(|s| s.device == "cpu" && s.group == "physics_v2x").collect();
     assert!(
         line.len() == 3 && (line[2].gain - 1.6).abs() < 1e-9 && (line[2].efficiency - 0.1).abs() < 1e-9,
         "{line:?}"
     );
-    let back: Vec<BenchEnergyRow> = frames::read(&dir.join("energy.parquet")).unwrap();
+    let back: Vec<BenchEnergyRow> = frames::read(&dir.join("energy.parquet"), &()).unwrap();
     assert_eq!(back.len(), energies().len());
     let text: Manifest = serde_json::from_str(&text_of(dir.join("manifest.json"))).unwrap();
     assert_eq!(text.command, "isacbench bench");
@@ -394,7 +399,7 @@ fn equal_rows_make_equal_files_and_doubled_ones_are_refused() {
     }
     let twice = [all[0].clone(), all[0].clone()];
     let (rows, manifest) = (analysis::rows(&twice), manifest());
-    let report = Report { rows: &rows, energy: &[], left_out: &[], manifest: &manifest };
+    let report = Report { rows: &rows, energy: &[], left_out: &[], manifest: &manifest, tasks: &TASKS };
     assert!(matches!(write(dirs[0].path(), &report), Err(ReportError::DuplicateRow { .. })));
 }
 
@@ -422,7 +427,8 @@ fn leave(home: &Path, b: &Benchmark) -> PathBuf {
 fn results(dir: &Path, speed: f64) -> PathBuf {
     let (rows, manifest) = (analysis::rows(&run_of(&device("cpu", DeviceKind::Cpu), speed)), manifest());
     let out = dir.join(format!("speed-{speed}"));
-    write(&out, &Report { rows: &rows, energy: &[], left_out: &[], manifest: &manifest }).unwrap();
+    let report = Report { rows: &rows, energy: &[], left_out: &[], manifest: &manifest, tasks: &TASKS };
+    write(&out, &report).unwrap();
     out
 }
 
@@ -461,7 +467,7 @@ fn the_command_reads_criterions_folder() {
     assert!(manifest.wall_s.is_some() && manifest.command.starts_with("isacbench bench"));
     // Of what was timed, not of the program that reports it.
     assert_eq!((manifest.git_revision.as_deref(), manifest.git_dirty), (Some(TIMED), Some(false)));
-    let energy: Vec<BenchEnergyRow> = frames::read(&out.join("energy.parquet")).unwrap();
+    let energy: Vec<BenchEnergyRow> = frames::read(&out.join("energy.parquet"), &()).unwrap();
     for agent in ["ppo", "spiking-ac", "h-moe"] {
         for method in ["paper", "effective-ops", "memory-aware", "measured"] {
             let has = |r: &&BenchEnergyRow| r.agent == agent && r.method == method && r.unit == "inference";
@@ -537,7 +543,8 @@ fn two_results_are_compared() {
     // Of a software adapter there is a number of benchmarks, and nothing to compare.
     let soft = dir.path().join("soft");
     let rows = analysis::rows(&run_of(&device("llvmpipe", DeviceKind::SoftwareGpu), 1.0));
-    write(&soft, &Report { rows: &rows, energy: &[], left_out: &[], manifest: &manifest() }).unwrap();
+    let report = Report { rows: &rows, energy: &[], left_out: &[], manifest: &manifest(), tasks: &TASKS };
+    write(&soft, &report).unwrap();
     let none = stdout(&ok(isacbench(&["bench", "--compare", text(&soft), text(&soft)])));
     assert!(none.contains(&format!("## {SOFTWARE_TITLE}")), "{none}");
     assert!(none.contains(&format!("{n} benchmarks in both sets")) && !none.contains("| faster |"), "{none}");

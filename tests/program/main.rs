@@ -5,11 +5,16 @@ mod child;
 #[path = "../common/mod.rs"]
 mod common;
 
+mod bad_input;
 mod bench_report;
+mod check;
 mod cli;
 mod cli_misac;
+mod folders;
+mod output;
 #[cfg(feature = "report")]
 mod pages;
 mod report;
 mod report_misac;
+mod revision;
 mod sweep_cli;

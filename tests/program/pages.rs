@@ -26,6 +26,7 @@ pub fn manifest(task: &str, command: &str, config: String, agents: &[&str]) -> M
         device: "synthetic device".into(),
         driver: None,
         backend: "cpu".into(),
+        parts: Vec::new(),
         git_revision: Some("0123456789abcdef0123456789abcdef01234567".into()),
         git_dirty: Some(false),
         crate_version: "0.1.0".into(),

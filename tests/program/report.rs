@@ -5,12 +5,12 @@ use crate::pages::{assert_equal_files, claim_line, names, section, texts_of, wob
 use isacbench::config::Layered;
 use isacbench::report::frames;
 use isacbench::report::{ReportError, ReportPaths};
-use isacbench::run::rows::{ActivityRow, CurveRow, EnergyRow, EvalRow, Manifest, SlotRow};
+use isacbench::run::rows::{ActivityRow, CurveRow, EnergyRow, EvalRow, Key, Manifest, Rows, Schema, SlotRow};
 use isacbench::tasks::v2x::config::V2xConfig;
 use isacbench::tasks::v2x::paper;
 use isacbench::tasks::v2x::report::experiments::{write_beams, write_rate_penalty};
 use isacbench::tasks::v2x::report::write;
-use isacbench::tasks::v2x::reproduce::Rows;
+use isacbench::tasks::v2x::rows::{BEAM, SCHEMA, VARIANT};
 use std::path::Path;
 
 const AGENTS: [&str; 10] = [
@@ -25,6 +25,9 @@ const AGENTS: [&str; 10] = [
     "genie-zf",
     "upper-bound",
 ];
+/// Places of what a claim is about.
+const REWARD: usize = Schema::place(SCHEMA.curve, "reward");
+const SUM_RATE: usize = Schema::place(SCHEMA.slots, "sum_rate_bps_hz");
 const POWERS_DBM: [f64; 5] = [0.0, 10.0, 20.0, 30.0, 40.0];
 
 /// Rates in bps/Hz at 40 dBm of the synthetic agents, best last; made up.
@@ -51,19 +54,14 @@ fn with_energy(mut r: Rows, agents: &[&str], powers_dbm: &[f64], seeds: u32) -> 
             for seed in 0..seeds {
                 let spiking = agent == "spiking-ac";
                 let wobbly = 1.0 + if spiking { 0.1 * f64::from(seed) } else { 0.0 };
-                let mut energy = |phase: &str,
+                let mut energy = |stage: &str,
                                   network: &str,
                                   method: &str,
                                   constants: &str,
                                   energy_j: f64| {
                     r.energy.push(EnergyRow {
-                        agent: agent.into(),
-                        beam: "angles".into(),
-                        kinematics: "paper".into(),
-                        variant: String::new(),
-                        p_max_dbm: p,
-                        seed,
-                        phase: phase.into(),
+                        key: key(agent, p, seed),
+                        stage: stage.into(),
                         network: network.into(),
                         method: method.into(),
                         constants: constants.into(),
@@ -71,21 +69,21 @@ fn with_energy(mut r: Rows, agents: &[&str], powers_dbm: &[f64], seeds: u32) -> 
                         reason: if energy_j.is_nan() { "no counter: made up".into() } else { String::new() },
                     });
                 };
-                for (phase, unit, share) in [("inference", 60e-9, 0.5), ("training-episode", 1e-3, 2.0)] {
+                for (stage, unit, share) in [("inference", 60e-9, 0.5), ("training-episode", 1e-3, 2.0)] {
                     let networks: &[&str] =
-                        if phase == "inference" { &["actor"] } else { &["actor", "critic"] };
+                        if stage == "inference" { &["actor"] } else { &["actor", "critic"] };
                     for network in networks {
                         let x = |share: f64| unit * if spiking { wobbly * share } else { 1.0 };
-                        energy(phase, network, "paper", "int32", x(0.1));
-                        energy(phase, network, "paper", "fp32", x(0.2));
-                        energy(phase, network, "effective-ops", "int32", x(share));
-                        energy(phase, network, "effective-ops", "fp32", x(share) * 1.5);
-                        if spiking && phase == "inference" {
+                        energy(stage, network, "paper", "int32", x(0.1));
+                        energy(stage, network, "paper", "fp32", x(0.2));
+                        energy(stage, network, "effective-ops", "int32", x(share));
+                        energy(stage, network, "effective-ops", "fp32", x(share) * 1.5);
+                        if spiking && stage == "inference" {
                             let reading = "fp32, layer 1 at every step";
-                            energy(phase, network, "effective-ops", reading, 1.5 * x(2.0));
+                            energy(stage, network, "effective-ops", reading, 1.5 * x(2.0));
                         }
                     }
-                    energy(phase, "all", "measured", "device", f64::NAN);
+                    energy(stage, "all", "measured", "device", f64::NAN);
                 }
                 energy(
                     "inference",
@@ -95,15 +93,10 @@ fn with_energy(mut r: Rows, agents: &[&str], powers_dbm: &[f64], seeds: u32) -> 
                     450e-9 * if spiking { 1.5 } else { 1.0 },
                 );
                 energy("training-episode", "actor", "memory-aware", "int32", f64::NAN);
-                let mut counted = |phase: &str, update, network: &str, layer, quantity: &str, value| {
+                let mut counted = |stage: &str, update, network: &str, layer, quantity: &str, value| {
                     r.activity.push(ActivityRow {
-                        agent: agent.into(),
-                        beam: "angles".into(),
-                        kinematics: "paper".into(),
-                        variant: String::new(),
-                        p_max_dbm: p,
-                        seed,
-                        phase: phase.into(),
+                        key: key(agent, p, seed),
+                        stage: stage.into(),
                         update,
                         network: network.into(),
                         layer,
@@ -165,12 +158,7 @@ fn rows(agents: &[&str], powers_dbm: &[f64], seeds: u32, updates: u32) -> Rows {
                 }
                 for (metric, mean) in metrics {
                     out.evals.push(EvalRow {
-                        agent: agent.into(),
-                        beam: "angles".into(),
-                        kinematics: "paper".into(),
-                        variant: String::new(),
-                        p_max_dbm: p,
-                        seed,
+                        key: key(agent, p, seed),
                         episodes: 64,
                         metric: metric.into(),
                         mean,
@@ -180,15 +168,11 @@ fn rows(agents: &[&str], powers_dbm: &[f64], seeds: u32, updates: u32) -> Rows {
                 for slot in 0..100u32 {
                     let near = (-((f64::from(slot) - 50.0) / 30.0).powi(2)).exp();
                     out.slots.push(SlotRow {
-                        agent: agent.into(),
-                        beam: "angles".into(),
-                        kinematics: "paper".into(),
-                        variant: String::new(),
-                        p_max_dbm: p,
-                        seed,
+                        key: key(agent, p, seed),
                         slot,
-                        sum_rate_bps_hz: rate * (0.6 + 0.6 * near)
-                            + 0.2 * wobble(&[a as u64, u64::from(slot), 3]),
+                        values: vec![
+                            rate * (0.6 + 0.6 * near) + 0.2 * wobble(&[a as u64, u64::from(slot), 3]),
+                        ],
                     });
                 }
                 if ["spiking-ac", "ppo", "ddpg", "dqn"].contains(&agent) {
@@ -199,18 +183,11 @@ fn rows(agents: &[&str], powers_dbm: &[f64], seeds: u32, updates: u32) -> Rows {
                             + 0.8 * rate * done
                             + 0.5 * wobble(&[a as u64, u64::from(update), seed.into()]);
                         out.curves.push(CurveRow {
-                            agent: agent.into(),
-                            beam: "angles".into(),
-                            kinematics: "paper".into(),
-                            variant: String::new(),
-                            p_max_dbm: p,
-                            seed,
+                            key: key(agent, p, seed),
                             update,
                             env_steps: u64::from(update + 1) * 1000,
-                            reward,
-                            sum_rate_bps_hz: reward / 0.8,
-                            jain: 0.8,
-                            indicator_share: 0.7,
+                            slots: vec![reward, reward / 0.8, 0.8, 0.7],
+                            beam_gain: f64::NAN,
                             policy_loss: -0.01,
                             value_loss: if agent == "dqn" { f64::NAN } else { 0.3 },
                             entropy: 1.5,
@@ -218,6 +195,8 @@ fn rows(agents: &[&str], powers_dbm: &[f64], seeds: u32, updates: u32) -> Rows {
                             clip_fraction: 0.1,
                             grad_norm_actor: 0.4,
                             grad_norm_critic: 0.6,
+                            grad_norm_spatial: f64::NAN,
+                            gradient_cosine: f64::NAN,
                         });
                     }
                 }
@@ -225,6 +204,12 @@ fn rows(agents: &[&str], powers_dbm: &[f64], seeds: u32, updates: u32) -> Rows {
         }
     }
     out
+}
+
+/// Of the beam and kinematics that the main tables show.
+fn key(agent: &str, p_max_dbm: f64, seed: u32) -> Key {
+    let labels = ["angles", "paper", ""].map(String::from).into();
+    Key { agent: agent.into(), labels, at: p_max_dbm, seed }
 }
 
 fn manifest() -> Manifest {
@@ -245,7 +230,7 @@ fn report_of(r: &Rows) -> String {
 
 fn set(r: &mut Rows, agent: &str, metric: &str, change: impl Fn(f64) -> f64) {
     let mut changed = 0;
-    for row in r.evals.iter_mut().filter(|e| e.agent == agent && e.metric == metric) {
+    for row in r.evals.iter_mut().filter(|e| e.key.agent == agent && e.metric == metric) {
         row.mean = change(row.mean);
         changed += 1;
     }
@@ -294,24 +279,19 @@ fn parquet_round_trips_bit_for_bit() {
     r.evals[2].mean = -0.0;
     let (paths, _) = report(dir.path(), &r);
 
-    let key = |p: f64| p.to_bits();
+    // No power is negative, so their bits sort as they do.
+    let run = |k: &Key| (k.agent.clone(), k.labels.clone(), k.at.to_bits());
     let mut curves = r.curves.clone();
-    curves.sort_by(|a, b| {
-        (&a.agent, key(a.p_max_dbm), a.seed, a.update).cmp(&(&b.agent, key(b.p_max_dbm), b.seed, b.update))
-    });
+    curves.sort_by_key(|a| (run(&a.key), a.key.seed, a.update));
     let mut evals = r.evals.clone();
-    evals.sort_by(|a, b| {
-        (&a.agent, key(a.p_max_dbm), &a.metric, a.seed).cmp(&(&b.agent, key(b.p_max_dbm), &b.metric, b.seed))
-    });
+    evals.sort_by_key(|a| (run(&a.key), a.metric.clone(), a.key.seed));
     let mut slots = r.slots.clone();
-    slots.sort_by(|a, b| {
-        (&a.agent, key(a.p_max_dbm), a.slot, a.seed).cmp(&(&b.agent, key(b.p_max_dbm), b.slot, b.seed))
-    });
+    slots.sort_by_key(|a| (run(&a.key), a.slot, a.key.seed));
     // Debug text of an f64 is its shortest exact form, so equal texts are equal bits; NaN equals NaN and -0 differs from 0.
     let text = |x: &dyn std::fmt::Debug| format!("{x:?}");
-    assert_eq!(text(&frames::read::<CurveRow>(&paths.tables[0]).unwrap()), text(&curves));
-    assert_eq!(text(&frames::read::<EvalRow>(&paths.tables[1]).unwrap()), text(&evals));
-    assert_eq!(text(&frames::read::<SlotRow>(&paths.tables[2]).unwrap()), text(&slots));
+    assert_eq!(text(&frames::read::<CurveRow>(&paths.tables[0], &SCHEMA).unwrap()), text(&curves));
+    assert_eq!(text(&frames::read::<EvalRow>(&paths.tables[1], &SCHEMA).unwrap()), text(&evals));
+    assert_eq!(text(&frames::read::<SlotRow>(&paths.tables[2], &SCHEMA).unwrap()), text(&slots));
 }
 
 #[test]
@@ -323,7 +303,7 @@ fn equal_rows_give_equal_files_in_whatever_order() {
     r.evals.rotate_left(17);
     r.slots.reverse();
     report(two.path(), &r);
-    assert_eq!(assert_equal_files(one.path(), two.path()), 13);
+    assert_eq!(assert_equal_files(one.path(), two.path()), 12);
 }
 
 #[test]
@@ -401,7 +381,7 @@ fn every_printed_value_stands_in_the_report() {
 fn ours_is_the_mean_over_seeds_and_rmses_are_roots_of_means() {
     let mut r = rows(&["spiking-ac"], &[40.0], 2, 0);
     for e in &mut r.evals {
-        let first = e.seed == 0;
+        let first = e.key.seed == 0;
         match e.metric.as_str() {
             "sum_rate_bps_hz" => e.mean = if first { 10.0 } else { 11.728 },
             // Root of the mean of 1 and 49 is 5; the mean of the roots would be 4.
@@ -475,23 +455,23 @@ fn claims_follow_the_numbers() {
 
     set(&mut r, "ppo", "sum_rate_bps_hz", |x| 2.0 * x);
     assert!(claim_line(&report_of(&r), lead).contains("**does not hold**"));
-    for c in r.curves.iter_mut().filter(|c| c.agent == "dqn") {
-        c.reward += 100.0;
+    for c in r.curves.iter_mut().filter(|c| c.key.agent == "dqn") {
+        c.slots[REWARD] += 100.0;
     }
-    for s in r.slots.iter_mut().filter(|s| s.agent == "spiking-ac") {
-        s.sum_rate_bps_hz = f64::from(s.slot);
+    for s in r.slots.iter_mut().filter(|s| s.key.agent == "spiking-ac") {
+        s.values[SUM_RATE] = f64::from(s.slot);
     }
     for e in r
         .evals
         .iter_mut()
-        .filter(|e| e.agent == "dqn" && e.metric == "distance_mse_m2" && e.p_max_dbm == 40.0)
+        .filter(|e| e.key.agent == "dqn" && e.metric == "distance_mse_m2" && e.key.at == 40.0)
     {
         e.mean *= 100.0;
     }
     for e in r
         .evals
         .iter_mut()
-        .filter(|e| e.agent == "random" && e.metric == "distance_mse_m2" && e.p_max_dbm == 40.0)
+        .filter(|e| e.key.agent == "random" && e.metric == "distance_mse_m2" && e.key.at == 40.0)
     {
         e.mean *= 100.0;
     }
@@ -516,9 +496,9 @@ fn a_claim_about_missing_agents_holds_only_in_part() {
 fn overlapping_intervals_stay_open() {
     let mut r = rows(&AGENTS, &POWERS_DBM, 3, 10);
     for e in r.evals.iter_mut().filter(|e| e.metric == "sum_rate_bps_hz") {
-        if e.agent == "ppo" || e.agent == "spiking-ac" {
-            let own = if e.agent == "ppo" { 0.1 } else { 0.0 };
-            e.mean = 15.0 + f64::from(e.seed) + own;
+        if e.key.agent == "ppo" || e.key.agent == "spiking-ac" {
+            let own = if e.key.agent == "ppo" { 0.1 } else { 0.0 };
+            e.mean = 15.0 + f64::from(e.key.seed) + own;
         }
     }
     let text = report_of(&r);
@@ -573,7 +553,7 @@ fn no_rows_at_all_still_make_a_report() {
     let (paths, text) = report(dir.path(), &r);
     assert!(paths.figures.is_empty());
     assert!(text.contains("This run has no evaluation rows"));
-    assert!(frames::read::<EvalRow>(&paths.tables[1]).unwrap().is_empty());
+    assert!(frames::read::<EvalRow>(&paths.tables[1], &SCHEMA).unwrap().is_empty());
     // Energies have fewer columns.
     let nine = |l: &&str| l.split('|').count() == 11;
     let printed = text.lines().filter(|l| l.ends_with("| - | - | - | - |")).filter(nine).count();
@@ -583,9 +563,9 @@ fn no_rows_at_all_still_make_a_report() {
 #[test]
 fn other_variants_stand_apart() {
     let mut r = rows(&AGENTS, &POWERS_DBM, 3, 10);
-    let mut tracking: Vec<EvalRow> = r.evals.iter().filter(|e| e.agent == "ppo").cloned().collect();
+    let mut tracking: Vec<EvalRow> = r.evals.iter().filter(|e| e.key.agent == "ppo").cloned().collect();
     for e in &mut tracking {
-        e.beam = "tracking".into();
+        e.key.labels[BEAM] = "tracking".into();
         e.mean *= 7.0;
     }
     let before = report_of(&r);
@@ -661,7 +641,7 @@ fn energies_stand_beside_the_printed_factors_and_the_methods_disagree() {
     ));
     assert!(text.contains("| `ppo` | 18688 | 18688 | 0 |"));
     // The sentences follow the numbers.
-    for e in r.energy.iter_mut().filter(|e| e.agent == "ppo") {
+    for e in r.energy.iter_mut().filter(|e| e.key.agent == "ppo") {
         e.energy_j *= 1e-3;
     }
     assert!(report_of(&r).contains(
@@ -710,7 +690,8 @@ fn reports_of_ten_and_three_agents_are_drawn() {
 fn relabelled(mut r: Rows, beam: &str, variant: &str) -> Rows {
     macro_rules! relabel {
         ($($table:ident),*) => {$(for row in &mut r.$table {
-            (row.beam, row.variant) = (beam.into(), variant.into());
+            row.key.labels[BEAM] = beam.into();
+            row.key.labels[VARIANT] = variant.into();
         })*};
     }
     relabel!(curves, evals, slots, energy, activity);
@@ -804,9 +785,12 @@ fn a_front_has_a_point_for_each_penalty_and_says_where_the_rate_falls() {
         let read = |d: &Path| std::fs::read(d.join(&name)).unwrap();
         assert!(read(dir.path()) == read(other.path()), "{name} differs");
     }
-    let back = frames::read::<EvalRow>(&dir.path().join("evals.parquet")).unwrap();
+    let back = frames::read::<EvalRow>(&dir.path().join("evals.parquet"), &SCHEMA).unwrap();
     for p in PENALTIES {
-        assert!(back.iter().any(|r| r.variant == format!("rate_penalty={p}") && r.beam == "tracking"));
+        assert!(back.iter().any(|r| {
+            let l = &r.key.labels;
+            l[VARIANT] == format!("rate_penalty={p}") && l[BEAM] == "tracking"
+        }));
     }
     // One penalty twice is an error, not another seed.
     all.evals.extend(all.evals.clone());

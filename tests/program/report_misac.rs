@@ -5,12 +5,12 @@ use crate::pages::{assert_equal_files, claim_line, names, section, texts_of, wob
 use isacbench::config::Layered;
 use isacbench::report::frames;
 use isacbench::report::{ReportError, ReportPaths};
-use isacbench::run::rows::Manifest;
+use isacbench::run::rows::{CurveRow, EnergyRow, EvalRow, Key, Manifest, Rows, Schema, SlotRow};
 use isacbench::tasks::misac::config::MisacConfig;
 use isacbench::tasks::misac::dp::Schedule;
 use isacbench::tasks::misac::paper::{self as paper, Printed};
 use isacbench::tasks::misac::report::write;
-use isacbench::tasks::misac::rows::{MisacCurveRow, MisacEnergyRow, MisacEvalRow, MisacRows, MisacSlotRow};
+use isacbench::tasks::misac::rows::{ALGORITHM, SCHEMA, UNCERTAINTY, VARIANT};
 use std::path::Path;
 
 const AGENTS: [&str; 8] = [
@@ -25,6 +25,8 @@ const AGENTS: [&str; 8] = [
 ];
 const LEARNED: [&str; 4] = ["h-moe", "h-moe-no-aoi", "ppo-mono", "homogeneous-moe"];
 const SNRS_DB: [f64; 5] = [0.0, 5.0, 10.0, 15.0, 20.0];
+/// Place of what a claim is about.
+const MAE_DEG: usize = Schema::place(SCHEMA.slots, "mae_deg");
 const SLOTS: u32 = 200;
 
 /// J per slot of the synthetic agents at 10 dB; made up. The optimum is 22 J.
@@ -53,20 +55,21 @@ struct Label<'a> {
     variant: &'a str,
 }
 
+impl Label<'_> {
+    fn key(&self, snr_db: f64, seed: u32) -> Key {
+        let labels = [self.algorithm, self.phase, self.uncertainty, self.variant].map(String::from).into();
+        Key { agent: self.agent.into(), labels, at: snr_db, seed }
+    }
+}
+
 fn label(agent: &str) -> Label<'_> {
     let (algorithm, phase) = if is_noisy(agent) { ("ppo", "residual") } else { ("", "") };
     Label { agent, algorithm, phase, uncertainty: "constant", variant: "" }
 }
 
-fn eval(out: &mut MisacRows, l: &Label, snr_db: f64, seed: u32, metric: &str, mean: f64) {
-    out.evals.push(MisacEvalRow {
-        agent: l.agent.into(),
-        algorithm: l.algorithm.into(),
-        phase: l.phase.into(),
-        uncertainty: l.uncertainty.into(),
-        variant: l.variant.into(),
-        snr_db,
-        seed,
+fn eval(out: &mut Rows, l: &Label, snr_db: f64, seed: u32, metric: &str, mean: f64) {
+    out.evals.push(EvalRow {
+        key: l.key(snr_db, seed),
         episodes: 64,
         metric: metric.into(),
         mean,
@@ -75,8 +78,8 @@ fn eval(out: &mut MisacRows, l: &Label, snr_db: f64, seed: u32, metric: &str, me
 }
 
 /// Evaluation, slots, learning curves and network energies of `agents`.
-fn rows(agents: &[&str], snrs_db: &[f64], seeds: u32, updates: u32) -> MisacRows {
-    let mut out = MisacRows::default();
+fn rows(agents: &[&str], snrs_db: &[f64], seeds: u32, updates: u32) -> Rows {
+    let mut out = Rows::default();
     for (a, &agent) in agents.iter().enumerate() {
         let l = label(agent);
         for &snr in snrs_db {
@@ -119,17 +122,13 @@ fn rows(agents: &[&str], snrs_db: &[f64], seeds: u32, updates: u32) -> MisacRows
                 for slot in 0..SLOTS {
                     let t = f64::from(slot);
                     let grown = if agent == "vision-only" { 1.0 } else { 1.0 - (-(t + 1.0) / 5.0).exp() };
-                    out.slots.push(MisacSlotRow {
-                        agent: l.agent.into(),
-                        algorithm: l.algorithm.into(),
-                        phase: l.phase.into(),
-                        uncertainty: l.uncertainty.into(),
-                        variant: l.variant.into(),
-                        snr_db: snr,
-                        seed,
+                    out.slots.push(SlotRow {
+                        key: l.key(snr, seed),
                         slot,
-                        energy_j: energy * grown,
-                        mae_deg: if agent == "radar-only" { 0.04 + 0.2 * t.sqrt() } else { mae },
+                        values: vec![
+                            energy * grown,
+                            if agent == "radar-only" { 0.04 + 0.2 * t.sqrt() } else { mae },
+                        ],
                     });
                 }
                 if !is_noisy(agent) {
@@ -139,25 +138,18 @@ fn rows(agents: &[&str], snrs_db: &[f64], seeds: u32, updates: u32) -> MisacRows
                     let done = 1.0 - (-6.0 * f64::from(update + 1) / f64::from(updates)).exp();
                     let now = 29.5 + (energy - 29.5) * done + 0.2 * noise(10 + u64::from(update));
                     let shared = ["ppo-mono", "homogeneous-moe"].contains(&agent);
-                    out.curves.push(MisacCurveRow {
-                        agent: l.agent.into(),
-                        algorithm: l.algorithm.into(),
-                        phase: l.phase.into(),
-                        uncertainty: l.uncertainty.into(),
-                        variant: l.variant.into(),
-                        snr_db: snr,
-                        seed,
+                    out.curves.push(CurveRow {
+                        key: l.key(snr, seed),
                         update,
                         env_steps: u64::from(update + 1) * 12_800,
-                        reward: -now - 0.5 * (1.0 - done),
-                        energy_j: now,
-                        l_bmp: 0.1,
-                        share_over_gamma: 0.1 * (1.0 - done),
+                        slots: vec![-now - 0.5 * (1.0 - done), now, 0.1, 0.1 * (1.0 - done)],
                         beam_gain: 0.8 * done,
                         policy_loss: -0.01,
                         value_loss: 0.3,
                         entropy: 2.0,
-                        grad_norm_policy: 0.1,
+                        approx_kl: f64::NAN,
+                        clip_fraction: f64::NAN,
+                        grad_norm_actor: 0.1,
                         grad_norm_critic: 0.2,
                         grad_norm_spatial: 0.3,
                         gradient_cosine: match agent {
@@ -169,14 +161,8 @@ fn rows(agents: &[&str], snrs_db: &[f64], seeds: u32, updates: u32) -> MisacRows
                 }
                 for network in ["scheduler", "phases"] {
                     let mut energy = |method: &str, constants: &str, energy_j: f64| {
-                        out.energy.push(MisacEnergyRow {
-                            agent: l.agent.into(),
-                            algorithm: l.algorithm.into(),
-                            phase: l.phase.into(),
-                            uncertainty: l.uncertainty.into(),
-                            variant: l.variant.into(),
-                            snr_db: snr,
-                            seed,
+                        out.energy.push(EnergyRow {
+                            key: l.key(snr, seed),
                             stage: "inference".into(),
                             network: network.into(),
                             method: method.into(),
@@ -195,14 +181,8 @@ fn rows(agents: &[&str], snrs_db: &[f64], seeds: u32, updates: u32) -> MisacRows
                     energy("effective-ops", "fp32", 151e-9);
                     energy("memory-aware", "int32", 2e-6);
                 }
-                out.energy.push(MisacEnergyRow {
-                    agent: l.agent.into(),
-                    algorithm: l.algorithm.into(),
-                    phase: l.phase.into(),
-                    uncertainty: l.uncertainty.into(),
-                    variant: l.variant.into(),
-                    snr_db: snr,
-                    seed,
+                out.energy.push(EnergyRow {
+                    key: l.key(snr, seed),
                     stage: "inference".into(),
                     network: "all".into(),
                     method: "measured".into(),
@@ -217,7 +197,7 @@ fn rows(agents: &[&str], snrs_db: &[f64], seeds: u32, updates: u32) -> MisacRows
 }
 
 /// The sweep over T_proc and the runs under kinematic uncertainty, made up.
-fn with_variants(mut out: MisacRows, seeds: u32) -> MisacRows {
+fn with_variants(mut out: Rows, seeds: u32) -> Rows {
     for seed in 0..seeds {
         for (agent, base) in [("vision-only", 40.0), ("best-periodic", 22.05), ("dp-optimal", 22.0)] {
             for t in [1, 2, 3] {
@@ -247,25 +227,28 @@ fn manifest() -> Manifest {
     crate::pages::manifest("misac", "isacbench reproduce rl-h-moe --scale smoke", config, &AGENTS)
 }
 
-fn report(dir: &Path, r: &MisacRows) -> (ReportPaths, String) {
+fn report(dir: &Path, r: &Rows) -> (ReportPaths, String) {
     let paths = write(dir, r, &manifest()).unwrap();
     let text = std::fs::read_to_string(&paths.markdown).unwrap();
     (paths, text)
 }
 
 /// Rows in a temporary folder, and its report.
-fn report_of(r: &MisacRows) -> String {
+fn report_of(r: &Rows) -> String {
     report(tempfile::tempdir().unwrap().path(), r).1
 }
 
-fn full() -> MisacRows {
+fn full() -> Rows {
     with_variants(rows(&AGENTS, &SNRS_DB, 3, 40), 3)
 }
 
-fn set(r: &mut MisacRows, agent: &str, metric: &str, change: impl Fn(f64) -> f64) {
+fn set(r: &mut Rows, agent: &str, metric: &str, change: impl Fn(f64) -> f64) {
     let mut changed = 0;
     for row in r.evals.iter_mut().filter(|e| {
-        e.agent == agent && e.metric == metric && e.variant.is_empty() && e.uncertainty == "constant"
+        e.key.agent == agent
+            && e.metric == metric
+            && e.key.labels[VARIANT].is_empty()
+            && e.key.labels[UNCERTAINTY] == "constant"
     }) {
         row.mean = change(row.mean);
         changed += 1;
@@ -333,28 +316,24 @@ fn parquet_round_trips_bit_for_bit() {
     r.evals[2].mean = -0.0;
     let (paths, _) = report(dir.path(), &r);
     // All SNRs are positive, so their bits sort as they do.
-    let key = |p: f64| p.to_bits();
+    let run = |k: &Key| (k.agent.clone(), k.labels.clone(), k.at.to_bits());
     let mut curves = r.curves.clone();
-    curves.sort_by_key(|a| (a.agent.clone(), key(a.snr_db), a.seed, a.update));
+    curves.sort_by_key(|a| (run(&a.key), a.key.seed, a.update));
     let mut evals = r.evals.clone();
-    evals.sort_by_key(|a| {
-        let run =
-            (a.agent.clone(), a.algorithm.clone(), a.phase.clone(), a.uncertainty.clone(), a.variant.clone());
-        (run, key(a.snr_db), a.metric.clone(), a.seed)
-    });
+    evals.sort_by_key(|a| (run(&a.key), a.metric.clone(), a.key.seed));
     let mut slots = r.slots.clone();
-    slots.sort_by_key(|a| (a.agent.clone(), key(a.snr_db), a.slot, a.seed));
+    slots.sort_by_key(|a| (run(&a.key), a.slot, a.key.seed));
     let mut energy = r.energy.clone();
     energy.sort_by_key(|a| {
         let what = (a.network.clone(), a.method.clone(), a.constants.clone());
-        (a.agent.clone(), key(a.snr_db), what, a.seed)
+        (run(&a.key), a.stage.clone(), what, a.key.seed)
     });
     // Debug text of an f64 is its shortest exact form, so equal texts are equal bits; NaN equals NaN and -0 differs from 0.
     let text = |x: &dyn std::fmt::Debug| format!("{x:?}");
-    assert_eq!(text(&frames::read::<MisacCurveRow>(&paths.tables[0]).unwrap()), text(&curves));
-    assert_eq!(text(&frames::read::<MisacEvalRow>(&paths.tables[1]).unwrap()), text(&evals));
-    assert_eq!(text(&frames::read::<MisacSlotRow>(&paths.tables[2]).unwrap()), text(&slots));
-    assert_eq!(text(&frames::read::<MisacEnergyRow>(&paths.tables[3]).unwrap()), text(&energy));
+    assert_eq!(text(&frames::read::<CurveRow>(&paths.tables[0], &SCHEMA).unwrap()), text(&curves));
+    assert_eq!(text(&frames::read::<EvalRow>(&paths.tables[1], &SCHEMA).unwrap()), text(&evals));
+    assert_eq!(text(&frames::read::<SlotRow>(&paths.tables[2], &SCHEMA).unwrap()), text(&slots));
+    assert_eq!(text(&frames::read::<EnergyRow>(&paths.tables[3], &SCHEMA).unwrap()), text(&energy));
 }
 
 #[test]
@@ -393,9 +372,9 @@ fn printed_values_stand_beside_means_of_the_rows() {
             .evals
             .iter()
             .filter(|e| {
-                (e.agent.as_str(), e.metric.as_str(), e.snr_db, e.algorithm.as_str())
+                (e.key.agent.as_str(), e.metric.as_str(), e.key.at, e.key.labels[ALGORITHM].as_str())
                     == (v.agent, "energy_j", v.snr_db, label(v.agent).algorithm)
-                    && e.variant.is_empty()
+                    && e.key.labels[VARIANT].is_empty()
             })
             .map(|e| e.mean)
             .collect();
@@ -495,8 +474,8 @@ fn claims_follow_the_numbers() {
     set(&mut r, "h-moe", "power_share", |_| 1.1);
     set(&mut r, "h-moe", "frames_per_slot", |_| 1.0);
     set(&mut r, "best-periodic", "cost_j", |x| x - 0.1);
-    r.slots.iter_mut().filter(|s| s.agent == "radar-only").for_each(|s| s.mae_deg = 1.0);
-    r.curves.iter_mut().filter(|c| c.agent == "ppo-mono").for_each(|c| c.gradient_cosine = -0.2);
+    r.slots.iter_mut().filter(|s| s.key.agent == "radar-only").for_each(|s| s.values[MAE_DEG] = 1.0);
+    r.curves.iter_mut().filter(|c| c.key.agent == "ppo-mono").for_each(|c| c.gradient_cosine = -0.2);
     let text = report_of(&r);
     for claim in [
         "exactly 40 J per slot",
@@ -537,7 +516,7 @@ fn claims_follow_the_numbers() {
 
 #[test]
 fn sentences_follow_the_numbers() {
-    let short_of = |r: &MisacRows| section(&report_of(r), "## In short").to_string();
+    let short_of = |r: &Rows| section(&report_of(r), "## In short").to_string();
     let short = short_of(&full());
     for words in [
         "the paper prints 20 to 25 J",
@@ -607,7 +586,7 @@ fn missing_agents_snrs_and_tables_are_said() {
 
     let dir = tempfile::tempdir().unwrap();
     report(dir.path(), &full());
-    let (paths, text) = report(dir.path(), &MisacRows::default());
+    let (paths, text) = report(dir.path(), &Rows::default());
     assert!(paths.figures.is_empty() && FIGURES.iter().all(|f| !dir.path().join(f).exists()));
     assert!(text.contains("This run has no evaluation rows"));
     assert!(

@@ -4,7 +4,7 @@ use super::{Case, Maker};
 use isacbench::bench::grid::Kernels;
 use isacbench::gpu::GpuError;
 use isacbench::kernels::{bernoulli_head, ddpg_act, dqn_act, gaussian_head};
-use isacbench::nets::Codebook;
+use isacbench::tasks::v2x::codebook::codebook;
 use isacbench::tasks::v2x::physics::Beam;
 
 pub fn build(mk: &Maker, stem: &str) -> Result<Option<Case>, GpuError> {
@@ -62,8 +62,8 @@ pub fn build(mk: &Maker, stem: &str) -> Result<Option<Case>, GpuError> {
             })
         }
         "dqn_act" => {
-            let codebook = Codebook::new(&task, 32, &[0.25, 0.5, 1.0]);
-            let (k, l) = (codebook.vehicles, codebook.choices());
+            let codebook = codebook(&task, 32, &[0.25, 0.5, 1.0]).expect("a learned parameterisation");
+            let (k, l) = (codebook.factors, codebook.choices());
             let spec = dqn_act::Spec { r, b, codebook: codebook.clone() };
             let cost = dqn_act::cost(&spec);
             mk.case(&[("R", r), ("B", b), ("L", l)], cost, |gpu| {

@@ -2,7 +2,7 @@
 
 use super::{Case, Maker};
 use isacbench::gpu::GpuError;
-use isacbench::kernels::{obs_mask, slot_gather, value_iteration};
+use isacbench::kernels::{obs_mask, slot_gather};
 use isacbench::num::shuffle::Minibatch;
 use isacbench::tasks::misac::dp::Rule;
 use isacbench::tasks::misac::kernels::{
@@ -108,28 +108,6 @@ pub fn build(mk: &Maker, stem: &str) -> Result<Option<Case>, GpuError> {
                 let kernel = spatial_loss::SpatialLoss::new(gpu, &spec)?;
                 let bound = kernel.bind(gpu, &params, &state, &phases, &d_phases, &gain);
                 let args = spatial_loss::Args { which, clock: 0, clock_step: 1, state_off: 0, lambda: 1.0 };
-                Ok(Box::new(move |pass: &mut wgpu::ComputePass| bound.record(pass, &args)))
-            })
-        }
-        "value_iteration" => {
-            let spec = value_iteration::Spec { r, ..value_iteration::DEFAULT };
-            let states = spec.states();
-            let sizes = [("R", r), ("K", spec.k), ("A", spec.age_max)];
-            mk.case(&sizes, value_iteration::cost(&spec), |gpu| {
-                let problem = value_iteration::Problem {
-                    e_vis_j: 10.0,
-                    e_recovery_j: 25.0,
-                    lambda_j: 200.0,
-                    gamma_misa: 0.15,
-                    reset_age: 0,
-                };
-                let problems = mk.upload("problems", &[r], &vec![problem; r])?;
-                let misaligned = mk.floats("misaligned", &[r, spec.k, spec.age_max + 1])?;
-                let values = mk.floats("values", &[2, r, states])?;
-                let span = mk.upload("span", &[r, 2], &value_iteration::NOTHING.repeat(r))?;
-                let kernel = value_iteration::ValueIteration::new(gpu, &spec)?;
-                let bound = kernel.bind(gpu, &problems, &misaligned, &values, &span);
-                let args = value_iteration::Args { from_off: 0, to_off: r * states, measure: true };
                 Ok(Box::new(move |pass: &mut wgpu::ComputePass| bound.record(pass, &args)))
             })
         }

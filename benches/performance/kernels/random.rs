@@ -13,7 +13,7 @@ pub fn build(mk: &Maker, stem: &str) -> Result<Option<Case>, GpuError> {
             let spec = philox_fill::Spec { blocks: n };
             mk.case(&[("N", n)], philox_fill::cost(&spec), |gpu| {
                 let out = mk.alloc::<[u32; 4]>("out", &[n])?;
-                let kernel = gpu.kernel("philox_fill", &philox_fill::prelude(&spec))?;
+                let kernel = gpu.kernel(&philox_fill::SHADER, &philox_fill::prelude(&spec))?;
                 let bound = kernel.bind(gpu, &[&start()?.raw, &out.raw]);
                 Ok(Box::new(move |pass: &mut wgpu::ComputePass| {
                     bound.record(pass, fold_groups(n, philox_fill::WG), &[])

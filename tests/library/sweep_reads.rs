@@ -1,0 +1,153 @@
+//! What an agent is said to read of a configuration, key by key: a key that it does not read changes no bit of its weights and metrics, and one that
+//! it reads changes something. Else a sweep would count one experiment several times, or take two for one.
+#![cfg(feature = "report")]
+
+use isacbench::learn::Learner;
+use isacbench::run::sweep::task::{Measured, evaluate, shape};
+use isacbench::run::task::{Agent, Task, Unit, Weights};
+use isacbench::run::train::{Plan, train};
+use isacbench::run::watch::Watch;
+use isacbench::tasks::misac::config::MisacConfig;
+use isacbench::tasks::v2x::config::V2xConfig;
+use toml::{Table, Value};
+
+struct Quiet;
+
+impl Watch for Quiet {
+    fn begin(&self, _: &str, _: u64) {}
+    fn advance(&self, _: u64, _: &str) {}
+    fn end(&self) {}
+    fn warn(&self, _: &str) {}
+}
+
+/// Dotted keys with their values.
+fn leaves(prefix: &str, table: &Table, out: &mut Vec<(String, Value)>) {
+    for (key, value) in table {
+        match value {
+            Value::Table(t) => leaves(&format!("{prefix}{key}."), t, out),
+            value => out.push((format!("{prefix}{key}"), value.clone())),
+        }
+    }
+}
+
+/// Other values to try, the first that is valid is taken.
+fn others(value: &Value) -> Vec<Value> {
+    match value {
+        Value::Float(x) => [0.75 * x, 1.25 * x, x + 0.25].map(Value::Float).into(),
+        Value::Integer(n) => [2 * n, n + 1, n - 1, n / 2].map(Value::Integer).into(),
+        Value::Boolean(b) => vec![Value::Boolean(!b)],
+        Value::String(_) => {
+            ["tracking", "angles", "cartesian", "joint", "kinematic", "a2c", "ppo", "direct", "paper"]
+                .map(|s| Value::String(s.into()))
+                .into()
+        }
+        // One element after the other, and the list without its last one.
+        Value::Array(list) => {
+            let mut out = Vec::new();
+            for i in 0..list.len() {
+                for other in others(&list[i]) {
+                    let mut list = list.clone();
+                    list[i] = other;
+                    out.push(Value::Array(list));
+                }
+            }
+            out.extend(list.split_last().map(|(_, rest)| Value::Array(rest.to_vec())));
+            out
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Everything that makes a difference: weights after two updates, bit for bit, and metrics.
+fn results<C: Task>(agent: &Agent<C>, config: &C) -> (Vec<u32>, Vec<Vec<Measured>>) {
+    let units = [Unit { config, seed: 0 }];
+    let algorithm = config.algorithm(agent, &units);
+    let params = algorithm.as_ref().map(|algorithm| {
+        let mut learner = Learner::new(algorithm, &algorithm.start(), None).unwrap();
+        let updates = config.common().train.updates;
+        let plan = Plan { algorithm, updates, until: updates, log_every: updates };
+        train(&plan, &mut learner, 0, |_, _| (), |_| ()).unwrap().params
+    });
+    let weights = algorithm.as_ref().zip(params.as_ref()).map(|(a, p)| Weights::trained(a, p));
+    let metrics = evaluate(agent, &units, weights, None, &Quiet).unwrap();
+    (params.iter().flatten().map(|x| x.to_bits()).collect(), metrics)
+}
+
+/// Keys in which a sweep's points cannot differ anyway, and the preset, which stands for keys that are tried one by one.
+const TAKEN: [&str; 5] = ["preset", "task.name", "train.seeds", "evaluate.seed", "experiment"];
+
+/// `together`: keys that are valid only with others; `idle`: what is read and changes nothing at this size, with the reason in its place.
+fn enumerate<C: Task>(base: &str, together: &[(&str, &str)], idle: &[&str]) {
+    let sets: Vec<String> = base.split_whitespace().map(String::from).collect();
+    let base = C::load(None, &sets).unwrap();
+    let mut keys = Vec::new();
+    leaves("", &base.table(), &mut keys);
+    keys.retain(|(k, _)| !TAKEN.contains(&k.as_str()));
+    let mut wrong = Vec::new();
+    for agent in C::agents() {
+        let before = results(agent, &base);
+        for (key, value) in &keys {
+            let more = together.iter().find(|t| t.0 == key).map_or("", |t| t.1);
+            let more: Vec<String> = more.split_whitespace().map(String::from).collect();
+            let valid = |c: &C| c.relations_for(agent.id).is_ok();
+            let with =
+                |v: &Value| base.with(&[&[format!("{key}={v}")], &more[..]].concat()).ok().filter(valid);
+            let candidates = others(value);
+            let Some(changed) = candidates.iter().filter(|v| *v != value).find_map(with) else {
+                panic!("no other value of {key} is valid: {candidates:?}");
+            };
+            let reads = base.reads(agent, key) || changed.reads(agent, key);
+            // What agents learn by differs, as text: that is enough for them, since two small updates do not need every setting.
+            let unit = |c: &C| c.algorithm(agent, &[Unit { config: c, seed: 0 }]).map(|a| format!("{a:?}"));
+            let text = |c: &C| (unit(c), shape(c, agent));
+            if reads && agent.is_learned() && text(&changed) != text(&base) {
+                continue;
+            }
+            let same = results(agent, &changed) == before;
+            if reads == same && !(reads && idle.contains(&key.as_str())) {
+                let said =
+                    if reads { "is read and changes nothing" } else { "is not read and changes results" };
+                wrong.push(format!("{}: {key} {said}", agent.id));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+const V2X: &str = "task.slots=5 ppo.hidden=[4] ppo.envs=2 ppo.horizon=5 ppo.minibatch=5 spiking.steps=2 ddpg.hidden=[4] ddpg.envs=2 \
+    ddpg.capacity=40 ddpg.minibatch=4 ddpg.learning_starts=4 dqn.hidden=[4] dqn.envs=2 dqn.capacity=40 dqn.minibatch=4 \
+    dqn.learning_starts=4 train.updates=2 evaluate.episodes=4 evaluate.greedy=false";
+
+const START: &str = "task.start_m=[[-40.0,20.0],[-20.0,20.0],[0.0,20.0],[10.0,20.0],[20.0,20.0],[30.0,20.0]]";
+
+#[test]
+fn of_task_v2x() {
+    let together = [("task.vehicles", START), ("task.slots", "ppo.horizon=10")];
+    for beam in ["angles", "tracking"] {
+        enumerate::<V2xConfig>(&format!("{V2X} task.beam={beam}"), &together, IDLE_V2X);
+    }
+}
+
+#[test]
+fn of_task_misac() {
+    let small = "task.slots=6 task.antennas=4 task.vehicles=2 temporal.hidden=4 temporal.trunk=[4] temporal.critic=[4] temporal.envs=4 \
+        temporal.minibatch_envs=2 spatial.hidden=[4] train.updates=2 evaluate.episodes=4 evaluate.gain_stride=1";
+    for algorithm in ["ppo", "a2c"] {
+        enumerate::<MisacConfig>(&format!("{small} temporal.algorithm={algorithm}"), &[], IDLE_MISAC);
+    }
+}
+
+const IDLE_V2X: &[&str] = &[
+    // Floors, caps and thresholds that no slot of this size comes near.
+    "task.cap_theta_rad",
+    "task.cap_d_m",
+    "task.cap_v_m_s",
+    "task.cos_floor",
+    "task.distance_floor_m",
+    "task.eps_theta_rad2",
+    "task.eps_d_m2",
+    // Of the estimate of the speed, which only the filter looks at and no metric tells.
+    "task.carrier_hz",
+    "task.alpha_mu_hz",
+];
+const IDLE_MISAC: &[&str] = &[];
