@@ -10,10 +10,10 @@
 #[allow(dead_code, reason = "the benches use more of it")]
 mod workload;
 
-use isacbench::learn::PpoSpec;
-use isacbench::nets::experts::{Architecture, H_MOE, HOMOGENEOUS_MOE, PPO_MONO};
+use isacbench::nets::experts::Architecture;
+use isacbench::tasks::misac::agents::{H_MOE, HOMOGENEOUS_MOE, PPO_MONO};
 use std::time::Instant;
-use workload::learner::{Learner, MakePpo, Size, Who};
+use workload::learner::{Learner, Size, Who};
 use workload::{Physics, misac};
 
 /// Shortest of `repetitions` runs, s. One run before them warms caches and page tables, as the peer does.
@@ -49,10 +49,10 @@ fn rates(
     Ok([physics_steps as f64 / physics_s, samples / rollout_s, samples * updates as f64 / training_s])
 }
 
-fn v2x(make: MakePpo, how: (usize, usize, usize)) -> anyhow::Result<Rates> {
+fn v2x(id: &'static str, how: (usize, usize, usize)) -> anyhow::Result<Rates> {
     let mut physics = Physics::new(how.0);
     let steps = how.0 * physics.slots();
-    rates((Who::V2x(make), 128), || physics.run(), steps, how)
+    rates((Who::V2x(id), 128), || physics.run(), steps, how)
 }
 
 fn experts(architecture: Architecture, how: (usize, usize, usize)) -> anyhow::Result<Rates> {
@@ -70,8 +70,8 @@ fn main() -> anyhow::Result<()> {
         "h-moe" => experts(H_MOE, how)?,
         "ppo-mono" => experts(PPO_MONO, how)?,
         "homogeneous-moe" => experts(HOMOGENEOUS_MOE, how)?,
-        "ppo" => v2x(PpoSpec::mlp, how)?,
-        "spiking-ac" => v2x(PpoSpec::spiking, how)?,
+        "ppo" => v2x("ppo", how)?,
+        "spiking-ac" => v2x("spiking-ac", how)?,
         other => anyhow::bail!("agent '{other}': ppo, spiking-ac, h-moe, ppo-mono or homogeneous-moe"),
     };
     println!(
