@@ -43,7 +43,7 @@ def count(keep):
 
 def duck(where):
     sql = f"select count(*) from read_parquet('{data}/*/*/*.parquet', hive_partitioning = true) where {where}"
-    return duckdb.sql(sql).fetchone()[0]
+    return duckdb.sql(sql).fetchall()[0][0]
 
 
 def lazy(*keep):
