@@ -248,7 +248,13 @@ pub fn ask(dir: &Path, query: &Query, metric_of: MetricOf) -> Result<Answer, Swe
             Err(SweepError::Option(format!("{option} {column}: no such column; there are: {known}")))
         }
     };
-    let mut by = query.by.clone();
+    // A column that is asked for twice tells no more.
+    let mut by: Vec<String> = Vec::new();
+    for column in &query.by {
+        if !by.contains(column) {
+            by.push(column.clone());
+        }
+    }
     if by.is_empty() {
         by = std::iter::once("agent".to_string()).chain(plan.axes.iter().cloned()).collect();
     }
@@ -622,6 +628,14 @@ mod tests {
         let groups = asked(dir.path(), &[]);
         let found: Vec<_> = groups.iter().map(|g| (g.replicas, g.left_out, g.mean)).collect();
         assert_eq!(found, [(3, 0, 2.0), (2, 1, 101.5)]);
+    }
+
+    #[test]
+    fn a_column_may_be_asked_for_twice() {
+        let dir = tempfile::tempdir().unwrap();
+        dataset(dir.path());
+        let of = |by: &[&str]| asked(dir.path(), by).iter().map(|g| (g.replicas, g.mean)).collect::<Vec<_>>();
+        assert_eq!(of(&["agent", "agent"]), of(&["agent"]));
     }
 
     #[test]
