@@ -66,15 +66,8 @@ fn agents_learn_and_are_held_against_rule_and_bound() {
         "ddpg={hidden=[16], envs=16, capacity=160, minibatch=32, learning_starts=160}",
     ]);
     for (n, gpu) in [None, gpu()].iter().enumerate().filter(|(n, gpu)| *n == 0 || gpu.is_some()) {
-        let out = tempfile::tempdir().unwrap();
-        let way = Way {
-            out: out.path(),
-            resume: false,
-            measure: false,
-            gpu: gpu.as_ref(),
-            watch: &Quiet,
-            journal: None,
-        };
+        let (out, gpu) = (tempfile::tempdir().unwrap(), gpu.as_ref());
+        let way = Way { out: out.path(), resume: false, measure: false, gpu, watch: &Quiet, journal: None };
         let rows = reproduce(&config, &way).unwrap();
         let mean = |agent: &str, metric: &str| {
             let row = rows.evals.iter().find(|r| r.key.agent == agent && r.metric == metric).unwrap();
