@@ -96,7 +96,7 @@ fn go<C: Task>(a: &SweepArgs, file: &SweepFile, plan: Plan<C>, place: &Place) ->
     );
     if plan.merged > 0 {
         let (merged, points) = (plan.merged, plan.points.len());
-        println!(
+        say!(
             "{} combinations are {points} points: {merged} differ only in keys that their agent does not read",
             merged + points
         );

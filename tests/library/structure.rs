@@ -610,3 +610,17 @@ fn a_task_is_found_by_name_but_for_tests() {
     let text = "//! V2X\nfn f() {}\n#[cfg(test)]\nmod tests {\n    // v2x\n}\nuse crate::tasks::misac;\n";
     assert_eq!(naming(text), [(1, "//! V2X"), (7, "use crate::tasks::misac;")]);
 }
+
+/// `println!` panics where nobody listens: `cli::print` says what is said.
+#[test]
+fn one_place_of_the_command_line_writes() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/cli");
+    for file in std::fs::read_dir(folder).unwrap().map(|f| f.unwrap().path()) {
+        let text = std::fs::read_to_string(&file).unwrap();
+        for (n, line) in text.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//")) {
+            for macro_name in ["println!(", "print!(", "eprintln!(", "eprint!("] {
+                assert!(!line.contains(macro_name), "{}:{}: {macro_name}", file.display(), n + 1);
+            }
+        }
+    }
+}
