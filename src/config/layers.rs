@@ -14,6 +14,9 @@ pub trait Layered: Serialize + DeserializeOwned {
     /// What a named job lays between scale and the user's own keys; the sizes it has at each scale stand below `scale`.
     const EXPERIMENTS: &'static [(&'static str, &'static str)] = &[];
 
+    /// Keys that configurations of earlier versions lack, with the values of what was done then.
+    const BEFORE: &'static str = "";
+
     /// The range of every number, section by section.
     const RULES: &'static [(&'static str, &'static [Rule])];
 
@@ -97,9 +100,13 @@ pub trait Layered: Serialize + DeserializeOwned {
         first_difference("", &table(self), &table(other))
     }
 
-    /// Reads what [`Layered::to_toml`] wrote.
+    /// Reads what [`Layered::to_toml`] wrote, in this version or an earlier one.
     fn from_toml(text: &str, origin: &str) -> Result<Self, ConfigError> {
-        validated(parse(text, origin)?, origin)
+        let mut table = parse(Self::BEFORE, "earlier versions")?;
+        let own = parse(text, origin)?;
+        table.retain(|section, _| own.contains_key(section));
+        merge(&mut table, own);
+        validated(table, origin)
     }
 }
 

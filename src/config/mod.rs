@@ -105,6 +105,8 @@ pub(crate) const RATE: [f64; 2] = [1e-30, 10.0];
 pub(crate) const FACTOR: [f64; 2] = [1e-9, 1e6];
 /// Of the ε in Adam's quotient.
 pub(crate) const ADAM_EPS: [f64; 2] = [1e-15, 1.0];
+/// Target KL divergences, nats.
+pub(crate) const TARGET_KL: [f64; 2] = [1e-6, 100.0];
 /// Of 1 to 8 hidden layers.
 pub(crate) const fn widths(key: &'static str) -> Rule {
     Rule::whole(key, 1.0, 4096.0).list(1, 8)

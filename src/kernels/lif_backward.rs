@@ -25,7 +25,7 @@ pub const TOL: Tol = Tol {
 /// What the gradient that comes in is by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Upstream {
-    /// The trace of the read-out `[R, M, N]`: a spike of step t has the share λ(1−λ)^(S−1−t) of it.
+    /// The trace of the read-out `[R, M, N]`: a spike of step t has the share [`Lif::readout_weight`] of it.
     Readout,
     /// The spikes of each step `[R, M, S, N]`.
     Spikes,
@@ -72,9 +72,11 @@ fn backward<F: Real<Elem = F, Mask = bool>>(
 ) {
     let &Spec { r, n, lif, .. } = spec;
     let slope = std::f64::consts::FRAC_PI_2 * lif.eta;
+    let (share, kept) = lif.integrator();
     let [lambda, leak, threshold, reset, half_eta, slope, one, zero] =
         [lif.lambda, 1.0 - lif.lambda, lif.threshold, lif.reset, 0.5 * lif.eta, slope, 1.0, 0.0]
             .map(F::splat);
+    let [share, kept] = [share, kept].map(F::splat);
     for e in 0..r * m * n {
         let at = |t: usize| (e / n * lif.steps + t) * n + e % n;
         let mut potentials = [zero; MAX_STEPS];
@@ -84,7 +86,7 @@ fn backward<F: Real<Elem = F, Mask = bool>>(
             }
             Current::PerStep => (0..lif.steps).for_each(|t| potentials[t] = source[at(t)]),
         }
-        let (mut weight, mut dv, mut sum) = (lambda, zero, zero);
+        let (mut weight, mut dv, mut sum) = (share, zero, zero);
         for t in (0..lif.steps).rev() {
             let u = potentials[t];
             let ds = penalty
@@ -104,7 +106,7 @@ fn backward<F: Real<Elem = F, Mask = bool>>(
                 Current::PerStep => d_current[at(t)] = lambda * du,
             }
             dv = leak * du;
-            weight *= leak;
+            weight *= kept;
         }
         if spec.current == Current::Constant {
             d_current[e] = sum;

@@ -15,7 +15,7 @@ pub mod spiking;
 
 pub use activity::{Activity, LayerActivity};
 pub use codebook::Codebook;
-pub use lif::Lif;
+pub use lif::{Lif, Readout};
 pub use mlp::{ActorCriticLayout, Hidden, MlpLayout};
 
 use crate::num::philox::PhiloxRng;

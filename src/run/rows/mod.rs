@@ -41,6 +41,16 @@ row! {
     approx_kl: f64,
     /// Share of samples whose probability ratio was clipped, 0 to 1.
     clip_fraction: f64,
+    /// Share of the variance of the rollout's returns that the critic's values explained: 1 is perfect, 0 as good as their mean.
+    explained_variance: f64,
+    /// Share of the policy's hidden neurons that were silent for the whole of the update's last minibatch, 0 to 1.
+    dead_neurons: f64,
+    /// Share of the policy's hidden neurons that spiked in every step, or whose tanh was beyond 0.99, for the whole of the update's last minibatch, 0 to 1.
+    saturated_neurons: f64,
+    /// Mean share of its scheduled rate that the policy stepped with under its trust region, 0 to 1.
+    rate_share: f64,
+    /// Share of the update's steps that the trust region left out, 0 to 1.
+    skipped_share: f64,
     /// Mean Euclidean norm of the gradient of the actor, or of what schedules, before any clipping, no unit.
     grad_norm_actor: f64,
     /// Mean Euclidean norm of the critic's gradient before any clipping, no unit.

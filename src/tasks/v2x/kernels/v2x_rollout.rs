@@ -217,7 +217,7 @@ pub fn v2x_rollout_cpu<F: Scalar>(
     let mut seen = vec![zero; row * o];
     for (n, seen) in seen.chunks_exact_mut(o).enumerate() {
         let s = load_state::<F>(task.vehicles, &state[n / b * state_row..][..state_row], b, n % b);
-        observe(task.vehicles, &s, |i, x| seen[i] = x);
+        observe(task.vehicles, &params[n / b], &s, |i, x| seen[i] = x);
     }
     for n in 0..at.slots {
         let (clock, slot) = (at.clock + n as u32, at.first + n);
@@ -546,9 +546,13 @@ fn action_scales(
         let net = &net[replica * spec.p..][..spec.p];
         let mut x = vec![0.0; task.obs_dim()];
         let s = v2x_batch::state_of(&spec.batch, states, replica, env);
-        observe(task.vehicles, &s, |i, v| x[i] = v);
-        // Two roundings of each number, and of 1 + γ.
-        let mut error: Vec<f64> = x.iter().map(|x| 0.1 * x.abs() + 0.05).collect();
+        observe(task.vehicles, &params[replica], &s, |i, v| x[i] = v);
+        // Three roundings of each number before its shift, and of 1 + γ.
+        let p = &params[replica];
+        let shift = |i: usize| f64::from(p.obs_shift[i / task.vehicles] * p.obs_scale[i / task.vehicles]);
+        let by = |i: usize| f64::from(p.obs_scale[i / task.vehicles]);
+        let mut error: Vec<f64> =
+            x.iter().enumerate().map(|(i, x)| 0.15 * (x.abs() + shift(i).abs()) + 0.1 * by(i)).collect();
         for l in &spec.net.layers {
             let out = (0..l.outputs).map(|j| {
                 let (w, bias) = (&net[l.w_off + j * l.inputs..][..l.inputs], net[l.b_off + j]);
@@ -744,6 +748,7 @@ mod tests {
             reset: 0.0,
             eta: 3.0,
             detach_reset: false,
+            readout: crate::nets::Readout::Last,
         };
         let spiking = MlpLayout::new(&[12, 128, 128, 6], Hidden::Lif(lif), 0);
         assert_eq!(Plan::choose(&limits(64), &spiking, 1024), None);
