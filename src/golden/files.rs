@@ -1,14 +1,13 @@
 //! The table of golden vectors that belong to no task.
 
 use super::{
-    File, bernoulli, box_muller, gae_file, networks, off_policy, opcounts, philox, ppo_gaussian, recurrent,
-    spiking,
+    File, bernoulli, gae_file, networks, off_policy, opcounts, ppo_gaussian, random, recurrent, spiking,
 };
 
 /// Files that belong to no task.
 pub const FILES: &[File] = &[
-    ("philox", philox),
-    ("box_muller", box_muller),
+    ("philox", random::philox),
+    ("box_muller", random::box_muller),
     ("gae", gae_file),
     ("ppo_gaussian", ppo_gaussian),
     ("mlp_tanh", networks::mlp_tanh),
