@@ -29,12 +29,9 @@ pub enum ConfigError {
     Value { key: String, what: String },
     #[error("--set {0}: expected key=value, for example --set task.p_max_dbm=30")]
     Set(String),
-    #[error("no preset '{name}' (there are: {known})")]
-    Preset { name: String, known: String },
-    #[error("no scale '{0}' (there are: smoke, quick, full)")]
-    Scale(String),
-    #[error("no experiment '{0}' (there are: spiking-ac, rate-penalty, beams, rl-h-moe, and all)")]
-    Experiment(String),
+    /// `what` is a preset, scale or experiment; `known` are those that the task has.
+    #[error("no {what} '{name}' (there are: {known})")]
+    NoSuch { what: &'static str, name: String, known: String },
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

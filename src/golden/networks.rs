@@ -386,7 +386,7 @@ impl UpdateCase {
         let ppo = PpoConfig {
             hidden: vec![h1, h2],
             minibatch: m,
-            clip: super::CLIP_EPS,
+            clip: super::ppo::CLIP_EPS,
             clip_value: true,
             lr_actor: 3e-4,
             lr_critic: 3e-4,
@@ -395,8 +395,8 @@ impl UpdateCase {
             adam_eps: 1e-5,
             max_grad_norm: 0.5,
             clip_scope: ClipScope::Joint,
-            vf_coef: super::VF_COEF,
-            entropy_coef: super::ENT_COEF,
+            vf_coef: super::ppo::VF_COEF,
+            entropy_coef: super::ppo::ENT_COEF,
             normalise_advantages: true,
             // A single step on a finished rollout: nothing of these is used.
             envs: 1,

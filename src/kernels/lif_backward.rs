@@ -7,7 +7,7 @@ use super::cost::Cost;
 use super::inputs::{normal, widen};
 use super::lif_forward::{self, Current, lif_forward_cpu, lif_prelude, neuron};
 use super::twin::check_index;
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
+use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source, fold_groups};
 use crate::nets::Lif;
 use crate::nets::lif::MAX_STEPS;
 use crate::num::real::Real;
@@ -45,6 +45,13 @@ pub struct Spec {
     /// were kept and each has its own gradient.
     pub current: Current,
     pub upstream: Upstream,
+}
+
+impl Spec {
+    /// Elements of M samples, of every spike step or of all together.
+    fn values(&self, per_step: bool) -> usize {
+        self.r * self.m * self.n * if per_step { self.lif.steps } else { 1 }
+    }
 }
 
 /// `m` samples a replica; `penalty` is added to the gradient by every spike. `source`: the currents `[R, m, N]` if constant, else the
@@ -143,44 +150,16 @@ pub fn prelude(spec: &Spec) -> Prelude {
     lif_prelude(lif, p)
 }
 
-/// The compiled kernel.
-pub struct LifBackward {
-    spec: Spec,
-    kernel: Kernel,
-}
-
-impl LifBackward {
-    pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
-        // Indices of potentials are u32; at most 32 loop iterations a thread.
-        let potentials = spec.r * spec.m * spec.lif.steps * spec.n;
-        check_index(gpu, "lif_backward", potentials)?;
-        Ok(LifBackward { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
-    }
-
+host! {
+    LifBackward, LifBackwardBound;
+    // Indices of potentials are u32; at most 32 loop iterations a thread.
+    fits |gpu, spec| check_index(gpu, "lif_backward", spec.values(true));
     /// `source`, `upstream` and `d_current` as the specification wants them, with M samples.
-    pub fn bind(
-        &self,
-        gpu: &Gpu,
-        source: &Buf<f32>,
-        upstream: &Buf<f32>,
-        d_current: &Buf<f32>,
-    ) -> LifBackwardBound {
-        let Spec { r, m, n, lif, current, upstream: by, .. } = self.spec;
-        let len = |per_step: bool| if per_step { r * m * lif.steps * n } else { r * m * n };
-        let currents = len(current == Current::PerStep);
-        let buffers = [
-            source.at_least(currents),
-            upstream.at_least(len(by == Upstream::Spikes)),
-            d_current.at_least(currents),
-        ];
-        LifBackwardBound { spec: self.spec, bound: self.kernel.bind(gpu, &buffers) }
+    bind |spec| {
+        source: f32 = at_least(spec.values(spec.current == Current::PerStep)),
+        upstream: f32 = at_least(spec.values(spec.upstream == Upstream::Spikes)),
+        d_current: f32 = at_least(spec.values(spec.current == Current::PerStep)),
     }
-}
-
-/// The kernel with its buffers.
-pub struct LifBackwardBound {
-    spec: Spec,
-    bound: Bound,
 }
 
 impl LifBackwardBound {

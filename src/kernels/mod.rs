@@ -30,6 +30,67 @@ macro_rules! imports {
 }
 pub use imports;
 
+/// The host side of a kernel, in its module beside `Spec`, `SHADER` and `prelude`: the compiled kernel, and the kernel with its buffers, for which the
+/// module writes `record`.
+///
+/// `fits` says what a device must be able to do. `bind` lists the buffers in binding order; `of_len` and `at_least` are those of [`Buf`](crate::gpu::Buf),
+/// with lengths from the pattern of the `Spec`, and a buffer without either is one that `record` points into: under its name the bound kernel has the
+/// number of its elements. With `up to slots`, `new` takes the most slots of a dispatch, which both keep.
+#[macro_export]
+macro_rules! host {
+    (
+        $kernel:ident, $bound:ident $(, up to $most:ident)?;
+        $(fits |$gpu:pat_param, $spec:pat_param| $fits:expr;)?
+        $(#[doc = $shapes:literal])+
+        bind |$sizes:pat_param| { $($buf:ident: $of:ty $(= $holds:ident($len:expr))?),* $(,)? }
+    ) => {
+        /// The compiled kernel.
+        pub struct $kernel {
+            spec: Spec,
+            kernel: $crate::gpu::Kernel,
+            $($most: usize,)?
+        }
+
+        /// The kernel with its buffers.
+        #[allow(dead_code, reason = "not every kernel asks how long every buffer is")]
+        pub struct $bound {
+            spec: Spec,
+            bound: $crate::gpu::Bound,
+            $($most: usize,)?
+            $($buf: usize,)*
+        }
+
+        impl $kernel {
+            /// # Errors
+            /// What the device cannot do.
+            pub fn new(gpu: &$crate::gpu::Gpu, spec: &Spec $(, $most: usize)?) -> Result<Self, $crate::gpu::GpuError> {
+                $(
+                    let fits = |$gpu: &$crate::gpu::Gpu, $spec: &Spec| -> Result<(), $crate::gpu::GpuError> { $fits };
+                    fits(gpu, spec)?;
+                )?
+                let kernel = gpu.kernel(&SHADER, &prelude(spec))?;
+                Ok($kernel { spec: Clone::clone(spec), kernel $(, $most)? })
+            }
+
+            $(#[doc = $shapes])+
+            #[allow(clippy::too_many_arguments, reason = "the buffers in binding order")]
+            pub fn bind(&self, gpu: &$crate::gpu::Gpu, $($buf: &$crate::gpu::Buf<$of>),*) -> $bound {
+                let $sizes = &self.spec;
+                let buffers = [$($crate::kernels::host!(@raw $buf $($holds($len))?)),*];
+                let bound = self.kernel.bind(gpu, &buffers);
+                $bound { spec: Clone::clone(&self.spec), bound, $($most: self.$most,)? $($buf: $buf.len()),* }
+            }
+        }
+    };
+    (@raw $buf:ident) => {
+        &$buf.raw
+    };
+    (@raw $buf:ident $holds:ident($len:expr)) => {
+        $buf.$holds($len)
+    };
+}
+pub use host;
+
 /// The [`Entry`] of a kernel by its module, with typical sizes; `check` and `wg` where they are not those of the module.
 #[macro_export]
 macro_rules! entry {

@@ -11,6 +11,7 @@ pub mod lif;
 pub mod lstm;
 pub mod lstm_cpu;
 pub mod mlp;
+pub mod product;
 pub mod spiking;
 
 pub use activity::{Activity, LayerActivity};

@@ -188,5 +188,5 @@ pub(crate) fn claims_table<'a>(
         vec![figure.to_string(), text.to_string(), j.verdict.text().to_string(), j.evidence.clone()]
     };
     let rows: Vec<Vec<String>> = claims.zip(judgements).map(row).collect();
-    table(&["figure", "claim", "here", "numbers"], 4, &rows)
+    table("figure | claim | here | numbers", 4, &rows)
 }

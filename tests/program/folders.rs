@@ -6,7 +6,7 @@ use isacbench::run::checkpoint::Checkpoint;
 use isacbench::tasks::v2x::config::V2xConfig;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-use std::process::{Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 const TINY: &[&str] = &[
@@ -204,6 +204,13 @@ fn a_manifest_tells_of_every_process() {
     let wall: f64 = parts.iter().map(|p| p["wall_s"].as_f64().unwrap()).sum();
     assert!((m["wall_s"].as_f64().unwrap() - wall).abs() < 1e-9);
     assert_eq!((&m["started_utc"], &m["git_revision"]), (&killed["started_utc"], &parts[1]["git_revision"]));
+    // The program knows what it was built from, where git does.
+    let asked = Command::new("git").args(["-C", env!("CARGO_MANIFEST_DIR"), "rev-parse", "HEAD"]).output();
+    let known = asked.is_ok_and(|o| o.status.success());
+    assert_eq!(
+        (m["git_revision"].as_str().map(str::len), m["git_dirty"].is_boolean()),
+        (known.then_some(40), known)
+    );
 
     // A finished run did nothing now.
     let before = all(dir.path());

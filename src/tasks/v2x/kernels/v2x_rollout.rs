@@ -6,17 +6,14 @@
 
 use super::v2x_batch::{self, check_params, check_states};
 use super::v2x_step::{self, Outputs, Scales};
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source};
-use crate::kernels::MAX_TRIPS;
-use crate::kernels::compare::{Comparison, Tol, compare_exact, compare_scaled};
-use crate::kernels::compare::{compare_bits, compare_share};
+use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source};
+use crate::kernels::compare::{Comparison, Tol, compare_bits, compare_exact, compare_scaled, compare_share};
 use crate::kernels::cost::{Cost, LN, words_of};
 use crate::kernels::dense_forward::{self, dense_forward_cpu};
 use crate::kernels::gaussian_head::{self, four_normals, gaussian_head_cpu};
-use crate::kernels::inputs::normal;
-use crate::kernels::inputs::widen;
-use crate::kernels::shader;
-use crate::kernels::twin::{Scalar, assert_len, check_trips, philox_trips};
+use crate::kernels::inputs::{normal, widen};
+use crate::kernels::twin::{Scalar, check_trips, philox_trips};
+use crate::kernels::{MAX_TRIPS, host, shader};
 use crate::nets::{ActorCriticLayout, MlpLayout};
 use crate::tasks::v2x::physics::{Batch, StepSlices, V2xParams, load_state, metric, observe, step_range};
 
@@ -351,23 +348,9 @@ fn trips(spec: &Spec, slots: usize) -> usize {
     once + copies + 22 * task.vehicles + slots * (1 + once + products + physics + copies)
 }
 
-/// The compiled kernel.
-pub struct V2xRollout {
-    spec: Spec,
-    slots: usize,
-    kernel: Kernel,
-}
-
-impl V2xRollout {
-    /// Most slots that a dispatch may do: `wanted`, or fewer on software Vulkan; there 0 if it cannot do one.
-    pub fn most_slots(gpu: &Gpu, spec: &Spec, wanted: usize) -> usize {
-        let fits = |slots: &usize| !gpu.is_software() || trips(spec, *slots) < MAX_TRIPS;
-        (1..=wanted).rev().find(fits).unwrap_or(0)
-    }
-
-    /// For up to `slots` slots a dispatch. Errors where the adapter has not the workgroup memory of the plan, and where software Vulkan would cut the
-    /// loops short.
-    pub fn new(gpu: &Gpu, spec: &Spec, slots: usize) -> Result<Self, GpuError> {
+host! {
+    V2xRollout, V2xRolloutBound, up to slots;
+    fits |gpu, spec| {
         check_trips(gpu, "v2x_rollout", trips(spec, slots))?;
         let (needed, there) =
             (spec.plan.bytes(&spec.net), gpu.limits.max_compute_workgroup_storage_size as usize);
@@ -381,51 +364,27 @@ impl V2xRollout {
             r <= 65_535 && b.div_ceil(spec.plan.envs) <= 65_535,
             "v2x_rollout: {r} replicas of {b} environments are too many workgroups"
         );
-        Ok(V2xRollout { spec: spec.clone(), slots, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
-    }
-
+        Ok(())
+    };
     /// Shapes as in [`v2x_rollout_cpu`].
-    #[expect(clippy::too_many_arguments, reason = "the argument list is the kernel's binding list")]
-    pub fn bind(
-        &self,
-        gpu: &Gpu,
-        params: &Buf<V2xParams>,
-        net: &Buf<f32>,
-        state: &Buf<f32>,
-        obs: &Buf<f32>,
-        action: &Buf<f32>,
-        logprob: &Buf<f32>,
-        flags: &Buf<u32>,
-        outcome: &Buf<f32>,
-    ) -> V2xRolloutBound {
-        let spec = self.spec.clone();
-        assert_len(params, spec.batch.r, "[R]", &spec);
-        assert_len(net, spec.batch.r * spec.p, "[R, P]", &spec);
-        assert_len(state, spec.batch.state_len(), "[R, 10K, B]", &spec);
-        assert_len(obs, spec.obs_len(), "[T + 2, R, B, 4K]", &spec);
-        assert_len(action, spec.action_len(), "[T, R, B, A]", &spec);
-        assert_len(logprob, spec.slots_len(), "[T, R, B]", &spec);
-        assert_len(flags, spec.slots_len(), "[T, R, B]", &spec);
-        assert_len(outcome, spec.outcome_len(), "[4, T, R, B]", &spec);
-        let raw = [
-            &params.raw,
-            &net.raw,
-            &state.raw,
-            &obs.raw,
-            &action.raw,
-            &logprob.raw,
-            &flags.raw,
-            &outcome.raw,
-        ];
-        V2xRolloutBound { bound: self.kernel.bind(gpu, &raw), slots: self.slots, spec }
+    bind |spec| {
+        params: V2xParams = of_len(spec.batch.r),
+        net: f32 = of_len(spec.batch.r * spec.p),
+        state: f32 = of_len(spec.batch.state_len()),
+        obs: f32 = of_len(spec.obs_len()),
+        action: f32 = of_len(spec.action_len()),
+        logprob: f32 = of_len(spec.slots_len()),
+        flags: u32 = of_len(spec.slots_len()),
+        outcome: f32 = of_len(spec.outcome_len()),
     }
 }
 
-/// The kernel with its buffers.
-pub struct V2xRolloutBound {
-    spec: Spec,
-    slots: usize,
-    bound: Bound,
+impl V2xRollout {
+    /// Most slots that a dispatch may do: `wanted`, or fewer on software Vulkan; there 0 if it cannot do one.
+    pub fn most_slots(gpu: &Gpu, spec: &Spec, wanted: usize) -> usize {
+        let fits = |slots: &usize| !gpu.is_software() || trips(spec, *slots) < MAX_TRIPS;
+        (1..=wanted).rev().find(fits).unwrap_or(0)
+    }
 }
 
 impl V2xRolloutBound {
