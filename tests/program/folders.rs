@@ -117,6 +117,9 @@ fn a_reproduction_is_overwritten_only_when_asked() {
     is_error(&train(dir.path(), &["--force"]), &["holds a reproduction", "another --out"]);
     let misac = ["reproduce", "rl-h-moe", "--device", "cpu", "--resume", "--out", text(dir.path())];
     is_error(&isacbench(&misac), &["misac", "v2x", "--force"]);
+    // Both train `ppo` in folders of one name.
+    let beams = ["reproduce", "beams", "--device", "cpu", "--resume", "--out", text(dir.path())];
+    is_error(&isacbench(&beams), &["'spiking-ac'", "'beams'", "--force", "another --out"]);
     assert!(all(dir.path()) == before, "something was written");
 
     let parts = |m: &Value| m["parts"].as_array().unwrap().clone();
@@ -262,7 +265,7 @@ fn a_lengthened_run_is_the_long_one() {
     let falling = ["--set", "ppo.lr_final_share=0.1"];
     ok(train(dir.path(), &falling));
     let o = ok(train(dir.path(), &[&falling[..], &["--resume", "--set", "train.updates=5"]].concat()));
-    let (err, words) = (stderr(&o), ["train.updates", "lr_final_share", "update 3"]);
+    let (err, words) = (stderr(&o), ["train.updates", "ppo.lr_final_share", "update 3"]);
     let warning = err.lines().find(|l| l.starts_with("warning: ")).unwrap_or_else(|| panic!("{err}"));
     assert!(words.iter().all(|w| warning.contains(w)), "{warning}");
 }
