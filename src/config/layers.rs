@@ -82,21 +82,23 @@ pub trait Layered: Serialize + DeserializeOwned {
 
     /// The same without these keys and sections, such as `train.updates` or `evaluate`.
     fn difference_but(&self, other: &Self, without: &[&str]) -> Option<String> {
-        let table = |c: &Self| {
-            let mut table = c.table();
-            for key in without {
-                match key.split_once('.') {
-                    Some((section, key)) => {
-                        if let Some(toml::Value::Table(section)) = table.get_mut(section) {
-                            section.remove(key);
-                        }
+        first_difference("", &self.table_but(without), &other.table_but(without))
+    }
+
+    /// [`Layered::table`] without these keys and sections.
+    fn table_but(&self, without: &[&str]) -> toml::Table {
+        let mut table = self.table();
+        for key in without {
+            match key.split_once('.') {
+                Some((section, key)) => {
+                    if let Some(toml::Value::Table(section)) = table.get_mut(section) {
+                        section.remove(key);
                     }
-                    None => drop(table.remove(*key)),
                 }
+                None => drop(table.remove(*key)),
             }
-            table
-        };
-        first_difference("", &table(self), &table(other))
+        }
+        table
     }
 
     /// Reads what [`Layered::to_toml`] wrote, in this version or an earlier one.
@@ -283,7 +285,7 @@ fn parse(text: &str, origin: &str) -> Result<toml::Table, ConfigError> {
 }
 
 /// The first key below `prefix` in which two tables differ, with both values.
-fn first_difference(prefix: &str, a: &toml::Table, b: &toml::Table) -> Option<String> {
+pub(crate) fn first_difference(prefix: &str, a: &toml::Table, b: &toml::Table) -> Option<String> {
     let keys: std::collections::BTreeSet<_> = a.keys().chain(b.keys()).collect();
     keys.into_iter().find_map(|k| match (a.get(k), b.get(k)) {
         (Some(toml::Value::Table(x)), Some(toml::Value::Table(y))) => {

@@ -9,6 +9,7 @@ mod layers;
 mod learners;
 pub mod ranges;
 
+pub(crate) use layers::first_difference;
 #[cfg(feature = "report")]
 pub(crate) use layers::one_line;
 pub use layers::{LEARNERS, Layered, user_sets};

@@ -159,13 +159,11 @@ impl Algorithm {
     }
     /// The key of a setting that follows the length of the run, if there is one: without, a longer run begins as a shorter one does.
     pub fn follows_length(&self) -> Option<&'static str> {
-        let rates = |share: f64| (share != 1.0).then_some("lr_final_share");
+        let rates = |share: f64, key| (share != 1.0).then_some(key);
         match self {
-            Algorithm::Ppo(s) => rates(s.ppo.lr_final_share),
-            Algorithm::Experts(s) => rates(s.temporal.lr_final_share),
-            Algorithm::OffPolicy(s) => {
-                rates(s.common.lr_final_share).or_else(|| s.exploration_follows_length())
-            }
+            Algorithm::Ppo(s) => rates(s.ppo.lr_final_share, "ppo.lr_final_share"),
+            Algorithm::Experts(s) => rates(s.temporal.lr_final_share, "temporal.lr_final_share"),
+            Algorithm::OffPolicy(s) => s.follows_length(),
         }
     }
     /// How far learning is, in a few words: the first two means of an update over all replicas.

@@ -172,11 +172,14 @@ impl OffPolicySpec {
         start + (last - start) * progress
     }
 
-    /// The key of the exploration's schedule, if it changes and so follows the length of the run.
-    pub fn exploration_follows_length(&self) -> Option<&'static str> {
+    /// The key of the schedule of rates or exploration that changes and so follows the length of the run, if there is one.
+    pub fn follows_length(&self) -> Option<&'static str> {
+        let falls = self.common.lr_final_share != 1.0;
         match &self.method {
-            Method::Ddpg(c) => (c.noise_start != c.noise_final).then_some("noise_share"),
-            Method::Dqn(c, _) => (c.epsilon_start != c.epsilon_final).then_some("epsilon_share"),
+            Method::Ddpg(_) if falls => Some("ddpg.lr_final_share"),
+            Method::Dqn(..) if falls => Some("dqn.lr_final_share"),
+            Method::Ddpg(c) => (c.noise_start != c.noise_final).then_some("ddpg.noise_share"),
+            Method::Dqn(c, _) => (c.epsilon_start != c.epsilon_final).then_some("dqn.epsilon_share"),
         }
     }
 

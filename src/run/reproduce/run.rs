@@ -102,6 +102,7 @@ impl<C: Task> Run<C> {
                 every: self.config.common().checkpoint_every,
                 resume: way.resume,
                 journal: way.journal,
+                events: None,
             };
             trained = Some(training.run(way.gpu, watch)?);
         }

@@ -221,6 +221,9 @@ pub struct Manifest {
     pub config: String,
     /// Task id.
     pub task: String,
+    /// What a reproduction reproduces, null of other jobs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub experiment: Option<String>,
     /// Agent ids of the run.
     pub agents: Vec<String>,
     /// Seeds of the run.
@@ -336,6 +339,7 @@ impl Manifest {
             command: command_line(args),
             config: config.to_string(),
             task: task.to_string(),
+            experiment: None,
             agents: agents.to_vec(),
             seeds: seeds.to_vec(),
             device: device.device.clone(),
