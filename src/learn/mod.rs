@@ -20,6 +20,7 @@ pub mod off_policy_cpu;
 pub mod off_policy_gpu;
 mod off_policy_memory_cpu;
 pub mod off_policy_step_gpu;
+mod pack;
 pub mod ppo_cpu;
 pub mod ppo_gpu;
 pub mod recurrent;
@@ -159,9 +160,7 @@ impl Algorithm {
         match self {
             Algorithm::Ppo(s) => rates(s.ppo.lr_final_share),
             Algorithm::Experts(s) => rates(s.temporal.lr_final_share),
-            Algorithm::OffPolicy(s) => {
-                rates(s.common.lr_final_share).or_else(|| s.exploration_follows_length())
-            }
+            Algorithm::OffPolicy(s) => s.follows_length(),
         }
     }
     /// How far learning is, in a few words: the first two means of an update over all replicas.
