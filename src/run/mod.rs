@@ -1,4 +1,4 @@
-//! Jobs: training ([`train`](mod@train), the main path), evaluation, whole papers, sweeps, and the rows and checkpoints that they leave.
+//! Jobs: training ([`train`](mod@train), the main path), evaluation, whole papers, sweeps, tuning, and the rows and checkpoints that they leave.
 
 pub mod check;
 pub mod checkpoint;
@@ -13,4 +13,6 @@ pub mod rows;
 pub mod sweep;
 pub mod task;
 pub mod train;
+#[cfg(feature = "report")]
+pub mod tune;
 pub mod watch;

@@ -37,3 +37,4 @@ mod structure;
 mod sweep_memory;
 mod sweep_packing;
 mod sweep_reads;
+mod tune;
