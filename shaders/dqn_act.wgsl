@@ -3,17 +3,18 @@
 #import index
 #import philox
 
-struct Imm { clock: u32, threshold: u32 }
+struct Imm { clock: u32 }
 var<immediate> imm: Imm;
 
 const VALUES: u32 = PARTS * WIDTH;
 const A: u32 = K * (VALUES + 1u);
 
 @group(0) @binding(0) var<storage, read> keys: array<vec2<u32>>;        // [R]
-@group(0) @binding(1) var<storage, read> q: array<f32>;                 // [R, B, K*L]
-@group(0) @binding(2) var<storage, read> codebook: array<f32>;          // [BEAMS, VALUES], then [LEVELS]
-@group(0) @binding(3) var<storage, read_write> choice: array<f32>;      // [R, B, K]
-@group(0) @binding(4) var<storage, read_write> action: array<f32>;      // [R, B, A]
+@group(0) @binding(1) var<storage, read> thresholds: array<u32>;        // [R]: epsilon in units of 2^-24, 0 for greedy
+@group(0) @binding(2) var<storage, read> q: array<f32>;                 // [R, B, K*L]
+@group(0) @binding(3) var<storage, read> codebook: array<f32>;          // [BEAMS, VALUES], then [LEVELS]
+@group(0) @binding(4) var<storage, read_write> choice: array<f32>;      // [R, B, K]
+@group(0) @binding(5) var<storage, read_write> action: array<f32>;      // [R, B, A]
 
 @compute @workgroup_size(WG) fn dqn_act(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let n = linear_id(id, groups);
@@ -29,9 +30,10 @@ const A: u32 = K * (VALUES + 1u);
             best = c;
         }
     }
-    if (imm.threshold > 0u) {
+    let threshold = thresholds[env / B];
+    if (threshold > 0u) {
         let w = philox4x32_10(vec4<u32>(k, imm.clock, env % B, STREAM_EXPLORE), keys[env / B]);
-        if ((w.x >> 8u) < imm.threshold) { best = mulhi(w.y, L); }
+        if ((w.x >> 8u) < threshold) { best = mulhi(w.y, L); }
     }
     choice[n] = f32(best);
     let beam = best / LEVELS;

@@ -4,15 +4,13 @@
 // CPU twin: td_loss_cpu in src/kernels/td_loss.rs. Compared by tolerance.
 #import index
 
-struct Imm { gamma: f32 }
-var<immediate> imm: Imm;
-
-@group(0) @binding(0) var<storage, read> q: array<f32>;                  // [R, M, K, L]
-@group(0) @binding(1) var<storage, read> q_next: array<f32>;             // [R, M, K, L]
-@group(0) @binding(2) var<storage, read> mb_action: array<f32>;          // [R, M, K]: chosen indices, not read if L = 1
-@group(0) @binding(3) var<storage, read> mb_scalars: array<vec2<f32>>;   // [R, M]: reward, 1 - terminated
-@group(0) @binding(4) var<storage, read_write> d_q: array<f32>;          // [R, M, K, L]: d loss / d q, with its 1/M
-@group(0) @binding(5) var<storage, read_write> terms: array<vec2<f32>>;  // [R, M]: the sample's term of the loss without 1/M, y
+@group(0) @binding(0) var<storage, read> gamma: array<f32>;              // [R]
+@group(0) @binding(1) var<storage, read> q: array<f32>;                  // [R, M, K, L]
+@group(0) @binding(2) var<storage, read> q_next: array<f32>;             // [R, M, K, L]
+@group(0) @binding(3) var<storage, read> mb_action: array<f32>;          // [R, M, K]: chosen indices, not read if L = 1
+@group(0) @binding(4) var<storage, read> mb_scalars: array<vec2<f32>>;   // [R, M]: reward, 1 - terminated
+@group(0) @binding(5) var<storage, read_write> d_q: array<f32>;          // [R, M, K, L]: d loss / d q, with its 1/M
+@group(0) @binding(6) var<storage, read_write> terms: array<vec2<f32>>;  // [R, M]: the sample's term of the loss without 1/M, y
 
 fn taken(head: u32) -> u32 {
     if (L > 1u) { return head * L + u32(mb_action[head]); }
@@ -33,7 +31,7 @@ fn taken(head: u32) -> u32 {
         }
         best += top;
     }
-    let y = mb_scalars[i].x + imm.gamma * mb_scalars[i].y * best;
+    let y = mb_scalars[i].x + gamma[i / M] * mb_scalars[i].y * best;
     let d = value - y;
     var term = d * d;
     var slope = d + d;

@@ -1,4 +1,4 @@
-//! The command line: `isacbench devices | check | train | evaluate | reproduce | bench | sweep | merge | report`.
+//! The command line: `isacbench devices | check | train | evaluate | reproduce | bench | sweep | tune | merge | report`.
 
 mod bench;
 mod check;
@@ -12,6 +12,8 @@ mod reproduce;
 mod sweep;
 pub mod tasks;
 mod train;
+#[cfg(feature = "report")]
+mod tune;
 mod watch;
 
 pub use crate::run::registry::Entry;
@@ -72,12 +74,23 @@ enum Command {
     /// Example: isacbench sweep configs/sweep-misac.toml --shard 2/4 --out runs/misac-2 --resume
     #[cfg(feature = "report")]
     Sweep(sweep::SweepArgs),
+    /// Search the settings of learned agents: the same number of trials, slots and seeds for each, as many trials in a batch as it holds.
+    ///
+    /// A trial draws the keys of [space] (a file by --space, else the task's own); trial 1 is the configuration as it stands. Tuning seeds are never
+    /// evaluation seeds. --out gets a dataset that `report` reads, chosen-AGENT.toml for --config, and page/tune.html: every trial, the chosen one, and
+    /// how the result follows each key. A job that was interrupted continues with --resume and leaves the same files.
+    ///
+    /// Example: isacbench tune v2x --agent ppo --agent ddpg --trials 64 --budget 1000000 --halving --out runs/tune
+    ///
+    /// Example: isacbench tune misac --trials 16 --budget 200000 --seeds 3000,3001 --dry-run
+    #[cfg(feature = "report")]
+    Tune(tune::TuneArgs),
     /// Put the shards of a sweep together, after a check that every point is there once.
     ///
     /// Example: isacbench merge runs/misac-1 runs/misac-2 --out runs/misac
     #[cfg(feature = "report")]
     Merge(sweep::MergeArgs),
-    /// Tables with intervals and figures of a sweep's dataset.
+    /// Tables with intervals and figures of a sweep's or a tuning's dataset.
     ///
     /// Example: isacbench report runs/misac --metric cost_j --where agent=h-moe --by task.snr_db
     #[cfg(feature = "report")]
@@ -146,6 +159,8 @@ fn command(command: Command, tasks: &Tasks) -> Result<()> {
         Command::Bench(a) => bench::bench(&a, tasks),
         #[cfg(feature = "report")]
         Command::Sweep(a) => sweep::sweep(&a, tasks),
+        #[cfg(feature = "report")]
+        Command::Tune(a) => tune::tune(&a, tasks),
         #[cfg(feature = "report")]
         Command::Merge(a) => sweep::merge(&a),
         #[cfg(feature = "report")]

@@ -9,7 +9,9 @@ use crate::run::sweep::dataset::{Dataset, PlanFile};
 use crate::run::sweep::merge;
 use crate::run::sweep::plan::SweepFile;
 use crate::run::sweep::report::{self, Query};
-use crate::run::sweep::run::{self, CPU_REPLICAS, Commits, Device, GPU_REPLICAS, Progress, Way};
+use crate::run::sweep::run::{
+    self, Batch, CPU_REPLICAS, Commits, Device, GPU_REPLICAS, Measurement, Progress, Way,
+};
 use crate::run::sweep::{Plan, Shard, SweepError};
 use crate::run::task::Task;
 use anyhow::{Context, Result, bail};
@@ -69,11 +71,11 @@ pub(super) fn sweep_of<C: Task>(a: &SweepArgs, file: &SweepFile) -> Result<()> {
 }
 
 /// A duration in words: `2 min 5 s`.
-fn time(seconds: f64) -> String {
+pub(super) fn time(seconds: f64) -> String {
     humantime::format_duration(Duration::from_secs(seconds.max(0.0).round() as u64)).to_string()
 }
 
-fn size(bytes: u64) -> String {
+pub(super) fn size(bytes: u64) -> String {
     match bytes as f64 / f64::from(1 << 20) {
         x if x < 1.0 => "under 1 MiB".into(),
         x if x < 1024.0 => format!("{x:.0} MiB"),
@@ -81,10 +83,14 @@ fn size(bytes: u64) -> String {
     }
 }
 
+/// Most replicas of a batch where nobody names a number.
+pub(super) fn usual_replicas(place: &Place) -> usize {
+    if place.gpu.is_some() { GPU_REPLICAS } else { CPU_REPLICAS }
+}
+
 fn go<C: Task>(a: &SweepArgs, file: &SweepFile, plan: Plan<C>, place: &Place) -> Result<()> {
     note!("{}", place.why);
-    let usual = if place.gpu.is_some() { GPU_REPLICAS } else { CPU_REPLICAS };
-    let replicas = a.replicas.or(file.replicas).unwrap_or(usual);
+    let replicas = a.replicas.or(file.replicas).unwrap_or(usual_replicas(place));
     let own = plan.shard(a.shard).len();
     say!(
         "{} points ({} in shard {}) of {} seeds, plan {}",
@@ -104,17 +110,9 @@ fn go<C: Task>(a: &SweepArgs, file: &SweepFile, plan: Plan<C>, place: &Place) ->
     if a.dry_run {
         return dry_run(a, &plan, replicas, place);
     }
-    // On a CPU nothing depends on which one it is.
-    let device = place.gpu.as_ref().map_or("cpu", |g| g.info.name.as_str());
-    let planned = PlanFile::of(&plan, a.shard, device);
+    let planned = PlanFile::of(&plan, a.shard, device_name(place));
     let out = a.out.clone().unwrap_or_else(|| default_out(&a.file, a.shard));
-    let mut dataset = Dataset::open(&out, &planned, a.resume)?;
-    if let Some(pid) = dataset.lock.stale {
-        note!("process {pid} had this folder and is gone; taking it over");
-    }
-    for path in &dataset.damaged {
-        note!("warning: a part was damaged; it is kept as '{}' and computed again", path.display());
-    }
+    let mut dataset = open(&out, &planned, a.resume)?;
     if !dataset.done.is_empty() {
         note!("{} of {own} points are there already", dataset.done.len());
     }
@@ -124,17 +122,7 @@ fn go<C: Task>(a: &SweepArgs, file: &SweepFile, plan: Plan<C>, place: &Place) ->
         device: Device { gpu: place.gpu.clone(), reopen: &|| Gpu::open(&a.device).map(Arc::new) },
         replicas,
         watch: &Bars::new(),
-        progress: &|p: &Progress| {
-            note!(
-                "batch {}/{}: {} of {} points, {:.2} replicas/s, about {} left",
-                p.batch,
-                p.batches,
-                p.points,
-                p.of,
-                p.replicas_per_s,
-                time(p.left_s)
-            );
-        },
+        progress: &tell,
         commits: &commits,
     };
     let done = run::run(&plan, &planned, &mut dataset, &mut way)?;
@@ -144,6 +132,36 @@ fn go<C: Task>(a: &SweepArgs, file: &SweepFile, plan: Plan<C>, place: &Place) ->
         say!("{} replicas diverged or are not finite: see the column status", done.not_ok);
     }
     Ok(())
+}
+
+/// As plans name the device: on a CPU nothing depends on which one it is.
+pub(super) fn device_name(place: &Place) -> &str {
+    place.gpu.as_ref().map_or("cpu", |g| g.info.name.as_str())
+}
+
+/// Takes the folder of a job's dataset, and says what is odd about it.
+pub(super) fn open(out: &Path, planned: &PlanFile, resume: bool) -> Result<Dataset> {
+    let dataset = Dataset::open(out, planned, resume)?;
+    if let Some(pid) = dataset.lock.stale {
+        note!("process {pid} had this folder and is gone; taking it over");
+    }
+    for path in &dataset.damaged {
+        note!("warning: a part was damaged; it is kept as '{}' and computed again", path.display());
+    }
+    Ok(dataset)
+}
+
+/// A line after a batch.
+pub(super) fn tell(p: &Progress) {
+    note!(
+        "batch {}/{}: {} of {} points, {:.2} replicas/s, about {} left",
+        p.batch,
+        p.batches,
+        p.points,
+        p.of,
+        p.replicas_per_s,
+        time(p.left_s)
+    );
 }
 
 fn default_out(file: &Path, shard: Shard) -> PathBuf {
@@ -157,9 +175,15 @@ fn default_out(file: &Path, shard: Shard) -> PathBuf {
 
 fn dry_run<C: Task>(a: &SweepArgs, plan: &Plan<C>, replicas: usize, place: &Place) -> Result<()> {
     let batches = run::batches(plan, a.shard, replicas, |_| false);
-    let (costs, spent) = run::costs(plan, &batches, replicas, place.gpu.as_ref())?;
+    say_costs(&batches, &run::costs(plan, &batches, replicas, place.gpu.as_ref())?, replicas);
+    Ok(())
+}
+
+/// Memory and time of each batch and of all.
+pub(super) fn say_costs(batches: &[Batch], found: &Measurement, replicas: usize) {
+    let (costs, spent) = (&found.costs, found.spent_s);
     say!("{:>5}  {:16} {:>7} {:>9} {:>12} {:>14}", "batch", "agent", "points", "replicas", "memory", "time");
-    for (n, (b, c)) in batches.iter().zip(&costs).enumerate() {
+    for (n, (b, c)) in batches.iter().zip(costs).enumerate() {
         let memory = if c.bytes == 0 { "-".to_string() } else { size(c.bytes) };
         let points = b.points.len();
         say!(
@@ -181,11 +205,10 @@ fn dry_run<C: Task>(a: &SweepArgs, plan: &Plan<C>, replicas: usize, place: &Plac
     say!(
         "times: measured here in {spent:.1} s, one update past the warm-up and up to 256 episodes of each agent and size; memory: computed from the sizes"
     );
-    Ok(())
 }
 
 /// Ends the process on SIGINT and SIGTERM as soon as nothing is being written.
-fn end_on_signals(commits: &Arc<Commits>, out: &Path) -> Result<()> {
+pub(super) fn end_on_signals(commits: &Arc<Commits>, out: &Path) -> Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM]).context("signals cannot be caught")?;
     let (commits, out) = (commits.clone(), out.display().to_string());
     std::thread::spawn(move || {
@@ -217,7 +240,7 @@ pub fn merge(a: &MergeArgs) -> Result<()> {
 
 #[derive(Args)]
 pub struct ReportArgs {
-    /// Folder of a sweep
+    /// Folder of a sweep or a tuning
     #[arg(value_name = "DATASET")]
     dataset: PathBuf,
     /// Metric to show (repeatable) [default: the one that the task is judged by]
@@ -226,7 +249,7 @@ pub struct ReportArgs {
     /// Only rows in which a column has this value, for example --where agent=ppo (repeatable)
     #[arg(long = "where", value_name = "COLUMN=VALUE")]
     filters: Vec<String>,
-    /// Column that tells groups apart (repeatable) [default: agent and all swept keys]
+    /// Column that tells groups apart (repeatable) [default: agent and all swept keys; of a tuning agent, trial and slots]
     #[arg(long = "by", value_name = "COLUMN")]
     by: Vec<String>,
     /// Column on the x axis [default: the first one that holds several numbers]

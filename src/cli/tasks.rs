@@ -29,6 +29,9 @@ pub trait Registered: AnyTask {
     /// Plans a sweep file and runs it, or says what it would do.
     #[cfg(feature = "report")]
     fn sweep(&self, a: &super::sweep::SweepArgs, file: &crate::run::sweep::plan::SweepFile) -> Result<()>;
+    /// Tunes learned agents, or says what that would take.
+    #[cfg(feature = "report")]
+    fn tune(&self, a: &super::tune::TuneArgs) -> Result<()>;
 }
 
 /// The tasks of a program, in the order in which they are told; the first is the one that holds where none is named.
@@ -58,6 +61,10 @@ impl<C: Task> Registered for Entry<C> {
     #[cfg(feature = "report")]
     fn sweep(&self, a: &super::sweep::SweepArgs, file: &crate::run::sweep::plan::SweepFile) -> Result<()> {
         super::sweep::sweep_of::<C>(a, file)
+    }
+    #[cfg(feature = "report")]
+    fn tune(&self, a: &super::tune::TuneArgs) -> Result<()> {
+        super::tune::tune_of::<C>(a)
     }
 }
 

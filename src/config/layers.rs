@@ -262,6 +262,13 @@ fn layers(
             },
         ));
     }
+    // Of another task, every key would be wrong: the name says it better.
+    let task = |t: &toml::Table| t.get("task").and_then(|t| t.get("name")).cloned();
+    if let (Some(own), Some(other)) = (task(&table), task(&user))
+        && own != other
+    {
+        return Err(ConfigError::value("task.name", format!("{other} is not {own}, the task at hand")));
+    }
     merge(&mut table, user);
     Ok((table, origin))
 }

@@ -76,8 +76,8 @@ impl Dqn {
         let mut terms = vec![F::splat(f64::NAN); 2 * self.m];
         let mut d_q = vec![F::splat(f64::NAN); self.m * self.l];
         let pass = forward_backward_cpu(&self.net, (1, self.m), &real(&self.params), &real(&self.x), |q| {
-            let gamma = F::splat(GAMMA);
-            td_loss::td_loss_cpu(&spec, gamma, q, q_next, &self.action, &scalars, &mut d_q, &mut terms);
+            let gamma = [F::splat(GAMMA)];
+            td_loss::td_loss_cpu(&spec, &gamma, q, q_next, &self.action, &scalars, &mut d_q, &mut terms);
             d_q.clone()
         });
         DqnResult {
@@ -99,7 +99,8 @@ impl Dqn {
             r: REPLICAS,
             m,
             d: 1,
-            gamma: GAMMA,
+            gamma: vec![GAMMA as f32; REPLICAS],
+            tau: vec![TAU as f32; REPLICAS],
             steps: 1,
         };
         let step = OffPolicyStep::new(gpu, &spec, &start(&self.params, &self.target))?;
@@ -107,16 +108,17 @@ impl Dqn {
         gpu.write(&step.next, &both(&self.next));
         gpu.write(&step.action, &both(&self.action));
         gpu.write(&step.scalars, &both(&self.scalars));
-        step.optimiser(gpu, &OPTIMISER);
+        step.optimiser(gpu, &[OPTIMISER; REPLICAS]);
         gpu.run(|pass| step.record(pass, &OPTIMISER, 1, 0))?;
         let alone = td_loss::Spec { r: 1, m, k: 1, l, huber };
         let inputs = td_loss::Inputs {
+            gamma: vec![GAMMA as f32],
             q: v.f32("q", &[m, l])?,
             q_next: v.f32("q_next", &[m, l])?,
             action: self.action.clone(),
             scalars: self.scalars.clone(),
         };
-        let (d_q, _) = td_loss::td_loss_gpu(gpu, &alone, GAMMA, &inputs)?;
+        let (d_q, _) = td_loss::td_loss_gpu(gpu, &alone, &inputs)?;
         Ok(DqnResult {
             d_q: wide(&d_q),
             terms: wide(&gpu.read(&step.terms)?[..2 * m]),
@@ -278,7 +280,7 @@ impl Ddpg {
         let critic = forward_backward_cpu(&self.critic, (1, m), &params, &x_taken, |q| {
             let loss = td_loss::Spec { r: 1, m, k: 1, l: 1, huber: false };
             let mut d = vec![F::splat(f64::NAN); m];
-            td_loss::td_loss_cpu(&loss, F::splat(GAMMA), q, &q_next, &[], &scalars, &mut d, &mut terms);
+            td_loss::td_loss_cpu(&loss, &[F::splat(GAMMA)], q, &q_next, &[], &scalars, &mut d, &mut terms);
             d
         });
 
@@ -314,7 +316,8 @@ impl Ddpg {
             r: REPLICAS,
             m,
             d: self.actions(),
-            gamma: GAMMA,
+            gamma: vec![GAMMA as f32; REPLICAS],
+            tau: vec![TAU as f32; REPLICAS],
             steps: 1,
         };
         let step = OffPolicyStep::new(gpu, &spec, &start(&narrow(&self.params), &narrow(&self.target)))?;
@@ -322,7 +325,7 @@ impl Ddpg {
         gpu.write(&step.next, &both(&self.next));
         gpu.write(&step.action, &both(&narrow(&self.action)));
         gpu.write(&step.scalars, &both(&self.scalars));
-        step.optimiser(gpu, &OPTIMISER);
+        step.optimiser(gpu, &[OPTIMISER; REPLICAS]);
         gpu.run(|pass| step.record(pass, &OPTIMISER, 1, 0))?;
         Ok(DdpgResult {
             terms: wide(&gpu.read(&step.terms)?[..2 * m]),
@@ -426,10 +429,11 @@ fn each_polyak(
         let (r, p) = (REPLICAS, online.len());
         let params = gpu.upload("golden.params", &[r, p], &both(online))?;
         let target = gpu.upload("golden.target", &[r, p], &both(target))?;
-        let bound = polyak::Polyak::new(gpu, &polyak::Spec { r, p })?.bind(gpu, &params, &target);
+        let tau = gpu.upload("golden.tau", &[r], &vec![tau as f32; r])?;
+        let bound = polyak::Polyak::new(gpu, &polyak::Spec { r, p })?.bind(gpu, &tau, &params, &target);
         let mut after = Vec::new();
         for _ in 0..steps {
-            gpu.run(|pass| bound.record(pass, tau as f32))?;
+            gpu.run(|pass| bound.record(pass))?;
             after.push(wide(&gpu.read(&target)?[..p]));
         }
         compare(Backend::Gpu, after)?;

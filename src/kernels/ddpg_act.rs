@@ -38,8 +38,6 @@ pub struct Args {
     /// Slot counter: no two dispatches of a training may draw at the same value.
     pub clock: u32,
     pub scale: f32,
-    /// Standard deviation of the noise; 0: none.
-    pub noise: f32,
 }
 
 /// The normals of actions 4·`block` … 4·`block` + 3.
@@ -69,17 +67,19 @@ pub fn act<F: Real<Elem = F, Word = u32, Mask = bool>>(
     }
 }
 
-/// `keys` `[R]`; `z` `[R, B, A]`; `action` `[R, B, A]`.
+/// `keys` `[R]`; `noise` `[R]`, standard deviations of the noise, 0: none; `z` `[R, B, A]`; `action` `[R, B, A]`.
 pub fn ddpg_act_cpu<F: Real<Elem = F, Word = u32, Mask = bool>>(
     spec: &Spec,
     at: &Args,
     keys: &[[u32; 2]],
+    noise: &[F],
     z: &[F],
     action: &mut [F],
 ) {
-    let (scale, noise) = (F::splat(at.scale.into()), F::splat(at.noise.into()));
+    let scale = F::splat(at.scale.into());
     for (n, (z, action)) in z.chunks_exact(spec.a).zip(action.chunks_exact_mut(spec.a)).enumerate() {
-        act(keys[n / spec.b], (n % spec.b) as u32, at.clock, scale, noise, z, action);
+        let r = n / spec.b;
+        act(keys[r], (n % spec.b) as u32, at.clock, scale, noise[r], z, action);
     }
 }
 
@@ -87,7 +87,7 @@ pub fn ddpg_act_cpu<F: Real<Elem = F, Word = u32, Mask = bool>>(
 pub fn cost(spec: &Spec) -> Cost {
     let &Spec { r, b, a } = spec;
     let each = a.div_ceil(4) * 2 * NORMAL_PAIR + a * (TANH + 5);
-    Cost::new(r * b * each, 2 * r + 2 * r * b * a)
+    Cost::new(r * b * each, 3 * r + 2 * r * b * a)
 }
 
 /// Constants of the shader.
@@ -108,10 +108,17 @@ impl DdpgAct {
         Ok(DdpgAct { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
     }
 
-    /// `keys` `[R]`, `z` `[R, B, A]`, `action` `[R, B, A]`.
-    pub fn bind(&self, gpu: &Gpu, keys: &Buf<[u32; 2]>, z: &Buf<f32>, action: &Buf<f32>) -> DdpgActBound {
+    /// Shapes as in [`ddpg_act_cpu`].
+    pub fn bind(
+        &self,
+        gpu: &Gpu,
+        keys: &Buf<[u32; 2]>,
+        noise: &Buf<f32>,
+        z: &Buf<f32>,
+        action: &Buf<f32>,
+    ) -> DdpgActBound {
         let Spec { r, b, a } = self.spec;
-        let buffers = [keys.of_len(r), z.of_len(r * b * a), action.of_len(r * b * a)];
+        let buffers = [keys.of_len(r), noise.of_len(r), z.of_len(r * b * a), action.of_len(r * b * a)];
         DdpgActBound { spec: self.spec, bound: self.kernel.bind(gpu, &buffers) }
     }
 }
@@ -124,39 +131,42 @@ pub struct DdpgActBound {
 
 impl DdpgActBound {
     pub fn record(&self, pass: &mut wgpu::ComputePass, at: &Args) {
-        let imm = [at.clock, at.scale.to_bits(), at.noise.to_bits()];
+        let imm = [at.clock, at.scale.to_bits()];
         self.bound.record(pass, fold_groups(self.spec.r * self.spec.b, WG), &imm);
     }
 }
 
-/// Shader against f64 twin on the same f32 inputs and the same random words, exploring and not.
+/// Shader against f64 twin on the same f32 inputs and the same random words, exploring (each replica by its own noise, the third by none) and not.
 pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
     let &Spec { r, b, a } = spec;
     let z = normal(seed, 0, r * b * a, 1.5);
     let keys = Sample::new(seed, 1).keys(r);
     let z64 = widen(&z);
     let action = gpu.alloc::<f32>("ddpg_act.action", &[r, b, a], Fill::Poison)?;
+    let deviations = gpu.alloc::<f32>("ddpg_act.noise", &[r], Fill::Poison)?;
     let bound = DdpgAct::new(gpu, spec)?.bind(
         gpu,
         &gpu.upload("ddpg_act.keys", &[r], &keys)?,
+        &deviations,
         &gpu.upload("ddpg_act.z", &[r, b, a], &z)?,
         &action,
     );
     let mut rows = Vec::new();
-    for noise in [0.7f32, 0.0] {
-        let at = Args { clock: 77, scale: 1.5, noise };
+    let exploring: Vec<f32> = (0..r).map(|r| [0.7, 0.2, 0.0][r % 3]).collect();
+    for (name, noise) in [("exploring", exploring), ("without noise", vec![0.0; r])] {
+        let at = Args { clock: 77, scale: 1.5 };
         let mut want = vec![0.0; r * b * a];
-        ddpg_act_cpu(spec, &at, &keys, &z64, &mut want);
+        ddpg_act_cpu(spec, &at, &keys, &widen(&noise), &z64, &mut want);
         let scale: Vec<f64> = (0..r * b * a)
             .map(|i| {
                 let (n, k) = (i / a, i % a);
                 let z = four_normals::<f64>(keys[n / b], (n % b) as u32, at.clock, (k / 4) as u32);
                 let (z, radius) = (z[k % 4].abs(), z[k % 4].hypot(z[(k % 4) ^ 1]));
-                1.5 + f64::from(noise) * (1.0 + z + 0.05 / radius)
+                1.5 + f64::from(noise[n / b]) * (1.0 + z + 0.05 / radius)
             })
             .collect();
+        gpu.write(&deviations, &noise);
         gpu.run(|pass| bound.record(pass, &at))?;
-        let name = if noise > 0.0 { "exploring" } else { "without noise" };
         rows.push(compare_scaled(name, &gpu.read(&action)?, &want, &scale, TOL));
     }
     Ok(rows)
@@ -173,8 +183,9 @@ mod tests {
         let mut wide = vec![0f64; b * a];
         ddpg_act_cpu(
             &spec,
-            &Args { clock: 5, scale: 100.0, noise: 2.0 },
+            &Args { clock: 5, scale: 100.0 },
             &[[1, 2]],
+            &[2.0],
             &vec![0.0; b * a],
             &mut wide,
         );
@@ -183,13 +194,7 @@ mod tests {
         // Standard errors: 2/√n = 0.008, and 4·√(2/n) = 0.023 of the variance; five of each.
         assert!((mean / n).abs() < 0.04 && (square / n - 4.0).abs() < 0.12, "{} {}", mean / n, square / n);
         let mut held = wide.clone();
-        ddpg_act_cpu(
-            &spec,
-            &Args { clock: 5, scale: 1.5, noise: 2.0 },
-            &[[1, 2]],
-            &vec![9.0; b * a],
-            &mut held,
-        );
+        ddpg_act_cpu(&spec, &Args { clock: 5, scale: 1.5 }, &[[1, 2]], &[2.0], &vec![9.0; b * a], &mut held);
         assert!(held.iter().all(|x| x.abs() <= 1.5) && held.iter().any(|x| *x < 1.0));
     }
 }

@@ -38,8 +38,6 @@ pub fn choices(parts: usize, width: usize) -> Spec {
 pub struct Args {
     /// Slot counter: no two dispatches of a training may draw at the same value.
     pub clock: u32,
-    /// ε as [`threshold`] gives it; 0: greedy.
-    pub threshold: u32,
 }
 
 /// ε in units of 2⁻²⁴.
@@ -63,11 +61,12 @@ pub fn explored(
     (w[0] >> 8 < threshold).then(|| ((u64::from(w[1]) * u64::from(choices)) >> 32) as u32)
 }
 
-/// `keys` `[R]`; `q` `[R, B, K·L]`; `choice` `[R, B, K]`, whole numbers; `action` `[R, B, A]`.
+/// `keys` `[R]`; `thresholds` `[R]`, each replica's ε as [`threshold`] gives it, 0: greedy; `q` `[R, B, K·L]`; `choice` `[R, B, K]`, whole numbers; `action` `[R, B, A]`.
 pub fn dqn_act_cpu(
     spec: &Spec,
     at: &Args,
     keys: &[[u32; 2]],
+    thresholds: &[u32],
     q: &[f32],
     choice: &mut [f32],
     action: &mut [f32],
@@ -76,14 +75,9 @@ pub fn dqn_act_cpu(
     let (k, l, a) = (book.factors, book.choices(), book.actions());
     for (n, choice) in choice.iter_mut().enumerate() {
         let (env, vehicle) = (n / k, n % k);
-        let tried = explored(
-            keys[env / spec.b],
-            (env % spec.b) as u32,
-            at.clock,
-            vehicle as u32,
-            at.threshold,
-            l as u32,
-        );
+        let r = env / spec.b;
+        let tried =
+            explored(keys[r], (env % spec.b) as u32, at.clock, vehicle as u32, thresholds[r], l as u32);
         let c = tried.map_or_else(|| argmax(&q[n * l..][..l]), |c| c as usize);
         *choice = c as f32;
         book.decode(vehicle, c, &mut action[env * a..][..a]);
@@ -95,7 +89,7 @@ pub fn cost(spec: &Spec) -> Cost {
     let book = &spec.codebook;
     let (k, a) = (book.factors, book.actions());
     let each = k * book.choices() + k + a;
-    Cost::moving(2 * spec.r + book.flat().len() + spec.r * spec.b * each)
+    Cost::moving(3 * spec.r + book.flat().len() + spec.r * spec.b * each)
 }
 
 /// Constants of the shader.
@@ -126,11 +120,13 @@ impl DqnAct {
         Ok(DqnAct { spec: spec.clone(), kernel: gpu.kernel(&SHADER, &prelude(spec))? })
     }
 
-    /// `keys` `[R]`, `q` `[R, B, K·L]`, `codebook` as [`Codebook::flat`], `choice` `[R, B, K]`, `action` `[R, B, A]`.
+    /// `keys` and `thresholds` `[R]`, `q` `[R, B, K·L]`, `codebook` as [`Codebook::flat`], `choice` `[R, B, K]`, `action` `[R, B, A]`.
+    #[allow(clippy::too_many_arguments, reason = "the argument list is the kernel's binding list")]
     pub fn bind(
         &self,
         gpu: &Gpu,
         keys: &Buf<[u32; 2]>,
+        thresholds: &Buf<u32>,
         q: &Buf<f32>,
         codebook: &Buf<f32>,
         choice: &Buf<f32>,
@@ -140,6 +136,7 @@ impl DqnAct {
         let n = r * b;
         let buffers = [
             keys.of_len(*r),
+            thresholds.of_len(*r),
             q.of_len(n * book.factors * book.choices()),
             codebook.of_len(book.beams.len() + book.levels.len()),
             choice.of_len(n * book.factors),
@@ -157,11 +154,11 @@ pub struct DqnActBound {
 
 impl DqnActBound {
     pub fn record(&self, pass: &mut wgpu::ComputePass, at: &Args) {
-        self.bound.record(pass, fold_groups(self.threads, WG), &[at.clock, at.threshold]);
+        self.bound.record(pass, fold_groups(self.threads, WG), &[at.clock]);
     }
 }
 
-/// Shader against twin, bits of every number: greedy, mixed, and always exploring. Q-values have few levels, so that ties occur.
+/// Shader against twin, bits of every number: greedy, mixed (each replica by its own ε), and always exploring. Q-values have few levels, so that ties occur.
 pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
     let (r, b, book) = (spec.r, spec.b, &spec.codebook);
     let (k, l, a) = (book.factors, book.choices(), book.actions());
@@ -171,9 +168,11 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
     let choice = gpu.alloc::<f32>("dqn_act.choice", &[r, b, k], Fill::Poison)?;
     let action = gpu.alloc::<f32>("dqn_act.action", &[r, b, a], Fill::Poison)?;
     let flat = book.flat();
+    let thresholds = gpu.alloc::<u32>("dqn_act.thresholds", &[r], Fill::Poison)?;
     let bound = DqnAct::new(gpu, spec)?.bind(
         gpu,
         &gpu.upload("dqn_act.keys", &[r], &keys)?,
+        &thresholds,
         &gpu.upload("dqn_act.q", &[r, b, k * l], &q)?,
         &gpu.upload("dqn_act.codebook", &[flat.len()], &flat)?,
         &choice,
@@ -181,12 +180,16 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
     );
     let bits = |x: &[f32]| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
     let mut rows = Vec::new();
-    for epsilon in [0.0, 0.3, 1.0] {
-        let at = Args { clock: 9, threshold: threshold(epsilon) };
+    for (of, epsilon) in
+        [("greedy", [0.0; 3]), ("epsilon = 0.3, 0.1, 0", [0.3, 0.1, 0.0]), ("always exploring", [1.0; 3])]
+    {
+        let at = Args { clock: 9 };
+        let each: Vec<u32> = (0..r).map(|r| threshold(epsilon[r % 3])).collect();
         let (mut want_choice, mut want_action) = (vec![f32::NAN; r * b * k], vec![f32::NAN; r * b * a]);
-        dqn_act_cpu(spec, &at, &keys, &q, &mut want_choice, &mut want_action);
+        dqn_act_cpu(spec, &at, &keys, &each, &q, &mut want_choice, &mut want_action);
+        gpu.write(&thresholds, &each);
         gpu.run(|pass| bound.record(pass, &at))?;
-        let name = |what: &str| format!("{what}, epsilon = {epsilon}");
+        let name = |what: &str| format!("{what}, {of}");
         rows.push(compare_exact(&name("choice"), &bits(&gpu.read(&choice)?), &bits(&want_choice)));
         rows.push(compare_exact(&name("action"), &bits(&gpu.read(&action)?), &bits(&want_action)));
     }

@@ -16,8 +16,7 @@ use super::adam;
 use super::compare::{Comparison, Tol, compare_exact, compare_scaled};
 use super::cost::{Cost, EXP};
 use super::inputs::widen;
-use super::twin::assert_len;
-use crate::gpu::{Bound, Buf, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
+use crate::gpu::{Gpu, GpuError, Prelude, Source, fold_groups};
 use crate::num::real::Real;
 
 pub const SHADER: Source = shader!("shaders/", "kl_control");
@@ -184,49 +183,31 @@ pub fn prelude(spec: &Spec) -> Prelude {
     p.f32("GAIN", GAIN as f32).f32("MOST", MOST as f32).f32("LEAST", LEAST as f32).f32("FAR", FAR as f32)
 }
 
-/// The compiled kernel.
-pub struct KlControl {
-    spec: Spec,
-    kernel: Kernel,
-}
-
-impl KlControl {
-    pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
-        let &Spec { c, column, .. } = spec;
+host! {
+    KlControl, KlControlBound;
+    fits |_, &Spec { c, column, .. }| {
         assert!(column < c, "kl_control: column {column} of {c}");
-        Ok(KlControl { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
-    }
-
+        Ok(())
+    };
     /// `means` `[steps, R, C]` of which a dispatch reads one step; `norms` `[R, 2]`; `hyper` `[R, 8]`; `limits` `[R, 2]`; `pace` `[R, 8]`.
-    pub fn bind(
-        &self,
-        gpu: &Gpu,
-        means: &Buf<f32>,
-        norms: &Buf<f32>,
-        hyper: &Buf<f32>,
-        limits: &Buf<f32>,
-        pace: &Buf<f32>,
-    ) -> KlControlBound {
-        let Spec { r, c, .. } = self.spec;
-        assert!(means.len().is_multiple_of(r * c), "'{}' has no rows of {:?}", means.label, self.spec);
-        for (buf, width) in [(norms, 2), (hyper, 8), (limits, 2), (pace, 8)] {
-            assert_len(buf, r * width, &format!("[R, {width}]"), &self.spec);
-        }
-        let buffers = [&means.raw, &norms.raw, &hyper.raw, &limits.raw, &pace.raw];
-        KlControlBound { spec: self.spec, bound: self.kernel.bind(gpu, &buffers) }
+    bind |spec| {
+        means: f32,
+        norms: f32 = of_len(2 * spec.r),
+        hyper: f32 = of_len(8 * spec.r),
+        limits: f32 = of_len(2 * spec.r),
+        pace: f32 = of_len(8 * spec.r),
     }
-}
-
-/// The kernel with its buffers.
-pub struct KlControlBound {
-    spec: Spec,
-    bound: Bound,
 }
 
 impl KlControlBound {
     /// For step `row` of the update, the first of which answers to no divergence.
     pub fn record(&self, pass: &mut wgpu::ComputePass, row: usize) {
         let Spec { r, c, .. } = self.spec;
+        assert!(
+            (row + 1) * r * c <= self.means,
+            "kl_control: step {row} of means of {} elements",
+            self.means
+        );
         let immediates = [(row * r * c) as u32, u32::from(row == 0)];
         self.bound.record(pass, fold_groups(r, WG), &immediates);
     }

@@ -27,7 +27,7 @@ pub struct Spec {
 
 /// What a dispatch must do.
 pub fn cost(spec: &Spec) -> Cost {
-    Cost::new(3 * spec.r * spec.p, 3 * spec.r * spec.p)
+    Cost::new(3 * spec.r * spec.p, spec.r + 3 * spec.r * spec.p)
 }
 
 /// Constants of the shader.
@@ -46,10 +46,11 @@ impl Polyak {
         Ok(Polyak { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
     }
 
-    /// `params` and `target` `[R, P]`.
-    pub fn bind(&self, gpu: &Gpu, params: &Buf<f32>, target: &Buf<f32>) -> PolyakBound {
-        let n = self.spec.r * self.spec.p;
-        PolyakBound { spec: self.spec, bound: self.kernel.bind(gpu, &[params.of_len(n), target.of_len(n)]) }
+    /// `tau` `[R]`, `params` and `target` `[R, P]`.
+    pub fn bind(&self, gpu: &Gpu, tau: &Buf<f32>, params: &Buf<f32>, target: &Buf<f32>) -> PolyakBound {
+        let Spec { r, p } = self.spec;
+        let buffers = [tau.of_len(r), params.of_len(r * p), target.of_len(r * p)];
+        PolyakBound { spec: self.spec, bound: self.kernel.bind(gpu, &buffers) }
     }
 }
 
@@ -60,12 +61,12 @@ pub struct PolyakBound {
 }
 
 impl PolyakBound {
-    pub fn record(&self, pass: &mut wgpu::ComputePass, tau: f32) {
-        self.bound.record(pass, fold_groups(self.spec.r * self.spec.p, WG), &[tau.to_bits()]);
+    pub fn record(&self, pass: &mut wgpu::ComputePass) {
+        self.bound.record(pass, fold_groups(self.spec.r * self.spec.p, WG), &[]);
     }
 }
 
-/// Shader against f64 twin on the same f32 inputs: a small share, and all.
+/// Shader against f64 twin on the same f32 inputs: a small share, another one in each replica, and all.
 pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
     let &Spec { r, p } = spec;
     let (online, before) = (normal(seed, 0, r * p, 1.0), normal(seed, 1, r * p, 1.0));
@@ -73,14 +74,17 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
     let kernel = Polyak::new(gpu, spec)?;
     let params = gpu.upload("polyak.params", &[r, p], &online)?;
     let target = gpu.upload("polyak.target", &[r, p], &before)?;
-    let bound = kernel.bind(gpu, &params, &target);
+    let small: Vec<f32> = (0..r).map(|r| 0.005 * (r + 1) as f32).collect();
     let mut rows = Vec::new();
-    for tau in [0.005f32, 1.0] {
+    for (name, tau) in [("small shares", small), ("copies", vec![1.0; r])] {
         let mut want = widen(&before);
-        polyak_cpu(f64::from(tau), &widen(&online), &mut want);
+        for ((tau, online), want) in tau.iter().zip(widen(&online).chunks(p)).zip(want.chunks_mut(p)) {
+            polyak_cpu(f64::from(*tau), online, want);
+        }
         gpu.write(&target, &before);
-        gpu.run(|pass| bound.record(pass, tau))?;
-        rows.push(compare_scaled(&format!("target, tau = {tau}"), &gpu.read(&target)?, &want, &scale, TOL));
+        let bound = kernel.bind(gpu, &gpu.upload("polyak.tau", &[r], &tau)?, &params, &target);
+        gpu.run(|pass| bound.record(pass))?;
+        rows.push(compare_scaled(name, &gpu.read(&target)?, &want, &scale, TOL));
     }
     Ok(rows)
 }

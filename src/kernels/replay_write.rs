@@ -38,14 +38,14 @@ pub struct Args {
     pub obs_off: usize,
     /// … and behind it.
     pub next_off: usize,
-    pub reward_scale: f32,
 }
 
-/// `obs` holds both observations of the slot; `final_obs` `[R, B, O]`; `action` `[R, B, D]`; `reward`, `flags` `[R, B]`; `replay` `[R, C, B, W]`.
+/// `reward_scale` `[R]`; `obs` holds both observations of the slot; `final_obs` `[R, B, O]`; `action` `[R, B, D]`; `reward`, `flags` `[R, B]`; `replay` `[R, C, B, W]`.
 #[allow(clippy::too_many_arguments, reason = "the argument list is the kernel's binding list")]
 pub fn replay_write_cpu(
     spec: &Spec,
     at: &Args,
+    reward_scale: &[f32],
     obs: &[f32],
     final_obs: &[f32],
     action: &[f32],
@@ -62,7 +62,7 @@ pub fn replay_write_cpu(
             &obs[at.obs_off + n * o..][..o],
             &action[n * d..][..d],
             &next[..o],
-            at.reward_scale * reward[n],
+            reward_scale[n / b] * reward[n],
             flags[n],
         );
     }
@@ -71,7 +71,7 @@ pub fn replay_write_cpu(
 /// What a dispatch must do: a transition read, its reward scaled, its row written.
 pub fn cost(spec: &Spec) -> Cost {
     let &Spec { r, b, row, .. } = spec;
-    Cost::new(r * b, r * b * (2 * row.obs + row.action + 2 + row.width()))
+    Cost::new(r * b, r + r * b * (2 * row.obs + row.action + 2 + row.width()))
 }
 
 /// Constants of the shader.
@@ -97,6 +97,7 @@ impl ReplayWrite {
     pub fn bind(
         &self,
         gpu: &Gpu,
+        reward_scale: &Buf<f32>,
         obs: &Buf<f32>,
         final_obs: &Buf<f32>,
         action: &Buf<f32>,
@@ -107,6 +108,7 @@ impl ReplayWrite {
         let Spec { r, b, c, row } = self.spec;
         let n = r * b;
         let buffers = [
+            reward_scale.of_len(r),
             &obs.raw,
             final_obs.of_len(n * row.obs),
             action.of_len(n * row.action),
@@ -132,7 +134,7 @@ impl ReplayWriteBound {
         for off in [at.obs_off, at.next_off] {
             assert_inside("replay_write", "obs", off, r * b * row.obs, self.obs_len);
         }
-        let imm = [at.slot as u32, at.obs_off as u32, at.next_off as u32, at.reward_scale.to_bits()];
+        let imm = [at.slot as u32, at.obs_off as u32, at.next_off as u32];
         self.bound.record(pass, fold_groups(r * b * row.width(), WG), &imm);
     }
 }
@@ -149,13 +151,15 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
     let flags: Vec<u32> = (0..n)
         .map(|_| [0, 0, TRUNCATED, TERMINATED, TERMINATED | TRUNCATED][draw.word() as usize % 5])
         .collect();
-    let at = Args { slot: c - 1, obs_off: n * o + 5, next_off: 2, reward_scale: 0.05 };
+    let at = Args { slot: c - 1, obs_off: n * o + 5, next_off: 2 };
+    let scales: Vec<f32> = (0..r).map(|r| 0.05 * (r + 1) as f32).collect();
     let mut want = before.clone();
-    replay_write_cpu(spec, &at, &obs, &final_obs, &action, &reward, &flags, &mut want);
+    replay_write_cpu(spec, &at, &scales, &obs, &final_obs, &action, &reward, &flags, &mut want);
 
     let replay = gpu.upload("replay_write.replay", &[r, c, b, row.width()], &before)?;
     let bound = ReplayWrite::new(gpu, spec)?.bind(
         gpu,
+        &gpu.upload("replay_write.reward_scale", &[r], &scales)?,
         &gpu.upload("replay_write.obs", &[obs.len()], &obs)?,
         &gpu.upload("replay_write.final_obs", &[r, b, o], &final_obs)?,
         &gpu.upload("replay_write.action", &[r, b, row.action], &action)?,

@@ -37,12 +37,12 @@ pub struct Spec {
 
 pub const DEFAULT: Spec = Spec { r: 3, m: 509, k: 3, l: 96, huber: true };
 
-/// `q`, `q_next` `[R, M, K, L]`; `mb_action` `[R, M, K]` chosen indices (not read if L = 1); `mb_scalars` `[R, M]` of (reward, 1 − terminated);
+/// `gamma` `[R]`; `q`, `q_next` `[R, M, K, L]`; `mb_action` `[R, M, K]` chosen indices (not read if L = 1); `mb_scalars` `[R, M]` of (reward, 1 − terminated);
 /// `d_q` `[R, M, K, L]` with its 1/M; `terms` `[R, M, 2]` = the sample's term of the loss (without 1/M), and y.
 #[allow(clippy::too_many_arguments, reason = "the argument list is the kernel's binding list")]
 pub fn td_loss_cpu<F: Real<Elem = F, Mask = bool>>(
     spec: &Spec,
-    gamma: F,
+    gamma: &[F],
     q: &[F],
     q_next: &[F],
     mb_action: &[f32],
@@ -50,9 +50,9 @@ pub fn td_loss_cpu<F: Real<Elem = F, Mask = bool>>(
     d_q: &mut [F],
     terms: &mut [F],
 ) {
-    let &Spec { k, l, huber, .. } = spec;
+    let &Spec { m, k, l, huber, .. } = spec;
     let [zero, half, one] = [0.0, 0.5, 1.0].map(F::splat);
-    let per_sample = one / F::splat(spec.m as f64);
+    let per_sample = one / F::splat(m as f64);
     for (i, [reward, goes_on]) in mb_scalars.iter().enumerate() {
         let taken =
             |head: usize| (i * k + head) * l + if l > 1 { mb_action[i * k + head] as usize } else { 0 };
@@ -62,7 +62,7 @@ pub fn td_loss_cpu<F: Real<Elem = F, Mask = bool>>(
             let next = &q_next[(i * k + head) * l..][..l];
             best += next[1..].iter().fold(next[0], |best, x| best.max(*x));
         }
-        let y = *reward + gamma * *goes_on * best;
+        let y = *reward + gamma[i / m] * *goes_on * best;
         let d = value - y;
         let (term, slope) = if !huber {
             (d * d, d + d)
@@ -84,7 +84,7 @@ pub fn td_loss_cpu<F: Real<Elem = F, Mask = bool>>(
 pub fn cost(spec: &Spec) -> Cost {
     let &Spec { r, m, k, l, huber } = spec;
     let chosen = if l > 1 { 2 * k } else { k };
-    let words = r * m * (chosen + 2 * k * l + 2 + 2);
+    let words = r + r * m * (chosen + 2 * k * l + 2 + 2);
     match huber {
         true => Cost::moving(words),
         // Values of both sides with the best of L; target, error, square and slope; the gradients.
@@ -117,6 +117,7 @@ impl TdLoss {
     pub fn bind(
         &self,
         gpu: &Gpu,
+        gamma: &Buf<f32>,
         q: &Buf<f32>,
         q_next: &Buf<f32>,
         mb_action: &Buf<f32>,
@@ -127,6 +128,7 @@ impl TdLoss {
         let Spec { r, m, k, l, .. } = self.spec;
         let n = r * m;
         let buffers = [
+            gamma.of_len(r),
             q.of_len(n * k * l),
             q_next.of_len(n * k * l),
             if l > 1 { mb_action.of_len(n * k) } else { &mb_action.raw },
@@ -145,13 +147,14 @@ pub struct TdLossBound {
 }
 
 impl TdLossBound {
-    pub fn record(&self, pass: &mut wgpu::ComputePass, gamma: f64) {
-        self.bound.record(pass, fold_groups(self.spec.r * self.spec.m, WG), &[(gamma as f32).to_bits()]);
+    pub fn record(&self, pass: &mut wgpu::ComputePass) {
+        self.bound.record(pass, fold_groups(self.spec.r * self.spec.m, WG), &[]);
     }
 }
 
 /// Inputs of one loss.
 pub struct Inputs {
+    pub gamma: Vec<f32>,
     pub q: Vec<f32>,
     pub q_next: Vec<f32>,
     pub action: Vec<f32>,
@@ -159,11 +162,12 @@ pub struct Inputs {
 }
 
 /// Runs the shader once: (d_q, terms).
-pub fn td_loss_gpu(gpu: &Gpu, s: &Spec, gamma: f64, x: &Inputs) -> Result<(Vec<f32>, Vec<f32>), GpuError> {
+pub fn td_loss_gpu(gpu: &Gpu, s: &Spec, x: &Inputs) -> Result<(Vec<f32>, Vec<f32>), GpuError> {
     let d_q = gpu.alloc("td_loss.d_q", &[s.r, s.m, s.k, s.l], Fill::Poison)?;
     let terms = gpu.alloc("td_loss.terms", &[s.r, s.m, 2], Fill::Poison)?;
     let bound = TdLoss::new(gpu, s)?.bind(
         gpu,
+        &gpu.upload("td_loss.gamma", &[s.r], &x.gamma)?,
         &gpu.upload("td_loss.q", &[s.r, s.m, s.k, s.l], &x.q)?,
         &gpu.upload("td_loss.q_next", &[s.r, s.m, s.k, s.l], &x.q_next)?,
         &gpu.upload("td_loss.mb_action", &[s.r, s.m, s.k], &x.action)?,
@@ -171,7 +175,7 @@ pub fn td_loss_gpu(gpu: &Gpu, s: &Spec, gamma: f64, x: &Inputs) -> Result<(Vec<f
         &d_q,
         &terms,
     );
-    gpu.run(|pass| bound.record(pass, gamma))?;
+    gpu.run(|pass| bound.record(pass))?;
     Ok((gpu.read(&d_q)?, gpu.read(&terms)?))
 }
 
@@ -179,19 +183,19 @@ pub fn td_loss_gpu(gpu: &Gpu, s: &Spec, gamma: f64, x: &Inputs) -> Result<(Vec<f
 pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
     let &Spec { r, m, k, l, .. } = spec;
     let n = r * m;
-    let gamma = 0.97;
+    // Each replica has its own; the first looks no slot ahead.
+    let gamma: Vec<f32> = (0..r).map(|r| [0.0, 0.97, 0.5][(r + usize::from(spec.r == 1)) % 3]).collect();
     let mut draw = Sample::new(seed, 0);
     let (q, q_next) = (draw.normal(n * k * l, 0.5), draw.normal(n * k * l, 0.5));
     // Where L = 1 no index may be read.
     let action =
         (0..n * k).map(|_| if l > 1 { (draw.word() as usize % l) as f32 } else { f32::NAN }).collect();
     let scalars = (0..n).map(|i| [draw.normal(1, 1.0)[0], if i % 3 == 1 { 0.0 } else { 1.0 }]).collect();
-    let x = Inputs { q, q_next, action, scalars };
+    let x = Inputs { gamma, q, q_next, action, scalars };
     let (mut d_q, mut terms) = (vec![f64::NAN; n * k * l], vec![f64::NAN; 2 * n]);
     let wide = (widen(&x.q), widen(&x.q_next), widen_rows(&x.scalars));
-    let f32_gamma = f64::from(gamma as f32);
-    td_loss_cpu(spec, f32_gamma, &wide.0, &wide.1, &x.action, &wide.2, &mut d_q, &mut terms);
-    let (got_d, got_terms) = td_loss_gpu(gpu, spec, gamma, &x)?;
+    td_loss_cpu(spec, &widen(&x.gamma), &wide.0, &wide.1, &x.action, &wide.2, &mut d_q, &mut terms);
+    let (got_d, got_terms) = td_loss_gpu(gpu, spec, &x)?;
     let (mut d_scale, mut term_scale) = (Vec::new(), Vec::new());
     for i in 0..n {
         let largest = |q: &[f64]| -> f64 {
@@ -222,7 +226,7 @@ mod tests {
         let (mut d, mut terms) = ([f64::NAN; 8], [f64::NAN; 4]);
         let run = |spec: &Spec, d: &mut [f64], terms: &mut [f64]| {
             let scalars = [[0.5, 1.0], [0.5, 0.0]];
-            td_loss_cpu(spec, 0.5, &q, &next, &[0.0, 1.0, 0.0, 1.0], &scalars, d, terms)
+            td_loss_cpu(spec, &[0.5], &q, &next, &[0.0, 1.0, 0.0, 1.0], &scalars, d, terms)
         };
         run(&spec, &mut d, &mut terms);
         // Errors 0.5 and 4.5.

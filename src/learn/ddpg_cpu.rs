@@ -90,11 +90,11 @@ impl DdpgCpu {
     }
 
     /// Gradients of both losses into `grads`; [policy loss, critic loss].
-    pub fn gradients(&mut self, spec: &OffPolicySpec, batch: &Batch, grads: &mut [f32]) -> [f64; 2] {
+    pub fn gradients(&mut self, gamma: f32, batch: &Batch, grads: &mut [f32]) -> [f64; 2] {
         let (o, a) = (self.actor.layout.inputs(), self.actor.layout.outputs());
         let (ldx, lda, ldc, ldq) = (leading(o), leading(a), leading(o + a), leading(1));
-        let m = spec.common.minibatch;
-        let (inv_m, gamma) = (1.0 / m as f32, spec.common.gamma as f32);
+        let m = batch.scalars.len();
+        let inv_m = 1.0 / m as f32;
         let mut losses = [0.0; 2];
         let mut targets = [0f32; BLOCK];
         self.d_actor.clear();

@@ -74,11 +74,11 @@ impl DqnCpu {
     }
 
     /// Gradient of the loss into `grads`; the loss.
-    pub fn gradients(&mut self, spec: &OffPolicySpec, batch: &Batch, grads: &mut [f32]) -> f64 {
+    pub fn gradients(&mut self, gamma: f32, batch: &Batch, grads: &mut [f32]) -> f64 {
         let (o, k, l) = (self.q.layout.inputs(), self.codebook.factors, self.codebook.choices());
         let (ldx, ldq) = (leading(o), leading(k * l));
-        let m = spec.common.minibatch;
-        let (inv_m, gamma) = (1.0 / m as f32, spec.common.gamma as f32);
+        let m = batch.scalars.len();
+        let inv_m = 1.0 / m as f32;
         let mut total = 0.0;
         let mut targets = [0f32; BLOCK];
         self.grad.clear();

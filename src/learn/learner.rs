@@ -19,12 +19,12 @@ pub trait Ppo {
 
 /// A learner with a replay on some device. `clock` counts the slots since the first update; the order of the calls is fixed by [`train`](crate::run::train::train).
 pub trait OffPolicy {
-    /// One slot in every environment: `exploration` is the standard deviation of the noise (`ddpg`) or ε (`dqn`).
-    fn collect(&mut self, clock: u32, exploration: f64) -> Result<(), GpuError>;
+    /// One slot in every environment: `exploration` is the standard deviation of the noise (`ddpg`) or ε (`dqn`) of each replica, `[R]`.
+    fn collect(&mut self, clock: u32, exploration: &[f64]) -> Result<(), GpuError>;
     /// The slot's transitions into the replay.
     fn store(&mut self, clock: u32) -> Result<(), GpuError>;
-    /// Gradient step `step` behind slot `clock`: sample, targets, loss, backward, clip, Adam.
-    fn minibatch(&mut self, clock: u32, step: u32, lr: [f64; 2]) -> Result<(), GpuError>;
+    /// Gradient step `step` behind slot `clock`: sample, targets, loss, backward, clip, Adam at the learning rates of each replica, `[R]`.
+    fn minibatch(&mut self, clock: u32, step: u32, lr: &[[f64; 2]]) -> Result<(), GpuError>;
     /// Target networks follow the online ones.
     fn targets(&mut self) -> Result<(), GpuError>;
     /// Closes the update; with `read`, its means, one per replica.

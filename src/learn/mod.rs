@@ -20,6 +20,7 @@ pub mod off_policy_cpu;
 pub mod off_policy_gpu;
 mod off_policy_memory_cpu;
 pub mod off_policy_step_gpu;
+mod pack;
 pub mod ppo_cpu;
 pub mod ppo_gpu;
 pub mod recurrent;
@@ -161,8 +162,8 @@ impl Algorithm {
     pub fn follows_length(&self) -> Option<&'static str> {
         let rates = |share: f64, key| (share != 1.0).then_some(key);
         match self {
-            Algorithm::Ppo(s) => rates(s.ppo.lr_final_share, "ppo.lr_final_share"),
-            Algorithm::Experts(s) => rates(s.temporal.lr_final_share, "temporal.lr_final_share"),
+            Algorithm::Ppo(s) => s.all().find_map(|p| rates(p.lr_final_share, "ppo.lr_final_share")),
+            Algorithm::Experts(s) => s.all().find_map(|t| rates(t.lr_final_share, "temporal.lr_final_share")),
             Algorithm::OffPolicy(s) => s.follows_length(),
         }
     }

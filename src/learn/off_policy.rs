@@ -13,50 +13,71 @@ use std::sync::Arc;
 /// What differs between the agents.
 #[derive(Clone, Debug)]
 pub enum Method {
-    Ddpg(DdpgConfig),
+    /// Raw actions lie in [−scale, scale].
+    Ddpg { scale: f64 },
     /// With what each factor of the policy can choose.
-    Dqn(DqnConfig, Codebook),
+    Dqn(Codebook),
 }
 
-/// What they share: see the keys of [`DdpgConfig`].
+/// What all replicas of a batch share: see the keys of [`DdpgConfig`].
 #[derive(Clone, Debug)]
 pub struct Common {
+    pub hidden: Vec<usize>,
     pub envs: usize,
     pub capacity: usize,
     pub minibatch: usize,
     pub learning_starts: usize,
     pub train_every: usize,
     pub gradient_steps: usize,
+    pub adam_beta1: f64,
+    pub adam_beta2: f64,
+    pub adam_eps: f64,
+}
+
+/// Numbers of one replica, which may differ within a batch: see the keys of [`DdpgConfig`].
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Numbers {
     pub gamma: f64,
     pub tau: f64,
     /// Of actor and critic; `dqn` has only the first.
     pub lr: [f64; 2],
     pub lr_final_share: f64,
-    pub adam_beta1: f64,
-    pub adam_beta2: f64,
-    pub adam_eps: f64,
     pub max_grad_norm: f64,
     pub reward_scale: f64,
+    /// Exploration at the start, at the end of its way, and the share of the run that the way takes.
+    pub exploration: [f64; 3],
+    /// Gain of the orthogonal initialisation of the policy's last layer.
+    pub output_gain: f64,
 }
 
 macro_rules! common {
-    ($c:expr, $lr:expr) => {
+    ($c:expr) => {
         Common {
+            hidden: $c.hidden.clone(),
             envs: $c.envs,
             capacity: $c.capacity,
             minibatch: $c.minibatch,
             learning_starts: $c.learning_starts,
             train_every: $c.train_every,
             gradient_steps: $c.gradient_steps,
+            adam_beta1: $c.adam_beta1,
+            adam_beta2: $c.adam_beta2,
+            adam_eps: $c.adam_eps,
+        }
+    };
+}
+
+macro_rules! numbers {
+    ($c:expr, $lr:expr, $exploration:expr, $gain:expr) => {
+        Numbers {
             gamma: $c.gamma,
             tau: $c.tau,
             lr: $lr,
             lr_final_share: $c.lr_final_share,
-            adam_beta1: $c.adam_beta1,
-            adam_beta2: $c.adam_beta2,
-            adam_eps: $c.adam_eps,
             max_grad_norm: $c.max_grad_norm,
             reward_scale: $c.reward_scale,
+            exploration: $exploration,
+            output_gain: $gain,
         }
     };
 }
@@ -87,20 +108,37 @@ pub struct OffPolicySpec {
     pub env: Arc<dyn Env>,
     pub method: Method,
     pub common: Common,
+    /// Of every replica where `each` is empty.
+    pub numbers: Numbers,
+    /// Of each replica, `[R]`, or empty.
+    pub each: Vec<Numbers>,
 }
 
 impl OffPolicySpec {
     /// Agent `ddpg`.
     pub fn ddpg(c: &DdpgConfig, env: Arc<dyn Env>) -> Self {
-        let common = common!(c, [c.lr_actor, c.lr_critic]);
-        OffPolicySpec { env, method: Method::Ddpg(c.clone()), common }
+        let exploration = [c.noise_start, c.noise_final, c.noise_share];
+        let numbers = numbers!(c, [c.lr_actor, c.lr_critic], exploration, c.actor_gain);
+        let method = Method::Ddpg { scale: c.action_scale };
+        OffPolicySpec { env, method, common: common!(c), numbers, each: Vec::new() }
     }
 
     /// Agent `dqn`; `None` where the environment has no factored choices.
     pub fn dqn(c: &DqnConfig, env: Arc<dyn Env>) -> Option<Self> {
-        let common = common!(c, [c.lr, c.lr]);
-        let codebook = env.codebook(c.beams, &c.power_levels)?;
-        Some(OffPolicySpec { env, method: Method::Dqn(c.clone(), codebook), common })
+        let exploration = [c.epsilon_start, c.epsilon_final, c.epsilon_share];
+        let numbers = numbers!(c, [c.lr, c.lr], exploration, c.output_gain);
+        let method = Method::Dqn(env.codebook(c.beams, &c.power_levels)?);
+        Some(OffPolicySpec { env, method, common: common!(c), numbers, each: Vec::new() })
+    }
+
+    /// The numbers of replica `r`.
+    pub fn of(&self, r: usize) -> &Numbers {
+        self.each.get(r).unwrap_or(&self.numbers)
+    }
+
+    /// One of the numbers of each replica, as kernels take it, `[R]`.
+    pub(super) fn each_of(&self, number: impl Fn(&Numbers) -> f64) -> Vec<f32> {
+        (0..self.env.replicas()).map(|r| number(self.of(r)) as f32).collect()
     }
 
     pub fn nets(&self) -> Nets {
@@ -108,14 +146,15 @@ impl OffPolicySpec {
         let net = |inputs: usize, hidden: &[usize], outputs: usize, offset: usize| {
             MlpLayout::new(&[&[inputs], hidden, &[outputs]].concat(), Activation::Relu, offset)
         };
+        let hidden = &self.common.hidden;
         match &self.method {
-            Method::Ddpg(c) => {
-                let policy = net(o, &c.hidden, a, 0);
-                let critic = Some(net(o + a, &c.hidden, 1, policy.end()));
+            Method::Ddpg { .. } => {
+                let policy = net(o, hidden, a, 0);
+                let critic = Some(net(o + a, hidden, 1, policy.end()));
                 Nets { policy, critic }
             }
-            Method::Dqn(c, book) => {
-                Nets { policy: net(o, &c.hidden, book.factors * book.choices(), 0), critic: None }
+            Method::Dqn(book) => {
+                Nets { policy: net(o, hidden, book.factors * book.choices(), 0), critic: None }
             }
         }
     }
@@ -133,8 +172,8 @@ impl OffPolicySpec {
     pub fn row(&self) -> Row {
         let sizes = self.env.sizes();
         let action = match &self.method {
-            Method::Ddpg(_) => sizes.action,
-            Method::Dqn(_, book) => book.factors,
+            Method::Ddpg { .. } => sizes.action,
+            Method::Dqn(book) => book.factors,
         };
         Row { obs: sizes.obs, action }
     }
@@ -161,41 +200,46 @@ impl OffPolicySpec {
         self.env.sizes().slots.div_ceil(self.common.train_every) * self.common.gradient_steps
     }
 
-    /// Standard deviation of the noise (`ddpg`), or ε (`dqn`), in an update (0-based) of a run of `total`.
-    pub fn exploration(&self, update: u32, total: u32) -> f64 {
-        let [start, last, share] = match &self.method {
-            Method::Ddpg(c) => [c.noise_start, c.noise_final, c.noise_share],
-            Method::Dqn(c, _) => [c.epsilon_start, c.epsilon_final, c.epsilon_share],
+    /// Standard deviation of the noise (`ddpg`), or ε (`dqn`), of each replica in an update (0-based) of a run of `total`, `[R]`.
+    pub fn exploration(&self, update: u32, total: u32) -> Vec<f64> {
+        let of = |r: usize| {
+            let [start, last, share] = self.of(r).exploration;
+            let end = share * f64::from(total);
+            let progress = if f64::from(update) < end { f64::from(update) / end } else { 1.0 };
+            start + (last - start) * progress
         };
-        let end = share * f64::from(total);
-        let progress = if f64::from(update) < end { f64::from(update) / end } else { 1.0 };
-        start + (last - start) * progress
+        (0..self.env.replicas()).map(of).collect()
     }
 
-    /// The key of the schedule of rates or exploration that changes and so follows the length of the run, if there is one.
+    /// The key of a schedule that changes and so follows the length of the run, if there is one in any replica.
     pub fn follows_length(&self) -> Option<&'static str> {
-        let falls = self.common.lr_final_share != 1.0;
-        match &self.method {
-            Method::Ddpg(_) if falls => Some("ddpg.lr_final_share"),
-            Method::Dqn(..) if falls => Some("dqn.lr_final_share"),
-            Method::Ddpg(c) => (c.noise_start != c.noise_final).then_some("ddpg.noise_share"),
-            Method::Dqn(c, _) => (c.epsilon_start != c.epsilon_final).then_some("dqn.epsilon_share"),
-        }
+        let [rates, exploration] = match &self.method {
+            Method::Ddpg { .. } => ["ddpg.lr_final_share", "ddpg.noise_share"],
+            Method::Dqn(_) => ["dqn.lr_final_share", "dqn.epsilon_share"],
+        };
+        let own = |n: &Numbers| match n.exploration {
+            _ if n.lr_final_share != 1.0 => Some(rates),
+            [start, last, _] => (start != last).then_some(exploration),
+        };
+        own(&self.numbers).or_else(|| self.each.iter().find_map(own))
     }
 
-    /// Learning rates of an update (0-based) of a run of `total`: linear from the configured ones to their final share.
-    pub fn learning_rates(&self, update: u32, total: u32) -> [f64; 2] {
+    /// Learning rates of each replica in an update (0-based) of a run of `total`, `[R]`: linear from the configured ones to their final share.
+    pub fn learning_rates(&self, update: u32, total: u32) -> Vec<[f64; 2]> {
         let progress = if total > 1 { f64::from(update) / f64::from(total - 1) } else { 0.0 };
-        let share = 1.0 + (self.common.lr_final_share - 1.0) * progress.min(1.0);
-        self.common.lr.map(|lr| lr * share)
+        let of = |r: usize| {
+            let share = 1.0 + (self.of(r).lr_final_share - 1.0) * progress.min(1.0);
+            self.of(r).lr.map(|lr| lr * share)
+        };
+        (0..self.env.replicas()).map(of).collect()
     }
 
-    /// Constants of the optimiser at these learning rates.
-    pub fn adam(&self, lr: [f64; 2]) -> adam::Hyper {
+    /// Constants of the optimiser of replica `r` at these learning rates.
+    pub fn adam(&self, r: usize, lr: [f64; 2]) -> adam::Hyper {
         let c = &self.common;
         adam::Hyper {
             lr,
-            max_norm: c.max_grad_norm,
+            max_norm: self.of(r).max_grad_norm,
             beta1: c.adam_beta1,
             beta2: c.adam_beta2,
             eps: c.adam_eps,
@@ -205,14 +249,10 @@ impl OffPolicySpec {
     /// The state before the first update: orthogonal weights, targets equal to them, an empty replay.
     pub fn start(&self) -> LearnerState {
         let nets = self.nets();
-        let gain = match &self.method {
-            Method::Ddpg(c) => c.actor_gain,
-            Method::Dqn(c, _) => c.output_gain,
-        };
         let mut params = Vec::new();
-        for key in (0..self.env.replicas()).map(|r| self.env.key(r)) {
-            let mut flat = vec![0.0; nets.params()];
-            nets.policy.init(key, 0, SQRT_2, gain, &mut flat);
+        for r in 0..self.env.replicas() {
+            let (key, mut flat) = (self.env.key(r), vec![0.0; nets.params()]);
+            nets.policy.init(key, 0, SQRT_2, self.of(r).output_gain, &mut flat);
             if let Some(critic) = &nets.critic {
                 critic.init(key, 2 * nets.policy.layers.len(), SQRT_2, 1.0, &mut flat);
             }
@@ -241,8 +281,8 @@ impl OffPolicySpec {
     pub fn policy(&self) -> Policy {
         let nets = self.nets();
         let head = match &self.method {
-            Method::Ddpg(c) => Head::Tanh { scale: c.action_scale as f32 },
-            Method::Dqn(_, codebook) => Head::Factored { codebook: codebook.clone() },
+            Method::Ddpg { scale } => Head::Tanh { scale: *scale as f32 },
+            Method::Dqn(codebook) => Head::Factored { codebook: codebook.clone() },
         };
         Policy { params: nets.params(), net: nets.policy, head }
     }

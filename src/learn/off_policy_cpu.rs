@@ -67,11 +67,11 @@ impl OffPolicyCpu {
             let at = At { replica: r, key: spec.env.key(r), first: 0, envs: b, clock };
             let of = |x: &[f32], n: usize| x[r * n..(r + 1) * n].to_vec();
             let agent = match (&spec.method, &nets.critic) {
-                (Method::Ddpg(c), Some(critic)) => {
-                    Agent::Ddpg(Box::new(DdpgCpu::new(spec, &nets, critic, c.action_scale as f32)))
+                (Method::Ddpg { scale }, Some(critic)) => {
+                    Agent::Ddpg(Box::new(DdpgCpu::new(spec, &nets, critic, *scale as f32)))
                 }
-                (Method::Ddpg(_), None) => unreachable!("ddpg has a critic"),
-                (Method::Dqn(_, codebook), _) => {
+                (Method::Ddpg { .. }, None) => unreachable!("ddpg has a critic"),
+                (Method::Dqn(codebook), _) => {
                     Agent::Dqn(Box::new(DqnCpu::new(spec, &nets, codebook.clone())))
                 }
             };
@@ -120,9 +120,10 @@ impl OffPolicyCpu {
 }
 
 impl OffPolicy for OffPolicyCpu {
-    fn collect(&mut self, clock: u32, exploration: f64) -> Result<(), GpuError> {
+    fn collect(&mut self, clock: u32, exploration: &[f64]) -> Result<(), GpuError> {
         let spec = &self.spec;
-        self.workers.par_iter_mut().for_each(|w| w.collect(spec, clock, exploration));
+        let each = self.workers.par_iter_mut().zip(exploration);
+        each.for_each(|(w, exploration)| w.collect(spec, clock, *exploration));
         Ok(())
     }
 
@@ -132,28 +133,28 @@ impl OffPolicy for OffPolicyCpu {
         Ok(())
     }
 
-    fn minibatch(&mut self, clock: u32, step: u32, lr: [f64; 2]) -> Result<(), GpuError> {
+    fn minibatch(&mut self, clock: u32, step: u32, lr: &[[f64; 2]]) -> Result<(), GpuError> {
         self.adam_steps += 1;
         self.steps += 1;
         let (spec, row) = (&self.spec, self.spec.row());
         let n = filled(clock, spec.ring_slots(), spec.common.envs) as u32;
-        let adam = AdamStep::new(&spec.adam(lr), self.adam_steps, self.split);
-        self.workers.par_iter_mut().for_each(|w| {
+        let (t, split) = (self.adam_steps, self.split);
+        self.workers.par_iter_mut().zip(lr).for_each(|(w, lr)| {
             w.gather(row, clock, step, n);
-            w.learn(spec, &adam);
+            w.learn(spec, &AdamStep::new(&spec.adam(w.at.replica, *lr), t, split));
         });
         Ok(())
     }
 
     fn targets(&mut self) -> Result<(), GpuError> {
-        let tau = self.spec.common.tau as f32;
-        self.workers.par_iter_mut().for_each(|w| w.targets(tau));
+        let spec = &self.spec;
+        self.workers.par_iter_mut().for_each(|w| w.targets(spec.of(w.at.replica).tau as f32));
         Ok(())
     }
 
     fn finish(&mut self, read: bool) -> Result<Option<Vec<UpdateMetrics>>, GpuError> {
         let (slots, steps) = (self.spec.samples() as f64, std::mem::take(&mut self.steps));
-        let has_actor = matches!(self.spec.method, Method::Ddpg(_));
+        let has_actor = matches!(self.spec.method, Method::Ddpg { .. });
         let metrics = |w: &mut Worker| {
             let means = w.slot_sums.iter_mut().map(|sum| std::mem::take(sum) / slots);
             let [policy, value, actor, critic] =
@@ -223,7 +224,7 @@ impl Worker {
     fn store(&mut self, spec: &OffPolicySpec, clock: u32) {
         let (row, b) = (spec.row(), spec.common.envs);
         let (w, slot) = (row.width(), clock as usize % spec.ring_slots());
-        let scale = spec.common.reward_scale as f32;
+        let scale = spec.of(self.at.replica).reward_scale as f32;
         for (env, to) in self.replay[slot * b * w..(slot + 1) * b * w].chunks_exact_mut(w).enumerate() {
             // An episode's last transition leads to its own last observation, not to the fresh one behind it.
             let next = if self.flags[env] & TRUNCATED != 0 { &self.final_obs } else { &self.next_obs };
@@ -262,9 +263,10 @@ impl Worker {
     /// spreading.
     fn learn(&mut self, spec: &OffPolicySpec, adam: &AdamStep) {
         let w = &mut self.weights;
+        let numbers = spec.of(self.at.replica);
         let losses = match &mut self.agent {
-            Agent::Ddpg(x) => x.gradients(spec, &self.batch, &mut w.grads),
-            Agent::Dqn(x) => [0.0, x.gradients(spec, &self.batch, &mut w.grads)],
+            Agent::Ddpg(x) => x.gradients(numbers.gamma as f32, &self.batch, &mut w.grads),
+            Agent::Dqn(x) => [0.0, x.gradients(numbers.gamma as f32, &self.batch, &mut w.grads)],
         };
         let groups = [0..adam.split, adam.split..w.grads.len()];
         let norms = groups.clone().map(|range| {
@@ -280,7 +282,7 @@ impl Worker {
         if !norms.iter().all(|n| n.is_finite()) {
             return;
         }
-        let max = spec.common.max_grad_norm;
+        let max = numbers.max_grad_norm;
         for (group, range) in groups.into_iter().enumerate() {
             let scale = if max > 0.0 { (max / (norms[group] + 1e-6)).min(1.0) as f32 } else { 1.0 };
             let (m, v, p) = (&mut w.m[range.clone()], &mut w.v[range.clone()], &mut w.params[range.clone()]);

@@ -14,8 +14,8 @@ use crate::kernels::{ddpg_act, dqn_act, metrics_reduce, replay_gather, replay_wr
 use std::sync::Arc;
 
 enum Act {
-    Ddpg { bound: ddpg_act::DdpgActBound, scale: f32 },
-    Dqn(dqn_act::DqnActBound),
+    Ddpg { bound: ddpg_act::DdpgActBound, scale: f32, noise: Buf<f32> },
+    Dqn { bound: dqn_act::DqnActBound, thresholds: Buf<u32> },
 }
 
 /// `ddpg` or `dqn` for R replicas on a GPU.
@@ -26,8 +26,9 @@ pub struct OffPolicyGpu {
     adam_steps: u64,
     /// Gradient steps since the last reading of the metrics.
     steps: usize,
-    /// Learning rates that the device has.
-    lr: [f64; 2],
+    /// Exploration and learning rates of each replica that the device has; empty before the first.
+    exploration: Vec<f64>,
+    lr: Vec<[f64; 2]>,
     /// `[T, R, rows, 2]`
     slot_sums: Buf<f32>,
     /// `[R, capacity, W]`
@@ -52,8 +53,8 @@ impl OffPolicyGpu {
         let zero = |label: &str, shape: &[usize]| g.alloc::<f32>(label, shape, Fill::Zero);
 
         let loss = match &spec.method {
-            Method::Ddpg(c) => Loss::Ddpg { scale: c.action_scale as f32 },
-            Method::Dqn(_, book) => Loss::Dqn { k: book.factors, l: book.choices(), huber: true },
+            Method::Ddpg { scale } => Loss::Ddpg { scale: *scale as f32 },
+            Method::Dqn(book) => Loss::Dqn { k: book.factors, l: book.choices(), huber: true },
         };
         let step_spec = StepSpec {
             nets: nets.clone(),
@@ -61,7 +62,8 @@ impl OffPolicyGpu {
             r,
             m,
             d: row.action,
-            gamma: spec.common.gamma,
+            gamma: spec.each_of(|n| n.gamma),
+            tau: spec.each_of(|n| n.tau),
             steps: spec.steps(),
         };
         let learn = OffPolicyStep::new(g, &step_spec, start)?;
@@ -87,18 +89,23 @@ impl OffPolicyGpu {
 
         let mut choice = None;
         let act = match &spec.method {
-            Method::Ddpg(c) => {
+            Method::Ddpg { scale } => {
+                let noise = zero("off_policy.noise", &[r])?;
                 let kernel = ddpg_act::DdpgAct::new(g, &ddpg_act::Spec { r, b, a })?;
-                Act::Ddpg { bound: kernel.bind(g, &keys, outputs, &action), scale: c.action_scale as f32 }
+                let bound = kernel.bind(g, &keys, &noise, outputs, &action);
+                Act::Ddpg { bound, scale: *scale as f32, noise }
             }
-            Method::Dqn(_, codebook) => {
+            Method::Dqn(codebook) => {
+                let thresholds = g.alloc::<u32>("off_policy.thresholds", &[r], Fill::Zero)?;
                 let flat = codebook.flat();
                 let book = g.upload("off_policy.codebook", &[flat.len()], &flat)?;
                 let choice = choice.insert(zero("slot.choice", &[r, b, codebook.factors])?);
                 let kernel = dqn_act::DqnAct::new(g, &dqn_act::Spec { r, b, codebook: codebook.clone() })?;
-                Act::Dqn(kernel.bind(g, &keys, outputs, &book, choice, &action))
+                let bound = kernel.bind(g, &keys, &thresholds, outputs, &book, choice, &action);
+                Act::Dqn { bound, thresholds }
             }
         };
+        let reward_scale = g.upload("off_policy.reward_scale", &[r], &spec.each_of(|n| n.reward_scale))?;
         let stored = choice.as_ref().unwrap_or(&action);
         let write = replay_write::Spec { r, b, c: spec.ring_slots(), row };
         let gather = replay_gather::Spec { r, capacity: spec.common.capacity, row, m };
@@ -127,8 +134,16 @@ impl OffPolicyGpu {
                 &metrics_reduce::Spec { r, metric_rows: rows, b },
             )?
             .bind(g, &metrics, &slot_sums),
-            write: replay_write::ReplayWrite::new(g, &write)?
-                .bind(g, &obs, &final_obs, stored, &reward, &flags, &replay),
+            write: replay_write::ReplayWrite::new(g, &write)?.bind(
+                g,
+                &reward_scale,
+                &obs,
+                &final_obs,
+                stored,
+                &reward,
+                &flags,
+                &replay,
+            ),
             gather: replay_gather::ReplayGather::new(g, &gather)?.bind(
                 g,
                 &keys,
@@ -141,7 +156,8 @@ impl OffPolicyGpu {
             learn,
             adam_steps: start.adam_steps,
             steps: 0,
-            lr: [f64::NAN; 2],
+            exploration: Vec::new(),
+            lr: Vec::new(),
             slot_sums,
             replay,
             spec: spec.clone(),
@@ -168,20 +184,29 @@ impl OffPolicyGpu {
 }
 
 impl OffPolicy for OffPolicyGpu {
-    fn collect(&mut self, clock: u32, exploration: f64) -> Result<(), GpuError> {
+    fn collect(&mut self, clock: u32, exploration: &[f64]) -> Result<(), GpuError> {
+        // It holds for an update, and a write of it would split the stream of commands.
+        if self.exploration != exploration {
+            match &self.act {
+                Act::Ddpg { noise, .. } => {
+                    self.gpu.write(noise, &exploration.iter().map(|x| *x as f32).collect::<Vec<_>>())
+                }
+                Act::Dqn { thresholds, .. } => {
+                    let each = exploration.iter().map(|x| dqn_act::threshold(*x));
+                    self.gpu.write(thresholds, &each.collect::<Vec<_>>())
+                }
+            }
+            self.exploration = exploration.to_vec();
+        }
         let (r, b) = (self.spec.env.replicas(), self.spec.common.envs);
         let Sizes { slots: t, metrics: rows, .. } = self.sizes;
         self.submit(|pass| {
             self.policy.record(pass, b, self.obs_off(clock), 0);
             match &self.act {
-                Act::Ddpg { bound, scale } => {
-                    let noise = exploration as f32;
-                    bound.record(pass, &ddpg_act::Args { clock, scale: *scale, noise })
+                Act::Ddpg { bound, scale, .. } => {
+                    bound.record(pass, &ddpg_act::Args { clock, scale: *scale })
                 }
-                Act::Dqn(bound) => {
-                    let threshold = dqn_act::threshold(exploration);
-                    bound.record(pass, &dqn_act::Args { clock, threshold })
-                }
+                Act::Dqn { bound, .. } => bound.record(pass, &dqn_act::Args { clock }),
             }
             let step =
                 StepArgs { clock, obs_off: self.obs_off(clock + 1), full: true, ..StepArgs::default() };
@@ -197,19 +222,20 @@ impl OffPolicy for OffPolicyGpu {
             slot: clock as usize % self.spec.ring_slots(),
             obs_off: self.obs_off(clock),
             next_off: self.obs_off(clock + 1),
-            reward_scale: self.spec.common.reward_scale as f32,
         };
         self.submit(|pass| self.write.record(pass, &args));
         Ok(())
     }
 
-    fn minibatch(&mut self, clock: u32, step: u32, lr: [f64; 2]) -> Result<(), GpuError> {
-        let hyper = self.spec.adam(lr);
-        // The learning rates hold for an update, and a write of them would split the stream of commands.
+    fn minibatch(&mut self, clock: u32, step: u32, lr: &[[f64; 2]]) -> Result<(), GpuError> {
+        // As of exploration.
         if self.lr != lr {
-            self.learn.optimiser(&self.gpu, &hyper);
-            self.lr = lr;
+            let hyper = lr.iter().enumerate().map(|(r, lr)| self.spec.adam(r, *lr));
+            self.learn.optimiser(&self.gpu, &hyper.collect::<Vec<_>>());
+            self.lr = lr.to_vec();
         }
+        // The betas, which the bias corrections are made of, are those of all replicas.
+        let hyper = self.spec.adam(0, [0.0; 2]);
         self.adam_steps += 1;
         let row = self.steps;
         self.steps += 1;
@@ -222,7 +248,7 @@ impl OffPolicy for OffPolicyGpu {
     }
 
     fn targets(&mut self) -> Result<(), GpuError> {
-        self.submit(|pass| self.learn.record_targets(pass, self.spec.common.tau as f32));
+        self.submit(|pass| self.learn.record_targets(pass));
         Ok(())
     }
 
@@ -248,9 +274,9 @@ impl OffPolicy for OffPolicyGpu {
                     steps.iter().map(|s| of(&s[k])).sum::<f64>() / steps.len() as f64
                 };
                 let (actor, critic) = match self.spec.method {
-                    Method::Ddpg(_) => (mean(|s| s.norms[0]), mean(|s| s.norms[1])),
+                    Method::Ddpg { .. } => (mean(|s| s.norms[0]), mean(|s| s.norms[1])),
                     // A single network is the first group; its norm is reported as the critic's.
-                    Method::Dqn(..) => (f64::NAN, mean(|s| s.norms[0])),
+                    Method::Dqn(_) => (f64::NAN, mean(|s| s.norms[0])),
                 };
                 UpdateMetrics {
                     slots: self.spec.env.curve().iter().map(slot_mean).collect(),

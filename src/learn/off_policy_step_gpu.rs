@@ -29,7 +29,9 @@ pub struct Spec {
     pub m: usize,
     /// D: numbers that an action is stored as.
     pub d: usize,
-    pub gamma: f64,
+    /// Of each replica, `[R]`: the discount, and the share of the online weights in the targets.
+    pub gamma: Vec<f32>,
+    pub tau: Vec<f32>,
     /// Most steps between two readings of the metrics.
     pub steps: usize,
 }
@@ -120,6 +122,8 @@ impl OffPolicyStep {
         let moment1 = g.upload("off_policy.adam_m", &[r, p], &start.m)?;
         let moment2 = g.upload("off_policy.adam_v", &[r, p], &start.v)?;
         let hyper = zero("off_policy.adam_hyper", &[r, 8])?;
+        let gamma = g.upload("off_policy.gamma", &[r], &spec.gamma)?;
+        let tau = g.upload("off_policy.tau", &[r], &spec.tau)?;
 
         // The minibatch.
         let obs = zero("minibatch.obs", &[r, m, o])?;
@@ -149,6 +153,7 @@ impl OffPolicyStep {
         };
         let loss = td_loss::TdLoss::new(g, &td_loss::Spec { r, m, k, l, huber })?.bind(
             g,
+            &gamma,
             acts.last().expect("a network has layers"),
             q_next,
             &action,
@@ -249,7 +254,7 @@ impl OffPolicyStep {
                 .bind(g, &grads, &norms),
             adam: adam::Adam::new(g, &adam::Spec { r, p, split })?
                 .bind(g, &params, &grads, &norms, &moment1, &moment2, &hyper),
-            polyak: polyak::Polyak::new(g, &polyak::Spec { r, p })?.bind(g, &params, &target),
+            polyak: polyak::Polyak::new(g, &polyak::Spec { r, p })?.bind(g, &tau, &params, &target),
             obs,
             action,
             next,
@@ -267,9 +272,9 @@ impl OffPolicyStep {
         })
     }
 
-    /// Sets the constants of the optimiser for the steps submitted from now on.
-    pub fn optimiser(&self, gpu: &Gpu, hyper: &adam::Hyper) {
-        gpu.write(&self.hyper, &vec![hyper.row::<f32>(); self.spec.r].concat());
+    /// Sets the constants of each replica's optimiser, `[R]`, for the steps submitted from now on.
+    pub fn optimiser(&self, gpu: &Gpu, hyper: &[adam::Hyper]) {
+        gpu.write(&self.hyper, &hyper.iter().flat_map(|h| h.row::<f32>()).collect::<Vec<_>>());
     }
 
     /// One step on what the minibatch holds: targets, losses, backward, clip, Adam's step `t` = 1, 2, …; its metrics go to row `row`.
@@ -300,7 +305,7 @@ impl OffPolicyStep {
             x.input_taken.record(pass, None);
         }
         self.value.record(pass, m, 0, 0);
-        self.loss.record(pass, self.spec.gamma);
+        self.loss.record(pass);
         self.value_back.record(pass, m);
         self.reduce.record(pass);
         // clip, adam: the bias corrections follow from t alone, the rest is in `hyper`
@@ -312,8 +317,8 @@ impl OffPolicyStep {
     }
 
     /// target ← τ·online + (1 − τ)·target
-    pub fn record_targets(&self, pass: &mut wgpu::ComputePass, tau: f32) {
-        self.polyak.record(pass, tau);
+    pub fn record_targets(&self, pass: &mut wgpu::ComputePass) {
+        self.polyak.record(pass);
     }
 
     /// The metrics of the first `steps` rows, read back: `[steps][R]`.

@@ -75,7 +75,7 @@ impl Keys {
             Algorithm::Ppo(s) if s.spiking.is_some() => ["spiking.lr_actor", "spiking.lr_critic"],
             Algorithm::Ppo(_) => ["ppo.lr_actor", "ppo.lr_critic"],
             Algorithm::OffPolicy(s) => match s.method {
-                Method::Ddpg(_) => ["ddpg.lr_actor", "ddpg.lr_critic"],
+                Method::Ddpg { .. } => ["ddpg.lr_actor", "ddpg.lr_critic"],
                 Method::Dqn(..) => ["dqn.lr", "dqn.lr"],
             },
             Algorithm::Experts(_) => ["temporal.lr_policy", "temporal.lr_critic"],

@@ -1,4 +1,4 @@
-//! Jobs: training ([`train`](mod@train), the main path), evaluation, whole papers, sweeps, and the rows and checkpoints that they leave.
+//! Jobs: training ([`train`](mod@train), the main path), evaluation, whole papers, sweeps, tuning, and the rows and checkpoints that they leave.
 
 pub mod check;
 pub mod checkpoint;
@@ -15,4 +15,6 @@ pub mod sweep;
 pub mod task;
 pub mod tensorboard;
 pub mod train;
+#[cfg(feature = "report")]
+pub mod tune;
 pub mod watch;

@@ -174,6 +174,8 @@ pub trait Task: Layered + Clone + PartialEq + Debug + Send + Sync + 'static {
     const LEARNER: &'static str;
     /// What a report looks at where no metric is named.
     const METRIC: &'static str;
+    /// What `tune` varies where no file is named, as a [`SpaceFile`](crate::run::tune::SpaceFile) is written; empty for a task without.
+    const TUNE: &'static str = "";
     /// Keys that make a learner smaller.
     const MEMORY_KEYS: &'static str = "train.seeds, or the learner's envs, horizon or capacity";
 
@@ -323,12 +325,12 @@ pub trait Task: Layered + Clone + PartialEq + Debug + Send + Sync + 'static {
     fn agent(id: &str) -> Option<&'static Agent<Self>> {
         Self::agents().iter().find(|a| a.id == id)
     }
-    /// What trains `agent` in these replicas; `None` if it does not learn.
+    /// What trains `agent` in these replicas, whose structures are equal ([`Algorithm::structure`]); `None` if it does not learn. Numbers that a
+    /// replica may have for itself are those of its own configuration.
     fn algorithm(&self, agent: &Agent<Self>, units: &[Unit<Self>]) -> Option<Algorithm> {
-        match agent.kind {
-            Kind::Learned(make) => Some(make(self, self.env(units))),
-            Kind::Fixed(_) => None,
-        }
+        let Kind::Learned(make) = agent.kind else { return None };
+        let single = |u: &Unit<Self>| make(u.config, u.config.env(&[]));
+        Some(make(self, self.env(units)).with_numbers_of(&units.iter().map(single).collect::<Vec<_>>()))
     }
     /// The same with one configuration, (swept value, seed) each.
     fn algorithm_at(&self, agent: &Agent<Self>, replicas: &[(f64, u32)]) -> Option<Algorithm> {

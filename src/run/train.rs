@@ -105,7 +105,7 @@ fn off_policy(
     let exploration = spec.exploration(update, updates);
     for clock in update * slots..(update + 1) * slots {
         // ---- COLLECT: obs --policy + exploration--> actions --env_step--> reward, flags, final_obs, obs ----
-        learner.collect(clock, exploration)?;
+        learner.collect(clock, &exploration)?;
 
         // ---- REPLAY: the slot's transitions take the place of the oldest ----
         learner.store(clock)?;
@@ -113,7 +113,7 @@ fn off_policy(
         // ---- GRADIENT STEPS: sample, targets, loss, backward, clip, adam; then the target networks follow ----
         if spec.learns(clock) {
             for step in 0..spec.common.gradient_steps as u32 {
-                learner.minibatch(clock, step, lr)?;
+                learner.minibatch(clock, step, &lr)?;
                 learner.targets()?;
             }
         }

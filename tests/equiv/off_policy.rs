@@ -28,10 +28,10 @@ fn same(agent: &str, sets: &[&str]) {
     let [cpu, on_gpu] = [None, Some(gpu)].map(|gpu| {
         let mut learner = fresh(&algorithm, gpu);
         for clock in 0..slots {
-            learner.collect(clock, spec.exploration(0, 2)).unwrap();
+            learner.collect(clock, &spec.exploration(0, 2)).unwrap();
             learner.store(clock).unwrap();
         }
-        learner.minibatch(slots - 1, 0, lr).unwrap();
+        learner.minibatch(slots - 1, 0, &lr).unwrap();
         learner.targets().unwrap();
         learner.state(0).unwrap()
     });
@@ -64,7 +64,7 @@ fn same(agent: &str, sets: &[&str]) {
         }
         // A step of Adam is the learning rate in size, and the targets follow by τ of it.
         let [a, b] = [&cpu, &on_gpu].map(|s| wide(&s.extra[0].data[r * p..(r + 1) * p]));
-        let most = 2.0 * spec.common.tau * lr[0].max(lr[1]) + 1e-6;
+        let most = 2.0 * spec.of(r).tau * lr[r][0].max(lr[r][1]) + 1e-6;
         let c = compare_f64("target", &b, &a, Tol { abs: most, rel: 0.0, why: "tau steps of Adam" });
         assert!(c.passed(), "{agent}, replica {r}: {c:?}");
         let start = wide(&algorithm.start().params[r * p..(r + 1) * p]);

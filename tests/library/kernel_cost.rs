@@ -189,9 +189,10 @@ fn cells_and_heads_do_what_their_cost_says() {
         let run = || bernoulli_head::bernoulli_head_cpu(&spec, &at, &keys, &mean, &mut action, &mut logprob);
         assert_eq!(operations(run), flops(bernoulli_head::cost(&spec)), "{a} logits");
         let spec = ddpg_act::Spec { r, b, a };
-        let at = ddpg_act::Args { clock: 5, scale: 4.0, noise: 1.0 };
+        let at = ddpg_act::Args { clock: 5, scale: 4.0 };
+        let noise = vec![Counted(1.0); r];
         // Whether there is noise is asked once.
-        let run = || ddpg_act::ddpg_act_cpu(&spec, &at, &keys, &mean, &mut action);
+        let run = || ddpg_act::ddpg_act_cpu(&spec, &at, &keys, &noise, &mean, &mut action);
         assert_eq!(operations(run) - (r * b) as u64, flops(ddpg_act::cost(&spec)), "{a} raw actions");
     }
 }

@@ -38,3 +38,4 @@ mod structure;
 mod sweep_memory;
 mod sweep_packing;
 mod sweep_reads;
+mod tune;

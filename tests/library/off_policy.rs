@@ -6,6 +6,8 @@ use crate::small_off_policy::*;
 use isacbench::gpu::Gpu;
 use isacbench::run::checkpoint::Checkpoint;
 use isacbench::run::evaluate::{Controller, Job, Precision, evaluate};
+use isacbench::run::task::{Task, Unit};
+use isacbench::tasks::v2x::config::V2xConfig;
 use isacbench::tasks::v2x::env::params_of;
 use isacbench::tasks::v2x::physics::metric;
 use std::sync::Arc;
@@ -29,6 +31,73 @@ fn twice_and_alone(what: &str, gpu: Option<&Arc<Gpu>>) {
         assert_ne!(replica_of(&together, 0, 2).params, replica_of(&together, 1, 2).params);
         assert_ne!(together.params, both.start().params);
         assert_ne!(together.params, together.extra[0].data, "the targets are not the online weights");
+    }
+}
+
+/// Replicas that differ in every number of their own give what each gives alone.
+fn packed(what: &str, gpu: Option<&Arc<Gpu>>) {
+    for agent in AGENTS {
+        let all = ["gamma=0.3", "tau=0.02", "lr_final_share=0.5", "max_grad_norm=0.05", "reward_scale=0.2"];
+        let own = match agent {
+            "ddpg" => {
+                &["lr_actor=1e-3", "lr_critic=3e-3", "noise_start=0.4", "noise_share=0.9", "actor_gain=0.3"]
+            }
+            _ => {
+                &["lr=3e-3", "epsilon_start=0.5", "epsilon_final=0.1", "epsilon_share=0.9", "output_gain=0.3"]
+            }
+        };
+        let configs = [config(agent, &[]), config(agent, &[&all[..], own].concat())];
+        let found = V2xConfig::agent(agent).unwrap();
+        let unit = |(config, seed)| Unit { config, seed };
+        let units: Vec<_> = configs.iter().zip([3, 11]).map(unit).collect();
+        let of = |units: &[Unit<V2xConfig>]| units[0].config.algorithm(found, units).unwrap();
+        let both = of(&units);
+        let [one, other] = configs.each_ref().map(|c| c.algorithm(found, &[]).unwrap().structure());
+        assert_eq!(one, other);
+        assert_eq!((spec(&both).each.len(), spec(&of(&units[1..])).each.len()), (2, 0));
+        let (together, metrics) = trained(&both, 3, gpu);
+        let mut seen = Vec::new();
+        for r in 0..2 {
+            let (alone, metrics_alone) = trained(&of(&units[r..=r]), 3, gpu);
+            let name = format!("{agent} on the {what}, replica {r} beside one with other numbers and alone");
+            assert_same_bits(&name, &replica_of(&together, r, 2), &alone);
+            assert_same_bits(&name, &together.replica(r, 2), &alone);
+            let mine: Vec<_> = metrics.iter().map(|m| vec![m[r].clone()]).collect();
+            assert_same_metrics(&name, &mine, &metrics_alone);
+            // The same seed with the other's numbers is another training.
+            let other = of(&[Unit { config: &configs[1 - r], seed: units[r].seed }]);
+            assert_ne!(trained(&other, 3, gpu).0.params, alone.params, "{name}: no number matters");
+            seen.push(alone);
+        }
+        let joined = isacbench::learn::LearnerState::side_by_side(&seen).unwrap();
+        assert_same_bits(&format!("{agent}: put side by side"), &joined, &together);
+        seen[1].updates += 1;
+        assert_eq!(isacbench::learn::LearnerState::side_by_side(&seen), None);
+    }
+}
+
+#[test]
+fn replicas_with_numbers_of_their_own_on_the_cpu() {
+    packed("CPU", None);
+}
+
+#[test]
+fn replicas_with_numbers_of_their_own_on_the_gpu() {
+    if let Some(gpu) = shared_gpu() {
+        packed("GPU", Some(gpu));
+    }
+}
+
+/// Other widths, minibatches and rounds of gradient steps begin other batches.
+#[test]
+fn structures_are_told_apart() {
+    for agent in AGENTS {
+        let of = |set: &str| algorithm(agent, &config(agent, &[set]), &[]).structure();
+        let usual = of("gamma=0.1");
+        assert_eq!(usual, of("gamma=0.9"));
+        for set in ["hidden=[16,8]", "minibatch=49", "gradient_steps=1", "train_every=1", "adam_beta1=0.8"] {
+            assert_ne!(usual, of(set), "{agent}: {set}");
+        }
     }
 }
 

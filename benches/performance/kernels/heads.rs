@@ -56,8 +56,9 @@ pub fn build(mk: &Maker, stem: &str) -> Result<Option<Case>, GpuError> {
             mk.case(&sizes, ddpg_act::cost(&spec), |gpu| {
                 let (keys, z, action) =
                     (mk.keys()?, mk.floats("z", &[r, b, a])?, mk.zeros("action", &[r, b, a])?);
-                let bound = ddpg_act::DdpgAct::new(gpu, &spec)?.bind(gpu, &keys, &z, &action);
-                let args = ddpg_act::Args { clock: 0, scale: 4.0, noise: 1.0 };
+                let noise = mk.upload("noise", &[r], &vec![1.0f32; r])?;
+                let bound = ddpg_act::DdpgAct::new(gpu, &spec)?.bind(gpu, &keys, &noise, &z, &action);
+                let args = ddpg_act::Args { clock: 0, scale: 4.0 };
                 Ok(Box::new(move |pass: &mut wgpu::ComputePass| bound.record(pass, &args)))
             })
         }
@@ -70,8 +71,10 @@ pub fn build(mk: &Maker, stem: &str) -> Result<Option<Case>, GpuError> {
                 let (keys, q) = (mk.keys()?, mk.floats("q", &[r, b, k * l])?);
                 let book = mk.upload("codebook", &[codebook.flat().len()], &codebook.flat())?;
                 let (choice, action) = (mk.zeros("choice", &[r, b, k])?, mk.zeros("action", &[r, b, a])?);
-                let bound = dqn_act::DqnAct::new(gpu, &spec)?.bind(gpu, &keys, &q, &book, &choice, &action);
-                let args = dqn_act::Args { clock: 0, threshold: dqn_act::threshold(0.1) };
+                let thresholds = mk.upload("thresholds", &[r], &vec![dqn_act::threshold(0.1); r])?;
+                let kernel = dqn_act::DqnAct::new(gpu, &spec)?;
+                let bound = kernel.bind(gpu, &keys, &thresholds, &q, &book, &choice, &action);
+                let args = dqn_act::Args { clock: 0 };
                 Ok(Box::new(move |pass: &mut wgpu::ComputePass| bound.record(pass, &args)))
             })
         }

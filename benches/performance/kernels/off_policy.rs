@@ -22,10 +22,10 @@ pub fn build(mk: &Maker, stem: &str) -> Result<Option<Case>, GpuError> {
                 let (action, reward) = (mk.floats("action", &[r, b, a])?, mk.floats("reward", &[r, b])?);
                 let (flags, replay) =
                     (mk.alloc::<u32>("flags", &[r, b])?, mk.zeros("replay", &[r, t, b, row.width()])?);
+                let scale = mk.upload("reward_scale", &[r], &vec![0.05f32; r])?;
                 let kernel = replay_write::ReplayWrite::new(gpu, &spec)?;
-                let bound = kernel.bind(gpu, &obs, &final_obs, &action, &reward, &flags, &replay);
-                let args =
-                    replay_write::Args { slot: t - 1, obs_off: 0, next_off: r * b * o, reward_scale: 0.05 };
+                let bound = kernel.bind(gpu, &scale, &obs, &final_obs, &action, &reward, &flags, &replay);
+                let args = replay_write::Args { slot: t - 1, obs_off: 0, next_off: r * b * o };
                 Ok(Box::new(move |pass: &mut wgpu::ComputePass| bound.record(pass, &args)))
             })
         }
@@ -73,17 +73,19 @@ pub fn build(mk: &Maker, stem: &str) -> Result<Option<Case>, GpuError> {
                 let (d_q, terms) = (mk.zeros("d_q", &[r, m, k * l])?, mk.zeros("terms", &[r, m, 2])?);
                 let choice = mk.zeros("mb_action", &[r, m, k])?;
                 let scalars = mk.upload("mb_scalars", &[r, m], &vec![[0.5f32, 1.0]; r * m])?;
+                let gamma = mk.upload("gamma", &[r], &vec![0.9f32; r])?;
                 let kernel = td_loss::TdLoss::new(gpu, &spec)?;
-                let bound = kernel.bind(gpu, &q, &q_next, &choice, &scalars, &d_q, &terms);
-                Ok(Box::new(move |pass: &mut wgpu::ComputePass| bound.record(pass, 0.9)))
+                let bound = kernel.bind(gpu, &gamma, &q, &q_next, &choice, &scalars, &d_q, &terms);
+                Ok(Box::new(move |pass: &mut wgpu::ComputePass| bound.record(pass)))
             })
         }
         "polyak" => {
             let spec = polyak::Spec { r, p };
             mk.case(&[("R", r), ("P", p)], polyak::cost(&spec), |gpu| {
                 let (params, target) = (mk.floats("params", &[r, p])?, mk.floats("target", &[r, p])?);
-                let bound = polyak::Polyak::new(gpu, &spec)?.bind(gpu, &params, &target);
-                Ok(Box::new(move |pass: &mut wgpu::ComputePass| bound.record(pass, 0.005)))
+                let tau = mk.upload("tau", &[r], &vec![0.005f32; r])?;
+                let bound = polyak::Polyak::new(gpu, &spec)?.bind(gpu, &tau, &params, &target);
+                Ok(Box::new(move |pass: &mut wgpu::ComputePass| bound.record(pass)))
             })
         }
         _ => Ok(None),

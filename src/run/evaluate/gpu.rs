@@ -207,16 +207,18 @@ impl PolicyGpu {
                 }
             }
             Head::Tanh { scale } => {
+                let noise = zero("evaluate.noise", &[r])?;
                 let kernel = ddpg_act::DdpgAct::new(gpu, &ddpg_act::Spec { r, b: envs, a })?;
-                HeadGpu::Tanh { bound: kernel.bind(gpu, b.keys, out, b.action), scale: *scale }
+                HeadGpu::Tanh { bound: kernel.bind(gpu, b.keys, &noise, out, b.action), scale: *scale }
             }
             Head::Factored { codebook } => {
                 let flat = codebook.flat();
                 let book = gpu.upload("evaluate.codebook", &[flat.len()], &flat)?;
                 let choice = zero("evaluate.choice", &[r, envs, codebook.factors])?;
+                let greedy = gpu.alloc::<u32>("evaluate.thresholds", &[r], Fill::Zero)?;
                 let spec = dqn_act::Spec { r, b: envs, codebook: codebook.clone() };
                 let kernel = dqn_act::DqnAct::new(gpu, &spec)?;
-                HeadGpu::Factored(kernel.bind(gpu, b.keys, out, &book, &choice, b.action))
+                HeadGpu::Factored(kernel.bind(gpu, b.keys, &greedy, out, &book, &choice, b.action))
             }
         };
         Ok(PolicyGpu { actor, counts, head })
@@ -240,10 +242,8 @@ impl PolicyGpu {
                     logprob_off: 0,
                 },
             ),
-            HeadGpu::Tanh { bound, scale } => {
-                bound.record(pass, &ddpg_act::Args { clock, scale: *scale, noise: 0.0 })
-            }
-            HeadGpu::Factored(bound) => bound.record(pass, &dqn_act::Args { clock, threshold: 0 }),
+            HeadGpu::Tanh { bound, scale } => bound.record(pass, &ddpg_act::Args { clock, scale: *scale }),
+            HeadGpu::Factored(bound) => bound.record(pass, &dqn_act::Args { clock }),
         }
     }
 }

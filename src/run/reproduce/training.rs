@@ -61,7 +61,7 @@ pub struct Trained<C: Task> {
 }
 
 /// The row of one update of a replica.
-fn curve(key: Key, update: u32, env_steps: u64, u: &UpdateMetrics) -> CurveRow {
+pub(in crate::run) fn curve(key: Key, update: u32, env_steps: u64, u: &UpdateMetrics) -> CurveRow {
     let [beam_gain, grad_norm_spatial, gradient_cosine] =
         u.beams.map_or([f64::NAN; 3], |b| [b.gain, b.grad_norm, b.cosine]);
     CurveRow {

@@ -71,6 +71,10 @@ impl PlannedPoint {
     }
 }
 
+/// Axes of a tuning that are no keys: number of the trial, and slots of a seed that it has trained.
+pub const TRIAL: &str = "trial";
+pub const SLOTS: &str = "slots";
+
 /// `plan.json`: what a folder's sweep is. Two folders with equal hashes are parts of one sweep.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -86,7 +90,10 @@ pub struct PlanFile {
     pub crate_version: String,
     pub seeds: Vec<u32>,
     pub axes: Vec<String>,
-    /// All points of the sweep, those of other shards too.
+    /// Of a tuning, what it was asked for, by option or key; else empty.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tuning: BTreeMap<String, String>,
+    /// All points of the sweep, those of other shards too; of a tuning those that it has come to.
     pub points: Vec<PlannedPoint>,
 }
 
@@ -114,6 +121,7 @@ impl PlanFile {
             crate_version: env!("CARGO_PKG_VERSION").into(),
             seeds: plan.seeds.clone(),
             axes: plan.axes.clone(),
+            tuning: BTreeMap::new(),
             points: plan.points.iter().map(point).collect(),
         }
     }
@@ -155,6 +163,11 @@ impl PlanFile {
         if self.format != other.format {
             let (there, here) = (&self.format, &other.format);
             return Some(format!("format {there} there and {here} here, whose points have other ids"));
+        }
+        let keys = self.tuning.keys().chain(other.tuning.keys());
+        if let Some(key) = keys.into_iter().find(|k| self.tuning.get(*k) != other.tuning.get(*k)) {
+            let show = |p: &PlanFile| p.tuning.get(key).map_or("nothing".to_string(), Clone::clone);
+            return Some(format!("{key} is {} there and {} here", show(self), show(other)));
         }
         if self.hash != other.hash {
             let what = if self.task != other.task {
@@ -218,7 +231,8 @@ pub fn part<C: Task>(
     };
     let config = point.config.table();
     let axis = |(name, value): (&String, &Option<toml::Value>)| {
-        let own = at(&config, name).unwrap_or_else(|| toml::Value::String(String::new()));
+        let own = at(&config, name).or_else(|| value.clone());
+        let own = own.unwrap_or_else(|| toml::Value::String(String::new()));
         axis_column(name, &own, value.as_ref(), n)
     };
     let mut columns: Vec<Column> = axes.iter().zip(&point.axes).map(axis).collect();
@@ -232,6 +246,37 @@ pub fn part<C: Task>(
     ]);
     let mut frame = table("sweep", DataFrame::new(n, columns))?;
     table("sweep", parquet_bytes(&mut frame))
+}
+
+/// What [`part`] was made of, but for the point.
+pub fn read_part(path: &Path) -> Result<Vec<Replicated>, SweepError> {
+    let bytes = verified(path)?;
+    let rows = || -> PolarsResult<Vec<Replicated>> {
+        let frame = ParquetReader::new(std::io::Cursor::new(bytes)).finish()?;
+        let (seeds, episodes) = (frame.column("seed")?.u32()?, frame.column("episodes")?.u64()?);
+        let (metrics, status) = (frame.column("metric")?.str()?, frame.column("status")?.str()?);
+        let (means, errors) = (frame.column("mean")?.f64()?, frame.column("std_error")?.f64()?);
+        let mut out: Vec<Replicated> = Vec::new();
+        for i in 0..frame.height() {
+            let missing = || polars_err!(ComputeError: "row {i} lacks a value");
+            let seed = seeds.get(i).ok_or_else(missing)?;
+            if out.last().is_none_or(|r| r.seed != seed) {
+                let name = status.get(i).ok_or_else(missing)?;
+                let all = [Status::Ok, Status::Diverged, Status::NotFinite];
+                let status = all.into_iter().find(|s| s.name() == name).ok_or_else(missing)?;
+                out.push(Replicated { seed, status, metrics: Vec::new() });
+            }
+            let measured = Measured {
+                metric: metrics.get(i).ok_or_else(missing)?.into(),
+                episodes: episodes.get(i).ok_or_else(missing)?,
+                mean: means.get(i).unwrap_or(f64::NAN),
+                std_error: errors.get(i).unwrap_or(f64::NAN),
+            };
+            out.last_mut().expect("a replica").metrics.push(measured);
+        }
+        Ok(out)
+    };
+    Ok(table("sweep", rows())?)
 }
 
 /// Columns that stand in a part's path.

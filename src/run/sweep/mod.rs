@@ -18,7 +18,7 @@ pub mod report;
 pub mod run;
 pub mod task;
 
-pub use plan::{Mode, Plan, Point, Shard};
+pub use plan::{Mode, Plan, Point, Shard, Stage};
 
 use crate::config::ConfigError;
 use crate::gpu::GpuError;
@@ -43,11 +43,11 @@ pub enum SweepError {
     Config { file: String, source: ConfigError },
     #[error(transparent)]
     Lock(#[from] LockError),
-    #[error("'{dir}' holds a sweep already; continue it with --resume or choose another --out")]
+    #[error("'{dir}' holds a sweep or a tuning already; continue it with --resume or choose another --out")]
     Exists { dir: String },
     #[error("'{dir}' holds no sweep (there is no plan.json); is it the folder that --out named?")]
     NoPlan { dir: String },
-    #[error("'{file}' does not belong to this sweep: {what}; choose another --out")]
+    #[error("'{file}' is of another job: {what}; choose another --out")]
     OtherPlan { file: String, what: String },
     #[error("'{file}' is damaged: {what}")]
     Damaged { file: String, what: String },
@@ -75,16 +75,16 @@ impl From<CheckpointError> for SweepError {
     }
 }
 
-fn reading(path: &Path) -> impl FnOnce(std::io::Error) -> SweepError + '_ {
+pub(in crate::run) fn reading(path: &Path) -> impl FnOnce(std::io::Error) -> SweepError + '_ {
     |e| SweepError::Read(path.display().to_string(), e)
 }
 
-fn writing(path: &Path) -> impl FnOnce(std::io::Error) -> SweepError + '_ {
+pub(in crate::run) fn writing(path: &Path) -> impl FnOnce(std::io::Error) -> SweepError + '_ {
     |e| SweepError::Write(path.display().to_string(), e)
 }
 
 /// The first 16 hexadecimal digits of the SHA-256 of `parts`, each with its length before it.
-fn digest(parts: &[&[u8]]) -> String {
+pub(in crate::run) fn digest(parts: &[&[u8]]) -> String {
     use sha2::{Digest, Sha256};
     let mut h = Sha256::new();
     for part in parts {

@@ -64,13 +64,13 @@ impl Mode {
 }
 
 /// Seeds of every point.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(
     untagged,
     deny_unknown_fields,
     expecting = "a list of seeds of 0 to 4294967295, or { first = 0, count = 32 }"
 )]
-enum Seeds {
+pub(in crate::run) enum Seeds {
     List(Vec<u32>),
     Range { first: u32, count: u32 },
 }
@@ -131,7 +131,7 @@ impl SweepFile {
 }
 
 /// A TOML error in one line with the key that stands where it was found.
-fn with_key(e: &toml::de::Error, text: &str) -> String {
+pub(in crate::run) fn with_key(e: &toml::de::Error, text: &str) -> String {
     let said = one_line(e, text);
     let key = e.span().and_then(|span| {
         let start = text.get(..span.start)?.rfind('\n').map_or(0, |n| n + 1);
@@ -189,6 +189,29 @@ pub struct Point<C> {
     pub config: C,
     /// Values on the plan's axes, as the configuration holds them; `None` where the agent does not read the key.
     pub axes: Vec<Option<Value>>,
+    /// Which part of the training it is, where it is not all of it.
+    pub stage: Option<Stage>,
+}
+
+/// A part of a training whose schedule is that of the whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stage {
+    /// The point whose replicas it goes on from, and the updates that they have done.
+    pub from: Option<(String, u32)>,
+    /// Updates after which it is evaluated.
+    pub until: u32,
+    /// Whether another point may go on from here.
+    pub keep: bool,
+}
+
+impl<C: Task> Point<C> {
+    /// Updates after which its training stops, and those of them that another point has done.
+    pub fn updates(&self) -> (u32, u32) {
+        match &self.stage {
+            Some(s) => (s.until, s.from.as_ref().map_or(0, |f| f.1)),
+            None => (self.config.common().train.updates, 0),
+        }
+    }
 }
 
 /// Weights of a learned agent in mode `evaluate`.
@@ -243,13 +266,15 @@ pub struct Plan<C: Task> {
     pub merged: usize,
     /// By agent, in mode `evaluate`.
     pub weights: BTreeMap<String, Weights<C>>,
+    /// Whether rows tell of the last update of a training too.
+    pub tells_training: bool,
     /// Of everything that a result depends on.
     pub hash: String,
 }
 
 /// How one axis is drawn.
-#[derive(Debug, PartialEq)]
-enum Draw {
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::run) enum Draw {
     Uniform([f64; 2]),
     LogUniform([f64; 2]),
     Integer([i64; 2]),
@@ -267,7 +292,7 @@ const TAKEN: [(&str, &str); 6] = [
 ];
 
 /// Leaves of nested tables by dotted key, in alphabetical order.
-fn leaves(table: &Table, is_leaf: fn(&Table) -> bool) -> BTreeMap<String, Value> {
+pub(in crate::run) fn leaves(table: &Table, is_leaf: fn(&Table) -> bool) -> BTreeMap<String, Value> {
     fn walk(prefix: &str, table: &Table, is_leaf: fn(&Table) -> bool, out: &mut BTreeMap<String, Value>) {
         for (key, value) in table {
             let key = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
@@ -282,11 +307,11 @@ fn leaves(table: &Table, is_leaf: fn(&Table) -> bool) -> BTreeMap<String, Value>
     out
 }
 
-fn is_draw(t: &Table) -> bool {
+pub(in crate::run) fn is_draw(t: &Table) -> bool {
     t.keys().any(|k| ["uniform", "log_uniform", "integer", "choice"].contains(&k.as_str()))
 }
 
-fn draw_of(value: &Value) -> Result<Draw, String> {
+pub(in crate::run) fn draw_of(value: &Value) -> Result<Draw, String> {
     const WANT: &str = "must be one of { uniform = [lo, hi] }, { log_uniform = [lo, hi] }, { integer = [lo, hi] }, { choice = […] }";
     let (Some(t), 1) = (value.as_table(), value.as_table().map_or(0, Table::len)) else {
         return Err(WANT.into());
@@ -314,9 +339,20 @@ fn draw_of(value: &Value) -> Result<Draw, String> {
     }
 }
 
+impl std::fmt::Display for Draw {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        match self {
+            Draw::Uniform([lo, hi]) => write!(f, "uniform {lo} to {hi}"),
+            Draw::LogUniform([lo, hi]) => write!(f, "log_uniform {lo} to {hi}"),
+            Draw::Integer([lo, hi]) => write!(f, "integer {lo} to {hi}"),
+            Draw::Choice(list) => write!(f, "choice of {}", Value::Array(list.clone())),
+        }
+    }
+}
+
 impl Draw {
     /// The value of the `n`-th point. Depends on the sweep's seed, the key and `n` alone, so that another axis changes nothing.
-    fn value(&self, random_seed: u32, key: &str, n: u32) -> Value {
+    pub(in crate::run) fn value(&self, random_seed: u32, key: &str, n: u32) -> Value {
         let name = u32::from_str_radix(&digest(&[key.as_bytes()])[..8], 16).expect("hexadecimal digits");
         let mut rng = PhiloxRng::new([random_seed, name], Stream::Sweep, n, 0);
         let unit = (rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
@@ -351,7 +387,7 @@ fn reads<C: Task>(mode: Mode, config: &C, agent: &Agent<C>, key: &str) -> bool {
 }
 
 /// What a point is but for agent, weights and seeds: every key that is read with its value, in alphabetical order.
-pub(super) fn what_is_read<C: Task>(mode: Mode, config: &C, agent: &Agent<C>) -> String {
+pub(in crate::run) fn what_is_read<C: Task>(mode: Mode, config: &C, agent: &Agent<C>) -> String {
     let mut out = String::new();
     for (key, value) in leaves(&config.table(), |_| false) {
         if reads(mode, config, agent, &key) {
@@ -362,7 +398,7 @@ pub(super) fn what_is_read<C: Task>(mode: Mode, config: &C, agent: &Agent<C>) ->
 }
 
 /// A key's value, or of a table what is read of it; `None` if nothing is.
-fn read_of(key: &str, value: Value, reads: &dyn Fn(&str) -> bool) -> Option<Value> {
+pub(in crate::run) fn read_of(key: &str, value: Value, reads: &dyn Fn(&str) -> bool) -> Option<Value> {
     let Value::Table(table) = value else { return reads(key).then_some(value) };
     let below = |(k, v): (String, Value)| Some((k.clone(), read_of(&format!("{key}.{k}"), v, reads)?));
     let kept: Table = table.into_iter().filter_map(below).collect();
@@ -370,7 +406,7 @@ fn read_of(key: &str, value: Value, reads: &dyn Fn(&str) -> bool) -> Option<Valu
 }
 
 /// The value at a dotted key.
-pub(super) fn at(table: &Table, key: &str) -> Option<Value> {
+pub(in crate::run) fn at(table: &Table, key: &str) -> Option<Value> {
     match key.split_once('.') {
         None => table.get(key).cloned(),
         Some((head, rest)) => at(table.get(head)?.as_table()?, rest),
@@ -458,6 +494,7 @@ impl<C: Task> Plan<C> {
             points: Vec::new(),
             merged: 0,
             weights,
+            tells_training: false,
             hash: String::new(),
         };
         if !plan.weights.is_empty()
@@ -564,7 +601,7 @@ impl<C: Task> Plan<C> {
         let weights = weights.map_or("", |w| &w.digest);
         let text = what_is_read(self.mode, &config, task::agent(agent));
         let parts = [C::NAME, self.mode.name(), agent, weights, &text].map(str::as_bytes);
-        let point = Point { id: format!("p{}", digest(&parts)), agent, config, axes };
+        let point = Point { id: format!("p{}", digest(&parts)), agent, config, axes, stage: None };
         Ok((point, format!("{values:?}")))
     }
 
@@ -600,7 +637,7 @@ fn other_task(a: &Table, b: &Table) -> Option<(String, [Value; 2])> {
     })
 }
 
-fn agents_of<C: Task>(ids: &[String]) -> Result<Vec<&'static str>, String> {
+pub(in crate::run) fn agents_of<C: Task>(ids: &[String]) -> Result<Vec<&'static str>, String> {
     if ids.is_empty() {
         return Err("needs at least one agent".into());
     }
@@ -618,7 +655,7 @@ fn agents_of<C: Task>(ids: &[String]) -> Result<Vec<&'static str>, String> {
     Ok(out)
 }
 
-fn seeds_of(seeds: &Seeds) -> Result<Vec<u32>, String> {
+pub(in crate::run) fn seeds_of(seeds: &Seeds) -> Result<Vec<u32>, String> {
     let list = match *seeds {
         Seeds::List(ref list) => list.clone(),
         Seeds::Range { first, count } => {

@@ -5,7 +5,7 @@
 //! Replicas whose status is not `ok` are counted and left out. Points of an agent whose results are the same number by number are one experiment, and are
 //! counted once in a group: their agent does not read what tells them apart.
 
-use super::dataset::{PARTITION, PlanFile, Tree, partition, verified};
+use super::dataset::{PARTITION, PlanFile, SLOTS, TRIAL, Tree, partition, verified};
 use super::{SweepError, digest, writing};
 use crate::files::write_whole;
 use crate::num::stats::{self, Interval};
@@ -255,6 +255,10 @@ pub fn ask(dir: &Path, query: &Query, metric_of: MetricOf) -> Result<Answer, Swe
             by.push(column.clone());
         }
     }
+    if by.is_empty() && !plan.tuning.is_empty() {
+        // The settings follow from the trial.
+        by = ["agent", TRIAL, SLOTS].map(String::from).to_vec();
+    }
     if by.is_empty() {
         by = std::iter::once("agent".to_string()).chain(plan.axes.iter().cloned()).collect();
     }
@@ -265,6 +269,7 @@ pub fn ask(dir: &Path, query: &Query, metric_of: MetricOf) -> Result<Answer, Swe
         }
     }
     let metrics = match (&query.metrics[..], metric_of(&plan.task)) {
+        ([], _) if plan.tuning.contains_key("objective") => vec![plan.tuning["objective"].clone()],
         ([], Some(usual)) => vec![usual.to_string()],
         ([], None) => {
             let what = format!("--metric: name one, task '{}' is not one of this program", plan.task);
@@ -373,7 +378,7 @@ fn groups_of(
 }
 
 /// Five significant digits; `-` for what is missing.
-fn num(x: f64) -> String {
+pub(in crate::run) fn num(x: f64) -> String {
     if x.is_nan() {
         return "-".into();
     }
@@ -387,7 +392,7 @@ fn num(x: f64) -> String {
     format!("{x:.*}", (4 - power).max(0) as usize)
 }
 
-fn with_interval(x: f64, i: Option<Interval>) -> String {
+pub(in crate::run) fn with_interval(x: f64, i: Option<Interval>) -> String {
     match i {
         Some(i) => format!("{} ({} to {})", num(x), num(i.lo), num(i.hi)),
         None => num(x),

@@ -5,18 +5,20 @@
 
 use super::dataset::{Dataset, PlanFile, Replicated, Status};
 use super::pack::{in_parts, pack};
-use super::plan::{Mode, Plan, Shard, what_is_read};
+use super::plan::{Mode, Plan, Point, Shard, what_is_read};
 use super::task;
 use super::{SweepError, digest, writing};
 use crate::gpu::{Gpu, GpuError};
-use crate::learn::{Algorithm, Learner, LearnerState};
+use crate::learn::{Algorithm, Learner, LearnerState, UpdateMetrics};
 use crate::run::checkpoint::Checkpoint;
 use crate::run::errors::CheckpointError;
 use crate::run::errors::JobError;
-use crate::run::reproduce::check_memory;
+use crate::run::reproduce::{check_memory, curve};
+use crate::run::rows::{Cells, CurveRow, Key, Row};
 use crate::run::task::{Task, Unit, Weights};
 use crate::run::train::Plan as Training;
 use crate::run::watch::Watch;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -103,19 +105,12 @@ pub fn batches<C: Task>(
     skip: impl Fn(&str) -> bool,
 ) -> Vec<Batch> {
     let open: Vec<usize> = plan.shard(shard).into_iter().filter(|i| !skip(&plan.points[*i].id)).collect();
-    let shapes: Vec<String> = open
-        .iter()
-        .map(|i| task::shape(&plan.points[*i].config, task::agent(plan.points[*i].agent)))
-        .collect();
+    let shape = |p: &Point<C>| format!("{} {:?}", task::shape(&p.config, task::agent(p.agent)), p.updates());
+    let shapes: Vec<String> = open.iter().map(|i| shape(&plan.points[*i])).collect();
     let named: Vec<(usize, &str)> = open.iter().copied().zip(shapes.iter().map(String::as_str)).collect();
     let batch = |points: Vec<usize>| {
         let first = &plan.points[points[0]];
-        Batch {
-            agent: first.agent,
-            replicas: points.len() * plan.seeds.len(),
-            shape: task::shape(&first.config, task::agent(first.agent)),
-            points,
-        }
+        Batch { agent: first.agent, replicas: points.len() * plan.seeds.len(), shape: shape(first), points }
     };
     pack(&named, plan.seeds.len(), most).into_iter().map(batch).collect()
 }
@@ -129,15 +124,16 @@ pub fn units<'a, C: Task>(plan: &'a Plan<C>, points: &[usize]) -> Vec<Unit<'a, C
     points.iter().flat_map(of).collect()
 }
 
-/// Environment steps that a replica of a configuration takes, training steps counted tenfold: they are about as much slower.
-fn work_of<C: Task>(plan: &Plan<C>, agent: &str, config: &C) -> f64 {
+/// Environment steps that a replica of a point takes, training steps counted tenfold: they are about as much slower.
+fn work_of<C: Task>(plan: &Plan<C>, point: &Point<C>) -> f64 {
+    let (agent, config, (until, from)) = (point.agent, &point.config, point.updates());
     let evaluation = config.common().evaluate.episodes as f64 * config.env(&[]).sizes().slots as f64;
     let learner = if plan.mode == Mode::Evaluate {
         None
     } else {
         config.algorithm(task::agent(agent), &[Unit { config, seed: 0 }])
     };
-    let training = learner.map_or(0.0, |a| a.samples() as f64 * f64::from(config.common().train.updates));
+    let training = learner.map_or(0.0, |a| a.samples() as f64 * f64::from(until - from));
     evaluation + 10.0 * training
 }
 
@@ -152,12 +148,12 @@ pub fn run<C: Task>(
     way: &mut Way,
 ) -> Result<Done, SweepError> {
     let mut out = Done { found: dataset.done.len(), ..Done::default() };
-    let work = dataset.dir.join("work");
+    let (work, passed) = (dataset.dir.join(WORK), dataset.dir.join(PASSED));
     let todo = batches(plan, file.shard, way.replicas, |id| dataset.done.contains_key(id));
     let total = plan.shard(file.shard).len();
     way.commits.total.store(total, Ordering::SeqCst);
     way.commits.done.store(dataset.done.len(), Ordering::SeqCst);
-    let weigh = |b: &Batch| b.points.len() as f64 * work_of(plan, b.agent, &plan.points[b.points[0]].config);
+    let weigh = |b: &Batch| b.points.len() as f64 * work_of(plan, &plan.points[b.points[0]]);
     let all: f64 = todo.iter().map(weigh).sum();
     let (started, mut behind, mut replicas) = (Instant::now(), 0.0, 0);
     // Of the shape that is being worked on: how many replicas have turned out to fit.
@@ -168,7 +164,7 @@ pub fn run<C: Task>(
         if let Some((_, known)) = fits.as_ref().filter(|(shape, _)| *shape == batch.shape) {
             most = *known;
         }
-        let results = whole_batch(plan, batch, &units, &mut most, &work, way)?;
+        let results = whole_batch(plan, batch, &units, &mut most, (&work, &passed), way)?;
         fits = Some((batch.shape.clone(), most));
         out.not_ok += results.iter().filter(|r| r.status != Status::Ok).count();
         for (i, replicas) in batch.points.iter().zip(results.chunks(plan.seeds.len())) {
@@ -195,11 +191,27 @@ pub fn run<C: Task>(
     Ok(out)
 }
 
-fn clear(work: &Path) -> Result<(), SweepError> {
+pub(in crate::run) fn clear(work: &Path) -> Result<(), SweepError> {
     match std::fs::remove_dir_all(work) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(writing(work)(e)),
         _ => Ok(()),
     }
+}
+
+/// Folder of half-trained batches, and that of the replicas that points of a later stage go on from.
+const WORK: &str = "work";
+pub(in crate::run) const PASSED: &str = "passed";
+
+/// Where the state of a point's replica lies for those that go on from it.
+pub(in crate::run) fn passed_file(folder: &Path, point: &str, seed: u32) -> PathBuf {
+    folder.join(format!("{point}-{seed}.safetensors"))
+}
+
+/// How far replicas train, and the files of the states that they go on from and leave for others: one for each replica, or none.
+struct Span {
+    until: u32,
+    from: Vec<PathBuf>,
+    to: Vec<PathBuf>,
 }
 
 /// Results of a batch's replicas, in their order, in parts of at most `most`.
@@ -208,7 +220,7 @@ fn whole_batch<C: Task>(
     batch: &Batch,
     units: &[Unit<C>],
     most: &mut usize,
-    work: &Path,
+    (work, passed): (&Path, &Path),
     way: &mut Way,
 ) -> Result<Vec<Replicated>, SweepError> {
     let agent = batch.agent;
@@ -221,12 +233,15 @@ fn whole_batch<C: Task>(
         let units = &units[range.clone()];
         let result = (|| {
             let (mut trained, mut stuck) = (None, vec![false; units.len()]);
+            let mut seen: Vec<UpdateMetrics> = Vec::new();
             if let Some(w) = plan.weights.get(agent) {
                 trained = Some(w.rows(units));
             } else if task::agent::<C>(agent).is_learned() {
                 let name = part_name(plan, batch, &range);
-                let (c, s) = train(agent, units, &work.join(name), device.gpu.as_ref(), watch, commits)?;
-                (trained, stuck) = (Some(c), s);
+                let span = span(plan, batch, &range, passed);
+                let gpu = device.gpu.as_ref();
+                let (c, s, u) = train(agent, units, &span, &work.join(name), gpu, watch, commits)?;
+                (trained, stuck, seen) = (Some(c), s, u);
             }
             // What fits in training may not in evaluation; a part of the batch is evaluated without another training.
             let mut at_once = units.len();
@@ -234,7 +249,11 @@ fn whole_batch<C: Task>(
                 let weights = trained.as_ref().map(|c| rows(c, r.clone()));
                 evaluated(agent, &units[r.clone()], weights.as_ref(), &stuck[r], device.gpu.as_deref(), watch)
             };
-            in_parts(units.len(), &mut at_once, evaluate, smaller)
+            let mut out = in_parts(units.len(), &mut at_once, evaluate, smaller)?;
+            if plan.tells_training {
+                out.iter_mut().zip(&seen).for_each(|(r, u)| r.metrics.extend(of_training::<C>(u)));
+            }
+            Ok(out)
         })();
         if let Err(JobError::Gpu(GpuError::Lost(..))) = &result {
             // The old device answers nothing any more.
@@ -258,15 +277,61 @@ fn part_name<C: Task>(plan: &Plan<C>, batch: &Batch, range: &std::ops::Range<usi
     digest(&names.iter().map(|n| n.as_bytes()).collect::<Vec<_>>())
 }
 
-/// Trains replicas side by side, from the state saved in `dir` if there is one; also which of them have stopped learning.
+/// How a part of a batch trains.
+fn span<C: Task>(plan: &Plan<C>, batch: &Batch, range: &std::ops::Range<usize>, passed: &Path) -> Span {
+    let seeds = plan.seeds.len();
+    let of = |n: usize| (&plan.points[batch.points[n / seeds]], plan.seeds[n % seeds]);
+    let from = |n: usize| {
+        let (point, seed) = of(n);
+        Some(passed_file(passed, &point.stage.as_ref()?.from.as_ref()?.0, seed))
+    };
+    let to = |n: usize| {
+        let (point, seed) = of(n);
+        point.stage.as_ref()?.keep.then(|| passed_file(passed, &point.id, seed))
+    };
+    // All points of a batch are in one stage.
+    Span {
+        until: of(range.start).0.updates().0,
+        from: range.clone().filter_map(from).collect(),
+        to: range.clone().filter_map(to).collect(),
+    }
+}
+
+/// What the last update of a training says of a replica, by the names that learning curves have.
+fn of_training<C: Task>(u: &UpdateMetrics) -> Vec<task::Measured> {
+    let row = [curve(Key::default(), 0, 0, u)];
+    let told = CurveRow::columns(C::SCHEMA).into_iter().filter(|c| C::SCHEMA.learner.contains(&c.name));
+    let numbers = told.filter_map(|c| match c.cells(&row) {
+        Cells::Real(x) => Some((c.name, x[0])),
+        _ => None,
+    });
+    let rates = &u.firing_rates;
+    let rate = (!rates.is_empty()).then(|| ("firing_rate", rates.iter().sum::<f64>() / rates.len() as f64));
+    let measured = |(name, mean): (&str, f64)| task::Measured {
+        metric: format!("{TRAINING}{name}"),
+        episodes: 0,
+        mean,
+        std_error: f64::NAN,
+    };
+    numbers.chain(rate).map(measured).collect()
+}
+
+/// Begins the names of metrics that tell of a training and not of an evaluation.
+pub const TRAINING: &str = "train_";
+
+/// What is left of a training: weights, which replicas have stopped learning, and the metrics of its last update.
+type Left<C> = (Checkpoint<C>, Vec<bool>, Vec<UpdateMetrics>);
+
+/// Trains replicas side by side, from the state saved in `dir` if there is one, else from those that others have left for them.
 fn train<C: Task>(
     agent: &'static str,
     units: &[Unit<C>],
+    span: &Span,
     dir: &Path,
     gpu: Option<&Arc<Gpu>>,
     watch: &dyn Watch,
     commits: &Commits,
-) -> Result<(Checkpoint<C>, Vec<bool>), JobError> {
+) -> Result<Left<C>, JobError> {
     let algorithm =
         units[0].config.algorithm(task::agent(agent), units).ok_or(JobError::NotLearned(agent))?;
     // An adapter has its own memory, and its limits are checked where its buffers are made.
@@ -274,9 +339,9 @@ fn train<C: Task>(
         check_memory(&algorithm, C::MEMORY_KEYS)?;
     }
     let path = dir.join("checkpoint.safetensors");
-    let state = match saved(agent, units, &path) {
+    let state = match saved(agent, units, span.until, &path) {
         Ok(Some(state)) => state,
-        Ok(None) => algorithm.start(),
+        Ok(None) => passed_on(agent, units, &span.from, watch).unwrap_or_else(|| algorithm.start()),
         Err(e) => {
             let aside: PathBuf = path.with_extension("damaged");
             watch.warn(&format!("{e}; this batch starts over, the file is kept as '{}'", aside.display()));
@@ -284,7 +349,46 @@ fn train<C: Task>(
             algorithm.start()
         }
     };
-    train_from(agent, units, &algorithm, state, &path, gpu, watch, commits)
+    let left = train_from(agent, units, &algorithm, state, span.until, &path, gpu, watch, commits)?;
+    for ((r, unit), to) in units.iter().enumerate().zip(&span.to) {
+        let state = left.0.state.replica(r, units.len());
+        let _writing = commits.pause();
+        match single(agent, unit, state).save(to) {
+            // A replica whose weights are not finite goes nowhere.
+            Ok(()) | Err(CheckpointError::Tensor { .. }) => {}
+            Err(e) => return Err(e.into()),
+        }
+    }
+    Ok(left)
+}
+
+/// The checkpoint of one replica.
+fn single<C: Task>(agent: &str, unit: &Unit<C>, state: LearnerState) -> Checkpoint<C> {
+    Checkpoint {
+        config: unit.config.clone(),
+        agent: agent.into(),
+        seeds: vec![unit.seed],
+        swept: vec![unit.config.swept()],
+        state,
+    }
+}
+
+/// The states that others have left for these replicas, side by side. Without one of them, all begin anew and come to the same place later.
+fn passed_on<C: Task>(
+    agent: &str,
+    units: &[Unit<C>],
+    from: &[PathBuf],
+    watch: &dyn Watch,
+) -> Option<LearnerState> {
+    let mut states = Vec::new();
+    for (unit, path) in units.iter().zip(from) {
+        let found = saved(agent, std::slice::from_ref(unit), u32::MAX, path).unwrap_or_else(|e| {
+            watch.warn(&format!("{e}; these replicas start over"));
+            None
+        });
+        states.push(found?);
+    }
+    LearnerState::side_by_side(&states)
 }
 
 /// The weights of some of a batch's replicas.
@@ -310,10 +414,11 @@ fn file_error(path: &Path, e: &std::io::Error) -> JobError {
     JobError::File { path: path.display().to_string(), what: e.to_string() }
 }
 
-/// The state that an interrupted job left of these replicas; `None` if it left none.
+/// The state that a job left of these replicas before update `until`; `None` if it left none.
 fn saved<C: Task>(
     agent: &str,
     units: &[Unit<C>],
+    until: u32,
     path: &Path,
 ) -> Result<Option<LearnerState>, CheckpointError> {
     if !path.exists() {
@@ -325,7 +430,7 @@ fn saved<C: Task>(
     let ours = c.agent == agent
         && read(&c.config) == read(units[0].config)
         && c.replicas() == replicas(units)
-        && c.state.updates < c.config.common().train.updates;
+        && c.state.updates < until;
     if ours {
         return Ok(Some(c.state));
     }
@@ -343,11 +448,12 @@ fn train_from<C: Task>(
     units: &[Unit<C>],
     algorithm: &Algorithm,
     mut state: LearnerState,
+    goal: u32,
     path: &Path,
     gpu: Option<&Arc<Gpu>>,
     watch: &dyn Watch,
     commits: &Commits,
-) -> Result<(Checkpoint<C>, Vec<bool>), JobError> {
+) -> Result<Left<C>, JobError> {
     let head = units[0].config;
     let total = head.common().train.updates;
     let every = head.common().checkpoint_every;
@@ -357,13 +463,14 @@ fn train_from<C: Task>(
     };
     let mut learner = Learner::new(algorithm, &state, gpu)?;
     let mut stuck = vec![false; units.len()];
-    watch.begin(&format!("train {agent} ({} replicas)", units.len()), u64::from(total));
+    let mut last = Vec::new();
+    watch.begin(&format!("train {agent} ({} replicas)", units.len()), u64::from(goal));
     watch.advance(u64::from(state.updates), "");
-    while state.updates < total {
+    while state.updates < goal {
         let start = state.updates;
-        let until = total.min((start / every + 1) * every);
+        let until = goal.min((start / every + 1) * every);
         // Only the last update's metrics are looked at.
-        let plan = Training { algorithm, updates: total, until, log_every: total };
+        let plan = Training { algorithm, updates: total, until, log_every: goal };
         state = crate::run::train::train(
             &plan,
             &mut learner,
@@ -372,11 +479,12 @@ fn train_from<C: Task>(
                 for (stuck, m) in stuck.iter_mut().zip(metrics) {
                     *stuck = algorithm.is_stuck(m).unwrap_or(*stuck);
                 }
+                last = metrics.to_vec();
                 watch.advance(0, &algorithm.note(metrics));
             },
             |_| watch.advance(1, ""),
         )?;
-        if until < total {
+        if until < goal {
             let _writing = commits.pause();
             match checkpoint(state.clone()).save(path) {
                 // A replica whose weights are not finite: its state could not be read again. The others must not lose theirs, so the batch goes on.
@@ -386,7 +494,7 @@ fn train_from<C: Task>(
         }
     }
     watch.end();
-    Ok((checkpoint(state), stuck))
+    Ok((checkpoint(state), stuck, last))
 }
 
 /// Metrics and status of replicas; `trained` holds a learned agent's weights, `stuck` who has stopped learning.
@@ -428,46 +536,59 @@ pub struct Cost {
     pub seconds: f64,
 }
 
-/// Expected memory and time of batches, from one short measurement for each agent and size: an update of a few replicas past the warm-up, and some
-/// episodes. Also how long the measurement took.
+/// What a short measurement tells of batches.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Measurement {
+    /// In the order of the batches.
+    pub costs: Vec<Cost>,
+    /// What an evaluation of each agent tells: agent, metric.
+    pub metrics: BTreeSet<(String, String)>,
+    /// How long it took.
+    pub spent_s: f64,
+}
+
+/// Expected memory and time of batches, from one short measurement for each agent and structure: an update of a few replicas past the warm-up, and some
+/// episodes.
 pub fn costs<C: Task>(
     plan: &Plan<C>,
     batches: &[Batch],
     most: usize,
     gpu: Option<&Arc<Gpu>>,
-) -> Result<(Vec<Cost>, f64), SweepError> {
+) -> Result<Measurement, SweepError> {
     const EPISODES: u64 = 256;
     let started = Instant::now();
-    // By agent and size: seconds of an update and of an episode of one replica.
+    // By agent and structure: seconds of an update and of an episode of one replica.
     let mut known: Vec<(String, [f64; 2])> = Vec::new();
-    let mut out = Vec::new();
+    let (mut costs, mut metrics) = (Vec::new(), BTreeSet::new());
     for b in batches {
         let all = units(plan, &b.points);
         let head = all[0].config;
         let learner = |units: &[Unit<C>]| match plan.mode {
             Mode::Evaluate => None,
-            Mode::TrainAndEvaluate => units[0].config.algorithm(task::agent(b.agent), units),
+            Mode::TrainAndEvaluate => head.algorithm(task::agent(b.agent), units),
         };
         let part = all.len().min(most);
         let bytes = learner(&all[..part]).map_or(0, |a| a.host_bytes());
         let one = learner(&all[..1]);
-        let size = one.map_or(String::new(), |a| format!("{} {}", a.samples(), a.params()));
-        let key = format!("{} {size} {:?}", b.agent, head.env(&[]));
+        let structure = learner(&[]).map_or(String::new(), |a| a.structure());
+        let key = format!("{} {structure} {:?}", b.agent, head.env(&[]));
         let rates = match known.iter().find(|k| k.0 == key) {
             Some(k) => k.1,
             None => {
                 // A CPU is as fast with few replicas as with many; a GPU is not.
                 let few = &all[..part.min(if gpu.is_some() { part } else { 2 })];
-                let rates = measure(plan, b.agent, few, learner(few), EPISODES, gpu)?;
+                let (rates, told) = measure(plan, b.agent, few, learner(few), EPISODES, gpu)?;
+                metrics.extend(told.into_iter().map(|m| (b.agent.to_string(), m.metric)));
                 known.push((key, rates));
                 rates
             }
         };
-        let updates = if learner(&all[..1]).is_some() { f64::from(head.common().train.updates) } else { 0.0 };
+        let (until, from) = plan.points[b.points[0]].updates();
+        let updates = if one.is_some() { f64::from(until - from) } else { 0.0 };
         let each = updates * rates[0] + head.common().evaluate.episodes as f64 * rates[1];
-        out.push(Cost { bytes, seconds: each * all.len() as f64 });
+        costs.push(Cost { bytes, seconds: each * all.len() as f64 });
     }
-    Ok((out, started.elapsed().as_secs_f64()))
+    Ok(Measurement { costs, metrics, spent_s: started.elapsed().as_secs_f64() })
 }
 
 fn measure<C: Task>(
@@ -477,7 +598,7 @@ fn measure<C: Task>(
     learner: Option<Algorithm>,
     episodes: u64,
     gpu: Option<&Arc<Gpu>>,
-) -> Result<[f64; 2], SweepError> {
+) -> Result<([f64; 2], Vec<task::Measured>), SweepError> {
     let n = units.len() as f64;
     let quiet = crate::run::watch::Quiet;
     let (mut update_s, mut weights) = (0.0, plan.weights.get(agent).map(|w| w.rows(units)));
@@ -501,8 +622,9 @@ fn measure<C: Task>(
     let short: Vec<Unit<C>> =
         short.iter().zip(units).map(|(config, u)| Unit { config, seed: u.seed }).collect();
     let started = Instant::now();
-    evaluated(agent, &short, weights.as_ref(), &vec![false; short.len()], gpu.map(|g| &**g), &quiet)?;
-    Ok([update_s, started.elapsed().as_secs_f64() / (n * few as f64)])
+    let stuck = vec![false; short.len()];
+    let mut told = evaluated(agent, &short, weights.as_ref(), &stuck, gpu.map(|g| &**g), &quiet)?;
+    Ok(([update_s, started.elapsed().as_secs_f64() / (n * few as f64)], told.swap_remove(0).metrics))
 }
 
 #[cfg(test)]
@@ -579,18 +701,18 @@ mod tests {
         let path = dir.path().join("checkpoint.safetensors");
         let own = config(&[]);
         let units = two(&own);
-        assert!(saved("ppo", &units, &path).unwrap().is_none(), "there is none yet");
+        assert!(saved("ppo", &units, 4, &path).unwrap().is_none(), "there is none yet");
         let half = half_trained(&units, 2);
         half.save(&path).unwrap();
-        assert_eq!(saved("ppo", &units, &path).unwrap(), Some(half.state));
+        assert_eq!(saved("ppo", &units, 4, &path).unwrap(), Some(half.state));
         let others = [3, 5].map(|seed| Unit { config: &own, seed });
         let other = config(&["ppo.clip=0.1"]);
         for (agent, units) in [("ppo", others.to_vec()), ("spiking-ac", units.clone()), ("ppo", two(&other))]
         {
-            assert!(matches!(saved(agent, &units, &path), Err(CheckpointError::Damaged(..))), "{agent}");
+            assert!(matches!(saved(agent, &units, 4, &path), Err(CheckpointError::Damaged(..))), "{agent}");
         }
         half_trained(&units, 4).save(&path).unwrap();
-        assert!(saved("ppo", &units, &path).is_err(), "nothing is left to train");
+        assert!(saved("ppo", &units, 4, &path).is_err(), "nothing is left to train");
     }
 
     #[test]
@@ -600,7 +722,8 @@ mod tests {
         let heard = |prepare: &dyn Fn(&Path)| {
             let (dir, watch) = (tempfile::tempdir().unwrap(), Heard::default());
             prepare(&dir.path().join("checkpoint.safetensors"));
-            train("ppo", &units, dir.path(), None, &watch, &Commits::default()).unwrap();
+            let span = Span { until: 4, from: Vec::new(), to: Vec::new() };
+            train("ppo", &units, &span, dir.path(), None, &watch, &Commits::default()).unwrap();
             (watch.steps(), watch.1.load(Ordering::SeqCst))
         };
         assert_eq!(heard(&|_| ()), (vec![1; 4], 0));
@@ -620,7 +743,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("checkpoint.safetensors");
         let (watch, commits) = (Heard::default(), Commits::default());
-        let (c, stuck) = train_from("ppo", &units, &algorithm, state, &path, None, &watch, &commits).unwrap();
+        let (c, stuck, _) =
+            train_from("ppo", &units, &algorithm, state, 4, &path, None, &watch, &commits).unwrap();
         assert_eq!(stuck, [false, true]);
         assert!(c.state.params[..width].iter().all(|x| x.is_finite()));
     }
@@ -644,8 +768,8 @@ mod tests {
             let dir = tempfile::tempdir().unwrap();
             let path = dir.path().join("checkpoint.safetensors");
             let (watch, commits) = (Heard::default(), Commits::default());
-            let (c, stuck) =
-                train_from("dqn", &units, &algorithm, state, &path, None, &watch, &commits).unwrap();
+            let (c, stuck, _) =
+                train_from("dqn", &units, &algorithm, state, 4, &path, None, &watch, &commits).unwrap();
             assert_eq!(stuck, want, "{starts}");
             assert_eq!(c.state.adam_steps == 0, starts.ends_with("60"), "{starts}");
         }

@@ -23,12 +23,13 @@ pub fn agent<C: Task>(id: &str) -> &'static Agent<C> {
     C::agent(id).expect("a plan holds agents of its task")
 }
 
-/// What replicas of `agent` must have in common to share a batch, as text: sizes, the learner's settings and the evaluation's. What is left are the
-/// task parameters, which every replica has for itself.
+/// What replicas of `agent` must have in common to share a batch, as text: sizes, the learner's structure and the evaluation's settings. What is left
+/// are the task parameters and the learner's numbers, which every replica has for itself.
 pub fn shape<C: Task>(config: &C, agent: &Agent<C>) -> String {
-    // The debug form of a number is read back as the same number, so equal texts are equal settings. Without units no parameter is among them.
+    // Without units no parameter is among them.
     let learner = config.algorithm(agent, &[]);
-    let learner = learner.map_or(String::new(), |l| format!("{l:?} {}", config.common().train.updates));
+    let learner =
+        learner.map_or(String::new(), |l| format!("{} {}", l.structure(), config.common().train.updates));
     format!("{} {learner} {:?} {}", agent.id, config.env(&[]), config.evaluation_text())
 }
 

@@ -40,6 +40,7 @@ impl Task for MisacConfig {
     const SWEPT: Swept = Swept { unit: "dB", noun: "signal-to-noise ratios" };
     const LEARNER: &'static str = PROPOSED;
     const METRIC: &'static str = "energy_j";
+    const TUNE: &'static str = include_str!("../../../configs/tune-misac.toml");
     const MEMORY_KEYS: &'static str = "train.seeds, reproduce.snr_db or temporal.envs";
 
     fn agents() -> &'static [Agent<Self>] {

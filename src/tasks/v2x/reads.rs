@@ -51,7 +51,7 @@ pub(super) fn reads(config: &V2xConfig, agent: &V2xAgent, key: &str) -> bool {
         ("ppo", _) => matches!(learner, Some(Algorithm::Ppo(_))),
         ("spiking", _) => spiking,
         ("ddpg" | "dqn", _) => match learner {
-            Some(Algorithm::OffPolicy(s)) => (section == "ddpg") == matches!(s.method, Method::Ddpg(_)),
+            Some(Algorithm::OffPolicy(s)) => (section == "ddpg") == matches!(s.method, Method::Ddpg { .. }),
             _ => false,
         },
         _ => false,
