@@ -21,7 +21,7 @@ pub struct ReproduceArgs {
     #[command(flatten)]
     common: Common,
     /// smoke (minutes: does everything run?), quick (half an hour on two cores) or full (a GPU)
-    #[arg(long, default_value = "smoke", value_parser = ["smoke", "quick", "full"])]
+    #[arg(long, default_value = "smoke", value_parser = ["smoke", "quick", "study", "full"])]
     scale: String,
     /// Folder for the report [default: runs/EXPERIMENT-SCALE]
     #[arg(long, value_name = "DIR")]

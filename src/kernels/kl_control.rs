@@ -350,7 +350,8 @@ mod tests {
             let want = Pace::after(counted, [0.9, 0.999]);
             assert_eq!(pace.steps, want.steps);
             for (got, want) in pace.corrections.iter().zip(want.corrections) {
-                assert!((got - want).abs() <= 2e-6 * want, "{got} against {want} after {counted} steps");
+                // β₂ in f32 is off by 1e-8 of itself, which t steps make 1e-8·t of βᵗ.
+                assert!((got - want).abs() <= 1e-5 * want, "{got} against {want} after {counted} steps");
             }
         }
         assert_eq!(pace.skipped, 4000.0);

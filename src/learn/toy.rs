@@ -28,7 +28,8 @@ impl Toy {
         let text = "hidden = [40, 24]\nenvs = 300\nhorizon = 100\nepochs = 2\nminibatch = 3000\ngamma = 0.6\ngae_lambda = 0.5\n\
                     clip = 0.2\nclip_value = false\nlr_actor = 1e-3\nlr_critic = 2e-3\nlr_final_share = 0.1\nadam_beta1 = 0.9\n\
                     adam_beta2 = 0.999\nadam_eps = 1e-5\nmax_grad_norm = 0.5\nclip_scope = \"separate\"\nvf_coef = 0.5\n\
-                    entropy_coef = 0.0\nnormalise_advantages = true\nreward_scale = 0.05\nlog_std_init = -0.5\nactor_gain = 0.01";
+                    entropy_coef = 0.0\nnormalise_advantages = true\nreward_scale = 0.05\nlog_std_init = -0.5\nactor_gain = 0.01\n\
+                    log_std_min = -4.0\nlog_std_max = 1.0\ntrust_region = true\ntarget_kl = 0.02\nkl_skip_ratio = 10.0";
         toml::from_str(text).expect("every key of the section")
     }
 

@@ -402,13 +402,19 @@ mod tests {
             "entropy",
             "approx_kl",
             "clip_fraction",
+            "explained_variance",
+            "dead_neurons",
+            "saturated_neurons",
+            "rate_share",
+            "skipped_share",
             "grad_norm_actor",
             "grad_norm_critic",
         ];
         let of = |r: &CurveRow| {
             let losses = [r.policy_loss, r.value_loss, r.entropy, r.approx_kl, r.clip_fraction];
+            let health = [r.explained_variance, r.dead_neurons, r.saturated_neurons, r.rate_share, r.skipped_share];
             let norms = [r.grad_norm_actor, r.grad_norm_critic];
-            let all = [&[r.env_steps as f64][..], &r.slots, &losses, &norms].concat();
+            let all = [&[r.env_steps as f64][..], &r.slots, &losses, &health, &norms].concat();
             let named = names.iter().zip(all).filter(|(_, x)| x.is_finite());
             (r.update, named.map(|(n, x)| (n.to_string(), x as f32)).collect())
         };

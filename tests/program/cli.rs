@@ -725,7 +725,7 @@ fn experiments_lie_between_the_scale_and_the_users_keys() {
     folders.dedup();
     assert_eq!(folders.len(), beams.len());
 
-    for scale in ["smoke", "quick", "full"] {
+    for scale in ["smoke", "quick", "study", "full"] {
         for name in experiments() {
             load(name, scale, &[]).unwrap_or_else(|e| panic!("{name} at {scale}: {e}"));
         }

@@ -120,6 +120,7 @@ impl Layered for MisacConfig {
     const SCALES: &'static [(&'static str, &'static str)] = &[
         ("smoke", include_str!("../../../configs/misac-scale-smoke.toml")),
         ("quick", include_str!("../../../configs/misac-scale-quick.toml")),
+        ("study", include_str!("../../../configs/misac-scale-study.toml")),
         ("full", include_str!("../../../configs/misac-scale-full.toml")),
     ];
     const EXPERIMENTS: &'static [(&'static str, &'static str)] = &[("rl-h-moe", "")];

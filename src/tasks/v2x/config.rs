@@ -25,6 +25,7 @@ pub fn experiments() -> impl Iterator<Item = &'static str> {
 const SCALES: &[(&str, &str)] = &[
     ("smoke", include_str!("../../../configs/scale-smoke.toml")),
     ("quick", include_str!("../../../configs/scale-quick.toml")),
+    ("study", include_str!("../../../configs/scale-study.toml")),
     ("full", include_str!("../../../configs/scale-full.toml")),
 ];
 

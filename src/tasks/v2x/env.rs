@@ -71,7 +71,8 @@ impl Env for V2xEnv {
     fn observation(&self) -> Vec<Component> {
         let k = self.spec.vehicles;
         // Of all replicas: γ̂ is never negative.
-        let low = self.params.iter().map(|p| -p.obs_shift[3] * p.obs_scale[3]).fold(f32::INFINITY, f32::min);
+        let lows = self.params.iter().map(|p| -p.obs_shift[3] * p.obs_scale[3]);
+        let low = lows.reduce(f32::min).unwrap_or(f32::NEG_INFINITY);
         let each =
             |name: &'static str, unit| (0..k).map(move |i| Component::free(format!("{name}_{i}"), unit));
         let sinr =
