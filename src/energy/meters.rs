@@ -492,7 +492,7 @@ mod tests {
 
         // Idle, work, idle; then work and idle: what it idled at is known.
         let readings = [0.0, 0.1, 0.1, 9.0, 9.0, 9.1, 9.1, 18.0, 18.0, 18.1].map(|x| Ok(vec![x]));
-        let counter = Box::new(Script(readings.to_vec().into_iter()));
+        let counter = Box::new(Script(Vec::from(readings).into_iter()));
         let mut meter = Meter { counter, protocol: Protocol { repeats: 1, ..SHORT }, idle_w: None };
         let work = || {
             rest(0.03);

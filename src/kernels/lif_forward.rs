@@ -7,7 +7,7 @@ use super::compare::{Comparison, Tol, compare_exact, compare_scaled};
 use super::cost::Cost;
 use super::inputs::{normal, widen};
 use super::twin::{check_index, check_trips};
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
+use crate::gpu::{Buf, Fill, Gpu, GpuError, Prelude, Source, fold_groups};
 use crate::nets::Lif;
 use crate::nets::lif::MAX_STEPS;
 use crate::num::real::Real;
@@ -137,10 +137,13 @@ pub fn prelude(spec: &Spec) -> Prelude {
     lif_prelude(&spec.lif, p)
 }
 
-/// The compiled kernel.
-pub struct LifForward {
-    spec: Spec,
-    kernel: Kernel,
+host! {
+    LifForward, LifForwardBound;
+    // Indices of potentials are u32.
+    fits |gpu, spec| {
+        check_index(gpu, "lif_forward", spec.r * spec.m * spec.lif.steps * spec.n)?;
+        check_trips(gpu, "lif_forward", spec.lif.steps)
+    };
 }
 
 /// An output that a kernel may leave out: the buffer, or one element in its place.
@@ -158,14 +161,6 @@ pub(super) fn optional(
 }
 
 impl LifForward {
-    pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
-        // Indices of potentials are u32.
-        let potentials = spec.r * spec.m * spec.lif.steps * spec.n;
-        check_index(gpu, "lif_forward", potentials)?;
-        check_trips(gpu, "lif_forward", spec.lif.steps)?;
-        Ok(LifForward { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
-    }
-
     /// `current` `[R, M, N]` or `[R, M, S, N]`, `words` `[R, M, N]`; `potentials` `[R, M, S, N]` and `traces` `[R, M, N]` as the specification wants.
     pub fn bind(
         &self,
@@ -183,12 +178,6 @@ impl LifForward {
         let buffers = [current.at_least(currents), words.at_least(neurons), &potentials, &traces];
         Ok(LifForwardBound { spec: self.spec, bound: self.kernel.bind(gpu, &buffers) })
     }
-}
-
-/// The kernel with its buffers.
-pub struct LifForwardBound {
-    spec: Spec,
-    bound: Bound,
 }
 
 impl LifForwardBound {

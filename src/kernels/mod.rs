@@ -35,7 +35,8 @@ pub use imports;
 ///
 /// `fits` says what a device must be able to do. `bind` lists the buffers in binding order; `of_len` and `at_least` are those of [`Buf`](crate::gpu::Buf),
 /// with lengths from the pattern of the `Spec`, and a buffer without either is one that `record` points into: under its name the bound kernel has the
-/// number of its elements. With `up to slots`, `new` takes the most slots of a dispatch, which both keep.
+/// number of its elements. With `up to slots`, `new` takes the most slots of a dispatch, which both keep. A module whose `bind` is another one leaves it
+/// out and writes its own.
 #[macro_export]
 macro_rules! host {
     (
@@ -43,6 +44,26 @@ macro_rules! host {
         $(fits |$gpu:pat_param, $spec:pat_param| $fits:expr;)?
         $(#[doc = $shapes:literal])+
         bind |$sizes:pat_param| { $($buf:ident: $of:ty $(= $holds:ident($len:expr))?),* $(,)? }
+    ) => {
+        $crate::kernels::host!(@types $kernel, $bound, [$($most)?], [$($buf)*] $(, |$gpu, $spec| $fits)?);
+
+        impl $kernel {
+            $(#[doc = $shapes])+
+            #[allow(clippy::too_many_arguments, reason = "the buffers in binding order")]
+            pub fn bind(&self, gpu: &$crate::gpu::Gpu, $($buf: &$crate::gpu::Buf<$of>),*) -> $bound {
+                let $sizes = &self.spec;
+                let buffers = [$($crate::kernels::host!(@raw $buf $($holds($len))?)),*];
+                let bound = self.kernel.bind(gpu, &buffers);
+                $bound { spec: Clone::clone(&self.spec), bound, $($most: self.$most,)? $($buf: $buf.len()),* }
+            }
+        }
+    };
+    ($kernel:ident, $bound:ident; $(fits |$gpu:pat_param, $spec:pat_param| $fits:expr;)?) => {
+        $crate::kernels::host!(@types $kernel, $bound, [], [] $(, |$gpu, $spec| $fits)?);
+    };
+    (
+        @types $kernel:ident, $bound:ident, [$($most:ident)?], [$($buf:ident)*]
+        $(, |$gpu:pat_param, $spec:pat_param| $fits:expr)?
     ) => {
         /// The compiled kernel.
         pub struct $kernel {
@@ -70,15 +91,6 @@ macro_rules! host {
                 )?
                 let kernel = gpu.kernel(&SHADER, &prelude(spec))?;
                 Ok($kernel { spec: Clone::clone(spec), kernel $(, $most)? })
-            }
-
-            $(#[doc = $shapes])+
-            #[allow(clippy::too_many_arguments, reason = "the buffers in binding order")]
-            pub fn bind(&self, gpu: &$crate::gpu::Gpu, $($buf: &$crate::gpu::Buf<$of>),*) -> $bound {
-                let $sizes = &self.spec;
-                let buffers = [$($crate::kernels::host!(@raw $buf $($holds($len))?)),*];
-                let bound = self.kernel.bind(gpu, &buffers);
-                $bound { spec: Clone::clone(&self.spec), bound, $($most: self.$most,)? $($buf: $buf.len()),* }
             }
         }
     };

@@ -7,7 +7,7 @@ use super::inputs::{Sample, normal, widen};
 use super::lif_forward::{Judged, MARGIN, lif_prelude, neuron, optional};
 use super::tile::BK;
 use super::twin::{check_groups, check_index, check_trips};
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source};
+use crate::gpu::{Buf, Fill, Gpu, GpuError, Prelude, Source};
 use crate::nets::Lif;
 use crate::nets::lif::MAX_STEPS;
 use crate::num::real::Real;
@@ -146,25 +146,18 @@ pub fn prelude(spec: &Spec) -> Prelude {
     lif_prelude(&lif, prelude)
 }
 
-/// The compiled kernel; serves every layer of the same sizes, whatever its offsets.
-pub struct SpikeForward {
-    spec: Spec,
-    tile: Tile,
-    kernel: Kernel,
-}
-
-impl SpikeForward {
-    pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
-        let &Spec { r, m, i, o, lif, .. } = spec;
+host! {
+    SpikeForward, SpikeForwardBound;
+    // Indices of potentials are u32.
+    fits |gpu, &Spec { r, m, i, o, lif, .. }| {
         let tile = Tile::choose(m, o);
         check_groups(gpu, "spike_forward", &[r, m.div_ceil(tile.bm), o.div_ceil(tile.bn)])?;
         check_trips(gpu, "spike_forward", tile.trips(i))?;
-        // Indices of potentials are u32.
-        let potentials = r * m * lif.steps * o;
-        check_index(gpu, "spike_forward", potentials)?;
-        Ok(SpikeForward { spec: *spec, tile, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
-    }
+        check_index(gpu, "spike_forward", r * m * lif.steps * o)
+    };
+}
 
+impl SpikeForward {
     /// `params` `[R, P]`, `spikes` `[R, M, I]`, `words` `[R, M, O]`; `potentials` `[R, M, S, O]` and `traces` `[R, M, O]` as the specification wants.
     pub fn bind(
         &self,
@@ -185,15 +178,8 @@ impl SpikeForward {
             &potentials,
             &traces,
         ];
-        Ok(SpikeForwardBound { spec: self.spec, tile: self.tile, bound: self.kernel.bind(gpu, &buffers) })
+        Ok(SpikeForwardBound { spec: self.spec, bound: self.kernel.bind(gpu, &buffers) })
     }
-}
-
-/// The kernel with its buffers.
-pub struct SpikeForwardBound {
-    spec: Spec,
-    tile: Tile,
-    bound: Bound,
 }
 
 impl SpikeForwardBound {
@@ -204,7 +190,8 @@ impl SpikeForwardBound {
             at.w_off + o * i <= p && at.b_off + o <= p,
             "spike_forward: {at:?} leaves the {p} parameters"
         );
-        let groups = [at.m.div_ceil(self.tile.bm) as u32, o.div_ceil(self.tile.bn) as u32, r as u32];
+        let tile = Tile::choose(m, o);
+        let groups = [at.m.div_ceil(tile.bm) as u32, o.div_ceil(tile.bn) as u32, r as u32];
         self.bound.record(pass, groups, &[at.m, at.w_off, at.b_off].map(|v| v as u32));
     }
 }
