@@ -197,7 +197,7 @@ impl Health {
             }
             streak.count += 1;
             if streak.count == IN_A_ROW && !std::mem::replace(&mut streak.told, true) {
-                let kind = Kind::Left { rule: *rule, since: streak.since, high: *value > rule.high };
+                let kind = Kind::Left { rule, since: streak.since, high: *value > rule.high };
                 out.push(Finding { kind, update, value: *value });
             }
         }

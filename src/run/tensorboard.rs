@@ -162,8 +162,8 @@ impl Events {
         let there = training.keys.iter().map(|key| files(&folder(key))).collect::<Result<Vec<_>, _>>()?;
         // All of them before the first is touched.
         for (key, files) in training.keys.iter().zip(&there).filter(|_| !place.force) {
-            let foreign = |f: &&PathBuf| !f.extension().is_some_and(|e| e == own.as_str());
-            let what = match files.iter().any(|f| foreign(&f)) {
+            let foreign = |f: &PathBuf| f.extension().is_none_or(|e| e != own.as_str());
+            let what = match files.iter().any(foreign) {
                 true => "holds events of another training",
                 false if !training.resume && !files.is_empty() => "holds events already",
                 false => continue,

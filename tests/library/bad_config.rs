@@ -182,6 +182,7 @@ fn every_key<C: Task>(tiny: &[&str], run: impl Fn(&C, &str, &str) -> bool) -> (u
             }
         }
     }
+    println!("{}: {tries} tries, {ran} of them run", C::NAME);
     (tries, ran)
 }
 

@@ -152,5 +152,11 @@ fn an_optimum_that_is_not_found_is_an_error() {
         &evaluate(&[&small[..], &["task.lambda_misa_j=1e20"]].concat()),
         &["task.lambda_misa_j", "1e20", "1000000"],
     );
+    // Values that are 18 orders of magnitude apart are rounded by more than the least cost.
+    let apart = ["task.lambda_misa_j=1e6", "task.e_vis_j=1e-12", "task.e_recovery_j=1e-12"];
+    is_error(
+        &evaluate(&[&small[..], &apart].concat()),
+        &["dp-optimal", "is not found", "task.lambda_misa_j"],
+    );
     ok(evaluate(&small));
 }

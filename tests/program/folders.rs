@@ -284,8 +284,9 @@ fn keys_that_change_no_training_may_change() {
         |updates: &str, log: &str| [format!("train.updates={updates}"), format!("train.log_every={log}")];
     // How often the metrics are read changes at every part, so that no part has all rows of any of them.
     for (updates, log) in [("6", "4"), ("7", "3"), ("8", "5"), ("11", "2"), ("12", "7")] {
+        let episodes = format!("evaluate.episodes={updates}");
         let [updates, log] = at(updates, log);
-        let more = ["--resume", "--set", &updates, "--set", &log, "--set", "evaluate.episodes=8"];
+        let more = ["--resume", "--set", &updates, "--set", &log, "--set", &episodes];
         let o = ok(train(dir.path(), &more));
         assert!(!stderr(&o).contains("warning"), "{}", stderr(&o));
     }
@@ -342,7 +343,7 @@ fn an_unhealthy_training_is_warned_of_once() {
     let about = |column: &str| first.iter().filter(|w| w.contains(column)).count();
     assert!(about("approx_kl") <= 1 && about("clip_fraction") <= 1, "{first:?}");
     // Who continues it was told before.
-    let again = ok(train(dir.path(), &[&hot[..2], &["--resume", "--set", "train.updates=14"]].concat()));
+    let again = ok(train(dir.path(), &[&hot[..2], &["--resume", "--set", "train.updates=24"]].concat()));
     let kinds = |w: &[String]| ["approx_kl", "clip_fraction"].map(|c| w.iter().any(|l| l.contains(c)));
     let (before, now) = (kinds(&first), kinds(&warnings(&again)));
     assert!(before.iter().zip(now).all(|(before, now)| !(*before && now)), "said twice: {again:?}");
