@@ -127,7 +127,8 @@ impl<C: Task> Tuning<C> {
         sets.extend_from_slice(ask.sets);
         let load =
             |more: &[String]| -> Result<C, ConfigError> { C::load(ask.config, &[&sets[..], more].concat()) };
-        let base = load(&[]).map_err(|e| config_error(origin, e))?;
+        let from_user = ask.config.is_some() || !ask.sets.is_empty();
+        let base = load(&[]).map_err(|e| config_error(if from_user { &user_origin } else { origin }, e))?;
         seeds_of_their_own::<C>(&base, &seeds).map_err(|what| match ask.seeds {
             [] => wrong("seeds", what),
             _ => option("seeds", what),
