@@ -1,5 +1,5 @@
 // activity_count: how often the units of a layer were active, per unit, added to the counts of the dispatches before: values (f32 or f16) that
-// are not zero, or the spikes and the membrane updates of spike words. One workgroup = CB units of one replica. Integers: the same on every device.
+// are not zero, values that are not saturated, or the spikes and the membrane updates of spike words. One workgroup = CB units of one replica. Integers: the same on every device.
 // CPU twin: activity_count_cpu in src/kernels/activity_count.rs. Must agree exactly.
 #import reduce
 
@@ -23,6 +23,7 @@ fn activity(e: u32) -> Sum {
     }
     let word = source[e];
     if (SPIKES != 0u) { return Sum(countOneBits(word & 0xffffu), countOneBits(word >> 16u)); }
+    if (INSIDE != 0u) { return Sum(select(0u, 1u, (word & 0x7fffffffu) <= SATURATED), 0u); }
     // Neither 0 nor -0.
     return Sum(select(0u, 1u, (word & 0x7fffffffu) != 0u), 0u);
 }

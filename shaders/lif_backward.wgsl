@@ -26,7 +26,7 @@ var<immediate> imm: Imm;
     }
     var by_trace = 0.0f;
     if (READOUT != 0u) { by_trace = upstream[e]; }
-    var weight = LAMBDA;
+    var weight = SHARE;
     // Gradient by the potential after the reset.
     var dv = 0.0f;
     var sum = 0.0f;
@@ -43,7 +43,7 @@ var<immediate> imm: Imm;
         let du = ds * surrogate + dv * through;
         if (CONSTANT != 0u) { sum += LAMBDA * du; } else { d_current[first + t * N] = LAMBDA * du; }
         dv = LEAK * du;
-        weight *= LEAK;
+        weight *= KEPT;
     }
     if (CONSTANT != 0u) { d_current[e] = sum; }
 }

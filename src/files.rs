@@ -1,15 +1,22 @@
 //! Files that are there whole or not at all.
 
+use std::ffi::OsString;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+/// Where [`write_whole`] of this process writes before `path` is renamed to: beside it, under a name that readers of datasets pass over.
+pub fn temporary(path: &Path) -> std::io::Result<PathBuf> {
+    let mut name = OsString::from(".");
+    name.push(path.file_name().ok_or_else(|| std::io::Error::other("not a file name"))?);
+    name.push(format!(".{}.tmp", std::process::id()));
+    Ok(path.with_file_name(name))
+}
 
 /// Writes to `path` through a temporary file beside it and a rename, so that an interrupted or failed write leaves what was there before.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::create_dir_all(parent)?;
-    let mut name = path.file_name().ok_or_else(|| std::io::Error::other("not a file name"))?.to_os_string();
-    name.push(format!(".{}.tmp", std::process::id()));
-    let temporary = parent.join(name);
+    let temporary = temporary(path)?;
     let result = (|| {
         let mut file = std::fs::File::create(&temporary)?;
         file.write_all(bytes)?;
@@ -31,7 +38,8 @@ pub fn remove_leftovers(dir: &Path) -> std::io::Result<()> {
             continue;
         }
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let number = |ending| name.strip_suffix(ending)?.rsplit('.').next()?.parse::<u32>().ok();
+        let number =
+            |ending| name.strip_prefix('.')?.strip_suffix(ending)?.rsplit('.').next()?.parse::<u32>().ok();
         if [".tmp", ".probe"].into_iter().any(|ending| number(ending).is_some()) {
             std::fs::remove_file(&path)?;
         }
@@ -61,10 +69,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let below = dir.path().join("a/b");
         std::fs::create_dir_all(&below).unwrap();
-        let kept = ["rows.json", "own.tmp", "12.json", "a.b.tmp", "note.probe"];
-        for name in kept.into_iter().chain(["rows.json.12.tmp", ".7.probe"]) {
+        let kept = ["rows.json", "own.tmp", "12.json", ".a.b.tmp", "note.probe", "rows.12.tmp"];
+        for name in kept.into_iter().chain([".rows.json.12.tmp", ".7.probe"]) {
             std::fs::write(below.join(name), "x").unwrap();
         }
+        std::fs::write(temporary(&below.join("rows.json")).unwrap(), "x").unwrap();
         remove_leftovers(dir.path()).unwrap();
         let mut left: Vec<_> = std::fs::read_dir(&below).unwrap().map(|e| e.unwrap().file_name()).collect();
         left.sort();

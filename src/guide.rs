@@ -43,8 +43,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! A row of task v2x is a file below `src/tasks/v2x/agents/` and its line in [`AGENTS`](crate::tasks::v2x::agents::AGENTS). One that learns is
-//! made of the algorithms that there are (`src/tasks/v2x/agents/ppo.rs`); one that does not is a function of what the last echo said, without
+//! A row of task v2x is a line in [`AGENTS`](crate::tasks::v2x::agents::AGENTS). One that learns is
+//! made of the algorithms that there are (`src/tasks/v2x/agents/table.rs`); one that does not is a function of what the last echo said, without
 //! a kernel. This one steers as `last-estimate` does and gives more power to vehicles that are far:
 //!
 //! ```

@@ -39,3 +39,5 @@ pub mod num;
 pub mod report;
 pub mod run;
 pub mod tasks;
+
+pub use isacbench_revision::sources;

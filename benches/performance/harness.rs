@@ -8,6 +8,7 @@ use isacbench::bench::grid::{Grid, Learning};
 use isacbench::bench::{Device, DeviceKind, DeviceTime, RECORD_FILE, Record, Section, Work, criterion_home};
 use isacbench::gpu::timestamps::{AROUND_PASS, AROUND_SPAN, Timestamps};
 use isacbench::gpu::{Gpu, GpuError};
+use isacbench::run::rows::Sources;
 use std::collections::{BTreeMap, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
@@ -205,7 +206,7 @@ pub struct Bench {
     checks: Checks,
     failures: Vec<String>,
     /// Revision, and whether files differ from it.
-    sources: (Option<String>, Option<bool>),
+    sources: Sources,
 }
 
 impl Bench {
@@ -233,7 +234,15 @@ impl Bench {
             places,
             checks: Checks::default(),
             failures: Vec::new(),
-            sources: isacbench::run::rows::sources(),
+            sources: isacbench::sources!(
+                "src",
+                "shaders",
+                "configs",
+                "benches",
+                "revision",
+                "Cargo.toml",
+                "Cargo.lock"
+            ),
         })
     }
 
@@ -256,7 +265,7 @@ impl Bench {
             work: subject.work,
             check: None,
             device_time: None,
-            git_revision: self.sources.0.clone(),
+            git_revision: self.sources.0.map(str::to_string),
             git_dirty: self.sources.1,
         };
         let mut ready = Some(ready);

@@ -16,7 +16,7 @@ use isacbench::nets::cpu::{self, Activations, Gradient};
 use isacbench::nets::dense::{Packed, Strided, leading};
 use isacbench::nets::lstm::LstmLayout;
 use isacbench::nets::lstm_cpu::{LstmGradient, LstmPacked, Sequences};
-use isacbench::nets::{Activation, Lif, MlpLayout};
+use isacbench::nets::{Activation, Lif, MlpLayout, Readout};
 use rayon::prelude::*;
 use std::sync::Arc;
 
@@ -27,7 +27,15 @@ const ACTIONS: usize = 6;
 const STEPS: usize = 16;
 const HEAD: usize = 4;
 
-const LIF: Lif = Lif { steps: 6, lambda: 0.5, threshold: 1.0, reset: 0.0, eta: 3.0, detach_reset: true };
+const LIF: Lif = Lif {
+    steps: 6,
+    lambda: 0.5,
+    threshold: 1.0,
+    reset: 0.0,
+    eta: 3.0,
+    detach_reset: true,
+    readout: Readout::Last,
+};
 
 #[derive(Clone, Copy)]
 enum Net {

@@ -8,7 +8,7 @@ use isacbench::learn::experts_cpu::ExpertsPpoCpu;
 use isacbench::learn::experts_gpu::ExpertsPpoGpu;
 use isacbench::learn::ppo_cpu::PpoCpu;
 use isacbench::learn::ppo_gpu::{PpoGpu, RolloutPath};
-use isacbench::learn::{Algorithm, Experts, ExpertsSpec, LearnerState, Ppo, PpoSpec, learning_rates};
+use isacbench::learn::{Algorithm, Experts, ExpertsSpec, LearnerState, Ppo, PpoSpec};
 use isacbench::nets::experts::Architecture;
 use isacbench::run::task::Task;
 use isacbench::tasks::misac::config::MisacConfig;
@@ -160,10 +160,10 @@ impl Learner {
         let update = self.update;
         match &mut self.rule {
             Rule::Ppo(l, spec) => {
-                let lr = learning_rates(&spec.ppo, update, u32::MAX);
+                let lr = spec.learning_rates(update, u32::MAX);
                 for epoch in 0..spec.ppo.epochs as u32 {
                     for mb in 0..spec.minibatches() as u32 {
-                        l.minibatch(update, epoch, mb, lr)?;
+                        l.minibatch(update, epoch, mb, &lr)?;
                     }
                 }
             }
@@ -171,11 +171,11 @@ impl Learner {
                 let lr = spec.learning_rates(update, u32::MAX);
                 for epoch in 0..spec.epochs() as u32 {
                     for mb in 0..spec.minibatches() as u32 {
-                        l.minibatch(update, epoch, mb, lr)?;
+                        l.minibatch(update, epoch, mb, &lr)?;
                     }
                 }
                 if spec.layout.isolated() {
-                    l.spatial(update, lr[2])?;
+                    l.spatial(update, &lr)?;
                 }
             }
         }

@@ -21,5 +21,5 @@ use isacbench::cli::{self, Entry, Tasks};
 const TASKS: &Tasks = &[&Entry::<task::UavConfig>::new()];
 
 fn main() -> std::process::ExitCode {
-    cli::main(TASKS)
+    cli::main(TASKS, isacbench::sources!("src", "shaders", "examples", "Cargo.toml", "Cargo.lock"))
 }

@@ -6,10 +6,12 @@ use isacbench::gpu::Source;
 use isacbench::kernels::{Tol, shader};
 use isacbench::num::philox::{Stream, draw};
 use isacbench::num::real::{Real, c};
-use isacbench::run::check::Checked;
+use isacbench::run::check::{Checked, PlainKernel};
 
 /// R replicas of the task.
 pub type UavEnv = PlainEnv<UavParams, S, O, A, M>;
+/// The kernel of its slots.
+pub type UavKernel = PlainKernel<UavParams, S, O, A, M>;
 
 /// Numbers of the state: x and y (m) of the UAV, of both users and of the target.
 pub const S: usize = 8;

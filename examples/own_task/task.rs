@@ -1,10 +1,10 @@
 //! What commands ask of the task: its configuration and its agents.
 
-use crate::physics::{A, M, O, S, SUM_RATE, UPPER_BOUND, UavEnv, UavParams};
+use crate::physics::{A, M, O, S, SUM_RATE, UPPER_BOUND, UavEnv, UavKernel, UavParams};
 use isacbench::config::{ConfigError, DdpgConfig, EvaluateConfig, Layered, PpoConfig, Rule, TrainConfig};
 use isacbench::env::Env;
 use isacbench::env::lanes::Physics;
-use isacbench::kernels::Entry;
+use isacbench::kernels::{Entry, entry};
 use isacbench::learn::{Algorithm, OffPolicySpec, PpoSpec};
 use isacbench::run::check;
 use isacbench::run::evaluate::{Acts, Moment};
@@ -193,6 +193,6 @@ impl Task for UavConfig {
         Some(Acting { env: self.env(units), rule: Arc::new(Flight(fixed, Self::params(units))), bound })
     }
     fn kernels() -> &'static [Entry] {
-        const { &[check::entry::<UavParams, S, O, A, M>()] }
+        const { &[entry!(UavKernel, check::DEFAULT)] }
     }
 }

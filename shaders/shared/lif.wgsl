@@ -1,12 +1,13 @@
 // Leaky integrate-and-fire neurons, (34) and (35), four at once: U <- (1-lambda) V + lambda i, a spike where U >= U_th, then V <- U_r there and
-// V <- U elsewhere. S (<= 16 steps), LAMBDA, LEAK = 1 - lambda, THRESHOLD and RESET from the prelude (src/kernels/lif_forward.rs).
+// V <- U elsewhere. S (<= 16 steps), LAMBDA, LEAK = 1 - lambda, THRESHOLD, RESET and the read-out's SHARE and KEPT from the prelude
+// (src/kernels/lif_forward.rs).
 struct Neurons {
     // Potential after the reset, and before it.
     v: vec4<f32>,
     u: vec4<f32>,
     // Bit t: spike at step t; bit 16 + t: U differs from that of the step before (always so at t = 0).
     word: vec4<u32>,
-    // The leaky integrator of the output layer on the spikes alone: sum_t lambda (1-lambda)^(S-1-t) s(t) after the last step.
+    // The output layer's integrator on the spikes alone: sum_t SHARE KEPT^(S-1-t) s(t) after the last step.
     trace: vec4<f32>,
 }
 
@@ -16,7 +17,7 @@ fn neurons_step(n: ptr<function, Neurons>, t: u32, current: vec4<f32>) -> vec4<f
     let fires = u >= vec4<f32>(THRESHOLD);
     let changed = (u != (*n).u) | vec4<bool>(t == 0u);
     (*n).word |= select(vec4<u32>(), vec4<u32>(1u << t), fires) | select(vec4<u32>(), vec4<u32>(0x10000u << t), changed);
-    (*n).trace = LEAK * (*n).trace + LAMBDA * select(vec4<f32>(), vec4<f32>(1.0f), fires);
+    (*n).trace = KEPT * (*n).trace + SHARE * select(vec4<f32>(), vec4<f32>(1.0f), fires);
     (*n).v = select(u, vec4<f32>(RESET), fires);
     (*n).u = u;
     return u;

@@ -19,7 +19,7 @@ var<immediate> imm: Imm;
     reset_state(r, env, imm.clock, &s);
     store_state(r, env, &s);
     for (var i = 0u; i < K; i++) {
-        let o = observe(&s, i);
+        let o = observe(r, &s, i);
         let at = imm.obs_off + n * 4u * K + i;
         obs[at] = o.x;
         obs[at + K] = o.y;

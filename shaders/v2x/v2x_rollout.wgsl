@@ -235,9 +235,9 @@ fn draw_action(r: u32, env: u32, t: u32, clock: u32, key: vec2<u32>) -> f32 {
     return sum;
 }
 
-fn put_fresh(t: u32, s: ptr<function, State>) {
+fn put_fresh(r: u32, t: u32, s: ptr<function, State>) {
     for (var i = 0u; i < K; i++) {
-        let row = observe(s, i);
+        let row = observe(r, s, i);
         fresh[t * O + i] = row.x;
         fresh[t * O + K + i] = row.y;
         fresh[t * O + 2u * K + i] = row.z;
@@ -263,7 +263,7 @@ fn take_in(t: u32) {
     var s: State;
     if (mine) {
         load_state(r, env, &s);
-        put_fresh(t, &s);
+        put_fresh(r, t, &s);
     }
     if (RESIDENT != 0u) {
         stage_all(r, t);
@@ -288,7 +288,7 @@ fn take_in(t: u32) {
             outcome[OUTCOME_INDICATOR * SLOTS * R * B + at] = select(0.0f, 1.0f, o.holds);
             if (ends) {
                 for (var i = 0u; i < K; i++) {
-                    let seen = observe(&s, i);
+                    let seen = observe(r, &s, i);
                     let to = (((SLOTS + 1u) * R + r) * B + env) * O + i;
                     obs[to] = seen.x;
                     obs[to + K] = seen.y;
@@ -297,7 +297,7 @@ fn take_in(t: u32) {
                 }
                 reset_state(r, env, clock + 1u, &s);
             }
-            put_fresh(t, &s);
+            put_fresh(r, t, &s);
         }
         workgroupBarrier();
         // All threads write what the environments of a workgroup have side by side.

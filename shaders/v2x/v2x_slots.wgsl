@@ -53,7 +53,7 @@ fn action_at(i: u32) -> f32 {
     }
     store_state(r, env, &s);
     for (var i = 0u; i < K; i++) {
-        let row = observe(&s, i);
+        let row = observe(r, &s, i);
         let at = n * 4u * K + i;
         obs[at] = row.x;
         obs[at + K] = row.y;

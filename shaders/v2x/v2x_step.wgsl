@@ -64,7 +64,7 @@ fn action_at(i: u32) -> f32 {
     flags[imm.reward_off + n] = select(0u, TRUNCATED, ends);
     if (ends) {
         for (var i = 0u; i < K; i++) {
-            let row = observe(&s, i);
+            let row = observe(r, &s, i);
             let at = n * 4u * K + i;
             final_obs[at] = row.x;
             final_obs[at + K] = row.y;
@@ -75,7 +75,7 @@ fn action_at(i: u32) -> f32 {
     }
     store_state(r, env, &s);
     for (var i = 0u; i < K; i++) {
-        let row = observe(&s, i);
+        let row = observe(r, &s, i);
         let at = imm.obs_off + n * 4u * K + i;
         obs[at] = row.x;
         obs[at + K] = row.y;

@@ -107,7 +107,7 @@ pub fn ppo(gpu: &Arc<Gpu>, spec: &PpoSpec, path: Option<RolloutPath>) -> Result<
     let step = |learner: &mut dyn Ppo| {
         learner.rollout(0)?;
         learner.advantages()?;
-        learner.minibatch(0, 0, 0, [spec.ppo.lr_actor, spec.ppo.lr_critic])?;
+        learner.minibatch(0, 0, 0, &spec.learning_rates(0, 1))?;
         learner.state(0)
     };
     let path = path.unwrap_or_else(|| RolloutPath::choose(gpu, spec));
@@ -126,8 +126,8 @@ pub fn experts(gpu: &Arc<Gpu>, spec: &ExpertsSpec) -> Result<String, CheckError>
         let lr = spec.learning_rates(0, 3);
         learner.rollout(0)?;
         learner.advantages()?;
-        learner.minibatch(0, 0, 0, lr)?;
-        learner.spatial(0, lr[2])?;
+        learner.minibatch(0, 0, 0, &lr)?;
+        learner.spatial(0, &lr)?;
         learner.state(0)
     };
     let mut on_gpu = ExpertsPpoGpu::new(gpu.clone(), spec, &start)?;

@@ -5,7 +5,7 @@ use super::steady::{self, Kind};
 use super::{DeviceKind, analysis::kind_name};
 use crate::config::ConfigError;
 use crate::energy::accounts::{self, MEASURED};
-use crate::energy::meters::{self, GpuName, Measurement, Meter};
+use crate::energy::meters::{Joules, MEASUREMENT_S, Meter};
 use crate::energy::{Entry, TrainingSchedule};
 use crate::gpu::Gpu;
 use crate::learn::{Algorithm, Learner, UpdateMetrics};
@@ -13,7 +13,7 @@ use crate::run::errors::{CheckpointError, JobError};
 use crate::run::registry::{AnyCheckpoint, AnyTask};
 use crate::run::rows::BenchEnergyRow;
 use crate::run::train::{Plan, train};
-use crate::run::watch::Watch;
+use crate::run::watch::{Quiet, Watch};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -132,7 +132,7 @@ impl Named {
 
     /// Rows of the three models. Means over the replicas of a checkpoint.
     pub fn models(&self) -> Result<Vec<BenchEnergyRow>, EnergyError> {
-        let evaluated = self.subject.evaluated(EPISODES, &Silent)?;
+        let evaluated = self.subject.evaluated(EPISODES, &Quiet)?;
         let entries = evaluated.into_iter().flat_map(|e| e.energy).collect();
         let inference = Sums::of(entries, self.subject.replicas());
         let algorithm = self.subject.algorithm();
@@ -154,12 +154,7 @@ impl Named {
     }
 
     /// Rows of the device's counter: joules where it could be read, else the reason.
-    fn measured(
-        &self,
-        on: &Target,
-        (unit, kind): (&str, Kind),
-        result: Result<(Measurement, String), String>,
-    ) -> BenchEnergyRow {
+    fn measured(&self, on: &Target, (unit, kind): (&str, Kind), joules: Joules) -> BenchEnergyRow {
         let work = match kind {
             Kind::Policy => "policy",
             Kind::Rollout => "rollout",
@@ -170,12 +165,12 @@ impl Named {
             device_name: on.name.clone(),
             ..self.row(unit, work, MEASURED, "device")
         };
-        match result {
-            Ok((m, how)) => {
+        match joules {
+            Ok(m) => {
                 (row.energy_j, row.idle_w, row.busy_w) = (m.joules_per_unit, m.idle_w, m.busy_w);
                 (row.lo_j, row.hi_j) =
                     (m.joules_per_unit - m.half_width_j, m.joules_per_unit + m.half_width_j);
-                (row.integrated_share, row.reason) = (m.integrated_share, how);
+                (row.integrated_share, row.reason) = (m.integrated_share, m.how());
             }
             Err(why) => row.reason = why,
         }
@@ -254,69 +249,42 @@ pub fn measured(
         }
         (gpu, _) => gpu.as_ref(),
     };
-    let mut meter = match Meter::open(sysfs, gpu.map(|g| GpuName::of(&g.info))) {
+    let mut meter = match Meter::open(sysfs, gpu.map(|g| &**g), "--measure", asked) {
         Ok(meter) => meter,
         Err(why) => return rows(&why),
     };
-    if !asked {
-        return rows(&format!("not asked for, with --measure ({} can be read)", meter.what()));
-    }
-    let what = meter.what();
     let count = all.len() * MEASURED_WORK.len();
-    watch.begin(
-        &format!("measure on {} ({:.0} s)", on.name, count as f64 * meters::MEASUREMENT_S),
-        count as u64,
-    );
+    watch.begin(&format!("measure on {} ({:.0} s)", on.name, count as f64 * MEASUREMENT_S), count as u64);
     let sizes = if gpu.is_some() { steady::GPU } else { steady::CPU };
-    let out =
-        with_counter(all, on, sizes, what, watch, &mut |idle, work| meters::measure(&mut meter, idle, work));
+    let note = format!(" ({})", kind_name(on.kind));
+    let out = with_meter(all, on, sizes, watch, &mut |work| meter.joules(&note, work));
     watch.end();
     out
 }
 
-/// Joules of some work, after an idle power that may be known.
-type Measure<'a> = &'a mut dyn FnMut(Option<f64>, &mut steady::Run) -> Result<Measurement, String>;
-
-fn with_counter(
+fn with_meter(
     all: &[Named],
     on: &Target,
     sizes: steady::Sizes,
-    what: &str,
     watch: &dyn Watch,
-    measure: Measure,
+    joules: &mut dyn FnMut(&mut steady::Run) -> Joules,
 ) -> Vec<BenchEnergyRow> {
-    // What a device idles at after one measurement is what it idles at before the next.
-    let mut idle = None;
     let mut out = Vec::new();
     for n in all {
         for (unit, kind) in MEASURED_WORK {
-            let result = steady::prepare(n.subject.as_ref(), kind, on.gpu.as_ref(), sizes)
-                .and_then(|mut work| measure(idle, &mut work));
-            idle = result.as_ref().ok().map(|m| m.idle_after_w);
-            let how = |m: Measurement| {
-                let how = m.how(&format!("{what} ({})", kind_name(on.kind)));
-                (m, how)
-            };
-            out.push(n.measured(on, (unit, kind), result.map(how)));
+            let work = steady::prepare(n.subject.as_ref(), kind, on.gpu.as_ref(), sizes);
+            out.push(n.measured(on, (unit, kind), work.and_then(|mut work| joules(&mut work))));
             watch.advance(1, n.subject.agent());
         }
     }
     out
 }
 
-struct Silent;
-
-impl Watch for Silent {
-    fn begin(&self, _: &str, _: u64) {}
-    fn advance(&self, _: u64, _: &str) {}
-    fn end(&self) {}
-    fn warn(&self, _: &str) {}
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::energy::accounts::{EFFECTIVE, MEMORY, PAPER};
+    use crate::energy::meters::Measurement;
     use crate::run::registry::Entry;
     use crate::tasks::misac::config::MisacConfig;
     use crate::tasks::v2x::config::V2xConfig;
@@ -384,7 +352,7 @@ mod tests {
     #[test]
     fn without_a_counter_there_is_a_reason() {
         let (all, none) = ([named("ppo")], tempfile::tempdir().unwrap());
-        let rows = |kind| measured(&all, &target(kind), none.path(), true, &Silent);
+        let rows = |kind| measured(&all, &target(kind), none.path(), true, &Quiet);
         for (kind, reason) in [
             (DeviceKind::Cpu, "no counter"),
             (DeviceKind::Gpu, "--device"),
@@ -401,7 +369,7 @@ mod tests {
         for (file, text) in [("name", "package-0"), ("max_energy_range_uj", "9999999"), ("energy_uj", "1")] {
             std::fs::write(zone.join(file), text).unwrap();
         }
-        let rows = measured(&all, &target(DeviceKind::Cpu), none.path(), false, &Silent);
+        let rows = measured(&all, &target(DeviceKind::Cpu), none.path(), false, &Quiet);
         assert!(rows.iter().all(|r| r.energy_j.is_nan() && r.reason.contains("--measure")), "{rows:?}");
     }
 
@@ -410,11 +378,11 @@ mod tests {
 
     /// Every work once on this device; what it says it did, and the rows.
     fn once(on: &Target, all: &[Named]) -> (Vec<Result<u64, String>>, Vec<BenchEnergyRow>) {
-        let (mut units, mut idles) = (Vec::new(), Vec::new());
-        let rows = with_counter(all, on, TINY, "a meter", &Silent, &mut |idle, work| {
+        let mut units = Vec::new();
+        let rows = with_meter(all, on, TINY, &Quiet, &mut |work| {
             units.push(work());
-            idles.push(idle);
             Ok(Measurement {
+                what: "a meter".into(),
                 joules_per_unit: 2.0,
                 half_width_j: 0.5,
                 idle_w: 10.0,
@@ -427,7 +395,6 @@ mod tests {
                 integrated_share: 0.99,
             })
         });
-        assert_eq!((idles[0], idles[1]), (None, Some(11.0)));
         (units, rows)
     }
 
@@ -444,7 +411,7 @@ mod tests {
         assert_eq!((r.agent.as_str(), r.unit.as_str(), r.work.as_str()), ("ppo", STEP, "rollout"));
         assert_eq!((r.energy_j, r.lo_j, r.hi_j, r.idle_w, r.busy_w), (2.0, 1.5, 2.5, 10.0, 30.0));
         assert_eq!(r.integrated_share, 0.99);
-        assert!(r.reason.contains("a meter (cpu)") && r.reason.contains("idle subtracted"), "{}", r.reason);
+        assert!(r.reason.contains("a meter") && r.reason.contains("idle subtracted"), "{}", r.reason);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::bench::device::slug;
 use crate::bench::energy::{self, INITIAL, Named, Target};
 use crate::bench::samples::{self, Benchmark, Found};
 use crate::bench::{DeviceKind, criterion_home};
+use crate::config::first_difference;
 use crate::energy::meters::SYSFS;
 use crate::gpu::DeviceChoice;
 use crate::run::registry::AnyTask;
@@ -34,7 +35,8 @@ pub struct BenchArgs {
     /// What --measure runs on beside the CPU: auto (hardware GPU if there is one), cpu (nothing else), gpu, or part of an adapter's name
     #[arg(long, default_value = "auto", conflicts_with = "compare")]
     device: DeviceChoice,
-    /// Trained weights whose energy is given instead of those before training (repeatable)
+    /// Trained weights whose energy is given instead of those before training (repeatable; those of one task need one configuration of it, which its
+    /// other agents then have too)
     #[arg(long = "checkpoint", value_name = "FILE", conflicts_with = "compare")]
     checkpoints: Vec<PathBuf>,
     /// Compare two folders that this command has written, A and B, and print ratios of speed with their intervals
@@ -89,16 +91,35 @@ fn subjects(a: &BenchArgs, found: &Found, tasks: &energy::Tasks) -> Result<Vec<N
                 other.weights
             );
         }
+        let of_task = |n: &&Named| n.subject.task() == subject.task();
+        if let Some(other) = out.iter().find(of_task)
+            && let Some(what) = first_difference("", &other.subject.compared(), &subject.compared())
+        {
+            bail!(
+                "--checkpoint '{}': {what} (there: '{}'); agents of one table need one task: give each its own report",
+                path.display(),
+                other.weights
+            );
+        }
         let weights = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         out.push(Named { subject, weights });
     }
+    let trained = out.len();
     let benchmarked = found.benchmarks.iter().filter_map(|b| b.record.policy.as_deref());
     // A program may lack the agents of every report, and a network may be benchmarked that is no agent.
     let known = |p: &&str| energy::is_learned(tasks, p);
     for agent in energy::AGENTS.into_iter().chain(benchmarked).filter(known) {
-        if !out.iter().any(|n| n.subject.agent() == agent) {
-            out.push(Named { subject: energy::initial(tasks, agent)?, weights: INITIAL.into() });
+        if out.iter().any(|n| n.subject.agent() == agent) {
+            continue;
         }
+        // What stands beside trained weights has their task.
+        let mut subject = None;
+        for n in &out[..trained] {
+            let beside = n.subject.beside(agent);
+            subject = subject.or(beside.with_context(|| format!("'{agent}' beside '{}'", n.weights))?);
+        }
+        let subject = subject.map_or_else(|| energy::initial(tasks, agent), Ok)?;
+        out.push(Named { subject, weights: INITIAL.into() });
     }
     Ok(out)
 }

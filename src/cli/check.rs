@@ -1,5 +1,6 @@
 //! `isacbench check`
 
+use super::common::cpu_place;
 use super::print::{note, say};
 use super::{Tasks, place};
 use crate::golden;
@@ -12,9 +13,10 @@ use std::path::PathBuf;
 
 #[derive(Args)]
 pub struct CheckArgs {
-    /// The adapter to check: gpu (any), auto (hardware only), cpu (twins against the golden vectors only), or part of a name
-    #[arg(long, default_value = "gpu")]
-    device: DeviceChoice,
+    /// The adapter to check: gpu (any), auto (hardware only), cpu (twins against the golden vectors only), or part of a name [default: gpu; with
+    /// --dump-wgsl alone, nothing is compared where there is none]
+    #[arg(long)]
+    device: Option<DeviceChoice>,
     /// Also run every vector file of this folder on CPU and adapter
     #[arg(long, value_name = "DIR")]
     golden: Option<PathBuf>,
@@ -28,6 +30,10 @@ pub struct CheckArgs {
 
 pub fn check(a: &CheckArgs, tasks: &Tasks) -> Result<()> {
     let all: Vec<&Entry> = kernels::REGISTRY.iter().chain(tasks.iter().flat_map(|t| t.kernels())).collect();
+    // Shaders are written for reading too: who names no device and asks for no more needs no adapter.
+    let only_writes = a.device.is_none() && a.golden.is_none() && a.dump_wgsl.is_some();
+    let place = place(a.device.as_ref().unwrap_or(&DeviceChoice::Gpu))
+        .or_else(|e| if only_writes { Ok(cpu_place(&format!("{e:#}"))) } else { Err(e) })?;
     if let Some(dir) = &a.dump_wgsl {
         for e in &all {
             for form in Reduce::ALL.into_iter().filter(|f| *f == Reduce::Tree || e.adds()) {
@@ -42,7 +48,6 @@ pub fn check(a: &CheckArgs, tasks: &Tasks) -> Result<()> {
         }
         note!("composed shaders of {} kernels written to {}", all.len(), dir.display());
     }
-    let place = place(&a.device)?;
     if !a.json {
         say!("{}", place.why);
     }

@@ -5,13 +5,14 @@ use super::print::{note, say};
 use super::watch::{Bars, Silent};
 use super::{Common, Place, Tasks, place, tasks};
 use crate::config::user_sets;
+use crate::energy::meters::Joules;
 use crate::gpu::GpuError;
 use crate::num::stats;
 use crate::run::checkpoint::Checkpoint;
 use crate::run::errors::CheckpointError;
 use crate::run::errors::JobError;
 use crate::run::evaluate::{Estimate, Precision};
-use crate::run::reproduce::{self};
+use crate::run::reproduce;
 use crate::run::task::{Agent, Evaluated, Task, Unit, Weights};
 use crate::run::watch::Watch;
 use anyhow::{Result, bail};
@@ -190,7 +191,7 @@ struct Printed {
     episode_slots: usize,
     metrics: Vec<Summary>,
     /// Joules per slot by the device's counter, or why not; `None` of agents without networks.
-    measured: Option<Result<(f64, String), String>>,
+    measured: Option<Joules>,
     /// Each slot, by name.
     slots: Vec<(&'static str, Vec<Pooled>)>,
 }
@@ -206,8 +207,8 @@ impl Printed {
             }
             if let Some(measured) = &self.measured {
                 let (mean, reason) = match measured {
-                    Ok((joules, how)) => (number(*joules), how),
-                    Err(why) => (Value::Null, why),
+                    Ok(m) => (number(m.joules_per_unit), m.how()),
+                    Err(why) => (Value::Null, why.clone()),
                 };
                 object.insert(MEASURED.into(), json!({ "mean": mean, "reason": reason }));
             }
@@ -239,7 +240,7 @@ impl Printed {
             say!("  {:24} {:>14}{interval}", m.name, show(m.mean));
         }
         match &self.measured {
-            Some(Ok((joules, how))) => say!("  {MEASURED} {joules:.3e} ({how})"),
+            Some(Ok(m)) => say!("  {MEASURED} {:.3e} ({})", m.joules_per_unit, m.how()),
             Some(Err(why)) => say!("  {MEASURED} none: {why}"),
             None => {}
         }

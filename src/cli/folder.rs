@@ -43,15 +43,22 @@ pub(super) fn for_training(dir: &Path, again: Again) -> Result<Folder> {
     take(dir, again, &TRAINING, &[&REPRODUCTION, &SWEEP])
 }
 
-/// Takes the folder of a reproduction by `task`, and empties it of trainings that are to be overwritten.
-pub(super) fn for_reproduction(dir: &Path, again: Again, task: &str) -> Result<Folder> {
+/// Takes the folder of `experiment` by `task`, and empties it of trainings that are to be overwritten. Trainings of two experiments have folders of
+/// one name, and their pages too: one would be taken for the other.
+pub(super) fn for_reproduction(dir: &Path, again: Again, task: &str, experiment: &str) -> Result<Folder> {
     let folder = take(dir, again, &REPRODUCTION, &[&TRAINING, &SWEEP])?;
-    if let Some(before) = folder.before.as_ref().filter(|m| m.task != task) {
-        bail!(
-            "'{}' holds a reproduction of task '{}', not '{task}'; overwrite it with --force, or choose another --out",
-            dir.display(),
-            before.task
-        );
+    if let Some(before) = &folder.before {
+        let other = match before.experiment.as_deref() {
+            _ if before.task != task => {
+                Some(format!("a reproduction of task '{}', not '{task}'", before.task))
+            }
+            // Of a version that did not write it down.
+            None => None,
+            Some(there) => (there != experiment).then(|| format!("experiment '{there}', not '{experiment}'")),
+        };
+        if let Some(other) = other {
+            bail!("'{}' holds {other}; overwrite it with --force, or choose another --out", dir.display());
+        }
     }
     let trainings = dir.join("training");
     if again.force && trainings.exists() {

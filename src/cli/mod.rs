@@ -17,9 +17,11 @@ mod tune;
 mod watch;
 
 pub use crate::run::registry::Entry;
+pub use crate::run::rows::Sources;
 pub use common::Place;
 pub use tasks::{Registered, Tasks};
 
+use crate::run::rows::built_from;
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
 use common::{Common, manifest, place};
@@ -116,8 +118,10 @@ fn start_threads() -> Result<()> {
         .context("cannot start the threads that the work needs; RAYON_NUM_THREADS may ask for fewer")
 }
 
-/// The whole of a program with these tasks: parses the command line, runs the command, prints the error chain. To be called first of all.
-pub fn main(tasks: &Tasks) -> ExitCode {
+/// The whole of a program with these tasks, built from these [`sources!`](crate::sources): parses the command line, runs the command, prints the error
+/// chain. To be called first of all.
+pub fn main(tasks: &Tasks, sources: Sources) -> ExitCode {
+    built_from(sources);
     // Mesa's device-select layer looks for a Wayland display when adapters are listed and prints "error: XDG_RUNTIME_DIR is invalid or not set"
     // on machines without one, next to our own messages. It only reorders adapters, which this program does by itself; who steers it keeps it.
     if ["NODEVICE_SELECT", "MESA_VK_DEVICE_SELECT", "DRI_PRIME"].iter().all(|v| std::env::var_os(v).is_none())

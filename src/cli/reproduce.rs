@@ -61,7 +61,9 @@ impl<C: Task> Reproduction for Of<C> {
                 agents.push(run.agent.id.into());
             }
         }
-        let journal = Journal::new(way.out, manifest(&self.config, &agents, place), before);
+        let now =
+            Manifest { experiment: Some(self.experiment.clone()), ..manifest(&self.config, &agents, place) };
+        let journal = Journal::new(way.out, now, before);
         let way = Way { journal: Some(&journal), ..way };
         let rows = reproduce::reproduce(&self.config, &way)?;
         write::<C>(&self.experiment, way.out, &rows, &journal.now())
@@ -92,7 +94,7 @@ pub(super) fn run(a: &ReproduceArgs, tasks: &Tasks) -> Result<()> {
             Some(dir) => dir.clone(),
             None => PathBuf::from(format!("runs/{name}-{}", a.scale)),
         };
-        let folder = folder::for_reproduction(&out, a.again, job.task())?;
+        let folder = folder::for_reproduction(&out, a.again, job.task(), name)?;
         folders.push((out, folder));
     }
     for ((_, job), (out, folder)) in jobs.iter().zip(folders) {

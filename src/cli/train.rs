@@ -7,6 +7,7 @@ use super::{Common, Tasks, manifest, place, tasks};
 use crate::run::journal::Journal;
 use crate::run::reproduce::{self, RunId, Training};
 use crate::run::task::Task;
+use crate::run::tensorboard;
 use anyhow::{Result, bail};
 use clap::Args;
 use std::path::PathBuf;
@@ -27,6 +28,9 @@ pub struct TrainArgs {
     out: PathBuf,
     #[command(flatten)]
     again: Again,
+    /// Also write learning curves as event files for TensorBoard, a folder for each agent and seed
+    #[arg(long, value_name = "DIR")]
+    tensorboard: Option<PathBuf>,
 }
 
 pub(super) fn run(a: &TrainArgs, all: &Tasks) -> Result<()> {
@@ -59,6 +63,7 @@ pub(super) fn train<C: Task>(a: &TrainArgs) -> Result<()> {
         every: config.common().checkpoint_every,
         resume: a.again.resume,
         journal: Some(&journal),
+        events: a.tensorboard.clone().map(|dir| tensorboard::Place { dir, force: a.again.force }),
     };
     if a.again.resume && !training.checkpoint_path().exists() {
         note!("no checkpoint in {}: starting from the beginning", a.out.display());

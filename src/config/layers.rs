@@ -14,6 +14,9 @@ pub trait Layered: Serialize + DeserializeOwned {
     /// What a named job lays between scale and the user's own keys; the sizes it has at each scale stand below `scale`.
     const EXPERIMENTS: &'static [(&'static str, &'static str)] = &[];
 
+    /// Keys that configurations of earlier versions lack, with the values of what was done then.
+    const BEFORE: &'static str = "";
+
     /// The range of every number, section by section.
     const RULES: &'static [(&'static str, &'static [Rule])];
 
@@ -46,7 +49,7 @@ pub trait Layered: Serialize + DeserializeOwned {
 
     /// Preset, then file, then `key=value` overrides, then validation. The preset's name comes from the last of these that sets `preset`.
     fn load(file: Option<&Path>, sets: &[String]) -> Result<Self, ConfigError> {
-        let (table, origin) = layers(Base::Presets(Self::PRESETS), None, file, sets)?;
+        let (table, origin) = layers(&Texts::of::<Self>(), None, None, file, sets)?;
         validated(table, &origin)
     }
 
@@ -57,8 +60,7 @@ pub trait Layered: Serialize + DeserializeOwned {
         file: Option<&Path>,
         sets: &[String],
     ) -> Result<Self, ConfigError> {
-        let job = Job { experiments: Self::EXPERIMENTS, experiment, scales: Self::SCALES, scale };
-        let (table, origin) = layers(Base::Presets(Self::PRESETS), Some(job), file, sets)?;
+        let (table, origin) = layers(&Texts::of::<Self>(), None, Some((experiment, scale)), file, sets)?;
         validated(table, &origin)
     }
 
@@ -69,7 +71,7 @@ pub trait Layered: Serialize + DeserializeOwned {
 
     /// As [`Layered::load`] with this configuration, that of a checkpoint, in the place of a preset. Another `preset` than its own is an error.
     fn under(&self, file: Option<&Path>, sets: &[String]) -> Result<Self, ConfigError> {
-        let (table, origin) = layers(Base::Stored(self.table()), None, file, sets)?;
+        let (table, origin) = layers(&Texts::of::<Self>(), Some(self.table()), None, file, sets)?;
         validated(table, &origin)
     }
 
@@ -80,26 +82,32 @@ pub trait Layered: Serialize + DeserializeOwned {
 
     /// The same without these keys and sections, such as `train.updates` or `evaluate`.
     fn difference_but(&self, other: &Self, without: &[&str]) -> Option<String> {
-        let table = |c: &Self| {
-            let mut table = c.table();
-            for key in without {
-                match key.split_once('.') {
-                    Some((section, key)) => {
-                        if let Some(toml::Value::Table(section)) = table.get_mut(section) {
-                            section.remove(key);
-                        }
-                    }
-                    None => drop(table.remove(*key)),
-                }
-            }
-            table
-        };
-        first_difference("", &table(self), &table(other))
+        first_difference("", &self.table_but(without), &other.table_but(without))
     }
 
-    /// Reads what [`Layered::to_toml`] wrote.
+    /// [`Layered::table`] without these keys and sections.
+    fn table_but(&self, without: &[&str]) -> toml::Table {
+        let mut table = self.table();
+        for key in without {
+            match key.split_once('.') {
+                Some((section, key)) => {
+                    if let Some(toml::Value::Table(section)) = table.get_mut(section) {
+                        section.remove(key);
+                    }
+                }
+                None => drop(table.remove(*key)),
+            }
+        }
+        table
+    }
+
+    /// Reads what [`Layered::to_toml`] wrote, in this version or an earlier one.
     fn from_toml(text: &str, origin: &str) -> Result<Self, ConfigError> {
-        validated(parse(text, origin)?, origin)
+        let mut table = parse(Self::BEFORE, "earlier versions")?;
+        let own = parse(text, origin)?;
+        table.retain(|section, _| own.contains_key(section));
+        merge(&mut table, own);
+        validated(table, origin)
     }
 }
 
@@ -143,13 +151,29 @@ pub fn user_sets(file: Option<&Path>, sets: &[String], key: &str) -> Result<bool
     Ok(at.is_some())
 }
 
-type Texts = &'static [(&'static str, &'static str)];
+/// Names with their TOML.
+type Named = &'static [(&'static str, &'static str)];
 
-struct Job<'a> {
-    experiments: Texts,
-    experiment: &'a str,
-    scales: Texts,
-    scale: &'a str,
+/// The layers that a task has.
+struct Texts {
+    presets: Named,
+    scales: Named,
+    experiments: Named,
+}
+
+impl Texts {
+    fn of<C: Layered>() -> Texts {
+        Texts { presets: C::PRESETS, scales: C::SCALES, experiments: C::EXPERIMENTS }
+    }
+}
+
+fn no_such(what: &'static str, all: Named, name: String) -> ConfigError {
+    ConfigError::NoSuch { what, name, known: all.iter().map(|x| x.0).collect::<Vec<_>>().join(", ") }
+}
+
+fn named(what: &'static str, all: Named, name: &str) -> Result<&'static str, ConfigError> {
+    let found = all.iter().find(|x| x.0 == name);
+    found.map(|x| x.1).ok_or_else(|| no_such(what, all, name.into()))
 }
 
 /// Settings of every learner that a preset's sections lie upon.
@@ -161,13 +185,6 @@ fn over_learners(preset: toml::Table) -> Result<toml::Table, ConfigError> {
     table.retain(|section, _| preset.contains_key(section));
     merge(&mut table, preset);
     Ok(table)
-}
-
-/// What the user's layers lie on.
-enum Base {
-    Presets(Texts),
-    /// A checkpoint's configuration.
-    Stored(toml::Table),
 }
 
 /// The user's file and keys on each other, and where they came from.
@@ -189,30 +206,26 @@ fn user_layers(file: Option<&Path>, sets: &[String]) -> Result<(toml::Table, Str
     Ok((user, origin))
 }
 
-/// All layers on each other, and where the topmost ones came from.
+/// All layers on each other, and where the topmost ones came from. Without `stored`, a checkpoint's configuration, the lowest is a preset; a job is an
+/// experiment with its scale.
 fn layers(
-    base: Base,
-    job: Option<Job>,
+    texts: &Texts,
+    stored: Option<toml::Table>,
+    job: Option<(&str, &str)>,
     file: Option<&Path>,
     sets: &[String],
 ) -> Result<(toml::Table, String), ConfigError> {
     let (user, origin) = user_layers(file, sets)?;
-    let of = |list: &[(&str, &'static str)], name: &str| list.iter().find(|p| p.0 == name).map(|p| p.1);
-    let mut table = match base {
-        Base::Presets(presets) => {
-            let no = |name: String| {
-                let known = presets.iter().map(|p| p.0).collect::<Vec<_>>().join(", ");
-                ConfigError::Preset { name, known }
-            };
+    let mut table = match stored {
+        None => {
             let preset = match user.get("preset") {
-                Some(toml::Value::String(s)) => s.clone(),
-                None => presets.first().map_or(String::new(), |p| p.0.to_string()),
-                Some(other) => return Err(no(other.to_string())),
+                Some(toml::Value::String(s)) => s.as_str(),
+                None => texts.presets.first().map_or("", |p| p.0),
+                Some(other) => return Err(no_such("preset", texts.presets, other.to_string())),
             };
-            let text = of(presets, &preset).ok_or_else(|| no(preset.clone()))?;
-            over_learners(parse(text, &preset)?)?
+            over_learners(parse(named("preset", texts.presets, preset)?, preset)?)?
         }
-        Base::Stored(table) => {
+        Some(table) => {
             let own = table.get("preset");
             if let Some(other) = user.get("preset").filter(|p| Some(*p) != own) {
                 let own = own.map_or("none".to_string(), |p| p.to_string());
@@ -223,10 +236,9 @@ fn layers(
             table
         }
     };
-    if let Some(Job { experiments, experiment, scales, scale }) = job {
-        let own = of(experiments, experiment).ok_or_else(|| ConfigError::Experiment(experiment.into()))?;
-        let text = of(scales, scale).ok_or_else(|| ConfigError::Scale(scale.into()))?;
-        merge(&mut table, parse(text, scale)?);
+    if let Some((experiment, scale)) = job {
+        let own = named("experiment", texts.experiments, experiment)?;
+        merge(&mut table, parse(named("scale", texts.scales, scale)?, scale)?);
         let mut own = parse(own, experiment)?;
         let mut sizes = own.remove("scale");
         merge(&mut table, own);
@@ -236,7 +248,19 @@ fn layers(
         }
     }
     if user.contains_key("experiment") && !table.contains_key("experiment") {
-        return Err(ConfigError::value("experiment", "is for the experiments rate-penalty and beams only"));
+        let mut own = Vec::new();
+        for (name, text) in texts.experiments {
+            if parse(text, name)?.contains_key("experiment") {
+                own.push(*name);
+            }
+        }
+        return Err(ConfigError::value(
+            "experiment",
+            match own[..] {
+                [] => "is for experiments, and this task has none that varies anything".to_string(),
+                _ => format!("is for experiments that have it only: {}", own.join(", ")),
+            },
+        ));
     }
     // Of another task, every key would be wrong: the name says it better.
     let task = |t: &toml::Table| t.get("task").and_then(|t| t.get("name")).cloned();
@@ -268,7 +292,7 @@ fn parse(text: &str, origin: &str) -> Result<toml::Table, ConfigError> {
 }
 
 /// The first key below `prefix` in which two tables differ, with both values.
-fn first_difference(prefix: &str, a: &toml::Table, b: &toml::Table) -> Option<String> {
+pub(crate) fn first_difference(prefix: &str, a: &toml::Table, b: &toml::Table) -> Option<String> {
     let keys: std::collections::BTreeSet<_> = a.keys().chain(b.keys()).collect();
     keys.into_iter().find_map(|k| match (a.get(k), b.get(k)) {
         (Some(toml::Value::Table(x)), Some(toml::Value::Table(y))) => {

@@ -1,8 +1,10 @@
 //! Configuration of what learns by itself from an [`Env`](crate::env::Env): `[ppo]`, `[spiking]`, `[ddpg]`, `[dqn]`.
 
-use super::{ADAM_EPS, ConfigError, FACTOR, RATE, Rule, widths};
+use super::{ADAM_EPS, ConfigError, FACTOR, RATE, Rule, TARGET_KL, widths};
+use crate::kernels::adam;
+use crate::kernels::kl_control::Limits;
 use crate::nets::experts::Phase;
-use crate::nets::{Lif, lif};
+use crate::nets::{Lif, Readout, lif};
 use serde::{Deserialize, Serialize};
 
 /// Whose gradient norm is clipped.
@@ -48,11 +50,63 @@ pub struct PpoConfig {
     /// Rewards are multiplied by this before learning (not in reports).
     pub reward_scale: f64,
     pub log_std_init: f64,
+    /// Where the logarithm of a standard deviation stays, behind every step.
+    pub log_std_min: f64,
+    pub log_std_max: f64,
     /// Gain of the orthogonal initialisation of the actor's last layer.
     pub actor_gain: f64,
+    /// Whether the actor's rate follows the KL divergence of its minibatches from the policy of the rollout: [`kl_control`](crate::kernels::kl_control).
+    pub trust_region: bool,
+    /// The divergence that the rate is steered to, nats.
+    pub target_kl: f64,
+    /// A step whose minibatch is further away than this many times `target_kl` is left out.
+    pub kl_skip_ratio: f64,
+}
+
+/// What a trust region allows; [`Limits::NONE`] where there is none.
+fn limits(on: bool, target_kl: f64, kl_skip_ratio: f64) -> Limits {
+    if on { Limits { target: target_kl, limit: target_kl * kl_skip_ratio } } else { Limits::NONE }
 }
 
 impl PpoConfig {
+    /// What Adam steps with at these rates of actor and critic.
+    pub fn adam(&self, lr: [f64; 2]) -> adam::Hyper {
+        let &PpoConfig { adam_beta1: beta1, adam_beta2: beta2, adam_eps: eps, .. } = self;
+        adam::Hyper { lr, max_norm: self.max_grad_norm, beta1, beta2, eps }
+    }
+
+    /// What `gae` takes: γ, λ and the factor of the rewards.
+    pub fn gae(&self) -> [f32; 4] {
+        [self.gamma as f32, self.gae_lambda as f32, self.reward_scale as f32, 0.0]
+    }
+
+    /// What replicas must have in common to learn side by side: this with 0 for the numbers that a learner keeps for each replica.
+    pub fn structure(&self) -> PpoConfig {
+        PpoConfig {
+            gamma: 0.0,
+            gae_lambda: 0.0,
+            clip: 0.0,
+            lr_actor: 0.0,
+            lr_critic: 0.0,
+            lr_final_share: 0.0,
+            max_grad_norm: 0.0,
+            vf_coef: 0.0,
+            entropy_coef: 0.0,
+            reward_scale: 0.0,
+            log_std_init: 0.0,
+            actor_gain: 0.0,
+            target_kl: 0.0,
+            kl_skip_ratio: 0.0,
+            trust_region: false,
+            ..self.clone()
+        }
+    }
+
+    /// What the trust region allows.
+    pub fn limits(&self) -> Limits {
+        limits(self.trust_region, self.target_kl, self.kl_skip_ratio)
+    }
+
     pub const RULES: &'static [Rule] = &[
         widths("hidden"),
         Rule::whole("envs", 1.0, 16_777_216.0),
@@ -74,7 +128,11 @@ impl PpoConfig {
         // Returns beyond single precision are told in training, as whatever leaves no finite gradient.
         Rule::decimal("reward_scale", FACTOR[0], 1e38),
         Rule::decimal("log_std_init", -20.0, 5.0),
+        Rule::decimal("log_std_min", -20.0, 5.0),
+        Rule::decimal("log_std_max", -20.0, 5.0),
         Rule::decimal("actor_gain", FACTOR[0], FACTOR[1]),
+        Rule::decimal("target_kl", TARGET_KL[0], TARGET_KL[1]),
+        Rule::decimal("kl_skip_ratio", 1.0, 1e6),
     ];
 
     /// What its agents need beside ranges, with episodes of `slots` slots.
@@ -90,6 +148,14 @@ impl PpoConfig {
         if !self.horizon.is_multiple_of(slots) {
             let what = format!("{} must be a multiple of task.slots = {slots}", self.horizon);
             return Err(ConfigError::value("ppo.horizon", what));
+        }
+        if !(self.log_std_min..=self.log_std_max).contains(&self.log_std_init) {
+            let (low, high) = (self.log_std_min, self.log_std_max);
+            let what = format!(
+                "{:?} must be ppo.log_std_min = {low:?} to ppo.log_std_max = {high:?}",
+                self.log_std_init
+            );
+            return Err(ConfigError::value("ppo.log_std_init", what));
         }
         // One advantage minus its own mean is 0: nothing would be learned.
         if self.normalise_advantages && self.minibatch == 1 {
@@ -116,17 +182,25 @@ pub struct SpikingConfig {
     pub eta: f64,
     /// Whether the reset is a constant in the backward pass.
     pub detach_reset: bool,
+    /// What the output layer reads: the potential after the last step, or the mean of the steps' currents.
+    pub readout: Readout,
     /// Gain of the orthogonal initialisation of the hidden layers.
     pub hidden_gain: f64,
     /// In place of the keys of `[ppo]`.
     pub actor_gain: f64,
     pub lr_actor: f64,
     pub lr_critic: f64,
+    pub target_kl: f64,
     /// Weight of the mean firing rate of actor and critic in their losses.
     pub rate_penalty: f64,
 }
 
 impl SpikingConfig {
+    /// As [`PpoConfig::structure`]: without what takes the place of its keys.
+    pub fn structure(&self) -> SpikingConfig {
+        SpikingConfig { actor_gain: 0.0, lr_actor: 0.0, lr_critic: 0.0, target_kl: 0.0, ..self.clone() }
+    }
+
     pub fn lif(&self) -> Lif {
         Lif {
             steps: self.steps,
@@ -135,6 +209,7 @@ impl SpikingConfig {
             reset: self.reset,
             eta: self.eta,
             detach_reset: self.detach_reset,
+            readout: self.readout,
         }
     }
 
@@ -148,6 +223,7 @@ impl SpikingConfig {
         Rule::decimal("actor_gain", FACTOR[0], FACTOR[1]),
         Rule::decimal("lr_actor", RATE[0], RATE[1]),
         Rule::decimal("lr_critic", RATE[0], RATE[1]),
+        Rule::decimal("target_kl", TARGET_KL[0], TARGET_KL[1]),
         Rule::decimal("rate_penalty", 0.0, FACTOR[1]),
     ];
 
@@ -364,6 +440,10 @@ pub struct TemporalConfig {
     pub gae_lambda: f64,
     /// Clip range of `ppo`.
     pub clip: f64,
+    /// Whether the policy's rate follows the KL divergence of its minibatches, as in `[ppo]`; never with `a2c`, which makes one step.
+    pub trust_region: bool,
+    pub target_kl: f64,
+    pub kl_skip_ratio: f64,
     pub lr_policy: f64,
     pub lr_critic: f64,
     /// All learning rates fall linearly to this share of their start over the run.
@@ -421,7 +501,45 @@ impl TemporalConfig {
         Rule::decimal("entropy_coef", 0.0, FACTOR[1]),
         Rule::decimal("reward_scale", FACTOR[0], FACTOR[1]),
         Rule::decimal("head_gain", FACTOR[0], FACTOR[1]),
+        Rule::decimal("target_kl", TARGET_KL[0], TARGET_KL[1]),
+        Rule::decimal("kl_skip_ratio", 1.0, 1e6),
     ];
+
+    /// What Adam steps with at these rates.
+    pub fn adam(&self, lr: [f64; 2]) -> adam::Hyper {
+        let &TemporalConfig { adam_beta1: beta1, adam_beta2: beta2, adam_eps: eps, .. } = self;
+        adam::Hyper { lr, max_norm: self.max_grad_norm, beta1, beta2, eps }
+    }
+
+    /// What `gae` takes: γ, λ and the factor of the rewards.
+    pub fn gae(&self) -> [f32; 4] {
+        [self.gamma as f32, self.gae_lambda as f32, self.reward_scale as f32, 0.0]
+    }
+
+    /// What replicas must have in common to learn side by side: this with 0 for the numbers that a learner keeps for each replica.
+    pub fn structure(&self) -> TemporalConfig {
+        TemporalConfig {
+            gamma: 0.0,
+            gae_lambda: 0.0,
+            clip: 0.0,
+            lr_policy: 0.0,
+            lr_critic: 0.0,
+            lr_final_share: 0.0,
+            max_grad_norm: 0.0,
+            entropy_coef: 0.0,
+            reward_scale: 0.0,
+            head_gain: 0.0,
+            trust_region: false,
+            target_kl: 0.0,
+            kl_skip_ratio: 0.0,
+            ..self.clone()
+        }
+    }
+
+    /// What the trust region allows.
+    pub fn limits(&self) -> Limits {
+        limits(self.trust_region && self.algorithm == PolicyGradient::Ppo, self.target_kl, self.kl_skip_ratio)
+    }
 
     /// What its agents need beside ranges, with episodes of `slots` slots.
     ///
@@ -446,6 +564,11 @@ impl TemporalConfig {
 }
 
 impl SpatialConfig {
+    /// As [`TemporalConfig::structure`].
+    pub fn structure(&self) -> SpatialConfig {
+        SpatialConfig { lr: 0.0, output_gain: 0.0, ..self.clone() }
+    }
+
     pub const RULES: &'static [Rule] = &[
         widths("hidden"),
         Rule::decimal("loss_weight", FACTOR[0], FACTOR[1]),

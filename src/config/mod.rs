@@ -9,6 +9,7 @@ mod layers;
 mod learners;
 pub mod ranges;
 
+pub(crate) use layers::first_difference;
 #[cfg(feature = "report")]
 pub(crate) use layers::one_line;
 pub use layers::{LEARNERS, Layered, user_sets};
@@ -29,12 +30,9 @@ pub enum ConfigError {
     Value { key: String, what: String },
     #[error("--set {0}: expected key=value, for example --set task.p_max_dbm=30")]
     Set(String),
-    #[error("no preset '{name}' (there are: {known})")]
-    Preset { name: String, known: String },
-    #[error("no scale '{0}' (there are: smoke, quick, full)")]
-    Scale(String),
-    #[error("no experiment '{0}' (there are: spiking-ac, rate-penalty, beams, rl-h-moe, and all)")]
-    Experiment(String),
+    /// `what` is a preset, scale or experiment; `known` are those that the task has.
+    #[error("no {what} '{name}' (there are: {known})")]
+    NoSuch { what: &'static str, name: String, known: String },
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -105,6 +103,8 @@ pub(crate) const RATE: [f64; 2] = [1e-30, 10.0];
 pub(crate) const FACTOR: [f64; 2] = [1e-9, 1e6];
 /// Of the ε in Adam's quotient.
 pub(crate) const ADAM_EPS: [f64; 2] = [1e-15, 1.0];
+/// Target KL divergences, nats.
+pub(crate) const TARGET_KL: [f64; 2] = [1e-6, 100.0];
 /// Of 1 to 8 hidden layers.
 pub(crate) const fn widths(key: &'static str) -> Rule {
     Rule::whole(key, 1.0, 4096.0).list(1, 8)

@@ -1,6 +1,7 @@
 //! All accounts of one agent, as they go into rows: joules by every method and set of constants, and the counts behind them.
 
 use super::counts::{CountError, Counts, FirstLayer};
+use super::meters::Joules;
 use super::methods::{CONSTANTS, Constants, FP32, INT32, effective_ops, memory_aware, paper_formula};
 use super::training::{TrainingSchedule, paper_episode, per_episode};
 use crate::nets::{Activity, MlpLayout};
@@ -184,9 +185,9 @@ pub fn training(schedule: &TrainingSchedule, rates: &[f64]) -> (Vec<Entry>, Vec<
 }
 
 /// The measured account, or why there is none.
-pub fn measured(phase: &'static str, result: &Result<(f64, String), String>) -> Entry {
-    let (energy_j, reason) = match result {
-        Ok((joules, how)) => (*joules, how.clone()),
+pub fn measured(phase: &'static str, joules: &Joules) -> Entry {
+    let (energy_j, reason) = match joules {
+        Ok(m) => (m.joules_per_unit, m.how()),
         Err(why) => (f64::NAN, why.clone()),
     };
     Entry { phase, network: "all".into(), method: MEASURED, constants: "device".into(), energy_j, reason }

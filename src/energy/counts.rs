@@ -3,7 +3,7 @@
 //! An effective operation is a pair of a non-zero input and a non-zero weight; it is an accumulate (AC) where the inputs are spikes, else a
 //! multiply-accumulate (MAC). Biases are left out there and counted apart here.
 
-use crate::nets::{Activity, MlpLayout};
+use crate::nets::{Activity, MlpLayout, Readout};
 
 /// When the matrix behind the constant input of a spiking network is multiplied (direct encoding).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +82,8 @@ pub struct Counts {
     pub first: FirstLayer,
     /// S; `None` without spikes.
     pub steps: Option<u64>,
+    /// What a spiking network's output layer reads: its integrators leak and multiply, or only add.
+    pub readout: Readout,
     /// Weights and biases.
     pub parameters: u64,
     pub elementwise: Elementwise,
@@ -142,7 +144,8 @@ impl Counts {
         }
         let parameters = net.params() as u64;
         let elementwise = Elementwise::default();
-        Ok(Counts { samples: activity.samples, layers, first, steps, parameters, elementwise })
+        let readout = net.lif.map_or_else(Readout::default, |l| l.readout);
+        Ok(Counts { samples: activity.samples, layers, first, steps, readout, parameters, elementwise })
     }
 
     fn sum(&self, of: impl Fn(&LayerCounts) -> u64) -> u64 {
@@ -197,10 +200,18 @@ impl Counts {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::nets::{Activation, LayerActivity, Lif};
+    use crate::nets::{Activation, LayerActivity, Lif, Readout};
 
     pub fn lif() -> Lif {
-        Lif { steps: 6, lambda: 0.5, threshold: 1.0, reset: 0.0, eta: 3.0, detach_reset: true }
+        Lif {
+            steps: 6,
+            lambda: 0.5,
+            threshold: 1.0,
+            reset: 0.0,
+            eta: 3.0,
+            detach_reset: true,
+            readout: Readout::Last,
+        }
     }
 
     /// 12-128-128-`outputs` with spikes at rates (s1, s2) in thousandths, over 1000 inferences; weights all 1.

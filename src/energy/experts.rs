@@ -8,6 +8,7 @@ use super::accounts::{EFFECTIVE, Entry, INFERENCE, MEMORY, PAPER, SHARING_BATCH}
 use super::counts::{CountError, Counts, Elementwise, FirstLayer, LayerCounts};
 use super::methods::{CONSTANTS, FP32, INT32, effective_ops, memory_aware};
 use crate::nets::MlpLayout;
+use crate::nets::Readout;
 use crate::nets::experts::{Decision, ExpertsLayout};
 use crate::nets::mlp::Layer;
 
@@ -55,6 +56,7 @@ pub fn counts(
         layers,
         first: FirstLayer::Once,
         steps: None,
+        readout: Readout::default(),
         elementwise,
     };
     Ok(match &layout.decision {

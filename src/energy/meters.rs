@@ -1,4 +1,4 @@
-//! Joules from the machine's own counters: NVIDIA's management library for its GPUs (feature `nvml`), Linux powercap (RAPL) for CPUs.
+//! Joules of work by the machine's own [`counters`](super::counters): [`Meter`] is the one way to them.
 //!
 //! Where there is no counter there is a reason, never an estimate; and so where what it says cannot be: it does not move, goes back, or stands for more
 //! than [`MOST_W`], or work that took no more than idleness. The protocol of a measurement, on a machine that does nothing else:
@@ -12,13 +12,14 @@
 //! [`POWER_EVERY_S`] in each window; their integral over the counter's joules is reported beside it, and said aloud where both differ by more than
 //! [`AGREES`].
 
+pub use super::counters::SYSFS;
+use super::counters::{self, Counter, GpuName, Watts};
+use crate::gpu::Gpu;
 use crate::num::stats;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// Where Linux shows its counters.
-pub const SYSFS: &str = "/sys";
 /// Shortest window that is believed, s: counters advance every 1 to 100 ms.
 pub const MIN_WINDOW_S: f64 = 5.0;
 /// Windows of a measurement.
@@ -34,232 +35,14 @@ pub const MOST_W: f64 = 5000.0;
 /// Integrated power and counter agree within this share.
 pub const AGREES: f64 = 0.1;
 
-/// One processor package.
-#[derive(Debug)]
-struct Zone {
-    counter: PathBuf,
-    /// Where the counter starts again at 0, µJ.
-    range_uj: u64,
-    last_uj: u64,
-    /// Since it was opened.
-    sum_uj: u64,
-}
-
-/// Energy of all processor packages, from `class/powercap/intel-rapl:N` (also on AMD processors).
-#[derive(Debug)]
-pub struct Powercap {
-    zones: Vec<Zone>,
-}
-
-fn text(path: &Path) -> Result<String, String> {
-    std::fs::read_to_string(path).map_err(|e| match e.kind() {
-        std::io::ErrorKind::PermissionDenied => {
-            format!(
-                "{}: {e} (Linux lets only root read it; give this user the right, or run as root)",
-                path.display()
-            )
-        }
-        _ => format!("{}: {e}", path.display()),
-    })
-}
-
-fn number(path: &Path) -> Result<u64, String> {
-    let text = text(path)?;
-    text.trim().parse().map_err(|_| format!("{} holds {:?}, no number", path.display(), text.trim()))
-}
-
-impl Powercap {
-    /// `sysfs` is [`SYSFS`], or another tree in tests.
-    pub fn open(sysfs: &Path) -> Result<Self, String> {
-        let folder = sysfs.join("class/powercap");
-        let entries = std::fs::read_dir(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
-        let mut paths = Vec::new();
-        for entry in entries {
-            let path = entry.map_err(|e| format!("{}: {e}", folder.display()))?.path();
-            // Packages only: `intel-rapl:0:0` is a part of one, `intel-rapl-mmio:0` counts it a second time.
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let index = name.strip_prefix("intel-rapl:");
-            if index.is_none_or(|i| i.is_empty() || !i.bytes().all(|b| b.is_ascii_digit())) {
-                continue;
-            }
-            // The zone of the whole platform holds the packages too. A zone that does not tell may be a package, without which the sum is wrong.
-            if text(&path.join("name"))?.starts_with("package") {
-                paths.push(path);
-            }
-        }
-        paths.sort();
-        if paths.is_empty() {
-            return Err(format!("{} has no processor package", folder.display()));
-        }
-        let zones = paths.into_iter().map(|p| {
-            let counter = p.join("energy_uj");
-            let last_uj = number(&counter)?;
-            Ok(Zone { range_uj: number(&p.join("max_energy_range_uj"))?, last_uj, sum_uj: 0, counter })
-        });
-        Ok(Powercap { zones: zones.collect::<Result<_, String>>()? })
-    }
-
-    /// Joules of each package since it was opened. It must be read before a counter has gone round twice (minutes).
-    pub fn read(&mut self) -> Result<Vec<f64>, String> {
-        let one = |z: &mut Zone| {
-            let now = number(&z.counter)?;
-            let step = match now.checked_sub(z.last_uj) {
-                Some(step) => step,
-                // Round once: the rest of the range, and on from 0.
-                None => z.range_uj.checked_sub(z.last_uj).and_then(|rest| rest.checked_add(now)).ok_or_else(
-                    || {
-                        format!(
-                            "{} went back from {} to {now}, though it counts up to {}",
-                            z.counter.display(),
-                            z.last_uj,
-                            z.range_uj
-                        )
-                    },
-                )?,
-            };
-            z.sum_uj =
-                z.sum_uj.checked_add(step).ok_or_else(|| format!("{} overflows", z.counter.display()))?;
-            z.last_uj = now;
-            Ok(z.sum_uj as f64 * 1e-6)
-        };
-        self.zones.iter_mut().map(one).collect()
-    }
-}
-
-/// Readings of power, W, that another thread can take.
-pub type Watts = Box<dyn FnMut() -> Result<f64, String> + Send>;
-
-/// What a measurement reads.
-pub trait Counter {
-    /// Joules since some fixed moment, by each of the counters that together are the device.
-    fn joules(&mut self) -> Result<Vec<f64>, String>;
-    /// Readings of power that do not come from the counter, if the device has them.
-    fn watts(&self) -> Option<Watts>;
-}
-
-/// A counter of the device that does the work.
-pub enum Meter {
-    Powercap(Powercap),
-    #[cfg(feature = "nvml")]
-    Nvml {
-        library: std::sync::Arc<nvml_wrapper::Nvml>,
-        index: u32,
-    },
-}
-
-/// A GPU as its Vulkan driver names it.
-#[derive(Clone, Copy, Debug)]
-pub struct GpuName<'a> {
-    pub name: &'a str,
-    /// `0000:01:00.0`; empty where the driver does not tell.
-    pub pci: &'a str,
-}
-
-impl<'a> GpuName<'a> {
-    pub fn of(info: &'a wgpu::AdapterInfo) -> Self {
-        GpuName { name: &info.name, pci: &info.device_pci_bus_id }
-    }
-}
-
-/// Whether two PCI addresses are the same: libraries write the domain with four or eight digits.
-#[cfg_attr(not(feature = "nvml"), allow(dead_code, reason = "only NVML has GPUs"))]
-fn same_pci(a: &str, b: &str) -> bool {
-    let parts = |x: &str| {
-        let numbers = x.split([':', '.']).map(|p| u32::from_str_radix(p, 16).ok());
-        numbers.collect::<Option<Vec<u32>>>().filter(|v| v.len() == 4)
-    };
-    parts(a).is_some_and(|a| Some(a) == parts(b))
-}
-
-impl Meter {
-    /// The counter of the GPU, or of the processor.
-    pub fn open(sysfs: &Path, gpu: Option<GpuName>) -> Result<Self, String> {
-        match gpu {
-            None => Powercap::open(sysfs).map(Meter::Powercap).map_err(|e| format!("no counter: {e}")),
-            Some(gpu) => Meter::of_gpu(gpu),
-        }
-    }
-
-    #[cfg(feature = "nvml")]
-    fn of_gpu(gpu: GpuName) -> Result<Self, String> {
-        let failed = |e: nvml_wrapper::error::NvmlError| format!("no counter: NVML: {e}");
-        let library = nvml_wrapper::Nvml::init().map_err(failed)?;
-        let mut found = Vec::new();
-        for index in 0..library.device_count().map_err(failed)? {
-            let device = library.device_by_index(index).map_err(failed)?;
-            if device.name().map_err(failed)? == gpu.name {
-                let pci = device.pci_info().map(|p| p.bus_id).unwrap_or_default();
-                found.push((index, same_pci(&pci, gpu.pci)));
-            }
-        }
-        let at_address: Vec<u32> = found.iter().filter(|f| f.1).map(|f| f.0).collect();
-        let index = match (&at_address[..], &found[..]) {
-            ([index], _) | ([], [(index, _)]) => *index,
-            ([], []) => return Err(format!("no counter: NVML knows no '{}'", gpu.name)),
-            _ => {
-                let (n, name) = (found.len(), gpu.name);
-                return Err(format!(
-                    "no counter: NVML has {n} GPUs called '{name}', and their addresses do not tell which one works"
-                ));
-            }
-        };
-        let device = library.device_by_index(index).map_err(failed)?;
-        if device.mig_mode().is_ok_and(|m| m.current != 0) {
-            return Err(
-                "no counter: the GPU is split (MIG), and its counter holds the work of all parts".into()
-            );
-        }
-        device.total_energy_consumption().map_err(failed)?;
-        Ok(Meter::Nvml { library: std::sync::Arc::new(library), index })
-    }
-
-    #[cfg(not(feature = "nvml"))]
-    fn of_gpu(gpu: GpuName) -> Result<Self, String> {
-        Err(format!("no counter: built without the feature 'nvml', which reads that of '{}'", gpu.name))
-    }
-
-    /// What it counts.
-    pub fn what(&self) -> &'static str {
-        match self {
-            Meter::Powercap(_) => "processor packages, powercap",
-            #[cfg(feature = "nvml")]
-            Meter::Nvml { .. } => "GPU board, NVML",
-        }
-    }
-}
-
-impl Counter for Meter {
-    fn joules(&mut self) -> Result<Vec<f64>, String> {
-        match self {
-            Meter::Powercap(p) => p.read(),
-            #[cfg(feature = "nvml")]
-            Meter::Nvml { library, index } => {
-                let millijoules = library.device_by_index(*index).and_then(|d| d.total_energy_consumption());
-                millijoules.map(|mj| vec![mj as f64 * 1e-3]).map_err(|e| format!("NVML: {e}"))
-            }
-        }
-    }
-
-    fn watts(&self) -> Option<Watts> {
-        match self {
-            // RAPL has no reading of power: every tool derives it from this counter.
-            Meter::Powercap(_) => None,
-            #[cfg(feature = "nvml")]
-            Meter::Nvml { library, index } => {
-                let (library, index) = (library.clone(), *index);
-                library.device_by_index(index).and_then(|d| d.power_usage()).ok()?;
-                Some(Box::new(move || {
-                    let milliwatts = library.device_by_index(index).and_then(|d| d.power_usage());
-                    milliwatts.map(|mw| f64::from(mw) * 1e-3).map_err(|e| format!("NVML: {e}"))
-                }))
-            }
-        }
-    }
-}
+/// Joules per unit of work, or why there are none.
+pub type Joules = Result<Measurement, String>;
 
 /// What a measurement found.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Measurement {
+    /// What was counted, of which work.
+    pub what: String,
     /// Mean over the windows, idle power subtracted.
     pub joules_per_unit: f64,
     /// Half width of its 95 % Student-t interval over the windows; NaN for one window.
@@ -281,7 +64,7 @@ pub struct Measurement {
 
 impl Measurement {
     /// How it was made, in one line.
-    pub fn how(&self, meter: &str) -> String {
+    pub fn how(&self) -> String {
         let check = match self.integrated_share {
             x if x.is_nan() => String::new(),
             x if (x - 1.0).abs() > AGREES => {
@@ -290,7 +73,8 @@ impl Measurement {
             x => format!("; integrated power gives {x:.3} of it"),
         };
         format!(
-            "{meter}; {} windows of {:.1} s, ± {:.2e} J; {:.1} W at work, {:.1} W idle subtracted ({:.1} before, {:.1} after){check}",
+            "{}; {} windows of {:.1} s, ± {:.2e} J; {:.1} W at work, {:.1} W idle subtracted ({:.1} before, {:.1} after){check}",
+            self.what,
             self.windows,
             self.window_s,
             self.half_width_j,
@@ -323,14 +107,38 @@ const PROTOCOL: Protocol = Protocol {
 /// Seconds of a measurement, about: idle before and after, warm-up and windows.
 pub const MEASUREMENT_S: f64 = 2.0 * (SETTLE_S + MIN_WINDOW_S) + WARM_UP_S + REPEATS as f64 * MIN_WINDOW_S;
 
-/// Measures steady `work`, which returns the units it did when they are done, by the protocol above. `idle_before_w` is the idle power of a measurement
-/// that has just ended on this device; without it, it is measured.
-pub fn measure(
-    counter: &mut dyn Counter,
-    idle_before_w: Option<f64>,
-    work: impl FnMut() -> Result<u64, String>,
-) -> Result<Measurement, String> {
-    by_protocol(PROTOCOL, counter, idle_before_w, rest, work)
+/// The counter of a device that was asked to measure work, one piece after another.
+pub struct Meter {
+    counter: Box<dyn Counter>,
+    protocol: Protocol,
+    /// What a device idles at after one measurement is what it idles at before the next.
+    idle_w: Option<f64>,
+}
+
+impl Meter {
+    /// The meter of the GPU, or of the processor; `asked` is whether `option` of the command line was given. `sysfs` is [`SYSFS`], or another
+    /// tree in tests.
+    ///
+    /// # Errors
+    /// Why nothing is measured.
+    pub fn open(sysfs: &Path, gpu: Option<&Gpu>, option: &str, asked: bool) -> Result<Self, String> {
+        let counter = counters::open(sysfs, gpu.map(|g| GpuName::of(&g.info)))?;
+        if !asked {
+            return Err(format!("not asked for, with {option} ({} can be read)", counter.what()));
+        }
+        Ok(Meter { counter, protocol: PROTOCOL, idle_w: None })
+    }
+
+    /// Joules of steady `work`, which returns the units it did when they are done, by the protocol above; `note` follows the counter's name.
+    ///
+    /// # Errors
+    /// What the work or the counter could not do.
+    pub fn joules(&mut self, note: &str, work: impl FnMut() -> Result<u64, String>) -> Joules {
+        let counter = self.counter.as_mut();
+        let found = by_protocol(self.protocol, counter, self.idle_w.take(), rest, work)?;
+        self.idle_w = Some(found.idle_after_w);
+        Ok(Measurement { what: found.what + note, ..found })
+    }
 }
 
 fn rest(seconds: f64) {
@@ -343,7 +151,7 @@ fn by_protocol(
     idle_before_w: Option<f64>,
     rest: impl Fn(f64),
     mut work: impl FnMut() -> Result<u64, String>,
-) -> Result<Measurement, String> {
+) -> Joules {
     let idle = |counter: &mut dyn Counter| -> Result<f64, String> {
         rest(p.settle_s);
         let ((), joules, s) = window(counter, || {
@@ -398,6 +206,7 @@ fn by_protocol(
         ));
     }
     Ok(Measurement {
+        what: counter.what().into(),
         joules_per_unit: mean,
         half_width_j: half.unwrap_or(f64::NAN),
         idle_w,
@@ -486,65 +295,9 @@ fn integral(readings: &[(f64, f64)], end_s: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::counters::{number, tests::zone};
     use super::*;
     use std::fs;
-
-    fn zone(root: &Path, zone: &str, name: &str, range: u64, energy: u64) -> PathBuf {
-        let dir = root.join("class/powercap").join(zone);
-        fs::create_dir_all(&dir).unwrap();
-        fs::write(dir.join("name"), format!("{name}\n")).unwrap();
-        fs::write(dir.join("max_energy_range_uj"), format!("{range}\n")).unwrap();
-        fs::write(dir.join("energy_uj"), format!("{energy}\n")).unwrap();
-        dir.join("energy_uj")
-    }
-
-    #[test]
-    fn packages_are_summed_through_their_wraparound() {
-        let root = tempfile::tempdir().unwrap();
-        let a = zone(root.path(), "intel-rapl:0", "package-0", 10_000_000, 9_000_000);
-        let b = zone(root.path(), "intel-rapl:1", "package-1", 10_000_000, 500_000);
-        // Neither a part of a package, nor the second path to one, nor the platform that holds them.
-        for (dir, name) in
-            [("intel-rapl:0:0", "core"), ("intel-rapl-mmio:0", "package-0"), ("intel-rapl:2", "psys")]
-        {
-            let other = zone(root.path(), dir, name, 10_000_000, 1);
-            fs::write(other, "7000000\n").unwrap();
-        }
-        let mut p = Powercap::open(root.path()).unwrap();
-        assert_eq!(p.read().unwrap(), [0.0, 0.0]);
-        fs::write(&a, "1000000\n").unwrap();
-        fs::write(&b, "750000\n").unwrap();
-        assert_eq!(p.read().unwrap(), [2.0, 0.25]);
-        fs::write(&a, "1500000\n").unwrap();
-        assert_eq!(p.read().unwrap(), [2.5, 0.25]);
-        fs::write(&a, "nonsense\n").unwrap();
-        assert!(p.read().unwrap_err().contains("nonsense"));
-    }
-
-    #[test]
-    fn a_missing_counter_has_a_reason() {
-        let root = tempfile::tempdir().unwrap();
-        let reason = |gpu| Meter::open(root.path(), gpu).err().unwrap();
-        assert!(reason(None).contains("no counter") && reason(None).contains("powercap"), "{}", reason(None));
-        fs::create_dir_all(root.path().join("class/powercap")).unwrap();
-        assert!(reason(None).contains("no processor package"), "{}", reason(None));
-        assert!(reason(Some(GpuName { name: "no such GPU", pci: "" })).contains("no counter"));
-        let counter = zone(root.path(), "intel-rapl:0", "package-0", 10, 1);
-        fs::remove_file(&counter).unwrap();
-        assert!(reason(None).contains("energy_uj"), "{}", reason(None));
-        fs::write(&counter, "1.5\n").unwrap();
-        assert!(reason(None).contains("no number"), "{}", reason(None));
-    }
-
-    #[test]
-    fn addresses_are_compared_as_numbers() {
-        assert!(same_pci("0000:01:00.0", "00000000:01:00.0") && same_pci("0001:0A:00.0", "00000001:0a:00.0"));
-        assert!(!same_pci("0000:01:00.0", "0000:02:00.0"));
-        assert!(
-            !same_pci("", "") && !same_pci("x:y:z.0", "x:y:z.0"),
-            "what tells nothing is nobody's address"
-        );
-    }
 
     const SHORT: Protocol =
         Protocol { settle_s: 0.0, warm_up_s: 0.0, window_s: 0.02, repeats: 3, power_every_s: 0.002 };
@@ -554,7 +307,8 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let counter = zone(root.path(), "intel-rapl:0", "package-0", u64::MAX / 2, 0);
         let add = |uj: u64| fs::write(&counter, (number(&counter).unwrap() + uj).to_string()).unwrap();
-        let mut meter = Meter::open(root.path(), None).unwrap();
+        let mut meter = counters::open(root.path(), None).unwrap();
+        let meter = meter.as_mut();
         // 2 J in an idle window of about 20 ms, and 4 units of 25 J in each window of work.
         let idle = |s: f64| {
             rest(s);
@@ -566,7 +320,7 @@ mod tests {
             Ok(4)
         };
         let settled = Protocol { settle_s: 0.001, ..SHORT };
-        let m = by_protocol(settled, &mut meter, None, idle, work).unwrap();
+        let m = by_protocol(settled, meter, None, idle, work).unwrap();
         assert_eq!((m.windows, m.units), (3, 12));
         assert!(m.idle_w > 0.0 && m.idle_w <= 100.0, "{m:?}");
         assert_eq!(m.idle_w, 0.5 * (m.idle_before_w + m.idle_after_w));
@@ -574,12 +328,12 @@ mod tests {
         assert!((m.joules_per_unit - want).abs() < 1e-6, "{m:?}");
         assert!(m.joules_per_unit < 25.0 && m.half_width_j < 1.0 && m.busy_w > m.idle_w, "{m:?}");
         assert!(m.integrated_share.is_nan(), "powercap has no reading of power");
-        assert!(m.how("x").contains("3 windows") && m.how("x").contains("idle subtracted"), "{}", m.how("x"));
+        assert!(m.how().contains("3 windows") && m.how().contains("idle subtracted"), "{}", m.how());
         // The idle power of a measurement just before is taken as it is.
-        let next = by_protocol(SHORT, &mut meter, Some(1000.0), idle, work).unwrap();
+        let next = by_protocol(SHORT, meter, Some(1000.0), idle, work).unwrap();
         assert_eq!(next.idle_before_w, 1000.0);
         assert!(next.idle_after_w <= 100.0, "{next:?}");
-        let failed = by_protocol(SHORT, &mut meter, None, idle, || Err("out of memory".into()));
+        let failed = by_protocol(SHORT, meter, None, idle, || Err("out of memory".into()));
         assert_eq!(failed, Err("out of memory".into()));
     }
 
@@ -587,16 +341,16 @@ mod tests {
     struct Script(std::vec::IntoIter<Result<Vec<f64>, String>>);
 
     impl Counter for Script {
+        fn what(&self) -> &'static str {
+            "a script"
+        }
         fn joules(&mut self) -> Result<Vec<f64>, String> {
             self.0.next().unwrap()
-        }
-        fn watts(&self) -> Option<Watts> {
-            None
         }
     }
 
     /// One window of work between idle windows, by the readings at their ends: before, work, after.
-    fn scripted(readings: [&[f64]; 6], units: u64) -> Result<Measurement, String> {
+    fn scripted(readings: [&[f64]; 6], units: u64) -> Joules {
         let one = Protocol { repeats: 1, ..SHORT };
         let readings: Vec<_> = readings.iter().map(|x| Ok(x.to_vec())).collect();
         by_protocol(one, &mut Script(readings.into_iter()), None, rest, || {
@@ -635,39 +389,6 @@ mod tests {
         assert!(reason(3, &[9.0], 0).contains("no unit of work"), "{}", reason(3, &[9.0], 0));
     }
 
-    #[test]
-    fn a_counter_that_fails_half_way_is_a_reason() {
-        let root = tempfile::tempdir().unwrap();
-        let counter = zone(root.path(), "intel-rapl:0", "package-0", 1000, 900);
-        let read = |text: Option<&str>| {
-            fs::write(&counter, "900\n").unwrap();
-            let mut p = Powercap::open(root.path()).unwrap();
-            match text {
-                Some(text) => fs::write(&counter, text).unwrap(),
-                None => fs::remove_file(&counter).unwrap(),
-            }
-            p.read()
-        };
-        assert!((read(Some("100\n")).unwrap()[0] - 200e-6).abs() < 1e-12);
-        for (text, why) in [
-            (None, "energy_uj"),
-            (Some(""), "no number"),
-            (Some("-5"), "no number"),
-            (Some("nan"), "no number"),
-        ] {
-            assert!(read(text).unwrap_err().contains(why), "{text:?}");
-        }
-        // Less than before, though it never counts so far: it was set anew.
-        for range in ["0\n", "800\n"] {
-            fs::write(counter.with_file_name("max_energy_range_uj"), range).unwrap();
-            assert!(read(Some("100\n")).unwrap_err().contains("went back"), "{range}");
-        }
-        // A zone that does not say what it is may be a package, whose joules would be left out.
-        fs::remove_file(zone(root.path(), "intel-rapl:1", "package-1", 10, 1).with_file_name("name"))
-            .unwrap();
-        assert!(Powercap::open(root.path()).unwrap_err().contains("name"));
-    }
-
     /// Draws [`Fake::IDLE_W`] or [`Fake::BUSY_W`]; its readings of power are `scale` times that.
     struct Fake {
         busy: std::sync::Arc<AtomicBool>,
@@ -685,6 +406,9 @@ mod tests {
     }
 
     impl Counter for Fake {
+        fn what(&self) -> &'static str {
+            "a fake"
+        }
         fn joules(&mut self) -> Result<Vec<f64>, String> {
             // Read at the ends of idle windows and of windows of work, between which it drew one power.
             let watts = if self.busy.load(Ordering::Acquire) { Fake::BUSY_W } else { Fake::IDLE_W };
@@ -705,7 +429,7 @@ mod tests {
     }
 
     /// Work that makes the meter draw busy power until the next rest.
-    fn fake(scale: f64, p: Protocol) -> Result<Measurement, String> {
+    fn fake(scale: f64, p: Protocol) -> Joules {
         let mut meter = Fake::new(scale);
         let (busy, resting) = (meter.busy.clone(), meter.busy.clone());
         let idle = move |s: f64| {
@@ -733,10 +457,10 @@ mod tests {
         assert!((m.integrated_share - 1.0).abs() < 0.02, "{m:?}");
         let net = 1e-6 * (Fake::BUSY_W - Fake::IDLE_W);
         assert!((m.joules_per_unit - net).abs() < 0.1 * net, "{m:?}, not {net}");
-        assert!(m.how("x").contains("integrated power gives"), "{}", m.how("x"));
+        assert!(m.how().contains("integrated power gives"), "{}", m.how());
         let half = fake(0.5, p).unwrap();
         assert!((half.integrated_share - 0.5).abs() < 0.02, "{half:?}");
-        assert!(half.how("x").contains("DISAGREES"), "{}", half.how("x"));
+        assert!(half.how().contains("DISAGREES"), "{}", half.how());
         assert!(fake(0.0, p).unwrap().integrated_share.is_nan());
     }
 
@@ -754,6 +478,33 @@ mod tests {
         // Three of at least 10 ms fill the warm-up unless the machine sleeps longer; their units do not count.
         assert!(calls.get() > m.units && calls.get() <= m.units + 3, "{} {m:?}", calls.get());
         const { assert!(MIN_WINDOW_S >= 5.0 && REPEATS >= 3) };
+    }
+
+    #[test]
+    fn a_meter_is_asked_for_and_hands_its_idle_power_on() {
+        let root = tempfile::tempdir().unwrap();
+        let reason = |asked| Meter::open(root.path(), None, "--measure", asked).err().unwrap();
+        assert!(reason(true).contains("no counter") && reason(false).contains("no counter"));
+        zone(root.path(), "intel-rapl:0", "package-0", 10, 1);
+        let can = "not asked for, with --measure (processor packages, powercap can be read)";
+        assert_eq!(reason(false), can);
+        assert!(Meter::open(root.path(), None, "--measure", true).is_ok());
+
+        // Idle, work, idle; then work and idle: what it idled at is known.
+        let readings = [0.0, 0.1, 0.1, 9.0, 9.0, 9.1, 9.1, 18.0, 18.0, 18.1].map(|x| Ok(vec![x]));
+        let counter = Box::new(Script(readings.to_vec().into_iter()));
+        let mut meter = Meter { counter, protocol: Protocol { repeats: 1, ..SHORT }, idle_w: None };
+        let work = || {
+            rest(0.03);
+            Ok(3)
+        };
+        let first = meter.joules(" (cpu)", work).unwrap();
+        assert!(first.how().starts_with("a script (cpu); 1 windows"), "{}", first.how());
+        let second = meter.joules(" (cpu)", work).unwrap();
+        assert_eq!(second.idle_before_w, first.idle_after_w);
+        assert_eq!(meter.idle_w, Some(second.idle_after_w));
+        assert_eq!(meter.joules("", || Err("out of memory".into())), Err("out of memory".into()));
+        assert_eq!(meter.idle_w, None, "nothing is known of a device after work that failed");
     }
 
     #[test]

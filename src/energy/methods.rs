@@ -4,7 +4,7 @@
 //! is that of Lemaire et al., arXiv 2210.13107, as SpikingJelly 2.0 runs it, which charges Horowitz' energy of a 64-bit access to 32 bits.
 
 use super::counts::{Counts, FirstLayer, LayerCounts};
-use crate::nets::MlpLayout;
+use crate::nets::{MlpLayout, Readout};
 
 /// Energies of arithmetic in one number format.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -71,7 +71,8 @@ pub struct EffectiveOps {
     pub macs: f64,
     /// Effective ACs.
     pub acs: f64,
-    /// One MAC and one comparison (an addition) per membrane update, the output integrator included.
+    /// One MAC and one comparison (an addition) per membrane update, the output's leaky integrator included; of one that takes the mean, one addition a
+    /// step.
     pub neurons: f64,
     /// One addition per output and presentation.
     pub biases: f64,
@@ -87,11 +88,16 @@ pub fn effective_ops(counts: &Counts, constants: &Constants) -> EffectiveOps {
     let (add, mac) = (PJ * constants.add_pj, PJ * constants.mac_pj());
     // The integrators of the output change at every step; NeuroBench does not see them.
     let readout = counts.layers.last().map_or(0, |l| l.neuron_steps);
+    let integrate = match counts.readout {
+        Readout::Last => mac + add,
+        // The factor 1/S goes into the weights.
+        Readout::Mean => add,
+    };
     let of = |sum: u64| counts.per_inference(sum);
     EffectiveOps {
         macs: mac * of(counts.effective_macs()),
         acs: add * of(counts.effective_acs()),
-        neurons: (mac + add) * of(counts.membrane_updates() + readout),
+        neurons: (mac + add) * of(counts.membrane_updates()) + integrate * of(readout),
         biases: add * of(counts.bias_additions()),
     }
 }

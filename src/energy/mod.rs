@@ -2,10 +2,11 @@
 //!
 //! [`counts`] turns measured activity into integers as NeuroBench defines them; [`methods`] turns those into joules: the formula of the
 //! paper "spiking-ac", effective operations, and Lemaire's model with memory; [`training`] counts what a training run does; [`meters`]
-//! reads hardware counters. [`accounts`] lists all of it for the rows, [`experts`] that of the mixture of experts. The methods never share a column: the three models are of 45 nm
-//! CMOS and say nothing of the device that [`meters`] reads.
+//! measures work by hardware [`counters`]. [`accounts`] lists all of it for the rows, [`experts`] that of the mixture of experts. The methods never
+//! share a column: the three models are of 45 nm CMOS and say nothing of the device that [`meters`] reads.
 
 pub mod accounts;
+pub mod counters;
 pub mod counts;
 pub mod experts;
 pub mod meters;

@@ -1,20 +1,17 @@
 //! The table of golden vectors that belong to no task.
 
-use super::{
-    File, bernoulli, box_muller, gae_file, networks, off_policy, opcounts, philox, ppo_gaussian, recurrent,
-    spiking,
-};
+use super::{File, gae_file, networks, off_policy, opcounts, ppo, random, recurrent, spiking};
 
 /// Files that belong to no task.
 pub const FILES: &[File] = &[
-    ("philox", philox),
-    ("box_muller", box_muller),
+    ("philox", random::philox),
+    ("box_muller", random::box_muller),
     ("gae", gae_file),
-    ("ppo_gaussian", ppo_gaussian),
+    ("ppo_gaussian", ppo::gaussian),
     ("mlp_tanh", networks::mlp_tanh),
     ("mlp_relu", networks::mlp_relu),
     ("lstm", recurrent::lstm),
-    ("ppo_bernoulli", bernoulli::ppo_bernoulli),
+    ("ppo_bernoulli", ppo::bernoulli),
     ("adam", networks::adam),
     ("ppo_update", networks::ppo_update),
     ("lif_neuron", spiking::lif_neuron),

@@ -5,22 +5,21 @@
 //! tables say of the tensor, else [`DEFAULT_SHARE`]. To add a kernel, write a function over
 //! [`Vectors`] and add its line to [`FILES`] or, if it is a task's own, to [`Task::golden`](crate::run::task::Task::golden).
 
-mod bernoulli;
 mod files;
 mod networks;
 mod off_policy;
 pub mod opcounts;
+mod ppo;
+mod random;
 mod recurrent;
 mod spiking;
 
 pub use files::FILES;
 
 use crate::gpu::{Gpu, GpuError};
-use crate::kernels::compare::{compare_exact, compare_f64, compare_scaled};
+use crate::kernels::compare::compare_f64;
+use crate::kernels::gae;
 use crate::kernels::{Comparison, Tol};
-use crate::kernels::{
-    advantage_stats, gae, math_eval, normal_fill, philox_fill, ppo_policy_loss, ppo_value_loss,
-};
 use crate::num::real::Real;
 use safetensors::{Dtype, SafeTensorError, SafeTensors};
 use std::collections::BTreeMap;
@@ -401,112 +400,6 @@ fn wide<F: Copy + Into<f64>>(x: &[F]) -> Vec<f64> {
     x.iter().map(|&x| x.into()).collect()
 }
 
-fn philox(v: &Vectors, gpu: Option<&Gpu>) -> Result<Rows, GoldenError> {
-    const DIGEST_BLOCKS: usize = 1 << 20;
-    let mut rows = Rows::default();
-    let [known, _] = v.dims("kat.ctr")?;
-    let [long, _] = v.dims("run.out")?;
-    let [carry, _] = v.dims("carry.out")?;
-    let start = |ctr: &[u32], key: &[u32]| -> [u32; 6] { [ctr[0], ctr[1], ctr[2], ctr[3], key[0], key[1]] };
-    let key = v.u32("run.key", &[2])?;
-    let run_start = start(&v.u32("run.start", &[4])?, &key);
-    let carry_start = start(&v.u32("carry.start", &[4])?, &key);
-    let (ctr, kat_key) = (v.u32("kat.ctr", &[known, 4])?, v.u32("kat.key", &[known, 2])?);
-
-    let cpu = |start: &[u32; 6], n: usize| {
-        let mut out = vec![[0; 4]; n];
-        philox_fill::philox_fill_cpu(start, &mut out);
-        Ok(out)
-    };
-    // Integers: the twin is one for f64 and f32, and counts as the former.
-    type Blocks<'a> = &'a dyn Fn(&[u32; 6], usize) -> Result<Vec<[u32; 4]>, GpuError>;
-    let mut on = |backend: Backend, blocks: Blocks| -> Result<(), GoldenError> {
-        let mut kat = Vec::new();
-        for (c, k) in ctr.chunks(4).zip(kat_key.chunks(2)) {
-            kat.extend(blocks(&start(c, k), 1)?);
-        }
-        rows.push(backend, compare_exact("kat.out", kat.as_flattened(), &v.u32("kat.out", &[known, 4])?));
-        let carried = blocks(&carry_start, carry)?;
-        rows.push(
-            backend,
-            compare_exact("carry.out", carried.as_flattened(), &v.u32("carry.out", &[carry, 4])?),
-        );
-        let run = blocks(&run_start, DIGEST_BLOCKS.max(long))?;
-        rows.push(
-            backend,
-            compare_exact("run.out", run[..long].as_flattened(), &v.u32("run.out", &[long, 4])?),
-        );
-        let words = run[..DIGEST_BLOCKS].as_flattened();
-        let xor = words.iter().fold(0, |a, w| a ^ w);
-        let sum = words.iter().fold(0u32, |a, w| a.wrapping_add(*w));
-        rows.push(backend, compare_exact("digest.xor", &[xor], &v.u32("digest.xor", &[1])?));
-        rows.push(backend, compare_exact("digest.sum", &[sum], &v.u32("digest.sum", &[1])?));
-        rows.push(
-            backend,
-            compare_exact("digest.last", &run[DIGEST_BLOCKS - 1], &v.u32("digest.last", &[4])?),
-        );
-        Ok(())
-    };
-    on(Backend::CpuF64, &cpu)?;
-    if let Some(gpu) = gpu {
-        on(Backend::Gpu, &|start, n| philox_fill::philox_fill_gpu(gpu, start, n))?;
-    }
-    Ok(rows)
-}
-
-fn box_muller(v: &Vectors, gpu: Option<&Gpu>) -> Result<Rows, GoldenError> {
-    let mut rows = Rows::default();
-    for prefix in v.cases("x1")? {
-        let name = |t: &str| format!("{prefix}{t}");
-        let [n] = v.dims(&name("x1"))?;
-        let (x1, x2) = (v.u32(&name("x1"), &[n])?, v.u32(&name("x2"), &[n])?);
-        let words: Vec<[u32; 2]> = x1.iter().copied().zip(x2.iter().copied()).map(<[u32; 2]>::from).collect();
-        for (u, x) in [("u1", &x1), ("u2", &x2)] {
-            let exact: Vec<f64> = x.iter().map(|&w| f64::unit_from_word(w)).collect();
-            rows.tensor(v, Backend::CpuF64, &name(u), &exact, 0.0)?;
-            let bits: Vec<u32> = x.iter().map(|&w| f32::unit_from_word(w).to_bits()).collect();
-            let want: Vec<u32> = v.f32(&name(u), &[n])?.into_iter().map(f32::to_bits).collect();
-            rows.push(Backend::CpuF32, compare_exact(&name(u), &bits, &want));
-        }
-
-        let pair = math_eval::Spec { function: math_eval::Function::NormalPair, n };
-        let mut exact = vec![[0f64; 2]; n];
-        math_eval::math_eval_cpu(&pair, &words, &mut exact);
-        for (c, z) in ["z0", "z1"].into_iter().enumerate() {
-            rows.tensor(v, Backend::CpuF64, &name(z), &exact.iter().map(|p| p[c]).collect::<Vec<_>>(), 0.0)?;
-        }
-        let (z0, z1) = (v.f32(&name("z0"), &[n])?, v.f32(&name("z1"), &[n])?);
-        let want: Vec<f64> = z0.iter().zip(&z1).flat_map(|(a, b)| [f64::from(*a), f64::from(*b)]).collect();
-        let scale = normal_fill::radius_condition(&want);
-        let mut pairs = |backend, what: &str, got: &[[f32; 2]]| {
-            let quantity = format!("{prefix}z0, z1{what}");
-            rows.push(
-                backend,
-                compare_scaled(&quantity, got.as_flattened(), &want, &scale, normal_fill::TOL),
-            );
-        };
-        let mut twin = vec![[0f32; 2]; n];
-        math_eval::math_eval_cpu(&pair, &words, &mut twin);
-        pairs(Backend::CpuF32, "", &twin);
-        if let Some(gpu) = gpu {
-            pairs(Backend::Gpu, "", &math_eval::math_eval_gpu(gpu, &pair, &words)?);
-        }
-        // The words without a prefix are those of the file's key, counters from 0.
-        if prefix.is_empty() && n % 2 == 0 {
-            let key = v.u32("key", &[2])?;
-            let start = [0, 0, 0, 0, key[0], key[1]];
-            let mut blocks = vec![[0f32; 4]; n / 2];
-            normal_fill::normal_fill_cpu(&start, &mut blocks);
-            pairs(Backend::CpuF32, " from the key", blocks.as_flattened().as_chunks().0);
-            if let Some(gpu) = gpu {
-                let blocks = normal_fill::normal_fill_gpu(gpu, &start, n / 2)?;
-                pairs(Backend::Gpu, " from the key", blocks.as_flattened().as_chunks().0);
-            }
-        }
-    }
-    Ok(rows)
-}
-
 fn gae_file(v: &Vectors, gpu: Option<&Gpu>) -> Result<Rows, GoldenError> {
     let mut rows = Rows::default();
     let [t, b] = v.dims("reward")?;
@@ -577,135 +470,4 @@ fn gae_twin<F: Real + Into<f64>>(
         &mut ret,
     );
     (wide(&adv), wide(&ret))
-}
-
-/// Weight of the value loss, of the entropy, and ε of both clips in the golden PPO losses.
-const VF_COEF: f64 = 0.5;
-const ENT_COEF: f64 = 0.01;
-const CLIP_EPS: f64 = 0.2;
-
-/// What the loss kernels make of one minibatch.
-struct PpoResult {
-    stats: [f64; 2],
-    /// By the means, or by the logits.
-    d_mean: Vec<f64>,
-    terms: Vec<f64>,
-    d_value: Vec<f64>,
-    terms_v: Vec<f64>,
-}
-
-fn ppo_gaussian(v: &Vectors, gpu: Option<&Gpu>) -> Result<Rows, GoldenError> {
-    let mut rows = Rows::default();
-    let [m, a] = v.dims("mean")?;
-    let value = v.f32("value", &[m])?;
-    let columns =
-        [v.f32("logp_old", &[m])?, v.f32("adv", &[m])?, v.f32("ret", &[m])?, v.f32("value_old", &[m])?];
-    let mut x = ppo_policy_loss::Inputs {
-        params: v.f32("log_std", &[a])?,
-        mean: v.f32("mean", &[m, a])?,
-        action: v.f32("action", &[m, a])?,
-        scalars: (0..m).map(|i| [0, 1, 2, 3].map(|c: usize| columns[c][i])).collect(),
-        stats: Vec::new(),
-    };
-    let spec = ppo_policy_loss::Spec { r: 1, m, a, p: a, ls_off: 0 };
-    let hyper = ppo_policy_loss::Hyper { clip_eps: CLIP_EPS, ent_coef: ENT_COEF };
-
-    for case in v.cases(".grad.mean")? {
-        // n: advantages normalised or not, b: with the biased deviation; v: value loss clipped or not.
-        let (unbiased, normalise, clipped) = match case.as_str() {
-            "n1v1" => (true, true, true),
-            "n1v0" => (true, true, false),
-            "n1bv1" => (false, true, true),
-            "n1bv0" => (false, true, false),
-            "n0v1" => (true, false, true),
-            "n0v0" => (true, false, false),
-            _ => return Err(v.problem(&format!("{case}.grad.mean"), "is of a variant that is not known")),
-        };
-        let stats_spec = advantage_stats::Spec { r: 1, m, unbiased, normalise };
-        let hyper_v = ppo_value_loss::Hyper { vf_coef: VF_COEF, clip_eps: clipped.then_some(CLIP_EPS) };
-        let mut compare = |backend, got: PpoResult| -> Result<(), GoldenError> {
-            let mean = |x: &[f64]| x.iter().sum::<f64>() / m as f64;
-            let term = |c: usize| got.terms.iter().skip(c).step_by(a + 4).copied().collect::<Vec<_>>();
-            let adv_used: Vec<f64> =
-                columns[1].iter().map(|&adv| (f64::from(adv) - got.stats[0]) * got.stats[1]).collect();
-            let d_log_std: Vec<f64> = (0..a).map(|k| term(k).iter().sum()).collect();
-            let (pg, kl, clips, entropy) =
-                (mean(&term(a)), mean(&term(a + 1)), mean(&term(a + 2)), mean(&term(a + 3)));
-            let v_loss = mean(&got.terms_v);
-            let mut row =
-                |name: &str, x: &[f64], dev| rows.tensor(v, backend, &format!("{case}.{name}"), x, dev);
-            row("adv_used", &adv_used, 0.0)?;
-            // Where the reference's own run in f32 came out closer than a rounding of the terms behind a mean, that is luck: they are of
-            // order 1 and rounded by 6e-8 each. In approx_kl these stay whole in (ratio − 1) − log ratio.
-            for (name, x) in [
-                ("pg_loss", pg),
-                ("v_loss", v_loss),
-                ("entropy_mean", entropy),
-                ("loss", pg - ENT_COEF * entropy + VF_COEF * v_loss),
-                ("approx_kl", kl),
-            ] {
-                row(name, &[x], 2e-8)?;
-            }
-            row("clipfrac", &[clips], 0.0)?;
-            row("grad.mean", &got.d_mean, 0.0)?;
-            row("grad.log_std", &d_log_std, 2e-8)?;
-            row("grad.value", &got.d_value, 0.0)?;
-            rows.tensor_dev(v, backend, "entropy", &term(a + 3))
-        };
-        compare(Backend::CpuF64, ppo_twin::<f64>(&spec, hyper, &stats_spec, hyper_v, &x, &value))?;
-        compare(Backend::CpuF32, ppo_twin::<f32>(&spec, hyper, &stats_spec, hyper_v, &x, &value))?;
-        if let Some(gpu) = gpu {
-            x.stats = advantage_stats::advantage_stats_gpu(gpu, &stats_spec, &x.scalars)?;
-            let (d_mean, terms) = ppo_policy_loss::ppo_policy_loss_gpu(gpu, &spec, hyper, &x)?;
-            let spec_v = ppo_value_loss::Spec { r: 1, m, tail: 0 };
-            let (d_value, terms_v) =
-                ppo_value_loss::ppo_value_loss_gpu(gpu, &spec_v, hyper_v, &value, &x.scalars)?;
-            let got = PpoResult {
-                stats: x.stats[0].map(f64::from),
-                d_mean: wide(&d_mean),
-                terms: wide(&terms),
-                d_value: wide(&d_value),
-                terms_v: wide(&terms_v),
-            };
-            compare(Backend::Gpu, got)?;
-        }
-    }
-    Ok(rows)
-}
-
-fn ppo_twin<F: Real + Into<f64> + Send + Sync>(
-    s: &ppo_policy_loss::Spec,
-    hyper: ppo_policy_loss::Hyper,
-    stats_spec: &advantage_stats::Spec,
-    hyper_v: ppo_value_loss::Hyper,
-    x: &ppo_policy_loss::Inputs,
-    value: &[f32],
-) -> PpoResult {
-    let zeros = |n: usize| vec![F::splat(0.0); n];
-    let scalars: Vec<[F; 4]> = x.scalars.iter().map(|row| row.map(|x| F::splat(f64::from(x)))).collect();
-    let mut stats = [[F::splat(0.0); 2]];
-    advantage_stats::advantage_stats_cpu(stats_spec, &scalars, &mut stats);
-    let (mut d_mean, mut terms) = (zeros(s.m * s.a), zeros(s.m * (s.a + 4)));
-    let (params, mean, action) = (real(&x.params), real(&x.mean), real(&x.action));
-    ppo_policy_loss::ppo_policy_loss_cpu(
-        s,
-        hyper,
-        &params,
-        &mean,
-        &action,
-        &scalars,
-        &stats,
-        &mut d_mean,
-        &mut terms,
-    );
-    let (mut d_value, mut terms_v) = (zeros(s.m), zeros(s.m));
-    let spec_v = ppo_value_loss::Spec { r: 1, m: s.m, tail: 0 };
-    ppo_value_loss::ppo_value_loss_cpu(&spec_v, hyper_v, &real(value), &scalars, &mut d_value, &mut terms_v);
-    PpoResult {
-        stats: stats[0].map(Into::into),
-        d_mean: wide(&d_mean),
-        terms: wide(&terms),
-        d_value: wide(&d_value),
-        terms_v: wide(&terms_v),
-    }
 }

@@ -4,13 +4,14 @@ use super::{Backend, GoldenError, Rows, Vectors, real, wide};
 use crate::config::{ClipScope, PpoConfig};
 use crate::gpu::{Buf, Fill, Gpu, GpuError};
 use crate::kernels::Tol;
-use crate::kernels::adam::{self, Hyper};
+use crate::kernels::adam::{self, Clamp, Hyper};
 use crate::kernels::compare::compare_f64;
+use crate::kernels::kl_control::Pace;
 use crate::kernels::{advantage_stats, grad_norm, grad_reduce, ppo_policy_loss, ppo_value_loss};
 use crate::learn::LearnerState;
 use crate::learn::network::{Backward, Forward, Pass, Rows as NetRows, forward_backward_cpu};
-use crate::learn::step_gpu::StepGpu;
-use crate::nets::{Activation, ActorCriticLayout, Hidden, Lif, MlpLayout, Tensor};
+use crate::learn::step_gpu::{Learners, StepGpu};
+use crate::nets::{Activation, ActorCriticLayout, Hidden, Lif, MlpLayout, Readout, Tensor};
 use crate::num::real::Real;
 
 /// What all twins here can run in.
@@ -67,8 +68,15 @@ fn moved(
 }
 
 /// The neurons of all files; each has gradients of both conventions.
-pub(super) const NEURONS: Lif =
-    Lif { steps: 6, lambda: 0.5, threshold: 1.0, reset: 0.0, eta: 3.0, detach_reset: false };
+pub(super) const NEURONS: Lif = Lif {
+    steps: 6,
+    lambda: 0.5,
+    threshold: 1.0,
+    reset: 0.0,
+    eta: 3.0,
+    detach_reset: false,
+    readout: Readout::Last,
+};
 
 /// Names of the two conventions, and whether the reset is detached.
 pub(super) const CONVENTIONS: [(&str, bool); 2] = [("detach0", false), ("detach1", true)];
@@ -378,7 +386,7 @@ impl UpdateCase {
         let ppo = PpoConfig {
             hidden: vec![h1, h2],
             minibatch: m,
-            clip: super::CLIP_EPS,
+            clip: super::ppo::CLIP_EPS,
             clip_value: true,
             lr_actor: 3e-4,
             lr_critic: 3e-4,
@@ -387,8 +395,8 @@ impl UpdateCase {
             adam_eps: 1e-5,
             max_grad_norm: 0.5,
             clip_scope: ClipScope::Joint,
-            vf_coef: super::VF_COEF,
-            entropy_coef: super::ENT_COEF,
+            vf_coef: super::ppo::VF_COEF,
+            entropy_coef: super::ppo::ENT_COEF,
             normalise_advantages: true,
             // A single step on a finished rollout: nothing of these is used.
             envs: 1,
@@ -400,6 +408,12 @@ impl UpdateCase {
             reward_scale: 1.0,
             log_std_init: 0.0,
             actor_gain: 1.0,
+            // The vectors know no trust region: nothing is clamped or left out.
+            log_std_min: -20.0,
+            log_std_max: 5.0,
+            trust_region: false,
+            target_kl: 1.0,
+            kl_skip_ratio: 1.0,
         };
         Ok(UpdateCase {
             x: v.f32("mb.x", &shape(&[inputs]))?,
@@ -574,8 +588,11 @@ impl UpdateCase {
             updates: 0,
             extra: Vec::new(),
         };
-        let step = StepGpu::new(gpu, &self.layout, &self.ppo, 0.0, r, m, self.steps, &start)?;
-        step.learning_rates(gpu, [self.ppo.lr_actor, self.ppo.lr_critic]);
+        let paces = [Pace::after(0, [self.ppo.adam_beta1, self.ppo.adam_beta2]).row(); REPLICAS].concat();
+        let each = vec![self.ppo.clone(); r];
+        let learners = Learners { start: &start, each: &each, paces: &paces, clamp: &Clamp::NONE };
+        let step = StepGpu::new(gpu, &self.layout, 0.0, m, self.steps, &learners)?;
+        step.learning_rates(gpu, &[[self.ppo.lr_actor, self.ppo.lr_critic]; REPLICAS]);
         let first = |b: &Buf<f32>| gpu.read(b).map(|x| wide(&x[..p]));
         let mut run = UpdateRun::default();
         for k in 0..self.steps {
@@ -583,7 +600,7 @@ impl UpdateCase {
             gpu.write(&step.obs, &of(&self.x));
             gpu.write(&step.action, &of(&self.action));
             gpu.write(&step.scalars, &both(&self.scalars[k * m..(k + 1) * m]));
-            gpu.run(|pass| step.record(pass, k as u64 + 1, k))?;
+            gpu.run(|pass| step.record(pass, k))?;
             if k == 0 {
                 run.first_grads = first(&step.grads)?;
             }

@@ -4,7 +4,7 @@ use super::{Backend, GoldenError, Rows, Vectors, wide};
 use crate::energy::{Counts, FirstLayer};
 use crate::kernels::Tol;
 use crate::kernels::compare::compare_f64;
-use crate::nets::{Activation, Activity, LayerActivity, Lif, MlpLayout};
+use crate::nets::{Activation, Activity, LayerActivity, Lif, MlpLayout, Readout};
 use safetensors::SafeTensors;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -46,7 +46,15 @@ fn network(dir: &Path, name: &'static str) -> Result<Counted, GoldenError> {
         "mlp_relu" => MlpLayout::new(&sizes, Activation::Relu, 0),
         _ => {
             let steps = v.steps()?;
-            let lif = Lif { steps, lambda: 0.5, threshold: 1.0, reset: 0.0, eta: 3.0, detach_reset: true };
+            let lif = Lif {
+                steps,
+                lambda: 0.5,
+                threshold: 1.0,
+                reset: 0.0,
+                eta: 3.0,
+                detach_reset: true,
+                readout: Readout::Last,
+            };
             MlpLayout::new(&sizes, lif, 0)
         }
     };

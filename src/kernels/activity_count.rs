@@ -7,6 +7,7 @@ use super::in_each_form;
 use super::inputs::Sample;
 use super::twin::{check_groups, check_trips};
 use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Reduce, Source};
+use crate::nets::cpu::SATURATED;
 use crate::nets::lif::MAX_STEPS;
 use bytemuck::Pod;
 
@@ -19,6 +20,8 @@ pub const WG: usize = 256;
 pub enum Units {
     /// f32 that are not zero: counts `[R, C]`.
     Values,
+    /// f32 within ±[`SATURATED`](crate::nets::cpu::SATURATED): counts `[R, C]`.
+    Inside,
     /// f16 that are not zero, two in a word, the earlier in the lower bits: counts `[R, C]`.
     Halves,
     /// The lower and the upper bits of spike words: counts `[R, 2, C]`, spikes then membrane updates.
@@ -63,6 +66,7 @@ pub fn activity_count_cpu(spec: &Spec, m: usize, first: bool, source: &[u32], co
         let counts = &mut counts[e / (m * c) * planes * c..][..planes * c];
         match units {
             Units::Values => counts[e % c] += u32::from(f32::from_bits(word) != 0.0),
+            Units::Inside => counts[e % c] += u32::from(f32::from_bits(word).abs() <= SATURATED),
             Units::Halves => counts[e % c] += u32::from(word >> (e % 2 * 16) & 0x7fff != 0),
             Units::Spikes => {
                 counts[e % c] += (word & 0xffff).count_ones();
@@ -91,6 +95,8 @@ pub fn prelude(spec: &Spec) -> Prelude {
         .u32("C", spec.c)
         .u32("SPIKES", usize::from(spec.units == Units::Spikes))
         .u32("HALVES", usize::from(spec.units == Units::Halves))
+        .u32("INSIDE", usize::from(spec.units == Units::Inside))
+        .u32("SATURATED", SATURATED.to_bits() as usize)
 }
 
 /// The compiled kernel.

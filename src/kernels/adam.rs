@@ -3,10 +3,14 @@
 //!
 //! A replica one of whose norms is NaN or infinite is left untouched (parameters and moments): its gradient is no direction to go, and
 //! its neighbours in the batch are not concerned. Whoever reports must look at the norms; a replica that stays so has diverged.
+//!
+//! Its second form is paced: rate, bias corrections and whether the step counts come from each replica's [`Pace`] (`kl_control`), and some
+//! parameters, the logarithms of standard deviations, are clamped behind the step.
 
 use super::compare::{Comparison, Tol, compare_scaled};
 use super::cost::Cost;
 use super::inputs::{normal, widen};
+use super::kl_control::Pace;
 use crate::gpu::{Bound, Buf, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
 use crate::num::real::Real;
 
@@ -68,6 +72,24 @@ pub struct Args {
     pub bias_correction2: f64,
 }
 
+/// Parameters of a replica that stay between two numbers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Clamp {
+    pub params: std::ops::Range<usize>,
+    pub low: f64,
+    pub high: f64,
+}
+
+impl Clamp {
+    /// None.
+    pub const NONE: Clamp = Clamp { params: 0..0, low: 0.0, high: 0.0 };
+}
+
+impl Args {
+    /// Of the paced form, which takes nothing from here.
+    pub const PACED: Args = Args { bias_correction1: 1.0, bias_correction2: 1.0 };
+}
+
 /// `params` `[R, P]`, `grads` `[R, P]` before clipping, `norms` `[R, 2]` (see `grad_norm`), `m` and `v` `[R, P]`, `hyper` `[R, 8]` (see
 /// [`Hyper::row`]).
 #[allow(clippy::too_many_arguments, reason = "the bindings, in order")]
@@ -82,25 +104,63 @@ pub fn adam_cpu<F: Real<Elem = F, Mask = bool>>(
     hyper: &[F],
 ) {
     let finite = |x: F| x.abs().lt(F::splat(f64::INFINITY));
-    let (zero, one) = (F::splat(0.0), F::splat(1.0));
-    let (bc1, bc2) = (F::splat(at.bias_correction1), F::splat(at.bias_correction2));
+    let corrections = [F::splat(at.bias_correction1), F::splat(at.bias_correction2)];
     for r in 0..spec.r {
-        let norms = &norms[2 * r..][..2];
-        let [lr0, lr1, max_norm, beta1, beta2, eps, rest1, rest2] = std::array::from_fn(|k| hyper[8 * r + k]);
-        if !finite(norms[0]) || !finite(norms[1]) {
-            continue;
+        if finite(norms[2 * r]) && finite(norms[2 * r + 1]) {
+            replica_cpu(spec, r, F::splat(1.0), corrections, params, grads, norms, m, v, hyper);
         }
-        for p in 0..spec.p {
-            let i = r * spec.p + p;
-            let (lr, norm) = if p < spec.split { (lr0, norms[0]) } else { (lr1, norms[1]) };
-            let mut g = grads[i];
-            if zero.lt(max_norm) {
-                g *= one.min(max_norm / (norm + F::splat(1e-6)));
+    }
+}
+
+/// The same at each replica's pace `[R, 8]`, with some of its parameters clamped.
+#[allow(clippy::too_many_arguments, reason = "the bindings, in order")]
+pub fn adam_paced_cpu<F: Real<Elem = F, Mask = bool>>(
+    spec: &Spec,
+    clamp: &Clamp,
+    params: &mut [F],
+    grads: &[F],
+    norms: &[F],
+    m: &mut [F],
+    v: &mut [F],
+    hyper: &[F],
+    pace: &[Pace<F>],
+) {
+    for (r, pace) in pace.iter().enumerate().take(spec.r) {
+        if F::splat(0.0).lt(pace.live) {
+            replica_cpu(spec, r, pace.rate, pace.corrections, params, grads, norms, m, v, hyper);
+            for x in &mut params[r * spec.p..][clamp.params.clone()] {
+                *x = x.max(F::splat(clamp.low)).min(F::splat(clamp.high));
             }
-            m[i] = beta1 * m[i] + rest1 * g;
-            v[i] = beta2 * v[i] + rest2 * (g * g);
-            params[i] -= lr * (m[i] / bc1) / ((v[i] / bc2).sqrt() + eps);
         }
+    }
+}
+
+/// The step of replica `r`, whose first group has this share of its rate.
+#[allow(clippy::too_many_arguments, reason = "the bindings, in order")]
+fn replica_cpu<F: Real<Elem = F, Mask = bool>>(
+    spec: &Spec,
+    r: usize,
+    rate: F,
+    [bc1, bc2]: [F; 2],
+    params: &mut [F],
+    grads: &[F],
+    norms: &[F],
+    m: &mut [F],
+    v: &mut [F],
+    hyper: &[F],
+) {
+    let (zero, one) = (F::splat(0.0), F::splat(1.0));
+    let [lr0, lr1, max_norm, beta1, beta2, eps, rest1, rest2] = std::array::from_fn(|k| hyper[8 * r + k]);
+    for p in 0..spec.p {
+        let i = r * spec.p + p;
+        let (lr, norm) = if p < spec.split { (lr0 * rate, norms[2 * r]) } else { (lr1, norms[2 * r + 1]) };
+        let mut g = grads[i];
+        if zero.lt(max_norm) {
+            g *= one.min(max_norm / (norm + F::splat(1e-6)));
+        }
+        m[i] = beta1 * m[i] + rest1 * g;
+        v[i] = beta2 * v[i] + rest2 * (g * g);
+        params[i] -= lr * (m[i] / bc1) / ((v[i] / bc2).sqrt() + eps);
     }
 }
 
@@ -112,8 +172,22 @@ pub fn cost(spec: &Spec) -> Cost {
 
 /// Constants of the shader.
 pub fn prelude(spec: &Spec) -> Prelude {
+    prelude_of(spec, None)
+}
+
+fn prelude_of(spec: &Spec, paced: Option<&Clamp>) -> Prelude {
     let &Spec { r, p, split } = spec;
-    Prelude::new().u32("WG", WG).u32("R", r).u32("P", p).u32("SPLIT", split)
+    let Clamp { params, low, high } = paced.unwrap_or(&Clamp::NONE);
+    Prelude::new()
+        .u32("WG", WG)
+        .u32("R", r)
+        .u32("P", p)
+        .u32("SPLIT", split)
+        .u32("PACED", usize::from(paced.is_some()))
+        .u32("CLAMP_FROM", params.start)
+        .u32("CLAMP_TO", params.end)
+        .f32("CLAMP_LOW", *low as f32)
+        .f32("CLAMP_HIGH", *high as f32)
 }
 
 /// The compiled kernel.
@@ -124,9 +198,19 @@ pub struct Adam {
 
 impl Adam {
     pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
+        Self::form(gpu, spec, None)
+    }
+
+    /// The paced form.
+    pub fn paced(gpu: &Gpu, spec: &Spec, clamp: &Clamp) -> Result<Self, GpuError> {
+        Self::form(gpu, spec, Some(clamp))
+    }
+
+    fn form(gpu: &Gpu, spec: &Spec, paced: Option<&Clamp>) -> Result<Self, GpuError> {
         let &Spec { p, split, .. } = spec;
         assert!(split <= p, "adam: the second group starts at {split} of {p} parameters");
-        Ok(Adam { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
+        assert!(paced.is_none_or(|c| c.params.end <= p), "adam: {paced:?} of {p} parameters");
+        Ok(Adam { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude_of(spec, paced))? })
     }
 
     /// `params`, `grads`, `m`, `v` `[R, P]`; `norms` `[R, 2]`; `hyper` `[R, 8]`.
@@ -141,9 +225,27 @@ impl Adam {
         v: &Buf<f32>,
         hyper: &Buf<f32>,
     ) -> AdamBound {
+        // Without a pace, what stands in its place is not read.
+        self.bind_paced(gpu, params, grads, norms, m, v, hyper, hyper)
+    }
+
+    /// The same of the paced form, with `pace` `[R, 8]`.
+    #[allow(clippy::too_many_arguments, reason = "the bindings, in order")]
+    pub fn bind_paced(
+        &self,
+        gpu: &Gpu,
+        params: &Buf<f32>,
+        grads: &Buf<f32>,
+        norms: &Buf<f32>,
+        m: &Buf<f32>,
+        v: &Buf<f32>,
+        hyper: &Buf<f32>,
+        pace: &Buf<f32>,
+    ) -> AdamBound {
         let Spec { r, p, .. } = self.spec;
+        let (all, rows) = (r * p, r * 8);
         for (buf, len) in
-            [(params, r * p), (grads, r * p), (norms, r * 2), (m, r * p), (v, r * p), (hyper, r * 8)]
+            [(params, all), (grads, all), (norms, r * 2), (m, all), (v, all), (hyper, rows), (pace, rows)]
         {
             assert_eq!(
                 buf.len(),
@@ -154,7 +256,8 @@ impl Adam {
                 self.spec
             );
         }
-        let bound = self.kernel.bind(gpu, &[&params.raw, &grads.raw, &norms.raw, &m.raw, &v.raw, &hyper.raw]);
+        let buffers = [&params.raw, &grads.raw, &norms.raw, &m.raw, &v.raw, &hyper.raw, &pace.raw];
+        let bound = self.kernel.bind(gpu, &buffers);
         AdamBound { spec: self.spec, bound }
     }
 }
@@ -166,15 +269,26 @@ pub struct AdamBound {
 }
 
 impl AdamBound {
+    /// One step; in the paced form at what [`Args::PACED`] stands for.
     pub fn record(&self, pass: &mut wgpu::ComputePass, at: &Args) {
         let imm = [at.bias_correction1, at.bias_correction2].map(|c| (c as f32).to_bits());
         self.bound.record(pass, fold_groups(self.spec.r * self.spec.p, WG), &imm);
     }
 }
 
-/// Shader against f64 twin on the same f32 inputs, at step 3. Replica 0 does not clip; from two replicas on, the last has diverged (its
-/// second norm is NaN) and must come out as it went in.
+/// Shader against f64 twin on the same f32 inputs, at step 3, in both forms. Replica 0 does not clip; from two replicas on, the last must come out as
+/// it went in: its second norm is NaN, and in the paced form its step does not count. There, the others have a share of their rate, and a few
+/// parameters are clamped.
 pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
+    let mut rows = check_form(gpu, spec, seed, None)?;
+    // From the middle of the first group into the second, and where a step ends up.
+    let params = spec.split / 2..(spec.split / 2 + 8).min(spec.p);
+    let clamp = Clamp { params, low: -0.25, high: 0.5 };
+    rows.extend(super::named("paced", check_form(gpu, spec, seed, Some(&clamp))?));
+    Ok(rows)
+}
+
+fn check_form(gpu: &Gpu, spec: &Spec, seed: u32, paced: Option<&Clamp>) -> Result<Vec<Comparison>, GpuError> {
     let &Spec { r, p, split } = spec;
     let n = r * p;
     let [params, grads, m] =
@@ -190,9 +304,17 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
     let at = hyper(0).args(3);
     let rows: Vec<f32> = (0..r).flat_map(|r| hyper(r).row::<f32>()).collect();
     let mut norms: Vec<f32> = (0..r).flat_map(|r| [1.7 + r as f32, 0.1]).collect();
-    if r > 1 {
+    let live = if r > 1 { n - p } else { n };
+    if r > 1 && paced.is_none() {
         norms[2 * r - 1] = f32::NAN;
     }
+    let pace: Vec<Pace<f32>> = (0..r)
+        .map(|i| Pace {
+            rate: if paced.is_some() { 1.0 / (i + 1) as f32 } else { 1.0 },
+            live: if i * p < live { 1.0 } else { 0.0 },
+            ..Pace::after(3, [0.9, 0.999])
+        })
+        .collect();
 
     let [mut p64, g64, norms64, mut m64, mut v64, h64] =
         [&params, &grads, &norms, &m, &v, &rows].map(|x| widen(x));
@@ -201,12 +323,18 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
         bias_correction1: at.bias_correction1 as f32 as f64,
         bias_correction2: at.bias_correction2 as f32 as f64,
     };
-    let live = if r > 1 { n - p } else { n };
     let (before_p, before_m) = (p64.clone(), m64.clone());
-    adam_cpu(spec, &judge, &mut p64, &g64, &norms64, &mut m64, &mut v64, &h64);
-    // The diverged replica keeps scale 0: no difference is allowed.
+    match paced {
+        None => adam_cpu(spec, &judge, &mut p64, &g64, &norms64, &mut m64, &mut v64, &h64),
+        Some(clamp) => {
+            let pace64: Vec<Pace<f64>> = pace.iter().map(Pace::wide).collect();
+            adam_paced_cpu(spec, clamp, &mut p64, &g64, &norms64, &mut m64, &mut v64, &h64, &pace64);
+        }
+    }
+    // The replica that stays keeps scale 0: no difference is allowed.
     for i in 0..live {
-        let lr = h64[8 * (i / p) + usize::from(i % p >= split)];
+        let rate = if i % p < split { f64::from(pace[i / p].rate) } else { 1.0 };
+        let lr = rate * h64[8 * (i / p) + usize::from(i % p >= split)];
         m_scale[i] = 0.9 * before_m[i].abs() + 0.1 * g64[i].abs();
         v_scale[i] = v64[i];
         let step =
@@ -214,15 +342,17 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
         p_scale[i] = before_p[i].abs() / 8.0 + 4.0 * step;
     }
 
-    let kernel = Adam::new(gpu, spec)?;
+    let kernel = Adam::form(gpu, spec, paced)?;
     let params = gpu.upload("adam.params", &[r, p], &params)?;
     let grads = gpu.upload("adam.grads", &[r, p], &grads)?;
     let norms = gpu.upload("adam.norms", &[r, 2], &norms)?;
     let m = gpu.upload("adam.m", &[r, p], &m)?;
     let v = gpu.upload("adam.v", &[r, p], &v)?;
     let hyper = gpu.upload("adam.hyper", &[r, 8], &rows)?;
-    let bound = kernel.bind(gpu, &params, &grads, &norms, &m, &v, &hyper);
-    gpu.run(|pass| bound.record(pass, &at))?;
+    let pace: Vec<f32> = pace.iter().flat_map(Pace::row).collect();
+    let pace = gpu.upload("adam.pace", &[r, 8], &pace)?;
+    let bound = kernel.bind_paced(gpu, &params, &grads, &norms, &m, &v, &hyper, &pace);
+    gpu.run(|pass| bound.record(pass, if paced.is_some() { &Args::PACED } else { &at }))?;
     Ok(vec![
         compare_scaled("params", &gpu.read(&params)?, &p64, &p_scale, TOL),
         compare_scaled("m", &gpu.read(&m)?, &m64, &m_scale, TOL),

@@ -8,7 +8,7 @@ use super::cost::Cost;
 use super::in_each_form;
 use super::inputs::{Sample, column, widen_rows};
 use super::twin::check_trips;
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Reduce, Source, fold_groups};
+use crate::gpu::{Fill, Gpu, GpuError, Prelude, Reduce, Source, fold_groups};
 use crate::num::real::Real;
 
 pub const SHADER: Source = shader!("shaders/", "advantage_stats");
@@ -83,35 +83,16 @@ pub fn advantage_stats_cpu<F: Real>(s: &Spec, mb_scalars: &[[F; 4]], stats: &mut
     }
 }
 
-/// The compiled kernel.
-pub struct AdvantageStats {
-    kernel: Kernel,
-    spec: Spec,
-}
-
-/// The kernel with its buffers.
-pub struct AdvantageStatsBound {
-    bound: Bound,
-    groups: [u32; 3],
-}
-
-impl AdvantageStats {
-    pub fn new(gpu: &Gpu, spec: &Spec) -> Result<AdvantageStats, GpuError> {
-        check_trips(gpu, "advantage_stats", 2 * (spec.m.div_ceil(WG) + Reduce::TRIPS))?;
-        Ok(AdvantageStats { kernel: gpu.kernel(&SHADER, &prelude(spec))?, spec: spec.clone() })
-    }
-
+host! {
+    AdvantageStats, AdvantageStatsBound;
+    fits |gpu, spec| check_trips(gpu, "advantage_stats", 2 * (spec.m.div_ceil(WG) + Reduce::TRIPS));
     /// Shapes as in [`advantage_stats_cpu`].
-    pub fn bind(&self, gpu: &Gpu, mb_scalars: &Buf<[f32; 4]>, stats: &Buf<[f32; 2]>) -> AdvantageStatsBound {
-        let Spec { r, m, .. } = self.spec;
-        let bound = self.kernel.bind(gpu, &[mb_scalars.of_len(r * m), stats.of_len(r)]);
-        AdvantageStatsBound { bound, groups: fold_groups(r, 1) }
-    }
+    bind |&Spec { r, m, .. }| { mb_scalars: [f32; 4] = of_len(r * m), stats: [f32; 2] = of_len(r) }
 }
 
 impl AdvantageStatsBound {
     pub fn record(&self, pass: &mut wgpu::ComputePass) {
-        self.bound.record(pass, self.groups, &[]);
+        self.bound.record(pass, fold_groups(self.spec.r, 1), &[]);
     }
 }
 

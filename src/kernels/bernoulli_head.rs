@@ -7,7 +7,7 @@ use super::compare::{Comparison, Tol, compare_exact, compare_scaled};
 use super::cost::{Cost, LOG_SIGMOID, SIGMOID, UNIT};
 use super::inputs::{Sample, widen};
 use super::twin::check_trips;
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
+use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source, fold_groups};
 pub use crate::nets::bernoulli::log_sigmoid;
 use crate::num::philox::{Stream, draw};
 use crate::num::real::Real;
@@ -95,40 +95,12 @@ pub fn prelude(spec: &Spec) -> Prelude {
     Prelude::new().u32("WG", WG).u32("R", spec.r).u32("A", spec.a)
 }
 
-/// The compiled kernel.
-pub struct BernoulliHead {
-    spec: Spec,
-    kernel: Kernel,
-}
-
-impl BernoulliHead {
-    pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
-        // One Philox block is ten loop iterations.
-        check_trips(gpu, "bernoulli_head", spec.a.div_ceil(4) * 15)?;
-        Ok(BernoulliHead { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
-    }
-
+host! {
+    BernoulliHead, BernoulliHeadBound;
+    // One Philox block is ten loop iterations.
+    fits |gpu, spec| check_trips(gpu, "bernoulli_head", spec.a.div_ceil(4) * 15);
     /// `keys` `[R]`; the others hold whatever the offsets of `record` point into.
-    pub fn bind(
-        &self,
-        gpu: &Gpu,
-        keys: &Buf<[u32; 2]>,
-        logits: &Buf<f32>,
-        action: &Buf<f32>,
-        logprob: &Buf<f32>,
-    ) -> BernoulliHeadBound {
-        assert_eq!(keys.len(), self.spec.r, "one key per replica");
-        let bound = self.kernel.bind(gpu, &[&keys.raw, &logits.raw, &action.raw, &logprob.raw]);
-        BernoulliHeadBound { spec: self.spec, bound, lens: [logits, action, logprob].map(Buf::len) }
-    }
-}
-
-/// The kernel with its buffers.
-pub struct BernoulliHeadBound {
-    spec: Spec,
-    bound: Bound,
-    /// Elements of logits, action, logprob.
-    lens: [usize; 3],
+    bind |spec| { keys: [u32; 2] = of_len(spec.r), logits: f32, action: f32, logprob: f32 }
 }
 
 impl BernoulliHeadBound {
@@ -137,7 +109,7 @@ impl BernoulliHeadBound {
         assert!((1..=b).contains(&at.b), "bernoulli_head: {} environments, compiled for 1..={b}", at.b);
         let n = r * at.b;
         let ends = [at.logits_off + n * a, at.action_off + n * a, at.logprob_off + n];
-        for (end, len) in ends.iter().zip(&self.lens) {
+        for (end, len) in ends.iter().zip(&[self.logits, self.action, self.logprob]) {
             assert!(end <= len, "bernoulli_head: {at:?} leaves a buffer of {len} elements");
         }
         let [b, logits_off, action_off, logprob_off] =

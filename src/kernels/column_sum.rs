@@ -6,7 +6,7 @@ use super::cost::Cost;
 use super::in_each_form;
 use super::inputs::{normal, widen};
 use super::twin::{check_groups, check_trips};
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Reduce, Source};
+use crate::gpu::{Fill, Gpu, GpuError, Prelude, Reduce, Source};
 use crate::num::real::Real;
 
 pub const SHADER: Source = shader!("shaders/", "column_sum");
@@ -73,47 +73,24 @@ pub fn prelude(spec: &Spec) -> Prelude {
     Prelude::new().u32("WG", WG).u32("CB", cb).u32("C", c)
 }
 
-/// The compiled kernel.
-pub struct ColumnSum {
-    spec: Spec,
-    kernel: Kernel,
-}
-
-impl ColumnSum {
-    pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
-        let &Spec { r, m, c } = spec;
+host! {
+    ColumnSum, ColumnSumBound;
+    fits |gpu, &Spec { r, m, c }| {
         let cb = columns_per_group(c);
         check_groups(gpu, "column_sum", &[r, c.div_ceil(cb)])?;
-        check_trips(gpu, "column_sum", m.div_ceil(4 * (WG / cb)) + 4 + Reduce::TRIPS)?;
-        Ok(ColumnSum { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
-    }
-
+        check_trips(gpu, "column_sum", m.div_ceil(4 * (WG / cb)) + 4 + Reduce::TRIPS)
+    };
     /// `source` `[R, M, C]`; `out` holds whatever the offsets of `record` point into.
-    pub fn bind(&self, gpu: &Gpu, source: &Buf<f32>, out: &Buf<f32>) -> ColumnSumBound {
-        let bound = self.kernel.bind(gpu, &[&source.raw, &out.raw]);
-        ColumnSumBound { spec: self.spec, bound, source_len: source.len(), out_len: out.len() }
-    }
-}
-
-/// The kernel with its buffers.
-pub struct ColumnSumBound {
-    spec: Spec,
-    bound: Bound,
-    source_len: usize,
-    out_len: usize,
+    bind |_| { source: f32, out: f32 }
 }
 
 impl ColumnSumBound {
     pub fn record(&self, pass: &mut wgpu::ComputePass, at: &Args) {
         let &Spec { r, m, c } = &self.spec;
         assert!((1..=m).contains(&at.m), "column_sum: {} rows, compiled for 1..={m}", at.m);
-        assert!(
-            r * at.m * c <= self.source_len,
-            "column_sum: {at:?} leaves source of {} elements",
-            self.source_len
-        );
+        assert!(r * at.m * c <= self.source, "column_sum: {at:?} leaves source of {} elements", self.source);
         let end = (r - 1) * at.out_stride + at.out_off + c;
-        assert!(end <= self.out_len, "column_sum: {at:?} leaves out of {} elements", self.out_len);
+        assert!(end <= self.out, "column_sum: {at:?} leaves out of {} elements", self.out);
         let imm = [at.m as u32, at.out_stride as u32, at.out_off as u32, at.scale.to_bits()];
         self.bound.record(pass, [c.div_ceil(columns_per_group(c)) as u32, r as u32, 1], &imm);
     }

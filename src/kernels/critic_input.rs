@@ -4,7 +4,7 @@
 use super::compare::{Comparison, Tol, compare};
 use super::cost::{Cost, TANH};
 use super::inputs::{normal, widen};
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
+use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source, fold_groups};
 use crate::num::real::Real;
 
 pub const SHADER: Source = shader!("shaders/", "critic_input");
@@ -57,30 +57,14 @@ pub fn prelude(spec: &Spec) -> Prelude {
     Prelude::new().u32("WG", WG).u32("R", r).u32("M", m).u32("O", o).u32("A", a)
 }
 
-/// The compiled kernel.
-pub struct CriticInput {
-    spec: Spec,
-    kernel: Kernel,
-}
-
-impl CriticInput {
-    pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
-        Ok(CriticInput { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
-    }
-
+host! {
+    CriticInput, CriticInputBound;
     /// Shapes as in [`critic_input_cpu`].
-    pub fn bind(&self, gpu: &Gpu, obs: &Buf<f32>, action: &Buf<f32>, x: &Buf<f32>) -> CriticInputBound {
-        let Spec { r, m, o, a } = self.spec;
-        let n = r * m;
-        let buffers = [obs.of_len(n * o), action.of_len(n * a), x.of_len(n * (o + a))];
-        CriticInputBound { spec: self.spec, bound: self.kernel.bind(gpu, &buffers) }
+    bind |&Spec { r, m, o, a }| {
+        obs: f32 = of_len(r * m * o),
+        action: f32 = of_len(r * m * a),
+        x: f32 = of_len(r * m * (o + a)),
     }
-}
-
-/// The kernel with its buffers.
-pub struct CriticInputBound {
-    spec: Spec,
-    bound: Bound,
 }
 
 impl CriticInputBound {

@@ -4,7 +4,7 @@
 use super::compare::{Comparison, Tol, compare_scaled};
 use super::cost::Cost;
 use super::inputs::{normal, widen};
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
+use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source, fold_groups};
 use crate::num::real::Real;
 
 pub const SHADER: Source = shader!("shaders/", "critic_input_backward");
@@ -44,30 +44,14 @@ pub fn prelude(spec: &Spec) -> Prelude {
     super::critic_input::prelude(spec)
 }
 
-/// The compiled kernel.
-pub struct CriticInputBackward {
-    spec: Spec,
-    kernel: Kernel,
-}
-
-impl CriticInputBackward {
-    pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
-        Ok(CriticInputBackward { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
-    }
-
+host! {
+    CriticInputBackward, CriticInputBackwardBound;
     /// Shapes as in [`critic_input_backward_cpu`].
-    pub fn bind(&self, gpu: &Gpu, x: &Buf<f32>, dx: &Buf<f32>, dz: &Buf<f32>) -> CriticInputBackwardBound {
-        let Spec { r, m, o, a } = self.spec;
-        let n = r * m;
-        let buffers = [x.of_len(n * (o + a)), dx.of_len(n * (o + a)), dz.of_len(n * a)];
-        CriticInputBackwardBound { spec: self.spec, bound: self.kernel.bind(gpu, &buffers) }
+    bind |&Spec { r, m, o, a }| {
+        x: f32 = of_len(r * m * (o + a)),
+        dx: f32 = of_len(r * m * (o + a)),
+        dz: f32 = of_len(r * m * a),
     }
-}
-
-/// The kernel with its buffers.
-pub struct CriticInputBackwardBound {
-    spec: Spec,
-    bound: Bound,
 }
 
 impl CriticInputBackwardBound {

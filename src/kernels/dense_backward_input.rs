@@ -5,8 +5,8 @@ use super::compare::{Comparison, Tol, compare_scaled};
 use super::cost::Cost;
 use super::inputs::{normal, widen};
 use super::tile::Tile;
-use super::twin::{check_groups, check_trips};
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source};
+use super::twin::{assert_inside, check_groups, check_trips};
+use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source};
 use crate::nets::Activation;
 use crate::num::real::Real;
 
@@ -92,53 +92,15 @@ pub fn prelude(spec: &Spec) -> Prelude {
     Tile::choose(m, i).prelude(Prelude::new().u32("P", p).u32("I", i).u32("O", o).u32("ACT", act.code()))
 }
 
-/// The compiled kernel; serves every layer of the same sizes, whatever its offsets.
-pub struct DenseBackwardInput {
-    spec: Spec,
-    tile: Tile,
-    kernel: Kernel,
-}
-
-impl DenseBackwardInput {
-    pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
-        let &Spec { r, m, i, o, .. } = spec;
+host! {
+    DenseBackwardInput, DenseBackwardInputBound;
+    fits |gpu, &Spec { r, m, i, o, .. }| {
         let tile = Tile::choose(m, i);
         check_groups(gpu, "dense_backward_input", &[r, m.div_ceil(tile.bm)])?;
-        check_trips(gpu, "dense_backward_input", tile.trips(o))?;
-        let kernel = gpu.kernel(&SHADER, &prelude(spec))?;
-        Ok(DenseBackwardInput { spec: *spec, tile, kernel })
-    }
-
+        check_trips(gpu, "dense_backward_input", tile.trips(o))
+    };
     /// `params` `[R, P]`; the others hold whatever the offsets of `record` point into. Without activation `h` is not read: give `dy`.
-    pub fn bind(
-        &self,
-        gpu: &Gpu,
-        params: &Buf<f32>,
-        dy: &Buf<f32>,
-        h: &Buf<f32>,
-        dx: &Buf<f32>,
-    ) -> DenseBackwardInputBound {
-        assert_eq!(
-            params.len(),
-            self.spec.r * self.spec.p,
-            "params of shape {:?} are not [R, P] of {:?}",
-            params.shape,
-            self.spec
-        );
-        let bound = self.kernel.bind(gpu, &[&params.raw, &dy.raw, &h.raw, &dx.raw]);
-        let [dy_len, h_len, dx_len] = [dy, h, dx].map(Buf::len);
-        DenseBackwardInputBound { spec: self.spec, tile: self.tile, bound, dy_len, h_len, dx_len }
-    }
-}
-
-/// The kernel with its buffers.
-pub struct DenseBackwardInputBound {
-    spec: Spec,
-    tile: Tile,
-    bound: Bound,
-    dy_len: usize,
-    h_len: usize,
-    dx_len: usize,
+    bind |spec| { params: f32 = of_len(spec.r * spec.p), dy: f32, h: f32, dx: f32 }
 }
 
 impl DenseBackwardInputBound {
@@ -146,19 +108,11 @@ impl DenseBackwardInputBound {
         let &Spec { r, m, i, o, p, act } = &self.spec;
         assert!((1..=m).contains(&at.m), "dense_backward_input: {} rows, compiled for 1..={m}", at.m);
         assert!(at.w_off + o * i <= p, "dense_backward_input: {at:?} leaves the {p} parameters");
-        assert!(
-            at.dy_off + r * at.m * o <= self.dy_len,
-            "dense_backward_input: {at:?} leaves dy of {} elements",
-            self.dy_len
-        );
+        assert_inside("dense_backward_input", "dy", at.dy_off, r * at.m * o, self.dy);
         let h_end = if act == Activation::None { 0 } else { at.h_off + r * at.m * i };
-        assert!(h_end <= self.h_len, "dense_backward_input: {at:?} leaves h of {} elements", self.h_len);
-        assert!(
-            at.dx_off + r * at.m * i <= self.dx_len,
-            "dense_backward_input: {at:?} leaves dx of {} elements",
-            self.dx_len
-        );
-        let [gx, gy] = self.tile.groups(at.m, i);
+        assert!(h_end <= self.h, "dense_backward_input: {at:?} leaves h of {} elements", self.h);
+        assert_inside("dense_backward_input", "dx", at.dx_off, r * at.m * i, self.dx);
+        let [gx, gy] = Tile::choose(m, i).groups(at.m, i);
         let imm = [at.m, at.w_off, at.dy_off, at.h_off, at.dx_off].map(|v| v as u32);
         self.bound.record(pass, [gx, gy, r as u32], &imm);
     }

@@ -5,8 +5,8 @@ use super::compare::{Comparison, Tol, compare_scaled};
 use super::cost::Cost;
 use super::inputs::{normal, widen};
 use super::tile::{BK, Tile};
-use super::twin::{check_groups, check_trips};
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source};
+use super::twin::{assert_inside, check_groups, check_trips};
+use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source};
 use crate::num::real::Real;
 
 pub const SHADER: Source = shader!("shaders/", "dense_backward_weights");
@@ -94,53 +94,16 @@ pub fn prelude(spec: &Spec) -> Prelude {
     Tile::choose(o, i).prelude(sizes.f32("B_SCALE", b_scale as f32))
 }
 
-/// The compiled kernel; serves every layer of the same sizes, whatever its offsets.
-pub struct DenseBackwardWeights {
-    spec: Spec,
-    tile: Tile,
-    kernel: Kernel,
-}
-
-impl DenseBackwardWeights {
-    pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
-        let &Spec { r, m, i, o, s, .. } = spec;
-        let tile = Tile::choose(o, i);
+host! {
+    DenseBackwardWeights, DenseBackwardWeightsBound;
+    fits |gpu, &Spec { r, m, i, o, s, .. }| {
         assert!(s >= 1, "dense_backward_weights: no slices");
         check_groups(gpu, "dense_backward_weights", &[r * s])?;
-        let slice = m.div_ceil(s);
-        let trips = tile.trips(slice) + slice.div_ceil(BK) * BK;
-        check_trips(gpu, "dense_backward_weights", trips)?;
-        let kernel = gpu.kernel(&SHADER, &prelude(spec))?;
-        Ok(DenseBackwardWeights { spec: *spec, tile, kernel })
-    }
-
+        let (tile, slice) = (Tile::choose(o, i), m.div_ceil(s));
+        check_trips(gpu, "dense_backward_weights", tile.trips(slice) + slice.div_ceil(BK) * BK)
+    };
     /// `partials` `[S, R, P]`; `dy` and `x` hold whatever the offsets of `record` point into.
-    pub fn bind(
-        &self,
-        gpu: &Gpu,
-        dy: &Buf<f32>,
-        x: &Buf<f32>,
-        partials: &Buf<f32>,
-    ) -> DenseBackwardWeightsBound {
-        let spec = self.spec;
-        assert_eq!(
-            partials.len(),
-            spec.s * spec.r * spec.p,
-            "partials of shape {:?} are not [S, R, P] of {spec:?}",
-            partials.shape
-        );
-        let bound = self.kernel.bind(gpu, &[&dy.raw, &x.raw, &partials.raw]);
-        DenseBackwardWeightsBound { spec, tile: self.tile, bound, dy_len: dy.len(), x_len: x.len() }
-    }
-}
-
-/// The kernel with its buffers.
-pub struct DenseBackwardWeightsBound {
-    spec: Spec,
-    tile: Tile,
-    bound: Bound,
-    dy_len: usize,
-    x_len: usize,
+    bind |spec| { dy: f32, x: f32, partials: f32 = of_len(spec.s * spec.r * spec.p) }
 }
 
 impl DenseBackwardWeightsBound {
@@ -151,17 +114,9 @@ impl DenseBackwardWeightsBound {
             at.w_off + o * i <= p && at.b_off + o <= p,
             "dense_backward_weights: {at:?} leaves the {p} parameters"
         );
-        assert!(
-            at.dy_off + r * at.m * o <= self.dy_len,
-            "dense_backward_weights: {at:?} leaves dy of {} elements",
-            self.dy_len
-        );
-        assert!(
-            at.x_off + r * at.m * i <= self.x_len,
-            "dense_backward_weights: {at:?} leaves x of {} elements",
-            self.x_len
-        );
-        let [gx, gy] = self.tile.groups(o, i);
+        assert_inside("dense_backward_weights", "dy", at.dy_off, r * at.m * o, self.dy);
+        assert_inside("dense_backward_weights", "x", at.x_off, r * at.m * i, self.x);
+        let [gx, gy] = Tile::choose(o, i).groups(o, i);
         let imm = [at.m, at.m.div_ceil(s), at.w_off, at.b_off, at.dy_off, at.x_off].map(|v| v as u32);
         self.bound.record(pass, [gx, gy, (r * s) as u32], &imm);
     }

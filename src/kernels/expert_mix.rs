@@ -3,7 +3,7 @@
 use super::compare::{Comparison, Tol, compare_scaled};
 use super::cost::{Cost, EXP};
 use super::inputs::{normal, widen};
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
+use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source, fold_groups};
 use crate::num::real::Real;
 
 pub const SHADER: Source = shader!("shaders/", "expert_mix");
@@ -68,36 +68,15 @@ pub fn prelude(spec: &Spec) -> Prelude {
     Prelude::new().u32("WG", WG).u32("R", spec.r).u32("C", spec.c)
 }
 
-/// The compiled kernel.
-pub struct ExpertMix {
-    spec: Spec,
-    kernel: Kernel,
-}
-
-impl ExpertMix {
-    pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
-        Ok(ExpertMix { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
-    }
-
+host! {
+    ExpertMix, ExpertMixBound;
     /// `gate` `[R, M, 2]`; `a`, `b`, `y` `[R, M, C]`.
-    pub fn bind(
-        &self,
-        gpu: &Gpu,
-        gate: &Buf<f32>,
-        a: &Buf<f32>,
-        b: &Buf<f32>,
-        y: &Buf<f32>,
-    ) -> ExpertMixBound {
-        let rows = self.spec.r * self.spec.m;
-        let [a, b, y] = [a, b, y].map(|x| x.of_len(rows * self.spec.c));
-        ExpertMixBound { spec: self.spec, bound: self.kernel.bind(gpu, &[gate.of_len(rows * 2), a, b, y]) }
+    bind |&Spec { r, m, c }| {
+        gate: f32 = of_len(r * m * 2),
+        a: f32 = of_len(r * m * c),
+        b: f32 = of_len(r * m * c),
+        y: f32 = of_len(r * m * c),
     }
-}
-
-/// The kernel with its buffers.
-pub struct ExpertMixBound {
-    spec: Spec,
-    bound: Bound,
 }
 
 impl ExpertMixBound {

@@ -7,7 +7,7 @@ pub use super::expert_mix::{DEFAULT, Spec, prelude};
 use super::expert_mix::{pairs, shares};
 use super::inputs::{normal, widen};
 use super::twin::check_trips;
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Source, fold_groups};
+use crate::gpu::{Fill, Gpu, GpuError, Source, fold_groups};
 use crate::num::real::Real;
 
 pub const SHADER: Source = shader!("shaders/", "expert_mix_backward");
@@ -53,45 +53,19 @@ pub fn expert_mix_backward_cpu<F: Real<Elem = F>>(
     }
 }
 
-/// The compiled kernel.
-pub struct ExpertMixBackward {
-    spec: Spec,
-    kernel: Kernel,
-}
-
-impl ExpertMixBackward {
-    pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
-        check_trips(gpu, "expert_mix_backward", spec.c)?;
-        Ok(ExpertMixBackward { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
-    }
-
+host! {
+    ExpertMixBackward, ExpertMixBackwardBound;
+    fits |gpu, spec| check_trips(gpu, "expert_mix_backward", spec.c);
     /// `gate`, `d_gate` `[R, M, 2]`; the others `[R, M, C]`.
-    #[expect(clippy::too_many_arguments, reason = "the buffers in binding order")]
-    pub fn bind(
-        &self,
-        gpu: &Gpu,
-        gate: &Buf<f32>,
-        a: &Buf<f32>,
-        b: &Buf<f32>,
-        dy: &Buf<f32>,
-        da: &Buf<f32>,
-        db: &Buf<f32>,
-        d_gate: &Buf<f32>,
-    ) -> ExpertMixBackwardBound {
-        let rows = self.spec.r * self.spec.m;
-        let [a, b, dy, da, db] = [a, b, dy, da, db].map(|x| x.of_len(rows * self.spec.c));
-        let [gate, d_gate] = [gate, d_gate].map(|x| x.of_len(rows * 2));
-        ExpertMixBackwardBound {
-            spec: self.spec,
-            bound: self.kernel.bind(gpu, &[gate, a, b, dy, da, db, d_gate]),
-        }
+    bind |&Spec { r, m, c }| {
+        gate: f32 = of_len(r * m * 2),
+        a: f32 = of_len(r * m * c),
+        b: f32 = of_len(r * m * c),
+        dy: f32 = of_len(r * m * c),
+        da: f32 = of_len(r * m * c),
+        db: f32 = of_len(r * m * c),
+        d_gate: f32 = of_len(r * m * 2),
     }
-}
-
-/// The kernel with its buffers.
-pub struct ExpertMixBackwardBound {
-    spec: Spec,
-    bound: Bound,
 }
 
 impl ExpertMixBackwardBound {

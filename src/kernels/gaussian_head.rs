@@ -7,8 +7,8 @@
 use super::compare::{Comparison, Tol, compare_scaled};
 use super::cost::{Cost, EXP, NORMAL_PAIR};
 use super::inputs::{normal, widen};
-use super::twin::check_trips;
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
+use super::twin::{assert_inside, check_trips};
+use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source, fold_groups};
 use crate::num::philox::{Stream, draw};
 use crate::num::real::Real;
 
@@ -116,55 +116,18 @@ pub fn prelude(spec: &Spec) -> Prelude {
     Prelude::new().u32("WG", WG).u32("R", spec.r).u32("P", spec.p).u32("A", spec.a)
 }
 
-/// The compiled kernel.
-pub struct GaussianHead {
-    spec: Spec,
-    kernel: Kernel,
-}
-
-impl GaussianHead {
-    pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
-        // One Philox block is ten loop iterations.
-        check_trips(gpu, "gaussian_head", spec.a.div_ceil(4) * 15)?;
-        Ok(GaussianHead { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
-    }
-
+host! {
+    GaussianHead, GaussianHeadBound;
+    // One Philox block is ten loop iterations.
+    fits |gpu, spec| check_trips(gpu, "gaussian_head", spec.a.div_ceil(4) * 15);
     /// `params` `[R, P]`, `keys` `[R]`, `mean` `[R, B, A]`; `action` and `logprob` hold whatever the offsets of `record` point into.
-    pub fn bind(
-        &self,
-        gpu: &Gpu,
-        params: &Buf<f32>,
-        keys: &Buf<[u32; 2]>,
-        mean: &Buf<f32>,
-        action: &Buf<f32>,
-        logprob: &Buf<f32>,
-    ) -> GaussianHeadBound {
-        let spec = self.spec;
-        assert_eq!(
-            params.len(),
-            spec.r * spec.p,
-            "params of shape {:?} are not [R, P] of {spec:?}",
-            params.shape
-        );
-        assert_eq!(keys.len(), spec.r, "one key per replica");
-        let bound = self.kernel.bind(gpu, &[&params.raw, &keys.raw, &mean.raw, &action.raw, &logprob.raw]);
-        GaussianHeadBound {
-            spec,
-            bound,
-            mean_len: mean.len(),
-            action_len: action.len(),
-            logprob_len: logprob.len(),
-        }
+    bind |spec| {
+        params: f32 = of_len(spec.r * spec.p),
+        keys: [u32; 2] = of_len(spec.r),
+        mean: f32,
+        action: f32,
+        logprob: f32,
     }
-}
-
-/// The kernel with its buffers.
-pub struct GaussianHeadBound {
-    spec: Spec,
-    bound: Bound,
-    mean_len: usize,
-    action_len: usize,
-    logprob_len: usize,
 }
 
 impl GaussianHeadBound {
@@ -172,17 +135,9 @@ impl GaussianHeadBound {
         let &Spec { r, b, a, p } = &self.spec;
         assert!((1..=b).contains(&at.b), "gaussian_head: {} environments, compiled for 1..={b}", at.b);
         let n = r * at.b;
-        assert!(at.ls_off + a <= p && n * a <= self.mean_len, "gaussian_head: {at:?} leaves params or mean");
-        assert!(
-            at.action_off + n * a <= self.action_len,
-            "gaussian_head: {at:?} leaves action of {} elements",
-            self.action_len
-        );
-        assert!(
-            at.logprob_off + n <= self.logprob_len,
-            "gaussian_head: {at:?} leaves logprob of {} elements",
-            self.logprob_len
-        );
+        assert!(at.ls_off + a <= p && n * a <= self.mean, "gaussian_head: {at:?} leaves params or mean");
+        assert_inside("gaussian_head", "action", at.action_off, n * a, self.action);
+        assert_inside("gaussian_head", "logprob", at.logprob_off, n, self.logprob);
         let [b, ls_off, action_off, logprob_off] =
             [at.b, at.ls_off, at.action_off, at.logprob_off].map(|v| v as u32);
         let imm = [b, at.clock, ls_off, u32::from(at.greedy), action_off, logprob_off];

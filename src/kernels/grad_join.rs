@@ -6,7 +6,7 @@ use super::cost::Cost;
 use super::in_each_form;
 use super::inputs::{normal, widen};
 use super::twin::{check_groups, check_trips};
-use crate::gpu::{Bound, Buf, Gpu, GpuError, Kernel, Prelude, Reduce, Source};
+use crate::gpu::{Gpu, GpuError, Prelude, Reduce, Source};
 use crate::num::real::Real;
 
 pub const SHADER: Source = shader!("shaders/", "grad_join");
@@ -61,45 +61,24 @@ pub fn prelude(spec: &Spec) -> Prelude {
     Prelude::new().u32("WG", WG).u32("P", spec.p)
 }
 
-/// The compiled kernel.
-pub struct GradJoin {
-    spec: Spec,
-    kernel: Kernel,
-}
-
-impl GradJoin {
-    pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
-        let &Spec { r, p } = spec;
+host! {
+    GradJoin, GradJoinBound;
+    fits |gpu, &Spec { r, p }| {
         check_groups(gpu, "grad_join", &[r])?;
-        check_trips(gpu, "grad_join", p.div_ceil(WG) + 2 + Reduce::TRIPS)?;
-        Ok(GradJoin { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
-    }
-
+        check_trips(gpu, "grad_join", p.div_ceil(WG) + 2 + Reduce::TRIPS)
+    };
     /// `mask` `[P]`; `other`, `grads` `[R, P]`; `out` holds whatever the offset of `record` points into.
-    pub fn bind(
-        &self,
-        gpu: &Gpu,
-        mask: &Buf<f32>,
-        other: &Buf<f32>,
-        grads: &Buf<f32>,
-        out: &Buf<f32>,
-    ) -> GradJoinBound {
-        let Spec { r, p } = self.spec;
-        let buffers = [mask.of_len(p), other.of_len(r * p), grads.of_len(r * p), &out.raw];
-        GradJoinBound { spec: self.spec, bound: self.kernel.bind(gpu, &buffers), out_len: out.len() }
+    bind |&Spec { r, p }| {
+        mask: f32 = of_len(p),
+        other: f32 = of_len(r * p),
+        grads: f32 = of_len(r * p),
+        out: f32,
     }
-}
-
-/// The kernel with its buffers.
-pub struct GradJoinBound {
-    spec: Spec,
-    bound: Bound,
-    out_len: usize,
 }
 
 impl GradJoinBound {
     pub fn record(&self, pass: &mut wgpu::ComputePass, out_off: usize) {
-        assert!(out_off + 3 * self.spec.r <= self.out_len, "grad_join: out ends before {out_off} + 3R");
+        assert!(out_off + 3 * self.spec.r <= self.out, "grad_join: out ends before {out_off} + 3R");
         self.bound.record(pass, [self.spec.r as u32, 1, 1], &[out_off as u32]);
     }
 }

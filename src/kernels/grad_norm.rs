@@ -5,7 +5,7 @@ use super::cost::Cost;
 use super::in_each_form;
 use super::inputs::{normal, widen};
 use super::twin::{check_groups, check_trips};
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Reduce, Source};
+use crate::gpu::{Fill, Gpu, GpuError, Prelude, Reduce, Source};
 use crate::num::real::Real;
 
 pub const SHADER: Source = shader!("shaders/", "grad_norm");
@@ -58,45 +58,15 @@ pub fn prelude(spec: &Spec) -> Prelude {
     Prelude::new().u32("WG", WG).u32("P", p).u32("SPLIT", split).u32("JOINT", usize::from(joint))
 }
 
-/// The compiled kernel.
-pub struct GradNorm {
-    spec: Spec,
-    kernel: Kernel,
-}
-
-impl GradNorm {
-    pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
-        let &Spec { r, p, split, .. } = spec;
+host! {
+    GradNorm, GradNormBound;
+    fits |gpu, &Spec { r, p, split, .. }| {
         assert!(split <= p, "grad_norm: the second group starts at {split} of {p} parameters");
         check_groups(gpu, "grad_norm", &[r])?;
-        check_trips(gpu, "grad_norm", p.div_ceil(WG) + 2 + Reduce::TRIPS)?;
-        Ok(GradNorm { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
-    }
-
+        check_trips(gpu, "grad_norm", p.div_ceil(WG) + 2 + Reduce::TRIPS)
+    };
     /// `grads` `[R, P]`, `norms` `[R, 2]`.
-    pub fn bind(&self, gpu: &Gpu, grads: &Buf<f32>, norms: &Buf<f32>) -> GradNormBound {
-        assert_eq!(
-            grads.len(),
-            self.spec.r * self.spec.p,
-            "grads of shape {:?} are not [R, P] of {:?}",
-            grads.shape,
-            self.spec
-        );
-        assert_eq!(
-            norms.len(),
-            self.spec.r * 2,
-            "norms of shape {:?} are not [R, 2] of {:?}",
-            norms.shape,
-            self.spec
-        );
-        GradNormBound { spec: self.spec, bound: self.kernel.bind(gpu, &[&grads.raw, &norms.raw]) }
-    }
-}
-
-/// The kernel with its buffers.
-pub struct GradNormBound {
-    spec: Spec,
-    bound: Bound,
+    bind |spec| { grads: f32 = of_len(spec.r * spec.p), norms: f32 = of_len(spec.r * 2) }
 }
 
 impl GradNormBound {

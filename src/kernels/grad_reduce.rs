@@ -4,7 +4,7 @@ use super::compare::{Comparison, Tol, compare_scaled};
 use super::cost::Cost;
 use super::inputs::{normal, widen};
 use super::twin::check_trips;
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
+use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source, fold_groups};
 use crate::num::real::Real;
 
 pub const SHADER: Source = shader!("shaders/", "grad_reduce");
@@ -50,37 +50,11 @@ pub fn prelude(spec: &Spec) -> Prelude {
     Prelude::new().u32("WG", WG).u32("N", spec.r * spec.p).u32("S", spec.s)
 }
 
-/// The compiled kernel.
-pub struct GradReduce {
-    spec: Spec,
-    kernel: Kernel,
-}
-
-impl GradReduce {
-    pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
-        check_trips(gpu, "grad_reduce", spec.s)?;
-        Ok(GradReduce { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
-    }
-
+host! {
+    GradReduce, GradReduceBound;
+    fits |gpu, spec| check_trips(gpu, "grad_reduce", spec.s);
     /// `partials` `[S, R, P]`, `grads` `[R, P]`.
-    pub fn bind(&self, gpu: &Gpu, partials: &Buf<f32>, grads: &Buf<f32>) -> GradReduceBound {
-        let n = self.spec.r * self.spec.p;
-        assert_eq!(
-            partials.len(),
-            self.spec.s * n,
-            "partials of shape {:?} are not [S, R, P] of {:?}",
-            partials.shape,
-            self.spec
-        );
-        assert_eq!(grads.len(), n, "grads of shape {:?} are not [R, P] of {:?}", grads.shape, self.spec);
-        GradReduceBound { spec: self.spec, bound: self.kernel.bind(gpu, &[&partials.raw, &grads.raw]) }
-    }
-}
-
-/// The kernel with its buffers.
-pub struct GradReduceBound {
-    spec: Spec,
-    bound: Bound,
+    bind |&Spec { r, p, s }| { partials: f32 = of_len(s * r * p), grads: f32 = of_len(r * p) }
 }
 
 impl GradReduceBound {

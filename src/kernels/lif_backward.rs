@@ -7,7 +7,7 @@ use super::cost::Cost;
 use super::inputs::{normal, widen};
 use super::lif_forward::{self, Current, lif_forward_cpu, lif_prelude, neuron};
 use super::twin::check_index;
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
+use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source, fold_groups};
 use crate::nets::Lif;
 use crate::nets::lif::MAX_STEPS;
 use crate::num::real::Real;
@@ -25,7 +25,7 @@ pub const TOL: Tol = Tol {
 /// What the gradient that comes in is by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Upstream {
-    /// The trace of the read-out `[R, M, N]`: a spike of step t has the share λ(1−λ)^(S−1−t) of it.
+    /// The trace of the read-out `[R, M, N]`: a spike of step t has the share [`Lif::readout_weight`] of it.
     Readout,
     /// The spikes of each step `[R, M, S, N]`.
     Spikes,
@@ -45,6 +45,13 @@ pub struct Spec {
     /// were kept and each has its own gradient.
     pub current: Current,
     pub upstream: Upstream,
+}
+
+impl Spec {
+    /// Elements of M samples, of every spike step or of all together.
+    fn values(&self, per_step: bool) -> usize {
+        self.r * self.m * self.n * if per_step { self.lif.steps } else { 1 }
+    }
 }
 
 /// `m` samples a replica; `penalty` is added to the gradient by every spike. `source`: the currents `[R, m, N]` if constant, else the
@@ -72,9 +79,11 @@ fn backward<F: Real<Elem = F, Mask = bool>>(
 ) {
     let &Spec { r, n, lif, .. } = spec;
     let slope = std::f64::consts::FRAC_PI_2 * lif.eta;
+    let (share, kept) = lif.integrator();
     let [lambda, leak, threshold, reset, half_eta, slope, one, zero] =
         [lif.lambda, 1.0 - lif.lambda, lif.threshold, lif.reset, 0.5 * lif.eta, slope, 1.0, 0.0]
             .map(F::splat);
+    let [share, kept] = [share, kept].map(F::splat);
     for e in 0..r * m * n {
         let at = |t: usize| (e / n * lif.steps + t) * n + e % n;
         let mut potentials = [zero; MAX_STEPS];
@@ -84,7 +93,7 @@ fn backward<F: Real<Elem = F, Mask = bool>>(
             }
             Current::PerStep => (0..lif.steps).for_each(|t| potentials[t] = source[at(t)]),
         }
-        let (mut weight, mut dv, mut sum) = (lambda, zero, zero);
+        let (mut weight, mut dv, mut sum) = (share, zero, zero);
         for t in (0..lif.steps).rev() {
             let u = potentials[t];
             let ds = penalty
@@ -104,7 +113,7 @@ fn backward<F: Real<Elem = F, Mask = bool>>(
                 Current::PerStep => d_current[at(t)] = lambda * du,
             }
             dv = leak * du;
-            weight *= leak;
+            weight *= kept;
         }
         if spec.current == Current::Constant {
             d_current[e] = sum;
@@ -141,44 +150,16 @@ pub fn prelude(spec: &Spec) -> Prelude {
     lif_prelude(lif, p)
 }
 
-/// The compiled kernel.
-pub struct LifBackward {
-    spec: Spec,
-    kernel: Kernel,
-}
-
-impl LifBackward {
-    pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
-        // Indices of potentials are u32; at most 32 loop iterations a thread.
-        let potentials = spec.r * spec.m * spec.lif.steps * spec.n;
-        check_index(gpu, "lif_backward", potentials)?;
-        Ok(LifBackward { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
-    }
-
+host! {
+    LifBackward, LifBackwardBound;
+    // Indices of potentials are u32; at most 32 loop iterations a thread.
+    fits |gpu, spec| check_index(gpu, "lif_backward", spec.values(true));
     /// `source`, `upstream` and `d_current` as the specification wants them, with M samples.
-    pub fn bind(
-        &self,
-        gpu: &Gpu,
-        source: &Buf<f32>,
-        upstream: &Buf<f32>,
-        d_current: &Buf<f32>,
-    ) -> LifBackwardBound {
-        let Spec { r, m, n, lif, current, upstream: by, .. } = self.spec;
-        let len = |per_step: bool| if per_step { r * m * lif.steps * n } else { r * m * n };
-        let currents = len(current == Current::PerStep);
-        let buffers = [
-            source.at_least(currents),
-            upstream.at_least(len(by == Upstream::Spikes)),
-            d_current.at_least(currents),
-        ];
-        LifBackwardBound { spec: self.spec, bound: self.kernel.bind(gpu, &buffers) }
+    bind |spec| {
+        source: f32 = at_least(spec.values(spec.current == Current::PerStep)),
+        upstream: f32 = at_least(spec.values(spec.upstream == Upstream::Spikes)),
+        d_current: f32 = at_least(spec.values(spec.current == Current::PerStep)),
     }
-}
-
-/// The kernel with its buffers.
-pub struct LifBackwardBound {
-    spec: Spec,
-    bound: Bound,
 }
 
 impl LifBackwardBound {

@@ -47,7 +47,7 @@ pub struct Spec {
     pub current: Current,
     /// Whether the potentials before the reset are stored.
     pub keep: bool,
-    /// Whether the trace is stored: the read-out's leaky integrator on the spikes alone.
+    /// Whether the trace is stored: the read-out's integrator on the spikes alone.
     pub trace: bool,
 }
 
@@ -57,15 +57,16 @@ pub(super) fn neuron<F: Real<Elem = F, Mask = bool>>(
     current: impl Fn(usize) -> F,
     mut each: impl FnMut(usize, F),
 ) -> (u32, F) {
-    let [lambda, leak, threshold, reset, one, zero] =
-        [lif.lambda, 1.0 - lif.lambda, lif.threshold, lif.reset, 1.0, 0.0].map(F::splat);
+    let (share, kept) = lif.integrator();
+    let [lambda, leak, share, kept, threshold, reset, one, zero] =
+        [lif.lambda, 1.0 - lif.lambda, share, kept, lif.threshold, lif.reset, 1.0, 0.0].map(F::splat);
     let (mut v, mut before, mut trace, mut word) = (zero, zero, zero, 0u32);
     for t in 0..lif.steps {
         let u = leak * v + lambda * current(t);
         let fires = threshold.le(u);
         let changed = t == 0 || u.lt(before) || before.lt(u);
         word |= u32::from(fires) << t | u32::from(changed) << (t + MAX_STEPS);
-        trace = leak * trace + lambda * F::select(fires, one, zero);
+        trace = kept * trace + share * F::select(fires, one, zero);
         v = F::select(fires, reset, u);
         before = u;
         each(t, u);
@@ -105,7 +106,10 @@ pub fn lif_forward_cpu<F: Real<Elem = F, Mask = bool>>(
 /// The constants of `shaders/shared/lif.wgsl`.
 pub(super) fn lif_prelude(lif: &Lif, p: Prelude) -> Prelude {
     assert!((1..=MAX_STEPS).contains(&lif.steps), "{} spike steps do not fit a spike word", lif.steps);
+    let (share, kept) = lif.integrator();
     p.u32("S", lif.steps)
+        .f32("SHARE", share as f32)
+        .f32("KEPT", kept as f32)
         .f32("LAMBDA", lif.lambda as f32)
         .f32("LEAK", (1.0 - lif.lambda) as f32)
         .f32("THRESHOLD", lif.threshold as f32)

@@ -5,7 +5,7 @@
 use super::compare::{Comparison, Tol, compare_scaled};
 use super::cost::{Cost, TANH};
 use super::inputs::{normal, widen};
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
+use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source, fold_groups};
 use crate::num::real::Real;
 
 pub const SHADER: Source = shader!("shaders/", "lstm_backward");
@@ -107,42 +107,18 @@ pub fn prelude(spec: &Spec) -> Prelude {
     Prelude::new().u32("WG", WG).u32("R", spec.r).u32("H", spec.h)
 }
 
-/// The compiled kernel.
-pub struct LstmBackward {
-    spec: Spec,
-    kernel: Kernel,
-}
-
-impl LstmBackward {
-    pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
-        Ok(LstmBackward { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
-    }
-
+host! {
+    LstmBackward, LstmBackwardBound;
     /// `dh_next` and `dc` are `[R, M, H]`, `d_now` `[R, M, 4H]`; the others hold whatever the arguments of `record` point into.
-    #[allow(clippy::too_many_arguments, reason = "the buffers in binding order")]
-    pub fn bind(
-        &self,
-        gpu: &Gpu,
-        dh: &Buf<f32>,
-        dh_next: &Buf<f32>,
-        cell: &Buf<f32>,
-        acts: &Buf<f32>,
-        dc: &Buf<f32>,
-        d_gates: &Buf<f32>,
-        d_now: &Buf<f32>,
-    ) -> LstmBackwardBound {
-        let buffers = [&dh.raw, &dh_next.raw, &cell.raw, &acts.raw, &dc.raw, &d_gates.raw, &d_now.raw];
-        let lens = [dh, dh_next, cell, acts, dc, d_gates, d_now].map(Buf::len);
-        LstmBackwardBound { spec: self.spec, bound: self.kernel.bind(gpu, &buffers), lens }
+    bind |_| {
+        dh: f32,
+        dh_next: f32,
+        cell: f32,
+        acts: f32,
+        dc: f32,
+        d_gates: f32,
+        d_now: f32,
     }
-}
-
-/// The kernel with its buffers.
-pub struct LstmBackwardBound {
-    spec: Spec,
-    bound: Bound,
-    /// Elements of the buffers in binding order.
-    lens: [usize; 7],
 }
 
 impl LstmBackwardBound {
@@ -155,7 +131,8 @@ impl LstmBackwardBound {
         let (wide, narrow) = (rows * 4 * h, rows * h);
         let cell_end = at.c_prev_off.max(at.c_off) + narrow;
         let ends = [at.dh_off + narrow, n, cell_end, at.acts_off + wide, n, at.dg_off + wide, 4 * n];
-        for (end, len) in ends.iter().zip(&self.lens) {
+        let lens = [self.dh, self.dh_next, self.cell, self.acts, self.dc, self.d_gates, self.d_now];
+        for (end, len) in ends.iter().zip(&lens) {
             assert!(end <= len, "lstm_backward: {at:?} leaves a buffer of {len} elements");
         }
         let last = usize::from(at.last);

@@ -8,7 +8,7 @@
 use super::compare::{Comparison, Tol, compare};
 use super::cost::{Cost, SIGMOID, TANH};
 use super::inputs::{normal, widen};
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
+use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source, fold_groups};
 use crate::num::real::Real;
 
 pub const SHADER: Source = shader!("shaders/", "lstm_forward");
@@ -94,41 +94,10 @@ pub fn prelude(spec: &Spec) -> Prelude {
     Prelude::new().u32("WG", WG).u32("R", spec.r).u32("H", spec.h)
 }
 
-/// The compiled kernel.
-pub struct LstmForward {
-    spec: Spec,
-    kernel: Kernel,
-}
-
-impl LstmForward {
-    pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
-        Ok(LstmForward { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
-    }
-
+host! {
+    LstmForward, LstmForwardBound;
     /// `gates_h` `[R, M, 4H]`, `h_now` `[R, M, H]`; the others hold whatever the arguments of `record` point into.
-    #[allow(clippy::too_many_arguments, reason = "the buffers in binding order")]
-    pub fn bind(
-        &self,
-        gpu: &Gpu,
-        gates_x: &Buf<f32>,
-        gates_h: &Buf<f32>,
-        cell: &Buf<f32>,
-        acts: &Buf<f32>,
-        hidden: &Buf<f32>,
-        h_now: &Buf<f32>,
-    ) -> LstmForwardBound {
-        let buffers = [&gates_x.raw, &gates_h.raw, &cell.raw, &acts.raw, &hidden.raw, &h_now.raw];
-        let lens = [gates_x, gates_h, cell, acts, hidden, h_now].map(Buf::len);
-        LstmForwardBound { spec: self.spec, bound: self.kernel.bind(gpu, &buffers), lens }
-    }
-}
-
-/// The kernel with its buffers.
-pub struct LstmForwardBound {
-    spec: Spec,
-    bound: Bound,
-    /// Elements of the buffers in binding order.
-    lens: [usize; 6],
+    bind |_| { gates_x: f32, gates_h: f32, cell: f32, acts: f32, hidden: f32, h_now: f32 }
 }
 
 impl LstmForwardBound {
@@ -141,7 +110,8 @@ impl LstmForwardBound {
         let (wide, narrow) = (rows * 4 * h, rows * h);
         let cell_end = at.c_prev_off.max(at.c_off) + narrow;
         let ends = [at.gx_off + wide, 4 * n, cell_end, at.acts_off + wide, at.h_off + narrow, n];
-        for (end, len) in ends.iter().zip(&self.lens) {
+        let lens = [self.gates_x, self.gates_h, self.cell, self.acts, self.hidden, self.h_now];
+        for (end, len) in ends.iter().zip(&lens) {
             assert!(end <= len, "lstm_forward: {at:?} leaves a buffer of {len} elements");
         }
         let apart = at.c_prev_off.abs_diff(at.c_off);

@@ -5,7 +5,7 @@ use super::compare::{Comparison, Tol, compare_exact, compare_scaled};
 use super::cost::{self, Cost};
 use super::inputs::Sample;
 use super::normal_fill::{self, radius_condition};
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
+use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source, fold_groups};
 use crate::num::real::Real;
 
 pub const SHADER: Source = shader!("shaders/", "math_eval");
@@ -89,35 +89,15 @@ pub fn math_eval_cpu<F: Real<Word = u32>>(s: &Spec, args: &[[u32; 2]], out: &mut
     }
 }
 
-/// The compiled kernel.
-pub struct MathEval {
-    kernel: Kernel,
-}
-
-/// The kernel with its buffers.
-pub struct MathEvalBound {
-    bound: Bound,
-    groups: [u32; 3],
-}
-
-impl MathEval {
-    pub fn new(gpu: &Gpu, spec: &Spec) -> Result<MathEval, GpuError> {
-        Ok(MathEval { kernel: gpu.kernel(&SHADER, &prelude(spec))? })
-    }
-
+host! {
+    MathEval, MathEvalBound;
     /// Shapes as in [`math_eval_cpu`].
-    pub fn bind(&self, gpu: &Gpu, args: &Buf<[u32; 2]>, out: &Buf<[f32; 2]>) -> MathEvalBound {
-        let n = out.len();
-        MathEvalBound {
-            bound: self.kernel.bind(gpu, &[args.of_len(n), &out.raw]),
-            groups: fold_groups(n, WG),
-        }
-    }
+    bind |_| { args: [u32; 2] = of_len(out.len()), out: [f32; 2] }
 }
 
 impl MathEvalBound {
     pub fn record(&self, pass: &mut wgpu::ComputePass) {
-        self.bound.record(pass, self.groups, &[]);
+        self.bound.record(pass, fold_groups(self.out, WG), &[]);
     }
 }
 

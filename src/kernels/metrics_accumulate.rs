@@ -2,9 +2,9 @@
 
 use super::compare::{Comparison, compare_exact};
 use super::cost::Cost;
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
+use super::twin::Scalar;
+use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source, fold_groups};
 use crate::kernels::inputs::uniforms;
-use crate::kernels::twin::Scalar;
 
 pub const SHADER: Source = shader!("shaders/", "metrics_accumulate");
 
@@ -33,40 +33,10 @@ pub fn prelude(spec: &Spec) -> Prelude {
     Prelude::new().u32("WG", WG).u32("ELEMENTS", spec.elements)
 }
 
-/// The compiled kernel.
-pub struct MetricsAccumulate {
-    spec: Spec,
-    kernel: Kernel,
-}
-
-impl MetricsAccumulate {
-    pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
-        Ok(MetricsAccumulate { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
-    }
-
+host! {
+    MetricsAccumulate, MetricsAccumulateBound;
     /// `metrics` and `episode`, both `[R, METRIC_ROWS, B]`.
-    pub fn bind(&self, gpu: &Gpu, metrics: &Buf<f32>, episode: &Buf<f32>) -> MetricsAccumulateBound {
-        for buf in [metrics, episode] {
-            assert_eq!(
-                buf.len(),
-                self.spec.elements,
-                "'{}' of shape {:?} does not have the elements of {:?}",
-                buf.label,
-                buf.shape,
-                self.spec
-            );
-        }
-        MetricsAccumulateBound {
-            spec: self.spec,
-            bound: self.kernel.bind(gpu, &[&metrics.raw, &episode.raw]),
-        }
-    }
-}
-
-/// The kernel with its buffers.
-pub struct MetricsAccumulateBound {
-    spec: Spec,
-    bound: Bound,
+    bind |spec| { metrics: f32 = of_len(spec.elements), episode: f32 = of_len(spec.elements) }
 }
 
 impl MetricsAccumulateBound {

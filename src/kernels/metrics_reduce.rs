@@ -3,10 +3,10 @@
 use super::compare::{Comparison, Tol, compare_scaled};
 use super::cost::Cost;
 use super::in_each_form;
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Reduce, Source, fold_groups};
+use super::twin::{Scalar, assert_inside, check_trips};
+use crate::gpu::{Fill, Gpu, GpuError, Prelude, Reduce, Source, fold_groups};
 use crate::kernels::compare::compare_bits;
 use crate::kernels::inputs::{uniforms, widen};
-use crate::kernels::twin::{Scalar, assert_inside, check_trips};
 
 pub const SHADER: Source = shader!("shaders/", "metrics_reduce");
 
@@ -77,46 +77,17 @@ pub fn prelude(spec: &Spec) -> Prelude {
     Prelude::new().u32("WG", WG).u32("ROWS", spec.rows()).u32("B", spec.b)
 }
 
-/// The compiled kernel.
-pub struct MetricsReduce {
-    spec: Spec,
-    kernel: Kernel,
-}
-
-impl MetricsReduce {
-    pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
-        check_trips(gpu, "metrics_reduce", spec.b.div_ceil(WG) + Reduce::TRIPS)?;
-        Ok(MetricsReduce { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
-    }
-
+host! {
+    MetricsReduce, MetricsReduceBound;
+    fits |gpu, spec| check_trips(gpu, "metrics_reduce", spec.b.div_ceil(WG) + Reduce::TRIPS);
     /// `metrics` `[R, METRIC_ROWS, B]`; `sums` holds whatever the offset of `record` points into.
-    pub fn bind(&self, gpu: &Gpu, metrics: &Buf<f32>, sums: &Buf<f32>) -> MetricsReduceBound {
-        let spec = self.spec;
-        assert_eq!(
-            metrics.len(),
-            spec.rows() * spec.b,
-            "metrics of shape {:?} are not [R, METRIC_ROWS, B] of {spec:?}",
-            metrics.shape
-        );
-        MetricsReduceBound {
-            spec,
-            bound: self.kernel.bind(gpu, &[&metrics.raw, &sums.raw]),
-            sums_len: sums.len(),
-        }
-    }
-}
-
-/// The kernel with its buffers.
-pub struct MetricsReduceBound {
-    spec: Spec,
-    bound: Bound,
-    sums_len: usize,
+    bind |spec| { metrics: f32 = of_len(spec.rows() * spec.b), sums: f32 }
 }
 
 impl MetricsReduceBound {
     pub fn record(&self, pass: &mut wgpu::ComputePass, at: &Args) {
         let rows = self.spec.rows();
-        assert_inside("metrics_reduce", "sums", at.sums_off, 2 * rows, self.sums_len);
+        assert_inside("metrics_reduce", "sums", at.sums_off, 2 * rows, self.sums);
         self.bound.record(pass, fold_groups(rows * WG, WG), &[at.scale.to_bits(), at.sums_off as u32]);
     }
 }

@@ -5,7 +5,7 @@ use super::compare::{Comparison, compare_exact};
 use super::cost::Cost;
 use super::inputs::Sample;
 use super::twin::check_trips;
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
+use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source, fold_groups};
 use crate::num::shuffle::{Minibatch, Samples, Unit};
 use rayon::prelude::*;
 
@@ -64,44 +64,19 @@ pub fn minibatch_gather_cpu<F: Copy + Send + Sync>(
     }
 }
 
-/// The compiled kernel.
-pub struct MinibatchGather {
-    kernel: Kernel,
-    spec: Spec,
-}
-
-/// The kernel with its buffers.
-pub struct MinibatchGatherBound {
-    bound: Bound,
-    spec: Spec,
-}
-
-impl MinibatchGather {
-    pub fn new(gpu: &Gpu, spec: &Spec) -> Result<MinibatchGather, GpuError> {
-        check_trips(gpu, "minibatch_gather", spec.o + spec.a + 1000)?;
+host! {
+    MinibatchGather, MinibatchGatherBound;
+    fits |gpu, spec| {
         spec.unit.assert_whole(spec.t, spec.m);
-        Ok(MinibatchGather { kernel: gpu.kernel(&SHADER, &prelude(spec))?, spec: spec.clone() })
-    }
-
+        check_trips(gpu, "minibatch_gather", spec.o + spec.a + 1000)
+    };
     /// Shapes as in [`minibatch_gather_cpu`]; `obs` may go on behind its T + 1 slots.
-    pub fn bind(
-        &self,
-        gpu: &Gpu,
-        keys: &Buf<[u32; 2]>,
-        obs: &Buf<f32>,
-        action: &Buf<f32>,
-        mb_obs: &Buf<f32>,
-        mb_action: &Buf<f32>,
-    ) -> MinibatchGatherBound {
-        let Spec { t, r, b, o, a, m, tail, .. } = self.spec;
-        let buffers = [
-            keys.of_len(r),
-            obs.at_least((t + 1) * r * b * o),
-            action.of_len(t * r * b * a),
-            mb_obs.of_len(r * (m + tail) * o),
-            mb_action.of_len(r * m * a),
-        ];
-        MinibatchGatherBound { bound: self.kernel.bind(gpu, &buffers), spec: self.spec.clone() }
+    bind |&Spec { t, r, b, o, a, m, tail, .. }| {
+        keys: [u32; 2] = of_len(r),
+        obs: f32 = at_least((t + 1) * r * b * o),
+        action: f32 = of_len(t * r * b * a),
+        mb_obs: f32 = of_len(r * (m + tail) * o),
+        mb_action: f32 = of_len(r * m * a),
     }
 }
 

@@ -30,6 +30,67 @@ macro_rules! imports {
 }
 pub use imports;
 
+/// The host side of a kernel, in its module beside `Spec`, `SHADER` and `prelude`: the compiled kernel, and the kernel with its buffers, for which the
+/// module writes `record`.
+///
+/// `fits` says what a device must be able to do. `bind` lists the buffers in binding order; `of_len` and `at_least` are those of [`Buf`](crate::gpu::Buf),
+/// with lengths from the pattern of the `Spec`, and a buffer without either is one that `record` points into: under its name the bound kernel has the
+/// number of its elements. With `up to slots`, `new` takes the most slots of a dispatch, which both keep.
+#[macro_export]
+macro_rules! host {
+    (
+        $kernel:ident, $bound:ident $(, up to $most:ident)?;
+        $(fits |$gpu:pat_param, $spec:pat_param| $fits:expr;)?
+        $(#[doc = $shapes:literal])+
+        bind |$sizes:pat_param| { $($buf:ident: $of:ty $(= $holds:ident($len:expr))?),* $(,)? }
+    ) => {
+        /// The compiled kernel.
+        pub struct $kernel {
+            spec: Spec,
+            kernel: $crate::gpu::Kernel,
+            $($most: usize,)?
+        }
+
+        /// The kernel with its buffers.
+        #[allow(dead_code, reason = "not every kernel asks how long every buffer is")]
+        pub struct $bound {
+            spec: Spec,
+            bound: $crate::gpu::Bound,
+            $($most: usize,)?
+            $($buf: usize,)*
+        }
+
+        impl $kernel {
+            /// # Errors
+            /// What the device cannot do.
+            pub fn new(gpu: &$crate::gpu::Gpu, spec: &Spec $(, $most: usize)?) -> Result<Self, $crate::gpu::GpuError> {
+                $(
+                    let fits = |$gpu: &$crate::gpu::Gpu, $spec: &Spec| -> Result<(), $crate::gpu::GpuError> { $fits };
+                    fits(gpu, spec)?;
+                )?
+                let kernel = gpu.kernel(&SHADER, &prelude(spec))?;
+                Ok($kernel { spec: Clone::clone(spec), kernel $(, $most)? })
+            }
+
+            $(#[doc = $shapes])+
+            #[allow(clippy::too_many_arguments, reason = "the buffers in binding order")]
+            pub fn bind(&self, gpu: &$crate::gpu::Gpu, $($buf: &$crate::gpu::Buf<$of>),*) -> $bound {
+                let $sizes = &self.spec;
+                let buffers = [$($crate::kernels::host!(@raw $buf $($holds($len))?)),*];
+                let bound = self.kernel.bind(gpu, &buffers);
+                $bound { spec: Clone::clone(&self.spec), bound, $($most: self.$most,)? $($buf: $buf.len()),* }
+            }
+        }
+    };
+    (@raw $buf:ident) => {
+        &$buf.raw
+    };
+    (@raw $buf:ident $holds:ident($len:expr)) => {
+        $buf.$holds($len)
+    };
+}
+pub use host;
+
 /// The [`Entry`] of a kernel by its module, with typical sizes; `check` and `wg` where they are not those of the module.
 #[macro_export]
 macro_rules! entry {
@@ -80,6 +141,7 @@ pub mod grad_join;
 pub mod grad_norm;
 pub mod grad_reduce;
 pub mod inputs;
+pub mod kl_control;
 pub mod lif_backward;
 pub mod lif_forward;
 pub mod lstm_backward;
@@ -112,7 +174,7 @@ pub(crate) use registry::in_each_form;
 pub use registry::{Entry, SHARED, named};
 pub use twin::MAX_TRIPS;
 
-use crate::nets::{Activation, Lif};
+use crate::nets::{Activation, Lif, Readout};
 use activity_count::Units;
 use dense_forward_f16::Stored;
 use lif_backward::Upstream;
@@ -143,7 +205,15 @@ const BACK_WEIGHTS: dense_backward_weights::Spec =
     dense_backward_weights::Spec { r: 3, m: 200, i: 128, o: 128, p: 128 * 129 + 5, s: 3, b_scale: 1.0 };
 
 /// The neurons of the paper.
-const LIF: Lif = Lif { steps: 6, lambda: 0.5, threshold: 1.0, reset: 0.0, eta: 3.0, detach_reset: false };
+const LIF: Lif = Lif {
+    steps: 6,
+    lambda: 0.5,
+    threshold: 1.0,
+    reset: 0.0,
+    eta: 3.0,
+    detach_reset: false,
+    readout: Readout::Last,
+};
 const NEURONS: lif_forward::Spec = lif_forward::Spec {
     r: 3,
     m: 200,
@@ -192,8 +262,11 @@ pub const REGISTRY: &[Entry] = &[
     },
     entry!(lif_forward, NEURONS, check |gpu| {
         let mut rows = named("constant currents", lif_forward::check(gpu, &NEURONS, 1)?);
-        let all = lif_forward::Spec { current: Current::PerStep, keep: true, trace: true, ..NEURONS };
-        rows.extend(named("currents per step", lif_forward::check(gpu, &all, 1)?));
+        for readout in [Readout::Last, Readout::Mean] {
+            let lif = Lif { readout, ..LIF };
+            let all = lif_forward::Spec { lif, current: Current::PerStep, keep: true, trace: true, ..NEURONS };
+            rows.extend(named(&format!("currents per step, read-out {readout:?}"), lif_forward::check(gpu, &all, 1)?));
+        }
         Ok(rows)
     }),
     entry!(spike_forward, SPIKES, wg spike_forward::threads(&SPIKES)),
@@ -215,10 +288,15 @@ pub const REGISTRY: &[Entry] = &[
     entry!(lif_backward, NEURONS_BACK, check |gpu| {
         let mut rows = Vec::new();
         for detach_reset in [false, true] {
-            for (current, upstream) in [(Current::PerStep, Upstream::Readout), (Current::Constant, Upstream::Spikes)] {
-                let lif = Lif { detach_reset, ..LIF };
+            for (current, upstream, readout) in [
+                (Current::PerStep, Upstream::Readout, Readout::Last),
+                (Current::PerStep, Upstream::Readout, Readout::Mean),
+                (Current::Constant, Upstream::Spikes, Readout::Last),
+            ] {
+                let lif = Lif { detach_reset, readout, ..LIF };
                 let spec = lif_backward::Spec { lif, current, upstream, ..NEURONS_BACK };
-                rows.extend(named(&format!("{current:?}, reset detached {detach_reset}"), lif_backward::check(gpu, &spec, 1)?));
+                let variant = format!("{current:?}, read-out {readout:?}, reset detached {detach_reset}");
+                rows.extend(named(&variant, lif_backward::check(gpu, &spec, 1)?));
             }
         }
         Ok(rows)
@@ -230,6 +308,7 @@ pub const REGISTRY: &[Entry] = &[
     entry!(column_sum, column_sum::Spec { r: 3, m: 1000, c: 6 }),
     entry!(grad_join, grad_join::Spec { r: 3, p: 37_000 }),
     entry!(grad_norm, grad_norm::Spec { r: 3, p: 37_000, split: 18_953, joint: false }),
+    entry!(kl_control, kl_control::Spec { r: 37, c: 5, column: 2 }),
     entry!(adam, adam::Spec { r: 3, p: 5003, split: 2500 }),
     entry!(ddpg_act, ddpg_act::Spec { r: 3, b: 500, a: 6 }),
     entry!(dqn_act, dqn_act::choices(1, 1), check |gpu| {

@@ -3,7 +3,7 @@
 use super::compare::{Comparison, Tol, compare_exact, compare_scaled};
 use super::cost::{Cost, NORMAL_PAIR};
 use super::philox_fill::philox_fill_cpu;
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
+use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source, fold_groups};
 use crate::num::real::Real;
 use rayon::prelude::*;
 
@@ -19,6 +19,7 @@ pub const TOL: Tol = Tol {
           and the root turn into 6e-8/radius",
 };
 
+#[derive(Clone, Debug)]
 pub struct Spec {
     /// Number of blocks of four words.
     pub blocks: usize,
@@ -51,34 +52,15 @@ pub fn normal_fill_cpu<F: Real<Word = u32> + Send + Sync>(start_key: &[u32; 6], 
     });
 }
 
-/// The compiled kernel.
-pub struct NormalFill {
-    kernel: Kernel,
-}
-
-/// The kernel with its buffers.
-pub struct NormalFillBound {
-    bound: Bound,
-    groups: [u32; 3],
-}
-
-impl NormalFill {
-    pub fn new(gpu: &Gpu, spec: &Spec) -> Result<NormalFill, GpuError> {
-        Ok(NormalFill { kernel: gpu.kernel(&SHADER, &prelude(spec))? })
-    }
-
+host! {
+    NormalFill, NormalFillBound;
     /// `start_key` `[6]`, `out` `[N]` of four normals; the number of blocks is the length of `out`.
-    pub fn bind(&self, gpu: &Gpu, start_key: &Buf<u32>, out: &Buf<[f32; 4]>) -> NormalFillBound {
-        NormalFillBound {
-            bound: self.kernel.bind(gpu, &[start_key.of_len(6), &out.raw]),
-            groups: fold_groups(out.len(), WG),
-        }
-    }
+    bind |_| { start_key: u32 = of_len(6), out: [f32; 4] }
 }
 
 impl NormalFillBound {
     pub fn record(&self, pass: &mut wgpu::ComputePass) {
-        self.bound.record(pass, self.groups, &[]);
+        self.bound.record(pass, fold_groups(self.out, WG), &[]);
     }
 }
 

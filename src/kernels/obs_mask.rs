@@ -3,7 +3,8 @@
 use super::compare::{Comparison, compare_exact};
 use super::cost::Cost;
 use super::inputs::normal;
-use crate::gpu::{Bound, Buf, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
+use super::twin::assert_inside;
+use crate::gpu::{Gpu, GpuError, Prelude, Source, fold_groups};
 
 pub const SHADER: Source = shader!("shaders/", "obs_mask");
 
@@ -36,40 +37,20 @@ pub fn prelude(s: &Spec) -> Prelude {
     Prelude::new().u32("WG", WG).u32("ROWS", s.rows).u32("O", s.o).u32("FIRST", s.first)
 }
 
-/// The compiled kernel.
-pub struct ObsMask {
-    spec: Spec,
-    kernel: Kernel,
-}
-
-impl ObsMask {
-    pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
+host! {
+    ObsMask, ObsMaskBound;
+    fits |_, spec| {
         assert!(spec.first < spec.o, "obs_mask: {spec:?} hides nothing");
-        Ok(ObsMask { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
-    }
-
+        Ok(())
+    };
     /// `obs` holds whatever the offset of `record` points into.
-    pub fn bind(&self, gpu: &Gpu, obs: &Buf<f32>) -> ObsMaskBound {
-        ObsMaskBound { spec: self.spec, bound: self.kernel.bind(gpu, &[&obs.raw]), len: obs.len() }
-    }
-}
-
-/// The kernel with its buffer.
-pub struct ObsMaskBound {
-    spec: Spec,
-    bound: Bound,
-    /// Elements of the buffer.
-    len: usize,
+    bind |_| { obs: f32 }
 }
 
 impl ObsMaskBound {
     pub fn record(&self, pass: &mut wgpu::ComputePass, obs_off: usize) {
         let Spec { rows, o, first } = self.spec;
-        assert!(
-            obs_off + rows * o <= self.len,
-            "obs_mask: {rows} rows from {obs_off} leave {} numbers",
-            self.len
-        );
+        assert_inside("obs_mask", "obs", obs_off, rows * o, self.obs);
         self.bound.record(pass, fold_groups(rows * (o - first), WG), &[obs_off as u32]);
     }
 }

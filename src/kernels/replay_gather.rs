@@ -6,7 +6,7 @@ use super::cost::Cost;
 use super::inputs::Sample;
 use super::replay::{Row, sample};
 use super::twin::check_trips;
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
+use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source, fold_groups};
 
 pub const SHADER: Source = shader!("shaders/", "replay_gather");
 
@@ -74,48 +74,18 @@ pub fn prelude(spec: &Spec) -> Prelude {
     p.u32("O", row.obs).u32("D", row.action).u32("M", m)
 }
 
-/// The compiled kernel.
-pub struct ReplayGather {
-    spec: Spec,
-    kernel: Kernel,
-}
-
-impl ReplayGather {
-    pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
-        let width = spec.row.width();
-        check_trips(gpu, "replay_gather", width + 20)?;
-        Ok(ReplayGather { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
-    }
-
+host! {
+    ReplayGather, ReplayGatherBound;
+    fits |gpu, spec| check_trips(gpu, "replay_gather", spec.row.width() + 20);
     /// Shapes as in [`replay_gather_cpu`].
-    #[allow(clippy::too_many_arguments, reason = "the argument list is the kernel's binding list")]
-    pub fn bind(
-        &self,
-        gpu: &Gpu,
-        keys: &Buf<[u32; 2]>,
-        replay: &Buf<f32>,
-        mb_obs: &Buf<f32>,
-        mb_action: &Buf<f32>,
-        mb_next: &Buf<f32>,
-        mb_scalars: &Buf<[f32; 2]>,
-    ) -> ReplayGatherBound {
-        let Spec { r, capacity, row, m } = self.spec;
-        let buffers = [
-            keys.of_len(r),
-            replay.of_len(r * capacity * row.width()),
-            mb_obs.of_len(r * m * row.obs),
-            mb_action.of_len(r * m * row.action),
-            mb_next.of_len(r * m * row.obs),
-            mb_scalars.of_len(r * m),
-        ];
-        ReplayGatherBound { spec: self.spec, bound: self.kernel.bind(gpu, &buffers) }
+    bind |&Spec { r, capacity, row, m }| {
+        keys: [u32; 2] = of_len(r),
+        replay: f32 = of_len(r * capacity * row.width()),
+        mb_obs: f32 = of_len(r * m * row.obs),
+        mb_action: f32 = of_len(r * m * row.action),
+        mb_next: f32 = of_len(r * m * row.obs),
+        mb_scalars: [f32; 2] = of_len(r * m),
     }
-}
-
-/// The kernel with its buffers.
-pub struct ReplayGatherBound {
-    spec: Spec,
-    bound: Bound,
 }
 
 impl ReplayGatherBound {

@@ -4,7 +4,7 @@
 use super::compare::{Comparison, compare_exact};
 use super::cost::Cost;
 use super::inputs::Sample;
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
+use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source, fold_groups};
 use crate::num::shuffle::{Minibatch, Samples, Unit};
 
 pub const SHADER: Source = shader!("shaders/", "slot_gather");
@@ -67,29 +67,14 @@ pub fn prelude(s: &Spec) -> Prelude {
     Prelude::new().u32("WG", WG).u32("R", s.r).u32("B", s.b).u32("O", s.o).u32("ENVS", s.envs)
 }
 
-/// The compiled kernel.
-pub struct SlotGather {
-    spec: Spec,
-    kernel: Kernel,
-}
-
-impl SlotGather {
-    pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
-        Ok(SlotGather { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
-    }
-
+host! {
+    SlotGather, SlotGatherBound;
     /// `keys` `[R]`, `obs` `[T+1, R, B, O]`; `kept` `[R, slots, envs, O]` for as many slots as the specification has.
-    pub fn bind(&self, gpu: &Gpu, keys: &Buf<[u32; 2]>, obs: &Buf<f32>, kept: &Buf<f32>) -> SlotGatherBound {
-        let Spec { t, r, b, o, slots, envs } = self.spec;
-        let buffers = [keys.of_len(r), obs.of_len((t + 1) * r * b * o), kept.of_len(r * slots * envs * o)];
-        SlotGatherBound { spec: self.spec, bound: self.kernel.bind(gpu, &buffers) }
+    bind |&Spec { t, r, b, o, slots, envs }| {
+        keys: [u32; 2] = of_len(r),
+        obs: f32 = of_len((t + 1) * r * b * o),
+        kept: f32 = of_len(r * slots * envs * o),
     }
-}
-
-/// The kernel with its buffers.
-pub struct SlotGatherBound {
-    spec: Spec,
-    bound: Bound,
 }
 
 impl SlotGatherBound {

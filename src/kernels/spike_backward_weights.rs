@@ -7,7 +7,7 @@ use super::inputs::{normal, widen};
 use super::spike_forward::random_words;
 use super::tile::{BK, Tile};
 use super::twin::{check_groups, check_index, check_trips};
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source};
+use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source};
 use crate::nets::lif::MAX_STEPS;
 use crate::num::real::Real;
 
@@ -92,48 +92,22 @@ pub fn prelude(spec: &Spec) -> Prelude {
     Tile::choose(o, i).prelude(Prelude::new().u32("R", r).u32("P", p).u32("I", i).u32("O", o).u32("S", steps))
 }
 
-/// The compiled kernel; serves every layer of the same sizes, whatever its offsets.
-pub struct SpikeBackwardWeights {
-    spec: Spec,
-    tile: Tile,
-    kernel: Kernel,
-}
-
-impl SpikeBackwardWeights {
-    pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
-        let &Spec { r, m, i, o, steps, slices, .. } = spec;
-        let tile = Tile::choose(o, i);
+host! {
+    SpikeBackwardWeights, SpikeBackwardWeightsBound;
+    fits |gpu, &Spec { r, m, i, o, steps, slices, .. }| {
         assert!((1..=MAX_STEPS).contains(&steps), "{steps} spike steps do not fit a spike word");
         assert!(slices >= 1, "spike_backward_weights: no slices");
         check_groups(gpu, "spike_backward_weights", &[r * slices])?;
-        let rows = m.div_ceil(slices) * steps;
-        let trips = tile.trips(rows) + rows.div_ceil(BK) * BK;
-        check_trips(gpu, "spike_backward_weights", trips)?;
-        check_index(gpu, "spike_backward_weights", r * m * steps * o)?;
-        let kernel = gpu.kernel(&SHADER, &prelude(spec))?;
-        Ok(SpikeBackwardWeights { spec: *spec, tile, kernel })
-    }
-
+        let (tile, rows) = (Tile::choose(o, i), m.div_ceil(slices) * steps);
+        check_trips(gpu, "spike_backward_weights", tile.trips(rows) + rows.div_ceil(BK) * BK)?;
+        check_index(gpu, "spike_backward_weights", r * m * steps * o)
+    };
     /// `di` `[R, M, S, O]`, `spikes` `[R, M, I]`, `partials` `[slices, R, P]`.
-    pub fn bind(
-        &self,
-        gpu: &Gpu,
-        di: &Buf<f32>,
-        spikes: &Buf<u32>,
-        partials: &Buf<f32>,
-    ) -> SpikeBackwardWeightsBound {
-        let Spec { r, m, i, o, p, steps, slices } = self.spec;
-        let buffers =
-            [di.at_least(r * m * steps * o), spikes.at_least(r * m * i), partials.of_len(slices * r * p)];
-        SpikeBackwardWeightsBound { spec: self.spec, tile: self.tile, bound: self.kernel.bind(gpu, &buffers) }
+    bind |&Spec { r, m, i, o, p, steps, slices }| {
+        di: f32 = at_least(r * m * steps * o),
+        spikes: u32 = at_least(r * m * i),
+        partials: f32 = of_len(slices * r * p),
     }
-}
-
-/// The kernel with its buffers.
-pub struct SpikeBackwardWeightsBound {
-    spec: Spec,
-    tile: Tile,
-    bound: Bound,
 }
 
 impl SpikeBackwardWeightsBound {
@@ -144,7 +118,7 @@ impl SpikeBackwardWeightsBound {
             at.w_off + o * i <= p && at.b_off + o <= p,
             "spike_backward_weights: {at:?} leaves the {p} parameters"
         );
-        let [gx, gy] = self.tile.groups(o, i);
+        let [gx, gy] = Tile::choose(o, i).groups(o, i);
         let imm = [at.m, at.m.div_ceil(slices), at.w_off, at.b_off].map(|v| v as u32);
         self.bound.record(pass, [gx, gy, (r * slices) as u32], &imm);
     }

@@ -1,6 +1,6 @@
 //! What the host files of kernels share: the number type of scalar twins, and checks of sizes before a kernel is recorded.
 
-use crate::gpu::{Buf, Gpu, GpuError};
+use crate::gpu::{Gpu, GpuError};
 use crate::num::real::Real;
 
 /// Most loop iterations a thread of a kernel may make: software Vulkan ends all loops of a thread after 65,535 in total, without an
@@ -61,11 +61,6 @@ pub fn philox_trips(n: usize) -> usize {
 /// That `offset .. offset + len` lies inside a buffer.
 pub fn assert_inside(kernel: &str, what: &str, offset: usize, len: usize, all: usize) {
     assert!(offset + len <= all, "{kernel}: {len} elements from {offset} leave {what} of {all} elements");
-}
-
-/// That a buffer has exactly the elements a kernel was compiled for.
-pub fn assert_len<T: bytemuck::Pod>(buf: &Buf<T>, len: usize, shape: &str, spec: &impl std::fmt::Debug) {
-    assert_eq!(buf.len(), len, "'{}' of shape {:?} is not {shape} of {spec:?}", buf.label, buf.shape);
 }
 
 /// Element type of a scalar twin: f32 (same bits as the shader) or f64 (its judge).

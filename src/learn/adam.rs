@@ -1,6 +1,7 @@
 //! Adam on the CPU backend: the fast form of `kernels::adam`, in lanes.
 
 use crate::kernels::adam::Hyper;
+use crate::kernels::kl_control::Pace;
 use crate::num::real::{F32Lanes, LaneKernel, run_lanes};
 
 /// Constants of one Adam step.
@@ -27,6 +28,19 @@ impl AdamStep {
             rest: [(1.0 - beta1) as f32, (1.0 - beta2) as f32],
             eps: eps as f32,
             correction: [correction(beta1), correction(beta2)],
+            split,
+        }
+    }
+
+    /// The step that a replica makes at its pace.
+    pub fn paced(hyper: &Hyper, pace: &Pace<f32>, split: usize) -> Self {
+        let Hyper { lr, beta1, beta2, eps, .. } = *hyper;
+        AdamStep {
+            lr: [lr[0] as f32 * pace.rate, lr[1] as f32],
+            beta: [beta1 as f32, beta2 as f32],
+            rest: [(1.0 - beta1) as f32, (1.0 - beta2) as f32],
+            eps: eps as f32,
+            correction: pace.corrections.map(|c| 1.0 / c),
             split,
         }
     }

@@ -15,6 +15,11 @@ pub struct ExpertsSpec {
     pub layout: ExpertsLayout,
     pub temporal: TemporalConfig,
     pub spatial: SpatialConfig,
+    /// Where replicas of one batch learn with different numbers, those of each; empty where all learn as `temporal` says. Only rates, weights of losses
+    /// and the like may differ: [`TemporalConfig::structure`] is equal.
+    pub each: Vec<TemporalConfig>,
+    /// The same of `spatial`: [`SpatialConfig::structure`] is equal.
+    pub each_spatial: Vec<SpatialConfig>,
 }
 
 impl ExpertsSpec {
@@ -39,7 +44,8 @@ impl ExpertsSpec {
             critic: &temporal.critic,
         };
         let layout = ExpertsLayout::new(architecture, spatial.phase, &widths);
-        ExpertsSpec { env, layout, temporal: temporal.clone(), spatial: spatial.clone() }
+        let (temporal, spatial) = (temporal.clone(), spatial.clone());
+        ExpertsSpec { env, layout, temporal, spatial, each: Vec::new(), each_spatial: Vec::new() }
     }
 
     pub(super) fn sizes(&self) -> Sizes {
@@ -108,22 +114,49 @@ impl ExpertsSpec {
         self.spatial.stride.min(self.slots())
     }
 
-    /// Learning rates of scheduler, critic and phases in an update (0-based) of a run of `total`: linear from the configured ones to their final
-    /// share.
-    pub fn learning_rates(&self, update: u32, total: u32) -> [f64; 3] {
-        let t = &self.temporal;
+    /// What replica `r` learns with.
+    pub fn of(&self, r: usize) -> &TemporalConfig {
+        self.each.get(r).unwrap_or(&self.temporal)
+    }
+
+    /// What the phases of replica `r` learn with.
+    pub fn spatial_of(&self, r: usize) -> &SpatialConfig {
+        self.each_spatial.get(r).unwrap_or(&self.spatial)
+    }
+
+    /// What every replica learns with, `[R]`.
+    pub fn all(&self) -> impl Iterator<Item = &TemporalConfig> {
+        (0..self.replicas()).map(|r| self.of(r))
+    }
+
+    /// The paces `[R, 8]` that a state begins with; one of an earlier version has none, and every step of it counted.
+    pub fn paces(&self, state: &LearnerState) -> Vec<f32> {
+        super::paces(state, self.all().map(|t| [t.adam_beta1, t.adam_beta2]))
+    }
+
+    /// Scheduled rates of scheduler, critic and phases of every replica in an update (0-based) of a run of `total`: linear from the configured ones to
+    /// their final share.
+    pub fn learning_rates(&self, update: u32, total: u32) -> Vec<[f64; 3]> {
         let progress = if total > 1 { f64::from(update) / f64::from(total - 1) } else { 0.0 };
-        let share = 1.0 + (t.lr_final_share - 1.0) * progress.min(1.0);
-        [t.lr_policy * share, t.lr_critic * share, self.spatial.lr * share]
+        let of = |(r, t): (usize, &TemporalConfig)| {
+            let share = 1.0 + (t.lr_final_share - 1.0) * progress.min(1.0);
+            [t.lr_policy * share, t.lr_critic * share, self.spatial_of(r).lr * share]
+        };
+        self.all().enumerate().map(of).collect()
     }
 
     /// The state before the first update.
     pub fn start(&self) -> LearnerState {
-        let init =
-            |r: usize| self.layout.init(self.env.key(r), self.temporal.head_gain, self.spatial.output_gain);
+        let init = |r: usize| {
+            self.layout.init(self.env.key(r), self.of(r).head_gain, self.spatial_of(r).output_gain)
+        };
         let params: Vec<f32> = (0..self.replicas()).flat_map(init).collect();
         let zeros = vec![0.0; params.len()];
-        LearnerState { m: zeros.clone(), v: zeros, params, adam_steps: 0, updates: 0, extra: Vec::new() }
+        let mut state =
+            LearnerState { m: zeros.clone(), v: zeros, params, adam_steps: 0, updates: 0, extra: Vec::new() };
+        let paces = self.paces(&state);
+        state.extra = vec![super::pace_extra(paces.as_chunks().0.iter().copied())];
+        state
     }
 
     /// Bytes that the CPU learner keeps, about.

@@ -31,7 +31,7 @@ pub(super) struct Part<'a> {
 
 impl Part<'_> {
     fn hyper(&self) -> LossHyper {
-        let c = &self.spec.temporal;
+        let c = self.spec.of(self.replica);
         LossHyper {
             clip: (c.algorithm == PolicyGradient::Ppo).then_some(c.clip as f32),
             entropy_coef: c.entropy_coef as f32,
@@ -364,8 +364,7 @@ impl SharedBackward {
                 d_logits: &mut self.d_y,
             }
             .run();
-            sums.loss.policy += loss.policy;
-            sums.loss.entropy += loss.entropy;
+            sums.loss.add(&loss);
         }
         if entering {
             let weight = spatial_weight(spec, p.update, p.batch.envs.len());

@@ -14,11 +14,12 @@ use super::adam::AdamStep;
 use super::experts::ExpertsSpec;
 use super::experts_backward_cpu::{Backward, Part, Spatial};
 use super::experts_memory_cpu::{BLOCK, Chunk, Minibatch, PartResult, Sums, chunk_envs, part_envs};
-use super::{BeamUpdate, Experts, LearnerState, Pool, UpdateMetrics};
+use super::{BeamUpdate, Experts, LearnerState, Pool, UpdateMetrics, explained_variance, pace_extra};
+use crate::config::PolicyGradient;
 use crate::env::{At, Sizes, StepSlices};
 use crate::gpu::GpuError;
-use crate::kernels::adam::Hyper;
 use crate::kernels::gae;
+use crate::kernels::kl_control::{self, Pace};
 use crate::nets::MlpLayout;
 use crate::nets::bernoulli::Sample;
 use crate::nets::dense::{Activations, Strided, forward, leading};
@@ -39,7 +40,12 @@ struct Learner {
     /// Gradient of L_spat alone, where the trunk is shared.
     spatial: Vec<f32>,
     net: ExpertsCpu,
+    /// Of what schedules and its critic.
+    pace: Pace<f32>,
     sums: Sums,
+    /// Sum over steps of the share of the scheduled rate, and steps left out.
+    rate: f64,
+    skipped: u32,
 }
 
 /// R replicas on the CPU.
@@ -64,6 +70,7 @@ impl ExpertsPpoCpu {
         let (layout, p, env) = (&spec.layout, spec.params(), &spec.env);
         let Sizes { obs: o, action: k, state: rows, slots: t, .. } = env.sizes();
         let replicas = spec.replicas();
+        let paces = spec.paces(start);
         let learners = (0..replicas)
             .map(|r| {
                 let of = |v: &[f32]| v[r * p..(r + 1) * p].to_vec();
@@ -74,6 +81,9 @@ impl ExpertsPpoCpu {
                     grads: vec![0.0; p],
                     spatial: vec![0.0; if layout.isolated() { 0 } else { p }],
                     net: ExpertsCpu::new(layout),
+                    pace: Pace::from_row(&paces[8 * r..]),
+                    rate: 0.0,
+                    skipped: 0,
                     sums: Sums::default(),
                 };
                 l.net.pack(&l.params);
@@ -129,13 +139,6 @@ impl ExpertsPpoCpu {
             spec: spec.clone(),
         }
     }
-
-    /// Adam's constants for step `t` with these learning rates.
-    fn adam(&self, lr: [f64; 2], t: u64) -> AdamStep {
-        let c = &self.spec.temporal;
-        let hyper = Hyper { lr, max_norm: 0.0, beta1: c.adam_beta1, beta2: c.adam_beta2, eps: c.adam_eps };
-        AdamStep::new(&hyper, t, self.spec.layout.critic.offset)
-    }
 }
 
 impl Experts for ExpertsPpoCpu {
@@ -156,9 +159,8 @@ impl Experts for ExpertsPpoCpu {
         Ok(())
     }
 
-    fn minibatch(&mut self, update: u32, epoch: u32, mb: u32, lr: [f64; 3]) -> Result<(), GpuError> {
+    fn minibatch(&mut self, update: u32, epoch: u32, mb: u32, rates: &[[f64; 3]]) -> Result<(), GpuError> {
         self.adam_steps += 1;
-        let step = self.adam([lr[0], lr[1]], self.adam_steps);
         let (spec, chunks, learners, pool) = (&self.spec, &self.chunks, &self.learners, &self.backward);
         let (envs, m) = (spec.temporal.envs, spec.minibatch_envs());
         let size = chunk_envs(envs);
@@ -194,28 +196,47 @@ impl Experts for ExpertsPpoCpu {
 
         // ---- CLIP, ADAM: scheduler and critic ----
         let [policy, critic, _] = spec.layout.groups();
-        let max_norm = spec.temporal.max_grad_norm;
-        self.learners.par_iter_mut().zip(self.parts.par_chunks(parts)).for_each(|(l, parts)| {
-            parts.iter().for_each(|p| l.sums.add(&p.sums));
-            let mut squares = [policy.clone(), critic.clone()].map(|range| l.reduce(range, parts));
-            if apart {
-                squares[0] = l.join(parts);
-            }
-            let norms = squares.map(f64::sqrt);
-            l.sums.norms[0] += norms[0];
-            l.sums.norms[1] += norms[1];
-            // A gradient that is not finite changes nothing, so that a diverging replica stays visible without spreading.
-            if norms.iter().all(|n| n.is_finite()) {
-                l.step(&step, 0, policy.clone(), norms[0], max_norm);
-                l.step(&step, 1, critic.clone(), norms[1], max_norm);
-                l.net.pack(&l.params);
-            }
-        });
+        let first = epoch == 0 && mb == 0;
+        self.learners.par_iter_mut().zip(self.parts.par_chunks(parts)).enumerate().for_each(
+            |(r, (l, parts))| {
+                let (t, max_norm) = (spec.of(r), spec.of(r).max_grad_norm);
+                let before = l.sums.loss.kl;
+                parts.iter().for_each(|p| l.sums.add(&p.sums));
+                let divergence = (l.sums.loss.kl - before) as f32;
+                let mut squares = [policy.clone(), critic.clone()].map(|range| l.reduce(range, parts));
+                if apart {
+                    squares[0] = l.join(parts);
+                }
+                let norms = squares.map(f64::sqrt);
+                l.sums.norms[0] += norms[0];
+                l.sums.norms[1] += norms[1];
+                // A gradient that is not finite changes nothing, so that a diverging replica stays visible without spreading.
+                let hyper = t.adam([rates[r][0], rates[r][1]]);
+                let skipped = l.pace.skipped;
+                let betas =
+                    [hyper.beta1, hyper.beta2, 1.0 - hyper.beta1, 1.0 - hyper.beta2].map(|x| x as f32);
+                kl_control::advance(
+                    &mut l.pace,
+                    divergence,
+                    norms.map(|n| n as f32),
+                    t.limits().row(),
+                    betas,
+                    first,
+                );
+                l.rate += f64::from(l.pace.rate);
+                l.skipped += (l.pace.skipped - skipped) as u32;
+                if l.pace.live != 0.0 {
+                    let step = AdamStep::paced(&hyper, &l.pace, spec.layout.critic.offset);
+                    l.step(&step, 0, policy.clone(), norms[0], max_norm);
+                    l.step(&step, 1, critic.clone(), norms[1], max_norm);
+                    l.net.pack(&l.params);
+                }
+            },
+        );
         Ok(())
     }
 
-    fn spatial(&mut self, update: u32, lr: f64) -> Result<(), GpuError> {
-        let step = self.adam([lr; 2], u64::from(update) + 1);
+    fn spatial(&mut self, update: u32, rates: &[[f64; 3]]) -> Result<(), GpuError> {
         let (spec, learners, pool) = (&self.spec, &self.learners, &self.spatial);
         let per_replica = spec.temporal.envs.div_ceil(chunk_envs(spec.temporal.envs));
         let base = self.clock - spec.slots() as u32;
@@ -230,7 +251,9 @@ impl Experts for ExpertsPpoCpu {
         let [_, _, phases] = spec.layout.groups();
         let max_norm = spec.spatial.max_grad_norm;
         let parts = self.spatial_parts.par_chunks(per_replica);
-        self.learners.par_iter_mut().zip(parts).for_each(|(l, parts)| {
+        self.learners.par_iter_mut().zip(parts).enumerate().for_each(|(r, (l, parts))| {
+            let hyper = spec.of(r).adam([rates[r][2]; 2]);
+            let step = AdamStep::new(&hyper, u64::from(update) + 1, spec.layout.critic.offset);
             parts.iter().for_each(|p| l.sums.add(&p.sums));
             let norm = l.reduce(phases.clone(), parts).sqrt();
             l.sums.norms[2] += norm;
@@ -246,32 +269,44 @@ impl Experts for ExpertsPpoCpu {
         let spec = &self.spec;
         let (slots, steps) = (spec.samples() as f64, (spec.epochs() * spec.minibatches()) as f64);
         let mut means = vec![vec![0.0; spec.env.curve().len()]; self.learners.len()];
+        let mut fits = vec![[[0.0; 2]; 2]; self.learners.len()];
         for c in &mut self.chunks {
+            for (fit, of) in fits[c.replica].iter_mut().zip([&c.advantage, &c.returns]) {
+                for x in of {
+                    let x = f64::from(*x);
+                    *fit = [fit[0] + x, fit[1] + x * x];
+                }
+            }
             for (mean, sum) in means[c.replica].iter_mut().zip(&mut c.sums) {
                 *mean += std::mem::take(sum) / slots;
             }
         }
-        let update = |(l, means): (&mut Learner, Vec<f64>)| {
+        let update = |((l, means), [missed, returns]): ((&mut Learner, Vec<f64>), [[f64; 2]; 2])| {
             let s = std::mem::take(&mut l.sums);
+            let clips = spec.temporal.algorithm == PolicyGradient::Ppo;
+            let of_ratio = |x: f64| if clips { x / steps } else { f64::NAN };
             UpdateMetrics {
+                approx_kl: of_ratio(s.loss.kl),
+                clip_fraction: of_ratio(s.loss.clipped),
+                explained_variance: explained_variance(slots, missed, returns),
+                rate_share: std::mem::take(&mut l.rate) / steps,
+                skipped_share: f64::from(std::mem::take(&mut l.skipped)) / steps,
                 slots: means,
                 gradient_steps: steps as u32,
                 policy_loss: s.loss.policy / steps,
                 value_loss: s.value_loss / steps,
                 entropy: s.loss.entropy / steps,
-                approx_kl: f64::NAN,
-                clip_fraction: f64::NAN,
                 grad_norm_actor: s.norms[0] / steps,
                 grad_norm_critic: s.norms[1] / steps,
-                firing_rates: Vec::new(),
                 beams: Some(BeamUpdate {
                     gain: s.gain / s.gains,
                     grad_norm: s.norms[2],
                     cosine: s.cosine.unwrap_or(f64::NAN),
                 }),
+                ..UpdateMetrics::absent()
             }
         };
-        let all: Vec<UpdateMetrics> = self.learners.iter_mut().zip(means).map(update).collect();
+        let all: Vec<UpdateMetrics> = self.learners.iter_mut().zip(means).zip(fits).map(update).collect();
         Ok(read.then_some(all))
     }
 
@@ -284,7 +319,7 @@ impl Experts for ExpertsPpoCpu {
             v: all(|l| &l.v),
             adam_steps: self.adam_steps,
             updates,
-            extra: Vec::new(),
+            extra: vec![pace_extra(self.learners.iter().map(|l| l.pace.row()))],
         })
     }
 }
@@ -428,8 +463,7 @@ impl Chunk {
 
     /// Generalised advantage estimation. The rollout ends with an episode, so the row of values behind it is never used.
     fn advantages(&mut self, spec: &ExpertsSpec) {
-        let c = &spec.temporal;
-        let hyper = [[c.gamma as f32, c.gae_lambda as f32, c.reward_scale as f32, 0.0]];
+        let hyper = [spec.of(self.replica).gae()];
         gae::gae_cpu(
             &gae::Spec { t: spec.slots(), r: 1, b: self.envs },
             &self.reward,
@@ -486,11 +520,11 @@ mod tests {
             l.advantages().unwrap();
             for epoch in 0..spec.epochs() as u32 {
                 for mb in 0..spec.minibatches() as u32 {
-                    l.minibatch(u, epoch, mb, lr).unwrap();
+                    l.minibatch(u, epoch, mb, &lr).unwrap();
                 }
             }
             if spec.layout.isolated() {
-                l.spatial(u, lr[2]).unwrap();
+                l.spatial(u, &lr).unwrap();
             }
             metrics.extend(l.finish(true).unwrap().unwrap());
         }
@@ -670,9 +704,9 @@ mod tests {
             for epoch in 0..2 {
                 let before: Vec<Vec<f64>> =
                     l.learners.iter().map(|l| l.params.iter().map(|x| f64::from(*x)).collect()).collect();
-                l.minibatch(0, epoch, 0, lr).unwrap();
+                l.minibatch(0, epoch, 0, &lr).unwrap();
                 if spec.layout.isolated() {
-                    l.spatial(0, lr[2]).unwrap();
+                    l.spatial(0, &lr).unwrap();
                 }
                 for r in 0..2 {
                     let largest = l.learners[r].grads.iter().fold(0f32, |a, b| a.max(b.abs()));

@@ -14,14 +14,18 @@ use super::experts_cpu::trunk;
 use super::mixture::{Mixture, MixtureBackward, MixtureForward, ending, heads, hidden};
 use super::network::{Backward, Forward, Rows};
 use super::recurrent::{LstmGpu, LstmStepGpu, Sequences};
-use super::{BeamUpdate, Experts, LearnerState, UpdateMetrics, slices};
-use crate::config::PolicyGradient;
+use super::{
+    BeamUpdate, Experts, Fit, LearnerState, UpdateMetrics, explained_variance, fit_of, fit_sums, pace_extra,
+    record_fit, slices,
+};
+use crate::config::{PolicyGradient, TemporalConfig};
 use crate::env::{BeamArgs, BeamBuffers, BeamSize, BeamsGpu, EnvBuffers, EnvGpu, Sizes, StepArgs};
 use crate::gpu::{Buf, Fill, Gpu, GpuError};
 use crate::kernels::twin::check_trips;
 use crate::kernels::{
     adam, advantage_stats, bernoulli_head, bernoulli_policy_loss, column_sum, gae, grad_join, grad_norm,
-    grad_reduce, metrics_reduce, minibatch_gather, minibatch_scalars, obs_mask, ppo_value_loss, slot_gather,
+    grad_reduce, kl_control, metrics_reduce, minibatch_gather, minibatch_scalars, obs_mask, ppo_value_loss,
+    slot_gather,
 };
 use crate::nets::MlpLayout;
 use crate::nets::experts::{Decision, ExpertsLayout, Phase};
@@ -43,12 +47,22 @@ struct Learned {
     grads: Buf<f32>,
     norms: Buf<f32>,
     hyper: Buf<f32>,
-    /// Rates apart, which change with every update.
-    constants: adam::Hyper,
+    /// Of every replica; rates apart, which change with every update.
+    constants: Vec<adam::Hyper>,
     r: usize,
     reduce: grad_reduce::GradReduceBound,
     norm: grad_norm::GradNormBound,
     adam: adam::AdamBound,
+    pace: Option<Paced>,
+}
+
+/// The pace of what schedules, and what it comes from.
+struct Paced {
+    control: kl_control::KlControlBound,
+    /// `[R, 8]`, and behind every step of an update `[steps, R, 8]`.
+    pace: Buf<f32>,
+    rows: Buf<f32>,
+    sum: column_sum::ColumnSumBound,
 }
 
 impl Learned {
@@ -62,7 +76,7 @@ impl Learned {
         parts: Vec<Range<usize>>,
         split: usize,
         slices: usize,
-        max_norm: f64,
+        max_norm: impl Fn(usize) -> f64,
     ) -> Result<Self, GpuError> {
         let (r, whole) = (spec.replicas(), spec.params());
         let p = parts.iter().map(ExactSizeIterator::len).sum();
@@ -76,7 +90,6 @@ impl Learned {
         let zero = |what: &str, shape: &[usize]| g.alloc::<f32>(&format!("{name}.{what}"), shape, Fill::Zero);
         let (partials, grads) = (zero("partials", &[slices, r, p])?, zero("grads", &[r, p])?);
         let (norms, hyper) = (zero("norms", &[r, 2])?, zero("adam_hyper", &[r, 8])?);
-        let t = &spec.temporal;
         check_trips(g, "grad_norm", p.div_ceil(grad_norm::WG) + 10)?;
         Ok(Learned {
             reduce: grad_reduce::GradReduce::new(g, &grad_reduce::Spec { r, p, s: slices })?
@@ -85,13 +98,9 @@ impl Learned {
                 .bind(g, &grads, &norms),
             adam: adam::Adam::new(g, &adam::Spec { r, p, split })?
                 .bind(g, &params, &grads, &norms, &m, &v, &hyper),
-            constants: adam::Hyper {
-                lr: [0.0; 2],
-                max_norm,
-                beta1: t.adam_beta1,
-                beta2: t.adam_beta2,
-                eps: t.adam_eps,
-            },
+            constants: (0..r)
+                .map(|i| adam::Hyper { max_norm: max_norm(i), ..spec.of(i).adam([0.0; 2]) })
+                .collect(),
             parts,
             params,
             m,
@@ -100,8 +109,52 @@ impl Learned {
             grads,
             norms,
             hyper,
+            pace: None,
             r,
         })
+    }
+
+    /// At each replica's pace, which answers to the divergences among the sums `means` `[steps, R, 4]` of the policy loss's terms.
+    fn paced(
+        mut self,
+        g: &Gpu,
+        spec: &ExpertsSpec,
+        start: &LearnerState,
+        split: usize,
+        means: &Buf<f32>,
+    ) -> Result<Self, GpuError> {
+        let (r, p, steps) = (self.r, self.p(), means.shape[0]);
+        let limits: Vec<f32> = spec.all().flat_map(|t| t.limits().row::<f32>()).collect();
+        let limits = g.upload("temporal.limits", &[r, 2], &limits)?;
+        let pace = g.upload("temporal.pace", &[r, 8], &spec.paces(start))?;
+        let rows = g.alloc::<f32>("update.pace_rows", &[steps, r, 8], Fill::Zero)?;
+        let (m, v) = (&self.m, &self.v);
+        self.adam = adam::Adam::paced(g, &adam::Spec { r, p, split }, &adam::Clamp::NONE)?.bind_paced(
+            g,
+            &self.params,
+            &self.grads,
+            &self.norms,
+            m,
+            v,
+            &self.hyper,
+            &pace,
+        );
+        let control = kl_control::KlControl::new(g, &kl_control::Spec { r, c: 4, column: 1 })?.bind(
+            g,
+            means,
+            &self.norms,
+            &self.hyper,
+            &limits,
+            &pace,
+        );
+        let sum = column_sum::ColumnSum::new(g, &column_sum::Spec { r, m: 1, c: 8 })?.bind(g, &pace, &rows);
+        self.pace = Some(Paced { control, pace, rows, sum });
+        Ok(self)
+    }
+
+    /// Of what schedules, which always has a pace.
+    fn paced_by(&self) -> &Paced {
+        self.pace.as_ref().expect("made paced")
     }
 
     /// P
@@ -109,16 +162,24 @@ impl Learned {
         self.params.shape[1]
     }
 
-    /// Sets the learning rates of the steps submitted from now on.
-    fn rates(&self, gpu: &Gpu, lr: [f64; 2]) {
-        let row = adam::Hyper { lr, ..self.constants }.row::<f32>();
-        gpu.write(&self.hyper, &vec![row; self.r].concat());
+    /// Sets the rates of the steps submitted from now on, of every replica.
+    fn rates(&self, gpu: &Gpu, rates: impl Iterator<Item = [f64; 2]>) {
+        let row = |(lr, hyper): ([f64; 2], &adam::Hyper)| adam::Hyper { lr, ..*hyper }.row::<f32>();
+        gpu.write(&self.hyper, &rates.zip(&self.constants).flat_map(row).collect::<Vec<f32>>());
     }
 
-    /// Clips the gradients and makes Adam's step `t` = 1, 2, …
-    fn record_step(&self, pass: &mut wgpu::ComputePass, t: u64) {
+    /// Clips the gradients and makes Adam's step `t` = 1, 2, …; at a pace of its own, the step `row` of an update.
+    fn record_step(&self, pass: &mut wgpu::ComputePass, t: u64, row: usize) {
         self.norm.record(pass);
-        self.adam.record(pass, &self.constants.args(t));
+        match &self.pace {
+            None => self.adam.record(pass, &self.constants[0].args(t)),
+            Some(paced) => {
+                paced.control.record(pass, row);
+                self.adam.record(pass, &adam::Args::PACED);
+                let (m, out_stride, out_off) = (1, 8, row * self.r * 8);
+                paced.sum.record(pass, &column_sum::Args { m, out_stride, out_off, scale: 1.0 });
+            }
+        }
     }
 
     /// Puts what is here into the whole vectors.
@@ -263,6 +324,7 @@ struct Rollout {
     critic_final: Forward,
     reduce: metrics_reduce::MetricsReduceBound,
     gae: gae::GaeBound,
+    fit: Fit,
 }
 
 impl Rollout {
@@ -278,11 +340,10 @@ impl Rollout {
         let Sizes { obs: o, action: k, state: rows, slots: t, metrics: metric_rows } = spec.sizes();
         let zero = |label: &str, shape: &[usize]| g.alloc::<f32>(label, shape, Fill::Zero);
         let keys: Vec<_> = (0..r).map(|i| spec.env.key(i)).collect();
-        let c = &spec.temporal;
-        let gae_hyper = [c.gamma as f32, c.gae_lambda as f32, c.reward_scale as f32, 0.0];
+        let gae_hyper: Vec<_> = spec.all().map(TemporalConfig::gae).collect();
 
         let keys = g.upload("rollout.keys", &[r], &keys)?;
-        let gae_hyper = g.upload("rollout.gae_hyper", &[r], &vec![gae_hyper; r])?;
+        let gae_hyper = g.upload("rollout.gae_hyper", &[r], &gae_hyper)?;
         let state = zero("rollout.state", &[kept + 1, r, rows, b])?;
         let obs = zero("rollout.obs", &[t + 1, r, b, o])?;
         let final_obs = zero("rollout.final_obs", &[r, b, o])?;
@@ -314,6 +375,7 @@ impl Rollout {
         let critic = |x: &Buf<f32>, out: &Buf<f32>| {
             Forward::new(g, &nets.critic, size, params, x, &ending(&hidden, out))
         };
+        let fit = [fit_of(g, &advantage, [t, r, b])?, fit_of(g, &returns, [t, r, b])?];
         let seen = spec.layout.seen();
         let mask = |obs: &Buf<f32>| {
             let spec = obs_mask::Spec { rows: r * b, o, first: seen };
@@ -348,6 +410,7 @@ impl Rollout {
             advantage,
             returns,
             slot_sums,
+            fit,
         })
     }
 
@@ -560,6 +623,7 @@ impl Temporal {
         spec: &ExpertsSpec,
         nets: &Nets,
         learned: Learned,
+        start: &LearnerState,
         from: &Rollout,
     ) -> Result<Self, GpuError> {
         let (r, b, t, p) = (spec.replicas(), spec.temporal.envs, spec.slots(), nets.p);
@@ -568,7 +632,7 @@ impl Temporal {
         let (m, extra) = (t * envs, nets.extra(envs));
         let rows = m + extra;
         let steps = spec.epochs() * spec.minibatches();
-        let (params, partials, slices) = (&learned.params, &learned.partials, learned.partials.shape[0]);
+        let slices = learned.partials.shape[0];
         let zero = |label: &str, shape: &[usize]| g.alloc::<f32>(label, shape, Fill::Zero);
         check_trips(g, "advantage_stats", 2 * m.div_ceil(advantage_stats::WG) + 32)?;
         check_trips(g, "dense_backward_weights", 2 * rows.div_ceil(slices) + 64)?;
@@ -586,7 +650,9 @@ impl Temporal {
         let (term_rows, value_rows) =
             (zero("update.term_rows", &[steps, r, 4])?, zero("update.value_rows", &[steps, r, 1])?);
         let norm_rows = zero("update.norm_rows", &[steps, r, 2])?;
+        let learned = learned.paced(g, spec, start, nets.critic.offset, &term_rows)?;
 
+        let (params, partials) = (&learned.params, &learned.partials);
         let size = Rows { r, m: rows, p };
         let scheduler = match &nets.scheduler {
             SchedulerNets::Lstm { lstm, head } => {
@@ -732,9 +798,6 @@ impl Temporal {
             trunk.reduce.record(pass);
             trunk.join.record(pass, row * r * 3);
         }
-        // clip, adam
-        self.learned.record_step(pass, t);
-        // sums for the metrics
         let total = |m: usize, width: usize, scale: f32| column_sum::Args {
             m,
             out_stride: width,
@@ -742,6 +805,9 @@ impl Temporal {
             scale,
         };
         self.term_sum.record(pass, &total(m, 4, 1.0 / m as f32));
+        // clip, pace, adam: the divergence is among the sums
+        self.learned.record_step(pass, t, row);
+        // sums for the metrics
         self.value_sum.record(pass, &total(m, 1, 1.0 / m as f32));
         self.norm_sum.record(pass, &total(1, 2, 1.0));
     }
@@ -774,17 +840,17 @@ impl ExpertsPpoGpu {
         let nets = Nets::new(spec);
         let (envs, split) = (spec.minibatch_envs(), policy.len());
         let rows = spec.slots() * envs + nets.extra(envs);
-        let max_norm = spec.temporal.max_grad_norm;
+        let max_norm = |r: usize| spec.of(r).max_grad_norm;
         let parts = vec![policy, critic];
         let learned = Learned::new(g, "temporal", spec, start, parts, split, slices(rows), max_norm)?;
         let kept = spatial_rows(spec, 1);
         let rollout = Rollout::new(g, spec, &nets, &learned.params, kept)?;
-        let temporal = Temporal::new(g, spec, &nets, learned, &rollout)?;
+        let temporal = Temporal::new(g, spec, &nets, learned, start, &rollout)?;
         let spatial = if spec.layout.isolated() {
             let (envs, split) = (spec.temporal.envs, phases.len());
             let (rows, max_norm) = (spatial_rows(spec, envs), spec.spatial.max_grad_norm);
-            let learned =
-                Learned::new(g, "phases", spec, start, vec![phases], split, slices(rows), max_norm)?;
+            let parts = vec![phases];
+            let learned = Learned::new(g, "phases", spec, start, parts, split, slices(rows), |_| max_norm)?;
             let beams =
                 Beams::new(g, spec, &nets.phases, &learned.params, &learned.partials, &rollout, envs, 1)?;
             Some(Spatial { learned, beams })
@@ -840,14 +906,17 @@ impl Experts for ExpertsPpoGpu {
     }
 
     fn advantages(&mut self) -> Result<(), GpuError> {
-        self.submit(&[], |pass| self.rollout.gae.record(pass));
+        self.submit(&[], |pass| {
+            self.rollout.gae.record(pass);
+            record_fit(pass, &self.rollout.fit);
+        });
         Ok(())
     }
 
-    fn minibatch(&mut self, update: u32, epoch: u32, mb: u32, lr: [f64; 3]) -> Result<(), GpuError> {
+    fn minibatch(&mut self, update: u32, epoch: u32, mb: u32, rates: &[[f64; 3]]) -> Result<(), GpuError> {
         // The learning rates hold for an update, and a write of them would split the stream of commands.
         if epoch == 0 && mb == 0 {
-            self.temporal.learned.rates(&self.gpu, [lr[0], lr[1]]);
+            self.temporal.learned.rates(&self.gpu, rates.iter().map(|lr| [lr[0], lr[1]]));
         }
         self.adam_steps += 1;
         let which = Minibatch { update, epoch, mb };
@@ -858,14 +927,14 @@ impl Experts for ExpertsPpoGpu {
         Ok(())
     }
 
-    fn spatial(&mut self, update: u32, lr: f64) -> Result<(), GpuError> {
+    fn spatial(&mut self, update: u32, rates: &[[f64; 3]]) -> Result<(), GpuError> {
         let spatial = self.spatial.as_ref().expect("called where the phases have a network of their own");
-        spatial.learned.rates(&self.gpu, [lr; 2]);
+        spatial.learned.rates(&self.gpu, rates.iter().map(|lr| [lr[2]; 2]));
         self.submit(&[], |pass| {
             // All environments.
             spatial.beams.record(pass, &self.spec, Minibatch { update, epoch: 0, mb: 0 }, 0);
             spatial.learned.reduce.record(pass);
-            spatial.learned.record_step(pass, u64::from(update) + 1);
+            spatial.learned.record_step(pass, u64::from(update) + 1, 0);
         });
         Ok(())
     }
@@ -882,6 +951,10 @@ impl Experts for ExpertsPpoGpu {
         let slots = gpu.read(&self.rollout.slot_sums)?;
         let (terms, values) = (gpu.read(&self.temporal.term_rows)?, gpu.read(&self.temporal.value_rows)?);
         let norms = gpu.read(&self.temporal.norm_rows)?;
+        let paces = gpu.read(&self.temporal.learned.paced_by().rows)?;
+        let [missed, returns] = [0, 1].map(|k| gpu.read(&self.rollout.fit[k].1));
+        let (missed, returns) = (missed?, returns?);
+        let clips = self.spec.temporal.algorithm == PolicyGradient::Ppo;
         let spatial = self.spatial_metrics()?;
         let steps = values.len() / r;
         let update = |i: usize| {
@@ -902,10 +975,19 @@ impl Experts for ExpertsPpoGpu {
                 entropy: step_mean(&terms, 4, 3),
                 grad_norm_actor: step_mean(&norms, 2, 0),
                 grad_norm_critic: step_mean(&norms, 2, 1),
-                approx_kl: f64::NAN,
-                clip_fraction: f64::NAN,
-                firing_rates: Vec::new(),
+                approx_kl: if clips { step_mean(&terms, 4, 1) } else { f64::NAN },
+                clip_fraction: if clips { step_mean(&terms, 4, 2) } else { f64::NAN },
+                explained_variance: explained_variance(
+                    self.spec.samples() as f64,
+                    fit_sums(&missed, i, r),
+                    fit_sums(&returns, i, r),
+                ),
+                rate_share: step_mean(&paces, 8, 0),
+                // The first step of an update leaves none out.
+                skipped_share: f64::from(paces[((steps - 1) * r + i) * 8 + 5] - paces[i * 8 + 5])
+                    / steps as f64,
                 beams: Some(BeamUpdate { gain, grad_norm, cosine }),
+                ..UpdateMetrics::absent()
             }
         };
         Ok(Some((0..r).map(update).collect()))
@@ -913,6 +995,7 @@ impl Experts for ExpertsPpoGpu {
 
     fn state(&mut self, updates: u32) -> Result<LearnerState, GpuError> {
         let whole = self.spec.params();
+        let gpu_paces = self.gpu.read(&self.temporal.learned.paced_by().pace)?;
         let zeros = vec![0.0; self.spec.replicas() * whole];
         let mut state = LearnerState {
             m: zeros.clone(),
@@ -920,7 +1003,7 @@ impl Experts for ExpertsPpoGpu {
             params: zeros,
             adam_steps: self.adam_steps,
             updates,
-            extra: Vec::new(),
+            extra: vec![pace_extra(gpu_paces.as_chunks().0.iter().copied())],
         };
         self.temporal.learned.read(&self.gpu, whole, &mut state)?;
         if let Some(spatial) = &self.spatial {

@@ -82,8 +82,7 @@ impl PartResult {
 
 impl Sums {
     pub(super) fn add(&mut self, o: &Sums) {
-        self.loss.policy += o.loss.policy;
-        self.loss.entropy += o.loss.entropy;
+        self.loss.add(&o.loss);
         self.value_loss += o.value_loss;
         self.gain += o.gain;
         self.gains += o.gains;

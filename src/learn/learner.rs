@@ -9,8 +9,8 @@ pub trait Ppo {
     fn rollout(&mut self, update: u32) -> Result<(), GpuError>;
     /// Generalised advantage estimation over the rollout.
     fn advantages(&mut self) -> Result<(), GpuError>;
-    /// One minibatch step: gather, loss, backward, clip, Adam.
-    fn minibatch(&mut self, update: u32, epoch: u32, mb: u32, lr: [f64; 2]) -> Result<(), GpuError>;
+    /// One minibatch step: gather, loss, backward, clip, Adam, with the scheduled rates of actor and critic of each replica.
+    fn minibatch(&mut self, update: u32, epoch: u32, mb: u32, rates: &[[f64; 2]]) -> Result<(), GpuError>;
     /// Closes the update; with `read`, its means, one per replica.
     fn finish(&mut self, read: bool) -> Result<Option<Vec<UpdateMetrics>>, GpuError>;
     /// Parameters and optimiser state after `updates` updates.
@@ -40,9 +40,10 @@ pub trait Experts {
     /// Values and generalised advantage estimation over the rollout.
     fn advantages(&mut self) -> Result<(), GpuError>;
     /// One minibatch step of scheduler and critic: gather, losses (L_spat too where the trunk is shared), backward, clip, Adam.
-    fn minibatch(&mut self, update: u32, epoch: u32, mb: u32, lr: [f64; 3]) -> Result<(), GpuError>;
+    /// `rates` are the scheduled ones of scheduler, critic and phases of each replica.
+    fn minibatch(&mut self, update: u32, epoch: u32, mb: u32, rates: &[[f64; 3]]) -> Result<(), GpuError>;
     /// The update's step of the phases, where they have a network of their own.
-    fn spatial(&mut self, update: u32, lr: f64) -> Result<(), GpuError>;
+    fn spatial(&mut self, update: u32, rates: &[[f64; 3]]) -> Result<(), GpuError>;
     /// Closes the update; with `read`, its means, one per replica.
     fn finish(&mut self, read: bool) -> Result<Option<Vec<UpdateMetrics>>, GpuError>;
     /// Parameters and optimiser state after `updates` updates.

@@ -36,6 +36,10 @@ pub use off_policy::OffPolicySpec;
 
 use crate::config::{PpoConfig, SpikingConfig};
 use crate::env::Env;
+use crate::gpu::{Buf, Fill, Gpu, GpuError};
+use crate::kernels::adam::Clamp;
+use crate::kernels::kl_control::Pace;
+use crate::kernels::metrics_reduce;
 use crate::nets::{Activation, ActorCriticLayout, Head, Hidden, Policy, Tensor};
 use std::sync::{Arc, Mutex};
 
@@ -156,10 +160,16 @@ impl Algorithm {
     }
     /// The key of a setting that follows the length of the run, if there is one: without, a longer run begins as a shorter one does.
     pub fn follows_length(&self) -> Option<&'static str> {
-        let rates = |share: f64| (share != 1.0).then_some("lr_final_share");
+        let rates = |share: f64, key| (share != 1.0).then_some(key);
         match self {
-            Algorithm::Ppo(s) => rates(s.ppo.lr_final_share),
-            Algorithm::Experts(s) => rates(s.temporal.lr_final_share),
+            Algorithm::Ppo(s) => {
+                let mut all = s.each.iter().chain([&s.ppo]);
+                all.find_map(|p| rates(p.lr_final_share, "ppo.lr_final_share"))
+            }
+            Algorithm::Experts(s) => {
+                let mut all = s.each.iter().chain([&s.temporal]);
+                all.find_map(|t| rates(t.lr_final_share, "temporal.lr_final_share"))
+            }
             Algorithm::OffPolicy(s) => s.follows_length(),
         }
     }
@@ -194,12 +204,15 @@ pub struct PpoSpec {
     pub ppo: PpoConfig,
     /// Spiking networks with these neurons instead of tanh perceptrons.
     pub spiking: Option<SpikingConfig>,
+    /// Where replicas of one batch learn with different numbers, those of each; empty where all learn as `ppo` says. Only rates, weights of losses and
+    /// the like may differ: [`PpoConfig::structure`] is equal.
+    pub each: Vec<PpoConfig>,
 }
 
 impl PpoSpec {
     /// PPO with tanh perceptrons: agent `ppo`.
     pub fn mlp(ppo: &PpoConfig, env: Arc<dyn Env>) -> Self {
-        PpoSpec { env, ppo: ppo.clone(), spiking: None }
+        PpoSpec { env, ppo: ppo.clone(), spiking: None, each: Vec::new() }
     }
     /// PPO with spiking networks: agent `spiking-ac`. What `[spiking]` says of learning takes the place of `[ppo]`.
     pub fn spiking(ppo: &PpoConfig, spiking: &SpikingConfig, env: Arc<dyn Env>) -> Self {
@@ -208,9 +221,38 @@ impl PpoSpec {
             lr_actor: s.lr_actor,
             lr_critic: s.lr_critic,
             actor_gain: s.actor_gain,
+            target_kl: s.target_kl,
             ..ppo.clone()
         };
-        PpoSpec { env, ppo, spiking: Some(s.clone()) }
+        PpoSpec { env, ppo, spiking: Some(s.clone()), each: Vec::new() }
+    }
+    /// What replica `r` learns with.
+    pub fn of(&self, r: usize) -> &PpoConfig {
+        self.each.get(r).unwrap_or(&self.ppo)
+    }
+    /// What every replica learns with, `[R]`.
+    pub fn all(&self) -> impl Iterator<Item = &PpoConfig> {
+        (0..self.env.replicas()).map(|r| self.of(r))
+    }
+    /// Scheduled rates of actor and critic of every replica in an update (0-based) of a run of `total`: linear from the configured ones to their final
+    /// share.
+    pub fn learning_rates(&self, update: u32, total: u32) -> Vec<[f64; 2]> {
+        let progress = if total > 1 { f64::from(update) / f64::from(total - 1) } else { 0.0 };
+        let of = |p: &PpoConfig| {
+            let share = 1.0 + (p.lr_final_share - 1.0) * progress.min(1.0);
+            [p.lr_actor * share, p.lr_critic * share]
+        };
+        self.all().map(of).collect()
+    }
+    /// The logarithms of the standard deviations, and where they stay.
+    pub fn clamp(&self) -> Clamp {
+        let layout = self.layout();
+        let params = layout.log_std_off..layout.log_std_off + layout.actions();
+        Clamp { params, low: self.ppo.log_std_min, high: self.ppo.log_std_max }
+    }
+    /// The paces `[R, 8]` that a state begins with; one of an earlier version has none, and every step of it counted.
+    pub fn paces(&self, state: &LearnerState) -> Vec<f32> {
+        paces(state, self.all().map(|p| [p.adam_beta1, p.adam_beta2]))
     }
     pub fn layout(&self) -> ActorCriticLayout {
         let neurons = match &self.spiking {
@@ -231,10 +273,11 @@ impl PpoSpec {
     /// The flat parameter vectors `[R, P]` before the first update.
     pub fn initial_params(&self) -> Vec<f32> {
         let layout = self.layout();
-        let ls = self.ppo.log_std_init as f32;
         let gain = self.spiking.as_ref().map_or(std::f64::consts::SQRT_2, |s| s.hidden_gain);
-        let keys = (0..self.env.replicas()).map(|r| self.env.key(r));
-        keys.flat_map(|key| layout.init(key, gain, self.ppo.actor_gain, ls)).collect()
+        let of = |(r, p): (usize, &PpoConfig)| {
+            layout.init(self.env.key(r), gain, p.actor_gain, p.log_std_init as f32)
+        };
+        self.all().enumerate().flat_map(of).collect()
     }
 }
 
@@ -264,13 +307,42 @@ pub struct Extra {
     pub data: Vec<f32>,
 }
 
+impl Extra {
+    /// Whether checkpoints of the first format do not have it.
+    pub fn is_new(name: &str) -> bool {
+        name == PACE
+    }
+}
+
 impl LearnerState {
     /// The start of a run.
     pub fn new(spec: &PpoSpec) -> Self {
         let params = spec.initial_params();
         let zeros = vec![0.0; params.len()];
-        LearnerState { m: zeros.clone(), v: zeros, params, adam_steps: 0, updates: 0, extra: Vec::new() }
+        let mut state =
+            LearnerState { m: zeros.clone(), v: zeros, params, adam_steps: 0, updates: 0, extra: Vec::new() };
+        let paces = spec.paces(&state);
+        state.extra = vec![pace_extra(paces.as_chunks().0.iter().copied())];
+        state
     }
+
+    /// The array of this name, `[R, shape…]`.
+    pub fn extra(&self, name: &str) -> Option<&[f32]> {
+        self.extra.iter().find(|e| e.name == name).map(|e| &e.data[..])
+    }
+}
+
+/// The paces of `kl_control` in a state.
+const PACE: &str = "pace";
+
+/// The paces `[R, 8]` in a state, or those that all its steps led to.
+fn paces(state: &LearnerState, betas: impl Iterator<Item = [f64; 2]>) -> Vec<f32> {
+    let after = betas.flat_map(|b| Pace::after(state.adam_steps, b).row());
+    state.extra(PACE).map_or_else(|| after.collect(), <[f32]>::to_vec)
+}
+
+fn pace_extra(rows: impl Iterator<Item = [f32; 8]>) -> Extra {
+    Extra { name: PACE.into(), shape: vec![8], data: rows.flatten().collect() }
 }
 
 /// Means over one update of one replica. What an algorithm does not have is NaN.
@@ -289,10 +361,78 @@ pub struct UpdateMetrics {
     /// Mean gradient norms before clipping.
     pub grad_norm_actor: f64,
     pub grad_norm_critic: f64,
+    /// Share of the variance of the rollout's returns that its values explained: 1 is perfect, 0 as good as their mean.
+    pub explained_variance: f64,
+    /// Share of the policy's hidden neurons that said nothing: no spike in the rollout; of ReLU, 0 for every sample of the last minibatch.
+    pub dead_neurons: f64,
+    /// Share that said the same whatever came: a spike in every step of the rollout; of tanh, beyond ±0.99 for every sample of the last minibatch.
+    pub saturated_neurons: f64,
+    /// Mean share of its scheduled rate that the actor stepped with, and the share of steps that were left out: see [`kl_control`](crate::kernels::kl_control).
+    pub rate_share: f64,
+    pub skipped_share: f64,
     /// Firing rates, spikes per neuron and spike step, in the rollout: the actor's hidden layers, then the critic's. Empty without spikes.
     pub firing_rates: Vec<f64>,
     /// Of the loss of the beams, where there is one.
     pub beams: Option<BeamUpdate>,
+}
+
+impl UpdateMetrics {
+    /// An update of which nothing is known.
+    pub fn absent() -> Self {
+        let nan = f64::NAN;
+        UpdateMetrics {
+            slots: Vec::new(),
+            gradient_steps: 0,
+            policy_loss: nan,
+            value_loss: nan,
+            entropy: nan,
+            approx_kl: nan,
+            clip_fraction: nan,
+            grad_norm_actor: nan,
+            grad_norm_critic: nan,
+            explained_variance: nan,
+            dead_neurons: nan,
+            saturated_neurons: nan,
+            rate_share: nan,
+            skipped_share: nan,
+            firing_rates: Vec::new(),
+            beams: None,
+        }
+    }
+}
+
+/// Share of the variance of returns that values explained, 1 − Var(G − V)/Var(G), of n samples with these sums and sums of squares of both; NaN where
+/// all returns are equal.
+fn explained_variance(n: f64, residual: [f64; 2], returns: [f64; 2]) -> f64 {
+    let variance = |[sum, square]: [f64; 2]| (square / n - (sum / n) * (sum / n)).max(0.0);
+    let of_returns = variance(returns);
+    if of_returns > 0.0 { 1.0 - variance(residual) / of_returns } else { f64::NAN }
+}
+
+/// What makes the sums, and of squares, over the environments of what values missed and of returns, and these: `[T, R, 2]`.
+type Fit = [(metrics_reduce::MetricsReduceBound, Buf<f32>); 2];
+
+/// A half of [`Fit`] of `of` `[T, R, B]`.
+fn fit_of(
+    g: &Gpu,
+    of: &Buf<f32>,
+    [t, r, b]: [usize; 3],
+) -> Result<(metrics_reduce::MetricsReduceBound, Buf<f32>), GpuError> {
+    let sums = g.alloc::<f32>("rollout.fit", &[t, r, 2], Fill::Zero)?;
+    // A row for each slot of each replica.
+    let spec = metrics_reduce::Spec { r: 1, metric_rows: t * r, b };
+    Ok((metrics_reduce::MetricsReduce::new(g, &spec)?.bind(g, of, &sums), sums))
+}
+
+fn record_fit(pass: &mut wgpu::ComputePass, fit: &Fit) {
+    let sums = metrics_reduce::Args { scale: 1.0, sums_off: 0 };
+    fit.iter().for_each(|(reduce, _)| reduce.record(pass, &sums));
+}
+
+/// Both sums of replica `r` of `replicas`.
+fn fit_sums(sums: &[f32], r: usize, replicas: usize) -> [f64; 2] {
+    let of_replica = sums.as_chunks::<2>().0.iter().skip(r).step_by(replicas);
+    of_replica.fold([0.0; 2], |[sum, square], x| [sum + f64::from(x[0]), square + f64::from(x[1])])
 }
 
 /// What an update of experts says of the beams.
@@ -305,11 +445,4 @@ pub struct BeamUpdate {
     /// Cosine between the gradients of policy loss and L_spat on a shared trunk (hidden layers and gate), in the update's first minibatch; NaN where
     /// none is shared.
     pub cosine: f64,
-}
-
-/// Learning rates of an update (0-based) of a run of `total`: linear from the configured ones to their final share.
-pub fn learning_rates(ppo: &PpoConfig, update: u32, total: u32) -> [f64; 2] {
-    let progress = if total > 1 { f64::from(update) / f64::from(total - 1) } else { 0.0 };
-    let share = 1.0 + (ppo.lr_final_share - 1.0) * progress.min(1.0);
-    [ppo.lr_actor * share, ppo.lr_critic * share]
 }

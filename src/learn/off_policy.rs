@@ -211,14 +211,14 @@ impl OffPolicySpec {
         (0..self.env.replicas()).map(of).collect()
     }
 
-    /// The key of a schedule that changes and so follows the length of the run, if there is one in any replica.
+    /// The key of a schedule of rates or exploration that changes and so follows the length of the run, if there is one in any replica.
     pub fn follows_length(&self) -> Option<&'static str> {
-        let exploration = match &self.method {
-            Method::Ddpg { .. } => "noise_share",
-            Method::Dqn(_) => "epsilon_share",
+        let [rates, exploration] = match &self.method {
+            Method::Ddpg { .. } => ["ddpg.lr_final_share", "ddpg.noise_share"],
+            Method::Dqn(_) => ["dqn.lr_final_share", "dqn.epsilon_share"],
         };
         let own = |n: &Numbers| match n.exploration {
-            _ if n.lr_final_share != 1.0 => Some("lr_final_share"),
+            _ if n.lr_final_share != 1.0 => Some(rates),
             [start, last, _] => (start != last).then_some(exploration),
         };
         own(&self.numbers).or_else(|| self.each.iter().find_map(own))

@@ -165,13 +165,9 @@ impl OffPolicy for OffPolicyCpu {
                 gradient_steps: steps,
                 policy_loss: of_actor(policy),
                 value_loss: value,
-                entropy: f64::NAN,
-                approx_kl: f64::NAN,
-                clip_fraction: f64::NAN,
                 grad_norm_actor: of_actor(actor),
                 grad_norm_critic: critic,
-                firing_rates: Vec::new(),
-                beams: None,
+                ..UpdateMetrics::absent()
             }
         };
         let out: Vec<_> = self.workers.iter_mut().map(metrics).collect();

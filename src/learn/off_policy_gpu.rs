@@ -283,13 +283,9 @@ impl OffPolicy for OffPolicyGpu {
                     gradient_steps: steps.len() as u32,
                     policy_loss: mean(|s| s.policy_loss),
                     value_loss: mean(|s| s.value_loss),
-                    entropy: f64::NAN,
-                    approx_kl: f64::NAN,
-                    clip_fraction: f64::NAN,
                     grad_norm_actor: actor,
                     grad_norm_critic: critic,
-                    firing_rates: Vec::new(),
-                    beams: None,
+                    ..UpdateMetrics::absent()
                 }
             })
             .collect();

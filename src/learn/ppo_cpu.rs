@@ -4,19 +4,20 @@
 //! minibatches are split into parts whose gradient sums are added in a fixed order.
 
 use super::adam::AdamStep;
-use super::{LearnerState, Pool, Ppo, PpoSpec, UpdateMetrics};
+use super::{LearnerState, Pool, Ppo, PpoSpec, UpdateMetrics, explained_variance, pace_extra};
 use crate::config::ClipScope;
 use crate::env::{At, StepSlices, TRUNCATED};
 use crate::gpu::GpuError;
-use crate::kernels::adam::Hyper;
 use crate::kernels::gae;
-use crate::nets::cpu::{Activations, Gradient, backward, forward};
+use crate::kernels::kl_control::{self, Pace};
+use crate::nets::cpu::{Activations, Extremes, Gradient, backward, forward};
 use crate::nets::dense::{Aligned, Packed, Strided, leading};
 use crate::nets::{ActorCriticLayout, MlpLayout};
 use crate::num::philox::{Stream, draw};
 use crate::num::real::{F32Lanes, LaneKernel, Real, Word, run_lanes};
 use crate::num::shuffle::Shuffle;
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// Environments a thread carries through a rollout at once.
 const CHUNK: usize = 256;
@@ -48,6 +49,8 @@ struct Chunk {
     scalars: Vec<Scalars>,
     /// Sums over slots and environments of the metrics in learning curves.
     sums: Vec<f64>,
+    /// Sums, and of squares, of what values missed of the returns, and of the returns.
+    fit: [[f64; 2]; 2],
     /// Spikes of the actor's hidden layers, then the critic's; empty without spikes.
     spikes: Vec<u64>,
 }
@@ -63,8 +66,13 @@ struct Learner {
     grads: Vec<f32>,
     actor: Packed,
     critic: Packed,
-    /// Sums over minibatches of policy loss, value loss, entropy, KL, clip share, gradient norms.
-    sums: [f64; 7],
+    pace: Pace<f32>,
+    /// Sums over minibatches of policy loss, value loss, entropy, KL, clip share, gradient norms, share of the actor's rate.
+    sums: [f64; 8],
+    /// Steps left out since the metrics were read.
+    skipped: u32,
+    /// Shares of the actor's hidden units that were silent, and saturated.
+    extremes: [f64; 2],
 }
 
 /// PPO for R replicas on the CPU.
@@ -90,6 +98,7 @@ impl PpoCpu {
         let p = layout.params();
         let (sizes, replicas) = (spec.env.sizes(), spec.env.replicas());
         let (o, a, t) = (sizes.obs, sizes.action, spec.ppo.horizon);
+        let paces = spec.paces(start);
         let learners = (0..replicas)
             .map(|r| {
                 let of = |v: &[f32]| v[r * p..(r + 1) * p].to_vec();
@@ -100,7 +109,10 @@ impl PpoCpu {
                     grads: vec![0.0; p],
                     actor: Packed::new(&layout.actor),
                     critic: Packed::new(&layout.critic),
-                    sums: [0.0; 7],
+                    pace: Pace::from_row(&paces[8 * r..]),
+                    sums: [0.0; 8],
+                    skipped: 0,
+                    extremes: [f64::NAN; 2],
                 };
                 l.pack();
                 l
@@ -125,6 +137,7 @@ impl PpoCpu {
                     final_value: vec![0.0; t * envs],
                     scalars: vec![[0.0; 4]; t * envs],
                     sums: vec![0.0; spec.env.curve().len()],
+                    fit: [[0.0; 2]; 2],
                     spikes: vec![0; spiking_layers(&layout).count()],
                 });
             }
@@ -133,7 +146,11 @@ impl PpoCpu {
         let m = spec.ppo.minibatch;
         let gathered = (0..replicas).map(|_| Gathered::new(m, o, a)).collect();
         let parts = (0..replicas * m.div_ceil(part_rows(m)))
-            .map(|_| PartResult { grads: vec![0.0; p], sums: [0.0; 7] })
+            .map(|_| PartResult {
+                grads: vec![0.0; p],
+                sums: [0.0; 7],
+                extremes: Extremes::of(&layout.actor),
+            })
             .collect();
         let scratch = Pool::new();
         let mut this = PpoCpu {
@@ -174,7 +191,7 @@ impl Ppo for PpoCpu {
         Ok(())
     }
 
-    fn minibatch(&mut self, update: u32, epoch: u32, mb: u32, lr: [f64; 2]) -> Result<(), GpuError> {
+    fn minibatch(&mut self, update: u32, epoch: u32, mb: u32, rates: &[[f64; 2]]) -> Result<(), GpuError> {
         let (spec, layout, chunks, learners, scratch) =
             (&self.spec, &self.layout, &self.chunks, &self.learners, &self.scratch);
         let m = spec.ppo.minibatch;
@@ -189,10 +206,11 @@ impl Ppo for PpoCpu {
 
         // ---- LOSS, BACKWARD: gradient sums of the parts ----
         let (gathered, parts) = (&self.gathered, m.div_ceil(rows));
+        let last = epoch as usize + 1 == spec.ppo.epochs && mb as usize + 1 == spec.minibatches();
         self.parts.par_iter_mut().enumerate().for_each(|(i, out)| {
             let (r, from) = (i / parts, i % parts * rows);
             let work = |s: &mut BackwardScratch| {
-                s.part(spec, layout, &learners[r], &gathered[r], from, m.min(from + rows), out)
+                s.part(spec, r, layout, &learners[r], &gathered[r], from..m.min(from + rows), last, out)
             };
             scratch.with(|| BackwardScratch::new(layout), work);
         });
@@ -200,19 +218,14 @@ impl Ppo for PpoCpu {
         // ---- CLIP, ADAM ----
         self.adam_steps += 1;
         self.steps += 1;
-        let p = &spec.ppo;
-        let hyper = Hyper {
-            lr,
-            max_norm: p.max_grad_norm,
-            beta1: p.adam_beta1,
-            beta2: p.adam_beta2,
-            eps: p.adam_eps,
-        };
-        let step = AdamStep::new(&hyper, self.adam_steps, layout.split());
-        self.learners
-            .par_iter_mut()
-            .zip(self.parts.par_chunks(parts))
-            .for_each(|(l, parts)| l.update(&spec.ppo, &step, parts));
+        let first = epoch == 0 && mb == 0;
+        let each = self.learners.par_iter_mut().zip(self.parts.par_chunks(parts)).enumerate();
+        each.for_each(|(r, (l, parts))| {
+            l.update(spec, r, rates[r], first, parts);
+            if last {
+                l.extremes = extremes_of(parts);
+            }
+        });
         Ok(())
     }
 
@@ -223,11 +236,13 @@ impl Ppo for PpoCpu {
             slots: vec![0.0; self.spec.env.curve().len()],
             gradient_steps: steps,
             firing_rates: vec![0.0; spiking_layers(&self.layout).count()],
-            ..UpdateMetrics::default()
+            ..UpdateMetrics::absent()
         };
         let mut out = vec![none; self.learners.len()];
+        let mut fits = vec![[[0.0; 2]; 2]; self.learners.len()];
         for c in &mut self.chunks {
-            let u = &mut out[c.at.replica];
+            let (u, fit) = (&mut out[c.at.replica], &mut fits[c.at.replica]);
+            fit.as_flattened_mut().iter_mut().zip(c.fit.as_flattened()).for_each(|(sum, x)| *sum += x);
             for (mean, sum) in u.slots.iter_mut().zip(&mut c.sums) {
                 *mean += std::mem::take(sum) / slots;
             }
@@ -237,12 +252,16 @@ impl Ppo for PpoCpu {
                 *rate += std::mem::take(n) as f64 / (slots * neurons as f64);
             }
         }
-        for (u, l) in out.iter_mut().zip(&mut self.learners) {
-            let [pg, v, entropy, kl, clipped, na, nc] =
+        for ((u, l), [missed, returns]) in out.iter_mut().zip(&mut self.learners).zip(fits) {
+            u.explained_variance = explained_variance(slots, missed, returns);
+            let [pg, v, entropy, kl, clipped, na, nc, rate] =
                 std::mem::take(&mut l.sums).map(|x| x / f64::from(steps));
             (u.policy_loss, u.value_loss, u.entropy, u.approx_kl, u.clip_fraction) =
                 (pg, v, entropy, kl, clipped);
             (u.grad_norm_actor, u.grad_norm_critic) = (na, nc);
+            [u.dead_neurons, u.saturated_neurons] = l.extremes;
+            (u.rate_share, u.skipped_share) =
+                (rate, f64::from(std::mem::take(&mut l.skipped)) / f64::from(steps));
         }
         Ok(read.then_some(out))
     }
@@ -256,7 +275,7 @@ impl Ppo for PpoCpu {
             v: all(|l| &l.v),
             adam_steps: self.adam_steps,
             updates,
-            extra: Vec::new(),
+            extra: vec![pace_extra(self.learners.iter().map(|l| l.pace.row()))],
         })
     }
 }
@@ -267,13 +286,14 @@ impl Learner {
         rayon::join(|| actor.pack(params), || critic.pack(params));
     }
 
-    /// Adds the parts' gradients, clips, and steps Adam (torch.optim.Adam). A gradient that is not finite changes nothing, so that one
-    /// diverging replica stays visible without spreading.
-    fn update(&mut self, ppo: &crate::config::PpoConfig, step: &AdamStep, parts: &[PartResult]) {
+    /// Adds the parts' gradients, clips, and steps Adam (torch.optim.Adam) at the replica's pace. A gradient that is not finite changes nothing, so
+    /// that one diverging replica stays visible without spreading.
+    fn update(&mut self, spec: &PpoSpec, r: usize, lr: [f64; 2], first: bool, parts: &[PartResult]) {
+        let (ppo, split) = (spec.of(r), self.actor.layout.end());
         for p in parts {
             self.sums.iter_mut().zip(p.sums).for_each(|(s, x)| *s += x);
         }
-        let ranges = [0..step.split, step.split..self.grads.len()];
+        let ranges = [0..split, split..self.grads.len()];
         let squares = ranges.clone().map(|range| {
             // Adds the parts in their order and squares, span by span; the squares are added in order too.
             let spans = self.grads[range.clone()].par_chunks_mut(SPAN).enumerate().map(|(i, g)| {
@@ -290,9 +310,18 @@ impl Learner {
         self.sums[5] += norms[0];
         self.sums[6] += norms[1];
         let joint = (squares[0] + squares[1]).sqrt();
-        if !joint.is_finite() {
+        let hyper = ppo.adam(lr);
+        let divergence = parts.iter().map(|p| p.sums[3]).sum::<f64>() as f32;
+        let before = self.pace.skipped;
+        let betas = [hyper.beta1, hyper.beta2, 1.0 - hyper.beta1, 1.0 - hyper.beta2].map(|x| x as f32);
+        let finite = norms.map(|n| n as f32);
+        kl_control::advance(&mut self.pace, divergence, finite, ppo.limits().row(), betas, first);
+        self.sums[7] += f64::from(self.pace.rate);
+        self.skipped += (self.pace.skipped - before) as u32;
+        if self.pace.live == 0.0 {
             return;
         }
+        let step = AdamStep::paced(&hyper, &self.pace, split);
         for (group, range) in ranges.into_iter().enumerate() {
             let norm = if ppo.clip_scope == ClipScope::Joint { joint } else { norms[group] };
             let scale = if ppo.max_grad_norm > 0.0 {
@@ -309,8 +338,22 @@ impl Learner {
                 .zip(self.grads[range].par_chunks(SPAN));
             spans.for_each(|(((m, v), p), grads)| step.run(group, scale, grads, m, v, p));
         }
+        let clamp = spec.clamp();
+        for x in &mut self.params[clamp.params] {
+            *x = x.clamp(clamp.low as f32, clamp.high as f32);
+        }
         self.pack();
     }
+}
+
+/// Shares of the actor's hidden units that were silent, and saturated, in all parts of a minibatch.
+fn extremes_of(parts: &[PartResult]) -> [f64; 2] {
+    let mut sum = parts[0].extremes.clone();
+    for part in &parts[1..] {
+        let both = sum.0.iter_mut().zip(&part.extremes.0);
+        both.for_each(|(sum, n)| *sum = [sum[0] + n[0], sum[1] + n[1]]);
+    }
+    sum.shares()
 }
 
 /// Neurons of each spiking layer, times spike steps: the actor's, then the critic's.
@@ -415,6 +458,8 @@ struct PartResult {
     grads: Vec<f32>,
     /// Contributions to policy loss, value loss, entropy, KL, clip share; two zeros.
     sums: [f64; 7],
+    /// Of the actor's hidden units, in the last minibatch of an update.
+    extremes: Extremes,
 }
 
 struct BackwardScratch {
@@ -438,19 +483,22 @@ impl BackwardScratch {
         }
     }
 
-    /// Loss and gradients of samples [from, to) of a minibatch.
+    /// Loss and gradients of some samples of a minibatch, the `last` of the update or not.
     #[allow(clippy::too_many_arguments, reason = "a replica's share of a minibatch")]
     fn part(
         &mut self,
         spec: &PpoSpec,
+        r: usize,
         layout: &ActorCriticLayout,
         l: &Learner,
         mb: &Gathered,
-        from: usize,
-        to: usize,
+        samples: Range<usize>,
+        last: bool,
         out: &mut PartResult,
     ) {
-        let ppo = &spec.ppo;
+        let Range { start: from, end: to } = samples;
+        out.extremes.0.fill([0; 2]);
+        let ppo = spec.of(r);
         let (o, a) = (layout.actor.inputs(), layout.actions());
         let (ldx, lda, ldv) = (leading(o), leading(a), leading(1));
         let inv_m = 1.0 / ppo.minibatch as f32;
@@ -473,6 +521,9 @@ impl BackwardScratch {
             let (obs, action) = (&mb.x[lo * ldx..hi * ldx], &mb.action[lo * a..hi * a]);
             let x = Strided { data: obs, row: ldx, col: 1 };
             forward(&l.actor, rows, x, &mut self.actor);
+            if last {
+                self.actor.add_extremes(&layout.actor, rows, &mut out.extremes);
+            }
             forward(&l.critic, rows, x, &mut self.critic);
             let (d_mean, d_value) = (self.d_actor.d_out(), self.d_critic.d_out());
             let (mean, value) = (self.actor.output(), self.critic.output());
@@ -610,7 +661,7 @@ impl Chunk {
     fn advantages(&mut self, spec: &PpoSpec) {
         let n = spec.ppo.horizon * self.envs;
         let size = gae::Spec { t: spec.ppo.horizon, r: 1, b: self.envs };
-        let hyper = [[spec.ppo.gamma as f32, spec.ppo.gae_lambda as f32, spec.ppo.reward_scale as f32, 0.0]];
+        let hyper = [spec.of(self.at.replica).gae()];
         let (mut adv, mut ret) = (vec![0f32; n], vec![0f32; n]);
         gae::gae_cpu(
             &size,
@@ -625,6 +676,12 @@ impl Chunk {
         for (at, row) in self.scalars.iter_mut().enumerate() {
             *row = [self.logprob[at], adv[at], ret[at], self.value[at]];
         }
+        self.fit = [&adv, &ret].map(|of| {
+            of.iter().fold([0.0; 2], |[sum, square], x| {
+                let x = f64::from(*x);
+                [sum + x, square + x * x]
+            })
+        });
     }
 }
 
@@ -707,7 +764,6 @@ impl LaneKernel for SampleGaussian<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::learn::learning_rates;
     use crate::learn::toy::Toy;
     use std::sync::Arc;
 
@@ -731,7 +787,7 @@ mod tests {
                 ppo.advantages().unwrap();
                 for epoch in 0..spec.ppo.epochs as u32 {
                     for mb in 0..spec.minibatches() as u32 {
-                        ppo.minibatch(update, epoch, mb, learning_rates(&spec.ppo, update, 2)).unwrap();
+                        ppo.minibatch(update, epoch, mb, &spec.learning_rates(update, 2)).unwrap();
                     }
                 }
                 metrics.extend(ppo.finish(true).unwrap().unwrap());
@@ -779,7 +835,7 @@ mod tests {
             ppo.advantages().unwrap();
             for epoch in 0..spec.ppo.epochs as u32 {
                 for mb in 0..spec.minibatches() as u32 {
-                    ppo.minibatch(u, epoch, mb, learning_rates(&spec.ppo, u, 2)).unwrap();
+                    ppo.minibatch(u, epoch, mb, &spec.learning_rates(u, 2)).unwrap();
                 }
             }
             ppo.finish(true).unwrap();
@@ -799,7 +855,7 @@ mod tests {
         ppo.rollout(0).unwrap();
         ppo.advantages().unwrap();
         let (m, envs) = (spec.ppo.minibatch, spec.ppo.envs);
-        ppo.minibatch(0, 1, 4, [1e-4; 2]).unwrap();
+        ppo.minibatch(0, 1, 4, &[[1e-4; 2]; 2]).unwrap();
         let per_replica = envs.div_ceil(CHUNK);
         for r in 0..2 {
             let shuffle = Shuffle::new(spec.env.key(r), 0, 1, spec.samples() as u32);

@@ -7,12 +7,17 @@
 //! Same draws, same shuffles, same formulas as [`super::ppo_cpu`]; sums run in another order, so results agree by tolerance.
 
 use super::network::{Forward, Rows, Spikes};
-use super::step_gpu::StepGpu;
-use super::{LearnerState, Ppo, PpoSpec, UpdateMetrics};
+use super::step_gpu::{Learners, StepGpu, StepMetrics};
+use super::{
+    Fit, LearnerState, Ppo, PpoSpec, UpdateMetrics, explained_variance, fit_of, fit_sums, pace_extra,
+    record_fit,
+};
+use crate::config::PpoConfig;
 use crate::env::{EnvBuffers, EnvGpu, FusedBuffers, FusedPlan, FusedRollout, StepArgs};
 use crate::gpu::{Buf, Fill, Gpu, GpuError};
 use crate::kernels::activity_count::{self, Units};
 use crate::kernels::{gae, gaussian_head, metrics_reduce, minibatch_gather, minibatch_scalars};
+use crate::nets::cpu::Extremes;
 use crate::nets::lif::MAX_STEPS;
 use crate::nets::mlp::Layer;
 use crate::nets::{ActorCriticLayout, MlpLayout};
@@ -61,6 +66,72 @@ impl Firing {
         };
         words.map(of).collect()
     }
+}
+
+/// How often the units of a hidden layer were not silent, and how often not saturated.
+struct Extreme {
+    /// Of neurons that spike, the first counts both.
+    counts: Vec<(activity_count::ActivityCountBound, Buf<u32>)>,
+    neurons: usize,
+    /// What a unit can be counted for in a minibatch: samples, times spike steps.
+    most: u32,
+}
+
+impl Extreme {
+    /// One for each hidden layer of the actor, in a minibatch of `m` samples.
+    fn new(gpu: &Gpu, learn: &StepGpu, net: &MlpLayout, r: usize, m: usize) -> Result<Vec<Self>, GpuError> {
+        let counter = |units, source: Source, neurons| {
+            let spec = activity_count::Spec { r, m, c: neurons, units };
+            let counts = gpu.alloc::<u32>("update.extremes", &[spec.counts()], Fill::Zero)?;
+            let kernel = activity_count::ActivityCount::new(gpu, &spec)?;
+            let bound = match source {
+                Source::Words(words) => kernel.bind(gpu, words, &counts),
+                Source::Values(values) => kernel.bind(gpu, values, &counts),
+            };
+            Ok::<_, GpuError>((bound, counts))
+        };
+        let (_, hidden) = net.layers.split_last().expect("a network has layers");
+        let of = |(i, layer): (usize, &Layer)| {
+            let n = layer.outputs;
+            let (counts, steps) = match (&learn.actor_spikes, net.lif) {
+                (Some(spikes), Some(lif)) => {
+                    (vec![counter(Units::Spikes, Source::Words(&spikes.words[i]), n)?], lif.steps)
+                }
+                _ => {
+                    let values = &learn.actor_hidden[i];
+                    let of = |units| counter(units, Source::Values(values), n);
+                    (vec![of(Units::Values)?, of(Units::Inside)?], 1)
+                }
+            };
+            Ok(Extreme { counts, neurons: n, most: (m * steps) as u32 })
+        };
+        hidden.iter().enumerate().map(of).collect()
+    }
+
+    fn record(&self, pass: &mut wgpu::ComputePass, m: usize) {
+        self.counts.iter().for_each(|(count, _)| count.record(pass, m, true));
+    }
+
+    /// Of each replica, both counts of every unit.
+    fn read(&self, gpu: &Gpu, r: usize) -> Result<Vec<Vec<[u64; 2]>>, GpuError> {
+        let counts = self.counts.iter().map(|(_, c)| gpu.read(c)).collect::<Result<Vec<_>, _>>()?;
+        let n = self.neurons;
+        let of = |r: usize, unit: usize| match &counts[..] {
+            // Spikes, then membrane updates.
+            [spikes] => {
+                let spikes = spikes[2 * r * n + unit];
+                [spikes.into(), (self.most - spikes).into()]
+            }
+            both => [0, 1].map(|k| both[k][r * n + unit].into()),
+        };
+        Ok((0..r).map(|r| (0..n).map(|unit| of(r, unit)).collect()).collect())
+    }
+}
+
+/// What the activity of a layer is read from.
+enum Source<'a> {
+    Words(&'a Buf<u32>),
+    Values(&'a Buf<f32>),
 }
 
 /// How a rollout is dispatched.
@@ -127,7 +198,10 @@ pub struct PpoGpu {
     critic_rows: usize,
     /// Of spiking networks, the actor's hidden layers, then the critic's.
     firing: Vec<Firing>,
+    /// Of the actor's hidden layers in the last minibatch of an update.
+    extremes: Vec<Extreme>,
     gae: gae::GaeBound,
+    fit: Fit,
     gather: minibatch_gather::MinibatchGatherBound,
     scalars: minibatch_scalars::MinibatchScalarsBound,
     learn: StepGpu,
@@ -164,14 +238,15 @@ impl PpoGpu {
         // The learners and their minibatch. Hidden activations are shared by rollout and minibatch, which never run at once.
         let steps = spec.ppo.epochs * spec.minibatches();
         let rate_penalty = spec.spiking.as_ref().map_or(0.0, |s| s.rate_penalty);
-        let learn = StepGpu::new(g, &layout, &spec.ppo, rate_penalty, r, b.max(m), steps, start)?;
+        let (each, paces) = (spec.all().cloned().collect::<Vec<_>>(), spec.paces(start));
+        let learners = Learners { start, each: &each, paces: &paces, clamp: &spec.clamp() };
+        let learn = StepGpu::new(g, &layout, rate_penalty, b.max(m), steps, &learners)?;
 
         // The replicas' keys and constants.
         let keys: Vec<_> = (0..r).map(|r| spec.env.key(r)).collect();
         let keys = g.upload("ppo.keys", &[r], &keys)?;
-        let gae_hyper =
-            [spec.ppo.gamma as f32, spec.ppo.gae_lambda as f32, spec.ppo.reward_scale as f32, 0.0];
-        let gae_hyper = g.upload("ppo.gae_hyper", &[r], &vec![gae_hyper; r])?;
+        let gae_hyper: Vec<_> = spec.all().map(PpoConfig::gae).collect();
+        let gae_hyper = g.upload("ppo.gae_hyper", &[r], &gae_hyper)?;
 
         // The rollout.
         let state = zero("rollout.state", &[r, sizes.state, b])?;
@@ -265,6 +340,8 @@ impl PpoGpu {
                 &advantage,
                 &returns,
             ),
+            fit: [fit_of(g, &advantage, [t, r, b])?, fit_of(g, &returns, [t, r, b])?],
+            extremes: Extreme::new(g, &learn, &layout.actor, r, m)?,
             gather: minibatch_gather::MinibatchGather::new(
                 g,
                 &minibatch_gather::Spec { t, r, b, o, a, m, unit: Unit::Sample, tail: 0 },
@@ -392,14 +469,17 @@ impl Ppo for PpoGpu {
     }
 
     fn advantages(&mut self) -> Result<(), GpuError> {
-        self.submit(|pass| self.gae.record(pass));
+        self.submit(|pass| {
+            self.gae.record(pass);
+            record_fit(pass, &self.fit);
+        });
         Ok(())
     }
 
-    fn minibatch(&mut self, update: u32, epoch: u32, mb: u32, lr: [f64; 2]) -> Result<(), GpuError> {
+    fn minibatch(&mut self, update: u32, epoch: u32, mb: u32, rates: &[[f64; 2]]) -> Result<(), GpuError> {
         // The learning rates hold for an update, and a write of them would split the stream of commands.
         if epoch == 0 && mb == 0 {
-            self.learn.learning_rates(&self.gpu, lr);
+            self.learn.learning_rates(&self.gpu, rates);
         }
         self.adam_steps += 1;
         self.steps += 1;
@@ -408,7 +488,10 @@ impl Ppo for PpoGpu {
         self.submit(|pass| {
             self.gather.record(pass, which);
             self.scalars.record(pass, which);
-            self.learn.record(pass, self.adam_steps, row);
+            self.learn.record(pass, row);
+            if row + 1 == self.spec.ppo.epochs * self.spec.minibatches() {
+                self.extremes.iter().for_each(|e| e.record(pass, self.spec.ppo.minibatch));
+            }
         });
         Ok(())
     }
@@ -426,6 +509,20 @@ impl Ppo for PpoGpu {
         let mut steps = self.learn.metrics(&self.gpu)?;
         steps.truncate(done);
         let firing = self.firing.iter().map(|f| self.gpu.read(&f.counts)).collect::<Result<Vec<_>, _>>()?;
+        let extremes = self.extremes.iter().map(|e| e.read(&self.gpu, d.r)).collect::<Result<Vec<_>, _>>()?;
+        let said: Vec<[f64; 2]> = (0..d.r)
+            .map(|r| Extremes(extremes.iter().flat_map(|layer| layer[r].iter().copied()).collect()).shares())
+            .collect();
+        let [missed, returns] = [0, 1].map(|k| self.gpu.read(&self.fit[k].1));
+        let (missed, returns) = (missed?, returns?);
+        let slot_count = (d.t * d.b) as f64;
+        let explained =
+            |r: usize| explained_variance(slot_count, fit_sums(&missed, r, d.r), fit_sums(&returns, r, d.r));
+        // The first step of an update leaves none out.
+        let skipped = |r: usize| match &steps[..] {
+            [first, .., last] => (last[r].skipped - first[r].skipped) / steps.len() as f64,
+            _ => 0.0,
+        };
         let spike_steps = self.spec.spiking.as_ref().map_or(0, |s| s.steps);
         let out = (0..d.r)
             .map(|r| {
@@ -433,7 +530,7 @@ impl Ppo for PpoGpu {
                     let sum: f64 = (0..d.t).map(|t| f64::from(slots[self.sum_of(t, r, curve)])).sum();
                     sum / (d.t * d.b) as f64
                 };
-                let mean = |of: fn(&super::step_gpu::StepMetrics) -> f64| {
+                let mean = |of: fn(&StepMetrics) -> f64| {
                     steps.iter().map(|s| of(&s[r])).sum::<f64>() / steps.len() as f64
                 };
                 let rate = |r: usize, neurons: usize, counts: &[u32]| {
@@ -451,6 +548,11 @@ impl Ppo for PpoGpu {
                     value_loss: mean(|s| s.value_loss),
                     grad_norm_actor: mean(|s| s.norms[0]),
                     grad_norm_critic: mean(|s| s.norms[1]),
+                    rate_share: mean(|s| s.rate_share),
+                    skipped_share: skipped(r),
+                    explained_variance: explained(r),
+                    dead_neurons: said[r][0],
+                    saturated_neurons: said[r][1],
                     firing_rates: self
                         .firing
                         .iter()
@@ -471,7 +573,7 @@ impl Ppo for PpoGpu {
             v: self.gpu.read(&self.learn.v)?,
             adam_steps: self.adam_steps,
             updates,
-            extra: Vec::new(),
+            extra: vec![pace_extra(self.gpu.read(&self.learn.pace)?.as_chunks().0.iter().copied())],
         })
     }
 }

@@ -4,8 +4,9 @@ use super::network::{Backward, Forward, Rows, Spikes, visible};
 use super::{LearnerState, slices};
 use crate::config::{ClipScope, PpoConfig};
 use crate::gpu::{Buf, Fill, Gpu, GpuError};
+use crate::kernels::adam::Clamp;
 use crate::kernels::{
-    adam, advantage_stats, column_sum, grad_norm, grad_reduce, ppo_policy_loss, ppo_value_loss,
+    adam, advantage_stats, column_sum, grad_norm, grad_reduce, kl_control, ppo_policy_loss, ppo_value_loss,
 };
 use crate::nets::ActorCriticLayout;
 
@@ -19,11 +20,25 @@ pub struct StepMetrics {
     pub value_loss: f64,
     /// Norms of actor (with log-std) and critic before clipping.
     pub norms: [f64; 2],
+    /// Share of the actor's rate, and steps left out so far.
+    pub rate_share: f64,
+    pub skipped: f64,
+}
+
+/// What the replicas of a batch begin with, and the numbers that they learn with.
+pub struct Learners<'a> {
+    pub start: &'a LearnerState,
+    /// Of every replica, `[R]`.
+    pub each: &'a [PpoConfig],
+    /// `[R, 8]`
+    pub paces: &'a [f32],
+    pub clamp: &'a Clamp,
 }
 
 /// The kernels of a minibatch step with their buffers, and the learners they move.
 pub struct StepGpu {
     ppo: PpoConfig,
+    each: Vec<PpoConfig>,
     layout: ActorCriticLayout,
     r: usize,
 
@@ -47,10 +62,14 @@ pub struct StepGpu {
     pub critic_spikes: Option<Spikes>,
 
     hyper: Buf<f32>,
+    /// Of every replica's actor (`kl_control`), `[R, 8]`.
+    pub pace: Buf<f32>,
     /// Rows of every step of an update: policy terms `[R, A+4]`, value terms `[R, 1]`, norms `[R, 2]`.
     term_rows: Buf<f32>,
     value_rows: Buf<f32>,
     norm_rows: Buf<f32>,
+    /// Paces behind every step, `[R, 8]`.
+    pace_rows: Buf<f32>,
 
     stats: advantage_stats::AdvantageStatsBound,
     actor: Forward,
@@ -62,29 +81,30 @@ pub struct StepGpu {
     term_sum: column_sum::ColumnSumBound,
     value_sum: column_sum::ColumnSumBound,
     norm_sum: column_sum::ColumnSumBound,
+    pace_sum: column_sum::ColumnSumBound,
     actor_back: Backward,
     critic_back: Backward,
     reduce: grad_reduce::GradReduceBound,
     norm: grad_norm::GradNormBound,
     /// Under joint clipping, the norms of the two groups, which only the metrics want.
     group_norm: Option<grad_norm::GradNormBound>,
+    control: kl_control::KlControlBound,
     adam: adam::AdamBound,
 }
 
 impl StepGpu {
-    /// `steps` minibatch steps make an update; hidden activations hold `rows` ≥ M rows per replica. The losses of spiking networks have
+    /// `steps` minibatch steps make an update; all replicas have the sizes of the first; hidden activations hold `rows` ≥ M rows per replica. The losses of spiking networks have
     /// `rate_penalty` times their mean firing rate in them.
     #[expect(clippy::too_many_arguments, reason = "two networks, their sizes and where they start")]
     pub fn new(
         g: &Gpu,
         layout: &ActorCriticLayout,
-        ppo: &PpoConfig,
         rate_penalty: f64,
-        r: usize,
         rows: usize,
         steps: usize,
-        start: &LearnerState,
+        learners: &Learners,
     ) -> Result<Self, GpuError> {
+        let (start, r, ppo) = (learners.start, learners.each.len(), &learners.each[0]);
         let (m, p, o, a, n) =
             (ppo.minibatch, layout.params(), layout.actor.inputs(), layout.actions(), layout.log_std_off);
         assert!(rows >= m, "{rows} rows cannot hold a minibatch of {m}");
@@ -103,6 +123,9 @@ impl StepGpu {
         let moment1 = g.upload("ppo.adam_m", &[r, p], &start.m)?;
         let moment2 = g.upload("ppo.adam_v", &[r, p], &start.v)?;
         let hyper = zero("ppo.adam_hyper", &[r, 8])?;
+        let limits: Vec<f32> = learners.each.iter().flat_map(|p| p.limits().row::<f32>()).collect();
+        let limits = g.upload("ppo.limits", &[r, 2], &limits)?;
+        let pace = g.upload("ppo.pace", &[r, 8], learners.paces)?;
 
         // The minibatch.
         let obs = zero("minibatch.obs", &[r, m, o])?;
@@ -127,6 +150,7 @@ impl StepGpu {
         let term_rows = zero("update.term_rows", &[steps, r, a + 4])?;
         let value_rows = zero("update.value_rows", &[steps, r, 1])?;
         let norm_rows = zero("update.norm_rows", &[steps, r, 2])?;
+        let pace_rows = zero("update.pace_rows", &[steps, r, 8])?;
 
         let (actor_acts, critic_acts) = (with(&actor_hidden, &mean), with(&critic_hidden, &value));
         let (actor_dy, critic_dy) = (with(&actor_dh, &d_mean), with(&critic_dh, &d_value));
@@ -173,14 +197,17 @@ impl StepGpu {
                 if joint { &group_norms } else { &norms },
                 &norm_rows,
             )?,
+            pace_sum: sum_of(column_sum::Spec { r, m: 1, c: 8 }, &pace, &pace_rows)?,
             actor_back: back(&layout.actor, &actor_acts, &actor_dy, &actor_spikes)?,
             critic_back: back(&layout.critic, &critic_acts, &critic_dy, &critic_spikes)?,
             reduce: grad_reduce::GradReduce::new(g, &grad_reduce::Spec { r, p, s: slices(m) })?
                 .bind(g, &partials, &grads),
             norm: norm_of(joint, &norms)?,
             group_norm: if joint { Some(norm_of(false, &group_norms)?) } else { None },
-            adam: adam::Adam::new(g, &adam::Spec { r, p, split: layout.split() })?
-                .bind(g, &params, &grads, &norms, &moment1, &moment2, &hyper),
+            control: kl_control::KlControl::new(g, &kl_control::Spec { r, c: a + 4, column: a + 1 })?
+                .bind(g, &term_rows, &norms, &hyper, &limits, &pace),
+            adam: adam::Adam::paced(g, &adam::Spec { r, p, split: layout.split() }, learners.clamp)?
+                .bind_paced(g, &params, &grads, &norms, &moment1, &moment2, &hyper, &pace),
             obs,
             action,
             scalars,
@@ -193,34 +220,27 @@ impl StepGpu {
             actor_spikes,
             critic_spikes,
             hyper,
+            pace,
             term_rows,
             value_rows,
             norm_rows,
+            pace_rows,
+            each: learners.each.to_vec(),
             ppo: ppo.clone(),
             layout: layout.clone(),
             r,
         })
     }
 
-    fn adam_hyper(&self, lr: [f64; 2]) -> adam::Hyper {
-        let p = &self.ppo;
-        adam::Hyper {
-            lr,
-            max_norm: p.max_grad_norm,
-            beta1: p.adam_beta1,
-            beta2: p.adam_beta2,
-            eps: p.adam_eps,
-        }
+    /// Sets the scheduled rates of actor and critic of every replica for the steps submitted from now on.
+    pub fn learning_rates(&self, gpu: &Gpu, rates: &[[f64; 2]]) {
+        let rows = self.each.iter().zip(rates).flat_map(|(p, lr)| p.adam(*lr).row::<f32>());
+        gpu.write(&self.hyper, &rows.collect::<Vec<f32>>());
     }
 
-    /// Sets the learning rates of the steps submitted from now on.
-    pub fn learning_rates(&self, gpu: &Gpu, lr: [f64; 2]) {
-        gpu.write(&self.hyper, &vec![self.adam_hyper(lr).row::<f32>(); self.r].concat());
-    }
-
-    /// One step on what `obs`, `action` and `scalars` hold: loss, backward, clip, Adam's step `t` = 1, 2, …; its metrics go to row `row` of
-    /// the update.
-    pub fn record(&self, pass: &mut wgpu::ComputePass, t: u64, row: usize) {
+    /// One step on what `obs`, `action` and `scalars` hold: loss, backward, clip, and Adam at each replica's pace; its metrics go to row `row` of the
+    /// update.
+    pub fn record(&self, pass: &mut wgpu::ComputePass, row: usize) {
         let (p, m, a) = (&self.ppo, self.ppo.minibatch, self.layout.actions());
         self.stats.record(pass);
         // loss
@@ -243,13 +263,6 @@ impl StepGpu {
         self.actor_back.record(pass, m);
         self.critic_back.record(pass, m);
         self.reduce.record(pass);
-        // clip, adam: the bias corrections follow from t alone, the learning rates are in `hyper`
-        self.norm.record(pass);
-        self.adam.record(pass, &self.adam_hyper([0.0; 2]).args(t));
-        // sums for the metrics
-        if let Some(norm) = &self.group_norm {
-            norm.record(pass);
-        }
         let total = |width: usize, scale: f32| column_sum::Args {
             m,
             out_stride: width,
@@ -257,6 +270,15 @@ impl StepGpu {
             scale,
         };
         self.term_sum.record(pass, &total(a + 4, 1.0 / m as f32));
+        // clip, pace, adam: the divergence is among the sums, the scheduled rates are in `hyper`
+        self.norm.record(pass);
+        self.control.record(pass, row);
+        self.adam.record(pass, &adam::Args::PACED);
+        // sums for the metrics
+        if let Some(norm) = &self.group_norm {
+            norm.record(pass);
+        }
+        self.pace_sum.record(pass, &column_sum::Args { m: 1, ..total(8, 1.0) });
         self.value_sum.record(pass, &total(1, 1.0 / m as f32));
         self.norm_sum.record(pass, &column_sum::Args { m: 1, ..total(2, 1.0) });
     }
@@ -265,6 +287,7 @@ impl StepGpu {
     pub fn metrics(&self, gpu: &Gpu) -> Result<Vec<Vec<StepMetrics>>, GpuError> {
         let (terms, values, norms) =
             (gpu.read(&self.term_rows)?, gpu.read(&self.value_rows)?, gpu.read(&self.norm_rows)?);
+        let paces = gpu.read(&self.pace_rows)?;
         let (r, a) = (self.r, self.layout.actions());
         let of = |i: usize| {
             let term = |c: usize| f64::from(terms[i * (a + 4) + a + c]);
@@ -275,6 +298,8 @@ impl StepGpu {
                 entropy: term(3),
                 value_loss: values[i].into(),
                 norms: [norms[2 * i].into(), norms[2 * i + 1].into()],
+                rate_share: paces[8 * i].into(),
+                skipped: paces[8 * i + 5].into(),
             }
         };
         Ok((0..values.len() / r).map(|step| (0..r).map(|k| of(step * r + k)).collect()).collect())

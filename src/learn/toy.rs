@@ -41,10 +41,12 @@ impl Toy {
             reset: 0.0,
             eta: 3.0,
             detach_reset: true,
+            readout: Default::default(),
             hidden_gain: 8.0,
             actor_gain: 0.3,
             lr_actor: 3e-3,
             lr_critic: 2e-3,
+            target_kl: 0.03,
             rate_penalty,
         }
     }

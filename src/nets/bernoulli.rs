@@ -114,11 +114,23 @@ pub struct Loss<'a> {
     pub d_logits: &'a mut [f32],
 }
 
-/// Contributions of the samples to the mean policy loss (without entropy) and the mean entropy, nat.
+/// Contributions of the samples to the mean policy loss (without entropy), the mean entropy, nat, and with a clipped surrogate to the k3 estimate of the KL
+/// divergence from the policy of the rollout, nat, and the share of clipped ratios.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct LossSums {
     pub policy: f64,
     pub entropy: f64,
+    pub kl: f64,
+    pub clipped: f64,
+}
+
+impl LossSums {
+    pub fn add(&mut self, o: &LossSums) {
+        self.policy += o.policy;
+        self.entropy += o.entropy;
+        self.kl += o.kl;
+        self.clipped += o.clipped;
+    }
 }
 
 impl Loss<'_> {
@@ -132,7 +144,7 @@ impl Loss<'_> {
         let LossHyper { clip, entropy_coef, per_sample, mean, inverse } = self.hyper;
         let (per_sample_v, ent) = (V::splat_f32(per_sample), V::splat_f32(entropy_coef * per_sample));
         let k = self.action.len() / self.old.len();
-        let (mut policy, mut entropies) = (zero, zero);
+        let (mut policy, mut entropies, mut kl, mut beyond) = (zero, zero, zero, zero);
         let mut i = from;
         while i + V::LANES <= to {
             let (mut logp, mut entropy) = (zero, zero);
@@ -148,11 +160,14 @@ impl Loss<'_> {
                 None => (-adv * logp, -adv),
                 Some(clip) => {
                     let clip = V::splat_f32(clip);
-                    let ratio = (logp - V::load(&self.old[i..])).exp();
+                    let log_ratio = logp - V::load(&self.old[i..]);
+                    let ratio = log_ratio.exp();
                     let free = -adv * ratio;
                     let clipped = -adv * ratio.max(one - clip).min(one + clip);
                     let outside = clip.lt((ratio - one).abs());
                     let cut = V::mask_and(outside, free.lt(clipped));
+                    kl += (ratio - one) - log_ratio;
+                    beyond += V::select(outside, one, zero);
                     (free.max(clipped), V::select(cut, zero, free))
                 }
             };
@@ -168,7 +183,8 @@ impl Loss<'_> {
             entropies += entropy;
             i += V::LANES;
         }
-        for (sum, lanes) in [(&mut sums.policy, policy), (&mut sums.entropy, entropies)] {
+        let LossSums { policy: p, entropy: e, kl: d, clipped: c } = sums;
+        for (sum, lanes) in [(p, policy), (e, entropies), (d, kl), (c, beyond)] {
             let mut values = [0f32; 16];
             lanes.store(&mut values);
             *sum += values[..V::LANES].iter().map(|x| f64::from(*x)).sum::<f64>() * f64::from(per_sample);

@@ -2,8 +2,11 @@
 
 use super::dense::{self, Packed, Strided, leading};
 use super::mlp::Layer;
-use super::{Activity, LayerActivity, MlpLayout, spiking};
+use super::{Activation, Activity, LayerActivity, MlpLayout, spiking};
 use crate::num::real::{F32Lanes, LaneKernel, run_lanes};
+
+/// Where a tanh is taken for saturated.
+pub const SATURATED: f32 = 0.99;
 
 /// What a forward pass leaves.
 pub enum Activations {
@@ -53,6 +56,38 @@ impl Activations {
         }
     }
 
+    /// Adds, for each hidden unit in the last forward pass of `rows` samples, how often it was not silent and how often not saturated: see [`Extremes`].
+    pub fn add_extremes(&self, layout: &MlpLayout, rows: usize, sums: &mut Extremes) {
+        let (_, hidden) = layout.layers.split_last().expect("a network has layers");
+        let mut sums = sums.0.iter_mut();
+        let mut add = |moved: u64, free: u64| {
+            let sum = sums.next().expect("one sum for each hidden unit");
+            *sum = [sum[0] + moved, sum[1] + free];
+        };
+        match self {
+            Activations::Dense(a) => {
+                for (l, h) in hidden.iter().zip(&a.layers) {
+                    let ld = leading(l.outputs);
+                    for unit in 0..l.outputs {
+                        let values = (0..rows).map(|m| h[m * ld + unit].abs());
+                        let moved = values.clone().filter(|x| *x > 0.0).count();
+                        let free = match l.act {
+                            Activation::Tanh => values.filter(|x| *x <= SATURATED).count(),
+                            _ => rows,
+                        };
+                        add(moved as u64, free as u64);
+                    }
+                }
+            }
+            Activations::Spiking(a) => {
+                let steps = layout.lif.expect("a spiking network has neurons").steps;
+                for layer in a.activity(rows, steps) {
+                    layer.active.iter().for_each(|n| add(*n, (rows * steps) as u64 - n));
+                }
+            }
+        }
+    }
+
     /// What was active in the last forward pass, of `rows` samples x.
     pub fn count(&self, layout: &MlpLayout, rows: usize, x: Strided, sum: &mut Activity) {
         let first = |updates| LayerActivity {
@@ -85,6 +120,24 @@ impl Activations {
             }
         };
         sum.add(&Activity { samples: rows as u64, layers, executed });
+    }
+}
+
+/// Of every hidden unit of a network, how often it was not silent (a spike; a value that is not 0) and how often not saturated (no spike in a step; a
+/// tanh within ±[`SATURATED`]).
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Extremes(pub Vec<[u64; 2]>);
+
+impl Extremes {
+    /// For the hidden units of a network.
+    pub fn of(layout: &MlpLayout) -> Self {
+        let (_, hidden) = layout.layers.split_last().expect("a network has layers");
+        Extremes(vec![[0; 2]; hidden.iter().map(|l| l.outputs).sum()])
+    }
+
+    /// Shares of units that were always silent, and always saturated.
+    pub fn shares(&self) -> [f64; 2] {
+        [0, 1].map(|k| self.0.iter().filter(|n| n[k] == 0).count() as f64 / self.0.len() as f64)
     }
 }
 

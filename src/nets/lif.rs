@@ -2,12 +2,24 @@
 //!
 //! One spike step of a neuron with current i = W s + b:
 //! U ← (1−λ)·V + λ·i; it fires, s = 1, where U ≥ U_th; then V ← U_r, else V ← U. V starts at 0. The output layer is a leaky integrator
-//! without threshold, read after the last step. Backward, ds/dU = (η/2)/(1 + (π·η·(U−U_th)/2)²).
+//! without threshold, read after the last step, or the mean of the steps' currents ([`Readout`]). Backward, ds/dU = (η/2)/(1 + (π·η·(U−U_th)/2)²).
 
 use serde::{Deserialize, Serialize};
 
 /// Most spike steps: the spikes of a neuron are the lower bits of a word.
 pub const MAX_STEPS: usize = 16;
+
+/// What a spiking network's output layer makes of the currents i(t) = W s(t) + b of its S steps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Readout {
+    /// The potential of a leaky integrator after the last step, Σ_t λ(1−λ)^(S−1−t) i(t), as the paper has it: with λ = ½ little more than the last
+    /// two steps count.
+    #[default]
+    Last,
+    /// The mean of the currents: all steps count alike, so the output moves in smaller steps when a spike comes or goes.
+    Mean,
+}
 
 /// Constants of the neurons of a network.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -26,15 +38,29 @@ pub struct Lif {
     /// Whether the backward pass takes the reset as a constant (dV/dU = 1−s, as snnTorch) or follows it
     /// (dV/dU = 1−s−(U−U_r)·ds/dU, SpikingJelly's default).
     pub detach_reset: bool,
+    /// What the output layer reads.
+    #[serde(default)]
+    pub readout: Readout,
 }
 
 impl Lif {
-    /// Share λ(1−λ)^(S−1−t) that the current of step t has in the output integrator after the last step.
-    pub fn readout_weight(&self, step: usize) -> f64 {
-        self.lambda * (1.0 - self.lambda).powi((self.steps - 1 - step) as i32)
+    /// (share, keep): the output integrator is keep times itself plus share times the step's current.
+    pub fn integrator(&self) -> (f64, f64) {
+        match self.readout {
+            Readout::Last => (self.lambda, 1.0 - self.lambda),
+            Readout::Mean => (1.0 / self.steps as f64, 1.0),
+        }
     }
-    /// Sum of all [`Lif::readout_weight`]s, 1−(1−λ)^S: what a constant current such as the bias is scaled by.
+    /// Share of the current of step t in the output: λ(1−λ)^(S−1−t), or 1/S.
+    pub fn readout_weight(&self, step: usize) -> f64 {
+        let (share, keep) = self.integrator();
+        share * keep.powi((self.steps - 1 - step) as i32)
+    }
+    /// Sum of all [`Lif::readout_weight`]s, 1−(1−λ)^S or 1: what a constant current such as the bias is scaled by.
     pub fn readout_total(&self) -> f64 {
-        1.0 - (1.0 - self.lambda).powi(self.steps as i32)
+        match self.readout {
+            Readout::Last => 1.0 - (1.0 - self.lambda).powi(self.steps as i32),
+            Readout::Mean => 1.0,
+        }
     }
 }

@@ -11,11 +11,12 @@ pub mod lif;
 pub mod lstm;
 pub mod lstm_cpu;
 pub mod mlp;
+pub mod product;
 pub mod spiking;
 
 pub use activity::{Activity, LayerActivity};
 pub use codebook::Codebook;
-pub use lif::Lif;
+pub use lif::{Lif, Readout};
 pub use mlp::{ActorCriticLayout, Hidden, MlpLayout};
 
 use crate::num::philox::PhiloxRng;

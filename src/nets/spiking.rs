@@ -939,6 +939,7 @@ pub fn backward(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nets::Readout;
     use crate::nets::normals;
     use crate::num::philox::{PhiloxRng, Stream};
     use rand::Rng;
@@ -963,7 +964,15 @@ mod tests {
 
     #[test]
     fn a_group_is_added_once_and_then_goes_to_each_of_its_steps() {
-        let lif = Lif { steps: 3, lambda: 1.0, threshold: 1.0, reset: 0.0, eta: 3.0, detach_reset: true };
+        let lif = Lif {
+            steps: 3,
+            lambda: 1.0,
+            threshold: 1.0,
+            reset: 0.0,
+            eta: 3.0,
+            detach_reset: true,
+            readout: Readout::Last,
+        };
         let layout = MlpLayout::new(&[1, 4, 5, 1], lif, 0);
         let mut params = vec![0f32; layout.params()];
         // With λ = 1 a neuron fires in every step or in none: three do, one does not.
@@ -993,7 +1002,10 @@ mod tests {
                 let u: Vec<f64> =
                     v[l].iter().zip(&i).map(|(v, i)| (1.0 - lif.lambda) * v + lif.lambda * i).collect();
                 if l == hidden {
-                    v[l] = u;
+                    v[l] = match lif.readout {
+                        Readout::Last => u,
+                        Readout::Mean => v[l].iter().zip(&i).map(|(v, i)| v + i / lif.steps as f64).collect(),
+                    };
                     continue;
                 }
                 let fired: Vec<bool> = u.iter().map(|u| *u >= lif.threshold).collect();
@@ -1039,8 +1051,10 @@ mod tests {
                             if lif.detach_reset { 1.0 - s } else { 1.0 - s - (u - lif.reset) * slope };
                         (ds[j] + cost) * slope + dv[l][j] * carried
                     };
-                    di[j] = lif.lambda * du;
-                    dv[l][j] = (1.0 - lif.lambda) * du;
+                    (di[j], dv[l][j]) = match lif.readout {
+                        Readout::Mean if l == hidden => (du / lif.steps as f64, du),
+                        _ => (lif.lambda * du, (1.0 - lif.lambda) * du),
+                    };
                 }
                 let input: Vec<f64> = if l == 0 {
                     x.to_vec()
@@ -1066,14 +1080,29 @@ mod tests {
         cost: f64,
     }
 
-    const PAPER: Lif =
-        Lif { steps: 6, lambda: 0.5, threshold: 1.0, reset: 0.0, eta: 3.0, detach_reset: true };
+    const PAPER: Lif = Lif {
+        steps: 6,
+        lambda: 0.5,
+        threshold: 1.0,
+        reset: 0.0,
+        eta: 3.0,
+        detach_reset: true,
+        readout: Readout::Last,
+    };
 
     /// One, two and three hidden layers; sizes that are no multiple of a vector, a tile or a word; both gradients of the reset; one, six and
     /// the most steps; other constants.
     fn cases() -> Vec<Case> {
         let follow = Lif { detach_reset: false, ..PAPER };
-        let other = Lif { steps: 5, lambda: 0.3, threshold: 0.8, reset: -0.4, eta: 2.0, detach_reset: false };
+        let other = Lif {
+            steps: 5,
+            lambda: 0.3,
+            threshold: 0.8,
+            reset: -0.4,
+            eta: 2.0,
+            detach_reset: false,
+            readout: Readout::Last,
+        };
         vec![
             Case { sizes: &[12, 128, 128, 6], rows: 61, lif: PAPER, cost: 0.0 },
             Case { sizes: &[12, 128, 128, 6], rows: 25, lif: follow, cost: 0.02 },
@@ -1082,6 +1111,13 @@ mod tests {
             Case { sizes: &[7, 20, 70, 3], rows: 1, lif: follow, cost: 0.0 },
             Case { sizes: &[3, 65, 17, 130, 13], rows: 29, lif: other, cost: 0.01 },
             Case { sizes: &[4, 40, 30, 5], rows: 26, lif: Lif { steps: 1, ..PAPER }, cost: 0.03 },
+            Case {
+                sizes: &[6, 40, 33, 7],
+                rows: 28,
+                lif: Lif { readout: Readout::Mean, ..PAPER },
+                cost: 0.01,
+            },
+            Case { sizes: &[5, 33, 1], rows: 14, lif: Lif { readout: Readout::Mean, ..other }, cost: 0.0 },
             Case {
                 sizes: &[4, 48, 65, 31, 2],
                 rows: 27,

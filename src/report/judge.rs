@@ -12,6 +12,8 @@ pub(crate) enum Verdict {
     /// Means agree with the claim or contradict it by less than the intervals.
     Open,
     NoData,
+    /// An agent that the claim speaks of was trained with steps outside its trust region: the comparison would judge the optimiser.
+    LeftTrustRegion,
 }
 
 impl Verdict {
@@ -22,6 +24,7 @@ impl Verdict {
             Verdict::Fails => "**does not hold**",
             Verdict::Open => "open: intervals overlap",
             Verdict::NoData => "not in this run",
+            Verdict::LeftTrustRegion => "not judged: training left its trust region",
         }
     }
 }
@@ -167,9 +170,13 @@ pub(crate) fn all_of(verdicts: &[Verdict]) -> Verdict {
 /// How many claims hold, as a sentence; `about` says of what they are.
 pub(crate) fn tally(judgements: &[Judgement], about: &str) -> String {
     let count = |v: Verdict| judgements.iter().filter(|j| j.verdict == v).count();
+    let ill = match count(Verdict::LeftTrustRegion) {
+        0 => String::new(),
+        n => format!(" {n} are not judged, since a training left its trust region."),
+    };
     format!(
         "Of {} claims of the paper {about}, {} hold in this run, {} hold for \
-         those agents that can be compared, {} do not hold, {} stay open because intervals overlap, and {} cannot be judged from its rows.",
+         those agents that can be compared, {} do not hold, {} stay open because intervals overlap, and {} cannot be judged from its rows.{ill}",
         judgements.len(),
         count(Verdict::Holds),
         count(Verdict::HoldsInPart),
@@ -188,5 +195,5 @@ pub(crate) fn claims_table<'a>(
         vec![figure.to_string(), text.to_string(), j.verdict.text().to_string(), j.evidence.clone()]
     };
     let rows: Vec<Vec<String>> = claims.zip(judgements).map(row).collect();
-    table(&["figure", "claim", "here", "numbers"], 4, &rows)
+    table("figure | claim | here | numbers", 4, &rows)
 }

@@ -127,10 +127,10 @@ pub(crate) fn cell(text: &str) -> String {
     text.replace('|', "\\|").replace('\n', " ")
 }
 
-/// A Markdown table; the first `text_columns` are aligned left, the others right.
-pub(crate) fn table(header: &[&str], text_columns: usize, rows: &[Vec<String>]) -> String {
-    let mut out = format!("| {} |\n|", header.join(" | "));
-    for i in 0..header.len() {
+/// A Markdown table with its columns' names between bars; the first `text_columns` are aligned left, the others right.
+pub(crate) fn table(header: &str, text_columns: usize, rows: &[Vec<String>]) -> String {
+    let mut out = format!("| {header} |\n|");
+    for i in 0..header.split(" | ").count() {
         out.push_str(if i < text_columns { "---|" } else { "--:|" });
     }
     out.push('\n');
@@ -201,7 +201,7 @@ pub(crate) fn write_manifest(out: &mut String, m: &Manifest) {
             ]
         }));
     }
-    out.push_str(&table(&["", ""], 2, &rows));
+    out.push_str(&table(" | ", 2, &rows));
     // The fence is longer than any run of backticks in the text, so the text cannot end it.
     let longest = m.config.split(|c| c != '`').map(str::len).max().unwrap_or(0);
     let fence = "`".repeat(longest.max(2) + 1);

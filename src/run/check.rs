@@ -3,11 +3,12 @@
 
 use crate::env::lanes::{self, Physics, PlainEnv};
 use crate::env::{At, Env, EnvBuffers, StepArgs, StepSlices, TERMINATED, TRUNCATED};
-use crate::gpu::{Fill, Gpu, GpuError};
+use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source};
+use crate::kernels::Cost;
 use crate::kernels::compare::{Comparison, Tol, compare_bits, compare_exact, compare_scaled};
 use crate::kernels::inputs::normal;
-use crate::kernels::{Cost, Entry};
 use crate::num::real::counted::{Counted, operations};
+use std::marker::PhantomData;
 
 /// Actions `[n, A]` of a slot, from the number of the slot and n: as a policy of the task could choose them.
 pub type Actions<'a> = &'a dyn Fn(u32, usize) -> Vec<f32>;
@@ -265,35 +266,48 @@ pub trait Checked<const S: usize, const O: usize, const A: usize, const M: usize
     const TOL: Tol;
 }
 
-/// Environments of a replica in a comparison: more than one workgroup, and no multiple of one.
-const ENVS: usize = 67;
-/// Slots of an episode in a comparison.
-const EPISODE: usize = 3;
+/// The kernel of a plain task as a module of kernels is, for [`entry!`](crate::kernels::entry) in [`Task::kernels`](super::task::Task::kernels).
+pub struct PlainKernel<P, const S: usize, const O: usize, const A: usize, const M: usize>(PhantomData<P>);
 
-/// The kernel of a plain task for [`Task::kernels`](super::task::Task::kernels).
-pub const fn entry<P, const S: usize, const O: usize, const A: usize, const M: usize>() -> Entry
+/// Sizes of a comparison of a [`PlainKernel`].
+pub struct Spec {
+    /// Environments of a replica.
+    pub envs: usize,
+    /// Slots of an episode.
+    pub slots: usize,
+}
+
+/// More environments than one workgroup, and no multiple of one.
+pub const DEFAULT: Spec = Spec { envs: 67, slots: 3 };
+
+impl<P, const S: usize, const O: usize, const A: usize, const M: usize> PlainKernel<P, S, O, A, M>
 where
     P: Checked<S, O, A, M>,
 {
-    Entry {
-        kernel: P::SHADER.name,
-        shader: P::SHADER,
-        wg: || lanes::WG,
-        prelude: || lanes::prelude(P::EXAMPLES.len(), ENVS, EPISODE),
-        // State, action, observation, reward and flags: the state is read and written.
-        cost: || {
-            let each = operations(|| {
-                let mut state = P::EXAMPLES[0].reset::<Counted>(0, 0);
-                P::EXAMPLES[0].step(0, 0, &[Counted(0.5); A], &mut state);
-                P::EXAMPLES[0].observe(&state);
-            });
-            let envs = P::EXAMPLES.len() * ENVS;
-            Cost::new(each as usize * envs, (2 * S + A + O + 2) * envs)
-        },
-        check: |gpu| {
-            let env = PlainEnv { slots: EPISODE, params: P::EXAMPLES.to_vec() };
-            on_gpu(&env, gpu, ENVS, &|slot, n| normal(1, slot, n * A, 3.0), P::TOL)
-        },
-        needs: wgpu::Features::empty(),
+    pub const SHADER: Source = P::SHADER;
+    pub const WG: usize = lanes::WG;
+
+    pub fn prelude(spec: &Spec) -> Prelude {
+        lanes::prelude(P::EXAMPLES.len(), spec.envs, spec.slots)
+    }
+
+    /// State, action, observation, reward and flags: the state is read and written.
+    pub fn cost(spec: &Spec) -> Cost {
+        let each = operations(|| {
+            let mut state = P::EXAMPLES[0].reset::<Counted>(0, 0);
+            P::EXAMPLES[0].step(0, 0, &[Counted(0.5); A], &mut state);
+            P::EXAMPLES[0].observe(&state);
+        });
+        let envs = P::EXAMPLES.len() * spec.envs;
+        Cost::new(each as usize * envs, (2 * S + A + O + 2) * envs)
+    }
+
+    /// As [`on_gpu`], of all examples under drawn actions.
+    ///
+    /// # Errors
+    /// What the device cannot do.
+    pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
+        let env = PlainEnv { slots: spec.slots, params: P::EXAMPLES.to_vec() };
+        on_gpu(&env, gpu, spec.envs, &|slot, n| normal(seed, slot, n * A, 3.0), P::TOL)
     }
 }

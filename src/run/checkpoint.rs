@@ -19,7 +19,9 @@ pub struct Checkpoint<C: Task> {
     pub state: LearnerState,
 }
 
-const FORMAT: &str = "isacbench-1";
+/// The second has the paces of `kl_control`; the first is read too.
+const FORMAT: &str = "isacbench-2";
+const EARLIER: &str = "isacbench-1";
 const LAST_READ: &str = "last_read";
 
 /// What [`Checkpoint::save_beside_rows`] wrote down; `None` of a file that says nothing of it.
@@ -138,7 +140,8 @@ impl<C: Task> Checkpoint<C> {
         let file = SafeTensors::deserialize(bytes).map_err(|e| damaged(e.to_string()))?;
         let meta = header.metadata().clone().unwrap_or_default();
         let field = |key: &str| meta.get(key).ok_or_else(|| damaged(format!("no '{key}' in its metadata")));
-        if field("format")? != FORMAT {
+        let earlier = field("format")? == EARLIER;
+        if field("format")? != FORMAT && !earlier {
             return Err(damaged(format!("format '{}', this program reads '{FORMAT}'", field("format")?)));
         }
         let bad = |key: &str, e: &dyn std::fmt::Display| damaged(format!("'{key}' in its metadata: {e}"));
@@ -189,7 +192,8 @@ impl<C: Task> Checkpoint<C> {
         out.state.params = read_flat(&file, &name, "", &tensors, p, replicas)?;
         out.state.m = read_flat(&file, &name, "adam_m.", &tensors, p, replicas)?;
         out.state.v = read_flat(&file, &name, "adam_v.", &tensors, p, replicas)?;
-        for e in extras {
+        // What a learner begins with where an earlier version kept nothing: see `PpoSpec::paces`.
+        for e in extras.into_iter().filter(|e| !(earlier && Extra::is_new(&e.name))) {
             let data = read_array(&file, &name, &e.name, &e.shape, replicas)?;
             out.state.extra.push(Extra { data, ..e });
         }

@@ -4,6 +4,7 @@ pub mod check;
 pub mod checkpoint;
 pub mod errors;
 pub mod evaluate;
+pub mod health;
 pub mod journal;
 pub mod lock;
 pub mod registry;
@@ -12,6 +13,7 @@ pub mod rows;
 #[cfg(feature = "report")]
 pub mod sweep;
 pub mod task;
+pub mod tensorboard;
 pub mod train;
 #[cfg(feature = "report")]
 pub mod tune;

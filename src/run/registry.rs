@@ -2,7 +2,7 @@
 
 use super::checkpoint::Checkpoint;
 use super::errors::{CheckpointError, JobError};
-use super::task::{Evaluated, Kind, Task, Weights, units};
+use super::task::{Evaluated, Task, Weights, units};
 use super::watch::Watch;
 use crate::config::{ConfigError, Layered};
 use crate::golden;
@@ -50,6 +50,15 @@ pub trait AnyCheckpoint: Send + Sync {
     fn algorithm(&self) -> Algorithm;
     /// The same of the first of them alone.
     fn first(&self) -> Algorithm;
+    /// Sections of its configuration that must be equal where agents stand in one table, `[task]` and of `[evaluate]` what is not a number of episodes
+    /// or a seed, at its first place of the swept axis.
+    fn compared(&self) -> toml::Table;
+    /// Another learned agent of its task as it is before training, with its configuration at its first place and seed 0; `None` if there is no such
+    /// agent.
+    ///
+    /// # Errors
+    /// The key of the configuration with which that agent cannot learn.
+    fn beside(&self, agent: &str) -> Result<Option<Box<dyn AnyCheckpoint>>, ConfigError>;
     fn state(&self) -> &LearnerState;
     /// Drops every replica at another place of the swept axis than the first one's.
     fn keep_first_place(&mut self);
@@ -99,18 +108,21 @@ impl<C: Task> AnyTask for Entry<C> {
         C::golden()
     }
     fn initial(&self, agent: &str) -> Result<Option<Box<dyn AnyCheckpoint>>, ConfigError> {
-        let Some(found) = C::agent(agent).filter(|a| matches!(a.kind, Kind::Learned(_))) else {
-            return Ok(None);
-        };
-        let config = <C as Layered>::load(None, &[])?;
-        let (swept, seeds) = (vec![config.swept()], vec![0]);
-        let algorithm = config.algorithm_at(found, &[(config.swept(), 0)]).expect("a learned agent");
-        let state = algorithm.start();
-        Ok(Some(Box::new(Checkpoint { config, agent: agent.into(), seeds, swept, state })))
+        untrained(<C as Layered>::load(None, &[])?, agent)
     }
     fn open(&self, path: &Path) -> Result<Box<dyn AnyCheckpoint>, CheckpointError> {
         Ok(Box::new(Checkpoint::<C>::load(path)?))
     }
+}
+
+/// An agent with this configuration as it is before training, seed 0.
+fn untrained<C: Task>(config: C, agent: &str) -> Result<Option<Box<dyn AnyCheckpoint>>, ConfigError> {
+    let Some(found) = C::agent(agent).filter(|a| a.is_learned()) else { return Ok(None) };
+    config.relations_for(agent)?;
+    let (swept, seeds) = (vec![config.swept()], vec![0]);
+    let algorithm = config.algorithm_at(found, &[(config.swept(), 0)]).expect("a learned agent");
+    let state = algorithm.start();
+    Ok(Some(Box::new(Checkpoint { config, agent: agent.into(), seeds, swept, state })))
 }
 
 impl<C: Task> AnyCheckpoint for Checkpoint<C> {
@@ -129,6 +141,17 @@ impl<C: Task> AnyCheckpoint for Checkpoint<C> {
     fn first(&self) -> Algorithm {
         let agent = C::agent(&self.agent).expect("an agent of the task");
         self.config.algorithm_at(agent, &[(self.swept[0], self.seeds[0])]).expect("a learned agent")
+    }
+    fn compared(&self) -> toml::Table {
+        let mut table = self.config.at(self.swept[0]).table();
+        table.retain(|section, _| ["task", "evaluate"].contains(&section));
+        if let Some(toml::Value::Table(evaluate)) = table.get_mut("evaluate") {
+            evaluate.retain(|key, _| !["episodes", "seed"].contains(&key));
+        }
+        table
+    }
+    fn beside(&self, agent: &str) -> Result<Option<Box<dyn AnyCheckpoint>>, ConfigError> {
+        untrained(self.config.at(self.swept[0]), agent)
     }
     fn state(&self) -> &LearnerState {
         &self.state

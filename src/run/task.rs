@@ -156,6 +156,10 @@ pub struct Run<C: Task> {
     pub folder: PathBuf,
 }
 
+/// Keys and sections that steer a job or an evaluation, and the length of a training.
+const NOT_OF_TRAINING: [&str; 5] =
+    ["evaluate", "reproduce", "experiment", "train.log_every", "train.updates"];
+
 /// A task, implemented by its configuration.
 pub trait Task: Layered + Clone + PartialEq + Debug + Send + Sync + 'static {
     /// What agents that need no training are made of; see [`Task::acting`].
@@ -346,10 +350,11 @@ pub trait Task: Layered + Clone + PartialEq + Debug + Send + Sync + 'static {
     /// The first key in which trainings by `before` and by this configuration differ, if there is one: keys that steer a job or an evaluation and the
     /// length of a training are none of it.
     fn training_difference(&self, before: &Self) -> Option<String> {
-        before.difference_but(
-            self,
-            &["evaluate", "reproduce", "experiment", "train.log_every", "train.updates"],
-        )
+        before.difference_but(self, &NOT_OF_TRAINING)
+    }
+    /// What [`Task::training_difference`] compares, as text.
+    fn training_text(&self) -> String {
+        self.table_but(&NOT_OF_TRAINING).to_string()
     }
     /// Which run a row belongs to.
     fn key(&self, agent: &Agent<Self>, variant: &str, (at, seed): (f64, u32)) -> Key {

@@ -26,7 +26,7 @@
 use crate::gpu::GpuError;
 use crate::learn::{
     Algorithm, Experts, ExpertsSpec, Learner, LearnerState, OffPolicy, OffPolicySpec, Ppo, PpoSpec,
-    UpdateMetrics, learning_rates,
+    UpdateMetrics,
 };
 
 /// What to train, for how long, and how often to look.
@@ -86,10 +86,10 @@ fn on_policy(ppo: &mut dyn Ppo, spec: &PpoSpec, update: u32, updates: u32) -> Re
     ppo.advantages()?;
 
     // ---- EPOCHS × MINIBATCHES: gather, loss, backward, clip, adam ----
-    let lr = learning_rates(&spec.ppo, update, updates);
+    let rates = spec.learning_rates(update, updates);
     for epoch in 0..spec.ppo.epochs as u32 {
         for mb in 0..spec.minibatches() as u32 {
-            ppo.minibatch(update, epoch, mb, lr)?;
+            ppo.minibatch(update, epoch, mb, &rates)?;
         }
     }
     Ok(())
@@ -129,16 +129,16 @@ fn experts(learner: &mut dyn Experts, spec: &ExpertsSpec, update: u32, updates: 
     learner.advantages()?;
 
     // ---- EPOCHS × MINIBATCHES of whole environments: policy and value loss, backward, clip, adam ----
-    let lr = spec.learning_rates(update, updates);
+    let rates = spec.learning_rates(update, updates);
     for epoch in 0..spec.epochs() as u32 {
         for mb in 0..spec.minibatches() as u32 {
-            learner.minibatch(update, epoch, mb, lr)?;
+            learner.minibatch(update, epoch, mb, &rates)?;
         }
     }
 
     // ---- SPATIAL: channels, L_spat, backward, clip, adam; no gradient of it reaches the scheduler ----
     if spec.layout.isolated() {
-        learner.spatial(update, lr[2])?;
+        learner.spatial(update, &rates)?;
     }
     Ok(())
 }

@@ -3,13 +3,21 @@
 use crate::common::gpu_or_skip;
 use isacbench::gpu::{Gpu, GpuError};
 use isacbench::kernels::*;
-use isacbench::nets::{Activation, Codebook, Lif};
+use isacbench::nets::{Activation, Codebook, Lif, Readout};
 
 /// More than any loop may count.
 const N: usize = 1 << 17;
 /// Rows, samples or parameters of which each thread of a workgroup takes its share.
 const SHARED: usize = 1 << 26;
-const LIF: Lif = Lif { steps: 6, lambda: 0.5, threshold: 1.0, reset: 0.0, eta: 3.0, detach_reset: false };
+const LIF: Lif = Lif {
+    steps: 6,
+    lambda: 0.5,
+    threshold: 1.0,
+    reset: 0.0,
+    eta: 3.0,
+    detach_reset: false,
+    readout: Readout::Last,
+};
 
 type Refused = (&'static str, fn(&Gpu) -> Result<(), GpuError>);
 

@@ -35,6 +35,7 @@ mod gaussian_head;
 mod grad_join;
 mod grad_norm;
 mod grad_reduce;
+mod kl_control;
 mod lif_backward;
 mod lif_forward;
 mod loop_budget;

@@ -157,9 +157,9 @@ fn same_updates(what: &str, architecture: Architecture, sets: &[&str], who: &[(u
     let [cpu, on_gpu] = both.each_mut().map(|l| {
         l.rollout(0).unwrap();
         l.advantages().unwrap();
-        l.minibatch(0, 0, 0, lr).unwrap();
+        l.minibatch(0, 0, 0, &lr).unwrap();
         if spec.layout.isolated() {
-            l.spatial(0, lr[2]).unwrap();
+            l.spatial(0, &lr).unwrap();
         }
         l.state(0).unwrap()
     });
@@ -174,10 +174,10 @@ fn same_updates(what: &str, architecture: Architecture, sets: &[&str], who: &[(u
             let steps =
                 (0..spec.epochs() as u32).flat_map(|e| (0..spec.minibatches() as u32).map(move |mb| (e, mb)));
             for (epoch, mb) in steps.skip(usize::from(update == 0)) {
-                l.minibatch(update, epoch, mb, lr).unwrap();
+                l.minibatch(update, epoch, mb, &lr).unwrap();
             }
             if update > 0 && spec.layout.isolated() {
-                l.spatial(update, lr[2]).unwrap();
+                l.spatial(update, &lr).unwrap();
             }
             l.finish(true).unwrap().unwrap()
         });

@@ -8,7 +8,7 @@ use crate::small_ppo::{TWO, assert_same_bits, config, fresh, spec, spiking_spec}
 use isacbench::kernels::Tol;
 use isacbench::kernels::compare::{compare_f64, compare_scaled};
 use isacbench::learn::ppo_gpu::{PpoGpu, RolloutPath};
-use isacbench::learn::{LearnerState, Ppo, PpoSpec, UpdateMetrics, learning_rates};
+use isacbench::learn::{LearnerState, Ppo, PpoSpec, UpdateMetrics};
 use isacbench::tasks::v2x::physics::Beam;
 
 /// Of the largest gradient of a parameter group.
@@ -126,10 +126,10 @@ fn metrics_agree(what: &str, spec: &PpoSpec, cpu: &UpdateMetrics, gpu: &UpdateMe
 }
 
 fn rest_of_update(spec: &PpoSpec, learner: &mut dyn Ppo, update: u32, skip: usize) -> Vec<UpdateMetrics> {
-    let lr = learning_rates(&spec.ppo, update, 3);
+    let lr = spec.learning_rates(update, 3);
     let all = (0..spec.ppo.epochs as u32).flat_map(|e| (0..spec.minibatches() as u32).map(move |mb| (e, mb)));
     for (epoch, mb) in all.skip(skip) {
-        learner.minibatch(update, epoch, mb, lr).unwrap();
+        learner.minibatch(update, epoch, mb, &lr).unwrap();
     }
     learner.finish(true).unwrap().unwrap()
 }
@@ -140,11 +140,11 @@ fn same_update(name: &str, sets: &[&str], who: &[(u32, f64)]) -> f64 {
     let config = config(sets);
     let spec = spec(&config, who);
     let mut both = [fresh(&spec, None), fresh(&spec, Some(gpu))];
-    let lr = learning_rates(&spec.ppo, 0, 3);
+    let lr = spec.learning_rates(0, 3);
     let [cpu, on_gpu] = both.each_mut().map(|l| {
         l.rollout(0).unwrap();
         l.advantages().unwrap();
-        l.minibatch(0, 0, 0, lr).unwrap();
+        l.minibatch(0, 0, 0, &lr).unwrap();
         l.state(0).unwrap()
     });
     let gradient = if config.task.beam == Beam::Matrix { GRADIENT_MATRIX } else { GRADIENT };

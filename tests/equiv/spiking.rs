@@ -8,7 +8,7 @@ use isacbench::kernels::compare::compare_f64;
 use isacbench::kernels::inputs::{normal, widen};
 use isacbench::kernels::{Tol, grad_reduce};
 use isacbench::learn::network::{Backward, Forward, Rows, Spikes, forward_cpu, penalised_backward_cpu};
-use isacbench::learn::{Algorithm, LearnerState, PpoSpec, learning_rates};
+use isacbench::learn::{Algorithm, LearnerState, PpoSpec};
 use isacbench::nets::{Activity, Lif, MlpLayout};
 use isacbench::num::stats;
 use isacbench::run::evaluate::{Controller, Job, Outcome, Precision, evaluate};
@@ -180,11 +180,11 @@ fn cpu_and_gpu_learn_alike() {
     let Some(gpu) = shared_gpu() else { return };
     let spec = spiking(&["task.beam=tracking", "spiking.rate_penalty=0.1"], &TWO);
     let mut both = [fresh(&spec, None), fresh(&spec, Some(gpu))];
-    let lr = learning_rates(&spec.ppo, 0, 3);
+    let lr = spec.learning_rates(0, 3);
     let [cpu, on_gpu] = both.each_mut().map(|l| {
         l.rollout(0).unwrap();
         l.advantages().unwrap();
-        l.minibatch(0, 0, 0, lr).unwrap();
+        l.minibatch(0, 0, 0, &lr).unwrap();
         l.state(0).unwrap()
     });
     let (p, split) = (spec.layout().params(), spec.layout().split());
@@ -209,7 +209,7 @@ fn cpu_and_gpu_learn_alike() {
             for epoch in 0..spec.ppo.epochs as u32 {
                 for mb in 0..spec.minibatches() as u32 {
                     if (update, epoch, mb) != (0, 0, 0) {
-                        l.minibatch(update, epoch, mb, learning_rates(&spec.ppo, update, 3)).unwrap();
+                        l.minibatch(update, epoch, mb, &spec.learning_rates(update, 3)).unwrap();
                     }
                 }
             }

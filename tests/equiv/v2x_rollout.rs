@@ -127,7 +127,7 @@ fn unfused(gpu: &Gpu, spec: &Spec, x: &Inputs) -> Left {
     for (e, row) in seen.chunks_exact_mut(o).enumerate() {
         let rows = &x.states[e / b * task.state_rows() * b..][..task.state_rows() * b];
         let s = isacbench::tasks::v2x::physics::load_state::<f32>(task.vehicles, rows, b, e % b);
-        isacbench::tasks::v2x::physics::observe(task.vehicles, &s, |i, x| row[i] = x);
+        isacbench::tasks::v2x::physics::observe(task.vehicles, &task_params[e / b], &s, |i, x| row[i] = x);
     }
     gpu.write(&obs, &seen);
 

@@ -5,13 +5,21 @@ use isacbench::bench::check;
 use isacbench::kernels::REGISTRY;
 use isacbench::learn::ppo_gpu::RolloutPath;
 use isacbench::nets::lstm::LstmLayout;
-use isacbench::nets::{Activation, Lif, MlpLayout};
+use isacbench::nets::{Activation, Lif, MlpLayout, Readout};
 use isacbench::run::task::Task;
 use isacbench::tasks::v2x::config::V2xConfig;
 use isacbench::tasks::{misac, v2x};
 
 fn lif() -> Lif {
-    Lif { steps: 6, lambda: 0.5, threshold: 1.0, reset: 0.0, eta: 3.0, detach_reset: true }
+    Lif {
+        steps: 6,
+        lambda: 0.5,
+        threshold: 1.0,
+        reset: 0.0,
+        eta: 3.0,
+        detach_reset: true,
+        readout: Readout::Last,
+    }
 }
 
 #[test]

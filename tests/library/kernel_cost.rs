@@ -92,7 +92,15 @@ fn spikes_and_branches_have_no_number() {
 }
 
 fn policy_lif() -> isacbench::nets::Lif {
-    isacbench::nets::Lif { steps: 6, lambda: 0.5, threshold: 1.0, reset: 0.0, eta: 3.0, detach_reset: false }
+    isacbench::nets::Lif {
+        steps: 6,
+        lambda: 0.5,
+        threshold: 1.0,
+        reset: 0.0,
+        eta: 3.0,
+        detach_reset: false,
+        readout: isacbench::nets::Readout::Last,
+    }
 }
 
 #[test]
@@ -293,6 +301,18 @@ fn losses_cost_no_more_than_their_twins_do() {
     let (x, mut y) = (numbers(m * c), zeros(m * c));
     let done = operations(|| expert_mix::expert_mix_cpu(&spec, m, &gate, &x, &x, &mut y));
     near("expert_mix", done, expert_mix::cost(&spec));
+
+    let spec = kl_control::Spec { r, c: 5, column: 1 };
+    let hyper = adam::Hyper { lr: [1e-3; 2], max_norm: 0.5, beta1: 0.9, beta2: 0.999, eps: 1e-5 };
+    let (means, norms, row) = (numbers(5), [Counted(1.0); 2], counted(&hyper.row::<f32>()));
+    let limits = kl_control::Limits { target: 1.0, limit: 100.0 }.row::<Counted>();
+    let [zero, one] = [Counted(0.0), Counted(1.0)];
+    let mut pace =
+        [kl_control::Pace { rate: one, live: one, corrections: [zero; 2], steps: zero, skipped: zero }];
+    let done = operations(|| {
+        kl_control::kl_control_cpu(&spec, false, &means, &norms, &row, &limits, &mut pace);
+    });
+    near("kl_control", done, kl_control::cost(&spec));
 
     let spec = adam::Spec { r, p: 200, split: 100 };
     let hyper = adam::Hyper { lr: [1e-3; 2], max_norm: 0.5, beta1: 0.9, beta2: 0.999, eps: 1e-5 };

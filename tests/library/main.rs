@@ -28,6 +28,7 @@ mod learning;
 mod misac_agents;
 mod misac_learning;
 mod off_policy;
+mod results_readme;
 mod resume;
 mod rollout_statistics;
 mod shader_layout;

@@ -7,6 +7,8 @@ use isacbench::gpu::Gpu;
 use isacbench::learn::{Algorithm, LearnerState, PpoSpec};
 use isacbench::run::checkpoint::Checkpoint;
 use isacbench::run::errors::CheckpointError;
+use isacbench::run::task::Task;
+use isacbench::tasks::misac::config::MisacConfig;
 use isacbench::tasks::v2x::config::V2xConfig;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::collections::{BTreeMap, HashMap};
@@ -213,9 +215,38 @@ fn a_failed_save_leaves_the_older_file() {
     assert!(files() == 2 && taken.join("inside").exists());
 
     // The temporary file cannot be made.
-    std::fs::create_dir(dir.path().join(format!("run.safetensors.{}.tmp", std::process::id()))).unwrap();
+    std::fs::create_dir(dir.path().join(format!(".run.safetensors.{}.tmp", std::process::id()))).unwrap();
     let mut other = fresh();
     other.state.params[0] += 1.0;
     assert!(matches!(other.save(&path), Err(CheckpointError::Write(..))));
     assert!(std::fs::read(&path).unwrap() == before, "the older file changed");
+}
+
+/// A run that is lengthened is warned of by the key that follows its length: it must be one that can be set.
+#[test]
+fn what_follows_the_length_of_a_run_is_a_key_of_its_agent() {
+    fn keys<C: Task>(names: &[&str]) -> Vec<&'static str> {
+        let mut out = Vec::new();
+        for agent in C::agents().iter().filter(|a| a.is_learned()) {
+            let mut config = C::load(None, &[]).unwrap();
+            while let Some(key) = config.algorithm(agent, &[]).unwrap().follows_length() {
+                let (section, name) = key.split_once('.').unwrap();
+                assert!(config.table()[section].get(name).is_some(), "{}: no key {key}", agent.id);
+                out.push(key);
+                let fixed = match name {
+                    "noise_share" => "ddpg.noise_final=0.5 ddpg.noise_start=0.5",
+                    "epsilon_share" => "dqn.epsilon_final=0.5 dqn.epsilon_start=0.5",
+                    _ => &format!("{key}=1.0"),
+                };
+                let sets: Vec<String> = fixed.split(' ').map(String::from).collect();
+                let next = config.with(&sets).unwrap();
+                assert!(next != config, "{}: {key} is not what follows the length", agent.id);
+                config = next;
+            }
+        }
+        assert!(names.iter().all(|n| out.contains(n)), "{out:?}");
+        out
+    }
+    keys::<V2xConfig>(&["ppo.lr_final_share", "ddpg.noise_share", "dqn.epsilon_share"]);
+    keys::<MisacConfig>(&["temporal.lr_final_share"]);
 }

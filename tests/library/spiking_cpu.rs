@@ -2,7 +2,7 @@
 
 use isacbench::nets::cpu::{Activations, Gradient, backward, forward};
 use isacbench::nets::dense::{Packed, Strided, leading};
-use isacbench::nets::{Activity, Lif, MlpLayout};
+use isacbench::nets::{Activity, Lif, MlpLayout, Readout};
 use safetensors::SafeTensors;
 
 fn bytes(stem: &str) -> Vec<u8> {
@@ -16,7 +16,7 @@ fn f32s(file: &SafeTensors, name: &str) -> Vec<f32> {
 
 /// The definition's constants; the files say nothing else.
 fn lif(steps: usize, detach_reset: bool) -> Lif {
-    Lif { steps, lambda: 0.5, threshold: 1.0, reset: 0.0, eta: 3.0, detach_reset }
+    Lif { steps, lambda: 0.5, threshold: 1.0, reset: 0.0, eta: 3.0, detach_reset, readout: Readout::Last }
 }
 
 struct Golden {

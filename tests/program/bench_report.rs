@@ -4,12 +4,18 @@
 
 use crate::child::*;
 use isacbench::bench::analysis;
+use isacbench::bench::energy::{INITIAL, MODEL, Named};
 use isacbench::bench::samples::{Benchmark, LeftOut};
 use isacbench::bench::{Device, DeviceKind, DeviceTime, Record, Section, Work};
+use isacbench::config::Layered;
 use isacbench::report::ReportError;
 use isacbench::report::bench::{BenchPaths, Report, SOFTWARE_TITLE, read_set, write};
 use isacbench::report::frames;
+use isacbench::run::checkpoint::Checkpoint;
+use isacbench::run::registry::{AnyTask, Entry};
 use isacbench::run::rows::{BenchEnergyRow, BenchPhaseRow, BenchRow, BenchScalingRow, DeviceName, Manifest};
+use isacbench::run::task::Task;
+use isacbench::tasks::v2x::config::V2xConfig;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -476,6 +482,54 @@ fn the_command_reads_criterions_folder() {
         }
     }
     assert!(text_of(out.join("summary.md")).contains("## Energy"));
+}
+
+/// An untrained checkpoint of task v2x with networks of eight units.
+fn checkpoint(path: &Path, agent: &str, more: &[&str]) {
+    let sets: Vec<String> = ["ppo.hidden=[8]"].iter().chain(more).map(|s| s.to_string()).collect();
+    let config = V2xConfig::load(None, &sets).unwrap();
+    let replicas = [(config.swept(), 3)];
+    let state = config.algorithm_at(V2xConfig::agent(agent).unwrap(), &replicas).unwrap().start();
+    let c = Checkpoint { swept: vec![config.swept()], agent: agent.into(), seeds: vec![3], config, state };
+    c.save(path).unwrap();
+}
+
+#[test]
+fn agents_of_one_table_have_one_task() {
+    let dir = tempfile::tempdir().unwrap();
+    let (home, out) = (dir.path().join("criterion"), dir.path().join("out"));
+    leave(&home, &run_of(&device("cpu", DeviceKind::Cpu), 1.0)[0]);
+    let [ppo, low, sampled, equal] =
+        ["ppo", "low", "sampled", "equal"].map(|n| dir.path().join(format!("{n}.safetensors")));
+    let few = ["task.antennas_tx=8", "evaluate.greedy=true"];
+    checkpoint(&ppo, "ppo", &few);
+    checkpoint(&low, "spiking-ac", &[few[0], few[1], "task.p_max_dbm=20"]);
+    checkpoint(&sampled, "spiking-ac", &[few[0], "evaluate.greedy=false"]);
+    checkpoint(&equal, "spiking-ac", &[few[0], few[1], "evaluate.episodes=7", "spiking.steps=3"]);
+    let with = |other: &Path| {
+        let from = ["bench", "--from", text(&home), "--out", text(&out), "--checkpoint", text(&ppo)];
+        isacbench(&[&from[..], &["--checkpoint", text(other)]].concat())
+    };
+    is_error(&with(&low), &["task.p_max_dbm", "40", "20", "low.safetensors", "ppo.safetensors"]);
+    is_error(&with(&sampled), &["evaluate.greedy", "sampled.safetensors", "ppo.safetensors"]);
+    assert!(!out.exists(), "a failed report leaves nothing");
+
+    let read = || -> Vec<BenchEnergyRow> { frames::read(&out.join("energy.parquet"), &()).unwrap() };
+    let of = |rows: &[BenchEnergyRow], agent: &str| -> Vec<String> {
+        rows.iter().filter(|r| r.agent == agent && r.device == MODEL).map(|r| format!("{r:?}")).collect()
+    };
+    ok(with(&equal));
+    assert!(of(&read(), "spiking-ac").iter().all(|r| r.contains("equal.safetensors")));
+    // An agent without weights stands beside them in their task and settings, one of another task in its own.
+    ok(isacbench(&["bench", "--from", text(&home), "--out", text(&out), "--checkpoint", text(&ppo)]));
+    let rows = read();
+    let task = Entry::<V2xConfig>::new();
+    let beside = task.open(&ppo).unwrap().beside("spiking-ac").unwrap().unwrap();
+    assert_eq!(beside.algorithm().params(), task.open(&equal).unwrap().algorithm().params());
+    let models = Named { subject: beside, weights: INITIAL.into() }.models().unwrap();
+    let (there, own) = (of(&rows, "spiking-ac"), of(&models, "spiking-ac"));
+    assert!(!own.is_empty() && own.iter().all(|r| there.contains(r)) && own.len() == there.len());
+    assert!(of(&rows, "h-moe").iter().all(|r| r.contains("initial")) && !of(&rows, "h-moe").is_empty());
 }
 
 #[test]

@@ -83,6 +83,18 @@ fn composed_shaders_need_no_adapter() {
     let out = ok(isacbench(&["check", "--device", "cpu", "--dump-wgsl", text(dir.path())]));
     assert!(dir.path().join("gae.wgsl").exists() && stderr(&out).contains("written to"), "{}", stderr(&out));
     assert!(!stdout(&out).contains("comparisons"), "none was asked for: {}", stdout(&out));
+    // The same where there is none and nobody named one; who names one, or asks for comparisons, wants it.
+    let lone = |more: &[&str]| {
+        let args = [&["check", "--dump-wgsl", text(dir.path())], more].concat();
+        let nowhere = "/nonexistent.json";
+        program(&args).env("VK_ICD_FILENAMES", nowhere).env("VK_DRIVER_FILES", nowhere).output().unwrap()
+    };
+    let out = ok(lone(&[]));
+    assert!(stdout(&out).contains("no Vulkan adapter") && stderr(&out).contains("written to"));
+    let v: serde_json::Value = serde_json::from_str(&stdout(&ok(lone(&["--json"])))).unwrap();
+    assert_eq!(v["comparisons"], 0);
+    is_error(&lone(&["--device", "gpu"]), &["no Vulkan adapter"]);
+    is_error(&lone(&["--golden", "tests/golden"]), &["no Vulkan adapter"]);
 }
 
 #[test]

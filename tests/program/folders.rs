@@ -6,7 +6,7 @@ use isacbench::run::checkpoint::Checkpoint;
 use isacbench::tasks::v2x::config::V2xConfig;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-use std::process::{Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 const TINY: &[&str] = &[
@@ -117,6 +117,9 @@ fn a_reproduction_is_overwritten_only_when_asked() {
     is_error(&train(dir.path(), &["--force"]), &["holds a reproduction", "another --out"]);
     let misac = ["reproduce", "rl-h-moe", "--device", "cpu", "--resume", "--out", text(dir.path())];
     is_error(&isacbench(&misac), &["misac", "v2x", "--force"]);
+    // Both train `ppo` in folders of one name.
+    let beams = ["reproduce", "beams", "--device", "cpu", "--resume", "--out", text(dir.path())];
+    is_error(&isacbench(&beams), &["'spiking-ac'", "'beams'", "--force", "another --out"]);
     assert!(all(dir.path()) == before, "something was written");
 
     let parts = |m: &Value| m["parts"].as_array().unwrap().clone();
@@ -204,6 +207,13 @@ fn a_manifest_tells_of_every_process() {
     let wall: f64 = parts.iter().map(|p| p["wall_s"].as_f64().unwrap()).sum();
     assert!((m["wall_s"].as_f64().unwrap() - wall).abs() < 1e-9);
     assert_eq!((&m["started_utc"], &m["git_revision"]), (&killed["started_utc"], &parts[1]["git_revision"]));
+    // The program knows what it was built from, where git does.
+    let asked = Command::new("git").args(["-C", env!("CARGO_MANIFEST_DIR"), "rev-parse", "HEAD"]).output();
+    let known = asked.is_ok_and(|o| o.status.success());
+    assert_eq!(
+        (m["git_revision"].as_str().map(str::len), m["git_dirty"].is_boolean()),
+        (known.then_some(40), known)
+    );
 
     // A finished run did nothing now.
     let before = all(dir.path());
@@ -262,7 +272,7 @@ fn a_lengthened_run_is_the_long_one() {
     let falling = ["--set", "ppo.lr_final_share=0.1"];
     ok(train(dir.path(), &falling));
     let o = ok(train(dir.path(), &[&falling[..], &["--resume", "--set", "train.updates=5"]].concat()));
-    let (err, words) = (stderr(&o), ["train.updates", "lr_final_share", "update 3"]);
+    let (err, words) = (stderr(&o), ["train.updates", "ppo.lr_final_share", "update 3"]);
     let warning = err.lines().find(|l| l.starts_with("warning: ")).unwrap_or_else(|| panic!("{err}"));
     assert!(words.iter().all(|w| warning.contains(w)), "{warning}");
 }
@@ -292,4 +302,52 @@ fn keys_that_change_no_training_may_change() {
     let cut: Vec<&str> = own.lines().collect();
     std::fs::write(dir.path().join("curves.jsonl"), cut[..cut.len() - 1].join("\n")).unwrap();
     is_error(&train(dir.path(), &["--resume", "--set", "train.updates=13"]), &["curves.jsonl", "update 11"]);
+}
+
+#[test]
+fn events_for_tensorboard_are_as_safe_as_the_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let [out, other, tb] = ["out", "other", "tb"].map(|n| dir.path().join(n));
+    let with = |out: &Path, more: &[&str]| train(out, &[&["--tensorboard", text(&tb)], more].concat());
+    ok(with(&out, &[]));
+    let names = || -> Vec<PathBuf> { all(&tb.join("ppo/seed-0")).into_iter().map(|f| f.0).collect() };
+    assert_eq!(names().len(), 1);
+    assert!(names()[0].file_name().unwrap().to_str().unwrap().starts_with("events.out.tfevents."));
+    let before = all(&tb);
+    is_error(&with(&other, &[]), &["seed-0", "holds events already", "--force", "--tensorboard"]);
+    let foreign = with(&other, &["--resume", "--set", "ppo.gamma=0.5"]);
+    assert_eq!(foreign.status.code(), Some(1));
+    assert!(stderr(&foreign).contains("events of another training"), "{}", stderr(&foreign));
+    assert!(all(&tb) == before && !other.join("checkpoint.safetensors").exists());
+    ok(with(&out, &["--resume", "--set", "train.updates=5"]));
+    assert!(names().len() == 2 && all(&tb)[0] == before[0], "{:?}", names());
+    ok(with(&out, &["--force"]));
+    assert_eq!(names().len(), 1);
+}
+
+#[test]
+fn an_unhealthy_training_is_warned_of_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let hot = ["--set", "ppo.lr_actor=0.3", "--set", "train.updates=12"];
+    let warnings = |o: &Output| -> Vec<String> {
+        let of =
+            |l: &&str| l.starts_with("warning: ") && (l.contains("approx_kl") || l.contains("clip_fraction"));
+        stderr(o).lines().filter(of).map(str::to_string).collect()
+    };
+    let first = warnings(&ok(train(dir.path(), &hot)));
+    assert!(!first.is_empty(), "nothing was said of steps that are far too large");
+    for words in ["ppo, seed 0 at 40 dBm", "from update", "lower ppo.lr_actor"] {
+        assert!(first.iter().all(|w| w.contains(words)), "'{words}' is not in {first:?}");
+    }
+    let about = |column: &str| first.iter().filter(|w| w.contains(column)).count();
+    assert!(about("approx_kl") <= 1 && about("clip_fraction") <= 1, "{first:?}");
+    // Who continues it was told before.
+    let again = ok(train(dir.path(), &[&hot[..2], &["--resume", "--set", "train.updates=14"]].concat()));
+    let kinds = |w: &[String]| ["approx_kl", "clip_fraction"].map(|c| w.iter().any(|l| l.contains(c)));
+    let (before, now) = (kinds(&first), kinds(&warnings(&again)));
+    assert!(before.iter().zip(now).all(|(before, now)| !(*before && now)), "said twice: {again:?}");
+    // Nothing is said of a training at its usual rates.
+    let healthy = tempfile::tempdir().unwrap();
+    let o = ok(train(healthy.path(), &["--set", "train.updates=12", "--set", "ppo.lr_actor=1e-4"]));
+    assert!(warnings(&o).is_empty(), "{}", stderr(&o));
 }

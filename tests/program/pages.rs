@@ -21,6 +21,7 @@ pub fn manifest(task: &str, command: &str, config: String, agents: &[&str]) -> M
         command: command.into(),
         config,
         task: task.into(),
+        experiment: None,
         agents: agents.iter().map(|a| a.to_string()).collect(),
         seeds: vec![0, 1, 2],
         device: "synthetic device".into(),

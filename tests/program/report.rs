@@ -193,6 +193,11 @@ fn rows(agents: &[&str], powers_dbm: &[f64], seeds: u32, updates: u32) -> Rows {
                             entropy: 1.5,
                             approx_kl: f64::NAN,
                             clip_fraction: 0.1,
+                            explained_variance: f64::NAN,
+                            dead_neurons: f64::NAN,
+                            saturated_neurons: f64::NAN,
+                            rate_share: f64::NAN,
+                            skipped_share: f64::NAN,
                             grad_norm_actor: 0.4,
                             grad_norm_critic: 0.6,
                             grad_norm_spatial: f64::NAN,
@@ -513,6 +518,59 @@ fn a_broken_bound_is_reported() {
     set(&mut r, "genie-zf", "sum_rate_bps_hz", |x| 2.0 * x);
     let text = report_of(&r);
     assert!(text.contains("`upper-bound` is exceeded") && !text.contains("No agent exceeds"));
+}
+
+#[test]
+fn no_claim_is_judged_by_a_training_that_left_its_trust_region() {
+    let mut r = rows(&AGENTS, &POWERS_DBM, 3, 40);
+    let before = report_of(&r);
+    assert!(!before.contains("trust region") && !before.contains("not healthy"));
+    let astray = |c: &&mut CurveRow| c.key.agent == "ppo" && c.key.seed == 1 && c.key.at == 40.0;
+    r.curves.iter_mut().filter(astray).skip(30).for_each(|c| c.approx_kl = 3.5);
+    let text = report_of(&r);
+    let why = "`ppo`, 1 of 15 trainings, first (seed 1 at 40 dBm): approx_kl is above 1 from update 30 to 34, where it is 3.500";
+    let mut count = 0;
+    for (claim, _, words) in paper::CLAIMS {
+        let line = claim_line(&text, words);
+        if claim.agents().contains(&"ppo") {
+            assert!(line.contains("| not judged: training left its trust region |"), "{line}");
+            assert!(line.contains(why), "{line}");
+            count += 1;
+        } else {
+            assert_eq!(line, claim_line(&before, words));
+        }
+    }
+    assert!(
+        count > 5 && text.contains(&format!(" {count} are not judged, since a training left")),
+        "{count}"
+    );
+    assert!(text.contains(&format!("- {why}\n")), "the agent is marked below its learning curve");
+    // What is no matter of the trust region is told, and claims are judged.
+    let mut r = rows(&AGENTS, &POWERS_DBM, 3, 40);
+    for update in 0..40 {
+        let key = key("spiking-ac", 0.0, 2);
+        let silent =
+            ActivityRow { key, stage: "train".into(), update: Some(update), ..ActivityRow::default() };
+        r.activity.push(ActivityRow {
+            network: "actor".into(),
+            layer: 1,
+            quantity: "firing_rate".into(),
+            value: 0.002,
+            ..silent
+        });
+    }
+    let text = report_of(&r);
+    assert!(text.contains("- `spiking-ac`, 1 of 15 trainings") && text.contains("firing_rate is below 0.01"));
+    for (.., words) in paper::CLAIMS {
+        assert_eq!(claim_line(&text, words), claim_line(&before, words));
+    }
+    // Of an experiment's variant, nothing is said here.
+    let mut r = rows(&AGENTS, &POWERS_DBM, 3, 40);
+    r.curves.iter_mut().filter(|c| c.key.agent == "ppo").for_each(|c| {
+        c.key.labels[VARIANT] = "rate_penalty=1".into();
+        c.approx_kl = 9.0;
+    });
+    assert!(!report_of(&r).contains("trust region"));
 }
 
 #[test]

@@ -1,35 +1,44 @@
-//! What the build script writes down: the revision of the sources that are compiled, and nothing of another repository.
+//! What a program writes down of its sources when it is compiled: their revision, and nothing of another repository.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A crate with this one's build script, that prints what it was told.
+/// A program that prints what it was told, with a library.
 struct Crate {
     dir: PathBuf,
 }
 
-/// (revision, dirty, whether it was compiled again)
+/// (revision, dirty, whether the program was compiled again)
 type Built = (String, String, bool);
+
+const LIBRARY: &str = "pub const GREETING: &str = \"\";\n";
+const PROGRAM: &str = "fn main() {
+    print!(\"{}\", told::GREETING);
+    let sources: (Option<&str>, Option<bool>) = isacbench_revision::sources!(\"src\", \"Cargo.toml\", \"data\");
+    println!(\"{:?} {:?}\", sources.0, sources.1);
+}
+";
 
 impl Crate {
     fn new(dir: &Path) -> Crate {
         let dir = dir.to_path_buf();
         std::fs::create_dir_all(dir.join("src")).unwrap();
-        std::fs::write(
-            dir.join("Cargo.toml"),
-            "[package]\nname = \"told\"\nversion = \"1.0.0\"\nedition = \"2024\"\n[workspace]\n",
-        )
-        .unwrap();
-        std::fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("build.rs"), dir.join("build.rs")).unwrap();
+        let revision = Path::new(env!("CARGO_MANIFEST_DIR")).join("revision");
+        let package = format!(
+            "[package]\nname = \"told\"\nversion = \"1.0.0\"\nedition = \"2024\"\n[workspace]\n\
+             [dependencies]\nisacbench-revision = {{ path = {revision:?} }}\n"
+        );
+        std::fs::write(dir.join("Cargo.toml"), package).unwrap();
         std::fs::write(dir.join(".gitignore"), "/target\n/Cargo.lock\n").unwrap();
         let built = Crate { dir };
-        built.source("");
+        built.write("src/lib.rs", LIBRARY);
+        built.write("src/main.rs", PROGRAM);
+        built.write("data", "1\n");
         built
     }
 
-    fn source(&self, more: &str) {
-        let text = "fn main() {\n    println!(\"{:?} {:?}\", option_env!(\"ISACBENCH_REVISION\"), option_env!(\"ISACBENCH_DIRTY\"));\n}\n";
-        std::fs::write(self.dir.join("src/main.rs"), text.to_string() + more).unwrap();
+    fn write(&self, file: &str, text: &str) {
+        std::fs::write(self.dir.join(file), text).unwrap();
     }
 
     fn git(&self, args: &[&str]) -> String {
@@ -49,23 +58,24 @@ impl Crate {
         self.git(&["rev-parse", "HEAD"])
     }
 
-    fn build(&self, environment: &[(&str, &str)]) -> Built {
+    /// Builds the program; `library` is whether its library is compiled.
+    fn build(&self, library: bool, environment: &[(&str, &str)]) -> Built {
         let mut cargo = Command::new(env!("CARGO"));
-        cargo.current_dir(&self.dir).args(["build", "--offline"]).env_remove("CARGO_TARGET_DIR");
-        // `cargo test` hands its crate's own to what it runs.
-        cargo.env_remove("ISACBENCH_REVISION").env_remove("ISACBENCH_DIRTY");
+        cargo.current_dir(&self.dir).args(["build", "--offline", "--verbose"]).env_remove("CARGO_TARGET_DIR");
         cargo.envs(environment.iter().copied());
         let o = cargo.output().unwrap();
         let log = String::from_utf8_lossy(&o.stderr).into_owned();
         assert!(o.status.success(), "{log}");
+        let compiled = |file: &str| log.lines().any(|l| l.contains("--crate-name told ") && l.contains(file));
+        assert_eq!(compiled(" src/lib.rs "), library, "{log}");
         let told = Command::new(self.dir.join("target/debug/told")).output().unwrap();
         let told = String::from_utf8(told.stdout).unwrap();
         let (revision, dirty) = told.trim().split_once(' ').unwrap();
-        (revision.into(), dirty.into(), log.contains("Compiling"))
+        (revision.into(), dirty.into(), compiled(" src/main.rs "))
     }
 }
 
-fn some(x: &str) -> String {
+fn some<T: std::fmt::Debug>(x: T) -> String {
     format!("{:?}", Some(x))
 }
 
@@ -75,23 +85,39 @@ fn the_revision_is_that_of_the_sources_when_they_were_compiled() {
     let told = Crate::new(dir.path());
     told.git(&["init", "--quiet"]);
     let first = told.commit();
-    assert_eq!(told.build(&[]), (some(&first), some("false"), true));
-    assert_eq!(told.build(&[]), (some(&first), some("false"), false), "compiled at every build");
+    assert_eq!(told.build(true, &[]), (some(&first), some(false), true));
+    assert_eq!(told.build(false, &[]), (some(&first), some(false), false), "compiled at every build");
 
-    told.source("// More.\n");
-    assert_eq!(told.build(&[]), (some(&first), some("true"), true));
+    told.write("src/lib.rs", &format!("{LIBRARY}// More.\n"));
+    assert_eq!(told.build(true, &[]), (some(&first), some(true), true));
     let second = told.commit();
-    assert_eq!(told.build(&[]), (some(&second), some("false"), true));
-    // Results and notes beside the sources change nothing of the program.
-    std::fs::write(dir.path().join("notes"), "x").unwrap();
-    assert_eq!(told.build(&[]), (some(&second), some("false"), false));
+    assert_eq!(
+        told.build(false, &[]),
+        (some(&second), some(false), true),
+        "a commit compiles the program alone"
+    );
+    // Results and notes beside the sources change nothing of the program; what it names is its own.
+    told.write("notes", "x");
+    assert_eq!(told.build(false, &[]), (some(&second), some(false), false));
+    told.write("data", "2\n");
+    assert_eq!(told.build(false, &[]), (some(&second), some(true), true));
+    told.write("data", "1\n");
+    assert_eq!(told.build(false, &[]), (some(&second), some(false), true));
 
     // A tip that is packed has no file.
     told.git(&["pack-refs", "--all"]);
-    assert_eq!(told.build(&[]).0, some(&second));
-    assert_eq!(told.build(&[]), (some(&second), some("false"), false));
+    assert_eq!(told.build(false, &[]).0, some(&second));
     let third = told.commit();
-    assert_eq!(told.build(&[]), (some(&third), some("false"), true));
+    assert_eq!(told.build(false, &[]), (some(&third), some(false), true));
+
+    // A repository that keeps no log.
+    std::fs::remove_dir_all(told.dir.join(".git/logs")).unwrap();
+    told.git(&["config", "core.logAllRefUpdates", "false"]);
+    assert_eq!(told.build(false, &[]), (some(&third), some(false), true));
+    told.write("data", "3\n");
+    let fourth = told.commit();
+    assert!(!told.dir.join(".git/logs/HEAD").exists());
+    assert_eq!(told.build(false, &[]), (some(&fourth), some(false), true));
 
     // Another repository in the environment, and a branch of the same.
     let other = tempfile::tempdir().unwrap();
@@ -99,9 +125,11 @@ fn the_revision_is_that_of_the_sources_when_they_were_compiled() {
     elsewhere.git(&["init", "--quiet"]);
     elsewhere.commit();
     told.git(&["checkout", "--quiet", "-b", "next"]);
+    told.write("data", "4\n");
+    let fifth = told.commit();
     let git_dir = other.path().join(".git");
     let misleading = [("GIT_DIR", git_dir.to_str().unwrap()), ("GIT_INDEX_FILE", "/nonexistent")];
-    assert_eq!(told.build(&misleading), (some(&third), some("false"), true));
+    assert_eq!(told.build(false, &misleading), (some(&fifth), some(false), true));
 }
 
 #[test]
@@ -114,7 +142,7 @@ fn sources_outside_git_have_no_revision() {
     above.commit();
     let below = Crate::new(&dir.path().join("below"));
     for again in [false, true] {
-        let (revision, dirty, compiled) = below.build(&[]);
+        let (revision, dirty, compiled) = below.build(!again, &[]);
         assert_eq!(((revision, dirty), compiled), (none.clone(), !again));
     }
 
@@ -134,10 +162,9 @@ fn sources_outside_git_have_no_revision() {
     }
     let path = format!("{cargo}:{}", tools.path().to_str().unwrap());
     let alone = tempfile::tempdir().unwrap();
-    let (revision, dirty, _) = Crate::new(alone.path()).build(&[("PATH", &path)]);
+    let (revision, dirty, _) = Crate::new(alone.path()).build(true, &[("PATH", &path)]);
     assert_eq!((revision, dirty), none);
     // The same repository as above, with git out of reach.
-    above.source("// More.\n");
-    let (revision, dirty, _) = above.build(&[("PATH", &path)]);
+    let (revision, dirty, _) = above.build(true, &[("PATH", &path)]);
     assert_eq!((revision, dirty), none);
 }

@@ -17,7 +17,7 @@ use isacbench::bench::grid::Kernels;
 use isacbench::gpu::{Buf, Fill, Gpu, GpuError};
 use isacbench::kernels::Cost;
 use isacbench::kernels::inputs::normal;
-use isacbench::nets::Lif;
+use isacbench::nets::{Lif, Readout};
 use isacbench::num::real::half::f16_bits;
 use isacbench::tasks::misac::kernels::misac_batch;
 use isacbench::tasks::misac::physics::{MisacParams, MisacSpec, STATE_ROWS, Uncertainty};
@@ -28,7 +28,15 @@ use std::cell::RefCell;
 /// Width of the hidden layers.
 pub const HIDDEN: usize = 128;
 /// The neurons of the paper.
-pub const LIF: Lif = Lif { steps: 6, lambda: 0.5, threshold: 1.0, reset: 0.0, eta: 3.0, detach_reset: false };
+pub const LIF: Lif = Lif {
+    steps: 6,
+    lambda: 0.5,
+    threshold: 1.0,
+    reset: 0.0,
+    eta: 3.0,
+    detach_reset: false,
+    readout: Readout::Last,
+};
 
 /// Sizes by their letters.
 pub type Sizes<'a> = &'a [(&'static str, usize)];

@@ -3,6 +3,7 @@
 use super::{Case, Maker};
 use isacbench::bench::grid::Kernels;
 use isacbench::gpu::GpuError;
+use isacbench::kernels::kl_control::{self, Limits, Pace};
 use isacbench::kernels::{adam, column_sum, grad_join, grad_norm, grad_reduce};
 
 pub fn build(mk: &Maker, stem: &str) -> Result<Option<Case>, GpuError> {
@@ -44,6 +45,22 @@ pub fn build(mk: &Maker, stem: &str) -> Result<Option<Case>, GpuError> {
                 let (grads, norms) = (mk.floats("grads", &[r, p])?, mk.zeros("norms", &[r, 2])?);
                 let bound = grad_norm::GradNorm::new(gpu, &spec)?.bind(gpu, &grads, &norms);
                 Ok(Box::new(move |pass: &mut wgpu::ComputePass| bound.record(pass)))
+            })
+        }
+        "kl_control" => {
+            let hyper = adam::Hyper { lr: [3e-4, 1e-3], max_norm: 0.5, beta1: 0.9, beta2: 0.999, eps: 1e-5 };
+            let spec = kl_control::Spec { r, c: 10, column: 7 };
+            mk.case(&sizes, kl_control::cost(&spec), |gpu| {
+                let means = mk.upload("means", &[2, r, 10], &vec![0.02f32; 20 * r])?;
+                let norms = mk.upload("norms", &[r, 2], &vec![1f32; 2 * r])?;
+                let rows = mk.upload("hyper", &[r, 8], &vec![hyper.row::<f32>(); r].concat())?;
+                let limits = Limits { target: 0.03, limit: 0.3 };
+                let limits = mk.upload("limits", &[r, 2], &vec![limits.row::<f32>(); r].concat())?;
+                let pace =
+                    mk.upload("pace", &[r, 8], &vec![Pace::after(0, [0.9, 0.999]).row(); r].concat())?;
+                let kernel = kl_control::KlControl::new(gpu, &spec)?;
+                let bound = kernel.bind(gpu, &means, &norms, &rows, &limits, &pace);
+                Ok(Box::new(move |pass: &mut wgpu::ComputePass| bound.record(pass, 1)))
             })
         }
         "adam" => {

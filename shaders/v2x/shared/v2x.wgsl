@@ -33,6 +33,8 @@ struct V2xParams {
     cap_v_m_s: f32,
     road_y_m: f32,
     pad: array<f32, 5>,
+    obs_shift: array<f32, 4>,
+    obs_scale: array<f32, 4>,
     start_theta_rad: array<f32, 8>,
     start_d_m: array<f32, 8>,
 }

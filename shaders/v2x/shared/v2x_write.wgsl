@@ -40,16 +40,11 @@ fn reset_state(r: u32, env: u32, clock: u32, s: ptr<function, State>) {
     }
 }
 
-const INV_PI: f32 = 0.318309886183790671538;
-const INV_DISTANCE: f32 = 1.0 / 30.0;
-const INV_SPEED: f32 = 1.0 / 14.0;
-const LOG10_E_FIFTH: f32 = 0.434294481903251827651 / 5.0;
-
-// Observation of vehicle i: theta/pi, d/30, v/14, log10(1 + SINR)/5. They go to columns i, K+i, 2K+i, 3K+i of a row of 4K.
-fn observe(s: ptr<function, State>, i: u32) -> vec4<f32> {
+// Observation of vehicle i of replica r: theta, d, v and ln(1 + SINR), shifted and scaled. They go to columns i, K+i, 2K+i, 3K+i of a row of 4K.
+fn observe(r: u32, s: ptr<function, State>, i: u32) -> vec4<f32> {
     return vec4<f32>(
-        (*s).obs_theta[i] * INV_PI,
-        (*s).obs_d[i] * INV_DISTANCE,
-        (*s).obs_v[i] * INV_SPEED,
-        ln_(1.0f + (*s).obs_sinr[i]) * LOG10_E_FIFTH);
+        ((*s).obs_theta[i] - params[r].obs_shift[0]) * params[r].obs_scale[0],
+        ((*s).obs_d[i] - params[r].obs_shift[1]) * params[r].obs_scale[1],
+        ((*s).obs_v[i] - params[r].obs_shift[2]) * params[r].obs_scale[2],
+        (ln_(1.0f + (*s).obs_sinr[i]) - params[r].obs_shift[3]) * params[r].obs_scale[3]);
 }

@@ -20,12 +20,24 @@ pub unsafe fn run_avx2<K: LaneKernel>(k: K) -> K::Out {
     k.run::<F32x8>()
 }
 
+/// Methods that are one instruction of two vectors.
+macro_rules! pairwise {
+    ($of:ident: $($name:ident $instruction:ident),*) => {$(
+        #[inline(always)]
+        fn $name(self, o: Self) -> Self {
+            unsafe { $of($instruction(self.0, o.0)) }
+        }
+    )*};
+}
+
+/// Lanes and their words, from the instructions that both widths have and, behind them, the methods of [`Real`], [`F32Lanes`] and [`Word`] that each has
+/// its own of.
 macro_rules! lanes {
     ($f:ident, $w:ident, $n:literal, $vf:ty, $vi:ty, $mask:ty, {
         $add:ident $sub:ident $mul:ident $div:ident $set1:ident $loadu:ident $storeu:ident $sqrt:ident $min:ident $max:ident $fma:ident
         $iset1:ident $iadd:ident $isub:ident $imul:ident $xor:ident $and:ident $or:ident $cvtt:ident $cvt:ident $castfi:ident $castif:ident
         $iloadu:ident
-    }) => {
+    }, { $($real:tt)* }, { $($lanes:tt)* }, { $($word:tt)* }) => {
         #[derive(Clone, Copy)]
         pub struct $f($vf);
         #[derive(Clone, Copy)]
@@ -35,31 +47,19 @@ macro_rules! lanes {
         // instruction set; loads and stores check the slice length first.
         impl Add for $f {
             type Output = Self;
-            #[inline(always)]
-            fn add(self, o: Self) -> Self {
-                unsafe { $f($add(self.0, o.0)) }
-            }
+            pairwise!($f: add $add);
         }
         impl Sub for $f {
             type Output = Self;
-            #[inline(always)]
-            fn sub(self, o: Self) -> Self {
-                unsafe { $f($sub(self.0, o.0)) }
-            }
+            pairwise!($f: sub $sub);
         }
         impl Mul for $f {
             type Output = Self;
-            #[inline(always)]
-            fn mul(self, o: Self) -> Self {
-                unsafe { $f($mul(self.0, o.0)) }
-            }
+            pairwise!($f: mul $mul);
         }
         impl Div for $f {
             type Output = Self;
-            #[inline(always)]
-            fn div(self, o: Self) -> Self {
-                unsafe { $f($div(self.0, o.0)) }
-            }
+            pairwise!($f: div $div);
         }
         impl Neg for $f {
             type Output = Self;
@@ -114,34 +114,12 @@ macro_rules! lanes {
             fn abs(self) -> Self {
                 $f::from_bits(self.to_bits().and($w::splat(0x7fff_ffff)))
             }
-            #[inline(always)]
-            fn min(self, o: Self) -> Self {
-                unsafe { $f($min(self.0, o.0)) }
-            }
-            #[inline(always)]
-            fn max(self, o: Self) -> Self {
-                unsafe { $f($max(self.0, o.0)) }
-            }
-            #[inline(always)]
-            fn lt(self, o: Self) -> $mask {
-                $f::lt_(self, o)
-            }
-            #[inline(always)]
-            fn le(self, o: Self) -> $mask {
-                $f::le_(self, o)
-            }
-            #[inline(always)]
-            fn mask_and(a: $mask, b: $mask) -> $mask {
-                $f::mask_and_(a, b)
-            }
-            #[inline(always)]
-            fn select(m: $mask, a: Self, b: Self) -> Self {
-                $f::select_(m, a, b)
-            }
+            pairwise!($f: min $min, max $max);
             #[inline(always)]
             fn mul_add(self, a: Self, b: Self) -> Self {
                 unsafe { $f($fma(self.0, a.0, b.0)) }
             }
+            $($real)*
             polynomial_functions!();
         }
 
@@ -163,28 +141,8 @@ macro_rules! lanes {
                 unsafe { $f($cvt(w.0)) }
             }
             #[inline(always)]
-            fn floor(self) -> Self {
-                $f::floor_(self)
-            }
-            #[inline(always)]
-            fn odd(w: $w) -> $mask {
-                $f::odd_(w)
-            }
-            #[inline(always)]
             fn splat_f32(x: f32) -> Self {
                 unsafe { $f($set1(x)) }
-            }
-            #[inline(always)]
-            fn mask_bits(m: $mask) -> u64 {
-                $f::mask_bits_(m)
-            }
-            #[inline(always)]
-            fn recip(self) -> Self {
-                $f::recip_(self)
-            }
-            #[inline(always)]
-            fn sum(self) -> f32 {
-                $f::sum_(self)
             }
             #[inline(always)]
             unsafe fn load_ptr(p: *const f32) -> Self {
@@ -194,6 +152,7 @@ macro_rules! lanes {
             unsafe fn store_ptr(self, p: *mut f32) {
                 unsafe { $storeu(p, self.0) }
             }
+            $($lanes)*
         }
 
         impl Word for $w {
@@ -211,42 +170,8 @@ macro_rules! lanes {
                 }
                 unsafe { $w($iloadu(a.as_ptr().cast())) }
             }
-            #[inline(always)]
-            fn add(self, o: Self) -> Self {
-                unsafe { $w($iadd(self.0, o.0)) }
-            }
-            #[inline(always)]
-            fn sub(self, o: Self) -> Self {
-                unsafe { $w($isub(self.0, o.0)) }
-            }
-            #[inline(always)]
-            fn mul(self, o: Self) -> Self {
-                unsafe { $w($imul(self.0, o.0)) }
-            }
-            #[inline(always)]
-            fn xor(self, o: Self) -> Self {
-                unsafe { $w($xor(self.0, o.0)) }
-            }
-            #[inline(always)]
-            fn and(self, o: Self) -> Self {
-                unsafe { $w($and(self.0, o.0)) }
-            }
-            #[inline(always)]
-            fn or(self, o: Self) -> Self {
-                unsafe { $w($or(self.0, o.0)) }
-            }
-            #[inline(always)]
-            fn shl<const N: u32>(self) -> Self {
-                $w::shl_::<N>(self)
-            }
-            #[inline(always)]
-            fn shr<const N: u32>(self) -> Self {
-                $w::shr_::<N>(self)
-            }
-            #[inline(always)]
-            fn mul_wide(self, k: u32) -> (Self, Self) {
-                $w::mul_wide_(self, k)
-            }
+            pairwise!($w: add $iadd, sub $isub, mul $imul, xor $xor, and $and, or $or);
+            $($word)*
         }
     };
 }
@@ -255,70 +180,60 @@ lanes!(F32x8, U32x8, 8, __m256, __m256i, __m256, {
     _mm256_add_ps _mm256_sub_ps _mm256_mul_ps _mm256_div_ps _mm256_set1_ps _mm256_loadu_ps _mm256_storeu_ps _mm256_sqrt_ps _mm256_min_ps _mm256_max_ps _mm256_fmadd_ps
     _mm256_set1_epi32 _mm256_add_epi32 _mm256_sub_epi32 _mm256_mullo_epi32 _mm256_xor_si256 _mm256_and_si256 _mm256_or_si256 _mm256_cvttps_epi32 _mm256_cvtepi32_ps _mm256_castps_si256 _mm256_castsi256_ps
     _mm256_loadu_si256
-});
-
-lanes!(F32x16, U32x16, 16, __m512, __m512i, __mmask16, {
-    _mm512_add_ps _mm512_sub_ps _mm512_mul_ps _mm512_div_ps _mm512_set1_ps _mm512_loadu_ps _mm512_storeu_ps _mm512_sqrt_ps _mm512_min_ps _mm512_max_ps _mm512_fmadd_ps
-    _mm512_set1_epi32 _mm512_add_epi32 _mm512_sub_epi32 _mm512_mullo_epi32 _mm512_xor_si512 _mm512_and_si512 _mm512_or_si512 _mm512_cvttps_epi32 _mm512_cvtepi32_ps _mm512_castps_si512 _mm512_castsi512_ps
-    _mm512_loadu_si512
-});
-
-// SAFETY (below): as in the macro.
-impl F32x8 {
+}, {
     #[inline(always)]
-    fn lt_(a: Self, b: Self) -> __m256 {
-        unsafe { _mm256_cmp_ps::<_CMP_LT_OQ>(a.0, b.0) }
+    fn lt(self, o: Self) -> __m256 {
+        unsafe { _mm256_cmp_ps::<_CMP_LT_OQ>(self.0, o.0) }
     }
     #[inline(always)]
-    fn le_(a: Self, b: Self) -> __m256 {
-        unsafe { _mm256_cmp_ps::<_CMP_LE_OQ>(a.0, b.0) }
+    fn le(self, o: Self) -> __m256 {
+        unsafe { _mm256_cmp_ps::<_CMP_LE_OQ>(self.0, o.0) }
     }
     #[inline(always)]
-    fn mask_and_(a: __m256, b: __m256) -> __m256 {
+    fn mask_and(a: __m256, b: __m256) -> __m256 {
         unsafe { _mm256_and_ps(a, b) }
     }
     #[inline(always)]
-    fn select_(m: __m256, a: Self, b: Self) -> Self {
+    fn select(m: __m256, a: Self, b: Self) -> Self {
         unsafe { F32x8(_mm256_blendv_ps(b.0, a.0, m)) }
     }
+}, {
     #[inline(always)]
-    fn floor_(self) -> Self {
+    fn floor(self) -> Self {
         unsafe { F32x8(_mm256_floor_ps(self.0)) }
     }
     #[inline(always)]
-    fn mask_bits_(m: __m256) -> u64 {
+    fn odd(w: U32x8) -> __m256 {
+        // blendv looks at the sign bit only
+        unsafe { _mm256_castsi256_ps(_mm256_slli_epi32::<31>(w.0)) }
+    }
+    #[inline(always)]
+    fn mask_bits(m: __m256) -> u64 {
         unsafe { _mm256_movemask_ps(m) as u64 }
     }
     #[inline(always)]
-    fn recip_(self) -> Self {
+    fn recip(self) -> Self {
         Self::splat(1.0) / self
     }
     #[inline(always)]
-    fn sum_(self) -> f32 {
+    fn sum(self) -> f32 {
         unsafe {
             let four = _mm_add_ps(_mm256_castps256_ps128(self.0), _mm256_extractf128_ps::<1>(self.0));
             let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
             _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
         }
     }
+}, {
     #[inline(always)]
-    fn odd_(w: U32x8) -> __m256 {
-        // blendv looks at the sign bit only
-        unsafe { _mm256_castsi256_ps(_mm256_slli_epi32::<31>(w.0)) }
-    }
-}
-
-impl U32x8 {
-    #[inline(always)]
-    fn shl_<const N: u32>(self) -> Self {
+    fn shl<const N: u32>(self) -> Self {
         unsafe { U32x8(_mm256_sll_epi32(self.0, _mm_cvtsi32_si128(N as i32))) }
     }
     #[inline(always)]
-    fn shr_<const N: u32>(self) -> Self {
+    fn shr<const N: u32>(self) -> Self {
         unsafe { U32x8(_mm256_srl_epi32(self.0, _mm_cvtsi32_si128(N as i32))) }
     }
     #[inline(always)]
-    fn mul_wide_(self, k: u32) -> (Self, Self) {
+    fn mul_wide(self, k: u32) -> (Self, Self) {
         unsafe {
             let k = _mm256_set1_epi32(k as i32);
             let even = _mm256_mul_epu32(self.0, k);
@@ -328,36 +243,45 @@ impl U32x8 {
             (U32x8(hi), U32x8(lo))
         }
     }
-}
+});
 
-impl F32x16 {
+lanes!(F32x16, U32x16, 16, __m512, __m512i, __mmask16, {
+    _mm512_add_ps _mm512_sub_ps _mm512_mul_ps _mm512_div_ps _mm512_set1_ps _mm512_loadu_ps _mm512_storeu_ps _mm512_sqrt_ps _mm512_min_ps _mm512_max_ps _mm512_fmadd_ps
+    _mm512_set1_epi32 _mm512_add_epi32 _mm512_sub_epi32 _mm512_mullo_epi32 _mm512_xor_si512 _mm512_and_si512 _mm512_or_si512 _mm512_cvttps_epi32 _mm512_cvtepi32_ps _mm512_castps_si512 _mm512_castsi512_ps
+    _mm512_loadu_si512
+}, {
     #[inline(always)]
-    fn lt_(a: Self, b: Self) -> __mmask16 {
-        unsafe { _mm512_cmp_ps_mask::<_CMP_LT_OQ>(a.0, b.0) }
+    fn lt(self, o: Self) -> __mmask16 {
+        unsafe { _mm512_cmp_ps_mask::<_CMP_LT_OQ>(self.0, o.0) }
     }
     #[inline(always)]
-    fn le_(a: Self, b: Self) -> __mmask16 {
-        unsafe { _mm512_cmp_ps_mask::<_CMP_LE_OQ>(a.0, b.0) }
+    fn le(self, o: Self) -> __mmask16 {
+        unsafe { _mm512_cmp_ps_mask::<_CMP_LE_OQ>(self.0, o.0) }
     }
     #[inline(always)]
-    fn mask_and_(a: __mmask16, b: __mmask16) -> __mmask16 {
+    fn mask_and(a: __mmask16, b: __mmask16) -> __mmask16 {
         a & b
     }
     #[inline(always)]
-    fn select_(m: __mmask16, a: Self, b: Self) -> Self {
+    fn select(m: __mmask16, a: Self, b: Self) -> Self {
         unsafe { F32x16(_mm512_mask_blend_ps(m, b.0, a.0)) }
     }
+}, {
     #[inline(always)]
-    fn floor_(self) -> Self {
+    fn floor(self) -> Self {
         unsafe { F32x16(_mm512_roundscale_ps::<{ _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC }>(self.0)) }
     }
     #[inline(always)]
-    fn mask_bits_(m: __mmask16) -> u64 {
+    fn odd(w: U32x16) -> __mmask16 {
+        unsafe { _mm512_test_epi32_mask(w.0, _mm512_set1_epi32(1)) }
+    }
+    #[inline(always)]
+    fn mask_bits(m: __mmask16) -> u64 {
         u64::from(m)
     }
     /// 14 bits and a step of Newton's method: a third of the time of a division.
     #[inline(always)]
-    fn recip_(self) -> Self {
+    fn recip(self) -> Self {
         unsafe {
             let r = _mm512_rcp14_ps(self.0);
             let rest = _mm512_fnmadd_ps(self.0, r, _mm512_set1_ps(1.0));
@@ -365,29 +289,23 @@ impl F32x16 {
         }
     }
     #[inline(always)]
-    fn sum_(self) -> f32 {
+    fn sum(self) -> f32 {
         unsafe {
             let low = _mm512_castps512_ps256(self.0);
-            F32x8(_mm256_add_ps(low, _mm512_extractf32x8_ps::<1>(self.0))).sum_()
+            F32x8(_mm256_add_ps(low, _mm512_extractf32x8_ps::<1>(self.0))).sum()
         }
     }
+}, {
     #[inline(always)]
-    fn odd_(w: U32x16) -> __mmask16 {
-        unsafe { _mm512_test_epi32_mask(w.0, _mm512_set1_epi32(1)) }
-    }
-}
-
-impl U32x16 {
-    #[inline(always)]
-    fn shl_<const N: u32>(self) -> Self {
+    fn shl<const N: u32>(self) -> Self {
         unsafe { U32x16(_mm512_slli_epi32::<N>(self.0)) }
     }
     #[inline(always)]
-    fn shr_<const N: u32>(self) -> Self {
+    fn shr<const N: u32>(self) -> Self {
         unsafe { U32x16(_mm512_srli_epi32::<N>(self.0)) }
     }
     #[inline(always)]
-    fn mul_wide_(self, k: u32) -> (Self, Self) {
+    fn mul_wide(self, k: u32) -> (Self, Self) {
         unsafe {
             let k = _mm512_set1_epi32(k as i32);
             let even = _mm512_mul_epu32(self.0, k);
@@ -397,4 +315,4 @@ impl U32x16 {
             (U32x16(hi), U32x16(lo))
         }
     }
-}
+});

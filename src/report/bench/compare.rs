@@ -44,7 +44,7 @@ pub fn markdown(names: [&str; 2], manifests: [Option<&Manifest>; 2], c: &Compari
     let rows: Vec<Vec<String>> = [("A", 0), ("B", 1)]
         .map(|(letter, i)| [vec![letter.to_string()], about(names[i], manifests[i])].concat())
         .to_vec();
-    out.push_str(&table(&["", "folder", "devices", "revision", "reported (UTC)"], 5, &rows));
+    out.push_str(&table(" | folder | devices | revision | reported (UTC)", 5, &rows));
     let real = || c.pairs.iter().filter(|p| !p.software);
     let count = |v: Verdict| real().filter(|p| p.verdict == v).count();
     let _ = writeln!(
@@ -124,8 +124,8 @@ fn pairs<'a>(out: &mut String, pairs: impl Iterator<Item = &'a Pair>) {
         ]
     };
     let rows: Vec<_> = pairs.map(row).collect();
-    let header = ["group", "sizes", "device", "clock", "A", "B", "ratio", "95 % interval", "B is"];
-    out.push_str(&table(&header, 4, &rows));
+    let header = "group | sizes | device | clock | A | B | ratio | 95 % interval | B is";
+    out.push_str(&table(header, 4, &rows));
 }
 
 fn missing(out: &mut String, title: &str, places: &[Place]) {

@@ -88,7 +88,7 @@ fn devices(out: &mut String, view: &View) {
     };
     let rows: Vec<_> = view.devices.iter().filter_map(row).collect();
     if !rows.is_empty() {
-        out.push_str(&table(&["device", "name", "kind", "driver", "threads", "benchmarks"], 4, &rows));
+        out.push_str(&table("device | name | kind | driver | threads | benchmarks", 4, &rows));
     }
 }
 
@@ -120,7 +120,7 @@ fn ceilings(out: &mut String, view: &View) {
         return;
     }
     out.push_str("A large copy (read and write counted) and a large f32 matrix product, in the same run. The highest of each counts.\n\n");
-    out.push_str(&table(&["device", "ceiling", "sizes", "clock", "time", "reached"], 4, &rows));
+    out.push_str(&table("device | ceiling | sizes | clock | time | reached", 4, &rows));
 }
 
 /// A space before the unit where the number has no prefix.
@@ -162,19 +162,9 @@ fn throughput(out: &mut String, view: &View, show: &dyn Fn(&mut String, &str)) {
         out.push_str("No benchmark of environment steps in this run.\n\n");
     } else {
         out.push_str("Each at the size with the most environment steps per second, by wall time.\n\n");
-        let header = [
-            "what",
-            "task",
-            "policy",
-            "device",
-            "sizes",
-            "time of an iteration",
-            "steps/s",
-            "inferences/s",
-            "FLOP/s",
-            "of compute ceiling",
-        ];
-        out.push_str(&table(&header, 5, &rows));
+        let header = "what | task | policy | device | sizes | time of an iteration | steps/s | inferences/s | \
+             FLOP/s | of compute ceiling";
+        out.push_str(&table(header, 5, &rows));
     }
     for (section, _) in figures::THROUGHPUT {
         show(out, &figures::throughput_file(section));
@@ -201,9 +191,8 @@ fn throughput(out: &mut String, view: &View, show: &dyn Fn(&mut String, &str)) {
             "### Scaling over the batch\n\nGain: over the smallest B. Efficiency: gain over the ratio of the sizes; 100 % where more environments cost \
              no time, and falling with 1/B where the device is full.\n\n",
         );
-        let header =
-            ["group", "other sizes", "device", "B", "per second", "95 % interval", "gain", "efficiency"];
-        out.push_str(&table(&header, 3, &rows));
+        let header = "group | other sizes | device | B | per second | 95 % interval | gain | efficiency";
+        out.push_str(&table(header, 3, &rows));
     }
 }
 
@@ -241,20 +230,9 @@ fn kernels(out: &mut String, view: &View, show: &dyn Fn(&mut String, &str)) {
             ]
         };
         let rows: Vec<_> = shown.iter().map(row).collect();
-        let header = [
-            "kernel",
-            "sizes",
-            "clock",
-            "time",
-            "FLOP/s",
-            "B/s",
-            "FLOP/B",
-            "of compute ceiling",
-            "of memory ceiling",
-            "of roofline",
-            "bound by",
-        ];
-        out.push_str(&table(&header, 3, &rows));
+        let header = "kernel | sizes | clock | time | FLOP/s | B/s | FLOP/B | of compute ceiling | \
+             of memory ceiling | of roofline | bound by";
+        out.push_str(&table(header, 3, &rows));
         let mut missing: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for r in shown.iter().filter(|r| !r.reason.is_empty()) {
             missing.entry(&r.reason).or_default().push(&r.group);
@@ -295,8 +273,8 @@ fn replicas(out: &mut String, view: &View, show: &dyn Fn(&mut String, &str)) {
             ]);
         }
     }
-    let header = ["device", "other sizes", "R", "in one batch", "one after another", "batch over serial"];
-    out.push_str(&table(&header, 2, &rows));
+    let header = "device | other sizes | R | in one batch | one after another | batch over serial";
+    out.push_str(&table(header, 2, &rows));
 }
 
 fn phases(out: &mut String, view: &View, show: &dyn Fn(&mut String, &str)) {
@@ -317,8 +295,8 @@ fn phases(out: &mut String, view: &View, show: &dyn Fn(&mut String, &str)) {
             percent(p.share),
         ]
     });
-    let header = ["device", "task", "policy", "sizes", "phase", "median time", "share"];
-    out.push_str(&table(&header, 5, &cells.collect::<Vec<_>>()));
+    let header = "device | task | policy | sizes | phase | median time | share";
+    out.push_str(&table(header, 5, &cells.collect::<Vec<_>>()));
 }
 
 /// Columns of the energy table: method, constants.
@@ -392,8 +370,7 @@ fn energy(out: &mut String, view: &View, show: &dyn Fn(&mut String, &str)) {
     let mut header: Vec<String> = ["energy of one", "task", "agent"].map(String::from).to_vec();
     header.extend(METHODS.iter().map(|(m, c)| format!("{m}, {c}")));
     header.extend(devices.iter().map(|d| format!("measured, {d}")));
-    let header: Vec<&str> = header.iter().map(String::as_str).collect();
-    out.push_str(&table(&header, 3, &rows));
+    out.push_str(&table(&header.join(" | "), 3, &rows));
 
     let mut reasons: BTreeMap<(&str, &str), Vec<String>> = BTreeMap::new();
     for r in all.iter().filter(|r| r.energy_j.is_nan()) {
@@ -434,7 +411,7 @@ fn software(out: &mut String, view: &View) {
         vec![name.to_string(), group.to_string(), sizes.join("; "), or_dash(check)]
     };
     let rows: Vec<_> = groups.into_iter().map(row).collect();
-    out.push_str(&table(&["adapter", "group", "sizes", "compared before"], 4, &rows));
+    out.push_str(&table("adapter | group | sizes | compared before", 4, &rows));
 }
 
 fn left_out(out: &mut String, view: &View) {

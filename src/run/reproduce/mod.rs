@@ -11,7 +11,6 @@ pub use run::{measured, reproduce};
 pub(in crate::run) use training::curve;
 pub use training::{RunId, Trained, Training, check_memory};
 
-use crate::energy::meters::{self, GpuName, Meter};
 use crate::gpu::Gpu;
 use crate::run::journal::Journal;
 use crate::run::watch::Watch;
@@ -35,27 +34,4 @@ pub struct Way<'a> {
 /// Replicas: every swept value (a power, a signal-to-noise ratio) with every seed, values outermost.
 pub fn grid(swept: &[f64], seeds: &[u32]) -> Vec<(f64, u32)> {
     swept.iter().flat_map(|x| seeds.iter().map(move |s| (*x, *s))).collect()
-}
-
-/// Joules per unit of `work` by the counter of the device and how it was measured, or why it was not. Runs `work`, which says how many units it was,
-/// again and again, idle power subtracted, if `asked`.
-fn meter(
-    agent: &str,
-    gpu: Option<&Gpu>,
-    asked: bool,
-    watch: &dyn Watch,
-    work: impl FnMut() -> Result<u64, String>,
-) -> Result<(f64, String), String> {
-    // Software adapters run on the processor.
-    let name = gpu.filter(|g| !g.is_software()).map(|g| GpuName::of(&g.info));
-    let mut meter = Meter::open(Path::new(meters::SYSFS), name)?;
-    if !asked {
-        return Err(format!("not asked for, with --measure-energy ({} can be read)", meter.what()));
-    }
-    let what = meter.what();
-    watch.begin(&format!("measure {agent}"), 1);
-    let result = meters::measure(&mut meter, None, work);
-    watch.end();
-    let m = result?;
-    Ok((m.joules_per_unit, m.how(&format!("{what}; policy with its environment"))))
 }

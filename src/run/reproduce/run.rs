@@ -1,15 +1,17 @@
 //! The runs of a reproduction: each trains an agent, if it learns, evaluates it over a grid of swept values and seeds, and adds its rows.
 
 use super::training::{RunId, Trained, Training};
-use super::{Way, grid, meter};
+use super::{Way, grid};
 use crate::energy::TrainingSchedule;
 use crate::energy::accounts;
+use crate::energy::meters::{Joules, Meter, SYSFS};
 use crate::gpu::Gpu;
 use crate::learn::Algorithm;
 use crate::run::errors::JobError;
 use crate::run::rows::{ActivityRow, EnergyRow, EvalRow, Key, Rows, SlotRow};
 use crate::run::task::{Agent, Evaluated, Run, Task, Unit, Weights, units};
 use crate::run::watch::{Quiet, Watch};
+use std::path::Path;
 
 /// Trains and evaluates all [`Task::runs`] of a configuration.
 ///
@@ -23,8 +25,8 @@ pub fn reproduce<C: Task>(config: &C, way: &Way) -> Result<Rows, JobError> {
     Ok(rows)
 }
 
-/// Joules per slot (a decision and a step of its environment) by the device's counter and how it was measured, or why it was not. Evaluates the given
-/// replicas again and again, idle power subtracted, if `asked`.
+/// Joules per slot (a decision and a step of its environment) by the device's counter, idle power subtracted, if `asked`. Evaluates the given replicas
+/// again and again.
 pub fn measured<C: Task>(
     agent: &Agent<C>,
     units: &[Unit<C>],
@@ -32,16 +34,22 @@ pub fn measured<C: Task>(
     gpu: Option<&Gpu>,
     asked: bool,
     watch: &dyn Watch,
-) -> Result<(f64, String), String> {
+) -> Joules {
     let Some(first) = units.first() else { return Err("there are no replicas".into()) };
+    // Software adapters run on the processor.
+    let board = gpu.filter(|g| !g.is_software());
+    let mut meter = Meter::open(Path::new(SYSFS), board, "--measure-energy", asked)?;
     let episodes = first.config.common().evaluate.episodes.min(1024);
     let short: Vec<C> = units.iter().map(|u| u.config.with_episodes(episodes)).collect();
     let short: Vec<_> = short.iter().zip(units).map(|(config, u)| Unit { config, seed: u.seed }).collect();
     let slots = episodes * (units.len() * first.config.env(&[]).sizes().slots) as u64;
-    meter(agent.id, gpu, asked, watch, || {
+    watch.begin(&format!("measure {}", agent.id), 1);
+    let joules = meter.joules("; policy with its environment", || {
         C::evaluate(agent, &short, Some(weights), gpu, &Quiet).map_err(|e| e.to_string())?;
         Ok(slots)
-    })
+    });
+    watch.end();
+    joules
 }
 
 /// Mean over all updates of a replica's firing rates, hidden layers in the order of their networks.
@@ -94,6 +102,7 @@ impl<C: Task> Run<C> {
                 every: self.config.common().checkpoint_every,
                 resume: way.resume,
                 journal: way.journal,
+                events: None,
             };
             trained = Some(training.run(way.gpu, watch)?);
         }

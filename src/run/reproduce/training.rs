@@ -7,11 +7,14 @@ use crate::gpu::Gpu;
 use crate::learn::{Algorithm, Learner, LearnerState, UpdateMetrics};
 use crate::run::checkpoint::{Checkpoint, last_read};
 use crate::run::errors::{CheckpointError, JobError};
+use crate::run::health::{self, Finding, Health, Keys};
 use crate::run::journal::Journal;
-use crate::run::rows::{ActivityRow, CurveRow, Key};
+use crate::run::rows::{ActivityRow, CurveRow, Key, Schema};
 use crate::run::task::{Agent, Task};
+use crate::run::tensorboard::{self, Events};
 use crate::run::train::{Plan, train};
 use crate::run::watch::Watch;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -71,6 +74,11 @@ pub(in crate::run) fn curve(key: Key, update: u32, env_steps: u64, u: &UpdateMet
         entropy: u.entropy,
         approx_kl: u.approx_kl,
         clip_fraction: u.clip_fraction,
+        explained_variance: u.explained_variance,
+        dead_neurons: u.dead_neurons,
+        saturated_neurons: u.saturated_neurons,
+        rate_share: u.rate_share,
+        skipped_share: u.skipped_share,
         grad_norm_actor: u.grad_norm_actor,
         grad_norm_critic: u.grad_norm_critic,
         beam_gain,
@@ -86,6 +94,57 @@ fn activity(key: &Key, update: u32, algorithm: &Algorithm, u: &UpdateMetrics) ->
     }
     let rates = accounts::firing_rates(&TrainingSchedule::of(algorithm), &u.firing_rates);
     rates.into_iter().map(|q| ActivityRow::new(key, "train", Some(update), q)).collect()
+}
+
+/// Most replicas that are named in warnings of one kind.
+const NAMED: usize = 8;
+
+/// Looks after the health of all replicas.
+struct Care<'a> {
+    runs: Vec<Health>,
+    keys: &'a [Key],
+    turn: Keys,
+    /// Of the swept value.
+    unit: &'static str,
+    /// Replicas that were found ill, by what of them.
+    ill: BTreeMap<&'static str, usize>,
+}
+
+impl<'a> Care<'a> {
+    fn new(
+        algorithm: &Algorithm,
+        keys: &'a [Key],
+        schema: &Schema,
+        unit: &'static str,
+        updates: u32,
+    ) -> Self {
+        let runs = keys.iter().map(|_| Health::new(schema, updates)).collect();
+        Care { runs, keys, turn: Keys::of(algorithm), unit, ill: BTreeMap::new() }
+    }
+
+    /// The next rows of a replica; what is to be warned of.
+    fn see(&mut self, replica: usize, row: &CurveRow, activity: &[ActivityRow]) -> Vec<String> {
+        let rates = activity.iter().filter(|r| r.quantity == health::FIRING_RATE).map(|r| r.value);
+        let found = self.runs[replica].see(row, &rates.collect::<Vec<_>>());
+        found.into_iter().filter_map(|f| self.warning(replica, &f)).collect()
+    }
+
+    /// What is to be warned of when the run is over.
+    fn end(&mut self) -> Vec<String> {
+        let found: Vec<_> = (0..self.runs.len()).filter_map(|i| Some((i, self.runs[i].end()?))).collect();
+        let mut out: Vec<String> = found.iter().filter_map(|(i, f)| self.warning(*i, f)).collect();
+        for (column, n) in self.ill.iter().filter(|(_, n)| **n > NAMED) {
+            out.push(format!("{} more replicas are as those above in their {column}", n - NAMED));
+        }
+        out
+    }
+
+    fn warning(&mut self, replica: usize, f: &Finding) -> Option<String> {
+        let (n, key) = (self.ill.entry(f.column()).or_default(), &self.keys[replica]);
+        *n += 1;
+        let who = format!("{}, seed {} at {} {}", key.agent, key.seed, key.at, self.unit);
+        (*n <= NAMED).then(|| format!("{who}: {}", f.advice(&self.turn)))
+    }
 }
 
 /// Rows of every read of the metrics: learning curves and firing rates.
@@ -109,6 +168,8 @@ pub struct Training<'a, C: Task> {
     pub resume: bool,
     /// Hears of every checkpoint.
     pub journal: Option<&'a Journal>,
+    /// Where learning curves are written for TensorBoard too.
+    pub events: Option<tensorboard::Place>,
 }
 
 impl<C: Task> Training<'_, C> {
@@ -158,6 +219,16 @@ impl<C: Task> Training<'_, C> {
             path: self.dir.display().to_string(),
             what: format!("cannot write into this folder: {e}"),
         })?;
+        let keys: Vec<Key> =
+            self.replicas.iter().map(|at| self.config.key(agent, &self.run.variant, *at)).collect();
+        let mut events = None;
+        if let Some(place) = &self.events {
+            let of = format!("{}\n{}", agent.id, self.config.training_text());
+            let (resume, done, rows) = (self.resume, found, &read.curves[..]);
+            let training =
+                tensorboard::Training { schema: C::SCHEMA, keys: &keys, of: &of, resume, done, rows };
+            events = Some(Events::open(place, &training)?);
+        }
         if !resumed {
             self.clear()?;
         }
@@ -171,13 +242,17 @@ impl<C: Task> Training<'_, C> {
             journal.begin(found, total)?;
         }
         let replicas = self.replicas.len();
-        let keys: Vec<Key> =
-            self.replicas.iter().map(|at| self.config.key(agent, &self.run.variant, *at)).collect();
         let labels = self.config.labels(agent, &self.run.variant);
         let words = std::iter::once(agent.id).chain(labels.iter().map(String::as_str));
         let what = words.filter(|x| !x.is_empty()).collect::<Vec<_>>().join(" ");
         watch.begin(&format!("train {what} ({replicas} replicas)"), u64::from(total));
         watch.advance(u64::from(found), "");
+        let mut care = Care::new(&algorithm, &keys, C::SCHEMA, C::SWEPT.unit, total);
+        // Of what was read before, there were warnings before.
+        let layers = read.activity.len() / read.curves.len().max(1);
+        for (i, row) in read.curves.iter().enumerate() {
+            care.see(i % replicas, row, &read.activity[i * layers..][..layers]);
+        }
         // The learner passes over gradients that are not finite, so such a replica keeps its last good weights and would look merely bad.
         let mut stuck = vec![false; replicas];
         while state.updates < total {
@@ -185,15 +260,22 @@ impl<C: Task> Training<'_, C> {
             let start = state.updates;
             let plan =
                 Plan { algorithm: &algorithm, updates: total, until, log_every: train_config.log_every };
+            let mut told = Ok(());
             state = train(
                 &plan,
                 &mut learner,
                 start,
                 |update, metrics| {
                     let steps = u64::from(update + 1) * algorithm.samples() as u64;
-                    for ((key, u), stuck) in keys.iter().zip(metrics).zip(&mut stuck) {
-                        read.curves.push(curve(key.clone(), update, steps, u));
-                        read.activity.extend(activity(key, update, &algorithm, u));
+                    for (i, ((key, u), stuck)) in keys.iter().zip(metrics).zip(&mut stuck).enumerate() {
+                        let row = curve(key.clone(), update, steps, u);
+                        let rates = activity(key, update, &algorithm, u);
+                        care.see(i, &row, &rates).iter().for_each(|warning| watch.warn(warning));
+                        if let Some(events) = events.as_mut().filter(|_| told.is_ok()) {
+                            told = events.add(&row);
+                        }
+                        read.curves.push(row);
+                        read.activity.extend(rates);
                         *stuck = algorithm.is_stuck(u).unwrap_or(*stuck);
                     }
                     watch.advance(0, &algorithm.note(metrics));
@@ -201,11 +283,17 @@ impl<C: Task> Training<'_, C> {
                 |_| watch.advance(1, ""),
             )?;
             self.save(&state, &read)?;
+            // What was learned is saved, whoever cannot be told of it.
+            told?;
             if let Some(journal) = self.journal {
                 journal.saved(state.updates - start)?;
             }
         }
         watch.end();
+        // Of a run that was found finished, there was a warning when it ended.
+        if found < total {
+            care.end().iter().for_each(|warning| watch.warn(warning));
+        }
         let stuck: Vec<_> = self.replicas.iter().zip(stuck).filter(|(_, stuck)| *stuck).collect();
         if let Some(((x, seed), _)) = stuck.first() {
             watch.warn(&format!(
@@ -383,6 +471,7 @@ mod tests {
                 every: 1,
                 resume: false,
                 journal: None,
+                events: None,
             };
             let trained = training.run(None, &watch);
             let warned = watch.0.into_inner().unwrap();

@@ -187,7 +187,7 @@ row! {
     busy_w: f64,
     /// Integrated power readings over the counter's joules in the same windows, 1; null where the device has only one of the two.
     integrated_share: f64,
-    /// Whose weights: `initial` (seed 0), or the checkpoint's file name.
+    /// Whose weights: `initial` (seed 0; beside checkpoints of its task in their configuration), or the checkpoint's file name.
     weights: String,
     /// Why there is no energy, or how it was measured; else empty.
     reason: String,

@@ -239,6 +239,18 @@ impl<R: 'static> Column<R> {
         (self.get)(rows)
     }
 
+    /// The number in a row; `None` of text, and where there is none.
+    pub fn number(&self, row: &R) -> Option<f64> {
+        let x = match self.cells(std::slice::from_ref(row)) {
+            Cells::Real(x) => x[0],
+            Cells::Count(x) => f64::from(x[0]),
+            Cells::Long(x) => x[0] as f64,
+            Cells::Maybe(x) => f64::from(x[0]?),
+            Cells::Text(_) => return None,
+        };
+        (!x.is_nan()).then_some(x)
+    }
+
     /// Sets the cells of all rows; false for cells of another kind.
     #[must_use]
     pub fn set(&self, rows: &mut [R], cells: Cells) -> bool {

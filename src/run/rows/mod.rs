@@ -14,8 +14,8 @@ pub use columns::{Cell, Cells, Column, Key, Named, Row, Schema, text_of};
 use crate::energy::accounts::{Entry, Quantity};
 use columns::row;
 use serde::{Deserialize, Serialize};
-use std::fmt::Write;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 row! {
     keyed
@@ -41,6 +41,16 @@ row! {
     approx_kl: f64,
     /// Share of samples whose probability ratio was clipped, 0 to 1.
     clip_fraction: f64,
+    /// Share of the variance of the rollout's returns that the critic's values explained: 1 is perfect, 0 as good as their mean.
+    explained_variance: f64,
+    /// Share of the policy's hidden neurons that were silent for the whole of the update's last minibatch, 0 to 1.
+    dead_neurons: f64,
+    /// Share of the policy's hidden neurons that spiked in every step, or whose tanh was beyond 0.99, for the whole of the update's last minibatch, 0 to 1.
+    saturated_neurons: f64,
+    /// Mean share of its scheduled rate that the policy stepped with under its trust region, 0 to 1.
+    rate_share: f64,
+    /// Share of the update's steps that the trust region left out, 0 to 1.
+    skipped_share: f64,
     /// Mean Euclidean norm of the gradient of the actor, or of what schedules, before any clipping, no unit.
     grad_norm_actor: f64,
     /// Mean Euclidean norm of the critic's gradient before any clipping, no unit.
@@ -155,34 +165,50 @@ impl Rows {
     }
 }
 
-/// The dictionary of a task's columns, as Markdown: those of the key once, then those of each table.
+/// The columns of a table behind the first `skip`, as Markdown.
+fn table<R: Row>(schema: &R::Schema, skip: usize) -> String {
+    let columns = R::columns(schema);
+    let lines =
+        columns[skip..].iter().map(|c| format!("| `{}` | {} |\n", c.name, c.about.replace('|', "\\|")));
+    format!("| column | meaning |\n|---|---|\n{}", lines.collect::<String>())
+}
+
+/// A table with what it has rows of.
+fn entry<R: Row>(schema: &R::Schema, skip: usize) -> String {
+    let table = table::<R>(schema, skip);
+    format!("\n`{}`, one row per ({}):\n\n{table}", R::FILE, R::keys(schema).join(", "))
+}
+
+/// The dictionary of a task's columns, as Markdown: those of the key once, then those of each table. `results/README.md` has it word for word.
 pub fn dictionary(schema: &Schema) -> String {
-    let mut out = format!("## Columns of task {}\n\nEvery table begins with the same keys.\n", schema.task);
-    let cell = |text: &str| text.replace('|', "\\|");
-    let mut table = |columns: &[(&str, &str)]| {
-        out.push_str("\n| column | meaning |\n|---|---|\n");
-        for (name, about) in columns {
-            let _ = writeln!(out, "| `{name}` | {} |", cell(about));
-        }
-        std::mem::take(&mut out)
-    };
-    fn columns<R: Row<Schema = Schema>>(schema: &Schema) -> Vec<(&'static str, &'static str)> {
-        R::columns(schema).iter().map(|c| (c.name, c.about)).collect()
-    }
     // Agent, labels, what is swept, seed.
     let keys = schema.labels.len() + 3;
-    let curves = columns::<CurveRow>(schema);
-    let mut text = table(&curves[..keys]);
-    for (file, columns) in [
-        (CurveRow::FILE, curves),
-        (EvalRow::FILE, columns::<EvalRow>(schema)),
-        (SlotRow::FILE, columns::<SlotRow>(schema)),
-        (EnergyRow::FILE, columns::<EnergyRow>(schema)),
-        (ActivityRow::FILE, columns::<ActivityRow>(schema)),
-    ] {
-        let _ = write!(text, "\n`{file}`:\n{}", table(&columns[keys..]));
-    }
-    text
+    let all = table::<SlotRow>(schema, 0);
+    let key: String = all.lines().take(2 + keys).map(|line| format!("{line}\n")).collect();
+    let tables = [
+        entry::<CurveRow>(schema, keys),
+        entry::<EvalRow>(schema, keys),
+        entry::<SlotRow>(schema, keys),
+        entry::<EnergyRow>(schema, keys),
+        entry::<ActivityRow>(schema, keys),
+    ];
+    format!(
+        "## Columns of task {}\n\nEvery table begins with the same keys:\n\n{key}{}",
+        schema.task,
+        tables.concat()
+    )
+}
+
+/// The dictionary of the columns of benchmarks, as [`dictionary`].
+pub fn bench_dictionary() -> String {
+    let tables = [
+        entry::<BenchRow>(&(), 0),
+        entry::<BenchSampleRow>(&(), 0),
+        entry::<BenchScalingRow>(&(), 0),
+        entry::<BenchPhaseRow>(&(), 0),
+        entry::<BenchEnergyRow>(&(), 0),
+    ];
+    format!("## Columns of benchmarks\n{}", tables.concat())
 }
 
 /// Where rows come from. Everything that may differ between two identical runs is here and nowhere else.
@@ -195,6 +221,9 @@ pub struct Manifest {
     pub config: String,
     /// Task id.
     pub task: String,
+    /// What a reproduction reproduces, null of other jobs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub experiment: Option<String>,
     /// Agent ids of the run.
     pub agents: Vec<String>,
     /// Seeds of the run.
@@ -305,17 +334,18 @@ impl Manifest {
         seeds: &[u32],
         device: &DeviceName,
     ) -> Manifest {
-        let (git_revision, git_dirty) = sources();
+        let (git_revision, git_dirty) = BUILT_FROM.get().copied().unwrap_or_default();
         Manifest {
             command: command_line(args),
             config: config.to_string(),
             task: task.to_string(),
+            experiment: None,
             agents: agents.to_vec(),
             seeds: seeds.to_vec(),
             device: device.device.clone(),
             driver: device.driver.clone(),
             backend: device.backend.clone(),
-            git_revision,
+            git_revision: git_revision.map(str::to_string),
             git_dirty,
             crate_version: env!("CARGO_PKG_VERSION").to_string(),
             os: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
@@ -341,10 +371,16 @@ fn command_line(args: &[String]) -> String {
     program.into_iter().chain(words).collect::<Vec<_>>().join(" ")
 }
 
-/// Revision of the sources that this program was built from and whether they differed from it, where they lay in a git repository then.
-pub fn sources() -> (Option<String>, Option<bool>) {
-    let revision = option_env!("ISACBENCH_REVISION").map(str::to_string);
-    (revision, option_env!("ISACBENCH_DIRTY").and_then(|dirty| dirty.parse().ok()))
+/// Revision of the sources that a program was built from and whether they differed from it, where they lay in a git repository then: what
+/// [`sources!`](crate::sources) says.
+pub type Sources = (Option<&'static str>, Option<bool>);
+
+/// Only the program knows, and compiling it into this crate would compile all of it again with every commit.
+static BUILT_FROM: OnceLock<Sources> = OnceLock::new();
+
+/// Says what this program was built from, for all manifests of the process; the first call counts.
+pub fn built_from(sources: Sources) {
+    let _ = BUILT_FROM.set(sources);
 }
 
 /// The processor, as it names itself.
@@ -431,7 +467,7 @@ mod tests {
         for schema in [&SCHEMA, &crate::tasks::v2x::rows::SCHEMA, &crate::tasks::misac::rows::SCHEMA] {
             let text = dictionary(schema);
             fn check<R: Row<Schema = Schema>>(schema: &Schema, text: &str) {
-                assert!(text.contains(&format!("`{}`:", R::FILE)), "{}", R::FILE);
+                assert!(text.contains(&format!("`{}`, one row per (", R::FILE)), "{}", R::FILE);
                 for c in R::columns(schema) {
                     let line = format!("| `{}` | {} |", c.name, c.about.replace('|', "\\|"));
                     assert!(text.lines().any(|l| l == line), "no line {line} in {text}");
@@ -482,9 +518,11 @@ mod tests {
         let started = m.started_utc.as_deref().unwrap();
         let age = humantime::parse_rfc3339(started).unwrap().elapsed().unwrap();
         assert!(age.as_secs() < 60, "{started}");
-        if let Some(revision) = &m.git_revision {
-            assert_eq!(revision.len(), 40, "{revision}");
-        }
+        assert_eq!(
+            (m.git_revision.as_ref(), m.git_dirty),
+            (None, None),
+            "only a program knows what it was built from"
+        );
         let back: Manifest = serde_json::from_str(&serde_json::to_string(&m).unwrap()).unwrap();
         assert_eq!(back, m);
     }

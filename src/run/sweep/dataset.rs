@@ -571,7 +571,7 @@ mod tests {
         let mut flipped = std::fs::read(&parts[2]).unwrap();
         flipped[40] ^= 4;
         std::fs::write(&parts[2], &flipped).unwrap();
-        let half = parts[0].with_extension("parquet.77.tmp");
+        let half = crate::files::temporary(&parts[0]).unwrap();
         std::fs::write(&half, "half").unwrap();
         let file = PlanFile::of(&plan, Shard::WHOLE, "cpu");
         let d = Dataset::open(dir.path(), &file, true).unwrap();

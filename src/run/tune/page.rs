@@ -267,11 +267,12 @@ fn trials<C: Task>(page: &mut String, tuning: &Tuning<C>, tuned: &Tuned, a: usiz
 }
 
 /// What a table of trials shows of the last update of each; the dataset has all that learning curves have.
-const HEALTH: [&str; 5] = [
+const HEALTH: [&str; 6] = [
     "train_approx_kl",
     "train_clip_fraction",
     "train_entropy",
     "train_explained_variance",
+    "train_rate_share",
     "train_firing_rate",
 ];
 

@@ -123,6 +123,12 @@ impl Layered for MisacConfig {
         ("full", include_str!("../../../configs/misac-scale-full.toml")),
     ];
     const EXPERIMENTS: &'static [(&'static str, &'static str)] = &[("rl-h-moe", "")];
+    const BEFORE: &'static str = "
+        [temporal]
+        trust_region = false
+        target_kl = 1.0
+        kl_skip_ratio = 1.0
+    ";
 
     const RULES: &'static [(&'static str, &'static [Rule])] = &[
         ("task", MisacTaskConfig::RULES),

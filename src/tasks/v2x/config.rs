@@ -113,6 +113,20 @@ impl Layered for V2xConfig {
     const PRESETS: &'static [(&'static str, &'static str)] = PRESETS;
     const SCALES: &'static [(&'static str, &'static str)] = SCALES;
     const EXPERIMENTS: &'static [(&'static str, &'static str)] = EXPERIMENTS;
+    const BEFORE: &'static str = "
+        [task]
+        obs_shift = [0.0, 0.0, 0.0, 0.0]
+        obs_scale = [0.3183098861837907, 0.03333333333333333, 0.07142857142857142, 0.2]
+        [ppo]
+        log_std_min = -20.0
+        log_std_max = 5.0
+        trust_region = false
+        target_kl = 1.0
+        kl_skip_ratio = 1.0
+        [spiking]
+        readout = 'last'
+        target_kl = 1.0
+    ";
     const RULES: &'static [(&'static str, &'static [Rule])] = &[
         ("task", V2xTaskConfig::RULES),
         ("ppo", PpoConfig::RULES),
@@ -199,6 +213,9 @@ pub struct V2xTaskConfig {
     pub cap_theta_rad: f64,
     pub cap_d_m: f64,
     pub cap_v_m_s: f64,
+    /// Observations are (x − shift)·scale of θ̂ in rad, d̂ in m, v̂ in m/s and log10(1+γ̂).
+    pub obs_shift: [f64; 4],
+    pub obs_scale: [f64; 4],
 }
 
 impl V2xTaskConfig {
@@ -233,6 +250,8 @@ impl V2xTaskConfig {
         Rule::decimal("cap_theta_rad", 1e-9, 10.0),
         Rule::decimal("cap_d_m", 1e-9, 1e6),
         Rule::decimal("cap_v_m_s", 1e-9, 1e6),
+        Rule::decimal("obs_shift", -1e6, 1e6).list(4, 4),
+        Rule::decimal("obs_scale", 1e-6, 1e6).list(4, 4),
     ];
 
     /// What no single key shows.
@@ -308,6 +327,7 @@ impl V2xTaskConfig {
         let sigma_z2 = dbm_to_w(self.noise_radar_dbm);
         let sigma_y2 = if self.matched_filter_noise { self.xi * sigma_z2 } else { sigma_z2 };
         let (tx, rx) = (self.antennas_tx as f64, self.antennas_rx as f64);
+        let ([theta, d, v, sinr], [by_theta, by_d, by_v, by_sinr]) = (self.obs_shift, self.obs_scale);
         let mut p = V2xParams {
             key,
             p_max_w: dbm_to_w(self.p_max_dbm) as f32,
@@ -336,6 +356,9 @@ impl V2xTaskConfig {
             cap_v_m_s: self.cap_v_m_s as f32,
             road_y_m: self.start_m[0][1] as f32,
             pad: [0.0; 5],
+            // The kernels know the natural logarithm.
+            obs_shift: [theta, d, v, sinr / std::f64::consts::LOG10_E].map(|x| x as f32),
+            obs_scale: [by_theta, by_d, by_v, std::f64::consts::LOG10_E * by_sinr].map(|x| x as f32),
             start_theta_rad: [0.0; KMAX],
             start_d_m: [0.0; KMAX],
         };

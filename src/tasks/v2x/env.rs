@@ -70,13 +70,15 @@ impl Env for V2xEnv {
     /// What the last echo measured: noise takes angle, distance and speed past any bound.
     fn observation(&self) -> Vec<Component> {
         let k = self.spec.vehicles;
+        // Of all replicas: γ̂ is never negative.
+        let low = self.params.iter().map(|p| -p.obs_shift[3] * p.obs_scale[3]).fold(f32::INFINITY, f32::min);
         let each =
             |name: &'static str, unit| (0..k).map(move |i| Component::free(format!("{name}_{i}"), unit));
         let sinr =
-            (0..k).map(|i| Component { low: 0.0, ..Component::free(format!("log10_sinr_{i}"), "5 decades") });
-        each("angle", "pi rad")
-            .chain(each("distance", "30 m"))
-            .chain(each("speed", "14 m/s"))
+            (0..k).map(|i| Component { low, ..Component::free(format!("log10_sinr_{i}"), "scaled decades") });
+        each("angle", "scaled rad")
+            .chain(each("distance", "scaled m"))
+            .chain(each("speed", "scaled m/s"))
             .chain(sinr)
             .collect()
     }

@@ -148,6 +148,20 @@ pub enum Claim {
     DistanceWorsens,
 }
 
+impl Claim {
+    /// Agents that it speaks of.
+    pub fn agents(self) -> &'static [&'static str] {
+        match self {
+            Claim::FastestConvergence => &AGENTS[..4],
+            Claim::SlotPeak => &AGENTS[..1],
+            Claim::DqnWorseNear => &["dqn"],
+            Claim::DistanceFalls => &AGENTS[..3],
+            Claim::DistanceWorsens => &["dqn", "random"],
+            _ => &AGENTS,
+        }
+    }
+}
+
 /// First and last slot of the span in which figure 5a peaks ("40-60 time steps").
 pub const PEAK_SLOTS: (u32, u32) = (40, 60);
 /// Slots in which Spiking-AC leads figure 5a ("the first 40 time steps").

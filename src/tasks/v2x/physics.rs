@@ -1,7 +1,7 @@
 //! Task v2x: one-step ISAC beamforming for K vehicles (paper "spiking-ac"; equation numbers below are its own).
 //!
 //! Shapes: state rows `[10K, B]` (environment fastest): θ, d, v, θ̂, d̂, v̂, γ̂ and the three variances of the last echo, K rows each.
-//! Observation rows `[B, 4K]` = (θ̂/π, d̂/30, v̂/14, log10(1+γ̂)/5). Angles in rad, distances in m, speeds in m/s, powers in W.
+//! Observation rows `[B, 4K]` = (x − shift)·scale of x = (θ̂, d̂, v̂, log10(1+γ̂)), each with its own shift and scale. Angles in rad, distances in m, speeds in m/s, powers in W.
 //!
 //! [`step`] is one source for f64, f32 and vector lanes; `shaders/v2x/v2x_step.wgsl` repeats it operation by operation.
 //! Array gains of steered beams use the closed form aᴴ(θ)a(φ) = e^{jπ(N−1)Δ/2}·D(Δ), D(Δ) = sin(πNΔ/2)/(N sin(πΔ/2)), Δ = cos θ − cos φ;
@@ -159,6 +159,9 @@ pub struct V2xParams {
     /// Distance of the road from the unit (cartesian kinematics).
     pub road_y_m: f32,
     pub pad: [f32; 5],
+    /// What observations are made of θ̂, d̂, v̂ and ln(1+γ̂) with: (x − shift)·scale.
+    pub obs_shift: [f32; 4],
+    pub obs_scale: [f32; 4],
     pub start_theta_rad: [f32; KMAX],
     pub start_d_m: [f32; KMAX],
 }
@@ -355,13 +358,12 @@ fn log2_1p<V: Real>(x: V) -> V {
 
 /// The observation of a state, 4K values written through `put(index, value)`.
 #[inline(always)]
-pub fn observe<V: Real>(k: usize, s: &State<V>, mut put: impl FnMut(usize, V)) {
+pub fn observe<V: Real>(k: usize, p: &V2xParams, s: &State<V>, mut put: impl FnMut(usize, V)) {
     for i in 0..k {
-        put(i, s.obs_theta[i] * V::splat(std::f64::consts::FRAC_1_PI));
-        put(k + i, s.obs_d[i] * V::splat(1.0 / 30.0));
-        put(2 * k + i, s.obs_v[i] * V::splat(1.0 / 14.0));
-        // log10(1+γ)/5
-        put(3 * k + i, (V::splat(1.0) + s.obs_sinr[i]).ln() * V::splat(std::f64::consts::LOG10_E / 5.0));
+        let seen = [s.obs_theta[i], s.obs_d[i], s.obs_v[i], (V::splat(1.0) + s.obs_sinr[i]).ln()];
+        for (n, x) in seen.into_iter().enumerate() {
+            put(n * k + i, (x - c!(p.obs_shift[n])) * c!(p.obs_scale[n]));
+        }
     }
 }
 
@@ -671,11 +673,12 @@ pub struct StepSlices<'a, E> {
 }
 
 #[inline(always)]
-fn put_rows<V: Real>(k: usize, s: &State<V>, rows: &mut [V::Elem], env: usize) {
+fn put_rows<V: Real>(k: usize, p: &V2xParams, s: &State<V>, rows: &mut [V::Elem], env: usize) {
     let o = 4 * k;
     let mut lanes = [V::Elem::default(); 16];
     observe(
         k,
+        p,
         s,
         #[inline(always)]
         |i, x| {
@@ -700,7 +703,7 @@ pub fn reset_range<V: Real, const KC: usize>(
     each_group!(env in from, to, V, {
         let s = reset::<V>(k, b.params, V::Word::iota(b.first + env as u32), clock);
         store_state(k, &s, b.state, b.envs, env);
-        put_rows(k, &s, b.obs, env);
+        put_rows(k, b.params, &s, b.obs, env);
     });
 }
 
@@ -740,11 +743,11 @@ pub fn step_range<V: Real, const KC: usize>(
             }
         }
         if ends {
-            put_rows(k, &s, out.final_obs, env);
+            put_rows(k, b.params, &s, out.final_obs, env);
             s = reset::<V>(k, b.params, ids, clock + 1);
         }
         store_state(k, &s, b.state, b.envs, env);
-        put_rows(k, &s, b.obs, env);
+        put_rows(k, b.params, &s, b.obs, env);
     });
 }
 

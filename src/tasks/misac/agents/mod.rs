@@ -1,26 +1,16 @@
-//! The rows of task misac: one file per agent. A further agent is a file with a `pub const AGENT` and its line in [`AGENTS`].
+//! The rows of task misac: a file for each schedule, one for the networks. A further agent is a file with a `pub const AGENT` and its line in [`AGENTS`].
 
 mod best_periodic;
 mod dp_bound;
 mod dp_optimal;
-mod h_moe;
-mod h_moe_no_aoi;
-mod homogeneous_moe;
-mod ppo_mono;
-mod radar_only;
+mod networks;
+mod one_way;
 mod table;
-mod vision_only;
 
-pub use h_moe::H_MOE;
-pub use h_moe_no_aoi::H_MOE_NO_AOI;
-pub use homogeneous_moe::HOMOGENEOUS_MOE;
-pub use ppo_mono::PPO_MONO;
+pub use networks::{H_MOE, H_MOE_NO_AOI, HOMOGENEOUS_MOE, PPO_MONO};
 pub use table::AGENTS;
 
 use super::config::MisacConfig;
-use crate::env::Env;
-use crate::learn::{Algorithm, ExpertsSpec};
-use crate::nets::experts::Architecture;
 use crate::run::task::Agent;
 use crate::tasks::misac::dp::{NotConverged, Rule};
 use crate::tasks::misac::physics::{MisacParams, MisacSpec, State, load_state};
@@ -35,11 +25,6 @@ pub struct Make(pub fn(&MisacSpec, &MisacParams) -> Scheduled);
 
 /// A schedule, or why there is none.
 pub type Scheduled = Result<Arc<dyn FixedSchedule>, AgentError>;
-
-/// What trains these networks.
-fn experts(architecture: Architecture, config: &MisacConfig, env: Arc<dyn Env>) -> Algorithm {
-    Algorithm::Experts(ExpertsSpec::new(architecture, env, &config.temporal, &config.spatial))
-}
 
 /// Why there is no schedule for a task.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]

@@ -1,18 +1,15 @@
 //! The table of agents of task misac.
 
-use super::{
-    MisacAgent, best_periodic, dp_bound, dp_optimal, h_moe, h_moe_no_aoi, homogeneous_moe, ppo_mono,
-    radar_only, vision_only,
-};
+use super::{MisacAgent, best_periodic, dp_bound, dp_optimal, networks, one_way};
 
 /// Every agent of task misac, in the order of the tables.
 pub const AGENTS: &[MisacAgent] = &[
-    h_moe::AGENT,
-    h_moe_no_aoi::AGENT,
-    ppo_mono::AGENT,
-    homogeneous_moe::AGENT,
-    vision_only::AGENT,
-    radar_only::AGENT,
+    networks::H_MOE_AGENT,
+    networks::H_MOE_NO_AOI_AGENT,
+    networks::PPO_MONO_AGENT,
+    networks::HOMOGENEOUS_MOE_AGENT,
+    one_way::VISION,
+    one_way::RADAR,
     best_periodic::AGENT,
     dp_optimal::AGENT,
     dp_bound::AGENT,

@@ -2,13 +2,12 @@
 //! over judged slots and vehicles of what the beams reached, and the largest age and modulus error.
 
 use super::misac_batch::{self, Spec as BatchSpec, WG as BATCH_WG};
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
-use crate::kernels::compare::compare_bits;
-use crate::kernels::compare::{Comparison, Tol, compare_scaled};
+use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source, fold_groups};
+use crate::kernels::compare::{Comparison, Tol, compare_bits, compare_scaled};
 use crate::kernels::cost::Cost;
 use crate::kernels::inputs::{uniforms, widen};
-use crate::kernels::shader;
-use crate::kernels::twin::{Scalar, assert_len};
+use crate::kernels::twin::Scalar;
+use crate::kernels::{host, shader};
 use crate::tasks::misac::physics::{gain_row, metric};
 
 pub use super::misac_batch::Spec;
@@ -154,40 +153,15 @@ pub fn prelude(spec: &Spec) -> Prelude {
         .u32("EPISODE_MODULUS_ERROR", episode_row::MODULUS_ERROR)
 }
 
-/// The compiled kernel.
-pub struct MisacAccumulate {
-    spec: Spec,
-    kernel: Kernel,
-}
-
-impl MisacAccumulate {
-    pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
-        Ok(MisacAccumulate { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
-    }
-
+host! {
+    MisacAccumulate, MisacAccumulateBound;
     /// `metrics` `[R, METRIC_ROWS, B]`, `action` `[R, B, K]`, `gains` `[R, GAIN_ROWS, B, K]`, `episode` `[R, EPISODE_ROWS, B]`.
-    pub fn bind(
-        &self,
-        gpu: &Gpu,
-        metrics: &Buf<f32>,
-        action: &Buf<f32>,
-        gains: &Buf<f32>,
-        episode: &Buf<f32>,
-    ) -> MisacAccumulateBound {
-        let spec = self.spec;
-        assert_len(metrics, spec.r * metric::ROWS * spec.b, "[R, METRIC_ROWS, B]", &spec);
-        assert_len(action, spec.action_len(), "[R, B, K]", &spec);
-        assert_len(gains, gain_row::ROWS * spec.action_len(), "[R, GAIN_ROWS, B, K]", &spec);
-        assert_len(episode, episode_len(&spec), "[R, EPISODE_ROWS, B]", &spec);
-        let bound = self.kernel.bind(gpu, &[&metrics.raw, &action.raw, &gains.raw, &episode.raw]);
-        MisacAccumulateBound { spec, bound }
+    bind |spec| {
+        metrics: f32 = of_len(spec.r * metric::ROWS * spec.b),
+        action: f32 = of_len(spec.action_len()),
+        gains: f32 = of_len(gain_row::ROWS * spec.action_len()),
+        episode: f32 = of_len(episode_len(spec)),
     }
-}
-
-/// The kernel with its buffers.
-pub struct MisacAccumulateBound {
-    spec: Spec,
-    bound: Bound,
 }
 
 impl MisacAccumulateBound {

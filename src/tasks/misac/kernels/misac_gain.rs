@@ -7,13 +7,12 @@ use super::misac_batch::{
     PHASE_STEP, Spec as BatchSpec, WG as BATCH_WG, beam_constants, check_params, check_phases, check_states,
     state_of,
 };
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
-use crate::kernels::compare::compare_bits;
-use crate::kernels::compare::{Comparison, Tol, compare_scaled};
+use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source, fold_groups};
+use crate::kernels::compare::{Comparison, Tol, compare_bits, compare_scaled};
 use crate::kernels::cost::{Cost, counted, words_of};
 use crate::kernels::inputs::widen;
-use crate::kernels::shader;
-use crate::kernels::twin::{Scalar, assert_inside, assert_len, check_trips, philox_trips};
+use crate::kernels::twin::{Scalar, assert_inside, check_trips, philox_trips};
+use crate::kernels::{host, shader};
 use crate::num::real::counted::{Counted, operations};
 use crate::tasks::misac::physics::{Channel, MMAX, MisacParams, Phase, channel, gain_row, gains, geometry};
 
@@ -107,56 +106,27 @@ pub fn prelude(spec: &Spec) -> Prelude {
         .u32("GAIN_POWER", gain_row::POWER)
 }
 
-/// The compiled kernel.
-pub struct MisacGain {
-    spec: Spec,
-    kernel: Kernel,
-}
-
-impl MisacGain {
-    pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
+host! {
+    MisacGain, MisacGainBound;
+    fits |gpu, spec| {
         let (k, n) = (spec.batch.task.vehicles, spec.batch.task.antennas);
-        check_trips(
-            gpu,
-            "misac_gain",
-            n.div_ceil(2) * philox_trips(4) + n * (4 + k) + philox_trips(4) + 3 * k,
-        )?;
-        Ok(MisacGain { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
-    }
-
+        let trips = n.div_ceil(2) * philox_trips(4) + n * (4 + k) + philox_trips(4) + 3 * k;
+        check_trips(gpu, "misac_gain", trips)
+    };
     /// `params` `[R]`, `out` `[R, GAIN_ROWS, B, K]`; `state` and `phases` hold whatever the offsets of `record` point into.
-    pub fn bind(
-        &self,
-        gpu: &Gpu,
-        params: &Buf<MisacParams>,
-        state: &Buf<f32>,
-        phases: &Buf<f32>,
-        out: &Buf<f32>,
-    ) -> MisacGainBound {
-        assert_len(params, self.spec.batch.r, "[R]", &self.spec);
-        assert_len(out, self.spec.gains_len(), "[R, GAIN_ROWS, B, K]", &self.spec);
-        MisacGainBound {
-            spec: self.spec,
-            bound: self.kernel.bind(gpu, &[&params.raw, &state.raw, &phases.raw, &out.raw]),
-            state_len: state.len(),
-            phases_len: phases.len(),
-        }
+    bind |spec| {
+        params: MisacParams = of_len(spec.batch.r),
+        state: f32,
+        phases: f32,
+        out: f32 = of_len(spec.gains_len()),
     }
-}
-
-/// The kernel with its buffers.
-pub struct MisacGainBound {
-    spec: Spec,
-    bound: Bound,
-    state_len: usize,
-    phases_len: usize,
 }
 
 impl MisacGainBound {
     pub fn record(&self, pass: &mut wgpu::ComputePass, at: &Args) {
         let batch = &self.spec.batch;
-        assert_inside("misac_gain", "state", at.state_off, batch.state_len(), self.state_len);
-        assert_inside("misac_gain", "phases", at.phases_off, batch.phases_len(), self.phases_len);
+        assert_inside("misac_gain", "state", at.state_off, batch.state_len(), self.state);
+        assert_inside("misac_gain", "phases", at.phases_off, batch.phases_len(), self.phases);
         let imm = [at.clock, at.state_off as u32, at.phases_off as u32];
         self.bound.record(pass, fold_groups(batch.action_len(), WG), &imm);
     }

@@ -2,12 +2,11 @@
 
 use super::misac_batch::{self, check_params, normal_size, range_size};
 pub use super::misac_batch::{Spec, WG};
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
-use crate::kernels::compare::compare_bits;
-use crate::kernels::compare::{Comparison, Tol, compare_scaled};
+use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source, fold_groups};
+use crate::kernels::compare::{Comparison, Tol, compare_bits, compare_scaled};
 use crate::kernels::cost::{Cost, words_of};
-use crate::kernels::shader;
-use crate::kernels::twin::{Scalar, assert_inside, assert_len, check_trips, philox_trips};
+use crate::kernels::twin::{Scalar, assert_inside, check_trips, philox_trips};
+use crate::kernels::{host, shader};
 use crate::num::philox::draw;
 use crate::num::real::counted::{Counted, operations};
 use crate::tasks::misac::physics::{Batch, MisacParams, reset_range, stream};
@@ -64,48 +63,17 @@ pub fn prelude(spec: &Spec) -> Prelude {
     misac_batch::constants(spec)
 }
 
-/// The compiled kernel.
-pub struct MisacReset {
-    spec: Spec,
-    kernel: Kernel,
-}
-
-impl MisacReset {
-    pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
-        check_trips(gpu, "misac_reset", spec.task.vehicles * (1 + philox_trips(12)))?;
-        Ok(MisacReset { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
-    }
-
+host! {
+    MisacReset, MisacResetBound;
+    fits |gpu, spec| check_trips(gpu, "misac_reset", spec.task.vehicles * (1 + philox_trips(12)));
     /// `params` `[R]`; `state` and `obs` hold whatever the offsets of `record` point into.
-    pub fn bind(
-        &self,
-        gpu: &Gpu,
-        params: &Buf<MisacParams>,
-        state: &Buf<f32>,
-        obs: &Buf<f32>,
-    ) -> MisacResetBound {
-        assert_len(params, self.spec.r, "[R]", &self.spec);
-        MisacResetBound {
-            spec: self.spec,
-            bound: self.kernel.bind(gpu, &[&params.raw, &state.raw, &obs.raw]),
-            state_len: state.len(),
-            obs_len: obs.len(),
-        }
-    }
-}
-
-/// The kernel with its buffers.
-pub struct MisacResetBound {
-    spec: Spec,
-    bound: Bound,
-    state_len: usize,
-    obs_len: usize,
+    bind |spec| { params: MisacParams = of_len(spec.r), state: f32, obs: f32 }
 }
 
 impl MisacResetBound {
     pub fn record(&self, pass: &mut wgpu::ComputePass, at: &Args) {
-        assert_inside("misac_reset", "state", at.state_off, self.spec.state_len(), self.state_len);
-        assert_inside("misac_reset", "obs", at.obs_off, self.spec.obs_len(), self.obs_len);
+        assert_inside("misac_reset", "state", at.state_off, self.spec.state_len(), self.state);
+        assert_inside("misac_reset", "obs", at.obs_off, self.spec.obs_len(), self.obs);
         let imm = [at.clock, at.state_off as u32, at.obs_off as u32];
         self.bound.record(pass, fold_groups(self.spec.r * self.spec.b, WG), &imm);
     }

@@ -4,13 +4,12 @@
 //! The period counts from the start of the episode: slot n is `clock` mod T.
 
 use super::misac_batch::{self, Spec as BatchSpec, WG as BATCH_WG, check_params, check_states};
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
+use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source, fold_groups};
 use crate::kernels::compare::{Comparison, compare_exact};
 use crate::kernels::cost::Cost;
-use crate::kernels::inputs::Sample;
-use crate::kernels::inputs::widen;
-use crate::kernels::shader;
-use crate::kernels::twin::{Scalar, assert_inside, assert_len, check_trips};
+use crate::kernels::inputs::{Sample, widen};
+use crate::kernels::twin::{Scalar, assert_inside, check_trips};
+use crate::kernels::{host, shader};
 use crate::tasks::misac::dp::Rule;
 
 pub const SHADER: Source = shader!("shaders/misac/", "misac_schedule", super::SHARED);
@@ -117,49 +116,18 @@ pub fn prelude(spec: &Spec) -> Prelude {
         .u32("JOINT_AGES", spec.joint_ages())
 }
 
-/// The compiled kernel.
-pub struct MisacSchedule {
-    spec: Spec,
-    kernel: Kernel,
-}
-
-impl MisacSchedule {
-    pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
-        check_trips(gpu, "misac_schedule", 3 * spec.batch.task.vehicles)?;
-        Ok(MisacSchedule { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
-    }
-
+host! {
+    MisacSchedule, MisacScheduleBound;
+    fits |gpu, spec| check_trips(gpu, "misac_schedule", 3 * spec.batch.task.vehicles);
     /// `rule` as [`Spec::rule_len`] says; `state` and `action` hold whatever the offsets of `record` point into.
-    pub fn bind(
-        &self,
-        gpu: &Gpu,
-        state: &Buf<f32>,
-        rule: &Buf<u32>,
-        action: &Buf<f32>,
-    ) -> MisacScheduleBound {
-        assert_len(rule, self.spec.rule_len(), "the rule", &self.spec);
-        MisacScheduleBound {
-            spec: self.spec,
-            bound: self.kernel.bind(gpu, &[&state.raw, &rule.raw, &action.raw]),
-            state_len: state.len(),
-            action_len: action.len(),
-        }
-    }
-}
-
-/// The kernel with its buffers.
-pub struct MisacScheduleBound {
-    spec: Spec,
-    bound: Bound,
-    state_len: usize,
-    action_len: usize,
+    bind |spec| { state: f32, rule: u32 = of_len(spec.rule_len()), action: f32 }
 }
 
 impl MisacScheduleBound {
     pub fn record(&self, pass: &mut wgpu::ComputePass, at: &Args) {
         let batch = &self.spec.batch;
-        assert_inside("misac_schedule", "state", at.state_off, batch.state_len(), self.state_len);
-        assert_inside("misac_schedule", "action", at.action_off, batch.action_len(), self.action_len);
+        assert_inside("misac_schedule", "state", at.state_off, batch.state_len(), self.state);
+        assert_inside("misac_schedule", "action", at.action_off, batch.action_len(), self.action);
         let imm = [at.clock, at.state_off as u32, at.action_off as u32];
         self.bound.record(pass, fold_groups(batch.r * batch.b, WG), &imm);
     }

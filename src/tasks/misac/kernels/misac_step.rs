@@ -7,13 +7,12 @@ use super::misac_batch::{self, check_params, check_states, normal_size, range_si
 pub use super::misac_batch::{Spec, WG};
 use super::misac_reset::reset_scale;
 use crate::env::TRUNCATED;
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
-use crate::kernels::compare::{Comparison, Tol, compare_exact, compare_scaled};
-use crate::kernels::compare::{compare_bits, compare_share};
+use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source, fold_groups};
+use crate::kernels::compare::{Comparison, Tol, compare_bits, compare_exact, compare_scaled, compare_share};
 use crate::kernels::cost::{Cost, counted, words_of};
 use crate::kernels::inputs::{uniforms, widen};
-use crate::kernels::shader;
-use crate::kernels::twin::{Scalar, assert_inside, assert_len, check_trips, philox_trips};
+use crate::kernels::twin::{Scalar, assert_inside, check_trips, philox_trips};
+use crate::kernels::{host, shader};
 use crate::num::philox::draw;
 use crate::num::real::counted::{Counted, operations};
 use crate::tasks::misac::physics::{Batch, MisacParams, StepSlices, beta, metric, step_range, stream};
@@ -133,79 +132,33 @@ pub fn prelude(spec: &Spec) -> Prelude {
         .u32("METRIC_AGE_MAX", metric::AGE_MAX)
 }
 
-/// The compiled kernel.
-pub struct MisacStep {
-    spec: Spec,
-    kernel: Kernel,
-}
-
-impl MisacStep {
-    pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
-        check_trips(gpu, "misac_step", spec.task.vehicles * (1 + philox_trips(20)))?;
-        Ok(MisacStep { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
-    }
-
+host! {
+    MisacStep, MisacStepBound;
+    fits |gpu, spec| check_trips(gpu, "misac_step", spec.task.vehicles * (1 + philox_trips(20)));
     /// `params` `[R]`, `final_obs` `[R, B, 3K]`, `metrics` `[R, METRIC_ROWS, B]`; the others hold whatever the offsets of `record` point into.
-    #[allow(clippy::too_many_arguments, reason = "the argument list is the kernel's binding list")]
-    pub fn bind(
-        &self,
-        gpu: &Gpu,
-        params: &Buf<MisacParams>,
-        action: &Buf<f32>,
-        state: &Buf<f32>,
-        obs: &Buf<f32>,
-        final_obs: &Buf<f32>,
-        reward: &Buf<f32>,
-        flags: &Buf<u32>,
-        metrics: &Buf<f32>,
-    ) -> MisacStepBound {
-        let spec = self.spec;
-        assert_len(params, spec.r, "[R]", &spec);
-        assert_len(final_obs, spec.obs_len(), "[R, B, 3K]", &spec);
-        assert_len(metrics, spec.r * metric::ROWS * spec.b, "[R, METRIC_ROWS, B]", &spec);
-        assert_eq!(reward.len(), flags.len(), "reward and flags share an offset, so they have one length");
-        let raw = [
-            &params.raw,
-            &action.raw,
-            &state.raw,
-            &obs.raw,
-            &final_obs.raw,
-            &reward.raw,
-            &flags.raw,
-            &metrics.raw,
-        ];
-        MisacStepBound {
-            spec,
-            bound: self.kernel.bind(gpu, &raw),
-            action_len: action.len(),
-            state_len: state.len(),
-            obs_len: obs.len(),
-            reward_len: reward.len(),
-        }
+    bind |spec| {
+        params: MisacParams = of_len(spec.r),
+        action: f32,
+        state: f32,
+        obs: f32,
+        final_obs: f32 = of_len(spec.obs_len()),
+        reward: f32 = of_len(flags.len()),
+        flags: u32,
+        metrics: f32 = of_len(spec.r * metric::ROWS * spec.b),
     }
-}
-
-/// The kernel with its buffers.
-pub struct MisacStepBound {
-    spec: Spec,
-    bound: Bound,
-    action_len: usize,
-    state_len: usize,
-    obs_len: usize,
-    reward_len: usize,
 }
 
 impl MisacStepBound {
     pub fn record(&self, pass: &mut wgpu::ComputePass, at: &Args) {
         let spec = &self.spec;
         let (n, rows) = (spec.r * spec.b, spec.state_len());
-        assert_inside("misac_step", "action", at.action_off, spec.action_len(), self.action_len);
-        assert_inside("misac_step", "state", at.state_off, rows, self.state_len);
-        assert_inside("misac_step", "the next state", at.next_off, rows, self.state_len);
+        assert_inside("misac_step", "action", at.action_off, spec.action_len(), self.action);
+        assert_inside("misac_step", "state", at.state_off, rows, self.state);
+        assert_inside("misac_step", "the next state", at.next_off, rows, self.state);
         let apart = at.state_off.abs_diff(at.next_off);
         assert!(apart == 0 || apart >= rows, "misac_step: state and next state overlap in part");
-        assert_inside("misac_step", "obs", at.obs_off, spec.obs_len(), self.obs_len);
-        assert_inside("misac_step", "reward and flags", at.reward_off, n, self.reward_len);
+        assert_inside("misac_step", "obs", at.obs_off, spec.obs_len(), self.obs);
+        assert_inside("misac_step", "reward and flags", at.reward_off, n, self.reward);
         let [action_off, state_off, next_off, obs_off, reward_off] =
             [at.action_off, at.state_off, at.next_off, at.obs_off, at.reward_off].map(|x| x as u32);
         let imm = [at.clock, action_off, state_off, next_off, obs_off, reward_off, u32::from(at.full)];

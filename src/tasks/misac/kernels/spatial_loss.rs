@@ -8,13 +8,12 @@ use super::misac_batch::{
     state_of,
 };
 use super::misac_gain::matched;
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
-use crate::kernels::compare::compare_bits;
-use crate::kernels::compare::{Comparison, Tol, compare_scaled};
+use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source, fold_groups};
+use crate::kernels::compare::{Comparison, Tol, compare_bits, compare_scaled};
 use crate::kernels::cost::{Cost, counted, words_of};
 use crate::kernels::inputs::widen;
-use crate::kernels::shader;
-use crate::kernels::twin::{Scalar, assert_inside, assert_len, check_trips, philox_trips};
+use crate::kernels::twin::{Scalar, assert_inside, check_trips, philox_trips};
+use crate::kernels::{host, shader};
 use crate::num::real::counted::{Counted, operations};
 use crate::num::shuffle::{Minibatch, Samples, Unit};
 use crate::tasks::misac::physics::{Channel, MMAX, MisacParams, Phase, channel, spatial_gain};
@@ -150,44 +149,22 @@ pub fn prelude(spec: &Spec) -> Prelude {
     beam_constants(&spec.batch, spec.phase).u32("SLOTS", spec.slots).u32("M", spec.m)
 }
 
-/// The compiled kernel.
-pub struct SpatialLoss {
-    spec: Spec,
-    kernel: Kernel,
-}
-
-impl SpatialLoss {
-    pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
+host! {
+    SpatialLoss, SpatialLossBound;
+    fits |gpu, spec| {
         let n = spec.batch.task.antennas;
         Unit::Environment.assert_whole(spec.slots, spec.m);
         // The shuffle's walk is longer than 100 rounds with probability below 1e-12.
-        check_trips(gpu, "spatial_loss", n.div_ceil(2) * philox_trips(4) + 5 * n + philox_trips(12) + 100)?;
-        Ok(SpatialLoss { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
-    }
-
+        check_trips(gpu, "spatial_loss", n.div_ceil(2) * philox_trips(4) + 5 * n + philox_trips(12) + 100)
+    };
     /// Shapes as in [`spatial_loss_cpu`]; `state` holds whatever the offset of `record` points into, the others may be longer.
-    pub fn bind(
-        &self,
-        gpu: &Gpu,
-        params: &Buf<MisacParams>,
-        state: &Buf<f32>,
-        phases: &Buf<f32>,
-        d_phases: &Buf<f32>,
-        gain: &Buf<f32>,
-    ) -> SpatialLossBound {
-        let spec = self.spec;
-        assert_len(params, spec.batch.r, "[R]", &spec);
-        let [phases, d_phases] = [phases, d_phases].map(|b| b.at_least(spec.phases_len()));
-        let raw = [&params.raw, &state.raw, phases, d_phases, gain.at_least(spec.gain_len())];
-        SpatialLossBound { spec, bound: self.kernel.bind(gpu, &raw), state_len: state.len() }
+    bind |spec| {
+        params: MisacParams = of_len(spec.batch.r),
+        state: f32,
+        phases: f32 = at_least(spec.phases_len()),
+        d_phases: f32 = at_least(spec.phases_len()),
+        gain: f32 = at_least(spec.gain_len()),
     }
-}
-
-/// The kernel with its buffers.
-pub struct SpatialLossBound {
-    spec: Spec,
-    bound: Bound,
-    state_len: usize,
 }
 
 impl SpatialLossBound {
@@ -195,7 +172,7 @@ impl SpatialLossBound {
     pub fn record(&self, pass: &mut wgpu::ComputePass, at: &Args) {
         let spec = &self.spec;
         at.which.assert_inside(spec.m, spec.slots * spec.batch.b);
-        assert_inside("spatial_loss", "states", at.state_off, spec.states_len(), self.state_len);
+        assert_inside("spatial_loss", "states", at.state_off, spec.states_len(), self.state);
         let [update, epoch, mb] = at.which.immediates();
         let imm =
             [update, epoch, mb, at.clock, at.clock_step, at.state_off as u32, at.factor(spec).to_bits()];

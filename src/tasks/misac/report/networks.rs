@@ -156,7 +156,7 @@ impl View<'_> {
         let at = self.networks.snr_db.map(|s| format!(" at {s} dB")).unwrap_or_default();
         let of = format!("of {} J", paper::CAMERA_SLOT_J);
         let _ = writeln!(out, "Energy of the deciding networks per slot{at}, networks added:\n");
-        let header = ["method", "agent", "networks", "energy per slot", "95 % interval", &of];
+        let header = format!("method | agent | networks | energy per slot | 95 % interval | {of}");
         out.push_str(&table(&header, 3, &rows));
     }
 }

@@ -390,8 +390,8 @@ impl View<'_> {
                 ]
             })
             .collect();
-        let header = ["figure", "agent", "SNR (dB)", "paper (J)", "ours (J)", "95 % interval (J)", "seeds"];
-        out.push_str(&table(&header, 2, &rows));
+        let header = "figure | agent | SNR (dB) | paper (J) | ours (J) | 95 % interval (J) | seeds";
+        out.push_str(&table(header, 2, &rows));
         let saving = self.saving_percent(PROPOSED, HEADLINE_SNR_DB);
         let _ = writeln!(
             out,
@@ -455,8 +455,7 @@ impl View<'_> {
                 rows.push(line(words.into(), &|s| self.metric(agent, metric, s).map(|e| num(e.mean))));
             }
         }
-        let header: Vec<&str> = header.iter().map(String::as_str).collect();
-        out.push_str(&table(&header, 1, &rows));
+        out.push_str(&table(&header.join(" | "), 1, &rows));
         let _ = writeln!(
             out,
             "Episodes begin with all ages at 0, so a mean over an episode lies a little below the long run. What they are: {}.\n",
@@ -487,18 +486,10 @@ impl View<'_> {
             })
             .collect();
         let goal = format!("steps to {OPTIMAL_GAP_PERCENT} % above `{OPTIMUM}`");
-        let header = [
-            "agent",
-            "algorithm",
-            "phases",
-            "updates",
-            "environment steps per seed",
-            "first energy (J)",
-            "last energy (J)",
-            "last slots over Γ_misa (%)",
-            &goal,
-            "mean gradient cosine",
-        ];
+        let header = format!(
+            "agent | algorithm | phases | updates | environment steps per seed | first energy (J) | \
+             last energy (J) | last slots over Γ_misa (%) | {goal} | mean gradient cosine"
+        );
         out.push_str(&table(&header, 3, &rows));
     }
 
@@ -518,7 +509,7 @@ impl View<'_> {
         }
         let mut header = vec!["cost above the optimum, %".to_string()];
         header.extend(self.snrs_db.iter().map(|s| format!("{s} dB")));
-        out.push_str(&table(&header.iter().map(String::as_str).collect::<Vec<_>>(), 1, &rows));
+        out.push_str(&table(&header.join(" | "), 1, &rows));
     }
 
     fn write_sweep(&self, out: &mut String) {
@@ -537,8 +528,8 @@ impl View<'_> {
             })
             .collect();
         let header =
-            ["agent", "T_proc (slots)", "energy (J)", "cost (J)", "frames per slot", "slots over Γ_misa (%)"];
-        out.push_str(&table(&header, 1, &rows));
+            "agent | T_proc (slots) | energy (J) | cost (J) | frames per slot | slots over Γ_misa (%)";
+        out.push_str(&table(header, 1, &rows));
     }
 
     fn write_kinematic(&self, out: &mut String) {
@@ -556,7 +547,7 @@ impl View<'_> {
             .collect();
         let mut header = vec!["cost (11) per slot, J".to_string()];
         header.extend(snrs.iter().map(|s| format!("{s} dB")));
-        out.push_str(&table(&header.iter().map(String::as_str).collect::<Vec<_>>(), 1, &rows));
+        out.push_str(&table(&header.join(" | "), 1, &rows));
         if let Some(line) = self.kinematic_sentence() {
             let _ = writeln!(out, "{line}\n");
         }
@@ -608,7 +599,7 @@ impl View<'_> {
                 .collect();
             let snrs: Vec<String> = self.snrs_db.iter().map(|s| format!("{s} dB")).collect();
             let header: Vec<&str> = ["agent"].into_iter().chain(snrs.iter().map(String::as_str)).collect();
-            out.push_str(&table(&header, 1, &rows));
+            out.push_str(&table(&header.join(" | "), 1, &rows));
         }
     }
 
@@ -645,20 +636,9 @@ impl View<'_> {
             return;
         }
         out.push_str("## Other recipes and variants in this run\n\n");
-        let header = [
-            "agent",
-            "algorithm",
-            "phases",
-            "uncertainty",
-            "variant",
-            "SNR (dB)",
-            "energy (J)",
-            "cost (J)",
-            "above `dp-optimal` (%)",
-            "slots over Γ_misa (%)",
-            "beam gain (%)",
-        ];
-        out.push_str(&table(&header, 5, &rows));
+        let header = "agent | algorithm | phases | uncertainty | variant | SNR (dB) | energy (J) | cost (J) | \
+             above `dp-optimal` (%) | slots over Γ_misa (%) | beam gain (%)";
+        out.push_str(&table(header, 5, &rows));
     }
 
     fn write_method(&self, out: &mut String) {

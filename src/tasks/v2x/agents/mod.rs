@@ -1,17 +1,7 @@
-//! The rows of task v2x: one file per agent. A further agent is a file with a `pub const AGENT` and its line in [`AGENTS`].
+//! The rows of task v2x: one table. A further agent is its line there, or a file with a `pub const AGENT` and its line in [`AGENTS`].
 
-mod ddpg;
-mod dqn;
-mod ekf;
-mod genie;
-mod genie_zf;
-mod last_estimate;
-mod ppo;
-mod random;
 mod rule;
-mod spiking_ac;
 mod table;
-mod upper_bound;
 
 pub use rule::{Rule, Slot};
 pub use table::AGENTS;

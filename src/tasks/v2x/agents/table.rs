@@ -1,17 +1,52 @@
-//! The table of agents of task v2x.
+//! The table of agents of task v2x. What an agent does is in `learn`, in [`Reference`], or in a file of its own beside this one.
 
-use super::{V2xAgent, ddpg, dqn, ekf, genie, genie_zf, last_estimate, ppo, random, spiking_ac, upper_bound};
+use super::{Fixed, V2xAgent};
+use crate::learn::{Algorithm, OffPolicySpec, PpoSpec};
+use crate::run::task::{Agent, Kind};
+use crate::tasks::v2x::reference::Reference;
+
+/// An agent whose decisions have a kernel.
+const fn reference(id: &'static str, summary: &'static str, who: Reference) -> V2xAgent {
+    Agent { id, summary, kind: Kind::Fixed(Fixed::Reference(who)) }
+}
 
 /// Every agent of task v2x, in the order of the tables.
 pub const AGENTS: &[V2xAgent] = &[
-    spiking_ac::AGENT,
-    ppo::AGENT,
-    ddpg::AGENT,
-    dqn::AGENT,
-    random::AGENT,
-    last_estimate::AGENT,
-    ekf::AGENT,
-    genie::AGENT,
-    genie_zf::AGENT,
-    upper_bound::AGENT,
+    // What the paper proposes.
+    Agent {
+        id: "spiking-ac",
+        summary: "PPO, spiking actor and critic 128-128 (LIF, 6 spike steps), Gaussian policy",
+        kind: Kind::Learned(|config, env| {
+            Algorithm::Ppo(PpoSpec::spiking(&config.ppo, &config.spiking, env))
+        }),
+    },
+    // Its rivals: dense, off-policy with a deterministic actor, off-policy with discrete choices.
+    Agent {
+        id: "ppo",
+        summary: "PPO, tanh networks 128-128, Gaussian policy",
+        kind: Kind::Learned(|config, env| Algorithm::Ppo(PpoSpec::mlp(&config.ppo, env))),
+    },
+    Agent {
+        id: "ddpg",
+        summary: "DDPG, ReLU networks 128-128, deterministic policy",
+        kind: Kind::Learned(|config, env| Algorithm::OffPolicy(OffPolicySpec::ddpg(&config.ddpg, env))),
+    },
+    Agent {
+        id: "dqn",
+        summary: "DQN, ReLU network 128-128, per vehicle one of 32 beams and 3 power levels",
+        kind: Kind::Learned(|config, env| {
+            let spec = OffPolicySpec::dqn(&config.dqn, env).expect("learned beams have a codebook");
+            Algorithm::OffPolicy(spec)
+        }),
+    },
+    reference("random", "beams U(0, π), power Dirichlet(1)", Reference::Random),
+    reference("last-estimate", "steer at the last echo's angle, equal power", Reference::LastEstimate),
+    reference("ekf", "extended Kalman filter, steer at the prediction, equal power", Reference::Ekf),
+    reference("genie", "steer at the coming true angle, equal power", Reference::Genie),
+    reference("genie-zf", "zero-forcing at the true angles, water-filled power", Reference::GenieZf),
+    Agent {
+        id: "upper-bound",
+        summary: "matched beams without interference, water-filled power: a number no agent can exceed",
+        kind: Kind::Fixed(Fixed::Bound),
+    },
 ];

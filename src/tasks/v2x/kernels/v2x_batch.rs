@@ -224,7 +224,7 @@ pub fn step_scale(
             out.extend_from_slice(&group[..k]);
         }
         let mut row = vec![0.0; 4 * k];
-        observe(k, &s, |i, v| row[i] = v);
+        observe(k, p, &s, |i, v| row[i] = v);
         out.extend(row);
         out.extend([
             o.sum_rate,

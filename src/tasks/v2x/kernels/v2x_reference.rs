@@ -2,13 +2,12 @@
 
 pub use super::v2x_batch::WG;
 use super::v2x_batch::{self, STEP, check_params, sensitivity, state_of};
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
-use crate::kernels::compare::compare_bits;
-use crate::kernels::compare::{Comparison, Tol, compare_scaled};
+use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source, fold_groups};
+use crate::kernels::compare::{Comparison, Tol, compare_bits, compare_scaled};
 use crate::kernels::cost::{Cost, counted, words_of};
 use crate::kernels::inputs::widen;
-use crate::kernels::shader;
-use crate::kernels::twin::{Scalar, assert_inside, assert_len, check_trips, philox_trips};
+use crate::kernels::twin::{Scalar, assert_inside, check_trips, philox_trips};
+use crate::kernels::{host, shader};
 use crate::num::philox::{Stream, draw};
 use crate::num::real::Real;
 use crate::num::real::counted::{Counted, operations};
@@ -103,52 +102,27 @@ pub fn prelude(spec: &Spec) -> Prelude {
         .u32("AGENT_GENIE_ZF", Reference::GenieZf as usize)
 }
 
-/// The compiled kernel.
-pub struct V2xReference {
-    spec: Spec,
-    kernel: Kernel,
-}
-
-impl V2xReference {
-    pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
+host! {
+    V2xReference, V2xReferenceBound;
+    fits |gpu, spec| {
         let k = spec.batch.task.vehicles;
         assert_eq!(spec.batch.task.beam, spec.who.beam(), "{:?} writes actions of another beam", spec.who);
-        check_trips(gpu, "v2x_reference", philox_trips(3 * k) + 2 * k * k * k + 6 * k * k + 60 * k)?;
-        Ok(V2xReference { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
-    }
-
+        check_trips(gpu, "v2x_reference", philox_trips(3 * k) + 2 * k * k * k + 6 * k * k + 60 * k)
+    };
     /// `params` `[R]`, `state` `[R, 10K, B]`, `memory` `[R, 9K, B]` (any buffer for an agent other than `ekf`); `action` holds whatever the offset of
     /// `record` points into.
-    pub fn bind(
-        &self,
-        gpu: &Gpu,
-        params: &Buf<V2xParams>,
-        state: &Buf<f32>,
-        memory: &Buf<f32>,
-        action: &Buf<f32>,
-    ) -> V2xReferenceBound {
-        let spec = self.spec;
-        assert_len(params, spec.batch.r, "[R]", &spec.batch);
-        assert_len(state, spec.batch.state_len(), "[R, 10K, B]", &spec.batch);
-        if spec.memory_len() > 0 {
-            assert_len(memory, spec.memory_len(), "[R, 9K, B]", &spec.batch);
-        }
-        let bound = self.kernel.bind(gpu, &[&params.raw, &state.raw, &memory.raw, &action.raw]);
-        V2xReferenceBound { spec, bound, action_len: action.len() }
+    bind |spec| {
+        params: V2xParams = of_len(spec.batch.r),
+        state: f32 = of_len(spec.batch.state_len()),
+        memory: f32 = at_least(spec.memory_len()),
+        action: f32,
     }
-}
-
-/// The kernel with its buffers.
-pub struct V2xReferenceBound {
-    spec: Spec,
-    bound: Bound,
-    action_len: usize,
 }
 
 impl V2xReferenceBound {
     pub fn record(&self, pass: &mut wgpu::ComputePass, at: &Args) {
         let batch = &self.spec.batch;
-        assert_inside("v2x_reference", "action", at.action_off, batch.action_len(), self.action_len);
+        assert_inside("v2x_reference", "action", at.action_off, batch.action_len(), self.action);
         self.bound.record(pass, fold_groups(batch.r * batch.b, WG), &[at.clock, at.action_off as u32]);
     }
 }

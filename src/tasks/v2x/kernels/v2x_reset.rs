@@ -2,12 +2,11 @@
 
 use super::v2x_batch::{self, check_params};
 pub use super::v2x_batch::{Spec, WG};
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
-use crate::kernels::compare::compare_bits;
-use crate::kernels::compare::{Comparison, Tol, compare};
+use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source, fold_groups};
+use crate::kernels::compare::{Comparison, Tol, compare, compare_bits};
 use crate::kernels::cost::{Cost, words_of};
-use crate::kernels::shader;
-use crate::kernels::twin::{Scalar, assert_inside, assert_len};
+use crate::kernels::twin::{Scalar, assert_inside};
+use crate::kernels::{host, shader};
 use crate::num::real::counted::{Counted, operations};
 use crate::tasks::v2x::physics::{Batch, V2xParams, reset_range};
 
@@ -59,46 +58,15 @@ pub fn prelude(spec: &Spec) -> Prelude {
     v2x_batch::constants(spec)
 }
 
-/// The compiled kernel.
-pub struct V2xReset {
-    spec: Spec,
-    kernel: Kernel,
-}
-
-impl V2xReset {
-    pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
-        Ok(V2xReset { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
-    }
-
+host! {
+    V2xReset, V2xResetBound;
     /// `params` `[R]`, `state` `[R, 10K, B]`; `obs` holds whatever the offset of `record` points into.
-    pub fn bind(
-        &self,
-        gpu: &Gpu,
-        params: &Buf<V2xParams>,
-        state: &Buf<f32>,
-        obs: &Buf<f32>,
-    ) -> V2xResetBound {
-        let spec = self.spec;
-        assert_len(params, spec.r, "[R]", &spec);
-        assert_len(state, spec.state_len(), "[R, 10K, B]", &spec);
-        V2xResetBound {
-            spec,
-            bound: self.kernel.bind(gpu, &[&params.raw, &state.raw, &obs.raw]),
-            obs_len: obs.len(),
-        }
-    }
-}
-
-/// The kernel with its buffers.
-pub struct V2xResetBound {
-    spec: Spec,
-    bound: Bound,
-    obs_len: usize,
+    bind |spec| { params: V2xParams = of_len(spec.r), state: f32 = of_len(spec.state_len()), obs: f32 }
 }
 
 impl V2xResetBound {
     pub fn record(&self, pass: &mut wgpu::ComputePass, at: &Args) {
-        assert_inside("v2x_reset", "obs", at.obs_off, self.spec.obs_len(), self.obs_len);
+        assert_inside("v2x_reset", "obs", at.obs_off, self.spec.obs_len(), self.obs);
         self.bound.record(pass, fold_groups(self.spec.r * self.spec.b, WG), &[at.clock, at.obs_off as u32]);
     }
 }

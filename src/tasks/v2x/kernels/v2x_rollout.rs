@@ -6,17 +6,14 @@
 
 use super::v2x_batch::{self, check_params, check_states};
 use super::v2x_step::{self, Outputs, Scales};
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source};
-use crate::kernels::MAX_TRIPS;
-use crate::kernels::compare::{Comparison, Tol, compare_exact, compare_scaled};
-use crate::kernels::compare::{compare_bits, compare_share};
+use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source};
+use crate::kernels::compare::{Comparison, Tol, compare_bits, compare_exact, compare_scaled, compare_share};
 use crate::kernels::cost::{Cost, LN, words_of};
 use crate::kernels::dense_forward::{self, dense_forward_cpu};
 use crate::kernels::gaussian_head::{self, four_normals, gaussian_head_cpu};
-use crate::kernels::inputs::normal;
-use crate::kernels::inputs::widen;
-use crate::kernels::shader;
-use crate::kernels::twin::{Scalar, assert_len, check_trips, philox_trips};
+use crate::kernels::inputs::{normal, widen};
+use crate::kernels::twin::{Scalar, check_trips, philox_trips};
+use crate::kernels::{MAX_TRIPS, host, shader};
 use crate::nets::{ActorCriticLayout, MlpLayout};
 use crate::tasks::v2x::physics::{Batch, StepSlices, V2xParams, load_state, metric, observe, step_range};
 
@@ -217,7 +214,7 @@ pub fn v2x_rollout_cpu<F: Scalar>(
     let mut seen = vec![zero; row * o];
     for (n, seen) in seen.chunks_exact_mut(o).enumerate() {
         let s = load_state::<F>(task.vehicles, &state[n / b * state_row..][..state_row], b, n % b);
-        observe(task.vehicles, &s, |i, x| seen[i] = x);
+        observe(task.vehicles, &params[n / b], &s, |i, x| seen[i] = x);
     }
     for n in 0..at.slots {
         let (clock, slot) = (at.clock + n as u32, at.first + n);
@@ -351,23 +348,9 @@ fn trips(spec: &Spec, slots: usize) -> usize {
     once + copies + 22 * task.vehicles + slots * (1 + once + products + physics + copies)
 }
 
-/// The compiled kernel.
-pub struct V2xRollout {
-    spec: Spec,
-    slots: usize,
-    kernel: Kernel,
-}
-
-impl V2xRollout {
-    /// Most slots that a dispatch may do: `wanted`, or fewer on software Vulkan; there 0 if it cannot do one.
-    pub fn most_slots(gpu: &Gpu, spec: &Spec, wanted: usize) -> usize {
-        let fits = |slots: &usize| !gpu.is_software() || trips(spec, *slots) < MAX_TRIPS;
-        (1..=wanted).rev().find(fits).unwrap_or(0)
-    }
-
-    /// For up to `slots` slots a dispatch. Errors where the adapter has not the workgroup memory of the plan, and where software Vulkan would cut the
-    /// loops short.
-    pub fn new(gpu: &Gpu, spec: &Spec, slots: usize) -> Result<Self, GpuError> {
+host! {
+    V2xRollout, V2xRolloutBound, up to slots;
+    fits |gpu, spec| {
         check_trips(gpu, "v2x_rollout", trips(spec, slots))?;
         let (needed, there) =
             (spec.plan.bytes(&spec.net), gpu.limits.max_compute_workgroup_storage_size as usize);
@@ -381,51 +364,27 @@ impl V2xRollout {
             r <= 65_535 && b.div_ceil(spec.plan.envs) <= 65_535,
             "v2x_rollout: {r} replicas of {b} environments are too many workgroups"
         );
-        Ok(V2xRollout { spec: spec.clone(), slots, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
-    }
-
+        Ok(())
+    };
     /// Shapes as in [`v2x_rollout_cpu`].
-    #[expect(clippy::too_many_arguments, reason = "the argument list is the kernel's binding list")]
-    pub fn bind(
-        &self,
-        gpu: &Gpu,
-        params: &Buf<V2xParams>,
-        net: &Buf<f32>,
-        state: &Buf<f32>,
-        obs: &Buf<f32>,
-        action: &Buf<f32>,
-        logprob: &Buf<f32>,
-        flags: &Buf<u32>,
-        outcome: &Buf<f32>,
-    ) -> V2xRolloutBound {
-        let spec = self.spec.clone();
-        assert_len(params, spec.batch.r, "[R]", &spec);
-        assert_len(net, spec.batch.r * spec.p, "[R, P]", &spec);
-        assert_len(state, spec.batch.state_len(), "[R, 10K, B]", &spec);
-        assert_len(obs, spec.obs_len(), "[T + 2, R, B, 4K]", &spec);
-        assert_len(action, spec.action_len(), "[T, R, B, A]", &spec);
-        assert_len(logprob, spec.slots_len(), "[T, R, B]", &spec);
-        assert_len(flags, spec.slots_len(), "[T, R, B]", &spec);
-        assert_len(outcome, spec.outcome_len(), "[4, T, R, B]", &spec);
-        let raw = [
-            &params.raw,
-            &net.raw,
-            &state.raw,
-            &obs.raw,
-            &action.raw,
-            &logprob.raw,
-            &flags.raw,
-            &outcome.raw,
-        ];
-        V2xRolloutBound { bound: self.kernel.bind(gpu, &raw), slots: self.slots, spec }
+    bind |spec| {
+        params: V2xParams = of_len(spec.batch.r),
+        net: f32 = of_len(spec.batch.r * spec.p),
+        state: f32 = of_len(spec.batch.state_len()),
+        obs: f32 = of_len(spec.obs_len()),
+        action: f32 = of_len(spec.action_len()),
+        logprob: f32 = of_len(spec.slots_len()),
+        flags: u32 = of_len(spec.slots_len()),
+        outcome: f32 = of_len(spec.outcome_len()),
     }
 }
 
-/// The kernel with its buffers.
-pub struct V2xRolloutBound {
-    spec: Spec,
-    slots: usize,
-    bound: Bound,
+impl V2xRollout {
+    /// Most slots that a dispatch may do: `wanted`, or fewer on software Vulkan; there 0 if it cannot do one.
+    pub fn most_slots(gpu: &Gpu, spec: &Spec, wanted: usize) -> usize {
+        let fits = |slots: &usize| !gpu.is_software() || trips(spec, *slots) < MAX_TRIPS;
+        (1..=wanted).rev().find(fits).unwrap_or(0)
+    }
 }
 
 impl V2xRolloutBound {
@@ -546,9 +505,13 @@ fn action_scales(
         let net = &net[replica * spec.p..][..spec.p];
         let mut x = vec![0.0; task.obs_dim()];
         let s = v2x_batch::state_of(&spec.batch, states, replica, env);
-        observe(task.vehicles, &s, |i, v| x[i] = v);
-        // Two roundings of each number, and of 1 + γ.
-        let mut error: Vec<f64> = x.iter().map(|x| 0.1 * x.abs() + 0.05).collect();
+        observe(task.vehicles, &params[replica], &s, |i, v| x[i] = v);
+        // Three roundings of each number before its shift, and of 1 + γ.
+        let p = &params[replica];
+        let shift = |i: usize| f64::from(p.obs_shift[i / task.vehicles] * p.obs_scale[i / task.vehicles]);
+        let by = |i: usize| f64::from(p.obs_scale[i / task.vehicles]);
+        let mut error: Vec<f64> =
+            x.iter().enumerate().map(|(i, x)| 0.15 * (x.abs() + shift(i).abs()) + 0.1 * by(i)).collect();
         for l in &spec.net.layers {
             let out = (0..l.outputs).map(|j| {
                 let (w, bias) = (&net[l.w_off + j * l.inputs..][..l.inputs], net[l.b_off + j]);
@@ -744,6 +707,7 @@ mod tests {
             reset: 0.0,
             eta: 3.0,
             detach_reset: false,
+            readout: crate::nets::Readout::Last,
         };
         let spiking = MlpLayout::new(&[12, 128, 128, 6], Hidden::Lif(lif), 0);
         assert_eq!(Plan::choose(&limits(64), &spiking, 1024), None);

@@ -4,14 +4,12 @@
 use super::v2x_batch::{STEP, check_params, check_states};
 pub use super::v2x_batch::{Spec, WG};
 use super::v2x_step::{self, Outputs, Scales, v2x_step_cpu};
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
-use crate::kernels::MAX_TRIPS;
-use crate::kernels::compare::{Comparison, Tol, compare_exact, compare_scaled};
-use crate::kernels::compare::{compare_bits, compare_share};
+use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source, fold_groups};
+use crate::kernels::compare::{Comparison, Tol, compare_bits, compare_exact, compare_scaled, compare_share};
 use crate::kernels::cost::{Cost, NORMAL_PAIR, words_of};
 use crate::kernels::gaussian_head::four_normals;
-use crate::kernels::shader;
-use crate::kernels::twin::{Scalar, assert_len, check_trips, philox_trips};
+use crate::kernels::twin::{Scalar, check_trips, philox_trips};
+use crate::kernels::{MAX_TRIPS, host, shader};
 use crate::tasks::v2x::physics::{V2xParams, metric};
 
 pub const SHADER: Source = shader!("shaders/v2x/", "v2x_slots", super::SHARED);
@@ -106,10 +104,16 @@ pub fn prelude(spec: &Spec) -> Prelude {
     v2x_step::prelude(spec)
 }
 
-/// The compiled kernel.
-pub struct V2xSlots {
-    spec: Spec,
-    kernel: Kernel,
+host! {
+    V2xSlots, V2xSlotsBound, up to slots;
+    fits |gpu, spec| check_trips(gpu, "v2x_slots", trips(spec, slots));
+    /// `params` `[R]`, `state` `[R, 10K, B]`, `obs` `[R, B, 4K]`, `sums` `[R, 2, B]`.
+    bind |spec| {
+        params: V2xParams = of_len(spec.r),
+        state: f32 = of_len(spec.state_len()),
+        obs: f32 = of_len(spec.obs_len()),
+        sums: f32 = of_len(SUMS * spec.r * spec.b),
+    }
 }
 
 impl V2xSlots {
@@ -118,40 +122,11 @@ impl V2xSlots {
         let most = if gpu.is_software() { (MAX_TRIPS - 1) / trips(spec, 1) } else { wanted };
         wanted.min(most)
     }
-
-    /// For up to `slots` slots a dispatch; software Vulkan refuses what it would cut short.
-    pub fn new(gpu: &Gpu, spec: &Spec, slots: usize) -> Result<Self, GpuError> {
-        check_trips(gpu, "v2x_slots", trips(spec, slots))?;
-        Ok(V2xSlots { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
-    }
-
-    /// `params` `[R]`, `state` `[R, 10K, B]`, `obs` `[R, B, 4K]`, `sums` `[R, 2, B]`.
-    pub fn bind(
-        &self,
-        gpu: &Gpu,
-        params: &Buf<V2xParams>,
-        state: &Buf<f32>,
-        obs: &Buf<f32>,
-        sums: &Buf<f32>,
-    ) -> V2xSlotsBound {
-        let spec = self.spec;
-        assert_len(params, spec.r, "[R]", &spec);
-        assert_len(state, spec.state_len(), "[R, 10K, B]", &spec);
-        assert_len(obs, spec.obs_len(), "[R, B, 4K]", &spec);
-        assert_len(sums, SUMS * spec.r * spec.b, "[R, 2, B]", &spec);
-        V2xSlotsBound { spec, bound: self.kernel.bind(gpu, &[&params.raw, &state.raw, &obs.raw, &sums.raw]) }
-    }
 }
 
 /// Loop iterations of one thread.
 fn trips(spec: &Spec, slots: usize) -> usize {
     slots * (1 + v2x_step::trips(&spec.task) + philox_trips(spec.task.action_dim()))
-}
-
-/// The kernel with its buffers.
-pub struct V2xSlotsBound {
-    spec: Spec,
-    bound: Bound,
 }
 
 impl V2xSlotsBound {

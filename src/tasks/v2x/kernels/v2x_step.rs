@@ -4,13 +4,12 @@ use super::v2x_batch::{self, STEP, check_params, check_states, state_of, step_sc
 pub use super::v2x_batch::{Spec, WG};
 use super::v2x_reference::{self, v2x_reference_cpu};
 use crate::env::{TERMINATED, TRUNCATED};
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
-use crate::kernels::compare::{Comparison, Tol, compare_exact, compare_scaled};
-use crate::kernels::compare::{compare_bits, compare_share};
+use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source, fold_groups};
+use crate::kernels::compare::{Comparison, Tol, compare_bits, compare_exact, compare_scaled, compare_share};
 use crate::kernels::cost::{Cost, counted, words_of};
 use crate::kernels::inputs::{uniforms, widen};
-use crate::kernels::shader;
-use crate::kernels::twin::{Scalar, assert_inside, assert_len, check_trips, philox_trips};
+use crate::kernels::twin::{Scalar, assert_inside, check_trips, philox_trips};
+use crate::kernels::{host, shader};
 use crate::num::real::counted::{Counted, operations};
 use crate::tasks::v2x::physics::{
     Batch, Beam, StepSlices, V2xParams, V2xSpec, echo_noise, metric, motion_noise, step_range,
@@ -149,75 +148,30 @@ pub(super) fn trips(t: &V2xSpec) -> usize {
     beams + 2 * philox_trips(3 * k) + philox_trips(k) + 3 * k * k + 14 * k
 }
 
-/// The compiled kernel.
-pub struct V2xStep {
-    spec: Spec,
-    kernel: Kernel,
-}
-
-impl V2xStep {
-    pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
-        check_trips(gpu, "v2x_step", trips(&spec.task))?;
-        Ok(V2xStep { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
-    }
-
+host! {
+    V2xStep, V2xStepBound;
+    fits |gpu, spec| check_trips(gpu, "v2x_step", trips(&spec.task));
     /// `params` `[R]`, `state` `[R, 10K, B]`, `final_obs` `[R, B, 4K]`, `metrics` `[R, METRIC_ROWS, B]`; `action`, `obs`, `reward` and `flags` hold
     /// whatever the offsets of `record` point into.
-    #[allow(clippy::too_many_arguments, reason = "the argument list is the kernel's binding list")]
-    pub fn bind(
-        &self,
-        gpu: &Gpu,
-        params: &Buf<V2xParams>,
-        action: &Buf<f32>,
-        state: &Buf<f32>,
-        obs: &Buf<f32>,
-        final_obs: &Buf<f32>,
-        reward: &Buf<f32>,
-        flags: &Buf<u32>,
-        metrics: &Buf<f32>,
-    ) -> V2xStepBound {
-        let spec = self.spec;
-        assert_len(params, spec.r, "[R]", &spec);
-        assert_len(state, spec.state_len(), "[R, 10K, B]", &spec);
-        assert_len(final_obs, spec.obs_len(), "[R, B, 4K]", &spec);
-        assert_len(metrics, spec.metrics_len(), "[R, METRIC_ROWS, B]", &spec);
-        assert_eq!(reward.len(), flags.len(), "reward and flags share an offset, so they have one length");
-        let raw = [
-            &params.raw,
-            &action.raw,
-            &state.raw,
-            &obs.raw,
-            &final_obs.raw,
-            &reward.raw,
-            &flags.raw,
-            &metrics.raw,
-        ];
-        V2xStepBound {
-            spec,
-            bound: self.kernel.bind(gpu, &raw),
-            action_len: action.len(),
-            obs_len: obs.len(),
-            reward_len: reward.len(),
-        }
+    bind |spec| {
+        params: V2xParams = of_len(spec.r),
+        action: f32,
+        state: f32 = of_len(spec.state_len()),
+        obs: f32,
+        final_obs: f32 = of_len(spec.obs_len()),
+        reward: f32 = of_len(flags.len()),
+        flags: u32,
+        metrics: f32 = of_len(spec.metrics_len()),
     }
-}
-
-/// The kernel with its buffers.
-pub struct V2xStepBound {
-    spec: Spec,
-    bound: Bound,
-    action_len: usize,
-    obs_len: usize,
-    reward_len: usize,
 }
 
 impl V2xStepBound {
     pub fn record(&self, pass: &mut wgpu::ComputePass, at: &Args) {
         let spec = &self.spec;
         let n = spec.r * spec.b;
-        assert_inside("v2x_step", "action", at.action_off, spec.action_len(), self.action_len);
-        assert_inside("v2x_step", "obs", at.obs_off, spec.obs_len(), self.obs_len);
-        assert_inside("v2x_step", "reward and flags", at.reward_off, n, self.reward_len);
+        assert_inside("v2x_step", "action", at.action_off, spec.action_len(), self.action);
+        assert_inside("v2x_step", "obs", at.obs_off, spec.obs_len(), self.obs);
+        assert_inside("v2x_step", "reward and flags", at.reward_off, n, self.reward);
         let imm =
             [at.clock, at.action_off as u32, at.obs_off as u32, at.reward_off as u32, u32::from(at.full)];
         self.bound.record(pass, fold_groups(n, WG), &imm);

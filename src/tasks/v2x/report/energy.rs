@@ -201,8 +201,7 @@ impl View {
             };
             rows.push([a.words.to_string()].into_iter().chain(wanted.iter().map(ratio)).collect());
         }
-        let header: Vec<&str> = header.iter().map(String::as_str).collect();
-        out.push_str(&table(&header, 1, &rows));
+        out.push_str(&table(&header.join(" | "), 1, &rows));
         if self.energy.groups.is_empty() {
             out.push_str("No energy in this run.\n\n");
         }
@@ -236,7 +235,7 @@ impl View {
             }
             if !rows.is_empty() {
                 let title = format!("energy per {}", stage_words(stage));
-                let header = ["method", "agent", &title, "95 % interval", "over `spiking-ac`"];
+                let header = format!("method | agent | {title} | 95 % interval | over `spiking-ac`");
                 out.push_str(&table(&header, 3, &rows));
             }
             if let Some(line) = self.energy_winners(stage) {
@@ -369,8 +368,8 @@ impl View {
             .collect();
         if !rows.is_empty() {
             out.push_str("Activity of hidden layers: spikes per neuron and spike step, or share of outputs that are not zero.\n\n");
-            let header = ["agent", "network", "layer", "quantity", "in evaluation", "mean over the training"];
-            out.push_str(&table(&header, 2, &rows));
+            let header = "agent | network | layer | quantity | in evaluation | mean over the training";
+            out.push_str(&table(header, 2, &rows));
         }
         let names = [
             ("dense", "products"),
@@ -398,7 +397,7 @@ impl View {
         if !rows.is_empty() {
             out.push_str("Operations of an inference of the policy network, as NeuroBench counts them, with the first layer once:\n\n");
             let header: Vec<&str> = ["agent"].into_iter().chain(names.iter().map(|n| n.1)).collect();
-            out.push_str(&table(&header, 1, &rows));
+            out.push_str(&table(&header.join(" | "), 1, &rows));
         }
     }
 }

@@ -19,7 +19,9 @@ use crate::report::frames::{self, SeedGroup};
 use crate::report::judge::*;
 use crate::report::words::*;
 use crate::report::{ReportError, ReportPaths, Tables};
+use crate::run::health::{self, Ill};
 use crate::run::rows::{CurveRow, Key, Manifest, Rows};
+use crate::run::task::Task;
 use crate::tasks::v2x::config::V2xConfig;
 use crate::tasks::v2x::rows::{BEAM, KINEMATICS, SCHEMA, VARIANT};
 use rayon::prelude::*;
@@ -130,6 +132,8 @@ struct View {
     slot_dbm: Option<f64>,
     curve_dbm: Option<f64>,
     learning: Vec<Learning>,
+    /// What is wrong with the trainings behind these.
+    ill: Vec<Ill>,
     energy: Energies,
 }
 
@@ -220,6 +224,8 @@ impl View {
                 learning_curve(id, &mine, env_steps, &resamples)
             })
             .collect();
+        let reported = rows.curves.iter().filter(|r| is_plain(&r.key) && shown(&r.key.agent, &r.key.labels));
+        let ill = health::by_agent(reported, &rows.activity, &SCHEMA);
         let headline_dbm = headline(&powers_dbm);
         let energy = Energies::new(rows, &|k| is_plain(k) && shown(&k.agent, &k.labels));
         View {
@@ -235,6 +241,7 @@ impl View {
             slot_dbm,
             curve_dbm,
             learning,
+            ill,
         }
     }
 

@@ -166,18 +166,9 @@ impl View {
                 ]
             })
             .collect();
-        let header = [
-            "figure",
-            "quantity",
-            "agent",
-            "P_max (dBm)",
-            "paper",
-            "ours",
-            "95 % interval",
-            "seeds",
-            "ours / paper",
-        ];
-        out.push_str(&table(&header, 3, &rows));
+        let header =
+            "figure | quantity | agent | P_max (dBm) | paper | ours | 95 % interval | seeds | ours / paper";
+        out.push_str(&table(header, 3, &rows));
 
         out.push_str(
             "Advantages of Spiking-AC that the paper prints in percent (rate gained over the other, or error removed from it), beside what \
@@ -212,16 +203,9 @@ impl View {
                 ]
             })
             .collect();
-        let header = [
-            "figure",
-            "quantity",
-            "against",
-            "P_max (dBm)",
-            "paper (%)",
-            "paper's values give (%)",
-            "ours (%)",
-        ];
-        out.push_str(&table(&header, 3, &rows));
+        let header =
+            "figure | quantity | against | P_max (dBm) | paper (%) | paper's values give (%) | ours (%)";
+        out.push_str(&table(header, 3, &rows));
 
         self.write_energy_factors(out);
     }
@@ -320,16 +304,9 @@ impl View {
                 "Best learned agent of this run at {p} dBm: {}. Each reference over it:\n",
                 best.join(", ")
             );
-            let header = [
-                "reference",
-                "sum-rate (bps/Hz)",
-                "over best",
-                "angle RMSE (rad)",
-                "over best",
-                "distance RMSE (m)",
-                "over best",
-            ];
-            out.push_str(&table(&header, 1, &rows));
+            let header = "reference | sum-rate (bps/Hz) | over best | angle RMSE (rad) | over best | \
+                 distance RMSE (m) | over best";
+            out.push_str(&table(header, 1, &rows));
         }
     }
 
@@ -405,24 +382,33 @@ impl View {
             out.push_str("No evaluated sum-rate in this run.\n\n");
             return;
         }
-        let header = [
-            "agent",
-            "sum-rate (bps/Hz)",
-            "of `genie` (%)",
-            "short of it (bps/Hz)",
-            "of `upper-bound` (%)",
-            "short of it (bps/Hz)",
-        ];
-        out.push_str(&table(&header, 1, &rows));
+        let header = "agent | sum-rate (bps/Hz) | of `genie` (%) | short of it (bps/Hz) | of `upper-bound` (%) | \
+             short of it (bps/Hz)";
+        out.push_str(&table(header, 1, &rows));
         for line in self.bound_sentences() {
             let _ = writeln!(out, "{line}\n");
         }
+    }
+
+    /// Trainings that left their healthy range.
+    fn write_health(&self, out: &mut String) {
+        if self.ill.is_empty() {
+            return;
+        }
+        out.push_str(
+            "Trainings that were not healthy, and are not to be taken for what the agent can do:\n\n",
+        );
+        for ill in &self.ill {
+            let _ = writeln!(out, "- {}", ill.text(V2xConfig::SWEPT.unit));
+        }
+        out.push('\n');
     }
 
     pub(super) fn write_training(&self, out: &mut String) {
         if self.learning.is_empty() {
             return;
         }
+        self.write_health(out);
         let rows: Vec<Vec<String>> = self
             .learning
             .iter()
@@ -442,16 +428,10 @@ impl View {
         let goal =
             self.common_reward().map_or("a common reward".to_string(), |g| format!("reward {}", num(g)));
         let goal = format!("steps to {goal}");
-        let header = [
-            "agent",
-            "updates",
-            "steps per update",
-            "environment steps per seed",
-            "first reward",
-            "last reward",
-            "95 % interval",
-            &goal,
-        ];
+        let header = format!(
+            "agent | updates | steps per update | environment steps per seed | first reward | \
+             last reward | 95 % interval | {goal}"
+        );
         out.push_str(&table(&header, 1, &rows));
     }
 
@@ -496,7 +476,7 @@ impl View {
             }
             let powers: Vec<String> = self.powers_dbm.iter().map(|p| format!("{p} dBm")).collect();
             let header: Vec<&str> = ["agent"].into_iter().chain(powers.iter().map(String::as_str)).collect();
-            out.push_str(&table(&header, 1, &rows));
+            out.push_str(&table(&header.join(" | "), 1, &rows));
         }
     }
 
@@ -538,16 +518,9 @@ impl View {
                 ]
             })
             .collect();
-        let header = [
-            "agent",
-            "beam",
-            "kinematics",
-            "P_max (dBm)",
-            "sum-rate (bps/Hz)",
-            "angle RMSE (rad)",
-            "distance RMSE (m)",
-        ];
-        out.push_str(&table(&header, 3, &rows));
+        let header = "agent | beam | kinematics | P_max (dBm) | sum-rate (bps/Hz) | angle RMSE (rad) | \
+             distance RMSE (m)";
+        out.push_str(&table(header, 3, &rows));
     }
 
     pub(super) fn write_method(&self, out: &mut String) {

@@ -239,18 +239,8 @@ fn table_of(view: &View, out: &mut String) {
     let own = learned(view).into_iter().map(|r| (r, format!("`{}`", r.beam)));
     let rows: Vec<Vec<String>> =
         own.chain(references(view).into_iter().map(|r| (r, "-".to_string()))).map(line).collect();
-    let header = [
-        "agent",
-        "beam",
-        "sum-rate (bps/Hz)",
-        "of `genie` (%)",
-        "against `last-estimate`",
-        "reward (bps/Hz)",
-        "Jain index",
-        "within the limits of (27)",
-        "updates",
-        "environment steps per seed",
-    ];
+    let header = "agent | beam | sum-rate (bps/Hz) | of `genie` (%) | against `last-estimate` | reward (bps/Hz) | \
+         Jain index | within the limits of (27) | updates | environment steps per seed";
     out.push_str("Mean over seeds, with the 95 % interval in brackets.\n\n");
-    out.push_str(&table(&header, 2, &rows));
+    out.push_str(&table(header, 2, &rows));
 }

@@ -294,8 +294,7 @@ fn table_of(view: &View, front: &[Place], out: &mut String) {
     for words in ACCOUNTS.iter().map(|a| a.words).chain([every]) {
         header.extend([words.to_string(), "over `ppo`".to_string()]);
     }
-    let header: Vec<&str> = header.iter().map(String::as_str).collect();
     out.push_str("Mean over seeds, with the 95 % interval in brackets; energies per inference. For `ppo`: share of units that are not zero in \
                   place of a firing rate.\n\n");
-    out.push_str(&table(&header, 1, &rows));
+    out.push_str(&table(&header.join(" | "), 1, &rows));
 }

@@ -1,0 +1,241 @@
+//! ppo_gaussian.safetensors and ppo_bernoulli.safetensors: PPO's loss with either policy, every term and its gradient.
+
+use super::{Backend, GoldenError, Rows, Vectors, real, wide};
+use crate::gpu::{Gpu, GpuError};
+use crate::kernels::{advantage_stats, bernoulli_policy_loss, ppo_policy_loss, ppo_value_loss};
+use crate::num::real::Real;
+
+/// Weight of the value loss, of the entropy, and ε of both clips in the golden PPO losses.
+pub(super) const VF_COEF: f64 = 0.5;
+pub(super) const ENT_COEF: f64 = 0.01;
+pub(super) const CLIP_EPS: f64 = 0.2;
+
+/// A policy with its outputs and actions: the loss by its kernel and by the kernel's twin, as (gradient by the outputs, terms).
+trait Policy {
+    /// The tensor of its outputs.
+    const OUTPUT: &'static str;
+    /// Columns of the terms before those that every policy has.
+    fn lead(&self) -> usize;
+    fn twin<F: Number>(&self, scalars: &[[F; 4]], stats: &[[F; 2]]) -> (Vec<F>, Vec<F>);
+    fn shader(
+        &self,
+        gpu: &Gpu,
+        scalars: &[[f32; 4]],
+        stats: &[[f32; 2]],
+    ) -> Result<(Vec<f32>, Vec<f32>), GpuError>;
+}
+
+/// What the twins compute in.
+trait Number: Real + PartialOrd + Into<f64> + Send + Sync {}
+impl<F: Real + PartialOrd + Into<f64> + Send + Sync> Number for F {}
+
+struct Gaussian {
+    spec: ppo_policy_loss::Spec,
+    log_std: Vec<f32>,
+    mean: Vec<f32>,
+    action: Vec<f32>,
+}
+
+impl Policy for Gaussian {
+    const OUTPUT: &'static str = "mean";
+    fn lead(&self) -> usize {
+        self.spec.a
+    }
+    fn twin<F: Number>(&self, scalars: &[[F; 4]], stats: &[[F; 2]]) -> (Vec<F>, Vec<F>) {
+        let s = &self.spec;
+        let mut out = (vec![F::splat(0.0); s.m * s.a], vec![F::splat(0.0); s.m * (s.a + 4)]);
+        let hyper = ppo_policy_loss::Hyper { clip_eps: CLIP_EPS, ent_coef: ENT_COEF };
+        let (params, mean, action) = (real(&self.log_std), real(&self.mean), real(&self.action));
+        let (d_mean, terms) = (&mut out.0, &mut out.1);
+        ppo_policy_loss::ppo_policy_loss_cpu(
+            s, hyper, &params, &mean, &action, scalars, stats, d_mean, terms,
+        );
+        out
+    }
+    fn shader(
+        &self,
+        gpu: &Gpu,
+        scalars: &[[f32; 4]],
+        stats: &[[f32; 2]],
+    ) -> Result<(Vec<f32>, Vec<f32>), GpuError> {
+        let hyper = ppo_policy_loss::Hyper { clip_eps: CLIP_EPS, ent_coef: ENT_COEF };
+        let x = ppo_policy_loss::Inputs {
+            params: self.log_std.clone(),
+            mean: self.mean.clone(),
+            action: self.action.clone(),
+            scalars: scalars.to_vec(),
+            stats: stats.to_vec(),
+        };
+        ppo_policy_loss::ppo_policy_loss_gpu(gpu, &self.spec, hyper, &x)
+    }
+}
+
+struct Bernoulli {
+    spec: bernoulli_policy_loss::Spec,
+    logits: Vec<f32>,
+    action: Vec<f32>,
+}
+
+impl Policy for Bernoulli {
+    const OUTPUT: &'static str = "logits";
+    fn lead(&self) -> usize {
+        0
+    }
+    fn twin<F: Number>(&self, scalars: &[[F; 4]], stats: &[[F; 2]]) -> (Vec<F>, Vec<F>) {
+        let s = &self.spec;
+        let mut out = (vec![F::splat(0.0); s.m * s.a], vec![F::splat(0.0); s.m * 4]);
+        let hyper = bernoulli_policy_loss::Hyper { clip_eps: Some(CLIP_EPS), ent_coef: ENT_COEF };
+        let (logits, action) = (real(&self.logits), real(&self.action));
+        let (d_logits, terms) = (&mut out.0, &mut out.1);
+        bernoulli_policy_loss::bernoulli_policy_loss_cpu(
+            s, hyper, &logits, &action, scalars, stats, d_logits, terms,
+        );
+        out
+    }
+    fn shader(
+        &self,
+        gpu: &Gpu,
+        scalars: &[[f32; 4]],
+        stats: &[[f32; 2]],
+    ) -> Result<(Vec<f32>, Vec<f32>), GpuError> {
+        let hyper = bernoulli_policy_loss::Hyper { clip_eps: Some(CLIP_EPS), ent_coef: ENT_COEF };
+        let x = bernoulli_policy_loss::Inputs {
+            logits: self.logits.clone(),
+            action: self.action.clone(),
+            scalars: scalars.to_vec(),
+            stats: stats.to_vec(),
+        };
+        bernoulli_policy_loss::bernoulli_policy_loss_gpu(gpu, &self.spec, hyper, &x)
+    }
+}
+
+pub(super) fn gaussian(v: &Vectors, gpu: Option<&Gpu>) -> Result<Rows, GoldenError> {
+    let [m, a] = v.dims("mean")?;
+    let policy = Gaussian {
+        spec: ppo_policy_loss::Spec { r: 1, m, a, p: a, ls_off: 0 },
+        log_std: v.f32("log_std", &[a])?,
+        mean: v.f32("mean", &[m, a])?,
+        action: v.f32("action", &[m, a])?,
+    };
+    losses(v, gpu, m, &policy)
+}
+
+pub(super) fn bernoulli(v: &Vectors, gpu: Option<&Gpu>) -> Result<Rows, GoldenError> {
+    let [m, a] = v.dims("logits")?;
+    let policy = Bernoulli {
+        spec: bernoulli_policy_loss::Spec { r: 1, m, a, skip: 0 },
+        logits: v.f32("logits", &[m, a])?,
+        action: v.i32("action", &[m, a])?.into_iter().map(|b| b as f32).collect(),
+    };
+    losses(v, gpu, m, &policy)
+}
+
+/// What the loss kernels make of one minibatch.
+struct Loss {
+    stats: [f64; 2],
+    /// By the policy's outputs.
+    d_output: Vec<f64>,
+    terms: Vec<f64>,
+    d_value: Vec<f64>,
+    terms_v: Vec<f64>,
+}
+
+fn losses<P: Policy>(v: &Vectors, gpu: Option<&Gpu>, m: usize, policy: &P) -> Result<Rows, GoldenError> {
+    let mut rows = Rows::default();
+    let value = v.f32("value", &[m])?;
+    let columns =
+        [v.f32("logp_old", &[m])?, v.f32("adv", &[m])?, v.f32("ret", &[m])?, v.f32("value_old", &[m])?];
+    let scalars: Vec<[f32; 4]> = (0..m).map(|i| [0, 1, 2, 3].map(|c: usize| columns[c][i])).collect();
+    let (lead, grad) = (policy.lead(), format!("grad.{}", P::OUTPUT));
+    for case in v.cases(&format!(".{grad}"))? {
+        // n: advantages normalised or not, b: with the biased deviation; v: value loss clipped or not.
+        let (unbiased, normalise, clipped) = match case.as_str() {
+            "n1v1" => (true, true, true),
+            "n1v0" => (true, true, false),
+            "n1bv1" => (false, true, true),
+            "n1bv0" => (false, true, false),
+            "n0v1" => (true, false, true),
+            "n0v0" => (true, false, false),
+            _ => return Err(v.problem(&format!("{case}.{grad}"), "is of a variant that is not known")),
+        };
+        let stats_spec = advantage_stats::Spec { r: 1, m, unbiased, normalise };
+        let hyper_v = ppo_value_loss::Hyper { vf_coef: VF_COEF, clip_eps: clipped.then_some(CLIP_EPS) };
+        let mut compare = |backend, got: Loss| -> Result<(), GoldenError> {
+            let mean = |x: &[f64]| x.iter().sum::<f64>() / m as f64;
+            let term = |c: usize| got.terms.iter().skip(c).step_by(lead + 4).copied().collect::<Vec<_>>();
+            let [pg, kl, clips, entropy] = [0, 1, 2, 3].map(|c| mean(&term(lead + c)));
+            let v_loss = mean(&got.terms_v);
+            let adv_used: Vec<f64> =
+                columns[1].iter().map(|&adv| (f64::from(adv) - got.stats[0]) * got.stats[1]).collect();
+            let mut row =
+                |name: &str, x: &[f64], least| rows.tensor(v, backend, &format!("{case}.{name}"), x, least);
+            row("adv_used", &adv_used, 0.0)?;
+            // Where the reference's own run in f32 came out closer than a rounding of the terms behind a mean, that is luck: they are of
+            // order 1 and rounded by 6e-8 each. In approx_kl these stay whole in (ratio − 1) − log ratio.
+            for (name, x) in [
+                ("pg_loss", pg),
+                ("v_loss", v_loss),
+                ("entropy_mean", entropy),
+                ("loss", pg - ENT_COEF * entropy + VF_COEF * v_loss),
+                ("approx_kl", kl),
+            ] {
+                row(name, &[x], 2e-8)?;
+            }
+            row("clipfrac", &[clips], 0.0)?;
+            row(&grad, &got.d_output, 0.0)?;
+            if lead > 0 {
+                let d_log_std: Vec<f64> = (0..lead).map(|k| term(k).iter().sum()).collect();
+                row("grad.log_std", &d_log_std, 2e-8)?;
+            }
+            row("grad.value", &got.d_value, 0.0)?;
+            rows.tensor_dev(v, backend, "entropy", &term(lead + 3))
+        };
+        compare(Backend::CpuF64, twin::<f64>(policy, &stats_spec, hyper_v, &scalars, &value))?;
+        compare(Backend::CpuF32, twin::<f32>(policy, &stats_spec, hyper_v, &scalars, &value))?;
+        if let Some(gpu) = gpu {
+            let stats = advantage_stats::advantage_stats_gpu(gpu, &stats_spec, &scalars)?;
+            let (d_output, terms) = policy.shader(gpu, &scalars, &stats)?;
+            let spec_v = ppo_value_loss::Spec { r: 1, m, tail: 0 };
+            let (d_value, terms_v) =
+                ppo_value_loss::ppo_value_loss_gpu(gpu, &spec_v, hyper_v, &value, &scalars)?;
+            compare(Backend::Gpu, Loss::of(stats[0], d_output, terms, d_value, terms_v))?;
+        }
+    }
+    Ok(rows)
+}
+
+impl Loss {
+    fn of<F: Copy + Into<f64>>(
+        stats: [F; 2],
+        d_output: Vec<F>,
+        terms: Vec<F>,
+        d_value: Vec<F>,
+        terms_v: Vec<F>,
+    ) -> Loss {
+        Loss {
+            stats: stats.map(Into::into),
+            d_output: wide(&d_output),
+            terms: wide(&terms),
+            d_value: wide(&d_value),
+            terms_v: wide(&terms_v),
+        }
+    }
+}
+
+fn twin<F: Number>(
+    policy: &impl Policy,
+    stats_spec: &advantage_stats::Spec,
+    hyper_v: ppo_value_loss::Hyper,
+    scalars: &[[f32; 4]],
+    value: &[f32],
+) -> Loss {
+    let m = stats_spec.m;
+    let scalars: Vec<[F; 4]> = scalars.iter().map(|row| row.map(|x| F::splat(f64::from(x)))).collect();
+    let mut stats = [[F::splat(0.0); 2]];
+    advantage_stats::advantage_stats_cpu(stats_spec, &scalars, &mut stats);
+    let (d_output, terms) = policy.twin(&scalars, &stats);
+    let (mut d_value, mut terms_v) = (vec![F::splat(0.0); m], vec![F::splat(0.0); m]);
+    let spec_v = ppo_value_loss::Spec { r: 1, m, tail: 0 };
+    ppo_value_loss::ppo_value_loss_cpu(&spec_v, hyper_v, &real(value), &scalars, &mut d_value, &mut terms_v);
+    Loss::of(stats[0], d_output, terms, d_value, terms_v)
+}
