@@ -15,7 +15,6 @@
 use super::adam;
 use super::compare::{Comparison, Tol, compare_exact, compare_scaled};
 use super::cost::{Cost, EXP};
-use super::host;
 use super::inputs::widen;
 use crate::gpu::{Gpu, GpuError, Prelude, Source, fold_groups};
 use crate::num::real::Real;

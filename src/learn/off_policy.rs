@@ -211,7 +211,7 @@ impl OffPolicySpec {
         (0..self.env.replicas()).map(of).collect()
     }
 
-    /// The key of a schedule of rates or exploration that changes and so follows the length of the run, if there is one in any replica.
+    /// The key of a schedule that changes and so follows the length of the run, if there is one in any replica.
     pub fn follows_length(&self) -> Option<&'static str> {
         let [rates, exploration] = match &self.method {
             Method::Ddpg { .. } => ["ddpg.lr_final_share", "ddpg.noise_share"],

@@ -76,7 +76,7 @@ impl Keys {
             Algorithm::Ppo(_) => ["ppo.lr_actor", "ppo.lr_critic"],
             Algorithm::OffPolicy(s) => match s.method {
                 Method::Ddpg { .. } => ["ddpg.lr_actor", "ddpg.lr_critic"],
-                Method::Dqn(_) => ["dqn.lr", "dqn.lr"],
+                Method::Dqn(..) => ["dqn.lr", "dqn.lr"],
             },
             Algorithm::Experts(_) => ["temporal.lr_policy", "temporal.lr_critic"],
         };
