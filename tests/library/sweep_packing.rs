@@ -121,9 +121,13 @@ fn misac_on_the_cpu() {
 #[test]
 fn v2x_on_the_gpu() {
     let Some(gpu) = crate::common::shared_gpu() else { return };
-    let text = v2x().replace("ppo.gamma = [0.6, 0.7]", "").replace("train.updates = 6", "train.updates = 3");
+    let own = "task.noise_comm_dbm = [-80, -70]\nppo.gamma = [0.6, 0.7]\nddpg.tau = [0.005, 0.05]";
+    let text = v2x().replace("task.noise_comm_dbm = [-80, -70]\n", "").replace("[0, 40]", "[40]");
+    let text = text.replace("ppo.gamma = [0.6, 0.7]", &format!("[list]\n{own}"));
+    let text = text.replace("train.updates = 6", "train.updates = 3");
     let text = text.replace("\"spiking-ac\", \"ppo\", \"ddpg\", \"dqn\", \"ekf\"", "\"ppo\", \"ddpg\"");
-    packing::<V2xConfig>(&text.replace("[0, 40]", "[40]"), ("[-80, -70]", "[-70]"), "ppo", Some(gpu));
+    let fewer = "task.noise_comm_dbm = [-70]\nppo.gamma = [0.7]\nddpg.tau = [0.05]";
+    packing::<V2xConfig>(&text, (own, fewer), "ppo", Some(gpu));
 }
 
 #[test]
