@@ -1,5 +1,5 @@
-//! Replicas with numbers of their own in one batch: what all of them must have in common, how algorithms of single configurations become one, and the
-//! states of some replicas of a batch.
+//! Replicas with numbers of their own in one batch: what all of them must have in common, how algorithms of single
+//! configurations become one, and the states of some replicas of a batch.
 
 use super::off_policy::Numbers;
 use super::{Algorithm, ExpertsSpec, Extra, LearnerState, OffPolicySpec, PpoSpec};
@@ -76,7 +76,8 @@ impl LearnerState {
         }
     }
 
-    /// The states of single replicas side by side; `None` of none, and where they have not come equally far or are of other shapes.
+    /// The states of single replicas side by side; `None` of none, and where they have not come equally far or are of
+    /// other shapes.
     pub fn side_by_side(states: &[LearnerState]) -> Option<LearnerState> {
         let first = states.first()?;
         let shapes = |s: &LearnerState| {

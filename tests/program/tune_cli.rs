@@ -1,4 +1,5 @@
-//! `isacbench tune` as its user meets it: what it leaves and what reads it, kills, and wrong input. The search itself: `tests/library/tune.rs`.
+//! `isacbench tune` as its user meets it: what it leaves and what reads it, kills, and wrong input. The search itself:
+//! `tests/library/tune.rs`.
 #![cfg(feature = "report")]
 
 use crate::child::*;
