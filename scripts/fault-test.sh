@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Kills a sweep, a training and a reproduction with SIGKILL at random moments, continues them, and compares what they leave with that of runs that
+# Kills a sweep, a training, a reproduction and a tuning with SIGKILL at random moments, continues them, and compares what they leave with that of runs that
 # nobody disturbed, byte for byte. Then two processes want one folder, and disks are full.
 #   scripts/fault-test.sh [KILLS, default 200] [FOLDER, default runs/fault-test]
-# KILLS are dealt out to the three jobs. A job that got to its end is begun again in a new folder until there were enough kills. A disk is a small
+# KILLS are dealt out to the four jobs. A job that got to its end is begun again in a new folder until there were enough kills. A disk is a small
 # tmpfs where this user may mount one, else files may not grow beyond a limit. Writes FOLDER/log.txt: a line per fault, then faults injected, faults
 # survived, points lost. Exit status 1 if anything was lost. ISACBENCH names another program, SWEEP another sweep file, SEED the moments.
 set -euo pipefail
@@ -37,6 +37,7 @@ words_of() {
         words=(reproduce spiking-ac --scale smoke --device cpu)
         keys+=("train.seeds=[0,1]" train.updates=40 "reproduce.p_max_dbm=[0,40]")
         ;;
+    tune) words=(tune v2x --agent ppo,ddpg --trials 8 --budget 8000 --halving 2 --device cpu) ;;
     esac
     local key
     for key in "${keys[@]}"; do words+=(--set "$key"); done
@@ -138,7 +139,7 @@ two_processes() {
     first=$!
     until [ -s "$out/lock" ]; do sleep 0.01; done
     for option in "" --resume --force; do
-        [ "$job$option" != sweep--force ] || continue
+        [[ "$job$option" != @(sweep|tune)--force ]] || continue
         injected=$((injected + 1)) code=0
         "$program" "${words[@]}" --out "$out" $option >"$folder/out.txt" 2>&1 || code=$?
         if [ "$code" = 1 ] && in_order "$folder/out.txt" && grep -q "in use by process $first" "$folder/out.txt"; then
@@ -206,8 +207,8 @@ full_disk() {
     done
 }
 
-jobs=(sweep train reproduce)
-for n in 0 1 2; do
+jobs=(sweep train reproduce tune)
+for n in 0 1 2 3; do
     job=${jobs[$n]} want=$folder/undisturbed-${jobs[$n]}
     words_of "$job"
     mkdir -p "$want"
@@ -218,10 +219,10 @@ for n in 0 1 2; do
     files "$want/folder" >"$want/files"
     points=$(wc -l <"$want/items")
     say "${job}: $points points, undisturbed in $length_ms ms"
-    kill_often $((kills * (n + 1) / 3 - kills * n / 3))
+    kill_often $((kills * (n + 1) / 4 - kills * n / 4))
     two_processes
     full_disk
 done
 rm -rf "$folder"/{before,now,out.txt,first.txt,pipe.txt}
-say "faults injected: $injected, faults survived: $survived, points lost: $lost (a point is all rows of a sweep's, or a row of a training); $finished rounds to the end"
+say "faults injected: $injected, faults survived: $survived, points lost: $lost (a point is all rows of a sweep's or a tuning's, or a row of a training); $finished rounds to the end"
 [ "$lost" = 0 ] && [ "$wrong" = 0 ] && [ "$injected" = "$survived" ]

@@ -13,7 +13,7 @@
 //! 6. [`energy`]: operations and joules, counted and measured. [`golden`]: results of other programs that the twins and kernels must give.
 //! 7. [`run::rows`]: the tables that jobs leave; `report`: figures and pages made of them.
 //! 8. [`run`]: [`run::task`], what jobs ask of a task; [`run::train`](mod@run::train), the main path from top to bottom; evaluation, whole papers, checkpoints,
-//!    and sweeps, which survive interruption and are spread over machines.
+//!    sweeps, which survive interruption and are spread over machines, and tuning, which is a sweep of trials.
 //! 9. [`bench`](mod@bench): what `cargo bench` has left, as rows, ratios and joules.
 //! 10. [`cli`]: the commands, for the tasks that a program hands in.
 //! 11. [`tasks`]: a folder each, with physics, kernels, configuration, agents, benches and report. Nothing else names a task.

@@ -94,14 +94,12 @@ pub(super) fn tune_of<C: Task>(a: &TuneArgs) -> Result<()> {
     let place = place(&a.common.device)?;
     note!("{}", place.why);
     let replicas = a.replicas.unwrap_or(usual_replicas(&place));
-    let rungs: Vec<String> = tuning.sizes.iter().map(ToString::to_string).collect();
-    say!(
-        "{} trials of each agent ({}) with {} seeds; {} in the rungs",
-        tuning.trials,
-        tuning.agents.join(", "),
-        tuning.seeds().len(),
-        rungs.join(", ")
-    );
+    let (agents, seeds) = (tuning.agents.join(", "), tuning.seeds().len());
+    say!("{} trials of each agent ({agents}) with {seeds} seeds", tuning.trials);
+    if tuning.sizes.len() > 1 {
+        let rungs = tuning.sizes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        say!("successive halving: {rungs} trials of each agent come to the rungs");
+    }
     let out = a.out.clone().unwrap_or_else(|| format!("runs/tune-{}", C::NAME).into());
     let planned = tuning.file(device_name(&place));
     // A folder that holds a job is looked at before time is spent; a new one is made when all is known to be right.

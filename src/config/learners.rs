@@ -80,27 +80,26 @@ impl PpoConfig {
         [self.gamma as f32, self.gae_lambda as f32, self.reward_scale as f32, 0.0]
     }
 
-    /// Whether replicas with these configurations can learn side by side: all but the numbers that a learner keeps for each replica is equal.
-    pub fn shares_a_batch(&self, other: &PpoConfig) -> bool {
-        let own = PpoConfig {
-            gamma: other.gamma,
-            gae_lambda: other.gae_lambda,
-            clip: other.clip,
-            lr_actor: other.lr_actor,
-            lr_critic: other.lr_critic,
-            lr_final_share: other.lr_final_share,
-            max_grad_norm: other.max_grad_norm,
-            vf_coef: other.vf_coef,
-            entropy_coef: other.entropy_coef,
-            reward_scale: other.reward_scale,
-            log_std_init: other.log_std_init,
-            actor_gain: other.actor_gain,
-            target_kl: other.target_kl,
-            kl_skip_ratio: other.kl_skip_ratio,
-            trust_region: other.trust_region,
+    /// What replicas must have in common to learn side by side: this with 0 for the numbers that a learner keeps for each replica.
+    pub fn structure(&self) -> PpoConfig {
+        PpoConfig {
+            gamma: 0.0,
+            gae_lambda: 0.0,
+            clip: 0.0,
+            lr_actor: 0.0,
+            lr_critic: 0.0,
+            lr_final_share: 0.0,
+            max_grad_norm: 0.0,
+            vf_coef: 0.0,
+            entropy_coef: 0.0,
+            reward_scale: 0.0,
+            log_std_init: 0.0,
+            actor_gain: 0.0,
+            target_kl: 0.0,
+            kl_skip_ratio: 0.0,
+            trust_region: false,
             ..self.clone()
-        };
-        own == *other
+        }
     }
 
     /// What the trust region allows.
@@ -197,6 +196,11 @@ pub struct SpikingConfig {
 }
 
 impl SpikingConfig {
+    /// As [`PpoConfig::structure`]: without what takes the place of its keys.
+    pub fn structure(&self) -> SpikingConfig {
+        SpikingConfig { actor_gain: 0.0, lr_actor: 0.0, lr_critic: 0.0, target_kl: 0.0, ..self.clone() }
+    }
+
     pub fn lif(&self) -> Lif {
         Lif {
             steps: self.steps,
@@ -512,25 +516,24 @@ impl TemporalConfig {
         [self.gamma as f32, self.gae_lambda as f32, self.reward_scale as f32, 0.0]
     }
 
-    /// Whether replicas with these configurations can learn side by side: all but the numbers that a learner keeps for each replica is equal.
-    pub fn shares_a_batch(&self, other: &TemporalConfig) -> bool {
-        let own = TemporalConfig {
-            gamma: other.gamma,
-            gae_lambda: other.gae_lambda,
-            clip: other.clip,
-            lr_policy: other.lr_policy,
-            lr_critic: other.lr_critic,
-            lr_final_share: other.lr_final_share,
-            max_grad_norm: other.max_grad_norm,
-            entropy_coef: other.entropy_coef,
-            reward_scale: other.reward_scale,
-            head_gain: other.head_gain,
-            trust_region: other.trust_region,
-            target_kl: other.target_kl,
-            kl_skip_ratio: other.kl_skip_ratio,
+    /// What replicas must have in common to learn side by side: this with 0 for the numbers that a learner keeps for each replica.
+    pub fn structure(&self) -> TemporalConfig {
+        TemporalConfig {
+            gamma: 0.0,
+            gae_lambda: 0.0,
+            clip: 0.0,
+            lr_policy: 0.0,
+            lr_critic: 0.0,
+            lr_final_share: 0.0,
+            max_grad_norm: 0.0,
+            entropy_coef: 0.0,
+            reward_scale: 0.0,
+            head_gain: 0.0,
+            trust_region: false,
+            target_kl: 0.0,
+            kl_skip_ratio: 0.0,
             ..self.clone()
-        };
-        own == *other
+        }
     }
 
     /// What the trust region allows.
@@ -561,6 +564,11 @@ impl TemporalConfig {
 }
 
 impl SpatialConfig {
+    /// As [`TemporalConfig::structure`].
+    pub fn structure(&self) -> SpatialConfig {
+        SpatialConfig { lr: 0.0, output_gain: 0.0, ..self.clone() }
+    }
+
     pub const RULES: &'static [Rule] = &[
         widths("hidden"),
         Rule::decimal("loss_weight", FACTOR[0], FACTOR[1]),

@@ -16,8 +16,10 @@ pub struct ExpertsSpec {
     pub temporal: TemporalConfig,
     pub spatial: SpatialConfig,
     /// Where replicas of one batch learn with different numbers, those of each; empty where all learn as `temporal` says. Only rates, weights of losses
-    /// and the like may differ: [`TemporalConfig::shares_a_batch`].
+    /// and the like may differ: [`TemporalConfig::structure`] is equal.
     pub each: Vec<TemporalConfig>,
+    /// The same of `spatial`: [`SpatialConfig::structure`] is equal.
+    pub each_spatial: Vec<SpatialConfig>,
 }
 
 impl ExpertsSpec {
@@ -42,7 +44,8 @@ impl ExpertsSpec {
             critic: &temporal.critic,
         };
         let layout = ExpertsLayout::new(architecture, spatial.phase, &widths);
-        ExpertsSpec { env, layout, temporal: temporal.clone(), spatial: spatial.clone(), each: Vec::new() }
+        let (temporal, spatial) = (temporal.clone(), spatial.clone());
+        ExpertsSpec { env, layout, temporal, spatial, each: Vec::new(), each_spatial: Vec::new() }
     }
 
     pub(super) fn sizes(&self) -> Sizes {
@@ -116,6 +119,11 @@ impl ExpertsSpec {
         self.each.get(r).unwrap_or(&self.temporal)
     }
 
+    /// What the phases of replica `r` learn with.
+    pub fn spatial_of(&self, r: usize) -> &SpatialConfig {
+        self.each_spatial.get(r).unwrap_or(&self.spatial)
+    }
+
     /// What every replica learns with, `[R]`.
     pub fn all(&self) -> impl Iterator<Item = &TemporalConfig> {
         (0..self.replicas()).map(|r| self.of(r))
@@ -130,17 +138,18 @@ impl ExpertsSpec {
     /// their final share.
     pub fn learning_rates(&self, update: u32, total: u32) -> Vec<[f64; 3]> {
         let progress = if total > 1 { f64::from(update) / f64::from(total - 1) } else { 0.0 };
-        let of = |t: &TemporalConfig| {
+        let of = |(r, t): (usize, &TemporalConfig)| {
             let share = 1.0 + (t.lr_final_share - 1.0) * progress.min(1.0);
-            [t.lr_policy * share, t.lr_critic * share, self.spatial.lr * share]
+            [t.lr_policy * share, t.lr_critic * share, self.spatial_of(r).lr * share]
         };
-        self.all().map(of).collect()
+        self.all().enumerate().map(of).collect()
     }
 
     /// The state before the first update.
     pub fn start(&self) -> LearnerState {
-        let init =
-            |r: usize| self.layout.init(self.env.key(r), self.of(r).head_gain, self.spatial.output_gain);
+        let init = |r: usize| {
+            self.layout.init(self.env.key(r), self.of(r).head_gain, self.spatial_of(r).output_gain)
+        };
         let params: Vec<f32> = (0..self.replicas()).flat_map(init).collect();
         let zeros = vec![0.0; params.len()];
         let mut state =

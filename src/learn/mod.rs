@@ -199,7 +199,7 @@ pub struct PpoSpec {
     /// Spiking networks with these neurons instead of tanh perceptrons.
     pub spiking: Option<SpikingConfig>,
     /// Where replicas of one batch learn with different numbers, those of each; empty where all learn as `ppo` says. Only rates, weights of losses and
-    /// the like may differ: [`PpoConfig::shares_a_batch`].
+    /// the like may differ: [`PpoConfig::structure`] is equal.
     pub each: Vec<PpoConfig>,
 }
 

@@ -1,20 +1,28 @@
-//! Replicas with numbers of their own in one batch: what all of them must have in common, how algorithms of single configurations become one, and the
-//! states of some replicas of a batch.
+//! Replicas with numbers of their own in one batch: what all of them must have in common, how algorithms of single
+//! configurations become one, and the states of some replicas of a batch.
 
 use super::off_policy::Numbers;
-use super::{Algorithm, Extra, LearnerState};
+use super::{Algorithm, ExpertsSpec, Extra, LearnerState, OffPolicySpec, PpoSpec};
+use crate::config::SpikingConfig;
 
 impl Algorithm {
     /// What the replicas of a batch must have in common, as text: all but the numbers that each of them has for itself.
     pub fn structure(&self) -> String {
         // The debug form of a number is read back as the same number, so equal texts are equal settings.
         match self {
-            Algorithm::OffPolicy(s) => {
-                let mut s = s.clone();
-                (s.numbers, s.each) = (Numbers::default(), Vec::new());
-                format!("{s:?}")
+            Algorithm::Ppo(s) => {
+                let spiking = s.spiking.as_ref().map(SpikingConfig::structure);
+                format!("{:?}", PpoSpec { ppo: s.ppo.structure(), spiking, each: Vec::new(), ..s.clone() })
             }
-            _ => format!("{self:?}"),
+            Algorithm::OffPolicy(s) => {
+                let numbers = Numbers::default();
+                format!("{:?}", OffPolicySpec { numbers, each: Vec::new(), ..s.clone() })
+            }
+            Algorithm::Experts(s) => {
+                let (temporal, spatial) = (s.temporal.structure(), s.spatial.structure());
+                let (each, each_spatial) = (Vec::new(), Vec::new());
+                format!("{:?}", ExpertsSpec { temporal, spatial, each, each_spatial, ..s.clone() })
+            }
         }
     }
 
@@ -24,23 +32,31 @@ impl Algorithm {
     /// If one of them is of another kind.
     #[must_use]
     pub fn with_numbers_of(mut self, single: &[Algorithm]) -> Algorithm {
+        /// The numbers of each, or nothing where all are `usual`.
+        fn each<T: PartialEq>(single: &[Algorithm], usual: &T, of: fn(&Algorithm) -> Option<T>) -> Vec<T> {
+            let each: Option<Vec<T>> = single.iter().map(of).collect();
+            let each = each.expect("algorithms of one kind");
+            if each.iter().all(|x| x == usual) { Vec::new() } else { each }
+        }
+        fn experts(a: &Algorithm) -> Option<&ExpertsSpec> {
+            if let Algorithm::Experts(s) = a { Some(s) } else { None }
+        }
         match &mut self {
-            Algorithm::OffPolicy(s) => {
-                let of = |a: &Algorithm| match a {
-                    Algorithm::OffPolicy(s) => s.numbers,
-                    _ => unreachable!("algorithms of equal structure"),
-                };
-                s.each = differing(single.iter().map(of).collect(), &s.numbers);
+            Algorithm::Ppo(s) => {
+                let of = |a: &Algorithm| if let Algorithm::Ppo(s) = a { Some(s.ppo.clone()) } else { None };
+                s.each = each(single, &s.ppo, of);
             }
-            Algorithm::Ppo(_) | Algorithm::Experts(_) => {}
+            Algorithm::OffPolicy(s) => {
+                let of = |a: &Algorithm| if let Algorithm::OffPolicy(s) = a { Some(s.numbers) } else { None };
+                s.each = each(single, &s.numbers, of);
+            }
+            Algorithm::Experts(s) => {
+                s.each = each(single, &s.temporal, |a| Some(experts(a)?.temporal.clone()));
+                s.each_spatial = each(single, &s.spatial, |a| Some(experts(a)?.spatial.clone()));
+            }
         }
         self
     }
-}
-
-/// `each`, or nothing where all are `usual`.
-fn differing<T: PartialEq>(each: Vec<T>, usual: &T) -> Vec<T> {
-    if each.iter().all(|x| x == usual) { Vec::new() } else { each }
 }
 
 impl LearnerState {
@@ -60,7 +76,8 @@ impl LearnerState {
         }
     }
 
-    /// The states of single replicas side by side; `None` of none, and where they have not come equally far or are of other shapes.
+    /// The states of single replicas side by side; `None` of none, and where they have not come equally far or are of
+    /// other shapes.
     pub fn side_by_side(states: &[LearnerState]) -> Option<LearnerState> {
         let first = states.first()?;
         let shapes = |s: &LearnerState| {

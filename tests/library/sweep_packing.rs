@@ -94,7 +94,7 @@ fn packing<C: Task>(text: &str, fewer: (&str, &str), agent: &str, gpu: Option<&A
     }
 }
 
-/// Axes that share a batch (task parameters) and one that splits it (a learner's setting).
+/// Axes that share a batch: task parameters, and a number that each replica of a learner has for itself.
 fn v2x() -> String {
     let text = include_str!("../../configs/sweep-v2x-tiny.toml");
     let text = text.replace(
@@ -112,26 +112,34 @@ fn v2x_on_the_cpu() {
 #[test]
 fn misac_on_the_cpu() {
     let text = include_str!("../../configs/sweep-misac-tiny.toml");
-    let text = text.replace("[0, 10, 20]", "[0, 20]\ntask.e_vis_j = [10, 11]");
+    let own =
+        "[list]\ntemporal.lr_policy = [5e-3, 1e-3]\ntemporal.gamma = [0.97, 0.9]\nspatial.lr = [1e-3, 3e-3]";
+    let text = text.replace("[0, 10, 20]", "[20]\ntask.e_vis_j = [10, 11]") + own;
     packing::<MisacConfig>(&text, ("[10, 11]", "[11]"), "h-moe", None);
 }
 
 #[test]
 fn v2x_on_the_gpu() {
     let Some(gpu) = crate::common::shared_gpu() else { return };
-    let text = v2x().replace("ppo.gamma = [0.6, 0.7]", "").replace("train.updates = 6", "train.updates = 3");
+    let own = "task.noise_comm_dbm = [-80, -70]\nppo.gamma = [0.6, 0.7]\nddpg.tau = [0.005, 0.05]";
+    let text = v2x().replace("task.noise_comm_dbm = [-80, -70]\n", "").replace("[0, 40]", "[40]");
+    let text = text.replace("ppo.gamma = [0.6, 0.7]", &format!("[list]\n{own}"));
+    let text = text.replace("train.updates = 6", "train.updates = 3");
     let text = text.replace("\"spiking-ac\", \"ppo\", \"ddpg\", \"dqn\", \"ekf\"", "\"ppo\", \"ddpg\"");
-    packing::<V2xConfig>(&text.replace("[0, 40]", "[40]"), ("[-80, -70]", "[-70]"), "ppo", Some(gpu));
+    let fewer = "task.noise_comm_dbm = [-70]\nppo.gamma = [0.7]\nddpg.tau = [0.05]";
+    packing::<V2xConfig>(&text, (own, fewer), "ppo", Some(gpu));
 }
 
 #[test]
-fn a_batch_of_one_shape_holds_different_tasks_and_no_other_learner() {
-    let p = plan::<V2xConfig>(&v2x());
+fn a_batch_of_one_shape_holds_different_tasks_and_numbers_and_no_other_structure() {
+    // Epochs are of a whole batch, γ is not.
+    let text = v2x().replace("ppo.gamma = [0.6, 0.7]", "ppo.gamma = [0.6, 0.7]\nppo.epochs = [1, 2]");
+    let p = plan::<V2xConfig>(&text);
     let full = batches(&p, Shard::WHOLE, 1000, |_| false);
     let of =
         |agent: &str| full.iter().filter(|b| b.agent == agent).map(|b| b.points.len()).collect::<Vec<_>>();
     // [ppo] is read by both agents that learn by PPO, and by no other: for those, points that differ in nothing else are one.
-    assert_eq!((of("ppo"), of("spiking-ac")), (vec![4, 4], vec![4, 4]));
+    assert_eq!((of("ppo"), of("spiking-ac")), (vec![8, 8], vec![8, 8]));
     assert_eq!((of("ddpg"), of("dqn"), of("ekf")), (vec![4], vec![4], vec![4]));
 }
 

@@ -1,5 +1,5 @@
-//! Tuning of a made-up task whose best settings are known: they are found, by random search and by halving; trials packed into batches give what each
-//! gives alone; and a tuning that was interrupted anywhere ends with the same files.
+//! Tuning of a made-up task whose best settings are known: they are found, by random search and by halving; trials
+//! packed into batches give what each gives alone; and a tuning that was interrupted anywhere ends with the same files.
 #![cfg(feature = "report")]
 
 use isacbench::config::{ConfigError, DdpgConfig, EvaluateConfig, Layered, PpoConfig, Rule, TrainConfig};

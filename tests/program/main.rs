@@ -18,3 +18,4 @@ mod report;
 mod report_misac;
 mod revision;
 mod sweep_cli;
+mod tune_cli;

@@ -1,7 +1,8 @@
-//! What a tuning leaves beside its dataset: the chosen settings as TOML, which `--config` lays over a preset, and a page.
+//! What a tuning leaves beside its dataset: the chosen settings as TOML, which `--config` lays over a preset, and a
+//! page.
 
 use super::plan::Tuning;
-use super::run::{Ranking, Trial, Tuned};
+use super::run::{Trial, Tuned};
 use crate::files::write_whole;
 use crate::num::stats;
 use crate::report::figure::{self, Figure, Look, Series};
@@ -77,7 +78,8 @@ impl<C: Task> Tuning<C> {
 pub struct Written {
     /// The page, HTML first.
     pub pages: Vec<PathBuf>,
-    /// Settings as TOML: one file for each agent that has a chosen trial, and one for all where they agree on the keys that they share.
+    /// Settings as TOML: one file for each agent that has a chosen trial, and one for all where they agree on the keys
+    /// that they share.
     pub settings: Vec<PathBuf>,
 }
 
@@ -267,20 +269,22 @@ fn trials<C: Task>(page: &mut String, tuning: &Tuning<C>, tuned: &Tuned, a: usiz
 }
 
 /// What a table of trials shows of the last update of each; the dataset has all that learning curves have.
-const HEALTH: [&str; 5] = [
+const HEALTH: [&str; 6] = [
     "train_approx_kl",
     "train_clip_fraction",
     "train_entropy",
     "train_explained_variance",
+    "train_rate_share",
     "train_firing_rate",
 ];
 
-/// How the objective follows each key, over all trials at the length that all of them have: rank correlations and figures.
+/// How the objective follows each key, over all trials at the length that all of them have: rank correlations and
+/// figures.
 fn sensitivity<C: Task>(
     page: &mut String,
     tuning: &Tuning<C>,
     a: usize,
-    ranked: &Ranking,
+    ranked: &[Trial],
     chosen: Option<&Trial>,
     figures: &mut Vec<(String, String)>,
 ) -> Result<(), SweepError> {

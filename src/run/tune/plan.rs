@@ -1,9 +1,10 @@
 //! Trials of every agent, and the rungs of successive halving.
 //!
-//! The first trial of an agent is the configuration as it stands; the n-th one draws every key that the agent reads, as the n-th point of a sweep does,
-//! so that another key changes no value and all agents have trials alike. A trial has as many updates as its slots allow. With halving by η, rung k of
-//! K (from 0) goes up to η^(k+1−K) of these updates, with the learning rates and exploration that the whole run has there, and the best N·η^(−k) trials
-//! of each agent come to it.
+//! The first trial of an agent is the configuration as it stands; the n-th one draws every key that the agent reads, as
+//! the n-th point of a sweep does, so that another key changes no value and all agents have trials alike. A trial has
+//! as many updates as its slots allow. With halving by η, rung k of K (from 0) goes up to η^(k+1−K) of these updates,
+//! with the learning rates and exploration that the whole run has there, and the best N·η^(−k) trials of each agent
+//! come to it.
 
 use super::space::{Better, SpaceFile};
 use crate::config::{ConfigError, user_sets};
@@ -127,7 +128,8 @@ impl<C: Task> Tuning<C> {
         sets.extend_from_slice(ask.sets);
         let load =
             |more: &[String]| -> Result<C, ConfigError> { C::load(ask.config, &[&sets[..], more].concat()) };
-        let base = load(&[]).map_err(|e| config_error(origin, e))?;
+        let from_user = ask.config.is_some() || !ask.sets.is_empty();
+        let base = load(&[]).map_err(|e| config_error(if from_user { &user_origin } else { origin }, e))?;
         seeds_of_their_own::<C>(&base, &seeds).map_err(|what| match ask.seeds {
             [] => wrong("seeds", what),
             _ => option("seeds", what),
@@ -338,7 +340,8 @@ fn trials_of<C: Task>(
     )))
 }
 
-/// How many trials come to each rung: one rung without halving; with it, as many as leave a trial to go on and something learned in the first.
+/// How many trials come to each rung: one rung without halving; with it, as many as leave a trial to go on and
+/// something learned in the first.
 fn rungs<C>(trials: &[Vec<Trial<C>>], ask: &Ask) -> Vec<usize> {
     let Some(eta) = ask.halving else { return vec![ask.trials as usize] };
     let mut out = vec![ask.trials as usize];

@@ -15,7 +15,8 @@ pub struct Trial {
     pub number: usize,
     /// Its replicas, one for each seed.
     pub replicas: Vec<Replicated>,
-    /// Mean of the objective over seeds; `None` where one of them has diverged or is not finite: such a trial is the worst.
+    /// Mean of the objective over seeds; `None` where one of them has diverged or is not finite: such a trial is the
+    /// worst.
     pub objective: Option<f64>,
 }
 
@@ -76,7 +77,8 @@ impl<C: Task> Tuning<C> {
         PlanFile { tuning: self.settings.clone(), ..PlanFile::of(plan, Shard::WHOLE, device) }
     }
 
-    /// Does what is missing. `dataset` was opened by [`Tuning::file`] of the same device; its plan lists what the tuning has come to.
+    /// Does what is missing. `dataset` was opened by [`Tuning::file`] of the same device; its plan lists what the
+    /// tuning has come to.
     ///
     /// # Errors
     /// What stops the job; committed points stay.

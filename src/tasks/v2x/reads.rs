@@ -47,7 +47,7 @@ pub(super) fn reads(config: &V2xConfig, agent: &V2xAgent, key: &str) -> bool {
         // A preset's name stands for its keys; presets differ in those of learners only.
         ("preset", _) | ("train", "updates") => learner.is_some(),
         // See PpoSpec::spiking.
-        ("ppo", "lr_actor" | "lr_critic" | "actor_gain") if spiking => false,
+        ("ppo", "lr_actor" | "lr_critic" | "actor_gain" | "target_kl") if spiking => false,
         ("ppo", _) => matches!(learner, Some(Algorithm::Ppo(_))),
         ("spiking", _) => spiking,
         ("ddpg" | "dqn", _) => match learner {
