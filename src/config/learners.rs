@@ -80,18 +80,16 @@ impl PpoConfig {
         [self.gamma as f32, self.gae_lambda as f32, self.reward_scale as f32, 0.0]
     }
 
-    /// What replicas must have in common to learn side by side: this with 0 for the numbers that a learner keeps for each replica.
+    /// What replicas must have in common to learn side by side: this with 0 for the numbers that a learner keeps for each replica. What weighs terms of
+    /// the losses, the clip range among them, is one for a batch.
     pub fn structure(&self) -> PpoConfig {
         PpoConfig {
             gamma: 0.0,
             gae_lambda: 0.0,
-            clip: 0.0,
             lr_actor: 0.0,
             lr_critic: 0.0,
             lr_final_share: 0.0,
             max_grad_norm: 0.0,
-            vf_coef: 0.0,
-            entropy_coef: 0.0,
             reward_scale: 0.0,
             log_std_init: 0.0,
             actor_gain: 0.0,
@@ -521,12 +519,10 @@ impl TemporalConfig {
         TemporalConfig {
             gamma: 0.0,
             gae_lambda: 0.0,
-            clip: 0.0,
             lr_policy: 0.0,
             lr_critic: 0.0,
             lr_final_share: 0.0,
             max_grad_norm: 0.0,
-            entropy_coef: 0.0,
             reward_scale: 0.0,
             head_gain: 0.0,
             trust_region: false,

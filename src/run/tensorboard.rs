@@ -412,7 +412,8 @@ mod tests {
         ];
         let of = |r: &CurveRow| {
             let losses = [r.policy_loss, r.value_loss, r.entropy, r.approx_kl, r.clip_fraction];
-            let health = [r.explained_variance, r.dead_neurons, r.saturated_neurons, r.rate_share, r.skipped_share];
+            let health =
+                [r.explained_variance, r.dead_neurons, r.saturated_neurons, r.rate_share, r.skipped_share];
             let norms = [r.grad_norm_actor, r.grad_norm_critic];
             let all = [&[r.env_steps as f64][..], &r.slots, &losses, &health, &norms].concat();
             let named = names.iter().zip(all).filter(|(_, x)| x.is_finite());

@@ -33,6 +33,9 @@ fn words(case: &cases::Case, stem: &str, at: Kernels) -> Option<usize> {
         ("metrics_accumulate" | "misac_accumulate", "episode") => 2 * words,
         // All rows but the one that no episode keeps.
         ("misac_accumulate", "gains") => words / gain_row::ROWS * (gain_row::ROWS - 1),
+        // One step's divergence of each replica.
+        ("kl_control", "means") => at.r,
+        ("kl_control", "pace") => 2 * words,
         ("adam", "params" | "m" | "v") | ("polyak", "target") | ("lstm_backward", "dc") => 2 * words,
         ("dense_forward" | "dense_forward_f16" | "dense_backward_input" | "spike_forward", "params") => {
             match stem {
