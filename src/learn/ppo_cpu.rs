@@ -221,7 +221,7 @@ impl Ppo for PpoCpu {
         let first = epoch == 0 && mb == 0;
         let each = self.learners.par_iter_mut().zip(self.parts.par_chunks(parts)).enumerate();
         each.for_each(|(r, (l, parts))| {
-            l.update(spec, r, rates[r], first, parts);
+            l.update(spec, (r, layout.split()), rates[r], first, parts);
             if last {
                 l.extremes = extremes_of(parts);
             }
@@ -286,10 +286,17 @@ impl Learner {
         rayon::join(|| actor.pack(params), || critic.pack(params));
     }
 
-    /// Adds the parts' gradients, clips, and steps Adam (torch.optim.Adam) at the replica's pace. A gradient that is not finite changes nothing, so
-    /// that one diverging replica stays visible without spreading.
-    fn update(&mut self, spec: &PpoSpec, r: usize, lr: [f64; 2], first: bool, parts: &[PartResult]) {
-        let (ppo, split) = (spec.of(r), self.actor.layout.end());
+    /// Adds the parts' gradients, clips, and steps Adam (torch.optim.Adam) at the pace of replica `r`, whose second group begins at `split`. A gradient
+    /// that is not finite changes nothing, so that one diverging replica stays visible without spreading.
+    fn update(
+        &mut self,
+        spec: &PpoSpec,
+        (r, split): (usize, usize),
+        lr: [f64; 2],
+        first: bool,
+        parts: &[PartResult],
+    ) {
+        let ppo = spec.of(r);
         for p in parts {
             self.sums.iter_mut().zip(p.sums).for_each(|(s, x)| *s += x);
         }

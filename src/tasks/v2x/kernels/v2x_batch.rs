@@ -251,9 +251,15 @@ pub fn step_scale(
     let rates = &base[m + metric::RATE..];
     let (sum, square) = (base[m], rates.iter().map(|r| r * r).sum::<f64>() + 1e-30);
     let jain = 2.0 * base[m + metric::JAIN] * (k as f64 / (sum + 1e-15) + sum / square);
+    let by = p.obs_scale.map(f64::from);
     for i in 0..k {
-        scale[13 * k + i] += rounding;
+        // Of the natural logarithm: 3e-7 in log2.
+        scale[13 * k + i] += rounding * std::f64::consts::LN_2 * by[3];
         scale[m + metric::RATE + i] += rounding;
+        // What is shifted is rounded as large as it was.
+        for n in 0..4 {
+            scale[(10 + n) * k + i] += f64::from(p.obs_shift[n].abs()) * by[n];
+        }
     }
     // dD/dΔ is a difference of two nearly equal products where a beam all but hits: its error is some 1.2e-7/sin(πΔ/2). Next to the lever
     // (N−1)/2 it shows only where Δ is about 1e-5 and less.
@@ -279,7 +285,7 @@ pub fn step_scale(
             (2.0 * slope.abs() * blur + blur * blur) / (lever * lever + slope * slope).max(1e-30) / STEP;
         scale[7 * k + j] += share * base[7 * k + j];
         scale[3 * k + j] += share * (base[3 * k + j] - base[j]).abs();
-        scale[10 * k + j] += share * (base[3 * k + j] - base[j]).abs();
+        scale[10 * k + j] += share * (base[3 * k + j] - base[j]).abs() * by[0];
         worst = worst.max(share);
     }
     for q in [metric::ANGLE_SE, metric::ANGLE_CRLB] {

@@ -3,7 +3,7 @@
 use super::v2x_batch::{self, check_params};
 pub use super::v2x_batch::{Spec, WG};
 use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source, fold_groups};
-use crate::kernels::compare::{Comparison, Tol, compare, compare_bits};
+use crate::kernels::compare::{Comparison, Tol, compare, compare_bits, compare_scaled};
 use crate::kernels::cost::{Cost, words_of};
 use crate::kernels::twin::{Scalar, assert_inside};
 use crate::kernels::{host, shader};
@@ -88,7 +88,16 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
     let bound = V2xReset::new(gpu, spec)?.bind(gpu, &params_buf, &state_buf, &obs_buf);
     gpu.run(|pass| bound.record(pass, &at))?;
     let (state, obs) = (gpu.read(&state_buf)?, gpu.read(&obs_buf)?);
-    let mut rows = vec![compare("state", &state, &state64, TOL), compare("obs", &obs, &obs64, TOL)];
+    // What is shifted is rounded as large as it was.
+    let k = spec.task.vehicles;
+    let shifted = |i: usize| {
+        let (p, n) = (&params[i / (4 * k) / spec.b], i % (4 * k) / k);
+        f64::from(p.obs_shift[n].abs()) * f64::from(p.obs_scale[n])
+    };
+    let scale: Vec<f64> =
+        (0..obs_len).map(|i| obs64[i].abs() + i.checked_sub(at.obs_off).map_or(0.0, shifted)).collect();
+    let mut rows =
+        vec![compare("state", &state, &state64, TOL), compare_scaled("obs", &obs, &obs64, &scale, TOL)];
     rows.extend(compare_bits(gpu, "state", &state, &state32));
     rows.extend(compare_bits(gpu, "obs", &obs, &obs32));
     Ok(rows)
