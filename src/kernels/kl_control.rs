@@ -12,7 +12,6 @@
 //! step count and the corrections c = 1 − βᵗ, which follow `c ← βc + (1 − β)`. The same holds of a replica whose gradient is not finite. With a
 //! target of 0 the rate stays as scheduled and no step is left out for its divergence.
 
-use super::adam;
 use super::compare::{Comparison, Tol, compare_exact, compare_scaled};
 use super::cost::{Cost, EXP};
 use super::inputs::widen;
@@ -237,8 +236,9 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
             norms[2 * i + i % 2] = if i % 3 == 0 { f32::NAN } else { f32::INFINITY };
         }
     }
-    let hyper = adam::Hyper { lr: [1e-3; 2], max_norm: 0.5, beta1: 0.9, beta2: 0.999, eps: 1e-5 };
-    let hyper: Vec<f32> = (0..r).flat_map(|_| hyper.row::<f32>()).collect();
+    // As `adam` takes them: rates, norm, betas, eps, and 1 less the betas.
+    let hyper = [1e-3, 1e-3, 0.5, 0.9, 0.999, 1e-5, 1.0 - 0.9, 1.0 - 0.999].map(|x: f64| x as f32);
+    let hyper = vec![hyper; r].concat();
     let start: Vec<Pace<f32>> = (0..r)
         .map(|i| Pace { rate: [1.0, 0.3, 1e-3][i % 3], ..Pace::after(10 * i as u64, [0.9, 0.999]) })
         .collect();

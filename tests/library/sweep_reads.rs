@@ -37,7 +37,7 @@ fn others(value: &Value) -> Vec<Value> {
         Value::Integer(n) => [2 * n, n + 1, n - 1, n / 2].map(Value::Integer).into(),
         Value::Boolean(b) => vec![Value::Boolean(!b)],
         Value::String(_) => {
-            ["tracking", "angles", "cartesian", "joint", "kinematic", "a2c", "ppo", "direct", "paper"]
+            ["tracking", "angles", "cartesian", "joint", "kinematic", "a2c", "ppo", "direct", "paper", "last"]
                 .map(|s| Value::String(s.into()))
                 .into()
         }

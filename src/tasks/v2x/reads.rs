@@ -35,8 +35,8 @@ pub(super) fn reads(config: &V2xConfig, agent: &V2xAgent, key: &str) -> bool {
     let spiking = learner.as_ref().is_some_and(Algorithm::spikes);
     match (section, name) {
         ("task", "name") => false,
-        // References and rules have beams of their own.
-        ("task", "beam") => learner.is_some(),
+        // References and rules have beams of their own, and see what was measured.
+        ("task", "beam" | "obs_shift" | "obs_scale") => learner.is_some(),
         ("task", "tracking_delta_rad") => learner.is_some() && config.task.beam == Beam::Tracking,
         ("task", name) if matches!(agent.kind, Kind::Fixed(Fixed::Bound)) => {
             !NOT_OF_THE_BOUND.contains(&name)
