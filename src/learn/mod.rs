@@ -162,8 +162,14 @@ impl Algorithm {
     pub fn follows_length(&self) -> Option<&'static str> {
         let rates = |share: f64, key| (share != 1.0).then_some(key);
         match self {
-            Algorithm::Ppo(s) => s.all().find_map(|p| rates(p.lr_final_share, "ppo.lr_final_share")),
-            Algorithm::Experts(s) => s.all().find_map(|t| rates(t.lr_final_share, "temporal.lr_final_share")),
+            Algorithm::Ppo(s) => {
+                let mut all = std::iter::once(&s.ppo).chain(&s.each);
+                all.find_map(|p| rates(p.lr_final_share, "ppo.lr_final_share"))
+            }
+            Algorithm::Experts(s) => {
+                let mut all = std::iter::once(&s.temporal).chain(&s.each);
+                all.find_map(|t| rates(t.lr_final_share, "temporal.lr_final_share"))
+            }
             Algorithm::OffPolicy(s) => s.follows_length(),
         }
     }

@@ -95,7 +95,6 @@ pub struct StepGpu {
 impl StepGpu {
     /// `steps` minibatch steps make an update; all replicas have the sizes of the first; hidden activations hold `rows` ≥ M rows per replica. The losses of spiking networks have
     /// `rate_penalty` times their mean firing rate in them.
-    #[expect(clippy::too_many_arguments, reason = "two networks, their sizes and where they start")]
     pub fn new(
         g: &Gpu,
         layout: &ActorCriticLayout,

@@ -113,6 +113,12 @@ fn metrics_agree(what: &str, spec: &PpoSpec, cpu: &UpdateMetrics, gpu: &UpdateMe
         ("clip share", cpu.clip_fraction, gpu.clip_fraction, 1.5 / seen, 0.0),
         ("actor norm", cpu.grad_norm_actor, gpu.grad_norm_actor, 0.0, 2e-5),
         ("critic norm", cpu.grad_norm_critic, gpu.grad_norm_critic, 0.0, 2e-5),
+        // A tenth of the logarithm of the divergences, summed over the steps.
+        ("share of the rate", cpu.rate_share, gpu.rate_share, 0.0, 1e-4),
+        ("skipped", cpu.skipped_share, gpu.skipped_share, 0.0, 0.0),
+        ("explained variance", cpu.explained_variance, gpu.explained_variance, 1e-4, 1e-4),
+        ("silent neurons", cpu.dead_neurons, gpu.dead_neurons, 0.0, 0.0),
+        ("saturated neurons", cpu.saturated_neurons, gpu.saturated_neurons, 0.0, 0.0),
     ];
     for (name, cpu, gpu, abs, rel) in rows {
         let (err, budget) = ((gpu - cpu).abs(), loose * (abs + rel * cpu.abs()));

@@ -360,7 +360,7 @@ fn steer_late(now: &Slot, memory: &mut [f32], action: &mut [f32]) {
         memory.copy_from_slice(&now.obs[..k]);
     }
     for (to, from) in action.iter_mut().zip(&*memory) {
-        *to = from * std::f32::consts::PI;
+        *to = from / now.params.obs_scale[0] + now.params.obs_shift[0];
     }
     action[k..].fill(now.params.p_max_w / k as f32);
     memory.copy_from_slice(&now.obs[..k]);

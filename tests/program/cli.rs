@@ -432,7 +432,7 @@ fn damaged_checkpoints_are_named() {
     );
     fails(&text_patched("vehicles = 3", "vehicles = 0"), &["task.vehicles"]);
     fails(&text_patched("vehicles", "vehikles"), &["vehikles"]);
-    fails(&text_patched("isacbench-1", "isacbench-9"), &["isacbench-9"]);
+    fails(&text_patched("isacbench-2", "isacbench-9"), &["isacbench-9"]);
 }
 
 #[test]

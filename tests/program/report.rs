@@ -599,9 +599,9 @@ fn a_short_training_is_said() {
         let paths = write(dir.path(), &rows(&["ppo"], &[40.0], 2, 5), &manifest).unwrap();
         std::fs::read_to_string(&paths.markdown)
             .unwrap()
-            .contains("trained for 20 updates, not the 200 of preset `fast`")
+            .contains("trained for 20 updates, not the 800 of preset `fast`")
     };
-    assert!(said(20) && !said(200));
+    assert!(said(20) && !said(800));
 }
 
 #[test]

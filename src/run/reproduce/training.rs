@@ -454,6 +454,7 @@ mod tests {
                 "train.updates=1".into(),
                 "train.seeds=[0]".into(),
                 "dqn.hidden=[8]".into(),
+                "dqn.envs=32".into(),
                 "dqn.capacity=640".into(),
                 "dqn.minibatch=16".into(),
                 "dqn.train_every=1".into(),

@@ -579,7 +579,8 @@ mod tests {
         assert!(!half.exists() && !parts[1].exists() && parts[3].exists());
         let mut kept: Vec<Vec<u8>> = d.damaged.iter().map(|p| std::fs::read(p).unwrap()).collect();
         let mut broken = [cut[..cut.len() - 9].to_vec(), flipped];
-        (kept.sort(), broken.sort());
+        kept.sort();
+        broken.sort();
         assert!(kept == broken, "what was broken is kept");
         drop(d);
         let d = all(dir.path(), &plan);

@@ -150,6 +150,11 @@ pub fn noise_size(z: &Noise<f64>) -> Noise<f64> {
     size
 }
 
+/// What a number of an observation is rounded as large as, beside itself: its shift, scaled. `i` counts along a row `[4K]`.
+pub fn shift_of(p: &V2xParams, vehicles: usize, i: usize) -> f64 {
+    f64::from(p.obs_shift[i / vehicles].abs()) * f64::from(p.obs_scale[i / vehicles])
+}
+
 /// Scales of a slot's outputs, in the layout [10K state rows | 4K observation | metrics].
 pub fn step_scale(
     spec: &V2xSpec,
@@ -256,10 +261,9 @@ pub fn step_scale(
         // Of the natural logarithm: 3e-7 in log2.
         scale[13 * k + i] += rounding * std::f64::consts::LN_2 * by[3];
         scale[m + metric::RATE + i] += rounding;
-        // What is shifted is rounded as large as it was.
-        for n in 0..4 {
-            scale[(10 + n) * k + i] += f64::from(p.obs_shift[n].abs()) * by[n];
-        }
+    }
+    for i in 0..4 * k {
+        scale[10 * k + i] += shift_of(p, k, i);
     }
     // dD/dΔ is a difference of two nearly equal products where a beam all but hits: its error is some 1.2e-7/sin(πΔ/2). Next to the lever
     // (N−1)/2 it shows only where Δ is about 1e-5 and less.

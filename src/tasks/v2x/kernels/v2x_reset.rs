@@ -1,6 +1,6 @@
 //! v2x_reset: first states of an episode and their observations, for every environment of every replica.
 
-use super::v2x_batch::{self, check_params};
+use super::v2x_batch::{self, check_params, shift_of};
 pub use super::v2x_batch::{Spec, WG};
 use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source, fold_groups};
 use crate::kernels::compare::{Comparison, Tol, compare, compare_bits, compare_scaled};
@@ -88,12 +88,8 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
     let bound = V2xReset::new(gpu, spec)?.bind(gpu, &params_buf, &state_buf, &obs_buf);
     gpu.run(|pass| bound.record(pass, &at))?;
     let (state, obs) = (gpu.read(&state_buf)?, gpu.read(&obs_buf)?);
-    // What is shifted is rounded as large as it was.
-    let k = spec.task.vehicles;
-    let shifted = |i: usize| {
-        let (p, n) = (&params[i / (4 * k) / spec.b], i % (4 * k) / k);
-        f64::from(p.obs_shift[n].abs()) * f64::from(p.obs_scale[n])
-    };
+    let (k, o) = (spec.task.vehicles, spec.task.obs_dim());
+    let shifted = |i: usize| shift_of(&params[i / o / spec.b], k, i % o);
     let scale: Vec<f64> =
         (0..obs_len).map(|i| obs64[i].abs() + i.checked_sub(at.obs_off).map_or(0.0, shifted)).collect();
     let mut rows =

@@ -292,8 +292,8 @@ pub fn cost_of(spec: &Spec, slots: usize) -> Cost {
         .map(dense)
         .chain([gaussian_head::cost(&head_spec(spec)), v2x_step::cost_of(&spec.batch, false)]);
     let slot: f64 = parts.map(|c| c.flops.expect("counted")).sum();
-    // The observation of the first slot: of each vehicle three factors, and log(1 + γ).
-    let observation = task.vehicles * (3 + 1 + LN + 1);
+    // The observation of the first slot: of each vehicle four shifts and factors, and log(1 + γ).
+    let observation = task.vehicles * (4 * 2 + 1 + LN);
     let each = task.obs_dim() + task.action_dim() + 2 + outcome::ROWS;
     let words = r * (words_of::<V2xParams>() + spec.net.params() + task.action_dim())
         + 2 * spec.batch.state_len()

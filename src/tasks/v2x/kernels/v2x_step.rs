@@ -1,6 +1,6 @@
 //! v2x_step: one slot of every environment of every replica, with automatic reset at the episode's end. The physics is `src/tasks/v2x/physics.rs`.
 
-use super::v2x_batch::{self, STEP, check_params, check_states, state_of, step_scale};
+use super::v2x_batch::{self, STEP, check_params, check_states, shift_of, state_of, step_scale};
 pub use super::v2x_batch::{Spec, WG};
 use super::v2x_reference::{self, v2x_reference_cpu};
 use crate::env::{TERMINATED, TRUNCATED};
@@ -339,6 +339,8 @@ impl Scales {
             let scale = step_scale(&spec.task, p, &state_of(spec, states, r, env), &moved, &echoed, &act);
             if ends {
                 scales.final_obs[e * row..][..row].copy_from_slice(&scale[10 * k..14 * k]);
+                let fresh = &mut scales.obs[at.obs_off + e * row..][..row];
+                fresh.iter_mut().enumerate().for_each(|(i, scale)| *scale += shift_of(p, k, i));
             } else {
                 for q in 0..10 * k {
                     scales.state[(r * 10 * k + q) * b + env] = scale[q];
