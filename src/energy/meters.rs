@@ -1,4 +1,4 @@
-//! Joules of work by the machine's own [`counters`](super::counters): [`Meter`] is the one way to them.
+//! Joules of work by the machine's own [`counters`]: [`Meter`] is the one way to them.
 //!
 //! Where there is no counter there is a reason, never an estimate; and so where what it says cannot be: it does not move, goes back, or stands for more
 //! than [`MOST_W`], or work that took no more than idleness. The protocol of a measurement, on a machine that does nothing else:

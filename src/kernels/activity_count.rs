@@ -20,7 +20,7 @@ pub const WG: usize = 256;
 pub enum Units {
     /// f32 that are not zero: counts `[R, C]`.
     Values,
-    /// f32 within ±[`SATURATED`](crate::nets::cpu::SATURATED): counts `[R, C]`.
+    /// f32 within ±[`SATURATED`]: counts `[R, C]`.
     Inside,
     /// f16 that are not zero, two in a word, the earlier in the lower bits: counts `[R, C]`.
     Halves,
