@@ -7,7 +7,6 @@
 //! cargo run --release --example own_task -- evaluate --agent bound
 //! cargo run --release --example own_task -- sweep examples/own_task/sweep.toml --out runs/uav
 //! cargo run --release --example own_task -- report runs/uav
-//! cargo run --release --example own_task -- tune uav --trials 16 --budget 1e6 --out runs/uav-tune
 //! cargo test --example own_task
 //! ```
 

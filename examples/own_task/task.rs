@@ -171,7 +171,6 @@ impl Task for UavConfig {
     const SWEPT: Swept = Swept { unit: "dBm", noun: "powers" };
     const LEARNER: &'static str = "ppo";
     const METRIC: &'static str = column(SUM_RATE).name;
-    const TUNE: &'static str = include_str!("tune.toml");
 
     fn agents() -> &'static [Agent<Self>] {
         AGENTS
