@@ -22,6 +22,9 @@ printf '%s\nseeds = [0]\ndraws = 64\n[random]\n%s\n' "$common" 'ppo.lr_actor = {
 ppo.lr_critic = { log_uniform = [1e-4, 1e-2] }
 ppo.gamma = { uniform = [0.0, 0.99] }
 ppo.gae_lambda = { uniform = [0.0, 1.0] }
+ppo.clip = { uniform = [0.1, 0.4] }
+ppo.entropy_coef = { uniform = [0.0, 0.01] }
+ppo.vf_coef = { uniform = [0.25, 1.0] }
 ppo.target_kl = { log_uniform = [0.01, 0.1] }' >"$folder/trials.toml"
 # Milliseconds of a sweep, which must be one batch.
 time_of() {

@@ -11,15 +11,14 @@
 @group(0) @binding(1) var<storage, read> mb_action: array<f32>;            // [R,M,A]: 0 or 1
 @group(0) @binding(2) var<storage, read> mb_scalars: array<vec4<f32>>;     // [R,M]: old logprob, advantage, return, old value
 @group(0) @binding(3) var<storage, read> stats: array<vec2<f32>>;          // [R]: what advantages are centred and scaled with
-@group(0) @binding(4) var<storage, read_write> d_logits: array<f32>;       // [R,skip+M,A]
-@group(0) @binding(5) var<storage, read_write> terms: array<f32>;          // [R,M,4]
+@group(0) @binding(4) var<storage, read> hyper: array<vec2<f32>>;          // [R]: eps, ent_coef
+@group(0) @binding(5) var<storage, read_write> d_logits: array<f32>;       // [R,skip+M,A]
+@group(0) @binding(6) var<storage, read_write> terms: array<f32>;          // [R,M,4]
 
 struct Imm {
     M: u32,
     skip: u32,
     clip: u32,
-    clip_eps: f32,
-    ent_coef: f32,
 }
 var<immediate> imm: Imm;
 
@@ -37,6 +36,8 @@ fn log_sigmoid(x: f32) -> f32 {
         return;
     }
     let n = i - (r + 1u) * imm.skip;
+    let eps = hyper[r].x;
+    let ent_coef = hyper[r].y;
     var logp = 0.0f;
     var entropy = 0.0f;
     for (var a = 0u; a < A; a++) {
@@ -52,8 +53,8 @@ fn log_sigmoid(x: f32) -> f32 {
     let ratio = exp_(log_ratio);
     let adv = (sample.y - stats[r].x) * stats[r].y;
     let free = -adv * ratio;
-    let clipped = -adv * min(max(ratio, 1.0f - imm.clip_eps), 1.0f + imm.clip_eps);
-    let outside = abs(ratio - 1.0f) > imm.clip_eps;
+    let clipped = -adv * min(max(ratio, 1.0f - eps), 1.0f + eps);
+    let outside = abs(ratio - 1.0f) > eps;
     let per_sample = 1.0f / f32(imm.M);
     var loss = max(free, clipped);
     var g = select(free, 0.0f, outside && clipped > free) * per_sample;
@@ -64,7 +65,7 @@ fn log_sigmoid(x: f32) -> f32 {
     for (var a = 0u; a < A; a++) {
         let x = logits[i * A + a];
         let p = sigmoid_(x);
-        d_logits[i * A + a] = g * (mb_action[n * A + a] - p) + (imm.ent_coef * per_sample) * (x * (p * (1.0f - p)));
+        d_logits[i * A + a] = g * (mb_action[n * A + a] - p) + (ent_coef * per_sample) * (x * (p * (1.0f - p)));
     }
     terms[n * 4u] = loss;
     terms[n * 4u + 1u] = (ratio - 1.0f) - log_ratio;

@@ -10,14 +10,13 @@
 @group(0) @binding(2) var<storage, read> mb_action: array<f32>;            // [R,M,A]
 @group(0) @binding(3) var<storage, read> mb_scalars: array<vec4<f32>>;     // [R,M]: old logprob, advantage, return, old value
 @group(0) @binding(4) var<storage, read> stats: array<vec2<f32>>;          // [R]: what advantages are centred and scaled with
-@group(0) @binding(5) var<storage, read_write> d_mean: array<f32>;         // [R,M,A]
-@group(0) @binding(6) var<storage, read_write> terms: array<f32>;          // [R,M,A+4]
+@group(0) @binding(5) var<storage, read> hyper: array<vec2<f32>>;          // [R]: eps, ent_coef
+@group(0) @binding(6) var<storage, read_write> d_mean: array<f32>;         // [R,M,A]
+@group(0) @binding(7) var<storage, read_write> terms: array<f32>;          // [R,M,A+4]
 
 struct Imm {
     M: u32,
     ls_off: u32,
-    clip_eps: f32,
-    ent_coef: f32,
 }
 var<immediate> imm: Imm;
 
@@ -27,6 +26,8 @@ const HALF_LN_2PI: f32 = 0.9189385332f;
     let i = linear_id(id, groups);
     if (i >= arrayLength(&mb_scalars)) { return; }
     let r = i / imm.M;
+    let eps = hyper[r].x;
+    let ent_coef = hyper[r].y;
     let log_std = r * P + imm.ls_off;
     var logp = 0.0f;
     var entropy = 0.0f;
@@ -41,8 +42,8 @@ const HALF_LN_2PI: f32 = 0.9189385332f;
     let ratio = exp_(log_ratio);
     let adv = (sample.y - stats[r].x) * stats[r].y;
     let free = -adv * ratio;
-    let clipped = -adv * min(max(ratio, 1.0f - imm.clip_eps), 1.0f + imm.clip_eps);
-    let outside = abs(ratio - 1.0f) > imm.clip_eps;
+    let clipped = -adv * min(max(ratio, 1.0f - eps), 1.0f + eps);
+    let outside = abs(ratio - 1.0f) > eps;
     // d loss / d logp: the clamp has slope 1 inside and 0 outside, where only the free branch passes a gradient.
     let per_sample = 1.0f / f32(imm.M);
     let g = select(free, 0.0f, outside && clipped > free) * per_sample;
@@ -50,7 +51,7 @@ const HALF_LN_2PI: f32 = 0.9189385332f;
         let inverse = exp_(-params[log_std + a]);
         let z = (mb_action[i * A + a] - mean[i * A + a]) * inverse;
         d_mean[i * A + a] = g * z * inverse;
-        terms[i * (A + 4u) + a] = g * (z * z - 1.0f) - imm.ent_coef * per_sample;
+        terms[i * (A + 4u) + a] = g * (z * z - 1.0f) - ent_coef * per_sample;
     }
     let row = i * (A + 4u) + A;
     terms[row] = max(free, clipped);

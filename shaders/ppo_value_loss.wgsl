@@ -6,15 +6,14 @@
 
 @group(0) @binding(0) var<storage, read> value: array<f32>;                // [R,M+tail]
 @group(0) @binding(1) var<storage, read> mb_scalars: array<vec4<f32>>;     // [R,M]: old logprob, advantage, return, old value
-@group(0) @binding(2) var<storage, read_write> d_value: array<f32>;        // [R,M+tail]: vf_coef d v_loss / d V, with its 1/M
-@group(0) @binding(3) var<storage, read_write> terms_v: array<f32>;        // [R,M,1]: the sample's term of v_loss, without 1/M
+@group(0) @binding(2) var<storage, read> hyper: array<vec2<f32>>;          // [R]: vf_coef, eps
+@group(0) @binding(3) var<storage, read_write> d_value: array<f32>;        // [R,M+tail]: vf_coef d v_loss / d V, with its 1/M
+@group(0) @binding(4) var<storage, read_write> terms_v: array<f32>;        // [R,M,1]: the sample's term of v_loss, without 1/M
 
 struct Imm {
     M: u32,
     tail: u32,
-    vf_coef: f32,
     clip: u32,
-    clip_eps: f32,
 }
 var<immediate> imm: Imm;
 
@@ -26,7 +25,10 @@ var<immediate> imm: Imm;
         d_value[i] = 0.0f;
         return;
     }
-    let sample = i / (imm.M + imm.tail) * imm.M + m;
+    let r = i / (imm.M + imm.tail);
+    let sample = r * imm.M + m;
+    let vf_coef = hyper[r].x;
+    let eps = hyper[r].y;
     let ret = mb_scalars[sample].z;
     let old = mb_scalars[sample].w;
     let v = value[i];
@@ -35,13 +37,13 @@ var<immediate> imm: Imm;
     var slope = error;
     if (imm.clip != 0u) {
         let step = v - old;
-        let held = (old + min(max(step, -imm.clip_eps), imm.clip_eps)) - ret;
+        let held = (old + min(max(step, -eps), eps)) - ret;
         // Inside the clip range both branches are the same function of V; outside, the clipped one is constant.
-        if (abs(step) > imm.clip_eps && held * held > square) {
+        if (abs(step) > eps && held * held > square) {
             square = held * held;
             slope = 0.0f;
         }
     }
-    d_value[i] = imm.vf_coef * slope * (1.0f / f32(imm.M));
+    d_value[i] = vf_coef * slope * (1.0f / f32(imm.M));
     terms_v[sample] = 0.5f * square;
 }

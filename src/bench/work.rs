@@ -122,7 +122,7 @@ pub fn ppo(spec: &PpoSpec, physics: Physics) -> Flops {
             both(m)?
                 + advantage_stats::cost(&stats).flops?
                 + ppo_policy_loss::cost(&ppo_policy_loss::Spec { r, m, a, p, ls_off: 0 }).flops?
-                + ppo_value_loss::cost(&ppo_value_loss::Spec { r, m, tail: 0 }).flops?
+                + ppo_value_loss::cost(&ppo_value_loss::Spec { r, m, tail: 0, clip: false }).flops?
                 + backward(&layout.actor, r, m, false)?
                 + backward(&layout.critic, r, m, false)?
                 + column_sum::cost(&column_sum::Spec { r, m, c: a + 4 }).flops?
@@ -167,8 +167,15 @@ pub fn experts(spec: &ExpertsSpec, physics: Physics, beams: impl FnOnce(usize) -
                 + lstm_forward(lstm, r, t, envs)?
                 + forward(head, r, m)?
                 + forward(critic, r, m)?
-                + bernoulli_policy_loss::cost(&bernoulli_policy_loss::Spec { r, m, a: k, skip: 0 }).flops?
-                + ppo_value_loss::cost(&ppo_value_loss::Spec { r, m, tail: 0 }).flops?
+                + bernoulli_policy_loss::cost(&bernoulli_policy_loss::Spec {
+                    r,
+                    m,
+                    a: k,
+                    skip: 0,
+                    clip: true,
+                })
+                .flops?
+                + ppo_value_loss::cost(&ppo_value_loss::Spec { r, m, tail: 0, clip: false }).flops?
                 + backward(head, r, m, true)?
                 + lstm_backward(lstm, r, t, envs)?
                 + backward(critic, r, m, false)?

@@ -1,8 +1,8 @@
 //! Configuration of what learns by itself from an [`Env`](crate::env::Env): `[ppo]`, `[spiking]`, `[ddpg]`, `[dqn]`.
 
 use super::{ADAM_EPS, ConfigError, FACTOR, RATE, Rule, TARGET_KL, widths};
-use crate::kernels::adam;
 use crate::kernels::kl_control::Limits;
+use crate::kernels::{adam, ppo_policy_loss, ppo_value_loss};
 use crate::nets::experts::Phase;
 use crate::nets::{Lif, Readout, lif};
 use serde::{Deserialize, Serialize};
@@ -80,8 +80,17 @@ impl PpoConfig {
         [self.gamma as f32, self.gae_lambda as f32, self.reward_scale as f32, 0.0]
     }
 
-    /// What replicas must have in common to learn side by side: this with 0 for the numbers that a learner keeps for each replica. What weighs terms of
-    /// the losses, the clip range among them, is one for a batch.
+    /// What weighs the terms of the policy's loss.
+    pub fn surrogate(&self) -> ppo_policy_loss::Hyper {
+        ppo_policy_loss::Hyper { clip_eps: self.clip, ent_coef: self.entropy_coef }
+    }
+
+    /// What weighs the value loss.
+    pub fn squares(&self) -> ppo_value_loss::Hyper {
+        ppo_value_loss::Hyper { vf_coef: self.vf_coef, clip_eps: self.clip }
+    }
+
+    /// What replicas must have in common to learn side by side: this with 0 for the numbers that a learner keeps for each replica.
     pub fn structure(&self) -> PpoConfig {
         PpoConfig {
             gamma: 0.0,
@@ -96,6 +105,9 @@ impl PpoConfig {
             target_kl: 0.0,
             kl_skip_ratio: 0.0,
             trust_region: false,
+            clip: 0.0,
+            vf_coef: 0.0,
+            entropy_coef: 0.0,
             ..self.clone()
         }
     }
@@ -514,6 +526,11 @@ impl TemporalConfig {
         [self.gamma as f32, self.gae_lambda as f32, self.reward_scale as f32, 0.0]
     }
 
+    /// What weighs the terms of the policy's loss.
+    pub fn surrogate(&self) -> ppo_policy_loss::Hyper {
+        ppo_policy_loss::Hyper { clip_eps: self.clip, ent_coef: self.entropy_coef }
+    }
+
     /// What replicas must have in common to learn side by side: this with 0 for the numbers that a learner keeps for each replica.
     pub fn structure(&self) -> TemporalConfig {
         TemporalConfig {
@@ -528,6 +545,8 @@ impl TemporalConfig {
             trust_region: false,
             target_kl: 0.0,
             kl_skip_ratio: 0.0,
+            clip: 0.0,
+            entropy_coef: 0.0,
             ..self.clone()
         }
     }

@@ -462,10 +462,9 @@ impl UpdateCase {
             let actor = forward_backward_cpu(&l.actor, (1, m), &params, &x, |mean| {
                 let mut d_mean = zeros(m * a);
                 let spec = ppo_policy_loss::Spec { r: 1, m, a, p, ls_off: n };
-                let hyper = ppo_policy_loss::Hyper { clip_eps: ppo.clip, ent_coef: ppo.entropy_coef };
                 ppo_policy_loss::ppo_policy_loss_cpu(
                     &spec,
-                    hyper,
+                    &[ppo.surrogate()],
                     &params,
                     mean,
                     &action,
@@ -478,13 +477,9 @@ impl UpdateCase {
             });
             let critic = forward_backward_cpu(&l.critic, (1, m), &params, &x, |value| {
                 let mut d_value = zeros(m);
-                let hyper = ppo_value_loss::Hyper {
-                    vf_coef: ppo.vf_coef,
-                    clip_eps: ppo.clip_value.then_some(ppo.clip),
-                };
                 ppo_value_loss::ppo_value_loss_cpu(
-                    &ppo_value_loss::Spec { r: 1, m, tail: 0 },
-                    hyper,
+                    &ppo_value_loss::Spec { r: 1, m, tail: 0, clip: ppo.clip_value },
+                    &[ppo.squares()],
                     value,
                     &scalars,
                     &mut d_value,

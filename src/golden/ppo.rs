@@ -9,6 +9,9 @@ use crate::num::real::Real;
 pub(super) const VF_COEF: f64 = 0.5;
 pub(super) const ENT_COEF: f64 = 0.01;
 pub(super) const CLIP_EPS: f64 = 0.2;
+const HYPER: [ppo_policy_loss::Hyper; 1] =
+    [ppo_policy_loss::Hyper { clip_eps: CLIP_EPS, ent_coef: ENT_COEF }];
+const SQUARES: [ppo_value_loss::Hyper; 1] = [ppo_value_loss::Hyper { vf_coef: VF_COEF, clip_eps: CLIP_EPS }];
 
 /// A policy with its outputs and actions: the loss by its kernel and by the kernel's twin, as (gradient by the outputs, terms).
 trait Policy {
@@ -44,11 +47,10 @@ impl Policy for Gaussian {
     fn twin<F: Number>(&self, scalars: &[[F; 4]], stats: &[[F; 2]]) -> (Vec<F>, Vec<F>) {
         let s = &self.spec;
         let mut out = (vec![F::splat(0.0); s.m * s.a], vec![F::splat(0.0); s.m * (s.a + 4)]);
-        let hyper = ppo_policy_loss::Hyper { clip_eps: CLIP_EPS, ent_coef: ENT_COEF };
         let (params, mean, action) = (real(&self.log_std), real(&self.mean), real(&self.action));
         let (d_mean, terms) = (&mut out.0, &mut out.1);
         ppo_policy_loss::ppo_policy_loss_cpu(
-            s, hyper, &params, &mean, &action, scalars, stats, d_mean, terms,
+            s, &HYPER, &params, &mean, &action, scalars, stats, d_mean, terms,
         );
         out
     }
@@ -58,7 +60,6 @@ impl Policy for Gaussian {
         scalars: &[[f32; 4]],
         stats: &[[f32; 2]],
     ) -> Result<(Vec<f32>, Vec<f32>), GpuError> {
-        let hyper = ppo_policy_loss::Hyper { clip_eps: CLIP_EPS, ent_coef: ENT_COEF };
         let x = ppo_policy_loss::Inputs {
             params: self.log_std.clone(),
             mean: self.mean.clone(),
@@ -66,7 +67,7 @@ impl Policy for Gaussian {
             scalars: scalars.to_vec(),
             stats: stats.to_vec(),
         };
-        ppo_policy_loss::ppo_policy_loss_gpu(gpu, &self.spec, hyper, &x)
+        ppo_policy_loss::ppo_policy_loss_gpu(gpu, &self.spec, &HYPER, &x)
     }
 }
 
@@ -84,11 +85,10 @@ impl Policy for Bernoulli {
     fn twin<F: Number>(&self, scalars: &[[F; 4]], stats: &[[F; 2]]) -> (Vec<F>, Vec<F>) {
         let s = &self.spec;
         let mut out = (vec![F::splat(0.0); s.m * s.a], vec![F::splat(0.0); s.m * 4]);
-        let hyper = bernoulli_policy_loss::Hyper { clip_eps: Some(CLIP_EPS), ent_coef: ENT_COEF };
         let (logits, action) = (real(&self.logits), real(&self.action));
         let (d_logits, terms) = (&mut out.0, &mut out.1);
         bernoulli_policy_loss::bernoulli_policy_loss_cpu(
-            s, hyper, &logits, &action, scalars, stats, d_logits, terms,
+            s, &HYPER, &logits, &action, scalars, stats, d_logits, terms,
         );
         out
     }
@@ -98,14 +98,13 @@ impl Policy for Bernoulli {
         scalars: &[[f32; 4]],
         stats: &[[f32; 2]],
     ) -> Result<(Vec<f32>, Vec<f32>), GpuError> {
-        let hyper = bernoulli_policy_loss::Hyper { clip_eps: Some(CLIP_EPS), ent_coef: ENT_COEF };
         let x = bernoulli_policy_loss::Inputs {
             logits: self.logits.clone(),
             action: self.action.clone(),
             scalars: scalars.to_vec(),
             stats: stats.to_vec(),
         };
-        bernoulli_policy_loss::bernoulli_policy_loss_gpu(gpu, &self.spec, hyper, &x)
+        bernoulli_policy_loss::bernoulli_policy_loss_gpu(gpu, &self.spec, &HYPER, &x)
     }
 }
 
@@ -123,7 +122,7 @@ pub(super) fn gaussian(v: &Vectors, gpu: Option<&Gpu>) -> Result<Rows, GoldenErr
 pub(super) fn bernoulli(v: &Vectors, gpu: Option<&Gpu>) -> Result<Rows, GoldenError> {
     let [m, a] = v.dims("logits")?;
     let policy = Bernoulli {
-        spec: bernoulli_policy_loss::Spec { r: 1, m, a, skip: 0 },
+        spec: bernoulli_policy_loss::Spec { r: 1, m, a, skip: 0, clip: true },
         logits: v.f32("logits", &[m, a])?,
         action: v.i32("action", &[m, a])?.into_iter().map(|b| b as f32).collect(),
     };
@@ -159,7 +158,7 @@ fn losses<P: Policy>(v: &Vectors, gpu: Option<&Gpu>, m: usize, policy: &P) -> Re
             _ => return Err(v.problem(&format!("{case}.{grad}"), "is of a variant that is not known")),
         };
         let stats_spec = advantage_stats::Spec { r: 1, m, unbiased, normalise };
-        let hyper_v = ppo_value_loss::Hyper { vf_coef: VF_COEF, clip_eps: clipped.then_some(CLIP_EPS) };
+        let spec_v = ppo_value_loss::Spec { r: 1, m, tail: 0, clip: clipped };
         let mut compare = |backend, got: Loss| -> Result<(), GoldenError> {
             let mean = |x: &[f64]| x.iter().sum::<f64>() / m as f64;
             let term = |c: usize| got.terms.iter().skip(c).step_by(lead + 4).copied().collect::<Vec<_>>();
@@ -190,14 +189,13 @@ fn losses<P: Policy>(v: &Vectors, gpu: Option<&Gpu>, m: usize, policy: &P) -> Re
             row("grad.value", &got.d_value, 0.0)?;
             rows.tensor_dev(v, backend, "entropy", &term(lead + 3))
         };
-        compare(Backend::CpuF64, twin::<f64>(policy, &stats_spec, hyper_v, &scalars, &value))?;
-        compare(Backend::CpuF32, twin::<f32>(policy, &stats_spec, hyper_v, &scalars, &value))?;
+        compare(Backend::CpuF64, twin::<f64>(policy, &stats_spec, &spec_v, &scalars, &value))?;
+        compare(Backend::CpuF32, twin::<f32>(policy, &stats_spec, &spec_v, &scalars, &value))?;
         if let Some(gpu) = gpu {
             let stats = advantage_stats::advantage_stats_gpu(gpu, &stats_spec, &scalars)?;
             let (d_output, terms) = policy.shader(gpu, &scalars, &stats)?;
-            let spec_v = ppo_value_loss::Spec { r: 1, m, tail: 0 };
             let (d_value, terms_v) =
-                ppo_value_loss::ppo_value_loss_gpu(gpu, &spec_v, hyper_v, &value, &scalars)?;
+                ppo_value_loss::ppo_value_loss_gpu(gpu, &spec_v, &SQUARES, &value, &scalars)?;
             compare(Backend::Gpu, Loss::of(stats[0], d_output, terms, d_value, terms_v))?;
         }
     }
@@ -225,7 +223,7 @@ impl Loss {
 fn twin<F: Number>(
     policy: &impl Policy,
     stats_spec: &advantage_stats::Spec,
-    hyper_v: ppo_value_loss::Hyper,
+    spec_v: &ppo_value_loss::Spec,
     scalars: &[[f32; 4]],
     value: &[f32],
 ) -> Loss {
@@ -235,7 +233,6 @@ fn twin<F: Number>(
     advantage_stats::advantage_stats_cpu(stats_spec, &scalars, &mut stats);
     let (d_output, terms) = policy.twin(&scalars, &stats);
     let (mut d_value, mut terms_v) = (vec![F::splat(0.0); m], vec![F::splat(0.0); m]);
-    let spec_v = ppo_value_loss::Spec { r: 1, m, tail: 0 };
-    ppo_value_loss::ppo_value_loss_cpu(&spec_v, hyper_v, &real(value), &scalars, &mut d_value, &mut terms_v);
+    ppo_value_loss::ppo_value_loss_cpu(spec_v, &SQUARES, &real(value), &scalars, &mut d_value, &mut terms_v);
     Loss::of(stats[0], d_output, terms, d_value, terms_v)
 }

@@ -10,7 +10,7 @@ use super::cost::{Cost, EXP, LOG_SIGMOID, SIGMOID};
 use super::inputs::{Sample, column, widen, widen_rows};
 use super::ppo_policy_loss::TERMS;
 use super::twin::check_trips;
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
+use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source, fold_groups};
 use crate::nets::bernoulli::log_sigmoid;
 use crate::num::real::Real;
 use rayon::prelude::*;
@@ -34,20 +34,17 @@ pub struct Spec {
     pub a: usize,
     /// Rows of logits in front of each replica's samples.
     pub skip: usize,
+    /// The clipped surrogate, or else the plain policy gradient.
+    pub clip: bool,
 }
 
-pub const DEFAULT: Spec = Spec { r: 3, m: 1009, a: 4, skip: 13 };
+pub const DEFAULT: Spec = Spec { r: 3, m: 1009, a: 4, skip: 13, clip: true };
 
-/// The clip range ε of the surrogate, `None` for the plain policy gradient, and the weight of the entropy.
-#[derive(Clone, Copy, Debug)]
-pub struct Hyper {
-    pub clip_eps: Option<f64>,
-    pub ent_coef: f64,
-}
+pub use super::ppo_policy_loss::{Hyper, sample_hyper};
 
 /// What a dispatch must do that clips.
 pub fn cost(spec: &Spec) -> Cost {
-    let &Spec { r, m, a, skip } = spec;
+    let &Spec { r, m, a, skip, .. } = spec;
     // An action's log-probabilities, entropy and gradient; a sample's ratio and the clipped surrogate.
     let sample = a * (2 * LOG_SIGMOID + 2 + SIGMOID + 5 + 6) + (13 + EXP);
     Cost::new(r * m * sample, 2 * r + r * m * (2 * a + 6) + r * (m + skip) * a)
@@ -57,13 +54,13 @@ pub fn prelude(s: &Spec) -> Prelude {
     Prelude::new().u32("WG", WG).u32("A", s.a)
 }
 
-/// `logits` `[R, skip+M, A]`, `mb_action` `[R, M, A]`, `mb_scalars` `[R, M]` of (old logprob, advantage, return, old value), `stats` `[R]`; `d_logits`
+/// `hyper` `[R]`, `logits` `[R, skip+M, A]`, `mb_action` `[R, M, A]`, `mb_scalars` `[R, M]` of (old logprob, advantage, return, old value), `stats` `[R]`; `d_logits`
 /// `[R, skip+M, A]` = d loss / d logits, `terms` `[R, M, 4]`: per-sample policy loss, k3 estimate of KL, whether the ratio is outside the clip range,
 /// entropy (without 1/M).
 #[expect(clippy::too_many_arguments, reason = "the kernel's buffers in binding order")]
 pub fn bernoulli_policy_loss_cpu<F: Real + PartialOrd + Send + Sync>(
     s: &Spec,
-    hyper: Hyper,
+    hyper: &[Hyper],
     logits: &[F],
     mb_action: &[F],
     mb_scalars: &[[F; 4]],
@@ -73,10 +70,11 @@ pub fn bernoulli_policy_loss_cpu<F: Real + PartialOrd + Send + Sync>(
 ) {
     let a = s.a;
     let [zero, half, one] = [0.0, 0.5, 1.0].map(F::splat);
-    let clip = F::splat(hyper.clip_eps.unwrap_or(0.0));
     let per_sample = one / F::splat(s.m as f64);
     let one_sample = |(i, (d_logits, terms)): (usize, (&mut [F], &mut [F]))| {
-        let row = i + (i / s.m + 1) * s.skip;
+        let r = i / s.m;
+        let (clip, ent_coef) = (F::splat(hyper[r].clip_eps), F::splat(hyper[r].ent_coef));
+        let row = i + (r + 1) * s.skip;
         let (logits, action) = (&logits[row * a..][..a], &mb_action[i * a..][..a]);
         let (mut logp, mut entropy) = (zero, zero);
         for (&x, &taken) in logits.iter().zip(action) {
@@ -88,21 +86,19 @@ pub fn bernoulli_policy_loss_cpu<F: Real + PartialOrd + Send + Sync>(
         let [logp_old, advantage, ..] = mb_scalars[i];
         let log_ratio = logp - logp_old;
         let ratio = log_ratio.exp();
-        let adv = (advantage - stats[i / s.m][0]) * stats[i / s.m][1];
+        let adv = (advantage - stats[r][0]) * stats[r][1];
         let free = -adv * ratio;
         let clipped = -adv * ratio.max(one - clip).min(one + clip);
         let outside = clip.lt((ratio - one).abs());
-        let surrogate = hyper.clip_eps.is_some();
-        let slope =
-            if surrogate { F::select(F::mask_and(outside, free.lt(clipped)), zero, free) } else { -adv };
+        let slope = if s.clip { F::select(F::mask_and(outside, free.lt(clipped)), zero, free) } else { -adv };
         let g = slope * per_sample;
         for ((d, &x), &taken) in d_logits.iter_mut().zip(logits).zip(action) {
             let p = x.sigmoid();
-            *d = g * (taken - p) + (F::splat(hyper.ent_coef) * per_sample) * (x * (p * (one - p)));
+            *d = g * (taken - p) + (ent_coef * per_sample) * (x * (p * (one - p)));
         }
-        terms[0] = if surrogate { free.max(clipped) } else { -adv * logp };
+        terms[0] = if s.clip { free.max(clipped) } else { -adv * logp };
         terms[1] = (ratio - one) - log_ratio;
-        terms[2] = if surrogate { F::select(outside, one, zero) } else { zero };
+        terms[2] = if s.clip { F::select(outside, one, zero) } else { zero };
         terms[3] = entropy;
     };
     let replicas = d_logits.chunks_exact_mut((s.skip + s.m) * a).zip(terms.chunks_exact_mut(s.m * 4));
@@ -114,55 +110,25 @@ pub fn bernoulli_policy_loss_cpu<F: Real + PartialOrd + Send + Sync>(
     }
 }
 
-/// The compiled kernel.
-pub struct BernoulliPolicyLoss {
-    kernel: Kernel,
-    spec: Spec,
-}
-
-/// The kernel with its buffers.
-pub struct BernoulliPolicyLossBound {
-    bound: Bound,
-    spec: Spec,
-}
-
-impl BernoulliPolicyLoss {
-    pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
-        check_trips(gpu, "bernoulli_policy_loss", 2 * spec.a + 4)?;
-        Ok(BernoulliPolicyLoss { kernel: gpu.kernel(&SHADER, &prelude(spec))?, spec: spec.clone() })
-    }
-
-    /// Shapes as in [`bernoulli_policy_loss_cpu`].
-    #[expect(clippy::too_many_arguments, reason = "the kernel's buffers in binding order")]
-    pub fn bind(
-        &self,
-        gpu: &Gpu,
-        logits: &Buf<f32>,
-        mb_action: &Buf<f32>,
-        mb_scalars: &Buf<[f32; 4]>,
-        stats: &Buf<[f32; 2]>,
-        d_logits: &Buf<f32>,
-        terms: &Buf<f32>,
-    ) -> BernoulliPolicyLossBound {
-        let Spec { r, m, a, skip } = self.spec;
-        let (n, rows) = (r * m, r * (skip + m));
-        let buffers = [
-            logits.of_len(rows * a),
-            mb_action.of_len(n * a),
-            mb_scalars.of_len(n),
-            stats.of_len(r),
-            d_logits.of_len(rows * a),
-            terms.of_len(n * 4),
-        ];
-        BernoulliPolicyLossBound { bound: self.kernel.bind(gpu, &buffers), spec: self.spec.clone() }
+host! {
+    BernoulliPolicyLoss, BernoulliPolicyLossBound;
+    fits |gpu, spec| check_trips(gpu, "bernoulli_policy_loss", 2 * spec.a + 4);
+    /// Shapes as in [`bernoulli_policy_loss_cpu`]; `hyper` holds the rows of [`Hyper`].
+    bind |&Spec { r, m, a, skip, .. }| {
+        logits: f32 = of_len(r * (skip + m) * a),
+        mb_action: f32 = of_len(r * m * a),
+        mb_scalars: [f32; 4] = of_len(r * m),
+        stats: [f32; 2] = of_len(r),
+        hyper: [f32; 2] = of_len(r),
+        d_logits: f32 = of_len(r * (skip + m) * a),
+        terms: f32 = of_len(r * m * 4),
     }
 }
 
 impl BernoulliPolicyLossBound {
-    pub fn record(&self, pass: &mut wgpu::ComputePass, hyper: Hyper) {
+    pub fn record(&self, pass: &mut wgpu::ComputePass) {
         let s = &self.spec;
-        let [eps, ent] = [hyper.clip_eps.unwrap_or(0.0), hyper.ent_coef].map(|x| (x as f32).to_bits());
-        let immediates = [s.m as u32, s.skip as u32, hyper.clip_eps.is_some().into(), eps, ent];
+        let immediates = [s.m as u32, s.skip as u32, s.clip.into()];
         self.bound.record(pass, fold_groups(s.r * (s.skip + s.m), WG), &immediates);
     }
 }
@@ -179,7 +145,7 @@ pub struct Inputs {
 pub fn bernoulli_policy_loss_gpu(
     gpu: &Gpu,
     s: &Spec,
-    hyper: Hyper,
+    hyper: &[Hyper],
     x: &Inputs,
 ) -> Result<(Vec<f32>, Vec<f32>), GpuError> {
     let d_logits = gpu.alloc("bernoulli_policy_loss.d_logits", &[s.r, s.skip + s.m, s.a], Fill::Poison)?;
@@ -190,16 +156,21 @@ pub fn bernoulli_policy_loss_gpu(
         &gpu.upload("bernoulli_policy_loss.mb_action", &[s.r, s.m, s.a], &x.action)?,
         &gpu.upload("bernoulli_policy_loss.mb_scalars", &[s.r, s.m], &x.scalars)?,
         &gpu.upload("bernoulli_policy_loss.stats", &[s.r], &x.stats)?,
+        &gpu.upload(
+            "bernoulli_policy_loss.hyper",
+            &[s.r],
+            &hyper.iter().map(Hyper::row).collect::<Vec<_>>(),
+        )?,
         &d_logits,
         &terms,
     );
-    gpu.run(|pass| bound.record(pass, hyper))?;
+    gpu.run(|pass| bound.record(pass))?;
     Ok((gpu.read(&d_logits)?, gpu.read(&terms)?))
 }
 
-/// A minibatch whose log-ratios spread over (−0.5, 0.5) but keep 1e-3 away from the edges of the clip range `clip_eps`; logits that must not be
+/// A minibatch whose log-ratios spread over (−0.5, 0.5) but keep 1e-3 away from the edges of their clip range; logits that must not be
 /// read are NaN.
-pub fn sample_inputs(s: &Spec, clip_eps: f64, seed: u32) -> Inputs {
+pub fn sample_inputs(s: &Spec, hyper: &[Hyper], seed: u32) -> Inputs {
     let n = s.r * s.m;
     let mut draw = Sample::new(seed, 6);
     let own = draw.normal(n * s.a, 2.0);
@@ -209,8 +180,9 @@ pub fn sample_inputs(s: &Spec, clip_eps: f64, seed: u32) -> Inputs {
             let side = |k: usize| if action[k] > 0.5 { f64::from(own[k]) } else { -f64::from(own[k]) };
             let logp: f64 = (i * s.a..(i + 1) * s.a).map(|k| log_sigmoid(side(k))).sum();
             let mut log_ratio = draw.unit() - 0.5;
-            if ((log_ratio.exp() - 1.0).abs() - clip_eps).abs() < 1e-3 {
-                log_ratio = 0.5 * (1.0 - clip_eps).ln();
+            let eps = hyper[i / s.m].clip_eps;
+            if ((log_ratio.exp() - 1.0).abs() - eps).abs() < 1e-3 {
+                log_ratio = 0.5 * (1.0 - eps).ln();
             }
             let [advantage, ret, value] = draw.normal(3, 2.0)[..] else {
                 unreachable!("three numbers were drawn")
@@ -226,9 +198,8 @@ pub fn sample_inputs(s: &Spec, clip_eps: f64, seed: u32) -> Inputs {
 /// Shader against f64 twin, clipped and not.
 pub fn check(gpu: &Gpu, s: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
     let (n, a) = (s.r * s.m, s.a);
-    // Representable in f32, so that twin and shader use the same numbers.
-    let (eps, ent_coef) = (f64::from(0.2f32), f64::from(0.01f32));
-    let x = sample_inputs(s, eps, seed);
+    let hyper = sample_hyper(s.r);
+    let x = sample_inputs(s, &hyper, seed);
     let (logits, action) = (widen(&x.logits), widen(&x.action));
     let (scalars, stats) = (widen_rows(&x.scalars), widen_rows(&x.stats));
     // The magnitude that a log-probability is the sum of.
@@ -241,22 +212,21 @@ pub fn check(gpu: &Gpu, s: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError
         for (k, scale) in rows[s.skip * a..].iter_mut().enumerate() {
             let i = r * s.m + k / a;
             let adv = (scalars[i][1] - stats[r][0]) * stats[r][1];
-            *scale = (adv.abs() * 2.0 + ent_coef) * per_sample * magnitude[i];
+            *scale = (adv.abs() * 2.0 + hyper[r].ent_coef) * per_sample * magnitude[i];
         }
     }
     let mut rows = Vec::new();
-    for clip_eps in [Some(eps), None] {
-        let (hyper, how) =
-            (Hyper { clip_eps, ent_coef }, if clip_eps.is_some() { "clipped" } else { "plain" });
+    for (clip, how) in [(true, "clipped"), (false, "plain")] {
+        let s = &Spec { clip, ..s.clone() };
         let (mut d_logits, mut terms) = (vec![f64::NAN; logits.len()], vec![0f64; n * 4]);
-        bernoulli_policy_loss_cpu(s, hyper, &logits, &action, &scalars, &stats, &mut d_logits, &mut terms);
-        let (got_d, got_terms) = bernoulli_policy_loss_gpu(gpu, s, hyper, &x)?;
+        bernoulli_policy_loss_cpu(s, &hyper, &logits, &action, &scalars, &stats, &mut d_logits, &mut terms);
+        let (got_d, got_terms) = bernoulli_policy_loss_gpu(gpu, s, &hyper, &x)?;
         rows.push(compare_scaled(&format!("d_logits, {how}"), &got_d, &d_logits, &d_scale, TOL));
         for (c, name) in TERMS.iter().enumerate() {
             let want = column(&terms, 4, c);
             let scale: Vec<f64> = (0..n)
                 .map(|i| match c {
-                    0 if clip_eps.is_some() => want[i].abs() * magnitude[i],
+                    0 if clip => want[i].abs() * magnitude[i],
                     // −A·logp is small where logp is, although its terms are not.
                     0 => {
                         let [mean, inverse] = stats[i / s.m];

@@ -9,7 +9,7 @@ use super::compare::{Comparison, Tol, compare_scaled};
 use super::cost::{Cost, EXP};
 use super::inputs::{Sample, column, widen, widen_rows};
 use super::twin::check_trips;
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
+use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source, fold_groups};
 use crate::num::real::Real;
 use rayon::prelude::*;
 
@@ -36,11 +36,18 @@ pub struct Spec {
 
 pub const DEFAULT: Spec = Spec { r: 3, m: 1009, a: 6, p: 17, ls_off: 5 };
 
-/// ε of the clip and the weight of the entropy.
+/// A replica's ε of the clip and weight of the entropy.
 #[derive(Clone, Copy, Debug)]
 pub struct Hyper {
     pub clip_eps: f64,
     pub ent_coef: f64,
+}
+
+impl Hyper {
+    /// The replica's row of `hyper` `[R]`.
+    pub fn row(&self) -> [f32; 2] {
+        [self.clip_eps as f32, self.ent_coef as f32]
+    }
 }
 
 /// Behind the A gradients of log_std, a row of `terms` holds these.
@@ -58,13 +65,13 @@ pub fn prelude(s: &Spec) -> Prelude {
     Prelude::new().u32("WG", WG).u32("P", s.p).u32("A", s.a)
 }
 
-/// `params` `[R, P]`, `mean`, `mb_action` `[R, M, A]`, `mb_scalars` `[R, M]` of (old logprob, advantage, return, old value), `stats` `[R]`;
+/// `hyper` `[R]`, `params` `[R, P]`, `mean`, `mb_action` `[R, M, A]`, `mb_scalars` `[R, M]` of (old logprob, advantage, return, old value), `stats` `[R]`;
 /// `d_mean` `[R, M, A]` = d loss / d mean, `terms` `[R, M, A+4]`: the sample's part of d loss / d log_std (A, with its 1/M and the entropy's
 /// part), then per-sample policy loss, k3 estimate of KL, whether the ratio is outside the clip range, entropy (without 1/M).
 #[expect(clippy::too_many_arguments, reason = "the kernel's buffers in binding order")]
 pub fn ppo_policy_loss_cpu<F: Real + Send + Sync>(
     s: &Spec,
-    hyper: Hyper,
+    hyper: &[Hyper],
     params: &[F],
     mean: &[F],
     mb_action: &[F],
@@ -76,7 +83,6 @@ pub fn ppo_policy_loss_cpu<F: Real + Send + Sync>(
     let a = s.a;
     let [zero, half, one] = [0.0, 0.5, 1.0].map(F::splat);
     let half_ln_2pi = F::splat(0.918_938_533_204_672_7);
-    let clip = F::splat(hyper.clip_eps);
     let per_sample = one / F::splat(s.m as f64);
     let log_std: Vec<F> = params.chunks_exact(s.p).flat_map(|p| p[s.ls_off..][..a].iter().copied()).collect();
     let inverse_std: Vec<F> = log_std.iter().map(|&ls| (-ls).exp()).collect();
@@ -84,6 +90,7 @@ pub fn ppo_policy_loss_cpu<F: Real + Send + Sync>(
     let rows = d_mean.par_chunks_mut(a).zip(terms.par_chunks_mut(a + 4)).enumerate();
     rows.with_min_len(256).for_each(|(i, (d_mean, terms))| {
         let r = i / s.m;
+        let (clip, ent_coef) = (F::splat(hyper[r].clip_eps), F::splat(hyper[r].ent_coef));
         let (log_std, inverse_std) = (&log_std[r * a..][..a], &inverse_std[r * a..][..a]);
         let (mean, action) = (&mean[i * a..][..a], &mb_action[i * a..][..a]);
         let (mut logp, mut entropy) = (zero, zero);
@@ -104,7 +111,7 @@ pub fn ppo_policy_loss_cpu<F: Real + Send + Sync>(
         for k in 0..a {
             let z = (action[k] - mean[k]) * inverse_std[k];
             d_mean[k] = g * z * inverse_std[k];
-            terms[k] = g * (z * z - one) - F::splat(hyper.ent_coef) * per_sample;
+            terms[k] = g * (z * z - one) - ent_coef * per_sample;
         }
         terms[a] = free.max(clipped);
         terms[a + 1] = (ratio - one) - log_ratio;
@@ -113,69 +120,30 @@ pub fn ppo_policy_loss_cpu<F: Real + Send + Sync>(
     });
 }
 
-/// The compiled kernel.
-pub struct PpoPolicyLoss {
-    kernel: Kernel,
-    spec: Spec,
-}
-
-/// The kernel with its buffers.
-pub struct PpoPolicyLossBound {
-    bound: Bound,
-    spec: Spec,
-}
-
-impl PpoPolicyLoss {
-    pub fn new(gpu: &Gpu, spec: &Spec) -> Result<PpoPolicyLoss, GpuError> {
-        check_trips(gpu, "ppo_policy_loss", 2 * spec.a)?;
-        assert!(
-            spec.ls_off + spec.a <= spec.p,
-            "log_std at {}..+{} of {} parameters",
-            spec.ls_off,
-            spec.a,
-            spec.p
-        );
-        Ok(PpoPolicyLoss { kernel: gpu.kernel(&SHADER, &prelude(spec))?, spec: spec.clone() })
-    }
-
-    /// Shapes as in [`ppo_policy_loss_cpu`].
-    #[expect(clippy::too_many_arguments, reason = "the kernel's buffers in binding order")]
-    pub fn bind(
-        &self,
-        gpu: &Gpu,
-        params: &Buf<f32>,
-        mean: &Buf<f32>,
-        mb_action: &Buf<f32>,
-        mb_scalars: &Buf<[f32; 4]>,
-        stats: &Buf<[f32; 2]>,
-        d_mean: &Buf<f32>,
-        terms: &Buf<f32>,
-    ) -> PpoPolicyLossBound {
-        let Spec { r, m, a, p, .. } = self.spec;
-        let n = r * m;
-        let buffers = [
-            params.of_len(r * p),
-            mean.of_len(n * a),
-            mb_action.of_len(n * a),
-            mb_scalars.of_len(n),
-            stats.of_len(r),
-            d_mean.of_len(n * a),
-            terms.of_len(n * (a + 4)),
-        ];
-        PpoPolicyLossBound { bound: self.kernel.bind(gpu, &buffers), spec: self.spec.clone() }
+host! {
+    PpoPolicyLoss, PpoPolicyLossBound;
+    fits |gpu, spec| {
+        let &Spec { a, p, ls_off, .. } = spec;
+        assert!(ls_off + a <= p, "log_std at {ls_off}..+{a} of {p} parameters");
+        check_trips(gpu, "ppo_policy_loss", 2 * a)
+    };
+    /// Shapes as in [`ppo_policy_loss_cpu`]; `hyper` holds the rows of [`Hyper`].
+    bind |&Spec { r, m, a, p, .. }| {
+        params: f32 = of_len(r * p),
+        mean: f32 = of_len(r * m * a),
+        mb_action: f32 = of_len(r * m * a),
+        mb_scalars: [f32; 4] = of_len(r * m),
+        stats: [f32; 2] = of_len(r),
+        hyper: [f32; 2] = of_len(r),
+        d_mean: f32 = of_len(r * m * a),
+        terms: f32 = of_len(r * m * (a + 4)),
     }
 }
 
 impl PpoPolicyLossBound {
-    pub fn record(&self, pass: &mut wgpu::ComputePass, hyper: Hyper) {
+    pub fn record(&self, pass: &mut wgpu::ComputePass) {
         let s = &self.spec;
-        let immediates = [
-            s.m as u32,
-            s.ls_off as u32,
-            (hyper.clip_eps as f32).to_bits(),
-            (hyper.ent_coef as f32).to_bits(),
-        ];
-        self.bound.record(pass, fold_groups(s.r * s.m, WG), &immediates);
+        self.bound.record(pass, fold_groups(s.r * s.m, WG), &[s.m as u32, s.ls_off as u32]);
     }
 }
 
@@ -192,7 +160,7 @@ pub struct Inputs {
 pub fn ppo_policy_loss_gpu(
     gpu: &Gpu,
     s: &Spec,
-    hyper: Hyper,
+    hyper: &[Hyper],
     x: &Inputs,
 ) -> Result<(Vec<f32>, Vec<f32>), GpuError> {
     let d_mean = gpu.alloc("ppo_policy_loss.d_mean", &[s.r, s.m, s.a], Fill::Poison)?;
@@ -204,16 +172,25 @@ pub fn ppo_policy_loss_gpu(
         &gpu.upload("ppo_policy_loss.mb_action", &[s.r, s.m, s.a], &x.action)?,
         &gpu.upload("ppo_policy_loss.mb_scalars", &[s.r, s.m], &x.scalars)?,
         &gpu.upload("ppo_policy_loss.stats", &[s.r], &x.stats)?,
+        &gpu.upload("ppo_policy_loss.hyper", &[s.r], &hyper.iter().map(Hyper::row).collect::<Vec<_>>())?,
         &d_mean,
         &terms,
     );
-    gpu.run(|pass| bound.record(pass, hyper))?;
+    gpu.run(|pass| bound.record(pass))?;
     Ok((gpu.read(&d_mean)?, gpu.read(&terms)?))
+}
+
+/// Numbers of `r` replicas, each its own. Representable in f32, so that twin and shader use the same.
+pub fn sample_hyper(r: usize) -> Vec<Hyper> {
+    let replicas = (0..r).map(|r| r as f32);
+    replicas
+        .map(|r| Hyper { clip_eps: f64::from(0.2 + 0.01 * r), ent_coef: f64::from(0.01 * (1.0 + r)) })
+        .collect()
 }
 
 /// A minibatch whose log-ratios spread over (−0.5, 0.5) but keep 1e-3 away from the edges of the clip range, where f32 and f64 may
 /// rightly take different branches. Parameters that are not log_std are NaN.
-pub fn sample_inputs(s: &Spec, hyper: Hyper, seed: u32) -> Inputs {
+pub fn sample_inputs(s: &Spec, hyper: &[Hyper], seed: u32) -> Inputs {
     let n = s.r * s.m;
     let mut draw = Sample::new(seed, 5);
     let mut params = vec![f32::NAN; s.r * s.p];
@@ -234,8 +211,9 @@ pub fn sample_inputs(s: &Spec, hyper: Hyper, seed: u32) -> Inputs {
                 })
                 .sum();
             let mut log_ratio = draw.unit() - 0.5;
-            if ((log_ratio.exp() - 1.0).abs() - hyper.clip_eps).abs() < 1e-3 {
-                log_ratio = 0.5 * (1.0 - hyper.clip_eps).ln();
+            let eps = hyper[i / s.m].clip_eps;
+            if ((log_ratio.exp() - 1.0).abs() - eps).abs() < 1e-3 {
+                log_ratio = 0.5 * (1.0 - eps).ln();
             }
             let [advantage, ret, value] = draw.normal(3, 2.0)[..] else {
                 unreachable!("three numbers were drawn")
@@ -250,14 +228,13 @@ pub fn sample_inputs(s: &Spec, hyper: Hyper, seed: u32) -> Inputs {
 /// Shader against f64 twin.
 pub fn check(gpu: &Gpu, s: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
     let n = s.r * s.m;
-    // Representable in f32, so that twin and shader use the same numbers.
-    let hyper = Hyper { clip_eps: f64::from(0.2f32), ent_coef: f64::from(0.01f32) };
-    let x = sample_inputs(s, hyper, seed);
+    let hyper = sample_hyper(s.r);
+    let x = sample_inputs(s, &hyper, seed);
     let (params, mean, action) = (widen(&x.params), widen(&x.mean), widen(&x.action));
     let (mut d_mean, mut terms) = (vec![0f64; n * s.a], vec![0f64; n * (s.a + 4)]);
     let (scalars, stats) = (widen_rows(&x.scalars), widen_rows(&x.stats));
-    ppo_policy_loss_cpu(s, hyper, &params, &mean, &action, &scalars, &stats, &mut d_mean, &mut terms);
-    let (got_d_mean, got_terms) = ppo_policy_loss_gpu(gpu, s, hyper, &x)?;
+    ppo_policy_loss_cpu(s, &hyper, &params, &mean, &action, &scalars, &stats, &mut d_mean, &mut terms);
+    let (got_d_mean, got_terms) = ppo_policy_loss_gpu(gpu, s, &hyper, &x)?;
 
     // The magnitude that a log-probability is the sum of, and with it the scales of what is made from it.
     let ls = |i: usize, k: usize| params[i / s.m * s.p + s.ls_off + k];
@@ -273,12 +250,12 @@ pub fn check(gpu: &Gpu, s: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError
         let scale: Vec<f64> = want.iter().enumerate().map(|(i, &w)| scale(i, w)).collect();
         rows.push(compare_scaled(name, &column(&got_terms, width, c), &want, &scale, tol));
     };
-    let bonus = hyper.ent_coef / s.m as f64;
+    let bonus = |i: usize| hyper[i / s.m].ent_coef / s.m as f64;
     for k in 0..s.a {
         // z² − 1 cancels, and the entropy's part is added: relative to the sum of their magnitudes.
         let scale = |i: usize, w: f64| {
-            let g = ((w + bonus) / (z2(i, k) - 1.0)).abs();
-            g * (z2(i, k) + 1.0) * magnitude[i] + bonus
+            let g = ((w + bonus(i)) / (z2(i, k) - 1.0)).abs();
+            g * (z2(i, k) + 1.0) * magnitude[i] + bonus(i)
         };
         term(&format!("d log_std {k}"), k, &scale, TOL);
     }

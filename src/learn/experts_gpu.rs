@@ -706,7 +706,13 @@ impl Temporal {
         let own_scalars = minibatch_scalars::Spec { t, r, b, m, unit };
         let normalise = spec.temporal.normalise_advantages;
         let own_stats = advantage_stats::Spec { r, m, unbiased: true, normalise };
-        let policy = bernoulli_policy_loss::Spec { r, m, a: k, skip: extra };
+        let clip = spec.temporal.algorithm == PolicyGradient::Ppo;
+        let policy = bernoulli_policy_loss::Spec { r, m, a: k, skip: extra, clip };
+        let surrogate: Vec<_> = (0..r).map(|i| spec.of(i).surrogate().row()).collect();
+        let surrogate = g.upload("temporal.surrogate", &[r], &surrogate)?;
+        let squares = ppo_value_loss::Hyper { vf_coef: 1.0, clip_eps: 0.0 };
+        let squares = g.upload("temporal.squares", &[r], &vec![squares.row(); r])?;
+        let values = ppo_value_loss::Spec { r, m, tail: extra, clip: false };
         let dy = ending(&dh, &d_value);
         Ok(Temporal {
             gather: minibatch_gather::MinibatchGather::new(g, &gather)?.bind(
@@ -729,10 +735,10 @@ impl Temporal {
             stats: advantage_stats::AdvantageStats::new(g, &own_stats)?.bind(g, &scalars, &stats),
             scheduler,
             policy_loss: bernoulli_policy_loss::BernoulliPolicyLoss::new(g, &policy)?
-                .bind(g, &logits, &action, &scalars, &stats, &d_logits, &terms),
+                .bind(g, &logits, &action, &scalars, &stats, &surrogate, &d_logits, &terms),
             critic: Forward::new(g, &nets.critic, size, params, &obs, &acts)?,
-            value_loss: ppo_value_loss::PpoValueLoss::new(g, &ppo_value_loss::Spec { r, m, tail: extra })?
-                .bind(g, &value, &scalars, &d_value, &terms_v),
+            value_loss: ppo_value_loss::PpoValueLoss::new(g, &values)?
+                .bind(g, &value, &scalars, &squares, &d_value, &terms_v),
             critic_back: Backward::new(
                 g,
                 &nets.critic,
@@ -766,7 +772,7 @@ impl Temporal {
 
     /// Step `row` of the update, Adam's step `t`.
     fn record(&self, pass: &mut wgpu::ComputePass, spec: &ExpertsSpec, which: Minibatch, t: u64, row: usize) {
-        let (r, c, rows) = (spec.replicas(), &spec.temporal, self.rows);
+        let (r, rows) = (spec.replicas(), self.rows);
         let m = spec.slots() * spec.minibatch_envs();
         self.gather.record(pass, which);
         self.scalars.record(pass, which);
@@ -779,10 +785,9 @@ impl Temporal {
             }
             Learning::Trunk(trunk) => trunk.forward.record(pass, rows, 0),
         }
-        let clip_eps = (c.algorithm == PolicyGradient::Ppo).then_some(c.clip);
-        self.policy_loss.record(pass, bernoulli_policy_loss::Hyper { clip_eps, ent_coef: c.entropy_coef });
+        self.policy_loss.record(pass);
         self.critic.record(pass, rows, 0, 0);
-        self.value_loss.record(pass, ppo_value_loss::Hyper { vf_coef: 1.0, clip_eps: None });
+        self.value_loss.record(pass);
         // backward
         match &self.scheduler {
             Learning::Lstm { lstm, head_back, .. } => {

@@ -124,6 +124,10 @@ impl StepGpu {
         let hyper = zero("ppo.adam_hyper", &[r, 8])?;
         let limits: Vec<f32> = learners.each.iter().flat_map(|p| p.limits().row::<f32>()).collect();
         let limits = g.upload("ppo.limits", &[r, 2], &limits)?;
+        let (surrogate, squares): (Vec<_>, Vec<_>) =
+            learners.each.iter().map(|p| (p.surrogate().row(), p.squares().row())).unzip();
+        let surrogate = g.upload("ppo.surrogate", &[r], &surrogate)?;
+        let squares = g.upload("ppo.squares", &[r], &squares)?;
         let pace = g.upload("ppo.pace", &[r, 8], learners.paces)?;
 
         // The minibatch.
@@ -185,9 +189,12 @@ impl StepGpu {
                 g,
                 &ppo_policy_loss::Spec { r, m, a, p, ls_off: n },
             )?
-            .bind(g, &params, &mean, &action, &scalars, &stats, &d_mean, &terms),
-            value_loss: ppo_value_loss::PpoValueLoss::new(g, &ppo_value_loss::Spec { r, m, tail: 0 })?
-                .bind(g, &value, &scalars, &d_value, &terms_v),
+            .bind(g, &params, &mean, &action, &scalars, &stats, &surrogate, &d_mean, &terms),
+            value_loss: ppo_value_loss::PpoValueLoss::new(
+                g,
+                &ppo_value_loss::Spec { r, m, tail: 0, clip: ppo.clip_value },
+            )?
+            .bind(g, &value, &scalars, &squares, &d_value, &terms_v),
             log_std_sum: sum_of(column_sum::Spec { r, m, c: a + 4 }, &terms, &partials)?,
             term_sum: sum_of(column_sum::Spec { r, m, c: a + 4 }, &terms, &term_rows)?,
             value_sum: sum_of(column_sum::Spec { r, m, c: 1 }, &terms_v, &value_rows)?,
@@ -240,16 +247,13 @@ impl StepGpu {
     /// One step on what `obs`, `action` and `scalars` hold: loss, backward, clip, and Adam at each replica's pace; its metrics go to row `row` of the
     /// update.
     pub fn record(&self, pass: &mut wgpu::ComputePass, row: usize) {
-        let (p, m, a) = (&self.ppo, self.ppo.minibatch, self.layout.actions());
+        let (m, a) = (self.ppo.minibatch, self.layout.actions());
         self.stats.record(pass);
         // loss
         self.actor.record(pass, m, 0, 0);
         self.critic.record(pass, m, 0, 0);
-        self.policy_loss.record(pass, ppo_policy_loss::Hyper { clip_eps: p.clip, ent_coef: p.entropy_coef });
-        self.value_loss.record(
-            pass,
-            ppo_value_loss::Hyper { vf_coef: p.vf_coef, clip_eps: p.clip_value.then_some(p.clip) },
-        );
+        self.policy_loss.record(pass);
+        self.value_loss.record(pass);
         // backward. The log-std columns go first: the four columns behind them fall on the critic's first weights, which the
         // critic's backward pass overwrites.
         let log_std = column_sum::Args {

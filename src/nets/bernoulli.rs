@@ -251,13 +251,13 @@ mod tests {
     #[test]
     fn loss_and_gradient_are_those_of_the_twin() {
         let (m, a, ld) = (83, 4, 16);
-        let hyper = Hyper { clip_eps: Some(0.2), ent_coef: 0.01 };
-        let spec = twin::Spec { r: 1, m, a, skip: 0 };
-        let x = sample_inputs(&spec, 0.2, 3);
+        let hyper = [Hyper { clip_eps: 0.2, ent_coef: 0.01 }];
+        let spec = twin::Spec { r: 1, m, a, skip: 0, clip: true };
+        let x = sample_inputs(&spec, &hyper, 3);
         let (mut d_want, mut terms) = (vec![0f32; m * a], vec![0f32; m * 4]);
         bernoulli_policy_loss_cpu(
             &spec,
-            hyper,
+            &hyper,
             &x.logits,
             &x.action,
             &x.scalars,

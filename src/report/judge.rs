@@ -1,6 +1,7 @@
 //! Claims of a paper, judged from comparisons of estimates.
 
 use super::words::*;
+use crate::run::health::Ill;
 
 /// Verdict on a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +73,18 @@ pub(crate) fn not_compared(missing: &[String]) -> Option<String> {
 pub(crate) struct Judgement {
     pub(crate) verdict: Verdict,
     pub(crate) evidence: String,
+}
+
+/// The judgement `of` a claim that speaks of `agents`; none on one of which a training went astray. `unit` is that of the swept value.
+pub(crate) fn unless_astray(
+    ill: &[Ill],
+    agents: &[&str],
+    unit: &str,
+    of: impl FnOnce() -> Judgement,
+) -> Judgement {
+    let astray = ill.iter().filter(|i| i.finding.left_trust_region() && agents.contains(&i.agent.as_str()));
+    let evidence = astray.map(|i| i.text(unit)).collect::<Vec<_>>().join(". ");
+    if evidence.is_empty() { of() } else { Judgement { verdict: Verdict::LeftTrustRegion, evidence } }
 }
 
 /// Judges a claim about `wanted` agents from its comparisons.

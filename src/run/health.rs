@@ -252,6 +252,17 @@ impl Ill {
     }
 }
 
+/// What a page says of these trainings, in Markdown; nothing where all were healthy. `unit` is that of the swept value.
+pub fn section(ill: &[Ill], unit: &str) -> String {
+    if ill.is_empty() {
+        return String::new();
+    }
+    let lines: String = ill.iter().map(|i| format!("- {}\n", i.text(unit))).collect();
+    format!(
+        "Trainings that were not healthy, and are not to be taken for what the agent can do:\n\n{lines}\n"
+    )
+}
+
 /// [`findings`] by agent and column.
 pub fn by_agent<'a>(
     curves: impl IntoIterator<Item = &'a CurveRow>,

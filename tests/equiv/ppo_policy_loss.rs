@@ -30,11 +30,11 @@ fn clip_branches_by_hand() {
         let s = Spec { r: 1, m: 1, a: 1, p: 1, ls_off: 0 };
         let logp = -0.5 - 0.918_938_533_204_672_7;
         let (mut d_mean, mut terms) = ([0.0], [0.0; 5]);
-        let hyper = Hyper { clip_eps: 0.2, ent_coef: 0.25 };
+        let hyper = [Hyper { clip_eps: 0.2, ent_coef: 0.25 }];
         let scalars = [[logp - ratio.ln(), adv, f64::NAN, f64::NAN]];
         ppo_policy_loss_cpu(
             &s,
-            hyper,
+            &hyper,
             &[0.0],
             &[0.0],
             &[1.0],

@@ -7,24 +7,24 @@ fn gpu_matches_cpu_at_awkward_sizes() {
     for (r, m, tail) in
         [(1, 1, 0), (3, 1, 2), (1, 1009, 0), (1, WG - 1, 1), (3, WG, WG), (1, WG + 1, 0), (5, 397, 3)]
     {
-        assert_all(&format!("R={r} M={m}, {tail} behind"), check(gpu, &Spec { r, m, tail }, 7));
+        assert_all(&format!("R={r} M={m}, {tail} behind"), check(gpu, &Spec { r, m, tail, clip: true }, 7));
     }
 }
 
 #[test]
 fn gpu_matches_cpu_over_65535_groups() {
     let Some(gpu) = gpu_or_skip() else { return };
-    assert_all("folded", check(gpu, &Spec { r: 3, m: 65_536 * WG / 3 + 5, tail: 1 }, 9));
+    assert_all("folded", check(gpu, &Spec { r: 3, m: 65_536 * WG / 3 + 5, tail: 1, clip: true }, 9));
 }
 
 #[test]
 fn clip_branches_by_hand() {
-    let loss = |v: f64, old: f64, ret: f64, clip_eps| {
+    let loss = |v: f64, old: f64, ret: f64, clip_eps: Option<f64>| {
         let (mut d, mut term) = ([0.0], [0.0]);
-        let hyper = Hyper { vf_coef: 0.5, clip_eps };
+        let hyper = [Hyper { vf_coef: 0.5, clip_eps: clip_eps.unwrap_or(f64::NAN) }];
         ppo_value_loss_cpu(
-            &Spec { r: 1, m: 1, tail: 0 },
-            hyper,
+            &Spec { r: 1, m: 1, tail: 0, clip: clip_eps.is_some() },
+            &hyper,
             &[v],
             &[[f64::NAN, f64::NAN, ret, old]],
             &mut d,

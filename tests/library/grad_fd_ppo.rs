@@ -29,20 +29,21 @@ fn assert_near(what: &str, got: f64, want: f64) {
 #[test]
 fn policy_gradients_are_the_slopes_of_the_policy_loss() {
     let s = ppo_policy_loss::Spec { r: 2, m: 61, a: 3, p: 7, ls_off: 2 };
-    let hyper = Hyper { clip_eps: 0.2, ent_coef: 0.01 };
-    let x = sample_inputs(&s, hyper, 3);
+    let hyper = [(0.2, 0.01), (0.3, 0.02)].map(|(clip_eps, ent_coef)| Hyper { clip_eps, ent_coef });
+    let x = sample_inputs(&s, &hyper, 3);
     let (params, mean, action) = (widen(&x.params), widen(&x.mean), widen(&x.action));
     let (scalars, stats) = (widen_rows(&x.scalars), widen_rows(&x.stats));
     let width = s.a + 4;
     let evaluate = |params: &[f64], mean: &[f64]| {
         let (mut d_mean, mut terms) = (vec![0.0; s.r * s.m * s.a], vec![0.0; s.r * s.m * width]);
-        ppo_policy_loss_cpu(&s, hyper, params, mean, &action, &scalars, &stats, &mut d_mean, &mut terms);
+        ppo_policy_loss_cpu(&s, &hyper, params, mean, &action, &scalars, &stats, &mut d_mean, &mut terms);
         (d_mean, terms)
     };
     // The sum of the replicas' losses: each parameter belongs to one of them.
     let loss = |params: &[f64], mean: &[f64]| -> f64 {
         let (_, terms) = evaluate(params, mean);
-        terms.chunks(width).map(|row| row[s.a] - hyper.ent_coef * row[s.a + 3]).sum::<f64>() / s.m as f64
+        let of = |(i, row): (usize, &[f64])| row[s.a] - hyper[i / s.m].ent_coef * row[s.a + 3];
+        terms.chunks(width).enumerate().map(of).sum::<f64>() / s.m as f64
     };
     let (d_mean, terms) = evaluate(&params, &mean);
 
@@ -63,9 +64,10 @@ fn policy_gradients_are_the_slopes_of_the_policy_loss() {
     }
     // The differences met the inside of the clip range and both branches outside.
     let mut met = [0; 3];
-    for row in terms.chunks(width) {
+    for (i, row) in terms.chunks(width).enumerate() {
         let outside = row[s.a + 2] == 1.0;
-        let stopped = outside && (0..s.a).all(|k| (row[k] + hyper.ent_coef / s.m as f64).abs() < 1e-15);
+        let bonus = hyper[i / s.m].ent_coef / s.m as f64;
+        let stopped = outside && (0..s.a).all(|k| (row[k] + bonus).abs() < 1e-15);
         met[usize::from(outside) + usize::from(stopped)] += 1;
     }
     assert!(met.iter().all(|&n| n >= 10), "inside, outside, stopped: {met:?}");
@@ -73,24 +75,26 @@ fn policy_gradients_are_the_slopes_of_the_policy_loss() {
 
 #[test]
 fn value_gradients_are_the_slopes_of_the_value_loss() {
-    let s = ppo_value_loss::Spec { r: 2, m: 67, tail: 0 };
-    let (value, scalars) = ppo_value_loss::sample_inputs(&s, 0.2, 3);
+    let s = ppo_value_loss::Spec { r: 2, m: 67, tail: 0, clip: false };
+    let hyper = [(0.5, 0.2), (0.75, 0.3)];
+    let hyper = hyper.map(|(vf_coef, clip_eps)| ppo_value_loss::Hyper { vf_coef, clip_eps });
+    let (value, scalars) = ppo_value_loss::sample_inputs(&s, &hyper, 3);
     let (value, scalars) = (widen(&value), widen_rows(&scalars));
-    for clip_eps in [None, Some(0.2)] {
-        let hyper = ppo_value_loss::Hyper { vf_coef: 0.5, clip_eps };
+    for clip in [false, true] {
+        let s = ppo_value_loss::Spec { clip, ..s.clone() };
         let evaluate = |value: &[f64]| {
             let (mut d, mut terms) = (vec![0.0; value.len()], vec![0.0; value.len()]);
-            ppo_value_loss_cpu(&s, hyper, value, &scalars, &mut d, &mut terms);
+            ppo_value_loss_cpu(&s, &hyper, value, &scalars, &mut d, &mut terms);
             (d, terms)
         };
         let (d, _) = evaluate(&value);
         let mut moved = value.clone();
         for (i, &d) in d.iter().enumerate() {
-            let want =
-                slope(&mut moved, i, |v| hyper.vf_coef * evaluate(v).1.iter().sum::<f64>() / s.m as f64);
-            assert_near(&format!("value[{i}], clip {clip_eps:?}"), d, want);
+            let coef = hyper[i / s.m].vf_coef / s.m as f64;
+            let want = slope(&mut moved, i, |v| coef * evaluate(v).1.iter().sum::<f64>());
+            assert_near(&format!("value[{i}], clip {clip}"), d, want);
         }
         let stopped = d.iter().filter(|d| **d == 0.0).count();
-        assert_eq!(stopped >= 10, clip_eps.is_some(), "{stopped} gradients are stopped");
+        assert_eq!(stopped >= 10, clip, "{stopped} gradients are stopped");
     }
 }

@@ -255,11 +255,11 @@ fn losses_cost_no_more_than_their_twins_do() {
     let spec = ppo_policy_loss::Spec { r, m, a, p: 6, ls_off: 0 };
     let (params, mean, action) = (numbers(6), numbers(m * a), numbers(m * a));
     let (mut d_mean, mut terms) = (zeros(m * a), zeros(m * (a + 4)));
-    let hyper = ppo_policy_loss::Hyper { clip_eps: 0.2, ent_coef: 0.01 };
+    let hyper = [ppo_policy_loss::Hyper { clip_eps: 0.2, ent_coef: 0.01 }];
     let done = operations(|| {
         ppo_policy_loss::ppo_policy_loss_cpu(
             &spec,
-            hyper,
+            &hyper,
             &params,
             &mean,
             &action,
@@ -271,13 +271,12 @@ fn losses_cost_no_more_than_their_twins_do() {
     });
     near("ppo_policy_loss", done, ppo_policy_loss::cost(&spec));
 
-    let spec = bernoulli_policy_loss::Spec { r, m, a, skip: 0 };
-    let hyper = bernoulli_policy_loss::Hyper { clip_eps: Some(0.2), ent_coef: 0.01 };
+    let spec = bernoulli_policy_loss::Spec { r, m, a, skip: 0, clip: true };
     let mut terms = zeros(4 * m);
     let done = operations(|| {
         bernoulli_policy_loss::bernoulli_policy_loss_cpu(
             &spec,
-            hyper,
+            &hyper,
             &mean,
             &action,
             &scalars,
@@ -288,11 +287,11 @@ fn losses_cost_no_more_than_their_twins_do() {
     });
     near("bernoulli_policy_loss", done, bernoulli_policy_loss::cost(&spec));
 
-    let spec = ppo_value_loss::Spec { r, m, tail: 0 };
-    let hyper = ppo_value_loss::Hyper { vf_coef: 0.5, clip_eps: None };
+    let spec = ppo_value_loss::Spec { r, m, tail: 0, clip: false };
+    let hyper = [ppo_value_loss::Hyper { vf_coef: 0.5, clip_eps: 0.2 }];
     let (value, mut d_value, mut terms) = (numbers(m), zeros(m), zeros(m));
     let done = operations(|| {
-        ppo_value_loss::ppo_value_loss_cpu(&spec, hyper, &value, &scalars, &mut d_value, &mut terms);
+        ppo_value_loss::ppo_value_loss_cpu(&spec, &hyper, &value, &scalars, &mut d_value, &mut terms);
     });
     near("ppo_value_loss", done, ppo_value_loss::cost(&spec));
 

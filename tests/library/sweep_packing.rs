@@ -112,8 +112,7 @@ fn v2x_on_the_cpu() {
 #[test]
 fn misac_on_the_cpu() {
     let text = include_str!("../../configs/sweep-misac-tiny.toml");
-    let own =
-        "[list]\ntemporal.lr_policy = [5e-3, 1e-3]\ntemporal.gamma = [0.97, 0.9]\nspatial.lr = [1e-3, 3e-3]";
+    let own = "[list]\ntemporal.lr_policy = [5e-3, 1e-3]\ntemporal.gamma = [0.97, 0.9]\ntemporal.clip = [0.2, 0.1]\ntemporal.entropy_coef = [0.0, 0.1]\nspatial.lr = [1e-3, 3e-3]";
     let text = text.replace("[0, 10, 20]", "[20]\ntask.e_vis_j = [10, 11]") + own;
     packing::<MisacConfig>(&text, ("[10, 11]", "[11]"), "h-moe", None);
 }
@@ -121,12 +120,14 @@ fn misac_on_the_cpu() {
 #[test]
 fn v2x_on_the_gpu() {
     let Some(gpu) = crate::common::shared_gpu() else { return };
-    let own = "task.noise_comm_dbm = [-80, -70]\nppo.gamma = [0.6, 0.7]\nddpg.tau = [0.005, 0.05]";
+    let own = "task.noise_comm_dbm = [-80, -70]\nppo.gamma = [0.6, 0.7]\nppo.clip = [0.2, 0.05]\n\
+               ppo.vf_coef = [0.5, 1.0]\nppo.entropy_coef = [0.0, 0.1]\nddpg.tau = [0.005, 0.05]";
     let text = v2x().replace("task.noise_comm_dbm = [-80, -70]\n", "").replace("[0, 40]", "[40]");
     let text = text.replace("ppo.gamma = [0.6, 0.7]", &format!("[list]\n{own}"));
     let text = text.replace("train.updates = 6", "train.updates = 3");
     let text = text.replace("\"spiking-ac\", \"ppo\", \"ddpg\", \"dqn\", \"ekf\"", "\"ppo\", \"ddpg\"");
-    let fewer = "task.noise_comm_dbm = [-70]\nppo.gamma = [0.7]\nddpg.tau = [0.05]";
+    let fewer = "task.noise_comm_dbm = [-70]\nppo.gamma = [0.7]\nppo.clip = [0.05]\nppo.vf_coef = [1.0]\n\
+                 ppo.entropy_coef = [0.1]\nddpg.tau = [0.05]";
     packing::<V2xConfig>(&text, (own, fewer), "ppo", Some(gpu));
 }
 

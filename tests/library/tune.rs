@@ -381,7 +381,7 @@ fn a_diverged_trial_is_a_result() {
     // Nothing is chosen, and nothing goes on, where nothing ended well.
     for halving in [None, Some(2)] {
         let space =
-            space.replace("reward_scale = { choice = [1.0, 1e38] }", "clip = { choice = [0.1, 0.3] }");
+            space.replace("reward_scale = { choice = [1.0, 1e38] }", "adam_beta1 = { choice = [0.8, 0.9] }");
         let sets = ["ppo.lr_actor=2e-2", "ppo.reward_scale=1e38"].map(String::from);
         let t = tuning(&space, &Ask { agents: &agents, sets: &sets, ..asked(2, halving) }).unwrap();
         let dir = tempfile::tempdir().unwrap();

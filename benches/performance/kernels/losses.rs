@@ -27,33 +27,37 @@ pub fn build(mk: &Maker, stem: &str) -> Result<Option<Case>, GpuError> {
                 let (action, scalars, stats) = (mk.floats("mb_action", &[r, m, a])?, mk.scalars()?, stats()?);
                 let (d_mean, terms) = (mk.zeros("d_mean", &[r, m, a])?, mk.zeros("terms", &[r, m, a + 4])?);
                 let kernel = ppo_policy_loss::PpoPolicyLoss::new(gpu, &spec)?;
-                let bound = kernel.bind(gpu, &params, &mean, &action, &scalars, &stats, &d_mean, &terms);
                 let hyper = ppo_policy_loss::Hyper { clip_eps: 0.2, ent_coef: 1e-3 };
-                Ok(Box::new(move |pass: &mut wgpu::ComputePass| bound.record(pass, hyper)))
+                let hyper = gpu.upload("hyper", &[r], &vec![hyper.row(); r])?;
+                let bound =
+                    kernel.bind(gpu, &params, &mean, &action, &scalars, &stats, &hyper, &d_mean, &terms);
+                Ok(Box::new(move |pass: &mut wgpu::ComputePass| bound.record(pass)))
             })
         }
         "ppo_value_loss" => {
-            let spec = ppo_value_loss::Spec { r, m, tail: 0 };
+            let spec = ppo_value_loss::Spec { r, m, tail: 0, clip: false };
             mk.case(&sizes, ppo_value_loss::cost(&spec), |gpu| {
                 let (value, scalars) = (mk.floats("value", &[r, m])?, mk.scalars()?);
                 let (d_value, terms) = (mk.zeros("d_value", &[r, m])?, mk.zeros("terms_v", &[r, m, 1])?);
                 let kernel = ppo_value_loss::PpoValueLoss::new(gpu, &spec)?;
-                let bound = kernel.bind(gpu, &value, &scalars, &d_value, &terms);
-                let hyper = ppo_value_loss::Hyper { vf_coef: 0.5, clip_eps: None };
-                Ok(Box::new(move |pass: &mut wgpu::ComputePass| bound.record(pass, hyper)))
+                let hyper = ppo_value_loss::Hyper { vf_coef: 0.5, clip_eps: 0.2 };
+                let hyper = gpu.upload("hyper", &[r], &vec![hyper.row(); r])?;
+                let bound = kernel.bind(gpu, &value, &scalars, &hyper, &d_value, &terms);
+                Ok(Box::new(move |pass: &mut wgpu::ComputePass| bound.record(pass)))
             })
         }
         "bernoulli_policy_loss" => {
             let a = mk.misac().task.vehicles;
-            let spec = bernoulli_policy_loss::Spec { r, m, a, skip: 0 };
+            let spec = bernoulli_policy_loss::Spec { r, m, a, skip: 0, clip: true };
             mk.case(&sizes, bernoulli_policy_loss::cost(&spec), |gpu| {
                 let (logits, action) = (mk.floats("logits", &[r, m, a])?, mk.zeros("mb_action", &[r, m, a])?);
                 let (scalars, stats) = (mk.scalars()?, stats()?);
                 let (d_logits, terms) = (mk.zeros("d_logits", &[r, m, a])?, mk.zeros("terms", &[r, m, 4])?);
                 let kernel = bernoulli_policy_loss::BernoulliPolicyLoss::new(gpu, &spec)?;
-                let bound = kernel.bind(gpu, &logits, &action, &scalars, &stats, &d_logits, &terms);
-                let hyper = bernoulli_policy_loss::Hyper { clip_eps: Some(0.2), ent_coef: 0.01 };
-                Ok(Box::new(move |pass: &mut wgpu::ComputePass| bound.record(pass, hyper)))
+                let hyper = bernoulli_policy_loss::Hyper { clip_eps: 0.2, ent_coef: 0.01 };
+                let hyper = gpu.upload("hyper", &[r], &vec![hyper.row(); r])?;
+                let bound = kernel.bind(gpu, &logits, &action, &scalars, &stats, &hyper, &d_logits, &terms);
+                Ok(Box::new(move |pass: &mut wgpu::ComputePass| bound.record(pass)))
             })
         }
         _ => Ok(None),

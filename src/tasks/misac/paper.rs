@@ -72,6 +72,21 @@ pub enum Claim {
     Conflict,
 }
 
+impl Claim {
+    /// Learned agents that it speaks of.
+    pub fn agents(self) -> &'static [&'static str] {
+        match self {
+            Claim::VisionEnergy | Claim::VisionMae | Claim::RadarEnergy | Claim::RadarDiverges => &[],
+            Claim::PpoStagnates => &["ppo-mono"],
+            Claim::HomogeneousStagnates => &["homogeneous-moe"],
+            Claim::MaskingFails => &["h-moe-no-aoi"],
+            Claim::Conflict => &["ppo-mono", "homogeneous-moe"],
+            Claim::ProposedLowest => &["h-moe", "h-moe-no-aoi", "ppo-mono", "homogeneous-moe"],
+            _ => &["h-moe"],
+        }
+    }
+}
+
 /// Claim, where it stands, and the claim in the paper's sense.
 pub const CLAIMS: &[(Claim, &str, &str)] = &[
     (Claim::VisionEnergy, "3", "Vision-Only costs exactly 40 J per slot"),

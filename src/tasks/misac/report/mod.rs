@@ -20,7 +20,9 @@ use crate::report::figure::{
 use crate::report::judge::*;
 use crate::report::words::*;
 use crate::report::{ReportError, ReportPaths, Tables};
+use crate::run::health::{self, Ill};
 use crate::run::rows::{CurveRow, Key, Manifest, Rows, Schema, SlotRow};
+use crate::run::task::Task;
 use crate::tasks::misac::config::{MisacConfig, MisacTaskConfig};
 use crate::tasks::misac::rows::{ALGORITHM, PHASE, SCHEMA, UNCERTAINTY, VARIANT};
 use rayon::prelude::*;
@@ -193,6 +195,8 @@ struct View<'a> {
     slot_db: Option<f64>,
     curve_db: Option<f64>,
     learning: Vec<Learning>,
+    /// What is wrong with the trainings that are shown.
+    ill: Vec<Ill>,
     networks: Networks,
     /// The task as the manifest has it, if it does.
     task: Option<MisacTaskConfig>,
@@ -283,6 +287,7 @@ impl<'a> View<'a> {
             slot_db: None,
             curve_db: None,
             learning: Vec::new(),
+            ill: Vec::new(),
             networks: Networks::default(),
             task,
         };
@@ -294,6 +299,8 @@ impl<'a> View<'a> {
         view.curve_db =
             headline(rows.curves.iter().filter(|r| shown.iter().any(|s| s.has(&r.key))).map(|r| r.key.at));
         view.learning = shown.iter().filter_map(|run| view.learned(run)).collect();
+        let reported = rows.curves.iter().filter(|r| shown.iter().any(|s| s.has(&r.key)));
+        view.ill = health::by_agent(reported, &rows.activity, &SCHEMA);
         view.networks = Networks::new(rows, &shown);
         view
     }

@@ -467,6 +467,7 @@ impl View<'_> {
         if self.learning.is_empty() {
             return;
         }
+        out.push_str(&health::section(&self.ill, MisacConfig::SWEPT.unit));
         let rows: Vec<Vec<String>> = self
             .learning
             .iter()

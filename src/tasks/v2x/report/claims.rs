@@ -55,13 +55,7 @@ impl View {
 
     /// The verdict on a claim; none on one that speaks of an agent whose training went astray.
     pub(super) fn judge(&self, claim: Claim) -> Judgement {
-        let speaks_of = |id: &str| claim.agents().contains(&id);
-        let astray = self.ill.iter().filter(|i| i.finding.left_trust_region() && speaks_of(&i.agent));
-        let evidence = astray.map(|i| i.text(V2xConfig::SWEPT.unit)).collect::<Vec<_>>().join(". ");
-        if evidence.is_empty() {
-            return self.judge_rows(claim);
-        }
-        Judgement { verdict: Verdict::LeftTrustRegion, evidence }
+        unless_astray(&self.ill, claim.agents(), V2xConfig::SWEPT.unit, || self.judge_rows(claim))
     }
 
     fn judge_rows(&self, claim: Claim) -> Judgement {

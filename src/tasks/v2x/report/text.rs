@@ -390,25 +390,11 @@ impl View {
         }
     }
 
-    /// Trainings that left their healthy range.
-    fn write_health(&self, out: &mut String) {
-        if self.ill.is_empty() {
-            return;
-        }
-        out.push_str(
-            "Trainings that were not healthy, and are not to be taken for what the agent can do:\n\n",
-        );
-        for ill in &self.ill {
-            let _ = writeln!(out, "- {}", ill.text(V2xConfig::SWEPT.unit));
-        }
-        out.push('\n');
-    }
-
     pub(super) fn write_training(&self, out: &mut String) {
         if self.learning.is_empty() {
             return;
         }
-        self.write_health(out);
+        out.push_str(&health::section(&self.ill, V2xConfig::SWEPT.unit));
         let rows: Vec<Vec<String>> = self
             .learning
             .iter()
