@@ -1,14 +1,14 @@
 // v2x_reference: one thread = the action of a reference agent (AGENT) for the coming slot of one environment.
 // CPU twin: v2x_reference_cpu in src/tasks/v2x/kernels/v2x_reference.rs (the agents are src/tasks/v2x/reference.rs, same operations in the same order).
 #import index
-#import v2x
+#import v2x_forcing
 
 struct Imm { clock: u32, action_off: u32 }
 var<immediate> imm: Imm;
 
 @group(0) @binding(0) var<storage, read> params: array<V2xParams>;    // [R]
 @group(0) @binding(1) var<storage, read> state: array<f32>;           // [R, 10K, B]
-@group(0) @binding(2) var<storage, read_write> memory: array<f32>;    // [R, 9K, B] for AGENT_EKF, else not touched
+@group(0) @binding(2) var<storage, read_write> memory: array<f32>;    // [R, 9K, B] of the filters, else not touched
 @group(0) @binding(3) var<storage, read_write> action: array<f32>;    // [R, B, A] from action_off
 
 const PI: f32 = 3.14159265358979323846;
@@ -93,8 +93,8 @@ fn predict(f: ptr<function, Filter>, par: V2xParams) {
     (*f).p[5] = vv + par.sigma_v_m_s * par.sigma_v_m_s;
 }
 
-fn ekf_action(p: V2xParams, r: u32, env: u32, s: ptr<function, State>, at: u32) {
-    let share = p.p_max_w / f32(K);
+// The filter's prediction for the coming slot: angles and distances.
+fn filtered(p: V2xParams, r: u32, env: u32, s: ptr<function, State>, theta: ptr<function, array<f32, K>>, d: ptr<function, array<f32, K>>) {
     for (var i = 0u; i < K; i++) {
         let z = vec3<f32>((*s).obs_theta[i], (*s).obs_d[i], (*s).obs_v[i]);
         let row = (r * 9u * K + 9u * i) * B + env;
@@ -109,54 +109,25 @@ fn ekf_action(p: V2xParams, r: u32, env: u32, s: ptr<function, State>, at: u32) 
         predict(&f, p);
         for (var q = 0u; q < 3u; q++) { memory[row + q * B] = f.x[q]; }
         for (var q = 0u; q < 6u; q++) { memory[row + (3u + q) * B] = f.p[q]; }
-        action[at + i] = f.x[0];
-        action[at + K + i] = share;
+        (*theta)[i] = f.x[0];
+        (*d)[i] = f.x[1];
     }
 }
 
-// Inverse of the Gram matrix D(cos theta_i - cos theta_j) by Gauss-Jordan elimination (positive definite: no pivoting).
-fn gram_inverse(theta: ptr<function, array<f32, K>>) -> array<array<f32, K>, K> {
+// Zero-forcing at these angles with power water-filled over these distances.
+fn zero_forcing(p: V2xParams, theta: ptr<function, array<f32, K>>, d: ptr<function, array<f32, K>>, at: u32) {
     var cosine: array<f32, K>;
     for (var i = 0u; i < K; i++) {
+        action[at + i] = (*theta)[i];
         cosine[i] = sin_cos((*theta)[i]).y;
     }
-    var g: array<array<f32, K>, K>;
-    var inv: array<array<f32, K>, K>;
-    for (var i = 0u; i < K; i++) {
-        for (var j = 0u; j < K; j++) {
-            g[i][j] = 1.0f;
-            if (i != j) { g[i][j] = dirichlet(cosine[i] - cosine[j]).x; }
-            inv[i][j] = select(0.0f, 1.0f, i == j);
-        }
-    }
-    for (var c = 0u; c < K; c++) {
-        let pivot = 1.0f / max(g[c][c], 1e-6f);
-        for (var j = 0u; j < K; j++) {
-            g[c][j] *= pivot;
-            inv[c][j] *= pivot;
-        }
-        for (var r = 0u; r < K; r++) {
-            if (r != c) {
-                let factor = g[r][c];
-                for (var j = 0u; j < K; j++) {
-                    g[r][j] = g[r][j] - factor * g[c][j];
-                    inv[r][j] = inv[r][j] - factor * inv[c][j];
-                }
-            }
-        }
-    }
-    return inv;
-}
-
-// Zero-forcing with water-filled power at the truth `next` of the coming slot.
-fn zero_forcing(p: V2xParams, next: ptr<function, State>, at: u32) {
-    var theta = (*next).theta;
-    var inv = gram_inverse(&theta);
+    var g = gram(&cosine);
+    var inv = inverse_of(&g);
     var snr: array<f32, K>;
     for (var i = 0u; i < K; i++) {
         let norm2 = max(inv[i][i], 1.0f);
         let norm = sqrt(norm2);
-        snr[i] = comm_snr_per_watt(p, (*next).d[i]) / norm2;
+        snr[i] = comm_snr_per_watt(p, (*d)[i]) / norm2;
         for (var j = 0u; j < K; j++) {
             action[at + K + j * K + i] = inv[j][i] / norm;
         }
@@ -164,6 +135,15 @@ fn zero_forcing(p: V2xParams, next: ptr<function, State>, at: u32) {
     var power = water_fill(p.p_max_w, &snr);
     for (var i = 0u; i < K; i++) {
         action[at + K + K * K + i] = power[i];
+    }
+}
+
+// Steering at these angles with equal power.
+fn steer(p: V2xParams, theta: ptr<function, array<f32, K>>, at: u32) {
+    let share = p.p_max_w / f32(K);
+    for (var i = 0u; i < K; i++) {
+        action[at + i] = (*theta)[i];
+        action[at + K + i] = share;
     }
 }
 
@@ -180,23 +160,20 @@ fn zero_forcing(p: V2xParams, next: ptr<function, State>, at: u32) {
     }
     var s: State;
     load_state(r, env, &s);
-    if (AGENT == AGENT_EKF) {
-        ekf_action(p, r, env, &s, at);
-        return;
-    }
-    if (AGENT != AGENT_LAST_ESTIMATE) {
+    var theta = s.obs_theta;
+    var d = s.obs_d;
+    if (AGENT == AGENT_EKF || AGENT == AGENT_EKF_ZF) {
+        filtered(p, r, env, &s, &theta, &d);
+    } else if (AGENT != AGENT_LAST_ESTIMATE) {
         // The draws are counter-based, so the coming slot's truth can be had before it happens.
         var z = normals(p.key, STREAM_MOTION, env, imm.clock);
         motion(p, &z, &s);
+        theta = s.theta;
+        d = s.d;
     }
-    let share = p.p_max_w / f32(K);
-    for (var i = 0u; i < K; i++) {
-        if (AGENT == AGENT_LAST_ESTIMATE) {
-            action[at + i] = s.obs_theta[i];
-        } else {
-            action[at + i] = s.theta[i];
-        }
-        if (AGENT != AGENT_GENIE_ZF) { action[at + K + i] = share; }
+    if (AGENT == AGENT_EKF_ZF || AGENT == AGENT_GENIE_ZF) {
+        zero_forcing(p, &theta, &d, at);
+    } else {
+        steer(p, &theta, at);
     }
-    if (AGENT == AGENT_GENIE_ZF) { zero_forcing(p, &s, at); }
 }

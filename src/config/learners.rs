@@ -180,6 +180,8 @@ impl PpoConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SpikingConfig {
+    /// Widths of the hidden layers of actor and critic; none: those of `[ppo]`.
+    pub hidden: Vec<usize>,
     /// S, spike steps of one inference.
     pub steps: usize,
     /// λ, share of the current in the new potential.
@@ -224,6 +226,7 @@ impl SpikingConfig {
     }
 
     pub const RULES: &'static [Rule] = &[
+        Rule::whole("hidden", 1.0, 4096.0).list(0, 8),
         Rule::whole("steps", 1.0, lif::MAX_STEPS as f64),
         Rule::decimal("lambda", 1e-6, 1.0),
         Rule::decimal("threshold", 1e-6, 1e6),

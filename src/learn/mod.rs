@@ -218,6 +218,7 @@ impl PpoSpec {
     pub fn spiking(ppo: &PpoConfig, spiking: &SpikingConfig, env: Arc<dyn Env>) -> Self {
         let s = spiking;
         let ppo = PpoConfig {
+            hidden: if s.hidden.is_empty() { ppo.hidden.clone() } else { s.hidden.clone() },
             lr_actor: s.lr_actor,
             lr_critic: s.lr_critic,
             actor_gain: s.actor_gain,

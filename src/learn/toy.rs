@@ -36,6 +36,7 @@ impl Toy {
     /// `[spiking]` with neurons that fire.
     pub fn spiking(rate_penalty: f64) -> SpikingConfig {
         SpikingConfig {
+            hidden: Vec::new(),
             steps: 6,
             lambda: 0.5,
             threshold: 1.0,

@@ -32,6 +32,13 @@ fn ekf() {
 }
 
 #[test]
+fn zero_forcing_at_the_prediction() {
+    run(Reference::EkfZf, 1, 1, 1, Kinematics::Cartesian);
+    run(Reference::EkfZf, 3, WG + 1, 3, Kinematics::Paper);
+    run(Reference::EkfZf, 1, WG, 5, Kinematics::Cartesian);
+}
+
+#[test]
 fn genie() {
     run(Reference::Genie, 3, 31, 3, Kinematics::Cartesian);
     run(Reference::Genie, 1, WG + 1, 5, Kinematics::Paper);

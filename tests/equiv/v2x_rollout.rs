@@ -60,6 +60,11 @@ fn tracking_streamed() {
 }
 
 #[test]
+fn zf_resident() {
+    run(((2, 33, 3), Beam::Zf, Kinematics::Paper, &[20]), true, 16);
+}
+
+#[test]
 fn the_policy_of_the_paper() {
     run(((2, 37, 3), Beam::Angles, Kinematics::Paper, &[128, 128]), false, 16);
 }

@@ -28,6 +28,11 @@ fn matrix() {
     run(&spec(2, WG, 3, Beam::Matrix, Kinematics::Paper));
 }
 
+#[test]
+fn zf() {
+    run(&spec(3, WG + 1, 3, Beam::Zf, Kinematics::Paper));
+}
+
 /// Software Vulkan would cut the loops of such a thread short without a word.
 #[test]
 fn software_refuses_slots_it_would_cut() {

@@ -32,6 +32,13 @@ fn matrix() {
 }
 
 #[test]
+fn zf() {
+    run(&spec(1, 1, 1, 32, Beam::Zf, Kinematics::Paper));
+    run(&spec(3, WG + 1, 3, 32, Beam::Zf, Kinematics::Paper));
+    run(&spec(1, WG - 1, 5, 64, Beam::Zf, Kinematics::Cartesian));
+}
+
+#[test]
 fn steer() {
     run(&spec(3, 257, 3, 32, Beam::Steer, Kinematics::Paper));
     run(&spec(1, 31, 8, 32, Beam::Steer, Kinematics::Cartesian));

@@ -641,3 +641,29 @@ fn marks_of_the_paper_are_in_the_figures() {
     assert!(agents("fig4.svg").is_empty());
     assert!(paper::VALUES.iter().all(|v| v.value != Printed::About(0.0)));
 }
+
+#[test]
+fn no_claim_is_judged_by_a_training_that_left_its_trust_region() {
+    let mut r = rows(&AGENTS, &SNRS_DB, 3, 40);
+    let dir = tempfile::tempdir().unwrap();
+    let (_, before) = report(dir.path(), &r);
+    assert!(!before.contains("trust region") && !before.contains("not healthy"));
+    let astray = |c: &&mut CurveRow| c.key.agent == "ppo-mono" && c.key.seed == 1 && c.key.at == 10.0;
+    r.curves.iter_mut().filter(astray).skip(30).for_each(|c| c.approx_kl = 3.5);
+    let (_, text) = report(dir.path(), &r);
+    let why = "`ppo-mono`, 1 of 15 trainings, first (seed 1 at 10 dB): approx_kl is above 1 from update 30 to 34, where it is 3.500";
+    let mut count = 0;
+    for (claim, _, words) in paper::CLAIMS {
+        let line = claim_line(&text, words);
+        if claim.agents().contains(&"ppo-mono") {
+            assert!(line.contains("| not judged: training left its trust region |"), "{line}");
+            assert!(line.contains(why), "{line}");
+            count += 1;
+        } else {
+            assert_eq!(line, claim_line(&before, words));
+        }
+    }
+    assert_eq!(count, 3);
+    assert!(text.contains(" 3 are not judged, since a training left"));
+    assert!(text.contains(&format!("- {why}\n")), "the agent is marked above its learning curve");
+}

@@ -1,5 +1,6 @@
 // Task v2x: one slot of one environment. Twin, operation by operation: `step` of src/tasks/v2x/physics.rs. BEAM and KINEMATICS are constants: a driver drops the
 // branches not taken. The importing kernel binds `state` read_write and has `fn action_at(i: u32) -> f32`, element i of the environment's action.
+#import v2x_forcing
 #import v2x_write
 
 const PI: f32 = 3.14159265358979323846;
@@ -88,14 +89,14 @@ fn matrix_beams(p: V2xParams, sine: ptr<function, array<f32, K>>, cosine: ptr<fu
     }
 }
 
-// Beams steered at K angles (or, for BEAM_SPAN, mixed from K steering vectors): closed forms.
+// Beams steered at K angles (or, for BEAM_SPAN and BEAM_ZF, mixed from K steering vectors): closed forms.
 fn steered_beams(p: V2xParams, s: ptr<function, State>, sine: ptr<function, array<f32, K>>, cosine: ptr<function, array<f32, K>>, out: ptr<function, Beams>) {
     var w: array<f32, K>;
     for (var i = 0u; i < K; i++) {
         let a = action_at(i);
         if (BEAM == BEAM_ANGLES) {
             w[i] = sin_cos_pi_multiple(sigmoid_(a), 1u).y;
-        } else if (BEAM == BEAM_TRACKING) {
+        } else if (BEAM == BEAM_TRACKING || BEAM == BEAM_ZF) {
             w[i] = sin_cos((*s).obs_theta[i] + p.tracking_delta_rad * tanh_(a)).y;
         } else {
             w[i] = sin_cos(a).y;
@@ -109,6 +110,14 @@ fn steered_beams(p: V2xParams, s: ptr<function, State>, sine: ptr<function, arra
     } else {
         (*out).power = softmax_power(p.p_max_w, K);
     }
+    var mix: array<array<f32, K>, K>;
+    if (BEAM == BEAM_SPAN) {
+        for (var q = 0u; q < K; q++) {
+            for (var i = 0u; i < K; i++) { mix[q][i] = action_at(K + q * K + i); }
+        }
+    } else if (BEAM == BEAM_ZF) {
+        mix = regularised_mix(p, &w, &(*s).obs_d);
+    }
     for (var j = 0u; j < K; j++) {
         var resp: array<f32, K>;
         for (var i = 0u; i < K; i++) {
@@ -117,11 +126,11 @@ fn steered_beams(p: V2xParams, s: ptr<function, State>, sine: ptr<function, arra
         var slope = 0.0f;
         for (var q = 0u; q < K; q++) {
             let de = dirichlet((*cosine)[j] - w[q]);
-            if (BEAM == BEAM_SPAN) {
+            if (BEAM == BEAM_SPAN || BEAM == BEAM_ZF) {
                 for (var i = 0u; i < K; i++) {
-                    resp[i] += de.x * action_at(K + q * K + i);
+                    resp[i] += de.x * mix[q][i];
                 }
-                slope += de.y * action_at(K + q * K + j);
+                slope += de.y * mix[q][j];
             } else {
                 resp[q] = de.x;
                 if (q == j) {

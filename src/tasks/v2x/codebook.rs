@@ -16,7 +16,7 @@ pub fn codebook(task: &V2xSpec, beams: usize, power_levels: &[f64]) -> Option<Co
             grid.map(|u| (share(u) / (1.0 - share(u))).ln() as f32).collect()
         }
         // Δ·tanh(a) = Δ·u
-        Beam::Tracking => grid.map(|u| u.atanh() as f32).collect(),
+        Beam::Tracking | Beam::Zf => grid.map(|u| u.atanh() as f32).collect(),
         Beam::Matrix => {
             let values = |u: f64| {
                 let f = steering_vector(u.acos(), task.antennas);

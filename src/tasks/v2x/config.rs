@@ -104,10 +104,10 @@ impl ExperimentConfig {
     }
 }
 
-const NOT_LEARNED: &str = "is not a learned parameterisation (angles, tracking, matrix)";
+const NOT_LEARNED: &str = "is not a learned parameterisation (angles, tracking, matrix, zf)";
 
 fn is_learned(beam: Beam) -> bool {
-    matches!(beam, Beam::Angles | Beam::Tracking | Beam::Matrix)
+    matches!(beam, Beam::Angles | Beam::Tracking | Beam::Matrix | Beam::Zf)
 }
 
 impl Layered for V2xConfig {
@@ -116,6 +116,7 @@ impl Layered for V2xConfig {
     const EXPERIMENTS: &'static [(&'static str, &'static str)] = EXPERIMENTS;
     const BEFORE: &'static str = "
         [task]
+        zf_regularisation = 1.0
         obs_shift = [0.0, 0.0, 0.0, 0.0]
         obs_scale = [0.3183098861837907, 0.03333333333333333, 0.07142857142857142, 0.2]
         [ppo]
@@ -125,6 +126,7 @@ impl Layered for V2xConfig {
         target_kl = 1.0
         kl_skip_ratio = 1.0
         [spiking]
+        hidden = []
         readout = 'last'
         target_kl = 1.0
     ";
@@ -207,8 +209,10 @@ pub struct V2xTaskConfig {
     pub jain_scale: f64,
     pub eps_theta_rad2: f64,
     pub eps_d_m2: f64,
-    /// Δ of `beam = "tracking"`.
+    /// Δ of `beam = "tracking"` and `"zf"`.
     pub tracking_delta_rad: f64,
+    /// Factor of the regularisation of `beam = "zf"`: 0 is plain zero-forcing, 1 the rule of Peel, Hochwald and Swindlehurst.
+    pub zf_regularisation: f64,
     pub distance_floor_m: f64,
     pub cos_floor: f64,
     pub cap_theta_rad: f64,
@@ -246,6 +250,7 @@ impl V2xTaskConfig {
         Rule::decimal("eps_theta_rad2", 1e-20, 10.0),
         Rule::decimal("eps_d_m2", 1e-12, 1e12),
         Rule::decimal("tracking_delta_rad", 1e-9, 10.0),
+        Rule::decimal("zf_regularisation", 0.0, 1e6),
         Rule::decimal("distance_floor_m", 1e-3, 1e6),
         Rule::decimal("cos_floor", 1e-6, 1.0),
         Rule::decimal("cap_theta_rad", 1e-9, 10.0),
@@ -356,7 +361,8 @@ impl V2xTaskConfig {
             cap_d_m: self.cap_d_m as f32,
             cap_v_m_s: self.cap_v_m_s as f32,
             road_y_m: self.start_m[0][1] as f32,
-            pad: [0.0; 5],
+            zf_regularisation: self.zf_regularisation as f32,
+            pad: [0.0; 4],
             // The kernels know the natural logarithm.
             obs_shift: [theta, d, v, sinr / std::f64::consts::LOG10_E].map(|x| x as f32),
             obs_scale: [by_theta, by_d, by_v, std::f64::consts::LOG10_E * by_sinr].map(|x| x as f32),

@@ -98,7 +98,7 @@ impl Env for V2xEnv {
         match self.spec.beam {
             Beam::Angles => each("angle_logit").chain(each("power_logit")).collect(),
             // The angle turns by Δ·tanh of it.
-            Beam::Tracking => each("turn_atanh").chain(each("power_logit")).collect(),
+            Beam::Tracking | Beam::Zf => each("turn_atanh").chain(each("power_logit")).collect(),
             Beam::Matrix => ["re", "im"]
                 .into_iter()
                 .flat_map(|part| (0..k * n).map(move |i| format!("beam_{}_{part}_{}", i / n, i % n)))
@@ -358,7 +358,7 @@ mod tests {
             names.dedup();
             assert_eq!(names.len(), n, "{what}");
         };
-        for beam in [Beam::Angles, Beam::Tracking, Beam::Matrix, Beam::Steer, Beam::Span] {
+        for beam in [Beam::Angles, Beam::Tracking, Beam::Matrix, Beam::Zf, Beam::Steer, Beam::Span] {
             let env = V2xEnv { spec: V2xSpec { beam, ..TASK }, params: Vec::new() };
             let sizes = env.sizes();
             for (all, n) in [(env.observation(), sizes.obs), (env.action(), sizes.action)] {

@@ -6,6 +6,7 @@ pub mod bench;
 pub mod codebook;
 pub mod config;
 pub mod env;
+pub mod forcing;
 pub mod golden;
 pub mod kernels;
 #[cfg(feature = "report")]

@@ -7,6 +7,7 @@
 //! Array gains of steered beams use the closed form aᴴ(θ)a(φ) = e^{jπ(N−1)Δ/2}·D(Δ), D(Δ) = sin(πNΔ/2)/(N sin(πΔ/2)), Δ = cos θ − cos φ;
 //! explicit beam matrices are summed over the antennas.
 
+use super::forcing::regularised_mix;
 use crate::env::TRUNCATED;
 use crate::num::philox::{Stream, draw};
 use crate::num::real::{Real, Word, c, each_group, load_rows};
@@ -27,6 +28,8 @@ pub enum Beam {
     Tracking,
     /// Raw complex F of (26): K·N_TA real parts (beam by beam), as many imaginary parts, K power logits; columns normalised.
     Matrix,
+    /// Regularised zero-forcing at the angles of [`Beam::Tracking`] and the distances of the last echo ([`forcing`](super::forcing)), powers as above. A = 2K.
+    Zf,
     /// Physical action of a reference agent: φ_k (rad), p_k (W). A = 2K.
     Steer,
     /// Physical action of a reference agent: angles φ_j, real mixing weights `X[j][i]` of the centred steering vectors, powers p_i (W):
@@ -62,7 +65,7 @@ impl V2xSpec {
     pub fn action_dim(&self) -> usize {
         let k = self.vehicles;
         match self.beam {
-            Beam::Angles | Beam::Tracking | Beam::Steer => 2 * k,
+            Beam::Angles | Beam::Tracking | Beam::Zf | Beam::Steer => 2 * k,
             Beam::Matrix => 2 * k * self.antennas + k,
             Beam::Span => 2 * k + k * k,
         }
@@ -147,7 +150,7 @@ pub struct V2xParams {
     pub eps_theta_rad2: f32,
     pub eps_d_m2: f32,
     pub jain_scale: f32,
-    /// Δ of `beam = "tracking"`.
+    /// Δ of `beam = "tracking"` and `"zf"`.
     pub tracking_delta_rad: f32,
     pub speed_min_m_s: f32,
     pub speed_max_m_s: f32,
@@ -158,7 +161,9 @@ pub struct V2xParams {
     pub cap_v_m_s: f32,
     /// Distance of the road from the unit (cartesian kinematics).
     pub road_y_m: f32,
-    pub pad: [f32; 5],
+    /// Factor of the regularisation of `beam = "zf"`.
+    pub zf_regularisation: f32,
+    pub pad: [f32; 4],
     /// What observations are made of θ̂, d̂, v̂ and ln(1+γ̂) with: (x − shift)·scale.
     pub obs_shift: [f32; 4],
     pub obs_scale: [f32; 4],
@@ -400,7 +405,7 @@ fn beams<V: Real>(
     p: &V2xParams,
     sin: &[V; KMAX],
     cos: &[V; KMAX],
-    hat: &[V; KMAX],
+    last: &State<V>,
     act: &[V],
 ) -> Beams<V> {
     let zero = V::splat(0.0);
@@ -451,8 +456,8 @@ fn beams<V: Real>(
     for i in 0..k {
         w[i] = match spec.beam {
             Beam::Angles => V::sin_cos_pi_multiple(act[i].sigmoid(), 1).1,
-            Beam::Tracking => {
-                (hat[i] + V::splat(f64::from(p.tracking_delta_rad)) * act[i].tanh()).sin_cos().1
+            Beam::Tracking | Beam::Zf => {
+                (last.obs_theta[i] + V::splat(f64::from(p.tracking_delta_rad)) * act[i].tanh()).sin_cos().1
             }
             _ => act[i].sin_cos().1,
         };
@@ -462,16 +467,26 @@ fn beams<V: Real>(
         Beam::Span => out.power[..k].copy_from_slice(&act[k + k * k..2 * k + k * k]),
         _ => out.power = softmax_power(k, p.p_max_w, &act[k..]),
     }
+    let mut mix = [[zero; KMAX]; KMAX];
+    match spec.beam {
+        Beam::Span => {
+            for q in 0..k {
+                mix[q][..k].copy_from_slice(&act[k + q * k..][..k]);
+            }
+        }
+        Beam::Zf => mix = regularised_mix(k, n, p, &w, &last.obs_d),
+        _ => {}
+    }
     for j in 0..k {
         let mut resp = [zero; KMAX];
         let mut slope = zero;
-        if spec.beam == Beam::Span {
+        if matches!(spec.beam, Beam::Span | Beam::Zf) {
             for q in 0..k {
                 let (d, e) = dirichlet(cos[j] - w[q], n);
                 for i in 0..k {
-                    resp[i] += d * act[k + q * k + i];
+                    resp[i] += d * mix[q][i];
                 }
-                slope += e * act[k + q * k + j];
+                slope += e * mix[q][j];
             }
         } else {
             for i in 0..k {
@@ -510,13 +525,12 @@ pub fn step<V: Real>(
     s: &mut State<V>,
 ) -> SlotOut<V> {
     let (zero, one) = (V::splat(0.0), V::splat(1.0));
-    let hat = s.obs_theta;
     motion(k, spec.kinematics, p, moved, s);
     let (mut sin, mut cos) = ([zero; KMAX], [zero; KMAX]);
     for i in 0..k {
         (sin[i], cos[i]) = s.theta[i].sin_cos();
     }
-    let b = beams(spec, k, p, &sin, &cos, &hat, act);
+    let b = beams(spec, k, p, &sin, &cos, s, act);
 
     let mut out = SlotOut {
         sum_rate: zero,

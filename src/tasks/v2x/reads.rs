@@ -8,7 +8,7 @@ use crate::learn::off_policy::Method;
 use crate::run::task::{Kind, Task};
 
 /// Keys of `[task]` of which [`metric::UPPER_BOUND`](super::physics::metric::UPPER_BOUND) knows nothing: those of radar, rewards and parameterised beams.
-const NOT_OF_THE_BOUND: [&str; 17] = [
+const NOT_OF_THE_BOUND: [&str; 18] = [
     "antennas_rx",
     "carrier_hz",
     "light_speed_m_s",
@@ -22,6 +22,7 @@ const NOT_OF_THE_BOUND: [&str; 17] = [
     "eps_theta_rad2",
     "eps_d_m2",
     "tracking_delta_rad",
+    "zf_regularisation",
     "cos_floor",
     "cap_theta_rad",
     "cap_d_m",
@@ -37,7 +38,10 @@ pub(super) fn reads(config: &V2xConfig, agent: &V2xAgent, key: &str) -> bool {
         ("task", "name") => false,
         // References and rules have beams of their own, and see what was measured.
         ("task", "beam" | "obs_shift" | "obs_scale") => learner.is_some(),
-        ("task", "tracking_delta_rad") => learner.is_some() && config.task.beam == Beam::Tracking,
+        ("task", "tracking_delta_rad") => {
+            learner.is_some() && matches!(config.task.beam, Beam::Tracking | Beam::Zf)
+        }
+        ("task", "zf_regularisation") => learner.is_some() && config.task.beam == Beam::Zf,
         ("task", name) if matches!(agent.kind, Kind::Fixed(Fixed::Bound)) => {
             !NOT_OF_THE_BOUND.contains(&name)
         }
@@ -48,6 +52,7 @@ pub(super) fn reads(config: &V2xConfig, agent: &V2xAgent, key: &str) -> bool {
         ("preset", _) | ("train", "updates") => learner.is_some(),
         // See PpoSpec::spiking.
         ("ppo", "lr_actor" | "lr_critic" | "actor_gain" | "target_kl") if spiking => false,
+        ("ppo", "hidden") if spiking => config.spiking.hidden.is_empty(),
         ("ppo", _) => matches!(learner, Some(Algorithm::Ppo(_))),
         ("spiking", _) => spiking,
         ("ddpg" | "dqn", _) => match learner {

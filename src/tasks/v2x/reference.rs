@@ -1,10 +1,11 @@
-//! The reference agents of task v2x that need no learning: `random`, `last-estimate`, `ekf`, `genie`, `genie-zf`.
+//! The reference agents of task v2x that need no learning: `random`, `last-estimate`, `ekf`, `ekf-zf`, `genie`, `genie-zf`.
 //!
 //! Each writes a *physical* action: [`Beam::Steer`] (angles, powers) or, for zero-forcing, [`Beam::Span`]. `shaders/v2x/v2x_reference.wgsl` is the GPU side.
 
+use super::forcing::{gram, inverse};
 use super::physics::{
-    Beam, KMAX, Kinematics, State, V2xParams, V2xSpec, comm_snr_per_watt, dirichlet, load_state, motion,
-    motion_noise, water_fill,
+    Beam, KMAX, Kinematics, State, V2xParams, V2xSpec, comm_snr_per_watt, load_state, motion, motion_noise,
+    water_fill,
 };
 use crate::num::philox::{Stream, draw};
 use crate::num::real::{Real, Word, c};
@@ -19,6 +20,8 @@ pub enum Reference {
     /// Extended Kalman filter on (θ, d, v) with (14) and the measurements of the echo, whose variances the receiver knows; steer at the
     /// one-step prediction, equal power.
     Ekf,
+    /// Zero-forcing at the filter's predicted angles, power water-filled over its predicted distances.
+    EkfZf,
     /// Steer at the true θ of the coming slot, equal power.
     Genie,
     /// Zero-forcing with the true angles of the coming slot and water-filled power.
@@ -28,11 +31,11 @@ pub enum Reference {
 impl Reference {
     /// The action parameterisation it writes.
     pub fn beam(self) -> Beam {
-        if self == Reference::GenieZf { Beam::Span } else { Beam::Steer }
+        if matches!(self, Reference::EkfZf | Reference::GenieZf) { Beam::Span } else { Beam::Steer }
     }
     /// Rows of its own memory per environment: the filter's mean (3) and covariance (6) per vehicle.
     pub fn memory_rows(self, vehicles: usize) -> usize {
-        if self == Reference::Ekf { 9 * vehicles } else { 0 }
+        if matches!(self, Reference::Ekf | Reference::EkfZf) { 9 * vehicles } else { 0 }
     }
 }
 
@@ -130,7 +133,8 @@ pub fn act<V: Real>(
             act[..k].copy_from_slice(&s.obs_theta[..k]);
             act[k..2 * k].fill(share);
         }
-        Reference::Ekf => {
+        Reference::Ekf | Reference::EkfZf => {
+            let (mut theta, mut d) = ([V::splat(0.0); KMAX], [V::splat(0.0); KMAX]);
             let first = (clock as usize).is_multiple_of(spec.slots);
             for i in 0..k {
                 let z = [s.obs_theta[i], s.obs_d[i], s.obs_v[i]];
@@ -143,71 +147,58 @@ pub fn act<V: Real>(
                 f.predict(p);
                 memory[9 * i..9 * i + 3].copy_from_slice(&f.x);
                 memory[9 * i + 3..9 * i + 9].copy_from_slice(&f.p);
-                act[i] = f.x[0];
-                act[k + i] = share;
+                (theta[i], d[i]) = (f.x[0], f.x[1]);
             }
+            if who == Reference::EkfZf {
+                forced(k, spec.antennas, p, &theta, &d, act);
+                return;
+            }
+            act[..k].copy_from_slice(&theta[..k]);
+            act[k..2 * k].fill(share);
         }
         Reference::Genie | Reference::GenieZf => {
             // The draws are counter-based, so the coming slot's truth can be had before it happens.
             let mut next = *s;
             motion(k, spec.kinematics, p, &motion_noise::<V>(k, p, env, clock), &mut next);
-            act[..k].copy_from_slice(&next.theta[..k]);
-            if who == Reference::Genie {
-                act[k..2 * k].fill(share);
+            if who == Reference::GenieZf {
+                forced(k, spec.antennas, p, &next.theta, &next.d, act);
                 return;
             }
-            let inv = gram_inverse(k, spec.antennas, &next.theta);
-            let mut snr = [V::splat(1.0); KMAX];
-            for i in 0..k {
-                // Column i normalised: ‖f_i‖² = (G⁻¹)_ii, and the vehicle's own response is its inverse root.
-                // (never below 1, as G has a unit diagonal).
-                let norm2 = inv[i][i].max(V::splat(1.0));
-                let norm = norm2.sqrt();
-                snr[i] = comm_snr_per_watt(p, next.d[i]) / norm2;
-                for j in 0..k {
-                    act[k + j * k + i] = inv[j][i] / norm;
-                }
-            }
-            let power = water_fill(k, V::splat(f64::from(p.p_max_w)), &snr);
-            act[k + k * k..].copy_from_slice(&power[..k]);
+            act[..k].copy_from_slice(&next.theta[..k]);
+            act[k..2 * k].fill(share);
         }
     }
 }
 
-/// Inverse of the Gram matrix G_ij = D(cos θ_i − cos θ_j) by Gauss–Jordan elimination (G is positive definite: no pivoting).
+/// Zero-forcing at these angles with power water-filled over these distances: an action of [`Beam::Span`].
 #[inline(always)]
-fn gram_inverse<V: Real>(k: usize, antennas: usize, theta: &[V; KMAX]) -> [[V; KMAX]; KMAX] {
-    let (zero, one) = (V::splat(0.0), V::splat(1.0));
-    let mut cos = [zero; KMAX];
+pub fn forced<V: Real>(
+    k: usize,
+    antennas: usize,
+    p: &V2xParams,
+    theta: &[V; KMAX],
+    d: &[V; KMAX],
+    act: &mut [V],
+) {
+    let mut cos = [V::splat(0.0); KMAX];
     for i in 0..k {
         cos[i] = theta[i].sin_cos().1;
     }
-    let mut g = [[zero; KMAX]; KMAX];
-    let mut inv = [[zero; KMAX]; KMAX];
+    let inv = inverse(k, gram(k, antennas, &cos));
+    let mut snr = [V::splat(1.0); KMAX];
+    act[..k].copy_from_slice(&theta[..k]);
     for i in 0..k {
+        // Column i normalised: ‖f_i‖² = (G⁻¹)_ii, and the vehicle's own response is its inverse root.
+        // (never below 1, as G has a unit diagonal).
+        let norm2 = inv[i][i].max(V::splat(1.0));
+        let norm = norm2.sqrt();
+        snr[i] = comm_snr_per_watt(p, d[i]) / norm2;
         for j in 0..k {
-            g[i][j] = if i == j { one } else { dirichlet(cos[i] - cos[j], antennas).0 };
-        }
-        inv[i][i] = one;
-    }
-    for c in 0..k {
-        // Vehicles in line make G singular: a floor of the order of its rounding keeps the weights finite.
-        let pivot = one / g[c][c].max(V::splat(1e-6));
-        for j in 0..k {
-            g[c][j] *= pivot;
-            inv[c][j] *= pivot;
-        }
-        for r in 0..k {
-            if r != c {
-                let factor = g[r][c];
-                for j in 0..k {
-                    g[r][j] -= factor * g[c][j];
-                    inv[r][j] -= factor * inv[c][j];
-                }
-            }
+            act[k + j * k + i] = inv[j][i] / norm;
         }
     }
-    inv
+    let power = water_fill(k, V::splat(f64::from(p.p_max_w)), &snr);
+    act[k + k * k..].copy_from_slice(&power[..k]);
 }
 
 /// v2x_reference over the environments [from, to) of a batch: reads `state` `[10K, envs]`, updates `memory` `[rows, envs]`, writes `action` `[envs, A]`.

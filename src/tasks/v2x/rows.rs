@@ -54,7 +54,7 @@ mod tests {
     #[test]
     fn labels_are_the_words_of_the_configuration() {
         let of = |set: &str| labels(&V2xConfig::load(None, &[set.into()]).unwrap(), "x=1");
-        for beam in ["angles", "tracking", "matrix"] {
+        for beam in ["angles", "tracking", "matrix", "zf"] {
             assert_eq!(of(&format!("task.beam={beam:?}")), [beam, "paper", "x=1"]);
         }
         for kinematics in ["paper", "cartesian"] {

@@ -15,7 +15,7 @@ pub const AGENTS: &[V2xAgent] = &[
     // What the paper proposes.
     Agent {
         id: "spiking-ac",
-        summary: "PPO, spiking actor and critic 128-128 (LIF, 6 spike steps), Gaussian policy",
+        summary: "PPO, spiking actor and critic (LIF, 6 spike steps), Gaussian policy",
         kind: Kind::Learned(|config, env| {
             Algorithm::Ppo(PpoSpec::spiking(&config.ppo, &config.spiking, env))
         }),
@@ -42,6 +42,7 @@ pub const AGENTS: &[V2xAgent] = &[
     reference("random", "beams U(0, π), power Dirichlet(1)", Reference::Random),
     reference("last-estimate", "steer at the last echo's angle, equal power", Reference::LastEstimate),
     reference("ekf", "extended Kalman filter, steer at the prediction, equal power", Reference::Ekf),
+    reference("ekf-zf", "zero-forcing at the filter's prediction, water-filled power", Reference::EkfZf),
     reference("genie", "steer at the coming true angle, equal power", Reference::Genie),
     reference("genie-zf", "zero-forcing at the true angles, water-filled power", Reference::GenieZf),
     Agent {

@@ -38,7 +38,9 @@ pub const REGISTRY: &[Entry] = &[
     entry!(v2x_reset, v2x(Beam::Angles)),
     entry!(v2x_reference, v2x_reference::Spec { batch: v2x(Beam::Span), who: Reference::GenieZf }, check |gpu| {
         let mut rows = Vec::new();
-        for who in [Reference::Random, Reference::LastEstimate, Reference::Ekf, Reference::Genie, Reference::GenieZf] {
+        for who in [
+            Reference::Random, Reference::LastEstimate, Reference::Ekf, Reference::EkfZf, Reference::Genie, Reference::GenieZf,
+        ] {
             let spec = v2x_reference::Spec { batch: v2x(who.beam()), who };
             rows.extend(named(&format!("{who:?}"), v2x_reference::check(gpu, &spec, 1)?));
         }
@@ -46,14 +48,14 @@ pub const REGISTRY: &[Entry] = &[
     }),
     entry!(v2x_step, v2x(Beam::Angles), check |gpu| {
         let mut rows = Vec::new();
-        for beam in [Beam::Angles, Beam::Tracking, Beam::Matrix, Beam::Steer, Beam::Span] {
+        for beam in [Beam::Angles, Beam::Tracking, Beam::Matrix, Beam::Zf, Beam::Steer, Beam::Span] {
             rows.extend(named(&format!("{beam:?}"), v2x_step::check(gpu, &v2x(beam), 1)?));
         }
         Ok(rows)
     }),
     entry!(v2x_slots, v2x(Beam::Angles), check |gpu| {
         let mut rows = Vec::new();
-        for beam in [Beam::Angles, Beam::Tracking, Beam::Matrix] {
+        for beam in [Beam::Angles, Beam::Tracking, Beam::Matrix, Beam::Zf] {
             rows.extend(named(&format!("{beam:?}"), v2x_slots::check(gpu, &v2x(beam), 1)?));
         }
         Ok(rows)
@@ -62,7 +64,7 @@ pub const REGISTRY: &[Entry] = &[
         // Streamed weights as the adapter has room for, and resident ones for which every adapter has.
         let all = &wgpu::Limits::default();
         let mut rows = Vec::new();
-        for (beam, hidden, limits) in [(Beam::Angles, &[128, 128][..], &gpu.limits), (Beam::Tracking, &[20], all)] {
+        for (beam, hidden, limits) in [(Beam::Angles, &[128, 128][..], &gpu.limits), (Beam::Tracking, &[20], all), (Beam::Zf, &[20], all)] {
             let spec = rollout(beam, hidden, limits);
             rows.extend(named(&format!("{beam:?}"), v2x_rollout::check(gpu, &spec, 1)?));
         }

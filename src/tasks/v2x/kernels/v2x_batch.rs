@@ -182,6 +182,8 @@ pub fn step_scale(
         }
     }
     let spec = V2xSpec { beam, ..*spec };
+    // Zero-forcing also depends on what the last echo said.
+    let seen = if beam == Beam::Zf { 2 * k } else { 0 };
     let mut x = Vec::new();
     let mut size = Vec::new();
     for i in 0..k {
@@ -192,12 +194,16 @@ pub fn step_scale(
     size.extend_from_slice(&noise_size(moved)[..3 * k]);
     x.extend_from_slice(&echoed[..3 * k]);
     size.extend_from_slice(&noise_size(echoed)[..3 * k]);
+    if seen > 0 {
+        x.extend(s.obs_theta[..k].iter().chain(&s.obs_d[..k]));
+        size.extend((0..k).map(|_| 1.0).chain(s.obs_d[..k].iter().map(|d| d.abs())));
+    }
     // Explicit beams come in exactly and are summed directly; only their K power logits are moved.
     let fixed = if beam == Beam::Matrix { act.len() - k } else { 0 };
     for (i, &a) in physical.iter().enumerate().skip(fixed) {
         x.push(a);
         size.push(match beam {
-            Beam::Matrix => 1.0 + a.abs(),
+            Beam::Matrix | Beam::Zf => 1.0 + a.abs(),
             _ if i < k => 1.0,
             _ => a.abs(),
         });
@@ -210,8 +216,12 @@ pub fn step_scale(
         let (mut moved, mut echoed): (Noise<f64>, Noise<f64>) = ([0.0; 3 * KMAX], [0.0; 3 * KMAX]);
         moved[..3 * k].copy_from_slice(&x[3 * k..6 * k]);
         echoed[..3 * k].copy_from_slice(&x[6 * k..9 * k]);
+        if seen > 0 {
+            s.obs_theta[..k].copy_from_slice(&x[9 * k..10 * k]);
+            s.obs_d[..k].copy_from_slice(&x[10 * k..11 * k]);
+        }
         let mut act = physical.clone();
-        act[fixed..].copy_from_slice(&x[9 * k..]);
+        act[fixed..].copy_from_slice(&x[9 * k + seen..]);
         let o = step(&spec, k, p, &moved, &echoed, &act, true, &mut s);
         let mut out = Vec::new();
         for group in [

@@ -12,9 +12,10 @@ use crate::num::philox::{Stream, draw};
 use crate::num::real::Real;
 use crate::num::real::counted::{Counted, operations};
 use crate::tasks::v2x::physics::{
-    Batch, StepSlices, V2xParams, comm_snr_per_watt, motion, motion_noise, reset_range, step_range,
+    Batch, Beam, KMAX, StepSlices, V2xParams, comm_snr_per_watt, motion, motion_noise, reset_range,
+    step_range,
 };
-use crate::tasks::v2x::reference::{Reference, act, reference_range};
+use crate::tasks::v2x::reference::{Reference, act, forced, reference_range};
 
 pub const SHADER: Source = shader!("shaders/v2x/", "v2x_reference", super::SHARED);
 
@@ -48,7 +49,7 @@ pub struct Args {
     pub action_off: usize,
 }
 
-/// `params` `[R]`, `state` `[R, 10K, B]`, `memory` `[R, 9K, B]` (`ekf` only, else not looked at), `action` `[R, B, A]` from `action_off`.
+/// `params` `[R]`, `state` `[R, 10K, B]`, `memory` `[R, 9K, B]` (of the filters, else not looked at), `action` `[R, B, A]` from `action_off`.
 pub fn v2x_reference_cpu<F: Scalar>(
     spec: &Spec,
     at: &Args,
@@ -99,6 +100,7 @@ pub fn prelude(spec: &Spec) -> Prelude {
         .u32("AGENT_RANDOM", Reference::Random as usize)
         .u32("AGENT_LAST_ESTIMATE", Reference::LastEstimate as usize)
         .u32("AGENT_EKF", Reference::Ekf as usize)
+        .u32("AGENT_EKF_ZF", Reference::EkfZf as usize)
         .u32("AGENT_GENIE_ZF", Reference::GenieZf as usize)
 }
 
@@ -109,7 +111,7 @@ host! {
         assert_eq!(spec.batch.task.beam, spec.who.beam(), "{:?} writes actions of another beam", spec.who);
         check_trips(gpu, "v2x_reference", philox_trips(3 * k) + 2 * k * k * k + 6 * k * k + 60 * k)
     };
-    /// `params` `[R]`, `state` `[R, 10K, B]`, `memory` `[R, 9K, B]` (any buffer for an agent other than `ekf`); `action` holds whatever the offset of
+    /// `params` `[R]`, `state` `[R, 10K, B]`, `memory` `[R, 9K, B]` (any buffer for an agent without a filter); `action` holds whatever the offset of
     /// `record` points into.
     bind |spec| {
         params: V2xParams = of_len(spec.batch.r),
@@ -176,73 +178,94 @@ fn scales(
         for q in 0..rows {
             memory_scale[(r * rows + q) * b + env] += change[a + q];
         }
-        match spec.who {
-            Reference::Random => {
-                // −ln u near u = 1 is off by 3e-8 absolute, and the shares are relative to the sum.
-                let words: Vec<u32> = (0..(2 * k).div_ceil(4))
-                    .flat_map(|q| draw(p.key, Stream::Baseline, env as u32, at.clock, q as u32))
-                    .collect();
-                let sum: f64 = words[k..2 * k].iter().map(|w| -f64::unit_from_word(*w).ln()).sum();
-                for s in &mut action_scale[k..] {
-                    *s += f64::from(p.p_max_w) * (1.0 + 0.1 / sum);
+        if spec.who == Reference::Random {
+            // −ln u near u = 1 is off by 3e-8 absolute, and the shares are relative to the sum.
+            let words: Vec<u32> = (0..(2 * k).div_ceil(4))
+                .flat_map(|q| draw(p.key, Stream::Baseline, env as u32, at.clock, q as u32))
+                .collect();
+            let sum: f64 = words[k..2 * k].iter().map(|w| -f64::unit_from_word(*w).ln()).sum();
+            for s in &mut action_scale[k..] {
+                *s += f64::from(p.p_max_w) * (1.0 + 0.1 / sum);
+            }
+        }
+        // What the coming angles and distances are off by beyond the secants, and what they are.
+        let mut wide = [[0.0; 2]; KMAX];
+        let mut next = s;
+        if rows > 0 && !(at.clock as usize).is_multiple_of(t.slots) {
+            for i in 0..k {
+                let m = &own[9 * i..9 * i + 9];
+                let sd = [m[3], m[6], m[8]].map(f64::sqrt);
+                // |F| of (14) at the observation; P − K·P cancels, so its error is one of P before the update.
+                let (v, d) = (s.obs_v[i].abs(), s.obs_d[i].abs());
+                let dt = f64::from(p.dt_s);
+                let jacobian =
+                    [[1.0 + v * dt / d, v * dt / (d * d), dt / d], [v * dt, 1.0, dt], [0.0, 0.0, 1.0]];
+                let noise = [p.sigma_theta_rad, p.sigma_d_m, p.sigma_v_m_s].map(f64::from);
+                let mut w = [0.0; 3];
+                for (w, (row, q)) in w.iter_mut().zip(jacobian.iter().zip(noise)) {
+                    *w = q + row.iter().zip(sd).map(|(f, s)| f * s).sum::<f64>();
+                }
+                let z = [s.obs_theta[i], s.obs_d[i], s.obs_v[i]];
+                // Standardised innovations, each rounded as its terms are.
+                let pull: f64 = (0..3)
+                    .map(|j| ((z[j] - m[j]).abs() + 0.1 * z[j].abs()) / (sd[j] * sd[j] + s.var[j][i]).sqrt())
+                    .sum();
+                let at = |q: usize| (r * rows + 9 * i + q) * b + env;
+                for (q, w) in w.iter().enumerate() {
+                    memory_scale[at(q)] += w * pull;
+                }
+                for (q, (f, g)) in [(0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)].into_iter().enumerate() {
+                    memory_scale[at(3 + q)] += w[f] * w[g];
+                }
+                wide[i] = [w[0] * pull, w[1] * pull];
+            }
+        }
+        if rows > 0 {
+            for i in 0..k {
+                let at = |q: usize| (r * rows + 9 * i + q) * b + env;
+                (next.theta[i], next.d[i]) = (memory64[at(0)], memory64[at(1)]);
+            }
+        } else {
+            motion(k, t.kinematics, p, &motion_noise::<f64>(k, p, env as u32, at.clock), &mut next);
+        }
+        if spec.who == Reference::Ekf {
+            action_scale.iter_mut().zip(wide).take(k).for_each(|(s, [theta, _])| *s += theta);
+        }
+        if spec.batch.task.beam == Beam::Span {
+            let act = &action64[at.action_off + e * a..][..a];
+            // X_ji = G⁻¹_ji/√G⁻¹_ii, so G⁻¹_ji = X_ji·X_ii. An error E in G changes it by G⁻¹·E·G⁻¹.
+            let inv = |j: usize, i: usize| act[k + j * k + i] * act[k + i * k + i];
+            let reach: Vec<f64> = (0..k).map(|i| (0..k).map(|j| inv(j, i).abs()).sum()).collect();
+            let mut water = f64::from(p.p_max_w);
+            for i in 0..k {
+                let rel = reach[i] * reach[i] / inv(i, i);
+                if act[k + k * k + i] > 0.0 {
+                    water += (1.0 + rel) * inv(i, i) / comm_snr_per_watt::<f64>(p, next.d[i]);
+                }
+                for j in 0..k {
+                    let x = k + j * k + i;
+                    action_scale[x] += reach[i] * reach[j] / inv(i, i).sqrt() + act[x].abs() * rel;
                 }
             }
-            Reference::Ekf if !(at.clock as usize).is_multiple_of(t.slots) => {
-                for i in 0..k {
-                    let m = &own[9 * i..9 * i + 9];
-                    let sd = [m[3], m[6], m[8]].map(f64::sqrt);
-                    // |F| of (14) at the observation; P − K·P cancels, so its error is one of P before the update.
-                    let (v, d) = (s.obs_v[i].abs(), s.obs_d[i].abs());
-                    let dt = f64::from(p.dt_s);
-                    let jacobian =
-                        [[1.0 + v * dt / d, v * dt / (d * d), dt / d], [v * dt, 1.0, dt], [0.0, 0.0, 1.0]];
-                    let noise = [p.sigma_theta_rad, p.sigma_d_m, p.sigma_v_m_s].map(f64::from);
-                    let mut w = [0.0; 3];
-                    for (w, (row, q)) in w.iter_mut().zip(jacobian.iter().zip(noise)) {
-                        *w = q + row.iter().zip(sd).map(|(f, s)| f * s).sum::<f64>();
+            for s in &mut action_scale[k + k * k..] {
+                *s += water;
+            }
+            // What the filter's own errors make of it, by central differences.
+            for (q, [theta, d]) in wide.into_iter().enumerate().take(k) {
+                for (of, h) in [(0, 1e-6 * theta), (1, 1e-6 * d)].into_iter().filter(|(_, h)| *h > 0.0) {
+                    let at = |sign: f64| {
+                        let (mut theta, mut d) = (next.theta, next.d);
+                        let x = if of == 0 { &mut theta[q] } else { &mut d[q] };
+                        *x += sign * h;
+                        let mut out = vec![0.0; a];
+                        forced(k, t.antennas, p, &theta, &d, &mut out);
+                        out
+                    };
+                    for ((s, up), down) in action_scale.iter_mut().zip(at(1.0)).zip(at(-1.0)) {
+                        *s += (up - down).abs() / 2e-6;
                     }
-                    let z = [s.obs_theta[i], s.obs_d[i], s.obs_v[i]];
-                    // Standardised innovations, each rounded as its terms are.
-                    let pull: f64 = (0..3)
-                        .map(|j| {
-                            ((z[j] - m[j]).abs() + 0.1 * z[j].abs()) / (sd[j] * sd[j] + s.var[j][i]).sqrt()
-                        })
-                        .sum();
-                    let at = |q: usize| (r * rows + 9 * i + q) * b + env;
-                    for (q, w) in w.iter().enumerate() {
-                        memory_scale[at(q)] += w * pull;
-                    }
-                    for (q, (f, g)) in
-                        [(0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)].into_iter().enumerate()
-                    {
-                        memory_scale[at(3 + q)] += w[f] * w[g];
-                    }
-                    action_scale[i] += w[0] * pull;
                 }
             }
-            Reference::GenieZf => {
-                let mut next = s;
-                motion(k, t.kinematics, p, &motion_noise::<f64>(k, p, env as u32, at.clock), &mut next);
-                let act = &action64[at.action_off + e * a..][..a];
-                // X_ji = G⁻¹_ji/√G⁻¹_ii, so G⁻¹_ji = X_ji·X_ii. An error E in G changes it by G⁻¹·E·G⁻¹.
-                let inv = |j: usize, i: usize| act[k + j * k + i] * act[k + i * k + i];
-                let reach: Vec<f64> = (0..k).map(|i| (0..k).map(|j| inv(j, i).abs()).sum()).collect();
-                let mut water = f64::from(p.p_max_w);
-                for i in 0..k {
-                    let rel = reach[i] * reach[i] / inv(i, i);
-                    if act[k + k * k + i] > 0.0 {
-                        water += (1.0 + rel) * inv(i, i) / comm_snr_per_watt::<f64>(p, next.d[i]);
-                    }
-                    for j in 0..k {
-                        let x = k + j * k + i;
-                        action_scale[x] += reach[i] * reach[j] / inv(i, i).sqrt() + act[x].abs() * rel;
-                    }
-                }
-                for s in &mut action_scale[k + k * k..] {
-                    *s += water;
-                }
-            }
-            _ => {}
         }
     }
     (action_scale, memory_scale)

@@ -122,6 +122,7 @@ pub fn prelude(spec: &Spec) -> Prelude {
         .u32("BEAM_ANGLES", Beam::Angles as usize)
         .u32("BEAM_TRACKING", Beam::Tracking as usize)
         .u32("BEAM_MATRIX", Beam::Matrix as usize)
+        .u32("BEAM_ZF", Beam::Zf as usize)
         .u32("BEAM_STEER", Beam::Steer as usize)
         .u32("BEAM_SPAN", Beam::Span as usize)
         .u32("METRIC_ROWS", spec.task.metric_rows())
@@ -143,6 +144,8 @@ pub(super) fn trips(t: &V2xSpec) -> usize {
     let beams = match t.beam {
         Beam::Matrix => k * n + k * n * (k + 1) + k * k,
         Beam::Span => k * (k + 1) * (k + 1),
+        // Gram matrix, inverse, norms and the mix beside what Span does.
+        Beam::Zf => k * (k + 1) * (k + 1) + k * (2 * k * k + 6 * k + 4),
         _ => k * (k + 2),
     };
     beams + 2 * philox_trips(3 * k) + philox_trips(k) + 3 * k * k + 14 * k
