@@ -101,18 +101,20 @@ unsafe fn tile<V: F32Lanes, const MR: usize, const NR: usize>(
     }
 }
 
-/// `C[m, n] = epilogue(Σ_k A[m, k]·B[k, n] (+ C[m, n] if accumulate), m, n)`; `cols` is a multiple of [`PAD`]. `NR` vectors wide tiles: 2, or
-/// 4 where there are few rows, so that enough sums are in flight.
+/// An epilogue that leaves the sums as they are.
 #[inline(always)]
-#[allow(clippy::too_many_arguments, reason = "the arguments of every matrix product")]
+pub fn as_is<V>(sum: V, _: usize, _: usize) -> V {
+    sum
+}
+
+/// `C[m, n] = epilogue(Σ_k A[m, k]·B[k, n] (+ C[m, n] if accumulate), m, n)` into C with its leading dimension; `cols` is a multiple of [`PAD`].
+/// `NR` vectors wide tiles: 2, or 4 where there are few rows, so that enough sums are in flight.
+#[inline(always)]
 pub fn product<V: F32Lanes, const NR: usize>(
-    rows: usize,
-    cols: usize,
-    k: usize,
+    [rows, cols, k]: [usize; 3],
     a: Strided,
     b: RowMajor,
-    c: &mut [f32],
-    ldc: usize,
+    (c, ldc): (&mut [f32], usize),
     accumulate: bool,
     epilogue: impl Fn(V, usize, usize) -> V,
 ) {
@@ -240,7 +242,7 @@ pub fn tanh_rational<V: F32Lanes>(x: V) -> V {
 
 /// `b[j] += Σ_m dy[m, j]`: eight vectors at a time, so that the sums do not wait for each other.
 #[inline(always)]
-pub(super) fn column_sums<V: F32Lanes>(rows: usize, cols: usize, dy: &[f32], ld: usize, b: &mut [f32]) {
+fn column_sums<V: F32Lanes>(rows: usize, cols: usize, dy: &[f32], ld: usize, b: &mut [f32]) {
     #[inline(always)]
     fn span<V: F32Lanes, const N: usize>(rows: usize, dy: &[f32], ld: usize, b: &mut [f32]) {
         let mut sum = [V::splat(0.0); N];
@@ -262,6 +264,26 @@ pub(super) fn column_sums<V: F32Lanes>(rows: usize, cols: usize, dy: &[f32], ld:
         span::<V, 1>(rows, &dy[j..], ld, &mut b[j..]);
         j += V::LANES;
     }
+}
+
+/// `dw[o, i] += Σ_m dy[m, o]·x[m, i]`, into dw with its leading dimension, and `db[o] += Σ_m dy[m, o]`: the gradients by a layer's weights and biases
+/// from those by its outputs and its inputs, `rows` rows of each.
+#[inline(always)]
+pub(super) fn layer_sums<V: F32Lanes>(
+    [rows, outputs, inputs]: [usize; 3],
+    dy: RowMajor,
+    x: RowMajor,
+    dw: (&mut [f32], usize),
+    db: &mut [f32],
+) {
+    let size = [outputs, inputs.next_multiple_of(PAD), rows];
+    let a = Strided { data: dy.data, row: 1, col: dy.ld };
+    if outputs < 12 {
+        product::<V, 4>(size, a, x, dw, true, as_is);
+    } else {
+        product::<V, 2>(size, a, x, dw, true, as_is);
+    }
+    column_sums::<V>(rows, outputs.next_multiple_of(PAD), dy.data, dy.ld, db);
 }
 
 #[cfg(test)]
