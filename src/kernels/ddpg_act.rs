@@ -7,7 +7,7 @@ use super::compare::{Comparison, Tol, compare_scaled};
 use super::cost::{Cost, NORMAL_PAIR, TANH};
 use super::inputs::{Sample, normal, widen};
 use super::twin::check_trips;
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
+use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source, fold_groups};
 use crate::num::philox::{Stream, draw};
 use crate::num::real::Real;
 
@@ -95,38 +95,17 @@ pub fn prelude(spec: &Spec) -> Prelude {
     Prelude::new().u32("WG", WG).u32("R", spec.r).u32("B", spec.b).u32("A", spec.a)
 }
 
-/// The compiled kernel.
-pub struct DdpgAct {
-    spec: Spec,
-    kernel: Kernel,
-}
-
-impl DdpgAct {
-    pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
-        // One Philox block is ten loop iterations.
-        check_trips(gpu, "ddpg_act", spec.a.div_ceil(4) * 15)?;
-        Ok(DdpgAct { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
-    }
-
+host! {
+    DdpgAct, DdpgActBound;
+    // One Philox block is ten loop iterations.
+    fits |gpu, spec| check_trips(gpu, "ddpg_act", spec.a.div_ceil(4) * 15);
     /// Shapes as in [`ddpg_act_cpu`].
-    pub fn bind(
-        &self,
-        gpu: &Gpu,
-        keys: &Buf<[u32; 2]>,
-        noise: &Buf<f32>,
-        z: &Buf<f32>,
-        action: &Buf<f32>,
-    ) -> DdpgActBound {
-        let Spec { r, b, a } = self.spec;
-        let buffers = [keys.of_len(r), noise.of_len(r), z.of_len(r * b * a), action.of_len(r * b * a)];
-        DdpgActBound { spec: self.spec, bound: self.kernel.bind(gpu, &buffers) }
+    bind |&Spec { r, b, a }| {
+        keys: [u32; 2] = of_len(r),
+        noise: f32 = of_len(r),
+        z: f32 = of_len(r * b * a),
+        action: f32 = of_len(r * b * a),
     }
-}
-
-/// The kernel with its buffers.
-pub struct DdpgActBound {
-    spec: Spec,
-    bound: Bound,
 }
 
 impl DdpgActBound {

@@ -8,7 +8,7 @@ use super::compare::{Comparison, compare_exact};
 use super::cost::Cost;
 use super::inputs::{Sample, normal};
 use super::twin::check_trips;
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
+use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source, fold_groups};
 use crate::nets::codebook::{Codebook, argmax};
 use crate::num::philox::{Stream, draw};
 
@@ -107,54 +107,23 @@ pub fn prelude(spec: &Spec) -> Prelude {
         .u32("WIDTH", book.width)
 }
 
-/// The compiled kernel.
-pub struct DqnAct {
-    spec: Spec,
-    kernel: Kernel,
-}
-
-impl DqnAct {
-    pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
-        let trips = spec.codebook.choices() + spec.codebook.values() + 20;
-        check_trips(gpu, "dqn_act", trips)?;
-        Ok(DqnAct { spec: spec.clone(), kernel: gpu.kernel(&SHADER, &prelude(spec))? })
-    }
-
+host! {
+    DqnAct, DqnActBound;
+    fits |gpu, spec| check_trips(gpu, "dqn_act", spec.codebook.choices() + spec.codebook.values() + 20);
     /// `keys` and `thresholds` `[R]`, `q` `[R, B, K·L]`, `codebook` as [`Codebook::flat`], `choice` `[R, B, K]`, `action` `[R, B, A]`.
-    #[allow(clippy::too_many_arguments, reason = "the argument list is the kernel's binding list")]
-    pub fn bind(
-        &self,
-        gpu: &Gpu,
-        keys: &Buf<[u32; 2]>,
-        thresholds: &Buf<u32>,
-        q: &Buf<f32>,
-        codebook: &Buf<f32>,
-        choice: &Buf<f32>,
-        action: &Buf<f32>,
-    ) -> DqnActBound {
-        let Spec { r, b, codebook: book } = &self.spec;
-        let n = r * b;
-        let buffers = [
-            keys.of_len(*r),
-            thresholds.of_len(*r),
-            q.of_len(n * book.factors * book.choices()),
-            codebook.of_len(book.beams.len() + book.levels.len()),
-            choice.of_len(n * book.factors),
-            action.of_len(n * book.actions()),
-        ];
-        DqnActBound { threads: n * book.factors, bound: self.kernel.bind(gpu, &buffers) }
+    bind |Spec { r, b, codebook: book }| {
+        keys: [u32; 2] = of_len(*r),
+        thresholds: u32 = of_len(*r),
+        q: f32 = of_len(r * b * book.factors * book.choices()),
+        codebook: f32 = of_len(book.beams.len() + book.levels.len()),
+        choice: f32 = of_len(r * b * book.factors),
+        action: f32 = of_len(r * b * book.actions()),
     }
-}
-
-/// The kernel with its buffers.
-pub struct DqnActBound {
-    threads: usize,
-    bound: Bound,
 }
 
 impl DqnActBound {
     pub fn record(&self, pass: &mut wgpu::ComputePass, at: &Args) {
-        self.bound.record(pass, fold_groups(self.threads, WG), &[at.clock]);
+        self.bound.record(pass, fold_groups(self.choice, WG), &[at.clock]);
     }
 }
 

@@ -7,7 +7,7 @@ use super::compare::{Comparison, Tol, compare_scaled};
 use super::cost::Cost;
 use super::inputs::{Sample, widen, widen_rows};
 use super::twin::check_trips;
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
+use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source, fold_groups};
 use crate::num::real::Real;
 
 pub const SHADER: Source = shader!("shaders/", "gae");
@@ -80,55 +80,24 @@ pub fn gae_cpu<F: Real>(
     }
 }
 
-/// The compiled kernel.
-pub struct Gae {
-    kernel: Kernel,
-    spec: Spec,
-}
-
-/// The kernel with its buffers.
-pub struct GaeBound {
-    bound: Bound,
-    groups: [u32; 3],
-}
-
-impl Gae {
-    pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Gae, GpuError> {
-        check_trips(gpu, "gae", spec.t)?;
-        Ok(Gae { kernel: gpu.kernel(&SHADER, &prelude(spec))?, spec: spec.clone() })
-    }
-
+host! {
+    Gae, GaeBound;
+    fits |gpu, spec| check_trips(gpu, "gae", spec.t);
     /// Shapes as in [`gae_cpu`]; `reward` may go on behind its T slots.
-    #[expect(clippy::too_many_arguments, reason = "the kernel's buffers in binding order")]
-    pub fn bind(
-        &self,
-        gpu: &Gpu,
-        reward: &Buf<f32>,
-        value: &Buf<f32>,
-        final_value: &Buf<f32>,
-        flags: &Buf<u32>,
-        hyper: &Buf<[f32; 4]>,
-        advantage: &Buf<f32>,
-        returns: &Buf<f32>,
-    ) -> GaeBound {
-        let Spec { t, r, b } = self.spec;
-        let n = t * r * b;
-        let buffers = [
-            reward.at_least(n),
-            value.of_len(n + r * b),
-            final_value.of_len(n),
-            flags.of_len(n),
-            hyper.of_len(r),
-            advantage.of_len(n),
-            returns.of_len(n),
-        ];
-        GaeBound { bound: self.kernel.bind(gpu, &buffers), groups: fold_groups(r * b, WG) }
+    bind |&Spec { t, r, b }| {
+        reward: f32 = at_least(t * r * b),
+        value: f32 = of_len((t + 1) * r * b),
+        final_value: f32 = of_len(t * r * b),
+        flags: u32 = of_len(t * r * b),
+        hyper: [f32; 4] = of_len(r),
+        advantage: f32 = of_len(t * r * b),
+        returns: f32 = of_len(t * r * b),
     }
 }
 
 impl GaeBound {
     pub fn record(&self, pass: &mut wgpu::ComputePass) {
-        self.bound.record(pass, self.groups, &[]);
+        self.bound.record(pass, fold_groups(self.spec.r * self.spec.b, WG), &[]);
     }
 }
 

@@ -4,7 +4,7 @@
 use super::compare::{Comparison, compare_exact};
 use super::cost::Cost;
 use super::inputs::Sample;
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
+use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source, fold_groups};
 use crate::num::shuffle::{Minibatch, Samples, Unit};
 use rayon::prelude::*;
 
@@ -56,47 +56,20 @@ pub fn minibatch_scalars_cpu<F: Copy + Send + Sync>(
     });
 }
 
-/// The compiled kernel.
-pub struct MinibatchScalars {
-    kernel: Kernel,
-    spec: Spec,
-}
-
-/// The kernel with its buffers.
-pub struct MinibatchScalarsBound {
-    bound: Bound,
-    spec: Spec,
-}
-
-impl MinibatchScalars {
-    pub fn new(gpu: &Gpu, spec: &Spec) -> Result<MinibatchScalars, GpuError> {
+host! {
+    MinibatchScalars, MinibatchScalarsBound;
+    fits |_, spec| {
         spec.unit.assert_whole(spec.t, spec.m);
-        Ok(MinibatchScalars { kernel: gpu.kernel(&SHADER, &prelude(spec))?, spec: spec.clone() })
-    }
-
+        Ok(())
+    };
     /// Shapes as in [`minibatch_scalars_cpu`].
-    #[expect(clippy::too_many_arguments, reason = "the kernel's buffers in binding order")]
-    pub fn bind(
-        &self,
-        gpu: &Gpu,
-        keys: &Buf<[u32; 2]>,
-        logprob: &Buf<f32>,
-        advantage: &Buf<f32>,
-        returns: &Buf<f32>,
-        value: &Buf<f32>,
-        mb_scalars: &Buf<[f32; 4]>,
-    ) -> MinibatchScalarsBound {
-        let Spec { t, r, b, m, .. } = self.spec;
-        let n = t * r * b;
-        let buffers = [
-            keys.of_len(r),
-            logprob.of_len(n),
-            advantage.of_len(n),
-            returns.of_len(n),
-            value.of_len(n + r * b),
-            mb_scalars.of_len(r * m),
-        ];
-        MinibatchScalarsBound { bound: self.kernel.bind(gpu, &buffers), spec: self.spec.clone() }
+    bind |&Spec { t, r, b, m, .. }| {
+        keys: [u32; 2] = of_len(r),
+        logprob: f32 = of_len(t * r * b),
+        advantage: f32 = of_len(t * r * b),
+        returns: f32 = of_len(t * r * b),
+        value: f32 = of_len((t + 1) * r * b),
+        mb_scalars: [f32; 4] = of_len(r * m),
     }
 }
 

@@ -3,7 +3,7 @@
 use super::compare::{Comparison, Tol, compare_scaled};
 use super::cost::Cost;
 use super::inputs::{normal, widen};
-use crate::gpu::{Bound, Buf, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
+use crate::gpu::{Gpu, GpuError, Prelude, Source, fold_groups};
 pub use crate::nets::dense::polyak_cpu;
 
 pub const SHADER: Source = shader!("shaders/", "polyak");
@@ -35,29 +35,10 @@ pub fn prelude(spec: &Spec) -> Prelude {
     Prelude::new().u32("WG", WG).u32("R", spec.r).u32("P", spec.p)
 }
 
-/// The compiled kernel.
-pub struct Polyak {
-    spec: Spec,
-    kernel: Kernel,
-}
-
-impl Polyak {
-    pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
-        Ok(Polyak { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
-    }
-
+host! {
+    Polyak, PolyakBound;
     /// `tau` `[R]`, `params` and `target` `[R, P]`.
-    pub fn bind(&self, gpu: &Gpu, tau: &Buf<f32>, params: &Buf<f32>, target: &Buf<f32>) -> PolyakBound {
-        let Spec { r, p } = self.spec;
-        let buffers = [tau.of_len(r), params.of_len(r * p), target.of_len(r * p)];
-        PolyakBound { spec: self.spec, bound: self.kernel.bind(gpu, &buffers) }
-    }
-}
-
-/// The kernel with its buffers.
-pub struct PolyakBound {
-    spec: Spec,
-    bound: Bound,
+    bind |&Spec { r, p }| { tau: f32 = of_len(r), params: f32 = of_len(r * p), target: f32 = of_len(r * p) }
 }
 
 impl PolyakBound {

@@ -7,7 +7,7 @@ use super::compare::{Comparison, Tol, compare_scaled};
 use super::cost::Cost;
 use super::inputs::{Sample, widen, widen_rows};
 use super::twin::check_trips;
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
+use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source, fold_groups};
 use crate::num::real::Real;
 
 pub const SHADER: Source = shader!("shaders/", "td_loss");
@@ -99,51 +99,19 @@ pub fn prelude(spec: &Spec) -> Prelude {
     p.u32("K", k).u32("L", l).u32("HUBER", usize::from(huber))
 }
 
-/// The compiled kernel.
-pub struct TdLoss {
-    spec: Spec,
-    kernel: Kernel,
-}
-
-impl TdLoss {
-    pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
-        let trips = 2 * spec.k * (spec.l + 1);
-        check_trips(gpu, "td_loss", trips)?;
-        Ok(TdLoss { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
-    }
-
+host! {
+    TdLoss, TdLossBound;
+    fits |gpu, spec| check_trips(gpu, "td_loss", 2 * spec.k * (spec.l + 1));
     /// Shapes as in [`td_loss_cpu`].
-    #[allow(clippy::too_many_arguments, reason = "the argument list is the kernel's binding list")]
-    pub fn bind(
-        &self,
-        gpu: &Gpu,
-        gamma: &Buf<f32>,
-        q: &Buf<f32>,
-        q_next: &Buf<f32>,
-        mb_action: &Buf<f32>,
-        mb_scalars: &Buf<[f32; 2]>,
-        d_q: &Buf<f32>,
-        terms: &Buf<f32>,
-    ) -> TdLossBound {
-        let Spec { r, m, k, l, .. } = self.spec;
-        let n = r * m;
-        let buffers = [
-            gamma.of_len(r),
-            q.of_len(n * k * l),
-            q_next.of_len(n * k * l),
-            if l > 1 { mb_action.of_len(n * k) } else { &mb_action.raw },
-            mb_scalars.of_len(n),
-            d_q.of_len(n * k * l),
-            terms.of_len(2 * n),
-        ];
-        TdLossBound { spec: self.spec, bound: self.kernel.bind(gpu, &buffers) }
+    bind |&Spec { r, m, k, l, .. }| {
+        gamma: f32 = of_len(r),
+        q: f32 = of_len(r * m * k * l),
+        q_next: f32 = of_len(r * m * k * l),
+        mb_action: f32 = of_len(if l > 1 { r * m * k } else { mb_action.len() }),
+        mb_scalars: [f32; 2] = of_len(r * m),
+        d_q: f32 = of_len(r * m * k * l),
+        terms: f32 = of_len(2 * r * m),
     }
-}
-
-/// The kernel with its buffers.
-pub struct TdLossBound {
-    spec: Spec,
-    bound: Bound,
 }
 
 impl TdLossBound {

@@ -253,7 +253,7 @@ impl OffPolicyStep {
             norm: grad_norm::GradNorm::new(g, &grad_norm::Spec { r, p, split, joint: false })?
                 .bind(g, &grads, &norms),
             adam: adam::Adam::new(g, &adam::Spec { r, p, split })?
-                .bind(g, &params, &grads, &norms, &moment1, &moment2, &hyper),
+                .bind(g, &params, &grads, &norms, &moment1, &moment2, &hyper, &hyper),
             polyak: polyak::Polyak::new(g, &polyak::Spec { r, p })?.bind(g, &tau, &params, &target),
             obs,
             action,

@@ -206,7 +206,7 @@ impl StepGpu {
             control: kl_control::KlControl::new(g, &kl_control::Spec { r, c: a + 4, column: a + 1 })?
                 .bind(g, &term_rows, &norms, &hyper, &limits, &pace),
             adam: adam::Adam::paced(g, &adam::Spec { r, p, split: layout.split() }, learners.clamp)?
-                .bind_paced(g, &params, &grads, &norms, &moment1, &moment2, &hyper, &pace),
+                .bind(g, &params, &grads, &norms, &moment1, &moment2, &hyper, &pace),
             obs,
             action,
             scalars,
