@@ -2,7 +2,7 @@
 //! the learners of a small training and what a slot of theirs changes.
 
 use crate::gpu::{Gpu, GpuError};
-use crate::kernels::compare::{compare, compare_exact, compare_f64};
+use crate::kernels::compare::{compare, compare_f64, compare_words};
 use crate::kernels::inputs::{normal, widen};
 use crate::kernels::{Comparison, Entry, Tol};
 use crate::learn::experts_cpu::ExpertsPpoCpu;
@@ -140,10 +140,6 @@ pub fn experts(gpu: &Arc<Gpu>, spec: &ExpertsSpec) -> Result<String, CheckError>
 
 // ---- The CPU backend against the twins ----
 
-fn bits(x: &[f32]) -> Vec<u32> {
-    x.iter().map(|x| x.to_bits()).collect()
-}
-
 /// Environments of a [`Slot`]: no multiple of any number of lanes.
 pub const ENVS: usize = 67;
 
@@ -177,9 +173,9 @@ impl Slot {
     /// A step in vector lanes against one through the scalar f32 twin, bit for bit.
     pub fn compare(&self, twin: &Slot) -> Result<String, CheckError> {
         let rows = [
-            compare_exact("bits of state", &bits(&self.state), &bits(&twin.state)),
-            compare_exact("bits of observation", &bits(&self.obs), &bits(&twin.obs)),
-            compare_exact("bits of reward", &bits(&self.reward), &bits(&twin.reward)),
+            compare_words("bits of state", &self.state, &twin.state),
+            compare_words("bits of observation", &self.obs, &twin.obs),
+            compare_words("bits of reward", &self.reward, &twin.reward),
         ];
         passed("a slot in vector lanes against the scalar twin, bit for bit", &rows)
     }

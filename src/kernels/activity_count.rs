@@ -6,7 +6,7 @@ use super::cost::Cost;
 use super::in_each_form;
 use super::inputs::Sample;
 use super::twin::{check_groups, check_trips};
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Reduce, Source};
+use crate::gpu::{Bound, Buf, Gpu, GpuError, Kernel, Prelude, Reduce, Source};
 use crate::nets::cpu::SATURATED;
 use crate::nets::lif::MAX_STEPS;
 use bytemuck::Pod;
@@ -160,9 +160,7 @@ fn check_form(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuE
         2 => 1,
         _ => s.word(),
     };
-    let source = gpu.alloc::<u32>("activity_count.source", &[spec.words(m)], Fill::Poison)?;
-    let counts = gpu.alloc::<u32>("activity_count.counts", &[spec.counts()], Fill::Poison)?;
-    let bound = ActivityCount::new(gpu, spec)?.bind(gpu, &source, &counts);
+    bind!(gpu, bound = ActivityCount::new(gpu, spec)?; source[spec.words(m)], counts[spec.counts()]);
     let mut want = vec![u32::MAX; spec.counts()];
     for first in [true, false, false] {
         let words: Vec<u32> = (0..spec.words(m)).map(|_| word()).collect();

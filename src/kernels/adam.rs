@@ -296,15 +296,8 @@ fn check_form(gpu: &Gpu, spec: &Spec, seed: u32, paced: Option<&Clamp>) -> Resul
         None => Adam::new(gpu, spec)?,
         Some(clamp) => Adam::paced(gpu, spec, clamp)?,
     };
-    let params = gpu.upload("adam.params", &[r, p], &params)?;
-    let grads = gpu.upload("adam.grads", &[r, p], &grads)?;
-    let norms = gpu.upload("adam.norms", &[r, 2], &norms)?;
-    let m = gpu.upload("adam.m", &[r, p], &m)?;
-    let v = gpu.upload("adam.v", &[r, p], &v)?;
-    let hyper = gpu.upload("adam.hyper", &[r, 8], &rows)?;
     let pace: Vec<f32> = pace.iter().flat_map(Pace::row).collect();
-    let pace = gpu.upload("adam.pace", &[r, 8], &pace)?;
-    let bound = kernel.bind(gpu, &params, &grads, &norms, &m, &v, &hyper, &pace);
+    bind!(gpu, bound = kernel; params, grads, norms, m, v, hyper = rows, pace);
     gpu.run(|pass| bound.record(pass, if paced.is_some() { &Args::PACED } else { &at }))?;
     Ok(vec![
         compare_scaled("params", &gpu.read(&params)?, &p64, &p_scale, TOL),

@@ -8,7 +8,7 @@ use super::cost::Cost;
 use super::in_each_form;
 use super::inputs::{Sample, column, widen_rows};
 use super::twin::check_trips;
-use crate::gpu::{Fill, Gpu, GpuError, Prelude, Reduce, Source, fold_groups};
+use crate::gpu::{Gpu, GpuError, Prelude, Reduce, Source, fold_groups};
 use crate::num::real::Real;
 
 pub const SHADER: Source = shader!("shaders/", "advantage_stats");
@@ -98,9 +98,7 @@ impl AdvantageStatsBound {
 
 /// Runs the shader once.
 pub fn advantage_stats_gpu(gpu: &Gpu, s: &Spec, mb_scalars: &[[f32; 4]]) -> Result<Vec<[f32; 2]>, GpuError> {
-    let stats = gpu.alloc("advantage_stats.stats", &[s.r], Fill::Poison)?;
-    let scalars = gpu.upload("advantage_stats.mb_scalars", &[s.r, s.m], mb_scalars)?;
-    let bound = AdvantageStats::new(gpu, s)?.bind(gpu, &scalars, &stats);
+    bind!(gpu, bound = AdvantageStats::new(gpu, s)?; mb_scalars, stats[s.r]);
     gpu.run(|pass| bound.record(pass))?;
     gpu.read(&stats)
 }

@@ -7,7 +7,7 @@ use super::compare::{Comparison, Tol, compare_scaled};
 use super::cost::{Cost, NORMAL_PAIR, TANH};
 use super::inputs::{Sample, normal, widen};
 use super::twin::check_trips;
-use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source, fold_groups};
+use crate::gpu::{Gpu, GpuError, Prelude, Source, fold_groups};
 use crate::num::philox::{Stream, draw};
 use crate::num::real::Real;
 
@@ -121,15 +121,7 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
     let z = normal(seed, 0, r * b * a, 1.5);
     let keys = Sample::new(seed, 1).keys(r);
     let z64 = widen(&z);
-    let action = gpu.alloc::<f32>("ddpg_act.action", &[r, b, a], Fill::Poison)?;
-    let deviations = gpu.alloc::<f32>("ddpg_act.noise", &[r], Fill::Poison)?;
-    let bound = DdpgAct::new(gpu, spec)?.bind(
-        gpu,
-        &gpu.upload("ddpg_act.keys", &[r], &keys)?,
-        &deviations,
-        &gpu.upload("ddpg_act.z", &[r, b, a], &z)?,
-        &action,
-    );
+    bind!(gpu, bound = DdpgAct::new(gpu, spec)?; keys_buf = keys, deviations[r], z, action[r * b * a]);
     let mut rows = Vec::new();
     let exploring: Vec<f32> = (0..r).map(|r| [0.7, 0.2, 0.0][r % 3]).collect();
     for (name, noise) in [("exploring", exploring), ("without noise", vec![0.0; r])] {

@@ -7,7 +7,7 @@
 use super::compare::{Comparison, Tol, compare_scaled};
 use super::cost::Cost;
 use super::dense_forward::{self, DenseForward, DenseForwardBound};
-use super::inputs::{normal, widen};
+use super::inputs::{magnitudes, normal, widen};
 use super::tile::Tile;
 use crate::gpu::{Buf, Fill, Gpu, GpuError, Prelude, Source};
 use crate::kernels::compare::compare_bits;
@@ -236,10 +236,9 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
     let mut want = vec![0.0; len];
     dense_forward_f16_cpu(&judge, &at, &params64, &x64, &mut want);
     // The same sum with magnitudes bounds the rounding of each term; |act'| ≤ 1 keeps the bound.
-    let magnitude = |v: &[f64]| v.iter().map(|x| x.abs()).collect::<Vec<_>>();
     let mut scale = vec![0.0; len];
     let linear = Spec { act: Activation::None, ..judge };
-    dense_forward_f16_cpu(&linear, &at, &magnitude(&params64), &magnitude(&x64), &mut scale);
+    dense_forward_f16_cpu(&linear, &at, &magnitudes(&params64), &magnitudes(&x64), &mut scale);
     let mut tol = TOL;
     if spec.y == Stored::F16 {
         tol.abs += HALF_STEP;

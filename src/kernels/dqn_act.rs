@@ -4,11 +4,11 @@
 //! vehicle, slot = `clock`, environment, stream = explore): the first, cut to 24 bits, decides, the second chooses. Comparisons and copies:
 //! exact on every device.
 
-use super::compare::{Comparison, compare_exact};
+use super::compare::{Comparison, compare_words};
 use super::cost::Cost;
 use super::inputs::{Sample, normal};
 use super::twin::check_trips;
-use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source, fold_groups};
+use crate::gpu::{Gpu, GpuError, Prelude, Source, fold_groups};
 use crate::nets::codebook::{Codebook, argmax};
 use crate::num::philox::{Stream, draw};
 
@@ -134,20 +134,8 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
     let mut draw = Sample::new(seed, 0);
     let keys = draw.keys(r);
     let q: Vec<f32> = (0..r * b * k * l).map(|_| (draw.word() >> 24) as f32 - 128.0).collect();
-    let choice = gpu.alloc::<f32>("dqn_act.choice", &[r, b, k], Fill::Poison)?;
-    let action = gpu.alloc::<f32>("dqn_act.action", &[r, b, a], Fill::Poison)?;
-    let flat = book.flat();
-    let thresholds = gpu.alloc::<u32>("dqn_act.thresholds", &[r], Fill::Poison)?;
-    let bound = DqnAct::new(gpu, spec)?.bind(
-        gpu,
-        &gpu.upload("dqn_act.keys", &[r], &keys)?,
-        &thresholds,
-        &gpu.upload("dqn_act.q", &[r, b, k * l], &q)?,
-        &gpu.upload("dqn_act.codebook", &[flat.len()], &flat)?,
-        &choice,
-        &action,
-    );
-    let bits = |x: &[f32]| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+    bind!(gpu, bound = DqnAct::new(gpu, spec)?; keys_buf = keys, thresholds[r], q_buf = q, codebook = book.flat(),
+        choice[r * b * k], action[r * b * a]);
     let mut rows = Vec::new();
     for (of, epsilon) in
         [("greedy", [0.0; 3]), ("epsilon = 0.3, 0.1, 0", [0.3, 0.1, 0.0]), ("always exploring", [1.0; 3])]
@@ -159,8 +147,8 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
         gpu.write(&thresholds, &each);
         gpu.run(|pass| bound.record(pass, &at))?;
         let name = |what: &str| format!("{what}, {of}");
-        rows.push(compare_exact(&name("choice"), &bits(&gpu.read(&choice)?), &bits(&want_choice)));
-        rows.push(compare_exact(&name("action"), &bits(&gpu.read(&action)?), &bits(&want_action)));
+        rows.push(compare_words(&name("choice"), &gpu.read(&choice)?, &want_choice));
+        rows.push(compare_words(&name("action"), &gpu.read(&action)?, &want_action));
     }
     Ok(rows)
 }

@@ -7,7 +7,7 @@ use super::compare::{Comparison, Tol, compare_scaled};
 use super::cost::Cost;
 use super::inputs::{Sample, widen, widen_rows};
 use super::twin::check_trips;
-use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source, fold_groups};
+use crate::gpu::{Gpu, GpuError, Prelude, Source, fold_groups};
 use crate::num::real::Real;
 
 pub const SHADER: Source = shader!("shaders/", "gae");
@@ -112,19 +112,9 @@ pub struct Inputs {
 
 /// Runs the shader once: (advantage, returns).
 pub fn gae_gpu(gpu: &Gpu, s: &Spec, x: &Inputs) -> Result<(Vec<f32>, Vec<f32>), GpuError> {
-    let shape = [s.t, s.r, s.b];
-    let advantage = gpu.alloc("gae.advantage", &shape, Fill::Poison)?;
-    let returns = gpu.alloc("gae.returns", &shape, Fill::Poison)?;
-    let bound = Gae::new(gpu, s)?.bind(
-        gpu,
-        &gpu.upload("gae.reward", &shape, &x.reward)?,
-        &gpu.upload("gae.value", &[s.t + 1, s.r, s.b], &x.value)?,
-        &gpu.upload("gae.final_value", &shape, &x.final_value)?,
-        &gpu.upload("gae.flags", &shape, &x.flags)?,
-        &gpu.upload("gae.hyper", &[s.r], &x.hyper)?,
-        &advantage,
-        &returns,
-    );
+    let n = s.t * s.r * s.b;
+    bind!(gpu, bound = Gae::new(gpu, s)?; reward = x.reward, value = x.value, final_value = x.final_value,
+        flags = x.flags, hyper = x.hyper, advantage[n], returns[n]);
     gpu.run(|pass| bound.record(pass))?;
     Ok((gpu.read(&advantage)?, gpu.read(&returns)?))
 }

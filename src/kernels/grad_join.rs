@@ -99,15 +99,7 @@ fn check_form(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuE
     let (mut sums, mut scale) = (magnitude(&grads), vec![0.0; off + 3 * r]);
     grad_join_cpu(spec, off, &widen(&mask), &magnitude(&other), &mut sums, &mut scale);
 
-    let grads = gpu.upload("grad_join.grads", &[r, p], &grads)?;
-    let out_buf = gpu.upload("grad_join.out", &[before.len()], &before)?;
-    let bound = GradJoin::new(gpu, spec)?.bind(
-        gpu,
-        &gpu.upload("grad_join.mask", &[p], &mask)?,
-        &gpu.upload("grad_join.other", &[r, p], &other)?,
-        &grads,
-        &out_buf,
-    );
+    bind!(gpu, bound = GradJoin::new(gpu, spec)?; mask, other, grads, out_buf = before);
     gpu.run(|pass| bound.record(pass, off))?;
     Ok(vec![
         compare_scaled("grads", &gpu.read(&grads)?, &want, &sums, TOL),

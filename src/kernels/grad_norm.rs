@@ -5,7 +5,7 @@ use super::cost::Cost;
 use super::in_each_form;
 use super::inputs::{normal, widen};
 use super::twin::{check_groups, check_trips};
-use crate::gpu::{Fill, Gpu, GpuError, Prelude, Reduce, Source};
+use crate::gpu::{Gpu, GpuError, Prelude, Reduce, Source};
 use crate::num::real::Real;
 
 pub const SHADER: Source = shader!("shaders/", "grad_norm");
@@ -86,10 +86,7 @@ fn check_form(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuE
     let mut want = vec![f64::NAN; r * 2];
     grad_norm_cpu(spec, &widen(&grads), &mut want);
 
-    let kernel = GradNorm::new(gpu, spec)?;
-    let grads = gpu.upload("grad_norm.grads", &[r, p], &grads)?;
-    let norms = gpu.alloc::<f32>("grad_norm.norms", &[r, 2], Fill::Poison)?;
-    let bound = kernel.bind(gpu, &grads, &norms);
+    bind!(gpu, bound = GradNorm::new(gpu, spec)?; grads, norms[2 * r]);
     gpu.run(|pass| bound.record(pass))?;
     Ok(vec![compare("norms", &gpu.read(&norms)?, &want, TOL)])
 }

@@ -2,9 +2,9 @@
 
 use super::compare::{Comparison, Tol, compare_scaled};
 use super::cost::Cost;
-use super::inputs::{normal, widen};
+use super::inputs::{magnitudes, normal, widen};
 use super::twin::check_trips;
-use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source, fold_groups};
+use crate::gpu::{Gpu, GpuError, Prelude, Source, fold_groups};
 use crate::num::real::Real;
 
 pub const SHADER: Source = shader!("shaders/", "grad_reduce");
@@ -70,13 +70,9 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
     let partials64 = widen(&partials);
     let (mut want, mut scale) = (vec![0.0; r * p], vec![0.0; r * p]);
     grad_reduce_cpu(spec, &partials64, &mut want);
-    let magnitude: Vec<f64> = partials64.iter().map(|x| x.abs()).collect();
-    grad_reduce_cpu(spec, &magnitude, &mut scale);
+    grad_reduce_cpu(spec, &magnitudes(&partials64), &mut scale);
 
-    let kernel = GradReduce::new(gpu, spec)?;
-    let partials = gpu.upload("grad_reduce.partials", &[s, r, p], &partials)?;
-    let grads = gpu.alloc::<f32>("grad_reduce.grads", &[r, p], Fill::Poison)?;
-    let bound = kernel.bind(gpu, &partials, &grads);
+    bind!(gpu, bound = GradReduce::new(gpu, spec)?; partials, grads[r * p]);
     gpu.run(|pass| bound.record(pass))?;
     Ok(vec![compare_scaled("grads", &gpu.read(&grads)?, &want, &scale, TOL)])
 }

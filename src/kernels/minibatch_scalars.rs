@@ -3,8 +3,8 @@
 
 use super::compare::{Comparison, compare_exact};
 use super::cost::Cost;
-use super::inputs::Sample;
-use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source, fold_groups};
+use super::inputs::{Sample, floats};
+use crate::gpu::{Gpu, GpuError, Prelude, Source, fold_groups};
 use crate::num::shuffle::{Minibatch, Samples, Unit};
 use rayon::prelude::*;
 
@@ -89,17 +89,8 @@ pub fn check(gpu: &Gpu, s: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError
     let mut numbers = |n: usize| -> Vec<u32> { (0..n).map(|_| draw.word() & 0x7eff_ffff).collect() };
     let [logprob, advantage, returns, value] = [numbers(n), numbers(n), numbers(n), numbers(n + s.r * s.b)];
 
-    let shape = [s.t, s.r, s.b];
-    let out = gpu.alloc::<[f32; 4]>("minibatch_scalars.mb_scalars", &[s.r, s.m], Fill::Poison)?;
-    let bound = MinibatchScalars::new(gpu, s)?.bind(
-        gpu,
-        &gpu.upload("minibatch_scalars.keys", &[s.r], &keys)?,
-        &gpu.upload("minibatch_scalars.logprob", &shape, bytemuck::cast_slice(&logprob))?,
-        &gpu.upload("minibatch_scalars.advantage", &shape, bytemuck::cast_slice(&advantage))?,
-        &gpu.upload("minibatch_scalars.returns", &shape, bytemuck::cast_slice(&returns))?,
-        &gpu.upload("minibatch_scalars.value", &[s.t + 1, s.r, s.b], bytemuck::cast_slice(&value))?,
-        &out,
-    );
+    bind!(gpu, bound = MinibatchScalars::new(gpu, s)?; keys_buf = keys, logprob_buf = floats(&logprob),
+        advantage_buf = floats(&advantage), returns_buf = floats(&returns), value_buf = floats(&value), out[s.r * s.m]);
     let mut rows = Vec::new();
     for mb in [0, (s.t * s.b / s.m - 1) as u32] {
         let which = Minibatch { update: 3 + seed, epoch: 1, mb };

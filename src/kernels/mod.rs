@@ -103,6 +103,26 @@ macro_rules! host {
 }
 pub use host;
 
+/// In a check, the kernel bound to buffers of its own: afterwards every name stands for a buffer, which holds the array of that name or that of
+/// `name = array`, or as many poisoned elements as `name[length]` says.
+macro_rules! bind {
+    ($gpu:expr, $bound:ident = $kernel:expr; $($buf:ident $([$len:expr])? $(= $data:expr)?),* $(,)?) => {
+        $(let $buf = $crate::kernels::bind!(@buffer $gpu, $buf $([$len])? $(= $data)?);)*
+        let $bound = $kernel.bind($gpu, $(&$buf),*);
+    };
+    (@buffer $gpu:expr, $buf:ident) => {
+        $crate::kernels::bind!(@buffer $gpu, $buf = $buf)
+    };
+    (@buffer $gpu:expr, $buf:ident = $data:expr) => {{
+        let data = &$data[..];
+        $gpu.upload(&format!("{}.{}", SHADER.name, stringify!($buf)), &[data.len()], data)?
+    }};
+    (@buffer $gpu:expr, $buf:ident[$len:expr]) => {
+        $gpu.alloc(&format!("{}.{}", SHADER.name, stringify!($buf)), &[$len], $crate::gpu::Fill::Poison)?
+    };
+}
+pub(crate) use bind;
+
 /// The [`Entry`] of a kernel by its module, with typical sizes; `check` and `wg` where they are not those of the module.
 #[macro_export]
 macro_rules! entry {
@@ -173,6 +193,7 @@ mod registry;
 pub mod replay;
 pub mod replay_gather;
 pub mod replay_write;
+pub mod slot;
 pub mod slot_gather;
 pub mod spike_backward_weights;
 pub mod spike_forward;

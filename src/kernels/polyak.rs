@@ -52,9 +52,6 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
     let &Spec { r, p } = spec;
     let (online, before) = (normal(seed, 0, r * p, 1.0), normal(seed, 1, r * p, 1.0));
     let scale: Vec<f64> = online.iter().zip(&before).map(|(a, b)| f64::from(a.abs() + b.abs())).collect();
-    let kernel = Polyak::new(gpu, spec)?;
-    let params = gpu.upload("polyak.params", &[r, p], &online)?;
-    let target = gpu.upload("polyak.target", &[r, p], &before)?;
     let small: Vec<f32> = (0..r).map(|r| 0.005 * (r + 1) as f32).collect();
     let mut rows = Vec::new();
     for (name, tau) in [("small shares", small), ("copies", vec![1.0; r])] {
@@ -62,8 +59,7 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
         for ((tau, online), want) in tau.iter().zip(widen(&online).chunks(p)).zip(want.chunks_mut(p)) {
             polyak_cpu(f64::from(*tau), online, want);
         }
-        gpu.write(&target, &before);
-        let bound = kernel.bind(gpu, &gpu.upload("polyak.tau", &[r], &tau)?, &params, &target);
+        bind!(gpu, bound = Polyak::new(gpu, spec)?; tau, params = online, target = before);
         gpu.run(|pass| bound.record(pass))?;
         rows.push(compare_scaled(name, &gpu.read(&target)?, &want, &scale, TOL));
     }

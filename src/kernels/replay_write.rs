@@ -3,7 +3,7 @@
 //! Row: observation `[O]`, stored action `[D]`, next observation `[O]` (the final one where an episode was truncated or terminated), scaled reward,
 //! 1 − terminated. Truncation is no termination: such a row keeps its bootstrap.
 
-use super::compare::{Comparison, compare_exact};
+use super::compare::{Comparison, compare_words};
 use super::cost::Cost;
 use super::inputs::Sample;
 use super::replay::Row;
@@ -124,18 +124,8 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
     let mut want = before.clone();
     replay_write_cpu(spec, &at, &scales, &obs, &final_obs, &action, &reward, &flags, &mut want);
 
-    let replay = gpu.upload("replay_write.replay", &[r, c, b, row.width()], &before)?;
-    let bound = ReplayWrite::new(gpu, spec)?.bind(
-        gpu,
-        &gpu.upload("replay_write.reward_scale", &[r], &scales)?,
-        &gpu.upload("replay_write.obs", &[obs.len()], &obs)?,
-        &gpu.upload("replay_write.final_obs", &[r, b, o], &final_obs)?,
-        &gpu.upload("replay_write.action", &[r, b, row.action], &action)?,
-        &gpu.upload("replay_write.reward", &[r, b], &reward)?,
-        &gpu.upload("replay_write.flags", &[r, b], &flags)?,
-        &replay,
-    );
+    bind!(gpu, bound = ReplayWrite::new(gpu, spec)?; reward_scale = scales, obs, final_obs, action, reward, flags,
+        replay = before);
     gpu.run(|pass| bound.record(pass, &at))?;
-    let bits = |x: &[f32]| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
-    Ok(vec![compare_exact("replay", &bits(&gpu.read(&replay)?), &bits(&want))])
+    Ok(vec![compare_words("replay", &gpu.read(&replay)?, &want)])
 }

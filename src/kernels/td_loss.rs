@@ -7,7 +7,7 @@ use super::compare::{Comparison, Tol, compare_scaled};
 use super::cost::Cost;
 use super::inputs::{Sample, widen, widen_rows};
 use super::twin::check_trips;
-use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source, fold_groups};
+use crate::gpu::{Gpu, GpuError, Prelude, Source, fold_groups};
 use crate::num::real::Real;
 
 pub const SHADER: Source = shader!("shaders/", "td_loss");
@@ -131,18 +131,9 @@ pub struct Inputs {
 
 /// Runs the shader once: (d_q, terms).
 pub fn td_loss_gpu(gpu: &Gpu, s: &Spec, x: &Inputs) -> Result<(Vec<f32>, Vec<f32>), GpuError> {
-    let d_q = gpu.alloc("td_loss.d_q", &[s.r, s.m, s.k, s.l], Fill::Poison)?;
-    let terms = gpu.alloc("td_loss.terms", &[s.r, s.m, 2], Fill::Poison)?;
-    let bound = TdLoss::new(gpu, s)?.bind(
-        gpu,
-        &gpu.upload("td_loss.gamma", &[s.r], &x.gamma)?,
-        &gpu.upload("td_loss.q", &[s.r, s.m, s.k, s.l], &x.q)?,
-        &gpu.upload("td_loss.q_next", &[s.r, s.m, s.k, s.l], &x.q_next)?,
-        &gpu.upload("td_loss.mb_action", &[s.r, s.m, s.k], &x.action)?,
-        &gpu.upload("td_loss.mb_scalars", &[s.r, s.m], &x.scalars)?,
-        &d_q,
-        &terms,
-    );
+    let n = s.r * s.m;
+    bind!(gpu, bound = TdLoss::new(gpu, s)?; gamma = x.gamma, q = x.q, q_next = x.q_next, mb_action = x.action,
+        mb_scalars = x.scalars, d_q[n * s.k * s.l], terms[2 * n]);
     gpu.run(|pass| bound.record(pass))?;
     Ok((gpu.read(&d_q)?, gpu.read(&terms)?))
 }

@@ -5,7 +5,7 @@ use crate::env::lanes::{self, Physics, PlainEnv};
 use crate::env::{At, Env, EnvBuffers, StepArgs, StepSlices, TERMINATED, TRUNCATED};
 use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source};
 use crate::kernels::Cost;
-use crate::kernels::compare::{Comparison, Tol, compare_bits, compare_exact, compare_scaled};
+use crate::kernels::compare::{Comparison, Tol, bits, compare_bits, compare_exact, compare_scaled};
 use crate::kernels::inputs::normal;
 use crate::num::real::counted::{Counted, operations};
 use std::marker::PhantomData;
@@ -59,10 +59,6 @@ fn slot(env: &dyn Env, at: &At, from: Option<(&[f32], &[f32])>, full: bool) -> S
 /// Column `e` of `[rows, n]`.
 fn column(all: &[f32], n: usize, e: usize) -> Vec<f32> {
     all.iter().skip(e).step_by(n).copied().collect()
-}
-
-fn bits(x: &[f32]) -> Vec<u32> {
-    x.iter().map(|x| x.to_bits()).collect()
 }
 
 fn ensure(holds: bool, what: impl FnOnce() -> String) -> Result<(), String> {
