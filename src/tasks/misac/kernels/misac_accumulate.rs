@@ -2,12 +2,12 @@
 //! over judged slots and vehicles of what the beams reached, and the largest age and modulus error.
 
 use super::misac_batch::{self, Spec as BatchSpec, WG as BATCH_WG};
-use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source, fold_groups};
-use crate::kernels::compare::{Comparison, Tol, compare_bits, compare_scaled};
+use crate::gpu::{Gpu, GpuError, Prelude, Source, fold_groups};
+use crate::kernels::compare::{Comparison, Tol, compare_twins};
 use crate::kernels::cost::Cost;
-use crate::kernels::inputs::{uniforms, widen};
+use crate::kernels::inputs::{magnitudes, uniforms, widen};
 use crate::kernels::twin::Scalar;
-use crate::kernels::{host, shader};
+use crate::kernels::{bind, host, shader};
 use crate::tasks::misac::physics::{gain_row, metric};
 
 pub use super::misac_batch::Spec;
@@ -177,12 +177,8 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
     let BatchSpec { r, b, .. } = *spec;
     let mut u = uniforms(seed, 7);
     let (metrics_len, gains_len) = (r * metric::ROWS * b, gain_row::ROWS * spec.action_len());
-    let metrics_buf = gpu.alloc::<f32>("misac_accumulate.metrics", &[metrics_len], Fill::Poison)?;
-    let action_buf = gpu.alloc::<f32>("misac_accumulate.action", &[spec.action_len()], Fill::Poison)?;
-    let gains_buf = gpu.alloc::<f32>("misac_accumulate.gains", &[gains_len], Fill::Poison)?;
-    let episode_buf = gpu.alloc::<f32>("misac_accumulate.episode", &[episode_len(spec)], Fill::Poison)?;
-    let bound =
-        MisacAccumulate::new(gpu, spec)?.bind(gpu, &metrics_buf, &action_buf, &gains_buf, &episode_buf);
+    bind!(gpu, bound = MisacAccumulate::new(gpu, spec)?; metrics_buf[metrics_len], action_buf[spec.action_len()],
+        gains_buf[gains_len], episode[episode_len(spec)]);
     // What lies there before the first slot must not matter.
     let (mut want, mut scale) = (vec![f64::NAN; episode_len(spec)], vec![f64::NAN; episode_len(spec)]);
     let mut twin = vec![f32::NAN; episode_len(spec)];
@@ -194,15 +190,13 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
         let (metrics64, action64, gains64) = (widen(&metrics), widen(&action), widen(&gains));
         misac_accumulate_cpu(spec, &at, &metrics64, &action64, &gains64, &mut want);
         misac_accumulate_cpu(spec, &at, &metrics, &action, &gains, &mut twin);
-        let magnitudes: Vec<f64> = metrics64.iter().map(|x| x.abs()).collect();
+        let magnitudes = magnitudes(&metrics64);
         misac_accumulate_cpu(spec, &at, &magnitudes, &action64, &gains64, &mut scale);
         gpu.write(&metrics_buf, &metrics);
         gpu.write(&action_buf, &action);
         gpu.write(&gains_buf, &gains);
         gpu.run(|pass| bound.record(pass, &at))?;
     }
-    let got = gpu.read(&episode_buf)?;
-    let mut rows = vec![compare_scaled("episode", &got, &want, &scale, TOL)];
-    rows.extend(compare_bits(gpu, "episode", &got, &twin));
-    Ok(rows)
+    let got = gpu.read(&episode)?;
+    Ok(compare_twins(gpu, "episode", &got, [&want, &scale], TOL, &twin))
 }

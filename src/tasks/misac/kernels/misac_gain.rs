@@ -7,12 +7,12 @@ use super::misac_batch::{
     PHASE_STEP, Spec as BatchSpec, WG as BATCH_WG, beam_constants, check_params, check_phases, check_states,
     state_of,
 };
-use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source, fold_groups};
+use crate::gpu::{Gpu, GpuError, Prelude, Source, fold_groups};
 use crate::kernels::compare::{Comparison, Tol, compare_bits, compare_scaled};
 use crate::kernels::cost::{Cost, counted, words_of};
 use crate::kernels::inputs::widen;
 use crate::kernels::twin::{Scalar, assert_inside, check_trips, philox_trips};
-use crate::kernels::{host, shader};
+use crate::kernels::{bind, host, shader};
 use crate::num::real::counted::{Counted, operations};
 use crate::tasks::misac::physics::{Channel, MMAX, MisacParams, Phase, channel, gain_row, gains, geometry};
 
@@ -191,13 +191,9 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
         }
     }
 
-    let params_buf = gpu.upload("misac_gain.params", &[r], &params)?;
-    let state_buf = gpu.upload("misac_gain.state", &[state.len()], &state)?;
-    let phases_buf = gpu.upload("misac_gain.phases", &[phases.len()], &phases)?;
-    let out_buf = gpu.alloc::<f32>("misac_gain.gains", &[spec.gains_len()], Fill::Poison)?;
-    let bound = MisacGain::new(gpu, spec)?.bind(gpu, &params_buf, &state_buf, &phases_buf, &out_buf);
+    bind!(gpu, bound = MisacGain::new(gpu, spec)?; params, state, phases, gains[spec.gains_len()]);
     gpu.run(|pass| bound.record(pass, &at))?;
-    let got = gpu.read(&out_buf)?;
+    let got = gpu.read(&gains)?;
     let mut rows = Vec::new();
     for (q, name) in gain_row::NAMES.iter().enumerate() {
         fn pick<T: Copy>(x: &[T], q: usize, len: usize) -> Vec<T> {
