@@ -940,6 +940,16 @@ pub(crate) struct Plate {
     pub(crate) needs: &'static str,
 }
 
+impl Plate {
+    /// The figure with its caption, or what is missing for it.
+    pub(crate) fn write(&self, out: &mut String, drawn: bool) {
+        out.push_str(&match drawn {
+            true => format!("![{}]({})\n\n", self.caption, self.file),
+            false => format!("Figure {} is not drawn: {} in this run.\n\n", self.number, self.needs),
+        });
+    }
+}
+
 /// Panics unless every swatch has a name and a colour of its own, and all that have a marker another one.
 #[cfg(test)]
 pub(crate) fn tell_apart(palette: &[Swatch]) {

@@ -191,9 +191,8 @@ pub(crate) fn claims_table<'a>(
     claims: impl Iterator<Item = (&'a str, &'a str)>,
     judgements: &[Judgement],
 ) -> String {
-    let row = |((figure, text), j): ((&str, &str), &Judgement)| {
+    let rows = rows_of(claims.zip(judgements), |((figure, text), j)| {
         vec![figure.to_string(), text.to_string(), j.verdict.text().to_string(), j.evidence.clone()]
-    };
-    let rows: Vec<Vec<String>> = claims.zip(judgements).map(row).collect();
+    });
     table("figure | claim | here | numbers", 4, &rows)
 }

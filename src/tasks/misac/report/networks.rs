@@ -131,25 +131,17 @@ impl View<'_> {
     }
 
     pub(super) fn write_networks(&self, out: &mut String) {
-        let rows: Vec<Vec<String>> = self
-            .networks
-            .accounts
-            .iter()
-            .map(|a| {
-                let e = self.account(a);
-                vec![
-                    words(&a.method, &a.constants),
-                    code(&a.agent),
-                    a.networks.join(", "),
-                    e.map_or_else(|| format!("none: {}", a.reason), |e| joules(e.mean)),
-                    e.map_or("-".into(), |e| match e.interval {
-                        Some(i) => format!("{} to {}", joules(i.lo), joules(i.hi)),
-                        None => "one seed: no interval".into(),
-                    }),
-                    e.map_or("-".into(), |e| part_of(e.mean, paper::CAMERA_SLOT_J)),
-                ]
-            })
-            .collect();
+        let rows = rows_of(&self.networks.accounts, |a| {
+            let e = self.account(a);
+            vec![
+                words(&a.method, &a.constants),
+                code(&a.agent),
+                a.networks.join(", "),
+                e.map_or_else(|| format!("none: {}", a.reason), |e| joules(e.mean)),
+                e.map_or("-".into(), |e| e.joules_text()),
+                e.map_or("-".into(), |e| part_of(e.mean, paper::CAMERA_SLOT_J)),
+            ]
+        });
         if rows.is_empty() {
             return;
         }

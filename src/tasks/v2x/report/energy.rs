@@ -222,10 +222,7 @@ impl View {
                         a.words.to_string(),
                         code(agent),
                         estimate.map_or_else(|| format!("none: {}", group.reason), |e| joules(e.mean)),
-                        estimate.map_or("-".into(), |e| match e.interval {
-                            Some(i) => format!("{} to {}", joules(i.lo), joules(i.hi)),
-                            None => "one seed: no interval".into(),
-                        }),
+                        estimate.map_or("-".into(), |e| e.joules_text()),
                         match self.energy.ratio(agent, stage, a) {
                             Some(_) if *agent == "spiking-ac" => "1".into(),
                             ratio => ratio.map_or("-".into(), |r| r.short()),
@@ -355,17 +352,14 @@ impl View {
             }
         }
         keys.sort_by(|a, b| (rank(a.0), a.1, a.2).cmp(&(rank(b.0), b.1, b.2)));
-        let rows: Vec<Vec<String>> = keys
-            .iter()
-            .map(|&(agent, network, layer, name)| {
-                let of = |stage: &str| {
-                    let values = e.quantity(agent, stage, network, layer, name);
-                    if values.is_empty() { "-".into() } else { self.resamples.estimate(&values).short() }
-                };
-                let words = name.replace('_', " ");
-                vec![code(agent), network.into(), layer.to_string(), words, of("evaluate"), of("train")]
-            })
-            .collect();
+        let rows = rows_of(keys, |(agent, network, layer, name)| {
+            let of = |stage: &str| {
+                let values = e.quantity(agent, stage, network, layer, name);
+                if values.is_empty() { "-".into() } else { self.resamples.estimate(&values).short() }
+            };
+            let words = name.replace('_', " ");
+            vec![code(agent), network.into(), layer.to_string(), words, of("evaluate"), of("train")]
+        });
         if !rows.is_empty() {
             out.push_str("Activity of hidden layers: spikes per neuron and spike step, or share of outputs that are not zero.\n\n");
             let header = "agent | network | layer | quantity | in evaluation | mean over the training";
@@ -383,17 +377,14 @@ impl View {
             ("state_bytes_per_environment", "state per environment (B)"),
             ("largest_paper_ratio", "largest ratio of the paper formula"),
         ];
-        let rows: Vec<Vec<String>> = learned
-            .iter()
-            .filter(|a| e.mean(a, "evaluate", "actor", "dense").is_some())
-            .map(|agent| {
-                let value = |(name, _): &(&str, &str)| {
-                    let mean = e.mean(agent, "evaluate", "actor", name);
-                    mean.map_or("-".into(), |x| if x.fract() == 0.0 { format!("{x}") } else { num(x) })
-                };
-                [code(agent)].into_iter().chain(names.iter().map(value)).collect()
-            })
-            .collect();
+        let known = learned.iter().filter(|a| e.mean(a, "evaluate", "actor", "dense").is_some());
+        let rows = rows_of(known, |agent| -> Vec<String> {
+            let value = |(name, _): &(&str, &str)| {
+                let mean = e.mean(agent, "evaluate", "actor", name);
+                mean.map_or("-".into(), |x| if x.fract() == 0.0 { format!("{x}") } else { num(x) })
+            };
+            [code(agent)].into_iter().chain(names.iter().map(value)).collect()
+        });
         if !rows.is_empty() {
             out.push_str("Operations of an inference of the policy network, as NeuroBench counts them, with the first layer once:\n\n");
             let header: Vec<&str> = ["agent"].into_iter().chain(names.iter().map(|n| n.1)).collect();
