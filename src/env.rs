@@ -75,16 +75,28 @@ pub struct At {
     pub clock: u32,
 }
 
+/// Arrays of one replica (or of one chunk of its environments) that its physics steps: `envs` environments, the first of which is environment `first`
+/// of the replica.
+pub struct Batch<'a, P, E = f32> {
+    pub params: &'a P,
+    pub envs: usize,
+    pub first: u32,
+    /// `[S, envs]`
+    pub state: &'a mut [E],
+    /// Next observation `[envs, O]`.
+    pub obs: &'a mut [E],
+}
+
 /// What a step writes beside state and next observation.
-pub struct StepSlices<'a> {
+pub struct StepSlices<'a, E = f32> {
     /// `[envs, O]`, written where an episode ended.
-    pub final_obs: &'a mut [f32],
+    pub final_obs: &'a mut [E],
     /// `[envs]`
-    pub reward: &'a mut [f32],
+    pub reward: &'a mut [E],
     /// `[envs]`: [`TERMINATED`] | [`TRUNCATED`]
     pub flags: &'a mut [u32],
     /// `[metrics, envs]`; without `full` only the rows of [`Env::curve`] need be written.
-    pub metrics: Option<&'a mut [f32]>,
+    pub metrics: Option<&'a mut [E]>,
     /// Also compute what only evaluation needs.
     pub full: bool,
 }

@@ -3,12 +3,13 @@
 use super::agents::H_MOE;
 use super::config::MisacConfig;
 use super::kernels::{misac_batch, misac_reset, misac_step, spatial_loss};
-use super::physics::{Batch, MisacSpec, StepSlices, Uncertainty, misac_step_chunk};
+use super::physics::{MisacSpec, Uncertainty, misac_step_chunk};
 use crate::bench::DeviceKind;
 use crate::bench::check::{self, CheckError, ENVS, Slot};
 use crate::bench::grid::{Grid, Learning};
 use crate::bench::work::{self, Flops, Physics};
 use crate::config::Layered;
+use crate::env::{Batch, StepSlices};
 use crate::gpu::Gpu;
 use crate::kernels::inputs::normal;
 use crate::learn::ExpertsSpec;
@@ -55,7 +56,7 @@ pub fn check_physics() -> Result<String, CheckError> {
     let [mut lanes, mut twin] = [(); 2].map(|()| Slot::new(&state, spec.obs_len()));
     let Slot { state, obs, final_obs, reward, flags } = &mut lanes;
     let batch = Batch { params: &params[0], envs: ENVS, first: 0, state, obs };
-    let out = StepSlices { final_obs, reward, flags, metrics: None };
+    let out = StepSlices { final_obs, reward, flags, metrics: None, full: false };
     misac_step_chunk(&task, batch, &action, out, 5);
     let Slot { state, obs, final_obs, reward, flags } = &mut twin;
     let at = misac_step::Args {

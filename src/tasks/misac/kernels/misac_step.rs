@@ -6,7 +6,7 @@
 use super::misac_batch::{self, check_params, check_states, normal_size, range_size, state_of};
 pub use super::misac_batch::{Spec, WG};
 use super::misac_reset::reset_scale;
-use crate::env::TRUNCATED;
+use crate::env::{Batch, StepSlices, TRUNCATED};
 use crate::gpu::{Gpu, GpuError, Prelude, Source, fold_groups};
 use crate::kernels::compare::{Comparison, Tol, compare_share, compare_twins};
 use crate::kernels::cost::{Cost, words_of};
@@ -16,7 +16,7 @@ use crate::kernels::twin::{Scalar, assert_inside, check_trips, philox_trips};
 use crate::kernels::{bind, host, shader};
 use crate::num::philox::draw;
 use crate::num::real::counted::{Counted, operations};
-use crate::tasks::misac::physics::{Batch, MisacParams, StepSlices, beta, metric, step_range, stream};
+use crate::tasks::misac::physics::{MisacParams, beta, metric, step_range, stream};
 
 pub const SHADER: Source = shader!("shaders/misac/", "misac_step", super::SHARED);
 
@@ -78,6 +78,7 @@ pub fn misac_step_cpu<F: Scalar>(
             reward: &mut reward[at.reward_off + r * b..][..b],
             flags: &mut flags[at.reward_off + r * b..][..b],
             metrics: at.full.then(|| &mut metrics[r * m..][..m]),
+            full: at.full,
         };
         step_range::<F, 0>(t, &mut batch, &action[at.action_off + r * a..][..a], &mut out, at.clock, 0, b);
     }

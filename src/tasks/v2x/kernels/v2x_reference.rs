@@ -2,6 +2,7 @@
 
 pub use super::v2x_batch::WG;
 use super::v2x_batch::{self, STEP, check_params, sensitivity, state_of};
+use crate::env::{Batch, StepSlices};
 use crate::gpu::{Gpu, GpuError, Prelude, Source, fold_groups};
 use crate::kernels::compare::{Comparison, Tol, compare_twins};
 use crate::kernels::cost::{Cost, counted, words_of};
@@ -12,7 +13,7 @@ use crate::num::philox::{Stream, draw};
 use crate::num::real::Real;
 use crate::num::real::counted::{Counted, operations};
 use crate::tasks::v2x::physics::{
-    Batch, StepSlices, V2xParams, comm_snr_per_watt, motion, motion_noise, reset_range, step_range,
+    V2xParams, comm_snr_per_watt, motion, motion_noise, reset_range, step_range,
 };
 use crate::tasks::v2x::reference::{Reference, act, reference_range};
 
@@ -254,7 +255,7 @@ fn play(
     params: &[V2xParams],
     state: &mut [f32],
     obs: &mut [f32],
-    each: impl Fn(usize, &mut Batch<f32>),
+    each: impl Fn(usize, &mut Batch<V2xParams>),
 ) {
     let (rows, row) = (spec.task.state_rows() * spec.b, spec.task.obs_dim() * spec.b);
     let replicas = params.iter().zip(state.chunks_exact_mut(rows)).zip(obs.chunks_exact_mut(row));

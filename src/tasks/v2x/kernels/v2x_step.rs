@@ -3,7 +3,7 @@
 use super::v2x_batch::{self, STEP, check_params, check_states, shift_of, state_of, step_scale};
 pub use super::v2x_batch::{Spec, WG};
 use super::v2x_reference::{self, v2x_reference_cpu};
-use crate::env::{TERMINATED, TRUNCATED};
+use crate::env::{Batch, StepSlices, TERMINATED, TRUNCATED};
 use crate::gpu::{Gpu, GpuError, Prelude, Source, fold_groups};
 use crate::kernels::compare::{Comparison, Tol, compare_share, compare_twins};
 use crate::kernels::cost::{Cost, words_of};
@@ -12,9 +12,7 @@ use crate::kernels::slot::{Slot, numbers};
 use crate::kernels::twin::{Scalar, assert_inside, check_trips, philox_trips};
 use crate::kernels::{bind, host, shader};
 use crate::num::real::counted::{Counted, operations};
-use crate::tasks::v2x::physics::{
-    Batch, Beam, StepSlices, V2xParams, V2xSpec, echo_noise, metric, motion_noise, step_range,
-};
+use crate::tasks::v2x::physics::{Beam, V2xParams, V2xSpec, echo_noise, metric, motion_noise, step_range};
 use crate::tasks::v2x::reference::Reference;
 
 pub const SHADER: Source = shader!("shaders/v2x/", "v2x_step", super::SHARED);
