@@ -174,6 +174,7 @@ pub mod grad_norm;
 pub mod grad_reduce;
 pub mod inputs;
 pub mod kl_control;
+pub mod layer;
 pub mod lif_backward;
 pub mod lif_forward;
 pub mod lstm_backward;

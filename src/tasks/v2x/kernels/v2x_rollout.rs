@@ -13,6 +13,7 @@ use crate::kernels::cost::{Cost, LN, words_of};
 use crate::kernels::dense_forward::{self, dense_forward_cpu};
 use crate::kernels::gaussian_head::{self, four_normals, gaussian_head_cpu};
 use crate::kernels::inputs::{normal, widen};
+use crate::kernels::layer::Rows;
 use crate::kernels::twin::{Scalar, check_trips, philox_trips};
 use crate::kernels::{MAX_TRIPS, bind, host, shader};
 use crate::nets::{ActorCriticLayout, MlpLayout};
@@ -221,18 +222,9 @@ pub fn v2x_rollout_cpu<F: Scalar>(
         let (clock, slot) = (at.clock + n as u32, at.first + n);
         let mut x = std::mem::take(&mut seen);
         for l in &spec.net.layers {
-            let dense = dense_forward::Spec {
-                r,
-                m: b,
-                i: l.inputs,
-                o: l.outputs,
-                p: spec.p,
-                act: l.act,
-                b_scale: 1.0,
-            };
-            let at = dense_forward::Args { m: b, w_off: l.w_off, b_off: l.b_off, x_off: 0, y_off: 0 };
+            let dense = dense_forward::Spec::of(l, Rows { r, m: b, p: spec.p });
             let mut y = vec![zero; row * l.outputs];
-            dense_forward_cpu(&dense, &at, net, &x, &mut y);
+            dense_forward_cpu(&dense, &dense_forward::Args::of(l, b), net, &x, &mut y);
             x = y;
         }
         let head = gaussian_head::Args {
