@@ -5,7 +5,7 @@
 //! one runs over all (S+1)·M rows at once.
 
 use super::network::{Rows, dense_cpu, dense_input_cpu, dense_weights_cpu};
-use crate::gpu::{Buf, Fill, Gpu, GpuError};
+use crate::gpu::{Buf, Gpu, GpuError, zeros};
 use crate::kernels::{
     dense_backward_input, dense_backward_weights, dense_forward, lstm_backward, lstm_forward,
 };
@@ -102,15 +102,9 @@ impl LstmGpu {
     ) -> Result<Self, GpuError> {
         let Sequences { r, s, m, p } = size;
         let (h, rows, slots) = (layout.hidden(), size.rows(), s + 1);
-        let zero = |label: &str, shape: &[usize]| gpu.alloc::<f32>(label, shape, Fill::Zero);
-        let gates_x = zero("lstm.gates_x", &[r, slots, m, 4 * h])?;
-        let gates_h = zero("lstm.gates_h", &[r, m, 4 * h])?;
-        let acts = zero("lstm.gates", &[r, slots, m, 4 * h])?;
-        let (hidden, cell) = (zero("lstm.hidden", &[r, slots, m, h])?, zero("lstm.cell", &[r, slots, m, h])?);
-        let (h_now, dh) = (zero("lstm.h_now", &[r, m, h])?, zero("lstm.dh", &[r, slots, m, h])?);
-        let (dh_next, dc) = (zero("lstm.dh_next", &[r, m, h])?, zero("lstm.dc", &[r, m, h])?);
-        let d_gates = zero("lstm.d_gates", &[r, slots, m, 4 * h])?;
-        let d_now = zero("lstm.d_now", &[r, m, 4 * h])?;
+        zeros!(gpu, "lstm": gates_x[r, slots, m, 4 * h], gates_h[r, m, 4 * h], acts[r, slots, m, 4 * h],
+            hidden[r, slots, m, h], cell[r, slots, m, h], h_now[r, m, h], dh[r, slots, m, h], dh_next[r, m, h],
+            dc[r, m, h], d_gates[r, slots, m, 4 * h], d_now[r, m, 4 * h]);
         let cells = lstm_forward::Spec { r, m, h };
         let weights = |l: &Layer, input: &Buf<f32>| {
             let spec = dense_backward_weights::Spec::of(l, Rows { r, m: rows, p }, slices);
@@ -198,10 +192,8 @@ impl LstmStepGpu {
         x: &Buf<f32>,
     ) -> Result<Self, GpuError> {
         let h = layout.hidden();
-        let zero = |label: &str, width: usize| gpu.alloc::<f32>(label, &[r, m, width], Fill::Zero);
-        let (gates_x, gates_h) = (zero("lstm.step.gates_x", 4 * h)?, zero("lstm.step.gates_h", 4 * h)?);
-        let (acts, copy) = (zero("lstm.step.gates", 4 * h)?, zero("lstm.step.h", h)?);
-        let (hidden, cell) = (zero("lstm.step.hidden", h)?, zero("lstm.step.cell", h)?);
+        zeros!(gpu, "lstm.step": gates_x[r, m, 4 * h], gates_h[r, m, 4 * h], acts[r, m, 4 * h], copy[r, m, h],
+            hidden[r, m, h], cell[r, m, h]);
         let dense = |l: &Layer, from: &Buf<f32>, to: &Buf<f32>| {
             let spec = dense_forward::Spec::of(l, Rows { r, m, p });
             Ok::<_, GpuError>(dense_forward::DenseForward::new(gpu, &spec)?.bind(gpu, params, from, to))
