@@ -85,8 +85,7 @@ impl View<'_> {
                 bound_label: format!("{OPTIMUM} (exact)"),
                 series,
                 marks: printed.map(|v| mark(v, beyond)).collect(),
-                palette: PALETTE.into(),
-                ..Figure::default()
+                ..Figure::with(PALETTE)
             }),
             caption: format!(
                 "Figure 3. Energy (3) per slot{}, averaged from the first slot to each, mean over seeds with a 95 % band. All ages begin at 0, \
@@ -114,8 +113,7 @@ impl View<'_> {
                 y_label: "mean absolute angle error from the first slot on (°)".into(),
                 log_y: true,
                 series: shown,
-                palette: PALETTE.into(),
-                ..Figure::default()
+                ..Figure::with(PALETTE)
             }),
             caption: format!(
                 "Figure 4. Mean absolute angle error over vehicles{}, averaged from the first slot to each, log scale, mean over seeds with a 95 % band. \
@@ -157,8 +155,7 @@ impl View<'_> {
                 bound_label: format!("{OPTIMUM} (exact)"),
                 series: self.against_snr(&runs, look, |r, s| self.metric_of(r, ENERGY, s)),
                 marks,
-                palette: PALETTE.into(),
-                ..Figure::default()
+                ..Figure::with(PALETTE)
             }),
             caption: format!(
                 "Figure 5. Energy (3) per slot against the SNR, mean over episodes and seeds with 95 % error bars. {MARKS_WORDS} Those at \
@@ -186,8 +183,7 @@ impl View<'_> {
                 y_label: "energy per slot (J)".into(),
                 log_x: true,
                 series: all,
-                palette: PALETTE.into(),
-                ..Figure::default()
+                ..Figure::with(PALETTE)
             }),
             caption: format!(
                 "Energy (3) per slot of the rollouts of training{}, without the penalty of (11), mean over seeds with a 95 % band. Dotted: \
@@ -217,8 +213,7 @@ impl View<'_> {
                 x_ticks: self.snrs_db.clone(),
                 log_y: true,
                 series: all,
-                palette: PALETTE.into(),
-                ..Figure::default()
+                ..Figure::with(PALETTE)
             }),
             caption: format!(
                 "Optimality gap: cost (11), energy and penalty, above that of the exact optimum on the same episodes, in percent of it, log \
@@ -254,8 +249,7 @@ impl View<'_> {
                 title: format!("Beam gain{}", Self::at(self.headline_db)),
                 y_label: "gain over that of matched phases (%)".into(),
                 groups: groups.into_iter().filter_map(group).collect(),
-                palette: PALETTE.into(),
-                ..Bars::default()
+                ..Bars::with(PALETTE)
             }),
             caption: format!(
                 "Beam gain |h^H v|²{} in percent of what constant-modulus phases matched to the true channel give, mean over vehicles, slots and \
@@ -321,8 +315,7 @@ impl View<'_> {
                 from_zero: true,
                 bound_label: format!("{OPTIMUM} (exact)"),
                 series: all,
-                palette: PALETTE.into(),
-                ..Figure::default()
+                ..Figure::with(PALETTE)
             }),
             caption: format!(
                 "Energy (3) per slot{} against T_proc of (6), the age a frame leaves, with 95 % error bars over seeds. The paper gives no value; \
@@ -352,8 +345,7 @@ impl View<'_> {
                 x_ticks: distinct(all.iter().flat_map(|s| &s.points).map(|p| p.x)),
                 bound_label: format!("{BOUND} (knows the trajectories)"),
                 series: all,
-                palette: PALETTE.into(),
-                ..Figure::default()
+                ..Figure::with(PALETTE)
             }),
             caption: format!(
                 "Cost (11) per slot with `uncertainty = \"kinematic\"`: β_k(n) is β(SNR) times vehicle k's angular rate over its mean along the \
@@ -383,8 +375,7 @@ impl View<'_> {
                 log_x: true,
                 bound_label: "no relation".into(),
                 series: all,
-                palette: PALETTE.into(),
-                ..Figure::default()
+                ..Figure::with(PALETTE)
             }),
             caption: format!(
                 "Cosine between the gradients of the policy loss and of L_spat (13) on the parameters that both reach{}, mean over seeds with a \

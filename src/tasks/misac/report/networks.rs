@@ -101,8 +101,7 @@ impl View<'_> {
                 y_label: "energy per slot (J)".into(),
                 log_y: true,
                 groups,
-                palette: PALETTE.into(),
-                ..Bars::default()
+                ..Bars::with(PALETTE)
             }),
             caption: "Energy of the networks that schedule and set phases, per slot, log scale, mean over seeds with 95 % error bars. Bars of \
                       two methods do not compare: each has constants of its own. Not in the paper, which counts the cameras' networks only."

@@ -148,8 +148,7 @@ impl View {
             y_label: format!("energy per {} (J)", stage_words(stage)),
             log_y: true,
             groups: ACCOUNTS.iter().filter_map(group).collect(),
-            palette: PALETTE.into(),
-            ..Bars::default()
+            ..Bars::with(PALETTE)
         }
     }
 

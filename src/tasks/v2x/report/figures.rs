@@ -57,8 +57,7 @@ impl View {
                 x_label: "training iteration (update)".into(),
                 y_label: "reward per slot (bps/Hz)".into(),
                 series,
-                palette: PALETTE.into(),
-                ..Figure::default()
+                ..Figure::with(PALETTE)
             }),
             caption,
             needs: "no learning curves",
@@ -90,8 +89,7 @@ impl View {
                 y_label: "mean sum-rate (bps/Hz)".into(),
                 from_zero: true,
                 series,
-                palette: PALETTE.into(),
-                ..Figure::default()
+                ..Figure::with(PALETTE)
             }),
             caption: format!(
                 "Figure 5a. Mean sum-rate over slots{at}, mean over seeds with a 95 % band. The paper prints no numbers \
@@ -130,8 +128,7 @@ impl View {
                 from_zero: true,
                 series: self.against_power(|a, p| self.quantity(a, Quantity::SumRate, p), Look::Points),
                 marks,
-                palette: PALETTE.into(),
-                ..Figure::default()
+                ..Figure::with(PALETTE)
             }),
             caption: "Figure 5b. Mean sum-rate against P_max, mean over seeds with 95 % error bars. Hollow black markers: values \
                       printed in the paper."
@@ -155,8 +152,7 @@ impl View {
             bound_label: "√CRLB, same colour".into(),
             series,
             marks,
-            palette: PALETTE.into(),
-            ..Figure::default()
+            ..Figure::with(PALETTE)
         }
     }
 

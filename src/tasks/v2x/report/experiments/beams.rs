@@ -115,8 +115,7 @@ fn bars(view: &View) -> Bars {
         y_label: "mean sum-rate (bps/Hz)".into(),
         levels: if groups.is_empty() { Vec::new() } else { levels.collect() },
         groups,
-        palette: PALETTE.into(),
-        ..Bars::default()
+        ..Bars::with(PALETTE)
     }
 }
 
@@ -149,8 +148,7 @@ fn curves(view: &View, beam: &str) -> Figure {
         log_x: true,
         from_zero: true,
         series,
-        palette: PALETTE.into(),
-        ..Figure::default()
+        ..Figure::with(PALETTE)
     }
 }
 

@@ -152,8 +152,7 @@ fn figure(view: &View, front: &[Place], account: usize) -> Figure {
         log_x: true,
         series,
         notes,
-        palette: PALETTE.into(),
-        ..Figure::default()
+        ..Figure::with(PALETTE)
     }
 }
 
