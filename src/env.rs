@@ -101,6 +101,40 @@ pub struct StepSlices<'a, E = f32> {
     pub full: bool,
 }
 
+/// What a slot of some environments leaves behind: what a step changes and writes.
+#[derive(Clone, Debug, Default)]
+pub struct Slot<E = f32> {
+    /// `[S, envs]`
+    pub state: Vec<E>,
+    /// Next observation `[envs, O]`.
+    pub obs: Vec<E>,
+    /// `[envs, O]`, written where an episode ended.
+    pub final_obs: Vec<E>,
+    /// `[envs]`
+    pub reward: Vec<E>,
+    /// `[envs]`: [`TERMINATED`] | [`TRUNCATED`]
+    pub flags: Vec<u32>,
+    /// `[metrics, envs]`; empty where they are not asked for.
+    pub metrics: Vec<E>,
+}
+
+impl<E: Copy> Slot<E> {
+    /// Before a step from `state`: so many elements of observations, final observations, rewards (and flags) and metrics, all `value`.
+    pub fn filled(state: Vec<E>, [obs, final_obs, reward, metrics]: [usize; 4], value: E) -> Self {
+        let [obs, final_obs, metrics] = [obs, final_obs, metrics].map(|n| vec![value; n]);
+        Slot { state, obs, final_obs, reward: vec![value; reward], flags: vec![0; reward], metrics }
+    }
+}
+
+impl Slot {
+    /// One slot of `env` on from what the last one left.
+    pub fn step(&mut self, env: &dyn Env, at: &At, action: &[f32], full: bool) {
+        let Slot { state, obs, final_obs, reward, flags, metrics } = self;
+        let metrics = (!metrics.is_empty()).then_some(&mut metrics[..]);
+        env.step(at, action, state, obs, StepSlices { final_obs, reward, flags, metrics, full });
+    }
+}
+
 /// A task's physics with the parameters of R replicas.
 pub trait Env: Debug + Send + Sync {
     fn sizes(&self) -> Sizes;

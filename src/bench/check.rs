@@ -1,6 +1,7 @@
 //! What must hold before anything is timed. Each check returns a line for the [`Record`](super::Record), or says what differs. Tasks hand in their kernels,
 //! the learners of a small training and what a slot of theirs changes.
 
+use crate::env::Slot;
 use crate::gpu::{Gpu, GpuError};
 use crate::kernels::compare::{compare, compare_f64, compare_words};
 use crate::kernels::inputs::{normal, widen};
@@ -140,45 +141,17 @@ pub fn experts(gpu: &Arc<Gpu>, spec: &ExpertsSpec) -> Result<String, CheckError>
 
 // ---- The CPU backend against the twins ----
 
-/// Environments of a [`Slot`]: no multiple of any number of lanes.
+/// Environments of a slot that is checked: no multiple of any number of lanes.
 pub const ENVS: usize = 67;
 
-/// What a step of [`ENVS`] environments changes.
-pub struct Slot {
-    /// `[S, ENVS]`
-    pub state: Vec<f32>,
-    /// `[ENVS, O]`
-    pub obs: Vec<f32>,
-    /// `[ENVS, O]`
-    pub final_obs: Vec<f32>,
-    /// `[ENVS]`
-    pub reward: Vec<f32>,
-    /// `[ENVS]`
-    pub flags: Vec<u32>,
-}
-
-impl Slot {
-    /// Nothing is written yet.
-    pub fn new(state: &[f32], obs_len: usize) -> Slot {
-        let unwritten = |n: usize| vec![f32::NAN; n];
-        Slot {
-            state: state.to_vec(),
-            obs: unwritten(obs_len),
-            final_obs: unwritten(obs_len),
-            reward: unwritten(ENVS),
-            flags: vec![0; ENVS],
-        }
-    }
-
-    /// A step in vector lanes against one through the scalar f32 twin, bit for bit.
-    pub fn compare(&self, twin: &Slot) -> Result<String, CheckError> {
-        let rows = [
-            compare_words("bits of state", &self.state, &twin.state),
-            compare_words("bits of observation", &self.obs, &twin.obs),
-            compare_words("bits of reward", &self.reward, &twin.reward),
-        ];
-        passed("a slot in vector lanes against the scalar twin, bit for bit", &rows)
-    }
+/// A step in vector lanes against one through the scalar f32 twin, bit for bit.
+pub fn slots(lanes: &Slot, twin: &Slot) -> Result<String, CheckError> {
+    let rows = [
+        compare_words("bits of state", &lanes.state, &twin.state),
+        compare_words("bits of observation", &lanes.obs, &twin.obs),
+        compare_words("bits of reward", &lanes.reward, &twin.reward),
+    ];
+    passed("a slot in vector lanes against the scalar twin, bit for bit", &rows)
 }
 
 /// Output and gradients of a network of the CPU backend against the f64 twins: perceptron or spiking, whatever `layout` is.

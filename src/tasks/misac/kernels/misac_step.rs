@@ -6,12 +6,12 @@
 use super::misac_batch::{self, check_params, check_states, normal_size, range_size, state_of};
 pub use super::misac_batch::{Spec, WG};
 use super::misac_reset::reset_scale;
-use crate::env::{Batch, StepSlices, TRUNCATED};
+use crate::env::{Batch, Slot, StepSlices, TRUNCATED};
 use crate::gpu::{Gpu, GpuError, Prelude, Source, fold_groups};
 use crate::kernels::compare::{Comparison, Tol, compare_share, compare_twins};
 use crate::kernels::cost::{Cost, words_of};
 use crate::kernels::inputs::{uniforms, widen};
-use crate::kernels::slot::{Slot, numbers};
+use crate::kernels::slot::{self, numbers};
 use crate::kernels::twin::{Scalar, assert_inside, check_trips, philox_trips};
 use crate::kernels::{bind, host, shader};
 use crate::num::philox::draw;
@@ -152,7 +152,7 @@ impl MisacStepBound {
 }
 
 /// What the twin makes of a slot.
-fn of_twin<F: Scalar>(
+pub fn of_twin<F: Scalar>(
     spec: &Spec,
     at: &Args,
     params: &[MisacParams],
@@ -161,7 +161,7 @@ fn of_twin<F: Scalar>(
 ) -> Slot<F> {
     let n = spec.r * spec.b;
     let sizes = [at.obs_off + spec.obs_len(), spec.obs_len(), at.reward_off + n, n * metric::ROWS];
-    let mut slot = Slot::before(state, sizes);
+    let mut slot = slot::before(state, sizes);
     let Slot { state, obs, final_obs, reward, flags, metrics } = &mut slot;
     let action = numbers(action);
     misac_step_cpu(spec, at, params, &action, state, obs, final_obs, reward, flags, metrics);
@@ -194,7 +194,7 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
         let twin = of_twin::<f32>(spec, &at, &params, &state, &action);
 
         let sizes = [want.obs.len(), spec.obs_len(), want.reward.len(), want.metrics.len()];
-        let mut scale = Slot::<f64>::before(&vec![0.0; state.len()], sizes);
+        let mut scale = slot::before::<f64>(&vec![0.0; state.len()], sizes);
         let mut at_limit = 0;
         for e in 0..n {
             let (r, env) = (e / b, e % b);
@@ -245,7 +245,7 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
         gpu.write(&reward, &vec![0.0; at.reward_off]);
         gpu.write(&flags, &vec![0; at.reward_off]);
         gpu.run(|pass| bound.record(pass, &at))?;
-        let got = Slot::read(gpu, [&state, &obs, &final_obs, &reward, &metrics], &flags)?;
+        let got = slot::read(gpu, [&state, &obs, &final_obs, &reward, &metrics], &flags)?;
         let metrics = full.then(|| {
             let (what, judged) = (format!("metrics, {when}"), [&want.metrics[..], &scale.metrics]);
             let mut rows = compare_twins(gpu, &what, &got.metrics, judged, TOL, &twin.metrics);
@@ -254,7 +254,7 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
             rows.push(compare_share(what, at_limit, n, 0.01 + 1.0 / n as f64, why));
             rows
         });
-        rows.extend(got.compare(gpu, (when, TOL), [&want, &scale], &twin, ends, metrics));
+        rows.extend(slot::compare(&got, gpu, (when, TOL), [&want, &scale], &twin, ends, metrics));
     }
     Ok(rows)
 }

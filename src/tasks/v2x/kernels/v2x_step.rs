@@ -3,12 +3,12 @@
 use super::v2x_batch::{self, STEP, check_params, check_states, shift_of, state_of, step_scale};
 pub use super::v2x_batch::{Spec, WG};
 use super::v2x_reference::{self, v2x_reference_cpu};
-use crate::env::{Batch, StepSlices, TERMINATED, TRUNCATED};
+use crate::env::{Batch, Slot, StepSlices, TERMINATED, TRUNCATED};
 use crate::gpu::{Gpu, GpuError, Prelude, Source, fold_groups};
 use crate::kernels::compare::{Comparison, Tol, compare_share, compare_twins};
 use crate::kernels::cost::{Cost, words_of};
 use crate::kernels::inputs::{magnitudes, uniforms, widen};
-use crate::kernels::slot::{Slot, numbers};
+use crate::kernels::slot::{self, numbers};
 use crate::kernels::twin::{Scalar, assert_inside, check_trips, philox_trips};
 use crate::kernels::{bind, host, shader};
 use crate::num::real::counted::{Counted, operations};
@@ -244,7 +244,7 @@ fn check_actions(spec: &Spec, params: &[V2xParams], states: &[f32], clock: u32, 
 }
 
 /// What the twin makes of a slot.
-pub(super) fn of_twin<F: Scalar>(
+pub fn of_twin<F: Scalar>(
     spec: &Spec,
     at: &Args,
     params: &[V2xParams],
@@ -253,7 +253,7 @@ pub(super) fn of_twin<F: Scalar>(
 ) -> Slot<F> {
     let reward_len = at.reward_off + spec.r * spec.b;
     let sizes = [at.obs_off + spec.obs_len(), spec.obs_len(), reward_len, spec.metrics_len()];
-    let mut slot = Slot::before(states, sizes);
+    let mut slot = slot::before(states, sizes);
     let Slot { state, obs, final_obs, reward, flags, metrics } = &mut slot;
     let action = numbers(action);
     v2x_step_cpu(spec, at, params, &action, state, obs, final_obs, reward, flags, metrics);
@@ -345,7 +345,7 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
         gpu.write(&reward, &vec![0.0; at.reward_off]);
         gpu.write(&flags, &vec![0; at.reward_off]);
         gpu.run(|pass| bound.record(pass, &at))?;
-        let got = Slot::read(gpu, [&state, &obs, &final_obs, &reward, &metrics], &flags)?;
+        let got = slot::read(gpu, [&state, &obs, &final_obs, &reward, &metrics], &flags)?;
         let metrics = full.then(|| {
             // Row by row, because their units and sizes differ.
             let mut rows = Vec::new();
@@ -361,7 +361,7 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
             rows.push(compare_near(near_threshold, spec.r * spec.b));
             rows
         });
-        rows.extend(got.compare(gpu, (when, TOL), [&want, &scale], &twin, ends, metrics));
+        rows.extend(slot::compare(&got, gpu, (when, TOL), [&want, &scale], &twin, ends, metrics));
         debug_assert!(want.flags.iter().all(|f| f & TERMINATED == 0));
     }
     Ok(rows)
