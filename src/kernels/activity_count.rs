@@ -1,12 +1,7 @@
 //! activity_count: how often each unit of a layer was active, added up over dispatches: values that are not zero, or the spikes and the
 //! membrane updates of spike words (`lif_forward`). What NeuroBench's effective operations are counted from.
 
-use super::compare::{Comparison, compare_exact};
-use super::cost::Cost;
-use super::in_each_form;
-use super::inputs::Sample;
-use super::twin::{check_groups, check_trips};
-use crate::gpu::{Bound, Buf, Gpu, GpuError, Kernel, Prelude, Reduce, Source};
+use super::common::*;
 use crate::nets::cpu::SATURATED;
 use crate::nets::lif::MAX_STEPS;
 use bytemuck::Pod;

@@ -7,12 +7,8 @@
 //! Its second form is paced: rate, bias corrections and whether the step counts come from each replica's [`Pace`] (`kl_control`), and some
 //! parameters, the logarithms of standard deviations, are clamped behind the step.
 
-use super::compare::{Comparison, Tol, compare_scaled};
-use super::cost::Cost;
-use super::inputs::{normal, widen};
+use super::common::*;
 use super::kl_control::Pace;
-use crate::gpu::{Gpu, GpuError, Prelude, Source, fold_groups};
-use crate::num::real::Real;
 
 pub const SHADER: Source = shader!("shaders/", "adam");
 

@@ -3,13 +3,7 @@
 //! The standard deviation is the unbiased one (n−1: torch, CleanRL) or the biased one (n: jnp, purejaxrl); a single sample has none
 //! (0). Without normalisation the result is (0, 1).
 
-use super::compare::{Comparison, Tol, compare_scaled};
-use super::cost::Cost;
-use super::in_each_form;
-use super::inputs::{Sample, column, widen_rows};
-use super::twin::check_trips;
-use crate::gpu::{Gpu, GpuError, Prelude, Reduce, Source, fold_groups};
-use crate::num::real::Real;
+use super::common::*;
 
 pub const SHADER: Source = shader!("shaders/", "advantage_stats");
 

@@ -3,14 +3,9 @@
 //!
 //! The uniform of action a is word a mod 4 of Philox at (draw = a/4, slot = `clock`, environment, stream = action).
 
-use super::compare::{Comparison, Tol, compare_scaled, compare_words};
-use super::cost::{Cost, LOG_SIGMOID, SIGMOID, UNIT};
-use super::inputs::{Sample, widen};
-use super::twin::check_trips;
-use crate::gpu::{Gpu, GpuError, Prelude, Source, fold_groups};
+use super::common::*;
 pub use crate::nets::bernoulli::log_sigmoid;
 use crate::num::philox::{Stream, draw};
-use crate::num::real::Real;
 
 pub const SHADER: Source = shader!("shaders/", "bernoulli_head");
 

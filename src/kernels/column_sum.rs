@@ -1,13 +1,7 @@
 //! column_sum: sums over the rows of a matrix per replica, times a factor: gradients of parameters that all rows share (log_std), means
 //! of per-sample quantities.
 
-use super::compare::{Comparison, Tol, compare_scaled};
-use super::cost::Cost;
-use super::in_each_form;
-use super::inputs::{magnitudes, normal, widen};
-use super::twin::{check_groups, check_trips};
-use crate::gpu::{Gpu, GpuError, Prelude, Reduce, Source};
-use crate::num::real::Real;
+use super::common::*;
 
 pub const SHADER: Source = shader!("shaders/", "column_sum");
 

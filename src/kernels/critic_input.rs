@@ -1,11 +1,7 @@
 //! critic_input: what a critic of observation and action sees, row by row: the observation, then the action, either as it is or as the policy
 //! makes it, scale·tanh(z).
 
-use super::compare::{Comparison, Tol, compare};
-use super::cost::{Cost, TANH};
-use super::inputs::{normal, widen};
-use crate::gpu::{Gpu, GpuError, Prelude, Source, fold_groups};
-use crate::num::real::Real;
+use super::common::*;
 
 pub const SHADER: Source = shader!("shaders/", "critic_input");
 

@@ -1,11 +1,7 @@
 //! critic_input_backward: the gradient by a deterministic policy's network outputs z, out of the gradient by the critic's input whose action
 //! part is μ = scale·tanh(z): dz = dx·scale·(1 − (μ/scale)²).
 
-use super::compare::{Comparison, Tol, compare_scaled};
-use super::cost::Cost;
-use super::inputs::{normal, widen};
-use crate::gpu::{Gpu, GpuError, Prelude, Source, fold_groups};
-use crate::num::real::Real;
+use super::common::*;
 
 pub const SHADER: Source = shader!("shaders/", "critic_input_backward");
 

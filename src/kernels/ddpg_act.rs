@@ -3,13 +3,8 @@
 //! Noise comes from Philox at (draw = a/4, slot = `clock`, environment, stream = explore): words (0, 1) of a block give the normals of a mod
 //! 4 = 0, 1 by Box–Muller, words (2, 3) those of 2, 3. Without noise nothing is drawn.
 
-use super::compare::{Comparison, Tol, compare_scaled};
-use super::cost::{Cost, NORMAL_PAIR, TANH};
-use super::inputs::{Sample, normal, widen};
-use super::twin::check_trips;
-use crate::gpu::{Gpu, GpuError, Prelude, Source, fold_groups};
+use super::common::*;
 use crate::num::philox::{Stream, draw};
-use crate::num::real::Real;
 
 pub const SHADER: Source = shader!("shaders/", "ddpg_act");
 

@@ -1,14 +1,9 @@
 //! dense_backward_input: the gradient of a dense layer with respect to its input, times the slope of the activation that made that input,
 //! so that dx is the gradient at the previous layer's pre-activation.
 
-use super::compare::{Comparison, Tol, compare_scaled};
-use super::cost::Cost;
-use super::inputs::{magnitudes, normal, widen};
+use super::common::*;
 use super::tile::Tile;
-use super::twin::{assert_inside, check_groups, check_trips};
-use crate::gpu::{Gpu, GpuError, Prelude, Source};
 use crate::nets::Activation;
-use crate::num::real::Real;
 
 pub const SHADER: Source = shader!("shaders/", "dense_backward_input");
 

@@ -1,13 +1,8 @@
 //! dense_backward_weights: the gradient of a dense layer's weight and bias, summed over rows. The rows are cut into S slices of ⌈m/S⌉,
 //! because one layer's gradient alone is too few workgroups for a GPU; `grad_reduce` adds the slices in a fixed order.
 
-use super::compare::{Comparison, Tol, compare_scaled};
-use super::cost::Cost;
-use super::inputs::{magnitudes, normal, widen};
+use super::common::*;
 use super::tile::{BK, Tile};
-use super::twin::{assert_inside, check_groups, check_trips};
-use crate::gpu::{Gpu, GpuError, Prelude, Source};
-use crate::num::real::Real;
 
 pub const SHADER: Source = shader!("shaders/", "dense_backward_weights");
 

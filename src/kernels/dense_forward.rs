@@ -1,14 +1,9 @@
 //! dense_forward: y = act(x Wᵀ + c·b) for every replica with its own weights; c = 1 but in the read-out of spikes. Also the forward of any other dense map whose weights lie
 //! in the flat parameter vector.
 
-use super::compare::{Comparison, Tol, compare_scaled};
-use super::cost::Cost;
-use super::inputs::{magnitudes, normal, widen};
+use super::common::*;
 use super::tile::Tile;
-use super::twin::{check_groups, check_trips};
-use crate::gpu::{Bound, Buf, Gpu, GpuError, Kernel, Prelude, Source};
 use crate::nets::Activation;
-use crate::num::real::Real;
 use bytemuck::Pod;
 
 pub const SHADER: Source = shader!("shaders/", "dense_forward");

@@ -4,15 +4,10 @@
 //! The product of two f16 is exact in f32, so fused and separate multiply-adds agree, and with the sum's order fixed only the rounding of
 //! the operands tells it from the twin. The parameters stay f32 and are rounded as they are staged.
 
-use super::compare::{Comparison, Tol, compare_scaled};
-use super::cost::Cost;
+use super::common::*;
 use super::dense_forward::{self, DenseForward, DenseForwardBound};
-use super::inputs::{magnitudes, normal, widen};
 use super::tile::Tile;
-use crate::gpu::{Buf, Fill, Gpu, GpuError, Prelude, Source};
-use crate::kernels::compare::compare_bits;
 use crate::nets::Activation;
-use crate::num::real::Real;
 use crate::num::real::half::{f16_bits, f16_value, round_f16};
 use bytemuck::Pod;
 

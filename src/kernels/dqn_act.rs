@@ -4,11 +4,7 @@
 //! vehicle, slot = `clock`, environment, stream = explore): the first, cut to 24 bits, decides, the second chooses. Comparisons and copies:
 //! exact on every device.
 
-use super::compare::{Comparison, compare_words};
-use super::cost::Cost;
-use super::inputs::{Sample, normal};
-use super::twin::check_trips;
-use crate::gpu::{Gpu, GpuError, Prelude, Source, fold_groups};
+use super::common::*;
 use crate::nets::codebook::{Codebook, argmax};
 use crate::num::philox::{Stream, draw};
 

@@ -1,10 +1,6 @@
 //! expert_mix: outputs of two experts mixed by a softmax gate, y = g₀·a + g₁·b with g = softmax(z).
 
-use super::compare::{Comparison, Tol, compare_scaled};
-use super::cost::{Cost, EXP};
-use super::inputs::{normal, widen};
-use crate::gpu::{Gpu, GpuError, Prelude, Source, fold_groups};
-use crate::num::real::Real;
+use super::common::*;
 
 pub const SHADER: Source = shader!("shaders/", "expert_mix");
 

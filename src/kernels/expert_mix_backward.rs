@@ -1,14 +1,9 @@
 //! expert_mix_backward: gradients of `expert_mix` by both experts' outputs and by the gate.
 
-use super::compare::{Comparison, Tol, compare_scaled};
-use super::cost::Cost;
+use super::common::*;
 use super::expert_mix::SHARES;
 pub use super::expert_mix::{DEFAULT, Spec, prelude};
 use super::expert_mix::{pairs, shares};
-use super::inputs::{normal, widen};
-use super::twin::check_trips;
-use crate::gpu::{Gpu, GpuError, Source, fold_groups};
-use crate::num::real::Real;
 
 pub const SHADER: Source = shader!("shaders/", "expert_mix_backward");
 

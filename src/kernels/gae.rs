@@ -3,12 +3,7 @@
 //! A terminated slot has next value 0; a truncated one bootstraps from V(final_obs); both end the trace:
 //! `δ = scale·reward + γ·next − V`, `adv = δ + γλ·adv[t+1]` (0 behind an end), `ret = adv + V`.
 
-use super::compare::{Comparison, Tol, compare_scaled};
-use super::cost::Cost;
-use super::inputs::{Sample, widen, widen_rows};
-use super::twin::check_trips;
-use crate::gpu::{Gpu, GpuError, Prelude, Source, fold_groups};
-use crate::num::real::Real;
+use super::common::*;
 
 pub const SHADER: Source = shader!("shaders/", "gae");
 

@@ -4,13 +4,8 @@
 //! z comes from Philox at (draw = a/4, slot = `clock`, environment, stream = action): words (0, 1) of a block give z for a mod 4 = 0, 1
 //! by Box–Muller, words (2, 3) for 2, 3. An environment's actions do not depend on how many others run beside it.
 
-use super::compare::{Comparison, Tol, compare_scaled};
-use super::cost::{Cost, EXP, NORMAL_PAIR};
-use super::inputs::{normal, widen};
-use super::twin::{assert_inside, check_trips};
-use crate::gpu::{Gpu, GpuError, Prelude, Source, fold_groups};
+use super::common::*;
 use crate::num::philox::{Stream, draw};
-use crate::num::real::Real;
 
 pub const SHADER: Source = shader!("shaders/", "gaussian_head");
 

@@ -1,13 +1,7 @@
 //! grad_join: adds the gradient of a second loss to that of the first, and compares the two on the parameters that both losses pass through: what
 //! gradients of schedule and beams do to each other on a shared trunk.
 
-use super::compare::{Comparison, Tol, compare_scaled};
-use super::cost::Cost;
-use super::in_each_form;
-use super::inputs::{normal, widen};
-use super::twin::{check_groups, check_trips};
-use crate::gpu::{Gpu, GpuError, Prelude, Reduce, Source};
-use crate::num::real::Real;
+use super::common::*;
 
 pub const SHADER: Source = shader!("shaders/", "grad_join");
 

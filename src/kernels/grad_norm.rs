@@ -1,12 +1,6 @@
 //! grad_norm: the Euclidean norm of every replica's gradient, per parameter group, for clipping in `adam`.
 
-use super::compare::{Comparison, Tol, compare};
-use super::cost::Cost;
-use super::in_each_form;
-use super::inputs::{normal, widen};
-use super::twin::{check_groups, check_trips};
-use crate::gpu::{Gpu, GpuError, Prelude, Reduce, Source};
-use crate::num::real::Real;
+use super::common::*;
 
 pub const SHADER: Source = shader!("shaders/", "grad_norm");
 

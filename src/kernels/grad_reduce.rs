@@ -1,11 +1,6 @@
 //! grad_reduce: adds the slices of `dense_backward_weights` (and of any other kernel that writes partial gradients) in a fixed order.
 
-use super::compare::{Comparison, Tol, compare_scaled};
-use super::cost::Cost;
-use super::inputs::{magnitudes, normal, widen};
-use super::twin::check_trips;
-use crate::gpu::{Gpu, GpuError, Prelude, Source, fold_groups};
-use crate::num::real::Real;
+use super::common::*;
 
 pub const SHADER: Source = shader!("shaders/", "grad_reduce");
 

@@ -2,15 +2,10 @@
 //! the S steps: dU = ds·σ'(U) + dV·(dV/dU) with the surrogate σ'(U) = (η/2)/(1 + (πη(U−U_th)/2)²) of (36), (39) and dV/dU = 1−s where the
 //! reset is a constant, else 1−s−(U−U_r)σ'(U); then di = λ·dU, and (1−λ)·dU reaches the step before.
 
-use super::compare::{Comparison, Tol, compare_scaled};
-use super::cost::Cost;
-use super::inputs::{magnitudes, normal, widen};
+use super::common::*;
 use super::lif_forward::{self, Current, lif_forward_cpu, lif_prelude, neuron};
-use super::twin::check_index;
-use crate::gpu::{Gpu, GpuError, Prelude, Source, fold_groups};
 use crate::nets::Lif;
 use crate::nets::lif::MAX_STEPS;
-use crate::num::real::Real;
 
 pub const SHADER: Source = shader!("shaders/", "lif_backward");
 

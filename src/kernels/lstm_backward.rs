@@ -2,11 +2,7 @@
 //! the gates' sums and by c_prev. dc = dc_next + dh·o·(1 − tanh²c); d_i = dc·g·i(1−i), d_f = dc·c_prev·f(1−f), d_g = dc·i·(1−g²),
 //! d_o = dh·tanh(c)·o(1−o); dc_prev = dc·f. What the step before sends back by h is W_hhᵀ·d_gates, a dense input gradient.
 
-use super::compare::{Comparison, Tol, compare_scaled};
-use super::cost::{Cost, TANH};
-use super::inputs::{normal, widen};
-use crate::gpu::{Gpu, GpuError, Prelude, Source, fold_groups};
-use crate::num::real::Real;
+use super::common::*;
 
 pub const SHADER: Source = shader!("shaders/", "lstm_backward");
 

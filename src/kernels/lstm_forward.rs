@@ -5,11 +5,7 @@
 //! `[R, S+1, M, ·]`: slot s of `hidden` and `cell` is the state before step s, slot s of the gates belongs to step s. So the gradient by W_hh
 //! is one product over all rows.
 
-use super::compare::{Comparison, Tol, compare};
-use super::cost::{Cost, SIGMOID, TANH};
-use super::inputs::{normal, widen};
-use crate::gpu::{Gpu, GpuError, Prelude, Source, fold_groups};
-use crate::num::real::Real;
+use super::common::*;
 
 pub const SHADER: Source = shader!("shaders/", "lstm_forward");
 

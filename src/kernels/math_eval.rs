@@ -1,12 +1,9 @@
 //! math_eval: the functions of `shaders/shared/math.wgsl`, each against f64 with its stated error, and on lavapipe against the
 //! bits of their f32 twins in [`crate::num::real::poly`], where a miscompiled shader shows at once.
 
-use super::compare::{Comparison, Tol, compare_scaled, compare_words};
-use super::cost::{self, Cost};
-use super::inputs::Sample;
+use super::common::*;
+use super::cost;
 use super::normal_fill::{self, radius_condition};
-use crate::gpu::{Gpu, GpuError, Prelude, Source, fold_groups};
-use crate::num::real::Real;
 
 pub const SHADER: Source = shader!("shaders/", "math_eval");
 

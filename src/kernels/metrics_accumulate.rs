@@ -1,10 +1,6 @@
 //! metrics_accumulate: metrics summed over the slots of an episode, environment by environment.
 
-use super::compare::{Comparison, compare_words};
-use super::cost::Cost;
-use super::twin::Scalar;
-use crate::gpu::{Gpu, GpuError, Prelude, Source, fold_groups};
-use crate::kernels::inputs::uniforms;
+use super::common::*;
 
 pub const SHADER: Source = shader!("shaders/", "metrics_accumulate");
 

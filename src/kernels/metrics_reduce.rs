@@ -1,12 +1,6 @@
 //! metrics_reduce: sum and sum of squares over the environments of each metric of each replica, in a fixed order.
 
-use super::compare::{Comparison, Tol, compare_scaled};
-use super::cost::Cost;
-use super::in_each_form;
-use super::twin::{Scalar, assert_inside, check_trips};
-use crate::gpu::{Gpu, GpuError, Prelude, Reduce, Source, fold_groups};
-use crate::kernels::compare::compare_bits;
-use crate::kernels::inputs::{magnitudes, uniforms, widen};
+use super::common::*;
 
 pub const SHADER: Source = shader!("shaders/", "metrics_reduce");
 

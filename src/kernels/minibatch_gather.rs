@@ -1,11 +1,7 @@
 //! minibatch_gather: observations and actions of one minibatch, in the order of the keyed shuffle of an epoch ([`Samples`]): of single
 //! samples, or of whole environments slot by slot, as a recurrent policy learns from them. Copies, so exact on every device.
 
-use super::compare::{Comparison, compare_exact};
-use super::cost::Cost;
-use super::inputs::{Sample, floats};
-use super::twin::check_trips;
-use crate::gpu::{Gpu, GpuError, Prelude, Source, fold_groups};
+use super::common::*;
 use crate::num::shuffle::{Minibatch, Samples, Unit};
 use rayon::prelude::*;
 

@@ -1,10 +1,7 @@
 //! minibatch_scalars: old log-probability, advantage, return and old value of each sample of a minibatch, in the order of
 //! [`super::minibatch_gather`]. Copies, so exact on every device.
 
-use super::compare::{Comparison, compare_exact};
-use super::cost::Cost;
-use super::inputs::{Sample, floats};
-use crate::gpu::{Gpu, GpuError, Prelude, Source, fold_groups};
+use super::common::*;
 use crate::num::shuffle::{Minibatch, Samples, Unit};
 use rayon::prelude::*;
 

@@ -155,6 +155,7 @@ pub mod advantage_stats;
 pub mod bernoulli_head;
 pub mod bernoulli_policy_loss;
 pub mod column_sum;
+pub(crate) mod common;
 pub mod compare;
 pub mod cost;
 pub mod critic_input;
@@ -204,7 +205,6 @@ pub mod twin;
 
 pub use compare::{Comparison, Tol};
 pub use cost::Cost;
-pub(crate) use registry::in_each_form;
 pub use registry::{Entry, SHARED, named};
 pub use twin::MAX_TRIPS;
 

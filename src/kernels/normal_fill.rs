@@ -1,10 +1,7 @@
 //! normal_fill: standard normals from blocks of Philox4x32-10 in counter order, by Box–Muller; four per block.
 
-use super::compare::{Comparison, Tol, compare_scaled, compare_words};
-use super::cost::{Cost, NORMAL_PAIR};
+use super::common::*;
 use super::philox_fill::philox_fill_cpu;
-use crate::gpu::{Gpu, GpuError, Prelude, Source, fold_groups};
-use crate::num::real::Real;
 use rayon::prelude::*;
 
 pub const SHADER: Source = shader!("shaders/", "normal_fill");

@@ -1,10 +1,6 @@
 //! obs_mask: hides the last columns of observations from a policy, in place (the ages, for the study without them).
 
-use super::compare::{Comparison, compare_words};
-use super::cost::Cost;
-use super::inputs::normal;
-use super::twin::assert_inside;
-use crate::gpu::{Gpu, GpuError, Prelude, Source, fold_groups};
+use super::common::*;
 
 pub const SHADER: Source = shader!("shaders/", "obs_mask");
 

@@ -1,9 +1,6 @@
 //! polyak: target networks follow the online ones, target ← τ·online + (1 − τ)·target (τ = 1 copies).
 
-use super::compare::{Comparison, Tol, compare_scaled};
-use super::cost::Cost;
-use super::inputs::{normal, widen};
-use crate::gpu::{Gpu, GpuError, Prelude, Source, fold_groups};
+use super::common::*;
 pub use crate::nets::dense::polyak_cpu;
 
 pub const SHADER: Source = shader!("shaders/", "polyak");

@@ -1,12 +1,8 @@
 //! replay_gather: one minibatch out of the ring of every replica, drawn uniformly with replacement ([`sample`]). Integers
 //! and copies: exact.
 
-use super::compare::{Comparison, compare_exact};
-use super::cost::Cost;
-use super::inputs::{Sample, floats};
+use super::common::*;
 use super::replay::{Row, sample};
-use super::twin::check_trips;
-use crate::gpu::{Gpu, GpuError, Prelude, Source, fold_groups};
 
 pub const SHADER: Source = shader!("shaders/", "replay_gather");
 

@@ -3,13 +3,9 @@
 //! Row: observation `[O]`, stored action `[D]`, next observation `[O]` (the final one where an episode was truncated or terminated), scaled reward,
 //! 1 − terminated. Truncation is no termination: such a row keeps its bootstrap.
 
-use super::compare::{Comparison, compare_words};
-use super::cost::Cost;
-use super::inputs::Sample;
+use super::common::*;
 use super::replay::Row;
 use crate::env::{TERMINATED, TRUNCATED};
-use crate::gpu::{Gpu, GpuError, Prelude, Source, fold_groups};
-use crate::kernels::twin::assert_inside;
 
 pub const SHADER: Source = shader!("shaders/", "replay_write");
 

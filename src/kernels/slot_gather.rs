@@ -1,10 +1,7 @@
 //! slot_gather: observations of every `stride`-th slot of the environments of a minibatch, slot by slot in the order of `minibatch_gather`, as the
 //! phases learn from them (`spatial_loss`). Copies, so exact on every device.
 
-use super::compare::{Comparison, compare_exact};
-use super::cost::Cost;
-use super::inputs::{Sample, floats};
-use crate::gpu::{Gpu, GpuError, Prelude, Source, fold_groups};
+use super::common::*;
 use crate::num::shuffle::{Minibatch, Samples, Unit};
 
 pub const SHADER: Source = shader!("shaders/", "slot_gather");

@@ -1,15 +1,10 @@
 //! spike_backward_weights: the gradient of the weight and bias between the spikes of one layer and the currents of the next, summed over
 //! samples and steps. The samples are cut into slices of ⌈m/slices⌉; `grad_reduce` adds the slices in a fixed order.
 
-use super::compare::{Comparison, Tol, compare_scaled};
-use super::cost::Cost;
-use super::inputs::{magnitudes, normal, widen};
+use super::common::*;
 use super::spike_forward::random_words;
 use super::tile::{BK, Tile};
-use super::twin::{check_groups, check_index, check_trips};
-use crate::gpu::{Gpu, GpuError, Prelude, Source};
 use crate::nets::lif::MAX_STEPS;
-use crate::num::real::Real;
 
 pub const SHADER: Source = shader!("shaders/", "spike_backward_weights");
 

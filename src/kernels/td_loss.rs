@@ -3,12 +3,7 @@
 //! `Q = Σ_k q[k, c_k]`, `y = reward + γ·(1 − terminated)·Σ_k max_c q_next[k, c]` without gradient. Huber: mean of ½d² where |d| < 1, else
 //! |d| − ½, d = Q − y; squared: mean of d². With one head of one choice it is the loss of a critic.
 
-use super::compare::{Comparison, Tol, compare_scaled};
-use super::cost::Cost;
-use super::inputs::{Sample, widen, widen_rows};
-use super::twin::check_trips;
-use crate::gpu::{Gpu, GpuError, Prelude, Source, fold_groups};
-use crate::num::real::Real;
+use super::common::*;
 
 pub const SHADER: Source = shader!("shaders/", "td_loss");
 

@@ -2,11 +2,7 @@
 //! over judged slots and vehicles of what the beams reached, and the largest age and modulus error.
 
 use super::misac_batch::{self, Spec as BatchSpec, WG as BATCH_WG};
-use crate::gpu::{Gpu, GpuError, Prelude, Source, fold_groups};
-use crate::kernels::compare::{Comparison, Tol, compare_twins};
-use crate::kernels::cost::Cost;
-use crate::kernels::inputs::{magnitudes, uniforms, widen};
-use crate::kernels::twin::Scalar;
+use crate::kernels::common::*;
 use crate::kernels::{bind, host, shader};
 use crate::tasks::misac::physics::{gain_row, metric};
 

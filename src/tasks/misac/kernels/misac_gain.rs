@@ -7,11 +7,7 @@ use super::misac_batch::{
     PHASE_STEP, Spec as BatchSpec, WG as BATCH_WG, beam_constants, check_params, check_phases, check_states,
     state_of,
 };
-use crate::gpu::{Gpu, GpuError, Prelude, Source, fold_groups};
-use crate::kernels::compare::{Comparison, Tol, compare_bits, compare_scaled};
-use crate::kernels::cost::{Cost, counted, words_of};
-use crate::kernels::inputs::widen;
-use crate::kernels::twin::{Scalar, assert_inside, check_trips, philox_trips};
+use crate::kernels::common::*;
 use crate::kernels::{bind, host, shader};
 use crate::num::real::counted::{Counted, operations};
 use crate::tasks::misac::physics::{Channel, MMAX, MisacParams, Phase, channel, gain_row, gains, geometry};

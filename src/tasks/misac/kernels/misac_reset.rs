@@ -3,10 +3,7 @@
 use super::misac_batch::{self, check_params, normal_size, range_size};
 pub use super::misac_batch::{Spec, WG};
 use crate::env::Batch;
-use crate::gpu::{Gpu, GpuError, Prelude, Source, fold_groups};
-use crate::kernels::compare::{Comparison, Tol, compare_bits, compare_scaled};
-use crate::kernels::cost::{Cost, words_of};
-use crate::kernels::twin::{Scalar, assert_inside, check_trips, philox_trips};
+use crate::kernels::common::*;
 use crate::kernels::{bind, host, shader};
 use crate::num::philox::draw;
 use crate::num::real::counted::{Counted, operations};

@@ -4,11 +4,7 @@
 //! The period counts from the start of the episode: slot n is `clock` mod T.
 
 use super::misac_batch::{self, Spec as BatchSpec, WG as BATCH_WG, check_params, check_states};
-use crate::gpu::{Gpu, GpuError, Prelude, Source, fold_groups};
-use crate::kernels::compare::{Comparison, compare_words};
-use crate::kernels::cost::Cost;
-use crate::kernels::inputs::{Sample, widen};
-use crate::kernels::twin::{Scalar, assert_inside, check_trips};
+use crate::kernels::common::*;
 use crate::kernels::{bind, host, shader};
 use crate::tasks::misac::dp::Rule;
 

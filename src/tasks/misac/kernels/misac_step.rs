@@ -7,12 +7,8 @@ use super::misac_batch::{self, check_params, check_states, normal_size, range_si
 pub use super::misac_batch::{Spec, WG};
 use super::misac_reset::reset_scale;
 use crate::env::{Batch, Slot, StepSlices, TRUNCATED};
-use crate::gpu::{Gpu, GpuError, Prelude, Source, fold_groups};
-use crate::kernels::compare::{Comparison, Tol, compare_share, compare_twins};
-use crate::kernels::cost::{Cost, words_of};
-use crate::kernels::inputs::{uniforms, widen};
+use crate::kernels::common::*;
 use crate::kernels::slot::{self, numbers};
-use crate::kernels::twin::{Scalar, assert_inside, check_trips, philox_trips};
 use crate::kernels::{bind, host, shader};
 use crate::num::philox::draw;
 use crate::num::real::counted::{Counted, operations};

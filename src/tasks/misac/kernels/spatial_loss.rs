@@ -8,11 +8,7 @@ use super::misac_batch::{
     state_of,
 };
 use super::misac_gain::matched;
-use crate::gpu::{Gpu, GpuError, Prelude, Source, fold_groups};
-use crate::kernels::compare::{Comparison, Tol, compare_bits, compare_scaled};
-use crate::kernels::cost::{Cost, counted, words_of};
-use crate::kernels::inputs::widen;
-use crate::kernels::twin::{Scalar, assert_inside, check_trips, philox_trips};
+use crate::kernels::common::*;
 use crate::kernels::{bind, host, shader};
 use crate::num::real::counted::{Counted, operations};
 use crate::num::shuffle::{Minibatch, Samples, Unit};

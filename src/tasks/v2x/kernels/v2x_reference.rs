@@ -3,14 +3,9 @@
 pub use super::v2x_batch::WG;
 use super::v2x_batch::{self, STEP, check_params, sensitivity, state_of};
 use crate::env::{Batch, StepSlices};
-use crate::gpu::{Gpu, GpuError, Prelude, Source, fold_groups};
-use crate::kernels::compare::{Comparison, Tol, compare_twins};
-use crate::kernels::cost::{Cost, counted, words_of};
-use crate::kernels::inputs::widen;
-use crate::kernels::twin::{Scalar, assert_inside, check_trips, philox_trips};
+use crate::kernels::common::*;
 use crate::kernels::{bind, host, shader};
 use crate::num::philox::{Stream, draw};
-use crate::num::real::Real;
 use crate::num::real::counted::{Counted, operations};
 use crate::tasks::v2x::physics::{
     V2xParams, comm_snr_per_watt, motion, motion_noise, reset_range, step_range,

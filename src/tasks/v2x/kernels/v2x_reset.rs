@@ -3,10 +3,7 @@
 use super::v2x_batch::{self, check_params, shift_of};
 pub use super::v2x_batch::{Spec, WG};
 use crate::env::Batch;
-use crate::gpu::{Gpu, GpuError, Prelude, Source, fold_groups};
-use crate::kernels::compare::{Comparison, Tol, compare, compare_bits, compare_scaled};
-use crate::kernels::cost::{Cost, words_of};
-use crate::kernels::twin::{Scalar, assert_inside};
+use crate::kernels::common::*;
 use crate::kernels::{bind, host, shader};
 use crate::num::real::counted::{Counted, operations};
 use crate::tasks::v2x::physics::{V2xParams, reset_range};

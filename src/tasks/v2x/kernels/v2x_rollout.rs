@@ -7,14 +7,10 @@
 use super::v2x_batch::{self, check_params, check_states};
 use super::v2x_step::{self, compare_near, metric_row, of_twin, scales};
 use crate::env::{Batch, StepSlices};
-use crate::gpu::{Gpu, GpuError, Prelude, Source};
-use crate::kernels::compare::{Comparison, Tol, compare_bits, compare_exact, compare_scaled, compare_words};
-use crate::kernels::cost::{Cost, LN, words_of};
+use crate::kernels::common::*;
 use crate::kernels::dense_forward::{self, dense_forward_cpu};
 use crate::kernels::gaussian_head::{self, four_normals, gaussian_head_cpu};
-use crate::kernels::inputs::{normal, widen};
 use crate::kernels::layer::Rows;
-use crate::kernels::twin::{Scalar, check_trips, philox_trips};
 use crate::kernels::{MAX_TRIPS, bind, host, shader};
 use crate::nets::{ActorCriticLayout, MlpLayout};
 use crate::tasks::v2x::physics::{V2xParams, load_state, metric, observe, step_range};

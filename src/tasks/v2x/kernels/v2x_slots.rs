@@ -4,12 +4,8 @@
 use super::v2x_batch::{STEP, check_params, check_states};
 pub use super::v2x_batch::{Spec, WG};
 use super::v2x_step::{self, compare_near, of_twin, scales, v2x_step_cpu};
-use crate::gpu::{Gpu, GpuError, Prelude, Source, fold_groups};
-use crate::kernels::compare::{Comparison, Tol, compare_twins, compare_words};
-use crate::kernels::cost::{Cost, NORMAL_PAIR, words_of};
+use crate::kernels::common::*;
 use crate::kernels::gaussian_head::four_normals;
-use crate::kernels::inputs::widen;
-use crate::kernels::twin::{Scalar, check_trips, philox_trips};
 use crate::kernels::{MAX_TRIPS, bind, host, shader};
 use crate::tasks::v2x::physics::{V2xParams, metric};
 

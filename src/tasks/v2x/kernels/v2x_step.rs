@@ -4,12 +4,8 @@ use super::v2x_batch::{self, STEP, check_params, check_states, shift_of, state_o
 pub use super::v2x_batch::{Spec, WG};
 use super::v2x_reference::{self, v2x_reference_cpu};
 use crate::env::{Batch, Slot, StepSlices, TERMINATED, TRUNCATED};
-use crate::gpu::{Gpu, GpuError, Prelude, Source, fold_groups};
-use crate::kernels::compare::{Comparison, Tol, compare_share, compare_twins};
-use crate::kernels::cost::{Cost, words_of};
-use crate::kernels::inputs::{magnitudes, uniforms, widen};
+use crate::kernels::common::*;
 use crate::kernels::slot::{self, numbers};
-use crate::kernels::twin::{Scalar, assert_inside, check_trips, philox_trips};
 use crate::kernels::{bind, host, shader};
 use crate::num::real::counted::{Counted, operations};
 use crate::tasks::v2x::physics::{Beam, V2xParams, V2xSpec, echo_noise, metric, motion_noise, step_range};
