@@ -132,15 +132,9 @@ impl Forward<'_> {
             let last = i + 1 == self.net.layers.len();
             let cols = if last { self.outputs } else { l.outputs }.next_multiple_of(PAD);
             if last && i > 0 && self.outputs == 1 && l.act == Activation::None {
-                let (k, a) = (l.inputs.next_multiple_of(PAD), RowMajor { data: a.data, ld: a.row });
-                row_sums::<V>(
-                    rows,
-                    k,
-                    a,
-                    &p.w,
-                    #[inline(always)]
-                    |m, sum| c[m * ld] = sum + bias[0],
-                );
+                let (size, a) =
+                    ([rows, l.inputs.next_multiple_of(PAD)], RowMajor { data: a.data, ld: a.row });
+                row_sums::<V>(size, a, &p.w, bias[0], (c, ld));
                 continue;
             }
             macro_rules! layer {

@@ -183,10 +183,16 @@ pub fn product<V: F32Lanes, const NR: usize>(
     }
 }
 
-/// `Σ_k A[m, k]·w[k]` of every row, to `put(m, sum)`: a layer of one output, of which [`product`] would compute a whole vector. `k` is a multiple
-/// of [`PAD`].
+/// `C[m, 0] = Σ_k A[m, k]·w[k] + constant` of every row, into C with its leading dimension: a layer of one output, of which [`product`] would compute
+/// a whole vector. `k` is a multiple of [`PAD`].
 #[inline(always)]
-pub fn row_sums<V: F32Lanes>(rows: usize, k: usize, a: RowMajor, w: &[f32], mut put: impl FnMut(usize, f32)) {
+pub fn row_sums<V: F32Lanes>(
+    [rows, k]: [usize; 2],
+    a: RowMajor,
+    w: &[f32],
+    constant: f32,
+    (c, ldc): (&mut [f32], usize),
+) {
     #[inline(always)]
     fn span<V: F32Lanes, const N: usize>(k: usize, a: &[f32], ld: usize, w: &[f32]) -> [f32; N] {
         let mut acc = [V::splat(0.0); N];
@@ -206,12 +212,12 @@ pub fn row_sums<V: F32Lanes>(rows: usize, k: usize, a: RowMajor, w: &[f32], mut 
     let mut m = 0;
     while m + 4 <= rows {
         for (i, sum) in span::<V, 4>(k, &a.data[m * a.ld..], a.ld, w).into_iter().enumerate() {
-            put(m + i, sum);
+            c[(m + i) * ldc] = sum + constant;
         }
         m += 4;
     }
     while m < rows {
-        put(m, span::<V, 1>(k, &a.data[m * a.ld..], a.ld, w)[0]);
+        c[m * ldc] = span::<V, 1>(k, &a.data[m * a.ld..], a.ld, w)[0] + constant;
         m += 1;
     }
 }
@@ -314,14 +320,7 @@ mod tests {
         type Out = ();
         #[inline(always)]
         fn run<V: F32Lanes>(self) {
-            row_sums::<V>(
-                self.rows,
-                self.k,
-                self.a,
-                self.w,
-                #[inline(always)]
-                |m, x| self.out[m] = x,
-            );
+            row_sums::<V>([self.rows, self.k], self.a, self.w, 0.0, (self.out, 1));
         }
     }
 

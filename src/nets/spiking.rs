@@ -587,15 +587,9 @@ impl LaneKernel for Forward<'_> {
         let (ldh, ldo) = (leading(l.inputs), leading(l.outputs));
         let (bias, total) = (&net.layers[hidden].bias, lif.readout_total());
         if l.outputs == 1 {
-            let constant = total as f32 * bias[0];
-            row_sums::<V>(
-                rows,
-                l.inputs.next_multiple_of(PAD),
-                RowMajor { data: weighted, ld: ldh },
-                &net.layers[hidden].w,
-                #[inline(always)]
-                |m, sum| out[m * ldo] = sum + constant,
-            );
+            let (size, w) = ([rows, l.inputs.next_multiple_of(PAD)], &net.layers[hidden].w);
+            let h = RowMajor { data: weighted, ld: ldh };
+            row_sums::<V>(size, h, w, total as f32 * bias[0], (out, ldo));
             return;
         }
         let total = V::splat(total);
