@@ -62,10 +62,6 @@ pub fn kernels<'a>(
     passed(&format!("{} against the CPU twin", stems.join(", ")), &rows)
 }
 
-fn wide(x: &[f32]) -> Vec<f64> {
-    widen(x)
-}
-
 /// The largest magnitude.
 fn size(x: &[f64]) -> f64 {
     x.iter().fold(0.0, |m, x| m.max(x.abs()))
@@ -91,7 +87,7 @@ fn first_moments(
     let mut rows = Vec::new();
     for r in 0..replicas {
         for group in groups.iter().filter(|g| !g.is_empty()) {
-            let of = |s: &LearnerState| wide(&s.m[r * p + group.start..r * p + group.end]);
+            let of = |s: &LearnerState| widen(&s.m[r * p + group.start..r * p + group.end]);
             rows.push(shares(&format!("{what}, replica {r}"), &of(gpu), &of(cpu), share, why));
         }
     }
@@ -164,9 +160,9 @@ pub fn network_cpu(layout: &MlpLayout) -> Result<String, CheckError> {
         params[l.w_off..l.b_off].iter_mut().for_each(|w| *w *= scale);
     }
     let (x, up) = (normal(4, 0, ROWS * inputs, 1.0), normal(5, 0, ROWS * outputs, 1.0));
-    let up_wide = wide(&up);
+    let up_wide = widen(&up);
     let want =
-        network::forward_backward_cpu(layout, (1, ROWS), &wide(&params), &wide(&x), |_| up_wide.clone());
+        network::forward_backward_cpu(layout, (1, ROWS), &widen(&params), &widen(&x), |_| up_wide.clone());
 
     let mut net = Packed::new(layout);
     net.pack(&params);
@@ -177,7 +173,7 @@ pub fn network_cpu(layout: &MlpLayout) -> Result<String, CheckError> {
         .output()
         .chunks_exact(leading(outputs))
         .take(ROWS)
-        .flat_map(|row| wide(&row[..outputs]))
+        .flat_map(|row| widen(&row[..outputs]))
         .collect();
     let mut grad = Gradient::new(layout, ROWS);
     grad.clear();
@@ -189,7 +185,7 @@ pub fn network_cpu(layout: &MlpLayout) -> Result<String, CheckError> {
     let why = "f32 sums and a rational tanh";
     let rows = [
         shares("output", &out, want.h.last().expect("a network has an output"), 1e-5, why),
-        shares("gradients", &wide(&grads), &want.grads, 2e-5, why),
+        shares("gradients", &widen(&grads), &want.grads, 2e-5, why),
     ];
     passed("output and gradients against the f64 twins", &rows)
 }
@@ -212,10 +208,10 @@ pub fn lstm_cpu(lstm: &LstmLayout, head: &MlpLayout) -> Result<String, CheckErro
     let x = normal(7, 0, STEPS * ROWS * inputs, 1.0);
     let up = normal(8, 0, STEPS * ROWS * k, 1.0);
     // The twins' sequences have one slot more, in front of the hidden states and behind the inputs.
-    let mut x_twin = wide(&x);
+    let mut x_twin = widen(&x);
     x_twin.resize((STEPS + 1) * ROWS * inputs, 0.0);
     let zeros = vec![0.0; ROWS * h];
-    let wide_params = wide(&params);
+    let wide_params = widen(&params);
     let w_head = &wide_params[head.layers[0].w_off..][..k * h];
     let mut partials = vec![0.0; p];
     let size = recurrent::Sequences { r: 1, s: STEPS, m: ROWS, p };
@@ -250,7 +246,7 @@ pub fn lstm_cpu(lstm: &LstmLayout, head: &MlpLayout) -> Result<String, CheckErro
         .hidden(ROWS)
         .chunks_exact(net.sizes.ld_in)
         .take(STEPS * ROWS)
-        .flat_map(|row| wide(&row[..h]))
+        .flat_map(|row| widen(&row[..h]))
         .collect();
     let mut grad = LstmGradient::new(lstm, head);
     grad.clear();
@@ -261,7 +257,7 @@ pub fn lstm_cpu(lstm: &LstmLayout, head: &MlpLayout) -> Result<String, CheckErro
     let why = "f32 sums and a rational tanh";
     let rows = [
         shares("hidden states", &hidden, &want.hidden[ROWS * h..], 1e-5, why),
-        shares("gradients", &wide(&grads[own.clone()]), &partials[own], 2e-5, why),
+        shares("gradients", &widen(&grads[own.clone()]), &partials[own], 2e-5, why),
     ];
     passed("hidden states and gradients against the f64 twins", &rows)
 }

@@ -103,6 +103,14 @@ macro_rules! host {
 }
 pub use host;
 
+/// Constants of a module for a shader, under a prefix: `constants!(prelude, "METRIC", metric: ROWS, ENERGY)` adds `METRIC_ROWS` and `METRIC_ENERGY`.
+macro_rules! constants {
+    ($prelude:expr, $prefix:literal, $of:ident: $($name:ident),+ $(,)?) => {
+        $prelude$(.u32(concat!($prefix, "_", stringify!($name)), $of::$name))+
+    };
+}
+pub(crate) use constants;
+
 /// In a check, the kernel bound to buffers of its own: afterwards every name stands for a buffer, which holds the array of that name or that of
 /// `name = array`, or as many poisoned elements as `name[length]` says.
 macro_rules! bind {

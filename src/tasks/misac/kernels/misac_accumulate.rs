@@ -3,7 +3,7 @@
 
 use super::misac_batch::{self, Spec as BatchSpec, WG as BATCH_WG};
 use crate::kernels::common::*;
-use crate::kernels::{bind, host, shader};
+use crate::kernels::{bind, constants, host, shader};
 use crate::tasks::misac::physics::{gain_row, metric};
 
 pub use super::misac_batch::Spec;
@@ -116,37 +116,10 @@ pub fn cost(spec: &Spec) -> Cost {
 }
 
 pub fn prelude(spec: &Spec) -> Prelude {
-    misac_batch::constants(spec)
-        .u32("METRIC_ROWS", metric::ROWS)
-        .u32("METRIC_ENERGY", metric::ENERGY)
-        .u32("METRIC_REWARD", metric::REWARD)
-        .u32("METRIC_L_BMP", metric::L_BMP)
-        .u32("METRIC_OVER_GAMMA", metric::OVER_GAMMA)
-        .u32("METRIC_ANGLE_MAE", metric::ANGLE_MAE)
-        .u32("METRIC_AGE_MAX", metric::AGE_MAX)
-        .u32("GAIN_ROWS", gain_row::ROWS)
-        .u32("GAIN_GAIN", gain_row::GAIN)
-        .u32("GAIN_MATCHED", gain_row::MATCHED)
-        .u32("GAIN_ESTIMATE", gain_row::ESTIMATE)
-        .u32("GAIN_TRUTH", gain_row::TRUTH)
-        .u32("GAIN_RATE", gain_row::RATE)
-        .u32("GAIN_POWER", gain_row::POWER)
-        .u32("GAIN_MODULUS_ERROR", gain_row::MODULUS_ERROR)
-        .u32("EPISODE_ROWS", episode_row::ROWS)
-        .u32("EPISODE_ENERGY", episode_row::ENERGY)
-        .u32("EPISODE_REWARD", episode_row::REWARD)
-        .u32("EPISODE_L_BMP", episode_row::L_BMP)
-        .u32("EPISODE_OVER_GAMMA", episode_row::OVER_GAMMA)
-        .u32("EPISODE_ANGLE_MAE", episode_row::ANGLE_MAE)
-        .u32("EPISODE_AGE_MAX", episode_row::AGE_MAX)
-        .u32("EPISODE_FRAMES", episode_row::FRAMES)
-        .u32("EPISODE_GAIN", episode_row::GAIN)
-        .u32("EPISODE_MATCHED", episode_row::MATCHED)
-        .u32("EPISODE_ESTIMATE", episode_row::ESTIMATE)
-        .u32("EPISODE_TRUTH", episode_row::TRUTH)
-        .u32("EPISODE_RATE", episode_row::RATE)
-        .u32("EPISODE_POWER", episode_row::POWER)
-        .u32("EPISODE_MODULUS_ERROR", episode_row::MODULUS_ERROR)
+    let metrics = misac_batch::with_metrics(misac_batch::constants(spec));
+    let gains = constants!(metrics, "GAIN", gain_row: ROWS, GAIN, MATCHED, ESTIMATE, TRUTH, RATE, POWER, MODULUS_ERROR);
+    constants!(gains, "EPISODE", episode_row: ROWS, ENERGY, REWARD, L_BMP, OVER_GAMMA, ANGLE_MAE, AGE_MAX, FRAMES, GAIN,
+        MATCHED, ESTIMATE, TRUTH, RATE, POWER, MODULUS_ERROR)
 }
 
 host! {

@@ -8,7 +8,7 @@ use super::misac_batch::{
     state_of,
 };
 use crate::kernels::common::*;
-use crate::kernels::{bind, host, shader};
+use crate::kernels::{bind, constants, host, shader};
 use crate::num::real::counted::{Counted, operations};
 use crate::tasks::misac::physics::{Channel, MMAX, MisacParams, Phase, channel, gain_row, gains, geometry};
 
@@ -89,17 +89,9 @@ pub fn cost(spec: &Spec) -> Cost {
 }
 
 pub fn prelude(spec: &Spec) -> Prelude {
-    beam_constants(&spec.batch, spec.phase)
-        .f32("PER_ROOT_ANTENNA", (1.0 / (spec.batch.task.antennas as f64).sqrt()) as f32)
-        .u32("GAIN_ROWS", gain_row::ROWS)
-        .u32("GAIN_GAIN", gain_row::GAIN)
-        .u32("GAIN_MATCHED", gain_row::MATCHED)
-        .u32("GAIN_ESTIMATE", gain_row::ESTIMATE)
-        .u32("GAIN_TRUTH", gain_row::TRUTH)
-        .u32("GAIN_SINR", gain_row::SINR)
-        .u32("GAIN_RATE", gain_row::RATE)
-        .u32("GAIN_MODULUS_ERROR", gain_row::MODULUS_ERROR)
-        .u32("GAIN_POWER", gain_row::POWER)
+    let one = (1.0 / (spec.batch.task.antennas as f64).sqrt()) as f32;
+    let prelude = beam_constants(&spec.batch, spec.phase).f32("PER_ROOT_ANTENNA", one);
+    constants!(prelude, "GAIN", gain_row: ROWS, GAIN, MATCHED, ESTIMATE, TRUTH, SINR, RATE, MODULUS_ERROR, POWER)
 }
 
 host! {

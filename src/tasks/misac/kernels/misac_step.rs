@@ -102,15 +102,7 @@ pub fn cost_of(spec: &Spec, full: bool) -> Cost {
 }
 
 pub fn prelude(spec: &Spec) -> Prelude {
-    misac_batch::constants(spec)
-        .u32("TRUNCATED", TRUNCATED as usize)
-        .u32("METRIC_ROWS", metric::ROWS)
-        .u32("METRIC_ENERGY", metric::ENERGY)
-        .u32("METRIC_REWARD", metric::REWARD)
-        .u32("METRIC_L_BMP", metric::L_BMP)
-        .u32("METRIC_OVER_GAMMA", metric::OVER_GAMMA)
-        .u32("METRIC_ANGLE_MAE", metric::ANGLE_MAE)
-        .u32("METRIC_AGE_MAX", metric::AGE_MAX)
+    misac_batch::with_metrics(misac_batch::constants(spec)).u32("TRUNCATED", TRUNCATED as usize)
 }
 
 host! {

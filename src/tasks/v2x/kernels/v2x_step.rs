@@ -6,7 +6,7 @@ use super::v2x_reference::{self, v2x_reference_cpu};
 use crate::env::{Batch, Slot, StepSlices, TERMINATED, TRUNCATED};
 use crate::kernels::common::*;
 use crate::kernels::slot::{self, numbers};
-use crate::kernels::{bind, host, shader};
+use crate::kernels::{bind, constants, host, shader};
 use crate::num::real::counted::{Counted, operations};
 use crate::tasks::v2x::physics::{Beam, V2xParams, V2xSpec, echo_noise, metric, motion_noise, step_range};
 use crate::tasks::v2x::reference::Reference;
@@ -95,7 +95,7 @@ pub fn cost_of(spec: &Spec, full: bool) -> Cost {
 }
 
 pub fn prelude(spec: &Spec) -> Prelude {
-    v2x_batch::constants(spec)
+    let prelude = v2x_batch::constants(spec)
         .u32("TRUNCATED", TRUNCATED as usize)
         .u32("BEAM", spec.task.beam as usize)
         .u32("BEAM_ANGLES", Beam::Angles as usize)
@@ -103,17 +103,9 @@ pub fn prelude(spec: &Spec) -> Prelude {
         .u32("BEAM_MATRIX", Beam::Matrix as usize)
         .u32("BEAM_STEER", Beam::Steer as usize)
         .u32("BEAM_SPAN", Beam::Span as usize)
-        .u32("METRIC_ROWS", spec.task.metric_rows())
-        .u32("METRIC_SUM_RATE", metric::SUM_RATE)
-        .u32("METRIC_JAIN", metric::JAIN)
-        .u32("METRIC_REWARD", metric::REWARD)
-        .u32("METRIC_INDICATOR", metric::INDICATOR)
-        .u32("METRIC_ANGLE_SE", metric::ANGLE_SE)
-        .u32("METRIC_DISTANCE_SE", metric::DISTANCE_SE)
-        .u32("METRIC_ANGLE_CRLB", metric::ANGLE_CRLB)
-        .u32("METRIC_DISTANCE_CRLB", metric::DISTANCE_CRLB)
-        .u32("METRIC_UPPER_BOUND", metric::UPPER_BOUND)
-        .u32("METRIC_RATE", metric::RATE)
+        .u32("METRIC_ROWS", spec.task.metric_rows());
+    constants!(prelude, "METRIC", metric: SUM_RATE, JAIN, REWARD, INDICATOR, ANGLE_SE, DISTANCE_SE, ANGLE_CRLB,
+        DISTANCE_CRLB, UPPER_BOUND, RATE)
 }
 
 /// Loop iterations of one thread.
