@@ -59,6 +59,18 @@ pub struct Series {
     pub points: Vec<Point>,
 }
 
+impl Series {
+    pub fn new(agent: &str, look: Look, points: Vec<Point>) -> Series {
+        Series { agent: agent.to_string(), look, points }
+    }
+
+    /// An agent that does not learn, from one end of the x axis to the other.
+    pub fn level(agent: &str, y: f64, ends: (f64, f64)) -> Series {
+        let point = |x| Point { x, y, interval: None, x_interval: None };
+        Series::new(agent, Look::Level, vec![point(ends.0), point(ends.1)])
+    }
+}
+
 /// What a paper's number says of y.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Reach {
@@ -280,7 +292,7 @@ fn ticks((lo, hi): (f64, f64), log: bool, wanted: usize) -> Vec<f64> {
 }
 
 /// Smallest and largest.
-fn extent(xs: impl Iterator<Item = f64>) -> (f64, f64) {
+pub(crate) fn extent(xs: impl Iterator<Item = f64>) -> (f64, f64) {
     xs.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), x| (a.min(x), b.max(x)))
 }
 
@@ -925,6 +937,14 @@ pub(crate) struct Plate {
 }
 
 impl Plate {
+    /// Files and documents of all, `None` for one that has nothing to show.
+    ///
+    /// # Errors
+    /// [`ReportError::Figure`] if plotters fails.
+    pub(crate) fn svgs(plates: &[Plate]) -> Result<Vec<(&'static str, Option<String>)>, ReportError> {
+        plates.iter().map(|p| Ok((p.file, p.picture.svg()?))).collect()
+    }
+
     /// The figure with its caption, or what is missing for it.
     pub(crate) fn write(&self, out: &mut String, drawn: bool) {
         out.push_str(&match drawn {

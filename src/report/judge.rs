@@ -74,6 +74,13 @@ pub(crate) struct Judgement {
     pub(crate) evidence: String,
 }
 
+/// A claim that holds or not by what is told, of agents of which some are missing.
+pub(crate) fn holds_or_not(holds: bool, told: String, missing: &[String]) -> Judgement {
+    let evidence: Vec<String> = std::iter::once(told).chain(not_compared(missing)).collect();
+    let verdict = in_part(if holds { Verdict::Holds } else { Verdict::Fails }, missing);
+    Judgement { verdict, evidence: evidence.join(". ") }
+}
+
 /// Judges a claim about `wanted` agents from its comparisons.
 pub(crate) fn judge(pairs: &[Pair], wanted: &[&str]) -> Judgement {
     let with = |v: Verdict| pairs.iter().filter(move |p| p.verdict() == v);

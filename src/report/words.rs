@@ -4,7 +4,7 @@ use super::figure::Point;
 use crate::config::Layered;
 use crate::num::stats::{self, Bootstrap, Interval};
 use crate::run::rows::Manifest;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 use std::sync::{Arc, Mutex};
 
@@ -187,6 +187,23 @@ pub(crate) fn few_seeds(estimates: impl Iterator<Item = Estimate>) -> String {
         Some(n) if n < 5 => format!(" With {n} seeds such an interval is too narrow; take it as a hint."),
         _ => String::new(),
     }
+}
+
+/// The finite ones in ascending order, each once.
+pub(crate) fn distinct(values: impl Iterator<Item = f64>) -> Vec<f64> {
+    let mut values: Vec<f64> = values.filter(|x| x.is_finite()).collect();
+    values.sort_by(f64::total_cmp);
+    values.dedup();
+    values
+}
+
+/// Means per seed of (seed, value), in the order of the seeds.
+pub(crate) fn seed_means(values: impl Iterator<Item = (u32, f64)>) -> BTreeMap<u32, f64> {
+    let mut lists: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
+    for (seed, value) in values {
+        lists.entry(seed).or_default().push(value);
+    }
+    lists.into_iter().map(|(seed, list)| (seed, stats::mean(&list))).collect()
 }
 
 /// A list of numbers, or `-`.

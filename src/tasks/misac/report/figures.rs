@@ -9,18 +9,8 @@ fn thousands(points: &[(f64, Estimate)]) -> Vec<Point> {
     points.iter().map(|(steps, e)| e.point(steps / 1e3)).collect()
 }
 
-fn series(agent: &str, look: Look, points: Vec<Point>) -> Series {
-    Series { agent: agent.to_string(), look, points }
-}
-
-fn level(agent: &str, y: f64, ends: (f64, f64)) -> Series {
-    let points = [ends.0, ends.1].map(|x| Point { x, y, interval: None, x_interval: None });
-    series(agent, Look::Level, points.to_vec())
-}
-
 fn x_ends(all: &[Series]) -> Option<(f64, f64)> {
-    let xs = || all.iter().flat_map(|s| &s.points).map(|p| p.x);
-    let (lo, hi) = (xs().fold(f64::INFINITY, f64::min), xs().fold(f64::NEG_INFINITY, f64::max));
+    let (lo, hi) = extent(all.iter().flat_map(|s| &s.points).map(|p| p.x));
     (lo <= hi).then_some((lo, hi))
 }
 
@@ -69,7 +59,7 @@ impl View<'_> {
         let look = |agent: &str| if agent == OPTIMUM { Look::Bound } else { Look::Curve };
         let curve = |agent: &str| {
             let points = self.over_slots(agent, |r| r.values[SLOT_ENERGY]);
-            series(agent, look(agent), points.iter().map(|(x, e)| e.point(*x)).collect())
+            Series::new(agent, look(agent), points.iter().map(|(x, e)| e.point(*x)).collect())
         };
         let series: Vec<Series> = self.ids().map(curve).collect();
         let beyond = x_ends(&series).map_or(0.0, |(lo, hi)| hi + MARK_GAP * (hi - lo));
@@ -100,7 +90,7 @@ impl View<'_> {
     fn fig4(&self) -> Plate {
         let curve = |agent: &str| {
             let points = self.over_slots(agent, |r| r.values[SLOT_MAE]);
-            series(agent, Look::Curve, points.iter().map(|(x, e)| e.point(*x)).collect())
+            Series::new(agent, Look::Curve, points.iter().map(|(x, e)| e.point(*x)).collect())
         };
         // The optimum's line would be hidden under that of the best period; the table has both.
         let shown: Vec<Series> = self.ids().filter(|a| *a != OPTIMUM).map(curve).collect();
@@ -133,7 +123,7 @@ impl View<'_> {
     ) -> Vec<Series> {
         let snrs = distinct(self.cells.iter().map(|c| c.snr_db));
         let points = |run: &Run| snrs.iter().filter_map(|&s| get(run, s).map(|e| e.point(s))).collect();
-        let all = runs.iter().map(|run| series(&run.agent, look(&run.agent), points(run)));
+        let all = runs.iter().map(|run| Series::new(&run.agent, look(&run.agent), points(run)));
         all.filter(|s| !s.points.is_empty()).collect()
     }
 
@@ -166,12 +156,15 @@ impl View<'_> {
     }
 
     fn fig_learning(&self) -> Plate {
-        let mut all: Vec<Series> =
-            self.learning.iter().map(|l| series(&l.run.agent, Look::Curve, thousands(&l.energy))).collect();
+        let mut all: Vec<Series> = self
+            .learning
+            .iter()
+            .map(|l| Series::new(&l.run.agent, Look::Curve, thousands(&l.energy)))
+            .collect();
         if let Some(ends) = x_ends(&all) {
             for agent in [VISION, OPTIMUM] {
                 let e = self.curve_db.and_then(|s| self.metric(agent, ENERGY, s));
-                all.extend(e.map(|e| level(agent, e.mean, ends)));
+                all.extend(e.map(|e| Series::level(agent, e.mean, ends)));
             }
         }
         Plate {
@@ -301,7 +294,7 @@ impl View<'_> {
             let look = if run.agent == OPTIMUM { Look::Bound } else { Look::Points };
             match all.iter_mut().find(|s| s.agent == run.agent) {
                 Some(s) => s.points.push(e.point(slots)),
-                None => all.push(series(&run.agent, look, vec![e.point(slots)])),
+                None => all.push(Series::new(&run.agent, look, vec![e.point(slots)])),
             }
         }
         Plate {
@@ -360,10 +353,10 @@ impl View<'_> {
     fn fig_cosine(&self) -> Plate {
         let curves = self.learning.iter().filter(|l| !l.cosine.is_empty());
         let mut all: Vec<Series> =
-            curves.map(|l| series(&l.run.agent, Look::Curve, thousands(&l.cosine))).collect();
+            curves.map(|l| Series::new(&l.run.agent, Look::Curve, thousands(&l.cosine))).collect();
         if let Some(ends) = x_ends(&all) {
             // In the black of the bounds; the legend says what it is.
-            all.push(Series { look: Look::Bound, ..level(OPTIMUM, 0.0, ends) });
+            all.push(Series { look: Look::Bound, ..Series::level(OPTIMUM, 0.0, ends) });
         }
         Plate {
             file: "cosine.svg",

@@ -58,7 +58,7 @@ pub(super) struct Energies {
 impl Energies {
     pub(super) fn new(rows: &Rows, shown: &dyn Fn(&Key) -> bool) -> Self {
         let mine = |r: &&EnergyRow| shown(&r.key);
-        let p_max_dbm = headline(&distinct_powers(rows.energy.iter().filter(mine).map(|r| r.key.at)));
+        let p_max_dbm = headline(&distinct(rows.energy.iter().filter(mine).map(|r| r.key.at)));
         type Sum = (String, String, String, String);
         let mut sums: BTreeMap<Sum, (BTreeMap<u32, f64>, String)> = BTreeMap::new();
         for r in rows.energy.iter().filter(mine).filter(|r| Some(r.key.at) == p_max_dbm) {
@@ -111,15 +111,12 @@ impl Energies {
 
     /// Values over seeds of a quantity; with `update`, those of single updates, averaged over the updates of each seed.
     fn quantity(&self, agent: &str, stage: &str, network: &str, layer: u32, name: &str) -> Vec<f64> {
-        let mut by_seed: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
-        for r in &self.activity {
-            if (r.key.agent.as_str(), r.stage.as_str(), r.network.as_str(), r.layer, r.quantity.as_str())
+        let mine = |r: &&ActivityRow| {
+            (r.key.agent.as_str(), r.stage.as_str(), r.network.as_str(), r.layer, r.quantity.as_str())
                 == (agent, stage, network, layer, name)
-            {
-                by_seed.entry(r.key.seed).or_default().push(r.value);
-            }
-        }
-        by_seed.values().map(|v| stats::mean(v)).collect()
+        };
+        let values = self.activity.iter().filter(mine).map(|r| (r.key.seed, r.value));
+        seed_means(values).into_values().collect()
     }
 
     fn mean(&self, agent: &str, stage: &str, network: &str, name: &str) -> Option<f64> {
