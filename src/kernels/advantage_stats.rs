@@ -82,12 +82,7 @@ host! {
     fits |gpu, spec| check_trips(gpu, "advantage_stats", 2 * (spec.m.div_ceil(WG) + Reduce::TRIPS));
     /// Shapes as in [`advantage_stats_cpu`].
     bind |&Spec { r, m, .. }| { mb_scalars: [f32; 4] = of_len(r * m), stats: [f32; 2] = of_len(r) }
-}
-
-impl AdvantageStatsBound {
-    pub fn record(&self, pass: &mut wgpu::ComputePass) {
-        self.bound.record(pass, fold_groups(self.spec.r, 1), &[]);
-    }
+    record |spec| fold_groups(spec.r, 1);
 }
 
 /// Runs the shader once.

@@ -88,12 +88,7 @@ host! {
         advantage: f32 = of_len(t * r * b),
         returns: f32 = of_len(t * r * b),
     }
-}
-
-impl GaeBound {
-    pub fn record(&self, pass: &mut wgpu::ComputePass) {
-        self.bound.record(pass, fold_groups(self.spec.r * self.spec.b, WG), &[]);
-    }
+    record |spec| fold_groups(spec.r * spec.b, WG);
 }
 
 /// Inputs of a rollout on the GPU's side of a check or of golden vectors.

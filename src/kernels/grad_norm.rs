@@ -61,12 +61,7 @@ host! {
     };
     /// `grads` `[R, P]`, `norms` `[R, 2]`.
     bind |spec| { grads: f32 = of_len(spec.r * spec.p), norms: f32 = of_len(spec.r * 2) }
-}
-
-impl GradNormBound {
-    pub fn record(&self, pass: &mut wgpu::ComputePass) {
-        self.bound.record(pass, [self.spec.r as u32, 1, 1], &[]);
-    }
+    record |spec| [spec.r as u32, 1, 1];
 }
 
 /// Shader against f64 twin on the same f32 inputs, in each form of the sum over a workgroup.

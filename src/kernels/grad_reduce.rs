@@ -50,12 +50,7 @@ host! {
     fits |gpu, spec| check_trips(gpu, "grad_reduce", spec.s);
     /// `partials` `[S, R, P]`, `grads` `[R, P]`.
     bind |&Spec { r, p, s }| { partials: f32 = of_len(s * r * p), grads: f32 = of_len(r * p) }
-}
-
-impl GradReduceBound {
-    pub fn record(&self, pass: &mut wgpu::ComputePass) {
-        self.bound.record(pass, fold_groups(self.spec.r * self.spec.p, WG), &[]);
-    }
+    record |spec| fold_groups(spec.r * spec.p, WG);
 }
 
 /// Shader against f64 twin on the same f32 inputs.

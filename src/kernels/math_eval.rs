@@ -90,12 +90,7 @@ host! {
     MathEval, MathEvalBound;
     /// Shapes as in [`math_eval_cpu`].
     bind |_| { args: [u32; 2] = of_len(out.len()), out: [f32; 2] }
-}
-
-impl MathEvalBound {
-    pub fn record(&self, pass: &mut wgpu::ComputePass) {
-        self.bound.record(pass, fold_groups(self.out, WG), &[]);
-    }
+    record |spec| fold_groups(spec.n, WG);
 }
 
 /// Runs the shader once.

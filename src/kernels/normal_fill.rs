@@ -53,12 +53,7 @@ host! {
     NormalFill, NormalFillBound;
     /// `start_key` `[6]`, `out` `[N]` of four normals; the number of blocks is the length of `out`.
     bind |_| { start_key: u32 = of_len(6), out: [f32; 4] }
-}
-
-impl NormalFillBound {
-    pub fn record(&self, pass: &mut wgpu::ComputePass) {
-        self.bound.record(pass, fold_groups(self.out, WG), &[]);
-    }
+    record |spec| fold_groups(spec.blocks, WG);
 }
 
 /// Runs the shader once.

@@ -36,12 +36,7 @@ host! {
     Polyak, PolyakBound;
     /// `tau` `[R]`, `params` and `target` `[R, P]`.
     bind |&Spec { r, p }| { tau: f32 = of_len(r), params: f32 = of_len(r * p), target: f32 = of_len(r * p) }
-}
-
-impl PolyakBound {
-    pub fn record(&self, pass: &mut wgpu::ComputePass) {
-        self.bound.record(pass, fold_groups(self.spec.r * self.spec.p, WG), &[]);
-    }
+    record |spec| fold_groups(spec.r * spec.p, WG);
 }
 
 /// Shader against f64 twin on the same f32 inputs: a small share, another one in each replica, and all.

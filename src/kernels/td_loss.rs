@@ -107,12 +107,7 @@ host! {
         d_q: f32 = of_len(r * m * k * l),
         terms: f32 = of_len(2 * r * m),
     }
-}
-
-impl TdLossBound {
-    pub fn record(&self, pass: &mut wgpu::ComputePass) {
-        self.bound.record(pass, fold_groups(self.spec.r * self.spec.m, WG), &[]);
-    }
+    record |spec| fold_groups(spec.r * spec.m, WG);
 }
 
 /// Inputs of one loss.
