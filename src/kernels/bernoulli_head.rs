@@ -136,8 +136,8 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
         let (mut action, mut logprob) =
             (vec![0.0; at.action_off + r * b * a], vec![0.0; at.logprob_off + r * b]);
         bernoulli_head_cpu(spec, &at, &keys, &logits64, &mut action, &mut logprob);
-        bind!(gpu, bound = BernoulliHead::new(gpu, spec)?; keys_buf = keys, logits_buf = logits, action_buf[action.len()],
-            logprob_buf[logprob.len()]);
+        bind!(gpu, bound = BernoulliHead::new(gpu, spec)?; keys_buf = keys, logits_buf = logits,
+            action_buf[action.len()], logprob_buf[logprob.len()]);
         gpu.write(&action_buf, &[0.0; 2]);
         gpu.write(&logprob_buf, &[0.0; 3]);
         gpu.run(|pass| bound.record(pass, &at))?;

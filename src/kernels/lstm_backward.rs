@@ -181,8 +181,8 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
                 now_scale[k / h * 4 * h + gate * h + k % h] = size;
             }
         }
-        bind!(gpu, bound = LstmBackward::new(gpu, spec)?; dh_buf = dh, next_buf = dh_next, cell_buf = cell, acts_buf = acts,
-            dc_buf = dc, gates = vec![0.0; want.len()], now_buf[now.len()]);
+        bind!(gpu, bound = LstmBackward::new(gpu, spec)?; dh_buf = dh, next_buf = dh_next, cell_buf = cell,
+            acts_buf = acts, dc_buf = dc, gates = vec![0.0; want.len()], now_buf[now.len()]);
         gpu.run(|pass| bound.record(pass, &at))?;
         let which = if last { "last step" } else { "inner step" };
         rows.push(compare_scaled(&format!("{which}: d_gates"), &gpu.read(&gates)?, &want, &scale, TOL));

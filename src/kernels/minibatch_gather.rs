@@ -93,8 +93,8 @@ pub fn check(gpu: &Gpu, s: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError
     let obs: Vec<u32> = (0..(s.t + 1) * s.r * s.b * s.o).map(|_| draw.word() & 0x7eff_ffff).collect();
     let action: Vec<u32> = (0..s.t * s.r * s.b * s.a).map(|_| draw.word() & 0x7eff_ffff).collect();
 
-    bind!(gpu, bound = MinibatchGather::new(gpu, s)?; keys_buf = keys, obs_buf = floats(&obs), action_buf = floats(&action),
-        mb_obs[s.r * (s.m + s.tail) * s.o], mb_action[s.r * s.m * s.a]);
+    bind!(gpu, bound = MinibatchGather::new(gpu, s)?; keys_buf = keys, obs_buf = floats(&obs),
+        action_buf = floats(&action), mb_obs[s.r * (s.m + s.tail) * s.o], mb_action[s.r * s.m * s.a]);
     let mut rows = Vec::new();
     for mb in [0, (s.t * s.b / s.m - 1) as u32] {
         let which = Minibatch { update: 3 + seed, epoch: 1, mb };

@@ -97,7 +97,8 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
     let which = |mb: usize| Minibatch { update: 3 + seed, epoch: 1, mb: mb as u32 };
     let whole = Args { which: which(b / envs - 1), first, stride, slots };
     for at in [whole, Args { which: which(0), first: t - 1, stride, slots: 1 }] {
-        bind!(gpu, bound = SlotGather::new(gpu, spec)?; keys_buf = keys, obs_buf = floats(&obs), kept[r * slots * envs * o]);
+        bind!(gpu, bound = SlotGather::new(gpu, spec)?; keys_buf = keys, obs_buf = floats(&obs),
+            kept[r * slots * envs * o]);
         let mut want = vec![u32::MAX; r * slots * envs * o];
         slot_gather_cpu(spec, &at, &keys, &obs, &mut want);
         gpu.run(|pass| bound.record(pass, &at))?;

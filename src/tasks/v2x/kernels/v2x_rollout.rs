@@ -445,8 +445,8 @@ impl Written<f32> {
         state: &[f32],
     ) -> Result<Self, GpuError> {
         let spec = &kernel.spec;
-        bind!(gpu, bound = kernel; params, net, state, obs[spec.obs_len()], action[spec.action_len()], logprob[spec.slots_len()],
-            flags[spec.slots_len()], outcome[spec.outcome_len()]);
+        bind!(gpu, bound = kernel; params, net, state, obs[spec.obs_len()], action[spec.action_len()],
+            logprob[spec.slots_len()], flags[spec.slots_len()], outcome[spec.outcome_len()]);
         for at in at {
             gpu.run(|pass| bound.record(pass, at))?;
         }
