@@ -75,18 +75,64 @@ pub struct At {
     pub clock: u32,
 }
 
+/// Arrays of one replica (or of one chunk of its environments) that its physics steps: `envs` environments, the first of which is environment `first`
+/// of the replica.
+pub struct Batch<'a, P, E = f32> {
+    pub params: &'a P,
+    pub envs: usize,
+    pub first: u32,
+    /// `[S, envs]`
+    pub state: &'a mut [E],
+    /// Next observation `[envs, O]`.
+    pub obs: &'a mut [E],
+}
+
 /// What a step writes beside state and next observation.
-pub struct StepSlices<'a> {
+pub struct StepSlices<'a, E = f32> {
     /// `[envs, O]`, written where an episode ended.
-    pub final_obs: &'a mut [f32],
+    pub final_obs: &'a mut [E],
     /// `[envs]`
-    pub reward: &'a mut [f32],
+    pub reward: &'a mut [E],
     /// `[envs]`: [`TERMINATED`] | [`TRUNCATED`]
     pub flags: &'a mut [u32],
     /// `[metrics, envs]`; without `full` only the rows of [`Env::curve`] need be written.
-    pub metrics: Option<&'a mut [f32]>,
+    pub metrics: Option<&'a mut [E]>,
     /// Also compute what only evaluation needs.
     pub full: bool,
+}
+
+/// What a slot of some environments leaves behind: what a step changes and writes.
+#[derive(Clone, Debug, Default)]
+pub struct Slot<E = f32> {
+    /// `[S, envs]`
+    pub state: Vec<E>,
+    /// Next observation `[envs, O]`.
+    pub obs: Vec<E>,
+    /// `[envs, O]`, written where an episode ended.
+    pub final_obs: Vec<E>,
+    /// `[envs]`
+    pub reward: Vec<E>,
+    /// `[envs]`: [`TERMINATED`] | [`TRUNCATED`]
+    pub flags: Vec<u32>,
+    /// `[metrics, envs]`; empty where they are not asked for.
+    pub metrics: Vec<E>,
+}
+
+impl<E: Copy> Slot<E> {
+    /// Before a step from `state`: so many elements of observations, final observations, rewards (and flags) and metrics, all `value`.
+    pub fn filled(state: Vec<E>, [obs, final_obs, reward, metrics]: [usize; 4], value: E) -> Self {
+        let [obs, final_obs, metrics] = [obs, final_obs, metrics].map(|n| vec![value; n]);
+        Slot { state, obs, final_obs, reward: vec![value; reward], flags: vec![0; reward], metrics }
+    }
+}
+
+impl Slot {
+    /// One slot of `env` on from what the last one left.
+    pub fn step(&mut self, env: &dyn Env, at: &At, action: &[f32], full: bool) {
+        let Slot { state, obs, final_obs, reward, flags, metrics } = self;
+        let metrics = (!metrics.is_empty()).then_some(&mut metrics[..]);
+        env.step(at, action, state, obs, StepSlices { final_obs, reward, flags, metrics, full });
+    }
 }
 
 /// A task's physics with the parameters of R replicas.

@@ -1,12 +1,12 @@
 //! Physics of task misac on the CPU backend as the JAX peer (`misac_hmoe_jax.py`) has it: preset `paper` (K = 4, 64 antennas, 200 slots).
 
 use isacbench::config::Layered;
+use isacbench::env::{Batch, StepSlices};
 use isacbench::nets::bernoulli::Sample;
 use isacbench::num::real::{F32Lanes, LaneKernel, Word, run_lanes};
 use isacbench::tasks::misac::config::MisacConfig;
 use isacbench::tasks::misac::physics::{
-    Batch, Channel, MMAX, MisacParams, MisacSpec, StepSlices, channel, load_state, misac_reset_chunk,
-    misac_step_chunk,
+    Channel, MMAX, MisacParams, MisacSpec, channel, load_state, misac_reset_chunk, misac_step_chunk,
 };
 use rayon::prelude::*;
 
@@ -142,6 +142,7 @@ impl PhysicsChunk {
             reward: &mut self.reward,
             flags: &mut self.flags,
             metrics: None,
+            full: false,
         };
         misac_step_chunk(spec, batch, &self.action, out, clock);
         magnitudes + self.reward.iter().map(|&r| f64::from(r)).sum::<f64>()

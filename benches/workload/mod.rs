@@ -4,10 +4,11 @@
 pub mod learner;
 pub mod misac;
 
+use isacbench::env::{Batch, StepSlices};
 use isacbench::learn::ppo_cpu::SampleGaussian;
 use isacbench::num::real::run_lanes;
 use isacbench::tasks::v2x::env::{reset_chunk, step_chunk};
-use isacbench::tasks::v2x::physics::{Batch, StepSlices, V2xParams, V2xSpec};
+use isacbench::tasks::v2x::physics::{V2xParams, V2xSpec};
 use rayon::prelude::*;
 
 /// Environments a thread carries through the slots at once.

@@ -1,8 +1,9 @@
 //! What must hold before anything is timed. Each check returns a line for the [`Record`](super::Record), or says what differs. Tasks hand in their kernels,
 //! the learners of a small training and what a slot of theirs changes.
 
+use crate::env::Slot;
 use crate::gpu::{Gpu, GpuError};
-use crate::kernels::compare::{compare, compare_exact, compare_f64};
+use crate::kernels::compare::{compare, compare_f64, compare_words};
 use crate::kernels::inputs::{normal, widen};
 use crate::kernels::{Comparison, Entry, Tol};
 use crate::learn::experts_cpu::ExpertsPpoCpu;
@@ -61,10 +62,6 @@ pub fn kernels<'a>(
     passed(&format!("{} against the CPU twin", stems.join(", ")), &rows)
 }
 
-fn wide(x: &[f32]) -> Vec<f64> {
-    widen(x)
-}
-
 /// The largest magnitude.
 fn size(x: &[f64]) -> f64 {
     x.iter().fold(0.0, |m, x| m.max(x.abs()))
@@ -90,7 +87,7 @@ fn first_moments(
     let mut rows = Vec::new();
     for r in 0..replicas {
         for group in groups.iter().filter(|g| !g.is_empty()) {
-            let of = |s: &LearnerState| wide(&s.m[r * p + group.start..r * p + group.end]);
+            let of = |s: &LearnerState| widen(&s.m[r * p + group.start..r * p + group.end]);
             rows.push(shares(&format!("{what}, replica {r}"), &of(gpu), &of(cpu), share, why));
         }
     }
@@ -140,49 +137,17 @@ pub fn experts(gpu: &Arc<Gpu>, spec: &ExpertsSpec) -> Result<String, CheckError>
 
 // ---- The CPU backend against the twins ----
 
-fn bits(x: &[f32]) -> Vec<u32> {
-    x.iter().map(|x| x.to_bits()).collect()
-}
-
-/// Environments of a [`Slot`]: no multiple of any number of lanes.
+/// Environments of a slot that is checked: no multiple of any number of lanes.
 pub const ENVS: usize = 67;
 
-/// What a step of [`ENVS`] environments changes.
-pub struct Slot {
-    /// `[S, ENVS]`
-    pub state: Vec<f32>,
-    /// `[ENVS, O]`
-    pub obs: Vec<f32>,
-    /// `[ENVS, O]`
-    pub final_obs: Vec<f32>,
-    /// `[ENVS]`
-    pub reward: Vec<f32>,
-    /// `[ENVS]`
-    pub flags: Vec<u32>,
-}
-
-impl Slot {
-    /// Nothing is written yet.
-    pub fn new(state: &[f32], obs_len: usize) -> Slot {
-        let unwritten = |n: usize| vec![f32::NAN; n];
-        Slot {
-            state: state.to_vec(),
-            obs: unwritten(obs_len),
-            final_obs: unwritten(obs_len),
-            reward: unwritten(ENVS),
-            flags: vec![0; ENVS],
-        }
-    }
-
-    /// A step in vector lanes against one through the scalar f32 twin, bit for bit.
-    pub fn compare(&self, twin: &Slot) -> Result<String, CheckError> {
-        let rows = [
-            compare_exact("bits of state", &bits(&self.state), &bits(&twin.state)),
-            compare_exact("bits of observation", &bits(&self.obs), &bits(&twin.obs)),
-            compare_exact("bits of reward", &bits(&self.reward), &bits(&twin.reward)),
-        ];
-        passed("a slot in vector lanes against the scalar twin, bit for bit", &rows)
-    }
+/// A step in vector lanes against one through the scalar f32 twin, bit for bit.
+pub fn slots(lanes: &Slot, twin: &Slot) -> Result<String, CheckError> {
+    let rows = [
+        compare_words("bits of state", &lanes.state, &twin.state),
+        compare_words("bits of observation", &lanes.obs, &twin.obs),
+        compare_words("bits of reward", &lanes.reward, &twin.reward),
+    ];
+    passed("a slot in vector lanes against the scalar twin, bit for bit", &rows)
 }
 
 /// Output and gradients of a network of the CPU backend against the f64 twins: perceptron or spiking, whatever `layout` is.
@@ -195,9 +160,9 @@ pub fn network_cpu(layout: &MlpLayout) -> Result<String, CheckError> {
         params[l.w_off..l.b_off].iter_mut().for_each(|w| *w *= scale);
     }
     let (x, up) = (normal(4, 0, ROWS * inputs, 1.0), normal(5, 0, ROWS * outputs, 1.0));
-    let up_wide = wide(&up);
+    let up_wide = widen(&up);
     let want =
-        network::forward_backward_cpu(layout, (1, ROWS), &wide(&params), &wide(&x), |_| up_wide.clone());
+        network::forward_backward_cpu(layout, (1, ROWS), &widen(&params), &widen(&x), |_| up_wide.clone());
 
     let mut net = Packed::new(layout);
     net.pack(&params);
@@ -208,7 +173,7 @@ pub fn network_cpu(layout: &MlpLayout) -> Result<String, CheckError> {
         .output()
         .chunks_exact(leading(outputs))
         .take(ROWS)
-        .flat_map(|row| wide(&row[..outputs]))
+        .flat_map(|row| widen(&row[..outputs]))
         .collect();
     let mut grad = Gradient::new(layout, ROWS);
     grad.clear();
@@ -220,7 +185,7 @@ pub fn network_cpu(layout: &MlpLayout) -> Result<String, CheckError> {
     let why = "f32 sums and a rational tanh";
     let rows = [
         shares("output", &out, want.h.last().expect("a network has an output"), 1e-5, why),
-        shares("gradients", &wide(&grads), &want.grads, 2e-5, why),
+        shares("gradients", &widen(&grads), &want.grads, 2e-5, why),
     ];
     passed("output and gradients against the f64 twins", &rows)
 }
@@ -243,10 +208,10 @@ pub fn lstm_cpu(lstm: &LstmLayout, head: &MlpLayout) -> Result<String, CheckErro
     let x = normal(7, 0, STEPS * ROWS * inputs, 1.0);
     let up = normal(8, 0, STEPS * ROWS * k, 1.0);
     // The twins' sequences have one slot more, in front of the hidden states and behind the inputs.
-    let mut x_twin = wide(&x);
+    let mut x_twin = widen(&x);
     x_twin.resize((STEPS + 1) * ROWS * inputs, 0.0);
     let zeros = vec![0.0; ROWS * h];
-    let wide_params = wide(&params);
+    let wide_params = widen(&params);
     let w_head = &wide_params[head.layers[0].w_off..][..k * h];
     let mut partials = vec![0.0; p];
     let size = recurrent::Sequences { r: 1, s: STEPS, m: ROWS, p };
@@ -281,7 +246,7 @@ pub fn lstm_cpu(lstm: &LstmLayout, head: &MlpLayout) -> Result<String, CheckErro
         .hidden(ROWS)
         .chunks_exact(net.sizes.ld_in)
         .take(STEPS * ROWS)
-        .flat_map(|row| wide(&row[..h]))
+        .flat_map(|row| widen(&row[..h]))
         .collect();
     let mut grad = LstmGradient::new(lstm, head);
     grad.clear();
@@ -292,7 +257,7 @@ pub fn lstm_cpu(lstm: &LstmLayout, head: &MlpLayout) -> Result<String, CheckErro
     let why = "f32 sums and a rational tanh";
     let rows = [
         shares("hidden states", &hidden, &want.hidden[ROWS * h..], 1e-5, why),
-        shares("gradients", &wide(&grads[own.clone()]), &partials[own], 2e-5, why),
+        shares("gradients", &widen(&grads[own.clone()]), &partials[own], 2e-5, why),
     ];
     passed("hidden states and gradients against the f64 twins", &rows)
 }

@@ -1,6 +1,6 @@
 //! Steady work whose energy is measured: the policy networks alone, rollouts, and training, on the CPU backend or a GPU.
 
-use crate::env::{At, Env, StepSlices};
+use crate::env::{At, Env, Slot};
 use crate::gpu::{Fill, Gpu};
 use crate::learn::network::{Forward, Rows, visible};
 use crate::learn::recurrent::LstmStepGpu;
@@ -164,25 +164,16 @@ fn observed<A: FnMut(&[f32], &mut [f32])>(
     let chunk = |first: usize| {
         let n = CHUNK.min(envs - first);
         let mut at = At { replica: 0, key: env.key(0), first: first as u32, envs: n, clock: 0 };
-        let mut state = vec![0f32; sizes.state * n];
-        let (mut obs, mut final_obs) = (vec![0f32; n * sizes.obs], vec![0f32; n * sizes.obs]);
+        let mut slot = Slot::filled(vec![0f32; sizes.state * n], [n * sizes.obs, n * sizes.obs, n, 0], 0.0);
         let mut action = vec![0f32; n * sizes.action];
-        let (mut reward, mut flags) = (vec![0f32; n], vec![0u32; n]);
         let mut act = controller(n);
-        env.reset(&at, &mut state, &mut obs);
+        env.reset(&at, &mut slot.state, &mut slot.obs);
         for clock in 0..OBSERVED_SLOT as u32 {
             at.clock = clock;
-            act(&obs, &mut action);
-            let out = StepSlices {
-                final_obs: &mut final_obs,
-                reward: &mut reward,
-                flags: &mut flags,
-                metrics: None,
-                full: false,
-            };
-            env.step(&at, &action, &mut state, &mut obs, out);
+            act(&slot.obs, &mut action);
+            slot.step(env, &at, &action, false);
         }
-        obs
+        slot.obs
     };
     (0..envs).step_by(CHUNK).flat_map(chunk).collect()
 }

@@ -1,6 +1,7 @@
 //! FLOPs of rollouts and updates, by the formula: the sums of what their kernels must do. `None` with spiking networks, whose operations depend on
 //! the data. Tasks hand in what their own kernels must do. The CPU backend does the same work by other means; its fused layers are counted as if they were these kernels.
 
+use crate::kernels::layer::Rows;
 use crate::kernels::*;
 use crate::learn::{ExpertsSpec, PpoSpec};
 use crate::nets::experts::Decision;
@@ -36,7 +37,7 @@ pub struct Physics {
 }
 
 fn dense(l: &Layer, r: usize, m: usize) -> dense_forward::Spec {
-    dense_forward::Spec { r, m, i: l.inputs, o: l.outputs, p: 0, act: l.act, b_scale: 1.0 }
+    dense_forward::Spec::of(l, Rows { r, m, p: 0 })
 }
 
 /// Forward pass of a perceptron over `m` rows of each replica.
@@ -49,12 +50,10 @@ pub fn forward(net: &MlpLayout, r: usize, m: usize) -> Option<f64> {
 
 /// Gradient by the weights of a dense layer, and by its inputs if anything below wants it, before activation `below`.
 fn dense_backward(l: &Layer, r: usize, m: usize, below: Option<Activation>) -> Option<f64> {
-    let (i, o) = (l.inputs, l.outputs);
-    let weights = dense_backward_weights::Spec { r, m, i, o, p: 0, s: 1, b_scale: 1.0 };
+    let rows = Rows { r, m, p: 0 };
+    let weights = dense_backward_weights::Spec::of(l, rows, 1);
     let inputs = match below {
-        Some(act) => {
-            dense_backward_input::cost(&dense_backward_input::Spec { r, m, i, o, p: 0, act }).flops?
-        }
+        Some(act) => dense_backward_input::cost(&dense_backward_input::Spec::of(l, rows, act)).flops?,
         None => 0.0,
     };
     Some(dense_backward_weights::cost(&weights).flops? + inputs)

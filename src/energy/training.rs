@@ -52,6 +52,22 @@ pub struct NetworkSchedule {
     pub target_updates: u64,
 }
 
+impl NetworkSchedule {
+    /// Nothing yet.
+    fn of(name: &str, net: Net) -> Self {
+        NetworkSchedule {
+            name: name.into(),
+            net,
+            forward: 0,
+            forward_backward: 0,
+            head: false,
+            through: 0,
+            optimiser_steps: 0,
+            target_updates: 0,
+        }
+    }
+}
+
 /// What an algorithm does in `episodes` training episodes of one replica.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrainingSchedule {
@@ -79,14 +95,10 @@ impl TrainingSchedule {
         let passes = spec.ppo.epochs as u64 * samples;
         let steps = (spec.ppo.epochs * spec.minibatches()) as u64;
         let network = |name: &str, net: MlpLayout, forward: u64| NetworkSchedule {
-            name: name.into(),
-            net: Net::Layers(net),
             forward,
             forward_backward: passes,
-            head: false,
-            through: 0,
             optimiser_steps: steps,
-            target_updates: 0,
+            ..NetworkSchedule::of(name, Net::Layers(net))
         };
         TrainingSchedule {
             episodes,
@@ -102,24 +114,16 @@ impl TrainingSchedule {
         let steps = spec.steps() as u64;
         let samples = steps * spec.common.minibatch as u64;
         let learns = |name: &str, net: &MlpLayout, forward: u64, through: u64| NetworkSchedule {
-            name: name.into(),
-            net: Net::Layers(net.clone()),
             forward,
             forward_backward: samples,
-            head: false,
             through,
             optimiser_steps: steps,
-            target_updates: 0,
+            ..NetworkSchedule::of(name, Net::Layers(net.clone()))
         };
         let target = |name: &str, net: &MlpLayout| NetworkSchedule {
-            name: name.into(),
-            net: Net::Layers(net.clone()),
             forward: samples,
-            forward_backward: 0,
-            head: false,
-            through: 0,
-            optimiser_steps: 0,
             target_updates: steps,
+            ..NetworkSchedule::of(name, Net::Layers(net.clone()))
         };
         let nets = spec.nets();
         let networks = match &nets.critic {
@@ -143,14 +147,10 @@ impl TrainingSchedule {
         let (epochs, steps) = (spec.epochs() as u64, (spec.epochs() * spec.minibatches()) as u64);
         let spatial = envs * spec.spatial_slots(0).count() as u64;
         let part = |name: &str, net, forward, forward_backward, optimiser_steps| NetworkSchedule {
-            name: name.into(),
-            net,
             forward,
             forward_backward,
-            head: false,
-            through: 0,
             optimiser_steps,
-            target_updates: 0,
+            ..NetworkSchedule::of(name, net)
         };
         let policy = |name: &str, net| part(name, net, samples, epochs * samples, steps);
         let mut networks = Vec::new();

@@ -265,7 +265,7 @@ impl AdamCase {
         let v = gpu.alloc::<f32>("golden.v", &[r, p], Fill::Zero)?;
         let rows = gpu.upload("golden.hyper", &[r, 8], &[hyper.row::<f32>(); REPLICAS].concat())?;
         let norm = grad_norm::GradNorm::new(gpu, &norm)?.bind(gpu, &g, &norms);
-        let step = adam::Adam::new(gpu, &spec)?.bind(gpu, &params, &g, &norms, &m, &v, &rows);
+        let step = adam::Adam::new(gpu, &spec)?.bind(gpu, &params, &g, &norms, &m, &v, &rows, &rows);
         let first = |b: &Buf<f32>| gpu.read(b).map(|x| wide(&x[..p]));
         let mut run = AdamRun::default();
         for (t, gradient) in grads.iter().enumerate() {

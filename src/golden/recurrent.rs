@@ -1,8 +1,9 @@
 //! lstm.safetensors: an LSTM with a linear head and binary cross entropy, at the last step only and at every step.
 
-use super::{Backend, GoldenError, Rows, Vectors, real, wide};
+use super::{Backend, GoldenError, Rows as Compared, Vectors, real, wide};
 use crate::gpu::{Buf, Fill, Gpu, GpuError};
 use crate::kernels::{dense_backward_input, dense_backward_weights, dense_forward, grad_reduce};
+use crate::learn::network::{Rows, dense_cpu, dense_input_cpu, dense_weights_cpu};
 use crate::learn::recurrent::{LstmGpu, Sequences, forward_backward_cpu};
 use crate::nets::Activation;
 use crate::nets::lstm::LstmLayout;
@@ -92,8 +93,7 @@ impl Case {
         let (p, rows, l) = (size.p, size.rows(), self.head);
         let params: Vec<F> = real(&self.params);
         let mut partials = vec![F::splat(0.0); SLICES * p];
-        let mut logits = vec![F::splat(0.0); rows * l.outputs];
-        let mut head_partials = partials.clone();
+        let (mut logits, mut head_partials) = (Vec::new(), partials.clone());
         let pass = forward_backward_cpu(
             &self.layout,
             size,
@@ -102,48 +102,10 @@ impl Case {
             &real::<F>(&self.x),
             (&real::<F>(&self.h0), &real::<F>(&self.c0)),
             |hidden| {
-                let spec = dense_forward::Spec {
-                    r: 1,
-                    m: rows,
-                    i: l.inputs,
-                    o: l.outputs,
-                    p,
-                    act: l.act,
-                    b_scale: 1.0,
-                };
-                let at = dense_forward::Args { m: rows, w_off: l.w_off, b_off: l.b_off, x_off: 0, y_off: 0 };
-                dense_forward::dense_forward_cpu(&spec, &at, &params, hidden, &mut logits);
+                logits = dense_cpu(&l, (1, rows), 1.0, &params, hidden);
                 let d = self.d_logits(&logits, loss == "last");
-                let spec = dense_backward_weights::Spec {
-                    r: 1,
-                    m: rows,
-                    i: l.inputs,
-                    o: l.outputs,
-                    p,
-                    s: SLICES,
-                    b_scale: 1.0,
-                };
-                let at = dense_backward_weights::Args {
-                    m: rows,
-                    w_off: l.w_off,
-                    b_off: l.b_off,
-                    dy_off: 0,
-                    x_off: 0,
-                };
-                dense_backward_weights::dense_backward_weights_cpu(
-                    &spec,
-                    &at,
-                    &d,
-                    hidden,
-                    &mut head_partials,
-                );
-                let spec =
-                    dense_backward_input::Spec { r: 1, m: rows, i: l.inputs, o: l.outputs, p, act: l.act };
-                let at =
-                    dense_backward_input::Args { m: rows, w_off: l.w_off, dy_off: 0, h_off: 0, dx_off: 0 };
-                let mut dh = vec![F::splat(0.0); rows * l.inputs];
-                dense_backward_input::dense_backward_input_cpu(&spec, &at, &params, &d, hidden, &mut dh);
-                dh
+                dense_weights_cpu(&l, (1, rows), SLICES, 1.0, hidden, &d, &mut head_partials);
+                dense_input_cpu(&l, (1, rows), l.act, &params, hidden, &d)
             },
             &mut partials,
         );
@@ -184,47 +146,27 @@ impl Case {
         gpu.write(&lstm.hidden, &start(&self.h0));
         gpu.write(&lstm.cell, &start(&self.c0));
         gpu.write(&lstm.h_now, &all(&self.h0));
-        let spec = dense_forward::Spec { r, m: rows, i: l.inputs, o: l.outputs, p, act: l.act, b_scale: 1.0 };
+        let sizes = Rows { r, m: rows, p };
+        let spec = dense_forward::Spec::of(&l, sizes);
         let head = dense_forward::DenseForward::new(gpu, &spec)?.bind(gpu, &params, &lstm.hidden, &logits);
-        let spec = dense_backward_weights::Spec {
-            r,
-            m: rows,
-            i: l.inputs,
-            o: l.outputs,
-            p,
-            s: SLICES,
-            b_scale: 1.0,
-        };
-        let head_weights = dense_backward_weights::DenseBackwardWeights::new(gpu, &spec)?.bind(
-            gpu,
-            &d_logits,
-            &lstm.hidden,
-            &partials,
-        );
-        let spec = dense_backward_input::Spec { r, m: rows, i: l.inputs, o: l.outputs, p, act: l.act };
-        let head_back = dense_backward_input::DenseBackwardInput::new(gpu, &spec)?.bind(
-            gpu,
-            &params,
-            &d_logits,
-            &lstm.hidden,
-            &lstm.dh,
-        );
+        let spec = dense_backward_weights::Spec::of(&l, sizes, SLICES);
+        let kernel = dense_backward_weights::DenseBackwardWeights::new(gpu, &spec)?;
+        let head_weights = kernel.bind(gpu, &d_logits, &lstm.hidden, &partials);
+        let spec = dense_backward_input::Spec::of(&l, sizes, l.act);
+        let kernel = dense_backward_input::DenseBackwardInput::new(gpu, &spec)?;
+        let head_back = kernel.bind(gpu, &params, &d_logits, &lstm.hidden, &lstm.dh);
         let reduce = grad_reduce::GradReduce::new(gpu, &grad_reduce::Spec { r, p, s: SLICES })?
             .bind(gpu, &partials, &grads);
         gpu.run(|pass| {
             lstm.record_forward(pass);
-            let at = dense_forward::Args { m: rows, w_off: l.w_off, b_off: l.b_off, x_off: 0, y_off: 0 };
-            head.record(pass, &at);
+            head.record(pass, &dense_forward::Args::of(&l, rows));
         })?;
         let first = |b: &Buf<f32>| gpu.read(b).map(|x| x[..x.len() / r].to_vec());
         let logits = first(&logits)?;
         gpu.write(&d_logits, &all(&self.d_logits(&logits, loss == "last")));
         gpu.run(|pass| {
-            let at =
-                dense_backward_weights::Args { m: rows, w_off: l.w_off, b_off: l.b_off, dy_off: 0, x_off: 0 };
-            head_weights.record(pass, &at);
-            let at = dense_backward_input::Args { m: rows, w_off: l.w_off, dy_off: 0, h_off: 0, dx_off: 0 };
-            head_back.record(pass, &at);
+            head_weights.record(pass, &dense_backward_weights::Args::of(&l, rows));
+            head_back.record(pass, &dense_backward_input::Args::of(&l, rows));
             lstm.record_backward(pass);
             reduce.record(pass);
         })?;
@@ -268,9 +210,9 @@ impl Case {
     }
 }
 
-pub(super) fn lstm(v: &Vectors, gpu: Option<&Gpu>) -> Result<Rows, GoldenError> {
+pub(super) fn lstm(v: &Vectors, gpu: Option<&Gpu>) -> Result<Compared, GoldenError> {
     let case = Case::of(v)?;
-    let mut rows = Rows::default();
+    let mut rows = Compared::default();
     let mut compare = |backend, run: Run| -> Result<(), GoldenError> {
         for (name, values) in &run.tensors {
             rows.tensor_dev(v, backend, name, values)?;

@@ -51,6 +51,16 @@ impl<T: Pod> Buf<T> {
     }
 }
 
+/// Buffers of f32 zeros under their own names: `zeros!(gpu, "slot": obs[r, b, o], reward[r, b])` makes `obs`, labelled `slot.obs`, and `reward`.
+macro_rules! zeros {
+    ($gpu:expr, $of:literal: $($name:ident[$($size:expr),+]),* $(,)?) => {
+        $(let $name = {
+            $gpu.alloc::<f32>(concat!($of, ".", stringify!($name)), &[$($size),+], $crate::gpu::Fill::Zero)?
+        };)*
+    };
+}
+pub(crate) use zeros;
+
 impl Gpu {
     fn check_size(&self, label: &str, bytes: u64) -> Result<(), GpuError> {
         let too_large = |allowed, limit| GpuError::TooLarge {

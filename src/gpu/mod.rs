@@ -7,6 +7,7 @@ mod reduce;
 mod shader;
 pub mod timestamps;
 
+pub(crate) use buffer::zeros;
 pub use buffer::{Buf, Fill};
 pub use context::{DeviceChoice, Gpu, adapters};
 pub use kernel::{Access, Kernel};

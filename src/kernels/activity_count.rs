@@ -1,12 +1,7 @@
 //! activity_count: how often each unit of a layer was active, added up over dispatches: values that are not zero, or the spikes and the
 //! membrane updates of spike words (`lif_forward`). What NeuroBench's effective operations are counted from.
 
-use super::compare::{Comparison, compare_exact};
-use super::cost::Cost;
-use super::in_each_form;
-use super::inputs::Sample;
-use super::twin::{check_groups, check_trips};
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Reduce, Source};
+use super::common::*;
 use crate::nets::cpu::SATURATED;
 use crate::nets::lif::MAX_STEPS;
 use bytemuck::Pod;
@@ -160,9 +155,7 @@ fn check_form(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuE
         2 => 1,
         _ => s.word(),
     };
-    let source = gpu.alloc::<u32>("activity_count.source", &[spec.words(m)], Fill::Poison)?;
-    let counts = gpu.alloc::<u32>("activity_count.counts", &[spec.counts()], Fill::Poison)?;
-    let bound = ActivityCount::new(gpu, spec)?.bind(gpu, &source, &counts);
+    bind!(gpu, bound = ActivityCount::new(gpu, spec)?; source[spec.words(m)], counts[spec.counts()]);
     let mut want = vec![u32::MAX; spec.counts()];
     for first in [true, false, false] {
         let words: Vec<u32> = (0..spec.words(m)).map(|_| word()).collect();

@@ -7,12 +7,8 @@
 //! Its second form is paced: rate, bias corrections and whether the step counts come from each replica's [`Pace`] (`kl_control`), and some
 //! parameters, the logarithms of standard deviations, are clamped behind the step.
 
-use super::compare::{Comparison, Tol, compare_scaled};
-use super::cost::Cost;
-use super::inputs::{normal, widen};
+use super::common::*;
 use super::kl_control::Pace;
-use crate::gpu::{Bound, Buf, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
-use crate::num::real::Real;
 
 pub const SHADER: Source = shader!("shaders/", "adam");
 
@@ -190,82 +186,32 @@ fn prelude_of(spec: &Spec, paced: Option<&Clamp>) -> Prelude {
         .f32("CLAMP_HIGH", *high as f32)
 }
 
-/// The compiled kernel.
-pub struct Adam {
-    spec: Spec,
-    kernel: Kernel,
+host! {
+    Adam, AdamBound;
+    fits |_, &Spec { p, split, .. }| {
+        assert!(split <= p, "adam: the second group starts at {split} of {p} parameters");
+        Ok(())
+    };
+    /// `params`, `grads`, `m`, `v` `[R, P]`; `norms` `[R, 2]`; `hyper` `[R, 8]`; of the paced form `pace` `[R, 8]`, else any buffer as long, such as
+    /// `hyper`, which is not read.
+    bind |&Spec { r, p, .. }| {
+        params: f32 = of_len(r * p),
+        grads: f32 = of_len(r * p),
+        norms: f32 = of_len(2 * r),
+        m: f32 = of_len(r * p),
+        v: f32 = of_len(r * p),
+        hyper: f32 = of_len(8 * r),
+        pace: f32 = of_len(8 * r),
+    }
 }
 
 impl Adam {
-    pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
-        Self::form(gpu, spec, None)
-    }
-
     /// The paced form.
     pub fn paced(gpu: &Gpu, spec: &Spec, clamp: &Clamp) -> Result<Self, GpuError> {
-        Self::form(gpu, spec, Some(clamp))
-    }
-
-    fn form(gpu: &Gpu, spec: &Spec, paced: Option<&Clamp>) -> Result<Self, GpuError> {
         let &Spec { p, split, .. } = spec;
-        assert!(split <= p, "adam: the second group starts at {split} of {p} parameters");
-        assert!(paced.is_none_or(|c| c.params.end <= p), "adam: {paced:?} of {p} parameters");
-        Ok(Adam { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude_of(spec, paced))? })
+        assert!(split <= p && clamp.params.end <= p, "adam: {split} and {clamp:?} of {p} parameters");
+        Ok(Adam { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude_of(spec, Some(clamp)))? })
     }
-
-    /// `params`, `grads`, `m`, `v` `[R, P]`; `norms` `[R, 2]`; `hyper` `[R, 8]`.
-    #[allow(clippy::too_many_arguments, reason = "the bindings, in order")]
-    pub fn bind(
-        &self,
-        gpu: &Gpu,
-        params: &Buf<f32>,
-        grads: &Buf<f32>,
-        norms: &Buf<f32>,
-        m: &Buf<f32>,
-        v: &Buf<f32>,
-        hyper: &Buf<f32>,
-    ) -> AdamBound {
-        // Without a pace, what stands in its place is not read.
-        self.bind_paced(gpu, params, grads, norms, m, v, hyper, hyper)
-    }
-
-    /// The same of the paced form, with `pace` `[R, 8]`.
-    #[allow(clippy::too_many_arguments, reason = "the bindings, in order")]
-    pub fn bind_paced(
-        &self,
-        gpu: &Gpu,
-        params: &Buf<f32>,
-        grads: &Buf<f32>,
-        norms: &Buf<f32>,
-        m: &Buf<f32>,
-        v: &Buf<f32>,
-        hyper: &Buf<f32>,
-        pace: &Buf<f32>,
-    ) -> AdamBound {
-        let Spec { r, p, .. } = self.spec;
-        let (all, rows) = (r * p, r * 8);
-        for (buf, len) in
-            [(params, all), (grads, all), (norms, r * 2), (m, all), (v, all), (hyper, rows), (pace, rows)]
-        {
-            assert_eq!(
-                buf.len(),
-                len,
-                "'{}' of shape {:?} does not fit {:?}",
-                buf.label,
-                buf.shape,
-                self.spec
-            );
-        }
-        let buffers = [&params.raw, &grads.raw, &norms.raw, &m.raw, &v.raw, &hyper.raw, &pace.raw];
-        let bound = self.kernel.bind(gpu, &buffers);
-        AdamBound { spec: self.spec, bound }
-    }
-}
-
-/// The kernel with its buffers.
-pub struct AdamBound {
-    spec: Spec,
-    bound: Bound,
 }
 
 impl AdamBound {
@@ -342,16 +288,12 @@ fn check_form(gpu: &Gpu, spec: &Spec, seed: u32, paced: Option<&Clamp>) -> Resul
         p_scale[i] = before_p[i].abs() / 8.0 + 4.0 * step;
     }
 
-    let kernel = Adam::form(gpu, spec, paced)?;
-    let params = gpu.upload("adam.params", &[r, p], &params)?;
-    let grads = gpu.upload("adam.grads", &[r, p], &grads)?;
-    let norms = gpu.upload("adam.norms", &[r, 2], &norms)?;
-    let m = gpu.upload("adam.m", &[r, p], &m)?;
-    let v = gpu.upload("adam.v", &[r, p], &v)?;
-    let hyper = gpu.upload("adam.hyper", &[r, 8], &rows)?;
+    let kernel = match paced {
+        None => Adam::new(gpu, spec)?,
+        Some(clamp) => Adam::paced(gpu, spec, clamp)?,
+    };
     let pace: Vec<f32> = pace.iter().flat_map(Pace::row).collect();
-    let pace = gpu.upload("adam.pace", &[r, 8], &pace)?;
-    let bound = kernel.bind_paced(gpu, &params, &grads, &norms, &m, &v, &hyper, &pace);
+    bind!(gpu, bound = kernel; params, grads, norms, m, v, hyper = rows, pace);
     gpu.run(|pass| bound.record(pass, if paced.is_some() { &Args::PACED } else { &at }))?;
     Ok(vec![
         compare_scaled("params", &gpu.read(&params)?, &p64, &p_scale, TOL),

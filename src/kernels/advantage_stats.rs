@@ -3,13 +3,7 @@
 //! The standard deviation is the unbiased one (n−1: torch, CleanRL) or the biased one (n: jnp, purejaxrl); a single sample has none
 //! (0). Without normalisation the result is (0, 1).
 
-use super::compare::{Comparison, Tol, compare_scaled};
-use super::cost::Cost;
-use super::in_each_form;
-use super::inputs::{Sample, column, widen_rows};
-use super::twin::check_trips;
-use crate::gpu::{Fill, Gpu, GpuError, Prelude, Reduce, Source, fold_groups};
-use crate::num::real::Real;
+use super::common::*;
 
 pub const SHADER: Source = shader!("shaders/", "advantage_stats");
 
@@ -88,19 +82,12 @@ host! {
     fits |gpu, spec| check_trips(gpu, "advantage_stats", 2 * (spec.m.div_ceil(WG) + Reduce::TRIPS));
     /// Shapes as in [`advantage_stats_cpu`].
     bind |&Spec { r, m, .. }| { mb_scalars: [f32; 4] = of_len(r * m), stats: [f32; 2] = of_len(r) }
-}
-
-impl AdvantageStatsBound {
-    pub fn record(&self, pass: &mut wgpu::ComputePass) {
-        self.bound.record(pass, fold_groups(self.spec.r, 1), &[]);
-    }
+    record |spec| fold_groups(spec.r, 1);
 }
 
 /// Runs the shader once.
 pub fn advantage_stats_gpu(gpu: &Gpu, s: &Spec, mb_scalars: &[[f32; 4]]) -> Result<Vec<[f32; 2]>, GpuError> {
-    let stats = gpu.alloc("advantage_stats.stats", &[s.r], Fill::Poison)?;
-    let scalars = gpu.upload("advantage_stats.mb_scalars", &[s.r, s.m], mb_scalars)?;
-    let bound = AdvantageStats::new(gpu, s)?.bind(gpu, &scalars, &stats);
+    bind!(gpu, bound = AdvantageStats::new(gpu, s)?; mb_scalars, stats[s.r]);
     gpu.run(|pass| bound.record(pass))?;
     gpu.read(&stats)
 }

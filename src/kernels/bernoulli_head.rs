@@ -3,14 +3,9 @@
 //!
 //! The uniform of action a is word a mod 4 of Philox at (draw = a/4, slot = `clock`, environment, stream = action).
 
-use super::compare::{Comparison, Tol, compare_exact, compare_scaled};
-use super::cost::{Cost, LOG_SIGMOID, SIGMOID, UNIT};
-use super::inputs::{Sample, widen};
-use super::twin::check_trips;
-use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source, fold_groups};
+use super::common::*;
 pub use crate::nets::bernoulli::log_sigmoid;
 use crate::num::philox::{Stream, draw};
-use crate::num::real::Real;
 
 pub const SHADER: Source = shader!("shaders/", "bernoulli_head");
 
@@ -135,29 +130,24 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
         }
     }
     let logits64 = widen(&logits);
-    let kernel = BernoulliHead::new(gpu, spec)?;
-    let keys_buf = gpu.upload("bernoulli_head.keys", &[r], &keys)?;
-    let logits_buf = gpu.upload("bernoulli_head.logits", &[logits.len()], &logits)?;
     let mut rows = Vec::new();
     for greedy in [false, true] {
         let at = Args { greedy, ..at };
         let (mut action, mut logprob) =
             (vec![0.0; at.action_off + r * b * a], vec![0.0; at.logprob_off + r * b]);
         bernoulli_head_cpu(spec, &at, &keys, &logits64, &mut action, &mut logprob);
-        let action_buf = gpu.alloc::<f32>("bernoulli_head.action", &[action.len()], Fill::Poison)?;
-        let logprob_buf = gpu.alloc::<f32>("bernoulli_head.logprob", &[logprob.len()], Fill::Poison)?;
+        bind!(gpu, bound = BernoulliHead::new(gpu, spec)?; keys_buf = keys, logits_buf = logits,
+            action_buf[action.len()], logprob_buf[logprob.len()]);
         gpu.write(&action_buf, &[0.0; 2]);
         gpu.write(&logprob_buf, &[0.0; 3]);
-        let bound = kernel.bind(gpu, &keys_buf, &logits_buf, &action_buf, &logprob_buf);
         gpu.run(|pass| bound.record(pass, &at))?;
         let mut scale = vec![0.0; logprob.len()];
         for (i, x) in logits64[at.logits_off..].iter().enumerate() {
             scale[at.logprob_off + i / a] += 1.0 + x.abs();
         }
         let how = if greedy { "greedy" } else { "sampled" };
-        let bits = |x: &[f32]| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
         let want: Vec<f32> = action.iter().map(|x| *x as f32).collect();
-        rows.push(compare_exact(&format!("{how} action"), &bits(&gpu.read(&action_buf)?), &bits(&want)));
+        rows.push(compare_words(&format!("{how} action"), &gpu.read(&action_buf)?, &want));
         rows.push(compare_scaled(&format!("{how} logprob"), &gpu.read(&logprob_buf)?, &logprob, &scale, TOL));
     }
     Ok(rows)

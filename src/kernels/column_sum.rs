@@ -1,13 +1,7 @@
 //! column_sum: sums over the rows of a matrix per replica, times a factor: gradients of parameters that all rows share (log_std), means
 //! of per-sample quantities.
 
-use super::compare::{Comparison, Tol, compare_scaled};
-use super::cost::Cost;
-use super::in_each_form;
-use super::inputs::{normal, widen};
-use super::twin::{check_groups, check_trips};
-use crate::gpu::{Fill, Gpu, GpuError, Prelude, Reduce, Source};
-use crate::num::real::Real;
+use super::common::*;
 
 pub const SHADER: Source = shader!("shaders/", "column_sum");
 
@@ -110,15 +104,10 @@ fn check_form(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuE
     before.chunks_exact_mut(at.out_stride).for_each(|out| out[2..2 + c].fill(f32::NAN));
     let mut want = widen(&before);
     column_sum_cpu(spec, &at, &source64, &mut want);
-    let magnitude: Vec<f64> = source64.iter().map(|x| x.abs()).collect();
     let mut scale = vec![0.0; want.len()];
-    column_sum_cpu(spec, &at, &magnitude, &mut scale);
+    column_sum_cpu(spec, &at, &magnitudes(&source64), &mut scale);
 
-    let kernel = ColumnSum::new(gpu, spec)?;
-    let source = gpu.upload("column_sum.source", &[r, m, c], &source)?;
-    let out = gpu.alloc::<f32>("column_sum.out", &[r, at.out_stride], Fill::Zero)?;
-    gpu.write(&out, &before);
-    let bound = kernel.bind(gpu, &source, &out);
+    bind!(gpu, bound = ColumnSum::new(gpu, spec)?; source, out = before);
     gpu.run(|pass| bound.record(pass, &at))?;
     Ok(vec![compare_scaled("out", &gpu.read(&out)?, &want, &scale, TOL)])
 }

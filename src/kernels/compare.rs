@@ -97,6 +97,16 @@ pub fn compare_f64(quantity: &str, got: &[f64], want: &[f64], tol: Tol) -> Compa
     compare_by(quantity, got.len(), want.len(), tol, |i| (got[i], want[i], want[i]))
 }
 
+/// The bits of every number.
+pub fn bits(x: &[f32]) -> Vec<u32> {
+    x.iter().map(|x| x.to_bits()).collect()
+}
+
+/// Numbers by their bits, exactly.
+pub fn compare_words(quantity: &str, got: &[f32], want: &[f32]) -> Comparison {
+    compare_exact(quantity, &bits(got), &bits(want))
+}
+
 /// Integers, exactly.
 pub fn compare_exact(quantity: &str, got: &[u32], want: &[u32]) -> Comparison {
     compare_by(quantity, got.len(), want.len(), Tol::EXACT, |i| (f64::from(got[i]), f64::from(want[i]), 0.0))
@@ -104,9 +114,20 @@ pub fn compare_exact(quantity: &str, got: &[u32], want: &[u32]) -> Comparison {
 
 /// Where the adapter promises them ([`Gpu::rounds_as_twins`]): every bit as the f32 twin. Other devices may fuse and reassociate, so no row there.
 pub fn compare_bits(gpu: &Gpu, quantity: &str, got: &[f32], want: &[f32]) -> Option<Comparison> {
-    let bits = |x: &[f32]| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
-    gpu.rounds_as_twins()
-        .then(|| compare_exact(&format!("{quantity}, bits of the f32 twin"), &bits(got), &bits(want)))
+    gpu.rounds_as_twins().then(|| compare_words(&format!("{quantity}, bits of the f32 twin"), got, want))
+}
+
+/// Both judgements of a shader: [`compare_scaled`] with the f64 twin, whose numbers come with their scales, and [`compare_bits`] with the f32 twin.
+pub fn compare_twins(
+    gpu: &Gpu,
+    quantity: &str,
+    got: &[f32],
+    [want, scale]: [&[f64]; 2],
+    tol: Tol,
+    twin: &[f32],
+) -> Vec<Comparison> {
+    let judged = compare_scaled(quantity, got, want, scale, tol);
+    std::iter::once(judged).chain(compare_bits(gpu, quantity, got, twin)).collect()
 }
 
 /// A share of elements against its cap.

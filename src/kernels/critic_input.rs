@@ -1,11 +1,7 @@
 //! critic_input: what a critic of observation and action sees, row by row: the observation, then the action, either as it is or as the policy
 //! makes it, scale·tanh(z).
 
-use super::compare::{Comparison, Tol, compare};
-use super::cost::{Cost, TANH};
-use super::inputs::{normal, widen};
-use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source, fold_groups};
-use crate::num::real::Real;
+use super::common::*;
 
 pub const SHADER: Source = shader!("shaders/", "critic_input");
 
@@ -80,13 +76,7 @@ impl CriticInputBound {
 pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
     let &Spec { r, m, o, a } = spec;
     let (obs, action) = (normal(seed, 0, r * m * o, 1.0), normal(seed, 1, r * m * a, 1.5));
-    let x = gpu.alloc::<f32>("critic_input.x", &[r, m, o + a], Fill::Poison)?;
-    let bound = CriticInput::new(gpu, spec)?.bind(
-        gpu,
-        &gpu.upload("critic_input.obs", &[r, m, o], &obs)?,
-        &gpu.upload("critic_input.action", &[r, m, a], &action)?,
-        &x,
-    );
+    bind!(gpu, bound = CriticInput::new(gpu, spec)?; obs_buf = obs, action_buf = action, x[r * m * (o + a)]);
     let mut rows = Vec::new();
     for scale in [None, Some(2.5f32)] {
         let mut want = vec![f64::NAN; r * m * (o + a)];

@@ -1,11 +1,7 @@
 //! critic_input_backward: the gradient by a deterministic policy's network outputs z, out of the gradient by the critic's input whose action
 //! part is μ = scale·tanh(z): dz = dx·scale·(1 − (μ/scale)²).
 
-use super::compare::{Comparison, Tol, compare_scaled};
-use super::cost::Cost;
-use super::inputs::{normal, widen};
-use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source, fold_groups};
-use crate::num::real::Real;
+use super::common::*;
 
 pub const SHADER: Source = shader!("shaders/", "critic_input_backward");
 
@@ -71,13 +67,7 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
     critic_input_backward_cpu(spec, f64::from(scale), &widen(&x), &widen(&dx), &mut want);
     let magnitude = |i: usize| f64::from(scale * dx[i / a * (o + a) + o + i % a].abs());
     let size: Vec<f64> = (0..want.len()).map(magnitude).collect();
-    let dz = gpu.alloc::<f32>("critic_input_backward.dz", &[r, m, a], Fill::Poison)?;
-    let bound = CriticInputBackward::new(gpu, spec)?.bind(
-        gpu,
-        &gpu.upload("critic_input_backward.x", &[r, m, o + a], &x)?,
-        &gpu.upload("critic_input_backward.dx", &[r, m, o + a], &dx)?,
-        &dz,
-    );
+    bind!(gpu, bound = CriticInputBackward::new(gpu, spec)?; x, dx, dz[r * m * a]);
     gpu.run(|pass| bound.record(pass, scale))?;
     Ok(vec![compare_scaled("dz", &gpu.read(&dz)?, &want, &size, TOL)])
 }

@@ -3,13 +3,8 @@
 //! Noise comes from Philox at (draw = a/4, slot = `clock`, environment, stream = explore): words (0, 1) of a block give the normals of a mod
 //! 4 = 0, 1 by Box–Muller, words (2, 3) those of 2, 3. Without noise nothing is drawn.
 
-use super::compare::{Comparison, Tol, compare_scaled};
-use super::cost::{Cost, NORMAL_PAIR, TANH};
-use super::inputs::{Sample, normal, widen};
-use super::twin::check_trips;
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
+use super::common::*;
 use crate::num::philox::{Stream, draw};
-use crate::num::real::Real;
 
 pub const SHADER: Source = shader!("shaders/", "ddpg_act");
 
@@ -95,38 +90,17 @@ pub fn prelude(spec: &Spec) -> Prelude {
     Prelude::new().u32("WG", WG).u32("R", spec.r).u32("B", spec.b).u32("A", spec.a)
 }
 
-/// The compiled kernel.
-pub struct DdpgAct {
-    spec: Spec,
-    kernel: Kernel,
-}
-
-impl DdpgAct {
-    pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
-        // One Philox block is ten loop iterations.
-        check_trips(gpu, "ddpg_act", spec.a.div_ceil(4) * 15)?;
-        Ok(DdpgAct { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
-    }
-
+host! {
+    DdpgAct, DdpgActBound;
+    // One Philox block is ten loop iterations.
+    fits |gpu, spec| check_trips(gpu, "ddpg_act", spec.a.div_ceil(4) * 15);
     /// Shapes as in [`ddpg_act_cpu`].
-    pub fn bind(
-        &self,
-        gpu: &Gpu,
-        keys: &Buf<[u32; 2]>,
-        noise: &Buf<f32>,
-        z: &Buf<f32>,
-        action: &Buf<f32>,
-    ) -> DdpgActBound {
-        let Spec { r, b, a } = self.spec;
-        let buffers = [keys.of_len(r), noise.of_len(r), z.of_len(r * b * a), action.of_len(r * b * a)];
-        DdpgActBound { spec: self.spec, bound: self.kernel.bind(gpu, &buffers) }
+    bind |&Spec { r, b, a }| {
+        keys: [u32; 2] = of_len(r),
+        noise: f32 = of_len(r),
+        z: f32 = of_len(r * b * a),
+        action: f32 = of_len(r * b * a),
     }
-}
-
-/// The kernel with its buffers.
-pub struct DdpgActBound {
-    spec: Spec,
-    bound: Bound,
 }
 
 impl DdpgActBound {
@@ -142,15 +116,7 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
     let z = normal(seed, 0, r * b * a, 1.5);
     let keys = Sample::new(seed, 1).keys(r);
     let z64 = widen(&z);
-    let action = gpu.alloc::<f32>("ddpg_act.action", &[r, b, a], Fill::Poison)?;
-    let deviations = gpu.alloc::<f32>("ddpg_act.noise", &[r], Fill::Poison)?;
-    let bound = DdpgAct::new(gpu, spec)?.bind(
-        gpu,
-        &gpu.upload("ddpg_act.keys", &[r], &keys)?,
-        &deviations,
-        &gpu.upload("ddpg_act.z", &[r, b, a], &z)?,
-        &action,
-    );
+    bind!(gpu, bound = DdpgAct::new(gpu, spec)?; keys_buf = keys, deviations[r], z, action[r * b * a]);
     let mut rows = Vec::new();
     let exploring: Vec<f32> = (0..r).map(|r| [0.7, 0.2, 0.0][r % 3]).collect();
     for (name, noise) in [("exploring", exploring), ("without noise", vec![0.0; r])] {

@@ -1,14 +1,9 @@
 //! dense_backward_input: the gradient of a dense layer with respect to its input, times the slope of the activation that made that input,
 //! so that dx is the gradient at the previous layer's pre-activation.
 
-use super::compare::{Comparison, Tol, compare_scaled};
-use super::cost::Cost;
-use super::inputs::{normal, widen};
+use super::common::*;
 use super::tile::Tile;
-use super::twin::{assert_inside, check_groups, check_trips};
-use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source};
 use crate::nets::Activation;
-use crate::num::real::Real;
 
 pub const SHADER: Source = shader!("shaders/", "dense_backward_input");
 
@@ -132,18 +127,12 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
     let mut want = vec![0.0; len];
     dense_backward_input_cpu(spec, &at, &params64, &dy64, &h64, &mut want);
     // The same sum with magnitudes and slope 1 bounds the rounding of each term.
-    let magnitude = |v: &[f64]| v.iter().map(|x| x.abs()).collect::<Vec<_>>();
     let mut scale = vec![0.0; len];
     let linear = Spec { act: Activation::None, ..*spec };
-    dense_backward_input_cpu(&linear, &at, &magnitude(&params64), &magnitude(&dy64), &[], &mut scale);
+    dense_backward_input_cpu(&linear, &at, &magnitudes(&params64), &magnitudes(&dy64), &[], &mut scale);
 
-    let kernel = DenseBackwardInput::new(gpu, spec)?;
-    let params = gpu.upload("dense_backward_input.params", &[r, p], &params)?;
-    let dy = gpu.upload("dense_backward_input.dy", &[dy.len()], &dy)?;
-    let h = gpu.upload("dense_backward_input.h", &[h.len()], &h)?;
-    let dx = gpu.alloc::<f32>("dense_backward_input.dx", &[len], Fill::Poison)?;
+    bind!(gpu, bound = DenseBackwardInput::new(gpu, spec)?; params, dy, h, dx[len]);
     gpu.write(&dx, &[0.0; 7]);
-    let bound = kernel.bind(gpu, &params, &dy, &h, &dx);
     gpu.run(|pass| bound.record(pass, &at))?;
     Ok(vec![compare_scaled("dx", &gpu.read(&dx)?, &want, &scale, TOL)])
 }

@@ -1,13 +1,8 @@
 //! dense_backward_weights: the gradient of a dense layer's weight and bias, summed over rows. The rows are cut into S slices of ⌈m/S⌉,
 //! because one layer's gradient alone is too few workgroups for a GPU; `grad_reduce` adds the slices in a fixed order.
 
-use super::compare::{Comparison, Tol, compare_scaled};
-use super::cost::Cost;
-use super::inputs::{normal, widen};
+use super::common::*;
 use super::tile::{BK, Tile};
-use super::twin::{assert_inside, check_groups, check_trips};
-use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source};
-use crate::num::real::Real;
 
 pub const SHADER: Source = shader!("shaders/", "dense_backward_weights");
 
@@ -136,16 +131,10 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
 
     let mut want = widen(&before);
     dense_backward_weights_cpu(spec, &at, &dy64, &x64, &mut want);
-    let magnitude = |v: &[f64]| v.iter().map(|x| x.abs()).collect::<Vec<_>>();
     let mut scale = vec![0.0; s * r * p];
-    dense_backward_weights_cpu(spec, &at, &magnitude(&dy64), &magnitude(&x64), &mut scale);
+    dense_backward_weights_cpu(spec, &at, &magnitudes(&dy64), &magnitudes(&x64), &mut scale);
 
-    let kernel = DenseBackwardWeights::new(gpu, spec)?;
-    let dy = gpu.upload("dense_backward_weights.dy", &[dy.len()], &dy)?;
-    let x = gpu.upload("dense_backward_weights.x", &[x.len()], &x)?;
-    let partials = gpu.alloc::<f32>("dense_backward_weights.partials", &[s, r, p], Fill::Zero)?;
-    gpu.write(&partials, &before);
-    let bound = kernel.bind(gpu, &dy, &x, &partials);
+    bind!(gpu, bound = DenseBackwardWeights::new(gpu, spec)?; dy, x, partials = before);
     gpu.run(|pass| bound.record(pass, &at))?;
     Ok(vec![compare_scaled("partials", &gpu.read(&partials)?, &want, &scale, TOL)])
 }

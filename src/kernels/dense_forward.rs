@@ -1,14 +1,9 @@
 //! dense_forward: y = act(x Wᵀ + c·b) for every replica with its own weights; c = 1 but in the read-out of spikes. Also the forward of any other dense map whose weights lie
 //! in the flat parameter vector.
 
-use super::compare::{Comparison, Tol, compare_scaled};
-use super::cost::Cost;
-use super::inputs::{normal, widen};
+use super::common::*;
 use super::tile::Tile;
-use super::twin::{check_groups, check_trips};
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source};
 use crate::nets::Activation;
-use crate::num::real::Real;
 use bytemuck::Pod;
 
 pub const SHADER: Source = shader!("shaders/", "dense_forward");
@@ -167,22 +162,12 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
     let mut want = vec![0.0; len];
     dense_forward_cpu(spec, &at, &params64, &x64, &mut want);
     // The same sum with magnitudes bounds the rounding of each term; |act'| ≤ 1 keeps the bound.
-    let magnitude = |v: &[f64]| v.iter().map(|x| x.abs()).collect::<Vec<_>>();
     let mut scale = vec![0.0; len];
-    dense_forward_cpu(
-        &Spec { act: Activation::None, ..*spec },
-        &at,
-        &magnitude(&params64),
-        &magnitude(&x64),
-        &mut scale,
-    );
+    let linear = Spec { act: Activation::None, ..*spec };
+    dense_forward_cpu(&linear, &at, &magnitudes(&params64), &magnitudes(&x64), &mut scale);
 
-    let kernel = DenseForward::new(gpu, spec)?;
-    let params = gpu.upload("dense_forward.params", &[r, p], &params)?;
-    let x = gpu.upload("dense_forward.x", &[x.len()], &x)?;
-    let y = gpu.alloc::<f32>("dense_forward.y", &[len], Fill::Poison)?;
+    bind!(gpu, bound = DenseForward::new(gpu, spec)?; params, x, y[len]);
     gpu.write(&y, &[0.0; 7]);
-    let bound = kernel.bind(gpu, &params, &x, &y);
     gpu.run(|pass| bound.record(pass, &at))?;
     Ok(vec![compare_scaled("y", &gpu.read(&y)?, &want, &scale, TOL)])
 }

@@ -4,15 +4,10 @@
 //! The product of two f16 is exact in f32, so fused and separate multiply-adds agree, and with the sum's order fixed only the rounding of
 //! the operands tells it from the twin. The parameters stay f32 and are rounded as they are staged.
 
-use super::compare::{Comparison, Tol, compare_scaled};
-use super::cost::Cost;
+use super::common::*;
 use super::dense_forward::{self, DenseForward, DenseForwardBound};
-use super::inputs::{normal, widen};
 use super::tile::Tile;
-use crate::gpu::{Buf, Fill, Gpu, GpuError, Prelude, Source};
-use crate::kernels::compare::compare_bits;
 use crate::nets::Activation;
-use crate::num::real::Real;
 use crate::num::real::half::{f16_bits, f16_value, round_f16};
 use bytemuck::Pod;
 
@@ -236,10 +231,9 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
     let mut want = vec![0.0; len];
     dense_forward_f16_cpu(&judge, &at, &params64, &x64, &mut want);
     // The same sum with magnitudes bounds the rounding of each term; |act'| ≤ 1 keeps the bound.
-    let magnitude = |v: &[f64]| v.iter().map(|x| x.abs()).collect::<Vec<_>>();
     let mut scale = vec![0.0; len];
     let linear = Spec { act: Activation::None, ..judge };
-    dense_forward_f16_cpu(&linear, &at, &magnitude(&params64), &magnitude(&x64), &mut scale);
+    dense_forward_f16_cpu(&linear, &at, &magnitudes(&params64), &magnitudes(&x64), &mut scale);
     let mut tol = TOL;
     if spec.y == Stored::F16 {
         tol.abs += HALF_STEP;

@@ -4,11 +4,7 @@
 //! vehicle, slot = `clock`, environment, stream = explore): the first, cut to 24 bits, decides, the second chooses. Comparisons and copies:
 //! exact on every device.
 
-use super::compare::{Comparison, compare_exact};
-use super::cost::Cost;
-use super::inputs::{Sample, normal};
-use super::twin::check_trips;
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
+use super::common::*;
 use crate::nets::codebook::{Codebook, argmax};
 use crate::num::philox::{Stream, draw};
 
@@ -107,54 +103,23 @@ pub fn prelude(spec: &Spec) -> Prelude {
         .u32("WIDTH", book.width)
 }
 
-/// The compiled kernel.
-pub struct DqnAct {
-    spec: Spec,
-    kernel: Kernel,
-}
-
-impl DqnAct {
-    pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
-        let trips = spec.codebook.choices() + spec.codebook.values() + 20;
-        check_trips(gpu, "dqn_act", trips)?;
-        Ok(DqnAct { spec: spec.clone(), kernel: gpu.kernel(&SHADER, &prelude(spec))? })
-    }
-
+host! {
+    DqnAct, DqnActBound;
+    fits |gpu, spec| check_trips(gpu, "dqn_act", spec.codebook.choices() + spec.codebook.values() + 20);
     /// `keys` and `thresholds` `[R]`, `q` `[R, B, K·L]`, `codebook` as [`Codebook::flat`], `choice` `[R, B, K]`, `action` `[R, B, A]`.
-    #[allow(clippy::too_many_arguments, reason = "the argument list is the kernel's binding list")]
-    pub fn bind(
-        &self,
-        gpu: &Gpu,
-        keys: &Buf<[u32; 2]>,
-        thresholds: &Buf<u32>,
-        q: &Buf<f32>,
-        codebook: &Buf<f32>,
-        choice: &Buf<f32>,
-        action: &Buf<f32>,
-    ) -> DqnActBound {
-        let Spec { r, b, codebook: book } = &self.spec;
-        let n = r * b;
-        let buffers = [
-            keys.of_len(*r),
-            thresholds.of_len(*r),
-            q.of_len(n * book.factors * book.choices()),
-            codebook.of_len(book.beams.len() + book.levels.len()),
-            choice.of_len(n * book.factors),
-            action.of_len(n * book.actions()),
-        ];
-        DqnActBound { threads: n * book.factors, bound: self.kernel.bind(gpu, &buffers) }
+    bind |Spec { r, b, codebook: book }| {
+        keys: [u32; 2] = of_len(*r),
+        thresholds: u32 = of_len(*r),
+        q: f32 = of_len(r * b * book.factors * book.choices()),
+        codebook: f32 = of_len(book.beams.len() + book.levels.len()),
+        choice: f32 = of_len(r * b * book.factors),
+        action: f32 = of_len(r * b * book.actions()),
     }
-}
-
-/// The kernel with its buffers.
-pub struct DqnActBound {
-    threads: usize,
-    bound: Bound,
 }
 
 impl DqnActBound {
     pub fn record(&self, pass: &mut wgpu::ComputePass, at: &Args) {
-        self.bound.record(pass, fold_groups(self.threads, WG), &[at.clock]);
+        self.bound.record(pass, fold_groups(self.choice, WG), &[at.clock]);
     }
 }
 
@@ -165,20 +130,8 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
     let mut draw = Sample::new(seed, 0);
     let keys = draw.keys(r);
     let q: Vec<f32> = (0..r * b * k * l).map(|_| (draw.word() >> 24) as f32 - 128.0).collect();
-    let choice = gpu.alloc::<f32>("dqn_act.choice", &[r, b, k], Fill::Poison)?;
-    let action = gpu.alloc::<f32>("dqn_act.action", &[r, b, a], Fill::Poison)?;
-    let flat = book.flat();
-    let thresholds = gpu.alloc::<u32>("dqn_act.thresholds", &[r], Fill::Poison)?;
-    let bound = DqnAct::new(gpu, spec)?.bind(
-        gpu,
-        &gpu.upload("dqn_act.keys", &[r], &keys)?,
-        &thresholds,
-        &gpu.upload("dqn_act.q", &[r, b, k * l], &q)?,
-        &gpu.upload("dqn_act.codebook", &[flat.len()], &flat)?,
-        &choice,
-        &action,
-    );
-    let bits = |x: &[f32]| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+    bind!(gpu, bound = DqnAct::new(gpu, spec)?; keys_buf = keys, thresholds[r], q_buf = q, codebook = book.flat(),
+        choice[r * b * k], action[r * b * a]);
     let mut rows = Vec::new();
     for (of, epsilon) in
         [("greedy", [0.0; 3]), ("epsilon = 0.3, 0.1, 0", [0.3, 0.1, 0.0]), ("always exploring", [1.0; 3])]
@@ -190,8 +143,8 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
         gpu.write(&thresholds, &each);
         gpu.run(|pass| bound.record(pass, &at))?;
         let name = |what: &str| format!("{what}, {of}");
-        rows.push(compare_exact(&name("choice"), &bits(&gpu.read(&choice)?), &bits(&want_choice)));
-        rows.push(compare_exact(&name("action"), &bits(&gpu.read(&action)?), &bits(&want_action)));
+        rows.push(compare_words(&name("choice"), &gpu.read(&choice)?, &want_choice));
+        rows.push(compare_words(&name("action"), &gpu.read(&action)?, &want_action));
     }
     Ok(rows)
 }

@@ -1,10 +1,6 @@
 //! expert_mix: outputs of two experts mixed by a softmax gate, y = g₀·a + g₁·b with g = softmax(z).
 
-use super::compare::{Comparison, Tol, compare_scaled};
-use super::cost::{Cost, EXP};
-use super::inputs::{normal, widen};
-use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source, fold_groups};
-use crate::num::real::Real;
+use super::common::*;
 
 pub const SHADER: Source = shader!("shaders/", "expert_mix");
 
@@ -101,14 +97,7 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
     let mut want = vec![f64::NAN; r * m * c];
     expert_mix_cpu(spec, m, &pairs(&gate), &widen(&a), &widen(&b), &mut want);
     let scale: Vec<f64> = a.iter().zip(&b).map(|(a, b)| f64::from(a.abs() + b.abs())).collect();
-    let y = gpu.alloc::<f32>("expert_mix.y", &[r, m, c], Fill::Poison)?;
-    let bound = ExpertMix::new(gpu, spec)?.bind(
-        gpu,
-        &gpu.upload("expert_mix.gate", &[r, m, 2], &gate)?,
-        &gpu.upload("expert_mix.a", &[r, m, c], &a)?,
-        &gpu.upload("expert_mix.b", &[r, m, c], &b)?,
-        &y,
-    );
+    bind!(gpu, bound = ExpertMix::new(gpu, spec)?; gate, a, b, y[r * m * c]);
     gpu.run(|pass| bound.record(pass, m))?;
     Ok(vec![compare_scaled("y", &gpu.read(&y)?, &want, &scale, TOL)])
 }

@@ -1,14 +1,9 @@
 //! expert_mix_backward: gradients of `expert_mix` by both experts' outputs and by the gate.
 
-use super::compare::{Comparison, Tol, compare_scaled};
-use super::cost::Cost;
+use super::common::*;
 use super::expert_mix::SHARES;
 pub use super::expert_mix::{DEFAULT, Spec, prelude};
 use super::expert_mix::{pairs, shares};
-use super::inputs::{normal, widen};
-use super::twin::check_trips;
-use crate::gpu::{Fill, Gpu, GpuError, Source, fold_groups};
-use crate::num::real::Real;
 
 pub const SHADER: Source = shader!("shaders/", "expert_mix_backward");
 
@@ -90,19 +85,7 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
     let gate_scale: Vec<f64> = (0..2 * r * m)
         .map(|k| (k / 2 * c..(k / 2 + 1) * c).map(|i| dy64[i].abs() * (a64[i].abs() + b64[i].abs())).sum())
         .collect();
-    let poison = |name: &str| gpu.alloc::<f32>(name, &[r, m, c], Fill::Poison);
-    let (da_buf, db_buf) = (poison("expert_mix_backward.da")?, poison("expert_mix_backward.db")?);
-    let d_gate_buf = gpu.alloc::<f32>("expert_mix_backward.d_gate", &[r, m, 2], Fill::Poison)?;
-    let bound = ExpertMixBackward::new(gpu, spec)?.bind(
-        gpu,
-        &gpu.upload("expert_mix_backward.gate", &[r, m, 2], &gate)?,
-        &gpu.upload("expert_mix_backward.a", &[r, m, c], &a)?,
-        &gpu.upload("expert_mix_backward.b", &[r, m, c], &b)?,
-        &gpu.upload("expert_mix_backward.dy", &[r, m, c], &dy)?,
-        &da_buf,
-        &db_buf,
-        &d_gate_buf,
-    );
+    bind!(gpu, bound = ExpertMixBackward::new(gpu, spec)?; gate, a, b, dy, da_buf[n], db_buf[n], d_gate_buf[2 * r * m]);
     gpu.run(|pass| bound.record(pass, m))?;
     Ok(vec![
         compare_scaled("da", &gpu.read(&da_buf)?, &da, &scale, TOL),

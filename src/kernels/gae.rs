@@ -3,12 +3,7 @@
 //! A terminated slot has next value 0; a truncated one bootstraps from V(final_obs); both end the trace:
 //! `δ = scale·reward + γ·next − V`, `adv = δ + γλ·adv[t+1]` (0 behind an end), `ret = adv + V`.
 
-use super::compare::{Comparison, Tol, compare_scaled};
-use super::cost::Cost;
-use super::inputs::{Sample, widen, widen_rows};
-use super::twin::check_trips;
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
-use crate::num::real::Real;
+use super::common::*;
 
 pub const SHADER: Source = shader!("shaders/", "gae");
 
@@ -80,56 +75,20 @@ pub fn gae_cpu<F: Real>(
     }
 }
 
-/// The compiled kernel.
-pub struct Gae {
-    kernel: Kernel,
-    spec: Spec,
-}
-
-/// The kernel with its buffers.
-pub struct GaeBound {
-    bound: Bound,
-    groups: [u32; 3],
-}
-
-impl Gae {
-    pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Gae, GpuError> {
-        check_trips(gpu, "gae", spec.t)?;
-        Ok(Gae { kernel: gpu.kernel(&SHADER, &prelude(spec))?, spec: spec.clone() })
-    }
-
+host! {
+    Gae, GaeBound;
+    fits |gpu, spec| check_trips(gpu, "gae", spec.t);
     /// Shapes as in [`gae_cpu`]; `reward` may go on behind its T slots.
-    #[expect(clippy::too_many_arguments, reason = "the kernel's buffers in binding order")]
-    pub fn bind(
-        &self,
-        gpu: &Gpu,
-        reward: &Buf<f32>,
-        value: &Buf<f32>,
-        final_value: &Buf<f32>,
-        flags: &Buf<u32>,
-        hyper: &Buf<[f32; 4]>,
-        advantage: &Buf<f32>,
-        returns: &Buf<f32>,
-    ) -> GaeBound {
-        let Spec { t, r, b } = self.spec;
-        let n = t * r * b;
-        let buffers = [
-            reward.at_least(n),
-            value.of_len(n + r * b),
-            final_value.of_len(n),
-            flags.of_len(n),
-            hyper.of_len(r),
-            advantage.of_len(n),
-            returns.of_len(n),
-        ];
-        GaeBound { bound: self.kernel.bind(gpu, &buffers), groups: fold_groups(r * b, WG) }
+    bind |&Spec { t, r, b }| {
+        reward: f32 = at_least(t * r * b),
+        value: f32 = of_len((t + 1) * r * b),
+        final_value: f32 = of_len(t * r * b),
+        flags: u32 = of_len(t * r * b),
+        hyper: [f32; 4] = of_len(r),
+        advantage: f32 = of_len(t * r * b),
+        returns: f32 = of_len(t * r * b),
     }
-}
-
-impl GaeBound {
-    pub fn record(&self, pass: &mut wgpu::ComputePass) {
-        self.bound.record(pass, self.groups, &[]);
-    }
+    record |spec| fold_groups(spec.r * spec.b, WG);
 }
 
 /// Inputs of a rollout on the GPU's side of a check or of golden vectors.
@@ -143,19 +102,9 @@ pub struct Inputs {
 
 /// Runs the shader once: (advantage, returns).
 pub fn gae_gpu(gpu: &Gpu, s: &Spec, x: &Inputs) -> Result<(Vec<f32>, Vec<f32>), GpuError> {
-    let shape = [s.t, s.r, s.b];
-    let advantage = gpu.alloc("gae.advantage", &shape, Fill::Poison)?;
-    let returns = gpu.alloc("gae.returns", &shape, Fill::Poison)?;
-    let bound = Gae::new(gpu, s)?.bind(
-        gpu,
-        &gpu.upload("gae.reward", &shape, &x.reward)?,
-        &gpu.upload("gae.value", &[s.t + 1, s.r, s.b], &x.value)?,
-        &gpu.upload("gae.final_value", &shape, &x.final_value)?,
-        &gpu.upload("gae.flags", &shape, &x.flags)?,
-        &gpu.upload("gae.hyper", &[s.r], &x.hyper)?,
-        &advantage,
-        &returns,
-    );
+    let n = s.t * s.r * s.b;
+    bind!(gpu, bound = Gae::new(gpu, s)?; reward = x.reward, value = x.value, final_value = x.final_value,
+        flags = x.flags, hyper = x.hyper, advantage[n], returns[n]);
     gpu.run(|pass| bound.record(pass))?;
     Ok((gpu.read(&advantage)?, gpu.read(&returns)?))
 }

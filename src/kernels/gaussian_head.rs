@@ -4,13 +4,8 @@
 //! z comes from Philox at (draw = a/4, slot = `clock`, environment, stream = action): words (0, 1) of a block give z for a mod 4 = 0, 1
 //! by Box–Muller, words (2, 3) for 2, 3. An environment's actions do not depend on how many others run beside it.
 
-use super::compare::{Comparison, Tol, compare_scaled};
-use super::cost::{Cost, EXP, NORMAL_PAIR};
-use super::inputs::{normal, widen};
-use super::twin::{assert_inside, check_trips};
-use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source, fold_groups};
+use super::common::*;
 use crate::num::philox::{Stream, draw};
-use crate::num::real::Real;
 
 pub const SHADER: Source = shader!("shaders/", "gaussian_head");
 
@@ -152,11 +147,6 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
     let mean = normal(seed, 1, r * b * a, 1.0);
     let keys: Vec<[u32; 2]> = (0..r as u32).map(|id| [seed, 100 + id]).collect();
     let (params64, mean64) = (widen(&params), widen(&mean));
-    let kernel = GaussianHead::new(gpu, spec)?;
-    let params_buf = gpu.upload("gaussian_head.params", &[r, p], &params)?;
-    let keys_buf = gpu.upload("gaussian_head.keys", &[r], &keys)?;
-    let mean_buf = gpu.upload("gaussian_head.mean", &[r, b, a], &mean)?;
-
     let mut rows = Vec::new();
     for greedy in [false, true] {
         let at = Args { b, clock: 77, ls_off: p - a, greedy, action_off: 2, logprob_off: 3 };
@@ -177,11 +167,10 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
                 logprob_scale[at.logprob_off + n] += z * z + z * (1.0 + 0.05 / radius) + log_std.abs() + 1.0;
             }
         }
-        let action_buf = gpu.alloc::<f32>("gaussian_head.action", &[action_len], Fill::Poison)?;
-        let logprob_buf = gpu.alloc::<f32>("gaussian_head.logprob", &[logprob_len], Fill::Poison)?;
+        bind!(gpu, bound = GaussianHead::new(gpu, spec)?; params_buf = params, keys_buf = keys, mean_buf = mean,
+            action_buf[action_len], logprob_buf[logprob_len]);
         gpu.write(&action_buf, &[0.0; 2]);
         gpu.write(&logprob_buf, &[0.0; 3]);
-        let bound = kernel.bind(gpu, &params_buf, &keys_buf, &mean_buf, &action_buf, &logprob_buf);
         gpu.run(|pass| bound.record(pass, &at))?;
         let how = if greedy { "greedy" } else { "sampled" };
         rows.push(compare_scaled(

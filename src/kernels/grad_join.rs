@@ -1,13 +1,7 @@
 //! grad_join: adds the gradient of a second loss to that of the first, and compares the two on the parameters that both losses pass through: what
 //! gradients of schedule and beams do to each other on a shared trunk.
 
-use super::compare::{Comparison, Tol, compare_scaled};
-use super::cost::Cost;
-use super::in_each_form;
-use super::inputs::{normal, widen};
-use super::twin::{check_groups, check_trips};
-use crate::gpu::{Gpu, GpuError, Prelude, Reduce, Source};
-use crate::num::real::Real;
+use super::common::*;
 
 pub const SHADER: Source = shader!("shaders/", "grad_join");
 
@@ -99,15 +93,7 @@ fn check_form(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuE
     let (mut sums, mut scale) = (magnitude(&grads), vec![0.0; off + 3 * r]);
     grad_join_cpu(spec, off, &widen(&mask), &magnitude(&other), &mut sums, &mut scale);
 
-    let grads = gpu.upload("grad_join.grads", &[r, p], &grads)?;
-    let out_buf = gpu.upload("grad_join.out", &[before.len()], &before)?;
-    let bound = GradJoin::new(gpu, spec)?.bind(
-        gpu,
-        &gpu.upload("grad_join.mask", &[p], &mask)?,
-        &gpu.upload("grad_join.other", &[r, p], &other)?,
-        &grads,
-        &out_buf,
-    );
+    bind!(gpu, bound = GradJoin::new(gpu, spec)?; mask, other, grads, out_buf = before);
     gpu.run(|pass| bound.record(pass, off))?;
     Ok(vec![
         compare_scaled("grads", &gpu.read(&grads)?, &want, &sums, TOL),

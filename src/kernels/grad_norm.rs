@@ -1,12 +1,6 @@
 //! grad_norm: the Euclidean norm of every replica's gradient, per parameter group, for clipping in `adam`.
 
-use super::compare::{Comparison, Tol, compare};
-use super::cost::Cost;
-use super::in_each_form;
-use super::inputs::{normal, widen};
-use super::twin::{check_groups, check_trips};
-use crate::gpu::{Fill, Gpu, GpuError, Prelude, Reduce, Source};
-use crate::num::real::Real;
+use super::common::*;
 
 pub const SHADER: Source = shader!("shaders/", "grad_norm");
 
@@ -67,12 +61,7 @@ host! {
     };
     /// `grads` `[R, P]`, `norms` `[R, 2]`.
     bind |spec| { grads: f32 = of_len(spec.r * spec.p), norms: f32 = of_len(spec.r * 2) }
-}
-
-impl GradNormBound {
-    pub fn record(&self, pass: &mut wgpu::ComputePass) {
-        self.bound.record(pass, [self.spec.r as u32, 1, 1], &[]);
-    }
+    record |spec| [spec.r as u32, 1, 1];
 }
 
 /// Shader against f64 twin on the same f32 inputs, in each form of the sum over a workgroup.
@@ -86,10 +75,7 @@ fn check_form(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuE
     let mut want = vec![f64::NAN; r * 2];
     grad_norm_cpu(spec, &widen(&grads), &mut want);
 
-    let kernel = GradNorm::new(gpu, spec)?;
-    let grads = gpu.upload("grad_norm.grads", &[r, p], &grads)?;
-    let norms = gpu.alloc::<f32>("grad_norm.norms", &[r, 2], Fill::Poison)?;
-    let bound = kernel.bind(gpu, &grads, &norms);
+    bind!(gpu, bound = GradNorm::new(gpu, spec)?; grads, norms[2 * r]);
     gpu.run(|pass| bound.record(pass))?;
     Ok(vec![compare("norms", &gpu.read(&norms)?, &want, TOL)])
 }

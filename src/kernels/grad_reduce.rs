@@ -1,11 +1,6 @@
 //! grad_reduce: adds the slices of `dense_backward_weights` (and of any other kernel that writes partial gradients) in a fixed order.
 
-use super::compare::{Comparison, Tol, compare_scaled};
-use super::cost::Cost;
-use super::inputs::{normal, widen};
-use super::twin::check_trips;
-use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source, fold_groups};
-use crate::num::real::Real;
+use super::common::*;
 
 pub const SHADER: Source = shader!("shaders/", "grad_reduce");
 
@@ -55,12 +50,7 @@ host! {
     fits |gpu, spec| check_trips(gpu, "grad_reduce", spec.s);
     /// `partials` `[S, R, P]`, `grads` `[R, P]`.
     bind |&Spec { r, p, s }| { partials: f32 = of_len(s * r * p), grads: f32 = of_len(r * p) }
-}
-
-impl GradReduceBound {
-    pub fn record(&self, pass: &mut wgpu::ComputePass) {
-        self.bound.record(pass, fold_groups(self.spec.r * self.spec.p, WG), &[]);
-    }
+    record |spec| fold_groups(spec.r * spec.p, WG);
 }
 
 /// Shader against f64 twin on the same f32 inputs.
@@ -70,13 +60,9 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
     let partials64 = widen(&partials);
     let (mut want, mut scale) = (vec![0.0; r * p], vec![0.0; r * p]);
     grad_reduce_cpu(spec, &partials64, &mut want);
-    let magnitude: Vec<f64> = partials64.iter().map(|x| x.abs()).collect();
-    grad_reduce_cpu(spec, &magnitude, &mut scale);
+    grad_reduce_cpu(spec, &magnitudes(&partials64), &mut scale);
 
-    let kernel = GradReduce::new(gpu, spec)?;
-    let partials = gpu.upload("grad_reduce.partials", &[s, r, p], &partials)?;
-    let grads = gpu.alloc::<f32>("grad_reduce.grads", &[r, p], Fill::Poison)?;
-    let bound = kernel.bind(gpu, &partials, &grads);
+    bind!(gpu, bound = GradReduce::new(gpu, spec)?; partials, grads[r * p]);
     gpu.run(|pass| bound.record(pass))?;
     Ok(vec![compare_scaled("grads", &gpu.read(&grads)?, &want, &scale, TOL)])
 }

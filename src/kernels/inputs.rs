@@ -43,6 +43,16 @@ pub fn widen(x: &[f32]) -> Vec<f64> {
     x.iter().map(|&v| f64::from(v)).collect()
 }
 
+/// |x| of every number.
+pub fn magnitudes(x: &[f64]) -> Vec<f64> {
+    x.iter().map(|x| x.abs()).collect()
+}
+
+/// The numbers of these bits.
+pub fn floats(bits: &[u32]) -> Vec<f32> {
+    bits.iter().map(|&x| f32::from_bits(x)).collect()
+}
+
 /// The same rows as f64.
 pub fn widen_rows<const N: usize>(x: &[[f32; N]]) -> Vec<[f64; N]> {
     x.iter().map(|row| row.map(f64::from)).collect()

@@ -2,15 +2,10 @@
 //! the S steps: dU = ds·σ'(U) + dV·(dV/dU) with the surrogate σ'(U) = (η/2)/(1 + (πη(U−U_th)/2)²) of (36), (39) and dV/dU = 1−s where the
 //! reset is a constant, else 1−s−(U−U_r)σ'(U); then di = λ·dU, and (1−λ)·dU reaches the step before.
 
-use super::compare::{Comparison, Tol, compare_scaled};
-use super::cost::Cost;
-use super::inputs::{normal, widen};
+use super::common::*;
 use super::lif_forward::{self, Current, lif_forward_cpu, lif_prelude, neuron};
-use super::twin::check_index;
-use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source, fold_groups};
 use crate::nets::Lif;
 use crate::nets::lif::MAX_STEPS;
-use crate::num::real::Real;
 
 pub const SHADER: Source = shader!("shaders/", "lif_backward");
 
@@ -201,13 +196,9 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
     let mut want = vec![0.0; source.len()];
     lif_backward_cpu(spec, m, f64::from(penalty), &source64, &upstream64, &mut want);
     let mut scale = vec![0.0; source.len()];
-    let magnitude: Vec<f64> = upstream64.iter().map(|x| x.abs()).collect();
-    backward(spec, m, f64::from(penalty), &source64, &magnitude, &mut scale, f64::abs);
+    backward(spec, m, f64::from(penalty), &source64, &magnitudes(&upstream64), &mut scale, f64::abs);
 
-    let source = gpu.upload("lif_backward.source", &[source.len()], &source)?;
-    let upstream = gpu.upload("lif_backward.upstream", &[upstream.len()], &upstream)?;
-    let d_current = gpu.alloc::<f32>("lif_backward.d_current", &[want.len()], Fill::Poison)?;
-    let bound = LifBackward::new(gpu, spec)?.bind(gpu, &source, &upstream, &d_current);
+    bind!(gpu, bound = LifBackward::new(gpu, spec)?; source, upstream, d_current[want.len()]);
     gpu.run(|pass| bound.record(pass, m, penalty))?;
     Ok(vec![compare_scaled("d_current", &gpu.read(&d_current)?, &want, &scale, TOL)])
 }

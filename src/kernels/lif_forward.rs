@@ -2,15 +2,10 @@
 //! and U elsewhere, V(0) = 0. A neuron's steps are one spike word: bit t is its spike at step t, bit 16 + t says that U differs from the step
 //! before (always so at t = 0: NeuroBench's membrane updates).
 
+use super::common::*;
 use super::compare;
-use super::compare::{Comparison, Tol, compare_exact, compare_scaled};
-use super::cost::Cost;
-use super::inputs::{normal, widen};
-use super::twin::{check_index, check_trips};
-use crate::gpu::{Buf, Fill, Gpu, GpuError, Prelude, Source, fold_groups};
 use crate::nets::Lif;
 use crate::nets::lif::MAX_STEPS;
-use crate::num::real::Real;
 
 pub const SHADER: Source = shader!("shaders/", "lif_forward");
 

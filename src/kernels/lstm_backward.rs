@@ -2,11 +2,7 @@
 //! the gates' sums and by c_prev. dc = dc_next + dh·o·(1 − tanh²c); d_i = dc·g·i(1−i), d_f = dc·c_prev·f(1−f), d_g = dc·i·(1−g²),
 //! d_o = dh·tanh(c)·o(1−o); dc_prev = dc·f. What the step before sends back by h is W_hhᵀ·d_gates, a dense input gradient.
 
-use super::compare::{Comparison, Tol, compare_scaled};
-use super::cost::{Cost, TANH};
-use super::inputs::{normal, widen};
-use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source, fold_groups};
-use crate::num::real::Real;
+use super::common::*;
 
 pub const SHADER: Source = shader!("shaders/", "lstm_backward");
 
@@ -158,12 +154,6 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
     }
     let dc = normal(seed, 4, n, 1.0);
     let (dh64, next64, cell64, acts64) = (widen(&dh), widen(&dh_next), widen(&cell), widen(&acts));
-    let kernel = LstmBackward::new(gpu, spec)?;
-    let dh_buf = gpu.upload("lstm_backward.dh", &[r, stride, h], &dh)?;
-    let next_buf = gpu.upload("lstm_backward.dh_next", &[r, m, h], &dh_next)?;
-    let cell_buf = gpu.upload("lstm_backward.cell", &[r, stride, h], &cell)?;
-    let acts_buf = gpu.upload("lstm_backward.acts", &[r, stride, 4 * h], &acts)?;
-
     let mut rows = Vec::new();
     for last in [false, true] {
         let at = Args {
@@ -191,10 +181,8 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
                 now_scale[k / h * 4 * h + gate * h + k % h] = size;
             }
         }
-        let dc_buf = gpu.upload("lstm_backward.dc", &[r, m, h], &dc)?;
-        let gates = gpu.alloc::<f32>("lstm_backward.d_gates", &[r, stride, 4 * h], Fill::Zero)?;
-        let now_buf = gpu.alloc::<f32>("lstm_backward.d_now", &[r, m, 4 * h], Fill::Poison)?;
-        let bound = kernel.bind(gpu, &dh_buf, &next_buf, &cell_buf, &acts_buf, &dc_buf, &gates, &now_buf);
+        bind!(gpu, bound = LstmBackward::new(gpu, spec)?; dh_buf = dh, next_buf = dh_next, cell_buf = cell,
+            acts_buf = acts, dc_buf = dc, gates = vec![0.0; want.len()], now_buf[now.len()]);
         gpu.run(|pass| bound.record(pass, &at))?;
         let which = if last { "last step" } else { "inner step" };
         rows.push(compare_scaled(&format!("{which}: d_gates"), &gpu.read(&gates)?, &want, &scale, TOL));

@@ -5,11 +5,7 @@
 //! `[R, S+1, M, ·]`: slot s of `hidden` and `cell` is the state before step s, slot s of the gates belongs to step s. So the gradient by W_hh
 //! is one product over all rows.
 
-use super::compare::{Comparison, Tol, compare};
-use super::cost::{Cost, SIGMOID, TANH};
-use super::inputs::{normal, widen};
-use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source, fold_groups};
-use crate::num::real::Real;
+use super::common::*;
 
 pub const SHADER: Source = shader!("shaders/", "lstm_forward");
 
@@ -146,18 +142,14 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
     let (gx64, gh64) = (widen(&gates_x), widen(&gates_h));
     lstm_forward_cpu(spec, &at, &gx64, &gh64, &mut cell64, &mut acts64, &mut hidden64, &mut now64);
 
-    let gx = gpu.upload("lstm_forward.gates_x", &[r, stride, 4 * h], &gates_x)?;
-    let gh = gpu.upload("lstm_forward.gates_h", &[r, m, 4 * h], &gates_h)?;
-    let cell = gpu.upload("lstm_forward.cell", &[r, stride, h], &cell)?;
-    let acts = gpu.alloc::<f32>("lstm_forward.acts", &[r, stride, 4 * h], Fill::Zero)?;
-    let hidden = gpu.alloc::<f32>("lstm_forward.hidden", &[r, stride, h], Fill::Zero)?;
-    let now = gpu.alloc::<f32>("lstm_forward.h_now", &[r, m, h], Fill::Poison)?;
-    let bound = LstmForward::new(gpu, spec)?.bind(gpu, &gx, &gh, &cell, &acts, &hidden, &now);
+    let zeros = |n: usize| vec![0.0f32; n];
+    bind!(gpu, bound = LstmForward::new(gpu, spec)?; gates_x, gates_h, cell, acts = zeros(4 * slots * n),
+        hidden = zeros(slots * n), h_now[n]);
     gpu.run(|pass| bound.record(pass, &at))?;
     Ok(vec![
         compare("c", &gpu.read(&cell)?, &cell64, TOL),
         compare("gates", &gpu.read(&acts)?, &acts64, TOL),
         compare("h", &gpu.read(&hidden)?, &hidden64, TOL),
-        compare("h_now", &gpu.read(&now)?, &now64, TOL),
+        compare("h_now", &gpu.read(&h_now)?, &now64, TOL),
     ])
 }

@@ -1,12 +1,9 @@
 //! math_eval: the functions of `shaders/shared/math.wgsl`, each against f64 with its stated error, and on lavapipe against the
 //! bits of their f32 twins in [`crate::num::real::poly`], where a miscompiled shader shows at once.
 
-use super::compare::{Comparison, Tol, compare_exact, compare_scaled};
-use super::cost::{self, Cost};
-use super::inputs::Sample;
+use super::common::*;
+use super::cost;
 use super::normal_fill::{self, radius_condition};
-use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source, fold_groups};
-use crate::num::real::Real;
 
 pub const SHADER: Source = shader!("shaders/", "math_eval");
 
@@ -93,19 +90,12 @@ host! {
     MathEval, MathEvalBound;
     /// Shapes as in [`math_eval_cpu`].
     bind |_| { args: [u32; 2] = of_len(out.len()), out: [f32; 2] }
-}
-
-impl MathEvalBound {
-    pub fn record(&self, pass: &mut wgpu::ComputePass) {
-        self.bound.record(pass, fold_groups(self.out, WG), &[]);
-    }
+    record |spec| fold_groups(spec.n, WG);
 }
 
 /// Runs the shader once.
 pub fn math_eval_gpu(gpu: &Gpu, s: &Spec, args: &[[u32; 2]]) -> Result<Vec<[f32; 2]>, GpuError> {
-    let out = gpu.alloc("math_eval.out", &[s.n], Fill::Poison)?;
-    let args = gpu.upload("math_eval.args", &[s.n], args)?;
-    let bound = MathEval::new(gpu, s)?.bind(gpu, &args, &out);
+    bind!(gpu, bound = MathEval::new(gpu, s)?; args, out[s.n]);
     gpu.run(|pass| bound.record(pass))?;
     gpu.read(&out)
 }
@@ -206,11 +196,8 @@ pub fn check(gpu: &Gpu, s: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError
                 Tol { abs: 0.01, rel: 0.0, why },
             )
         } else {
-            compare_exact(
-                &format!("{name}, bits of the f32 twin"),
-                bytemuck::cast_slice(&got),
-                bytemuck::cast_slice(&twin),
-            )
+            let name = format!("{name}, bits of the f32 twin");
+            compare_words(&name, got.as_flattened(), twin.as_flattened())
         });
     }
     Ok(rows)

@@ -1,10 +1,6 @@
 //! metrics_accumulate: metrics summed over the slots of an episode, environment by environment.
 
-use super::compare::{Comparison, compare_exact};
-use super::cost::Cost;
-use super::twin::Scalar;
-use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source, fold_groups};
-use crate::kernels::inputs::uniforms;
+use super::common::*;
 
 pub const SHADER: Source = shader!("shaders/", "metrics_accumulate");
 
@@ -52,14 +48,11 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
     let slots: Vec<Vec<f32>> =
         (0..3).map(|_| (0..spec.elements).map(|_| (u() - 0.5) as f32).collect()).collect();
     let mut want = vec![f32::NAN; spec.elements];
-    let episode_buf = gpu.alloc::<f32>("metrics_accumulate.episode", &[spec.elements], Fill::Poison)?;
-    let metrics_buf = gpu.alloc::<f32>("metrics_accumulate.metrics", &[spec.elements], Fill::Poison)?;
-    let bound = MetricsAccumulate::new(gpu, spec)?.bind(gpu, &metrics_buf, &episode_buf);
+    bind!(gpu, bound = MetricsAccumulate::new(gpu, spec)?; metrics[spec.elements], episode[spec.elements]);
     for (t, slot) in slots.iter().enumerate() {
         metrics_accumulate_cpu(spec, t == 0, slot, &mut want);
-        gpu.write(&metrics_buf, slot);
+        gpu.write(&metrics, slot);
         gpu.run(|pass| bound.record(pass, t == 0))?;
     }
-    let bits = |x: &[f32]| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
-    Ok(vec![compare_exact("episode", &bits(&gpu.read(&episode_buf)?), &bits(&want))])
+    Ok(vec![compare_words("episode", &gpu.read(&episode)?, &want)])
 }

@@ -1,12 +1,6 @@
 //! metrics_reduce: sum and sum of squares over the environments of each metric of each replica, in a fixed order.
 
-use super::compare::{Comparison, Tol, compare_scaled};
-use super::cost::Cost;
-use super::in_each_form;
-use super::twin::{Scalar, assert_inside, check_trips};
-use crate::gpu::{Fill, Gpu, GpuError, Prelude, Reduce, Source, fold_groups};
-use crate::kernels::compare::compare_bits;
-use crate::kernels::inputs::{uniforms, widen};
+use super::common::*;
 
 pub const SHADER: Source = shader!("shaders/", "metrics_reduce");
 
@@ -103,21 +97,17 @@ fn check_form(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuE
     let metrics: Vec<f32> =
         (0..spec.rows() * spec.b).map(|_| ((u() - 0.3) * 10f64.powf(6.0 * u() - 3.0)) as f32).collect();
     let metrics64 = widen(&metrics);
-    let kernel = MetricsReduce::new(gpu, spec)?;
-    let metrics_buf = gpu.upload("metrics_reduce.metrics", &[metrics.len()], &metrics)?;
     let mut rows = Vec::new();
     for at in [Args { scale: 1.0, sums_off: 0 }, Args { scale: 0.01, sums_off: 2 * spec.rows() + 1 }] {
         let len = at.sums_off + 2 * spec.rows();
         let (mut want, mut twin, mut scale) = (vec![0f64; len], vec![0f32; len], vec![0f64; len]);
         metrics_reduce_cpu(spec, &at, &metrics64, &mut want);
         metrics_reduce_cpu(spec, &at, &metrics, &mut twin);
-        let magnitude: Vec<f64> = metrics64.iter().map(|x| x.abs()).collect();
-        metrics_reduce_cpu(spec, &at, &magnitude, &mut scale);
-        let sums_buf = gpu.alloc::<f32>("metrics_reduce.sums", &[len], Fill::Poison)?;
-        gpu.write(&sums_buf, &vec![0.0; at.sums_off]);
-        let bound = kernel.bind(gpu, &metrics_buf, &sums_buf);
+        metrics_reduce_cpu(spec, &at, &magnitudes(&metrics64), &mut scale);
+        bind!(gpu, bound = MetricsReduce::new(gpu, spec)?; metrics_buf = metrics, sums[len]);
+        gpu.write(&sums, &vec![0.0; at.sums_off]);
         gpu.run(|pass| bound.record(pass, &at))?;
-        let got = gpu.read(&sums_buf)?;
+        let got = gpu.read(&sums)?;
         let name = format!("sums scaled by {}", at.scale);
         rows.push(compare_scaled(&name, &got, &want, &scale, TOL));
         if gpu.reduce == Reduce::Tree {

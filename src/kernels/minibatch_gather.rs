@@ -1,11 +1,7 @@
 //! minibatch_gather: observations and actions of one minibatch, in the order of the keyed shuffle of an epoch ([`Samples`]): of single
 //! samples, or of whole environments slot by slot, as a recurrent policy learns from them. Copies, so exact on every device.
 
-use super::compare::{Comparison, compare_exact};
-use super::cost::Cost;
-use super::inputs::Sample;
-use super::twin::check_trips;
-use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source, fold_groups};
+use super::common::*;
 use crate::num::shuffle::{Minibatch, Samples, Unit};
 use rayon::prelude::*;
 
@@ -97,16 +93,8 @@ pub fn check(gpu: &Gpu, s: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError
     let obs: Vec<u32> = (0..(s.t + 1) * s.r * s.b * s.o).map(|_| draw.word() & 0x7eff_ffff).collect();
     let action: Vec<u32> = (0..s.t * s.r * s.b * s.a).map(|_| draw.word() & 0x7eff_ffff).collect();
 
-    let mb_obs = gpu.alloc("minibatch_gather.mb_obs", &[s.r, s.m + s.tail, s.o], Fill::Poison)?;
-    let mb_action = gpu.alloc("minibatch_gather.mb_action", &[s.r, s.m, s.a], Fill::Poison)?;
-    let bound = MinibatchGather::new(gpu, s)?.bind(
-        gpu,
-        &gpu.upload("minibatch_gather.keys", &[s.r], &keys)?,
-        &gpu.upload("minibatch_gather.obs", &[s.t + 1, s.r, s.b, s.o], bytemuck::cast_slice(&obs))?,
-        &gpu.upload("minibatch_gather.action", &[s.t, s.r, s.b, s.a], bytemuck::cast_slice(&action))?,
-        &mb_obs,
-        &mb_action,
-    );
+    bind!(gpu, bound = MinibatchGather::new(gpu, s)?; keys_buf = keys, obs_buf = floats(&obs),
+        action_buf = floats(&action), mb_obs[s.r * (s.m + s.tail) * s.o], mb_action[s.r * s.m * s.a]);
     let mut rows = Vec::new();
     for mb in [0, (s.t * s.b / s.m - 1) as u32] {
         let which = Minibatch { update: 3 + seed, epoch: 1, mb };

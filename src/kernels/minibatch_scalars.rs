@@ -1,10 +1,7 @@
 //! minibatch_scalars: old log-probability, advantage, return and old value of each sample of a minibatch, in the order of
 //! [`super::minibatch_gather`]. Copies, so exact on every device.
 
-use super::compare::{Comparison, compare_exact};
-use super::cost::Cost;
-use super::inputs::Sample;
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
+use super::common::*;
 use crate::num::shuffle::{Minibatch, Samples, Unit};
 use rayon::prelude::*;
 
@@ -56,47 +53,20 @@ pub fn minibatch_scalars_cpu<F: Copy + Send + Sync>(
     });
 }
 
-/// The compiled kernel.
-pub struct MinibatchScalars {
-    kernel: Kernel,
-    spec: Spec,
-}
-
-/// The kernel with its buffers.
-pub struct MinibatchScalarsBound {
-    bound: Bound,
-    spec: Spec,
-}
-
-impl MinibatchScalars {
-    pub fn new(gpu: &Gpu, spec: &Spec) -> Result<MinibatchScalars, GpuError> {
+host! {
+    MinibatchScalars, MinibatchScalarsBound;
+    fits |_, spec| {
         spec.unit.assert_whole(spec.t, spec.m);
-        Ok(MinibatchScalars { kernel: gpu.kernel(&SHADER, &prelude(spec))?, spec: spec.clone() })
-    }
-
+        Ok(())
+    };
     /// Shapes as in [`minibatch_scalars_cpu`].
-    #[expect(clippy::too_many_arguments, reason = "the kernel's buffers in binding order")]
-    pub fn bind(
-        &self,
-        gpu: &Gpu,
-        keys: &Buf<[u32; 2]>,
-        logprob: &Buf<f32>,
-        advantage: &Buf<f32>,
-        returns: &Buf<f32>,
-        value: &Buf<f32>,
-        mb_scalars: &Buf<[f32; 4]>,
-    ) -> MinibatchScalarsBound {
-        let Spec { t, r, b, m, .. } = self.spec;
-        let n = t * r * b;
-        let buffers = [
-            keys.of_len(r),
-            logprob.of_len(n),
-            advantage.of_len(n),
-            returns.of_len(n),
-            value.of_len(n + r * b),
-            mb_scalars.of_len(r * m),
-        ];
-        MinibatchScalarsBound { bound: self.kernel.bind(gpu, &buffers), spec: self.spec.clone() }
+    bind |&Spec { t, r, b, m, .. }| {
+        keys: [u32; 2] = of_len(r),
+        logprob: f32 = of_len(t * r * b),
+        advantage: f32 = of_len(t * r * b),
+        returns: f32 = of_len(t * r * b),
+        value: f32 = of_len((t + 1) * r * b),
+        mb_scalars: [f32; 4] = of_len(r * m),
     }
 }
 
@@ -116,17 +86,8 @@ pub fn check(gpu: &Gpu, s: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError
     let mut numbers = |n: usize| -> Vec<u32> { (0..n).map(|_| draw.word() & 0x7eff_ffff).collect() };
     let [logprob, advantage, returns, value] = [numbers(n), numbers(n), numbers(n), numbers(n + s.r * s.b)];
 
-    let shape = [s.t, s.r, s.b];
-    let out = gpu.alloc::<[f32; 4]>("minibatch_scalars.mb_scalars", &[s.r, s.m], Fill::Poison)?;
-    let bound = MinibatchScalars::new(gpu, s)?.bind(
-        gpu,
-        &gpu.upload("minibatch_scalars.keys", &[s.r], &keys)?,
-        &gpu.upload("minibatch_scalars.logprob", &shape, bytemuck::cast_slice(&logprob))?,
-        &gpu.upload("minibatch_scalars.advantage", &shape, bytemuck::cast_slice(&advantage))?,
-        &gpu.upload("minibatch_scalars.returns", &shape, bytemuck::cast_slice(&returns))?,
-        &gpu.upload("minibatch_scalars.value", &[s.t + 1, s.r, s.b], bytemuck::cast_slice(&value))?,
-        &out,
-    );
+    bind!(gpu, bound = MinibatchScalars::new(gpu, s)?; keys_buf = keys, logprob_buf = floats(&logprob),
+        advantage_buf = floats(&advantage), returns_buf = floats(&returns), value_buf = floats(&value), out[s.r * s.m]);
     let mut rows = Vec::new();
     for mb in [0, (s.t * s.b / s.m - 1) as u32] {
         let which = Minibatch { update: 3 + seed, epoch: 1, mb };

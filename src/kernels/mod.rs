@@ -31,7 +31,7 @@ macro_rules! imports {
 pub use imports;
 
 /// The host side of a kernel, in its module beside `Spec`, `SHADER` and `prelude`: the compiled kernel, and the kernel with its buffers, for which the
-/// module writes `record`.
+/// module writes `record`, or says behind `bind` how many workgroups do it all where nothing changes from one dispatch to the next.
 ///
 /// `fits` says what a device must be able to do. `bind` lists the buffers in binding order; `of_len` and `at_least` are those of [`Buf`](crate::gpu::Buf),
 /// with lengths from the pattern of the `Spec`, and a buffer without either is one that `record` points into: under its name the bound kernel has the
@@ -44,6 +44,7 @@ macro_rules! host {
         $(fits |$gpu:pat_param, $spec:pat_param| $fits:expr;)?
         $(#[doc = $shapes:literal])+
         bind |$sizes:pat_param| { $($buf:ident: $of:ty $(= $holds:ident($len:expr))?),* $(,)? }
+        $(record |$at:pat_param| $groups:expr;)?
     ) => {
         $crate::kernels::host!(@types $kernel, $bound, [$($most)?], [$($buf)*] $(, |$gpu, $spec| $fits)?);
 
@@ -57,6 +58,13 @@ macro_rules! host {
                 $bound { spec: Clone::clone(&self.spec), bound, $($most: self.$most,)? $($buf: $buf.len()),* }
             }
         }
+
+        $(impl $bound {
+            pub fn record(&self, pass: &mut $crate::gpu::wgpu::ComputePass) {
+                let $at = &self.spec;
+                self.bound.record(pass, $groups, &[]);
+            }
+        })?
     };
     ($kernel:ident, $bound:ident; $(fits |$gpu:pat_param, $spec:pat_param| $fits:expr;)?) => {
         $crate::kernels::host!(@types $kernel, $bound, [], [] $(, |$gpu, $spec| $fits)?);
@@ -103,6 +111,34 @@ macro_rules! host {
 }
 pub use host;
 
+/// Constants of a module for a shader, under a prefix: `constants!(prelude, "METRIC", metric: ROWS, ENERGY)` adds `METRIC_ROWS` and `METRIC_ENERGY`.
+macro_rules! constants {
+    ($prelude:expr, $prefix:literal, $of:ident: $($name:ident),+ $(,)?) => {
+        $prelude$(.u32(concat!($prefix, "_", stringify!($name)), $of::$name))+
+    };
+}
+pub(crate) use constants;
+
+/// In a check, the kernel bound to buffers of its own: afterwards every name stands for a buffer, which holds the array of that name or that of
+/// `name = array`, or as many poisoned elements as `name[length]` says.
+macro_rules! bind {
+    ($gpu:expr, $bound:ident = $kernel:expr; $($buf:ident $([$len:expr])? $(= $data:expr)?),* $(,)?) => {
+        $(let $buf = $crate::kernels::bind!(@buffer $gpu, $buf $([$len])? $(= $data)?);)*
+        let $bound = $kernel.bind($gpu, $(&$buf),*);
+    };
+    (@buffer $gpu:expr, $buf:ident) => {
+        $crate::kernels::bind!(@buffer $gpu, $buf = $buf)
+    };
+    (@buffer $gpu:expr, $buf:ident = $data:expr) => {{
+        let data = &$data[..];
+        $gpu.upload(&format!("{}.{}", SHADER.name, stringify!($buf)), &[data.len()], data)?
+    }};
+    (@buffer $gpu:expr, $buf:ident[$len:expr]) => {
+        $gpu.alloc(&format!("{}.{}", SHADER.name, stringify!($buf)), &[$len], $crate::gpu::Fill::Poison)?
+    };
+}
+pub(crate) use bind;
+
 /// The [`Entry`] of a kernel by its module, with typical sizes; `check` and `wg` where they are not those of the module.
 #[macro_export]
 macro_rules! entry {
@@ -135,6 +171,7 @@ pub mod advantage_stats;
 pub mod bernoulli_head;
 pub mod bernoulli_policy_loss;
 pub mod column_sum;
+pub(crate) mod common;
 pub mod compare;
 pub mod cost;
 pub mod critic_input;
@@ -154,6 +191,7 @@ pub mod grad_norm;
 pub mod grad_reduce;
 pub mod inputs;
 pub mod kl_control;
+pub mod layer;
 pub mod lif_backward;
 pub mod lif_forward;
 pub mod lstm_backward;
@@ -173,6 +211,7 @@ mod registry;
 pub mod replay;
 pub mod replay_gather;
 pub mod replay_write;
+pub mod slot;
 pub mod slot_gather;
 pub mod spike_backward_weights;
 pub mod spike_forward;
@@ -182,7 +221,7 @@ pub mod twin;
 
 pub use compare::{Comparison, Tol};
 pub use cost::Cost;
-pub(crate) use registry::in_each_form;
+pub(crate) use registry::variants;
 pub use registry::{Entry, SHARED, named};
 pub use twin::MAX_TRIPS;
 

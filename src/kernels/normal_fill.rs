@@ -1,10 +1,7 @@
 //! normal_fill: standard normals from blocks of Philox4x32-10 in counter order, by Box–Muller; four per block.
 
-use super::compare::{Comparison, Tol, compare_exact, compare_scaled};
-use super::cost::{Cost, NORMAL_PAIR};
+use super::common::*;
 use super::philox_fill::philox_fill_cpu;
-use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source, fold_groups};
-use crate::num::real::Real;
 use rayon::prelude::*;
 
 pub const SHADER: Source = shader!("shaders/", "normal_fill");
@@ -56,19 +53,12 @@ host! {
     NormalFill, NormalFillBound;
     /// `start_key` `[6]`, `out` `[N]` of four normals; the number of blocks is the length of `out`.
     bind |_| { start_key: u32 = of_len(6), out: [f32; 4] }
-}
-
-impl NormalFillBound {
-    pub fn record(&self, pass: &mut wgpu::ComputePass) {
-        self.bound.record(pass, fold_groups(self.out, WG), &[]);
-    }
+    record |spec| fold_groups(spec.blocks, WG);
 }
 
 /// Runs the shader once.
 pub fn normal_fill_gpu(gpu: &Gpu, start_key: &[u32; 6], blocks: usize) -> Result<Vec<[f32; 4]>, GpuError> {
-    let start = gpu.upload("normal_fill.start_key", &[6], start_key)?;
-    let out = gpu.alloc("normal_fill.out", &[blocks], Fill::Poison)?;
-    let bound = NormalFill::new(gpu, &Spec { blocks })?.bind(gpu, &start, &out);
+    bind!(gpu, bound = NormalFill::new(gpu, &Spec { blocks })?; start_key, out[blocks]);
     gpu.run(|pass| bound.record(pass))?;
     gpu.read(&out)
 }
@@ -84,11 +74,7 @@ pub fn check(gpu: &Gpu, s: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError
     if gpu.rounds_as_twins() {
         let mut twin = vec![[0f32; 4]; s.blocks];
         normal_fill_cpu(&start_key, &mut twin);
-        rows.push(compare_exact(
-            "bits of the f32 twin",
-            bytemuck::cast_slice(&got),
-            bytemuck::cast_slice(&twin),
-        ));
+        rows.push(compare_words("bits of the f32 twin", got.as_flattened(), twin.as_flattened()));
     }
     Ok(rows)
 }

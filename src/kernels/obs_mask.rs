@@ -1,10 +1,6 @@
 //! obs_mask: hides the last columns of observations from a policy, in place (the ages, for the study without them).
 
-use super::compare::{Comparison, compare_exact};
-use super::cost::Cost;
-use super::inputs::normal;
-use super::twin::assert_inside;
-use crate::gpu::{Gpu, GpuError, Prelude, Source, fold_groups};
+use super::common::*;
 
 pub const SHADER: Source = shader!("shaders/", "obs_mask");
 
@@ -59,10 +55,8 @@ impl ObsMaskBound {
 pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
     let off = 5;
     let mut obs = normal(seed, 0, off + spec.rows * spec.o + 3, 1.0);
-    let buf = gpu.upload("obs_mask.obs", &[obs.len()], &obs)?;
-    let bound = ObsMask::new(gpu, spec)?.bind(gpu, &buf);
+    bind!(gpu, bound = ObsMask::new(gpu, spec)?; buf = obs);
     obs_mask_cpu(spec, off, &mut obs);
     gpu.run(|pass| bound.record(pass, off))?;
-    let got = gpu.read(&buf)?;
-    Ok(vec![compare_exact("obs", bytemuck::cast_slice(&got), bytemuck::cast_slice(&obs))])
+    Ok(vec![compare_words("obs", &gpu.read(&buf)?, &obs)])
 }

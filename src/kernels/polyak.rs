@@ -1,9 +1,6 @@
 //! polyak: target networks follow the online ones, target ← τ·online + (1 − τ)·target (τ = 1 copies).
 
-use super::compare::{Comparison, Tol, compare_scaled};
-use super::cost::Cost;
-use super::inputs::{normal, widen};
-use crate::gpu::{Bound, Buf, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
+use super::common::*;
 pub use crate::nets::dense::polyak_cpu;
 
 pub const SHADER: Source = shader!("shaders/", "polyak");
@@ -35,35 +32,11 @@ pub fn prelude(spec: &Spec) -> Prelude {
     Prelude::new().u32("WG", WG).u32("R", spec.r).u32("P", spec.p)
 }
 
-/// The compiled kernel.
-pub struct Polyak {
-    spec: Spec,
-    kernel: Kernel,
-}
-
-impl Polyak {
-    pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
-        Ok(Polyak { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
-    }
-
+host! {
+    Polyak, PolyakBound;
     /// `tau` `[R]`, `params` and `target` `[R, P]`.
-    pub fn bind(&self, gpu: &Gpu, tau: &Buf<f32>, params: &Buf<f32>, target: &Buf<f32>) -> PolyakBound {
-        let Spec { r, p } = self.spec;
-        let buffers = [tau.of_len(r), params.of_len(r * p), target.of_len(r * p)];
-        PolyakBound { spec: self.spec, bound: self.kernel.bind(gpu, &buffers) }
-    }
-}
-
-/// The kernel with its buffers.
-pub struct PolyakBound {
-    spec: Spec,
-    bound: Bound,
-}
-
-impl PolyakBound {
-    pub fn record(&self, pass: &mut wgpu::ComputePass) {
-        self.bound.record(pass, fold_groups(self.spec.r * self.spec.p, WG), &[]);
-    }
+    bind |&Spec { r, p }| { tau: f32 = of_len(r), params: f32 = of_len(r * p), target: f32 = of_len(r * p) }
+    record |spec| fold_groups(spec.r * spec.p, WG);
 }
 
 /// Shader against f64 twin on the same f32 inputs: a small share, another one in each replica, and all.
@@ -71,9 +44,6 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
     let &Spec { r, p } = spec;
     let (online, before) = (normal(seed, 0, r * p, 1.0), normal(seed, 1, r * p, 1.0));
     let scale: Vec<f64> = online.iter().zip(&before).map(|(a, b)| f64::from(a.abs() + b.abs())).collect();
-    let kernel = Polyak::new(gpu, spec)?;
-    let params = gpu.upload("polyak.params", &[r, p], &online)?;
-    let target = gpu.upload("polyak.target", &[r, p], &before)?;
     let small: Vec<f32> = (0..r).map(|r| 0.005 * (r + 1) as f32).collect();
     let mut rows = Vec::new();
     for (name, tau) in [("small shares", small), ("copies", vec![1.0; r])] {
@@ -81,8 +51,7 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
         for ((tau, online), want) in tau.iter().zip(widen(&online).chunks(p)).zip(want.chunks_mut(p)) {
             polyak_cpu(f64::from(*tau), online, want);
         }
-        gpu.write(&target, &before);
-        let bound = kernel.bind(gpu, &gpu.upload("polyak.tau", &[r], &tau)?, &params, &target);
+        bind!(gpu, bound = Polyak::new(gpu, spec)?; tau, params = online, target = before);
         gpu.run(|pass| bound.record(pass))?;
         rows.push(compare_scaled(name, &gpu.read(&target)?, &want, &scale, TOL));
     }

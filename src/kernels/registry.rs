@@ -66,6 +66,18 @@ pub(crate) fn in_each_form(
     Ok(rows)
 }
 
+/// The comparisons of `check` of each of these variants, under its name.
+pub(crate) fn variants<V: Copy + std::fmt::Debug>(
+    all: impl IntoIterator<Item = V>,
+    check: impl Fn(V) -> Result<Vec<Comparison>, GpuError>,
+) -> Result<Vec<Comparison>, GpuError> {
+    let mut rows = Vec::new();
+    for variant in all {
+        rows.extend(named(&format!("{variant:?}"), check(variant)?));
+    }
+    Ok(rows)
+}
+
 /// The same comparisons with `variant` in front of their names.
 pub fn named(variant: &str, rows: Vec<Comparison>) -> Vec<Comparison> {
     rows.into_iter().map(|c| Comparison { quantity: format!("{variant}: {}", c.quantity), ..c }).collect()

@@ -1,12 +1,8 @@
 //! replay_gather: one minibatch out of the ring of every replica, drawn uniformly with replacement ([`sample`]). Integers
 //! and copies: exact.
 
-use super::compare::{Comparison, compare_exact};
-use super::cost::Cost;
-use super::inputs::Sample;
+use super::common::*;
 use super::replay::{Row, sample};
-use super::twin::check_trips;
-use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source, fold_groups};
 
 pub const SHADER: Source = shader!("shaders/", "replay_gather");
 
@@ -106,19 +102,8 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
     let keys = draw.keys(r);
     // Every number names its place.
     let replay: Vec<u32> = (0..(r * capacity * w) as u32).map(|i| i + 0x0100_0000).collect();
-    let mb_obs = gpu.alloc::<f32>("replay_gather.mb_obs", &[r, m, o], Fill::Poison)?;
-    let mb_action = gpu.alloc::<f32>("replay_gather.mb_action", &[r, m, d], Fill::Poison)?;
-    let mb_next = gpu.alloc::<f32>("replay_gather.mb_next", &[r, m, o], Fill::Poison)?;
-    let mb_scalars = gpu.alloc::<[f32; 2]>("replay_gather.mb_scalars", &[r, m], Fill::Poison)?;
-    let bound = ReplayGather::new(gpu, spec)?.bind(
-        gpu,
-        &gpu.upload("replay_gather.keys", &[r], &keys)?,
-        &gpu.upload("replay_gather.replay", &[r, capacity, w], bytemuck::cast_slice(&replay))?,
-        &mb_obs,
-        &mb_action,
-        &mb_next,
-        &mb_scalars,
-    );
+    bind!(gpu, bound = ReplayGather::new(gpu, spec)?; keys_buf = keys, replay_buf = floats(&replay), mb_obs[r * m * o],
+        mb_action[r * m * d], mb_next[r * m * o], mb_scalars[r * m]);
     let mut rows = Vec::new();
     for filled in [1, capacity.div_ceil(2), capacity] {
         let at = Args { clock: 40 + seed, step: 1, filled };

@@ -3,13 +3,9 @@
 //! Row: observation `[O]`, stored action `[D]`, next observation `[O]` (the final one where an episode was truncated or terminated), scaled reward,
 //! 1 − terminated. Truncation is no termination: such a row keeps its bootstrap.
 
-use super::compare::{Comparison, compare_exact};
-use super::cost::Cost;
-use super::inputs::Sample;
+use super::common::*;
 use super::replay::Row;
 use crate::env::{TERMINATED, TRUNCATED};
-use crate::gpu::{Bound, Buf, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
-use crate::kernels::twin::assert_inside;
 
 pub const SHADER: Source = shader!("shaders/", "replay_write");
 
@@ -81,50 +77,18 @@ pub fn prelude(spec: &Spec) -> Prelude {
     p.u32("O", row.obs).u32("D", row.action).u32("TERMINATED", TERMINATED as usize)
 }
 
-/// The compiled kernel.
-pub struct ReplayWrite {
-    spec: Spec,
-    kernel: Kernel,
-}
-
-impl ReplayWrite {
-    pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
-        Ok(ReplayWrite { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
-    }
-
+host! {
+    ReplayWrite, ReplayWriteBound;
     /// Shapes as in [`replay_write_cpu`]; `obs` holds whatever the offsets of `record` point into.
-    #[allow(clippy::too_many_arguments, reason = "the argument list is the kernel's binding list")]
-    pub fn bind(
-        &self,
-        gpu: &Gpu,
-        reward_scale: &Buf<f32>,
-        obs: &Buf<f32>,
-        final_obs: &Buf<f32>,
-        action: &Buf<f32>,
-        reward: &Buf<f32>,
-        flags: &Buf<u32>,
-        replay: &Buf<f32>,
-    ) -> ReplayWriteBound {
-        let Spec { r, b, c, row } = self.spec;
-        let n = r * b;
-        let buffers = [
-            reward_scale.of_len(r),
-            &obs.raw,
-            final_obs.of_len(n * row.obs),
-            action.of_len(n * row.action),
-            reward.of_len(n),
-            flags.of_len(n),
-            replay.of_len(n * c * row.width()),
-        ];
-        ReplayWriteBound { spec: self.spec, bound: self.kernel.bind(gpu, &buffers), obs_len: obs.len() }
+    bind |&Spec { r, b, c, row }| {
+        reward_scale: f32 = of_len(r),
+        obs: f32,
+        final_obs: f32 = of_len(r * b * row.obs),
+        action: f32 = of_len(r * b * row.action),
+        reward: f32 = of_len(r * b),
+        flags: u32 = of_len(r * b),
+        replay: f32 = of_len(r * b * c * row.width()),
     }
-}
-
-/// The kernel with its buffers.
-pub struct ReplayWriteBound {
-    spec: Spec,
-    bound: Bound,
-    obs_len: usize,
 }
 
 impl ReplayWriteBound {
@@ -132,7 +96,7 @@ impl ReplayWriteBound {
         let Spec { r, b, c, row } = self.spec;
         assert!(at.slot < c, "replay_write: slot {} of a ring of {c}", at.slot);
         for off in [at.obs_off, at.next_off] {
-            assert_inside("replay_write", "obs", off, r * b * row.obs, self.obs_len);
+            assert_inside("replay_write", "obs", off, r * b * row.obs, self.obs);
         }
         let imm = [at.slot as u32, at.obs_off as u32, at.next_off as u32];
         self.bound.record(pass, fold_groups(r * b * row.width(), WG), &imm);
@@ -156,18 +120,8 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
     let mut want = before.clone();
     replay_write_cpu(spec, &at, &scales, &obs, &final_obs, &action, &reward, &flags, &mut want);
 
-    let replay = gpu.upload("replay_write.replay", &[r, c, b, row.width()], &before)?;
-    let bound = ReplayWrite::new(gpu, spec)?.bind(
-        gpu,
-        &gpu.upload("replay_write.reward_scale", &[r], &scales)?,
-        &gpu.upload("replay_write.obs", &[obs.len()], &obs)?,
-        &gpu.upload("replay_write.final_obs", &[r, b, o], &final_obs)?,
-        &gpu.upload("replay_write.action", &[r, b, row.action], &action)?,
-        &gpu.upload("replay_write.reward", &[r, b], &reward)?,
-        &gpu.upload("replay_write.flags", &[r, b], &flags)?,
-        &replay,
-    );
+    bind!(gpu, bound = ReplayWrite::new(gpu, spec)?; reward_scale = scales, obs, final_obs, action, reward, flags,
+        replay = before);
     gpu.run(|pass| bound.record(pass, &at))?;
-    let bits = |x: &[f32]| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
-    Ok(vec![compare_exact("replay", &bits(&gpu.read(&replay)?), &bits(&want))])
+    Ok(vec![compare_words("replay", &gpu.read(&replay)?, &want)])
 }

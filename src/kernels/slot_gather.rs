@@ -1,10 +1,7 @@
 //! slot_gather: observations of every `stride`-th slot of the environments of a minibatch, slot by slot in the order of `minibatch_gather`, as the
 //! phases learn from them (`spatial_loss`). Copies, so exact on every device.
 
-use super::compare::{Comparison, compare_exact};
-use super::cost::Cost;
-use super::inputs::Sample;
-use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source, fold_groups};
+use super::common::*;
 use crate::num::shuffle::{Minibatch, Samples, Unit};
 
 pub const SHADER: Source = shader!("shaders/", "slot_gather");
@@ -94,17 +91,14 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
     let mut draw = Sample::new(seed, 0);
     let keys = draw.keys(r);
     let obs: Vec<u32> = (0..(t + 1) * r * b * o).map(|_| draw.word() & 0x7eff_ffff).collect();
-    let kernel = SlotGather::new(gpu, spec)?;
-    let keys_buf = gpu.upload("slot_gather.keys", &[r], &keys)?;
-    let obs_buf = gpu.upload("slot_gather.obs", &[t + 1, r, b, o], bytemuck::cast_slice(&obs))?;
     let stride = t / slots;
     let first = usize::from(t > slots * stride);
     let mut rows = Vec::new();
     let which = |mb: usize| Minibatch { update: 3 + seed, epoch: 1, mb: mb as u32 };
     let whole = Args { which: which(b / envs - 1), first, stride, slots };
     for at in [whole, Args { which: which(0), first: t - 1, stride, slots: 1 }] {
-        let kept = gpu.alloc::<f32>("slot_gather.kept", &[r, slots, envs, o], Fill::Poison)?;
-        let bound = kernel.bind(gpu, &keys_buf, &obs_buf, &kept);
+        bind!(gpu, bound = SlotGather::new(gpu, spec)?; keys_buf = keys, obs_buf = floats(&obs),
+            kept[r * slots * envs * o]);
         let mut want = vec![u32::MAX; r * slots * envs * o];
         slot_gather_cpu(spec, &at, &keys, &obs, &mut want);
         gpu.run(|pass| bound.record(pass, &at))?;

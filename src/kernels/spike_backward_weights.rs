@@ -1,15 +1,10 @@
 //! spike_backward_weights: the gradient of the weight and bias between the spikes of one layer and the currents of the next, summed over
 //! samples and steps. The samples are cut into slices of ⌈m/slices⌉; `grad_reduce` adds the slices in a fixed order.
 
-use super::compare::{Comparison, Tol, compare_scaled};
-use super::cost::Cost;
-use super::inputs::{normal, widen};
+use super::common::*;
 use super::spike_forward::random_words;
 use super::tile::{BK, Tile};
-use super::twin::{check_groups, check_index, check_trips};
-use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source};
 use crate::nets::lif::MAX_STEPS;
-use crate::num::real::Real;
 
 pub const SHADER: Source = shader!("shaders/", "spike_backward_weights");
 
@@ -137,16 +132,10 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
     before.chunks_exact_mut(p).for_each(|replica| replica[..at.w_off].fill(2.5));
     let mut want = widen(&before);
     spike_backward_weights_cpu(spec, &at, &di64, &spikes, &mut want);
-    let magnitude: Vec<f64> = di64.iter().map(|x| x.abs()).collect();
     let mut scale = vec![0.0; slices * r * p];
-    spike_backward_weights_cpu(spec, &at, &magnitude, &spikes, &mut scale);
+    spike_backward_weights_cpu(spec, &at, &magnitudes(&di64), &spikes, &mut scale);
 
-    let kernel = SpikeBackwardWeights::new(gpu, spec)?;
-    let di = gpu.upload("spike_backward_weights.di", &[r, m, steps, o], &di)?;
-    let spikes = gpu.upload("spike_backward_weights.spikes", &[r, m, i], &spikes)?;
-    let partials = gpu.alloc::<f32>("spike_backward_weights.partials", &[slices, r, p], Fill::Zero)?;
-    gpu.write(&partials, &before);
-    let bound = kernel.bind(gpu, &di, &spikes, &partials);
+    bind!(gpu, bound = SpikeBackwardWeights::new(gpu, spec)?; di, spikes, partials = before);
     gpu.run(|pass| bound.record(pass, &at))?;
     Ok(vec![compare_scaled("partials", &gpu.read(&partials)?, &want, &scale, TOL)])
 }

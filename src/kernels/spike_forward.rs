@@ -1,16 +1,11 @@
 //! spike_forward: a layer of leaky integrate-and-fire neurons driven by the spikes of the layer below through a weight and a bias, all S
 //! steps at once. Spike words as in `lif_forward`.
 
-use super::compare::{Comparison, Tol};
-use super::cost::Cost;
-use super::inputs::{Sample, normal, widen};
+use super::common::*;
 use super::lif_forward::{Judged, MARGIN, lif_prelude, neuron, optional};
 use super::tile::BK;
-use super::twin::{check_groups, check_index, check_trips};
-use crate::gpu::{Buf, Fill, Gpu, GpuError, Prelude, Source};
 use crate::nets::Lif;
 use crate::nets::lif::MAX_STEPS;
-use crate::num::real::Real;
 
 pub const SHADER: Source = shader!("shaders/", "spike_forward");
 

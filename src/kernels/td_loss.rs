@@ -3,12 +3,7 @@
 //! `Q = Σ_k q[k, c_k]`, `y = reward + γ·(1 − terminated)·Σ_k max_c q_next[k, c]` without gradient. Huber: mean of ½d² where |d| < 1, else
 //! |d| − ½, d = Q − y; squared: mean of d². With one head of one choice it is the loss of a critic.
 
-use super::compare::{Comparison, Tol, compare_scaled};
-use super::cost::Cost;
-use super::inputs::{Sample, widen, widen_rows};
-use super::twin::check_trips;
-use crate::gpu::{Bound, Buf, Fill, Gpu, GpuError, Kernel, Prelude, Source, fold_groups};
-use crate::num::real::Real;
+use super::common::*;
 
 pub const SHADER: Source = shader!("shaders/", "td_loss");
 
@@ -99,57 +94,20 @@ pub fn prelude(spec: &Spec) -> Prelude {
     p.u32("K", k).u32("L", l).u32("HUBER", usize::from(huber))
 }
 
-/// The compiled kernel.
-pub struct TdLoss {
-    spec: Spec,
-    kernel: Kernel,
-}
-
-impl TdLoss {
-    pub fn new(gpu: &Gpu, spec: &Spec) -> Result<Self, GpuError> {
-        let trips = 2 * spec.k * (spec.l + 1);
-        check_trips(gpu, "td_loss", trips)?;
-        Ok(TdLoss { spec: *spec, kernel: gpu.kernel(&SHADER, &prelude(spec))? })
-    }
-
+host! {
+    TdLoss, TdLossBound;
+    fits |gpu, spec| check_trips(gpu, "td_loss", 2 * spec.k * (spec.l + 1));
     /// Shapes as in [`td_loss_cpu`].
-    #[allow(clippy::too_many_arguments, reason = "the argument list is the kernel's binding list")]
-    pub fn bind(
-        &self,
-        gpu: &Gpu,
-        gamma: &Buf<f32>,
-        q: &Buf<f32>,
-        q_next: &Buf<f32>,
-        mb_action: &Buf<f32>,
-        mb_scalars: &Buf<[f32; 2]>,
-        d_q: &Buf<f32>,
-        terms: &Buf<f32>,
-    ) -> TdLossBound {
-        let Spec { r, m, k, l, .. } = self.spec;
-        let n = r * m;
-        let buffers = [
-            gamma.of_len(r),
-            q.of_len(n * k * l),
-            q_next.of_len(n * k * l),
-            if l > 1 { mb_action.of_len(n * k) } else { &mb_action.raw },
-            mb_scalars.of_len(n),
-            d_q.of_len(n * k * l),
-            terms.of_len(2 * n),
-        ];
-        TdLossBound { spec: self.spec, bound: self.kernel.bind(gpu, &buffers) }
+    bind |&Spec { r, m, k, l, .. }| {
+        gamma: f32 = of_len(r),
+        q: f32 = of_len(r * m * k * l),
+        q_next: f32 = of_len(r * m * k * l),
+        mb_action: f32 = of_len(if l > 1 { r * m * k } else { mb_action.len() }),
+        mb_scalars: [f32; 2] = of_len(r * m),
+        d_q: f32 = of_len(r * m * k * l),
+        terms: f32 = of_len(2 * r * m),
     }
-}
-
-/// The kernel with its buffers.
-pub struct TdLossBound {
-    spec: Spec,
-    bound: Bound,
-}
-
-impl TdLossBound {
-    pub fn record(&self, pass: &mut wgpu::ComputePass) {
-        self.bound.record(pass, fold_groups(self.spec.r * self.spec.m, WG), &[]);
-    }
+    record |spec| fold_groups(spec.r * spec.m, WG);
 }
 
 /// Inputs of one loss.
@@ -163,18 +121,9 @@ pub struct Inputs {
 
 /// Runs the shader once: (d_q, terms).
 pub fn td_loss_gpu(gpu: &Gpu, s: &Spec, x: &Inputs) -> Result<(Vec<f32>, Vec<f32>), GpuError> {
-    let d_q = gpu.alloc("td_loss.d_q", &[s.r, s.m, s.k, s.l], Fill::Poison)?;
-    let terms = gpu.alloc("td_loss.terms", &[s.r, s.m, 2], Fill::Poison)?;
-    let bound = TdLoss::new(gpu, s)?.bind(
-        gpu,
-        &gpu.upload("td_loss.gamma", &[s.r], &x.gamma)?,
-        &gpu.upload("td_loss.q", &[s.r, s.m, s.k, s.l], &x.q)?,
-        &gpu.upload("td_loss.q_next", &[s.r, s.m, s.k, s.l], &x.q_next)?,
-        &gpu.upload("td_loss.mb_action", &[s.r, s.m, s.k], &x.action)?,
-        &gpu.upload("td_loss.mb_scalars", &[s.r, s.m], &x.scalars)?,
-        &d_q,
-        &terms,
-    );
+    let n = s.r * s.m;
+    bind!(gpu, bound = TdLoss::new(gpu, s)?; gamma = x.gamma, q = x.q, q_next = x.q_next, mb_action = x.action,
+        mb_scalars = x.scalars, d_q[n * s.k * s.l], terms[2 * n]);
     gpu.run(|pass| bound.record(pass))?;
     Ok((gpu.read(&d_q)?, gpu.read(&terms)?))
 }

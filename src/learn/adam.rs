@@ -34,15 +34,9 @@ impl AdamStep {
 
     /// The step that a replica makes at its pace.
     pub fn paced(hyper: &Hyper, pace: &Pace<f32>, split: usize) -> Self {
-        let Hyper { lr, beta1, beta2, eps, .. } = *hyper;
-        AdamStep {
-            lr: [lr[0] as f32 * pace.rate, lr[1] as f32],
-            beta: [beta1 as f32, beta2 as f32],
-            rest: [(1.0 - beta1) as f32, (1.0 - beta2) as f32],
-            eps: eps as f32,
-            correction: pace.corrections.map(|c| 1.0 / c),
-            split,
-        }
+        let [lr, other] = hyper.lr.map(|x| x as f32);
+        let correction = pace.corrections.map(|c| 1.0 / c);
+        AdamStep { lr: [lr * pace.rate, other], correction, ..AdamStep::new(hyper, 1, split) }
     }
 
     /// Moves parameters of one group; gradients are multiplied by `scale` first.

@@ -97,7 +97,7 @@ impl Learned {
             norm: grad_norm::GradNorm::new(g, &grad_norm::Spec { r, p, split, joint: false })?
                 .bind(g, &grads, &norms),
             adam: adam::Adam::new(g, &adam::Spec { r, p, split })?
-                .bind(g, &params, &grads, &norms, &m, &v, &hyper),
+                .bind(g, &params, &grads, &norms, &m, &v, &hyper, &hyper),
             constants: (0..r)
                 .map(|i| adam::Hyper { max_norm: max_norm(i), ..spec.of(i).adam([0.0; 2]) })
                 .collect(),
@@ -129,7 +129,7 @@ impl Learned {
         let pace = g.upload("temporal.pace", &[r, 8], &spec.paces(start))?;
         let rows = g.alloc::<f32>("update.pace_rows", &[steps, r, 8], Fill::Zero)?;
         let (m, v) = (&self.m, &self.v);
-        self.adam = adam::Adam::paced(g, &adam::Spec { r, p, split }, &adam::Clamp::NONE)?.bind_paced(
+        self.adam = adam::Adam::paced(g, &adam::Spec { r, p, split }, &adam::Clamp::NONE)?.bind(
             g,
             &self.params,
             &self.grads,

@@ -6,6 +6,7 @@
 
 use crate::gpu::{Buf, Fill, Gpu, GpuError};
 use crate::kernels::dense_forward_f16::{self, Stored};
+pub use crate::kernels::layer::Rows;
 use crate::kernels::lif_backward::{self, Upstream};
 use crate::kernels::lif_forward::{self, Current};
 use crate::kernels::{
@@ -15,17 +16,6 @@ use crate::kernels::{
 use crate::nets::mlp::Layer;
 use crate::nets::{Activation, Lif, MlpLayout};
 use crate::num::real::Real;
-
-/// Sizes that all layers of a network share.
-#[derive(Clone, Copy, Debug)]
-pub struct Rows {
-    /// R: replicas.
-    pub r: usize,
-    /// Rows of a replica; the most that will be recorded.
-    pub m: usize,
-    /// P: parameters of a replica.
-    pub p: usize,
-}
 
 /// The layers whose outputs a forward pass writes into buffers of its caller: all, but of a spiking network only the output layer.
 pub fn visible(net: &MlpLayout) -> &[Layer] {
@@ -112,10 +102,10 @@ impl Forward {
         spikes: Option<&Spikes>,
         learn: bool,
     ) -> Result<Self, GpuError> {
-        let Rows { r, m, p } = rows;
+        let Rows { r, m, .. } = rows;
         assert_eq!(acts.len(), visible(net).len(), "one buffer per visible layer");
         let dense = |l: &Layer, b_scale: f64, input: &Buf<f32>, output: &Buf<f32>| {
-            let spec = dense_forward::Spec { r, m, i: l.inputs, o: l.outputs, p, act: l.act, b_scale };
+            let spec = dense_forward::Spec { b_scale, ..dense_forward::Spec::of(l, rows) };
             Ok::<_, GpuError>(dense_forward::DenseForward::new(gpu, &spec)?.bind(gpu, params, input, output))
         };
         let (mut layers, mut neurons) = (Vec::new(), None);
@@ -150,16 +140,7 @@ impl Forward {
                 )?;
                 let mut above = Vec::new();
                 for (n, l) in hidden.iter().enumerate().skip(1) {
-                    let spec = spike_forward::Spec {
-                        r,
-                        m,
-                        i: l.inputs,
-                        o: l.outputs,
-                        p,
-                        lif,
-                        keep: learn,
-                        trace: trace(n).is_some(),
-                    };
+                    let spec = spike_forward::Spec::of(l, rows, lif, [learn, trace(n).is_some()]);
                     let potentials = learn.then(|| &spikes.potentials[n - 1]);
                     above.push(spike_forward::SpikeForward::new(gpu, &spec)?.bind(
                         gpu,
@@ -181,14 +162,8 @@ impl Forward {
         let layers = &self.layout.layers;
         let last = layers.len() - 1;
         let args = |n: usize| {
-            let l = &layers[n];
-            dense_forward::Args {
-                m,
-                w_off: l.w_off,
-                b_off: l.b_off,
-                x_off: if n == 0 { x_off } else { 0 },
-                y_off: if n == last { y_off } else { 0 },
-            }
+            let (x_off, y_off) = (if n == 0 { x_off } else { 0 }, if n == last { y_off } else { 0 });
+            dense_forward::Args { x_off, y_off, ..dense_forward::Args::of(&layers[n], m) }
         };
         let Some(neurons) = &self.neurons else {
             self.layers.iter().enumerate().for_each(|(n, bound)| bound.record(pass, &args(n)));
@@ -197,7 +172,7 @@ impl Forward {
         self.layers[0].record(pass, &args(0));
         neurons.first.record(pass, m);
         for (bound, l) in neurons.above.iter().zip(&layers[1..]) {
-            bound.record(pass, &spike_forward::Args { m, w_off: l.w_off, b_off: l.b_off });
+            bound.record(pass, &spike_forward::Args::of(l, m));
         }
         self.layers[1].record(pass, &args(last));
     }
@@ -245,8 +220,7 @@ impl ForwardF16 {
     /// `m` rows per replica.
     pub fn record(&self, pass: &mut wgpu::ComputePass, m: usize) {
         for (bound, l) in self.layers.iter().zip(&self.layout.layers) {
-            let args = dense_forward_f16::Args { m, w_off: l.w_off, b_off: l.b_off, x_off: 0, y_off: 0 };
-            bound.record(pass, &args);
+            bound.record(pass, &dense_forward_f16::Args::of(l, m));
         }
     }
 }
@@ -287,27 +261,19 @@ impl Backward {
         partials: &Buf<f32>,
     ) -> Result<Self, GpuError> {
         assert!(net.lif.is_none(), "a spiking network goes backwards through its spikes");
-        let Rows { r, m, p } = rows;
         let (mut weights, mut inputs) = (Vec::new(), Vec::new());
         for (n, l) in net.layers.iter().enumerate() {
-            let (i, o) = (l.inputs, l.outputs);
             let input = if n == 0 { x } else { acts[n - 1] };
-            let spec = dense_backward_weights::Spec { r, m, i, o, p, s: slices, b_scale: 1.0 };
-            weights.push(
-                dense_backward_weights::DenseBackwardWeights::new(gpu, &spec)?
-                    .bind(gpu, dy[n], input, partials),
-            );
+            let spec = dense_backward_weights::Spec::of(l, rows, slices);
+            let kernel = dense_backward_weights::DenseBackwardWeights::new(gpu, &spec)?;
+            weights.push(kernel.bind(gpu, dy[n], input, partials));
             let below = if n == 0 { dx } else { Some(dy[n - 1]) };
-            inputs.push(match below {
-                Some(below) => {
-                    let spec = dense_backward_input::Spec { r, m, i, o, p, act: act_before(net, n) };
-                    Some(
-                        dense_backward_input::DenseBackwardInput::new(gpu, &spec)?
-                            .bind(gpu, params, dy[n], input, below),
-                    )
-                }
-                None => None,
-            });
+            let spec = dense_backward_input::Spec::of(l, rows, act_before(net, n));
+            let kernel = |below| {
+                let kernel = dense_backward_input::DenseBackwardInput::new(gpu, &spec)?;
+                Ok::<_, GpuError>(kernel.bind(gpu, params, dy[n], input, below))
+            };
+            inputs.push(below.map(kernel).transpose()?);
         }
         Ok(Backward { weights, inputs, neurons: None, layout: net.clone() })
     }
@@ -329,7 +295,7 @@ impl Backward {
         rate_penalty: f64,
     ) -> Result<Self, GpuError> {
         let lif = net.lif.expect("a spiking network");
-        let Rows { r, m, p } = rows;
+        let Rows { r, m, .. } = rows;
         let (hidden, last) = split(net);
         let zero = |label: &str, shape: &[usize]| gpu.alloc::<f32>(label, shape, Fill::Zero);
         // Gradients by the currents: of the first layer summed over the steps, of the others one a step.
@@ -345,20 +311,13 @@ impl Backward {
 
         let dense_weights = |l: &Layer, b_scale: f64, dy: &Buf<f32>, x: &Buf<f32>| {
             let spec =
-                dense_backward_weights::Spec { r, m, i: l.inputs, o: l.outputs, p, s: slices, b_scale };
+                dense_backward_weights::Spec { b_scale, ..dense_backward_weights::Spec::of(l, rows, slices) };
             let kernel = dense_backward_weights::DenseBackwardWeights::new(gpu, &spec)?;
             Ok::<_, GpuError>(kernel.bind(gpu, dy, x, partials))
         };
-        // `rows` of them; nothing activates, so the layer's input is not read.
-        let dense_input = |l: &Layer, rows: usize, dy: &Buf<f32>, dx: &Buf<f32>| {
-            let spec = dense_backward_input::Spec {
-                r,
-                m: rows,
-                i: l.inputs,
-                o: l.outputs,
-                p,
-                act: Activation::None,
-            };
+        // Of `m` rows; nothing activates, so the layer's input is not read.
+        let dense_input = |l: &Layer, m: usize, dy: &Buf<f32>, dx: &Buf<f32>| {
+            let spec = dense_backward_input::Spec::of(l, Rows { m, ..rows }, Activation::None);
             let kernel = dense_backward_input::DenseBackwardInput::new(gpu, &spec)?;
             Ok::<_, GpuError>(kernel.bind(gpu, params, dy, dy, dx))
         };
@@ -387,15 +346,7 @@ impl Backward {
             let spec = lif_backward::Spec { r, m, n: l.outputs, lif, current, upstream };
             neurons.push(lif_backward::LifBackward::new(gpu, &spec)?.bind(gpu, source, from, &d_current[n]));
             if let (Some(above), Some(d_spikes)) = (hidden.get(n + 1), &d_spikes) {
-                let spec = spike_backward_weights::Spec {
-                    r,
-                    m,
-                    i: above.inputs,
-                    o: above.outputs,
-                    p,
-                    steps: lif.steps,
-                    slices,
-                };
+                let spec = spike_backward_weights::Spec::of(above, rows, lif.steps, slices);
                 let kernel = spike_backward_weights::SpikeBackwardWeights::new(gpu, &spec)?;
                 between.push(kernel.bind(gpu, &d_current[n + 1], &spikes.words[n], partials));
                 by_spikes.push(dense_input(above, m * lif.steps, &d_current[n + 1], d_spikes)?);
@@ -419,13 +370,9 @@ impl Backward {
         for n in (0..hidden.len()).rev() {
             back.neurons[n].record(pass, m, penalty);
             if n > 0 {
-                let (w_off, b_off) = (hidden[n].w_off, hidden[n].b_off);
-                back.weights[n - 1].record(pass, &spike_backward_weights::Args { m, w_off, b_off });
                 let rows = m * lif.steps;
-                back.spikes[n - 1].record(
-                    pass,
-                    &dense_backward_input::Args { m: rows, w_off, dy_off: 0, h_off: 0, dx_off: 0 },
-                );
+                back.weights[n - 1].record(pass, &spike_backward_weights::Args::of(&hidden[n], m));
+                back.spikes[n - 1].record(pass, &dense_backward_input::Args::of(&hidden[n], rows));
             }
         }
         self.dense(pass, 0, 0, m);
@@ -434,13 +381,9 @@ impl Backward {
     /// The `k`-th dense layer of this pass, which is layer `n` of the network.
     fn dense(&self, pass: &mut wgpu::ComputePass, k: usize, n: usize, m: usize) {
         let l = &self.layout.layers[n];
-        let args = dense_backward_weights::Args { m, w_off: l.w_off, b_off: l.b_off, dy_off: 0, x_off: 0 };
-        self.weights[k].record(pass, &args);
+        self.weights[k].record(pass, &dense_backward_weights::Args::of(l, m));
         if let Some(input) = &self.inputs[k] {
-            input.record(
-                pass,
-                &dense_backward_input::Args { m, w_off: l.w_off, dy_off: 0, h_off: 0, dx_off: 0 },
-            );
+            input.record(pass, &dense_backward_input::Args::of(l, m));
         }
     }
 }
@@ -458,8 +401,7 @@ impl Backward {
     pub fn record_input(&self, pass: &mut wgpu::ComputePass, m: usize) {
         for (input, l) in self.inputs.iter().zip(&self.layout.layers).rev() {
             let input = input.as_ref().expect("made with `dx`");
-            let args = dense_backward_input::Args { m, w_off: l.w_off, dy_off: 0, h_off: 0, dx_off: 0 };
-            input.record(pass, &args);
+            input.record(pass, &dense_backward_input::Args::of(l, m));
         }
     }
 }
@@ -482,19 +424,18 @@ pub struct Pass<F> {
     pub dx: Vec<F>,
 }
 
-/// One dense layer through its twin.
-fn dense_cpu<F: Real<Elem = F>>(
+/// One dense layer through its twin: outputs `[R, M, O]`.
+pub fn dense_cpu<F: Real<Elem = F>>(
     l: &Layer,
     (r, m): (usize, usize),
     b_scale: f64,
     params: &[F],
     x: &[F],
 ) -> Vec<F> {
-    let spec =
-        dense_forward::Spec { r, m, i: l.inputs, o: l.outputs, p: params.len() / r, act: l.act, b_scale };
-    let at = dense_forward::Args { m, w_off: l.w_off, b_off: l.b_off, x_off: 0, y_off: 0 };
+    let rows = Rows { r, m, p: params.len() / r };
+    let spec = dense_forward::Spec { b_scale, ..dense_forward::Spec::of(l, rows) };
     let mut y = nan(r * m * l.outputs);
-    dense_forward::dense_forward_cpu(&spec, &at, params, x, &mut y);
+    dense_forward::dense_forward_cpu(&spec, &dense_forward::Args::of(l, m), params, x, &mut y);
     y
 }
 
@@ -518,7 +459,7 @@ fn spiking_forward_cpu<F: Real<Elem = F, Mask = bool>>(
     x: &[F],
 ) -> (Vec<Vec<F>>, SpikesCpu<F>) {
     let (hidden, last) = split(net);
-    let p = params.len() / r;
+    let rows = Rows { r, m, p: params.len() / r };
     let current = dense_cpu(&hidden[0], (r, m), 1.0, params, x);
     let (mut h, mut words) = (vec![x.to_vec()], Vec::<Vec<u32>>::new());
     let mut trace = Vec::new();
@@ -538,19 +479,10 @@ fn spiking_forward_cpu<F: Real<Elem = F, Mask = bool>>(
             };
             lif_forward::lif_forward_cpu(&spec, m, &current, &mut word, &mut potentials, &mut trace);
         } else {
-            let spec =
-                spike_forward::Spec { r, m, i: l.inputs, o: l.outputs, p, lif, keep: true, trace: true };
-            let at = spike_forward::Args { m, w_off: l.w_off, b_off: l.b_off };
-            let below = &words[n - 1];
-            spike_forward::spike_forward_cpu(
-                &spec,
-                &at,
-                params,
-                below,
-                &mut word,
-                &mut potentials,
-                &mut trace,
-            );
+            let (spec, at) =
+                (spike_forward::Spec::of(l, rows, lif, [true; 2]), spike_forward::Args::of(l, m));
+            let (below, word, potentials) = (&words[n - 1], &mut word, &mut potentials);
+            spike_forward::spike_forward_cpu(&spec, &at, params, below, word, potentials, &mut trace);
         }
         h.push(potentials);
         words.push(word);
@@ -600,10 +532,7 @@ pub fn penalised_backward_cpu<F: Real<Elem = F, Mask = bool>>(
     let p = params.len() / r;
     let mut partials = nan(CPU_SLICES * r * p);
     let dense_back = |l: &Layer, act: Activation, b_scale: f64, x: &[F], dy: &[F], partials: &mut Vec<F>| {
-        let (i, o) = (l.inputs, l.outputs);
-        let spec = dense_backward_weights::Spec { r, m, i, o, p, s: CPU_SLICES, b_scale };
-        let at = dense_backward_weights::Args { m, w_off: l.w_off, b_off: l.b_off, dy_off: 0, x_off: 0 };
-        dense_backward_weights::dense_backward_weights_cpu(&spec, &at, dy, x, partials);
+        dense_weights_cpu(l, (r, m), CPU_SLICES, b_scale, x, dy, partials);
         dense_input_cpu(l, (r, m), act, params, x, dy)
     };
     let (h, dx) = match net.lif {
@@ -633,14 +562,14 @@ pub fn penalised_backward_cpu<F: Real<Elem = F, Mask = bool>>(
                 d_current = nan(source.len());
                 lif_backward::lif_backward_cpu(&spec, m, penalty, source, &upstream, &mut d_current);
                 if n > 0 {
-                    let (i, o, steps) = (l.inputs, l.outputs, lif.steps);
-                    let spec = spike_backward_weights::Spec { r, m, i, o, p, steps, slices: CPU_SLICES };
-                    let at = spike_backward_weights::Args { m, w_off: l.w_off, b_off: l.b_off };
+                    let rows = Rows { r, m, p };
+                    let spec = spike_backward_weights::Spec::of(l, rows, lif.steps, CPU_SLICES);
+                    let (at, below) = (spike_backward_weights::Args::of(l, m), &spikes.words[n - 1]);
                     spike_backward_weights::spike_backward_weights_cpu(
                         &spec,
                         &at,
                         &d_current,
-                        &spikes.words[n - 1],
+                        below,
                         &mut partials,
                     );
                     let rows = (r, m * lif.steps);
@@ -656,8 +585,24 @@ pub fn penalised_backward_cpu<F: Real<Elem = F, Mask = bool>>(
     Pass { h, grads, dx }
 }
 
-/// The gradient by a dense layer's input through its twin.
-fn dense_input_cpu<F: Real<Elem = F>>(
+/// The gradient by a dense layer's weights and bias through its twin, into `partials` `[slices, R, P]`.
+pub fn dense_weights_cpu<F: Real<Elem = F>>(
+    l: &Layer,
+    (r, m): (usize, usize),
+    slices: usize,
+    b_scale: f64,
+    x: &[F],
+    dy: &[F],
+    partials: &mut [F],
+) {
+    let rows = Rows { r, m, p: partials.len() / (slices * r) };
+    let spec = dense_backward_weights::Spec { b_scale, ..dense_backward_weights::Spec::of(l, rows, slices) };
+    let at = dense_backward_weights::Args::of(l, m);
+    dense_backward_weights::dense_backward_weights_cpu(&spec, &at, dy, x, partials);
+}
+
+/// The gradient by a dense layer's input `[R, M, I]` through its twin; `act` made that input, which is not read without.
+pub fn dense_input_cpu<F: Real<Elem = F>>(
     l: &Layer,
     (r, m): (usize, usize),
     act: Activation,
@@ -665,8 +610,8 @@ fn dense_input_cpu<F: Real<Elem = F>>(
     x: &[F],
     dy: &[F],
 ) -> Vec<F> {
-    let spec = dense_backward_input::Spec { r, m, i: l.inputs, o: l.outputs, p: params.len() / r, act };
-    let at = dense_backward_input::Args { m, w_off: l.w_off, dy_off: 0, h_off: 0, dx_off: 0 };
+    let rows = Rows { r, m, p: params.len() / r };
+    let (spec, at) = (dense_backward_input::Spec::of(l, rows, act), dense_backward_input::Args::of(l, m));
     let mut dx = nan(r * m * l.inputs);
     dense_backward_input::dense_backward_input_cpu(&spec, &at, params, dy, x, &mut dx);
     dx

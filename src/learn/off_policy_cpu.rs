@@ -8,7 +8,7 @@ use super::off_policy::{Method, OffPolicySpec};
 use super::off_policy_memory_cpu::{Batch, Weights};
 use super::replay::{Row, filled, sample};
 use super::{LearnerState, OffPolicy, UpdateMetrics};
-use crate::env::{At, StepSlices, TRUNCATED};
+use crate::env::{At, Slot, TRUNCATED};
 use crate::gpu::GpuError;
 use crate::kernels::polyak::polyak_cpu;
 use crate::nets::dense::leading;
@@ -23,16 +23,12 @@ enum Agent {
 struct Worker {
     /// All environments of the replica; the clock is the slot's.
     at: At,
-    state: Vec<f32>,
+    /// Before the slot; what it leaves is in `slot`.
     obs: Vec<f32>,
-    next_obs: Vec<f32>,
-    final_obs: Vec<f32>,
+    slot: Slot,
     action: Vec<f32>,
     /// What the replay keeps of an action where it is not the raw one.
     choice: Vec<f32>,
-    reward: Vec<f32>,
-    flags: Vec<u32>,
-    metrics: Vec<f32>,
     /// `[capacity, W]`
     replay: Vec<f32>,
     batch: Batch,
@@ -77,15 +73,10 @@ impl OffPolicyCpu {
             };
             let mut w = Worker {
                 at,
-                state: vec![0.0; sizes.state * b],
                 obs: vec![0.0; b * o],
-                next_obs: vec![0.0; b * o],
-                final_obs: vec![0.0; b * o],
+                slot: Slot::filled(vec![0.0; sizes.state * b], [b * o, b * o, b, sizes.metrics * b], 0.0),
                 action: vec![0.0; b * a],
                 choice: vec![0.0; b * row.action],
-                reward: vec![0.0; b],
-                flags: vec![0; b],
-                metrics: vec![0.0; sizes.metrics * b],
                 replay: of(&start.extra[1].data, ring),
                 batch: Batch {
                     obs: vec![0.0; m * leading(o)],
@@ -105,7 +96,7 @@ impl OffPolicyCpu {
                 step_sums: [0.0; 4],
             };
             w.pack();
-            spec.env.reset(&at, &mut w.state, &mut w.obs);
+            spec.env.reset(&at, &mut w.slot.state, &mut w.obs);
             w
         };
         let workers = (0..spec.env.replicas()).into_par_iter().map(worker).collect();
@@ -207,16 +198,9 @@ impl Worker {
             }
             Agent::Dqn(x) => x.act(key, clock, &self.obs, exploration, &mut self.choice, &mut self.action),
         }
-        let out = StepSlices {
-            final_obs: &mut self.final_obs,
-            reward: &mut self.reward,
-            flags: &mut self.flags,
-            metrics: Some(&mut self.metrics),
-            full: false,
-        };
-        spec.env.step(&at, &self.action, &mut self.state, &mut self.next_obs, out);
+        self.slot.step(&*spec.env, &at, &self.action, false);
         for (sum, row) in self.slot_sums.iter_mut().zip(spec.env.curve()) {
-            *sum += f64::from(self.metrics[row * b..(row + 1) * b].iter().sum::<f32>());
+            *sum += f64::from(self.slot.metrics[row * b..(row + 1) * b].iter().sum::<f32>());
         }
     }
 
@@ -227,18 +211,19 @@ impl Worker {
         let scale = spec.of(self.at.replica).reward_scale as f32;
         for (env, to) in self.replay[slot * b * w..(slot + 1) * b * w].chunks_exact_mut(w).enumerate() {
             // An episode's last transition leads to its own last observation, not to the fresh one behind it.
-            let next = if self.flags[env] & TRUNCATED != 0 { &self.final_obs } else { &self.next_obs };
+            let Slot { final_obs, obs: next_obs, reward, flags, .. } = &self.slot;
+            let next = if flags[env] & TRUNCATED != 0 { final_obs } else { next_obs };
             let of = |n: usize| env * n..(env + 1) * n;
             row.put(
                 to,
                 &self.obs[of(row.obs)],
                 &self.choice[of(row.action)],
                 &next[of(row.obs)],
-                scale * self.reward[env],
-                self.flags[env],
+                scale * reward[env],
+                flags[env],
             );
         }
-        std::mem::swap(&mut self.obs, &mut self.next_obs);
+        std::mem::swap(&mut self.obs, &mut self.slot.obs);
     }
 
     fn gather(&mut self, row: Row, clock: u32, step: u32, filled: u32) {

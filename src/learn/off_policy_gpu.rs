@@ -9,7 +9,7 @@ use super::off_policy_step_gpu::{Loss, OffPolicyStep, Spec as StepSpec, StepMetr
 use super::replay::filled;
 use super::{LearnerState, OffPolicy, UpdateMetrics};
 use crate::env::{EnvBuffers, EnvGpu, Sizes, StepArgs};
-use crate::gpu::{Buf, Fill, Gpu, GpuError};
+use crate::gpu::{Buf, Fill, Gpu, GpuError, zeros};
 use crate::kernels::{ddpg_act, dqn_act, metrics_reduce, replay_gather, replay_write};
 use std::sync::Arc;
 
@@ -72,14 +72,10 @@ impl OffPolicyGpu {
         let keys = g.upload("off_policy.keys", &[r], &keys)?;
 
         // A slot. Observations before and behind it change places from slot to slot.
-        let state = zero("slot.state", &[r, sizes.state, b])?;
-        let obs = zero("slot.obs", &[2, r, b, o])?;
-        let final_obs = zero("slot.final_obs", &[r, b, o])?;
-        let action = zero("slot.action", &[r, b, a])?;
-        let reward = zero("slot.reward", &[r, b])?;
         let flags = g.alloc::<u32>("slot.flags", &[r, b], Fill::Zero)?;
-        let metrics = zero("slot.metrics", &[r, rows, b])?;
-        let slot_sums = zero("update.slot_sums", &[t, r, rows, 2])?;
+        zeros!(g, "slot": state[r, sizes.state, b], obs[2, r, b, o], final_obs[r, b, o], action[r, b, a], reward[r, b],
+            metrics[r, rows, b]);
+        zeros!(g, "update": slot_sums[t, r, rows, 2]);
         let acts = nets.policy.layers.iter().enumerate();
         let acts = acts
             .map(|(i, l)| zero(&format!("slot.h{}", i + 1), &[r, b, l.outputs]))
@@ -90,7 +86,7 @@ impl OffPolicyGpu {
         let mut choice = None;
         let act = match &spec.method {
             Method::Ddpg { scale } => {
-                let noise = zero("off_policy.noise", &[r])?;
+                zeros!(g, "off_policy": noise[r]);
                 let kernel = ddpg_act::DdpgAct::new(g, &ddpg_act::Spec { r, b, a })?;
                 let bound = kernel.bind(g, &keys, &noise, outputs, &action);
                 Act::Ddpg { bound, scale: *scale as f32, noise }
@@ -118,41 +114,18 @@ impl OffPolicyGpu {
             flags: &flags,
             metrics: &metrics,
         };
+        let reduce =
+            metrics_reduce::MetricsReduce::new(g, &metrics_reduce::Spec { r, metric_rows: rows, b })?;
+        let write = replay_write::ReplayWrite::new(g, &write)?;
+        let gather = replay_gather::ReplayGather::new(g, &gather)?;
+        let (size, acts) = (Rows { r, m: b, p }, acts.iter().collect::<Vec<_>>());
         let this = OffPolicyGpu {
             env: spec.env.bind(g, b, &buffers)?,
-            policy: Forward::new(
-                g,
-                &nets.policy,
-                Rows { r, m: b, p },
-                &learn.params,
-                &obs,
-                &acts.iter().collect::<Vec<_>>(),
-            )?,
+            policy: Forward::new(g, &nets.policy, size, &learn.params, &obs, &acts)?,
             act,
-            slot_reduce: metrics_reduce::MetricsReduce::new(
-                g,
-                &metrics_reduce::Spec { r, metric_rows: rows, b },
-            )?
-            .bind(g, &metrics, &slot_sums),
-            write: replay_write::ReplayWrite::new(g, &write)?.bind(
-                g,
-                &reward_scale,
-                &obs,
-                &final_obs,
-                stored,
-                &reward,
-                &flags,
-                &replay,
-            ),
-            gather: replay_gather::ReplayGather::new(g, &gather)?.bind(
-                g,
-                &keys,
-                &replay,
-                &learn.obs,
-                &learn.action,
-                &learn.next,
-                &learn.scalars,
-            ),
+            slot_reduce: reduce.bind(g, &metrics, &slot_sums),
+            write: write.bind(g, &reward_scale, &obs, &final_obs, stored, &reward, &flags, &replay),
+            gather: gather.bind(g, &keys, &replay, &learn.obs, &learn.action, &learn.next, &learn.scalars),
             learn,
             adam_steps: start.adam_steps,
             steps: 0,

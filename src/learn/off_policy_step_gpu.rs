@@ -4,7 +4,7 @@
 use super::network::{Backward, Forward, Rows};
 use super::off_policy::Nets;
 use super::{LearnerState, slices};
-use crate::gpu::{Buf, Fill, Gpu, GpuError};
+use crate::gpu::{Buf, Fill, Gpu, GpuError, zeros};
 use crate::kernels::{
     adam, column_sum, critic_input, critic_input_backward, grad_norm, grad_reduce, polyak, td_loss,
 };
@@ -115,27 +115,24 @@ impl OffPolicyStep {
         fn all(x: &[Buf<f32>]) -> Vec<&Buf<f32>> {
             x.iter().collect()
         }
+        fn last(x: &[Buf<f32>]) -> &Buf<f32> {
+            x.last().expect("a network has layers")
+        }
 
         // The learners.
         let params = g.upload("off_policy.params", &[r, p], &start.params)?;
         let target = g.upload("off_policy.target", &[r, p], &start.extra[0].data)?;
         let moment1 = g.upload("off_policy.adam_m", &[r, p], &start.m)?;
         let moment2 = g.upload("off_policy.adam_v", &[r, p], &start.v)?;
-        let hyper = zero("off_policy.adam_hyper", &[r, 8])?;
+        zeros!(g, "off_policy": hyper[r, 8]);
         let gamma = g.upload("off_policy.gamma", &[r], &spec.gamma)?;
         let tau = g.upload("off_policy.tau", &[r], &spec.tau)?;
 
         // The minibatch.
-        let obs = zero("minibatch.obs", &[r, m, o])?;
-        let action = zero("minibatch.action", &[r, m, d])?;
-        let next = zero("minibatch.next", &[r, m, o])?;
         let scalars = g.alloc::<[f32; 2]>("minibatch.scalars", &[r, m], Fill::Zero)?;
-        let terms = zero("minibatch.terms", &[r, m, 2])?;
-        let partials = zero("minibatch.partials", &[slices(m), r, p])?;
-        let grads = zero("minibatch.grads", &[r, p])?;
-        let norms = zero("minibatch.norms", &[r, 2])?;
-        let term_rows = zero("update.term_rows", &[spec.steps, r, 2])?;
-        let norm_rows = zero("update.norm_rows", &[spec.steps, r, 2])?;
+        zeros!(g, "minibatch": obs[r, m, o], action[r, m, d], next[r, m, o], terms[r, m, 2], partials[slices(m), r, p],
+            grads[r, p], norms[r, 2]);
+        zeros!(g, "update": term_rows[spec.steps, r, 2], norm_rows[spec.steps, r, 2]);
 
         let size = Rows { r, m, p };
         let sum_of = |c: usize, m: usize, from: &Buf<f32>, to: &Buf<f32>| {
@@ -146,40 +143,32 @@ impl OffPolicyStep {
         let value_net = spec.nets.critic.as_ref().unwrap_or(net);
         let (acts, dy) = (layers("value.h", value_net)?, layers("value.d", value_net)?);
         let next_acts = layers("value.next", value_net)?;
-        let q_next = next_acts.last().expect("a network has layers");
         let (k, l, huber) = match spec.loss {
             Loss::Ddpg { .. } => (1, 1, false),
             Loss::Dqn { k, l, huber } => (k, l, huber),
         };
-        let loss = td_loss::TdLoss::new(g, &td_loss::Spec { r, m, k, l, huber })?.bind(
-            g,
-            &gamma,
-            acts.last().expect("a network has layers"),
-            q_next,
-            &action,
-            &scalars,
-            dy.last().expect("a network has layers"),
-            &terms,
-        );
+        let loss = td_loss::TdLoss::new(g, &td_loss::Spec { r, m, k, l, huber })?;
+        let loss = loss.bind(g, &gamma, last(&acts), last(&next_acts), &action, &scalars, last(&dy), &terms);
+        let back = |net, x: &Buf<f32>, acts: &[Buf<f32>], dy: &[&Buf<f32>], dx: Option<&Buf<f32>>| {
+            Backward::new(g, net, size, slices(m), &params, x, &all(acts), dy, dx, &partials)
+        };
 
         let mut actor = None;
         let mut taken = None;
         if let (Loss::Ddpg { scale }, Some(critic)) = (spec.loss, &spec.nets.critic) {
             let a = net.outputs();
             let input = critic_input::CriticInput::new(g, &critic_input::Spec { r, m, o, a })?;
-            let x = zero("critic.x", &[r, m, o + a])?;
-            let (x_policy, dx) = (zero("policy.x", &[r, m, o + a])?, zero("policy.dx", &[r, m, o + a])?);
+            zeros!(g, "critic": x[r, m, o + a]);
+            zeros!(g, "policy": x_policy[r, m, o + a], dx[r, m, o + a]);
             let (actor_acts, actor_dy) = (layers("actor.h", net)?, layers("actor.d", net)?);
-            let z = actor_acts.last().expect("a network has layers");
+            let z = last(&actor_acts);
             // −mean Q has the same gradient by every Q.
             let slope = g.upload("policy.slope", &[r, m, 1], &vec![-1.0 / m as f32; r * m])?;
             let mut slope_dy = all(&dy);
             *slope_dy.last_mut().expect("a network has layers") = &slope;
-            let policy_rows = zero("update.policy_rows", &[spec.steps, r, 1])?;
-            let back_input = critic_input_backward::CriticInputBackward::new(
-                g,
-                &critic_input_backward::Spec { r, m, o, a },
-            )?;
+            zeros!(g, "update": policy_rows[spec.steps, r, 1]);
+            let spec = critic_input_backward::Spec { r, m, o, a };
+            let back_input = critic_input_backward::CriticInputBackward::new(g, &spec)?;
             actor = Some(ActorStep {
                 scale,
                 actor_target: Forward::new(g, net, size, &target, &next, &all(&actor_acts))?,
@@ -188,38 +177,11 @@ impl OffPolicyStep {
                 actor: Forward::new(g, net, size, &params, &obs, &all(&actor_acts))?,
                 input_policy: input.bind(g, &obs, z, &x_policy),
                 critic_policy: Forward::new(g, critic, size, &params, &x_policy, &all(&acts))?,
-                critic_back: Backward::new(
-                    g,
-                    critic,
-                    size,
-                    slices(m),
-                    &params,
-                    &x_policy,
-                    &all(&acts),
-                    &slope_dy,
-                    Some(&dx),
-                    &partials,
-                )?,
-                input_back: back_input.bind(
-                    g,
-                    &x_policy,
-                    &dx,
-                    actor_dy.last().expect("a network has layers"),
-                ),
-                actor_back: Backward::new(
-                    g,
-                    net,
-                    size,
-                    slices(m),
-                    &params,
-                    &obs,
-                    &all(&actor_acts),
-                    &all(&actor_dy),
-                    None,
-                    &partials,
-                )?,
+                critic_back: back(critic, &x_policy, &acts, &slope_dy, Some(&dx))?,
+                input_back: back_input.bind(g, &x_policy, &dx, last(&actor_dy)),
+                actor_back: back(net, &obs, &actor_acts, &all(&actor_dy), None)?,
                 input_taken: input.bind(g, &obs, &action, &x),
-                policy_sum: sum_of(1, m, acts.last().expect("a network has layers"), &policy_rows)?,
+                policy_sum: sum_of(1, m, last(&acts), &policy_rows)?,
                 policy_rows,
             });
             taken = Some(x);
@@ -231,18 +193,7 @@ impl OffPolicyStep {
         };
         Ok(OffPolicyStep {
             value: Forward::new(g, value_net, size, &params, x, &all(&acts))?,
-            value_back: Backward::new(
-                g,
-                value_net,
-                size,
-                slices(m),
-                &params,
-                x,
-                &all(&acts),
-                &all(&dy),
-                None,
-                &partials,
-            )?,
+            value_back: back(value_net, x, &acts, &all(&dy), None)?,
             actor,
             value_next,
             loss,
@@ -253,7 +204,7 @@ impl OffPolicyStep {
             norm: grad_norm::GradNorm::new(g, &grad_norm::Spec { r, p, split, joint: false })?
                 .bind(g, &grads, &norms),
             adam: adam::Adam::new(g, &adam::Spec { r, p, split })?
-                .bind(g, &params, &grads, &norms, &moment1, &moment2, &hyper),
+                .bind(g, &params, &grads, &norms, &moment1, &moment2, &hyper, &hyper),
             polyak: polyak::Polyak::new(g, &polyak::Spec { r, p })?.bind(g, &tau, &params, &target),
             obs,
             action,

@@ -4,8 +4,8 @@
 //! starts), slot s of `x` and of the gates belongs to step s, and the last slot of the gates' gradients stays zero. Every product but the recurrent
 //! one runs over all (S+1)·M rows at once.
 
-use super::network::Rows;
-use crate::gpu::{Buf, Fill, Gpu, GpuError};
+use super::network::{Rows, dense_cpu, dense_input_cpu, dense_weights_cpu};
+use crate::gpu::{Buf, Gpu, GpuError, zeros};
 use crate::kernels::{
     dense_backward_input, dense_backward_weights, dense_forward, lstm_backward, lstm_forward,
 };
@@ -59,13 +59,8 @@ impl Sequences {
     }
 }
 
-fn dense(r: usize, m: usize, p: usize, l: &Layer) -> dense_forward::Spec {
-    dense_forward::Spec { r, m, i: l.inputs, o: l.outputs, p, act: Activation::None, b_scale: 1.0 }
-}
-
-fn at(m: usize, l: &Layer) -> dense_forward::Args {
-    dense_forward::Args { m, w_off: l.w_off, b_off: l.b_off, x_off: 0, y_off: 0 }
-}
+/// Layers of an LSTM have no activation of their own.
+const NONE: Activation = Activation::None;
 
 /// An LSTM's forward and backward pass over sequences on the GPU.
 pub struct LstmGpu {
@@ -107,43 +102,30 @@ impl LstmGpu {
     ) -> Result<Self, GpuError> {
         let Sequences { r, s, m, p } = size;
         let (h, rows, slots) = (layout.hidden(), size.rows(), s + 1);
-        let zero = |label: &str, shape: &[usize]| gpu.alloc::<f32>(label, shape, Fill::Zero);
-        let gates_x = zero("lstm.gates_x", &[r, slots, m, 4 * h])?;
-        let gates_h = zero("lstm.gates_h", &[r, m, 4 * h])?;
-        let acts = zero("lstm.gates", &[r, slots, m, 4 * h])?;
-        let (hidden, cell) = (zero("lstm.hidden", &[r, slots, m, h])?, zero("lstm.cell", &[r, slots, m, h])?);
-        let (h_now, dh) = (zero("lstm.h_now", &[r, m, h])?, zero("lstm.dh", &[r, slots, m, h])?);
-        let (dh_next, dc) = (zero("lstm.dh_next", &[r, m, h])?, zero("lstm.dc", &[r, m, h])?);
-        let d_gates = zero("lstm.d_gates", &[r, slots, m, 4 * h])?;
-        let d_now = zero("lstm.d_now", &[r, m, 4 * h])?;
+        zeros!(gpu, "lstm": gates_x[r, slots, m, 4 * h], gates_h[r, m, 4 * h], acts[r, slots, m, 4 * h],
+            hidden[r, slots, m, h], cell[r, slots, m, h], h_now[r, m, h], dh[r, slots, m, h], dh_next[r, m, h],
+            dc[r, m, h], d_gates[r, slots, m, 4 * h], d_now[r, m, 4 * h]);
         let cells = lstm_forward::Spec { r, m, h };
         let weights = |l: &Layer, input: &Buf<f32>| {
-            let spec = dense_backward_weights::Spec {
-                r,
-                m: rows,
-                i: l.inputs,
-                o: l.outputs,
-                p,
-                s: slices,
-                b_scale: 1.0,
-            };
+            let spec = dense_backward_weights::Spec::of(l, Rows { r, m: rows, p }, slices);
             Ok::<_, GpuError>(
                 dense_backward_weights::DenseBackwardWeights::new(gpu, &spec)?
                     .bind(gpu, &d_gates, input, partials),
             )
         };
         let back = |l: &Layer, m: usize, from: &Buf<f32>, to: &Buf<f32>| {
-            let spec =
-                dense_backward_input::Spec { r, m, i: l.inputs, o: l.outputs, p, act: Activation::None };
+            let spec = dense_backward_input::Spec::of(l, Rows { r, m, p }, NONE);
             Ok::<_, GpuError>(
                 dense_backward_input::DenseBackwardInput::new(gpu, &spec)?.bind(gpu, params, from, from, to),
             )
         };
+        let dense = |l: &Layer, m: usize, from: &Buf<f32>, to: &Buf<f32>| {
+            let spec = dense_forward::Spec::of(l, Rows { r, m, p });
+            Ok::<_, GpuError>(dense_forward::DenseForward::new(gpu, &spec)?.bind(gpu, params, from, to))
+        };
         Ok(LstmGpu {
-            input: dense_forward::DenseForward::new(gpu, &dense(r, rows, p, &layout.input))?
-                .bind(gpu, params, x, &gates_x),
-            recurrent: dense_forward::DenseForward::new(gpu, &dense(r, m, p, &layout.recurrent))?
-                .bind(gpu, params, &h_now, &gates_h),
+            input: dense(&layout.input, rows, x, &gates_x)?,
+            recurrent: dense(&layout.recurrent, m, &h_now, &gates_h)?,
             forward: lstm_forward::LstmForward::new(gpu, &cells)?
                 .bind(gpu, &gates_x, &gates_h, &cell, &acts, &hidden, &h_now),
             backward: lstm_backward::LstmBackward::new(gpu, &lstm_backward::Spec { r, m, h })?
@@ -165,9 +147,9 @@ impl LstmGpu {
 
     /// All steps: `hidden` and `cell` from slot 1 on.
     pub fn record_forward(&self, pass: &mut wgpu::ComputePass) {
-        self.input.record(pass, &at(self.size.rows(), &self.layout.input));
+        self.input.record(pass, &dense_forward::Args::of(&self.layout.input, self.size.rows()));
         for step in 0..self.size.s {
-            self.recurrent.record(pass, &at(self.size.m, &self.layout.recurrent));
+            self.recurrent.record(pass, &dense_forward::Args::of(&self.layout.recurrent, self.size.m));
             self.forward.record(pass, &self.size.forward_args(self.layout.hidden(), step));
         }
     }
@@ -177,29 +159,13 @@ impl LstmGpu {
         let (l, rows) = (&self.layout, self.size.rows());
         for step in (0..self.size.s).rev() {
             self.backward.record(pass, &self.size.backward_args(l.hidden(), step));
-            let back = dense_backward_input::Args {
-                m: self.size.m,
-                w_off: l.recurrent.w_off,
-                dy_off: 0,
-                h_off: 0,
-                dx_off: 0,
-            };
-            self.send_back.record(pass, &back);
+            self.send_back.record(pass, &dense_backward_input::Args::of(&l.recurrent, self.size.m));
         }
         for (bound, layer) in [(&self.input_weights, &l.input), (&self.recurrent_weights, &l.recurrent)] {
-            let args = dense_backward_weights::Args {
-                m: rows,
-                w_off: layer.w_off,
-                b_off: layer.b_off,
-                dy_off: 0,
-                x_off: 0,
-            };
-            bound.record(pass, &args);
+            bound.record(pass, &dense_backward_weights::Args::of(layer, rows));
         }
         if let Some(back) = &self.input_back {
-            let args =
-                dense_backward_input::Args { m: rows, w_off: l.input.w_off, dy_off: 0, h_off: 0, dx_off: 0 };
-            back.record(pass, &args);
+            back.record(pass, &dense_backward_input::Args::of(&l.input, rows));
         }
     }
 }
@@ -226,15 +192,15 @@ impl LstmStepGpu {
         x: &Buf<f32>,
     ) -> Result<Self, GpuError> {
         let h = layout.hidden();
-        let zero = |label: &str, width: usize| gpu.alloc::<f32>(label, &[r, m, width], Fill::Zero);
-        let (gates_x, gates_h) = (zero("lstm.step.gates_x", 4 * h)?, zero("lstm.step.gates_h", 4 * h)?);
-        let (acts, copy) = (zero("lstm.step.gates", 4 * h)?, zero("lstm.step.h", h)?);
-        let (hidden, cell) = (zero("lstm.step.hidden", h)?, zero("lstm.step.cell", h)?);
+        zeros!(gpu, "lstm.step": gates_x[r, m, 4 * h], gates_h[r, m, 4 * h], acts[r, m, 4 * h], copy[r, m, h],
+            hidden[r, m, h], cell[r, m, h]);
+        let dense = |l: &Layer, from: &Buf<f32>, to: &Buf<f32>| {
+            let spec = dense_forward::Spec::of(l, Rows { r, m, p });
+            Ok::<_, GpuError>(dense_forward::DenseForward::new(gpu, &spec)?.bind(gpu, params, from, to))
+        };
         Ok(LstmStepGpu {
-            input: dense_forward::DenseForward::new(gpu, &dense(r, m, p, &layout.input))?
-                .bind(gpu, params, x, &gates_x),
-            recurrent: dense_forward::DenseForward::new(gpu, &dense(r, m, p, &layout.recurrent))?
-                .bind(gpu, params, &hidden, &gates_h),
+            input: dense(&layout.input, x, &gates_x)?,
+            recurrent: dense(&layout.recurrent, &hidden, &gates_h)?,
             forward: lstm_forward::LstmForward::new(gpu, &lstm_forward::Spec { r, m, h })?
                 .bind(gpu, &gates_x, &gates_h, &cell, &acts, &copy, &hidden),
             layout: layout.clone(),
@@ -247,8 +213,9 @@ impl LstmStepGpu {
     /// One step from the inputs at element `x_off`.
     pub fn record(&self, pass: &mut wgpu::ComputePass, x_off: usize) {
         let m = self.m;
-        self.input.record(pass, &dense_forward::Args { x_off, ..at(m, &self.layout.input) });
-        self.recurrent.record(pass, &at(m, &self.layout.recurrent));
+        self.input
+            .record(pass, &dense_forward::Args { x_off, ..dense_forward::Args::of(&self.layout.input, m) });
+        self.recurrent.record(pass, &dense_forward::Args::of(&self.layout.recurrent, m));
         let args =
             lstm_forward::Args { m, stride: m, gx_off: 0, c_prev_off: 0, c_off: 0, acts_off: 0, h_off: 0 };
         self.forward.record(pass, &args);
@@ -280,17 +247,10 @@ pub fn forward_backward_cpu<F: Real<Elem = F>>(
     dloss: impl FnOnce(&[F]) -> Vec<F>,
     partials: &mut [F],
 ) -> LstmPass<F> {
-    let Sequences { r, s, m, p } = size;
+    let Sequences { r, s, m, .. } = size;
     let (h, rows) = (layout.hidden(), size.rows());
     let zeros = |n: usize| vec![F::splat(0.0); n];
-    let mut gates_x = zeros(r * rows * 4 * h);
-    dense_forward::dense_forward_cpu(
-        &dense(r, rows, p, &layout.input),
-        &at(rows, &layout.input),
-        params,
-        x,
-        &mut gates_x,
-    );
+    let gates_x = dense_cpu(&layout.input, (r, rows), 1.0, params, x);
     let (mut hidden, mut cell) = (zeros(r * rows * h), zeros(r * rows * h));
     for k in 0..r {
         let slot = m * h;
@@ -298,16 +258,10 @@ pub fn forward_backward_cpu<F: Real<Elem = F>>(
         cell[k * rows * h..][..slot].copy_from_slice(&c0[k * slot..][..slot]);
     }
     let mut h_now = h0.to_vec();
-    let (mut acts, mut gates_h) = (zeros(r * rows * 4 * h), zeros(r * m * 4 * h));
+    let mut acts = zeros(r * rows * 4 * h);
     let cells = lstm_forward::Spec { r, m, h };
     for step in 0..s {
-        dense_forward::dense_forward_cpu(
-            &dense(r, m, p, &layout.recurrent),
-            &at(m, &layout.recurrent),
-            params,
-            &h_now,
-            &mut gates_h,
-        );
+        let gates_h = dense_cpu(&layout.recurrent, (r, m), 1.0, params, &h_now);
         let args = size.forward_args(h, step);
         lstm_forward::lstm_forward_cpu(
             &cells,
@@ -324,11 +278,6 @@ pub fn forward_backward_cpu<F: Real<Elem = F>>(
     let (mut dh_next, mut dc) = (zeros(r * m * h), zeros(r * m * h));
     let (mut d_gates, mut d_now) = (zeros(r * rows * 4 * h), zeros(r * m * 4 * h));
     let cells = lstm_backward::Spec { r, m, h };
-    let back = |l: &Layer, m: usize, dy: &[F], dx: &mut [F]| {
-        let spec = dense_backward_input::Spec { r, m, i: l.inputs, o: l.outputs, p, act: Activation::None };
-        let args = dense_backward_input::Args { m, w_off: l.w_off, dy_off: 0, h_off: 0, dx_off: 0 };
-        dense_backward_input::dense_backward_input_cpu(&spec, &args, params, dy, dy, dx);
-    };
     for step in (0..s).rev() {
         let args = size.backward_args(h, step);
         lstm_backward::lstm_backward_cpu(
@@ -342,23 +291,11 @@ pub fn forward_backward_cpu<F: Real<Elem = F>>(
             &mut d_gates,
             &mut d_now,
         );
-        back(&layout.recurrent, m, &d_now, &mut dh_next);
+        dh_next = dense_input_cpu(&layout.recurrent, (r, m), NONE, params, &[], &d_now);
     }
     for (l, input) in [(&layout.input, x), (&layout.recurrent, &hidden[..])] {
-        let spec = dense_backward_weights::Spec {
-            r,
-            m: rows,
-            i: l.inputs,
-            o: l.outputs,
-            p,
-            s: slices,
-            b_scale: 1.0,
-        };
-        let args =
-            dense_backward_weights::Args { m: rows, w_off: l.w_off, b_off: l.b_off, dy_off: 0, x_off: 0 };
-        dense_backward_weights::dense_backward_weights_cpu(&spec, &args, &d_gates, input, partials);
+        dense_weights_cpu(l, (r, rows), slices, 1.0, input, &d_gates, partials);
     }
-    let mut dx = zeros(r * rows * layout.inputs());
-    back(&layout.input, rows, &d_gates, &mut dx);
+    let dx = dense_input_cpu(&layout.input, (r, rows), NONE, params, &[], &d_gates);
     LstmPass { hidden, cell, dx, dh0: dh_next, dc0: dc }
 }

@@ -3,7 +3,7 @@
 use super::network::{Backward, Forward, Rows, Spikes, visible};
 use super::{LearnerState, slices};
 use crate::config::{ClipScope, PpoConfig};
-use crate::gpu::{Buf, Fill, Gpu, GpuError};
+use crate::gpu::{Buf, Fill, Gpu, GpuError, zeros};
 use crate::kernels::adam::Clamp;
 use crate::kernels::{
     adam, advantage_stats, column_sum, grad_norm, grad_reduce, kl_control, ppo_policy_loss, ppo_value_loss,
@@ -107,11 +107,12 @@ impl StepGpu {
         let (m, p, o, a, n) =
             (ppo.minibatch, layout.params(), layout.actor.inputs(), layout.actions(), layout.log_std_off);
         assert!(rows >= m, "{rows} rows cannot hold a minibatch of {m}");
-        let zero = |label: &str, shape: &[usize]| g.alloc::<f32>(label, shape, Fill::Zero);
         let hidden = |name: &str, rows: usize| -> Result<Vec<Buf<f32>>, GpuError> {
             let (_, hidden) = visible(&layout.actor).split_last().expect("a network has layers");
-            let widths = hidden.iter().enumerate();
-            widths.map(|(i, l)| zero(&format!("{name}.h{}", i + 1), &[r, rows, l.outputs])).collect()
+            let of = |i: usize, width: usize| {
+                g.alloc(&format!("{name}.h{}", i + 1), &[r, rows, width], Fill::Zero)
+            };
+            hidden.iter().enumerate().map(|(i, l)| of(i, l.outputs)).collect()
         };
         fn with<'a>(h: &'a [Buf<f32>], out: &'a Buf<f32>) -> Vec<&'a Buf<f32>> {
             h.iter().chain(std::iter::once(out)).collect()
@@ -121,7 +122,7 @@ impl StepGpu {
         let params = g.upload("ppo.params", &[r, p], &start.params)?;
         let moment1 = g.upload("ppo.adam_m", &[r, p], &start.m)?;
         let moment2 = g.upload("ppo.adam_v", &[r, p], &start.v)?;
-        let hyper = zero("ppo.adam_hyper", &[r, 8])?;
+        zeros!(g, "ppo": hyper[r, 8]);
         let limits: Vec<f32> = learners.each.iter().flat_map(|p| p.limits().row::<f32>()).collect();
         let limits = g.upload("ppo.limits", &[r, 2], &limits)?;
         let (surrogate, squares): (Vec<_>, Vec<_>) =
@@ -131,8 +132,7 @@ impl StepGpu {
         let pace = g.upload("ppo.pace", &[r, 8], learners.paces)?;
 
         // The minibatch.
-        let obs = zero("minibatch.obs", &[r, m, o])?;
-        let action = zero("minibatch.action", &[r, m, a])?;
+        zeros!(g, "minibatch": obs[r, m, o], action[r, m, a]);
         let scalars = g.alloc::<[f32; 4]>("minibatch.scalars", &[r, m], Fill::Zero)?;
         let stats = g.alloc::<[f32; 2]>("minibatch.advantage_stats", &[r], Fill::Zero)?;
         let (actor_hidden, critic_hidden) = (hidden("actor", rows)?, hidden("critic", rows)?);
@@ -140,20 +140,10 @@ impl StepGpu {
         let spikes = |net| Spikes::new(g, net, Rows { m: rows, ..size }, m);
         let (actor_spikes, critic_spikes) = (spikes(&layout.actor)?, spikes(&layout.critic)?);
         let (actor_dh, critic_dh) = (hidden("actor.d", m)?, hidden("critic.d", m)?);
-        let mean = zero("minibatch.mean", &[r, m, a])?;
-        let value = zero("minibatch.value", &[r, m])?;
-        let d_mean = zero("minibatch.d_mean", &[r, m, a])?;
-        let d_value = zero("minibatch.d_value", &[r, m])?;
-        let terms = zero("minibatch.terms", &[r, m, a + 4])?;
-        let terms_v = zero("minibatch.terms_v", &[r, m, 1])?;
-        let partials = zero("minibatch.partials", &[slices(m), r, p])?;
-        let grads = zero("minibatch.grads", &[r, p])?;
-        let norms = zero("minibatch.norms", &[r, 2])?;
-        let group_norms = zero("minibatch.group_norms", &[r, 2])?;
-        let term_rows = zero("update.term_rows", &[steps, r, a + 4])?;
-        let value_rows = zero("update.value_rows", &[steps, r, 1])?;
-        let norm_rows = zero("update.norm_rows", &[steps, r, 2])?;
-        let pace_rows = zero("update.pace_rows", &[steps, r, 8])?;
+        zeros!(g, "minibatch": mean[r, m, a], value[r, m], d_mean[r, m, a], d_value[r, m], terms[r, m, a + 4],
+            terms_v[r, m, 1], partials[slices(m), r, p], grads[r, p], norms[r, 2], group_norms[r, 2]);
+        zeros!(g, "update": term_rows[steps, r, a + 4], value_rows[steps, r, 1], norm_rows[steps, r, 2],
+            pace_rows[steps, r, 8]);
 
         let (actor_acts, critic_acts) = (with(&actor_hidden, &mean), with(&critic_hidden, &value));
         let (actor_dy, critic_dy) = (with(&actor_dh, &d_mean), with(&critic_dh, &d_value));
@@ -213,7 +203,7 @@ impl StepGpu {
             control: kl_control::KlControl::new(g, &kl_control::Spec { r, c: a + 4, column: a + 1 })?
                 .bind(g, &term_rows, &norms, &hyper, &limits, &pace),
             adam: adam::Adam::paced(g, &adam::Spec { r, p, split: layout.split() }, learners.clamp)?
-                .bind_paced(g, &params, &grads, &norms, &moment1, &moment2, &hyper, &pace),
+                .bind(g, &params, &grads, &norms, &moment1, &moment2, &hyper, &pace),
             obs,
             action,
             scalars,

@@ -132,20 +132,14 @@ impl Forward<'_> {
             let last = i + 1 == self.net.layers.len();
             let cols = if last { self.outputs } else { l.outputs }.next_multiple_of(PAD);
             if last && i > 0 && self.outputs == 1 && l.act == Activation::None {
-                let (k, a) = (l.inputs.next_multiple_of(PAD), RowMajor { data: a.data, ld: a.row });
-                row_sums::<V>(
-                    rows,
-                    k,
-                    a,
-                    &p.w,
-                    #[inline(always)]
-                    |m, sum| c[m * ld] = sum + bias[0],
-                );
+                let (size, a) =
+                    ([rows, l.inputs.next_multiple_of(PAD)], RowMajor { data: a.data, ld: a.row });
+                row_sums::<V>(size, a, &p.w, bias[0], (c, ld));
                 continue;
             }
             macro_rules! layer {
                 ($($epilogue:tt)*) => {
-                    product::<V, 2>(rows, cols, l.inputs, a, b, c, ld, false, #[inline(always)] $($epilogue)*)
+                    product::<V, 2>([rows, cols, l.inputs], a, b, (c, ld), false, #[inline(always)] $($epilogue)*)
                 };
             }
             match l.act {
@@ -245,47 +239,18 @@ impl LaneKernel for Backward<'_> {
             let (lower, upper) = self.grad.d.layers.split_at_mut(i);
             let dy = &upper[0];
             if self.weights {
-                // dW[o, i] += Σ_m dy[m, o]·x[m, i]
-                let (cols, at, x) = (
-                    l.inputs.next_multiple_of(PAD),
-                    Strided { data: dy, row: 1, col: ldo },
-                    RowMajor { data: input, ld: ldi },
-                );
-                let dw = &mut self.grad.w[i];
-                macro_rules! sums {
-                    ($nr:literal) => {
-                        product::<V, $nr>(
-                            outputs,
-                            cols,
-                            self.rows,
-                            at,
-                            x,
-                            dw,
-                            ldi,
-                            true,
-                            #[inline(always)]
-                            |s, _, _| s,
-                        )
-                    };
-                }
-                if outputs < 12 {
-                    sums!(4);
-                } else {
-                    sums!(2);
-                }
-                column_sums::<V>(self.rows, outputs.next_multiple_of(PAD), dy, ldo, &mut self.grad.b[i]);
+                let (dy, x) = (RowMajor { data: dy, ld: ldo }, RowMajor { data: input, ld: ldi });
+                let dw = (&mut self.grad.w[i][..], ldi);
+                layer_sums::<V>([self.rows, outputs, l.inputs], dy, x, dw, &mut self.grad.b[i]);
             }
             // dh[m, i] = (Σ_o dy[m, o]·W[o, i])·act'(h)
             macro_rules! input_gradient {
                 ($to:expr, $($epilogue:tt)*) => {
                     product::<V, 2>(
-                        self.rows,
-                        l.inputs.next_multiple_of(PAD),
-                        outputs,
+                        [self.rows, l.inputs.next_multiple_of(PAD), outputs],
                         Strided { data: dy, row: ldo, col: 1 },
                         RowMajor { data: &self.net.layers[i].w, ld: ldi },
-                        $to,
-                        ldi,
+                        ($to, ldi),
                         false,
                         #[inline(always)]
                         $($epilogue)*

@@ -5,7 +5,7 @@
 //! [`Sizes::ld_in`], a row of gates [i | f | g | o] (Hp each) with [`Sizes::ld_gates`], a row of cells Hp long.
 
 use super::MlpLayout;
-use super::dense::{PAD, Packed, RowMajor, Strided, column_sums, leading, product, tanh_rational};
+use super::dense::{PAD, Packed, RowMajor, Strided, as_is, layer_sums, leading, product, tanh_rational};
 use super::lstm::LstmLayout;
 use crate::num::real::{F32Lanes, LaneKernel, run_lanes};
 
@@ -92,13 +92,10 @@ impl LstmStep<'_> {
         let (net, units) = (self.net, self.net.sizes.units);
         let (half, bias) = (V::splat(0.5), &net.bias);
         product::<V, 2>(
-            self.rows,
-            4 * units,
-            units + net.layout.inputs(),
+            [self.rows, 4 * units, units + net.layout.inputs()],
             Strided { data: self.input, row: net.sizes.ld_in, col: 1 },
             RowMajor { data: &net.wt, ld: net.sizes.ld_gates },
-            self.acts,
-            net.sizes.ld_gates,
+            (self.acts, net.sizes.ld_gates),
             false,
             #[inline(always)]
             |s, _, j| {
@@ -318,31 +315,13 @@ impl LaneKernel for Backward<'_> {
             // dh = W_hhᵀ·(gates' gradients of the next step) + W_headᵀ·(the head's)
             let last = t + 1 == seq.steps;
             if !last {
-                product::<V, 2>(
-                    rows,
-                    units,
-                    4 * units,
-                    Strided { data: &seq.acts[(t + 1) * rows * ld_gates..], row: ld_gates, col: 1 },
-                    RowMajor { data: &net.w_hh, ld: ldh },
-                    &mut seq.dh,
-                    ldh,
-                    false,
-                    #[inline(always)]
-                    |s, _, _| s,
-                );
+                let d_gates = Strided { data: &seq.acts[(t + 1) * rows * ld_gates..], row: ld_gates, col: 1 };
+                let w = RowMajor { data: &net.w_hh, ld: ldh };
+                product::<V, 2>([rows, units, 4 * units], d_gates, w, (&mut seq.dh, ldh), false, as_is);
             }
-            product::<V, 2>(
-                rows,
-                units,
-                outputs,
-                Strided { data: &d_head[t * rows * ldk..], row: ldk, col: 1 },
-                RowMajor { data: w_head, ld: ld_head },
-                &mut seq.dh,
-                ldh,
-                !last,
-                #[inline(always)]
-                |s, _, _| s,
-            );
+            let d = Strided { data: &d_head[t * rows * ldk..], row: ldk, col: 1 };
+            let w = RowMajor { data: w_head, ld: ld_head };
+            product::<V, 2>([rows, units, outputs], d, w, (&mut seq.dh, ldh), !last, as_is);
             for m in 0..rows {
                 let acts = &mut seq.acts[(t * rows + m) * ld_gates..][..4 * units];
                 for j in (0..units).step_by(V::LANES) {
@@ -365,36 +344,15 @@ impl LaneKernel for Backward<'_> {
             }
             if done - t == slots || t == 0 {
                 let many = (done - t) * rows;
-                let d_gates = &seq.acts[t * rows * ld_gates..];
-                product::<V, 2>(
-                    4 * units,
-                    (units + net.layout.inputs()).next_multiple_of(PAD),
-                    many,
-                    Strided { data: d_gates, row: 1, col: ld_gates },
-                    RowMajor { data: &seq.input[t * rows * ld_in..], ld: ld_in },
-                    &mut grad.w,
-                    ld_in,
-                    true,
-                    #[inline(always)]
-                    |s, _, _| s,
-                );
-                column_sums::<V>(many, 4 * units, d_gates, ld_gates, &mut grad.b);
+                let d_gates = RowMajor { data: &seq.acts[t * rows * ld_gates..], ld: ld_gates };
+                let x = RowMajor { data: &seq.input[t * rows * ld_in..], ld: ld_in };
+                let size = [many, 4 * units, units + net.layout.inputs()];
+                layer_sums::<V>(size, d_gates, x, (&mut grad.w, ld_in), &mut grad.b);
                 done = t;
             }
         }
-        let all = seq.steps * rows;
-        product::<V, 4>(
-            outputs,
-            units,
-            all,
-            Strided { data: d_head, row: 1, col: ldk },
-            RowMajor { data: seq.hidden(rows), ld: ld_in },
-            &mut grad.head_w,
-            units,
-            true,
-            #[inline(always)]
-            |s, _, _| s,
-        );
-        column_sums::<V>(all, outputs.next_multiple_of(PAD), d_head, ldk, &mut grad.head_b);
+        let (d, h) = (RowMajor { data: d_head, ld: ldk }, RowMajor { data: seq.hidden(rows), ld: ld_in });
+        let size = [seq.steps * rows, outputs, units];
+        layer_sums::<V>(size, d, h, (&mut grad.head_w, units), &mut grad.head_b);
     }
 }

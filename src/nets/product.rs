@@ -101,18 +101,20 @@ unsafe fn tile<V: F32Lanes, const MR: usize, const NR: usize>(
     }
 }
 
-/// `C[m, n] = epilogue(Σ_k A[m, k]·B[k, n] (+ C[m, n] if accumulate), m, n)`; `cols` is a multiple of [`PAD`]. `NR` vectors wide tiles: 2, or
-/// 4 where there are few rows, so that enough sums are in flight.
+/// An epilogue that leaves the sums as they are.
 #[inline(always)]
-#[allow(clippy::too_many_arguments, reason = "the arguments of every matrix product")]
+pub fn as_is<V>(sum: V, _: usize, _: usize) -> V {
+    sum
+}
+
+/// `C[m, n] = epilogue(Σ_k A[m, k]·B[k, n] (+ C[m, n] if accumulate), m, n)` into C with its leading dimension; `cols` is a multiple of [`PAD`].
+/// `NR` vectors wide tiles: 2, or 4 where there are few rows, so that enough sums are in flight.
+#[inline(always)]
 pub fn product<V: F32Lanes, const NR: usize>(
-    rows: usize,
-    cols: usize,
-    k: usize,
+    [rows, cols, k]: [usize; 3],
     a: Strided,
     b: RowMajor,
-    c: &mut [f32],
-    ldc: usize,
+    (c, ldc): (&mut [f32], usize),
     accumulate: bool,
     epilogue: impl Fn(V, usize, usize) -> V,
 ) {
@@ -181,10 +183,16 @@ pub fn product<V: F32Lanes, const NR: usize>(
     }
 }
 
-/// `Σ_k A[m, k]·w[k]` of every row, to `put(m, sum)`: a layer of one output, of which [`product`] would compute a whole vector. `k` is a multiple
-/// of [`PAD`].
+/// `C[m, 0] = Σ_k A[m, k]·w[k] + constant` of every row, into C with its leading dimension: a layer of one output, of which [`product`] would compute
+/// a whole vector. `k` is a multiple of [`PAD`].
 #[inline(always)]
-pub fn row_sums<V: F32Lanes>(rows: usize, k: usize, a: RowMajor, w: &[f32], mut put: impl FnMut(usize, f32)) {
+pub fn row_sums<V: F32Lanes>(
+    [rows, k]: [usize; 2],
+    a: RowMajor,
+    w: &[f32],
+    constant: f32,
+    (c, ldc): (&mut [f32], usize),
+) {
     #[inline(always)]
     fn span<V: F32Lanes, const N: usize>(k: usize, a: &[f32], ld: usize, w: &[f32]) -> [f32; N] {
         let mut acc = [V::splat(0.0); N];
@@ -204,12 +212,12 @@ pub fn row_sums<V: F32Lanes>(rows: usize, k: usize, a: RowMajor, w: &[f32], mut 
     let mut m = 0;
     while m + 4 <= rows {
         for (i, sum) in span::<V, 4>(k, &a.data[m * a.ld..], a.ld, w).into_iter().enumerate() {
-            put(m + i, sum);
+            c[(m + i) * ldc] = sum + constant;
         }
         m += 4;
     }
     while m < rows {
-        put(m, span::<V, 1>(k, &a.data[m * a.ld..], a.ld, w)[0]);
+        c[m * ldc] = span::<V, 1>(k, &a.data[m * a.ld..], a.ld, w)[0] + constant;
         m += 1;
     }
 }
@@ -240,7 +248,7 @@ pub fn tanh_rational<V: F32Lanes>(x: V) -> V {
 
 /// `b[j] += Σ_m dy[m, j]`: eight vectors at a time, so that the sums do not wait for each other.
 #[inline(always)]
-pub(super) fn column_sums<V: F32Lanes>(rows: usize, cols: usize, dy: &[f32], ld: usize, b: &mut [f32]) {
+fn column_sums<V: F32Lanes>(rows: usize, cols: usize, dy: &[f32], ld: usize, b: &mut [f32]) {
     #[inline(always)]
     fn span<V: F32Lanes, const N: usize>(rows: usize, dy: &[f32], ld: usize, b: &mut [f32]) {
         let mut sum = [V::splat(0.0); N];
@@ -262,6 +270,26 @@ pub(super) fn column_sums<V: F32Lanes>(rows: usize, cols: usize, dy: &[f32], ld:
         span::<V, 1>(rows, &dy[j..], ld, &mut b[j..]);
         j += V::LANES;
     }
+}
+
+/// `dw[o, i] += Σ_m dy[m, o]·x[m, i]`, into dw with its leading dimension, and `db[o] += Σ_m dy[m, o]`: the gradients by a layer's weights and biases
+/// from those by its outputs and its inputs, `rows` rows of each.
+#[inline(always)]
+pub(super) fn layer_sums<V: F32Lanes>(
+    [rows, outputs, inputs]: [usize; 3],
+    dy: RowMajor,
+    x: RowMajor,
+    dw: (&mut [f32], usize),
+    db: &mut [f32],
+) {
+    let size = [outputs, inputs.next_multiple_of(PAD), rows];
+    let a = Strided { data: dy.data, row: 1, col: dy.ld };
+    if outputs < 12 {
+        product::<V, 4>(size, a, x, dw, true, as_is);
+    } else {
+        product::<V, 2>(size, a, x, dw, true, as_is);
+    }
+    column_sums::<V>(rows, outputs.next_multiple_of(PAD), dy.data, dy.ld, db);
 }
 
 #[cfg(test)]
@@ -292,14 +320,7 @@ mod tests {
         type Out = ();
         #[inline(always)]
         fn run<V: F32Lanes>(self) {
-            row_sums::<V>(
-                self.rows,
-                self.k,
-                self.a,
-                self.w,
-                #[inline(always)]
-                |m, x| self.out[m] = x,
-            );
+            row_sums::<V>([self.rows, self.k], self.a, self.w, 0.0, (self.out, 1));
         }
     }
 

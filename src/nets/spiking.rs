@@ -19,7 +19,7 @@
 //! Rows are carried through all layers a tile at a time, so that potentials of all steps stay in the second cache. Sums run in an order
 //! that depends on the samples alone.
 
-use super::dense::{Aligned, PAD, Packed, RowMajor, Strided, column_sums, leading, product, row_sums};
+use super::dense::{Aligned, PAD, Packed, RowMajor, Strided, as_is, layer_sums, leading, product, row_sums};
 use super::lif::MAX_STEPS;
 use super::{LayerActivity, Lif, MlpLayout};
 use crate::num::real::{F32Lanes, LaneKernel, run_lanes};
@@ -535,13 +535,10 @@ impl LaneKernel for Forward<'_> {
             let ld0 = leading(layers[0].outputs);
             let bias = &net.layers[0].bias;
             product::<V, 2>(
-                n,
-                layers[0].outputs.next_multiple_of(PAD),
-                layers[0].inputs,
+                [n, layers[0].outputs.next_multiple_of(PAD), layers[0].inputs],
                 Strided { data: &x.data[lo * x.row..], ..x },
                 RowMajor { data: &net.layers[0].wt, ld: ld0 },
-                &mut current[lo * ld0..],
-                ld0,
+                (&mut current[lo * ld0..], ld0),
                 false,
                 #[inline(always)]
                 |z, _, j| z + V::load(&bias[j..]),
@@ -590,26 +587,17 @@ impl LaneKernel for Forward<'_> {
         let (ldh, ldo) = (leading(l.inputs), leading(l.outputs));
         let (bias, total) = (&net.layers[hidden].bias, lif.readout_total());
         if l.outputs == 1 {
-            let constant = total as f32 * bias[0];
-            row_sums::<V>(
-                rows,
-                l.inputs.next_multiple_of(PAD),
-                RowMajor { data: weighted, ld: ldh },
-                &net.layers[hidden].w,
-                #[inline(always)]
-                |m, sum| out[m * ldo] = sum + constant,
-            );
+            let (size, w) = ([rows, l.inputs.next_multiple_of(PAD)], &net.layers[hidden].w);
+            let h = RowMajor { data: weighted, ld: ldh };
+            row_sums::<V>(size, h, w, total as f32 * bias[0], (out, ldo));
             return;
         }
         let total = V::splat(total);
         product::<V, 2>(
-            rows,
-            l.outputs.next_multiple_of(PAD),
-            l.inputs,
+            [rows, l.outputs.next_multiple_of(PAD), l.inputs],
             Strided { data: weighted, row: ldh, col: 1 },
             RowMajor { data: &net.layers[hidden].wt, ld: ldo },
-            out,
-            ldo,
+            (out, ldo),
             false,
             #[inline(always)]
             |z, _, j| V::load(&bias[j..]).mul_add(total, z),
@@ -801,18 +789,10 @@ impl Backward<'_> {
             for (d, m) in d_top.chunks_exact_mut(ldo).zip(rows) {
                 d.copy_from_slice(&d_out[m * ldo..(m + 1) * ldo]);
             }
-            product::<V, 2>(
-                rows.len(),
-                top.inputs.next_multiple_of(PAD),
-                top.outputs,
-                Strided { data: d_top, row: ldo, col: 1 },
-                RowMajor { data: &self.net.layers[hidden].w, ld: ldh },
-                d_weighted,
-                ldh,
-                false,
-                #[inline(always)]
-                |z, _, _| z,
-            );
+            let size = [rows.len(), top.inputs.next_multiple_of(PAD), top.outputs];
+            let d = Strided { data: d_top, row: ldo, col: 1 };
+            let w = RowMajor { data: &self.net.layers[hidden].w, ld: ldh };
+            product::<V, 2>(size, d, w, (d_weighted, ldh), false, as_is);
             for i in (0..hidden).rev() {
                 let state = &self.acts.hidden[i];
                 let (ld, cols) = (leading(state.neurons), state.neurons.next_multiple_of(PAD));
@@ -835,18 +815,10 @@ impl Backward<'_> {
                 if i > 0 {
                     let l = &layers[i];
                     let ldi = leading(l.inputs);
-                    product::<V, 2>(
-                        rows.len() * s,
-                        l.inputs.next_multiple_of(PAD),
-                        l.outputs,
-                        Strided { data: &d_currents[i - 1][first * s * ld..], row: ld, col: 1 },
-                        RowMajor { data: &self.net.layers[i].w, ld: ldi },
-                        d_spikes,
-                        ldi,
-                        false,
-                        #[inline(always)]
-                        |z, _, _| z,
-                    );
+                    let size = [rows.len() * s, l.inputs.next_multiple_of(PAD), l.outputs];
+                    let d = Strided { data: &d_currents[i - 1][first * s * ld..], row: ld, col: 1 };
+                    let w = RowMajor { data: &self.net.layers[i].w, ld: ldi };
+                    product::<V, 2>(size, d, w, (d_spikes, ldi), false, as_is);
                 }
             }
         }
@@ -886,37 +858,8 @@ impl LaneKernel for Backward<'_> {
         for (i, dy, input) in ends {
             let l = &layers[i];
             let (ldi, ldo) = (leading(l.inputs), leading(l.outputs));
-            let at = Strided { data: dy, row: 1, col: ldo };
-            let x = RowMajor { data: input, ld: ldi };
-            let cols = l.inputs.next_multiple_of(PAD);
-            if l.outputs < 12 {
-                product::<V, 4>(
-                    l.outputs,
-                    cols,
-                    rows,
-                    at,
-                    x,
-                    &mut w[i],
-                    ldi,
-                    true,
-                    #[inline(always)]
-                    |z, _, _| z,
-                );
-            } else {
-                product::<V, 2>(
-                    l.outputs,
-                    cols,
-                    rows,
-                    at,
-                    x,
-                    &mut w[i],
-                    ldi,
-                    true,
-                    #[inline(always)]
-                    |z, _, _| z,
-                );
-            }
-            column_sums::<V>(rows, l.outputs.next_multiple_of(PAD), dy, ldo, &mut b[i]);
+            let (dy, x) = (RowMajor { data: dy, ld: ldo }, RowMajor { data: input, ld: ldi });
+            layer_sums::<V>([rows, l.outputs, l.inputs], dy, x, (&mut w[i], ldi), &mut b[i]);
         }
     }
 }

@@ -59,6 +59,18 @@ pub struct Series {
     pub points: Vec<Point>,
 }
 
+impl Series {
+    pub fn new(agent: &str, look: Look, points: Vec<Point>) -> Series {
+        Series { agent: agent.to_string(), look, points }
+    }
+
+    /// An agent that does not learn, from one end of the x axis to the other.
+    pub fn level(agent: &str, y: f64, ends: (f64, f64)) -> Series {
+        let point = |x| Point { x, y, interval: None, x_interval: None };
+        Series::new(agent, Look::Level, vec![point(ends.0), point(ends.1)])
+    }
+}
+
 /// What a paper's number says of y.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Reach {
@@ -235,6 +247,84 @@ impl ValueFormatter<f64> for Axis {
 type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
 type Drawn = Result<(), DrawingAreaErrorKind<std::io::Error>>;
 
+/// An SVG document of this height, [`WIDTH_PX`] wide: the title and what `draw` adds.
+fn document(
+    title: &str,
+    height_px: u32,
+    draw: impl FnOnce(&Area) -> Drawn,
+) -> Result<Option<String>, ReportError> {
+    let size = (WIDTH_PX * UNITS_PER_PX, height_px * UNITS_PER_PX);
+    let mut out = String::new();
+    let drawn = |out: &mut String| -> Drawn {
+        let root = SVGBackend::with_string(out, size).into_drawing_area();
+        root.fill(&WHITE)?;
+        write(&root, title, (px(16.0), px(10.0)), 15.0, (HPos::Left, VPos::Top))?;
+        draw(&root)?;
+        root.present()
+    };
+    drawn(&mut out).map_err(|e| ReportError::Figure { name: title.into(), message: e.to_string() })?;
+    // Drawn in fine units, shown at its real width.
+    let fine = format!("width=\"{}\" height=\"{}\"", size.0, size.1);
+    Ok(Some(out.replacen(&fine, &format!("width=\"{WIDTH_PX}\" height=\"{height_px}\""), 1)))
+}
+
+/// Writes a text with this side of it at `at`.
+fn write(area: &Area, text: &str, at: (i32, i32), size_px: f64, (h, v): (HPos, VPos)) -> Drawn {
+    area.draw(&Text::new(text.to_string(), at, font(size_px).pos(Pos::new(h, v))))
+}
+
+/// An interval between two places, with caps that reach so far to both sides.
+fn error_bar(area: &Area, ends: [(i32, i32); 2], line: ShapeStyle, (across, up): (f64, f64)) -> Drawn {
+    area.draw(&PathElement::new(ends.to_vec(), line))?;
+    for (x, y) in ends {
+        let cap = vec![(x - px(across), y - px(up)), (x + px(across), y + px(up))];
+        area.draw(&PathElement::new(cap, line))?;
+    }
+    Ok(())
+}
+
+/// Ticks of an axis over a range of what it is linear in.
+fn ticks((lo, hi): (f64, f64), log: bool, wanted: usize) -> Vec<f64> {
+    match log {
+        true => log_ticks(10f64.powf(lo), 10f64.powf(hi)).iter().map(|v| v.log10()).collect(),
+        false => round_ticks(lo, hi, wanted),
+    }
+}
+
+/// Smallest and largest.
+pub(crate) fn extent(xs: impl Iterator<Item = f64>) -> (f64, f64) {
+    xs.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), x| (a.min(x), b.max(x)))
+}
+
+type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<Axis, Axis>>;
+
+/// Axes with their grid; a label that is empty is not there.
+fn chart<'a, 'b>(
+    plot: &'a Area<'b>,
+    left_px: f64,
+    [x, y]: [Axis; 2],
+    [x_label, y_label]: [&str; 2],
+) -> Result<Chart<'a, 'b>, DrawingAreaErrorKind<std::io::Error>> {
+    let mut chart = ChartBuilder::on(plot)
+        .x_label_area_size(px(46.0))
+        .y_label_area_size(px(left_px))
+        .build_cartesian_2d(x, y)?;
+    let mut mesh = chart.configure_mesh();
+    mesh.bold_line_style(stroke(RGBColor(0xDD, 0xDD, 0xDD), 0.75))
+        .light_line_style(TRANSPARENT)
+        .axis_style(stroke(RGBColor(0x66, 0x66, 0x66), 1.0))
+        .label_style(font(13.0))
+        .axis_desc_style(font(14.0));
+    if !x_label.is_empty() {
+        mesh.x_desc(x_label);
+    }
+    if !y_label.is_empty() {
+        mesh.y_desc(y_label);
+    }
+    mesh.draw()?;
+    Ok(chart)
+}
+
 /// A marker of about `size_px` across at `at`, filled or hollow.
 fn marker(area: &Area, at: (i32, i32), shape: Shape, color: RGBColor, size_px: f64, hollow: bool) -> Drawn {
     let r = f64::from(px(size_px / 2.0));
@@ -354,6 +444,11 @@ fn text_width_px(text: &str, size_px: f64) -> f64 {
 }
 
 impl Figure {
+    /// Nothing yet, in these colours.
+    pub fn with(palette: impl Into<Palette>) -> Figure {
+        Figure { palette: palette.into(), ..Figure::default() }
+    }
+
     fn x(&self, x: f64) -> f64 {
         if self.log_x { x.log10() } else { x }
     }
@@ -389,7 +484,7 @@ impl Figure {
     /// # Errors
     /// [`ReportError::Figure`] if plotters fails.
     pub fn svg(&self) -> Result<Option<String>, ReportError> {
-        let xs = || {
+        let xs = {
             let ends = |p: &Point| [Some(p.x), p.x_interval.map(|i| i.lo), p.x_interval.map(|i| i.hi)];
             let ours = self.series.iter().flat_map(|s| &s.points).flat_map(ends).flatten();
             ours.chain(self.marks.iter().map(|m| m.x)).map(|x| self.x(x)).filter(|x| x.is_finite())
@@ -408,24 +503,18 @@ impl Figure {
             let pad = if hi > lo { part * (hi - lo) } else { 0.5 * hi.abs().max(1.0) };
             (lo - pad, hi + pad)
         };
-        let (x_lo, x_hi) = (xs().fold(f64::INFINITY, f64::min), xs().fold(f64::NEG_INFINITY, f64::max));
+        let (x_lo, x_hi) = extent(xs);
         let x_range = spread(x_lo, x_hi, 0.03);
-        let (y_lo, y_hi) = (
-            ys.iter().copied().fold(f64::INFINITY, f64::min),
-            ys.iter().copied().fold(f64::NEG_INFINITY, f64::max),
-        );
+        let (y_lo, y_hi) = extent(ys.iter().copied());
         let y_range = if self.from_zero && !self.log_y && y_lo >= 0.0 && y_hi > 0.0 {
             (0.0, y_hi * 1.05)
         } else {
             spread(y_lo, y_hi, 0.05)
         };
-        let mut out = String::new();
-        self.draw(&mut out, x_range, y_range)
-            .map_err(|e| ReportError::Figure { name: self.title.clone(), message: e.to_string() })?;
-        Ok(Some(out))
+        self.draw(x_range, y_range)
     }
 
-    fn draw(&self, out: &mut String, x_range: (f64, f64), y_range: (f64, f64)) -> Drawn {
+    fn draw(&self, x_range: (f64, f64), y_range: (f64, f64)) -> Result<Option<String>, ReportError> {
         let legend = self.legend();
         let (text_px, sample_px) = (13.0, 34.0);
         let widest = legend.iter().map(|(_, t)| text_width_px(t, text_px)).fold(0.0, f64::max);
@@ -434,45 +523,18 @@ impl Figure {
         let columns = (((f64::from(WIDTH_PX) - left_px) / cell_px).floor() as usize).max(1);
         let rows = legend.len().div_ceil(columns);
         let height_px = PLOT_HEIGHT_PX + (rows as f64 * LEGEND_ROW_PX + LEGEND_GAP_PX + 8.0) as u32;
-        let size = (WIDTH_PX * UNITS_PER_PX, height_px * UNITS_PER_PX);
-        {
-            let root = SVGBackend::with_string(out, size).into_drawing_area();
-            root.fill(&WHITE)?;
-            root.draw(&Text::new(self.title.clone(), (px(left_px), px(10.0)), font(15.0)))?;
+        document(&self.title, height_px, |root| {
             let plot = root.margin(px(36.0), px(f64::from(height_px - PLOT_HEIGHT_PX)), px(4.0), px(16.0));
 
             let x_ticks = match self.x_ticks.is_empty() {
-                true if self.log_x => {
-                    let ticks = log_ticks(10f64.powf(x_range.0), 10f64.powf(x_range.1));
-                    ticks.iter().map(|v| v.log10()).collect()
-                }
-                true => round_ticks(x_range.0, x_range.1, 8),
+                true => ticks(x_range, self.log_x, 8),
                 false => self.x_ticks.iter().map(|x| self.x(*x)).collect(),
             };
-            let y_ticks: Vec<f64> = match self.log_y {
-                true => log_ticks(10f64.powf(y_range.0), 10f64.powf(y_range.1))
-                    .iter()
-                    .map(|v| v.log10())
-                    .collect(),
-                false => round_ticks(y_range.0, y_range.1, 7),
-            };
-            let mut chart = ChartBuilder::on(&plot)
-                .x_label_area_size(px(46.0))
-                .y_label_area_size(px(66.0))
-                .build_cartesian_2d(
+            let axes = [
                 Axis { range: x_range, ticks: x_ticks, log: self.log_x },
-                Axis { range: y_range, ticks: y_ticks, log: self.log_y },
-            )?;
-            chart
-                .configure_mesh()
-                .bold_line_style(stroke(RGBColor(0xDD, 0xDD, 0xDD), 0.75))
-                .light_line_style(TRANSPARENT)
-                .axis_style(stroke(RGBColor(0x66, 0x66, 0x66), 1.0))
-                .x_desc(self.x_label.clone())
-                .y_desc(self.y_label.clone())
-                .label_style(font(13.0))
-                .axis_desc_style(font(14.0))
-                .draw()?;
+                Axis { range: y_range, ticks: ticks(y_range, self.log_y, 7), log: self.log_y },
+            ];
+            let mut chart = chart(&plot, 66.0, axes, [&self.x_label, &self.y_label])?;
 
             let inside = |p: &Point| self.y(p.y).map(|y| (self.x(p.x), y));
             for s in self.series.iter().filter(|s| s.look == Look::Curve) {
@@ -509,7 +571,7 @@ impl Figure {
                 let every = s.points.len().div_ceil(CURVE_MARKERS).max(1);
                 let skip = (2 * i + 1) * every / (2 * self.series.len());
                 for xy in s.points.iter().skip(skip).step_by(every).filter_map(inside) {
-                    marker(&root, chart.backend_coord(&xy), shape, color, 7.0, false)?;
+                    marker(root, chart.backend_coord(&xy), shape, color, 7.0, false)?;
                 }
             }
             let marked = |s: &&Series| matches!(s.look, Look::Points | Look::Marks);
@@ -519,21 +581,13 @@ impl Figure {
                     let Some(at) = inside(p).map(|xy| chart.backend_coord(&xy)) else { continue };
                     let end = |y: f64| self.y(y).map(|y| chart.backend_coord(&(self.x(p.x), y)));
                     if let Some((lo, hi)) = p.interval.and_then(|i| Some((end(i.lo)?, end(i.hi)?))) {
-                        let bar = stroke(color, 1.4);
-                        root.draw(&PathElement::new(vec![lo, hi], bar))?;
-                        for (x, y) in [lo, hi] {
-                            root.draw(&PathElement::new(vec![(x - px(4.0), y), (x + px(4.0), y)], bar))?;
-                        }
+                        error_bar(root, [lo, hi], stroke(color, 1.4), (4.0, 0.0))?;
                     }
                     if let Some(i) = p.x_interval.filter(|i| self.x(i.lo).is_finite()) {
-                        let bar = stroke(color, 1.4);
                         let ends = [i.lo, i.hi].map(|x| (chart.backend_coord(&(self.x(x), 0.0)).0, at.1));
-                        root.draw(&PathElement::new(ends.to_vec(), bar))?;
-                        for (x, y) in ends {
-                            root.draw(&PathElement::new(vec![(x, y - px(4.0)), (x, y + px(4.0))], bar))?;
-                        }
+                        error_bar(root, ends, stroke(color, 1.4), (0.0, 4.0))?;
                     }
-                    marker(&root, at, shape, color, 8.0, false)?;
+                    marker(root, at, shape, color, 8.0, false)?;
                 }
             }
             for (i, m) in self.marks.iter().enumerate() {
@@ -555,15 +609,12 @@ impl Figure {
                     }
                     Reach::To(end) => {
                         let Some(high) = self.y(end).map(|y| at(y).1) else { continue };
-                        line(vec![(x, low), (x, high)])?;
-                        for y in [low, high] {
-                            line(vec![(x - px(5.0), y), (x + px(5.0), y)])?;
-                        }
-                        marker(&root, (x, (low + high) / 2), shape, BLACK, 12.0, true)?;
+                        error_bar(root, [(x, low), (x, high)], stroke(BLACK, 1.6), (5.0, 0.0))?;
+                        marker(root, (x, (low + high) / 2), shape, BLACK, 12.0, true)?;
                         continue;
                     }
                 }
-                marker(&root, (x, low), shape, BLACK, 12.0, true)?;
+                marker(root, (x, low), shape, BLACK, 12.0, true)?;
             }
             let left_end = chart.backend_coord(&(x_range.0, y_range.0)).0;
             // A note stands at the first corner of its point that no marker and no other note has taken.
@@ -579,7 +630,7 @@ impl Figure {
                     [left, y - px(rise) - h, left + w, y - px(rise)]
                 };
                 // Right of the axis and inside the drawing.
-                let inner = |r: &[i32; 4]| r[0] >= left_end && r[2] <= size.0 as i32;
+                let inner = |r: &[i32; 4]| r[0] >= left_end && r[2] <= px(f64::from(WIDTH_PX));
                 let free = |r: &[i32; 4]| {
                     inner(r)
                         && taken.iter().all(|t| r[2] <= t[0] || t[2] <= r[0] || r[3] <= t[1] || t[3] <= r[1])
@@ -594,8 +645,7 @@ impl Figure {
                     None => spots[0][0],
                 };
                 taken.push(spot);
-                let style = font(12.0).pos(Pos::new(HPos::Left, VPos::Bottom));
-                root.draw(&Text::new(n.text.clone(), (spot[0], spot[3]), style))?;
+                write(root, &n.text, (spot[0], spot[3]), 12.0, (HPos::Left, VPos::Bottom))?;
             }
 
             for (i, (sample, text)) in legend.iter().enumerate() {
@@ -607,7 +657,7 @@ impl Figure {
                 let middle = (px(x + sample_px / 2.0), px(y));
                 match sample {
                     Sample::Paper(agent) => {
-                        marker(&root, middle, style_in(&self.palette, agent).1, BLACK, 12.0, true)?
+                        marker(root, middle, style_in(&self.palette, agent).1, BLACK, 12.0, true)?
                     }
                     Sample::Line(look, agent) => {
                         let (color, shape) = style_in(&self.palette, agent);
@@ -630,19 +680,14 @@ impl Figure {
                             root.draw(&PathElement::new(ends, stroke(color, 2.0)))?;
                         }
                         if matches!(look, Look::Points | Look::Marks | Look::Curve) {
-                            marker(&root, middle, shape, color, 8.0, false)?;
+                            marker(root, middle, shape, color, 8.0, false)?;
                         }
                     }
                 }
-                let style = font(text_px).pos(Pos::new(HPos::Left, VPos::Center));
-                root.draw(&Text::new(text.clone(), (to.0 + px(6.0), to.1), style))?;
+                write(root, text, (to.0 + px(6.0), to.1), text_px, (HPos::Left, VPos::Center))?;
             }
-            root.present()?;
-        }
-        // Drawn in fine units, shown at its real width.
-        let fine = format!("width=\"{}\" height=\"{}\"", size.0, size.1);
-        *out = out.replacen(&fine, &format!("width=\"{WIDTH_PX}\" height=\"{height_px}\""), 1);
-        Ok(())
+            Ok(())
+        })
     }
 }
 
@@ -673,6 +718,11 @@ pub struct Bars {
 }
 
 impl Bars {
+    /// Nothing yet, in these colours.
+    pub fn with(palette: impl Into<Palette>) -> Bars {
+        Bars { palette: palette.into(), ..Bars::default() }
+    }
+
     fn y(&self, y: f64) -> Option<f64> {
         if self.log_y { (y > 0.0).then(|| y.log10()) } else { Some(y) }.filter(|v| v.is_finite())
     }
@@ -685,7 +735,7 @@ impl Bars {
         let bars = || self.groups.iter().flat_map(|g| &g.1).chain(&self.levels);
         let ends = |b: &Bar| [Some(b.y), b.interval.map(|i| i.lo), b.interval.map(|i| i.hi)];
         let ys: Vec<f64> = bars().flat_map(ends).flatten().filter_map(|y| self.y(y)).collect();
-        let (lo, hi) = ys.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), y| (a.min(*y), b.max(*y)));
+        let (lo, hi) = extent(ys.iter().copied());
         if ys.is_empty() {
             return Ok(None);
         }
@@ -693,13 +743,10 @@ impl Bars {
             true => ((lo - 0.3).floor(), hi + 0.08 * (hi - lo).max(1.0)),
             false => (0.0, hi * 1.05),
         };
-        let mut out = String::new();
-        self.draw(&mut out, range)
-            .map_err(|e| ReportError::Figure { name: self.title.clone(), message: e.to_string() })?;
-        Ok(Some(out))
+        self.draw(range)
     }
 
-    fn draw(&self, out: &mut String, y_range: (f64, f64)) -> Drawn {
+    fn draw(&self, y_range: (f64, f64)) -> Result<Option<String>, ReportError> {
         let mut agents: Vec<&str> = Vec::new();
         for b in self.groups.iter().flat_map(|g| &g.1) {
             if !agents.contains(&b.agent.as_str()) {
@@ -711,36 +758,14 @@ impl Bars {
         let columns = (((f64::from(WIDTH_PX) - 16.0) / cell_px).floor() as usize).max(1);
         let rows = names().count().div_ceil(columns);
         let height_px = PLOT_HEIGHT_PX + (rows as f64 * LEGEND_ROW_PX + LEGEND_GAP_PX + 8.0) as u32;
-        let size = (WIDTH_PX * UNITS_PER_PX, height_px * UNITS_PER_PX);
-        {
-            let root = SVGBackend::with_string(out, size).into_drawing_area();
-            root.fill(&WHITE)?;
-            root.draw(&Text::new(self.title.clone(), (px(16.0), px(10.0)), font(15.0)))?;
+        document(&self.title, height_px, |root| {
             let plot = root.margin(px(36.0), px(f64::from(height_px - PLOT_HEIGHT_PX)), px(4.0), px(16.0));
-            let ticks = match self.log_y {
-                true => {
-                    let decades = log_ticks(10f64.powf(y_range.0), 10f64.powf(y_range.1));
-                    decades.iter().map(|v| v.log10()).collect()
-                }
-                false => round_ticks(y_range.0, y_range.1, 7),
-            };
             let groups = self.groups.len() as f64;
-            let mut chart = ChartBuilder::on(&plot)
-                .x_label_area_size(px(46.0))
-                .y_label_area_size(px(66.0))
-                .build_cartesian_2d(
+            let axes = [
                 Axis { range: (0.0, groups), ticks: vec![], log: false },
-                Axis { range: y_range, ticks, log: self.log_y },
-            )?;
-            chart
-                .configure_mesh()
-                .bold_line_style(stroke(RGBColor(0xDD, 0xDD, 0xDD), 0.75))
-                .light_line_style(TRANSPARENT)
-                .axis_style(stroke(RGBColor(0x66, 0x66, 0x66), 1.0))
-                .y_desc(self.y_label.clone())
-                .label_style(font(13.0))
-                .axis_desc_style(font(14.0))
-                .draw()?;
+                Axis { range: y_range, ticks: ticks(y_range, self.log_y, 7), log: self.log_y },
+            ];
+            let chart = chart(&plot, 66.0, axes, ["", &self.y_label])?;
             for (g, (label, bars)) in self.groups.iter().enumerate() {
                 let width = 0.8 / agents.len() as f64;
                 for b in bars {
@@ -752,23 +777,18 @@ impl Bars {
                     let (low, high) = (corner(x, y_range.0), corner(x + 0.92 * width, top));
                     root.draw(&Rectangle::new([low, high], color.filled()))?;
                     if self.percent {
-                        let style = font(11.0).pos(Pos::new(HPos::Center, VPos::Bottom));
                         let at = ((low.0 + high.0) / 2, high.1 - px(2.0));
-                        root.draw(&Text::new(percent(b.y), at, style))?;
+                        write(root, &percent(b.y), at, 11.0, (HPos::Center, VPos::Bottom))?;
                     }
                     let end = |y: f64| self.y(y).map(|y| corner(x + 0.46 * width, y.max(y_range.0)));
                     if let Some((lo, hi)) = b.interval.and_then(|i| Some((end(i.lo)?, end(i.hi)?))) {
-                        let bar = stroke(INK, 1.4);
-                        root.draw(&PathElement::new(vec![lo, hi], bar))?;
-                        for (x, y) in [lo, hi] {
-                            root.draw(&PathElement::new(vec![(x - px(3.0), y), (x + px(3.0), y)], bar))?;
-                        }
+                        error_bar(root, [lo, hi], stroke(INK, 1.4), (3.0, 0.0))?;
                     }
                 }
                 let (x, y) = chart.backend_coord(&(g as f64 + 0.5, y_range.0));
                 for (line, text) in label.lines().enumerate() {
-                    let style = font(12.0).pos(Pos::new(HPos::Center, VPos::Top));
-                    root.draw(&Text::new(text.to_string(), (x, y + px(8.0 + 15.0 * line as f64)), style))?;
+                    let at = (x, y + px(8.0 + 15.0 * line as f64));
+                    write(root, text, at, 12.0, (HPos::Center, VPos::Top))?;
                 }
             }
             let dotted = |from: (i32, i32), to: i32, color: RGBColor| -> Drawn {
@@ -802,14 +822,10 @@ impl Bars {
                 } else {
                     dotted((px(x), px(y)), px(x + 22.0), color)?;
                 }
-                let style = font(13.0).pos(Pos::new(HPos::Left, VPos::Center));
-                root.draw(&Text::new(agent.to_string(), (px(x + 28.0), px(y)), style))?;
+                write(root, agent, (px(x + 28.0), px(y)), 13.0, (HPos::Left, VPos::Center))?;
             }
-            root.present()?;
-        }
-        let fine = format!("width=\"{}\" height=\"{}\"", size.0, size.1);
-        *out = out.replacen(&fine, &format!("width=\"{WIDTH_PX}\" height=\"{height_px}\""), 1);
-        Ok(())
+            Ok(())
+        })
     }
 }
 
@@ -849,15 +865,12 @@ impl Dots {
         if self.dots.is_empty() || xs.iter().any(|x| !x.is_finite()) {
             return Ok(None);
         }
-        let (lo, hi) = xs.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), x| (a.min(*x), b.max(*x)));
+        let (lo, hi) = extent(xs.iter().copied());
         let pad = (0.05 * (hi - lo)).max(0.02);
-        let mut out = String::new();
-        self.draw(&mut out, (lo - pad, hi + pad))
-            .map_err(|e| ReportError::Figure { name: self.title.clone(), message: e.to_string() })?;
-        Ok(Some(out))
+        self.draw((lo - pad, hi + pad))
     }
 
-    fn draw(&self, out: &mut String, range: (f64, f64)) -> Drawn {
+    fn draw(&self, range: (f64, f64)) -> Result<Option<String>, ReportError> {
         let text_px = 12.0;
         // Identifiers are wider than prose.
         let width_px = |label: &str| 1.18 * text_width_px(label, text_px);
@@ -870,26 +883,13 @@ impl Dots {
         };
         let rows = self.dots.len() as f64;
         let height_px = (36.0 + rows * DOT_ROW_PX + 60.0) as u32;
-        let size = (WIDTH_PX * UNITS_PER_PX, height_px * UNITS_PER_PX);
-        {
-            let root = SVGBackend::with_string(out, size).into_drawing_area();
-            root.fill(&WHITE)?;
-            root.draw(&Text::new(self.title.clone(), (px(16.0), px(10.0)), font(15.0)))?;
+        document(&self.title, height_px, |root| {
             let plot = root.margin(px(36.0), px(8.0), px(labels_px), px(24.0));
-            let ticks = log_ticks(10f64.powf(range.0), 10f64.powf(range.1));
-            let mut chart = ChartBuilder::on(&plot).x_label_area_size(px(46.0)).build_cartesian_2d(
-                Axis { range, ticks: ticks.iter().map(|v| v.log10()).collect(), log: true },
+            let axes = [
+                Axis { range, ticks: ticks(range, true, 0), log: true },
                 Axis { range: (0.0, rows), ticks: vec![], log: false },
-            )?;
-            chart
-                .configure_mesh()
-                .bold_line_style(stroke(RGBColor(0xDD, 0xDD, 0xDD), 0.75))
-                .light_line_style(TRANSPARENT)
-                .axis_style(stroke(RGBColor(0x66, 0x66, 0x66), 1.0))
-                .x_desc(self.x_label.clone())
-                .label_style(font(13.0))
-                .axis_desc_style(font(14.0))
-                .draw()?;
+            ];
+            let chart = chart(&plot, 0.0, axes, [&self.x_label, ""])?;
             let at = |x: f64, row: f64| chart.backend_coord(&(x.log10(), rows - row));
             root.draw(&PathElement::new(vec![at(self.at, 0.0), at(self.at, rows)], stroke(INK, 1.2)))?;
             for (i, d) in self.dots.iter().enumerate() {
@@ -902,16 +902,12 @@ impl Dots {
                 let color = RGBColor(r, g, b);
                 let ends = vec![at(d.interval.lo, row), at(d.interval.hi, row)];
                 root.draw(&PathElement::new(ends, stroke(color, 1.8)))?;
-                marker(&root, at(d.x, row), Shape::Circle, color, 7.0, !d.strong)?;
-                let style = font(text_px).pos(Pos::new(HPos::Right, VPos::Center));
+                marker(root, at(d.x, row), Shape::Circle, color, 7.0, !d.strong)?;
                 let left = (px(labels_px - 8.0), at(self.at, row).1);
-                root.draw(&Text::new(shortened(&d.label), left, style))?;
+                write(root, &shortened(&d.label), left, text_px, (HPos::Right, VPos::Center))?;
             }
-            root.present()?;
-        }
-        let fine = format!("width=\"{}\" height=\"{}\"", size.0, size.1);
-        *out = out.replacen(&fine, &format!("width=\"{WIDTH_PX}\" height=\"{height_px}\""), 1);
-        Ok(())
+            Ok(())
+        })
     }
 }
 
@@ -938,6 +934,24 @@ pub(crate) struct Plate {
     pub(crate) caption: String,
     /// What is missing if it cannot be drawn.
     pub(crate) needs: &'static str,
+}
+
+impl Plate {
+    /// Files and documents of all, `None` for one that has nothing to show.
+    ///
+    /// # Errors
+    /// [`ReportError::Figure`] if plotters fails.
+    pub(crate) fn svgs(plates: &[Plate]) -> Result<Vec<(&'static str, Option<String>)>, ReportError> {
+        plates.iter().map(|p| Ok((p.file, p.picture.svg()?))).collect()
+    }
+
+    /// The figure with its caption, or what is missing for it.
+    pub(crate) fn write(&self, out: &mut String, drawn: bool) {
+        out.push_str(&match drawn {
+            true => format!("![{}]({})\n\n", self.caption, self.file),
+            false => format!("Figure {} is not drawn: {} in this run.\n\n", self.number, self.needs),
+        });
+    }
 }
 
 /// Panics unless every swatch has a name and a colour of its own, and all that have a marker another one.

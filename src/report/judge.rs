@@ -87,6 +87,13 @@ pub(crate) fn unless_astray(
     if evidence.is_empty() { of() } else { Judgement { verdict: Verdict::LeftTrustRegion, evidence } }
 }
 
+/// A claim that holds or not by what is told, of agents of which some are missing.
+pub(crate) fn holds_or_not(holds: bool, told: String, missing: &[String]) -> Judgement {
+    let evidence: Vec<String> = std::iter::once(told).chain(not_compared(missing)).collect();
+    let verdict = in_part(if holds { Verdict::Holds } else { Verdict::Fails }, missing);
+    Judgement { verdict, evidence: evidence.join(". ") }
+}
+
 /// Judges a claim about `wanted` agents from its comparisons.
 pub(crate) fn judge(pairs: &[Pair], wanted: &[&str]) -> Judgement {
     let with = |v: Verdict| pairs.iter().filter(move |p| p.verdict() == v);
@@ -204,9 +211,8 @@ pub(crate) fn claims_table<'a>(
     claims: impl Iterator<Item = (&'a str, &'a str)>,
     judgements: &[Judgement],
 ) -> String {
-    let row = |((figure, text), j): ((&str, &str), &Judgement)| {
+    let rows = rows_of(claims.zip(judgements), |((figure, text), j)| {
         vec![figure.to_string(), text.to_string(), j.verdict.text().to_string(), j.evidence.clone()]
-    };
-    let rows: Vec<Vec<String>> = claims.zip(judgements).map(row).collect();
+    });
     table("figure | claim | here | numbers", 4, &rows)
 }

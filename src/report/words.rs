@@ -4,7 +4,7 @@ use super::figure::Point;
 use crate::config::Layered;
 use crate::num::stats::{self, Bootstrap, Interval};
 use crate::run::rows::Manifest;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 use std::sync::{Arc, Mutex};
 
@@ -41,6 +41,12 @@ impl Estimate {
             (None, 1) => "one seed: no interval".to_string(),
             (None, _) => "not finite: no interval".to_string(),
         }
+    }
+
+    /// The interval of an energy, in units that leave few digits.
+    pub(crate) fn joules_text(&self) -> String {
+        self.interval
+            .map_or("one seed: no interval".into(), |i| format!("{} to {}", joules(i.lo), joules(i.hi)))
     }
 
     /// For a cell or a sentence that has no room for words.
@@ -140,6 +146,70 @@ pub(crate) fn table(header: &str, text_columns: usize, rows: &[Vec<String>]) -> 
     }
     out.push('\n');
     out
+}
+
+/// The rows of a table, one for each item that `row` gives one for.
+pub(crate) fn rows_of<T, R: Into<Option<Vec<String>>>>(
+    items: impl IntoIterator<Item = T>,
+    row: impl FnMut(T) -> R,
+) -> Vec<Vec<String>> {
+    items.into_iter().map(row).filter_map(Into::into).collect()
+}
+
+/// Writes the [`table`] of [`rows_of`] these items.
+pub(crate) fn write_table<T, R: Into<Option<Vec<String>>>>(
+    out: &mut String,
+    header: &str,
+    text_columns: usize,
+    items: impl IntoIterator<Item = T>,
+    row: impl FnMut(T) -> R,
+) {
+    out.push_str(&table(header, text_columns, &rows_of(items, row)));
+}
+
+/// The header of a table with a column for each of `values`.
+pub(crate) fn header_over(first: &str, values: &[f64], unit: &str) -> String {
+    values.iter().fold(first.to_string(), |header, v| format!("{header} | {v} {unit}"))
+}
+
+/// How many seeds there are, in words.
+pub(crate) fn seeds_words(most: Option<usize>) -> String {
+    match most {
+        None => "no evaluated seed".to_string(),
+        Some(1) => "one seed".to_string(),
+        Some(n) => format!("up to {n} seeds"),
+    }
+}
+
+/// What to say of intervals over so few seeds.
+pub(crate) fn few_seeds(estimates: impl Iterator<Item = Estimate>) -> String {
+    match estimates.map(|e| e.seeds).filter(|n| *n > 1).min() {
+        Some(n) if n < 5 => format!(" With {n} seeds such an interval is too narrow; take it as a hint."),
+        _ => String::new(),
+    }
+}
+
+/// The finite ones in ascending order, each once.
+pub(crate) fn distinct(values: impl Iterator<Item = f64>) -> Vec<f64> {
+    let mut values: Vec<f64> = values.filter(|x| x.is_finite()).collect();
+    values.sort_by(f64::total_cmp);
+    values.dedup();
+    values
+}
+
+/// Means per seed of (seed, value), in the order of the seeds.
+pub(crate) fn seed_means(values: impl Iterator<Item = (u32, f64)>) -> BTreeMap<u32, f64> {
+    let mut lists: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
+    for (seed, value) in values {
+        lists.entry(seed).or_default().push(value);
+    }
+    lists.into_iter().map(|(seed, list)| (seed, stats::mean(&list))).collect()
+}
+
+/// A list of numbers, or `-`.
+pub(crate) fn numbers(values: &[f64]) -> String {
+    let all: Vec<String> = values.iter().map(f64::to_string).collect();
+    if all.is_empty() { "-".into() } else { all.join(", ") }
 }
 
 /// Resamples by number of seeds: each is drawn once, so all quantities of a run see the same ones.

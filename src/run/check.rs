@@ -2,10 +2,10 @@
 //! same environment.
 
 use crate::env::lanes::{self, Physics, PlainEnv};
-use crate::env::{At, Env, EnvBuffers, StepArgs, StepSlices, TERMINATED, TRUNCATED};
+use crate::env::{At, Env, EnvBuffers, Slot, StepArgs, TERMINATED, TRUNCATED};
 use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source};
 use crate::kernels::Cost;
-use crate::kernels::compare::{Comparison, Tol, compare_bits, compare_exact, compare_scaled};
+use crate::kernels::compare::{Comparison, Tol, bits, compare_bits, compare_exact, compare_scaled};
 use crate::kernels::inputs::normal;
 use crate::num::real::counted::{Counted, operations};
 use std::marker::PhantomData;
@@ -13,45 +13,15 @@ use std::marker::PhantomData;
 /// Actions `[n, A]` of a slot, from the number of the slot and n: as a policy of the task could choose them.
 pub type Actions<'a> = &'a dyn Fn(u32, usize) -> Vec<f32>;
 
-/// What a slot, or a reset, leaves behind.
-struct Slot {
-    /// `[S, envs]`
-    state: Vec<f32>,
-    /// `[envs, O]`
-    obs: Vec<f32>,
-    final_obs: Vec<f32>,
-    /// `[envs]`
-    reward: Vec<f32>,
-    flags: Vec<u32>,
-    /// `[metrics, envs]`
-    metrics: Vec<f32>,
-}
-
 /// One slot from a state under an action; without them a reset. What is not written is NaN, or all bits of the flags.
 fn slot(env: &dyn Env, at: &At, from: Option<(&[f32], &[f32])>, full: bool) -> Slot {
     let (n, size) = (at.envs, env.sizes());
-    let poison = |len: usize| vec![f32::NAN; len * n];
-    let mut out = Slot {
-        state: poison(size.state),
-        obs: poison(size.obs),
-        final_obs: poison(size.obs),
-        reward: poison(1),
-        flags: vec![u32::MAX; n],
-        metrics: poison(size.metrics),
-    };
+    let state = from.map_or_else(|| vec![f32::NAN; size.state * n], |(state, _)| state.to_vec());
+    let mut out = Slot::filled(state, [size.obs * n, size.obs * n, n, size.metrics * n], f32::NAN);
+    out.flags.fill(u32::MAX);
     match from {
         None => env.reset(at, &mut out.state, &mut out.obs),
-        Some((state, action)) => {
-            out.state.copy_from_slice(state);
-            let slices = StepSlices {
-                final_obs: &mut out.final_obs,
-                reward: &mut out.reward,
-                flags: &mut out.flags,
-                metrics: Some(&mut out.metrics),
-                full,
-            };
-            env.step(at, action, &mut out.state, &mut out.obs, slices);
-        }
+        Some((_, action)) => out.step(env, at, action, full),
     }
     out
 }
@@ -59,10 +29,6 @@ fn slot(env: &dyn Env, at: &At, from: Option<(&[f32], &[f32])>, full: bool) -> S
 /// Column `e` of `[rows, n]`.
 fn column(all: &[f32], n: usize, e: usize) -> Vec<f32> {
     all.iter().skip(e).step_by(n).copied().collect()
-}
-
-fn bits(x: &[f32]) -> Vec<u32> {
-    x.iter().map(|x| x.to_bits()).collect()
 }
 
 fn ensure(holds: bool, what: impl FnOnce() -> String) -> Result<(), String> {

@@ -72,7 +72,7 @@ pub fn build(mk: &Maker, stem: &str) -> Result<Option<Case>, GpuError> {
                 let (first, second) = (mk.zeros("m", &[r, p])?, mk.zeros("v", &[r, p])?);
                 let rows = mk.upload("hyper", &[r, 8], &vec![hyper.row::<f32>(); r].concat())?;
                 let kernel = adam::Adam::new(gpu, &spec)?;
-                let bound = kernel.bind(gpu, &params, &grads, &norms, &first, &second, &rows);
+                let bound = kernel.bind(gpu, &params, &grads, &norms, &first, &second, &rows, &rows);
                 Ok(Box::new(move |pass: &mut wgpu::ComputePass| bound.record(pass, &hyper.args(1))))
             })
         }

@@ -6,7 +6,7 @@ use crate::bench::compare::{Comparison, NOISE, Pair, Place, Set, Verdict};
 use crate::num::stats::{Interval, RESAMPLES};
 use crate::report::figure::{Dot, Dots};
 use crate::report::frames;
-use crate::report::words::{code, table};
+use crate::report::words::{code, write_table};
 use crate::report::{ReportError, page, write_whole};
 use crate::run::rows::Manifest;
 use std::fmt::Write;
@@ -41,10 +41,10 @@ pub fn markdown(names: [&str; 2], manifests: [Option<&Manifest>; 2], c: &Compari
             or(m.and_then(|m| m.started_utc.clone())),
         ]
     };
-    let rows: Vec<Vec<String>> = [("A", 0), ("B", 1)]
-        .map(|(letter, i)| [vec![letter.to_string()], about(names[i], manifests[i])].concat())
-        .to_vec();
-    out.push_str(&table(" | folder | devices | revision | reported (UTC)", 5, &rows));
+    let header = " | folder | devices | revision | reported (UTC)";
+    write_table(&mut out, header, 5, [("A", 0), ("B", 1)], |(letter, i)| {
+        [vec![letter.to_string()], about(names[i], manifests[i])].concat()
+    });
     let real = || c.pairs.iter().filter(|p| !p.software);
     let count = |v: Verdict| real().filter(|p| p.verdict == v).count();
     let _ = writeln!(
@@ -110,7 +110,8 @@ fn pairs<'a>(out: &mut String, pairs: impl Iterator<Item = &'a Pair>) {
         "env_steps" => format!("{} steps/s", si(per_s)),
         _ => format!("{} inf./s", si(per_s)),
     };
-    let row = |p: &Pair| {
+    let header = "group | sizes | device | clock | A | B | ratio | 95 % interval | B is";
+    write_table(out, header, 4, pairs, |p| {
         vec![
             p.group.clone(),
             p.sizes.clone(),
@@ -122,10 +123,7 @@ fn pairs<'a>(out: &mut String, pairs: impl Iterator<Item = &'a Pair>) {
             interval(p),
             p.verdict.to_string(),
         ]
-    };
-    let rows: Vec<_> = pairs.map(row).collect();
-    let header = "group | sizes | device | clock | A | B | ratio | 95 % interval | B is";
-    out.push_str(&table(header, 4, &rows));
+    });
 }
 
 fn missing(out: &mut String, title: &str, places: &[Place]) {

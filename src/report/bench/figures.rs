@@ -83,7 +83,7 @@ fn roofline(view: &View, device: &str) -> Picture {
         series.push(Series { agent: name.into(), look: Look::Marks, points });
     }
     let ceiling = Swatch::new("ceiling", (0x00, 0x00, 0x00), Shape::None);
-    let palette = categories(families()).into_iter().chain([ceiling]).collect();
+    let palette: Vec<_> = categories(families()).into_iter().chain([ceiling]).collect();
     let mut notes = Vec::new();
     let roof = shown.iter().find(|r| !r.roofline_flops_per_s.is_nan());
     if let Some(r) = roof {
@@ -122,8 +122,7 @@ fn roofline(view: &View, device: &str) -> Picture {
             series,
             notes,
             sparse_notes: true,
-            palette,
-            ..Figure::default()
+            ..Figure::with(palette)
         }),
     }
 }
@@ -311,8 +310,7 @@ fn energy(view: &View, unit: &str, work: &str, file: &str) -> Picture {
             y_label: "energy (J)".into(),
             log_y: true,
             groups,
-            palette: categories(palette).into(),
-            ..Bars::default()
+            ..Bars::with(categories(palette))
         }),
     }
 }

@@ -9,7 +9,7 @@ use crate::bench::energy::{INFERENCE, MODEL, STEP};
 use crate::energy::accounts::{EFFECTIVE, MEASURED, MEMORY, PAPER};
 use crate::energy::meters::{AGREES, MIN_WINDOW_S, REPEATS};
 use crate::num::stats::RESAMPLES;
-use crate::report::words::{code, joules, table, write_manifest};
+use crate::report::words::{code, joules, rows_of, table, write_manifest, write_table};
 use crate::run::rows::{BenchEnergyRow, BenchRow};
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -22,6 +22,14 @@ fn time_with(s: f64, lo: f64, hi: f64) -> String {
     let units = [(1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns")];
     let (unit, name) = units.into_iter().find(|(u, _)| s >= 0.9995 * u).unwrap_or((1e-9, "ns"));
     format!("{} ({} to {}) {name}", three(s / unit), three(lo / unit), three(hi / unit))
+}
+
+/// The time of a benchmark by its own clock.
+fn time_of(r: &BenchRow) -> String {
+    match r.clock.as_str() {
+        "device" => time_with(r.device_s, r.device_lo_s, r.device_hi_s),
+        _ => time_with(r.wall_s, r.wall_lo_s, r.wall_hi_s),
+    }
 }
 
 pub(super) fn percent(share: f64) -> String {
@@ -72,7 +80,7 @@ fn devices(out: &mut String, view: &View) {
             n => format!("{n} devices"),
         },
     );
-    let row = |device: &&str| {
+    let rows = rows_of(&view.devices, |device| {
         let r = view.real.iter().find(|r| r.device == *device)?;
         let threads = r.threads.map_or("-".into(), |n| n.to_string());
         let first = view.section(device, "ceiling").count();
@@ -85,8 +93,7 @@ fn devices(out: &mut String, view: &View) {
             threads,
             benchmarks.to_string(),
         ])
-    };
-    let rows: Vec<_> = view.devices.iter().filter_map(row).collect();
+    });
     if !rows.is_empty() {
         out.push_str(&table("device | name | kind | driver | threads | benchmarks", 4, &rows));
     }
@@ -100,17 +107,12 @@ fn ceilings(out: &mut String, view: &View) {
             // Of a matrix product the bytes are beside the point.
             let (speed, unit) =
                 if r.flops_per_s.is_nan() { (r.bytes_per_s, "B/s") } else { (r.flops_per_s, "FLOP/s") };
-            let seconds = if r.clock == "device" {
-                time_with(r.device_s, r.device_lo_s, r.device_hi_s)
-            } else {
-                time_with(r.wall_s, r.wall_lo_s, r.wall_hi_s)
-            };
             rows.push(vec![
                 code(device),
                 r.group.clone(),
                 r.sizes.clone(),
                 r.clock.clone(),
-                seconds,
+                time_of(r),
                 format!("{}{unit}", spaced(&si(speed))),
             ]);
         }
@@ -210,16 +212,14 @@ fn kernels(out: &mut String, view: &View, show: &dyn Fn(&mut String, &str)) {
         shown.sort_by(|a, b| b.roofline_share.total_cmp(&a.roofline_share).then(a.group.cmp(&b.group)));
         let nan_last = |r: &&BenchRow| r.roofline_share.is_nan();
         shown.sort_by_key(nan_last);
-        let row = |r: &&BenchRow| {
-            let (s, lo, hi) = match r.clock.as_str() {
-                "device" => (r.device_s, r.device_lo_s, r.device_hi_s),
-                _ => (r.wall_s, r.wall_lo_s, r.wall_hi_s),
-            };
+        let header = "kernel | sizes | clock | time | FLOP/s | B/s | FLOP/B | of compute ceiling | \
+             of memory ceiling | of roofline | bound by";
+        write_table(out, header, 3, &shown, |r| {
             vec![
                 r.group.clone(),
                 r.sizes.clone(),
                 r.clock.clone(),
-                time_with(s, lo, hi),
+                time_of(r),
                 si(r.flops_per_s),
                 si(r.bytes_per_s),
                 three(r.flops_per_byte),
@@ -228,11 +228,7 @@ fn kernels(out: &mut String, view: &View, show: &dyn Fn(&mut String, &str)) {
                 percent(r.roofline_share),
                 or_dash(&r.bound),
             ]
-        };
-        let rows: Vec<_> = shown.iter().map(row).collect();
-        let header = "kernel | sizes | clock | time | FLOP/s | B/s | FLOP/B | of compute ceiling | \
-             of memory ceiling | of roofline | bound by";
-        out.push_str(&table(header, 3, &rows));
+        });
         let mut missing: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for r in shown.iter().filter(|r| !r.reason.is_empty()) {
             missing.entry(&r.reason).or_default().push(&r.group);
@@ -260,21 +256,18 @@ fn replicas(out: &mut String, view: &View, show: &dyn Fn(&mut String, &str)) {
     }
     out.push_str("## Many small replicas\n\n");
     show(out, "replicas.svg");
-    let mut rows = Vec::new();
-    for ((device, fixed), times) in &lines {
-        for (n, [batched, serial]) in times {
-            rows.push(vec![
-                code(device),
-                or_dash(fixed),
-                n.to_string(),
-                time(*batched),
-                time(*serial),
-                percent(batched / serial),
-            ]);
-        }
-    }
     let header = "device | other sizes | R | in one batch | one after another | batch over serial";
-    out.push_str(&table(header, 2, &rows));
+    let all = lines.iter().flat_map(|(line, times)| times.iter().map(move |(n, both)| (line, n, both)));
+    write_table(out, header, 2, all, |((device, fixed), n, [batched, serial])| {
+        vec![
+            code(device),
+            or_dash(fixed),
+            n.to_string(),
+            time(*batched),
+            time(*serial),
+            percent(batched / serial),
+        ]
+    });
 }
 
 fn phases(out: &mut String, view: &View, show: &dyn Fn(&mut String, &str)) {
@@ -284,7 +277,8 @@ fn phases(out: &mut String, view: &View, show: &dyn Fn(&mut String, &str)) {
     }
     out.push_str("## Phases of an update\n\n");
     show(out, "phases.svg");
-    let cells = rows.iter().map(|p| {
+    let header = "device | task | policy | sizes | phase | median time | share";
+    write_table(out, header, 5, rows, |p| {
         vec![
             code(&p.device),
             or_dash(&p.task),
@@ -295,8 +289,6 @@ fn phases(out: &mut String, view: &View, show: &dyn Fn(&mut String, &str)) {
             percent(p.share),
         ]
     });
-    let header = "device | task | policy | sizes | phase | median time | share";
-    out.push_str(&table(header, 5, &cells.collect::<Vec<_>>()));
 }
 
 /// Columns of the energy table: method, constants.
@@ -407,11 +399,15 @@ fn software(out: &mut String, view: &View) {
     for r in &view.software {
         groups.entry((&r.device_name, &r.group, &r.check)).or_default().push(&r.sizes);
     }
-    let row = |((name, group, check), sizes): ((&str, &str, &str), Vec<&str>)| {
-        vec![name.to_string(), group.to_string(), sizes.join("; "), or_dash(check)]
-    };
-    let rows: Vec<_> = groups.into_iter().map(row).collect();
-    out.push_str(&table("adapter | group | sizes | compared before", 4, &rows));
+    write_table(
+        out,
+        "adapter | group | sizes | compared before",
+        4,
+        groups,
+        |((name, group, check), sizes)| {
+            vec![name.to_string(), group.to_string(), sizes.join("; "), or_dash(check)]
+        },
+    );
 }
 
 fn left_out(out: &mut String, view: &View) {

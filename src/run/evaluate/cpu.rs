@@ -1,7 +1,7 @@
 //! Evaluation on the CPU: vector lanes, rayon; chunks of episodes in the order of their numbers.
 
 use super::{Controller, Job, KEY_BATCH, Moment, Outcome, Sums};
-use crate::env::{At, StepSlices};
+use crate::env::{At, Slot};
 use crate::kernels::ddpg_act;
 use crate::learn::ppo_cpu::SampleGaussian;
 use crate::nets::Head;
@@ -63,11 +63,8 @@ pub(super) fn evaluate(job: &Job, progress: &(dyn Fn(u64) + Sync)) -> Vec<Outcom
 fn episodes(job: &Job, net: Option<&Packed>, start: At) -> Sums {
     let (env, size, envs) = (&*job.env, job.env.sizes(), start.envs);
     let (o, a, rows) = (size.obs, size.action, size.metrics);
-    let mut state = vec![0f32; size.state * envs];
-    let (mut obs, mut final_obs) = (vec![0f32; envs * o], vec![0f32; envs * o]);
-    let mut action = vec![0f32; envs * a];
-    let (mut logprob, mut reward, mut flags) = (vec![0f32; envs], vec![0f32; envs], vec![0u32; envs]);
-    let mut metrics = vec![0f32; rows * envs];
+    let mut now = Slot::filled(vec![0f32; size.state * envs], [envs * o, envs * o, envs, rows * envs], 0.0);
+    let (mut action, mut logprob) = (vec![0f32; envs * a], vec![0f32; envs]);
     let mut per_episode = vec![0f64; rows * envs];
     let mut sums = Sums::new(job);
     let own = match &job.controller {
@@ -76,16 +73,16 @@ fn episodes(job: &Job, net: Option<&Packed>, start: At) -> Sums {
     };
     let mut memory = vec![0f32; own * envs];
     let mut acts = net.map(|n| Activations::counting(&n.layout, envs));
-    env.reset(&start, &mut state, &mut obs);
+    env.reset(&start, &mut now.state, &mut now.obs);
     for slot in 0..size.slots {
         let at = At { clock: slot as u32, ..start };
         match &job.controller {
             Controller::Rule(rule) => {
-                rule.act(&Moment { at, state: &state, obs: &obs }, &mut memory, &mut action);
+                rule.act(&Moment { at, state: &now.state, obs: &now.obs }, &mut memory, &mut action);
             }
             Controller::Policy { policy, params: flat, greedy, .. } => {
                 let (net, acts) = (net.expect("one per replica"), acts.as_mut().expect("made above"));
-                let x = Strided { data: &obs, row: o, col: 1 };
+                let x = Strided { data: &now.obs, row: o, col: 1 };
                 forward(net, envs, x, acts);
                 acts.count(&net.layout, envs, x, &mut sums.activity);
                 let (mean, ld) = (acts.output(), leading(policy.net.outputs()));
@@ -127,19 +124,12 @@ fn episodes(job: &Job, net: Option<&Packed>, start: At) -> Sums {
                 }
             }
         }
-        let out = StepSlices {
-            final_obs: &mut final_obs,
-            reward: &mut reward,
-            flags: &mut flags,
-            metrics: Some(&mut metrics),
-            full: true,
-        };
-        env.step(&at, &action, &mut state, &mut obs, out);
-        for (sum, x) in per_episode.iter_mut().zip(&metrics) {
+        now.step(env, &at, &action, true);
+        for (sum, x) in per_episode.iter_mut().zip(&now.metrics) {
             *sum += f64::from(*x);
         }
         for (told, row) in sums.slots.iter_mut().zip(job.slots) {
-            for x in &metrics[row * envs..(row + 1) * envs] {
+            for x in &now.metrics[row * envs..(row + 1) * envs] {
                 told[slot][0] += f64::from(*x);
                 told[slot][1] += f64::from(*x) * f64::from(*x);
             }

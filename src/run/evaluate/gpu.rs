@@ -2,7 +2,7 @@
 
 use super::{ActBuffers, ActsGpu, Controller, Job, KEY_BATCH, Outcome, Precision, Sums};
 use crate::env::{EnvBuffers, EnvGpu, StepArgs};
-use crate::gpu::{Buf, Fill, Gpu, GpuError};
+use crate::gpu::{Buf, Fill, Gpu, GpuError, zeros};
 use crate::kernels::activity_count::{self, Units};
 use crate::kernels::{ddpg_act, dqn_act, gaussian_head, metrics_accumulate, metrics_reduce};
 use crate::learn::network::{Forward, ForwardF16, Rows, Spikes, visible};
@@ -173,12 +173,11 @@ impl PolicyGpu {
         (r, envs, slots): (usize, usize, usize),
         b: &PolicyBuffers,
     ) -> Result<Self, GpuError> {
-        let zero = |label: &str, shape: &[usize]| gpu.alloc::<f32>(label, shape, Fill::Zero);
         let (p, a, net) = (policy.params, b.action.shape[2], &policy.net);
         let weights = gpu.upload("evaluate.weights", &[r, p], params)?;
-        let logprob = zero("evaluate.logprob", &[r, envs])?;
+        zeros!(gpu, "evaluate": logprob[r, envs], out[r, envs, net.outputs()]);
+        let out = &out;
         let size = Rows { r, m: envs, p };
-        let out = &zero("evaluate.out", &[r, envs, net.outputs()])?;
         let (actor, counts) = match precision {
             Precision::F32 => {
                 let hidden = hidden::<f32>(gpu, net, size)?;
@@ -207,14 +206,14 @@ impl PolicyGpu {
                 }
             }
             Head::Tanh { scale } => {
-                let noise = zero("evaluate.noise", &[r])?;
+                zeros!(gpu, "evaluate": noise[r]);
                 let kernel = ddpg_act::DdpgAct::new(gpu, &ddpg_act::Spec { r, b: envs, a })?;
                 HeadGpu::Tanh { bound: kernel.bind(gpu, b.keys, &noise, out, b.action), scale: *scale }
             }
             Head::Factored { codebook } => {
                 let flat = codebook.flat();
                 let book = gpu.upload("evaluate.codebook", &[flat.len()], &flat)?;
-                let choice = zero("evaluate.choice", &[r, envs, codebook.factors])?;
+                zeros!(gpu, "evaluate": choice[r, envs, codebook.factors]);
                 let greedy = gpu.alloc::<u32>("evaluate.thresholds", &[r], Fill::Zero)?;
                 let spec = dqn_act::Spec { r, b: envs, codebook: codebook.clone() };
                 let kernel = dqn_act::DqnAct::new(gpu, &spec)?;
@@ -252,23 +251,14 @@ impl Batch {
     fn new(job: &Job, gpu: &Gpu, envs: usize) -> Result<Self, GpuError> {
         let (r, size) = (job.env.replicas(), job.env.sizes());
         let (o, a, rows, slots) = (size.obs, size.action, size.metrics, size.slots);
-        let zero = |label: &str, shape: &[usize]| gpu.alloc::<f32>(label, shape, Fill::Zero);
         let keys = gpu.upload("evaluate.keys", &[r], &job.keys(0))?;
-        let state = zero("evaluate.state", &[r, size.state, envs])?;
-        let (obs, final_obs) =
-            (zero("evaluate.obs", &[r, envs, o])?, zero("evaluate.final_obs", &[r, envs, o])?);
-        let (action, reward) =
-            (zero("evaluate.action", &[r, envs, a])?, zero("evaluate.reward", &[r, envs])?);
         let flags = gpu.alloc::<u32>("evaluate.flags", &[r, envs], Fill::Zero)?;
-        let (metrics, episode) =
-            (zero("evaluate.metrics", &[r, rows, envs])?, zero("evaluate.episode", &[r, rows, envs])?);
-        let (slot_sums, episode_sums) = (
-            zero("evaluate.slot_sums", &[slots, r, rows, 2])?,
-            zero("evaluate.episode_sums", &[r, rows, 2])?,
-        );
+        zeros!(gpu, "evaluate": state[r, size.state, envs], obs[r, envs, o], final_obs[r, envs, o], action[r, envs, a],
+            reward[r, envs], metrics[r, rows, envs], episode[r, rows, envs], slot_sums[slots, r, rows, 2],
+            episode_sums[r, rows, 2]);
         let act = match &job.controller {
             Controller::Rule(rule) => {
-                let memory = zero("evaluate.memory", &[r, rule.memory().max(1), envs])?;
+                zeros!(gpu, "evaluate": memory[r, rule.memory().max(1), envs]);
                 let buffers = ActBuffers { state: &state, memory: &memory, action: &action };
                 Act::Rule(rule.bind(gpu, envs, &buffers)?.expect("asked for a rule that a GPU can decide by"))
             }
@@ -290,17 +280,15 @@ impl Batch {
         };
         let reduce =
             metrics_reduce::MetricsReduce::new(gpu, &metrics_reduce::Spec { r, metric_rows: rows, b: envs })?;
+        let elements = metrics_accumulate::Spec { elements: r * rows * envs };
+        let accumulate = metrics_accumulate::MetricsAccumulate::new(gpu, &elements)?;
         Ok(Batch {
             envs,
             env: job.env.bind(gpu, envs, &buffers)?,
             act,
             slot_reduce: reduce.bind(gpu, &metrics, &slot_sums),
             episode_reduce: reduce.bind(gpu, &episode, &episode_sums),
-            accumulate: metrics_accumulate::MetricsAccumulate::new(
-                gpu,
-                &metrics_accumulate::Spec { elements: r * rows * envs },
-            )?
-            .bind(gpu, &metrics, &episode),
+            accumulate: accumulate.bind(gpu, &metrics, &episode),
             keys,
             slot_sums,
             episode_sums,

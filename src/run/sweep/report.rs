@@ -455,8 +455,7 @@ fn figures(a: &Answer, metric: &str, palette: &Palette) -> Result<Vec<(String, S
             title: metric.into(),
             y_label: metric.into(),
             groups: panels.iter().map(group).collect(),
-            palette: palette.clone(),
-            ..Bars::default()
+            ..Bars::with(palette.clone())
         };
         return Ok(bars.svg()?.map(|svg| (String::new(), svg)).into_iter().collect());
     };
@@ -486,8 +485,7 @@ fn figures(a: &Answer, metric: &str, palette: &Palette) -> Result<Vec<(String, S
             x_label: a.by[x].clone(),
             y_label: metric.into(),
             series: lines,
-            palette: palette.clone(),
-            ..Figure::default()
+            ..Figure::with(palette.clone())
         };
         out.extend(figure.svg()?.map(|svg| (name, svg)));
     }

@@ -332,8 +332,7 @@ fn sensitivity<C: Task>(
             y_label: metric.clone(),
             log_x,
             series: lines,
-            palette: figure::categories(["trials", "chosen"]).into(),
-            ..Figure::default()
+            ..Figure::with(figure::categories(["trials", "chosen"]))
         };
         if let Some(svg) = figure.svg()? {
             let file = format!("{}-{key}.svg", tuning.agents[a]);

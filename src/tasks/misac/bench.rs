@@ -3,12 +3,13 @@
 use super::agents::H_MOE;
 use super::config::MisacConfig;
 use super::kernels::{misac_batch, misac_reset, misac_step, spatial_loss};
-use super::physics::{Batch, MisacSpec, StepSlices, Uncertainty, misac_step_chunk};
+use super::physics::{MisacSpec, Uncertainty, misac_step_chunk};
 use crate::bench::DeviceKind;
-use crate::bench::check::{self, CheckError, ENVS, Slot};
+use crate::bench::check::{self, CheckError, ENVS};
 use crate::bench::grid::{Grid, Learning};
 use crate::bench::work::{self, Flops, Physics};
 use crate::config::Layered;
+use crate::env::{Batch, Slot, StepSlices};
 use crate::gpu::Gpu;
 use crate::kernels::inputs::normal;
 use crate::learn::ExpertsSpec;
@@ -52,34 +53,16 @@ pub fn check_physics() -> Result<String, CheckError> {
     let state = misac_batch::check_states(&spec, &params, 1);
     let camera = |x: f32| f32::from(u8::from(x > 0.5));
     let action: Vec<f32> = normal(1, 0, spec.action_len(), 1.0).into_iter().map(camera).collect();
-    let [mut lanes, mut twin] = [(); 2].map(|()| Slot::new(&state, spec.obs_len()));
-    let Slot { state, obs, final_obs, reward, flags } = &mut lanes;
+    let (state_off, next_off, obs_off, reward_off) = (0, 0, 0, 0);
+    let at =
+        misac_step::Args { clock: 5, action_off: 0, state_off, next_off, obs_off, reward_off, full: false };
+    let twin = misac_step::of_twin::<f32>(&spec, &at, &params, &state, &action);
+    let mut lanes = Slot::filled(state, [spec.obs_len(), spec.obs_len(), ENVS, 0], f32::NAN);
+    let Slot { state, obs, final_obs, reward, flags, .. } = &mut lanes;
     let batch = Batch { params: &params[0], envs: ENVS, first: 0, state, obs };
-    let out = StepSlices { final_obs, reward, flags, metrics: None };
-    misac_step_chunk(&task, batch, &action, out, 5);
-    let Slot { state, obs, final_obs, reward, flags } = &mut twin;
-    let at = misac_step::Args {
-        clock: 5,
-        action_off: 0,
-        state_off: 0,
-        next_off: 0,
-        obs_off: 0,
-        reward_off: 0,
-        full: false,
-    };
-    misac_step::misac_step_cpu::<f32>(
-        &spec,
-        &at,
-        &params,
-        &action,
-        state,
-        obs,
-        final_obs,
-        reward,
-        flags,
-        &mut [],
-    );
-    lanes.compare(&twin)
+    let out = StepSlices { final_obs, reward, flags, metrics: None, full: false };
+    misac_step_chunk(&task, batch, &action, out, at.clock);
+    check::slots(&lanes, &twin)
 }
 
 /// What the rollouts and updates of experts that share nothing are made of on the CPU: their networks and the physics.

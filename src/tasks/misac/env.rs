@@ -1,13 +1,11 @@
 //! Task misac as learners see it: its physics behind [`Env`], its channel and beams behind [`Beams`].
 
 use super::kernels::{misac_batch, misac_reset, misac_step, spatial_loss};
-use super::physics::{
-    self, Batch, MisacParams, MisacSpec, Phase, metric, misac_reset_chunk, misac_step_chunk,
-};
+use super::physics::{MisacParams, MisacSpec, Phase, metric, misac_reset_chunk, misac_step_chunk};
 use super::spatial_cpu::SpatialLoss;
 use crate::env::{
-    At, BeamArgs, BeamBuffers, BeamSamples, BeamSize, Beams, BeamsGpu, Component, Env, EnvBuffers, EnvGpu,
-    Metric, Sizes, StepArgs, StepSlices,
+    At, Batch, BeamArgs, BeamBuffers, BeamSamples, BeamSize, Beams, BeamsGpu, Component, Env, EnvBuffers,
+    EnvGpu, Metric, Sizes, StepArgs, StepSlices,
 };
 use crate::gpu::{Buf, Gpu, GpuError};
 
@@ -73,8 +71,6 @@ impl Env for MisacEnv {
     fn step(&self, at: &At, action: &[f32], state: &mut [f32], obs: &mut [f32], out: StepSlices) {
         let params = &self.params_at(at);
         let batch = Batch { params, envs: at.envs, first: at.first, state, obs };
-        let StepSlices { final_obs, reward, flags, metrics, full: _ } = out;
-        let out = physics::StepSlices { final_obs, reward, flags, metrics };
         misac_step_chunk(&self.spec, batch, action, out, at.clock);
     }
 

@@ -6,6 +6,7 @@ pub use super::outcome::{
     MODULUS_ERROR, Outcome, POWER, REWARD, SHARE_OVER_GAMMA, SUM_RATE, TRUE_ANGLE_GAIN,
 };
 use super::outcome::{Sums, larger};
+use crate::env::{Batch, StepSlices};
 use crate::gpu::{Gpu, GpuError};
 use crate::kernels::bernoulli_head::uniform;
 use crate::nets::experts::{ExpertsCpu, ExpertsState, act};
@@ -13,8 +14,7 @@ use crate::num::real::{F32Lanes, LaneKernel, Real, Word, run_lanes};
 use crate::run::evaluate::KEY_BATCH;
 use crate::tasks::misac::agents::Slot;
 use crate::tasks::misac::physics::{
-    Batch, MisacParams, MisacSpec, Phase, StepSlices, gains, load_state, metric, misac_reset_chunk,
-    misac_step_chunk,
+    MisacParams, MisacSpec, Phase, gains, load_state, metric, misac_reset_chunk, misac_step_chunk,
 };
 use rayon::prelude::*;
 
@@ -153,6 +153,7 @@ fn episodes(
             reward: &mut reward,
             flags: &mut flags,
             metrics: Some(&mut rows),
+            full: true,
         };
         misac_step_chunk(task, batch, &action, out, clock);
         for (env, total) in total.iter_mut().enumerate() {

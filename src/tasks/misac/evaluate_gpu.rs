@@ -7,7 +7,7 @@ use super::outcome::{
     AGE_MAX, Controller, ENERGY, FRAMES, Job, L_BMP, MAE, METRICS, MODULUS_ERROR, Outcome, POWER, REWARD,
     SHARE_OVER_GAMMA, SUM_RATE, Sums, rule_of,
 };
-use crate::gpu::{Buf, Fill, Gpu, GpuError};
+use crate::gpu::{Buf, Fill, Gpu, GpuError, zeros};
 use crate::kernels::activity_count::{self, Units};
 use crate::kernels::{bernoulli_head, metrics_reduce, obs_mask};
 use crate::learn::experts_gpu::{Acting, decision_nets};
@@ -153,18 +153,12 @@ impl GpuBatch {
         let (r, task) = (job.replicas.len(), job.task);
         let (o, k) = (task.obs_dim(), task.vehicles);
         let size = misac_batch::Spec { r, b, task };
-        let zero = |label: &str, shape: &[usize]| gpu.alloc::<f32>(label, shape, Fill::Zero);
         let params = gpu.upload("evaluate.params", &[r], &job.replicas)?;
-        let state = zero("evaluate.state", &[r, task.state_rows(), b])?;
-        let (obs, final_obs) = (zero("evaluate.obs", &[r, b, o])?, zero("evaluate.final_obs", &[r, b, o])?);
-        let (action, reward) = (zero("evaluate.action", &[r, b, k])?, zero("evaluate.reward", &[r, b])?);
         let flags = gpu.alloc::<u32>("evaluate.flags", &[r, b], Fill::Zero)?;
-        let metrics = zero("evaluate.metrics", &[r, metric::ROWS, b])?;
-        // Without networks they stay 0: no correction to the beam at the estimated angle.
-        let phases = zero("evaluate.phases", &[r, b, k, task.antennas])?;
-        let gains = zero("evaluate.gains", &[r, gain_row::ROWS, b, k])?;
-        let episode = zero("evaluate.episode", &[r, episode_row::ROWS, b])?;
-        let slot_sums = zero("evaluate.slot_sums", &[task.slots, r, metric::ROWS, 2])?;
+        // Without networks the phases stay 0: no correction to the beam at the estimated angle.
+        zeros!(gpu, "evaluate": state[r, task.state_rows(), b], obs[r, b, o], final_obs[r, b, o], action[r, b, k],
+            reward[r, b], metrics[r, metric::ROWS, b], phases[r, b, k, task.antennas], gains[r, gain_row::ROWS, b, k],
+            episode[r, episode_row::ROWS, b], slot_sums[task.slots, r, metric::ROWS, 2]);
         let (deciding, phase) = match &job.controller {
             Controller::Fixed(schedules) => {
                 let (rule, mut words) = rule_of(schedules, &job.replicas).expect("a job for the GPU");
@@ -337,8 +331,7 @@ impl Networks {
         assert!(u32::try_from(b * task.slots).is_ok(), "{b} episodes overflow the counts of an input");
         let weights = gpu.upload("evaluate.weights", &[r, p], flat)?;
         let keys = gpu.alloc::<[u32; 2]>("evaluate.keys", &[r], Fill::Zero)?;
-        let logits = gpu.alloc::<f32>("evaluate.logits", &[r, b, k], Fill::Zero)?;
-        let logprob = gpu.alloc::<f32>("evaluate.logprob", &[r, b], Fill::Zero)?;
+        zeros!(gpu, "evaluate": logits[r, b, k], logprob[r, b]);
         let counts = gpu.alloc::<u32>("evaluate.counts", &[r, o], Fill::Zero)?;
         let (scheduler, beams) = decision_nets(layout);
         let size = Rows { r, m: b, p };

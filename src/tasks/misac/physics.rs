@@ -10,7 +10,7 @@
 //! One source for f64, f32 and vector lanes, as in [`v2x`](crate::tasks::v2x::physics). Rewards and ages need no channel, so [`step`] does without one; [`Channel`] is
 //! drawn where beams are learned or judged, from its own counters, and so is the same wherever it is drawn.
 
-use crate::env::TRUNCATED;
+use crate::env::{Batch, StepSlices, TRUNCATED};
 pub use crate::nets::experts::Phase;
 use crate::num::philox::draw;
 use crate::num::real::{F32Lanes, LaneKernel, Real, Word, c, each_group, run_lanes};
@@ -384,29 +384,6 @@ pub fn store_state<V: Real>(k: usize, s: &State<V>, rows: &mut [V::Elem], stride
     }
 }
 
-/// Arrays of one replica (or of one chunk of its environments): `envs` environments, the first of which is environment `first` of the replica.
-pub struct Batch<'a, E> {
-    pub params: &'a MisacParams,
-    pub envs: usize,
-    pub first: u32,
-    /// `[7K, envs]`
-    pub state: &'a mut [E],
-    /// Next observation `[envs, 3K]`.
-    pub obs: &'a mut [E],
-}
-
-/// Outputs of a step over a batch; `final_obs` is written where an episode ended, `metrics` when it is given.
-pub struct StepSlices<'a, E> {
-    /// `[envs, 3K]`
-    pub final_obs: &'a mut [E],
-    /// (11), J: `[envs]`
-    pub reward: &'a mut [E],
-    /// `[envs]`: [`crate::env::TERMINATED`] | [`crate::env::TRUNCATED`]
-    pub flags: &'a mut [u32],
-    /// [`metric::ROWS`, envs]
-    pub metrics: Option<&'a mut [E]>,
-}
-
 #[inline(always)]
 fn put_rows<V: Real>(
     spec: &MisacSpec,
@@ -445,7 +422,7 @@ fn with_vehicles<const KC: usize>(spec: &MisacSpec) -> MisacSpec {
 #[inline(always)]
 pub fn reset_range<V: Real, const KC: usize>(
     spec: &MisacSpec,
-    b: &mut Batch<V::Elem>,
+    b: &mut Batch<MisacParams, V::Elem>,
     clock: u32,
     from: usize,
     to: usize,
@@ -465,7 +442,7 @@ pub fn reset_range<V: Real, const KC: usize>(
 #[inline(always)]
 pub fn step_range<V: Real, const KC: usize>(
     spec: &MisacSpec,
-    b: &mut Batch<V::Elem>,
+    b: &mut Batch<MisacParams, V::Elem>,
     action: &[V::Elem],
     out: &mut StepSlices<V::Elem>,
     clock: u32,
@@ -505,9 +482,9 @@ pub fn step_range<V: Real, const KC: usize>(
 
 struct StepChunk<'a> {
     spec: &'a MisacSpec,
-    batch: Batch<'a, f32>,
+    batch: Batch<'a, MisacParams>,
     action: &'a [f32],
-    out: StepSlices<'a, f32>,
+    out: StepSlices<'a>,
     clock: u32,
 }
 
@@ -532,9 +509,9 @@ impl LaneKernel for StepChunk<'_> {
 /// One slot of all environments of a batch with the widest vectors: the fast form of `kernels::misac_step`, same bits.
 pub fn misac_step_chunk(
     spec: &MisacSpec,
-    batch: Batch<f32>,
+    batch: Batch<MisacParams>,
     action: &[f32],
-    out: StepSlices<f32>,
+    out: StepSlices,
     clock: u32,
 ) {
     run_lanes(StepChunk { spec, batch, action, out, clock });
@@ -858,6 +835,7 @@ mod tests {
                     reward: &mut reward,
                     flags: &mut flags,
                     metrics: Some(&mut metrics),
+                    full: true,
                 };
                 let batch = Batch { params: &p, envs, first, state: &mut state, obs: &mut obs };
                 misac_step_chunk(&spec, batch, &action, out, clock);

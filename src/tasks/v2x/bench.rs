@@ -4,12 +4,13 @@ use super::agents::V2xAgent;
 use super::config::V2xConfig;
 use super::env::step_chunk;
 use super::kernels::{v2x_batch, v2x_reset, v2x_step};
-use super::physics::{Batch, Beam, Kinematics, StepSlices, V2xSpec};
+use super::physics::{Beam, Kinematics, V2xSpec};
 use crate::bench::DeviceKind;
-use crate::bench::check::{self, CheckError, ENVS, Slot};
+use crate::bench::check::{self, CheckError, ENVS};
 use crate::bench::grid::{Grid, Learning};
 use crate::bench::work::{self, Flops, Physics};
 use crate::config::Layered;
+use crate::env::{Batch, Slot, StepSlices};
 use crate::gpu::Gpu;
 use crate::kernels::inputs::normal;
 use crate::learn::ppo_gpu::RolloutPath;
@@ -86,26 +87,14 @@ pub fn check_physics() -> Result<String, CheckError> {
     let params = v2x_batch::check_params(&spec, 1);
     let state = v2x_batch::check_states(&spec, 1);
     let action = normal(1, 0, spec.action_len(), 1.0);
-    let [mut lanes, mut twin] = [(); 2].map(|()| Slot::new(&state, spec.obs_len()));
-    let Slot { state, obs, final_obs, reward, flags } = &mut lanes;
+    let at = v2x_step::Args { clock: 5, action_off: 0, obs_off: 0, reward_off: 0, full: false };
+    let twin = v2x_step::of_twin::<f32>(&spec, &at, &params, &state, &action);
+    let mut lanes = Slot::filled(state, [spec.obs_len(), spec.obs_len(), ENVS, 0], f32::NAN);
+    let Slot { state, obs, final_obs, reward, flags, .. } = &mut lanes;
     let batch = Batch { params: &params[0], envs: ENVS, first: 0, state, obs };
     let out = StepSlices { final_obs, reward, flags, metrics: None, full: false };
-    step_chunk(&task, batch, &action, out, 5);
-    let Slot { state, obs, final_obs, reward, flags } = &mut twin;
-    let at = v2x_step::Args { clock: 5, action_off: 0, obs_off: 0, reward_off: 0, full: false };
-    v2x_step::v2x_step_cpu::<f32>(
-        &spec,
-        &at,
-        &params,
-        &action,
-        state,
-        obs,
-        final_obs,
-        reward,
-        flags,
-        &mut [],
-    );
-    lanes.compare(&twin)
+    step_chunk(&task, batch, &action, out, at.clock);
+    check::slots(&lanes, &twin)
 }
 
 /// What the rollouts and updates of an agent that learns by PPO are made of on the CPU: its networks and the physics.

@@ -3,10 +3,10 @@
 use super::codebook::codebook;
 use super::config::{V2xConfig, V2xTaskConfig};
 use super::kernels::{v2x_batch, v2x_reset, v2x_rollout, v2x_step};
-use super::physics::{Batch, Beam, StepSlices, V2xParams, V2xSpec, metric, reset_range, step_range};
+use super::physics::{Beam, V2xParams, V2xSpec, metric, reset_range, step_range};
 use crate::env::{
-    self, At, Component, Env, EnvBuffers, EnvGpu, FusedBuffers, FusedPlan, FusedRollout, Metric, Sizes,
-    StepArgs,
+    At, Batch, Component, Env, EnvBuffers, EnvGpu, FusedBuffers, FusedPlan, FusedRollout, Metric, Sizes,
+    StepArgs, StepSlices,
 };
 use crate::gpu::{Buf, Gpu, GpuError};
 use crate::nets::{ActorCriticLayout, Codebook};
@@ -129,10 +129,8 @@ impl Env for V2xEnv {
     fn reset(&self, at: &At, state: &mut [f32], obs: &mut [f32]) {
         reset_chunk(&self.spec, &self.params_at(at), at.envs, at.first, state, obs, at.clock);
     }
-    fn step(&self, at: &At, action: &[f32], state: &mut [f32], obs: &mut [f32], out: env::StepSlices) {
-        let env::StepSlices { final_obs, reward, flags, metrics, full } = out;
+    fn step(&self, at: &At, action: &[f32], state: &mut [f32], obs: &mut [f32], out: StepSlices) {
         let batch = Batch { params: &self.params_at(at), envs: at.envs, first: at.first, state, obs };
-        let out = StepSlices { final_obs, reward, flags, metrics, full };
         step_chunk(&self.spec, batch, action, out, at.clock);
     }
 
@@ -274,9 +272,9 @@ impl FusedRollout for V2xFused {
 
 struct StepChunk<'a> {
     spec: &'a V2xSpec,
-    batch: Batch<'a, f32>,
+    batch: Batch<'a, V2xParams>,
     action: &'a [f32],
-    out: StepSlices<'a, f32>,
+    out: StepSlices<'a>,
     clock: u32,
 }
 
@@ -306,7 +304,7 @@ impl LaneKernel for StepChunk<'_> {
 }
 
 /// One slot of all environments of a batch with the widest vectors: the fast form of [`super::kernels::v2x_step`], same bits.
-pub fn step_chunk(spec: &V2xSpec, batch: Batch<f32>, action: &[f32], out: StepSlices<f32>, clock: u32) {
+pub fn step_chunk(spec: &V2xSpec, batch: Batch<V2xParams>, action: &[f32], out: StepSlices, clock: u32) {
     run_lanes(StepChunk { spec, batch, action, out, clock });
 }
 
@@ -384,7 +382,7 @@ mod tests {
             let (mut final_obs, mut reward, mut flags) =
                 (vec![0.0; o * envs], vec![0.0; envs], vec![0; envs]);
             let mut metrics = vec![0.0; m * envs];
-            let out = env::StepSlices {
+            let out = StepSlices {
                 final_obs: &mut final_obs,
                 reward: &mut reward,
                 flags: &mut flags,

@@ -8,7 +8,7 @@
 //! explicit beam matrices are summed over the antennas.
 
 use super::forcing::regularised_mix;
-use crate::env::TRUNCATED;
+use crate::env::{Batch, StepSlices, TRUNCATED};
 use crate::num::philox::{Stream, draw};
 use crate::num::real::{Real, Word, c, each_group, load_rows};
 use num_complex::Complex64;
@@ -661,31 +661,6 @@ pub fn store_state<V: Real>(k: usize, s: &State<V>, rows: &mut [V::Elem], stride
     }
 }
 
-/// Arrays of one replica (or of one chunk of its environments): `envs` environments, the first of which is environment `first` of the replica.
-pub struct Batch<'a, E> {
-    pub params: &'a V2xParams,
-    pub envs: usize,
-    pub first: u32,
-    /// `[10K, envs]`
-    pub state: &'a mut [E],
-    /// Next observation `[envs, 4K]`.
-    pub obs: &'a mut [E],
-}
-
-/// Outputs of a step over a batch; `final_obs` is written where an episode ended, `metrics` when it is given.
-pub struct StepSlices<'a, E> {
-    /// `[envs, 4K]`
-    pub final_obs: &'a mut [E],
-    /// `[envs]`
-    pub reward: &'a mut [E],
-    /// `[envs]`: [`crate::env::TERMINATED`] | [`crate::env::TRUNCATED`]
-    pub flags: &'a mut [u32],
-    /// `[metric_rows, envs]`; without `full` only the first four rows are written.
-    pub metrics: Option<&'a mut [E]>,
-    /// Also compute what only evaluation needs.
-    pub full: bool,
-}
-
 #[inline(always)]
 fn put_rows<V: Real>(k: usize, p: &V2xParams, s: &State<V>, rows: &mut [V::Elem], env: usize) {
     let o = 4 * k;
@@ -708,7 +683,7 @@ fn put_rows<V: Real>(k: usize, p: &V2xParams, s: &State<V>, rows: &mut [V::Elem]
 #[inline(always)]
 pub fn reset_range<V: Real, const KC: usize>(
     spec: &V2xSpec,
-    b: &mut Batch<V::Elem>,
+    b: &mut Batch<V2xParams, V::Elem>,
     clock: u32,
     from: usize,
     to: usize,
@@ -726,7 +701,7 @@ pub fn reset_range<V: Real, const KC: usize>(
 #[inline(always)]
 pub fn step_range<V: Real, const KC: usize>(
     spec: &V2xSpec,
-    b: &mut Batch<V::Elem>,
+    b: &mut Batch<V2xParams, V::Elem>,
     action: &[V::Elem],
     out: &mut StepSlices<V::Elem>,
     clock: u32,

@@ -2,12 +2,8 @@
 //! over judged slots and vehicles of what the beams reached, and the largest age and modulus error.
 
 use super::misac_batch::{self, Spec as BatchSpec, WG as BATCH_WG};
-use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source, fold_groups};
-use crate::kernels::compare::{Comparison, Tol, compare_bits, compare_scaled};
-use crate::kernels::cost::Cost;
-use crate::kernels::inputs::{uniforms, widen};
-use crate::kernels::twin::Scalar;
-use crate::kernels::{host, shader};
+use crate::kernels::common::*;
+use crate::kernels::{bind, constants, host, shader};
 use crate::tasks::misac::physics::{gain_row, metric};
 
 pub use super::misac_batch::Spec;
@@ -120,37 +116,10 @@ pub fn cost(spec: &Spec) -> Cost {
 }
 
 pub fn prelude(spec: &Spec) -> Prelude {
-    misac_batch::constants(spec)
-        .u32("METRIC_ROWS", metric::ROWS)
-        .u32("METRIC_ENERGY", metric::ENERGY)
-        .u32("METRIC_REWARD", metric::REWARD)
-        .u32("METRIC_L_BMP", metric::L_BMP)
-        .u32("METRIC_OVER_GAMMA", metric::OVER_GAMMA)
-        .u32("METRIC_ANGLE_MAE", metric::ANGLE_MAE)
-        .u32("METRIC_AGE_MAX", metric::AGE_MAX)
-        .u32("GAIN_ROWS", gain_row::ROWS)
-        .u32("GAIN_GAIN", gain_row::GAIN)
-        .u32("GAIN_MATCHED", gain_row::MATCHED)
-        .u32("GAIN_ESTIMATE", gain_row::ESTIMATE)
-        .u32("GAIN_TRUTH", gain_row::TRUTH)
-        .u32("GAIN_RATE", gain_row::RATE)
-        .u32("GAIN_POWER", gain_row::POWER)
-        .u32("GAIN_MODULUS_ERROR", gain_row::MODULUS_ERROR)
-        .u32("EPISODE_ROWS", episode_row::ROWS)
-        .u32("EPISODE_ENERGY", episode_row::ENERGY)
-        .u32("EPISODE_REWARD", episode_row::REWARD)
-        .u32("EPISODE_L_BMP", episode_row::L_BMP)
-        .u32("EPISODE_OVER_GAMMA", episode_row::OVER_GAMMA)
-        .u32("EPISODE_ANGLE_MAE", episode_row::ANGLE_MAE)
-        .u32("EPISODE_AGE_MAX", episode_row::AGE_MAX)
-        .u32("EPISODE_FRAMES", episode_row::FRAMES)
-        .u32("EPISODE_GAIN", episode_row::GAIN)
-        .u32("EPISODE_MATCHED", episode_row::MATCHED)
-        .u32("EPISODE_ESTIMATE", episode_row::ESTIMATE)
-        .u32("EPISODE_TRUTH", episode_row::TRUTH)
-        .u32("EPISODE_RATE", episode_row::RATE)
-        .u32("EPISODE_POWER", episode_row::POWER)
-        .u32("EPISODE_MODULUS_ERROR", episode_row::MODULUS_ERROR)
+    let metrics = misac_batch::with_metrics(misac_batch::constants(spec));
+    let gains = constants!(metrics, "GAIN", gain_row: ROWS, GAIN, MATCHED, ESTIMATE, TRUTH, RATE, POWER, MODULUS_ERROR);
+    constants!(gains, "EPISODE", episode_row: ROWS, ENERGY, REWARD, L_BMP, OVER_GAMMA, ANGLE_MAE, AGE_MAX, FRAMES, GAIN,
+        MATCHED, ESTIMATE, TRUTH, RATE, POWER, MODULUS_ERROR)
 }
 
 host! {
@@ -177,12 +146,8 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
     let BatchSpec { r, b, .. } = *spec;
     let mut u = uniforms(seed, 7);
     let (metrics_len, gains_len) = (r * metric::ROWS * b, gain_row::ROWS * spec.action_len());
-    let metrics_buf = gpu.alloc::<f32>("misac_accumulate.metrics", &[metrics_len], Fill::Poison)?;
-    let action_buf = gpu.alloc::<f32>("misac_accumulate.action", &[spec.action_len()], Fill::Poison)?;
-    let gains_buf = gpu.alloc::<f32>("misac_accumulate.gains", &[gains_len], Fill::Poison)?;
-    let episode_buf = gpu.alloc::<f32>("misac_accumulate.episode", &[episode_len(spec)], Fill::Poison)?;
-    let bound =
-        MisacAccumulate::new(gpu, spec)?.bind(gpu, &metrics_buf, &action_buf, &gains_buf, &episode_buf);
+    bind!(gpu, bound = MisacAccumulate::new(gpu, spec)?; metrics_buf[metrics_len], action_buf[spec.action_len()],
+        gains_buf[gains_len], episode[episode_len(spec)]);
     // What lies there before the first slot must not matter.
     let (mut want, mut scale) = (vec![f64::NAN; episode_len(spec)], vec![f64::NAN; episode_len(spec)]);
     let mut twin = vec![f32::NAN; episode_len(spec)];
@@ -194,15 +159,13 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
         let (metrics64, action64, gains64) = (widen(&metrics), widen(&action), widen(&gains));
         misac_accumulate_cpu(spec, &at, &metrics64, &action64, &gains64, &mut want);
         misac_accumulate_cpu(spec, &at, &metrics, &action, &gains, &mut twin);
-        let magnitudes: Vec<f64> = metrics64.iter().map(|x| x.abs()).collect();
+        let magnitudes = magnitudes(&metrics64);
         misac_accumulate_cpu(spec, &at, &magnitudes, &action64, &gains64, &mut scale);
         gpu.write(&metrics_buf, &metrics);
         gpu.write(&action_buf, &action);
         gpu.write(&gains_buf, &gains);
         gpu.run(|pass| bound.record(pass, &at))?;
     }
-    let got = gpu.read(&episode_buf)?;
-    let mut rows = vec![compare_scaled("episode", &got, &want, &scale, TOL)];
-    rows.extend(compare_bits(gpu, "episode", &got, &twin));
-    Ok(rows)
+    let got = gpu.read(&episode)?;
+    Ok(compare_twins(gpu, "episode", &got, [&want, &scale], TOL, &twin))
 }

@@ -1,13 +1,14 @@
 //! What the kernels of task misac share: sizes, the constants of `shaders/misac/shared/misac.wgsl`, and the inputs of their checks.
 
 use crate::gpu::Prelude;
+use crate::kernels::constants;
 use crate::kernels::inputs::uniforms;
 use crate::kernels::twin::Scalar;
 use crate::num::philox::draw;
 use crate::num::real::Real;
 use crate::tasks::misac::physics::{
-    KMAX, MisacParams, MisacSpec, Phase, STATE_ROWS, State, Uncertainty, estimated_cos, load_state, reset,
-    stream,
+    KMAX, MisacParams, MisacSpec, Phase, STATE_ROWS, State, Uncertainty, estimated_cos, load_state, metric,
+    reset, stream,
 };
 
 pub const WG: usize = 64;
@@ -58,6 +59,11 @@ pub fn constants(spec: &Spec) -> Prelude {
 /// The constants of `shaders/misac/shared/misac_beam.wgsl` besides.
 pub fn beam_constants(spec: &Spec, phase: Phase) -> Prelude {
     constants(spec).u32("PHASE", phase as usize).u32("PHASE_DIRECT", Phase::Direct as usize)
+}
+
+/// With the rows of a slot's metrics.
+pub fn with_metrics(prelude: Prelude) -> Prelude {
+    constants!(prelude, "METRIC", metric: ROWS, ENERGY, REWARD, L_BMP, OVER_GAMMA, ANGLE_MAE, AGE_MAX)
 }
 
 // ---- Inputs of the checks ----

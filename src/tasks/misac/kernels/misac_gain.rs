@@ -7,12 +7,8 @@ use super::misac_batch::{
     PHASE_STEP, Spec as BatchSpec, WG as BATCH_WG, beam_constants, check_params, check_phases, check_states,
     state_of,
 };
-use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source, fold_groups};
-use crate::kernels::compare::{Comparison, Tol, compare_bits, compare_scaled};
-use crate::kernels::cost::{Cost, counted, words_of};
-use crate::kernels::inputs::widen;
-use crate::kernels::twin::{Scalar, assert_inside, check_trips, philox_trips};
-use crate::kernels::{host, shader};
+use crate::kernels::common::*;
+use crate::kernels::{bind, constants, host, shader};
 use crate::num::real::counted::{Counted, operations};
 use crate::tasks::misac::physics::{Channel, MMAX, MisacParams, Phase, channel, gain_row, gains, geometry};
 
@@ -93,17 +89,9 @@ pub fn cost(spec: &Spec) -> Cost {
 }
 
 pub fn prelude(spec: &Spec) -> Prelude {
-    beam_constants(&spec.batch, spec.phase)
-        .f32("PER_ROOT_ANTENNA", (1.0 / (spec.batch.task.antennas as f64).sqrt()) as f32)
-        .u32("GAIN_ROWS", gain_row::ROWS)
-        .u32("GAIN_GAIN", gain_row::GAIN)
-        .u32("GAIN_MATCHED", gain_row::MATCHED)
-        .u32("GAIN_ESTIMATE", gain_row::ESTIMATE)
-        .u32("GAIN_TRUTH", gain_row::TRUTH)
-        .u32("GAIN_SINR", gain_row::SINR)
-        .u32("GAIN_RATE", gain_row::RATE)
-        .u32("GAIN_MODULUS_ERROR", gain_row::MODULUS_ERROR)
-        .u32("GAIN_POWER", gain_row::POWER)
+    let one = (1.0 / (spec.batch.task.antennas as f64).sqrt()) as f32;
+    let prelude = beam_constants(&spec.batch, spec.phase).f32("PER_ROOT_ANTENNA", one);
+    constants!(prelude, "GAIN", gain_row: ROWS, GAIN, MATCHED, ESTIMATE, TRUTH, SINR, RATE, MODULUS_ERROR, POWER)
 }
 
 host! {
@@ -191,13 +179,9 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
         }
     }
 
-    let params_buf = gpu.upload("misac_gain.params", &[r], &params)?;
-    let state_buf = gpu.upload("misac_gain.state", &[state.len()], &state)?;
-    let phases_buf = gpu.upload("misac_gain.phases", &[phases.len()], &phases)?;
-    let out_buf = gpu.alloc::<f32>("misac_gain.gains", &[spec.gains_len()], Fill::Poison)?;
-    let bound = MisacGain::new(gpu, spec)?.bind(gpu, &params_buf, &state_buf, &phases_buf, &out_buf);
+    bind!(gpu, bound = MisacGain::new(gpu, spec)?; params, state, phases, gains[spec.gains_len()]);
     gpu.run(|pass| bound.record(pass, &at))?;
-    let got = gpu.read(&out_buf)?;
+    let got = gpu.read(&gains)?;
     let mut rows = Vec::new();
     for (q, name) in gain_row::NAMES.iter().enumerate() {
         fn pick<T: Copy>(x: &[T], q: usize, len: usize) -> Vec<T> {

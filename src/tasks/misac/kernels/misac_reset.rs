@@ -2,14 +2,12 @@
 
 use super::misac_batch::{self, check_params, normal_size, range_size};
 pub use super::misac_batch::{Spec, WG};
-use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source, fold_groups};
-use crate::kernels::compare::{Comparison, Tol, compare_bits, compare_scaled};
-use crate::kernels::cost::{Cost, words_of};
-use crate::kernels::twin::{Scalar, assert_inside, check_trips, philox_trips};
-use crate::kernels::{host, shader};
+use crate::env::Batch;
+use crate::kernels::common::*;
+use crate::kernels::{bind, host, shader};
 use crate::num::philox::draw;
 use crate::num::real::counted::{Counted, operations};
-use crate::tasks::misac::physics::{Batch, MisacParams, reset_range, stream};
+use crate::tasks::misac::physics::{MisacParams, reset_range, stream};
 
 pub const SHADER: Source = shader!("shaders/misac/", "misac_reset", super::SHARED);
 
@@ -119,12 +117,9 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
         }
     }
 
-    let params_buf = gpu.upload("misac_reset.params", &[spec.r], &params)?;
-    let state_buf = gpu.alloc::<f32>("misac_reset.state", &[state_len], Fill::Poison)?;
-    let obs_buf = gpu.alloc::<f32>("misac_reset.obs", &[obs_len], Fill::Poison)?;
+    bind!(gpu, bound = MisacReset::new(gpu, spec)?; params_buf = params, state_buf[state_len], obs_buf[obs_len]);
     gpu.write(&state_buf, &vec![0.0; at.state_off]);
     gpu.write(&obs_buf, &vec![0.0; at.obs_off]);
-    let bound = MisacReset::new(gpu, spec)?.bind(gpu, &params_buf, &state_buf, &obs_buf);
     gpu.run(|pass| bound.record(pass, &at))?;
     let (state, obs) = (gpu.read(&state_buf)?, gpu.read(&obs_buf)?);
     let mut rows = vec![

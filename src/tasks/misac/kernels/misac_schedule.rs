@@ -4,12 +4,8 @@
 //! The period counts from the start of the episode: slot n is `clock` mod T.
 
 use super::misac_batch::{self, Spec as BatchSpec, WG as BATCH_WG, check_params, check_states};
-use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source, fold_groups};
-use crate::kernels::compare::{Comparison, compare_exact};
-use crate::kernels::cost::Cost;
-use crate::kernels::inputs::{Sample, widen};
-use crate::kernels::twin::{Scalar, assert_inside, check_trips};
-use crate::kernels::{host, shader};
+use crate::kernels::common::*;
+use crate::kernels::{bind, host, shader};
 use crate::tasks::misac::dp::Rule;
 
 pub const SHADER: Source = shader!("shaders/misac/", "misac_schedule", super::SHARED);
@@ -147,21 +143,16 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
     let mut state = vec![0f32; at.state_off];
     state.extend(check_states(&spec.batch, &params, seed));
     let len = at.action_off + spec.batch.action_len();
-    let state_buf = gpu.upload("misac_schedule.state", &[state.len()], &state)?;
-    let rule_buf = gpu.upload("misac_schedule.rule", &[rule.len()], &rule)?;
-    let kernel = MisacSchedule::new(gpu, spec)?;
     let mut rows = Vec::new();
     for clock in [7, 7 * spec.batch.task.slots as u32 + 12] {
         let at = Args { clock, ..at };
         let mut want = vec![0f64; len];
         misac_schedule_cpu(spec, &at, &widen(&state), &rule, &mut want);
-        let action_buf = gpu.alloc::<f32>("misac_schedule.action", &[len], Fill::Poison)?;
-        gpu.write(&action_buf, &vec![0.0; at.action_off]);
-        let bound = kernel.bind(gpu, &state_buf, &rule_buf, &action_buf);
+        bind!(gpu, bound = MisacSchedule::new(gpu, spec)?; state_buf = state, rule_buf = rule, action[len]);
+        gpu.write(&action, &vec![0.0; at.action_off]);
         gpu.run(|pass| bound.record(pass, &at))?;
-        let bits = |x: Vec<f32>| x.into_iter().map(f32::to_bits).collect::<Vec<_>>();
-        let want = want.into_iter().map(|x| x as f32).collect();
-        rows.push(compare_exact(&format!("action at {clock}"), &bits(gpu.read(&action_buf)?), &bits(want)));
+        let want: Vec<f32> = want.into_iter().map(|x| x as f32).collect();
+        rows.push(compare_words(&format!("action at {clock}"), &gpu.read(&action)?, &want));
     }
     Ok(rows)
 }

@@ -6,16 +6,13 @@
 use super::misac_batch::{self, check_params, check_states, normal_size, range_size, state_of};
 pub use super::misac_batch::{Spec, WG};
 use super::misac_reset::reset_scale;
-use crate::env::TRUNCATED;
-use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source, fold_groups};
-use crate::kernels::compare::{Comparison, Tol, compare_bits, compare_exact, compare_scaled, compare_share};
-use crate::kernels::cost::{Cost, counted, words_of};
-use crate::kernels::inputs::{uniforms, widen};
-use crate::kernels::twin::{Scalar, assert_inside, check_trips, philox_trips};
-use crate::kernels::{host, shader};
+use crate::env::{Batch, Slot, StepSlices, TRUNCATED};
+use crate::kernels::common::*;
+use crate::kernels::slot::{self, numbers};
+use crate::kernels::{bind, host, shader};
 use crate::num::philox::draw;
 use crate::num::real::counted::{Counted, operations};
-use crate::tasks::misac::physics::{Batch, MisacParams, StepSlices, beta, metric, step_range, stream};
+use crate::tasks::misac::physics::{MisacParams, beta, metric, step_range, stream};
 
 pub const SHADER: Source = shader!("shaders/misac/", "misac_step", super::SHARED);
 
@@ -77,6 +74,7 @@ pub fn misac_step_cpu<F: Scalar>(
             reward: &mut reward[at.reward_off + r * b..][..b],
             flags: &mut flags[at.reward_off + r * b..][..b],
             metrics: at.full.then(|| &mut metrics[r * m..][..m]),
+            full: at.full,
         };
         step_range::<F, 0>(t, &mut batch, &action[at.action_off + r * a..][..a], &mut out, at.clock, 0, b);
     }
@@ -90,27 +88,10 @@ pub fn cost(spec: &Spec) -> Cost {
 /// What a dispatch must do that ends no episode, with metrics if `full`; operations counted on the twin.
 pub fn cost_of(spec: &Spec, full: bool) -> Cost {
     let one = Spec { r: 1, b: 1, ..*spec };
-    let zeros = |n: usize| vec![Counted::default(); n];
     let params = check_params(&one, 1);
-    let mut state = counted(&check_states(&one, &params, 1));
-    let action = zeros(one.action_len());
-    let (mut obs, mut final_obs) = (zeros(one.obs_len()), zeros(one.obs_len()));
-    let (mut reward, mut flags, mut metrics) = (zeros(1), [0], zeros(metric::ROWS));
+    let (state, action) = (check_states(&one, &params, 1), vec![0.0; one.action_len()]);
     let args = Args { clock: 0, action_off: 0, state_off: 0, next_off: 0, obs_off: 0, reward_off: 0, full };
-    let each = operations(|| {
-        misac_step_cpu(
-            &one,
-            &args,
-            &params,
-            &action,
-            &mut state,
-            &mut obs,
-            &mut final_obs,
-            &mut reward,
-            &mut flags,
-            &mut metrics,
-        );
-    });
+    let each = operations(|| drop(of_twin::<Counted>(&one, &args, &params, &state, &action)));
     let envs = spec.r * spec.b;
     let words = spec.r * words_of::<MisacParams>()
         + spec.action_len()
@@ -121,15 +102,7 @@ pub fn cost_of(spec: &Spec, full: bool) -> Cost {
 }
 
 pub fn prelude(spec: &Spec) -> Prelude {
-    misac_batch::constants(spec)
-        .u32("TRUNCATED", TRUNCATED as usize)
-        .u32("METRIC_ROWS", metric::ROWS)
-        .u32("METRIC_ENERGY", metric::ENERGY)
-        .u32("METRIC_REWARD", metric::REWARD)
-        .u32("METRIC_L_BMP", metric::L_BMP)
-        .u32("METRIC_OVER_GAMMA", metric::OVER_GAMMA)
-        .u32("METRIC_ANGLE_MAE", metric::ANGLE_MAE)
-        .u32("METRIC_AGE_MAX", metric::AGE_MAX)
+    misac_batch::with_metrics(misac_batch::constants(spec)).u32("TRUNCATED", TRUNCATED as usize)
 }
 
 host! {
@@ -166,42 +139,21 @@ impl MisacStepBound {
     }
 }
 
-/// Everything a slot writes.
-struct Outputs<F> {
-    state: Vec<F>,
-    obs: Vec<F>,
-    final_obs: Vec<F>,
-    reward: Vec<F>,
-    flags: Vec<u32>,
-    metrics: Vec<F>,
-}
-
-impl<F: Scalar> Outputs<F> {
-    fn of_twin(spec: &Spec, at: &Args, params: &[MisacParams], state: &[f32], action: &[f32]) -> Self {
-        let (n, zero) = (spec.r * spec.b, F::splat(0.0));
-        let widen = |x: &[f32]| x.iter().map(|&x| F::splat(f64::from(x))).collect::<Vec<F>>();
-        let mut o = Outputs {
-            state: widen(state),
-            obs: vec![zero; at.obs_off + spec.obs_len()],
-            final_obs: vec![zero; spec.obs_len()],
-            reward: vec![zero; at.reward_off + n],
-            flags: vec![0; at.reward_off + n],
-            metrics: vec![zero; spec.r * metric::ROWS * spec.b],
-        };
-        misac_step_cpu(
-            spec,
-            at,
-            params,
-            &widen(action),
-            &mut o.state,
-            &mut o.obs,
-            &mut o.final_obs,
-            &mut o.reward,
-            &mut o.flags,
-            &mut o.metrics,
-        );
-        o
-    }
+/// What the twin makes of a slot.
+pub fn of_twin<F: Scalar>(
+    spec: &Spec,
+    at: &Args,
+    params: &[MisacParams],
+    state: &[f32],
+    action: &[f32],
+) -> Slot<F> {
+    let n = spec.r * spec.b;
+    let sizes = [at.obs_off + spec.obs_len(), spec.obs_len(), at.reward_off + n, n * metric::ROWS];
+    let mut slot = slot::before(state, sizes);
+    let Slot { state, obs, final_obs, reward, flags, metrics } = &mut slot;
+    let action = numbers(action);
+    misac_step_cpu(spec, at, params, &action, state, obs, final_obs, reward, flags, metrics);
+    slot
 }
 
 /// Shader against f64 twin in the middle of an episode (next state apart, with metrics) and at its end (in place, without); on lavapipe
@@ -212,7 +164,6 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
     let params = check_params(spec, seed);
     let states = check_states(spec, &params, seed);
     let states64 = widen(&states);
-    let kernel = MisacStep::new(gpu, spec)?;
     let mut rows = Vec::new();
     let middle = (2 * spec.task.slots) as u32;
     for (when, clock, full) in [("middle", middle, true), ("end", middle + spec.task.slots as u32 - 1, false)]
@@ -227,14 +178,11 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
         let mut state = vec![0f32; at.state_off];
         state.extend(&states);
         state.resize(next_off + spec.state_len(), 0.0);
-        let want = Outputs::<f64>::of_twin(spec, &at, &params, &state, &action);
-        let twin = Outputs::<f32>::of_twin(spec, &at, &params, &state, &action);
+        let want = of_twin::<f64>(spec, &at, &params, &state, &action);
+        let twin = of_twin::<f32>(spec, &at, &params, &state, &action);
 
-        let mut state_scale = vec![0.0; state.len()];
-        let mut obs_scale = vec![0.0; want.obs.len()];
-        let mut final_scale = vec![0.0; spec.obs_len()];
-        let mut metric_scale = vec![0.0; want.metrics.len()];
-        let mut reward_scale = vec![0.0; want.reward.len()];
+        let sizes = [want.obs.len(), spec.obs_len(), want.reward.len(), want.metrics.len()];
+        let mut scale = slot::before::<f64>(&vec![0.0; state.len()], sizes);
         let mut at_limit = 0;
         for e in 0..n {
             let (r, env) = (e / b, e % b);
@@ -259,15 +207,15 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
                 seen[2 * k + i] = 1.0;
             }
             if ends {
-                final_scale[e * row..][..row].copy_from_slice(&seen);
+                scale.final_obs[e * row..][..row].copy_from_slice(&seen);
                 (own, seen) = reset_scale(spec, p, env as u32, clock + 1);
             }
-            obs_scale[at.obs_off + e * row..][..row].copy_from_slice(&seen);
+            scale.obs[at.obs_off + e * row..][..row].copy_from_slice(&seen);
             for (q, size) in own.iter().enumerate() {
-                state_scale[next_off + (r * rows_of_state + q) * b + env] = *size;
+                scale.state[next_off + (r * rows_of_state + q) * b + env] = *size;
             }
             let energy = k as f64 * f64::from(p.e_vis_j + p.e_recovery_j);
-            reward_scale[at.reward_off + e] = energy + f64::from(p.lambda_j);
+            scale.reward[at.reward_off + e] = energy + f64::from(p.lambda_j);
             let near = (misaligned / k as f64 - f64::from(p.gamma_misa)).abs() < 1e-6;
             at_limit += usize::from(near);
             let over = if near { 1e9 } else { 0.0 };
@@ -275,62 +223,26 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
             for (q, size) in
                 [energy, energy + f64::from(p.lambda_j), 1.0, over, mae, 0.0].into_iter().enumerate()
             {
-                metric_scale[(r * metric::ROWS + q) * b + env] = size;
+                scale.metrics[(r * metric::ROWS + q) * b + env] = size;
             }
         }
 
-        let params_buf = gpu.upload("misac_step.params", &[spec.r], &params)?;
-        let action_buf = gpu.upload("misac_step.action", &[action.len()], &action)?;
-        let state_buf = gpu.upload("misac_step.state", &[state.len()], &state)?;
-        let obs_buf = gpu.alloc::<f32>("misac_step.obs", &[want.obs.len()], Fill::Poison)?;
-        let final_buf = gpu.alloc::<f32>("misac_step.final_obs", &[spec.obs_len()], Fill::Poison)?;
-        let reward_buf = gpu.alloc::<f32>("misac_step.reward", &[want.reward.len()], Fill::Poison)?;
-        let flags_buf = gpu.alloc::<u32>("misac_step.flags", &[want.flags.len()], Fill::Poison)?;
-        let metrics_buf = gpu.alloc::<f32>("misac_step.metrics", &[want.metrics.len()], Fill::Poison)?;
-        gpu.write(&obs_buf, &vec![0.0; at.obs_off]);
-        gpu.write(&reward_buf, &vec![0.0; at.reward_off]);
-        gpu.write(&flags_buf, &vec![0; at.reward_off]);
-        let bound = kernel.bind(
-            gpu,
-            &params_buf,
-            &action_buf,
-            &state_buf,
-            &obs_buf,
-            &final_buf,
-            &reward_buf,
-            &flags_buf,
-            &metrics_buf,
-        );
+        bind!(gpu, bound = MisacStep::new(gpu, spec)?; params_buf = params, action, state, obs[want.obs.len()],
+            final_obs[spec.obs_len()], reward[want.reward.len()], flags[want.flags.len()], metrics[want.metrics.len()]);
+        gpu.write(&obs, &vec![0.0; at.obs_off]);
+        gpu.write(&reward, &vec![0.0; at.reward_off]);
+        gpu.write(&flags, &vec![0; at.reward_off]);
         gpu.run(|pass| bound.record(pass, &at))?;
-
-        let mut judge = |what: &str, got: &[f32], want: &[f64], twin: &[f32], scale: &[f64]| {
-            rows.push(compare_scaled(&format!("{what}, {when}"), got, want, scale, TOL));
-            rows.extend(compare_bits(gpu, &format!("{what}, {when}"), got, twin));
-        };
-        judge("state", &gpu.read(&state_buf)?, &want.state, &twin.state, &state_scale);
-        judge("obs", &gpu.read(&obs_buf)?, &want.obs, &twin.obs, &obs_scale);
-        judge("reward", &gpu.read(&reward_buf)?, &want.reward, &twin.reward, &reward_scale);
-        let (final_obs, metrics) = (gpu.read(&final_buf)?, gpu.read(&metrics_buf)?);
-        if ends {
-            judge("final_obs", &final_obs, &want.final_obs, &twin.final_obs, &final_scale);
-        }
-        if full {
-            judge("metrics", &metrics, &want.metrics, &twin.metrics, &metric_scale);
-            rows.push(compare_share(
-                "environments whose L_BMP is within 1e-6 of its limit",
-                at_limit,
-                n,
-                0.01 + 1.0 / n as f64,
-                "the limit of (9e) cuts through the sums of a few probabilities",
-            ));
-        }
-        let touched = |x: &[f32]| x.iter().filter(|x| x.to_bits() != u32::MAX).count() as u32;
-        rows.push(compare_exact(
-            &format!("elements of final_obs and metrics written without need, {when}"),
-            &[if ends { 0 } else { touched(&final_obs) }, if full { 0 } else { touched(&metrics) }],
-            &[0, 0],
-        ));
-        rows.push(compare_exact(&format!("flags, {when}"), &gpu.read(&flags_buf)?, &want.flags));
+        let got = slot::read(gpu, [&state, &obs, &final_obs, &reward, &metrics], &flags)?;
+        let metrics = full.then(|| {
+            let (what, judged) = (format!("metrics, {when}"), [&want.metrics[..], &scale.metrics]);
+            let mut rows = compare_twins(gpu, &what, &got.metrics, judged, TOL, &twin.metrics);
+            let what = "environments whose L_BMP is within 1e-6 of its limit";
+            let why = "the limit of (9e) cuts through the sums of a few probabilities";
+            rows.push(compare_share(what, at_limit, n, 0.01 + 1.0 / n as f64, why));
+            rows
+        });
+        rows.extend(slot::compare(&got, gpu, (when, TOL), [&want, &scale], &twin, ends, metrics));
     }
     Ok(rows)
 }

@@ -13,7 +13,7 @@ pub use shared::SHARED;
 
 use super::dp::Rule;
 use super::physics::{MisacSpec, Phase, Uncertainty};
-use crate::kernels::{Entry, entry, named};
+use crate::kernels::{Entry, entry, variants};
 
 /// The second paper's task with 500 environments in three replicas.
 const fn misac(uncertainty: Uncertainty) -> misac_batch::Spec {
@@ -25,38 +25,25 @@ const BEAMS: misac_gain::Spec =
 const SPATIAL: spatial_loss::Spec =
     spatial_loss::Spec { batch: misac_batch::Spec { b: 20, ..MISAC }, phase: Phase::Direct, slots: 9, m: 90 };
 
+const PHASES: [Phase; 2] = [Phase::Direct, Phase::Residual];
+
 /// Every kernel of this task, in data-flow order.
 #[rustfmt::skip]
 pub const REGISTRY: &[Entry] = &[
     entry!(misac_reset, MISAC),
     entry!(misac_schedule, misac_schedule::Spec { batch: MISAC, rule: Rule::Table, age_max: 10 }, check |gpu| {
-        let mut rows = Vec::new();
-        for rule in [Rule::Always, Rule::Never, Rule::Periodic, Rule::Table, Rule::Plan] {
-            let spec = misac_schedule::Spec { batch: MISAC, rule, age_max: 10 };
-            rows.extend(named(&format!("{rule:?}"), misac_schedule::check(gpu, &spec, 1)?));
-        }
-        Ok(rows)
+        let of = |rule| misac_schedule::Spec { batch: MISAC, rule, age_max: 10 };
+        let rules = [Rule::Always, Rule::Never, Rule::Periodic, Rule::Table, Rule::Plan];
+        variants(rules, |rule| misac_schedule::check(gpu, &of(rule), 1))
     }),
     entry!(misac_step, MISAC, check |gpu| {
-        let mut rows = Vec::new();
-        for uncertainty in [Uncertainty::Constant, Uncertainty::Kinematic] {
-            rows.extend(named(&format!("{uncertainty:?}"), misac_step::check(gpu, &misac(uncertainty), 1)?));
-        }
-        Ok(rows)
+        variants([Uncertainty::Constant, Uncertainty::Kinematic], |u| misac_step::check(gpu, &misac(u), 1))
     }),
     entry!(misac_gain, BEAMS, check |gpu| {
-        let mut rows = Vec::new();
-        for phase in [Phase::Direct, Phase::Residual] {
-            rows.extend(named(&format!("{phase:?}"), misac_gain::check(gpu, &misac_gain::Spec { phase, ..BEAMS }, 1)?));
-        }
-        Ok(rows)
+        variants(PHASES, |phase| misac_gain::check(gpu, &misac_gain::Spec { phase, ..BEAMS }, 1))
     }),
     entry!(spatial_loss, SPATIAL, check |gpu| {
-        let mut rows = Vec::new();
-        for phase in [Phase::Direct, Phase::Residual] {
-            rows.extend(named(&format!("{phase:?}"), spatial_loss::check(gpu, &spatial_loss::Spec { phase, ..SPATIAL }, 1)?));
-        }
-        Ok(rows)
+        variants(PHASES, |phase| spatial_loss::check(gpu, &spatial_loss::Spec { phase, ..SPATIAL }, 1))
     }),
     entry!(misac_accumulate, MISAC),
 ];

@@ -8,12 +8,8 @@ use super::misac_batch::{
     state_of,
 };
 use super::misac_gain::matched;
-use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source, fold_groups};
-use crate::kernels::compare::{Comparison, Tol, compare_bits, compare_scaled};
-use crate::kernels::cost::{Cost, counted, words_of};
-use crate::kernels::inputs::widen;
-use crate::kernels::twin::{Scalar, assert_inside, check_trips, philox_trips};
-use crate::kernels::{host, shader};
+use crate::kernels::common::*;
+use crate::kernels::{bind, host, shader};
 use crate::num::real::counted::{Counted, operations};
 use crate::num::shuffle::{Minibatch, Samples, Unit};
 use crate::tasks::misac::physics::{Channel, MMAX, MisacParams, Phase, channel, spatial_gain};
@@ -191,9 +187,6 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
         state.extend(check_states(&spec.batch, &params, seed + slot));
     }
     let state64 = widen(&state);
-    let kernel = SpatialLoss::new(gpu, spec)?;
-    let params_buf = gpu.upload("spatial_loss.params", &[spec.batch.r], &params)?;
-    let state_buf = gpu.upload("spatial_loss.state", &[state.len()], &state)?;
     let mut rows = Vec::new();
     for mb in [0, (spec.slots * spec.batch.b / spec.m - 1) as u32] {
         let which = Minibatch { update: 3 + seed, epoch: 1, mb };
@@ -224,12 +217,10 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
             }
         }
 
-        let phases_buf = gpu.upload("spatial_loss.phases", &[phases.len()], &phases)?;
-        let d_buf = gpu.alloc::<f32>("spatial_loss.d_phases", &[d_phases.len()], Fill::Poison)?;
-        let gain_buf = gpu.alloc::<f32>("spatial_loss.gain", &[gain.len()], Fill::Poison)?;
-        let bound = kernel.bind(gpu, &params_buf, &state_buf, &phases_buf, &d_buf, &gain_buf);
+        bind!(gpu, bound = SpatialLoss::new(gpu, spec)?; params_buf = params, state_buf = state, phases,
+            d_phases_buf[d_phases.len()], gain_buf[gain.len()]);
         gpu.run(|pass| bound.record(pass, &at))?;
-        let (got_d, got_gain) = (gpu.read(&d_buf)?, gpu.read(&gain_buf)?);
+        let (got_d, got_gain) = (gpu.read(&d_phases_buf)?, gpu.read(&gain_buf)?);
         rows.push(compare_scaled(&format!("d_phases, minibatch {mb}"), &got_d, &d_phases, &d_scale, TOL));
         rows.push(compare_scaled(&format!("gain, minibatch {mb}"), &got_gain, &gain, &scale, TOL));
         rows.extend(compare_bits(gpu, &format!("d_phases, minibatch {mb}"), &got_d, &d_twin));

@@ -9,18 +9,8 @@ fn thousands(points: &[(f64, Estimate)]) -> Vec<Point> {
     points.iter().map(|(steps, e)| e.point(steps / 1e3)).collect()
 }
 
-fn series(agent: &str, look: Look, points: Vec<Point>) -> Series {
-    Series { agent: agent.to_string(), look, points }
-}
-
-fn level(agent: &str, y: f64, ends: (f64, f64)) -> Series {
-    let points = [ends.0, ends.1].map(|x| Point { x, y, interval: None, x_interval: None });
-    series(agent, Look::Level, points.to_vec())
-}
-
 fn x_ends(all: &[Series]) -> Option<(f64, f64)> {
-    let xs = || all.iter().flat_map(|s| &s.points).map(|p| p.x);
-    let (lo, hi) = (xs().fold(f64::INFINITY, f64::min), xs().fold(f64::NEG_INFINITY, f64::max));
+    let (lo, hi) = extent(all.iter().flat_map(|s| &s.points).map(|p| p.x));
     (lo <= hi).then_some((lo, hi))
 }
 
@@ -69,7 +59,7 @@ impl View<'_> {
         let look = |agent: &str| if agent == OPTIMUM { Look::Bound } else { Look::Curve };
         let curve = |agent: &str| {
             let points = self.over_slots(agent, |r| r.values[SLOT_ENERGY]);
-            series(agent, look(agent), points.iter().map(|(x, e)| e.point(*x)).collect())
+            Series::new(agent, look(agent), points.iter().map(|(x, e)| e.point(*x)).collect())
         };
         let series: Vec<Series> = self.ids().map(curve).collect();
         let beyond = x_ends(&series).map_or(0.0, |(lo, hi)| hi + MARK_GAP * (hi - lo));
@@ -85,8 +75,7 @@ impl View<'_> {
                 bound_label: format!("{OPTIMUM} (exact)"),
                 series,
                 marks: printed.map(|v| mark(v, beyond)).collect(),
-                palette: PALETTE.into(),
-                ..Figure::default()
+                ..Figure::with(PALETTE)
             }),
             caption: format!(
                 "Figure 3. Energy (3) per slot{}, averaged from the first slot to each, mean over seeds with a 95 % band. All ages begin at 0, \
@@ -101,7 +90,7 @@ impl View<'_> {
     fn fig4(&self) -> Plate {
         let curve = |agent: &str| {
             let points = self.over_slots(agent, |r| r.values[SLOT_MAE]);
-            series(agent, Look::Curve, points.iter().map(|(x, e)| e.point(*x)).collect())
+            Series::new(agent, Look::Curve, points.iter().map(|(x, e)| e.point(*x)).collect())
         };
         // The optimum's line would be hidden under that of the best period; the table has both.
         let shown: Vec<Series> = self.ids().filter(|a| *a != OPTIMUM).map(curve).collect();
@@ -114,8 +103,7 @@ impl View<'_> {
                 y_label: "mean absolute angle error from the first slot on (°)".into(),
                 log_y: true,
                 series: shown,
-                palette: PALETTE.into(),
-                ..Figure::default()
+                ..Figure::with(PALETTE)
             }),
             caption: format!(
                 "Figure 4. Mean absolute angle error over vehicles{}, averaged from the first slot to each, log scale, mean over seeds with a 95 % band. \
@@ -135,7 +123,7 @@ impl View<'_> {
     ) -> Vec<Series> {
         let snrs = distinct(self.cells.iter().map(|c| c.snr_db));
         let points = |run: &Run| snrs.iter().filter_map(|&s| get(run, s).map(|e| e.point(s))).collect();
-        let all = runs.iter().map(|run| series(&run.agent, look(&run.agent), points(run)));
+        let all = runs.iter().map(|run| Series::new(&run.agent, look(&run.agent), points(run)));
         all.filter(|s| !s.points.is_empty()).collect()
     }
 
@@ -157,8 +145,7 @@ impl View<'_> {
                 bound_label: format!("{OPTIMUM} (exact)"),
                 series: self.against_snr(&runs, look, |r, s| self.metric_of(r, ENERGY, s)),
                 marks,
-                palette: PALETTE.into(),
-                ..Figure::default()
+                ..Figure::with(PALETTE)
             }),
             caption: format!(
                 "Figure 5. Energy (3) per slot against the SNR, mean over episodes and seeds with 95 % error bars. {MARKS_WORDS} Those at \
@@ -169,12 +156,15 @@ impl View<'_> {
     }
 
     fn fig_learning(&self) -> Plate {
-        let mut all: Vec<Series> =
-            self.learning.iter().map(|l| series(&l.run.agent, Look::Curve, thousands(&l.energy))).collect();
+        let mut all: Vec<Series> = self
+            .learning
+            .iter()
+            .map(|l| Series::new(&l.run.agent, Look::Curve, thousands(&l.energy)))
+            .collect();
         if let Some(ends) = x_ends(&all) {
             for agent in [VISION, OPTIMUM] {
                 let e = self.curve_db.and_then(|s| self.metric(agent, ENERGY, s));
-                all.extend(e.map(|e| level(agent, e.mean, ends)));
+                all.extend(e.map(|e| Series::level(agent, e.mean, ends)));
             }
         }
         Plate {
@@ -186,8 +176,7 @@ impl View<'_> {
                 y_label: "energy per slot (J)".into(),
                 log_x: true,
                 series: all,
-                palette: PALETTE.into(),
-                ..Figure::default()
+                ..Figure::with(PALETTE)
             }),
             caption: format!(
                 "Energy (3) per slot of the rollouts of training{}, without the penalty of (11), mean over seeds with a 95 % band. Dotted: \
@@ -217,8 +206,7 @@ impl View<'_> {
                 x_ticks: self.snrs_db.clone(),
                 log_y: true,
                 series: all,
-                palette: PALETTE.into(),
-                ..Figure::default()
+                ..Figure::with(PALETTE)
             }),
             caption: format!(
                 "Optimality gap: cost (11), energy and penalty, above that of the exact optimum on the same episodes, in percent of it, log \
@@ -254,8 +242,7 @@ impl View<'_> {
                 title: format!("Beam gain{}", Self::at(self.headline_db)),
                 y_label: "gain over that of matched phases (%)".into(),
                 groups: groups.into_iter().filter_map(group).collect(),
-                palette: PALETTE.into(),
-                ..Bars::default()
+                ..Bars::with(PALETTE)
             }),
             caption: format!(
                 "Beam gain |h^H v|²{} in percent of what constant-modulus phases matched to the true channel give, mean over vehicles, slots and \
@@ -307,7 +294,7 @@ impl View<'_> {
             let look = if run.agent == OPTIMUM { Look::Bound } else { Look::Points };
             match all.iter_mut().find(|s| s.agent == run.agent) {
                 Some(s) => s.points.push(e.point(slots)),
-                None => all.push(series(&run.agent, look, vec![e.point(slots)])),
+                None => all.push(Series::new(&run.agent, look, vec![e.point(slots)])),
             }
         }
         Plate {
@@ -321,8 +308,7 @@ impl View<'_> {
                 from_zero: true,
                 bound_label: format!("{OPTIMUM} (exact)"),
                 series: all,
-                palette: PALETTE.into(),
-                ..Figure::default()
+                ..Figure::with(PALETTE)
             }),
             caption: format!(
                 "Energy (3) per slot{} against T_proc of (6), the age a frame leaves, with 95 % error bars over seeds. The paper gives no value; \
@@ -352,8 +338,7 @@ impl View<'_> {
                 x_ticks: distinct(all.iter().flat_map(|s| &s.points).map(|p| p.x)),
                 bound_label: format!("{BOUND} (knows the trajectories)"),
                 series: all,
-                palette: PALETTE.into(),
-                ..Figure::default()
+                ..Figure::with(PALETTE)
             }),
             caption: format!(
                 "Cost (11) per slot with `uncertainty = \"kinematic\"`: β_k(n) is β(SNR) times vehicle k's angular rate over its mean along the \
@@ -368,10 +353,10 @@ impl View<'_> {
     fn fig_cosine(&self) -> Plate {
         let curves = self.learning.iter().filter(|l| !l.cosine.is_empty());
         let mut all: Vec<Series> =
-            curves.map(|l| series(&l.run.agent, Look::Curve, thousands(&l.cosine))).collect();
+            curves.map(|l| Series::new(&l.run.agent, Look::Curve, thousands(&l.cosine))).collect();
         if let Some(ends) = x_ends(&all) {
             // In the black of the bounds; the legend says what it is.
-            all.push(Series { look: Look::Bound, ..level(OPTIMUM, 0.0, ends) });
+            all.push(Series { look: Look::Bound, ..Series::level(OPTIMUM, 0.0, ends) });
         }
         Plate {
             file: "cosine.svg",
@@ -383,8 +368,7 @@ impl View<'_> {
                 log_x: true,
                 bound_label: "no relation".into(),
                 series: all,
-                palette: PALETTE.into(),
-                ..Figure::default()
+                ..Figure::with(PALETTE)
             }),
             caption: format!(
                 "Cosine between the gradients of the policy loss and of L_spat (13) on the parameters that both reach{}, mean over seeds with a \

@@ -13,9 +13,9 @@ use networks::Networks;
 
 use super::paper::{self, Claim, HEADLINE_SNR_DB, Printed};
 use crate::config::Layered;
-use crate::num::stats::{self, RESAMPLES};
+use crate::num::stats::RESAMPLES;
 use crate::report::figure::{
-    Bar, Bars, Figure, Look, PaperMark, Picture, Plate, Point, Reach, Series, Shape, Swatch,
+    Bar, Bars, Figure, Look, PaperMark, Picture, Plate, Point, Reach, Series, Shape, Swatch, extent,
 };
 use crate::report::judge::*;
 use crate::report::words::*;
@@ -107,9 +107,7 @@ pub fn write(dir: &Path, rows: &Rows, manifest: &Manifest) -> Result<ReportPaths
     let (tables, _) = Tables::of_rows(dir, rows, &SCHEMA, manifest)?;
     let view = View::new(rows, manifest);
     let plates = view.plates();
-    let svgs =
-        plates.iter().map(|p| Ok((p.file, p.picture.svg()?))).collect::<Result<Vec<_>, ReportError>>()?;
-    tables.pages(TITLE, svgs, |drawn| view.markdown(&plates, drawn, manifest))
+    tables.pages(TITLE, Plate::svgs(&plates)?, |drawn| view.markdown(&plates, drawn, manifest))
 }
 
 type BySeed = BTreeMap<u32, f64>;
@@ -202,13 +200,6 @@ struct View<'a> {
     task: Option<MisacTaskConfig>,
 }
 
-fn distinct(values: impl Iterator<Item = f64>) -> Vec<f64> {
-    let mut values: Vec<f64> = values.filter(|x| x.is_finite()).collect();
-    values.sort_by(f64::total_cmp);
-    values.dedup();
-    values
-}
-
 /// The SNR of figures 3 and 4, or the nearest, dB.
 fn headline(values: impl Iterator<Item = f64>) -> Option<f64> {
     let away = |x: f64| (x - HEADLINE_SNR_DB).abs();
@@ -221,13 +212,9 @@ fn over_seeds(resamples: &Resamples, seeds: &BySeed) -> Option<Estimate> {
     (!values.is_empty()).then(|| resamples.estimate(&values))
 }
 
-/// Means per seed over lists of (seed, value), of what is finite.
-fn seed_means(values: impl Iterator<Item = (u32, f64)>) -> BySeed {
-    let mut lists: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
-    for (seed, value) in values.filter(|v| v.1.is_finite()) {
-        lists.entry(seed).or_default().push(value);
-    }
-    lists.into_iter().map(|(seed, list)| (seed, stats::mean(&list))).collect()
+/// Means per seed of (seed, value), of what is finite.
+fn finite_means(values: impl Iterator<Item = (u32, f64)>) -> BySeed {
+    seed_means(values.filter(|v| v.1.is_finite()))
 }
 
 impl<'a> View<'a> {
@@ -248,14 +235,9 @@ impl<'a> View<'a> {
             .collect();
         let mut runs: Vec<Run> = cells.iter().map(|c| c.run.clone()).collect();
         // Rows come run by run, so that the last one is the likely match.
-        for r in &rows.curves {
-            if !runs.last().is_some_and(|run| run.has(&r.key)) {
-                runs.push(Run::of(&r.key));
-            }
-        }
-        for r in &rows.slots {
-            if !runs.last().is_some_and(|run| run.has(&r.key)) {
-                runs.push(Run::of(&r.key));
+        for key in rows.curves.iter().map(|r| &r.key).chain(rows.slots.iter().map(|r| &r.key)) {
+            if !runs.last().is_some_and(|run| run.has(key)) {
+                runs.push(Run::of(key));
             }
         }
         runs.sort();
@@ -411,7 +393,7 @@ impl<'a> View<'a> {
         let end = f64::from(slots.values().flatten().map(|r| r.slot).max()? + 1);
         let inside = |r: &&SlotRow| (part.0 * end..part.1 * end).contains(&f64::from(r.slot));
         let mine = slots.iter().flat_map(|(seed, s)| s.iter().map(move |r| (*seed, *r)));
-        let means = seed_means(mine.filter(|(_, r)| inside(r)).map(|(seed, r)| (seed, value(r))));
+        let means = finite_means(mine.filter(|(_, r)| inside(r)).map(|(seed, r)| (seed, value(r))));
         over_seeds(&self.resamples, &means)
     }
 
@@ -424,7 +406,7 @@ impl<'a> View<'a> {
         let updates: Vec<Vec<&CurveRow>> = updates.into_values().collect();
         let env_steps = updates.iter().flatten().map(|r| r.env_steps).max()?;
         let mean = |part: &[Vec<&CurveRow>], value: fn(&CurveRow) -> f64| {
-            over_seeds(&self.resamples, &seed_means(part.iter().flatten().map(|r| (r.key.seed, value(r)))))
+            over_seeds(&self.resamples, &finite_means(part.iter().flatten().map(|r| (r.key.seed, value(r)))))
         };
         let span = updates.len().div_ceil(CURVE_POINTS);
         let curve = |value: fn(&CurveRow) -> f64| -> Vec<(f64, Estimate)> {

@@ -101,8 +101,7 @@ impl View<'_> {
                 y_label: "energy per slot (J)".into(),
                 log_y: true,
                 groups,
-                palette: PALETTE.into(),
-                ..Bars::default()
+                ..Bars::with(PALETTE)
             }),
             caption: "Energy of the networks that schedule and set phases, per slot, log scale, mean over seeds with 95 % error bars. Bars of \
                       two methods do not compare: each has constants of its own. Not in the paper, which counts the cameras' networks only."
@@ -131,25 +130,17 @@ impl View<'_> {
     }
 
     pub(super) fn write_networks(&self, out: &mut String) {
-        let rows: Vec<Vec<String>> = self
-            .networks
-            .accounts
-            .iter()
-            .map(|a| {
-                let e = self.account(a);
-                vec![
-                    words(&a.method, &a.constants),
-                    code(&a.agent),
-                    a.networks.join(", "),
-                    e.map_or_else(|| format!("none: {}", a.reason), |e| joules(e.mean)),
-                    e.map_or("-".into(), |e| match e.interval {
-                        Some(i) => format!("{} to {}", joules(i.lo), joules(i.hi)),
-                        None => "one seed: no interval".into(),
-                    }),
-                    e.map_or("-".into(), |e| part_of(e.mean, paper::CAMERA_SLOT_J)),
-                ]
-            })
-            .collect();
+        let rows = rows_of(&self.networks.accounts, |a| {
+            let e = self.account(a);
+            vec![
+                words(&a.method, &a.constants),
+                code(&a.agent),
+                a.networks.join(", "),
+                e.map_or_else(|| format!("none: {}", a.reason), |e| joules(e.mean)),
+                e.map_or("-".into(), |e| e.joules_text()),
+                e.map_or("-".into(), |e| part_of(e.mean, paper::CAMERA_SLOT_J)),
+            ]
+        });
         if rows.is_empty() {
             return;
         }

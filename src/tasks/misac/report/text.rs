@@ -42,11 +42,7 @@ impl View<'_> {
         self.write_simple(&mut out);
         out.push_str("## Figures\n\n");
         for plate in plates {
-            if drawn(plate.file) {
-                let _ = writeln!(out, "![{}]({})\n", plate.caption, plate.file);
-            } else {
-                let _ = writeln!(out, "Figure {} is not drawn: {} in this run.\n", plate.number, plate.needs);
-            }
+            plate.write(&mut out, drawn(plate.file));
             match plate.number {
                 "learning" => self.write_training(&mut out),
                 "gap" => self.write_gaps(&mut out),
@@ -64,7 +60,6 @@ impl View<'_> {
     }
 
     fn write_scope(&self, out: &mut String, manifest: &Manifest) {
-        let snrs: Vec<String> = self.snrs_db.iter().map(|s| format!("{s}")).collect();
         let recipe = match self.recipe.0.is_empty() {
             true => String::new(),
             false => format!("; learned agents: algorithm `{}`, phases `{}`", self.recipe.0, self.recipe.1),
@@ -73,12 +68,8 @@ impl View<'_> {
             out,
             "Uncertainty `{}`{recipe}; SNR {} dB; {} on {} ({}).\n",
             self.uncertainty,
-            if snrs.is_empty() { "-".to_string() } else { snrs.join(", ") },
-            match self.cells.iter().map(|c| c.estimate.seeds).max() {
-                None => "no evaluated seed".to_string(),
-                Some(1) => "one seed".to_string(),
-                Some(n) => format!("up to {n} seeds"),
-            },
+            numbers(&self.snrs_db),
+            seeds_words(self.cells.iter().map(|c| c.estimate.seeds).max()),
             manifest.device,
             manifest.backend,
         );
@@ -375,23 +366,19 @@ impl View<'_> {
         out.push_str(
             "## Ours beside the printed values\n\nEnergy per slot, J. Intervals are over seeds.\n\n",
         );
-        let rows: Vec<Vec<String>> = paper::VALUES
-            .iter()
-            .map(|v| {
-                let ours = self.metric(v.agent, ENERGY, v.snr_db);
-                vec![
-                    v.figure.to_string(),
-                    code(v.agent),
-                    format!("{}", v.snr_db),
-                    printed_text(v.value),
-                    ours.map_or("-".into(), |e| num(e.mean)),
-                    ours.map_or("-".into(), |e| e.interval_text()),
-                    ours.map_or("-".into(), |e| e.seeds.to_string()),
-                ]
-            })
-            .collect();
         let header = "figure | agent | SNR (dB) | paper (J) | ours (J) | 95 % interval (J) | seeds";
-        out.push_str(&table(header, 2, &rows));
+        write_table(out, header, 2, paper::VALUES, |v| {
+            let ours = self.metric(v.agent, ENERGY, v.snr_db);
+            vec![
+                v.figure.to_string(),
+                code(v.agent),
+                format!("{}", v.snr_db),
+                printed_text(v.value),
+                ours.map_or("-".into(), |e| num(e.mean)),
+                ours.map_or("-".into(), |e| e.interval_text()),
+                ours.map_or("-".into(), |e| e.seeds.to_string()),
+            ]
+        });
         let saving = self.saving_percent(PROPOSED, HEADLINE_SNR_DB);
         let _ = writeln!(
             out,
@@ -422,8 +409,6 @@ impl View<'_> {
             out.push_str("No evaluation rows in this run.\n\n");
             return;
         }
-        let mut header = vec!["cost (11) per slot, J".to_string()];
-        header.extend(self.snrs_db.iter().map(|s| format!("{s} dB")));
         let mut rows = Vec::new();
         let line = |name: String, get: &dyn Fn(f64) -> Option<String>| -> Vec<String> {
             let cells = self.snrs_db.iter().map(|&s| get(s).unwrap_or_else(|| "-".into()));
@@ -455,7 +440,7 @@ impl View<'_> {
                 rows.push(line(words.into(), &|s| self.metric(agent, metric, s).map(|e| num(e.mean))));
             }
         }
-        out.push_str(&table(&header.join(" | "), 1, &rows));
+        out.push_str(&table(&header_over("cost (11) per slot, J", &self.snrs_db, "dB"), 1, &rows));
         let _ = writeln!(
             out,
             "Episodes begin with all ages at 0, so a mean over an episode lies a little below the long run. What they are: {}.\n",
@@ -468,69 +453,52 @@ impl View<'_> {
             return;
         }
         out.push_str(&health::section(&self.ill, MisacConfig::SWEPT.unit));
-        let rows: Vec<Vec<String>> = self
-            .learning
-            .iter()
-            .map(|l| {
-                vec![
-                    code(&l.run.agent),
-                    l.run.algorithm.clone(),
-                    l.run.phase.clone(),
-                    l.updates.to_string(),
-                    l.env_steps.to_string(),
-                    cell_of(l.first_energy),
-                    cell_of(l.last_energy),
-                    cell_of(l.last_over_gamma.map(|e| e.map(|x| 100.0 * x))),
-                    self.steps_to_optimal(l).map_or("-".into(), |s| format!("{s:.0}")),
-                    cell_of(l.mean_cosine),
-                ]
-            })
-            .collect();
         let goal = format!("steps to {OPTIMAL_GAP_PERCENT} % above `{OPTIMUM}`");
         let header = format!(
             "agent | algorithm | phases | updates | environment steps per seed | first energy (J) | \
              last energy (J) | last slots over Γ_misa (%) | {goal} | mean gradient cosine"
         );
-        out.push_str(&table(&header, 3, &rows));
+        write_table(out, &header, 3, &self.learning, |l| {
+            vec![
+                code(&l.run.agent),
+                l.run.algorithm.clone(),
+                l.run.phase.clone(),
+                l.updates.to_string(),
+                l.env_steps.to_string(),
+                cell_of(l.first_energy),
+                cell_of(l.last_energy),
+                cell_of(l.last_over_gamma.map(|e| e.map(|x| 100.0 * x))),
+                self.steps_to_optimal(l).map_or("-".into(), |s| format!("{s:.0}")),
+                cell_of(l.mean_cosine),
+            ]
+        });
     }
 
     fn write_gaps(&self, out: &mut String) {
-        let gaps = |agent: &str| -> Vec<Option<Estimate>> {
-            self.snrs_db.iter().map(|&s| self.gap_percent(agent, s)).collect()
-        };
-        let rows: Vec<Vec<String>> = self
-            .ids()
-            .filter(|a| *a != OPTIMUM)
-            .map(|a| (a, gaps(a)))
-            .filter(|(_, gaps)| gaps.iter().any(Option::is_some))
-            .map(|(a, gaps)| [code(a)].into_iter().chain(gaps.into_iter().map(cell_of)).collect())
-            .collect();
-        if rows.is_empty() {
-            return;
+        let rows = rows_of(self.ids().filter(|a| *a != OPTIMUM), |agent| {
+            let gaps: Vec<_> = self.snrs_db.iter().map(|&s| self.gap_percent(agent, s)).collect();
+            let row = || [code(agent)].into_iter().chain(gaps.iter().map(|gap| cell_of(*gap))).collect();
+            gaps.iter().any(Option::is_some).then(row)
+        });
+        if !rows.is_empty() {
+            out.push_str(&table(&header_over("cost above the optimum, %", &self.snrs_db, "dB"), 1, &rows));
         }
-        let mut header = vec!["cost above the optimum, %".to_string()];
-        header.extend(self.snrs_db.iter().map(|s| format!("{s} dB")));
-        out.push_str(&table(&header.join(" | "), 1, &rows));
     }
 
     fn write_sweep(&self, out: &mut String) {
         let (sweep, Some(snr)) = (self.sweep(), self.sweep_db()) else { return };
-        let rows: Vec<Vec<String>> = sweep
-            .iter()
-            .map(|(slots, run)| {
-                vec![
-                    code(&run.agent),
-                    format!("{slots}"),
-                    cell_of(self.metric_of(run, ENERGY, snr)),
-                    cell_of(self.cost_of(run, snr)),
-                    cell_of(self.metric_of(run, FRAMES, snr)),
-                    cell_of(self.metric_of(run, OVER_GAMMA, snr).map(|e| e.map(|x| 100.0 * x))),
-                ]
-            })
-            .collect();
         let header =
             "agent | T_proc (slots) | energy (J) | cost (J) | frames per slot | slots over Γ_misa (%)";
-        out.push_str(&table(header, 1, &rows));
+        write_table(out, header, 1, sweep, |(slots, run)| {
+            vec![
+                code(&run.agent),
+                format!("{slots}"),
+                cell_of(self.metric_of(run, ENERGY, snr)),
+                cell_of(self.cost_of(run, snr)),
+                cell_of(self.metric_of(run, FRAMES, snr)),
+                cell_of(self.metric_of(run, OVER_GAMMA, snr).map(|e| e.map(|x| 100.0 * x))),
+            ]
+        });
     }
 
     fn write_kinematic(&self, out: &mut String) {
@@ -539,16 +507,10 @@ impl View<'_> {
             return;
         }
         let snrs = distinct(runs.iter().flat_map(|r| self.snr_of(r)));
-        let rows: Vec<Vec<String>> = runs
-            .iter()
-            .map(|run| {
-                let cells = snrs.iter().map(|&s| cell_of(self.cost_of(run, s)));
-                [code(&run.agent)].into_iter().chain(cells).collect()
-            })
-            .collect();
-        let mut header = vec!["cost (11) per slot, J".to_string()];
-        header.extend(snrs.iter().map(|s| format!("{s} dB")));
-        out.push_str(&table(&header.join(" | "), 1, &rows));
+        write_table(out, &header_over("cost (11) per slot, J", &snrs, "dB"), 1, runs, |run| -> Vec<String> {
+            let cells = snrs.iter().map(|&s| cell_of(self.cost_of(run, s)));
+            [code(&run.agent)].into_iter().chain(cells).collect()
+        });
         if let Some(line) = self.kinematic_sentence() {
             let _ = writeln!(out, "{line}\n");
         }
@@ -591,16 +553,10 @@ impl View<'_> {
                 out.push_str("Not in this run.\n\n");
                 continue;
             }
-            let rows: Vec<Vec<String>> = known
-                .iter()
-                .map(|run| {
-                    let cells = self.snrs_db.iter().map(|&s| cell_of(get(run, s)));
-                    [code(&run.agent)].into_iter().chain(cells).collect()
-                })
-                .collect();
-            let snrs: Vec<String> = self.snrs_db.iter().map(|s| format!("{s} dB")).collect();
-            let header: Vec<&str> = ["agent"].into_iter().chain(snrs.iter().map(String::as_str)).collect();
-            out.push_str(&table(&header.join(" | "), 1, &rows));
+            write_table(out, &header_over("agent", &self.snrs_db, "dB"), 1, known, |run| -> Vec<String> {
+                let cells = self.snrs_db.iter().map(|&s| cell_of(get(run, s)));
+                [code(&run.agent)].into_iter().chain(cells).collect()
+            });
         }
     }
 
@@ -643,11 +599,7 @@ impl View<'_> {
     }
 
     fn write_method(&self, out: &mut String) {
-        let fewest = self.cells.iter().map(|c| c.estimate.seeds).filter(|n| *n > 1).min();
-        let few = match fewest {
-            Some(n) if n < 5 => format!(" With {n} seeds such an interval is too narrow; take it as a hint."),
-            _ => String::new(),
-        };
+        let few = few_seeds(self.cells.iter().map(|c| c.estimate));
         let task = match &self.task {
             Some(t) => format!(
                 " Here Γ_misa = {}, λ_misa = {} J, T_proc = {} slots, A_max = {} slots, {} slots per episode.",

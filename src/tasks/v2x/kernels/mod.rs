@@ -12,7 +12,7 @@ pub use shared::SHARED;
 
 use super::physics::{Beam, Kinematics, V2xSpec};
 use super::reference::Reference;
-use crate::kernels::{Entry, entry, named};
+use crate::kernels::{Entry, entry, named, variants};
 use crate::nets::{Activation, ActorCriticLayout};
 
 /// The paper's task with 500 environments in three replicas.
@@ -37,28 +37,18 @@ fn rollout(beam: Beam, hidden: &[usize], limits: &wgpu::Limits) -> v2x_rollout::
 pub const REGISTRY: &[Entry] = &[
     entry!(v2x_reset, v2x(Beam::Angles)),
     entry!(v2x_reference, v2x_reference::Spec { batch: v2x(Beam::Span), who: Reference::GenieZf }, check |gpu| {
-        let mut rows = Vec::new();
-        for who in [
-            Reference::Random, Reference::LastEstimate, Reference::Ekf, Reference::EkfZf, Reference::Genie, Reference::GenieZf,
-        ] {
-            let spec = v2x_reference::Spec { batch: v2x(who.beam()), who };
-            rows.extend(named(&format!("{who:?}"), v2x_reference::check(gpu, &spec, 1)?));
-        }
-        Ok(rows)
+        let of = |who: Reference| v2x_reference::Spec { batch: v2x(who.beam()), who };
+        let blind = [Reference::Random, Reference::LastEstimate, Reference::Ekf, Reference::EkfZf];
+        let all = blind.into_iter().chain([Reference::Genie, Reference::GenieZf]);
+        variants(all, |who| v2x_reference::check(gpu, &of(who), 1))
     }),
     entry!(v2x_step, v2x(Beam::Angles), check |gpu| {
-        let mut rows = Vec::new();
-        for beam in [Beam::Angles, Beam::Tracking, Beam::Matrix, Beam::Zf, Beam::Steer, Beam::Span] {
-            rows.extend(named(&format!("{beam:?}"), v2x_step::check(gpu, &v2x(beam), 1)?));
-        }
-        Ok(rows)
+        let all = [Beam::Angles, Beam::Tracking, Beam::Matrix, Beam::Zf, Beam::Steer, Beam::Span];
+        variants(all, |beam| v2x_step::check(gpu, &v2x(beam), 1))
     }),
     entry!(v2x_slots, v2x(Beam::Angles), check |gpu| {
-        let mut rows = Vec::new();
-        for beam in [Beam::Angles, Beam::Tracking, Beam::Matrix, Beam::Zf] {
-            rows.extend(named(&format!("{beam:?}"), v2x_slots::check(gpu, &v2x(beam), 1)?));
-        }
-        Ok(rows)
+        let all = [Beam::Angles, Beam::Tracking, Beam::Matrix, Beam::Zf];
+        variants(all, |beam| v2x_slots::check(gpu, &v2x(beam), 1))
     }),
     entry!(v2x_rollout, rollout(Beam::Angles, &[128, 128], &wgpu::Limits::default()), check |gpu| {
         // Streamed weights as the adapter has room for, and resident ones for which every adapter has.

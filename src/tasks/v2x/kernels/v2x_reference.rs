@@ -2,18 +2,13 @@
 
 pub use super::v2x_batch::WG;
 use super::v2x_batch::{self, STEP, check_params, sensitivity, state_of};
-use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source, fold_groups};
-use crate::kernels::compare::{Comparison, Tol, compare_bits, compare_scaled};
-use crate::kernels::cost::{Cost, counted, words_of};
-use crate::kernels::inputs::widen;
-use crate::kernels::twin::{Scalar, assert_inside, check_trips, philox_trips};
-use crate::kernels::{host, shader};
+use crate::env::{Batch, StepSlices};
+use crate::kernels::common::*;
+use crate::kernels::{bind, host, shader};
 use crate::num::philox::{Stream, draw};
-use crate::num::real::Real;
 use crate::num::real::counted::{Counted, operations};
 use crate::tasks::v2x::physics::{
-    Batch, Beam, KMAX, StepSlices, V2xParams, comm_snr_per_watt, motion, motion_noise, reset_range,
-    step_range,
+    Beam, KMAX, V2xParams, comm_snr_per_watt, motion, motion_noise, reset_range, step_range,
 };
 use crate::tasks::v2x::reference::{Reference, act, forced, reference_range};
 
@@ -277,7 +272,7 @@ fn play(
     params: &[V2xParams],
     state: &mut [f32],
     obs: &mut [f32],
-    each: impl Fn(usize, &mut Batch<f32>),
+    each: impl Fn(usize, &mut Batch<V2xParams>),
 ) {
     let (rows, row) = (spec.task.state_rows() * spec.b, spec.task.obs_dim() * spec.b);
     let replicas = params.iter().zip(state.chunks_exact_mut(rows)).zip(obs.chunks_exact_mut(row));
@@ -291,7 +286,6 @@ fn play(
 pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
     let batch = &spec.batch;
     let params = check_params(batch, seed);
-    let kernel = V2xReference::new(gpu, spec)?;
     let mut rows = Vec::new();
     for slots_before in [0, 7] {
         // The f32 twin plays the slots before.
@@ -333,23 +327,18 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
         v2x_reference_cpu(spec, &at, &params, &widen(&state), &mut memory64, &mut action64);
         let (action_scale, memory_scale) = scales(spec, &at, &params, &state, &memory, &action64, &memory64);
 
-        let params_buf = gpu.upload("v2x_reference.params", &[batch.r], &params)?;
-        let state_buf = gpu.upload("v2x_reference.state", &[state.len()], &state)?;
-        let memory_buf = gpu.alloc::<f32>("v2x_reference.memory", &[memory.len().max(1)], Fill::Poison)?;
+        bind!(gpu, bound = V2xReference::new(gpu, spec)?; params_buf = params, state_buf = state,
+            memory_buf[memory.len().max(1)], action_buf[len]);
         gpu.write(&memory_buf, &memory);
-        let action_buf = gpu.alloc::<f32>("v2x_reference.action", &[len], Fill::Poison)?;
         gpu.write(&action_buf, &vec![0.0; at.action_off]);
-        let bound = kernel.bind(gpu, &params_buf, &state_buf, &memory_buf, &action_buf);
         gpu.run(|pass| bound.record(pass, &at))?;
         let got = gpu.read(&action_buf)?;
         let name = format!("action at slot {slots_before}");
-        rows.push(compare_scaled(&name, &got, &action64, &action_scale, TOL));
-        rows.extend(compare_bits(gpu, &name, &got, &action32));
+        rows.extend(compare_twins(gpu, &name, &got, [&action64, &action_scale], TOL, &action32));
         if !memory.is_empty() {
             let got = gpu.read(&memory_buf)?;
             let name = format!("memory at slot {slots_before}");
-            rows.push(compare_scaled(&name, &got, &memory64, &memory_scale, TOL));
-            rows.extend(compare_bits(gpu, &name, &got, &memory32));
+            rows.extend(compare_twins(gpu, &name, &got, [&memory64, &memory_scale], TOL, &memory32));
         }
     }
     Ok(rows)

@@ -2,13 +2,11 @@
 
 use super::v2x_batch::{self, check_params, shift_of};
 pub use super::v2x_batch::{Spec, WG};
-use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source, fold_groups};
-use crate::kernels::compare::{Comparison, Tol, compare, compare_bits, compare_scaled};
-use crate::kernels::cost::{Cost, words_of};
-use crate::kernels::twin::{Scalar, assert_inside};
-use crate::kernels::{host, shader};
+use crate::env::Batch;
+use crate::kernels::common::*;
+use crate::kernels::{bind, host, shader};
 use crate::num::real::counted::{Counted, operations};
-use crate::tasks::v2x::physics::{Batch, V2xParams, reset_range};
+use crate::tasks::v2x::physics::{V2xParams, reset_range};
 
 pub const SHADER: Source = shader!("shaders/v2x/", "v2x_reset", super::SHARED);
 
@@ -81,11 +79,8 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
     let (mut state32, mut obs32) = (vec![0f32; spec.state_len()], vec![0f32; obs_len]);
     v2x_reset_cpu(spec, &at, &params, &mut state32, &mut obs32);
 
-    let params_buf = gpu.upload("v2x_reset.params", &[spec.r], &params)?;
-    let state_buf = gpu.alloc::<f32>("v2x_reset.state", &[spec.state_len()], Fill::Poison)?;
-    let obs_buf = gpu.alloc::<f32>("v2x_reset.obs", &[obs_len], Fill::Poison)?;
+    bind!(gpu, bound = V2xReset::new(gpu, spec)?; params_buf = params, state_buf[spec.state_len()], obs_buf[obs_len]);
     gpu.write(&obs_buf, &vec![0.0; at.obs_off]);
-    let bound = V2xReset::new(gpu, spec)?.bind(gpu, &params_buf, &state_buf, &obs_buf);
     gpu.run(|pass| bound.record(pass, &at))?;
     let (state, obs) = (gpu.read(&state_buf)?, gpu.read(&obs_buf)?);
     let (k, o) = (spec.task.vehicles, spec.task.obs_dim());

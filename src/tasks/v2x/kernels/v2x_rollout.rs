@@ -5,17 +5,15 @@
 //! For beams of few actions: `angles` and `tracking`. The 2·K·N + K actions of `matrix` leave no room for a workgroup ([`Plan::choose`] has none for them).
 
 use super::v2x_batch::{self, check_params, check_states};
-use super::v2x_step::{self, Outputs, Scales};
-use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source};
-use crate::kernels::compare::{Comparison, Tol, compare_bits, compare_exact, compare_scaled, compare_share};
-use crate::kernels::cost::{Cost, LN, words_of};
+use super::v2x_step::{self, compare_near, metric_row, of_twin, scales};
+use crate::env::{Batch, StepSlices};
+use crate::kernels::common::*;
 use crate::kernels::dense_forward::{self, dense_forward_cpu};
 use crate::kernels::gaussian_head::{self, four_normals, gaussian_head_cpu};
-use crate::kernels::inputs::{normal, widen};
-use crate::kernels::twin::{Scalar, check_trips, philox_trips};
-use crate::kernels::{MAX_TRIPS, host, shader};
+use crate::kernels::layer::Rows;
+use crate::kernels::{MAX_TRIPS, bind, host, shader};
 use crate::nets::{ActorCriticLayout, MlpLayout};
-use crate::tasks::v2x::physics::{Batch, StepSlices, V2xParams, load_state, metric, observe, step_range};
+use crate::tasks::v2x::physics::{V2xParams, load_state, metric, observe, step_range};
 
 pub const SHADER: Source = shader!("shaders/v2x/", "v2x_rollout", super::SHARED);
 
@@ -220,18 +218,9 @@ pub fn v2x_rollout_cpu<F: Scalar>(
         let (clock, slot) = (at.clock + n as u32, at.first + n);
         let mut x = std::mem::take(&mut seen);
         for l in &spec.net.layers {
-            let dense = dense_forward::Spec {
-                r,
-                m: b,
-                i: l.inputs,
-                o: l.outputs,
-                p: spec.p,
-                act: l.act,
-                b_scale: 1.0,
-            };
-            let at = dense_forward::Args { m: b, w_off: l.w_off, b_off: l.b_off, x_off: 0, y_off: 0 };
+            let dense = dense_forward::Spec::of(l, Rows { r, m: b, p: spec.p });
             let mut y = vec![zero; row * l.outputs];
-            dense_forward_cpu(&dense, &at, net, &x, &mut y);
+            dense_forward_cpu(&dense, &dense_forward::Args::of(l, b), net, &x, &mut y);
             x = y;
         }
         let head = gaussian_head::Args {
@@ -456,16 +445,8 @@ impl Written<f32> {
         state: &[f32],
     ) -> Result<Self, GpuError> {
         let spec = &kernel.spec;
-        let poison = |label: &str, len: usize| gpu.alloc::<f32>(label, &[len], Fill::Poison);
-        let params = gpu.upload("v2x_rollout.params", &[params.len()], params)?;
-        let net = gpu.upload("v2x_rollout.net", &[net.len()], net)?;
-        let state = gpu.upload("v2x_rollout.state", &[state.len()], state)?;
-        let obs = poison("v2x_rollout.obs", spec.obs_len())?;
-        let action = poison("v2x_rollout.action", spec.action_len())?;
-        let logprob = poison("v2x_rollout.logprob", spec.slots_len())?;
-        let flags = gpu.alloc::<u32>("v2x_rollout.flags", &[spec.slots_len()], Fill::Poison)?;
-        let outcome = poison("v2x_rollout.outcome", spec.outcome_len())?;
-        let bound = kernel.bind(gpu, &params, &net, &state, &obs, &action, &logprob, &flags, &outcome);
+        bind!(gpu, bound = kernel; params, net, state, obs[spec.obs_len()], action[spec.action_len()],
+            logprob[spec.slots_len()], flags[spec.slots_len()], outcome[spec.outcome_len()]);
         for at in at {
             gpu.run(|pass| bound.record(pass, at))?;
         }
@@ -588,8 +569,8 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
         ));
 
         let step = v2x_step::Args { clock, action_off: 0, obs_off: 0, reward_off: 0, full: true };
-        let physics = Outputs::<f64>::of_twin(&spec.batch, &step, &params, &states, action);
-        let scales = Scales::of(&spec.batch, &step, &params, &states, action, &physics);
+        let physics = of_twin::<f64>(&spec.batch, &step, &params, &states, action);
+        let (scales, near_threshold) = scales(&spec.batch, &step, &params, &states, action, &physics);
         let mut judge = |what: &str, got: &[f32], want: &[f64], scale: &[f64]| {
             rows.push(compare_scaled(&name(what), got, want, scale, TOL));
         };
@@ -599,19 +580,11 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
             judge("final obs", &got.obs[spec.final_off()..], &physics.final_obs, &scales.final_obs);
         }
         for (q, from) in METRICS.into_iter().enumerate() {
-            let pick = |x: &[f64]| -> Vec<f64> {
-                (0..r).flat_map(|r| x[(r * task.metric_rows() + from) * b..][..b].to_vec()).collect()
-            };
+            let [want, scale] = [&physics, &scales].map(|slot| metric_row(&spec.batch, &slot.metrics, from));
             let got = &got.outcome[q * spec.slots_len() + n..][..n];
-            judge(metric::NAMES[from], got, &pick(&physics.metrics), &pick(&scales.metrics));
+            judge(metric::NAMES[from], got, &want, &scale);
         }
-        rows.push(compare_share(
-            "environments whose indicator an error of 1e-6 may turn",
-            scales.near_threshold,
-            n,
-            0.01 + 1.0 / n as f64,
-            "the limits of (27) cut through a continuous distribution",
-        ));
+        rows.push(compare_near(near_threshold, n));
         rows.push(compare_exact(&name("flags"), &got.flags, &twin.flags));
         for ((what, got), (_, twin)) in got.floats().into_iter().zip(twin.floats()) {
             let left = |x: &[f32]| x.iter().map(|x| u32::from(x.to_bits() == u32::MAX)).collect::<Vec<_>>();
@@ -631,12 +604,11 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
     let each: Vec<_> = (0..SLOTS).map(one).collect();
     let apart = Written::of_device(gpu, &kernel, &each, &params, &net, &states)?;
     let twin = Written::<f32>::of_twin(spec, &all[0], &params, &net, &states, POISON);
-    let bits = |x: &[f32]| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
     for (((what, a), (_, b)), (_, twin)) in
         together.floats().into_iter().zip(apart.floats()).zip(twin.floats())
     {
         let name = format!("{what}, {SLOTS} slots in one dispatch");
-        rows.push(compare_exact(&format!("{name} and in {SLOTS}"), &bits(a), &bits(b)));
+        rows.push(compare_words(&format!("{name} and in {SLOTS}"), a, b));
         rows.extend(twin_bits(what, &name, a, twin));
     }
     rows.push(compare_exact("flags of several slots", &together.flags, &twin.flags));

@@ -3,13 +3,10 @@
 
 use super::v2x_batch::{STEP, check_params, check_states};
 pub use super::v2x_batch::{Spec, WG};
-use super::v2x_step::{self, Outputs, Scales, v2x_step_cpu};
-use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source, fold_groups};
-use crate::kernels::compare::{Comparison, Tol, compare_bits, compare_exact, compare_scaled, compare_share};
-use crate::kernels::cost::{Cost, NORMAL_PAIR, words_of};
+use super::v2x_step::{self, compare_near, of_twin, scales, v2x_step_cpu};
+use crate::kernels::common::*;
 use crate::kernels::gaussian_head::four_normals;
-use crate::kernels::twin::{Scalar, check_trips, philox_trips};
-use crate::kernels::{MAX_TRIPS, host, shader};
+use crate::kernels::{MAX_TRIPS, bind, host, shader};
 use crate::tasks::v2x::physics::{V2xParams, metric};
 
 pub const SHADER: Source = shader!("shaders/v2x/", "v2x_slots", super::SHARED);
@@ -143,11 +140,7 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
     let params = check_params(spec, seed);
     let states = check_states(spec, seed);
     let kernel = V2xSlots::new(gpu, spec, SLOTS as usize)?;
-    let params_buf = gpu.upload("v2x_slots.params", &[spec.r], &params)?;
-    let state_buf = gpu.upload("v2x_slots.state", &[states.len()], &states)?;
-    let obs_buf = gpu.alloc::<f32>("v2x_slots.obs", &[spec.obs_len()], Fill::Poison)?;
-    let sums_buf = gpu.alloc::<f32>("v2x_slots.sums", &[SUMS * n], Fill::Poison)?;
-    let bound = kernel.bind(gpu, &params_buf, &state_buf, &obs_buf, &sums_buf);
+    bind!(gpu, bound = kernel; params_buf = params, state_buf = states, obs_buf[spec.obs_len()], sums_buf[SUMS * n]);
     let run = |at: Args| -> Result<[Vec<f32>; 3], GpuError> {
         gpu.run(|pass| bound.record(pass, &at))?;
         Ok([gpu.read(&state_buf)?, gpu.read(&obs_buf)?, gpu.read(&sums_buf)?])
@@ -157,15 +150,8 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
         let one = Args { clock, slots: 1 };
         let step = v2x_step::Args { clock, action_off: 0, obs_off: 0, reward_off: 0, full: true };
         let action = actions::<f32>(spec, &params, clock);
-        let scales = Scales::of(
-            spec,
-            &step,
-            &params,
-            &states,
-            &action,
-            &Outputs::of_twin(spec, &step, &params, &states, &action),
-        );
-        let widen = |x: &[f32]| x.iter().map(|&x| f64::from(x)).collect::<Vec<_>>();
+        let physics = of_twin(spec, &step, &params, &states, &action);
+        let (scales, near_threshold) = scales(spec, &step, &params, &states, &action, &physics);
         let mut want = [widen(&states), vec![0.0; spec.obs_len()], vec![0.0; SUMS * n]];
         let [state, obs, sums] = &mut want;
         v2x_slots_cpu(spec, &one, &params, state, obs, sums);
@@ -182,16 +168,9 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
             [("state", &scales.state), ("obs", &scales.obs), ("sums", &of_sums)].into_iter().enumerate()
         {
             let name = format!("{what}, {when}");
-            rows.push(compare_scaled(&name, &got[i], &want[i], scale, TOL));
-            rows.extend(compare_bits(gpu, &name, &got[i], &twin[i]));
+            rows.extend(compare_twins(gpu, &name, &got[i], [&want[i], scale], TOL, &twin[i]));
         }
-        rows.push(compare_share(
-            "environments whose indicator an error of 1e-6 may turn",
-            scales.near_threshold,
-            n,
-            0.01 + 1.0 / n as f64,
-            "the limits of (27) cut through a continuous distribution",
-        ));
+        rows.push(compare_near(near_threshold, n));
     }
 
     let clock = 3 * t - 3;
@@ -205,9 +184,8 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
         apart = [state, obs, total];
     }
     for (i, what) in ["state", "obs", "sums"].into_iter().enumerate() {
-        let bits = |x: &[f32]| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
         let name = format!("{what}, {SLOTS} slots in one dispatch and in {SLOTS}");
-        rows.push(compare_exact(&name, &bits(&together[i]), &bits(&apart[i])));
+        rows.push(compare_words(&name, &together[i], &apart[i]));
     }
     Ok(rows)
 }

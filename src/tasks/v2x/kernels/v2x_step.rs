@@ -3,17 +3,12 @@
 use super::v2x_batch::{self, STEP, check_params, check_states, shift_of, state_of, step_scale};
 pub use super::v2x_batch::{Spec, WG};
 use super::v2x_reference::{self, v2x_reference_cpu};
-use crate::env::{TERMINATED, TRUNCATED};
-use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source, fold_groups};
-use crate::kernels::compare::{Comparison, Tol, compare_bits, compare_exact, compare_scaled, compare_share};
-use crate::kernels::cost::{Cost, counted, words_of};
-use crate::kernels::inputs::{uniforms, widen};
-use crate::kernels::twin::{Scalar, assert_inside, check_trips, philox_trips};
-use crate::kernels::{host, shader};
+use crate::env::{Batch, Slot, StepSlices, TERMINATED, TRUNCATED};
+use crate::kernels::common::*;
+use crate::kernels::slot::{self, numbers};
+use crate::kernels::{bind, constants, host, shader};
 use crate::num::real::counted::{Counted, operations};
-use crate::tasks::v2x::physics::{
-    Batch, Beam, StepSlices, V2xParams, V2xSpec, echo_noise, metric, motion_noise, step_range,
-};
+use crate::tasks::v2x::physics::{Beam, V2xParams, V2xSpec, echo_noise, metric, motion_noise, step_range};
 use crate::tasks::v2x::reference::Reference;
 
 pub const SHADER: Source = shader!("shaders/v2x/", "v2x_step", super::SHARED);
@@ -85,26 +80,10 @@ pub fn cost(spec: &Spec) -> Cost {
 /// What a dispatch must do that ends no episode, with metrics if `full`; operations counted on the twin.
 pub fn cost_of(spec: &Spec, full: bool) -> Cost {
     let one = Spec { r: 1, b: 1, ..*spec };
-    let zeros = |n: usize| vec![Counted::default(); n];
-    let (params, mut state) = (check_params(&one, 1), counted(&check_states(&one, 1)));
-    let action = vec![Counted(0.1); one.action_len()];
-    let (mut obs, mut final_obs) = (zeros(one.obs_len()), zeros(one.obs_len()));
-    let (mut reward, mut flags, mut metrics) = (zeros(1), [0], zeros(one.metrics_len()));
+    let (params, states) = (check_params(&one, 1), check_states(&one, 1));
+    let action = vec![0.1; one.action_len()];
     let args = Args { clock: 0, action_off: 0, obs_off: 0, reward_off: 0, full };
-    let each = operations(|| {
-        v2x_step_cpu(
-            &one,
-            &args,
-            &params,
-            &action,
-            &mut state,
-            &mut obs,
-            &mut final_obs,
-            &mut reward,
-            &mut flags,
-            &mut metrics,
-        );
-    });
+    let each = operations(|| drop(of_twin::<Counted>(&one, &args, &params, &states, &action)));
     let envs = spec.r * spec.b;
     let words = spec.r * words_of::<V2xParams>()
         + spec.action_len()
@@ -116,7 +95,7 @@ pub fn cost_of(spec: &Spec, full: bool) -> Cost {
 }
 
 pub fn prelude(spec: &Spec) -> Prelude {
-    v2x_batch::constants(spec)
+    let prelude = v2x_batch::constants(spec)
         .u32("TRUNCATED", TRUNCATED as usize)
         .u32("BEAM", spec.task.beam as usize)
         .u32("BEAM_ANGLES", Beam::Angles as usize)
@@ -125,17 +104,9 @@ pub fn prelude(spec: &Spec) -> Prelude {
         .u32("BEAM_ZF", Beam::Zf as usize)
         .u32("BEAM_STEER", Beam::Steer as usize)
         .u32("BEAM_SPAN", Beam::Span as usize)
-        .u32("METRIC_ROWS", spec.task.metric_rows())
-        .u32("METRIC_SUM_RATE", metric::SUM_RATE)
-        .u32("METRIC_JAIN", metric::JAIN)
-        .u32("METRIC_REWARD", metric::REWARD)
-        .u32("METRIC_INDICATOR", metric::INDICATOR)
-        .u32("METRIC_ANGLE_SE", metric::ANGLE_SE)
-        .u32("METRIC_DISTANCE_SE", metric::DISTANCE_SE)
-        .u32("METRIC_ANGLE_CRLB", metric::ANGLE_CRLB)
-        .u32("METRIC_DISTANCE_CRLB", metric::DISTANCE_CRLB)
-        .u32("METRIC_UPPER_BOUND", metric::UPPER_BOUND)
-        .u32("METRIC_RATE", metric::RATE)
+        .u32("METRIC_ROWS", spec.task.metric_rows());
+    constants!(prelude, "METRIC", metric: SUM_RATE, JAIN, REWARD, INDICATOR, ANGLE_SE, DISTANCE_SE, ANGLE_CRLB,
+        DISTANCE_CRLB, UPPER_BOUND, RATE)
 }
 
 /// Loop iterations of one thread.
@@ -263,111 +234,90 @@ fn check_actions(spec: &Spec, params: &[V2xParams], states: &[f32], clock: u32, 
     out
 }
 
-/// Everything a slot writes.
-pub(super) struct Outputs<F> {
-    pub state: Vec<F>,
-    pub obs: Vec<F>,
-    pub final_obs: Vec<F>,
-    pub reward: Vec<F>,
-    pub flags: Vec<u32>,
-    pub metrics: Vec<F>,
+/// What the twin makes of a slot.
+pub fn of_twin<F: Scalar>(
+    spec: &Spec,
+    at: &Args,
+    params: &[V2xParams],
+    states: &[f32],
+    action: &[f32],
+) -> Slot<F> {
+    let reward_len = at.reward_off + spec.r * spec.b;
+    let sizes = [at.obs_off + spec.obs_len(), spec.obs_len(), reward_len, spec.metrics_len()];
+    let mut slot = slot::before(states, sizes);
+    let Slot { state, obs, final_obs, reward, flags, metrics } = &mut slot;
+    let action = numbers(action);
+    v2x_step_cpu(spec, at, params, &action, state, obs, final_obs, reward, flags, metrics);
+    slot
 }
 
-impl<F: Scalar> Outputs<F> {
-    pub fn of_twin(spec: &Spec, at: &Args, params: &[V2xParams], states: &[f32], action: &[f32]) -> Self {
-        let (n, zero) = (spec.r * spec.b, F::splat(0.0));
-        let widen = |x: &[f32]| x.iter().map(|&x| F::splat(f64::from(x))).collect::<Vec<F>>();
-        let mut o = Outputs {
-            state: widen(states),
-            obs: vec![zero; at.obs_off + spec.obs_len()],
-            final_obs: vec![zero; spec.obs_len()],
-            reward: vec![zero; at.reward_off + n],
-            flags: vec![0; at.reward_off + n],
-            metrics: vec![zero; spec.metrics_len()],
-        };
-        v2x_step_cpu(
-            spec,
-            at,
-            params,
-            &widen(action),
-            &mut o.state,
-            &mut o.obs,
-            &mut o.final_obs,
-            &mut o.reward,
-            &mut o.flags,
-            &mut o.metrics,
-        );
-        o
-    }
+/// Numbers of row `q` of the metrics `[R, METRIC_ROWS, B]`, replica by replica.
+pub(super) fn metric_row<T: Copy>(spec: &Spec, metrics: &[T], q: usize) -> Vec<T> {
+    metrics.chunks_exact(spec.b).skip(q).step_by(spec.task.metric_rows()).flatten().copied().collect()
 }
 
-/// Scales of everything a slot writes, and how many environments an error of [`STEP`] may take across the limits of (27).
-pub(super) struct Scales {
-    pub state: Vec<f64>,
-    pub obs: Vec<f64>,
-    pub final_obs: Vec<f64>,
-    pub reward: Vec<f64>,
-    pub metrics: Vec<f64>,
-    pub near_threshold: usize,
+/// That few of `n` environments are where the check cannot tell what they should do.
+pub(super) fn compare_near(near_threshold: usize, n: usize) -> Comparison {
+    let what = "environments whose indicator an error of 1e-6 may turn";
+    let why = "the limits of (27) cut through a continuous distribution";
+    compare_share(what, near_threshold, n, 0.01 + 1.0 / n as f64, why)
 }
 
-impl Scales {
-    /// Those of the slot's own outputs where they are written, of a reset (its value) where the episode ended.
-    pub fn of(
-        spec: &Spec,
-        at: &Args,
-        params: &[V2xParams],
-        states: &[f32],
-        action: &[f32],
-        want: &Outputs<f64>,
-    ) -> Scales {
-        let (n, a, k, b, row) =
-            (spec.r * spec.b, spec.task.action_dim(), spec.task.vehicles, spec.b, spec.task.obs_dim());
-        let clock = at.clock;
-        let ends = (clock as usize + 1).is_multiple_of(spec.task.slots);
-        let mut scales = Scales {
-            state: want.state.iter().map(|x| x.abs()).collect(),
-            obs: want.obs.iter().map(|x| x.abs()).collect(),
-            final_obs: vec![0.0; spec.obs_len()],
-            reward: vec![0.0; at.reward_off + n],
-            metrics: vec![0.0; spec.metrics_len()],
-            near_threshold: 0,
-        };
-        for e in 0..n {
-            let (r, env) = (e / b, e % b);
-            let p = &params[r];
-            let moved = motion_noise::<f64>(k, p, env as u32, clock);
-            let echoed = echo_noise::<f64>(k, p, env as u32, clock);
-            let act = widen(&action[at.action_off + e * a..][..a]);
-            let scale = step_scale(&spec.task, p, &state_of(spec, states, r, env), &moved, &echoed, &act);
-            if ends {
-                scales.final_obs[e * row..][..row].copy_from_slice(&scale[10 * k..14 * k]);
-                let fresh = &mut scales.obs[at.obs_off + e * row..][..row];
-                fresh.iter_mut().enumerate().for_each(|(i, scale)| *scale += shift_of(p, k, i));
-            } else {
-                for q in 0..10 * k {
-                    scales.state[(r * 10 * k + q) * b + env] = scale[q];
-                }
-                scales.obs[at.obs_off + e * row..][..row].copy_from_slice(&scale[10 * k..14 * k]);
+/// Scales of everything a slot writes, those of its own outputs where they are written, of a reset (its value) where the episode ended; and how many
+/// environments an error of [`STEP`] may take across the limits of (27).
+pub(super) fn scales(
+    spec: &Spec,
+    at: &Args,
+    params: &[V2xParams],
+    states: &[f32],
+    action: &[f32],
+    want: &Slot<f64>,
+) -> (Slot<f64>, usize) {
+    let (n, a, k, b, row) =
+        (spec.r * spec.b, spec.task.action_dim(), spec.task.vehicles, spec.b, spec.task.obs_dim());
+    let clock = at.clock;
+    let ends = (clock as usize + 1).is_multiple_of(spec.task.slots);
+    let mut scales = Slot {
+        state: magnitudes(&want.state),
+        obs: magnitudes(&want.obs),
+        final_obs: vec![0.0; spec.obs_len()],
+        reward: vec![0.0; at.reward_off + n],
+        flags: vec![],
+        metrics: vec![0.0; spec.metrics_len()],
+    };
+    let mut near_threshold = 0;
+    for e in 0..n {
+        let (r, env) = (e / b, e % b);
+        let p = &params[r];
+        let moved = motion_noise::<f64>(k, p, env as u32, clock);
+        let echoed = echo_noise::<f64>(k, p, env as u32, clock);
+        let act = widen(&action[at.action_off + e * a..][..a]);
+        let scale = step_scale(&spec.task, p, &state_of(spec, states, r, env), &moved, &echoed, &act);
+        if ends {
+            scales.final_obs[e * row..][..row].copy_from_slice(&scale[10 * k..14 * k]);
+            let fresh = &mut scales.obs[at.obs_off + e * row..][..row];
+            fresh.iter_mut().enumerate().for_each(|(i, scale)| *scale += shift_of(p, k, i));
+        } else {
+            for q in 0..10 * k {
+                scales.state[(r * 10 * k + q) * b + env] = scale[q];
             }
-            scales.reward[at.reward_off + e] = scale[14 * k + metric::REWARD];
-            for q in 0..spec.task.metric_rows() {
-                scales.metrics[(r * spec.task.metric_rows() + q) * b + env] = scale[14 * k + q];
-            }
-            // The value itself is 0 or 1; what comes on top is 1/STEP for each input whose error turns it.
-            scales.near_threshold += usize::from(scale[14 * k + metric::INDICATOR] > 1.5);
+            scales.obs[at.obs_off + e * row..][..row].copy_from_slice(&scale[10 * k..14 * k]);
         }
-        scales
+        scales.reward[at.reward_off + e] = scale[14 * k + metric::REWARD];
+        for q in 0..spec.task.metric_rows() {
+            scales.metrics[(r * spec.task.metric_rows() + q) * b + env] = scale[14 * k + q];
+        }
+        // The value itself is 0 or 1; what comes on top is 1/STEP for each input whose error turns it.
+        near_threshold += usize::from(scale[14 * k + metric::INDICATOR] > 1.5);
     }
+    (scales, near_threshold)
 }
 
 /// Shader against f64 twin in the middle and at the end of an episode, with and without metrics; on lavapipe also against the bits
 /// of the f32 twin. What a dispatch must leave alone is compared as well.
 pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
-    let (n, b) = (spec.r * spec.b, spec.b);
     let params = check_params(spec, seed);
     let states = check_states(spec, seed);
-    let kernel = V2xStep::new(gpu, spec)?;
     let mut rows = Vec::new();
     let middle = (2 * spec.task.slots) as u32;
     for (when, clock, full) in [("middle", middle, true), ("end", middle + spec.task.slots as u32 - 1, false)]
@@ -376,89 +326,33 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
         let ends = (clock as usize + 1).is_multiple_of(spec.task.slots);
         let mut action = vec![0f32; at.action_off];
         action.extend(check_actions(spec, &params, &states, clock, seed));
-        let want = Outputs::<f64>::of_twin(spec, &at, &params, &states, &action);
-        let twin = Outputs::<f32>::of_twin(spec, &at, &params, &states, &action);
+        let want = of_twin::<f64>(spec, &at, &params, &states, &action);
+        let twin = of_twin::<f32>(spec, &at, &params, &states, &action);
 
-        let Scales {
-            state: state_scale,
-            obs: obs_scale,
-            final_obs: final_scale,
-            reward: reward_scale,
-            metrics: metric_scale,
-            near_threshold,
-        } = Scales::of(spec, &at, &params, &states, &action, &want);
-
-        let params_buf = gpu.upload("v2x_step.params", &[spec.r], &params)?;
-        let action_buf = gpu.upload("v2x_step.action", &[action.len()], &action)?;
-        let state_buf = gpu.upload("v2x_step.state", &[states.len()], &states)?;
-        let obs_buf = gpu.alloc::<f32>("v2x_step.obs", &[want.obs.len()], Fill::Poison)?;
-        let final_buf = gpu.alloc::<f32>("v2x_step.final_obs", &[spec.obs_len()], Fill::Poison)?;
-        let reward_buf = gpu.alloc::<f32>("v2x_step.reward", &[want.reward.len()], Fill::Poison)?;
-        let flags_buf = gpu.alloc::<u32>("v2x_step.flags", &[want.flags.len()], Fill::Poison)?;
-        let metrics_buf = gpu.alloc::<f32>("v2x_step.metrics", &[spec.metrics_len()], Fill::Poison)?;
-        gpu.write(&obs_buf, &vec![0.0; at.obs_off]);
-        gpu.write(&reward_buf, &vec![0.0; at.reward_off]);
-        gpu.write(&flags_buf, &vec![0; at.reward_off]);
-        let bound = kernel.bind(
-            gpu,
-            &params_buf,
-            &action_buf,
-            &state_buf,
-            &obs_buf,
-            &final_buf,
-            &reward_buf,
-            &flags_buf,
-            &metrics_buf,
-        );
+        let (scale, near_threshold) = scales(spec, &at, &params, &states, &action, &want);
+        bind!(gpu, bound = V2xStep::new(gpu, spec)?; params_buf = params, action, state = states, obs[want.obs.len()],
+            final_obs[spec.obs_len()], reward[want.reward.len()], flags[want.flags.len()], metrics[spec.metrics_len()]);
+        gpu.write(&obs, &vec![0.0; at.obs_off]);
+        gpu.write(&reward, &vec![0.0; at.reward_off]);
+        gpu.write(&flags, &vec![0; at.reward_off]);
         gpu.run(|pass| bound.record(pass, &at))?;
-
-        let mut judge = |what: &str, got: &[f32], want: &[f64], twin: &[f32], scale: &[f64]| {
-            rows.push(compare_scaled(&format!("{what}, {when}"), got, want, scale, TOL));
-            rows.extend(compare_bits(gpu, &format!("{what}, {when}"), got, twin));
-        };
-        judge("state", &gpu.read(&state_buf)?, &want.state, &twin.state, &state_scale);
-        judge("obs", &gpu.read(&obs_buf)?, &want.obs, &twin.obs, &obs_scale);
-        judge("reward", &gpu.read(&reward_buf)?, &want.reward, &twin.reward, &reward_scale);
-        let (final_obs, metrics) = (gpu.read(&final_buf)?, gpu.read(&metrics_buf)?);
-        if ends {
-            judge("final_obs", &final_obs, &want.final_obs, &twin.final_obs, &final_scale);
-        }
-        if full {
+        let got = slot::read(gpu, [&state, &obs, &final_obs, &reward, &metrics], &flags)?;
+        let metrics = full.then(|| {
             // Row by row, because their units and sizes differ.
-            let m = spec.task.metric_rows();
-            for q in 0..m {
-                let pick = |x: &[f32]| {
-                    (0..spec.r).flat_map(|r| x[(r * m + q) * b..][..b].to_vec()).collect::<Vec<_>>()
-                };
-                let pick64 = |x: &[f64]| {
-                    (0..spec.r).flat_map(|r| x[(r * m + q) * b..][..b].to_vec()).collect::<Vec<_>>()
-                };
+            let mut rows = Vec::new();
+            for q in 0..spec.task.metric_rows() {
+                let [want, scale] = [&want, &scale].map(|slot| metric_row(spec, &slot.metrics, q));
+                let [got, twin] = [&got, &twin].map(|slot| metric_row(spec, &slot.metrics, q));
                 let name = metric::NAMES
                     .get(q)
                     .map_or_else(|| format!("rate[{}]", q - metric::RATE), |n| (*n).into());
-                judge(
-                    &name,
-                    &pick(&metrics),
-                    &pick64(&want.metrics),
-                    &pick(&twin.metrics),
-                    &pick64(&metric_scale),
-                );
+                let name = format!("{name}, {when}");
+                rows.extend(compare_twins(gpu, &name, &got, [&want[..], &scale], TOL, &twin));
             }
-            rows.push(compare_share(
-                "environments whose indicator an error of 1e-6 may turn",
-                near_threshold,
-                n,
-                0.01 + 1.0 / n as f64,
-                "the limits of (27) cut through a continuous distribution",
-            ));
-        }
-        let untouched = |x: &[f32]| x.iter().filter(|x| x.to_bits() != u32::MAX).count() as u32;
-        rows.push(compare_exact(
-            &format!("elements of final_obs and metrics written without need, {when}"),
-            &[if ends { 0 } else { untouched(&final_obs) }, if full { 0 } else { untouched(&metrics) }],
-            &[0, 0],
-        ));
-        rows.push(compare_exact(&format!("flags, {when}"), &gpu.read(&flags_buf)?, &want.flags));
+            rows.push(compare_near(near_threshold, spec.r * spec.b));
+            rows
+        });
+        rows.extend(slot::compare(&got, gpu, (when, TOL), [&want, &scale], &twin, ends, metrics));
         debug_assert!(want.flags.iter().all(|f| f & TERMINATED == 0));
     }
     Ok(rows)

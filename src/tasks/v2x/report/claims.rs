@@ -156,14 +156,7 @@ impl View {
             num(goal),
             told.collect::<Vec<_>>().join(", ")
         );
-        Judgement {
-            verdict: in_part(if holds { Verdict::Holds } else { Verdict::Fails }, &missing),
-            evidence: [Some(told), not_compared(&missing)]
-                .into_iter()
-                .flatten()
-                .collect::<Vec<_>>()
-                .join(". "),
-        }
+        holds_or_not(holds, told, &missing)
     }
 
     pub(super) fn judge_peak(&self) -> Judgement {
@@ -224,13 +217,6 @@ impl View {
         let missing: Vec<String> = paper::AGENTS.iter().filter(|a| !everywhere(a)).map(|a| code(a)).collect();
         let told =
             format!("`spiking-ac` is {} and {} (means compared)", told(high, at_high), told(low, at_low));
-        Judgement {
-            verdict: in_part(if holds { Verdict::Holds } else { Verdict::Fails }, &missing),
-            evidence: [Some(told), not_compared(&missing)]
-                .into_iter()
-                .flatten()
-                .collect::<Vec<_>>()
-                .join(". "),
-        }
+        holds_or_not(holds, told, &missing)
     }
 }

@@ -58,7 +58,7 @@ pub(super) struct Energies {
 impl Energies {
     pub(super) fn new(rows: &Rows, shown: &dyn Fn(&Key) -> bool) -> Self {
         let mine = |r: &&EnergyRow| shown(&r.key);
-        let p_max_dbm = headline(&distinct_powers(rows.energy.iter().filter(mine).map(|r| r.key.at)));
+        let p_max_dbm = headline(&distinct(rows.energy.iter().filter(mine).map(|r| r.key.at)));
         type Sum = (String, String, String, String);
         let mut sums: BTreeMap<Sum, (BTreeMap<u32, f64>, String)> = BTreeMap::new();
         for r in rows.energy.iter().filter(mine).filter(|r| Some(r.key.at) == p_max_dbm) {
@@ -111,15 +111,12 @@ impl Energies {
 
     /// Values over seeds of a quantity; with `update`, those of single updates, averaged over the updates of each seed.
     fn quantity(&self, agent: &str, stage: &str, network: &str, layer: u32, name: &str) -> Vec<f64> {
-        let mut by_seed: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
-        for r in &self.activity {
-            if (r.key.agent.as_str(), r.stage.as_str(), r.network.as_str(), r.layer, r.quantity.as_str())
+        let mine = |r: &&ActivityRow| {
+            (r.key.agent.as_str(), r.stage.as_str(), r.network.as_str(), r.layer, r.quantity.as_str())
                 == (agent, stage, network, layer, name)
-            {
-                by_seed.entry(r.key.seed).or_default().push(r.value);
-            }
-        }
-        by_seed.values().map(|v| stats::mean(v)).collect()
+        };
+        let values = self.activity.iter().filter(mine).map(|r| (r.key.seed, r.value));
+        seed_means(values).into_values().collect()
     }
 
     fn mean(&self, agent: &str, stage: &str, network: &str, name: &str) -> Option<f64> {
@@ -148,8 +145,7 @@ impl View {
             y_label: format!("energy per {} (J)", stage_words(stage)),
             log_y: true,
             groups: ACCOUNTS.iter().filter_map(group).collect(),
-            palette: PALETTE.into(),
-            ..Bars::default()
+            ..Bars::with(PALETTE)
         }
     }
 
@@ -222,10 +218,7 @@ impl View {
                         a.words.to_string(),
                         code(agent),
                         estimate.map_or_else(|| format!("none: {}", group.reason), |e| joules(e.mean)),
-                        estimate.map_or("-".into(), |e| match e.interval {
-                            Some(i) => format!("{} to {}", joules(i.lo), joules(i.hi)),
-                            None => "one seed: no interval".into(),
-                        }),
+                        estimate.map_or("-".into(), |e| e.joules_text()),
                         match self.energy.ratio(agent, stage, a) {
                             Some(_) if *agent == "spiking-ac" => "1".into(),
                             ratio => ratio.map_or("-".into(), |r| r.short()),
@@ -355,17 +348,14 @@ impl View {
             }
         }
         keys.sort_by(|a, b| (rank(a.0), a.1, a.2).cmp(&(rank(b.0), b.1, b.2)));
-        let rows: Vec<Vec<String>> = keys
-            .iter()
-            .map(|&(agent, network, layer, name)| {
-                let of = |stage: &str| {
-                    let values = e.quantity(agent, stage, network, layer, name);
-                    if values.is_empty() { "-".into() } else { self.resamples.estimate(&values).short() }
-                };
-                let words = name.replace('_', " ");
-                vec![code(agent), network.into(), layer.to_string(), words, of("evaluate"), of("train")]
-            })
-            .collect();
+        let rows = rows_of(keys, |(agent, network, layer, name)| {
+            let of = |stage: &str| {
+                let values = e.quantity(agent, stage, network, layer, name);
+                if values.is_empty() { "-".into() } else { self.resamples.estimate(&values).short() }
+            };
+            let words = name.replace('_', " ");
+            vec![code(agent), network.into(), layer.to_string(), words, of("evaluate"), of("train")]
+        });
         if !rows.is_empty() {
             out.push_str("Activity of hidden layers: spikes per neuron and spike step, or share of outputs that are not zero.\n\n");
             let header = "agent | network | layer | quantity | in evaluation | mean over the training";
@@ -383,17 +373,14 @@ impl View {
             ("state_bytes_per_environment", "state per environment (B)"),
             ("largest_paper_ratio", "largest ratio of the paper formula"),
         ];
-        let rows: Vec<Vec<String>> = learned
-            .iter()
-            .filter(|a| e.mean(a, "evaluate", "actor", "dense").is_some())
-            .map(|agent| {
-                let value = |(name, _): &(&str, &str)| {
-                    let mean = e.mean(agent, "evaluate", "actor", name);
-                    mean.map_or("-".into(), |x| if x.fract() == 0.0 { format!("{x}") } else { num(x) })
-                };
-                [code(agent)].into_iter().chain(names.iter().map(value)).collect()
-            })
-            .collect();
+        let known = learned.iter().filter(|a| e.mean(a, "evaluate", "actor", "dense").is_some());
+        let rows = rows_of(known, |agent| -> Vec<String> {
+            let value = |(name, _): &(&str, &str)| {
+                let mean = e.mean(agent, "evaluate", "actor", name);
+                mean.map_or("-".into(), |x| if x.fract() == 0.0 { format!("{x}") } else { num(x) })
+            };
+            [code(agent)].into_iter().chain(names.iter().map(value)).collect()
+        });
         if !rows.is_empty() {
             out.push_str("Operations of an inference of the policy network, as NeuroBench counts them, with the first layer once:\n\n");
             let header: Vec<&str> = ["agent"].into_iter().chain(names.iter().map(|n| n.1)).collect();

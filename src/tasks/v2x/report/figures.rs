@@ -17,19 +17,16 @@ impl View {
         let mut series: Vec<Series> = Vec::new();
         let ends = |l: &Learning| Some((l.curve.first()?.0, l.curve.last()?.0));
         let spans: Vec<(f64, f64)> = self.learning.iter().filter_map(ends).collect();
-        let from = spans.iter().map(|s| s.0).fold(f64::INFINITY, f64::min);
-        let to = spans.iter().map(|s| s.1).fold(f64::NEG_INFINITY, f64::max);
+        let ends = extent(spans.iter().flat_map(|s| [s.0, s.1]));
         let mut levels: Vec<String> = Vec::new();
         for agent in self.ids() {
             if let Some(l) = self.learning.iter().find(|l| l.agent == agent) {
                 let points = l.curve.iter().map(|(x, e)| e.point(*x)).collect();
-                series.push(Series { agent: agent.to_string(), look: Look::Curve, points });
+                series.push(Series::new(agent, Look::Curve, points));
             } else if let (Some(e), false) =
                 (self.curve_dbm.and_then(|p| self.metric(agent, "reward", p)), spans.is_empty())
             {
-                let points =
-                    [from, to].map(|x| Point { x, y: e.mean, interval: None, x_interval: None }).to_vec();
-                series.push(Series { agent: agent.to_string(), look: Look::Level, points });
+                series.push(Series::level(agent, e.mean, ends));
                 levels.push(code(agent));
             }
         }
@@ -57,8 +54,7 @@ impl View {
                 x_label: "training iteration (update)".into(),
                 y_label: "reward per slot (bps/Hz)".into(),
                 series,
-                palette: PALETTE.into(),
-                ..Figure::default()
+                ..Figure::with(PALETTE)
             }),
             caption,
             needs: "no learning curves",
@@ -66,14 +62,12 @@ impl View {
     }
 
     pub(super) fn fig5a(&self) -> Plate {
-        let series = self
-            .ids()
-            .map(|agent| Series {
-                agent: agent.to_string(),
-                look: Look::Curve,
-                points: self.slot_curve(agent).iter().map(|(slot, e)| e.point(f64::from(*slot))).collect(),
-            })
-            .collect();
+        let curve = |agent| {
+            let slots = self.slot_curve(agent);
+            let points = slots.iter().map(|(slot, e)| e.point(f64::from(*slot)));
+            Series::new(agent, Look::Curve, points.collect())
+        };
+        let series = self.ids().map(curve).collect();
         let at = self.slot_dbm.map(|p| format!(" at {p} dBm")).unwrap_or_default();
         let substitute = match self.slot_dbm {
             Some(p) if p != HEADLINE_DBM => {
@@ -90,8 +84,7 @@ impl View {
                 y_label: "mean sum-rate (bps/Hz)".into(),
                 from_zero: true,
                 series,
-                palette: PALETTE.into(),
-                ..Figure::default()
+                ..Figure::with(PALETTE)
             }),
             caption: format!(
                 "Figure 5a. Mean sum-rate over slots{at}, mean over seeds with a 95 % band. The paper prints no numbers \
@@ -109,12 +102,12 @@ impl View {
         let points = |agent: &str| {
             self.powers_dbm.iter().filter_map(|&p| get(agent, p).map(|e| e.point(p))).collect::<Vec<_>>()
         };
-        let series = |agent: &str| Series { agent: agent.to_string(), look, points: points(agent) };
+        let series = |agent: &str| Series::new(agent, look, points(agent));
         self.ids().map(series).filter(|s| !s.points.is_empty()).collect()
     }
 
     pub(super) fn power_ticks(&self, marks: &[PaperMark]) -> Vec<f64> {
-        distinct_powers(self.powers_dbm.iter().copied().chain(marks.iter().map(|m| m.x)))
+        distinct(self.powers_dbm.iter().copied().chain(marks.iter().map(|m| m.x)))
     }
 
     pub(super) fn fig5b(&self) -> Plate {
@@ -130,8 +123,7 @@ impl View {
                 from_zero: true,
                 series: self.against_power(|a, p| self.quantity(a, Quantity::SumRate, p), Look::Points),
                 marks,
-                palette: PALETTE.into(),
-                ..Figure::default()
+                ..Figure::with(PALETTE)
             }),
             caption: "Figure 5b. Mean sum-rate against P_max, mean over seeds with 95 % error bars. Hollow black markers: values \
                       printed in the paper."
@@ -155,8 +147,7 @@ impl View {
             bound_label: "√CRLB, same colour".into(),
             series,
             marks,
-            palette: PALETTE.into(),
-            ..Figure::default()
+            ..Figure::with(PALETTE)
         }
     }
 

@@ -13,7 +13,7 @@ use energy::Energies;
 use super::paper::{self, Claim, HEADLINE_DBM, LEAD_SLOTS, PEAK_SLOTS, Quantity};
 use crate::num::stats::{self, RESAMPLES};
 use crate::report::figure::{
-    Bar, Bars, Figure, Look, PaperMark, Picture, Plate, Point, Reach, Series, Shape, Swatch,
+    Bar, Bars, Figure, Look, PaperMark, Picture, Plate, Reach, Series, Shape, Swatch, extent,
 };
 use crate::report::frames::{self, SeedGroup};
 use crate::report::judge::*;
@@ -85,9 +85,7 @@ pub fn write(dir: &Path, rows: &Rows, manifest: &Manifest) -> Result<ReportPaths
         rows,
     );
     let plates = view.plates();
-    let svgs =
-        plates.iter().map(|p| Ok((p.file, p.picture.svg()?))).collect::<Result<Vec<_>, ReportError>>()?;
-    tables.pages(TITLE, svgs, |drawn| view.markdown(&plates, drawn, manifest))
+    tables.pages(TITLE, Plate::svgs(&plates)?, |drawn| view.markdown(&plates, drawn, manifest))
 }
 
 const TITLE: &str = "Spiking-AC (task v2x): this run beside the printed results";
@@ -135,13 +133,6 @@ struct View {
     /// What is wrong with the trainings behind these.
     ill: Vec<Ill>,
     energy: Energies,
-}
-
-fn distinct_powers(powers: impl Iterator<Item = f64>) -> Vec<f64> {
-    let mut powers: Vec<f64> = powers.filter(|p| p.is_finite()).collect();
-    powers.sort_by(f64::total_cmp);
-    powers.dedup();
-    powers
 }
 
 /// 40 dBm if it is there, else the highest.
@@ -204,13 +195,12 @@ impl View {
             kin == kinematics && agents.iter().any(|(id, b)| id == agent && b == beam)
         };
         let shown = |agent: &str, labels: &[String]| is_main(agent, &labels[BEAM], &labels[KINEMATICS]);
-        let powers_dbm = distinct_powers(
-            cells.iter().filter(|c| is_main(&c.agent, &c.beam, &c.kinematics)).map(|c| c.p_max_dbm),
-        );
+        let powers_dbm =
+            distinct(cells.iter().filter(|c| is_main(&c.agent, &c.beam, &c.kinematics)).map(|c| c.p_max_dbm));
         let slots: Vec<_> = slots.into_iter().filter(|g| shown(&g.agent, &g.labels)).collect();
         let curves: Vec<_> = curves.into_iter().filter(|g| shown(&g.agent, &g.labels)).collect();
-        let slot_dbm = headline(&distinct_powers(slots.iter().map(|g| g.at)));
-        let curve_dbm = headline(&distinct_powers(curves.iter().map(|g| g.at)));
+        let slot_dbm = headline(&distinct(slots.iter().map(|g| g.at)));
+        let curve_dbm = headline(&distinct(curves.iter().map(|g| g.at)));
         let learning = agents
             .par_iter()
             .filter_map(|(id, _)| {
@@ -292,17 +282,16 @@ impl View {
 
     /// Mean over the slots that `inside` takes, per seed, then over seeds.
     fn slot_mean(&self, agent: &str, inside: impl Fn(u32) -> bool) -> Option<Estimate> {
-        let mut by_seed: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
-        for g in
-            self.slots.iter().filter(|g| g.agent == agent && Some(g.at) == self.slot_dbm && inside(g.key))
-        {
-            for (seed, value) in g.seeds.iter().zip(&g.values) {
-                by_seed.entry(*seed).or_default().push(*value);
-            }
-        }
-        let values: Vec<f64> = by_seed.values().map(|v| stats::mean(v)).collect();
+        let here = |g: &&SeedGroup<u32>| g.agent == agent && Some(g.at) == self.slot_dbm && inside(g.key);
+        let values = seed_values(self.slots.iter().filter(here));
         (!values.is_empty()).then(|| self.resamples.estimate(&values))
     }
+}
+
+/// Means of each seed over these groups.
+fn seed_values<'a>(groups: impl Iterator<Item = &'a SeedGroup<u32>>) -> Vec<f64> {
+    let each = groups.flat_map(|g| g.seeds.iter().copied().zip(g.values.iter().copied()));
+    seed_means(each).into_values().collect()
 }
 
 /// Averages a curve over spans of updates and over seeds. `None` without a point.
@@ -313,15 +302,7 @@ fn learning_curve(
     resamples: &Resamples,
 ) -> Option<Learning> {
     let last_update = groups.last()?.key;
-    let span_mean = |part: &[&SeedGroup<u32>]| {
-        let mut by_seed: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
-        for g in part {
-            for (seed, value) in g.seeds.iter().zip(&g.values) {
-                by_seed.entry(*seed).or_default().push(*value);
-            }
-        }
-        resamples.estimate(&by_seed.values().map(|v| stats::mean(v)).collect::<Vec<_>>())
-    };
+    let span_mean = |part: &[&SeedGroup<u32>]| resamples.estimate(&seed_values(part.iter().copied()));
     let span = groups.len().div_ceil(CURVE_POINTS);
     let middle = |part: &[&SeedGroup<u32>]| {
         let (first, last) = (part[0].key, part[part.len() - 1].key);

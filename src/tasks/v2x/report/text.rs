@@ -19,11 +19,7 @@ impl View {
         self.write_distance(&mut out);
         out.push_str("## Figures\n\n");
         for plate in plates {
-            if drawn(plate.file) {
-                let _ = writeln!(out, "![{}]({})\n", plate.caption, plate.file);
-            } else {
-                let _ = writeln!(out, "Figure {} is not drawn: {} in this run.\n", plate.number, plate.needs);
-            }
+            plate.write(&mut out, drawn(plate.file));
             match plate.number {
                 "4a" => self.write_training(&mut out),
                 "4c" => self.write_energy(&mut out),
@@ -38,19 +34,13 @@ impl View {
     }
 
     pub(super) fn write_scope(&self, out: &mut String, manifest: &Manifest) {
-        let powers: Vec<String> = self.powers_dbm.iter().map(|p| format!("{p}")).collect();
-        let seeds = self.cells.iter().map(|c| c.estimate.seeds).max();
         let _ = writeln!(
             out,
             "Beam `{}`, kinematics `{}`; P_max {} dBm; {} on {} ({}).\n",
             if self.beam.is_empty() { "-" } else { &self.beam },
             if self.kinematics.is_empty() { "-" } else { &self.kinematics },
-            if powers.is_empty() { "-".to_string() } else { powers.join(", ") },
-            match seeds {
-                None => "no evaluated seed".to_string(),
-                Some(1) => "one seed".to_string(),
-                Some(n) => format!("up to {n} seeds"),
-            },
+            numbers(&self.powers_dbm),
+            seeds_words(self.cells.iter().map(|c| c.estimate.seeds).max()),
             manifest.device,
             manifest.backend,
         );
@@ -95,9 +85,12 @@ impl View {
     }
 
     pub(super) fn printed_rate(agent: &str) -> Option<f64> {
-        let wanted = |v: &&paper::PrintedValue| {
-            v.agent == agent && v.quantity == Quantity::SumRate && v.p_max_dbm == HEADLINE_DBM
-        };
+        View::printed(agent, Quantity::SumRate, HEADLINE_DBM)
+    }
+
+    fn printed(agent: &str, quantity: Quantity, p_max_dbm: f64) -> Option<f64> {
+        let wanted =
+            |v: &&paper::PrintedValue| (v.agent, v.quantity, v.p_max_dbm) == (agent, quantity, p_max_dbm);
         paper::VALUES.iter().find(wanted).map(|v| v.value)
     }
 
@@ -149,63 +142,49 @@ impl View {
 
     pub(super) fn write_printed(&self, out: &mut String) {
         out.push_str("## Ours beside the printed values\n\nIntervals are over seeds.\n\n");
-        let rows: Vec<Vec<String>> = paper::VALUES
-            .iter()
-            .map(|v| {
-                let ours = self.quantity(v.agent, v.quantity, v.p_max_dbm);
-                vec![
-                    v.figure.to_string(),
-                    format!("{} ({})", v.quantity.name(), v.quantity.unit()),
-                    code(v.agent),
-                    format!("{}", v.p_max_dbm),
-                    format!("{}", v.value),
-                    ours.map_or("-".into(), |e| num(e.mean)),
-                    ours.map_or("-".into(), |e| e.interval_text()),
-                    ours.map_or("-".into(), |e| e.seeds.to_string()),
-                    ours.map_or("-".into(), |e| times(e.mean / v.value)),
-                ]
-            })
-            .collect();
         let header =
             "figure | quantity | agent | P_max (dBm) | paper | ours | 95 % interval | seeds | ours / paper";
-        out.push_str(&table(header, 3, &rows));
+        write_table(out, header, 3, paper::VALUES, |v| {
+            let ours = self.quantity(v.agent, v.quantity, v.p_max_dbm);
+            vec![
+                v.figure.to_string(),
+                format!("{} ({})", v.quantity.name(), v.quantity.unit()),
+                code(v.agent),
+                format!("{}", v.p_max_dbm),
+                format!("{}", v.value),
+                ours.map_or("-".into(), |e| num(e.mean)),
+                ours.map_or("-".into(), |e| e.interval_text()),
+                ours.map_or("-".into(), |e| e.seeds.to_string()),
+                ours.map_or("-".into(), |e| times(e.mean / v.value)),
+            ]
+        });
 
         out.push_str(
             "Advantages of Spiking-AC that the paper prints in percent (rate gained over the other, or error removed from it), beside what \
              its own printed values give and what ours give:\n\n",
         );
-        let rows: Vec<Vec<String>> = paper::GAINS
-            .iter()
-            .map(|g| {
-                let percent = |sac: f64, other: f64| match g.quantity {
-                    Quantity::SumRate => 100.0 * (sac / other - 1.0),
-                    Quantity::AngleRmse | Quantity::DistanceRmse => 100.0 * (1.0 - sac / other),
-                };
-                let printed = |agent: &str| {
-                    let wanted = |v: &&paper::PrintedValue| {
-                        v.agent == agent && v.quantity == g.quantity && v.p_max_dbm == g.p_max_dbm
-                    };
-                    paper::VALUES.iter().find(wanted).map(|v| v.value)
-                };
-                let own = printed("spiking-ac").zip(printed(g.versus)).map(|(a, b)| percent(a, b));
-                let mean = |agent: &str| self.quantity(agent, g.quantity, g.p_max_dbm).map(|e| e.mean);
-                let ours = mean("spiking-ac").zip(mean(g.versus)).map(|(a, b)| percent(a, b));
-                let text =
-                    |x: Option<f64>| x.filter(|x| x.is_finite()).map_or("-".into(), |x| format!("{x:.2}"));
-                vec![
-                    g.figure.to_string(),
-                    g.quantity.name().to_string(),
-                    code(g.versus),
-                    format!("{}", g.p_max_dbm),
-                    format!("{}", g.percent),
-                    text(own),
-                    text(ours),
-                ]
-            })
-            .collect();
         let header =
             "figure | quantity | against | P_max (dBm) | paper (%) | paper's values give (%) | ours (%)";
-        out.push_str(&table(header, 3, &rows));
+        write_table(out, header, 3, paper::GAINS, |g| {
+            let percent = |sac: f64, other: f64| match g.quantity {
+                Quantity::SumRate => 100.0 * (sac / other - 1.0),
+                Quantity::AngleRmse | Quantity::DistanceRmse => 100.0 * (1.0 - sac / other),
+            };
+            let printed = |agent: &str| View::printed(agent, g.quantity, g.p_max_dbm);
+            let own = printed("spiking-ac").zip(printed(g.versus)).map(|(a, b)| percent(a, b));
+            let mean = |agent: &str| self.quantity(agent, g.quantity, g.p_max_dbm).map(|e| e.mean);
+            let ours = mean("spiking-ac").zip(mean(g.versus)).map(|(a, b)| percent(a, b));
+            let text = |x: Option<f64>| x.filter(|x| x.is_finite()).map_or("-".into(), |x| format!("{x:.2}"));
+            vec![
+                g.figure.to_string(),
+                g.quantity.name().to_string(),
+                code(g.versus),
+                format!("{}", g.p_max_dbm),
+                format!("{}", g.percent),
+                text(own),
+                text(ours),
+            ]
+        });
 
         self.write_energy_factors(out);
     }
@@ -278,19 +257,15 @@ impl View {
         }
         out.push('\n');
         let quantities = [Quantity::SumRate, Quantity::AngleRmse, Quantity::DistanceRmse];
-        let rows: Vec<Vec<String>> = SIMPLE
-            .iter()
-            .filter(|a| self.has(a))
-            .map(|agent| {
-                let mut row = vec![code(agent)];
-                for q in quantities {
-                    let (own, best) = (self.quantity(agent, q, p), self.best_learned(q, p));
-                    row.push(own.map_or("-".into(), |e| num(e.mean)));
-                    row.push(own.zip(best).map_or("-".into(), |(o, (_, b))| times(o.mean / b.mean)));
-                }
-                row
-            })
-            .collect();
+        let rows = rows_of(SIMPLE.iter().filter(|a| self.has(a)), |agent| {
+            let mut row = vec![code(agent)];
+            for q in quantities {
+                let (own, best) = (self.quantity(agent, q, p), self.best_learned(q, p));
+                row.push(own.map_or("-".into(), |e| num(e.mean)));
+                row.push(own.zip(best).map_or("-".into(), |(o, (_, b))| times(o.mean / b.mean)));
+            }
+            row
+        });
         if !rows.is_empty() && !learned.is_empty() {
             let best: Vec<String> = quantities
                 .iter()
@@ -366,18 +341,15 @@ impl View {
         let _ = writeln!(out, "## Distance to `genie` and `upper-bound` at {p} dBm\n");
         let rate = |agent: &str| self.quantity(agent, Quantity::SumRate, p);
         let (genie, bound) = (rate(GENIE), rate(BOUND));
-        let rows: Vec<Vec<String>> = self
-            .ids()
-            .filter_map(|agent| {
-                let own = rate(agent)?;
-                let mut row = vec![code(agent), num(own.mean)];
-                for reference in [genie, bound] {
-                    row.push(reference.map_or("-".into(), |r| format!("{:.1}", 100.0 * own.mean / r.mean)));
-                    row.push(reference.map_or("-".into(), |r| num(r.mean - own.mean)));
-                }
-                Some(row)
-            })
-            .collect();
+        let rows = rows_of(self.ids(), |agent| {
+            let own = rate(agent)?;
+            let mut row = vec![code(agent), num(own.mean)];
+            for reference in [genie, bound] {
+                row.push(reference.map_or("-".into(), |r| format!("{:.1}", 100.0 * own.mean / r.mean)));
+                row.push(reference.map_or("-".into(), |r| num(r.mean - own.mean)));
+            }
+            Some(row)
+        });
         if rows.is_empty() {
             out.push_str("No evaluated sum-rate in this run.\n\n");
             return;
@@ -395,30 +367,24 @@ impl View {
             return;
         }
         out.push_str(&health::section(&self.ill, V2xConfig::SWEPT.unit));
-        let rows: Vec<Vec<String>> = self
-            .learning
-            .iter()
-            .map(|l| {
-                vec![
-                    code(&l.agent),
-                    l.updates.to_string(),
-                    format!("{:.0}", l.steps_per_update),
-                    l.env_steps.to_string(),
-                    num(l.first.mean),
-                    num(l.last.mean),
-                    l.last.interval_text(),
-                    self.steps_to_common(l).map_or("-".into(), |s| format!("{s:.0}")),
-                ]
-            })
-            .collect();
         let goal =
             self.common_reward().map_or("a common reward".to_string(), |g| format!("reward {}", num(g)));
-        let goal = format!("steps to {goal}");
         let header = format!(
             "agent | updates | steps per update | environment steps per seed | first reward | \
-             last reward | 95 % interval | {goal}"
+             last reward | 95 % interval | steps to {goal}"
         );
-        out.push_str(&table(&header, 1, &rows));
+        write_table(out, &header, 1, &self.learning, |l| {
+            vec![
+                code(&l.agent),
+                l.updates.to_string(),
+                format!("{:.0}", l.steps_per_update),
+                l.env_steps.to_string(),
+                num(l.first.mean),
+                num(l.last.mean),
+                l.last.interval_text(),
+                self.steps_to_common(l).map_or("-".into(), |s| format!("{s:.0}")),
+            ]
+        });
     }
 
     pub(super) fn write_grids(&self, out: &mut String) {
@@ -446,23 +412,18 @@ impl View {
             ("Reward per slot (bps/Hz)", "reward", plain),
         ];
         for (title, metric, change) in grids {
-            let rows: Vec<Vec<String>> = self
-                .ids()
-                .filter(|a| self.powers_dbm.iter().any(|&p| self.metric(a, metric, p).is_some()))
-                .map(|agent| {
-                    let value =
-                        |&p: &f64| self.metric(agent, metric, p).map_or("-".into(), |e| change(e).short());
-                    [code(agent)].into_iter().chain(self.powers_dbm.iter().map(value)).collect()
-                })
-                .collect();
+            let of = |agent: &str, p: f64| self.metric(agent, metric, p);
+            let known = self.ids().filter(|a| self.powers_dbm.iter().any(|&p| of(a, p).is_some()));
+            let rows = rows_of(known, |agent| -> Vec<String> {
+                let value = |&p: &f64| of(agent, p).map_or("-".into(), |e| change(e).short());
+                [code(agent)].into_iter().chain(self.powers_dbm.iter().map(value)).collect()
+            });
             let _ = writeln!(out, "### {title}\n");
             if rows.is_empty() {
                 out.push_str("Not in this run.\n\n");
                 continue;
             }
-            let powers: Vec<String> = self.powers_dbm.iter().map(|p| format!("{p} dBm")).collect();
-            let header: Vec<&str> = ["agent"].into_iter().chain(powers.iter().map(String::as_str)).collect();
-            out.push_str(&table(&header.join(" | "), 1, &rows));
+            out.push_str(&table(&header_over("agent", &self.powers_dbm, "dBm"), 1, &rows));
         }
     }
 
@@ -481,36 +442,31 @@ impl View {
         }
         other.sort_by(|a, b| (rank(a.0), a.1, a.2).cmp(&(rank(b.0), b.1, b.2)).then(a.3.total_cmp(&b.3)));
         out.push_str("## Other variants in this run\n\n");
-        let rows: Vec<Vec<String>> = other
-            .iter()
-            .map(|&(agent, beam, kin, p)| {
-                let get = |metric: &str| {
-                    let found = |c: &&Cell| {
-                        (c.agent.as_str(), c.beam.as_str(), c.kinematics.as_str(), c.metric.as_str())
-                            == (agent, beam, kin, metric)
-                            && c.p_max_dbm == p
-                    };
-                    self.cells.iter().find(found).map(|c| c.estimate)
-                };
-                let root = |metric: &str| get(metric).map_or("-".into(), |e| e.map(f64::sqrt).short());
-                vec![
-                    code(agent),
-                    format!("`{beam}`"),
-                    format!("`{kin}`"),
-                    format!("{p}"),
-                    get("sum_rate_bps_hz").map_or("-".into(), |e| e.short()),
-                    root("angle_mse_rad2"),
-                    root("distance_mse_m2"),
-                ]
-            })
-            .collect();
         let header = "agent | beam | kinematics | P_max (dBm) | sum-rate (bps/Hz) | angle RMSE (rad) | \
              distance RMSE (m)";
-        out.push_str(&table(header, 3, &rows));
+        write_table(out, header, 3, other, |(agent, beam, kin, p)| {
+            let get = |metric: &str| {
+                let found = |c: &&Cell| {
+                    (c.agent.as_str(), c.beam.as_str(), c.kinematics.as_str(), c.metric.as_str())
+                        == (agent, beam, kin, metric)
+                        && c.p_max_dbm == p
+                };
+                self.cells.iter().find(found).map(|c| c.estimate)
+            };
+            let root = |metric: &str| get(metric).map_or("-".into(), |e| e.map(f64::sqrt).short());
+            vec![
+                code(agent),
+                format!("`{beam}`"),
+                format!("`{kin}`"),
+                format!("{p}"),
+                get("sum_rate_bps_hz").map_or("-".into(), |e| e.short()),
+                root("angle_mse_rad2"),
+                root("distance_mse_m2"),
+            ]
+        });
     }
 
     pub(super) fn write_method(&self, out: &mut String) {
-        let fewest = self.cells.iter().map(|c| c.estimate.seeds).filter(|n| *n > 1).min();
         let _ = writeln!(
             out,
             "## How the numbers are made\n\n\
@@ -521,11 +477,7 @@ impl View {
              - \"After training\" is the mean over the last {:.0} % of a run's updates.\n\
              - Printed values come from the text of the paper; its figures are not read off.\n\
              - `-` stands for what this run does not have. The rows are beside this page as Parquet.\n",
-            match fewest {
-                Some(n) if n < 5 =>
-                    format!(" With {n} seeds such an interval is too narrow; take it as a hint."),
-                _ => String::new(),
-            },
+            few_seeds(self.cells.iter().map(|c| c.estimate)),
             100.0 * LAST_SHARE
         );
     }

@@ -1,7 +1,7 @@
 //! Every learned agent with every parameterisation of the beams.
 
 use super::*;
-use crate::report::figure::{Bar, Bars, Figure, Look, Point, Series};
+use crate::report::figure::{Bar, Bars, Figure, Look, Point, Series, extent};
 use crate::report::{ReportError, ReportPaths, Tables};
 use crate::run::rows::Schema;
 use crate::run::task::Task;
@@ -115,8 +115,7 @@ fn bars(view: &View) -> Bars {
         y_label: "mean sum-rate (bps/Hz)".into(),
         levels: if groups.is_empty() { Vec::new() } else { levels.collect() },
         groups,
-        palette: PALETTE.into(),
-        ..Bars::default()
+        ..Bars::with(PALETTE)
     }
 }
 
@@ -134,13 +133,11 @@ fn curves(view: &View, beam: &str) -> Figure {
             view.estimate(seeds).map(|e| e.point(steps as f64 / 1e3))
         };
         let points: Vec<Point> = updates.into_iter().step_by(every).filter_map(point).collect();
-        series.push(Series { agent: run.agent.clone(), look: Look::Curve, points });
+        series.push(Series::new(&run.agent, Look::Curve, points));
     }
-    let xs = || series.iter().flat_map(|s: &Series| &s.points).map(|p| p.x);
-    let (lo, hi) = (xs().fold(f64::INFINITY, f64::min), xs().fold(0.0, f64::max));
+    let (lo, hi) = extent(series.iter().flat_map(|s: &Series| &s.points).map(|p| p.x));
     if let Some(e) = view.baseline().filter(|_| hi > 0.0) {
-        let level = |x: f64| Point { x, y: e.mean, interval: None, x_interval: None };
-        series.push(Series { agent: BASELINE.into(), look: Look::Level, points: vec![level(lo), level(hi)] });
+        series.push(Series::level(BASELINE, e.mean, (lo, hi)));
     }
     Figure {
         title: format!("Sum-rate in training, beam {beam}"),
@@ -149,8 +146,7 @@ fn curves(view: &View, beam: &str) -> Figure {
         log_x: true,
         from_zero: true,
         series,
-        palette: PALETTE.into(),
-        ..Figure::default()
+        ..Figure::with(PALETTE)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::energy::accounts::{EFFECTIVE, MEMORY, PAPER};
-use crate::report::figure::{Figure, Look, Note, Point, Series};
+use crate::report::figure::{Figure, Look, Note, Point, Series, extent};
 use crate::report::{ReportError, ReportPaths, Tables};
 use std::path::Path;
 
@@ -126,23 +126,20 @@ fn figure(view: &View, front: &[Place], account: usize) -> Figure {
             points.push(p);
         }
     }
-    series.push(Series { agent: SPIKING.into(), look: Look::Points, points });
+    series.push(Series::new(SPIKING, Look::Points, points));
     let dense = view.of(DENSE).next().and_then(|run| {
         point(
             &view.metric(run, SUM_RATE)?,
             &view.energy(run, ACCOUNTS[account].method, ACCOUNTS[account].constants),
         )
     });
-    series.push(Series { agent: DENSE.into(), look: Look::Points, points: dense.into_iter().collect() });
-    let xs = || series.iter().flat_map(|s: &Series| &s.points).map(|p| p.x);
-    let (lo, hi) = (xs().fold(f64::INFINITY, f64::min), xs().fold(0.0, f64::max));
+    series.push(Series::new(DENSE, Look::Points, dense.into_iter().collect()));
+    let (lo, hi) = extent(series.iter().flat_map(|s: &Series| &s.points).map(|p| p.x));
     if let Some(e) = view.baseline().filter(|_| hi > 0.0) {
-        let level = |x: f64| Point { x, y: e.mean, interval: None, x_interval: None };
-        let points = vec![level(lo), level(hi)];
-        series.push(Series { agent: BASELINE.into(), look: Look::Level, points });
+        series.push(Series::level(BASELINE, e.mean, (lo, hi)));
     }
     // Without a point there would be nothing but the line of the baseline.
-    if hi == 0.0 {
+    if hi <= 0.0 {
         series.clear();
     }
     Figure {
@@ -152,8 +149,7 @@ fn figure(view: &View, front: &[Place], account: usize) -> Figure {
         log_x: true,
         series,
         notes,
-        palette: PALETTE.into(),
-        ..Figure::default()
+        ..Figure::with(PALETTE)
     }
 }
 
