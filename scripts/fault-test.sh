@@ -24,7 +24,7 @@ mkdir -p "$folder"
 log=$folder/log.txt
 say() { echo "$*" | tee -a "$log"; }
 
-small=(task.slots=10 task.antennas_tx=8 task.antennas_rx=8 ppo.hidden=[8] ppo.envs=8 ppo.horizon=10 ppo.minibatch=40 spiking.steps=2
+small=(task.slots=10 task.antennas_tx=8 task.antennas_rx=8 ppo.hidden=[8] spiking.hidden=[] ppo.envs=8 ppo.horizon=10 ppo.minibatch=40 spiking.steps=2
     evaluate.episodes=64 reproduce.checkpoint_every=10)
 for agent in ddpg dqn; do small+=("$agent.hidden=[8]" "$agent.envs=4" "$agent.capacity=160" "$agent.minibatch=16" "$agent.learning_starts=40"); done
 # The command of a job but for its folder.

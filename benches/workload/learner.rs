@@ -45,6 +45,7 @@ pub fn v2x_config(envs: usize, hidden: usize) -> V2xConfig {
         format!("ppo.envs={envs}"),
         format!("ppo.minibatch={}", envs * horizon / MINIBATCHES),
         format!("ppo.hidden=[{hidden}, {hidden}]"),
+        "spiking.hidden=[]".into(),
         "ppo.epochs=4".into(),
     ])
 }

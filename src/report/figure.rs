@@ -138,6 +138,7 @@ pub enum Shape {
     Plus,
     Cross,
     Pentagon,
+    Hexagon,
     Star,
 }
 
@@ -357,6 +358,7 @@ fn marker(area: &Area, at: (i32, i32), shape: Shape, color: RGBColor, size_px: f
         Shape::Up => corners(3, 0.0, 1.3),
         Shape::Down => corners(3, 0.5, 1.3),
         Shape::Pentagon => corners(5, 0.0, 1.15),
+        Shape::Hexagon => corners(6, 0.0, 1.15),
     };
     if hollow {
         let closed: Vec<_> = outline.iter().chain(&outline[..2]).copied().collect();

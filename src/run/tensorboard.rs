@@ -361,6 +361,7 @@ mod tests {
             "task.slots=10",
             "task.antennas_tx=8",
             "ppo.hidden=[8]",
+            "spiking.hidden=[]",
             "ppo.envs=8",
             "ppo.horizon=10",
             "ppo.minibatch=40",

@@ -35,7 +35,7 @@ fn keeps_the_contract(env: &dyn Env, actions: Actions) {
 
 #[test]
 fn of_v2x() {
-    for beam in ["angles", "tracking", "matrix"] {
+    for beam in ["angles", "tracking", "matrix", "zf"] {
         for kinematics in ["paper", "cartesian"] {
             let env = two::<V2xConfig>(&[
                 &format!("task.beam={beam:?}"),

@@ -212,6 +212,7 @@ fn many_environments() {
         "ppo.envs=301",
         "ppo.minibatch=1505",
         "ppo.hidden=[20]",
+        "spiking.hidden=[]",
     ];
     same_update("many", &sets, &TWO);
 }
@@ -262,6 +263,7 @@ fn fused_rollouts_learn_the_same_tracking() {
         "ppo.envs=33",
         "ppo.minibatch=330",
         "ppo.hidden=[24,16]",
+        "spiking.hidden=[]",
     ];
     same_learning("tracking", &sets, &[(7, 30.0)]);
 }

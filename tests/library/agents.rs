@@ -17,7 +17,7 @@ use serde_json::Value;
 
 const KINEMATICS: [&str; 2] = ["paper", "cartesian"];
 const POWERS_DBM: [u32; 5] = [0, 10, 20, 30, 40];
-const AGENTS: [&str; 6] = ["random", "last-estimate", "ekf", "genie", "genie-zf", "upper-bound"];
+const AGENTS: [&str; 7] = ["random", "last-estimate", "ekf", "ekf-zf", "genie", "genie-zf", "upper-bound"];
 const VEHICLES: usize = 3;
 /// About a thousand numbers are compared: a correct program passes all of them with 99 % at 4.5 standard errors (two-sided normal, Bonferroni).
 const Z: f64 = 4.5;
@@ -161,7 +161,7 @@ fn means_equal_those_of_numpy() {
             }
         }
     }
-    verdict.finish(2 * 5 * (5 * 11 + 1));
+    verdict.finish(2 * 5 * (6 * 11 + 1));
 }
 
 #[test]
@@ -181,7 +181,7 @@ fn slots_equal_those_of_numpy() {
             );
         }
     }
-    verdict.finish(5 * 100);
+    verdict.finish(6 * 100);
 }
 
 /// A replica with one episode shows that episode's means, so many seeds with one episode each show single episodes.
@@ -248,7 +248,7 @@ fn the_gpu_equals_the_cpu_and_numpy() {
             }
         }
     }
-    verdict.finish(2 * 3 * (5 * 11 + 1));
+    verdict.finish(2 * 3 * (6 * 11 + 1));
 }
 
 /// Sums over episodes: the episodes of a short run are the first ones of a long run, whatever chunk or SIMD lane carries them.
@@ -303,7 +303,7 @@ fn both_devices_continue_with_the_same_episodes_under_the_next_key() {
 fn in_any_company(gpu: Option<&Gpu>, episodes: u64) {
     let one = |p: u32, seed: u32| replicas("paper", &[p], seed)[0];
     let (x, y) = (one(40, 5), one(10, 6));
-    for agent in ["random", "ekf", "genie-zf"] {
+    for agent in ["random", "ekf", "ekf-zf", "genie-zf"] {
         let alone = run(agent, "paper", vec![x], episodes, gpu);
         let both = run(agent, "paper", vec![y, x], episodes, gpu);
         assert_eq!(bits(&alone[0]), bits(&both[1]), "{agent}: a replica depends on its neighbour");
@@ -445,6 +445,7 @@ fn what_is_asked_of_agents_follows_from_their_parts() {
         "random",
         "last-estimate",
         "ekf",
+        "ekf-zf",
         "genie",
         "genie-zf",
         "upper-bound",

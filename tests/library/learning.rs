@@ -8,6 +8,7 @@ use isacbench::learn::UpdateMetrics;
 const TRACKING: [&str; 9] = [
     "task.beam=tracking",
     "ppo.hidden=[32,32]",
+    "spiking.hidden=[]",
     "ppo.envs=64",
     "ppo.minibatch=640",
     "ppo.epochs=4",

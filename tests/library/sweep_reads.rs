@@ -36,11 +36,21 @@ fn others(value: &Value) -> Vec<Value> {
         Value::Float(x) => [0.75 * x, 1.25 * x, x + 0.25].map(Value::Float).into(),
         Value::Integer(n) => [2 * n, n + 1, n - 1, n / 2].map(Value::Integer).into(),
         Value::Boolean(b) => vec![Value::Boolean(!b)],
-        Value::String(_) => {
-            ["tracking", "angles", "cartesian", "joint", "kinematic", "a2c", "ppo", "direct", "paper", "last"]
-                .map(|s| Value::String(s.into()))
-                .into()
-        }
+        Value::String(_) => [
+            "zf",
+            "tracking",
+            "angles",
+            "cartesian",
+            "joint",
+            "kinematic",
+            "a2c",
+            "ppo",
+            "direct",
+            "paper",
+            "last",
+        ]
+        .map(|s| Value::String(s.into()))
+        .into(),
         // One element after the other, and the list without its last one.
         Value::Array(list) => {
             let mut out = Vec::new();
@@ -122,7 +132,7 @@ fn enumerate<C: Task>(base: &str, together: &[(&str, &str)], idle: Idle) {
     assert_eq!(idle_there, listed, "of what is listed as idle, some is not, or stands there twice");
 }
 
-const V2X: &str = "task.slots=5 ppo.hidden=[4] ppo.envs=2 ppo.horizon=5 ppo.minibatch=5 spiking.steps=2 ddpg.hidden=[4] ddpg.envs=2 \
+const V2X: &str = "task.slots=5 ppo.hidden=[4] spiking.hidden=[4] ppo.envs=2 ppo.horizon=5 ppo.minibatch=5 spiking.steps=2 ddpg.hidden=[4] ddpg.envs=2 \
     ddpg.capacity=40 ddpg.minibatch=4 ddpg.learning_starts=4 dqn.hidden=[4] dqn.envs=2 dqn.capacity=40 dqn.minibatch=4 \
     dqn.learning_starts=4 train.updates=2 evaluate.episodes=4 evaluate.greedy=false";
 
@@ -131,7 +141,7 @@ const START: &str = "task.start_m=[[-40.0,20.0],[-20.0,20.0],[0.0,20.0],[10.0,20
 #[test]
 fn of_task_v2x() {
     let together = [("task.vehicles", START), ("task.slots", "ppo.horizon=10")];
-    for beam in ["angles", "tracking"] {
+    for beam in ["angles", "tracking", "zf"] {
         enumerate::<V2xConfig>(&format!("{V2X} task.beam={beam}"), &together, IDLE_V2X);
     }
 }
@@ -147,21 +157,24 @@ fn of_task_misac() {
 
 const IDLE_V2X: Idle = &[
     // They start at least eleven metres away and move by half a metre in all.
-    (&["random", "last-estimate", "ekf", "genie", "genie-zf", "upper-bound"], &["task.distance_floor_m"]),
+    (
+        &["random", "last-estimate", "ekf", "ekf-zf", "genie", "genie-zf", "upper-bound"],
+        &["task.distance_floor_m"],
+    ),
     // A cap of one radian on the error of an angle is far from what any beam gives, and no slot lies between the two limits that are tried.
     (
-        &["random", "last-estimate", "ekf", "genie", "genie-zf"],
+        &["random", "last-estimate", "ekf", "ekf-zf", "genie", "genie-zf"],
         &["task.cap_theta_rad", "task.eps_theta_rad2"],
     ),
     // The beams of these are never far from their vehicles; those of `random` are.
-    (&["last-estimate", "ekf", "genie", "genie-zf"], &["task.cap_d_m", "task.eps_d_m2"]),
+    (&["last-estimate", "ekf", "ekf-zf", "genie", "genie-zf"], &["task.cap_d_m", "task.eps_d_m2"]),
     // Of the error of the measured speed, of which no metric tells: only learned agents and the filter look at it.
     (
         &["random", "last-estimate", "genie", "genie-zf"],
         &["task.carrier_hz", "task.alpha_mu_hz", "task.cap_v_m_s", "task.cos_floor"],
     ),
     // The filter's errors of speed are below their cap, and no vehicle is abreast, where the cosine is small.
-    (&["ekf"], &["task.cap_v_m_s", "task.cos_floor"]),
+    (&["ekf", "ekf-zf"], &["task.cap_v_m_s", "task.cos_floor"]),
 ];
 const IDLE_MISAC: Idle = &[
     // Of the measured distance, which is a number of the observation only; schedules look at ages.

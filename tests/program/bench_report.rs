@@ -486,7 +486,8 @@ fn the_command_reads_criterions_folder() {
 
 /// An untrained checkpoint of task v2x with networks of eight units.
 fn checkpoint(path: &Path, agent: &str, more: &[&str]) {
-    let sets: Vec<String> = ["ppo.hidden=[8]"].iter().chain(more).map(|s| s.to_string()).collect();
+    let sets: Vec<String> =
+        ["ppo.hidden=[8]", "spiking.hidden=[]"].iter().chain(more).map(|s| s.to_string()).collect();
     let config = V2xConfig::load(None, &sets).unwrap();
     let replicas = [(config.swept(), 3)];
     let state = config.algorithm_at(V2xConfig::agent(agent).unwrap(), &replicas).unwrap().start();

@@ -15,6 +15,7 @@ const TINY: &[&str] = &[
     "ppo.envs=8",
     "ppo.minibatch=400",
     "ppo.hidden=[8]",
+    "spiking.hidden=[]",
     "train.updates=3",
     "train.seeds=[0,1]",
     "reproduce.checkpoint_every=1",
@@ -550,6 +551,7 @@ const SMALL: &[&str] = &[
     "ppo.envs=8",
     "ppo.minibatch=400",
     "ppo.hidden=[8]",
+    "spiking.hidden=[]",
     "ddpg.hidden=[8]",
     "ddpg.envs=4",
     "ddpg.capacity=400",
@@ -783,7 +785,7 @@ fn experiments_run_and_continue_with_more_of_what_they_vary() {
     let beams = tempfile::tempdir().unwrap();
     ok(isacbench(&experiment_args("beams", beams.path(), &["--set", "ppo.envs=4"])));
     for agent in ["spiking-ac", "ppo", "ddpg", "dqn"] {
-        for beam in ["angles", "tracking", "matrix"] {
+        for beam in ["angles", "tracking", "matrix", "zf"] {
             let c = saved(beams.path(), &format!("{agent}/{beam}"));
             assert_eq!(
                 (c.agent.as_str(), format!("{:?}", c.config.task.beam).to_lowercase().as_str()),

@@ -180,7 +180,14 @@ fn a_killed_training_continues_to_the_same_end() {
 fn checkpoints_of_one_task_are_not_those_of_the_other() {
     let (misac, v2x) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     ok(train(misac.path(), &[]));
-    let small = ["ppo.envs=8", "ppo.minibatch=400", "ppo.hidden=[8]", "train.updates=1", "train.seeds=[0]"];
+    let small = [
+        "ppo.envs=8",
+        "ppo.minibatch=400",
+        "ppo.hidden=[8]",
+        "spiking.hidden=[]",
+        "train.updates=1",
+        "train.seeds=[0]",
+    ];
     ok(isacbench(&with_sets(&["train", "--device", "cpu", "--out", text(v2x.path())], &small)));
     let (misac, v2x) =
         (misac.path().join("checkpoint.safetensors"), v2x.path().join("checkpoint.safetensors"));

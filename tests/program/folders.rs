@@ -17,6 +17,7 @@ const TINY: &[&str] = &[
     "ppo.envs=8",
     "ppo.minibatch=40",
     "ppo.hidden=[8]",
+    "spiking.hidden=[]",
     "ppo.lr_final_share=1",
     "reproduce.checkpoint_every=1",
 ];

@@ -13,6 +13,7 @@ const TINY: &[&str] = &[
     "ppo.envs=8",
     "ppo.minibatch=40",
     "ppo.hidden=[8]",
+    "spiking.hidden=[]",
 ];
 
 const EVALUATE: [&str; 7] = ["evaluate", "--agent", "ekf", "--episodes", "4", "--device", "cpu"];

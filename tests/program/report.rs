@@ -21,6 +21,7 @@ const AGENTS: [&str; 10] = [
     "random",
     "last-estimate",
     "ekf",
+    "ekf-zf",
     "genie",
     "genie-zf",
     "upper-bound",
@@ -41,6 +42,7 @@ fn rate_at_40(agent: &str) -> f64 {
         "last-estimate" => 24.6,
         "ekf" => 26.2,
         "genie" => 29.4,
+        "ekf-zf" => 40.5,
         "genie-zf" => 41.5,
         _ => 52.0,
     }
@@ -514,7 +516,7 @@ fn overlapping_intervals_stay_open() {
 #[test]
 fn a_broken_bound_is_reported() {
     let mut r = rows(&AGENTS, &POWERS_DBM, 3, 10);
-    assert!(report_of(&r).contains("No agent exceeds `upper-bound` at any power (45 comparisons)."));
+    assert!(report_of(&r).contains("No agent exceeds `upper-bound` at any power (50 comparisons)."));
     set(&mut r, "genie-zf", "sum_rate_bps_hz", |x| 2.0 * x);
     let text = report_of(&r);
     assert!(text.contains("`upper-bound` is exceeded") && !text.contains("No agent exceeds"));
@@ -581,7 +583,7 @@ fn a_smoke_run_says_what_it_lacks() {
     std::fs::write(dir.path().join("fig5a.svg"), "of an earlier run").unwrap();
     let (paths, text) = report(dir.path(), &r);
     assert!(text.contains(
-        "Not in this run: `spiking-ac`, `ddpg`, `dqn`, `last-estimate`, `ekf`, `genie-zf` and `upper-bound`."
+        "Not in this run: `spiking-ac`, `ddpg`, `dqn`, `last-estimate`, `ekf`, `ekf-zf`, `genie-zf` and `upper-bound`."
     ));
     assert!(text.contains("no evaluation at 40 dBm") && text.contains("20 dBm, stands in"));
     assert!(text.contains("Figure 5a is not drawn: no slot rows in this run."));
@@ -768,7 +770,8 @@ fn joined(parts: Vec<Rows>) -> Rows {
     out
 }
 
-const REFERENCES: [&str; 6] = ["random", "last-estimate", "ekf", "genie", "genie-zf", "upper-bound"];
+const REFERENCES: [&str; 7] =
+    ["random", "last-estimate", "ekf", "ekf-zf", "genie", "genie-zf", "upper-bound"];
 const PENALTIES: [f64; 4] = [0.0, 0.03, 0.3, 3.0];
 
 /// Rows of the experiment `rate-penalty`: with each penalty `spiking-ac` takes a third less energy; the last one takes a tenth of its rate.
@@ -800,7 +803,7 @@ fn beam_rows(seeds: u32) -> Rows {
         set(&mut tracking, agent, "sum_rate_bps_hz", |x| x + 10.0);
     }
     let references = rows(&REFERENCES, &[40.0], seeds, 0);
-    joined(vec![of("angles"), tracking, of("matrix"), references])
+    joined(vec![of("angles"), tracking, of("matrix"), of("zf"), references])
 }
 
 #[test]
@@ -886,14 +889,14 @@ fn beams_are_held_against_the_baseline() {
     let text = std::fs::read_to_string(&paths.markdown).unwrap();
     let told = section(&text, "## In short");
     // 18.3 and 16.1 with ten more exceed 24.6 of last-estimate; nothing else does.
-    assert!(told.contains("2 of 12 learned agents and beams beat `last-estimate`"), "{told}");
+    assert!(told.contains("2 of 16 learned agents and beams beat `last-estimate`"), "{told}");
     assert!(
         told.contains("`spiking-ac` with beam `tracking`") && told.contains("`ppo` with beam `tracking`"),
         "{told}"
     );
     assert!(told.contains("Best with beam `matrix`: `spiking-ac`"), "{told}");
     for agent in ["spiking-ac", "ppo", "ddpg", "dqn"] {
-        for beam in ["angles", "tracking", "matrix"] {
+        for beam in ["angles", "tracking", "matrix", "zf"] {
             let start = format!("| `{agent}` | `{beam}` |");
             let line = text.lines().find(|l| l.starts_with(&start)).unwrap_or_else(|| panic!("no {start}"));
             let above = beam == "tracking" && ["spiking-ac", "ppo"].contains(&agent);
@@ -901,10 +904,10 @@ fn beams_are_held_against_the_baseline() {
         }
     }
     let texts = texts_of(&dir.path().join("beams.svg"));
-    for wanted in AGENTS.iter().chain(&["angles", "tracking", "matrix"]) {
+    for wanted in AGENTS.iter().chain(&["angles", "tracking", "matrix", "zf"]) {
         assert!(texts.iter().any(|t| t == wanted), "no text {wanted}: {texts:?}");
     }
-    assert_eq!(paths.figures.len(), 4);
+    assert_eq!(paths.figures.len(), 5);
 
     let none = tempfile::tempdir().unwrap();
     let mut r = beam_rows(2);
@@ -914,7 +917,7 @@ fn beams_are_held_against_the_baseline() {
     let paths = write_beams(none.path(), &r, &manifest()).unwrap();
     let text = std::fs::read_to_string(&paths.markdown).unwrap();
     let told = section(&text, "## In short");
-    assert!(told.contains("None of the 12 learned agents and beams beats `last-estimate`"), "{told}");
+    assert!(told.contains("None of the 16 learned agents and beams beats `last-estimate`"), "{told}");
     let paths = write_beams(none.path(), &Rows::default(), &manifest()).unwrap();
     assert!(paths.figures.is_empty() && paths.html.exists());
 }

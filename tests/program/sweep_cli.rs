@@ -271,7 +271,7 @@ fn checkpoints_are_evaluated_over_a_sweep() {
 #[test]
 fn agents_beside_a_checkpoint_have_its_task() {
     let dir = tempfile::tempdir().unwrap();
-    let small = "task.slots=10 ppo.horizon=10 ppo.envs=8 ppo.minibatch=40 ppo.hidden=[8] train.updates=1 train.seeds=[0] evaluate.episodes=16";
+    let small = "task.slots=10 ppo.horizon=10 ppo.envs=8 ppo.minibatch=40 ppo.hidden=[8] spiking.hidden=[] train.updates=1 train.seeds=[0] evaluate.episodes=16";
     let small: Vec<&str> = small.split(' ').collect();
     let trained = |agent: &str, power: &str| {
         let out = dir.path().join(format!("{agent}-{power}"));

@@ -65,7 +65,7 @@ EBAR2 = float(N_TA)  # squared array gain of the downlink, (11)
 
 KINEMATICS = ("paper", "cartesian")
 POWERS_DBM = (0, 10, 20, 30, 40)
-AGENTS = ("random", "last-estimate", "ekf", "genie", "genie-zf")
+AGENTS = ("random", "last-estimate", "ekf", "genie", "genie-zf", "upper-bound", "ekf-zf")  # the place of each is part of its stream
 EPISODES = {"paper": 4000, "cartesian": 2000}
 CHUNK = 250  # episodes handled at once; part of the definition of the random streams
 
@@ -300,7 +300,7 @@ def run_chunk(kinematics, p_max, agent, rng, episodes):
     """Per-episode means over the slots, {metric: [E]}, and the sum-rate of every slot [E,T]."""
     theta, d, v = reset(rng, episodes)
     obs_theta, obs_d, obs_v = theta, d, v  # at reset: the truth
-    ekf = Ekf(theta, d, v) if agent == "ekf" else None
+    ekf = Ekf(theta, d, v) if agent in ("ekf", "ekf-zf") else None
     var = None
     p_vec = np.full(episodes, p_max)
     acc = {m: np.zeros(episodes) for m in METRICS}
@@ -323,11 +323,15 @@ def run_chunk(kinematics, p_max, agent, rng, episodes):
             p = p_max * rng.dirichlet(np.ones(K), size=episodes)
         elif agent == "last-estimate":
             f = steering(obs_theta)
-        elif agent == "ekf":
+        elif ekf is not None:
             if t > 0:
                 ekf.update(np.stack([obs_theta, obs_d, obs_v], axis=-1), var)
             ekf.predict()
-            f = steering(ekf.x[..., 0])
+            if agent == "ekf":
+                f = steering(ekf.x[..., 0])
+            else:
+                f, p = zero_forcing(ekf.x[..., 0], ekf.x[..., 1], p_vec)
+                info["zf_unserved"] += int((p == 0.0).sum())
         elif agent == "genie":
             f = steering(theta1)
         elif agent == "genie-zf":
@@ -365,10 +369,9 @@ def run_chunk(kinematics, p_max, agent, rng, episodes):
 def run_agent(kinematics, p_dbm, agent, seed, episodes):
     """Independent random streams for every (kinematics, power, agent, chunk)."""
     p_max = 1e-3 * 10 ** (p_dbm / 10)
-    names = AGENTS + ("upper-bound",)
     res, slots, info = [], [], []
     for chunk in range(0, episodes, CHUNK):
-        key = [seed, KINEMATICS.index(kinematics), p_dbm, names.index(agent), chunk // CHUNK]
+        key = [seed, KINEMATICS.index(kinematics), p_dbm, AGENTS.index(agent), chunk // CHUNK]
         rng = np.random.default_rng(np.random.SeedSequence(key))
         r, s, i = run_chunk(kinematics, p_max, agent, rng, min(CHUNK, episodes - chunk))
         res.append(r)
@@ -394,7 +397,7 @@ def make_agents(path, seed, made_by, episodes):
         results[kin] = {}
         for p_dbm in POWERS_DBM:
             row = results[kin][str(p_dbm)] = {}
-            for agent in AGENTS + ("upper-bound",):
+            for agent in AGENTS:
                 t0 = time.time()
                 res, slots, info = run_agent(kin, p_dbm, agent, seed, episodes[kin])
                 cell = row[agent] = {"episodes": episodes[kin]}

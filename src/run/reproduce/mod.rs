@@ -8,6 +8,7 @@ mod run;
 mod training;
 
 pub use run::{measured, reproduce};
+#[cfg(feature = "report")]
 pub(in crate::run) use training::curve;
 pub use training::{RunId, Trained, Training, check_memory};
 

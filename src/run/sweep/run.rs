@@ -658,6 +658,7 @@ mod tests {
     fn config(more: &[&str]) -> V2xConfig {
         let small = [
             "ppo.hidden=[4]",
+            "spiking.hidden=[]",
             "ppo.envs=2",
             "task.slots=5",
             "ppo.horizon=5",

@@ -114,7 +114,9 @@ pub fn check_cpu(spec: &PpoSpec) -> Result<String, CheckError> {
 /// # Panics
 /// If `agent` does not learn by PPO.
 pub fn check_gpu(gpu: &Arc<Gpu>, agent: &V2xAgent, path: Option<RolloutPath>) -> Result<String, CheckError> {
-    let sets = ["ppo.hidden=[16,16]", "ppo.envs=16", "ppo.minibatch=400", "ppo.epochs=1"].map(String::from);
+    let sets =
+        ["ppo.hidden=[16,16]", "spiking.hidden=[]", "ppo.envs=16", "ppo.minibatch=400", "ppo.epochs=1"]
+            .map(String::from);
     let config = V2xConfig::load(None, &sets).expect("the built-in preset with other sizes is valid");
     let Some(Algorithm::Ppo(spec)) = config.algorithm_at(agent, &[(40.0, 3), (20.0, 11)]) else {
         panic!("agent '{}' does not learn by PPO", agent.id)

@@ -30,7 +30,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 /// Agents of the task in the order of every table: id and what it does.
-const AGENTS: [(&str, &str); 10] = [
+const AGENTS: [(&str, &str); 11] = [
     ("spiking-ac", "PPO with spiking actor and critic"),
     ("ppo", "PPO with tanh networks"),
     ("ddpg", "deterministic actor with replay"),
@@ -38,8 +38,9 @@ const AGENTS: [(&str, &str); 10] = [
     ("random", "random beams and powers"),
     ("last-estimate", "steers at the last estimate, equal power"),
     ("ekf", "steers at the prediction of an extended Kalman filter, equal power"),
+    ("ekf-zf", "zero-forcing at the prediction of the filter, water-filled power"),
     ("genie", "steers at the true angle, equal power"),
-    ("genie-zf", "zero-forcing with the true angles, water-filled power"),
+    ("genie-zf", "zero-forcing at the true angles, water-filled power"),
     ("upper-bound", "every vehicle without interference, water-filled power: no agent can exceed it"),
 ];
 /// Their colours and markers: colours of Okabe and Ito, with two dark ones of Paul Tol's.
@@ -51,13 +52,14 @@ pub static PALETTE: &[Swatch] = &[
     Swatch::new("random", (0x8A, 0x8A, 0x8A), Shape::Down),
     Swatch::new("last-estimate", (0xE6, 0x9F, 0x00), Shape::Plus),
     Swatch::new("ekf", (0x56, 0xB4, 0xE9), Shape::Cross),
+    Swatch::new("ekf-zf", (0x11, 0x77, 0x33), Shape::Hexagon),
     Swatch::new("genie", (0x33, 0x22, 0x88), Shape::Pentagon),
     Swatch::new("genie-zf", (0x88, 0x22, 0x55), Shape::Star),
     Swatch::new("upper-bound", (0x00, 0x00, 0x00), Shape::None),
 ];
 const LEARNED: [&str; 4] = ["spiking-ac", "ppo", "ddpg", "dqn"];
 /// References that need no training and could stand in for a learned agent, or show what perfect knowledge gives.
-const SIMPLE: [&str; 5] = ["random", "last-estimate", "ekf", "genie", "genie-zf"];
+const SIMPLE: [&str; 6] = ["random", "last-estimate", "ekf", "ekf-zf", "genie", "genie-zf"];
 const GENIE: &str = "genie";
 const BOUND: &str = "upper-bound";
 /// Preferred variant of the main tables and figures.

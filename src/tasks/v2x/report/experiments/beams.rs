@@ -12,8 +12,12 @@ const TITLE: &str = "Beams (task v2x): learned agents by parameterisation";
 const FILE: &str = "beams.svg";
 const GENIE: &str = "genie";
 /// Learning curves by beam.
-const CURVES: [(&str, &str); 3] =
-    [("angles", "curves-angles.svg"), ("tracking", "curves-tracking.svg"), ("matrix", "curves-matrix.svg")];
+const CURVES: [(&str, &str); 4] = [
+    ("angles", "curves-angles.svg"),
+    ("tracking", "curves-tracking.svg"),
+    ("matrix", "curves-matrix.svg"),
+    ("zf", "curves-zf.svg"),
+];
 /// Place of the sum-rate among the means of a curve.
 const RATE: usize = Schema::place(SCHEMA.curve, SUM_RATE);
 /// Points of a drawn learning curve; of longer ones every so manieth is drawn.
@@ -60,8 +64,8 @@ pub fn write_beams(dir: &Path, rows: &Rows, manifest: &Manifest) -> Result<Repor
         view.method(
             &mut out,
             "- `angles`: an action is an angle per vehicle; `tracking`: a deviation from the last estimate; `matrix`: the complex \
-             entries of all beams. Shares of the power are part of each. `dqn` chooses from the same grid of beams with `angles` and \
-             `matrix`, and from one round the last estimate with `tracking`.\n\
+             entries of all beams; `zf`: regularised zero-forcing at the angles of `tracking`. Shares of the power are part of each. `dqn` \
+             chooses from the same grid of beams with `angles` and `matrix`, and from one round the last estimate with `tracking` and `zf`.\n\
              - All agents are trained for the same number of updates, not of environment steps; a curve that still rises at its end says \
              what this budget gives, not what the agent can.\n",
         );
