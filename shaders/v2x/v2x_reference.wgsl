@@ -121,8 +121,7 @@ fn zero_forcing(p: V2xParams, theta: ptr<function, array<f32, K>>, d: ptr<functi
         action[at + i] = (*theta)[i];
         cosine[i] = sin_cos((*theta)[i]).y;
     }
-    var g = gram(&cosine);
-    var inv = inverse_of(&g);
+    var inv = inverse_of(gram(&cosine));
     var snr: array<f32, K>;
     for (var i = 0u; i < K; i++) {
         let norm2 = max(inv[i][i], 1.0f);

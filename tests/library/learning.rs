@@ -5,7 +5,7 @@ use crate::small_ppo::{config, spec, trained};
 use isacbench::learn::UpdateMetrics;
 
 /// Beams that follow the last echo by up to 0.1 rad; small networks, a short look ahead, little noise.
-const TRACKING: [&str; 9] = [
+const TRACKING: [&str; 10] = [
     "task.beam=tracking",
     "ppo.hidden=[32,32]",
     "spiking.hidden=[]",

@@ -13,8 +13,9 @@ fn gram(cosine: ptr<function, array<f32, K>>) -> array<array<f32, K>, K> {
     return g;
 }
 
-// Inverse of a positive definite matrix by Gauss-Jordan elimination, without pivoting; the argument is used up.
-fn inverse_of(g: ptr<function, array<array<f32, K>, K>>) -> array<array<f32, K>, K> {
+// Inverse of a positive definite matrix by Gauss-Jordan elimination, without pivoting.
+fn inverse_of(matrix: array<array<f32, K>, K>) -> array<array<f32, K>, K> {
+    var g = matrix;
     var inv: array<array<f32, K>, K>;
     for (var i = 0u; i < K; i++) {
         for (var j = 0u; j < K; j++) {
@@ -22,16 +23,16 @@ fn inverse_of(g: ptr<function, array<array<f32, K>, K>>) -> array<array<f32, K>,
         }
     }
     for (var c = 0u; c < K; c++) {
-        let pivot = 1.0f / max((*g)[c][c], 1e-6f);
+        let pivot = 1.0f / max(g[c][c], 1e-6f);
         for (var j = 0u; j < K; j++) {
-            (*g)[c][j] *= pivot;
+            g[c][j] *= pivot;
             inv[c][j] *= pivot;
         }
         for (var r = 0u; r < K; r++) {
             if (r != c) {
-                let factor = (*g)[r][c];
+                let factor = g[r][c];
                 for (var j = 0u; j < K; j++) {
-                    (*g)[r][j] = (*g)[r][j] - factor * (*g)[c][j];
+                    g[r][j] = g[r][j] - factor * g[c][j];
                     inv[r][j] = inv[r][j] - factor * inv[c][j];
                 }
             }
@@ -48,7 +49,7 @@ fn regularised_mix(p: V2xParams, cosine: ptr<function, array<f32, K>>, d: ptr<fu
         let snr = p.p_max_w * comm_snr_per_watt(p, max((*d)[i], p.d_floor_m));
         loaded[i][i] += (p.zf_regularisation * f32(K)) / snr;
     }
-    var x = inverse_of(&loaded);
+    var x = inverse_of(loaded);
     var inverse_norm: array<f32, K>;
     for (var i = 0u; i < K; i++) {
         var norm2 = 0.0f;

@@ -116,7 +116,8 @@ fn steered_beams(p: V2xParams, s: ptr<function, State>, sine: ptr<function, arra
             for (var i = 0u; i < K; i++) { mix[q][i] = action_at(K + q * K + i); }
         }
     } else if (BEAM == BEAM_ZF) {
-        mix = regularised_mix(p, &w, &(*s).obs_d);
+        var seen = (*s).obs_d;
+        mix = regularised_mix(p, &w, &seen);
     }
     for (var j = 0u; j < K; j++) {
         var resp: array<f32, K>;

@@ -51,6 +51,17 @@ pub fn inverse<V: Real>(k: usize, mut g: Square<V>) -> Square<V> {
     inv
 }
 
+/// G + diag(l) of regularised zero-forcing.
+#[inline(always)]
+pub fn loaded<V: Real>(k: usize, p: &V2xParams, g: &Square<V>, d: &[V; KMAX]) -> Square<V> {
+    let mut out = *g;
+    for i in 0..k {
+        let snr = c!(p.p_max_w) * comm_snr_per_watt(p, d[i].max(c!(p.d_floor_m)));
+        out[i][i] += (c!(p.zf_regularisation) * V::splat(k as f64)) / snr;
+    }
+    out
+}
+
 /// X of regularised zero-forcing at the angles with these cosines, towards vehicles at these distances, m (those below the floor count as at it).
 /// `zf_regularisation` is a factor of l.
 #[inline(always)]
@@ -62,12 +73,7 @@ pub fn regularised_mix<V: Real>(
     d: &[V; KMAX],
 ) -> Square<V> {
     let g = gram(k, antennas, cos);
-    let mut loaded = g;
-    for i in 0..k {
-        let snr = c!(p.p_max_w) * comm_snr_per_watt(p, d[i].max(c!(p.d_floor_m)));
-        loaded[i][i] += (c!(p.zf_regularisation) * V::splat(k as f64)) / snr;
-    }
-    let mut x = inverse(k, loaded);
+    let mut x = inverse(k, loaded(k, p, &g, d));
     let mut inverse_norm = [V::splat(0.0); KMAX];
     for i in 0..k {
         // ‖f_i‖² = X_iᵀ G X_i

@@ -5,6 +5,7 @@ use crate::gpu::Prelude;
 use crate::kernels::inputs::uniforms;
 use crate::num::real::Real;
 use crate::tasks::v2x::config::V2xConfig;
+use crate::tasks::v2x::forcing::{Square, gram, inverse, loaded, regularised_mix};
 use crate::tasks::v2x::physics::{
     Beam, KMAX, Kinematics, Noise, State, V2xParams, V2xSpec, dirichlet, metric, motion, observe, step,
 };
@@ -155,6 +156,50 @@ pub fn shift_of(p: &V2xParams, vehicles: usize, i: usize) -> f64 {
     f64::from(p.obs_shift[i / vehicles].abs()) * f64::from(p.obs_scale[i / vehicles])
 }
 
+/// The mix of regularised zero-forcing at angles φ and distances d, and what its numbers are rounded as large as: an error E of the Gram matrix, of an
+/// angle's and its own rounding, changes the inverse by G⁻¹·E·G⁻¹.
+fn mix_scale(
+    spec: &V2xSpec,
+    p: &V2xParams,
+    phi: &[f64; KMAX],
+    d: &[f64; KMAX],
+) -> (Square<f64>, Square<f64>) {
+    let (k, n) = (spec.vehicles, spec.antennas);
+    let cos = phi.map(f64::cos);
+    let mix = regularised_mix(k, n, p, &cos, d);
+    let g = gram(k, n, &cos);
+    let loaded = loaded(k, p, &g, d);
+    let inv = inverse(k, loaded);
+    // D and angles are off by a few roundings, 2.4e-7, an eighth of what the tolerance of a slot allows of a scale; a quarter leaves room.
+    let error = |a: usize, b: usize| {
+        let turn = std::f64::consts::PI * (phi[a].sin().abs() + phi[b].sin().abs());
+        let far = if a == b { 0.0 } else { turn * dirichlet(cos[a] - cos[b], n).1.abs() };
+        0.25 * (loaded[a][b].abs().max(1.0) + far)
+    };
+    let mut size = [[0.0; KMAX]; KMAX];
+    for i in 0..k {
+        let column: Vec<f64> = (0..k)
+            .map(|j| {
+                let pairs = (0..k).flat_map(|a| (0..k).map(move |b| (a, b)));
+                pairs.map(|(a, b)| (inv[j][a] * inv[b][i]).abs() * error(a, b)).sum()
+            })
+            .collect();
+        // ‖f_i‖² = xᵀGx, by which the column is divided.
+        let heard: Vec<f64> = (0..k).map(|a| (0..k).map(|b| g[a][b] * inv[b][i]).sum()).collect();
+        let norm2: f64 = (0..k).map(|a| inv[a][i] * heard[a]).sum();
+        let moved: f64 = (0..k)
+            .map(|a| {
+                let own: f64 = (0..k).map(|b| (inv[a][i] * inv[b][i]).abs() * error(a, b)).sum();
+                2.0 * heard[a].abs() * column[a] + own
+            })
+            .sum();
+        for j in 0..k {
+            size[j][i] = column[j] / norm2.sqrt() + mix[j][i].abs() * moved / norm2;
+        }
+    }
+    (mix, size)
+}
+
 /// Scales of a slot's outputs, in the layout [10K state rows | 4K observation | metrics].
 pub fn step_scale(
     spec: &V2xSpec,
@@ -168,22 +213,33 @@ pub fn step_scale(
     // The learned parameterisations as the physical one they stand for, whose angles are then moved.
     let mut physical = act.to_vec();
     let mut beam = spec.beam;
-    if matches!(beam, Beam::Angles | Beam::Tracking) {
+    // What the mix of zero-forcing is rounded as large as.
+    let mut mixed = Vec::new();
+    if matches!(beam, Beam::Angles | Beam::Tracking | Beam::Zf) {
         for i in 0..k {
             physical[i] = match beam {
                 Beam::Angles => std::f64::consts::PI * act[i].sigmoid(),
                 _ => s.obs_theta[i] + f64::from(p.tracking_delta_rad) * act[i].tanh(),
             };
         }
-        beam = Beam::Steer;
         let sum: f64 = act[k..].iter().map(|l| l.exp()).sum();
         for i in k..2 * k {
             physical[i] = f64::from(p.p_max_w) * act[i].exp() / sum;
         }
     }
+    if beam == Beam::Zf {
+        let phi: [f64; KMAX] = std::array::from_fn(|i| if i < k { physical[i] } else { 0.0 });
+        let (mix, size) = mix_scale(spec, p, &phi, &s.obs_d);
+        let square = |x: &Square<f64>| x[..k].iter().flat_map(|row| row[..k].to_vec()).collect::<Vec<f64>>();
+        physical.splice(k..k, square(&mix));
+        mixed = square(&size);
+    }
+    beam = match beam {
+        Beam::Angles | Beam::Tracking => Beam::Steer,
+        Beam::Zf => Beam::Span,
+        _ => beam,
+    };
     let spec = V2xSpec { beam, ..*spec };
-    // Zero-forcing also depends on what the last echo said.
-    let seen = if beam == Beam::Zf { 2 * k } else { 0 };
     let mut x = Vec::new();
     let mut size = Vec::new();
     for i in 0..k {
@@ -194,17 +250,14 @@ pub fn step_scale(
     size.extend_from_slice(&noise_size(moved)[..3 * k]);
     x.extend_from_slice(&echoed[..3 * k]);
     size.extend_from_slice(&noise_size(echoed)[..3 * k]);
-    if seen > 0 {
-        x.extend(s.obs_theta[..k].iter().chain(&s.obs_d[..k]));
-        size.extend((0..k).map(|_| 1.0).chain(s.obs_d[..k].iter().map(|d| d.abs())));
-    }
     // Explicit beams come in exactly and are summed directly; only their K power logits are moved.
     let fixed = if beam == Beam::Matrix { act.len() - k } else { 0 };
     for (i, &a) in physical.iter().enumerate().skip(fixed) {
         x.push(a);
         size.push(match beam {
-            Beam::Matrix | Beam::Zf => 1.0 + a.abs(),
+            Beam::Matrix => 1.0 + a.abs(),
             _ if i < k => 1.0,
+            _ if i - k < mixed.len() => mixed[i - k],
             _ => a.abs(),
         });
     }
@@ -216,12 +269,8 @@ pub fn step_scale(
         let (mut moved, mut echoed): (Noise<f64>, Noise<f64>) = ([0.0; 3 * KMAX], [0.0; 3 * KMAX]);
         moved[..3 * k].copy_from_slice(&x[3 * k..6 * k]);
         echoed[..3 * k].copy_from_slice(&x[6 * k..9 * k]);
-        if seen > 0 {
-            s.obs_theta[..k].copy_from_slice(&x[9 * k..10 * k]);
-            s.obs_d[..k].copy_from_slice(&x[10 * k..11 * k]);
-        }
         let mut act = physical.clone();
-        act[fixed..].copy_from_slice(&x[9 * k + seen..]);
+        act[fixed..].copy_from_slice(&x[9 * k..]);
         let o = step(&spec, k, p, &moved, &echoed, &act, true, &mut s);
         let mut out = Vec::new();
         for group in [

@@ -584,7 +584,7 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
             let got = &got.outcome[q * spec.slots_len() + n..][..n];
             judge(metric::NAMES[from], got, &want, &scale);
         }
-        rows.push(compare_near(near_threshold, n));
+        rows.push(compare_near(spec.batch.task.beam, near_threshold, n));
         rows.push(compare_exact(&name("flags"), &got.flags, &twin.flags));
         for ((what, got), (_, twin)) in got.floats().into_iter().zip(twin.floats()) {
             let left = |x: &[f32]| x.iter().map(|x| u32::from(x.to_bits() == u32::MAX)).collect::<Vec<_>>();

@@ -170,7 +170,7 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
             let name = format!("{what}, {when}");
             rows.extend(compare_twins(gpu, &name, &got[i], [&want[i], scale], TOL, &twin[i]));
         }
-        rows.push(compare_near(near_threshold, n));
+        rows.push(compare_near(spec.task.beam, near_threshold, n));
     }
 
     let clock = 3 * t - 3;
