@@ -7,9 +7,8 @@
 # learning curves and what `isacbench evaluate --json` tells; then FOLDER/reach.md, a table of all. What is there already is not done again.
 #
 #   AGENTS="ppo spiking-ac"       learned agents
-#   CASES="angles:40 angles:35 angles:25 tracking:40 zf:40 zf:20"  beam:power in dBm
+#   CASES="angles:40 angles:35 angles:25 tracking:40:300 zf:40:300 zf:20:300"  beam:power in dBm:updates; without updates those of the preset
 #   SEEDS="[20,21,22,23,24]"      of training
-#   UPDATES=                      of training; without it the preset's
 #   EPISODES=1024                 of an evaluation, a seed
 #   ISACBENCH=                    the program; without it, it is built
 set -euo pipefail
@@ -17,7 +16,7 @@ cd "$(dirname "$0")/.."
 device=${1:-auto}
 folder=${2:-runs/reach}
 agents=${AGENTS:-ppo spiking-ac}
-cases=${CASES:-angles:40 angles:35 angles:25 tracking:40 zf:40 zf:20}
+cases=${CASES:-angles:40 angles:35 angles:25 tracking:40:300 zf:40:300 zf:20:300}
 seeds=${SEEDS:-[20,21,22,23,24]}
 episodes=${EPISODES:-1024}
 program=${ISACBENCH:-}
@@ -25,8 +24,6 @@ if [ -z "$program" ]; then
     cargo build --release
     program=${CARGO_TARGET_DIR:-target}/release/isacbench
 fi
-updates=()
-[ -z "${UPDATES:-}" ] || updates=(--set "train.updates=$UPDATES")
 mkdir -p "$folder"
 
 # Number behind "mean" of a metric in a file of `evaluate --json`, and its interval.
@@ -42,12 +39,13 @@ into() {
 
 table=$folder/reach.md
 {
-    echo '| agent | beam | dBm | sampled, bps/Hz | of `genie` | by mean action, bps/Hz | of `genie` | `genie` | `genie-zf` |'
-    echo '|---|---|---|---|---|---|---|---|---|'
+    echo '| agent | beam | dBm | updates | sampled, bps/Hz | of `genie` | by mean action, bps/Hz | of `genie` | `genie` | `genie-zf` |'
+    echo '|---|---|---|---|---|---|---|---|---|---|'
 } >"$table.part"
 for case in $cases; do
-    beam=${case%%:*}
-    power=${case##*:}
+    IFS=: read -r beam power length <<<"$case"
+    updates=()
+    [ -z "$length" ] || updates=(--set "train.updates=$length")
     for reference in genie genie-zf; do
         file=$folder/$reference-$power.json
         [ -s "$file" ] || into "$file" "$program" evaluate --agent "$reference" --device "$device" --episodes $((5 * episodes)) \
@@ -66,11 +64,12 @@ for case in $cases; do
         done
         {
             echo "$agent $beam $power"
+            sed -n 's/.*updates = \([0-9]*\)\\n.*/\1/p' "$own/manifest.json" | head -1
             for file in "$own/sampled.json" "$own/greedy.json" "$folder/genie-$power.json" "$folder/genie-zf-$power.json"; do
                 metric "$file" sum_rate_bps_hz
             done
-        } | tr '\n' ' ' | awk '{ printf "| `%s` | `%s` | %s | %.2f (%.2f to %.2f) | %.1f %% | %.2f (%.2f to %.2f) | %.1f %% | %.2f | %.2f |\n",
-            $1, $2, $3, $4, $5, $6, 100 * $4 / $10, $7, $8, $9, 100 * $7 / $10, $10, $13 }' >>"$table.part"
+        } | tr '\n' ' ' | awk '{ printf "| `%s` | `%s` | %s | %s | %.2f (%.2f to %.2f) | %.1f %% | %.2f (%.2f to %.2f) | %.1f %% | %.2f | %.2f |\n",
+            $1, $2, $3, $4, $5, $6, $7, 100 * $5 / $11, $8, $9, $10, 100 * $8 / $11, $11, $14 }' >>"$table.part"
     done
 done
 mv "$table.part" "$table"
