@@ -13,7 +13,7 @@ use isacbench::tasks::v2x::report::write;
 use isacbench::tasks::v2x::rows::{BEAM, SCHEMA, VARIANT};
 use std::path::Path;
 
-const AGENTS: [&str; 10] = [
+const AGENTS: [&str; 11] = [
     "spiking-ac",
     "ppo",
     "ddpg",

@@ -57,7 +57,7 @@ D_FLOOR = 1.0
 COS_FLOOR = 0.1
 CAP_THETA, CAP_D, CAP_V = 1.0, 5.0, 5.0  # caps of the measurement standard deviations
 EPS_THETA = 1e-10
-EPS_D = 0.25
+EPS_D = 0.04
 JAIN_SCALE = 1.0
 
 E2 = float(N_TA * N_RA)  # squared array gain of the echo, (2)
