@@ -1,7 +1,6 @@
 //! Claims of a paper, judged from comparisons of estimates.
 
 use super::words::*;
-use crate::run::health::Ill;
 
 /// Verdict on a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,16 +74,12 @@ pub(crate) struct Judgement {
     pub(crate) evidence: String,
 }
 
-/// The judgement `of` a claim that speaks of `agents`; none on one of which a training went astray. `unit` is that of the swept value.
-pub(crate) fn unless_astray(
-    ill: &[Ill],
-    agents: &[&str],
-    unit: &str,
-    of: impl FnOnce() -> Judgement,
-) -> Judgement {
-    let astray = ill.iter().filter(|i| i.finding.left_trust_region() && agents.contains(&i.agent.as_str()));
-    let evidence = astray.map(|i| i.text(unit)).collect::<Vec<_>>().join(". ");
-    if evidence.is_empty() { of() } else { Judgement { verdict: Verdict::LeftTrustRegion, evidence } }
+/// The judgement `of` a claim; none where `astray` says that trainings of agents it speaks of left their trust region.
+pub(crate) fn unless(astray: String, of: impl FnOnce() -> Judgement) -> Judgement {
+    if astray.is_empty() {
+        return of();
+    }
+    Judgement { verdict: Verdict::LeftTrustRegion, evidence: astray }
 }
 
 /// A claim that holds or not by what is told, of agents of which some are missing.

@@ -252,6 +252,12 @@ impl Ill {
     }
 }
 
+/// Which trainings of `agents` left their trust region, in sentences; nothing where none did. `unit` is that of the swept value.
+pub fn astray(ill: &[Ill], agents: &[&str], unit: &str) -> String {
+    let those = ill.iter().filter(|i| i.finding.left_trust_region() && agents.contains(&i.agent.as_str()));
+    those.map(|i| i.text(unit)).collect::<Vec<_>>().join(". ")
+}
+
 /// What a page says of these trainings, in Markdown; nothing where all were healthy. `unit` is that of the swept value.
 pub fn section(ill: &[Ill], unit: &str) -> String {
     if ill.is_empty() {

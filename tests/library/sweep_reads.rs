@@ -164,10 +164,10 @@ const IDLE_V2X: Idle = &[
     // A cap of one radian on the error of an angle is far from what any beam gives, and no slot lies between the two limits that are tried.
     (
         &["random", "last-estimate", "ekf", "ekf-zf", "genie", "genie-zf"],
-        &["task.cap_theta_rad", "task.eps_theta_rad2"],
+        &["task.cap_theta_rad", "task.eps_theta_rad2", "task.eps_d_m2"],
     ),
     // The beams of these are never far from their vehicles; those of `random` are.
-    (&["last-estimate", "ekf", "ekf-zf", "genie", "genie-zf"], &["task.cap_d_m", "task.eps_d_m2"]),
+    (&["last-estimate", "ekf", "ekf-zf", "genie", "genie-zf"], &["task.cap_d_m"]),
     // Of the error of the measured speed, of which no metric tells: only learned agents and the filter look at it.
     (
         &["random", "last-estimate", "genie", "genie-zf"],

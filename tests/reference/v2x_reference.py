@@ -573,7 +573,7 @@ def self_check():
             close(out["std_d"][k], min(math.sqrt(cd[k]), 5.0), 1e-9)
         jain = sum(rates) ** 2 / (3 * sum(r * r for r in rates))
         close(out["jain"], jain, 1e-12)
-        ok = sum(ct) / 3 <= 1e-10 and sum(cd) / 3 <= 0.25
+        ok = sum(ct) / 3 <= 1e-10 and sum(cd) / 3 <= EPS_D
         assert bool(out["indicator"]) == ok
         reward = sum(rates) * jain - sum(ct) / 3 - sum(cd) / 3 if ok else 0.0
         assert abs(out["reward"] - reward) < 1e-9

@@ -5,8 +5,8 @@
 //! 2005) has X = (G + diag(l))⁻¹ instead, for channels of SNR per watt s_i with l_i = K/(P_max·s_i), which is their α = K/ρ: so much leaks to others as
 //! noise would hide.
 
-use super::physics::{KMAX, V2xParams, comm_snr_per_watt, dirichlet};
-use crate::num::real::{Real, c};
+use super::array::{KMAX, dirichlet};
+use crate::num::real::Real;
 
 /// A real matrix of which the first K rows and columns are used, row by row.
 pub type Square<V> = [[V; KMAX]; KMAX];
@@ -51,29 +51,26 @@ pub fn inverse<V: Real>(k: usize, mut g: Square<V>) -> Square<V> {
     inv
 }
 
-/// G + diag(l) of regularised zero-forcing.
+/// G + diag(l).
 #[inline(always)]
-pub fn loaded<V: Real>(k: usize, p: &V2xParams, g: &Square<V>, d: &[V; KMAX]) -> Square<V> {
+pub fn loaded<V: Real>(k: usize, g: &Square<V>, loading: &[V; KMAX]) -> Square<V> {
     let mut out = *g;
     for i in 0..k {
-        let snr = c!(p.p_max_w) * comm_snr_per_watt(p, d[i].max(c!(p.d_floor_m)));
-        out[i][i] += (c!(p.zf_regularisation) * V::splat(k as f64)) / snr;
+        out[i][i] += loading[i];
     }
     out
 }
 
-/// X of regularised zero-forcing at the angles with these cosines, towards vehicles at these distances, m (those below the floor count as at it).
-/// `zf_regularisation` is a factor of l.
+/// X of regularised zero-forcing at the angles with these cosines, with these l.
 #[inline(always)]
 pub fn regularised_mix<V: Real>(
     k: usize,
     antennas: usize,
-    p: &V2xParams,
     cos: &[V; KMAX],
-    d: &[V; KMAX],
+    loading: &[V; KMAX],
 ) -> Square<V> {
     let g = gram(k, antennas, cos);
-    let mut x = inverse(k, loaded(k, p, &g, d));
+    let mut x = inverse(k, loaded(k, &g, loading));
     let mut inverse_norm = [V::splat(0.0); KMAX];
     for i in 0..k {
         // ‖f_i‖² = X_iᵀ G X_i
@@ -99,8 +96,9 @@ pub fn regularised_mix<V: Real>(
 mod tests {
     use super::*;
     use crate::config::Layered;
+    use crate::tasks::v2x::array::steering_vector;
     use crate::tasks::v2x::config::V2xConfig;
-    use crate::tasks::v2x::physics::steering_vector;
+    use crate::tasks::v2x::physics::{V2xParams, comm_snr_per_watt, loading};
     use num_complex::Complex64;
 
     const ANGLES: [f64; 3] = [1.0, 1.12, 1.9];
@@ -132,7 +130,7 @@ mod tests {
         let n = 32;
         for (p_max_dbm, factor) in [(40.0, 1.0), (10.0, 1.0), (10.0, 0.3), (-20.0, 1.0), (40.0, 0.0)] {
             let p = params(p_max_dbm, factor);
-            let x = regularised_mix(3, n, &p, &first(ANGLES.map(f64::cos)), &first(DISTANCES));
+            let x = regularised_mix(3, n, &first(ANGLES.map(f64::cos)), &loading(3, &p, &first(DISTANCES)));
             let got = beams(&x, n);
             let snr = DISTANCES.map(|d| comm_snr_per_watt::<f64>(&p, d));
             let alpha = f64::from(p.zf_regularisation) * 3.0 / f64::from(p.p_max_w);
@@ -164,8 +162,11 @@ mod tests {
     #[test]
     fn much_noise_leaves_matched_beams_and_none_zero_forcing() {
         let cos = first(ANGLES.map(f64::cos));
-        let matched = regularised_mix(3, 32, &params(-60.0, 1.0), &cos, &first(DISTANCES));
-        let forced = regularised_mix(3, 32, &params(40.0, 0.0), &cos, &first(DISTANCES));
+        let mix = |p_max_dbm, factor| {
+            regularised_mix(3, 32, &cos, &loading(3, &params(p_max_dbm, factor), &first(DISTANCES)))
+        };
+        let matched = mix(-60.0, 1.0);
+        let forced = mix(40.0, 0.0);
         let g = gram(3, 32, &cos);
         for i in 0..3 {
             for j in 0..3 {
@@ -184,13 +185,8 @@ mod tests {
     #[test]
     fn vehicles_in_line_and_distances_below_the_floor() {
         for p_max_dbm in [-60.0, 0.0, 90.0] {
-            let x = regularised_mix::<f64>(
-                3,
-                32,
-                &params(p_max_dbm, 1.0),
-                &first([0.3, 0.3, 0.3000001]),
-                &first([-4.0, 0.0, 1e-9]),
-            );
+            let l = loading(3, &params(p_max_dbm, 1.0), &first([-4.0, 0.0, 1e-9]));
+            let x = regularised_mix::<f64>(3, 32, &first([0.3, 0.3, 0.3000001]), &l);
             assert!(x.iter().flatten().all(|w| w.is_finite()), "{p_max_dbm} dBm: {x:?}");
         }
     }

@@ -2,6 +2,7 @@
 
 mod acts;
 pub mod agents;
+pub mod array;
 pub mod bench;
 pub mod codebook;
 pub mod config;

@@ -36,7 +36,8 @@ pub(super) fn one_seed(e: &Estimate) -> &'static str {
 impl View<'_> {
     /// The verdict on a claim; none on one that speaks of an agent whose training went astray.
     pub(super) fn judge(&self, claim: Claim) -> Judgement {
-        unless_astray(&self.ill, claim.agents(), MisacConfig::SWEPT.unit, || self.judge_rows(claim))
+        let astray = health::astray(&self.ill, claim.agents(), MisacConfig::SWEPT.unit);
+        unless(astray, || self.judge_rows(claim))
     }
 
     fn judge_rows(&self, claim: Claim) -> Judgement {

@@ -7,7 +7,8 @@ use crate::num::real::Real;
 use crate::tasks::v2x::config::V2xConfig;
 use crate::tasks::v2x::forcing::{Square, gram, inverse, loaded, regularised_mix};
 use crate::tasks::v2x::physics::{
-    Beam, KMAX, Kinematics, Noise, State, V2xParams, V2xSpec, dirichlet, metric, motion, observe, step,
+    Beam, KMAX, Kinematics, Noise, State, V2xParams, V2xSpec, dirichlet, loading, metric, motion, observe,
+    step,
 };
 
 pub const WG: usize = 64;
@@ -166,9 +167,10 @@ fn mix_scale(
 ) -> (Square<f64>, Square<f64>) {
     let (k, n) = (spec.vehicles, spec.antennas);
     let cos = phi.map(f64::cos);
-    let mix = regularised_mix(k, n, p, &cos, d);
+    let loading = loading(k, p, d);
+    let mix = regularised_mix(k, n, &cos, &loading);
     let g = gram(k, n, &cos);
-    let loaded = loaded(k, p, &g, d);
+    let loaded = loaded(k, &g, &loading);
     let inv = inverse(k, loaded);
     // D and angles are off by a few roundings, 2.4e-7, an eighth of what the tolerance of a slot allows of a scale; a quarter leaves room.
     let error = |a: usize, b: usize| {

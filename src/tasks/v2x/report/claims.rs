@@ -55,7 +55,8 @@ impl View {
 
     /// The verdict on a claim; none on one that speaks of an agent whose training went astray.
     pub(super) fn judge(&self, claim: Claim) -> Judgement {
-        unless_astray(&self.ill, claim.agents(), V2xConfig::SWEPT.unit, || self.judge_rows(claim))
+        let astray = health::astray(&self.ill, claim.agents(), V2xConfig::SWEPT.unit);
+        unless(astray, || self.judge_rows(claim))
     }
 
     fn judge_rows(&self, claim: Claim) -> Judgement {
