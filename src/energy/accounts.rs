@@ -254,7 +254,8 @@ mod tests {
 
     #[test]
     fn a_training_without_rates_is_dense_or_unknown() {
-        let config = V2xConfig::load(None, &[]).unwrap();
+        // Networks of the same widths.
+        let config = V2xConfig::load(None, &["spiking.hidden=[]".into()]).unwrap();
         let dense =
             TrainingSchedule::of(&Algorithm::Ppo(PpoSpec::mlp(&config.ppo, config.env_of(Vec::new()))));
         let spiking = TrainingSchedule::of(&Algorithm::Ppo(PpoSpec::spiking(

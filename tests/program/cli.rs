@@ -715,9 +715,9 @@ fn experiments_lie_between_the_scale_and_the_users_keys() {
     let names: Vec<String> = runs.iter().map(|r| r.folder.display().to_string()).collect();
     assert_eq!(names[..3], ["spiking-ac/rate_penalty=0", "spiking-ac/rate_penalty=0.5", "ppo"]);
     assert_eq!((runs[1].variant.as_str(), runs[1].config.spiking.rate_penalty), ("rate_penalty=0.5", 0.5));
-    assert!(runs.iter().all(|r| r.config.experiment.is_none()) && runs.len() == 3 + 6);
+    assert!(runs.iter().all(|r| r.config.experiment.is_none()) && runs.len() == 3 + 7);
     let beams = load("beams", "quick", &[]).unwrap().runs();
-    assert_eq!(beams.len(), 4 * 3 + 6);
+    assert_eq!(beams.len(), 4 * 4 + 7);
     assert_eq!(
         (beams[1].folder.to_str().unwrap(), beams[1].config.task.beam),
         ("spiking-ac/tracking", Beam::Tracking)
