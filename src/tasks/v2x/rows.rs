@@ -7,7 +7,7 @@ use crate::tasks::v2x::config::V2xConfig;
 pub const SCHEMA: Schema = Schema {
     task: "v2x",
     labels: &[
-        Named::new("beam", "Meaning of the action: `angles`, `tracking` or `matrix`."),
+        Named::new("beam", "Meaning of the action: `angles`, `tracking`, `matrix` or `zf`."),
         Named::new("kinematics", "Motion of the vehicles: `paper` or `cartesian`."),
         Named::new("variant", "What else an experiment varies, such as `rate_penalty=0.03`; else empty."),
     ],
