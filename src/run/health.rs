@@ -49,7 +49,7 @@ const fn most(column: &'static str, high: f64, turn: Turn) -> Rule {
     Rule::within(column, f64::NEG_INFINITY, high, turn)
 }
 
-/// All ranges. Trainings that end beside the best keep 0.02 to 0.5 nat and clip up to 0.65 of their samples for a while; those that collapse have
+/// All ranges. Trainings that end beside the best keep 0.02 to 0.5 nat and clip up to 0.68 of their samples; those that collapse have
 /// several nats, and clip 0.7 to 0.96.
 pub const RULES: &[Rule] = &[
     Rule { trust_region: true, ..most("approx_kl", 1.0, Turn::PolicyRate) },
