@@ -1,6 +1,6 @@
 //! The table of golden vectors that belong to no task.
 
-use super::{File, gae_file, networks, off_policy, opcounts, ppo, random, recurrent, spiking};
+use super::{File, gae_file, networks, off_policy, opcounts, paced, ppo, random, recurrent, spiking};
 
 /// Files that belong to no task.
 pub const FILES: &[File] = &[
@@ -13,6 +13,7 @@ pub const FILES: &[File] = &[
     ("lstm", recurrent::lstm),
     ("ppo_bernoulli", ppo::bernoulli),
     ("adam", networks::adam),
+    ("paced_adam", paced::paced_adam),
     ("ppo_update", networks::ppo_update),
     ("lif_neuron", spiking::lif_neuron),
     ("snn_actor", spiking::snn),

@@ -9,6 +9,7 @@ mod files;
 mod networks;
 mod off_policy;
 pub mod opcounts;
+mod paced;
 mod ppo;
 mod random;
 mod recurrent;

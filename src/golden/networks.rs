@@ -33,7 +33,7 @@ pub(super) fn flat(
 }
 
 /// Compares what parameters moved by, because a step is small against them: the tensor `name` and `got`, both minus `initial`.
-fn moved(
+pub(super) fn moved(
     rows: &mut Rows,
     v: &Vectors,
     backend: Backend,
