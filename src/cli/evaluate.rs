@@ -27,7 +27,7 @@ pub struct EvaluateArgs {
     /// Task to run [default: the one that has the agent]
     #[arg(long)]
     task: Option<String>,
-    /// Agent id (see the README's table)
+    /// Agent id (docs/agents.md has all)
     #[arg(long)]
     agent: String,
     /// Trained weights of a learned agent

@@ -89,8 +89,8 @@ impl Keys {
 enum Kind {
     /// A range was left in this update; `high`: above it.
     Left { rule: &'static Rule, since: u32, high: bool },
-    /// The reward was this much higher before, in a mean around this update.
-    BelowPeak { peak: f64, at: u32 },
+    /// The reward was higher before, in a mean around this update; `scale`: what a fall is judged by.
+    BelowPeak { peak: f64, at: u32, scale: f64 },
 }
 
 /// Something that is wrong with a run.
@@ -125,10 +125,11 @@ impl Finding {
                 let column = rule.column;
                 format!("{column} is {side} {limit} from update {since} to {update}, where it is {value}")
             }
-            Kind::BelowPeak { peak, at } => {
-                let percent = 100.0 * (peak - self.value) / peak.abs();
+            Kind::BelowPeak { peak, at, scale } => {
+                let percent = 100.0 * (peak - self.value) / scale;
+                let of = if scale > peak.abs() { " of its range" } else { "" };
                 format!(
-                    "its reward ends at {value} in update {update}, {percent:.1} % below its own peak of {} near update {at}",
+                    "its reward ends at {value} in update {update}, {percent:.1} %{of} below its own peak of {} near update {at}",
                     short(peak)
                 )
             }
@@ -225,7 +226,7 @@ impl Health {
         let fall = peak - last;
         let found = fall > FALL * scale && fall > 2.0 * last_error.hypot(peak_error);
         let update = self.rewards.last()?.0;
-        found.then_some(Finding { kind: Kind::BelowPeak { peak, at }, update, value: last })
+        found.then_some(Finding { kind: Kind::BelowPeak { peak, at, scale }, update, value: last })
     }
 }
 
@@ -473,6 +474,13 @@ mod tests {
         };
         assert_eq!(costs(-41.0), None);
         assert!(costs(-50.0).unwrap().text().contains("25.0 % below its own peak of -40"));
+        // From -10 to about nothing and half the way back.
+        let mut health = Health::new(&SCHEMA, 300);
+        for i in 0..300 {
+            health.see(&row(i, [-10.0, 0.001, -5.0][i as usize / 100], 0.1, 0.1), &[]);
+        }
+        let text = health.end().unwrap().text();
+        assert!(text.contains("50.0 % of its range below its own peak of 0.001"), "{text}");
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod agents;
 mod bad_config;
 mod bench_checks;
 mod comparer_selftest;
+mod docs;
 mod energy;
 mod fuzz_corpus;
 mod golden;

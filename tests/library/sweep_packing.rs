@@ -104,9 +104,35 @@ fn v2x() -> String {
     text.replace("task.beam = [\"angles\", \"tracking\"]", "ppo.gamma = [0.6, 0.7]")
 }
 
+/// Numbers of learners beside one of the task.
+const OWN: &str = "task.noise_comm_dbm = [-80, -70]\nppo.gamma = [0.6, 0.7]\nppo.clip = [0.2, 0.05]\n\
+                   ppo.vf_coef = [0.5, 1.0]\nppo.entropy_coef = [0.0, 0.1]\nddpg.tau = [0.005, 0.05]";
+
+/// A short sweep over [`OWN`], and its second point alone.
+fn numbers() -> (String, String) {
+    let text = v2x().replace("task.noise_comm_dbm = [-80, -70]\n", "").replace("[0, 40]", "[40]");
+    let text = text.replace("ppo.gamma = [0.6, 0.7]", &format!("[list]\n{OWN}"));
+    let text = text.replace("train.updates = 6", "train.updates = 3");
+    let text = text.replace("\"spiking-ac\", \"ppo\", \"ddpg\", \"dqn\", \"ekf\"", "\"ppo\", \"ddpg\"");
+    let second = |line: &str| {
+        let (key, values) = line.split_once(" = [").expect("a list");
+        let second = values.split_once(", ").expect("two values").1;
+        format!("{key} = [{second}")
+    };
+    (text, OWN.lines().map(second).collect::<Vec<_>>().join("\n"))
+}
+
 #[test]
 fn v2x_on_the_cpu() {
-    packing::<V2xConfig>(&v2x().replace("count = 2", "count = 3"), ("[-80, -70]", "[-70]"), "ppo", None);
+    let text = v2x().replace("count = 2", "count = 3");
+    packing::<V2xConfig>(&text, ("[-80, -70]", "[-70]"), "ppo", None);
+}
+
+/// What each replica of a learner has for itself, one by one on the GPU, here too.
+#[test]
+fn numbers_of_learners_on_the_cpu() {
+    let (text, fewer) = numbers();
+    packing::<V2xConfig>(&text, (OWN, &fewer), "ppo", None);
 }
 
 #[test]
@@ -120,15 +146,8 @@ fn misac_on_the_cpu() {
 #[test]
 fn v2x_on_the_gpu() {
     let Some(gpu) = crate::common::shared_gpu() else { return };
-    let own = "task.noise_comm_dbm = [-80, -70]\nppo.gamma = [0.6, 0.7]\nppo.clip = [0.2, 0.05]\n\
-               ppo.vf_coef = [0.5, 1.0]\nppo.entropy_coef = [0.0, 0.1]\nddpg.tau = [0.005, 0.05]";
-    let text = v2x().replace("task.noise_comm_dbm = [-80, -70]\n", "").replace("[0, 40]", "[40]");
-    let text = text.replace("ppo.gamma = [0.6, 0.7]", &format!("[list]\n{own}"));
-    let text = text.replace("train.updates = 6", "train.updates = 3");
-    let text = text.replace("\"spiking-ac\", \"ppo\", \"ddpg\", \"dqn\", \"ekf\"", "\"ppo\", \"ddpg\"");
-    let fewer = "task.noise_comm_dbm = [-70]\nppo.gamma = [0.7]\nppo.clip = [0.05]\nppo.vf_coef = [1.0]\n\
-                 ppo.entropy_coef = [0.1]\nddpg.tau = [0.05]";
-    packing::<V2xConfig>(&text, (own, fewer), "ppo", Some(gpu));
+    let (text, fewer) = numbers();
+    packing::<V2xConfig>(&text, (OWN, &fewer), "ppo", Some(gpu));
 }
 
 #[test]
