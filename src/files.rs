@@ -47,6 +47,21 @@ pub fn remove_leftovers(dir: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
+/// What was asked of a path; `None` where nothing is there.
+pub fn if_there<T>(asked: std::io::Result<T>) -> std::io::Result<Option<T>> {
+    match asked {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        asked => asked.map(Some),
+    }
+}
+
+/// What lies in a folder, in the order of the names.
+pub fn entries(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut paths = std::fs::read_dir(dir)?.map(|e| Ok(e?.path())).collect::<std::io::Result<Vec<_>>>()?;
+    paths.sort();
+    Ok(paths)
+}
+
 /// Makes what was renamed into `dir` survive a loss of power too.
 pub fn sync_folder(dir: &Path) -> std::io::Result<()> {
     std::fs::File::open(dir)?.sync_all()

@@ -1,9 +1,9 @@
 //! Samples → rows: medians with their intervals, throughput, what of the device's ceilings was reached, scaling, shares of phases.
 
 use super::samples::Benchmark;
-use super::{Device, DeviceKind, Section, Work};
+use super::{Device, Section, Work};
 use crate::num::stats::{self, Bootstrap, Interval};
-use crate::run::rows::{BenchPhaseRow, BenchRow, BenchSampleRow, BenchScalingRow};
+use crate::run::rows::{BenchPhaseRow, BenchRow, BenchSampleRow, BenchScalingRow, text_of};
 use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
@@ -60,27 +60,6 @@ fn samples(b: &Benchmark) -> Vec<BenchSampleRow> {
     };
     let wall = b.wall_s.iter().zip(&b.iterations).enumerate().map(|(i, (s, n))| row("wall", i, *n, *s));
     wall.chain(device_seconds(b).iter().enumerate().map(|(i, s)| row("device", i, 1, *s))).collect()
-}
-
-/// Name of a section, kind or clock as it stands in rows.
-pub fn section_name(s: Section) -> &'static str {
-    match s {
-        Section::Kernel => "kernel",
-        Section::Physics => "physics",
-        Section::Rollout => "rollout",
-        Section::Update => "update",
-        Section::Training => "training",
-        Section::Phase => "phase",
-        Section::Ceiling => "ceiling",
-    }
-}
-
-pub fn kind_name(k: DeviceKind) -> &'static str {
-    match k {
-        DeviceKind::Cpu => "cpu",
-        DeviceKind::Gpu => "gpu",
-        DeviceKind::SoftwareGpu => SOFTWARE,
-    }
 }
 
 /// Kind of a device whose speed says nothing about GPUs.
@@ -143,53 +122,32 @@ impl Ceilings {
     }
 }
 
-/// What a benchmark reached of its device's ceilings.
-struct Roofline {
-    ceiling_flops_per_s: f64,
-    ceiling_bytes_per_s: f64,
-    roofline_flops_per_s: f64,
-    compute_share: f64,
-    memory_share: f64,
-    roofline_share: f64,
-    bound: &'static str,
-    reason: String,
-}
-
-impl Roofline {
-    fn new(b: &Benchmark, ceilings: &Ceilings, flops_per_s: f64, bytes_per_s: f64, intensity: f64) -> Self {
-        let mut this = Roofline {
-            ceiling_flops_per_s: f64::NAN,
-            ceiling_bytes_per_s: f64::NAN,
-            roofline_flops_per_s: f64::NAN,
-            compute_share: f64::NAN,
-            memory_share: f64::NAN,
-            roofline_share: f64::NAN,
-            bound: "",
-            reason: String::new(),
-        };
-        if b.record.section == Section::Ceiling {
-            this.reason = "a ceiling itself".into();
-            return this;
-        }
-        let (flops, bytes) = (Ceilings::of(&ceilings.flops, b), Ceilings::of(&ceilings.bytes, b));
-        (this.ceiling_flops_per_s, this.ceiling_bytes_per_s) = (flops, bytes);
-        this.compute_share = flops_per_s / flops;
-        this.memory_share = bytes_per_s / bytes;
-        if !(flops.is_nan() || bytes.is_nan() || intensity.is_nan()) {
-            this.roofline_flops_per_s = flops.min(intensity * bytes);
-            this.roofline_share = flops_per_s / this.roofline_flops_per_s;
-            this.bound = if intensity * bytes < flops { "memory" } else { "compute" };
-        }
-        let uncounted = flops_per_s.is_nan() && bytes_per_s.is_nan();
-        this.reason = match (uncounted, flops.is_nan(), bytes.is_nan()) {
-            (true, ..) => "neither operations nor bytes are counted for it".into(),
-            (_, true, true) => "no ceiling of this device (and as many threads) in this run".into(),
-            (_, true, false) if bytes_per_s.is_nan() => "no compute ceiling in this run".into(),
-            (_, false, true) if flops_per_s.is_nan() => "no memory ceiling in this run".into(),
-            _ => String::new(),
-        };
-        this
+/// Adds what a benchmark reached of its device's ceilings to its row, which has its speed.
+fn under_roofline(mut row: BenchRow, b: &Benchmark, ceilings: &Ceilings) -> BenchRow {
+    if b.record.section == Section::Ceiling {
+        row.reason = "a ceiling itself".into();
+        return row;
     }
+    let (flops, bytes) = (Ceilings::of(&ceilings.flops, b), Ceilings::of(&ceilings.bytes, b));
+    let (flops_per_s, bytes_per_s, intensity) = (row.flops_per_s, row.bytes_per_s, row.flops_per_byte);
+    (row.ceiling_flops_per_s, row.ceiling_bytes_per_s) = (flops, bytes);
+    row.compute_share = flops_per_s / flops;
+    row.memory_share = bytes_per_s / bytes;
+    if !(flops.is_nan() || bytes.is_nan() || intensity.is_nan()) {
+        row.roofline_flops_per_s = flops.min(intensity * bytes);
+        row.roofline_share = flops_per_s / row.roofline_flops_per_s;
+        row.bound = if intensity * bytes < flops { "memory" } else { "compute" }.into();
+    }
+    let uncounted = flops_per_s.is_nan() && bytes_per_s.is_nan();
+    let reason = match (uncounted, flops.is_nan(), bytes.is_nan()) {
+        (true, ..) => "neither operations nor bytes are counted for it",
+        (_, true, true) => "no ceiling of this device (and as many threads) in this run",
+        (_, true, false) if bytes_per_s.is_nan() => "no compute ceiling in this run",
+        (_, false, true) if flops_per_s.is_nan() => "no memory ceiling in this run",
+        _ => "",
+    };
+    row.reason = reason.into();
+    row
 }
 
 fn row(b: &Benchmark, resamples: &BTreeMap<usize, Bootstrap>, ceilings: &Ceilings) -> BenchRow {
@@ -203,16 +161,14 @@ fn row(b: &Benchmark, resamples: &BTreeMap<usize, Bootstrap>, ceilings: &Ceiling
         (time(&b.wall_s), time(device_seconds(b)));
     let (clock, seconds) = clocked(b);
     let (flops, bytes) = (amount(r.work.flops), amount(r.work.bytes));
-    let (flops_per_s, bytes_per_s, intensity) = (flops / seconds, bytes / seconds, flops / bytes);
-    let roofline = Roofline::new(b, ceilings, flops_per_s, bytes_per_s, intensity);
     let size = |letter: &str| r.sizes.get(letter).and_then(|n| u32::try_from(*n).ok());
-    BenchRow {
+    let row = BenchRow {
         device: r.device.slug.clone(),
         device_name: r.device.name.clone(),
-        device_kind: kind_name(r.device.kind).into(),
+        device_kind: text_of(&r.device.kind),
         driver: r.device.driver.clone().unwrap_or_default(),
         threads: r.device.threads.and_then(|n| u32::try_from(n).ok()),
-        section: section_name(r.section).into(),
+        section: text_of(&r.section),
         group: r.group.clone(),
         sizes: r.sizes_id(),
         task: r.task.clone().unwrap_or_default(),
@@ -237,19 +193,13 @@ fn row(b: &Benchmark, resamples: &BTreeMap<usize, Bootstrap>, ceilings: &Ceiling
         env_steps_per_s: amount(r.work.env_steps) / wall_s,
         inferences_per_s: amount(r.work.inferences) / wall_s,
         clock: clock.into(),
-        flops_per_s,
-        bytes_per_s,
-        flops_per_byte: intensity,
-        ceiling_flops_per_s: roofline.ceiling_flops_per_s,
-        ceiling_bytes_per_s: roofline.ceiling_bytes_per_s,
-        roofline_flops_per_s: roofline.roofline_flops_per_s,
-        compute_share: roofline.compute_share,
-        memory_share: roofline.memory_share,
-        roofline_share: roofline.roofline_share,
-        bound: roofline.bound.into(),
-        reason: roofline.reason,
+        flops_per_s: flops / seconds,
+        bytes_per_s: bytes / seconds,
+        flops_per_byte: flops / bytes,
         taken_utc: humantime::format_rfc3339_seconds(b.taken).to_string(),
-    }
+        ..BenchRow::default()
+    };
+    under_roofline(row, b, ceilings)
 }
 
 /// What a throughput is of: the first of them that the benchmark has, with the amount of one iteration.

@@ -1,8 +1,8 @@
 //! Joules of an inference and of an environment step, agent by agent: the three models, which know no device, and the counters of the devices
 //! that were benchmarked.
 
+use super::DeviceKind;
 use super::steady::{self, Kind};
-use super::{DeviceKind, analysis::kind_name};
 use crate::config::ConfigError;
 use crate::energy::accounts::{self, MEASURED};
 use crate::energy::meters::{Joules, MEASUREMENT_S, Meter};
@@ -11,7 +11,7 @@ use crate::gpu::Gpu;
 use crate::learn::{Algorithm, Learner, UpdateMetrics};
 use crate::run::errors::{CheckpointError, JobError};
 use crate::run::registry::{AnyCheckpoint, AnyTask};
-use crate::run::rows::BenchEnergyRow;
+use crate::run::rows::{BenchEnergyRow, text_of};
 use crate::run::train::{Plan, train};
 use crate::run::watch::{Quiet, Watch};
 use std::collections::BTreeMap;
@@ -256,7 +256,7 @@ pub fn measured(
     let count = all.len() * MEASURED_WORK.len();
     watch.begin(&format!("measure on {} ({:.0} s)", on.name, count as f64 * MEASUREMENT_S), count as u64);
     let sizes = if gpu.is_some() { steady::GPU } else { steady::CPU };
-    let note = format!(" ({})", kind_name(on.kind));
+    let note = format!(" ({})", text_of(&on.kind));
     let out = with_meter(all, on, sizes, watch, &mut |work| meter.joules(&note, work));
     watch.end();
     out

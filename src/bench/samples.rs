@@ -86,14 +86,8 @@ fn json<T: DeserializeOwned>(path: &Path) -> Result<T, String> {
 
 /// Names of the folders in `dir`, sorted.
 fn folders(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
-    let mut out: Vec<PathBuf> = Vec::new();
-    for entry in std::fs::read_dir(dir)? {
-        let path = entry?.path();
-        if path.is_dir() {
-            out.push(path);
-        }
-    }
-    out.sort();
+    let mut out = crate::files::entries(dir)?;
+    out.retain(|path| path.is_dir());
     Ok(out)
 }
 

@@ -1,6 +1,5 @@
 //! `isacbench bench`
 
-use super::Tasks;
 use super::place;
 use super::print::{note, say};
 use super::watch::Bars;
@@ -8,11 +7,11 @@ use crate::bench::analysis::{self, BenchRows};
 use crate::bench::device::slug;
 use crate::bench::energy::{self, INITIAL, Named, Target};
 use crate::bench::samples::{self, Benchmark, Found};
-use crate::bench::{DeviceKind, criterion_home};
+use crate::bench::{Device, DeviceKind, criterion_home};
 use crate::config::first_difference;
 use crate::energy::meters::SYSFS;
 use crate::gpu::DeviceChoice;
-use crate::run::registry::AnyTask;
+use crate::num::stats::once;
 use crate::run::rows::{BenchEnergyRow, DeviceName, Manifest, cpu_model};
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -47,7 +46,7 @@ pub struct BenchArgs {
     fail_below: Option<f64>,
 }
 
-pub(super) fn bench(a: &BenchArgs, tasks: &Tasks) -> Result<()> {
+pub(super) fn bench(a: &BenchArgs, tasks: &energy::Tasks) -> Result<()> {
     if let Some(ratio) = a.fail_below
         && !(ratio.is_finite() && ratio > 0.0)
     {
@@ -59,13 +58,12 @@ pub(super) fn bench(a: &BenchArgs, tasks: &Tasks) -> Result<()> {
     }
 }
 
-fn report(a: &BenchArgs, tasks: &Tasks) -> Result<()> {
+fn report(a: &BenchArgs, tasks: &energy::Tasks) -> Result<()> {
     let started = Instant::now();
     let home = a.from.clone().unwrap_or_else(criterion_home);
     let found = samples::collect(&home)?;
-    let tasks: Vec<&dyn AnyTask> = tasks.iter().map(|t| *t as &dyn AnyTask).collect();
     let names: Vec<&str> = tasks.iter().map(|t| t.name()).collect();
-    let subjects = subjects(a, &found, &tasks)?;
+    let subjects = subjects(a, &found, tasks)?;
     let out = a.out.clone().unwrap_or_else(|| Path::new("results").join(machine(&found)).join("bench"));
     crate::files::writable_folder(&out).with_context(|| format!("cannot write to '{}'", out.display()))?;
     for l in &found.left_out {
@@ -186,32 +184,17 @@ fn machine(found: &Found) -> String {
 }
 
 fn manifest(found: &Found, subjects: &[Named], tasks: &[&str]) -> Manifest {
-    let mut devices: Vec<String> = Vec::new();
-    let mut drivers: Vec<String> = Vec::new();
-    let mut backends: Vec<&str> = Vec::new();
-    for d in found.benchmarks.iter().map(|b| &b.record.device) {
-        let (mark, backend) = match d.kind {
-            DeviceKind::Cpu => ("", "cpu"),
-            DeviceKind::Gpu => ("", "vulkan"),
-            DeviceKind::SoftwareGpu => (" (software adapter)", "vulkan"),
-        };
-        let name = format!("{}{mark}", d.name);
-        if !devices.contains(&name) {
-            devices.push(name);
-        }
-        if let Some(driver) = &d.driver
-            && !drivers.contains(driver)
-        {
-            drivers.push(driver.clone());
-        }
-        if !backends.contains(&backend) {
-            backends.push(backend);
-        }
-    }
+    let devices = || found.benchmarks.iter().map(|b| &b.record.device);
+    let name = |d: &Device| match d.kind {
+        DeviceKind::SoftwareGpu => format!("{} (software adapter)", d.name),
+        _ => d.name.clone(),
+    };
+    let backend = |d: &Device| if d.kind == DeviceKind::Cpu { "cpu" } else { "vulkan" };
+    let drivers = once(devices().filter_map(|d| d.driver.clone()));
     let device = DeviceName {
-        device: devices.join(", "),
+        device: once(devices().map(name)).join(", "),
         driver: (!drivers.is_empty()).then(|| drivers.join(", ")),
-        backend: backends.join(", "),
+        backend: once(devices().map(backend)).join(", "),
     };
     let time =
         |t: Option<SystemTime>| t.map_or("-".into(), |t| humantime::format_rfc3339_seconds(t).to_string());

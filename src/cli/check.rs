@@ -48,38 +48,29 @@ pub fn check(a: &CheckArgs, tasks: &Tasks) -> Result<()> {
         }
         note!("composed shaders of {} kernels written to {}", all.len(), dir.display());
     }
-    if !a.json {
-        say!("{}", place.why);
-    }
+    let tell = |line: String| {
+        if !a.json {
+            say!("{line}");
+        }
+    };
+    tell(place.why.clone());
     let (mut compared, mut failures) = (0, 0);
     let mut kernels = Vec::new();
     match place.gpu.as_deref() {
         Some(gpu) => {
-            if !a.json {
-                say!(
-                    "{:28} {:34} {:>12} {:>24} {:>10}",
-                    "kernel",
-                    "quantity",
-                    "max |error|",
-                    "tolerance",
-                    "of budget"
-                );
-            }
+            let [kernel, quantity, error] = ["kernel", "quantity", "max |error|"];
+            tell(format!("{kernel:28} {quantity:34} {error:>12} {:>24} {:>10}", "tolerance", "of budget"));
             for e in &all {
                 if let Some(lacks) = e.lacks(gpu) {
-                    if !a.json {
-                        say!("{:28} skipped: the adapter lacks {lacks}", e.kernel);
-                    }
-                    kernels
-                        .push(json!({ "kernel": e.kernel, "skipped": format!("the adapter lacks {lacks}") }));
+                    let why = format!("the adapter lacks {lacks}");
+                    tell(format!("{:28} skipped: {why}", e.kernel));
+                    kernels.push(json!({ "kernel": e.kernel, "skipped": why }));
                     continue;
                 }
                 for c in (e.check)(gpu)? {
                     compared += 1;
                     failures += usize::from(!c.passed());
-                    if !a.json {
-                        print_comparison(e.kernel, &c);
-                    }
+                    tell(in_lines(e.kernel, &c));
                     kernels.push(json!({ "kernel": e.kernel, "comparison": c, "passed": c.passed() }));
                 }
             }
@@ -103,23 +94,17 @@ pub fn check(a: &CheckArgs, tasks: &Tasks) -> Result<()> {
                     compared += rows.len();
                     for r in rows {
                         failures += usize::from(!r.comparison.passed());
-                        if !a.json {
-                            print_comparison(&format!("{} [{}]", g.file, r.backend), &r.comparison);
-                        }
+                        tell(in_lines(&format!("{} [{}]", g.file, r.backend), &r.comparison));
                         files.push(json!({ "file": g.file, "backend": r.backend.to_string(), "comparison": r.comparison, "passed": r.comparison.passed() }));
                     }
                 }
                 golden::Outcome::Skipped { reason } => {
-                    if !a.json {
-                        say!("{:28} skipped: {reason}", g.file);
-                    }
+                    tell(format!("{:28} skipped: {reason}", g.file));
                     files.push(json!({ "file": g.file, "skipped": reason }));
                 }
                 golden::Outcome::Failed { reason } => {
                     bad_files += 1;
-                    if !a.json {
-                        say!("{:28} FAILED: {reason}", g.file);
-                    }
+                    tell(format!("{:28} FAILED: {reason}", g.file));
                     files.push(json!({ "file": g.file, "error": reason, "passed": false }));
                 }
             }
@@ -151,20 +136,15 @@ pub fn check(a: &CheckArgs, tasks: &Tasks) -> Result<()> {
     Ok(())
 }
 
-fn print_comparison(name: &str, c: &crate::kernels::Comparison) {
+/// A comparison in a line, with a line for each failure.
+fn in_lines(name: &str, c: &crate::kernels::Comparison) -> String {
     let tolerance = if c.tol_abs == 0.0 && c.tol_rel == 0.0 {
         "exact".to_string()
     } else {
         format!("{:.1e} + {:.1e}·scale", c.tol_abs, c.tol_rel)
     };
     let verdict = if c.passed() { "" } else { "  FAILED" };
-    say!(
-        "{name:28} {:34} {:>12.3e} {tolerance:>24} {:>9.1}%{verdict}",
-        c.quantity,
-        c.max_abs_err,
-        100.0 * c.budget_share
-    );
-    for f in &c.failures {
-        say!("    {f}");
-    }
+    let (error, percent) = (c.max_abs_err, 100.0 * c.budget_share);
+    let line = format!("{name:28} {:34} {error:>12.3e} {tolerance:>24} {percent:>9.1}%{verdict}", c.quantity);
+    std::iter::once(line).chain(c.failures.iter().map(|f| format!("    {f}"))).collect::<Vec<_>>().join("\n")
 }

@@ -3,7 +3,7 @@
 use super::common::cpu_place;
 use super::print::{note, say};
 use super::watch::{Bars, Silent};
-use super::{Common, Place, Tasks, place, tasks};
+use super::{Common, Place, place};
 use crate::config::user_sets;
 use crate::energy::meters::Joules;
 use crate::gpu::GpuError;
@@ -13,6 +13,7 @@ use crate::run::errors::CheckpointError;
 use crate::run::errors::JobError;
 use crate::run::evaluate::{Estimate, Precision};
 use crate::run::reproduce;
+use crate::run::rows::text_of;
 use crate::run::task::{Agent, Evaluated, Task, Unit, Weights};
 use crate::run::watch::Watch;
 use anyhow::{Result, bail};
@@ -26,10 +27,10 @@ pub struct EvaluateArgs {
     common: Common,
     /// Task to run [default: the one that has the agent]
     #[arg(long)]
-    task: Option<String>,
+    pub(super) task: Option<String>,
     /// Agent id (docs/agents.md has all)
     #[arg(long)]
-    agent: String,
+    pub(super) agent: String,
     /// Trained weights of a learned agent
     #[arg(long, value_name = "FILE")]
     checkpoint: Option<PathBuf>,
@@ -48,10 +49,6 @@ pub struct EvaluateArgs {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
-}
-
-pub(super) fn run(a: &EvaluateArgs, all: &Tasks) -> Result<()> {
-    tasks::find(all, a.task.as_deref(), Some(&a.agent))?.evaluate(a)
 }
 
 /// Evaluates one agent of a task and prints what it did.
@@ -212,7 +209,7 @@ impl Printed {
                 };
                 object.insert(MEASURED.into(), json!({ "mean": mean, "reason": reason }));
             }
-            let mut out = json!({ "task": self.task, "agent": self.agent, "device": self.device, "precision": a.precision.name(), "episodes": self.episodes, "replicas": self.replicas, "metrics": object });
+            let mut out = json!({ "task": self.task, "agent": self.agent, "device": self.device, "precision": a.precision, "episodes": self.episodes, "replicas": self.replicas, "metrics": object });
             if !self.slots.is_empty() {
                 let of = |all: &Vec<Pooled>| all.iter().copied().map(value).collect::<Vec<_>>();
                 out["slots"] = self
@@ -225,7 +222,7 @@ impl Printed {
             say!("{out}");
             return;
         }
-        let precision = a.precision.name();
+        let precision = text_of(&a.precision);
         say!("{}, {} episodes of {} slots, {precision}", self.title, self.episodes, self.episode_slots);
         for m in &self.metrics {
             // Angle errors go down to 1e-9 rad.

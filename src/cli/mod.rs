@@ -149,21 +149,21 @@ pub fn run(tasks: &Tasks) -> Result<()> {
     print::arrived()
 }
 
-fn command(command: Command, tasks: &Tasks) -> Result<()> {
+fn command(command: Command, all: &Tasks) -> Result<()> {
     match command {
         Command::Devices(a) => devices::devices(&a),
-        Command::Check(a) => check::check(&a, tasks),
-        Command::Train(a) => train::run(&a, tasks),
-        Command::Evaluate(a) => evaluate::run(&a, tasks),
-        Command::Reproduce(a) => reproduce::run(&a, tasks),
-        Command::Bench(a) => bench::bench(&a, tasks),
+        Command::Check(a) => check::check(&a, all),
+        Command::Train(a) => tasks::find(all, a.task.as_deref(), a.agent.as_deref())?.train(&a),
+        Command::Evaluate(a) => tasks::find(all, a.task.as_deref(), Some(&a.agent))?.evaluate(&a),
+        Command::Reproduce(a) => reproduce::run(&a, tasks::experiments(all, &a)?),
+        Command::Bench(a) => bench::bench(&a, &tasks::any(all)),
         #[cfg(feature = "report")]
-        Command::Sweep(a) => sweep::sweep(&a, tasks),
+        Command::Sweep(a) => tasks::sweep(all, &a),
         #[cfg(feature = "report")]
-        Command::Tune(a) => tune::tune(&a, tasks),
+        Command::Tune(a) => tasks::find(all, Some(&a.task), None)?.tune(&a),
         #[cfg(feature = "report")]
         Command::Merge(a) => sweep::merge(&a),
         #[cfg(feature = "report")]
-        Command::Report(a) => sweep::report(&a, tasks),
+        Command::Report(a) => sweep::report(&a, &tasks::any(all)),
     }
 }

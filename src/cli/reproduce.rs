@@ -3,12 +3,13 @@
 use super::folder::{self, Again, Folder};
 use super::print::{note, say};
 use super::watch::Bars;
-use super::{Common, Place, Tasks, manifest, place};
+use super::{Common, Place, manifest, place};
+use crate::num::stats::once;
 use crate::run::journal::Journal;
 use crate::run::reproduce::{self, Way};
 use crate::run::rows::{Manifest, Rows};
 use crate::run::task::Task;
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, anyhow};
 use clap::Args;
 use std::path::{Path, PathBuf};
 
@@ -17,12 +18,12 @@ pub struct ReproduceArgs {
     /// A paper's figures (spiking-ac, rl-h-moe), rate-penalty (sum-rate against energy), beams (every learned agent with every parameterisation of
     /// the beams), or all (each in a folder of its own; --set and --config then take keys that all of them have)
     #[arg(value_name = "EXPERIMENT")]
-    experiment: String,
+    pub(super) experiment: String,
     #[command(flatten)]
-    common: Common,
+    pub(super) common: Common,
     /// smoke (minutes: does everything run?), quick (half an hour on two cores) or full (a GPU)
     #[arg(long, default_value = "smoke", value_parser = ["smoke", "quick", "study", "full"])]
-    scale: String,
+    pub(super) scale: String,
     /// Folder for the report [default: runs/EXPERIMENT-SCALE]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -55,12 +56,7 @@ impl<C: Task> Reproduction for Of<C> {
         C::NAME
     }
     fn run(&self, way: Way, place: &Place, before: Option<Manifest>) -> Result<()> {
-        let mut agents: Vec<String> = Vec::new();
-        for run in self.config.runs() {
-            if !agents.iter().any(|id| id == run.agent.id) {
-                agents.push(run.agent.id.into());
-            }
-        }
+        let agents = once(self.config.runs().into_iter().map(|run| run.agent.id.to_string()));
         let now =
             Manifest { experiment: Some(self.experiment.clone()), ..manifest(&self.config, &agents, place) };
         let journal = Journal::new(way.out, now, before);
@@ -70,27 +66,24 @@ impl<C: Task> Reproduction for Of<C> {
     }
 }
 
-pub(super) fn run(a: &ReproduceArgs, tasks: &Tasks) -> Result<()> {
-    let all = a.experiment == "all";
-    let known: Vec<_> =
-        tasks.iter().flat_map(|t| t.experiments().into_iter().map(move |e| (e, *t))).collect();
-    let chosen: Vec<_> = known.iter().filter(|(name, _)| all || *name == a.experiment).collect();
-    if chosen.is_empty() {
-        let names: Vec<_> = known.iter().map(|k| k.0).collect();
-        bail!("no experiment '{}' (there are: {}, and all)", a.experiment, names.join(", "));
+impl ReproduceArgs {
+    /// Whether every experiment is asked for.
+    pub(super) fn all(&self) -> bool {
+        self.experiment == "all"
     }
-    let mut jobs = Vec::new();
-    for (name, task) in chosen {
-        let job = task.reproduction(name, &a.scale, a.common.config.as_deref(), &a.common.sets);
-        // With several experiments, a key may be right for one and wrong for another.
-        jobs.push((*name, job.map_err(|e| if all { anyhow!("experiment {name}: {e}") } else { e.into() })?));
-    }
+}
+
+/// Experiments by name.
+pub(super) type Jobs = Vec<(&'static str, Box<dyn Reproduction>)>;
+
+/// Runs the experiments that are asked for.
+pub(super) fn run(a: &ReproduceArgs, jobs: Jobs) -> Result<()> {
     let place = &place(&a.common.device)?;
     // All of them before the first begins: what one of them would be refused is said before hours of work, not after.
     let mut folders: Vec<(PathBuf, Folder)> = Vec::new();
     for (name, job) in &jobs {
         let out = match &a.out {
-            Some(dir) if all => dir.join(name),
+            Some(dir) if a.all() => dir.join(name),
             Some(dir) => dir.clone(),
             None => PathBuf::from(format!("runs/{name}-{}", a.scale)),
         };

@@ -2,15 +2,16 @@
 
 use super::print::{note, say};
 use super::watch::Bars;
-use super::{Place, Tasks, place};
+use super::{Place, place};
 use crate::gpu::{DeviceChoice, Gpu};
 use crate::report::figure::Palette;
+use crate::run::registry::AnyTask;
 use crate::run::sweep::dataset::{Dataset, PlanFile};
 use crate::run::sweep::merge;
 use crate::run::sweep::plan::SweepFile;
 use crate::run::sweep::report::{self, Query};
 use crate::run::sweep::run::{
-    self, Batch, CPU_REPLICAS, Commits, Device, GPU_REPLICAS, Measurement, Progress, Way,
+    self, Batch, CPU_REPLICAS, Commits, Device, Done, GPU_REPLICAS, Measurement, Progress, Way,
 };
 use crate::run::sweep::{Plan, Shard, SweepError};
 use crate::run::task::Task;
@@ -26,7 +27,7 @@ use std::time::Duration;
 pub struct SweepArgs {
     /// What is swept: task, agents, seeds, and [grid], [list] and [random] over any configuration key
     #[arg(value_name = "FILE.toml")]
-    file: PathBuf,
+    pub(super) file: PathBuf,
     /// auto (hardware GPU if there is one, else the CPU path), cpu, gpu (any adapter), or part of an adapter's name
     #[arg(long, default_value = "auto")]
     device: DeviceChoice,
@@ -47,27 +48,21 @@ pub struct SweepArgs {
     replicas: Option<usize>,
 }
 
-pub(super) fn sweep(a: &SweepArgs, tasks: &Tasks) -> Result<()> {
-    let file = SweepFile::load(&a.file)?;
-    let origin = a.file.display().to_string();
-    if a.replicas == Some(0) {
-        bail!("--replicas: must be at least 1");
-    }
-    match tasks.iter().find(|t| t.name() == file.task) {
-        Some(task) => task.sweep(a, &file),
-        None => {
-            let names: Vec<_> = tasks.iter().map(|t| t.name()).collect();
-            let what =
-                format!("'{}' is no task of this program (there are: {})", file.task, names.join(", "));
-            Err(SweepError::Key { file: origin, key: "task".into(), what }.into())
-        }
-    }
+/// The sweep of a file that names the task whose configuration is `C`.
+pub(super) fn sweep<C: Task>(a: &SweepArgs, file: &SweepFile) -> Result<()> {
+    let asked = some_replicas(a.replicas)?.or(file.replicas);
+    let plan = Plan::<C>::new(file, &a.file.display().to_string())?;
+    let place = place(&a.device)?;
+    note!("{}", place.why);
+    go(a, plan, &place, asked.unwrap_or(usual_replicas(&place)))
 }
 
-/// The same of the task whose configuration is `C`.
-pub(super) fn sweep_of<C: Task>(a: &SweepArgs, file: &SweepFile) -> Result<()> {
-    let plan = Plan::<C>::new(file, &a.file.display().to_string())?;
-    go(a, file, plan, &place(&a.device)?)
+/// What `--replicas` asks for.
+pub(super) fn some_replicas(asked: Option<usize>) -> Result<Option<usize>> {
+    match asked {
+        Some(0) => bail!("--replicas: must be at least 1"),
+        asked => Ok(asked),
+    }
 }
 
 /// A duration in words: `2 min 5 s`.
@@ -88,9 +83,7 @@ pub(super) fn usual_replicas(place: &Place) -> usize {
     if place.gpu.is_some() { GPU_REPLICAS } else { CPU_REPLICAS }
 }
 
-fn go<C: Task>(a: &SweepArgs, file: &SweepFile, plan: Plan<C>, place: &Place) -> Result<()> {
-    note!("{}", place.why);
-    let replicas = a.replicas.or(file.replicas).unwrap_or(usual_replicas(place));
+fn go<C: Task>(a: &SweepArgs, plan: Plan<C>, place: &Place, replicas: usize) -> Result<()> {
     let own = plan.shard(a.shard).len();
     say!(
         "{} points ({} in shard {}) of {} seeds, plan {}",
@@ -116,22 +109,39 @@ fn go<C: Task>(a: &SweepArgs, file: &SweepFile, plan: Plan<C>, place: &Place) ->
     if !dataset.done.is_empty() {
         note!("{} of {own} points are there already", dataset.done.len());
     }
+    let (done, points) = work(&a.device, place, replicas, &out, |way| {
+        let done = run::run(&plan, &planned, &mut dataset, way)?;
+        Ok((done, way.commits.count().0))
+    })?;
+    say!("{points} points in {} ({} now, {} before)", out.display(), done.computed, done.found);
+    say_not_ok(&done);
+    Ok(())
+}
+
+/// Does `job` in the folder `out`. On a signal the process ends between two writes.
+pub(super) fn work<T>(
+    device: &DeviceChoice,
+    place: &Place,
+    replicas: usize,
+    out: &Path,
+    job: impl FnOnce(&mut Way) -> Result<T, SweepError>,
+) -> Result<T> {
     let commits = Arc::new(Commits::default());
-    end_on_signals(&commits, &out)?;
+    end_on_signals(&commits, out)?;
     let mut way = Way {
-        device: Device { gpu: place.gpu.clone(), reopen: &|| Gpu::open(&a.device).map(Arc::new) },
+        device: Device { gpu: place.gpu.clone(), reopen: &|| Gpu::open(device).map(Arc::new) },
         replicas,
         watch: &Bars::new(),
         progress: &tell,
         commits: &commits,
     };
-    let done = run::run(&plan, &planned, &mut dataset, &mut way)?;
-    let (points, _) = commits.count();
-    say!("{points} points in {} ({} now, {} before)", out.display(), done.computed, done.found);
+    Ok(job(&mut way)?)
+}
+
+pub(super) fn say_not_ok(done: &Done) {
     if done.not_ok > 0 {
         say!("{} replicas diverged or are not finite: see the column status", done.not_ok);
     }
-    Ok(())
 }
 
 /// As plans name the device: on a CPU nothing depends on which one it is.
@@ -152,7 +162,7 @@ pub(super) fn open(out: &Path, planned: &PlanFile, resume: bool) -> Result<Datas
 }
 
 /// A line after a batch.
-pub(super) fn tell(p: &Progress) {
+fn tell(p: &Progress) {
     note!(
         "batch {}/{}: {} of {} points, {:.2} replicas/s, about {} left",
         p.batch,
@@ -208,7 +218,7 @@ pub(super) fn say_costs(batches: &[Batch], found: &Measurement, replicas: usize)
 }
 
 /// Ends the process on SIGINT and SIGTERM as soon as nothing is being written.
-pub(super) fn end_on_signals(commits: &Arc<Commits>, out: &Path) -> Result<()> {
+fn end_on_signals(commits: &Arc<Commits>, out: &Path) -> Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM]).context("signals cannot be caught")?;
     let (commits, out) = (commits.clone(), out.display().to_string());
     std::thread::spawn(move || {
@@ -260,7 +270,7 @@ pub struct ReportArgs {
     out: Option<PathBuf>,
 }
 
-pub(super) fn report(a: &ReportArgs, tasks: &Tasks) -> Result<()> {
+pub(super) fn report(a: &ReportArgs, tasks: &[&dyn AnyTask]) -> Result<()> {
     let filter = |f: &String| {
         let (k, v) = f.split_once('=').ok_or_else(|| {
             SweepError::Option(format!("--where {f}: expected COLUMN=VALUE, for example --where agent=ppo"))

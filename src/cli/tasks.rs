@@ -1,12 +1,14 @@
 //! The one dispatch by name: a task without its type, as the command line holds it.
 
 use super::evaluate::EvaluateArgs;
-use super::reproduce::Reproduction;
+use super::reproduce::{Jobs, ReproduceArgs, Reproduction};
 use super::train::TrainArgs;
 use crate::config::{ConfigError, Layered};
 use crate::run::registry::{AnyTask, Entry};
+#[cfg(feature = "report")]
+use crate::run::sweep::SweepError;
 use crate::run::task::Task;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use std::path::Path;
 
 /// What the commands do with a task.
@@ -60,12 +62,48 @@ impl<C: Task> Registered for Entry<C> {
     }
     #[cfg(feature = "report")]
     fn sweep(&self, a: &super::sweep::SweepArgs, file: &crate::run::sweep::plan::SweepFile) -> Result<()> {
-        super::sweep::sweep_of::<C>(a, file)
+        super::sweep::sweep::<C>(a, file)
     }
     #[cfg(feature = "report")]
     fn tune(&self, a: &super::tune::TuneArgs) -> Result<()> {
-        super::tune::tune_of::<C>(a)
+        super::tune::tune::<C>(a)
     }
+}
+
+/// The tasks as all may see them.
+pub(super) fn any(tasks: &Tasks) -> Vec<&'static dyn AnyTask> {
+    tasks.iter().map(|t| *t as _).collect()
+}
+
+/// The experiments that are asked for, ready to run.
+pub(super) fn experiments(tasks: &Tasks, a: &ReproduceArgs) -> Result<Jobs> {
+    let known: Vec<_> =
+        tasks.iter().flat_map(|t| t.experiments().into_iter().map(move |e| (e, *t))).collect();
+    let chosen = known.iter().filter(|(name, _)| a.all() || *name == a.experiment);
+    let job = |&(name, task): &(&'static str, &dyn Registered)| {
+        let job = task.reproduction(name, &a.scale, a.common.config.as_deref(), &a.common.sets);
+        // With several experiments, a key may be right for one and wrong for another.
+        let job = job.map_err(|e| if a.all() { anyhow!("experiment {name}: {e}") } else { e.into() });
+        Ok((name, job?))
+    };
+    let jobs = chosen.map(job).collect::<Result<Jobs>>()?;
+    if jobs.is_empty() {
+        let names: Vec<_> = known.iter().map(|k| k.0).collect();
+        bail!("no experiment '{}' (there are: {}, and all)", a.experiment, names.join(", "));
+    }
+    Ok(jobs)
+}
+
+/// Runs a sweep file by its task.
+#[cfg(feature = "report")]
+pub(super) fn sweep(tasks: &Tasks, a: &super::sweep::SweepArgs) -> Result<()> {
+    let file = crate::run::sweep::plan::SweepFile::load(&a.file)?;
+    let Some(task) = tasks.iter().find(|t| t.name() == file.task) else {
+        let names: Vec<_> = tasks.iter().map(|t| t.name()).collect();
+        let what = format!("'{}' is no task of this program (there are: {})", file.task, names.join(", "));
+        return Err(SweepError::key(&a.file.display().to_string(), "task", what).into());
+    };
+    task.sweep(a, &file)
 }
 
 /// The task called `name`; without a name the one that has this agent, else the first.

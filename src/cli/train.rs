@@ -3,7 +3,7 @@
 use super::folder::{self, Again};
 use super::print::{note, say};
 use super::watch::Bars;
-use super::{Common, Tasks, manifest, place, tasks};
+use super::{Common, manifest, place};
 use crate::run::journal::Journal;
 use crate::run::reproduce::{self, RunId, Training};
 use crate::run::task::Task;
@@ -19,10 +19,10 @@ pub struct TrainArgs {
     common: Common,
     /// Task to train on [default: the one that has the agent]
     #[arg(long)]
-    task: Option<String>,
+    pub(super) task: Option<String>,
     /// Learned agent [default: the task's own]
     #[arg(long)]
-    agent: Option<String>,
+    pub(super) agent: Option<String>,
     /// Folder for checkpoint.safetensors, curves and manifest.json
     #[arg(long, default_value = "runs/train", value_name = "DIR")]
     out: PathBuf,
@@ -31,10 +31,6 @@ pub struct TrainArgs {
     /// Also write learning curves as event files for TensorBoard, a folder for each agent and seed
     #[arg(long, value_name = "DIR")]
     tensorboard: Option<PathBuf>,
-}
-
-pub(super) fn run(a: &TrainArgs, all: &Tasks) -> Result<()> {
-    tasks::find(all, a.task.as_deref(), a.agent.as_deref())?.train(a)
 }
 
 /// Trains one replica per seed at the configuration's place on the swept axis.

@@ -1,26 +1,25 @@
 //! `isacbench tune`
 
 use super::common::Common;
+use super::place;
 use super::print::{note, say};
-use super::sweep::{device_name, end_on_signals, open, say_costs, size, tell, time, usual_replicas};
-use super::watch::Bars;
-use super::{Tasks, place, tasks};
-use crate::gpu::Gpu;
+use super::sweep::{
+    device_name, open, say_costs, say_not_ok, size, some_replicas, time, usual_replicas, work,
+};
 use crate::run::sweep::Shard;
 use crate::run::sweep::SweepError;
 use crate::run::sweep::dataset::PLAN;
-use crate::run::sweep::run::{self, Commits, Device, Way};
+use crate::run::sweep::run::{self, Way};
 use crate::run::task::Task;
 use crate::run::tune::{Ask, SpaceFile, Tuning, page};
 use anyhow::{Result, bail};
 use clap::Args;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 #[derive(Args)]
 pub struct TuneArgs {
     #[arg(value_name = "TASK")]
-    task: String,
+    pub(super) task: String,
     /// Learned agent (repeatable, or several with commas) [default: all of the task]
     #[arg(long = "agent", value_name = "AGENT", value_delimiter = ',')]
     agents: Vec<String>,
@@ -62,15 +61,9 @@ fn slots(text: &str) -> Result<u64, String> {
     parsed.ok_or_else(|| format!("'{text}' is no number of slots"))
 }
 
-pub(super) fn tune(a: &TuneArgs, all: &Tasks) -> Result<()> {
-    if a.replicas == Some(0) {
-        bail!("--replicas: must be at least 1");
-    }
-    tasks::find(all, Some(&a.task), None)?.tune(a)
-}
-
-/// The same of the task whose configuration is `C`.
-pub(super) fn tune_of<C: Task>(a: &TuneArgs) -> Result<()> {
+/// Tunes agents of the task whose configuration is `C`.
+pub(super) fn tune<C: Task>(a: &TuneArgs) -> Result<()> {
+    let replicas = some_replicas(a.replicas)?;
     let (file, origin) = match &a.space {
         Some(path) => (SpaceFile::load(path)?, path.display().to_string()),
         None if C::TUNE.is_empty() => {
@@ -93,7 +86,7 @@ pub(super) fn tune_of<C: Task>(a: &TuneArgs) -> Result<()> {
     let tuning = Tuning::<C>::new(&file, &ask, &origin)?;
     let place = place(&a.common.device)?;
     note!("{}", place.why);
-    let replicas = a.replicas.unwrap_or(usual_replicas(&place));
+    let replicas = replicas.unwrap_or(usual_replicas(&place));
     let (agents, seeds) = (tuning.agents.join(", "), tuning.seeds().len());
     say!("{} trials of each agent ({agents}) with {seeds} seeds", tuning.trials);
     if tuning.sizes.len() > 1 {
@@ -118,7 +111,7 @@ pub(super) fn tune_of<C: Task>(a: &TuneArgs) -> Result<()> {
             let all = found.metrics.iter().filter(|m| m.0 == b.agent).map(|m| m.1.as_str());
             let all = all.collect::<Vec<_>>().join(", ");
             let what = format!("'{objective}' is no metric of agent '{}'; there are: {all}", b.agent);
-            return Err(SweepError::Key { file: origin, key: "objective".into(), what }.into());
+            return Err(SweepError::key(&origin, "objective", what).into());
         }
         if a.dry_run {
             say_costs(&batches, &found, replicas);
@@ -141,16 +134,8 @@ pub(super) fn tune_of<C: Task>(a: &TuneArgs) -> Result<()> {
     if !dataset.done.is_empty() {
         note!("{} points are there already", dataset.done.len());
     }
-    let commits = Arc::new(Commits::default());
-    end_on_signals(&commits, &out)?;
-    let mut way = Way {
-        device: Device { gpu: place.gpu.clone(), reopen: &|| Gpu::open(&a.common.device).map(Arc::new) },
-        replicas,
-        watch: &Bars::new(),
-        progress: &tell,
-        commits: &commits,
-    };
-    let tuned = tuning.run(&mut dataset, device_name(&place), &mut way)?;
+    let run = |way: &mut Way| tuning.run(&mut dataset, device_name(&place), way);
+    let tuned = work(&a.common.device, &place, replicas, &out, run)?;
     let written = page::write(&tuning, &tuned, &out)?;
     for (n, agent) in tuning.agents.iter().enumerate() {
         match tuned.chosen(n).and_then(|t| Some((t, t.objective?))) {
@@ -158,9 +143,7 @@ pub(super) fn tune_of<C: Task>(a: &TuneArgs) -> Result<()> {
             None => say!("{agent}: no trial ended well"),
         }
     }
-    if tuned.done.not_ok > 0 {
-        say!("{} replicas diverged or are not finite: see the column status", tuned.done.not_ok);
-    }
+    say_not_ok(&tuned.done);
     for path in written.pages.iter().chain(&written.settings) {
         say!("        {}", path.display());
     }

@@ -63,28 +63,36 @@ pub struct PpoConfig {
     pub kl_skip_ratio: f64,
 }
 
+/// What kernels take of a section that learns by the policy gradient.
+macro_rules! policy_gradient {
+    ($($section:ty),*) => {$(
+        impl $section {
+            /// What Adam steps with at these rates of policy and critic.
+            pub fn adam(&self, lr: [f64; 2]) -> adam::Hyper {
+                let (beta1, beta2, eps) = (self.adam_beta1, self.adam_beta2, self.adam_eps);
+                adam::Hyper { lr, max_norm: self.max_grad_norm, beta1, beta2, eps }
+            }
+
+            /// What `gae` takes: γ, λ and the factor of the rewards.
+            pub fn gae(&self) -> [f32; 4] {
+                [self.gamma as f32, self.gae_lambda as f32, self.reward_scale as f32, 0.0]
+            }
+
+            /// What weighs the terms of the policy's loss.
+            pub fn surrogate(&self) -> ppo_policy_loss::Hyper {
+                ppo_policy_loss::Hyper { clip_eps: self.clip, ent_coef: self.entropy_coef }
+            }
+        }
+    )*};
+}
+policy_gradient!(PpoConfig, TemporalConfig);
+
 /// What a trust region allows; [`Limits::NONE`] where there is none.
 fn limits(on: bool, target_kl: f64, kl_skip_ratio: f64) -> Limits {
     if on { Limits { target: target_kl, limit: target_kl * kl_skip_ratio } } else { Limits::NONE }
 }
 
 impl PpoConfig {
-    /// What Adam steps with at these rates of actor and critic.
-    pub fn adam(&self, lr: [f64; 2]) -> adam::Hyper {
-        let &PpoConfig { adam_beta1: beta1, adam_beta2: beta2, adam_eps: eps, .. } = self;
-        adam::Hyper { lr, max_norm: self.max_grad_norm, beta1, beta2, eps }
-    }
-
-    /// What `gae` takes: γ, λ and the factor of the rewards.
-    pub fn gae(&self) -> [f32; 4] {
-        [self.gamma as f32, self.gae_lambda as f32, self.reward_scale as f32, 0.0]
-    }
-
-    /// What weighs the terms of the policy's loss.
-    pub fn surrogate(&self) -> ppo_policy_loss::Hyper {
-        ppo_policy_loss::Hyper { clip_eps: self.clip, ent_coef: self.entropy_coef }
-    }
-
     /// What weighs the value loss.
     pub fn squares(&self) -> ppo_value_loss::Hyper {
         ppo_value_loss::Hyper { vf_coef: self.vf_coef, clip_eps: self.clip }
@@ -517,22 +525,6 @@ impl TemporalConfig {
         Rule::decimal("target_kl", TARGET_KL[0], TARGET_KL[1]),
         Rule::decimal("kl_skip_ratio", 1.0, 1e6),
     ];
-
-    /// What Adam steps with at these rates.
-    pub fn adam(&self, lr: [f64; 2]) -> adam::Hyper {
-        let &TemporalConfig { adam_beta1: beta1, adam_beta2: beta2, adam_eps: eps, .. } = self;
-        adam::Hyper { lr, max_norm: self.max_grad_norm, beta1, beta2, eps }
-    }
-
-    /// What `gae` takes: γ, λ and the factor of the rewards.
-    pub fn gae(&self) -> [f32; 4] {
-        [self.gamma as f32, self.gae_lambda as f32, self.reward_scale as f32, 0.0]
-    }
-
-    /// What weighs the terms of the policy's loss.
-    pub fn surrogate(&self) -> ppo_policy_loss::Hyper {
-        ppo_policy_loss::Hyper { clip_eps: self.clip, ent_coef: self.entropy_coef }
-    }
 
     /// What replicas must have in common to learn side by side: this with 0 for the numbers that a learner keeps for each replica.
     pub fn structure(&self) -> TemporalConfig {

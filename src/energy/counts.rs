@@ -3,6 +3,7 @@
 //! An effective operation is a pair of a non-zero input and a non-zero weight; it is an accumulate (AC) where the inputs are spikes, else a
 //! multiply-accumulate (MAC). Biases are left out there and counted apart here.
 
+use crate::nets::mlp::Layer;
 use crate::nets::{Activity, MlpLayout, Readout};
 
 /// When the matrix behind the constant input of a spiking network is multiplied (direct encoding).
@@ -49,6 +50,24 @@ pub struct LayerCounts {
 }
 
 impl LayerCounts {
+    /// Of a matrix without neurons behind it, whose inputs are numbers.
+    pub fn dense_of(layer: &Layer, params: &[f32], presentations: u64, active: Vec<u64>) -> LayerCounts {
+        let mut weights = vec![0u64; layer.inputs];
+        for row in params[layer.w_off..layer.b_off].chunks_exact(layer.inputs) {
+            weights.iter_mut().zip(row).for_each(|(n, w)| *n += u64::from(*w != 0.0));
+        }
+        LayerCounts {
+            inputs: layer.inputs as u64,
+            outputs: layer.outputs as u64,
+            spikes: false,
+            presentations,
+            effective: active.iter().zip(&weights).map(|(a, w)| a * w).sum(),
+            active,
+            membrane_updates: 0,
+            neuron_steps: 0,
+        }
+    }
+
     /// Products without regard to zeros.
     pub fn dense(&self) -> u64 {
         self.inputs * self.outputs * self.presentations
@@ -126,20 +145,12 @@ impl Counts {
                 (0, FirstLayer::EveryStep, Some(s)) => s,
                 _ => 1,
             };
-            let active: Vec<u64> = seen.active.iter().map(|a| a * repeats).collect();
-            let mut weights = vec![0u64; layer.inputs];
-            for row in params[layer.w_off..layer.b_off].chunks_exact(layer.inputs) {
-                weights.iter_mut().zip(row).for_each(|(n, w)| *n += u64::from(*w != 0.0));
-            }
+            let active = seen.active.iter().map(|a| a * repeats).collect();
             layers.push(LayerCounts {
-                inputs: layer.inputs as u64,
-                outputs: layer.outputs as u64,
                 spikes,
-                presentations: wanted * repeats * activity.samples,
-                effective: active.iter().zip(&weights).map(|(a, w)| a * w).sum(),
-                active,
                 membrane_updates: seen.membrane_updates,
                 neuron_steps: steps.map_or(0, |s| s * layer.outputs as u64 * activity.samples),
+                ..LayerCounts::dense_of(layer, params, wanted * repeats * activity.samples, active)
             });
         }
         let parameters = net.params() as u64;

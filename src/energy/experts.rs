@@ -30,22 +30,7 @@ pub fn counts(
     if active_inputs.iter().any(|a| *a > samples) {
         return Err(CountError::TooActive { layer: 1 });
     }
-    let matrix = |l: &Layer, active: Vec<u64>| {
-        let mut weights = vec![0u64; l.inputs];
-        for row in params[l.w_off..l.b_off].chunks_exact(l.inputs) {
-            weights.iter_mut().zip(row).for_each(|(n, w)| *n += u64::from(*w != 0.0));
-        }
-        LayerCounts {
-            inputs: l.inputs as u64,
-            outputs: l.outputs as u64,
-            spikes: false,
-            presentations: samples,
-            effective: active.iter().zip(&weights).map(|(a, w)| a * w).sum(),
-            active,
-            membrane_updates: 0,
-            neuron_steps: 0,
-        }
-    };
+    let matrix = |l: &Layer, active: Vec<u64>| LayerCounts::dense_of(l, params, samples, active);
     let perceptron = |net: &MlpLayout| {
         let first = net.layers.iter().take(1).map(|l| matrix(l, active_inputs.to_vec()));
         first.chain(net.layers.iter().skip(1).map(|l| matrix(l, vec![samples; l.inputs]))).collect::<Vec<_>>()

@@ -53,16 +53,16 @@ pub struct NetworkSchedule {
 }
 
 impl NetworkSchedule {
-    /// Nothing yet.
-    fn of(name: &str, net: Net) -> Self {
+    /// Of what is neither a head nor a target.
+    fn of(name: &str, net: Net, forward: u64, forward_backward: u64, optimiser_steps: u64) -> Self {
         NetworkSchedule {
             name: name.into(),
             net,
-            forward: 0,
-            forward_backward: 0,
+            forward,
+            forward_backward,
             head: false,
             through: 0,
-            optimiser_steps: 0,
+            optimiser_steps,
             target_updates: 0,
         }
     }
@@ -94,11 +94,8 @@ impl TrainingSchedule {
         let episodes = samples / slots;
         let passes = spec.ppo.epochs as u64 * samples;
         let steps = (spec.ppo.epochs * spec.minibatches()) as u64;
-        let network = |name: &str, net: MlpLayout, forward: u64| NetworkSchedule {
-            forward,
-            forward_backward: passes,
-            optimiser_steps: steps,
-            ..NetworkSchedule::of(name, Net::Layers(net))
+        let network = |name: &str, net: MlpLayout, forward: u64| {
+            NetworkSchedule::of(name, Net::Layers(net), forward, passes, steps)
         };
         TrainingSchedule {
             episodes,
@@ -114,16 +111,12 @@ impl TrainingSchedule {
         let steps = spec.steps() as u64;
         let samples = steps * spec.common.minibatch as u64;
         let learns = |name: &str, net: &MlpLayout, forward: u64, through: u64| NetworkSchedule {
-            forward,
-            forward_backward: samples,
             through,
-            optimiser_steps: steps,
-            ..NetworkSchedule::of(name, Net::Layers(net.clone()))
+            ..NetworkSchedule::of(name, Net::Layers(net.clone()), forward, samples, steps)
         };
         let target = |name: &str, net: &MlpLayout| NetworkSchedule {
-            forward: samples,
             target_updates: steps,
-            ..NetworkSchedule::of(name, Net::Layers(net.clone()))
+            ..NetworkSchedule::of(name, Net::Layers(net.clone()), samples, 0, 0)
         };
         let nets = spec.nets();
         let networks = match &nets.critic {
@@ -146,12 +139,7 @@ impl TrainingSchedule {
         let samples = envs * slots;
         let (epochs, steps) = (spec.epochs() as u64, (spec.epochs() * spec.minibatches()) as u64);
         let spatial = envs * spec.spatial_slots(0).count() as u64;
-        let part = |name: &str, net, forward, forward_backward, optimiser_steps| NetworkSchedule {
-            forward,
-            forward_backward,
-            optimiser_steps,
-            ..NetworkSchedule::of(name, net)
-        };
+        let part = NetworkSchedule::of;
         let policy = |name: &str, net| part(name, net, samples, epochs * samples, steps);
         let mut networks = Vec::new();
         match &spec.layout.decision {
@@ -194,21 +182,9 @@ impl TrainingSchedule {
     /// Splits firing rates (or shares of active units) of all hidden layers, networks in order, among the networks; `None` if they are not
     /// of this length.
     pub fn split_rates<'a>(&self, rates: &'a [f64]) -> Option<Vec<&'a [f64]>> {
-        let hidden: Vec<usize> = self.trained().map(|n| n.net.hidden_layers()).collect();
-        if hidden.iter().sum::<usize>() != rates.len() {
-            return None;
-        }
         let mut rest = rates;
-        Some(
-            hidden
-                .iter()
-                .map(|n| {
-                    let (mine, others) = rest.split_at(*n);
-                    rest = others;
-                    mine
-                })
-                .collect(),
-        )
+        let split: Option<_> = self.trained().map(|n| rest.split_off(..n.net.hidden_layers())).collect();
+        split.filter(|_| rest.is_empty())
     }
 
     /// The networks that learn: targets follow them and have no rates of their own.
@@ -271,14 +247,11 @@ pub fn forward(net: &MlpLayout, rates: &[f64]) -> Operations {
         match net.lif {
             Some(lif) => {
                 let steps = lif.steps as f64;
-                let products = if l == 0 {
-                    Operations { macs: n * m, acs: m, neurons: 0.0 }
-                } else {
-                    Operations { macs: 0.0, acs: steps * (before * n * m + m), neurons: 0.0 }
-                };
-                o += products + Operations { macs: 0.0, acs: 0.0, neurons: steps * m };
+                o.macs += if l == 0 { n * m } else { 0.0 };
+                o.acs += if l == 0 { m } else { steps * (before * n * m + m) };
+                o.neurons += steps * m;
             }
-            None => o += Operations { macs: before * n * m, acs: m, neurons: 0.0 },
+            None => (o.macs, o.acs) = (o.macs + before * n * m, o.acs + m),
         }
     }
     o

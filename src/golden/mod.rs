@@ -17,11 +17,13 @@ mod spiking;
 
 pub use files::FILES;
 
+use crate::files::{entries, if_there};
 use crate::gpu::{Gpu, GpuError};
 use crate::kernels::compare::compare_f64;
 use crate::kernels::gae;
 use crate::kernels::{Comparison, Tol};
 use crate::num::real::Real;
+use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensorError, SafeTensors};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -114,28 +116,15 @@ pub type File = (&'static str, Check);
 /// Compares every `*.safetensors` file of `dir`, in order of name, by these checks. A file that nothing tests is [`Outcome::Skipped`], one that cannot be compared
 /// [`Outcome::Failed`]: neither keeps the others from being compared. Errors if the folder or its table cannot be read.
 pub fn run(dir: &Path, files: &[File], gpu: Option<&Gpu>) -> Result<Vec<GoldenResult>, GoldenError> {
-    let read = |path: &Path| {
-        let path = path.to_path_buf();
-        |cause| GoldenError::Read { path, cause }
-    };
-    let mut paths = Vec::new();
-    for entry in std::fs::read_dir(dir).map_err(read(dir))? {
-        let path = entry.map_err(read(dir))?.path();
-        if path.extension().is_some_and(|e| e == "safetensors") {
-            paths.push(path);
-        }
-    }
+    let mut paths = entries(dir).map_err(reading(dir))?;
+    paths.retain(|path| path.extension().is_some_and(|e| e == "safetensors"));
     if paths.is_empty() {
         return Err(GoldenError::Empty(dir.to_path_buf()));
     }
-    paths.sort();
     let mut table = String::new();
-    for name in TABLES {
-        match std::fs::read_to_string(dir.join(name)) {
-            Ok(text) => table.extend(["\n", &text]),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
-            Err(e) => return Err(read(&dir.join(name))(e)),
-        }
+    for path in TABLES.map(|name| dir.join(name)) {
+        let text = if_there(std::fs::read_to_string(&path)).map_err(reading(&path))?;
+        text.iter().for_each(|text| table.extend(["\n", text]));
     }
     let result = |path: PathBuf| {
         let file = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
@@ -151,6 +140,11 @@ pub fn run(dir: &Path, files: &[File], gpu: Option<&Gpu>) -> Result<Vec<GoldenRe
     Ok(paths.into_iter().map(result).collect())
 }
 
+fn reading(path: &Path) -> impl FnOnce(std::io::Error) -> GoldenError {
+    let path = path.to_path_buf();
+    |cause| GoldenError::Read { path, cause }
+}
+
 fn compare_file(
     path: &Path,
     stem: &str,
@@ -158,19 +152,11 @@ fn compare_file(
     check: Check,
     gpu: Option<&Gpu>,
 ) -> Result<Vec<Row>, GoldenError> {
-    let file = path.display().to_string();
-    let bytes = std::fs::read(path).map_err(|cause| GoldenError::Read { path: path.to_path_buf(), cause })?;
-    let tensors = SafeTensors::deserialize(&bytes)
-        .map_err(|cause| GoldenError::Corrupt { file: file.clone(), cause })?;
-    for (name, t) in tensors.iter() {
-        if t.shape().contains(&0) {
-            let (tensor, problem) = (name.to_string(), format!("has shape {:?}: no number", t.shape()));
-            return Err(GoldenError::Tensor { file, tensor, problem });
-        }
-    }
-    let rows = check(&Vectors { devs: devs(table, stem), file: file.clone(), tensors }, gpu)?.rows;
+    let bytes = std::fs::read(path).map_err(reading(path))?;
+    let vectors = Vectors::of(path, &bytes, devs(table, stem))?;
+    let rows = check(&vectors, gpu)?.rows;
     if rows.is_empty() {
-        return Err(GoldenError::Nothing(file));
+        return Err(GoldenError::Nothing(vectors.file));
     }
     Ok(rows)
 }
@@ -210,7 +196,17 @@ pub struct Vectors<'a> {
     tensors: SafeTensors<'a>,
 }
 
-impl Vectors<'_> {
+impl<'a> Vectors<'a> {
+    /// The tensors in the bytes of a file, none of them empty.
+    fn of(path: &Path, bytes: &'a [u8], devs: BTreeMap<String, f64>) -> Result<Self, GoldenError> {
+        let file = path.display().to_string();
+        let corrupt = |cause| GoldenError::Corrupt { file: file.clone(), cause };
+        let v = Vectors { tensors: SafeTensors::deserialize(bytes).map_err(corrupt)?, devs, file };
+        let empty = v.tensors.iter().find(|(_, t)| t.shape().contains(&0));
+        let empty = empty.map(|(name, t)| v.problem(name, format!("has shape {:?}: no number", t.shape())));
+        empty.map_or(Ok(v), Err)
+    }
+
     /// An error about one tensor of this file.
     pub fn problem(&self, tensor: &str, problem: impl Into<String>) -> GoldenError {
         GoldenError::Tensor { file: self.file.clone(), tensor: tensor.into(), problem: problem.into() }
@@ -237,57 +233,52 @@ impl Vectors<'_> {
         self.devs.get(name).copied()
     }
 
-    /// The sizes of a tensor.
-    pub fn shape(&self, name: &str) -> Result<Vec<usize>, GoldenError> {
-        let t = self.tensors.tensor(name).map_err(|_| self.problem(name, "is missing"))?;
-        Ok(t.shape().to_vec())
-    }
-
-    /// An f64 tensor of this shape.
-    pub fn f64(&self, name: &str, shape: &[usize]) -> Result<Vec<f64>, GoldenError> {
-        let t = self.tensors.tensor(name).map_err(|_| self.problem(name, "is missing"))?;
-        if t.dtype() != Dtype::F64 {
-            return Err(self.problem(name, format!("has type {:?}, not F64", t.dtype())));
-        }
-        let x = t.data().as_chunks::<8>().0.iter().map(|b| f64::from_le_bytes(*b)).collect();
-        self.of_shape(name, shape, (t.shape().to_vec(), x))
-    }
-
     pub fn has(&self, name: &str) -> bool {
         self.tensors.tensor(name).is_ok()
     }
 
-    fn raw(&self, name: &str, dtype: Dtype) -> Result<(Vec<usize>, Vec<[u8; 4]>), GoldenError> {
-        let t = self.tensors.tensor(name).map_err(|_| self.problem(name, "is missing"))?;
-        if t.dtype() != dtype {
-            return Err(self.problem(name, format!("has type {:?}, not {dtype:?}", t.dtype())));
-        }
-        let words = t.data().as_chunks::<4>().0.to_vec();
-        Ok((t.shape().to_vec(), words))
+    fn tensor(&self, name: &str) -> Result<TensorView<'_>, GoldenError> {
+        self.tensors.tensor(name).map_err(|_| self.problem(name, "is missing"))
+    }
+
+    /// The sizes of a tensor.
+    pub fn shape(&self, name: &str) -> Result<Vec<usize>, GoldenError> {
+        Ok(self.tensor(name)?.shape().to_vec())
     }
 
     /// The sizes of a tensor of N dimensions.
     pub fn dims<const N: usize>(&self, name: &str) -> Result<[usize; N], GoldenError> {
-        let t = self.tensors.tensor(name).map_err(|_| self.problem(name, "is missing"))?;
-        let shape = t.shape();
-        shape.try_into().map_err(|_| self.problem(name, format!("has shape {shape:?}, not {N} dimensions")))
+        let shape = self.shape(name)?;
+        let wrong = |s| self.problem(name, format!("has shape {s:?}, not {N} dimensions"));
+        shape.try_into().map_err(wrong)
     }
 
-    fn of_shape<T>(
+    /// The numbers of W bytes of a tensor of this type and, if one is given, this shape.
+    fn numbers<T, const W: usize>(
         &self,
         name: &str,
-        shape: &[usize],
-        got: (Vec<usize>, Vec<T>),
+        dtype: Dtype,
+        shape: Option<&[usize]>,
+        number: fn([u8; W]) -> T,
     ) -> Result<Vec<T>, GoldenError> {
-        if got.0 != shape {
-            return Err(self.problem(name, format!("has shape {:?}, not {shape:?}", got.0)));
+        let t = self.tensor(name)?;
+        if t.dtype() != dtype {
+            return Err(self.problem(name, format!("has type {:?}, not {dtype:?}", t.dtype())));
         }
-        Ok(got.1)
+        if let Some(shape) = shape.filter(|s| *s != t.shape()) {
+            return Err(self.problem(name, format!("has shape {:?}, not {shape:?}", t.shape())));
+        }
+        Ok(t.data().as_chunks().0.iter().map(|bytes| number(*bytes)).collect())
+    }
+
+    /// An f64 tensor of this shape.
+    pub fn f64(&self, name: &str, shape: &[usize]) -> Result<Vec<f64>, GoldenError> {
+        self.numbers(name, Dtype::F64, Some(shape), f64::from_le_bytes)
     }
 
     /// An f32 tensor of any shape.
     pub fn any_f32(&self, name: &str) -> Result<Vec<f32>, GoldenError> {
-        Ok(self.raw(name, Dtype::F32)?.1.into_iter().map(f32::from_le_bytes).collect())
+        self.numbers(name, Dtype::F32, None, f32::from_le_bytes)
     }
 
     /// An f32 tensor of so many numbers.
@@ -308,14 +299,12 @@ impl Vectors<'_> {
 
     /// An f32 tensor of this shape.
     pub fn f32(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, GoldenError> {
-        let (s, x) = self.raw(name, Dtype::F32)?;
-        self.of_shape(name, shape, (s, x.into_iter().map(f32::from_le_bytes).collect()))
+        self.numbers(name, Dtype::F32, Some(shape), f32::from_le_bytes)
     }
 
     /// An i32 tensor of this shape.
     pub fn i32(&self, name: &str, shape: &[usize]) -> Result<Vec<i32>, GoldenError> {
-        let (s, x) = self.raw(name, Dtype::I32)?;
-        self.of_shape(name, shape, (s, x.into_iter().map(i32::from_le_bytes).collect()))
+        self.numbers(name, Dtype::I32, Some(shape), i32::from_le_bytes)
     }
 
     /// An i32 tensor of this shape that holds the bits of u32.
@@ -401,16 +390,64 @@ fn wide<F: Copy + Into<f64>>(x: &[F]) -> Vec<f64> {
     x.iter().map(|&x| x.into()).collect()
 }
 
+/// What all twins here can run in.
+pub trait Scalar: Real<Elem = Self, Mask = bool> + PartialOrd + Into<f64> + Send + Sync {}
+impl<F: Real<Elem = F, Mask = bool> + PartialOrd + Into<f64> + Send + Sync> Scalar for F {}
+
+/// Something that kernels and their twins both do.
+trait Case {
+    /// What is compared of it.
+    type Out;
+    fn twin<F: Scalar>(&self) -> Self::Out;
+    fn on_gpu(&self, gpu: &Gpu) -> Result<Self::Out, GoldenError>;
+
+    /// Compares what each backend makes of it.
+    fn each(
+        &self,
+        gpu: Option<&Gpu>,
+        mut compare: impl FnMut(Backend, Self::Out) -> Result<(), GoldenError>,
+    ) -> Result<(), GoldenError> {
+        compare(Backend::CpuF64, self.twin::<f64>())?;
+        compare(Backend::CpuF32, self.twin::<f32>())?;
+        gpu.map_or(Ok(()), |gpu| compare(Backend::Gpu, self.on_gpu(gpu)?))
+    }
+}
+
+/// A rollout.
+struct Gae {
+    spec: gae::Spec,
+    x: gae::Inputs,
+    /// As in `x`, before they were rounded.
+    hyper: [f64; 4],
+}
+
+impl Case for Gae {
+    /// Advantages and returns.
+    type Out = [Vec<f64>; 2];
+
+    fn twin<F: Scalar>(&self) -> [Vec<f64>; 2] {
+        let x = &self.x;
+        let mut out = [(); 2].map(|()| vec![F::splat(0.0); x.reward.len()]);
+        let [adv, ret] = &mut out;
+        let [reward, value, final_value] = [&x.reward, &x.value, &x.final_value].map(|x| real::<F>(x));
+        let hyper = [self.hyper.map(F::splat)];
+        gae::gae_cpu(&self.spec, &reward, &value, &final_value, &x.flags, &hyper, adv, ret);
+        out.map(|x| wide(&x))
+    }
+
+    fn on_gpu(&self, gpu: &Gpu) -> Result<[Vec<f64>; 2], GoldenError> {
+        let (adv, ret) = gae::gae_gpu(gpu, &self.spec, &self.x)?;
+        Ok([adv, ret].map(|x| wide(&x)))
+    }
+}
+
 fn gae_file(v: &Vectors, gpu: Option<&Gpu>) -> Result<Rows, GoldenError> {
     let mut rows = Rows::default();
     let [t, b] = v.dims("reward")?;
-    let spec = gae::Spec { t, r: 1, b };
-    let reward = v.f32("reward", &[t, b])?;
     let mut value = v.f32("value", &[t, b])?;
     value.extend(v.f32("bootstrap_value", &[b])?);
-    let final_value = v.f32("next_value", &[t, b])?;
-    let terminated = v.i32("terminated", &[t, b])?;
-    let truncated = v.i32("truncated", &[t, b])?;
+    let (reward, final_value) = (v.f32("reward", &[t, b])?, v.f32("next_value", &[t, b])?);
+    let (terminated, truncated) = (v.i32("terminated", &[t, b])?, v.i32("truncated", &[t, b])?);
 
     for case in v.cases(".adv")? {
         let unknown = || v.problem(&format!("{case}.adv"), "is of a case that is not known");
@@ -421,54 +458,28 @@ fn gae_file(v: &Vectors, gpu: Option<&Gpu>) -> Result<Rows, GoldenError> {
             .and_then(|h| h.split_once('l'))
             .and_then(|(g, l)| Some((percent(g)?, percent(l)?)))
             .ok_or_else(unknown)?;
-        let flags: Vec<u32> = match ends {
-            "term" => terminated.iter().map(|&d| if d != 0 { gae::TERMINATED } else { 0 }).collect(),
-            "trunc" => terminated
-                .iter()
-                .zip(&truncated)
-                .map(|(&d, &c)| if d != 0 { gae::TERMINATED } else { 0 } | if c != 0 { gae::TRUNCATED } else { 0 })
-                .collect(),
-            "cleanrl" => terminated.iter().zip(&truncated).map(|(&d, &c)| if d | c != 0 { gae::TERMINATED } else { 0 }).collect(),
+        // The flag of an end, and what a cut counts as.
+        let cut = match ends {
+            "term" => 0,
+            "trunc" => gae::TRUNCATED,
+            "cleanrl" => gae::TERMINATED,
             _ => return Err(unknown()),
         };
+        let flag = |(&d, &c): (&i32, &i32)| {
+            (if d != 0 { gae::TERMINATED } else { 0 }) | (if c != 0 { cut } else { 0 })
+        };
+        let hyper = [gamma, lambda, 1.0, 0.0];
         let x = gae::Inputs {
             reward: reward.clone(),
             value: value.clone(),
             final_value: final_value.clone(),
-            flags,
-            hyper: vec![[gamma as f32, lambda as f32, 1.0, 0.0]],
+            flags: terminated.iter().zip(&truncated).map(flag).collect(),
+            hyper: vec![hyper.map(|x| x as f32)],
         };
-        let mut compare = |backend, (adv, ret): (Vec<f64>, Vec<f64>)| -> Result<(), GoldenError> {
-            rows.tensor(v, backend, &format!("{case}.adv"), &adv, 0.0)?;
-            rows.tensor(v, backend, &format!("{case}.ret"), &ret, 0.0)
-        };
-        compare(Backend::CpuF64, gae_twin::<f64>(&spec, &x, gamma, lambda))?;
-        compare(Backend::CpuF32, gae_twin::<f32>(&spec, &x, gamma, lambda))?;
-        if let Some(gpu) = gpu {
-            let (adv, ret) = gae::gae_gpu(gpu, &spec, &x)?;
-            compare(Backend::Gpu, (wide(&adv), wide(&ret)))?;
-        }
+        Gae { spec: gae::Spec { t, r: 1, b }, x, hyper }.each(gpu, |backend, [adv, ret]| {
+            rows.tensor_dev(v, backend, &format!("{case}.adv"), &adv)?;
+            rows.tensor_dev(v, backend, &format!("{case}.ret"), &ret)
+        })?;
     }
     Ok(rows)
-}
-
-fn gae_twin<F: Real + Into<f64>>(
-    s: &gae::Spec,
-    x: &gae::Inputs,
-    gamma: f64,
-    lambda: f64,
-) -> (Vec<f64>, Vec<f64>) {
-    let hyper = [[gamma, lambda, 1.0, 0.0].map(F::splat)];
-    let (mut adv, mut ret) = (vec![F::splat(0.0); x.reward.len()], vec![F::splat(0.0); x.reward.len()]);
-    gae::gae_cpu(
-        s,
-        &real(&x.reward),
-        &real(&x.value),
-        &real(&x.final_value),
-        &x.flags,
-        &hyper,
-        &mut adv,
-        &mut ret,
-    );
-    (wide(&adv), wide(&ret))
 }

@@ -1,22 +1,17 @@
 //! Golden vectors of PyTorch: dense networks, Adam with clipping, and a whole PPO update.
 
-use super::{Backend, GoldenError, Rows, Vectors, real, wide};
+use super::{Backend, Case, GoldenError, Rows, Scalar, Vectors, real, wide};
 use crate::config::{ClipScope, PpoConfig};
-use crate::gpu::{Buf, Fill, Gpu, GpuError};
+use crate::gpu::{Buf, Fill, Gpu};
 use crate::kernels::Tol;
 use crate::kernels::adam::{self, Clamp, Hyper};
 use crate::kernels::compare::compare_f64;
 use crate::kernels::kl_control::Pace;
 use crate::kernels::{advantage_stats, grad_norm, grad_reduce, ppo_policy_loss, ppo_value_loss};
-use crate::learn::LearnerState;
-use crate::learn::network::{Backward, Forward, Pass, Rows as NetRows, forward_backward_cpu};
+use crate::learn::network::{Backward, Forward, Rows as NetRows, Spikes, forward_backward_cpu, visible};
 use crate::learn::step_gpu::{Learners, StepGpu};
+use crate::learn::{Extra, LearnerState};
 use crate::nets::{Activation, ActorCriticLayout, Hidden, Lif, MlpLayout, Readout, Tensor};
-use crate::num::real::Real;
-
-/// What all twins here can run in.
-pub trait Scalar: Real<Elem = Self, Mask = bool> + Into<f64> + Send + Sync {}
-impl<F: Real<Elem = F, Mask = bool> + Into<f64> + Send + Sync> Scalar for F {}
 
 /// A flat parameter vector out of the file's tensors, named `prefix` + their own name.
 pub(super) fn flat(
@@ -88,7 +83,137 @@ pub(super) fn both<T: Copy>(x: &[T]) -> Vec<T> {
     x.iter().chain(x.iter().rev()).copied().collect()
 }
 
-// ---- mlp_tanh, mlp_relu ----
+/// Two replicas before their first step; the second has these weights reversed.
+pub(super) fn start(params: &[f32], extra: Vec<Extra>) -> LearnerState {
+    let zeros = vec![0.0; REPLICAS * params.len()];
+    LearnerState { params: both(params), m: zeros.clone(), v: zeros, adam_steps: 0, updates: 0, extra }
+}
+
+// ---- mlp_tanh, mlp_relu, and what spiking networks have in common with them ----
+
+/// Sizes of three layers whose tensors are named `prefix` + `fc1`, `fc2`, `fc3`.
+pub(super) fn sizes(v: &Vectors, prefix: &str, inputs: usize) -> Result<[usize; 4], GoldenError> {
+    let outputs = |layer: &str| v.dims(&format!("{prefix}{layer}.weight")).map(|[outputs, _]| outputs);
+    Ok([inputs, outputs("fc1")?, outputs("fc2")?, outputs("fc3")?])
+}
+
+/// A network of three layers with its parameters.
+pub(super) fn network(
+    v: &Vectors,
+    inputs: usize,
+    neurons: impl Into<Hidden>,
+) -> Result<(MlpLayout, Vec<f32>), GoldenError> {
+    let net = MlpLayout::new(&sizes(v, "", inputs)?, neurons, 0);
+    let params = flat(v, "", &net.tensors(""), net.params())?;
+    Ok((net, params))
+}
+
+/// A network of one file with its minibatch.
+pub(super) struct Network {
+    pub(super) net: MlpLayout,
+    pub(super) m: usize,
+    params: Vec<f32>,
+    x: Vec<f32>,
+    target: Vec<f32>,
+    grad_out: Vec<f32>,
+}
+
+/// What a forward and a backward pass leave.
+pub(super) struct Passed {
+    /// Of each hidden layer the outputs `[M, N]`, or of spiking neurons the potentials before the reset `[M, S, N]`, where they are kept.
+    pub(super) hidden: Vec<Option<Vec<f64>>>,
+    /// Spikes of each hidden layer `[M, S, N]`; none of a perceptron.
+    pub(super) spikes: Vec<Vec<bool>>,
+    pub(super) out: Vec<f64>,
+    pub(super) grads: Vec<f64>,
+    pub(super) dx: Vec<f64>,
+}
+
+impl Network {
+    pub(super) fn of(v: &Vectors, neurons: impl Into<Hidden>) -> Result<Network, GoldenError> {
+        let [m, inputs] = v.dims("x")?;
+        let (net, params) = network(v, inputs, neurons)?;
+        let of_output = |name: &str| v.f32(name, &[m, net.outputs()]);
+        let (target, grad_out) = (of_output("target")?, of_output("grad_out")?);
+        Ok(Network { m, params, x: v.f32("x", &[m, inputs])?, target, grad_out, net })
+    }
+}
+
+impl Case for Network {
+    type Out = Passed;
+
+    /// Loss ½ mean over samples of Σ (out − target)².
+    fn twin<F: Scalar>(&self) -> Passed {
+        let target: Vec<F> = real(&self.target);
+        let m = F::splat(self.m as f64);
+        let dloss = |y: &[F]| y.iter().zip(&target).map(|(&y, &t)| (y - t) / m).collect();
+        let (params, x) = (real::<F>(&self.params), real(&self.x));
+        let pass = forward_backward_cpu(&self.net, (1, self.m), &params, &x, dloss);
+        let mut hidden: Vec<Vec<f64>> = pass.h[1..].iter().map(|h| wide(h)).collect();
+        let out = hidden.pop().expect("a network has layers");
+        let fired = |lif: &Lif, u: &[f64]| u.iter().map(|&u| u >= lif.threshold).collect();
+        Passed {
+            spikes: self.net.lif.iter().flat_map(|lif| hidden.iter().map(|u| fired(lif, u))).collect(),
+            hidden: hidden.into_iter().map(Some).collect(),
+            out,
+            grads: wide(&pass.grads),
+            dx: wide(&pass.dx),
+        }
+    }
+
+    /// The kernels as training binds them, from the stored gradient at the output. The first replica's results.
+    fn on_gpu(&self, gpu: &Gpu) -> Result<Passed, GoldenError> {
+        const SLICES: usize = 3;
+        let Network { net, m, .. } = self;
+        let (r, m, p) = (REPLICAS, *m, net.params());
+        let size = NetRows { r, m, p };
+        let rows = |label: &str, width: usize| gpu.alloc::<f32>(label, &[r, m, width], Fill::Poison);
+        let each = |label: &str| visible(net).iter().map(|l| rows(label, l.outputs)).collect();
+        let (acts, dy): (Result<Vec<_>, _>, Result<Vec<_>, _>) = (each("golden.h"), each("golden.dy"));
+        let (acts, dy) = (acts?, dy?);
+        let params = gpu.upload("golden.params", &[r, p], &both(&self.params))?;
+        let x = gpu.upload("golden.x", &[r, m, net.inputs()], &both(&self.x))?;
+        let dx = rows("golden.dx", net.inputs())?;
+        let partials = gpu.alloc::<f32>("golden.partials", &[SLICES, r, p], Fill::Poison)?;
+        let grads = gpu.alloc::<f32>("golden.grads", &[r, p], Fill::Poison)?;
+        gpu.write(&dy[dy.len() - 1], &both(&self.grad_out));
+        let (acts_ref, dy_ref): (Vec<_>, Vec<_>) = (acts.iter().collect(), dy.iter().collect());
+        let spikes = Spikes::new(gpu, net, size, m)?;
+        let forward = Forward::sharing(gpu, net, size, &params, &x, &acts_ref, spikes.as_ref(), true)?;
+        let dx_ref = Some(&dx);
+        let backward = match &spikes {
+            None => {
+                Backward::new(gpu, net, size, SLICES, &params, &x, &acts_ref, &dy_ref, dx_ref, &partials)?
+            }
+            Some(s) => {
+                Backward::spiking(gpu, net, size, SLICES, &params, &x, s, &dy[0], dx_ref, &partials, 0.0)?
+            }
+        };
+        let reduce = grad_reduce::GradReduce::new(gpu, &grad_reduce::Spec { r, p, s: SLICES })?
+            .bind(gpu, &partials, &grads);
+        gpu.run(|pass| {
+            forward.record(pass, m, 0, 0);
+            backward.record(pass, m);
+            reduce.record(pass);
+        })?;
+        let first = |b: &Buf<f32>| gpu.read(b).map(|x| wide(&x[..x.len() / r]));
+        let (mut hidden, mut fired) = (Vec::new(), Vec::new());
+        let (out, below) = acts.split_last().expect("a network has layers");
+        if let (Some(s), Some(lif)) = (&spikes, net.lif) {
+            for words in &s.words {
+                let n = words.len() / (r * m);
+                let words = gpu.read(words)?;
+                let of = |k: usize| words[k / (n * lif.steps) * n + k % n] >> (k / n % lif.steps) & 1 != 0;
+                fired.push((0..m * lif.steps * n).map(of).collect());
+            }
+            hidden.push(None);
+        }
+        for kept in spikes.iter().flat_map(|s| &s.potentials).chain(below) {
+            hidden.push(Some(first(kept)?));
+        }
+        Ok(Passed { hidden, spikes: fired, out: first(out)?, grads: first(&grads)?, dx: first(&dx)? })
+    }
+}
 
 pub(super) fn mlp_tanh(v: &Vectors, gpu: Option<&Gpu>) -> Result<Rows, GoldenError> {
     mlp(v, gpu, Activation::Tanh)
@@ -100,79 +225,50 @@ pub(super) fn mlp_relu(v: &Vectors, gpu: Option<&Gpu>) -> Result<Rows, GoldenErr
 
 fn mlp(v: &Vectors, gpu: Option<&Gpu>, act: Activation) -> Result<Rows, GoldenError> {
     let mut rows = Rows::default();
-    let [m, inputs] = v.dims("x")?;
-    let [h1, _] = v.dims("fc1.weight")?;
-    let [h2, _] = v.dims("fc2.weight")?;
-    let [outputs, _] = v.dims("fc3.weight")?;
-    let net = MlpLayout::new(&[inputs, h1, h2, outputs], act, 0);
-    let params = flat(v, "", &net.tensors(""), net.params())?;
-    let (x, target) = (v.f32("x", &[m, inputs])?, v.f32("target", &[m, outputs])?);
-
-    let mut compare = |backend, pass: Pass<f64>| -> Result<(), GoldenError> {
-        for (name, h) in ["h1", "h2", "out"].into_iter().zip(&pass.h[1..]) {
+    let case = Network::of(v, act)?;
+    case.each(gpu, |backend, pass| {
+        for (name, h) in ["h1", "h2"].into_iter().zip(pass.hidden.iter().flatten()) {
             rows.tensor_dev(v, backend, name, h)?;
         }
-        for t in net.tensors("") {
+        rows.tensor_dev(v, backend, "out", &pass.out)?;
+        for t in case.net.tensors("") {
             rows.tensor_dev(v, backend, &format!("grad.{}", t.name), &pass.grads[t.range()])?;
         }
         rows.tensor_dev(v, backend, "grad.x", &pass.dx)
-    };
-    compare(Backend::CpuF64, mlp_twin::<f64>(&net, m, &params, &x, &target))?;
-    compare(Backend::CpuF32, mlp_twin::<f32>(&net, m, &params, &x, &target))?;
-    if let Some(gpu) = gpu {
-        compare(Backend::Gpu, mlp_gpu(gpu, &net, m, &params, &x, &v.f32("grad_out", &[m, outputs])?)?)?;
-    }
+    })?;
     Ok(rows)
 }
 
-/// Loss ½ mean over samples of Σ (out − target)².
-fn mlp_twin<F: Scalar>(net: &MlpLayout, m: usize, params: &[f32], x: &[f32], target: &[f32]) -> Pass<f64> {
-    let target: Vec<F> = real(target);
-    let dloss = |y: &[F]| y.iter().zip(&target).map(|(&y, &t)| (y - t) / F::splat(m as f64)).collect();
-    let pass = forward_backward_cpu(net, (1, m), &real::<F>(params), &real(x), dloss);
-    Pass { h: pass.h.iter().map(|h| wide(h)).collect(), grads: wide(&pass.grads), dx: wide(&pass.dx) }
-}
-
-/// The kernels as training binds them, from the stored gradient at the output. The first replica's results.
-fn mlp_gpu(
-    gpu: &Gpu,
-    net: &MlpLayout,
-    m: usize,
-    params: &[f32],
-    x: &[f32],
-    grad_out: &[f32],
-) -> Result<Pass<f64>, GpuError> {
-    const SLICES: usize = 3;
-    let (r, p) = (REPLICAS, net.params());
-    let layers = net.layers.len();
-    let params = gpu.upload("golden.params", &[r, p], &both(params))?;
-    let x = gpu.upload("golden.x", &[r, m, net.inputs()], &both(x))?;
-    let rows = |label: &str, width: usize| gpu.alloc::<f32>(label, &[r, m, width], Fill::Poison);
-    let acts = net.layers.iter().map(|l| rows("golden.h", l.outputs)).collect::<Result<Vec<_>, _>>()?;
-    let dy = net.layers.iter().map(|l| rows("golden.dy", l.outputs)).collect::<Result<Vec<_>, _>>()?;
-    let dx = rows("golden.dx", net.inputs())?;
-    gpu.write(&dy[layers - 1], &both(grad_out));
-    let partials = gpu.alloc::<f32>("golden.partials", &[SLICES, r, p], Fill::Poison)?;
-    let grads = gpu.alloc::<f32>("golden.grads", &[r, p], Fill::Poison)?;
-
-    let (acts_ref, dy_ref): (Vec<_>, Vec<_>) = (acts.iter().collect(), dy.iter().collect());
-    let size = NetRows { r, m, p };
-    let forward = Forward::new(gpu, net, size, &params, &x, &acts_ref)?;
-    let backward =
-        Backward::new(gpu, net, size, SLICES, &params, &x, &acts_ref, &dy_ref, Some(&dx), &partials)?;
-    let reduce = grad_reduce::GradReduce::new(gpu, &grad_reduce::Spec { r, p, s: SLICES })?
-        .bind(gpu, &partials, &grads);
-    gpu.run(|pass| {
-        forward.record(pass, m, 0, 0);
-        backward.record(pass, m);
-        reduce.record(pass);
-    })?;
-    let first = |b: &Buf<f32>| gpu.read(b).map(|x| wide(&x[..x.len() / r]));
-    let h = std::iter::once(&x).chain(&acts).map(first).collect::<Result<_, _>>()?;
-    Ok(Pass { h, grads: first(&grads)?, dx: first(&dx)? })
-}
-
 // ---- adam ----
+
+/// The norm over a replica's gradient and the step that clips by it.
+fn optimiser(r: usize, p: usize, split: usize) -> (grad_norm::Spec, adam::Spec) {
+    (grad_norm::Spec { r, p, split, joint: true }, adam::Spec { r, p, split })
+}
+
+/// Parameters and moments of one replica.
+struct Optimised<F> {
+    params: Vec<F>,
+    m: Vec<F>,
+    v: Vec<F>,
+}
+
+impl<F: Scalar> Optimised<F> {
+    fn new(params: &[f32]) -> Self {
+        let zeros = vec![F::splat(0.0); params.len()];
+        Optimised { params: real(params), m: zeros.clone(), v: zeros }
+    }
+
+    /// Step `t` = 1, 2, … The norms before clipping.
+    fn step(&mut self, hyper: &Hyper, t: usize, split: usize, grads: &[F]) -> [F; 2] {
+        let (norm, spec) = optimiser(1, grads.len(), split);
+        let mut norms = [F::splat(f64::NAN); 2];
+        grad_norm::grad_norm_cpu(&norm, grads, &mut norms);
+        let (at, Optimised { params, m, v }) = (hyper.args(t as u64), self);
+        adam::adam_cpu(&spec, &at, params, grads, &norms, m, v, &hyper.row::<F>());
+        norms
+    }
+}
 
 /// What a sequence of Adam steps leaves.
 #[derive(Default)]
@@ -185,29 +281,23 @@ struct AdamRun {
     v: Vec<f64>,
 }
 
-/// Tensors p0, p1, … joined into one flat vector; the parameter groups are split inside the first tensor, since one rule serves both.
-struct AdamCase {
+/// Shapes of the tensors p0, p1, … that are joined into one flat vector, and the steps of their gradients.
+struct AdamShapes {
     shapes: Vec<Vec<usize>>,
     steps: usize,
 }
 
-impl AdamCase {
-    fn of(v: &Vectors) -> Result<AdamCase, GoldenError> {
-        let shape = |name: String| v.shape(&name);
+impl AdamShapes {
+    fn of(v: &Vectors) -> Result<AdamShapes, GoldenError> {
         let count = (0..).take_while(|k| v.has(&format!("p{k}"))).count();
-        let shapes = (0..count).map(|k| shape(format!("p{k}"))).collect::<Result<Vec<_>, _>>()?;
-        let steps = shape("g0".into())?[0];
-        Ok(AdamCase { shapes, steps })
+        let shapes = (0..count).map(|k| v.shape(&format!("p{k}"))).collect::<Result<Vec<_>, _>>()?;
+        Ok(AdamShapes { shapes, steps: v.shape("g0")?[0] })
     }
 
     fn part(&self, k: usize) -> std::ops::Range<usize> {
         let count = |s: &Vec<usize>| s.iter().product::<usize>();
         let start = self.shapes[..k].iter().map(count).sum();
         start..start + count(&self.shapes[k])
-    }
-
-    fn params(&self) -> usize {
-        self.part(self.shapes.len() - 1).end
     }
 
     fn joined(&self, v: &Vectors, prefix: &str) -> Result<Vec<f32>, GoldenError> {
@@ -224,40 +314,39 @@ impl AdamCase {
         }
         Ok(steps)
     }
+}
 
-    fn specs(&self, r: usize) -> (grad_norm::Spec, adam::Spec) {
-        let (p, split) = (self.params(), 100.min(self.params()));
-        (grad_norm::Spec { r, p, split, joint: true }, adam::Spec { r, p, split })
+struct AdamCase {
+    hyper: Hyper,
+    p0: Vec<f32>,
+    grads: Vec<Vec<f32>>,
+}
+
+impl AdamCase {
+    /// The parameter groups are split inside the first tensor, since one rule serves both.
+    fn split(&self) -> usize {
+        100.min(self.p0.len())
     }
+}
 
-    fn twin<F: Scalar>(&self, hyper: &Hyper, p0: &[f32], grads: &[Vec<f32>]) -> AdamRun {
-        let (norm, spec) = self.specs(1);
-        let zeros = || vec![F::splat(0.0); p0.len()];
-        let (mut params, mut m, mut v) = (real::<F>(p0), zeros(), zeros());
+impl Case for AdamCase {
+    type Out = AdamRun;
+
+    fn twin<F: Scalar>(&self) -> AdamRun {
+        let mut state = Optimised::<F>::new(&self.p0);
         let mut run = AdamRun::default();
-        for (t, g) in grads.iter().enumerate() {
-            let g = real::<F>(g);
-            let mut norms = [F::splat(f64::NAN); 2];
-            grad_norm::grad_norm_cpu(&norm, &g, &mut norms);
-            adam::adam_cpu(
-                &spec,
-                &hyper.args(t as u64 + 1),
-                &mut params,
-                &g,
-                &norms,
-                &mut m,
-                &mut v,
-                &hyper.row::<F>(),
-            );
+        for (t, g) in self.grads.iter().enumerate() {
+            let norms = state.step(&self.hyper, t + 1, self.split(), &real(g));
             run.norms.push(norms.map(Into::into));
-            run.params.push(wide(&params));
+            run.params.push(wide(&state.params));
         }
-        AdamRun { m: wide(&m), v: wide(&v), ..run }
+        AdamRun { m: wide(&state.m), v: wide(&state.v), ..run }
     }
 
-    fn on_gpu(&self, gpu: &Gpu, hyper: &Hyper, p0: &[f32], grads: &[Vec<f32>]) -> Result<AdamRun, GpuError> {
+    fn on_gpu(&self, gpu: &Gpu) -> Result<AdamRun, GoldenError> {
+        let AdamCase { hyper, p0, grads } = self;
         let (r, p) = (REPLICAS, p0.len());
-        let (norm, spec) = self.specs(r);
+        let (norm, spec) = optimiser(r, p, self.split());
         let params = gpu.upload("golden.params", &[r, p], &both(p0))?;
         let g = gpu.alloc::<f32>("golden.grads", &[r, p], Fill::Poison)?;
         let norms = gpu.alloc::<f32>("golden.norms", &[r, 2], Fill::Poison)?;
@@ -280,37 +369,20 @@ impl AdamCase {
         }
         Ok(AdamRun { m: first(&m)?, v: first(&v)?, ..run })
     }
-
-    /// The same on every backend.
-    fn each(
-        &self,
-        gpu: Option<&Gpu>,
-        hyper: &Hyper,
-        p0: &[f32],
-        grads: &[Vec<f32>],
-        mut compare: impl FnMut(Backend, AdamRun) -> Result<(), GoldenError>,
-    ) -> Result<(), GoldenError> {
-        compare(Backend::CpuF64, self.twin::<f64>(hyper, p0, grads))?;
-        compare(Backend::CpuF32, self.twin::<f32>(hyper, p0, grads))?;
-        if let Some(gpu) = gpu {
-            compare(Backend::Gpu, self.on_gpu(gpu, hyper, p0, grads)?)?;
-        }
-        Ok(())
-    }
 }
 
 pub(super) fn adam(v: &Vectors, gpu: Option<&Gpu>) -> Result<Rows, GoldenError> {
     let mut rows = Rows::default();
-    let case = AdamCase::of(v)?;
-    let (p0, grads) = (case.joined(v, "p")?, case.gradients(v)?);
+    let shapes = AdamShapes::of(v)?;
+    let (p0, grads) = (shapes.joined(v, "p")?, shapes.gradients(v)?);
     let lr = f64::from(v.f32("lr", &[])?[0]);
+    let parts = || (0..shapes.shapes.len()).map(|k| (k, shapes.part(k)));
 
     // Steps without clipping.
     for (label, eps) in [("eps1e-8", 1e-8), ("eps1e-5", 1e-5)] {
         let hyper = Hyper { lr: [lr; 2], max_norm: 0.0, beta1: 0.9, beta2: 0.999, eps };
-        case.each(gpu, &hyper, &p0, &grads, |backend, run| {
-            for k in 0..case.shapes.len() {
-                let part = case.part(k);
+        AdamCase { hyper, p0: p0.clone(), grads: grads.clone() }.each(gpu, |backend, run| {
+            for (k, part) in parts() {
                 let after: Vec<f64> =
                     run.params.iter().flat_map(|p| p[part.clone()].iter().copied()).collect();
                 moved(&mut rows, v, backend, &format!("{label}.p{k}"), &after, &p0[part.clone()])?;
@@ -324,13 +396,13 @@ pub(super) fn adam(v: &Vectors, gpu: Option<&Gpu>) -> Result<Rows, GoldenError> 
     // Clipping: with beta1 = 0 the first moment is the clipped gradient itself.
     let hyper = Hyper { lr: [lr; 2], max_norm: 0.5, beta1: 0.0, beta2: 0.999, eps: 1e-8 };
     for clip in v.cases(".norm")? {
-        let g = [case.joined(v, &format!("{clip}.g"))?];
-        case.each(gpu, &hyper, &vec![0.0; case.params()], &g, |backend, run| {
+        let grads = vec![shapes.joined(v, &format!("{clip}.g"))?];
+        AdamCase { hyper, p0: vec![0.0; p0.len()], grads }.each(gpu, |backend, run| {
             for norm in run.norms[0] {
                 rows.tensor_dev(v, backend, &format!("{clip}.norm"), &[norm])?;
             }
-            for k in 0..case.shapes.len() {
-                rows.tensor_dev(v, backend, &format!("{clip}.clipped{k}"), &run.m[case.part(k)])?;
+            for (k, part) in parts() {
+                rows.tensor_dev(v, backend, &format!("{clip}.clipped{k}"), &run.m[part])?;
             }
             Ok(())
         })?;
@@ -426,126 +498,10 @@ impl UpdateCase {
         })
     }
 
-    fn loss(&self, pg: f64, v: f64, entropy: f64) -> f64 {
-        pg - self.ppo.entropy_coef * entropy + self.ppo.vf_coef * v
-    }
-
-    /// Actor and critic through the dense twins, the losses through theirs, joint clipping, Adam.
-    fn twin<F: Scalar>(&self) -> UpdateRun {
-        let (l, ppo, m) = (&self.layout, &self.ppo, self.ppo.minibatch);
-        let (p, a, n) = (l.params(), l.actions(), l.log_std_off);
-        let zeros = |n: usize| vec![F::splat(0.0); n];
-        let hyper = Hyper {
-            lr: [ppo.lr_actor, ppo.lr_critic],
-            max_norm: ppo.max_grad_norm,
-            beta1: ppo.adam_beta1,
-            beta2: ppo.adam_beta2,
-            eps: ppo.adam_eps,
-        };
-        let (mut params, mut m1, mut m2) = (real::<F>(&self.params), zeros(p), zeros(p));
-        let mut run = UpdateRun::default();
-        for step in 0..self.steps {
-            let of =
-                |x: &[f32]| real::<F>(&x[step * x.len() / self.steps..(step + 1) * x.len() / self.steps]);
-            let (x, action) = (of(&self.x), of(&self.action));
-            let scalars: Vec<[F; 4]> = self.scalars[step * m..(step + 1) * m]
-                .iter()
-                .map(|s| s.map(|x| F::splat(f64::from(x))))
-                .collect();
-            let mut stats = [[F::splat(0.0); 2]];
-            advantage_stats::advantage_stats_cpu(
-                &advantage_stats::Spec { r: 1, m, unbiased: true, normalise: true },
-                &scalars,
-                &mut stats,
-            );
-            let (mut terms, mut terms_v) = (zeros(m * (a + 4)), zeros(m));
-            let actor = forward_backward_cpu(&l.actor, (1, m), &params, &x, |mean| {
-                let mut d_mean = zeros(m * a);
-                let spec = ppo_policy_loss::Spec { r: 1, m, a, p, ls_off: n };
-                ppo_policy_loss::ppo_policy_loss_cpu(
-                    &spec,
-                    &[ppo.surrogate()],
-                    &params,
-                    mean,
-                    &action,
-                    &scalars,
-                    &stats,
-                    &mut d_mean,
-                    &mut terms,
-                );
-                d_mean
-            });
-            let critic = forward_backward_cpu(&l.critic, (1, m), &params, &x, |value| {
-                let mut d_value = zeros(m);
-                ppo_value_loss::ppo_value_loss_cpu(
-                    &ppo_value_loss::Spec { r: 1, m, tail: 0, clip: ppo.clip_value },
-                    &[ppo.squares()],
-                    value,
-                    &scalars,
-                    &mut d_value,
-                    &mut terms_v,
-                );
-                d_value
-            });
-            let sum = |c: usize| {
-                let mut s = F::splat(0.0);
-                terms.iter().skip(c).step_by(a + 4).for_each(|&x| s += x);
-                s
-            };
-            let mut grads = actor.grads.clone();
-            (0..a).for_each(|k| grads[n + k] = sum(k));
-            grads[l.split()..].copy_from_slice(&critic.grads[l.split()..]);
-            let mut norms = [F::splat(0.0); 2];
-            grad_norm::grad_norm_cpu(
-                &grad_norm::Spec { r: 1, p, split: l.split(), joint: true },
-                &grads,
-                &mut norms,
-            );
-            let at = hyper.args(step as u64 + 1);
-            adam::adam_cpu(
-                &adam::Spec { r: 1, p, split: l.split() },
-                &at,
-                &mut params,
-                &grads,
-                &norms,
-                &mut m1,
-                &mut m2,
-                &hyper.row::<F>(),
-            );
-
-            let mean = |c: usize| sum(c).into() / m as f64;
-            let v_loss = wide(&terms_v).iter().sum::<f64>() / m as f64;
-            let (pg, kl, clips, entropy) = (mean(a), mean(a + 1), mean(a + 2), mean(a + 3));
-            run.scalars.extend([
-                self.loss(pg, v_loss, entropy),
-                pg,
-                v_loss,
-                entropy,
-                kl,
-                clips,
-                norms[0].into(),
-            ]);
-            if step == 0 {
-                run.first_grads = wide(&grads);
-                run.outputs = [actor.h, critic.h].map(|h| wide(&h[h.len() - 1]));
-            }
-            run.params.push(wide(&params));
-        }
-        run
-    }
-
-    /// On every backend.
-    fn each(
-        &self,
-        gpu: Option<&Gpu>,
-        mut compare: impl FnMut(Backend, UpdateRun) -> Result<(), GoldenError>,
-    ) -> Result<(), GoldenError> {
-        compare(Backend::CpuF64, self.twin::<f64>())?;
-        compare(Backend::CpuF32, self.twin::<f32>())?;
-        if let Some(gpu) = gpu {
-            compare(Backend::Gpu, self.on_gpu(gpu)?)?;
-        }
-        Ok(())
+    /// What the vectors hold of a step, in their order.
+    fn scalars(&self, [pg, v, entropy, kl, clips, norm]: [f64; 6]) -> [f64; 7] {
+        let loss = pg - self.ppo.entropy_coef * entropy + self.ppo.vf_coef * v;
+        [loss, pg, v, entropy, kl, clips, norm]
     }
 
     /// Against `{prefix}scalars`, `{grads}.…` of the first step and the parameters `{prefix}after….…`.
@@ -570,19 +526,89 @@ impl UpdateCase {
         }
         Ok(())
     }
+}
+
+impl Case for UpdateCase {
+    type Out = UpdateRun;
+
+    /// Actor and critic through the dense twins, the losses through theirs, joint clipping, Adam.
+    fn twin<F: Scalar>(&self) -> UpdateRun {
+        let (l, ppo, m) = (&self.layout, &self.ppo, self.ppo.minibatch);
+        let (p, a, n) = (l.params(), l.actions(), l.log_std_off);
+        let zeros = |n: usize| vec![F::splat(0.0); n];
+        let hyper = ppo.adam([ppo.lr_actor, ppo.lr_critic]);
+        let mut state = Optimised::<F>::new(&self.params);
+        let mut run = UpdateRun::default();
+        for step in 0..self.steps {
+            let of =
+                |x: &[f32]| real::<F>(&x[step * x.len() / self.steps..(step + 1) * x.len() / self.steps]);
+            let (x, action) = (of(&self.x), of(&self.action));
+            let scalars: Vec<[F; 4]> = self.scalars[step * m..(step + 1) * m]
+                .iter()
+                .map(|s| s.map(|x| F::splat(f64::from(x))))
+                .collect();
+            let mut stats = [[F::splat(0.0); 2]];
+            advantage_stats::advantage_stats_cpu(
+                &advantage_stats::Spec { r: 1, m, unbiased: true, normalise: true },
+                &scalars,
+                &mut stats,
+            );
+            let params = &state.params;
+            let (mut terms, mut terms_v) = (zeros(m * (a + 4)), zeros(m));
+            let actor = forward_backward_cpu(&l.actor, (1, m), params, &x, |mean| {
+                let mut d_mean = zeros(m * a);
+                let spec = ppo_policy_loss::Spec { r: 1, m, a, p, ls_off: n };
+                ppo_policy_loss::ppo_policy_loss_cpu(
+                    &spec,
+                    &[ppo.surrogate()],
+                    params,
+                    mean,
+                    &action,
+                    &scalars,
+                    &stats,
+                    &mut d_mean,
+                    &mut terms,
+                );
+                d_mean
+            });
+            let critic = forward_backward_cpu(&l.critic, (1, m), params, &x, |value| {
+                let mut d_value = zeros(m);
+                ppo_value_loss::ppo_value_loss_cpu(
+                    &ppo_value_loss::Spec { r: 1, m, tail: 0, clip: ppo.clip_value },
+                    &[ppo.squares()],
+                    value,
+                    &scalars,
+                    &mut d_value,
+                    &mut terms_v,
+                );
+                d_value
+            });
+            let sum = |c: usize| {
+                let mut s = F::splat(0.0);
+                terms.iter().skip(c).step_by(a + 4).for_each(|&x| s += x);
+                s
+            };
+            let mut grads = actor.grads.clone();
+            (0..a).for_each(|k| grads[n + k] = sum(k));
+            grads[l.split()..].copy_from_slice(&critic.grads[l.split()..]);
+            let norms = state.step(&hyper, step + 1, l.split(), &grads);
+            let mean = |c: usize| sum(c).into() / m as f64;
+            let v_loss = wide(&terms_v).iter().sum::<f64>() / m as f64;
+            let (pg, kl, clips, entropy) = (mean(a), mean(a + 1), mean(a + 2), mean(a + 3));
+            run.scalars.extend(self.scalars([pg, v_loss, entropy, kl, clips, norms[0].into()]));
+            if step == 0 {
+                run.first_grads = wide(&grads);
+                run.outputs = [actor.h, critic.h].map(|h| wide(&h[h.len() - 1]));
+            }
+            run.params.push(wide(&state.params));
+        }
+        run
+    }
 
     /// The minibatch step of training, of two replicas.
-    fn on_gpu(&self, gpu: &Gpu) -> Result<UpdateRun, GpuError> {
+    fn on_gpu(&self, gpu: &Gpu) -> Result<UpdateRun, GoldenError> {
         let (r, m, p) = (REPLICAS, self.ppo.minibatch, self.layout.params());
-        let zeros = vec![0.0; r * p];
-        let start = LearnerState {
-            params: both(&self.params),
-            m: zeros.clone(),
-            v: zeros,
-            adam_steps: 0,
-            updates: 0,
-            extra: Vec::new(),
-        };
+        let start = start(&self.params, Vec::new());
         let paces = [Pace::after(0, [self.ppo.adam_beta1, self.ppo.adam_beta2]).row(); REPLICAS].concat();
         let each = vec![self.ppo.clone(); r];
         let learners = Learners { start: &start, each: &each, paces: &paces, clamp: &Clamp::NONE };
@@ -603,17 +629,9 @@ impl UpdateCase {
         }
         for s in step.metrics(gpu)? {
             let s = s[0];
-            let loss = self.loss(s.policy_loss, s.value_loss, s.entropy);
             let norm = s.norms[0].hypot(s.norms[1]);
-            run.scalars.extend([
-                loss,
-                s.policy_loss,
-                s.value_loss,
-                s.entropy,
-                s.approx_kl,
-                s.clip_fraction,
-                norm,
-            ]);
+            let own = [s.policy_loss, s.value_loss, s.entropy, s.approx_kl, s.clip_fraction, norm];
+            run.scalars.extend(self.scalars(own));
         }
         Ok(run)
     }

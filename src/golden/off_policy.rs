@@ -1,14 +1,14 @@
 //! Golden vectors of PyTorch: the losses of DQN and DDPG, and Polyak's targets.
 
-use super::networks::{REPLICAS, Scalar, both, flat};
-use super::{Backend, GoldenError, Rows, Vectors, real, wide};
+use super::networks::{REPLICAS, both, flat, sizes, start};
+use super::{Case, GoldenError, Rows, Scalar, Vectors, real, wide};
 use crate::gpu::Gpu;
 use crate::kernels::adam::Hyper;
 use crate::kernels::{critic_input, critic_input_backward, polyak, td_loss};
+use crate::learn::Extra;
 use crate::learn::network::{forward_backward_cpu, forward_cpu};
 use crate::learn::off_policy::Nets;
 use crate::learn::off_policy_step_gpu::{Loss, OffPolicyStep, Spec};
-use crate::learn::{Extra, LearnerState};
 use crate::nets::{Activation, MlpLayout, Tensor};
 
 const GAMMA: f64 = 0.99;
@@ -20,22 +20,50 @@ fn scalars(v: &Vectors, m: usize) -> Result<Vec<[f32; 2]>, GoldenError> {
     Ok(reward.into_iter().zip(done).map(|(r, d)| [r, if d != 0 { 0.0 } else { 1.0 }]).collect())
 }
 
-/// Two replicas with these weights and targets; the second has them reversed.
-fn start(params: &[f32], target: &[f32]) -> LearnerState {
-    let zeros = vec![0.0; REPLICAS * params.len()];
-    let target = Extra { name: "target".into(), shape: vec![target.len()], data: both(target) };
-    LearnerState {
-        params: both(params),
-        m: zeros.clone(),
-        v: zeros,
-        adam_steps: 0,
-        updates: 0,
-        extra: vec![target],
+/// An optimiser: only what comes before it is looked at.
+const OPTIMISER: Hyper = Hyper { lr: [1e-3; 2], max_norm: 0.0, beta1: 0.9, beta2: 0.999, eps: 1e-8 };
+
+/// A minibatch with the weights and targets of a replica.
+struct Batch<'a> {
+    params: &'a [f32],
+    target: &'a [f32],
+    x: &'a [f32],
+    next: &'a [f32],
+    action: &'a [f32],
+    scalars: &'a [[f32; 2]],
+}
+
+impl Batch<'_> {
+    /// The step of training, of two replicas; of the first the (term, y) of each sample and the gradient.
+    fn step(
+        &self,
+        gpu: &Gpu,
+        nets: Nets,
+        loss: Loss,
+        d: usize,
+    ) -> Result<(OffPolicyStep, [Vec<f64>; 2]), GoldenError> {
+        let m = self.scalars.len();
+        let (gamma, tau) = (vec![GAMMA as f32; REPLICAS], vec![TAU as f32; REPLICAS]);
+        let spec = Spec { nets, loss, r: REPLICAS, m, d, gamma, tau, steps: 1 };
+        let (name, shape) = ("target".into(), vec![self.target.len()]);
+        let target = Extra { name, shape, data: both(self.target) };
+        let step = OffPolicyStep::new(gpu, &spec, &start(self.params, vec![target]))?;
+        for (buffer, x) in [(&step.obs, self.x), (&step.next, self.next), (&step.action, self.action)] {
+            gpu.write(buffer, &both(x));
+        }
+        gpu.write(&step.scalars, &both(self.scalars));
+        step.optimiser(gpu, &[OPTIMISER; REPLICAS]);
+        gpu.run(|pass| step.record(pass, &OPTIMISER, 1, 0))?;
+        let terms = wide(&gpu.read(&step.terms)?[..2 * m]);
+        let grads = wide(&gpu.read(&step.grads)?[..self.params.len()]);
+        Ok((step, [terms, grads]))
     }
 }
 
-/// An optimiser: only what comes before it is looked at.
-const OPTIMISER: Hyper = Hyper { lr: [1e-3; 2], max_norm: 0.0, beta1: 0.9, beta2: 0.999, eps: 1e-8 };
+/// The terms of the loss and the targets y of all samples.
+fn unzipped(terms: &[f64]) -> (Vec<f64>, Vec<f64>) {
+    terms.chunks_exact(2).map(|x| (x[0], x[1])).unzip()
+}
 
 fn mean(x: &[f64]) -> f64 {
     x.iter().sum::<f64>() / x.len() as f64
@@ -45,14 +73,13 @@ fn mean(x: &[f64]) -> f64 {
 
 struct Dqn {
     net: MlpLayout,
-    m: usize,
-    l: usize,
+    loss: td_loss::Spec,
     params: Vec<f32>,
     target: Vec<f32>,
     x: Vec<f32>,
     next: Vec<f32>,
-    action: Vec<f32>,
-    scalars: Vec<[f32; 2]>,
+    /// The loss on the reference's own values.
+    own: td_loss::Inputs,
 }
 
 /// What a loss leaves. Empty where a backend does not say.
@@ -67,17 +94,20 @@ struct DqnResult {
     dx: Vec<f64>,
 }
 
-impl Dqn {
-    fn twin<F: Scalar>(&self, huber: bool) -> DqnResult {
-        let spec = td_loss::Spec { r: 1, m: self.m, k: 1, l: self.l, huber };
-        let next = forward_cpu(&self.net, (1, self.m), &real::<F>(&self.target), &real(&self.next));
+impl Case for Dqn {
+    type Out = DqnResult;
+
+    fn twin<F: Scalar>(&self) -> DqnResult {
+        let &td_loss::Spec { m, l, .. } = &self.loss;
+        let next = forward_cpu(&self.net, (1, m), &real::<F>(&self.target), &real(&self.next));
         let q_next = next.last().expect("a network has layers");
-        let scalars: Vec<[F; 2]> = self.scalars.iter().map(|s| s.map(|x| F::splat(f64::from(x)))).collect();
-        let mut terms = vec![F::splat(f64::NAN); 2 * self.m];
-        let mut d_q = vec![F::splat(f64::NAN); self.m * self.l];
-        let pass = forward_backward_cpu(&self.net, (1, self.m), &real(&self.params), &real(&self.x), |q| {
+        let td_loss::Inputs { action, scalars, .. } = &self.own;
+        let scalars: Vec<[F; 2]> = scalars.iter().map(|s| s.map(|x| F::splat(f64::from(x)))).collect();
+        let mut terms = vec![F::splat(f64::NAN); 2 * m];
+        let mut d_q = vec![F::splat(f64::NAN); m * l];
+        let pass = forward_backward_cpu(&self.net, (1, m), &real(&self.params), &real(&self.x), |q| {
             let gamma = [F::splat(GAMMA)];
-            td_loss::td_loss_cpu(&spec, &gamma, q, q_next, &self.action, &scalars, &mut d_q, &mut terms);
+            td_loss::td_loss_cpu(&self.loss, &gamma, q, q_next, action, &scalars, &mut d_q, &mut terms);
             d_q.clone()
         });
         DqnResult {
@@ -91,70 +121,47 @@ impl Dqn {
     }
 
     /// The step of training, up to the gradient; the loss kernel once more on the reference's own values.
-    fn on_gpu(&self, v: &Vectors, gpu: &Gpu, huber: bool) -> Result<DqnResult, GoldenError> {
-        let (m, l, p) = (self.m, self.l, self.params.len());
-        let spec = Spec {
-            nets: Nets { policy: self.net.clone(), critic: None },
-            loss: Loss::Dqn { k: 1, l, huber },
-            r: REPLICAS,
-            m,
-            d: 1,
-            gamma: vec![GAMMA as f32; REPLICAS],
-            tau: vec![TAU as f32; REPLICAS],
-            steps: 1,
-        };
-        let step = OffPolicyStep::new(gpu, &spec, &start(&self.params, &self.target))?;
-        gpu.write(&step.obs, &both(&self.x));
-        gpu.write(&step.next, &both(&self.next));
-        gpu.write(&step.action, &both(&self.action));
-        gpu.write(&step.scalars, &both(&self.scalars));
-        step.optimiser(gpu, &[OPTIMISER; REPLICAS]);
-        gpu.run(|pass| step.record(pass, &OPTIMISER, 1, 0))?;
-        let alone = td_loss::Spec { r: 1, m, k: 1, l, huber };
-        let inputs = td_loss::Inputs {
-            gamma: vec![GAMMA as f32],
-            q: v.f32("q", &[m, l])?,
-            q_next: v.f32("q_next", &[m, l])?,
-            action: self.action.clone(),
-            scalars: self.scalars.clone(),
-        };
-        let (d_q, _) = td_loss::td_loss_gpu(gpu, &alone, &inputs)?;
-        Ok(DqnResult {
-            d_q: wide(&d_q),
-            terms: wide(&gpu.read(&step.terms)?[..2 * m]),
-            grads: wide(&gpu.read(&step.grads)?[..p]),
-            ..Default::default()
-        })
+    fn on_gpu(&self, gpu: &Gpu) -> Result<DqnResult, GoldenError> {
+        let Dqn { params, target, x, next, own, loss, .. } = self;
+        let batch = Batch { params, target, x, next, action: &own.action, scalars: &own.scalars };
+        let nets = Nets { policy: self.net.clone(), critic: None };
+        let how = Loss::Dqn { k: 1, l: loss.l, huber: loss.huber };
+        let (_, [terms, grads]) = batch.step(gpu, nets, how, 1)?;
+        let (d_q, _) = td_loss::td_loss_gpu(gpu, loss, own)?;
+        Ok(DqnResult { d_q: wide(&d_q), terms, grads, ..Default::default() })
     }
 }
 
 pub(super) fn dqn(v: &Vectors, gpu: Option<&Gpu>) -> Result<Rows, GoldenError> {
     let mut rows = Rows::default();
     let [m, inputs] = v.dims("x")?;
-    let [h1, _] = v.dims("q.fc1.weight")?;
-    let [h2, _] = v.dims("q.fc2.weight")?;
-    let [l, _] = v.dims("q.fc3.weight")?;
-    let net = MlpLayout::new(&[inputs, h1, h2, l], Activation::Relu, 0);
+    let net = MlpLayout::new(&sizes(v, "q.", inputs)?, Activation::Relu, 0);
+    let l = net.outputs();
     let of = |prefix: &str| flat(v, "", &net.tensors(prefix), net.params());
-    let case = Dqn {
-        m,
-        l,
+    let mut case = Dqn {
+        loss: td_loss::Spec { r: 1, m, k: 1, l, huber: true },
         params: of("q.")?,
         target: of("target.")?,
         x: v.f32("x", &[m, inputs])?,
         next: v.f32("next_x", &[m, inputs])?,
-        action: v.i32("action", &[m])?.into_iter().map(|a| a as f32).collect(),
-        scalars: scalars(v, m)?,
+        own: td_loss::Inputs {
+            gamma: vec![GAMMA as f32],
+            q: v.f32("q", &[m, l])?,
+            q_next: v.f32("q_next", &[m, l])?,
+            action: v.i32("action", &[m])?.into_iter().map(|a| a as f32).collect(),
+            scalars: scalars(v, m)?,
+        },
         net,
     };
-    if case.action.iter().any(|a| !(0.0..l as f32).contains(a)) {
+    if case.own.action.iter().any(|a| !(0.0..l as f32).contains(a)) {
         return Err(v.problem("action", format!("names an action outside 0 … {}", l - 1)));
     }
     for (name, huber) in [("huber", true), ("mse", false)] {
-        let mut compare = |backend, got: DqnResult| -> Result<(), GoldenError> {
-            let taken = |q: &[f64]| (0..m).map(|i| q[i * l + case.action[i] as usize]).collect::<Vec<_>>();
-            let terms: Vec<f64> = got.terms.iter().step_by(2).copied().collect();
-            let targets: Vec<f64> = got.terms.iter().skip(1).step_by(2).copied().collect();
+        case.loss.huber = huber;
+        case.each(gpu, |backend, got| {
+            let action = |i: usize| case.own.action[i] as usize;
+            let taken = |q: &[f64]| (0..m).map(|i| q[i * l + action(i)]).collect::<Vec<_>>();
+            let (terms, targets) = unzipped(&got.terms);
             rows.tensor_dev(v, backend, "td_target", &targets)?;
             rows.tensor_dev(v, backend, &format!("{name}.loss"), &[mean(&terms)])?;
             rows.tensor_dev(v, backend, &format!("{name}.grad.q_taken"), &taken(&got.d_q))?;
@@ -168,12 +175,7 @@ pub(super) fn dqn(v: &Vectors, gpu: Option<&Gpu>) -> Result<Rows, GoldenError> {
                 rows.tensor_dev(v, backend, &format!("{name}.grad.x"), &got.dx)?;
             }
             Ok(())
-        };
-        compare(Backend::CpuF64, case.twin::<f64>(huber))?;
-        compare(Backend::CpuF32, case.twin::<f32>(huber))?;
-        if let Some(gpu) = gpu {
-            compare(Backend::Gpu, case.on_gpu(v, gpu, huber)?)?;
-        }
+        })?;
     }
     Ok(rows)
 }
@@ -254,6 +256,10 @@ impl Ddpg {
     fn of_action(&self, x: &[f64], f: impl Fn(f64, usize) -> f64) -> Vec<f64> {
         x.iter().enumerate().map(|(i, x)| f(*x, i % self.actions())).collect()
     }
+}
+
+impl Case for Ddpg {
+    type Out = DdpgResult;
 
     fn twin<F: Scalar>(&self) -> DdpgResult {
         let (m, o, a) = (self.m, self.nets.policy.inputs(), self.actions());
@@ -309,42 +315,21 @@ impl Ddpg {
 
     /// The step of training, up to the gradient.
     fn on_gpu(&self, gpu: &Gpu) -> Result<DdpgResult, GoldenError> {
-        let (m, p) = (self.m, self.params.len());
-        let spec = Spec {
-            nets: self.nets.clone(),
-            loss: Loss::Ddpg { scale: 1.0 },
-            r: REPLICAS,
-            m,
-            d: self.actions(),
-            gamma: vec![GAMMA as f32; REPLICAS],
-            tau: vec![TAU as f32; REPLICAS],
-            steps: 1,
-        };
-        let step = OffPolicyStep::new(gpu, &spec, &start(&narrow(&self.params), &narrow(&self.target)))?;
-        gpu.write(&step.obs, &both(&self.x));
-        gpu.write(&step.next, &both(&self.next));
-        gpu.write(&step.action, &both(&narrow(&self.action)));
-        gpu.write(&step.scalars, &both(&self.scalars));
-        step.optimiser(gpu, &[OPTIMISER; REPLICAS]);
-        gpu.run(|pass| step.record(pass, &OPTIMISER, 1, 0))?;
-        Ok(DdpgResult {
-            terms: wide(&gpu.read(&step.terms)?[..2 * m]),
-            actor_loss: step.metrics(gpu, 1)?[0][0].policy_loss,
-            grads: wide(&gpu.read(&step.grads)?[..p]),
-            ..Default::default()
-        })
+        let [params, target, action] = [&self.params, &self.target, &self.action].map(|x| narrow(x));
+        let (x, next, scalars) = (&self.x[..], &self.next[..], &self.scalars[..]);
+        let batch = Batch { params: &params, target: &target, x, next, action: &action, scalars };
+        let (step, [terms, grads]) =
+            batch.step(gpu, self.nets.clone(), Loss::Ddpg { scale: 1.0 }, self.actions())?;
+        let actor_loss = step.metrics(gpu, 1)?[0][0].policy_loss;
+        Ok(DdpgResult { terms, actor_loss, grads, ..Default::default() })
     }
 }
 
 pub(super) fn ddpg(v: &Vectors, gpu: Option<&Gpu>) -> Result<Rows, GoldenError> {
     let mut rows = Rows::default();
     let ([m, o], [_, a]) = (v.dims("x")?, v.dims("action")?);
-    let [h1, _] = v.dims("actor.fc1.weight")?;
-    let [h2, _] = v.dims("actor.fc2.weight")?;
-    let policy = MlpLayout::new(&[o, h1, h2, a], Activation::Relu, 0);
-    let [h1, _] = v.dims("critic.fc1.weight")?;
-    let [h2, _] = v.dims("critic.fc2.weight")?;
-    let critic = MlpLayout::new(&[o + a, h1, h2, 1], Activation::Relu, policy.end());
+    let policy = MlpLayout::new(&sizes(v, "actor.", o)?, Activation::Relu, 0);
+    let critic = MlpLayout::new(&sizes(v, "critic.", o + a)?, Activation::Relu, policy.end());
     let tensors = |suffix: &str| -> Vec<Tensor> {
         [policy.tensors(&format!("actor{suffix}.")), critic.tensors(&format!("critic{suffix}."))].concat()
     };
@@ -368,9 +353,8 @@ pub(super) fn ddpg(v: &Vectors, gpu: Option<&Gpu>) -> Result<Rows, GoldenError> 
     let action: Vec<f64> = v.f32("action", &[m, a])?.into_iter().map(f64::from).collect();
     case.action = case.of_action(&action, |x, j| (x - case.bias[j]) / case.scale[j]);
 
-    let mut compare = |backend, got: DdpgResult| -> Result<(), GoldenError> {
-        let terms: Vec<f64> = got.terms.iter().step_by(2).copied().collect();
-        let targets: Vec<f64> = got.terms.iter().skip(1).step_by(2).copied().collect();
+    case.each(gpu, |backend, got| {
+        let (terms, targets) = unzipped(&got.terms);
         rows.tensor_dev(v, backend, "td_target", &targets)?;
         rows.tensor_dev(v, backend, "critic_loss", &[mean(&terms)])?;
         rows.tensor_dev(v, backend, "actor_loss", &[got.actor_loss])?;
@@ -388,14 +372,9 @@ pub(super) fn ddpg(v: &Vectors, gpu: Option<&Gpu>) -> Result<Rows, GoldenError> 
             rows.tensor_dev(v, backend, "grad.actor.mu", &by_action(&got.d_policy))?;
         }
         Ok(())
-    };
-    compare(Backend::CpuF64, case.twin::<f64>())?;
-    compare(Backend::CpuF32, case.twin::<f32>())?;
-    if let Some(gpu) = gpu {
-        compare(Backend::Gpu, case.on_gpu(gpu)?)?;
-    }
-
-    each_polyak(gpu, TAU, 1, &online, &target, |backend, after| {
+    })?;
+    let (online, target) = (&online, &target);
+    Polyak { tau: TAU, steps: 1, online, target }.each(gpu, |backend, after| {
         for t in tensors("") {
             rows.tensor_dev(v, backend, &format!("polyak.{}", t.name), &after[0][t.range()])?;
         }
@@ -406,39 +385,38 @@ pub(super) fn ddpg(v: &Vectors, gpu: Option<&Gpu>) -> Result<Rows, GoldenError> 
 
 // ---- polyak ----
 
-/// Targets after each of `steps` updates, on every backend.
-fn each_polyak(
-    gpu: Option<&Gpu>,
+struct Polyak<'a> {
     tau: f64,
     steps: usize,
-    online: &[f32],
-    target: &[f32],
-    mut compare: impl FnMut(Backend, Vec<Vec<f64>>) -> Result<(), GoldenError>,
-) -> Result<(), GoldenError> {
-    fn twin<F: Scalar>(tau: f64, steps: usize, online: &[f32], target: &[f32]) -> Vec<Vec<f64>> {
-        let (online, mut target) = (real::<F>(online), real::<F>(target));
+    online: &'a [f32],
+    target: &'a [f32],
+}
+
+impl Case for Polyak<'_> {
+    /// Targets after each update.
+    type Out = Vec<Vec<f64>>;
+
+    fn twin<F: Scalar>(&self) -> Vec<Vec<f64>> {
+        let (online, mut target) = (real::<F>(self.online), real::<F>(self.target));
         let mut step = |_| {
-            polyak::polyak_cpu(F::splat(tau), &online, &mut target);
+            polyak::polyak_cpu(F::splat(self.tau), &online, &mut target);
             wide(&target)
         };
-        (0..steps).map(&mut step).collect()
+        (0..self.steps).map(&mut step).collect()
     }
-    compare(Backend::CpuF64, twin::<f64>(tau, steps, online, target))?;
-    compare(Backend::CpuF32, twin::<f32>(tau, steps, online, target))?;
-    if let Some(gpu) = gpu {
-        let (r, p) = (REPLICAS, online.len());
-        let params = gpu.upload("golden.params", &[r, p], &both(online))?;
-        let target = gpu.upload("golden.target", &[r, p], &both(target))?;
-        let tau = gpu.upload("golden.tau", &[r], &vec![tau as f32; r])?;
+
+    fn on_gpu(&self, gpu: &Gpu) -> Result<Vec<Vec<f64>>, GoldenError> {
+        let (r, p) = (REPLICAS, self.online.len());
+        let params = gpu.upload("golden.params", &[r, p], &both(self.online))?;
+        let target = gpu.upload("golden.target", &[r, p], &both(self.target))?;
+        let tau = gpu.upload("golden.tau", &[r], &vec![self.tau as f32; r])?;
         let bound = polyak::Polyak::new(gpu, &polyak::Spec { r, p })?.bind(gpu, &tau, &params, &target);
-        let mut after = Vec::new();
-        for _ in 0..steps {
+        let mut step = |_| {
             gpu.run(|pass| bound.record(pass))?;
-            after.push(wide(&gpu.read(&target)?[..p]));
-        }
-        compare(Backend::Gpu, after)?;
+            Ok(wide(&gpu.read(&target)?[..p]))
+        };
+        (0..self.steps).map(&mut step).collect()
     }
-    Ok(())
 }
 
 pub(super) fn polyak(v: &Vectors, gpu: Option<&Gpu>) -> Result<Rows, GoldenError> {
@@ -447,7 +425,8 @@ pub(super) fn polyak(v: &Vectors, gpu: Option<&Gpu>) -> Result<Rows, GoldenError
     let (online, target) = (v.f32("online", &[n])?, v.f32("target", &[n])?);
     let [cases] = v.dims("taus")?;
     for (i, tau) in v.f32("taus", &[cases])?.into_iter().enumerate() {
-        each_polyak(gpu, f64::from(tau), 3, &online, &target, |backend, after| {
+        let (online, target) = (&online, &target);
+        Polyak { tau: f64::from(tau), steps: 3, online, target }.each(gpu, |backend, after| {
             rows.tensor_dev(v, backend, &format!("tau{i}.k1"), &after[0])?;
             rows.tensor_dev(v, backend, &format!("tau{i}.k3"), &after[2])
         })?;

@@ -1,11 +1,11 @@
 //! Operation counts by NeuroBench for networks of other golden files, against ours.
 
-use super::{Backend, GoldenError, Rows, Vectors, wide};
+use super::networks::NEURONS;
+use super::{Backend, GoldenError, Rows, Vectors, reading, wide};
 use crate::energy::{Counts, FirstLayer};
 use crate::kernels::Tol;
 use crate::kernels::compare::compare_f64;
-use crate::nets::{Activation, Activity, LayerActivity, Lif, MlpLayout, Readout};
-use safetensors::SafeTensors;
+use crate::nets::{Activation, Activity, Hidden, LayerActivity, Lif, MlpLayout};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -31,37 +31,15 @@ pub fn networks(dir: &Path) -> Result<Vec<Counted>, GoldenError> {
 
 fn network(dir: &Path, name: &'static str) -> Result<Counted, GoldenError> {
     let path = dir.join(format!("{name}.safetensors"));
-    let bytes = std::fs::read(&path).map_err(|cause| GoldenError::Read { path: path.clone(), cause })?;
-    let file = path.display().to_string();
-    let tensors = SafeTensors::deserialize(&bytes)
-        .map_err(|cause| GoldenError::Corrupt { file: file.clone(), cause })?;
-    let v = Vectors { devs: BTreeMap::new(), file, tensors };
+    let bytes = std::fs::read(&path).map_err(reading(&path))?;
+    let v = Vectors::of(&path, &bytes, BTreeMap::new())?;
     let [batch, inputs] = v.dims("x")?;
-    let [h1, _] = v.dims("fc1.weight")?;
-    let [h2, _] = v.dims("fc2.weight")?;
-    let [outputs, _] = v.dims("fc3.weight")?;
-    let sizes = [inputs, h1, h2, outputs];
-    let net = match name {
-        "mlp_tanh" => MlpLayout::new(&sizes, Activation::Tanh, 0),
-        "mlp_relu" => MlpLayout::new(&sizes, Activation::Relu, 0),
-        _ => {
-            let steps = v.steps()?;
-            let lif = Lif {
-                steps,
-                lambda: 0.5,
-                threshold: 1.0,
-                reset: 0.0,
-                eta: 3.0,
-                detach_reset: true,
-                readout: Readout::Last,
-            };
-            MlpLayout::new(&sizes, lif, 0)
-        }
+    let neurons: Hidden = match name {
+        "mlp_tanh" => Activation::Tanh.into(),
+        "mlp_relu" => Activation::Relu.into(),
+        _ => Lif { steps: v.steps()?, ..NEURONS }.into(),
     };
-    let mut params = vec![0f32; net.params()];
-    for t in net.tensors("") {
-        params[t.range()].copy_from_slice(&v.f32(&t.name, &t.shape)?);
-    }
+    let (net, params) = super::networks::network(&v, inputs, neurons)?;
     let x = wide(&v.f32("x", &[batch, inputs])?);
     let mut activity = Activity { samples: batch as u64, layers: Vec::new(), executed: 0 };
     for (l, layer) in net.layers.iter().enumerate() {

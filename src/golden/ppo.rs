@@ -1,9 +1,8 @@
 //! ppo_gaussian.safetensors and ppo_bernoulli.safetensors: PPO's loss with either policy, every term and its gradient.
 
-use super::{Backend, GoldenError, Rows, Vectors, real, wide};
+use super::{Case, GoldenError, Rows, Scalar, Vectors, real, wide};
 use crate::gpu::{Gpu, GpuError};
 use crate::kernels::{advantage_stats, bernoulli_policy_loss, ppo_policy_loss, ppo_value_loss};
-use crate::num::real::Real;
 
 /// Weight of the value loss, of the entropy, and ε of both clips in the golden PPO losses.
 pub(super) const VF_COEF: f64 = 0.5;
@@ -19,7 +18,7 @@ trait Policy {
     const OUTPUT: &'static str;
     /// Columns of the terms before those that every policy has.
     fn lead(&self) -> usize;
-    fn twin<F: Number>(&self, scalars: &[[F; 4]], stats: &[[F; 2]]) -> (Vec<F>, Vec<F>);
+    fn twin<F: Scalar>(&self, scalars: &[[F; 4]], stats: &[[F; 2]]) -> (Vec<F>, Vec<F>);
     fn shader(
         &self,
         gpu: &Gpu,
@@ -28,15 +27,10 @@ trait Policy {
     ) -> Result<(Vec<f32>, Vec<f32>), GpuError>;
 }
 
-/// What the twins compute in.
-trait Number: Real + PartialOrd + Into<f64> + Send + Sync {}
-impl<F: Real + PartialOrd + Into<f64> + Send + Sync> Number for F {}
-
 struct Gaussian {
     spec: ppo_policy_loss::Spec,
-    log_std: Vec<f32>,
-    mean: Vec<f32>,
-    action: Vec<f32>,
+    /// Without the minibatch.
+    x: ppo_policy_loss::Inputs,
 }
 
 impl Policy for Gaussian {
@@ -44,10 +38,10 @@ impl Policy for Gaussian {
     fn lead(&self) -> usize {
         self.spec.a
     }
-    fn twin<F: Number>(&self, scalars: &[[F; 4]], stats: &[[F; 2]]) -> (Vec<F>, Vec<F>) {
-        let s = &self.spec;
+    fn twin<F: Scalar>(&self, scalars: &[[F; 4]], stats: &[[F; 2]]) -> (Vec<F>, Vec<F>) {
+        let (s, x) = (&self.spec, &self.x);
         let mut out = (vec![F::splat(0.0); s.m * s.a], vec![F::splat(0.0); s.m * (s.a + 4)]);
-        let (params, mean, action) = (real(&self.log_std), real(&self.mean), real(&self.action));
+        let [params, mean, action] = [&x.params, &x.mean, &x.action].map(|x| real(x));
         let (d_mean, terms) = (&mut out.0, &mut out.1);
         ppo_policy_loss::ppo_policy_loss_cpu(
             s, &HYPER, &params, &mean, &action, scalars, stats, d_mean, terms,
@@ -60,21 +54,16 @@ impl Policy for Gaussian {
         scalars: &[[f32; 4]],
         stats: &[[f32; 2]],
     ) -> Result<(Vec<f32>, Vec<f32>), GpuError> {
-        let x = ppo_policy_loss::Inputs {
-            params: self.log_std.clone(),
-            mean: self.mean.clone(),
-            action: self.action.clone(),
-            scalars: scalars.to_vec(),
-            stats: stats.to_vec(),
-        };
+        let (scalars, stats) = (scalars.to_vec(), stats.to_vec());
+        let x = ppo_policy_loss::Inputs { scalars, stats, ..self.x.clone() };
         ppo_policy_loss::ppo_policy_loss_gpu(gpu, &self.spec, &HYPER, &x)
     }
 }
 
 struct Bernoulli {
     spec: bernoulli_policy_loss::Spec,
-    logits: Vec<f32>,
-    action: Vec<f32>,
+    /// Without the minibatch.
+    x: bernoulli_policy_loss::Inputs,
 }
 
 impl Policy for Bernoulli {
@@ -82,10 +71,10 @@ impl Policy for Bernoulli {
     fn lead(&self) -> usize {
         0
     }
-    fn twin<F: Number>(&self, scalars: &[[F; 4]], stats: &[[F; 2]]) -> (Vec<F>, Vec<F>) {
+    fn twin<F: Scalar>(&self, scalars: &[[F; 4]], stats: &[[F; 2]]) -> (Vec<F>, Vec<F>) {
         let s = &self.spec;
         let mut out = (vec![F::splat(0.0); s.m * s.a], vec![F::splat(0.0); s.m * 4]);
-        let (logits, action) = (real(&self.logits), real(&self.action));
+        let (logits, action) = (real(&self.x.logits), real(&self.x.action));
         let (d_logits, terms) = (&mut out.0, &mut out.1);
         bernoulli_policy_loss::bernoulli_policy_loss_cpu(
             s, &HYPER, &logits, &action, scalars, stats, d_logits, terms,
@@ -98,12 +87,8 @@ impl Policy for Bernoulli {
         scalars: &[[f32; 4]],
         stats: &[[f32; 2]],
     ) -> Result<(Vec<f32>, Vec<f32>), GpuError> {
-        let x = bernoulli_policy_loss::Inputs {
-            logits: self.logits.clone(),
-            action: self.action.clone(),
-            scalars: scalars.to_vec(),
-            stats: stats.to_vec(),
-        };
+        let (scalars, stats) = (scalars.to_vec(), stats.to_vec());
+        let x = bernoulli_policy_loss::Inputs { scalars, stats, ..self.x.clone() };
         bernoulli_policy_loss::bernoulli_policy_loss_gpu(gpu, &self.spec, &HYPER, &x)
     }
 }
@@ -112,9 +97,12 @@ pub(super) fn gaussian(v: &Vectors, gpu: Option<&Gpu>) -> Result<Rows, GoldenErr
     let [m, a] = v.dims("mean")?;
     let policy = Gaussian {
         spec: ppo_policy_loss::Spec { r: 1, m, a, p: a, ls_off: 0 },
-        log_std: v.f32("log_std", &[a])?,
-        mean: v.f32("mean", &[m, a])?,
-        action: v.f32("action", &[m, a])?,
+        x: ppo_policy_loss::Inputs {
+            params: v.f32("log_std", &[a])?,
+            mean: v.f32("mean", &[m, a])?,
+            action: v.f32("action", &[m, a])?,
+            ..Default::default()
+        },
     };
     losses(v, gpu, m, &policy)
 }
@@ -123,8 +111,11 @@ pub(super) fn bernoulli(v: &Vectors, gpu: Option<&Gpu>) -> Result<Rows, GoldenEr
     let [m, a] = v.dims("logits")?;
     let policy = Bernoulli {
         spec: bernoulli_policy_loss::Spec { r: 1, m, a, skip: 0, clip: true },
-        logits: v.f32("logits", &[m, a])?,
-        action: v.i32("action", &[m, a])?.into_iter().map(|b| b as f32).collect(),
+        x: bernoulli_policy_loss::Inputs {
+            logits: v.f32("logits", &[m, a])?,
+            action: v.i32("action", &[m, a])?.into_iter().map(|b| b as f32).collect(),
+            ..Default::default()
+        },
     };
     losses(v, gpu, m, &policy)
 }
@@ -157,9 +148,14 @@ fn losses<P: Policy>(v: &Vectors, gpu: Option<&Gpu>, m: usize, policy: &P) -> Re
             "n0v0" => (true, false, false),
             _ => return Err(v.problem(&format!("{case}.{grad}"), "is of a variant that is not known")),
         };
-        let stats_spec = advantage_stats::Spec { r: 1, m, unbiased, normalise };
-        let spec_v = ppo_value_loss::Spec { r: 1, m, tail: 0, clip: clipped };
-        let mut compare = |backend, got: Loss| -> Result<(), GoldenError> {
+        let losses = Losses {
+            policy,
+            stats: advantage_stats::Spec { r: 1, m, unbiased, normalise },
+            squares: ppo_value_loss::Spec { r: 1, m, tail: 0, clip: clipped },
+            scalars: &scalars,
+            value: &value,
+        };
+        losses.each(gpu, |backend, got| {
             let mean = |x: &[f64]| x.iter().sum::<f64>() / m as f64;
             let term = |c: usize| got.terms.iter().skip(c).step_by(lead + 4).copied().collect::<Vec<_>>();
             let [pg, kl, clips, entropy] = [0, 1, 2, 3].map(|c| mean(&term(lead + c)));
@@ -188,51 +184,47 @@ fn losses<P: Policy>(v: &Vectors, gpu: Option<&Gpu>, m: usize, policy: &P) -> Re
             }
             row("grad.value", &got.d_value, 0.0)?;
             rows.tensor_dev(v, backend, "entropy", &term(lead + 3))
-        };
-        compare(Backend::CpuF64, twin::<f64>(policy, &stats_spec, &spec_v, &scalars, &value))?;
-        compare(Backend::CpuF32, twin::<f32>(policy, &stats_spec, &spec_v, &scalars, &value))?;
-        if let Some(gpu) = gpu {
-            let stats = advantage_stats::advantage_stats_gpu(gpu, &stats_spec, &scalars)?;
-            let (d_output, terms) = policy.shader(gpu, &scalars, &stats)?;
-            let (d_value, terms_v) =
-                ppo_value_loss::ppo_value_loss_gpu(gpu, &spec_v, &SQUARES, &value, &scalars)?;
-            compare(Backend::Gpu, Loss::of(stats[0], d_output, terms, d_value, terms_v))?;
-        }
+        })?;
     }
     Ok(rows)
 }
 
 impl Loss {
-    fn of<F: Copy + Into<f64>>(
-        stats: [F; 2],
-        d_output: Vec<F>,
-        terms: Vec<F>,
-        d_value: Vec<F>,
-        terms_v: Vec<F>,
-    ) -> Loss {
-        Loss {
-            stats: stats.map(Into::into),
-            d_output: wide(&d_output),
-            terms: wide(&terms),
-            d_value: wide(&d_value),
-            terms_v: wide(&terms_v),
-        }
+    /// From (gradient, terms) of the policy and of the value.
+    fn of<F: Copy + Into<f64>>(stats: [F; 2], policy: (Vec<F>, Vec<F>), value: (Vec<F>, Vec<F>)) -> Loss {
+        let [d_output, terms, d_value, terms_v] = [policy.0, policy.1, value.0, value.1].map(|x| wide(&x));
+        Loss { stats: stats.map(Into::into), d_output, terms, d_value, terms_v }
     }
 }
 
-fn twin<F: Number>(
-    policy: &impl Policy,
-    stats_spec: &advantage_stats::Spec,
-    spec_v: &ppo_value_loss::Spec,
-    scalars: &[[f32; 4]],
-    value: &[f32],
-) -> Loss {
-    let m = stats_spec.m;
-    let scalars: Vec<[F; 4]> = scalars.iter().map(|row| row.map(|x| F::splat(f64::from(x)))).collect();
-    let mut stats = [[F::splat(0.0); 2]];
-    advantage_stats::advantage_stats_cpu(stats_spec, &scalars, &mut stats);
-    let (d_output, terms) = policy.twin(&scalars, &stats);
-    let (mut d_value, mut terms_v) = (vec![F::splat(0.0); m], vec![F::splat(0.0); m]);
-    ppo_value_loss::ppo_value_loss_cpu(spec_v, &SQUARES, &real(value), &scalars, &mut d_value, &mut terms_v);
-    Loss::of(stats[0], d_output, terms, d_value, terms_v)
+/// The losses of one minibatch.
+struct Losses<'a, P> {
+    policy: &'a P,
+    stats: advantage_stats::Spec,
+    squares: ppo_value_loss::Spec,
+    scalars: &'a [[f32; 4]],
+    value: &'a [f32],
+}
+
+impl<P: Policy> Case for Losses<'_, P> {
+    type Out = Loss;
+
+    fn twin<F: Scalar>(&self) -> Loss {
+        let scalars: Vec<[F; 4]> =
+            self.scalars.iter().map(|row| row.map(|x| F::splat(f64::from(x)))).collect();
+        let mut stats = [[F::splat(0.0); 2]];
+        advantage_stats::advantage_stats_cpu(&self.stats, &scalars, &mut stats);
+        let (value, zeros) = (real::<F>(self.value), vec![F::splat(0.0); self.value.len()]);
+        let (mut d_value, mut terms_v) = (zeros.clone(), zeros);
+        let squares = &self.squares;
+        ppo_value_loss::ppo_value_loss_cpu(squares, &SQUARES, &value, &scalars, &mut d_value, &mut terms_v);
+        Loss::of(stats[0], self.policy.twin(&scalars, &stats), (d_value, terms_v))
+    }
+
+    fn on_gpu(&self, gpu: &Gpu) -> Result<Loss, GoldenError> {
+        let Losses { policy, stats, squares, scalars, value } = self;
+        let stats = advantage_stats::advantage_stats_gpu(gpu, stats, scalars)?;
+        let value = ppo_value_loss::ppo_value_loss_gpu(gpu, squares, &SQUARES, value, scalars)?;
+        Ok(Loss::of(stats[0], policy.shader(gpu, scalars, &stats)?, value))
+    }
 }

@@ -30,27 +30,18 @@ pub(super) fn philox(v: &Vectors, gpu: Option<&Gpu>) -> Result<Rows, GoldenError
         for (c, k) in ctr.chunks(4).zip(kat_key.chunks(2)) {
             kat.extend(blocks(&start(c, k), 1)?);
         }
-        rows.push(backend, compare_exact("kat.out", kat.as_flattened(), &v.u32("kat.out", &[known, 4])?));
-        let carried = blocks(&carry_start, carry)?;
-        rows.push(
-            backend,
-            compare_exact("carry.out", carried.as_flattened(), &v.u32("carry.out", &[carry, 4])?),
-        );
+        let mut exact = |name: &str, got: &[u32], shape: &[usize]| -> Result<(), GoldenError> {
+            rows.push(backend, compare_exact(name, got, &v.u32(name, shape)?));
+            Ok(())
+        };
+        exact("kat.out", kat.as_flattened(), &[known, 4])?;
+        exact("carry.out", blocks(&carry_start, carry)?.as_flattened(), &[carry, 4])?;
         let run = blocks(&run_start, DIGEST_BLOCKS.max(long))?;
-        rows.push(
-            backend,
-            compare_exact("run.out", run[..long].as_flattened(), &v.u32("run.out", &[long, 4])?),
-        );
+        exact("run.out", run[..long].as_flattened(), &[long, 4])?;
         let words = run[..DIGEST_BLOCKS].as_flattened();
-        let xor = words.iter().fold(0, |a, w| a ^ w);
-        let sum = words.iter().fold(0u32, |a, w| a.wrapping_add(*w));
-        rows.push(backend, compare_exact("digest.xor", &[xor], &v.u32("digest.xor", &[1])?));
-        rows.push(backend, compare_exact("digest.sum", &[sum], &v.u32("digest.sum", &[1])?));
-        rows.push(
-            backend,
-            compare_exact("digest.last", &run[DIGEST_BLOCKS - 1], &v.u32("digest.last", &[4])?),
-        );
-        Ok(())
+        exact("digest.xor", &[words.iter().fold(0, |a, w| a ^ w)], &[1])?;
+        exact("digest.sum", &[words.iter().fold(0u32, |a, w| a.wrapping_add(*w))], &[1])?;
+        exact("digest.last", &run[DIGEST_BLOCKS - 1], &[4])
     };
     on(Backend::CpuF64, &cpu)?;
     if let Some(gpu) = gpu {

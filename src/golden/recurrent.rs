@@ -1,7 +1,7 @@
 //! lstm.safetensors: an LSTM with a linear head and binary cross entropy, at the last step only and at every step.
 
-use super::{Backend, GoldenError, Rows as Compared, Vectors, real, wide};
-use crate::gpu::{Buf, Fill, Gpu, GpuError};
+use super::{Case, GoldenError, Rows as Compared, Scalar, Vectors, real, wide};
+use crate::gpu::{Buf, Fill, Gpu};
 use crate::kernels::{dense_backward_input, dense_backward_weights, dense_forward, grad_reduce};
 use crate::learn::network::{Rows, dense_cpu, dense_input_cpu, dense_weights_cpu};
 use crate::learn::recurrent::{LstmGpu, Sequences, forward_backward_cpu};
@@ -18,7 +18,9 @@ const REPLICAS: usize = 2;
 /// The two losses.
 const LOSSES: [&str; 2] = ["last", "seq"];
 
-struct Case {
+struct Lstm {
+    /// Of [`LOSSES`].
+    loss: &'static str,
     layout: LstmLayout,
     head: Layer,
     s: usize,
@@ -32,14 +34,8 @@ struct Case {
     y: Vec<i32>,
 }
 
-/// What is compared of one loss.
-struct Run {
-    /// Names in the file with values.
-    tensors: Vec<(String, Vec<f64>)>,
-}
-
-impl Case {
-    fn of(v: &Vectors) -> Result<Case, GoldenError> {
+impl Lstm {
+    fn of(v: &Vectors) -> Result<Lstm, GoldenError> {
         let [s, m, inputs] = v.dims("x")?;
         let [_, hidden] = v.dims("h0")?;
         let [outputs, _] = v.dims("head.weight")?;
@@ -59,7 +55,7 @@ impl Case {
         x.resize((s + 1) * m * inputs, 0.0);
         let (h0, c0) = (v.f32("h0", &[m, hidden])?, v.f32("c0", &[m, hidden])?);
         let y = v.i32("y", &[s, m, outputs])?;
-        Ok(Case { layout, head, s, m, params, x, h0, c0, y })
+        Ok(Lstm { loss: LOSSES[0], layout, head, s, m, params, x, h0, c0, y })
     }
 
     fn names(layout: &LstmLayout, head: &Layer) -> Vec<(String, usize, usize)> {
@@ -75,7 +71,8 @@ impl Case {
     }
 
     /// Mean binary cross entropy by the logits `[S+1, M, O]` of which slot s+1 belongs to step s: (p − y)/count where a step counts.
-    fn d_logits<F: Real<Elem = F>>(&self, logits: &[F], last: bool) -> Vec<F> {
+    fn d_logits<F: Real<Elem = F>>(&self, logits: &[F]) -> Vec<F> {
+        let last = self.loss == "last";
         let slot = self.m * self.head.outputs;
         let count = if last { slot } else { self.s * slot };
         let mut d = vec![F::splat(0.0); logits.len()];
@@ -86,9 +83,16 @@ impl Case {
         }
         d
     }
+}
+
+/// Names in the file with values.
+type Named = Vec<(String, Vec<f64>)>;
+
+impl Case for Lstm {
+    type Out = Named;
 
     /// Forward and backward through the CPU twins.
-    fn twin<F: Real<Elem = F> + Into<f64>>(&self, loss: &str) -> Run {
+    fn twin<F: Scalar>(&self) -> Named {
         let size = self.size(1);
         let (p, rows, l) = (size.p, size.rows(), self.head);
         let params: Vec<F> = real(&self.params);
@@ -103,7 +107,7 @@ impl Case {
             (&real::<F>(&self.h0), &real::<F>(&self.c0)),
             |hidden| {
                 logits = dense_cpu(&l, (1, rows), 1.0, &params, hidden);
-                let d = self.d_logits(&logits, loss == "last");
+                let d = self.d_logits(&logits);
                 dense_weights_cpu(&l, (1, rows), SLICES, 1.0, hidden, &d, &mut head_partials);
                 dense_input_cpu(&l, (1, rows), l.act, &params, hidden, &d)
             },
@@ -115,14 +119,13 @@ impl Case {
         }
         let mut grads = vec![F::splat(0.0); p];
         grad_reduce::grad_reduce_cpu(&grad_reduce::Spec { r: 1, p, s: SLICES }, &partials, &mut grads);
-        self.run(
-            loss,
+        self.named(
             [&pass.hidden, &pass.cell, &logits, &pass.dx, &pass.dh0, &pass.dc0, &grads].map(|x| wide(x)),
         )
     }
 
     /// The kernels as training binds them.
-    fn on_gpu(&self, gpu: &Gpu, loss: &str) -> Result<Run, GpuError> {
+    fn on_gpu(&self, gpu: &Gpu) -> Result<Named, GoldenError> {
         let size = self.size(REPLICAS);
         let (r, p, rows, l) = (REPLICAS, size.p, size.rows(), self.head);
         let all = |x: &[f32]| x.repeat(r);
@@ -163,7 +166,7 @@ impl Case {
         })?;
         let first = |b: &Buf<f32>| gpu.read(b).map(|x| x[..x.len() / r].to_vec());
         let logits = first(&logits)?;
-        gpu.write(&d_logits, &all(&self.d_logits(&logits, loss == "last")));
+        gpu.write(&d_logits, &all(&self.d_logits(&logits)));
         gpu.run(|pass| {
             head_weights.record(pass, &dense_backward_weights::Args::of(&l, rows));
             head_back.record(pass, &dense_backward_input::Args::of(&l, rows));
@@ -179,12 +182,14 @@ impl Case {
             first(&lstm.dc)?,
             first(&grads)?,
         ];
-        Ok(self.run(loss, results.map(|x| wide(&x))))
+        Ok(self.named(results.map(|x| wide(&x))))
     }
+}
 
-    /// Results of one loss under the names of the file.
-    fn run(&self, loss: &str, [hidden, cell, logits, dx, dh0, dc0, grads]: [Vec<f64>; 7]) -> Run {
-        let h = self.layout.hidden();
+impl Lstm {
+    /// Results under the names of the file.
+    fn named(&self, [hidden, cell, logits, dx, dh0, dc0, grads]: [Vec<f64>; 7]) -> Named {
+        let (h, loss) = (self.layout.hidden(), self.loss);
         let (slot, o) = (self.m * h, self.m * self.head.outputs);
         let mut tensors = vec![
             (format!("grad_{loss}.x"), dx[..self.s * self.m * self.layout.inputs()].to_vec()),
@@ -206,25 +211,18 @@ impl Case {
                 ("probs".into(), probs),
             ]);
         }
-        Run { tensors }
+        tensors
     }
 }
 
 pub(super) fn lstm(v: &Vectors, gpu: Option<&Gpu>) -> Result<Compared, GoldenError> {
-    let case = Case::of(v)?;
+    let mut case = Lstm::of(v)?;
     let mut rows = Compared::default();
-    let mut compare = |backend, run: Run| -> Result<(), GoldenError> {
-        for (name, values) in &run.tensors {
-            rows.tensor_dev(v, backend, name, values)?;
-        }
-        Ok(())
-    };
     for loss in LOSSES {
-        compare(Backend::CpuF64, case.twin::<f64>(loss))?;
-        compare(Backend::CpuF32, case.twin::<f32>(loss))?;
-        if let Some(gpu) = gpu {
-            compare(Backend::Gpu, case.on_gpu(gpu, loss)?)?;
-        }
+        case.loss = loss;
+        case.each(gpu, |backend, tensors| {
+            tensors.iter().try_for_each(|(name, values)| rows.tensor_dev(v, backend, name, values))
+        })?;
     }
     Ok(rows)
 }

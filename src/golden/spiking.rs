@@ -1,14 +1,13 @@
 //! Golden vectors of SpikingJelly: leaky integrate-and-fire neurons, and spiking networks forward and backward.
 
-use super::networks::{CONVENTIONS, NEURONS, REPLICAS, Scalar, both, flat};
-use super::{Backend, GoldenError, Rows, Vectors, real, wide};
-use crate::gpu::{Buf, Fill, Gpu, GpuError};
+use super::networks::{CONVENTIONS, NEURONS, Network, REPLICAS, both};
+use super::{Backend, Case, GoldenError, Rows, Scalar, Vectors, wide};
+use crate::gpu::{Fill, Gpu, GpuError};
 use crate::kernels::compare::{compare, compare_exact};
 use crate::kernels::lif_backward::{self, Upstream};
 use crate::kernels::lif_forward::{self, Current};
-use crate::kernels::{Comparison, Tol, grad_reduce};
-use crate::learn::network::{Backward, Forward, Rows as NetRows, Spikes, forward_backward_cpu};
-use crate::nets::{Lif, MlpLayout};
+use crate::kernels::{Comparison, Tol};
+use crate::nets::Lif;
 
 /// `[A, B, N]` as `[B, A, N]`.
 fn swapped<T: Copy>(x: &[T], a: usize, b: usize) -> Vec<T> {
@@ -198,89 +197,6 @@ pub(super) fn lif_neuron(v: &Vectors, gpu: Option<&Gpu>) -> Result<Rows, GoldenE
 
 // ---- snn_actor, snn_critic, snn_natural ----
 
-/// What a forward and a backward pass leave.
-struct Run {
-    /// Spikes of each hidden layer `[B, S, N]`.
-    spikes: Vec<Vec<bool>>,
-    /// Potentials before the reset `[B, S, N]`, where they are kept.
-    potentials: Vec<Option<Vec<f64>>>,
-    out: Vec<f64>,
-    grads: Vec<f64>,
-    dx: Vec<f64>,
-}
-
-/// A network of one file.
-struct Case {
-    net: MlpLayout,
-    b: usize,
-    params: Vec<f32>,
-    x: Vec<f32>,
-    target: Vec<f32>,
-    grad_out: Vec<f32>,
-}
-
-impl Case {
-    /// Loss ½ mean over samples of Σ (out − target)².
-    fn twin<F: Scalar>(&self, net: &MlpLayout) -> Run {
-        let lif = net.lif.expect("a spiking network");
-        let target: Vec<F> = real(&self.target);
-        let scale = F::splat(self.b as f64);
-        let dloss = |y: &[F]| y.iter().zip(&target).map(|(&y, &t)| (y - t) / scale).collect();
-        let pass = forward_backward_cpu(net, (1, self.b), &real::<F>(&self.params), &real(&self.x), dloss);
-        let h: Vec<Vec<f64>> = pass.h.iter().map(|h| wide(h)).collect();
-        let hidden = &h[1..h.len() - 1];
-        Run {
-            spikes: hidden.iter().map(|u| u.iter().map(|&u| u >= lif.threshold).collect()).collect(),
-            potentials: hidden.iter().cloned().map(Some).collect(),
-            out: h[h.len() - 1].clone(),
-            grads: wide(&pass.grads),
-            dx: wide(&pass.dx),
-        }
-    }
-
-    /// The kernels as training binds them, from the stored gradient at the output. The first replica's results.
-    fn on_gpu(&self, gpu: &Gpu, net: &MlpLayout) -> Result<Run, GpuError> {
-        const SLICES: usize = 3;
-        let lif = net.lif.expect("a spiking network");
-        let (r, m, p) = (REPLICAS, self.b, net.params());
-        let size = NetRows { r, m, p };
-        let rows = |label: &str, width: usize| gpu.alloc::<f32>(label, &[r, m, width], Fill::Poison);
-        let params = gpu.upload("golden.params", &[r, p], &both(&self.params))?;
-        let x = gpu.upload("golden.x", &[r, m, net.inputs()], &both(&self.x))?;
-        let (out, dx) = (rows("golden.out", net.outputs())?, rows("golden.dx", net.inputs())?);
-        let dy = gpu.upload("golden.dy", &[r, m, net.outputs()], &both(&self.grad_out))?;
-        let partials = gpu.alloc::<f32>("golden.partials", &[SLICES, r, p], Fill::Poison)?;
-        let grads = gpu.alloc::<f32>("golden.grads", &[r, p], Fill::Poison)?;
-        let spikes = Spikes::new(gpu, net, size, m)?.expect("a spiking network");
-        let forward = Forward::sharing(gpu, net, size, &params, &x, &[&out], Some(&spikes), true)?;
-        let backward =
-            Backward::spiking(gpu, net, size, SLICES, &params, &x, &spikes, &dy, Some(&dx), &partials, 0.0)?;
-        let reduce = grad_reduce::GradReduce::new(gpu, &grad_reduce::Spec { r, p, s: SLICES })?
-            .bind(gpu, &partials, &grads);
-        gpu.run(|pass| {
-            forward.record(pass, m, 0, 0);
-            backward.record(pass, m);
-            reduce.record(pass);
-        })?;
-        let first = |b: &Buf<f32>| gpu.read(b).map(|x| wide(&x[..x.len() / r]));
-        let mut fired = Vec::new();
-        for words in &spikes.words {
-            let n = words.len() / (r * m);
-            let words = gpu.read(words)?;
-            let of = |k: usize| words[k / (n * lif.steps) * n + k % n] >> (k / n % lif.steps) & 1 != 0;
-            fired.push((0..m * lif.steps * n).map(of).collect());
-        }
-        let kept = spikes.potentials.iter().map(|u| first(u).map(Some)).collect::<Result<Vec<_>, _>>()?;
-        Ok(Run {
-            spikes: fired,
-            potentials: [vec![None], kept].concat(),
-            out: first(&out)?,
-            grads: first(&grads)?,
-            dx: first(&dx)?,
-        })
-    }
-}
-
 /// A spike may differ where the reference's potential is this close to the threshold.
 const MARGIN: f64 = 1e-5;
 /// And at most this share of spikes may.
@@ -327,61 +243,41 @@ fn compare_spikes(
 
 pub(super) fn snn(v: &Vectors, gpu: Option<&Gpu>) -> Result<Rows, GoldenError> {
     let mut rows = Rows::default();
-    let [b, inputs] = v.dims("x")?;
-    let [h1, _] = v.dims("fc1.weight")?;
-    let [h2, _] = v.dims("fc2.weight")?;
-    let [outputs, _] = v.dims("fc3.weight")?;
     let steps = v.steps()?;
-    let lif = Lif { steps, ..NEURONS };
-    let net = MlpLayout::new(&[inputs, h1, h2, outputs], lif, 0);
-    let case = Case {
-        b,
-        params: flat(v, "", &net.tensors(""), net.params())?,
-        x: v.f32("x", &[b, inputs])?,
-        target: v.f32("target", &[b, outputs])?,
-        grad_out: v.f32("grad_out", &[b, outputs])?,
-        net,
-    };
-    let mut compare = |backend, name: &str, run: Run| -> Result<(), GoldenError> {
-        let (agrees, spikes) = compare_spikes(v, &lif, b, &run.spikes)?;
-        for c in spikes {
-            rows.push(backend, c);
-        }
-        // Samples that went their own way are not compared.
-        let only = |name: &str, got: &[f64]| -> Result<Vec<f64>, GoldenError> {
-            let want = v.f32s(name, got.len())?;
-            let per = got.len() / b;
-            let pick = |(k, &x): (usize, &f64)| if agrees[k / per] { x } else { want[k].into() };
-            Ok(got.iter().enumerate().map(pick).collect())
-        };
-        for (l, u) in run.potentials.iter().enumerate() {
-            let Some(u) = u else { continue };
-            // [S, B, N] in the file.
-            let name = format!("u{}", l + 1);
-            let want = swapped(&v.f32s(&name, u.len())?, steps, b);
-            let per = u.len() / b;
-            let pick = |(k, &x): (usize, &f64)| if agrees[k / per] { x } else { want[k].into() };
-            let u: Vec<f64> = u.iter().enumerate().map(pick).collect();
-            rows.tensor_dev(v, backend, &name, &swapped(&u, b, steps))?;
-        }
-        rows.tensor_dev(v, backend, "out", &only("out", &run.out)?)?;
-        let grad = |t: &str| format!("grad_{name}.{t}");
-        rows.tensor_dev(v, backend, &grad("x"), &only(&grad("x"), &run.dx)?)?;
-        // Weights see all samples.
-        if agrees.iter().all(|&a| a) {
-            for t in case.net.tensors("") {
-                rows.tensor_dev(v, backend, &grad(&t.name), &run.grads[t.range()])?;
-            }
-        }
-        Ok(())
-    };
     for (name, detach_reset) in CONVENTIONS {
-        let net = MlpLayout { lif: Some(Lif { detach_reset, ..lif }), ..case.net.clone() };
-        compare(Backend::CpuF64, name, case.twin::<f64>(&net))?;
-        compare(Backend::CpuF32, name, case.twin::<f32>(&net))?;
-        if let Some(gpu) = gpu {
-            compare(Backend::Gpu, name, case.on_gpu(gpu, &net)?)?;
-        }
+        let lif = Lif { steps, detach_reset, ..NEURONS };
+        let case = Network::of(v, lif)?;
+        let b = case.m;
+        case.each(gpu, |backend, pass| {
+            let (agrees, spikes) = compare_spikes(v, &lif, b, &pass.spikes)?;
+            for c in spikes {
+                rows.push(backend, c);
+            }
+            // Samples that went their own way are not compared.
+            let only = |got: &[f64], want: &[f32]| -> Vec<f64> {
+                let per = got.len() / b;
+                let pick = |(k, &x): (usize, &f64)| if agrees[k / per] { x } else { want[k].into() };
+                got.iter().enumerate().map(pick).collect()
+            };
+            for (l, u) in pass.hidden.iter().enumerate() {
+                let Some(u) = u else { continue };
+                // [S, B, N] in the file.
+                let name = format!("u{}", l + 1);
+                let u = only(u, &swapped(&v.f32s(&name, u.len())?, steps, b));
+                rows.tensor_dev(v, backend, &name, &swapped(&u, b, steps))?;
+            }
+            let grad = |t: &str| format!("grad_{name}.{t}");
+            for (name, got) in [("out".to_string(), &pass.out), (grad("x"), &pass.dx)] {
+                rows.tensor_dev(v, backend, &name, &only(got, &v.f32s(&name, got.len())?))?;
+            }
+            // Weights see all samples.
+            if agrees.iter().all(|&a| a) {
+                for t in case.net.tensors("") {
+                    rows.tensor_dev(v, backend, &grad(&t.name), &pass.grads[t.range()])?;
+                }
+            }
+            Ok(())
+        })?;
     }
     Ok(rows)
 }

@@ -5,14 +5,9 @@
 //! `loss = mean over samples of max(−adv·ratio, −adv·clamp(ratio, 1−ε, 1+ε)) − ent_coef·entropy`, `logp = Σ_a π ln σ(x) + (1−π) ln σ(−x)`. The first `skip`
 //! rows of a replica's logits belong to no sample (the state in front of a sequence) and get no gradient.
 
-use super::compare::{Comparison, Tol, compare_scaled};
-use super::cost::{Cost, EXP, LOG_SIGMOID, SIGMOID};
-use super::inputs::{Sample, column, widen, widen_rows};
-use super::ppo_policy_loss::TERMS;
-use super::twin::check_trips;
-use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source, fold_groups};
+use super::common::*;
+use super::ppo_policy_loss::{TERMS, sample_scalars};
 use crate::nets::bernoulli::log_sigmoid;
-use crate::num::real::Real;
 use rayon::prelude::*;
 
 pub const SHADER: Source = shader!("shaders/", "bernoulli_policy_loss");
@@ -123,17 +118,11 @@ host! {
         d_logits: f32 = of_len(r * (skip + m) * a),
         terms: f32 = of_len(r * m * 4),
     }
-}
-
-impl BernoulliPolicyLossBound {
-    pub fn record(&self, pass: &mut wgpu::ComputePass) {
-        let s = &self.spec;
-        let immediates = [s.m as u32, s.skip as u32, s.clip.into()];
-        self.bound.record(pass, fold_groups(s.r * (s.skip + s.m), WG), &immediates);
-    }
+    record |s| fold_groups(s.r * (s.skip + s.m), WG), with [s.m as u32, s.skip as u32, s.clip.into()];
 }
 
 /// Inputs of a minibatch on the GPU's side of a check or of golden vectors.
+#[derive(Clone, Default)]
 pub struct Inputs {
     pub logits: Vec<f32>,
     pub action: Vec<f32>,
@@ -148,22 +137,9 @@ pub fn bernoulli_policy_loss_gpu(
     hyper: &[Hyper],
     x: &Inputs,
 ) -> Result<(Vec<f32>, Vec<f32>), GpuError> {
-    let d_logits = gpu.alloc("bernoulli_policy_loss.d_logits", &[s.r, s.skip + s.m, s.a], Fill::Poison)?;
-    let terms = gpu.alloc("bernoulli_policy_loss.terms", &[s.r, s.m, 4], Fill::Poison)?;
-    let bound = BernoulliPolicyLoss::new(gpu, s)?.bind(
-        gpu,
-        &gpu.upload("bernoulli_policy_loss.logits", &[s.r, s.skip + s.m, s.a], &x.logits)?,
-        &gpu.upload("bernoulli_policy_loss.mb_action", &[s.r, s.m, s.a], &x.action)?,
-        &gpu.upload("bernoulli_policy_loss.mb_scalars", &[s.r, s.m], &x.scalars)?,
-        &gpu.upload("bernoulli_policy_loss.stats", &[s.r], &x.stats)?,
-        &gpu.upload(
-            "bernoulli_policy_loss.hyper",
-            &[s.r],
-            &hyper.iter().map(Hyper::row).collect::<Vec<_>>(),
-        )?,
-        &d_logits,
-        &terms,
-    );
+    let rows: Vec<_> = hyper.iter().map(Hyper::row).collect();
+    bind!(gpu, bound = BernoulliPolicyLoss::new(gpu, s)?; logits = x.logits, mb_action = x.action, mb_scalars = x.scalars,
+        stats = x.stats, hyper = rows, d_logits[s.r * (s.skip + s.m) * s.a], terms[s.r * s.m * 4]);
     gpu.run(|pass| bound.record(pass))?;
     Ok((gpu.read(&d_logits)?, gpu.read(&terms)?))
 }
@@ -179,15 +155,7 @@ pub fn sample_inputs(s: &Spec, hyper: &[Hyper], seed: u32) -> Inputs {
         .map(|i| {
             let side = |k: usize| if action[k] > 0.5 { f64::from(own[k]) } else { -f64::from(own[k]) };
             let logp: f64 = (i * s.a..(i + 1) * s.a).map(|k| log_sigmoid(side(k))).sum();
-            let mut log_ratio = draw.unit() - 0.5;
-            let eps = hyper[i / s.m].clip_eps;
-            if ((log_ratio.exp() - 1.0).abs() - eps).abs() < 1e-3 {
-                log_ratio = 0.5 * (1.0 - eps).ln();
-            }
-            let [advantage, ret, value] = draw.normal(3, 2.0)[..] else {
-                unreachable!("three numbers were drawn")
-            };
-            [(logp - log_ratio) as f32, advantage, ret, value]
+            sample_scalars(&mut draw, logp, hyper[i / s.m].clip_eps)
         })
         .collect();
     let stats = draw.uniform(s.r, 0.3, 0.9).into_iter().map(|inverse| [inverse - 0.6, inverse]).collect();
@@ -236,13 +204,8 @@ pub fn check(gpu: &Gpu, s: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError
                     _ => magnitude[i],
                 })
                 .collect();
-            rows.push(compare_scaled(
-                &format!("{name}, {how}"),
-                &column(&got_terms, 4, c),
-                &want,
-                &scale,
-                TOL,
-            ));
+            let got = column(&got_terms, 4, c);
+            rows.push(compare_scaled(&format!("{name}, {how}"), &got, &want, &scale, TOL));
         }
     }
     Ok(rows)

@@ -37,10 +37,7 @@ pub struct Args {
 
 /// The normals of actions 4·`block` … 4·`block` + 3.
 fn four_normals<F: Real<Elem = F, Word = u32>>(key: [u32; 2], env: u32, clock: u32, block: u32) -> [F; 4] {
-    let w = draw(key, Stream::Explore, env, clock, block);
-    let (z0, z1) = F::normal_pair(w[0], w[1]);
-    let (z2, z3) = F::normal_pair(w[2], w[3]);
-    [z0, z1, z2, z3]
+    normals_of(draw(key, Stream::Explore, env, clock, block))
 }
 
 /// One environment: outputs `z` `[A]` of the network to `action` `[A]`.

@@ -60,10 +60,7 @@ pub(crate) fn four_normals<F: Real<Elem = F, Word = u32>>(
     clock: u32,
     block: usize,
 ) -> [F; 4] {
-    let w = draw(key, Stream::Action, env as u32, clock, block as u32);
-    let (z0, z1) = F::normal_pair(w[0], w[1]);
-    let (z2, z3) = F::normal_pair(w[2], w[3]);
-    [z0, z1, z2, z3]
+    normals_of(draw(key, Stream::Action, env as u32, clock, block as u32))
 }
 
 /// `params` `[R, P]` with `log_std` `[A]` at `ls_off`; `keys` `[R]` = (seed, replica id); `mean` `[R, b, A]`; `action` `[R, b, A]` from
@@ -173,20 +170,10 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
         gpu.write(&logprob_buf, &[0.0; 3]);
         gpu.run(|pass| bound.record(pass, &at))?;
         let how = if greedy { "greedy" } else { "sampled" };
-        rows.push(compare_scaled(
-            &format!("{how} action"),
-            &gpu.read(&action_buf)?,
-            &action,
-            &action_scale,
-            TOL_ACTION,
-        ));
-        rows.push(compare_scaled(
-            &format!("{how} logprob"),
-            &gpu.read(&logprob_buf)?,
-            &logprob,
-            &logprob_scale,
-            TOL_LOGPROB,
-        ));
+        let (got_action, got_logprob) = (gpu.read(&action_buf)?, gpu.read(&logprob_buf)?);
+        let scales = (&action_scale, &logprob_scale);
+        rows.push(compare_scaled(&format!("{how} action"), &got_action, &action, scales.0, TOL_ACTION));
+        rows.push(compare_scaled(&format!("{how} logprob"), &got_logprob, &logprob, scales.1, TOL_LOGPROB));
     }
     Ok(rows)
 }

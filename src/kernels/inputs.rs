@@ -25,8 +25,13 @@ impl Sample {
     }
     /// `n` normal numbers of mean 0.
     pub fn normal(&mut self, n: usize, std: f64) -> Vec<f32> {
-        (0..n).map(|_| (std * f64::normal_pair(self.word(), self.word()).0) as f32).collect()
+        (0..n).flat_map(|_| self.normals::<1>(std)).collect()
     }
+    /// N normal numbers of mean 0.
+    pub fn normals<const N: usize>(&mut self, std: f64) -> [f32; N] {
+        [(); N].map(|()| (std * f64::normal_pair(self.word(), self.word()).0) as f32)
+    }
+
     /// A replica's Philox key each.
     pub fn keys(&mut self, replicas: usize) -> Vec<[u32; 2]> {
         (0..replicas as u32).map(|r| [self.word(), r]).collect()

@@ -12,11 +12,7 @@
 //! step count and the corrections c = 1 − βᵗ, which follow `c ← βc + (1 − β)`. The same holds of a replica whose gradient is not finite. With a
 //! target of 0 the rate stays as scheduled and no step is left out for its divergence.
 
-use super::compare::{Comparison, Tol, compare_exact, compare_scaled};
-use super::cost::{Cost, EXP};
-use super::inputs::widen;
-use crate::gpu::{Gpu, GpuError, Prelude, Source, fold_groups};
-use crate::num::real::Real;
+use super::common::*;
 
 pub const SHADER: Source = shader!("shaders/", "kl_control");
 
@@ -251,29 +247,28 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
         kl_control_cpu(spec, step == 0, means, &norms64, &hyper64, &limits64, &mut want);
     }
 
-    let means = gpu.upload("kl_control.means", &[STEPS, r, c], &means)?;
-    let norms = gpu.upload("kl_control.norms", &[r, 2], &norms)?;
-    let hyper = gpu.upload("kl_control.hyper", &[r, 8], &hyper)?;
-    let limits = gpu.upload("kl_control.limits", &[r, 2], limits.as_flattened())?;
-    let start: Vec<f32> = start.iter().flat_map(Pace::row).collect();
-    let pace = gpu.upload("kl_control.pace", &[r, 8], &start)?;
-    let bound = KlControl::new(gpu, spec)?.bind(gpu, &means, &norms, &hyper, &limits, &pace);
+    let (limits, pace) = (limits.concat(), start.iter().flat_map(Pace::row).collect::<Vec<f32>>());
+    bind!(gpu, bound = KlControl::new(gpu, spec)?; means, norms, hyper, limits, pace);
     gpu.run(|pass| (0..STEPS).for_each(|step| bound.record(pass, step)))?;
     let got: Vec<Pace<f32>> = gpu.read(&pace)?.chunks_exact(8).map(Pace::from_row).collect();
 
-    let column = |of: fn(&Pace<f32>) -> f32| got.iter().map(of).collect::<Vec<f32>>();
-    let judged = |of: fn(&Pace<f64>) -> f64| want.iter().map(of).collect::<Vec<f64>>();
-    let scaled = |name: &str, got: Vec<f32>, want: Vec<f64>| compare_scaled(name, &got, &want, &want, TOL);
-    let counts = |of: fn(&Pace<f32>) -> f32| got.iter().map(of).map(f32::to_bits).collect::<Vec<u32>>();
-    let exact =
-        |of: fn(&Pace<f64>) -> f64| want.iter().map(of).map(|x| (x as f32).to_bits()).collect::<Vec<u32>>();
+    let got: Vec<Pace<f64>> = got.iter().map(Pace::wide).collect();
+    let all = |of: fn(&Pace<f64>) -> f64| [&got, &want].map(|x| x.iter().map(of).collect::<Vec<f64>>());
+    let scaled = |name: &str, of: fn(&Pace<f64>) -> f64| {
+        let [got, want] = all(of);
+        compare_scaled(name, &got.iter().map(|&x| x as f32).collect::<Vec<_>>(), &want, &want, TOL)
+    };
+    let exact = |name: &str, of: fn(&Pace<f64>) -> f64| {
+        let [got, want] = all(of).map(|x| x.iter().map(|&x| (x as f32).to_bits()).collect::<Vec<_>>());
+        compare_exact(name, &got, &want)
+    };
     Ok(vec![
-        scaled("rate", column(|p| p.rate), judged(|p| p.rate)),
-        scaled("correction 1", column(|p| p.corrections[0]), judged(|p| p.corrections[0])),
-        scaled("correction 2", column(|p| p.corrections[1]), judged(|p| p.corrections[1])),
-        compare_exact("live", &counts(|p| p.live), &exact(|p| p.live)),
-        compare_exact("steps", &counts(|p| p.steps), &exact(|p| p.steps)),
-        compare_exact("skipped", &counts(|p| p.skipped), &exact(|p| p.skipped)),
+        scaled("rate", |p| p.rate),
+        scaled("correction 1", |p| p.corrections[0]),
+        scaled("correction 2", |p| p.corrections[1]),
+        exact("live", |p| p.live),
+        exact("steps", |p| p.steps),
+        exact("skipped", |p| p.skipped),
     ])
 }
 

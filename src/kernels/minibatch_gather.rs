@@ -103,16 +103,8 @@ pub fn check(gpu: &Gpu, s: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError
         minibatch_gather_cpu(s, which, &keys, &obs, &action, &mut want_obs, &mut want_action);
         gpu.run(|pass| bound.record(pass, which))?;
         let (got_obs, got_action) = (gpu.read(&mb_obs)?, gpu.read(&mb_action)?);
-        rows.push(compare_exact(
-            &format!("mb_obs, minibatch {mb}"),
-            bytemuck::cast_slice(&got_obs),
-            &want_obs,
-        ));
-        rows.push(compare_exact(
-            &format!("mb_action, minibatch {mb}"),
-            bytemuck::cast_slice(&got_action),
-            &want_action,
-        ));
+        rows.push(compare_exact(&format!("mb_obs, minibatch {mb}"), &bits(&got_obs), &want_obs));
+        rows.push(compare_exact(&format!("mb_action, minibatch {mb}"), &bits(&got_action), &want_action));
     }
     Ok(rows)
 }

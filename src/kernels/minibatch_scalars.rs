@@ -94,12 +94,8 @@ pub fn check(gpu: &Gpu, s: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError
         let mut want = vec![[0u32; 4]; s.r * s.m];
         minibatch_scalars_cpu(s, which, &keys, &logprob, &advantage, &returns, &value, &mut want);
         gpu.run(|pass| bound.record(pass, which))?;
-        let got = gpu.read(&out)?;
-        rows.push(compare_exact(
-            &format!("mb_scalars, minibatch {mb}"),
-            bytemuck::cast_slice(&got),
-            want.as_flattened(),
-        ));
+        let (got, want) = (bits(gpu.read(&out)?.as_flattened()), want.as_flattened());
+        rows.push(compare_exact(&format!("mb_scalars, minibatch {mb}"), &got, want));
     }
     Ok(rows)
 }

@@ -31,7 +31,7 @@ macro_rules! imports {
 pub use imports;
 
 /// The host side of a kernel, in its module beside `Spec`, `SHADER` and `prelude`: the compiled kernel, and the kernel with its buffers, for which the
-/// module writes `record`, or says behind `bind` how many workgroups do it all where nothing changes from one dispatch to the next.
+/// module writes `record`, or says behind `bind` how many workgroups do it all, `with` which immediates, where nothing changes from one dispatch to the next.
 ///
 /// `fits` says what a device must be able to do. `bind` lists the buffers in binding order; `of_len` and `at_least` are those of [`Buf`](crate::gpu::Buf),
 /// with lengths from the pattern of the `Spec`, and a buffer without either is one that `record` points into: under its name the bound kernel has the
@@ -44,7 +44,7 @@ macro_rules! host {
         $(fits |$gpu:pat_param, $spec:pat_param| $fits:expr;)?
         $(#[doc = $shapes:literal])+
         bind |$sizes:pat_param| { $($buf:ident: $of:ty $(= $holds:ident($len:expr))?),* $(,)? }
-        $(record |$at:pat_param| $groups:expr;)?
+        $(record |$at:pat_param| $groups:expr $(, with $immediates:expr)?;)?
     ) => {
         $crate::kernels::host!(@types $kernel, $bound, [$($most)?], [$($buf)*] $(, |$gpu, $spec| $fits)?);
 
@@ -62,7 +62,7 @@ macro_rules! host {
         $(impl $bound {
             pub fn record(&self, pass: &mut $crate::gpu::wgpu::ComputePass) {
                 let $at = &self.spec;
-                self.bound.record(pass, $groups, &[]);
+                self.bound.record(pass, $groups, &$crate::kernels::host!(@immediates $($immediates)?));
             }
         })?
     };
@@ -101,6 +101,12 @@ macro_rules! host {
                 Ok($kernel { spec: Clone::clone(spec), kernel $(, $most)? })
             }
         }
+    };
+    (@immediates) => {
+        []
+    };
+    (@immediates $immediates:expr) => {
+        $immediates
     };
     (@raw $buf:ident) => {
         &$buf.raw

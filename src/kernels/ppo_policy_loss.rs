@@ -5,12 +5,7 @@
 //! `logp = Σ_a −z²/2 − log_std − ½ ln 2π`, `z = (action − mean)/std`, `entropy = Σ_a ½ + ½ ln 2π + log_std`, and
 //! `adv = (advantage − stats.0)·stats.1`. Where the clipped branch is larger outside the clip range, no gradient passes.
 
-use super::compare::{Comparison, Tol, compare_scaled};
-use super::cost::{Cost, EXP};
-use super::inputs::{Sample, column, widen, widen_rows};
-use super::twin::check_trips;
-use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source, fold_groups};
-use crate::num::real::Real;
+use super::common::*;
 use rayon::prelude::*;
 
 pub const SHADER: Source = shader!("shaders/", "ppo_policy_loss");
@@ -138,16 +133,11 @@ host! {
         d_mean: f32 = of_len(r * m * a),
         terms: f32 = of_len(r * m * (a + 4)),
     }
-}
-
-impl PpoPolicyLossBound {
-    pub fn record(&self, pass: &mut wgpu::ComputePass) {
-        let s = &self.spec;
-        self.bound.record(pass, fold_groups(s.r * s.m, WG), &[s.m as u32, s.ls_off as u32]);
-    }
+    record |s| fold_groups(s.r * s.m, WG), with [s.m as u32, s.ls_off as u32];
 }
 
 /// Inputs of a minibatch on the GPU's side of a check or of golden vectors.
+#[derive(Clone, Default)]
 pub struct Inputs {
     pub params: Vec<f32>,
     pub mean: Vec<f32>,
@@ -163,19 +153,9 @@ pub fn ppo_policy_loss_gpu(
     hyper: &[Hyper],
     x: &Inputs,
 ) -> Result<(Vec<f32>, Vec<f32>), GpuError> {
-    let d_mean = gpu.alloc("ppo_policy_loss.d_mean", &[s.r, s.m, s.a], Fill::Poison)?;
-    let terms = gpu.alloc("ppo_policy_loss.terms", &[s.r, s.m, s.a + 4], Fill::Poison)?;
-    let bound = PpoPolicyLoss::new(gpu, s)?.bind(
-        gpu,
-        &gpu.upload("ppo_policy_loss.params", &[s.r, s.p], &x.params)?,
-        &gpu.upload("ppo_policy_loss.mean", &[s.r, s.m, s.a], &x.mean)?,
-        &gpu.upload("ppo_policy_loss.mb_action", &[s.r, s.m, s.a], &x.action)?,
-        &gpu.upload("ppo_policy_loss.mb_scalars", &[s.r, s.m], &x.scalars)?,
-        &gpu.upload("ppo_policy_loss.stats", &[s.r], &x.stats)?,
-        &gpu.upload("ppo_policy_loss.hyper", &[s.r], &hyper.iter().map(Hyper::row).collect::<Vec<_>>())?,
-        &d_mean,
-        &terms,
-    );
+    let rows: Vec<_> = hyper.iter().map(Hyper::row).collect();
+    bind!(gpu, bound = PpoPolicyLoss::new(gpu, s)?; params = x.params, mean = x.mean, mb_action = x.action,
+        mb_scalars = x.scalars, stats = x.stats, hyper = rows, d_mean[s.r * s.m * s.a], terms[s.r * s.m * (s.a + 4)]);
     gpu.run(|pass| bound.record(pass))?;
     Ok((gpu.read(&d_mean)?, gpu.read(&terms)?))
 }
@@ -186,6 +166,16 @@ pub fn sample_hyper(r: usize) -> Vec<Hyper> {
     replicas
         .map(|r| Hyper { clip_eps: f64::from(0.2 + 0.01 * r), ent_coef: f64::from(0.01 * (1.0 + r)) })
         .collect()
+}
+
+/// (old logprob, advantage, return, old value) of a sample whose action now has `logp`, 1e-3 away from the edges of its clip range.
+pub(super) fn sample_scalars(draw: &mut Sample, logp: f64, clip_eps: f64) -> [f32; 4] {
+    let mut log_ratio = draw.unit() - 0.5;
+    if ((log_ratio.exp() - 1.0).abs() - clip_eps).abs() < 1e-3 {
+        log_ratio = 0.5 * (1.0 - clip_eps).ln();
+    }
+    let [advantage, ret, value] = draw.normals(2.0);
+    [(logp - log_ratio) as f32, advantage, ret, value]
 }
 
 /// A minibatch whose log-ratios spread over (−0.5, 0.5) but keep 1e-3 away from the edges of the clip range, where f32 and f64 may
@@ -210,15 +200,7 @@ pub fn sample_inputs(s: &Spec, hyper: &[Hyper], seed: u32) -> Inputs {
                     -0.5 * z * z - ls - 0.918_938_533_204_672_7
                 })
                 .sum();
-            let mut log_ratio = draw.unit() - 0.5;
-            let eps = hyper[i / s.m].clip_eps;
-            if ((log_ratio.exp() - 1.0).abs() - eps).abs() < 1e-3 {
-                log_ratio = 0.5 * (1.0 - eps).ln();
-            }
-            let [advantage, ret, value] = draw.normal(3, 2.0)[..] else {
-                unreachable!("three numbers were drawn")
-            };
-            [(logp - log_ratio) as f32, advantage, ret, value]
+            sample_scalars(&mut draw, logp, hyper[i / s.m].clip_eps)
         })
         .collect();
     let stats = draw.uniform(s.r, 0.3, 0.9).into_iter().map(|inverse| [inverse - 0.6, inverse]).collect();

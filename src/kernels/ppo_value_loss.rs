@@ -3,11 +3,7 @@
 //! `v_loss = mean over M of ½(V − ret)²`, or clipped `½ max((V − ret)², (V_old + clamp(V − V_old, −ε, ε) − ret)²)`; where the clipped
 //! branch is larger outside the clip range, no gradient passes.
 
-use super::compare::{Comparison, Tol, compare_scaled};
-use super::cost::Cost;
-use super::inputs::{Sample, widen, widen_rows};
-use crate::gpu::{Fill, Gpu, GpuError, Prelude, Source, fold_groups};
-use crate::num::real::Real;
+use super::common::*;
 use rayon::prelude::*;
 
 pub const SHADER: Source = shader!("shaders/", "ppo_value_loss");
@@ -106,14 +102,7 @@ host! {
         d_value: f32 = of_len(r * (m + tail)),
         terms_v: f32 = of_len(r * m),
     }
-}
-
-impl PpoValueLossBound {
-    pub fn record(&self, pass: &mut wgpu::ComputePass) {
-        let s = &self.spec;
-        let immediates = [s.m as u32, s.tail as u32, s.clip.into()];
-        self.bound.record(pass, fold_groups(s.r * (s.m + s.tail), WG), &immediates);
-    }
+    record |s| fold_groups(s.r * (s.m + s.tail), WG), with [s.m as u32, s.tail as u32, s.clip.into()];
 }
 
 /// Runs the shader once: (d_value, terms_v).
@@ -124,13 +113,9 @@ pub fn ppo_value_loss_gpu(
     value: &[f32],
     mb_scalars: &[[f32; 4]],
 ) -> Result<(Vec<f32>, Vec<f32>), GpuError> {
-    let d_value = gpu.alloc("ppo_value_loss.d_value", &[s.r, s.m + s.tail], Fill::Poison)?;
-    let terms_v = gpu.alloc("ppo_value_loss.terms_v", &[s.r, s.m, 1], Fill::Poison)?;
-    let value = gpu.upload("ppo_value_loss.value", &[s.r, s.m + s.tail], value)?;
-    let scalars = gpu.upload("ppo_value_loss.mb_scalars", &[s.r, s.m], mb_scalars)?;
     let rows: Vec<_> = hyper.iter().map(Hyper::row).collect();
-    let hyper = gpu.upload("ppo_value_loss.hyper", &[s.r], &rows)?;
-    let bound = PpoValueLoss::new(gpu, s)?.bind(gpu, &value, &scalars, &hyper, &d_value, &terms_v);
+    bind!(gpu, bound = PpoValueLoss::new(gpu, s)?; value, mb_scalars, hyper = rows, d_value[s.r * (s.m + s.tail)],
+        terms_v[s.r * s.m]);
     gpu.run(|pass| bound.record(pass))?;
     Ok((gpu.read(&d_value)?, gpu.read(&terms_v)?))
 }
@@ -141,7 +126,7 @@ pub fn sample_inputs(s: &Spec, hyper: &[Hyper], seed: u32) -> (Vec<f32>, Vec<[f3
     let mut draw = Sample::new(seed, 6);
     let one = |i: usize| loop {
         let clip_eps = hyper[i / s.m].clip_eps;
-        let [v, ret, step] = draw.normal(3, 1.0)[..] else { unreachable!("three numbers were drawn") };
+        let [v, ret, step] = draw.normals::<3>(1.0);
         let old = v - 0.4 * step;
         let (held, free) = (old + (v - old).clamp(-clip_eps as f32, clip_eps as f32) - ret, v - ret);
         let distance = f64::from((v - old).abs()) - clip_eps;

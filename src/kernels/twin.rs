@@ -63,6 +63,12 @@ pub fn assert_inside(kernel: &str, what: &str, offset: usize, len: usize, all: u
     assert!(offset + len <= all, "{kernel}: {len} elements from {offset} leave {what} of {all} elements");
 }
 
+/// The normals of a Philox block.
+pub fn normals_of<F: Real<Elem = F, Word = u32>>([w0, w1, w2, w3]: [u32; 4]) -> [F; 4] {
+    let ((z0, z1), (z2, z3)) = (F::normal_pair(w0, w1), F::normal_pair(w2, w3));
+    [z0, z1, z2, z3]
+}
+
 /// Element type of a scalar twin: f32 (same bits as the shader) or f64 (its judge).
 pub trait Scalar: Real<Elem = Self, Word = u32> + Default + Send + Sync + 'static {}
 impl<F: Real<Elem = F, Word = u32> + Default + Send + Sync + 'static> Scalar for F {}

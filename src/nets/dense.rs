@@ -226,6 +226,20 @@ struct Backward<'a> {
     outputs: usize,
 }
 
+impl<'a> Backward<'a> {
+    /// Through all layers, from all outputs.
+    fn whole(
+        net: &'a Packed,
+        rows: usize,
+        x: &'a [f32],
+        acts: &'a Activations,
+        grad: &'a mut Gradient,
+    ) -> Self {
+        let (layers, outputs) = (net.layers.len(), net.layout.outputs());
+        Backward { net, rows, x, acts, grad, weights: true, dx: None, layers, outputs }
+    }
+}
+
 impl LaneKernel for Backward<'_> {
     type Out = ();
     #[inline(always)]
@@ -289,30 +303,19 @@ pub fn backward_first(
     outputs: usize,
     grad: &mut Gradient,
 ) {
-    let layers = net.layers.len();
-    run_lanes(Backward { net, rows, x, acts, grad, weights: true, dx: None, layers, outputs });
+    run_lanes(Backward { outputs, ..Backward::whole(net, rows, x, acts, grad) });
 }
 
 /// The same from the last hidden layer on: takes the gradient before that layer's activation.
 pub fn backward_hidden(net: &Packed, rows: usize, x: &[f32], acts: &Activations, grad: &mut Gradient) {
     let layers = net.layers.len() - 1;
-    run_lanes(Backward { net, rows, x, acts, grad, weights: true, dx: None, layers, outputs: 0 });
+    run_lanes(Backward { layers, outputs: 0, ..Backward::whole(net, rows, x, acts, grad) });
 }
 
 /// Backward pass to the input alone: takes the output gradient as [`backward`] does, leaves the sums as they are, and writes the gradient by
 /// the input to `dx` `[rows, leading(inputs)]`.
 pub fn backward_input(net: &Packed, rows: usize, acts: &Activations, grad: &mut Gradient, dx: &mut [f32]) {
-    run_lanes(Backward {
-        net,
-        rows,
-        x: &[],
-        acts,
-        grad,
-        weights: false,
-        dx: Some(dx),
-        layers: net.layers.len(),
-        outputs: net.layout.outputs(),
-    });
+    run_lanes(Backward { weights: false, dx: Some(dx), ..Backward::whole(net, rows, &[], acts, grad) });
 }
 
 #[cfg(test)]

@@ -207,6 +207,17 @@ fn quantile(values: &mut [f64], q: f64) -> f64 {
     a + part * (b - a)
 }
 
+/// Each of these once, in the order of their first appearance.
+pub fn once<T: PartialEq>(items: impl IntoIterator<Item = T>) -> Vec<T> {
+    let mut out = Vec::new();
+    for item in items {
+        if !out.contains(&item) {
+            out.push(item);
+        }
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

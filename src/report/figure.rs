@@ -2,7 +2,7 @@
 //! what a paper prints, and the legend below the plot.
 
 use super::ReportError;
-use crate::num::stats::Interval;
+use crate::num::stats::{Interval, once};
 use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
@@ -49,6 +49,13 @@ pub struct Point {
     pub x_interval: Option<Interval>,
 }
 
+impl Point {
+    /// Of an x that was not measured.
+    pub fn new(x: f64, y: f64, interval: Option<Interval>) -> Point {
+        Point { x, y, interval, x_interval: None }
+    }
+}
+
 /// One line.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Series {
@@ -66,8 +73,8 @@ impl Series {
 
     /// An agent that does not learn, from one end of the x axis to the other.
     pub fn level(agent: &str, y: f64, ends: (f64, f64)) -> Series {
-        let point = |x| Point { x, y, interval: None, x_interval: None };
-        Series::new(agent, Look::Level, vec![point(ends.0), point(ends.1)])
+        let ends = [ends.0, ends.1].map(|x| Point::new(x, y, None));
+        Series::new(agent, Look::Level, ends.to_vec())
     }
 }
 
@@ -292,6 +299,11 @@ fn ticks((lo, hi): (f64, f64), log: bool, wanted: usize) -> Vec<f64> {
     }
 }
 
+/// Where a value lies on an axis, if it can be drawn there.
+fn drawn_at(y: f64, log: bool) -> Option<f64> {
+    if log { (y > 0.0).then(|| y.log10()) } else { Some(y) }.filter(|v| v.is_finite())
+}
+
 /// Smallest and largest.
 pub(crate) fn extent(xs: impl Iterator<Item = f64>) -> (f64, f64) {
     xs.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), x| (a.min(x), b.max(x)))
@@ -456,11 +468,7 @@ impl Figure {
     }
 
     fn y(&self, y: f64) -> Option<f64> {
-        match self.log_y {
-            true if y > 0.0 => Some(y.log10()).filter(|v| v.is_finite()),
-            true => None,
-            false => Some(y).filter(|v| v.is_finite()),
-        }
+        drawn_at(y, self.log_y)
     }
 
     fn legend(&self) -> Vec<(Sample, String)> {
@@ -468,13 +476,8 @@ impl Figure {
         for s in self.series.iter().filter(|s| s.look != Look::Bound && !s.points.is_empty()) {
             entries.push((Sample::Line(s.look, s.agent.clone()), s.agent.clone()));
         }
-        let mut papers: Vec<&str> = Vec::new();
-        for m in &self.marks {
-            if !papers.contains(&m.agent.as_str()) {
-                papers.push(&m.agent);
-            }
-        }
-        entries.extend(papers.iter().map(|a| (Sample::Paper(a.to_string()), format!("paper: {a}"))));
+        let papers = once(self.marks.iter().map(|m| &m.agent));
+        entries.extend(papers.into_iter().map(|a| (Sample::Paper(a.clone()), format!("paper: {a}"))));
         if self.series.iter().any(|s| s.look == Look::Bound && !s.points.is_empty()) {
             entries.push((Sample::Line(Look::Bound, String::new()), self.bound_label.clone()));
         }
@@ -665,14 +668,7 @@ impl Figure {
                         let (color, shape) = style_in(&self.palette, agent);
                         let dashes: &[(f64, f64)] = match look {
                             Look::Bound => &[(0.0, 8.0), (13.0, 21.0), (26.0, 34.0)],
-                            Look::Level => &[
-                                (0.0, 3.0),
-                                (6.0, 9.0),
-                                (12.0, 15.0),
-                                (18.0, 21.0),
-                                (24.0, 27.0),
-                                (30.0, 33.0),
-                            ],
+                            Look::Level => &[0.0, 6.0, 12.0, 18.0, 24.0, 30.0].map(|x| (x, x + 3.0)),
                             Look::Curve | Look::Points => &[(0.0, 34.0)],
                             Look::Marks => &[],
                         };
@@ -726,7 +722,7 @@ impl Bars {
     }
 
     fn y(&self, y: f64) -> Option<f64> {
-        if self.log_y { (y > 0.0).then(|| y.log10()) } else { Some(y) }.filter(|v| v.is_finite())
+        drawn_at(y, self.log_y)
     }
 
     /// Draws the bars as an SVG document, [`WIDTH_PX`] wide. `None` without a value that can be drawn.
@@ -749,12 +745,7 @@ impl Bars {
     }
 
     fn draw(&self, y_range: (f64, f64)) -> Result<Option<String>, ReportError> {
-        let mut agents: Vec<&str> = Vec::new();
-        for b in self.groups.iter().flat_map(|g| &g.1) {
-            if !agents.contains(&b.agent.as_str()) {
-                agents.push(&b.agent);
-            }
-        }
+        let agents = once(self.groups.iter().flat_map(|g| &g.1).map(|b| b.agent.as_str()));
         let names = || agents.iter().copied().chain(self.levels.iter().map(|l| l.agent.as_str()));
         let cell_px = names().map(|a| text_width_px(a, 13.0)).fold(0.0, f64::max) + 50.0;
         let columns = (((f64::from(WIDTH_PX) - 16.0) / cell_px).floor() as usize).max(1);

@@ -1,10 +1,10 @@
-//! Rows as polars frames: Parquet files, and groups with one value per seed.
+//! Rows as polars frames, and Parquet files of them.
 //!
 //! NaN becomes null on the way in and NaN again on the way out. Frames are sorted by all their keys and written by one thread with fixed
 //! settings, so that equal rows give equal files whatever order they came in.
 
 use super::{ReportError, write_whole};
-use crate::run::rows::{Cells, CurveRow, EvalRow, Row, Schema, SlotRow};
+use crate::run::rows::{Cells, Row};
 use polars::prelude::*;
 use polars_lazy::prelude::*;
 use std::path::Path;
@@ -32,26 +32,17 @@ fn column(name: &str, cells: Cells) -> Column {
     }
 }
 
-fn texts(frame: &DataFrame, name: &str) -> PolarsResult<Vec<String>> {
-    Ok(frame.column(name)?.str()?.iter().map(|v| v.unwrap_or_default().to_string()).collect())
-}
-
-fn reals(frame: &DataFrame, name: &str) -> PolarsResult<Vec<f64>> {
-    Ok(frame.column(name)?.f64()?.iter().map(|v| v.unwrap_or(f64::NAN)).collect())
-}
-
-fn counts(frame: &DataFrame, name: &str) -> PolarsResult<Vec<u32>> {
-    without_null(frame.column(name)?.u32()?.iter().collect(), name)
-}
-
 /// The cells of a column, of the kind of `like`; null becomes NaN.
 fn cells(frame: &DataFrame, name: &str, like: &Cells) -> PolarsResult<Cells> {
+    let column = frame.column(name)?;
     Ok(match like {
-        Cells::Text(_) => Cells::Text(texts(frame, name)?),
-        Cells::Real(_) => Cells::Real(reals(frame, name)?),
-        Cells::Count(_) => Cells::Count(counts(frame, name)?),
-        Cells::Long(_) => Cells::Long(without_null(frame.column(name)?.u64()?.iter().collect(), name)?),
-        Cells::Maybe(_) => Cells::Maybe(frame.column(name)?.u32()?.iter().collect()),
+        Cells::Text(_) => {
+            Cells::Text(column.str()?.iter().map(|v| v.unwrap_or_default().to_string()).collect())
+        }
+        Cells::Real(_) => Cells::Real(column.f64()?.iter().map(|v| v.unwrap_or(f64::NAN)).collect()),
+        Cells::Count(_) => Cells::Count(without_null(column.u32()?.iter().collect(), name)?),
+        Cells::Long(_) => Cells::Long(without_null(column.u64()?.iter().collect(), name)?),
+        Cells::Maybe(_) => Cells::Maybe(column.u32()?.iter().collect()),
     })
 }
 
@@ -148,84 +139,4 @@ pub fn read<R: Row>(path: &Path, schema: &R::Schema) -> Result<Vec<R>, ReportErr
     };
     table(&path.display().to_string(), fill())?;
     Ok(rows)
-}
-
-/// The values of one quantity over the seeds of one run and swept value.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SeedGroup<K> {
-    pub agent: String,
-    /// In the order of [`Schema::labels`].
-    pub labels: Vec<String>,
-    /// The swept value.
-    pub at: f64,
-    /// What tells the groups of one run and swept value apart: metric, slot or update.
-    pub key: K,
-    /// Seeds with a value, ascending.
-    pub seeds: Vec<u32>,
-    /// One value per seed, in the quantity's unit.
-    pub values: Vec<f64>,
-}
-
-/// Groups with the values of `value` over seeds; nulls are left out, so a seed without a value has no say.
-fn over_seeds(frame: &DataFrame, schema: &Schema, key: &str, value: &str) -> PolarsResult<DataFrame> {
-    let labels = schema.labels.iter().map(|l| l.name);
-    let keys: Vec<Expr> =
-        ["agent"].into_iter().chain(labels).chain([schema.swept.name, key]).map(col).collect();
-    let mut order = keys.clone();
-    order.push(col("seed"));
-    frame
-        .clone()
-        .lazy()
-        .filter(col(value).is_not_null())
-        .sort_by_exprs(&order, SortMultipleOptions::default().with_maintain_order(true))
-        .group_by_stable(&keys)
-        .agg([col("seed").alias("seeds"), col(value).alias("values")])
-        .collect()
-}
-
-fn groups<K>(grouped: &DataFrame, schema: &Schema, keys: Vec<K>) -> PolarsResult<Vec<SeedGroup<K>>> {
-    let (agent, at) = (texts(grouped, "agent")?, reals(grouped, schema.swept.name)?);
-    let labels =
-        schema.labels.iter().map(|l| texts(grouped, l.name)).collect::<PolarsResult<Vec<Vec<String>>>>()?;
-    let (seeds, values) = (grouped.column("seeds")?.list()?, grouped.column("values")?.list()?);
-    let list = |column: &ListChunked, i: usize| {
-        column.get_as_series(i).ok_or_else(|| polars_err!(ComputeError: "group {i} is empty"))
-    };
-    let group = |(i, key): (usize, K)| {
-        Ok(SeedGroup {
-            agent: agent[i].clone(),
-            labels: labels.iter().map(|l| l[i].clone()).collect(),
-            at: at[i],
-            key,
-            seeds: list(seeds, i)?.u32()?.iter().flatten().collect(),
-            values: list(values, i)?.f64()?.iter().flatten().collect(),
-        })
-    };
-    keys.into_iter().enumerate().map(group).collect()
-}
-
-/// Groups of a frame of [`EvalRow`]s: one per run, swept value and metric.
-pub fn eval_groups(frame: &DataFrame, schema: &Schema) -> Result<Vec<SeedGroup<String>>, ReportError> {
-    let grouped = table(EvalRow::NAME, over_seeds(frame, schema, "metric", "mean"))?;
-    table(EvalRow::NAME, texts(&grouped, "metric").and_then(|keys| groups(&grouped, schema, keys)))
-}
-
-/// Groups of the column `value` of a frame of [`SlotRow`]s: one per run, swept value and slot.
-pub fn slot_groups(
-    frame: &DataFrame,
-    schema: &Schema,
-    value: &str,
-) -> Result<Vec<SeedGroup<u32>>, ReportError> {
-    let grouped = table(SlotRow::NAME, over_seeds(frame, schema, "slot", value))?;
-    table(SlotRow::NAME, counts(&grouped, "slot").and_then(|keys| groups(&grouped, schema, keys)))
-}
-
-/// Groups of the column `value` of a frame of [`CurveRow`]s: one per run, swept value and update.
-pub fn curve_groups(
-    frame: &DataFrame,
-    schema: &Schema,
-    value: &str,
-) -> Result<Vec<SeedGroup<u32>>, ReportError> {
-    let grouped = table(CurveRow::NAME, over_seeds(frame, schema, "update", value))?;
-    table(CurveRow::NAME, counts(&grouped, "update").and_then(|keys| groups(&grouped, schema, keys)))
 }

@@ -1,6 +1,6 @@
 //! Typed rows → polars → Parquet, tables, SVG figures and pages that stand beside a paper's printed results.
 //!
-//! [`frames`] keeps rows in Parquet and averages over seeds, [`figure`] draws, [`page`] turns Markdown into one HTML file. A task's report, which
+//! [`frames`] keeps rows in Parquet, [`figure`] draws, [`page`] turns Markdown into one HTML file. A task's report, which
 //! lies in the task's folder, chooses its sentences from the numbers and hands in its columns and colours; [`bench`](mod@bench) is that of benchmarks.
 
 pub mod bench;
@@ -14,6 +14,7 @@ pub(crate) mod words;
 pub use error::ReportError;
 pub(crate) use error::write_whole;
 
+use crate::files::if_there;
 use crate::run::rows::{ActivityRow, CurveRow, EnergyRow, EvalRow, Manifest, Row, Rows, Schema, SlotRow};
 use polars::prelude::DataFrame;
 use std::collections::BTreeMap;
@@ -48,15 +49,8 @@ pub(crate) fn write_rows(
     schema: &Schema,
     manifest: &Manifest,
 ) -> Result<Vec<PathBuf>, ReportError> {
-    let (tables, _) = Tables::of_rows(dir, rows, schema, manifest)?;
+    let tables = Tables::of_rows(dir, rows, schema, manifest)?;
     Ok(tables.paths.into_iter().chain([tables.manifest]).collect())
-}
-
-/// Frames of rows that a report takes means over seeds from.
-pub(crate) struct Means {
-    pub(crate) curves: DataFrame,
-    pub(crate) evals: DataFrame,
-    pub(crate) slots: DataFrame,
 }
 
 /// Tables and manifest of a job, written to its folder.
@@ -70,14 +64,14 @@ impl Tables {
     /// Writes each frame as Parquet under its name, and the manifest, to `dir`, which is created if it is not there.
     pub(crate) fn write(
         dir: &Path,
-        frames: &mut [(&str, &mut DataFrame)],
+        frames: Vec<(&str, DataFrame)>,
         manifest: &Manifest,
     ) -> Result<Tables, ReportError> {
         std::fs::create_dir_all(dir).map_err(|source| ReportError::Io { path: dir.to_path_buf(), source })?;
         let mut paths = Vec::new();
-        for (name, frame) in frames {
-            let path = dir.join(*name);
-            frames::write_parquet(&path, frame)?;
+        for (name, mut frame) in frames {
+            let path = dir.join(name);
+            frames::write_parquet(&path, &mut frame)?;
             paths.push(path);
         }
         let path = dir.join("manifest.json");
@@ -85,36 +79,27 @@ impl Tables {
         Ok(Tables { dir: dir.to_path_buf(), manifest: path, paths })
     }
 
-    /// [`Tables::write`] of a task's rows, with the frames that a report takes means from. Nothing is written if two rows have the same keys. A table
-    /// of activity is there only if there is any.
+    /// [`Tables::write`] of a task's rows. Nothing is written if two rows have the same keys. A table of activity is there only if there is any.
     pub(crate) fn of_rows(
         dir: &Path,
         rows: &Rows,
         schema: &Schema,
         manifest: &Manifest,
-    ) -> Result<(Tables, Means), ReportError> {
-        let (mut energy, mut activity) =
-            (frames::frame(&rows.energy, schema)?, frames::frame(&rows.activity, schema)?);
-        let mut means = Means {
-            curves: frames::frame(&rows.curves, schema)?,
-            evals: frames::frame(&rows.evals, schema)?,
-            slots: frames::frame(&rows.slots, schema)?,
-        };
+    ) -> Result<Tables, ReportError> {
         let mut all = vec![
-            (CurveRow::FILE, &mut means.curves),
-            (EvalRow::FILE, &mut means.evals),
-            (SlotRow::FILE, &mut means.slots),
-            (EnergyRow::FILE, &mut energy),
+            (CurveRow::FILE, frames::frame(&rows.curves, schema)?),
+            (EvalRow::FILE, frames::frame(&rows.evals, schema)?),
+            (SlotRow::FILE, frames::frame(&rows.slots, schema)?),
+            (EnergyRow::FILE, frames::frame(&rows.energy, schema)?),
         ];
-        match dir.join(ActivityRow::FILE) {
-            _ if !rows.activity.is_empty() => all.push((ActivityRow::FILE, &mut activity)),
+        if !rows.activity.is_empty() {
+            all.push((ActivityRow::FILE, frames::frame(&rows.activity, schema)?));
+        } else {
             // Of an earlier report.
-            path if path.exists() => {
-                std::fs::remove_file(&path).map_err(|source| ReportError::Io { path, source })?;
-            }
-            _ => {}
+            let path = dir.join(ActivityRow::FILE);
+            if_there(std::fs::remove_file(&path)).map_err(|source| ReportError::Io { path, source })?;
         }
-        Ok((Tables::write(dir, &mut all, manifest)?, means))
+        Tables::write(dir, all, manifest)
     }
 
     /// Writes the figures that have something to show, removes those of an earlier report that have not, and writes both pages. `markdown` is

@@ -65,6 +65,24 @@ impl<C: Task> Checkpoint<C> {
         self.swept.retain(|x| *x == swept);
     }
 
+    /// The weights alone of these replicas, in this order.
+    pub fn weights_of(&self, replicas: impl IntoIterator<Item = usize>) -> Checkpoint<C> {
+        let width = self.state.params.len() / self.seeds.len();
+        let mut out = Checkpoint {
+            config: self.config.clone(),
+            agent: self.agent.clone(),
+            seeds: Vec::new(),
+            swept: Vec::new(),
+            state: bare(self.state.adam_steps, self.state.updates),
+        };
+        for r in replicas {
+            out.seeds.push(self.seeds[r]);
+            out.swept.push(self.swept[r]);
+            out.state.params.extend(&self.state.params[r * width..][..width]);
+        }
+        out
+    }
+
     /// Writes the file, replacing an older one only when the new one is complete and holds finite numbers.
     pub fn save(&self, path: &Path) -> Result<(), CheckpointError> {
         self.write(path, None)
@@ -169,20 +187,7 @@ impl<C: Task> Checkpoint<C> {
         else {
             return Err(damaged(format!("agent '{agent}', which this program does not train")));
         };
-        let mut out = Checkpoint {
-            agent,
-            config,
-            state: LearnerState {
-                params: Vec::new(),
-                m: Vec::new(),
-                v: Vec::new(),
-                adam_steps,
-                updates,
-                extra: Vec::new(),
-            },
-            seeds,
-            swept,
-        };
+        let mut out = Checkpoint { agent, config, state: bare(adam_steps, updates), seeds, swept };
         let algorithm = out.algorithm();
         let (tensors, p, replicas) = (algorithm.tensors(), algorithm.params(), out.seeds.len());
         // Before room is made for them: what is a little too short is told with the tensor that is missing.
@@ -199,6 +204,12 @@ impl<C: Task> Checkpoint<C> {
         }
         Ok(out)
     }
+}
+
+/// A state after these steps without any number yet.
+fn bare(adam_steps: u64, updates: u32) -> LearnerState {
+    let [params, m, v] = [(); 3].map(|()| Vec::new());
+    LearnerState { params, m, v, adam_steps, updates, extra: Vec::new() }
 }
 
 fn finite(file: &str, tensor: &str, values: &[f32]) -> Result<(), CheckpointError> {

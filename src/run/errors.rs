@@ -3,6 +3,7 @@
 use crate::config::ConfigError;
 use crate::energy::CountError;
 use crate::gpu::GpuError;
+use std::path::Path;
 
 /// What is wrong with a checkpoint.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +22,13 @@ pub enum CheckpointError {
     OtherTask { file: String, found: String, wanted: &'static str },
     #[error("checkpoint '{file}' holds agent '{found}', not '{wanted}'")]
     OtherAgent { file: String, found: String, wanted: String },
+}
+
+impl JobError {
+    /// What is wrong with a file or a folder.
+    pub fn file(path: &Path, what: impl ToString) -> JobError {
+        JobError::File { path: path.display().to_string(), what: what.to_string() }
+    }
 }
 
 /// What can stop a job.

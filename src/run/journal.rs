@@ -3,7 +3,7 @@
 
 use super::errors::JobError;
 use super::rows::{Manifest, Part};
-use crate::files::write_whole;
+use crate::files::{if_there, write_whole};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Instant;
@@ -27,12 +27,8 @@ pub struct Journal {
 /// Why it cannot be read.
 pub fn read(dir: &Path) -> Result<Option<Manifest>, JobError> {
     let path = dir.join(FILE);
-    let file = |what: String| JobError::File { path: path.display().to_string(), what };
-    match std::fs::read(&path) {
-        Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|e| file(e.to_string())),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(file(e.to_string())),
-    }
+    let bytes = if_there(std::fs::read(&path)).map_err(|e| JobError::file(&path, e))?;
+    bytes.map(|b| serde_json::from_slice(&b).map_err(|e| JobError::file(&path, e))).transpose()
 }
 
 impl Journal {
@@ -104,9 +100,9 @@ impl Journal {
     /// # Errors
     /// As [`Journal::begin`].
     pub fn write(&self) -> Result<(), JobError> {
-        let file = |what: String| JobError::File { path: self.path.display().to_string(), what };
-        let text = serde_json::to_string_pretty(&self.now()).map_err(|e| file(e.to_string()))?;
-        write_whole(&self.path, (text + "\n").as_bytes()).map_err(|e| file(format!("cannot write it: {e}")))
+        let failed = |what: String| JobError::file(&self.path, what);
+        let text = serde_json::to_string_pretty(&self.now()).map_err(|e| failed(e.to_string()))?;
+        write_whole(&self.path, (text + "\n").as_bytes()).map_err(|e| failed(format!("cannot write it: {e}")))
     }
 }
 

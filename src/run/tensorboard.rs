@@ -11,6 +11,7 @@
 
 use super::errors::JobError;
 use super::rows::{Column, CurveRow, Key, Row, Schema};
+use crate::files::{entries, if_there};
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -143,7 +144,7 @@ struct Run {
 }
 
 fn failed(path: &Path) -> impl Fn(std::io::Error) -> JobError {
-    move |e| JobError::File { path: path.display().to_string(), what: format!("cannot write events: {e}") }
+    move |e| JobError::file(path, format!("cannot write events: {e}"))
 }
 
 /// FNV-1a.
@@ -169,7 +170,7 @@ impl Events {
                 false => continue,
             };
             let what = format!("{what}; overwrite them with --force, or choose another --tensorboard");
-            return Err(JobError::File { path: folder(key).display().to_string(), what });
+            return Err(JobError::file(&folder(key), what));
         }
         let keys = CurveRow::keys(training.schema);
         let mut columns = CurveRow::columns(training.schema);
@@ -234,13 +235,8 @@ impl Run {
 
 /// Event files in a folder, in the order in which they were begun.
 fn files(dir: &Path) -> Result<Vec<PathBuf>, JobError> {
-    let read = match std::fs::read_dir(dir) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        read => read.map_err(failed(dir))?,
-    };
-    let mut out = read.map(|e| Ok(e?.path())).collect::<std::io::Result<Vec<_>>>().map_err(failed(dir))?;
+    let mut out = if_there(entries(dir)).map_err(failed(dir))?.unwrap_or_default();
     out.retain(|p| p.file_name().is_some_and(|n| n.to_string_lossy().starts_with(PREFIX)));
-    out.sort();
     Ok(out)
 }
 

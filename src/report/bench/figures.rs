@@ -4,7 +4,7 @@ use super::units::three;
 use super::view::{Picture, View};
 use crate::bench::energy::{INFERENCE, MODEL, STEP};
 use crate::energy::accounts::{EFFECTIVE, MEASURED, MEMORY, PAPER};
-use crate::num::stats::Interval;
+use crate::num::stats::{Interval, once};
 use crate::report::figure::{self, Bar, Bars, Figure, Look, Note, Point, Series, Shape, Swatch, categories};
 use crate::run::rows::{BenchEnergyRow, BenchRow, BenchScalingRow};
 use std::collections::BTreeMap;
@@ -20,6 +20,11 @@ const MOST_GROUPS: usize = 7;
 pub(super) fn is_ours(file: &str) -> bool {
     let stems = ["roofline-", "throughput-", "replicas.", "energy-", "phases."];
     file.ends_with(".svg") && stems.iter().any(|s| file.starts_with(s))
+}
+
+/// The interval of these ends, if they are known.
+fn interval(lo: f64, hi: f64) -> Option<Interval> {
+    (!lo.is_nan() && !hi.is_nan()).then_some(Interval { lo, hi })
 }
 
 /// Every figure, drawn or not, in the order of the page.
@@ -67,12 +72,7 @@ pub(super) fn on_roofline<'a>(view: &View<'a>, device: &str) -> Vec<&'a BenchRow
 fn roofline(view: &View, device: &str) -> Picture {
     const GIGA: f64 = 1e-9;
     let shown = on_roofline(view, device);
-    let point = |r: &&BenchRow| Point {
-        x: r.flops_per_byte,
-        y: GIGA * r.flops_per_s,
-        interval: None,
-        x_interval: None,
-    };
+    let point = |r: &&BenchRow| Point::new(r.flops_per_byte, GIGA * r.flops_per_s, None);
     let mut series = Vec::new();
     let families = || FAMILIES.iter().map(|f| f.0).chain([OTHERS]);
     let tasks = view.report.tasks;
@@ -80,7 +80,7 @@ fn roofline(view: &View, device: &str) -> Picture {
         let mine = shown.iter().filter(|r| family(&r.group, tasks) == name);
         let mut points: Vec<Point> = mine.map(point).collect();
         points.sort_by(|a, b| a.x.total_cmp(&b.x));
-        series.push(Series { agent: name.into(), look: Look::Marks, points });
+        series.push(Series::new(name, Look::Marks, points));
     }
     let ceiling = Swatch::new("ceiling", (0x00, 0x00, 0x00), Shape::None);
     let palette: Vec<_> = categories(families()).into_iter().chain([ceiling]).collect();
@@ -92,9 +92,8 @@ fn roofline(view: &View, device: &str) -> Picture {
         let ends =
             shown.iter().map(|r| r.flops_per_byte).fold((ridge, ridge), |(a, b), x| (a.min(x), b.max(x)));
         let (left, right) = (ends.0 / 2.0, ends.1 * 3.0);
-        let at = |x: f64| Point { x, y: peak.min(copy * x), interval: None, x_interval: None };
-        let points = vec![at(left), at(ridge), at(right)];
-        series.push(Series { agent: "ceiling".into(), look: Look::Bound, points });
+        let at = |x: f64| Point::new(x, peak.min(copy * x), None);
+        series.push(Series::new("ceiling", Look::Bound, [left, ridge, right].map(at).to_vec()));
         let label = |x: f64, text: String| Note { x, y: at(x).y, text };
         notes.push(label(ridge, format!("matrix product {} GFLOP/s", three(peak))));
         notes.push(label((left * ridge).sqrt(), format!("copy {} GB/s", three(copy))));
@@ -170,23 +169,12 @@ fn throughput(view: &View, section: &str, what: &str) -> Picture {
         lines.truncate(MOST_LINES);
         lines.sort_by_key(|l| line_name(l[0], section));
     }
-    let interval = |s: &BenchScalingRow| {
-        (!s.lo_per_s.is_nan() && !s.hi_per_s.is_nan()).then_some(Interval { lo: s.lo_per_s, hi: s.hi_per_s })
+    let point =
+        |s: &&BenchScalingRow| Point::new(f64::from(s.size), s.per_s, interval(s.lo_per_s, s.hi_per_s));
+    let line = |l: &Vec<&BenchScalingRow>| {
+        Series::new(&line_name(l[0], section), Look::Points, l.iter().map(point).collect())
     };
-    let point = |s: &&BenchScalingRow| Point {
-        x: f64::from(s.size),
-        y: s.per_s,
-        interval: interval(s),
-        x_interval: None,
-    };
-    let series: Vec<Series> = lines
-        .iter()
-        .map(|l| Series {
-            agent: line_name(l[0], section),
-            look: Look::Points,
-            points: l.iter().map(point).collect(),
-        })
-        .collect();
+    let series: Vec<Series> = lines.iter().map(line).collect();
     // A network is benched on rows of observations, whoever they come from.
     let (name, batch, x_label) = match section {
         "kernel" => ("networks", "rows of a batch", "rows M"),
@@ -231,9 +219,8 @@ fn replicas(view: &View) -> Picture {
     for r in view.real.iter().filter(|r| r.group.starts_with(REPLICAS)) {
         let Some(n) = r.replicas else { continue };
         sizes.push(n);
-        let interval = (!r.wall_lo_s.is_nan()).then_some(Interval { lo: r.wall_lo_s, hi: r.wall_hi_s });
         let fixed = crate::bench::analysis::without(&r.sizes, "R");
-        let point = Point { x: f64::from(n), y: r.wall_s, interval, x_interval: None };
+        let point = Point::new(f64::from(n), r.wall_s, interval(r.wall_lo_s, r.wall_hi_s));
         lines.entry((r.group != BATCHED, &r.device, fixed)).or_default().push(point);
     }
     let series: Vec<Series> = lines
@@ -242,7 +229,7 @@ fn replicas(view: &View) -> Picture {
             points.sort_by(|a, b| a.x.total_cmp(&b.x));
             let how = if serial { "one after another" } else { "in one batch" };
             let words = [how, &fixed, device].into_iter().filter(|w| !w.is_empty());
-            Series { agent: words.collect::<Vec<_>>().join(", "), look: Look::Points, points }
+            Series::new(&words.collect::<Vec<_>>().join(", "), Look::Points, points)
         })
         .take(MOST_LINES)
         .collect();
@@ -277,9 +264,10 @@ const SHOWN: [(&str, &str, &str); 5] = [
 fn energy(view: &View, unit: &str, work: &str, file: &str) -> Picture {
     let rows = view.report.energy.iter().filter(|r| r.unit == unit && r.work == work);
     let mine: Vec<&BenchEnergyRow> = rows.filter(|r| !r.energy_j.is_nan()).collect();
-    let bar = |r: &&BenchEnergyRow| {
-        let interval = (!r.lo_j.is_nan()).then_some(Interval { lo: r.lo_j, hi: r.hi_j });
-        Bar { agent: r.agent.clone(), y: r.energy_j, interval }
+    let bar = |r: &&BenchEnergyRow| Bar {
+        agent: r.agent.clone(),
+        y: r.energy_j,
+        interval: interval(r.lo_j, r.hi_j),
     };
     let mut groups: Vec<(String, Vec<Bar>)> = Vec::new();
     for (method, constants, label) in SHOWN {
@@ -292,12 +280,7 @@ fn energy(view: &View, unit: &str, work: &str, file: &str) -> Picture {
     }
     groups.retain(|g| !g.1.is_empty());
     groups.truncate(MOST_GROUPS);
-    let mut palette: Vec<String> = Vec::new();
-    for r in view.report.energy {
-        if !palette.contains(&r.agent) {
-            palette.push(r.agent.clone());
-        }
-    }
+    let palette = once(view.report.energy.iter().map(|r| r.agent.clone()));
     let what = if unit == INFERENCE { "inference" } else { "environment step in training" };
     Picture {
         file: file.into(),

@@ -12,6 +12,7 @@ mod view;
 pub use compare::{markdown, read_set, write_comparison};
 pub use view::{Report, SOFTWARE_TITLE};
 
+use super::frames::frame;
 use super::{ReportError, Tables, page, write_whole};
 use crate::run::rows::{BenchEnergyRow, BenchPhaseRow, BenchRow, BenchSampleRow, BenchScalingRow, Row};
 use std::collections::BTreeMap;
@@ -40,19 +41,15 @@ pub struct BenchPaths {
 /// [`ReportError`], with the file or table it is about.
 pub fn write(dir: &Path, report: &Report) -> Result<BenchPaths, ReportError> {
     let rows = report.rows;
-    let mut benchmarks = super::frames::frame(&rows.benchmarks, &())?;
-    let mut samples = super::frames::frame(&rows.samples, &())?;
-    let mut scaling = super::frames::frame(&rows.scaling, &())?;
-    let mut phases = super::frames::frame(&rows.phases, &())?;
-    let mut energy = super::frames::frame(report.energy, &())?;
-    let mut all = [
-        (BENCHMARKS, &mut benchmarks),
-        (SAMPLES, &mut samples),
-        (SCALING, &mut scaling),
-        (PHASES, &mut phases),
-        (ENERGY, &mut energy),
+    let all = vec![
+        (BENCHMARKS, frame(&rows.benchmarks, &())?),
+        (SAMPLES, frame(&rows.samples, &())?),
+        (SCALING, frame(&rows.scaling, &())?),
+        (PHASES, frame(&rows.phases, &())?),
+        (ENERGY, frame(report.energy, &())?),
     ];
-    Tables::write(dir, &mut all, report.manifest)?;
+    Tables::write(dir, all, report.manifest)?;
+
     let view = View::new(report);
     let plates = figures::all(&view);
     let mut drawn: BTreeMap<String, String> = BTreeMap::new();
@@ -76,8 +73,7 @@ fn put_figures(dir: &Path, drawn: &BTreeMap<String, String>) -> Result<Vec<PathB
         let path = path.to_path_buf();
         move |source| ReportError::Io { path, source }
     };
-    for entry in std::fs::read_dir(dir).map_err(io(dir))? {
-        let path = entry.map_err(io(dir))?.path();
+    for path in crate::files::entries(dir).map_err(io(dir))? {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if figures::is_ours(&name) && !drawn.contains_key(&name) {
             std::fs::remove_file(&path).map_err(io(&path))?;

@@ -8,7 +8,7 @@ use crate::bench::compare::NOISE;
 use crate::bench::energy::{INFERENCE, MODEL, STEP};
 use crate::energy::accounts::{EFFECTIVE, MEASURED, MEMORY, PAPER};
 use crate::energy::meters::{AGREES, MIN_WINDOW_S, REPEATS};
-use crate::num::stats::RESAMPLES;
+use crate::num::stats::{RESAMPLES, once};
 use crate::report::words::{code, joules, rows_of, table, write_manifest, write_table};
 use crate::run::rows::{BenchEnergyRow, BenchRow};
 use std::collections::BTreeMap;
@@ -295,7 +295,7 @@ fn phases(out: &mut String, view: &View, show: &dyn Fn(&mut String, &str)) {
 const METHODS: [(&str, &str); 5] =
     [(PAPER, "int32"), (PAPER, "fp32"), (EFFECTIVE, "int32"), (EFFECTIVE, "fp32"), (MEMORY, "int32")];
 
-fn energy(out: &mut String, view: &View, show: &dyn Fn(&mut String, &str)) {
+fn energy<'a>(out: &mut String, view: &View<'a>, show: &dyn Fn(&mut String, &str)) {
     let all = view.report.energy;
     if all.is_empty() {
         return;
@@ -314,32 +314,18 @@ fn energy(out: &mut String, view: &View, show: &dyn Fn(&mut String, &str)) {
     );
     show(out, "energy-inference.svg");
     show(out, "energy-training.svg");
-    let mut keys: Vec<(&str, &str, &str, &str)> = Vec::new();
-    for r in all {
-        let key = (r.unit.as_str(), r.work.as_str(), r.task.as_str(), r.agent.as_str());
-        if !keys.contains(&key) {
-            keys.push(key);
-        }
-    }
+    let key = |r: &'a BenchEnergyRow| (r.unit.as_str(), r.work.as_str(), r.task.as_str(), r.agent.as_str());
+    let mut keys = once(all.iter().map(key));
     let rank = |unit: &str, work: &str| (unit != INFERENCE, work != "rollout");
     keys.sort_by(|a, b| (rank(a.0, a.1), a.2, a.3).cmp(&(rank(b.0, b.1), b.2, b.3)));
-    let devices: Vec<&str> = {
-        let mut named: Vec<&str> = Vec::new();
-        for r in all.iter().filter(|r| r.device != MODEL && r.method == MEASURED) {
-            if !named.contains(&r.device.as_str()) {
-                named.push(&r.device);
-            }
-        }
-        named
-    };
+    let measured = all.iter().filter(|r| r.device != MODEL && r.method == MEASURED);
+    let devices = once(measured.map(|r| r.device.as_str()));
     let shown = |r: Option<&BenchEnergyRow>| {
         r.map_or("-".into(), |r| if r.energy_j.is_nan() { "-".into() } else { joules(r.energy_j) })
     };
     let mut rows = Vec::new();
     for (unit, work, task, agent) in keys {
-        let mine = |r: &&BenchEnergyRow| {
-            (r.unit.as_str(), r.work.as_str(), r.task.as_str(), r.agent.as_str()) == (unit, work, task, agent)
-        };
+        let mine = |r: &&'a BenchEnergyRow| key(r) == (unit, work, task, agent);
         let mut row = vec![
             format!("{} ({work})", if unit == STEP { "step" } else { "inference" }),
             task.into(),

@@ -2,6 +2,7 @@
 
 use crate::bench::analysis::{BenchRows, SOFTWARE};
 use crate::bench::samples::LeftOut;
+use crate::num::stats::once;
 use crate::report::figure;
 use crate::run::rows::{BenchEnergyRow, BenchRow, Manifest};
 
@@ -39,12 +40,7 @@ impl<'a> View<'a> {
     pub(super) fn new(report: &'a Report<'a>) -> Self {
         let (software, real): (Vec<_>, Vec<_>) =
             report.rows.benchmarks.iter().partition(|r| r.device_kind == SOFTWARE);
-        let mut devices: Vec<&str> = Vec::new();
-        for r in &real {
-            if !devices.contains(&r.device.as_str()) {
-                devices.push(&r.device);
-            }
-        }
+        let mut devices = once(real.iter().map(|r| r.device.as_str()));
         devices.sort_by_key(|d| (d.starts_with("cpu"), d.to_string()));
         View { report, real, software, devices }
     }

@@ -18,21 +18,13 @@ use std::sync::Arc;
 pub const KEY_BATCH: u64 = 4096;
 
 /// What a policy's network computes in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Precision {
     /// Single precision, as in training.
     F32,
     /// Weights and activations rounded to half precision, sums in single (`dense_forward_f16`): perceptrons on a GPU adapter only.
     F16,
-}
-
-impl Precision {
-    pub fn name(self) -> &'static str {
-        match self {
-            Precision::F32 => "f32",
-            Precision::F16 => "f16",
-        }
-    }
 }
 
 /// Mean over episodes and its standard error.

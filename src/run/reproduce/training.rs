@@ -2,7 +2,7 @@
 
 use crate::energy::TrainingSchedule;
 use crate::energy::accounts;
-use crate::files::{writable_folder, write_whole};
+use crate::files::{if_there, writable_folder, write_whole};
 use crate::gpu::Gpu;
 use crate::learn::{Algorithm, Learner, LearnerState, UpdateMetrics};
 use crate::run::checkpoint::{Checkpoint, last_read};
@@ -215,10 +215,8 @@ impl<C: Task> Training<'_, C> {
         let train_config = self.config.common().train;
         let total = train_config.updates;
         let mut learner = Learner::new(&algorithm, &state, gpu)?;
-        writable_folder(&self.dir).map_err(|e| JobError::File {
-            path: self.dir.display().to_string(),
-            what: format!("cannot write into this folder: {e}"),
-        })?;
+        writable_folder(&self.dir)
+            .map_err(|e| JobError::file(&self.dir, format!("cannot write into this folder: {e}")))?;
         let keys: Vec<Key> =
             self.replicas.iter().map(|at| self.config.key(agent, &self.run.variant, *at)).collect();
         let mut events = None;
@@ -309,13 +307,10 @@ impl<C: Task> Training<'_, C> {
     /// Rows first: a checkpoint is never ahead of its rows, and rows behind it are cut off when it is read.
     fn save(&self, state: &LearnerState, read: &Read) -> Result<(), JobError> {
         write_lines(&self.rows_path(), &read.curves)?;
-        let path = self.activity_path();
-        if !read.activity.is_empty() {
-            write_lines(&path, &read.activity)?;
-        } else if path.exists() {
+        match read.activity.is_empty() {
+            false => write_lines(&self.activity_path(), &read.activity)?,
             // Of an agent that was trained here before.
-            std::fs::remove_file(&path)
-                .map_err(|e| JobError::File { path: path.display().to_string(), what: e.to_string() })?;
+            true => remove(&self.activity_path())?,
         }
         let last = read.curves.last().map(|r| r.update);
         Ok(self.checkpoint(state.clone()).save_beside_rows(&self.checkpoint_path(), last)?)
@@ -323,15 +318,8 @@ impl<C: Task> Training<'_, C> {
 
     /// Removes what another training left, its checkpoint first: rows without one are nobody's.
     fn clear(&self) -> Result<(), JobError> {
-        for path in [self.checkpoint_path(), self.rows_path(), self.activity_path()] {
-            match std::fs::remove_file(&path) {
-                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(JobError::File { path: path.display().to_string(), what: e.to_string() });
-                }
-                _ => {}
-            }
-        }
-        Ok(())
+        let all = [self.checkpoint_path(), self.rows_path(), self.activity_path()];
+        all.iter().try_for_each(|path| remove(path))
     }
 
     /// The saved state and its rows. Keys that change no training may be others now, and the run may be longer.
@@ -371,7 +359,6 @@ impl<C: Task> Training<'_, C> {
             ));
         }
         let path = self.rows_path();
-        let file = |what: String| JobError::File { path: path.display().to_string(), what };
         let mut rows: Vec<CurveRow> = read_lines(&path)?;
         rows.retain(|r| r.update < done);
         // Rows are written before their checkpoint, so a last one that is missing means that the file was cut or belongs to another run.
@@ -381,20 +368,18 @@ impl<C: Task> Training<'_, C> {
         if last.is_some_and(|_| there != self.replicas.len())
             || !rows.len().is_multiple_of(self.replicas.len())
         {
-            return Err(file(format!(
-                "has {there} rows of update {} where the checkpoint beside it needs {}",
-                last.unwrap_or(0),
-                self.replicas.len()
-            )));
+            let (last, needs) = (last.unwrap_or(0), self.replicas.len());
+            let what =
+                format!("has {there} rows of update {last} where the checkpoint beside it needs {needs}");
+            return Err(JobError::file(&path, what));
         }
         let path = self.activity_path();
         let mut activity: Vec<ActivityRow> = if path.exists() { read_lines(&path)? } else { Vec::new() };
         activity.retain(|r| r.update.is_some_and(|u| u < done));
         if !rows.is_empty() && !activity.len().is_multiple_of(rows.len()) {
-            return Err(JobError::File {
-                path: path.display().to_string(),
-                what: format!("has {} rows for the {} of curves.jsonl beside it", activity.len(), rows.len()),
-            });
+            let (n, of) = (activity.len(), rows.len());
+            let what = format!("has {n} rows for the {of} of curves.jsonl beside it");
+            return Err(JobError::file(&path, what));
         }
         // A shorter run has read its last update; a longer one would have passed over it.
         rows.retain(|r| now.reads(r.update) || !before.reads_last(r.update));
@@ -405,19 +390,23 @@ impl<C: Task> Training<'_, C> {
 
 /// One JSON object a line, whole or not at all.
 pub fn write_lines<T: serde::Serialize>(path: &Path, rows: &[T]) -> Result<(), JobError> {
-    let file = |what: String| JobError::File { path: path.display().to_string(), what };
     let mut text = String::new();
     for row in rows {
-        text += &serde_json::to_string(row).map_err(|e| file(e.to_string()))?;
+        text += &serde_json::to_string(row).map_err(|e| JobError::file(path, e))?;
         text.push('\n');
     }
-    write_whole(path, text.as_bytes()).map_err(|e| file(e.to_string()))
+    write_whole(path, text.as_bytes()).map_err(|e| JobError::file(path, e))
+}
+
+fn remove(path: &Path) -> Result<(), JobError> {
+    if_there(std::fs::remove_file(path)).map(drop).map_err(|e| JobError::file(path, e))
 }
 
 fn read_lines<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Vec<T>, JobError> {
-    let file = |what: String| JobError::File { path: path.display().to_string(), what };
-    let text = std::fs::read_to_string(path).map_err(|e| file(e.to_string()))?;
-    let row = |(i, line)| serde_json::from_str(line).map_err(|e| file(format!("line {}: {e}", i + 1)));
+    let text = std::fs::read_to_string(path).map_err(|e| JobError::file(path, e))?;
+    let row = |(i, line)| {
+        serde_json::from_str(line).map_err(|e| JobError::file(path, format!("line {}: {e}", i + 1)))
+    };
     text.lines().enumerate().map(row).collect()
 }
 

@@ -15,10 +15,11 @@
 use super::plan::{Mode, Plan, Point, Shard, at};
 use super::task::Measured;
 use super::{SweepError, checksum, reading, writing};
-use crate::files::{sync_folder, writable_folder, write_whole};
+use crate::files::{entries, if_there, sync_folder, writable_folder, write_whole};
 use crate::report::ReportError;
 use crate::report::frames::parquet_bytes;
 use crate::run::lock::Lock;
+use crate::run::rows::text_of;
 use crate::run::task::Task;
 use polars::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -26,23 +27,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// How a replica ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Status {
     Ok,
     /// A gradient of the last update or a weight was not finite: the replica has stopped learning.
     Diverged,
     /// A metric of its evaluation was not finite.
     NotFinite,
-}
-
-impl Status {
-    pub fn name(self) -> &'static str {
-        match self {
-            Status::Ok => "ok",
-            Status::Diverged => "diverged",
-            Status::NotFinite => "not-finite",
-        }
-    }
 }
 
 /// What one replica of a point gave.
@@ -129,14 +121,10 @@ impl PlanFile {
     /// Reads the plan of the sweep in `dir`.
     pub fn load(dir: &Path) -> Result<PlanFile, SweepError> {
         let path = dir.join(PLAN);
-        let bytes = match std::fs::read(&path) {
-            Ok(b) => b,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                return Err(SweepError::NoPlan { dir: dir.display().to_string() });
-            }
-            Err(e) => return Err(reading(&path)(e)),
+        let Some(bytes) = if_there(std::fs::read(&path)).map_err(reading(&path))? else {
+            return Err(SweepError::NoPlan { dir: dir.display().to_string() });
         };
-        let damaged = |what: String| SweepError::Damaged { file: path.display().to_string(), what };
+        let damaged = |what: String| SweepError::damaged(&path, what);
         let plan: PlanFile = serde_json::from_slice(&bytes).map_err(|e| damaged(e.to_string()))?;
         if ![FORMAT, EARLIER].contains(&plan.format.as_str()) {
             return Err(damaged(format!("format '{}', this program reads '{FORMAT}'", plan.format)));
@@ -242,7 +230,7 @@ pub fn part<C: Task>(
         Column::new("episodes".into(), rows.iter().map(|(_, m)| m.episodes).collect::<Vec<_>>()),
         Column::new("mean".into(), number(|m| m.mean)),
         Column::new("std_error".into(), number(|m| m.std_error)),
-        Column::new("status".into(), rows.iter().map(|(r, _)| r.status.name()).collect::<Vec<_>>()),
+        Column::new("status".into(), rows.iter().map(|(r, _)| text_of(&r.status)).collect::<Vec<_>>()),
     ]);
     let mut frame = table("sweep", DataFrame::new(n, columns))?;
     table("sweep", parquet_bytes(&mut frame))
@@ -261,9 +249,10 @@ pub fn read_part(path: &Path) -> Result<Vec<Replicated>, SweepError> {
             let missing = || polars_err!(ComputeError: "row {i} lacks a value");
             let seed = seeds.get(i).ok_or_else(missing)?;
             if out.last().is_none_or(|r| r.seed != seed) {
-                let name = status.get(i).ok_or_else(missing)?;
-                let all = [Status::Ok, Status::Diverged, Status::NotFinite];
-                let status = all.into_iter().find(|s| s.name() == name).ok_or_else(missing)?;
+                let status = status
+                    .get(i)
+                    .and_then(|name| serde_json::from_value(name.into()).ok())
+                    .ok_or_else(missing)?;
                 out.push(Replicated { seed, status, metrics: Vec::new() });
             }
             let measured = Measured {
@@ -315,10 +304,11 @@ pub fn verified(path: &Path) -> Result<Vec<u8>, SweepError> {
     let found = checksum(&bytes);
     match path.file_name().and_then(|n| n.to_str()) {
         Some(name) if name == format!("part-{found}.parquet") => Ok(bytes),
-        _ => Err(SweepError::Damaged {
-            file: path.display().to_string(),
-            what: format!("its {} bytes have the checksum {found}, which its name does not", bytes.len()),
-        }),
+        _ => {
+            let n = bytes.len();
+            let what = format!("its {n} bytes have the checksum {found}, which its name does not");
+            Err(SweepError::damaged(path, what))
+        }
     }
 }
 
@@ -334,17 +324,9 @@ pub struct Tree {
 impl Tree {
     /// Lists `dir/data` without reading files.
     pub fn list(dir: &Path) -> Result<Tree, SweepError> {
-        fn folder(path: &Path) -> Result<Vec<PathBuf>, SweepError> {
-            let read = match std::fs::read_dir(path) {
-                Ok(r) => r,
-                Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-                Err(e) => return Err(reading(path)(e)),
-            };
-            let mut out =
-                read.map(|e| Ok(e?.path())).collect::<std::io::Result<Vec<_>>>().map_err(reading(path))?;
-            out.sort();
-            Ok(out)
-        }
+        let folder = |path: &Path| -> Result<Vec<PathBuf>, SweepError> {
+            Ok(if_there(entries(path)).map_err(reading(path))?.unwrap_or_default())
+        };
         let mut out = Tree::default();
         for agent in folder(&dir.join("data"))? {
             for point in folder(&agent)? {
@@ -387,7 +369,7 @@ impl Dataset {
             Ok(_) if !resume => return Err(SweepError::Exists { dir: dir.display().to_string() }),
             Ok(there) => {
                 if let Some(what) = there.difference(plan) {
-                    return Err(SweepError::OtherPlan { file: dir.join(PLAN).display().to_string(), what });
+                    return Err(SweepError::other_plan(&dir.join(PLAN), what));
                 }
             }
             Err(SweepError::NoPlan { .. }) if !dir.join("data").exists() => {
@@ -407,7 +389,7 @@ impl Dataset {
                 match verified(&file) {
                     Ok(_) if !own.contains(id.as_str()) => {
                         let what = format!("point {id} is none of this plan's");
-                        return Err(SweepError::OtherPlan { file: file.display().to_string(), what });
+                        return Err(SweepError::other_plan(&file, what));
                     }
                     Ok(_) => {
                         if let Some(first) = out.done.insert(id.clone(), file.clone()) {

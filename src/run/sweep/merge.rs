@@ -41,7 +41,7 @@ pub fn merge(dirs: &[PathBuf], out: &Path) -> Result<Merged, SweepError> {
             }
             _ => continue,
         };
-        return Err(SweepError::OtherPlan { file: dir.join(PLAN).display().to_string(), what });
+        return Err(SweepError::other_plan(&dir.join(PLAN), what));
     }
     let known: BTreeSet<&str> = first.points.iter().map(|p| p.id.as_str()).collect();
     let mut found: BTreeMap<String, PathBuf> = BTreeMap::new();
@@ -50,8 +50,7 @@ pub fn merge(dirs: &[PathBuf], out: &Path) -> Result<Merged, SweepError> {
         for (id, files) in Tree::list(dir)?.parts {
             for file in files {
                 if !known.contains(id.as_str()) {
-                    let what = format!("point {id} is none of this plan's");
-                    return Err(SweepError::OtherPlan { file: file.display().to_string(), what });
+                    return Err(SweepError::other_plan(&file, format!("point {id} is none of this plan's")));
                 }
                 verified(&file)?;
                 let Some(other) = found.get(&id) else {

@@ -21,12 +21,13 @@ pub mod task;
 pub use plan::{Mode, Plan, Point, Shard, Stage};
 
 use crate::config::ConfigError;
+use crate::files::{if_there, write_whole};
 use crate::gpu::GpuError;
 use crate::report::ReportError;
 use crate::run::errors::CheckpointError;
 use crate::run::errors::JobError;
 use crate::run::lock::LockError;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What can stop a sweep, a merge or a report.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +64,22 @@ pub enum SweepError {
     Report(#[from] ReportError),
 }
 
+impl SweepError {
+    /// That a key of a file is wrong, and how.
+    pub fn key(file: &str, key: impl Into<String>, what: impl Into<String>) -> SweepError {
+        SweepError::Key { file: file.into(), key: key.into(), what: what.into() }
+    }
+
+    /// That a file is of another job, and in what.
+    fn other_plan(file: &Path, what: String) -> SweepError {
+        SweepError::OtherPlan { file: file.display().to_string(), what }
+    }
+
+    fn damaged(file: &Path, what: String) -> SweepError {
+        SweepError::Damaged { file: file.display().to_string(), what }
+    }
+}
+
 impl From<GpuError> for SweepError {
     fn from(e: GpuError) -> Self {
         SweepError::Job(e.into())
@@ -81,6 +98,17 @@ pub(in crate::run) fn reading(path: &Path) -> impl FnOnce(std::io::Error) -> Swe
 
 pub(in crate::run) fn writing(path: &Path) -> impl FnOnce(std::io::Error) -> SweepError + '_ {
     |e| SweepError::Write(path.display().to_string(), e)
+}
+
+/// Writes a file of a page, whole or not at all.
+pub(in crate::run) fn put_file(path: PathBuf, text: &str) -> Result<PathBuf, SweepError> {
+    write_whole(&path, text.as_bytes()).map_err(writing(&path))?;
+    Ok(path)
+}
+
+/// Removes a file if it is there.
+pub(in crate::run) fn remove(path: &Path) -> Result<(), SweepError> {
+    if_there(std::fs::remove_file(path)).map(drop).map_err(writing(path))
 }
 
 /// The first 16 hexadecimal digits of the SHA-256 of `parts`, each with its length before it.

@@ -30,6 +30,7 @@ use super::{SweepError, digest, reading};
 use crate::config::one_line;
 use crate::num::philox::{PhiloxRng, Stream};
 use crate::run::checkpoint::Checkpoint;
+use crate::run::rows::text_of;
 use crate::run::task::{Agent, Task, Unit};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
@@ -51,16 +52,6 @@ pub enum Mode {
     TrainAndEvaluate,
     /// Learned agents come from `[checkpoints]`.
     Evaluate,
-}
-
-impl Mode {
-    /// As sweep files and plans name it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Mode::TrainAndEvaluate => "train-and-evaluate",
-            Mode::Evaluate => "evaluate",
-        }
-    }
 }
 
 /// Seeds of every point.
@@ -231,27 +222,9 @@ impl<C: Task> Weights<C> {
 
     /// The weights of these replicas in their order; [`Plan::new`] has seen that there are such.
     pub fn rows(&self, units: &[Unit<C>]) -> Checkpoint<C> {
-        let c = &self.checkpoint;
-        let width = c.state.params.len() / c.seeds.len();
-        let row = |u: &Unit<C>| {
-            let r = self.replica(u.config, u.seed).expect("looked for when the plan was made");
-            &c.state.params[r * width..][..width]
-        };
-        let params = units.iter().flat_map(row).copied().collect();
-        Checkpoint {
-            config: c.config.clone(),
-            agent: c.agent.clone(),
-            seeds: units.iter().map(|u| u.seed).collect(),
-            swept: units.iter().map(|u| u.config.swept()).collect(),
-            state: crate::learn::LearnerState {
-                params,
-                m: Vec::new(),
-                v: Vec::new(),
-                adam_steps: c.state.adam_steps,
-                updates: c.state.updates,
-                extra: Vec::new(),
-            },
-        }
+        let row = |u: &Unit<C>| self.replica(u.config, u.seed).expect("looked for when the plan was made");
+        let swept = units.iter().map(|u| u.config.swept()).collect();
+        Checkpoint { swept, ..self.checkpoint.weights_of(units.iter().map(row)) }
     }
 }
 
@@ -419,7 +392,7 @@ impl<C: Task> Plan<C> {
     /// # Errors
     /// [`SweepError::Key`] or [`SweepError::Config`] with the key that is wrong; in mode `evaluate` also what is wrong with a checkpoint.
     pub fn new(file: &SweepFile, origin: &str) -> Result<Plan<C>, SweepError> {
-        let wrong = |key: &str, what: String| SweepError::Key { file: origin.into(), key: key.into(), what };
+        let wrong = |key: &str, what: String| SweepError::key(origin, key, what);
         if file.task != C::NAME {
             return Err(wrong("task", format!("'{}' is not task {}", file.task, C::NAME)));
         }
@@ -587,11 +560,7 @@ impl<C: Task> Plan<C> {
                 Some(format!("{key} is {there} in '{a}' and {here} in '{b}'; {how}"))
             });
             if let Some(what) = what {
-                return Err(SweepError::Key {
-                    file: origin.into(),
-                    key: format!("checkpoints.{agent}"),
-                    what,
-                });
+                return Err(SweepError::key(origin, format!("checkpoints.{agent}"), what));
             }
         }
         let table = config.table();
@@ -600,7 +569,8 @@ impl<C: Task> Plan<C> {
         let axes = self.axes.iter().zip(&values).map(|(key, v)| read_of(key, v.clone()?, &reads)).collect();
         let weights = weights.map_or("", |w| &w.digest);
         let text = what_is_read(self.mode, &config, task::agent(agent));
-        let parts = [C::NAME, self.mode.name(), agent, weights, &text].map(str::as_bytes);
+        let mode = text_of(&self.mode);
+        let parts = [C::NAME, &mode, agent, weights, &text].map(str::as_bytes);
         let point = Point { id: format!("p{}", digest(&parts)), agent, config, axes, stage: None };
         Ok((point, format!("{values:?}")))
     }

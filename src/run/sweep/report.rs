@@ -1,24 +1,21 @@
-//! Tables and figures of a dataset, queried lazily.
+//! Tables and figures of a dataset.
 //!
-//! Rows are filtered and grouped by polars, which decodes the columns that a query needs and keeps the rows that pass; means and interquartile means of a group carry
+//! Rows are filtered and grouped by polars. Of each part the columns that a query needs are decoded, and the rows that pass are kept; means and interquartile means of a group carry
 //! 95 % percentile bootstrap intervals. Where a group holds several points, each point's seeds are resampled for themselves (stratified, as in rliable).
 //! Replicas whose status is not `ok` are counted and left out. Points of an agent whose results are the same number by number are one experiment, and are
 //! counted once in a group: their agent does not read what tells them apart.
 
 use super::dataset::{PARTITION, PlanFile, SLOTS, TRIAL, Tree, partition, verified};
-use super::{SweepError, digest, writing};
-use crate::files::write_whole;
-use crate::num::stats::{self, Interval};
+use super::{SweepError, digest, put_file};
+use crate::num::stats::{self, Interval, once};
 use crate::report::ReportError;
 use crate::report::figure::{self, Bar, Bars, Figure, Look, Palette, Point};
 use polars::prelude::*;
 use polars_lazy::prelude::*;
-use std::any::Any;
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 /// What is asked of a dataset.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -76,99 +73,75 @@ fn table<T>(result: PolarsResult<T>) -> Result<T, SweepError> {
     result.map_err(|source| ReportError::Table { what: "sweep".into(), source }.into())
 }
 
-/// The parts of a dataset, of which polars asks the columns that a query needs and the rows that pass its filters. Parts are decoded one by one, so
-/// memory holds what passed and one part.
+/// The rows of a part, with the columns of its path before the others. Parts of earlier versions hold these too.
+fn part(path: &Path, columns: Option<&[String]>) -> PolarsResult<DataFrame> {
+    let values = partition(path).ok_or_else(|| polars_err!(NoData: "'{}' is no part", path.display()))?;
+    let stored = columns.map(|all| {
+        let stored = all.iter().filter(|c| !PARTITION.contains(&c.as_str())).cloned();
+        // One column is needed to know how many rows there are.
+        stored.chain(["seed".to_string()]).collect::<BTreeSet<_>>().into_iter().collect()
+    });
+    let file = ParquetReader::new(std::fs::File::open(path)?).with_columns(stored).finish()?;
+    let rows = file.height();
+    let of_path = PARTITION.into_iter().zip(values);
+    let mut all: Vec<Column> =
+        of_path.map(|(name, value)| Column::new(name.into(), vec![value; rows])).collect();
+    all.extend(file.columns().iter().filter(|c| !PARTITION.contains(&c.name().as_str())).cloned());
+    let frame = DataFrame::new(rows, all)?;
+    match columns {
+        Some(columns) => frame.select(columns.iter().cloned()),
+        None => Ok(frame),
+    }
+}
+
+/// What a point gave, whatever it is called: equal texts are equal results of one agent.
+fn results(path: &Path) -> PolarsResult<String> {
+    let names = ["seed", "metric", "episodes", "mean", "std_error", "status"];
+    let frame = part(path, Some(&names.map(String::from)))?;
+    let mut text = partition(path).map_or(String::new(), |[_, agent]| agent.to_string());
+    for i in 0..frame.height() {
+        for column in frame.columns() {
+            // The debug form of a number is read back as the same number.
+            let _ = write!(text, "\n{:?}", column.get(i)?);
+        }
+    }
+    Ok(digest(&[text.as_bytes()]))
+}
+
+/// The parts of a dataset with what is asked of them.
 struct Parts {
     paths: Vec<PathBuf>,
-    schema: SchemaRef,
+    /// Columns that a group is made from.
+    columns: Vec<String>,
+    /// Whether a row passes the filters.
+    passes: Expr,
 }
 
 impl Parts {
-    /// The rows of a part, with the columns of its path before the others. Parts of earlier versions hold these too.
-    fn frame(path: &Path, columns: Option<Vec<String>>) -> PolarsResult<DataFrame> {
-        let values = partition(path).ok_or_else(|| polars_err!(NoData: "'{}' is no part", path.display()))?;
-        let stored = columns.as_ref().map(|all| {
-            let stored = all.iter().filter(|c| !PARTITION.contains(&c.as_str())).cloned();
-            // One column is needed to know how many rows there are.
-            stored
-                .chain(["seed".to_string()])
-                .collect::<std::collections::BTreeSet<_>>()
-                .into_iter()
-                .collect()
-        });
-        let file = ParquetReader::new(std::fs::File::open(path)?).with_columns(stored).finish()?;
-        let rows = file.height();
-        let mut all: Vec<Column> = PARTITION
-            .into_iter()
-            .zip(values)
-            .map(|(name, value)| Column::new(name.into(), vec![value; rows]))
-            .collect();
-        all.extend(file.columns().iter().filter(|c| !PARTITION.contains(&c.name().as_str())).cloned());
-        let frame = DataFrame::new(rows, all)?;
-        match columns {
-            Some(columns) => frame.select(columns),
-            None => Ok(frame),
-        }
-    }
-
-    /// What a point gave, whatever it is called: equal texts are equal results of one agent.
-    fn results(path: &Path) -> PolarsResult<String> {
-        let names = ["seed", "metric", "episodes", "mean", "std_error", "status"];
-        let frame = Parts::frame(path, Some(names.map(String::from).to_vec()))?;
-        let mut text = partition(path).map_or(String::new(), |[_, agent]| agent.to_string());
-        for i in 0..frame.height() {
-            for column in frame.columns() {
-                // The debug form of a number is read back as the same number.
-                let _ = write!(text, "\n{:?}", column.get(i)?);
-            }
-        }
-        Ok(digest(&[text.as_bytes()]))
-    }
-}
-
-impl AnonymousScan for Parts {
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-
-    fn schema(&self, _: Option<usize>) -> PolarsResult<SchemaRef> {
-        Ok(self.schema.clone())
-    }
-
-    fn allows_projection_pushdown(&self) -> bool {
-        true
-    }
-
-    fn allows_predicate_pushdown(&self) -> bool {
-        true
-    }
-
-    fn scan(&self, asked: AnonymousScanArgs) -> PolarsResult<DataFrame> {
-        let columns = asked.with_columns.map(|names| names.iter().map(|n| n.to_string()).collect::<Vec<_>>());
+    /// These columns of the rows that pass. Parts are decoded one by one, so memory holds what passed and one part.
+    fn rows(&self, columns: &[String], passes: &Expr) -> PolarsResult<DataFrame> {
         let mut all: Option<DataFrame> = None;
         for path in &self.paths {
-            let mut rows = Parts::frame(path, columns.clone())?;
-            if let Some(passes) = &asked.predicate {
-                rows = rows.lazy().filter(passes.clone()).collect()?;
-            }
+            let rows = part(path, Some(columns))?.lazy().filter(passes.clone()).collect()?;
             match &mut all {
                 Some(all) => all.vstack_mut_owned(rows).map(drop)?,
                 None => all = Some(rows),
             }
         }
-        let all = all.ok_or_else(|| polars_err!(NoData: "no part"))?;
-        Ok(match asked.n_rows {
-            Some(n) => all.head(Some(n)),
-            None => all,
-        })
+        all.ok_or_else(|| polars_err!(NoData: "no part"))
     }
-}
 
-/// The rows of all parts; only the first one is read here, for the names of its columns.
-fn scan(parts: Vec<PathBuf>) -> PolarsResult<LazyFrame> {
-    let first = parts.first().ok_or_else(|| polars_err!(NoData: "no part"))?;
-    let schema = Parts::frame(first, None)?.schema().clone();
-    LazyFrame::anonymous_scan(Arc::new(Parts { paths: parts, schema }), ScanArgsAnonymous::default())
+    /// The rows of a metric.
+    fn of(&self, metric: &str) -> PolarsResult<DataFrame> {
+        self.rows(&self.columns, &self.passes.clone().and(col("metric").eq(lit(metric.to_string()))))
+    }
+
+    /// The metrics of the rows that pass, between commas.
+    fn metrics(&self) -> PolarsResult<String> {
+        let rows = self.rows(&self.columns, &self.passes)?;
+        let names: BTreeSet<&str> = rows.column("metric")?.str()?.iter().flatten().collect();
+        Ok(names.into_iter().collect::<Vec<_>>().join(", "))
+    }
 }
 
 /// `column = value` for a value that was typed.
@@ -234,13 +207,12 @@ pub fn ask(dir: &Path, query: &Query, metric_of: MetricOf) -> Result<Answer, Swe
     let mut twins: BTreeMap<String, String> = BTreeMap::new();
     for part in &parts {
         let Some([point, _]) = partition(part) else { continue };
-        match first.entry(table(Parts::results(part))?) {
+        match first.entry(table(results(part))?) {
             Entry::Occupied(other) => drop(twins.insert(point.into(), other.get().clone())),
             Entry::Vacant(new) => drop(new.insert(point.into())),
         }
     }
-    let mut rows = table(scan(parts))?;
-    let schema = table(rows.collect_schema())?;
+    let schema = table(self::part(&parts[0], None))?.schema().clone();
     let has = |option: &str, column: &str| match schema.contains(column) {
         true => Ok(()),
         false => {
@@ -249,12 +221,7 @@ pub fn ask(dir: &Path, query: &Query, metric_of: MetricOf) -> Result<Answer, Swe
         }
     };
     // A column that is asked for twice tells no more.
-    let mut by: Vec<String> = Vec::new();
-    for column in &query.by {
-        if !by.contains(column) {
-            by.push(column.clone());
-        }
-    }
+    let mut by = once(query.by.iter().cloned());
     if by.is_empty() && !plan.tuning.is_empty() {
         // The settings follow from the trial.
         by = ["agent", TRIAL, SLOTS].map(String::from).to_vec();
@@ -277,23 +244,21 @@ pub fn ask(dir: &Path, query: &Query, metric_of: MetricOf) -> Result<Answer, Swe
         }
         (named, _) => named.to_vec(),
     };
+    let mut passes = col("metric").is_not_null();
     for (column, value) in &query.filters {
-        rows = rows.filter(equals(&schema, column, value)?);
+        passes = passes.and(equals(&schema, column, value)?);
     }
+    let own = ["point", "seed", "metric", "mean", "status"].map(String::from);
+    let filtered = query.filters.iter().map(|f| f.0.clone());
+    let columns = once(by.iter().cloned().chain(own).chain(filtered));
+    let parts = Parts { paths: parts, columns, passes };
     let mut groups = Vec::new();
     for metric in &metrics {
-        let found = groups_of(rows.clone(), &by, metric, &twins)?;
+        let found = groups_of(table(parts.of(metric))?, &by, metric, &twins)?;
         if found.is_empty() {
-            let all =
-                table(rows.clone().select([col("metric").unique().sort(SortOptions::default())]).collect())?;
-            let names = table(
-                all.column("metric")
-                    .and_then(|c| Ok(c.str()?.iter().flatten().collect::<Vec<_>>().join(", "))),
-            )?;
-            let what = if names.is_empty() {
-                "no row passes --where".into()
-            } else {
-                format!("no such metric; there are: {names}")
+            let what = match table(parts.metrics())? {
+                none if none.is_empty() => "no row passes --where".into(),
+                names => format!("no such metric; there are: {names}"),
             };
             return Err(SweepError::Option(format!("--metric {metric}: {what}")));
         }
@@ -321,7 +286,7 @@ pub fn ask(dir: &Path, query: &Query, metric_of: MetricOf) -> Result<Answer, Swe
 }
 
 fn groups_of(
-    rows: LazyFrame,
+    rows: DataFrame,
     by: &[String],
     metric: &str,
     twins: &BTreeMap<String, String>,
@@ -329,7 +294,7 @@ fn groups_of(
     let keys: Vec<Expr> = by.iter().map(col).collect();
     let order: Vec<Expr> = keys.iter().cloned().chain([col("point"), col("seed")]).collect();
     let grouped = rows
-        .filter(col("metric").eq(lit(metric.to_string())))
+        .lazy()
         .sort_by_exprs(&order, SortMultipleOptions::default().with_maintain_order(true))
         .group_by_stable(&keys)
         .agg([
@@ -468,8 +433,7 @@ fn figures(a: &Answer, metric: &str, palette: &Palette) -> Result<Vec<(String, S
         for g in groups {
             // An agent that does not read the axis is level over it.
             let at = g.keys[x].number.map_or_else(|| all.clone(), |x| vec![x]);
-            let point = |x: f64| Point { x, y: g.mean, interval: g.mean_95, x_interval: None };
-            let points = at.into_iter().map(point);
+            let points = at.into_iter().map(|x| Point::new(x, g.mean, g.mean_95));
             let agent = agent_of(g);
             match lines.iter_mut().find(|l| l.agent == agent) {
                 Some(l) => l.points.extend(points),
@@ -530,10 +494,6 @@ pub fn write(
         "Means and interquartile means (IQM, the mean of the middle half) over replicas, with 95 % percentile bootstrap intervals; \
          the seeds of each point are resampled for themselves. Replicas that diverged, or whose evaluation was not finite, are left out and counted.\n",
     );
-    let put = |path: PathBuf, text: &str| -> Result<PathBuf, SweepError> {
-        write_whole(&path, text.as_bytes()).map_err(writing(&path))?;
-        Ok(path)
-    };
     let mut paths = Vec::new();
     let mut metrics: Vec<&str> = answer.groups.iter().map(|g| g.metric.as_str()).collect();
     metrics.dedup();
@@ -542,10 +502,10 @@ pub fn write(
         for (n, (name, svg)) in figures(&answer, metric, &palette)?.iter().enumerate() {
             let file = format!("{metric}-{}.svg", n + 1);
             let _ = write!(page, "\n![{}]({file})\n", format!("{metric} {name}").trim_end());
-            paths.push(put(out.join(file), svg)?);
+            paths.push(put_file(out.join(file), svg)?);
         }
     }
-    paths.insert(0, put(out.join("report.md"), &page)?);
+    paths.insert(0, put_file(out.join("report.md"), &page)?);
     Ok((answer, paths))
 }
 

@@ -8,6 +8,7 @@ use super::pack::{in_parts, pack};
 use super::plan::{Mode, Plan, Point, Shard, what_is_read};
 use super::task;
 use super::{SweepError, digest, writing};
+use crate::files::if_there;
 use crate::gpu::{Gpu, GpuError};
 use crate::learn::{Algorithm, Learner, LearnerState, UpdateMetrics};
 use crate::run::checkpoint::Checkpoint;
@@ -192,10 +193,7 @@ pub fn run<C: Task>(
 }
 
 pub(in crate::run) fn clear(work: &Path) -> Result<(), SweepError> {
-    match std::fs::remove_dir_all(work) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(writing(work)(e)),
-        _ => Ok(()),
-    }
+    if_there(std::fs::remove_dir_all(work)).map(drop).map_err(writing(work))
 }
 
 /// Folder of half-trained batches, and that of the replicas that points of a later stage go on from.
@@ -246,7 +244,7 @@ fn whole_batch<C: Task>(
             // What fits in training may not in evaluation; a part of the batch is evaluated without another training.
             let mut at_once = units.len();
             let evaluate = |r: std::ops::Range<usize>| {
-                let weights = trained.as_ref().map(|c| rows(c, r.clone()));
+                let weights = trained.as_ref().map(|c| c.weights_of(r.clone()));
                 evaluated(agent, &units[r.clone()], weights.as_ref(), &stuck[r], device.gpu.as_deref(), watch)
             };
             let mut out = in_parts(units.len(), &mut at_once, evaluate, smaller)?;
@@ -345,7 +343,7 @@ fn train<C: Task>(
         Err(e) => {
             let aside: PathBuf = path.with_extension("damaged");
             watch.warn(&format!("{e}; this batch starts over, the file is kept as '{}'", aside.display()));
-            std::fs::rename(&path, &aside).map_err(|e| file_error(&path, &e))?;
+            std::fs::rename(&path, &aside).map_err(|e| JobError::file(&path, e))?;
             algorithm.start()
         }
     };
@@ -389,29 +387,6 @@ fn passed_on<C: Task>(
         states.push(found?);
     }
     LearnerState::side_by_side(&states)
-}
-
-/// The weights of some of a batch's replicas.
-fn rows<C: Task>(c: &Checkpoint<C>, range: std::ops::Range<usize>) -> Checkpoint<C> {
-    let width = c.state.params.len() / c.seeds.len();
-    Checkpoint {
-        config: c.config.clone(),
-        agent: c.agent.clone(),
-        seeds: c.seeds[range.clone()].to_vec(),
-        swept: c.swept[range.clone()].to_vec(),
-        state: LearnerState {
-            params: c.state.params[range.start * width..range.end * width].to_vec(),
-            m: Vec::new(),
-            v: Vec::new(),
-            adam_steps: c.state.adam_steps,
-            updates: c.state.updates,
-            extra: Vec::new(),
-        },
-    }
-}
-
-fn file_error(path: &Path, e: &std::io::Error) -> JobError {
-    JobError::File { path: path.display().to_string(), what: e.to_string() }
 }
 
 /// The state that a job left of these replicas before update `until`; `None` if it left none.
@@ -691,7 +666,7 @@ mod tests {
         let units = [5, 6, 7].map(|seed| Unit { config: &config, seed });
         let all = half_trained(&units, 4);
         let width = all.state.params.len() / 3;
-        let some = rows(&all, 1..3);
+        let some = all.weights_of(1..3);
         assert_eq!((some.seeds, some.swept), (vec![6, 7], all.swept[1..].to_vec()));
         assert_eq!(some.state.params, all.state.params[width..]);
     }

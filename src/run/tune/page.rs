@@ -3,14 +3,14 @@
 
 use super::plan::Tuning;
 use super::run::{Trial, Tuned};
-use crate::files::write_whole;
 use crate::num::stats;
 use crate::report::figure::{self, Figure, Look, Series};
 use crate::report::page;
+use crate::run::rows::text_of;
 use crate::run::sweep::dataset::Status;
 use crate::run::sweep::plan::{Draw, leaves};
 use crate::run::sweep::report::{num, with_interval};
-use crate::run::sweep::{Point, SweepError, task, writing};
+use crate::run::sweep::{Point, SweepError, put_file, remove, task};
 use crate::run::task::Task;
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -83,19 +83,6 @@ pub struct Written {
     pub settings: Vec<PathBuf>,
 }
 
-fn put_file(path: PathBuf, text: &str) -> Result<PathBuf, SweepError> {
-    write_whole(&path, text.as_bytes()).map_err(writing(&path))?;
-    Ok(path)
-}
-
-/// Removes what an earlier page has left where there is nothing to write now.
-fn remove(path: &Path) -> Result<(), SweepError> {
-    match std::fs::remove_file(path) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(writing(path)(e)),
-        _ => Ok(()),
-    }
-}
-
 /// Writes `chosen-AGENT.toml`, `chosen.toml` and the page to `dir/page`.
 ///
 /// # Errors
@@ -108,6 +95,7 @@ pub fn write<C: Task>(tuning: &Tuning<C>, tuned: &Tuned, dir: &Path) -> Result<W
     for (a, agent) in tuning.agents.iter().enumerate() {
         let path = dir.join(format!("chosen-{agent}.toml"));
         let Some(best) = tuned.chosen(a) else {
+            // Of an earlier page.
             remove(&path)?;
             continue;
         };
@@ -191,7 +179,7 @@ fn markdown<C: Task>(
         tuning.trials,
         tuning.all.seeds.len(),
         tuning.settings["budget"],
-        tuning.better.name()
+        text_of(&tuning.better)
     );
     if tuning.sizes.len() > 1 {
         let sizes: Vec<String> = tuning.sizes.iter().map(ToString::to_string).collect();
@@ -314,14 +302,9 @@ fn sensitivity<C: Task>(
         let log_x = matches!(draw, Draw::LogUniform(_));
         points.retain(|p| !log_x || p.1 > 0.0);
         points.sort_by(|a, b| a.1.total_cmp(&b.1));
-        let series = |name: &str, of: &dyn Fn(usize) -> bool| Series {
-            agent: name.into(),
-            look: Look::Marks,
-            points: points
-                .iter()
-                .filter(|p| of(p.0))
-                .map(|p| figure::Point { x: p.1, y: p.2, interval: None, x_interval: None })
-                .collect(),
+        let series = |name: &str, of: &dyn Fn(usize) -> bool| {
+            let points = points.iter().filter(|p| of(p.0)).map(|p| figure::Point::new(p.1, p.2, None));
+            Series::new(name, Look::Marks, points.collect())
         };
         let is_chosen = |n: usize| chosen.is_some_and(|t| t.number == n);
         let mut lines = vec![series("trials", &|n| !is_chosen(n)), series("chosen", &is_chosen)];

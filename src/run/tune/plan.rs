@@ -8,6 +8,7 @@
 
 use super::space::{Better, SpaceFile};
 use crate::config::{ConfigError, user_sets};
+use crate::run::rows::text_of;
 use crate::run::sweep::dataset::{SLOTS, TRIAL};
 use crate::run::sweep::plan::{Draw, Stage, agents_of, at, leaves, read_of, seeds_of, what_is_read};
 use crate::run::sweep::{Mode, Plan, Point, SweepError, digest, task};
@@ -66,7 +67,7 @@ impl<C: Task> Tuning<C> {
     /// # Errors
     /// One line with the option or key that is wrong.
     pub fn new(file: &SpaceFile, ask: &Ask, origin: &str) -> Result<Tuning<C>, SweepError> {
-        let wrong = |key: &str, what: String| SweepError::Key { file: origin.into(), key: key.into(), what };
+        let wrong = |key: &str, what: String| SweepError::key(origin, key, what);
         let option = |name: &str, what: String| SweepError::Option(format!("--{name}: {what}"));
         if file.task != C::NAME {
             return Err(wrong("task", format!("'{}' is not task {}", file.task, C::NAME)));
@@ -104,11 +105,7 @@ impl<C: Task> Tuning<C> {
         let user = |key: &str| user_sets(ask.config, ask.sets, key);
         let user_origin = ask.config.map_or("--set".into(), |p| p.display().to_string());
         if user("train.updates").map_err(|e| config_error(&user_origin, e))? {
-            return Err(SweepError::Key {
-                file: user_origin,
-                key: "train.updates".into(),
-                what: "follows from --budget".into(),
-            });
+            return Err(SweepError::key(&user_origin, "train.updates", "follows from --budget"));
         }
         for key in draws.keys() {
             if own.contains_key(key) {
@@ -179,7 +176,7 @@ impl<C: Task> Tuning<C> {
             ("seeds".into(), format!("{:?}", all.seeds)),
             ("random_seed".into(), file.random_seed.to_string()),
             ("objective".into(), file.objective.clone()),
-            ("better".into(), file.better.name().into()),
+            ("better".into(), text_of(&file.better)),
         ]);
         settings.extend(draws.iter().map(|(key, draw)| (format!("space.{key}"), draw.to_string())));
         let preset = base.table().get("preset").map(|p| format!("preset={p}"));
@@ -327,8 +324,8 @@ fn trials_of<C: Task>(
         let mut values = BTreeMap::new();
         for key in draws.keys() {
             let Some(own) = at(&table, key) else {
-                let (file, what) = (origin.into(), "is no key of the configuration".into());
-                return Err(SweepError::Key { file, key: format!("space.{key}"), what });
+                let what = "is no key of the configuration";
+                return Err(SweepError::key(origin, format!("space.{key}"), what));
             };
             values.insert(key.clone(), read_of(key, own, &reads));
         }

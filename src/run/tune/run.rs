@@ -4,7 +4,7 @@ use super::plan::Tuning;
 use super::space::Better;
 use crate::run::sweep::dataset::{Dataset, PlanFile, Replicated, Status, read_part};
 use crate::run::sweep::run::{self, Done, PASSED, Way, clear, passed_file};
-use crate::run::sweep::{Plan, Shard, SweepError, writing};
+use crate::run::sweep::{Plan, Shard, SweepError, remove};
 use crate::run::task::Task;
 use std::cmp::Ordering;
 
@@ -132,11 +132,7 @@ impl<C: Task> Tuning<C> {
         (rung, agent, trial): (usize, usize, usize),
     ) -> Result<(), SweepError> {
         for seed in &self.all.seeds {
-            let path = passed_file(passed, &self.point(rung, agent, trial).id, *seed);
-            match std::fs::remove_file(&path) {
-                Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(writing(&path)(e)),
-                _ => {}
-            }
+            remove(&passed_file(passed, &self.point(rung, agent, trial).id, *seed))?;
         }
         Ok(())
     }

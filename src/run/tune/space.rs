@@ -28,16 +28,6 @@ pub enum Better {
     Lower,
 }
 
-impl Better {
-    /// As files name it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Better::Higher => "higher",
-            Better::Lower => "lower",
-        }
-    }
-}
-
 /// A file as it is written.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -71,7 +61,7 @@ impl SpaceFile {
 
     /// How each dotted key is drawn.
     pub(super) fn draws(&self, origin: &str) -> Result<BTreeMap<String, Draw>, SweepError> {
-        let wrong = |key: &str, what: String| SweepError::Key { file: origin.into(), key: key.into(), what };
+        let wrong = |key: &str, what: String| SweepError::key(origin, key, what);
         let all = leaves(&self.space, is_draw);
         if all.is_empty() {
             return Err(wrong("space", "names no key to draw".into()));

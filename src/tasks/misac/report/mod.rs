@@ -9,8 +9,6 @@ mod figures;
 mod networks;
 mod text;
 
-use networks::Networks;
-
 use super::paper::{self, Claim, HEADLINE_SNR_DB, Printed};
 use crate::config::Layered;
 use crate::num::stats::RESAMPLES;
@@ -104,7 +102,7 @@ const TITLE: &str = "RL-H-MoE (task misac): this run beside the printed results"
 /// [`ReportError::DuplicateRow`] if two rows have the same keys, before anything is written; else what the file system, polars or plotters
 /// refuse.
 pub fn write(dir: &Path, rows: &Rows, manifest: &Manifest) -> Result<ReportPaths, ReportError> {
-    let (tables, _) = Tables::of_rows(dir, rows, &SCHEMA, manifest)?;
+    let tables = Tables::of_rows(dir, rows, &SCHEMA, manifest)?;
     let view = View::new(rows, manifest);
     let plates = view.plates();
     tables.pages(TITLE, Plate::svgs(&plates)?, |drawn| view.markdown(&plates, drawn, manifest))
@@ -173,6 +171,25 @@ struct Learning {
     last_over_gamma: Option<Estimate>,
     /// Mean over the whole training.
     mean_cosine: Option<Estimate>,
+}
+
+/// Energy of one agent's networks by one method and set of constants, networks added.
+struct Account {
+    agent: String,
+    method: String,
+    constants: String,
+    /// J per slot.
+    seeds: BySeed,
+    /// Networks that were added.
+    networks: Vec<String>,
+    reason: String,
+}
+
+/// Energies of the runs and the SNR that are shown.
+#[derive(Default)]
+struct Networks {
+    accounts: Vec<Account>,
+    snr_db: Option<f64>,
 }
 
 /// Everything the text is made from.
@@ -283,7 +300,7 @@ impl<'a> View<'a> {
         view.learning = shown.iter().filter_map(|run| view.learned(run)).collect();
         let reported = rows.curves.iter().filter(|r| shown.iter().any(|s| s.has(&r.key)));
         view.ill = health::by_agent(reported, &rows.activity, &SCHEMA);
-        view.networks = Networks::new(rows, &shown);
+        view.networks = view.networks_of(&shown);
         view
     }
 

@@ -12,25 +12,6 @@ const METHODS: [(&str, &str); 4] = [
     (MEASURED, "measured"),
 ];
 
-/// Energy of one agent's networks by one method and set of constants, networks added.
-struct Account {
-    agent: String,
-    method: String,
-    constants: String,
-    /// J per slot.
-    seeds: BySeed,
-    /// Networks that were added.
-    networks: Vec<String>,
-    reason: String,
-}
-
-/// Energies of the runs and the SNR that are shown.
-#[derive(Default)]
-pub(super) struct Networks {
-    accounts: Vec<Account>,
-    snr_db: Option<f64>,
-}
-
 fn method_place(method: &str) -> usize {
     METHODS.iter().position(|m| m.0 == method).unwrap_or(METHODS.len())
 }
@@ -40,8 +21,10 @@ fn words(method: &str, constants: &str) -> String {
     if method == MEASURED { name.to_string() } else { format!("{name}, {constants}") }
 }
 
-impl Networks {
-    pub(super) fn new(rows: &Rows, shown: &[Run]) -> Self {
+impl View<'_> {
+    /// The energies of these runs.
+    pub(super) fn networks_of(&self, shown: &[Run]) -> Networks {
+        let rows = self.rows;
         let mine = |r: &&EnergyRow| r.stage == INFERENCE && shown.iter().any(|run| run.has(&r.key));
         let snr_db = headline(rows.energy.iter().filter(mine).map(|r| r.key.at));
         type Place = (usize, String, String, usize, String);
@@ -74,9 +57,7 @@ impl Networks {
         accounts.iter_mut().for_each(|a| a.networks.sort());
         Networks { accounts, snr_db }
     }
-}
 
-impl View<'_> {
     fn account(&self, a: &Account) -> Option<Estimate> {
         over_seeds(&self.resamples, &a.seeds)
     }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::energy::accounts::{EFFECTIVE, INFERENCE, MEASURED, MEMORY, PAPER, TRAINING};
-use crate::run::rows::{ActivityRow, EnergyRow};
+use crate::run::rows::EnergyRow;
 
 /// An account: method, constants and the words for it. A reading that only spiking networks have stands for the plain one elsewhere.
 struct Account {
@@ -38,25 +38,9 @@ const ACCOUNTS: [Account; 8] = [
     account(MEASURED, "device", "measured", Some("measured")),
 ];
 
-/// Energies of one agent by one account, one value per seed, networks added.
-struct Group {
-    agent: String,
-    stage: String,
-    method: String,
-    constants: String,
-    values: Vec<f64>,
-    reason: String,
-}
-
-/// Energies and activity of the variant and power that are shown.
-pub(super) struct Energies {
-    groups: Vec<Group>,
-    activity: Vec<ActivityRow>,
-    pub(super) p_max_dbm: Option<f64>,
-}
-
-impl Energies {
-    pub(super) fn new(rows: &Rows, shown: &dyn Fn(&Key) -> bool) -> Self {
+impl View {
+    /// The energies of the runs that are shown.
+    pub(super) fn energies(rows: &Rows, shown: &dyn Fn(&Key) -> bool) -> Energies {
         let mine = |r: &&EnergyRow| shown(&r.key);
         let p_max_dbm = headline(&distinct(rows.energy.iter().filter(mine).map(|r| r.key.at)));
         type Sum = (String, String, String, String);
@@ -79,7 +63,9 @@ impl Energies {
             p_max_dbm,
         }
     }
+}
 
+impl Energies {
     fn group(&self, agent: &str, stage: &str, a: &Account) -> Option<&Group> {
         let find = |constants: &str| {
             let is = |g: &&Group| {
@@ -338,15 +324,11 @@ impl View {
         Some(text)
     }
 
-    fn write_activity(&self, out: &mut String, learned: &[&str]) {
+    fn write_activity<'a>(&'a self, out: &mut String, learned: &[&str]) {
         let e = &self.energy;
-        let mut keys: Vec<(&str, &str, u32, &str)> = Vec::new();
-        for r in e.activity.iter().filter(|r| r.layer > 0) {
-            let key = (r.key.agent.as_str(), r.network.as_str(), r.layer, r.quantity.as_str());
-            if !keys.contains(&key) {
-                keys.push(key);
-            }
-        }
+        let key =
+            |r: &'a ActivityRow| (r.key.agent.as_str(), r.network.as_str(), r.layer, r.quantity.as_str());
+        let mut keys = once(e.activity.iter().filter(|r| r.layer > 0).map(key));
         keys.sort_by(|a, b| (rank(a.0), a.1, a.2).cmp(&(rank(b.0), b.1, b.2)));
         let rows = rows_of(keys, |(agent, network, layer, name)| {
             let of = |stage: &str| {

@@ -8,19 +8,16 @@ pub mod experiments;
 mod figures;
 mod text;
 
-use energy::Energies;
-
 use super::paper::{self, Claim, HEADLINE_DBM, LEAD_SLOTS, PEAK_SLOTS, Quantity};
-use crate::num::stats::{self, RESAMPLES};
+use crate::num::stats::{self, RESAMPLES, once};
 use crate::report::figure::{
     Bar, Bars, Figure, Look, PaperMark, Picture, Plate, Reach, Series, Shape, Swatch, extent,
 };
-use crate::report::frames::{self, SeedGroup};
 use crate::report::judge::*;
 use crate::report::words::*;
 use crate::report::{ReportError, ReportPaths, Tables};
 use crate::run::health::{self, Ill};
-use crate::run::rows::{CurveRow, Key, Manifest, Rows};
+use crate::run::rows::{ActivityRow, CurveRow, Key, Manifest, Rows, Schema};
 use crate::run::task::Task;
 use crate::tasks::v2x::config::V2xConfig;
 use crate::tasks::v2x::rows::{BEAM, KINEMATICS, SCHEMA, VARIANT};
@@ -65,6 +62,10 @@ const BOUND: &str = "upper-bound";
 /// Preferred variant of the main tables and figures.
 const MAIN_BEAM: &str = "angles";
 const MAIN_KINEMATICS: &str = "paper";
+/// Places among the means of a slot, and among those of a curve.
+const SLOT_RATE: usize = Schema::place(SCHEMA.slots, "sum_rate_bps_hz");
+const CURVE_REWARD: usize = Schema::place(SCHEMA.curve, "reward");
+
 /// Points of a drawn learning curve; longer ones are averaged over spans of updates.
 const CURVE_POINTS: usize = 200;
 /// Share of a run's updates, at its end, that counts as "after training".
@@ -79,13 +80,8 @@ const LAST_SHARE: f64 = 0.1;
 /// [`ReportError::DuplicateRow`] if two rows have the same keys, before anything is written; else what the file system, polars or plotters
 /// refuse.
 pub fn write(dir: &Path, rows: &Rows, manifest: &Manifest) -> Result<ReportPaths, ReportError> {
-    let (tables, means) = Tables::of_rows(dir, rows, &SCHEMA, manifest)?;
-    let view = View::new(
-        frames::eval_groups(&means.evals, &SCHEMA)?,
-        frames::slot_groups(&means.slots, &SCHEMA, "sum_rate_bps_hz")?,
-        frames::curve_groups(&means.curves, &SCHEMA, "reward")?,
-        rows,
-    );
+    let tables = Tables::of_rows(dir, rows, &SCHEMA, manifest)?;
+    let view = View::new(rows);
     let plates = view.plates();
     tables.pages(TITLE, Plate::svgs(&plates)?, |drawn| view.markdown(&plates, drawn, manifest))
 }
@@ -116,6 +112,23 @@ struct Cell {
     estimate: Estimate,
 }
 
+/// Energies of one agent by one account, one value per seed, networks added.
+struct Group {
+    agent: String,
+    stage: String,
+    method: String,
+    constants: String,
+    values: Vec<f64>,
+    reason: String,
+}
+
+/// Energies and activity of the variant and power that are shown.
+struct Energies {
+    groups: Vec<Group>,
+    activity: Vec<ActivityRow>,
+    p_max_dbm: Option<f64>,
+}
+
 /// Everything the text is made from: estimates over seeds of the variant that is reported.
 struct View {
     resamples: Resamples,
@@ -142,24 +155,16 @@ fn headline(powers: &[f64]) -> Option<f64> {
     powers.iter().copied().find(|p| *p == HEADLINE_DBM).or(powers.last().copied())
 }
 
-fn plain<K>(groups: Vec<SeedGroup<K>>) -> Vec<SeedGroup<K>> {
-    groups.into_iter().filter(|g| g.labels[VARIANT].is_empty()).collect()
-}
-
 /// Whether a row is of no experiment.
 fn is_plain(key: &Key) -> bool {
     key.labels[VARIANT].is_empty()
 }
 
 impl View {
-    fn new(
-        evals: Vec<SeedGroup<String>>,
-        slots: Vec<SeedGroup<u32>>,
-        curves: Vec<SeedGroup<u32>>,
-        rows: &Rows,
-    ) -> View {
-        // Rows of an experiment's variants lie beside these in Parquet, not on this page.
-        let (evals, slots, curves) = (plain(evals), plain(slots), plain(curves));
+    fn new(rows: &Rows) -> View {
+        let evals = seed_groups(rows.evals.iter().map(|r| (&r.key, r.metric.clone(), r.mean)));
+        let slots = seed_groups(rows.slots.iter().map(|r| (&r.key, r.slot, r.values[SLOT_RATE])));
+        let curves = seed_groups(rows.curves.iter().map(|r| (&r.key, r.update, r.slots[CURVE_REWARD])));
         let resamples = Resamples::default();
         let variants: BTreeSet<(String, String, String)> = {
             let of = |a: &String, l: &[String]| (a.clone(), l[BEAM].clone(), l[KINEMATICS].clone());
@@ -219,7 +224,7 @@ impl View {
         let reported = rows.curves.iter().filter(|r| is_plain(&r.key) && shown(&r.key.agent, &r.key.labels));
         let ill = health::by_agent(reported, &rows.activity, &SCHEMA);
         let headline_dbm = headline(&powers_dbm);
-        let energy = Energies::new(rows, &|k| is_plain(k) && shown(&k.agent, &k.labels));
+        let energy = View::energies(rows, &|k| is_plain(k) && shown(&k.agent, &k.labels));
         View {
             energy,
             resamples,
@@ -288,6 +293,40 @@ impl View {
         let values = seed_values(self.slots.iter().filter(here));
         (!values.is_empty()).then(|| self.resamples.estimate(&values))
     }
+}
+
+/// The values of one quantity over the seeds of one run and power.
+struct SeedGroup<K> {
+    agent: String,
+    labels: Vec<String>,
+    at: f64,
+    /// What tells the groups of one run and power apart: metric, slot or update.
+    key: K,
+    /// Ascending, with a value each.
+    seeds: Vec<u32>,
+    values: Vec<f64>,
+}
+
+/// Groups of (run, key, value), in the order of agent, labels, power and key. Rows of an experiment's variants lie beside these in Parquet, not on this
+/// page; a seed without a value has no say.
+fn seed_groups<'a, K: Ord + Clone>(rows: impl Iterator<Item = (&'a Key, K, f64)>) -> Vec<SeedGroup<K>> {
+    let mut rows: Vec<_> = rows.filter(|(run, _, value)| is_plain(run) && !value.is_nan()).collect();
+    let order = |(a, x, _): &(&Key, K, f64), (b, y, _): &(&Key, K, f64)| {
+        (&a.agent, &a.labels).cmp(&(&b.agent, &b.labels)).then(a.at.total_cmp(&b.at)).then(x.cmp(y))
+    };
+    rows.sort_by(|a, b| order(a, b).then(a.0.seed.cmp(&b.0.seed)));
+    let group = |rows: &[(&Key, K, f64)]| {
+        let (run, key, _) = &rows[0];
+        SeedGroup {
+            agent: run.agent.clone(),
+            labels: run.labels.clone(),
+            at: run.at,
+            key: key.clone(),
+            seeds: rows.iter().map(|r| r.0.seed).collect(),
+            values: rows.iter().map(|r| r.2).collect(),
+        }
+    };
+    rows.chunk_by(|a, b| order(a, b).is_eq()).map(group).collect()
 }
 
 /// Means of each seed over these groups.

@@ -428,15 +428,13 @@ impl View {
     }
 
     pub(super) fn write_variants(&self, out: &mut String) {
-        let mut other: Vec<(&str, &str, &str, f64)> = Vec::new();
-        for c in &self.cells {
-            let main = c.kinematics == self.kinematics
-                && self.agents.iter().any(|(id, beam)| *id == c.agent && *beam == c.beam);
-            let key = (c.agent.as_str(), c.beam.as_str(), c.kinematics.as_str(), c.p_max_dbm);
-            if !main && !other.contains(&key) {
-                other.push(key);
-            }
-        }
+        let main = |c: &Cell| {
+            c.kinematics == self.kinematics
+                && self.agents.iter().any(|(id, beam)| *id == c.agent && *beam == c.beam)
+        };
+        let others = self.cells.iter().filter(|c| !main(c));
+        let mut other =
+            once(others.map(|c| (c.agent.as_str(), c.beam.as_str(), c.kinematics.as_str(), c.p_max_dbm)));
         if other.is_empty() {
             return;
         }

@@ -1,6 +1,7 @@
 //! Every learned agent with every parameterisation of the beams.
 
 use super::*;
+use crate::num::stats::once;
 use crate::report::figure::{Bar, Bars, Figure, Look, Point, Series, extent};
 use crate::report::{ReportError, ReportPaths, Tables};
 use crate::run::rows::Schema;
@@ -28,7 +29,7 @@ const CURVE_POINTS: usize = 200;
 /// # Errors
 /// As [`super::super::write`].
 pub fn write_beams(dir: &Path, rows: &Rows, manifest: &Manifest) -> Result<ReportPaths, ReportError> {
-    let (tables, _) = Tables::of_rows(dir, rows, &SCHEMA, manifest)?;
+    let tables = Tables::of_rows(dir, rows, &SCHEMA, manifest)?;
     let view = View::new(rows);
     let mut svgs = vec![(FILE, bars(&view).svg()?)];
     for (beam, file) in CURVES {
@@ -86,12 +87,7 @@ fn references<'a>(view: &'a View) -> Vec<&'a Run> {
 
 /// Beams of the learned agents, those of the table first.
 fn beams(view: &View) -> Vec<String> {
-    let mut out: Vec<String> = Vec::new();
-    for run in learned(view) {
-        if !out.contains(&run.beam) {
-            out.push(run.beam.clone());
-        }
-    }
+    let mut out = once(learned(view).into_iter().map(|run| run.beam.clone()));
     out.sort_by_key(|b| CURVES.iter().position(|c| c.0 == b).unwrap_or(CURVES.len()));
     out
 }

@@ -47,7 +47,7 @@ struct Place<'a> {
 /// # Errors
 /// As [`super::super::write`].
 pub fn write_rate_penalty(dir: &Path, rows: &Rows, manifest: &Manifest) -> Result<ReportPaths, ReportError> {
-    let (tables, _) = Tables::of_rows(dir, rows, &SCHEMA, manifest)?;
+    let tables = Tables::of_rows(dir, rows, &SCHEMA, manifest)?;
     let view = View::new(rows);
     let front = front(&view);
     let figures: Vec<Figure> = (0..ACCOUNTS.len()).map(|a| figure(&view, &front, a)).collect();
