@@ -6,6 +6,7 @@ use super::watch::{Bars, Silent};
 use super::{Common, Place, place};
 use crate::config::user_sets;
 use crate::energy::meters::Joules;
+use crate::energy::rules::RULE;
 use crate::gpu::GpuError;
 use crate::num::stats;
 use crate::run::checkpoint::Checkpoint;
@@ -277,9 +278,9 @@ fn energies(evaluated: &[Evaluated]) -> Vec<Summary> {
     let mut values = Values::default();
     for e in evaluated {
         let named = e.energy.iter().map(|x| {
-            // Where there is one network, it is the actor.
-            let network =
-                if x.network == "actor" { String::new() } else { format!("{}_", plain(&x.network)) };
+            // Where there is one network, it is the actor; a rule has none.
+            let plainly = ["actor", RULE].contains(&x.network.as_str());
+            let network = if plainly { String::new() } else { format!("{}_", plain(&x.network)) };
             (format!("energy_{network}{}_{}_j_per_slot", plain(x.method), plain(&x.constants)), x.energy_j)
         });
         let rates = e.counted.iter().filter(|q| q.layer > 0);

@@ -122,7 +122,7 @@ impl MemoryAware {
 }
 
 /// Energy of one word from a buffer of `words`, pJ.
-fn access_pj(words: f64) -> f64 {
+pub(super) fn access_pj(words: f64) -> f64 {
     let bytes = (words * WORD).min(SRAM[3].0);
     let i = SRAM[1..3].iter().take_while(|p| p.0 < bytes).count();
     let ((x0, y0), (x1, y1)) = (SRAM[i], SRAM[i + 1]);

@@ -221,9 +221,11 @@ pub trait Task: Layered + Clone + PartialEq + Debug + Send + Sync + 'static {
         let Some(first) = units.first() else { return Ok(Vec::new()) };
         let EvaluateConfig { episodes, greedy, .. } = first.config.common().evaluate;
         let policy = weights.and_then(|w| w.algorithm.policy());
+        let mut counts = None;
         let (env, controller, bound) = match (&agent.kind, weights, policy.clone()) {
             (Kind::Fixed(fixed), ..) => {
                 let acting = first.config.acting(*fixed, units).ok_or(JobError::NoRule(agent.id))?;
+                counts = acting.rule.counts().filter(|_| acting.bound.is_none());
                 (acting.env, Controller::Rule(acting.rule), acting.bound)
             }
             (Kind::Learned(_), Some(w), Some(policy)) => {
@@ -245,6 +247,11 @@ pub trait Task: Layered + Clone + PartialEq + Debug + Send + Sync + 'static {
         watch.end();
         let mut out: Vec<Evaluated> =
             outcomes.iter().map(|o| Evaluated::whole(o, &names, bound, on_gpu)).collect();
+        if let Some(counts) = counts {
+            for e in &mut out {
+                (e.energy, e.counted) = counts.accounts();
+            }
+        }
         if let (Some(w), Some(policy)) = (weights, policy) {
             for ((e, o), params) in out.iter_mut().zip(&outcomes).zip(w.params.chunks(policy.params)) {
                 let Some(activity) = &o.activity else { continue };

@@ -266,10 +266,13 @@ fn every_file_is_there_and_whole() {
         "report.html",
         "report.md",
         "slots.parquet",
+        "story.svg",
     ];
     assert_eq!(names, expected, "temporary files must be gone and nothing else written");
-    assert_eq!(paths.figures.len(), 7);
-    for figure in ["fig4a.svg", "fig4b.svg", "fig4c.svg", "fig5a.svg", "fig5b.svg", "fig6.svg", "fig7.svg"] {
+    assert_eq!(paths.figures.len(), 8);
+    for figure in
+        ["story.svg", "fig4a.svg", "fig4b.svg", "fig4c.svg", "fig5a.svg", "fig5b.svg", "fig6.svg", "fig7.svg"]
+    {
         assert!(text.contains(&format!("]({figure})")), "{figure} is not in report.md");
     }
     let back: Manifest = serde_json::from_slice(&std::fs::read(&paths.manifest).unwrap()).unwrap();
@@ -741,7 +744,7 @@ fn reports_of_ten_and_three_agents_are_drawn() {
     {
         let all = with_energy(rows(agents, &POWERS_DBM, seeds, 450), agents, &POWERS_DBM, seeds);
         let (paths, text) = report(&root.join(name), &all);
-        assert_eq!(paths.figures.len(), 7);
+        assert_eq!(paths.figures.len(), 8);
         assert!(text.contains("averaged over spans of up to 3 updates"));
     }
 }

@@ -9,20 +9,49 @@ use std::cell::Cell;
 use std::cmp::Ordering;
 use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub, SubAssign};
 
+/// Floating-point operations by what they take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Operations {
+    /// Additions, subtractions, comparisons, minima and maxima, roundings to an integer.
+    pub additions: u64,
+    pub multiplications: u64,
+    pub divisions: u64,
+    /// Square roots.
+    pub roots: u64,
+}
+
+impl Operations {
+    const NONE: Operations = Operations { additions: 0, multiplications: 0, divisions: 0, roots: 0 };
+
+    /// One each.
+    pub fn total(&self) -> u64 {
+        self.additions + self.multiplications + self.divisions + self.roots
+    }
+}
+
 thread_local! {
-    static OPERATIONS: Cell<u64> = const { Cell::new(0) };
+    static OPERATIONS: Cell<Operations> = const { Cell::new(Operations::NONE) };
 }
 
 #[inline]
-fn count(n: u64) {
-    OPERATIONS.with(|c| c.set(c.get() + n));
+fn count(kind: impl FnOnce(&mut Operations)) {
+    OPERATIONS.with(|c| {
+        let mut sums = c.get();
+        kind(&mut sums);
+        c.set(sums);
+    });
 }
 
-/// Operations that `work` does with [`Counted`] numbers. What it splits between threads runs on one.
+/// All operations that `work` does with [`Counted`] numbers.
 pub fn operations(work: impl FnOnce() + Send) -> u64 {
+    kinds(work).total()
+}
+
+/// Operations that `work` does with [`Counted`] numbers, by kind. What it splits between threads runs on one.
+pub fn kinds(work: impl FnOnce() + Send) -> Operations {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a machine can start a thread");
     pool.install(|| {
-        OPERATIONS.with(|c| c.set(0));
+        OPERATIONS.with(|c| c.set(Operations::NONE));
         work();
         OPERATIONS.with(Cell::get)
     })
@@ -53,28 +82,28 @@ macro_rules! counting {
         impl Add for $t {
             type Output = $t;
             fn add(self, o: $t) -> $t {
-                count(1);
+                count(|n| n.additions += 1);
                 $t(self.0 + o.0)
             }
         }
         impl Sub for $t {
             type Output = $t;
             fn sub(self, o: $t) -> $t {
-                count(1);
+                count(|n| n.additions += 1);
                 $t(self.0 - o.0)
             }
         }
         impl Mul for $t {
             type Output = $t;
             fn mul(self, o: $t) -> $t {
-                count(1);
+                count(|n| n.multiplications += 1);
                 $t(self.0 * o.0)
             }
         }
         impl Div for $t {
             type Output = $t;
             fn div(self, o: $t) -> $t {
-                count(1);
+                count(|n| n.divisions += 1);
                 $t(self.0 / o.0)
             }
         }
@@ -114,26 +143,26 @@ macro_rules! counting {
                 dst[0] = $to(self);
             }
             fn sqrt(self) -> Self {
-                count(1);
+                count(|n| n.roots += 1);
                 $t(self.0.sqrt())
             }
             fn abs(self) -> Self {
                 $t(self.0.abs())
             }
             fn min(self, o: Self) -> Self {
-                count(1);
+                count(|n| n.additions += 1);
                 $t(Real::min(self.0, o.0))
             }
             fn max(self, o: Self) -> Self {
-                count(1);
+                count(|n| n.additions += 1);
                 $t(Real::max(self.0, o.0))
             }
             fn lt(self, o: Self) -> bool {
-                count(1);
+                count(|n| n.additions += 1);
                 self.0 < o.0
             }
             fn le(self, o: Self) -> bool {
-                count(1);
+                count(|n| n.additions += 1);
                 self.0 <= o.0
             }
             fn mask_and(a: bool, b: bool) -> bool {
@@ -143,7 +172,8 @@ macro_rules! counting {
                 if m { a } else { b }
             }
             fn mul_add(self, a: Self, b: Self) -> Self {
-                count(2);
+                count(|n| n.additions += 1);
+                count(|n| n.multiplications += 1);
                 $t(self.0 * a.0 + b.0)
             }
             fn exp(self) -> Self {
@@ -188,14 +218,14 @@ impl From<Counted> for f64 {
 
 impl PartialEq for Counted {
     fn eq(&self, o: &Self) -> bool {
-        count(1);
+        count(|n| n.additions += 1);
         self.0 == o.0
     }
 }
 
 impl PartialOrd for Counted {
     fn partial_cmp(&self, o: &Self) -> Option<Ordering> {
-        count(1);
+        count(|n| n.additions += 1);
         self.0.partial_cmp(&o.0)
     }
 }
@@ -214,7 +244,7 @@ impl F32Lanes for Lane {
         Lane(F32Lanes::from_int(w))
     }
     fn floor(self) -> Self {
-        count(1);
+        count(|n| n.additions += 1);
         Lane(self.0.floor())
     }
     fn odd(w: u32) -> bool {
@@ -227,7 +257,7 @@ impl F32Lanes for Lane {
         u64::from(m)
     }
     fn recip(self) -> Self {
-        count(1);
+        count(|n| n.divisions += 1);
         Lane(1.0 / self.0)
     }
     fn sum(self) -> f32 {
@@ -254,11 +284,14 @@ mod tests {
         let keep = |x: Counted| {
             std::hint::black_box(x);
         };
-        let of = |work: fn(Counted, Counted) -> Counted| operations(move || keep(work(x, y)));
-        assert_eq!(of(|x, y| (x * y + x) / y), 3);
-        assert_eq!(of(|x, y| Real::max(x, y).sqrt()), 2);
-        assert_eq!(of(|x, y| Real::mul_add(x, y, y)), 2);
-        assert_eq!(of(|x, y| Real::select(Real::lt(Real::abs(-x), y), x, y)), 1);
+        let of = |work: fn(Counted, Counted) -> Counted| {
+            let n = kinds(move || keep(work(x, y)));
+            [n.additions, n.multiplications, n.divisions, n.roots]
+        };
+        assert_eq!(of(|x, y| (x * y + x) / y), [1, 1, 1, 0]);
+        assert_eq!(of(|x, y| Real::max(x, y).sqrt()), [1, 0, 0, 1]);
+        assert_eq!(of(|x, y| Real::mul_add(x, y, y)), [1, 1, 0, 0]);
+        assert_eq!(of(|x, y| Real::select(Real::lt(Real::abs(-x), y), x, y)), [1, 0, 0, 0]);
         // What ran before is forgotten, and what several threads would share is counted whole.
         let rows = move || [1f32; 1000].par_iter().for_each(|&v| keep(Counted(v) + x));
         assert_eq!([operations(rows), operations(rows)], [1000, 1000]);

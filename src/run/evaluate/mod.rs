@@ -9,6 +9,7 @@ mod gpu;
 
 pub use device::evaluate;
 
+use crate::energy::RuleCounts;
 use crate::env::{At, Env};
 use crate::gpu::{Buf, Gpu, GpuError};
 use crate::nets::{Activity, Policy};
@@ -79,6 +80,10 @@ pub trait Acts: Send + Sync {
     /// Whether [`Acts::bind`] gives a kernel.
     fn on_gpu(&self) -> bool {
         false
+    }
+    /// What a decision in the middle of an episode takes; `None` of a rule that is not counted.
+    fn counts(&self) -> Option<RuleCounts> {
+        None
     }
 }
 

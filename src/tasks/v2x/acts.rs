@@ -5,6 +5,7 @@ use super::env::V2xEnv;
 use super::kernels::{v2x_batch, v2x_reference};
 use super::physics::{V2xParams, V2xSpec};
 use super::reference::{Reference, reference_range};
+use crate::energy::RuleCounts;
 use crate::gpu::{Buf, Gpu, GpuError};
 use crate::num::real::{F32Lanes, LaneKernel, run_lanes};
 use crate::run::evaluate::{ActBuffers, Acts, ActsGpu, Moment};
@@ -46,6 +47,23 @@ impl Acts for ReferenceActs {
 
     fn on_gpu(&self) -> bool {
         true
+    }
+
+    /// Of those that know no truth and draw nothing. They read the last echo's angles, the filters the whole echo with its variances.
+    fn counts(&self) -> Option<RuleCounts> {
+        let k = self.env.spec.vehicles;
+        let inputs = match self.who {
+            Reference::LastEstimate => k,
+            Reference::Ekf | Reference::EkfZf => 6 * k,
+            Reference::Random | Reference::Genie | Reference::GenieZf => return None,
+        };
+        let batch = v2x_batch::Spec { r: 1, b: 1, task: self.env.spec };
+        Some(RuleCounts {
+            operations: v2x_reference::decision(&v2x_reference::Spec { batch, who: self.who }),
+            inputs: inputs as u64,
+            memory: self.memory() as u64,
+            outputs: self.env.spec.action_dim() as u64,
+        })
     }
 }
 

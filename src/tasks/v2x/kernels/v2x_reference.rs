@@ -6,7 +6,7 @@ use crate::env::{Batch, StepSlices};
 use crate::kernels::common::*;
 use crate::kernels::{bind, host, shader};
 use crate::num::philox::{Stream, draw};
-use crate::num::real::counted::{Counted, operations};
+use crate::num::real::counted::{Counted, Operations, kinds};
 use crate::tasks::v2x::physics::{
     Beam, KMAX, V2xParams, comm_snr_per_watt, motion, motion_noise, reset_range, step_range,
 };
@@ -74,14 +74,19 @@ pub fn v2x_reference_cpu<F: Scalar>(
     }
 }
 
-/// What a dispatch must do, the whole state read; operations counted on the twin in the middle of an episode.
-pub fn cost(spec: &Spec) -> Cost {
+/// Operations of one decision in the middle of an episode, counted on the twin.
+pub fn decision(spec: &Spec) -> Operations {
     let one = Spec { batch: v2x_batch::Spec { r: 1, b: 1, ..spec.batch }, ..*spec };
     let (params, state) = (check_params(&one.batch, 1), counted(&v2x_batch::check_states(&one.batch, 1)));
     let mut memory = vec![Counted::default(); one.memory_len().max(1)];
     let mut action = vec![Counted::default(); one.batch.action_len()];
     let args = Args { clock: 1, action_off: 0 };
-    let each = operations(|| v2x_reference_cpu(&one, &args, &params, &state, &mut memory, &mut action));
+    kinds(|| v2x_reference_cpu(&one, &args, &params, &state, &mut memory, &mut action))
+}
+
+/// What a dispatch must do, the whole state read.
+pub fn cost(spec: &Spec) -> Cost {
+    let each = decision(spec).total();
     let words = spec.batch.r * words_of::<V2xParams>()
         + spec.batch.state_len()
         + 2 * spec.memory_len()

@@ -115,11 +115,18 @@ fn stage_words(stage: &str) -> &'static str {
     if stage == INFERENCE { "inference" } else { "training episode" }
 }
 
+/// Agents with an energy: those that learn, and in an inference the counted ones that follow a rule.
+fn deciders(stage: &str) -> impl Iterator<Item = &'static str> {
+    LEARNED.into_iter().chain(COUNTED.into_iter().filter(move |_| stage == INFERENCE))
+}
+
 impl View {
     fn energy_bars(&self, stage: &str) -> Bars {
         let group = |a: &Account| {
-            let bars = LEARNED.iter().filter_map(|agent| {
+            let bars = deciders(stage).filter_map(|agent| {
                 let e = self.resamples.estimate(self.energy.values(agent, stage, a)?);
+                // A copied number takes no operation, and a logarithmic axis has no place for it.
+                (e.mean > 0.0).then_some(())?;
                 Some(Bar { agent: agent.to_string(), y: e.mean, interval: e.interval })
             });
             let bars: Vec<Bar> = bars.collect();
@@ -153,9 +160,59 @@ impl View {
             file: "fig4c.svg",
             number: "4c",
             picture: Picture::Bars(self.energy_bars(INFERENCE)),
-            caption: "Figure 4c. Energy per inference (one action of the policy network), log scale, mean over seeds with 95 % error bars. \
-                      Bars of two methods do not compare."
+            caption: "Figure 4c. Energy per inference (one action of the policy network or of the rule), log scale, mean over seeds with 95 % \
+                      error bars. `last-estimate` copies an angle: no operation, and no bar but with memory. Bars of two methods do not \
+                      compare."
                 .into(),
+            needs: "no energies of an inference",
+        }
+    }
+
+    /// Every agent on the way from `random` to the bound, by what a decision takes.
+    pub(super) fn story(&self) -> Plate {
+        let account = ACCOUNTS.iter().find(|a| (a.method, a.constants) == (EFFECTIVE, "fp32"));
+        let account = account.expect("an account of the table");
+        let rate = |agent: &str| self.metric(agent, "sum_rate_bps_hz", self.energy.p_max_dbm?);
+        let nano = 1e9;
+        let (mut series, mut levels, mut notes) = (Vec::new(), Vec::new(), Vec::new());
+        for agent in self.ids() {
+            let Some(y) = rate(agent) else { continue };
+            let energy = self.energy.values(agent, INFERENCE, account).map(|v| self.resamples.estimate(v));
+            match energy.filter(|e| e.mean > 0.0) {
+                Some(e) => {
+                    let x = e.map(|x| nano * x);
+                    let point = Point { x: x.mean, y: y.mean, interval: y.interval, x_interval: x.interval };
+                    series.push(Series::new(agent, Look::Points, vec![point]));
+                    notes.push(Note { x: x.mean, y: y.mean, text: agent.to_string() });
+                }
+                None => levels.push((agent, y.mean)),
+            }
+        }
+        if !series.is_empty() {
+            let (lo, hi) = extent(series.iter().flat_map(|s: &Series| &s.points).map(|p| p.x));
+            let ends = (lo / 2.0, hi * 2.0);
+            series.extend(levels.into_iter().map(|(agent, y)| Series::level(agent, y, ends)));
+        }
+        let at = self.energy.p_max_dbm.map(|p| format!(" at {p} dBm")).unwrap_or_default();
+        Plate {
+            file: "story.svg",
+            number: "S",
+            picture: Picture::Lines(Figure {
+                title: format!("Sum-rate against energy per decision{at}"),
+                x_label: format!("energy per decision (nJ), {}", account.words),
+                y_label: "mean sum-rate (bps/Hz)".into(),
+                log_x: true,
+                from_zero: true,
+                series,
+                notes,
+                ..Figure::with(PALETTE)
+            }),
+            caption: format!(
+                "Figure S. All agents{at}: mean sum-rate against the energy of one decision ({}), log scale, with 95 % intervals over \
+                 seeds. Dotted: the bound, and agents that know the truth, draw at random or copy a number. What the antennas need for \
+                 any beam is counted for none.",
+                account.words
+            ),
             needs: "no energies of an inference",
         }
     }
@@ -197,7 +254,7 @@ impl View {
         for stage in [TRAINING, INFERENCE] {
             let mut rows = Vec::new();
             for a in &ACCOUNTS {
-                for agent in &learned {
+                for agent in deciders(stage).filter(|a| self.has(a)) {
                     let Some(group) = self.energy.group(agent, stage, a) else { continue };
                     let estimate = self.energy.values(agent, stage, a).map(|v| self.resamples.estimate(v));
                     rows.push(vec![
@@ -206,7 +263,7 @@ impl View {
                         estimate.map_or_else(|| format!("none: {}", group.reason), |e| joules(e.mean)),
                         estimate.map_or("-".into(), |e| e.joules_text()),
                         match self.energy.ratio(agent, stage, a) {
-                            Some(_) if *agent == "spiking-ac" => "1".into(),
+                            Some(_) if agent == "spiking-ac" => "1".into(),
                             ratio => ratio.map_or("-".into(), |r| r.short()),
                         },
                     ]);
@@ -233,7 +290,7 @@ impl View {
         for a in &ACCOUNTS {
             let known =
                 |agent: &'static str| Some((agent, stats::mean(self.energy.values(agent, stage, a)?)));
-            let mut all: Vec<(&str, f64)> = LEARNED.into_iter().filter_map(known).collect();
+            let mut all: Vec<(&str, f64)> = deciders(stage).filter_map(known).collect();
             all.sort_by(|x, y| x.1.total_cmp(&y.1));
             let [(least, x), (next, y), ..] = all[..] else { continue };
             let told = format!("{} ({} against {} of {})", a.words, joules(x), joules(y), code(next));

@@ -4,7 +4,9 @@ use super::*;
 
 impl View {
     pub(super) fn plates(&self) -> Vec<Plate> {
-        vec![self.fig4a(), self.fig4b(), self.fig4c(), self.fig5a(), self.fig5b(), self.fig6(), self.fig7()]
+        let paper =
+            [self.fig4a(), self.fig4b(), self.fig4c(), self.fig5a(), self.fig5b(), self.fig6(), self.fig7()];
+        [self.story()].into_iter().chain(paper).collect()
     }
 
     pub(super) fn marks(&self, figure: &str) -> Vec<PaperMark> {

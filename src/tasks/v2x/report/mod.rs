@@ -11,7 +11,7 @@ mod text;
 use super::paper::{self, Claim, HEADLINE_DBM, LEAD_SLOTS, PEAK_SLOTS, Quantity};
 use crate::num::stats::{self, RESAMPLES, once};
 use crate::report::figure::{
-    Bar, Bars, Figure, Look, PaperMark, Picture, Plate, Reach, Series, Shape, Swatch, extent,
+    Bar, Bars, Figure, Look, Note, PaperMark, Picture, Plate, Point, Reach, Series, Shape, Swatch, extent,
 };
 use crate::report::judge::*;
 use crate::report::words::*;
@@ -57,6 +57,8 @@ pub static PALETTE: &[Swatch] = &[
 const LEARNED: [&str; 4] = ["spiking-ac", "ppo", "ddpg", "dqn"];
 /// References that need no training and could stand in for a learned agent, or show what perfect knowledge gives.
 const SIMPLE: [&str; 6] = ["random", "last-estimate", "ekf", "ekf-zf", "genie", "genie-zf"];
+/// Those of them that could be built, and whose operations are counted.
+const COUNTED: [&str; 3] = ["last-estimate", "ekf", "ekf-zf"];
 const GENIE: &str = "genie";
 const BOUND: &str = "upper-bound";
 /// Preferred variant of the main tables and figures.
