@@ -7,9 +7,9 @@
 # For every case: trains, evaluates sampled and greedy, and writes a folder with the manifest, the learning curves and what `isacbench evaluate --json`
 # tells; then FOLDER/reach.md, a table of all. What is there already is not done again.
 #
-#   CASES="constant:0 constant:3 constant:5 constant:10 constant:15 constant:20 kinematic:10"  uncertainty:SNR in dB:updates; without updates those of
+#   CASES="constant:0 constant:3 constant:5 constant:10 constant:15 constant:20 kinematic:10:500"  uncertainty:SNR in dB:updates; without updates those of
 #                                 the preset
-#   KINEMATIC="…"                 settings of training in `kinematic`, where the preset's `reproduce.kinematic_*` stand for those of `temporal`
+#   KINEMATIC="…"                 settings of training with `kinematic` uncertainty, docs/misac.md
 #   SEEDS="[20,21,22,23,24]"      of training
 #   EPISODES=1024                 of an evaluation, a seed
 #   ISACBENCH=                    the program; without it, it is built
@@ -17,8 +17,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 device=${1:-auto}
 folder=${2:-runs/reach-misac}
-cases=${CASES:-constant:0 constant:3 constant:5 constant:10 constant:15 constant:20 kinematic:10}
-read -ra kinematic <<<"${KINEMATIC:-temporal.gamma=0.9 temporal.gae_lambda=0.9}"
+cases=${CASES:-constant:0 constant:3 constant:5 constant:10 constant:15 constant:20 kinematic:10:500}
+read -ra kinematic <<<"${KINEMATIC:-temporal.gamma=0.95 temporal.gae_lambda=0.9 temporal.lr_critic=5e-3 temporal.critic=[128,128] temporal.envs=64}"
 seeds=${SEEDS:-[20,21,22,23,24]}
 episodes=${EPISODES:-1024}
 program=${ISACBENCH:-}

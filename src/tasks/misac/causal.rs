@@ -171,9 +171,11 @@ impl<'a> Causal<'a> {
 
 /// Σ_k `parts[k][c_k]` of every (c_0, c_1, …), c_0 fastest.
 fn sums(parts: &[Vec<f64>]) -> Vec<f64> {
-    parts
-        .iter()
-        .fold(vec![0.0], |sums, part| part.iter().flat_map(|x| sums.iter().map(move |s| s + x)).collect())
+    parts.iter().fold(vec![0.0], |sums, part| {
+        let mut longer = Vec::with_capacity(sums.len() * part.len());
+        part.iter().for_each(|x| longer.extend(sums.iter().map(|s| s + x)));
+        longer
+    })
 }
 
 /// The cameras of the first slot of a schedule from these ages on, whose vehicles are planned together in its first slots and each alone behind
@@ -200,14 +202,15 @@ fn first_of_plan(problem: &Schedule, ages: &[usize], beta: &[Vec<f64>]) -> u32 {
         let (after, here) = (depth + 2, depth + 1);
         for v in 0..k {
             let step = here.pow(v as u32);
-            let blocks = joint.chunks(after * step);
-            joint = blocks
-                .flat_map(|block| {
-                    let (frame, without) = block.split_at(step);
-                    let each = without.chunks(step).flat_map(move |w| w.iter().zip(frame));
-                    each.map(|(without, frame)| without.min(problem.e_vis_j + frame))
-                })
-                .collect();
+            let mut least = Vec::with_capacity(joint.len() / after * here);
+            for block in joint.chunks(after * step) {
+                let (frame, without) = block.split_at(step);
+                for without in without.chunks(step) {
+                    let each = without.iter().zip(frame);
+                    least.extend(each.map(|(without, frame)| without.min(problem.e_vis_j + frame)));
+                }
+            }
+            joint = least;
         }
         let misaligned =
             |v: usize| ages_at(v, depth).map(|age| 1.0 - (-beta[v][depth] * age as f64).exp()).collect();
