@@ -153,7 +153,7 @@ fn fixed_schedules_are_the_same() {
         let kinematic = config.task.uncertainty == Uncertainty::Kinematic;
         for agent in AGENTS.iter().filter(|a| !a.is_learned()) {
             // The others are the same schedules there.
-            if kinematic && !["best-periodic", "dp-bound"].contains(&agent.id) {
+            if kinematic && !["best-periodic", "dp-causal", "dp-bound"].contains(&agent.id) {
                 continue;
             }
             let [gpu, _] = both(agent, &config, false);
@@ -198,7 +198,7 @@ fn both_devices_continue_with_the_same_episodes_under_the_next_key() {
     let Some(gpu) = gpu_or_skip() else { return };
     let sizes = ["task.vehicles=1", "task.antennas=2", "task.slots=6", "temporal.hidden=4"];
     let config = config(&sizes);
-    for id in ["h-moe", "dp-bound"] {
+    for id in ["h-moe", "dp-causal", "dp-bound"] {
         let agent = MisacConfig::agent(id).unwrap();
         let at = |episodes, gpu| run(agent, &config, &TWO[..1], episodes, false, gpu).remove(0);
         let total = |o: &Outcome, m: usize| o.metrics[m].mean * o.episodes as f64;

@@ -151,6 +151,10 @@ fn the_bound_that_knows_the_trajectory_is_below_every_agent() {
         if config.task.uncertainty == Uncertainty::Kinematic {
             // Knowing the trajectory is worth something.
             assert!(bound < periodic.metrics[ENERGY].mean - 0.2, "{bound} {:?}", periodic.metrics[ENERGY]);
+            // And nearly as much what is observed of it.
+            let causal = fixed("dp-causal", &config).metrics[COST].mean;
+            let saved = (periodic.metrics[COST].mean - causal) / (periodic.metrics[COST].mean - bound);
+            assert!((0.85..=1.0).contains(&saved), "{sets:?}: {causal} is {saved} of what {bound} saves");
         }
     }
     let kinematic = config(&["task.uncertainty=kinematic"]);
@@ -158,7 +162,7 @@ fn the_bound_that_knows_the_trajectory_is_below_every_agent() {
         Kind::Fixed(Make(make)) => make(&c.task.spec(), &c.task.params([0, 0])).err().map(|e| e.to_string()),
         Kind::Learned(_) => None,
     };
-    assert!(make("dp-optimal", &kinematic).unwrap().contains("dp-bound"));
+    assert!(make("dp-optimal", &kinematic).unwrap().contains("dp-causal and dp-bound"));
     let many = config(&["task.vehicles=8"]);
     assert!(make("dp-optimal", &many).unwrap().contains("task.vehicles"));
 }

@@ -180,9 +180,12 @@ const IDLE_V2X: Idle = &[
 ];
 const IDLE_MISAC: Idle = &[
     // Of the measured distance, which is a number of the observation only; schedules look at ages.
-    (&["vision-only", "radar-only", "best-periodic", "dp-optimal", "dp-bound"], &["task.distance_noise"]),
+    (
+        &["vision-only", "radar-only", "best-periodic", "dp-optimal", "dp-causal", "dp-bound"],
+        &["task.distance_noise"],
+    ),
     // Nobody grows that old in six slots, and the best period is one of the short ones.
-    (&["vision-only", "radar-only", "best-periodic", "dp-bound"], &["task.age_max_slots"]),
+    (&["vision-only", "radar-only", "best-periodic", "dp-causal", "dp-bound"], &["task.age_max_slots"]),
     // It looks in every slot: no age is above 0, so nothing is misaligned or recovered, no channel is out of date, and no error walks on.
     (
         &["vision-only"],

@@ -131,7 +131,8 @@ fn agents_are_evaluated_on_the_gpu() {
     let dir = tempfile::tempdir().unwrap();
     ok(train(dir.path(), &["--agent", "h-moe-no-aoi", "--device", "cpu"]));
     let file = dir.path().join("checkpoint.safetensors");
-    for (agent, weights) in [("h-moe-no-aoi", Some(text(&file))), ("dp-optimal", None), ("dp-bound", None)] {
+    let fixed = ["dp-optimal", "dp-causal", "dp-bound"].map(|agent| (agent, None));
+    for (agent, weights) in [("h-moe-no-aoi", Some(text(&file)))].into_iter().chain(fixed) {
         let [cpu, on_gpu] = ["cpu", &gpu.info.name[..]].map(|device| {
             let mut args = vec!["--agent", agent, "--device", device, "--episodes", "24"];
             args.extend(weights.iter().flat_map(|w| ["--checkpoint", w]));
@@ -257,7 +258,7 @@ fn bad_input_is_named_in_one_line() {
     );
     is_error(
         &run(&["--agent", "dp-optimal", "--set", "task.uncertainty=kinematic"]),
-        &["dp-optimal", "dp-bound"],
+        &["dp-optimal", "dp-causal and dp-bound"],
     );
     is_error(&run(&["--agent", "dp-optimal", "--set", "task.vehicles=8"]), &["dp-optimal", "task.vehicles"]);
     let dir = tempfile::tempdir().unwrap();
@@ -338,13 +339,13 @@ fn a_reproduction_covers_every_agent_and_what_goes_beyond_the_paper() {
                 ("metric", "cost_j".into()),
             ]
         };
-        for agent in AGENTS.iter().filter(|a| a.id != "dp-bound") {
+        for agent in AGENTS.iter().filter(|a| !["dp-causal", "dp-bound"].contains(&a.id)) {
             // Two ratios, two seeds; h-moe with three more recipes at one ratio.
             let n = if agent.id == "h-moe" { 4 + 3 * 2 } else { 4 };
             assert_eq!(count("evals", &main(agent.id)), n, "{}", agent.id);
         }
-        assert_eq!(count("evals", &main("dp-bound")), 0);
-        for agent in ["h-moe", "best-periodic", "dp-bound"] {
+        assert_eq!(count("evals", &main("dp-causal")) + count("evals", &main("dp-bound")), 0);
+        for agent in ["h-moe", "best-periodic", "dp-causal", "dp-bound"] {
             let kinematic =
                 [("agent", agent.into()), ("uncertainty", "kinematic".into()), ("metric", "cost_j".into())];
             assert_eq!(count("evals", &kinematic), 2, "{agent}");

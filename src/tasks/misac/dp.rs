@@ -143,6 +143,11 @@ impl Schedule {
         let frames = pi.iter().filter(|p| **p).count() as f64;
         (self.e_vis_j * frames + self.e_recovery_j * misaligned, misaligned / self.vehicles() as f64)
     }
+    /// One vehicle of it alone, with β slot by slot.
+    pub fn trajectory<'a>(&self, beta: &'a [f64]) -> Trajectory<'a> {
+        let &Schedule { e_vis_j, e_recovery_j, t_proc, age_max, .. } = self;
+        Trajectory { beta, e_vis_j, e_recovery_j, t_proc, age_max }
+    }
     /// λ_misa·max(0, L_BMP − Γ_misa), J.
     pub fn penalty(&self, l_bmp: f64) -> f64 {
         self.lambda_j * (l_bmp - self.gamma_misa).max(0.0)
@@ -346,28 +351,36 @@ pub struct Plan {
 }
 
 impl Trajectory<'_> {
-    /// The frames of least energy over the episode, which starts at age 0, by backward induction over slots and ages; of equals the ones without a
-    /// frame.
-    pub fn plan(&self) -> Plan {
+    /// Least energy from slot n on at an age, J, `[T+1, A_max+1]`, by backward induction; 0 behind the last slot.
+    pub fn values(&self) -> Vec<f64> {
         let ages = self.age_max + 1;
-        let reset = self.t_proc.min(self.age_max);
-        let mut value = vec![0.0; ages];
-        let mut on = vec![false; self.beta.len() * ages];
-        for (beta, on) in self.beta.iter().zip(on.chunks_mut(ages)).rev() {
-            let after = value.clone();
-            for (age, (value, on)) in value.iter_mut().zip(on).enumerate() {
-                let (without, with) = (after[(age + 1).min(self.age_max)], self.e_vis_j + after[reset]);
-                *on = with < without;
+        let mut values = vec![0.0; (self.beta.len() + 1) * ages];
+        for (n, beta) in self.beta.iter().enumerate().rev() {
+            let (here, after) = values[n * ages..].split_at_mut(ages);
+            for (age, value) in here.iter_mut().enumerate() {
+                let (without, with) = self.choices(age, after);
                 *value = self.e_recovery_j * (1.0 - (-beta * age as f64).exp()) + with.min(without);
             }
         }
+        values
+    }
+
+    /// What is paid behind a slot without a frame, and for a frame and behind it, J; `after` begins with the values of the next slot.
+    fn choices(&self, age: usize, after: &[f64]) -> (f64, f64) {
+        let reset = self.t_proc.min(self.age_max);
+        (after[(age + 1).min(self.age_max)], self.e_vis_j + after[reset])
+    }
+
+    /// The frames of least energy over the episode, which starts at age 0; of equals the ones without a frame.
+    pub fn plan(&self) -> Plan {
+        let values = self.values();
         let mut age = 0;
-        let frames = on.chunks(ages).map(|on| {
-            let taken = on[age];
-            age = if taken { reset } else { (age + 1).min(self.age_max) };
-            taken
+        let frames = values.chunks(self.age_max + 1).skip(1).map(|after| {
+            let (without, with) = self.choices(age, after);
+            age = if with < without { self.t_proc } else { age + 1 }.min(self.age_max);
+            with < without
         });
-        Plan { frames: frames.collect(), energy_j: value[0] }
+        Plan { frames: frames.collect(), energy_j: values[0] }
     }
 }
 

@@ -101,8 +101,8 @@ fn episodes(
     misac_reset_chunk(task, params, envs, first, &mut state, &mut obs, 0);
     let mut memory: Vec<Vec<u32>> = Vec::new();
     if let Controller::Fixed(schedules) = &job.controller {
-        let begin = |env| schedules[replica].begin(&Slot { task, params, state: &state, envs, env, slot: 0 });
-        memory = (0..envs).map(begin).collect();
+        let start = |env| Slot { task, params, state: &state, envs, env, id: first + env as u32, slot: 0 };
+        memory = (0..envs).map(|env| schedules[replica].begin(&start(env))).collect();
     }
     for slot in 0..task.slots {
         let clock = slot as u32;
@@ -110,7 +110,7 @@ fn episodes(
         match &job.controller {
             Controller::Fixed(schedules) => {
                 for (env, (pi, memory)) in action.chunks_mut(k).zip(&memory).enumerate() {
-                    let now = Slot { task, params, state: &state, envs, env, slot };
+                    let now = Slot { task, params, state: &state, envs, env, id: first + env as u32, slot };
                     schedules[replica].decide(&now, memory, pi);
                 }
             }

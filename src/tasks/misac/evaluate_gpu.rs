@@ -255,8 +255,8 @@ impl GpuBatch {
         let rows = task.state_rows() * envs;
         let plan = |n: usize| {
             let (r, env) = (n / envs, n % envs);
-            let start =
-                Slot { task, params: &params[r], state: &state[r * rows..][..rows], envs, env, slot: 0 };
+            let state = &state[r * rows..][..rows];
+            let start = Slot { task, params: &params[r], state, envs, env, id: env as u32, slot: 0 };
             let words = schedules[r].begin(&start);
             assert_eq!(words.len(), task.slots, "a plan has a word for every slot");
             words

@@ -2,6 +2,7 @@
 
 pub mod agents;
 pub mod bench;
+pub mod causal;
 pub mod config;
 pub mod dp;
 pub mod env;

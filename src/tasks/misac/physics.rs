@@ -37,6 +37,8 @@ pub const KMAX: usize = 8;
 pub const MMAX: usize = 256;
 /// State rows per vehicle.
 pub const STATE_ROWS: usize = 7;
+/// Unit of the distance in an observation, m.
+pub const DISTANCE_UNIT_M: f64 = 80.0;
 /// L_p − 1: scatterers of a vehicle's channel.
 pub const SCATTERERS: usize = 2;
 
@@ -293,7 +295,7 @@ pub fn observe<V: Real>(
 #[inline(always)]
 fn ranged<V: Real>(p: &MisacParams, x: V, z: V) -> V {
     let d = geometry(p, x).2;
-    (d * (V::splat(1.0) + c!(p.distance_noise) * z)) * V::splat(1.0 / 80.0)
+    (d * (V::splat(1.0) + c!(p.distance_noise) * z)) * V::splat(1.0 / DISTANCE_UNIT_M)
 }
 
 /// cos θ̂ = cos(θ + e).

@@ -30,6 +30,7 @@ use {
 
 /// The agent that the paper proposes; what goes beyond the paper's grid is run with it.
 const PROPOSED: &str = "h-moe";
+const CAUSAL: &str = "dp-causal";
 const BOUND: &str = "dp-bound";
 const OPTIMUM: &str = "dp-optimal";
 
@@ -222,7 +223,7 @@ fn runs(config: &MisacConfig) -> Vec<Run<MisacConfig>> {
     let mut out: Vec<Run<MisacConfig>> = AGENTS
         .iter()
         // With one constant β there is the optimum itself, and with any other it is not to be had.
-        .filter(|a| a.id != if main { BOUND } else { OPTIMUM })
+        .filter(|a| if main { ![CAUSAL, BOUND].contains(&a.id) } else { a.id != OPTIMUM })
         .map(|a| run(a, config, &grid.snr_db, "", ""))
         .collect();
     for algorithm in &grid.algorithms {
@@ -249,7 +250,7 @@ fn runs(config: &MisacConfig) -> Vec<Run<MisacConfig>> {
         let mut other = config.clone();
         other.task.uncertainty = Uncertainty::Kinematic;
         (other.temporal.gamma, other.temporal.gae_lambda) = (grid.kinematic_gamma, grid.kinematic_gae_lambda);
-        for id in [PROPOSED, "best-periodic", BOUND] {
+        for id in [PROPOSED, "best-periodic", CAUSAL, BOUND] {
             out.push(run(agent(id), &other, &grid.kinematic_snr_db, "kinematic", ""));
         }
     }

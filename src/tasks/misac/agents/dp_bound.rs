@@ -1,10 +1,10 @@
 //! `dp-bound`: every vehicle's frames of least energy, planned over the whole episode with its trajectory known beforehand.
 //!
-//! Its energy is a lower bound on the cost (11) of every policy ([`Trajectory`]); its own cost has the penalty that the plans, made apart, run into.
+//! Its energy is a lower bound on the cost (11) of every policy ([`Trajectory`](crate::tasks::misac::dp::Trajectory)); its own cost has the penalty that the plans, made apart, run into.
 
 use super::{FixedSchedule, Make, MisacAgent, Slot, write_bits};
 use crate::run::task::Kind;
-use crate::tasks::misac::dp::{Rule, Trajectory, beta_of_episode};
+use crate::tasks::misac::dp::{Rule, Schedule, beta_of_episode};
 use std::sync::Arc;
 
 pub const AGENT: MisacAgent = MisacAgent {
@@ -19,17 +19,11 @@ impl FixedSchedule for DpBound {
     /// The cameras of every slot.
     fn begin(&self, start: &Slot) -> Vec<u32> {
         let (p, state) = (start.params, start.full());
+        let problem = Schedule::new(start.task, p);
         let mut cameras = vec![0; start.task.slots];
         for k in 0..start.task.vehicles {
             let beta = beta_of_episode(start.task, p, &state, k);
-            let vehicle = Trajectory {
-                beta: &beta,
-                e_vis_j: f64::from(p.e_vis_j),
-                e_recovery_j: f64::from(p.e_recovery_j),
-                t_proc: p.t_proc as usize,
-                age_max: p.age_max as usize,
-            };
-            for (cameras, on) in cameras.iter_mut().zip(vehicle.plan().frames) {
+            for (cameras, on) in cameras.iter_mut().zip(problem.trajectory(&beta).plan().frames) {
                 *cameras |= u32::from(on) << k;
             }
         }

@@ -2,6 +2,7 @@
 
 mod best_periodic;
 mod dp_bound;
+mod dp_causal;
 mod dp_optimal;
 mod networks;
 mod one_way;
@@ -33,7 +34,9 @@ pub enum AgentError {
         "agent '{agent}' solves {states} joint ages, more than {most}: lower task.vehicles or task.age_max_slots"
     )]
     TooManyStates { agent: &'static str, states: u64, most: u64 },
-    #[error("agent '{0}' knows one constant β only; with task.uncertainty = \"kinematic\" there is dp-bound")]
+    #[error(
+        "agent '{0}' knows one constant β only; with task.uncertainty = \"kinematic\" there are dp-causal and dp-bound"
+    )]
     ConstantOnly(&'static str),
     #[error(
         "agent '{agent}': {why}; energies must be nearer to each other than task.lambda_misa_j={lambda_j:e}, task.e_vis_j={e_vis_j:e} and \
@@ -79,6 +82,8 @@ pub struct Slot<'a> {
     pub state: &'a [f32],
     pub envs: usize,
     pub env: usize,
+    /// Number of the environment in its draws.
+    pub id: u32,
     /// Slot of the episode.
     pub slot: usize,
 }

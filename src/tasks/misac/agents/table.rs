@@ -1,6 +1,6 @@
 //! The table of agents of task misac.
 
-use super::{MisacAgent, best_periodic, dp_bound, dp_optimal, networks, one_way};
+use super::{MisacAgent, best_periodic, dp_bound, dp_causal, dp_optimal, networks, one_way};
 
 /// Every agent of task misac, in the order of the tables.
 pub const AGENTS: &[MisacAgent] = &[
@@ -12,5 +12,6 @@ pub const AGENTS: &[MisacAgent] = &[
     one_way::RADAR,
     best_periodic::AGENT,
     dp_optimal::AGENT,
+    dp_causal::AGENT,
     dp_bound::AGENT,
 ];

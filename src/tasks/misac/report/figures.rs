@@ -342,8 +342,8 @@ impl View<'_> {
             }),
             caption: format!(
                 "Cost (11) per slot with `uncertainty = \"kinematic\"`: β_k(n) is β(SNR) times vehicle k's angular rate over its mean along the \
-                 road, so that no fixed period fits. Mean over seeds with 95 % error bars. Dashed: `{BOUND}`, which knows the trajectories and \
-                 leaves out the penalty; no schedule can cost less. γ and λ are `kinematic_gamma` and `kinematic_gae_lambda` of `[reproduce]` here. \
+                 road, so that no fixed period fits. Mean over seeds with 95 % error bars. `{CAUSAL}` is a dynamic program that knows what an agent \
+                 observes. Dashed: `{BOUND}`, which knows the trajectories and leaves out the penalty; no schedule can cost less. γ and λ are `kinematic_gamma` and `kinematic_gae_lambda` of `[reproduce]` here. \
                  Not in the paper."
             ),
             needs: "no rows with uncertainty `kinematic`",

@@ -49,6 +49,7 @@ pub static PALETTE: &[Swatch] = &[
     Swatch::new("radar-only", (0x8A, 0x8A, 0x8A), Shape::Down),
     Swatch::new("best-periodic", (0x56, 0xB4, 0xE9), Shape::Cross),
     Swatch::new("dp-optimal", (0x00, 0x00, 0x00), Shape::None),
+    Swatch::new("dp-causal", (0x88, 0x22, 0x55), Shape::Star),
     Swatch::new("dp-bound", (0x33, 0x22, 0x88), Shape::None),
 ];
 /// Agents whose two losses meet in shared parameters.
@@ -61,6 +62,8 @@ const VISION: &str = "vision-only";
 const RADAR: &str = "radar-only";
 const PERIODIC: &str = "best-periodic";
 const OPTIMUM: &str = "dp-optimal";
+/// Under `kinematic` uncertainty: a dynamic program that knows what an agent observes.
+const CAUSAL: &str = "dp-causal";
 /// Lower bound on the cost under `kinematic` uncertainty, of a schedule that knows the trajectories.
 const BOUND: &str = "dp-bound";
 
@@ -146,7 +149,9 @@ impl Run {
 }
 
 fn place(agent: &str) -> usize {
-    AGENTS.iter().position(|(id, _)| *id == agent).unwrap_or(AGENTS.len())
+    let known = AGENTS.iter().map(|(id, _)| *id).chain([CAUSAL, BOUND]);
+    let len = known.clone().count();
+    known.into_iter().position(|id| id == agent).unwrap_or(len)
 }
 
 /// One metric of one run at one SNR.

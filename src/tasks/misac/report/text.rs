@@ -339,6 +339,18 @@ impl View<'_> {
             Order::Above => format!("learning costs {} J more", num(learned.mean - period.mean)),
             Order::Level => "learning gains nothing beyond the intervals".to_string(),
         };
+        let causal = of(CAUSAL).and_then(|r| self.cost_of(r, snr)).map_or(String::new(), |c| {
+            let share = 100.0 * (period.mean - learned.mean) / (period.mean - c.mean);
+            let cost = format!(
+                "`{CAUSAL}`, a dynamic program that knows what the agent observes, costs {} J",
+                c.brief()
+            );
+            if c.mean < period.mean {
+                format!("; {cost}, and the agent has {} % of what that saves", num(share))
+            } else {
+                format!("; {cost}")
+            }
+        });
         let bound = of(BOUND).and_then(|r| self.cost_of(r, snr)).map_or(String::new(), |b| {
             let room = period.mean - b.mean;
             let share = 100.0 * (period.mean - learned.mean) / room;
@@ -350,7 +362,7 @@ impl View<'_> {
         });
         Some(format!(
             "Where uncertainty follows the vehicles' angular rates no fixed period fits: at {snr} dB the best one costs {} J and `{PROPOSED}` \
-             {} J, so {gain}{bound}.",
+             {} J, so {gain}{causal}{bound}.",
             period.brief(),
             learned.brief()
         ))
