@@ -179,6 +179,10 @@ pub trait Env: Debug + Send + Sync {
         let _ = (gpu, b, horizon, layout);
         None
     }
+    /// What a slot gives as a differentiable function of the action taken in it, if the task has such.
+    fn slot_gradient(&self) -> Option<&dyn SlotGradient> {
+        None
+    }
     /// Beams whose phases are learned from a channel beside the decisions (L_spat), if the task has such.
     fn beams(&self) -> Option<&dyn Beams> {
         None
@@ -268,6 +272,76 @@ pub trait FusedRollout: Send + Sync {
     fn reset(&self, pass: &mut wgpu::ComputePass, clock: u32);
     /// `slots` slots from `clock`, the first of which is slot `first` of the buffers. At most one of them ends an episode.
     fn record(&self, pass: &mut wgpu::ComputePass, clock: u32, first: usize, slots: usize);
+}
+
+/// What of a slot is climbed by its gradient.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Objective {
+    /// What the reward is made of, without the conditions that it stands under.
+    Rate,
+    /// The reward with a smooth indicator of each condition: σ((ln limit − ln value)/width), a width in nepers.
+    RewardSmooth { width: f32 },
+}
+
+/// A slot as a function of the action taken in it. What that action does beyond its slot is not in it, and it knows the truth that a policy does not.
+pub trait SlotGradient: Send + Sync {
+    /// W: numbers of a scene, which is all that a slot's outcome depends on beside its action.
+    fn scene_dim(&self) -> usize;
+    /// Scenes `[envs, W]` of the coming slot out of the states `[S, envs]` before it.
+    fn scene(&self, at: &At, state: &[f32], scene: &mut [f32]);
+    /// The objective `[n]` in these scenes `[n, W]` under these actions `[n, A]`, and `weight` times its gradient by them, `[n, A]`.
+    #[allow(clippy::too_many_arguments, reason = "samples and what is asked of them")]
+    fn gradient(
+        &self,
+        replica: usize,
+        of: Objective,
+        weight: f32,
+        scene: &[f32],
+        action: &[f32],
+        d_action: &mut [f32],
+        value: &mut [f32],
+    );
+    /// The same on a GPU.
+    ///
+    /// # Errors
+    /// What the adapter lacks.
+    fn bind(
+        &self,
+        gpu: &Gpu,
+        size: GradientSize,
+        buffers: &GradientBuffers,
+    ) -> Result<Box<dyn SlotGradientGpu>, GpuError>;
+}
+
+/// Sizes of a [`SlotGradient`] on a GPU.
+#[derive(Clone, Copy, Debug)]
+pub struct GradientSize {
+    /// B: environments of a replica.
+    pub b: usize,
+    /// M: samples of a minibatch of a replica.
+    pub m: usize,
+    pub of: Objective,
+}
+
+/// Buffers of a [`SlotGradient`] on a GPU.
+pub struct GradientBuffers<'a> {
+    /// `[R, S, B]`
+    pub state: &'a Buf<f32>,
+    /// `[…, R, B, W]`
+    pub scenes: &'a Buf<f32>,
+    /// Of a minibatch: `[R, M, W]`, `[R, M, A]`, `[R, M, A]`, `[R, M]`.
+    pub scene: &'a Buf<f32>,
+    pub action: &'a Buf<f32>,
+    pub d_action: &'a Buf<f32>,
+    pub value: &'a Buf<f32>,
+}
+
+/// A [`SlotGradient`], bound to its buffers.
+pub trait SlotGradientGpu: Send + Sync {
+    /// Scenes of slot `clock` from `scene_off` on.
+    fn scene(&self, pass: &mut wgpu::ComputePass, clock: u32, scene_off: usize);
+    /// Values and `weight` times the gradients of a minibatch.
+    fn gradient(&self, pass: &mut wgpu::ComputePass, weight: f32);
 }
 
 /// Beams of constant modulus that are judged by a channel which the environment draws from its own counters: what L_spat needs.

@@ -2,6 +2,7 @@
 // CPU twin: v2x_reference_cpu in src/tasks/v2x/kernels/v2x_reference.rs (the agents are src/tasks/v2x/reference.rs, same operations in the same order).
 #import index
 #import v2x_forcing
+#import v2x_state
 
 struct Imm { clock: u32, action_off: u32 }
 var<immediate> imm: Imm;

@@ -100,6 +100,10 @@ pub fn prepare<'a>(
             spec.ppo.envs = sizes.envs;
             spec.ppo.minibatch = spec.ppo.envs * spec.ppo.horizon / MINIBATCHES;
         }
+        Algorithm::Apg(spec) => {
+            spec.apg.envs = sizes.envs;
+            spec.apg.minibatch = spec.apg.envs * spec.apg.horizon / MINIBATCHES;
+        }
         Algorithm::Experts(spec) => {
             spec.temporal.envs = sizes.experts_envs;
             spec.temporal.minibatch_envs = spec.temporal.envs / MINIBATCHES;

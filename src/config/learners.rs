@@ -1,6 +1,7 @@
-//! Configuration of what learns by itself from an [`Env`](crate::env::Env): `[ppo]`, `[spiking]`, `[ddpg]`, `[dqn]`.
+//! Configuration of what learns by itself from an [`Env`](crate::env::Env): `[ppo]`, `[spiking]`, `[ddpg]`, `[dqn]`, `[apg]`.
 
 use super::{ADAM_EPS, ConfigError, FACTOR, RATE, Rule, TARGET_KL, widths};
+use crate::env::Objective;
 use crate::kernels::kl_control::Limits;
 use crate::kernels::{adam, ppo_policy_loss, ppo_value_loss};
 use crate::nets::experts::Phase;
@@ -92,6 +93,26 @@ fn limits(on: bool, target_kl: f64, kl_skip_ratio: f64) -> Limits {
     if on { Limits { target: target_kl, limit: target_kl * kl_skip_ratio } } else { Limits::NONE }
 }
 
+/// That rollouts are whole minibatches and end with an episode.
+fn whole_rollouts(
+    section: &str,
+    envs: usize,
+    horizon: usize,
+    minibatch: usize,
+    slots: usize,
+) -> Result<(), ConfigError> {
+    let samples = envs * horizon;
+    if !samples.is_multiple_of(minibatch) {
+        let what = format!("{minibatch} must divide {section}.envs * {section}.horizon = {samples}");
+        return Err(ConfigError::value(&format!("{section}.minibatch"), what));
+    }
+    if !horizon.is_multiple_of(slots) {
+        let what = format!("{horizon} must be a multiple of task.slots = {slots}");
+        return Err(ConfigError::value(&format!("{section}.horizon"), what));
+    }
+    Ok(())
+}
+
 impl PpoConfig {
     /// What weighs the value loss.
     pub fn squares(&self) -> ppo_value_loss::Hyper {
@@ -158,15 +179,7 @@ impl PpoConfig {
     /// # Errors
     /// [`ConfigError::Value`]
     pub fn relations(&self, slots: usize) -> Result<(), ConfigError> {
-        let samples = self.envs * self.horizon;
-        if !samples.is_multiple_of(self.minibatch) {
-            let what = format!("{} must divide ppo.envs * ppo.horizon = {samples}", self.minibatch);
-            return Err(ConfigError::value("ppo.minibatch", what));
-        }
-        if !self.horizon.is_multiple_of(slots) {
-            let what = format!("{} must be a multiple of task.slots = {slots}", self.horizon);
-            return Err(ConfigError::value("ppo.horizon", what));
-        }
+        whole_rollouts("ppo", self.envs, self.horizon, self.minibatch, slots)?;
         if !(self.log_std_min..=self.log_std_max).contains(&self.log_std_init) {
             let (low, high) = (self.log_std_min, self.log_std_max);
             let what = format!(
@@ -302,6 +315,111 @@ pub struct DdpgConfig {
     pub noise_share: f64,
     /// Gain of the orthogonal initialisation of the actor's last layer.
     pub actor_gain: f64,
+}
+
+/// What agents `apg` and `spiking-apg` climb.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Climb {
+    /// What the reward is made of, without its conditions: the slot's rate times its fairness.
+    Rate,
+    /// The reward with smooth conditions.
+    RewardSmooth,
+}
+
+/// Agents `apg` and `spiking-apg`: a deterministic actor that climbs the exact gradient of its slot; networks as those of `[ppo]` and `[spiking]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApgConfig {
+    pub objective: Climb,
+    /// Width of the smooth conditions, nepers of what they limit.
+    pub indicator_width: f64,
+    /// Environments B per replica.
+    pub envs: usize,
+    /// Slots collected per update.
+    pub horizon: usize,
+    /// Passes over the update's slots, each under noise of its own.
+    pub epochs: usize,
+    /// Samples per Adam step and replica; envs·horizon must be a multiple.
+    pub minibatch: usize,
+    pub lr: f64,
+    /// Of spiking networks.
+    pub lr_spiking: f64,
+    /// The learning rate falls linearly to this share of its start over the run.
+    pub lr_final_share: f64,
+    pub adam_beta1: f64,
+    pub adam_beta2: f64,
+    pub adam_eps: f64,
+    /// 0 = no clipping.
+    pub max_grad_norm: f64,
+    /// Raw actions lie in [−scale, scale].
+    pub action_scale: f64,
+    /// Standard deviation of the exploration noise in raw units at the start …
+    pub noise_start: f64,
+    /// … and from `noise_share` of the run on; linear in between.
+    pub noise_final: f64,
+    pub noise_share: f64,
+    /// Gain of the orthogonal initialisation of the actor's last layer.
+    pub actor_gain: f64,
+}
+
+impl ApgConfig {
+    /// What Adam steps with at this rate.
+    pub fn adam(&self, lr: f64) -> adam::Hyper {
+        let &ApgConfig { adam_beta1: beta1, adam_beta2: beta2, adam_eps: eps, .. } = self;
+        adam::Hyper { lr: [lr; 2], max_norm: self.max_grad_norm, beta1, beta2, eps }
+    }
+
+    /// The objective as environments know it.
+    pub fn of(&self) -> Objective {
+        match self.objective {
+            Climb::Rate => Objective::Rate,
+            Climb::RewardSmooth => Objective::RewardSmooth { width: self.indicator_width as f32 },
+        }
+    }
+
+    /// What replicas must have in common to learn side by side: this with 0 for the numbers that a learner keeps for each replica.
+    pub fn structure(&self) -> ApgConfig {
+        ApgConfig {
+            lr: 0.0,
+            lr_spiking: 0.0,
+            lr_final_share: 0.0,
+            max_grad_norm: 0.0,
+            noise_start: 0.0,
+            noise_final: 0.0,
+            noise_share: 0.0,
+            actor_gain: 0.0,
+            ..self.clone()
+        }
+    }
+
+    pub const RULES: &'static [Rule] = &[
+        Rule::decimal("indicator_width", 1e-3, 1e3),
+        Rule::whole("envs", 1.0, 16_777_216.0),
+        Rule::whole("horizon", 1.0, 100_000.0),
+        Rule::whole("epochs", 1.0, 1000.0),
+        Rule::whole("minibatch", 1.0, 1e12),
+        Rule::decimal("lr", RATE[0], RATE[1]),
+        Rule::decimal("lr_spiking", RATE[0], RATE[1]),
+        Rule::share("lr_final_share"),
+        Rule::share("adam_beta1").below(),
+        Rule::share("adam_beta2").below(),
+        Rule::decimal("adam_eps", ADAM_EPS[0], ADAM_EPS[1]),
+        Rule::decimal("max_grad_norm", 0.0, FACTOR[1]),
+        Rule::decimal("action_scale", FACTOR[0], FACTOR[1]),
+        Rule::decimal("noise_start", 0.0, FACTOR[1]),
+        Rule::decimal("noise_final", 0.0, FACTOR[1]),
+        Rule::share("noise_share"),
+        Rule::decimal("actor_gain", FACTOR[0], FACTOR[1]),
+    ];
+
+    /// What its agents need beside ranges, with episodes of `slots` slots.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`]
+    pub fn relations(&self, slots: usize) -> Result<(), ConfigError> {
+        whole_rollouts("apg", self.envs, self.horizon, self.minibatch, slots)
+    }
 }
 
 /// Agent `dqn`: per vehicle one of `beams` beams and one of the power levels, Q summed over vehicles; replay, target network, ε-greedy.

@@ -10,7 +10,7 @@
 use super::methods::{Constants, paper_formula};
 use crate::learn::mixture::heads;
 use crate::learn::off_policy::OffPolicySpec;
-use crate::learn::{Algorithm, ExpertsSpec, PpoSpec};
+use crate::learn::{Algorithm, ApgSpec, ExpertsSpec, PpoSpec};
 use crate::nets::experts::Decision;
 use crate::nets::lstm::LstmLayout;
 use crate::nets::{ActorCriticLayout, MlpLayout};
@@ -84,6 +84,7 @@ impl TrainingSchedule {
             Algorithm::Ppo(spec) => TrainingSchedule::ppo(spec),
             Algorithm::OffPolicy(spec) => TrainingSchedule::off_policy(spec),
             Algorithm::Experts(spec) => TrainingSchedule::experts(spec),
+            Algorithm::Apg(spec) => TrainingSchedule::apg(spec),
         }
     }
 
@@ -103,6 +104,18 @@ impl TrainingSchedule {
             // The critic also values the observation after each episode's last slot.
             networks: vec![network("actor", actor, samples), network("critic", critic, samples + episodes)],
         }
+    }
+
+    /// The actor alone: what the slots' gradients cost is the simulator's.
+    fn apg(spec: &ApgSpec) -> Self {
+        let (samples, slots) = (spec.samples() as u64, spec.env.sizes().slots as u64);
+        let actor = NetworkSchedule {
+            forward: samples,
+            forward_backward: spec.apg.epochs as u64 * samples,
+            optimiser_steps: (spec.apg.epochs * spec.minibatches()) as u64,
+            ..NetworkSchedule::of("actor", Net::Layers(spec.net()))
+        };
+        TrainingSchedule { episodes: samples / slots, slots, networks: vec![actor] }
     }
 
     /// DDPG and DQN once their replay is filled enough to learn from.

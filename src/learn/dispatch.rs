@@ -1,8 +1,10 @@
 //! The learner of an algorithm on a device: the one place that knows them all.
 
+use super::apg_cpu::ApgCpu;
+use super::apg_gpu::ApgGpu;
 use super::experts_cpu::ExpertsPpoCpu;
 use super::experts_gpu::ExpertsPpoGpu;
-use super::learner::{Experts, OffPolicy, Ppo};
+use super::learner::{Apg, Experts, OffPolicy, Ppo};
 use super::off_policy_cpu::OffPolicyCpu;
 use super::off_policy_gpu::OffPolicyGpu;
 use super::ppo_cpu::PpoCpu;
@@ -16,6 +18,7 @@ pub enum Learner {
     OnPolicy(Box<dyn Ppo>),
     OffPolicy(Box<dyn OffPolicy>),
     Experts(Box<dyn Experts>),
+    Apg(Box<dyn Apg>),
 }
 
 impl Learner {
@@ -39,6 +42,10 @@ impl Learner {
             (Algorithm::Experts(spec), Some(gpu)) => {
                 Learner::Experts(Box::new(ExpertsPpoGpu::new(gpu.clone(), spec, start)?))
             }
+            (Algorithm::Apg(spec), Some(gpu)) => {
+                Learner::Apg(Box::new(ApgGpu::new(gpu.clone(), spec, start)?))
+            }
+            (Algorithm::Apg(spec), None) => Learner::Apg(Box::new(ApgCpu::new(spec, start))),
             (Algorithm::Experts(spec), None) => Learner::Experts(Box::new(ExpertsPpoCpu::new(spec, start))),
         })
     }
@@ -49,6 +56,7 @@ impl Learner {
             Learner::OnPolicy(ppo) => ppo.state(updates),
             Learner::OffPolicy(x) => x.state(updates),
             Learner::Experts(x) => x.state(updates),
+            Learner::Apg(x) => x.state(updates),
         }
     }
 
@@ -58,6 +66,7 @@ impl Learner {
             Learner::OnPolicy(ppo) => ppo.finish(read),
             Learner::OffPolicy(x) => x.finish(read),
             Learner::Experts(x) => x.finish(read),
+            Learner::Apg(x) => x.finish(read),
         }
     }
 }

@@ -17,6 +17,25 @@ pub trait Ppo {
     fn state(&mut self, updates: u32) -> Result<LearnerState, GpuError>;
 }
 
+/// A learner by the analytic gradient of its slots on some device. The order of the calls is fixed by [`train`](crate::run::train::train).
+pub trait Apg {
+    /// `horizon` slots in every environment under the current policy and noise of the standard deviation of each replica, `[R]`.
+    fn rollout(&mut self, update: u32, noise: &[f64]) -> Result<(), GpuError>;
+    /// One minibatch step: gather, act anew, slot gradient, backward, clip, Adam at the learning rate of each replica, `[R]`.
+    fn minibatch(
+        &mut self,
+        update: u32,
+        epoch: u32,
+        mb: u32,
+        noise: &[f64],
+        lr: &[f64],
+    ) -> Result<(), GpuError>;
+    /// Closes the update; with `read`, its means, one per replica.
+    fn finish(&mut self, read: bool) -> Result<Option<Vec<UpdateMetrics>>, GpuError>;
+    /// Parameters and optimiser state after `updates` updates.
+    fn state(&mut self, updates: u32) -> Result<LearnerState, GpuError>;
+}
+
 /// A learner with a replay on some device. `clock` counts the slots since the first update; the order of the calls is fixed by [`train`](crate::run::train::train).
 pub trait OffPolicy {
     /// One slot in every environment: `exploration` is the standard deviation of the noise (`ddpg`) or ε (`dqn`) of each replica, `[R]`.

@@ -1,7 +1,11 @@
 //! The learning algorithms, on both backends with the same random draws: on-policy updates made of rollout, advantages and minibatch steps, and
 //! off-policy ones whose slots, replay and gradient steps alternate.
 
+mod activity_gpu;
 mod adam;
+pub mod apg;
+pub mod apg_cpu;
+pub mod apg_gpu;
 mod ddpg_cpu;
 mod dispatch;
 mod dqn_cpu;
@@ -29,9 +33,10 @@ pub mod step_gpu;
 #[cfg(test)]
 mod toy;
 
+pub use apg::ApgSpec;
 pub use dispatch::Learner;
 pub use experts::ExpertsSpec;
-pub use learner::{Experts, OffPolicy, Ppo};
+pub use learner::{Apg, Experts, OffPolicy, Ppo};
 pub use off_policy::OffPolicySpec;
 
 use crate::config::{PpoConfig, SpikingConfig};
@@ -72,6 +77,7 @@ pub enum Algorithm {
     Ppo(PpoSpec),
     OffPolicy(OffPolicySpec),
     Experts(ExpertsSpec),
+    Apg(ApgSpec),
 }
 
 impl Algorithm {
@@ -81,6 +87,7 @@ impl Algorithm {
             Algorithm::Ppo(s) => &s.env,
             Algorithm::OffPolicy(s) => &s.env,
             Algorithm::Experts(s) => &s.env,
+            Algorithm::Apg(s) => &s.env,
         }
     }
     /// Environment steps of one update of one replica.
@@ -89,6 +96,7 @@ impl Algorithm {
             Algorithm::Ppo(s) => s.samples(),
             Algorithm::OffPolicy(s) => s.samples(),
             Algorithm::Experts(s) => s.samples(),
+            Algorithm::Apg(s) => s.samples(),
         }
     }
     /// P: length of the flat vector of a replica.
@@ -97,6 +105,7 @@ impl Algorithm {
             Algorithm::Ppo(s) => s.layout().params(),
             Algorithm::OffPolicy(s) => s.nets().params(),
             Algorithm::Experts(s) => s.params(),
+            Algorithm::Apg(s) => s.net().end(),
         }
     }
     /// What lies where in the flat vector.
@@ -105,6 +114,7 @@ impl Algorithm {
             Algorithm::Ppo(s) => s.layout().tensors(),
             Algorithm::OffPolicy(s) => s.tensors(),
             Algorithm::Experts(s) => s.tensors(),
+            Algorithm::Apg(s) => s.tensors(),
         }
     }
     /// The state before the first update.
@@ -113,6 +123,7 @@ impl Algorithm {
             Algorithm::Ppo(s) => LearnerState::new(s),
             Algorithm::OffPolicy(s) => s.start(),
             Algorithm::Experts(s) => s.start(),
+            Algorithm::Apg(s) => s.start(),
         }
     }
     /// The policy that is learned; `None` of experts, which are more than a network with a head.
@@ -124,6 +135,7 @@ impl Algorithm {
                 Some(Policy { params: layout.params(), net: layout.actor, head })
             }
             Algorithm::OffPolicy(s) => Some(s.policy()),
+            Algorithm::Apg(s) => Some(s.policy()),
             Algorithm::Experts(_) => None,
         }
     }
@@ -137,13 +149,18 @@ impl Algorithm {
     /// Whether the policy is a network with a gradient of its own, rather than the choice that a critic values most.
     pub fn has_actor(&self) -> bool {
         match self {
-            Algorithm::Ppo(_) | Algorithm::Experts(_) => true,
+            Algorithm::Ppo(_) | Algorithm::Experts(_) | Algorithm::Apg(_) => true,
             Algorithm::OffPolicy(s) => s.nets().critic.is_some(),
         }
     }
+    /// Whether a network values what the policy does.
+    pub fn has_critic(&self) -> bool {
+        !matches!(self, Algorithm::Apg(_))
+    }
     /// Whether a gradient of this update was not finite, so that the learner passed over it; `None` where it made no gradient step.
     pub fn is_stuck(&self, u: &UpdateMetrics) -> Option<bool> {
-        let finite = u.grad_norm_critic.is_finite() && (u.grad_norm_actor.is_finite() || !self.has_actor());
+        let finite = (u.grad_norm_critic.is_finite() || !self.has_critic())
+            && (u.grad_norm_actor.is_finite() || !self.has_actor());
         (u.gradient_steps > 0).then_some(!finite)
     }
     /// Whether the policy network has neurons that spike.
@@ -153,7 +170,7 @@ impl Algorithm {
     /// Updates before the one whose time is that of all later ones.
     pub fn warm_up(&self) -> u32 {
         match self {
-            Algorithm::Ppo(_) | Algorithm::Experts(_) => 1,
+            Algorithm::Ppo(_) | Algorithm::Experts(_) | Algorithm::Apg(_) => 1,
             // A replay is filled before there is anything to learn from.
             Algorithm::OffPolicy(s) => s.common.learning_starts.div_ceil(s.samples()).clamp(1, 20) as u32,
         }
@@ -171,6 +188,7 @@ impl Algorithm {
                 all.find_map(|t| rates(t.lr_final_share, "temporal.lr_final_share"))
             }
             Algorithm::OffPolicy(s) => s.follows_length(),
+            Algorithm::Apg(s) => s.follows_length(),
         }
     }
     /// How far learning is, in a few words: the first two means of an update over all replicas.
@@ -192,6 +210,7 @@ impl Algorithm {
                 (s.env.replicas() * (rollout + weights)) as u64
             }
             Algorithm::OffPolicy(s) => s.host_bytes(),
+            Algorithm::Apg(s) => s.host_bytes(),
             Algorithm::Experts(s) => s.host_bytes(),
         }
     }

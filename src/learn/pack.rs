@@ -2,7 +2,7 @@
 //! configurations become one, and the states of some replicas of a batch.
 
 use super::off_policy::Numbers;
-use super::{Algorithm, ExpertsSpec, Extra, LearnerState, OffPolicySpec, PpoSpec};
+use super::{Algorithm, ApgSpec, ExpertsSpec, Extra, LearnerState, OffPolicySpec, PpoSpec};
 use crate::config::SpikingConfig;
 
 impl Algorithm {
@@ -17,6 +17,10 @@ impl Algorithm {
             Algorithm::OffPolicy(s) => {
                 let numbers = Numbers::default();
                 format!("{:?}", OffPolicySpec { numbers, each: Vec::new(), ..s.clone() })
+            }
+            Algorithm::Apg(s) => {
+                let spiking = s.spiking.as_ref().map(SpikingConfig::structure);
+                format!("{:?}", ApgSpec { apg: s.apg.structure(), spiking, each: Vec::new(), ..s.clone() })
             }
             Algorithm::Experts(s) => {
                 let (temporal, spatial) = (s.temporal.structure(), s.spatial.structure());
@@ -49,6 +53,10 @@ impl Algorithm {
             Algorithm::OffPolicy(s) => {
                 let of = |a: &Algorithm| if let Algorithm::OffPolicy(s) = a { Some(s.numbers) } else { None };
                 s.each = each(single, &s.numbers, of);
+            }
+            Algorithm::Apg(s) => {
+                let of = |a: &Algorithm| if let Algorithm::Apg(s) = a { Some(s.apg.clone()) } else { None };
+                s.each = each(single, &s.apg, of);
             }
             Algorithm::Experts(s) => {
                 s.each = each(single, &s.temporal, |a| Some(experts(a)?.temporal.clone()));

@@ -23,13 +23,13 @@ use std::ops::Range;
 const CHUNK: usize = 256;
 /// Samples whose activations are held at once in the backward pass: a multiple of the 12 rows of a tile, and few enough that the operands of a
 /// weight gradient stay in the first cache.
-const BLOCK: usize = 120;
+pub(super) const BLOCK: usize = 120;
 /// The same for spiking networks, whose potentials of all spike steps are to stay in the second cache until the backward pass.
-const SPIKING_BLOCK: usize = 48;
+pub(super) const SPIKING_BLOCK: usize = 48;
 /// Samples of a part of a minibatch, about.
 const PART: usize = 1024;
 /// Parameters that a thread adds, clips and steps at once.
-const SPAN: usize = 4096;
+pub(super) const SPAN: usize = 4096;
 
 /// A group of environments of one replica with its rollout. Arrays are `[T, envs, ·]`, `obs` and `value` `[T+1, envs, ·]`.
 struct Chunk {
@@ -369,14 +369,14 @@ fn spiking_layers(layout: &ActorCriticLayout) -> impl Iterator<Item = usize> {
 }
 
 /// Neurons of each spiking layer of a network, times spike steps.
-fn neuron_steps(net: &MlpLayout) -> impl Iterator<Item = usize> {
+pub(super) fn neuron_steps(net: &MlpLayout) -> impl Iterator<Item = usize> {
     let steps = net.lif.map(|lif| lif.steps);
     steps.into_iter().flat_map(|s| net.layers[..net.layers.len() - 1].iter().map(move |l| s * l.outputs))
 }
 
 /// Samples of a part of a minibatch of `m`: depends on m alone. Whole tiles, and an even number of parts where it can be, so that threads share
 /// evenly.
-fn part_rows(m: usize) -> usize {
+pub(super) fn part_rows(m: usize) -> usize {
     let n = m.div_ceil(PART);
     m.div_ceil(if n > 1 {
         n.next_multiple_of(2)

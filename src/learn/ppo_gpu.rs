@@ -6,7 +6,8 @@
 //!
 //! Same draws, same shuffles, same formulas as [`super::ppo_cpu`]; sums run in another order, so results agree by tolerance.
 
-use super::network::{Forward, Rows, Spikes};
+use super::activity_gpu::{Extreme, Firing};
+use super::network::{Forward, Rows};
 use super::step_gpu::{Learners, StepGpu, StepMetrics};
 use super::{
     Fit, LearnerState, Ppo, PpoSpec, UpdateMetrics, explained_variance, fit_of, fit_sums, pace_extra,
@@ -15,12 +16,9 @@ use super::{
 use crate::config::PpoConfig;
 use crate::env::{EnvBuffers, EnvGpu, FusedBuffers, FusedPlan, FusedRollout, StepArgs};
 use crate::gpu::{Buf, Fill, Gpu, GpuError};
-use crate::kernels::activity_count::{self, Units};
 use crate::kernels::{gae, gaussian_head, metrics_reduce, minibatch_gather, minibatch_scalars};
+use crate::nets::ActorCriticLayout;
 use crate::nets::cpu::Extremes;
-use crate::nets::lif::MAX_STEPS;
-use crate::nets::mlp::Layer;
-use crate::nets::{ActorCriticLayout, MlpLayout};
 use crate::num::shuffle::{Minibatch, Unit};
 use std::sync::Arc;
 
@@ -33,105 +31,6 @@ struct Dims {
     /// Slots of an episode, and rows of the metrics of a slot.
     episode: usize,
     rows: usize,
-}
-
-/// Spikes of a hidden layer in a rollout.
-struct Firing {
-    count: activity_count::ActivityCountBound,
-    /// `[R, 2, N]`
-    counts: Buf<u32>,
-    neurons: usize,
-}
-
-impl Firing {
-    /// One for each hidden layer; none for a perceptron.
-    fn new(
-        gpu: &Gpu,
-        net: &MlpLayout,
-        spikes: Option<&Spikes>,
-        (r, m): (usize, usize),
-        slots: usize,
-    ) -> Result<Vec<Self>, GpuError> {
-        assert!(
-            u32::try_from(slots * m * MAX_STEPS).is_ok(),
-            "{m} environments overflow the counts of a neuron"
-        );
-        let words = spikes.iter().flat_map(|s| &s.words).zip(&net.layers);
-        let of = |(words, layer): (&Buf<u32>, &Layer)| {
-            let neurons = layer.outputs;
-            let spec = activity_count::Spec { r, m, c: neurons, units: Units::Spikes };
-            let counts = gpu.alloc("rollout.firing", &[r, 2, neurons], Fill::Zero)?;
-            let count = activity_count::ActivityCount::new(gpu, &spec)?.bind(gpu, words, &counts);
-            Ok(Firing { count, counts, neurons })
-        };
-        words.map(of).collect()
-    }
-}
-
-/// How often the units of a hidden layer were not silent, and how often not saturated.
-struct Extreme {
-    /// Of neurons that spike, the first counts both.
-    counts: Vec<(activity_count::ActivityCountBound, Buf<u32>)>,
-    neurons: usize,
-    /// What a unit can be counted for in a minibatch: samples, times spike steps.
-    most: u32,
-}
-
-impl Extreme {
-    /// One for each hidden layer of the actor, in a minibatch of `m` samples.
-    fn new(gpu: &Gpu, learn: &StepGpu, net: &MlpLayout, r: usize, m: usize) -> Result<Vec<Self>, GpuError> {
-        let counter = |units, source: Source, neurons| {
-            let spec = activity_count::Spec { r, m, c: neurons, units };
-            let counts = gpu.alloc::<u32>("update.extremes", &[spec.counts()], Fill::Zero)?;
-            let kernel = activity_count::ActivityCount::new(gpu, &spec)?;
-            let bound = match source {
-                Source::Words(words) => kernel.bind(gpu, words, &counts),
-                Source::Values(values) => kernel.bind(gpu, values, &counts),
-            };
-            Ok::<_, GpuError>((bound, counts))
-        };
-        let (_, hidden) = net.layers.split_last().expect("a network has layers");
-        let of = |(i, layer): (usize, &Layer)| {
-            let n = layer.outputs;
-            let (counts, steps) = match (&learn.actor_spikes, net.lif) {
-                (Some(spikes), Some(lif)) => {
-                    (vec![counter(Units::Spikes, Source::Words(&spikes.words[i]), n)?], lif.steps)
-                }
-                _ => {
-                    let values = &learn.actor_hidden[i];
-                    let of = |units| counter(units, Source::Values(values), n);
-                    (vec![of(Units::Values)?, of(Units::Inside)?], 1)
-                }
-            };
-            Ok(Extreme { counts, neurons: n, most: (m * steps) as u32 })
-        };
-        hidden.iter().enumerate().map(of).collect()
-    }
-
-    fn record(&self, pass: &mut wgpu::ComputePass, m: usize) {
-        self.counts.iter().for_each(|(count, _)| count.record(pass, m, true));
-    }
-
-    /// Of each replica, both counts of every unit.
-    fn read(&self, gpu: &Gpu, r: usize) -> Result<Vec<Vec<[u64; 2]>>, GpuError> {
-        let counts = self.counts.iter().map(|(_, c)| gpu.read(c)).collect::<Result<Vec<_>, _>>()?;
-        let n = self.neurons;
-        let of = |r: usize, unit: usize| match &counts[..] {
-            // Spikes, then membrane updates.
-            [spikes] => {
-                let spikes = spikes[2 * r * n + unit];
-                [spikes.into(), (self.most - spikes).into()]
-            }
-            both => [0, 1].map(|k| both[k][r * n + unit].into()),
-        };
-        Ok((0..r).map(|r| (0..n).map(|unit| of(r, unit)).collect()).collect())
-    }
-}
-
-/// What the activity of a layer is read from.
-enum Source<'a> {
-    Words(&'a Buf<u32>),
-    Values(&'a Buf<f32>),
 }
 
 /// How a rollout is dispatched.
@@ -341,7 +240,7 @@ impl PpoGpu {
                 &returns,
             ),
             fit: [fit_of(g, &advantage, [t, r, b])?, fit_of(g, &returns, [t, r, b])?],
-            extremes: Extreme::new(g, &learn, &layout.actor, r, m)?,
+            extremes: Extreme::new(g, learn.actor_spikes.as_ref(), &learn.actor_hidden, &layout.actor, r, m)?,
             gather: minibatch_gather::MinibatchGather::new(
                 g,
                 &minibatch_gather::Spec { t, r, b, o, a, m, unit: Unit::Sample, tail: 0 },
@@ -377,7 +276,7 @@ impl PpoGpu {
             let clock = first + t as u32;
             actor.record(pass, d.b, t * slot_obs, 0);
             self.critic.record(pass, d.b, t * slot_obs, t * slot);
-            self.firing.iter().for_each(|f| f.count.record(pass, d.b, t == 0));
+            self.firing.iter().for_each(|f| f.record(pass, d.b, t == 0));
             let draw = gaussian_head::Args {
                 b: d.b,
                 clock,
@@ -508,14 +407,15 @@ impl Ppo for PpoGpu {
         let slots = self.gpu.read(&self.slot_sums)?;
         let mut steps = self.learn.metrics(&self.gpu)?;
         steps.truncate(done);
-        let firing = self.firing.iter().map(|f| self.gpu.read(&f.counts)).collect::<Result<Vec<_>, _>>()?;
+        let slot_count = (d.t * d.b) as f64;
+        let firing = self.firing.iter().map(|f| f.rates(&self.gpu, slot_count));
+        let firing = firing.collect::<Result<Vec<_>, _>>()?;
         let extremes = self.extremes.iter().map(|e| e.read(&self.gpu, d.r)).collect::<Result<Vec<_>, _>>()?;
         let said: Vec<[f64; 2]> = (0..d.r)
             .map(|r| Extremes(extremes.iter().flat_map(|layer| layer[r].iter().copied()).collect()).shares())
             .collect();
         let [missed, returns] = [0, 1].map(|k| self.gpu.read(&self.fit[k].1));
         let (missed, returns) = (missed?, returns?);
-        let slot_count = (d.t * d.b) as f64;
         let explained =
             |r: usize| explained_variance(slot_count, fit_sums(&missed, r, d.r), fit_sums(&returns, r, d.r));
         // The first step of an update leaves none out.
@@ -523,7 +423,6 @@ impl Ppo for PpoGpu {
             [first, .., last] => (last[r].skipped - first[r].skipped) / steps.len() as f64,
             _ => 0.0,
         };
-        let spike_steps = self.spec.spiking.as_ref().map_or(0, |s| s.steps);
         let out = (0..d.r)
             .map(|r| {
                 let slot_mean = |curve: usize| {
@@ -532,11 +431,6 @@ impl Ppo for PpoGpu {
                 };
                 let mean = |of: fn(&StepMetrics) -> f64| {
                     steps.iter().map(|s| of(&s[r])).sum::<f64>() / steps.len() as f64
-                };
-                let rate = |r: usize, neurons: usize, counts: &[u32]| {
-                    let spikes = &counts[2 * r * neurons..][..neurons];
-                    let all = (d.t * d.b * spike_steps * neurons) as f64;
-                    spikes.iter().map(|&n| f64::from(n)).sum::<f64>() / all
                 };
                 UpdateMetrics {
                     slots: (0..self.spec.env.curve().len()).map(slot_mean).collect(),
@@ -553,12 +447,7 @@ impl Ppo for PpoGpu {
                     explained_variance: explained(r),
                     dead_neurons: said[r][0],
                     saturated_neurons: said[r][1],
-                    firing_rates: self
-                        .firing
-                        .iter()
-                        .zip(&firing)
-                        .map(|(f, n)| rate(r, f.neurons, n))
-                        .collect(),
+                    firing_rates: firing.iter().map(|layer| layer[r]).collect(),
                     beams: None,
                 }
             })

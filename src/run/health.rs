@@ -79,6 +79,8 @@ impl Keys {
                 Method::Ddpg { .. } => ["ddpg.lr_actor", "ddpg.lr_critic"],
                 Method::Dqn(..) => ["dqn.lr", "dqn.lr"],
             },
+            Algorithm::Apg(s) if s.spiking.is_some() => ["apg.lr_spiking"; 2],
+            Algorithm::Apg(_) => ["apg.lr"; 2],
             Algorithm::Experts(_) => ["temporal.lr_policy", "temporal.lr_critic"],
         };
         Keys { policy_rate, critic_rate, gain: "spiking.hidden_gain" }

@@ -21,12 +21,19 @@
 //!         --channel, L_spat (13), backward, adam, once--> phases
 //! ```
 //!
+//! and for agents by the analytic gradient of their slots, which need no critic:
+//!
+//! ```text
+//! obs[t] --policy + noise--> actions --env_step--> obs[t+1]; scenes[t]
+//!         --epochs × minibatches: policy + noise--> actions --slot gradient at scenes, backward, adam--> params
+//! ```
+//!
 //! Every array carries the replica axis R: agents with their own weights, seed and task parameters train side by side.
 
 use crate::gpu::GpuError;
 use crate::learn::{
-    Algorithm, Experts, ExpertsSpec, Learner, LearnerState, OffPolicy, OffPolicySpec, Ppo, PpoSpec,
-    UpdateMetrics,
+    Algorithm, Apg, ApgSpec, Experts, ExpertsSpec, Learner, LearnerState, OffPolicy, OffPolicySpec, Ppo,
+    PpoSpec, UpdateMetrics,
 };
 
 /// What to train, for how long, and how often to look.
@@ -66,6 +73,7 @@ pub fn train(
             (Algorithm::Experts(spec), Learner::Experts(x)) => {
                 experts(x.as_mut(), spec, update, plan.updates)?
             }
+            (Algorithm::Apg(spec), Learner::Apg(x)) => analytic(x.as_mut(), spec, update, plan.updates)?,
             _ => unreachable!("a learner is made of its algorithm"),
         }
 
@@ -90,6 +98,20 @@ fn on_policy(ppo: &mut dyn Ppo, spec: &PpoSpec, update: u32, updates: u32) -> Re
     for epoch in 0..spec.ppo.epochs as u32 {
         for mb in 0..spec.minibatches() as u32 {
             ppo.minibatch(update, epoch, mb, &rates)?;
+        }
+    }
+    Ok(())
+}
+
+fn analytic(learner: &mut dyn Apg, spec: &ApgSpec, update: u32, updates: u32) -> Result<(), GpuError> {
+    // ---- ROLLOUT: obs --policy + noise--> actions --env_step--> obs; scenes, in which slots are judged ----
+    let (noise, lr) = (spec.noise(update, updates), spec.learning_rates(update, updates));
+    learner.rollout(update, &noise)?;
+
+    // ---- EPOCHS × MINIBATCHES: gather, act anew, slot gradient, backward, clip, adam ----
+    for epoch in 0..spec.apg.epochs as u32 {
+        for mb in 0..spec.minibatches() as u32 {
+            learner.minibatch(update, epoch, mb, &noise, &lr)?;
         }
     }
     Ok(())

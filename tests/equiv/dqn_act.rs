@@ -6,7 +6,7 @@ use isacbench::tasks::v2x::physics::{Beam, Kinematics, V2xSpec};
 fn run(r: usize, b: usize, vehicles: usize, beam: Beam, beams: usize, levels: &[f64]) {
     let Some(gpu) = gpu_or_skip() else { return };
     let task = V2xSpec { vehicles, antennas: 7, slots: 3, beam, kinematics: Kinematics::Paper };
-    let codebook = codebook(&task, beams, levels).expect("a learned parameterisation");
+    let codebook = codebook(&task, None, beams, levels).expect("a learned parameterisation");
     assert_all(
         &format!("R={r} B={b} K={vehicles} {beam:?} {beams} {levels:?}"),
         check(gpu, &Spec { r, b, codebook }, 7),

@@ -1,5 +1,5 @@
 //! Everything that runs on a GPU against what the CPU says: a module for each kernel, of the same name as its shader, its host file and its bench, and
-//! for what the kernels make together (`ppo`, `off_policy`, `misac`, `misac_evaluate`, `spiking`, `precision`, `determinism`, `subgroups`, `loop_budget`, `env_contract`), and the
+//! for what the kernels make together (`ppo`, `off_policy`, `apg`, `misac`, `misac_evaluate`, `spiking`, `precision`, `determinism`, `subgroups`, `loop_budget`, `env_contract`), and the
 //! benches' cases. One binary, since each links all of wgpu: `cargo test --test equiv gae::` runs one kernel's.
 
 #[path = "../common/mod.rs"]
@@ -14,6 +14,7 @@ mod small_ppo;
 mod activity_count;
 mod adam;
 mod advantage_stats;
+mod apg;
 mod bench_cases;
 mod bernoulli_head;
 mod bernoulli_policy_loss;
@@ -71,9 +72,11 @@ mod spike_forward;
 mod spiking;
 mod subgroups;
 mod td_loss;
+mod v2x_gradient;
 mod v2x_reference;
 mod v2x_reset;
 mod v2x_rollout;
+mod v2x_scene;
 mod v2x_slots;
 mod v2x_step;
 

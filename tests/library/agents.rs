@@ -431,9 +431,10 @@ fn what_is_asked_of_agents_follows_from_their_parts() {
         agents::AGENTS.iter().filter(|a| of(a)).map(|a| a.id).collect::<Vec<_>>()
     };
     let learned = |f: fn(&Algorithm) -> bool| ids(&|a| config.algorithm(a, &[]).is_some_and(|a| f(&a)));
-    assert_eq!(ids(&V2xAgent::is_learned), ["spiking-ac", "ppo", "ddpg", "dqn"]);
-    assert_eq!(learned(Algorithm::has_actor), ["spiking-ac", "ppo", "ddpg"]);
-    assert_eq!(learned(Algorithm::spikes), ["spiking-ac"]);
+    assert_eq!(ids(&V2xAgent::is_learned), ["spiking-ac", "ppo", "ddpg", "dqn", "apg", "spiking-apg"]);
+    assert_eq!(learned(Algorithm::has_actor), ["spiking-ac", "ppo", "ddpg", "apg", "spiking-apg"]);
+    assert_eq!(learned(Algorithm::has_critic), ["spiking-ac", "ppo", "ddpg", "dqn"]);
+    assert_eq!(learned(Algorithm::spikes), ["spiking-ac", "spiking-apg"]);
     assert_eq!(ids(&|a| matches!(a.kind, Kind::Fixed(Fixed::Bound))), ["upper-bound"]);
     let on_cpu = |a: &V2xAgent| matches!(a.kind, Kind::Fixed(f) if !one_job(f, 1).decides_on_gpu());
     assert_eq!(ids(&on_cpu), [""; 0]);
@@ -442,6 +443,8 @@ fn what_is_asked_of_agents_follows_from_their_parts() {
         "ppo",
         "ddpg",
         "dqn",
+        "apg",
+        "spiking-apg",
         "random",
         "last-estimate",
         "ekf",

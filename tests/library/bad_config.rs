@@ -264,6 +264,7 @@ fn v2x(c: &V2xConfig, key: &str, set: &str) -> bool {
                 off_policy(d.envs, &d.hidden, d.minibatch, d.gradient_steps, d.train_every, d.capacity),
             )
         }
+        "apg" => (&["apg"], c.apg.envs * c.apg.horizon <= 64 && c.apg.epochs <= 4 && on_policy),
         "evaluate" => (&["ekf"], true),
         _ => (&[], false),
     };

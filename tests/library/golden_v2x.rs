@@ -34,9 +34,56 @@ fn close(what: &str, case: usize, got: f64, want: f64, abs: f64, rel: f64) {
 }
 
 fn vectors() -> Vectors {
-    Vectors(
-        std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/v2x_steps.safetensors")).unwrap(),
-    )
+    vectors_of("/tests/golden/v2x_steps.safetensors")
+}
+
+fn vectors_of(path: &str) -> Vectors {
+    Vectors(std::fs::read(format!("{}{path}", env!("CARGO_MANIFEST_DIR"))).unwrap())
+}
+
+/// Gradients of slots against automatic differentiation of sums over antennas (tests/reference/v2x_gradient_jax.py).
+#[test]
+fn slot_gradients_equal_jax() {
+    use isacbench::tasks::v2x::gradient::{Quantity, gradient, state_of};
+    let vectors = vectors_of("/tests/reference/v2x_gradient.safetensors");
+    let config = V2xConfig::load(None, &[]).unwrap();
+    let (scenes, p_max) = (vectors.get("scene"), vectors.get("p_max_w"));
+    for (name, beam) in [
+        ("angles", Beam::Angles),
+        ("tracking", Beam::Tracking),
+        ("zf", Beam::Zf),
+        ("matrix", Beam::Matrix),
+        ("on_steering", Beam::OnSteering),
+        ("on_zf", Beam::OnZf),
+    ] {
+        let spec = V2xSpec { beam, ..config.task.spec() };
+        let (a, actions) = (spec.action_dim(), vectors.get(&format!("{name}.action")));
+        for (quantity, of) in [
+            ("rate", Quantity::Rate),
+            ("reward_smooth", Quantity::RewardSmooth),
+            ("angle_crlb", Quantity::AngleCrlb),
+            ("distance_crlb", Quantity::DistanceCrlb),
+        ] {
+            let values = vectors.get(&format!("{name}.{quantity}.value"));
+            let gradients = vectors.get(&format!("{name}.{quantity}.gradient"));
+            assert_eq!((values.len() * a, values.len()), (gradients.len(), p_max.len()));
+            let mut worst = 0.0f64;
+            for (c, value) in values.iter().enumerate() {
+                let params = V2xParams { p_max_w: p_max[c] as f32, ..config.task.params([0, 0]) };
+                let (scene, mut got) = (state_of(3, &scenes[c * 12..][..12]), vec![f64::NAN; a]);
+                let of_slot = gradient(&spec, 3, &params, of, 0.5, &scene, &actions[c * a..][..a], &mut got);
+                // Parameters are f32.
+                close(&format!("{name} {quantity}"), c, of_slot, *value, 1e-18, 3e-6);
+                let want = &gradients[c * a..][..a];
+                let largest = want.iter().fold(0.0, |m: f64, x| m.max(x.abs()));
+                for (got, want) in got.iter().zip(want) {
+                    worst = worst.max((got - want).abs() / largest);
+                    close(&format!("d {name} {quantity}"), c, *got, *want, 5e-6 * largest, 0.0);
+                }
+            }
+            println!("{name} {quantity}: gradients differ by {worst:.1e} of the largest");
+        }
+    }
 }
 
 #[test]

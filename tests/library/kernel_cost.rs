@@ -13,6 +13,7 @@ use isacbench::tasks::misac::kernels::*;
 use isacbench::tasks::misac::physics::{MisacSpec, Uncertainty};
 use isacbench::tasks::v2x;
 use isacbench::tasks::v2x::config::V2xConfig;
+use isacbench::tasks::v2x::gradient::Quantity;
 use isacbench::tasks::v2x::kernels::*;
 use isacbench::tasks::v2x::physics::{Beam, Kinematics, V2xSpec};
 use isacbench::tasks::v2x::reference::Reference;
@@ -441,6 +442,21 @@ fn the_physics_does_the_same_in_every_environment() {
             );
         });
         assert_eq!(done, flops(misac_step::cost(&spec)), "{uncertainty:?}");
+    }
+}
+
+/// Slots have operations that are no floating-point ones, draws foremost, and gradients have none: the clock is kinder than this.
+#[test]
+fn the_gradient_of_a_slot_costs_at_most_two_and_a_half_slots() {
+    for beam in [Beam::Angles, Beam::Tracking, Beam::Matrix, Beam::OnSteering, Beam::OnZf, Beam::Zf] {
+        let task = V2xSpec { vehicles: 3, antennas: 32, slots: 100, beam, kinematics: Kinematics::Paper };
+        let batch = v2x_batch::Spec { r: 1, b: 1, task };
+        for of in [Quantity::Rate, Quantity::RewardSmooth] {
+            let gradient = flops(v2x_gradient::cost(&v2x_gradient::Spec { batch, of, width: 0.5 }));
+            let slot = flops(v2x_step::cost_of(&batch, false));
+            println!("{beam:?} {of:?}: {:.2} slots", gradient as f64 / slot as f64);
+            assert!(2 * gradient <= 5 * slot, "{beam:?} {of:?}: {gradient} against {slot} of the slot");
+        }
     }
 }
 

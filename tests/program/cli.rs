@@ -564,6 +564,9 @@ const SMALL: &[&str] = &[
     "dqn.learning_starts=100",
     "dqn.minibatch=16",
     "dqn.train_every=10",
+    "apg.envs=4",
+    "apg.minibatch=200",
+    "apg.epochs=1",
     "train.updates=2",
     "train.seeds=[0,1]",
     "evaluate.episodes=16",
@@ -717,7 +720,7 @@ fn experiments_lie_between_the_scale_and_the_users_keys() {
     assert_eq!((runs[1].variant.as_str(), runs[1].config.spiking.rate_penalty), ("rate_penalty=0.5", 0.5));
     assert!(runs.iter().all(|r| r.config.experiment.is_none()) && runs.len() == 3 + 7);
     let beams = load("beams", "quick", &[]).unwrap().runs();
-    assert_eq!(beams.len(), 4 * 4 + 7);
+    assert_eq!(beams.len(), 6 * 4 + 7);
     assert_eq!(
         (beams[1].folder.to_str().unwrap(), beams[1].config.task.beam),
         ("spiking-ac/tracking", Beam::Tracking)
@@ -784,7 +787,7 @@ fn experiments_run_and_continue_with_more_of_what_they_vary() {
 
     let beams = tempfile::tempdir().unwrap();
     ok(isacbench(&experiment_args("beams", beams.path(), &["--set", "ppo.envs=4"])));
-    for agent in ["spiking-ac", "ppo", "ddpg", "dqn"] {
+    for agent in ["spiking-ac", "ppo", "ddpg", "dqn", "apg", "spiking-apg"] {
         for beam in ["angles", "tracking", "matrix", "zf"] {
             let c = saved(beams.path(), &format!("{agent}/{beam}"));
             assert_eq!(

@@ -3,7 +3,10 @@
 use super::{Case, HIDDEN, Maker};
 use isacbench::gpu::GpuError;
 use isacbench::nets::{Activation, ActorCriticLayout};
-use isacbench::tasks::v2x::kernels::{v2x_reference, v2x_reset, v2x_rollout, v2x_slots, v2x_step};
+use isacbench::tasks::v2x::gradient::{Quantity, scene_dim};
+use isacbench::tasks::v2x::kernels::{
+    v2x_gradient, v2x_reference, v2x_reset, v2x_rollout, v2x_scene, v2x_slots, v2x_step,
+};
 use isacbench::tasks::v2x::physics::Beam;
 use isacbench::tasks::v2x::reference::Reference;
 
@@ -46,6 +49,31 @@ pub fn build(mk: &Maker, stem: &str) -> Result<Option<Case>, GpuError> {
             let args = v2x_step::Args { clock: 0, action_off: 0, obs_off: 0, reward_off: 0, full: true };
             Ok(Box::new(move |pass: &mut wgpu::ComputePass| bound.record(pass, &args)))
         }),
+        "v2x_scene" => mk.case(&sizes, v2x_scene::cost(&spec), |gpu| {
+            let (params, state) = (mk.v2x_params(&spec)?, mk.v2x_states(&spec)?);
+            let scene = mk.zeros("scene", &[r, b, scene_dim(&spec.task)])?;
+            let bound = v2x_scene::V2xScene::new(gpu, &spec)?.bind(gpu, &params, &state, &scene);
+            let args = v2x_scene::Args { clock: 0, scene_off: 0 };
+            Ok(Box::new(move |pass: &mut wgpu::ComputePass| bound.record(pass, &args)))
+        }),
+        "v2x_gradient" => {
+            let spec = v2x_gradient::Spec { batch: spec, of: Quantity::Rate, width: 1.0 };
+            mk.case(&sizes, v2x_gradient::cost(&spec), |gpu| {
+                let batch = &spec.batch;
+                let (params, state) = (mk.v2x_params(batch)?, mk.v2x_states(batch)?);
+                let a = batch.task.action_dim();
+                let scene = mk.zeros("scene", &[r, b, scene_dim(&batch.task)])?;
+                let action = mk.floats("action", &[r, b, a])?;
+                let (d_action, value) = (mk.zeros("d_action", &[r, b, a])?, mk.zeros("value", &[r, b])?);
+                // Scenes as they are before a slot.
+                let scenes = v2x_scene::V2xScene::new(gpu, batch)?.bind(gpu, &params, &state, &scene);
+                gpu.run(|pass| scenes.record(pass, &v2x_scene::Args { clock: 0, scene_off: 0 }))?;
+                let kernel = v2x_gradient::V2xGradient::new(gpu, &spec)?;
+                let bound = kernel.bind(gpu, &params, &scene, &action, &d_action, &value);
+                let args = v2x_gradient::Args { weight: 1.0 };
+                Ok(Box::new(move |pass: &mut wgpu::ComputePass| bound.record(pass, &args)))
+            })
+        }
         // Software does few slots in a dispatch.
         "v2x_slots" => {
             let slots = 10;

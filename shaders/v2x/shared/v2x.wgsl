@@ -1,6 +1,5 @@
 // Task v2x: parameters, state, noise, motion, array response and powers. Twin, operation by operation: src/tasks/v2x/physics.rs.
 // From the prelude: R replicas, B environments of each, K vehicles, N antennas, KINEMATICS and its values.
-// A kernel that imports this declares the bindings `params: array<V2xParams>` [R] and `state: array<f32>` [R, 10K, B].
 #import math
 #import philox
 
@@ -33,7 +32,8 @@ struct V2xParams {
     cap_v_m_s: f32,
     road_y_m: f32,
     zf_regularisation: f32,
-    pad: array<f32, 4>,
+    matrix_scale: f32,
+    pad: array<f32, 3>,
     obs_shift: array<f32, 4>,
     obs_scale: array<f32, 4>,
     start_theta_rad: array<f32, 8>,
@@ -54,26 +54,6 @@ struct State {
     var_theta: array<f32, K>,
     var_d: array<f32, K>,
     var_v: array<f32, K>,
-}
-
-// Element of `state` that holds row q of vehicle i.
-fn state_at(r: u32, env: u32, q: u32, i: u32) -> u32 {
-    return ((r * STATE_ROWS + q) * K + i) * B + env;
-}
-
-fn load_state(r: u32, env: u32, s: ptr<function, State>) {
-    for (var i = 0u; i < K; i++) {
-        (*s).theta[i] = state[state_at(r, env, 0u, i)];
-        (*s).d[i] = state[state_at(r, env, 1u, i)];
-        (*s).v[i] = state[state_at(r, env, 2u, i)];
-        (*s).obs_theta[i] = state[state_at(r, env, 3u, i)];
-        (*s).obs_d[i] = state[state_at(r, env, 4u, i)];
-        (*s).obs_v[i] = state[state_at(r, env, 5u, i)];
-        (*s).obs_sinr[i] = state[state_at(r, env, 6u, i)];
-        (*s).var_theta[i] = state[state_at(r, env, 7u, i)];
-        (*s).var_d[i] = state[state_at(r, env, 8u, i)];
-        (*s).var_v[i] = state[state_at(r, env, 9u, i)];
-    }
 }
 
 // Standard normals of a slot: theta, d, v of vehicle 0, then of vehicle 1, ...; whole Philox blocks.

@@ -41,8 +41,17 @@ fn inverse_of(matrix: array<array<f32, K>, K>) -> array<array<f32, K>, K> {
     return inv;
 }
 
-// Mixing weights of regularised zero-forcing at the angles with these cosines, towards vehicles at these distances.
-fn regularised_mix(p: V2xParams, cosine: ptr<function, array<f32, K>>, d: ptr<function, array<f32, K>>) -> array<array<f32, K>, K> {
+// Regularised zero-forcing with what lies behind it: X, G, (G + diag(l))^-1, and 1/|f_i| of the beams of that inverse.
+struct Forced {
+    mix: array<array<f32, K>, K>,
+    gram: array<array<f32, K>, K>,
+    inverse: array<array<f32, K>, K>,
+    inverse_norm: array<f32, K>,
+}
+
+// At the angles with these cosines, towards vehicles at these distances.
+fn forced(p: V2xParams, cosine: ptr<function, array<f32, K>>, d: ptr<function, array<f32, K>>) -> Forced {
+    var z: Forced;
     var g = gram(cosine);
     var loaded = g;
     for (var i = 0u; i < K; i++) {
@@ -50,6 +59,8 @@ fn regularised_mix(p: V2xParams, cosine: ptr<function, array<f32, K>>, d: ptr<fu
         loaded[i][i] += (p.zf_regularisation * f32(K)) / snr;
     }
     var x = inverse_of(loaded);
+    z.gram = g;
+    z.inverse = x;
     var inverse_norm: array<f32, K>;
     for (var i = 0u; i < K; i++) {
         var norm2 = 0.0f;
@@ -64,5 +75,12 @@ fn regularised_mix(p: V2xParams, cosine: ptr<function, array<f32, K>>, d: ptr<fu
     for (var a = 0u; a < K; a++) {
         for (var i = 0u; i < K; i++) { x[a][i] *= inverse_norm[i]; }
     }
-    return x;
+    z.mix = x;
+    z.inverse_norm = inverse_norm;
+    return z;
+}
+
+// X alone.
+fn regularised_mix(p: V2xParams, cosine: ptr<function, array<f32, K>>, d: ptr<function, array<f32, K>>) -> array<array<f32, K>, K> {
+    return forced(p, cosine, d).mix;
 }

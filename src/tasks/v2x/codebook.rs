@@ -1,14 +1,21 @@
 //! What `dqn` can choose in task v2x: per vehicle one of a grid of beams and one of a few power levels.
 
 use crate::nets::Codebook;
-use crate::tasks::v2x::physics::{Beam, V2xSpec, steering_vector};
+use crate::tasks::v2x::physics::{Beam, V2xParams, V2xSpec, steering_vector};
+use num_complex::Complex64;
 
 /// `beams` beams on the grid u_b = −1 + (2b+1)/beams: the cosines of the steering angles, or the offsets from the last estimate in units
 /// of Δ. With as many beams as antennas the steering vectors are orthogonal, and half a step keeps away from end-fire, where the
-/// parameterisation by angles is singular. `None` for the physical parameterisations, which nobody learns.
-pub fn codebook(task: &V2xSpec, beams: usize, power_levels: &[f64]) -> Option<Codebook> {
+/// parameterisation by angles is singular. Of matrices on a base, residuals that turn steering at the last estimate by such offsets of its cosine, with
+/// Δ and the scale of residuals in `params` (1 without). `None` for the physical parameterisations, which nobody learns.
+pub fn codebook(
+    task: &V2xSpec,
+    params: Option<&V2xParams>,
+    beams: usize,
+    power_levels: &[f64],
+) -> Option<Codebook> {
     let grid = (0..beams).map(|b| -1.0 + (2 * b + 1) as f64 / beams as f64);
-    let (parts, width) = if task.beam == Beam::Matrix { (2, task.antennas) } else { (1, 1) };
+    let (parts, width) = if task.beam.is_matrix() { (2, task.antennas) } else { (1, 1) };
     let beams = match task.beam {
         // π·sigmoid(a) = acos u
         Beam::Angles => {
@@ -20,6 +27,20 @@ pub fn codebook(task: &V2xSpec, beams: usize, power_levels: &[f64]) -> Option<Co
         Beam::Matrix => {
             let values = |u: f64| {
                 let f = steering_vector(u.acos(), task.antennas);
+                f.iter().map(|x| x.re as f32).chain(f.iter().map(|x| x.im as f32)).collect::<Vec<_>>()
+            };
+            grid.flat_map(values).collect()
+        }
+        // e^{−jπΔu·(m − (N−1)/2)} − 1, over the scale
+        Beam::OnSteering | Beam::OnZf => {
+            let (delta, scale) =
+                params.map_or((1.0, 1.0), |p| (p.tracking_delta_rad.into(), p.matrix_scale.into()));
+            let values = |u: f64| {
+                let turn = |m: usize| {
+                    -std::f64::consts::PI * delta * u * (m as f64 - 0.5 * (task.antennas - 1) as f64)
+                };
+                let f =
+                    (0..task.antennas).map(|m| (Complex64::cis(turn(m)) - 1.0) / scale).collect::<Vec<_>>();
                 f.iter().map(|x| x.re as f32).chain(f.iter().map(|x| x.im as f32)).collect::<Vec<_>>()
             };
             grid.flat_map(values).collect()
@@ -43,11 +64,12 @@ mod tests {
     use crate::tasks::v2x::config::V2xConfig;
 
     fn book(task: &V2xSpec, beams: usize, levels: &[f64]) -> Codebook {
-        codebook(task, beams, levels).expect("a learned parameterisation")
+        codebook(task, None, beams, levels).expect("a learned parameterisation")
     }
 
     fn task(beam: &str) -> V2xSpec {
-        V2xConfig::load(None, &[format!("task.beam={beam}")]).unwrap().task.spec()
+        let sets = [format!("task.beam={beam}"), "task.matrix_base=none".into()];
+        V2xConfig::load(None, &sets).unwrap().task.spec()
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! Configuration of task v2x (paper "spiking-ac"): a job of it, its physics, and the constants that kernels take.
 
 use crate::config::{
-    ConfigError, DdpgConfig, DqnConfig, EvaluateConfig, Layered, PpoConfig, Rule, SpikingConfig, TrainConfig,
-    U32_MAX, dbm_to_w,
+    ApgConfig, ConfigError, DdpgConfig, DqnConfig, EvaluateConfig, Layered, PpoConfig, Rule, SpikingConfig,
+    TrainConfig, U32_MAX, dbm_to_w,
 };
 use crate::run::task::Task;
-use crate::tasks::v2x::physics::{Beam, KMAX, Kinematics, V2xParams, V2xSpec};
+use crate::tasks::v2x::physics::{Beam, KMAX, Kinematics, MatrixBase, V2xParams, V2xSpec};
 use crate::through_serde;
 use serde::{Deserialize, Serialize};
 
@@ -45,6 +45,7 @@ pub struct V2xConfig {
     pub spiking: SpikingConfig,
     pub ddpg: DdpgConfig,
     pub dqn: DqnConfig,
+    pub apg: ApgConfig,
     pub train: TrainConfig,
     pub evaluate: EvaluateConfig,
     pub reproduce: ReproduceConfig,
@@ -117,6 +118,8 @@ impl Layered for V2xConfig {
     const BEFORE: &'static str = "
         [task]
         zf_regularisation = 1.0
+        matrix_base = 'none'
+        matrix_scale = 0.3
         obs_shift = [0.0, 0.0, 0.0, 0.0]
         obs_scale = [0.3183098861837907, 0.03333333333333333, 0.07142857142857142, 0.2]
         [ppo]
@@ -129,6 +132,25 @@ impl Layered for V2xConfig {
         hidden = []
         readout = 'last'
         target_kl = 1.0
+        [apg]
+        objective = 'rate'
+        indicator_width = 0.5
+        envs = 64
+        horizon = 100
+        epochs = 4
+        minibatch = 800
+        lr = 1e-3
+        lr_spiking = 1e-3
+        lr_final_share = 0.03
+        adam_beta1 = 0.9
+        adam_beta2 = 0.999
+        adam_eps = 1e-8
+        max_grad_norm = 0.0
+        action_scale = 4.0
+        noise_start = 0.3
+        noise_final = 0.0
+        noise_share = 0.6
+        actor_gain = 0.01
     ";
     const RULES: &'static [(&'static str, &'static [Rule])] = &[
         ("task", V2xTaskConfig::RULES),
@@ -136,6 +158,7 @@ impl Layered for V2xConfig {
         ("spiking", SpikingConfig::RULES),
         ("ddpg", DdpgConfig::RULES),
         ("dqn", DqnConfig::RULES),
+        ("apg", ApgConfig::RULES),
         ("train", TrainConfig::RULES),
         ("evaluate", EvaluateConfig::RULES),
         ("reproduce", ReproduceConfig::RULES),
@@ -157,12 +180,18 @@ impl Layered for V2xConfig {
                 self.ppo.relations(slots)?;
                 self.spiking.relations()?;
             }
+            "apg" => self.apg.relations(slots)?,
+            "spiking-apg" => {
+                self.apg.relations(slots)?;
+                self.spiking.relations()?;
+            }
             "ddpg" => self.ddpg.relations()?,
             "dqn" => self.dqn.relations()?,
             _ => return Ok(()),
         }
         match agent {
             "ppo" | "spiking-ac" => self.train.clock("ppo.horizon", horizon),
+            "apg" | "spiking-apg" => self.train.clock("apg.horizon", self.apg.horizon),
             _ => self.train.clock("task.slots", slots),
         }
     }
@@ -211,6 +240,10 @@ pub struct V2xTaskConfig {
     pub eps_d_m2: f64,
     /// Δ of `beam = "tracking"` and `"zf"`.
     pub tracking_delta_rad: f64,
+    /// What the raw numbers of `beam = "matrix"` are a residual on.
+    pub matrix_base: MatrixBase,
+    /// Size of that residual beside the base, whose elements have modulus 1.
+    pub matrix_scale: f64,
     /// Factor of the regularisation of `beam = "zf"`: 0 is plain zero-forcing, 1 the rule of Peel, Hochwald and Swindlehurst.
     pub zf_regularisation: f64,
     pub distance_floor_m: f64,
@@ -250,6 +283,7 @@ impl V2xTaskConfig {
         Rule::decimal("eps_theta_rad2", 1e-20, 10.0),
         Rule::decimal("eps_d_m2", 1e-12, 1e12),
         Rule::decimal("tracking_delta_rad", 1e-9, 10.0),
+        Rule::decimal("matrix_scale", 1e-6, 1e6),
         Rule::decimal("zf_regularisation", 0.0, 1e6),
         Rule::decimal("distance_floor_m", 1e-3, 1e6),
         Rule::decimal("cos_floor", 1e-6, 1.0),
@@ -322,7 +356,7 @@ impl V2xTaskConfig {
             vehicles: self.vehicles,
             antennas: self.antennas_tx,
             slots: self.slots,
-            beam: self.beam,
+            beam: self.beam.on(self.matrix_base),
             kinematics: self.kinematics,
         }
     }
@@ -362,7 +396,8 @@ impl V2xTaskConfig {
             cap_v_m_s: self.cap_v_m_s as f32,
             road_y_m: self.start_m[0][1] as f32,
             zf_regularisation: self.zf_regularisation as f32,
-            pad: [0.0; 4],
+            matrix_scale: self.matrix_scale as f32,
+            pad: [0.0; 3],
             // The kernels know the natural logarithm.
             obs_shift: [theta, d, v, sinr / std::f64::consts::LOG10_E].map(|x| x as f32),
             obs_scale: [by_theta, by_d, by_v, std::f64::consts::LOG10_E * by_sinr].map(|x| x as f32),

@@ -2,11 +2,12 @@
 
 use super::codebook::codebook;
 use super::config::{V2xConfig, V2xTaskConfig};
-use super::kernels::{v2x_batch, v2x_reset, v2x_rollout, v2x_step};
+use super::gradient::{Quantity, gradient_range, scene_dim, scene_range};
+use super::kernels::{v2x_batch, v2x_gradient, v2x_reset, v2x_rollout, v2x_scene, v2x_step};
 use super::physics::{Beam, V2xParams, V2xSpec, metric, reset_range, step_range};
 use crate::env::{
-    At, Batch, Component, Env, EnvBuffers, EnvGpu, FusedBuffers, FusedPlan, FusedRollout, Metric, Sizes,
-    StepArgs, StepSlices,
+    At, Batch, Component, Env, EnvBuffers, EnvGpu, FusedBuffers, FusedPlan, FusedRollout, GradientBuffers,
+    GradientSize, Metric, Objective, Sizes, SlotGradient, SlotGradientGpu, StepArgs, StepSlices,
 };
 use crate::gpu::{Buf, Gpu, GpuError};
 use crate::nets::{ActorCriticLayout, Codebook};
@@ -99,7 +100,7 @@ impl Env for V2xEnv {
             Beam::Angles => each("angle_logit").chain(each("power_logit")).collect(),
             // The angle turns by Δ·tanh of it.
             Beam::Tracking | Beam::Zf => each("turn_atanh").chain(each("power_logit")).collect(),
-            Beam::Matrix => ["re", "im"]
+            Beam::Matrix | Beam::OnSteering | Beam::OnZf => ["re", "im"]
                 .into_iter()
                 .flat_map(|part| (0..k * n).map(move |i| format!("beam_{}_{part}_{}", i / n, i % n)))
                 .map(|name| Component::free(name, ""))
@@ -155,8 +156,12 @@ impl Env for V2xEnv {
         }))
     }
 
+    fn slot_gradient(&self) -> Option<&dyn SlotGradient> {
+        Some(self)
+    }
+
     fn codebook(&self, beams: usize, power_levels: &[f64]) -> Option<Codebook> {
-        codebook(&self.spec, beams, power_levels)
+        codebook(&self.spec, self.params.first(), beams, power_levels)
     }
 
     fn fused(
@@ -181,6 +186,60 @@ impl V2xEnv {
     /// Sizes of its kernels for `b` environments of each replica.
     fn batch(&self, b: usize) -> v2x_batch::Spec {
         v2x_batch::Spec { r: self.params.len(), b, task: self.spec }
+    }
+}
+
+/// What an objective is here, and the width of its indicator.
+fn quantity(of: Objective) -> (Quantity, f32) {
+    match of {
+        Objective::Rate => (Quantity::Rate, 1.0),
+        Objective::RewardSmooth { width } => (Quantity::RewardSmooth, width),
+    }
+}
+
+impl SlotGradient for V2xEnv {
+    fn scene_dim(&self) -> usize {
+        scene_dim(&self.spec)
+    }
+
+    fn scene(&self, at: &At, state: &[f32], scene: &mut [f32]) {
+        run_lanes(SceneChunk { spec: &self.spec, params: &self.params_at(at), at, state, scene });
+    }
+
+    fn gradient(
+        &self,
+        replica: usize,
+        of: Objective,
+        weight: f32,
+        scene: &[f32],
+        action: &[f32],
+        d_action: &mut [f32],
+        value: &mut [f32],
+    ) {
+        let (spec, params, of) = (&self.spec, &self.params[replica], quantity(of));
+        run_lanes(GradientChunk { spec, params, of, weight, scene, action, d_action, value });
+    }
+
+    fn bind(
+        &self,
+        gpu: &Gpu,
+        GradientSize { b, m, of }: GradientSize,
+        to: &GradientBuffers,
+    ) -> Result<Box<dyn SlotGradientGpu>, GpuError> {
+        let params = gpu.upload("v2x.params", &[self.params.len()], &self.params)?;
+        let (of, width) = quantity(of);
+        let spec = v2x_gradient::Spec { batch: self.batch(m), of, width };
+        Ok(Box::new(V2xGradientGpu {
+            scene: v2x_scene::V2xScene::new(gpu, &self.batch(b))?.bind(gpu, &params, to.state, to.scenes),
+            gradient: v2x_gradient::V2xGradient::new(gpu, &spec)?.bind(
+                gpu,
+                &params,
+                to.scene,
+                to.action,
+                to.d_action,
+                to.value,
+            ),
+        }))
     }
 }
 
@@ -213,6 +272,20 @@ impl EnvGpu for V2xGpu {
         let &StepArgs { clock, action_off, state_off, next_off, obs_off, reward_off, full } = at;
         assert_eq!((state_off, next_off), (0, 0), "the state of v2x is kept in place");
         self.step.record(pass, &v2x_step::Args { clock, action_off, obs_off, reward_off, full });
+    }
+}
+
+struct V2xGradientGpu {
+    scene: v2x_scene::V2xSceneBound,
+    gradient: v2x_gradient::V2xGradientBound,
+}
+
+impl SlotGradientGpu for V2xGradientGpu {
+    fn scene(&self, pass: &mut wgpu::ComputePass, clock: u32, scene_off: usize) {
+        self.scene.record(pass, &v2x_scene::Args { clock, scene_off });
+    }
+    fn gradient(&self, pass: &mut wgpu::ComputePass, weight: f32) {
+        self.gradient.record(pass, &v2x_gradient::Args { weight });
     }
 }
 
@@ -299,6 +372,56 @@ impl LaneKernel for StepChunk<'_> {
                 whole,
                 n,
             );
+        }
+    }
+}
+
+struct SceneChunk<'a> {
+    spec: &'a V2xSpec,
+    params: &'a V2xParams,
+    at: &'a At,
+    state: &'a [f32],
+    scene: &'a mut [f32],
+}
+
+impl LaneKernel for SceneChunk<'_> {
+    type Out = ();
+    #[inline(always)]
+    fn run<V: F32Lanes>(self) {
+        let SceneChunk { spec, params, at, state, scene } = self;
+        let (envs, whole) = ((at.first, at.envs), at.envs / V::LANES * V::LANES);
+        scene_range::<V>(spec, params, envs, at.clock, state, scene, 0, whole);
+        if whole < at.envs {
+            scene_range::<f32>(spec, params, envs, at.clock, state, scene, whole, at.envs);
+        }
+    }
+}
+
+struct GradientChunk<'a> {
+    spec: &'a V2xSpec,
+    params: &'a V2xParams,
+    of: (Quantity, f32),
+    weight: f32,
+    scene: &'a [f32],
+    action: &'a [f32],
+    d_action: &'a mut [f32],
+    value: &'a mut [f32],
+}
+
+impl LaneKernel for GradientChunk<'_> {
+    type Out = ();
+    #[inline(always)]
+    fn run<V: F32Lanes>(self) {
+        let GradientChunk { spec, params: p, of: (of, width), weight, scene, action, d_action, value } = self;
+        let n = value.len();
+        let whole = n / V::LANES * V::LANES;
+        if spec.vehicles == 3 {
+            gradient_range::<V, 3>(spec, p, of, width, weight, scene, action, d_action, value, 0, whole);
+        } else {
+            gradient_range::<V, 0>(spec, p, of, width, weight, scene, action, d_action, value, 0, whole);
+        }
+        if whole < n {
+            gradient_range::<f32, 0>(spec, p, of, width, weight, scene, action, d_action, value, whole, n);
         }
     }
 }

@@ -61,6 +61,18 @@ pub fn loaded<V: Real>(k: usize, g: &Square<V>, loading: &[V; KMAX]) -> Square<V
     out
 }
 
+/// Regularised zero-forcing with what lies behind it.
+pub struct Forced<V> {
+    /// X
+    pub mix: Square<V>,
+    /// G
+    pub gram: Square<V>,
+    /// (G + diag(l))⁻¹
+    pub inverse: Square<V>,
+    /// 1/‖f_i‖ of the beams of that inverse, by which X is made of it.
+    pub inverse_norm: [V; KMAX],
+}
+
 /// X of regularised zero-forcing at the angles with these cosines, with these l.
 #[inline(always)]
 pub fn regularised_mix<V: Real>(
@@ -69,8 +81,15 @@ pub fn regularised_mix<V: Real>(
     cos: &[V; KMAX],
     loading: &[V; KMAX],
 ) -> Square<V> {
+    forced(k, antennas, cos, loading).mix
+}
+
+/// The same with what lies behind it.
+#[inline(always)]
+pub fn forced<V: Real>(k: usize, antennas: usize, cos: &[V; KMAX], loading: &[V; KMAX]) -> Forced<V> {
     let g = gram(k, antennas, cos);
-    let mut x = inverse(k, loaded(k, &g, loading));
+    let inverse = inverse(k, loaded(k, &g, loading));
+    let mut x = inverse;
     let mut inverse_norm = [V::splat(0.0); KMAX];
     for i in 0..k {
         // ‖f_i‖² = X_iᵀ G X_i
@@ -89,7 +108,7 @@ pub fn regularised_mix<V: Real>(
             *w *= *inverse;
         }
     }
-    x
+    Forced { mix: x, gram: g, inverse, inverse_norm }
 }
 
 #[cfg(test)]

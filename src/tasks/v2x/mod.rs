@@ -9,6 +9,7 @@ pub mod config;
 pub mod env;
 pub mod forcing;
 pub mod golden;
+pub mod gradient;
 pub mod kernels;
 #[cfg(feature = "report")]
 pub mod paper;

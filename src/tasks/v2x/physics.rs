@@ -8,7 +8,7 @@
 //! explicit beam matrices are summed over the antennas.
 
 pub use super::array::{KMAX, dirichlet, steering_vector};
-use super::forcing::regularised_mix;
+use super::forcing::{Square, regularised_mix};
 use crate::env::{Batch, StepSlices, TRUNCATED};
 use crate::num::philox::{Stream, draw};
 use crate::num::real::{Real, Word, c, each_group, load_rows};
@@ -26,6 +26,13 @@ pub enum Beam {
     Tracking,
     /// Raw complex F of (26): K·N_TA real parts (beam by beam), as many imaginary parts, K power logits; columns normalised.
     Matrix,
+    /// [`Beam::Matrix`] as a residual on steering at the last estimates ([`MatrixBase::Steering`]): f_k = a_k ⊙ (1 + s·raw), a_k the steering vector at
+    /// θ̂_k with elements of modulus 1 and its phase centred in the middle of the array, s of `task.matrix_scale`.
+    #[serde(skip)]
+    OnSteering,
+    /// The same on regularised zero-forcing at the last estimates ([`MatrixBase::Zf`]): f_k = b_k + s·raw ⊙ a_k, ‖b_k‖ = ‖a_k‖.
+    #[serde(skip)]
+    OnZf,
     /// Regularised zero-forcing at the angles of [`Beam::Tracking`] and the distances of the last echo ([`forcing`](super::forcing)), powers as above. A = 2K.
     Zf,
     /// Physical action of a reference agent: φ_k (rad), p_k (W). A = 2K.
@@ -33,6 +40,34 @@ pub enum Beam {
     /// Physical action of a reference agent: angles φ_j, real mixing weights `X[j][i]` of the centred steering vectors, powers p_i (W):
     /// f_i = Σ_j ã(φ_j) X_ji. A = 2K + K².
     Span,
+}
+
+/// What the raw numbers of [`Beam::Matrix`] are a residual on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MatrixBase {
+    /// Nothing: they are the beams, as the paper has them.
+    None,
+    /// Steering at the last estimates.
+    Steering,
+    /// Regularised zero-forcing at the last estimates.
+    Zf,
+}
+
+impl Beam {
+    /// Whether an action holds complex beams, antenna by antenna.
+    pub fn is_matrix(self) -> bool {
+        matches!(self, Beam::Matrix | Beam::OnSteering | Beam::OnZf)
+    }
+    /// This parameterisation with raw matrices on `base`.
+    #[must_use]
+    pub fn on(self, base: MatrixBase) -> Beam {
+        match (self, base) {
+            (Beam::Matrix, MatrixBase::Steering) => Beam::OnSteering,
+            (Beam::Matrix, MatrixBase::Zf) => Beam::OnZf,
+            _ => self,
+        }
+    }
 }
 
 /// Motion model behind (14).
@@ -64,7 +99,7 @@ impl V2xSpec {
         let k = self.vehicles;
         match self.beam {
             Beam::Angles | Beam::Tracking | Beam::Zf | Beam::Steer => 2 * k,
-            Beam::Matrix => 2 * k * self.antennas + k,
+            Beam::Matrix | Beam::OnSteering | Beam::OnZf => 2 * k * self.antennas + k,
             Beam::Span => 2 * k + k * k,
         }
     }
@@ -159,9 +194,11 @@ pub struct V2xParams {
     pub cap_v_m_s: f32,
     /// Distance of the road from the unit (cartesian kinematics).
     pub road_y_m: f32,
-    /// Factor of the regularisation of `beam = "zf"`.
+    /// Factor of the regularisation of `beam = "zf"`, and of the base of matrices on it.
     pub zf_regularisation: f32,
-    pub pad: [f32; 4],
+    /// s of [`Beam::OnSteering`] and [`Beam::OnZf`].
+    pub matrix_scale: f32,
+    pub pad: [f32; 3],
     /// What observations are made of θ̂, d̂, v̂ and ln(1+γ̂) with: (x − shift)·scale.
     pub obs_shift: [f32; 4],
     pub obs_scale: [f32; 4],
@@ -350,14 +387,79 @@ pub fn observe<V: Real>(k: usize, p: &V2xParams, s: &State<V>, mut put: impl FnM
 }
 
 /// |aᴴ(θ_k) f_i|² as `gain[k][i]`, |d(aᴴ(θ_k) f_k)/dθ|² as `slope2[k]`, and the powers.
-struct Beams<V> {
-    gain: [[V; KMAX]; KMAX],
-    slope2: [V; KMAX],
-    power: [V; KMAX],
+pub(super) struct Beams<V> {
+    pub gain: [[V; KMAX]; KMAX],
+    pub slope2: [V; KMAX],
+    pub power: [V; KMAX],
+}
+
+/// What explicit beams are a residual on: half the cosines of the last estimates, and how the steering vectors there are mixed.
+pub(super) struct Base<V> {
+    half: [V; KMAX],
+    mix: Square<V>,
 }
 
 #[inline(always)]
-fn softmax_power<V: Real>(k: usize, p_max: f32, logits: &[V]) -> [V; KMAX] {
+pub(super) fn base_of<V: Real>(spec: &V2xSpec, k: usize, p: &V2xParams, last: &State<V>) -> Base<V> {
+    let zero = V::splat(0.0);
+    let mut base = Base { half: [zero; KMAX], mix: [[zero; KMAX]; KMAX] };
+    if spec.beam == Beam::Matrix {
+        return base;
+    }
+    let mut cos = [zero; KMAX];
+    for i in 0..k {
+        cos[i] = last.obs_theta[i].sin_cos().1;
+        base.half[i] = cos[i] * V::splat(0.5);
+    }
+    if spec.beam == Beam::OnZf {
+        base.mix = regularised_mix(k, spec.antennas, &cos, &loading(k, p, &last.obs_d));
+    }
+    base
+}
+
+/// Element `m` of the K beams, (re, im) each, and of the steering vectors that turn their raw numbers.
+#[inline(always)]
+pub(super) fn antenna<V: Real>(
+    spec: &V2xSpec,
+    k: usize,
+    p: &V2xParams,
+    base: &Base<V>,
+    act: &[V],
+    m: usize,
+) -> ([[V; 2]; KMAX], [[V; 2]; KMAX]) {
+    let (zero, n) = (V::splat(0.0), spec.antennas);
+    let (mut f, mut a) = ([[zero; 2]; KMAX], [[zero; 2]; KMAX]);
+    for i in 0..k {
+        f[i] = [act[i * n + m], act[(k + i) * n + m]];
+    }
+    if spec.beam == Beam::Matrix {
+        return (f, a);
+    }
+    // e^{−jπ w (2m − N + 1)/2}: the phase of the middle of the array is 0.
+    let turns = (2 * m).abs_diff(n - 1) as u32;
+    let side = V::splat(if 2 * m < n - 1 { 1.0 } else { -1.0 });
+    for i in 0..k {
+        let (s, c) = V::sin_cos_pi_multiple(base.half[i], turns);
+        a[i] = [c, side * s];
+    }
+    let scale = c!(p.matrix_scale);
+    for i in 0..k {
+        let ([re, im], [c, s]) = (f[i], a[i]);
+        let [mut x, mut y] = [c, s];
+        if spec.beam == Beam::OnZf {
+            (x, y) = (zero, zero);
+            for q in 0..k {
+                x += base.mix[q][i] * a[q][0];
+                y += base.mix[q][i] * a[q][1];
+            }
+        }
+        f[i] = [x + scale * (c * re - s * im), y + scale * (c * im + s * re)];
+    }
+    (f, a)
+}
+
+#[inline(always)]
+pub(super) fn softmax_power<V: Real>(k: usize, p_max: f32, logits: &[V]) -> [V; KMAX] {
     let mut top = logits[0];
     for l in &logits[1..k] {
         top = top.max(*l);
@@ -375,8 +477,20 @@ fn softmax_power<V: Real>(k: usize, p_max: f32, logits: &[V]) -> [V; KMAX] {
     power
 }
 
+/// Sine and cosine of the steering angle of beam `i`, from its number `a` of the action.
 #[inline(always)]
-fn beams<V: Real>(
+pub(super) fn aim<V: Real>(spec: &V2xSpec, p: &V2xParams, last: &State<V>, i: usize, a: V) -> (V, V) {
+    match spec.beam {
+        Beam::Angles => V::sin_cos_pi_multiple(a.sigmoid(), 1),
+        Beam::Tracking | Beam::Zf => {
+            (last.obs_theta[i] + V::splat(f64::from(p.tracking_delta_rad)) * a.tanh()).sin_cos()
+        }
+        _ => a.sin_cos(),
+    }
+}
+
+#[inline(always)]
+pub(super) fn beams<V: Real>(
     spec: &V2xSpec,
     k: usize,
     p: &V2xParams,
@@ -389,40 +503,42 @@ fn beams<V: Real>(
     let n = spec.antennas;
     let mut out = Beams { gain: [[zero; KMAX]; KMAX], slope2: [zero; KMAX], power: [zero; KMAX] };
     let centre = V::splat((n as f64 - 1.0) / 2.0);
-    if spec.beam == Beam::Matrix {
+    if spec.beam.is_matrix() {
         out.power = softmax_power(k, p.p_max_w, &act[2 * k * n..]);
+        let base = base_of(spec, k, p, last);
         let mut norm = [zero; KMAX];
-        for i in 0..k {
-            for m in 0..n {
-                let (re, im) = (act[i * n + m], act[(k + i) * n + m]);
+        // Σ_n e^{+jπ n u} f_n of every vehicle and beam, and Σ_n n e^{…} f_n of the vehicle's own.
+        let (mut re_sum, mut im_sum) = ([[zero; KMAX]; KMAX], [[zero; KMAX]; KMAX]);
+        let (mut re_slope, mut im_slope) = ([zero; KMAX], [zero; KMAX]);
+        for m in 0..n {
+            let (f, _) = antenna(spec, k, p, &base, act, m);
+            for i in 0..k {
+                let [re, im] = f[i];
                 norm[i] += re * re + im * im;
             }
-        }
-        for j in 0..k {
-            // Σ_n e^{+jπ n u} f_n for every beam, and Σ_n n e^{…} f_n for the vehicle's own.
-            let mut re_sum = [zero; KMAX];
-            let mut im_sum = [zero; KMAX];
-            let (mut re_slope, mut im_slope) = (zero, zero);
-            for m in 0..n {
+            for j in 0..k {
                 let (sm, cm) = V::sin_cos_pi_multiple(cos[j], m as u32);
                 for i in 0..k {
-                    let (re, im) = (act[i * n + m], act[(k + i) * n + m]);
+                    let [re, im] = f[i];
                     let (x, y) = (cm * re - sm * im, cm * im + sm * re);
-                    re_sum[i] += x;
-                    im_sum[i] += y;
+                    re_sum[j][i] += x;
+                    im_sum[j][i] += y;
                     if i == j {
-                        re_slope += V::splat(m as f64) * x;
-                        im_slope += V::splat(m as f64) * y;
+                        re_slope[j] += V::splat(m as f64) * x;
+                        im_slope[j] += V::splat(m as f64) * y;
                     }
                 }
             }
-            let per_antenna = V::splat(1.0 / n as f64);
+        }
+        let per_antenna = V::splat(1.0 / n as f64);
+        for j in 0..k {
             for i in 0..k {
                 let unit = per_antenna / norm[i].max(V::splat(1e-20));
-                out.gain[j][i] = (re_sum[i] * re_sum[i] + im_sum[i] * im_sum[i]) * unit;
+                out.gain[j][i] = (re_sum[j][i] * re_sum[j][i] + im_sum[j][i] * im_sum[j][i]) * unit;
                 if i == j {
                     let turn = V::splat(std::f64::consts::PI) * sin[j];
-                    out.slope2[j] = (turn * turn) * ((re_slope * re_slope + im_slope * im_slope) * unit);
+                    out.slope2[j] =
+                        (turn * turn) * ((re_slope[j] * re_slope[j] + im_slope[j] * im_slope[j]) * unit);
                 }
             }
         }
@@ -431,13 +547,7 @@ fn beams<V: Real>(
     // Steered beams: cosines of the K steering angles.
     let mut w = [zero; KMAX];
     for i in 0..k {
-        w[i] = match spec.beam {
-            Beam::Angles => V::sin_cos_pi_multiple(act[i].sigmoid(), 1).1,
-            Beam::Tracking | Beam::Zf => {
-                (last.obs_theta[i] + V::splat(f64::from(p.tracking_delta_rad)) * act[i].tanh()).sin_cos().1
-            }
-            _ => act[i].sin_cos().1,
-        };
+        w[i] = aim(spec, p, last, i, act[i]).1;
     }
     match spec.beam {
         Beam::Steer => out.power[..k].copy_from_slice(&act[k..2 * k]),
@@ -484,6 +594,96 @@ fn beams<V: Real>(
     out
 }
 
+/// What the vehicles and the unit hear of a slot's beams.
+pub(super) struct Heard<V> {
+    /// 1/d², m⁻²
+    pub inv_d2: [V; KMAX],
+    /// What carries to a vehicle, (12) over p·|aᴴf|², and what it hears beside that of its own beam, W before it.
+    pub carried: [V; KMAX],
+    pub interference: [V; KMAX],
+    pub sinr: [V; KMAX],
+    pub rate: [V; KMAX],
+    /// Of the other beams, W/m²; the radar's SINR; p·|d(aᴴf)/dθ|²/d².
+    pub clutter: [V; KMAX],
+    pub radar: [V; KMAX],
+    pub lit: [V; KMAX],
+    /// Without caps.
+    pub crlb_theta: [V; KMAX],
+    pub crlb_d: [V; KMAX],
+    pub sum_rate: V,
+    /// Σ_k rate²
+    pub square: V,
+    pub jain: V,
+    pub mean_theta: V,
+    pub mean_d: V,
+}
+
+/// Below these SINRs of the radar and these p·|d(aᴴf)/dθ|²/d² nothing is divided.
+pub(super) const RADAR_FLOOR: f64 = 1e-20;
+pub(super) const LIT_FLOOR: f64 = 1e-30;
+
+/// (12), (13), (8), (22), (23), (28) of beams at the true distances of `s`.
+#[inline(always)]
+pub(super) fn hear<V: Real>(k: usize, p: &V2xParams, b: &Beams<V>, s: &State<V>) -> Heard<V> {
+    let (zero, one) = (V::splat(0.0), V::splat(1.0));
+    let each = [zero; KMAX];
+    let mut h = Heard {
+        inv_d2: each,
+        carried: each,
+        interference: each,
+        sinr: s.obs_sinr,
+        rate: each,
+        clutter: each,
+        radar: each,
+        lit: each,
+        crlb_theta: each,
+        crlb_d: each,
+        sum_rate: zero,
+        square: zero,
+        jain: zero,
+        mean_theta: zero,
+        mean_d: zero,
+    };
+    for i in 0..k {
+        h.inv_d2[i] = one / (s.d[i] * s.d[i]);
+    }
+    let (mut crlb_theta_sum, mut crlb_d_sum) = (zero, zero);
+    for j in 0..k {
+        // (12), (13)
+        let (mut interference, mut clutter) = (zero, zero);
+        for i in 0..k {
+            if i != j {
+                let power = b.power[i] * b.gain[j][i];
+                interference += power;
+                clutter += power * h.inv_d2[i];
+            }
+        }
+        let gain = comm_gain(p, s.d[j]);
+        let own = b.power[j] * b.gain[j][j];
+        let sinr = (gain * own) / (gain * interference + c!(p.noise_comm_w));
+        h.sinr[j] = sinr;
+        h.rate[j] = log2_1p(sinr);
+        h.sum_rate += h.rate[j];
+        h.square += h.rate[j] * h.rate[j];
+        // (8), (23), (22)
+        let echo = c!(p.radar_gain);
+        h.radar[j] = ((echo * (own * h.inv_d2[j])) / (echo * clutter + c!(p.noise_radar_w)))
+            .max(V::splat(RADAR_FLOOR));
+        h.lit[j] = ((b.power[j] * b.slope2[j]) * h.inv_d2[j]).max(V::splat(LIT_FLOOR));
+        h.crlb_d[j] = c!(p.crlb_d_scale) / h.radar[j];
+        h.crlb_theta[j] = c!(p.crlb_theta_scale) / h.lit[j];
+        crlb_d_sum += h.crlb_d[j];
+        crlb_theta_sum += h.crlb_theta[j];
+        (h.carried[j], h.interference[j], h.clutter[j]) = (gain, interference, clutter);
+    }
+    let per_vehicle = V::splat(1.0 / k as f64);
+    (h.mean_d, h.mean_theta) = (crlb_d_sum * per_vehicle, crlb_theta_sum * per_vehicle);
+    // (28)
+    h.jain =
+        (c!(p.jain_scale) * (h.sum_rate * h.sum_rate)) / (V::splat(k as f64) * h.square + V::splat(1e-30));
+    h
+}
+
 /// One slot in the order of the task: action → truth moves → rates, sensing, reward → echo. `act` holds the A action values (one V each);
 /// `full` adds the metrics that only evaluation needs.
 #[inline(always)]
@@ -509,9 +709,12 @@ pub fn step<V: Real>(
     }
     let b = beams(spec, k, p, &sin, &cos, s, act);
 
+    let h = hear(k, p, &b, s);
+    s.obs_sinr = h.sinr;
+    let (per_vehicle, radar) = (V::splat(1.0 / k as f64), h.radar);
     let mut out = SlotOut {
-        sum_rate: zero,
-        jain: zero,
+        sum_rate: h.sum_rate,
+        jain: h.jain,
         reward: zero,
         indicator: zero,
         angle_se: zero,
@@ -519,55 +722,18 @@ pub fn step<V: Real>(
         angle_crlb: zero,
         distance_crlb: zero,
         upper_bound: zero,
-        rate: [zero; KMAX],
+        rate: h.rate,
     };
-    let mut inv_d2 = [zero; KMAX];
-    for i in 0..k {
-        inv_d2[i] = one / (s.d[i] * s.d[i]);
-    }
-    let mut square = zero;
-    let (mut crlb_theta_sum, mut crlb_d_sum) = (zero, zero);
-    let (mut crlb_theta, mut crlb_d, mut radar) = ([zero; KMAX], [zero; KMAX], [zero; KMAX]);
-    for j in 0..k {
-        // (12), (13)
-        let (mut interference, mut clutter) = (zero, zero);
-        for i in 0..k {
-            if i != j {
-                let power = b.power[i] * b.gain[j][i];
-                interference += power;
-                clutter += power * inv_d2[i];
-            }
-        }
-        let gain = comm_gain(p, s.d[j]);
-        let own = b.power[j] * b.gain[j][j];
-        let sinr = (gain * own) / (gain * interference + c!(p.noise_comm_w));
-        s.obs_sinr[j] = sinr;
-        out.rate[j] = log2_1p(sinr);
-        out.sum_rate += out.rate[j];
-        square += out.rate[j] * out.rate[j];
-        // (8), (23), (22)
-        let echo = c!(p.radar_gain);
-        radar[j] = ((echo * (own * inv_d2[j])) / (echo * clutter + c!(p.noise_radar_w))).max(V::splat(1e-20));
-        crlb_d[j] = c!(p.crlb_d_scale) / radar[j];
-        crlb_theta[j] =
-            c!(p.crlb_theta_scale) / ((b.power[j] * b.slope2[j]) * inv_d2[j]).max(V::splat(1e-30));
-        crlb_d_sum += crlb_d[j];
-        crlb_theta_sum += crlb_theta[j];
-    }
-    let per_vehicle = V::splat(1.0 / k as f64);
-    let (mean_d, mean_theta) = (crlb_d_sum * per_vehicle, crlb_theta_sum * per_vehicle);
-    // (28), (27)
-    out.jain =
-        (c!(p.jain_scale) * (out.sum_rate * out.sum_rate)) / (V::splat(k as f64) * square + V::splat(1e-30));
-    let pass = V::mask_and(mean_d.le(c!(p.eps_d_m2)), mean_theta.le(c!(p.eps_theta_rad2)));
+    // (27)
+    let pass = V::mask_and(h.mean_d.le(c!(p.eps_d_m2)), h.mean_theta.le(c!(p.eps_theta_rad2)));
     out.indicator = V::select(pass, one, zero);
-    out.reward = V::select(pass, (out.sum_rate * out.jain - mean_theta) - mean_d, zero);
+    out.reward = V::select(pass, (h.sum_rate * h.jain - h.mean_theta) - h.mean_d, zero);
 
     // The echo.
     let z = echoed;
     for j in 0..k {
-        let var_theta = crlb_theta[j].min(c!(p.cap_theta_rad) * c!(p.cap_theta_rad));
-        let var_d = crlb_d[j].min(c!(p.cap_d_m) * c!(p.cap_d_m));
+        let var_theta = h.crlb_theta[j].min(c!(p.cap_theta_rad) * c!(p.cap_theta_rad));
+        let var_d = h.crlb_d[j].min(c!(p.cap_d_m) * c!(p.cap_d_m));
         let std_v = (c!(p.sigma_v_scale) / (radar[j].sqrt() * cos[j].abs().max(c!(p.cos_floor))))
             .min(c!(p.cap_v_m_s));
         let err_theta = var_theta.sqrt() * z[3 * j];

@@ -3,12 +3,13 @@
 use super::agents::{Fixed, V2xAgent};
 use super::config::V2xConfig;
 use super::physics::Beam;
+use crate::config::Climb;
 use crate::learn::Algorithm;
 use crate::learn::off_policy::Method;
 use crate::run::task::{Kind, Task};
 
 /// Keys of `[task]` of which [`metric::UPPER_BOUND`](super::physics::metric::UPPER_BOUND) knows nothing: those of radar, rewards and parameterised beams.
-const NOT_OF_THE_BOUND: [&str; 18] = [
+const NOT_OF_THE_BOUND: [&str; 20] = [
     "antennas_rx",
     "carrier_hz",
     "light_speed_m_s",
@@ -23,6 +24,8 @@ const NOT_OF_THE_BOUND: [&str; 18] = [
     "eps_d_m2",
     "tracking_delta_rad",
     "zf_regularisation",
+    "matrix_base",
+    "matrix_scale",
     "cos_floor",
     "cap_theta_rad",
     "cap_d_m",
@@ -33,6 +36,7 @@ const NOT_OF_THE_BOUND: [&str; 18] = [
 pub(super) fn reads(config: &V2xConfig, agent: &V2xAgent, key: &str) -> bool {
     let (section, name) = key.split_once('.').unwrap_or((key, ""));
     let learner = config.algorithm(agent, &[]);
+    let by_gradient = matches!(learner, Some(Algorithm::Apg(_)));
     let spiking = learner.as_ref().is_some_and(Algorithm::spikes);
     match (section, name) {
         ("task", "name") => false,
@@ -41,7 +45,13 @@ pub(super) fn reads(config: &V2xConfig, agent: &V2xAgent, key: &str) -> bool {
         ("task", "tracking_delta_rad") => {
             learner.is_some() && matches!(config.task.beam, Beam::Tracking | Beam::Zf)
         }
-        ("task", "zf_regularisation") => learner.is_some() && config.task.beam == Beam::Zf,
+        ("task", "zf_regularisation") => {
+            learner.is_some() && matches!(config.task.spec().beam, Beam::Zf | Beam::OnZf)
+        }
+        ("task", "matrix_base") => learner.is_some() && config.task.beam == Beam::Matrix,
+        ("task", "matrix_scale") => {
+            learner.is_some() && matches!(config.task.spec().beam, Beam::OnSteering | Beam::OnZf)
+        }
         ("task", name) if matches!(agent.kind, Kind::Fixed(Fixed::Bound)) => {
             !NOT_OF_THE_BOUND.contains(&name)
         }
@@ -53,8 +63,16 @@ pub(super) fn reads(config: &V2xConfig, agent: &V2xAgent, key: &str) -> bool {
         // See PpoSpec::spiking.
         ("ppo", "lr_actor" | "lr_critic" | "actor_gain" | "target_kl") if spiking => false,
         ("ppo", "hidden") if spiking => config.spiking.hidden.is_empty(),
+        ("ppo", "hidden") if by_gradient => true,
         ("ppo", _) => matches!(learner, Some(Algorithm::Ppo(_))),
+        // Of a trust region and a critic.
+        ("spiking", "lr_actor" | "lr_critic" | "target_kl") if by_gradient => false,
         ("spiking", _) => spiking,
+        // See ApgSpec::spiking.
+        ("apg", "lr" | "actor_gain") if spiking => false,
+        ("apg", "lr_spiking") if !spiking => false,
+        ("apg", "indicator_width") => by_gradient && config.apg.objective == Climb::RewardSmooth,
+        ("apg", _) => by_gradient,
         ("ddpg" | "dqn", _) => match learner {
             Some(Algorithm::OffPolicy(s)) => (section == "ddpg") == matches!(s.method, Method::Ddpg { .. }),
             _ => false,

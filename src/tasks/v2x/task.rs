@@ -1,6 +1,6 @@
 //! What jobs and commands ask of task v2x.
 
-use super::agents::{AGENTS, Fixed};
+use super::agents::{AGENTS, BEYOND, Fixed};
 use super::config::V2xConfig;
 use super::env::V2xEnv;
 use super::physics::{Beam, metric};
@@ -117,13 +117,13 @@ impl V2xConfig {
     }
 }
 
-/// The runs of a job: every agent as it is configured or, with an `[experiment]`, the agents, beams and penalties listed there, and then every
+/// The runs of a job: every agent of the paper and every reference as configured or, with an `[experiment]`, the agents, beams and penalties listed there, and then every
 /// agent that needs no training.
 fn runs(config: &V2xConfig) -> Vec<Run<V2xConfig>> {
     let whole = |agent| config.run_of(agent);
     let mut out: Vec<Run<V2xConfig>> = Vec::new();
     match &config.experiment {
-        None => out.extend(AGENTS.iter().map(whole)),
+        None => out.extend(AGENTS.iter().filter(|a| !BEYOND.contains(&a.id)).map(whole)),
         Some(e) => {
             for agent in AGENTS.iter().filter(|a| e.agents.iter().any(|id| id == a.id)) {
                 let mut beams = vec![whole(agent)];

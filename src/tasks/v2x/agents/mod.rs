@@ -4,7 +4,7 @@ mod rule;
 mod table;
 
 pub use rule::{Rule, Slot};
-pub use table::AGENTS;
+pub use table::{AGENTS, BEYOND};
 
 use super::acts::{ReferenceActs, RuleActs};
 use super::config::V2xConfig;

@@ -1,7 +1,7 @@
 //! The table of agents of task v2x. What an agent does is in `learn`, in [`Reference`], or in a file of its own beside this one.
 
 use super::{Fixed, V2xAgent};
-use crate::learn::{Algorithm, OffPolicySpec, PpoSpec};
+use crate::learn::{Algorithm, ApgSpec, OffPolicySpec, PpoSpec};
 use crate::run::task::{Agent, Kind};
 use crate::tasks::v2x::reference::Reference;
 
@@ -9,6 +9,9 @@ use crate::tasks::v2x::reference::Reference;
 const fn reference(id: &'static str, summary: &'static str, who: Reference) -> V2xAgent {
     Agent { id, summary, kind: Kind::Fixed(Fixed::Reference(who)) }
 }
+
+/// Learned agents that a reproduction of the paper leaves to its experiments: nothing like them is in it.
+pub const BEYOND: [&str; 2] = ["apg", "spiking-apg"];
 
 /// Every agent of task v2x, in the order of the tables.
 pub const AGENTS: &[V2xAgent] = &[
@@ -37,6 +40,23 @@ pub const AGENTS: &[V2xAgent] = &[
         kind: Kind::Learned(|config, env| {
             let spec = OffPolicySpec::dqn(&config.dqn, env).expect("learned beams have a codebook");
             Algorithm::OffPolicy(spec)
+        }),
+    },
+    // What the simulator's own gradient makes of the same networks.
+    Agent {
+        id: "apg",
+        summary: "analytic policy gradient, tanh network 128-128, deterministic policy; trains on true angles",
+        kind: Kind::Learned(|config, env| {
+            let spec = ApgSpec::mlp(&config.apg, &config.ppo.hidden, env);
+            Algorithm::Apg(spec.expect("slots of this task have a gradient"))
+        }),
+    },
+    Agent {
+        id: "spiking-apg",
+        summary: "analytic policy gradient, spiking network (LIF, 6 spike steps), deterministic policy; trains on true angles",
+        kind: Kind::Learned(|config, env| {
+            let spec = ApgSpec::spiking(&config.apg, &config.ppo.hidden, &config.spiking, env);
+            Algorithm::Apg(spec.expect("slots of this task have a gradient"))
         }),
     },
     reference("random", "beams U(0, π), power Dirichlet(1)", Reference::Random),

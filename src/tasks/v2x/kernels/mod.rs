@@ -2,14 +2,17 @@
 
 mod shared;
 pub mod v2x_batch;
+pub mod v2x_gradient;
 pub mod v2x_reference;
 pub mod v2x_reset;
 pub mod v2x_rollout;
+pub mod v2x_scene;
 pub mod v2x_slots;
 pub mod v2x_step;
 
 pub use shared::SHARED;
 
+use super::gradient::Quantity;
 use super::physics::{Beam, Kinematics, V2xSpec};
 use super::reference::Reference;
 use crate::kernels::{Entry, entry, named, variants};
@@ -22,6 +25,22 @@ const fn v2x(beam: Beam) -> v2x_batch::Spec {
         b: 500,
         task: V2xSpec { vehicles: 3, antennas: 32, slots: 100, beam, kinematics: Kinematics::Paper },
     }
+}
+
+const BEAMS: [Beam; 8] = [
+    Beam::Angles,
+    Beam::Tracking,
+    Beam::Matrix,
+    Beam::OnSteering,
+    Beam::OnZf,
+    Beam::Zf,
+    Beam::Steer,
+    Beam::Span,
+];
+
+/// The gradient of 500 slots in each of three replicas.
+const fn gradient(beam: Beam, of: Quantity) -> v2x_gradient::Spec {
+    v2x_gradient::Spec { batch: v2x(beam), of, width: 0.5 }
 }
 
 /// The same task with 100 environments in three replicas under a perceptron, as it suits a device with these limits.
@@ -43,11 +62,15 @@ pub const REGISTRY: &[Entry] = &[
         variants(all, |who| v2x_reference::check(gpu, &of(who), 1))
     }),
     entry!(v2x_step, v2x(Beam::Angles), check |gpu| {
-        let all = [Beam::Angles, Beam::Tracking, Beam::Matrix, Beam::Zf, Beam::Steer, Beam::Span];
-        variants(all, |beam| v2x_step::check(gpu, &v2x(beam), 1))
+        variants(BEAMS, |beam| v2x_step::check(gpu, &v2x(beam), 1))
+    }),
+    entry!(v2x_scene, v2x(Beam::Angles)),
+    entry!(v2x_gradient, gradient(Beam::Angles, Quantity::Rate), check |gpu| {
+        let all = BEAMS.into_iter().flat_map(|beam| [Quantity::Rate, Quantity::RewardSmooth].map(|of| (beam, of)));
+        variants(all, |(beam, of)| v2x_gradient::check(gpu, &gradient(beam, of), 1))
     }),
     entry!(v2x_slots, v2x(Beam::Angles), check |gpu| {
-        let all = [Beam::Angles, Beam::Tracking, Beam::Matrix, Beam::Zf];
+        let all = [Beam::Angles, Beam::Tracking, Beam::Matrix, Beam::OnSteering, Beam::OnZf, Beam::Zf];
         variants(all, |beam| v2x_slots::check(gpu, &v2x(beam), 1))
     }),
     entry!(v2x_rollout, rollout(Beam::Angles, &[128, 128], &wgpu::Limits::default()), check |gpu| {

@@ -253,11 +253,11 @@ pub fn step_scale(
     x.extend_from_slice(&echoed[..3 * k]);
     size.extend_from_slice(&noise_size(echoed)[..3 * k]);
     // Explicit beams come in exactly and are summed directly; only their K power logits are moved.
-    let fixed = if beam == Beam::Matrix { act.len() - k } else { 0 };
+    let fixed = if beam.is_matrix() { act.len() - k } else { 0 };
     for (i, &a) in physical.iter().enumerate().skip(fixed) {
         x.push(a);
         size.push(match beam {
-            Beam::Matrix => 1.0 + a.abs(),
+            _ if beam.is_matrix() => 1.0 + a.abs(),
             _ if i < k => 1.0,
             _ if i - k < mixed.len() => mixed[i - k],
             _ => a.abs(),
@@ -335,7 +335,7 @@ pub fn step_scale(
         let (mut resp, mut slope, mut blur) = (0.0, 0.0, 0.0);
         for q in 0..k {
             let weight = match beam {
-                Beam::Matrix => 0.0,
+                _ if beam.is_matrix() => 0.0,
                 Beam::Span => physical[k + q * k + j],
                 _ => f64::from(u8::from(q == j)),
             };

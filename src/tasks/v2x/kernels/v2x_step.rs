@@ -94,16 +94,23 @@ pub fn cost_of(spec: &Spec, full: bool) -> Cost {
     Cost::new(envs * each as usize, words)
 }
 
-pub fn prelude(spec: &Spec) -> Prelude {
-    let prelude = v2x_batch::constants(spec)
-        .u32("TRUNCATED", TRUNCATED as usize)
-        .u32("BEAM", spec.task.beam as usize)
+/// The constants of `shaders/v2x/shared/v2x_beams.wgsl`.
+pub(super) fn beam_constants(prelude: Prelude, task: &V2xSpec) -> Prelude {
+    prelude
+        .u32("BEAM", task.beam as usize)
         .u32("BEAM_ANGLES", Beam::Angles as usize)
         .u32("BEAM_TRACKING", Beam::Tracking as usize)
         .u32("BEAM_MATRIX", Beam::Matrix as usize)
+        .u32("BEAM_ON_STEERING", Beam::OnSteering as usize)
+        .u32("BEAM_ON_ZF", Beam::OnZf as usize)
         .u32("BEAM_ZF", Beam::Zf as usize)
         .u32("BEAM_STEER", Beam::Steer as usize)
         .u32("BEAM_SPAN", Beam::Span as usize)
+}
+
+pub fn prelude(spec: &Spec) -> Prelude {
+    let prelude = beam_constants(v2x_batch::constants(spec), &spec.task)
+        .u32("TRUNCATED", TRUNCATED as usize)
         .u32("METRIC_ROWS", spec.task.metric_rows());
     constants!(prelude, "METRIC", metric: SUM_RATE, JAIN, REWARD, INDICATOR, ANGLE_SE, DISTANCE_SE, ANGLE_CRLB,
         DISTANCE_CRLB, UPPER_BOUND, RATE)
@@ -113,7 +120,9 @@ pub fn prelude(spec: &Spec) -> Prelude {
 pub(super) fn trips(t: &V2xSpec) -> usize {
     let (k, n) = (t.vehicles, t.antennas);
     let beams = match t.beam {
-        Beam::Matrix => k * n + k * n * (k + 1) + k * k,
+        Beam::Matrix => n * (2 * k + k * (k + 1)) + k * k,
+        Beam::OnSteering => n * (4 * k + k * (k + 1)) + k * k + k,
+        Beam::OnZf => n * (4 * k + 2 * k * (k + 1)) + k * k + k + k * (2 * k * k + 6 * k + 4),
         Beam::Span => k * (k + 1) * (k + 1),
         // Gram matrix, inverse, norms and the mix beside what Span does.
         Beam::Zf => k * (k + 1) * (k + 1) + k * (2 * k * k + 6 * k + 4),
@@ -153,7 +162,13 @@ impl V2xStepBound {
 }
 
 /// Actions `[R, B, A]` that look at every regime: beams on the vehicle, a beam width off, and anywhere.
-fn check_actions(spec: &Spec, params: &[V2xParams], states: &[f32], clock: u32, seed: u32) -> Vec<f32> {
+pub(super) fn check_actions(
+    spec: &Spec,
+    params: &[V2xParams],
+    states: &[f32],
+    clock: u32,
+    seed: u32,
+) -> Vec<f32> {
     let mut u = uniforms(seed, 2);
     let (k, n, a, b) = (spec.task.vehicles, spec.task.antennas, spec.task.action_dim(), spec.b);
     // What the clairvoyant references would do: the coming angles, or the zero-forcing mix.
@@ -193,7 +208,7 @@ fn check_actions(spec: &Spec, params: &[V2xParams], states: &[f32], clock: u32, 
         }
         let act = &mut out[e * a..][..a];
         match spec.task.beam {
-            Beam::Matrix => {
+            Beam::Matrix | Beam::OnSteering | Beam::OnZf => {
                 for i in 0..k {
                     for m in 0..n {
                         // A steering vector (conjugated response) with 30 % of noise on it.

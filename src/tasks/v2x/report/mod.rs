@@ -19,6 +19,7 @@ use crate::report::{ReportError, ReportPaths, Tables};
 use crate::run::health::{self, Ill};
 use crate::run::rows::{ActivityRow, CurveRow, Key, Manifest, Rows, Schema};
 use crate::run::task::Task;
+use crate::tasks::v2x::agents::BEYOND;
 use crate::tasks::v2x::config::V2xConfig;
 use crate::tasks::v2x::rows::{BEAM, KINEMATICS, SCHEMA, VARIANT};
 use rayon::prelude::*;
@@ -27,11 +28,13 @@ use std::fmt::Write;
 use std::path::Path;
 
 /// Agents of the task in the order of every table: id and what it does.
-const AGENTS: [(&str, &str); 11] = [
+const AGENTS: [(&str, &str); 13] = [
     ("spiking-ac", "PPO with spiking actor and critic"),
     ("ppo", "PPO with tanh networks"),
     ("ddpg", "deterministic actor with replay"),
     ("dqn", "discrete beams and powers with replay"),
+    ("apg", "tanh network by the gradient of its slots"),
+    ("spiking-apg", "spiking network by the gradient of its slots"),
     ("random", "random beams and powers"),
     ("last-estimate", "steers at the last estimate, equal power"),
     ("ekf", "steers at the prediction of an extended Kalman filter, equal power"),
@@ -46,6 +49,8 @@ pub static PALETTE: &[Swatch] = &[
     Swatch::new("ppo", (0x00, 0x72, 0xB2), Shape::Square),
     Swatch::new("ddpg", (0x00, 0x9E, 0x73), Shape::Up),
     Swatch::new("dqn", (0xCC, 0x79, 0xA7), Shape::Diamond),
+    Swatch::new("apg", (0x99, 0x99, 0x33), Shape::Square),
+    Swatch::new("spiking-apg", (0xAA, 0x44, 0x99), Shape::Circle),
     Swatch::new("random", (0x8A, 0x8A, 0x8A), Shape::Down),
     Swatch::new("last-estimate", (0xE6, 0x9F, 0x00), Shape::Plus),
     Swatch::new("ekf", (0x56, 0xB4, 0xE9), Shape::Cross),

@@ -56,7 +56,8 @@ impl View {
         if !other.is_empty() {
             let _ = writeln!(out, "Shown with the beam their rows have: {}.\n", listed(&other));
         }
-        let absent = self.missing(&AGENTS.map(|(id, _)| id));
+        let wanted: Vec<&str> = AGENTS.iter().map(|a| a.0).filter(|a| !BEYOND.contains(a)).collect();
+        let absent = self.missing(&wanted);
         if !absent.is_empty() {
             let _ = writeln!(out, "Not in this run: {}.\n", listed(&absent));
         }
