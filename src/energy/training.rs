@@ -109,12 +109,9 @@ impl TrainingSchedule {
     /// The actor alone: what the slots' gradients cost is the simulator's.
     fn apg(spec: &ApgSpec) -> Self {
         let (samples, slots) = (spec.samples() as u64, spec.env.sizes().slots as u64);
-        let actor = NetworkSchedule {
-            forward: samples,
-            forward_backward: spec.apg.epochs as u64 * samples,
-            optimiser_steps: (spec.apg.epochs * spec.minibatches()) as u64,
-            ..NetworkSchedule::of("actor", Net::Layers(spec.net()))
-        };
+        let (passes, steps) =
+            (spec.apg.epochs as u64 * samples, (spec.apg.epochs * spec.minibatches()) as u64);
+        let actor = NetworkSchedule::of("actor", Net::Layers(spec.net()), samples, passes, steps);
         TrainingSchedule { episodes: samples / slots, slots, networks: vec![actor] }
     }
 

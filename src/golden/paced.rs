@@ -1,7 +1,7 @@
 //! paced_adam.safetensors: Adam at a pace that follows the KL divergence, by `torch.optim.Adam`: rule, steps left out, step counts and clamp.
 
-use super::networks::{Scalar, moved};
-use super::{Backend, GoldenError, Rows, Vectors, real, wide};
+use super::networks::moved;
+use super::{Backend, GoldenError, Rows, Scalar, Vectors, real, wide};
 use crate::gpu::{Fill, Gpu, GpuError};
 use crate::kernels::adam::{self, Args, Clamp, Hyper};
 use crate::kernels::grad_norm;
