@@ -5,7 +5,7 @@
 #   scripts/reach-misac.sh [DEVICE, default auto] [FOLDER, default runs/reach-misac]
 #
 # For every case: trains, evaluates sampled and greedy, and writes a folder with the manifest, the learning curves and what `isacbench evaluate --json`
-# tells; then FOLDER/reach.md, a table of all. What is there already is not done again.
+# tells; then FOLDER/reach.md, a table of all. What is there already is not done again, and a training that was interrupted goes on.
 #
 #   CASES="constant:0 constant:3 constant:5 constant:10 constant:15 constant:20 kinematic:10:500"  uncertainty:SNR in dB:updates; without updates those of
 #                                 the preset
@@ -70,8 +70,7 @@ for case in $cases; do
         file=$folder/$reference-$uncertainty-$snr.json
         [ -s "$file" ] || into "$file" "$program" evaluate --agent "$reference" "${task[@]}" --episodes $((5 * episodes)) --json
     done
-    [ -s "$own/curves.parquet" ] || [ -s "$own/curves.json" ] ||
-        "$program" train --agent h-moe "${task[@]}" "${sets[@]}" --out "$own" --force >&2
+    "$program" train --agent h-moe "${task[@]}" "${sets[@]}" --out "$own" --resume >&2
     for mode in sampled greedy; do
         greedy=()
         [ "$mode" = sampled ] || greedy=(--greedy)
