@@ -283,13 +283,17 @@ pub enum Objective {
     RewardSmooth { width: f32 },
 }
 
+/// Samples of a [`SlotGradient`] are padded to a multiple of this, the widest lanes.
+pub const GRADIENT_GROUP: usize = 16;
+
 /// A slot as a function of the action taken in it. What that action does beyond its slot is not in it, and it knows the truth that a policy does not.
 pub trait SlotGradient: Send + Sync {
     /// W: numbers of a scene, which is all that a slot's outcome depends on beside its action.
     fn scene_dim(&self) -> usize;
     /// Scenes `[envs, W]` of the coming slot out of the states `[S, envs]` before it.
     fn scene(&self, at: &At, state: &[f32], scene: &mut [f32]);
-    /// The objective `[n]` in these scenes `[n, W]` under these actions `[n, A]`, and `weight` times its gradient by them, `[n, A]`.
+    /// The objective `[n]` in these scenes `[n, W]` under these actions `[n, A]`, and `weight` times its gradient by them, `[n, A]`; n is a multiple of
+    /// [`GRADIENT_GROUP`].
     #[allow(clippy::too_many_arguments, reason = "samples and what is asked of them")]
     fn gradient(
         &self,

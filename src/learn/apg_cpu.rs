@@ -5,7 +5,7 @@ use super::adam::AdamStep;
 use super::apg::{ApgSpec, noise_clock};
 use super::ppo_cpu::{BLOCK, SPAN, SPIKING_BLOCK, neuron_steps, part_rows};
 use super::{Apg, LearnerState, Pool, UpdateMetrics};
-use crate::env::{At, SlotGradient, StepSlices};
+use crate::env::{At, GRADIENT_GROUP as GROUP, SlotGradient, StepSlices};
 use crate::gpu::GpuError;
 use crate::nets::MlpLayout;
 use crate::nets::cpu::{Activations, Extremes, Gradient, backward, forward};
@@ -18,9 +18,6 @@ use std::ops::Range;
 
 /// Environments a thread carries through a rollout at once: whole tiles of a dense layer and whole lanes.
 const CHUNK: usize = 96;
-/// Samples are padded to a multiple of this, the widest lanes.
-const GROUP: usize = 16;
-
 /// A group of environments of one replica with its rollout. Arrays are `[T, envs, ·]`, `obs` `[T+1, envs, O]`.
 struct Chunk {
     /// Which environments; the clock is the rollout's.

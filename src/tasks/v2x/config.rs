@@ -140,7 +140,7 @@ impl Layered for V2xConfig {
         epochs = 4
         minibatch = 800
         lr = 1e-3
-        lr_spiking = 1e-3
+        lr_spiking = 3e-3
         lr_final_share = 0.03
         adam_beta1 = 0.9
         adam_beta2 = 0.999

@@ -6,8 +6,9 @@ use super::gradient::{Quantity, gradient_range, scene_dim, scene_range};
 use super::kernels::{v2x_batch, v2x_gradient, v2x_reset, v2x_rollout, v2x_scene, v2x_step};
 use super::physics::{Beam, V2xParams, V2xSpec, metric, reset_range, step_range};
 use crate::env::{
-    At, Batch, Component, Env, EnvBuffers, EnvGpu, FusedBuffers, FusedPlan, FusedRollout, GradientBuffers,
-    GradientSize, Metric, Objective, Sizes, SlotGradient, SlotGradientGpu, StepArgs, StepSlices,
+    At, Batch, Component, Env, EnvBuffers, EnvGpu, FusedBuffers, FusedPlan, FusedRollout, GRADIENT_GROUP,
+    GradientBuffers, GradientSize, Metric, Objective, Sizes, SlotGradient, SlotGradientGpu, StepArgs,
+    StepSlices,
 };
 use crate::gpu::{Buf, Gpu, GpuError};
 use crate::nets::{ActorCriticLayout, Codebook};
@@ -414,14 +415,11 @@ impl LaneKernel for GradientChunk<'_> {
     fn run<V: F32Lanes>(self) {
         let GradientChunk { spec, params: p, of: (of, width), weight, scene, action, d_action, value } = self;
         let n = value.len();
-        let whole = n / V::LANES * V::LANES;
+        assert!(n.is_multiple_of(GRADIENT_GROUP), "{n} samples are no whole lanes");
         if spec.vehicles == 3 {
-            gradient_range::<V, 3>(spec, p, of, width, weight, scene, action, d_action, value, 0, whole);
+            gradient_range::<V, 3>(spec, p, of, width, weight, scene, action, d_action, value, 0, n);
         } else {
-            gradient_range::<V, 0>(spec, p, of, width, weight, scene, action, d_action, value, 0, whole);
-        }
-        if whole < n {
-            gradient_range::<f32, 0>(spec, p, of, width, weight, scene, action, d_action, value, whole, n);
+            gradient_range::<V, 0>(spec, p, of, width, weight, scene, action, d_action, value, 0, n);
         }
     }
 }

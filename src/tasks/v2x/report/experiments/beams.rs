@@ -64,7 +64,7 @@ pub fn write_beams(dir: &Path, rows: &Rows, manifest: &Manifest) -> Result<Repor
         view.method(
             &mut out,
             "- `angles`: an action is an angle per vehicle; `tracking`: a deviation from the last estimate; `matrix`: the complex \
-             entries of all beams; `zf`: regularised zero-forcing at the angles of `tracking`. Shares of the power are part of each. `dqn` \
+             entries of all beams, or a residual on steering or zero-forcing at the last estimates (`task.matrix_base`); `zf`: regularised zero-forcing at the angles of `tracking`. Shares of the power are part of each. `dqn` \
              chooses from the same grid of beams with `angles` and `matrix`, and from one round the last estimate with `tracking` and `zf`.\n\
              - All agents are trained for the same number of updates, not of environment steps; a curve that still rises at its end says \
              what this budget gives, not what the agent can.\n",
