@@ -227,6 +227,8 @@ fn by_steering(p: V2xParams, s: ptr<function, State>, sine: ptr<function, array<
     for (var j = 0u; j < K; j++) {
         var de: array<vec2<f32>, K>;
         var resp: array<f32, K>;
+        // A variable of a loop keeps what the last round left.
+        for (var i = 0u; i < K; i++) { resp[i] = 0.0f; }
         var slope = 0.0f;
         for (var q = 0u; q < K; q++) {
             de[q] = dirichlet((*cosine)[j] - w[q]);
