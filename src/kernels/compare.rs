@@ -112,9 +112,12 @@ pub fn compare_exact(quantity: &str, got: &[u32], want: &[u32]) -> Comparison {
     compare_by(quantity, got.len(), want.len(), Tol::EXACT, |i| (f64::from(got[i]), f64::from(want[i]), 0.0))
 }
 
+/// What the names of the rows of [`compare_bits`] end with.
+pub const TWIN_BITS: &str = ", bits of the f32 twin";
+
 /// Where the adapter promises them ([`Gpu::rounds_as_twins`]): every bit as the f32 twin. Other devices may fuse and reassociate, so no row there.
 pub fn compare_bits(gpu: &Gpu, quantity: &str, got: &[f32], want: &[f32]) -> Option<Comparison> {
-    gpu.rounds_as_twins().then(|| compare_words(&format!("{quantity}, bits of the f32 twin"), got, want))
+    gpu.rounds_as_twins().then(|| compare_words(&format!("{quantity}{TWIN_BITS}"), got, want))
 }
 
 /// Both judgements of a shader: [`compare_scaled`] with the f64 twin, whose numbers come with their scales, and [`compare_bits`] with the f32 twin.

@@ -141,6 +141,8 @@ pub enum Shape {
     Square,
     Up,
     Down,
+    Left,
+    Right,
     Diamond,
     Plus,
     Cross,
@@ -369,6 +371,8 @@ fn marker(area: &Area, at: (i32, i32), shape: Shape, color: RGBColor, size_px: f
         Shape::Diamond => corners(4, 0.0, 1.3),
         Shape::Up => corners(3, 0.0, 1.3),
         Shape::Down => corners(3, 0.5, 1.3),
+        Shape::Left => corners(3, 0.75, 1.3),
+        Shape::Right => corners(3, 0.25, 1.3),
         Shape::Pentagon => corners(5, 0.0, 1.15),
         Shape::Hexagon => corners(6, 0.0, 1.15),
     };

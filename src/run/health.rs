@@ -482,7 +482,7 @@ mod tests {
             health.see(&row(i, [-10.0, 0.001, -5.0][i as usize / 100], 0.1, 0.1), &[]);
         }
         let text = health.end().unwrap().text();
-        assert!(text.contains("50.0 % of its range below its own peak of 0.001"), "{text}");
+        assert!(text.contains("50.0 % of its range below its own peak of 1.00e-3"), "{text}");
     }
 
     #[test]

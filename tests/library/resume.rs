@@ -234,7 +234,7 @@ fn what_follows_the_length_of_a_run_is_a_key_of_its_agent() {
                 assert!(config.table()[section].get(name).is_some(), "{}: no key {key}", agent.id);
                 out.push(key);
                 let fixed = match name {
-                    "noise_share" => "ddpg.noise_final=0.5 ddpg.noise_start=0.5",
+                    "noise_share" => &format!("{section}.noise_final=0.5 {section}.noise_start=0.5"),
                     "epsilon_share" => "dqn.epsilon_final=0.5 dqn.epsilon_start=0.5",
                     _ => &format!("{key}=1.0"),
                 };

@@ -56,7 +56,7 @@ fn v2x_params() {
     let want = offsets!(
         V2xParams: key, p_max_w, comm_gain, path_loss_exponent, noise_comm_w, radar_gain, noise_radar_w, crlb_theta_scale, crlb_d_scale,
         sigma_v_scale, dt_s, sigma_theta_rad, sigma_d_m, sigma_v_m_s, eps_theta_rad2, eps_d_m2, jain_scale, tracking_delta_rad, speed_min_m_s,
-        speed_max_m_s, d_floor_m, cos_floor, cap_theta_rad, cap_d_m, cap_v_m_s, road_y_m, zf_regularisation, pad, obs_shift,
+        speed_max_m_s, d_floor_m, cos_floor, cap_theta_rad, cap_d_m, cap_v_m_s, road_y_m, zf_regularisation, matrix_scale, pad, obs_shift,
         obs_scale, start_theta_rad, start_d_m,
     );
     let module = assert_layout(&v2x_reset::SHADER, &prelude, "V2xParams", &want, size_of::<V2xParams>());

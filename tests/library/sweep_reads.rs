@@ -48,6 +48,8 @@ fn others(value: &Value) -> Vec<Value> {
             "direct",
             "paper",
             "last",
+            "reward-smooth",
+            "steering",
         ]
         .map(|s| Value::String(s.into()))
         .into(),
@@ -110,12 +112,10 @@ fn enumerate<C: Task>(base: &str, together: &[(&str, &str)], idle: Idle) {
                 panic!("no other value of {key} is valid: {candidates:?}");
             };
             let reads = base.reads(agent, key) || changed.reads(agent, key);
-            // What agents learn by differs, as text: that is enough for a learner's own keys, since two small updates do not need every setting.
-            // A key of the task must do something.
+            // What agents learn by differs, as text: that is enough for them, since two small updates do not need every setting.
             let unit = |c: &C| c.algorithm(agent, &[Unit { config: c, seed: 0 }]).map(|a| format!("{a:?}"));
             let text = |c: &C| (unit(c), shape(c, agent));
-            let own = agent.is_learned() && !key.starts_with("task.");
-            if reads && own && text(&changed) != text(&base) {
+            if reads && agent.is_learned() && text(&changed) != text(&base) {
                 continue;
             }
             let same = results(agent, &changed) == before;
@@ -201,6 +201,8 @@ const IDLE_MISAC: Idle = &[
             "task.beam_width_factor",
         ],
     ),
+    // Its frames come before the limit is met.
+    (&["dp-causal"], &["task.lambda_misa_j"]),
     // It never takes a frame.
     (&["radar-only"], &["task.e_vis_j", "task.t_proc_slots"]),
     // Its best period keeps L_BMP below Γ in every slot, so none pays for more.

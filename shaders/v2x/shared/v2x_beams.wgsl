@@ -127,8 +127,60 @@ fn matrix_sums(p: V2xParams, base: ptr<function, Base>, cosine: ptr<function, ar
     return o;
 }
 
+// Beams that are the action's own numbers. As sums of plain numbers Mesa leaves them in this order, which it does not with those of `matrix_sums`.
+fn explicit_beams(p: V2xParams, sine: ptr<function, array<f32, K>>, cosine: ptr<function, array<f32, K>>, out: ptr<function, Beams>) {
+    var norm: array<f32, K>;
+    for (var i = 0u; i < K; i++) {
+        var sum = 0.0f;
+        for (var m = 0u; m < N; m++) {
+            let re = action_at(i * N + m);
+            let im = action_at((K + i) * N + m);
+            // Without the barrier Mesa re-associates this sum.
+            sum += max(re * re + im * im, LOWEST);
+        }
+        norm[i] = sum;
+    }
+    for (var j = 0u; j < K; j++) {
+        var re_sum: array<f32, K>;
+        var im_sum: array<f32, K>;
+        for (var i = 0u; i < K; i++) {
+            re_sum[i] = 0.0f;
+            im_sum[i] = 0.0f;
+        }
+        var re_slope = 0.0f;
+        var im_slope = 0.0f;
+        for (var m = 0u; m < N; m++) {
+            let sc = sin_cos_pi_multiple((*cosine)[j], m);
+            for (var i = 0u; i < K; i++) {
+                let re = action_at(i * N + m);
+                let im = action_at((K + i) * N + m);
+                let x = sc.y * re - sc.x * im;
+                let y = sc.y * im + sc.x * re;
+                re_sum[i] += x;
+                im_sum[i] += y;
+                if (i == j) {
+                    re_slope += f32(m) * x;
+                    im_slope += f32(m) * y;
+                }
+            }
+        }
+        for (var i = 0u; i < K; i++) {
+            let unit = PER_ANTENNA / max(norm[i], 1e-20f);
+            (*out).gain[j][i] = (re_sum[i] * re_sum[i] + im_sum[i] * im_sum[i]) * unit;
+            if (i == j) {
+                let turn = PI * (*sine)[j];
+                (*out).slope2[j] = (turn * turn) * ((re_slope * re_slope + im_slope * im_slope) * unit);
+            }
+        }
+    }
+}
+
 fn matrix_beams(p: V2xParams, s: ptr<function, State>, sine: ptr<function, array<f32, K>>, cosine: ptr<function, array<f32, K>>, out: ptr<function, Beams>) {
     (*out).power = softmax_power(p.p_max_w, 2u * K * N);
+    if (BEAM == BEAM_MATRIX) {
+        explicit_beams(p, sine, cosine, out);
+        return;
+    }
     var base = base_of(p, s);
     let o = matrix_sums(p, &base, cosine);
     for (var j = 0u; j < K; j++) {

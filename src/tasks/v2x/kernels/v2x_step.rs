@@ -331,7 +331,7 @@ pub(super) fn scales(
 }
 
 /// Shader against f64 twin in the middle and at the end of an episode, with and without metrics; on lavapipe also against the bits
-/// of the f32 twin. What a dispatch must leave alone is compared as well.
+/// of the f32 twin, but for matrices on a base. What a dispatch must leave alone is compared as well.
 pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
     let params = check_params(spec, seed);
     let states = check_states(spec, seed);
@@ -371,6 +371,10 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
         });
         rows.extend(slot::compare(&got, gpu, (when, TOL), [&want, &scale], &twin, ends, metrics));
         debug_assert!(want.flags.iter().all(|f| f & TERMINATED == 0));
+    }
+    // Not of matrices on a base: Mesa re-associates their sums.
+    if matches!(spec.task.beam, Beam::OnSteering | Beam::OnZf) {
+        rows.retain(|row| !row.quantity.ends_with(TWIN_BITS));
     }
     Ok(rows)
 }
