@@ -16,6 +16,8 @@ pub trait Layered: Serialize + DeserializeOwned {
 
     /// Keys that configurations of earlier versions lack, with the values of what was done then.
     const BEFORE: &'static str = "";
+    /// Sections of [`Layered::BEFORE`] that earlier versions lack as a whole.
+    const LATER: &'static [&'static str] = &[];
 
     /// The range of every number, section by section.
     const RULES: &'static [(&'static str, &'static [Rule])];
@@ -105,7 +107,9 @@ pub trait Layered: Serialize + DeserializeOwned {
     fn from_toml(text: &str, origin: &str) -> Result<Self, ConfigError> {
         let mut table = parse(Self::BEFORE, "earlier versions")?;
         let own = parse(text, origin)?;
-        table.retain(|section, _| own.contains_key(section));
+        table.retain(|section, _| {
+            own.contains_key(section) || Self::LATER.iter().any(|later| *later == section)
+        });
         merge(&mut table, own);
         validated(table, origin)
     }

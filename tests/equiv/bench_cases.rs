@@ -31,6 +31,8 @@ fn words(case: &cases::Case, stem: &str, at: Kernels) -> Option<usize> {
         ("v2x_reference", "memory") => 0,
         // Truth and last echo, without its variances and SINR.
         ("v2x_scene", "state") => words / 2,
+        // What its scenes were made from.
+        ("v2x_gradient", "state") => 0,
         ("activity_count", "counts") | ("grad_join", "grads") => 2 * words,
         ("metrics_accumulate" | "misac_accumulate", "episode") => 2 * words,
         // All rows but the one that no episode keeps.

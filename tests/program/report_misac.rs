@@ -537,7 +537,7 @@ fn sentences_follow_the_numbers() {
         "(not in conflict) and -0.3",
         "at 10 dB the best one costs 23.50 J",
         // Mean of 21.5, 21.51 and 21.52 between 23.5 and 20.5: 1.99 of 3.
-        "observes, costs 21.00 (21.00 to 21.00) J, and the agent has 79.60 % of what that saves",
+        "observes, costs 21.00 J, and the agent has 79.60 % of what that saves",
         "66.33 % of the room above the lower bound of 20.50 J",
         // 2 µJ in each of two networks, against 40 J.
         "at most 4.000 µJ per slot (with memory, int32), 1 part in 1.00e7 of the 40 J",

@@ -152,6 +152,7 @@ impl Layered for V2xConfig {
         noise_share = 0.6
         actor_gain = 0.01
     ";
+    const LATER: &'static [&'static str] = &["apg"];
     const RULES: &'static [(&'static str, &'static [Rule])] = &[
         ("task", V2xTaskConfig::RULES),
         ("ppo", PpoConfig::RULES),
