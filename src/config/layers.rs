@@ -107,9 +107,7 @@ pub trait Layered: Serialize + DeserializeOwned {
     fn from_toml(text: &str, origin: &str) -> Result<Self, ConfigError> {
         let mut table = parse(Self::BEFORE, "earlier versions")?;
         let own = parse(text, origin)?;
-        table.retain(|section, _| {
-            own.contains_key(section) || Self::LATER.iter().any(|later| *later == section)
-        });
+        table.retain(|section, _| own.contains_key(section) || Self::LATER.contains(&section));
         merge(&mut table, own);
         validated(table, origin)
     }

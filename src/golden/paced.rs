@@ -123,12 +123,15 @@ impl Case {
     }
 }
 
+/// One number of a pace.
+type Column = fn(&Pace<f64>) -> f64;
+
 pub(super) fn paced_adam(vectors: &Vectors, gpu: Option<&Gpu>) -> Result<Rows, GoldenError> {
     let case = Case::of(vectors)?;
     let mut rows = Rows::default();
     let mut compare = |backend, run: Run| -> Result<(), GoldenError> {
         moved(&mut rows, vectors, backend, "params", &run.params, &case.p0)?;
-        let columns: [(&str, fn(&Pace<f64>) -> f64); 4] = [
+        let columns: [(&str, Column); 4] = [
             ("rate", |pace| pace.rate),
             ("live", |pace| pace.live),
             ("steps", |pace| pace.steps),

@@ -42,6 +42,22 @@ fn count(kind: impl FnOnce(&mut Operations)) {
     });
 }
 
+fn addition() {
+    count(|n| n.additions += 1);
+}
+
+fn multiplication() {
+    count(|n| n.multiplications += 1);
+}
+
+fn division() {
+    count(|n| n.divisions += 1);
+}
+
+fn root() {
+    count(|n| n.roots += 1);
+}
+
 /// All operations that `work` does with [`Counted`] numbers.
 pub fn operations(work: impl FnOnce() + Send) -> u64 {
     kinds(work).total()
@@ -82,28 +98,28 @@ macro_rules! counting {
         impl Add for $t {
             type Output = $t;
             fn add(self, o: $t) -> $t {
-                count(|n| n.additions += 1);
+                addition();
                 $t(self.0 + o.0)
             }
         }
         impl Sub for $t {
             type Output = $t;
             fn sub(self, o: $t) -> $t {
-                count(|n| n.additions += 1);
+                addition();
                 $t(self.0 - o.0)
             }
         }
         impl Mul for $t {
             type Output = $t;
             fn mul(self, o: $t) -> $t {
-                count(|n| n.multiplications += 1);
+                multiplication();
                 $t(self.0 * o.0)
             }
         }
         impl Div for $t {
             type Output = $t;
             fn div(self, o: $t) -> $t {
-                count(|n| n.divisions += 1);
+                division();
                 $t(self.0 / o.0)
             }
         }
@@ -143,26 +159,26 @@ macro_rules! counting {
                 dst[0] = $to(self);
             }
             fn sqrt(self) -> Self {
-                count(|n| n.roots += 1);
+                root();
                 $t(self.0.sqrt())
             }
             fn abs(self) -> Self {
                 $t(self.0.abs())
             }
             fn min(self, o: Self) -> Self {
-                count(|n| n.additions += 1);
+                addition();
                 $t(Real::min(self.0, o.0))
             }
             fn max(self, o: Self) -> Self {
-                count(|n| n.additions += 1);
+                addition();
                 $t(Real::max(self.0, o.0))
             }
             fn lt(self, o: Self) -> bool {
-                count(|n| n.additions += 1);
+                addition();
                 self.0 < o.0
             }
             fn le(self, o: Self) -> bool {
-                count(|n| n.additions += 1);
+                addition();
                 self.0 <= o.0
             }
             fn mask_and(a: bool, b: bool) -> bool {
@@ -172,8 +188,8 @@ macro_rules! counting {
                 if m { a } else { b }
             }
             fn mul_add(self, a: Self, b: Self) -> Self {
-                count(|n| n.additions += 1);
-                count(|n| n.multiplications += 1);
+                addition();
+                multiplication();
                 $t(self.0 * a.0 + b.0)
             }
             fn exp(self) -> Self {
@@ -218,14 +234,14 @@ impl From<Counted> for f64 {
 
 impl PartialEq for Counted {
     fn eq(&self, o: &Self) -> bool {
-        count(|n| n.additions += 1);
+        addition();
         self.0 == o.0
     }
 }
 
 impl PartialOrd for Counted {
     fn partial_cmp(&self, o: &Self) -> Option<Ordering> {
-        count(|n| n.additions += 1);
+        addition();
         self.0.partial_cmp(&o.0)
     }
 }
@@ -244,7 +260,7 @@ impl F32Lanes for Lane {
         Lane(F32Lanes::from_int(w))
     }
     fn floor(self) -> Self {
-        count(|n| n.additions += 1);
+        addition();
         Lane(self.0.floor())
     }
     fn odd(w: u32) -> bool {
@@ -257,7 +273,7 @@ impl F32Lanes for Lane {
         u64::from(m)
     }
     fn recip(self) -> Self {
-        count(|n| n.divisions += 1);
+        division();
         Lane(1.0 / self.0)
     }
     fn sum(self) -> f32 {

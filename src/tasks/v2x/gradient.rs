@@ -180,6 +180,7 @@ fn by_powers<V: Real>(
 
 /// The gradient by the raw numbers of explicit beams.
 #[inline(always)]
+#[allow(clippy::too_many_arguments, reason = "what was heard, what is asked, and what is written")]
 fn by_matrix<V: Real>(
     spec: &V2xSpec,
     k: usize,
@@ -311,6 +312,7 @@ fn by_forcing<V: Real>(
 
 /// The gradient by the angles of steered beams, and by the weights of [`Beam::Span`].
 #[inline(always)]
+#[allow(clippy::too_many_arguments, reason = "what was heard, what is asked, and what is written")]
 fn by_steering<V: Real>(
     spec: &V2xSpec,
     k: usize,
