@@ -1,6 +1,6 @@
 //! A causal reference for `uncertainty = "kinematic"`: camera frames by a dynamic program that knows of a trajectory what has been observed of it.
 //!
-//! **What it knows** in slot n is what an agent with a memory knows: the observations of slots 0 to n ([`physics::observe`]: cos θ̂, d̂ and A of every
+//! **What it knows** in slot n is what an agent with a memory knows: the observations of slots 0 to n ([`observe`](super::physics::observe): cos θ̂, d̂ and A of every
 //! vehicle), its own decisions, the number n, and the task (road, ranges of positions and speeds, variances, energies, limits). It knows neither
 //! x, v, e nor the mean angular rate of the episode, which β is relative to and which follows from x, v and T.
 //!
