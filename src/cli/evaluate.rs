@@ -7,7 +7,6 @@ use super::{Common, Place, place};
 use crate::config::user_sets;
 use crate::energy::meters::Joules;
 use crate::energy::rules::RULE;
-use crate::gpu::GpuError;
 use crate::num::stats;
 use crate::run::checkpoint::Checkpoint;
 use crate::run::errors::CheckpointError;
@@ -62,8 +61,8 @@ pub(super) fn evaluate<C: Task>(a: &EvaluateArgs) -> Result<()> {
         sets.push("evaluate.greedy=true".into());
     }
     let agent = super::common::agent::<C>(&a.agent)?;
-    if a.precision == Precision::F16 && !agent.is_learned() {
-        return Err(GpuError::NoF16("this agent has no network").into());
+    if !agent.is_learned() {
+        a.precision.refuse("this agent has no network")?;
     }
     let mut saved = None;
     let (config, seeds) = match &a.checkpoint {

@@ -2,7 +2,9 @@
 
 use super::counts::{CountError, Counts, FirstLayer};
 use super::meters::Joules;
-use super::methods::{CONSTANTS, Constants, FP32, INT32, effective_ops, memory_aware, paper_formula};
+use super::methods::{
+    BYTES, CONSTANTS, Constants, FP32, INT8, INT32, WORDS, effective_ops, memory_aware, paper_formula,
+};
 use super::training::{TrainingSchedule, paper_episode, per_episode};
 use crate::nets::{Activity, MlpLayout};
 
@@ -69,11 +71,14 @@ pub fn inference(
             push(EFFECTIVE, format!("{}, {EVERY_STEP}", c.name), effective_ops(&every, c).joules());
         }
     }
-    push(MEMORY, INT32.name.into(), memory_aware(&once, 1).joules());
+    push(MEMORY, INT32.name.into(), memory_aware(&once, 1, &WORDS).joules());
     if net.lif.is_some() {
-        push(MEMORY, format!("{}, {EVERY_STEP}", INT32.name), memory_aware(&every, 1).joules());
+        push(MEMORY, format!("{}, {EVERY_STEP}", INT32.name), memory_aware(&every, 1, &WORDS).joules());
     }
-    let shared = memory_aware(&once, SHARING_BATCH).joules();
+    if net.lif.is_none() {
+        push(MEMORY, INT8.name.into(), memory_aware(&once, 1, &BYTES).joules());
+    }
+    let shared = memory_aware(&once, SHARING_BATCH, &WORDS).joules();
     push(MEMORY, format!("{}, weights shared by {SHARING_BATCH}", INT32.name), shared);
 
     let mut quantities = Vec::new();

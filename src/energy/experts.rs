@@ -6,7 +6,7 @@
 
 use super::accounts::{EFFECTIVE, Entry, INFERENCE, MEMORY, PAPER, SHARING_BATCH};
 use super::counts::{CountError, Counts, Elementwise, FirstLayer, LayerCounts};
-use super::methods::{CONSTANTS, FP32, INT32, effective_ops, memory_aware};
+use super::methods::{CONSTANTS, FP32, INT32, WORDS, effective_ops, memory_aware};
 use crate::nets::MlpLayout;
 use crate::nets::Readout;
 use crate::nets::experts::{Decision, ExpertsLayout};
@@ -92,8 +92,8 @@ pub fn inference(
         for c in &CONSTANTS {
             push(EFFECTIVE, c.name.into(), effective_ops(&counts, c).joules());
         }
-        push(MEMORY, INT32.name.into(), memory_aware(&counts, 1).joules());
-        let shared = memory_aware(&counts, SHARING_BATCH).joules();
+        push(MEMORY, INT32.name.into(), memory_aware(&counts, 1, &WORDS).joules());
+        let shared = memory_aware(&counts, SHARING_BATCH, &WORDS).joules();
         push(MEMORY, format!("{}, weights shared by {SHARING_BATCH}", INT32.name), shared);
     }
     Ok(entries)

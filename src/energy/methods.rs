@@ -102,7 +102,32 @@ pub fn effective_ops(counts: &Counts, constants: &Constants) -> EffectiveOps {
     }
 }
 
-/// Joules of one inference with memory (Lemaire), int32 arithmetic.
+/// What numbers are kept and computed in, where memory is counted.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Format {
+    pub constants: Constants,
+    /// Bytes of a weight, an input, an output.
+    pub bytes: f64,
+    /// Whether sums are integers that are scaled back in f32: two products and a scale from memory for each output, a comparison for each input.
+    pub scaled: bool,
+}
+
+/// Lemaire's.
+pub const WORDS: Format = Format { constants: INT32, bytes: WORD, scaled: false };
+/// That of [`int8`](crate::nets::int8): biases and scales stay words.
+pub const BYTES: Format = Format { constants: INT8, bytes: 1.0, scaled: true };
+
+impl Format {
+    /// Energy of a number from a buffer of so many, pJ.
+    fn access_pj(&self, numbers: f64) -> f64 {
+        let bytes = (numbers * self.bytes).min(SRAM[3].0);
+        let i = SRAM[1..3].iter().take_while(|p| p.0 < bytes).count();
+        let ((x0, y0), (x1, y1)) = (SRAM[i], SRAM[i + 1]);
+        self.bytes * (y0 + (y1 - y0) / (x1 - x0) * (bytes - x0))
+    }
+}
+
+/// Joules of one inference with memory (Lemaire).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MemoryAware {
     pub operations: f64,
@@ -123,10 +148,7 @@ impl MemoryAware {
 
 /// Energy of one word from a buffer of `words`, pJ.
 pub(super) fn access_pj(words: f64) -> f64 {
-    let bytes = (words * WORD).min(SRAM[3].0);
-    let i = SRAM[1..3].iter().take_while(|p| p.0 < bytes).count();
-    let ((x0, y0), (x1, y1)) = (SRAM[i], SRAM[i + 1]);
-    WORD * (y0 + (y1 - y0) / (x1 - x0) * (bytes - x0))
+    WORDS.access_pj(words)
 }
 
 /// Times that a column of weights is read for one inference: once for `batch` inferences that share it, and with spikes only if one of them
@@ -143,8 +165,9 @@ fn column_reads(layer: &LayerCounts, samples: u64, batch: u64) -> f64 {
 /// Lemaire's model with two switches that it lacks: whether the first current of a spiking network is kept (`counts.first`), and how many
 /// inferences share the weights that are read. [`FirstLayer::EveryStep`] and a batch of 1 are the original. As there, zero weights and, in
 /// dense layers, zero inputs cost as any other, and the output integrator's own arithmetic is left out.
-pub fn memory_aware(counts: &Counts, batch: u64) -> MemoryAware {
-    let (add, mac) = (INT32.add_pj, INT32.mac_pj());
+pub fn memory_aware(counts: &Counts, batch: u64, format: &Format) -> MemoryAware {
+    let (add, mac) = (format.constants.add_pj, format.constants.mac_pj());
+    let access_pj = |numbers| format.access_pj(numbers);
     let n = counts.samples as f64;
     let mut e = MemoryAware { operations: 0.0, addressing: 0.0, inout: 0.0, weights: 0.0, potentials: 0.0 };
     for (i, l) in counts.layers.iter().enumerate() {
@@ -165,7 +188,13 @@ pub fn memory_aware(counts: &Counts, batch: u64) -> MemoryAware {
                 e.inout += outputs * presented * access_pj(outputs);
             }
         }
-        let reads = column_reads(l, counts.samples, batch) * outputs + outputs * presented / batch as f64;
+        // Beside the columns a bias for each output, and what it is scaled by.
+        let words = if format.scaled { 2.0 } else { 1.0 } * (WORD / format.bytes);
+        let reads =
+            column_reads(l, counts.samples, batch) * outputs + words * (outputs * presented / batch as f64);
+        if format.scaled {
+            e.operations += (2.0 * FP32.multiply_pj * outputs + add * inputs) * presented;
+        }
         e.weights += reads * access_pj(inputs * outputs + outputs);
         if let (Some(steps), Some(next)) = (counts.steps, counts.layers.get(i + 1)) {
             let (neurons, spikes) = (l.neuron_steps as f64 / n, next.nonzero() as f64 / n);
@@ -333,7 +362,7 @@ mod tests {
     #[test]
     fn memory_of_the_dense_network() {
         for (outputs, total, ops, weights) in [(6, 450.0, 60.0, 390.0), (195, 1162.0, 137.0, 1025.0)] {
-            let e = memory_aware(&dense(outputs).1, 1);
+            let e = memory_aware(&dense(outputs).1, 1, &WORDS);
             close(e.joules() * 1e9, total, 0.6);
             close(e.operations * 1e9, ops, 0.5);
             close(e.weights * 1e9, weights, 0.5);
@@ -341,36 +370,48 @@ mod tests {
         }
     }
 
+    /// 12-128-128-6 in bytes, by hand: products 18,688 at 0.23 pJ, 262 biases and 268 comparisons at 0.03, 524 f32 products at 3.7. A number of the
+    /// three matrices with their biases takes 0.5078, 3.3464 and 0.2362 pJ; a bias and a scale are four numbers each.
+    #[test]
+    fn memory_of_the_dense_network_in_bytes() {
+        let e = memory_aware(&dense(6).1, 1, &BYTES);
+        close(e.operations * 1e12, 4298.24 + 7.86 + 8.04 + 1938.8, 0.01);
+        let weights =
+            (1536.0 + 1024.0) * 0.507_812 + (16_384.0 + 1024.0) * 3.346_354 + (768.0 + 48.0) * 0.236_206;
+        close(e.weights * 1e12, weights, 0.1);
+        assert_eq!(e.potentials, 0.0);
+    }
+
     #[test]
     fn memory_of_the_spiking_network() {
         // Rates of the golden actor to three digits, so that sums may be off by a few tenths of a per cent.
-        let e = memory_aware(&spiking(6, 220, 176, FirstLayer::EveryStep).1, 1);
+        let e = memory_aware(&spiking(6, 220, 176, FirstLayer::EveryStep).1, 1, &WORDS);
         close(e.joules() * 1e9, 662.0, 3.0);
         close(e.operations * 1e9, 37.0, 0.5);
         close(e.weights * 1e9, 591.0, 2.5);
         close(e.potentials * 1e9, 29.0, 0.5);
-        let matrix = memory_aware(&spiking(195, 220, 176, FirstLayer::EveryStep).1, 1);
+        let matrix = memory_aware(&spiking(195, 220, 176, FirstLayer::EveryStep).1, 1, &WORDS);
         close(matrix.joules() * 1e9, 1414.0, 6.0);
         close(matrix.potentials * 1e9, 79.0, 0.8);
         let (dense, even) = (dense(6).1, spiking(6, 130, 60, FirstLayer::EveryStep).1);
-        close(memory_aware(&dense, 1).joules() / memory_aware(&even, 1).joules(), 1.03, 0.02);
+        close(memory_aware(&dense, 1, &WORDS).joules() / memory_aware(&even, 1, &WORDS).joules(), 1.03, 0.02);
     }
 
     #[test]
     fn keeping_the_current_and_sharing_weights_save_energy() {
         let (once, every) =
             (spiking(6, 220, 176, FirstLayer::Once).1, spiking(6, 220, 176, FirstLayer::EveryStep).1);
-        let (kept, again) = (memory_aware(&once, 1), memory_aware(&every, 1));
+        let (kept, again) = (memory_aware(&once, 1, &WORDS), memory_aware(&every, 1, &WORDS));
         // Five readings of W1 and its biases of 13.5 nJ each, and their products.
         close((again.weights - kept.weights) * 1e9, 5.0 * 13.52, 0.05);
         close((kept.potentials - again.potentials) * 1e9, 7.0 * 128.0 * 0.625e-3, 1e-6);
         // With every input presented, a batch of B reads each weight once: 1/B of it.
         let d = dense(6).1;
-        close(memory_aware(&d, 64).weights * 64.0, memory_aware(&d, 1).weights, 1e-20);
+        close(memory_aware(&d, 64, &WORDS).weights * 64.0, memory_aware(&d, 1, &WORDS).weights, 1e-20);
         // With few spikes they share less: two inferences read 1 − (1 − s)² columns between them.
         let share = |s: f64, b: i32| (1.0 - (1.0 - s).powi(b)) / f64::from(b);
         let reads = |b: u64| column_reads(&once.layers[1], once.samples, b);
         close(reads(2) / reads(1), share(0.22, 2) / 0.22, 1e-12);
-        assert_eq!(memory_aware(&once, 64).operations, kept.operations);
+        assert_eq!(memory_aware(&once, 64, &WORDS).operations, kept.operations);
     }
 }

@@ -38,6 +38,8 @@ pub enum GpuError {
     Shader(String, String),
     #[error("precision f16 is for perceptrons on a GPU adapter (--device gpu), and {0}")]
     NoF16(&'static str),
+    #[error("precision int8 is for perceptrons, and {0}")]
+    NoInt8(&'static str),
     #[error("device request failed: {0}")]
     Device(String),
     #[error("the device did not finish in {0} s or was lost: {1}")]

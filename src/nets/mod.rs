@@ -7,6 +7,7 @@ pub mod codebook;
 pub mod cpu;
 pub mod dense;
 pub mod experts;
+pub mod int8;
 pub mod lif;
 pub mod lstm;
 pub mod lstm_cpu;

@@ -4,7 +4,7 @@
 
 use super::errors::JobError;
 use super::evaluate::{self, Acts, Controller, Estimate, Job, Outcome, Precision};
-use super::rows::{Key, Manifest, Rows, Schema};
+use super::rows::{Key, Manifest, Rows, Schema, text_of};
 use super::watch::Watch;
 use crate::config::{EvaluateConfig, Layered, TrainConfig};
 use crate::energy::accounts::{self, Entry, Quantity};
@@ -154,6 +154,15 @@ pub struct Run<C: Task> {
     pub variant: String,
     /// Folder of its training below the job's.
     pub folder: PathBuf,
+    /// Precisions in which it is evaluated too, with the same weights; each has its own `variant`, see [`Run::in_precision`].
+    pub precisions: Vec<Precision>,
+}
+
+impl<C: Task> Run<C> {
+    /// `variant` where the network computes in another precision than that of training.
+    pub fn in_precision(&self, precision: Precision) -> String {
+        format!("{} {}", self.variant, text_of(&precision)).trim_start().into()
+    }
 }
 
 /// Keys and sections that steer a job or an evaluation, and the length of a training.
@@ -319,6 +328,7 @@ pub trait Task: Layered + Clone + PartialEq + Debug + Send + Sync + 'static {
             swept: self.places(),
             variant: String::new(),
             folder: agent.id.into(),
+            precisions: Vec::new(),
         }
     }
     /// This configuration with another number of episodes.

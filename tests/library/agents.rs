@@ -6,7 +6,7 @@ use isacbench::config::{Layered, PpoConfig};
 use isacbench::gpu::Gpu;
 use isacbench::learn::{Algorithm, Learner, PpoSpec};
 use isacbench::run::evaluate::{Controller, Estimate, Job, KEY_BATCH, Outcome, Precision, evaluate};
-use isacbench::run::task::{Kind, Task};
+use isacbench::run::task::{Kind, Task, Unit};
 use isacbench::run::train::{Plan, train};
 use isacbench::tasks::v2x::agents::{self as agents, Fixed, Rule, Slot, V2xAgent};
 use isacbench::tasks::v2x::config::V2xConfig;
@@ -415,12 +415,32 @@ fn a_learned_agent_out_of_existing_parts_trains_and_is_evaluated() {
     assert_eq!(policy.net.layers.iter().map(|l| l.outputs).collect::<Vec<_>>(), [9, 6]);
     assert!(NARROW.is_learned() && algorithm.has_actor() && !algorithm.spikes());
     let precision = Precision::F32;
-    let controller = Controller::Policy { policy, params: &state.params, greedy: false, precision };
-    let job = Job { env, controller, episodes: 32, slots: &[] };
+    let controller =
+        Controller::Policy { policy: policy.clone(), params: &state.params, greedy: false, precision };
+    let job = Job { env: env.clone(), controller, episodes: 32, slots: &[] };
     assert!(job.decides_on_gpu());
     let o = evaluate(&job, None, &|_| ()).unwrap().remove(0);
     assert!(o.metrics[metric::SUM_RATE].mean > 0.0);
-    assert_eq!(o.activity.unwrap().layers.len(), 2);
+    assert_eq!(o.activity.as_ref().unwrap().layers.len(), 2);
+
+    // In 8-bit integers the same network acts on the CPU, nearly as it does in f32, and every product is counted as before.
+    let precision = Precision::Int8;
+    let controller = Controller::Policy { policy, params: &state.params, greedy: false, precision };
+    let job = Job { env, controller, episodes: 32, slots: &[] };
+    assert!(!job.decides_on_gpu());
+    let low = evaluate(&job, None, &|_| ()).unwrap().remove(0);
+    let [f32, int8] = [&o, &low].map(|o| o.metrics[metric::SUM_RATE].mean);
+    assert!(int8 != f32 && (int8 / f32 - 1.0).abs() < 0.02, "{int8} {f32}");
+    let executed = |o: &Outcome| o.activity.as_ref().unwrap().executed;
+    assert_eq!(executed(&low), executed(&o));
+
+    // What spikes is not quantised.
+    let agent = V2xConfig::agent("spiking-ac").unwrap();
+    let algorithm = config.algorithm(agent, &[Unit { config: &config, seed: 3 }]).unwrap();
+    let (policy, state) = (algorithm.policy().unwrap(), algorithm.start());
+    let controller = Controller::Policy { policy, params: &state.params, greedy: false, precision };
+    let job = Job { env: config.env_of(vec![task]), controller, episodes: 32, slots: &[] };
+    assert!(evaluate(&job, None, &|_| ()).unwrap_err().to_string().contains("this network spikes"));
 }
 
 /// What the program asks of an agent beside its id, it reads from its parts.

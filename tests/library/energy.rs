@@ -1,6 +1,6 @@
 //! Our operation counts and memory model against NeuroBench and SpikingJelly, run by `tests/reference/neurobench_counts.py`.
 
-use isacbench::energy::methods::memory_aware;
+use isacbench::energy::methods::{WORDS, memory_aware};
 use isacbench::golden::opcounts::networks;
 use serde_json::Value;
 use std::path::Path;
@@ -25,7 +25,7 @@ fn counts_equal_neurobench_and_memory_energy_equals_spikingjelly() {
             assert_eq!(got, integer, "{}: {quantity}", n.name);
         }
         // The first current multiplied at every step and no sharing of weights are the model as SpikingJelly runs it.
-        let e = memory_aware(c, 1);
+        let e = memory_aware(c, 1, &WORDS);
         for (part, joules) in [
             ("total_pj", e.joules()),
             ("ops_pj", e.operations),

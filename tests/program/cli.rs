@@ -719,6 +719,34 @@ fn experiments_lie_between_the_scale_and_the_users_keys() {
     assert_eq!(names[..3], ["spiking-ac/rate_penalty=0", "spiking-ac/rate_penalty=0.5", "ppo"]);
     assert_eq!((runs[1].variant.as_str(), runs[1].config.spiking.rate_penalty), ("rate_penalty=0.5", 0.5));
     assert!(runs.iter().all(|r| r.config.experiment.is_none()) && runs.len() == 3 + 7);
+
+    // Every variant is a run with what it sets, in a folder of its own; dense ones are evaluated in other precisions too, with the same weights.
+    let own = [
+        "experiment.variants={spiking-apg=['spiking.hidden=[8] spiking.steps=2'], apg=['ppo.hidden=[4]', 'ppo.hidden=[5]']}",
+    ];
+    let front = load("front", "smoke", &own).unwrap();
+    assert_eq!(V2xConfig::from_toml(&front.to_toml(), "written").unwrap(), front);
+    let runs = front.runs();
+    let learned: Vec<_> = runs.iter().filter(|r| r.agent.is_learned()).collect();
+    let named = |id: &str| learned.iter().filter(|r| r.agent.id == id).copied().collect::<Vec<_>>();
+    let (spiking, dense) = (named("spiking-apg"), named("apg"));
+    assert_eq!((spiking.len(), dense.len(), runs.len()), (1, 2, 3 + 7));
+    assert_eq!((&spiking[0].config.spiking.hidden[..], spiking[0].config.spiking.steps), (&[8][..], 2));
+    assert!(spiking[0].precisions.is_empty() && spiking[0].variant == "spiking.hidden=[8] spiking.steps=2");
+    assert_eq!(dense[1].config.ppo.hidden, [5]);
+    assert_eq!(dense[1].in_precision(dense[1].precisions[0]), "ppo.hidden=[5] int8");
+    assert_ne!(dense[0].folder, dense[1].folder);
+    for (bad, key) in [
+        ("experiment.variants={ppo=['ppo.hidden=[4]']}", "experiment.variants.ppo"),
+        ("experiment.variants={apg=['ppo.hiden=[4]']}", "ppo.hiden"),
+        ("experiment.variants={apg=['ppo.hidden=[0]']}", "ppo.hidden"),
+        ("experiment.variants={apg=['ppo.envs=8', 'ppo.envs=8']}", "twice"),
+        ("experiment.precisions=['int8', 'int8']", "twice"),
+        ("experiment.precisions=['int4']", "int4"),
+    ] {
+        let error = load("front", "smoke", &[bad]).unwrap_err().to_string();
+        assert!(error.contains(key), "{bad}: {error}");
+    }
     let beams = load("beams", "quick", &[]).unwrap().runs();
     assert_eq!(beams.len(), 6 * 4 + 7);
     assert_eq!(

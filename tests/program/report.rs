@@ -8,7 +8,7 @@ use isacbench::report::{ReportError, ReportPaths};
 use isacbench::run::rows::{ActivityRow, CurveRow, EnergyRow, EvalRow, Key, Manifest, Rows, Schema, SlotRow};
 use isacbench::tasks::v2x::config::V2xConfig;
 use isacbench::tasks::v2x::paper;
-use isacbench::tasks::v2x::report::experiments::{write_beams, write_rate_penalty};
+use isacbench::tasks::v2x::report::experiments::{write_beams, write_front, write_rate_penalty};
 use isacbench::tasks::v2x::report::write;
 use isacbench::tasks::v2x::rows::{BEAM, SCHEMA, VARIANT};
 use std::path::Path;
@@ -883,6 +883,67 @@ fn a_front_without_loss_or_rows_says_so() {
     assert!(text.contains("no `spiking-ac` with a rate penalty") && text.contains("is not drawn"));
     let paths = write_rate_penalty(dir.path(), &Rows::default(), &manifest()).unwrap();
     assert!(paths.markdown.exists());
+}
+
+/// A spiking network level with the genie at 100 nJ; dense ones at 450 nJ and, a tenth of the rate less, at 45 nJ; the first in int8 at 150 nJ.
+fn front_rows() -> Rows {
+    let learned = |agent: &str, variant: &str, joules: f64, share: f64| {
+        let mut r =
+            relabelled(with_energy(rows(&[agent], &[40.0], 3, 4), &[agent], &[40.0], 3), "angles", variant);
+        set(&mut r, agent, "sum_rate_bps_hz", |_| 0.0);
+        for row in r.evals.iter_mut().filter(|e| e.metric == "sum_rate_bps_hz") {
+            row.mean = share * rate_at_40("genie") * (1.0 + 1e-3 * f64::from(row.key.seed));
+        }
+        for row in r.energy.iter_mut().filter(|e| e.method == "memory-aware") {
+            row.energy_j = joules;
+            if variant.ends_with("int8") {
+                row.constants = "int8".into();
+            }
+        }
+        r
+    };
+    joined(vec![
+        rows(&REFERENCES, &[40.0], 3, 0),
+        learned("spiking-ac", "spiking.hidden=[64]", 100e-9, 1.0),
+        learned("ppo", "ppo.hidden=[128,128]", 450e-9, 1.0),
+        learned("ppo", "ppo.hidden=[128,128] int8", 150e-9, 1.0),
+        learned("ppo", "ppo.hidden=[8]", 45e-9, 0.9),
+    ])
+}
+
+#[test]
+fn a_front_holds_each_network_against_the_cheapest_dense_one_that_is_as_good() {
+    let dir = tempfile::tempdir().unwrap();
+    let all = front_rows();
+    let paths = write_front(dir.path(), &all, &manifest()).unwrap();
+    let text = std::fs::read_to_string(&paths.markdown).unwrap();
+    let told = section(&text, "## In short");
+    let line = |words: &str| {
+        told.lines()
+            .find(|l| l.contains(words))
+            .unwrap_or_else(|| panic!("no line has '{words}': {told}"))
+            .to_string()
+    };
+    // 100 of 450 and of 150 nJ; the one at 45 nJ is not as good.
+    let (f32, int8) = (line("cheapest dense network in f32"), line("cheapest dense network in int8"));
+    assert!(
+        f32.starts_with("- With memory") && f32.contains("less than half") && f32.contains("0.22"),
+        "{f32}"
+    );
+    assert!(int8.contains("takes less than the cheapest") && int8.contains("0.67"), "{int8}");
+    let front = line("With memory, 2 of 4 networks are surpassed by none");
+    assert!(front.contains("1 of them spiking") && front.contains("ppo.hidden=[8]"), "{front}");
+    assert!(!front.contains("[128,128]"), "{front}");
+    let texts = texts_of(&dir.path().join("front-memory.svg"));
+    for wanted in ["spiking-ac", "ppo", "ppo int8", "genie", "last-estimate", "[64]", "[8]"] {
+        assert!(texts.iter().any(|t| t == wanted), "no text {wanted}: {texts:?}");
+    }
+    assert!(!texts.iter().any(|t| t == "[128,128]"), "only what nothing surpasses is named: {texts:?}");
+
+    // Nothing to hold against: said, and no figure without a point.
+    let paths = write_front(dir.path(), &rows(&REFERENCES, &[40.0], 2, 0), &manifest()).unwrap();
+    assert!(paths.figures.is_empty());
+    assert!(std::fs::read_to_string(&paths.markdown).unwrap().contains("lacks spiking networks"));
 }
 
 #[test]

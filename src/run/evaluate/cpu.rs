@@ -1,6 +1,6 @@
 //! Evaluation on the CPU: vector lanes, rayon; chunks of episodes in the order of their numbers.
 
-use super::{Controller, Job, KEY_BATCH, Moment, Outcome, Sums};
+use super::{Controller, Job, KEY_BATCH, Moment, Outcome, Precision, Sums};
 use crate::env::{At, Slot};
 use crate::kernels::ddpg_act;
 use crate::learn::ppo_cpu::SampleGaussian;
@@ -8,24 +8,45 @@ use crate::nets::Head;
 use crate::nets::codebook::argmax;
 use crate::nets::cpu::{Activations, forward};
 use crate::nets::dense::{Packed, Strided, leading};
+use crate::nets::{Policy, int8};
 use crate::num::real::run_lanes;
 use rayon::prelude::*;
 
 /// Episodes a thread carries at once.
 const CHUNK: u64 = 256;
 
+/// A policy's network in the precision that it computes in.
+enum Net {
+    F32(Packed),
+    Int8(int8::Net),
+}
+
+impl Net {
+    fn new(policy: &Policy, params: &[f32], precision: Precision) -> Self {
+        if precision == Precision::Int8 {
+            return Net::Int8(int8::Net::new(&policy.net, params));
+        }
+        let mut net = Packed::new(&policy.net);
+        net.pack(params);
+        Net::F32(net)
+    }
+
+    fn forward(&self, rows: usize, x: Strided, acts: &mut Activations) {
+        match (self, acts) {
+            (Net::F32(net), acts) => forward(net, rows, x, acts),
+            (Net::Int8(net), Activations::Dense(acts)) => net.forward(rows, x, acts),
+            (Net::Int8(_), Activations::Spiking(_)) => panic!("spiking networks are not quantised"),
+        }
+    }
+}
+
 pub(super) fn evaluate(job: &Job, progress: &(dyn Fn(u64) + Sync)) -> Vec<Outcome> {
     let chunks = job.episodes.div_ceil(CHUNK);
-    let nets: Vec<Packed> = match &job.controller {
+    let nets: Vec<Net> = match &job.controller {
         Controller::Rule(_) => Vec::new(),
-        Controller::Policy { policy, params, .. } => params
-            .chunks(policy.params)
-            .map(|p| {
-                let mut net = Packed::new(&policy.net);
-                net.pack(p);
-                net
-            })
-            .collect(),
+        Controller::Policy { policy, params, precision, .. } => {
+            params.chunks(policy.params).map(|p| Net::new(policy, p, *precision)).collect()
+        }
     };
     let replicas = job.env.replicas();
     let mut out: Vec<Sums> = vec![Sums::new(job); replicas];
@@ -60,7 +81,7 @@ pub(super) fn evaluate(job: &Job, progress: &(dyn Fn(u64) + Sync)) -> Vec<Outcom
 }
 
 /// Episodes side by side, from their first slot on.
-fn episodes(job: &Job, net: Option<&Packed>, start: At) -> Sums {
+fn episodes(job: &Job, net: Option<&Net>, start: At) -> Sums {
     let (env, size, envs) = (&*job.env, job.env.sizes(), start.envs);
     let (o, a, rows) = (size.obs, size.action, size.metrics);
     let mut now = Slot::filled(vec![0f32; size.state * envs], [envs * o, envs * o, envs, rows * envs], 0.0);
@@ -72,7 +93,10 @@ fn episodes(job: &Job, net: Option<&Packed>, start: At) -> Sums {
         Controller::Policy { .. } => 0,
     };
     let mut memory = vec![0f32; own * envs];
-    let mut acts = net.map(|n| Activations::counting(&n.layout, envs));
+    let mut acts = match &job.controller {
+        Controller::Rule(_) => None,
+        Controller::Policy { policy, .. } => Some(Activations::counting(&policy.net, envs)),
+    };
     env.reset(&start, &mut now.state, &mut now.obs);
     for slot in 0..size.slots {
         let at = At { clock: slot as u32, ..start };
@@ -83,8 +107,8 @@ fn episodes(job: &Job, net: Option<&Packed>, start: At) -> Sums {
             Controller::Policy { policy, params: flat, greedy, .. } => {
                 let (net, acts) = (net.expect("one per replica"), acts.as_mut().expect("made above"));
                 let x = Strided { data: &now.obs, row: o, col: 1 };
-                forward(net, envs, x, acts);
-                acts.count(&net.layout, envs, x, &mut sums.activity);
+                net.forward(envs, x, acts);
+                acts.count(&policy.net, envs, x, &mut sums.activity);
                 let (mean, ld) = (acts.output(), leading(policy.net.outputs()));
                 match &policy.head {
                     Head::Gaussian { .. } if *greedy => {

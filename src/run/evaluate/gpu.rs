@@ -188,6 +188,7 @@ impl PolicyGpu {
                 let counts = Counts::new(gpu, net, (r, envs), slots, b.obs, &hidden, spikes)?;
                 (Actor::F32(actor), counts)
             }
+            Precision::Int8 => unreachable!("decides on the CPU"),
             Precision::F16 => {
                 let hidden = hidden::<u16>(gpu, net, size)?;
                 let actor = ForwardF16::new(gpu, net, size, &weights, b.obs, &hidden, out)?;

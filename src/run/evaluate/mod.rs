@@ -19,13 +19,26 @@ use std::sync::Arc;
 pub const KEY_BATCH: u64 = 4096;
 
 /// What a policy's network computes in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
     /// Single precision, as in training.
     F32,
     /// Weights and activations rounded to half precision, sums in single (`dense_forward_f16`): perceptrons on a GPU adapter only.
     F16,
+    /// Weights and activations in 8-bit integers, sums in 32-bit ones ([`int8`](crate::nets::int8)): perceptrons, on the CPU.
+    Int8,
+}
+
+impl Precision {
+    /// Why a network cannot compute in it; nothing where it is that of training.
+    pub fn refuse(self, why: &'static str) -> Result<(), GpuError> {
+        match self {
+            Precision::F32 => Ok(()),
+            Precision::F16 => Err(GpuError::NoF16(why)),
+            Precision::Int8 => Err(GpuError::NoInt8(why)),
+        }
+    }
 }
 
 /// Mean over episodes and its standard error.
@@ -186,7 +199,7 @@ impl Job<'_> {
     pub fn decides_on_gpu(&self) -> bool {
         match &self.controller {
             Controller::Rule(rule) => rule.on_gpu(),
-            Controller::Policy { .. } => true,
+            Controller::Policy { precision, .. } => *precision != Precision::Int8,
         }
     }
     /// Keys of all replicas for the episodes of batch `n`.

@@ -125,6 +125,13 @@ impl<C: Task> Run<C> {
                 rows.activity.extend(counted.into_iter().map(|q| ActivityRow::new(&key, "train", None, q)));
             }
         }
+        for precision in &self.precisions {
+            let other = weights.map(|w| Weights { precision: *precision, ..w });
+            let variant = self.in_precision(*precision);
+            for (place, e) in grid.iter().zip(C::evaluate(agent, &units, other, gpu, watch)?) {
+                evaluation::<C>(&self.config.key(agent, &variant, *place), e, rows);
+            }
+        }
         // The device is asked once for all replicas, which do the same work; the row stands at the last of them.
         if let (Some(weights), Some(place)) = (weights, grid.last()) {
             let key = self.config.key(agent, &self.variant, *place);

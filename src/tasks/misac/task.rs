@@ -10,12 +10,12 @@ use crate::config::EvaluateConfig;
 use crate::energy::accounts::Entry;
 use crate::energy::experts;
 use crate::env::Env;
-use crate::gpu::{Gpu, GpuError};
+use crate::gpu::Gpu;
 use crate::kernels;
 use crate::learn::Algorithm;
 use crate::nets::experts::ExpertsLayout;
 use crate::run::errors::JobError;
-use crate::run::evaluate::{Estimate, Precision};
+use crate::run::evaluate::Estimate;
 use crate::run::rows::{Schema, text_of};
 use crate::run::task::{Agent, Common, Evaluated, Kind, Run, Swept, Task, Unit, Weights};
 use crate::run::watch::Watch;
@@ -80,8 +80,8 @@ impl Task for MisacConfig {
         watch: &dyn Watch,
     ) -> Result<Vec<Evaluated>, JobError> {
         let Some(first) = units.first() else { return Ok(Vec::new()) };
-        if weights.is_some_and(|w| w.precision == Precision::F16) {
-            return Err(GpuError::NoF16("these networks are more than perceptrons").into());
+        if let Some(w) = weights {
+            w.precision.refuse("these networks are more than perceptrons")?;
         }
         let (config, task) = (first.config, first.config.task.spec());
         let replicas: Vec<MisacParams> = units.iter().map(|u| u.config.task.params([u.seed, 0])).collect();
@@ -217,7 +217,8 @@ fn runs(config: &MisacConfig) -> Vec<Run<MisacConfig>> {
         (own.reproduce.kinematic_gamma, own.reproduce.kinematic_gae_lambda) =
             (own.temporal.gamma, own.temporal.gae_lambda);
         let folder = PathBuf::from(agent.id).join(folder);
-        Run { agent, config: config.clone(), own, swept: snr_db.to_vec(), variant: variant.into(), folder }
+        let (swept, variant) = (snr_db.to_vec(), variant.into());
+        Run { agent, config: config.clone(), own, swept, variant, folder, precisions: Vec::new() }
     };
     let main = config.task.uncertainty == Uncertainty::Constant;
     let mut out: Vec<Run<MisacConfig>> = AGENTS

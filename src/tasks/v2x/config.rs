@@ -4,15 +4,18 @@ use crate::config::{
     ApgConfig, ConfigError, DdpgConfig, DqnConfig, EvaluateConfig, Layered, PpoConfig, Rule, SpikingConfig,
     TrainConfig, U32_MAX, dbm_to_w,
 };
+use crate::run::evaluate::Precision;
 use crate::run::task::Task;
 use crate::tasks::v2x::physics::{Beam, KMAX, Kinematics, MatrixBase, V2xParams, V2xSpec};
 use crate::through_serde;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// What a named experiment lays between scale and the user's own keys; the sizes it has at each scale stand below `scale`.
 const EXPERIMENTS: &[(&str, &str)] = &[
     ("spiking-ac", ""),
     ("rate-penalty", include_str!("../../../configs/experiment-rate-penalty.toml")),
+    ("front", include_str!("../../../configs/experiment-front.toml")),
     ("beams", include_str!("../../../configs/experiment-beams.toml")),
 ];
 
@@ -75,6 +78,12 @@ pub struct ExperimentConfig {
     /// Values of `task.beam`; empty for the one in `[task]`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub beams: Vec<Beam>,
+    /// Of an agent: what is set in each of its runs, `key=value` with blanks between; without it, there is one run, as configured.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub variants: BTreeMap<String, Vec<String>>,
+    /// Precisions in which dense agents are evaluated beside f32, with the same weights.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub precisions: Vec<Precision>,
 }
 
 impl ReproduceConfig {
@@ -101,7 +110,16 @@ impl ExperimentConfig {
             again.map_or(Ok(()), |(_, v)| Err(ConfigError::value(key, format!("{v:?} is listed twice"))))
         }
         twice("experiment.agents", &self.agents)?;
-        twice("experiment.beams", &self.beams)
+        twice("experiment.beams", &self.beams)?;
+        twice("experiment.precisions", &self.precisions)?;
+        for (agent, variants) in &self.variants {
+            let key = format!("experiment.variants.{agent}");
+            if !self.agents.contains(agent) {
+                return Err(ConfigError::value(&key, format!("'{agent}' is not in experiment.agents")));
+            }
+            twice(&key, variants)?;
+        }
+        Ok(())
     }
 }
 
@@ -170,7 +188,17 @@ impl Layered for V2xConfig {
 
     fn relations(&self) -> Result<(), ConfigError> {
         self.task.relations()?;
-        self.experiment.as_ref().map_or(Ok(()), ExperimentConfig::relations)
+        let Some(experiment) = &self.experiment else { return Ok(()) };
+        experiment.relations()?;
+        for (agent, variants) in &experiment.variants {
+            for variant in variants {
+                let of = |e: ConfigError| {
+                    ConfigError::value(&format!("experiment.variants.{agent}"), e.to_string())
+                };
+                self.varied(variant).and_then(|c| c.relations_for(agent)).map_err(of)?;
+            }
+        }
+        Ok(())
     }
 
     fn relations_for(&self, agent: &str) -> Result<(), ConfigError> {

@@ -5,6 +5,7 @@ use super::config::V2xConfig;
 use super::env::V2xEnv;
 use super::physics::{Beam, metric};
 use super::rows::{SCHEMA, labels};
+use crate::config::{ConfigError, Layered};
 use crate::env::Env;
 use crate::golden;
 use crate::kernels::Entry;
@@ -92,6 +93,7 @@ impl Task for V2xConfig {
         use super::report::{self, experiments};
         let paths = match experiment {
             "rate-penalty" => experiments::write_rate_penalty(out, rows, manifest),
+            "front" => experiments::write_front(out, rows, manifest),
             "beams" => experiments::write_beams(out, rows, manifest),
             _ => report::write(out, rows, manifest),
         }?;
@@ -109,7 +111,27 @@ impl Task for V2xConfig {
     }
 }
 
+impl Run<V2xConfig> {
+    /// With the keys of a variant, which a configuration that was checked has.
+    fn varied(&self, text: &str) -> Self {
+        let mut run = self.clone();
+        run.config = self.config.varied(text).expect("variants were checked with the configuration");
+        run.variant = text.into();
+        run.folder.push(text);
+        run
+    }
+}
+
 impl V2xConfig {
+    /// This configuration with what `variant` sets, and without an experiment.
+    ///
+    /// # Errors
+    /// As of `--set`.
+    pub fn varied(&self, variant: &str) -> Result<Self, ConfigError> {
+        let sets: Vec<String> = variant.split_whitespace().map(String::from).collect();
+        V2xConfig { experiment: None, ..self.clone() }.with(&sets)
+    }
+
     /// The environment of these replicas.
     pub fn typed_env(&self, units: &[Unit<Self>]) -> V2xEnv {
         let params = units.iter().map(|u| u.config.task.params([u.seed, 0])).collect();
@@ -136,16 +158,28 @@ fn runs(config: &V2xConfig) -> Vec<Run<V2xConfig>> {
                     };
                     beams = e.beams.iter().map(with).collect();
                 }
-                for run in beams {
+                let variants = e.variants.get(agent.id);
+                let varied = |run: Run<V2xConfig>| match variants {
+                    None => vec![run],
+                    Some(all) => all.iter().map(|text| run.varied(text)).collect(),
+                };
+                for mut run in beams.into_iter().flat_map(varied) {
                     let spikes = run.config.algorithm(agent, &[]).is_some_and(|a: Algorithm| a.spikes());
+                    if !spikes {
+                        run.precisions.clone_from(&e.precisions);
+                    }
                     if !spikes || e.rate_penalties.is_empty() {
                         out.push(run);
                         continue;
                     }
                     for p in &e.rate_penalties {
-                        let mut run = Run { variant: format!("rate_penalty={p}"), ..run.clone() };
+                        let penalty = format!("rate_penalty={p}");
+                        let mut run = Run {
+                            variant: format!("{} {penalty}", run.variant).trim_start().into(),
+                            ..run.clone()
+                        };
                         run.config.spiking.rate_penalty = *p;
-                        run.folder.push(&run.variant);
+                        run.folder.push(penalty);
                         out.push(run);
                     }
                 }

@@ -1,11 +1,14 @@
-//! Reports of the experiments that the paper lacks: what a penalty on firing rates costs and saves, and every parameterisation of the beams.
+//! Reports of the experiments that the paper lacks: what a penalty on firing rates costs and saves, spiking networks
+//! beside dense ones of many sizes, and every parameterisation of the beams.
 //!
 //! As in the report of the paper, each sentence is chosen, and each number filled in, from the rows.
 
 mod beams;
+mod front;
 mod rate_penalty;
 
 pub use beams::write_beams;
+pub use front::write_front;
 pub use rate_penalty::write_rate_penalty;
 
 use super::{PALETTE, rank};
