@@ -738,7 +738,7 @@ fn experiments_lie_between_the_scale_and_the_users_keys() {
     assert_ne!(dense[0].folder, dense[1].folder);
     for (bad, key) in [
         ("experiment.variants={ppo=['ppo.hidden=[4]']}", "experiment.variants.ppo"),
-        ("experiment.variants={apg=['ppo.hiden=[4]']}", "ppo.hiden"),
+        ("experiment.variants={apg=['ppo.hiden=[4]']}", "hiden"),
         ("experiment.variants={apg=['ppo.hidden=[0]']}", "ppo.hidden"),
         ("experiment.variants={apg=['ppo.envs=8', 'ppo.envs=8']}", "twice"),
         ("experiment.precisions=['int8', 'int8']", "twice"),

@@ -927,10 +927,10 @@ fn a_front_holds_each_network_against_the_cheapest_dense_one_that_is_as_good() {
     // 100 of 450 and of 150 nJ; the one at 45 nJ is not as good.
     let (f32, int8) = (line("cheapest dense network in f32"), line("cheapest dense network in int8"));
     assert!(
-        f32.starts_with("- With memory") && f32.contains("less than half") && f32.contains("0.22"),
+        f32.starts_with("- With memory") && f32.contains("less than half") && f32.contains("0.2222"),
         "{f32}"
     );
-    assert!(int8.contains("takes less than the cheapest") && int8.contains("0.67"), "{int8}");
+    assert!(int8.contains("takes less than the cheapest") && int8.contains("0.6667"), "{int8}");
     let front = line("With memory, 2 of 4 networks are surpassed by none");
     assert!(front.contains("1 of them spiking") && front.contains("ppo.hidden=[8]"), "{front}");
     assert!(!front.contains("[128,128]"), "{front}");
