@@ -5,7 +5,7 @@ use crate::env::Objective;
 use crate::kernels::kl_control::Limits;
 use crate::kernels::{adam, ppo_policy_loss, ppo_value_loss};
 use crate::nets::experts::Phase;
-use crate::nets::{Lif, Readout, lif};
+use crate::nets::{Hidden, Lif, Population, Readout, lif};
 use serde::{Deserialize, Serialize};
 
 /// Whose gradient norm is clipped.
@@ -203,6 +203,8 @@ impl PpoConfig {
 pub struct SpikingConfig {
     /// Widths of the hidden layers of actor and critic; none: those of `[ppo]`.
     pub hidden: Vec<usize>,
+    /// P, neurons that encode each observation, in front of the hidden layers ([`Population`]); 0: the first of these sees the numbers themselves.
+    pub population: usize,
     /// S, spike steps of one inference.
     pub steps: usize,
     /// λ, share of the current in the new potential.
@@ -246,8 +248,19 @@ impl SpikingConfig {
         }
     }
 
+    /// What the networks are made of.
+    pub fn neurons(&self) -> Hidden {
+        let lif = self.lif();
+        if self.population == 0 {
+            lif.into()
+        } else {
+            Hidden::Encoded(lif, Population::new(self.population, &lif))
+        }
+    }
+
     pub const RULES: &'static [Rule] = &[
         Rule::whole("hidden", 1.0, 4096.0).list(0, 8),
+        Rule::whole("population", 0.0, 64.0),
         Rule::whole("steps", 1.0, lif::MAX_STEPS as f64),
         Rule::decimal("lambda", 1e-6, 1.0),
         Rule::decimal("threshold", 1e-6, 1e6),

@@ -100,6 +100,10 @@ pub fn inference(
     ] {
         quantity(0, name, counts.per_inference(sum));
     }
+    if net.population.is_some() {
+        quantity(0, "population_fields", once.per_inference(once.fields()));
+        quantity(0, "population_fields_every_step", every.per_inference(every.fields()));
+    }
     quantity(0, EXECUTED, once.per_inference(activity.executed));
     for (name, value) in [
         ("parameters", once.parameters),

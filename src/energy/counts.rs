@@ -43,6 +43,8 @@ pub struct LayerCounts {
     pub active: Vec<u64>,
     /// Pairs of a non-zero input and a non-zero weight.
     pub effective: u64,
+    /// Currents of a [`Population`](crate::nets::Population), which are made without a matrix; 0 where there is one.
+    pub fields: u64,
     /// Membrane potentials written: all of the first step, later those that changed. Spiking hidden layers only.
     pub membrane_updates: u64,
     /// Neurons times spike steps behind this matrix, the integrating output layer included; 0 without spikes.
@@ -62,7 +64,24 @@ impl LayerCounts {
             spikes: false,
             presentations,
             effective: active.iter().zip(&weights).map(|(a, w)| a * w).sum(),
+            fields: 0,
             active,
+            membrane_updates: 0,
+            neuron_steps: 0,
+        }
+    }
+
+    /// Of neurons that encode the inputs, each of one.
+    fn encoder_of(layer: &Layer, presentations: u64, active: Vec<u64>) -> LayerCounts {
+        let (inputs, outputs) = (layer.inputs as u64, layer.outputs as u64);
+        LayerCounts {
+            inputs,
+            outputs,
+            spikes: false,
+            presentations,
+            active,
+            effective: 0,
+            fields: outputs * presentations,
             membrane_updates: 0,
             neuron_steps: 0,
         }
@@ -70,15 +89,15 @@ impl LayerCounts {
 
     /// Products without regard to zeros.
     pub fn dense(&self) -> u64 {
-        self.inputs * self.outputs * self.presentations
+        if self.fields > 0 { 0 } else { self.inputs * self.outputs * self.presentations }
     }
     /// Non-zero inputs over all presentations; spikes where the inputs are spikes.
     pub fn nonzero(&self) -> u64 {
         self.active.iter().sum()
     }
-    /// One per output and presentation.
+    /// One per output and presentation behind a matrix.
     pub fn bias_additions(&self) -> u64 {
-        self.outputs * self.presentations
+        if self.fields > 0 { 0 } else { self.outputs * self.presentations }
     }
 }
 
@@ -146,11 +165,16 @@ impl Counts {
                 _ => 1,
             };
             let active = seen.active.iter().map(|a| a * repeats).collect();
+            let presentations = wanted * repeats * activity.samples;
+            let counts = match net.population {
+                Some(_) if l == 0 => LayerCounts::encoder_of(layer, presentations, active),
+                _ => LayerCounts::dense_of(layer, params, presentations, active),
+            };
             layers.push(LayerCounts {
                 spikes,
                 membrane_updates: seen.membrane_updates,
                 neuron_steps: steps.map_or(0, |s| s * layer.outputs as u64 * activity.samples),
-                ..LayerCounts::dense_of(layer, params, wanted * repeats * activity.samples, active)
+                ..counts
             });
         }
         let parameters = net.params() as u64;
@@ -171,6 +195,10 @@ impl Counts {
     }
     pub fn effective_acs(&self) -> u64 {
         self.sum(|l| if l.spikes { l.effective } else { 0 })
+    }
+    /// Currents that are made without a matrix.
+    pub fn fields(&self) -> u64 {
+        self.sum(|l| l.fields)
     }
     pub fn membrane_updates(&self) -> u64 {
         self.sum(|l| l.membrane_updates)

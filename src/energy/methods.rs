@@ -4,7 +4,7 @@
 //! is that of Lemaire et al., arXiv 2210.13107, as SpikingJelly 2.0 runs it, which charges Horowitz' energy of a 64-bit access to 32 bits.
 
 use super::counts::{Counts, FirstLayer, LayerCounts};
-use crate::nets::{MlpLayout, Readout};
+use crate::nets::{MlpLayout, Readout, population};
 
 /// Energies of arithmetic in one number format.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -37,7 +37,8 @@ const SRAM: [(f64, f64); 4] = [(0.0, 0.0), (8192.0, 2.5), (32768.0, 5.0), (1_048
 /// Spikes that a queue between two layers holds (Lemaire's experiments).
 const QUEUE_WORDS: f64 = 1000.0;
 
-/// Section V-B of the paper: E_AC·S·Σ N_i·M_i·ς_i over the layers before the last + E_MAC·N_L·M_L; without spikes E_MAC·Σ N_i·M_i.
+/// Section V-B of the paper: E_AC·S·Σ N_i·M_i·ς_i over the layers before the last + E_MAC·N_L·M_L; without spikes E_MAC·Σ N_i·M_i. Currents that encode
+/// the inputs, which it does not know, are booked as E_MAC for each of their products, spikes or not.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PaperFormula {
     /// Of one inference.
@@ -50,18 +51,23 @@ pub struct PaperFormula {
 
 /// `rates` are ς_i, the firing rates of the neurons behind the layers before the last; they are not looked at without spikes.
 pub fn paper_formula(net: &MlpLayout, rates: &[f64], constants: &Constants) -> PaperFormula {
-    let products: Vec<f64> = net.layers.iter().map(|l| (l.inputs * l.outputs) as f64).collect();
+    let mut products: Vec<f64> = net.layers.iter().map(|l| (l.inputs * l.outputs) as f64).collect();
+    let mut encoding = 0.0;
+    if net.population.is_some() {
+        products[0] = 0.0;
+        encoding = (net.layers[0].outputs as u64 * population::MACS) as f64;
+    }
     let (last, hidden) = products.split_last().expect("a network has layers");
-    let dense_joules = PJ * constants.mac_pj() * products.iter().sum::<f64>();
+    let dense_joules = PJ * constants.mac_pj() * (products.iter().sum::<f64>() + encoding);
     let joules = match net.lif {
         None => dense_joules,
         Some(lif) => {
             assert_eq!(rates.len(), hidden.len(), "one firing rate per hidden layer");
             let spikes: f64 = hidden.iter().zip(rates).map(|(p, s)| p * s).sum();
-            PJ * (constants.add_pj * lif.steps as f64 * spikes + constants.mac_pj() * last)
+            PJ * (constants.add_pj * lif.steps as f64 * spikes + constants.mac_pj() * (last + encoding))
         }
     };
-    PaperFormula { joules, dense_joules, largest_ratio: 1.0 + hidden.iter().sum::<f64>() / last }
+    PaperFormula { joules, dense_joules, largest_ratio: 1.0 + hidden.iter().sum::<f64>() / (last + encoding) }
 }
 
 /// Joules of one inference from effective operations.
@@ -71,6 +77,8 @@ pub struct EffectiveOps {
     pub macs: f64,
     /// Effective ACs.
     pub acs: f64,
+    /// Every product and addition of the currents that encode the inputs.
+    pub fields: f64,
     /// One MAC and one comparison (an addition) per membrane update, the output's leaky integrator included; of one that takes the mean, one addition a
     /// step.
     pub neurons: f64,
@@ -80,7 +88,7 @@ pub struct EffectiveOps {
 
 impl EffectiveOps {
     pub fn joules(&self) -> f64 {
-        self.macs + self.acs + self.neurons + self.biases
+        self.macs + self.acs + self.fields + self.neurons + self.biases
     }
 }
 
@@ -97,6 +105,7 @@ pub fn effective_ops(counts: &Counts, constants: &Constants) -> EffectiveOps {
     EffectiveOps {
         macs: mac * of(counts.effective_macs()),
         acs: add * of(counts.effective_acs()),
+        fields: mac * of(counts.fields() * population::MACS),
         neurons: (mac + add) * of(counts.membrane_updates()) + integrate * of(readout),
         biases: add * of(counts.bias_additions()),
     }
@@ -174,14 +183,20 @@ pub fn memory_aware(counts: &Counts, batch: u64, format: &Format) -> MemoryAware
         let (inputs, outputs) = (l.inputs as f64, l.outputs as f64);
         let presented = l.presentations as f64 / n;
         let nonzero = l.nonzero() as f64 / n;
-        e.operations += add * outputs * presented;
+        let fields = l.fields as f64 / n;
+        if l.fields == 0 {
+            e.operations += add * outputs * presented;
+        }
         if l.spikes {
             e.operations += add * nonzero * outputs;
             e.addressing += add * nonzero * outputs;
             e.inout += nonzero * access_pj(QUEUE_WORDS);
             e.potentials += 2.0 * nonzero * outputs * access_pj(outputs);
         } else {
-            e.operations += mac * inputs * outputs * presented;
+            e.operations += match l.fields {
+                0 => mac * inputs * outputs * presented,
+                _ => mac * fields * population::MACS as f64,
+            };
             e.addressing += add * (inputs + outputs) * presented;
             e.inout += inputs * presented * access_pj(inputs);
             if counts.steps.is_none() {
@@ -190,12 +205,18 @@ pub fn memory_aware(counts: &Counts, batch: u64, format: &Format) -> MemoryAware
         }
         // Beside the columns a bias for each output, and what it is scaled by.
         let words = if format.scaled { 2.0 } else { 1.0 } * (WORD / format.bytes);
-        let reads =
-            column_reads(l, counts.samples, batch) * outputs + words * (outputs * presented / batch as f64);
+        let bias = words * (outputs * presented / batch as f64);
         if format.scaled {
             e.operations += (2.0 * FP32.multiply_pj * outputs + add * inputs) * presented;
         }
-        e.weights += reads * access_pj(inputs * outputs + outputs);
+        e.weights += match l.fields {
+            0 => {
+                let reads = column_reads(l, counts.samples, batch) * outputs + bias;
+                reads * access_pj(inputs * outputs + outputs)
+            }
+            // A sharpness and a centre.
+            _ => 2.0 * bias * access_pj(2.0 * outputs),
+        };
         if let (Some(steps), Some(next)) = (counts.steps, counts.layers.get(i + 1)) {
             let (neurons, spikes) = (l.neuron_steps as f64 / n, next.nonzero() as f64 / n);
             e.operations += mac * neurons + add * spikes;

@@ -3,7 +3,8 @@
 //! Counted per sample. A dense network multiplies W·x forward, Wᵀ·g backward in every layer but the first, and g·xᵀ; inputs and gradients that
 //! are zero (ReLU) are left out. A spiking network is unrolled over its S steps: Wᵀ·g is real-valued and is multiplied at every step, because
 //! the surrogate's slope is zero nowhere; the gradient of the output weights, and of every matrix behind spikes, accumulates over spikes; the
-//! first layer's input is constant, so that its gradient is one product with the sum over steps. An LSTM multiplies by 4H(I+H) weights forward and
+//! first layer's input is constant, so that its gradient is one product with the sum over steps; one that encodes the inputs (`nets::population`) has a
+//! current a neuron and sample, and two gradients. An LSTM multiplies by 4H(I+H) weights forward and
 //! 3H gates with the state (as NeuroBench counts an `LSTMCell`); backward by as many weights for their gradient, by the 4H·H recurrent ones for the
 //! state's, and 16 times a unit for the gates' (`kernels::lstm_backward`).
 
@@ -13,7 +14,7 @@ use crate::learn::off_policy::OffPolicySpec;
 use crate::learn::{Algorithm, ApgSpec, ExpertsSpec, PpoSpec};
 use crate::nets::experts::Decision;
 use crate::nets::lstm::LstmLayout;
-use crate::nets::{ActorCriticLayout, MlpLayout};
+use crate::nets::{ActorCriticLayout, MlpLayout, population};
 use std::ops::{Add, AddAssign, Mul};
 
 /// MACs of an optimiser step per parameter: the norm for clipping 1, first moment 2, second moment 3, the step 1; root and division as one.
@@ -255,6 +256,10 @@ pub fn forward(net: &MlpLayout, rates: &[f64]) -> Operations {
     for l in 0..net.layers.len() {
         let ((n, m), (before, _)) = (size(net, l), shares(rates, l));
         match net.lif {
+            Some(lif) if l == 0 && net.population.is_some() => {
+                o.macs += m * population::MACS as f64;
+                o.neurons += lif.steps as f64 * m;
+            }
             Some(lif) => {
                 let steps = lif.steps as f64;
                 o.macs += if l == 0 { n * m } else { 0.0 };
@@ -275,6 +280,10 @@ pub fn backward(net: &MlpLayout, rates: &[f64], weights: bool, input: bool) -> O
         let ((n, m), (before, behind)) = (size(net, l), shares(rates, l));
         let to_input = l > 0 || input;
         match net.lif {
+            Some(lif) if l == 0 && net.population.is_some() => {
+                o.macs += if weights { m * population::GRADIENT_MACS as f64 } else { 0.0 };
+                o.neurons += lif.steps as f64 * m;
+            }
             Some(lif) => {
                 let steps = lif.steps as f64;
                 // The gradient at the output has one value, scaled for each step; at hidden layers it differs from step to step.
@@ -322,7 +331,10 @@ impl Net {
     pub fn params(&self) -> usize {
         match self {
             // Not those between a head's weights and its biases, which are another's.
-            Net::Layers(net) => net.layers.iter().map(|l| (l.inputs + 1) * l.outputs).sum(),
+            Net::Layers(net) => {
+                let encoder = net.population.map_or(0, |_| 2 * net.layers[0].outputs);
+                encoder + net.dense_layers().iter().map(|l| (l.inputs + 1) * l.outputs).sum::<usize>()
+            }
             Net::Lstm(lstm) => lstm.params(),
             Net::Mix { .. } => 0,
         }

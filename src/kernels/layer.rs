@@ -1,9 +1,9 @@
 //! A layer of a network as its kernels see it: sizes, and where its parameters lie. Inputs and outputs lie at the starts of their buffers.
 
 use super::{dense_backward_input, dense_backward_weights, dense_forward};
-use super::{spike_backward_weights, spike_forward};
+use super::{population_backward, population_forward, spike_backward_weights, spike_forward};
 use crate::nets::mlp::Layer;
-use crate::nets::{Activation, Lif};
+use crate::nets::{Activation, Lif, Population};
 
 /// Sizes that all layers of a network share.
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +48,12 @@ impl spike_backward_weights::Spec {
     }
 }
 
+impl population_forward::Spec {
+    pub fn of(l: &Layer, of: Population, Rows { r, m, p }: Rows) -> Self {
+        Self { r, m, o: l.inputs, fields: of.fields, p, gain: of.gain }
+    }
+}
+
 impl dense_forward::Args {
     /// `m` rows of each replica.
     pub fn of(l: &Layer, m: usize) -> Self {
@@ -78,6 +84,20 @@ impl spike_forward::Args {
 
 impl spike_backward_weights::Args {
     /// `m` samples of each replica.
+    pub fn of(l: &Layer, m: usize) -> Self {
+        Self { m, w_off: l.w_off, b_off: l.b_off }
+    }
+}
+
+impl population_forward::Args {
+    /// `m` rows of each replica.
+    pub fn of(l: &Layer, m: usize) -> Self {
+        Self { m, w_off: l.w_off, b_off: l.b_off, x_off: 0 }
+    }
+}
+
+impl population_backward::Args {
+    /// `m` rows of each replica.
     pub fn of(l: &Layer, m: usize) -> Self {
         Self { m, w_off: l.w_off, b_off: l.b_off }
     }

@@ -211,6 +211,8 @@ pub mod normal_fill;
 pub mod obs_mask;
 pub mod philox_fill;
 pub mod polyak;
+pub mod population_backward;
+pub mod population_forward;
 pub mod ppo_policy_loss;
 pub mod ppo_value_loss;
 mod registry;
@@ -317,6 +319,7 @@ pub const REGISTRY: &[Entry] = &[
         },
         needs: wgpu::Features::SHADER_F16,
     },
+    entry!(population_forward, population_forward::DEFAULT),
     entry!(lif_forward, NEURONS, check |gpu| {
         let mut rows = named("constant currents", lif_forward::check(gpu, &NEURONS, 1)?);
         for readout in [Readout::Last, Readout::Mean] {
@@ -358,6 +361,7 @@ pub const REGISTRY: &[Entry] = &[
         }
         Ok(rows)
     }),
+    entry!(population_backward, population_backward::DEFAULT),
     entry!(spike_backward_weights, SPIKES_BACK, wg tile::Tile::choose(SPIKES_BACK.o, SPIKES_BACK.i).threads()),
     entry!(lstm_backward, lstm_backward::DEFAULT),
     entry!(expert_mix_backward, expert_mix_backward::DEFAULT),

@@ -10,7 +10,7 @@
 use super::LearnerState;
 use crate::config::{ApgConfig, SpikingConfig};
 use crate::env::Env;
-use crate::nets::{Activation, Head, Hidden, MlpLayout, Policy, Tensor};
+use crate::nets::{Activation, Head, MlpLayout, Policy, Tensor};
 use std::f64::consts::SQRT_2;
 use std::sync::Arc;
 
@@ -54,7 +54,7 @@ impl ApgSpec {
     /// O → A before the squashing.
     pub fn net(&self) -> MlpLayout {
         let neurons = match &self.spiking {
-            Some(s) => Hidden::Lif(s.lif()),
+            Some(s) => s.neurons(),
             None => Activation::Tanh.into(),
         };
         let sizes = self.env.sizes();

@@ -45,7 +45,7 @@ use crate::gpu::{Buf, Fill, Gpu, GpuError};
 use crate::kernels::adam::Clamp;
 use crate::kernels::kl_control::Pace;
 use crate::kernels::metrics_reduce;
-use crate::nets::{Activation, ActorCriticLayout, Head, Hidden, Policy, Tensor};
+use crate::nets::{Activation, ActorCriticLayout, Head, Policy, Tensor};
 use std::sync::{Arc, Mutex};
 
 /// Slices of a minibatch whose weight gradients are summed apart on a GPU, so that the sums fill it.
@@ -276,7 +276,7 @@ impl PpoSpec {
     }
     pub fn layout(&self) -> ActorCriticLayout {
         let neurons = match &self.spiking {
-            Some(s) => Hidden::Lif(s.lif()),
+            Some(s) => s.neurons(),
             None => Activation::Tanh.into(),
         };
         let sizes = self.env.sizes();

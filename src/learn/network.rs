@@ -1,6 +1,7 @@
 //! Networks out of the dense and the spiking kernels: layer behind layer, bound on the GPU as training records them, and through the CPU twins.
 //!
-//! A spiking network ([`MlpLayout::lif`]) sees the same input at every spike step, so its first currents are one dense layer. Its output is a
+//! A spiking network ([`MlpLayout::lif`]) sees the same input at every spike step, so its first currents are one dense layer, or those of the neurons
+//! that encode the input ([`MlpLayout::population`]). Its output is a
 //! leaky integrator without threshold, read after the last step: linear in the spikes, it is one dense layer on their trace
 //! Σ_t λ(1−λ)^(S−1−t) s(t), whose bias has the factor 1−(1−λ)^S.
 
@@ -10,8 +11,8 @@ pub use crate::kernels::layer::Rows;
 use crate::kernels::lif_backward::{self, Upstream};
 use crate::kernels::lif_forward::{self, Current};
 use crate::kernels::{
-    dense_backward_input, dense_backward_weights, dense_forward, grad_reduce, spike_backward_weights,
-    spike_forward,
+    dense_backward_input, dense_backward_weights, dense_forward, grad_reduce, population_backward,
+    population_forward, spike_backward_weights, spike_forward,
 };
 use crate::nets::mlp::Layer;
 use crate::nets::{Activation, Lif, MlpLayout};
@@ -63,7 +64,7 @@ fn split(net: &MlpLayout) -> (&[Layer], &Layer) {
 
 /// A network's forward pass from one input buffer through its own activations.
 pub struct Forward {
-    /// All layers; of a spiking network the first and the last.
+    /// All layers; of a spiking network the first, if it does not encode, and the last.
     layers: Vec<dense_forward::DenseForwardBound>,
     neurons: Option<Neurons>,
     layout: MlpLayout,
@@ -71,6 +72,7 @@ pub struct Forward {
 
 /// What lies between the first and the last layer of a spiking network.
 struct Neurons {
+    encoder: Option<population_forward::PopulationForwardBound>,
     first: lif_forward::LifForwardBound,
     above: Vec<spike_forward::SpikeForwardBound>,
 }
@@ -118,7 +120,17 @@ impl Forward {
             Some(lif) => {
                 let spikes = spikes.expect("a spiking network has spikes");
                 let (hidden, last) = split(net);
-                layers.push(dense(&hidden[0], 1.0, x, &spikes.current)?);
+                let encoder = match net.population {
+                    Some(of) => {
+                        let spec = population_forward::Spec::of(&hidden[0], of, rows);
+                        let kernel = population_forward::PopulationForward::new(gpu, &spec)?;
+                        Some(kernel.bind(gpu, params, x, &spikes.current))
+                    }
+                    None => {
+                        layers.push(dense(&hidden[0], 1.0, x, &spikes.current)?);
+                        None
+                    }
+                };
                 layers.push(dense(last, lif.readout_total(), &spikes.trace, acts[0])?);
                 // Only the last hidden layer is read out.
                 let trace = |n: usize| (n + 1 == hidden.len()).then_some(&spikes.trace);
@@ -151,7 +163,7 @@ impl Forward {
                         trace(n),
                     )?);
                 }
-                neurons = Some(Neurons { first, above });
+                neurons = Some(Neurons { encoder, first, above });
             }
         }
         Ok(Forward { layers, neurons, layout: net.clone() })
@@ -169,12 +181,20 @@ impl Forward {
             self.layers.iter().enumerate().for_each(|(n, bound)| bound.record(pass, &args(n)));
             return;
         };
-        self.layers[0].record(pass, &args(0));
+        match &neurons.encoder {
+            Some(encoder) => {
+                encoder.record(
+                    pass,
+                    &population_forward::Args { x_off, ..population_forward::Args::of(&layers[0], m) },
+                );
+            }
+            None => self.layers[0].record(pass, &args(0)),
+        }
         neurons.first.record(pass, m);
         for (bound, l) in neurons.above.iter().zip(&layers[1..]) {
             bound.record(pass, &spike_forward::Args::of(l, m));
         }
-        self.layers[1].record(pass, &args(last));
+        self.layers[self.layers.len() - 1].record(pass, &args(last));
     }
 }
 
@@ -227,7 +247,7 @@ impl ForwardF16 {
 
 /// A network's backward pass: weight gradients into partial sums, for `grad_reduce` to add.
 pub struct Backward {
-    /// All layers; of a spiking network the first and the last.
+    /// All layers; of a spiking network the first, if it does not encode, and the last.
     weights: Vec<dense_backward_weights::DenseBackwardWeightsBound>,
     inputs: Vec<Option<dense_backward_input::DenseBackwardInputBound>>,
     neurons: Option<NeuronsBack>,
@@ -236,6 +256,7 @@ pub struct Backward {
 
 /// What lies between the first and the last layer of a spiking network.
 struct NeuronsBack {
+    encoder: Option<population_backward::PopulationBackwardBound>,
     /// By the currents of each hidden layer.
     neurons: Vec<lif_backward::LifBackwardBound>,
     /// Of the hidden layers above the first: by their weights, and by the spikes of the layer below.
@@ -279,7 +300,8 @@ impl Backward {
     }
 
     /// Of a spiking network, behind a forward pass that kept its potentials in `spikes`. `dy` is the gradient by the output; the loss has
-    /// `rate_penalty` times the mean firing rate of all hidden neurons in it.
+    /// `rate_penalty` times the mean firing rate of all hidden neurons in it. Neurons that encode the inputs pass nothing on to `dx`, which no learner
+    /// asks them for.
     #[expect(clippy::too_many_arguments, reason = "a network with its input, activations and gradients")]
     pub fn spiking(
         gpu: &Gpu,
@@ -295,6 +317,10 @@ impl Backward {
         rate_penalty: f64,
     ) -> Result<Self, GpuError> {
         let lif = net.lif.expect("a spiking network");
+        assert!(
+            net.population.is_none() || dx.is_none(),
+            "neurons that encode pass no gradient to their inputs"
+        );
         let Rows { r, m, .. } = rows;
         let (hidden, last) = split(net);
         let zero = |label: &str, shape: &[usize]| gpu.alloc::<f32>(label, shape, Fill::Zero);
@@ -321,14 +347,24 @@ impl Backward {
             let kernel = dense_backward_input::DenseBackwardInput::new(gpu, &spec)?;
             Ok::<_, GpuError>(kernel.bind(gpu, params, dy, dy, dx))
         };
-        let weights = vec![
-            dense_weights(&hidden[0], 1.0, &d_current[0], x)?,
-            dense_weights(last, lif.readout_total(), dy, &spikes.trace)?,
-        ];
-        let inputs = vec![
-            dx.map(|dx| dense_input(&hidden[0], m, &d_current[0], dx)).transpose()?,
-            Some(dense_input(last, m, dy, &d_trace)?),
-        ];
+        let (mut weights, mut inputs) = (Vec::new(), Vec::new());
+        let encoder = match net.population {
+            Some(of) => {
+                let of = population_forward::Spec::of(&hidden[0], of, rows);
+                let kernel = population_backward::PopulationBackward::new(
+                    gpu,
+                    &population_backward::Spec { of, slices },
+                )?;
+                Some(kernel.bind(gpu, params, x, &spikes.current, &d_current[0], partials))
+            }
+            None => {
+                weights.push(dense_weights(&hidden[0], 1.0, &d_current[0], x)?);
+                inputs.push(dx.map(|dx| dense_input(&hidden[0], m, &d_current[0], dx)).transpose()?);
+                None
+            }
+        };
+        weights.push(dense_weights(last, lif.readout_total(), dy, &spikes.trace)?);
+        inputs.push(Some(dense_input(last, m, dy, &d_trace)?));
         let (mut neurons, mut between, mut by_spikes) = (Vec::new(), Vec::new(), Vec::new());
         for (n, l) in hidden.iter().enumerate() {
             let d_spikes = match hidden.get(n + 1) {
@@ -352,7 +388,7 @@ impl Backward {
                 by_spikes.push(dense_input(above, m * lif.steps, &d_current[n + 1], d_spikes)?);
             }
         }
-        let neurons = NeuronsBack { neurons, weights: between, spikes: by_spikes, rate_penalty };
+        let neurons = NeuronsBack { encoder, neurons, weights: between, spikes: by_spikes, rate_penalty };
         Ok(Backward { weights, inputs, neurons: Some(neurons), layout: net.clone() })
     }
 
@@ -366,7 +402,7 @@ impl Backward {
         let lif = self.layout.lif.expect("a spiking network");
         let (hidden, _) = split(&self.layout);
         let penalty = spike_penalty(&self.layout, back.rate_penalty, m) as f32;
-        self.dense(pass, 1, hidden.len(), m);
+        self.dense(pass, self.weights.len() - 1, hidden.len(), m);
         for n in (0..hidden.len()).rev() {
             back.neurons[n].record(pass, m, penalty);
             if n > 0 {
@@ -375,7 +411,10 @@ impl Backward {
                 back.spikes[n - 1].record(pass, &dense_backward_input::Args::of(&hidden[n], rows));
             }
         }
-        self.dense(pass, 0, 0, m);
+        match &back.encoder {
+            Some(encoder) => encoder.record(pass, &population_backward::Args::of(&hidden[0], m)),
+            None => self.dense(pass, 0, 0, m),
+        }
     }
 
     /// The `k`-th dense layer of this pass, which is layer `n` of the network.
@@ -420,7 +459,7 @@ pub struct Pass<F> {
     pub h: Vec<Vec<F>>,
     /// `[R, P]`; NaN where the parameters are not the network's.
     pub grads: Vec<F>,
-    /// Gradient by the input `[R, M, I]`.
+    /// Gradient by the input `[R, M, I]`; empty where neurons encode it.
     pub dx: Vec<F>,
 }
 
@@ -460,7 +499,15 @@ fn spiking_forward_cpu<F: Real<Elem = F, Mask = bool>>(
 ) -> (Vec<Vec<F>>, SpikesCpu<F>) {
     let (hidden, last) = split(net);
     let rows = Rows { r, m, p: params.len() / r };
-    let current = dense_cpu(&hidden[0], (r, m), 1.0, params, x);
+    let current = match net.population {
+        Some(of) => {
+            let (l, mut current) = (&hidden[0], nan(r * m * hidden[0].outputs));
+            let (spec, at) = (population_forward::Spec::of(l, of, rows), population_forward::Args::of(l, m));
+            population_forward::population_forward_cpu(&spec, &at, params, x, &mut current);
+            current
+        }
+        None => dense_cpu(&hidden[0], (r, m), 1.0, params, x),
+    };
     let (mut h, mut words) = (vec![x.to_vec()], Vec::<Vec<u32>>::new());
     let mut trace = Vec::new();
     for (n, l) in hidden.iter().enumerate() {
@@ -576,7 +623,26 @@ pub fn penalised_backward_cpu<F: Real<Elem = F, Mask = bool>>(
                     upstream = dense_input_cpu(l, rows, act, params, &[], &d_current);
                 }
             }
-            let dx = dense_back(&hidden[0], act, 1.0, x, &d_current, &mut partials);
+            let dx = match net.population {
+                Some(of) => {
+                    let l = &hidden[0];
+                    let of = population_forward::Spec::of(l, of, Rows { r, m, p });
+                    let spec = population_backward::Spec { of, slices: CPU_SLICES };
+                    let at = population_backward::Args::of(l, m);
+                    let (current, d) = (&spikes.current, &d_current);
+                    population_backward::population_backward_cpu(
+                        &spec,
+                        &at,
+                        params,
+                        x,
+                        current,
+                        d,
+                        &mut partials,
+                    );
+                    Vec::new()
+                }
+                None => dense_back(&hidden[0], act, 1.0, x, &d_current, &mut partials),
+            };
             (h, dx)
         }
     };

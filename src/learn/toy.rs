@@ -37,6 +37,7 @@ impl Toy {
     pub fn spiking(rate_penalty: f64) -> SpikingConfig {
         SpikingConfig {
             hidden: Vec::new(),
+            population: 0,
             steps: 6,
             lambda: 0.5,
             threshold: 1.0,

@@ -113,9 +113,10 @@ impl Activations {
                 let steps = layout.lif.expect("a spiking network has neurons").steps;
                 let mut layers = vec![first(a.first_updates())];
                 layers.extend(a.activity(rows, steps));
-                // The first matrix is multiplied once, the last one by the weighted spikes; between them only groups of neurons are added.
-                let ends = [&layout.layers[0], &layout.layers[layout.layers.len() - 1]];
-                executed += ends.into_iter().map(products).sum::<u64>() + a.group_additions();
+                // The first matrix, if there is one, is multiplied once, the last one by the weighted spikes; between them only groups of neurons are added.
+                let first = if layout.population.is_some() { 0 } else { products(&layout.layers[0]) };
+                let last = layout.layers.last().map_or(0, products);
+                executed += first + last + a.group_additions();
                 layers
             }
         };

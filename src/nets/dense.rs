@@ -25,7 +25,7 @@ pub struct Packed {
 pub(super) struct PackedLayer {
     /// Wᵀ `[in, leading(out)]`, for the forward pass.
     pub wt: Aligned,
-    /// W `[out, leading(in)]`, for the input gradient.
+    /// W `[out, leading(in)]`, for the input gradient. Of a [`Population`](super::Population) this is `[leading(out)]`, and Wᵀ is empty.
     pub w: Aligned,
     /// `[leading(out)]`
     pub bias: Aligned,
@@ -33,29 +33,35 @@ pub(super) struct PackedLayer {
 
 impl Packed {
     pub fn new(layout: &MlpLayout) -> Self {
-        let layers = layout
-            .layers
-            .iter()
-            .map(|l| PackedLayer {
-                wt: Aligned::zeros(l.inputs * leading(l.outputs)),
-                w: Aligned::zeros(l.outputs * leading(l.inputs)),
-                bias: Aligned::zeros(leading(l.outputs)),
-            })
-            .collect();
-        Packed { layout: layout.clone(), layers }
+        let encoder = layout.layers.iter().take(layout.layers.len() - layout.dense_layers().len());
+        let encoder = encoder.map(|l| PackedLayer {
+            wt: Aligned::zeros(0),
+            w: Aligned::zeros(leading(l.outputs)),
+            bias: Aligned::zeros(leading(l.outputs)),
+        });
+        let dense = layout.dense_layers().iter().map(|l| PackedLayer {
+            wt: Aligned::zeros(l.inputs * leading(l.outputs)),
+            w: Aligned::zeros(l.outputs * leading(l.inputs)),
+            bias: Aligned::zeros(leading(l.outputs)),
+        });
+        Packed { layout: layout.clone(), layers: encoder.chain(dense).collect() }
     }
 
     /// Takes the weights from the replica's flat vector.
     pub fn pack(&mut self, params: &[f32]) {
-        for (l, p) in self.layout.layers.iter().zip(&mut self.layers) {
+        for (n, (l, p)) in self.layout.layers.iter().zip(&mut self.layers).enumerate() {
             let (ldi, ldo) = (leading(l.inputs), leading(l.outputs));
+            p.bias[..l.outputs].copy_from_slice(&params[l.b_off..l.b_off + l.outputs]);
+            if n == 0 && self.layout.population.is_some() {
+                p.w[..l.outputs].copy_from_slice(&params[l.w_off..l.b_off]);
+                continue;
+            }
             for (o, row) in params[l.w_off..l.b_off].chunks_exact(l.inputs).enumerate() {
                 p.w[o * ldi..o * ldi + l.inputs].copy_from_slice(row);
                 for (i, x) in row.iter().enumerate() {
                     p.wt[i * ldo + o] = *x;
                 }
             }
-            p.bias[..l.outputs].copy_from_slice(&params[l.b_off..l.b_off + l.outputs]);
         }
     }
 

@@ -458,7 +458,7 @@ pub(crate) mod definition {
     pub fn define(layout: &ExpertsLayout, p: &[f64], x: &[f64], h: &mut [f64], c: &mut [f64]) -> Vec<f64> {
         match &layout.decision {
             Decision::Isolated { lstm, head, phases } => {
-                let as_net = |l| MlpLayout { layers: vec![l], lif: None, offset: 0 };
+                let as_net = |l| MlpLayout { layers: vec![l], lif: None, population: None, offset: 0 };
                 let (a, b) = (dense(&as_net(lstm.input), p, x), dense(&as_net(lstm.recurrent), p, h));
                 let (n, sigmoid) = (c.len(), |x: f64| 1.0 / (1.0 + (-x).exp()));
                 for j in 0..n {

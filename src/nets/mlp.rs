@@ -1,6 +1,6 @@
 //! Multilayer perceptrons: y = W_L act(… act(W_1 x + b_1) …) + b_L, no activation on the output.
 
-use super::{Activation, Lif, Tensor, orthogonal};
+use super::{Activation, Lif, Population, Tensor, orthogonal};
 use crate::num::philox::{PhiloxRng, Stream};
 
 /// One dense layer: sizes, what follows it, and where it lies in the flat vector.
@@ -22,31 +22,41 @@ pub enum Hidden {
     Dense(Activation),
     /// Leaky integrate-and-fire neurons; the output layer integrates without firing.
     Lif(Lif),
+    /// The same behind a layer of neurons that encode the inputs.
+    Encoded(Lif, Population),
 }
 
-/// A fully connected network in the flat parameter vector: `fc1.weight, fc1.bias, fc2.weight, …`, without gaps.
+/// A fully connected network in the flat parameter vector: `fc1.weight, fc1.bias, fc2.weight, …`, without gaps. With a [`Population`], sharpnesses
+/// `[I, P]` and centres `[I, P]` of its fields stand before them: the weight, a number for each neuron, and the bias of the first layer, I → I·P.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MlpLayout {
     /// In a spiking network no layer has an activation of its own.
     pub layers: Vec<Layer>,
     /// Neurons behind the hidden layers of a spiking network; `None` for a perceptron.
     pub lif: Option<Lif>,
+    /// What the first layer is if it encodes the inputs; its neurons count among the hidden ones.
+    pub population: Option<Population>,
     /// First element inside the replica's flat vector.
     pub offset: usize,
 }
 
 impl MlpLayout {
     /// `sizes` = inputs, hidden widths, outputs, such as `[12, 128, 128, 6]`; `hidden` follows every layer but the last. Starts at
-    /// `offset` of the flat vector.
+    /// `offset` of the flat vector. A [`Population`] is a further layer, behind the inputs.
     pub fn new(sizes: &[usize], hidden: impl Into<Hidden>, offset: usize) -> Self {
-        let (act, lif) = match hidden.into() {
-            Hidden::Dense(act) => (act, None),
-            Hidden::Lif(lif) => (Activation::None, Some(lif)),
+        let (act, lif, population) = match hidden.into() {
+            Hidden::Dense(act) => (act, None, None),
+            Hidden::Lif(lif) => (Activation::None, Some(lif), None),
+            Hidden::Encoded(lif, population) => (Activation::None, Some(lif), Some(population)),
         };
         assert!(
             sizes.len() >= 2 && sizes.iter().all(|&n| n > 0),
             "an MLP needs inputs and outputs, not {sizes:?}"
         );
+        let mut sizes = sizes.to_vec();
+        if let Some(population) = population {
+            sizes.insert(1, sizes[0] * population.fields);
+        }
         let mut next = offset;
         let last = sizes.len() - 2;
         let layers = sizes
@@ -55,12 +65,13 @@ impl MlpLayout {
             .map(|(l, pair)| {
                 let (inputs, outputs) = (pair[0], pair[1]);
                 let w_off = next;
-                let b_off = w_off + inputs * outputs;
+                let encodes = l == 0 && population.is_some();
+                let b_off = w_off + if encodes { outputs } else { inputs * outputs };
                 next = b_off + outputs;
                 Layer { inputs, outputs, act: if l == last { Activation::None } else { act }, w_off, b_off }
             })
             .collect();
-        MlpLayout { layers, lif, offset }
+        MlpLayout { layers, lif, population, offset }
     }
 
     pub fn inputs(&self) -> usize {
@@ -86,18 +97,34 @@ impl MlpLayout {
     pub fn at(&self, offset: usize) -> Self {
         let place = |x: usize| x - self.offset + offset;
         let layer = |l: &Layer| Layer { w_off: place(l.w_off), b_off: place(l.b_off), ..*l };
-        MlpLayout { layers: self.layers.iter().map(layer).collect(), lif: self.lif, offset }
+        MlpLayout { layers: self.layers.iter().map(layer).collect(), offset, ..*self }
     }
 
-    /// Multiply–accumulates of one forward pass of one sample, biases not counted (NeuroBench's `dense` synaptic operations).
+    /// Layers that are not the [`Population`]'s, the output layer among them.
+    pub fn dense_layers(&self) -> &[Layer] {
+        &self.layers[usize::from(self.population.is_some())..]
+    }
+
+    /// Multiply–accumulates of one forward pass of one sample, biases not counted (NeuroBench's `dense` synaptic operations). A [`Population`] has no
+    /// synapses.
     pub fn dense_macs(&self) -> usize {
-        self.layers.iter().map(|l| l.inputs * l.outputs).sum()
+        self.dense_layers().iter().map(|l| l.inputs * l.outputs).sum()
     }
 
-    /// `{prefix}fc1.weight`, `{prefix}fc1.bias`, … in the order of the flat vector.
+    /// `{prefix}fc1.weight`, `{prefix}fc1.bias`, … in the order of the flat vector; before them `{prefix}population.sharpness` and
+    /// `{prefix}population.centre` if there are any.
     pub fn tensors(&self, prefix: &str) -> Vec<Tensor> {
         let mut out = Vec::with_capacity(2 * self.layers.len());
-        for (l, layer) in self.layers.iter().enumerate() {
+        if let Some(Population { fields, .. }) = self.population {
+            let Layer { inputs, w_off, b_off, .. } = self.layers[0];
+            let tensor = |kind: &str, offset| Tensor {
+                name: format!("{prefix}population.{kind}"),
+                shape: vec![inputs, fields],
+                offset,
+            };
+            out.extend([tensor("sharpness", w_off), tensor("centre", b_off)]);
+        }
+        for (l, layer) in self.dense_layers().iter().enumerate() {
             let name = |kind: &str| format!("{prefix}fc{}.{kind}", l + 1);
             out.push(Tensor {
                 name: name("weight"),
@@ -111,7 +138,7 @@ impl MlpLayout {
 
     /// Writes initial values into `params`, the flat vector of one replica: orthogonal weights with gain `hidden_gain`, `last_gain` in the
     /// last layer; zero biases. Deterministic in (seed, replica id, index of the tensor), so a replica starts the same in any batch.
-    /// `first_tensor` is the index of `fc1.weight` among the tensors of the whole flat vector.
+    /// `first_tensor` is the index of the network's first tensor among those of the whole flat vector.
     pub fn init(
         &self,
         key: [u32; 2],
@@ -121,6 +148,12 @@ impl MlpLayout {
         params: &mut [f32],
     ) {
         for (l, layer) in self.layers.iter().enumerate() {
+            if let (0, Some(population)) = (l, self.population) {
+                let (sharpness, centre) =
+                    params[layer.w_off..][..2 * layer.outputs].split_at_mut(layer.outputs);
+                population.init(sharpness, centre);
+                continue;
+            }
             let gain = if l + 1 == self.layers.len() { last_gain } else { hidden_gain };
             let mut rng = PhiloxRng::new(key, Stream::Init, 0, (first_tensor + 2 * l) as u32);
             let w = orthogonal(layer.outputs, layer.inputs, gain, &mut rng);

@@ -12,6 +12,7 @@ pub mod lif;
 pub mod lstm;
 pub mod lstm_cpu;
 pub mod mlp;
+pub mod population;
 pub mod product;
 pub mod spiking;
 
@@ -19,6 +20,7 @@ pub use activity::{Activity, LayerActivity};
 pub use codebook::Codebook;
 pub use lif::{Lif, Readout};
 pub use mlp::{ActorCriticLayout, Hidden, MlpLayout};
+pub use population::Population;
 
 use crate::num::philox::PhiloxRng;
 use crate::num::real::Real;

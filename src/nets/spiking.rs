@@ -2,8 +2,8 @@
 //! layers.
 //!
 //! What makes it fast:
-//! * The input is the same in every spike step, so i₁ = W₁x + b₁ is one product; the potentials of the first layer are computed from it
-//!   again in the backward pass and never stored.
+//! * The input is the same in every spike step, so i₁ = W₁x + b₁ is one product, or one Gaussian a neuron ([`Population`]); the potentials of the first
+//!   layer are computed from it again in the backward pass and never stored.
 //! * Behind a hidden layer, the neurons of a sample that fired in the same steps are a group: their weight rows are added once, and the
 //!   sum then goes to every step of the group (under a constant current there are at most S groups). Silent neurons cost nothing. The
 //!   weight gradient is the transpose: the current gradients of a group's steps are added once, then go to the rows of its neurons.
@@ -21,7 +21,7 @@
 
 use super::dense::{Aligned, PAD, Packed, RowMajor, Strided, as_is, layer_sums, leading, product, row_sums};
 use super::lif::MAX_STEPS;
-use super::{LayerActivity, Lif, MlpLayout};
+use super::{LayerActivity, Lif, MlpLayout, Population, population};
 use crate::num::real::{F32Lanes, LaneKernel, run_lanes};
 
 /// Rows that go through the layers together; times any number of steps a multiple of the 12 rows of a tile of [`product`].
@@ -385,6 +385,46 @@ impl Fire<'_> {
     }
 }
 
+/// `x` of each neuron that encodes it: every input of a row as often as it has `fields`.
+fn spread(x: impl Iterator<Item = f32>, fields: usize, to: &mut [f32]) {
+    to.chunks_exact_mut(fields).zip(x).for_each(|(to, x)| to.fill(x));
+}
+
+/// Currents of the neurons that encode rows of x, into `i` `[rows, ld]`.
+#[inline(always)]
+fn encode<V: F32Lanes>(net: &Packed, of: Population, x: Strided, i: &mut [f32]) {
+    let (l, sharpness, centre) = (&net.layout.layers[0], &net.layers[0].w, &net.layers[0].bias);
+    let gain = V::splat(of.gain);
+    for (m, i) in i.chunks_exact_mut(leading(l.outputs)).enumerate() {
+        spread((0..l.inputs).map(|k| x.data[m * x.row + k * x.col]), of.fields, &mut i[..l.outputs]);
+        for j in (0..l.outputs).step_by(V::LANES) {
+            let [x, sharpness, centre] = [&i[j..], &sharpness[j..], &centre[j..]].map(V::load);
+            population::current(gain, sharpness, centre, x).store(&mut i[j..]);
+        }
+        // What fills the last vector must stay silent.
+        i[l.outputs..].fill(0.0);
+    }
+}
+
+/// Adds the gradients by sharpness and centre of a row: `x` of each neuron, its current i and the gradient d by it, all as long as whole vectors.
+#[inline(always)]
+fn encode_back<V: F32Lanes>(
+    net: &Packed,
+    [x, i, d]: [&[f32]; 3],
+    by_sharpness: &mut [f32],
+    by_centre: &mut [f32],
+) {
+    let (sharpness, centre) = (&net.layers[0].w, &net.layers[0].bias);
+    for j in (0..net.layout.layers[0].outputs).step_by(V::LANES) {
+        let [x, i, d, sharpness, centre] =
+            [&x[j..], &i[j..], &d[j..], &sharpness[j..], &centre[j..]].map(V::load);
+        let off = x - centre;
+        let by_z = sharpness * off * i * d;
+        (V::load(&by_sharpness[j..]) - by_z * off).store(&mut by_sharpness[j..]);
+        (V::load(&by_centre[j..]) + by_z * sharpness).store(&mut by_centre[j..]);
+    }
+}
+
 /// Currents i(t) = W s(t) + b of the rows `lo..` whose spikes the groups are, into `i` `[rows, S, ld]`.
 #[inline(always)]
 fn currents<V: F32Lanes>(
@@ -534,15 +574,19 @@ impl LaneKernel for Forward<'_> {
             let n = TILE.min(rows - lo);
             let ld0 = leading(layers[0].outputs);
             let bias = &net.layers[0].bias;
-            product::<V, 2>(
-                [n, layers[0].outputs.next_multiple_of(PAD), layers[0].inputs],
-                Strided { data: &x.data[lo * x.row..], ..x },
-                RowMajor { data: &net.layers[0].wt, ld: ld0 },
-                (&mut current[lo * ld0..], ld0),
-                false,
-                #[inline(always)]
-                |z, _, j| z + V::load(&bias[j..]),
-            );
+            let (tile, first) = (Strided { data: &x.data[lo * x.row..], ..x }, &mut current[lo * ld0..]);
+            match net.layout.population {
+                Some(of) => encode::<V>(net, of, tile, &mut first[..n * ld0]),
+                None => product::<V, 2>(
+                    [n, layers[0].outputs.next_multiple_of(PAD), layers[0].inputs],
+                    tile,
+                    RowMajor { data: &net.layers[0].wt, ld: ld0 },
+                    (first, ld0),
+                    false,
+                    #[inline(always)]
+                    |z, _, j| z + V::load(&bias[j..]),
+                ),
+            }
             for i in 0..hidden {
                 let (before, here) = states.split_at_mut(i);
                 let state = &mut here[0];
@@ -612,7 +656,7 @@ pub fn forward(net: &Packed, lif: &Lif, rows: usize, x: Strided, acts: &mut Acti
 
 /// Gradient sums of one network in padded layout, and the space its backward pass needs.
 pub struct Gradient {
-    /// dW `[out, leading(in)]` of the first and the last layer, dWᵀ `[in, leading(out)]` of those between.
+    /// dW `[out, leading(in)]` of the first and the last layer, dWᵀ `[in, leading(out)]` of those between; of a [`Population`] `[leading(out)]`.
     w: Vec<Aligned>,
     /// `[leading(out)]` per layer; of the last, without the factor of the constant current.
     b: Vec<Aligned>,
@@ -626,6 +670,8 @@ pub struct Gradient {
     d_top: Aligned,
     d_weighted: Aligned,
     d_spikes: Aligned,
+    /// Inputs of a row, of each neuron that encodes them: `[leading(N₁)]`, or empty.
+    spread: Aligned,
     /// Rows that have a gradient.
     live: Vec<usize>,
 }
@@ -634,8 +680,15 @@ impl Gradient {
     pub fn new(layout: &MlpLayout, lif: &Lif, rows: usize) -> Self {
         let layers = &layout.layers;
         let last = layers.len() - 1;
+        let encodes = |i: usize| i == 0 && layout.population.is_some();
         let size = |(i, l): (usize, &super::mlp::Layer)| {
-            if i == 0 || i == last { l.outputs * leading(l.inputs) } else { l.inputs * leading(l.outputs) }
+            if encodes(i) {
+                leading(l.outputs)
+            } else if i == 0 || i == last {
+                l.outputs * leading(l.inputs)
+            } else {
+                l.inputs * leading(l.outputs)
+            }
         };
         let widest = layers[..last].iter().map(|l| leading(l.outputs)).max().expect("a hidden layer");
         let part = part_rows(lif.steps);
@@ -651,6 +704,7 @@ impl Gradient {
             d_top: Aligned::zeros(part * leading(layout.outputs())),
             d_weighted: Aligned::zeros(part * widest),
             d_spikes: Aligned::zeros(if last > 1 { part * lif.steps * widest } else { 0 }),
+            spread: Aligned::zeros(if encodes(0) { leading(layers[0].outputs) } else { 0 }),
             live: Vec::with_capacity(rows),
         }
     }
@@ -664,6 +718,11 @@ impl Gradient {
         let last = layout.layers.len() - 1;
         for (i, l) in layout.layers.iter().enumerate() {
             let (ldi, ldo, w) = (leading(l.inputs), leading(l.outputs), &self.w[i]);
+            if i == 0 && layout.population.is_some() {
+                grads[l.w_off..l.b_off].copy_from_slice(&w[..l.outputs]);
+                grads[l.b_off..][..l.outputs].copy_from_slice(&self.b[i][..l.outputs]);
+                continue;
+            }
             for (o, row) in grads[l.w_off..l.b_off].chunks_exact_mut(l.inputs).enumerate() {
                 if i == 0 || i == last {
                     row.copy_from_slice(&w[o * ldi..o * ldi + l.inputs]);
@@ -853,13 +912,24 @@ impl LaneKernel for Backward<'_> {
             self.tile::<V>(&readout, tile);
         }
         self.grad.live = live;
-        let Gradient { w, b, d_out, d_current, .. } = self.grad;
-        let ends = [(0, &*d_current, self.x), (last, &*d_out, &self.acts.weighted[..])];
-        for (i, dy, input) in ends {
+        let Gradient { w, b, d_out, d_current, spread: x, .. } = self.grad;
+        let mut layer = |i: usize, dy: &[f32], input: &[f32]| {
             let l = &layers[i];
             let (ldi, ldo) = (leading(l.inputs), leading(l.outputs));
             let (dy, x) = (RowMajor { data: dy, ld: ldo }, RowMajor { data: input, ld: ldi });
             layer_sums::<V>([rows, l.outputs, l.inputs], dy, x, (&mut w[i], ldi), &mut b[i]);
+        };
+        layer(last, d_out, &self.acts.weighted);
+        match self.net.layout.population {
+            None => layer(0, d_current, self.x),
+            Some(Population { fields, .. }) => {
+                let l = &layers[0];
+                let each = self.x.chunks_exact(leading(l.inputs)).zip(self.acts.current.chunks_exact(ld0));
+                for ((row, i), d) in each.zip(d_current.chunks_exact(ld0)).take(rows) {
+                    spread(row.iter().copied(), fields, &mut x[..l.outputs]);
+                    encode_back::<V>(self.net, [x, i, d], &mut w[0], &mut b[0]);
+                }
+            }
         }
     }
 }
@@ -882,8 +952,7 @@ pub fn backward(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nets::Readout;
-    use crate::nets::normals;
+    use crate::nets::{Hidden, Readout, normals};
     use crate::num::philox::{PhiloxRng, Stream};
     use rand::Rng;
 
@@ -903,6 +972,16 @@ mod tests {
                 w.iter().zip(x).map(|(w, x)| w * x).sum::<f64>() + params[l.b_off + o]
             })
             .collect()
+    }
+
+    /// Currents of the neurons that encode x.
+    fn encoded(layout: &MlpLayout, of: Population, params: &[f64], x: &[f64]) -> Vec<f64> {
+        let l = &layout.layers[0];
+        let neuron = |n: usize| {
+            let z = params[l.w_off + n] * (x[n / of.fields] - params[l.b_off + n]);
+            of.gain * (-z * z / 2.0).exp()
+        };
+        (0..l.outputs).map(neuron).collect()
     }
 
     #[test]
@@ -941,7 +1020,10 @@ mod tests {
         for _ in 0..lif.steps {
             let mut s = x.to_vec();
             for (l, layer) in layout.layers.iter().enumerate() {
-                let i = affine(layer, params, &s);
+                let i = match layout.population {
+                    Some(of) if l == 0 => encoded(layout, of, params, x),
+                    _ => affine(layer, params, &s),
+                };
                 let u: Vec<f64> =
                     v[l].iter().zip(&i).map(|(v, i)| (1.0 - lif.lambda) * v + lif.lambda * i).collect();
                 if l == hidden {
@@ -1005,6 +1087,15 @@ mod tests {
                     r.fired[l - 1][t].iter().map(|f| f64::from(u8::from(*f))).collect()
                 };
                 ds = vec![0.0; layer.inputs];
+                if let (0, Some(of)) = (l, layout.population) {
+                    for (n, i) in encoded(layout, of, params, x).into_iter().enumerate() {
+                        let (sharpness, off) =
+                            (params[layer.w_off + n], x[n / of.fields] - params[layer.b_off + n]);
+                        grads[layer.w_off + n] -= di[n] * i * sharpness * off * off;
+                        grads[layer.b_off + n] += di[n] * i * sharpness * sharpness * off;
+                    }
+                    continue;
+                }
                 for o in 0..layer.outputs {
                     grads[layer.b_off + o] += di[o];
                     for k in 0..layer.inputs {
@@ -1021,6 +1112,19 @@ mod tests {
         rows: usize,
         lif: Lif,
         cost: f64,
+        /// Neurons that encode each input, or 0.
+        fields: usize,
+    }
+
+    impl Case {
+        /// At some offset.
+        fn layout(&self) -> MlpLayout {
+            let hidden = match self.fields {
+                0 => self.lif.into(),
+                fields => Hidden::Encoded(self.lif, Population::new(fields, &self.lif)),
+            };
+            MlpLayout::new(self.sizes, hidden, 3)
+        }
     }
 
     const PAPER: Lif = Lif {
@@ -1034,7 +1138,7 @@ mod tests {
     };
 
     /// One, two and three hidden layers; sizes that are no multiple of a vector, a tile or a word; both gradients of the reset; one, six and
-    /// the most steps; other constants.
+    /// the most steps; other constants; inputs as they are and encoded.
     fn cases() -> Vec<Case> {
         let follow = Lif { detach_reset: false, ..PAPER };
         let other = Lif {
@@ -1047,26 +1151,37 @@ mod tests {
             readout: Readout::Last,
         };
         vec![
-            Case { sizes: &[12, 128, 128, 6], rows: 61, lif: PAPER, cost: 0.0 },
-            Case { sizes: &[12, 128, 128, 6], rows: 25, lif: follow, cost: 0.02 },
-            Case { sizes: &[5, 33, 1], rows: 13, lif: PAPER, cost: 0.0 },
-            Case { sizes: &[5, 33, 1], rows: 30, lif: other, cost: 0.1 },
-            Case { sizes: &[7, 20, 70, 3], rows: 1, lif: follow, cost: 0.0 },
-            Case { sizes: &[3, 65, 17, 130, 13], rows: 29, lif: other, cost: 0.01 },
-            Case { sizes: &[4, 40, 30, 5], rows: 26, lif: Lif { steps: 1, ..PAPER }, cost: 0.03 },
+            Case { sizes: &[12, 128, 128, 6], rows: 61, lif: PAPER, cost: 0.0, fields: 0 },
+            Case { sizes: &[12, 128, 128, 6], rows: 25, lif: follow, cost: 0.02, fields: 0 },
+            Case { sizes: &[5, 33, 1], rows: 13, lif: PAPER, cost: 0.0, fields: 0 },
+            Case { sizes: &[5, 33, 1], rows: 30, lif: other, cost: 0.1, fields: 0 },
+            Case { sizes: &[7, 20, 70, 3], rows: 1, lif: follow, cost: 0.0, fields: 0 },
+            Case { sizes: &[3, 65, 17, 130, 13], rows: 29, lif: other, cost: 0.01, fields: 0 },
+            Case { sizes: &[4, 40, 30, 5], rows: 26, lif: Lif { steps: 1, ..PAPER }, cost: 0.03, fields: 0 },
             Case {
                 sizes: &[6, 40, 33, 7],
                 rows: 28,
                 lif: Lif { readout: Readout::Mean, ..PAPER },
                 cost: 0.01,
+                fields: 0,
             },
-            Case { sizes: &[5, 33, 1], rows: 14, lif: Lif { readout: Readout::Mean, ..other }, cost: 0.0 },
+            Case {
+                sizes: &[5, 33, 1],
+                rows: 14,
+                lif: Lif { readout: Readout::Mean, ..other },
+                cost: 0.0,
+                fields: 0,
+            },
             Case {
                 sizes: &[4, 48, 65, 31, 2],
                 rows: 27,
                 lif: Lif { steps: 16, reset: 0.2, ..other },
                 cost: 0.0,
+                fields: 0,
             },
+            Case { sizes: &[12, 128, 6], rows: 61, lif: PAPER, cost: 0.0, fields: 8 },
+            Case { sizes: &[5, 33, 20, 1], rows: 29, lif: other, cost: 0.1, fields: 7 },
+            Case { sizes: &[70, 9, 3], rows: 13, lif: follow, cost: 0.0, fields: 1 },
         ]
     }
 
@@ -1085,10 +1200,21 @@ mod tests {
 
     /// Weights, and samples in which no potential comes near the threshold.
     fn drawn(case: &Case) -> Drawn {
-        let layout = MlpLayout::new(case.sizes, case.lif, 3);
+        let layout = case.layout();
         let mut rng = PhiloxRng::new([1, 2], Stream::Init, 0, 9);
         let mut params: Vec<f64> = vec![0.0; layout.end()];
-        for l in &layout.layers {
+        if let Some(of) = layout.population {
+            let l = &layout.layers[0];
+            let (mut sharpness, mut centre) = (vec![0.0; l.outputs], vec![0.0; l.outputs]);
+            of.init(&mut sharpness, &mut centre);
+            let start = sharpness.iter().chain(&centre).map(|p| f64::from(*p));
+            for ((p, start), z) in
+                params[l.w_off..].iter_mut().zip(start).zip(normals(2 * l.outputs, &mut rng))
+            {
+                *p = f64::from((start + 0.3 * z) as f32);
+            }
+        }
+        for l in layout.dense_layers() {
             // A mean above zero, so that the deeper layers fire too.
             let z = normals((l.inputs + 1) * l.outputs, &mut rng);
             let scale = 2.5 / (l.inputs as f64).sqrt();
@@ -1157,8 +1283,10 @@ mod tests {
                                 rates[l] += want;
                                 active[l][j] += want;
                                 // Steps of f32 and f64 may differ by what rounding hides; a large difference is seen by both.
-                                updates[l] +=
-                                    u64::from(t == 0 || (r.u[l][t][j] - r.u[l][t - 1][j]).abs() > 1e-9);
+                                let u = &r.u[l];
+                                let moved =
+                                    |t: usize| (u[t][j] - u[t - 1][j]).abs() > 1e-9 * u[t][j].abs().min(1.0);
+                                updates[l] += u64::from(t == 0 || moved(t));
                             }
                         }
                     }

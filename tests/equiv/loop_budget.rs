@@ -21,7 +21,7 @@ const LIF: Lif = Lif {
 
 type Refused = (&'static str, fn(&Gpu) -> Result<(), GpuError>);
 
-const CASES: [Refused; 23] = [
+const CASES: [Refused; 24] = [
     ("activity_count", |gpu| {
         let units = activity_count::Units::Spikes;
         activity_count::ActivityCount::new(gpu, &activity_count::Spec { r: 1, m: SHARED, c: 128, units })
@@ -84,6 +84,11 @@ const CASES: [Refused; 23] = [
     ("minibatch_gather", |gpu| {
         let spec = minibatch_gather::Spec { o: N, ..minibatch_gather::DEFAULT };
         minibatch_gather::MinibatchGather::new(gpu, &spec).map(drop)
+    }),
+    ("population_backward", |gpu| {
+        let of = population_forward::Spec { m: 1 << 21, ..population_forward::DEFAULT };
+        population_backward::PopulationBackward::new(gpu, &population_backward::Spec { of, slices: 1 })
+            .map(drop)
     }),
     ("ppo_policy_loss", |gpu| {
         let spec = ppo_policy_loss::Spec { a: N, p: N, ls_off: 0, ..ppo_policy_loss::DEFAULT };

@@ -59,6 +59,8 @@ mod obs_mask;
 mod off_policy;
 mod philox_fill;
 mod polyak;
+mod population_backward;
+mod population_forward;
 mod ppo;
 mod ppo_policy_loss;
 mod ppo_value_loss;

@@ -9,7 +9,7 @@ use isacbench::kernels::inputs::{normal, widen};
 use isacbench::kernels::{Tol, grad_reduce};
 use isacbench::learn::network::{Backward, Forward, Rows, Spikes, forward_cpu, penalised_backward_cpu};
 use isacbench::learn::{Algorithm, LearnerState, PpoSpec};
-use isacbench::nets::{Activity, Lif, MlpLayout};
+use isacbench::nets::{Activity, Hidden, Lif, MlpLayout, Population};
 use isacbench::num::stats;
 use isacbench::run::evaluate::{Controller, Job, Outcome, Precision, evaluate};
 use isacbench::tasks::v2x::config::V2xConfig;
@@ -31,11 +31,14 @@ fn clear_rows(net: &MlpLayout, (r, m): (usize, usize), params: &[f64]) -> Vec<f3
 }
 
 /// Two replicas; the network lies between parameters of others, its buffers hold more rows than are used.
-fn passes(gpu: &Gpu, hidden: &[usize], lif: Lif) {
+fn passes(gpu: &Gpu, hidden: &[usize], neurons: impl Into<Hidden>) {
     const SLICES: usize = 3;
     let (inputs, outputs, r, m, penalty) = (5, 3, 2, 21, 0.7);
-    let what = format!("{hidden:?} {lif:?}");
-    let net = MlpLayout::new(&[&[inputs], hidden, &[outputs]].concat(), lif, 2);
+    let neurons = neurons.into();
+    let what = format!("{hidden:?} {neurons:?}");
+    let net = MlpLayout::new(&[&[inputs], hidden, &[outputs]].concat(), neurons, 2);
+    // Neurons that encode the inputs pass nothing on to them.
+    let encodes = net.population.is_some();
     let p = net.end() + 1;
     let params: Vec<f32> = normal(8, 0, r * p, 1.0).iter().map(|w| w + 0.3).collect();
     let params64 = widen(&params);
@@ -62,7 +65,7 @@ fn passes(gpu: &Gpu, hidden: &[usize], lif: Lif) {
         &x_buf,
         &spikes,
         &dy_buf,
-        Some(&dx),
+        (!encodes).then_some(&dx),
         &partials,
         penalty,
     )
@@ -85,7 +88,9 @@ fn passes(gpu: &Gpu, hidden: &[usize], lif: Lif) {
         assert!(c.passed(), "{what}: {c:?}");
     };
     agree("output", &widen(&gpu.read(&out).unwrap()), &want.h[net.layers.len()], 2e-6);
-    agree("dx", &widen(&gpu.read(&dx).unwrap()), &want.dx, 1e-5);
+    if !encodes {
+        agree("dx", &widen(&gpu.read(&dx).unwrap()), &want.dx, 1e-5);
+    }
     let grads = widen(&gpu.read(&grads).unwrap());
     for t in net.tensors("") {
         let of = |g: &[f64]| (0..r).flat_map(|k| g[k * p..][t.range()].to_vec()).collect::<Vec<_>>();
@@ -109,6 +114,9 @@ fn passes_agree_with_the_twins() {
     passes(gpu, &[9, 17], PAPER);
     passes(gpu, &[70], OTHER);
     passes(gpu, &[8, 1, 6, 7], LOW);
+    for (hidden, lif) in [(&[9, 17][..], PAPER), (&[11], OTHER)] {
+        passes(gpu, hidden, Hidden::Encoded(lif, Population::new(4, &lif)));
+    }
 }
 
 // ---- learning ----
@@ -121,7 +129,8 @@ fn spiking(sets: &[&str], who: &[(u32, f64)]) -> PpoSpec {
 const SHORT: [&str; 4] = ["task.beam=tracking", "task.slots=5", "ppo.horizon=10", "ppo.envs=80"];
 
 fn rates_are_rates(spec: &PpoSpec, rates: &[f64]) {
-    assert_eq!(rates.len(), 2 * spec.ppo.hidden.len(), "actor's hidden layers, then the critic's");
+    let layers = spec.layout().actor.layers.len() - 1;
+    assert_eq!(rates.len(), 2 * layers, "actor's hidden layers, then the critic's");
     assert!(rates.iter().all(|r| (0.0..1.0).contains(r)), "{rates:?}");
     assert!(rates[0] > 0.0, "no neuron of the first layer fires: {rates:?}");
 }
@@ -177,8 +186,17 @@ fn a_rate_penalty_makes_neurons_silent() {
 /// sums are rounded differently; it moves a minibatch of M by about 1/M.
 #[test]
 fn cpu_and_gpu_learn_alike() {
+    learn_alike(&[]);
+}
+
+#[test]
+fn cpu_and_gpu_learn_alike_from_encoded_observations() {
+    learn_alike(&["spiking.population=5", "spiking.hidden=[16]"]);
+}
+
+fn learn_alike(sets: &[&str]) {
     let Some(gpu) = shared_gpu() else { return };
-    let spec = spiking(&["task.beam=tracking", "spiking.rate_penalty=0.1"], &TWO);
+    let spec = spiking(&[&["task.beam=tracking", "spiking.rate_penalty=0.1"], sets].concat(), &TWO);
     let mut both = [fresh(&spec, None), fresh(&spec, Some(gpu))];
     let lr = spec.learning_rates(0, 3);
     let [cpu, on_gpu] = both.each_mut().map(|l| {
@@ -296,10 +314,11 @@ fn activity_of_one_slot_is_the_twins() {
     let Some(gpu) = gpu_or_skip() else { return };
     let sets = ["task.slots=1", "ppo.horizon=1", "ppo.envs=400"];
     let spikes = spiking(&sets, &TWO);
+    let encoded = spiking(&[&sets[..], &["spiking.population=5", "spiking.hidden=[16]"]].concat(), &TWO);
     let dense = small_ppo::spec(&config(&[&sets[..], &["ppo.hidden=[16,16]"]].concat()), &TWO);
     let (m, config) = (37, config(&sets));
     let (task, replicas) = (config.task.spec(), small_ppo::params(&config, &TWO));
-    for spec in [spikes, dense] {
+    for spec in [spikes, encoded, dense] {
         let (layout, params) = (spec.layout(), spec.initial_params());
         let (net, p) = (layout.actor.clone(), layout.params());
         let (o, v) = (task.obs_dim(), task.vehicles);
@@ -376,13 +395,17 @@ fn activity_adds_up_over_slots_and_episodes() {
 fn cpu_and_gpu_count_the_same_activity() {
     let Some(gpu) = gpu_or_skip() else { return };
     let config = config(&SHORT);
-    for spec in [spiking(&SHORT, &TWO), small_ppo::spec(&config, &TWO)] {
+    let encoded = spiking(&[&SHORT[..], &["spiking.population=5", "spiking.hidden=[16]"]].concat(), &TWO);
+    for spec in [spiking(&SHORT, &TWO), encoded, small_ppo::spec(&config, &TWO)] {
         let (cpu, on_gpu) = (evaluated(&config, &spec, 300, None), evaluated(&config, &spec, 300, Some(gpu)));
         let net = spec.layout().actor;
         for (cpu, on_gpu) in cpu.iter().zip(&on_gpu) {
             let [cpu, on_gpu] = [cpu, on_gpu].map(|o| o.activity.as_ref().unwrap());
             assert_eq!((cpu.samples, cpu.layers.len()), (on_gpu.samples, on_gpu.layers.len()));
-            let weights = |l: usize| (net.layers[l].inputs * net.layers[l].outputs) as u64;
+            let weights = |l: usize| match net.population {
+                Some(_) if l == 0 => 0,
+                _ => (net.layers[l].inputs * net.layers[l].outputs) as u64,
+            };
             let between = net.lif.map_or(1, |lif| lif.steps as u64);
             assert_eq!(on_gpu.executed, on_gpu.samples * (weights(0) + between * weights(1) + weights(2)));
             if net.lif.is_some() {

@@ -4,7 +4,7 @@
 use crate::neurons::{LOW, ONE, OTHER, PAPER};
 use isacbench::kernels::inputs::{normal, widen};
 use isacbench::learn::network::{forward_cpu, penalised_backward_cpu};
-use isacbench::nets::{Lif, MlpLayout};
+use isacbench::nets::{Hidden, Lif, MlpLayout, Population};
 
 /// One replica of a network with its weights and what each moves by.
 struct Moved<'a> {
@@ -17,6 +17,18 @@ impl Moved<'_> {
     /// W x + b of layer `n`, and its tangent.
     fn currents(&self, n: usize, x: &[f64], dx: &[f64]) -> Vec<[f64; 2]> {
         let l = &self.net.layers[n];
+        if let (0, Some(of)) = (n, self.net.population) {
+            let field = |j: usize| {
+                let [sharpness, centre] = [l.w_off + j, l.b_off + j];
+                let off = x[j / of.fields] - self.params[centre];
+                let z = self.params[sharpness] * off;
+                let dz = self.d_params[sharpness] * off
+                    + self.params[sharpness] * (dx[j / of.fields] - self.d_params[centre]);
+                let i = of.gain * (-z * z / 2.0).exp();
+                [i, -i * z * dz]
+            };
+            return (0..l.outputs).map(field).collect();
+        }
         let row = |j: usize| {
             let mut sum = [self.params[l.b_off + j], self.d_params[l.b_off + j]];
             for k in 0..l.inputs {
@@ -63,9 +75,10 @@ impl Moved<'_> {
 }
 
 /// Loss of each replica = Σ c·y + ½ Σ y² over outputs + penalty·mean firing rate.
-fn gradients(hidden: &[usize], lif: Lif) {
+fn gradients(hidden: &[usize], neurons: Hidden) {
     let (inputs, outputs, r, m, penalty) = (5, 3, 2, 4, 0.7);
-    let net = MlpLayout::new(&[&[inputs], hidden, &[outputs]].concat(), lif, 2);
+    let net = MlpLayout::new(&[&[inputs], hidden, &[outputs]].concat(), neurons, 2);
+    let (lif, encodes) = (net.lif.unwrap(), net.population.is_some());
     let p = net.end() + 1; // two parameters before the network and one after belong to others
     let params: Vec<f64> = widen(&normal(1, 0, r * p, 1.0)).iter().map(|w| w + 0.3).collect();
     let x = widen(&normal(1, 1, r * m * inputs, 1.0));
@@ -74,14 +87,17 @@ fn gradients(hidden: &[usize], lif: Lif) {
         y.iter().zip(&c).map(|(y, c)| c + y).collect()
     });
     let y = &forward_cpu(&net, (r, m), &params, &x)[net.layers.len()];
-    let neurons: usize = hidden.iter().sum();
+    let neurons: usize = net.layers[..net.layers.len() - 1].iter().map(|l| l.outputs).sum();
 
-    // One direction in which everything moves, then one for each tensor alone, and the input.
+    // One direction in which everything moves, then one for each tensor alone, and the input, which nothing goes back to where it is encoded.
     let tensors = net.tensors("");
     let mut directions: Vec<(String, std::ops::Range<usize>, bool)> =
-        vec![("all".into(), 2..net.end(), true)];
+        vec![("all".into(), 2..net.end(), !encodes)];
     directions.extend(tensors.iter().map(|t| (t.name.clone(), t.range(), false)));
-    directions.push(("x".into(), 0..0, true));
+    if !encodes {
+        directions.push(("x".into(), 0..0, true));
+    }
+    assert_eq!(pass.dx.is_empty(), encodes);
     let mut largest = 0.0f64;
     for (k, (name, range, with_x)) in directions.into_iter().enumerate() {
         let mut d_params = widen(&normal(2, k as u32, r * p, 1.0));
@@ -112,7 +128,7 @@ fn gradients(hidden: &[usize], lif: Lif) {
             let grads = of(&pass.grads, p, replica);
             let by_params: f64 = (2..net.end()).map(|e| grads[e] * d_params[e]).sum();
             let rows = replica * m * inputs..(replica + 1) * m * inputs;
-            let by_x: f64 = rows.map(|e| pass.dx[e] * dx[e]).sum();
+            let by_x: f64 = rows.filter(|_| !encodes).map(|e| pass.dx[e] * dx[e]).sum();
             let got = by_params + by_x;
             assert!(
                 (got - want).abs() < 1e-11 * (1.0 + want.abs()),
@@ -129,7 +145,9 @@ fn gradients_are_the_tangents_of_the_definition() {
     for lif in [PAPER, ONE, OTHER, LOW] {
         for detach_reset in [false, true] {
             for hidden in [&[7][..], &[7, 6], &[6, 5, 7]] {
-                gradients(hidden, Lif { detach_reset, ..lif });
+                let lif = Lif { detach_reset, ..lif };
+                gradients(hidden, lif.into());
+                gradients(hidden, Hidden::Encoded(lif, Population::new(3, &lif)));
             }
         }
     }

@@ -130,6 +130,20 @@ fn dense_kernels_do_what_their_cost_says() {
     let (dy, x, mut partials) = (numbers(r * m * o), numbers(r * m * i), zeros(2 * r * p));
     let run = || dense_backward_weights::dense_backward_weights_cpu(&spec, &at, &dy, &x, &mut partials);
     assert_eq!(operations(run), flops(dense_backward_weights::cost(&spec)));
+
+    let of = population_forward::Spec { r, m, o: 3, fields: 4, p, gain: 4.0 };
+    let (w_off, b_off) = (1, 1 + of.n());
+    let at = population_forward::Args { m, w_off, b_off, x_off: 0 };
+    let (params, x, mut current) = (numbers(r * p), numbers(r * m * 3), zeros(r * m * of.n()));
+    let run = || population_forward::population_forward_cpu(&of, &at, &params, &x, &mut current);
+    assert_eq!(operations(run), flops(population_forward::cost(&of)));
+    let (spec, at) =
+        (population_backward::Spec { of, slices: 2 }, population_backward::Args { m, w_off, b_off });
+    let d = numbers(r * m * of.n());
+    let run = || {
+        population_backward::population_backward_cpu(&spec, &at, &params, &x, &current, &d, &mut partials);
+    };
+    assert_eq!(operations(run), flops(population_backward::cost(&spec)));
 }
 
 #[test]

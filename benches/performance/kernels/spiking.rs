@@ -3,13 +3,40 @@
 use super::{Case, HIDDEN, LIF, Maker};
 use isacbench::bench::grid::Kernels;
 use isacbench::gpu::GpuError;
-use isacbench::kernels::{activity_count, lif_backward, lif_forward, spike_backward_weights, spike_forward};
+use isacbench::kernels::{
+    activity_count, lif_backward, lif_forward, population_backward, population_forward,
+    spike_backward_weights, spike_forward,
+};
 
 pub fn build(mk: &Maker, stem: &str) -> Result<Option<Case>, GpuError> {
     let Kernels { r, b, m, s, p, .. } = mk.at;
     let (i, o, n, steps) = (HIDDEN, HIDDEN, HIDDEN, LIF.steps);
     let sizes = [("R", r), ("M", m), ("H", HIDDEN), ("S", steps)];
+    // Neurons that encode twelve observations.
+    let of = population_forward::Spec { r, m, o: 12, fields: 10, p, gain: 4.0 };
+    let fields = [("R", r), ("M", m), ("O", of.o), ("P", of.fields)];
     match stem {
+        "population_forward" => mk.case(&fields, population_forward::cost(&of), |gpu| {
+            let (params, x) = (mk.floats("params", &[r, p])?, mk.floats("x", &[r, m, of.o])?);
+            let current = mk.zeros("current", &[r, m, of.n()])?;
+            let bound =
+                population_forward::PopulationForward::new(gpu, &of)?.bind(gpu, &params, &x, &current);
+            let args = population_forward::Args { m, w_off: 0, b_off: of.n(), x_off: 0 };
+            Ok(Box::new(move |pass: &mut wgpu::ComputePass| bound.record(pass, &args)))
+        }),
+        "population_backward" => {
+            let spec = population_backward::Spec { of, slices: s };
+            mk.case(&fields, population_backward::cost(&spec), |gpu| {
+                let (params, x) = (mk.floats("params", &[r, p])?, mk.floats("x", &[r, m, of.o])?);
+                let current = mk.floats("current", &[r, m, of.n()])?;
+                let d_current = mk.floats("d_current", &[r, m, of.n()])?;
+                let partials = mk.zeros("partials", &[s, r, p])?;
+                let kernel = population_backward::PopulationBackward::new(gpu, &spec)?;
+                let bound = kernel.bind(gpu, &params, &x, &current, &d_current, &partials);
+                let args = population_backward::Args { m, w_off: 0, b_off: of.n() };
+                Ok(Box::new(move |pass: &mut wgpu::ComputePass| bound.record(pass, &args)))
+            })
+        }
         "lif_forward" => {
             let current = lif_forward::Current::Constant;
             let spec = lif_forward::Spec { r, m, n, lif: LIF, current, keep: false, trace: false };

@@ -136,9 +136,14 @@ impl Counts {
             }
         };
         let layers = |r: usize| self.net.layers.iter().enumerate().map(|(n, l)| layer(r, n, l)).collect();
-        // The kernels select every product, whether a neuron fired or not; the first matrix and the read-out are multiplied once.
+        // The kernels select every product, whether a neuron fired or not; the first matrix and the read-out are multiplied once. Neurons that encode
+        // the inputs have no matrix.
         let last = self.net.layers.len() - 1;
-        let times = |n: usize| if n == 0 || n == last { 1 } else { steps.unwrap_or(1) };
+        let times = |n: usize| match n {
+            0 if self.net.population.is_some() => 0,
+            n if n == 0 || n == last => 1,
+            _ => steps.unwrap_or(1),
+        };
         let products =
             self.net.layers.iter().enumerate().map(|(n, l)| times(n) * (l.inputs * l.outputs) as u64);
         let executed = samples * products.sum::<u64>();

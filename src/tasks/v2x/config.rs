@@ -148,6 +148,7 @@ impl Layered for V2xConfig {
         kl_skip_ratio = 1.0
         [spiking]
         hidden = []
+        population = 0
         readout = 'last'
         target_kl = 1.0
         [apg]
