@@ -15,7 +15,7 @@
 use super::plan::{Mode, Plan, Point, Shard, at};
 use super::task::Measured;
 use super::{SweepError, checksum, reading, writing};
-use crate::files::{entries, if_there, sync_folder, writable_folder, write_whole};
+use crate::files::{entries, if_there, remove_leftovers, sync_folder, writable_folder, write_whole};
 use crate::report::ReportError;
 use crate::report::frames::parquet_bytes;
 use crate::run::lock::Lock;
@@ -317,8 +317,6 @@ pub fn verified(path: &Path) -> Result<Vec<u8>, SweepError> {
 pub struct Tree {
     /// Parts by point; more than one only where something went wrong.
     pub parts: BTreeMap<String, Vec<PathBuf>>,
-    /// What a killed process was writing.
-    pub leftovers: Vec<PathBuf>,
 }
 
 impl Tree {
@@ -333,10 +331,8 @@ impl Tree {
                 // As the path of a file in it.
                 let Some(id) = partition(&point.join("part")).map(|[id, _]| id.to_string()) else { continue };
                 for file in folder(&point)? {
-                    match file.extension().and_then(|e| e.to_str()) {
-                        Some("parquet") => out.parts.entry(id.clone()).or_default().push(file),
-                        Some("tmp") => out.leftovers.push(file),
-                        _ => {}
+                    if file.extension().is_some_and(|e| e == "parquet") {
+                        out.parts.entry(id.clone()).or_default().push(file);
                     }
                 }
             }
@@ -380,9 +376,8 @@ impl Dataset {
         }
         let mut out = Dataset { dir: dir.to_path_buf(), lock, done: BTreeMap::new(), damaged: Vec::new() };
         let tree = Tree::list(dir)?;
-        for file in &tree.leftovers {
-            std::fs::remove_file(file).map_err(writing(file))?;
-        }
+        // What a killed process was writing: parts, and beside the data plans, settings and pages.
+        remove_leftovers(dir).map_err(writing(dir))?;
         let own: BTreeSet<&str> = plan.own().map(|p| p.id.as_str()).collect();
         for (id, files) in tree.parts {
             for file in files {
@@ -555,10 +550,13 @@ mod tests {
         std::fs::write(&parts[2], &flipped).unwrap();
         let half = crate::files::temporary(&parts[0]).unwrap();
         std::fs::write(&half, "half").unwrap();
+        let page = dir.path().join("page/.tune.html.7.tmp");
+        std::fs::create_dir(dir.path().join("page")).unwrap();
+        std::fs::write(&page, "half").unwrap();
         let file = PlanFile::of(&plan, Shard::WHOLE, "cpu");
         let d = Dataset::open(dir.path(), &file, true).unwrap();
         assert_eq!((d.done.len(), d.damaged.len()), (4, 2));
-        assert!(!half.exists() && !parts[1].exists() && parts[3].exists());
+        assert!(!half.exists() && !page.exists() && !parts[1].exists() && parts[3].exists());
         let mut kept: Vec<Vec<u8>> = d.damaged.iter().map(|p| std::fs::read(p).unwrap()).collect();
         let mut broken = [cut[..cut.len() - 9].to_vec(), flipped];
         kept.sort();
