@@ -5,13 +5,13 @@
 #   scripts/time-to-level.sh [REPORT.md, default runs/time-to-level.md]
 #
 # The two sides take turns, seed by seed. Ours is the time of `isacbench train` up to there, start included, as its share of the updates; the peer's is
-# without its compilation. Needs python3 with jax, optax and pyarrow.
+# without its compilation. Agents that the peer does not have stand in the table without it. Needs python3 with jax, optax and pyarrow.
 #
-#   AGENTS="ppo:800 spiking-ac:800"   agent:updates, the length of the training, which its rates follow
+#   AGENTS="ppo:800 spiking-ac:800 apg:150 spiking-apg:150"   agent:updates, the length of the training, which its rates follow
 #   SEEDS="20 21 22"   SHARE=0.95   POWER=40 (dBm)   PYTHON=python3   ISACBENCH= the program; without it, it is built
 set -euo pipefail
 cd "$(dirname "$0")/.."
-agents=${AGENTS:-ppo:800 spiking-ac:800}
+agents=${AGENTS:-ppo:800 spiking-ac:800 apg:150 spiking-apg:150}
 seeds=${SEEDS:-20 21 22}
 share=${SHARE:-0.95}
 power=${POWER:-40}
@@ -41,7 +41,6 @@ for seed in $seeds; do
         "$program" train --agent "$agent" --device cpu --set "train.seeds=[$seed]" --set "train.updates=$updates" --set "task.p_max_dbm=$power" \
             --set reproduce.checkpoint_every=1000000 --out "$work/$agent-$seed" >&2
         end=$(date +%s.%N)
-        echo "seed $seed, $agent: peer" >&2
         "$python" - "$work" "$agent" "$seed" "$level" "$begin" "$end" "$updates" <<'PY'
 import json, os, subprocess, sys, tomllib
 import pyarrow.parquet as parquet
@@ -59,6 +58,12 @@ last = sum(r["sum_rate_bps_hz"] for r in rows[-5:]) / 5
 ours = dict(reached=reached, last=last, train_sps=rows[-1]["env_steps"] / wall)
 config = tomllib.loads(json.load(open(f"{folder}/manifest.json"))["config"])
 ppo, spiking = config["ppo"], config["spiking"]
+def done(peer):
+    with open(f"{work}/rows.jsonl", "a") as out:
+        print(json.dumps(dict(agent=agent, seed=int(seed), isacbench=ours, peer=peer)), file=out)
+    sys.exit()
+if agent not in ("ppo", "spiking-ac"):
+    done(None)
 own = spiking if agent == "spiking-ac" else ppo
 arguments = {
     "agent": "spiking" if agent == "spiking-ac" else "mlp",
@@ -72,8 +77,7 @@ arguments = {
 assert ppo["gamma"] == 0 == ppo["gae_lambda"] or ppo["gamma"] == 0, "the peer discounts everything"
 command = [sys.executable, "benches/peers/v2x_level_jax.py"] + [f"--{k}={v}" for k, v in arguments.items()]
 peer = json.loads(subprocess.run(command, check=True, capture_output=True, text=True, env={**os.environ, "JAX_PLATFORMS": "cpu"}).stdout)
-with open(f"{work}/rows.jsonl", "a") as out:
-    print(json.dumps(dict(agent=agent, seed=int(seed), isacbench=ours, peer=peer)), file=out)
+done(peer)
 PY
     done
 done
@@ -83,14 +87,18 @@ import json, sys
 rows = [json.loads(line) for line in open(sys.argv[1])]
 level, genie, power = float(sys.argv[2]), float(sys.argv[3]), sys.argv[4]
 print(f"# Time to {level:.2f} bps/Hz, {100 * level / genie:.0f} % of `genie`, at {power} dBm, on the CPU\n")
-print("| agent | seed | side | slots to the level | seconds to the level | sooner than the peer | at the end, bps/Hz | training, slots/s |\n|---|---|---|---|---|---|---|---|")
+print("| agent | seed | side | slots to the level | seconds to the level | sooner than the peer | sooner than `ppo` here | at the end, bps/Hz | training, slots/s |\n|---|---|---|---|---|---|---|---|---|")
+ppo = {r["seed"]: r["isacbench"]["reached"] for r in rows if r["agent"] == "ppo"}
+sooner = lambda at, other: f"{other['seconds'] / at['seconds']:.1f}" if at and other else ""
 for row in rows:
     for side in ("isacbench", "peer"):
-        x = row[side]
-        at, other = x["reached"], row["peer"]["reached"]
+        x, ours = row[side], side == "isacbench"
+        if x is None:
+            continue
+        at, other = x["reached"], row["peer"] and row["peer"]["reached"]
         reached = f"{at['env_steps'] / 1e6:.2f} M | {at['seconds']:.1f}" if at else "not reached | not reached"
-        ratio = f"{other['seconds'] / at['seconds']:.1f}" if side == "isacbench" and at and other else ""
-        print(f"| `{row['agent']}` | {row['seed']} | {side} | {reached} | {ratio} | {x['last']:.2f} | {x['train_sps']:.3g} |")
+        ratios = f"{sooner(at, other) if ours else ''} | {sooner(at, ppo.get(row['seed'])) if ours and row['agent'] != 'ppo' else ''}"
+        print(f"| `{row['agent']}` | {row['seed']} | {side} | {reached} | {ratios} | {x['last']:.2f} | {x['train_sps']:.3g} |")
 PY
 mv "$report.part" "$report"
 cat "$report"

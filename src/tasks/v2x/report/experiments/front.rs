@@ -188,8 +188,9 @@ fn figure(view: &View, nets: &[Net], account: usize) -> Figure {
         Some(Point { x: e.mean, y: n.rate.mean, interval: n.rate.interval, x_interval: e.interval })
     };
     let of_kind = |kind: &String| {
-        let points = nets.iter().filter(|n| n.kind() == *kind).filter_map(point).collect();
-        Series::new(kind, Look::Points, points)
+        let mut points: Vec<Point> = nets.iter().filter(|n| n.kind() == *kind).filter_map(point).collect();
+        points.sort_by(|a, b| a.x.total_cmp(&b.x));
+        Series::new(kind, Look::Marks, points)
     };
     let mut series: Vec<Series> = kinds.iter().map(of_kind).collect();
     let (lo, hi) = extent(series.iter().flat_map(|s: &Series| &s.points).map(|p| p.x));
