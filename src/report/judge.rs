@@ -182,16 +182,29 @@ pub(crate) fn all_of(verdicts: &[Verdict]) -> Verdict {
     }
 }
 
-/// How many claims hold, as a sentence; `about` says of what they are.
-pub(crate) fn tally(judgements: &[Judgement], about: &str) -> String {
+/// How many claims hold, as sentences; `about` says of what they are, `basis` what each verdict rests on.
+pub(crate) fn tally(
+    judgements: &[Judgement],
+    about: &str,
+    basis: impl Iterator<Item = &'static str>,
+) -> String {
     let count = |v: Verdict| judgements.iter().filter(|j| j.verdict == v).count();
     let ill = match count(Verdict::LeftTrustRegion) {
         0 => String::new(),
         n => format!(" {n} are not judged, since a training left its trust region."),
     };
+    let mut on: Vec<(&str, usize)> = Vec::new();
+    for (basis, _) in basis.zip(judgements).filter(|(_, j)| j.verdict == Verdict::Holds) {
+        match on.iter_mut().find(|(known, _)| *known == basis) {
+            Some((_, n)) => *n += 1,
+            None => on.push((basis, 1)),
+        }
+    }
+    let on: Vec<String> = on.iter().map(|(basis, n)| format!("{n} {basis}")).collect();
+    let on = if on.is_empty() { String::new() } else { format!(" Of those that hold, {}.", listed(&on)) };
     format!(
         "Of {} claims of the paper {about}, {} hold in this run, {} hold for \
-         those agents that can be compared, {} do not hold, {} stay open because intervals overlap, and {} cannot be judged from its rows.{ill}",
+         those agents that can be compared, {} do not hold, {} stay open because intervals overlap, and {} cannot be judged from its rows.{ill}{on}",
         judgements.len(),
         count(Verdict::Holds),
         count(Verdict::HoldsInPart),
@@ -201,13 +214,14 @@ pub(crate) fn tally(judgements: &[Judgement], about: &str) -> String {
     )
 }
 
-/// The table of claims: (figure, claim) in the order of `judgements`.
+/// The table of claims: (figure, claim, what its verdict rests on) in the order of `judgements`.
 pub(crate) fn claims_table<'a>(
-    claims: impl Iterator<Item = (&'a str, &'a str)>,
+    claims: impl Iterator<Item = (&'a str, &'a str, &'a str)>,
     judgements: &[Judgement],
 ) -> String {
-    let rows = rows_of(claims.zip(judgements), |((figure, text), j)| {
-        vec![figure.to_string(), text.to_string(), j.verdict.text().to_string(), j.evidence.clone()]
+    let rows = rows_of(claims.zip(judgements), |((figure, text, basis), j)| {
+        let cells = [figure, text, j.verdict.text(), basis, &j.evidence];
+        cells.map(String::from).to_vec()
     });
-    table("figure | claim | here | numbers", 4, &rows)
+    table("figure | claim | here | rests on | numbers", 5, &rows)
 }

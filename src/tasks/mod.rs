@@ -1,5 +1,6 @@
-//! The tasks: one folder each, which holds all that names it.
+//! The tasks: one folder each, which holds all that names it; beside them what is no task's own.
 
+pub mod basis;
 pub mod misac;
 pub mod v2x;
 

@@ -244,6 +244,40 @@ fn set(r: &mut Rows, agent: &str, metric: &str, change: impl Fn(f64) -> f64) {
     assert!(changed > 0, "no row of {agent} has {metric}");
 }
 
+/// Energies by the paper's formula are a tenth of a rival's in training and inference, over all seeds 9.1 times; by effective operations, training takes
+/// twice as much as a rival's.
+#[test]
+fn claims_about_energy_are_judged_by_the_paper_s_formula_and_told_by_every_account() {
+    let dir = tempfile::tempdir().unwrap();
+    let all = with_energy(rows(&AGENTS, &[40.0], 3, 40), &AGENTS, &[40.0], 3);
+    let (_, text) = report(dir.path(), &all);
+    let line = |claim: &str| {
+        let found = text.lines().find(|l| l.starts_with('|') && l.contains(claim));
+        found.unwrap_or_else(|| panic!("no claim '{claim}'")).to_string()
+    };
+    for (claim, verdict, basis, told) in [
+        ("5.15 times less energy", "**holds**", "measured", "9.091 (8.333 to 10.00) by paper formula, int32"),
+        ("2.58 times less energy", "**holds**", "measured", "`dqn` over `spiking-ac`"),
+        ("7.125 times less energy", "**holds**", "measured", "by with memory, int32"),
+        ("Inference saves more", "open", "measured", "9.091"),
+        ("over 50 % less energy", "**does not hold**", "measured", "training-episode"),
+        ("take the same energy", "**holds**", "by construction", "1.000"),
+        ("about twice the energy of DQN", "**does not hold**", "by construction", "1.000"),
+        ("The angle RMSE of every agent falls", "", "by construction", ""),
+    ] {
+        let line = line(claim);
+        for wanted in [verdict, basis, told] {
+            assert!(line.contains(wanted), "{claim}: no '{wanted}' in {line}");
+        }
+    }
+    let told = section(&text, "## In short");
+    assert!(told.contains("Of those that hold, ") && told.contains(" measured"), "{told}");
+
+    // Without energies none of them is judged.
+    let (_, text) = report(dir.path(), &rows(&AGENTS, &[40.0], 3, 40));
+    assert_eq!(text.matches("| not in this run | measured | no energies").count(), 4, "{text}");
+}
+
 #[test]
 fn every_file_is_there_and_whole() {
     let dir = tempfile::tempdir().unwrap();

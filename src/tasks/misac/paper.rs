@@ -1,6 +1,8 @@
 //! The RL-H-MoE paper (heterogeneous mixture of experts for camera scheduling and analogue beams), task misac: section IV and the abstract.
 //! Figures 3 to 5 print no numbers but on their axes; these are those of the text.
 
+use crate::tasks::basis::Basis;
+
 /// How the text gives an energy, J.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Printed {
@@ -83,6 +85,20 @@ impl Claim {
             Claim::Conflict => &["ppo-mono", "homogeneous-moe"],
             Claim::ProposedLowest => &["h-moe", "h-moe-no-aoi", "ppo-mono", "homogeneous-moe"],
             _ => &["h-moe"],
+        }
+    }
+
+    /// What the verdict rests on: β(SNR) was chosen so that the fixed policies and the optimum have the printed energies.
+    pub fn basis(self) -> Basis {
+        match self {
+            Claim::VisionEnergy | Claim::Modulus | Claim::Power => Basis::Construction,
+            Claim::RadarEnergy
+            | Claim::ProposedEnergy
+            | Claim::EnergyAtHighSnr
+            | Claim::Saving
+            | Claim::EnergyFalls
+            | Claim::FewerFrames => Basis::Calibration,
+            _ => Basis::Measured,
         }
     }
 }

@@ -5,6 +5,9 @@ use super::*;
 /// Relative room for sums in single precision where the paper says "exactly", and for limits that hold by construction.
 const ROUNDING: f64 = 1e-6;
 
+/// Gradients whose mean cosine is nearer to 0 than this are unrelated, not opposed.
+const CONFLICT: f64 = 0.05;
+
 fn no_data(evidence: impl Into<String>) -> Judgement {
     Judgement { verdict: Verdict::NoData, evidence: evidence.into() }
 }
@@ -267,15 +270,14 @@ impl View<'_> {
         if known.is_empty() {
             return no_data("no gradient cosine of an agent with a shared network");
         }
-        let mut verdicts: Vec<Verdict> =
-            known.iter().map(|(_, e)| within(e, -1.0, -f64::MIN_POSITIVE)).collect();
+        let mut verdicts: Vec<Verdict> = known.iter().map(|(_, e)| within(e, -1.0, -CONFLICT)).collect();
         verdicts.extend((known.len() < SHARED.len()).then_some(Verdict::NoData));
         let told: Vec<String> = known.iter().map(|(a, e)| format!("{} {}", code(a), e.brief())).collect();
         Judgement {
             verdict: all_of(&verdicts),
             evidence: format!(
-                "mean cosine between the gradients of the policy loss and of L_spat over the training: {}. Conflict is a cosine below 0; \
-                 −1 is opposite, 0 unrelated",
+                "mean cosine between the gradients of the policy loss and of L_spat over the training: {}. Conflict is read as an \
+                 interval below −{CONFLICT}; −1 is opposite, 0 unrelated",
                 listed(&told)
             ),
         }

@@ -36,7 +36,7 @@ impl View<'_> {
              over a limit, the comparison stays open. Agents that the paper lacks are not part of these claims.\n\n",
         );
         out.push_str(&claims_table(
-            paper::CLAIMS.iter().map(|(_, place, text)| (*place, *text)),
+            paper::CLAIMS.iter().map(|(claim, place, text)| (*place, *text, claim.basis().text())),
             &judgements,
         ));
         self.write_simple(&mut out);
@@ -106,7 +106,15 @@ impl View<'_> {
 
     fn write_in_short(&self, out: &mut String, judgements: &[Judgement]) {
         out.push_str("## In short\n\n");
-        let _ = writeln!(out, "- {}", tally(judgements, "about energy, sensing and learning"));
+        let _ = writeln!(
+            out,
+            "- {}",
+            tally(
+                judgements,
+                "about energy, sensing and learning",
+                paper::CLAIMS.iter().map(|c| c.0.basis().text())
+            )
+        );
         let lines = [
             self.proposed_sentence(),
             self.simple_sentence(),

@@ -117,6 +117,13 @@ impl View {
                 }
                 judge(&pairs, &agents)
             }
+            Claim::TrainingEnergy
+            | Claim::DqnEnergy
+            | Claim::InferenceEnergy
+            | Claim::InferenceSavesMore
+            | Claim::HalfEnergy
+            | Claim::EqualEnergy
+            | Claim::TwiceDqn => self.judge_energy(claim).unwrap_or_else(|| judge(&[], claim.agents())),
         }
     }
 

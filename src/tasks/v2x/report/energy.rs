@@ -38,6 +38,9 @@ const ACCOUNTS: [Account; 8] = [
     account(MEASURED, "device", "measured", Some("measured")),
 ];
 
+/// The paper's own account.
+const FORMULA: &Account = &ACCOUNTS[0];
+
 impl View {
     /// The energies of the runs that are shown.
     pub(super) fn energies(rows: &Rows, shown: &dyn Fn(&Key) -> bool) -> Energies {
@@ -87,11 +90,16 @@ impl Energies {
 
     /// Energy of `agent` over that of `spiking-ac`.
     fn ratio(&self, agent: &str, stage: &str, a: &Account) -> Option<Estimate> {
-        let (own, spiking) = (self.values(agent, stage, a)?, self.values("spiking-ac", stage, a)?);
+        self.over(agent, "spiking-ac", stage, a)
+    }
+
+    /// Energy of one agent over that of another.
+    fn over(&self, agent: &str, other: &str, stage: &str, a: &Account) -> Option<Estimate> {
+        let (own, other) = (self.values(agent, stage, a)?, self.values(other, stage, a)?);
         Some(Estimate {
-            mean: stats::mean(own) / stats::mean(spiking),
-            interval: stats::bootstrap_ratio_95(own, spiking, BOOTSTRAP_SEED),
-            seeds: own.len().min(spiking.len()),
+            mean: stats::mean(own) / stats::mean(other),
+            interval: stats::bootstrap_ratio_95(own, other, BOOTSTRAP_SEED),
+            seeds: own.len().min(other.len()),
         })
     }
 
@@ -218,6 +226,115 @@ impl View {
     }
 
     /// The factors that the paper prints beside ours by every account.
+    /// A claim about energies; `None` of another.
+    pub(super) fn judge_energy(&self, claim: Claim) -> Option<Judgement> {
+        let factor = |figure: &str, versus: &str| {
+            paper::ENERGY.iter().find(|e| e.figure == figure && e.versus.contains(&versus)).map(|e| e.factor)
+        };
+        Some(match claim {
+            Claim::TrainingEnergy => self.judge_factor(TRAINING, &["ppo", "ddpg"], factor("4b", "ppo")?),
+            Claim::DqnEnergy => self.judge_factor(TRAINING, &["dqn"], factor("4b", "dqn")?),
+            Claim::InferenceEnergy => self.judge_factor(INFERENCE, &["ppo"], factor("4c", "ppo")?),
+            Claim::InferenceSavesMore => {
+                let saved = |stage, what: &str| {
+                    Some((
+                        format!("`ppo` over `spiking-ac`, {what}"),
+                        self.energy.ratio("ppo", stage, FORMULA)?,
+                    ))
+                };
+                let pair = saved(INFERENCE, "inference").zip(saved(TRAINING, "training"));
+                let pair = pair.map(|(a, b)| Pair {
+                    a,
+                    b,
+                    place: format!(" by the {}", FORMULA.words),
+                    strict: true,
+                });
+                judge(pair.as_slice(), &["ppo"])
+            }
+            Claim::HalfEnergy => self.judge_half(),
+            Claim::EqualEnergy => self.judge_equal("ppo", "ddpg", 1.0, paper::IDENTICAL),
+            Claim::TwiceDqn => {
+                let both = ["ppo", "ddpg"].map(|a| self.judge_equal(a, "dqn", 2.0, paper::ABOUT));
+                let evidence = both.iter().map(|j| j.evidence.clone()).collect::<Vec<_>>().join(". ");
+                Judgement { verdict: all_of(&both.map(|j| j.verdict)), evidence }
+            }
+            _ => return None,
+        })
+    }
+
+    /// That each of `versus` takes at least the printed factor, but for [`paper::ABOUT`], by the paper's own formula; what other accounts say is told.
+    fn judge_factor(&self, stage: &str, versus: &[&str], printed: f64) -> Judgement {
+        let (mut verdicts, mut told) = (Vec::new(), Vec::new());
+        for other in versus {
+            let by = |a: &Account| self.energy.ratio(other, stage, a);
+            verdicts.push(
+                by(FORMULA)
+                    .map_or(Verdict::NoData, |r| within(&r, printed * (1.0 - paper::ABOUT), f64::INFINITY)),
+            );
+            let each = ACCOUNTS.iter().filter_map(|a| Some(format!("{} by {}", by(a)?.short(), a.words)));
+            let each: Vec<String> = each.collect();
+            if !each.is_empty() {
+                told.push(format!("{} over `spiking-ac`: {}", code(other), listed(&each)));
+            }
+        }
+        let verdict = all_of(&verdicts);
+        if told.is_empty() {
+            return Judgement { verdict, evidence: "no energies of both in this run".into() };
+        }
+        let evidence = format!(
+            "{}. Printed {printed}; judged by the paper's formula, read as at least 90 % of it",
+            told.join("; ")
+        );
+        Judgement { verdict, evidence }
+    }
+
+    /// That every rival takes over twice as much, in training and inference, by every account of the whole network.
+    fn judge_half(&self) -> Judgement {
+        let rivals = LEARNED.iter().filter(|a| **a != "spiking-ac");
+        let mut found: Vec<(Estimate, String)> = Vec::new();
+        for other in rivals {
+            for stage in [TRAINING, INFERENCE] {
+                for a in ACCOUNTS.iter().filter(|a| a.bars.is_some()) {
+                    if let Some(r) = self.energy.ratio(other, stage, a) {
+                        found.push((r, format!("{} {}, {stage}, {}", code(other), r.short(), a.words)));
+                    }
+                }
+            }
+        }
+        let verdicts: Vec<Verdict> = found.iter().map(|f| within(&f.0, 2.0, f64::INFINITY)).collect();
+        let verdict = all_of(&verdicts);
+        let Some(least) = found.iter().min_by(|a, b| a.0.mean.total_cmp(&b.0.mean)) else {
+            return Judgement { verdict: Verdict::NoData, evidence: "no energies in this run".into() };
+        };
+        let over = verdicts.iter().filter(|v| **v == Verdict::Holds).count();
+        let evidence = format!(
+            "over twice as much in {over} of {} comparisons (rival, training or inference, account). Least: {}",
+            found.len(),
+            least.1
+        );
+        Judgement { verdict, evidence }
+    }
+
+    /// That one agent's training takes `wanted` times another's by the paper's formula.
+    fn judge_equal(&self, agent: &str, other: &str, wanted: f64, room: f64) -> Judgement {
+        match self.energy.over(agent, other, TRAINING, FORMULA) {
+            None => Judgement {
+                verdict: Verdict::NoData,
+                evidence: format!("no energies of {} and {}", code(agent), code(other)),
+            },
+            Some(r) => Judgement {
+                verdict: within(&r, wanted * (1.0 - room), wanted * (1.0 + room)),
+                evidence: format!(
+                    "{} over {}: {} by the {}",
+                    code(agent),
+                    code(other),
+                    r.short(),
+                    FORMULA.words
+                ),
+            },
+        }
+    }
+
     pub(super) fn write_energy_factors(&self, out: &mut String) {
         out.push_str(
             "Energy factors that the paper prints (energy of the other over that of Spiking-AC) beside ours by each method, with 95 % \

@@ -97,7 +97,15 @@ impl View {
 
     pub(super) fn write_in_short(&self, out: &mut String, judgements: &[Judgement]) {
         out.push_str("## In short\n\n");
-        let _ = writeln!(out, "- {}", tally(judgements, "about reward, rate and sensing"));
+        let _ = writeln!(
+            out,
+            "- {}",
+            tally(
+                judgements,
+                "about reward, rate, sensing and energy",
+                paper::CLAIMS.iter().map(|c| c.0.basis().text())
+            )
+        );
         if let (Some(ours), Some(printed)) =
             (self.quantity("spiking-ac", Quantity::SumRate, HEADLINE_DBM), View::printed_rate("spiking-ac"))
         {
@@ -197,7 +205,7 @@ impl View {
              Simple references are not among the paper's agents and are not part of these claims.\n\n",
         );
         out.push_str(&claims_table(
-            paper::CLAIMS.iter().map(|(_, figure, text)| (*figure, *text)),
+            paper::CLAIMS.iter().map(|(claim, figure, text)| (*figure, *text, claim.basis().text())),
             judgements,
         ));
     }
