@@ -7,7 +7,7 @@ use crate::kernels::compare::{compare, compare_exact};
 use crate::kernels::lif_backward::{self, Upstream};
 use crate::kernels::lif_forward::{self, Current};
 use crate::kernels::{Comparison, Tol};
-use crate::nets::Lif;
+use crate::nets::{Hidden, Lif, Population};
 
 /// `[A, B, N]` as `[B, A, N]`.
 fn swapped<T: Copy>(x: &[T], a: usize, b: usize) -> Vec<T> {
@@ -195,7 +195,7 @@ pub(super) fn lif_neuron(v: &Vectors, gpu: Option<&Gpu>) -> Result<Rows, GoldenE
     Ok(rows)
 }
 
-// ---- snn_actor, snn_critic, snn_natural ----
+// ---- snn_actor, snn_critic, snn_natural, snn_population ----
 
 /// A spike may differ where the reference's potential is this close to the threshold.
 const MARGIN: f64 = 1e-5;
@@ -242,11 +242,24 @@ fn compare_spikes(
 }
 
 pub(super) fn snn(v: &Vectors, gpu: Option<&Gpu>) -> Result<Rows, GoldenError> {
+    networks(v, gpu, |lif| lif.into())
+}
+
+/// The same behind neurons that encode the inputs, as many as the file has for each.
+pub(super) fn snn_population(v: &Vectors, gpu: Option<&Gpu>) -> Result<Rows, GoldenError> {
+    let [_, fields] = v.dims("population.centre")?;
+    if fields == 0 {
+        return Err(v.problem("population.centre", "has no neurons"));
+    }
+    networks(v, gpu, |lif| Hidden::Encoded(lif, Population::new(fields, &lif)))
+}
+
+fn networks(v: &Vectors, gpu: Option<&Gpu>, neurons: impl Fn(Lif) -> Hidden) -> Result<Rows, GoldenError> {
     let mut rows = Rows::default();
     let steps = v.steps()?;
     for (name, detach_reset) in CONVENTIONS {
         let lif = Lif { steps, detach_reset, ..NEURONS };
-        let case = Network::of(v, lif)?;
+        let case = Network::of(v, neurons(lif))?;
         let b = case.m;
         case.each(gpu, |backend, pass| {
             let (agrees, spikes) = compare_spikes(v, &lif, b, &pass.spikes)?;
@@ -267,7 +280,9 @@ pub(super) fn snn(v: &Vectors, gpu: Option<&Gpu>) -> Result<Rows, GoldenError> {
                 rows.tensor_dev(v, backend, &name, &swapped(&u, b, steps))?;
             }
             let grad = |t: &str| format!("grad_{name}.{t}");
-            for (name, got) in [("out".to_string(), &pass.out), (grad("x"), &pass.dx)] {
+            // Nothing goes back to inputs that are encoded.
+            let dx = (!pass.dx.is_empty()).then(|| (grad("x"), &pass.dx));
+            for (name, got) in std::iter::once(("out".to_string(), &pass.out)).chain(dx) {
                 rows.tensor_dev(v, backend, &name, &only(got, &v.f32s(&name, got.len())?))?;
             }
             // Weights see all samples.
