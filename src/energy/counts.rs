@@ -250,6 +250,7 @@ pub(super) mod tests {
             eta: 3.0,
             detach_reset: true,
             readout: Readout::Last,
+            learn_leak: false,
         }
     }
 

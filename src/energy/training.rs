@@ -333,7 +333,8 @@ impl Net {
             // Not those between a head's weights and its biases, which are another's.
             Net::Layers(net) => {
                 let encoder = net.population.map_or(0, |_| 2 * net.layers[0].outputs);
-                encoder + net.dense_layers().iter().map(|l| (l.inputs + 1) * l.outputs).sum::<usize>()
+                let dense: usize = net.dense_layers().iter().map(|l| (l.inputs + 1) * l.outputs).sum();
+                encoder + dense + net.leaks().len()
             }
             Net::Lstm(lstm) => lstm.params(),
             Net::Mix { .. } => 0,

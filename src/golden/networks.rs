@@ -71,6 +71,7 @@ pub(super) const NEURONS: Lif = Lif {
     eta: 3.0,
     detach_reset: false,
     readout: Readout::Last,
+    learn_leak: false,
 };
 
 /// Names of the two conventions, and whether the reset is detached.

@@ -16,7 +16,16 @@ fn f32s(file: &SafeTensors, name: &str) -> Vec<f32> {
 
 /// The definition's constants; the files say nothing else.
 fn lif(steps: usize, detach_reset: bool) -> Lif {
-    Lif { steps, lambda: 0.5, threshold: 1.0, reset: 0.0, eta: 3.0, detach_reset, readout: Readout::Last }
+    Lif {
+        steps,
+        lambda: 0.5,
+        threshold: 1.0,
+        reset: 0.0,
+        eta: 3.0,
+        detach_reset,
+        readout: Readout::Last,
+        learn_leak: false,
+    }
 }
 
 struct Golden {
