@@ -4,16 +4,20 @@
 #import index
 #import lif
 
-struct Imm { elements: u32 }
+struct Imm { elements: u32, replica: u32, stride: u32, leak_off: u32 }
 var<immediate> imm: Imm;
 
-@group(0) @binding(0) var<storage, read> current: array<f32>;            // [R, M, N], or PER_STEP: [R, M, S, N]
-@group(0) @binding(1) var<storage, read_write> words: array<u32>;        // [R, M, N]
-@group(0) @binding(2) var<storage, read_write> potentials: array<f32>;   // [R, M, S, N]; not written unless KEEP
-@group(0) @binding(3) var<storage, read_write> traces: array<f32>;       // [R, M, N]; not written unless TRACE
+@group(0) @binding(0) var<storage, read> params: array<f32>;             // [R, P]: w of the leak; not read unless LEARNED
+@group(0) @binding(1) var<storage, read> current: array<f32>;            // [R, M, N], or PER_STEP: [R, M, S, N]
+@group(0) @binding(2) var<storage, read_write> words: array<u32>;        // [R, M, N]
+@group(0) @binding(3) var<storage, read_write> potentials: array<f32>;   // [R, M, S, N]; not written unless KEEP
+@group(0) @binding(4) var<storage, read_write> traces: array<f32>;       // [R, M, N]; not written unless TRACE
 
 // Element e = (r M + m) N + n at step t of an array [R, M, S, N].
 fn at_step(e: u32, t: u32) -> u32 { return (e / N * S + t) * N + e % N; }
+
+// The leak of element e, whose replica has imm.replica of them and imm.stride parameters.
+fn lambda_of(e: u32) -> f32 { return sigmoid_(params[e / imm.replica * imm.stride + imm.leak_off]); }
 
 fn keep(e: u32, t: u32, u: f32) {
     if (e < imm.elements) { potentials[at_step(e, t)] = u; }
@@ -36,6 +40,9 @@ fn store(e: u32, word: u32, trace: f32) {
     var drive = vec4<f32>();
     if (PER_STEP == 0u) { drive = vec4<f32>(current[source.x], current[source.y], current[source.z], current[source.w]); }
     var n = Neurons();
+    if (LEARNED != 0u) {
+        n.lambda = vec4<f32>(lambda_of(source.x), lambda_of(source.y), lambda_of(source.z), lambda_of(source.w));
+    }
     for (var t = 0u; t < S; t++) {
         if (PER_STEP != 0u) {
             drive = vec4<f32>(

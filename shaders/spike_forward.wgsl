@@ -4,10 +4,10 @@
 // CPU twin: spike_forward_cpu in src/kernels/spike_forward.rs. Spikes must agree except within a margin of the threshold.
 #import lif
 
-struct Imm { m: u32, w_off: u32, b_off: u32 }
+struct Imm { m: u32, w_off: u32, b_off: u32, leak_off: u32 }
 var<immediate> imm: Imm;
 
-@group(0) @binding(0) var<storage, read> params: array<f32>;             // [R, P]
+@group(0) @binding(0) var<storage, read> params: array<f32>;             // [R, P]: also w of the leak, if LEARNED
 @group(0) @binding(1) var<storage, read> spikes: array<u32>;             // [R, M, I]: words of the layer below
 @group(0) @binding(2) var<storage, read_write> words: array<u32>;        // [R, M, O]
 @group(0) @binding(3) var<storage, read_write> potentials: array<f32>;   // [R, M, S, O]; not written unless KEEP
@@ -119,6 +119,7 @@ fn store(at: u32, o: u32, word: u32, trace: f32) {
         params[bias_base + min(o, O - 1u)], params[bias_base + min(o + BQ, O - 1u)],
         params[bias_base + min(o + 2u * BQ, O - 1u)], params[bias_base + min(o + 3u * BQ, O - 1u)]);
     var n = Neurons();
+    if (LEARNED != 0u) { n.lambda = vec4<f32>(sigmoid_(params[r * P + imm.leak_off])); }
     fire(&n, 0u, c.t0 + bias, m, o);
     if (S > 1u) { fire(&n, 1u, c.t1 + bias, m, o); }
     if (S > 2u) { fire(&n, 2u, c.t2 + bias, m, o); }

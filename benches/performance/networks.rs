@@ -35,6 +35,7 @@ const LIF: Lif = Lif {
     eta: 3.0,
     detach_reset: true,
     readout: Readout::Last,
+    learn_leak: false,
 };
 
 #[derive(Clone, Copy)]

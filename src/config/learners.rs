@@ -219,6 +219,8 @@ pub struct SpikingConfig {
     pub detach_reset: bool,
     /// What the output layer reads: the potential after the last step, or the mean of the steps' currents.
     pub readout: Readout,
+    /// Whether every hidden layer learns a λ of its own, from `lambda` on.
+    pub learn_leak: bool,
     /// Gain of the orthogonal initialisation of the hidden layers.
     pub hidden_gain: f64,
     /// In place of the keys of `[ppo]`.
@@ -245,6 +247,7 @@ impl SpikingConfig {
             eta: self.eta,
             detach_reset: self.detach_reset,
             readout: self.readout,
+            learn_leak: self.learn_leak,
         }
     }
 
@@ -282,6 +285,11 @@ impl SpikingConfig {
         if self.reset as f32 >= self.threshold as f32 {
             let what = format!("{:?} must be below spiking.threshold = {:?}", self.reset, self.threshold);
             return Err(ConfigError::value("spiking.reset", what));
+        }
+        // sigmoid(w) is 1 nowhere.
+        if self.learn_leak && self.lambda as f32 >= 1.0 {
+            let what = format!("{:?} must be below 1 with spiking.learn_leak", self.lambda);
+            return Err(ConfigError::value("spiking.lambda", what));
         }
         Ok(())
     }

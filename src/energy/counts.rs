@@ -239,7 +239,7 @@ impl Counts {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::nets::{Activation, LayerActivity, Lif, Readout};
+    use crate::nets::{Activation, Hidden, LayerActivity, Lif, Population, Readout};
 
     pub fn lif() -> Lif {
         Lif {
@@ -250,6 +250,7 @@ pub(super) mod tests {
             eta: 3.0,
             detach_reset: true,
             readout: Readout::Last,
+            learn_leak: false,
         }
     }
 
@@ -280,6 +281,44 @@ pub(super) mod tests {
         let activity = Activity { samples: 7, layers: vec![layer(12), layer(128), layer(128)], executed: 0 };
         let counts = Counts::new(&net, &vec![1.0; net.params()], &activity, FirstLayer::Once).unwrap();
         (net, counts)
+    }
+
+    /// 12 inputs encoded by 8 neurons each, 128 hidden ones, six outputs; spikes at rates (s1, s2) in thousandths, over 1000 inferences.
+    pub fn encoded(s1: u64, s2: u64, first: FirstLayer) -> (MlpLayout, Counts) {
+        let net = MlpLayout::new(&[12, 128, 6], Hidden::Encoded(lif(), Population::new(8, &lif())), 0);
+        let layer = |n: usize, presentations: u64, active: u64, membrane_updates: u64| LayerActivity {
+            presentations,
+            active: vec![active; n],
+            membrane_updates,
+        };
+        let activity = Activity {
+            samples: 1000,
+            layers: vec![
+                layer(12, 1, 1000, 96 * 6000),
+                layer(96, 6, 6 * s1, 128 * 6000),
+                layer(128, 6, 6 * s2, 0),
+            ],
+            executed: 0,
+        };
+        let counts = Counts::new(&net, &vec![1.0; net.params()], &activity, first).unwrap();
+        (net, counts)
+    }
+
+    /// Neurons that encode have no matrix, and the first hidden layer accumulates spikes at every step.
+    #[test]
+    fn encoded_inputs_have_fields_and_no_products() {
+        for (first, times) in [(FirstLayer::Once, 1), (FirstLayer::EveryStep, 6)] {
+            let c = encoded(250, 100, first).1;
+            assert_eq!(c.fields(), 1000 * 96 * times);
+            assert_eq!((c.layers[0].dense(), c.layers[0].effective, c.layers[0].bias_additions()), (0, 0, 0));
+            assert_eq!(c.effective_macs(), 0);
+            assert_eq!(c.effective_acs(), 6 * (250 * 96 * 128 + 100 * 128 * 6));
+            assert_eq!(c.dense(), 6000 * (96 * 128 + 128 * 6));
+            assert_eq!((c.membrane_updates(), c.bias_additions()), (6000 * (96 + 128), 6000 * (128 + 6)));
+            assert_eq!(c.rates(), [0.25, 0.1]);
+            assert_eq!(c.parameters, 2 * 96 + 97 * 128 + 129 * 6);
+            assert_eq!(c.state_bytes(), 4 * (96 + 128 + 6 + if times == 1 { 96 } else { 0 }));
+        }
     }
 
     #[test]

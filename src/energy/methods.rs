@@ -240,7 +240,7 @@ pub fn memory_aware(counts: &Counts, batch: u64, format: &Format) -> MemoryAware
 
 #[cfg(test)]
 mod tests {
-    use super::super::counts::tests::{dense, lif, spiking};
+    use super::super::counts::tests::{dense, encoded, lif, spiking};
     use super::*;
     use crate::nets::Activation;
 
@@ -434,5 +434,34 @@ mod tests {
         let reads = |b: u64| column_reads(&once.layers[1], once.samples, b);
         close(reads(2) / reads(1), share(0.22, 2) / 0.22, 1e-12);
         assert_eq!(memory_aware(&once, 64, &WORDS).operations, kept.operations);
+    }
+
+    /// By each method: 14 multiply-accumulates a current, and accumulation of spikes from there on.
+    #[test]
+    fn encoded_inputs_by_hand() {
+        let (net, once) = encoded(250, 100, FirstLayer::Once);
+        let every = encoded(250, 100, FirstLayer::EveryStep).1;
+        let paper = paper_formula(&net, &once.rates(), &INT32);
+        let encoding = 3.2 * 96.0 * 14.0;
+        close(paper.joules * 1e12, 0.1 * 6.0 * 0.1 * 96.0 * 128.0 + 3.2 * 128.0 * 6.0 + encoding, 1e-6);
+        close(paper.dense_joules * 1e12, 3.2 * (96.0 * 128.0 + 128.0 * 6.0) + encoding, 1e-6);
+        let silent = paper_formula(&net, &[0.0; 2], &INT32);
+        close(silent.largest_ratio, silent.dense_joules / silent.joules, 1e-12);
+
+        let (a, b) = (effective_ops(&once, &INT32), effective_ops(&every, &INT32));
+        close(a.fields * 1e12, encoding, 1e-6);
+        close(b.fields, 6.0 * a.fields, 1e-18);
+        assert_eq!((a.macs, a.acs, a.biases), (0.0, b.acs, b.biases));
+        close(a.acs * 1e12, 0.1 * 6.0 * (0.25 * 96.0 * 128.0 + 0.1 * 128.0 * 6.0), 1e-6);
+        close(a.joules(), a.acs + a.fields + a.neurons + a.biases, 1e-20);
+
+        // Five times more: the currents, the readings of 96 inputs and of two parameters a neuron; less is that the currents are not kept.
+        let (a, b) = (memory_aware(&once, 1), memory_aware(&every, 1));
+        let access = |words: f64| 4.0 * words * 4.0 * 2.5 / 8192.0;
+        close((b.operations - a.operations) * 1e12, 5.0 * encoding, 1e-6);
+        close((b.addressing - a.addressing) * 1e12, 5.0 * 0.1 * (12.0 + 96.0), 1e-6);
+        close((b.inout - a.inout) * 1e12, 5.0 * 12.0 * access(12.0), 1e-6);
+        close((b.weights - a.weights) * 1e12, 5.0 * 192.0 * access(192.0), 1e-6);
+        close((a.potentials - b.potentials) * 1e12, 7.0 * 96.0 * access(96.0), 1e-6);
     }
 }

@@ -333,7 +333,8 @@ impl Net {
             // Not those between a head's weights and its biases, which are another's.
             Net::Layers(net) => {
                 let encoder = net.population.map_or(0, |_| 2 * net.layers[0].outputs);
-                encoder + net.dense_layers().iter().map(|l| (l.inputs + 1) * l.outputs).sum::<usize>()
+                let dense: usize = net.dense_layers().iter().map(|l| (l.inputs + 1) * l.outputs).sum();
+                encoder + dense + net.leaks().len()
             }
             Net::Lstm(lstm) => lstm.params(),
             Net::Mix { .. } => 0,
@@ -423,7 +424,8 @@ pub fn paper_episode(network: &NetworkSchedule, slots: u64, rates: &[f64], const
 
 #[cfg(test)]
 mod tests {
-    use super::super::counts::tests::lif;
+    use super::super::counts::FirstLayer;
+    use super::super::counts::tests::{encoded, lif};
     use super::super::methods::INT32;
     use super::*;
     use crate::config::{Layered, PolicyGradient};
@@ -475,6 +477,20 @@ mod tests {
         let f = forward(&net, &[0.2; 2]);
         close(f.acs, 128.0 + 6.0 * (0.2 * 17_152.0 + 134.0), 1e-9);
         assert_eq!((f.macs, f.neurons), (1536.0, 1572.0));
+    }
+
+    #[test]
+    fn a_sample_whose_inputs_are_encoded() {
+        let (net, rates) = (encoded(250, 100, FirstLayer::Once).0, [0.25, 0.1]);
+        let (f, b) = (forward(&net, &rates), backward(&net, &rates, true, false));
+        let acs = 0.25 * 96.0 * 128.0 + 0.1 * 128.0 * 6.0;
+        assert_eq!((f.macs, f.neurons), (96.0 * 14.0, 6.0 * (96.0 + 128.0 + 6.0)));
+        close(f.acs, 6.0 * (acs + 128.0 + 6.0), 1e-9);
+        // By the spikes of both layers, and by sharpness and centre.
+        assert_eq!(b.macs, 6.0 * 96.0 * 128.0 + 128.0 * 6.0 + 96.0 * 4.0);
+        close(b.acs, 6.0 * (acs + 128.0) + 6.0, 1e-9);
+        assert_eq!(b.neurons, 6.0 * (96.0 + 128.0));
+        assert_eq!(Net::Layers(net.clone()).params(), net.params());
     }
 
     #[test]

@@ -19,6 +19,7 @@ pub const FILES: &[File] = &[
     ("snn_actor", spiking::snn),
     ("snn_critic", spiking::snn),
     ("snn_natural", spiking::snn),
+    ("snn_population", spiking::snn_population),
     ("ppo_update_snn", networks::ppo_update_snn),
     ("dqn", off_policy::dqn),
     ("ddpg", off_policy::ddpg),

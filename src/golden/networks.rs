@@ -71,6 +71,7 @@ pub(super) const NEURONS: Lif = Lif {
     eta: 3.0,
     detach_reset: false,
     readout: Readout::Last,
+    learn_leak: false,
 };
 
 /// Names of the two conventions, and whether the reset is detached.
@@ -180,7 +181,8 @@ impl Case for Network {
         let (acts_ref, dy_ref): (Vec<_>, Vec<_>) = (acts.iter().collect(), dy.iter().collect());
         let spikes = Spikes::new(gpu, net, size, m)?;
         let forward = Forward::sharing(gpu, net, size, &params, &x, &acts_ref, spikes.as_ref(), true)?;
-        let dx_ref = Some(&dx);
+        // Nothing goes back to inputs that are encoded.
+        let dx_ref = net.population.is_none().then_some(&dx);
         let backward = match &spikes {
             None => {
                 Backward::new(gpu, net, size, SLICES, &params, &x, &acts_ref, &dy_ref, dx_ref, &partials)?
@@ -211,7 +213,8 @@ impl Case for Network {
         for kept in spikes.iter().flat_map(|s| &s.potentials).chain(below) {
             hidden.push(Some(first(kept)?));
         }
-        Ok(Passed { hidden, spikes: fired, out: first(out)?, grads: first(&grads)?, dx: first(&dx)? })
+        let dx = dx_ref.map_or(Ok(Vec::new()), first)?;
+        Ok(Passed { hidden, spikes: fired, out: first(out)?, grads: first(&grads)?, dx })
     }
 }
 

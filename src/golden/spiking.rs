@@ -5,9 +5,9 @@ use super::{Backend, Case, GoldenError, Rows, Scalar, Vectors, wide};
 use crate::gpu::{Fill, Gpu, GpuError};
 use crate::kernels::compare::{compare, compare_exact};
 use crate::kernels::lif_backward::{self, Upstream};
-use crate::kernels::lif_forward::{self, Current};
+use crate::kernels::lif_forward::{self, Current, LeakAt};
 use crate::kernels::{Comparison, Tol};
-use crate::nets::Lif;
+use crate::nets::{Hidden, Lif, Population};
 
 /// `[A, B, N]` as `[B, A, N]`.
 fn swapped<T: Copy>(x: &[T], a: usize, b: usize) -> Vec<T> {
@@ -48,7 +48,15 @@ impl Drive {
     fn twin<F: Scalar>(&self) -> Driven {
         let (mut words, mut u) = (vec![0; self.m * self.n], vec![F::splat(f64::NAN); self.current.len()]);
         let current: Vec<F> = self.current.iter().map(|&i| F::splat(i)).collect();
-        lif_forward::lif_forward_cpu(&self.forward_spec(1), self.m, &current, &mut words, &mut u, &mut []);
+        lif_forward::lif_forward_cpu(
+            &self.forward_spec(1),
+            self.m,
+            &[],
+            &current,
+            &mut words,
+            &mut u,
+            &mut [],
+        );
         Driven { u: wide(&u), words }
     }
 
@@ -59,8 +67,8 @@ impl Drive {
         let words = gpu.alloc::<u32>("golden.words", &[r, neurons], Fill::Poison)?;
         let u = gpu.alloc::<f32>("golden.u", &[r, self.current.len()], Fill::Poison)?;
         let kernel = lif_forward::LifForward::new(gpu, &self.forward_spec(r))?;
-        let bound = kernel.bind(gpu, &current, &words, Some(&u), None)?;
-        gpu.run(|pass| bound.record(pass, self.m))?;
+        let bound = kernel.bind(gpu, None, &current, &words, Some(&u), None)?;
+        gpu.run(|pass| bound.record(pass, self.m, LeakAt::default()))?;
         Ok(Driven {
             u: wide(&gpu.read(&u)?[..self.current.len()]),
             words: gpu.read(&words)?[..neurons].to_vec(),
@@ -72,7 +80,7 @@ impl Drive {
         let [u, upstream] = [u, upstream].map(|x| x.iter().map(|&x| F::splat(x)).collect::<Vec<F>>());
         let mut d = vec![F::splat(f64::NAN); u.len()];
         let (spec, zero) = (self.backward_spec(1), F::splat(0.0));
-        lif_backward::lif_backward_cpu(&spec, self.m, zero, &u, &upstream, &mut d);
+        lif_backward::lif_backward_cpu(&spec, self.m, zero, &[], &u, &upstream, &mut d, &mut []);
         wide(&d)
     }
 
@@ -82,8 +90,8 @@ impl Drive {
         let upstream = gpu.upload("golden.upstream", &[r, len], &both(&narrow(upstream)))?;
         let d = gpu.alloc::<f32>("golden.d", &[r, len], Fill::Poison)?;
         let kernel = lif_backward::LifBackward::new(gpu, &self.backward_spec(r))?;
-        let bound = kernel.bind(gpu, &u, &upstream, &d);
-        gpu.run(|pass| bound.record(pass, self.m, 0.0))?;
+        let bound = kernel.bind(gpu, None, &u, &upstream, &d, None)?;
+        gpu.run(|pass| bound.record(pass, self.m, 0.0, LeakAt::default()))?;
         Ok(wide(&gpu.read(&d)?[..len]))
     }
 }
@@ -195,7 +203,7 @@ pub(super) fn lif_neuron(v: &Vectors, gpu: Option<&Gpu>) -> Result<Rows, GoldenE
     Ok(rows)
 }
 
-// ---- snn_actor, snn_critic, snn_natural ----
+// ---- snn_actor, snn_critic, snn_natural, snn_population ----
 
 /// A spike may differ where the reference's potential is this close to the threshold.
 const MARGIN: f64 = 1e-5;
@@ -242,11 +250,24 @@ fn compare_spikes(
 }
 
 pub(super) fn snn(v: &Vectors, gpu: Option<&Gpu>) -> Result<Rows, GoldenError> {
+    networks(v, gpu, |lif| lif.into())
+}
+
+/// The same behind neurons that encode the inputs, as many as the file has for each.
+pub(super) fn snn_population(v: &Vectors, gpu: Option<&Gpu>) -> Result<Rows, GoldenError> {
+    let [_, fields] = v.dims("population.centre")?;
+    if fields == 0 {
+        return Err(v.problem("population.centre", "has no neurons"));
+    }
+    networks(v, gpu, |lif| Hidden::Encoded(lif, Population::new(fields, &lif)))
+}
+
+fn networks(v: &Vectors, gpu: Option<&Gpu>, neurons: impl Fn(Lif) -> Hidden) -> Result<Rows, GoldenError> {
     let mut rows = Rows::default();
     let steps = v.steps()?;
     for (name, detach_reset) in CONVENTIONS {
         let lif = Lif { steps, detach_reset, ..NEURONS };
-        let case = Network::of(v, lif)?;
+        let case = Network::of(v, neurons(lif))?;
         let b = case.m;
         case.each(gpu, |backend, pass| {
             let (agrees, spikes) = compare_spikes(v, &lif, b, &pass.spikes)?;
@@ -267,7 +288,9 @@ pub(super) fn snn(v: &Vectors, gpu: Option<&Gpu>) -> Result<Rows, GoldenError> {
                 rows.tensor_dev(v, backend, &name, &swapped(&u, b, steps))?;
             }
             let grad = |t: &str| format!("grad_{name}.{t}");
-            for (name, got) in [("out".to_string(), &pass.out), (grad("x"), &pass.dx)] {
+            // Nothing goes back to inputs that are encoded.
+            let dx = (!pass.dx.is_empty()).then(|| (grad("x"), &pass.dx));
+            for (name, got) in std::iter::once(("out".to_string(), &pass.out)).chain(dx) {
                 rows.tensor_dev(v, backend, &name, &only(got, &v.f32s(&name, got.len())?))?;
             }
             // Weights see all samples.

@@ -76,9 +76,9 @@ impl dense_backward_input::Args {
 }
 
 impl spike_forward::Args {
-    /// `m` samples of each replica.
-    pub fn of(l: &Layer, m: usize) -> Self {
-        Self { m, w_off: l.w_off, b_off: l.b_off }
+    /// `m` samples of each replica; `leak_off` is where the layer's leak is learned, if it is.
+    pub fn of(l: &Layer, m: usize, leak_off: usize) -> Self {
+        Self { m, w_off: l.w_off, b_off: l.b_off, leak_off }
     }
 }
 

@@ -1,9 +1,12 @@
 //! lif_backward: from the gradient by a layer's spikes, or by the read-out's trace of them, to the gradient by its currents, backwards through
 //! the S steps: dU = ds·σ'(U) + dV·(dV/dU) with the surrogate σ'(U) = (η/2)/(1 + (πη(U−U_th)/2)²) of (36), (39) and dV/dU = 1−s where the
-//! reset is a constant, else 1−s−(U−U_r)σ'(U); then di = λ·dU, and (1−λ)·dU reaches the step before.
+//! reset is a constant, else 1−s−(U−U_r)σ'(U); then di = λ·dU, and (1−λ)·dU reaches the step before. By w of a learned leak λ = sigmoid(w) it is
+//! Σ_t λ(1−λ)(i−V)·dU, V that of the step before, where i−V = (U−V)/λ.
 
 use super::common::*;
-use super::lif_forward::{self, Current, lif_forward_cpu, lif_prelude, neuron};
+use super::lif_forward::{
+    self, Current, LeakAt, lambda_of, leak_of, leaks, lif_forward_cpu, lif_prelude, logits, neuron, optional,
+};
 use crate::nets::Lif;
 use crate::nets::lif::MAX_STEPS;
 
@@ -49,46 +52,54 @@ impl Spec {
     }
 }
 
-/// `m` samples a replica; `penalty` is added to the gradient by every spike. `source`: the currents `[R, m, N]` if constant, else the
-/// potentials before the reset `[R, m, S, N]`; `upstream` `[R, m, N]` or `[R, m, S, N]`; `d_current` `[R, m, N]` if constant, else `[R, m, S, N]`.
+/// `m` samples a replica; `leaks` as in [`lif_forward_cpu`]; `penalty` is added to the gradient by every spike. `source`: the currents `[R, m, N]` if constant, else the
+/// potentials before the reset `[R, m, S, N]`; `upstream` `[R, m, N]` or `[R, m, S, N]`; `d_current` `[R, m, N]` if constant, else `[R, m, S, N]`;
+/// `d_leak` `[R, m, N]` by w, of each neuron, where it is learned.
+#[expect(clippy::too_many_arguments, reason = "the argument list is the kernel's binding list")]
 pub fn lif_backward_cpu<F: Real<Elem = F, Mask = bool>>(
     spec: &Spec,
     m: usize,
     penalty: F,
+    leaks: &[F],
     source: &[F],
     upstream: &[F],
     d_current: &mut [F],
+    d_leak: &mut [F],
 ) {
-    backward(spec, m, penalty, source, upstream, d_current, |x| x)
+    backward(spec, m, penalty, leaks, source, upstream, d_current, d_leak, |x| x)
 }
 
+#[expect(clippy::too_many_arguments, reason = "the argument list is the kernel's binding list")]
 /// `sign` = identity, or the magnitude of what it is given, for a bound of the rounding errors.
 fn backward<F: Real<Elem = F, Mask = bool>>(
     spec: &Spec,
     m: usize,
     penalty: F,
+    leaks: &[F],
     source: &[F],
     upstream: &[F],
     d_current: &mut [F],
+    d_leak: &mut [F],
     sign: impl Fn(F) -> F,
 ) {
     let &Spec { r, n, lif, .. } = spec;
     let slope = std::f64::consts::FRAC_PI_2 * lif.eta;
     let (share, kept) = lif.integrator();
-    let [lambda, leak, threshold, reset, half_eta, slope, one, zero] =
-        [lif.lambda, 1.0 - lif.lambda, lif.threshold, lif.reset, 0.5 * lif.eta, slope, 1.0, 0.0]
-            .map(F::splat);
+    let [threshold, reset, half_eta, slope, one, zero] =
+        [lif.threshold, lif.reset, 0.5 * lif.eta, slope, 1.0, 0.0].map(F::splat);
     let [share, kept] = [share, kept].map(F::splat);
     for e in 0..r * m * n {
         let at = |t: usize| (e / n * lif.steps + t) * n + e % n;
+        let lambda = lambda_of(&lif, leaks, e / (m * n));
+        let leak = leak_of(&lif, lambda);
         let mut potentials = [zero; MAX_STEPS];
         match spec.current {
             Current::Constant => {
-                neuron(&lif, |_| source[e], |t, u| potentials[t] = u);
+                neuron(&lif, lambda, |_| source[e], |t, u| potentials[t] = u);
             }
             Current::PerStep => (0..lif.steps).for_each(|t| potentials[t] = source[at(t)]),
         }
-        let (mut weight, mut dv, mut sum) = (share, zero, zero);
+        let (mut weight, mut dv, mut sum, mut by_leak) = (share, zero, zero, zero);
         for t in (0..lif.steps).rev() {
             let u = potentials[t];
             let ds = penalty
@@ -107,11 +118,19 @@ fn backward<F: Real<Elem = F, Mask = bool>>(
                 Current::Constant => sum += lambda * du,
                 Current::PerStep => d_current[at(t)] = lambda * du,
             }
+            if lif.learn_leak {
+                let before = if t > 0 { potentials[t - 1] } else { zero };
+                let v = F::select(threshold.le(before), reset, before);
+                by_leak += du * (sign(u) + sign(-v));
+            }
             dv = leak * du;
             weight *= kept;
         }
         if spec.current == Current::Constant {
             d_current[e] = sum;
+        }
+        if lif.learn_leak {
+            d_leak[e] = leak * by_leak;
         }
     }
 }
@@ -127,8 +146,12 @@ pub fn cost(spec: &Spec) -> Cost {
     // A step: gradient by the spike, surrogate, through the reset, by the potential, by the current; where the potentials are made again, theirs.
     let reset = if spec.lif.detach_reset { 0 } else { 3 };
     let (again, passes) = if constant { (4 + 1, 1) } else { (0, steps) };
-    let each = steps * (upstream + 5 + 1 + reset + 3 + 1 + 1 + again);
-    Cost::new(neurons * each, neurons * (2 * passes + arrives))
+    let learned = usize::from(spec.lif.learn_leak);
+    let each = steps * (upstream + 5 + 1 + reset + 3 + 1 + 1 + again + 3 * learned) + learned;
+    Cost::new(
+        neurons * each + spec.r * learned * (SIGMOID + 1),
+        neurons * (2 * passes + arrives + learned) + spec.r * learned,
+    )
 }
 
 /// Constants of the shader.
@@ -149,24 +172,48 @@ host! {
     LifBackward, LifBackwardBound;
     // Indices of potentials are u32; at most 32 loop iterations a thread.
     fits |gpu, spec| check_index(gpu, "lif_backward", spec.values(true));
-    /// `source`, `upstream` and `d_current` as the specification wants them, with M samples.
-    bind |spec| {
-        source: f32 = at_least(spec.values(spec.current == Current::PerStep)),
-        upstream: f32 = at_least(spec.values(spec.upstream == Upstream::Spikes)),
-        d_current: f32 = at_least(spec.values(spec.current == Current::PerStep)),
+}
+
+impl LifBackward {
+    /// `params` `[R, P]` and `d_leak` `[R, M, N]` where the leak is learned; `source`, `upstream` and `d_current` as the specification wants them, with M
+    /// samples.
+    pub fn bind(
+        &self,
+        gpu: &Gpu,
+        params: Option<&Buf<f32>>,
+        source: &Buf<f32>,
+        upstream: &Buf<f32>,
+        d_current: &Buf<f32>,
+        d_leak: Option<&Buf<f32>>,
+    ) -> Result<LifBackwardBound, GpuError> {
+        let spec = self.spec;
+        let per_step = spec.values(spec.current == Current::PerStep);
+        let params = optional(gpu, params, spec.lif.learn_leak, spec.r)?;
+        let d_leak = optional(gpu, d_leak, spec.lif.learn_leak, spec.values(false))?;
+        let buffers = [
+            &params,
+            source.at_least(per_step),
+            upstream.at_least(spec.values(spec.upstream == Upstream::Spikes)),
+            d_current.at_least(per_step),
+            &d_leak,
+        ];
+        Ok(LifBackwardBound { spec, bound: self.kernel.bind(gpu, &buffers) })
     }
 }
 
 impl LifBackwardBound {
-    /// `m` samples of each replica, at least 1; `penalty` is added to the gradient by every spike.
-    pub fn record(&self, pass: &mut wgpu::ComputePass, m: usize, penalty: f32) {
+    /// `m` samples of each replica, at least 1; `penalty` is added to the gradient by every spike; `leak` is not looked at unless it is learned.
+    pub fn record(&self, pass: &mut wgpu::ComputePass, m: usize, penalty: f32, leak: LeakAt) {
         assert!(
             (1..=self.spec.m).contains(&m),
             "lif_backward: {m} samples, compiled for 1..={}",
             self.spec.m
         );
-        let neurons = self.spec.r * m * self.spec.n;
-        self.bound.record(pass, fold_groups(neurons, WG), &[neurons as u32, penalty.to_bits()]);
+        let replica = m * self.spec.n;
+        let neurons = self.spec.r * replica;
+        let [elements, replica, stride, off] = [neurons, replica, leak.p, leak.off].map(|v| v as u32);
+        let imm = [elements, penalty.to_bits(), replica, stride, off];
+        self.bound.record(pass, fold_groups(neurons, WG), &imm);
     }
 }
 
@@ -176,6 +223,8 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
     let neurons = r * m * n;
     let len = |per_step: bool| if per_step { neurons * lif.steps } else { neurons };
     let penalty = 0.013f32;
+    let (params, at) = leaks(&lif, r, seed);
+    let w = widen(&logits(&params, at));
     let mut source: Vec<f32> = normal(seed, 0, len(spec.current == Current::PerStep), 2.0)
         .into_iter()
         .map(|x| x + 0.5 + lif.threshold as f32)
@@ -189,18 +238,35 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
                 }
             }
         }
-        Current::Constant => clear_of_threshold(&lif, &mut source),
+        Current::Constant => source.chunks_exact_mut(m * n).enumerate().for_each(|(r, source)| {
+            let lambda = lambda_of(&lif, &w, r);
+            clear_of_threshold(&Lif { lambda, learn_leak: false, ..lif }, source);
+        }),
     }
     let upstream = normal(seed, 1, len(spec.upstream == Upstream::Spikes), 1.0);
     let (source64, upstream64) = (widen(&source), widen(&upstream));
     let mut want = vec![0.0; source.len()];
-    lif_backward_cpu(spec, m, f64::from(penalty), &source64, &upstream64, &mut want);
-    let mut scale = vec![0.0; source.len()];
-    backward(spec, m, f64::from(penalty), &source64, &magnitudes(&upstream64), &mut scale, f64::abs);
+    let mut want_leak = vec![0.0; neurons];
+    let p64 = f64::from(penalty);
+    lif_backward_cpu(spec, m, p64, &w, &source64, &upstream64, &mut want, &mut want_leak);
+    let (mut scale, mut scale_leak) = (vec![0.0; source.len()], vec![0.0; neurons]);
+    let up = magnitudes(&upstream64);
+    backward(spec, m, p64, &w, &source64, &up, &mut scale, &mut scale_leak, f64::abs);
 
-    bind!(gpu, bound = LifBackward::new(gpu, spec)?; source, upstream, d_current[want.len()]);
-    gpu.run(|pass| bound.record(pass, m, penalty))?;
-    Ok(vec![compare_scaled("d_current", &gpu.read(&d_current)?, &want, &scale, TOL)])
+    let upload = |name: &str, data: &[f32]| gpu.upload(&format!("lif_backward.{name}"), &[data.len()], data);
+    let out = |name: &str, len| gpu.alloc::<f32>(&format!("lif_backward.{name}"), &[len], Fill::Poison);
+    let (source, upstream) = (upload("source", &source)?, upload("upstream", &upstream)?);
+    let d_current = out("d_current", want.len())?;
+    let params = lif.learn_leak.then(|| upload("params", &params)).transpose()?;
+    let d_leak = lif.learn_leak.then(|| out("d_leak", neurons)).transpose()?;
+    let kernel = LifBackward::new(gpu, spec)?;
+    let bound = kernel.bind(gpu, params.as_ref(), &source, &upstream, &d_current, d_leak.as_ref())?;
+    gpu.run(|pass| bound.record(pass, m, penalty, at))?;
+    let mut rows = vec![compare_scaled("d_current", &gpu.read(&d_current)?, &want, &scale, TOL)];
+    if let Some(d_leak) = d_leak {
+        rows.push(compare_scaled("d_leak", &gpu.read(&d_leak)?, &want_leak, &scale_leak, TOL));
+    }
+    Ok(rows)
 }
 
 /// Moves constant currents until no step of their neuron is within 1e-4 of the threshold.
@@ -217,7 +283,7 @@ fn clear_of_threshold(lif: &Lif, current: &mut [f32]) {
     for i in current {
         loop {
             let (mut word, mut potentials) = ([0], [0.0; MAX_STEPS]);
-            lif_forward_cpu(&spec, 1, &[f64::from(*i)], &mut word, &mut potentials, &mut []);
+            lif_forward_cpu(&spec, 1, &[], &[f64::from(*i)], &mut word, &mut potentials, &mut []);
             if potentials[..lif.steps].iter().all(|u| (u - lif.threshold).abs() > 1e-4) {
                 break;
             }

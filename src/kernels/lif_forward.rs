@@ -46,15 +46,36 @@ pub struct Spec {
     pub trace: bool,
 }
 
-/// What one neuron does with the currents of its steps: its spike word and trace. `each` gets every step's potential before the reset.
+/// Where the w of a layer's learned leak lies in the parameters.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LeakAt {
+    /// P: parameters of a replica.
+    pub p: usize,
+    /// Inside a replica's parameters.
+    pub off: usize,
+}
+
+/// λ of the neurons of a replica: sigmoid of its `w` `[R]` where it is learned, else the constant.
+pub(super) fn lambda_of<F: Real<Elem = F>>(lif: &Lif, w: &[F], r: usize) -> F {
+    if lif.learn_leak { w[r].sigmoid() } else { F::splat(lif.lambda) }
+}
+
+/// 1−λ, rounded once where λ is a constant.
+pub(super) fn leak_of<F: Real<Elem = F>>(lif: &Lif, lambda: F) -> F {
+    if lif.learn_leak { F::splat(1.0) - lambda } else { F::splat(1.0 - lif.lambda) }
+}
+
+/// What one neuron with this λ does with the currents of its steps: its spike word and trace. `each` gets every step's potential before the reset.
 pub(super) fn neuron<F: Real<Elem = F, Mask = bool>>(
     lif: &Lif,
+    lambda: F,
     current: impl Fn(usize) -> F,
     mut each: impl FnMut(usize, F),
 ) -> (u32, F) {
     let (share, kept) = lif.integrator();
-    let [lambda, leak, share, kept, threshold, reset, one, zero] =
-        [lif.lambda, 1.0 - lif.lambda, share, kept, lif.threshold, lif.reset, 1.0, 0.0].map(F::splat);
+    let leak = leak_of(lif, lambda);
+    let [share, kept, threshold, reset, one, zero] =
+        [share, kept, lif.threshold, lif.reset, 1.0, 0.0].map(F::splat);
     let (mut v, mut before, mut trace, mut word) = (zero, zero, zero, 0u32);
     for t in 0..lif.steps {
         let u = leak * v + lambda * current(t);
@@ -69,11 +90,12 @@ pub(super) fn neuron<F: Real<Elem = F, Mask = bool>>(
     (word, trace)
 }
 
-/// `m` samples a replica. `current` `[R, m, N]` or `[R, m, S, N]`; `words` `[R, m, N]`; `potentials` `[R, m, S, N]` if they are kept, before the
+/// `m` samples a replica. `leaks`: w `[R]` where λ = sigmoid(w) is learned, else not read; `current` `[R, m, N]` or `[R, m, S, N]`; `words` `[R, m, N]`; `potentials` `[R, m, S, N]` if they are kept, before the
 /// reset; `traces` `[R, m, N]` if they are wanted.
 pub fn lif_forward_cpu<F: Real<Elem = F, Mask = bool>>(
     spec: &Spec,
     m: usize,
+    leaks: &[F],
     current: &[F],
     words: &mut [u32],
     potentials: &mut [F],
@@ -86,7 +108,8 @@ pub fn lif_forward_cpu<F: Real<Elem = F, Mask = bool>>(
             Current::Constant => current[e],
             Current::PerStep => current[at(t)],
         };
-        let (word, trace) = neuron(&lif, drive, |t, u| {
+        let lambda = lambda_of(&lif, leaks, e / (m * n));
+        let (word, trace) = neuron(&lif, lambda, drive, |t, u| {
             if spec.keep {
                 potentials[at(t)] = u;
             }
@@ -105,6 +128,7 @@ pub(super) fn lif_prelude(lif: &Lif, p: Prelude) -> Prelude {
     p.u32("S", lif.steps)
         .f32("SHARE", share as f32)
         .f32("KEPT", kept as f32)
+        .u32("LEARNED", usize::from(lif.learn_leak))
         .f32("LAMBDA", lif.lambda as f32)
         .f32("LEAK", (1.0 - lif.lambda) as f32)
         .f32("THRESHOLD", lif.threshold as f32)
@@ -118,7 +142,11 @@ pub fn cost(spec: &Spec) -> Cost {
     let kept = if spec.keep { steps } else { 0 };
     // A step: potential, spike, whether the potential changed (known of the first), trace.
     let each = 4 * steps + (steps - 1) + if spec.trace { 3 * steps } else { 0 };
-    Cost::new(neurons * each, neurons * (currents + 1 + kept + usize::from(spec.trace)))
+    let leaks = if spec.lif.learn_leak { spec.r } else { 0 };
+    Cost::new(
+        neurons * each + leaks * (SIGMOID + 1),
+        neurons * (currents + 1 + kept + usize::from(spec.trace)) + leaks,
+    )
 }
 
 /// Constants of the shader.
@@ -141,14 +169,14 @@ host! {
     };
 }
 
-/// An output that a kernel may leave out: the buffer, or one element in its place.
+/// A buffer that a kernel may leave out: this one, or one element in its place.
 pub(super) fn optional(
     gpu: &Gpu,
     buf: Option<&Buf<f32>>,
     wanted: bool,
     len: usize,
 ) -> Result<wgpu::Buffer, GpuError> {
-    assert_eq!(buf.is_some(), wanted, "an output is bound if and only if the kernel is compiled to write it");
+    assert_eq!(buf.is_some(), wanted, "a buffer is bound if and only if the kernel is compiled to use it");
     match buf {
         Some(buf) => Ok(buf.at_least(len).clone()),
         None => Ok(gpu.alloc::<f32>("unused", &[1], Fill::Zero)?.raw),
@@ -156,10 +184,11 @@ pub(super) fn optional(
 }
 
 impl LifForward {
-    /// `current` `[R, M, N]` or `[R, M, S, N]`, `words` `[R, M, N]`; `potentials` `[R, M, S, N]` and `traces` `[R, M, N]` as the specification wants.
+    /// `params` `[R, P]` where the leak is learned, `current` `[R, M, N]` or `[R, M, S, N]`, `words` `[R, M, N]`; `potentials` `[R, M, S, N]` and `traces` `[R, M, N]` as the specification wants.
     pub fn bind(
         &self,
         gpu: &Gpu,
+        params: Option<&Buf<f32>>,
         current: &Buf<f32>,
         words: &Buf<u32>,
         potentials: Option<&Buf<f32>>,
@@ -170,17 +199,20 @@ impl LifForward {
         let currents = if kind == Current::PerStep { lif.steps * neurons } else { neurons };
         let potentials = optional(gpu, potentials, keep, lif.steps * neurons)?;
         let traces = optional(gpu, traces, trace, neurons)?;
-        let buffers = [current.at_least(currents), words.at_least(neurons), &potentials, &traces];
+        let params = optional(gpu, params, lif.learn_leak, r)?;
+        let buffers = [&params, current.at_least(currents), words.at_least(neurons), &potentials, &traces];
         Ok(LifForwardBound { spec: self.spec, bound: self.kernel.bind(gpu, &buffers) })
     }
 }
 
 impl LifForwardBound {
-    /// `m` samples of each replica, at least 1.
-    pub fn record(&self, pass: &mut wgpu::ComputePass, m: usize) {
+    /// `m` samples of each replica, at least 1; `leak` is not looked at unless it is learned.
+    pub fn record(&self, pass: &mut wgpu::ComputePass, m: usize, leak: LeakAt) {
         assert!((1..=self.spec.m).contains(&m), "lif_forward: {m} samples, compiled for 1..={}", self.spec.m);
-        let neurons = self.spec.r * m * self.spec.n;
-        self.bound.record(pass, fold_groups(neurons.div_ceil(4), WG), &[neurons as u32]);
+        let replica = m * self.spec.n;
+        let neurons = self.spec.r * replica;
+        let imm = [neurons, replica, leak.p, leak.off].map(|v| v as u32);
+        self.bound.record(pass, fold_groups(neurons.div_ceil(4), WG), &imm);
     }
 }
 
@@ -271,6 +303,17 @@ impl Judged {
     }
 }
 
+/// Parameters `[R, P]` with the w of a learned leak among them, λ from some 0.2 to 0.8; empty if it is not.
+pub(super) fn leaks(lif: &Lif, r: usize, seed: u32) -> (Vec<f32>, LeakAt) {
+    let at = LeakAt { p: 3, off: 1 };
+    if lif.learn_leak { (normal(seed, 8, r * at.p, 0.7), at) } else { (Vec::new(), LeakAt::default()) }
+}
+
+/// The w of each replica among `params`.
+pub(super) fn logits(params: &[f32], at: LeakAt) -> Vec<f32> {
+    params.chunks_exact(at.p.max(1)).map(|replica| replica[at.off]).collect()
+}
+
 /// Shader against f64 twin on the same f32 currents, which drive neurons across their threshold and back.
 pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
     let &Spec { r, m, n, lif, .. } = spec;
@@ -282,7 +325,16 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
     let current64 = widen(&current);
     let (mut words, mut traces) = (vec![0; neurons], vec![0.0; neurons]);
     let mut potentials = vec![0.0; neurons * lif.steps];
-    lif_forward_cpu(&judge, m, &current64, &mut words, &mut potentials, &mut traces);
+    let (params, at) = leaks(&lif, r, seed);
+    lif_forward_cpu(
+        &judge,
+        m,
+        &widen(&logits(&params, at)),
+        &current64,
+        &mut words,
+        &mut potentials,
+        &mut traces,
+    );
     let peak = current64.iter().fold(lif.reset.abs(), |a, x| a.max(x.abs()));
     let judged = Judged::new(&lif, n, potentials, MARGIN);
 
@@ -293,8 +345,9 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
         wanted.then(|| gpu.alloc::<f32>("lif_forward.out", &[r, m, steps, n], Fill::Poison)).transpose()
     };
     let (kept, traced) = (out(spec.keep, lif.steps)?, out(spec.trace, 1)?);
-    let bound = kernel.bind(gpu, &current, &words, kept.as_ref(), traced.as_ref())?;
-    gpu.run(|pass| bound.record(pass, m))?;
+    let params = lif.learn_leak.then(|| gpu.upload("lif_forward.params", &[r, at.p], &params)).transpose()?;
+    let bound = kernel.bind(gpu, params.as_ref(), &current, &words, kept.as_ref(), traced.as_ref())?;
+    gpu.run(|pass| bound.record(pass, m, at))?;
     let mut rows = judged.compare_words(&gpu.read(&words)?);
     if let Some(kept) = kept {
         let scale = vec![peak; neurons * lif.steps];

@@ -272,7 +272,10 @@ const LIF: Lif = Lif {
     eta: 3.0,
     detach_reset: false,
     readout: Readout::Last,
+    learn_leak: false,
 };
+/// The same with leaks that are learned.
+const LEARNED: Lif = Lif { learn_leak: true, ..LIF };
 const NEURONS: lif_forward::Spec = lif_forward::Spec {
     r: 3,
     m: 200,
@@ -327,9 +330,15 @@ pub const REGISTRY: &[Entry] = &[
             let all = lif_forward::Spec { lif, current: Current::PerStep, keep: true, trace: true, ..NEURONS };
             rows.extend(named(&format!("currents per step, read-out {readout:?}"), lif_forward::check(gpu, &all, 1)?));
         }
+        rows.extend(named("learned leak", lif_forward::check(gpu, &lif_forward::Spec { lif: LEARNED, ..NEURONS }, 1)?));
         Ok(rows)
     }),
-    entry!(spike_forward, SPIKES, wg spike_forward::threads(&SPIKES)),
+    entry!(spike_forward, SPIKES, check |gpu| {
+        let mut rows = spike_forward::check(gpu, &SPIKES, 1)?;
+        let learned = spike_forward::Spec { lif: LEARNED, ..SPIKES };
+        rows.extend(named("learned leak", spike_forward::check(gpu, &learned, 1)?));
+        Ok(rows)
+    }, wg spike_forward::threads(&SPIKES)),
     entry!(activity_count, activity_count::Spec { r: 3, m: 1000, c: 128, units: Units::Spikes }),
     entry!(lstm_forward, lstm_forward::DEFAULT),
     entry!(expert_mix, expert_mix::DEFAULT),
@@ -346,7 +355,8 @@ pub const REGISTRY: &[Entry] = &[
     entry!(dense_backward_input, BACK_INPUT, wg tile::Tile::choose(BACK_INPUT.m, BACK_INPUT.i).threads()),
     entry!(dense_backward_weights, BACK_WEIGHTS, wg tile::Tile::choose(BACK_WEIGHTS.o, BACK_WEIGHTS.i).threads()),
     entry!(lif_backward, NEURONS_BACK, check |gpu| {
-        let mut rows = Vec::new();
+        let learned = lif_backward::Spec { lif: LEARNED, ..NEURONS_BACK };
+        let mut rows = named("learned leak", lif_backward::check(gpu, &learned, 1)?);
         for detach_reset in [false, true] {
             for (current, upstream, readout) in [
                 (Current::PerStep, Upstream::Readout, Readout::Last),

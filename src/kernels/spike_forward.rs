@@ -2,7 +2,7 @@
 //! steps at once. Spike words as in `lif_forward`.
 
 use super::common::*;
-use super::lif_forward::{Judged, MARGIN, lif_prelude, neuron, optional};
+use super::lif_forward::{Judged, MARGIN, lambda_of, lif_prelude, neuron, optional};
 use super::tile::BK;
 use crate::nets::Lif;
 use crate::nets::lif::MAX_STEPS;
@@ -44,6 +44,8 @@ pub struct Args {
     pub w_off: usize,
     /// Bias `[O]` inside a replica's parameters.
     pub b_off: usize,
+    /// w of the leak sigmoid(w) inside a replica's parameters, where it is learned.
+    pub leak_off: usize,
 }
 
 /// `params` `[R, P]`, `spikes` `[R, m, I]` words of the layer below, `words` `[R, m, O]`; `potentials` `[R, m, S, O]` if they are kept, before the
@@ -61,6 +63,7 @@ pub fn spike_forward_cpu<F: Real<Elem = F, Mask = bool>>(
     for row in 0..r * at.m {
         let params = &params[row / at.m * p..][..p];
         let spikes = &spikes[row * i..][..i];
+        let lambda = lambda_of(&lif, params.get(at.leak_off..).unwrap_or(&[]), 0);
         for j in 0..o {
             let w = &params[at.w_off + j * i..][..i];
             let mut current = [F::splat(0.0); MAX_STEPS];
@@ -74,6 +77,7 @@ pub fn spike_forward_cpu<F: Real<Elem = F, Mask = bool>>(
             }
             let (word, trace) = neuron(
                 &lif,
+                lambda,
                 |t| current[t],
                 |t, u| {
                     if spec.keep {
@@ -185,9 +189,13 @@ impl SpikeForwardBound {
             at.w_off + o * i <= p && at.b_off + o <= p,
             "spike_forward: {at:?} leaves the {p} parameters"
         );
+        assert!(
+            !self.spec.lif.learn_leak || at.leak_off < p,
+            "spike_forward: {at:?} leaves the {p} parameters"
+        );
         let tile = Tile::choose(m, o);
         let groups = [at.m.div_ceil(tile.bm) as u32, o.div_ceil(tile.bn) as u32, r as u32];
-        self.bound.record(pass, groups, &[at.m, at.w_off, at.b_off].map(|v| v as u32));
+        self.bound.record(pass, groups, &[at.m, at.w_off, at.b_off, at.leak_off].map(|v| v as u32));
     }
 }
 
@@ -201,7 +209,8 @@ pub(super) fn random_words(seed: u32, what: u32, n: usize, steps: usize) -> Vec<
 /// Shader against f64 twin on the same f32 weights and the same spikes. The layer lies at the end of the P parameters.
 pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
     let &Spec { r, m, i, o, p, lif, .. } = spec;
-    let at = Args { m, w_off: p - o * i - o, b_off: p - o };
+    // The leak, if it is learned, before the layer.
+    let at = Args { m, w_off: p - o * i - o, b_off: p - o, leak_off: 1 };
     // Currents around the threshold, half of them above: of variance 1 + 4.
     let mut params = normal(seed, 0, r * p, 1.0 / (0.3 * i as f64).sqrt());
     params.chunks_mut(p).for_each(|p| p[at.b_off..].iter_mut().for_each(|b| *b = 2.0 * *b + 1.0));

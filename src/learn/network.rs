@@ -9,10 +9,10 @@ use crate::gpu::{Buf, Fill, Gpu, GpuError};
 use crate::kernels::dense_forward_f16::{self, Stored};
 pub use crate::kernels::layer::Rows;
 use crate::kernels::lif_backward::{self, Upstream};
-use crate::kernels::lif_forward::{self, Current};
+use crate::kernels::lif_forward::{self, Current, LeakAt};
 use crate::kernels::{
-    dense_backward_input, dense_backward_weights, dense_forward, grad_reduce, population_backward,
-    population_forward, spike_backward_weights, spike_forward,
+    column_sum, dense_backward_input, dense_backward_weights, dense_forward, grad_reduce,
+    population_backward, population_forward, spike_backward_weights, spike_forward,
 };
 use crate::nets::mlp::Layer;
 use crate::nets::{Activation, Lif, MlpLayout};
@@ -75,6 +75,8 @@ struct Neurons {
     encoder: Option<population_forward::PopulationForwardBound>,
     first: lif_forward::LifForwardBound,
     above: Vec<spike_forward::SpikeForwardBound>,
+    /// P
+    p: usize,
 }
 
 impl Forward {
@@ -145,6 +147,7 @@ impl Forward {
                 };
                 let first = lif_forward::LifForward::new(gpu, &spec)?.bind(
                     gpu,
+                    lif.learn_leak.then_some(params),
                     &spikes.current,
                     &spikes.words[0],
                     None,
@@ -163,7 +166,7 @@ impl Forward {
                         trace(n),
                     )?);
                 }
-                neurons = Some(Neurons { encoder, first, above });
+                neurons = Some(Neurons { encoder, first, above, p: rows.p });
             }
         }
         Ok(Forward { layers, neurons, layout: net.clone() })
@@ -190,9 +193,10 @@ impl Forward {
             }
             None => self.layers[0].record(pass, &args(0)),
         }
-        neurons.first.record(pass, m);
-        for (bound, l) in neurons.above.iter().zip(&layers[1..]) {
-            bound.record(pass, &spike_forward::Args::of(l, m));
+        let leaks = self.layout.leaks().start;
+        neurons.first.record(pass, m, LeakAt { p: neurons.p, off: leaks });
+        for (n, (bound, l)) in neurons.above.iter().zip(&layers[1..]).enumerate() {
+            bound.record(pass, &spike_forward::Args::of(l, m, leaks + 1 + n));
         }
         self.layers[self.layers.len() - 1].record(pass, &args(last));
     }
@@ -257,8 +261,12 @@ pub struct Backward {
 /// What lies between the first and the last layer of a spiking network.
 struct NeuronsBack {
     encoder: Option<population_backward::PopulationBackwardBound>,
-    /// By the currents of each hidden layer.
+    /// By the currents of each hidden layer, and by its neurons' leak if that is learned.
     neurons: Vec<lif_backward::LifBackwardBound>,
+    /// Of the latter, sums over the neurons of a layer and all rows, into the first slice of the partial gradients.
+    leaks: Vec<column_sum::ColumnSumBound>,
+    /// P
+    p: usize,
     /// Of the hidden layers above the first: by their weights, and by the spikes of the layer below.
     weights: Vec<spike_backward_weights::SpikeBackwardWeightsBound>,
     spikes: Vec<dense_backward_input::DenseBackwardInputBound>,
@@ -301,7 +309,7 @@ impl Backward {
 
     /// Of a spiking network, behind a forward pass that kept its potentials in `spikes`. `dy` is the gradient by the output; the loss has
     /// `rate_penalty` times the mean firing rate of all hidden neurons in it. Neurons that encode the inputs pass nothing on to `dx`, which no learner
-    /// asks them for.
+    /// asks them for. Where leaks are learned, their places in all slices of `partials` but the first must be 0, and stay so.
     #[expect(clippy::too_many_arguments, reason = "a network with its input, activations and gradients")]
     pub fn spiking(
         gpu: &Gpu,
@@ -366,6 +374,7 @@ impl Backward {
         weights.push(dense_weights(last, lif.readout_total(), dy, &spikes.trace)?);
         inputs.push(Some(dense_input(last, m, dy, &d_trace)?));
         let (mut neurons, mut between, mut by_spikes) = (Vec::new(), Vec::new(), Vec::new());
+        let mut leaks = Vec::new();
         for (n, l) in hidden.iter().enumerate() {
             let d_spikes = match hidden.get(n + 1) {
                 Some(_) => Some(zero("spikes.d_spikes", &[r, m, lif.steps, l.outputs])?),
@@ -380,7 +389,14 @@ impl Backward {
                 None => (Upstream::Readout, &d_trace),
             };
             let spec = lif_backward::Spec { r, m, n: l.outputs, lif, current, upstream };
-            neurons.push(lif_backward::LifBackward::new(gpu, &spec)?.bind(gpu, source, from, &d_current[n]));
+            let kernel = lif_backward::LifBackward::new(gpu, &spec)?;
+            let (by, leak) = (&d_current[n], lif.learn_leak.then_some(params));
+            let d_leak = leak.map(|_| zero("spikes.d_leak", &[r, m, l.outputs])).transpose()?;
+            neurons.push(kernel.bind(gpu, leak, source, from, by, d_leak.as_ref())?);
+            if let Some(d_leak) = &d_leak {
+                let sum = column_sum::Spec { r, m: m * l.outputs, c: 1 };
+                leaks.push(column_sum::ColumnSum::new(gpu, &sum)?.bind(gpu, d_leak, partials));
+            }
             if let (Some(above), Some(d_spikes)) = (hidden.get(n + 1), &d_spikes) {
                 let spec = spike_backward_weights::Spec::of(above, rows, lif.steps, slices);
                 let kernel = spike_backward_weights::SpikeBackwardWeights::new(gpu, &spec)?;
@@ -388,7 +404,9 @@ impl Backward {
                 by_spikes.push(dense_input(above, m * lif.steps, &d_current[n + 1], d_spikes)?);
             }
         }
-        let neurons = NeuronsBack { encoder, neurons, weights: between, spikes: by_spikes, rate_penalty };
+        let p = rows.p;
+        let neurons =
+            NeuronsBack { encoder, neurons, leaks, p, weights: between, spikes: by_spikes, rate_penalty };
         Ok(Backward { weights, inputs, neurons: Some(neurons), layout: net.clone() })
     }
 
@@ -404,7 +422,12 @@ impl Backward {
         let penalty = spike_penalty(&self.layout, back.rate_penalty, m) as f32;
         self.dense(pass, self.weights.len() - 1, hidden.len(), m);
         for n in (0..hidden.len()).rev() {
-            back.neurons[n].record(pass, m, penalty);
+            let leak = LeakAt { p: back.p, off: self.layout.leaks().start + n };
+            back.neurons[n].record(pass, m, penalty, leak);
+            if let Some(sum) = back.leaks.get(n) {
+                let (m, out_stride, out_off) = (m * hidden[n].outputs, leak.p, leak.off);
+                sum.record(pass, &column_sum::Args { m, out_stride, out_off, scale: 1.0 });
+            }
             if n > 0 {
                 let rows = m * lif.steps;
                 back.weights[n - 1].record(pass, &spike_backward_weights::Args::of(&hidden[n], m));
@@ -489,6 +512,12 @@ struct SpikesCpu<F> {
     trace: Vec<F>,
 }
 
+/// w `[R]` of the learned leak of hidden layer `n`; empty where it is not learned.
+fn leaks_of<F: Real<Elem = F>>(net: &MlpLayout, r: usize, params: &[F], n: usize) -> Vec<F> {
+    let of = |replica: &[F]| net.leaks().nth(n).map(|off| replica[off]);
+    params.chunks_exact(params.len() / r).filter_map(of).collect()
+}
+
 /// Input, potentials of the hidden layers and output of a spiking network.
 fn spiking_forward_cpu<F: Real<Elem = F, Mask = bool>>(
     net: &MlpLayout,
@@ -524,10 +553,13 @@ fn spiking_forward_cpu<F: Real<Elem = F, Mask = bool>>(
                 keep: true,
                 trace: true,
             };
-            lif_forward::lif_forward_cpu(&spec, m, &current, &mut word, &mut potentials, &mut trace);
+            let leaks = leaks_of(net, r, params, n);
+            lif_forward::lif_forward_cpu(&spec, m, &leaks, &current, &mut word, &mut potentials, &mut trace);
         } else {
-            let (spec, at) =
-                (spike_forward::Spec::of(l, rows, lif, [true; 2]), spike_forward::Args::of(l, m));
+            let (spec, at) = (
+                spike_forward::Spec::of(l, rows, lif, [true; 2]),
+                spike_forward::Args::of(l, m, net.leaks().start + n),
+            );
             let (below, word, potentials) = (&words[n - 1], &mut word, &mut potentials);
             spike_forward::spike_forward_cpu(&spec, &at, params, below, word, potentials, &mut trace);
         }
@@ -607,7 +639,24 @@ pub fn penalised_backward_cpu<F: Real<Elem = F, Mask = bool>>(
                 let by = if n + 1 == hidden.len() { Upstream::Readout } else { Upstream::Spikes };
                 let spec = lif_backward::Spec { r, m, n: l.outputs, lif, current, upstream: by };
                 d_current = nan(source.len());
-                lif_backward::lif_backward_cpu(&spec, m, penalty, source, &upstream, &mut d_current);
+                let (leaks, mut d_leak) = (leaks_of(net, r, params, n), nan(r * m * l.outputs));
+                lif_backward::lif_backward_cpu(
+                    &spec,
+                    m,
+                    penalty,
+                    &leaks,
+                    source,
+                    &upstream,
+                    &mut d_current,
+                    &mut d_leak,
+                );
+                if lif.learn_leak {
+                    let off = net.leaks().start + n;
+                    partials.iter_mut().skip(off).step_by(p).for_each(|x| *x = F::splat(0.0));
+                    let sum = column_sum::Spec { r, m: m * l.outputs, c: 1 };
+                    let at = column_sum::Args { m: sum.m, out_stride: p, out_off: off, scale: 1.0 };
+                    column_sum::column_sum_cpu(&sum, &at, &d_leak, &mut partials);
+                }
                 if n > 0 {
                     let rows = Rows { r, m, p };
                     let spec = spike_backward_weights::Spec::of(l, rows, lif.steps, CPU_SLICES);

@@ -45,6 +45,7 @@ impl Toy {
             eta: 3.0,
             detach_reset: true,
             readout: Default::default(),
+            learn_leak: false,
             hidden_gain: 8.0,
             actor_gain: 0.3,
             lr_actor: 3e-3,

@@ -20,6 +20,8 @@ const TALL: usize = 48;
 pub struct Packed {
     pub layout: MlpLayout,
     pub(super) layers: Vec<PackedLayer>,
+    /// λ of every hidden layer of spiking neurons where they are learned.
+    pub(super) leaks: Vec<f32>,
 }
 
 pub(super) struct PackedLayer {
@@ -44,11 +46,14 @@ impl Packed {
             w: Aligned::zeros(l.outputs * leading(l.inputs)),
             bias: Aligned::zeros(leading(l.outputs)),
         });
-        Packed { layout: layout.clone(), layers: encoder.chain(dense).collect() }
+        let leaks = vec![0.0; layout.leaks().len()];
+        Packed { layout: layout.clone(), layers: encoder.chain(dense).collect(), leaks }
     }
 
     /// Takes the weights from the replica's flat vector.
     pub fn pack(&mut self, params: &[f32]) {
+        let logits = &params[self.layout.leaks()];
+        self.leaks.iter_mut().zip(logits).for_each(|(leak, w)| *leak = w.sigmoid());
         for (n, (l, p)) in self.layout.layers.iter().zip(&mut self.layers).enumerate() {
             let (ldi, ldo) = (leading(l.inputs), leading(l.outputs));
             p.bias[..l.outputs].copy_from_slice(&params[l.b_off..l.b_off + l.outputs]);

@@ -41,6 +41,10 @@ pub struct Lif {
     /// What the output layer reads.
     #[serde(default)]
     pub readout: Readout,
+    /// Whether every hidden layer has a λ of its own, sigmoid(w) with a learned w, and starts at `lambda` (PLIF, Fang et al. 2021). The output layer
+    /// keeps `lambda`.
+    #[serde(default)]
+    pub learn_leak: bool,
 }
 
 impl Lif {

@@ -2,6 +2,7 @@
 
 use super::{Activation, Lif, Population, Tensor, orthogonal};
 use crate::num::philox::{PhiloxRng, Stream};
+use std::ops::Range;
 
 /// One dense layer: sizes, what follows it, and where it lies in the flat vector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +28,8 @@ pub enum Hidden {
 }
 
 /// A fully connected network in the flat parameter vector: `fc1.weight, fc1.bias, fc2.weight, …`, without gaps. With a [`Population`], sharpnesses
-/// `[I, P]` and centres `[I, P]` of its fields stand before them: the weight, a number for each neuron, and the bias of the first layer, I → I·P.
+/// `[I, P]` and centres `[I, P]` of its fields stand before them: the weight, a number for each neuron, and the bias of the first layer, I → I·P. Learned leaks of the hidden
+/// layers stand behind everything.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MlpLayout {
     /// In a spiking network no layer has an activation of its own.
@@ -82,10 +84,17 @@ impl MlpLayout {
         self.layers[self.layers.len() - 1].outputs
     }
 
+    /// Where the learned w of each hidden layer's leak λ = sigmoid(w) lie; empty without.
+    pub fn leaks(&self) -> Range<usize> {
+        let last = self.layers[self.layers.len() - 1];
+        let start = last.b_off + last.outputs;
+        let learned = self.lif.is_some_and(|lif| lif.learn_leak);
+        start..start + if learned { self.layers.len() - 1 } else { 0 }
+    }
+
     /// One past the last element inside the flat vector.
     pub fn end(&self) -> usize {
-        let last = self.layers[self.layers.len() - 1];
-        last.b_off + last.outputs
+        self.leaks().end
     }
 
     /// Number of parameters.
@@ -133,6 +142,10 @@ impl MlpLayout {
             });
             out.push(Tensor { name: name("bias"), shape: vec![layer.outputs], offset: layer.b_off });
         }
+        let leaks = self.leaks();
+        if !leaks.is_empty() {
+            out.push(Tensor { name: format!("{prefix}leak"), shape: vec![leaks.len()], offset: leaks.start });
+        }
         out
     }
 
@@ -160,6 +173,8 @@ impl MlpLayout {
             params[layer.w_off..layer.b_off].iter_mut().zip(w).for_each(|(p, x)| *p = x as f32);
             params[layer.b_off..layer.b_off + layer.outputs].fill(0.0);
         }
+        let lambda = self.lif.map_or(0.5, |lif| lif.lambda);
+        params[self.leaks()].fill((lambda / (1.0 - lambda)).ln() as f32);
     }
 }
 
@@ -284,5 +299,39 @@ mod tests {
         let last = ac.actor.layers[1];
         let row: f32 = a[last.w_off..last.w_off + 7].iter().map(|w| w * w).sum();
         assert!((row.sqrt() - 0.01).abs() < 1e-6, "last row has norm {}", row.sqrt());
+    }
+
+    #[test]
+    fn learned_leaks_stand_at_the_end_and_start_at_lambda() {
+        use crate::nets::Readout;
+        let lif = Lif {
+            steps: 6,
+            lambda: 0.3,
+            threshold: 1.0,
+            reset: 0.0,
+            eta: 3.0,
+            detach_reset: true,
+            readout: Readout::Last,
+            learn_leak: true,
+        };
+        let constant = MlpLayout::new(&[4, 8, 5, 2], Lif { learn_leak: false, ..lif }, 3);
+        let net = MlpLayout::new(&[4, 8, 5, 2], lif, 3);
+        assert_eq!(
+            (constant.leaks(), net.leaks()),
+            (constant.end()..constant.end(), net.end() - 2..net.end())
+        );
+        assert_eq!(net.params(), constant.params() + 2);
+        let last = net.tensors("actor.").pop().unwrap();
+        assert_eq!(
+            (last.name.as_str(), last.shape.as_slice(), last.range()),
+            ("actor.leak", &[2][..], net.leaks())
+        );
+        assert_eq!(net.at(10).leaks(), net.leaks().start + 7..net.leaks().end + 7);
+        let mut params = vec![f32::NAN; net.end()];
+        net.init([1, 0], 0, 2.0, 1.0, &mut params);
+        for w in &params[net.leaks()] {
+            assert!((1.0 / (1.0 + f64::from(-w).exp()) - 0.3).abs() < 1e-7);
+        }
+        assert!(params[3..].iter().all(|p| p.is_finite()));
     }
 }

@@ -66,6 +66,7 @@ mod tests {
         eta: 3.0,
         detach_reset: true,
         readout: Readout::Last,
+        learn_leak: false,
     };
 
     #[test]

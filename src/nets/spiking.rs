@@ -248,6 +248,11 @@ fn count_bits(sets: &[u64], n: usize) -> Vec<u64> {
     counts
 }
 
+/// The neurons of hidden layer `i`, whose leak may be a learned one.
+fn of_layer(net: &Packed, lif: &Lif, i: usize) -> Lif {
+    Lif { lambda: net.leaks.get(i).map_or(lif.lambda, |leak| f64::from(*leak)), ..*lif }
+}
+
 /// The constants of the neurons in every lane.
 struct Neurons<V> {
     /// 1−λ and λ
@@ -588,6 +593,7 @@ impl LaneKernel for Forward<'_> {
                 ),
             }
             for i in 0..hidden {
+                let lif = &of_layer(net, lif, i);
                 let (before, here) = states.split_at_mut(i);
                 let state = &mut here[0];
                 let (ld, words, ldh) = (leading(state.neurons), words(state.neurons), leading(state.neurons));
@@ -660,6 +666,8 @@ pub struct Gradient {
     w: Vec<Aligned>,
     /// `[leading(out)]` per layer; of the last, without the factor of the constant current.
     b: Vec<Aligned>,
+    /// By w of every hidden layer's leak, where it is learned.
+    leaks: Vec<f64>,
     /// Gradient by the outputs, `[rows, leading(outputs)]`.
     pub d_out: Aligned,
     /// Gradient by i₁ `[rows, leading(N₁)]`.
@@ -695,6 +703,7 @@ impl Gradient {
         Gradient {
             w: layers.iter().enumerate().map(|l| Aligned::zeros(size(l))).collect(),
             b: layers.iter().map(|l| Aligned::zeros(leading(l.outputs))).collect(),
+            leaks: vec![0.0; layout.leaks().len()],
             d_out: Aligned::zeros(rows * leading(layout.outputs())),
             d_current: Aligned::zeros(rows * leading(layers[0].outputs)),
             d_currents: layers[1..last]
@@ -711,10 +720,12 @@ impl Gradient {
 
     pub fn clear(&mut self) {
         self.w.iter_mut().chain(&mut self.b).for_each(|v| v.fill(0.0));
+        self.leaks.fill(0.0);
     }
 
     /// Writes the sums to their places in the flat gradient vector of the replica.
     pub fn write_to(&self, layout: &MlpLayout, lif: &Lif, grads: &mut [f32]) {
+        grads[layout.leaks()].iter_mut().zip(&self.leaks).for_each(|(g, sum)| *g = *sum as f32);
         let last = layout.layers.len() - 1;
         for (i, l) in layout.layers.iter().enumerate() {
             let (ldi, ldo, w) = (leading(l.inputs), leading(l.outputs), &self.w[i]);
@@ -765,60 +776,92 @@ impl Descend<'_> {
         }
     }
 
-    /// Gradient by the constant current of a first layer: Σ_t ds(t)·ds/dU(t)·dU(t)/di, with dU/di carried forward through the steps.
+    /// Gradient by the constant current of a first layer: Σ_t ds(t)·ds/dU(t)·dU(t)/di, with dU/di carried forward through the steps. Returns the gradient
+    /// by w of the leak sigmoid(w), if it is learned.
     #[inline(always)]
-    fn constant<V: F32Lanes>(&self, i: &[f32], di: &mut [f32]) {
-        match self.lif.steps {
-            PAPER_STEPS => self.constant_of::<V, PAPER_STEPS>(i, di),
-            _ => self.constant_of::<V, 0>(i, di),
+    fn constant<V: F32Lanes>(&self, i: &[f32], di: &mut [f32]) -> f32 {
+        match (self.lif.steps, self.lif.learn_leak) {
+            (PAPER_STEPS, false) => self.constant_of::<V, PAPER_STEPS, false>(i, di),
+            (_, false) => self.constant_of::<V, 0, false>(i, di),
+            (_, true) => self.constant_of::<V, 0, true>(i, di),
         }
     }
 
-    /// Gradients by the currents of a later layer, from its potentials; adds their sum to the bias gradient.
+    /// Gradients by the currents of a later layer, from its potentials; adds their sum to the bias gradient. Returns the gradient by w as
+    /// [`Descend::constant`].
     #[inline(always)]
-    fn stepwise<V: F32Lanes>(&self, u: &[f32], di: &mut [f32], b: &mut [f32]) {
-        match self.lif.steps {
-            PAPER_STEPS => self.stepwise_of::<V, PAPER_STEPS>(u, di, b),
-            _ => self.stepwise_of::<V, 0>(u, di, b),
+    fn stepwise<V: F32Lanes>(&self, u: &[f32], di: &mut [f32], b: &mut [f32]) -> f32 {
+        match (self.lif.steps, self.lif.learn_leak) {
+            (PAPER_STEPS, false) => self.stepwise_of::<V, PAPER_STEPS, false>(u, di, b),
+            (_, false) => self.stepwise_of::<V, 0, false>(u, di, b),
+            (_, true) => self.stepwise_of::<V, 0, true>(u, di, b),
         }
     }
 
+    // dU/dw = λ(1−λ)·(i−V) at one step, and i−V = (U−V)/λ, since U = V + λ(i−V). Factors (1−λ) are left to the end.
+
     #[inline(always)]
-    fn constant_of<V: F32Lanes, const S: usize>(&self, i: &[f32], di: &mut [f32]) {
+    fn constant_of<V: F32Lanes, const S: usize, const LEAK: bool>(&self, i: &[f32], di: &mut [f32]) -> f32 {
         let steps = if S > 0 { S } else { self.lif.steps };
         let (c, ld) = (Neurons::<V>::new(self.lif), i.len());
+        let mut by_leak = V::splat(0.0);
         for j in (0..self.cols).step_by(V::LANES) {
             let drive = c.share * V::load(&i[j..]);
             let (mut v, mut dv, mut sum) = (V::splat(0.0), V::splat(0.0), V::splat(0.0));
+            // dV/dw
+            let mut dw = V::splat(0.0);
             for t in 0..steps {
                 let u = c.keep.mul_add(v, drive);
                 let du = c.keep.mul_add(dv, c.share);
                 let slope = c.slope(u);
-                sum = (self.up::<V>(t, ld, j) * slope).mul_add(du, sum);
+                let up = self.up::<V>(t, ld, j) * slope;
+                sum = up.mul_add(du, sum);
                 dv = c.carry(u, slope, du);
+                if LEAK {
+                    let by_w = c.keep.mul_add(dw, u - v);
+                    by_leak = up.mul_add(by_w, by_leak);
+                    dw = c.carry(u, slope, by_w);
+                }
                 v = V::select(c.threshold.le(u), c.reset, u);
             }
             sum.store(&mut di[j..]);
         }
+        if LEAK { (c.keep * by_leak).sum() } else { 0.0 }
     }
 
     #[inline(always)]
-    fn stepwise_of<V: F32Lanes, const S: usize>(&self, u: &[f32], di: &mut [f32], b: &mut [f32]) {
+    fn stepwise_of<V: F32Lanes, const S: usize, const LEAK: bool>(
+        &self,
+        u: &[f32],
+        di: &mut [f32],
+        b: &mut [f32],
+    ) -> f32 {
         let steps = if S > 0 { S } else { self.lif.steps };
         let (c, ld) = (Neurons::<V>::new(self.lif), u.len() / steps);
+        let mut by_leak = V::splat(0.0);
         for j in (0..self.cols).step_by(V::LANES) {
             let (mut dv, mut sum) = (V::splat(0.0), V::splat(0.0));
             for t in (0..steps).rev() {
-                let u = V::load(&u[t * ld + j..]);
-                let slope = c.slope(u);
-                let du = self.up::<V>(t, ld, j).mul_add(slope, c.carry(u, slope, dv));
+                let here = V::load(&u[t * ld + j..]);
+                let slope = c.slope(here);
+                let du = self.up::<V>(t, ld, j).mul_add(slope, c.carry(here, slope, dv));
                 let d = c.share * du;
                 d.store(&mut di[t * ld + j..]);
                 sum += d;
                 dv = c.keep * du;
+                if LEAK {
+                    let v = if t == 0 {
+                        V::splat(0.0)
+                    } else {
+                        let before = V::load(&u[(t - 1) * ld + j..]);
+                        V::select(c.threshold.le(before), c.reset, before)
+                    };
+                    by_leak = du.mul_add(here - v, by_leak);
+                }
             }
             (V::load(&b[j..]) + sum).store(&mut b[j..]);
         }
+        if LEAK { (c.keep * by_leak).sum() } else { 0.0 }
     }
 }
 
@@ -839,7 +882,7 @@ impl Backward<'_> {
     fn tile<V: F32Lanes>(&mut self, readout: &[f32], rows: &[usize]) {
         let (layers, lif, s) = (&self.net.layout.layers, self.lif, self.lif.steps);
         let hidden = layers.len() - 1;
-        let Gradient { w, b, d_out, d_current, d_currents, d_top, d_weighted, d_spikes, .. } =
+        let Gradient { w, b, leaks, d_out, d_current, d_currents, d_top, d_weighted, d_spikes, .. } =
             &mut *self.grad;
         let top = &layers[hidden];
         let (ldh, ldo) = (leading(top.inputs), leading(top.outputs));
@@ -853,7 +896,7 @@ impl Backward<'_> {
             let w = RowMajor { data: &self.net.layers[hidden].w, ld: ldh };
             product::<V, 2>(size, d, w, (d_weighted, ldh), false, as_is);
             for i in (0..hidden).rev() {
-                let state = &self.acts.hidden[i];
+                let (state, lif) = (&self.acts.hidden[i], &of_layer(self.net, lif, i));
                 let (ld, cols) = (leading(state.neurons), state.neurons.next_multiple_of(PAD));
                 for (q, &m) in rows.iter().enumerate() {
                     let up = if i + 1 == hidden {
@@ -862,13 +905,16 @@ impl Backward<'_> {
                         Upstream::Steps(&d_spikes[q * s * ld..(q + 1) * s * ld])
                     };
                     let descend = Descend { lif, cols, up, cost: self.cost };
-                    if i == 0 {
+                    let by_leak = if i == 0 {
                         let at = m * ld..(m + 1) * ld;
-                        descend.constant::<V>(&self.acts.current[at.clone()], &mut d_current[at]);
+                        descend.constant::<V>(&self.acts.current[at.clone()], &mut d_current[at])
                     } else {
                         let u = &state.u[m * s * ld..(m + 1) * s * ld];
                         let at = (first + q) * s * ld..(first + q + 1) * s * ld;
-                        descend.stepwise::<V>(u, &mut d_currents[i - 1][at], &mut b[i]);
+                        descend.stepwise::<V>(u, &mut d_currents[i - 1][at], &mut b[i])
+                    };
+                    if let Some(leak) = leaks.get_mut(i) {
+                        *leak += f64::from(by_leak);
                     }
                 }
                 if i > 0 {
@@ -974,6 +1020,11 @@ mod tests {
             .collect()
     }
 
+    /// λ of a layer.
+    fn lambda(layout: &MlpLayout, lif: &Lif, params: &[f64], l: usize) -> f64 {
+        layout.leaks().nth(l).map_or(lif.lambda, |at| 1.0 / (1.0 + (-params[at]).exp()))
+    }
+
     /// Currents of the neurons that encode x.
     fn encoded(layout: &MlpLayout, of: Population, params: &[f64], x: &[f64]) -> Vec<f64> {
         let l = &layout.layers[0];
@@ -994,6 +1045,7 @@ mod tests {
             eta: 3.0,
             detach_reset: true,
             readout: Readout::Last,
+            learn_leak: false,
         };
         let layout = MlpLayout::new(&[1, 4, 5, 1], lif, 0);
         let mut params = vec![0f32; layout.params()];
@@ -1024,8 +1076,8 @@ mod tests {
                     Some(of) if l == 0 => encoded(layout, of, params, x),
                     _ => affine(layer, params, &s),
                 };
-                let u: Vec<f64> =
-                    v[l].iter().zip(&i).map(|(v, i)| (1.0 - lif.lambda) * v + lif.lambda * i).collect();
+                let lambda = lambda(layout, lif, params, l);
+                let u: Vec<f64> = v[l].iter().zip(&i).map(|(v, i)| (1.0 - lambda) * v + lambda * i).collect();
                 if l == hidden {
                     v[l] = match lif.readout {
                         Readout::Last => u,
@@ -1063,6 +1115,7 @@ mod tests {
             let mut ds: Vec<f64> = Vec::new();
             for l in (0..=hidden).rev() {
                 let layer = &layout.layers[l];
+                let lambda = lambda(layout, lif, params, l);
                 let mut di = vec![0.0; layer.outputs];
                 for j in 0..layer.outputs {
                     let du = if l == hidden {
@@ -1078,8 +1131,17 @@ mod tests {
                     };
                     (di[j], dv[l][j]) = match lif.readout {
                         Readout::Mean if l == hidden => (du / lif.steps as f64, du),
-                        _ => (lif.lambda * du, (1.0 - lif.lambda) * du),
+                        _ => (lambda * du, (1.0 - lambda) * du),
                     };
+                    if let Some(leak) = layout.leaks().nth(l) {
+                        let v = match t {
+                            0 => 0.0,
+                            _ if r.fired[l][t - 1][j] => lif.reset,
+                            _ => r.u[l][t - 1][j],
+                        };
+                        // λ(1−λ)·(i−V)
+                        grads[leak] += du * (1.0 - lambda) * (r.u[l][t][j] - v);
+                    }
                 }
                 let input: Vec<f64> = if l == 0 {
                     x.to_vec()
@@ -1135,6 +1197,7 @@ mod tests {
         eta: 3.0,
         detach_reset: true,
         readout: Readout::Last,
+        learn_leak: false,
     };
 
     /// One, two and three hidden layers; sizes that are no multiple of a vector, a tile or a word; both gradients of the reset; one, six and
@@ -1149,6 +1212,7 @@ mod tests {
             eta: 2.0,
             detach_reset: false,
             readout: Readout::Last,
+            learn_leak: false,
         };
         vec![
             Case { sizes: &[12, 128, 128, 6], rows: 61, lif: PAPER, cost: 0.0, fields: 0 },
@@ -1181,6 +1245,20 @@ mod tests {
             },
             Case { sizes: &[12, 128, 6], rows: 61, lif: PAPER, cost: 0.0, fields: 8 },
             Case { sizes: &[5, 33, 20, 1], rows: 29, lif: other, cost: 0.1, fields: 7 },
+            Case {
+                sizes: &[6, 40, 33, 7],
+                rows: 28,
+                lif: Lif { learn_leak: true, ..PAPER },
+                cost: 0.01,
+                fields: 0,
+            },
+            Case {
+                sizes: &[5, 33, 20, 1],
+                rows: 29,
+                lif: Lif { learn_leak: true, ..other },
+                cost: 0.1,
+                fields: 4,
+            },
             Case { sizes: &[70, 9, 3], rows: 13, lif: follow, cost: 0.0, fields: 1 },
         ]
     }
@@ -1213,6 +1291,9 @@ mod tests {
             {
                 *p = f64::from((start + 0.3 * z) as f32);
             }
+        }
+        for (at, z) in layout.leaks().zip(normals(layout.layers.len(), &mut rng)) {
+            params[at] = f64::from((0.7 * z) as f32);
         }
         for l in layout.dense_layers() {
             // A mean above zero, so that the deeper layers fire too.
@@ -1342,18 +1423,19 @@ mod tests {
             grad.clear();
             backward(&d.net, &case.lif, case.rows, &d.x, &acts, case.cost as f32, &mut grad);
             grad.write_to(&d.layout, &case.lif, &mut grads);
-            for l in &d.layout.layers {
-                for range in [l.w_off..l.b_off, l.b_off..l.b_off + l.outputs] {
-                    let largest = want[range.clone()].iter().fold(0f64, |m, g| m.max(g.abs()));
-                    assert!(largest > 0.0);
-                    for i in range {
-                        let (got, want) = (f64::from(grads[i]), want[i]);
-                        assert!(
-                            (got - want).abs() < 2e-5 * largest,
-                            "{:?}, parameter {i}: {got} against {want}, largest {largest}",
-                            case.sizes
-                        );
-                    }
+            let tensors =
+                d.layout.layers.iter().flat_map(|l| [l.w_off..l.b_off, l.b_off..l.b_off + l.outputs]);
+            let leaks = d.layout.leaks();
+            for range in tensors.chain((!leaks.is_empty()).then_some(leaks)) {
+                let largest = want[range.clone()].iter().fold(0f64, |m, g| m.max(g.abs()));
+                assert!(largest > 0.0);
+                for i in range {
+                    let (got, want) = (f64::from(grads[i]), want[i]);
+                    assert!(
+                        (got - want).abs() < 2e-5 * largest,
+                        "{:?}, parameter {i}: {got} against {want}, largest {largest}",
+                        case.sizes
+                    );
                 }
             }
         }

@@ -11,6 +11,7 @@ pub const PAPER: Lif = Lif {
     eta: 3.0,
     detach_reset: false,
     readout: Readout::Last,
+    learn_leak: false,
 };
 
 /// One step.
@@ -25,6 +26,7 @@ pub const OTHER: Lif = Lif {
     eta: 2.0,
     detach_reset: true,
     readout: Readout::Last,
+    learn_leak: false,
 };
 
 /// A reset below 0, and an odd number of steps.
@@ -36,4 +38,5 @@ pub const LOW: Lif = Lif {
     eta: 5.0,
     detach_reset: false,
     readout: Readout::Last,
+    learn_leak: false,
 };

@@ -35,6 +35,17 @@ fn gpu_matches_cpu_with_other_neurons() {
 }
 
 #[test]
+fn gpu_matches_cpu_with_learned_leaks() {
+    for lif in [PAPER, OTHER, LOW] {
+        let lif = Lif { learn_leak: true, ..lif };
+        for (current, upstream) in ALL {
+            run(3, 37, 33, lif, current, upstream);
+            run(2, 5, 9, Lif { detach_reset: !lif.detach_reset, ..lif }, current, upstream);
+        }
+    }
+}
+
+#[test]
 fn gpu_matches_cpu_at_awkward_sizes() {
     for neurons in [1, 13, 63, 64, 65, 257] {
         for (current, upstream) in ALL {
@@ -56,7 +67,7 @@ fn two_steps_by_hand() {
         let lif = Lif { steps: 2, detach_reset, ..PAPER };
         let spec = Spec { r: 1, m: 1, n: 1, lif, current: PerStep, upstream: Spikes };
         let mut d = [f64::NAN; 2];
-        lif_backward_cpu(&spec, 1, 0.0, &[1.0, 2.0], &[0.0, 1.0], &mut d);
+        lif_backward_cpu(&spec, 1, 0.0, &[], &[1.0, 2.0], &[0.0, 1.0], &mut d, &mut []);
         d
     };
     let surrogate = |x: f64| 1.5 / (1.0 + (1.5 * std::f64::consts::PI * x).powi(2));

@@ -29,6 +29,18 @@ fn gpu_matches_cpu_with_other_neurons() {
     }
 }
 
+/// Replicas whose neurons share workgroups and threads, each with a leak of its own.
+#[test]
+fn gpu_matches_cpu_with_learned_leaks() {
+    for lif in [PAPER, OTHER, LOW] {
+        let lif = Lif { learn_leak: true, ..lif };
+        for current in [Constant, PerStep] {
+            run(3, 67, 33, lif, current, true, true);
+            run(5, 1, 7, lif, current, false, true);
+        }
+    }
+}
+
 #[test]
 fn gpu_matches_cpu_at_awkward_sizes() {
     // A workgroup takes 256 neurons.
@@ -48,18 +60,18 @@ fn gpu_matches_cpu_over_65535_groups() {
 fn potentials_spikes_and_changes_by_hand() {
     let spec = Spec { r: 1, m: 1, n: 1, lif: PAPER, current: PerStep, keep: true, trace: true };
     let (mut words, mut u, mut trace) = ([0], [0.0f64; 6], [0.0]);
-    lif_forward_cpu(&spec, 1, &[4.0, 0.0, 1.0, 1.0, 4.0, 4.0], &mut words, &mut u, &mut trace);
+    lif_forward_cpu(&spec, 1, &[], &[4.0, 0.0, 1.0, 1.0, 4.0, 4.0], &mut words, &mut u, &mut trace);
     assert_eq!(u, [2.0, 0.0, 0.5, 0.75, 2.375, 2.0]);
     // Spikes at steps 0, 4 and 5; every potential differs from the one before.
     assert_eq!(words, [0b11_0001 | 0b11_1111 << 16]);
     assert_eq!(trace, [1.0 / 64.0 + 1.0 / 4.0 + 1.0 / 2.0]);
     // A neuron that fires at each step, and one at rest: only the first step is an update.
     for (current, spikes) in [(2.0, 0b11_1111), (0.0, 0)] {
-        lif_forward_cpu(&spec, 1, &[current; 6], &mut words, &mut u, &mut trace);
+        lif_forward_cpu(&spec, 1, &[], &[current; 6], &mut words, &mut u, &mut trace);
         assert_eq!(words, [spikes | 1 << 16], "current {current}");
     }
     // Exactly the threshold fires.
-    lif_forward_cpu(&spec, 1, &[2.0, 0.0, 0.0, 0.0, 0.0, 0.0], &mut words, &mut u, &mut trace);
+    lif_forward_cpu(&spec, 1, &[], &[2.0, 0.0, 0.0, 0.0, 0.0, 0.0], &mut words, &mut u, &mut trace);
     assert_eq!(words[0] & 1, 1);
 }
 

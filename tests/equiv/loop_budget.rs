@@ -17,6 +17,7 @@ const LIF: Lif = Lif {
     eta: 3.0,
     detach_reset: false,
     readout: Readout::Last,
+    learn_leak: false,
 };
 
 type Refused = (&'static str, fn(&Gpu) -> Result<(), GpuError>);

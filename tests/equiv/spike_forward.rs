@@ -27,6 +27,13 @@ fn gpu_matches_cpu_with_other_neurons() {
 }
 
 #[test]
+fn gpu_matches_cpu_with_learned_leaks() {
+    for lif in [PAPER, OTHER, LOW] {
+        run(3, 33, 31, 65, Lif { learn_leak: true, ..lif }, true, true);
+    }
+}
+
+#[test]
 fn gpu_matches_cpu_at_any_number_of_steps() {
     for steps in 1..=16 {
         run(1, 5, 19, 8, Lif { steps, ..LOW }, true, true);

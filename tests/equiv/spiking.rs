@@ -53,7 +53,11 @@ fn passes(gpu: &Gpu, hidden: &[usize], neurons: impl Into<Hidden>) {
     let x_buf = gpu.upload("x", &[r, m, inputs], &x).unwrap();
     let dy_buf = gpu.upload("dy", &[r, m, outputs], &dy).unwrap();
     let (out, dx) = (poison("out", &[r, m, outputs]), poison("dx", &[r, m, inputs]));
-    let (partials, grads) = (poison("partials", &[SLICES, r, p]), poison("grads", &[r, p]));
+    // Leaks are summed into the first slice; in the others their places are 0.
+    let partials: Vec<f32> =
+        (0..SLICES * r * p).map(|e| if net.leaks().contains(&(e % p)) { 0.0 } else { f32::NAN }).collect();
+    let partials = gpu.upload("partials", &[SLICES, r, p], &partials).unwrap();
+    let grads = poison("grads", &[r, p]);
     let forward =
         Forward::sharing(gpu, &net, size, &params_buf, &x_buf, &[&out], Some(&spikes), true).unwrap();
     let backward = Backward::spiking(
@@ -115,6 +119,9 @@ fn passes_agree_with_the_twins() {
     passes(gpu, &[70], OTHER);
     passes(gpu, &[8, 1, 6, 7], LOW);
     for (hidden, lif) in [(&[9, 17][..], PAPER), (&[11], OTHER)] {
+        passes(gpu, hidden, Hidden::Encoded(lif, Population::new(4, &lif)));
+        let lif = Lif { learn_leak: true, ..lif };
+        passes(gpu, hidden, lif);
         passes(gpu, hidden, Hidden::Encoded(lif, Population::new(4, &lif)));
     }
 }
@@ -192,6 +199,11 @@ fn cpu_and_gpu_learn_alike() {
 #[test]
 fn cpu_and_gpu_learn_alike_from_encoded_observations() {
     learn_alike(&["spiking.population=5", "spiking.hidden=[16]"]);
+}
+
+#[test]
+fn cpu_and_gpu_learn_leaks_alike() {
+    learn_alike(&["spiking.learn_leak=true"]);
 }
 
 fn learn_alike(sets: &[&str]) {

@@ -363,6 +363,18 @@ fn a_normaliser_of_one_sample_is_refused_with_both_keys() {
 }
 
 #[test]
+fn a_leak_that_is_learned_starts_below_one() {
+    let says = |sets: &[&str]| {
+        let sets: Vec<String> = sets.iter().map(|s| s.to_string()).collect();
+        V2xConfig::load(None, &sets).unwrap().relations_for("spiking-ac").map_err(|e| e.to_string())
+    };
+    assert_eq!(says(&["spiking.lambda=1"]), Ok(()));
+    let e = says(&["spiking.lambda=1", "spiking.learn_leak=true"]).unwrap_err();
+    assert!(e.contains("spiking.lambda") && e.contains("spiking.learn_leak"), "{e}");
+    assert_eq!(says(&["spiking.lambda=0.999", "spiking.learn_leak=true"]), Ok(()));
+}
+
+#[test]
 fn layers_are_the_same_with_a_checkpoint_and_without() {
     let sets = |s: &[&str]| s.iter().map(|s| s.to_string()).collect::<Vec<_>>();
     let stored = V2xConfig::load(None, &sets(&["preset=paper", "task.slots=50"])).unwrap();

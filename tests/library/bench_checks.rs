@@ -19,6 +19,7 @@ fn lif() -> Lif {
         eta: 3.0,
         detach_reset: true,
         readout: Readout::Last,
+        learn_leak: false,
     }
 }
 

@@ -46,6 +46,12 @@ impl Moved<'_> {
     fn sample(&self, x: &[f64], dx: &[f64]) -> (Vec<[f64; 2]>, f64) {
         let lif = self.net.lif.unwrap();
         let last = self.net.layers.len() - 1;
+        // Leak of each layer, and its tangent.
+        let mut leaks = vec![[lif.lambda, 0.0]; last + 1];
+        for (leak, at) in leaks.iter_mut().zip(self.net.leaks()) {
+            let lambda = 1.0 / (1.0 + (-self.params[at]).exp());
+            *leak = [lambda, lambda * (1.0 - lambda) * self.d_params[at]];
+        }
         let mut v: Vec<Vec<[f64; 2]>> = self.net.layers.iter().map(|l| vec![[0.0; 2]; l.outputs]).collect();
         let mut d_spikes = 0.0;
         for _ in 0..lif.steps {
@@ -53,8 +59,10 @@ impl Moved<'_> {
             for n in 0..=last {
                 let i = self.currents(n, &s, &ds);
                 (s, ds) = (Vec::new(), Vec::new());
+                let [lambda, d_lambda] = leaks[n];
                 for (v, i) in v[n].iter_mut().zip(i) {
-                    let [u, du] = [0, 1].map(|k| (1.0 - lif.lambda) * v[k] + lif.lambda * i[k]);
+                    let [u, du] = [0, 1].map(|k| (1.0 - lambda) * v[k] + lambda * i[k]);
+                    let du = du + d_lambda * (i[0] - v[0]);
                     if n == last {
                         *v = [u, du];
                         continue;
@@ -145,9 +153,11 @@ fn gradients_are_the_tangents_of_the_definition() {
     for lif in [PAPER, ONE, OTHER, LOW] {
         for detach_reset in [false, true] {
             for hidden in [&[7][..], &[7, 6], &[6, 5, 7]] {
-                let lif = Lif { detach_reset, ..lif };
-                gradients(hidden, lif.into());
-                gradients(hidden, Hidden::Encoded(lif, Population::new(3, &lif)));
+                for learn_leak in [false, true] {
+                    let lif = Lif { detach_reset, learn_leak, ..lif };
+                    gradients(hidden, lif.into());
+                    gradients(hidden, Hidden::Encoded(lif, Population::new(3, &lif)));
+                }
             }
         }
     }

@@ -101,6 +101,7 @@ fn policy_lif() -> isacbench::nets::Lif {
         eta: 3.0,
         detach_reset: false,
         readout: isacbench::nets::Readout::Last,
+        learn_leak: false,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use isacbench::nets::cpu::{Activations, Gradient, backward, forward};
 use isacbench::nets::dense::{Packed, Strided, leading};
-use isacbench::nets::{Activity, Lif, MlpLayout, Readout};
+use isacbench::nets::{Activity, Hidden, Lif, MlpLayout, Population, Readout};
 use safetensors::SafeTensors;
 
 fn bytes(stem: &str) -> Vec<u8> {
@@ -16,7 +16,16 @@ fn f32s(file: &SafeTensors, name: &str) -> Vec<f32> {
 
 /// The definition's constants; the files say nothing else.
 fn lif(steps: usize, detach_reset: bool) -> Lif {
-    Lif { steps, lambda: 0.5, threshold: 1.0, reset: 0.0, eta: 3.0, detach_reset, readout: Readout::Last }
+    Lif {
+        steps,
+        lambda: 0.5,
+        threshold: 1.0,
+        reset: 0.0,
+        eta: 3.0,
+        detach_reset,
+        readout: Readout::Last,
+        learn_leak: false,
+    }
 }
 
 struct Golden {
@@ -31,16 +40,22 @@ struct Golden {
 impl Golden {
     fn read(file: &SafeTensors, detach_reset: bool) -> Golden {
         let shape = |name: &str| file.tensor(name).unwrap().shape().to_vec();
-        let (s, x) = (shape("i1"), shape("x"));
-        let sizes = [x[1], s[2], shape("i2")[2], shape("out")[1]];
-        let layout = MlpLayout::new(&sizes, lif(s[0], detach_reset), 0);
+        let x = shape("x");
+        let sizes = [x[1], shape("fc1.weight")[0], shape("fc2.weight")[0], shape("out")[1]];
+        let steps = shape("u1")[0];
+        let lif = lif(steps, detach_reset);
+        let neurons = match file.tensor("population.centre") {
+            Ok(centre) => Hidden::Encoded(lif, Population::new(centre.shape()[1], &lif)),
+            Err(_) => lif.into(),
+        };
+        let layout = MlpLayout::new(&sizes, neurons, 0);
         let params = layout.tensors("").iter().flat_map(|t| f32s(file, &t.name)).collect();
         let ld = leading(x[1]);
         let mut padded = vec![0.0; x[0] * ld];
         for (row, given) in padded.chunks_exact_mut(ld).zip(f32s(file, "x").chunks_exact(x[1])) {
             row[..x[1]].copy_from_slice(given);
         }
-        Golden { layout, params, rows: x[0], steps: s[0], x: padded }
+        Golden { layout, params, rows: x[0], steps, x: padded }
     }
 
     fn run(&self) -> (Packed, Activations) {
@@ -63,8 +78,8 @@ fn assert_close(what: &str, got: impl Iterator<Item = f32>, want: &[f32], share:
 }
 
 #[test]
-fn spikes_output_and_gradients_are_spikingjellys() {
-    for stem in ["snn_actor", "snn_critic", "snn_natural"] {
+fn spikes_output_and_gradients_are_the_references() {
+    for stem in ["snn_actor", "snn_critic", "snn_natural", "snn_population"] {
         let bytes = bytes(stem);
         let file = SafeTensors::deserialize(&bytes).unwrap();
         for detach in [true, false] {
@@ -72,7 +87,7 @@ fn spikes_output_and_gradients_are_spikingjellys() {
             let (net, acts) = g.run();
             let Activations::Spiking(state) = &acts else { panic!("a layout with neurons spikes") };
             // No spike of these files differs in f32, the natural margins of snn_natural included (its smallest is 3e-5).
-            for layer in 0..2 {
+            for layer in 0..g.layout.layers.len() - 1 {
                 let (n, want) = (g.layout.layers[layer].outputs, f32s(&file, &format!("s{}", layer + 1)));
                 let words = n.div_ceil(64);
                 for (at, want) in want.iter().enumerate() {

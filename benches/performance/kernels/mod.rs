@@ -36,6 +36,7 @@ pub const LIF: Lif = Lif {
     eta: 3.0,
     detach_reset: false,
     readout: Readout::Last,
+    learn_leak: false,
 };
 
 /// Sizes by their letters.

@@ -43,9 +43,10 @@ pub fn build(mk: &Maker, stem: &str) -> Result<Option<Case>, GpuError> {
             mk.case(&sizes, lif_forward::cost(&spec), |gpu| {
                 let current = mk.floats("current", &[r, m, n])?;
                 let words = mk.alloc::<u32>("words", &[r, m, n])?;
-                let bound =
-                    lif_forward::LifForward::new(gpu, &spec)?.bind(gpu, &current, &words, None, None)?;
-                Ok(Box::new(move |pass: &mut wgpu::ComputePass| bound.record(pass, m)))
+                let bound = lif_forward::LifForward::new(gpu, &spec)?
+                    .bind(gpu, None, &current, &words, None, None)?;
+                let leak = lif_forward::LeakAt::default();
+                Ok(Box::new(move |pass: &mut wgpu::ComputePass| bound.record(pass, m, leak)))
             })
         }
         "spike_forward" => {
@@ -57,7 +58,7 @@ pub fn build(mk: &Maker, stem: &str) -> Result<Option<Case>, GpuError> {
                     (mk.zeros("potentials", &[r, m, steps, o])?, mk.zeros("traces", &[r, m, o])?);
                 let kernel = spike_forward::SpikeForward::new(gpu, &spec)?;
                 let bound = kernel.bind(gpu, &params, &spikes, &words, Some(&u), Some(&traces))?;
-                let args = spike_forward::Args { m, w_off: 0, b_off: i * o };
+                let args = spike_forward::Args { m, w_off: 0, b_off: i * o, leak_off: 0 };
                 Ok(Box::new(move |pass: &mut wgpu::ComputePass| bound.record(pass, &args)))
             })
         }
@@ -68,8 +69,10 @@ pub fn build(mk: &Maker, stem: &str) -> Result<Option<Case>, GpuError> {
                 let u = mk.floats("potentials", &[r, m, steps, n])?;
                 let upstream = mk.floats("d_trace", &[r, m, n])?;
                 let d_current = mk.zeros("d_current", &[r, m, steps, n])?;
-                let bound = lif_backward::LifBackward::new(gpu, &spec)?.bind(gpu, &u, &upstream, &d_current);
-                Ok(Box::new(move |pass: &mut wgpu::ComputePass| bound.record(pass, m, 0.0)))
+                let kernel = lif_backward::LifBackward::new(gpu, &spec)?;
+                let bound = kernel.bind(gpu, None, &u, &upstream, &d_current, None)?;
+                let leak = lif_forward::LeakAt::default();
+                Ok(Box::new(move |pass: &mut wgpu::ComputePass| bound.record(pass, m, 0.0, leak)))
             })
         }
         "spike_backward_weights" => {

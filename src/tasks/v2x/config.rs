@@ -150,6 +150,7 @@ impl Layered for V2xConfig {
         hidden = []
         population = 0
         readout = 'last'
+        learn_leak = false
         target_kl = 1.0
         [apg]
         objective = 'rate'

@@ -680,6 +680,7 @@ mod tests {
             eta: 3.0,
             detach_reset: false,
             readout: crate::nets::Readout::Last,
+            learn_leak: false,
         };
         let spiking = MlpLayout::new(&[12, 128, 128, 6], Hidden::Lif(lif), 0);
         assert_eq!(Plan::choose(&limits(64), &spiking, 1024), None);
