@@ -1,5 +1,6 @@
-//! Environment steps per second of the CPU backend, as one JSON object: physics, rollout and whole training with the settings of the JAX peers
-//! (`benches/peers/v2x_ppo_jax.py`, `misac_hmoe_jax.py`). `scripts/compare-peer.sh` alternates the two sides.
+//! Environment steps per second of the CPU backend, as one JSON object: physics, rollout and whole training with the
+//! settings of the JAX peers (`benches/peers/v2x_ppo_jax.py`, `misac_hmoe_jax.py`). `scripts/compare-peer.sh`
+//! alternates the two sides.
 //!
 //! ```text
 //! cargo run --release --no-default-features --example throughput -- 1024 3 2 ppo

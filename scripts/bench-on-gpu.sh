@@ -17,8 +17,9 @@
 #   PEER_ENVS="16384 65536"   environments of the peers of task v2x; those of task misac are a sixteenth
 #   PROGRAM_FLAGS="--features nvml"   features of the program
 #
-# The folder has manifest.json (machine, versions, each step with its seconds and whether it passed, failed, was cut or skipped), the logs, criterion's samples
-# with their records, the report of `isacbench bench`, and the peers' lines. Exit code: 0 if nothing failed; what was cut has not failed.
+# The folder has manifest.json (machine, versions, each step with its seconds and whether it passed, failed, was cut or
+# skipped), the logs, criterion's samples with their records, the report of `isacbench bench`, and the peers' lines.
+# Exit code: 0 if nothing failed; what was cut has not failed.
 set -uo pipefail
 root=$(cd "$(dirname "$0")/.." 2>/dev/null && pwd)
 

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Throughput of this program's CPU backend against the JAX peers (benches/peers/v2x_ppo_jax.py, misac_hmoe_jax.py) on this machine.
+# Throughput of this program's CPU backend against the JAX peers (benches/peers/v2x_ppo_jax.py, misac_hmoe_jax.py) on
+# this machine.
 #
 #   scripts/compare-peer.sh [REPORT.md]
 #
-# Needs python3 with jax and optax, and cargo. The two sides take turns, batch size by batch size and round by round, so that a drift of the
-# machine meets both; each side is then represented by its best run at its best batch size. Without an argument the report goes to
-# results/<processor>-<cores>-cores/compare-peer.md.
+# Needs python3 with jax and optax, and cargo. The two sides take turns, batch size by batch size and round by round, so
+# that a drift of the machine meets both; each side is then represented by its best run at its best batch size. Without
+# an argument the report goes to results/<processor>-<cores>-cores/compare-peer.md.
 #
 #   AGENTS="ppo spiking-ac h-moe" agents, each against its own of the peers (mlp, spiking; task misac)
 #   ENVS="256 1024 4096"   environments of both sides

@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# Kills a sweep, a training, a reproduction and a tuning with SIGKILL at random moments, continues them, and compares what they leave with that of runs that
-# nobody disturbed, byte for byte. Then two processes want one folder, and disks are full.
+# Kills a sweep, a training, a reproduction and a tuning with SIGKILL at random moments, continues them, and compares
+# what they leave with that of runs that nobody disturbed, byte for byte. Then two processes want one folder, and disks
+# are full.
 #   scripts/fault-test.sh [KILLS, default 200] [FOLDER, default runs/fault-test]
-# KILLS are dealt out to the four jobs. A job that got to its end is begun again in a new folder until there were enough kills. A disk is a small
-# tmpfs where this user may mount one, else files may not grow beyond a limit. Writes FOLDER/log.txt: a line per fault, then faults injected, faults
-# survived, points lost. Exit status 1 if anything was lost. ISACBENCH names another program, SWEEP another sweep file, SEED the moments.
+# KILLS are dealt out to the four jobs. A job that got to its end is begun again in a new folder until there were enough
+# kills. A disk is a small tmpfs where this user may mount one, else files may not grow beyond a limit. Writes
+# FOLDER/log.txt: a line per fault, then faults injected, faults survived, points lost. Exit status 1 if anything was
+# lost. ISACBENCH names another program, SWEEP another sweep file, SEED the moments.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 kills=${1:-200}
@@ -42,8 +44,8 @@ words_of() {
     local key
     for key in "${keys[@]}"; do words+=(--set "$key"); done
 }
-# What a process that is killed must have left whole, a line each: checksum and name of every part of a dataset, and every row of a training. What it
-# was writing has another ending and is none of it.
+# What a process that is killed must have left whole, a line each: checksum and name of every part of a dataset, and
+# every row of a training. What it was writing has another ending and is none of it.
 items() {
     [ -d "$1" ] || return 0
     (cd "$1" && {
@@ -167,7 +169,8 @@ two_processes() {
     rm -rf "$out"
 }
 
-# Room for a share of what the job writes: it fails with one line of error, and continues to the same end when there is room.
+# Room for a share of what the job writes: it fails with one line of error, and continues to the same end when there is
+# room.
 full_disk() {
     local share out code size
     for share in 10 40 70; do

@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# How much longer 64 trials with numbers of their own take in one batch than 64 replicas with equal settings: two sweeps of agent ppo, a batch each.
+# How much longer 64 trials with numbers of their own take in one batch than 64 replicas with equal settings: two sweeps
+# of agent ppo, a batch each.
 #   scripts/packing.sh [DEVICE, default auto] [FOLDER, default runs/packing]
-# Prints the shorter of two times of each and their ratio. Exit status 1 if the ratio is above 1.3. ISACBENCH names another program.
+# Prints the shorter of two times of each and their ratio. Exit status 1 if the ratio is above 1.3. ISACBENCH names
+# another program.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 device=${1:-auto}

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# What `h-moe` of task misac reaches with the default preset, on seeds that no rate, width or other setting was tried on: against the exact optimum with
-# one constant β, against the causal reference where β follows the vehicles.
+# What `h-moe` of task misac reaches with the default preset, on seeds that no rate, width or other setting was tried
+# on: against the exact optimum with one constant β, against the causal reference where β follows the vehicles.
 #
 #   scripts/reach-misac.sh [DEVICE, default auto] [FOLDER, default runs/reach-misac]
 #
-# For every case: trains, evaluates sampled and greedy, and writes a folder with the manifest, the learning curves and what `isacbench evaluate --json`
-# tells; then FOLDER/reach.md, a table of all. What is there already is not done again, and a training that was interrupted goes on.
+# For every case: trains, evaluates sampled and greedy, and writes a folder with the manifest, the learning curves and
+# what `isacbench evaluate --json` tells; then FOLDER/reach.md, a table of all. What is there already is not done again,
+# and a training that was interrupted goes on.
 #
 #   CASES="constant:0 constant:3 constant:5 constant:10 constant:15 constant:20 kinematic:10:500"  uncertainty:SNR in dB:updates; without updates those of
 #                                 the preset

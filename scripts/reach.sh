@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# What learned agents of task v2x reach with the default preset, on seeds that no rate, width or other setting was tried on.
+# What learned agents of task v2x reach with the default preset, on seeds that no rate, width or other setting was tried
+# on.
 #
 #   scripts/reach.sh [DEVICE, default auto] [FOLDER, default runs/reach]
 #
-# For every agent, parameterisation of the beams and power: trains, evaluates sampled and by mean action, and writes a folder with the manifest, the
-# learning curves and what `isacbench evaluate --json` tells; then FOLDER/reach.md, a table of all. What is there already is not done again.
+# For every agent, parameterisation of the beams and power: trains, evaluates sampled and by mean action, and writes a
+# folder with the manifest, the learning curves and what `isacbench evaluate --json` tells; then FOLDER/reach.md, a
+# table of all. What is there already is not done again.
 #
 #   AGENTS="ppo spiking-ac"       learned agents
 #   CASES="angles:40 angles:35 angles:25 tracking:40:300 zf:40:300 zf:20:300"  beam:power in dBm:updates; without updates those of the preset

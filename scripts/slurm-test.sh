@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# The array job scripts/sweep.slurm on a real Slurm of one host: two shards, one of them killed in the middle and requeued; the merged dataset must be, byte for byte,
-# that of a sweep which nobody disturbed. Needs root, and Debian's or Ubuntu's slurm-wlm and munge, which it installs if they are missing. The daemons
-# are its own, below FOLDER, and end with it.
+# The array job scripts/sweep.slurm on a real Slurm of one host: two shards, one of them killed in the middle and
+# requeued; the merged dataset must be, byte for byte, that of a sweep which nobody disturbed. Needs root, and Debian's
+# or Ubuntu's slurm-wlm and munge, which it installs if they are missing. The daemons are its own, below FOLDER, and end
+# with it.
 #   scripts/slurm-test.sh [FOLDER, default runs/slurm-test]
 # Writes FOLDER/log.txt. Exit status 1 if anything differs. ISACBENCH names another program, SWEEP another sweep file.
 set -euo pipefail

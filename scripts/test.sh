@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Runs the whole test suite. GPU tests need a Vulkan driver: where none is found, software Vulkan (Mesa lavapipe) is installed from
-# Debian's or Ubuntu's packages. Arguments go to `cargo test`. REQUIRE_GPU=1 turns a missing adapter into a failure.
+# Runs the whole test suite. GPU tests need a Vulkan driver: where none is found, software Vulkan (Mesa lavapipe) is
+# installed from Debian's or Ubuntu's packages. Arguments go to `cargo test`. REQUIRE_GPU=1 turns a missing adapter into
+# a failure.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

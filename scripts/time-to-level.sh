@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# How soon learned agents of task v2x reach a share of the genie's sum-rate, on the CPU, beside the JAX peer (benches/peers/v2x_level_jax.py) with the
-# same networks, observation map, rate rule and numbers. Both read the level off the rollouts of their trainings: the mean of five updates.
+# How soon learned agents of task v2x reach a share of the genie's sum-rate, on the CPU, beside the JAX peer
+# (benches/peers/v2x_level_jax.py) with the same networks, observation map, rate rule and numbers. Both read the level
+# off the rollouts of their trainings: the mean of five updates.
 #
 #   scripts/time-to-level.sh [REPORT.md, default runs/time-to-level.md]
 #
-# The two sides take turns, seed by seed. Ours is the time of `isacbench train` up to there, start included, as its share of the updates; the peer's is
-# without its compilation. Agents that the peer does not have stand in the table without it. Needs python3 with jax, optax and pyarrow.
+# The two sides take turns, seed by seed. Ours is the time of `isacbench train` up to there, start included, as its
+# share of the updates; the peer's is without its compilation. Agents that the peer does not have stand in the table
+# without it. Needs python3 with jax, optax and pyarrow.
 #
 #   AGENTS="ppo:800 spiking-ac:800 apg:150 spiking-apg:150"   agent:updates, the length of the training, which its rates follow
 #   SEEDS="20 21 22"   SHARE=0.95   POWER=40 (dBm)   PYTHON=python3   ISACBENCH= the program; without it, it is built

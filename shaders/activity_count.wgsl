@@ -1,6 +1,7 @@
-// activity_count: how often the units of a layer were active, per unit, added to the counts of the dispatches before: values (f32 or f16) that
-// are not zero, values that are not saturated, or the spikes and the membrane updates of spike words. One workgroup = CB units of one replica. Integers: the same on every device.
-// CPU twin: activity_count_cpu in src/kernels/activity_count.rs. Must agree exactly.
+// activity_count: how often the units of a layer were active, per unit, added to the counts of the dispatches before:
+// values (f32 or f16) that are not zero, values that are not saturated, or the spikes and the membrane updates of spike
+// words. One workgroup = CB units of one replica. Integers: the same on every device. CPU twin: activity_count_cpu in
+// src/kernels/activity_count.rs. Must agree exactly.
 #import reduce
 
 struct Imm { m: u32, first: u32 }

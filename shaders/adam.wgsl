@@ -1,8 +1,9 @@
-// adam: one step of torch.optim.Adam with the clipping of torch.nn.utils.clip_grad_norm_ fused in. One thread = one parameter.
-// g *= min(1, max_norm / (norm + 1e-6)) of the parameter's group; m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2;
-// p -= lr (m / bc1) / (sqrt(v / bc2) + eps). A replica with a norm that is not finite is left untouched. PACED: which replica steps, its share of
-// the first group's rate and its bias corrections come from `pace` (kl_control), and parameters [CLAMP_FROM, CLAMP_TO) are clamped behind the step.
-// CPU twin: adam_cpu in src/kernels/adam.rs. Compared by tolerance.
+// adam: one step of torch.optim.Adam with the clipping of torch.nn.utils.clip_grad_norm_ fused in. One thread = one
+// parameter. g *= min(1, max_norm / (norm + 1e-6)) of the parameter's group; m = b1 m + (1-b1) g; v = b2 v + (1-b2)
+// g^2; p -= lr (m / bc1) / (sqrt(v / bc2) + eps). A replica with a norm that is not finite is left untouched. PACED:
+// which replica steps, its share of the first group's rate and its bias corrections come from `pace` (kl_control), and
+// parameters [CLAMP_FROM, CLAMP_TO) are clamped behind the step. CPU twin: adam_cpu in src/kernels/adam.rs. Compared by
+// tolerance.
 #import index
 
 struct Imm { bias_correction1: f32, bias_correction2: f32 }

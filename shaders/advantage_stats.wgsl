@@ -1,7 +1,8 @@
-// advantage_stats: mean and 1/(std + 1e-8) of the advantages of a minibatch. One workgroup = one replica: strided partial sums per
-// thread, then `reduce`, so the result does not depend on the device's scheduling. Two passes, because the one-pass variance cancels in
-// f32.
-// CPU twin: advantage_stats_cpu in src/kernels/advantage_stats.rs, which adds as a tree. Constants R, M, UNBIASED, NORMALISE, WG.
+// advantage_stats: mean and 1/(std + 1e-8) of the advantages of a minibatch. One workgroup = one replica: strided
+// partial sums per thread, then `reduce`, so the result does not depend on the device's scheduling. Two passes, because
+// the one-pass variance cancels in f32.
+// CPU twin: advantage_stats_cpu in src/kernels/advantage_stats.rs, which adds as a tree. Constants R, M, UNBIASED,
+// NORMALISE, WG.
 #import reduce
 
 @group(0) @binding(0) var<storage, read> mb_scalars: array<vec4<f32>>;   // [R,M]: .y is the advantage

@@ -1,6 +1,6 @@
-// bernoulli_head: one thread = one environment's decision from independent Bernoulli variables, and its log-probability.
-// pi = 1 where u < sigmoid(logit) (greedy: where logit > 0), logprob = sum_a log sigmoid(logit) or log sigmoid(-logit).
-// CPU twin: bernoulli_head_cpu in src/kernels/bernoulli_head.rs. Constants R, A, WG from the prelude.
+// bernoulli_head: one thread = one environment's decision from independent Bernoulli variables, and its
+// log-probability. pi = 1 where u < sigmoid(logit) (greedy: where logit > 0), logprob = sum_a log sigmoid(logit) or log
+// sigmoid(-logit). CPU twin: bernoulli_head_cpu in src/kernels/bernoulli_head.rs. Constants R, A, WG from the prelude.
 #import index
 #import math
 #import philox

@@ -1,6 +1,6 @@
-// bernoulli_policy_loss: clipped surrogate and entropy of independent Bernoulli variables, their gradient with respect to the logits, and what is
-// reported of a minibatch (Schulman et al., arXiv 1707.06347, (7) and (9)). One thread = one row of logits; the first `skip`
-// rows of a replica belong to no sample and get no gradient.
+// bernoulli_policy_loss: clipped surrogate and entropy of independent Bernoulli variables, their gradient with respect
+// to the logits, and what is reported of a minibatch (Schulman et al., arXiv 1707.06347, (7) and (9)). One thread = one
+// row of logits; the first `skip` rows of a replica belong to no sample and get no gradient.
 //   loss = mean over M of max(-adv ratio, -adv clamp(ratio, 1-eps, 1+eps)) - ent_coef * entropy, or with `clip` = 0 of
 //   -adv logp - ent_coef * entropy, the plain policy gradient
 // CPU twin: bernoulli_policy_loss_cpu in src/kernels/bernoulli_policy_loss.rs. Constants A, WG.

@@ -1,5 +1,5 @@
-// critic_input: observation and action side by side; the action as it is, or scale tanh(z). One thread = one number, so that writes are
-// contiguous. CPU twin: critic_input_cpu in src/kernels/critic_input.rs. Compared by tolerance.
+// critic_input: observation and action side by side; the action as it is, or scale tanh(z). One thread = one number, so
+// that writes are contiguous. CPU twin: critic_input_cpu in src/kernels/critic_input.rs. Compared by tolerance.
 #import index
 #import math
 

@@ -1,5 +1,6 @@
-// critic_input_backward: dz = dx scale (1 - (mu/scale)^2) for the action part mu = scale tanh(z) of the critic's input. One thread = one dz.
-// CPU twin: critic_input_backward_cpu in src/kernels/critic_input_backward.rs. Compared by tolerance.
+// critic_input_backward: dz = dx scale (1 - (mu/scale)^2) for the action part mu = scale tanh(z) of the critic's input.
+// One thread = one dz. CPU twin: critic_input_backward_cpu in src/kernels/critic_input_backward.rs. Compared by
+// tolerance.
 #import index
 
 struct Imm { scale: f32 }

@@ -1,5 +1,5 @@
-// dense_backward_input: dx[r,m,i] = (sum_o dy[r,m,o] W[r][o,i]) act'(h[r,m,i]), h = the stored output of the activation that made
-// this layer's input (tanh: 1 - h^2; relu: h > 0). One workgroup = BM rows x BN inputs of one replica.
+// dense_backward_input: dx[r,m,i] = (sum_o dy[r,m,o] W[r][o,i]) act'(h[r,m,i]), h = the stored output of the activation
+// that made this layer's input (tanh: 1 - h^2; relu: h > 0). One workgroup = BM rows x BN inputs of one replica.
 // CPU twin: dense_backward_input_cpu in src/kernels/dense_backward_input.rs. Compared by tolerance.
 #import tile
 
@@ -30,12 +30,13 @@ fn dense_backward_input(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_
     let tx = t % BQ;
     let dy_base = imm.dy_off + r * imm.m * O;
     let w_base = r * P + imm.w_off;
-    // Rows and inputs past the end repeat the last one: they are loaded and never stored. Only the sum must be padded with zeros.
+    // Rows and inputs past the end repeat the last one: they are loaded and never stored. Only the sum must be padded
+    // with zeros.
     let m_last = imm.m - 1u;
     var c = Tile();
     for (var k0 = 0u; k0 < O; k0 += BK) {
-        // Quad q of A = rows 4q .. 4q+3, consecutive threads read consecutive k; quad q of B = inputs q, q+BQ, q+2BQ, q+3BQ,
-        // consecutive threads read consecutive inputs.
+        // Quad q of A = rows 4q .. 4q+3, consecutive threads read consecutive k; quad q of B = inputs q, q+BQ, q+2BQ,
+        // q+3BQ, consecutive threads read consecutive inputs.
         for (var e = t; e < BK * AQ; e += THREADS) {
             let k = e % BK;
             let q = e / BK;

@@ -1,7 +1,8 @@
 // dense_backward_weights: partial sums of the gradient of a dense layer's weight and bias over a slice of the rows:
-// partials[s,r,w_off + o*I + i] = sum_{m in slice s} dy[r,m,o] x[r,m,i], partials[s,r,b_off + o] = B_SCALE sum_{m in slice s} dy[r,m,o].
-// One workgroup = BM outputs x BN inputs of one slice of one replica. Slices are summed by grad_reduce: no float atomics.
-// CPU twin: dense_backward_weights_cpu in src/kernels/dense_backward_weights.rs. Compared by tolerance.
+// partials[s,r,w_off + o*I + i] = sum_{m in slice s} dy[r,m,o] x[r,m,i], partials[s,r,b_off + o] = B_SCALE sum_{m in
+// slice s} dy[r,m,o]. One workgroup = BM outputs x BN inputs of one slice of one replica. Slices are summed by
+// grad_reduce: no float atomics. CPU twin: dense_backward_weights_cpu in src/kernels/dense_backward_weights.rs.
+// Compared by tolerance.
 #import tile
 
 struct Imm { m: u32, slice: u32, w_off: u32, b_off: u32, dy_off: u32, x_off: u32 }
@@ -23,11 +24,13 @@ fn dense_backward_weights(@builtin(workgroup_id) group: vec3<u32>, @builtin(loca
     let x_base = imm.x_off + r * imm.m * I;
     let begin = s * imm.slice;
     let end = min(begin + imm.slice, imm.m);
-    // Outputs and inputs past the end repeat the last one: they are loaded and never stored. Only the sum must be padded with zeros.
+    // Outputs and inputs past the end repeat the last one: they are loaded and never stored. Only the sum must be
+    // padded with zeros.
     var c = Tile();
     var bias = vec4<f32>();
     for (var k0 = begin; k0 < end; k0 += BK) {
-        // Quad q = outputs (inputs) q, q+AQ, q+2AQ, q+3AQ: consecutive threads read consecutive outputs (inputs) of a row.
+        // Quad q = outputs (inputs) q, q+AQ, q+2AQ, q+3AQ: consecutive threads read consecutive outputs (inputs) of a
+        // row.
         for (var e = t; e < BK * AQ; e += THREADS) {
             let k = e / AQ;
             let q = e % AQ;

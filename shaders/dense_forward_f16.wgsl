@@ -1,7 +1,8 @@
 enable f16;
-// dense_forward_f16: y[r,m,o] = act(sum_i x[r,m,i] W[r][o,i] + b[r][o]) with x and W rounded to f16: shared/dense_layer.wgsl with f16 as what is
-// staged; products and sums in f32, the bias stays f32. X and Y, what x and y are stored as, are f32 or f16.
-// CPU twin: dense_forward_f16_cpu in src/kernels/dense_forward_f16.rs. Compared by tolerance.
+// dense_forward_f16: y[r,m,o] = act(sum_i x[r,m,i] W[r][o,i] + b[r][o]) with x and W rounded to f16:
+// shared/dense_layer.wgsl with f16 as what is staged; products and sums in f32, the bias stays f32. X and Y, what x and
+// y are stored as, are f32 or f16. CPU twin: dense_forward_f16_cpu in src/kernels/dense_forward_f16.rs. Compared by
+// tolerance.
 #import dense_layer
 
 struct Imm { m: u32, w_off: u32, b_off: u32, x_off: u32, y_off: u32 }

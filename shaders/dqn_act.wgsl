@@ -1,5 +1,6 @@
-// dqn_act: one thread = one vehicle of one environment: its choice, greedy or (with probability threshold/2^24) uniform, and its part of the
-// raw action. CPU twin: dqn_act_cpu in src/kernels/dqn_act.rs. Comparisons and copies: exact.
+// dqn_act: one thread = one vehicle of one environment: its choice, greedy or (with probability threshold/2^24)
+// uniform, and its part of the raw action. CPU twin: dqn_act_cpu in src/kernels/dqn_act.rs. Comparisons and copies:
+// exact.
 #import index
 #import philox
 

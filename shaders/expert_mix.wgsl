@@ -1,5 +1,5 @@
-// expert_mix: outputs of two experts mixed by a softmax gate, y = g_0 a + g_1 b, g = softmax(z). One thread = one output of one row.
-// CPU twin: expert_mix_cpu in src/kernels/expert_mix.rs. Constants R, C, WG from the prelude.
+// expert_mix: outputs of two experts mixed by a softmax gate, y = g_0 a + g_1 b, g = softmax(z). One thread = one
+// output of one row. CPU twin: expert_mix_cpu in src/kernels/expert_mix.rs. Constants R, C, WG from the prelude.
 #import index
 #import math
 

@@ -1,4 +1,5 @@
-// expert_mix_backward: gradients of y = g_0 a + g_1 b, g = softmax(z), by both experts' outputs and by z. One thread = one row:
+// expert_mix_backward: gradients of y = g_0 a + g_1 b, g = softmax(z), by both experts' outputs and by z. One thread =
+// one row:
 // da = g_0 dy, db = g_1 dy; with s_e = sum_c dy_c out_e,c: dz_e = g_e (s_e - g_0 s_0 - g_1 s_1).
 // CPU twin: expert_mix_backward_cpu in src/kernels/expert_mix_backward.rs. Constants R, C, WG from the prelude.
 #import index

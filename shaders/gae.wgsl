@@ -1,6 +1,6 @@
-// gae: one thread = one environment of one replica, walking its T slots backwards. Generalised advantage estimation (Schulman
-// et al., arXiv 1506.02438, (11)-(16)) with the two ends of an episode kept apart: a termination cuts bootstrap and trace, a
-// truncation bootstraps from V(final_obs) and cuts the trace only.
+// gae: one thread = one environment of one replica, walking its T slots backwards. Generalised advantage estimation
+// (Schulman et al., arXiv 1506.02438, (11)-(16)) with the two ends of an episode kept apart: a termination cuts
+// bootstrap and trace, a truncation bootstraps from V(final_obs) and cuts the trace only.
 // CPU twin: gae_cpu in src/kernels/gae.rs. Constants T, R, B, WG from the prelude.
 #import index
 

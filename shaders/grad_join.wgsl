@@ -1,4 +1,5 @@
-// grad_join: adds the gradient of a second loss to that of the first, and compares the two on the parameters that both losses pass through:
+// grad_join: adds the gradient of a second loss to that of the first, and compares the two on the parameters that both
+// losses pass through:
 // out[r] = (sum a b, sum a^2, sum b^2) over mask = 1, before the sum. One workgroup = one replica.
 // CPU twin: grad_join_cpu in src/kernels/grad_join.rs. Constants P, WG from the prelude.
 #import reduce

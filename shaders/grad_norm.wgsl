@@ -1,5 +1,5 @@
-// grad_norm: norms[r, g] = sqrt(sum of squared gradients) of parameter group g: group 0 = [0, SPLIT), group 1 = [SPLIT, P). With JOINT = 1
-// both entries hold the norm over all parameters. One workgroup = one replica.
+// grad_norm: norms[r, g] = sqrt(sum of squared gradients) of parameter group g: group 0 = [0, SPLIT), group 1 = [SPLIT,
+// P). With JOINT = 1 both entries hold the norm over all parameters. One workgroup = one replica.
 // CPU twin: grad_norm_cpu in src/kernels/grad_norm.rs. Compared by tolerance.
 #import reduce
 

@@ -1,5 +1,5 @@
-// grad_reduce: grads[r,p] = sum_s partials[s,r,p], s upwards on every device. One thread = one parameter of one replica.
-// CPU twin: grad_reduce_cpu in src/kernels/grad_reduce.rs. Compared by tolerance.
+// grad_reduce: grads[r,p] = sum_s partials[s,r,p], s upwards on every device. One thread = one parameter of one
+// replica. CPU twin: grad_reduce_cpu in src/kernels/grad_reduce.rs. Compared by tolerance.
 #import index
 
 @group(0) @binding(0) var<storage, read> partials: array<f32>;       // [S, R, P]

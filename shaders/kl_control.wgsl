@@ -1,6 +1,8 @@
-// kl_control: the pace of every replica's actor for the coming step of Adam, from the KL divergence D of its minibatch. One thread = one replica.
-//   f <- clamp(f e^clamp(GAIN ln(target / D), -MOST, MOST), LEAST, 1), not in the first minibatch of an update; a step with D above the limit, or with
-//   a gradient that is not finite, does not count; c <- beta c + (1 - beta) = 1 - beta^t where it does.
+// kl_control: the pace of every replica's actor for the coming step of Adam, from the KL divergence D of its minibatch.
+// One thread = one replica.
+//   f <- clamp(f e^clamp(GAIN ln(target / D), -MOST, MOST), LEAST, 1), not in the first minibatch of an update; a step
+//   with D above the limit, or with a gradient that is not finite, does not count; c <- beta c + (1 - beta) = 1 -
+//   beta^t where it does.
 // CPU twin: kl_control_cpu in src/kernels/kl_control.rs. Compared by tolerance, counts exactly.
 #import index
 #import math

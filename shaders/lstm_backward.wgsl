@@ -1,7 +1,9 @@
-// lstm_backward: one thread = one hidden unit of one row, one step back through an LSTM. From dh (what uses h at this step, plus what the
-// step after it sends back) and dc of the step after it to the gradient by the gates' sums and by c_prev:
-// dc = dc_next + dh o (1 - tanh(c)^2); d_i = dc g i (1-i), d_f = dc c_prev f (1-f), d_g = dc i (1-g^2), d_o = dh tanh(c) o (1-o); dc_prev = dc f.
-// CPU twin: lstm_backward_cpu in src/kernels/lstm_backward.rs. Constants R, H, WG from the prelude.
+// lstm_backward: one thread = one hidden unit of one row, one step back through an LSTM. From dh (what uses h at this
+// step, plus what the step after it sends back) and dc of the step after it to the gradient by the gates' sums and by
+// c_prev:
+// dc = dc_next + dh o (1 - tanh(c)^2); d_i = dc g i (1-i), d_f = dc c_prev f (1-f), d_g = dc i (1-g^2), d_o = dh
+// tanh(c) o (1-o); dc_prev = dc f. CPU twin: lstm_backward_cpu in src/kernels/lstm_backward.rs. Constants R, H, WG from
+// the prelude.
 #import index
 #import math
 

@@ -1,5 +1,5 @@
-// lstm_forward: one thread = one hidden unit of one row, one step of an LSTM after its two products (Hochreiter & Schmidhuber 1997,
-// with the forget gate of Gers et al. 2000; gate order i, f, g, o as in PyTorch):
+// lstm_forward: one thread = one hidden unit of one row, one step of an LSTM after its two products (Hochreiter &
+// Schmidhuber 1997, with the forget gate of Gers et al. 2000; gate order i, f, g, o as in PyTorch):
 // i, f, o = sigmoid, g = tanh of gates_x + gates_h; c = f c_prev + i g; h = o tanh(c).
 // CPU twin: lstm_forward_cpu in src/kernels/lstm_forward.rs. Constants R, H, WG from the prelude.
 #import index

@@ -1,6 +1,6 @@
-// math_eval: one function of shaders/shared/math.wgsl, chosen by the constant FN, applied to pairs of arguments. Arguments travel as
-// bits, so that words and floats can be mixed. A function with one result leaves 0 in the second place.
-// CPU twin: math_eval_cpu in src/kernels/math_eval.rs, which numbers the functions. Constants FN, WG.
+// math_eval: one function of shaders/shared/math.wgsl, chosen by the constant FN, applied to pairs of arguments.
+// Arguments travel as bits, so that words and floats can be mixed. A function with one result leaves 0 in the second
+// place. CPU twin: math_eval_cpu in src/kernels/math_eval.rs, which numbers the functions. Constants FN, WG.
 #import index
 #import math
 

@@ -1,7 +1,8 @@
-// minibatch_gather: observations and actions of minibatch `mb` of an epoch, in the order of the keyed shuffle of a replica's samples or
-// environments (shaders/shared/minibatch.wgsl). One workgroup = WG samples of one replica: each thread places one sample, then all
-// copy rows together, so that writes are contiguous.
-// CPU twin: minibatch_gather_cpu in src/kernels/minibatch_gather.rs. Copies: exact. Constants T, R, B, O, A, M, TAIL, WHOLE, WG.
+// minibatch_gather: observations and actions of minibatch `mb` of an epoch, in the order of the keyed shuffle of a
+// replica's samples or environments (shaders/shared/minibatch.wgsl). One workgroup = WG samples of one replica: each
+// thread places one sample, then all copy rows together, so that writes are contiguous.
+// CPU twin: minibatch_gather_cpu in src/kernels/minibatch_gather.rs. Copies: exact. Constants T, R, B, O, A, M, TAIL,
+// WHOLE, WG.
 #import minibatch
 
 @group(0) @binding(0) var<storage, read> keys: array<vec2<u32>>;           // [R]

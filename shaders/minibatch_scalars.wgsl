@@ -1,5 +1,6 @@
-// minibatch_scalars: what the losses need of each sample of minibatch `mb`, in the order of minibatch_gather. One thread = one sample.
-// CPU twin: minibatch_scalars_cpu in src/kernels/minibatch_scalars.rs. Copies: exact. Constants T, R, B, M, WHOLE, WG.
+// minibatch_scalars: what the losses need of each sample of minibatch `mb`, in the order of minibatch_gather. One
+// thread = one sample. CPU twin: minibatch_scalars_cpu in src/kernels/minibatch_scalars.rs. Copies: exact. Constants T,
+// R, B, M, WHOLE, WG.
 #import index
 #import minibatch
 

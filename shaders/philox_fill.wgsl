@@ -1,5 +1,5 @@
-// philox_fill: one thread = one Philox4x32-10 block (Salmon et al., SC'11). out[i] = block at counter `start + i` (128 bit).
-// CPU twin: philox_fill_cpu in src/kernels/philox_fill.rs. Integers: must agree exactly.
+// philox_fill: one thread = one Philox4x32-10 block (Salmon et al., SC'11). out[i] = block at counter `start + i` (128
+// bit). CPU twin: philox_fill_cpu in src/kernels/philox_fill.rs. Integers: must agree exactly.
 #import index
 #import philox
 

@@ -1,8 +1,9 @@
-// population_backward: partial sums of the gradients by sharpness and centre of the neurons that encode a network's inputs over a slice of the
-// rows: with d = x[r,m,n / FIELDS] - centre[r][n] and g = sharpness[r][n] d i[r,m,n] di[r,m,n], which is minus the gradient by z,
-// partials[slice,r,w_off + n] = -sum_m g d and partials[slice,r,b_off + n] = sum_m g sharpness[r][n]. Slices are summed by grad_reduce.
-// One workgroup = COLUMNS neurons of a slice; each thread adds every LANES-th row, then the first of a column adds the threads in their order.
-// CPU twin: population_backward_cpu in src/kernels/population_backward.rs. Compared by tolerance.
+// population_backward: partial sums of the gradients by sharpness and centre of the neurons that encode a network's
+// inputs over a slice of the rows: with d = x[r,m,n / FIELDS] - centre[r][n] and g = sharpness[r][n] d i[r,m,n]
+// di[r,m,n], which is minus the gradient by z, partials[slice,r,w_off + n] = -sum_m g d and partials[slice,r,b_off + n]
+// = sum_m g sharpness[r][n]. Slices are summed by grad_reduce. One workgroup = COLUMNS neurons of a slice; each thread
+// adds every LANES-th row, then the first of a column adds the threads in their order. CPU twin:
+// population_backward_cpu in src/kernels/population_backward.rs. Compared by tolerance.
 
 struct Imm { m: u32, slice: u32, w_off: u32, b_off: u32 }
 var<immediate> imm: Imm;

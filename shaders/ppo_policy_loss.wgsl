@@ -1,5 +1,6 @@
-// ppo_policy_loss: clipped surrogate and entropy of a diagonal Gaussian policy, their gradient with respect to mean and log_std,
-// and what is reported of a minibatch (Schulman et al., arXiv 1707.06347, (7) and (9)). One thread = one sample.
+// ppo_policy_loss: clipped surrogate and entropy of a diagonal Gaussian policy, their gradient with respect to mean and
+// log_std, and what is reported of a minibatch (Schulman et al., arXiv 1707.06347, (7) and (9)). One thread = one
+// sample.
 //   loss = mean over M of max(-adv ratio, -adv clamp(ratio, 1-eps, 1+eps)) - ent_coef * entropy
 // CPU twin: ppo_policy_loss_cpu in src/kernels/ppo_policy_loss.rs. Constants P (parameters of a replica), A, WG.
 #import index

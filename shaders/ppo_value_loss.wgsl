@@ -1,6 +1,7 @@
-// ppo_value_loss: PPO's value loss, clipped around the old value or not, and its gradient. One thread = one value; the last `tail`
-// values of a replica belong to no sample and get no gradient.
-//   v_loss = mean over M of 0.5 max((V - ret)^2, (V_old + clamp(V - V_old, -eps, eps) - ret)^2), or 0.5 (V - ret)^2 unclipped
+// ppo_value_loss: PPO's value loss, clipped around the old value or not, and its gradient. One thread = one value; the
+// last `tail` values of a replica belong to no sample and get no gradient.
+//   v_loss = mean over M of 0.5 max((V - ret)^2, (V_old + clamp(V - V_old, -eps, eps) - ret)^2), or 0.5 (V - ret)^2
+//   unclipped
 // CPU twin: ppo_value_loss_cpu in src/kernels/ppo_value_loss.rs. Constant WG.
 #import index
 

@@ -1,6 +1,6 @@
-// replay_gather: one minibatch out of the ring of every replica, uniform on its filled rows, with replacement. One workgroup = WG samples of
-// one replica: each thread draws one sample, then all copy rows together, so that writes are contiguous.
-// CPU twin: replay_gather_cpu in src/kernels/replay_gather.rs. Integers and copies: exact.
+// replay_gather: one minibatch out of the ring of every replica, uniform on its filled rows, with replacement. One
+// workgroup = WG samples of one replica: each thread draws one sample, then all copy rows together, so that writes are
+// contiguous. CPU twin: replay_gather_cpu in src/kernels/replay_gather.rs. Integers and copies: exact.
 #import philox
 
 struct Imm { clock: u32, step: u32, filled: u32 }

@@ -1,6 +1,6 @@
-// replay_write: the transitions of one slot into the rings of all replicas. One thread = one number of one row, so that writes are contiguous.
-// Row: obs [O], stored action [D], next obs [O] (the final one where an episode ended), scaled reward, 1 - terminated.
-// CPU twin: replay_write_cpu in src/kernels/replay_write.rs. Copies and one product: exact.
+// replay_write: the transitions of one slot into the rings of all replicas. One thread = one number of one row, so that
+// writes are contiguous. Row: obs [O], stored action [D], next obs [O] (the final one where an episode ended), scaled
+// reward, 1 - terminated. CPU twin: replay_write_cpu in src/kernels/replay_write.rs. Copies and one product: exact.
 #import index
 
 struct Imm { slot: u32, obs_off: u32, next_off: u32 }

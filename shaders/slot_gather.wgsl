@@ -1,5 +1,6 @@
-// slot_gather: observations of every `stride`-th slot of the environments of a minibatch, slot by slot in the order of minibatch_gather. One
-// thread = one number. Copies: exact. CPU twin: slot_gather_cpu in src/kernels/slot_gather.rs. Constants R, B, O, ENVS, WG from the prelude.
+// slot_gather: observations of every `stride`-th slot of the environments of a minibatch, slot by slot in the order of
+// minibatch_gather. One thread = one number. Copies: exact. CPU twin: slot_gather_cpu in src/kernels/slot_gather.rs.
+// Constants R, B, O, ENVS, WG from the prelude.
 #import index
 #import shuffle
 

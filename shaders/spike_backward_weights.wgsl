@@ -1,7 +1,9 @@
-// spike_backward_weights: partial sums of the gradient of the weight and bias between spikes and currents over a slice of the samples:
-// partials[slice,r,w_off + o*I + i] = sum_{m in slice} sum_t di[r,m,t,o] s_t[r,m,i], partials[slice,r,b_off + o] = sum_{m in slice} sum_t di[r,m,t,o].
-// The product of dense_backward_weights over the rows (m, t), whose inputs are bits of the spike words. Slices are summed by grad_reduce.
-// CPU twin: spike_backward_weights_cpu in src/kernels/spike_backward_weights.rs. Compared by tolerance.
+// spike_backward_weights: partial sums of the gradient of the weight and bias between spikes and currents over a slice
+// of the samples:
+// partials[slice,r,w_off + o*I + i] = sum_{m in slice} sum_t di[r,m,t,o] s_t[r,m,i], partials[slice,r,b_off + o] =
+// sum_{m in slice} sum_t di[r,m,t,o]. The product of dense_backward_weights over the rows (m, t), whose inputs are bits
+// of the spike words. Slices are summed by grad_reduce. CPU twin: spike_backward_weights_cpu in
+// src/kernels/spike_backward_weights.rs. Compared by tolerance.
 #import tile
 
 struct Imm { m: u32, slice: u32, w_off: u32, b_off: u32 }
@@ -26,11 +28,13 @@ fn spike_backward_weights(@builtin(workgroup_id) group: vec3<u32>, @builtin(loca
     // Row k = m S + t.
     let begin = slice * imm.slice * S;
     let end = min((slice + 1u) * imm.slice, imm.m) * S;
-    // Outputs and inputs past the end repeat the last one: they are loaded and never stored. Only the sum must be padded with zeros.
+    // Outputs and inputs past the end repeat the last one: they are loaded and never stored. Only the sum must be
+    // padded with zeros.
     var c = Tile();
     var bias = vec4<f32>();
     for (var k0 = begin; k0 < end; k0 += BK) {
-        // Quad q = outputs (inputs) q, q+AQ, q+2AQ, q+3AQ: consecutive threads read consecutive outputs (inputs) of a row.
+        // Quad q = outputs (inputs) q, q+AQ, q+2AQ, q+3AQ: consecutive threads read consecutive outputs (inputs) of a
+        // row.
         for (var e = thread; e < BK * AQ; e += THREADS) {
             let k = e / AQ;
             let q = e % AQ;

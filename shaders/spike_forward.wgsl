@@ -1,7 +1,8 @@
 // spike_forward: a layer of neurons driven by the spikes of the layer below, U[r,m,t,o] from the currents
-// sum_i W[r][o,i] s_t[r,m,i] + b[r][o]. One workgroup = BM samples x BN neurons of one replica; a thread holds the currents of four neurons at
-// all S steps, so that a weight and a spike word are loaded once for S steps, then runs the neurons in registers.
-// CPU twin: spike_forward_cpu in src/kernels/spike_forward.rs. Spikes must agree except within a margin of the threshold.
+// sum_i W[r][o,i] s_t[r,m,i] + b[r][o]. One workgroup = BM samples x BN neurons of one replica; a thread holds the
+// currents of four neurons at all S steps, so that a weight and a spike word are loaded once for S steps, then runs the
+// neurons in registers. CPU twin: spike_forward_cpu in src/kernels/spike_forward.rs. Spikes must agree except within a
+// margin of the threshold.
 #import lif
 
 struct Imm { m: u32, w_off: u32, b_off: u32, leak_off: u32 }
@@ -81,8 +82,8 @@ fn store(at: u32, o: u32, word: u32, trace: f32) {
     let m_last = imm.m - 1u;
     var c = Currents();
     for (var k0 = 0u; k0 < I; k0 += BK) {
-        // Consecutive threads read consecutive inputs. Quad q of the weights = neurons q, q+BQ, q+2BQ, q+3BQ, so that neighbouring
-        // threads store neighbouring neurons.
+        // Consecutive threads read consecutive inputs. Quad q of the weights = neurons q, q+BQ, q+2BQ, q+3BQ, so that
+        // neighbouring threads store neighbouring neurons.
         for (var e = thread; e < BM * BK; e += THREADS) {
             let k = e % BK;
             let m = e / BK;

@@ -1,12 +1,13 @@
 //! The environments: what a learner, an evaluation or a bench asks of a task's physics, and nothing else of it.
 //!
-//! An [`Env`] owns the parameters of all R replicas and is object-safe: learners are compiled once, not once per task. Lanes, sizes known at compile
-//! time and f64 stay inside. A step writes `reward`, the flags `terminated` (bit 0) and `truncated` (bit 1), `final_obs` where an episode ended, and
-//! then the next observation, which after an end is the first one of a fresh episode (automatic reset). Episodes of all environments end together,
-//! at the time limit T: where (clock + 1) mod T = 0.
+//! An [`Env`] owns the parameters of all R replicas and is object-safe: learners are compiled once, not once per task.
+//! Lanes, sizes known at compile time and f64 stay inside. A step writes `reward`, the flags `terminated` (bit 0) and
+//! `truncated` (bit 1), `final_obs` where an episode ended, and then the next observation, which after an end is the
+//! first one of a fresh episode (automatic reset). Episodes of all environments end together, at the time limit T:
+//! where (clock + 1) mod T = 0.
 //!
-//! Randomness is counted ([`crate::num::philox`]): what an environment draws depends on the key, its number and the clock, not on the chunk that it is
-//! stepped in.
+//! Randomness is counted ([`crate::num::philox`]): what an environment draws depends on the key, its number and the
+//! clock, not on the chunk that it is stepped in.
 
 pub mod lanes;
 
@@ -75,8 +76,8 @@ pub struct At {
     pub clock: u32,
 }
 
-/// Arrays of one replica (or of one chunk of its environments) that its physics steps: `envs` environments, the first of which is environment `first`
-/// of the replica.
+/// Arrays of one replica (or of one chunk of its environments) that its physics steps: `envs` environments, the first
+/// of which is environment `first` of the replica.
 pub struct Batch<'a, P, E = f32> {
     pub params: &'a P,
     pub envs: usize,
@@ -119,7 +120,8 @@ pub struct Slot<E = f32> {
 }
 
 impl<E: Copy> Slot<E> {
-    /// Before a step from `state`: so many elements of observations, final observations, rewards (and flags) and metrics, all `value`.
+    /// Before a step from `state`: so many elements of observations, final observations, rewards (and flags) and
+    /// metrics, all `value`.
     pub fn filled(state: Vec<E>, [obs, final_obs, reward, metrics]: [usize; 4], value: E) -> Self {
         let [obs, final_obs, metrics] = [obs, final_obs, metrics].map(|n| vec![value; n]);
         Slot { state, obs, final_obs, reward: vec![value; reward], flags: vec![0; reward], metrics }
@@ -163,12 +165,14 @@ pub trait Env: Debug + Send + Sync {
     /// What the adapter lacks.
     fn bind(&self, gpu: &Gpu, b: usize, buffers: &EnvBuffers) -> Result<Box<dyn EnvGpu>, GpuError>;
 
-    /// What a factored discrete policy can choose, if the task has such choices: `beams` and power levels as `[dqn]` names them.
+    /// What a factored discrete policy can choose, if the task has such choices: `beams` and power levels as `[dqn]`
+    /// names them.
     fn codebook(&self, beams: usize, power_levels: &[f64]) -> Option<Codebook> {
         let _ = (beams, power_levels);
         None
     }
-    /// Many slots of policy and environment in one dispatch, where the task has a kernel for it and this adapter can run it.
+    /// Many slots of policy and environment in one dispatch, where the task has a kernel for it and this adapter can
+    /// run it.
     fn fused(
         &self,
         gpu: &Gpu,
@@ -193,7 +197,8 @@ pub trait Env: Debug + Send + Sync {
 pub struct EnvBuffers<'a> {
     /// `[…, R, A·B]`: `[R, B, A]` from the step's offset.
     pub action: &'a Buf<f32>,
-    /// `[R, S, B]`, stepped in place; `[…, R, S, B]` of an environment with [`Env::beams`], whose learner keeps the states of its slots.
+    /// `[R, S, B]`, stepped in place; `[…, R, S, B]` of an environment with [`Env::beams`], whose learner keeps the
+    /// states of its slots.
     pub state: &'a Buf<f32>,
     /// `[…, R, B, O]`
     pub obs: &'a Buf<f32>,
@@ -270,7 +275,8 @@ pub trait FusedRollout: Send + Sync {
     fn most(&self) -> usize;
     /// Fresh episodes at `clock`, in the state and the first row of observations.
     fn reset(&self, pass: &mut wgpu::ComputePass, clock: u32);
-    /// `slots` slots from `clock`, the first of which is slot `first` of the buffers. At most one of them ends an episode.
+    /// `slots` slots from `clock`, the first of which is slot `first` of the buffers. At most one of them ends an
+    /// episode.
     fn record(&self, pass: &mut wgpu::ComputePass, clock: u32, first: usize, slots: usize);
 }
 
@@ -286,14 +292,15 @@ pub enum Objective {
 /// Samples of a [`SlotGradient`] are padded to a multiple of this, the widest lanes.
 pub const GRADIENT_GROUP: usize = 16;
 
-/// A slot as a function of the action taken in it. What that action does beyond its slot is not in it, and it knows the truth that a policy does not.
+/// A slot as a function of the action taken in it. What that action does beyond its slot is not in it, and it knows the
+/// truth that a policy does not.
 pub trait SlotGradient: Send + Sync {
     /// W: numbers of a scene, which is all that a slot's outcome depends on beside its action.
     fn scene_dim(&self) -> usize;
     /// Scenes `[envs, W]` of the coming slot out of the states `[S, envs]` before it.
     fn scene(&self, at: &At, state: &[f32], scene: &mut [f32]);
-    /// The objective `[n]` in these scenes `[n, W]` under these actions `[n, A]`, and `weight` times its gradient by them, `[n, A]`; n is a multiple of
-    /// [`GRADIENT_GROUP`].
+    /// The objective `[n]` in these scenes `[n, W]` under these actions `[n, A]`, and `weight` times its gradient by
+    /// them, `[n, A]`; n is a multiple of [`GRADIENT_GROUP`].
     #[allow(clippy::too_many_arguments, reason = "samples and what is asked of them")]
     fn gradient(
         &self,
@@ -348,13 +355,16 @@ pub trait SlotGradientGpu: Send + Sync {
     fn gradient(&self, pass: &mut wgpu::ComputePass, weight: f32);
 }
 
-/// Beams of constant modulus that are judged by a channel which the environment draws from its own counters: what L_spat needs.
+/// Beams of constant modulus that are judged by a channel which the environment draws from its own counters: what
+/// L_spat needs.
 pub trait Beams: Send + Sync {
     /// Vehicles K and antennas M of the array: a slot has K·M phases.
     fn shape(&self) -> [usize; 2];
-    /// Gains of one slot's samples and the gradient of −weight·Σ gain by the phases; returns Σ gain over samples and vehicles.
+    /// Gains of one slot's samples and the gradient of −weight·Σ gain by the phases; returns Σ gain over samples and
+    /// vehicles.
     fn loss(&self, replica: usize, samples: BeamSamples) -> f64;
-    /// The same on a GPU for minibatches of whole environments; `direct`: outputs are the phases themselves, else corrections to steering.
+    /// The same on a GPU for minibatches of whole environments; `direct`: outputs are the phases themselves, else
+    /// corrections to steering.
     ///
     /// # Errors
     /// What the adapter lacks.
@@ -371,7 +381,8 @@ pub struct BeamSamples<'a> {
     pub state: &'a [f32],
     /// Weight λ/(N·K) of every sample and vehicle.
     pub weight: f32,
-    /// cos θ̂ in the first K columns of rows with this leading dimension, if the outputs are corrections to the phases that steer there.
+    /// cos θ̂ in the first K columns of rows with this leading dimension, if the outputs are corrections to the phases
+    /// that steer there.
     pub steer: Option<(&'a [f32], usize)>,
     /// Outputs of the phase network, K·M columns from the first on, of rows `ld` apart.
     pub out: &'a [f32],

@@ -4,7 +4,8 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// Where [`write_whole`] of this process writes before `path` is renamed to: beside it, under a name that readers of datasets pass over.
+/// Where [`write_whole`] of this process writes before `path` is renamed to: beside it, under a name that readers of
+/// datasets pass over.
 pub fn temporary(path: &Path) -> std::io::Result<PathBuf> {
     let mut name = OsString::from(".");
     name.push(path.file_name().ok_or_else(|| std::io::Error::other("not a file name"))?);
@@ -12,7 +13,8 @@ pub fn temporary(path: &Path) -> std::io::Result<PathBuf> {
     Ok(path.with_file_name(name))
 }
 
-/// Writes to `path` through a temporary file beside it and a rename, so that an interrupted or failed write leaves what was there before.
+/// Writes to `path` through a temporary file beside it and a rename, so that an interrupted or failed write leaves what
+/// was there before.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::create_dir_all(parent)?;
@@ -29,7 +31,8 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     result
 }
 
-/// Removes what [`write_whole`] and [`writable_folder`] of a process that was killed have left anywhere below `dir`, which must be this process's own.
+/// Removes what [`write_whole`] and [`writable_folder`] of a process that was killed have left anywhere below `dir`,
+/// which must be this process's own.
 pub fn remove_leftovers(dir: &Path) -> std::io::Result<()> {
     for entry in std::fs::read_dir(dir)? {
         let path = entry?.path();
@@ -67,7 +70,8 @@ pub fn sync_folder(dir: &Path) -> std::io::Result<()> {
     std::fs::File::open(dir)?.sync_all()
 }
 
-/// Makes the folder `dir` if it is missing and tries to write into it, so that a long job fails before its work and not after.
+/// Makes the folder `dir` if it is missing and tries to write into it, so that a long job fails before its work and not
+/// after.
 pub fn writable_folder(dir: &Path) -> std::io::Result<()> {
     std::fs::create_dir_all(dir)?;
     let probe = dir.join(format!(".{}.probe", std::process::id()));

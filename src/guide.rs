@@ -3,11 +3,12 @@
 //! # An agent
 //!
 //! A row of task misac is a file below `src/tasks/misac/agents/` with a `pub const AGENT`, and its line in
-//! [`AGENTS`](crate::tasks::misac::agents::AGENTS); training, evaluation, the command line, sweeps and the report find it there. One that
-//! learns says what trains it ([`Kind::Learned`](crate::run::task::Kind::Learned)), here by its networks
-//! ([`Architecture`](crate::nets::experts::Architecture)); one that does not makes a schedule. Kernels for it are not needed: an agent whose
-//! decisions no kernel makes ([`FixedSchedule::rule`](crate::tasks::misac::agents::FixedSchedule::rule)) is evaluated on the CPU, and says so. This one takes a
-//! frame of the vehicle whose picture is oldest, one vehicle a slot:
+//! [`AGENTS`](crate::tasks::misac::agents::AGENTS); training, evaluation, the command line, sweeps and the report find
+//! it there. One that learns says what trains it ([`Kind::Learned`](crate::run::task::Kind::Learned)), here by its
+//! networks ([`Architecture`](crate::nets::experts::Architecture)); one that does not makes a schedule. Kernels for it
+//! are not needed: an agent whose decisions no kernel makes
+//! ([`FixedSchedule::rule`](crate::tasks::misac::agents::FixedSchedule::rule)) is evaluated on the CPU, and says so.
+//! This one takes a frame of the vehicle whose picture is oldest, one vehicle a slot:
 //!
 //! ```
 //! use isacbench::config::Layered;
@@ -44,8 +45,9 @@
 //! ```
 //!
 //! A row of task v2x is a line in [`AGENTS`](crate::tasks::v2x::agents::AGENTS). One that learns is
-//! made of the algorithms that there are (`src/tasks/v2x/agents/table.rs`); one that does not is a function of what the last echo said, without
-//! a kernel. This one steers as `last-estimate` does and gives more power to vehicles that are far:
+//! made of the algorithms that there are (`src/tasks/v2x/agents/table.rs`); one that does not is a function of what the
+//! last echo said, without a kernel. This one steers as `last-estimate` does and gives more power to vehicles that are
+//! far:
 //!
 //! ```
 //! use isacbench::config::Layered;
@@ -87,16 +89,18 @@
 //!
 //! # A task
 //!
-//! A task from outside the crate is one folder, as `examples/own_task/`: physics, a kernel, configuration, agents and a `main` that hands it to
-//! [`cli`](crate::cli); all commands then know it. The tasks of the crate stand in
-//! [`tasks`](crate::tasks::ALL) in the same way. Learners, evaluation and sweeps ask nothing of a task but its [`Env`](crate::env::Env) (sizes, spaces,
-//! names of metrics, reset and step of a range of environments, its kernels if it has any) and its [`Task`](crate::run::task::Task), which its
-//! configuration implements: presets ([`Layered`](crate::config::Layered)), the [`ranges`](crate::config::ranges) of its numbers, its agents, the
-//! columns of its [`rows`](crate::run::rows).
+//! A task from outside the crate is one folder, as `examples/own_task/`: physics, a kernel, configuration, agents and a
+//! `main` that hands it to [`cli`](crate::cli); all commands then know it. The tasks of the crate stand in
+//! [`tasks`](crate::tasks::ALL) in the same way. Learners, evaluation and sweeps ask nothing of a task but its
+//! [`Env`](crate::env::Env) (sizes, spaces, names of metrics, reset and step of a range of environments, its kernels if
+//! it has any) and its [`Task`](crate::run::task::Task), which its configuration implements: presets
+//! ([`Layered`](crate::config::Layered)), the [`ranges`](crate::config::ranges) of its numbers, its agents, the columns
+//! of its [`rows`](crate::run::rows).
 //!
-//! Its equations are written once over [`Real`](crate::num::real::Real) lanes: in f64 they judge the kernels, in f32 they are the kernels' twins,
-//! and in vector lanes the CPU backend. Noise comes from counters ([`draw`](crate::num::philox::draw)), so that a slot of an environment is the same wherever
-//! it is computed. Here, a target that drifts and is charged for its distance from where an agent looks:
+//! Its equations are written once over [`Real`](crate::num::real::Real) lanes: in f64 they judge the kernels, in f32
+//! they are the kernels' twins, and in vector lanes the CPU backend. Noise comes from counters
+//! ([`draw`](crate::num::philox::draw)), so that a slot of an environment is the same wherever it is computed. Here, a
+//! target that drifts and is charged for its distance from where an agent looks:
 //!
 //! ```
 //! use isacbench::num::philox::{Stream, draw};
@@ -139,19 +143,21 @@
 //! }
 //! ```
 //!
-//! In `examples/own_task/`, some 600 lines with its test, `physics.rs` has equations as these, as [`Physics`](crate::env::lanes::Physics), of which
-//! [`PlainEnv`](crate::env::lanes::PlainEnv) makes the environment; its kernel is the same equations once more. `task.rs` has the configuration, whose
-//! preset names of a learner's section only what differs from [`LEARNERS`](crate::config::LEARNERS), two learners out of the parts that there are, and
-//! rules and a bound as [`Acting`](crate::run::task::Acting). `main.rs` calls [`cli::main`](crate::cli::main). `tests.rs` asks
-//! [`run::check`](crate::run::check) whether the environment keeps its contract and the kernel is the same environment. A task that is not of this
-//! plain kind implements [`Env`](crate::env::Env) itself, as those of the crate do, and one that is evaluated in its own way overrides
-//! [`Task::evaluate`](crate::run::task::Task::evaluate).
+//! In `examples/own_task/`, some 600 lines with its test, `physics.rs` has equations as these, as
+//! [`Physics`](crate::env::lanes::Physics), of which [`PlainEnv`](crate::env::lanes::PlainEnv) makes the environment;
+//! its kernel is the same equations once more. `task.rs` has the configuration, whose preset names of a learner's
+//! section only what differs from [`LEARNERS`](crate::config::LEARNERS), two learners out of the parts that there are,
+//! and rules and a bound as [`Acting`](crate::run::task::Acting). `main.rs` calls [`cli::main`](crate::cli::main).
+//! `tests.rs` asks [`run::check`](crate::run::check) whether the environment keeps its contract and the kernel is the
+//! same environment. A task that is not of this plain kind implements [`Env`](crate::env::Env) itself, as those of the
+//! crate do, and one that is evaluated in its own way overrides [`Task::evaluate`](crate::run::task::Task::evaluate).
 //!
 //! # A kernel
 //!
-//! A kernel has one name in every room: `shaders/NAME.wgsl`, `src/kernels/NAME.rs` with sizes, host side, twin, tolerance, `cost` and `check`, a
-//! line in [`REGISTRY`](crate::kernels::REGISTRY), `tests/equiv/NAME.rs` and a case in `benches/performance/kernels/`. One that belongs to a task
-//! stands in `shaders/TASK/` and `src/tasks/TASK/kernels/`, with its line in the table there. The core of it, without the files:
+//! A kernel has one name in every room: `shaders/NAME.wgsl`, `src/kernels/NAME.rs` with sizes, host side, twin,
+//! tolerance, `cost` and `check`, a line in [`REGISTRY`](crate::kernels::REGISTRY), `tests/equiv/NAME.rs` and a case in
+//! `benches/performance/kernels/`. One that belongs to a task stands in `shaders/TASK/` and `src/tasks/TASK/kernels/`,
+//! with its line in the table there. The core of it, without the files:
 //!
 //! ```
 //! use isacbench::gpu::{DeviceChoice, Gpu, Prelude, Source, fold_groups};

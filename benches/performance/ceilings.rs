@@ -1,5 +1,6 @@
-//! What a device can reach: a large copy, bytes read and written both counted, and a large square product of f32 matrices. On the CPU with all cores and
-//! with one, by `copy_from_slice`, `matrixmultiply` and this program's own dense layer; on adapters by a copy command, by a copying kernel, and by this program's own dense kernel.
+//! What a device can reach: a large copy, bytes read and written both counted, and a large square product of f32
+//! matrices. On the CPU with all cores and with one, by `copy_from_slice`, `matrixmultiply` and this program's own
+//! dense layer; on adapters by a copy command, by a copying kernel, and by this program's own dense kernel.
 
 use crate::harness::{Bench, Effort, Hosted, Passes, Ready, Subject};
 use isacbench::bench::device::Place;
@@ -110,7 +111,8 @@ fn cpu(bench: &mut Bench, threads: usize) {
     });
 }
 
-/// The backend's own product: many rows with a matrix that stays in the caches. More than `matrixmultiply` reaches where there is AVX-512.
+/// The backend's own product: many rows with a matrix that stays in the caches. More than `matrixmultiply` reaches
+/// where there is AVX-512.
 fn dense(bench: &mut Bench, threads: usize) {
     const ROWS: usize = 4096;
     const WIDTH: usize = 256;

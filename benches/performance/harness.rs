@@ -214,7 +214,8 @@ impl Bench {
         let asked = std::env::var(DEVICES).unwrap_or_else(|_| "cpu".into());
         let places = places(&asked).map_err(|e| format!("{DEVICES}={asked}: {e}"))?;
         let home = criterion_home();
-        // Rows have their own intervals; criterion's default of 100,000 resamples would take longer than the measurement.
+        // Rows have their own intervals; criterion's default of 100,000 resamples would take longer than the
+        // measurement.
         let criterion = Criterion::default().nresamples(2000).output_directory(&home).configure_from_args();
         for place in &places {
             let device = place.device();
@@ -246,7 +247,8 @@ impl Bench {
         })
     }
 
-    /// Times what `ready` gives on `device`, if criterion's filter lets it: `ready` checks and sets up, and is not called otherwise.
+    /// Times what `ready` gives on `device`, if criterion's filter lets it: `ready` checks and sets up, and is not
+    /// called otherwise.
     pub fn measure(
         &mut self,
         subject: Subject,

@@ -1,5 +1,5 @@
-//! Every kernel of the registry on every adapter, one dispatch an iteration, after its check. The CPU backend has no such kernels: what does their work
-//! there is in the other families (the twins judge, they do not run).
+//! Every kernel of the registry on every adapter, one dispatch an iteration, after its check. The CPU backend has no
+//! such kernels: what does their work there is in the other families (the twins judge, they do not run).
 
 use crate::harness::{Bench, Effort, Passes, Ready, Subject};
 use crate::kernels;

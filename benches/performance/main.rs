@@ -1,5 +1,5 @@
-//! All performance studies, one binary: `cargo bench`. Each benchmark is checked before it is timed, and leaves criterion's samples with a record of
-//! what they are samples of (`isacbench::bench`), which `isacbench bench` reads.
+//! All performance studies, one binary: `cargo bench`. Each benchmark is checked before it is timed, and leaves
+//! criterion's samples with a record of what they are samples of (`isacbench::bench`), which `isacbench bench` reads.
 //!
 //! * `ISACBENCH_DEVICE` names the devices: `isacbench::bench::device`.
 //! * `ISACBENCH_GRID` names the sizes: `isacbench::bench::grid`.

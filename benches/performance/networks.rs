@@ -1,7 +1,9 @@
-//! Forward and backward passes of the policies' networks alone: perceptron and spiking network 12 → H → H → 6, LSTM 12 → H over 16 steps. On the CPU with
-//! all cores and with one; the dense layers there are to be held against `ceiling_matmul` of the same device.
+//! Forward and backward passes of the policies' networks alone: perceptron and spiking network 12 → H → H → 6, LSTM 12
+//! → H over 16 steps. On the CPU with all cores and with one; the dense layers there are to be held against
+//! `ceiling_matmul` of the same device.
 //!
-//! A backward pass starts from gradients by the outputs and from what the forward pass kept. `B` is rows, of the LSTM sequences.
+//! A backward pass starts from gradients by the outputs and from what the forward pass kept. `B` is rows, of the LSTM
+//! sequences.
 
 use crate::harness::{Bench, Effort, Hosted, Passes, Ready, Subject, Timed};
 use isacbench::bench::device::Place;
@@ -120,8 +122,8 @@ fn subject(size: Learning, net: Net, back: bool) -> Subject {
             (flops, vec![("R", r), ("B", b), ("H", h)], r * b, layout.params(), 2 * h, ACTIONS)
         }
     };
-    // Forward: parameters and inputs in, outputs out. Backward: those, what was kept and the gradients by the outputs in, gradients out. What a spiking
-    // network keeps depends on the backend.
+    // Forward: parameters and inputs in, outputs out. Backward: those, what was kept and the gradients by the outputs
+    // in, gradients out. What a spiking network keeps depends on the backend.
     let words = match (back, net) {
         (false, _) => Some(r * p + rows * (INPUTS + outputs)),
         (true, Net::Lif) => None,

@@ -1,6 +1,7 @@
-//! Environment steps without a policy: actions are drawn every slot as untrained policies would draw them. Task misac also makes every vehicle's channel;
-//! on adapters with the gains of K beams, which is more than the CPU side does. One iteration is an episode of every environment; on adapters task v2x keeps
-//! its state in registers through as many slots as a dispatch may do.
+//! Environment steps without a policy: actions are drawn every slot as untrained policies would draw them. Task misac
+//! also makes every vehicle's channel; on adapters with the gains of K beams, which is more than the CPU side does. One
+//! iteration is an episode of every environment; on adapters task v2x keeps its state in registers through as many
+//! slots as a dispatch may do.
 
 use crate::harness::{Bench, Effort, Hosted, Passes, Ready, Subject};
 use crate::workload::{Physics, misac};

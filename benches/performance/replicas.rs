@@ -1,5 +1,6 @@
-//! Updating R small replicas of `ppo` in one batch against updating them one after another: the same work, in `replicas_batched` as one learner of R
-//! replicas, in `replicas_serial` as R updates of a learner of one, each waited for before the next, as separate runs would do it.
+//! Updating R small replicas of `ppo` in one batch against updating them one after another: the same work, in
+//! `replicas_batched` as one learner of R replicas, in `replicas_serial` as R updates of a learner of one, each waited
+//! for before the next, as separate runs would do it.
 
 use crate::harness::{Bench, Effort, Host, Hosted, Ready, Subject};
 use crate::training::{Agent, Updates, agents};

@@ -1,5 +1,6 @@
-//! Policy and physics through a horizon, without learning. On an adapter that can do task v2x's rollouts both ways (`RolloutPath`), the way that training does not
-//! take has a group of its own: `rollout_v2x_ppo_per_slot` on hardware, `rollout_v2x_ppo_fused` on software Vulkan.
+//! Policy and physics through a horizon, without learning. On an adapter that can do task v2x's rollouts both ways
+//! (`RolloutPath`), the way that training does not take has a group of its own: `rollout_v2x_ppo_per_slot` on hardware,
+//! `rollout_v2x_ppo_fused` on software Vulkan.
 
 use crate::harness::{Bench, Effort, Hosted, Ready, Subject};
 use crate::training::{Agent, agents};

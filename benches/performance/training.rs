@@ -52,7 +52,8 @@ impl Agent {
         }
     }
 
-    /// On an adapter a small training's first gradients against the CPU backend; on the CPU its networks and physics against the twins.
+    /// On an adapter a small training's first gradients against the CPU backend; on the CPU its networks and physics
+    /// against the twins.
     pub fn check(&self, checks: &mut Checks, place: &Place) -> Result<String, Failure> {
         self.check_path(checks, place, None)
     }
@@ -192,7 +193,8 @@ fn step(learner: &mut Learner, part: usize) -> Result<(), GpuError> {
     }
 }
 
-/// The device is waited for behind every part, so that parts do not overlap: their sum is a little more than an update of `training`.
+/// The device is waited for behind every part, so that parts do not overlap: their sum is a little more than an update
+/// of `training`.
 fn phases(bench: &mut Bench, agent: &Agent, place: &Place, device: &Device, size: Size) {
     let kept: RefCell<Option<Rc<Run>>> = RefCell::default();
     let effort = Effort {

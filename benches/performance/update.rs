@@ -1,4 +1,5 @@
-//! Advantages and all minibatches of all epochs over a finished rollout, which is made anew before each sample and not timed.
+//! Advantages and all minibatches of all epochs over a finished rollout, which is made anew before each sample and not
+//! timed.
 
 use crate::harness::{Bench, Effort, Hosted, Ready, Subject};
 use crate::training::{Updates, agents};

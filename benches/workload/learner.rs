@@ -1,5 +1,6 @@
-//! Learners of both tasks with the settings of the JAX peers: task v2x, preset `fast` (K = 3, 32 antennas, 100 slots), 4 epochs of 16 minibatches;
-//! task misac, preset `paper` (K = 4, 64 antennas, 200 slots, phases 128-128, critic 64-64), one gradient step per update over all slots.
+//! Learners of both tasks with the settings of the JAX peers: task v2x, preset `fast` (K = 3, 32 antennas, 100 slots),
+//! 4 epochs of 16 minibatches; task misac, preset `paper` (K = 4, 64 antennas, 200 slots, phases 128-128, critic
+//! 64-64), one gradient step per update over all slots.
 
 use isacbench::bench::work::Flops;
 use isacbench::config::Layered;

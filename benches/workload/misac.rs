@@ -1,4 +1,5 @@
-//! Physics of task misac on the CPU backend as the JAX peer (`misac_hmoe_jax.py`) has it: preset `paper` (K = 4, 64 antennas, 200 slots).
+//! Physics of task misac on the CPU backend as the JAX peer (`misac_hmoe_jax.py`) has it: preset `paper` (K = 4, 64
+//! antennas, 200 slots).
 
 use isacbench::config::Layered;
 use isacbench::env::{Batch, StepSlices};
@@ -13,8 +14,9 @@ use rayon::prelude::*;
 /// Environments a thread carries through the slots at once.
 const CHUNK: usize = 48;
 
-/// One slot after another of all environments, without a policy: cameras on with probability 0.3, the channel of every vehicle, and the sum of its
-/// magnitudes and of the rewards, so that nothing is optimised away. The peer draws no observation here; this step does.
+/// One slot after another of all environments, without a policy: cameras on with probability 0.3, the channel of every
+/// vehicle, and the sum of its magnitudes and of the rewards, so that nothing is optimised away. The peer draws no
+/// observation here; this step does.
 pub struct Physics {
     spec: MisacSpec,
     params: MisacParams,

@@ -1,5 +1,5 @@
-//! The workloads whose throughput is compared with the JAX peers (`benches/peers/`), with the peers' settings: physics of the CPU backend here and
-//! in [`misac`], rollouts and training of every backend in [`learner`].
+//! The workloads whose throughput is compared with the JAX peers (`benches/peers/`), with the peers' settings: physics
+//! of the CPU backend here and in [`misac`], rollouts and training of every backend in [`learner`].
 
 pub mod learner;
 pub mod misac;
@@ -14,8 +14,9 @@ use rayon::prelude::*;
 /// Environments a thread carries through the slots at once.
 const CHUNK: usize = 256;
 
-/// One slot after another of all environments of task v2x, without a policy, on the CPU backend. Each slot draws standard normal actions with Philox, as the peer does with
-/// its own generator; rewards are summed, so that nothing is optimised away.
+/// One slot after another of all environments of task v2x, without a policy, on the CPU backend. Each slot draws
+/// standard normal actions with Philox, as the peer does with its own generator; rewards are summed, so that nothing is
+/// optimised away.
 pub struct Physics {
     spec: V2xSpec,
     params: V2xParams,

@@ -1,4 +1,5 @@
-//! A task that is not in the crate: a UAV moves to serve two users on the ground and to sense a target. Every command of `isacbench` is there for it:
+//! A task that is not in the crate: a UAV moves to serve two users on the ground and to sense a target. Every command
+//! of `isacbench` is there for it:
 //!
 //! ```text
 //! cargo run --release --example own_task -- check

@@ -1,4 +1,5 @@
-//! The equations: a UAV at a fixed altitude flies over a square, serves two users on the ground and looks at a target with the rest of its power.
+//! The equations: a UAV at a fixed altitude flies over a square, serves two users on the ground and looks at a target
+//! with the rest of its power.
 
 use isacbench::env::Component;
 use isacbench::env::lanes::{Physics, PlainEnv};
@@ -17,7 +18,8 @@ pub type UavKernel = PlainKernel<UavParams, S, O, A, M>;
 pub const S: usize = 8;
 /// Numbers of an observation: as the state, but users and target as seen from the UAV; over half the square's side.
 pub const O: usize = 8;
-/// Numbers of an action: x and y of the velocity before tanh, the share of the power that senses before the logistic function.
+/// Numbers of an action: x and y of the velocity before tanh, the share of the power that senses before the logistic
+/// function.
 pub const A: usize = 3;
 
 /// Rows of the metrics of a slot.
@@ -60,7 +62,8 @@ fn sum_rate<V: Real>(a: V, b: V) -> V {
     ((one + a).ln() + (one + b).ln()) * V::splat(std::f64::consts::LOG2_E)
 }
 
-/// 20 dBm over a noise of -90 dBm, a gain at 1 m of -60 dB to users and, antennas and matched filter included, of -5 dB to the target and back.
+/// 20 dBm over a noise of -90 dBm, a gain at 1 m of -60 dB to users and, antennas and matched filter included, of -5 dB
+/// to the target and back.
 pub const EXAMPLE: UavParams = UavParams {
     key: [1, 0],
     half_m: 100.0,
@@ -126,8 +129,8 @@ impl Physics<S, O, A, M> for UavParams {
         o
     }
 
-    /// The UAV flies, then transmits from where it is. Sensing is a constraint, SNR >= Γ; as usual where such a problem is learned, the reward pays for
-    /// what is missing: R - λ·max(0, Γ - SNR) in dB.
+    /// The UAV flies, then transmits from where it is. Sensing is a constraint, SNR >= Γ; as usual where such a problem
+    /// is learned, the reward pays for what is missing: R - λ·max(0, Γ - SNR) in dB.
     #[inline(always)]
     fn step<V: Real>(&self, _: V::Word, _: u32, action: &[V; A], s: &mut [V; S]) -> [V; M] {
         let (zero, one) = (V::splat(0.0), V::splat(1.0));
@@ -146,7 +149,8 @@ impl Physics<S, O, A, M> for UavParams {
         let shortfall =
             (c!(self.snr_min_db) - snr.ln() * V::splat(10.0 * std::f64::consts::LOG10_E)).max(zero);
 
-        // Nothing is sensed, no user is nearer than the altitude, and one of two is at least half their distance away along the ground.
+        // Nothing is sensed, no user is nearer than the altitude, and one of two is at least half their distance away
+        // along the ground.
         let apart = ground(s, 1, 2) * V::splat(0.25);
         let bound = sum_rate(c!(self.comm_m2) / h2, c!(self.comm_m2) / (apart + h2));
         [rate - c!(self.penalty) * shortfall, rate, shortfall, bound]

@@ -99,7 +99,8 @@ impl UavConfig {
 pub enum Fixed {
     /// Stays where it is; half of the power senses.
     Hover,
-    /// Flies straight to the middle between the target and the users' middle; senses with just the power that the constraint asks for.
+    /// Flies straight to the middle between the target and the users' middle; senses with just the power that the
+    /// constraint asks for.
     Direct,
     /// The sum-rate that no flight exceeds.
     Bound,

@@ -1,5 +1,5 @@
-// uav_step: one thread = one slot of one environment, or its first state (imm.reset). Twin: physics.rs, the same operations in the same order.
-// From the prelude: R replicas, B environments of each, T slots, and the flag TRUNCATED.
+// uav_step: one thread = one slot of one environment, or its first state (imm.reset). Twin: physics.rs, the same
+// operations in the same order. From the prelude: R replicas, B environments of each, T slots, and the flag TRUNCATED.
 #import index
 #import math
 #import philox

@@ -10,7 +10,8 @@ use isacbench::tasks::v2x::config::V2xConfig;
 /// Points of a sweep file that is planned: more are only parsed, so that a target stays fast.
 const MOST_POINTS: usize = 64;
 
-/// A whole configuration of either task, as a checkpoint holds it. One that is read is written and read back as the same.
+/// A whole configuration of either task, as a checkpoint holds it. One that is read is written and read back as the
+/// same.
 pub fn config(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     if let Ok(c) = V2xConfig::from_toml(text, "fuzz") {

@@ -1,15 +1,16 @@
-//! Writes down which revision a program's sources have when it is compiled. The program could not tell later: its sources may have moved on, lie on
-//! another machine or belong to another user by then.
+//! Writes down which revision a program's sources have when it is compiled. The program could not tell later: its
+//! sources may have moved on, lie on another machine or belong to another user by then.
 //!
-//! A macro and no build script, which would compile all of a package again with every commit: only the file that calls it is.
+//! A macro and no build script, which would compile all of a package again with every commit: only the file that calls
+//! it is.
 
 use proc_macro::{TokenStream, TokenTree};
 use std::path::PathBuf;
 use std::process::Command;
 
-/// The revision of the package that is compiled and whether its sources differ from it, as `(Option<&'static str>, Option<bool>)`: `sources!("src",
-/// "Cargo.toml")`. The arguments are the files and folders that the program is made of. Without git, or where git does not know the package, both are
-/// `None`.
+/// The revision of the package that is compiled and whether its sources differ from it, as
+/// `(Option<&'static str>, Option<bool>)`: `sources!("src", "Cargo.toml")`. The arguments are the files and folders
+/// that the program is made of. Without git, or where git does not know the package, both are `None`.
 #[proc_macro]
 pub fn sources(made_of: TokenStream) -> TokenStream {
     let paths = made_of.into_iter().filter_map(|token| match token {
@@ -46,13 +47,15 @@ impl Package {
         watched.extend(moves.take(1));
         watched.retain(|path| path.is_file());
         let revision = self.git(&["rev-parse", "HEAD"]);
-        // Only what is compiled: results are written beside it. Sources that git does not know cannot be compiled in without one that names them.
+        // Only what is compiled: results are written beside it. Sources that git does not know cannot be compiled in
+        // without one that names them.
         let changes = || ask(&["status", "--porcelain", "--untracked-files=no"]);
         let dirty = revision.as_ref().and_then(|_| changes()).map(|changes| !changes.is_empty());
         (revision, dirty, watched)
     }
 
-    /// What git says of the folder, whoever owns it and whatever repository the environment names; `None` where it says nothing.
+    /// What git says of the folder, whoever owns it and whatever repository the environment names; `None` where it says
+    /// nothing.
     fn git(&self, args: &[&str]) -> Option<String> {
         let mut command = Command::new("git");
         for (key, _) in std::env::vars_os() {

@@ -1,6 +1,6 @@
-// misac_accumulate: one slot of an evaluation added to what is kept of each episode, or starting it: the metrics of the step, the decision and, where
-// the slot is judged, what the beams reached, summed over vehicles. One thread = one environment.
-// CPU twin: misac_accumulate_cpu in src/tasks/misac/kernels/misac_accumulate.rs.
+// misac_accumulate: one slot of an evaluation added to what is kept of each episode, or starting it: the metrics of the
+// step, the decision and, where the slot is judged, what the beams reached, summed over vehicles. One thread = one
+// environment. CPU twin: misac_accumulate_cpu in src/tasks/misac/kernels/misac_accumulate.rs.
 #import index
 
 struct Imm { first: u32, judged: u32 }

@@ -1,6 +1,7 @@
-// misac_gain: one thread = what the beams of one slot are worth to one vehicle: its own gain, matched and steered references, SINR and rate with
-// the interference of all K beams (1). The channel (2), (8) is drawn here, from the state before the step and the slot's clock.
-// CPU twin: misac_gain_cpu in src/tasks/misac/kernels/misac_gain.rs (`gains` of src/tasks/misac/physics.rs, same operations in the same order).
+// misac_gain: one thread = what the beams of one slot are worth to one vehicle: its own gain, matched and steered
+// references, SINR and rate with the interference of all K beams (1). The channel (2), (8) is drawn here, from the
+// state before the step and the slot's clock. CPU twin: misac_gain_cpu in src/tasks/misac/kernels/misac_gain.rs
+// (`gains` of src/tasks/misac/physics.rs, same operations in the same order).
 #import index
 #import misac_beam
 

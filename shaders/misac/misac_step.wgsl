@@ -1,6 +1,7 @@
-// misac_step: one thread = one slot of one environment: energy (3), misalignment (7) and reward (11) with the ages before the decision acts, then
-// tracking errors, ages (6) and positions, then the next observation, with automatic reset where (clock+1) mod T = 0.
-// CPU twin: misac_step_cpu in src/tasks/misac/kernels/misac_step.rs (the physics is src/tasks/misac/physics.rs, same operations in the same order).
+// misac_step: one thread = one slot of one environment: energy (3), misalignment (7) and reward (11) with the ages
+// before the decision acts, then tracking errors, ages (6) and positions, then the next observation, with automatic
+// reset where (clock+1) mod T = 0. CPU twin: misac_step_cpu in src/tasks/misac/kernels/misac_step.rs (the physics is
+// src/tasks/misac/physics.rs, same operations in the same order).
 #import index
 #import misac_write
 

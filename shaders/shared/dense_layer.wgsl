@@ -1,6 +1,6 @@
-// The dense layer: y[r,m,o] = act(sum_i x[r,m,i] W[r][o,i] + B_SCALE b[r][o]). One workgroup = BM rows x BN outputs of one replica. The kernel
-// declares imm, params, x and y; the prelude what they are: x holds X, y holds Y, and x and W are staged and multiplied as Operand (f32 or
-// f16; src/kernels/tile.rs). Sums, bias and activation are f32.
+// The dense layer: y[r,m,o] = act(sum_i x[r,m,i] W[r][o,i] + B_SCALE b[r][o]). One workgroup = BM rows x BN outputs of
+// one replica. The kernel declares imm, params, x and y; the prelude what they are: x holds X, y holds Y, and x and W
+// are staged and multiplied as Operand (f32 or f16; src/kernels/tile.rs). Sums, bias and activation are f32.
 #import activation
 #import tile
 
@@ -12,12 +12,13 @@ fn dense_layer(group: vec3<u32>, t: u32) {
     let tx = t % BQ;
     let x_base = imm.x_off + r * imm.m * I;
     let w_base = r * P + imm.w_off;
-    // Rows and outputs past the end repeat the last one: they are loaded and never stored. Only the sum must be padded with zeros.
+    // Rows and outputs past the end repeat the last one: they are loaded and never stored. Only the sum must be padded
+    // with zeros.
     let m_last = imm.m - 1u;
     var c = Tile();
     for (var k0 = 0u; k0 < I; k0 += BK) {
-        // Quad q of A = rows 4q .. 4q+3; quad q of B = outputs q, q+BQ, q+2BQ, q+3BQ, so that neighbouring threads store
-        // neighbouring outputs. Consecutive threads read consecutive k.
+        // Quad q of A = rows 4q .. 4q+3; quad q of B = outputs q, q+BQ, q+2BQ, q+3BQ, so that neighbouring threads
+        // store neighbouring outputs. Consecutive threads read consecutive k.
         for (var e = t; e < BK * AQ; e += THREADS) {
             let k = e % BK;
             let q = e / BK;

@@ -1,8 +1,9 @@
-// Which sample of a rollout of T slots and B environments stands where in a minibatch of M samples. Twin: `Samples` of src/num/shuffle.rs.
+// Which sample of a rollout of T slots and B environments stands where in a minibatch of M samples. Twin: `Samples` of
+// src/num/shuffle.rs.
 #import shuffle
 
-// Row (t*R + r)*B + b of sample `m` of minibatch `mb` of replica r: number mb*M + m of the shuffled T*B samples, or (WHOLE = 1) slot by slot
-// of M/T shuffled environments.
+// Row (t*R + r)*B + b of sample `m` of minibatch `mb` of replica r: number mb*M + m of the shuffled T*B samples, or
+// (WHOLE = 1) slot by slot of M/T shuffled environments.
 fn minibatch_row(r: u32, m: u32, mb: u32, keys: ShuffleKeys) -> u32 {
     if (WHOLE == 1u) {
         // At least 1, because a compiler divides by it even where WHOLE is 0 and M < T.

@@ -1,5 +1,6 @@
-// Sum over the threads of a workgroup: by the device inside each subgroup, then over the subgroups in turn. One device always adds in the same
-// order, so its bits do not vary; another may have another order. The other form, and what the kernel declares: reduce_tree.
+// Sum over the threads of a workgroup: by the device inside each subgroup, then over the subgroups in turn. One device
+// always adds in the same order, so its bits do not vary; another may have another order. The other form, and what the
+// kernel declares: reduce_tree.
 //
 // Nothing here rests on the subgroups' size, on all of them being full, or on which threads form one.
 struct Thread {
@@ -12,7 +13,8 @@ struct Thread {
 // No subgroup is smaller than 4 threads (src/gpu/reduce.rs).
 var<workgroup> part: array<Sum, WG / 4u * CB>;
 
-// The sum of `term` over the threads that share a sum with this one. All threads of the workgroup must come here together.
+// The sum of `term` over the threads that share a sum with this one. All threads of the workgroup must come here
+// together.
 fn reduce(term: Sum, thread: Thread) -> Sum {
     for (var c = 0u; c < CB; c++) {
         let sum = subgroupAdd(select(Sum(), term, thread.index % CB == c));

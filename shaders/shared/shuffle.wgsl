@@ -1,6 +1,7 @@
 // A keyed bijection on [0, n), evaluated index by index: a permutation of the samples of an epoch that no buffer holds.
-// Balanced Feistel network of 8 rounds over the smallest even number of bits that covers n, walked until it lands below n
-// (Black and Rogaway, "Ciphers with arbitrary finite domains", CT-RSA 2002). Twin: src/num/shuffle.rs. Integers: exact.
+// Balanced Feistel network of 8 rounds over the smallest even number of bits that covers n, walked until it lands below
+// n (Black and Rogaway, "Ciphers with arbitrary finite domains", CT-RSA 2002). Twin: src/num/shuffle.rs. Integers:
+// exact.
 #import philox
 
 struct ShuffleKeys {
@@ -27,8 +28,8 @@ fn feistel_round(lr: vec2<u32>, key: u32, mask: u32) -> vec2<u32> {
     return vec2<u32>(lr.y, lr.x ^ (mix32(lr.y ^ key) & mask));
 }
 
-// Where index i < n goes. The walk ends: the network is a permutation, so its cycle through i comes back to i < n. The domain
-// is less than 4 n, so a walk longer than k steps has probability below (3/4)^k.
+// Where index i < n goes. The walk ends: the network is a permutation, so its cycle through i comes back to i < n. The
+// domain is less than 4 n, so a walk longer than k steps has probability below (3/4)^k.
 fn shuffle_index(i: u32, n: u32, keys: ShuffleKeys) -> u32 {
     let half = max((33u - countLeadingZeros(n - 1u)) / 2u, 1u);
     let mask = (1u << half) - 1u;

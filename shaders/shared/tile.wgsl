@@ -1,9 +1,9 @@
-// Register-tiled product of two matrices, the core of the dense kernels: C[BM, BN] += A[BM, BK] B[BK, BN] per workgroup, 8x4
-// results per thread, THREADS = BM/8 * BN/4 threads. Sizes from the prelude (src/kernels/tile.rs).
+// Register-tiled product of two matrices, the core of the dense kernels: C[BM, BN] += A[BM, BK] B[BK, BN] per
+// workgroup, 8x4 results per thread, THREADS = BM/8 * BN/4 threads. Sizes from the prelude (src/kernels/tile.rs).
 //
-// Both operands are staged in workgroup memory k-major, as quads of four rows (A) or four columns (B). A row of quads is one quad
-// longer than needed, so that threads that write consecutive k to the same quad meet different memory banks. Which rows or columns
-// share a quad is up to the kernel: it loads and stores by the same rule.
+// Both operands are staged in workgroup memory k-major, as quads of four rows (A) or four columns (B). A row of quads
+// is one quad longer than needed, so that threads that write consecutive k to the same quad meet different memory
+// banks. Which rows or columns share a quad is up to the kernel: it loads and stores by the same rule.
 // An Operand is f32 or f16 (src/kernels/tile.rs); products and sums are f32.
 #import tile_results
 alias Quad = vec4<Operand>;

@@ -1,7 +1,8 @@
-// The 8x4 results of one thread of a register-tiled product, in registers. No array is indexed by a loop variable there: a compiler that does not
-// unroll would spill it.
+// The 8x4 results of one thread of a register-tiled product, in registers. No array is indexed by a loop variable
+// there: a compiler that does not unroll would spill it.
 
-// One row of results per field, the thread's four columns in the vector. Rows 0..3 and 4..7 are two quads of the rows of A.
+// One row of results per field, the thread's four columns in the vector. Rows 0..3 and 4..7 are two quads of the rows
+// of A.
 struct Tile {
     r0: vec4<f32>, r1: vec4<f32>, r2: vec4<f32>, r3: vec4<f32>,
     r4: vec4<f32>, r5: vec4<f32>, r6: vec4<f32>, r7: vec4<f32>,

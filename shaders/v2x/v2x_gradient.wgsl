@@ -1,5 +1,6 @@
-// v2x_gradient: one thread = the quantity QUANTITY of one sample's slot, and its gradient by the action. Reverse mode, closed forms.
-// CPU twin: v2x_gradient_cpu in src/tasks/v2x/kernels/v2x_gradient.rs, where the formulas' meaning stands (src/tasks/v2x/gradient.rs).
+// v2x_gradient: one thread = the quantity QUANTITY of one sample's slot, and its gradient by the action. Reverse mode,
+// closed forms. CPU twin: v2x_gradient_cpu in src/tasks/v2x/kernels/v2x_gradient.rs, where the formulas' meaning stands
+// (src/tasks/v2x/gradient.rs).
 #import index
 #import v2x_beams
 

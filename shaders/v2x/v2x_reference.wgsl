@@ -1,5 +1,6 @@
 // v2x_reference: one thread = the action of a reference agent (AGENT) for the coming slot of one environment.
-// CPU twin: v2x_reference_cpu in src/tasks/v2x/kernels/v2x_reference.rs (the agents are src/tasks/v2x/reference.rs, same operations in the same order).
+// CPU twin: v2x_reference_cpu in src/tasks/v2x/kernels/v2x_reference.rs (the agents are src/tasks/v2x/reference.rs,
+// same operations in the same order).
 #import index
 #import v2x_forcing
 #import v2x_state
@@ -65,7 +66,8 @@ fn update(f: ptr<function, Filter>, z: vec3<f32>, noise: vec3<f32>) {
     }
 }
 
-// (14) and its Jacobian [[1 + turn cos, -turn sin/d, dt sin/d], [v dt sin, 1, -dt cos], [0, 0, 1]] at the mean; process noise as configured.
+// (14) and its Jacobian [[1 + turn cos, -turn sin/d, dt sin/d], [v dt sin, 1, -dt cos], [0, 0, 1]] at the mean; process
+// noise as configured.
 fn predict(f: ptr<function, Filter>, par: V2xParams) {
     let theta = (*f).x[0];
     let d = (*f).x[1];

@@ -1,10 +1,12 @@
-// v2x_rollout: one workgroup = `slots` slots of E environments of one replica under the actor's perceptron. For each slot: observation -> dense layers
-// -> action from a diagonal Gaussian (the draws of gaussian_head) -> slot (shared/v2x_slot.wgsl) -> next observation, with automatic reset where
-// (clock+1) mod T = 0. The first E threads keep the state of one environment each in registers; activations and weights are in workgroup memory.
-// CPU twin: v2x_rollout_cpu in src/tasks/v2x/kernels/v2x_rollout.rs.
+// v2x_rollout: one workgroup = `slots` slots of E environments of one replica under the actor's perceptron. For each
+// slot: observation -> dense layers -> action from a diagonal Gaussian (the draws of gaussian_head) -> slot
+// (shared/v2x_slot.wgsl) -> next observation, with automatic reset where (clock+1) mod T = 0. The first E threads keep
+// the state of one environment each in registers; activations and weights are in workgroup memory. CPU twin:
+// v2x_rollout_cpu in src/tasks/v2x/kernels/v2x_rollout.rs.
 //
-// Every thread has 8x4 results of a hidden layer: 8 environments, 4 neurons. RESIDENT: all weights are staged once for the whole dispatch; else each
-// layer's go through workgroup memory in slices of BK inputs, at every slot. The sum over the inputs runs upwards, one term at a time, either way.
+// Every thread has 8x4 results of a hidden layer: 8 environments, 4 neurons. RESIDENT: all weights are staged once for
+// the whole dispatch; else each layer's go through workgroup memory in slices of BK inputs, at every slot. The sum over
+// the inputs runs upwards, one term at a time, either way.
 #import activation
 #import tile_results
 #import v2x_slot
@@ -58,7 +60,8 @@ fn width(l: u32) -> u32 {
     }
 }
 
-// A dense layer: its weight [outputs, inputs] starts at `w_off` of `net`, its bias behind it, and at `staged_off` of `staged` if RESIDENT.
+// A dense layer: its weight [outputs, inputs] starts at `w_off` of `net`, its bias behind it, and at `staged_off` of
+// `staged` if RESIDENT.
 struct Layer { inputs: u32, outputs: u32, w_off: u32, staged_off: u32 }
 
 // Inputs, rounded up to what a step of the products takes: the weights of the others are zeros.
@@ -79,8 +82,9 @@ fn next_layer(l: Layer, n: u32) -> Layer {
     return Layer(l.outputs, outputs_of(n), l.w_off + l.outputs * (l.inputs + 1u), l.staged_off + terms(l) * B_STRIDE);
 }
 
-// Weights of inputs k0 .. k0 + BK to `staged` from `at`. Quad q of a hidden layer = outputs q, q+BQ, q+2BQ, q+3BQ, so that neighbouring threads have
-// neighbouring neurons; of the last layer, outputs 4q .. 4q+3. Outputs past the end repeat the last one: nobody looks at their sums.
+// Weights of inputs k0 .. k0 + BK to `staged` from `at`. Quad q of a hidden layer = outputs q, q+BQ, q+2BQ, q+3BQ, so
+// that neighbouring threads have neighbouring neurons; of the last layer, outputs 4q .. 4q+3. Outputs past the end
+// repeat the last one: nobody looks at their sums.
 fn stage(t: u32, l: Layer, last: bool, k0: u32, at: u32) {
     let quads = select(BQ, OUTQ, last);
     let stride = select(B_STRIDE, OUTQ, last);

@@ -1,5 +1,5 @@
-// v2x_scene: one thread = what the coming slot of one environment is judged by beside its action: theta, d behind the motion, and those of the last echo.
-// CPU twin: v2x_scene_cpu in src/tasks/v2x/kernels/v2x_scene.rs.
+// v2x_scene: one thread = what the coming slot of one environment is judged by beside its action: theta, d behind the
+// motion, and those of the last echo. CPU twin: v2x_scene_cpu in src/tasks/v2x/kernels/v2x_scene.rs.
 #import index
 #import v2x_state
 

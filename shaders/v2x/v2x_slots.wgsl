@@ -1,7 +1,8 @@
-// v2x_slots: one thread = `slots` slots of one environment, its state in registers, under the policy that looks at nothing: standard normal actions.
-// What physics alone can do, without the traffic of actions and observations. For each slot: action z ~ N(0, 1) (the draws of gaussian_head) -> slot
-// (shared/v2x_slot.wgsl) -> sums, with automatic reset where (clock+1) mod T = 0; after the last, the observation.
-// CPU twin: v2x_slots_cpu in src/tasks/v2x/kernels/v2x_slots.rs (same operations in the same order).
+// v2x_slots: one thread = `slots` slots of one environment, its state in registers, under the policy that looks at
+// nothing: standard normal actions. What physics alone can do, without the traffic of actions and observations. For
+// each slot: action z ~ N(0, 1) (the draws of gaussian_head) -> slot (shared/v2x_slot.wgsl) -> sums, with automatic
+// reset where (clock+1) mod T = 0; after the last, the observation. CPU twin: v2x_slots_cpu in
+// src/tasks/v2x/kernels/v2x_slots.rs (same operations in the same order).
 #import index
 #import v2x_slot
 

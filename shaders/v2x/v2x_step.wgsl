@@ -1,5 +1,6 @@
-// v2x_step: one thread = one slot of one environment (shared/v2x_slot.wgsl) -> next observation, with automatic reset where (clock+1) mod T = 0.
-// CPU twin: v2x_step_cpu in src/tasks/v2x/kernels/v2x_step.rs (the physics is src/tasks/v2x/physics.rs, same operations in the same order).
+// v2x_step: one thread = one slot of one environment (shared/v2x_slot.wgsl) -> next observation, with automatic reset
+// where (clock+1) mod T = 0. CPU twin: v2x_step_cpu in src/tasks/v2x/kernels/v2x_step.rs (the physics is
+// src/tasks/v2x/physics.rs, same operations in the same order).
 #import index
 #import v2x_slot
 

@@ -1,4 +1,5 @@
-//! Samples → rows: medians with their intervals, throughput, what of the device's ceilings was reached, scaling, shares of phases.
+//! Samples → rows: medians with their intervals, throughput, what of the device's ceilings was reached, scaling, shares
+//! of phases.
 
 use super::samples::Benchmark;
 use super::{Device, Section, Work};

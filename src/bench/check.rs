@@ -1,5 +1,5 @@
-//! What must hold before anything is timed. Each check returns a line for the [`Record`](super::Record), or says what differs. Tasks hand in their kernels,
-//! the learners of a small training and what a slot of theirs changes.
+//! What must hold before anything is timed. Each check returns a line for the [`Record`](super::Record), or says what
+//! differs. Tasks hand in their kernels, the learners of a small training and what a slot of theirs changes.
 
 use crate::env::Slot;
 use crate::gpu::{Gpu, GpuError};
@@ -94,7 +94,8 @@ fn first_moments(
     rows
 }
 
-/// The first minibatch step of a small training: GPU against CPU backend. The rollout goes `path`, or as the adapter's does.
+/// The first minibatch step of a small training: GPU against CPU backend. The rollout goes `path`, or as the adapter's
+/// does.
 pub fn ppo(gpu: &Arc<Gpu>, spec: &PpoSpec, path: Option<RolloutPath>) -> Result<String, CheckError> {
     let (share, why) = match spec.spiking {
         Some(_) => (2e-3, "a few spikes in a minibatch"),
@@ -150,7 +151,8 @@ pub fn slots(lanes: &Slot, twin: &Slot) -> Result<String, CheckError> {
     passed("a slot in vector lanes against the scalar twin, bit for bit", &rows)
 }
 
-/// Output and gradients of a network of the CPU backend against the f64 twins: perceptron or spiking, whatever `layout` is.
+/// Output and gradients of a network of the CPU backend against the f64 twins: perceptron or spiking, whatever `layout`
+/// is.
 pub fn network_cpu(layout: &MlpLayout) -> Result<String, CheckError> {
     const ROWS: usize = 37;
     let (inputs, outputs, p) = (layout.inputs(), layout.outputs(), layout.end());
@@ -262,7 +264,8 @@ pub fn lstm_cpu(lstm: &LstmLayout, head: &MlpLayout) -> Result<String, CheckErro
     passed("hidden states and gradients against the f64 twins", &rows)
 }
 
-/// What rollouts and updates by PPO are made of on the CPU: both networks, and the physics, whose own check has said `physics`.
+/// What rollouts and updates by PPO are made of on the CPU: both networks, and the physics, whose own check has said
+/// `physics`.
 pub fn ppo_cpu(spec: &PpoSpec, physics: &str) -> Result<String, CheckError> {
     let layout = spec.layout();
     let [actor, critic] = [network_cpu(&layout.actor.at(0))?, network_cpu(&layout.critic.at(0))?];

@@ -82,8 +82,8 @@ impl Comparison {
     }
 }
 
-/// Matches benchmarks by group and sizes: on the same device where both sets have it, else on the only devices that are left in both. A software
-/// adapter is matched with itself only.
+/// Matches benchmarks by group and sizes: on the same device where both sets have it, else on the only devices that are
+/// left in both. A software adapter is matched with itself only.
 pub fn compare(a: &Set, b: &Set) -> Comparison {
     type ById<'a> = BTreeMap<(&'a str, &'a str), Vec<&'a BenchRow>>;
     fn by_id(set: &Set) -> ById<'_> {

@@ -4,8 +4,8 @@ use super::{Device, DeviceKind};
 use crate::gpu::{DeviceChoice, Gpu, GpuError, adapters};
 use std::sync::Arc;
 
-/// Environment variable that names the devices of a run, between commas: `cpu`, `gpu` (any adapter, hardware first), `all` (the CPU and every
-/// adapter), or a part of an adapter's name. `cpu` where it is not set.
+/// Environment variable that names the devices of a run, between commas: `cpu`, `gpu` (any adapter, hardware first),
+/// `all` (the CPU and every adapter), or a part of an adapter's name. `cpu` where it is not set.
 pub const DEVICES: &str = "ISACBENCH_DEVICE";
 
 /// A backend.
@@ -33,7 +33,8 @@ impl Place {
 }
 
 impl Device {
-    /// The CPU with `threads` threads. Only with all of them is it simply `cpu`, so that ceilings and benchmarks of one core meet each other.
+    /// The CPU with `threads` threads. Only with all of them is it simply `cpu`, so that ceilings and benchmarks of one
+    /// core meet each other.
     pub fn cpu(threads: usize) -> Device {
         let slug = match threads {
             n if n == rayon::current_num_threads() => "cpu".into(),

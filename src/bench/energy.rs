@@ -1,5 +1,5 @@
-//! Joules of an inference and of an environment step, agent by agent: the three models, which know no device, and the counters of the devices
-//! that were benchmarked.
+//! Joules of an inference and of an environment step, agent by agent: the three models, which know no device, and the
+//! counters of the devices that were benchmarked.
 
 use super::DeviceKind;
 use super::steady::{self, Kind};

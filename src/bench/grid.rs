@@ -1,7 +1,7 @@
 //! The sizes of a run of benches: those of no task here, those of a task in its folder.
 //!
-//! `ISACBENCH_GRID` chooses: `small` (one size each: it shows that everything runs), `default`, `large`. A software adapter gets the same tiny
-//! sizes whatever is chosen; its times say nothing about GPUs.
+//! `ISACBENCH_GRID` chooses: `small` (one size each: it shows that everything runs), `default`, `large`. A software
+//! adapter gets the same tiny sizes whatever is chosen; its times say nothing about GPUs.
 
 use super::DeviceKind;
 

@@ -1,8 +1,9 @@
-//! What a benchmark knows about itself: criterion keeps the samples, [`Record`] what they are samples of. A bench writes its record beside
-//! criterion's own files after its equivalence check has passed; `isacbench bench` joins the two into rows.
+//! What a benchmark knows about itself: criterion keeps the samples, [`Record`] what they are samples of. A bench
+//! writes its record beside criterion's own files after its equivalence check has passed; `isacbench bench` joins the
+//! two into rows.
 //!
-//! criterion's identifiers are `group/device/sizes`, e.g. `dense_forward/cpu/R=1,B=1024,H=128`: the device stands between, so that a run on one
-//! device never overwrites another's samples.
+//! criterion's identifiers are `group/device/sizes`, e.g. `dense_forward/cpu/R=1,B=1024,H=128`: the device stands
+//! between, so that a run on one device never overwrites another's samples.
 
 pub mod analysis;
 pub mod compare;
@@ -74,7 +75,8 @@ pub struct Work {
     pub env_steps: Option<f64>,
     /// Passes of the policy network for one observation.
     pub inferences: Option<f64>,
-    /// Floating-point operations by the formula: an addition, a multiplication, a comparison are one each, padding is not counted.
+    /// Floating-point operations by the formula: an addition, a multiplication, a comparison are one each, padding is
+    /// not counted.
     pub flops: Option<f64>,
     /// Bytes that must move through the device's memory at least: each input read once, each output written once.
     pub bytes: Option<f64>,
@@ -92,10 +94,11 @@ pub struct DeviceTime {
 /// One benchmark.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {
-    /// criterion's group: a kernel's stem; a network's `network_NET_forward` and `network_NET_backward` of mlp, lif and lstm (on the CPU
-    /// `network_lstm_forward_backward`, since its backward pass overwrites what the forward pass kept); `physics_TASK`; `rollout_TASK_AGENT`,
-    /// `update_…`, `training_…`; `phase_PHASE_TASK_AGENT` of the phases rollout, gae, update, readback; `replicas_batched`, `replicas_serial`;
-    /// `ceiling_copy`, `ceiling_copy_kernel`, `ceiling_matmul`, `ceiling_matmul_dense`.
+    /// criterion's group: a kernel's stem; a network's `network_NET_forward` and `network_NET_backward` of mlp, lif and
+    /// lstm (on the CPU `network_lstm_forward_backward`, since its backward pass overwrites what the forward pass
+    /// kept); `physics_TASK`; `rollout_TASK_AGENT`, `update_…`, `training_…`; `phase_PHASE_TASK_AGENT` of the phases
+    /// rollout, gae, update, readback; `replicas_batched`, `replicas_serial`; `ceiling_copy`, `ceiling_copy_kernel`,
+    /// `ceiling_matmul`, `ceiling_matmul_dense`.
     pub group: String,
     pub section: Section,
     /// Name of the task, null where none matters.

@@ -1,7 +1,7 @@
 //! What `cargo bench` has left in criterion's folder: every record with the samples beside it.
 //!
-//! A folder that cannot be used (an interrupted bench, a damaged file, a bench without a record) is named with its reason and left out; the others are
-//! still worth a report.
+//! A folder that cannot be used (an interrupted bench, a damaged file, a bench without a record) is named with its
+//! reason and left out; the others are still worth a report.
 
 use super::{RECORD_FILE, Record};
 use crate::num::stats;

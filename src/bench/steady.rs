@@ -1,4 +1,5 @@
-//! Steady work whose energy is measured: the policy networks alone, rollouts, and training, on the CPU backend or a GPU.
+//! Steady work whose energy is measured: the policy networks alone, rollouts, and training, on the CPU backend or a
+//! GPU.
 
 use crate::env::{At, Env, Slot};
 use crate::gpu::{Fill, Gpu};
@@ -130,7 +131,8 @@ fn first_replica(s: &LearnerState, params: usize) -> LearnerState {
     }
 }
 
-/// Observations `[envs, O]` of [`OBSERVED_SLOT`], the policy's means having acted until then (zeros, if its outputs are no actions).
+/// Observations `[envs, O]` of [`OBSERVED_SLOT`], the policy's means having acted until then (zeros, if its outputs are
+/// no actions).
 fn observations(env: &dyn Env, net: &Packed, gaussian: bool, envs: usize) -> Vec<f32> {
     let (o, a) = (env.sizes().obs, env.sizes().action);
     observed(env, envs, |n| {
@@ -158,7 +160,8 @@ fn scheduled_observations(env: &dyn Env, net: &ExpertsCpu, envs: usize) -> Vec<f
     })
 }
 
-/// Observations of [`OBSERVED_SLOT`] of replica 0, chunk by chunk; `controller` makes what acts in so many environments.
+/// Observations of [`OBSERVED_SLOT`] of replica 0, chunk by chunk; `controller` makes what acts in so many
+/// environments.
 fn observed<A: FnMut(&[f32], &mut [f32])>(
     env: &dyn Env,
     envs: usize,

@@ -1,5 +1,6 @@
-//! FLOPs of rollouts and updates, by the formula: the sums of what their kernels must do. `None` with spiking networks, whose operations depend on
-//! the data. Tasks hand in what their own kernels must do. The CPU backend does the same work by other means; its fused layers are counted as if they were these kernels.
+//! FLOPs of rollouts and updates, by the formula: the sums of what their kernels must do. `None` with spiking networks,
+//! whose operations depend on the data. Tasks hand in what their own kernels must do. The CPU backend does the same
+//! work by other means; its fused layers are counted as if they were these kernels.
 
 use crate::kernels::layer::Rows;
 use crate::kernels::*;
@@ -137,8 +138,8 @@ pub fn ppo(spec: &PpoSpec, physics: Physics) -> Flops {
     }
 }
 
-/// Experts that share nothing; `None` throughout for architectures that share a trunk. `beams` says the FLOPs of L_spat in that many slots of all
-/// environments.
+/// Experts that share nothing; `None` throughout for architectures that share a trunk. `beams` says the FLOPs of L_spat
+/// in that many slots of all environments.
 pub fn experts(spec: &ExpertsSpec, physics: Physics, beams: impl FnOnce(usize) -> Option<f64>) -> Flops {
     let Decision::Isolated { lstm, head, phases } = &spec.layout.decision else {
         return Flops { rollout: None, advantages: None, minibatches: None };

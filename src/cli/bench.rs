@@ -27,15 +27,16 @@ pub struct BenchArgs {
     /// Folder for the report [default: results/MACHINE/bench; with --compare nothing is written]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Measure joules per inference and environment step by the device's own counter, on the CPU and on the GPU that --device names: about four minutes
-    /// a device that has one, on a machine that does nothing else
+    /// Measure joules per inference and environment step by the device's own counter, on the CPU and on the GPU that
+    /// --device names: about four minutes a device that has one, on a machine that does nothing else
     #[arg(long, conflicts_with = "compare")]
     measure: bool,
-    /// What --measure runs on beside the CPU: auto (hardware GPU if there is one), cpu (nothing else), gpu, or part of an adapter's name
+    /// What --measure runs on beside the CPU: auto (hardware GPU if there is one), cpu (nothing else), gpu, or part of
+    /// an adapter's name
     #[arg(long, default_value = "auto", conflicts_with = "compare")]
     device: DeviceChoice,
-    /// Trained weights whose energy is given instead of those before training (repeatable; those of one task need one configuration of it, which its
-    /// other agents then have too)
+    /// Trained weights whose energy is given instead of those before training (repeatable; those of one task need one
+    /// configuration of it, which its other agents then have too)
     #[arg(long = "checkpoint", value_name = "FILE", conflicts_with = "compare")]
     checkpoints: Vec<PathBuf>,
     /// Compare two folders that this command has written, A and B, and print ratios of speed with their intervals
@@ -76,7 +77,8 @@ fn report(a: &BenchArgs, tasks: &energy::Tasks) -> Result<()> {
     write(&out, &found, &rows, &energy, &manifest, &names)
 }
 
-/// Agents whose energy is given: those of every report, those that were benchmarked, and those whose weights were named.
+/// Agents whose energy is given: those of every report, those that were benchmarked, and those whose weights were
+/// named.
 fn subjects(a: &BenchArgs, found: &Found, tasks: &energy::Tasks) -> Result<Vec<Named>> {
     let mut out: Vec<Named> = Vec::new();
     for path in &a.checkpoints {

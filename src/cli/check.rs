@@ -13,8 +13,8 @@ use std::path::PathBuf;
 
 #[derive(Args)]
 pub struct CheckArgs {
-    /// The adapter to check: gpu (any), auto (hardware only), cpu (twins against the golden vectors only), or part of a name [default: gpu; with
-    /// --dump-wgsl alone, nothing is compared where there is none]
+    /// The adapter to check: gpu (any), auto (hardware only), cpu (twins against the golden vectors only), or part of a
+    /// name [default: gpu; with --dump-wgsl alone, nothing is compared where there is none]
     #[arg(long)]
     device: Option<DeviceChoice>,
     /// Also run every vector file of this folder on CPU and adapter

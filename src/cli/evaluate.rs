@@ -127,7 +127,8 @@ pub(super) fn evaluate<C: Task>(a: &EvaluateArgs) -> Result<()> {
     Ok(())
 }
 
-/// The checkpoint with the replicas that are to be evaluated, and the configuration with the user's keys at their place of the swept axis.
+/// The checkpoint with the replicas that are to be evaluated, and the configuration with the user's keys at their place
+/// of the swept axis.
 fn weights<C: Task>(
     a: &EvaluateArgs,
     path: &Path,
@@ -272,7 +273,8 @@ fn plain(x: &str) -> String {
 /// One policy call and its slot by the device's counter.
 const MEASURED: &str = "energy_measured_j_per_slot";
 
-/// Energy of a decision, once per slot, by each model, and firing rates (or shares of active units) of the policy network.
+/// Energy of a decision, once per slot, by each model, and firing rates (or shares of active units) of the policy
+/// network.
 fn energies(evaluated: &[Evaluated]) -> Vec<Summary> {
     let mut values = Values::default();
     for e in evaluated {

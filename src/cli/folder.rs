@@ -43,8 +43,8 @@ pub(super) fn for_training(dir: &Path, again: Again) -> Result<Folder> {
     take(dir, again, &TRAINING, &[&REPRODUCTION, &SWEEP])
 }
 
-/// Takes the folder of `experiment` by `task`, and empties it of trainings that are to be overwritten. Trainings of two experiments have folders of
-/// one name, and their pages too: one would be taken for the other.
+/// Takes the folder of `experiment` by `task`, and empties it of trainings that are to be overwritten. Trainings of two
+/// experiments have folders of one name, and their pages too: one would be taken for the other.
 pub(super) fn for_reproduction(dir: &Path, again: Again, task: &str, experiment: &str) -> Result<Folder> {
     let folder = take(dir, again, &REPRODUCTION, &[&TRAINING, &SWEEP])?;
     if let Some(before) = &folder.before {

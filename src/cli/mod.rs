@@ -27,7 +27,8 @@ use clap::{Parser, Subcommand};
 use common::{Common, manifest, place};
 use std::process::ExitCode;
 
-/// Learned control for integrated sensing and communication (ISAC): environments, agents, training and reports on GPUs and CPUs.
+/// Learned control for integrated sensing and communication (ISAC): environments, agents, training and reports on GPUs
+/// and CPUs.
 #[derive(Parser)]
 #[command(version, max_term_width = 110)]
 struct Cli {
@@ -57,7 +58,8 @@ enum Command {
     ///
     /// Example: isacbench evaluate --task misac --agent dp-optimal --set task.snr_db=20 --json
     Evaluate(evaluate::EvaluateArgs),
-    /// Train and evaluate everything a paper shows, or an experiment that it lacks, and write figures and tables with printed values beside ours.
+    /// Train and evaluate everything a paper shows, or an experiment that it lacks, and write figures and tables with
+    /// printed values beside ours.
     ///
     /// Example: isacbench reproduce spiking-ac --scale quick --out runs/spiking-ac
     Reproduce(reproduce::ReproduceArgs),
@@ -67,18 +69,21 @@ enum Command {
     ///
     /// Example: isacbench bench --compare results/my-machine/before results/my-machine/after --fail-below 0.9
     Bench(bench::BenchArgs),
-    /// Train and evaluate a grid of configurations × agents × seeds, or a shard of it, into a Parquet dataset that survives any interruption.
+    /// Train and evaluate a grid of configurations × agents × seeds, or a shard of it, into a Parquet dataset that
+    /// survives any interruption.
     ///
     /// Example: isacbench sweep configs/sweep-v2x.toml --dry-run
     ///
     /// Example: isacbench sweep configs/sweep-misac.toml --shard 2/4 --out runs/misac-2 --resume
     #[cfg(feature = "report")]
     Sweep(sweep::SweepArgs),
-    /// Search the settings of learned agents: the same number of trials, slots and seeds for each, as many trials in a batch as it holds.
+    /// Search the settings of learned agents: the same number of trials, slots and seeds for each, as many trials in a
+    /// batch as it holds.
     ///
-    /// A trial draws the keys of [space] (a file by --space, else the task's own); trial 1 is the configuration as it stands. Tuning seeds are never
-    /// evaluation seeds. --out gets a dataset that `report` reads, chosen-AGENT.toml for --config, and page/tune.html: every trial, the chosen one, and
-    /// how the result follows each key. A job that was interrupted continues with --resume and leaves the same files.
+    /// A trial draws the keys of [space] (a file by --space, else the task's own); trial 1 is the configuration as it
+    /// stands. Tuning seeds are never evaluation seeds. --out gets a dataset that `report` reads, chosen-AGENT.toml for
+    /// --config, and page/tune.html: every trial, the chosen one, and how the result follows each key. A job that was
+    /// interrupted continues with --resume and leaves the same files.
     ///
     /// Example: isacbench tune v2x --agent ppo --agent ddpg --trials 64 --budget 1000000 --halving --out runs/tune
     ///
@@ -97,7 +102,8 @@ enum Command {
     Report(sweep::ReportArgs),
 }
 
-/// Threads that a variable may ask for, unless the machine has more cores: so many start at once, a hundred thousand take until the end of days.
+/// Threads that a variable may ask for, unless the machine has more cores: so many start at once, a hundred thousand
+/// take until the end of days.
 const MOST_THREADS: usize = 1024;
 
 /// Starts the thread pool of all commands, before one of them does it with whatever the environment says.
@@ -118,12 +124,13 @@ fn start_threads() -> Result<()> {
         .context("cannot start the threads that the work needs; RAYON_NUM_THREADS may ask for fewer")
 }
 
-/// The whole of a program with these tasks, built from these [`sources!`](crate::sources): parses the command line, runs the command, prints the error
-/// chain. To be called first of all.
+/// The whole of a program with these tasks, built from these [`sources!`](crate::sources): parses the command line,
+/// runs the command, prints the error chain. To be called first of all.
 pub fn main(tasks: &Tasks, sources: Sources) -> ExitCode {
     built_from(sources);
-    // Mesa's device-select layer looks for a Wayland display when adapters are listed and prints "error: XDG_RUNTIME_DIR is invalid or not set"
-    // on machines without one, next to our own messages. It only reorders adapters, which this program does by itself; who steers it keeps it.
+    // Mesa's device-select layer looks for a Wayland display when adapters are listed and prints "error:
+    // XDG_RUNTIME_DIR is invalid or not set" on machines without one, next to our own messages. It only reorders
+    // adapters, which this program does by itself; who steers it keeps it.
     if ["NODEVICE_SELECT", "MESA_VK_DEVICE_SELECT", "DRI_PRIME"].iter().all(|v| std::env::var_os(v).is_none())
     {
         // SAFETY: this is the first statement of the process; no other thread exists that could read the environment.

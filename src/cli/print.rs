@@ -1,5 +1,7 @@
-//! The one place that writes to standard output and standard error. `println!` panics where nobody listens or a disk is full; here the work goes on:
-//! what a closed pipe would have shown is dropped, and any other failure is kept and ends the command with an error when its work is saved.
+//! The one place that writes to standard output and standard error. `println!` panics where nobody listens or a disk is
+//! full; here the work goes on:
+//! what a closed pipe would have shown is dropped, and any other failure is kept and ends the command with an error
+//! when its work is saved.
 
 use anyhow::{Context, Result};
 use std::fmt::Arguments;

@@ -15,8 +15,9 @@ use std::path::{Path, PathBuf};
 
 #[derive(Args)]
 pub struct ReproduceArgs {
-    /// A paper's figures (spiking-ac, rl-h-moe), rate-penalty (sum-rate against energy), front (the same of networks of many sizes, spiking and dense), beams (every learned agent with every parameterisation of
-    /// the beams), or all (each in a folder of its own; --set and --config then take keys that all of them have)
+    /// A paper's figures (spiking-ac, rl-h-moe), rate-penalty (sum-rate against energy), front (the same of networks of
+    /// many sizes, spiking and dense), beams (every learned agent with every parameterisation of the beams), or all
+    /// (each in a folder of its own; --set and --config then take keys that all of them have)
     #[arg(value_name = "EXPERIMENT")]
     pub(super) experiment: String,
     #[command(flatten)]

@@ -259,7 +259,8 @@ pub struct ReportArgs {
     /// Only rows in which a column has this value, for example --where agent=ppo (repeatable)
     #[arg(long = "where", value_name = "COLUMN=VALUE")]
     filters: Vec<String>,
-    /// Column that tells groups apart (repeatable) [default: agent and all swept keys; of a tuning agent, trial and slots]
+    /// Column that tells groups apart (repeatable) [default: agent and all swept keys; of a tuning agent, trial and
+    /// slots]
     #[arg(long = "by", value_name = "COLUMN")]
     by: Vec<String>,
     /// Column on the x axis [default: the first one that holds several numbers]

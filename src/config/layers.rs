@@ -1,4 +1,5 @@
-//! Layers of a configuration: preset, scale and experiment compiled into the program, then the user's file, then single keys.
+//! Layers of a configuration: preset, scale and experiment compiled into the program, then the user's file, then single
+//! keys.
 
 use super::{ConfigError, Rule, ranges};
 use serde::{Serialize, de::DeserializeOwned};
@@ -6,8 +7,8 @@ use std::path::Path;
 
 /// A task's typed configuration, read from layers of TOML.
 pub trait Layered: Serialize + DeserializeOwned {
-    /// Configurations by name; the first is the one that holds where none is named. What a learner's section (`[ppo]`, `[spiking]`, `[ddpg]`,
-    /// `[dqn]`) leaves out is as in [`LEARNERS`].
+    /// Configurations by name; the first is the one that holds where none is named. What a learner's section (`[ppo]`,
+    /// `[spiking]`, `[ddpg]`, `[dqn]`) leaves out is as in [`LEARNERS`].
     const PRESETS: &'static [(&'static str, &'static str)];
     /// How large a reproduction is: laid between the preset and the user's own keys.
     const SCALES: &'static [(&'static str, &'static str)] = &[];
@@ -27,7 +28,8 @@ pub trait Layered: Serialize + DeserializeOwned {
         Ok(())
     }
 
-    /// The same of the keys that `agent` learns by. Keys of other agents must not stand in its way, so it is asked where the agent is named.
+    /// The same of the keys that `agent` learns by. Keys of other agents must not stand in its way, so it is asked
+    /// where the agent is named.
     fn relations_for(&self, agent: &str) -> Result<(), ConfigError> {
         let _ = agent;
         Ok(())
@@ -39,8 +41,9 @@ pub trait Layered: Serialize + DeserializeOwned {
         self.relations()
     }
 
-    /// The keys and values. This, [`Layered::typed`] and [`Layered::to_toml`] are of the type itself (`through_serde!`): what serde makes of a
-    /// configuration is large, and whoever names a method of a trait's own compiles it again.
+    /// The keys and values. This, [`Layered::typed`] and [`Layered::to_toml`] are of the type itself
+    /// (`through_serde!`): what serde makes of a configuration is large, and whoever names a method of a trait's own
+    /// compiles it again.
     fn table(&self) -> toml::Table;
 
     /// What [`Layered::table`] gave, not yet validated.
@@ -49,13 +52,15 @@ pub trait Layered: Serialize + DeserializeOwned {
     /// The configuration as TOML, as it is stored in checkpoints and manifests.
     fn to_toml(&self) -> String;
 
-    /// Preset, then file, then `key=value` overrides, then validation. The preset's name comes from the last of these that sets `preset`.
+    /// Preset, then file, then `key=value` overrides, then validation. The preset's name comes from the last of these
+    /// that sets `preset`.
     fn load(file: Option<&Path>, sets: &[String]) -> Result<Self, ConfigError> {
         let (table, origin) = layers(&Texts::of::<Self>(), None, None, file, sets)?;
         validated(table, &origin)
     }
 
-    /// As [`Layered::load`], with a scale of reproduction and then what the experiment adds to it between preset and file.
+    /// As [`Layered::load`], with a scale of reproduction and then what the experiment adds to it between preset and
+    /// file.
     fn load_experiment(
         experiment: &str,
         scale: &str,
@@ -71,7 +76,8 @@ pub trait Layered: Serialize + DeserializeOwned {
         self.under(None, sets)
     }
 
-    /// As [`Layered::load`] with this configuration, that of a checkpoint, in the place of a preset. Another `preset` than its own is an error.
+    /// As [`Layered::load`] with this configuration, that of a checkpoint, in the place of a preset. Another `preset`
+    /// than its own is an error.
     fn under(&self, file: Option<&Path>, sets: &[String]) -> Result<Self, ConfigError> {
         let (table, origin) = layers(&Texts::of::<Self>(), Some(self.table()), None, file, sets)?;
         validated(table, &origin)
@@ -208,8 +214,8 @@ fn user_layers(file: Option<&Path>, sets: &[String]) -> Result<(toml::Table, Str
     Ok((user, origin))
 }
 
-/// All layers on each other, and where the topmost ones came from. Without `stored`, a checkpoint's configuration, the lowest is a preset; a job is an
-/// experiment with its scale.
+/// All layers on each other, and where the topmost ones came from. Without `stored`, a checkpoint's configuration, the
+/// lowest is a preset; a job is an experiment with its scale.
 fn layers(
     texts: &Texts,
     stored: Option<toml::Table>,
@@ -316,7 +322,8 @@ fn put_all(table: &mut toml::Table, sets: &[String]) -> Result<(), ConfigError> 
     Ok(())
 }
 
-/// Sets a dotted key; the value is read as TOML, or taken as a string if it is none. A table joins what stands there, as a file's section does.
+/// Sets a dotted key; the value is read as TOML, or taken as a string if it is none. A table joins what stands there,
+/// as a file's section does.
 fn put(table: &mut toml::Table, key: &str, value: &str) -> Option<()> {
     let parts: Vec<&str> = key.split('.').collect();
     if parts.iter().any(|p| p.is_empty()) {

@@ -1,4 +1,5 @@
-//! Configuration of what learns by itself from an [`Env`](crate::env::Env): `[ppo]`, `[spiking]`, `[ddpg]`, `[dqn]`, `[apg]`.
+//! Configuration of what learns by itself from an [`Env`](crate::env::Env): `[ppo]`, `[spiking]`, `[ddpg]`, `[dqn]`,
+//! `[apg]`.
 
 use super::{ADAM_EPS, ConfigError, FACTOR, RATE, Rule, TARGET_KL, widths};
 use crate::env::Objective;
@@ -56,7 +57,8 @@ pub struct PpoConfig {
     pub log_std_max: f64,
     /// Gain of the orthogonal initialisation of the actor's last layer.
     pub actor_gain: f64,
-    /// Whether the actor's rate follows the KL divergence of its minibatches from the policy of the rollout: [`kl_control`](crate::kernels::kl_control).
+    /// Whether the actor's rate follows the KL divergence of its minibatches from the policy of the rollout:
+    /// [`kl_control`](crate::kernels::kl_control).
     pub trust_region: bool,
     /// The divergence that the rate is steered to, nats.
     pub target_kl: f64,
@@ -119,7 +121,8 @@ impl PpoConfig {
         ppo_value_loss::Hyper { vf_coef: self.vf_coef, clip_eps: self.clip }
     }
 
-    /// What replicas must have in common to learn side by side: this with 0 for the numbers that a learner keeps for each replica.
+    /// What replicas must have in common to learn side by side: this with 0 for the numbers that a learner keeps for
+    /// each replica.
     pub fn structure(&self) -> PpoConfig {
         PpoConfig {
             gamma: 0.0,
@@ -203,7 +206,8 @@ impl PpoConfig {
 pub struct SpikingConfig {
     /// Widths of the hidden layers of actor and critic; none: those of `[ppo]`.
     pub hidden: Vec<usize>,
-    /// P, neurons that encode each observation, in front of the hidden layers ([`Population`]); 0: the first of these sees the numbers themselves.
+    /// P, neurons that encode each observation, in front of the hidden layers ([`Population`]); 0: the first of these
+    /// sees the numbers themselves.
     pub population: usize,
     /// S, spike steps of one inference.
     pub steps: usize,
@@ -348,7 +352,8 @@ pub enum Climb {
     RewardSmooth,
 }
 
-/// Agents `apg` and `spiking-apg`: a deterministic actor that climbs the exact gradient of its slot; networks as those of `[ppo]` and `[spiking]`.
+/// Agents `apg` and `spiking-apg`: a deterministic actor that climbs the exact gradient of its slot; networks as those
+/// of `[ppo]` and `[spiking]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ApgConfig {
@@ -399,7 +404,8 @@ impl ApgConfig {
         }
     }
 
-    /// What replicas must have in common to learn side by side: this with 0 for the numbers that a learner keeps for each replica.
+    /// What replicas must have in common to learn side by side: this with 0 for the numbers that a learner keeps for
+    /// each replica.
     pub fn structure(&self) -> ApgConfig {
         ApgConfig {
             lr: 0.0,
@@ -443,7 +449,8 @@ impl ApgConfig {
     }
 }
 
-/// Agent `dqn`: per vehicle one of `beams` beams and one of the power levels, Q summed over vehicles; replay, target network, ε-greedy.
+/// Agent `dqn`: per vehicle one of `beams` beams and one of the power levels, Q summed over vehicles; replay, target
+/// network, ε-greedy.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DqnConfig {
@@ -600,7 +607,8 @@ pub struct TemporalConfig {
     pub gae_lambda: f64,
     /// Clip range of `ppo`.
     pub clip: f64,
-    /// Whether the policy's rate follows the KL divergence of its minibatches, as in `[ppo]`; never with `a2c`, which makes one step.
+    /// Whether the policy's rate follows the KL divergence of its minibatches, as in `[ppo]`; never with `a2c`, which
+    /// makes one step.
     pub trust_region: bool,
     pub target_kl: f64,
     pub kl_skip_ratio: f64,
@@ -625,7 +633,8 @@ pub struct TemporalConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SpatialConfig {
-    /// What the outputs of the phase network mean: the phases, as printed, or a correction to those that steer at the estimated angle.
+    /// What the outputs of the phase network mean: the phases, as printed, or a correction to those that steer at the
+    /// estimated angle.
     pub phase: Phase,
     /// Widths of the hidden layers.
     pub hidden: Vec<usize>,
@@ -665,7 +674,8 @@ impl TemporalConfig {
         Rule::decimal("kl_skip_ratio", 1.0, 1e6),
     ];
 
-    /// What replicas must have in common to learn side by side: this with 0 for the numbers that a learner keeps for each replica.
+    /// What replicas must have in common to learn side by side: this with 0 for the numbers that a learner keeps for
+    /// each replica.
     pub fn structure(&self) -> TemporalConfig {
         TemporalConfig {
             gamma: 0.0,

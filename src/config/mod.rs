@@ -79,7 +79,8 @@ impl TrainConfig {
         update + 1 == self.updates && !(update + 1).is_multiple_of(self.log_every)
     }
 
-    /// That the slots of a training, `slots` an update, can be counted: draws depend on a clock of 32 bits, and would repeat.
+    /// That the slots of a training, `slots` an update, can be counted: draws depend on a clock of 32 bits, and would
+    /// repeat.
     ///
     /// # Errors
     /// [`ConfigError::Value`]

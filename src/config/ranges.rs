@@ -62,7 +62,8 @@ impl Rule {
         Rule::new(key, true, low, high)
     }
 
-    /// A number of `low` to `high` that is 0 or normal in single precision too: 1e39 would be infinite there and 1e-46 zero.
+    /// A number of `low` to `high` that is 0 or normal in single precision too: 1e39 would be infinite there and 1e-46
+    /// zero.
     pub const fn decimal(key: &'static str, low: f64, high: f64) -> Rule {
         Rule::new(key, false, low, high)
     }
@@ -200,7 +201,8 @@ impl Rule {
     }
 }
 
-/// The first number of `table` that breaks its rule. What is no number where a number belongs is told too; absent and unknown keys are not.
+/// The first number of `table` that breaks its rule. What is no number where a number belongs is told too; absent and
+/// unknown keys are not.
 ///
 /// # Errors
 /// [`ConfigError::Value`] with the dotted key.
@@ -216,7 +218,8 @@ pub fn check(table: &Table, sections: &[(&str, &[Rule])]) -> Result<(), ConfigEr
     Ok(())
 }
 
-/// Dotted keys of `table` that hold numbers, alone or in lists, and have no rule. A test of every task asks that there are none.
+/// Dotted keys of `table` that hold numbers, alone or in lists, and have no rule. A test of every task asks that there
+/// are none.
 pub fn without_rule(table: &Table, sections: &[(&str, &[Rule])]) -> Vec<String> {
     fn numeric(v: &Value) -> bool {
         match v {

@@ -1,4 +1,5 @@
-//! All accounts of one agent, as they go into rows: joules by every method and set of constants, and the counts behind them.
+//! All accounts of one agent, as they go into rows: joules by every method and set of constants, and the counts behind
+//! them.
 
 use super::counts::{CountError, Counts, FirstLayer};
 use super::meters::Joules;
@@ -116,8 +117,8 @@ pub fn inference(
     Ok((entries, quantities))
 }
 
-/// Firing rates (shares of active units without spikes) of an update's rollout by network and hidden layer; none if there are not as many as
-/// hidden layers.
+/// Firing rates (shares of active units without spikes) of an update's rollout by network and hidden layer; none if
+/// there are not as many as hidden layers.
 pub fn firing_rates(schedule: &TrainingSchedule, rates: &[f64]) -> Vec<Quantity> {
     let Some(split) = schedule.split_rates(rates) else { return Vec::new() };
     let mut out = Vec::new();
@@ -130,8 +131,9 @@ pub fn firing_rates(schedule: &TrainingSchedule, rates: &[f64]) -> Vec<Quantity>
     out
 }
 
-/// What a training episode costs, per network. `rates` are the mean firing rates (or active shares) of the hidden layers of the networks that
-/// learn, in order; where they are missing, a dense network counts every product, and a spiking one has no account.
+/// What a training episode costs, per network. `rates` are the mean firing rates (or active shares) of the hidden
+/// layers of the networks that learn, in order; where they are missing, a dense network counts every product, and a
+/// spiking one has no account.
 pub fn training(schedule: &TrainingSchedule, rates: &[f64]) -> (Vec<Entry>, Vec<Quantity>) {
     let split = schedule.split_rates(rates);
     let (mut entries, mut quantities) = (Vec::new(), Vec::new());

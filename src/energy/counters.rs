@@ -1,5 +1,5 @@
-//! Counters of energy: NVIDIA's management library for its GPUs (feature `nvml`), Linux powercap (RAPL) for CPUs. Where there is none there is a
-//! reason.
+//! Counters of energy: NVIDIA's management library for its GPUs (feature `nvml`), Linux powercap (RAPL) for CPUs. Where
+//! there is none there is a reason.
 
 use std::path::{Path, PathBuf};
 
@@ -53,7 +53,8 @@ impl Powercap {
             if index.is_none_or(|i| i.is_empty() || !i.bytes().all(|b| b.is_ascii_digit())) {
                 continue;
             }
-            // The zone of the whole platform holds the packages too. A zone that does not tell may be a package, without which the sum is wrong.
+            // The zone of the whole platform holds the packages too. A zone that does not tell may be a package,
+            // without which the sum is wrong.
             if text(&path.join("name"))?.starts_with("package") {
                 paths.push(path);
             }

@@ -1,7 +1,8 @@
-//! Operations of an inference as integers, by the definitions of NeuroBench 2.3 (`SynapticOperations`, `MembraneUpdates`).
+//! Operations of an inference as integers, by the definitions of NeuroBench 2.3 (`SynapticOperations`,
+//! `MembraneUpdates`).
 //!
-//! An effective operation is a pair of a non-zero input and a non-zero weight; it is an accumulate (AC) where the inputs are spikes, else a
-//! multiply-accumulate (MAC). Biases are left out there and counted apart here.
+//! An effective operation is a pair of a non-zero input and a non-zero weight; it is an accumulate (AC) where the
+//! inputs are spikes, else a multiply-accumulate (MAC). Biases are left out there and counted apart here.
 
 use crate::nets::mlp::Layer;
 use crate::nets::{Activity, MlpLayout, Readout};
@@ -101,7 +102,8 @@ impl LayerCounts {
     }
 }
 
-/// Products of two activations, which no weight is read for: those of an LSTM's gates with its state, or of a gate with its experts' outputs.
+/// Products of two activations, which no weight is read for: those of an LSTM's gates with its state, or of a gate with
+/// its experts' outputs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Elementwise {
     /// Without regard to zeros.
@@ -128,7 +130,8 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Counts the operations of `net`, whose weights lie in the flat vector `params` of a replica, from its measured activity.
+    /// Counts the operations of `net`, whose weights lie in the flat vector `params` of a replica, from its measured
+    /// activity.
     pub fn new(
         net: &MlpLayout,
         params: &[f32],
@@ -223,8 +226,9 @@ impl Counts {
     pub fn parameter_bytes(&self) -> u64 {
         4 * self.parameters
     }
-    /// Bytes that one environment holds between two spike steps, in f32: the potentials of hidden layers and output, and the current of the
-    /// first layer if it is kept. Nothing outlives an inference, in which the potentials start at 0.
+    /// Bytes that one environment holds between two spike steps, in f32: the potentials of hidden layers and output,
+    /// and the current of the first layer if it is kept. Nothing outlives an inference, in which the potentials start
+    /// at 0.
     pub fn state_bytes(&self) -> u64 {
         match self.steps {
             None => 0,
@@ -283,7 +287,8 @@ pub(super) mod tests {
         (net, counts)
     }
 
-    /// 12 inputs encoded by 8 neurons each, 128 hidden ones, six outputs; spikes at rates (s1, s2) in thousandths, over 1000 inferences.
+    /// 12 inputs encoded by 8 neurons each, 128 hidden ones, six outputs; spikes at rates (s1, s2) in thousandths, over
+    /// 1000 inferences.
     pub fn encoded(s1: u64, s2: u64, first: FirstLayer) -> (MlpLayout, Counts) {
         let net = MlpLayout::new(&[12, 128, 6], Hidden::Encoded(lif(), Population::new(8, &lif())), 0);
         let layer = |n: usize, presentations: u64, active: u64, membrane_updates: u64| LayerActivity {

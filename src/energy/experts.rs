@@ -1,8 +1,9 @@
-//! What the decision networks of the mixture of experts cost per slot: schedule and phases of all vehicles. The critic decides nothing and is left out.
+//! What the decision networks of the mixture of experts cost per slot: schedule and phases of all vehicles. The critic
+//! decides nothing and is left out.
 //!
-//! An LSTM is counted as NeuroBench counts an `LSTMCell`: 4H(I+H) products with weights and 3H of gates with the state, sigmoid, tanh and softmax
-//! as nothing. Inputs are active as they were measured (ages are often 0); outputs of tanh units and the LSTM's state are taken as never 0, but for
-//! the state before an episode's first slot.
+//! An LSTM is counted as NeuroBench counts an `LSTMCell`: 4H(I+H) products with weights and 3H of gates with the state,
+//! sigmoid, tanh and softmax as nothing. Inputs are active as they were measured (ages are often 0); outputs of tanh
+//! units and the LSTM's state are taken as never 0, but for the state before an episode's first slot.
 
 use super::accounts::{EFFECTIVE, Entry, INFERENCE, MEMORY, PAPER, SHARING_BATCH};
 use super::counts::{CountError, Counts, Elementwise, FirstLayer, LayerCounts};
@@ -12,8 +13,8 @@ use crate::nets::Readout;
 use crate::nets::experts::{Decision, ExpertsLayout};
 use crate::nets::mlp::Layer;
 
-/// Sums over `samples` decisions in episodes of `slots` slots, of each network that decides, by name. `params` `[P]` is the flat vector of one
-/// replica; `active_inputs` `[O]` counts the decisions in which each input was not zero.
+/// Sums over `samples` decisions in episodes of `slots` slots, of each network that decides, by name. `params` `[P]` is
+/// the flat vector of one replica; `active_inputs` `[O]` counts the decisions in which each input was not zero.
 pub fn counts(
     layout: &ExpertsLayout,
     params: &[f32],
@@ -71,8 +72,9 @@ pub fn counts(
     })
 }
 
-/// Joules per slot of each network by every method but the device's counter. The paper "rl-h-moe" leaves its own networks out; `paper` is here the
-/// formula of "spiking-ac", section V-B, for dense networks: E_MAC times all products.
+/// Joules per slot of each network by every method but the device's counter. The paper "rl-h-moe" leaves its own
+/// networks out; `paper` is here the formula of "spiking-ac", section V-B, for dense networks: E_MAC times all
+/// products.
 pub fn inference(
     layout: &ExpertsLayout,
     params: &[f32],

@@ -1,16 +1,20 @@
 //! Joules of work by the machine's own [`counters`]: [`Meter`] is the one way to them.
 //!
-//! Where there is no counter there is a reason, never an estimate; and so where what it says cannot be: it does not move, goes back, or stands for more
-//! than [`MOST_W`], or work that took no more than idleness. The protocol of a measurement, on a machine that does nothing else:
+//! Where there is no counter there is a reason, never an estimate; and so where what it says cannot be: it does not
+//! move, goes back, or stands for more than [`MOST_W`], or work that took no more than idleness. The protocol of a
+//! measurement, on a machine that does nothing else:
 //!
 //! 1. [`SETTLE_S`] of rest, then a window of [`MIN_WINDOW_S`] without work: idle power of the same counter.
-//! 2. [`WARM_UP_S`] of work outside any window: clocks, caches and thread pools settle, and so do readings of power that are means over a second.
-//! 3. [`REPEATS`] windows of at least [`MIN_WINDOW_S`] of steady work. In each, joules are the counter's difference, minus idle power times its length.
-//! 4. Step 1 again. The mean of both idle powers is what is subtracted; both are reported, for a device that was warmed up idles at another power.
+//! 2. [`WARM_UP_S`] of work outside any window: clocks, caches and thread pools settle, and so do readings of power
+//!    that are means over a second.
+//! 3. [`REPEATS`] windows of at least [`MIN_WINDOW_S`] of steady work. In each, joules are the counter's difference,
+//!    minus idle power times its length.
+//! 4. Step 1 again. The mean of both idle powers is what is subtracted; both are reported, for a device that was warmed
+//!    up idles at another power.
 //!
-//! The result is the mean over windows with its Student-t interval. Where the device also gives readings of its power, another thread takes one every
-//! [`POWER_EVERY_S`] in each window; their integral over the counter's joules is reported beside it, and said aloud where both differ by more than
-//! [`AGREES`].
+//! The result is the mean over windows with its Student-t interval. Where the device also gives readings of its power,
+//! another thread takes one every [`POWER_EVERY_S`] in each window; their integral over the counter's joules is
+//! reported beside it, and said aloud where both differ by more than [`AGREES`].
 
 pub use super::counters::SYSFS;
 use super::counters::{self, Counter, GpuName, Watts};
@@ -116,8 +120,8 @@ pub struct Meter {
 }
 
 impl Meter {
-    /// The meter of the GPU, or of the processor; `asked` is whether `option` of the command line was given. `sysfs` is [`SYSFS`], or another
-    /// tree in tests.
+    /// The meter of the GPU, or of the processor; `asked` is whether `option` of the command line was given. `sysfs` is
+    /// [`SYSFS`], or another tree in tests.
     ///
     /// # Errors
     /// Why nothing is measured.
@@ -129,7 +133,8 @@ impl Meter {
         Ok(Meter { counter, protocol: PROTOCOL, idle_w: None })
     }
 
-    /// Joules of steady `work`, which returns the units it did when they are done, by the protocol above; `note` follows the counter's name.
+    /// Joules of steady `work`, which returns the units it did when they are done, by the protocol above; `note`
+    /// follows the counter's name.
     ///
     /// # Errors
     /// What the work or the counter could not do.
@@ -220,7 +225,8 @@ fn by_protocol(
     })
 }
 
-/// What `work` returns, with the counter's joules meanwhile and the seconds. Every counter of the device must have moved on.
+/// What `work` returns, with the counter's joules meanwhile and the seconds. Every counter of the device must have
+/// moved on.
 fn window<T>(
     counter: &mut dyn Counter,
     work: impl FnOnce() -> Result<T, String>,
@@ -277,7 +283,8 @@ fn with_power<T>(
     })
 }
 
-/// Joules from 0 to `end_s` of power readings (s, W), joined by straight lines and level before the first and after the last.
+/// Joules from 0 to `end_s` of power readings (s, W), joined by straight lines and level before the first and after the
+/// last.
 fn integral(readings: &[(f64, f64)], end_s: f64) -> f64 {
     let Some((first, last)) = readings.first().zip(readings.last()) else { return f64::NAN };
     let mut joules = first.0.min(end_s) * first.1 + (end_s - last.0).max(0.0) * last.1;

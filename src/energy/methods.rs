@@ -1,7 +1,8 @@
 //! Joules of an inference by three models. Each has its own result; none may stand in for another.
 //!
-//! The constants are of 45 nm CMOS at 0.9 V: Horowitz, "Computing's energy problem", ISSCC 2014 (arithmetic and SRAM); the memory model
-//! is that of Lemaire et al., arXiv 2210.13107, as SpikingJelly 2.0 runs it, which charges Horowitz' energy of a 64-bit access to 32 bits.
+//! The constants are of 45 nm CMOS at 0.9 V: Horowitz, "Computing's energy problem", ISSCC 2014 (arithmetic and SRAM);
+//! the memory model is that of Lemaire et al., arXiv 2210.13107, as SpikingJelly 2.0 runs it, which charges Horowitz'
+//! energy of a 64-bit access to 32 bits.
 
 use super::counts::{Counts, FirstLayer, LayerCounts};
 use crate::nets::{MlpLayout, Readout, population};
@@ -32,13 +33,15 @@ pub const CONSTANTS: [Constants; 4] = [INT8, INT32, FP16, FP32];
 const PJ: f64 = 1e-12;
 /// Bytes of a word.
 const WORD: f64 = 4.0;
-/// (capacity of a buffer in bytes, energy of an access in pJ per byte), linear between the points: SRAM of 8 KiB, 32 KiB and 1 MiB.
+/// (capacity of a buffer in bytes, energy of an access in pJ per byte), linear between the points: SRAM of 8 KiB, 32
+/// KiB and 1 MiB.
 const SRAM: [(f64, f64); 4] = [(0.0, 0.0), (8192.0, 2.5), (32768.0, 5.0), (1_048_576.0, 25.0)];
 /// Spikes that a queue between two layers holds (Lemaire's experiments).
 const QUEUE_WORDS: f64 = 1000.0;
 
-/// Section V-B of the paper: E_AC·S·Σ N_i·M_i·ς_i over the layers before the last + E_MAC·N_L·M_L; without spikes E_MAC·Σ N_i·M_i. Currents that encode
-/// the inputs, which it does not know, are booked as E_MAC for each of their products, spikes or not.
+/// Section V-B of the paper: E_AC·S·Σ N_i·M_i·ς_i over the layers before the last + E_MAC·N_L·M_L; without spikes
+/// E_MAC·Σ N_i·M_i. Currents that encode the inputs, which it does not know, are booked as E_MAC for each of their
+/// products, spikes or not.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PaperFormula {
     /// Of one inference.
@@ -49,7 +52,8 @@ pub struct PaperFormula {
     pub largest_ratio: f64,
 }
 
-/// `rates` are ς_i, the firing rates of the neurons behind the layers before the last; they are not looked at without spikes.
+/// `rates` are ς_i, the firing rates of the neurons behind the layers before the last; they are not looked at without
+/// spikes.
 pub fn paper_formula(net: &MlpLayout, rates: &[f64], constants: &Constants) -> PaperFormula {
     let mut products: Vec<f64> = net.layers.iter().map(|l| (l.inputs * l.outputs) as f64).collect();
     let mut encoding = 0.0;
@@ -79,8 +83,8 @@ pub struct EffectiveOps {
     pub acs: f64,
     /// Every product and addition of the currents that encode the inputs.
     pub fields: f64,
-    /// One MAC and one comparison (an addition) per membrane update, the output's leaky integrator included; of one that takes the mean, one addition a
-    /// step.
+    /// One MAC and one comparison (an addition) per membrane update, the output's leaky integrator included; of one
+    /// that takes the mean, one addition a step.
     pub neurons: f64,
     /// One addition per output and presentation.
     pub biases: f64,
@@ -117,7 +121,8 @@ pub struct Format {
     pub constants: Constants,
     /// Bytes of a weight, an input, an output.
     pub bytes: f64,
-    /// Whether sums are integers that are scaled back in f32: two products and a scale from memory for each output, a comparison for each input.
+    /// Whether sums are integers that are scaled back in f32: two products and a scale from memory for each output, a
+    /// comparison for each input.
     pub scaled: bool,
 }
 
@@ -160,8 +165,8 @@ pub(super) fn access_pj(words: f64) -> f64 {
     WORDS.access_pj(words)
 }
 
-/// Times that a column of weights is read for one inference: once for `batch` inferences that share it, and with spikes only if one of them
-/// spikes (inputs taken as independent).
+/// Times that a column of weights is read for one inference: once for `batch` inferences that share it, and with spikes
+/// only if one of them spikes (inputs taken as independent).
 fn column_reads(layer: &LayerCounts, samples: u64, batch: u64) -> f64 {
     let per_sample = layer.presentations as f64 / samples as f64;
     let share = |active: &u64| {
@@ -171,9 +176,10 @@ fn column_reads(layer: &LayerCounts, samples: u64, batch: u64) -> f64 {
     per_sample * layer.active.iter().map(share).sum::<f64>() / batch as f64
 }
 
-/// Lemaire's model with two switches that it lacks: whether the first current of a spiking network is kept (`counts.first`), and how many
-/// inferences share the weights that are read. [`FirstLayer::EveryStep`] and a batch of 1 are the original. As there, zero weights and, in
-/// dense layers, zero inputs cost as any other, and the output integrator's own arithmetic is left out.
+/// Lemaire's model with two switches that it lacks: whether the first current of a spiking network is kept
+/// (`counts.first`), and how many inferences share the weights that are read. [`FirstLayer::EveryStep`] and a batch of
+/// 1 are the original. As there, zero weights and, in dense layers, zero inputs cost as any other, and the output
+/// integrator's own arithmetic is left out.
 pub fn memory_aware(counts: &Counts, batch: u64, format: &Format) -> MemoryAware {
     let (add, mac) = (format.constants.add_pj, format.constants.mac_pj());
     let access_pj = |numbers| format.access_pj(numbers);
@@ -391,8 +397,9 @@ mod tests {
         }
     }
 
-    /// 12-128-128-6 in bytes, by hand: products 18,688 at 0.23 pJ, 262 biases and 268 comparisons at 0.03, 524 f32 products at 3.7. A number of the
-    /// three matrices with their biases takes 0.5078, 3.3464 and 0.2362 pJ; a bias and a scale are four numbers each.
+    /// 12-128-128-6 in bytes, by hand: products 18,688 at 0.23 pJ, 262 biases and 268 comparisons at 0.03, 524 f32
+    /// products at 3.7. A number of the three matrices with their biases takes 0.5078, 3.3464 and 0.2362 pJ; a bias and
+    /// a scale are four numbers each.
     #[test]
     fn memory_of_the_dense_network_in_bytes() {
         let e = memory_aware(&dense(6).1, 1, &BYTES);
@@ -455,8 +462,9 @@ mod tests {
         close(a.acs * 1e12, 0.1 * 6.0 * (0.25 * 96.0 * 128.0 + 0.1 * 128.0 * 6.0), 1e-6);
         close(a.joules(), a.acs + a.fields + a.neurons + a.biases, 1e-20);
 
-        // Five times more: the currents, the readings of 96 inputs and of two parameters a neuron; less is that the currents are not kept.
-        let (a, b) = (memory_aware(&once, 1), memory_aware(&every, 1));
+        // Five times more: the currents, the readings of 96 inputs and of two parameters a neuron; less is that the
+        // currents are not kept.
+        let (a, b) = (memory_aware(&once, 1, &WORDS), memory_aware(&every, 1, &WORDS));
         let access = |words: f64| 4.0 * words * 4.0 * 2.5 / 8192.0;
         close((b.operations - a.operations) * 1e12, 5.0 * encoding, 1e-6);
         close((b.addressing - a.addressing) * 1e12, 5.0 * 0.1 * (12.0 + 96.0), 1e-6);

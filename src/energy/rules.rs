@@ -1,15 +1,19 @@
-//! What a decision of an agent without a network costs: the operations of its twin, by the methods that networks are counted by.
+//! What a decision of an agent without a network costs: the operations of its twin, by the methods that networks are
+//! counted by.
 //!
-//! Exponentials, sines, … count as the operations of their polynomials ([`crate::num::real::counted`]). Divisions and square roots count as what
-//! Newton's method takes from a seed with half of the bits: [`DIVISION`] and [`ROOT`]. Horowitz' table has neither.
+//! Exponentials, sines, … count as the operations of their polynomials ([`crate::num::real::counted`]). Divisions and
+//! square roots count as what Newton's method takes from a seed with half of the bits: [`DIVISION`] and [`ROOT`].
+//! Horowitz' table has neither.
 
 use super::accounts::{EFFECTIVE, Entry, INFERENCE, MEMORY, PAPER, Quantity};
 use super::methods::{CONSTANTS, Constants, FP32, INT32, access_pj};
 use crate::num::real::counted::Operations;
 
-/// Multiplications and additions of a division: two steps r ← r(2 − xr) for the reciprocal, the quotient, and its correction by the remainder.
+/// Multiplications and additions of a division: two steps r ← r(2 − xr) for the reciprocal, the quotient, and its
+/// correction by the remainder.
 pub const DIVISION: [u64; 2] = [7, 4];
-/// Multiplications and additions of a square root: two steps r ← r(3/2 − (x/2)r²) for the reciprocal root, the root xr, and its correction.
+/// Multiplications and additions of a square root: two steps r ← r(3/2 − (x/2)r²) for the reciprocal root, the root xr,
+/// and its correction.
 pub const ROOT: [u64; 2] = [11, 4];
 
 /// The name of its network in rows.
@@ -48,8 +52,8 @@ impl RuleCounts {
         PJ * (c.multiply_pj * products as f64 + c.add_pj * sums as f64)
     }
 
-    /// With inputs, memory and outputs, each in a buffer of its own, int32: J. There are no weights; intermediate results stay in registers, as a
-    /// network's sums do.
+    /// With inputs, memory and outputs, each in a buffer of its own, int32: J. There are no weights; intermediate
+    /// results stay in registers, as a network's sums do.
     pub fn memory_j(&self) -> f64 {
         let buffer = |words: u64, accesses: u64| accesses as f64 * access_pj(words as f64);
         let words = buffer(self.inputs, self.inputs)

@@ -1,12 +1,13 @@
 //! Operations of a training run: forward, backward and update, per training episode (one environment's T slots).
 //!
-//! Counted per sample. A dense network multiplies W·x forward, Wᵀ·g backward in every layer but the first, and g·xᵀ; inputs and gradients that
-//! are zero (ReLU) are left out. A spiking network is unrolled over its S steps: Wᵀ·g is real-valued and is multiplied at every step, because
-//! the surrogate's slope is zero nowhere; the gradient of the output weights, and of every matrix behind spikes, accumulates over spikes; the
-//! first layer's input is constant, so that its gradient is one product with the sum over steps; one that encodes the inputs (`nets::population`) has a
-//! current a neuron and sample, and two gradients. An LSTM multiplies by 4H(I+H) weights forward and
-//! 3H gates with the state (as NeuroBench counts an `LSTMCell`); backward by as many weights for their gradient, by the 4H·H recurrent ones for the
-//! state's, and 16 times a unit for the gates' (`kernels::lstm_backward`).
+//! Counted per sample. A dense network multiplies W·x forward, Wᵀ·g backward in every layer but the first, and g·xᵀ;
+//! inputs and gradients that are zero (ReLU) are left out. A spiking network is unrolled over its S steps: Wᵀ·g is
+//! real-valued and is multiplied at every step, because the surrogate's slope is zero nowhere; the gradient of the
+//! output weights, and of every matrix behind spikes, accumulates over spikes; the first layer's input is constant, so
+//! that its gradient is one product with the sum over steps; one that encodes the inputs (`nets::population`) has a
+//! current a neuron and sample, and two gradients. An LSTM multiplies by 4H(I+H) weights forward and 3H gates with the
+//! state (as NeuroBench counts an `LSTMCell`); backward by as many weights for their gradient, by the 4H·H recurrent
+//! ones for the state's, and 16 times a unit for the gates' (`kernels::lstm_backward`).
 
 use super::methods::{Constants, paper_formula};
 use crate::learn::mixture::heads;
@@ -17,7 +18,8 @@ use crate::nets::lstm::LstmLayout;
 use crate::nets::{ActorCriticLayout, MlpLayout, population};
 use std::ops::{Add, AddAssign, Mul};
 
-/// MACs of an optimiser step per parameter: the norm for clipping 1, first moment 2, second moment 3, the step 1; root and division as one.
+/// MACs of an optimiser step per parameter: the norm for clipping 1, first moment 2, second moment 3, the step 1; root
+/// and division as one.
 pub const ADAM_MACS: f64 = 8.0;
 /// MACs of a soft target update per parameter.
 pub const TARGET_MACS: f64 = 2.0;
@@ -143,8 +145,9 @@ impl TrainingSchedule {
         TrainingSchedule { episodes: spec.common.envs as u64, slots, networks }
     }
 
-    /// One update of a mixture of experts: an episode of every environment, in which only logits and values are asked for; then the passes over all
-    /// slots, and those of the phases over the slots that enter L_spat, as many as in the first update. Names are those of the account of inference.
+    /// One update of a mixture of experts: an episode of every environment, in which only logits and values are asked
+    /// for; then the passes over all slots, and those of the phases over the slots that enter L_spat, as many as in the
+    /// first update. Names are those of the account of inference.
     pub fn experts(spec: &ExpertsSpec) -> Self {
         let (envs, slots) = (spec.temporal.envs as u64, spec.slots() as u64);
         let samples = envs * slots;
@@ -190,8 +193,8 @@ impl TrainingSchedule {
         TrainingSchedule { episodes: envs, slots, networks }
     }
 
-    /// Splits firing rates (or shares of active units) of all hidden layers, networks in order, among the networks; `None` if they are not
-    /// of this length.
+    /// Splits firing rates (or shares of active units) of all hidden layers, networks in order, among the networks;
+    /// `None` if they are not of this length.
     pub fn split_rates<'a>(&self, rates: &'a [f64]) -> Option<Vec<&'a [f64]>> {
         let mut rest = rates;
         let split: Option<_> = self.trained().map(|n| rest.split_off(..n.net.hidden_layers())).collect();
@@ -286,7 +289,8 @@ pub fn backward(net: &MlpLayout, rates: &[f64], weights: bool, input: bool) -> O
             }
             Some(lif) => {
                 let steps = lif.steps as f64;
-                // The gradient at the output has one value, scaled for each step; at hidden layers it differs from step to step.
+                // The gradient at the output has one value, scaled for each step; at hidden layers it differs from step
+                // to step.
                 if to_input {
                     o.macs += if l == last || l == 0 { n * m } else { steps * n * m };
                 }
@@ -376,7 +380,8 @@ impl Net {
         }
     }
 
-    /// Joules of a pass forward by the formula of the paper "spiking-ac", which for what is not spiking is a MAC a product.
+    /// Joules of a pass forward by the formula of the paper "spiking-ac", which for what is not spiking is a MAC a
+    /// product.
     fn paper_joules(&self, rates: &[f64], constants: &Constants) -> f64 {
         match self {
             Net::Layers(net) => paper_formula(net, rates, constants).joules,
@@ -399,8 +404,8 @@ impl EpisodeOperations {
     }
 }
 
-/// Per training episode of `schedule`. `rates` of the hidden layers: firing rates, or shares of units that are not zero; where they were not
-/// measured, 1, which counts every product of a dense network.
+/// Per training episode of `schedule`. `rates` of the hidden layers: firing rates, or shares of units that are not
+/// zero; where they were not measured, 1, which counts every product of a dense network.
 pub fn per_episode(network: &NetworkSchedule, episodes: u64, rates: &[f64]) -> EpisodeOperations {
     let NetworkSchedule { net, forward: only, forward_backward, head, through, .. } = network;
     let each = 1.0 / episodes as f64;
@@ -416,8 +421,8 @@ pub fn per_episode(network: &NetworkSchedule, episodes: u64, rates: &[f64]) -> E
     }
 }
 
-/// The paper's energy of a training episode: its formula for one pass forward through each network that learns, once in every slot. It knows
-/// no backward pass and no epochs, and calls networks that are trained differently equal.
+/// The paper's energy of a training episode: its formula for one pass forward through each network that learns, once in
+/// every slot. It knows no backward pass and no epochs, and calls networks that are trained differently equal.
 pub fn paper_episode(network: &NetworkSchedule, slots: u64, rates: &[f64], constants: &Constants) -> f64 {
     slots as f64 * network.net.paper_joules(rates, constants)
 }

@@ -1,4 +1,5 @@
-//! A task of the plain kind: its equations, with sizes known at compile time, are all there is to be written. [`PlainEnv`] makes an environment of them:
+//! A task of the plain kind: its equations, with sizes known at compile time, are all there is to be written.
+//! [`PlainEnv`] makes an environment of them:
 //! vector lanes on the CPU, one kernel on a GPU, the flags, the end of an episode and its automatic reset.
 
 use super::{At, Component, Env, EnvBuffers, EnvGpu, Metric, Sizes, StepArgs, StepSlices, TRUNCATED};
@@ -8,17 +9,19 @@ use crate::num::real::{F32Lanes, LaneKernel, Real, Word, each_group, load_rows, 
 use bytemuck::Pod;
 use std::fmt::Debug;
 
-/// The equations of a task with the parameters of one replica, as its kernel reads them: S numbers of the state, O of an observation, A of an action, M
-/// metrics of a slot.
+/// The equations of a task with the parameters of one replica, as its kernel reads them: S numbers of the state, O of
+/// an observation, A of an action, M metrics of a slot.
 ///
-/// Written once over [`Real`], they are the vector lanes of the CPU, in f32 the twin of the kernel to the last bit, and in f64 its judge. What is generic
-/// over [`Real`] must be `#[inline(always)]`, so that it is compiled with the instructions of its caller.
+/// Written once over [`Real`], they are the vector lanes of the CPU, in f32 the twin of the kernel to the last bit, and
+/// in f64 its judge. What is generic over [`Real`] must be `#[inline(always)]`, so that it is compiled with the
+/// instructions of its caller.
 pub trait Physics<const S: usize, const O: usize, const A: usize, const M: usize>:
     Pod + Debug + Send + Sync
 {
-    /// The kernel for both reset and step, one thread for each environment in workgroups of [`WG`]. Its prelude has `WG`, `R`, `B`, `T` and `TRUNCATED`,
-    /// its immediates are the u32 `clock, action_off, state_off, next_off, obs_off, reward_off, full, reset`, and its bindings `params` `[R]`, then
-    /// action, state, obs, final_obs, reward, flags and metrics as in [`EnvBuffers`].
+    /// The kernel for both reset and step, one thread for each environment in workgroups of [`WG`]. Its prelude has
+    /// `WG`, `R`, `B`, `T` and `TRUNCATED`, its immediates are the u32
+    /// `clock, action_off, state_off, next_off, obs_off, reward_off, full, reset`, and its bindings `params` `[R]`,
+    /// then action, state, obs, final_obs, reward, flags and metrics as in [`EnvBuffers`].
     const SHADER: Source;
     /// Names and meanings of the metrics; the first is the reward.
     const METRICS: [(&'static str, &'static str); M];

@@ -1,9 +1,10 @@
 //! Golden vectors: results of PyTorch, torchrl, Random123 and others, against our CPU twins (f64 and f32) and the GPU.
 //!
-//! [`run`] goes through the `*.safetensors` of a folder. What a file tests follows from its stem by a table: [`FILES`] and those of the tasks; the tensors'
-//! names are those of `tests/golden/GOLDEN.md`, and all sizes are taken from the tensors. How far a result may be off is what the folder's own
-//! tables say of the tensor, else [`DEFAULT_SHARE`]. To add a kernel, write a function over
-//! [`Vectors`] and add its line to [`FILES`] or, if it is a task's own, to [`Task::golden`](crate::run::task::Task::golden).
+//! [`run`] goes through the `*.safetensors` of a folder. What a file tests follows from its stem by a table: [`FILES`]
+//! and those of the tasks; the tensors' names are those of `tests/golden/GOLDEN.md`, and all sizes are taken from the
+//! tensors. How far a result may be off is what the folder's own tables say of the tensor, else [`DEFAULT_SHARE`]. To
+//! add a kernel, write a function over [`Vectors`] and add its line to [`FILES`] or, if it is a task's own, to
+//! [`Task::golden`](crate::run::task::Task::golden).
 
 mod files;
 mod networks;
@@ -113,7 +114,8 @@ pub type Check = fn(&Vectors, Option<&Gpu>) -> Result<Rows, GoldenError>;
 /// A file's stem, and what it tests.
 pub type File = (&'static str, Check);
 
-/// Compares every `*.safetensors` file of `dir`, in order of name, by these checks. A file that nothing tests is [`Outcome::Skipped`], one that cannot be compared
+/// Compares every `*.safetensors` file of `dir`, in order of name, by these checks. A file that nothing tests is
+/// [`Outcome::Skipped`], one that cannot be compared
 /// [`Outcome::Failed`]: neither keeps the others from being compared. Errors if the folder or its table cannot be read.
 pub fn run(dir: &Path, files: &[File], gpu: Option<&Gpu>) -> Result<Vec<GoldenResult>, GoldenError> {
     let mut paths = entries(dir).map_err(reading(dir))?;
@@ -164,8 +166,8 @@ fn compare_file(
 /// What a folder may have to say of its vectors, the first before the second.
 const TABLES: [&str; 2] = ["GOLDEN.md", "README.md"];
 
-/// "f32 dev" by tensor, from the tables under the headings `## STEM.safetensors` whose last column has this name: rows begin with a tensor in
-/// backticks, and one without a number is exact. Of equal names the first counts.
+/// "f32 dev" by tensor, from the tables under the headings `## STEM.safetensors` whose last column has this name: rows
+/// begin with a tensor in backticks, and one without a number is exact. Of equal names the first counts.
 fn devs(text: &str, stem: &str) -> BTreeMap<String, f64> {
     let mut devs = BTreeMap::new();
     let of_file = |section: &&str| section.strip_prefix(stem).is_some_and(|s| s.starts_with(".safetensors"));
@@ -313,8 +315,9 @@ impl<'a> Vectors<'a> {
     }
 }
 
-/// How far a result may be off where the folder's table says nothing of the tensor, of its largest number: about ten times what "f32 dev" comes to
-/// for the sums of these files. Such a reference may have been made in f32, so it holds for the twin in f64 too.
+/// How far a result may be off where the folder's table says nothing of the tensor, of its largest number: about ten
+/// times what "f32 dev" comes to for the sums of these files. Such a reference may have been made in f32, so it holds
+/// for the twin in f64 too.
 pub const DEFAULT_SHARE: f64 = 1e-5;
 
 /// Steps of a spiking network that are taken for meant.
@@ -334,9 +337,10 @@ impl Rows {
         self.rows.push(Row { backend, comparison });
     }
 
-    /// Compares with the tensor `name`, whatever its shape. In f64 the reference's one rounding to f32 is allowed; in f32
-    /// [`DEV_MULTIPLE`] times its "f32 dev", which counts as `least_dev` at least, and at least 1e-6 of the tensor's largest number. Of a tensor
-    /// without an "f32 dev", [`DEFAULT_SHARE`] of its largest number, and at least 4 times `least_dev`.
+    /// Compares with the tensor `name`, whatever its shape. In f64 the reference's one rounding to f32 is allowed; in
+    /// f32 [`DEV_MULTIPLE`] times its "f32 dev", which counts as `least_dev` at least, and at least 1e-6 of the
+    /// tensor's largest number. Of a tensor without an "f32 dev", [`DEFAULT_SHARE`] of its largest number, and at least
+    /// 4 times `least_dev`.
     pub fn tensor(
         &mut self,
         v: &Vectors,

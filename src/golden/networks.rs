@@ -27,7 +27,8 @@ pub(super) fn flat(
     Ok(params)
 }
 
-/// Compares what parameters moved by, because a step is small against them: the tensor `name` and `got`, both minus `initial`.
+/// Compares what parameters moved by, because a step is small against them: the tensor `name` and `got`, both minus
+/// `initial`.
 pub(super) fn moved(
     rows: &mut Rows,
     v: &Vectors,
@@ -77,7 +78,8 @@ pub(super) const NEURONS: Lif = Lif {
 /// Names of the two conventions, and whether the reset is detached.
 pub(super) const CONVENTIONS: [(&str, bool); 2] = [("detach0", false), ("detach1", true)];
 
-/// Replicas on the GPU: the second has data of its own (the first's, reversed), of which nothing may leak into the first.
+/// Replicas on the GPU: the second has data of its own (the first's, reversed), of which nothing may leak into the
+/// first.
 pub(super) const REPLICAS: usize = 2;
 
 pub(super) fn both<T: Copy>(x: &[T]) -> Vec<T> {
@@ -121,7 +123,8 @@ pub(super) struct Network {
 
 /// What a forward and a backward pass leave.
 pub(super) struct Passed {
-    /// Of each hidden layer the outputs `[M, N]`, or of spiking neurons the potentials before the reset `[M, S, N]`, where they are kept.
+    /// Of each hidden layer the outputs `[M, N]`, or of spiking neurons the potentials before the reset `[M, S, N]`,
+    /// where they are kept.
     pub(super) hidden: Vec<Option<Vec<f64>>>,
     /// Spikes of each hidden layer `[M, S, N]`; none of a perceptron.
     pub(super) spikes: Vec<Vec<bool>>,
@@ -415,8 +418,8 @@ pub(super) fn adam(v: &Vectors, gpu: Option<&Gpu>) -> Result<Rows, GoldenError> 
 
 // ---- ppo_update, ppo_update_snn ----
 
-/// What a PPO update leaves: of each step loss, policy loss, value loss, entropy, KL, clip share and joint norm; the first gradient; the
-/// parameters after each step.
+/// What a PPO update leaves: of each step loss, policy loss, value loss, entropy, KL, clip share and joint norm; the
+/// first gradient; the parameters after each step.
 #[derive(Default)]
 struct UpdateRun {
     scalars: Vec<f64>,

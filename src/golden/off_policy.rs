@@ -182,8 +182,9 @@ pub(super) fn dqn(v: &Vectors, gpu: Option<&Gpu>) -> Result<Rows, GoldenError> {
 
 // ---- ddpg ----
 
-/// The reference scales and shifts each action, μ = s·tanh(z) + b; here one scale serves all. With t = (a − b)/s in place of the action, weights
-/// W·s and bias c + W·b in the critic's first layer, the critic is the same function, and its gradients follow by the chain rule.
+/// The reference scales and shifts each action, μ = s·tanh(z) + b; here one scale serves all. With t = (a − b)/s in
+/// place of the action, weights W·s and bias c + W·b in the critic's first layer, the critic is the same function, and
+/// its gradients follow by the chain rule.
 struct Ddpg {
     nets: Nets,
     critic: MlpLayout,

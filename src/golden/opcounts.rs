@@ -111,8 +111,8 @@ fn spiking(net: &MlpLayout, lif: &Lif, params: &[f32], x: &[f64], activity: &mut
     }
 }
 
-/// Counts per sample and bytes of the networks that the file names, after their one rounding to f32; the sparsity, which the reference computes in
-/// f32, by an ulp.
+/// Counts per sample and bytes of the networks that the file names, after their one rounding to f32; the sparsity,
+/// which the reference computes in f32, by an ulp.
 pub(super) fn opcounts(v: &Vectors, _: Option<&crate::gpu::Gpu>) -> Result<Rows, GoldenError> {
     let mut rows = Rows::default();
     let dir = Path::new(&v.file).parent().unwrap_or(Path::new("."));

@@ -1,4 +1,5 @@
-//! paced_adam.safetensors: Adam at a pace that follows the KL divergence, by `torch.optim.Adam`: rule, steps left out, step counts and clamp.
+//! paced_adam.safetensors: Adam at a pace that follows the KL divergence, by `torch.optim.Adam`: rule, steps left out,
+//! step counts and clamp.
 
 use super::networks::moved;
 use super::{Backend, GoldenError, Rows, Scalar, Vectors, real, wide};

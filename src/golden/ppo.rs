@@ -12,7 +12,8 @@ const HYPER: [ppo_policy_loss::Hyper; 1] =
     [ppo_policy_loss::Hyper { clip_eps: CLIP_EPS, ent_coef: ENT_COEF }];
 const SQUARES: [ppo_value_loss::Hyper; 1] = [ppo_value_loss::Hyper { vf_coef: VF_COEF, clip_eps: CLIP_EPS }];
 
-/// A policy with its outputs and actions: the loss by its kernel and by the kernel's twin, as (gradient by the outputs, terms).
+/// A policy with its outputs and actions: the loss by its kernel and by the kernel's twin, as (gradient by the outputs,
+/// terms).
 trait Policy {
     /// The tensor of its outputs.
     const OUTPUT: &'static str;
@@ -165,8 +166,9 @@ fn losses<P: Policy>(v: &Vectors, gpu: Option<&Gpu>, m: usize, policy: &P) -> Re
             let mut row =
                 |name: &str, x: &[f64], least| rows.tensor(v, backend, &format!("{case}.{name}"), x, least);
             row("adv_used", &adv_used, 0.0)?;
-            // Where the reference's own run in f32 came out closer than a rounding of the terms behind a mean, that is luck: they are of
-            // order 1 and rounded by 6e-8 each. In approx_kl these stay whole in (ratio − 1) − log ratio.
+            // Where the reference's own run in f32 came out closer than a rounding of the terms behind a mean, that is
+            // luck: they are of order 1 and rounded by 6e-8 each. In approx_kl these stay whole in (ratio − 1) − log
+            // ratio.
             for (name, x) in [
                 ("pg_loss", pg),
                 ("v_loss", v_loss),

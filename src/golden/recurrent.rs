@@ -70,7 +70,8 @@ impl Lstm {
         Sequences { r, s: self.s, m: self.m, p: self.params.len() }
     }
 
-    /// Mean binary cross entropy by the logits `[S+1, M, O]` of which slot s+1 belongs to step s: (p − y)/count where a step counts.
+    /// Mean binary cross entropy by the logits `[S+1, M, O]` of which slot s+1 belongs to step s: (p − y)/count where a
+    /// step counts.
     fn d_logits<F: Real<Elem = F>>(&self, logits: &[F]) -> Vec<F> {
         let last = self.loss == "last";
         let slot = self.m * self.head.outputs;

@@ -101,8 +101,9 @@ fn after_reset(lif: &Lif, u: f64) -> f64 {
     if u >= lif.threshold { lif.reset } else { u }
 }
 
-/// What the file's neurons have and a network's have not: a potential V(0) and a gradient by the last V. The former is a share
-/// (1−λ)/λ·V(0) of the first current, the latter a gradient by the spike of one further step, whose surrogate it is divided by.
+/// What the file's neurons have and a network's have not: a potential V(0) and a gradient by the last V. The former is
+/// a share (1−λ)/λ·V(0) of the first current, the latter a gradient by the spike of one further step, whose surrogate
+/// it is divided by.
 pub(super) fn lif_neuron(v: &Vectors, gpu: Option<&Gpu>) -> Result<Rows, GoldenError> {
     let mut rows = Rows::default();
     let [t, b, n] = v.dims("cur")?;

@@ -51,7 +51,8 @@ impl<T: Pod> Buf<T> {
     }
 }
 
-/// Buffers of f32 zeros under their own names: `zeros!(gpu, "slot": obs[r, b, o], reward[r, b])` makes `obs`, labelled `slot.obs`, and `reward`.
+/// Buffers of f32 zeros under their own names: `zeros!(gpu, "slot": obs[r, b, o], reward[r, b])` makes `obs`, labelled
+/// `slot.obs`, and `reward`.
 macro_rules! zeros {
     ($gpu:expr, $of:literal: $($name:ident[$($size:expr),+]),* $(,)?) => {
         $(let $name = {

@@ -73,8 +73,9 @@ fn rank(info: &wgpu::AdapterInfo) -> u32 {
     }
 }
 
-/// Mesa's lavapipe alone: it makes the operations that the shaders name, in their order, each rounded as by the CPU. Other software adapters are CPUs
-/// too, but may contract a product with a sum (SwiftShader's results differ by an ulp).
+/// Mesa's lavapipe alone: it makes the operations that the shaders name, in their order, each rounded as by the CPU.
+/// Other software adapters are CPUs too, but may contract a product with a sum (SwiftShader's results differ by an
+/// ulp).
 fn rounds_as_twins(kind: wgpu::DeviceType, name: &str) -> bool {
     kind == wgpu::DeviceType::Cpu && name.starts_with("llvmpipe")
 }

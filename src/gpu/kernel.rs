@@ -10,8 +10,8 @@ pub enum Access {
     ReadWrite,
 }
 
-/// Kernels by their name and their whole text, which holds their constants. Learners, sweeps and tests ask for the same ones again and again;
-/// one is some ten kilobytes here and some ten milliseconds to make.
+/// Kernels by their name and their whole text, which holds their constants. Learners, sweeps and tests ask for the same
+/// ones again and again; one is some ten kilobytes here and some ten milliseconds to make.
 pub(super) type Compiled = Arc<Mutex<HashMap<(&'static str, String), Kernel>>>;
 
 /// A compiled pipeline with its binding layout.

@@ -1,4 +1,5 @@
-//! The GPU side: one device, buffers with shapes, shaders composed from the texts of kernels, kernels bound once and recorded many times.
+//! The GPU side: one device, buffers with shapes, shaders composed from the texts of kernels, kernels bound once and
+//! recorded many times.
 
 mod buffer;
 mod context;

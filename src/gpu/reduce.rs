@@ -1,12 +1,13 @@
-//! How kernels add over the threads of a workgroup: `shaders/shared/reduce_tree.wgsl` or `shaders/shared/reduce_subgroups.wgsl`, two forms of
-//! the same function, of which `#import reduce` takes one.
+//! How kernels add over the threads of a workgroup: `shaders/shared/reduce_tree.wgsl` or
+//! `shaders/shared/reduce_subgroups.wgsl`, two forms of the same function, of which `#import reduce` takes one.
 
 /// A form of the sum over a workgroup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reduce {
     /// A binary tree in workgroup memory: the same bits on every device that rounds alike, and those of the CPU twins.
     Tree,
-    /// The device's own sum inside each subgroup, then the subgroups in turn: fewer barriers, and an order that is the device's.
+    /// The device's own sum inside each subgroup, then the subgroups in turn: fewer barriers, and an order that is the
+    /// device's.
     Subgroups,
 }
 
@@ -35,7 +36,8 @@ impl Reduce {
         }
     }
 
-    /// Subgroups on hardware that has them. Software Vulkan checks kernels against the bits of their twins, and adds as they do.
+    /// Subgroups on hardware that has them. Software Vulkan checks kernels against the bits of their twins, and adds as
+    /// they do.
     pub(super) fn preferred(info: &wgpu::AdapterInfo, features: wgpu::Features) -> Reduce {
         let software = info.device_type == wgpu::DeviceType::Cpu;
         match Reduce::Subgroups.missing(info, features) {

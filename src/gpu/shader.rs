@@ -15,8 +15,8 @@ pub struct Import {
     pub text: &'static str,
 }
 
-/// A kernel's WGSL text with all that it can import. Whoever has a kernel hands it in: nothing here lists kernels, and a kernel of
-/// another crate is compiled as one of this.
+/// A kernel's WGSL text with all that it can import. Whoever has a kernel hands it in: nothing here lists kernels, and
+/// a kernel of another crate is compiled as one of this.
 #[derive(Clone, Copy, Debug)]
 pub struct Source {
     /// The name of the kernel and of its entry point.
@@ -161,7 +161,8 @@ impl Gpu {
     /// Compiles a kernel with its constants, or takes what was compiled from the same text before.
     ///
     /// # Errors
-    /// [`GpuError::Shader`] with file and line if it cannot be composed or compiled, [`GpuError::Lost`] if the device is lost.
+    /// [`GpuError::Shader`] with file and line if it cannot be composed or compiled, [`GpuError::Lost`] if the device
+    /// is lost.
     pub fn kernel(&self, kernel: &Source, prelude: &Prelude) -> Result<Kernel, GpuError> {
         let (name, composed) = (kernel.name, compose(kernel, prelude, self.reduce)?);
         let compiled = || self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
@@ -281,8 +282,8 @@ impl Bound {
     }
 }
 
-/// Workgroups for `threads` threads of `wg` each, folded into two dimensions above the limit of 65,535 per dimension. The
-/// kernel gets its linear index back from `linear_id` of `shaders/shared/index.wgsl`.
+/// Workgroups for `threads` threads of `wg` each, folded into two dimensions above the limit of 65,535 per dimension.
+/// The kernel gets its linear index back from `linear_id` of `shaders/shared/index.wgsl`.
 pub fn fold_groups(threads: usize, wg: usize) -> [u32; 3] {
     let groups = threads.div_ceil(wg).max(1);
     if groups <= 65_535 { [groups as u32, 1, 1] } else { [65_535, groups.div_ceil(65_535) as u32, 1] }

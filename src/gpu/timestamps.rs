@@ -65,7 +65,8 @@ impl Timestamps {
         self.read(gpu, enc)
     }
 
-    /// Seconds on the device from before the first to behind the last command that `work` submits; None where timestamps stand only in passes.
+    /// Seconds on the device from before the first to behind the last command that `work` submits; None where
+    /// timestamps stand only in passes.
     pub fn span(
         &self,
         gpu: &Gpu,

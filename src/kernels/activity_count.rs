@@ -1,5 +1,6 @@
-//! activity_count: how often each unit of a layer was active, added up over dispatches: values that are not zero, or the spikes and the
-//! membrane updates of spike words (`lif_forward`). What NeuroBench's effective operations are counted from.
+//! activity_count: how often each unit of a layer was active, added up over dispatches: values that are not zero, or
+//! the spikes and the membrane updates of spike words (`lif_forward`). What NeuroBench's effective operations are
+//! counted from.
 
 use super::common::*;
 use crate::nets::cpu::SATURATED;
@@ -49,7 +50,8 @@ impl Spec {
     }
 }
 
-/// `m` samples a replica. `source` `[R, m, C]`: spike words, the bits of f32, or of two f16 a word; `counts` is added to, or (`first`) overwritten.
+/// `m` samples a replica. `source` `[R, m, C]`: spike words, the bits of f32, or of two f16 a word; `counts` is added
+/// to, or (`first`) overwritten.
 pub fn activity_count_cpu(spec: &Spec, m: usize, first: bool, source: &[u32], counts: &mut [u32]) {
     let &Spec { r, c, units, .. } = spec;
     let planes = spec.counts() / (r * c);
@@ -138,7 +140,8 @@ impl ActivityCountBound {
     }
 }
 
-/// Shader against twin over three dispatches, the first of which starts the counts, in each form of the sum over a workgroup.
+/// Shader against twin over three dispatches, the first of which starts the counts, in each form of the sum over a
+/// workgroup.
 pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
     in_each_form(gpu, |gpu| check_form(gpu, spec, seed))
 }

@@ -1,11 +1,12 @@
-//! adam: one step of Adam (Kingma & Ba 2015) as `torch.optim.Adam` does it, eps after the bias-corrected square root, no weight decay,
-//! after clipping the gradient's norm as `torch.nn.utils.clip_grad_norm_` does, group by group.
+//! adam: one step of Adam (Kingma & Ba 2015) as `torch.optim.Adam` does it, eps after the bias-corrected square root,
+//! no weight decay, after clipping the gradient's norm as `torch.nn.utils.clip_grad_norm_` does, group by group.
 //!
-//! A replica one of whose norms is NaN or infinite is left untouched (parameters and moments): its gradient is no direction to go, and
-//! its neighbours in the batch are not concerned. Whoever reports must look at the norms; a replica that stays so has diverged.
+//! A replica one of whose norms is NaN or infinite is left untouched (parameters and moments): its gradient is no
+//! direction to go, and its neighbours in the batch are not concerned. Whoever reports must look at the norms; a
+//! replica that stays so has diverged.
 //!
-//! Its second form is paced: rate, bias corrections and whether the step counts come from each replica's [`Pace`] (`kl_control`), and some
-//! parameters, the logarithms of standard deviations, are clamped behind the step.
+//! Its second form is paced: rate, bias corrections and whether the step counts come from each replica's [`Pace`]
+//! (`kl_control`), and some parameters, the logarithms of standard deviations, are clamped behind the step.
 
 use super::common::*;
 use super::kl_control::Pace;
@@ -38,15 +39,16 @@ pub struct Hyper {
     pub lr: [f64; 2],
     /// Largest norm of a group's gradient; 0 or less: no clipping.
     pub max_norm: f64,
-    /// The betas may differ between replicas only as far as the bias corrections, which all replicas of a dispatch share, still fit.
+    /// The betas may differ between replicas only as far as the bias corrections, which all replicas of a dispatch
+    /// share, still fit.
     pub beta1: f64,
     pub beta2: f64,
     pub eps: f64,
 }
 
 impl Hyper {
-    /// The replica's row of `hyper` `[R, 8]`: lr of both groups, max_norm, beta1, beta2, eps, 1 − beta1, 1 − beta2. The last two are
-    /// subtracted here in f64, since 1 − 0.999 in f32 is off by 1e-5 of itself.
+    /// The replica's row of `hyper` `[R, 8]`: lr of both groups, max_norm, beta1, beta2, eps, 1 − beta1, 1 − beta2. The
+    /// last two are subtracted here in f64, since 1 − 0.999 in f32 is off by 1e-5 of itself.
     pub fn row<F: Real<Elem = F>>(&self) -> [F; 8] {
         let Hyper { lr, max_norm, beta1, beta2, eps } = *self;
         [lr[0], lr[1], max_norm, beta1, beta2, eps, 1.0 - beta1, 1.0 - beta2].map(F::splat)
@@ -86,8 +88,8 @@ impl Args {
     pub const PACED: Args = Args { bias_correction1: 1.0, bias_correction2: 1.0 };
 }
 
-/// `params` `[R, P]`, `grads` `[R, P]` before clipping, `norms` `[R, 2]` (see `grad_norm`), `m` and `v` `[R, P]`, `hyper` `[R, 8]` (see
-/// [`Hyper::row`]).
+/// `params` `[R, P]`, `grads` `[R, P]` before clipping, `norms` `[R, 2]` (see `grad_norm`), `m` and `v` `[R, P]`,
+/// `hyper` `[R, 8]` (see [`Hyper::row`]).
 #[allow(clippy::too_many_arguments, reason = "the bindings, in order")]
 pub fn adam_cpu<F: Real<Elem = F, Mask = bool>>(
     spec: &Spec,
@@ -192,8 +194,8 @@ host! {
         assert!(split <= p, "adam: the second group starts at {split} of {p} parameters");
         Ok(())
     };
-    /// `params`, `grads`, `m`, `v` `[R, P]`; `norms` `[R, 2]`; `hyper` `[R, 8]`; of the paced form `pace` `[R, 8]`, else any buffer as long, such as
-    /// `hyper`, which is not read.
+    /// `params`, `grads`, `m`, `v` `[R, P]`; `norms` `[R, 2]`; `hyper` `[R, 8]`; of the paced form `pace` `[R, 8]`,
+    /// else any buffer as long, such as `hyper`, which is not read.
     bind |&Spec { r, p, .. }| {
         params: f32 = of_len(r * p),
         grads: f32 = of_len(r * p),
@@ -222,9 +224,9 @@ impl AdamBound {
     }
 }
 
-/// Shader against f64 twin on the same f32 inputs, at step 3, in both forms. Replica 0 does not clip; from two replicas on, the last must come out as
-/// it went in: its second norm is NaN, and in the paced form its step does not count. There, the others have a share of their rate, and a few
-/// parameters are clamped.
+/// Shader against f64 twin on the same f32 inputs, at step 3, in both forms. Replica 0 does not clip; from two replicas
+/// on, the last must come out as it went in: its second norm is NaN, and in the paced form its step does not count.
+/// There, the others have a share of their rate, and a few parameters are clamped.
 pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
     let mut rows = check_form(gpu, spec, seed, None)?;
     // From the middle of the first group into the second, and where a step ends up.

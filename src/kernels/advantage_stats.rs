@@ -1,7 +1,8 @@
-//! advantage_stats: mean and 1/(std + 1e-8) of the advantages of a minibatch, per replica; what `ppo_policy_loss` normalises with.
+//! advantage_stats: mean and 1/(std + 1e-8) of the advantages of a minibatch, per replica; what `ppo_policy_loss`
+//! normalises with.
 //!
-//! The standard deviation is the unbiased one (n−1: torch, CleanRL) or the biased one (n: jnp, purejaxrl); a single sample has none
-//! (0). Without normalisation the result is (0, 1).
+//! The standard deviation is the unbiased one (n−1: torch, CleanRL) or the biased one (n: jnp, purejaxrl); a single
+//! sample has none (0). Without normalisation the result is (0, 1).
 
 use super::common::*;
 

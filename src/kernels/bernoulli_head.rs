@@ -52,8 +52,8 @@ pub fn uniform<F: Real<Word = u32>>(key: [u32; 2], env: usize, clock: u32, a: us
     F::unit_from_word(draw(key, Stream::Action, env as u32, clock, a as u32 / 4)[a % 4])
 }
 
-/// `keys` `[R]` = (seed, replica id); `logits` `[R, b, A]` from `logits_off`; `action` `[R, b, A]` of 0 and 1 from `action_off`; `logprob` `[R, b]`
-/// from `logprob_off`.
+/// `keys` `[R]` = (seed, replica id); `logits` `[R, b, A]` from `logits_off`; `action` `[R, b, A]` of 0 and 1 from
+/// `action_off`; `logprob` `[R, b]` from `logprob_off`.
 pub fn bernoulli_head_cpu<F: Real<Elem = F, Word = u32> + PartialOrd>(
     spec: &Spec,
     at: &Args,
@@ -114,8 +114,8 @@ impl BernoulliHeadBound {
     }
 }
 
-/// Shader against f64 twin, sampled and greedy. Logits keep every probability 1e-6 away from its uniform, where f32 and f64 may rightly
-/// decide differently.
+/// Shader against f64 twin, sampled and greedy. Logits keep every probability 1e-6 away from its uniform, where f32 and
+/// f64 may rightly decide differently.
 pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
     let &Spec { r, b, a } = spec;
     let mut source = Sample::new(seed, 0);

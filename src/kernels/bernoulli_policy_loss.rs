@@ -1,9 +1,11 @@
-//! bernoulli_policy_loss: PPO's clipped surrogate with entropy bonus for A independent Bernoulli variables, and its gradient by the logits (Schulman et
-//! al., arXiv 1707.06347, (7) and (9); conventions of CleanRL on torch.distributions). Without a clip range the loss is that of the advantage
-//! actor-critic, −A·logp, whose gradient is (12) of the paper "rl-h-moe".
+//! bernoulli_policy_loss: PPO's clipped surrogate with entropy bonus for A independent Bernoulli variables, and its
+//! gradient by the logits (Schulman et al., arXiv 1707.06347, (7) and (9); conventions of CleanRL on
+//! torch.distributions). Without a clip range the loss is that of the advantage actor-critic, −A·logp, whose gradient
+//! is (12) of the paper "rl-h-moe".
 //!
-//! `loss = mean over samples of max(−adv·ratio, −adv·clamp(ratio, 1−ε, 1+ε)) − ent_coef·entropy`, `logp = Σ_a π ln σ(x) + (1−π) ln σ(−x)`. The first `skip`
-//! rows of a replica's logits belong to no sample (the state in front of a sequence) and get no gradient.
+//! `loss = mean over samples of max(−adv·ratio, −adv·clamp(ratio, 1−ε, 1+ε)) − ent_coef·entropy`,
+//! `logp = Σ_a π ln σ(x) + (1−π) ln σ(−x)`. The first `skip` rows of a replica's logits belong to no sample (the state
+//! in front of a sequence) and get no gradient.
 
 use super::common::*;
 use super::ppo_policy_loss::{TERMS, sample_scalars};
@@ -49,9 +51,9 @@ pub fn prelude(s: &Spec) -> Prelude {
     Prelude::new().u32("WG", WG).u32("A", s.a)
 }
 
-/// `hyper` `[R]`, `logits` `[R, skip+M, A]`, `mb_action` `[R, M, A]`, `mb_scalars` `[R, M]` of (old logprob, advantage, return, old value), `stats` `[R]`; `d_logits`
-/// `[R, skip+M, A]` = d loss / d logits, `terms` `[R, M, 4]`: per-sample policy loss, k3 estimate of KL, whether the ratio is outside the clip range,
-/// entropy (without 1/M).
+/// `hyper` `[R]`, `logits` `[R, skip+M, A]`, `mb_action` `[R, M, A]`, `mb_scalars` `[R, M]` of (old logprob, advantage,
+/// return, old value), `stats` `[R]`; `d_logits` `[R, skip+M, A]` = d loss / d logits, `terms` `[R, M, 4]`: per-sample
+/// policy loss, k3 estimate of KL, whether the ratio is outside the clip range, entropy (without 1/M).
 #[expect(clippy::too_many_arguments, reason = "the kernel's buffers in binding order")]
 pub fn bernoulli_policy_loss_cpu<F: Real + PartialOrd + Send + Sync>(
     s: &Spec,
@@ -144,8 +146,8 @@ pub fn bernoulli_policy_loss_gpu(
     Ok((gpu.read(&d_logits)?, gpu.read(&terms)?))
 }
 
-/// A minibatch whose log-ratios spread over (−0.5, 0.5) but keep 1e-3 away from the edges of their clip range; logits that must not be
-/// read are NaN.
+/// A minibatch whose log-ratios spread over (−0.5, 0.5) but keep 1e-3 away from the edges of their clip range; logits
+/// that must not be read are NaN.
 pub fn sample_inputs(s: &Spec, hyper: &[Hyper], seed: u32) -> Inputs {
     let n = s.r * s.m;
     let mut draw = Sample::new(seed, 6);

@@ -1,5 +1,5 @@
-//! column_sum: sums over the rows of a matrix per replica, times a factor: gradients of parameters that all rows share (log_std), means
-//! of per-sample quantities.
+//! column_sum: sums over the rows of a matrix per replica, times a factor: gradients of parameters that all rows share
+//! (log_std), means of per-sample quantities.
 
 use super::common::*;
 
@@ -90,7 +90,8 @@ impl ColumnSumBound {
     }
 }
 
-/// Shader against f64 twin on the same f32 inputs; 2 elements before and 3 after each replica's sums must stay as they are. In each form of the sum over a workgroup.
+/// Shader against f64 twin on the same f32 inputs; 2 elements before and 3 after each replica's sums must stay as they
+/// are. In each form of the sum over a workgroup.
 pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
     in_each_form(gpu, |gpu| check_form(gpu, spec, seed))
 }

@@ -1,4 +1,5 @@
-//! What the module of a kernel needs whatever it computes: its host side, the number types of its twin, and what its check is made of.
+//! What the module of a kernel needs whatever it computes: its host side, the number types of its twin, and what its
+//! check is made of.
 
 pub(crate) use super::compare::*;
 pub(crate) use super::cost::*;

@@ -1,4 +1,5 @@
-//! Comparing a device's numbers with a reference: |got − want| ≤ abs + rel·|want|, where any NaN or infinity on either side fails.
+//! Comparing a device's numbers with a reference: |got − want| ≤ abs + rel·|want|, where any NaN or infinity on either
+//! side fails.
 
 use crate::gpu::Gpu;
 
@@ -115,12 +116,14 @@ pub fn compare_exact(quantity: &str, got: &[u32], want: &[u32]) -> Comparison {
 /// What the names of the rows of [`compare_bits`] end with.
 pub const TWIN_BITS: &str = ", bits of the f32 twin";
 
-/// Where the adapter promises them ([`Gpu::rounds_as_twins`]): every bit as the f32 twin. Other devices may fuse and reassociate, so no row there.
+/// Where the adapter promises them ([`Gpu::rounds_as_twins`]): every bit as the f32 twin. Other devices may fuse and
+/// reassociate, so no row there.
 pub fn compare_bits(gpu: &Gpu, quantity: &str, got: &[f32], want: &[f32]) -> Option<Comparison> {
     gpu.rounds_as_twins().then(|| compare_words(&format!("{quantity}{TWIN_BITS}"), got, want))
 }
 
-/// Both judgements of a shader: [`compare_scaled`] with the f64 twin, whose numbers come with their scales, and [`compare_bits`] with the f32 twin.
+/// Both judgements of a shader: [`compare_scaled`] with the f64 twin, whose numbers come with their scales, and
+/// [`compare_bits`] with the f32 twin.
 pub fn compare_twins(
     gpu: &Gpu,
     quantity: &str,

@@ -8,11 +8,12 @@ pub use crate::num::real::counted::{
 /// Work of one dispatch.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Cost {
-    /// Floating-point operations of the twin's formula, counted as [`crate::num::real::counted`] counts; `None` where they depend on the data. Padding,
-    /// and what a kernel computes twice because that is faster, is not work. Integer work (Philox, shuffles) is none either.
+    /// Floating-point operations of the twin's formula, counted as [`crate::num::real::counted`] counts; `None` where
+    /// they depend on the data. Padding, and what a kernel computes twice because that is faster, is not work. Integer
+    /// work (Philox, shuffles) is none either.
     pub flops: Option<f64>,
-    /// Bytes that must move through the device's memory at least: each input read once, each output written once, both for what is updated in
-    /// place. Parts of a buffer that a dispatch does not touch do not count.
+    /// Bytes that must move through the device's memory at least: each input read once, each output written once, both
+    /// for what is updated in place. Parts of a buffer that a dispatch does not touch do not count.
     pub bytes: f64,
 }
 

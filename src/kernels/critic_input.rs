@@ -1,5 +1,5 @@
-//! critic_input: what a critic of observation and action sees, row by row: the observation, then the action, either as it is or as the policy
-//! makes it, scale·tanh(z).
+//! critic_input: what a critic of observation and action sees, row by row: the observation, then the action, either as
+//! it is or as the policy makes it, scale·tanh(z).
 
 use super::common::*;
 
@@ -24,7 +24,8 @@ pub struct Spec {
 
 pub const DEFAULT: Spec = Spec { r: 3, m: 509, o: 12, a: 6 };
 
-/// `obs` `[R, M, O]`; `action` `[R, M, A]`: actions, or with `scale` the outputs z of the policy network; `x` `[R, M, O+A]`.
+/// `obs` `[R, M, O]`; `action` `[R, M, A]`: actions, or with `scale` the outputs z of the policy network; `x`
+/// `[R, M, O+A]`.
 pub fn critic_input_cpu<F: Real<Elem = F>>(
     spec: &Spec,
     scale: Option<F>,

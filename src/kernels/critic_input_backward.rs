@@ -1,5 +1,5 @@
-//! critic_input_backward: the gradient by a deterministic policy's network outputs z, out of the gradient by the critic's input whose action
-//! part is μ = scale·tanh(z): dz = dx·scale·(1 − (μ/scale)²).
+//! critic_input_backward: the gradient by a deterministic policy's network outputs z, out of the gradient by the
+//! critic's input whose action part is μ = scale·tanh(z): dz = dx·scale·(1 − (μ/scale)²).
 
 use super::common::*;
 

@@ -1,7 +1,8 @@
-//! ddpg_act: actions of a deterministic policy, scale·tanh(z), with Gaussian exploration noise, held in [−scale, scale].
+//! ddpg_act: actions of a deterministic policy, scale·tanh(z), with Gaussian exploration noise, held in [−scale,
+//! scale].
 //!
-//! Noise comes from Philox at (draw = a/4, slot = `clock`, environment, stream = explore): words (0, 1) of a block give the normals of a mod
-//! 4 = 0, 1 by Box–Muller, words (2, 3) those of 2, 3. Without noise nothing is drawn.
+//! Noise comes from Philox at (draw = a/4, slot = `clock`, environment, stream = explore): words (0, 1) of a block give
+//! the normals of a mod 4 = 0, 1 by Box–Muller, words (2, 3) those of 2, 3. Without noise nothing is drawn.
 
 use super::common::*;
 use crate::num::philox::{Stream, draw};
@@ -107,7 +108,8 @@ impl DdpgActBound {
     }
 }
 
-/// Shader against f64 twin on the same f32 inputs and the same random words, exploring (each replica by its own noise, the third by none) and not.
+/// Shader against f64 twin on the same f32 inputs and the same random words, exploring (each replica by its own noise,
+/// the third by none) and not.
 pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
     let &Spec { r, b, a } = spec;
     let z = normal(seed, 0, r * b * a, 1.5);

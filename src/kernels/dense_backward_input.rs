@@ -1,5 +1,5 @@
-//! dense_backward_input: the gradient of a dense layer with respect to its input, times the slope of the activation that made that input,
-//! so that dx is the gradient at the previous layer's pre-activation.
+//! dense_backward_input: the gradient of a dense layer with respect to its input, times the slope of the activation
+//! that made that input, so that dx is the gradient at the previous layer's pre-activation.
 
 use super::common::*;
 use super::tile::Tile;
@@ -45,8 +45,8 @@ pub struct Args {
     pub dx_off: usize,
 }
 
-/// `params` `[R, P]`; `dy` `[R, m, O]` from `dy_off`: gradient at the layer's output, before its own activation; `h` `[R, m, I]` from
-/// `h_off`: the layer's input (not read without activation); `dx` `[R, m, I]` from `dx_off`.
+/// `params` `[R, P]`; `dy` `[R, m, O]` from `dy_off`: gradient at the layer's output, before its own activation; `h`
+/// `[R, m, I]` from `h_off`: the layer's input (not read without activation); `dx` `[R, m, I]` from `dx_off`.
 pub fn dense_backward_input_cpu<F: Real<Elem = F>>(
     spec: &Spec,
     at: &Args,
@@ -94,7 +94,8 @@ host! {
         check_groups(gpu, "dense_backward_input", &[r, m.div_ceil(tile.bm)])?;
         check_trips(gpu, "dense_backward_input", tile.trips(o))
     };
-    /// `params` `[R, P]`; the others hold whatever the offsets of `record` point into. Without activation `h` is not read: give `dy`.
+    /// `params` `[R, P]`; the others hold whatever the offsets of `record` point into. Without activation `h` is not
+    /// read: give `dy`.
     bind |spec| { params: f32 = of_len(spec.r * spec.p), dy: f32, h: f32, dx: f32 }
 }
 

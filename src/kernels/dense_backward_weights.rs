@@ -1,5 +1,6 @@
-//! dense_backward_weights: the gradient of a dense layer's weight and bias, summed over rows. The rows are cut into S slices of ⌈m/S⌉,
-//! because one layer's gradient alone is too few workgroups for a GPU; `grad_reduce` adds the slices in a fixed order.
+//! dense_backward_weights: the gradient of a dense layer's weight and bias, summed over rows. The rows are cut into S
+//! slices of ⌈m/S⌉, because one layer's gradient alone is too few workgroups for a GPU; `grad_reduce` adds the slices
+//! in a fixed order.
 
 use super::common::*;
 use super::tile::{BK, Tile};
@@ -46,8 +47,8 @@ pub struct Args {
     pub x_off: usize,
 }
 
-/// `dy` `[R, m, O]` from `dy_off`: gradient at the layer's pre-activation; `x` `[R, m, I]` from `x_off`: the layer's input; `partials`
-/// `[S, R, P]`: only the layer's weight and bias are written, zeros where a slice has no rows.
+/// `dy` `[R, m, O]` from `dy_off`: gradient at the layer's pre-activation; `x` `[R, m, I]` from `x_off`: the layer's
+/// input; `partials` `[S, R, P]`: only the layer's weight and bias are written, zeros where a slice has no rows.
 pub fn dense_backward_weights_cpu<F: Real<Elem = F>>(
     spec: &Spec,
     at: &Args,
@@ -117,8 +118,8 @@ impl DenseBackwardWeightsBound {
     }
 }
 
-/// Shader against f64 twin on the same f32 inputs. The layer lies at the end of the P parameters; the parameters before it belong to
-/// others and must stay as they are.
+/// Shader against f64 twin on the same f32 inputs. The layer lies at the end of the P parameters; the parameters before
+/// it belong to others and must stay as they are.
 pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
     let &Spec { r, m, i, o, p, s, .. } = spec;
     let at = Args { m, w_off: p - o * i - o, b_off: p - o, dy_off: 3, x_off: 4 };

@@ -1,5 +1,5 @@
-//! dense_forward: y = act(x Wᵀ + c·b) for every replica with its own weights; c = 1 but in the read-out of spikes. Also the forward of any other dense map whose weights lie
-//! in the flat parameter vector.
+//! dense_forward: y = act(x Wᵀ + c·b) for every replica with its own weights; c = 1 but in the read-out of spikes. Also
+//! the forward of any other dense map whose weights lie in the flat parameter vector.
 
 use super::common::*;
 use super::tile::Tile;
@@ -109,7 +109,8 @@ impl DenseForward {
         Ok(DenseForward { name, spec: *spec, tile, kernel })
     }
 
-    /// `params` `[R, P]`; `x` and `y`, of whatever type the kernel was compiled for, hold whatever the offsets of `record` point into.
+    /// `params` `[R, P]`; `x` and `y`, of whatever type the kernel was compiled for, hold whatever the offsets of
+    /// `record` point into.
     pub fn bind<X: Pod, Y: Pod>(
         &self,
         gpu: &Gpu,
@@ -149,8 +150,8 @@ impl DenseForwardBound {
     }
 }
 
-/// Shader against f64 twin on the same f32 inputs. The layer lies at the end of the P parameters, x and y behind 3 and 7 other elements,
-/// which the kernel must neither use nor touch.
+/// Shader against f64 twin on the same f32 inputs. The layer lies at the end of the P parameters, x and y behind 3 and
+/// 7 other elements, which the kernel must neither use nor touch.
 pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
     let &Spec { r, m, i, o, p, .. } = spec;
     let at = Args { m, w_off: p - o * i - o, b_off: p - o, x_off: 3, y_off: 7 };

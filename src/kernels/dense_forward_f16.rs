@@ -1,8 +1,10 @@
-//! dense_forward_f16: y = act(x Wᵀ + b) for every replica with its own weights, x and W rounded to f16, products and sums in f32. A precision of
-//! its own: what it computes is not what `dense_forward` computes, and results say which it was.
+//! dense_forward_f16: y = act(x Wᵀ + b) for every replica with its own weights, x and W rounded to f16, products and
+//! sums in f32. A precision of its own: what it computes is not what `dense_forward` computes, and results say which it
+//! was.
 //!
-//! The product of two f16 is exact in f32, so fused and separate multiply-adds agree, and with the sum's order fixed only the rounding of
-//! the operands tells it from the twin. The parameters stay f32 and are rounded as they are staged.
+//! The product of two f16 is exact in f32, so fused and separate multiply-adds agree, and with the sum's order fixed
+//! only the rounding of the operands tells it from the twin. The parameters stay f32 and are rounded as they are
+//! staged.
 
 use super::common::*;
 use super::dense_forward::{self, DenseForward, DenseForwardBound};
@@ -67,7 +69,8 @@ pub struct Spec {
     pub y: Stored,
 }
 
-/// `params` `[R, P]`, `x` `[R, m, I]` from `x_off`, `y` `[R, m, O]` from `y_off`, the latter rounded if it is stored as f16.
+/// `params` `[R, P]`, `x` `[R, m, I]` from `x_off`, `y` `[R, m, O]` from `y_off`, the latter rounded if it is stored as
+/// f16.
 pub fn dense_forward_f16_cpu<F: Real<Elem = F> + Into<f64>>(
     spec: &Spec,
     at: &Args,
@@ -94,7 +97,8 @@ pub fn dense_forward_f16_cpu<F: Real<Elem = F> + Into<f64>>(
     }
 }
 
-/// What a dispatch over all M rows must do: the operations of `dense_forward`, and half the bytes of what is stored as f16.
+/// What a dispatch over all M rows must do: the operations of `dense_forward`, and half the bytes of what is stored as
+/// f16.
 pub fn cost(spec: &Spec) -> Cost {
     let &Spec { r, m, i, o, act, .. } = spec;
     let bytes = 4 * r * o * (i + 1) + r * m * (i * spec.x.bytes() + o * spec.y.bytes());
@@ -207,9 +211,9 @@ pub fn dense_forward_f16_gpu(
     y.read(gpu, len)
 }
 
-/// Shader against f64 twin on the same inputs, and on lavapipe against the bits of the f32 twin where nothing follows the sum but what
-/// is exact. The layer lies at the end of the P parameters, x and y behind 4 and 8 other elements, which the kernel must neither use nor
-/// touch.
+/// Shader against f64 twin on the same inputs, and on lavapipe against the bits of the f32 twin where nothing follows
+/// the sum but what is exact. The layer lies at the end of the P parameters, x and y behind 4 and 8 other elements,
+/// which the kernel must neither use nor touch.
 pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
     let &Spec { r, m, i, o, p, .. } = spec;
     let at = Args { m, w_off: p - o * i - o, b_off: p - o, x_off: 4, y_off: 8 };

@@ -1,7 +1,9 @@
-//! dqn_act: every vehicle's choice, greedy in its own Q-values or, with probability ε, uniform; and the raw actions that the choices mean.
+//! dqn_act: every vehicle's choice, greedy in its own Q-values or, with probability ε, uniform; and the raw actions
+//! that the choices mean.
 //!
-//! Each vehicle explores by itself, so that most joint actions of a small ε differ from the greedy one in one vehicle. Words of Philox at (draw =
-//! vehicle, slot = `clock`, environment, stream = explore): the first, cut to 24 bits, decides, the second chooses. Comparisons and copies:
+//! Each vehicle explores by itself, so that most joint actions of a small ε differ from the greedy one in one vehicle.
+//! Words of Philox at (draw = vehicle, slot = `clock`, environment, stream = explore): the first, cut to 24 bits,
+//! decides, the second chooses. Comparisons and copies:
 //! exact on every device.
 
 use super::common::*;
@@ -22,7 +24,8 @@ pub struct Spec {
     pub codebook: Codebook,
 }
 
-/// Choices of three vehicles in each of 500 environments, between 32 beams of `parts`·`width` values at three levels, in three replicas.
+/// Choices of three vehicles in each of 500 environments, between 32 beams of `parts`·`width` values at three levels,
+/// in three replicas.
 pub fn choices(parts: usize, width: usize) -> Spec {
     let beams = normal(1, 9, 32 * parts * width, 1.0);
     let levels = [0.25f32, 0.5, 1.0].map(f32::ln).to_vec();
@@ -57,7 +60,8 @@ pub fn explored(
     (w[0] >> 8 < threshold).then(|| ((u64::from(w[1]) * u64::from(choices)) >> 32) as u32)
 }
 
-/// `keys` `[R]`; `thresholds` `[R]`, each replica's ε as [`threshold`] gives it, 0: greedy; `q` `[R, B, K·L]`; `choice` `[R, B, K]`, whole numbers; `action` `[R, B, A]`.
+/// `keys` `[R]`; `thresholds` `[R]`, each replica's ε as [`threshold`] gives it, 0: greedy; `q` `[R, B, K·L]`; `choice`
+/// `[R, B, K]`, whole numbers; `action` `[R, B, A]`.
 pub fn dqn_act_cpu(
     spec: &Spec,
     at: &Args,
@@ -106,7 +110,8 @@ pub fn prelude(spec: &Spec) -> Prelude {
 host! {
     DqnAct, DqnActBound;
     fits |gpu, spec| check_trips(gpu, "dqn_act", spec.codebook.choices() + spec.codebook.values() + 20);
-    /// `keys` and `thresholds` `[R]`, `q` `[R, B, K·L]`, `codebook` as [`Codebook::flat`], `choice` `[R, B, K]`, `action` `[R, B, A]`.
+    /// `keys` and `thresholds` `[R]`, `q` `[R, B, K·L]`, `codebook` as [`Codebook::flat`], `choice` `[R, B, K]`,
+    /// `action` `[R, B, A]`.
     bind |Spec { r, b, codebook: book }| {
         keys: [u32; 2] = of_len(*r),
         thresholds: u32 = of_len(*r),
@@ -123,7 +128,8 @@ impl DqnActBound {
     }
 }
 
-/// Shader against twin, bits of every number: greedy, mixed (each replica by its own ε), and always exploring. Q-values have few levels, so that ties occur.
+/// Shader against twin, bits of every number: greedy, mixed (each replica by its own ε), and always exploring. Q-values
+/// have few levels, so that ties occur.
 pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
     let (r, b, book) = (spec.r, spec.b, &spec.codebook);
     let (k, l, a) = (book.factors, book.choices(), book.actions());

@@ -1,4 +1,5 @@
-//! gae: advantages and returns of a rollout, by generalised advantage estimation (Schulman et al., arXiv 1506.02438, (11)–(16)).
+//! gae: advantages and returns of a rollout, by generalised advantage estimation (Schulman et al., arXiv 1506.02438,
+//! (11)–(16)).
 //!
 //! A terminated slot has next value 0; a truncated one bootstraps from V(final_obs); both end the trace:
 //! `δ = scale·reward + γ·next − V`, `adv = δ + γλ·adv[t+1]` (0 behind an end), `ret = adv + V`.
@@ -41,8 +42,9 @@ pub fn prelude(s: &Spec) -> Prelude {
     Prelude::new().u32("WG", WG).u32("T", s.t).u32("R", s.r).u32("B", s.b)
 }
 
-/// `reward` `[T, R, B]`, `value` `[T+1, R, B]` (the last row is V of the observation behind the rollout), `final_value` `[T, R, B]` (V(final_obs),
-/// read where truncated and not terminated), `flags` `[T, R, B]`, `hyper` `[R]` of (γ, λ, reward scale, 0); `advantage`, `returns` `[T, R, B]`.
+/// `reward` `[T, R, B]`, `value` `[T+1, R, B]` (the last row is V of the observation behind the rollout), `final_value`
+/// `[T, R, B]` (V(final_obs), read where truncated and not terminated), `flags` `[T, R, B]`, `hyper` `[R]` of (γ, λ,
+/// reward scale, 0); `advantage`, `returns` `[T, R, B]`.
 #[expect(clippy::too_many_arguments, reason = "the kernel's buffers in binding order")]
 pub fn gae_cpu<F: Real>(
     s: &Spec,

@@ -1,8 +1,9 @@
-//! gaussian_head: samples a diagonal Gaussian policy with state-independent standard deviation, action = mean + exp(log_std)·z, and gives
-//! logprob = Σ_a −z²/2 − log_std − ln(2π)/2 of what was drawn.
+//! gaussian_head: samples a diagonal Gaussian policy with state-independent standard deviation, action = mean +
+//! exp(log_std)·z, and gives logprob = Σ_a −z²/2 − log_std − ln(2π)/2 of what was drawn.
 //!
-//! z comes from Philox at (draw = a/4, slot = `clock`, environment, stream = action): words (0, 1) of a block give z for a mod 4 = 0, 1
-//! by Box–Muller, words (2, 3) for 2, 3. An environment's actions do not depend on how many others run beside it.
+//! z comes from Philox at (draw = a/4, slot = `clock`, environment, stream = action): words (0, 1) of a block give z
+//! for a mod 4 = 0, 1 by Box–Muller, words (2, 3) for 2, 3. An environment's actions do not depend on how many others
+//! run beside it.
 
 use super::common::*;
 use crate::num::philox::{Stream, draw};
@@ -63,8 +64,8 @@ pub(crate) fn four_normals<F: Real<Elem = F, Word = u32>>(
     normals_of(draw(key, Stream::Action, env as u32, clock, block as u32))
 }
 
-/// `params` `[R, P]` with `log_std` `[A]` at `ls_off`; `keys` `[R]` = (seed, replica id); `mean` `[R, b, A]`; `action` `[R, b, A]` from
-/// `action_off`; `logprob` `[R, b]` from `logprob_off`.
+/// `params` `[R, P]` with `log_std` `[A]` at `ls_off`; `keys` `[R]` = (seed, replica id); `mean` `[R, b, A]`; `action`
+/// `[R, b, A]` from `action_off`; `logprob` `[R, b]` from `logprob_off`.
 pub fn gaussian_head_cpu<F: Real<Elem = F, Word = u32>>(
     spec: &Spec,
     at: &Args,
@@ -112,7 +113,8 @@ host! {
     GaussianHead, GaussianHeadBound;
     // One Philox block is ten loop iterations.
     fits |gpu, spec| check_trips(gpu, "gaussian_head", spec.a.div_ceil(4) * 15);
-    /// `params` `[R, P]`, `keys` `[R]`, `mean` `[R, B, A]`; `action` and `logprob` hold whatever the offsets of `record` point into.
+    /// `params` `[R, P]`, `keys` `[R]`, `mean` `[R, B, A]`; `action` and `logprob` hold whatever the offsets of
+    /// `record` point into.
     bind |spec| {
         params: f32 = of_len(spec.r * spec.p),
         keys: [u32; 2] = of_len(spec.r),

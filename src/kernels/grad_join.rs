@@ -1,5 +1,5 @@
-//! grad_join: adds the gradient of a second loss to that of the first, and compares the two on the parameters that both losses pass through: what
-//! gradients of schedule and beams do to each other on a shared trunk.
+//! grad_join: adds the gradient of a second loss to that of the first, and compares the two on the parameters that both
+//! losses pass through: what gradients of schedule and beams do to each other on a shared trunk.
 
 use super::common::*;
 
@@ -22,8 +22,8 @@ pub struct Spec {
     pub p: usize,
 }
 
-/// `mask` `[P]` of 0 and 1, `other` `[R, P]`, `grads` `[R, P]`; `out` `[R, 3]` from element `out_off`: Σ a·b, Σ a², Σ b² over the mask, a = `grads` before the sum
-/// and b = `other`.
+/// `mask` `[P]` of 0 and 1, `other` `[R, P]`, `grads` `[R, P]`; `out` `[R, 3]` from element `out_off`: Σ a·b, Σ a², Σ
+/// b² over the mask, a = `grads` before the sum and b = `other`.
 pub fn grad_join_cpu<F: Real<Elem = F>>(
     spec: &Spec,
     out_off: usize,
@@ -77,7 +77,8 @@ impl GradJoinBound {
     }
 }
 
-/// Shader against f64 twin on the same f32 inputs; what lies before the sums must stay. In each form of the sum over a workgroup.
+/// Shader against f64 twin on the same f32 inputs; what lies before the sums must stay. In each form of the sum over a
+/// workgroup.
 pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
     in_each_form(gpu, |gpu| check_form(gpu, spec, seed))
 }

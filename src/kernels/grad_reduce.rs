@@ -1,4 +1,5 @@
-//! grad_reduce: adds the slices of `dense_backward_weights` (and of any other kernel that writes partial gradients) in a fixed order.
+//! grad_reduce: adds the slices of `dense_backward_weights` (and of any other kernel that writes partial gradients) in
+//! a fixed order.
 
 use super::common::*;
 

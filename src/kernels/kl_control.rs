@@ -1,16 +1,17 @@
-//! kl_control: how far an actor may step. In front of every step of Adam, the actor's rate follows the KL divergence of the minibatch from the policy
-//! of the rollout, and a step that starts too far away is left out.
+//! kl_control: how far an actor may step. In front of every step of Adam, the actor's rate follows the KL divergence of
+//! the minibatch from the policy of the rollout, and a step that starts too far away is left out.
 //!
-//! A replica's *pace* is one row of eight numbers ([`Pace`]): the share f of its scheduled rate, whether this step counts, the two bias corrections
-//! and the number of its steps, and how many were left out. With D the mean over the minibatch of the k3 estimate e^x − 1 − x of
-//! x = ln π − ln π_old (`ppo_policy_loss`) and D* the target,
+//! A replica's *pace* is one row of eight numbers ([`Pace`]): the share f of its scheduled rate, whether this step
+//! counts, the two bias corrections and the number of its steps, and how many were left out. With D the mean over the
+//! minibatch of the k3 estimate e^x − 1 − x of x = ln π − ln π_old (`ppo_policy_loss`) and D* the target,
 //!
 //! `f ← clamp(f·e^(clamp(g·ln(D*/D), −b, b)), f_min, 1)`,
 //!
-//! continuous in D, and not for the first minibatch of an update, where D is 0. So f settles where the geometric mean of D over an update's
-//! minibatches is D*; the schedule caps the rate, since f ≤ 1. A step with D above the limit is left out: parameters and moments stay, and so do the
-//! step count and the corrections c = 1 − βᵗ, which follow `c ← βc + (1 − β)`. The same holds of a replica whose gradient is not finite. With a
-//! target of 0 the rate stays as scheduled and no step is left out for its divergence.
+//! continuous in D, and not for the first minibatch of an update, where D is 0. So f settles where the geometric mean
+//! of D over an update's minibatches is D*; the schedule caps the rate, since f ≤ 1. A step with D above the limit is
+//! left out: parameters and moments stay, and so do the step count and the corrections c = 1 − βᵗ, which follow
+//! `c ← βc + (1 − β)`. The same holds of a replica whose gradient is not finite. With a target of 0 the rate stays as
+//! scheduled and no step is left out for its divergence.
 
 use super::common::*;
 
@@ -111,8 +112,8 @@ impl Limits {
     }
 }
 
-/// One replica's pace for the coming step, of which `divergence` is D and `norms` are its gradient's (`grad_norm`); `first` in the first minibatch of
-/// an update.
+/// One replica's pace for the coming step, of which `divergence` is D and `norms` are its gradient's (`grad_norm`);
+/// `first` in the first minibatch of an update.
 pub fn advance<F: Real<Elem = F, Mask = bool>>(
     pace: &mut Pace<F>,
     divergence: F,
@@ -147,7 +148,8 @@ pub fn advance<F: Real<Elem = F, Mask = bool>>(
     }
 }
 
-/// `means` `[R, C]`: means over the minibatch; `norms` `[R, 2]`; `hyper` `[R, 8]` as for `adam`; `limits` `[R, 2]`; `pace` `[R, 8]`.
+/// `means` `[R, C]`: means over the minibatch; `norms` `[R, 2]`; `hyper` `[R, 8]` as for `adam`; `limits` `[R, 2]`;
+/// `pace` `[R, 8]`.
 pub fn kl_control_cpu<F: Real<Elem = F, Mask = bool>>(
     spec: &Spec,
     first: bool,
@@ -184,7 +186,8 @@ host! {
         assert!(column < c, "kl_control: column {column} of {c}");
         Ok(())
     };
-    /// `means` `[steps, R, C]` of which a dispatch reads one step; `norms` `[R, 2]`; `hyper` `[R, 8]`; `limits` `[R, 2]`; `pace` `[R, 8]`.
+    /// `means` `[steps, R, C]` of which a dispatch reads one step; `norms` `[R, 2]`; `hyper` `[R, 8]`; `limits`
+    /// `[R, 2]`; `pace` `[R, 8]`.
     bind |spec| {
         means: f32,
         norms: f32 = of_len(2 * spec.r),
@@ -214,8 +217,8 @@ pub const MARGIN: f64 = 1e-5;
 /// Divergences over target that [`check`] goes through, beside what is not finite. None is near the limit.
 const RATIOS: [f64; 8] = [0.0, 1e-9, 0.01, 0.7, 1.0, 1.3, 4.9, 40.0];
 
-/// Shader against f64 twin over a few steps: divergences from 0 to far above the limit, NaN and infinite ones, a gradient that is not finite, and
-/// replicas without control.
+/// Shader against f64 twin over a few steps: divergences from 0 to far above the limit, NaN and infinite ones, a
+/// gradient that is not finite, and replicas without control.
 pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
     let &Spec { r, c, column } = spec;
     const STEPS: usize = 4;

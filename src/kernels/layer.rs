@@ -1,4 +1,5 @@
-//! A layer of a network as its kernels see it: sizes, and where its parameters lie. Inputs and outputs lie at the starts of their buffers.
+//! A layer of a network as its kernels see it: sizes, and where its parameters lie. Inputs and outputs lie at the
+//! starts of their buffers.
 
 use super::{dense_backward_input, dense_backward_weights, dense_forward};
 use super::{population_backward, population_forward, spike_backward_weights, spike_forward};

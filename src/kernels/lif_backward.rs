@@ -1,7 +1,8 @@
-//! lif_backward: from the gradient by a layer's spikes, or by the read-out's trace of them, to the gradient by its currents, backwards through
-//! the S steps: dU = ds·σ'(U) + dV·(dV/dU) with the surrogate σ'(U) = (η/2)/(1 + (πη(U−U_th)/2)²) of (36), (39) and dV/dU = 1−s where the
-//! reset is a constant, else 1−s−(U−U_r)σ'(U); then di = λ·dU, and (1−λ)·dU reaches the step before. By w of a learned leak λ = sigmoid(w) it is
-//! Σ_t λ(1−λ)(i−V)·dU, V that of the step before, where i−V = (U−V)/λ.
+//! lif_backward: from the gradient by a layer's spikes, or by the read-out's trace of them, to the gradient by its
+//! currents, backwards through the S steps: dU = ds·σ'(U) + dV·(dV/dU) with the surrogate σ'(U) = (η/2)/(1 +
+//! (πη(U−U_th)/2)²) of (36), (39) and dV/dU = 1−s where the reset is a constant, else 1−s−(U−U_r)σ'(U); then di = λ·dU,
+//! and (1−λ)·dU reaches the step before. By w of a learned leak λ = sigmoid(w) it is Σ_t λ(1−λ)(i−V)·dU, V that of the
+//! step before, where i−V = (U−V)/λ.
 
 use super::common::*;
 use super::lif_forward::{
@@ -39,8 +40,8 @@ pub struct Spec {
     /// N: neurons.
     pub n: usize,
     pub lif: Lif,
-    /// Constant currents are what the potentials are made from again and the gradient is summed for; of currents per step, the potentials
-    /// were kept and each has its own gradient.
+    /// Constant currents are what the potentials are made from again and the gradient is summed for; of currents per
+    /// step, the potentials were kept and each has its own gradient.
     pub current: Current,
     pub upstream: Upstream,
 }
@@ -52,9 +53,10 @@ impl Spec {
     }
 }
 
-/// `m` samples a replica; `leaks` as in [`lif_forward_cpu`]; `penalty` is added to the gradient by every spike. `source`: the currents `[R, m, N]` if constant, else the
-/// potentials before the reset `[R, m, S, N]`; `upstream` `[R, m, N]` or `[R, m, S, N]`; `d_current` `[R, m, N]` if constant, else `[R, m, S, N]`;
-/// `d_leak` `[R, m, N]` by w, of each neuron, where it is learned.
+/// `m` samples a replica; `leaks` as in [`lif_forward_cpu`]; `penalty` is added to the gradient by every spike.
+/// `source`: the currents `[R, m, N]` if constant, else the potentials before the reset `[R, m, S, N]`; `upstream`
+/// `[R, m, N]` or `[R, m, S, N]`; `d_current` `[R, m, N]` if constant, else `[R, m, S, N]`; `d_leak` `[R, m, N]` by w,
+/// of each neuron, where it is learned.
 #[expect(clippy::too_many_arguments, reason = "the argument list is the kernel's binding list")]
 pub fn lif_backward_cpu<F: Real<Elem = F, Mask = bool>>(
     spec: &Spec,
@@ -143,7 +145,8 @@ pub fn cost(spec: &Spec) -> Cost {
         Upstream::Readout => (3, 1),
         Upstream::Spikes => (1, steps),
     };
-    // A step: gradient by the spike, surrogate, through the reset, by the potential, by the current; where the potentials are made again, theirs.
+    // A step: gradient by the spike, surrogate, through the reset, by the potential, by the current; where the
+    // potentials are made again, theirs.
     let reset = if spec.lif.detach_reset { 0 } else { 3 };
     let (again, passes) = if constant { (4 + 1, 1) } else { (0, steps) };
     let learned = usize::from(spec.lif.learn_leak);
@@ -175,8 +178,8 @@ host! {
 }
 
 impl LifBackward {
-    /// `params` `[R, P]` and `d_leak` `[R, M, N]` where the leak is learned; `source`, `upstream` and `d_current` as the specification wants them, with M
-    /// samples.
+    /// `params` `[R, P]` and `d_leak` `[R, M, N]` where the leak is learned; `source`, `upstream` and `d_current` as
+    /// the specification wants them, with M samples.
     pub fn bind(
         &self,
         gpu: &Gpu,
@@ -202,7 +205,8 @@ impl LifBackward {
 }
 
 impl LifBackwardBound {
-    /// `m` samples of each replica, at least 1; `penalty` is added to the gradient by every spike; `leak` is not looked at unless it is learned.
+    /// `m` samples of each replica, at least 1; `penalty` is added to the gradient by every spike; `leak` is not looked
+    /// at unless it is learned.
     pub fn record(&self, pass: &mut wgpu::ComputePass, m: usize, penalty: f32, leak: LeakAt) {
         assert!(
             (1..=self.spec.m).contains(&m),

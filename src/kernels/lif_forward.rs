@@ -1,6 +1,6 @@
-//! lif_forward: S steps of leaky integrate-and-fire neurons ([`Lif`]) from given currents: U = (1−λ)V + λi, a spike where U ≥ U_th, V = U_r there
-//! and U elsewhere, V(0) = 0. A neuron's steps are one spike word: bit t is its spike at step t, bit 16 + t says that U differs from the step
-//! before (always so at t = 0: NeuroBench's membrane updates).
+//! lif_forward: S steps of leaky integrate-and-fire neurons ([`Lif`]) from given currents: U = (1−λ)V + λi, a spike
+//! where U ≥ U_th, V = U_r there and U elsewhere, V(0) = 0. A neuron's steps are one spike word: bit t is its spike at
+//! step t, bit 16 + t says that U differs from the step before (always so at t = 0: NeuroBench's membrane updates).
 
 use super::common::*;
 use super::compare;
@@ -17,7 +17,8 @@ pub const TOL: Tol = Tol {
     why: "of sum |terms| of U: two products and a sum a step, each to half an ulp, of potentials that forget by 1-lambda",
 };
 
-/// A spike may differ where the judge's potential is this close to the threshold, and a bit of change where two potentials are.
+/// A spike may differ where the judge's potential is this close to the threshold, and a bit of change where two
+/// potentials are.
 pub const MARGIN: f64 = 1e-5;
 
 /// Whether neurons get one current for all steps or one at each.
@@ -65,7 +66,8 @@ pub(super) fn leak_of<F: Real<Elem = F>>(lif: &Lif, lambda: F) -> F {
     if lif.learn_leak { F::splat(1.0) - lambda } else { F::splat(1.0 - lif.lambda) }
 }
 
-/// What one neuron with this λ does with the currents of its steps: its spike word and trace. `each` gets every step's potential before the reset.
+/// What one neuron with this λ does with the currents of its steps: its spike word and trace. `each` gets every step's
+/// potential before the reset.
 pub(super) fn neuron<F: Real<Elem = F, Mask = bool>>(
     lif: &Lif,
     lambda: F,
@@ -90,8 +92,9 @@ pub(super) fn neuron<F: Real<Elem = F, Mask = bool>>(
     (word, trace)
 }
 
-/// `m` samples a replica. `leaks`: w `[R]` where λ = sigmoid(w) is learned, else not read; `current` `[R, m, N]` or `[R, m, S, N]`; `words` `[R, m, N]`; `potentials` `[R, m, S, N]` if they are kept, before the
-/// reset; `traces` `[R, m, N]` if they are wanted.
+/// `m` samples a replica. `leaks`: w `[R]` where λ = sigmoid(w) is learned, else not read; `current` `[R, m, N]` or
+/// `[R, m, S, N]`; `words` `[R, m, N]`; `potentials` `[R, m, S, N]` if they are kept, before the reset; `traces`
+/// `[R, m, N]` if they are wanted.
 pub fn lif_forward_cpu<F: Real<Elem = F, Mask = bool>>(
     spec: &Spec,
     m: usize,
@@ -184,7 +187,8 @@ pub(super) fn optional(
 }
 
 impl LifForward {
-    /// `params` `[R, P]` where the leak is learned, `current` `[R, M, N]` or `[R, M, S, N]`, `words` `[R, M, N]`; `potentials` `[R, M, S, N]` and `traces` `[R, M, N]` as the specification wants.
+    /// `params` `[R, P]` where the leak is learned, `current` `[R, M, N]` or `[R, M, S, N]`, `words` `[R, M, N]`;
+    /// `potentials` `[R, M, S, N]` and `traces` `[R, M, N]` as the specification wants.
     pub fn bind(
         &self,
         gpu: &Gpu,
@@ -216,7 +220,8 @@ impl LifForwardBound {
     }
 }
 
-/// What neurons should have done, by the judge's potentials: words, and which of their bits another rounding cannot change.
+/// What neurons should have done, by the judge's potentials: words, and which of their bits another rounding cannot
+/// change.
 pub struct Judged {
     /// N: neurons of a sample, and S.
     n: usize,
@@ -227,7 +232,8 @@ pub struct Judged {
 }
 
 impl Judged {
-    /// `potentials` `[rows, S, N]` before the reset, in f64. A neuron that comes within `margin` of its threshold is free from then on.
+    /// `potentials` `[rows, S, N]` before the reset, in f64. A neuron that comes within `margin` of its threshold is
+    /// free from then on.
     pub fn new(lif: &Lif, n: usize, potentials: Vec<f64>, margin: f64) -> Judged {
         let steps = lif.steps;
         let neurons = potentials.len() / steps;
@@ -283,7 +289,8 @@ impl Judged {
         ]
     }
 
-    /// Potentials `[rows, S, N]` of a device, with `scale` for the relative part; where the judge's neuron came within the margin, anything.
+    /// Potentials `[rows, S, N]` of a device, with `scale` for the relative part; where the judge's neuron came within
+    /// the margin, anything.
     pub fn compare_potentials(&self, got: &[f32], scale: &[f64], tol: Tol) -> Comparison {
         let free = |i: usize| !self.certain(i / (self.n * self.steps) * self.n + i % self.n);
         let got: Vec<f32> = got

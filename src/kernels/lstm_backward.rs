@@ -1,6 +1,7 @@
-//! lstm_backward: one step back through an LSTM, for every unit of every row: from the gradient by h and by the next step's c to the gradients by
-//! the gates' sums and by c_prev. dc = dc_next + dh·o·(1 − tanh²c); d_i = dc·g·i(1−i), d_f = dc·c_prev·f(1−f), d_g = dc·i·(1−g²),
-//! d_o = dh·tanh(c)·o(1−o); dc_prev = dc·f. What the step before sends back by h is W_hhᵀ·d_gates, a dense input gradient.
+//! lstm_backward: one step back through an LSTM, for every unit of every row: from the gradient by h and by the next
+//! step's c to the gradients by the gates' sums and by c_prev. dc = dc_next + dh·o·(1 − tanh²c); d_i = dc·g·i(1−i), d_f
+//! = dc·c_prev·f(1−f), d_g = dc·i·(1−g²), d_o = dh·tanh(c)·o(1−o); dc_prev = dc·f. What the step before sends back by h
+//! is W_hhᵀ·d_gates, a dense input gradient.
 
 use super::common::*;
 
@@ -47,10 +48,10 @@ pub struct Args {
     pub last: bool,
 }
 
-/// `dh` `[R, stride, H]` from `dh_off`: by what uses h at this step; `dh_next` `[R, m, H]`: by the next step's gates (not read where `last`);
-/// `cell` from `c_prev_off` and `c_off`, `acts` from `acts_off` as [`super::lstm_forward`] left them; `dc` `[R, m, H]`: in, the gradient by
-/// this step's c from the next step (not read where `last`), out, by c_prev; `d_gates` `[R, stride, 4H]` from `dg_off`, and again as `d_now`
-/// `[R, m, 4H]`.
+/// `dh` `[R, stride, H]` from `dh_off`: by what uses h at this step; `dh_next` `[R, m, H]`: by the next step's gates
+/// (not read where `last`); `cell` from `c_prev_off` and `c_off`, `acts` from `acts_off` as [`super::lstm_forward`]
+/// left them; `dc` `[R, m, H]`: in, the gradient by this step's c from the next step (not read where `last`), out, by
+/// c_prev; `d_gates` `[R, stride, 4H]` from `dg_off`, and again as `d_now` `[R, m, 4H]`.
 #[allow(clippy::too_many_arguments, reason = "the buffers in binding order")]
 pub fn lstm_backward_cpu<F: Real<Elem = F>>(
     spec: &Spec,
@@ -105,7 +106,8 @@ pub fn prelude(spec: &Spec) -> Prelude {
 
 host! {
     LstmBackward, LstmBackwardBound;
-    /// `dh_next` and `dc` are `[R, M, H]`, `d_now` `[R, M, 4H]`; the others hold whatever the arguments of `record` point into.
+    /// `dh_next` and `dc` are `[R, M, H]`, `d_now` `[R, M, 4H]`; the others hold whatever the arguments of `record`
+    /// point into.
     bind |_| {
         dh: f32,
         dh_next: f32,
@@ -137,8 +139,8 @@ impl LstmBackwardBound {
     }
 }
 
-/// Shader against f64 twin on the same f32 inputs, in slot 1 of a sequence of three (or in a single one, where three would
-/// exceed the bindings of small adapters), as an inner step and as the last.
+/// Shader against f64 twin on the same f32 inputs, in slot 1 of a sequence of three (or in a single one, where three
+/// would exceed the bindings of small adapters), as an inner step and as the last.
 pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
     let &Spec { r, m, h } = spec;
     let n = r * m * h;

@@ -1,9 +1,10 @@
-//! lstm_forward: one step of an LSTM after its two products, for every unit of every row. Gate order i, f, g, o along the 4H gates, as
-//! PyTorch: i, f, o = sigmoid, g = tanh of W_ih x + b_ih + W_hh h_prev + b_hh; c = f·c_prev + i·g; h = o·tanh(c).
+//! lstm_forward: one step of an LSTM after its two products, for every unit of every row. Gate order i, f, g, o along
+//! the 4H gates, as PyTorch: i, f, o = sigmoid, g = tanh of W_ih x + b_ih + W_hh h_prev + b_hh; c = f·c_prev + i·g; h =
+//! o·tanh(c).
 //!
-//! The products are dense layers without activation: W_ih x for all steps at once, W_hh h_prev step by step. A sequence lies as
-//! `[R, S+1, M, ·]`: slot s of `hidden` and `cell` is the state before step s, slot s of the gates belongs to step s. So the gradient by W_hh
-//! is one product over all rows.
+//! The products are dense layers without activation: W_ih x for all steps at once, W_hh h_prev step by step. A sequence
+//! lies as `[R, S+1, M, ·]`: slot s of `hidden` and `cell` is the state before step s, slot s of the gates belongs to
+//! step s. So the gradient by W_hh is one product over all rows.
 
 use super::common::*;
 
@@ -48,9 +49,9 @@ pub struct Args {
     pub h_off: usize,
 }
 
-/// `gates_x` `[R, stride, 4H]` from `gx_off`, `gates_h` `[R, m, 4H]`; `cell` `[R, stride, H]` holds c_prev at `c_prev_off` and receives c at
-/// `c_off`; `acts` `[R, stride, 4H]` receives the gates after their functions from `acts_off`, `hidden` `[R, stride, H]` h from `h_off`, `h_now`
-/// `[R, m, H]` h again.
+/// `gates_x` `[R, stride, 4H]` from `gx_off`, `gates_h` `[R, m, 4H]`; `cell` `[R, stride, H]` holds c_prev at
+/// `c_prev_off` and receives c at `c_off`; `acts` `[R, stride, 4H]` receives the gates after their functions from
+/// `acts_off`, `hidden` `[R, stride, H]` h from `h_off`, `h_now` `[R, m, H]` h again.
 #[allow(clippy::too_many_arguments, reason = "the buffers in binding order")]
 pub fn lstm_forward_cpu<F: Real<Elem = F>>(
     spec: &Spec,
@@ -118,8 +119,8 @@ impl LstmForwardBound {
     }
 }
 
-/// Shader against f64 twin on the same f32 inputs: one step in the middle of a sequence of three slots; one slot, in place, where three would
-/// exceed the bindings of small adapters.
+/// Shader against f64 twin on the same f32 inputs: one step in the middle of a sequence of three slots; one slot, in
+/// place, where three would exceed the bindings of small adapters.
 pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
     let &Spec { r, m, h } = spec;
     let n = r * m * h;

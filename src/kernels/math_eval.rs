@@ -1,5 +1,5 @@
-//! math_eval: the functions of `shaders/shared/math.wgsl`, each against f64 with its stated error, and on lavapipe against the
-//! bits of their f32 twins in [`crate::num::real::poly`], where a miscompiled shader shows at once.
+//! math_eval: the functions of `shaders/shared/math.wgsl`, each against f64 with its stated error, and on lavapipe
+//! against the bits of their f32 twins in [`crate::num::real::poly`], where a miscompiled shader shows at once.
 
 use super::common::*;
 use super::cost;
@@ -100,7 +100,8 @@ pub fn math_eval_gpu(gpu: &Gpu, s: &Spec, args: &[[u32; 2]]) -> Result<Vec<[f32;
     gpu.read(&out)
 }
 
-/// Arguments over the range a function is used on; half of those of ln, tanh and atan2 lie where built-in functions are poor.
+/// Arguments over the range a function is used on; half of those of ln, tanh and atan2 lie where built-in functions are
+/// poor.
 fn arguments(s: &Spec, seed: u32) -> Vec<[u32; 2]> {
     let mut draw = Sample::new(seed, 7);
     let mut uniform = |lo: f64, hi: f64| draw.uniform(1, lo, hi)[0];
@@ -134,8 +135,9 @@ fn arguments(s: &Spec, seed: u32) -> Vec<[u32; 2]> {
 /// One ulp, at most, relative to the number it belongs to.
 const ULP: f64 = 1.0 / 8_388_608.0;
 
-/// What a function's error is measured in (given the reference) and how large it may be. On a device that `rounds` as the twins the errors stated in
-/// math.wgsl hold; another device may fuse and divide less exactly, and gets 4 ulp or 4e-7.
+/// What a function's error is measured in (given the reference) and how large it may be. On a device that `rounds` as
+/// the twins the errors stated in math.wgsl hold; another device may fuse and divide less exactly, and gets 4 ulp or
+/// 4e-7.
 fn tolerance(s: &Spec, args: &[[u32; 2]], want: &[f64], rounds: bool) -> (Vec<f64>, Tol) {
     let number = |i: usize, c: usize| f64::from(f32::from_bits(args[i / 2][c]));
     let ulps = |n: f64| if rounds { n * ULP } else { n.max(4.0) * ULP };

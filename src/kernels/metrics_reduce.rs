@@ -34,7 +34,8 @@ impl Spec {
 pub struct Args {
     /// Every value is multiplied by this first: 1, or 1/T for sums over an episode.
     pub scale: f32,
-    /// Start of sums `[R, METRIC_ROWS, 2]` inside its buffer, in elements: slot·R·METRIC_ROWS·2 of `[T, R, METRIC_ROWS, 2]`.
+    /// Start of sums `[R, METRIC_ROWS, 2]` inside its buffer, in elements: slot·R·METRIC_ROWS·2 of
+    /// `[T, R, METRIC_ROWS, 2]`.
     pub sums_off: usize,
 }
 

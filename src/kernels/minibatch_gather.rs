@@ -1,5 +1,6 @@
-//! minibatch_gather: observations and actions of one minibatch, in the order of the keyed shuffle of an epoch ([`Samples`]): of single
-//! samples, or of whole environments slot by slot, as a recurrent policy learns from them. Copies, so exact on every device.
+//! minibatch_gather: observations and actions of one minibatch, in the order of the keyed shuffle of an epoch
+//! ([`Samples`]): of single samples, or of whole environments slot by slot, as a recurrent policy learns from them.
+//! Copies, so exact on every device.
 
 use super::common::*;
 use crate::num::shuffle::{Minibatch, Samples, Unit};
@@ -9,7 +10,8 @@ pub const SHADER: Source = shader!("shaders/", "minibatch_gather");
 
 pub const WG: usize = 64;
 
-/// T slots of B environments of R replicas with O observations and A actions each; minibatches of M samples of a replica.
+/// T slots of B environments of R replicas with O observations and A actions each; minibatches of M samples of a
+/// replica.
 #[derive(Clone, Debug)]
 pub struct Spec {
     pub t: usize,
@@ -19,7 +21,8 @@ pub struct Spec {
     pub a: usize,
     pub m: usize,
     pub unit: Unit,
-    /// Rows behind each replica's observations that are left alone: the slot behind a sequence ([`crate::learn::recurrent`]).
+    /// Rows behind each replica's observations that are left alone: the slot behind a sequence
+    /// ([`crate::learn::recurrent`]).
     pub tail: usize,
 }
 

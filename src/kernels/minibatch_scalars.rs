@@ -1,5 +1,5 @@
-//! minibatch_scalars: old log-probability, advantage, return and old value of each sample of a minibatch, in the order of
-//! [`super::minibatch_gather`]. Copies, so exact on every device.
+//! minibatch_scalars: old log-probability, advantage, return and old value of each sample of a minibatch, in the order
+//! of [`super::minibatch_gather`]. Copies, so exact on every device.
 
 use super::common::*;
 use crate::num::shuffle::{Minibatch, Samples, Unit};
@@ -31,8 +31,8 @@ pub fn prelude(s: &Spec) -> Prelude {
     p.u32("WHOLE", usize::from(s.unit == Unit::Environment))
 }
 
-/// `keys` `[R]`, `logprob`, `advantage`, `returns` `[T, R, B]`, `value` `[T+1, R, B]`; `mb_scalars` `[R, M]` of (old logprob, advantage, return,
-/// old value).
+/// `keys` `[R]`, `logprob`, `advantage`, `returns` `[T, R, B]`, `value` `[T+1, R, B]`; `mb_scalars` `[R, M]` of (old
+/// logprob, advantage, return, old value).
 #[expect(clippy::too_many_arguments, reason = "the kernel's buffers in binding order")]
 pub fn minibatch_scalars_cpu<F: Copy + Send + Sync>(
     s: &Spec,

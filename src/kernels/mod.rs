@@ -1,9 +1,10 @@
-//! One file per kernel: sizes (`Spec`), host side, CPU twin (`<stem>_cpu`, a pure function over slices that takes the buffers in
-//! binding order), tolerance with its reason, `cost` (FLOPs and least bytes from the sizes), and `check`, which runs shader and twin on the same inputs. `isacbench check` and
-//! the modules of `tests/equiv/` call the same `check` functions, at default and at awkward sizes.
+//! One file per kernel: sizes (`Spec`), host side, CPU twin (`<stem>_cpu`, a pure function over slices that takes the
+//! buffers in binding order), tolerance with its reason, `cost` (FLOPs and least bytes from the sizes), and `check`,
+//! which runs shader and twin on the same inputs. `isacbench check` and the modules of `tests/equiv/` call the same
+//! `check` functions, at default and at awkward sizes.
 
-/// The source of the kernel `$name` in `$dir` of the calling crate, as in `shader!("shaders/", "adam")`. What all kernels share can be
-/// imported, and further lists of imports where they are given.
+/// The source of the kernel `$name` in `$dir` of the calling crate, as in `shader!("shaders/", "adam")`. What all
+/// kernels share can be imported, and further lists of imports where they are given.
 #[macro_export]
 macro_rules! shader {
     ($dir:literal, $name:literal $(, $imports:expr)*) => {
@@ -17,7 +18,8 @@ macro_rules! shader {
 }
 pub use shader;
 
-/// A list of what kernels can import from `$dir` of the calling crate, as in `imports!("shaders/shared/": "math", "philox")`.
+/// A list of what kernels can import from `$dir` of the calling crate, as in
+/// `imports!("shaders/shared/": "math", "philox")`.
 #[macro_export]
 macro_rules! imports {
     ($dir:literal: $($name:literal),* $(,)?) => {
@@ -30,13 +32,15 @@ macro_rules! imports {
 }
 pub use imports;
 
-/// The host side of a kernel, in its module beside `Spec`, `SHADER` and `prelude`: the compiled kernel, and the kernel with its buffers, for which the
-/// module writes `record`, or says behind `bind` how many workgroups do it all, `with` which immediates, where nothing changes from one dispatch to the next.
+/// The host side of a kernel, in its module beside `Spec`, `SHADER` and `prelude`: the compiled kernel, and the kernel
+/// with its buffers, for which the module writes `record`, or says behind `bind` how many workgroups do it all, `with`
+/// which immediates, where nothing changes from one dispatch to the next.
 ///
-/// `fits` says what a device must be able to do. `bind` lists the buffers in binding order; `of_len` and `at_least` are those of [`Buf`](crate::gpu::Buf),
-/// with lengths from the pattern of the `Spec`, and a buffer without either is one that `record` points into: under its name the bound kernel has the
-/// number of its elements. With `up to slots`, `new` takes the most slots of a dispatch, which both keep. A module whose `bind` is another one leaves it
-/// out and writes its own.
+/// `fits` says what a device must be able to do. `bind` lists the buffers in binding order; `of_len` and `at_least` are
+/// those of [`Buf`](crate::gpu::Buf), with lengths from the pattern of the `Spec`, and a buffer without either is one
+/// that `record` points into: under its name the bound kernel has the number of its elements. With `up to slots`, `new`
+/// takes the most slots of a dispatch, which both keep. A module whose `bind` is another one leaves it out and writes
+/// its own.
 #[macro_export]
 macro_rules! host {
     (
@@ -117,7 +121,8 @@ macro_rules! host {
 }
 pub use host;
 
-/// Constants of a module for a shader, under a prefix: `constants!(prelude, "METRIC", metric: ROWS, ENERGY)` adds `METRIC_ROWS` and `METRIC_ENERGY`.
+/// Constants of a module for a shader, under a prefix: `constants!(prelude, "METRIC", metric: ROWS, ENERGY)` adds
+/// `METRIC_ROWS` and `METRIC_ENERGY`.
 macro_rules! constants {
     ($prelude:expr, $prefix:literal, $of:ident: $($name:ident),+ $(,)?) => {
         $prelude$(.u32(concat!($prefix, "_", stringify!($name)), $of::$name))+
@@ -125,8 +130,8 @@ macro_rules! constants {
 }
 pub(crate) use constants;
 
-/// In a check, the kernel bound to buffers of its own: afterwards every name stands for a buffer, which holds the array of that name or that of
-/// `name = array`, or as many poisoned elements as `name[length]` says.
+/// In a check, the kernel bound to buffers of its own: afterwards every name stands for a buffer, which holds the array
+/// of that name or that of `name = array`, or as many poisoned elements as `name[length]` says.
 macro_rules! bind {
     ($gpu:expr, $bound:ident = $kernel:expr; $($buf:ident $([$len:expr])? $(= $data:expr)?),* $(,)?) => {
         $(let $buf = $crate::kernels::bind!(@buffer $gpu, $buf $([$len])? $(= $data)?);)*
@@ -145,7 +150,8 @@ macro_rules! bind {
 }
 pub(crate) use bind;
 
-/// The [`Entry`] of a kernel by its module, with typical sizes; `check` and `wg` where they are not those of the module.
+/// The [`Entry`] of a kernel by its module, with typical sizes; `check` and `wg` where they are not those of the
+/// module.
 #[macro_export]
 macro_rules! entry {
     ($stem:ident, $spec:expr) => {

@@ -33,8 +33,8 @@ pub fn prelude(_: &Spec) -> Prelude {
     Prelude::new().u32("WG", WG)
 }
 
-/// d radius / d u at u = 1, for each of the normals `z`, which stand in pairs (r cos φ, r sin φ); finite at radius 0, where u = 1 − 2⁻²⁵
-/// of 25 bits is 1 in f32.
+/// d radius / d u at u = 1, for each of the normals `z`, which stand in pairs (r cos φ, r sin φ); finite at radius 0,
+/// where u = 1 − 2⁻²⁵ of 25 bits is 1 in f32.
 pub fn radius_condition(z: &[f64]) -> Vec<f64> {
     z.chunks_exact(2).flat_map(|p| [1.0 / p[0].hypot(p[1]).max(2f64.powi(-12)); 2]).collect()
 }

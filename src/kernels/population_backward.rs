@@ -1,5 +1,6 @@
-//! population_backward: the gradient by sharpness and centre of the neurons that encode a network's inputs, summed over rows: with d = x−μ and
-//! g = κ·d·i·(dL/di), Σ −g·d and Σ g·κ. The rows are cut into slices of ⌈m/slices⌉; `grad_reduce` adds the slices in a fixed order.
+//! population_backward: the gradient by sharpness and centre of the neurons that encode a network's inputs, summed over
+//! rows: with d = x−μ and g = κ·d·i·(dL/di), Σ −g·d and Σ g·κ. The rows are cut into slices of ⌈m/slices⌉;
+//! `grad_reduce` adds the slices in a fixed order.
 
 use super::common::*;
 use super::population_forward::{self, sample, sizes};
@@ -37,8 +38,9 @@ pub struct Args {
     pub b_off: usize,
 }
 
-/// `params` `[R, P]`, `x` `[R, m, O]`, `current` `[R, m, N]` of `population_forward`, `d_current` `[R, m, N]` the gradient by it; `partials`
-/// `[slices, R, P]`: only the layer's sharpnesses and centres are written, zeros where a slice has no rows.
+/// `params` `[R, P]`, `x` `[R, m, O]`, `current` `[R, m, N]` of `population_forward`, `d_current` `[R, m, N]` the
+/// gradient by it; `partials` `[slices, R, P]`: only the layer's sharpnesses and centres are written, zeros where a
+/// slice has no rows.
 pub fn population_backward_cpu<F: Real<Elem = F>>(
     spec: &Spec,
     at: &Args,
@@ -111,8 +113,8 @@ impl PopulationBackwardBound {
     }
 }
 
-/// Shader against f64 twin on the same f32 inputs. The layer lies at the end of the P parameters; the parameters before it belong to others and must
-/// stay as they are.
+/// Shader against f64 twin on the same f32 inputs. The layer lies at the end of the P parameters; the parameters before
+/// it belong to others and must stay as they are.
 pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
     let Spec { of, slices } = *spec;
     let (r, p, rows) = (of.r, of.p, of.r * of.m);

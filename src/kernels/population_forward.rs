@@ -1,4 +1,5 @@
-//! population_forward: currents of the neurons that encode a network's inputs ([`Population`](crate::nets::Population)): i = g·exp(−z²/2), z = κ(x−μ).
+//! population_forward: currents of the neurons that encode a network's inputs
+//! ([`Population`](crate::nets::Population)): i = g·exp(−z²/2), z = κ(x−μ).
 
 use super::common::*;
 use crate::nets::population;
@@ -112,8 +113,8 @@ impl PopulationForwardBound {
     }
 }
 
-/// Parameters `[R, P]` with the layer at their end, rows x `[R, m, O]` from their fourth element, and where all that lies. Some inputs are far from
-/// every field.
+/// Parameters `[R, P]` with the layer at their end, rows x `[R, m, O]` from their fourth element, and where all that
+/// lies. Some inputs are far from every field.
 pub(super) fn sample(spec: &Spec, seed: u32) -> (Vec<f32>, Vec<f32>, Args) {
     let &Spec { r, m, o, p, .. } = spec;
     let n = spec.n();

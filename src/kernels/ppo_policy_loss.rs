@@ -1,9 +1,11 @@
-//! ppo_policy_loss: PPO's clipped surrogate with entropy bonus for a diagonal Gaussian policy, and its gradient (Schulman et al.,
-//! arXiv 1707.06347, (7) and (9); the gradient's conventions are those of CleanRL on torch.distributions).
+//! ppo_policy_loss: PPO's clipped surrogate with entropy bonus for a diagonal Gaussian policy, and its gradient
+//! (Schulman et al., arXiv 1707.06347, (7) and (9); the gradient's conventions are those of CleanRL on
+//! torch.distributions).
 //!
-//! `loss = mean over M of max(−adv·ratio, −adv·clamp(ratio, 1−ε, 1+ε)) − ent_coef·entropy`, with `ratio = e^(logp − logp_old)`,
-//! `logp = Σ_a −z²/2 − log_std − ½ ln 2π`, `z = (action − mean)/std`, `entropy = Σ_a ½ + ½ ln 2π + log_std`, and
-//! `adv = (advantage − stats.0)·stats.1`. Where the clipped branch is larger outside the clip range, no gradient passes.
+//! `loss = mean over M of max(−adv·ratio, −adv·clamp(ratio, 1−ε, 1+ε)) − ent_coef·entropy`, with
+//! `ratio = e^(logp − logp_old)`, `logp = Σ_a −z²/2 − log_std − ½ ln 2π`, `z = (action − mean)/std`,
+//! `entropy = Σ_a ½ + ½ ln 2π + log_std`, and `adv = (advantage − stats.0)·stats.1`. Where the clipped branch is larger
+//! outside the clip range, no gradient passes.
 
 use super::common::*;
 use rayon::prelude::*;
@@ -60,9 +62,10 @@ pub fn prelude(s: &Spec) -> Prelude {
     Prelude::new().u32("WG", WG).u32("P", s.p).u32("A", s.a)
 }
 
-/// `hyper` `[R]`, `params` `[R, P]`, `mean`, `mb_action` `[R, M, A]`, `mb_scalars` `[R, M]` of (old logprob, advantage, return, old value), `stats` `[R]`;
-/// `d_mean` `[R, M, A]` = d loss / d mean, `terms` `[R, M, A+4]`: the sample's part of d loss / d log_std (A, with its 1/M and the entropy's
-/// part), then per-sample policy loss, k3 estimate of KL, whether the ratio is outside the clip range, entropy (without 1/M).
+/// `hyper` `[R]`, `params` `[R, P]`, `mean`, `mb_action` `[R, M, A]`, `mb_scalars` `[R, M]` of (old logprob, advantage,
+/// return, old value), `stats` `[R]`; `d_mean` `[R, M, A]` = d loss / d mean, `terms` `[R, M, A+4]`: the sample's part
+/// of d loss / d log_std (A, with its 1/M and the entropy's part), then per-sample policy loss, k3 estimate of KL,
+/// whether the ratio is outside the clip range, entropy (without 1/M).
 #[expect(clippy::too_many_arguments, reason = "the kernel's buffers in binding order")]
 pub fn ppo_policy_loss_cpu<F: Real + Send + Sync>(
     s: &Spec,
@@ -168,7 +171,8 @@ pub fn sample_hyper(r: usize) -> Vec<Hyper> {
         .collect()
 }
 
-/// (old logprob, advantage, return, old value) of a sample whose action now has `logp`, 1e-3 away from the edges of its clip range.
+/// (old logprob, advantage, return, old value) of a sample whose action now has `logp`, 1e-3 away from the edges of its
+/// clip range.
 pub(super) fn sample_scalars(draw: &mut Sample, logp: f64, clip_eps: f64) -> [f32; 4] {
     let mut log_ratio = draw.unit() - 0.5;
     if ((log_ratio.exp() - 1.0).abs() - clip_eps).abs() < 1e-3 {
@@ -178,8 +182,8 @@ pub(super) fn sample_scalars(draw: &mut Sample, logp: f64, clip_eps: f64) -> [f3
     [(logp - log_ratio) as f32, advantage, ret, value]
 }
 
-/// A minibatch whose log-ratios spread over (−0.5, 0.5) but keep 1e-3 away from the edges of the clip range, where f32 and f64 may
-/// rightly take different branches. Parameters that are not log_std are NaN.
+/// A minibatch whose log-ratios spread over (−0.5, 0.5) but keep 1e-3 away from the edges of the clip range, where f32
+/// and f64 may rightly take different branches. Parameters that are not log_std are NaN.
 pub fn sample_inputs(s: &Spec, hyper: &[Hyper], seed: u32) -> Inputs {
     let n = s.r * s.m;
     let mut draw = Sample::new(seed, 5);

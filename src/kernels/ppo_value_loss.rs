@@ -1,7 +1,7 @@
 //! ppo_value_loss: PPO's value loss, clipped around the old value or not, and its gradient (CleanRL's formula).
 //!
-//! `v_loss = mean over M of ½(V − ret)²`, or clipped `½ max((V − ret)², (V_old + clamp(V − V_old, −ε, ε) − ret)²)`; where the clipped
-//! branch is larger outside the clip range, no gradient passes.
+//! `v_loss = mean over M of ½(V − ret)²`, or clipped `½ max((V − ret)², (V_old + clamp(V − V_old, −ε, ε) − ret)²)`;
+//! where the clipped branch is larger outside the clip range, no gradient passes.
 
 use super::common::*;
 use rayon::prelude::*;
@@ -21,7 +21,8 @@ pub const TOL: Tol = Tol {
 pub struct Spec {
     pub r: usize,
     pub m: usize,
-    /// Values behind each replica's samples that belong to none: the slot behind a sequence ([`crate::learn::recurrent`]).
+    /// Values behind each replica's samples that belong to none: the slot behind a sequence
+    /// ([`crate::learn::recurrent`]).
     pub tail: usize,
     /// Whether values are clipped around the old ones.
     pub clip: bool,
@@ -56,8 +57,9 @@ pub fn prelude(_: &Spec) -> Prelude {
 /// A value's gradient and term, the value, and the scalars of its sample.
 type Row<'a, F> = ((&'a mut F, &'a mut F), (&'a F, &'a [F; 4]));
 
-/// `hyper` `[R]`, `value` `[R, M+tail]`, `mb_scalars` `[R, M]` of (old logprob, advantage, return, old value); `d_value` `[R, M+tail]` = vf_coef · d v_loss / dV
-/// (with its 1/M; 0 in the tail), `terms_v` `[R, M, 1]` = the sample's term of v_loss (without 1/M).
+/// `hyper` `[R]`, `value` `[R, M+tail]`, `mb_scalars` `[R, M]` of (old logprob, advantage, return, old value);
+/// `d_value` `[R, M+tail]` = vf_coef · d v_loss / dV (with its 1/M; 0 in the tail), `terms_v` `[R, M, 1]` = the
+/// sample's term of v_loss (without 1/M).
 pub fn ppo_value_loss_cpu<F: Real + Send + Sync>(
     s: &Spec,
     hyper: &[Hyper],
@@ -120,8 +122,9 @@ pub fn ppo_value_loss_gpu(
     Ok((gpu.read(&d_value)?, gpu.read(&terms_v)?))
 }
 
-/// Values and scalars that keep 1e-3 away from the places where the clipped loss changes its branch (`clip_eps` from the old value, and
-/// both squares equal), where f32 and f64 may rightly disagree. Columns that must not be read are NaN.
+/// Values and scalars that keep 1e-3 away from the places where the clipped loss changes its branch (`clip_eps` from
+/// the old value, and both squares equal), where f32 and f64 may rightly disagree. Columns that must not be read are
+/// NaN.
 pub fn sample_inputs(s: &Spec, hyper: &[Hyper], seed: u32) -> (Vec<f32>, Vec<[f32; 4]>) {
     let mut draw = Sample::new(seed, 6);
     let one = |i: usize| loop {

@@ -1,6 +1,8 @@
-//! The replay of one replica: a ring of the last transitions, slot by slot, each in one row so that a sample is one read.
+//! The replay of one replica: a ring of the last transitions, slot by slot, each in one row so that a sample is one
+//! read.
 //!
-//! Row: observation `[O]`, stored action `[D]`, next observation `[O]` (the final one where an episode ended), scaled reward, 1 − terminated.
+//! Row: observation `[O]`, stored action `[D]`, next observation `[O]` (the final one where an episode ended), scaled
+//! reward, 1 − terminated.
 
 use crate::env::TERMINATED;
 use crate::num::philox::{Stream, draw};
@@ -38,13 +40,14 @@ impl Row {
     }
 }
 
-/// Rows that hold a transition when the slots up to and including `clock` have been written into a ring of `slots` slots of `envs` each.
+/// Rows that hold a transition when the slots up to and including `clock` have been written into a ring of `slots`
+/// slots of `envs` each.
 pub fn filled(clock: u32, slots: usize, envs: usize) -> usize {
     (clock as usize + 1).min(slots) * envs
 }
 
-/// The four row indices of block `block` of gradient step `step` behind slot `clock`: uniform on [0, n), with replacement, by the high word of
-/// a product (which prefers no row by more than n/2³²).
+/// The four row indices of block `block` of gradient step `step` behind slot `clock`: uniform on [0, n), with
+/// replacement, by the high word of a product (which prefers no row by more than n/2³²).
 pub fn sample(key: [u32; 2], clock: u32, step: u32, block: u32, n: u32) -> [u32; 4] {
     draw(key, Stream::Replay, block, clock, step).map(|w| ((u64::from(w) * u64::from(n)) >> 32) as u32)
 }

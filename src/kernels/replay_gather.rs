@@ -1,5 +1,5 @@
-//! replay_gather: one minibatch out of the ring of every replica, drawn uniformly with replacement ([`sample`]). Integers
-//! and copies: exact.
+//! replay_gather: one minibatch out of the ring of every replica, drawn uniformly with replacement ([`sample`]).
+//! Integers and copies: exact.
 
 use super::common::*;
 use super::replay::{Row, sample};
@@ -32,8 +32,8 @@ pub struct Args {
     pub filled: usize,
 }
 
-/// `keys` `[R]`, `replay` `[R, capacity, W]`; `mb_obs` `[R, M, O]`, `mb_action` `[R, M, D]`, `mb_next` `[R, M, O]`, `mb_scalars` `[R, M]` of (reward,
-/// 1 − terminated).
+/// `keys` `[R]`, `replay` `[R, capacity, W]`; `mb_obs` `[R, M, O]`, `mb_action` `[R, M, D]`, `mb_next` `[R, M, O]`,
+/// `mb_scalars` `[R, M]` of (reward, 1 − terminated).
 #[allow(clippy::too_many_arguments, reason = "the argument list is the kernel's binding list")]
 pub fn replay_gather_cpu<F: Copy>(
     spec: &Spec,

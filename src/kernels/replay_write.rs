@@ -1,7 +1,8 @@
-//! replay_write: the transitions of one slot into the rings of all replicas, in place of the oldest. Copies and one product: exact.
+//! replay_write: the transitions of one slot into the rings of all replicas, in place of the oldest. Copies and one
+//! product: exact.
 //!
-//! Row: observation `[O]`, stored action `[D]`, next observation `[O]` (the final one where an episode was truncated or terminated), scaled reward,
-//! 1 − terminated. Truncation is no termination: such a row keeps its bootstrap.
+//! Row: observation `[O]`, stored action `[D]`, next observation `[O]` (the final one where an episode was truncated or
+//! terminated), scaled reward, 1 − terminated. Truncation is no termination: such a row keeps its bootstrap.
 
 use super::common::*;
 use super::replay::Row;
@@ -36,7 +37,8 @@ pub struct Args {
     pub next_off: usize,
 }
 
-/// `reward_scale` `[R]`; `obs` holds both observations of the slot; `final_obs` `[R, B, O]`; `action` `[R, B, D]`; `reward`, `flags` `[R, B]`; `replay` `[R, C, B, W]`.
+/// `reward_scale` `[R]`; `obs` holds both observations of the slot; `final_obs` `[R, B, O]`; `action` `[R, B, D]`;
+/// `reward`, `flags` `[R, B]`; `replay` `[R, C, B, W]`.
 #[allow(clippy::too_many_arguments, reason = "the argument list is the kernel's binding list")]
 pub fn replay_write_cpu(
     spec: &Spec,

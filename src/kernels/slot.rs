@@ -1,4 +1,5 @@
-//! The check of a step's kernel: what a slot leaves behind, at the offsets of a dispatch, on a device and in both twins.
+//! The check of a step's kernel: what a slot leaves behind, at the offsets of a dispatch, on a device and in both
+//! twins.
 
 use super::compare::{Comparison, Tol, compare_exact, compare_twins};
 use super::twin::Scalar;
@@ -28,8 +29,8 @@ pub fn read(gpu: &Gpu, floats: [&Buf<f32>; 5], flags: &Buf<u32>) -> Result<Slot,
     })
 }
 
-/// What a device wrote into poison against both twins, in a slot that `ends` episodes or not. `metrics` are the comparisons of these if they were asked
-/// for; neither they nor final observations may be written without need.
+/// What a device wrote into poison against both twins, in a slot that `ends` episodes or not. `metrics` are the
+/// comparisons of these if they were asked for; neither they nor final observations may be written without need.
 pub fn compare(
     got: &Slot,
     gpu: &Gpu,

@@ -1,5 +1,5 @@
-//! slot_gather: observations of every `stride`-th slot of the environments of a minibatch, slot by slot in the order of `minibatch_gather`, as the
-//! phases learn from them (`spatial_loss`). Copies, so exact on every device.
+//! slot_gather: observations of every `stride`-th slot of the environments of a minibatch, slot by slot in the order of
+//! `minibatch_gather`, as the phases learn from them (`spatial_loss`). Copies, so exact on every device.
 
 use super::common::*;
 use crate::num::shuffle::{Minibatch, Samples, Unit};
@@ -8,7 +8,8 @@ pub const SHADER: Source = shader!("shaders/", "slot_gather");
 
 pub const WG: usize = 64;
 
-/// T slots of B environments of R replicas with O observations each; up to `slots` slots of `envs` environments at a time.
+/// T slots of B environments of R replicas with O observations each; up to `slots` slots of `envs` environments at a
+/// time.
 #[derive(Clone, Copy, Debug)]
 pub struct Spec {
     pub t: usize,
@@ -85,7 +86,8 @@ impl SlotGatherBound {
     }
 }
 
-/// Shader against twin, bits of every number: as many slots as fit of the last minibatch, and the last one alone of the first.
+/// Shader against twin, bits of every number: as many slots as fit of the last minibatch, and the last one alone of the
+/// first.
 pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
     let Spec { t, r, b, o, slots, envs } = *spec;
     let mut draw = Sample::new(seed, 0);

@@ -1,5 +1,6 @@
-//! spike_backward_weights: the gradient of the weight and bias between the spikes of one layer and the currents of the next, summed over
-//! samples and steps. The samples are cut into slices of ⌈m/slices⌉; `grad_reduce` adds the slices in a fixed order.
+//! spike_backward_weights: the gradient of the weight and bias between the spikes of one layer and the currents of the
+//! next, summed over samples and steps. The samples are cut into slices of ⌈m/slices⌉; `grad_reduce` adds the slices in
+//! a fixed order.
 
 use super::common::*;
 use super::spike_forward::random_words;
@@ -43,8 +44,8 @@ pub struct Args {
     pub b_off: usize,
 }
 
-/// `di` `[R, m, S, O]`: gradient by the currents; `spikes` `[R, m, I]` words of the layer below; `partials` `[slices, R, P]`: only the layer's
-/// weight and bias are written, zeros where a slice has no samples.
+/// `di` `[R, m, S, O]`: gradient by the currents; `spikes` `[R, m, I]` words of the layer below; `partials`
+/// `[slices, R, P]`: only the layer's weight and bias are written, zeros where a slice has no samples.
 pub fn spike_backward_weights_cpu<F: Real<Elem = F>>(
     spec: &Spec,
     at: &Args,
@@ -75,7 +76,8 @@ pub fn spike_backward_weights_cpu<F: Real<Elem = F>>(
     }
 }
 
-/// What a dispatch over all M samples must do. A gradient is added where there is a spike: the operations depend on the data.
+/// What a dispatch over all M samples must do. A gradient is added where there is a spike: the operations depend on the
+/// data.
 pub fn cost(spec: &Spec) -> Cost {
     let &Spec { r, m, i, o, steps, slices, .. } = spec;
     Cost::moving(r * m * (steps * o + i) + slices * r * o * (i + 1))
@@ -119,8 +121,8 @@ impl SpikeBackwardWeightsBound {
     }
 }
 
-/// Shader against f64 twin on the same f32 gradients and the same spikes. The layer lies at the end of the P parameters; the parameters
-/// before it belong to others and must stay as they are.
+/// Shader against f64 twin on the same f32 gradients and the same spikes. The layer lies at the end of the P
+/// parameters; the parameters before it belong to others and must stay as they are.
 pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
     let &Spec { r, m, i, o, p, steps, slices } = spec;
     let at = Args { m, w_off: p - o * i - o, b_off: p - o };

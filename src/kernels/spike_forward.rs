@@ -1,5 +1,5 @@
-//! spike_forward: a layer of leaky integrate-and-fire neurons driven by the spikes of the layer below through a weight and a bias, all S
-//! steps at once. Spike words as in `lif_forward`.
+//! spike_forward: a layer of leaky integrate-and-fire neurons driven by the spikes of the layer below through a weight
+//! and a bias, all S steps at once. Spike words as in `lif_forward`.
 
 use super::common::*;
 use super::lif_forward::{Judged, MARGIN, lambda_of, lif_prelude, neuron, optional};
@@ -48,8 +48,8 @@ pub struct Args {
     pub leak_off: usize,
 }
 
-/// `params` `[R, P]`, `spikes` `[R, m, I]` words of the layer below, `words` `[R, m, O]`; `potentials` `[R, m, S, O]` if they are kept, before the
-/// reset; `traces` `[R, m, O]` if they are wanted.
+/// `params` `[R, P]`, `spikes` `[R, m, I]` words of the layer below, `words` `[R, m, O]`; `potentials` `[R, m, S, O]`
+/// if they are kept, before the reset; `traces` `[R, m, O]` if they are wanted.
 pub fn spike_forward_cpu<F: Real<Elem = F, Mask = bool>>(
     spec: &Spec,
     at: &Args,
@@ -121,7 +121,8 @@ pub fn threads(spec: &Spec) -> usize {
     Tile::choose(spec.m, spec.o).threads()
 }
 
-/// What a dispatch over all M samples must do. A weight is added where there is a spike: the operations depend on the data.
+/// What a dispatch over all M samples must do. A weight is added where there is a spike: the operations depend on the
+/// data.
 pub fn cost(spec: &Spec) -> Cost {
     let &Spec { r, m, i, o, lif, keep, trace, .. } = spec;
     let written = 1 + if keep { lif.steps } else { 0 } + usize::from(trace);
@@ -157,7 +158,8 @@ host! {
 }
 
 impl SpikeForward {
-    /// `params` `[R, P]`, `spikes` `[R, M, I]`, `words` `[R, M, O]`; `potentials` `[R, M, S, O]` and `traces` `[R, M, O]` as the specification wants.
+    /// `params` `[R, P]`, `spikes` `[R, M, I]`, `words` `[R, M, O]`; `potentials` `[R, M, S, O]` and `traces`
+    /// `[R, M, O]` as the specification wants.
     pub fn bind(
         &self,
         gpu: &Gpu,

@@ -1,6 +1,7 @@
 //! td_loss: one-step temporal-difference loss of a value that is a sum over K heads, and its gradient.
 //!
-//! `Q = Σ_k q[k, c_k]`, `y = reward + γ·(1 − terminated)·Σ_k max_c q_next[k, c]` without gradient. Huber: mean of ½d² where |d| < 1, else
+//! `Q = Σ_k q[k, c_k]`, `y = reward + γ·(1 − terminated)·Σ_k max_c q_next[k, c]` without gradient. Huber: mean of ½d²
+//! where |d| < 1, else
 //! |d| − ½, d = Q − y; squared: mean of d². With one head of one choice it is the loss of a critic.
 
 use super::common::*;
@@ -32,8 +33,9 @@ pub struct Spec {
 
 pub const DEFAULT: Spec = Spec { r: 3, m: 509, k: 3, l: 96, huber: true };
 
-/// `gamma` `[R]`; `q`, `q_next` `[R, M, K, L]`; `mb_action` `[R, M, K]` chosen indices (not read if L = 1); `mb_scalars` `[R, M]` of (reward, 1 − terminated);
-/// `d_q` `[R, M, K, L]` with its 1/M; `terms` `[R, M, 2]` = the sample's term of the loss (without 1/M), and y.
+/// `gamma` `[R]`; `q`, `q_next` `[R, M, K, L]`; `mb_action` `[R, M, K]` chosen indices (not read if L = 1);
+/// `mb_scalars` `[R, M]` of (reward, 1 − terminated); `d_q` `[R, M, K, L]` with its 1/M; `terms` `[R, M, 2]` = the
+/// sample's term of the loss (without 1/M), and y.
 #[allow(clippy::too_many_arguments, reason = "the argument list is the kernel's binding list")]
 pub fn td_loss_cpu<F: Real<Elem = F, Mask = bool>>(
     spec: &Spec,

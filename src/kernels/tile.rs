@@ -1,5 +1,5 @@
-//! Tile sizes of the register-tiled dense kernels (`shaders/shared/tile.wgsl`): each thread holds 8 rows × 4 columns of results, and
-//! slices of BK terms of the sums are staged in workgroup memory.
+//! Tile sizes of the register-tiled dense kernels (`shaders/shared/tile.wgsl`): each thread holds 8 rows × 4 columns of
+//! results, and slices of BK terms of the sums are staged in workgroup memory.
 
 use crate::gpu::Prelude;
 
@@ -14,8 +14,8 @@ pub struct Tile {
 }
 
 impl Tile {
-    /// The tile for a result of `rows` × `cols`: 128 × 64 where there is that much of both, narrower where there is not, so that a
-    /// layer with one output does not compute sixty-four; never under one warp of 32 threads.
+    /// The tile for a result of `rows` × `cols`: 128 × 64 where there is that much of both, narrower where there is
+    /// not, so that a layer with one output does not compute sixty-four; never under one warp of 32 threads.
     pub fn choose(rows: usize, cols: usize) -> Tile {
         let mut t =
             Tile { bm: rows.next_power_of_two().clamp(8, 128), bn: cols.next_power_of_two().clamp(8, 64) };

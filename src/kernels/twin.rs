@@ -1,13 +1,15 @@
-//! What the host files of kernels share: the number type of scalar twins, and checks of sizes before a kernel is recorded.
+//! What the host files of kernels share: the number type of scalar twins, and checks of sizes before a kernel is
+//! recorded.
 
 use crate::gpu::{Gpu, GpuError};
 use crate::num::real::Real;
 
-/// Most loop iterations a thread of a kernel may make: software Vulkan ends all loops of a thread after 65,535 in total, without an
-/// error. [`check_trips`] refuses what could be cut.
+/// Most loop iterations a thread of a kernel may make: software Vulkan ends all loops of a thread after 65,535 in
+/// total, without an error. [`check_trips`] refuses what could be cut.
 pub const MAX_TRIPS: usize = 60_000;
 
-/// Software Vulkan ends the loops of a thread early and silently: refuses there what could be cut. Hardware has no such limit.
+/// Software Vulkan ends the loops of a thread early and silently: refuses there what could be cut. Hardware has no such
+/// limit.
 ///
 /// # Errors
 /// [`GpuError::Unsupported`] with the kernel's name, on software adapters only.

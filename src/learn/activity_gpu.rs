@@ -67,7 +67,8 @@ pub(super) struct Extreme {
 }
 
 impl Extreme {
-    /// One for each hidden layer of the actor, in a minibatch of `m` samples; `values` are the outputs of a perceptron's.
+    /// One for each hidden layer of the actor, in a minibatch of `m` samples; `values` are the outputs of a
+    /// perceptron's.
     pub fn new(
         gpu: &Gpu,
         spikes: Option<&Spikes>,

@@ -1,11 +1,14 @@
-//! What the agents by the analytic gradient of the policy are built from: `apg` with tanh networks, `spiking-apg` with spiking ones, both backends.
+//! What the agents by the analytic gradient of the policy are built from: `apg` with tanh networks, `spiking-apg` with
+//! spiking ones, both backends.
 //!
-//! An actor without a critic: a slot's objective is a differentiable function of the action taken in it ([`SlotGradient`](crate::env::SlotGradient)), so
-//! its gradient goes on through the squashing of the raw action, scale·tanh(z), into the network. A rollout under noise gives observations and scenes;
-//! every minibatch acts anew in them, under noise of its own, so that a gradient is always one at the present policy's actions. The noise smooths what
-//! is climbed, and goes to its final size over the run.
+//! An actor without a critic: a slot's objective is a differentiable function of the action taken in it
+//! ([`SlotGradient`](crate::env::SlotGradient)), so its gradient goes on through the squashing of the raw action,
+//! scale·tanh(z), into the network. A rollout under noise gives observations and scenes; every minibatch acts anew in
+//! them, under noise of its own, so that a gradient is always one at the present policy's actions. The noise smooths
+//! what is climbed, and goes to its final size over the run.
 //!
-//! The gradient is taken where the simulator knows the slot to be, in its true angles and distances. What an action does to later slots is not in it.
+//! The gradient is taken where the simulator knows the slot to be, in its true angles and distances. What an action
+//! does to later slots is not in it.
 
 use super::LearnerState;
 use crate::config::{ApgConfig, SpikingConfig};
@@ -34,7 +37,8 @@ impl ApgSpec {
         Some(ApgSpec { env, hidden: hidden.to_vec(), apg: apg.clone(), spiking: None, each: Vec::new() })
     }
 
-    /// Agent `spiking-apg`: neurons, widths (those of `[ppo]` if it has none), initial weights and penalty are those of `[spiking]`.
+    /// Agent `spiking-apg`: neurons, widths (those of `[ppo]` if it has none), initial weights and penalty are those of
+    /// `[spiking]`.
     pub fn spiking(
         apg: &ApgConfig,
         hidden: &[usize],
@@ -98,7 +102,8 @@ impl ApgSpec {
         (0..self.env.replicas()).map(of).collect()
     }
 
-    /// Learning rate of each replica in an update (0-based) of a run of `total`, `[R]`: linear from the configured one to its final share.
+    /// Learning rate of each replica in an update (0-based) of a run of `total`, `[R]`: linear from the configured one
+    /// to its final share.
     pub fn learning_rates(&self, update: u32, total: u32) -> Vec<f64> {
         let progress = if total > 1 { f64::from(update) / f64::from(total - 1) } else { 0.0 };
         let of = |r: usize| self.of(r).lr * (1.0 + (self.of(r).lr_final_share - 1.0) * progress.min(1.0));
@@ -137,7 +142,8 @@ impl ApgSpec {
     }
 }
 
-/// Where the noise of gradient step `step`, 1, 2, …, is drawn: behind every slot of a rollout, which are counted up to 2³¹.
+/// Where the noise of gradient step `step`, 1, 2, …, is drawn: behind every slot of a rollout, which are counted up to
+/// 2³¹.
 pub(super) fn noise_clock(step: u64) -> u32 {
     1 << 31 | step as u32
 }

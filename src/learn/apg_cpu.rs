@@ -1,5 +1,6 @@
-//! `apg` on the CPU: f32, vector lanes, rayon. As in [`super::ppo_cpu`], chunks of environments go through a rollout in a thread's caches, minibatches
-//! are split into parts whose gradient sums are added in a fixed order, and no step depends on the number of threads.
+//! `apg` on the CPU: f32, vector lanes, rayon. As in [`super::ppo_cpu`], chunks of environments go through a rollout in
+//! a thread's caches, minibatches are split into parts whose gradient sums are added in a fixed order, and no step
+//! depends on the number of threads.
 
 use super::adam::AdamStep;
 use super::apg::{ApgSpec, noise_clock};
@@ -240,8 +241,8 @@ impl Apg for ApgCpu {
 }
 
 impl Worker {
-    /// Adds the parts' gradients, clips, and steps Adam. A gradient that is not finite changes nothing, so that one diverging replica stays visible
-    /// without spreading.
+    /// Adds the parts' gradients, clips, and steps Adam. A gradient that is not finite changes nothing, so that one
+    /// diverging replica stays visible without spreading.
     fn update(&mut self, step: &AdamStep, max_norm: f64, m: usize, parts: &[Part]) {
         let spans = self.grads.par_chunks_mut(SPAN).enumerate().map(|(i, g)| {
             let from = i * SPAN;

@@ -1,5 +1,5 @@
-//! `apg` on the GPU: every kernel is bound to its buffers once; an update is a recorded sequence of dispatches without a host round trip, and the host
-//! reads one small block of sums when it asks for metrics.
+//! `apg` on the GPU: every kernel is bound to its buffers once; an update is a recorded sequence of dispatches without
+//! a host round trip, and the host reads one small block of sums when it asks for metrics.
 //!
 //! Same draws, shuffles and formulas as [`super::apg_cpu`]; sums run in another order, so results agree by tolerance.
 

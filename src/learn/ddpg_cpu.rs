@@ -1,6 +1,7 @@
 //! One replica of `ddpg` on the CPU: acting with noise, and the gradients of one minibatch.
 //!
-//! critic: mean (Q(o, a) − y)², y = r + γ(1 − terminated)·Q_t(o', μ_t(o')); actor: −mean Q(o, μ(o)) through the same, not yet updated critic.
+//! critic: mean (Q(o, a) − y)², y = r + γ(1 − terminated)·Q_t(o', μ_t(o')); actor: −mean Q(o, μ(o)) through the same,
+//! not yet updated critic.
 
 use super::off_policy::{Nets, OffPolicySpec};
 use super::off_policy_memory_cpu::{BLOCK, Batch, Weights};

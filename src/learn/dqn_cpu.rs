@@ -46,7 +46,8 @@ impl DqnCpu {
         self.target.blend(tau, &self.q);
     }
 
-    /// Choices `[B, K]` of observations `[B, O]`, each uniform with probability `epsilon`, and the raw actions `[B, A]` that they mean.
+    /// Choices `[B, K]` of observations `[B, O]`, each uniform with probability `epsilon`, and the raw actions `[B, A]`
+    /// that they mean.
     pub fn act(
         &mut self,
         key: [u32; 2],

@@ -1,5 +1,6 @@
-//! What the learners of experts are built from (paper "rl-h-moe", section III): one on-policy update per batch of episodes, in which the scheduler
-//! and its critic follow the policy gradient (12) and the phases follow L_spat (13) alone, unless a trunk is shared.
+//! What the learners of experts are built from (paper "rl-h-moe", section III): one on-policy update per batch of
+//! episodes, in which the scheduler and its critic follow the policy gradient (12) and the phases follow L_spat (13)
+//! alone, unless a trunk is shared.
 
 use super::LearnerState;
 use crate::config::{PolicyGradient, SpatialConfig, TemporalConfig};
@@ -15,8 +16,8 @@ pub struct ExpertsSpec {
     pub layout: ExpertsLayout,
     pub temporal: TemporalConfig,
     pub spatial: SpatialConfig,
-    /// Where replicas of one batch learn with different numbers, those of each; empty where all learn as `temporal` says. Only rates, weights of losses
-    /// and the like may differ: [`TemporalConfig::structure`] is equal.
+    /// Where replicas of one batch learn with different numbers, those of each; empty where all learn as `temporal`
+    /// says. Only rates, weights of losses and the like may differ: [`TemporalConfig::structure`] is equal.
     pub each: Vec<TemporalConfig>,
     /// The same of `spatial`: [`SpatialConfig::structure`] is equal.
     pub each_spatial: Vec<SpatialConfig>,
@@ -102,8 +103,8 @@ impl ExpertsSpec {
         self.temporal.envs / self.minibatch_envs()
     }
 
-    /// Slots of an episode that enter L_spat in this update: every `stride`-th, beginning one later in every update, so that all slots have their
-    /// turn.
+    /// Slots of an episode that enter L_spat in this update: every `stride`-th, beginning one later in every update, so
+    /// that all slots have their turn.
     pub fn spatial_slots(&self, update: u32) -> impl Iterator<Item = usize> + use<> {
         let (slots, stride) = (self.slots(), self.spatial_stride());
         (update as usize % stride..slots).step_by(stride)
@@ -134,8 +135,8 @@ impl ExpertsSpec {
         super::paces(state, self.all().map(|t| [t.adam_beta1, t.adam_beta2]))
     }
 
-    /// Scheduled rates of scheduler, critic and phases of every replica in an update (0-based) of a run of `total`: linear from the configured ones to
-    /// their final share.
+    /// Scheduled rates of scheduler, critic and phases of every replica in an update (0-based) of a run of `total`:
+    /// linear from the configured ones to their final share.
     pub fn learning_rates(&self, update: u32, total: u32) -> Vec<[f64; 3]> {
         let progress = if total > 1 { f64::from(update) / f64::from(total - 1) } else { 0.0 };
         let of = |(r, t): (usize, &TemporalConfig)| {

@@ -1,5 +1,5 @@
-//! Losses and gradients of experts on the CPU: a part of a minibatch (policy and value loss; with a shared trunk L_spat too), and L_spat over a chunk of
-//! environments where the phases have a network of their own.
+//! Losses and gradients of experts on the CPU: a part of a minibatch (policy and value loss; with a shared trunk L_spat
+//! too), and L_spat over a chunk of environments where the phases have a network of their own.
 
 use super::experts::ExpertsSpec;
 use super::experts_memory_cpu::{BLOCK, Chunk, Minibatch, PartResult, Sums, chunk_envs, part_envs};
@@ -221,8 +221,8 @@ impl SlotStates {
         SlotStates { state: Vec::new(), ids: Vec::new() }
     }
 
-    /// Takes the slot with index `i` among those that enter L_spat of these environments, each given by its chunk and its place there; what
-    /// is padded stays finite.
+    /// Takes the slot with index `i` among those that enter L_spat of these environments, each given by its chunk and
+    /// its place there; what is padded stays finite.
     fn take<'a>(&mut self, rows: usize, i: usize, envs: impl Iterator<Item = (&'a Chunk, usize)> + Clone) {
         self.ids.clear();
         self.ids.extend(envs.clone().map(|(c, at)| c.first + at as u32));

@@ -1,14 +1,16 @@
-//! Learning experts on the CPU: f32, vector lanes, rayon. No step depends on the number of threads, so a run repeats bit for bit on a machine.
+//! Learning experts on the CPU: f32, vector lanes, rayon. No step depends on the number of threads, so a run repeats
+//! bit for bit on a machine.
 //!
-//! Environments are split into chunks that a thread carries through the whole episode; minibatches of whole environments are split into parts, whose
-//! gradient sums are added in a fixed order (`experts_backward_cpu`). Where the trunk is shared, both gradients of the first minibatch of an update are
-//! taken apart, to compare them, whether the metrics will be read or not; that costs one more pass through the hidden layers for the samples of L_spat
-//! in that minibatch.
+//! Environments are split into chunks that a thread carries through the whole episode; minibatches of whole
+//! environments are split into parts, whose gradient sums are added in a fixed order (`experts_backward_cpu`). Where
+//! the trunk is shared, both gradients of the first minibatch of an update are taken apart, to compare them, whether
+//! the metrics will be read or not; that costs one more pass through the hidden layers for the samples of L_spat in
+//! that minibatch.
 //!
-//! Why PPO has two files ([`super::ppo_cpu`] is the other): here a recurrent scheduler learns from whole episodes, so that minibatches are of
-//! environments, and beside it phases learn from a loss of their own that no sample of the policy enters. There spiking and dense networks learn from
-//! single slots in any order. What both have in common, GAE, Adam and the shuffle, is shared; one learner for both would ask at every step which of
-//! the two it is.
+//! Why PPO has two files ([`super::ppo_cpu`] is the other): here a recurrent scheduler learns from whole episodes, so
+//! that minibatches are of environments, and beside it phases learn from a loss of their own that no sample of the
+//! policy enters. There spiking and dense networks learn from single slots in any order. What both have in common, GAE,
+//! Adam and the shuffle, is shared; one learner for both would ask at every step which of the two it is.
 
 use super::adam::AdamStep;
 use super::experts::ExpertsSpec;
@@ -210,7 +212,8 @@ impl Experts for ExpertsPpoCpu {
                 let norms = squares.map(f64::sqrt);
                 l.sums.norms[0] += norms[0];
                 l.sums.norms[1] += norms[1];
-                // A gradient that is not finite changes nothing, so that a diverging replica stays visible without spreading.
+                // A gradient that is not finite changes nothing, so that a diverging replica stays visible without
+                // spreading.
                 let hyper = t.adam([rates[r][0], rates[r][1]]);
                 let skipped = l.pace.skipped;
                 let betas =
@@ -339,7 +342,8 @@ impl Learner {
         each.collect::<Vec<f64>>().iter().sum()
     }
 
-    /// Compares the policy's gradient with that of L_spat on what both pass through, and adds the latter; the square of the sum's norm.
+    /// Compares the policy's gradient with that of L_spat on what both pass through, and adds the latter; the square of
+    /// the sum's norm.
     fn join(&mut self, parts: &[PartResult]) -> f64 {
         let [policy, ..] = self.net.layout.groups();
         self.spatial.copy_from_slice(&parts[0].spatial);
@@ -461,7 +465,8 @@ impl Chunk {
         values(net, &s.final_x, n, &mut s.critic, &mut self.final_value[(t_max - 1) * n..]);
     }
 
-    /// Generalised advantage estimation. The rollout ends with an episode, so the row of values behind it is never used.
+    /// Generalised advantage estimation. The rollout ends with an episode, so the row of values behind it is never
+    /// used.
     fn advantages(&mut self, spec: &ExpertsSpec) {
         let hyper = [spec.of(self.replica).gae()];
         gae::gae_cpu(
@@ -625,7 +630,8 @@ mod tests {
         assert_eq!(spec.spatial_slots(13).collect::<Vec<_>>(), [3]);
     }
 
-    /// The losses of one minibatch of one replica in f64, from the definitions, at parameters `p`: policy and critic loss, and L_spat.
+    /// The losses of one minibatch of one replica in f64, from the definitions, at parameters `p`: policy and critic
+    /// loss, and L_spat.
     fn losses(l: &ExpertsPpoCpu, r: usize, p: &[f64]) -> [f64; 3] {
         let (spec, b) = (&l.spec, &l.minibatches[r]);
         let (layout, c) = (&spec.layout, &spec.temporal);

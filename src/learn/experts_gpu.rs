@@ -1,13 +1,14 @@
-//! Learning experts on the GPU: every kernel is bound to its buffers once; an update is a recorded sequence of dispatches without a host round
-//! trip, and the host reads back some small sums when it asks for metrics.
+//! Learning experts on the GPU: every kernel is bound to its buffers once; an update is a recorded sequence of
+//! dispatches without a host round trip, and the host reads back some small sums when it asks for metrics.
 //!
-//! Same draws, same shuffles, same formulas as [`super::experts_cpu`]; sums run in another order, so results agree by tolerance. Scheduler and
-//! critic lie in one flat vector, the phases in another: no kernel that learns the one is bound to the other. Where they share a trunk, there is one
-//! vector, and every minibatch step makes two passes through the trunk: one for the policy loss and one for L_spat over the slots that enter it,
-//! whose gradients are compared and added.
+//! Same draws, same shuffles, same formulas as [`super::experts_cpu`]; sums run in another order, so results agree by
+//! tolerance. Scheduler and critic lie in one flat vector, the phases in another: no kernel that learns the one is
+//! bound to the other. Where they share a trunk, there is one vector, and every minibatch step makes two passes through
+//! the trunk: one for the policy loss and one for L_spat over the slots that enter it, whose gradients are compared and
+//! added.
 //!
-//! Why PPO has two files ([`super::ppo_gpu`] is the other): see [`super::experts_cpu`]. On a GPU the two record other kernels as well: sequences
-//! through an LSTM and L_spat here, spikes and whole rollouts in one kernel there.
+//! Why PPO has two files ([`super::ppo_gpu`] is the other): see [`super::experts_cpu`]. On a GPU the two record other
+//! kernels as well: sequences through an LSTM and L_spat here, spikes and whole rollouts in one kernel there.
 
 use super::experts::ExpertsSpec;
 use super::experts_cpu::trunk;
@@ -34,7 +35,8 @@ use crate::num::shuffle::{Minibatch, Unit};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Parameters that one optimiser moves: a vector `[R, P]` out of parts of the replicas' whole vectors, its gradients and Adam.
+/// Parameters that one optimiser moves: a vector `[R, P]` out of parts of the replicas' whole vectors, its gradients
+/// and Adam.
 struct Learned {
     /// Parts of a replica's whole vector, in the order in which they lie here.
     parts: Vec<Range<usize>>,
@@ -114,7 +116,8 @@ impl Learned {
         })
     }
 
-    /// At each replica's pace, which answers to the divergences among the sums `means` `[steps, R, 4]` of the policy loss's terms.
+    /// At each replica's pace, which answers to the divergences among the sums `means` `[steps, R, 4]` of the policy
+    /// loss's terms.
     fn paced(
         mut self,
         g: &Gpu,
@@ -260,7 +263,8 @@ pub(crate) enum Acting {
 }
 
 impl Acting {
-    /// `params` `[R, P]`; `obs` holds observations `[R, M, O]` at the offsets of [`Acting::record`]; `logits` `[R, M, K]`.
+    /// `params` `[R, P]`; `obs` holds observations `[R, M, O]` at the offsets of [`Acting::record`]; `logits`
+    /// `[R, M, K]`.
     pub(crate) fn new(
         g: &Gpu,
         nets: &SchedulerNets,
@@ -289,7 +293,8 @@ impl Acting {
         }
     }
 
-    /// Logits of `m` environments of each replica from the observations at element `x_off`; moves the recurrent state on by a slot.
+    /// Logits of `m` environments of each replica from the observations at element `x_off`; moves the recurrent state
+    /// on by a slot.
     pub(crate) fn record(&self, pass: &mut wgpu::ComputePass, m: usize, x_off: usize) {
         match self {
             Acting::Lstm(lstm, head) => {
@@ -414,7 +419,8 @@ impl Rollout {
         })
     }
 
-    /// One episode of every environment from `first`, the clock of its first slot. States before the slots of `kept` stay.
+    /// One episode of every environment from `first`, the clock of its first slot. States before the slots of `kept`
+    /// stay.
     fn record(
         &self,
         pass: &mut wgpu::ComputePass,
@@ -468,8 +474,8 @@ impl Rollout {
     }
 }
 
-/// L_spat (13) and its gradient over minibatches of environments: the observations of the slots that enter it, and the channels of their states drawn
-/// again.
+/// L_spat (13) and its gradient over minibatches of environments: the observations of the slots that enter it, and the
+/// channels of their states drawn again.
 struct Beams {
     envs: usize,
     /// Sums of the gains over the samples of every step of an update, `[steps, R, K]`.

@@ -1,4 +1,5 @@
-//! What the learner of experts on the CPU works on: chunks of environments with their episode, minibatches, and what their parts give.
+//! What the learner of experts on the CPU works on: chunks of environments with their episode, minibatches, and what
+//! their parts give.
 
 use super::experts::ExpertsSpec;
 use crate::env::BeamSamples;

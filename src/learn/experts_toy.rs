@@ -91,7 +91,8 @@ impl Toy {
         }
     }
 
-    /// Antennas of vehicle `i`'s channel, conj(h_q): a wave from its direction and one that is drawn anew in every slot.
+    /// Antennas of vehicle `i`'s channel, conj(h_q): a wave from its direction and one that is drawn anew in every
+    /// slot.
     fn channel(&self, replica: usize, [cos, age]: [f32; 2], i: usize, env: u32, clock: u32) -> [[f64; 2]; M] {
         let word = draw(self.keys[replica], Stream::Explore, env, clock, i as u32)[0];
         let turn = TAU * f64::from(word) / 4294967296.0;

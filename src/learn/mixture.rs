@@ -128,7 +128,8 @@ pub struct MixtureBackward {
 }
 
 impl MixtureBackward {
-    /// Behind `forward` from the first row of `x` to `y`; `d_y` `[R, M, C]` is the gradient by `y`; `partials` `[slices, R, P]`.
+    /// Behind `forward` from the first row of `x` to `y`; `d_y` `[R, M, C]` is the gradient by `y`; `partials`
+    /// `[slices, R, P]`.
     #[expect(clippy::too_many_arguments, reason = "networks with their input, activations and gradients")]
     pub fn new(
         gpu: &Gpu,

@@ -1,5 +1,5 @@
-//! The learning algorithms, on both backends with the same random draws: on-policy updates made of rollout, advantages and minibatch steps, and
-//! off-policy ones whose slots, replay and gradient steps alternate.
+//! The learning algorithms, on both backends with the same random draws: on-policy updates made of rollout, advantages
+//! and minibatch steps, and off-policy ones whose slots, replay and gradient steps alternate.
 
 mod activity_gpu;
 mod adam;
@@ -157,7 +157,8 @@ impl Algorithm {
     pub fn has_critic(&self) -> bool {
         !matches!(self, Algorithm::Apg(_))
     }
-    /// Whether a gradient of this update was not finite, so that the learner passed over it; `None` where it made no gradient step.
+    /// Whether a gradient of this update was not finite, so that the learner passed over it; `None` where it made no
+    /// gradient step.
     pub fn is_stuck(&self, u: &UpdateMetrics) -> Option<bool> {
         let finite = (u.grad_norm_critic.is_finite() || !self.has_critic())
             && (u.grad_norm_actor.is_finite() || !self.has_actor());
@@ -175,7 +176,8 @@ impl Algorithm {
             Algorithm::OffPolicy(s) => s.common.learning_starts.div_ceil(s.samples()).clamp(1, 20) as u32,
         }
     }
-    /// The key of a setting that follows the length of the run, if there is one: without, a longer run begins as a shorter one does.
+    /// The key of a setting that follows the length of the run, if there is one: without, a longer run begins as a
+    /// shorter one does.
     pub fn follows_length(&self) -> Option<&'static str> {
         let rates = |share: f64, key| (share != 1.0).then_some(key);
         match self {
@@ -223,8 +225,8 @@ pub struct PpoSpec {
     pub ppo: PpoConfig,
     /// Spiking networks with these neurons instead of tanh perceptrons.
     pub spiking: Option<SpikingConfig>,
-    /// Where replicas of one batch learn with different numbers, those of each; empty where all learn as `ppo` says. Only rates, weights of losses and
-    /// the like may differ: [`PpoConfig::structure`] is equal.
+    /// Where replicas of one batch learn with different numbers, those of each; empty where all learn as `ppo` says.
+    /// Only rates, weights of losses and the like may differ: [`PpoConfig::structure`] is equal.
     pub each: Vec<PpoConfig>,
 }
 
@@ -254,8 +256,8 @@ impl PpoSpec {
     pub fn all(&self) -> impl Iterator<Item = &PpoConfig> {
         (0..self.env.replicas()).map(|r| self.of(r))
     }
-    /// Scheduled rates of actor and critic of every replica in an update (0-based) of a run of `total`: linear from the configured ones to their final
-    /// share.
+    /// Scheduled rates of actor and critic of every replica in an update (0-based) of a run of `total`: linear from the
+    /// configured ones to their final share.
     pub fn learning_rates(&self, update: u32, total: u32) -> Vec<[f64; 2]> {
         let progress = if total > 1 { f64::from(update) / f64::from(total - 1) } else { 0.0 };
         let of = |p: &PpoConfig| {
@@ -368,7 +370,8 @@ fn pace_extra(rows: impl Iterator<Item = [f32; 8]>) -> Extra {
 /// Means over one update of one replica. What an algorithm does not have is NaN.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct UpdateMetrics {
-    /// Means per slot of the metrics that [`Env::curve`] names, in its order: the first is the reward as the task defines it (not scaled).
+    /// Means per slot of the metrics that [`Env::curve`] names, in its order: the first is the reward as the task
+    /// defines it (not scaled).
     pub slots: Vec<f64>,
     /// Gradient steps behind the losses and norms below, which are NaN where there was none.
     pub gradient_steps: u32,
@@ -383,14 +386,18 @@ pub struct UpdateMetrics {
     pub grad_norm_critic: f64,
     /// Share of the variance of the rollout's returns that its values explained: 1 is perfect, 0 as good as their mean.
     pub explained_variance: f64,
-    /// Share of the policy's hidden neurons that said nothing: no spike in the rollout; of ReLU, 0 for every sample of the last minibatch.
+    /// Share of the policy's hidden neurons that said nothing: no spike in the rollout; of ReLU, 0 for every sample of
+    /// the last minibatch.
     pub dead_neurons: f64,
-    /// Share that said the same whatever came: a spike in every step of the rollout; of tanh, beyond ±0.99 for every sample of the last minibatch.
+    /// Share that said the same whatever came: a spike in every step of the rollout; of tanh, beyond ±0.99 for every
+    /// sample of the last minibatch.
     pub saturated_neurons: f64,
-    /// Mean share of its scheduled rate that the actor stepped with, and the share of steps that were left out: see [`kl_control`](crate::kernels::kl_control).
+    /// Mean share of its scheduled rate that the actor stepped with, and the share of steps that were left out: see
+    /// [`kl_control`](crate::kernels::kl_control).
     pub rate_share: f64,
     pub skipped_share: f64,
-    /// Firing rates, spikes per neuron and spike step, in the rollout: the actor's hidden layers, then the critic's. Empty without spikes.
+    /// Firing rates, spikes per neuron and spike step, in the rollout: the actor's hidden layers, then the critic's.
+    /// Empty without spikes.
     pub firing_rates: Vec<f64>,
     /// Of the loss of the beams, where there is one.
     pub beams: Option<BeamUpdate>,
@@ -421,15 +428,16 @@ impl UpdateMetrics {
     }
 }
 
-/// Share of the variance of returns that values explained, 1 − Var(G − V)/Var(G), of n samples with these sums and sums of squares of both; NaN where
-/// all returns are equal.
+/// Share of the variance of returns that values explained, 1 − Var(G − V)/Var(G), of n samples with these sums and sums
+/// of squares of both; NaN where all returns are equal.
 fn explained_variance(n: f64, residual: [f64; 2], returns: [f64; 2]) -> f64 {
     let variance = |[sum, square]: [f64; 2]| (square / n - (sum / n) * (sum / n)).max(0.0);
     let of_returns = variance(returns);
     if of_returns > 0.0 { 1.0 - variance(residual) / of_returns } else { f64::NAN }
 }
 
-/// What makes the sums, and of squares, over the environments of what values missed and of returns, and these: `[T, R, 2]`.
+/// What makes the sums, and of squares, over the environments of what values missed and of returns, and these:
+/// `[T, R, 2]`.
 type Fit = [(metrics_reduce::MetricsReduceBound, Buf<f32>); 2];
 
 /// A half of [`Fit`] of `of` `[T, R, B]`.
@@ -460,9 +468,10 @@ fn fit_sums(sums: &[f32], r: usize, replicas: usize) -> [f64; 2] {
 pub struct BeamUpdate {
     /// |h^H v|²/M over the samples that entered L_spat.
     pub gain: f64,
-    /// Norm of L_spat's gradient before clipping; where the trunk is shared, of its part on the trunk in the first minibatch.
+    /// Norm of L_spat's gradient before clipping; where the trunk is shared, of its part on the trunk in the first
+    /// minibatch.
     pub grad_norm: f64,
-    /// Cosine between the gradients of policy loss and L_spat on a shared trunk (hidden layers and gate), in the update's first minibatch; NaN where
-    /// none is shared.
+    /// Cosine between the gradients of policy loss and L_spat on a shared trunk (hidden layers and gate), in the
+    /// update's first minibatch; NaN where none is shared.
     pub cosine: f64,
 }

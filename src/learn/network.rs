@@ -1,9 +1,10 @@
-//! Networks out of the dense and the spiking kernels: layer behind layer, bound on the GPU as training records them, and through the CPU twins.
+//! Networks out of the dense and the spiking kernels: layer behind layer, bound on the GPU as training records them,
+//! and through the CPU twins.
 //!
-//! A spiking network ([`MlpLayout::lif`]) sees the same input at every spike step, so its first currents are one dense layer, or those of the neurons
-//! that encode the input ([`MlpLayout::population`]). Its output is a
-//! leaky integrator without threshold, read after the last step: linear in the spikes, it is one dense layer on their trace
-//! Σ_t λ(1−λ)^(S−1−t) s(t), whose bias has the factor 1−(1−λ)^S.
+//! A spiking network ([`MlpLayout::lif`]) sees the same input at every spike step, so its first currents are one dense
+//! layer, or those of the neurons that encode the input ([`MlpLayout::population`]). Its output is a
+//! leaky integrator without threshold, read after the last step: linear in the spikes, it is one dense layer on their
+//! trace Σ_t λ(1−λ)^(S−1−t) s(t), whose bias has the factor 1−(1−λ)^S.
 
 use crate::gpu::{Buf, Fill, Gpu, GpuError};
 use crate::kernels::dense_forward_f16::{self, Stored};
@@ -18,7 +19,8 @@ use crate::nets::mlp::Layer;
 use crate::nets::{Activation, Lif, MlpLayout};
 use crate::num::real::Real;
 
-/// The layers whose outputs a forward pass writes into buffers of its caller: all, but of a spiking network only the output layer.
+/// The layers whose outputs a forward pass writes into buffers of its caller: all, but of a spiking network only the
+/// output layer.
 pub fn visible(net: &MlpLayout) -> &[Layer] {
     let all = &net.layers[..];
     if net.lif.is_some() { &all[all.len() - 1..] } else { all }
@@ -37,7 +39,8 @@ pub struct Spikes {
 }
 
 impl Spikes {
-    /// Buffers for `rows` rows; with `learn` > 0, for a backward pass over up to `learn` of them. `None` for a perceptron.
+    /// Buffers for `rows` rows; with `learn` > 0, for a backward pass over up to `learn` of them. `None` for a
+    /// perceptron.
     pub fn new(gpu: &Gpu, net: &MlpLayout, rows: Rows, learn: usize) -> Result<Option<Self>, GpuError> {
         let Some(lif) = net.lif else { return Ok(None) };
         let (hidden, _) = split(net);
@@ -80,8 +83,8 @@ struct Neurons {
 }
 
 impl Forward {
-    /// `params` `[R, P]`; `x` `[R, m, I]`; `acts[l]` receives the output of the l-th [`visible`] layer, `[R, m, O]`. What is inside a spiking
-    /// network is its own, and nothing is kept for a backward pass.
+    /// `params` `[R, P]`; `x` `[R, m, I]`; `acts[l]` receives the output of the l-th [`visible`] layer, `[R, m, O]`.
+    /// What is inside a spiking network is its own, and nothing is kept for a backward pass.
     pub fn new(
         gpu: &Gpu,
         net: &MlpLayout,
@@ -209,8 +212,8 @@ pub struct ForwardF16 {
 }
 
 impl ForwardF16 {
-    /// `params` `[R, P]`, `x` `[R, m, I]` and `out` `[R, m, O]` in f32; `hidden[l]` receives the output of hidden layer l as the bits of f16,
-    /// `[R, m, N]`. Errors on spiking networks and on adapters without f16.
+    /// `params` `[R, P]`, `x` `[R, m, I]` and `out` `[R, m, O]` in f32; `hidden[l]` receives the output of hidden layer
+    /// l as the bits of f16, `[R, m, N]`. Errors on spiking networks and on adapters without f16.
     pub fn new(
         gpu: &Gpu,
         net: &MlpLayout,
@@ -274,8 +277,9 @@ struct NeuronsBack {
 }
 
 impl Backward {
-    /// `x` and `acts` as for the forward pass of a perceptron; `dy[l]` is the gradient by layer l before its activation, of which the last
-    /// is given and the others are written; `dx`, if wanted, receives the gradient by the input; `partials` is `[slices, R, P]`.
+    /// `x` and `acts` as for the forward pass of a perceptron; `dy[l]` is the gradient by layer l before its
+    /// activation, of which the last is given and the others are written; `dx`, if wanted, receives the gradient by the
+    /// input; `partials` is `[slices, R, P]`.
     #[expect(clippy::too_many_arguments, reason = "a network with its input, activations and gradients")]
     pub fn new(
         gpu: &Gpu,
@@ -307,9 +311,10 @@ impl Backward {
         Ok(Backward { weights, inputs, neurons: None, layout: net.clone() })
     }
 
-    /// Of a spiking network, behind a forward pass that kept its potentials in `spikes`. `dy` is the gradient by the output; the loss has
-    /// `rate_penalty` times the mean firing rate of all hidden neurons in it. Neurons that encode the inputs pass nothing on to `dx`, which no learner
-    /// asks them for. Where leaks are learned, their places in all slices of `partials` but the first must be 0, and stay so.
+    /// Of a spiking network, behind a forward pass that kept its potentials in `spikes`. `dy` is the gradient by the
+    /// output; the loss has `rate_penalty` times the mean firing rate of all hidden neurons in it. Neurons that encode
+    /// the inputs pass nothing on to `dx`, which no learner asks them for. Where leaks are learned, their places in all
+    /// slices of `partials` but the first must be 0, and stay so.
     #[expect(clippy::too_many_arguments, reason = "a network with its input, activations and gradients")]
     pub fn spiking(
         gpu: &Gpu,
@@ -478,7 +483,8 @@ pub const CPU_SLICES: usize = 3;
 
 /// What a forward and backward pass leaves.
 pub struct Pass<F> {
-    /// Input, hidden activations and output, each `[R, M, width]`; of spiking neurons the potentials before the reset, `[R, M, S, width]`.
+    /// Input, hidden activations and output, each `[R, M, width]`; of spiking neurons the potentials before the reset,
+    /// `[R, M, S, width]`.
     pub h: Vec<Vec<F>>,
     /// `[R, P]`; NaN where the parameters are not the network's.
     pub grads: Vec<F>,
@@ -570,7 +576,8 @@ fn spiking_forward_cpu<F: Real<Elem = F, Mask = bool>>(
     (h, SpikesCpu { current, words, trace })
 }
 
-/// Outputs `[R, M, O]` of each layer, the input first, through the CPU twins; of spiking neurons the potentials, as in [`Pass::h`].
+/// Outputs `[R, M, O]` of each layer, the input first, through the CPU twins; of spiking neurons the potentials, as in
+/// [`Pass::h`].
 pub fn forward_cpu<F: Real<Elem = F, Mask = bool>>(
     net: &MlpLayout,
     (r, m): (usize, usize),
@@ -598,8 +605,8 @@ pub fn forward_backward_cpu<F: Real<Elem = F, Mask = bool>>(
     penalised_backward_cpu(net, rows, params, x, 0.0, dloss)
 }
 
-/// The same with `rate_penalty` times the mean firing rate of all hidden neurons, over the M samples of a replica, in the loss of a
-/// spiking network.
+/// The same with `rate_penalty` times the mean firing rate of all hidden neurons, over the M samples of a replica, in
+/// the loss of a spiking network.
 pub fn penalised_backward_cpu<F: Real<Elem = F, Mask = bool>>(
     net: &MlpLayout,
     (r, m): (usize, usize),
@@ -716,7 +723,8 @@ pub fn dense_weights_cpu<F: Real<Elem = F>>(
     dense_backward_weights::dense_backward_weights_cpu(&spec, &at, dy, x, partials);
 }
 
-/// The gradient by a dense layer's input `[R, M, I]` through its twin; `act` made that input, which is not read without.
+/// The gradient by a dense layer's input `[R, M, I]` through its twin; `act` made that input, which is not read
+/// without.
 pub fn dense_input_cpu<F: Real<Elem = F>>(
     l: &Layer,
     (r, m): (usize, usize),

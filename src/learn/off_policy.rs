@@ -82,7 +82,8 @@ macro_rules! numbers {
     };
 }
 
-/// The networks in the flat vector of a replica: the actor, then the critic of (observation, raw action); or the Q-network alone.
+/// The networks in the flat vector of a replica: the actor, then the critic of (observation, raw action); or the
+/// Q-network alone.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Nets {
     /// O → A before tanh, or O → K·L: L values for each of K factors.
@@ -200,7 +201,8 @@ impl OffPolicySpec {
         self.env.sizes().slots.div_ceil(self.common.train_every) * self.common.gradient_steps
     }
 
-    /// Standard deviation of the noise (`ddpg`), or ε (`dqn`), of each replica in an update (0-based) of a run of `total`, `[R]`.
+    /// Standard deviation of the noise (`ddpg`), or ε (`dqn`), of each replica in an update (0-based) of a run of
+    /// `total`, `[R]`.
     pub fn exploration(&self, update: u32, total: u32) -> Vec<f64> {
         let of = |r: usize| {
             let [start, last, share] = self.of(r).exploration;
@@ -224,7 +226,8 @@ impl OffPolicySpec {
         own(&self.numbers).or_else(|| self.each.iter().find_map(own))
     }
 
-    /// Learning rates of each replica in an update (0-based) of a run of `total`, `[R]`: linear from the configured ones to their final share.
+    /// Learning rates of each replica in an update (0-based) of a run of `total`, `[R]`: linear from the configured
+    /// ones to their final share.
     pub fn learning_rates(&self, update: u32, total: u32) -> Vec<[f64; 2]> {
         let progress = if total > 1 { f64::from(update) / f64::from(total - 1) } else { 0.0 };
         let of = |r: usize| {

@@ -1,5 +1,5 @@
-//! The off-policy agents on the CPU: f32, vector lanes; replicas side by side on all cores. A replica's own work is sequential, so a run repeats
-//! bit for bit whatever the number of threads.
+//! The off-policy agents on the CPU: f32, vector lanes; replicas side by side on all cores. A replica's own work is
+//! sequential, so a run repeats bit for bit whatever the number of threads.
 
 use super::adam::AdamStep;
 use super::ddpg_cpu::DdpgCpu;
@@ -244,8 +244,8 @@ impl Worker {
         }
     }
 
-    /// Gradients, clipping and Adam. A gradient that is not finite changes nothing, so that one diverging replica stays visible without
-    /// spreading.
+    /// Gradients, clipping and Adam. A gradient that is not finite changes nothing, so that one diverging replica stays
+    /// visible without spreading.
     fn learn(&mut self, spec: &OffPolicySpec, adam: &AdamStep) {
         let w = &mut self.weights;
         let numbers = spec.of(self.at.replica);

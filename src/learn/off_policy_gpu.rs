@@ -1,5 +1,6 @@
-//! The off-policy agents on the GPU: every kernel is bound to its buffers once; slots, replay, gradient steps and targets follow each other on
-//! the device without a host round trip, and the host reads one small block of sums when it asks for metrics.
+//! The off-policy agents on the GPU: every kernel is bound to its buffers once; slots, replay, gradient steps and
+//! targets follow each other on the device without a host round trip, and the host reads one small block of sums when
+//! it asks for metrics.
 //!
 //! Same draws and formulas as [`super::off_policy_cpu`]; sums run in another order, so results agree by tolerance.
 

@@ -1,4 +1,5 @@
-//! What the off-policy agents of the CPU share with the learner that feeds them: the weights and the minibatch of one replica.
+//! What the off-policy agents of the CPU share with the learner that feeds them: the weights and the minibatch of one
+//! replica.
 
 /// Transitions whose activations are held at once.
 pub(super) const BLOCK: usize = 128;

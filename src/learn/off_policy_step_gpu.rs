@@ -1,5 +1,5 @@
-//! One gradient step of an off-policy agent on the GPU, from a gathered minibatch to the target networks: what training repeats and what the
-//! golden vectors check.
+//! One gradient step of an off-policy agent on the GPU, from a gathered minibatch to the target networks: what training
+//! repeats and what the golden vectors check.
 
 use super::network::{Backward, Forward, Rows};
 use super::off_policy::Nets;
@@ -67,7 +67,8 @@ struct ActorStep {
 pub struct OffPolicyStep {
     spec: Spec,
 
-    /// The minibatch, to be filled before a step: `[R, M, O]`, `[R, M, D]`, `[R, M, O]`, (reward, 1 − terminated) `[R, M]`.
+    /// The minibatch, to be filled before a step: `[R, M, O]`, `[R, M, D]`, `[R, M, O]`, (reward, 1 − terminated)
+    /// `[R, M]`.
     pub obs: Buf<f32>,
     pub action: Buf<f32>,
     pub next: Buf<f32>,
@@ -228,7 +229,8 @@ impl OffPolicyStep {
         gpu.write(&self.hyper, &hyper.iter().flat_map(|h| h.row::<f32>()).collect::<Vec<_>>());
     }
 
-    /// One step on what the minibatch holds: targets, losses, backward, clip, Adam's step `t` = 1, 2, …; its metrics go to row `row`.
+    /// One step on what the minibatch holds: targets, losses, backward, clip, Adam's step `t` = 1, 2, …; its metrics go
+    /// to row `row`.
     pub fn record(&self, pass: &mut wgpu::ComputePass, hyper: &adam::Hyper, t: u64, row: usize) {
         let (r, m) = (self.spec.r, self.spec.m);
         let total = |m: usize, width: usize, scale: f32| column_sum::Args {

@@ -1,7 +1,8 @@
-//! PPO on the CPU: f32, vector lanes, rayon. No step depends on the number of threads, so a run repeats bit for bit on a machine.
+//! PPO on the CPU: f32, vector lanes, rayon. No step depends on the number of threads, so a run repeats bit for bit on
+//! a machine.
 //!
-//! Environments are split into chunks that a thread carries through the whole rollout (policy, physics, advantages) in its caches;
-//! minibatches are split into parts whose gradient sums are added in a fixed order.
+//! Environments are split into chunks that a thread carries through the whole rollout (policy, physics, advantages) in
+//! its caches; minibatches are split into parts whose gradient sums are added in a fixed order.
 
 use super::adam::AdamStep;
 use super::{LearnerState, Pool, Ppo, PpoSpec, UpdateMetrics, explained_variance, pace_extra};
@@ -21,17 +22,19 @@ use std::ops::Range;
 
 /// Environments a thread carries through a rollout at once.
 const CHUNK: usize = 256;
-/// Samples whose activations are held at once in the backward pass: a multiple of the 12 rows of a tile, and few enough that the operands of a
-/// weight gradient stay in the first cache.
+/// Samples whose activations are held at once in the backward pass: a multiple of the 12 rows of a tile, and few enough
+/// that the operands of a weight gradient stay in the first cache.
 pub(super) const BLOCK: usize = 120;
-/// The same for spiking networks, whose potentials of all spike steps are to stay in the second cache until the backward pass.
+/// The same for spiking networks, whose potentials of all spike steps are to stay in the second cache until the
+/// backward pass.
 pub(super) const SPIKING_BLOCK: usize = 48;
 /// Samples of a part of a minibatch, about.
 const PART: usize = 1024;
 /// Parameters that a thread adds, clips and steps at once.
 pub(super) const SPAN: usize = 4096;
 
-/// A group of environments of one replica with its rollout. Arrays are `[T, envs, ·]`, `obs` and `value` `[T+1, envs, ·]`.
+/// A group of environments of one replica with its rollout. Arrays are `[T, envs, ·]`, `obs` and `value`
+/// `[T+1, envs, ·]`.
 struct Chunk {
     /// Which environments; the clock is the rollout's.
     at: At,
@@ -67,7 +70,8 @@ struct Learner {
     actor: Packed,
     critic: Packed,
     pace: Pace<f32>,
-    /// Sums over minibatches of policy loss, value loss, entropy, KL, clip share, gradient norms, share of the actor's rate.
+    /// Sums over minibatches of policy loss, value loss, entropy, KL, clip share, gradient norms, share of the actor's
+    /// rate.
     sums: [f64; 8],
     /// Steps left out since the metrics were read.
     skipped: u32,
@@ -286,8 +290,9 @@ impl Learner {
         rayon::join(|| actor.pack(params), || critic.pack(params));
     }
 
-    /// Adds the parts' gradients, clips, and steps Adam (torch.optim.Adam) at the pace of replica `r`, whose second group begins at `split`. A gradient
-    /// that is not finite changes nothing, so that one diverging replica stays visible without spreading.
+    /// Adds the parts' gradients, clips, and steps Adam (torch.optim.Adam) at the pace of replica `r`, whose second
+    /// group begins at `split`. A gradient that is not finite changes nothing, so that one diverging replica stays
+    /// visible without spreading.
     fn update(
         &mut self,
         spec: &PpoSpec,
@@ -374,8 +379,8 @@ pub(super) fn neuron_steps(net: &MlpLayout) -> impl Iterator<Item = usize> {
     steps.into_iter().flat_map(|s| net.layers[..net.layers.len() - 1].iter().map(move |l| s * l.outputs))
 }
 
-/// Samples of a part of a minibatch of `m`: depends on m alone. Whole tiles, and an even number of parts where it can be, so that threads share
-/// evenly.
+/// Samples of a part of a minibatch of `m`: depends on m alone. Whole tiles, and an even number of parts where it can
+/// be, so that threads share evenly.
 pub(super) fn part_rows(m: usize) -> usize {
     let n = m.div_ceil(PART);
     m.div_ceil(if n > 1 {
@@ -664,7 +669,8 @@ impl Chunk {
         }
     }
 
-    /// Generalised advantage estimation of this chunk. The rollout ends with an episode, so the row of values behind it is never used.
+    /// Generalised advantage estimation of this chunk. The rollout ends with an episode, so the row of values behind it
+    /// is never used.
     fn advantages(&mut self, spec: &PpoSpec) {
         let n = spec.ppo.horizon * self.envs;
         let size = gae::Spec { t: spec.ppo.horizon, r: 1, b: self.envs };
@@ -701,8 +707,8 @@ fn sum_of(x: &[f32]) -> f32 {
     sums.iter().sum()
 }
 
-/// ln of the density's denominator, Σ log_std + ½ ln 2π, which sampling and loss both subtract. Summed in f64: with many actions it is
-/// large, and what f32 loses of equal terms would stay in every ratio.
+/// ln of the density's denominator, Σ log_std + ½ ln 2π, which sampling and loss both subtract. Summed in f64: with
+/// many actions it is large, and what f32 loses of equal terms would stay in every ratio.
 fn log_norm(log_std: &[f32]) -> f32 {
     log_std.iter().map(|s| f64::from(*s) + 0.918_938_533_204_672_7).sum::<f64>() as f32
 }

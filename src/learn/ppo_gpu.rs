@@ -1,10 +1,12 @@
-//! PPO on the GPU: every kernel is bound to its buffers once; an update is a recorded sequence of dispatches without a host round trip, and
-//! the host reads back one small block of sums when it asks for metrics.
+//! PPO on the GPU: every kernel is bound to its buffers once; an update is a recorded sequence of dispatches without a
+//! host round trip, and the host reads back one small block of sums when it asks for metrics.
 //!
-//! A rollout goes one of two ways ([`RolloutPath`]): a dozen dispatches a slot, or many slots in one dispatch that keeps environments, activations and
-//! weights inside its workgroups, with the critic behind it. Both give the same numbers.
+//! A rollout goes one of two ways ([`RolloutPath`]): a dozen dispatches a slot, or many slots in one dispatch that
+//! keeps environments, activations and weights inside its workgroups, with the critic behind it. Both give the same
+//! numbers.
 //!
-//! Same draws, same shuffles, same formulas as [`super::ppo_cpu`]; sums run in another order, so results agree by tolerance.
+//! Same draws, same shuffles, same formulas as [`super::ppo_cpu`]; sums run in another order, so results agree by
+//! tolerance.
 
 use super::activity_gpu::{Extreme, Firing};
 use super::network::{Forward, Rows};
@@ -43,8 +45,8 @@ pub enum RolloutPath {
 }
 
 impl RolloutPath {
-    /// Fused on hardware where it is possible for enough environments at once; slot by slot on software Vulkan, whose processors have no workgroup
-    /// memory to gain from.
+    /// Fused on hardware where it is possible for enough environments at once; slot by slot on software Vulkan, whose
+    /// processors have no workgroup memory to gain from.
     pub fn choose(gpu: &Gpu, spec: &PpoSpec) -> RolloutPath {
         match fused_plan(gpu, spec) {
             Some(plan) if !gpu.is_software() && plan.pays() => RolloutPath::Fused,
@@ -134,7 +136,8 @@ impl PpoGpu {
         let g = &*gpu;
         let zero = |label: &str, shape: &[usize]| g.alloc::<f32>(label, shape, Fill::Zero);
 
-        // The learners and their minibatch. Hidden activations are shared by rollout and minibatch, which never run at once.
+        // The learners and their minibatch. Hidden activations are shared by rollout and minibatch, which never run at
+        // once.
         let steps = spec.ppo.epochs * spec.minibatches();
         let rate_penalty = spec.spiking.as_ref().map_or(0.0, |s| s.rate_penalty);
         let (each, paces) = (spec.all().cloned().collect::<Vec<_>>(), spec.paces(start));
@@ -302,8 +305,9 @@ impl PpoGpu {
         }
     }
 
-    /// Many slots a dispatch, up to an episode's end, then the values of all of them. One replica's observations stand side by side, so that its
-    /// critic takes as many slots in one pass as its activations have rows; those of several replicas alternate by slot, and each pass takes one.
+    /// Many slots a dispatch, up to an episode's end, then the values of all of them. One replica's observations stand
+    /// side by side, so that its critic takes as many slots in one pass as its activations have rows; those of several
+    /// replicas alternate by slot, and each pass takes one.
     fn fused(
         &self,
         pass: &mut wgpu::ComputePass,

@@ -1,8 +1,9 @@
-//! An LSTM over sequences, or step by step, out of the dense and cell kernels: bound on the GPU as training records it, and through the CPU twins.
+//! An LSTM over sequences, or step by step, out of the dense and cell kernels: bound on the GPU as training records it,
+//! and through the CPU twins.
 //!
-//! A sequence of S steps lies as `[R, S+1, M, ·]` with one more slot than steps: slot s of `hidden` and `cell` is the state before step s (slot 0 where it
-//! starts), slot s of `x` and of the gates belongs to step s, and the last slot of the gates' gradients stays zero. Every product but the recurrent
-//! one runs over all (S+1)·M rows at once.
+//! A sequence of S steps lies as `[R, S+1, M, ·]` with one more slot than steps: slot s of `hidden` and `cell` is the
+//! state before step s (slot 0 where it starts), slot s of `x` and of the gates belongs to step s, and the last slot of
+//! the gates' gradients stays zero. Every product but the recurrent one runs over all (S+1)·M rows at once.
 
 use super::network::{Rows, dense_cpu, dense_input_cpu, dense_weights_cpu};
 use crate::gpu::{Buf, Gpu, GpuError, zeros};
@@ -66,10 +67,12 @@ const NONE: Activation = Activation::None;
 pub struct LstmGpu {
     layout: LstmLayout,
     size: Sequences,
-    /// State before every step and after the last, `[R, S+1, M, H]`; slot 0 is where the sequences start (zero at first).
+    /// State before every step and after the last, `[R, S+1, M, H]`; slot 0 is where the sequences start (zero at
+    /// first).
     pub hidden: Buf<f32>,
     pub cell: Buf<f32>,
-    /// h of the current step, `[R, M, H]`; to be set to slot 0 of `hidden` before a forward pass that does not start at zero.
+    /// h of the current step, `[R, M, H]`; to be set to slot 0 of `hidden` before a forward pass that does not start at
+    /// zero.
     pub h_now: Buf<f32>,
     /// Gradient by `hidden`, `[R, S+1, M, H]`, to be filled before the backward pass; slot 0 is not read.
     pub dh: Buf<f32>,
@@ -87,8 +90,8 @@ pub struct LstmGpu {
 }
 
 impl LstmGpu {
-    /// `params` `[R, P]`; `x` `[R, S+1, M, I]`, finite in the last slot too; `dx`, if wanted, receives the gradient by `x`; weight gradients go into
-    /// `partials` `[slices, R, P]`.
+    /// `params` `[R, P]`; `x` `[R, S+1, M, I]`, finite in the last slot too; `dx`, if wanted, receives the gradient by
+    /// `x`; weight gradients go into `partials` `[slices, R, P]`.
     #[expect(clippy::too_many_arguments, reason = "a layer with its input and gradients")]
     pub fn new(
         gpu: &Gpu,
@@ -234,8 +237,8 @@ pub struct LstmPass<F> {
     pub dc0: Vec<F>,
 }
 
-/// Forward from the start state `h0`, `c0` `[R, M, H]`, then backward from `dloss(hidden)`, both `[R, S+1, M, H]`, through the CPU twins. Weight
-/// gradients go into `partials` `[slices, R, P]`.
+/// Forward from the start state `h0`, `c0` `[R, M, H]`, then backward from `dloss(hidden)`, both `[R, S+1, M, H]`,
+/// through the CPU twins. Weight gradients go into `partials` `[slices, R, P]`.
 #[expect(clippy::too_many_arguments, reason = "a layer with its input, state and gradients")]
 pub fn forward_backward_cpu<F: Real<Elem = F>>(
     layout: &LstmLayout,

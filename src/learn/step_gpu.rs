@@ -1,4 +1,5 @@
-//! One minibatch step of PPO on the GPU, from gathered samples to Adam: what training repeats and what the golden vectors check.
+//! One minibatch step of PPO on the GPU, from gathered samples to Adam: what training repeats and what the golden
+//! vectors check.
 
 use super::network::{Backward, Forward, Rows, Spikes, visible};
 use super::{LearnerState, slices};
@@ -42,8 +43,8 @@ pub struct StepGpu {
     layout: ActorCriticLayout,
     r: usize,
 
-    /// The minibatch, to be filled before a step: observations `[R, M, O]`, actions `[R, M, A]`, (old log-probability, advantage, return, old
-    /// value) `[R, M]`.
+    /// The minibatch, to be filled before a step: observations `[R, M, O]`, actions `[R, M, A]`, (old log-probability,
+    /// advantage, return, old value) `[R, M]`.
     pub obs: Buf<f32>,
     pub action: Buf<f32>,
     pub scalars: Buf<[f32; 4]>,
@@ -93,8 +94,8 @@ pub struct StepGpu {
 }
 
 impl StepGpu {
-    /// `steps` minibatch steps make an update; all replicas have the sizes of the first; hidden activations hold `rows` ≥ M rows per replica. The losses of spiking networks have
-    /// `rate_penalty` times their mean firing rate in them.
+    /// `steps` minibatch steps make an update; all replicas have the sizes of the first; hidden activations hold `rows`
+    /// ≥ M rows per replica. The losses of spiking networks have `rate_penalty` times their mean firing rate in them.
     pub fn new(
         g: &Gpu,
         layout: &ActorCriticLayout,
@@ -234,8 +235,8 @@ impl StepGpu {
         gpu.write(&self.hyper, &rows.collect::<Vec<f32>>());
     }
 
-    /// One step on what `obs`, `action` and `scalars` hold: loss, backward, clip, and Adam at each replica's pace; its metrics go to row `row` of the
-    /// update.
+    /// One step on what `obs`, `action` and `scalars` hold: loss, backward, clip, and Adam at each replica's pace; its
+    /// metrics go to row `row` of the update.
     pub fn record(&self, pass: &mut wgpu::ComputePass, row: usize) {
         let (m, a) = (self.ppo.minibatch, self.layout.actions());
         self.stats.record(pass);
@@ -244,8 +245,8 @@ impl StepGpu {
         self.critic.record(pass, m, 0, 0);
         self.policy_loss.record(pass);
         self.value_loss.record(pass);
-        // backward. The log-std columns go first: the four columns behind them fall on the critic's first weights, which the
-        // critic's backward pass overwrites.
+        // backward. The log-std columns go first: the four columns behind them fall on the critic's first weights,
+        // which the critic's backward pass overwrites.
         let log_std = column_sum::Args {
             m,
             out_stride: self.layout.params(),

@@ -1,4 +1,5 @@
-//! An environment for the tests of learners that belongs to no task: six numbers wander by themselves and are to be followed.
+//! An environment for the tests of learners that belongs to no task: six numbers wander by themselves and are to be
+//! followed.
 
 use crate::config::{PpoConfig, SpikingConfig};
 use crate::env::{At, Component, Env, EnvBuffers, EnvGpu, Metric, Sizes, StepSlices, TRUNCATED};

@@ -7,8 +7,8 @@ pub struct Activity {
     pub samples: u64,
     /// One per weight matrix, input side first.
     pub layers: Vec<LayerActivity>,
-    /// Products and additions of weights that the backend executed for these samples, padding left out: what its handling of zeros saves is
-    /// the distance to every product.
+    /// Products and additions of weights that the backend executed for these samples, padding left out: what its
+    /// handling of zeros saves is the distance to every product.
     pub executed: u64,
 }
 
@@ -19,13 +19,15 @@ pub struct LayerActivity {
     pub presentations: u64,
     /// `[inputs]` Per input unit, presentations in which it was not zero, summed over all inferences.
     pub active: Vec<u64>,
-    /// Membrane potentials (before the reset) of the neurons behind this matrix that were written, summed over all inferences: all of
-    /// the first spike step, later those that changed (NeuroBench's `MembraneUpdates`). 0 where no spiking neurons follow.
+    /// Membrane potentials (before the reset) of the neurons behind this matrix that were written, summed over all
+    /// inferences: all of the first spike step, later those that changed (NeuroBench's `MembraneUpdates`). 0 where no
+    /// spiking neurons follow.
     pub membrane_updates: u64,
 }
 
 impl LayerActivity {
-    /// Share of presentations in which a unit was not zero, mean over the units: the firing rate where the input is spikes.
+    /// Share of presentations in which a unit was not zero, mean over the units: the firing rate where the input is
+    /// spikes.
     pub fn rate(&self, samples: u64) -> f64 {
         let all = samples * self.presentations * self.active.len() as u64;
         self.active.iter().sum::<u64>() as f64 / all as f64

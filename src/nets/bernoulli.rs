@@ -114,8 +114,9 @@ pub struct Loss<'a> {
     pub d_logits: &'a mut [f32],
 }
 
-/// Contributions of the samples to the mean policy loss (without entropy), the mean entropy, nat, and with a clipped surrogate to the k3 estimate of the KL
-/// divergence from the policy of the rollout, nat, and the share of clipped ratios.
+/// Contributions of the samples to the mean policy loss (without entropy), the mean entropy, nat, and with a clipped
+/// surrogate to the k3 estimate of the KL divergence from the policy of the rollout, nat, and the share of clipped
+/// ratios.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct LossSums {
     pub policy: f64,

@@ -1,12 +1,14 @@
-//! The choices of a factored discrete policy: per factor (a vehicle) one of a few beams and one of a few power levels, and the raw action that each
-//! stands for. Which beams there are is the task's to say: [`Env::codebook`](crate::env::Env::codebook).
+//! The choices of a factored discrete policy: per factor (a vehicle) one of a few beams and one of a few power levels,
+//! and the raw action that each stands for. Which beams there are is the task's to say:
+//! [`Env::codebook`](crate::env::Env::codebook).
 
 /// What the choices `beam·levels + level` of every factor mean.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Codebook {
     /// K: factors of the policy.
     pub factors: usize,
-    /// A raw action holds K·`width` values of a beam, beam by beam, `parts` times (real and imaginary parts of explicit beams), then K power logits.
+    /// A raw action holds K·`width` values of a beam, beam by beam, `parts` times (real and imaginary parts of explicit
+    /// beams), then K power logits.
     pub parts: usize,
     pub width: usize,
     /// Raw values of each beam, `[beams, parts·width]`.

@@ -1,4 +1,5 @@
-//! A policy's network on the CPU backend, whatever its neurons: tanh or ReLU layers ([`dense`]) or spikes ([`spiking`]).
+//! A policy's network on the CPU backend, whatever its neurons: tanh or ReLU layers ([`dense`]) or spikes
+//! ([`spiking`]).
 
 use super::dense::{self, Packed, Strided, leading};
 use super::mlp::Layer;
@@ -56,7 +57,8 @@ impl Activations {
         }
     }
 
-    /// Adds, for each hidden unit in the last forward pass of `rows` samples, how often it was not silent and how often not saturated: see [`Extremes`].
+    /// Adds, for each hidden unit in the last forward pass of `rows` samples, how often it was not silent and how often
+    /// not saturated: see [`Extremes`].
     pub fn add_extremes(&self, layout: &MlpLayout, rows: usize, sums: &mut Extremes) {
         let (_, hidden) = layout.layers.split_last().expect("a network has layers");
         let mut sums = sums.0.iter_mut();
@@ -113,7 +115,8 @@ impl Activations {
                 let steps = layout.lif.expect("a spiking network has neurons").steps;
                 let mut layers = vec![first(a.first_updates())];
                 layers.extend(a.activity(rows, steps));
-                // The first matrix, if there is one, is multiplied once, the last one by the weighted spikes; between them only groups of neurons are added.
+                // The first matrix, if there is one, is multiplied once, the last one by the weighted spikes; between
+                // them only groups of neurons are added.
                 let first = if layout.population.is_some() { 0 } else { products(&layout.layers[0]) };
                 let last = layout.layers.last().map_or(0, products);
                 executed += first + last + a.group_additions();
@@ -124,8 +127,8 @@ impl Activations {
     }
 }
 
-/// Of every hidden unit of a network, how often it was not silent (a spike; a value that is not 0) and how often not saturated (no spike in a step; a
-/// tanh within ±[`SATURATED`]).
+/// Of every hidden unit of a network, how often it was not silent (a spike; a value that is not 0) and how often not
+/// saturated (no spike in a step; a tanh within ±[`SATURATED`]).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Extremes(pub Vec<[u64; 2]>);
 
@@ -218,8 +221,8 @@ impl Gradient {
     }
 }
 
-/// Backward pass from [`Gradient::d_out`]; adds to the sums. `x` is `[rows, leading(inputs)]`, zero beyond the inputs; `spike_cost` is added to
-/// the gradient by every spike.
+/// Backward pass from [`Gradient::d_out`]; adds to the sums. `x` is `[rows, leading(inputs)]`, zero beyond the inputs;
+/// `spike_cost` is added to the gradient by every spike.
 pub fn backward(
     net: &Packed,
     rows: usize,

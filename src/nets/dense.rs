@@ -1,11 +1,13 @@
-//! The dense layers of the CPU backend: weights packed for the [products](super::product), forward and backward passes of a whole network.
+//! The dense layers of the CPU backend: weights packed for the [products](super::product), forward and backward passes
+//! of a whole network.
 
 use super::mlp::Layer;
 pub use super::product::*;
 use super::{Activation, MlpLayout};
 use crate::num::real::{F32Lanes, LaneKernel, Real, run_lanes};
 
-/// target ← τ·online + (1 − τ)·target over `params` and `target` `[R, P]`: the twin of kernel `polyak`, and what the packed layers do.
+/// target ← τ·online + (1 − τ)·target over `params` and `target` `[R, P]`: the twin of kernel `polyak`, and what the
+/// packed layers do.
 pub fn polyak_cpu<F: Real<Elem = F>>(tau: F, params: &[F], target: &mut [F]) {
     let rest = F::splat(1.0) - tau;
     for (target, &online) in target.iter_mut().zip(params) {
@@ -13,10 +15,12 @@ pub fn polyak_cpu<F: Real<Elem = F>>(tau: F, params: &[F], target: &mut [F]) {
     }
 }
 
-/// Rows that go through the layers together: what a layer reads and writes of them stays in the first cache. Whole tiles of 12.
+/// Rows that go through the layers together: what a layer reads and writes of them stays in the first cache. Whole
+/// tiles of 12.
 const TALL: usize = 48;
 
-/// One network's weights laid out for [`product`]: padded, and transposed for the forward pass. Rebuilt after every update.
+/// One network's weights laid out for [`product`]: padded, and transposed for the forward pass. Rebuilt after every
+/// update.
 pub struct Packed {
     pub layout: MlpLayout,
     pub(super) layers: Vec<PackedLayer>,
@@ -27,7 +31,8 @@ pub struct Packed {
 pub(super) struct PackedLayer {
     /// Wᵀ `[in, leading(out)]`, for the forward pass.
     pub wt: Aligned,
-    /// W `[out, leading(in)]`, for the input gradient. Of a [`Population`](super::Population) this is `[leading(out)]`, and Wᵀ is empty.
+    /// W `[out, leading(in)]`, for the input gradient. Of a [`Population`](super::Population) this is `[leading(out)]`,
+    /// and Wᵀ is empty.
     pub w: Aligned,
     /// `[leading(out)]`
     pub bias: Aligned,
@@ -201,7 +206,8 @@ impl Gradient {
         self.w.iter_mut().chain(&mut self.b).for_each(|v| v.fill(0.0));
     }
 
-    /// Adds the gradient `d` at output `o` of the last layer for a sample whose last hidden outputs are `h` `[leading(inputs)]`.
+    /// Adds the gradient `d` at output `o` of the last layer for a sample whose last hidden outputs are `h`
+    /// `[leading(inputs)]`.
     pub fn add_output(&mut self, o: usize, d: f32, h: &[f32]) {
         let w = &mut self.w.last_mut().expect("a network has layers")[o * h.len()..(o + 1) * h.len()];
         w.iter_mut().zip(h).for_each(|(w, h)| *w += d * h);
@@ -299,8 +305,8 @@ impl LaneKernel for Backward<'_> {
     }
 }
 
-/// Backward pass: takes the output gradient from the last layer of `grad.d` (`[rows, leading(outputs)]`, zero beyond the outputs) and adds
-/// to the sums. `x` is `[rows, leading(inputs)]`.
+/// Backward pass: takes the output gradient from the last layer of `grad.d` (`[rows, leading(outputs)]`, zero beyond
+/// the outputs) and adds to the sums. `x` is `[rows, leading(inputs)]`.
 pub fn backward(net: &Packed, rows: usize, x: &[f32], acts: &Activations, grad: &mut Gradient) {
     backward_first(net, rows, x, acts, net.layout.outputs(), grad);
 }
@@ -323,8 +329,8 @@ pub fn backward_hidden(net: &Packed, rows: usize, x: &[f32], acts: &Activations,
     run_lanes(Backward { layers, outputs: 0, ..Backward::whole(net, rows, x, acts, grad) });
 }
 
-/// Backward pass to the input alone: takes the output gradient as [`backward`] does, leaves the sums as they are, and writes the gradient by
-/// the input to `dx` `[rows, leading(inputs)]`.
+/// Backward pass to the input alone: takes the output gradient as [`backward`] does, leaves the sums as they are, and
+/// writes the gradient by the input to `dx` `[rows, leading(inputs)]`.
 pub fn backward_input(net: &Packed, rows: usize, acts: &Activations, grad: &mut Gradient, dx: &mut [f32]) {
     run_lanes(Backward { weights: false, dx: Some(dx), ..Backward::whole(net, rows, &[], acts, grad) });
 }

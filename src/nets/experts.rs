@@ -1,10 +1,11 @@
-//! Networks of agents that schedule and form beams: a scheduler (K logits, one for each vehicle), phases of the beams (K·M) and a critic, in one flat
-//! vector per replica, and how they act on the CPU.
+//! Networks of agents that schedule and form beams: a scheduler (K logits, one for each vehicle), phases of the beams
+//! (K·M) and a critic, in one flat vector per replica, and how they act on the CPU.
 //!
-//! In the heterogeneous mixture (paper "rl-h-moe", section III) scheduler and phases are experts of their own, an LSTM and a perceptron, that share
-//! no parameter; in the agents that it is compared with both come out of the same trunk.
+//! In the heterogeneous mixture (paper "rl-h-moe", section III) scheduler and phases are experts of their own, an LSTM
+//! and a perceptron, that share no parameter; in the agents that it is compared with both come out of the same trunk.
 //!
-//! Of an observation's O numbers the first K are the cosines of the vehicles' estimated angles, and the last K the ages of what is known of them.
+//! Of an observation's O numbers the first K are the cosines of the vehicles' estimated angles, and the last K the ages
+//! of what is known of them.
 
 use super::dense::{Activations, Packed, Strided, forward, forward_first, leading};
 use super::lstm::LstmLayout;
@@ -145,8 +146,8 @@ impl ExpertsLayout {
         matches!(self.decision, Decision::Isolated { .. })
     }
 
-    /// Parameter groups, each with its own Adam, learning rate and gradient norm: scheduler (with the trunk where it is shared), critic, phases
-    /// (empty where the trunk is shared).
+    /// Parameter groups, each with its own Adam, learning rate and gradient norm: scheduler (with the trunk where it is
+    /// shared), critic, phases (empty where the trunk is shared).
     pub fn groups(&self) -> [Range<usize>; 3] {
         let critic = self.critic.offset;
         let phases = match &self.decision {
@@ -156,8 +157,8 @@ impl ExpertsLayout {
         [0..phases, critic..self.params(), phases..critic]
     }
 
-    /// `lstm.weight_ih`, …, `head.weight`, …, `phases.fc1.weight`, …, or `trunk.fc1.weight`, …, or `gate.weight`, …, `expert1.fc1.weight`, …; then
-    /// `critic.fc1.weight`, …: in the order of the flat vector.
+    /// `lstm.weight_ih`, …, `head.weight`, …, `phases.fc1.weight`, …, or `trunk.fc1.weight`, …, or `gate.weight`, …,
+    /// `expert1.fc1.weight`, …; then `critic.fc1.weight`, …: in the order of the flat vector.
     pub fn tensors(&self) -> Vec<Tensor> {
         let linear = |name: &str, l: &MlpLayout| {
             let mut tensors = l.tensors("");
@@ -183,8 +184,9 @@ impl ExpertsLayout {
         out
     }
 
-    /// The initial flat vector `[P]` of the replica with this Philox key: orthogonal weights, zero biases but for the LSTM's forget gates; gain √2 in
-    /// hidden layers, `head_gain` for the logits and the gate, `output_gain` for the phases, 1 for the value.
+    /// The initial flat vector `[P]` of the replica with this Philox key: orthogonal weights, zero biases but for the
+    /// LSTM's forget gates; gain √2 in hidden layers, `head_gain` for the logits and the gate, `output_gain` for the
+    /// phases, 1 for the value.
     pub fn init(&self, key: [u32; 2], head_gain: f64, output_gain: f64) -> Vec<f32> {
         let mut params = vec![0.0; self.params()];
         let mut tensor = 0;
@@ -214,7 +216,8 @@ impl ExpertsLayout {
         params
     }
 
-    /// Copies observations `[rows, O]` to padded rows `[rows, ld]`, with the ages as 0 where the agent does not see them. Elements beyond O are left.
+    /// Copies observations `[rows, O]` to padded rows `[rows, ld]`, with the ages as 0 where the agent does not see
+    /// them. Elements beyond O are left.
     pub(crate) fn see(&self, obs: &[f32], to: &mut [f32], ld: usize) {
         let (o, seen) = (self.obs, self.seen());
         for (from, to) in obs.chunks_exact(o).zip(to.chunks_mut(ld)) {
@@ -223,7 +226,8 @@ impl ExpertsLayout {
         }
     }
 
-    /// Adds the phases that steer at the estimated angle, −π m cos θ̂, where outputs are corrections to them. `obs` `[rows, O]`; `phases` `[rows, K·M]`.
+    /// Adds the phases that steer at the estimated angle, −π m cos θ̂, where outputs are corrections to them. `obs`
+    /// `[rows, O]`; `phases` `[rows, K·M]`.
     pub(crate) fn steer(&self, obs: &[f32], phases: &mut [f32]) {
         if self.phase == Phase::Direct {
             return;
@@ -336,8 +340,8 @@ impl ExpertsState {
     }
 }
 
-/// One slot of `envs` environments: from `obs` `[envs, O]` the `logits` `[envs, K]` of the schedule and, if wanted, the phases Φ `[envs, K·M]`, rad. Moves
-/// the recurrent state on by one slot, so that it is called once a slot.
+/// One slot of `envs` environments: from `obs` `[envs, O]` the `logits` `[envs, K]` of the schedule and, if wanted, the
+/// phases Φ `[envs, K·M]`, rad. Moves the recurrent state on by one slot, so that it is called once a slot.
 ///
 /// # Panics
 /// If an array is of another size, or `state` was made for fewer environments or another layout.

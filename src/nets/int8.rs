@@ -1,9 +1,10 @@
-//! Perceptrons in 8-bit integers, as small processors run them: dynamic quantisation of trained weights, nothing trained anew.
+//! Perceptrons in 8-bit integers, as small processors run them: dynamic quantisation of trained weights, nothing
+//! trained anew.
 //!
-//! Weights are symmetric, with a scale for each output: W[o, i] ≈ s_o·q[o, i], q of −127 to 127. What enters a layer gets a scale of its own in every
-//! decision, x ≈ t·p with t = max |x|/127. Products and sums are integers, Σ q·p in i32, exact up to 133,000 inputs; then y = act(s_o·t·Σ + b_o) in
-//! f32. So a decision takes, beside its integer products, two f32 products and an addition for each output and a maximum over the inputs of
-//! each layer.
+//! Weights are symmetric, with a scale for each output: W[o, i] ≈ s_o·q[o, i], q of −127 to 127. What enters a layer
+//! gets a scale of its own in every decision, x ≈ t·p with t = max |x|/127. Products and sums are integers, Σ q·p in
+//! i32, exact up to 133,000 inputs; then y = act(s_o·t·Σ + b_o) in f32. So a decision takes, beside its integer
+//! products, two f32 products and an addition for each output and a maximum over the inputs of each layer.
 
 use super::dense::{Activations, Strided, leading};
 use super::{Activation, MlpLayout};

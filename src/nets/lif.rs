@@ -1,8 +1,9 @@
 //! Leaky integrate-and-fire neurons: (34), (35) of the paper "spiking-ac", with the surrogate gradient (36), (39).
 //!
 //! One spike step of a neuron with current i = W s + b:
-//! U ← (1−λ)·V + λ·i; it fires, s = 1, where U ≥ U_th; then V ← U_r, else V ← U. V starts at 0. The output layer is a leaky integrator
-//! without threshold, read after the last step, or the mean of the steps' currents ([`Readout`]). Backward, ds/dU = (η/2)/(1 + (π·η·(U−U_th)/2)²).
+//! U ← (1−λ)·V + λ·i; it fires, s = 1, where U ≥ U_th; then V ← U_r, else V ← U. V starts at 0. The output layer is a
+//! leaky integrator without threshold, read after the last step, or the mean of the steps' currents ([`Readout`]).
+//! Backward, ds/dU = (η/2)/(1 + (π·η·(U−U_th)/2)²).
 
 use serde::{Deserialize, Serialize};
 
@@ -13,11 +14,12 @@ pub const MAX_STEPS: usize = 16;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Readout {
-    /// The potential of a leaky integrator after the last step, Σ_t λ(1−λ)^(S−1−t) i(t), as the paper has it: with λ = ½ little more than the last
-    /// two steps count.
+    /// The potential of a leaky integrator after the last step, Σ_t λ(1−λ)^(S−1−t) i(t), as the paper has it: with λ =
+    /// ½ little more than the last two steps count.
     #[default]
     Last,
-    /// The mean of the currents: all steps count alike, so the output moves in smaller steps when a spike comes or goes.
+    /// The mean of the currents: all steps count alike, so the output moves in smaller steps when a spike comes or
+    /// goes.
     Mean,
 }
 
@@ -41,8 +43,8 @@ pub struct Lif {
     /// What the output layer reads.
     #[serde(default)]
     pub readout: Readout,
-    /// Whether every hidden layer has a λ of its own, sigmoid(w) with a learned w, and starts at `lambda` (PLIF, Fang et al. 2021). The output layer
-    /// keeps `lambda`.
+    /// Whether every hidden layer has a λ of its own, sigmoid(w) with a learned w, and starts at `lambda` (PLIF, Fang
+    /// et al. 2021). The output layer keeps `lambda`.
     #[serde(default)]
     pub learn_leak: bool,
 }

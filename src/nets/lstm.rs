@@ -1,11 +1,13 @@
-//! Long short-term memory (Hochreiter & Schmidhuber 1997) in the flat parameter vector, with PyTorch's names, shapes and gate order i, f, g, o.
+//! Long short-term memory (Hochreiter & Schmidhuber 1997) in the flat parameter vector, with PyTorch's names, shapes
+//! and gate order i, f, g, o.
 
 use super::mlp::Layer;
 use super::{Activation, Tensor};
 use crate::nets::orthogonal;
 use crate::num::philox::{PhiloxRng, Stream};
 
-/// One LSTM layer: `lstm.weight_ih` `[4H, I]`, `lstm.bias_ih` `[4H]`, `lstm.weight_hh` `[4H, H]`, `lstm.bias_hh` `[4H]`, without gaps.
+/// One LSTM layer: `lstm.weight_ih` `[4H, I]`, `lstm.bias_ih` `[4H]`, `lstm.weight_hh` `[4H, H]`, `lstm.bias_hh`
+/// `[4H]`, without gaps.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LstmLayout {
     /// W_ih x + b_ih, a dense layer without activation.
@@ -63,8 +65,9 @@ impl LstmLayout {
         [part("ih", &self.input), part("hh", &self.recurrent)].concat()
     }
 
-    /// Writes initial values into `params`, the flat vector of one replica: every gate's matrices orthogonal with gain 1, zero biases but for the
-    /// forget gate's, which starts at 1 (Jozefowicz et al. 2015). `first_tensor` is the index of `weight_ih` among the tensors of the whole vector.
+    /// Writes initial values into `params`, the flat vector of one replica: every gate's matrices orthogonal with gain
+    /// 1, zero biases but for the forget gate's, which starts at 1 (Jozefowicz et al. 2015). `first_tensor` is the
+    /// index of `weight_ih` among the tensors of the whole vector.
     pub fn init(&self, key: [u32; 2], first_tensor: usize, params: &mut [f32]) {
         let h = self.hidden();
         for (n, l) in [&self.input, &self.recurrent].into_iter().enumerate() {

@@ -1,8 +1,10 @@
-//! The LSTM of the CPU backend: one register-tiled product for all gates of [h | x], with the gates' functions as its epilogue, and the cell in
-//! lanes. The equations are those of the `lstm_forward` and `lstm_backward` twins, with which it is compared by tolerance.
+//! The LSTM of the CPU backend: one register-tiled product for all gates of [h | x], with the gates' functions as its
+//! epilogue, and the cell in lanes. The equations are those of the `lstm_forward` and `lstm_backward` twins, with which
+//! it is compared by tolerance.
 //!
-//! Units are padded to Hp, a multiple of [`PAD`]; padded units stay zero. A row of inputs is [h (Hp) | x (I)] with leading dimension
-//! [`Sizes::ld_in`], a row of gates [i | f | g | o] (Hp each) with [`Sizes::ld_gates`], a row of cells Hp long.
+//! Units are padded to Hp, a multiple of [`PAD`]; padded units stay zero. A row of inputs is [h (Hp) | x (I)] with
+//! leading dimension [`Sizes::ld_in`], a row of gates [i | f | g | o] (Hp each) with [`Sizes::ld_gates`], a row of
+//! cells Hp long.
 
 use super::MlpLayout;
 use super::dense::{PAD, Packed, RowMajor, Strided, as_is, layer_sums, leading, product, tanh_rational};
@@ -162,11 +164,12 @@ pub fn step_in_place(net: &LstmPacked, rows: usize, input: &mut [f32], acts: &mu
     run_lanes(InPlace(net, rows, input, acts, cell));
 }
 
-/// Slots whose weight gradients are taken in one product have about this many rows together: enough to pay for reading and writing the sums.
+/// Slots whose weight gradients are taken in one product have about this many rows together: enough to pay for reading
+/// and writing the sums.
 const ROWS: usize = 96;
 
-/// Sequences from zero state with what a backward pass needs: T steps of up to `rows` rows. Arrays are `[T+1, rows, ·]` or `[T, rows, ·]` of the rows in
-/// use.
+/// Sequences from zero state with what a backward pass needs: T steps of up to `rows` rows. Arrays are `[T+1, rows, ·]`
+/// or `[T, rows, ·]` of the rows in use.
 pub struct Sequences {
     sizes: Sizes,
     steps: usize,
@@ -225,8 +228,9 @@ impl Sequences {
         }
     }
 
-    /// Back through all steps behind [`Sequences::forward`], from `d_head` `[T, rows, leading(K)]`, the gradient by the outputs of the linear layer `head`
-    /// on h; adds to the sums of both. Leaves the gradients by the gates' sums in place of the gates.
+    /// Back through all steps behind [`Sequences::forward`], from `d_head` `[T, rows, leading(K)]`, the gradient by the
+    /// outputs of the linear layer `head` on h; adds to the sums of both. Leaves the gradients by the gates' sums in
+    /// place of the gates.
     pub fn backward(
         &mut self,
         net: &LstmPacked,

@@ -27,9 +27,9 @@ pub enum Hidden {
     Encoded(Lif, Population),
 }
 
-/// A fully connected network in the flat parameter vector: `fc1.weight, fc1.bias, fc2.weight, …`, without gaps. With a [`Population`], sharpnesses
-/// `[I, P]` and centres `[I, P]` of its fields stand before them: the weight, a number for each neuron, and the bias of the first layer, I → I·P. Learned leaks of the hidden
-/// layers stand behind everything.
+/// A fully connected network in the flat parameter vector: `fc1.weight, fc1.bias, fc2.weight, …`, without gaps. With a
+/// [`Population`], sharpnesses `[I, P]` and centres `[I, P]` of its fields stand before them: the weight, a number for
+/// each neuron, and the bias of the first layer, I → I·P. Learned leaks of the hidden layers stand behind everything.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MlpLayout {
     /// In a spiking network no layer has an activation of its own.
@@ -43,8 +43,8 @@ pub struct MlpLayout {
 }
 
 impl MlpLayout {
-    /// `sizes` = inputs, hidden widths, outputs, such as `[12, 128, 128, 6]`; `hidden` follows every layer but the last. Starts at
-    /// `offset` of the flat vector. A [`Population`] is a further layer, behind the inputs.
+    /// `sizes` = inputs, hidden widths, outputs, such as `[12, 128, 128, 6]`; `hidden` follows every layer but the
+    /// last. Starts at `offset` of the flat vector. A [`Population`] is a further layer, behind the inputs.
     pub fn new(sizes: &[usize], hidden: impl Into<Hidden>, offset: usize) -> Self {
         let (act, lif, population) = match hidden.into() {
             Hidden::Dense(act) => (act, None, None),
@@ -114,14 +114,14 @@ impl MlpLayout {
         &self.layers[usize::from(self.population.is_some())..]
     }
 
-    /// Multiply–accumulates of one forward pass of one sample, biases not counted (NeuroBench's `dense` synaptic operations). A [`Population`] has no
-    /// synapses.
+    /// Multiply–accumulates of one forward pass of one sample, biases not counted (NeuroBench's `dense` synaptic
+    /// operations). A [`Population`] has no synapses.
     pub fn dense_macs(&self) -> usize {
         self.dense_layers().iter().map(|l| l.inputs * l.outputs).sum()
     }
 
-    /// `{prefix}fc1.weight`, `{prefix}fc1.bias`, … in the order of the flat vector; before them `{prefix}population.sharpness` and
-    /// `{prefix}population.centre` if there are any.
+    /// `{prefix}fc1.weight`, `{prefix}fc1.bias`, … in the order of the flat vector; before them
+    /// `{prefix}population.sharpness` and `{prefix}population.centre` if there are any.
     pub fn tensors(&self, prefix: &str) -> Vec<Tensor> {
         let mut out = Vec::with_capacity(2 * self.layers.len());
         if let Some(Population { fields, .. }) = self.population {
@@ -149,9 +149,10 @@ impl MlpLayout {
         out
     }
 
-    /// Writes initial values into `params`, the flat vector of one replica: orthogonal weights with gain `hidden_gain`, `last_gain` in the
-    /// last layer; zero biases. Deterministic in (seed, replica id, index of the tensor), so a replica starts the same in any batch.
-    /// `first_tensor` is the index of the network's first tensor among those of the whole flat vector.
+    /// Writes initial values into `params`, the flat vector of one replica: orthogonal weights with gain `hidden_gain`,
+    /// `last_gain` in the last layer; zero biases. Deterministic in (seed, replica id, index of the tensor), so a
+    /// replica starts the same in any batch. `first_tensor` is the index of the network's first tensor among those of
+    /// the whole flat vector.
     pub fn init(
         &self,
         key: [u32; 2],
@@ -178,8 +179,8 @@ impl MlpLayout {
     }
 }
 
-/// Actor, state-independent log standard deviation and critic in one flat vector, in this order. Two parameter groups: everything
-/// before the critic, and the critic.
+/// Actor, state-independent log standard deviation and critic in one flat vector, in this order. Two parameter groups:
+/// everything before the critic, and the critic.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ActorCriticLayout {
     /// inputs → action means `[A]`.
@@ -224,8 +225,8 @@ impl ActorCriticLayout {
         out
     }
 
-    /// The initial flat vector `[P]` of the replica with this Philox key: orthogonal weights (`hidden_gain`; `actor_gain` and 1 in the last
-    /// layers of actor and critic), zero biases, `log_std` constant.
+    /// The initial flat vector `[P]` of the replica with this Philox key: orthogonal weights (`hidden_gain`;
+    /// `actor_gain` and 1 in the last layers of actor and critic), zero biases, `log_std` constant.
     pub fn init(&self, key: [u32; 2], hidden_gain: f64, actor_gain: f64, log_std: f32) -> Vec<f32> {
         let mut params = vec![0.0; self.params()];
         self.actor.init(key, 0, hidden_gain, actor_gain, &mut params);

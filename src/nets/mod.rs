@@ -1,5 +1,5 @@
-//! Where a policy's parameters lie in the flat vector `params[r]` of its replica, what they are called, how they start and what a
-//! forward pass costs. The arithmetic itself is in `kernels`.
+//! Where a policy's parameters lie in the flat vector `params[r]` of its replica, what they are called, how they start
+//! and what a forward pass costs. The arithmetic itself is in `kernels`.
 
 pub mod activity;
 pub mod bernoulli;
@@ -27,7 +27,8 @@ use crate::num::real::Real;
 use rand::Rng;
 use std::ops::Range;
 
-/// A named part of the flat parameter vector; names, shapes and order are PyTorch's (`fc1.weight` is `[out, in]`, row-major).
+/// A named part of the flat parameter vector; names, shapes and order are PyTorch's (`fc1.weight` is `[out, in]`,
+/// row-major).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tensor {
     pub name: String,
@@ -60,7 +61,8 @@ pub struct Policy {
 /// What turns the outputs of a policy network into actions.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Head {
-    /// Outputs are the means of a diagonal Gaussian, whose log standard deviations `[A]` start at this element of the flat vector.
+    /// Outputs are the means of a diagonal Gaussian, whose log standard deviations `[A]` start at this element of the
+    /// flat vector.
     Gaussian { log_std_off: usize },
     /// Raw actions are scale·tanh(output).
     Tanh { scale: f32 },
@@ -127,9 +129,9 @@ impl Activation {
     }
 }
 
-/// A `[rows, cols]` matrix, row-major, with orthonormal rows (rows ≤ cols) or columns (rows ≥ cols), times `gain`: the Haar-uniform
-/// draw of `torch.nn.init.orthogonal_` (Saxe et al. 2014). Computed in f64, by Gram–Schmidt, whose R has a positive diagonal as the
-/// sign convention of that function asks.
+/// A `[rows, cols]` matrix, row-major, with orthonormal rows (rows ≤ cols) or columns (rows ≥ cols), times `gain`: the
+/// Haar-uniform draw of `torch.nn.init.orthogonal_` (Saxe et al. 2014). Computed in f64, by Gram–Schmidt, whose R has a
+/// positive diagonal as the sign convention of that function asks.
 pub fn orthogonal(rows: usize, cols: usize, gain: f64, rng: &mut PhiloxRng) -> Vec<f64> {
     // `vectors` vectors of `length` are made orthonormal; there are never more than dimensions.
     let (vectors, length) = (rows.min(cols), rows.max(cols));

@@ -1,17 +1,19 @@
-//! Population coding of the inputs of a spiking network: PopSAN (Tang et al. 2020, "Deep Reinforcement Learning with Population-Coded Spiking Neural
-//! Network for Continuous Control").
+//! Population coding of the inputs of a spiking network: PopSAN (Tang et al. 2020, "Deep Reinforcement Learning with
+//! Population-Coded Spiking Neural Network for Continuous Control").
 //!
-//! P neurons stand for each input, each for the values round a centre μ: a Gaussian receptive field. Neuron n of input x is stimulated by
-//! A = exp(−z²/2) with z = κ(x−μ), where κ = 1/σ is the sharpness of its field; through all spike steps it gets the current i = g·A, and fires as any
-//! neuron of a hidden layer does. The layers above see spikes alone. Centres and sharpnesses are learned: di/dκ = −i·z·(x−μ), di/dμ = i·z·κ. The sharpness
-//! is the parameter, not σ, so that no step of the optimiser can lead to a division by 0.
+//! P neurons stand for each input, each for the values round a centre μ: a Gaussian receptive field. Neuron n of input
+//! x is stimulated by A = exp(−z²/2) with z = κ(x−μ), where κ = 1/σ is the sharpness of its field; through all spike
+//! steps it gets the current i = g·A, and fires as any neuron of a hidden layer does. The layers above see spikes
+//! alone. Centres and sharpnesses are learned: di/dκ = −i·z·(x−μ), di/dμ = i·z·κ. The sharpness is the parameter, not
+//! σ, so that no step of the optimiser can lead to a division by 0.
 
 use super::Lif;
 use crate::num::real::Real;
 
 /// The first fields tile −`RANGE` to `RANGE`: inputs are at about zero mean and unit scale.
 pub const RANGE: f64 = 2.0;
-/// g over the current U_th/λ that lifts a neuron to its threshold in one step: one that is stimulated by half or more fires in every step.
+/// g over the current U_th/λ that lifts a neuron to its threshold in one step: one that is stimulated by half or more
+/// fires in every step.
 pub const GAIN: f64 = 2.0;
 /// Products of a [`current`], and as many additions, those of its exponential among them.
 pub const MACS: u64 = 14;
@@ -34,7 +36,8 @@ impl Population {
         Population { fields, gain: GAIN * lif.threshold / lif.lambda }
     }
 
-    /// Initial sharpnesses and centres of the neurons of all inputs, input by input: fields of the same width, one apart.
+    /// Initial sharpnesses and centres of the neurons of all inputs, input by input: fields of the same width, one
+    /// apart.
     pub fn init(&self, sharpness: &mut [f32], centre: &mut [f32]) {
         let width = 2.0 * RANGE / self.fields as f64;
         sharpness.fill((1.0 / width) as f32);
@@ -90,7 +93,8 @@ mod tests {
         fired
     }
 
-    /// Whatever the neurons: in every step within 1.17 widths, where A ≥ ½, fewer further out, and none from where g·A stays below U_th.
+    /// Whatever the neurons: in every step within 1.17 widths, where A ≥ ½, fewer further out, and none from where g·A
+    /// stays below U_th.
     #[test]
     fn the_nearer_the_more_spikes() {
         for lif in

@@ -1,12 +1,14 @@
-//! The matrix product of the CPU backend: one register-tiled product with strided A, row-major B and a fused epilogue, small enough to stay in the
-//! caches at policy sizes. Results are compared with the `dense_*` twins by tolerance (sums run in another order, with FMA).
+//! The matrix product of the CPU backend: one register-tiled product with strided A, row-major B and a fused epilogue,
+//! small enough to stay in the caches at policy sizes. Results are compared with the `dense_*` twins by tolerance (sums
+//! run in another order, with FMA).
 
 use crate::num::real::F32Lanes;
 use bytemuck::{Pod, Zeroable};
 
 /// Columns are padded to this many floats: one AVX-512 register.
 pub const PAD: usize = 16;
-/// Leading dimension for `n` columns: padded, and never a multiple of 256 bytes, so that rows spread over the cache sets.
+/// Leading dimension for `n` columns: padded, and never a multiple of 256 bytes, so that rows spread over the cache
+/// sets.
 pub fn leading(n: usize) -> usize {
     let n = n.next_multiple_of(PAD);
     if n >= 64 { n + PAD } else { n }
@@ -17,7 +19,8 @@ pub fn leading(n: usize) -> usize {
 #[repr(C, align(64))]
 struct Line([f32; PAD]);
 
-/// Floats that start at a cache line: with [`leading`] dimensions no vector of a matrix lies across two lines, which would take two accesses.
+/// Floats that start at a cache line: with [`leading`] dimensions no vector of a matrix lies across two lines, which
+/// would take two accesses.
 pub struct Aligned(Vec<Line>);
 
 impl Aligned {
@@ -107,8 +110,9 @@ pub fn as_is<V>(sum: V, _: usize, _: usize) -> V {
     sum
 }
 
-/// `C[m, n] = epilogue(Σ_k A[m, k]·B[k, n] (+ C[m, n] if accumulate), m, n)` into C with its leading dimension; `cols` is a multiple of [`PAD`].
-/// `NR` vectors wide tiles: 2, or 4 where there are few rows, so that enough sums are in flight.
+/// `C[m, n] = epilogue(Σ_k A[m, k]·B[k, n] (+ C[m, n] if accumulate), m, n)` into C with its leading dimension; `cols`
+/// is a multiple of [`PAD`]. `NR` vectors wide tiles: 2, or 4 where there are few rows, so that enough sums are in
+/// flight.
 #[inline(always)]
 pub fn product<V: F32Lanes, const NR: usize>(
     [rows, cols, k]: [usize; 3],
@@ -183,8 +187,8 @@ pub fn product<V: F32Lanes, const NR: usize>(
     }
 }
 
-/// `C[m, 0] = Σ_k A[m, k]·w[k] + constant` of every row, into C with its leading dimension: a layer of one output, of which [`product`] would compute
-/// a whole vector. `k` is a multiple of [`PAD`].
+/// `C[m, 0] = Σ_k A[m, k]·w[k] + constant` of every row, into C with its leading dimension: a layer of one output, of
+/// which [`product`] would compute a whole vector. `k` is a multiple of [`PAD`].
 #[inline(always)]
 pub fn row_sums<V: F32Lanes>(
     [rows, k]: [usize; 2],
@@ -222,7 +226,8 @@ pub fn row_sums<V: F32Lanes>(
     }
 }
 
-/// tanh as a rational function (the minimax coefficients of Eigen's `ptanh`), within 4 ulp; the dense layers' own, with FMA.
+/// tanh as a rational function (the minimax coefficients of Eigen's `ptanh`), within 4 ulp; the dense layers' own, with
+/// FMA.
 #[inline(always)]
 pub fn tanh_rational<V: F32Lanes>(x: V) -> V {
     // The constants stand first, so that a NaN passes.
@@ -272,8 +277,8 @@ fn column_sums<V: F32Lanes>(rows: usize, cols: usize, dy: &[f32], ld: usize, b: 
     }
 }
 
-/// `dw[o, i] += Σ_m dy[m, o]·x[m, i]`, into dw with its leading dimension, and `db[o] += Σ_m dy[m, o]`: the gradients by a layer's weights and biases
-/// from those by its outputs and its inputs, `rows` rows of each.
+/// `dw[o, i] += Σ_m dy[m, o]·x[m, i]`, into dw with its leading dimension, and `db[o] += Σ_m dy[m, o]`: the gradients
+/// by a layer's weights and biases from those by its outputs and its inputs, `rows` rows of each.
 #[inline(always)]
 pub(super) fn layer_sums<V: F32Lanes>(
     [rows, outputs, inputs]: [usize; 3],
@@ -326,7 +331,8 @@ mod tests {
 
     #[test]
     fn row_sums_are_products_with_a_vector() {
-        // Small integers, so that every order of the sums gives the same; rows that fill no span of four; a gap between rows.
+        // Small integers, so that every order of the sums gives the same; rows that fill no span of four; a gap between
+        // rows.
         let (rows, k, ld) = (7, 48, 52);
         let a: Vec<f32> = (0..rows * ld).map(|i| (i * 7 % 23) as f32 - 11.0).collect();
         let w: Vec<f32> = (0..k).map(|i| (i * 5 % 17) as f32 - 8.0).collect();

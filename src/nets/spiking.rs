@@ -1,35 +1,42 @@
-//! Spiking networks on the CPU backend: leaky integrate-and-fire layers as [`Lif`] defines them, direct encoding, any number of hidden
-//! layers.
+//! Spiking networks on the CPU backend: leaky integrate-and-fire layers as [`Lif`] defines them, direct encoding, any
+//! number of hidden layers.
 //!
 //! What makes it fast:
-//! * The input is the same in every spike step, so i₁ = W₁x + b₁ is one product, or one Gaussian a neuron ([`Population`]); the potentials of the first
-//!   layer are computed from it again in the backward pass and never stored.
-//! * Behind a hidden layer, the neurons of a sample that fired in the same steps are a group: their weight rows are added once, and the
-//!   sum then goes to every step of the group (under a constant current there are at most S groups). Silent neurons cost nothing. The
-//!   weight gradient is the transpose: the current gradients of a group's steps are added once, then go to the rows of its neurons.
+//! * The input is the same in every spike step, so i₁ = W₁x + b₁ is one product, or one Gaussian a neuron
+//!   ([`Population`]); the potentials of the first layer are computed from it again in the backward pass and never
+//!   stored.
+//! * Behind a hidden layer, the neurons of a sample that fired in the same steps are a group: their weight rows are
+//!   added once, and the sum then goes to every step of the group (under a constant current there are at most S
+//!   groups). Silent neurons cost nothing. The weight gradient is the transpose: the current gradients of a group's
+//!   steps are added once, then go to the rows of its neurons.
 //! * The output layer is linear in the spikes: one product with h = Σ_t λ(1−λ)^(S−1−t)·s(t).
-//! * The gradient by the spikes, Wᵀ·di(t), is dense, since surrogate slopes are nowhere 0: one product over samples × steps.
+//! * The gradient by the spikes, Wᵀ·di(t), is dense, since surrogate slopes are nowhere 0: one product over samples ×
+//!   steps.
 //!
-//! Measured on a Xeon with AVX-512, 12-128-128-6, S = 6, rates 0.11 and 0.16, µs a sample and core: forward 0.90, of which the currents of the
-//! second layer are 0.30, the neurons 0.21 and the grouping 0.18; backward 2.21, of which Wᵀ·di(t) is 1.32, the sparse weight gradient 0.26 and
-//! the neurons 0.43 (a tanh network: 0.38 and 0.57). So the potentials of later layers are kept for the backward pass, since to compute them
-//! again costs those 0.30, and those of the first are not: they are a few instructions of the 0.20 that its gradient takes. Wᵀ·di(t) is bound by
-//! its multiply-adds. Tiles of 24 to 120 rows, parts of them in the first cache, and spans of 4 or 8 vectors made no difference.
+//! Measured on a Xeon with AVX-512, 12-128-128-6, S = 6, rates 0.11 and 0.16, µs a sample and core: forward 0.90, of
+//! which the currents of the second layer are 0.30, the neurons 0.21 and the grouping 0.18; backward 2.21, of which
+//! Wᵀ·di(t) is 1.32, the sparse weight gradient 0.26 and the neurons 0.43 (a tanh network: 0.38 and 0.57). So the
+//! potentials of later layers are kept for the backward pass, since to compute them again costs those 0.30, and those
+//! of the first are not: they are a few instructions of the 0.20 that its gradient takes. Wᵀ·di(t) is bound by its
+//! multiply-adds. Tiles of 24 to 120 rows, parts of them in the first cache, and spans of 4 or 8 vectors made no
+//! difference.
 //!
-//! Rows are carried through all layers a tile at a time, so that potentials of all steps stay in the second cache. Sums run in an order
-//! that depends on the samples alone.
+//! Rows are carried through all layers a tile at a time, so that potentials of all steps stay in the second cache. Sums
+//! run in an order that depends on the samples alone.
 
 use super::dense::{Aligned, PAD, Packed, RowMajor, Strided, as_is, layer_sums, leading, product, row_sums};
 use super::lif::MAX_STEPS;
 use super::{LayerActivity, Lif, MlpLayout, Population, population};
 use crate::num::real::{F32Lanes, LaneKernel, run_lanes};
 
-/// Rows that go through the layers together; times any number of steps a multiple of the 12 rows of a tile of [`product`].
+/// Rows that go through the layers together; times any number of steps a multiple of the 12 rows of a tile of
+/// [`product`].
 const TILE: usize = 24;
-/// Rows of a tile, times steps, that the backward pass carries through the layers at once: with the operands of the product by Wᵀ they stay in
-/// the first cache. A multiple of 12, too.
+/// Rows of a tile, times steps, that the backward pass carries through the layers at once: with the operands of the
+/// product by Wᵀ they stay in the first cache. A multiple of 12, too.
 const PART: usize = 48;
-/// Vectors of outputs that a group's sum is made of at once: with 64 columns, the weights of 128 inputs stay in the first cache.
+/// Vectors of outputs that a group's sum is made of at once: with 64 columns, the weights of 128 inputs stay in the
+/// first cache.
 const SPAN: usize = 4;
 
 /// Rows of a part of a tile.
@@ -72,8 +79,9 @@ impl Groups {
         self.ends.clear();
     }
 
-    /// Appends a row: `fired` `[S, words]`. Groups are ordered by the first step in which they fired, then by their first neuron: under a
-    /// constant current almost the same words follow each other in every row, which the processor's branch predictor likes.
+    /// Appends a row: `fired` `[S, words]`. Groups are ordered by the first step in which they fired, then by their
+    /// first neuron: under a constant current almost the same words follow each other in every row, which the
+    /// processor's branch predictor likes.
     #[inline(always)]
     fn push_row(&mut self, fired: &[u64], words: usize) {
         let mut end = self.ends.last().copied().unwrap_or(0);
@@ -91,12 +99,13 @@ impl Groups {
                     for k in first..words {
                         let mut group = self.rest[k];
                         for (t, step) in fired.chunks_exact(words).enumerate().skip(start) {
-                            // All ones where the group is silent, so that the xor keeps the neurons that are silent too.
+                            // All ones where the group is silent, so that the xor keeps the neurons that are silent
+                            // too.
                             group &= step[k] ^ u64::from(steps >> t & 1).wrapping_sub(1);
                         }
                         self.rest[k] &= !group;
-                        // Four at a time, whether they are there or not: the next group overwrites what is too much, and the loop ends are
-                        // easier to foresee.
+                        // Four at a time, whether they are there or not: the next group overwrites what is too much,
+                        // and the loop ends are easier to foresee.
                         let after = end + group.count_ones() as usize;
                         while group != 0 {
                             let four: &mut [u16; 4] =
@@ -133,7 +142,8 @@ impl Groups {
 /// A hidden layer of neurons.
 struct Layer {
     neurons: usize,
-    /// U(t) before the reset, `[rows, S, leading(neurons)]`; empty in the first layer, one tile if no backward pass will follow.
+    /// U(t) before the reset, `[rows, S, leading(neurons)]`; empty in the first layer, one tile if no backward pass
+    /// will follow.
     u: Aligned,
     /// Sets of neurons that fired, `[rows, S, words]`.
     fired: Vec<u64>,
@@ -211,8 +221,8 @@ impl Activations {
         self.hidden[0].updates
     }
 
-    /// Additions of weights between hidden layers in the last forward pass: every member of a group once, and the group's sum once per step in
-    /// which it fired.
+    /// Additions of weights between hidden layers in the last forward pass: every member of a group once, and the
+    /// group's sum once per step in which it fired.
     pub fn group_additions(&self) -> u64 {
         let rows = |g: &Groups| {
             let members = g.ends.last().copied().unwrap_or(0) as u64;
@@ -227,7 +237,8 @@ impl Activations {
     }
 }
 
-/// How often each of `n` units is in the sets `[·, words(n)]`: counters whose bits lie in planes, 64 units beside each other.
+/// How often each of `n` units is in the sets `[·, words(n)]`: counters whose bits lie in planes, 64 units beside each
+/// other.
 fn count_bits(sets: &[u64], n: usize) -> Vec<u64> {
     let mut counts = vec![0; n];
     for (k, counts) in counts.chunks_mut(64).enumerate() {
@@ -411,7 +422,8 @@ fn encode<V: F32Lanes>(net: &Packed, of: Population, x: Strided, i: &mut [f32]) 
     }
 }
 
-/// Adds the gradients by sharpness and centre of a row: `x` of each neuron, its current i and the gradient d by it, all as long as whole vectors.
+/// Adds the gradients by sharpness and centre of a row: `x` of each neuron, its current i and the gradient d by it, all
+/// as long as whole vectors.
 #[inline(always)]
 fn encode_back<V: F32Lanes>(
     net: &Packed,
@@ -500,7 +512,8 @@ fn currents<V: F32Lanes>(
     }
 }
 
-/// `dWᵀ[j, :] += Σ di(t)` over the steps t in which neuron j fired, for the `rows` whose spikes are among the groups; `di` is `[rows, S, ld]`.
+/// `dWᵀ[j, :] += Σ di(t)` over the steps t in which neuron j fired, for the `rows` whose spikes are among the groups;
+/// `di` is `[rows, S, ld]`.
 #[inline(always)]
 fn weight_gradient<V: F32Lanes>(
     (rows, steps): (&[usize], usize),
@@ -662,7 +675,8 @@ pub fn forward(net: &Packed, lif: &Lif, rows: usize, x: Strided, acts: &mut Acti
 
 /// Gradient sums of one network in padded layout, and the space its backward pass needs.
 pub struct Gradient {
-    /// dW `[out, leading(in)]` of the first and the last layer, dWᵀ `[in, leading(out)]` of those between; of a [`Population`] `[leading(out)]`.
+    /// dW `[out, leading(in)]` of the first and the last layer, dWᵀ `[in, leading(out)]` of those between; of a
+    /// [`Population`] `[leading(out)]`.
     w: Vec<Aligned>,
     /// `[leading(out)]` per layer; of the last, without the factor of the constant current.
     b: Vec<Aligned>,
@@ -776,8 +790,8 @@ impl Descend<'_> {
         }
     }
 
-    /// Gradient by the constant current of a first layer: Σ_t ds(t)·ds/dU(t)·dU(t)/di, with dU/di carried forward through the steps. Returns the gradient
-    /// by w of the leak sigmoid(w), if it is learned.
+    /// Gradient by the constant current of a first layer: Σ_t ds(t)·ds/dU(t)·dU(t)/di, with dU/di carried forward
+    /// through the steps. Returns the gradient by w of the leak sigmoid(w), if it is learned.
     #[inline(always)]
     fn constant<V: F32Lanes>(&self, i: &[f32], di: &mut [f32]) -> f32 {
         match (self.lif.steps, self.lif.learn_leak) {
@@ -787,8 +801,8 @@ impl Descend<'_> {
         }
     }
 
-    /// Gradients by the currents of a later layer, from its potentials; adds their sum to the bias gradient. Returns the gradient by w as
-    /// [`Descend::constant`].
+    /// Gradients by the currents of a later layer, from its potentials; adds their sum to the bias gradient. Returns
+    /// the gradient by w as [`Descend::constant`].
     #[inline(always)]
     fn stepwise<V: F32Lanes>(&self, u: &[f32], di: &mut [f32], b: &mut [f32]) -> f32 {
         match (self.lif.steps, self.lif.learn_leak) {
@@ -944,7 +958,8 @@ impl LaneKernel for Backward<'_> {
         let layers = &self.net.layout.layers;
         let last = layers.len() - 1;
         let (ld0, ldo) = (leading(layers[0].outputs), leading(layers[last].outputs));
-        // Nothing goes back from a sample whose outputs have no gradient, such as one that PPO clips, unless spikes cost.
+        // Nothing goes back from a sample whose outputs have no gradient, such as one that PPO clips, unless spikes
+        // cost.
         let mut live = std::mem::take(&mut self.grad.live);
         live.clear();
         for m in 0..rows {
@@ -980,8 +995,8 @@ impl LaneKernel for Backward<'_> {
     }
 }
 
-/// Backward pass: takes the output gradient from `grad.d_out` (`[rows, leading(outputs)]`, zero beyond the outputs) and adds to the sums.
-/// `x` is `[rows, leading(inputs)]`; `cost` is added to the gradient by every spike.
+/// Backward pass: takes the output gradient from `grad.d_out` (`[rows, leading(outputs)]`, zero beyond the outputs) and
+/// adds to the sums. `x` is `[rows, leading(inputs)]`; `cost` is added to the gradient by every spike.
 pub fn backward(
     net: &Packed,
     lif: &Lif,
@@ -1097,8 +1112,8 @@ mod tests {
         r
     }
 
-    /// Backpropagation through time with the surrogate, from dloss/dout and a constant gradient on every spike, step by step in f64. Adds to
-    /// `grads`.
+    /// Backpropagation through time with the surrogate, from dloss/dout and a constant gradient on every spike, step by
+    /// step in f64. Adds to `grads`.
     fn reference_gradient(
         layout: &MlpLayout,
         lif: &Lif,
@@ -1200,8 +1215,8 @@ mod tests {
         learn_leak: false,
     };
 
-    /// One, two and three hidden layers; sizes that are no multiple of a vector, a tile or a word; both gradients of the reset; one, six and
-    /// the most steps; other constants; inputs as they are and encoded.
+    /// One, two and three hidden layers; sizes that are no multiple of a vector, a tile or a word; both gradients of
+    /// the reset; one, six and the most steps; other constants; inputs as they are and encoded.
     fn cases() -> Vec<Case> {
         let follow = Lif { detach_reset: false, ..PAPER };
         let other = Lif {
@@ -1363,7 +1378,8 @@ mod tests {
                                 );
                                 rates[l] += want;
                                 active[l][j] += want;
-                                // Steps of f32 and f64 may differ by what rounding hides; a large difference is seen by both.
+                                // Steps of f32 and f64 may differ by what rounding hides; a large difference is seen by
+                                // both.
                                 let u = &r.u[l];
                                 let moved =
                                     |t: usize| (u[t][j] - u[t - 1][j]).abs() > 1e-9 * u[t][j].abs().min(1.0);

@@ -1,5 +1,5 @@
-//! Numbers: one source for f64, f32 and vector lanes ([`real`]), counter-based randomness ([`philox`]), shuffles ([`shuffle`](mod@shuffle)) and
-//! statistics ([`stats`]).
+//! Numbers: one source for f64, f32 and vector lanes ([`real`]), counter-based randomness ([`philox`]), shuffles
+//! ([`shuffle`](mod@shuffle)) and statistics ([`stats`]).
 
 pub mod philox;
 pub mod real;

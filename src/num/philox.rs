@@ -1,7 +1,7 @@
 //! Philox4x32-10 (Salmon et al., SC'11): counter-based random numbers, the same integers on CPU and GPU.
 //!
-//! Key = (seed, replica id), counter = (draw, slot, environment, stream): any slot of any environment replays alone, and a
-//! replica's numbers do not depend on which other replicas share its batch.
+//! Key = (seed, replica id), counter = (draw, slot, environment, stream): any slot of any environment replays alone,
+//! and a replica's numbers do not depend on which other replicas share its batch.
 
 use crate::num::real::Word;
 
@@ -74,7 +74,8 @@ pub fn draw<W: Word>(key: [u32; 2], stream: Stream, env: W, slot: u32, draw: u32
     philox4x32_10([W::splat(draw), W::splat(slot), env, W::splat(stream.0)], key)
 }
 
-/// A sequential generator over one stream, for host-side draws (network initialisation, tests). Implements the `rand` traits.
+/// A sequential generator over one stream, for host-side draws (network initialisation, tests). Implements the `rand`
+/// traits.
 #[derive(Clone, Debug)]
 pub struct PhiloxRng {
     key: [u32; 2],

@@ -19,8 +19,8 @@ pub use traits::{F32Lanes, LaneKernel, Real, Word};
 
 use poly::polynomial_functions;
 
-/// A parameter as a number of the calculation. A macro, because a closure would not be compiled with the caller's instruction set.
-/// The caller's type of numbers is called `V`.
+/// A parameter as a number of the calculation. A macro, because a closure would not be compiled with the caller's
+/// instruction set. The caller's type of numbers is called `V`.
 #[macro_export]
 macro_rules! c {
     ($x:expr) => {

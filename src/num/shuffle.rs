@@ -1,9 +1,9 @@
-//! A keyed bijection on [0, n), evaluated index by index: the permutation of an epoch's samples, the same on CPU and GPU, that no
-//! buffer holds. Twin of `shaders/shared/shuffle.wgsl`.
+//! A keyed bijection on [0, n), evaluated index by index: the permutation of an epoch's samples, the same on CPU and
+//! GPU, that no buffer holds. Twin of `shaders/shared/shuffle.wgsl`.
 //!
-//! Balanced Feistel network of 8 rounds over the smallest even number of bits that covers n, walked until it lands below n (Black
-//! and Rogaway, "Ciphers with arbitrary finite domains", CT-RSA 2002). Round keys: Philox blocks of draws 0 and 1, slot = update,
-//! environment = epoch, stream `Shuffle`, key = the replica's.
+//! Balanced Feistel network of 8 rounds over the smallest even number of bits that covers n, walked until it lands
+//! below n (Black and Rogaway, "Ciphers with arbitrary finite domains", CT-RSA 2002). Round keys: Philox blocks of
+//! draws 0 and 1, slot = update, environment = epoch, stream `Shuffle`, key = the replica's.
 
 use crate::num::philox::{Stream, draw};
 use crate::num::real::{F32Lanes, LaneKernel, run_lanes};
@@ -41,7 +41,8 @@ impl Shuffle {
         self.walk(i).0
     }
 
-    /// Where `first`, `first + 1`, … go: [`Shuffle::index`] of each, in lanes. Every pass runs the network once over all that still walk.
+    /// Where `first`, `first + 1`, … go: [`Shuffle::index`] of each, in lanes. Every pass runs the network once over
+    /// all that still walk.
     pub fn fill(&self, first: u32, out: &mut [u32]) {
         debug_assert!(first as usize + out.len() <= self.n as usize);
         let mut at: Vec<u32> = (0..out.len() as u32).collect();
@@ -70,8 +71,8 @@ impl Shuffle {
         l << self.half | r
     }
 
-    /// Where `i` goes and how often the network was run. The walk ends: the network is a permutation, so its cycle through `i`
-    /// comes back to `i` < n.
+    /// Where `i` goes and how often the network was run. The walk ends: the network is a permutation, so its cycle
+    /// through `i` comes back to `i` < n.
     #[inline(always)]
     fn walk(&self, i: u32) -> (u32, u32) {
         debug_assert!(i < self.n);
@@ -87,7 +88,8 @@ impl Shuffle {
     }
 }
 
-/// One run of the network for every element; plain code, which the compiler turns into the vectors that [`run_lanes`] allows.
+/// One run of the network for every element; plain code, which the compiler turns into the vectors that [`run_lanes`]
+/// allows.
 struct Passes<'a> {
     shuffle: &'a Shuffle,
     x: &'a mut [u32],
@@ -144,8 +146,8 @@ pub enum Unit {
     Environment,
 }
 
-/// Where the samples of a minibatch lie in a rollout of T slots of B environments: sample m is number mb·M + m of the shuffled T·B, or slot
-/// m / (M/T) of one of M/T shuffled environments. Twin of `shaders/shared/minibatch.wgsl`.
+/// Where the samples of a minibatch lie in a rollout of T slots of B environments: sample m is number mb·M + m of the
+/// shuffled T·B, or slot m / (M/T) of one of M/T shuffled environments. Twin of `shaders/shared/minibatch.wgsl`.
 pub struct Samples {
     unit: Unit,
     shuffles: Vec<Shuffle>,
@@ -156,7 +158,8 @@ pub struct Samples {
 }
 
 impl Samples {
-    /// Panics unless minibatch `which` of `m` samples lies inside the epoch, and is of whole environments where these are shuffled.
+    /// Panics unless minibatch `which` of `m` samples lies inside the epoch, and is of whole environments where these
+    /// are shuffled.
     pub fn new(unit: Unit, which: Minibatch, keys: &[[u32; 2]], (t, b): (usize, usize), m: usize) -> Self {
         which.assert_inside(m, t * b);
         unit.assert_whole(t, m);
@@ -262,8 +265,8 @@ mod tests {
 
     #[test]
     fn every_index_goes_everywhere_equally_often() {
-        // Over k keys, the place of index i is uniform: chi-square with n−1 degrees of freedom, for each i. The bound is the mean
-        // plus six standard deviations.
+        // Over k keys, the place of index i is uniform: chi-square with n−1 degrees of freedom, for each i. The bound
+        // is the mean plus six standard deviations.
         const KEYS: u32 = 20_000;
         for n in [2u32, 3, 5, 16, 37] {
             let mut count = vec![0u32; (n * n) as usize];

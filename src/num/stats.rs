@@ -1,4 +1,5 @@
-//! Statistics of a handful of seeds or episodes: means, standard errors, Student-t and bootstrap intervals, interquartile means.
+//! Statistics of a handful of seeds or episodes: means, standard errors, Student-t and bootstrap intervals,
+//! interquartile means.
 
 use crate::num::philox::{PhiloxRng, Stream};
 use rand::Rng;
@@ -50,8 +51,8 @@ pub fn t_quantile_95(dof: usize) -> f64 {
     StudentsT::new(0.0, 1.0, dof as f64).map_or(f64::NAN, |t| t.inverse_cdf(0.975))
 }
 
-/// 95 % Student-t interval of the mean of `n` values from their mean and standard error, in the unit of the data. `None` when `n < 2`
-/// or when the standard error is not a number.
+/// 95 % Student-t interval of the mean of `n` values from their mean and standard error, in the unit of the data.
+/// `None` when `n < 2` or when the standard error is not a number.
 pub fn t_interval_95(mean: f64, standard_error: f64, n: usize) -> Option<Interval> {
     if n < 2 || !standard_error.is_finite() {
         return None;
@@ -60,8 +61,8 @@ pub fn t_interval_95(mean: f64, standard_error: f64, n: usize) -> Option<Interva
     Some(Interval { lo: mean - half, hi: mean + half })
 }
 
-/// Interquartile mean, in the unit of the data: the mean of the middle half, with the two border values weighted by the part of them that
-/// lies in it, so that it also works where n is no multiple of 4. NaN when empty.
+/// Interquartile mean, in the unit of the data: the mean of the middle half, with the two border values weighted by the
+/// part of them that lies in it, so that it also works where n is no multiple of 4. NaN when empty.
 pub fn iqm(x: &[f64]) -> f64 {
     let mut v = x.to_vec();
     v.sort_by(f64::total_cmp);
@@ -79,7 +80,8 @@ pub fn iqm(x: &[f64]) -> f64 {
     weighted / (to - from)
 }
 
-/// The resamples of `n` seeds, drawn once and used for many quantities, so that all points of a curve see the same resamples.
+/// The resamples of `n` seeds, drawn once and used for many quantities, so that all points of a curve see the same
+/// resamples.
 ///
 /// Shape: [`RESAMPLES`] × n indices below n. The same `(n, seed)` gives the same resamples on every machine.
 pub struct Bootstrap {
@@ -100,8 +102,8 @@ impl Bootstrap {
         Some(Bootstrap { n, index: (0..RESAMPLES * n).map(draw).collect() })
     }
 
-    /// 95 % percentile interval of the mean of `x`, in the unit of `x`. `None` when `x` is not of the length drawn for or holds a value
-    /// that is not finite.
+    /// 95 % percentile interval of the mean of `x`, in the unit of `x`. `None` when `x` is not of the length drawn for
+    /// or holds a value that is not finite.
     pub fn mean_interval(&self, x: &[f64]) -> Option<Interval> {
         self.interval(x, mean)
     }
@@ -131,7 +133,8 @@ impl Bootstrap {
     }
 }
 
-/// 95 % percentile bootstrap interval of the mean over seeds, in the unit of `x`. `None` below two values or if one is not finite.
+/// 95 % percentile bootstrap interval of the mean over seeds, in the unit of `x`. `None` below two values or if one is
+/// not finite.
 pub fn bootstrap_mean_95(x: &[f64], seed: u32) -> Option<Interval> {
     Bootstrap::new(x.len(), seed)?.mean_interval(x)
 }
@@ -141,9 +144,9 @@ pub fn bootstrap_iqm_95(x: &[f64], seed: u32) -> Option<Interval> {
     Bootstrap::new(x.len(), seed)?.interval(x, iqm)
 }
 
-/// 95 % percentile bootstrap interval of a statistic of all values together, each stratum (the seeds of one configuration) resampled for itself, as
-/// in rliable; in the unit of the values. `None` if no stratum has two values or if one is not finite. Of a single stratum it is
-/// [`Bootstrap::interval`].
+/// 95 % percentile bootstrap interval of a statistic of all values together, each stratum (the seeds of one
+/// configuration) resampled for itself, as in rliable; in the unit of the values. `None` if no stratum has two values
+/// or if one is not finite. Of a single stratum it is [`Bootstrap::interval`].
 pub fn stratified_95(strata: &[Vec<f64>], seed: u32, statistic: impl Fn(&[f64]) -> f64) -> Option<Interval> {
     if strata.iter().all(|x| x.len() < 2) || strata.iter().flatten().any(|x| !x.is_finite()) {
         return None;
@@ -166,14 +169,14 @@ pub fn stratified_95(strata: &[Vec<f64>], seed: u32, statistic: impl Fn(&[f64]) 
     Some(Interval { lo: quantile(&mut values, 0.025), hi: quantile(&mut values, 0.975) })
 }
 
-/// 95 % percentile bootstrap interval of mean(a)/mean(b), no unit, for two independent groups of seeds. `None` below two values in either, or
-/// if one is not finite.
+/// 95 % percentile bootstrap interval of mean(a)/mean(b), no unit, for two independent groups of seeds. `None` below
+/// two values in either, or if one is not finite.
 pub fn bootstrap_ratio_95(a: &[f64], b: &[f64], seed: u32) -> Option<Interval> {
     ratio_95(a, b, seed, mean)
 }
 
-/// 95 % percentile bootstrap interval of median(a)/median(b), no unit, for two independent groups of samples; `None` as for
-/// [`bootstrap_ratio_95`].
+/// 95 % percentile bootstrap interval of median(a)/median(b), no unit, for two independent groups of samples; `None` as
+/// for [`bootstrap_ratio_95`].
 pub fn bootstrap_median_ratio_95(a: &[f64], b: &[f64], seed: u32) -> Option<Interval> {
     ratio_95(a, b, seed, median)
 }
@@ -194,7 +197,8 @@ fn ratio_95(a: &[f64], b: &[f64], seed: u32, statistic: impl Fn(&[f64]) -> f64) 
     Some(Interval { lo: quantile(&mut values, 0.025), hi: quantile(&mut values, 0.975) })
 }
 
-/// Quantile `q` in 0..=1 by linear interpolation between order statistics (type 7). Reorders `values`, which must not be empty.
+/// Quantile `q` in 0..=1 by linear interpolation between order statistics (type 7). Reorders `values`, which must not
+/// be empty.
 fn quantile(values: &mut [f64], q: f64) -> f64 {
     let at = q * (values.len() - 1) as f64;
     let low = at.floor() as usize;

@@ -1,5 +1,5 @@
-//! Line figures as SVG (plotters): one colour and marker per agent id in every figure, 95 % bands or error bars, hollow black markers for
-//! what a paper prints, and the legend below the plot.
+//! Line figures as SVG (plotters): one colour and marker per agent id in every figure, 95 % bands or error bars, hollow
+//! black markers for what a paper prints, and the legend below the plot.
 
 use super::ReportError;
 use crate::num::stats::{Interval, once};
@@ -151,7 +151,8 @@ pub enum Shape {
     Star,
 }
 
-/// The colour and marker of one agent, or of another kind of series. Within a figure they are told apart by both, so with any colour vision.
+/// The colour and marker of one agent, or of another kind of series. Within a figure they are told apart by both, so
+/// with any colour vision.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Swatch {
     pub name: Cow<'static, str>,
@@ -395,8 +396,8 @@ fn round_ticks(lo: f64, hi: f64, wanted: usize) -> Vec<f64> {
     (first..=last).map(|i| i as f64 * step).collect()
 }
 
-/// Ticks of a logarithmic axis between the values `lo` and `hi`: decades, with 2 and 5 between them where there are few, and round
-/// numbers where there is less than a decade.
+/// Ticks of a logarithmic axis between the values `lo` and `hi`: decades, with 2 and 5 between them where there are
+/// few, and round numbers where there is less than a decade.
 fn log_ticks(lo: f64, hi: f64) -> Vec<f64> {
     let decades = hi.log10() - lo.log10();
     if decades < 1.0 {
@@ -488,7 +489,8 @@ impl Figure {
         entries
     }
 
-    /// Draws the figure as an SVG document, [`WIDTH_PX`] wide. Without any finite point there is nothing to draw: `None`.
+    /// Draws the figure as an SVG document, [`WIDTH_PX`] wide. Without any finite point there is nothing to draw:
+    /// `None`.
     ///
     /// # Errors
     /// [`ReportError::Figure`] if plotters fails.
@@ -574,7 +576,8 @@ impl Figure {
                     Look::Level => chart.draw_series(dashed(2.0, 3.0, 1.8, line))?,
                 };
             }
-            // Dense curves carry a few markers, at other places for each line, so that they are told apart without colour.
+            // Dense curves carry a few markers, at other places for each line, so that they are told apart without
+            // colour.
             for (i, s) in self.series.iter().enumerate().filter(|(_, s)| s.look == Look::Curve) {
                 let (color, shape) = style_in(&self.palette, &s.agent);
                 let every = s.points.len().div_ceil(CURVE_MARKERS).max(1);
@@ -658,7 +661,8 @@ impl Figure {
             }
 
             for (i, (sample, text)) in legend.iter().enumerate() {
-                // Columns are filled downwards, so that agents stay in their order and the paper's marks stand together.
+                // Columns are filled downwards, so that agents stay in their order and the paper's marks stand
+                // together.
                 let (column, row) = (i / rows, i % rows);
                 let x = left_px + column as f64 * cell_px;
                 let y = f64::from(PLOT_HEIGHT_PX) + LEGEND_GAP_PX + (row as f64 + 0.5) * LEGEND_ROW_PX;
@@ -703,7 +707,8 @@ pub struct Bar {
     pub interval: Option<Interval>,
 }
 
-/// Groups of bars over an axis that carries its unit. On a logarithmic axis bars start at its bottom: only their upper ends mean something.
+/// Groups of bars over an axis that carries its unit. On a logarithmic axis bars start at its bottom: only their upper
+/// ends mean something.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Bars {
     pub title: String,

@@ -1,7 +1,7 @@
 //! Rows as polars frames, and Parquet files of them.
 //!
-//! NaN becomes null on the way in and NaN again on the way out. Frames are sorted by all their keys and written by one thread with fixed
-//! settings, so that equal rows give equal files whatever order they came in.
+//! NaN becomes null on the way in and NaN again on the way out. Frames are sorted by all their keys and written by one
+//! thread with fixed settings, so that equal rows give equal files whatever order they came in.
 
 use super::{ReportError, write_whole};
 use crate::run::rows::{Cells, Row};
@@ -82,8 +82,8 @@ pub fn write_parquet(path: &Path, frame: &mut DataFrame) -> Result<(), ReportErr
     write_whole(path, &bytes)
 }
 
-/// A frame as a Parquet file (Zstandard). Words are stored as large strings: as the string views of [`ParquetWriter`], which are the same bytes under
-/// another name, pyarrow and pandas can read them but neither filter nor sort by them.
+/// A frame as a Parquet file (Zstandard). Words are stored as large strings: as the string views of [`ParquetWriter`],
+/// which are the same bytes under another name, pyarrow and pandas can read them but neither filter nor sort by them.
 pub fn parquet_bytes(frame: &mut DataFrame) -> PolarsResult<Vec<u8>> {
     use polars_parquet::write::{
         CompressionOptions, FileWriter, RowGroupIterator, StatisticsOptions, Version, WriteOptions,

@@ -12,7 +12,8 @@ pub(crate) enum Verdict {
     /// Means agree with the claim or contradict it by less than the intervals.
     Open,
     NoData,
-    /// An agent that the claim speaks of was trained with steps outside its trust region: the comparison would judge the optimiser.
+    /// An agent that the claim speaks of was trained with steps outside its trust region: the comparison would judge
+    /// the optimiser.
     LeftTrustRegion,
 }
 
@@ -136,7 +137,8 @@ pub(crate) fn judge(pairs: &[Pair], wanted: &[&str]) -> Judgement {
     Judgement { verdict, evidence: parts.join(". ") }
 }
 
-/// Whether a quantity falls from each of its (name, value) to the next, where level is allowed, and from the first to the last, where it is not.
+/// Whether a quantity falls from each of its (name, value) to the next, where level is allowed, and from the first to
+/// the last, where it is not.
 pub(crate) fn falling(known: &[(String, Estimate)]) -> Vec<Pair> {
     let mut steps: Vec<(usize, usize, bool)> =
         (1..known.len()).map(|i| (i - 1, i, known.len() == 2)).collect();

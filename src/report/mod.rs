@@ -1,7 +1,8 @@
 //! Typed rows → polars → Parquet, tables, SVG figures and pages that stand beside a paper's printed results.
 //!
-//! [`frames`] keeps rows in Parquet, [`figure`] draws, [`page`] turns Markdown into one HTML file. A task's report, which
-//! lies in the task's folder, chooses its sentences from the numbers and hands in its columns and colours; [`bench`](mod@bench) is that of benchmarks.
+//! [`frames`] keeps rows in Parquet, [`figure`] draws, [`page`] turns Markdown into one HTML file. A task's report,
+//! which lies in the task's folder, chooses its sentences from the numbers and hands in its columns and colours;
+//! [`bench`](mod@bench) is that of benchmarks.
 
 pub mod bench;
 mod error;
@@ -79,7 +80,8 @@ impl Tables {
         Ok(Tables { dir: dir.to_path_buf(), manifest: path, paths })
     }
 
-    /// [`Tables::write`] of a task's rows. Nothing is written if two rows have the same keys. A table of activity is there only if there is any.
+    /// [`Tables::write`] of a task's rows. Nothing is written if two rows have the same keys. A table of activity is
+    /// there only if there is any.
     pub(crate) fn of_rows(
         dir: &Path,
         rows: &Rows,
@@ -102,8 +104,8 @@ impl Tables {
         Tables::write(dir, all, manifest)
     }
 
-    /// Writes the figures that have something to show, removes those of an earlier report that have not, and writes both pages. `markdown` is
-    /// told which figures there are.
+    /// Writes the figures that have something to show, removes those of an earlier report that have not, and writes
+    /// both pages. `markdown` is told which figures there are.
     pub(crate) fn pages<'a>(
         self,
         title: &str,

@@ -27,8 +27,8 @@ const SENTENCE_CHARS: usize = 60;
 
 /// Renders Markdown (with tables) as a page titled `title`.
 ///
-/// `figure` gives the SVG document for an image's address; that image becomes a figure with its alternative text as the caption. An image it
-/// does not know stays a link to a file.
+/// `figure` gives the SVG document for an image's address; that image becomes a figure with its alternative text as the
+/// caption. An image it does not know stays a link to a file.
 pub fn html(markdown: &str, title: &str, figure: impl Fn(&str) -> Option<String>) -> String {
     let mut events: Vec<Event> = Vec::new();
     // Address of the figure being read, its document and its caption so far.

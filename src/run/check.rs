@@ -1,5 +1,5 @@
-//! What every task's environment should show before anything learns on it: the contract of [`crate::env`] on the CPU, and that a GPU's kernels are the
-//! same environment.
+//! What every task's environment should show before anything learns on it: the contract of [`crate::env`] on the CPU,
+//! and that a GPU's kernels are the same environment.
 
 use crate::env::lanes::{self, Physics, PlainEnv};
 use crate::env::{At, Env, EnvBuffers, Slot, StepArgs, TERMINATED, TRUNCATED};
@@ -35,9 +35,10 @@ fn ensure(holds: bool, what: impl FnOnce() -> String) -> Result<(), String> {
     if holds { Ok(()) } else { Err(what()) }
 }
 
-/// Over the end of an episode, in every replica: each environment gives the same bits alone, without vector lanes, as among others; everything is
-/// written, and final observations only at the end; the flags say when that is, and a fresh episode follows; observations keep their bounds; the
-/// reward is the first row of the learning curve; and less is computed without `full`, but nothing else.
+/// Over the end of an episode, in every replica: each environment gives the same bits alone, without vector lanes, as
+/// among others; everything is written, and final observations only at the end; the flags say when that is, and a fresh
+/// episode follows; observations keep their bounds; the reward is the first row of the learning curve; and less is
+/// computed without `full`, but nothing else.
 ///
 /// # Errors
 /// What does not hold.
@@ -132,8 +133,9 @@ impl Judged {
     }
 }
 
-/// A reset and three slots over the end of an episode, `b` environments of each replica in a rollout's buffers, each slot judged from the device's own
-/// state before it: by `tol` of the largest value of a component among the environments, and to the bit where the adapter promises that.
+/// A reset and three slots over the end of an episode, `b` environments of each replica in a rollout's buffers, each
+/// slot judged from the device's own state before it: by `tol` of the largest value of a component among the
+/// environments, and to the bit where the adapter promises that.
 ///
 /// # Errors
 /// What the device cannot do.
@@ -232,7 +234,8 @@ pub trait Checked<const S: usize, const O: usize, const A: usize, const M: usize
     const TOL: Tol;
 }
 
-/// The kernel of a plain task as a module of kernels is, for [`entry!`](crate::kernels::entry) in [`Task::kernels`](super::task::Task::kernels).
+/// The kernel of a plain task as a module of kernels is, for [`entry!`](crate::kernels::entry) in
+/// [`Task::kernels`](super::task::Task::kernels).
 pub struct PlainKernel<P, const S: usize, const O: usize, const A: usize, const M: usize>(PhantomData<P>);
 
 /// Sizes of a comparison of a [`PlainKernel`].

@@ -1,5 +1,6 @@
-//! Checkpoints: one safetensors file with every tensor of every replica (leading axis R), the optimiser's moments (`adam_m.…`,
-//! `adam_v.…`), and the configuration, seeds and progress as metadata. Written whole: to a temporary file, then renamed.
+//! Checkpoints: one safetensors file with every tensor of every replica (leading axis R), the optimiser's moments
+//! (`adam_m.…`, `adam_v.…`), and the configuration, seeds and progress as metadata. Written whole: to a temporary file,
+//! then renamed.
 
 use super::errors::CheckpointError;
 use super::task::Task;
@@ -88,7 +89,8 @@ impl<C: Task> Checkpoint<C> {
         self.write(path, None)
     }
 
-    /// The same with the last update whose metrics were read: how often they were may have changed on the way. See [`last_read`].
+    /// The same with the last update whose metrics were read: how often they were may have changed on the way. See
+    /// [`last_read`].
     pub fn save_beside_rows(&self, path: &Path, last: Option<u32>) -> Result<(), CheckpointError> {
         self.write(path, Some((LAST_READ, last.map_or("none".into(), |u| u.to_string()))))
     }
@@ -151,7 +153,8 @@ impl<C: Task> Checkpoint<C> {
         Self::from_bytes(&bytes, name)
     }
 
-    /// As [`Checkpoint::load`], of a file's contents; `name` is the file's in errors. Takes memory in proportion to `bytes`, whatever sizes they claim.
+    /// As [`Checkpoint::load`], of a file's contents; `name` is the file's in errors. Takes memory in proportion to
+    /// `bytes`, whatever sizes they claim.
     pub fn from_bytes(bytes: &[u8], name: String) -> Result<Self, CheckpointError> {
         let damaged = |e: String| CheckpointError::Damaged(name.clone(), e);
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| damaged(e.to_string()))?;
@@ -223,8 +226,8 @@ fn finite(file: &str, tensor: &str, values: &[f32]) -> Result<(), CheckpointErro
     }
 }
 
-/// Puts metadata into a serialised file that has none. The library takes them as a hash map and so writes them in another order every time, while
-/// equal checkpoints are to be equal files.
+/// Puts metadata into a serialised file that has none. The library takes them as a hash map and so writes them in
+/// another order every time, while equal checkpoints are to be equal files.
 fn with_metadata(file: &[u8], meta: &BTreeMap<String, String>) -> serde_json::Result<Vec<u8>> {
     const WORD: usize = size_of::<u64>();
     let (length, rest) = file.split_at(WORD);

@@ -1,8 +1,9 @@
 //! Whether a training stays in its healthy range, from its learning curve alone.
 //!
-//! A range is that of a column in [`RULES`]; it counts as left when it was so in [`IN_A_ROW`] reads one after the other. A column that an algorithm or a
-//! task does not have is never out of its range. Entropy and gradient norms have no range that holds for all agents: the entropy of a density has no
-//! zero and grows with the number of actions, and a norm is clipped or goes through Adam, to which its size is nothing.
+//! A range is that of a column in [`RULES`]; it counts as left when it was so in [`IN_A_ROW`] reads one after the
+//! other. A column that an algorithm or a task does not have is never out of its range. Entropy and gradient norms have
+//! no range that holds for all agents: the entropy of a density has no zero and grows with the number of actions, and a
+//! norm is clipped or goes through Adam, to which its size is nothing.
 
 use super::rows::{ActivityRow, Column, CurveRow, Key, Row, Schema};
 use crate::learn::Algorithm;
@@ -33,7 +34,8 @@ pub struct Rule {
     pub high: f64,
     /// Share of the run before which it is not asked for.
     pub from: f64,
-    /// Whether steps outside are larger than what they were estimated for holds: nothing is said of an algorithm by such a run.
+    /// Whether steps outside are larger than what they were estimated for holds: nothing is said of an algorithm by
+    /// such a run.
     pub trust_region: bool,
     turn: Turn,
 }
@@ -49,8 +51,8 @@ const fn most(column: &'static str, high: f64, turn: Turn) -> Rule {
     Rule::within(column, f64::NEG_INFINITY, high, turn)
 }
 
-/// All ranges. Trainings that end beside the best keep 0.02 to 0.5 nat and clip up to 0.68 of their samples; those that collapse have
-/// several nats, and clip 0.7 to 0.96.
+/// All ranges. Trainings that end beside the best keep 0.02 to 0.5 nat and clip up to 0.68 of their samples; those that
+/// collapse have several nats, and clip 0.7 to 0.96.
 pub const RULES: &[Rule] = &[
     Rule { trust_region: true, ..most("approx_kl", 1.0, Turn::PolicyRate) },
     Rule { trust_region: true, ..most("clip_fraction", 0.7, Turn::PolicyRate) },
@@ -182,7 +184,8 @@ impl Health {
         Health { columns: RULES.iter().map(column).collect(), updates, rewards: Vec::new() }
     }
 
-    /// The next read of the metrics, with the firing rates of all layers that spike. Returns what it makes certain: once for every column.
+    /// The next read of the metrics, with the firing rates of all layers that spike. Returns what it makes certain:
+    /// once for every column.
     pub fn see(&mut self, row: &CurveRow, firing_rates: &[f64]) -> Vec<Finding> {
         self.rewards.extend(row.slots.first().filter(|x| x.is_finite()).map(|x| (row.update, *x)));
         let (mut out, update) = (Vec::new(), row.update);
@@ -208,8 +211,8 @@ impl Health {
         out
     }
 
-    /// When the run is over: whether its policy ends below its own best, in means over at least ten reads and a twentieth of the run, by more than
-    /// [`FALL`] and more than twice the standard error of the difference.
+    /// When the run is over: whether its policy ends below its own best, in means over at least ten reads and a
+    /// twentieth of the run, by more than [`FALL`] and more than twice the standard error of the difference.
     pub fn end(&self) -> Option<Finding> {
         let span = (self.rewards.len() / 20).max(10);
         if self.rewards.len() < 4 * span {
@@ -256,7 +259,8 @@ impl Ill {
     }
 }
 
-/// Which trainings of `agents` left their trust region, in sentences; nothing where none did. `unit` is that of the swept value.
+/// Which trainings of `agents` left their trust region, in sentences; nothing where none did. `unit` is that of the
+/// swept value.
 pub fn astray(ill: &[Ill], agents: &[&str], unit: &str) -> String {
     let those = ill.iter().filter(|i| i.finding.left_trust_region() && agents.contains(&i.agent.as_str()));
     those.map(|i| i.text(unit)).collect::<Vec<_>>().join(". ")

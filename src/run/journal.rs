@@ -1,5 +1,5 @@
-//! The manifest of a job's folder while the job runs: written when its work begins, after every checkpoint and at its end, so that it also tells of
-//! processes that were killed.
+//! The manifest of a job's folder while the job runs: written when its work begins, after every checkpoint and at its
+//! end, so that it also tells of processes that were killed.
 
 use super::errors::JobError;
 use super::rows::{Manifest, Part};

@@ -4,7 +4,8 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
-/// The folder is this process's until the value is dropped or the process ends, however it ends: the system itself keeps the lock.
+/// The folder is this process's until the value is dropped or the process ends, however it ends: the system itself
+/// keeps the lock.
 #[derive(Debug)]
 pub struct Lock {
     file: File,
@@ -27,7 +28,8 @@ pub enum LockError {
 }
 
 impl Lock {
-    /// Takes the folder `dir`, which is made if it is missing. A folder that was made and is still empty when the lock is dropped goes with it.
+    /// Takes the folder `dir`, which is made if it is missing. A folder that was made and is still empty when the lock
+    /// is dropped goes with it.
     ///
     /// # Errors
     /// [`LockError::Held`] with the owner's process id if another process has it.
@@ -51,7 +53,8 @@ impl Lock {
                 let who = owner.map_or("another process".into(), |pid| format!("process {pid}"));
                 return Err(LockError::Held { dir: dir.display().to_string(), who });
             }
-            // An owner that left no work removes the folder with the file; who had opened that file before holds a lock on nothing.
+            // An owner that left no work removes the folder with the file; who had opened that file before holds a lock
+            // on nothing.
             if !is_at(&file, &path) {
                 continue;
             }

@@ -1,4 +1,5 @@
-//! Jobs: training ([`train`](mod@train), the main path), evaluation, whole papers, sweeps, tuning, and the rows and checkpoints that they leave.
+//! Jobs: training ([`train`](mod@train), the main path), evaluation, whole papers, sweeps, tuning, and the rows and
+//! checkpoints that they leave.
 
 pub mod check;
 pub mod checkpoint;

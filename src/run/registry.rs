@@ -50,11 +50,11 @@ pub trait AnyCheckpoint: Send + Sync {
     fn algorithm(&self) -> Algorithm;
     /// The same of the first of them alone.
     fn first(&self) -> Algorithm;
-    /// Sections of its configuration that must be equal where agents stand in one table, `[task]` and of `[evaluate]` what is not a number of episodes
-    /// or a seed, at its first place of the swept axis.
+    /// Sections of its configuration that must be equal where agents stand in one table, `[task]` and of `[evaluate]`
+    /// what is not a number of episodes or a seed, at its first place of the swept axis.
     fn compared(&self) -> toml::Table;
-    /// Another learned agent of its task as it is before training, with its configuration at its first place and seed 0; `None` if there is no such
-    /// agent.
+    /// Another learned agent of its task as it is before training, with its configuration at its first place and seed
+    /// 0; `None` if there is no such agent.
     ///
     /// # Errors
     /// The key of the configuration with which that agent cannot learn.

@@ -1,6 +1,8 @@
-//! What jobs and commands ask of a task: its typed configuration, environment and agents, how an agent is evaluated, and what of a paper is reproduced.
+//! What jobs and commands ask of a task: its typed configuration, environment and agents, how an agent is evaluated,
+//! and what of a paper is reproduced.
 //!
-//! A task is its configuration type: [`Task`] is implemented for it. [`AnyTask`](super::registry::AnyTask) is the same task without its type, as the command line holds it.
+//! A task is its configuration type: [`Task`] is implemented for it. [`AnyTask`](super::registry::AnyTask) is the same
+//! task without its type, as the command line holds it.
 
 use super::errors::JobError;
 use super::evaluate::{self, Acts, Controller, Estimate, Job, Outcome, Precision};
@@ -20,7 +22,8 @@ use std::fmt::Debug;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// What differs between the replicas of a job beside the seed, in messages: a key of `[task]`, called as [`Schema::swept`] is.
+/// What differs between the replicas of a job beside the seed, in messages: a key of `[task]`, called as
+/// [`Schema::swept`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Swept {
     /// As in `dBm`.
@@ -91,8 +94,8 @@ pub struct Acting {
     /// The environment with actions in the agent's own parameterisation.
     pub env: Arc<dyn Env>,
     pub rule: Arc<dyn Acts>,
-    /// Of a bound, the rows of [`Env::metrics`] (what it bounds, the bound): its value stands under the name of what it bounds, and alone. It is the
-    /// same whatever `rule` does.
+    /// Of a bound, the rows of [`Env::metrics`] (what it bounds, the bound): its value stands under the name of what it
+    /// bounds, and alone. It is the same whatever `rule` does.
     pub bound: Option<(usize, usize)>,
 }
 
@@ -146,7 +149,8 @@ pub struct Shown {
 pub struct Run<C: Task> {
     pub agent: &'static Agent<C>,
     pub config: C,
-    /// What its checkpoint holds: the configuration without what the other runs of the job are, so that a longer list continues with the same ones.
+    /// What its checkpoint holds: the configuration without what the other runs of the job are, so that a longer list
+    /// continues with the same ones.
     pub own: C,
     /// Places on the swept axis.
     pub swept: Vec<f64>,
@@ -154,7 +158,8 @@ pub struct Run<C: Task> {
     pub variant: String,
     /// Folder of its training below the job's.
     pub folder: PathBuf,
-    /// Precisions in which it is evaluated too, with the same weights; each has its own `variant`, see [`Run::in_precision`].
+    /// Precisions in which it is evaluated too, with the same weights; each has its own `variant`, see
+    /// [`Run::in_precision`].
     pub precisions: Vec<Precision>,
 }
 
@@ -183,7 +188,8 @@ pub trait Task: Layered + Clone + PartialEq + Debug + Send + Sync + 'static {
     const LEARNER: &'static str;
     /// What a report looks at where no metric is named.
     const METRIC: &'static str;
-    /// What `tune` varies where no file is named, as a [`SpaceFile`](crate::run::tune::SpaceFile) is written; empty for a task without.
+    /// What `tune` varies where no file is named, as a [`SpaceFile`](crate::run::tune::SpaceFile) is written; empty for
+    /// a task without.
     const TUNE: &'static str = "";
     /// Keys that make a learner smaller.
     const MEMORY_KEYS: &'static str = "train.seeds, or the learner's envs, horizon or capacity";
@@ -204,7 +210,8 @@ pub trait Task: Layered + Clone + PartialEq + Debug + Send + Sync + 'static {
         let _ = (fixed, units);
         None
     }
-    /// What tells a run of `agent` with this configuration from others, in the order of the schema's label columns; the last one is `variant`.
+    /// What tells a run of `agent` with this configuration from others, in the order of the schema's label columns; the
+    /// last one is `variant`.
     fn labels(&self, agent: &Agent<Self>, variant: &str) -> Vec<String> {
         let _ = agent;
         vec![variant.into()]
@@ -215,8 +222,8 @@ pub trait Task: Layered + Clone + PartialEq + Debug + Send + Sync + 'static {
         format!("{} {}", e.episodes, e.greedy)
     }
 
-    /// Evaluates `agent` in these replicas, on the GPU if one is given and the agent's decisions can be made there; `weights` are a learned one's.
-    /// Slot by slot it tells the metrics that the schema's slot columns are called by.
+    /// Evaluates `agent` in these replicas, on the GPU if one is given and the agent's decisions can be made there;
+    /// `weights` are a learned one's. Slot by slot it tells the metrics that the schema's slot columns are called by.
     ///
     /// # Errors
     /// What the device or the agent cannot do.
@@ -279,8 +286,9 @@ pub trait Task: Layered + Clone + PartialEq + Debug + Send + Sync + 'static {
     fn places(&self) -> Vec<f64> {
         vec![self.swept()]
     }
-    /// Whether what `agent` gives in this configuration, trained with it and evaluated, depends on a dotted key. Points of a sweep that are equal in all
-    /// such keys are one point. What is said not to be read must not be; the other way round an experiment is repeated and counted once in reports.
+    /// Whether what `agent` gives in this configuration, trained with it and evaluated, depends on a dotted key. Points
+    /// of a sweep that are equal in all such keys are one point. What is said not to be read must not be; the other way
+    /// round an experiment is repeated and counted once in reports.
     fn reads(&self, _agent: &Agent<Self>, _key: &str) -> bool {
         true
     }
@@ -288,7 +296,8 @@ pub trait Task: Layered + Clone + PartialEq + Debug + Send + Sync + 'static {
     fn runs(&self) -> Vec<Run<Self>> {
         Self::agents().iter().map(|agent| self.run_of(agent)).collect()
     }
-    /// Writes what is left of an experiment of this task, and says what lies where. Without figures of the task's own: its rows.
+    /// Writes what is left of an experiment of this task, and says what lies where. Without figures of the task's own:
+    /// its rows.
     ///
     /// # Errors
     /// What the file system or the rows do not allow.
@@ -342,8 +351,8 @@ pub trait Task: Layered + Clone + PartialEq + Debug + Send + Sync + 'static {
     fn agent(id: &str) -> Option<&'static Agent<Self>> {
         Self::agents().iter().find(|a| a.id == id)
     }
-    /// What trains `agent` in these replicas, whose structures are equal ([`Algorithm::structure`]); `None` if it does not learn. Numbers that a
-    /// replica may have for itself are those of its own configuration.
+    /// What trains `agent` in these replicas, whose structures are equal ([`Algorithm::structure`]); `None` if it does
+    /// not learn. Numbers that a replica may have for itself are those of its own configuration.
     fn algorithm(&self, agent: &Agent<Self>, units: &[Unit<Self>]) -> Option<Algorithm> {
         let Kind::Learned(make) = agent.kind else { return None };
         let single = |u: &Unit<Self>| make(u.config, u.config.env(&[]));
@@ -364,8 +373,8 @@ pub trait Task: Layered + Clone + PartialEq + Debug + Send + Sync + 'static {
         let networks = self.algorithm(agent, &[]).map_or(String::new(), |a| a.decision());
         format!("{:?} {networks}", self.env(&[]))
     }
-    /// The first key in which trainings by `before` and by this configuration differ, if there is one: keys that steer a job or an evaluation and the
-    /// length of a training are none of it.
+    /// The first key in which trainings by `before` and by this configuration differ, if there is one: keys that steer
+    /// a job or an evaluation and the length of a training are none of it.
     fn training_difference(&self, before: &Self) -> Option<String> {
         before.difference_but(self, &NOT_OF_TRAINING)
     }

@@ -4,10 +4,11 @@
 //! DIR/ppo/seed-0/events.out.tfevents.000000.0123456789abcdef    a file for each process that worked on the run, and which training it is of
 //! ```
 //!
-//! A file is a sequence of TFRecords: the length of a message (u64, little endian), the masked CRC-32C of these eight bytes, the message, and its masked
-//! CRC-32C. A message is a protobuf `tensorflow.Event`: a wall time, the number of an update as the step, and a summary of simple values, whose tags are
-//! the columns of [`CurveRow`]. Of a column that says nothing there is no value. Records are appended one by one, so a process that is killed leaves at
-//! most a broken last one; whoever continues the run cuts it off, with all updates that are made again.
+//! A file is a sequence of TFRecords: the length of a message (u64, little endian), the masked CRC-32C of these eight
+//! bytes, the message, and its masked CRC-32C. A message is a protobuf `tensorflow.Event`: a wall time, the number of
+//! an update as the step, and a summary of simple values, whose tags are the columns of [`CurveRow`]. Of a column that
+//! says nothing there is no value. Records are appended one by one, so a process that is killed leaves at most a broken
+//! last one; whoever continues the run cuts it off, with all updates that are made again.
 
 use super::errors::JobError;
 use super::rows::{Column, CurveRow, Key, Row, Schema};
@@ -153,7 +154,8 @@ fn digest(text: &str) -> u64 {
 }
 
 impl Events {
-    /// Makes the folders, and cuts what is there back to the updates that are done. What a process before this one did not write is written now.
+    /// Makes the folders, and cuts what is there back to the updates that are done. What a process before this one did
+    /// not write is written now.
     ///
     /// # Errors
     /// [`JobError::File`] if a folder holds events that are not this training's to continue, or nothing can be written.
@@ -279,7 +281,8 @@ mod tests {
         assert_eq!([&length[..], &masked(&length)].concat(), *b"\x18\0\0\0\0\0\0\0\xa3\x7fK\"");
     }
 
-    /// Fields of a protobuf message: number, type, and the bytes of a string, a message or a fixed number, or those of a varint's value.
+    /// Fields of a protobuf message: number, type, and the bytes of a string, a message or a fixed number, or those of
+    /// a varint's value.
     fn fields(mut m: &[u8]) -> Vec<(u8, u8, Vec<u8>)> {
         fn number(m: &mut &[u8]) -> u64 {
             let (mut x, mut shift) = (0, 0);

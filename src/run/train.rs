@@ -53,8 +53,8 @@ impl Plan<'_> {
     }
 }
 
-/// Trains from update `start` to `until`. `seen(update, metrics)` gets every read of the metrics, `tick(update)` every update. A run that is
-/// continued from a saved state equals one that never stopped.
+/// Trains from update `start` to `until`. `seen(update, metrics)` gets every read of the metrics, `tick(update)` every
+/// update. A run that is continued from a saved state equals one that never stopped.
 pub fn train(
     plan: &Plan,
     learner: &mut Learner,

@@ -6,8 +6,8 @@ use isacbench::kernels::Comparison;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-/// The calling test's device, or `None` with a printed line. `REQUIRE_GPU=1` turns a missing device into a failure; `ISACBENCH_DEVICE` names an
-/// adapter.
+/// The calling test's device, or `None` with a printed line. `REQUIRE_GPU=1` turns a missing device into a failure;
+/// `ISACBENCH_DEVICE` names an adapter.
 pub fn gpu_or_skip() -> Option<&'static Gpu> {
     shared_gpu().map(|gpu| &**gpu)
 }
@@ -17,8 +17,9 @@ const MOST_DEVICES: usize = 4;
 
 /// The same, for what keeps the device.
 ///
-/// All tests share one device of hardware. Software Vulkan compiles a shader when it first runs, on the one thread of its device's queue,
-/// which is most of what these tests take: of that there is a device for each core up to [`MOST_DEVICES`], and tests take them in turn.
+/// All tests share one device of hardware. Software Vulkan compiles a shader when it first runs, on the one thread of
+/// its device's queue, which is most of what these tests take: of that there is a device for each core up to
+/// [`MOST_DEVICES`], and tests take them in turn.
 pub fn shared_gpu() -> Option<&'static Arc<Gpu>> {
     static GPUS: OnceLock<Vec<Arc<Gpu>>> = OnceLock::new();
     static TAKEN: AtomicUsize = AtomicUsize::new(0);

@@ -15,8 +15,8 @@ pub const AGENTS: [&str; 2] = ["ddpg", "dqn"];
 /// Two replicas that differ in everything replicas can differ in.
 pub const TWO: [(u32, f64); 2] = [(3, 40.0), (11, 20.0)];
 
-/// The preset `fast`, small: episodes of 10 slots, 7 environments, a ring of 12 slots that is overwritten within two episodes, two gradient steps
-/// every second slot. `sets` are further keys of the agent's section, or whole ones.
+/// The preset `fast`, small: episodes of 10 slots, 7 environments, a ring of 12 slots that is overwritten within two
+/// episodes, two gradient steps every second slot. `sets` are further keys of the agent's section, or whole ones.
 pub fn config(agent: &str, sets: &[&str]) -> V2xConfig {
     let small = [
         "hidden=[16,16]",

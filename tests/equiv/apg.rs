@@ -1,5 +1,5 @@
-//! The agents by the gradient of their slots: the GPU against the CPU from the same start with the same draws; runs that are split over threads, resumed
-//! or packed are the same bit for bit.
+//! The agents by the gradient of their slots: the GPU against the CPU from the same start with the same draws; runs
+//! that are split over threads, resumed or packed are the same bit for bit.
 
 use crate::common::shared_gpu;
 use isacbench::config::Layered;

@@ -15,8 +15,8 @@ fn small() -> Kernels {
     Grid::Small.kernels(DeviceKind::SoftwareGpu)
 }
 
-/// Words of a case's buffers, each times how often the dispatch must move it: once, twice where it is updated in place, and less where it touches a
-/// part only. None where what is touched is no number of whole buffers.
+/// Words of a case's buffers, each times how often the dispatch must move it: once, twice where it is updated in place,
+/// and less where it touches a part only. None where what is touched is no number of whole buffers.
 fn words(case: &cases::Case, stem: &str, at: Kernels) -> Option<usize> {
     let hidden = cases::HIDDEN;
     // The layer's weights out of all parameters, of every replica (and slice).
@@ -52,7 +52,8 @@ fn words(case: &cases::Case, stem: &str, at: Kernels) -> Option<usize> {
         // Sharpnesses and centres of 120 neurons.
         ("population_forward" | "population_backward", "params") => at.r * 2 * 120,
         ("population_backward", "partials") => at.s * at.r * 2 * 120,
-        // A loss reads the old log-probability and the advantage; the mean of advantages those alone; the value loss the return.
+        // A loss reads the old log-probability and the advantage; the mean of advantages those alone; the value loss
+        // the return.
         ("ppo_policy_loss" | "bernoulli_policy_loss", "mb_scalars") => words / 2,
         ("advantage_stats" | "ppo_value_loss", "mb_scalars") => words / 4,
         // V(final_obs) is read where a slot was cut off.

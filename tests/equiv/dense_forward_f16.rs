@@ -65,8 +65,8 @@ fn rounded_by(gpu: &Gpu, x: &[f32], stored: Stored) -> Vec<f32> {
     dense_forward_f16_gpu(gpu, &spec, &at, &[1.0, 0.0], x).unwrap()
 }
 
-/// Every f16, and what lies in the middle of two and next to it, is rounded by the device as by the twin. Numbers that f16 holds without a full
-/// significand are left to lavapipe: others may flush them.
+/// Every f16, and what lies in the middle of two and next to it, is rounded by the device as by the twin. Numbers that
+/// f16 holds without a full significand are left to lavapipe: others may flush them.
 #[test]
 fn the_device_rounds_as_the_twin() {
     let Some(gpu) = f16_or_skip() else { return };

@@ -6,7 +6,8 @@ use isacbench::gpu::Gpu;
 use isacbench::learn::PpoSpec;
 use std::sync::Arc;
 
-/// Several chunks of environments and several parts of a minibatch on the CPU; several workgroups and slices on the GPU.
+/// Several chunks of environments and several parts of a minibatch on the CPU; several workgroups and slices on the
+/// GPU.
 fn wide(who: &[(u32, f64)]) -> PpoSpec {
     let sets = ["task.beam=tracking", "task.slots=5", "ppo.horizon=10", "ppo.envs=515", "ppo.minibatch=2575"];
     spec(&config(&sets), who)

@@ -21,7 +21,8 @@ fn two<C: Task>(sets: &[&str]) -> Arc<dyn Env> {
 
 fn keeps_the_contract(env: &dyn Env, actions: Actions) {
     on_cpu(env, actions).unwrap_or_else(|e| panic!("{env:?}: {e}"));
-    // On hardware a limit that is met or missed by a rounding changes a reward by all of it: the kernels' own comparisons know of that.
+    // On hardware a limit that is met or missed by a rounding changes a reward by all of it: the kernels' own
+    // comparisons know of that.
     let Some(gpu) = gpu_or_skip().filter(|gpu| gpu.rounds_as_twins()) else { return };
     let tol =
         Tol { abs: 0.0, rel: 1e-6, why: "the adapter rounds as the twins do: every bit is compared beside" };

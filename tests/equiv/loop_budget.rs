@@ -1,4 +1,5 @@
-//! Sizes that a thread's loops on software Vulkan could not finish are refused with an error, there only, before anything is compiled.
+//! Sizes that a thread's loops on software Vulkan could not finish are refused with an error, there only, before
+//! anything is compiled.
 
 use crate::common::gpu_or_skip;
 use isacbench::gpu::{Gpu, GpuError};

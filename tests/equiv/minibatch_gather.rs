@@ -27,8 +27,8 @@ fn gpu_matches_cpu_over_65535_groups() {
     assert_all("folded", check(gpu, &spec, 9));
 }
 
-/// The minibatches of an epoch are a partition of the rollout's samples, each with its own replica's rows; whole environments come slot by
-/// slot, in the same order in every slot.
+/// The minibatches of an epoch are a partition of the rollout's samples, each with its own replica's rows; whole
+/// environments come slot by slot, in the same order in every slot.
 #[test]
 fn an_epoch_visits_every_sample_once() {
     let obs: Vec<f64> = (0..7 * 2 * 10).map(f64::from).collect();

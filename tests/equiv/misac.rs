@@ -1,5 +1,5 @@
-//! Learning task misac on the GPU against the CPU: same specification, same start, same draws; determinism, isolation of the experts, and whole
-//! learning curves.
+//! Learning task misac on the GPU against the CPU: same specification, same start, same draws; determinism, isolation
+//! of the experts, and whole learning curves.
 //!
 //! The first gradient is compared as such (the first moment of Adam is (1−β1)·clipped gradient).
 
@@ -300,8 +300,8 @@ fn no_gradient_of_the_phases_reaches_the_scheduler() {
     }
 }
 
-/// The two part after some updates, where a rounding turns a decision over, so whole curves are compared as curves: means over seeds within each
-/// other's intervals.
+/// The two part after some updates, where a rounding turns a decision over, so whole curves are compared as curves:
+/// means over seeds within each other's intervals.
 #[test]
 fn whole_curves_lie_within_each_others_intervals() {
     let Some(gpu) = shared_gpu() else { return };

@@ -86,8 +86,9 @@ fn close(what: &str, a: f64, b: f64, (rel, abs): (f64, f64)) {
     assert!((a - b).abs() <= rel * b.abs() + abs, "{what}: {a} on the GPU, {b} on the CPU");
 }
 
-/// Where devices round differently, a decision whose draw falls on its probability may differ: the share of frames and of episodes' ends then moves
-/// by one frame in so many. Lavapipe rounds like the CPU but for the order of sums, and the seeds here are known to meet no such draw.
+/// Where devices round differently, a decision whose draw falls on its probability may differ: the share of frames and
+/// of episodes' ends then moves by one frame in so many. Lavapipe rounds like the CPU but for the order of sums, and
+/// the seeds here are known to meet no such draw.
 fn schedule(gpu: &Gpu) -> (f64, f64) {
     if gpu.rounds_as_twins() { (0.0, 1e-12) } else { (3e-3, 0.0) }
 }
@@ -176,8 +177,8 @@ fn networks_decide_and_steer_the_same() {
         let of = |o: &Outcome, m: usize| o.metrics[m].mean;
         let made = |o: &Outcome| (of(o, FRAMES) - 1.5).abs();
         if let [a, b] = &sampled[..] {
-            // Beams that are not those of the estimate, and schedules that are no coin flips; without the ages untrained ones nearly are, so that
-            // agent's modes are compared below.
+            // Beams that are not those of the estimate, and schedules that are no coin flips; without the ages
+            // untrained ones nearly are, so that agent's modes are compared below.
             assert!((of(a, BEAM_GAIN) - of(a, ESTIMATE_GAIN)).abs() > 1e-2, "{}", agent.id);
             assert!(agent.id == "h-moe-no-aoi" || made(a).max(made(b)) > 0.05, "{}", agent.id);
         }

@@ -1,7 +1,8 @@
 //! PPO on the GPU against PPO on the CPU: same specification, same start, same draws.
 //!
-//! The first gradient is compared as such (the first moment of Adam is (1−β1)·clipped gradient); steps of Adam are compared with what an
-//! error of the gradient can do to them, because a step is the gradient's sign where the gradient is small.
+//! The first gradient is compared as such (the first moment of Adam is (1−β1)·clipped gradient); steps of Adam are
+//! compared with what an error of the gradient can do to them, because a step is the gradient's sign where the gradient
+//! is small.
 
 use crate::common::shared_gpu;
 use crate::small_ppo::{TWO, assert_same_bits, config, fresh, spec, spiking_spec};
@@ -54,8 +55,8 @@ fn first_step(spec: &PpoSpec, gradient: Tol, cpu: &LearnerState, gpu: &LearnerSt
             println!("{}: {:.1e} of the largest", c.quantity, c.max_abs_err / size);
             assert!(c.passed(), "{c:?}");
 
-            // After one step m̂/(√v̂ + ε) = g/(|g| + ε), whose slope is ε/(|g| + ε)² and whose whole change is at most 2. Parameters are
-            // rounded to 6e-8 of themselves, twice.
+            // After one step m̂/(√v̂ + ε) = g/(|g| + ε), whose slope is ε/(|g| + ε)² and whose whole change is at most
+            // 2. Parameters are rounded to 6e-8 of themselves, twice.
             let moved = |s: &LearnerState| -> Vec<f32> {
                 s.params[range.clone()].iter().zip(&start.params[range.clone()]).map(|(a, b)| a - b).collect()
             };
@@ -97,9 +98,11 @@ fn metrics_agree(what: &str, spec: &PpoSpec, cpu: &UpdateMetrics, gpu: &UpdateMe
             let &[reward, rate, jain, indicator] = &u.slots[..] else { panic!("{:?}", u.slots) };
             (reward, rate, jain, indicator)
         });
-    // A threshold may be passed on one side and missed on the other; such a slot loses its whole reward, at most 40 bps/Hz.
+    // A threshold may be passed on one side and missed on the other; such a slot loses its whole reward, at most 40
+    // bps/Hz.
     let flipped = 40.0 * (cpu_slots - gpu_slots).abs();
-    // Losses that are differences of larger numbers (normalised advantages around 0, ratios around 1) have an absolute part.
+    // Losses that are differences of larger numbers (normalised advantages around 0, ratios around 1) have an absolute
+    // part.
     #[rustfmt::skip]
     let rows = [
         ("reward", cpu_reward, gpu_reward, flipped, 2e-6),
@@ -202,7 +205,8 @@ fn matrix_advantages_as_they_are() {
     same_update("matrix", &sets, &TWO);
 }
 
-/// More environments than the CPU carries at once and the GPU puts into a workgroup, minibatches of several parts and slices.
+/// More environments than the CPU carries at once and the GPU puts into a workgroup, minibatches of several parts and
+/// slices.
 #[test]
 fn many_environments() {
     let sets = [
@@ -217,8 +221,8 @@ fn many_environments() {
     same_update("many", &sets, &TWO);
 }
 
-/// Two updates of learning from rollouts of either path: the same bits on lavapipe, which neither fuses nor reassociates what both do; elsewhere
-/// within what two updates make of rounding.
+/// Two updates of learning from rollouts of either path: the same bits on lavapipe, which neither fuses nor
+/// reassociates what both do; elsewhere within what two updates make of rounding.
 fn same_learning(name: &str, sets: &[&str], who: &[(u32, f64)]) {
     let Some(gpu) = shared_gpu() else { return };
     let spec = spec(&config(sets), who);

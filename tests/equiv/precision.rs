@@ -48,7 +48,8 @@ fn a_network_is_its_layers_one_behind_the_other() {
         let out = gpu.alloc::<f32>("out", &[r, m, net.outputs()], Fill::Poison).unwrap();
         let forward = ForwardF16::new(gpu, &net, Rows { r, m, p }, &params, &x, &hidden, &out).unwrap();
         gpu.run(|pass| forward.record(pass, m)).unwrap();
-        // An activation next to the middle of two f16 may fall to either: a unit that differs by 2^-11 under a weight of about 0.4.
+        // An activation next to the middle of two f16 may fall to either: a unit that differs by 2^-11 under a weight
+        // of about 0.4.
         let got = gpu.read(&out).unwrap();
         let errors: Vec<f64> = got.iter().zip(&want).map(|(g, w)| (f64::from(*g) - w).abs()).collect();
         assert!(errors.iter().all(|e| *e < 2e-3), "{errors:?}");

@@ -1,4 +1,5 @@
-//! Spiking networks on the GPU: passes against the CPU twins, PPO with them, and the activity that an evaluation counts.
+//! Spiking networks on the GPU: passes against the CPU twins, PPO with them, and the activity that an evaluation
+//! counts.
 
 use crate::common::{gpu_or_skip, shared_gpu};
 use crate::neurons::{LOW, OTHER, PAPER};
@@ -189,8 +190,8 @@ fn a_rate_penalty_makes_neurons_silent() {
     }
 }
 
-/// PPO on the CPU and on the GPU: the same start, the same draws. A spike may fall on the other side of its threshold where observations or
-/// sums are rounded differently; it moves a minibatch of M by about 1/M.
+/// PPO on the CPU and on the GPU: the same start, the same draws. A spike may fall on the other side of its threshold
+/// where observations or sums are rounded differently; it moves a minibatch of M by about 1/M.
 #[test]
 fn cpu_and_gpu_learn_alike() {
     learn_alike(&[]);
@@ -266,7 +267,8 @@ fn learn_alike(sets: &[&str]) {
     }
 }
 
-/// Spikes make the two part after some updates, so whole curves are compared as curves: means over seeds within each other's intervals.
+/// Spikes make the two part after some updates, so whole curves are compared as curves: means over seeds within each
+/// other's intervals.
 #[test]
 fn whole_curves_lie_within_each_others_intervals() {
     let Some(gpu) = shared_gpu() else { return };

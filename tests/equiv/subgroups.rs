@@ -1,4 +1,5 @@
-//! Sums over a workgroup by subgroups: on subgroups of other sizes than those that the device has by itself, and in a whole training.
+//! Sums over a workgroup by subgroups: on subgroups of other sizes than those that the device has by itself, and in a
+//! whole training.
 
 use crate::common::{assert_all, gpu_or_skip};
 use crate::small_ppo::{TWO, assert_same_bits, config, spec, trained};
@@ -52,7 +53,8 @@ fn every_kernel_that_adds_matches_its_twin() {
     assert_eq!(adding, 6);
 }
 
-/// Software Vulkan makes subgroups of as many threads as its vectors have lanes. Its shader cache does not know that width.
+/// Software Vulkan makes subgroups of as many threads as its vectors have lanes. Its shader cache does not know that
+/// width.
 #[test]
 fn subgroups_of_4_8_and_16_threads() {
     let Some(gpu) = subgroups_or_skip() else { return };

@@ -212,8 +212,9 @@ fn unfused(gpu: &Gpu, spec: &Spec, x: &Inputs) -> Left {
     }
 }
 
-/// Ten slots across an episode's end in one dispatch, against five and more dispatches a slot: every bit on lavapipe, which neither fuses nor
-/// reassociates these sums. (Hardware may, and a slot's error then grows with those behind it: there `check` judges slot by slot.)
+/// Ten slots across an episode's end in one dispatch, against five and more dispatches a slot: every bit on lavapipe,
+/// which neither fuses nor reassociates these sums. (Hardware may, and a slot's error then grows with those behind it:
+/// there `check` judges slot by slot.)
 fn same_bits(gpu: &Gpu, spec: &Spec) {
     if !gpu.rounds_as_twins() {
         return;

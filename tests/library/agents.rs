@@ -1,5 +1,6 @@
-//! The agents that need no learning, over whole episodes: against the numpy results in `tests/golden/v2x_agents.json` (an independent
-//! implementation, its own random numbers), GPU against CPU (the same random numbers), and that results do not depend on how episodes are grouped.
+//! The agents that need no learning, over whole episodes: against the numpy results in `tests/golden/v2x_agents.json`
+//! (an independent implementation, its own random numbers), GPU against CPU (the same random numbers), and that results
+//! do not depend on how episodes are grouped.
 
 use crate::common::gpu_or_skip;
 use isacbench::config::{Layered, PpoConfig};
@@ -19,7 +20,8 @@ const KINEMATICS: [&str; 2] = ["paper", "cartesian"];
 const POWERS_DBM: [u32; 5] = [0, 10, 20, 30, 40];
 const AGENTS: [&str; 7] = ["random", "last-estimate", "ekf", "ekf-zf", "genie", "genie-zf", "upper-bound"];
 const VEHICLES: usize = 3;
-/// About a thousand numbers are compared: a correct program passes all of them with 99 % at 4.5 standard errors (two-sided normal, Bonferroni).
+/// About a thousand numbers are compared: a correct program passes all of them with 99 % at 4.5 standard errors
+/// (two-sided normal, Bonferroni).
 const Z: f64 = 4.5;
 /// Squared errors and their bounds are skewed, so their standard errors are uncertain themselves.
 const Z_SKEWED: f64 = 6.0;
@@ -125,8 +127,8 @@ fn against_numpy(verdict: &mut Verdict, case: &str, agent: &str, ours: &Outcome,
         let here = ours.metrics[i];
         match i {
             metric::UPPER_BOUND => {}
-            // 1/p of a Dirichlet share p has a density that falls as 1/x²: its mean grows with the logarithm of the cap and its standard
-            // error means nothing. Only the order of magnitude can be compared.
+            // 1/p of a Dirichlet share p has a density that falls as 1/x²: its mean grows with the logarithm of the cap
+            // and its standard error means nothing. Only the order of magnitude can be compared.
             metric::ANGLE_SE | metric::ANGLE_CRLB if agent == "random" => {
                 let ratio = here.mean / estimate(&theirs[name], &what).mean;
                 verdict.compared += 1;
@@ -251,7 +253,8 @@ fn the_gpu_equals_the_cpu_and_numpy() {
     verdict.finish(2 * 3 * (6 * 11 + 1));
 }
 
-/// Sums over episodes: the episodes of a short run are the first ones of a long run, whatever chunk or SIMD lane carries them.
+/// Sums over episodes: the episodes of a short run are the first ones of a long run, whatever chunk or SIMD lane
+/// carries them.
 #[test]
 fn a_short_run_is_the_beginning_of_a_long_one() {
     let total = |agent: &str, n: u64| {
@@ -260,8 +263,8 @@ fn a_short_run_is_the_beginning_of_a_long_one() {
     };
     for agent in ["random", "genie"] {
         let (least, most) = if agent == "genie" { (5.0, 35.0) } else { (0.0, 15.0) };
-        // Across a lane group, a chunk and a Philox key: if one episode changed its draws with the size of the run, the difference of two sums
-        // would be off by the spread of all that changed, not be one more episode.
+        // Across a lane group, a chunk and a Philox key: if one episode changed its draws with the size of the run, the
+        // difference of two sums would be off by the spread of all that changed, not be one more episode.
         for n in [16, 255, 256, 4095, KEY_BATCH, KEY_BATCH + 1] {
             let one = total(agent, n + 1) - total(agent, n);
             assert!((least..=most).contains(&one), "{agent}: episode {n} has mean {one} bps/Hz");
@@ -284,7 +287,8 @@ fn a_short_run_is_the_beginning_of_a_long_one() {
     );
 }
 
-/// The GPU groups 5000 episodes as 4096 + 904, the CPU in chunks of 256: other draws in either would show as 1e-3, not as rounding.
+/// The GPU groups 5000 episodes as 4096 + 904, the CPU in chunks of 256: other draws in either would show as 1e-3, not
+/// as rounding.
 #[test]
 fn both_devices_continue_with_the_same_episodes_under_the_next_key() {
     let Some(gpu) = gpu_or_skip() else { return };
@@ -423,7 +427,8 @@ fn a_learned_agent_out_of_existing_parts_trains_and_is_evaluated() {
     assert!(o.metrics[metric::SUM_RATE].mean > 0.0);
     assert_eq!(o.activity.as_ref().unwrap().layers.len(), 2);
 
-    // In 8-bit integers the same network acts on the CPU, nearly as it does in f32, and every product is counted as before.
+    // In 8-bit integers the same network acts on the CPU, nearly as it does in f32, and every product is counted as
+    // before.
     let precision = Precision::Int8;
     let controller = Controller::Policy { policy, params: &state.params, greedy: false, precision };
     let job = Job { env, controller, episodes: 32, slots: &[] };

@@ -1,4 +1,5 @@
-//! Bad input over every key of every configuration: it ends with a message that names the key, or with a configuration that computes finite numbers.
+//! Bad input over every key of every configuration: it ends with a message that names the key, or with a configuration
+//! that computes finite numbers.
 #![cfg(feature = "report")]
 
 use isacbench::config::{ConfigError, Layered, Rule, ranges};

@@ -1,4 +1,5 @@
-//! Our operation counts and memory model against NeuroBench and SpikingJelly, run by `tests/reference/neurobench_counts.py`.
+//! Our operation counts and memory model against NeuroBench and SpikingJelly, run by
+//! `tests/reference/neurobench_counts.py`.
 
 use isacbench::energy::methods::{WORDS, memory_aware};
 use isacbench::golden::opcounts::networks;

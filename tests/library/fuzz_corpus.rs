@@ -1,5 +1,6 @@
-//! The fuzz targets' functions over their corpus and changed copies of it, on the stable toolchain: whatever a file holds, loading it ends with a value
-//! or an error, never with a panic. FUZZ_ROUNDS sets how many changed copies of each file are tried (default 200).
+//! The fuzz targets' functions over their corpus and changed copies of it, on the stable toolchain: whatever a file
+//! holds, loading it ends with a value or an error, never with a panic. FUZZ_ROUNDS sets how many changed copies of
+//! each file are tried (default 200).
 #![cfg(feature = "report")]
 
 #[path = "../../fuzz/fuzz_targets/loaders.rs"]

@@ -92,7 +92,8 @@ fn zero_forcing_equals_numpy() {
     let vectors = vectors();
     let config = V2xConfig::load(None, &[]).unwrap();
     let spec = V2xSpec { beam: Beam::Span, ..config.task.spec() };
-    // The agent looks ahead by the counter-based draws; noise-free motion makes its look-ahead that of a case without noise.
+    // The agent looks ahead by the counter-based draws; noise-free motion makes its look-ahead that of a case without
+    // noise.
     let (theta, d, v, p_max) =
         (vectors.get("theta"), vectors.get("d"), vectors.get("v"), vectors.get("p_max_w"));
     for c in 0..CASES {

@@ -20,7 +20,8 @@ fn dense_gradients(act: Activation) {
     let pass =
         forward_backward_cpu(&net, (r, m), &params, &x, |y| y.iter().zip(&c).map(|(y, c)| c + y).collect());
 
-    // Differences at ±1e-5 of a loss of up to some thousands: noise of 1e-16·1e3/1e-5 = 1e-8, third-derivative term of 1e-10.
+    // Differences at ±1e-5 of a loss of up to some thousands: noise of 1e-16·1e3/1e-5 = 1e-8, third-derivative term of
+    // 1e-10.
     let eps = 1e-5;
     let near = |got: f64, slope: f64| (got - slope).abs() < 1e-7 * (1.0 + slope.abs());
     let mut largest = 0.0f64;

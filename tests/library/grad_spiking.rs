@@ -1,5 +1,5 @@
-//! Backward passes of spiking networks against forward-mode differentiation by the definition: a tangent goes through every step as the
-//! potentials do, with ds = σ'(U)·dU where the step function has no derivative. In f64.
+//! Backward passes of spiking networks against forward-mode differentiation by the definition: a tangent goes through
+//! every step as the potentials do, with ds = σ'(U)·dU where the step function has no derivative. In f64.
 
 use crate::neurons::{LOW, ONE, OTHER, PAPER};
 use isacbench::kernels::inputs::{normal, widen};
@@ -97,7 +97,8 @@ fn gradients(hidden: &[usize], neurons: Hidden) {
     let y = &forward_cpu(&net, (r, m), &params, &x)[net.layers.len()];
     let neurons: usize = net.layers[..net.layers.len() - 1].iter().map(|l| l.outputs).sum();
 
-    // One direction in which everything moves, then one for each tensor alone, and the input, which nothing goes back to where it is encoded.
+    // One direction in which everything moves, then one for each tensor alone, and the input, which nothing goes back
+    // to where it is encoded.
     let tensors = net.tensors("");
     let mut directions: Vec<(String, std::ops::Range<usize>, bool)> =
         vec![("all".into(), 2..net.end(), !encodes)];

@@ -1,4 +1,5 @@
-//! Invariants of the physics over random configurations, states and actions (proptest), in double precision: what must hold whatever the numbers are.
+//! Invariants of the physics over random configurations, states and actions (proptest), in double precision: what must
+//! hold whatever the numbers are.
 
 use isacbench::config::Layered;
 use isacbench::tasks::misac::config::MisacConfig;
@@ -125,7 +126,8 @@ proptest! {
         prop_assert!(close(a.distance_crlb, b.distance_crlb, 1e-9));
     }
 
-    /// Alone, a vehicle's SINR is proportional to power over noise, and falls with the distance by the path-loss exponent.
+    /// Alone, a vehicle's SINR is proportional to power over noise, and falls with the distance by the path-loss
+    /// exponent.
     #[test]
     fn sinr_of_a_single_vehicle(scene in scene(Just(1usize)), exponent in -8i32..9, farther in 1.0..10.0f64) {
         let p = v2x_params();
@@ -143,7 +145,8 @@ proptest! {
         prop_assert!(close(sinr(&far, &p), base * loss, 1e-9));
     }
 
-    /// CRLB_θ (22) and CRLB_d (23) are the inverse curvature of the likelihood of the matched filter's output, which is made here antenna by antenna.
+    /// CRLB_θ (22) and CRLB_d (23) are the inverse curvature of the likelihood of the matched filter's output, which is
+    /// made here antenna by antenna.
     #[test]
     fn crlb_is_the_curvature_of_the_likelihood(scene in scene(Just(1usize)), off in -0.4..0.4f64) {
         let task = V2xConfig::load(None, &[]).unwrap().task;
@@ -214,7 +217,8 @@ proptest! {
         }
     }
 
-    /// Beams have the modulus of (9b) and the power of (9c) whatever the phases, and reach at most what phases matched to the channel reach.
+    /// Beams have the modulus of (9b) and the power of (9c) whatever the phases, and reach at most what phases matched
+    /// to the channel reach.
     #[test]
     fn modulus_power_and_gain(
         k in 1usize..=4,

@@ -460,7 +460,8 @@ fn the_physics_does_the_same_in_every_environment() {
     }
 }
 
-/// Slots have operations that are no floating-point ones, draws foremost, and gradients have none: the clock is kinder than this.
+/// Slots have operations that are no floating-point ones, draws foremost, and gradients have none: the clock is kinder
+/// than this.
 #[test]
 fn the_gradient_of_a_slot_costs_at_most_two_and_a_half_slots() {
     for beam in [Beam::Angles, Beam::Tracking, Beam::Matrix, Beam::OnSteering, Beam::OnZf, Beam::Zf] {

@@ -1,6 +1,7 @@
-//! The library from outside: physics, agents and learners against independent references, the energy account, the shaders' text, sweeps, and files. A
-//! module for each subject, one binary, since each links all of wgpu and polars: `cargo test --test library golden::` runs one subject's.
-//! Kernels against their CPU twins are in `tests/equiv`, the program and its pages in `tests/program`.
+//! The library from outside: physics, agents and learners against independent references, the energy account, the
+//! shaders' text, sweeps, and files. A module for each subject, one binary, since each links all of wgpu and polars:
+//! `cargo test --test library golden::` runs one subject's. Kernels against their CPU twins are in `tests/equiv`, the
+//! program and its pages in `tests/program`.
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,4 +1,5 @@
-//! Agents of task misac in evaluation: fixed schedules against their closed forms, the exact optimum against its own value, bounds, constraints.
+//! Agents of task misac in evaluation: fixed schedules against their closed forms, the exact optimum against its own
+//! value, bounds, constraints.
 
 use isacbench::config::Layered;
 use isacbench::learn::{Algorithm, ExpertsSpec};

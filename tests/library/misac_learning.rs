@@ -1,4 +1,5 @@
-//! The heterogeneous mixture of task misac learns: in a short run its energy comes near the exact optimum of the scheduling problem.
+//! The heterogeneous mixture of task misac learns: in a short run its energy comes near the exact optimum of the
+//! scheduling problem.
 
 use isacbench::config::Layered;
 use isacbench::learn::{Algorithm, Learner, UpdateMetrics};

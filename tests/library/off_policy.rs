@@ -1,5 +1,5 @@
-//! The off-policy agents: the same bits whatever runs beside them, a resumed training equals one that never stopped, what the replay holds, and
-//! that they learn.
+//! The off-policy agents: the same bits whatever runs beside them, a resumed training equals one that never stopped,
+//! what the replay holds, and that they learn.
 
 use crate::common::shared_gpu;
 use crate::small_off_policy::*;
@@ -163,7 +163,8 @@ fn a_resumed_training_equals_an_uninterrupted_one_on_the_gpu() {
     }
 }
 
-/// Each transition leads from its slot's observation to the next slot's, except where an episode ends; none is a termination.
+/// Each transition leads from its slot's observation to the next slot's, except where an episode ends; none is a
+/// termination.
 #[test]
 fn the_replay_holds_a_chain_of_transitions() {
     for agent in AGENTS {
@@ -201,7 +202,8 @@ fn the_replay_holds_a_chain_of_transitions() {
     }
 }
 
-/// Nothing is learned before `learning_starts`, and everything is NaN that has no number; nobody is stuck who made no step.
+/// Nothing is learned before `learning_starts`, and everything is NaN that has no number; nobody is stuck who made no
+/// step.
 #[test]
 fn learning_starts_when_the_replay_has_enough() {
     for agent in AGENTS {

@@ -1,4 +1,5 @@
-//! `results/README.md` says of every column what the program's own dictionary says, and names every metric of an evaluation.
+//! `results/README.md` says of every column what the program's own dictionary says, and names every metric of an
+//! evaluation.
 
 use isacbench::config::Layered;
 use isacbench::env::Env;

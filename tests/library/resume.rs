@@ -1,4 +1,5 @@
-//! Checkpoints: a training that is continued from a file equals one that never stopped, and what is wrong with a file is said.
+//! Checkpoints: a training that is continued from a file equals one that never stopped, and what is wrong with a file
+//! is said.
 
 use crate::common::shared_gpu;
 use crate::small_ppo::{TWO, assert_same_bits, config, continued, spec, trained};

@@ -1,5 +1,6 @@
-//! Whole episodes of the reference agents of task v2x, on the GPU and by the f32 twins from the same draws: 512 environments at 40 dBm.
-//! Errors may add up over the slots here, so this bounds what step-by-step comparison cannot see.
+//! Whole episodes of the reference agents of task v2x, on the GPU and by the f32 twins from the same draws: 512
+//! environments at 40 dBm. Errors may add up over the slots here, so this bounds what step-by-step comparison cannot
+//! see.
 
 use crate::common::gpu_or_skip;
 use isacbench::config::Layered;

@@ -1,5 +1,5 @@
-//! Every shader without a device: composed with a kernel's constants, parsed and validated by naga, and compared with what Rust
-//! believes of it.
+//! Every shader without a device: composed with a kernel's constants, parsed and validated by naga, and compared with
+//! what Rust believes of it.
 
 use isacbench::gpu::{Access, IMMEDIATE_BYTES, Reduce, bindings, compose};
 use isacbench::kernels::Entry;
@@ -34,7 +34,8 @@ fn files(dir: &str, ext: &str) -> Vec<String> {
     found
 }
 
-/// Each file of `shaders/` is a kernel of one entry, or something that an entry can import, and each entry has its own file.
+/// Each file of `shaders/` is a kernel of one entry, or something that an entry can import, and each entry has its own
+/// file.
 #[test]
 fn shaders_and_registry_have_the_same_kernels() {
     let (shared, kernels): (Vec<_>, Vec<_>) =

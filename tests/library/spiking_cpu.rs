@@ -86,7 +86,8 @@ fn spikes_output_and_gradients_are_the_references() {
             let g = Golden::read(&file, detach);
             let (net, acts) = g.run();
             let Activations::Spiking(state) = &acts else { panic!("a layout with neurons spikes") };
-            // No spike of these files differs in f32, the natural margins of snn_natural included (its smallest is 3e-5).
+            // No spike of these files differs in f32, the natural margins of snn_natural included (its smallest is
+            // 3e-5).
             for layer in 0..g.layout.layers.len() - 1 {
                 let (n, want) = (g.layout.layers[layer].outputs, f32s(&file, &format!("s{}", layer + 1)));
                 let words = n.div_ceil(64);

@@ -1,14 +1,16 @@
-//! The house stands: no circle of imports between the files of `src/`, rooms import downward, and nothing outside `src/tasks/` names a task.
+//! The house stands: no circle of imports between the files of `src/`, rooms import downward, and nothing outside
+//! `src/tasks/` names a task.
 //!
-//! What counts as an import is a path in code: `use` with all its groups, and paths in bodies. Comments, strings and `#[cfg(test)]` modules do not
-//! count: a test may use what stands above it, and takes a task where it needs one. A name that a module passes on (`pub use`) is an import of the
-//! file that defines it, not of the file that passes it on, so that a `mod.rs` may open a door to the files below it which use what it defines.
+//! What counts as an import is a path in code: `use` with all its groups, and paths in bodies. Comments, strings and
+//! `#[cfg(test)]` modules do not count: a test may use what stands above it, and takes a task where it needs one. A
+//! name that a module passes on (`pub use`) is an import of the file that defines it, not of the file that passes it
+//! on, so that a `mod.rs` may open a door to the files below it which use what it defines.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// Rooms, the lowest first: each imports from itself and from those before it. A file belongs to the room with the longest matching name: rows lie
-/// below the reports made of them, and jobs, which write reports, above.
+/// Rooms, the lowest first: each imports from itself and from those before it. A file belongs to the room with the
+/// longest matching name: rows lie below the reports made of them, and jobs, which write reports, above.
 const ROOMS: [&str; 17] = [
     "files",
     "num",
@@ -356,7 +358,8 @@ impl House {
         None
     }
 
-    /// The module whose file defines what this absolute path in `from` names: imported names are followed, private ones where `from` can see them.
+    /// The module whose file defines what this absolute path in `from` names: imported names are followed, private ones
+    /// where `from` can see them.
     fn defining(&self, from: &Module, path: &[String], depth: usize) -> Option<Module> {
         let known = (0..=path.len()).rev().find(|&n| self.files.contains_key(&path[..n]))?;
         let (module, rest) = (path[..known].to_vec(), &path[known..]);

@@ -1,5 +1,5 @@
-//! An evaluation of millions of episodes takes no more memory than one of a million: sums run along. The evaluations are alone in a
-//! process of their own, whose memory is looked at.
+//! An evaluation of millions of episodes takes no more memory than one of a million: sums run along. The evaluations
+//! are alone in a process of their own, whose memory is looked at.
 #![cfg(feature = "report")]
 
 use isacbench::gpu::GpuError;

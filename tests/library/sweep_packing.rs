@@ -1,5 +1,5 @@
-//! A point's result depends on its agent, configuration and seed alone: bit for bit the same in a batch with others, alone, in another order, after an
-//! interruption, and beside a replica whose numbers are not finite.
+//! A point's result depends on its agent, configuration and seed alone: bit for bit the same in a batch with others,
+//! alone, in another order, after an interruption, and beside a replica whose numbers are not finite.
 #![cfg(feature = "report")]
 
 use isacbench::gpu::{Gpu, GpuError};
@@ -158,7 +158,8 @@ fn a_batch_of_one_shape_holds_different_tasks_and_numbers_and_no_other_structure
     let full = batches(&p, Shard::WHOLE, 1000, |_| false);
     let of =
         |agent: &str| full.iter().filter(|b| b.agent == agent).map(|b| b.points.len()).collect::<Vec<_>>();
-    // [ppo] is read by both agents that learn by PPO, and by no other: for those, points that differ in nothing else are one.
+    // [ppo] is read by both agents that learn by PPO, and by no other: for those, points that differ in nothing else
+    // are one.
     assert_eq!((of("ppo"), of("spiking-ac")), (vec![8, 8], vec![8, 8]));
     assert_eq!((of("ddpg"), of("dqn"), of("ekf")), (vec![4], vec![4], vec![4]));
 }

@@ -1,5 +1,6 @@
-//! What an agent is said to read of a configuration, key by key: a key that it does not read changes no bit of its weights and metrics, and one that
-//! it reads changes something. Else a sweep would count one experiment several times, or take two for one.
+//! What an agent is said to read of a configuration, key by key: a key that it does not read changes no bit of its
+//! weights and metrics, and one that it reads changes something. Else a sweep would count one experiment several times,
+//! or take two for one.
 #![cfg(feature = "report")]
 
 use isacbench::learn::Learner;
@@ -70,7 +71,8 @@ fn others(value: &Value) -> Vec<Value> {
     }
 }
 
-/// Everything that makes a difference: weights after two updates, bit for bit, and metrics, or why the agent refuses; as text, in which NaN is NaN.
+/// Everything that makes a difference: weights after two updates, bit for bit, and metrics, or why the agent refuses;
+/// as text, in which NaN is NaN.
 fn results<C: Task>(agent: &Agent<C>, config: &C) -> (Vec<u32>, String) {
     let units = [Unit { config, seed: 0 }];
     let algorithm = config.algorithm(agent, &units);
@@ -85,7 +87,8 @@ fn results<C: Task>(agent: &Agent<C>, config: &C) -> (Vec<u32>, String) {
     (params.iter().flatten().map(|x| x.to_bits()).collect(), metrics)
 }
 
-/// Keys in which a sweep's points cannot differ anyway, and the preset, which stands for keys that are tried one by one.
+/// Keys in which a sweep's points cannot differ anyway, and the preset, which stands for keys that are tried one by
+/// one.
 const TAKEN: [&str; 5] = ["preset", "task.name", "train.seeds", "evaluate.seed", "experiment"];
 
 /// Agents, and keys that each of them reads and that change nothing at this size.
@@ -112,7 +115,8 @@ fn enumerate<C: Task>(base: &str, together: &[(&str, &str)], idle: Idle) {
                 panic!("no other value of {key} is valid: {candidates:?}");
             };
             let reads = base.reads(agent, key) || changed.reads(agent, key);
-            // What agents learn by differs, as text: that is enough for them, since two small updates do not need every setting.
+            // What agents learn by differs, as text: that is enough for them, since two small updates do not need every
+            // setting.
             let unit = |c: &C| c.algorithm(agent, &[Unit { config: c, seed: 0 }]).map(|a| format!("{a:?}"));
             let text = |c: &C| (unit(c), shape(c, agent));
             if reads && agent.is_learned() && text(&changed) != text(&base) {
@@ -163,7 +167,8 @@ const IDLE_V2X: Idle = &[
         &["random", "last-estimate", "ekf", "ekf-zf", "genie", "genie-zf", "upper-bound"],
         &["task.distance_floor_m"],
     ),
-    // A cap of one radian on the error of an angle is far from what any beam gives, and no slot lies between the two limits that are tried.
+    // A cap of one radian on the error of an angle is far from what any beam gives, and no slot lies between the two
+    // limits that are tried.
     (
         &["random", "last-estimate", "ekf", "ekf-zf", "genie", "genie-zf"],
         &["task.cap_theta_rad", "task.eps_theta_rad2", "task.eps_d_m2"],
@@ -186,7 +191,8 @@ const IDLE_MISAC: Idle = &[
     ),
     // Nobody grows that old in six slots, and the best period is one of the short ones.
     (&["vision-only", "radar-only", "best-periodic", "dp-causal", "dp-bound"], &["task.age_max_slots"]),
-    // It looks in every slot: no age is above 0, so nothing is misaligned or recovered, no channel is out of date, and no error walks on.
+    // It looks in every slot: no age is above 0, so nothing is misaligned or recovered, no channel is out of date, and
+    // no error walks on.
     (
         &["vision-only"],
         &[

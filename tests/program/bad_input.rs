@@ -1,4 +1,5 @@
-//! Bad input over every command, as processes: no panic, no success that prints what is no number, and every message names the culprit.
+//! Bad input over every command, as processes: no panic, no success that prints what is no number, and every message
+//! names the culprit.
 
 use crate::child::*;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! The report of benchmarks from synthetic samples: rows and shares known by hand, figures without software adapters, comparisons, and the command's
-//! errors.
+//! The report of benchmarks from synthetic samples: rows and shares known by hand, figures without software adapters,
+//! comparisons, and the command's errors.
 #![cfg(feature = "report")]
 
 use crate::child::*;

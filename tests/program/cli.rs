@@ -1,5 +1,5 @@
-//! The program as its user meets it: every command, the shape of its JSON, runs that repeat and continue bit for bit, and bad input, which ends in
-//! one clear line that names the culprit and leaves nothing behind.
+//! The program as its user meets it: every command, the shape of its JSON, runs that repeat and continue bit for bit,
+//! and bad input, which ends in one clear line that names the culprit and leaves nothing behind.
 
 use crate::child::*;
 use crate::common::gpu_or_skip;
@@ -243,7 +243,8 @@ fn a_killed_training_continues_to_the_same_end() {
     kill_when(&args, &saved);
     let at = Checkpoint::<V2xConfig>::load(&saved).unwrap().state.updates;
     assert!(at < 120, "update {at} is the end");
-    // What an interruption between the two files leaves: rows that are ahead of the checkpoint. They are cut off and made again.
+    // What an interruption between the two files leaves: rows that are ahead of the checkpoint. They are cut off and
+    // made again.
     let rows = cut.path().join("curves.jsonl");
     let all = std::fs::read_to_string(whole.path().join("curves.jsonl")).unwrap();
     let ahead: Vec<&str> = all.lines().take((at as usize + 1) * 2).collect();
@@ -583,7 +584,8 @@ fn reproduce_args<'a>(out: &'a Path, more: &[&'a str]) -> Vec<&'a str> {
     args
 }
 
-/// The rows a reproduction leaves. Without the feature `report` they lie in one JSON file beside the manifest, whose wall-clock time is left out.
+/// The rows a reproduction leaves. Without the feature `report` they lie in one JSON file beside the manifest, whose
+/// wall-clock time is left out.
 fn reproduced_rows(out: &Path) -> Vec<(String, Vec<u8>)> {
     let read = |f: &str| std::fs::read(out.join(f)).unwrap_or_else(|e| panic!("{f}: {e}"));
     let mut rows: Vec<(String, Vec<u8>)> =
@@ -720,7 +722,8 @@ fn experiments_lie_between_the_scale_and_the_users_keys() {
     assert_eq!((runs[1].variant.as_str(), runs[1].config.spiking.rate_penalty), ("rate_penalty=0.5", 0.5));
     assert!(runs.iter().all(|r| r.config.experiment.is_none()) && runs.len() == 3 + 7);
 
-    // Every variant is a run with what it sets, in a folder of its own; dense ones are evaluated in other precisions too, with the same weights.
+    // Every variant is a run with what it sets, in a folder of its own; dense ones are evaluated in other precisions
+    // too, with the same weights.
     let own = [
         "experiment.variants={spiking-apg=['spiking.hidden=[8] spiking.steps=2'], apg=['ppo.hidden=[4]', 'ppo.hidden=[5]']}",
     ];

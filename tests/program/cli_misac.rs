@@ -1,4 +1,5 @@
-//! Task misac as its user meets it: evaluation, training that continues bit for bit, the reproduction job, and bad input.
+//! Task misac as its user meets it: evaluation, training that continues bit for bit, the reproduction job, and bad
+//! input.
 
 use crate::child::*;
 use crate::common::shared_gpu;
@@ -356,7 +357,8 @@ fn a_reproduction_covers_every_agent_and_what_goes_beyond_the_paper() {
             assert_eq!(count("evals", &delayed), 2, "{agent}");
         }
         assert_eq!(count("evals", &[("metric", "dp_residual_j".into())]), 4 + 2);
-        // Four agents at four replicas, and h-moe with three recipes, a delay and kinematic uncertainty at two each; four updates.
+        // Four agents at four replicas, and h-moe with three recipes, a delay and kinematic uncertainty at two each;
+        // four updates.
         assert_eq!(count("curves", &[]), 4 * (4 * 4 + 5 * 2));
         // A frame that leaves age 2 costs Vision-Only its recovery energy too.
         let energy = |variant: &str| {

@@ -1,5 +1,5 @@
-//! Folders of jobs: finished work is overwritten only when asked, one process has a folder, a manifest tells of every process, and what a continued
-//! run may change.
+//! Folders of jobs: finished work is overwritten only when asked, one process has a folder, a manifest tells of every
+//! process, and what a continued run may change.
 
 use crate::child::*;
 use isacbench::run::checkpoint::Checkpoint;

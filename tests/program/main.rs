@@ -1,4 +1,5 @@
-//! The program as its user meets it, and the pages it writes: `cargo test --test program sweep_cli::` runs one subject's.
+//! The program as its user meets it, and the pages it writes: `cargo test --test program sweep_cli::` runs one
+//! subject's.
 
 #[path = "../common/program.rs"]
 mod child;

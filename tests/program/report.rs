@@ -48,8 +48,8 @@ fn rate_at_40(agent: &str) -> f64 {
     }
 }
 
-/// Energies and activity of the learned agents among `agents`: by the paper formula `spiking-ac` takes a tenth of the others, by effective
-/// operations a half of them in an inference and the double in training.
+/// Energies and activity of the learned agents among `agents`: by the paper formula `spiking-ac` takes a tenth of the
+/// others, by effective operations a half of them in an inference and the double in training.
 fn with_energy(mut r: Rows, agents: &[&str], powers_dbm: &[f64], seeds: u32) -> Rows {
     for &agent in agents.iter().filter(|a| ["spiking-ac", "ppo", "ddpg", "dqn"].contains(a)) {
         for &p in powers_dbm {
@@ -244,8 +244,8 @@ fn set(r: &mut Rows, agent: &str, metric: &str, change: impl Fn(f64) -> f64) {
     assert!(changed > 0, "no row of {agent} has {metric}");
 }
 
-/// Energies by the paper's formula are a tenth of a rival's in training and inference, over all seeds 9.1 times; by effective operations, training takes
-/// twice as much as a rival's.
+/// Energies by the paper's formula are a tenth of a rival's in training and inference, over all seeds 9.1 times; by
+/// effective operations, training takes twice as much as a rival's.
 #[test]
 fn claims_about_energy_are_judged_by_the_paper_s_formula_and_told_by_every_account() {
     let dir = tempfile::tempdir().unwrap();
@@ -331,7 +331,8 @@ fn parquet_round_trips_bit_for_bit() {
     evals.sort_by_key(|a| (run(&a.key), a.metric.clone(), a.key.seed));
     let mut slots = r.slots.clone();
     slots.sort_by_key(|a| (run(&a.key), a.slot, a.key.seed));
-    // Debug text of an f64 is its shortest exact form, so equal texts are equal bits; NaN equals NaN and -0 differs from 0.
+    // Debug text of an f64 is its shortest exact form, so equal texts are equal bits; NaN equals NaN and -0 differs
+    // from 0.
     let text = |x: &dyn std::fmt::Debug| format!("{x:?}");
     assert_eq!(text(&frames::read::<CurveRow>(&paths.tables[0], &SCHEMA).unwrap()), text(&curves));
     assert_eq!(text(&frames::read::<EvalRow>(&paths.tables[1], &SCHEMA).unwrap()), text(&evals));
@@ -709,7 +710,8 @@ fn energies_stand_beside_the_printed_factors_and_the_methods_disagree() {
         let found = text.lines().find(|l| l.starts_with(start));
         found.unwrap_or_else(|| panic!("no line {start}")).to_string()
     };
-    // 60 nJ over 6, 6.6 and 7.2: 1/0.11, between 1/0.12 and 1/0.1; in training the same by the formula, the opposite by operations.
+    // 60 nJ over 6, 6.6 and 7.2: 1/0.11, between 1/0.12 and 1/0.1; in training the same by the formula, the opposite by
+    // operations.
     assert!(text.contains("| printed | 5.15 | 5.15 | 2.58 | 7.125 |"));
     let ratios = |method: &str, training: &str, inference: &str| {
         let row = format!("| {method} | {training} | - | - | {inference} |");
@@ -811,7 +813,8 @@ const REFERENCES: [&str; 7] =
     ["random", "last-estimate", "ekf", "ekf-zf", "genie", "genie-zf", "upper-bound"];
 const PENALTIES: [f64; 4] = [0.0, 0.03, 0.3, 3.0];
 
-/// Rows of the experiment `rate-penalty`: with each penalty `spiking-ac` takes a third less energy; the last one takes a tenth of its rate.
+/// Rows of the experiment `rate-penalty`: with each penalty `spiking-ac` takes a third less energy; the last one takes
+/// a tenth of its rate.
 fn penalty_rows(seeds: u32) -> Rows {
     let with_energies =
         |agents: &[&str]| with_energy(rows(agents, &[40.0], seeds, 4), agents, &[40.0], seeds);
@@ -919,7 +922,8 @@ fn a_front_without_loss_or_rows_says_so() {
     assert!(paths.markdown.exists());
 }
 
-/// A spiking network level with the genie at 100 nJ; dense ones at 450 nJ and, a tenth of the rate less, at 45 nJ; the first in int8 at 150 nJ.
+/// A spiking network level with the genie at 100 nJ; dense ones at 450 nJ and, a tenth of the rate less, at 45 nJ; the
+/// first in int8 at 150 nJ.
 fn front_rows() -> Rows {
     let learned = |agent: &str, variant: &str, joules: f64, share: f64| {
         let mut r =

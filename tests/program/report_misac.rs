@@ -336,7 +336,8 @@ fn parquet_round_trips_bit_for_bit() {
         let what = (a.network.clone(), a.method.clone(), a.constants.clone());
         (run(&a.key), a.stage.clone(), what, a.key.seed)
     });
-    // Debug text of an f64 is its shortest exact form, so equal texts are equal bits; NaN equals NaN and -0 differs from 0.
+    // Debug text of an f64 is its shortest exact form, so equal texts are equal bits; NaN equals NaN and -0 differs
+    // from 0.
     let text = |x: &dyn std::fmt::Debug| format!("{x:?}");
     assert_eq!(text(&frames::read::<CurveRow>(&paths.tables[0], &SCHEMA).unwrap()), text(&curves));
     assert_eq!(text(&frames::read::<EvalRow>(&paths.tables[1], &SCHEMA).unwrap()), text(&evals));
@@ -462,7 +463,8 @@ fn claims_follow_the_numbers() {
     ] {
         assert!(holds(&text, claim), "{}", claim_line(&text, claim));
     }
-    // 22.3 J is not about 30; 27.5 J is less than Vision-Only's 40; 0.3° is far from 0.04°; one cosine of two is above 0.
+    // 22.3 J is not about 30; 27.5 J is less than Vision-Only's 40; 0.3° is far from 0.04°; one cosine of two is above
+    // 0.
     for claim in
         ["Standard PPO stagnates", "without AoI fails entirely", "nearly matches", "gradients conflict"]
     {

@@ -1,5 +1,6 @@
-//! `isacbench sweep`, `merge` and `report` as their user meets them, and what can go wrong: kills, signals, two processes, full and read-only disks,
-//! damaged files. Whatever happens, a sweep that is continued ends with the same files.
+//! `isacbench sweep`, `merge` and `report` as their user meets them, and what can go wrong: kills, signals, two
+//! processes, full and read-only disks, damaged files. Whatever happens, a sweep that is continued ends with the same
+//! files.
 #![cfg(feature = "report")]
 
 use crate::child::*;
@@ -267,7 +268,8 @@ fn checkpoints_are_evaluated_over_a_sweep() {
     assert!(!dir.path().join("no").exists());
 }
 
-/// The checkpoint's task is 20 dBm and 10 slots, the preset's 40 dBm and 100 slots: `ekf` beside it must give what it gives at 20 dBm and 10 slots.
+/// The checkpoint's task is 20 dBm and 10 slots, the preset's 40 dBm and 100 slots: `ekf` beside it must give what it
+/// gives at 20 dBm and 10 slots.
 #[test]
 fn agents_beside_a_checkpoint_have_its_task() {
     let dir = tempfile::tempdir().unwrap();
@@ -440,8 +442,8 @@ fn sigint_ends_in_order_with_what_is_done() {
     }
 }
 
-/// Runs a shell script as the owner of a mount space of its own, where `$1` is the program, `$2` a folder and `$3` the sweep file. `None`, with a line,
-/// where the system does not allow that.
+/// Runs a shell script as the owner of a mount space of its own, where `$1` is the program, `$2` a folder and `$3` the
+/// sweep file. `None`, with a line, where the system does not allow that.
 fn with_mounts(script: &str, dir: &Path) -> Option<Output> {
     let allowed = Command::new("unshare").args(["-rm", "sh", "-c", "mount -t tmpfs none /mnt"]).output();
     if !allowed.is_ok_and(|o| o.status.success()) {

@@ -1,4 +1,5 @@
-//! One case per kernel of the registry: the kernel bound to buffers of a training run's sizes, and what a dispatch of it must do.
+//! One case per kernel of the registry: the kernel bound to buffers of a training run's sizes, and what a dispatch of
+//! it must do.
 
 mod dense;
 mod heads;

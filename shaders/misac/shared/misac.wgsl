@@ -4,7 +4,8 @@
 #import math
 #import philox
 
-// Same layout as MisacParams of src/tasks/misac/physics.rs (tests/library/shader_layout.rs compares the offsets); units are in the names.
+// Same layout as MisacParams of src/tasks/misac/physics.rs (tests/library/shader_layout.rs compares the offsets); units
+// are in the names.
 struct MisacParams {
     key: vec2<u32>,
     beta: f32,

@@ -1,7 +1,9 @@
-// Task misac: the channel (2), (8) and beam elements (10). Twin, operation by operation: `channel_elements`, `beam_element` of src/tasks/misac/physics.rs.
+// Task misac: the channel (2), (8) and beam elements (10). Twin, operation by operation: `channel_elements`,
+// `beam_element` of src/tasks/misac/physics.rs.
 #import misac
 
-// The paths of one vehicle's channel in one slot, line of sight first, and the standard deviation of each part of an element of Delta h.
+// The paths of one vehicle's channel in one slot, line of sight first, and the standard deviation of each part of an
+// element of Delta h.
 struct Paths {
     u: array<f32, 3>,
     amplitude: array<f32, 3>,

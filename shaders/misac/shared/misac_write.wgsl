@@ -1,4 +1,5 @@
-// Task misac: what reset and step write. Twin: src/tasks/misac/physics.rs. The importing kernel binds `state` and `obs` read_write.
+// Task misac: what reset and step write. Twin: src/tasks/misac/physics.rs. The importing kernel binds `state` and `obs`
+// read_write.
 #import misac
 
 fn store_vehicle(first: u32, r: u32, env: u32, i: u32, s: Vehicle) {
@@ -11,7 +12,8 @@ fn store_vehicle(first: u32, r: u32, env: u32, i: u32, s: Vehicle) {
     state[state_at(first, r, env, 6u, i)] = s.turn;
 }
 
-// First state of vehicle i in an episode: x and v uniform, age 0, e as after a camera frame, scatterers uniform in angle.
+// First state of vehicle i in an episode: x and v uniform, age 0, e as after a camera frame, scatterers uniform in
+// angle.
 fn reset_vehicle(p: MisacParams, env: u32, clock: u32, i: u32) -> Vehicle {
     var s: Vehicle;
     let w = philox4x32_10(vec4<u32>(2u * i, clock, env, STREAM_MISAC_RESET), p.key);

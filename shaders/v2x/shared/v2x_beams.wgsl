@@ -1,5 +1,6 @@
-// Task v2x: the beams of an action, and what is heard of them. Twin, operation by operation: `beams` and `hear` of src/tasks/v2x/physics.rs. BEAM is a
-// constant: a driver drops the branches not taken. The importing kernel has `fn action_at(i: u32) -> f32`, element i of the environment's action.
+// Task v2x: the beams of an action, and what is heard of them. Twin, operation by operation: `beams` and `hear` of
+// src/tasks/v2x/physics.rs. BEAM is a constant: a driver drops the branches not taken. The importing kernel has
+// `fn action_at(i: u32) -> f32`, element i of the environment's action.
 #import v2x_forcing
 
 const PI: f32 = 3.14159265358979323846;
@@ -38,7 +39,8 @@ fn softmax_power(p_max: f32, logits: u32) -> array<f32, K> {
     return power;
 }
 
-// What explicit beams are a residual on: half the cosines of the last estimates, and how the steering vectors there are mixed.
+// What explicit beams are a residual on: half the cosines of the last estimates, and how the steering vectors there are
+// mixed.
 struct Base {
     half_cosine: array<f32, K>,
     mix: array<array<f32, K>, K>,
@@ -97,7 +99,8 @@ fn antenna(p: V2xParams, base: ptr<function, Base>, m: u32) -> Antenna {
     return e;
 }
 
-// What the vehicles hear of explicit beams: sum_n e^{+j pi n u} f_n of every vehicle and beam, sum_n n e^{...} f_n of the vehicle's own, and |f_i|^2.
+// What the vehicles hear of explicit beams: sum_n e^{+j pi n u} f_n of every vehicle and beam, sum_n n e^{...} f_n of
+// the vehicle's own, and |f_i|^2.
 struct Sums {
     beam: array<array<vec2<f32>, K>, K>,
     slope: array<vec2<f32>, K>,
@@ -127,7 +130,8 @@ fn matrix_sums(p: V2xParams, base: ptr<function, Base>, cosine: ptr<function, ar
     return o;
 }
 
-// Beams that are the action's own numbers. As sums of plain numbers Mesa leaves them in this order, which it does not with those of `matrix_sums`.
+// Beams that are the action's own numbers. As sums of plain numbers Mesa leaves them in this order, which it does not
+// with those of `matrix_sums`.
 fn explicit_beams(p: V2xParams, sine: ptr<function, array<f32, K>>, cosine: ptr<function, array<f32, K>>, out: ptr<function, Beams>) {
     var norm: array<f32, K>;
     for (var i = 0u; i < K; i++) {

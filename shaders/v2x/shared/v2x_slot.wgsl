@@ -1,5 +1,6 @@
-// Task v2x: one slot of one environment. Twin, operation by operation: `step` of src/tasks/v2x/physics.rs. KINEMATICS is a constant: a driver drops the
-// branches not taken. The importing kernel binds `state` read_write and has what v2x_beams asks for.
+// Task v2x: one slot of one environment. Twin, operation by operation: `step` of src/tasks/v2x/physics.rs. KINEMATICS
+// is a constant: a driver drops the branches not taken. The importing kernel binds `state` read_write and has what
+// v2x_beams asks for.
 #import v2x_beams
 #import v2x_write
 
@@ -17,7 +18,8 @@ struct Slot {
     distance_crlb: f32,
 }
 
-// One slot: action -> truth moves (14) -> rates (12)(13), radar (8), CRLBs (22)(23), reward (27)(28) -> echo, into the state.
+// One slot: action -> truth moves (14) -> rates (12)(13), radar (8), CRLBs (22)(23), reward (27)(28) -> echo, into the
+// state.
 fn slot(p: V2xParams, env: u32, clock: u32, s: ptr<function, State>) -> Slot {
     var moved = normals(p.key, STREAM_MOTION, env, clock);
     motion(p, &moved, s);

@@ -1,5 +1,5 @@
-// Task v2x: the state of an environment out of its rows. Twin: `load_state` of src/tasks/v2x/physics.rs. A kernel that imports this declares the binding
-// `state: array<f32>` [R, 10K, B].
+// Task v2x: the state of an environment out of its rows. Twin: `load_state` of src/tasks/v2x/physics.rs. A kernel that
+// imports this declares the binding `state: array<f32>` [R, 10K, B].
 #import v2x
 
 // Element of `state` that holds row q of vehicle i.

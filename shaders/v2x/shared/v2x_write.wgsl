@@ -1,4 +1,5 @@
-// Task v2x: what reset and step write. Twin: src/tasks/v2x/physics.rs. The importing kernel binds `state` read_write, and `params: array<V2xParams>` [R].
+// Task v2x: what reset and step write. Twin: src/tasks/v2x/physics.rs. The importing kernel binds `state` read_write,
+// and `params: array<V2xParams>` [R].
 #import v2x_state
 
 fn store_state(r: u32, env: u32, s: ptr<function, State>) {
@@ -40,7 +41,8 @@ fn reset_state(r: u32, env: u32, clock: u32, s: ptr<function, State>) {
     }
 }
 
-// Observation of vehicle i of replica r: theta, d, v and ln(1 + SINR), shifted and scaled. They go to columns i, K+i, 2K+i, 3K+i of a row of 4K.
+// Observation of vehicle i of replica r: theta, d, v and ln(1 + SINR), shifted and scaled. They go to columns i, K+i,
+// 2K+i, 3K+i of a row of 4K.
 fn observe(r: u32, s: ptr<function, State>, i: u32) -> vec4<f32> {
     return vec4<f32>(
         ((*s).obs_theta[i] - params[r].obs_shift[0]) * params[r].obs_scale[0],

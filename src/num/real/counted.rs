@@ -1,8 +1,9 @@
-//! A number that counts what is done with it: the CPU twins run with it to say how many floating-point operations their formulas take.
+//! A number that counts what is done with it: the CPU twins run with it to say how many floating-point operations their
+//! formulas take.
 //!
-//! One each: addition, subtraction, multiplication, division, square root, minimum, maximum, comparison, rounding to an integer; two for a fused
-//! multiply-add. None: sign changes, absolute values, choices between two numbers, conversions, bits and integers. `exp`, `ln`, … count as the
-//! operations of their polynomials.
+//! One each: addition, subtraction, multiplication, division, square root, minimum, maximum, comparison, rounding to an
+//! integer; two for a fused multiply-add. None: sign changes, absolute values, choices between two numbers,
+//! conversions, bits and integers. `exp`, `ln`, … count as the operations of their polynomials.
 
 use super::{F32Lanes, Real, poly};
 use std::cell::Cell;

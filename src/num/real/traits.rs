@@ -74,8 +74,8 @@ pub trait Real:
         one / (one + (-self).exp())
     }
 
-    /// Two independent standard normals from two random words by Box–Muller: radius from the first, and the second, cut to
-    /// 24 bits and centred, is the phase (the mapping of `tests/golden/box_muller.safetensors`).
+    /// Two independent standard normals from two random words by Box–Muller: radius from the first, and the second, cut
+    /// to 24 bits and centred, is the phase (the mapping of `tests/golden/box_muller.safetensors`).
     #[inline(always)]
     fn normal_pair(w1: Self::Word, w2: Self::Word) -> (Self, Self) {
         let r = (Self::splat(-2.0) * Self::unit_from_word(w1).ln()).max(Self::splat(0.0)).sqrt();
@@ -99,7 +99,8 @@ pub trait F32Lanes: Real<Elem = f32> {
     fn splat_f32(x: f32) -> Self;
     /// One bit per lane, lane 0 lowest.
     fn mask_bits(m: Self::Mask) -> u64;
-    /// 1/x within 2 ulp for normal x. As with `mul_add`, its bits may differ between instruction sets: for the dense layers only.
+    /// 1/x within 2 ulp for normal x. As with `mul_add`, its bits may differ between instruction sets: for the dense
+    /// layers only.
     fn recip(self) -> Self;
     /// Sum over the lanes, by halves; as with `recip`, for the dense layers only.
     fn sum(self) -> f32;

@@ -1,5 +1,6 @@
-//! f32 lanes on x86-64: 8 with AVX2, 16 with AVX-512. Every method compiles to one or a few instructions once it is inlined
-//! into a function with the instruction set enabled (`run_avx2`, `run_avx512`), which is the only way they are reached.
+//! f32 lanes on x86-64: 8 with AVX2, 16 with AVX-512. Every method compiles to one or a few instructions once it is
+//! inlined into a function with the instruction set enabled (`run_avx2`, `run_avx512`), which is the only way they are
+//! reached.
 
 use super::poly::polynomial_functions;
 use super::{F32Lanes, LaneKernel, Real, Word};
@@ -30,8 +31,8 @@ macro_rules! pairwise {
     )*};
 }
 
-/// Lanes and their words, from the instructions that both widths have and, behind them, the methods of [`Real`], [`F32Lanes`] and [`Word`] that each has
-/// its own of.
+/// Lanes and their words, from the instructions that both widths have and, behind them, the methods of [`Real`],
+/// [`F32Lanes`] and [`Word`] that each has its own of.
 macro_rules! lanes {
     ($f:ident, $w:ident, $n:literal, $vf:ty, $vi:ty, $mask:ty, {
         $add:ident $sub:ident $mul:ident $div:ident $set1:ident $loadu:ident $storeu:ident $sqrt:ident $min:ident $max:ident $fma:ident

@@ -12,7 +12,8 @@ use crate::run::rows::Manifest;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-/// Reads the benchmarks and their samples from a folder that `isacbench bench` has written, and its manifest if it is there.
+/// Reads the benchmarks and their samples from a folder that `isacbench bench` has written, and its manifest if it is
+/// there.
 ///
 /// # Errors
 /// [`ReportError`] that names the file: missing, damaged, or with a benchmark whose samples are not there.

@@ -1,5 +1,5 @@
-//! The report of benchmarks: Parquet, tables, rooflines, throughput over batch and replicas, energy and shares of phases, on one page; and two such
-//! folders against each other.
+//! The report of benchmarks: Parquet, tables, rooflines, throughput over batch and replicas, energy and shares of
+//! phases, on one page; and two such folders against each other.
 //!
 //! No number of a software adapter stands beside one of a device: it has a table of its own, and no figure.
 
@@ -34,8 +34,8 @@ pub struct BenchPaths {
     pub figures: Vec<PathBuf>,
 }
 
-/// Writes Parquet, manifest, figures, `summary.md` and `report.html` to `dir`, each whole or not at all. Figures of an earlier report that this one
-/// has not are removed.
+/// Writes Parquet, manifest, figures, `summary.md` and `report.html` to `dir`, each whole or not at all. Figures of an
+/// earlier report that this one has not are removed.
 ///
 /// # Errors
 /// [`ReportError`], with the file or table it is about.

@@ -130,7 +130,8 @@ fn episodes(job: &Job, net: Option<&Net>, start: At) -> Sums {
                             logprob: &mut logprob,
                         });
                     }
-                    // Off-policy agents act without exploration, whatever `greedy` says: exploration is part of learning.
+                    // Off-policy agents act without exploration, whatever `greedy` says: exploration is part of
+                    // learning.
                     Head::Tanh { scale } => {
                         for (row, z) in action.chunks_mut(a).zip(mean.chunks(ld)) {
                             ddpg_act::act(at.key, 0, at.clock, *scale, 0.0, &z[..a], row);

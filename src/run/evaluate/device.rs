@@ -3,8 +3,9 @@
 use super::{Controller, Job, Outcome, Precision, cpu, gpu};
 use crate::gpu::{Gpu, GpuError};
 
-/// Runs the job on the GPU if one is given and [`Job::decides_on_gpu`], else on the CPU; `progress` gets the number of episodes that were finished
-/// since its last call. Results depend neither on the number of threads nor on how episodes are grouped.
+/// Runs the job on the GPU if one is given and [`Job::decides_on_gpu`], else on the CPU; `progress` gets the number of
+/// episodes that were finished since its last call. Results depend neither on the number of threads nor on how episodes
+/// are grouped.
 ///
 /// # Errors
 /// What the device cannot do; f16 where there is none ([`Precision::F16`]), int8 of spiking networks.

@@ -1,4 +1,5 @@
-//! Evaluation on a GPU: one batch of at most [`KEY_BATCH`] episodes of every replica at a time, whole episodes without a host round trip.
+//! Evaluation on a GPU: one batch of at most [`KEY_BATCH`] episodes of every replica at a time, whole episodes without
+//! a host round trip.
 
 use super::{ActBuffers, ActsGpu, Controller, Job, KEY_BATCH, Outcome, Precision, Sums};
 use crate::env::{EnvBuffers, EnvGpu, StepArgs};
@@ -136,8 +137,8 @@ impl Counts {
             }
         };
         let layers = |r: usize| self.net.layers.iter().enumerate().map(|(n, l)| layer(r, n, l)).collect();
-        // The kernels select every product, whether a neuron fired or not; the first matrix and the read-out are multiplied once. Neurons that encode
-        // the inputs have no matrix.
+        // The kernels select every product, whether a neuron fired or not; the first matrix and the read-out are
+        // multiplied once. Neurons that encode the inputs have no matrix.
         let last = self.net.layers.len() - 1;
         let times = |n: usize| match n {
             0 if self.net.population.is_some() => 0,

@@ -1,7 +1,8 @@
 //! Monte Carlo evaluation: whole episodes of one controller in many replicas, on the CPU or a GPU, with the same draws.
 //!
-//! Episode e of a replica runs under key (seed, 1 + e/4096) as environment e mod 4096, whatever the device or the batch, so that results do not
-//! depend on how episodes are grouped; training uses key (seed, 0). The unit of every interval is the episode's mean over its slots.
+//! Episode e of a replica runs under key (seed, 1 + e/4096) as environment e mod 4096, whatever the device or the
+//! batch, so that results do not depend on how episodes are grouped; training uses key (seed, 0). The unit of every
+//! interval is the episode's mean over its slots.
 
 mod cpu;
 mod device;
@@ -24,9 +25,11 @@ pub const KEY_BATCH: u64 = 4096;
 pub enum Precision {
     /// Single precision, as in training.
     F32,
-    /// Weights and activations rounded to half precision, sums in single (`dense_forward_f16`): perceptrons on a GPU adapter only.
+    /// Weights and activations rounded to half precision, sums in single (`dense_forward_f16`): perceptrons on a GPU
+    /// adapter only.
     F16,
-    /// Weights and activations in 8-bit integers, sums in 32-bit ones ([`int8`](crate::nets::int8)): perceptrons, on the CPU.
+    /// Weights and activations in 8-bit integers, sums in 32-bit ones ([`int8`](crate::nets::int8)): perceptrons, on
+    /// the CPU.
     Int8,
 }
 
@@ -79,10 +82,11 @@ pub trait Acts: Send + Sync {
     fn memory(&self) -> usize {
         0
     }
-    /// Writes the actions `[envs, A]` of the coming slot. `memory`, `memory()` numbers of each environment in a layout of the rule's own, is 0 before
-    /// the first slot of an episode.
+    /// Writes the actions `[envs, A]` of the coming slot. `memory`, `memory()` numbers of each environment in a layout
+    /// of the rule's own, is 0 before the first slot of an episode.
     fn act(&self, now: &Moment, memory: &mut [f32], action: &mut [f32]);
-    /// The same decisions by a kernel, for `b` environments of each replica; `None`: the rule decides on the CPU, and is evaluated there.
+    /// The same decisions by a kernel, for `b` environments of each replica; `None`: the rule decides on the CPU, and
+    /// is evaluated there.
     ///
     /// # Errors
     /// What the adapter lacks.

@@ -1,8 +1,8 @@
-//! A whole paper, or an experiment that it lacks, in one job: trains every learned agent over the grid of powers (or signal-to-noise ratios) and
-//! seeds, evaluates every agent, and hands the rows to the report.
+//! A whole paper, or an experiment that it lacks, in one job: trains every learned agent over the grid of powers (or
+//! signal-to-noise ratios) and seeds, evaluates every agent, and hands the rows to the report.
 //!
-//! All replicas of an agent train side by side. The learner is saved every few updates with the rows it has produced, so that a job that was
-//! interrupted continues from there and ends with the same rows, bit for bit.
+//! All replicas of an agent train side by side. The learner is saved every few updates with the rows it has produced,
+//! so that a job that was interrupted continues from there and ends with the same rows, bit for bit.
 
 mod run;
 mod training;

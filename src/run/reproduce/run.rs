@@ -1,4 +1,5 @@
-//! The runs of a reproduction: each trains an agent, if it learns, evaluates it over a grid of swept values and seeds, and adds its rows.
+//! The runs of a reproduction: each trains an agent, if it learns, evaluates it over a grid of swept values and seeds,
+//! and adds its rows.
 
 use super::training::{RunId, Trained, Training};
 use super::{Way, grid};
@@ -25,8 +26,8 @@ pub fn reproduce<C: Task>(config: &C, way: &Way) -> Result<Rows, JobError> {
     Ok(rows)
 }
 
-/// Joules per slot (a decision and a step of its environment) by the device's counter, idle power subtracted, if `asked`. Evaluates the given replicas
-/// again and again.
+/// Joules per slot (a decision and a step of its environment) by the device's counter, idle power subtracted, if
+/// `asked`. Evaluates the given replicas again and again.
 pub fn measured<C: Task>(
     agent: &Agent<C>,
     units: &[Unit<C>],

@@ -251,7 +251,8 @@ impl<C: Task> Training<'_, C> {
         for (i, row) in read.curves.iter().enumerate() {
             care.see(i % replicas, row, &read.activity[i * layers..][..layers]);
         }
-        // The learner passes over gradients that are not finite, so such a replica keeps its last good weights and would look merely bad.
+        // The learner passes over gradients that are not finite, so such a replica keeps its last good weights and
+        // would look merely bad.
         let mut stuck = vec![false; replicas];
         while state.updates < total {
             let until = total.min((state.updates / self.every + 1) * self.every);
@@ -361,8 +362,8 @@ impl<C: Task> Training<'_, C> {
         let path = self.rows_path();
         let mut rows: Vec<CurveRow> = read_lines(&path)?;
         rows.retain(|r| r.update < done);
-        // Rows are written before their checkpoint, so a last one that is missing means that the file was cut or belongs to another run.
-        // One that does not name it was read at the same updates all the way.
+        // Rows are written before their checkpoint, so a last one that is missing means that the file was cut or
+        // belongs to another run. One that does not name it was read at the same updates all the way.
         let last = last_read(&bytes).unwrap_or_else(|| (0..done).rev().find(|u| before.reads(*u)));
         let there = rows.iter().filter(|r| Some(r.update) == last).count();
         if last.is_some_and(|_| there != self.replicas.len())
@@ -430,8 +431,8 @@ mod tests {
         }
     }
 
-    /// One update of 10 slots is over before `dqn` has made its first gradient step; ten steps whose rate is as large as single precision allows end in
-    /// gradients that are not finite.
+    /// One update of 10 slots is over before `dqn` has made its first gradient step; ten steps whose rate is as large
+    /// as single precision allows end in gradients that are not finite.
     #[test]
     fn only_gradients_that_were_made_can_be_not_finite() {
         for (learns, rate, stuck) in [(false, 1e-3, false), (true, 1e-3, false), (true, 1e38, true)] {

@@ -1,7 +1,7 @@
 //! Columns, each declared once: field, cells, name in tables and JSON, and the line of the dictionary.
 //!
-//! [`row!`] makes a struct and its columns from one list. The columns that a task names for itself (labels, what it sweeps, what it measures in
-//! every slot) stand in its [`Schema`].
+//! [`row!`] makes a struct and its columns from one list. The columns that a task names for itself (labels, what it
+//! sweeps, what it measures in every slot) stand in its [`Schema`].
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -41,7 +41,8 @@ pub struct Schema {
 }
 
 impl Schema {
-    /// Place of a column among `columns`, such as [`Schema::labels`]. For constants, so that a name without a column does not compile.
+    /// Place of a column among `columns`, such as [`Schema::labels`]. For constants, so that a name without a column
+    /// does not compile.
     ///
     /// # Panics
     /// Without such a column.
@@ -294,9 +295,10 @@ pub(super) fn key_columns<R: 'static>(
     all
 }
 
-/// Declares a row: its doc, name, file, the columns that tell rows apart, and its fields with one line of doc each, which is that of the dictionary.
-/// With `keyed`, a row has a [`Key`], whose columns come first. `[list of columns]` stands for a list of numbers, whose columns the schema names;
-/// fields behind it are columns where the schema's `learner` names them.
+/// Declares a row: its doc, name, file, the columns that tell rows apart, and its fields with one line of doc each,
+/// which is that of the dictionary. With `keyed`, a row has a [`Key`], whose columns come first. `[list of columns]`
+/// stands for a list of numbers, whose columns the schema names; fields behind it are columns where the schema's
+/// `learner` names them.
 macro_rules! row {
     (keyed $(#[doc = $what:literal])+ $row:ident, $name:literal in $file:literal, by [$($by:ident),*];
         $(#[doc = $about:literal] $field:ident: $cell:ty,)*

@@ -9,8 +9,9 @@
 //!   lock                                                         process id of the owner
 //! ```
 //!
-//! A part is written under another name, synchronised and renamed, so it is there whole or not at all. The first 16 digits of its SHA-256 are in its
-//! name: what was damaged later is found, and two results of a point are equal when their names are. Equal rows make equal files.
+//! A part is written under another name, synchronised and renamed, so it is there whole or not at all. The first 16
+//! digits of its SHA-256 are in its name: what was damaged later is found, and two results of a point are equal when
+//! their names are. Equal rows make equal files.
 
 use super::plan::{Mode, Plan, Point, Shard, at};
 use super::task::Measured;
@@ -76,7 +77,8 @@ pub struct PlanFile {
     pub task: String,
     pub mode: Mode,
     pub shard: Shard,
-    /// `cpu`, whose results depend neither on its kind nor on its threads, or an adapter's name; of a merged dataset all of them.
+    /// `cpu`, whose results depend neither on its kind nor on its threads, or an adapter's name; of a merged dataset
+    /// all of them.
     pub devices: Vec<String>,
     /// Version of the program; another one may give other results.
     pub crate_version: String,
@@ -90,7 +92,8 @@ pub struct PlanFile {
 }
 
 const FORMAT: &str = "isacbench-sweep-2";
-/// Its parts hold the columns `agent` and `point` too, and its points are told apart by keys that their agents do not read.
+/// Its parts hold the columns `agent` and `point` too, and its points are told apart by keys that their agents do not
+/// read.
 const EARLIER: &str = "isacbench-sweep-1";
 
 /// Name of the plan file.
@@ -191,8 +194,8 @@ fn table<T>(what: &str, result: PolarsResult<T>) -> Result<T, ReportError> {
     result.map_err(|source| ReportError::Table { what: what.to_string(), source })
 }
 
-/// A column that holds `value` in every row, null if there is none. Its type is that of the configuration's own value, so that it is the same in the
-/// parts of all agents; what is neither number nor word is kept as TOML text.
+/// A column that holds `value` in every row, null if there is none. Its type is that of the configuration's own value,
+/// so that it is the same in the parts of all agents; what is neither number nor word is kept as TOML text.
 fn axis_column(name: &str, own: &toml::Value, value: Option<&toml::Value>, rows: usize) -> Column {
     let name: PlSmallStr = name.into();
     match own {
@@ -204,8 +207,9 @@ fn axis_column(name: &str, own: &toml::Value, value: Option<&toml::Value>, rows:
     }
 }
 
-/// The bytes of a point's part: a row per replica and metric. Agent and point are in the part's path ([`partition`]) and not in the part: readers of
-/// such trees make columns of the path, of a type of their own, and some refuse files that hold them once more.
+/// The bytes of a point's part: a row per replica and metric. Agent and point are in the part's path ([`partition`])
+/// and not in the part: readers of such trees make columns of the path, of a type of their own, and some refuse files
+/// that hold them once more.
 pub fn part<C: Task>(
     axes: &[String],
     point: &Point<C>,
@@ -354,8 +358,8 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// Takes the folder for a sweep. Without `resume` it must hold none; with it, the same one, of which all whole points are kept, and broken parts
-    /// are moved aside.
+    /// Takes the folder for a sweep. Without `resume` it must hold none; with it, the same one, of which all whole
+    /// points are kept, and broken parts are moved aside.
     ///
     /// # Errors
     /// [`SweepError::Lock`], [`SweepError::Exists`], [`SweepError::OtherPlan`], and what the file system says.

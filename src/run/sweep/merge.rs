@@ -15,12 +15,14 @@ pub struct Merged {
     pub repeated: usize,
 }
 
-/// Copies every point of the sweep that `dirs` hold parts of to `out`, which holds none yet, with a plan of the whole sweep. The folders merged stay as
-/// they are. The plan is written last: what an interrupted merge leaves is no dataset, and the merge can be repeated.
+/// Copies every point of the sweep that `dirs` hold parts of to `out`, which holds none yet, with a plan of the whole
+/// sweep. The folders merged stay as they are. The plan is written last: what an interrupted merge leaves is no
+/// dataset, and the merge can be repeated.
 ///
 /// # Errors
-/// [`SweepError::OtherPlan`] if the folders are not of one sweep, [`SweepError::Incomplete`] if a point is missing, [`SweepError::Conflict`] if a point
-/// has two results, [`SweepError::Damaged`] if a part is broken, [`SweepError::Exists`] if `out` holds a sweep.
+/// [`SweepError::OtherPlan`] if the folders are not of one sweep, [`SweepError::Incomplete`] if a point is missing,
+/// [`SweepError::Conflict`] if a point has two results, [`SweepError::Damaged`] if a part is broken,
+/// [`SweepError::Exists`] if `out` holds a sweep.
 pub fn merge(dirs: &[PathBuf], out: &Path) -> Result<Merged, SweepError> {
     let plans = dirs.iter().map(|d| PlanFile::load(d)).collect::<Result<Vec<_>, _>>()?;
     let Some(first) = plans.first() else {

@@ -1,14 +1,18 @@
-//! Sweeps: grids, lists and random draws over any configuration key × agents × seeds, as one job that survives interruption.
+//! Sweeps: grids, lists and random draws over any configuration key × agents × seeds, as one job that survives
+//! interruption.
 //!
 //! 1. [`plan`]: the sweep file → points (one agent with one configuration each), their ids and the hash of the whole.
-//! 2. [`task`]: what replicas of one batch must have in common, and how a batch is trained and evaluated, for both tasks.
-//! 3. [`pack`]: points of equal shape side by side along the replica axis; batches that do not fit into memory are split.
+//! 2. [`task`]: what replicas of one batch must have in common, and how a batch is trained and evaluated, for both
+//!    tasks.
+//! 3. [`pack`]: points of equal shape side by side along the replica axis; batches that do not fit into memory are
+//!    split.
 //! 4. [`run`]: batch after batch; the points of a batch are committed to the [`dataset`] when it is done.
-//! 5. [`dataset`]: one Parquet file per point, whole or not at all, its checksum in its name; [`lock`](super::lock): one process per folder.
+//! 5. [`dataset`]: one Parquet file per point, whole or not at all, its checksum in its name; [`lock`](super::lock):
+//!    one process per folder.
 //! 6. [`merge`](mod@merge): shards become one dataset; [`report`](mod@report): tables and figures of one.
 //!
-//! A point's result depends on its agent, its configuration and the seed alone: not on the batch it was packed into, the number of threads, the
-//! shard, or how often the job was interrupted.
+//! A point's result depends on its agent, its configuration and the seed alone: not on the batch it was packed into,
+//! the number of threads, the shard, or how often the job was interrupted.
 
 pub mod dataset;
 pub mod merge;

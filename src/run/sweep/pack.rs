@@ -4,8 +4,9 @@ use crate::gpu::GpuError;
 use crate::run::errors::JobError;
 use std::ops::Range;
 
-/// Batches of point indices: points of equal shape together, in the order in which the shapes come first, as many points as make at most `most`
-/// replicas with `seeds` each (at least one point), and batches of one shape about equally full.
+/// Batches of point indices: points of equal shape together, in the order in which the shapes come first, as many
+/// points as make at most `most` replicas with `seeds` each (at least one point), and batches of one shape about
+/// equally full.
 pub fn pack(shapes: &[(usize, &str)], seeds: usize, most: usize) -> Vec<Vec<usize>> {
     let mut groups: Vec<(&str, Vec<usize>)> = Vec::new();
     let mut place = std::collections::HashMap::new();
@@ -25,7 +26,8 @@ pub fn pack(shapes: &[(usize, &str)], seeds: usize, most: usize) -> Vec<Vec<usiz
     groups.into_iter().flat_map(split).collect()
 }
 
-/// How many replicas may fit where `n` did not; `None` if the error is about something else or there is nothing left to split.
+/// How many replicas may fit where `n` did not; `None` if the error is about something else or there is nothing left to
+/// split.
 pub fn fitting(e: &JobError, n: usize) -> Option<usize> {
     let share = match e {
         JobError::Memory { needed_gib, available_gib, .. } => 0.9 * available_gib / needed_gib,
@@ -37,8 +39,8 @@ pub fn fitting(e: &JobError, n: usize) -> Option<usize> {
     (n > 1).then(|| ((n as f64 * share) as usize).clamp(1, n - 1))
 }
 
-/// Does `work` on all of `0..n` in parts of at most `most`. A part that does not fit into memory is split: `smaller` hears of the error, the part's size
-/// and the size that is tried now, which stays in `most`.
+/// Does `work` on all of `0..n` in parts of at most `most`. A part that does not fit into memory is split: `smaller`
+/// hears of the error, the part's size and the size that is tried now, which stays in `most`.
 ///
 /// # Errors
 /// Whatever `work` fails with, but for memory that smaller parts do not need.

@@ -17,13 +17,15 @@
 //! ppo.clip = { uniform = [0.1, 0.3] }  # or log_uniform, or integer (both ends included)
 //! ```
 //!
-//! Points come in the order agent, grid (the last key fastest), list, draw; keys in alphabetical order. A point is what its agent reads
-//! ([`Task::reads`]): combinations that are equal in it are one point, which has no value on the other axes. Its id is made of its agent and these
-//! keys, so that it is the same whatever else is swept beside it; the plan's hash is made of all ids and the seeds. (In format `isacbench-sweep-1` ids
-//! were made of the whole configuration; they differ from these.) Where a replica's seed is `s`, it trains and is evaluated under Philox keys (s, …),
-//! as in `reproduce`.
+//! Points come in the order agent, grid (the last key fastest), list, draw; keys in alphabetical order. A point is what
+//! its agent reads ([`Task::reads`]): combinations that are equal in it are one point, which has no value on the other
+//! axes. Its id is made of its agent and these keys, so that it is the same whatever else is swept beside it; the
+//! plan's hash is made of all ids and the seeds. (In format `isacbench-sweep-1` ids were made of the whole
+//! configuration; they differ from these.) Where a replica's seed is `s`, it trains and is evaluated under Philox keys
+//! (s, …), as in `reproduce`.
 //!
-//! In mode `evaluate` all agents have the task and the evaluation that the checkpoints hold, with the file's own keys on top.
+//! In mode `evaluate` all agents have the task and the evaluation that the checkpoints hold, with the file's own keys
+//! on top.
 
 use super::task;
 use super::{SweepError, digest, reading};
@@ -110,7 +112,8 @@ impl SweepFile {
         toml::from_str(text).map_err(|e| SweepError::Parse(origin.into(), with_key(&e, text)))
     }
 
-    /// Most points there can be: agents × grid × list × draws, `usize::MAX` where it is more. Equal draws make one point.
+    /// Most points there can be: agents × grid × list × draws, `usize::MAX` where it is more. Equal draws make one
+    /// point.
     pub fn points(&self) -> usize {
         let length = |v: &Value| v.as_array().map_or(1, Vec::len);
         let grid = leaves(&self.grid, |_| false);
@@ -213,7 +216,8 @@ pub struct Weights<C: Task> {
 }
 
 impl<C: Task> Weights<C> {
-    /// The replica that stands for `seed` at the swept value of `config`: one trained there, or the only one of this seed.
+    /// The replica that stands for `seed` at the swept value of `config`: one trained there, or the only one of this
+    /// seed.
     fn replica(&self, config: &C, seed: u32) -> Option<usize> {
         let c = &self.checkpoint;
         let one_value = c.swept.iter().all(|x| *x == c.swept[0]);
@@ -324,7 +328,8 @@ impl std::fmt::Display for Draw {
 }
 
 impl Draw {
-    /// The value of the `n`-th point. Depends on the sweep's seed, the key and `n` alone, so that another axis changes nothing.
+    /// The value of the `n`-th point. Depends on the sweep's seed, the key and `n` alone, so that another axis changes
+    /// nothing.
     pub(in crate::run) fn value(&self, random_seed: u32, key: &str, n: u32) -> Value {
         let name = u32::from_str_radix(&digest(&[key.as_bytes()])[..8], 16).expect("hexadecimal digits");
         let mut rng = PhiloxRng::new([random_seed, name], Stream::Sweep, n, 0);
@@ -390,7 +395,8 @@ impl<C: Task> Plan<C> {
     /// The points of a sweep file; `origin` is its name in errors.
     ///
     /// # Errors
-    /// [`SweepError::Key`] or [`SweepError::Config`] with the key that is wrong; in mode `evaluate` also what is wrong with a checkpoint.
+    /// [`SweepError::Key`] or [`SweepError::Config`] with the key that is wrong; in mode `evaluate` also what is wrong
+    /// with a checkpoint.
     pub fn new(file: &SweepFile, origin: &str) -> Result<Plan<C>, SweepError> {
         let wrong = |key: &str, what: String| SweepError::key(origin, key, what);
         if file.task != C::NAME {

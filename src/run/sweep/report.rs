@@ -1,9 +1,10 @@
 //! Tables and figures of a dataset.
 //!
-//! Rows are filtered and grouped by polars. Of each part the columns that a query needs are decoded, and the rows that pass are kept; means and interquartile means of a group carry
-//! 95 % percentile bootstrap intervals. Where a group holds several points, each point's seeds are resampled for themselves (stratified, as in rliable).
-//! Replicas whose status is not `ok` are counted and left out. Points of an agent whose results are the same number by number are one experiment, and are
-//! counted once in a group: their agent does not read what tells them apart.
+//! Rows are filtered and grouped by polars. Of each part the columns that a query needs are decoded, and the rows that
+//! pass are kept; means and interquartile means of a group carry 95 % percentile bootstrap intervals. Where a group
+//! holds several points, each point's seeds are resampled for themselves (stratified, as in rliable). Replicas whose
+//! status is not `ok` are counted and left out. Points of an agent whose results are the same number by number are one
+//! experiment, and are counted once in a group: their agent does not read what tells them apart.
 
 use super::dataset::{PARTITION, PlanFile, SLOTS, TRIAL, Tree, partition, verified};
 use super::{SweepError, digest, put_file};
@@ -193,7 +194,8 @@ pub type MetricOf<'a> = &'a dyn Fn(&str) -> Option<&'static str>;
 /// Asks a dataset. Every part is verified first.
 ///
 /// # Errors
-/// [`SweepError::NoPlan`] and [`SweepError::Damaged`] with the file, [`SweepError::Option`] for a column, value or metric that is not there.
+/// [`SweepError::NoPlan`] and [`SweepError::Damaged`] with the file, [`SweepError::Option`] for a column, value or
+/// metric that is not there.
 pub fn ask(dir: &Path, query: &Query, metric_of: MetricOf) -> Result<Answer, SweepError> {
     let plan = PlanFile::load(dir)?;
     let parts: Vec<PathBuf> = Tree::list(dir)?.parts.into_values().flatten().collect();
@@ -384,8 +386,8 @@ fn markdown_table(a: &Answer, metric: &str) -> String {
     out
 }
 
-/// Figures of a metric: lines over the x axis, or bars where there is none; one for each value of the columns that are neither agent nor x. With the
-/// text that tells it from the others.
+/// Figures of a metric: lines over the x axis, or bars where there is none; one for each value of the columns that are
+/// neither agent nor x. With the text that tells it from the others.
 fn figures(a: &Answer, metric: &str, palette: &Palette) -> Result<Vec<(String, String)>, SweepError> {
     let place = |name: &str| a.by.iter().position(|c| c == name);
     let (agent, x) = (place("agent"), a.x.as_deref().and_then(place));
@@ -456,7 +458,8 @@ fn figures(a: &Answer, metric: &str, palette: &Palette) -> Result<Vec<(String, S
     Ok(out)
 }
 
-/// Writes `report.md` and its figures to `out` and gives their paths, the page first; `palette_of` a task are the colours of its agents.
+/// Writes `report.md` and its figures to `out` and gives their paths, the page first; `palette_of` a task are the
+/// colours of its agents.
 pub fn write(
     dir: &Path,
     out: &Path,

@@ -1,7 +1,8 @@
 //! Batch after batch: train, evaluate, commit.
 //!
-//! A batch is done in parts as large as the device carries. While a part is trained its state is saved every `reproduce.checkpoint_every` updates below
-//! `work/`, from which an interrupted job goes on; the points of a batch are committed when all its replicas are evaluated.
+//! A batch is done in parts as large as the device carries. While a part is trained its state is saved every
+//! `reproduce.checkpoint_every` updates below `work/`, from which an interrupted job goes on; the points of a batch are
+//! committed when all its replicas are evaluated.
 
 use super::dataset::{Dataset, PlanFile, Replicated, Status};
 use super::pack::{in_parts, pack};
@@ -25,7 +26,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-/// Replicas of a batch where neither file nor command line names a number. A CPU gains nothing from more, and what is done is saved more often.
+/// Replicas of a batch where neither file nor command line names a number. A CPU gains nothing from more, and what is
+/// done is saved more often.
 pub const CPU_REPLICAS: usize = 16;
 /// A GPU is filled; what does not fit is split.
 pub const GPU_REPLICAS: usize = 256;
@@ -205,7 +207,8 @@ pub(in crate::run) fn passed_file(folder: &Path, point: &str, seed: u32) -> Path
     folder.join(format!("{point}-{seed}.safetensors"))
 }
 
-/// How far replicas train, and the files of the states that they go on from and leave for others: one for each replica, or none.
+/// How far replicas train, and the files of the states that they go on from and leave for others: one for each replica,
+/// or none.
 struct Span {
     until: u32,
     from: Vec<PathBuf>,
@@ -320,7 +323,8 @@ pub const TRAINING: &str = "train_";
 /// What is left of a training: weights, which replicas have stopped learning, and the metrics of its last update.
 type Left<C> = (Checkpoint<C>, Vec<bool>, Vec<UpdateMetrics>);
 
-/// Trains replicas side by side, from the state saved in `dir` if there is one, else from those that others have left for them.
+/// Trains replicas side by side, from the state saved in `dir` if there is one, else from those that others have left
+/// for them.
 fn train<C: Task>(
     agent: &'static str,
     units: &[Unit<C>],
@@ -371,7 +375,8 @@ fn single<C: Task>(agent: &str, unit: &Unit<C>, state: LearnerState) -> Checkpoi
     }
 }
 
-/// The states that others have left for these replicas, side by side. Without one of them, all begin anew and come to the same place later.
+/// The states that others have left for these replicas, side by side. Without one of them, all begin anew and come to
+/// the same place later.
 fn passed_on<C: Task>(
     agent: &str,
     units: &[Unit<C>],
@@ -462,7 +467,8 @@ fn train_from<C: Task>(
         if until < goal {
             let _writing = commits.pause();
             match checkpoint(state.clone()).save(path) {
-                // A replica whose weights are not finite: its state could not be read again. The others must not lose theirs, so the batch goes on.
+                // A replica whose weights are not finite: its state could not be read again. The others must not lose
+                // theirs, so the batch goes on.
                 Ok(()) | Err(CheckpointError::Tensor { .. }) => {}
                 Err(e) => return Err(e.into()),
             }
@@ -522,8 +528,8 @@ pub struct Measurement {
     pub spent_s: f64,
 }
 
-/// Expected memory and time of batches, from one short measurement for each agent and structure: an update of a few replicas past the warm-up, and some
-/// episodes.
+/// Expected memory and time of batches, from one short measurement for each agent and structure: an update of a few
+/// replicas past the warm-up, and some episodes.
 pub fn costs<C: Task>(
     plan: &Plan<C>,
     batches: &[Batch],
@@ -725,7 +731,8 @@ mod tests {
         assert!(c.state.params[..width].iter().all(|x| x.is_finite()));
     }
 
-    /// In the 20 slots of 2 environments a learner that waits for 60 transitions makes no gradient step, and has no norm that could be bad.
+    /// In the 20 slots of 2 environments a learner that waits for 60 transitions makes no gradient step, and has no
+    /// norm that could be bad.
     #[test]
     fn a_replica_that_made_no_gradient_step_is_not_stuck() {
         for (starts, broken, want) in
@@ -751,7 +758,8 @@ mod tests {
         }
     }
 
-    /// The device is gone before anything is done with it: another is opened, the batch is split, and the results are those of a sound device.
+    /// The device is gone before anything is done with it: another is opened, the batch is split, and the results are
+    /// those of a sound device.
     #[test]
     fn a_lost_device_is_opened_again() {
         let open = || Gpu::open(&crate::gpu::DeviceChoice::Gpu);

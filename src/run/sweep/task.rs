@@ -23,8 +23,9 @@ pub fn agent<C: Task>(id: &str) -> &'static Agent<C> {
     C::agent(id).expect("a plan holds agents of its task")
 }
 
-/// What replicas of `agent` must have in common to share a batch, as text: sizes, the learner's structure and the evaluation's settings. What is left
-/// are the task parameters and the learner's numbers, which every replica has for itself.
+/// What replicas of `agent` must have in common to share a batch, as text: sizes, the learner's structure and the
+/// evaluation's settings. What is left are the task parameters and the learner's numbers, which every replica has for
+/// itself.
 pub fn shape<C: Task>(config: &C, agent: &Agent<C>) -> String {
     // Without units no parameter is among them.
     let learner = config.algorithm(agent, &[]);

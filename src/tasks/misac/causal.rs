@@ -1,22 +1,28 @@
-//! A causal reference for `uncertainty = "kinematic"`: camera frames by a dynamic program that knows of a trajectory what has been observed of it.
+//! A causal reference for `uncertainty = "kinematic"`: camera frames by a dynamic program that knows of a trajectory
+//! what has been observed of it.
 //!
-//! **What it knows** in slot n is what an agent with a memory knows: the observations of slots 0 to n ([`observe`](super::physics::observe): cos θ̂, d̂ and A of every
-//! vehicle), its own decisions, the number n, and the task (road, ranges of positions and speeds, variances, energies, limits). It knows neither
-//! x, v, e nor the mean angular rate of the episode, which β is relative to and which follows from x, v and T.
+//! **What it knows** in slot n is what an agent with a memory knows: the observations of slots 0 to n
+//! ([`observe`](super::physics::observe): cos θ̂, d̂ and A of every vehicle), its own decisions, the number n, and the
+//! task (road, ranges of positions and speeds, variances, energies, limits). It knows neither x, v, e nor the mean
+//! angular rate of the episode, which β is relative to and which follows from x, v and T.
 //!
-//! **Estimate.** Vehicles keep their speed: x(n+1) = x(n) + v·ΔT. An extended Kalman filter per vehicle holds (x̂, v̂) and their covariance:
+//! **Estimate.** Vehicles keep their speed: x(n+1) = x(n) + v·ΔT. An extended Kalman filter per vehicle holds (x̂, v̂)
+//! and their covariance:
 //! * it begins with x̂ = −y·cot θ̂(0), variance (σ_vis·d²/y)², and the mean and variance of the uniform speed;
-//! * behind a frame, θ̂(n) = θ(x(n)) + N(0, σ_vis²); without one e walks on, so that θ̂(n) − θ̂(n−1) = θ(x(n)) − θ(x(n) − v·ΔT) + N(0, q²·β(n−1)),
-//!   q = 0.886/M: both are independent of everything before;
+//! * behind a frame, θ̂(n) = θ(x(n)) + N(0, σ_vis²); without one e walks on, so that θ̂(n) − θ̂(n−1) = θ(x(n)) − θ(x(n)
+//!   − v·ΔT) + N(0, q²·β(n−1)), q = 0.886/M: both are independent of everything before;
 //! * d̂(n) = d(x(n))·(1 + N(0, σ²)).
 //!
-//! **Decision.** The estimates are taken for the truth (certainty equivalence): they give β̂_k(m) of all coming slots m. With V_k(m, a) the least energy
-//! of vehicle k alone ([`values`](super::dp::Trajectory::values)) and the slots up to n+L taken together,
+//! **Decision.** The estimates are taken for the truth (certainty equivalence): they give β̂_k(m) of all coming slots
+//! m. With V_k(m, a) the least energy of vehicle k alone ([`values`](super::dp::Trajectory::values)) and the slots up
+//! to n+L taken together,
 //!
-//! J(m, A) = E_recovery·Σ P_k + λ·max(0, L_BMP − Γ) + min over π of e_vis·Σ π_k + J(m+1, next(A, π)), J(n+L, A) = Σ V_k(n+L, A_k),
+//! J(m, A) = E_recovery·Σ P_k + λ·max(0, L_BMP − Γ) + min over π of e_vis·Σ π_k + J(m+1, next(A, π)), J(n+L, A) = Σ
+//! V_k(n+L, A_k),
 //!
-//! the π that attains J(n, A(n)) is decided, and in the next slot everything is done anew. This leaves out what could be gained by looking in order to
-//! learn, the penalty behind n+L, and slots behind the horizon. It is a policy, so it costs no less than the best causal one, and that one no less than `dp-bound`:
+//! the π that attains J(n, A(n)) is decided, and in the next slot everything is done anew. This leaves out what could
+//! be gained by looking in order to learn, the penalty behind n+L, and slots behind the horizon. It is a policy, so it
+//! costs no less than the best causal one, and that one no less than `dp-bound`:
 //! the difference between these two rows bounds what is left out.
 
 use super::dp::Schedule;
@@ -178,8 +184,8 @@ fn sums(parts: &[Vec<f64>]) -> Vec<f64> {
     })
 }
 
-/// The cameras of the first slot of a schedule from these ages on, whose vehicles are planned together in its first slots and each alone behind
-/// them. `beta[k]`: β of vehicle k in all slots that are planned for, at least one.
+/// The cameras of the first slot of a schedule from these ages on, whose vehicles are planned together in its first
+/// slots and each alone behind them. `beta[k]`: β of vehicle k in all slots that are planned for, at least one.
 fn first_of_plan(problem: &Schedule, ages: &[usize], beta: &[Vec<f64>]) -> u32 {
     let k = ages.len();
     let fits = |depth: &usize| (depth + 1).pow(k as u32) <= MOST_JOINT_AGES;

@@ -97,15 +97,16 @@ pub struct MisacEvaluateConfig {
 #[serde(deny_unknown_fields)]
 pub struct MisacReproduceConfig {
     pub snr_db: Vec<f64>,
-    /// Recipes of learning: every learned agent is trained with `temporal.algorithm` and `spatial.phase`, and `h-moe`, at `task.snr_db`, with every
-    /// other pair of these lists too. May be empty.
+    /// Recipes of learning: every learned agent is trained with `temporal.algorithm` and `spatial.phase`, and `h-moe`,
+    /// at `task.snr_db`, with every other pair of these lists too. May be empty.
     pub algorithms: Vec<PolicyGradient>,
     pub phases: Vec<Phase>,
     /// Processing delays of the sweep over T_proc, at `task.snr_db`.
     pub t_proc_slots: Vec<u32>,
     /// Ratios at which β follows the vehicles' angular rates (`uncertainty = "kinematic"`); may be empty.
     pub kinematic_snr_db: Vec<f64>,
-    /// Discount and GAE's λ there, instead of those of `temporal`: what comes next depends on where the vehicles are, and less on what was done.
+    /// Discount and GAE's λ there, instead of those of `temporal`: what comes next depends on where the vehicles are,
+    /// and less on what was done.
     pub kinematic_gamma: f64,
     pub kinematic_gae_lambda: f64,
     /// Updates between two checkpoints, from which `--resume` continues.
@@ -235,7 +236,8 @@ impl MisacTaskConfig {
         if self.paths != 1 && self.paths != SCATTERERS + 1 {
             return bad("task.paths", format!("{} must be 1 or {}", self.paths, SCATTERERS + 1));
         }
-        // Each key passed alone; together they may still leave what f32 holds, and the simulation would be full of infinities.
+        // Each key passed alone; together they may still leave what f32 holds, and the simulation would be full of
+        // infinities.
         let p = self.params([0, 0]);
         for (key, what, x) in [
             ("task.beta_floor", "growth of the error", p.beta),

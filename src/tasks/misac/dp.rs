@@ -1,8 +1,9 @@
-//! The scheduling problem of task misac solved exactly (paper "rl-h-moe", (3)–(7), (11)): which cameras to switch on, as a Markov decision
-//! process on the joint age of information, and the best fixed camera period beside it.
+//! The scheduling problem of task misac solved exactly (paper "rl-h-moe", (3)–(7), (11)): which cameras to switch on,
+//! as a Markov decision process on the joint age of information, and the best fixed camera period beside it.
 //!
-//! With one constant β per vehicle the ages A ∈ {0, …, A_max}^K follow from the schedule alone, so the problem is finite and deterministic.
-//! [`Schedule::solve`] runs relative value iteration on all (A_max+1)^K states and 2^K actions.
+//! With one constant β per vehicle the ages A ∈ {0, …, A_max}^K follow from the schedule alone, so the problem is
+//! finite and deterministic. [`Schedule::solve`] runs relative value iteration on all (A_max+1)^K states and 2^K
+//! actions.
 
 use super::physics::{self, MisacParams, MisacSpec, Uncertainty};
 use rayon::prelude::*;
@@ -193,8 +194,8 @@ impl Schedule {
         }
     }
 
-    /// How exact a mean cost of `cost_j` must be, J: `tolerance_j` from 1 J to 1 kJ, below in proportion to the cost, above a thousandth of that. A cost
-    /// near 0 counts as the least of the energies that it is made of.
+    /// How exact a mean cost of `cost_j` must be, J: `tolerance_j` from 1 J to 1 kJ, below in proportion to the cost,
+    /// above a thousandth of that. A cost near 0 counts as the least of the energies that it is made of.
     fn within_j(&self, tolerance_j: f64, cost_j: f64) -> f64 {
         let parts = [self.e_vis_j, self.e_recovery_j, self.lambda_j];
         let least = parts.into_iter().filter(|j| *j > 0.0).reduce(f64::min).unwrap_or(0.0);
@@ -202,9 +203,10 @@ impl Schedule {
         tolerance_j * scale.min(1.0).max(1e-3 * scale)
     }
 
-    /// Relative value iteration until half the span of T h − h is at most `tolerance_j` (where the mean cost is 1 J to 1 kJ, else in proportion to it); an error if that is not so after
-    /// `most` sweeps, or can never be because values of this size are rounded by more. Half of every step is kept back (h ← (h + T h)/2), because
-    /// optimal schedules are periodic and the plain iteration would circle.
+    /// Relative value iteration until half the span of T h − h is at most `tolerance_j` (where the mean cost is 1 J to
+    /// 1 kJ, else in proportion to it); an error if that is not so after `most` sweeps, or can never be because values
+    /// of this size are rounded by more. Half of every step is kept back (h ← (h + T h)/2), because optimal schedules
+    /// are periodic and the plain iteration would circle.
     pub fn solve(&self, tolerance_j: f64, most: usize) -> Result<Optimum, NotConverged> {
         let sweep = self.sweep();
         let mut h = vec![0.0; self.states()];
@@ -233,8 +235,9 @@ impl Schedule {
         }
     }
 
-    /// Least mean cost per slot, J, of an episode of `slots` slots that starts with all ages 0: no policy at all gets below it. It lies a little below
-    /// the long-run optimum, because an episode starts with fresh frames and leaves the ages at its end to nobody.
+    /// Least mean cost per slot, J, of an episode of `slots` slots that starts with all ages 0: no policy at all gets
+    /// below it. It lies a little below the long-run optimum, because an episode starts with fresh frames and leaves
+    /// the ages at its end to nobody.
     pub fn episode_cost(&self, slots: usize) -> f64 {
         let sweep = self.sweep();
         let mut h = vec![0.0; self.states()];
@@ -244,7 +247,8 @@ impl Schedule {
         h[0] / slots as f64
     }
 
-    /// The decision that is optimal for these ages under the values of [`Schedule::solve`]; of equals the one with the fewest frames.
+    /// The decision that is optimal for these ages under the values of [`Schedule::solve`]; of equals the one with the
+    /// fewest frames.
     pub fn decide(&self, ages: &[usize], values: &[f64]) -> Vec<bool> {
         let k = self.vehicles();
         // Closer than this is equal but for rounding.
@@ -324,9 +328,10 @@ impl Schedule {
 
 /// One vehicle over an episode in which its β is known slot by slot, as with `uncertainty = "kinematic"`.
 ///
-/// The vehicles of an episode are coupled by the penalty on L_BMP alone, which is never negative. So the sum over vehicles of [`Trajectory::plan`]'s
-/// energies is a lower bound on the cost (11) of every policy, even of one that knows the whole trajectory beforehand; and where no slot of these
-/// plans together exceeds Γ_misa it is the optimum itself.
+/// The vehicles of an episode are coupled by the penalty on L_BMP alone, which is never negative. So the sum over
+/// vehicles of [`Trajectory::plan`]'s energies is a lower bound on the cost (11) of every policy, even of one that
+/// knows the whole trajectory beforehand; and where no slot of these plans together exceeds Γ_misa it is the optimum
+/// itself.
 #[derive(Clone, Debug)]
 pub struct Trajectory<'a> {
     /// β of each slot of the episode, per slot of age.
@@ -365,7 +370,8 @@ impl Trajectory<'_> {
         values
     }
 
-    /// What is paid behind a slot without a frame, and for a frame and behind it, J; `after` begins with the values of the next slot.
+    /// What is paid behind a slot without a frame, and for a frame and behind it, J; `after` begins with the values of
+    /// the next slot.
     fn choices(&self, age: usize, after: &[f64]) -> (f64, f64) {
         let reset = self.t_proc.min(self.age_max);
         (after[(age + 1).min(self.age_max)], self.e_vis_j + after[reset])
@@ -395,8 +401,9 @@ pub fn beta_of_episode(spec: &MisacSpec, p: &MisacParams, start: &physics::State
     (0..spec.slots).map(one).collect()
 }
 
-/// The staggered camera period of least mean cost among 1, …, A_max+1, with its cost, J per slot. With one constant β as [`Schedule::best_period`];
-/// with `kinematic` uncertainty on average over 256 episodes of its own, trajectories as the task draws them.
+/// The staggered camera period of least mean cost among 1, …, A_max+1, with its cost, J per slot. With one constant β
+/// as [`Schedule::best_period`]; with `kinematic` uncertainty on average over 256 episodes of its own, trajectories as
+/// the task draws them.
 pub fn best_period(spec: &MisacSpec, p: &MisacParams) -> (usize, f64) {
     let constant = Schedule::new(spec, p);
     if spec.uncertainty == Uncertainty::Constant {
@@ -526,7 +533,8 @@ mod tests {
         // Too few sweeps.
         let e = at(10.0, 2).solve(1e-7, 3).unwrap_err();
         assert!(e.iterations == 3 && e.to_string().contains("3 sweeps"), "{e}");
-        // Energies a million times smaller or larger change the unit and nothing else; nor does a part that costs nothing.
+        // Energies a million times smaller or larger change the unit and nothing else; nor does a part that costs
+        // nothing.
         let unit = Schedule { age_max: 5, ..at(10.0, 2) };
         let whole = unit.solve(1e-7, 100_000).unwrap();
         for factor in [1e-20, 1e-6, 1e6, 1e20] {

@@ -157,7 +157,8 @@ mod tests {
     use crate::env::TRUNCATED;
     use crate::tasks::misac::config::MisacConfig;
 
-    /// What an episode does to its arrays: as the names and bounds say, the same under whatever chunk, another under another key.
+    /// What an episode does to its arrays: as the names and bounds say, the same under whatever chunk, another under
+    /// another key.
     #[test]
     fn an_episode_keeps_what_the_components_promise() {
         let sets = ["task.vehicles=3", "task.antennas=4", "task.slots=12"].map(String::from);

@@ -1,4 +1,5 @@
-//! Evaluation of task misac, on the CPU in vector lanes or on a GPU, with the same draws: energies, constraints, tracking and what the beams reach.
+//! Evaluation of task misac, on the CPU in vector lanes or on a GPU, with the same draws: energies, constraints,
+//! tracking and what the beams reach.
 
 use super::evaluate_gpu;
 pub use super::outcome::{
@@ -21,8 +22,9 @@ use rayon::prelude::*;
 /// Episodes that a thread carries at once.
 const CHUNK: u64 = 256;
 
-/// Runs the job on the GPU if one is given and [`Job::decides_on_gpu`], else on the CPU; `progress` gets the number of episodes that were finished
-/// since its last call. Results depend neither on the number of threads nor on how episodes are grouped.
+/// Runs the job on the GPU if one is given and [`Job::decides_on_gpu`], else on the CPU; `progress` gets the number of
+/// episodes that were finished since its last call. Results depend neither on the number of threads nor on how episodes
+/// are grouped.
 pub fn evaluate(
     job: &Job,
     gpu: Option<&Gpu>,
@@ -178,8 +180,8 @@ fn episodes(
     sums
 }
 
-/// Rows of what [`Judge`] writes: sums over vehicles of the four gains (own, matched, estimate, truth) and of the rates, the largest modulus error,
-/// and the power over P_max.
+/// Rows of what [`Judge`] writes: sums over vehicles of the four gains (own, matched, estimate, truth) and of the
+/// rates, the largest modulus error, and the power over P_max.
 const REACHED: usize = 7;
 
 /// Judges the beams of one slot, in the state before the step.

@@ -1,7 +1,8 @@
 //! Evaluation of task misac on a GPU: the episodes under one key side by side in every replica.
 //!
-//! What is reported of an episode is summed over its slots on the device (`misac_accumulate`) and read when it has ended; the sums over episodes
-//! are made here, in f64. Of single slots the device sums over episodes (`metrics_reduce`).
+//! What is reported of an episode is summed over its slots on the device (`misac_accumulate`) and read when it has
+//! ended; the sums over episodes are made here, in f64. Of single slots the device sums over episodes
+//! (`metrics_reduce`).
 
 use super::outcome::{
     AGE_MAX, Controller, ENERGY, FRAMES, Job, L_BMP, MAE, METRICS, MODULUS_ERROR, Outcome, POWER, REWARD,

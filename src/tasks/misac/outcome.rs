@@ -7,7 +7,8 @@ use crate::nets::experts::ExpertsLayout;
 use crate::run::evaluate::Estimate;
 use std::sync::Arc;
 
-/// What is reported of a controller: means over episodes, slots and vehicles, but for [`AGE_MAX`] and [`MODULUS_ERROR`].
+/// What is reported of a controller: means over episodes, slots and vehicles, but for [`AGE_MAX`] and
+/// [`MODULUS_ERROR`].
 pub const METRICS: [&str; 14] = [
     metric::NAMES[metric::ENERGY],
     metric::NAMES[metric::REWARD],
@@ -40,7 +41,8 @@ pub const AGE_MAX: usize = 5;
 pub const MAE: usize = 6;
 /// Camera frames of all vehicles per slot.
 pub const FRAMES: usize = 7;
-/// Σ|h^H v|² of the agent's beams over that of phases matched to the true channel; sums over the episode's judged slots and vehicles.
+/// Σ|h^H v|² of the agent's beams over that of phases matched to the true channel; sums over the episode's judged slots
+/// and vehicles.
 pub const BEAM_GAIN: usize = 8;
 /// The same of beams that steer at the estimated angle, and at the true one.
 pub const ESTIMATE_GAIN: usize = 9;
@@ -107,8 +109,8 @@ pub struct Outcome {
     pub episodes: u64,
     /// In the order of [`METRICS`].
     pub metrics: Vec<Estimate>,
-    /// Energy of each slot, J. A GPU sums a slot's episodes in f32: its standard error is NaN where the spread is lost in that rounding, as it is
-    /// where every episode costs the same.
+    /// Energy of each slot, J. A GPU sums a slot's episodes in f32: its standard error is NaN where the spread is lost
+    /// in that rounding, as it is where every episode costs the same.
     pub slot_energy_j: Vec<Estimate>,
     /// Mean |θ̂ − θ| of each slot, degrees.
     pub slot_mae_deg: Vec<Estimate>,
@@ -159,8 +161,9 @@ impl Sums {
         }
     }
 
-    /// One episode: `total` holds sums over slots (for [`SUM_RATE`] and [`POWER`] over judged ones) in the order of [`METRICS`] and, where they are
-    /// reported, maxima; `gains` Σ|h^H v|² of the agent's beams, of matched phases, and of beams at the estimated and the true angle.
+    /// One episode: `total` holds sums over slots (for [`SUM_RATE`] and [`POWER`] over judged ones) in the order of
+    /// [`METRICS`] and, where they are reported, maxima; `gains` Σ|h^H v|² of the agent's beams, of matched phases, and
+    /// of beams at the estimated and the true angle.
     pub fn put_episode(&mut self, job: &Job, mut total: [f64; METRICS.len()], gains: [f64; 4]) {
         let slots = job.task.slots;
         let (per_slot, per_judged) = (1.0 / slots as f64, 1.0 / slots.div_ceil(job.gain_stride) as f64);

@@ -1,5 +1,5 @@
-//! The RL-H-MoE paper (heterogeneous mixture of experts for camera scheduling and analogue beams), task misac: section IV and the abstract.
-//! Figures 3 to 5 print no numbers but on their axes; these are those of the text.
+//! The RL-H-MoE paper (heterogeneous mixture of experts for camera scheduling and analogue beams), task misac: section
+//! IV and the abstract. Figures 3 to 5 print no numbers but on their axes; these are those of the text.
 
 use crate::tasks::basis::Basis;
 
@@ -88,7 +88,8 @@ impl Claim {
         }
     }
 
-    /// What the verdict rests on: β(SNR) was chosen so that the fixed policies and the optimum have the printed energies.
+    /// What the verdict rests on: β(SNR) was chosen so that the fixed policies and the optimum have the printed
+    /// energies.
     pub fn basis(self) -> Basis {
         match self {
             Claim::VisionEnergy | Claim::Modulus | Claim::Power => Basis::Construction,

@@ -1,14 +1,18 @@
-//! Task misac: camera scheduling and analogue beamforming for K vehicles (paper "rl-h-moe"; equation numbers below are its own).
+//! Task misac: camera scheduling and analogue beamforming for K vehicles (paper "rl-h-moe"; equation numbers below are
+//! its own).
 //!
-//! A slot, in this order: the observation (cos θ̂_k, d̂_k/80, A_k/A_max) with θ̂ = θ + e; the decision π ∈ {0,1}^K and the phases Φ ∈ R^{K×M};
-//! energy (3), misalignment (7) and reward (11) with the ages *before* the decision acts; the channel (2), (8) of this slot, in which the beams (10)
-//! are judged; then the tracking error, the ages (6) and the vehicles move on.
+//! A slot, in this order: the observation (cos θ̂_k, d̂_k/80, A_k/A_max) with θ̂ = θ + e; the decision π ∈ {0,1}^K and
+//! the phases Φ ∈ R^{K×M}; energy (3), misalignment (7) and reward (11) with the ages *before* the decision acts; the
+//! channel (2), (8) of this slot, in which the beams (10) are judged; then the tracking error, the ages (6) and the
+//! vehicles move on.
 //!
-//! Shapes: state rows `[7K, B]` (environment fastest): position x, speed v, age A, tracking error e, the two scatterers' cosines and the mean
-//! angular rate of the episode, K rows each. Angles in rad, distances in m, speeds in m/s, energies in J, powers in W.
+//! Shapes: state rows `[7K, B]` (environment fastest): position x, speed v, age A, tracking error e, the two
+//! scatterers' cosines and the mean angular rate of the episode, K rows each. Angles in rad, distances in m, speeds in
+//! m/s, energies in J, powers in W.
 //!
-//! One source for f64, f32 and vector lanes, as in [`v2x`](crate::tasks::v2x::physics). Rewards and ages need no channel, so [`step`] does without one; [`Channel`] is
-//! drawn where beams are learned or judged, from its own counters, and so is the same wherever it is drawn.
+//! One source for f64, f32 and vector lanes, as in [`v2x`](crate::tasks::v2x::physics). Rewards and ages need no
+//! channel, so [`step`] does without one; [`Channel`] is drawn where beams are learned or judged, from its own
+//! counters, and so is the same wherever it is drawn.
 
 use crate::env::{Batch, StepSlices, TRUNCATED};
 pub use crate::nets::experts::Phase;
@@ -438,9 +442,10 @@ pub fn reset_range<V: Real, const KC: usize>(
     });
 }
 
-/// misac_step over the environments [from, to) of a batch, in whole lane groups. `action` `[envs, K]` holds 1 where a camera is on, else 0.
-/// `clock` counts the slots since the first reset; the episode ends where (clock+1) mod T = 0, and the state is then reset with the draws of
-/// clock+1. The observation of a slot is drawn at its own clock, so `final_obs` and the next observation are both drawn at clock+1.
+/// misac_step over the environments [from, to) of a batch, in whole lane groups. `action` `[envs, K]` holds 1 where a
+/// camera is on, else 0. `clock` counts the slots since the first reset; the episode ends where (clock+1) mod T = 0,
+/// and the state is then reset with the draws of clock+1. The observation of a slot is drawn at its own clock, so
+/// `final_obs` and the next observation are both drawn at clock+1.
 #[inline(always)]
 pub fn step_range<V: Real, const KC: usize>(
     spec: &MisacSpec,
@@ -539,8 +544,8 @@ pub struct Channel<V> {
     pub im: [V; MMAX],
 }
 
-/// (2) and (8) of vehicle `i` in the slot `clock`, for the state *before* [`step`]: line of sight, scatterers with fresh phases, and
-/// Δh ~ CN(0, ρ·P_misa/M·I). E‖h‖² = M without Δh; the path loss is apart.
+/// (2) and (8) of vehicle `i` in the slot `clock`, for the state *before* [`step`]: line of sight, scatterers with
+/// fresh phases, and Δh ~ CN(0, ρ·P_misa/M·I). E‖h‖² = M without Δh; the path loss is apart.
 #[inline(always)]
 pub fn channel<V: Real>(
     spec: &MisacSpec,
@@ -638,8 +643,8 @@ pub struct Gains<V> {
     pub power: V,
 }
 
-/// The beams of a slot, of which vehicle j has the phases `phi(j·M + m)` (rad), as vehicle `i` receives them (1); the state is the one before
-/// [`step`]. Every beam is sent with `beam_power_w`, over the path loss of vehicle i.
+/// The beams of a slot, of which vehicle j has the phases `phi(j·M + m)` (rad), as vehicle `i` receives them (1); the
+/// state is the one before [`step`]. Every beam is sent with `beam_power_w`, over the path loss of vehicle i.
 #[inline(always)]
 #[allow(clippy::too_many_arguments, reason = "a slot of one vehicle and what its beams are made of")]
 pub fn gains<V: Real>(
@@ -715,8 +720,9 @@ pub fn gains<V: Real>(
     }
 }
 
-/// The gain |h^H v|²/M of vehicle i's own beam in the slot `clock` (state before [`step`]), and the derivative of M²·|h^H v|²/M by each of its
-/// phases, Φ_m: 2·Im(conj(c_m)·Σ c) with c_m = conj(h_m)·e^{jΦ_m}. `phi(m)` are the vehicle's M phases (rad). What (13) is made of.
+/// The gain |h^H v|²/M of vehicle i's own beam in the slot `clock` (state before [`step`]), and the derivative of
+/// M²·|h^H v|²/M by each of its phases, Φ_m: 2·Im(conj(c_m)·Σ c) with c_m = conj(h_m)·e^{jΦ_m}. `phi(m)` are the
+/// vehicle's M phases (rad). What (13) is made of.
 #[inline(always)]
 #[allow(clippy::too_many_arguments, reason = "a slot of one vehicle and its beam")]
 pub fn spatial_gain<V: Real>(
@@ -815,7 +821,8 @@ mod tests {
         }
     }
 
-    /// Wide lanes, their remainder and single environments give the same bits; an episode ends at T with the observation before the reset.
+    /// Wide lanes, their remainder and single environments give the same bits; an episode ends at T with the
+    /// observation before the reset.
     #[test]
     fn step_chunk_equals_single_environments_and_ends_episodes() {
         for (vehicles, uncertainty) in [(4, Uncertainty::Constant), (3, Uncertainty::Kinematic)] {

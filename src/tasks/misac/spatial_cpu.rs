@@ -1,4 +1,5 @@
-//! L_spat (13) in lanes: the channel of every sample drawn where it is needed, gains of the beams (10), and the loss's gradient by the phases.
+//! L_spat (13) in lanes: the channel of every sample drawn where it is needed, gains of the beams (10), and the loss's
+//! gradient by the phases.
 
 use crate::env::BeamSamples;
 use crate::num::real::{F32Lanes, LaneKernel, Real, run_lanes};

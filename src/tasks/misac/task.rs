@@ -169,8 +169,8 @@ fn all_metrics(o: &Outcome) -> Vec<(String, Estimate)> {
     METRICS.iter().map(|n| n.to_string()).zip(o.metrics.iter().copied()).collect()
 }
 
-/// What an evaluation says of a schedule, with what it knows of itself. Of a bound: its energy, which no policy's cost is below, as both energy and
-/// cost, and as `plan_cost_j` what its plans cost with the penalty that they run into.
+/// What an evaluation says of a schedule, with what it knows of itself. Of a bound: its energy, which no policy's cost
+/// is below, as both energy and cost, and as `plan_cost_j` what its plans cost with the penalty that they run into.
 fn fixed(o: &Outcome, schedule: &dyn FixedSchedule, on_gpu: bool) -> Evaluated {
     if schedule.is_bound() {
         let m = &o.metrics;
@@ -198,8 +198,8 @@ fn energies(
     experts::inference(layout, params, &o.active_inputs, o.episodes * slots as u64, slots)
 }
 
-/// The runs of a job: every agent over the grid of signal-to-noise ratios; then, beyond the paper, `h-moe` with other recipes, the sweep over T_proc,
-/// and β that follows the vehicles' angular rates.
+/// The runs of a job: every agent over the grid of signal-to-noise ratios; then, beyond the paper, `h-moe` with other
+/// recipes, the sweep over T_proc, and β that follows the vehicles' angular rates.
 fn runs(config: &MisacConfig) -> Vec<Run<MisacConfig>> {
     let grid = &config.reproduce;
     let agent = |id: &str| MisacConfig::agent(id).expect("an agent of the registry");

@@ -1,4 +1,5 @@
-//! How the agents of task v2x that need no learning act inside an evaluation: references in lanes and by their kernel, rules one by one.
+//! How the agents of task v2x that need no learning act inside an evaluation: references in lanes and by their kernel,
+//! rules one by one.
 
 use super::agents::{Rule, Slot};
 use super::env::V2xEnv;
@@ -49,7 +50,8 @@ impl Acts for ReferenceActs {
         true
     }
 
-    /// Of those that know no truth and draw nothing. They read the last echo's angles, the filters the whole echo with its variances.
+    /// Of those that know no truth and draw nothing. They read the last echo's angles, the filters the whole echo with
+    /// its variances.
     fn counts(&self) -> Option<RuleCounts> {
         let k = self.env.spec.vehicles;
         let inputs = match self.who {
@@ -111,7 +113,8 @@ impl LaneKernel for ActChunk<'_> {
     }
 }
 
-/// A rule in an environment whose actions are in its own parameterisation; it decides on the CPU, environment by environment.
+/// A rule in an environment whose actions are in its own parameterisation; it decides on the CPU, environment by
+/// environment.
 pub struct RuleActs {
     pub rule: Rule,
     pub env: V2xEnv,

@@ -22,7 +22,8 @@ pub fn dirichlet<V: Real>(delta: V, n: usize) -> (V, V) {
     (d, V::select(near, V::splat(0.0), slope))
 }
 
-/// The steering vector (3) of a half-wavelength array, a_n = e^{−jπn cos θ}/√N: what the closed forms of this module stand for.
+/// The steering vector (3) of a half-wavelength array, a_n = e^{−jπn cos θ}/√N: what the closed forms of this module
+/// stand for.
 ///
 /// ```
 /// use isacbench::tasks::v2x::array::{dirichlet, steering_vector};

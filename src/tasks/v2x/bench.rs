@@ -105,8 +105,8 @@ pub fn check_cpu(spec: &PpoSpec) -> Result<String, CheckError> {
     check::ppo_cpu(spec, &check_physics()?)
 }
 
-/// The first minibatch step of a small training of `agent`, which learns by PPO, on the GPU against the CPU backend; the rollout goes `path`, or as
-/// the adapter's does.
+/// The first minibatch step of a small training of `agent`, which learns by PPO, on the GPU against the CPU backend;
+/// the rollout goes `path`, or as the adapter's does.
 ///
 /// # Errors
 /// What differs, or what the adapter lacks.

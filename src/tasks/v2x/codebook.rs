@@ -4,10 +4,11 @@ use crate::nets::Codebook;
 use crate::tasks::v2x::physics::{Beam, V2xParams, V2xSpec, steering_vector};
 use num_complex::Complex64;
 
-/// `beams` beams on the grid u_b = −1 + (2b+1)/beams: the cosines of the steering angles, or the offsets from the last estimate in units
-/// of Δ. With as many beams as antennas the steering vectors are orthogonal, and half a step keeps away from end-fire, where the
-/// parameterisation by angles is singular. Of matrices on a base, residuals that turn steering at the last estimate by such offsets of its cosine, with
-/// Δ and the scale of residuals in `params` (1 without). `None` for the physical parameterisations, which nobody learns.
+/// `beams` beams on the grid u_b = −1 + (2b+1)/beams: the cosines of the steering angles, or the offsets from the last
+/// estimate in units of Δ. With as many beams as antennas the steering vectors are orthogonal, and half a step keeps
+/// away from end-fire, where the parameterisation by angles is singular. Of matrices on a base, residuals that turn
+/// steering at the last estimate by such offsets of its cosine, with Δ and the scale of residuals in `params` (1
+/// without). `None` for the physical parameterisations, which nobody learns.
 pub fn codebook(
     task: &V2xSpec,
     params: Option<&V2xParams>,

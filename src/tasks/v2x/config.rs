@@ -11,7 +11,8 @@ use crate::through_serde;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// What a named experiment lays between scale and the user's own keys; the sizes it has at each scale stand below `scale`.
+/// What a named experiment lays between scale and the user's own keys; the sizes it has at each scale stand below
+/// `scale`.
 const EXPERIMENTS: &[(&str, &str)] = &[
     ("spiking-ac", ""),
     ("rate-penalty", include_str!("../../../configs/experiment-rate-penalty.toml")),
@@ -78,7 +79,8 @@ pub struct ExperimentConfig {
     /// Values of `task.beam`; empty for the one in `[task]`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub beams: Vec<Beam>,
-    /// Of an agent: what is set in each of its runs, `key=value` with blanks between; without it, there is one run, as configured.
+    /// Of an agent: what is set in each of its runs, `key=value` with blanks between; without it, there is one run, as
+    /// configured.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub variants: BTreeMap<String, Vec<String>>,
     /// Precisions in which dense agents are evaluated beside f32, with the same weights.
@@ -275,7 +277,8 @@ pub struct V2xTaskConfig {
     pub matrix_base: MatrixBase,
     /// Size of that residual beside the base, whose elements have modulus 1.
     pub matrix_scale: f64,
-    /// Factor of the regularisation of `beam = "zf"`: 0 is plain zero-forcing, 1 the rule of Peel, Hochwald and Swindlehurst.
+    /// Factor of the regularisation of `beam = "zf"`: 0 is plain zero-forcing, 1 the rule of Peel, Hochwald and
+    /// Swindlehurst.
     pub zf_regularisation: f64,
     pub distance_floor_m: f64,
     pub cos_floor: f64,
@@ -358,7 +361,8 @@ impl V2xTaskConfig {
         if !is_learned(self.beam) {
             return bad("task.beam", format!("{:?} {NOT_LEARNED}", self.beam));
         }
-        // Each key passed alone; together they may still leave what f32 holds, and the simulation would be full of infinities.
+        // Each key passed alone; together they may still leave what f32 holds, and the simulation would be full of
+        // infinities.
         let p = self.params([0, 0]);
         for (key, what, x) in [
             ("task.p_max_dbm", "power", p.p_max_w),
@@ -448,7 +452,8 @@ mod tests {
     use super::*;
     use crate::config::LEARNERS;
 
-    /// So that what the learners' defaults are changes no result of this task, and defaults have a key for every setting.
+    /// So that what the learners' defaults are changes no result of this task, and defaults have a key for every
+    /// setting.
     #[test]
     fn presets_leave_nothing_to_the_defaults_of_learners() {
         let table = |text: &str| text.parse::<toml::Table>().unwrap();

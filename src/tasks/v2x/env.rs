@@ -1,4 +1,5 @@
-//! Task v2x as an [`Env`]: vector lanes on the CPU; on a GPU `v2x_reset`, `v2x_step` and, for a whole rollout in one dispatch, `v2x_rollout`.
+//! Task v2x as an [`Env`]: vector lanes on the CPU; on a GPU `v2x_reset`, `v2x_step` and, for a whole rollout in one
+//! dispatch, `v2x_rollout`.
 
 use super::codebook::codebook;
 use super::config::{V2xConfig, V2xTaskConfig};
@@ -293,8 +294,8 @@ impl SlotGradientGpu for V2xGradientGpu {
 /// Most slots of a fused dispatch: 25 of them hide what a launch costs, and leave a display its share of the device.
 const FUSED_SLOTS: usize = 25;
 
-/// Whether enough environments share the weights that their workgroup reads at every slot: wide layers leave room for so few that dense_forward, with
-/// its 128 rows, reads less.
+/// Whether enough environments share the weights that their workgroup reads at every slot: wide layers leave room for
+/// so few that dense_forward, with its 128 rows, reads less.
 fn shared_enough(kernel: &v2x_rollout::Spec) -> bool {
     kernel.plan.resident || kernel.plan.envs >= kernel.batch.b.min(32)
 }
@@ -421,7 +422,8 @@ impl LaneKernel for GradientChunk<'_> {
     }
 }
 
-/// One slot of all environments of a batch with the widest vectors: the fast form of [`super::kernels::v2x_step`], same bits.
+/// One slot of all environments of a batch with the widest vectors: the fast form of [`super::kernels::v2x_step`], same
+/// bits.
 pub fn step_chunk(spec: &V2xSpec, batch: Batch<V2xParams>, action: &[f32], out: StepSlices, clock: u32) {
     run_lanes(StepChunk { spec, batch, action, out, clock });
 }

@@ -1,9 +1,11 @@
-//! Zero-forcing: beams mixed from the steering vectors of K angles so that each vehicle hears its own alone, f_i = Σ_j ã(φ_j) X_ji with real X.
+//! Zero-forcing: beams mixed from the steering vectors of K angles so that each vehicle hears its own alone, f_i = Σ_j
+//! ã(φ_j) X_ji with real X.
 //!
-//! ã(φ) is the steering vector (3) with its phase centred in the middle of the array, so that the Gram matrix G_ij = ã(φ_i)ᴴã(φ_j) = D(cos φ_i − cos φ_j)
-//! is real. Plain zero-forcing has X = G⁻¹ with its columns normalised; regularised zero-forcing (Peel, Hochwald, Swindlehurst, IEEE Trans. Commun. 53(1),
-//! 2005) has X = (G + diag(l))⁻¹ instead, for channels of SNR per watt s_i with l_i = K/(P_max·s_i), which is their α = K/ρ: so much leaks to others as
-//! noise would hide.
+//! ã(φ) is the steering vector (3) with its phase centred in the middle of the array, so that the Gram matrix G_ij =
+//! ã(φ_i)ᴴã(φ_j) = D(cos φ_i − cos φ_j) is real. Plain zero-forcing has X = G⁻¹ with its columns normalised;
+//! regularised zero-forcing (Peel, Hochwald, Swindlehurst, IEEE Trans. Commun. 53(1), 2005) has X = (G + diag(l))⁻¹
+//! instead, for channels of SNR per watt s_i with l_i = K/(P_max·s_i), which is their α = K/ρ: so much leaks to others
+//! as noise would hide.
 
 use super::array::{KMAX, dirichlet};
 use crate::num::real::Real;
@@ -143,7 +145,8 @@ mod tests {
         V2xConfig::load(None, &sets).unwrap().task.params([0, 0])
     }
 
-    /// The inverse of Hᴴ = [√s_k·ã(θ_k)]ᴴ as the textbook has it: W = H (HᴴH + αI)⁻¹, its columns normalised, computed over the antennas.
+    /// The inverse of Hᴴ = [√s_k·ã(θ_k)]ᴴ as the textbook has it: W = H (HᴴH + αI)⁻¹, its columns normalised, computed
+    /// over the antennas.
     #[test]
     fn beams_are_those_of_the_textbook() {
         let n = 32;
@@ -156,7 +159,8 @@ mod tests {
             let h: Vec<Vec<Complex64>> = (0..3)
                 .map(|k| steering_vector(ANGLES[k], n).into_iter().map(|a| a * snr[k].sqrt()).collect())
                 .collect();
-            // (HᴴH + αI)·w_i = e_i is what Hᴴ f_i + α·w_i is for f_i = H·w_i; normalised, f_i is the beam up to its phase.
+            // (HᴴH + αI)·w_i = e_i is what Hᴴ f_i + α·w_i is for f_i = H·w_i; normalised, f_i is the beam up to its
+            // phase.
             for i in 0..3 {
                 let f = &got[i];
                 let norm: f64 = f.iter().map(|x| x.norm_sqr()).sum();

@@ -1,5 +1,5 @@
-//! Golden vectors of task v2x: one slot from injected states and noises, against a numpy implementation that sums over antennas where the
-//! task uses closed forms. On the CPU only: the shader draws its noises itself.
+//! Golden vectors of task v2x: one slot from injected states and noises, against a numpy implementation that sums over
+//! antennas where the task uses closed forms. On the CPU only: the shader draws its noises itself.
 
 use crate::config::Layered;
 use crate::golden::{Backend, GoldenError, Rows, Vectors};

@@ -1,8 +1,9 @@
-//! The gradient of what a slot gives by the action taken in it, in closed form: reverse mode by hand through (28), (27), (22), (23), (8), (13), (12), the
-//! beams and the parameterisation of the action.
+//! The gradient of what a slot gives by the action taken in it, in closed form: reverse mode by hand through (28),
+//! (27), (22), (23), (8), (13), (12), the beams and the parameterisation of the action.
 //!
-//! A slot is judged at the true angles and distances behind its motion, which no action moves; last estimates enter where beams are built round them.
-//! Both are a *scene*, rows `[4K]` of θ, d, θ̂, d̂. What the action does to later slots, through the echo, is not in it.
+//! A slot is judged at the true angles and distances behind its motion, which no action moves; last estimates enter
+//! where beams are built round them. Both are a *scene*, rows `[4K]` of θ, d, θ̂, d̂. What the action does to later
+//! slots, through the echo, is not in it.
 
 use super::array::{KMAX, dirichlet};
 use super::forcing::{Forced, Square, forced};
@@ -42,8 +43,9 @@ pub fn scene_dim(spec: &V2xSpec) -> usize {
     4 * spec.vehicles
 }
 
-/// D″ by πΔ of what [`dirichlet`] gives with `d` = D and `e` = D′, both by πΔ. D obeys s·D″ = (1 − N²)/4·s·D − c·D′ with s, c = sin, cos(πΔ/2); next to
-/// a peak, where that is a difference of nearly equal numbers, the first terms of its series are better.
+/// D″ by πΔ of what [`dirichlet`] gives with `d` = D and `e` = D′, both by πΔ. D obeys s·D″ = (1 − N²)/4·s·D − c·D′
+/// with s, c = sin, cos(πΔ/2); next to a peak, where that is a difference of nearly equal numbers, the first terms of
+/// its series are better.
 #[inline(always)]
 pub(super) fn curvature<V: Real>(delta: V, n: usize, d: V, e: V) -> V {
     let (s, c) = V::sin_cos_pi_multiple(delta * V::splat(0.5), 1);
@@ -418,8 +420,8 @@ fn by_steering<V: Real>(
     }
 }
 
-/// The quantity in a slot with this scene and action, and into `out` its gradient by the A numbers of the action. Of the state only θ, d, θ̂ and d̂ are
-/// looked at.
+/// The quantity in a slot with this scene and action, and into `out` its gradient by the A numbers of the action. Of
+/// the state only θ, d, θ̂ and d̂ are looked at.
 #[inline(always)]
 #[allow(clippy::too_many_arguments, reason = "a slot and what is asked of it")]
 pub fn gradient<V: Real>(
@@ -471,7 +473,8 @@ pub fn state_of<V: Real>(k: usize, x: &[V]) -> State<V> {
     s
 }
 
-/// v2x_scene over the environments [from, to) in whole lane groups: scenes `[B, 4K]` of slot `clock` out of the states `[10K, B]` before it.
+/// v2x_scene over the environments [from, to) in whole lane groups: scenes `[B, 4K]` of slot `clock` out of the states
+/// `[10K, B]` before it.
 #[inline(always)]
 #[allow(clippy::too_many_arguments, reason = "a range of environments")]
 pub fn scene_range<V: Real>(
@@ -497,8 +500,8 @@ pub fn scene_range<V: Real>(
     });
 }
 
-/// v2x_gradient over the samples [from, to) in whole lane groups: `scene` `[M, 4K]`, `action` `[M, A]`; `d_action` `[M, A]`, the gradient times
-/// `weight`, `value` `[M]`.
+/// v2x_gradient over the samples [from, to) in whole lane groups: `scene` `[M, 4K]`, `action` `[M, A]`; `d_action`
+/// `[M, A]`, the gradient times `weight`, `value` `[M]`.
 #[inline(always)]
 #[allow(clippy::too_many_arguments, reason = "a range of samples")]
 pub fn gradient_range<V: Real, const KC: usize>(

@@ -1,4 +1,5 @@
-//! The Spiking-AC paper (spiking actor-critic for integrated sensing and communication), task v2x: section V-B and figures 4 to 7.
+//! The Spiking-AC paper (spiking actor-critic for integrated sensing and communication), task v2x: section V-B and
+//! figures 4 to 7.
 
 use crate::tasks::basis::Basis;
 
@@ -98,7 +99,8 @@ const fn gain(
     PrintedGain { figure, quantity, p_max_dbm, versus, percent }
 }
 
-/// Every advantage the text prints. The three angle values without a power of their own follow one at 40 dBm in the same sentence.
+/// Every advantage the text prints. The three angle values without a power of their own follow one at 40 dBm in the
+/// same sentence.
 pub const GAINS: &[PrintedGain] = &[
     gain("5b", Quantity::SumRate, 40.0, "ppo", 19.96),
     gain("5b", Quantity::SumRate, 40.0, "ddpg", 61.7),
@@ -179,7 +181,8 @@ impl Claim {
     /// What the verdict rests on.
     pub fn basis(self) -> Basis {
         match self {
-            // The echo's noise falls with the power of an aligned beam, whatever is learned; sizes of networks decide the others.
+            // The echo's noise falls with the power of an aligned beam, whatever is learned; sizes of networks decide
+            // the others.
             Claim::AngleFalls | Claim::EqualEnergy | Claim::TwiceDqn => Basis::Construction,
             _ => Basis::Measured,
         }

@@ -1,11 +1,12 @@
 //! Task v2x: one-step ISAC beamforming for K vehicles (paper "spiking-ac"; equation numbers below are its own).
 //!
-//! Shapes: state rows `[10K, B]` (environment fastest): θ, d, v, θ̂, d̂, v̂, γ̂ and the three variances of the last echo, K rows each.
-//! Observation rows `[B, 4K]` = (x − shift)·scale of x = (θ̂, d̂, v̂, log10(1+γ̂)), each with its own shift and scale. Angles in rad, distances in m, speeds in m/s, powers in W.
+//! Shapes: state rows `[10K, B]` (environment fastest): θ, d, v, θ̂, d̂, v̂, γ̂ and the three variances of the last
+//! echo, K rows each. Observation rows `[B, 4K]` = (x − shift)·scale of x = (θ̂, d̂, v̂, log10(1+γ̂)), each with its
+//! own shift and scale. Angles in rad, distances in m, speeds in m/s, powers in W.
 //!
 //! [`step`] is one source for f64, f32 and vector lanes; `shaders/v2x/v2x_step.wgsl` repeats it operation by operation.
-//! Array gains of steered beams use the closed form aᴴ(θ)a(φ) = e^{jπ(N−1)Δ/2}·D(Δ), D(Δ) = sin(πNΔ/2)/(N sin(πΔ/2)), Δ = cos θ − cos φ;
-//! explicit beam matrices are summed over the antennas.
+//! Array gains of steered beams use the closed form aᴴ(θ)a(φ) = e^{jπ(N−1)Δ/2}·D(Δ), D(Δ) = sin(πNΔ/2)/(N sin(πΔ/2)), Δ
+//! = cos θ − cos φ; explicit beam matrices are summed over the antennas.
 
 pub use super::array::{KMAX, dirichlet, steering_vector};
 use super::forcing::{Square, regularised_mix};
@@ -24,20 +25,25 @@ pub enum Beam {
     Angles,
     /// φ_k = θ̂_k + Δ·tanh(a_k), powers as above. A = 2K.
     Tracking,
-    /// Raw complex F of (26): K·N_TA real parts (beam by beam), as many imaginary parts, K power logits; columns normalised.
+    /// Raw complex F of (26): K·N_TA real parts (beam by beam), as many imaginary parts, K power logits; columns
+    /// normalised.
     Matrix,
-    /// [`Beam::Matrix`] as a residual on steering at the last estimates ([`MatrixBase::Steering`]): f_k = a_k ⊙ (1 + s·raw), a_k the steering vector at
-    /// θ̂_k with elements of modulus 1 and its phase centred in the middle of the array, s of `task.matrix_scale`.
+    /// [`Beam::Matrix`] as a residual on steering at the last estimates ([`MatrixBase::Steering`]): f_k = a_k ⊙ (1 +
+    /// s·raw), a_k the steering vector at θ̂_k with elements of modulus 1 and its phase centred in the middle of the
+    /// array, s of `task.matrix_scale`.
     #[serde(skip)]
     OnSteering,
-    /// The same on regularised zero-forcing at the last estimates ([`MatrixBase::Zf`]): f_k = b_k + s·raw ⊙ a_k, ‖b_k‖ = ‖a_k‖.
+    /// The same on regularised zero-forcing at the last estimates ([`MatrixBase::Zf`]): f_k = b_k + s·raw ⊙ a_k, ‖b_k‖
+    /// = ‖a_k‖.
     #[serde(skip)]
     OnZf,
-    /// Regularised zero-forcing at the angles of [`Beam::Tracking`] and the distances of the last echo ([`forcing`](super::forcing)), powers as above. A = 2K.
+    /// Regularised zero-forcing at the angles of [`Beam::Tracking`] and the distances of the last echo
+    /// ([`forcing`](super::forcing)), powers as above. A = 2K.
     Zf,
     /// Physical action of a reference agent: φ_k (rad), p_k (W). A = 2K.
     Steer,
-    /// Physical action of a reference agent: angles φ_j, real mixing weights `X[j][i]` of the centred steering vectors, powers p_i (W):
+    /// Physical action of a reference agent: angles φ_j, real mixing weights `X[j][i]` of the centred steering vectors,
+    /// powers p_i (W):
     /// f_i = Σ_j ã(φ_j) X_ji. A = 2K + K².
     Span,
 }
@@ -354,7 +360,8 @@ pub fn comm_snr_per_watt<V: Real>(p: &V2xParams, d: V) -> V {
     comm_gain(p, d) / V::splat(f64::from(p.noise_comm_w))
 }
 
-/// l of regularised zero-forcing ([`forcing`](super::forcing)) towards vehicles at these distances, m; those below the floor count as at it.
+/// l of regularised zero-forcing ([`forcing`](super::forcing)) towards vehicles at these distances, m; those below the
+/// floor count as at it.
 #[inline(always)]
 pub fn loading<V: Real>(k: usize, p: &V2xParams, d: &[V; KMAX]) -> [V; KMAX] {
     let mut out = [V::splat(0.0); KMAX];
@@ -393,7 +400,8 @@ pub(super) struct Beams<V> {
     pub power: [V; KMAX],
 }
 
-/// What explicit beams are a residual on: half the cosines of the last estimates, and how the steering vectors there are mixed.
+/// What explicit beams are a residual on: half the cosines of the last estimates, and how the steering vectors there
+/// are mixed.
 pub(super) struct Base<V> {
     half: [V; KMAX],
     mix: Square<V>,
@@ -684,8 +692,8 @@ pub(super) fn hear<V: Real>(k: usize, p: &V2xParams, b: &Beams<V>, s: &State<V>)
     h
 }
 
-/// One slot in the order of the task: action → truth moves → rates, sensing, reward → echo. `act` holds the A action values (one V each);
-/// `full` adds the metrics that only evaluation needs.
+/// One slot in the order of the task: action → truth moves → rates, sensing, reward → echo. `act` holds the A action
+/// values (one V each); `full` adds the metrics that only evaluation needs.
 #[inline(always)]
 #[allow(
     clippy::too_many_arguments,
@@ -839,8 +847,8 @@ pub fn reset_range<V: Real, const KC: usize>(
     });
 }
 
-/// v2x_step over the environments [from, to) of a batch, in whole lane groups. `clock` counts the slots since the first reset; the episode
-/// ends where (clock+1) mod T = 0, and the state is then reset with the draws of clock+1.
+/// v2x_step over the environments [from, to) of a batch, in whole lane groups. `clock` counts the slots since the first
+/// reset; the episode ends where (clock+1) mod T = 0, and the state is then reset with the draws of clock+1.
 #[inline(always)]
 pub fn step_range<V: Real, const KC: usize>(
     spec: &V2xSpec,

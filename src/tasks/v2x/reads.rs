@@ -8,7 +8,8 @@ use crate::learn::Algorithm;
 use crate::learn::off_policy::Method;
 use crate::run::task::{Kind, Task};
 
-/// Keys of `[task]` of which [`metric::UPPER_BOUND`](super::physics::metric::UPPER_BOUND) knows nothing: those of radar, rewards and parameterised beams.
+/// Keys of `[task]` of which [`metric::UPPER_BOUND`](super::physics::metric::UPPER_BOUND) knows nothing: those of
+/// radar, rewards and parameterised beams.
 const NOT_OF_THE_BOUND: [&str; 20] = [
     "antennas_rx",
     "carrier_hz",

@@ -1,6 +1,8 @@
-//! The reference agents of task v2x that need no learning: `random`, `last-estimate`, `ekf`, `ekf-zf`, `genie`, `genie-zf`.
+//! The reference agents of task v2x that need no learning: `random`, `last-estimate`, `ekf`, `ekf-zf`, `genie`,
+//! `genie-zf`.
 //!
-//! Each writes a *physical* action: [`Beam::Steer`] (angles, powers) or, for zero-forcing, [`Beam::Span`]. `shaders/v2x/v2x_reference.wgsl` is the GPU side.
+//! Each writes a *physical* action: [`Beam::Steer`] (angles, powers) or, for zero-forcing, [`Beam::Span`].
+//! `shaders/v2x/v2x_reference.wgsl` is the GPU side.
 
 use super::forcing::{gram, inverse};
 use super::physics::{
@@ -17,8 +19,8 @@ pub enum Reference {
     Random,
     /// Steer at θ̂ of the last echo, equal power.
     LastEstimate,
-    /// Extended Kalman filter on (θ, d, v) with (14) and the measurements of the echo, whose variances the receiver knows; steer at the
-    /// one-step prediction, equal power.
+    /// Extended Kalman filter on (θ, d, v) with (14) and the measurements of the echo, whose variances the receiver
+    /// knows; steer at the one-step prediction, equal power.
     Ekf,
     /// Zero-forcing at the filter's predicted angles, power water-filled over its predicted distances.
     EkfZf,
@@ -97,7 +99,8 @@ impl<V: Real> Filter<V> {
     }
 }
 
-/// The action of one slot into `act` (A values). `memory` are the agent's own rows of these lanes, all zero before the first slot.
+/// The action of one slot into `act` (A values). `memory` are the agent's own rows of these lanes, all zero before the
+/// first slot.
 #[allow(clippy::too_many_arguments, reason = "the replica, the slot, the state and what is written")]
 #[inline(always)]
 pub fn act<V: Real>(
@@ -201,7 +204,8 @@ pub fn forced<V: Real>(
     act[k + k * k..].copy_from_slice(&power[..k]);
 }
 
-/// v2x_reference over the environments [from, to) of a batch: reads `state` `[10K, envs]`, updates `memory` `[rows, envs]`, writes `action` `[envs, A]`.
+/// v2x_reference over the environments [from, to) of a batch: reads `state` `[10K, envs]`, updates `memory`
+/// `[rows, envs]`, writes `action` `[envs, A]`.
 #[inline(always)]
 #[allow(clippy::too_many_arguments, reason = "the argument list is the kernel's binding list")]
 pub fn reference_range<V: Real, const KC: usize>(

@@ -139,8 +139,8 @@ impl V2xConfig {
     }
 }
 
-/// The runs of a job: every agent of the paper and every reference as configured or, with an `[experiment]`, the agents, beams and penalties listed there, and then every
-/// agent that needs no training.
+/// The runs of a job: every agent of the paper and every reference as configured or, with an `[experiment]`, the
+/// agents, beams and penalties listed there, and then every agent that needs no training.
 fn runs(config: &V2xConfig) -> Vec<Run<V2xConfig>> {
     let whole = |agent| config.run_of(agent);
     let mut out: Vec<Run<V2xConfig>> = Vec::new();

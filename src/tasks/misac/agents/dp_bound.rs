@@ -1,6 +1,8 @@
-//! `dp-bound`: every vehicle's frames of least energy, planned over the whole episode with its trajectory known beforehand.
+//! `dp-bound`: every vehicle's frames of least energy, planned over the whole episode with its trajectory known
+//! beforehand.
 //!
-//! Its energy is a lower bound on the cost (11) of every policy ([`Trajectory`](crate::tasks::misac::dp::Trajectory)); its own cost has the penalty that the plans, made apart, run into.
+//! Its energy is a lower bound on the cost (11) of every policy ([`Trajectory`](crate::tasks::misac::dp::Trajectory));
+//! its own cost has the penalty that the plans, made apart, run into.
 
 use super::{FixedSchedule, Make, MisacAgent, Slot, write_bits};
 use crate::run::task::Kind;

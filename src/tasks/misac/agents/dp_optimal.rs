@@ -1,4 +1,5 @@
-//! `dp-optimal`: the exact optimum of the scheduling problem in the long run, by relative value iteration on the joint ages.
+//! `dp-optimal`: the exact optimum of the scheduling problem in the long run, by relative value iteration on the joint
+//! ages.
 
 use super::{AgentError, FixedSchedule, Make, MisacAgent, Slot, write_bits};
 use crate::run::task::Kind;
@@ -61,7 +62,8 @@ impl FixedSchedule for DpOptimal {
         Some((Rule::Table, self.table.clone()))
     }
 
-    /// Mean cost per slot in the long run, with how exact it is, and the least that any policy pays per slot of an episode from fresh frames.
+    /// Mean cost per slot in the long run, with how exact it is, and the least that any policy pays per slot of an
+    /// episode from fresh frames.
     fn facts(&self) -> Vec<(&'static str, f64)> {
         vec![
             ("dp_value_j", self.value_j),

@@ -1,4 +1,5 @@
-//! The rows of task misac: a file for each schedule, one for the networks. A further agent is a file with a `pub const AGENT` and its line in [`AGENTS`].
+//! The rows of task misac: a file for each schedule, one for the networks. A further agent is a file with a
+//! `pub const AGENT` and its line in [`AGENTS`].
 
 mod best_periodic;
 mod dp_bound;
@@ -55,9 +56,9 @@ pub trait FixedSchedule: Send + Sync {
     /// Sets `pi[k]` to 1 where vehicle k's camera is on, else to 0.
     fn decide(&self, now: &Slot, memory: &[u32], pi: &mut [f32]);
 
-    /// The same decisions as kernel `misac_schedule` makes them: the rule and its words for one replica (a period, a table), for a
-    /// [`Rule::Plan`] none: its words are what [`FixedSchedule::begin`] returns, one a slot with the camera of vehicle k in bit k. `None`: the
-    /// schedule decides on the CPU, and is evaluated there.
+    /// The same decisions as kernel `misac_schedule` makes them: the rule and its words for one replica (a period, a
+    /// table), for a [`Rule::Plan`] none: its words are what [`FixedSchedule::begin`] returns, one a slot with the
+    /// camera of vehicle k in bit k. `None`: the schedule decides on the CPU, and is evaluated there.
     fn rule(&self) -> Option<(Rule, Vec<u32>)> {
         None
     }

@@ -5,7 +5,8 @@ use crate::learn::{Algorithm, ExpertsSpec};
 use crate::nets::experts::{Architecture, Scheduler};
 use crate::run::task::Kind;
 
-/// The paper's heterogeneous mixture of experts (section III): an LSTM schedules, a perceptron sets phases, and no gradient crosses.
+/// The paper's heterogeneous mixture of experts (section III): an LSTM schedules, a perceptron sets phases, and no
+/// gradient crosses.
 pub const H_MOE: Architecture = Architecture { scheduler: Scheduler::Lstm, ages: true };
 /// The paper's ablation: it does not see the ages A_k.
 pub const H_MOE_NO_AOI: Architecture = Architecture { ages: false, ..H_MOE };

@@ -1,4 +1,5 @@
-//! `vision-only` and `radar-only`: every camera in every slot, and no camera ever (the paper's Vision-Only and Radar-Only).
+//! `vision-only` and `radar-only`: every camera in every slot, and no camera ever (the paper's Vision-Only and
+//! Radar-Only).
 
 use super::{FixedSchedule, Make, MisacAgent, Slot};
 use crate::run::task::Kind;

@@ -1,5 +1,6 @@
-//! misac_accumulate: what an evaluation keeps of each episode, environment by environment: sums over slots of the step's metrics and of the frames,
-//! over judged slots and vehicles of what the beams reached, and the largest age and modulus error.
+//! misac_accumulate: what an evaluation keeps of each episode, environment by environment: sums over slots of the
+//! step's metrics and of the frames, over judged slots and vehicles of what the beams reached, and the largest age and
+//! modulus error.
 
 use super::misac_batch::{self, Spec as BatchSpec, WG as BATCH_WG};
 use crate::kernels::common::*;
@@ -73,7 +74,8 @@ pub fn episode_len(spec: &Spec) -> usize {
     spec.r * episode_row::ROWS * spec.b
 }
 
-/// `metrics` `[R, METRIC_ROWS, B]`, `action` `[R, B, K]` of 0 and 1, `gains` `[R, GAIN_ROWS, B, K]` (read if judged), `episode` `[R, EPISODE_ROWS, B]`.
+/// `metrics` `[R, METRIC_ROWS, B]`, `action` `[R, B, K]` of 0 and 1, `gains` `[R, GAIN_ROWS, B, K]` (read if judged),
+/// `episode` `[R, EPISODE_ROWS, B]`.
 pub fn misac_accumulate_cpu<F: Scalar>(
     spec: &Spec,
     at: &Args,
@@ -124,7 +126,8 @@ pub fn prelude(spec: &Spec) -> Prelude {
 
 host! {
     MisacAccumulate, MisacAccumulateBound;
-    /// `metrics` `[R, METRIC_ROWS, B]`, `action` `[R, B, K]`, `gains` `[R, GAIN_ROWS, B, K]`, `episode` `[R, EPISODE_ROWS, B]`.
+    /// `metrics` `[R, METRIC_ROWS, B]`, `action` `[R, B, K]`, `gains` `[R, GAIN_ROWS, B, K]`, `episode`
+    /// `[R, EPISODE_ROWS, B]`.
     bind |spec| {
         metrics: f32 = of_len(spec.r * metric::ROWS * spec.b),
         action: f32 = of_len(spec.action_len()),
@@ -141,7 +144,8 @@ impl MisacAccumulateBound {
     }
 }
 
-/// Shader against f64 twin over a few slots, of which some are judged, and on lavapipe against the bits of the f32 twin.
+/// Shader against f64 twin over a few slots, of which some are judged, and on lavapipe against the bits of the f32
+/// twin.
 pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
     let BatchSpec { r, b, .. } = *spec;
     let mut u = uniforms(seed, 7);

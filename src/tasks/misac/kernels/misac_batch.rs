@@ -1,4 +1,5 @@
-//! What the kernels of task misac share: sizes, the constants of `shaders/misac/shared/misac.wgsl`, and the inputs of their checks.
+//! What the kernels of task misac share: sizes, the constants of `shaders/misac/shared/misac.wgsl`, and the inputs of
+//! their checks.
 
 use crate::gpu::Prelude;
 use crate::kernels::constants;
@@ -68,10 +69,12 @@ pub fn with_metrics(prelude: Prelude) -> Prelude {
 
 // ---- Inputs of the checks ----
 
-/// How far the f32 rounding of an angle's cosine (and of what it comes from) may move the phase of antenna m, per m, rad: cos θ is within 2e-7.
+/// How far the f32 rounding of an angle's cosine (and of what it comes from) may move the phase of antenna m, per m,
+/// rad: cos θ is within 2e-7.
 pub const PHASE_STEP: f64 = 6.3e-7;
 
-/// The default parameters at an RF SNR of 0, 10, 20 dB, … by replica, with a key and a processing delay of its own each.
+/// The default parameters at an RF SNR of 0, 10, 20 dB, … by replica, with a key and a processing delay of its own
+/// each.
 pub fn check_params(spec: &Spec, seed: u32) -> Vec<MisacParams> {
     (0..spec.r as u32)
         .map(|r| {
@@ -105,7 +108,8 @@ pub fn check_params(spec: &Spec, seed: u32) -> Vec<MisacParams> {
         .collect()
 }
 
-/// States of episodes under way, `[R, 7K, B]`: vehicles moved on by some slots, whole ages up to A_max, errors up to some beam widths.
+/// States of episodes under way, `[R, 7K, B]`: vehicles moved on by some slots, whole ages up to A_max, errors up to
+/// some beam widths.
 pub fn check_states(spec: &Spec, params: &[MisacParams], seed: u32) -> Vec<f32> {
     let mut u = uniforms(seed, 1);
     let (k, b) = (spec.task.vehicles, spec.b);
@@ -138,8 +142,8 @@ pub fn state_of<F: Scalar>(spec: &Spec, rows: &[F], r: usize, env: usize) -> Sta
     load_state(spec.task.vehicles, &rows[r * spec.task.state_rows() * spec.b..], spec.b, env)
 }
 
-/// How far f32 rounding may move the two normals of two words, per 1e-6: Box–Muller to 5e-7 absolute, and radii near 0 more, because u near
-/// 1 would need 25 bits.
+/// How far f32 rounding may move the two normals of two words, per 1e-6: Box–Muller to 5e-7 absolute, and radii near 0
+/// more, because u near 1 would need 25 bits.
 pub fn normal_size(w1: u32, w2: u32) -> f64 {
     let (a, b) = f64::normal_pair(w1, w2);
     let radius = a.hypot(b);

@@ -1,7 +1,9 @@
-//! misac_gain: what the beams of a slot are worth to every vehicle: gain, its matched and steered references, SINR and rate with the interference of
-//! all K beams (1). The channel (2), (8) is drawn inside, from the state before the step and the clock of the slot.
+//! misac_gain: what the beams of a slot are worth to every vehicle: gain, its matched and steered references, SINR and
+//! rate with the interference of all K beams (1). The channel (2), (8) is drawn inside, from the state before the step
+//! and the clock of the slot.
 //!
-//! The rows lie as `[R, GAIN_ROWS, B, K]`, so that `metrics_accumulate` and `metrics_reduce` take B·K for their B; the sum-rate is K times the mean rate.
+//! The rows lie as `[R, GAIN_ROWS, B, K]`, so that `metrics_accumulate` and `metrics_reduce` take B·K for their B; the
+//! sum-rate is K times the mean rate.
 
 use super::misac_batch::{
     PHASE_STEP, Spec as BatchSpec, WG as BATCH_WG, beam_constants, check_params, check_phases, check_states,
@@ -47,7 +49,8 @@ pub struct Args {
     pub phases_off: usize,
 }
 
-/// `params` `[R]`, `state` `[R, 7K, B]` from `state_off`, `phases` `[R, B, K, M]` (rad) from `phases_off`, `out` `[R, GAIN_ROWS, B, K]`.
+/// `params` `[R]`, `state` `[R, 7K, B]` from `state_off`, `phases` `[R, B, K, M]` (rad) from `phases_off`, `out`
+/// `[R, GAIN_ROWS, B, K]`.
 pub fn misac_gain_cpu<F: Scalar>(
     spec: &Spec,
     at: &Args,
@@ -101,7 +104,8 @@ host! {
         let trips = n.div_ceil(2) * philox_trips(4) + n * (4 + k) + philox_trips(4) + 3 * k;
         check_trips(gpu, "misac_gain", trips)
     };
-    /// `params` `[R]`, `out` `[R, GAIN_ROWS, B, K]`; `state` and `phases` hold whatever the offsets of `record` point into.
+    /// `params` `[R]`, `out` `[R, GAIN_ROWS, B, K]`; `state` and `phases` hold whatever the offsets of `record` point
+    /// into.
     bind |spec| {
         params: MisacParams = of_len(spec.batch.r),
         state: f32,
@@ -200,8 +204,8 @@ mod tests {
     use super::*;
     use crate::tasks::misac::physics::{MisacSpec, Uncertainty};
 
-    /// Matched phases reach the matched gain and no phases exceed it; residual phases of 0 are the beam of the estimate, and no beam is more than
-    /// what (9b) and (9c) allow.
+    /// Matched phases reach the matched gain and no phases exceed it; residual phases of 0 are the beam of the
+    /// estimate, and no beam is more than what (9b) and (9c) allow.
     #[test]
     fn gains_keep_their_bounds() {
         let task = MisacSpec { vehicles: 4, antennas: 64, slots: 200, uncertainty: Uncertainty::Constant };

@@ -77,7 +77,8 @@ impl MisacResetBound {
     }
 }
 
-/// What the rounding of a first state and its observation is measured by: rows x, v, age, e, two cosines, turn of `[7K]`, then `[3K]`.
+/// What the rounding of a first state and its observation is measured by: rows x, v, age, e, two cosines, turn of
+/// `[7K]`, then `[3K]`.
 pub(super) fn reset_scale(spec: &Spec, p: &MisacParams, env: u32, clock: u32) -> (Vec<f64>, Vec<f64>) {
     let k = spec.task.vehicles;
     let (mut state, mut obs) = (vec![0.0; spec.task.state_rows()], vec![0.0; spec.task.obs_dim()]);

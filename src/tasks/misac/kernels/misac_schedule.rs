@@ -1,5 +1,6 @@
-//! misac_schedule: the decisions of a fixed schedule for every environment: always, never, one frame per period and vehicle, the decision that
-//! a table holds for the joint age (the exact optimum of [`crate::tasks::misac::dp`]), or those planned for every slot when the episode started.
+//! misac_schedule: the decisions of a fixed schedule for every environment: always, never, one frame per period and
+//! vehicle, the decision that a table holds for the joint age (the exact optimum of [`crate::tasks::misac::dp`]), or
+//! those planned for every slot when the episode started.
 //!
 //! The period counts from the start of the episode: slot n is `clock` mod T.
 
@@ -51,8 +52,8 @@ pub struct Args {
     pub action_off: usize,
 }
 
-/// `state` `[R, 7K, B]` from `state_off`, `rule` as [`Spec::rule_len`] says (bit k of a table's or a plan's word is the camera of vehicle k),
-/// `action` `[R, B, K]` of 0 and 1 from `action_off`.
+/// `state` `[R, 7K, B]` from `state_off`, `rule` as [`Spec::rule_len`] says (bit k of a table's or a plan's word is the
+/// camera of vehicle k), `action` `[R, B, K]` of 0 and 1 from `action_off`.
 pub fn misac_schedule_cpu<F: Scalar + Into<f64>>(
     spec: &Spec,
     at: &Args,

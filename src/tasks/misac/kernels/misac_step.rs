@@ -1,7 +1,8 @@
-//! misac_step: one slot of every environment of every replica, with automatic reset at the episode's end. The physics is `src/tasks/misac/physics.rs`.
+//! misac_step: one slot of every environment of every replica, with automatic reset at the episode's end. The physics
+//! is `src/tasks/misac/physics.rs`.
 //!
-//! The next state goes to an array of its own or back in place: a rollout that keeps the state of every slot, `[T+1, R, 7K, B]`, lets beams be
-//! learned on channels that are drawn again later (`spatial_loss`).
+//! The next state goes to an array of its own or back in place: a rollout that keeps the state of every slot,
+//! `[T+1, R, 7K, B]`, lets beams be learned on channels that are drawn again later (`spatial_loss`).
 
 use super::misac_batch::{self, check_params, check_states, normal_size, range_size, state_of};
 pub use super::misac_batch::{Spec, WG};
@@ -42,9 +43,9 @@ pub struct Args {
     pub full: bool,
 }
 
-/// `params` `[R]`; `action` `[R, B, K]` of 0 and 1 from `action_off`; `state` `[R, 7K, B]` from `state_off`, the next from `next_off`; `obs` `[R, B, 3K]`
-/// from `obs_off`; `final_obs` `[R, B, 3K]`, written where an episode ended; `reward` and `flags` `[R, B]` from `reward_off`; `metrics`
-/// `[R, METRIC_ROWS, B]`, written if `full`.
+/// `params` `[R]`; `action` `[R, B, K]` of 0 and 1 from `action_off`; `state` `[R, 7K, B]` from `state_off`, the next
+/// from `next_off`; `obs` `[R, B, 3K]` from `obs_off`; `final_obs` `[R, B, 3K]`, written where an episode ended;
+/// `reward` and `flags` `[R, B]` from `reward_off`; `metrics` `[R, METRIC_ROWS, B]`, written if `full`.
 #[allow(clippy::too_many_arguments, reason = "the argument list is the kernel's binding list")]
 pub fn misac_step_cpu<F: Scalar>(
     spec: &Spec,
@@ -108,7 +109,8 @@ pub fn prelude(spec: &Spec) -> Prelude {
 host! {
     MisacStep, MisacStepBound;
     fits |gpu, spec| check_trips(gpu, "misac_step", spec.task.vehicles * (1 + philox_trips(20)));
-    /// `params` `[R]`, `final_obs` `[R, B, 3K]`, `metrics` `[R, METRIC_ROWS, B]`; the others hold whatever the offsets of `record` point into.
+    /// `params` `[R]`, `final_obs` `[R, B, 3K]`, `metrics` `[R, METRIC_ROWS, B]`; the others hold whatever the offsets
+    /// of `record` point into.
     bind |spec| {
         params: MisacParams = of_len(spec.r),
         action: f32,
@@ -156,8 +158,8 @@ pub fn of_twin<F: Scalar>(
     slot
 }
 
-/// Shader against f64 twin in the middle of an episode (next state apart, with metrics) and at its end (in place, without); on lavapipe
-/// also against the bits of the f32 twin. What a dispatch must leave alone is compared as well.
+/// Shader against f64 twin in the middle of an episode (next state apart, with metrics) and at its end (in place,
+/// without); on lavapipe also against the bits of the f32 twin. What a dispatch must leave alone is compared as well.
 pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
     let (n, k, b) = (spec.r * spec.b, spec.task.vehicles, spec.b);
     let (rows_of_state, row) = (spec.task.state_rows(), spec.task.obs_dim());

@@ -1,7 +1,10 @@
-//! spatial_loss: L_spat = −λ·mean over samples and vehicles of |h^H v|²/M (13), its gradient by the phases and the gain of every sample.
+//! spatial_loss: L_spat = −λ·mean over samples and vehicles of |h^H v|²/M (13), its gradient by the phases and the gain
+//! of every sample.
 //!
-//! Samples come out of a rollout of `slots` slots whose states are kept, `[slots, R, 7K, B]`: of minibatch mb, slot by slot, those of M/slots
-//! environments in the order of the keyed shuffle of an epoch, as `minibatch_gather` and `slot_gather` take whole environments. The channel of a sample is drawn again from the state and the clock of its slot, so that none is stored.
+//! Samples come out of a rollout of `slots` slots whose states are kept, `[slots, R, 7K, B]`: of minibatch mb, slot by
+//! slot, those of M/slots environments in the order of the keyed shuffle of an epoch, as `minibatch_gather` and
+//! `slot_gather` take whole environments. The channel of a sample is drawn again from the state and the clock of its
+//! slot, so that none is stored.
 
 use super::misac_batch::{
     PHASE_STEP, Spec as BatchSpec, WG as BATCH_WG, beam_constants, check_params, check_phases, check_states,
@@ -82,8 +85,8 @@ impl Args {
     }
 }
 
-/// `params` `[R]`, `state` `[slots, R, 7K, B]` from `state_off`, `phases` `[R, M, K, antennas]` (rad); `d_phases` of the same shape, the gradient of the
-/// loss; `gain` `[R, M, K]`: |h^H v|²/antennas.
+/// `params` `[R]`, `state` `[slots, R, 7K, B]` from `state_off`, `phases` `[R, M, K, antennas]` (rad); `d_phases` of
+/// the same shape, the gradient of the loss; `gain` `[R, M, K]`: |h^H v|²/antennas.
 pub fn spatial_loss_cpu<F: Scalar>(
     spec: &Spec,
     at: &Args,
@@ -153,7 +156,8 @@ host! {
         // The shuffle's walk is longer than 100 rounds with probability below 1e-12.
         check_trips(gpu, "spatial_loss", n.div_ceil(2) * philox_trips(4) + 5 * n + philox_trips(12) + 100)
     };
-    /// Shapes as in [`spatial_loss_cpu`]; `state` holds whatever the offset of `record` points into, the others may be longer.
+    /// Shapes as in [`spatial_loss_cpu`]; `state` holds whatever the offset of `record` points into, the others may be
+    /// longer.
     bind |spec| {
         params: MisacParams = of_len(spec.batch.r),
         state: f32,

@@ -254,7 +254,8 @@ impl View<'_> {
         }
     }
 
-    /// Runs of the sweep of T_proc with it, slots: of each agent one run per value, and the main run at the value of the configuration.
+    /// Runs of the sweep of T_proc with it, slots: of each agent one run per value, and the main run at the value of
+    /// the configuration.
     pub(super) fn sweep(&self) -> Vec<(f64, &Run)> {
         let swept = |run: &&Run| run.uncertainty == self.uncertainty && run.variant.starts_with(T_PROC);
         let mut all: Vec<(f64, &Run)> = Vec::new();

@@ -1,8 +1,9 @@
-//! The report of task misac: every figure and printed number of the RL-H-MoE paper that a run's rows can answer, beside the printed values, and
-//! what the paper lacks: the exact optimum, the best fixed camera period, and the energy of the deciding networks.
+//! The report of task misac: every figure and printed number of the RL-H-MoE paper that a run's rows can answer, beside
+//! the printed values, and what the paper lacks: the exact optimum, the best fixed camera period, and the energy of the
+//! deciding networks.
 //!
-//! No outcome is written down here: each sentence is chosen, and each number filled in, from the rows. The one number that is not of the rows is
-//! the energy of coin-flip scheduling, a closed form of the configuration in the manifest.
+//! No outcome is written down here: each sentence is chosen, and each number filled in, from the rows. The one number
+//! that is not of the rows is the energy of coin-flip scheduling, a closed form of the configuration in the manifest.
 
 mod claims;
 mod figures;
@@ -98,12 +99,12 @@ const TITLE: &str = "RL-H-MoE (task misac): this run beside the printed results"
 
 /// Writes Parquet rows, manifest, figures, `report.md` and `report.html` to `dir`, which is created if it is not there.
 ///
-/// Rows may come in any order and may lack agents, SNRs or whole tables; the report says what is missing. A figure without rows is not
-/// drawn, and one of an earlier report in `dir` is removed.
+/// Rows may come in any order and may lack agents, SNRs or whole tables; the report says what is missing. A figure
+/// without rows is not drawn, and one of an earlier report in `dir` is removed.
 ///
 /// # Errors
-/// [`ReportError::DuplicateRow`] if two rows have the same keys, before anything is written; else what the file system, polars or plotters
-/// refuse.
+/// [`ReportError::DuplicateRow`] if two rows have the same keys, before anything is written; else what the file system,
+/// polars or plotters refuse.
 pub fn write(dir: &Path, rows: &Rows, manifest: &Manifest) -> Result<ReportPaths, ReportError> {
     let tables = Tables::of_rows(dir, rows, &SCHEMA, manifest)?;
     let view = View::new(rows, manifest);
@@ -352,7 +353,8 @@ impl<'a> View<'a> {
         self.metric_of(self.main(agent)?, metric, snr_db)
     }
 
-    /// Cost of (11): energy and penalty, J per slot. Where the rows lack it, the reward with its sign turned, or the value of a dynamic program.
+    /// Cost of (11): energy and penalty, J per slot. Where the rows lack it, the reward with its sign turned, or the
+    /// value of a dynamic program.
     fn cost_of(&self, run: &Run, snr_db: f64) -> Option<Estimate> {
         self.metric_of(run, COST, snr_db)
             .or_else(|| self.metric_of(run, "reward", snr_db).map(|e| e.map_down(|r| -r)))
@@ -470,8 +472,8 @@ impl<'a> View<'a> {
         l.cost.iter().find(|(_, e)| e.mean <= goal).map(|(steps, _)| *steps)
     }
 
-    /// Energy of a slot where each camera is switched on with probability ½, in steady state, J: the age is T_proc + j with probability
-    /// 2^−(j+1) up to A_max, where the rest of the probability lies.
+    /// Energy of a slot where each camera is switched on with probability ½, in steady state, J: the age is T_proc + j
+    /// with probability 2^−(j+1) up to A_max, where the rest of the probability lies.
     fn coin_flip_j(&self, snr_db: f64) -> Option<f64> {
         let task = MisacTaskConfig { snr_db, ..self.task.clone()? };
         if self.uncertainty != CONSTANT {

@@ -219,8 +219,8 @@ impl View<'_> {
         ))
     }
 
-    /// Whether the optimum is one: no agent may cost less than the least that an episode can cost, and none less than the optimum of the long
-    /// run, but for what the ends of an episode are worth.
+    /// Whether the optimum is one: no agent may cost less than the least that an episode can cost, and none less than
+    /// the optimum of the long run, but for what the ends of an episode are worth.
     fn undercut_sentence(&self) -> Option<String> {
         let (mut compared, mut below, mut broken) = (0, Vec::new(), Vec::new());
         for &snr in &self.snrs_db {

@@ -1,4 +1,5 @@
-//! The rows of task v2x: one table. A further agent is its line there, or a file with a `pub const AGENT` and its line in [`AGENTS`].
+//! The rows of task v2x: one table. A further agent is its line there, or a file with a `pub const AGENT` and its line
+//! in [`AGENTS`].
 
 mod rule;
 mod table;
@@ -31,8 +32,8 @@ pub enum Fixed {
 }
 
 impl Fixed {
-    /// The environment with actions in this agent's own parameterisation, and how it acts there. A bound is carried by a reference: only the bound of
-    /// its slots is looked at.
+    /// The environment with actions in this agent's own parameterisation, and how it acts there. A bound is carried by
+    /// a reference: only the bound of its slots is looked at.
     pub fn acts(self, env: V2xEnv) -> (Arc<dyn Env>, Arc<dyn Acts>) {
         let with = |beam| V2xEnv { spec: V2xSpec { beam, ..env.spec }, params: env.params.clone() };
         match self {

@@ -7,7 +7,8 @@ use crate::tasks::v2x::physics::{Beam, State, V2xParams, V2xSpec, load_state};
 pub struct Rule {
     /// What its actions mean: [`Beam::Steer`] (K angles in rad, K powers in W) or [`Beam::Span`].
     pub beam: Beam,
-    /// Numbers per environment that it keeps from slot to slot, given the number of vehicles; they are 0 before the first slot of an episode.
+    /// Numbers per environment that it keeps from slot to slot, given the number of vehicles; they are 0 before the
+    /// first slot of an episode.
     pub memory: fn(usize) -> usize,
     /// Writes the action of the coming slot.
     pub act: fn(now: &Slot, memory: &mut [f32], action: &mut [f32]),

@@ -1,4 +1,5 @@
-//! The table of agents of task v2x. What an agent does is in `learn`, in [`Reference`], or in a file of its own beside this one.
+//! The table of agents of task v2x. What an agent does is in `learn`, in [`Reference`], or in a file of its own beside
+//! this one.
 
 use super::{Fixed, V2xAgent};
 use crate::learn::{Algorithm, ApgSpec, OffPolicySpec, PpoSpec};

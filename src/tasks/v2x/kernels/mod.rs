@@ -38,8 +38,8 @@ const BEAMS: [Beam; 8] = [
     Beam::Span,
 ];
 
-/// Without matrices on a base: what errors of the estimates do to those is in no scale of the comparison, and Mesa re-associates their sums. The tests
-/// of `apg` step them on both backends, and `v2x_gradient` compares them.
+/// Without matrices on a base: what errors of the estimates do to those is in no scale of the comparison, and Mesa
+/// re-associates their sums. The tests of `apg` step them on both backends, and `v2x_gradient` compares them.
 const SLOT_BEAMS: [Beam; 6] = [Beam::Angles, Beam::Tracking, Beam::Matrix, Beam::Zf, Beam::Steer, Beam::Span];
 
 /// The gradient of 500 slots in each of three replicas.

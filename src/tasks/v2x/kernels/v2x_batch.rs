@@ -1,4 +1,5 @@
-//! What the kernels of task v2x share: sizes, the constants of `shaders/v2x/shared/v2x.wgsl`, and the inputs and condition numbers of their checks.
+//! What the kernels of task v2x share: sizes, the constants of `shaders/v2x/shared/v2x.wgsl`, and the inputs and
+//! condition numbers of their checks.
 
 use crate::config::Layered;
 use crate::gpu::Prelude;
@@ -120,12 +121,12 @@ pub fn state_of(spec: &Spec, rows: &[f32], r: usize, env: usize) -> State<f64> {
 
 // ---- Condition ----
 
-/// An f32 slot is the exact slot of inputs moved by about this much (rad, or relative): cos θ is rounded to 6e-8, the argument reduction of
-/// sin and cos adds 2e-7 rad, Box–Muller 5e-7.
+/// An f32 slot is the exact slot of inputs moved by about this much (rad, or relative): cos θ is rounded to 6e-8, the
+/// argument reduction of sin and cos adds 2e-7 rad, Box–Muller 5e-7.
 pub const STEP: f64 = 1e-6;
 
-/// Σ over the inputs of |change of output i| / STEP when input q moves by ±STEP·size\[q\] (the larger of the two). Secants over the real
-/// size of the error, so that they hold at nulls and kinks as well.
+/// Σ over the inputs of |change of output i| / STEP when input q moves by ±STEP·size\[q\] (the larger of the two).
+/// Secants over the real size of the error, so that they hold at nulls and kinks as well.
 pub fn sensitivity(x: &[f64], size: &[f64], f: impl Fn(&[f64]) -> Vec<f64>) -> Vec<f64> {
     let base = f(x);
     let mut total = vec![0.0; base.len()];
@@ -143,7 +144,8 @@ pub fn sensitivity(x: &[f64], size: &[f64], f: impl Fn(&[f64]) -> Vec<f64>) -> V
     total
 }
 
-/// How far f32 rounding may move normals: Box–Muller to 5e-7 absolute, and radii near 0 more, because u near 1 would need 25 bits.
+/// How far f32 rounding may move normals: Box–Muller to 5e-7 absolute, and radii near 0 more, because u near 1 would
+/// need 25 bits.
 pub fn noise_size(z: &Noise<f64>) -> Noise<f64> {
     let mut size = [1.0; 3 * KMAX];
     for (i, s) in size.iter_mut().enumerate() {
@@ -152,13 +154,14 @@ pub fn noise_size(z: &Noise<f64>) -> Noise<f64> {
     size
 }
 
-/// What a number of an observation is rounded as large as, beside itself: its shift, scaled. `i` counts along a row `[4K]`.
+/// What a number of an observation is rounded as large as, beside itself: its shift, scaled. `i` counts along a row
+/// `[4K]`.
 pub fn shift_of(p: &V2xParams, vehicles: usize, i: usize) -> f64 {
     f64::from(p.obs_shift[i / vehicles].abs()) * f64::from(p.obs_scale[i / vehicles])
 }
 
-/// The mix of regularised zero-forcing at angles φ and distances d, and what its numbers are rounded as large as: an error E of the Gram matrix, of an
-/// angle's and its own rounding, changes the inverse by G⁻¹·E·G⁻¹.
+/// The mix of regularised zero-forcing at angles φ and distances d, and what its numbers are rounded as large as: an
+/// error E of the Gram matrix, of an angle's and its own rounding, changes the inverse by G⁻¹·E·G⁻¹.
 fn mix_scale(
     spec: &V2xSpec,
     p: &V2xParams,
@@ -172,7 +175,8 @@ fn mix_scale(
     let g = gram(k, n, &cos);
     let loaded = loaded(k, &g, &loading);
     let inv = inverse(k, loaded);
-    // D and angles are off by a few roundings, 2.4e-7, an eighth of what the tolerance of a slot allows of a scale; a quarter leaves room.
+    // D and angles are off by a few roundings, 2.4e-7, an eighth of what the tolerance of a slot allows of a scale; a
+    // quarter leaves room.
     let error = |a: usize, b: usize| {
         let turn = std::f64::consts::PI * (phi[a].sin().abs() + phi[b].sin().abs());
         let far = if a == b { 0.0 } else { turn * dirichlet(cos[a] - cos[b], n).1.abs() };
@@ -311,7 +315,8 @@ pub fn step_scale(
     for (s, b) in scale.iter_mut().zip(&base) {
         *s += b.abs();
     }
-    // 1 + γ is rounded to 6e-8, and its logarithm to as much again: 3e-7 bps/Hz whatever γ is, and through (28) and (27) what follows from it.
+    // 1 + γ is rounded to 6e-8, and its logarithm to as much again: 3e-7 bps/Hz whatever γ is, and through (28) and
+    // (27) what follows from it.
     let rounding = 0.3;
     let m = 14 * k;
     let rates = &base[m + metric::RATE..];
@@ -326,8 +331,8 @@ pub fn step_scale(
     for i in 0..4 * k {
         scale[10 * k + i] += shift_of(p, k, i);
     }
-    // dD/dΔ is a difference of two nearly equal products where a beam all but hits: its error is some 1.2e-7/sin(πΔ/2). Next to the lever
-    // (N−1)/2 it shows only where Δ is about 1e-5 and less.
+    // dD/dΔ is a difference of two nearly equal products where a beam all but hits: its error is some 1.2e-7/sin(πΔ/2).
+    // Next to the lever (N−1)/2 it shows only where Δ is about 1e-5 and less.
     let mut next = *s;
     motion(k, spec.kinematics, p, moved, &mut next);
     let mut worst = 0.0f64;

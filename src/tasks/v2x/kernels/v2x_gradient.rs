@@ -1,5 +1,5 @@
-//! v2x_gradient: what slots give (a [`Quantity`]) and its gradient by the actions taken in them, from scenes (v2x_scene). One sample for each thread.
-//! The closed forms are `src/tasks/v2x/gradient.rs`.
+//! v2x_gradient: what slots give (a [`Quantity`]) and its gradient by the actions taken in them, from scenes
+//! (v2x_scene). One sample for each thread. The closed forms are `src/tasks/v2x/gradient.rs`.
 
 pub use super::v2x_batch::WG;
 use super::v2x_batch::{self, STEP, check_params, check_states, sensitivity};
@@ -48,7 +48,8 @@ pub struct Args {
     pub weight: f32,
 }
 
-/// `params` `[R]`; `scene` `[R, M, 4K]`; `action` `[R, M, A]`; `d_action` `[R, M, A]`, the gradient times `weight`; `value` `[R, M]`.
+/// `params` `[R]`; `scene` `[R, M, 4K]`; `action` `[R, M, A]`; `d_action` `[R, M, A]`, the gradient times `weight`;
+/// `value` `[R, M]`.
 pub fn v2x_gradient_cpu<F: Scalar>(
     spec: &Spec,
     at: &Args,

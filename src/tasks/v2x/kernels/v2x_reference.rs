@@ -44,7 +44,8 @@ pub struct Args {
     pub action_off: usize,
 }
 
-/// `params` `[R]`, `state` `[R, 10K, B]`, `memory` `[R, 9K, B]` (of the filters, else not looked at), `action` `[R, B, A]` from `action_off`.
+/// `params` `[R]`, `state` `[R, 10K, B]`, `memory` `[R, 9K, B]` (of the filters, else not looked at), `action`
+/// `[R, B, A]` from `action_off`.
 pub fn v2x_reference_cpu<F: Scalar>(
     spec: &Spec,
     at: &Args,
@@ -111,8 +112,8 @@ host! {
         assert_eq!(spec.batch.task.beam, spec.who.beam(), "{:?} writes actions of another beam", spec.who);
         check_trips(gpu, "v2x_reference", philox_trips(3 * k) + 2 * k * k * k + 6 * k * k + 60 * k)
     };
-    /// `params` `[R]`, `state` `[R, 10K, B]`, `memory` `[R, 9K, B]` (any buffer for an agent without a filter); `action` holds whatever the offset of
-    /// `record` points into.
+    /// `params` `[R]`, `state` `[R, 10K, B]`, `memory` `[R, 9K, B]` (any buffer for an agent without a filter);
+    /// `action` holds whatever the offset of `record` points into.
     bind |spec| {
         params: V2xParams = of_len(spec.batch.r),
         state: f32 = of_len(spec.batch.state_len()),
@@ -271,7 +272,8 @@ fn scales(
     (action_scale, memory_scale)
 }
 
-/// Calls `each` with the number and the environments of every replica: the physics itself, whose kernels are checked by what this kernel decides.
+/// Calls `each` with the number and the environments of every replica: the physics itself, whose kernels are checked by
+/// what this kernel decides.
 fn play(
     spec: &v2x_batch::Spec,
     params: &[V2xParams],
@@ -286,8 +288,8 @@ fn play(
     }
 }
 
-/// Shader against f64 twin on states that the agent's own actions led to, at an episode's first slot and later; on lavapipe also
-/// against the bits of the f32 twin.
+/// Shader against f64 twin on states that the agent's own actions led to, at an episode's first slot and later; on
+/// lavapipe also against the bits of the f32 twin.
 pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
     let batch = &spec.batch;
     let params = check_params(batch, seed);

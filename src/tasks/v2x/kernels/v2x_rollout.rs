@@ -1,8 +1,10 @@
-//! v2x_rollout: many slots of every environment under a perceptron in one dispatch. A workgroup keeps its environments' state in registers, their activations and
-//! the actor's weights in workgroup memory, and writes what PPO learns from. The same numbers as dense_forward, gaussian_head and v2x_step dispatched
-//! slot by slot (bit by bit on devices that neither fuse nor reassociate): the same sums in the same order, the same draws.
+//! v2x_rollout: many slots of every environment under a perceptron in one dispatch. A workgroup keeps its environments'
+//! state in registers, their activations and the actor's weights in workgroup memory, and writes what PPO learns from.
+//! The same numbers as dense_forward, gaussian_head and v2x_step dispatched slot by slot (bit by bit on devices that
+//! neither fuse nor reassociate): the same sums in the same order, the same draws.
 //!
-//! For beams of few actions: `angles` and `tracking`. The 2·K·N + K actions of `matrix` leave no room for a workgroup ([`Plan::choose`] has none for them).
+//! For beams of few actions: `angles` and `tracking`. The 2·K·N + K actions of `matrix` leave no room for a workgroup
+//! ([`Plan::choose`] has none for them).
 
 use super::v2x_batch::{self, check_params, check_states};
 use super::v2x_step::{self, compare_near, metric_row, of_twin, scales};
@@ -17,7 +19,8 @@ use crate::tasks::v2x::physics::{V2xParams, load_state, metric, observe, step_ra
 
 pub const SHADER: Source = shader!("shaders/v2x/", "v2x_rollout", super::SHARED);
 
-/// Of one slot, the physics judged from the device's own action; more slots in a dispatch are compared, bit by bit, with as many dispatches of one.
+/// Of one slot, the physics judged from the device's own action; more slots in a dispatch are compared, bit by bit,
+/// with as many dispatches of one.
 pub const TOL: Tol = v2x_step::TOL;
 
 pub const TOL_ACTION: Tol = Tol {
@@ -67,9 +70,10 @@ fn terms(inputs: usize) -> usize {
 }
 
 impl Plan {
-    /// What suits a device with these limits, for `b` environments of a replica: as many environments in a workgroup as fit (each shares the weights
-    /// with the others), at most twice as many as there are; of as many, with resident weights before streamed ones. `None` where nothing fits: spiking
-    /// networks, layers too wide or too many, and too many actions for a thread to have four of one environment.
+    /// What suits a device with these limits, for `b` environments of a replica: as many environments in a workgroup as
+    /// fit (each shares the weights with the others), at most twice as many as there are; of as many, with resident
+    /// weights before streamed ones. `None` where nothing fits: spiking networks, layers too wide or too many, and too
+    /// many actions for a thread to have four of one environment.
     pub fn choose(limits: &wgpu::Limits, net: &MlpLayout, b: usize) -> Option<Plan> {
         let (_, hidden) = net.layers.split_last()?;
         if net.lif.is_some() || !(1..=MAX_HIDDEN).contains(&hidden.len()) {
@@ -188,9 +192,9 @@ fn one_end(spec: &Spec, at: &Args) -> bool {
     (at.clock as usize + at.slots) / t <= at.clock as usize / t + 1
 }
 
-/// `params` `[R]`; `net` `[R, P]`; `state` `[R, 10K, B]`; `obs` `[T+2, R, B, 4K]`, of which slots first+1 … first+slots are written, and row T+1 where an
-/// episode ended (the observation behind its last slot); `action` `[T, R, B, A]`, `logprob` and `flags` `[T, R, B]` and `outcome` `[4, T, R, B]`, of which
-/// slots first … first+slots−1 are written.
+/// `params` `[R]`; `net` `[R, P]`; `state` `[R, 10K, B]`; `obs` `[T+2, R, B, 4K]`, of which slots first+1 … first+slots
+/// are written, and row T+1 where an episode ended (the observation behind its last slot); `action` `[T, R, B, A]`,
+/// `logprob` and `flags` `[T, R, B]` and `outcome` `[4, T, R, B]`, of which slots first … first+slots−1 are written.
 #[expect(clippy::too_many_arguments, reason = "the argument list is the kernel's binding list")]
 pub fn v2x_rollout_cpu<F: Scalar>(
     spec: &Spec,
@@ -519,9 +523,10 @@ fn action_scales(
     (action, logprob)
 }
 
-/// One slot in the middle and one at the end of an episode: actions against the f64 twin, the physics against the f64 twin of v2x_step from the device's actions, on
-/// lavapipe all but log-probabilities against the bits of the f32 twin, and that nothing else is written; then several slots across an episode's end in one
-/// dispatch against one dispatch a slot, bit by bit, on any device. What of the parameters is not the actor's is not a number.
+/// One slot in the middle and one at the end of an episode: actions against the f64 twin, the physics against the f64
+/// twin of v2x_step from the device's actions, on lavapipe all but log-probabilities against the bits of the f32 twin,
+/// and that nothing else is written; then several slots across an episode's end in one dispatch against one dispatch a
+/// slot, bit by bit, on any device. What of the parameters is not the actor's is not a number.
 pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
     const SLOTS: usize = 5;
     let spec = &Spec { horizon: SLOTS + 2, ..spec.clone() };
@@ -633,8 +638,8 @@ mod tests {
         Plan::choose(&limits(kib), &net(12, hidden, 6), b)
     }
 
-    /// The memory of the paper's policy, by hand: 64 environments as 17 quads of 128 activations, 16 rows of 33 quads of weights, 2 quads of means each,
-    /// 12 numbers observed.
+    /// The memory of the paper's policy, by hand: 64 environments as 17 quads of 128 activations, 16 rows of 33 quads
+    /// of weights, 2 quads of means each, 12 numbers observed.
     #[test]
     fn memory_by_hand() {
         let p = Plan { envs: 64, quads: 32, slice: 16, resident: false };
@@ -688,7 +693,8 @@ mod tests {
         assert_eq!(Plan::choose(&few, &net(12, &[128, 128], 6), 1024).map(|p| p.threads()), Some(128));
     }
 
-    /// What the shader takes for granted: threads for all environments and for a quad of each one's outputs, whole slices of four.
+    /// What the shader takes for granted: threads for all environments and for a quad of each one's outputs, whole
+    /// slices of four.
     #[test]
     fn plans_hold_together() {
         for kib in [16, 32, 48, 64] {

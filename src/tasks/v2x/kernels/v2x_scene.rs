@@ -1,5 +1,6 @@
-//! v2x_scene: what a slot is judged by beside its action, `[θ, d, θ̂, d̂]` of every vehicle: the truth behind the coming motion, and the last echo. The
-//! gradient of the slot (v2x_gradient) is taken there. The motion is that of v2x_step, the same draws.
+//! v2x_scene: what a slot is judged by beside its action, `[θ, d, θ̂, d̂]` of every vehicle: the truth behind the
+//! coming motion, and the last echo. The gradient of the slot (v2x_gradient) is taken there. The motion is that of
+//! v2x_step, the same draws.
 
 use super::v2x_batch::{self, STEP, check_params, check_states, noise_size, sensitivity, state_of};
 pub use super::v2x_batch::{Spec, WG};
@@ -108,7 +109,8 @@ fn scale(spec: &Spec, p: &V2xParams, states: &[f32], (r, env): (usize, usize), c
     sensitivity(&x, &size, run).iter().zip(&base).map(|(s, b)| s + b.abs()).collect()
 }
 
-/// Against the f64 twin, and on lavapipe against the bits of the f32 twin; at an offset, before which nothing is written.
+/// Against the f64 twin, and on lavapipe against the bits of the f32 twin; at an offset, before which nothing is
+/// written.
 pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
     let (params, states) = (check_params(spec, seed), check_states(spec, seed));
     let (n, at) = (scenes(spec), Args { clock: 2 * spec.task.slots as u32 + 1, scene_off: 5 });

@@ -1,5 +1,6 @@
-//! v2x_slots: many slots of every environment in one dispatch, the state in registers, with standard normal actions: the physics alone, as fast as
-//! the device does it. The physics is `src/tasks/v2x/physics.rs`, the draws are those of gaussian_head.
+//! v2x_slots: many slots of every environment in one dispatch, the state in registers, with standard normal actions:
+//! the physics alone, as fast as the device does it. The physics is `src/tasks/v2x/physics.rs`, the draws are those of
+//! gaussian_head.
 
 use super::v2x_batch::{STEP, check_params, check_states};
 pub use super::v2x_batch::{Spec, WG};
@@ -43,8 +44,8 @@ fn actions<F: Scalar>(spec: &Spec, params: &[V2xParams], clock: u32) -> Vec<F> {
     action
 }
 
-/// `params` `[R]`; `state` `[R, 10K, B]`; `obs` `[R, B, 4K]` after the last slot; `sums` `[R, 2, B]` of the rewards and of the sum-rates (bps/Hz) of
-/// these slots.
+/// `params` `[R]`; `state` `[R, 10K, B]`; `obs` `[R, B, 4K]` after the last slot; `sums` `[R, 2, B]` of the rewards and
+/// of the sum-rates (bps/Hz) of these slots.
 pub fn v2x_slots_cpu<F: Scalar>(
     spec: &Spec,
     at: &Args,
@@ -132,8 +133,9 @@ impl V2xSlotsBound {
     }
 }
 
-/// One slot against the f64 twin, in the middle and at the end of an episode (on lavapipe also against the bits of the f32 twin); then
-/// several slots across an episode's end in one dispatch against one dispatch a slot, bit by bit, on any device.
+/// One slot against the f64 twin, in the middle and at the end of an episode (on lavapipe also against the bits of the
+/// f32 twin); then several slots across an episode's end in one dispatch against one dispatch a slot, bit by bit, on
+/// any device.
 pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
     const SLOTS: u32 = 5;
     let (n, b, t) = (spec.r * spec.b, spec.b, spec.task.slots as u32);

@@ -1,4 +1,5 @@
-//! v2x_step: one slot of every environment of every replica, with automatic reset at the episode's end. The physics is `src/tasks/v2x/physics.rs`.
+//! v2x_step: one slot of every environment of every replica, with automatic reset at the episode's end. The physics is
+//! `src/tasks/v2x/physics.rs`.
 
 use super::v2x_batch::{self, STEP, check_params, check_states, shift_of, state_of, step_scale};
 pub use super::v2x_batch::{Spec, WG};
@@ -36,8 +37,9 @@ pub struct Args {
     pub full: bool,
 }
 
-/// `params` `[R]`; `action` `[R, B, A]` from `action_off`; `state` `[R, 10K, B]`; `obs` `[R, B, 4K]` from `obs_off`; `final_obs` `[R, B, 4K]`, written
-/// where an episode ended; `reward` and `flags` `[R, B]` from `reward_off`; `metrics` `[R, METRIC_ROWS, B]`, written if `full`.
+/// `params` `[R]`; `action` `[R, B, A]` from `action_off`; `state` `[R, 10K, B]`; `obs` `[R, B, 4K]` from `obs_off`;
+/// `final_obs` `[R, B, 4K]`, written where an episode ended; `reward` and `flags` `[R, B]` from `reward_off`; `metrics`
+/// `[R, METRIC_ROWS, B]`, written if `full`.
 #[allow(clippy::too_many_arguments, reason = "the argument list is the kernel's binding list")]
 pub fn v2x_step_cpu<F: Scalar>(
     spec: &Spec,
@@ -134,8 +136,8 @@ pub(super) fn trips(t: &V2xSpec) -> usize {
 host! {
     V2xStep, V2xStepBound;
     fits |gpu, spec| check_trips(gpu, "v2x_step", trips(&spec.task));
-    /// `params` `[R]`, `state` `[R, 10K, B]`, `final_obs` `[R, B, 4K]`, `metrics` `[R, METRIC_ROWS, B]`; `action`, `obs`, `reward` and `flags` hold
-    /// whatever the offsets of `record` point into.
+    /// `params` `[R]`, `state` `[R, 10K, B]`, `final_obs` `[R, B, 4K]`, `metrics` `[R, METRIC_ROWS, B]`; `action`,
+    /// `obs`, `reward` and `flags` hold whatever the offsets of `record` point into.
     bind |spec| {
         params: V2xParams = of_len(spec.r),
         action: f32,
@@ -179,7 +181,8 @@ pub(super) fn check_actions(
     let mut genie = vec![0f32; own.batch.action_len()];
     v2x_reference_cpu(&own, &at, params, states, &mut [], &mut genie);
     if spec.task.beam == Beam::Span {
-        // Vehicles nearly in line have no zero-forcing mix in f32 (the states here are drawn freely): unmixed beams there.
+        // Vehicles nearly in line have no zero-forcing mix in f32 (the states here are drawn freely): unmixed beams
+        // there.
         for (e, act) in genie.chunks_exact_mut(a).enumerate() {
             if act[k..].iter().any(|x| !x.is_finite()) || act[k..k + k * k].iter().any(|x| x.abs() > 4.0) {
                 for i in 0..k {
@@ -271,8 +274,9 @@ pub(super) fn metric_row<T: Copy>(spec: &Spec, metrics: &[T], q: usize) -> Vec<T
     metrics.chunks_exact(spec.b).skip(q).step_by(spec.task.metric_rows()).flatten().copied().collect()
 }
 
-/// That few of `n` environments are where the check cannot tell what they should do. Where zero-forcing meets vehicles in line, as it does among
-/// states that are drawn freely, an error grows by the inverse's size, and more of them are near.
+/// That few of `n` environments are where the check cannot tell what they should do. Where zero-forcing meets vehicles
+/// in line, as it does among states that are drawn freely, an error grows by the inverse's size, and more of them are
+/// near.
 pub(super) fn compare_near(beam: Beam, near_threshold: usize, n: usize) -> Comparison {
     let what = "environments whose indicator an error of 1e-6 may turn";
     let why = "the limits of (27) cut through a continuous distribution";
@@ -280,8 +284,8 @@ pub(super) fn compare_near(beam: Beam, near_threshold: usize, n: usize) -> Compa
     compare_share(what, near_threshold, n, share + 1.0 / n as f64, why)
 }
 
-/// Scales of everything a slot writes, those of its own outputs where they are written, of a reset (its value) where the episode ended; and how many
-/// environments an error of [`STEP`] may take across the limits of (27).
+/// Scales of everything a slot writes, those of its own outputs where they are written, of a reset (its value) where
+/// the episode ended; and how many environments an error of [`STEP`] may take across the limits of (27).
 pub(super) fn scales(
     spec: &Spec,
     at: &Args,
@@ -330,8 +334,8 @@ pub(super) fn scales(
     (scales, near_threshold)
 }
 
-/// Shader against f64 twin in the middle and at the end of an episode, with and without metrics; on lavapipe also against the bits
-/// of the f32 twin, but for matrices on a base. What a dispatch must leave alone is compared as well.
+/// Shader against f64 twin in the middle and at the end of an episode, with and without metrics; on lavapipe also
+/// against the bits of the f32 twin, but for matrices on a base. What a dispatch must leave alone is compared as well.
 pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
     let params = check_params(spec, seed);
     let states = check_states(spec, seed);

@@ -38,7 +38,8 @@ impl View {
         pairs
     }
 
-    /// Whether the error falls from each power to the next (level is allowed) and from the lowest to the highest (it is not).
+    /// Whether the error falls from each power to the next (level is allowed) and from the lowest to the highest (it is
+    /// not).
     pub(super) fn falls(&self, quantity: Quantity, agents: &[&str]) -> Vec<Pair> {
         let mut pairs = Vec::new();
         for agent in agents {
@@ -127,7 +128,8 @@ impl View {
         }
     }
 
-    /// Reward that counts as converged: 90 % of the way from the lowest first to the highest last reward of the learned agents.
+    /// Reward that counts as converged: 90 % of the way from the lowest first to the highest last reward of the learned
+    /// agents.
     pub(super) fn common_reward(&self) -> Option<f64> {
         let learned = || self.learning.iter().filter(|l| LEARNED.contains(&l.agent.as_str()));
         let low = learned().map(|l| l.first.mean).fold(f64::INFINITY, f64::min);

@@ -4,7 +4,8 @@ use super::*;
 use crate::energy::accounts::{EFFECTIVE, INFERENCE, MEASURED, MEMORY, PAPER, TRAINING};
 use crate::run::rows::EnergyRow;
 
-/// An account: method, constants and the words for it. A reading that only spiking networks have stands for the plain one elsewhere.
+/// An account: method, constants and the words for it. A reading that only spiking networks have stands for the plain
+/// one elsewhere.
 struct Account {
     method: &'static str,
     constants: &'static str,
@@ -262,7 +263,8 @@ impl View {
         })
     }
 
-    /// That each of `versus` takes at least the printed factor, but for [`paper::ABOUT`], by the paper's own formula; what other accounts say is told.
+    /// That each of `versus` takes at least the printed factor, but for [`paper::ABOUT`], by the paper's own formula;
+    /// what other accounts say is told.
     fn judge_factor(&self, stage: &str, versus: &[&str], printed: f64) -> Judgement {
         let (mut verdicts, mut told) = (Vec::new(), Vec::new());
         for other in versus {

@@ -1,4 +1,5 @@
-//! The report of task v2x: every figure and table of the Spiking-AC paper that a run's rows can answer, beside the printed values.
+//! The report of task v2x: every figure and table of the Spiking-AC paper that a run's rows can answer, beside the
+//! printed values.
 //!
 //! No outcome is written down here: each sentence is chosen, and each number filled in, from the rows.
 
@@ -80,12 +81,12 @@ const LAST_SHARE: f64 = 0.1;
 
 /// Writes Parquet rows, manifest, figures, `report.md` and `report.html` to `dir`, which is created if it is not there.
 ///
-/// Rows may come in any order and may lack agents, powers or whole tables; the report says what is missing. A figure without rows is not
-/// drawn, and one of an earlier report in `dir` is removed.
+/// Rows may come in any order and may lack agents, powers or whole tables; the report says what is missing. A figure
+/// without rows is not drawn, and one of an earlier report in `dir` is removed.
 ///
 /// # Errors
-/// [`ReportError::DuplicateRow`] if two rows have the same keys, before anything is written; else what the file system, polars or plotters
-/// refuse.
+/// [`ReportError::DuplicateRow`] if two rows have the same keys, before anything is written; else what the file system,
+/// polars or plotters refuse.
 pub fn write(dir: &Path, rows: &Rows, manifest: &Manifest) -> Result<ReportPaths, ReportError> {
     let tables = Tables::of_rows(dir, rows, &SCHEMA, manifest)?;
     let view = View::new(rows);
@@ -314,8 +315,8 @@ struct SeedGroup<K> {
     values: Vec<f64>,
 }
 
-/// Groups of (run, key, value), in the order of agent, labels, power and key. Rows of an experiment's variants lie beside these in Parquet, not on this
-/// page; a seed without a value has no say.
+/// Groups of (run, key, value), in the order of agent, labels, power and key. Rows of an experiment's variants lie
+/// beside these in Parquet, not on this page; a seed without a value has no say.
 fn seed_groups<'a, K: Ord + Clone>(rows: impl Iterator<Item = (&'a Key, K, f64)>) -> Vec<SeedGroup<K>> {
     let mut rows: Vec<_> = rows.filter(|(run, _, value)| is_plain(run) && !value.is_nan()).collect();
     let order = |(a, x, _): &(&Key, K, f64), (b, y, _): &(&Key, K, f64)| {

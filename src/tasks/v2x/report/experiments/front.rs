@@ -1,4 +1,5 @@
-//! Sum-rate against energy of a decision: spiking networks beside dense ones of many sizes, in f32 and in 8-bit integers.
+//! Sum-rate against energy of a decision: spiking networks beside dense ones of many sizes, in f32 and in 8-bit
+//! integers.
 
 use super::*;
 use crate::energy::accounts::{EFFECTIVE, MEMORY, PAPER};
@@ -16,7 +17,8 @@ const GENIE: &str = "genie";
 /// Share of the genie's sum-rate from which a network counts as one that does the work.
 const GOOD: f64 = 0.95;
 
-/// An account of energy with its figure; the constants are those of a network in f32, and of one in 8-bit integers where it has an account.
+/// An account of energy with its figure; the constants are those of a network in f32, and of one in 8-bit integers
+/// where it has an account.
 struct Account {
     method: &'static str,
     constants: &'static str,
