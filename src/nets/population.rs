@@ -11,6 +11,9 @@ use crate::num::real::Real;
 
 /// The first fields tile −`RANGE` to `RANGE`: inputs are at about zero mean and unit scale.
 pub const RANGE: f64 = 2.0;
+/// σ of the first fields over the distance of their centres: what a single neuron, which fires in few steps or in all, tells coarsely, several tell
+/// between them.
+pub const WIDTH: f64 = 2.0;
 /// g over the current U_th/λ that lifts a neuron to its threshold in one step: one that is stimulated by half or more fires in every step.
 pub const GAIN: f64 = 2.0;
 /// Products of a [`current`], and as many additions, those of its exponential among them.
@@ -34,12 +37,12 @@ impl Population {
         Population { fields, gain: GAIN * lif.threshold / lif.lambda }
     }
 
-    /// Initial sharpnesses and centres of the neurons of all inputs, input by input: fields of the same width, one apart.
+    /// Initial sharpnesses and centres of the neurons of all inputs, input by input.
     pub fn init(&self, sharpness: &mut [f32], centre: &mut [f32]) {
-        let width = 2.0 * RANGE / self.fields as f64;
-        sharpness.fill((1.0 / width) as f32);
+        let apart = 2.0 * RANGE / self.fields as f64;
+        sharpness.fill((1.0 / (WIDTH * apart)) as f32);
         for (n, centre) in centre.iter_mut().enumerate() {
-            *centre = (width * ((n % self.fields) as f64 + 0.5) - RANGE) as f32;
+            *centre = (apart * ((n % self.fields) as f64 + 0.5) - RANGE) as f32;
         }
     }
 }
@@ -75,7 +78,7 @@ mod tests {
         let (mut sharpness, mut centre) = ([0.0; 8], [0.0; 8]);
         population.init(&mut sharpness, &mut centre);
         assert_eq!(centre, [-1.5, -0.5, 0.5, 1.5, -1.5, -0.5, 0.5, 1.5]);
-        assert_eq!(sharpness, [1.0; 8]);
+        assert_eq!(sharpness, [0.5; 8]);
     }
 
     /// Spikes of a neuron under the current at a distance of `z` widths from its centre.
@@ -135,7 +138,7 @@ mod tests {
         }
         assert_eq!(end, ac.params());
         let params = ac.init([1, 0], 4.0, 0.3, -0.5);
-        assert_eq!(params[ac.actor.layers[0].w_off..][..96], [2.0; 96]);
+        assert_eq!(params[ac.actor.layers[0].w_off..][..96], [1.0; 96]);
         assert_eq!(params[ac.actor.layers[0].b_off..][..3], [-1.75, -1.25, -0.75]);
         assert_eq!(ac.actor.at(7).layers[1].w_off, 7 + 2 * 96);
     }
