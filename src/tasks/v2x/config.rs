@@ -119,6 +119,9 @@ impl ExperimentConfig {
             if !self.agents.contains(agent) {
                 return Err(ConfigError::value(&key, format!("'{agent}' is not in experiment.agents")));
             }
+            if variants.is_empty() {
+                return Err(ConfigError::value(&key, "no variant is listed"));
+            }
             twice(&key, variants)?;
         }
         Ok(())

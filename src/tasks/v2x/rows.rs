@@ -9,7 +9,10 @@ pub const SCHEMA: Schema = Schema {
     labels: &[
         Named::new("beam", "Meaning of the action: `angles`, `tracking`, `matrix` or `zf`."),
         Named::new("kinematics", "Motion of the vehicles: `paper` or `cartesian`."),
-        Named::new("variant", "What else an experiment varies, such as `rate_penalty=0.03`; else empty."),
+        Named::new(
+            "variant",
+            "What else an experiment varies, such as `rate_penalty=0.03` or `spiking.hidden=[64]`, and the precision if it is not f32, such as `int8`; else empty.",
+        ),
     ],
     swept: Named::new("p_max_dbm", "Power limit of the road-side unit, dBm."),
     curve: &[
