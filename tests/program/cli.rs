@@ -775,7 +775,7 @@ fn wrong_experiments_are_named() {
     let out = dir.path().join("out");
     is_error(
         &isacbench(&experiment_args("nonsense", &out, &[])),
-        &["no experiment 'nonsense' (there are: spiking-ac, rate-penalty, beams"],
+        &["no experiment 'nonsense' (there are: spiking-ac, rate-penalty, front, beams"],
     );
     for (name, set, words) in [
         ("rate-penalty", "experiment.rate_penalties=[0,-1]", ["experiment.rate_penalties", "-1"]),
