@@ -974,22 +974,21 @@ impl LaneKernel for Backward<'_> {
         }
         self.grad.live = live;
         let Gradient { w, b, d_out, d_current, spread: x, .. } = self.grad;
-        let mut layer = |i: usize, dy: &[f32], input: &[f32]| {
+        let encoded = self.net.layout.population;
+        let first = encoded.is_none().then_some((0, &*d_current, self.x));
+        // A loop and no closure: one that is called twice is not compiled for the vector unit.
+        for (i, dy, input) in first.into_iter().chain([(last, &*d_out, &self.acts.weighted[..])]) {
             let l = &layers[i];
             let (ldi, ldo) = (leading(l.inputs), leading(l.outputs));
             let (dy, x) = (RowMajor { data: dy, ld: ldo }, RowMajor { data: input, ld: ldi });
             layer_sums::<V>([rows, l.outputs, l.inputs], dy, x, (&mut w[i], ldi), &mut b[i]);
-        };
-        layer(last, d_out, &self.acts.weighted);
-        match self.net.layout.population {
-            None => layer(0, d_current, self.x),
-            Some(Population { fields, .. }) => {
-                let l = &layers[0];
-                let each = self.x.chunks_exact(leading(l.inputs)).zip(self.acts.current.chunks_exact(ld0));
-                for ((row, i), d) in each.zip(d_current.chunks_exact(ld0)).take(rows) {
-                    spread(row.iter().copied(), fields, &mut x[..l.outputs]);
-                    encode_back::<V>(self.net, [x, i, d], &mut w[0], &mut b[0]);
-                }
+        }
+        if let Some(Population { fields, .. }) = encoded {
+            let l = &layers[0];
+            let each = self.x.chunks_exact(leading(l.inputs)).zip(self.acts.current.chunks_exact(ld0));
+            for ((row, i), d) in each.zip(d_current.chunks_exact(ld0)).take(rows) {
+                spread(row.iter().copied(), fields, &mut x[..l.outputs]);
+                encode_back::<V>(self.net, [x, i, d], &mut w[0], &mut b[0]);
             }
         }
     }
