@@ -783,7 +783,7 @@ fn wrong_experiments_are_named() {
         ("rate-penalty", "experiment.agents=[\"ekf\"]", ["experiment.agents", "ekf"]),
         ("beams", "experiment.beams=[\"steer\"]", ["experiment.beams", "angles, tracking, matrix"]),
         ("beams", "experiment.nonsense=1", ["experiment", "nonsense"]),
-        ("spiking-ac", "experiment.beams=[\"angles\"]", ["experiment", "rate-penalty, beams"]),
+        ("spiking-ac", "experiment.beams=[\"angles\"]", ["experiment", "rate-penalty, front, beams"]),
     ] {
         is_error(&isacbench(&experiment_args(name, &out, &["--set", set])), &words);
     }
