@@ -66,7 +66,7 @@ struct PolicyGpu {
 }
 
 enum Actor {
-    F32(Forward),
+    F32(Box<Forward>),
     F16(ForwardF16),
 }
 
@@ -192,7 +192,7 @@ impl PolicyGpu {
                 let spikes = spikes.as_ref();
                 let actor = Forward::sharing(gpu, net, size, &weights, b.obs, &outputs, spikes, false)?;
                 let counts = Counts::new(gpu, net, (r, envs), slots, b.obs, &hidden, spikes)?;
-                (Actor::F32(actor), counts)
+                (Actor::F32(Box::new(actor)), counts)
             }
             Precision::Int8 => unreachable!("decides on the CPU"),
             Precision::F16 => {

@@ -114,7 +114,7 @@ pub fn write_front(dir: &Path, rows: &Rows, manifest: &Manifest) -> Result<Repor
         table_of(&view, &nets, &mut out);
         view.method(
             &mut out,
-            "- A dense network is *as good* as another where its sum-rate is level with the other's or above it. Ratios are over the dense \
+            "- A dense network is *as good* as another where its mean sum-rate is at least the other's. Ratios are over the dense \
              network that is as good and takes least by that method; `-` where none is.\n\
              - `int8`: the weights of the same training and all activations in 8-bit integers, at the sum-rate that they then have. With memory, \
              int8 networks are charged bytes and int8 arithmetic, others words of 32 bits and int32 arithmetic; by effective operations int8 \
@@ -172,7 +172,7 @@ fn best<'n, 'a>(nets: &'n [Net<'a>], account: usize) -> Vec<&'n Net<'a>> {
 
 /// Of dense networks that are as good, the one that takes least.
 fn rival<'n, 'a>(nets: &'n [Net<'a>], net: &Net, account: usize, int8: bool) -> Option<&'n Net<'a>> {
-    let as_good = |o: &&Net| !o.spikes && o.int8 == int8 && order(&o.rate, &net.rate) != Order::Below;
+    let as_good = |o: &&Net| !o.spikes && o.int8 == int8 && o.rate.mean >= net.rate.mean;
     let with = nets.iter().filter(as_good).filter_map(|o| Some((o, o.energy[account]?.mean)));
     with.min_by(|a, b| a.1.total_cmp(&b.1)).map(|(o, _)| o)
 }
