@@ -25,15 +25,16 @@ struct Layer {
 /// A perceptron with 8-bit weights.
 pub struct Net(Vec<Layer>);
 
-/// Writes x/scale, rounded, and returns the scale: the largest |x| becomes ±127. Zeros have scale 0.
+/// Writes x/scale, rounded, and returns the scale: the largest |x| becomes ±127. Zeros have scale 0. Where an x is not
+/// finite the scale is NaN, and with it all that is made of them: integers could not tell.
 fn quantise(x: impl Iterator<Item = f32> + Clone, to: &mut [i8]) -> f32 {
     let scale = x.clone().fold(0f32, |most, x| most.max(x.abs())) / MOST;
-    if scale == 0.0 {
+    let finite = x.clone().all(f32::is_finite);
+    if !finite || scale == 0.0 {
         to.fill(0);
-        return 0.0;
+        return if finite { 0.0 } else { f32::NAN };
     }
     for (q, x) in to.iter_mut().zip(x) {
-        // A conversion from f32 saturates, and makes 0 of what is no number.
         *q = (x / scale).round_ties_even().clamp(-MOST, MOST) as i8;
     }
     scale
@@ -133,11 +134,19 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_harms_no_other_row() {
+    fn what_is_no_number_stays_none_and_harms_no_other_row() {
         let layout = MlpLayout::new(&[2, 1], Activation::None, 0);
-        let net = Net::new(&layout, &[1.0, 1.0, 0.0]);
-        let mut out = Activations::new(&layout, 2);
-        net.forward(2, Strided { data: &[f32::NAN, 1.0, 1.0, 1.0], row: 2, col: 1 }, &mut out);
-        assert!((out.output()[leading(1)] - 2.0).abs() < 1e-6);
+        let outputs = |weights: [f32; 2], x: [f32; 4]| {
+            let net = Net::new(&layout, &[weights[0], weights[1], 0.0]);
+            let mut out = Activations::new(&layout, 2);
+            net.forward(2, Strided { data: &x, row: 2, col: 1 }, &mut out);
+            [out.output()[0], out.output()[leading(1)]]
+        };
+        for bad in [f32::NAN, f32::INFINITY] {
+            let [first, second] = outputs([1.0, 1.0], [bad, 1.0, 1.0, 1.0]);
+            assert!(first.is_nan() && (second - 2.0).abs() < 1e-6, "{first} {second}");
+            // Weights of a training that diverged must not look like a policy.
+            assert!(outputs([bad, 1.0], [1.0; 4]).iter().all(|y| y.is_nan()));
+        }
     }
 }

@@ -744,6 +744,7 @@ fn experiments_lie_between_the_scale_and_the_users_keys() {
         ("experiment.variants={apg=['ppo.hiden=[4]']}", "hiden"),
         ("experiment.variants={apg=['ppo.hidden=[0]']}", "ppo.hidden"),
         ("experiment.variants={apg=['ppo.envs=8', 'ppo.envs=8']}", "twice"),
+        ("experiment.variants={apg=[]}", "no variant is listed"),
         ("experiment.precisions=['int8', 'int8']", "twice"),
         ("experiment.precisions=['int4']", "int4"),
     ] {
