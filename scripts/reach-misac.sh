@@ -73,10 +73,8 @@ for case in $cases; do
     done
     "$program" train --agent h-moe "${task[@]}" "${sets[@]}" --out "$own" --resume >&2
     for mode in sampled greedy; do
-        greedy=()
-        [ "$mode" = sampled ] || greedy=(--greedy)
         [ -s "$own/$mode.json" ] || into "$own/$mode.json" "$program" evaluate --agent h-moe --device "$device" \
-            --checkpoint "$own/checkpoint.safetensors" --episodes "$episodes" "${greedy[@]}" --json
+            --checkpoint "$own/checkpoint.safetensors" --episodes "$episodes" "--$mode" --json
     done
     if [ "$uncertainty" = constant ]; then
         optimum=$folder/dp-optimal-$uncertainty-$snr.json

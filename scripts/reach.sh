@@ -59,10 +59,8 @@ for case in $cases; do
         [ -s "$own/curves.parquet" ] || [ -s "$own/curves.json" ] ||
             "$program" train --agent "$agent" "${sets[@]}" --set "train.seeds=$seeds" "${updates[@]}" --out "$own" --force >&2
         for mode in sampled greedy; do
-            greedy=()
-            [ "$mode" = sampled ] || greedy=(--greedy)
             [ -s "$own/$mode.json" ] || into "$own/$mode.json" "$program" evaluate --agent "$agent" --device "$device" \
-                --checkpoint "$own/checkpoint.safetensors" --episodes "$episodes" "${greedy[@]}" --json
+                --checkpoint "$own/checkpoint.safetensors" --episodes "$episodes" "--$mode" --json
         done
         {
             echo "$agent $beam $power"

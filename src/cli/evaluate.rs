@@ -37,9 +37,12 @@ pub struct EvaluateArgs {
     /// Episodes per replica
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     episodes: Option<u64>,
-    /// Take the mode of a stochastic policy instead of a sample
-    #[arg(long)]
+    /// Take the mean action of a stochastic policy, or what is more probable: short for --set evaluate.greedy=true
+    #[arg(long, conflicts_with = "sampled")]
     greedy: bool,
+    /// Draw the actions of a stochastic policy: short for --set evaluate.greedy=false
+    #[arg(long)]
+    sampled: bool,
     /// What the policy's network computes in; the models of energy name the numbers that they are of, whatever this is
     #[arg(long, value_enum, default_value = "f32")]
     precision: Precision,
@@ -57,8 +60,8 @@ pub(super) fn evaluate<C: Task>(a: &EvaluateArgs) -> Result<()> {
     if let Some(n) = a.episodes {
         sets.push(format!("evaluate.episodes={n}"));
     }
-    if a.greedy {
-        sets.push("evaluate.greedy=true".into());
+    if a.greedy || a.sampled {
+        sets.push(format!("evaluate.greedy={}", a.greedy));
     }
     let agent = super::common::agent::<C>(&a.agent)?;
     if !agent.is_learned() {

@@ -1,6 +1,7 @@
 //! Claims of a paper, judged from comparisons of estimates.
 
 use super::words::*;
+use crate::run::rows::MEAN_ACTION;
 
 /// Verdict on a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -216,14 +217,57 @@ pub(crate) fn tally(
     )
 }
 
+/// The judgements of all claims by policies that decide in another way than the page's.
+pub(crate) struct OtherMode<'a> {
+    pub(crate) mode: &'a str,
+    pub(crate) judgements: &'a [Judgement],
+}
+
 /// The table of claims: (figure, claim, what its verdict rests on) in the order of `judgements`.
 pub(crate) fn claims_table<'a>(
     claims: impl Iterator<Item = (&'a str, &'a str, &'a str)>,
     judgements: &[Judgement],
+    other: Option<OtherMode>,
 ) -> String {
+    let mut place = 0..;
     let rows = rows_of(claims.zip(judgements), |((figure, text, basis), j)| {
-        let cells = [figure, text, j.verdict.text(), basis, &j.evidence];
-        cells.map(String::from).to_vec()
+        let i = place.next().unwrap_or_default();
+        let mut cells = [figure, text, j.verdict.text()].map(String::from).to_vec();
+        cells.extend(other.as_ref().map(|o| o.judgements[i].verdict.text().to_string()));
+        cells.extend([basis.to_string(), j.evidence.clone()]);
+        cells
     });
-    table("figure | claim | here | rests on | numbers", 5, &rows)
+    match &other {
+        Some(o) => table(&format!("figure | claim | here | {} | rests on | numbers", o.mode), 6, &rows),
+        None => table("figure | claim | here | rests on | numbers", 5, &rows),
+    }
+}
+
+/// How many claims hold in the other mode, and which verdicts are others there.
+pub(crate) fn other_mode_sentence<'a>(
+    claims: impl Iterator<Item = &'a str>,
+    judgements: &[Judgement],
+    other: &OtherMode,
+) -> String {
+    let holds = other.judgements.iter().filter(|j| j.verdict == Verdict::Holds).count();
+    let changed: Vec<String> = claims
+        .zip(judgements.iter().zip(other.judgements))
+        .filter(|(_, (own, other))| own.verdict != other.verdict)
+        .map(|(text, (_, other))| format!("\"{text}\" ({})", other.verdict.text().replace("**", "")))
+        .collect();
+    let changed = match changed.is_empty() {
+        true => "every verdict is the same".to_string(),
+        false => format!("other verdicts: {}", changed.join("; ")),
+    };
+    format!("With actions `{}`, {holds} of them hold; {changed}.", other.mode)
+}
+
+/// What the page's numbers are of, where policies can decide in two ways and `other` is not the page's.
+pub(crate) fn mode_words(other: &str) -> String {
+    let [mean, sampled] = ["take the mean action, or what is more probable", "draw their actions"];
+    let (own, there) = if other == MEAN_ACTION { (sampled, mean) } else { (mean, sampled) };
+    format!(
+        "Stochastic policies {own}, on the whole page and in its figures, but where `{other}` is said: there the same weights {there}. \
+         All other agents have one way to decide."
+    )
 }

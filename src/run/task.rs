@@ -6,7 +6,7 @@
 
 use super::errors::JobError;
 use super::evaluate::{self, Acts, Controller, Estimate, Job, Outcome, Precision};
-use super::rows::{Key, Manifest, Rows, Schema, text_of};
+use super::rows::{Key, Manifest, Rows, Schema, text_of, with_word};
 use super::watch::Watch;
 use crate::config::{EvaluateConfig, Layered, TrainConfig};
 use crate::energy::accounts::{self, Entry, Quantity};
@@ -166,7 +166,7 @@ pub struct Run<C: Task> {
 impl<C: Task> Run<C> {
     /// `variant` where the network computes in another precision than that of training.
     pub fn in_precision(&self, precision: Precision) -> String {
-        format!("{} {}", self.variant, text_of(&precision)).trim_start().into()
+        with_word(&self.variant, &text_of(&precision))
     }
 }
 
@@ -342,9 +342,17 @@ pub trait Task: Layered + Clone + PartialEq + Debug + Send + Sync + 'static {
     }
     /// This configuration with another number of episodes.
     fn with_episodes(&self, episodes: u64) -> Self {
+        self.evaluated_with("episodes", toml::Value::Integer(i64::try_from(episodes).unwrap_or(i64::MAX)))
+    }
+    /// This configuration with policies that decide in one mode or the other.
+    fn with_greedy(&self, greedy: bool) -> Self {
+        self.evaluated_with("greedy", toml::Value::Boolean(greedy))
+    }
+    /// This configuration with another value of a key of `[evaluate]`.
+    fn evaluated_with(&self, key: &str, value: toml::Value) -> Self {
         let mut table = self.table();
-        table["evaluate"]["episodes"] = toml::Value::Integer(i64::try_from(episodes).unwrap_or(i64::MAX));
-        Self::typed(table).expect("only a number of [evaluate] is another one")
+        table["evaluate"][key] = value;
+        Self::typed(table).expect("only a key of [evaluate] is another one")
     }
 
     /// The agent called `id`.

@@ -9,7 +9,9 @@ use crate::energy::meters::{Joules, Meter, SYSFS};
 use crate::gpu::Gpu;
 use crate::learn::Algorithm;
 use crate::run::errors::JobError;
-use crate::run::rows::{ActivityRow, EnergyRow, EvalRow, Key, Rows, SlotRow};
+use crate::run::rows::{
+    ActivityRow, EVALUATED, EnergyRow, EvalRow, Key, Rows, SlotRow, mode_name, with_word,
+};
 use crate::run::task::{Agent, Evaluated, Run, Task, Unit, Weights, units};
 use crate::run::watch::{Quiet, Watch};
 use std::path::Path;
@@ -86,7 +88,7 @@ fn evaluation<C: Task>(key: &Key, e: Evaluated, rows: &mut Rows) {
         values: e.slots.iter().map(|s| s[t].mean).collect(),
     }));
     rows.energy.extend(e.energy.into_iter().map(|x| EnergyRow::new(key, x)));
-    rows.activity.extend(e.counted.into_iter().map(|q| ActivityRow::new(key, "evaluate", None, q)));
+    rows.activity.extend(e.counted.into_iter().map(|q| ActivityRow::new(key, EVALUATED, None, q)));
 }
 
 impl<C: Task> Run<C> {
@@ -124,6 +126,16 @@ impl<C: Task> Run<C> {
                 let (energy, counted) = accounts::training(schedule, &mean_rates(&trained.activity, &key));
                 rows.energy.extend(energy.into_iter().map(|x| EnergyRow::new(&key, x)));
                 rows.activity.extend(counted.into_iter().map(|q| ActivityRow::new(&key, "train", None, q)));
+            }
+        }
+        // A policy that can decide in two ways is asked for both.
+        if let (Some(weights), true) = (weights, self.config.reads(agent, "evaluate.greedy")) {
+            let greedy = !self.config.common().evaluate.greedy;
+            let other: Vec<C> = configs.iter().map(|c| c.with_greedy(greedy)).collect();
+            let other: Vec<_> = other.iter().zip(&units).map(|(config, u)| Unit { config, ..*u }).collect();
+            let variant = with_word(&self.variant, mode_name(greedy));
+            for (place, e) in grid.iter().zip(C::evaluate(agent, &other, Some(weights), gpu, watch)?) {
+                evaluation::<C>(&self.config.key(agent, &variant, *place), e, rows);
             }
         }
         for precision in &self.precisions {

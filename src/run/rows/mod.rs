@@ -7,9 +7,11 @@
 
 mod bench;
 pub(crate) mod columns;
+mod mode;
 
 pub use bench::*;
 pub use columns::{Cell, Cells, Column, Key, Named, Row, Schema, text_of};
+pub use mode::{MEAN_ACTION, SAMPLED, mode_name, with_word};
 
 use crate::energy::accounts::{Entry, Quantity};
 use columns::row;
@@ -125,6 +127,9 @@ row! {
     /// In the quantity's unit.
     value: f64,
 }
+
+/// Stage of what an evaluation counted.
+pub const EVALUATED: &str = "evaluate";
 
 impl EnergyRow {
     pub fn new(key: &Key, e: Entry) -> EnergyRow {

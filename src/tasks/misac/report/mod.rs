@@ -25,7 +25,7 @@ use crate::run::task::Task;
 use crate::tasks::misac::config::{MisacConfig, MisacTaskConfig};
 use crate::tasks::misac::rows::{ALGORITHM, PHASE, SCHEMA, UNCERTAINTY, VARIANT};
 use rayon::prelude::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::Path;
 
@@ -107,7 +107,12 @@ const TITLE: &str = "RL-H-MoE (task misac): this run beside the printed results"
 /// polars or plotters refuse.
 pub fn write(dir: &Path, rows: &Rows, manifest: &Manifest) -> Result<ReportPaths, ReportError> {
     let tables = Tables::of_rows(dir, rows, &SCHEMA, manifest)?;
-    let view = View::new(rows, manifest);
+    let (own, other) = (rows.in_mode(false), rows.other_mode().map(|mode| (mode, rows.in_mode(true))));
+    let mut view = View::new(&own, manifest);
+    view.other = other.as_ref().map(|(mode, other)| {
+        let (agents, view) = (rows.in_two_modes(), View::new(other, manifest));
+        Box::new(OtherView { mode, agents, view })
+    });
     let plates = view.plates();
     tables.pages(TITLE, Plate::svgs(&plates)?, |drawn| view.markdown(&plates, drawn, manifest))
 }
@@ -221,6 +226,16 @@ struct View<'a> {
     networks: Networks,
     /// The task as the manifest has it, if it does.
     task: Option<MisacTaskConfig>,
+    /// The same weights in the other mode, if there are rows of it.
+    other: Option<Box<OtherView<'a>>>,
+}
+
+/// What the agents do in the mode that is not the page's.
+struct OtherView<'a> {
+    mode: &'static str,
+    /// Those that decide otherwise in it.
+    agents: BTreeSet<String>,
+    view: View<'a>,
 }
 
 /// The SNR of figures 3 and 4, or the nearest, dB.
@@ -295,6 +310,7 @@ impl<'a> View<'a> {
             ill: Vec::new(),
             networks: Networks::default(),
             task,
+            other: None,
         };
         let shown: Vec<Run> = view.shown().cloned().collect();
         view.snrs_db = distinct(view.cells.iter().filter(|c| shown.contains(&c.run)).map(|c| c.snr_db));
@@ -327,6 +343,18 @@ impl<'a> View<'a> {
     /// The runs of the main tables and figures, in table order.
     fn shown(&self) -> impl Iterator<Item = &Run> {
         self.runs.iter().filter(|r| self.main(&r.agent) == Some(*r))
+    }
+
+    /// Every agent with the view that its numbers are of and how it is called; those that can decide in two ways twice.
+    fn in_all_modes(&self) -> Vec<(String, &View<'_>, &str)> {
+        let mut out = Vec::new();
+        for agent in self.ids() {
+            out.push((code(agent), self, agent));
+            if let Some(o) = self.other.as_ref().filter(|o| o.agents.contains(agent)) {
+                out.push((format!("{} {}", code(agent), o.mode), &o.view, agent));
+            }
+        }
+        out
     }
 
     fn ids(&self) -> impl Iterator<Item = &str> {

@@ -25,10 +25,12 @@ impl View<'_> {
         drawn: impl Fn(&str) -> bool,
         manifest: &Manifest,
     ) -> String {
-        let judgements: Vec<Judgement> = paper::CLAIMS.iter().map(|(claim, ..)| self.judge(*claim)).collect();
+        let judgements = self.judgements();
+        let other = self.other.as_ref().map(|o| (o.mode, o.view.judgements()));
+        let other = other.as_ref().map(|(mode, judgements)| OtherMode { mode, judgements });
         let mut out = format!("# {TITLE}\n\n");
         self.write_scope(&mut out, manifest);
-        self.write_in_short(&mut out, &judgements);
+        self.write_in_short(&mut out, &judgements, other.as_ref());
         self.write_printed(&mut out);
         out.push_str("## Which claims of the paper hold\n\n");
         out.push_str(
@@ -38,6 +40,7 @@ impl View<'_> {
         out.push_str(&claims_table(
             paper::CLAIMS.iter().map(|(claim, place, text)| (*place, *text, claim.basis().text())),
             &judgements,
+            other,
         ));
         self.write_simple(&mut out);
         out.push_str("## Figures\n\n");
@@ -73,6 +76,9 @@ impl View<'_> {
             manifest.device,
             manifest.backend,
         );
+        if let Some(o) = &self.other {
+            let _ = writeln!(out, "{}\n", mode_words(o.mode));
+        }
         if let Some(less) = trained_less::<MisacConfig>(manifest) {
             let _ = writeln!(out, "{less}\n");
         }
@@ -104,7 +110,11 @@ impl View<'_> {
         }
     }
 
-    fn write_in_short(&self, out: &mut String, judgements: &[Judgement]) {
+    pub(super) fn judgements(&self) -> Vec<Judgement> {
+        paper::CLAIMS.iter().map(|(claim, ..)| self.judge(*claim)).collect()
+    }
+
+    fn write_in_short(&self, out: &mut String, judgements: &[Judgement], other: Option<&OtherMode>) {
         out.push_str("## In short\n\n");
         let _ = writeln!(
             out,
@@ -115,6 +125,10 @@ impl View<'_> {
                 paper::CLAIMS.iter().map(|c| c.0.basis().text())
             )
         );
+        if let Some(other) = other {
+            let sentence = other_mode_sentence(paper::CLAIMS.iter().map(|c| c.2), judgements, other);
+            let _ = writeln!(out, "- {sentence}");
+        }
         let lines = [
             self.proposed_sentence(),
             self.simple_sentence(),
@@ -386,10 +400,14 @@ impl View<'_> {
         out.push_str(
             "## Ours beside the printed values\n\nEnergy per slot, J. Intervals are over seeds.\n\n",
         );
-        let header = "figure | agent | SNR (dB) | paper (J) | ours (J) | 95 % interval (J) | seeds";
-        write_table(out, header, 2, paper::VALUES, |v| {
+        let mut header =
+            "figure | agent | SNR (dB) | paper (J) | ours (J) | 95 % interval (J) | seeds".to_string();
+        if let Some(o) = &self.other {
+            let _ = write!(header, " | ours, {} (J)", o.mode);
+        }
+        write_table(out, &header, 2, paper::VALUES, |v| {
             let ours = self.metric(v.agent, ENERGY, v.snr_db);
-            vec![
+            let mut cells = vec![
                 v.figure.to_string(),
                 code(v.agent),
                 format!("{}", v.snr_db),
@@ -397,7 +415,12 @@ impl View<'_> {
                 ours.map_or("-".into(), |e| num(e.mean)),
                 ours.map_or("-".into(), |e| e.interval_text()),
                 ours.map_or("-".into(), |e| e.seeds.to_string()),
-            ]
+            ];
+            if let Some(o) = &self.other {
+                let other = o.view.metric(v.agent, ENERGY, v.snr_db);
+                cells.push(other.map_or("-".into(), |e| num(e.mean)));
+            }
+            cells
         });
         let saving = self.saving_percent(PROPOSED, HEADLINE_SNR_DB);
         let _ = writeln!(
@@ -562,20 +585,23 @@ impl View<'_> {
             ("Radiated power over P_max (9c)", "power_share", 1.0),
         ];
         for (title, metric, unit) in grids {
-            let get = |run: &Run, s: f64| match metric {
-                COST => self.cost_of(run, s),
-                _ => self.metric_of(run, metric, s).map(|e| e.map(|x| unit * x)),
+            let get = |view: &View, agent: &str, s: f64| match metric {
+                COST => view.cost(agent, s),
+                _ => view.metric(agent, metric, s).map(|e| e.map(|x| unit * x)),
             };
-            let known: Vec<&Run> =
-                self.shown().filter(|r| self.snrs_db.iter().any(|&s| get(r, s).is_some())).collect();
+            let known = self.in_all_modes().into_iter();
+            let known: Vec<_> = known
+                .filter(|(_, view, agent)| self.snrs_db.iter().any(|&s| get(view, agent, s).is_some()))
+                .collect();
             let _ = writeln!(out, "### {title}\n");
             if known.is_empty() {
                 out.push_str("Not in this run.\n\n");
                 continue;
             }
-            write_table(out, &header_over("agent", &self.snrs_db, "dB"), 1, known, |run| -> Vec<String> {
-                let cells = self.snrs_db.iter().map(|&s| cell_of(get(run, s)));
-                [code(&run.agent)].into_iter().chain(cells).collect()
+            let header = header_over("agent", &self.snrs_db, "dB");
+            write_table(out, &header, 1, known, |(name, view, agent)| -> Vec<String> {
+                let cells = self.snrs_db.iter().map(|&s| cell_of(get(view, agent, s)));
+                [name].into_iter().chain(cells).collect()
             });
         }
     }

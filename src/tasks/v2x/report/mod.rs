@@ -156,6 +156,16 @@ struct View {
     /// What is wrong with the trainings behind these.
     ill: Vec<Ill>,
     energy: Energies,
+    /// The same weights in the other mode, if there are rows of it.
+    other: Option<Box<OtherView>>,
+}
+
+/// What the agents do in the mode that is not the page's.
+struct OtherView {
+    mode: &'static str,
+    /// Those that decide otherwise in it.
+    agents: BTreeSet<String>,
+    view: View,
 }
 
 /// 40 dBm if it is there, else the highest.
@@ -170,6 +180,15 @@ fn is_plain(key: &Key) -> bool {
 
 impl View {
     fn new(rows: &Rows) -> View {
+        let other = rows.other_mode().map(|mode| {
+            let (agents, view) = (rows.in_two_modes(), View::of(&rows.in_mode(true)));
+            Box::new(OtherView { mode, agents, view })
+        });
+        View { other, ..View::of(&rows.in_mode(false)) }
+    }
+
+    /// Of rows in one mode.
+    fn of(rows: &Rows) -> View {
         let evals = seed_groups(rows.evals.iter().map(|r| (&r.key, r.metric.clone(), r.mean)));
         let slots = seed_groups(rows.slots.iter().map(|r| (&r.key, r.slot, r.values[SLOT_RATE])));
         let curves = seed_groups(rows.curves.iter().map(|r| (&r.key, r.update, r.slots[CURVE_REWARD])));
@@ -247,7 +266,20 @@ impl View {
             curve_dbm,
             learning,
             ill,
+            other: None,
         }
+    }
+
+    /// Every agent with the view that its numbers are of and how it is called; those that can decide in two ways twice.
+    fn in_all_modes(&self) -> Vec<(String, &View, &str)> {
+        let mut out = Vec::new();
+        for agent in self.ids() {
+            out.push((code(agent), self, agent));
+            if let Some(o) = self.other.as_ref().filter(|o| o.agents.contains(agent)) {
+                out.push((format!("{} {}", code(agent), o.mode), &o.view, agent));
+            }
+        }
+        out
     }
 
     fn has(&self, agent: &str) -> bool {

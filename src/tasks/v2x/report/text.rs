@@ -9,12 +9,14 @@ impl View {
         drawn: impl Fn(&str) -> bool,
         manifest: &Manifest,
     ) -> String {
-        let judgements: Vec<Judgement> = paper::CLAIMS.iter().map(|(claim, ..)| self.judge(*claim)).collect();
+        let judgements = self.judgements();
+        let other = self.other.as_ref().map(|o| (o.mode, o.view.judgements()));
+        let other = other.as_ref().map(|(mode, judgements)| OtherMode { mode, judgements });
         let mut out = format!("# {TITLE}\n\n");
         self.write_scope(&mut out, manifest);
-        self.write_in_short(&mut out, &judgements);
+        self.write_in_short(&mut out, &judgements, other.as_ref());
         self.write_printed(&mut out);
-        self.write_claims(&mut out, &judgements);
+        self.write_claims(&mut out, &judgements, other);
         self.write_simple(&mut out);
         self.write_distance(&mut out);
         out.push_str("## Figures\n\n");
@@ -44,6 +46,9 @@ impl View {
             manifest.device,
             manifest.backend,
         );
+        if let Some(o) = &self.other {
+            let _ = writeln!(out, "{}\n", mode_words(o.mode));
+        }
         if let Some(less) = trained_less::<V2xConfig>(manifest) {
             let _ = writeln!(out, "{less}\n");
         }
@@ -95,7 +100,16 @@ impl View {
         paper::VALUES.iter().find(wanted).map(|v| v.value)
     }
 
-    pub(super) fn write_in_short(&self, out: &mut String, judgements: &[Judgement]) {
+    pub(super) fn judgements(&self) -> Vec<Judgement> {
+        paper::CLAIMS.iter().map(|(claim, ..)| self.judge(*claim)).collect()
+    }
+
+    pub(super) fn write_in_short(
+        &self,
+        out: &mut String,
+        judgements: &[Judgement],
+        other: Option<&OtherMode>,
+    ) {
         out.push_str("## In short\n\n");
         let _ = writeln!(
             out,
@@ -106,6 +120,10 @@ impl View {
                 paper::CLAIMS.iter().map(|c| c.0.basis().text())
             )
         );
+        if let Some(other) = other {
+            let sentence = other_mode_sentence(paper::CLAIMS.iter().map(|c| c.2), judgements, other);
+            let _ = writeln!(out, "- {sentence}");
+        }
         if let (Some(ours), Some(printed)) =
             (self.quantity("spiking-ac", Quantity::SumRate, HEADLINE_DBM), View::printed_rate("spiking-ac"))
         {
@@ -151,11 +169,15 @@ impl View {
 
     pub(super) fn write_printed(&self, out: &mut String) {
         out.push_str("## Ours beside the printed values\n\nIntervals are over seeds.\n\n");
-        let header =
-            "figure | quantity | agent | P_max (dBm) | paper | ours | 95 % interval | seeds | ours / paper";
-        write_table(out, header, 3, paper::VALUES, |v| {
+        let mut header =
+            "figure | quantity | agent | P_max (dBm) | paper | ours | 95 % interval | seeds | ours / paper"
+                .to_string();
+        if let Some(o) = &self.other {
+            let _ = write!(header, " | ours, {0} | {0} / paper", o.mode);
+        }
+        write_table(out, &header, 3, paper::VALUES, |v| {
             let ours = self.quantity(v.agent, v.quantity, v.p_max_dbm);
-            vec![
+            let mut cells = vec![
                 v.figure.to_string(),
                 format!("{} ({})", v.quantity.name(), v.quantity.unit()),
                 code(v.agent),
@@ -165,7 +187,13 @@ impl View {
                 ours.map_or("-".into(), |e| e.interval_text()),
                 ours.map_or("-".into(), |e| e.seeds.to_string()),
                 ours.map_or("-".into(), |e| times(e.mean / v.value)),
-            ]
+            ];
+            if let Some(o) = &self.other {
+                let other = o.view.quantity(v.agent, v.quantity, v.p_max_dbm);
+                cells.push(other.map_or("-".into(), |e| num(e.mean)));
+                cells.push(other.map_or("-".into(), |e| times(e.mean / v.value)));
+            }
+            cells
         });
 
         out.push_str(
@@ -198,7 +226,7 @@ impl View {
         self.write_energy_factors(out);
     }
 
-    pub(super) fn write_claims(&self, out: &mut String, judgements: &[Judgement]) {
+    pub(super) fn write_claims(&self, out: &mut String, judgements: &[Judgement], other: Option<OtherMode>) {
         out.push_str("## Which claims of the paper hold\n\n");
         out.push_str(
             "One agent counts as above another if its 95 % interval lies above the other's; where they overlap the comparison stays open. \
@@ -207,6 +235,7 @@ impl View {
         out.push_str(&claims_table(
             paper::CLAIMS.iter().map(|(claim, figure, text)| (*figure, *text, claim.basis().text())),
             judgements,
+            other,
         ));
     }
 
@@ -350,9 +379,9 @@ impl View {
         let _ = writeln!(out, "## Distance to `genie` and `upper-bound` at {p} dBm\n");
         let rate = |agent: &str| self.quantity(agent, Quantity::SumRate, p);
         let (genie, bound) = (rate(GENIE), rate(BOUND));
-        let rows = rows_of(self.ids(), |agent| {
-            let own = rate(agent)?;
-            let mut row = vec![code(agent), num(own.mean)];
+        let rows = rows_of(self.in_all_modes(), |(name, view, agent)| {
+            let own = view.quantity(agent, Quantity::SumRate, p)?;
+            let mut row = vec![name, num(own.mean)];
             for reference in [genie, bound] {
                 row.push(reference.map_or("-".into(), |r| format!("{:.1}", 100.0 * own.mean / r.mean)));
                 row.push(reference.map_or("-".into(), |r| num(r.mean - own.mean)));
@@ -421,11 +450,14 @@ impl View {
             ("Reward per slot (bps/Hz)", "reward", plain),
         ];
         for (title, metric, change) in grids {
-            let of = |agent: &str, p: f64| self.metric(agent, metric, p);
-            let known = self.ids().filter(|a| self.powers_dbm.iter().any(|&p| of(a, p).is_some()));
-            let rows = rows_of(known, |agent| -> Vec<String> {
-                let value = |&p: &f64| of(agent, p).map_or("-".into(), |e| change(e).short());
-                [code(agent)].into_iter().chain(self.powers_dbm.iter().map(value)).collect()
+            let known = self.in_all_modes().into_iter();
+            let known = known.filter(|(_, view, agent)| {
+                self.powers_dbm.iter().any(|&p| view.metric(agent, metric, p).is_some())
+            });
+            let rows = rows_of(known, |(name, view, agent)| -> Vec<String> {
+                let value =
+                    |&p: &f64| view.metric(agent, metric, p).map_or("-".into(), |e| change(e).short());
+                [name].into_iter().chain(self.powers_dbm.iter().map(value)).collect()
             });
             let _ = writeln!(out, "### {title}\n");
             if rows.is_empty() {

@@ -75,12 +75,12 @@ pub fn write_beams(dir: &Path, rows: &Rows, manifest: &Manifest) -> Result<Repor
     })
 }
 
-fn learned<'a>(view: &'a View) -> Vec<&'a Run> {
+fn learned(view: &View) -> Vec<&Run> {
     let is = |r: &&Run| V2xConfig::agent(&r.agent).is_some_and(|a| a.is_learned());
     view.runs.iter().filter(is).collect()
 }
 
-fn references<'a>(view: &'a View) -> Vec<&'a Run> {
+fn references(view: &View) -> Vec<&Run> {
     let all = learned(view);
     view.runs.iter().filter(|r| !all.contains(r)).collect()
 }
@@ -219,7 +219,7 @@ fn table_of(view: &View, out: &mut String) {
             Order::Level => "level",
         });
         let trained = view.trained(run);
-        vec![
+        let mut cells = vec![
             code(&run.agent),
             beam,
             short(SUM_RATE),
@@ -230,13 +230,20 @@ fn table_of(view: &View, out: &mut String) {
             short("indicator_share"),
             trained.map_or("-".into(), |t| t.1.to_string()),
             trained.map_or("-".into(), |t| t.0.to_string()),
-        ]
+        ];
+        cells.extend(view.other_rate(run));
+        cells
     };
     let own = learned(view).into_iter().map(|r| (r, format!("`{}`", r.beam)));
     let rows: Vec<Vec<String>> =
         own.chain(references(view).into_iter().map(|r| (r, "-".to_string()))).map(line).collect();
-    let header = "agent | beam | sum-rate (bps/Hz) | of `genie` (%) | against `last-estimate` | reward (bps/Hz) | \
-         Jain index | within the limits of (27) | updates | environment steps per seed";
+    let mut header =
+        "agent | beam | sum-rate (bps/Hz) | of `genie` (%) | against `last-estimate` | reward (bps/Hz) | \
+         Jain index | within the limits of (27) | updates | environment steps per seed"
+            .to_string();
+    if let Some((mode, _)) = &view.other {
+        let _ = write!(header, " | sum-rate, {mode} (bps/Hz)");
+    }
     out.push_str("Mean over seeds, with the 95 % interval in brackets.\n\n");
-    out.push_str(&table(header, 2, &rows));
+    out.push_str(&table(&header, 2, &rows));
 }

@@ -14,6 +14,7 @@ pub use rate_penalty::write_rate_penalty;
 use super::{PALETTE, rank};
 use crate::energy::accounts::INFERENCE;
 use crate::num::stats::RESAMPLES;
+use crate::report::judge::mode_words;
 use crate::report::words::*;
 use crate::run::rows::{Key, Manifest, Rows};
 use crate::tasks::v2x::rows::{BEAM, SCHEMA, VARIANT};
@@ -44,8 +45,11 @@ impl Run {
 }
 
 /// The rows of an experiment at one power.
-struct View<'a> {
-    rows: &'a Rows,
+struct View {
+    /// In the mode of the page.
+    rows: Rows,
+    /// In the other one, if there are any, with its name.
+    other: Option<(&'static str, Rows)>,
     resamples: Resamples,
     /// The power that is shown: 40 dBm if it is there, else the highest, dBm.
     p_max_dbm: Option<f64>,
@@ -53,8 +57,10 @@ struct View<'a> {
     runs: Vec<Run>,
 }
 
-impl<'a> View<'a> {
-    fn new(rows: &'a Rows) -> Self {
+impl View {
+    fn new(rows: &Rows) -> Self {
+        let other = rows.other_mode().map(|mode| (mode, rows.in_mode(true)));
+        let rows = rows.in_mode(false);
         let powers = || rows.evals.iter().map(|r| r.key.at);
         let headline = powers().find(|p| *p == super::super::paper::HEADLINE_DBM);
         let p_max_dbm = headline.or(powers().max_by(f64::total_cmp));
@@ -67,7 +73,7 @@ impl<'a> View<'a> {
             }
         }
         runs.sort_by_key(|r| (rank(&r.agent), r.beam.clone(), r.variant.clone()));
-        View { rows, resamples: Resamples::default(), p_max_dbm, runs }
+        View { rows, other, resamples: Resamples::default(), p_max_dbm, runs }
     }
 
     fn of<'s>(&'s self, agent: &'s str) -> impl Iterator<Item = &'s Run> {
@@ -81,7 +87,17 @@ impl<'a> View<'a> {
     }
 
     fn metric(&self, run: &Run, metric: &str) -> Option<Estimate> {
-        let mine = self.rows.evals.iter().filter(|r| self.shows(run, &r.key) && r.metric == metric);
+        self.metric_in(&self.rows, run, metric)
+    }
+
+    /// The sum-rate in the other mode, in a cell; "-" without one.
+    fn other_rate(&self, run: &Run) -> Option<String> {
+        let (_, rows) = self.other.as_ref()?;
+        Some(self.metric_in(rows, run, SUM_RATE).map_or("-".to_string(), |e| e.short()))
+    }
+
+    fn metric_in(&self, rows: &Rows, run: &Run, metric: &str) -> Option<Estimate> {
+        let mine = rows.evals.iter().filter(|r| self.shows(run, &r.key) && r.metric == metric);
         self.estimate(mine.map(|r| (r.key.seed, r.mean)).collect())
     }
 
@@ -134,6 +150,9 @@ impl<'a> View<'a> {
                 "Learned agents have beam {}; each is trained with at most {steps} environment steps a seed, {updates} updates.\n",
                 listed(&beams)
             );
+        }
+        if let Some((mode, _)) = &self.other {
+            let _ = writeln!(out, "{}\n", mode_words(mode));
         }
         let _ = writeln!(
             out,

@@ -277,6 +277,7 @@ fn table_of(view: &View, front: &[Place], out: &mut String) {
         // A dense network has one reading only.
         let every = view.energy(run, EFFECTIVE, EVERY_STEP).or(view.energy(run, EFFECTIVE, "fp32"));
         cells.extend([energy(every), of_dense(1, every)]);
+        cells.extend(view.other_rate(run));
         cells
     };
     let mut rows: Vec<Vec<String>> =
@@ -290,6 +291,7 @@ fn table_of(view: &View, front: &[Place], out: &mut String) {
     for words in ACCOUNTS.iter().map(|a| a.words).chain([every]) {
         header.extend([words.to_string(), "over `ppo`".to_string()]);
     }
+    header.extend(view.other.as_ref().map(|(mode, _)| format!("sum-rate, {mode} (bps/Hz)")));
     out.push_str("Mean over seeds, with the 95 % interval in brackets; energies per inference. For `ppo`: share of units that are not zero in \
                   place of a firing rate.\n\n");
     out.push_str(&table(&header.join(" | "), 1, &rows));
