@@ -16,12 +16,16 @@ use std::path::{Path, PathBuf};
 #[derive(Args)]
 pub struct ReproduceArgs {
     /// A paper's figures (spiking-ac, rl-h-moe), rate-penalty (sum-rate against energy), front (the same of networks of
-    /// many sizes, spiking and dense), beams (every learned agent with every parameterisation of the beams), or all
-    /// (each in a folder of its own; --set and --config then take keys that all of them have)
+    /// many sizes, spiking and dense), beams (every learned agent with every parameterisation of the beams), readings
+    /// (which claims of each paper survive what it leaves open), or all (each in a folder of its own; --set and
+    /// --config then take keys that all of them have)
     #[arg(value_name = "EXPERIMENT")]
     pub(super) experiment: String,
     #[command(flatten)]
     pub(super) common: Common,
+    /// Only what is of this task
+    #[arg(long)]
+    pub(super) task: Option<String>,
     /// smoke (minutes: does everything run?), quick (half an hour on two cores) or full (a GPU)
     #[arg(long, default_value = "smoke", value_parser = ["smoke", "quick", "study", "full"])]
     pub(super) scale: String,
@@ -83,11 +87,15 @@ pub(super) fn run(a: &ReproduceArgs, jobs: Jobs) -> Result<()> {
     // All of them before the first begins: what one of them would be refused is said before hours of work, not after.
     let mut folders: Vec<(PathBuf, Folder)> = Vec::new();
     for (name, job) in &jobs {
-        let out = match &a.out {
+        let mut out = match &a.out {
             Some(dir) if a.all() => dir.join(name),
             Some(dir) => dir.clone(),
             None => PathBuf::from(format!("runs/{name}-{}", a.scale)),
         };
+        // An experiment of several tasks has a folder for each.
+        if jobs.iter().filter(|j| j.0 == *name).count() > 1 {
+            out.push(job.task());
+        }
         let folder = folder::for_reproduction(&out, a.again, job.task(), name)?;
         folders.push((out, folder));
     }

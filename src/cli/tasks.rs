@@ -4,6 +4,7 @@ use super::evaluate::EvaluateArgs;
 use super::reproduce::{Jobs, ReproduceArgs, Reproduction};
 use super::train::TrainArgs;
 use crate::config::{ConfigError, Layered};
+use crate::num::stats::once;
 use crate::run::registry::{AnyTask, Entry};
 #[cfg(feature = "report")]
 use crate::run::sweep::SweepError;
@@ -77,18 +78,23 @@ pub(super) fn any(tasks: &Tasks) -> Vec<&'static dyn AnyTask> {
 
 /// The experiments that are asked for, ready to run.
 pub(super) fn experiments(tasks: &Tasks, a: &ReproduceArgs) -> Result<Jobs> {
-    let known: Vec<_> =
-        tasks.iter().flat_map(|t| t.experiments().into_iter().map(move |e| (e, *t))).collect();
-    let chosen = known.iter().filter(|(name, _)| a.all() || *name == a.experiment);
+    if let Some(name) = &a.task {
+        find(tasks, Some(name), None)?;
+    }
+    let mine = tasks.iter().filter(|t| a.task.as_deref().is_none_or(|name| t.name() == name));
+    let known: Vec<_> = mine.flat_map(|t| t.experiments().into_iter().map(move |e| (e, *t))).collect();
+    let chosen: Vec<_> = known.iter().filter(|(name, _)| a.all() || *name == a.experiment).collect();
+    let several = chosen.len() > 1;
     let job = |&(name, task): &(&'static str, &dyn Registered)| {
         let job = task.reproduction(name, &a.scale, a.common.config.as_deref(), &a.common.sets);
         // With several experiments, a key may be right for one and wrong for another.
-        let job = job.map_err(|e| if a.all() { anyhow!("experiment {name}: {e}") } else { e.into() });
+        let of = || if a.all() { format!("experiment {name}") } else { format!("task {}", task.name()) };
+        let job = job.map_err(|e| if several { anyhow!("{}: {e}", of()) } else { e.into() });
         Ok((name, job?))
     };
-    let jobs = chosen.map(job).collect::<Result<Jobs>>()?;
+    let jobs = chosen.into_iter().map(job).collect::<Result<Jobs>>()?;
     if jobs.is_empty() {
-        let names: Vec<_> = known.iter().map(|k| k.0).collect();
+        let names = once(known.iter().map(|k| k.0));
         bail!("no experiment '{}' (there are: {}, and all)", a.experiment, names.join(", "));
     }
     Ok(jobs)

@@ -76,6 +76,35 @@ pub trait Layered: Serialize + DeserializeOwned {
         self.under(None, sets)
     }
 
+    /// This configuration with what a text of `key=value` words sets. `preset=NAME` stands for every key in which that
+    /// preset differs from this configuration's own, but for those of jobs ([`OF_JOBS`]).
+    fn with_words(&self, text: &str) -> Result<Self, ConfigError> {
+        let (presets, sets): (Vec<&str>, Vec<&str>) =
+            text.split_whitespace().partition(|word| word.starts_with("preset="));
+        let mut table = self.table();
+        for word in presets {
+            let name = word.trim_start_matches("preset=").trim_matches('"');
+            let of = |name: &str| over_learners(parse(named("preset", Self::PRESETS, name)?, name)?);
+            let own = table.get("preset").and_then(toml::Value::as_str).unwrap_or_default().to_string();
+            let (mut own, mut other) = (of(&own)?, of(name)?);
+            for section in OF_JOBS {
+                own.remove(section);
+                other.remove(section);
+            }
+            take_differences(&mut table, &own, &other);
+        }
+        let sets: Vec<String> = sets.into_iter().map(String::from).collect();
+        put_all(&mut table, &sets)?;
+        validated(table, text)
+    }
+
+    /// Dotted keys in which `other` differs from this configuration.
+    fn different_keys(&self, other: &Self) -> Vec<String> {
+        let mut out = Vec::new();
+        different_keys("", &self.table(), &other.table(), &mut out);
+        out
+    }
+
     /// As [`Layered::load`] with this configuration, that of a checkpoint, in the place of a preset. Another `preset`
     /// than its own is an error.
     fn under(&self, file: Option<&Path>, sets: &[String]) -> Result<Self, ConfigError> {
@@ -116,6 +145,36 @@ pub trait Layered: Serialize + DeserializeOwned {
         table.retain(|section, _| own.contains_key(section) || Self::LATER.contains(&section));
         merge(&mut table, own);
         validated(table, origin)
+    }
+}
+
+/// Sections that say how large a job is, not what is trained.
+pub const OF_JOBS: [&str; 3] = ["train", "evaluate", "reproduce"];
+
+/// Sets in `table` what `other` has where it differs from `own`.
+fn take_differences(table: &mut toml::Table, own: &toml::Table, other: &toml::Table) {
+    for (key, value) in other {
+        match (table.get_mut(key), own.get(key), value) {
+            (Some(toml::Value::Table(t)), Some(toml::Value::Table(own)), toml::Value::Table(other)) => {
+                take_differences(t, own, other);
+            }
+            (_, own, _) if own == Some(value) => {}
+            _ => drop(table.insert(key.clone(), value.clone())),
+        }
+    }
+}
+
+/// The dotted keys below `prefix` in which two tables differ.
+fn different_keys(prefix: &str, a: &toml::Table, b: &toml::Table, out: &mut Vec<String>) {
+    let keys: std::collections::BTreeSet<_> = a.keys().chain(b.keys()).collect();
+    for key in keys {
+        match (a.get(key), b.get(key)) {
+            (Some(toml::Value::Table(a)), Some(toml::Value::Table(b))) => {
+                different_keys(&format!("{prefix}{key}."), a, b, out);
+            }
+            (a, b) if a == b => {}
+            _ => out.push(format!("{prefix}{key}")),
+        }
     }
 }
 
@@ -255,15 +314,19 @@ fn layers(
             merge(&mut table, sizes);
         }
     }
-    if user.contains_key("experiment") && !table.contains_key("experiment") {
+    // What jobs of some names vary.
+    for section in ["experiment", "readings"] {
+        if !user.contains_key(section) || table.contains_key(section) {
+            continue;
+        }
         let mut own = Vec::new();
         for (name, text) in texts.experiments {
-            if parse(text, name)?.contains_key("experiment") {
+            if parse(text, name)?.contains_key(section) {
                 own.push(*name);
             }
         }
         return Err(ConfigError::value(
-            "experiment",
+            section,
             match own[..] {
                 [] => "is for experiments, and this task has none that varies anything".to_string(),
                 _ => format!("is for experiments that have it only: {}", own.join(", ")),

@@ -17,6 +17,9 @@ pub enum ReportError {
     /// A figure could not be drawn.
     #[error("figure {name}: {message}")]
     Figure { name: String, message: String },
+    /// The manifest's configuration is not that of such a job.
+    #[error("{0}")]
+    Config(String),
     /// The manifest could not be written as JSON.
     #[error("manifest.json cannot be written")]
     Manifest(#[from] serde_json::Error),

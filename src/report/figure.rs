@@ -913,6 +913,102 @@ impl Dots {
     }
 }
 
+/// A cell of a [`Matrix`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Square {
+    Yes,
+    No,
+    /// Neither is shown.
+    Open,
+    /// There is nothing to say.
+    Blank,
+}
+
+/// Rows of squares with a name each, over columns in groups: what holds where.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Matrix {
+    pub title: String,
+    /// Name and squares, from top to bottom.
+    pub rows: Vec<(String, Vec<Square>)>,
+    /// Name and number of columns, from left to right.
+    pub groups: Vec<(String, usize)>,
+    /// What the kinds of squares mean, in the order of [`Square`].
+    pub legend: [&'static str; 4],
+}
+
+/// Height of a row of a [`Matrix`], px.
+const SQUARE_ROW_PX: f64 = 18.0;
+
+impl Matrix {
+    /// Draws the squares as an SVG document, [`WIDTH_PX`] wide. `None` without one.
+    ///
+    /// # Errors
+    /// [`ReportError::Figure`] if plotters fails.
+    pub fn svg(&self) -> Result<Option<String>, ReportError> {
+        let columns: usize = self.groups.iter().map(|g| g.1).sum();
+        if self.rows.is_empty() || columns == 0 {
+            return Ok(None);
+        }
+        const TEXT_PX: f64 = 12.0;
+        const GAP_PX: f64 = 8.0;
+        let widest = self.rows.iter().map(|r| text_width_px(&r.0, TEXT_PX)).fold(0.0, f64::max);
+        let left = (1.1 * widest + 20.0).min(0.6 * f64::from(WIDTH_PX));
+        let letters = ((left - 20.0) / text_width_px("n", TEXT_PX)) as usize;
+        let shortened = |label: &str| match label.chars().count() > letters {
+            true => label.chars().take(letters.saturating_sub(1)).chain(['…']).collect(),
+            false => label.to_string(),
+        };
+        let gaps = GAP_PX * (self.groups.len() as f64 - 1.0);
+        let wide = ((f64::from(WIDTH_PX) - left - 16.0 - gaps) / columns as f64).min(SQUARE_ROW_PX);
+        let top = 62.0;
+        let bottom = top + self.rows.len() as f64 * SQUARE_ROW_PX;
+        let color = |square: Square| match square {
+            Square::Yes => RGBColor(0x00, 0x72, 0xB2),
+            Square::No => RGBColor(0xD5, 0x5E, 0x00),
+            Square::Open => RGBColor(0xD9, 0xD9, 0xD9),
+            Square::Blank => WHITE,
+        };
+        let square = |root: &Area, (x, y): (f64, f64), wide: f64, kind: Square| -> Drawn {
+            let corners = [(px(x + 1.0), px(y + 2.0)), (px(x + wide - 1.0), px(y + SQUARE_ROW_PX - 2.0))];
+            root.draw(&Rectangle::new(corners, color(kind).filled()))?;
+            let edge = if kind == Square::Blank { RGBColor(0xD9, 0xD9, 0xD9) } else { color(kind) };
+            root.draw(&Rectangle::new(corners, stroke(edge, 1.0)))
+        };
+        document(&self.title, (bottom + 40.0) as u32, |root| {
+            let mut x = left;
+            let mut first = 0;
+            for (i, (name, n)) in self.groups.iter().enumerate() {
+                // Names of narrow groups stand on two lines in turn.
+                let at = (px(x), px(36.0 + 13.0 * (i % 2) as f64));
+                write(root, name, at, 11.0, (HPos::Left, VPos::Top))?;
+                for column in first..first + n {
+                    for (row, (_, squares)) in self.rows.iter().enumerate() {
+                        let kind = squares.get(column).copied().unwrap_or(Square::Blank);
+                        square(root, (x, top + row as f64 * SQUARE_ROW_PX), wide, kind)?;
+                    }
+                    x += wide;
+                }
+                first += n;
+                x += GAP_PX;
+            }
+            for (row, (name, _)) in self.rows.iter().enumerate() {
+                let at = (px(left - 8.0), px(top + (row as f64 + 0.5) * SQUARE_ROW_PX));
+                write(root, &shortened(name), at, TEXT_PX, (HPos::Right, VPos::Center))?;
+            }
+            let mut x = left;
+            for (kind, text) in
+                [Square::Yes, Square::No, Square::Open, Square::Blank].into_iter().zip(self.legend)
+            {
+                square(root, (x, bottom + 10.0), SQUARE_ROW_PX, kind)?;
+                let at = (px(x + SQUARE_ROW_PX + 4.0), px(bottom + 10.0 + SQUARE_ROW_PX / 2.0));
+                write(root, text, at, TEXT_PX, (HPos::Left, VPos::Center))?;
+                x += SQUARE_ROW_PX + 20.0 + 1.1 * text_width_px(text, TEXT_PX);
+            }
+            Ok(())
+        })
+    }
+}
+
 /// What a report draws.
 pub(crate) enum Picture {
     Lines(Figure),

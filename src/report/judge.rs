@@ -4,22 +4,38 @@ use super::words::*;
 use crate::run::rows::MEAN_ACTION;
 
 /// Verdict on a claim.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verdict {
     Holds,
     /// Holds as far as it goes: agents the claim speaks of are missing.
     HoldsInPart,
     Fails,
     /// Means agree with the claim or contradict it by less than the intervals.
     Open,
+    /// The rows lack what it speaks of.
     NoData,
     /// An agent that the claim speaks of was trained with steps outside its trust region: the comparison would judge
     /// the optimiser.
     LeftTrustRegion,
 }
 
+/// A claim with its verdict.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Judged {
+    /// Where it stands: a figure, a section.
+    pub place: &'static str,
+    /// In the paper's sense.
+    pub text: &'static str,
+    /// What a verdict on it rests on, in words.
+    pub basis: &'static str,
+    pub verdict: Verdict,
+    /// The numbers behind it.
+    pub evidence: String,
+}
+
 impl Verdict {
-    pub(crate) fn text(self) -> &'static str {
+    /// In a table.
+    pub fn text(self) -> &'static str {
         match self {
             Verdict::Holds => "**holds**",
             Verdict::HoldsInPart => "holds for those compared",

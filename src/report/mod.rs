@@ -10,10 +10,12 @@ pub mod figure;
 pub mod frames;
 pub(crate) mod judge;
 pub mod page;
+pub mod readings;
 pub(crate) mod words;
 
 pub use error::ReportError;
 pub(crate) use error::write_whole;
+pub use judge::{Judged, Verdict};
 
 use crate::files::if_there;
 use crate::run::rows::{ActivityRow, CurveRow, EnergyRow, EvalRow, Manifest, Row, Rows, Schema, SlotRow};

@@ -8,6 +8,7 @@ pub mod evaluate;
 pub mod health;
 pub mod journal;
 pub mod lock;
+pub mod readings;
 pub mod registry;
 pub mod reproduce;
 pub mod rows;

@@ -6,6 +6,7 @@
 
 use super::errors::JobError;
 use super::evaluate::{self, Acts, Controller, Estimate, Job, Outcome, Precision};
+use super::readings::ReadingsConfig;
 use super::rows::{Key, Manifest, Rows, Schema, text_of, with_word};
 use super::watch::Watch;
 use crate::config::{EvaluateConfig, Layered, TrainConfig};
@@ -16,7 +17,7 @@ use crate::gpu::Gpu;
 use crate::kernels;
 use crate::learn::Algorithm;
 #[cfg(feature = "report")]
-use crate::report::figure::Swatch;
+use crate::report::{Judged, figure::Swatch};
 use std::error::Error;
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};
@@ -292,6 +293,21 @@ pub trait Task: Layered + Clone + PartialEq + Debug + Send + Sync + 'static {
     fn reads(&self, _agent: &Agent<Self>, _key: &str) -> bool {
         true
     }
+    /// What its job varies to see which claims survive, if it is one of readings.
+    fn readings(&self) -> Option<&ReadingsConfig> {
+        None
+    }
+    /// This configuration as that of a job without readings.
+    #[must_use]
+    fn without_readings(&self) -> Self {
+        self.clone()
+    }
+    /// What the papers behind the task claim, judged from the rows of one run in one mode.
+    #[cfg(feature = "report")]
+    fn claims(rows: &Rows, manifest: &Manifest) -> Vec<Judged> {
+        let _ = (rows, manifest);
+        Vec::new()
+    }
     /// The runs of a reproduction: which agents with which configurations.
     fn runs(&self) -> Vec<Run<Self>> {
         Self::agents().iter().map(|agent| self.run_of(agent)).collect()
@@ -342,17 +358,25 @@ pub trait Task: Layered + Clone + PartialEq + Debug + Send + Sync + 'static {
     }
     /// This configuration with another number of episodes.
     fn with_episodes(&self, episodes: u64) -> Self {
-        self.evaluated_with("episodes", toml::Value::Integer(i64::try_from(episodes).unwrap_or(i64::MAX)))
+        self.with_key(
+            "evaluate",
+            "episodes",
+            toml::Value::Integer(i64::try_from(episodes).unwrap_or(i64::MAX)),
+        )
     }
     /// This configuration with policies that decide in one mode or the other.
     fn with_greedy(&self, greedy: bool) -> Self {
-        self.evaluated_with("greedy", toml::Value::Boolean(greedy))
+        self.with_key("evaluate", "greedy", toml::Value::Boolean(greedy))
     }
-    /// This configuration with another value of a key of `[evaluate]`.
-    fn evaluated_with(&self, key: &str, value: toml::Value) -> Self {
+    /// This configuration with trainings of another length.
+    fn with_updates(&self, updates: u32) -> Self {
+        self.with_key("train", "updates", toml::Value::Integer(updates.into()))
+    }
+    /// This configuration with another value, of the same type, of a key of its section.
+    fn with_key(&self, section: &str, key: &str, value: toml::Value) -> Self {
         let mut table = self.table();
-        table["evaluate"][key] = value;
-        Self::typed(table).expect("only a key of [evaluate] is another one")
+        table[section][key] = value;
+        Self::typed(table).expect("only a value is another one")
     }
 
     /// The agent called `id`.

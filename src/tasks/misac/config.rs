@@ -6,6 +6,7 @@ use crate::config::{
 };
 use crate::learn::ExpertsSpec;
 use crate::nets::experts::{Architecture, ExpertsLayout, Phase};
+use crate::run::readings::ReadingsConfig;
 use crate::run::task::Task;
 use crate::tasks::misac::env::MisacEnv;
 use crate::tasks::misac::physics::{KMAX, MMAX, MisacParams, MisacSpec, SCATTERERS, Uncertainty};
@@ -25,6 +26,9 @@ pub struct MisacConfig {
     pub train: TrainConfig,
     pub evaluate: MisacEvaluateConfig,
     pub reproduce: MisacReproduceConfig,
+    /// What a job of readings varies; no other job has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub readings: Option<ReadingsConfig>,
 }
 
 /// Task misac (paper "rl-h-moe", sections II and IV, and the choices the paper leaves open).
@@ -124,7 +128,8 @@ impl Layered for MisacConfig {
         ("study", include_str!("../../../configs/misac-scale-study.toml")),
         ("full", include_str!("../../../configs/misac-scale-full.toml")),
     ];
-    const EXPERIMENTS: &'static [(&'static str, &'static str)] = &[("rl-h-moe", "")];
+    const EXPERIMENTS: &'static [(&'static str, &'static str)] =
+        &[("rl-h-moe", ""), ("readings", include_str!("../../../configs/readings-misac.toml"))];
     const BEFORE: &'static str = "
         [temporal]
         trust_region = false
@@ -139,12 +144,16 @@ impl Layered for MisacConfig {
         ("train", TrainConfig::RULES),
         ("evaluate", MisacEvaluateConfig::RULES),
         ("reproduce", MisacReproduceConfig::RULES),
+        ("readings", ReadingsConfig::RULES),
     ];
 
     through_serde!();
 
     fn relations(&self) -> Result<(), ConfigError> {
         self.task.relations()?;
+        if let Some(readings) = &self.readings {
+            readings.relations(self)?;
+        }
         self.reproduce.relations(self.task.age_max_slots)
     }
 

@@ -16,6 +16,7 @@ use crate::learn::Algorithm;
 use crate::nets::experts::ExpertsLayout;
 use crate::run::errors::JobError;
 use crate::run::evaluate::Estimate;
+use crate::run::readings::ReadingsConfig;
 use crate::run::rows::{Schema, text_of};
 use crate::run::task::{Agent, Common, Evaluated, Kind, Run, Swept, Task, Unit, Weights};
 use crate::run::watch::Watch;
@@ -23,6 +24,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 #[cfg(feature = "report")]
 use {
+    crate::report::Judged,
     crate::run::rows::{Manifest, Rows},
     std::error::Error,
     std::path::Path,
@@ -132,18 +134,35 @@ impl Task for MisacConfig {
     fn reads(&self, agent: &Agent<Self>, key: &str) -> bool {
         super::reads::reads(self, agent, key)
     }
+    fn readings(&self) -> Option<&ReadingsConfig> {
+        self.readings.as_ref()
+    }
+    fn without_readings(&self) -> Self {
+        MisacConfig { readings: None, ..self.clone() }
+    }
+    #[cfg(feature = "report")]
+    fn claims(rows: &Rows, manifest: &Manifest) -> Vec<Judged> {
+        super::report::claims(rows, manifest)
+    }
     fn runs(&self) -> Vec<Run<Self>> {
-        runs(self)
+        match &self.readings {
+            Some(readings) => readings.runs(self),
+            None => runs(self),
+        }
     }
 
     #[cfg(feature = "report")]
     fn write_report(
-        _: &str,
+        experiment: &str,
         out: &Path,
         rows: &Rows,
         manifest: &Manifest,
     ) -> Result<Vec<PathBuf>, Box<dyn Error + Send + Sync>> {
-        Ok(super::report::write(out, rows, manifest)?.pages())
+        let paths = match experiment {
+            "readings" => crate::report::readings::write::<Self>(out, rows, manifest),
+            _ => super::report::write(out, rows, manifest),
+        }?;
+        Ok(paths.pages())
     }
     #[cfg(feature = "report")]
     fn palette() -> &'static [crate::report::figure::Swatch] {

@@ -5,6 +5,7 @@ use crate::config::{
     TrainConfig, U32_MAX, dbm_to_w,
 };
 use crate::run::evaluate::Precision;
+use crate::run::readings::ReadingsConfig;
 use crate::run::task::Task;
 use crate::tasks::v2x::physics::{Beam, KMAX, Kinematics, MatrixBase, V2xParams, V2xSpec};
 use crate::through_serde;
@@ -18,6 +19,7 @@ const EXPERIMENTS: &[(&str, &str)] = &[
     ("rate-penalty", include_str!("../../../configs/experiment-rate-penalty.toml")),
     ("front", include_str!("../../../configs/experiment-front.toml")),
     ("beams", include_str!("../../../configs/experiment-beams.toml")),
+    ("readings", include_str!("../../../configs/readings-v2x.toml")),
 ];
 
 /// Names of the experiments, in the order in which `reproduce all` runs them.
@@ -56,6 +58,9 @@ pub struct V2xConfig {
     /// What a named experiment varies; no other job has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub experiment: Option<ExperimentConfig>,
+    /// What a job of readings varies; no other job has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub readings: Option<ReadingsConfig>,
 }
 
 /// The grid of a paper's figures.
@@ -189,12 +194,16 @@ impl Layered for V2xConfig {
         ("evaluate", EvaluateConfig::RULES),
         ("reproduce", ReproduceConfig::RULES),
         ("experiment", ExperimentConfig::RULES),
+        ("readings", ReadingsConfig::RULES),
     ];
 
     through_serde!();
 
     fn relations(&self) -> Result<(), ConfigError> {
         self.task.relations()?;
+        if let Some(readings) = &self.readings {
+            readings.relations(self)?;
+        }
         let Some(experiment) = &self.experiment else { return Ok(()) };
         experiment.relations()?;
         for (agent, variants) in &experiment.variants {

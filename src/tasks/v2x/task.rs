@@ -10,11 +10,13 @@ use crate::env::Env;
 use crate::golden;
 use crate::kernels::Entry;
 use crate::learn::Algorithm;
+use crate::run::readings::ReadingsConfig;
 use crate::run::rows::{Schema, text_of};
 use crate::run::task::{Acting, Agent, Common, Run, Shown, Swept, Task, Unit};
 use std::sync::Arc;
 #[cfg(feature = "report")]
 use {
+    crate::report::Judged,
     crate::run::rows::{Manifest, Rows},
     std::error::Error,
     std::path::{Path, PathBuf},
@@ -79,8 +81,21 @@ impl Task for V2xConfig {
     fn reads(&self, agent: &Agent<Self>, key: &str) -> bool {
         super::reads::reads(self, agent, key)
     }
+    fn readings(&self) -> Option<&ReadingsConfig> {
+        self.readings.as_ref()
+    }
+    fn without_readings(&self) -> Self {
+        V2xConfig { readings: None, ..self.clone() }
+    }
+    #[cfg(feature = "report")]
+    fn claims(rows: &Rows, _: &Manifest) -> Vec<Judged> {
+        super::report::claims(rows)
+    }
     fn runs(&self) -> Vec<Run<Self>> {
-        runs(self)
+        match &self.readings {
+            Some(readings) => readings.runs(self),
+            None => runs(self),
+        }
     }
 
     #[cfg(feature = "report")]
@@ -95,6 +110,7 @@ impl Task for V2xConfig {
             "rate-penalty" => experiments::write_rate_penalty(out, rows, manifest),
             "front" => experiments::write_front(out, rows, manifest),
             "beams" => experiments::write_beams(out, rows, manifest),
+            "readings" => crate::report::readings::write::<Self>(out, rows, manifest),
             _ => report::write(out, rows, manifest),
         }?;
         Ok(paths.pages())
@@ -128,8 +144,7 @@ impl V2xConfig {
     /// # Errors
     /// As of `--set`.
     pub fn varied(&self, variant: &str) -> Result<Self, ConfigError> {
-        let sets: Vec<String> = variant.split_whitespace().map(String::from).collect();
-        V2xConfig { experiment: None, ..self.clone() }.with(&sets)
+        V2xConfig { experiment: None, ..self.clone() }.with_words(variant)
     }
 
     /// The environment of these replicas.

@@ -18,7 +18,7 @@ use crate::report::figure::{
 };
 use crate::report::judge::*;
 use crate::report::words::*;
-use crate::report::{ReportError, ReportPaths, Tables};
+use crate::report::{Judged, ReportError, ReportPaths, Tables};
 use crate::run::health::{self, Ill};
 use crate::run::rows::{CurveRow, Key, Manifest, Rows, Schema, SlotRow};
 use crate::run::task::Task;
@@ -115,6 +115,16 @@ pub fn write(dir: &Path, rows: &Rows, manifest: &Manifest) -> Result<ReportPaths
     });
     let plates = view.plates();
     tables.pages(TITLE, Plate::svgs(&plates)?, |drawn| view.markdown(&plates, drawn, manifest))
+}
+
+/// Every claim of the paper, judged from rows in one mode.
+pub fn claims(rows: &Rows, manifest: &Manifest) -> Vec<Judged> {
+    let view = View::new(rows, manifest);
+    let judged = |(claim, place, text): &(Claim, &'static str, &'static str)| {
+        let Judgement { verdict, evidence } = view.judge(*claim);
+        Judged { place, text, basis: claim.basis().text(), verdict, evidence }
+    };
+    paper::CLAIMS.iter().map(judged).collect()
 }
 
 type BySeed = BTreeMap<u32, f64>;

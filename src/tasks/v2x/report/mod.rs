@@ -16,7 +16,7 @@ use crate::report::figure::{
 };
 use crate::report::judge::*;
 use crate::report::words::*;
-use crate::report::{ReportError, ReportPaths, Tables};
+use crate::report::{Judged, ReportError, ReportPaths, Tables};
 use crate::run::health::{self, Ill};
 use crate::run::rows::{ActivityRow, CurveRow, Key, Manifest, Rows, Schema};
 use crate::run::task::Task;
@@ -92,6 +92,16 @@ pub fn write(dir: &Path, rows: &Rows, manifest: &Manifest) -> Result<ReportPaths
     let view = View::new(rows);
     let plates = view.plates();
     tables.pages(TITLE, Plate::svgs(&plates)?, |drawn| view.markdown(&plates, drawn, manifest))
+}
+
+/// Every claim of the paper, judged from rows in one mode.
+pub fn claims(rows: &Rows) -> Vec<Judged> {
+    let view = View::of(rows);
+    let judged = |(claim, place, text): &(Claim, &'static str, &'static str)| {
+        let Judgement { verdict, evidence } = view.judge(*claim);
+        Judged { place, text, basis: claim.basis().text(), verdict, evidence }
+    };
+    paper::CLAIMS.iter().map(judged).collect()
 }
 
 const TITLE: &str = "Spiking-AC (task v2x): this run beside the printed results";

@@ -1,0 +1,277 @@
+//! Readings of a paper: what it leaves open, one choice at a time and in random draws of all, so that its claims are
+//! judged under each.
+//!
+//! A reading is a variant of the task's own job. Its trainings have the slots of the configured ones, whatever the
+//! environments of an update are. Agents that read none of the keys that a variant changes are what they are without it,
+//! and are not run again.
+
+use super::rows::mode_name;
+use super::task::{Run, Task};
+use crate::config::{ConfigError, Rule};
+use crate::num::philox::{Stream, draw};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// The word that changes how policies decide and nothing else.
+const MODE: &str = "evaluate.greedy=";
+
+/// `[readings]`: what a job of readings varies.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReadingsConfig {
+    /// Readings in which every choice is drawn, each alternative and what is configured with the same probability.
+    pub draws: u32,
+    /// Of these draws.
+    pub seed: u32,
+    /// By the name of a choice: alternatives to what is configured, each as `key=value` words. `evaluate.greedy` asks
+    /// for the other mode of the same weights; `preset` stands for the keys in which that preset differs.
+    pub choices: BTreeMap<String, Vec<String>>,
+}
+
+/// What a choice is set to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Setting {
+    /// The choice.
+    pub choice: String,
+    /// One of its alternatives.
+    pub words: String,
+}
+
+/// One reading.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// `as configured`, the words of the one alternative, or `draw N`.
+    pub name: String,
+    /// What is not as configured.
+    pub settings: Vec<Setting>,
+    /// Variant of its rows; empty for what is configured.
+    pub variant: String,
+    /// Whether policies decide in the other mode.
+    pub other_mode: bool,
+    /// Whether all choices were drawn.
+    pub drawn: bool,
+}
+
+/// The name of the reading with nothing changed.
+pub const AS_CONFIGURED: &str = "as configured";
+
+impl Reading {
+    fn new(name: String, settings: Vec<Setting>, greedy: bool, drawn: bool) -> Self {
+        let words = settings.iter().flat_map(|s| s.words.split_whitespace());
+        let (mode, rest): (Vec<&str>, Vec<&str>) = words.partition(|word| word.starts_with(MODE));
+        let other = |word: &&str| mode_name(**word == format!("{MODE}true")) != mode_name(greedy);
+        let other_mode = mode.last().is_some_and(other);
+        Reading { name, variant: rest.join(" "), other_mode, settings, drawn }
+    }
+}
+
+impl ReadingsConfig {
+    pub const RULES: &'static [Rule] =
+        &[Rule::whole("draws", 0.0, 10_000.0), Rule::whole("seed", 0.0, crate::config::U32_MAX)];
+
+    /// What is configured, every alternative by itself, then the draws; `greedy` is how policies decide as configured.
+    pub fn all(&self, greedy: bool) -> Vec<Reading> {
+        let mut out = vec![Reading::new(AS_CONFIGURED.into(), Vec::new(), greedy, false)];
+        for (choice, alternatives) in &self.choices {
+            for words in alternatives {
+                let setting = Setting { choice: choice.clone(), words: words.clone() };
+                out.push(Reading::new(words.clone(), vec![setting], greedy, false));
+            }
+        }
+        for n in 0..self.draws {
+            let mut settings = Vec::new();
+            for (i, (choice, alternatives)) in self.choices.iter().enumerate() {
+                let word: u32 = draw([self.seed, 0], Stream::Sweep, n, 0, i as u32)[0];
+                // Of 2³² words; what is left over from equal shares is nothing beside the number of draws.
+                let place = (u64::from(word) * (alternatives.len() as u64 + 1)) >> 32;
+                if let Some(words) = (place as usize).checked_sub(1).map(|at| &alternatives[at]) {
+                    settings.push(Setting { choice: choice.clone(), words: words.clone() });
+                }
+            }
+            out.push(Reading::new(format!("draw {}", n + 1), settings, greedy, true));
+        }
+        out
+    }
+
+    /// That every alternative, and all that is drawn, is a configuration.
+    ///
+    /// # Errors
+    /// The choice and the key.
+    pub fn relations<C: Task>(&self, config: &C) -> Result<(), ConfigError> {
+        let plain = config.without_readings();
+        for (choice, alternatives) in &self.choices {
+            let key = format!("readings.choices.{choice}");
+            if alternatives.is_empty() {
+                return Err(ConfigError::value(&key, "no alternative is listed"));
+            }
+            for (i, words) in alternatives.iter().enumerate() {
+                if alternatives[..i].contains(words) {
+                    return Err(ConfigError::value(&key, format!("{words:?} is listed twice")));
+                }
+                let varied = plain.with_words(words).map_err(|e| ConfigError::value(&key, e.to_string()))?;
+                if varied == plain {
+                    return Err(ConfigError::value(&key, format!("{words:?} is what is configured")));
+                }
+            }
+        }
+        for reading in self.all(true).iter().filter(|r| r.drawn) {
+            let of = |e: ConfigError| {
+                let what = format!("{} sets {:?}: {e}", reading.name, reading.variant);
+                ConfigError::value("readings.choices", what)
+            };
+            plain.with_words(&reading.variant).map_err(of)?;
+        }
+        Ok(())
+    }
+
+    /// The runs of all readings: what is configured, then of every other variant the agents that it changes.
+    ///
+    /// # Panics
+    /// With choices that [`ReadingsConfig::relations`] refuses.
+    pub fn runs<C: Task>(&self, config: &C) -> Vec<Run<C>> {
+        let plain = config.without_readings();
+        let mut out = plain.runs();
+        let mut known = vec![String::new()];
+        for reading in self.all(plain.common().evaluate.greedy) {
+            if known.contains(&reading.variant) {
+                continue;
+            }
+            known.push(reading.variant.clone());
+            let varied = plain.with_words(&reading.variant).expect("checked with the configuration");
+            let changed = plain.different_keys(&varied);
+            for mut run in varied.runs() {
+                let agent = run.agent;
+                if !changed.iter().any(|key| plain.reads(agent, key) || varied.reads(agent, key)) {
+                    continue;
+                }
+                // As many slots as without the variant, where it does not say otherwise.
+                let samples = |c: &C| c.algorithm(agent, &[]).map(|a| a.samples() as u64);
+                let same = !changed.iter().any(|key| key == "train.updates");
+                if let (Some(before), Some(now), true) = (samples(&plain), samples(&varied), same) {
+                    let slots = u64::from(plain.common().train.updates) * before;
+                    let updates = u32::try_from(slots.div_ceil(now)).unwrap_or(u32::MAX);
+                    (run.config, run.own) = (run.config.with_updates(updates), run.own.with_updates(updates));
+                }
+                run.variant.clone_from(&reading.variant);
+                run.folder = PathBuf::from("readings").join(reading.name.replace('/', "-")).join(&run.folder);
+                out.push(run);
+            }
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Layered;
+    use crate::tasks::misac::config::MisacConfig;
+    use crate::tasks::v2x::config::V2xConfig;
+
+    fn readings(choices: &[(&str, &[&str])], draws: u32) -> ReadingsConfig {
+        let list = |all: &[&str]| all.iter().map(|s| s.to_string()).collect();
+        ReadingsConfig {
+            draws,
+            seed: 0,
+            choices: choices.iter().map(|(name, all)| (name.to_string(), list(all))).collect(),
+        }
+    }
+
+    #[test]
+    fn every_alternative_stands_alone_and_draws_take_all_of_them() {
+        let config = readings(
+            &[
+                ("gain", &["task.path_gain_1m_db=-80", "task.path_gain_1m_db=-90"]),
+                ("mode", &["evaluate.greedy=false"]),
+            ],
+            600,
+        );
+        let all = config.all(true);
+        assert_eq!((all.len(), all[0].name.as_str(), all[0].variant.as_str()), (604, AS_CONFIGURED, ""));
+        assert_eq!((all[1].variant.as_str(), all[1].other_mode), ("task.path_gain_1m_db=-80", false));
+        // The mode is no training of its own.
+        assert_eq!((all[3].variant.as_str(), all[3].other_mode), ("", true));
+        assert!(!config.all(false)[3].other_mode);
+        let share = |is: fn(&Reading) -> bool| {
+            all.iter().filter(|r| r.drawn && is(r)).count() as f64 / f64::from(config.draws)
+        };
+        // Five standard deviations of 600 draws.
+        for (what, share, of) in [
+            ("gain as configured", share(|r| r.variant.is_empty()), 1.0 / 3.0),
+            ("gain -90", share(|r| r.variant.ends_with("-90")), 1.0 / 3.0),
+            ("sampled", share(|r| r.other_mode), 0.5),
+            ("both", share(|r| r.other_mode && r.variant.ends_with("-80")), 1.0 / 6.0),
+        ] {
+            assert!((share - of).abs() < 0.1, "{what}: {share}");
+        }
+        let other = ReadingsConfig { seed: 1, ..config.clone() };
+        assert_ne!(other.all(true), all);
+        // More draws begin as fewer do.
+        assert_eq!(ReadingsConfig { draws: 20, ..config }.all(true), all[..24]);
+    }
+
+    #[test]
+    fn only_what_a_variant_changes_is_run_again() {
+        let config = V2xConfig::load(None, &["train.updates=10".into()]).unwrap();
+        let ids = |words: &str| {
+            let all = readings(&[("one", &[words])], 0).runs(&config);
+            let plain = config.runs().len();
+            all[plain..].iter().map(|r| (r.agent.id, r.config.train.updates)).collect::<Vec<_>>()
+        };
+        // Environments of an update are halved: twice as many updates.
+        assert_eq!(ids("ppo.envs=32"), [("spiking-ac", 20), ("ppo", 20)]);
+        assert_eq!(ids("ddpg.tau=0.5"), [("ddpg", 10)]);
+        assert_eq!(ids("ppo.envs=32 train.updates=3")[1], ("ppo", 3));
+        assert_eq!(ids("evaluate.greedy=false"), []);
+        assert_eq!(ids("task.path_gain_1m_db=-80").len(), config.runs().len());
+        assert!(ids("task.cap_d_m=50").iter().all(|(id, _)| *id != "upper-bound"));
+        // The paper's preset is its keys of learners; sizes of jobs and what the task says stay.
+        let paper = readings(&[("one", &["preset=paper"])], 0).runs(&config);
+        let ppo = paper.iter().filter(|r| r.agent.id == "ppo").next_back().unwrap();
+        let printed = V2xConfig::load(None, &["preset=paper".into()]).unwrap();
+        assert_eq!((&ppo.config.ppo, &ppo.config.spiking), (&printed.ppo, &printed.spiking));
+        assert_eq!(ppo.config.train.updates, 5);
+        assert_eq!(ppo.config.task.eps_d_m2, config.task.eps_d_m2);
+        assert!(!paper[config.runs().len()..].iter().any(|r| r.agent.id == "ekf"));
+    }
+
+    #[test]
+    fn what_is_no_configuration_is_refused_with_its_choice() {
+        let refused = |choices: &[(&str, &[&str])]| {
+            readings(choices, 4).relations(&V2xConfig::load(None, &[]).unwrap()).unwrap_err().to_string()
+        };
+        for (choices, words) in [
+            (&[("a", &["task.vehicles=0"][..])][..], &["readings.choices.a", "vehicles"][..]),
+            (&[("a", &["task.nothing=1"][..])], &["readings.choices.a", "nothing"]),
+            (&[("a", &["task.cap_d_m=5"][..])], &["readings.choices.a", "is what is configured"]),
+            (&[("a", &[][..])], &["readings.choices.a", "no alternative"]),
+            (&[("a", &["preset=none"][..])], &["readings.choices.a", "preset"]),
+            (&[("a", &["task.cap_d_m=50", "task.cap_d_m=50"][..])], &["listed twice"]),
+        ] {
+            let error = refused(choices);
+            assert!(words.iter().all(|w| error.contains(w)) && !error.contains('\n'), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_built_in_readings_run() {
+        for scale in ["smoke", "quick", "study", "full"] {
+            let v2x = V2xConfig::load_experiment("readings", scale, None, &[]).unwrap();
+            let misac = MisacConfig::load_experiment("readings", scale, None, &[]).unwrap();
+            for (readings, runs) in [
+                (v2x.readings.as_ref().unwrap(), v2x.runs().len()),
+                (misac.readings.as_ref().unwrap(), misac.runs().len()),
+            ] {
+                assert!(scale == "smoke" || readings.draws == 32);
+                assert!(runs > 20 || scale == "smoke", "{scale}: {runs}");
+            }
+            for run in v2x.runs() {
+                run.config.relations_for(run.agent.id).unwrap();
+            }
+            for run in misac.runs() {
+                run.config.relations_for(run.agent.id).unwrap();
+            }
+        }
+    }
+}
