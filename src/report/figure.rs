@@ -952,7 +952,7 @@ impl Matrix {
         const TEXT_PX: f64 = 12.0;
         const GAP_PX: f64 = 8.0;
         let widest = self.rows.iter().map(|r| text_width_px(&r.0, TEXT_PX)).fold(0.0, f64::max);
-        let left = (1.1 * widest + 20.0).min(0.6 * f64::from(WIDTH_PX));
+        let left = (1.1 * widest + 20.0).min(0.52 * f64::from(WIDTH_PX));
         let letters = ((left - 20.0) / text_width_px("n", TEXT_PX)) as usize;
         let shortened = |label: &str| match label.chars().count() > letters {
             true => label.chars().take(letters.saturating_sub(1)).chain(['…']).collect(),
@@ -960,7 +960,7 @@ impl Matrix {
         };
         let gaps = GAP_PX * (self.groups.len() as f64 - 1.0);
         let wide = ((f64::from(WIDTH_PX) - left - 16.0 - gaps) / columns as f64).min(SQUARE_ROW_PX);
-        let top = 62.0;
+        let top = 78.0;
         let bottom = top + self.rows.len() as f64 * SQUARE_ROW_PX;
         let color = |square: Square| match square {
             Square::Yes => RGBColor(0x00, 0x72, 0xB2),
@@ -978,8 +978,9 @@ impl Matrix {
             let mut x = left;
             let mut first = 0;
             for (i, (name, n)) in self.groups.iter().enumerate() {
-                // Names of narrow groups stand on two lines in turn.
-                let at = (px(x), px(36.0 + 13.0 * (i % 2) as f64));
+                // Names of narrow groups stand on three lines in turn, and none beyond the edge.
+                let end = f64::from(WIDTH_PX) - 1.2 * text_width_px(name, 11.0) - 4.0;
+                let at = (px(x.min(end)), px(36.0 + 13.0 * (i % 3) as f64));
                 write(root, name, at, 11.0, (HPos::Left, VPos::Top))?;
                 for column in first..first + n {
                     for (row, (_, squares)) in self.rows.iter().enumerate() {
@@ -995,7 +996,7 @@ impl Matrix {
                 let at = (px(left - 8.0), px(top + (row as f64 + 0.5) * SQUARE_ROW_PX));
                 write(root, &shortened(name), at, TEXT_PX, (HPos::Right, VPos::Center))?;
             }
-            let mut x = left;
+            let mut x = 16.0;
             for (kind, text) in
                 [Square::Yes, Square::No, Square::Open, Square::Blank].into_iter().zip(self.legend)
             {
