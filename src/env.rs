@@ -63,6 +63,37 @@ pub struct Metric {
     pub about: &'static str,
 }
 
+/// The last rows of the metrics: values of which an evaluation tells the distribution, not the mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Samples {
+    /// Rows of each quantity, whose values are those of all these rows, in every slot and episode.
+    pub rows: usize,
+    /// What the median and the 90 % quantile of the absolute values are called, quantity by quantity.
+    pub quantiles: &'static [[&'static str; 2]],
+}
+
+impl Samples {
+    /// How many rows there are.
+    pub fn len(&self) -> usize {
+        self.rows * self.quantiles.len()
+    }
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// A limit on the mean of a metric over the slots of an episode.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limit {
+    /// What the share of episodes that keep it is called.
+    pub share: &'static str,
+    /// Row of the metrics.
+    pub row: usize,
+    /// The most that the mean may be, `[R]`.
+    pub most: Vec<f32>,
+}
+
 /// Some environments of one replica at one moment.
 #[derive(Clone, Copy, Debug)]
 pub struct At {
@@ -151,6 +182,14 @@ pub trait Env: Debug + Send + Sync {
     fn action(&self) -> Vec<Component>;
     /// The rows of the metrics of a slot.
     fn metrics(&self) -> Vec<Metric>;
+    /// Which of them, the last ones, are samples of distributions.
+    fn samples(&self) -> Option<Samples> {
+        None
+    }
+    /// Limits that whole episodes are held to.
+    fn limits(&self) -> Vec<Limit> {
+        Vec::new()
+    }
     /// Rows of the metrics that learning curves show, in the order of their columns; the first is the reward.
     fn curve(&self) -> &[usize];
 

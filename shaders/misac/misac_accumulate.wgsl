@@ -52,6 +52,7 @@ fn put(n: u32, row: u32, x: f32) {
     put(n, EPISODE_L_BMP, before(n, EPISODE_L_BMP) + of_step(n, METRIC_L_BMP));
     put(n, EPISODE_OVER_GAMMA, before(n, EPISODE_OVER_GAMMA) + of_step(n, METRIC_OVER_GAMMA));
     put(n, EPISODE_ANGLE_MAE, before(n, EPISODE_ANGLE_MAE) + of_step(n, METRIC_ANGLE_MAE));
+    put(n, EPISODE_OVER_AGE, before(n, EPISODE_OVER_AGE) + of_step(n, METRIC_OVER_AGE));
     put(n, EPISODE_AGE_MAX, max(before(n, EPISODE_AGE_MAX), of_step(n, METRIC_AGE_MAX)));
     var frames = 0.0f;
     for (var i = 0u; i < K; i++) {

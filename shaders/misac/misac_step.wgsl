@@ -31,6 +31,7 @@ const PER_VEHICLE: f32 = 1.0 / f32(K);
     var misaligned = 0.0f;
     var mae = 0.0f;
     var oldest = 0.0f;
+    var over_age = 0.0f;
     var z: array<f32, 4>;
     var range = vec2<f32>(0.0f, 0.0f);
     for (var i = 0u; i < K; i++) {
@@ -52,7 +53,10 @@ const PER_VEHICLE: f32 = 1.0 / f32(K);
         let walked = s.e + (p.beam_width_rad * sqrt(rate)) * noise;
         let taken = 0.0f < pi;
         s.e = select(walked, p.sigma_vis_rad * noise, taken);
-        s.age = min(select(s.age + 1.0f, p.t_proc, taken), p.age_max);
+        // Ages that were counted as A_max grow beyond it as those that are A_max do.
+        let age = select(s.age + 1.0f, p.t_proc, taken);
+        over_age = select(over_age, 1.0f, p.age_max < age);
+        s.age = min(age, p.age_max);
         s.x += s.v * p.dt_s;
         if (i % 2u == 0u) {
             range = range_noise(p.key, env, later, i);
@@ -87,5 +91,6 @@ const PER_VEHICLE: f32 = 1.0 / f32(K);
         metrics[m + METRIC_OVER_GAMMA * B] = select(0.0f, 1.0f, 0.0f < excess);
         metrics[m + METRIC_ANGLE_MAE * B] = mae * PER_VEHICLE;
         metrics[m + METRIC_AGE_MAX * B] = oldest;
+        metrics[m + METRIC_OVER_AGE * B] = over_age;
     }
 }

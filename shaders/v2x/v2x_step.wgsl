@@ -3,6 +3,7 @@
 // src/tasks/v2x/physics.rs, same operations in the same order).
 #import index
 #import v2x_slot
+#import v2x_pointing
 
 struct Imm { clock: u32, action_off: u32, obs_off: u32, reward_off: u32, full: u32 }
 var<immediate> imm: Imm;
@@ -33,6 +34,9 @@ fn action_at(i: u32) -> f32 {
     var s: State;
     load_state(r, env, &s);
     action_first = imm.action_off + n * A;
+    // Steered by the estimates before the slot.
+    var phi: array<f32, K>;
+    if (full) { phi = pointed(p, &s); }
     let o = slot(p, env, imm.clock, &s);
     reward[imm.reward_off + n] = o.reward;
     if (full) {
@@ -56,9 +60,16 @@ fn action_at(i: u32) -> f32 {
         metrics[m + METRIC_ANGLE_CRLB * B] = o.angle_crlb * PER_VEHICLE;
         metrics[m + METRIC_DISTANCE_CRLB * B] = o.distance_crlb * PER_VEHICLE;
         metrics[m + METRIC_UPPER_BOUND * B] = upper_bound;
+        var pointing_se = 0.0f;
         for (var j = 0u; j < K; j++) {
+            let off = phi[j] - s.theta[j];
+            pointing_se += off * off;
             metrics[m + (METRIC_RATE + j) * B] = o.rate[j];
+            metrics[m + (METRIC_RATE + K + j) * B] = abs(o.err_theta[j]);
+            metrics[m + (METRIC_RATE + 2u * K + j) * B] = abs(o.err_d[j]);
+            metrics[m + (METRIC_RATE + 3u * K + j) * B] = abs(off);
         }
+        metrics[m + METRIC_POINTING_SE * B] = pointing_se * PER_VEHICLE;
     }
 
     let ends = (imm.clock + 1u) % T == 0u;

@@ -238,7 +238,7 @@ impl Printed {
             } else {
                 format!("   95 % interval [{}, {}]", show(m.lo), show(m.hi))
             };
-            say!("  {:24} {:>14}{interval}", m.name, show(m.mean));
+            say!("  {:25} {:>14}{interval}", m.name, show(m.mean));
         }
         match &self.measured {
             Some(Ok(m)) => say!("  {MEASURED} {:.3e} ({})", m.joules_per_unit, m.how()),

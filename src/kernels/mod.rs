@@ -221,6 +221,7 @@ pub mod population_backward;
 pub mod population_forward;
 pub mod ppo_policy_loss;
 pub mod ppo_value_loss;
+pub mod quantile_count;
 mod registry;
 pub mod replay;
 pub mod replay_gather;
@@ -404,4 +405,8 @@ pub const REGISTRY: &[Entry] = &[
     entry!(polyak, polyak::Spec { r: 3, p: 5003 }),
     entry!(metrics_reduce, metrics_reduce::Spec { r: 3, metric_rows: 12, b: 1000 }),
     entry!(metrics_accumulate, metrics_accumulate::Spec { elements: 3 * 12 * 1000 }),
+    entry!(
+        quantile_count,
+        quantile_count::Spec { r: 3, metric_rows: 22, b: 1000, quantities: 3, rows: 3 }
+    ),
 ];

@@ -125,13 +125,42 @@ pub struct Evaluated {
 }
 
 impl Evaluated {
-    /// What the outcome of one replica says with metrics of these names; `bound` as in [`Acting`].
-    fn whole(o: &Outcome, names: &[String], bound: Option<(usize, usize)>, on_gpu: bool) -> Self {
+    /// What the outcome of one replica says with metrics of these names, without the samples behind them; `bound` as in
+    /// [`Acting`].
+    fn whole(o: &Outcome, names: &Names, bound: Option<(usize, usize)>, on_gpu: bool) -> Self {
         let (metrics, slots) = match bound {
-            Some((of, row)) => (vec![(names[of].clone(), o.metrics[row])], Vec::new()),
-            None => (names.iter().cloned().zip(o.metrics.iter().copied()).collect(), o.slots.clone()),
+            Some((of, row)) => (vec![(names.means[of].clone(), o.metrics[row])], Vec::new()),
+            None => {
+                let values = o.metrics[..names.means.len()].iter().chain(&o.shares).copied();
+                let quantiles = o.quantiles.iter().flatten().map(|x| Estimate::exact(*x));
+                let all = names.means.iter().chain(&names.shares).chain(&names.quantiles).cloned();
+                (all.zip(values.chain(quantiles)).collect(), o.slots.clone())
+            }
         };
         Evaluated { episodes: o.episodes, metrics, slots, energy: Vec::new(), counted: Vec::new(), on_gpu }
+    }
+}
+
+/// What an environment's evaluation says of a replica, in the order of its rows.
+struct Names {
+    /// Metrics that are means over slots.
+    means: Vec<String>,
+    /// Shares of episodes that keep a limit.
+    shares: Vec<String>,
+    /// Median and 90 % quantile of each quantity.
+    quantiles: Vec<String>,
+}
+
+impl Names {
+    fn of(env: &dyn Env) -> Self {
+        let (samples, metrics) = (env.samples(), env.metrics());
+        let means = metrics.len() - samples.map_or(0, |s| s.len());
+        let quantiles = samples.iter().flat_map(|s| s.quantiles.as_flattened());
+        Names {
+            means: metrics.into_iter().take(means).map(|m| m.name).collect(),
+            shares: env.limits().iter().map(|l| l.share.into()).collect(),
+            quantiles: quantiles.map(|name| (*name).into()).collect(),
+        }
     }
 }
 
@@ -251,8 +280,8 @@ pub trait Task: Layered + Clone + PartialEq + Debug + Send + Sync + 'static {
             }
             (Kind::Learned(_), ..) => return Err(JobError::NoWeights(agent.id)),
         };
-        let names: Vec<String> = env.metrics().into_iter().map(|m| m.name).collect();
-        let rows = Self::SCHEMA.slots.iter().map(|column| names.iter().position(|n| n == column.name));
+        let names = Names::of(&*env);
+        let rows = Self::SCHEMA.slots.iter().map(|column| names.means.iter().position(|n| n == column.name));
         let slots = rows.collect::<Option<Vec<_>>>().expect("a slot column is called by its metric");
         let job = Job { env, controller, episodes, slots: &slots };
         let on_gpu = gpu.is_some() && job.decides_on_gpu();

@@ -33,7 +33,9 @@ fn words(case: &cases::Case, stem: &str, at: Kernels) -> Option<usize> {
         ("v2x_scene", "state") => words / 2,
         // What its scenes were made from.
         ("v2x_gradient", "state") => 0,
-        ("activity_count", "counts") | ("grad_join", "grads") => 2 * words,
+        ("activity_count" | "quantile_count", "counts") | ("grad_join", "grads") => 2 * words,
+        // Errors of three vehicles behind the means.
+        ("quantile_count", "metrics") => words / 22 * 9,
         ("metrics_accumulate" | "misac_accumulate", "episode") => 2 * words,
         // All rows but the one that no episode keeps.
         ("misac_accumulate", "gains") => words / gain_row::ROWS * (gain_row::ROWS - 1),

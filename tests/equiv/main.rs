@@ -66,6 +66,7 @@ mod ppo;
 mod ppo_policy_loss;
 mod ppo_value_loss;
 mod precision;
+mod quantile_count;
 mod replay_gather;
 mod replay_write;
 mod slot_gather;

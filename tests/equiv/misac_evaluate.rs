@@ -10,7 +10,7 @@ use isacbench::tasks::misac::agents::{AGENTS, FixedSchedule, Make, MisacAgent, S
 use isacbench::tasks::misac::config::MisacConfig;
 use isacbench::tasks::misac::evaluate::{
     AGE_MAX, BEAM_GAIN, Controller, ENERGY, ESTIMATE_GAIN, FRAMES, Job, MAE, METRICS, MODULUS_ERROR, Outcome,
-    SHARE_OVER_GAMMA, SUM_RATE, TRUE_ANGLE_GAIN, evaluate,
+    SHARE_OVER_AGE, SHARE_OVER_GAMMA, SUM_RATE, TRUE_ANGLE_GAIN, evaluate,
 };
 use isacbench::tasks::misac::physics::{MisacParams, Uncertainty};
 use std::sync::Arc;
@@ -99,7 +99,11 @@ fn compare(what: &str, on: &Gpu, gpu: &Outcome, cpu: &Outcome) {
     let n = (cpu.episodes as f64).sqrt();
     for (m, (g, c)) in gpu.metrics.iter().zip(&cpu.metrics).enumerate() {
         let name = format!("{what}, {}", METRICS[m]);
-        let within = if matches!(m, FRAMES | AGE_MAX | SHARE_OVER_GAMMA) { exact } else { allowed(m) };
+        let within = if matches!(m, FRAMES | AGE_MAX | SHARE_OVER_AGE | SHARE_OVER_GAMMA) {
+            exact
+        } else {
+            allowed(m)
+        };
         let within = if on.rounds_as_twins() { within } else { (within.0.max(exact.0), within.1) };
         close(&name, g.mean, c.mean, within);
         assert_eq!(g.std_error.is_nan(), c.std_error.is_nan(), "{name}: standard error");

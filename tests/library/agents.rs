@@ -4,6 +4,7 @@
 
 use crate::common::gpu_or_skip;
 use isacbench::config::{Layered, PpoConfig};
+use isacbench::env::Env;
 use isacbench::gpu::Gpu;
 use isacbench::learn::{Algorithm, Learner, PpoSpec};
 use isacbench::run::evaluate::{Controller, Estimate, Job, KEY_BATCH, Outcome, Precision, evaluate};
@@ -27,6 +28,8 @@ const Z: f64 = 4.5;
 const Z_SKEWED: f64 = 6.0;
 /// What f32 may add to a mean, as a share of it.
 const F32_SHARE: f64 = 2e-5;
+/// What reading a quantile off a straight line in a bin, a 32nd wide, may add to it, as a share of it.
+const BIN_SHARE: f64 = 1e-3;
 
 fn numpy() -> Value {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/v2x_agents.json");
@@ -84,7 +87,12 @@ struct Verdict {
 
 impl Verdict {
     fn compare(&mut self, what: &str, ours: Estimate, theirs: Estimate, z: f64) {
-        let slack = z * ours.std_error.hypot(theirs.std_error) + F32_SHARE * theirs.mean.abs();
+        self.compare_near(what, ours, theirs, z, F32_SHARE * theirs.mean.abs());
+    }
+
+    /// With what else than chance may lie between them.
+    fn compare_near(&mut self, what: &str, ours: Estimate, theirs: Estimate, z: f64, near: f64) {
+        let slack = z * ours.std_error.hypot(theirs.std_error) + near;
         let difference = (ours.mean - theirs.mean).abs();
         self.compared += 1;
         self.worst = self.worst.max(difference / slack.max(f64::MIN_POSITIVE));
@@ -139,8 +147,27 @@ fn against_numpy(verdict: &mut Verdict, case: &str, agent: &str, ours: &Outcome,
             metric::ANGLE_SE | metric::DISTANCE_SE | metric::ANGLE_CRLB | metric::DISTANCE_CRLB => {
                 verdict.compare(&what, here, estimate(&theirs[name], &what), Z_SKEWED);
             }
+            // The beams of a genie hit in f64, and miss by a rounding in f32.
+            metric::POINTING_SE => {
+                let there = estimate(&theirs[name], &what);
+                verdict.compare_near(&what, here, there, Z_SKEWED, F32_SHARE * there.mean + 1e-12);
+            }
             _ => verdict.compare(&what, here, estimate(&theirs[name], &what), Z),
         }
+    }
+    let env = V2xEnv { spec: config("paper").task.spec(), params: replicas("paper", &[0], 0) };
+    for (limit, here) in env.limits().iter().zip(&ours.shares) {
+        let what = format!("{case} {}", limit.share);
+        verdict.compare(&what, *here, estimate(&theirs[limit.share], &what), Z);
+    }
+    let names = env.samples().expect("errors of the vehicles").quantiles.as_flattened();
+    for (name, here) in names.iter().zip(ours.quantiles.as_flattened()) {
+        let what = format!("{case} {name}");
+        let there = estimate(&theirs[name], &what);
+        let episodes = theirs["episodes"].as_f64().unwrap() / ours.episodes as f64;
+        let here = Estimate { mean: *here, std_error: there.std_error * episodes.sqrt() };
+        let rounding = if name.starts_with("pointing") { 4e-7 } else { 0.0 };
+        verdict.compare_near(&what, here, there, Z_SKEWED, BIN_SHARE * there.mean + rounding);
     }
 }
 
@@ -163,7 +190,7 @@ fn means_equal_those_of_numpy() {
             }
         }
     }
-    verdict.finish(2 * 5 * (6 * 11 + 1));
+    verdict.finish(2 * 5 * (6 * 20 + 1));
 }
 
 #[test]
@@ -237,6 +264,20 @@ fn the_gpu_equals_the_cpu_and_numpy() {
                         y.mean
                     );
                 }
+                // What is counted: single values may change sides, the same ones of many.
+                for (q, (x, y)) in
+                    g.quantiles.as_flattened().iter().zip(c.quantiles.as_flattened()).enumerate()
+                {
+                    let rounding = if q < 4 { 0.0 } else { 4e-7 };
+                    let near = (x - y).abs() <= 1e-3 * y + rounding;
+                    assert!(near, "{case}: quantile {q} is {x} on the GPU, {y} on the CPU");
+                }
+                for (x, y) in g.shares.iter().zip(&c.shares) {
+                    assert!(
+                        (x.mean - y.mean).abs() <= 0.01,
+                        "{case}: share {x:?} on the GPU, {y:?} on the CPU"
+                    );
+                }
                 // The GPU sums squares in f32, so its own standard errors are checked before they are used.
                 let (a, b) = (g.metrics[row].std_error, c.metrics[row].std_error);
                 assert!((a / b - 1.0).abs() < 0.05, "{case}: standard error {a} on the GPU, {b} on the CPU");
@@ -250,7 +291,7 @@ fn the_gpu_equals_the_cpu_and_numpy() {
             }
         }
     }
-    verdict.finish(2 * 3 * (6 * 11 + 1));
+    verdict.finish(2 * 3 * (6 * 20 + 1));
 }
 
 /// Sums over episodes: the episodes of a short run are the first ones of a long run, whatever chunk or SIMD lane
@@ -302,6 +343,9 @@ fn both_devices_continue_with_the_same_episodes_under_the_next_key() {
         b.mean,
         b.std_error
     );
+    for (x, y) in g.quantiles[..2].as_flattened().iter().zip(c.quantiles[..2].as_flattened()) {
+        assert!((x - y).abs() <= 1e-3 * y, "quantile {x} on the GPU, {y} on the CPU");
+    }
 }
 
 fn in_any_company(gpu: Option<&Gpu>, episodes: u64) {

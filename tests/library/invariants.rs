@@ -6,7 +6,7 @@ use isacbench::tasks::misac::config::MisacConfig;
 use isacbench::tasks::misac::physics::{self as misac, MisacParams, MisacSpec, Phase, Uncertainty};
 use isacbench::tasks::v2x::config::V2xConfig;
 use isacbench::tasks::v2x::physics::{
-    self as v2x, Beam, Kinematics, SlotOut, State, V2xParams, V2xSpec, steering_vector,
+    self as v2x, Beam, Kinematics, SlotOut, State, V2xParams, V2xSpec, pointed, steering_vector,
 };
 use num_complex::Complex64;
 use proptest::prelude::*;
@@ -89,6 +89,83 @@ impl Scene {
 
 fn close(a: f64, b: f64, relative: f64) -> bool {
     (a - b).abs() <= relative * a.abs().max(b.abs())
+}
+
+/// Errors of single vehicles and their means belong together.
+#[test]
+fn errors_of_a_slot_are_those_of_its_vehicles() {
+    let p = v2x_params();
+    let scene = Scene {
+        vehicles: 3,
+        antennas: 32,
+        theta: vec![1.0, 1.5, 2.0],
+        distance: vec![10.0, 20.0, 30.0],
+        action: vec![1.25, 1.0, 2.5, 1.0, 2.0, 3.0],
+    };
+    let (out, _) = scene.step(&p);
+    for (error, wanted) in out.error[2].iter().zip([0.25, 0.5, 0.5]) {
+        assert!(close(*error, wanted, 1e-12), "{error} for {wanted}");
+    }
+    assert!(close(out.pointing_se, (0.0625 + 0.25 + 0.25) / 3.0, 1e-12), "{}", out.pointing_se);
+}
+
+/// A steering vector is steered at its own angle, whatever its phase and size; so is each parameterisation at the angle
+/// that it is made from.
+#[test]
+fn beams_point_where_they_are_steered() {
+    let (p, k, n) = (v2x_params(), 3, 32);
+    let phi = [0.2, 1.9, 3.0];
+    let mut last = reset_state(&phi);
+    let spec = |beam| V2xSpec { vehicles: k, antennas: n, slots: 10, beam, kinematics: Kinematics::Paper };
+    let found = |beam, act: &[f64], last: &State<f64>| pointed::<f64>(&spec(beam), k, &p, last, act);
+    let check = |beam, found: [f64; KMAX], wanted: [f64; 3]| {
+        for (found, wanted) in found.iter().zip(wanted) {
+            assert!((found - wanted).abs() < 1e-7, "{beam:?}: {found} for {wanted}");
+        }
+    };
+    let raw = |part: fn(Complex64) -> f64| {
+        let beams = phi.iter().enumerate().flat_map(move |(i, &phi)| {
+            let turn = Complex64::from_polar(1.0 + i as f64, 0.7 * i as f64);
+            steering_vector(phi, n).into_iter().map(move |f| part(turn * f))
+        });
+        beams.collect::<Vec<f64>>()
+    };
+    let matrix = [raw(|f| f.re), raw(|f| f.im), vec![0.0; k]].concat();
+    check(Beam::Matrix, found(Beam::Matrix, &matrix, &last), phi);
+    let zeros = vec![0.0; matrix.len()];
+    check(Beam::OnSteering, found(Beam::OnSteering, &zeros, &last), phi);
+    check(Beam::Matrix, found(Beam::Matrix, &zeros, &last), [std::f64::consts::FRAC_PI_2; 3]);
+    // Vehicles this far apart are heard by no other beam: zero-forcing steers.
+    let forced = found(Beam::OnZf, &zeros, &last);
+    assert!(forced.iter().zip(phi).all(|(found, wanted)| (found - wanted).abs() < 0.05), "{forced:?}");
+
+    last.obs_theta[..k].copy_from_slice(&[0.3, 1.8, 2.9]);
+    let delta = f64::from(p.tracking_delta_rad);
+    let turns = [0.5f64, -0.5, 0.25, 0.0, 0.0, 0.0];
+    let wanted = [0, 1, 2].map(|i| last.obs_theta[i] + delta * turns[i].tanh());
+    for beam in [Beam::Tracking, Beam::Zf] {
+        check(beam, found(beam, &turns, &last), wanted);
+    }
+    let logits = phi.map(|phi| (phi / (std::f64::consts::PI - phi)).ln());
+    check(Beam::Angles, found(Beam::Angles, &logits, &last), phi);
+    check(Beam::Steer, found(Beam::Steer, &phi, &last), phi);
+    check(Beam::Span, found(Beam::Span, &phi, &last), phi);
+}
+
+/// Vehicles that were last seen at these angles, 20 m away.
+fn reset_state(theta: &[f64]) -> State<f64> {
+    let (zero, mut seen) = ([0.0; KMAX], [0.0; KMAX]);
+    seen[..theta.len()].copy_from_slice(theta);
+    State {
+        theta: zero,
+        d: [20.0; KMAX],
+        v: zero,
+        obs_theta: seen,
+        obs_d: [20.0; KMAX],
+        obs_v: zero,
+        obs_sinr: zero,
+        var: [zero; 3],
+    }
 }
 
 proptest! {

@@ -10,7 +10,8 @@ use isacbench::tasks::misac::config::MisacConfig;
 use isacbench::tasks::misac::dp::Schedule;
 use isacbench::tasks::misac::evaluate::{
     AGE_MAX, BEAM_GAIN, COST, Controller, ENERGY, ESTIMATE_GAIN, FRAMES, Job, L_BMP, MAE, METRICS,
-    MODULUS_ERROR, Outcome, POWER, REWARD, SHARE_OVER_GAMMA, SUM_RATE, TRUE_ANGLE_GAIN, evaluate,
+    MODULUS_ERROR, Outcome, POWER, REWARD, SHARE_OVER_AGE, SHARE_OVER_GAMMA, SUM_RATE, TRUE_ANGLE_GAIN,
+    evaluate,
 };
 use isacbench::tasks::misac::physics::{MisacParams, Uncertainty};
 use std::sync::Arc;
@@ -59,6 +60,7 @@ fn vision_only_costs_exactly_40_joules_in_every_slot() {
     assert_eq!((o.metrics[REWARD].mean, o.metrics[COST].mean), (-40.0, 40.0));
     assert!(o.slot_energy_j.len() == 200 && o.slot_energy_j.iter().all(|e| e.mean == 40.0));
     assert_eq!((o.metrics[AGE_MAX].mean, o.metrics[FRAMES].mean, o.metrics[L_BMP].mean), (0.0, 4.0, 0.0));
+    assert_eq!(o.metrics[SHARE_OVER_AGE].mean, 0.0);
     // σ_vis·√(2/π) degrees.
     close(o.metrics[MAE].mean, 0.05 * (2.0 / std::f64::consts::PI).sqrt(), 0.001, "mean error of a frame");
 }
@@ -76,6 +78,8 @@ fn radar_only_is_its_closed_form_once_ages_have_saturated() {
             (o.slot_energy_j[0].mean, o.metrics[AGE_MAX].mean, o.metrics[FRAMES].mean),
             (0.0, 10.0, 0.0)
         );
+        // Slot 9 leaves ages of 10 behind, slot 10 of 11.
+        close(o.metrics[SHARE_OVER_AGE].mean, 190.0 / 200.0, 1e-12, "slots that leave an age beyond 10");
         assert!(o.metrics[MAE].mean > 10.0 * 0.05, "without frames the error grows: {}", o.metrics[MAE].mean);
     }
 }

@@ -51,7 +51,11 @@ fn columns_are_those_of_the_dictionary() {
 fn every_metric_is_told() {
     let config = V2xConfig::load(None, &[]).unwrap();
     let env: Arc<dyn Env> = config.env(&[]);
-    let names = env.metrics().into_iter().map(|m| m.name).filter(|name| V2xConfig::shown(name).in_rows);
+    let (samples, rows) = (env.samples().unwrap(), env.metrics().into_iter().map(|m| m.name));
+    let means = rows.take(env.sizes().metrics - samples.len()).filter(|name| V2xConfig::shown(name).in_rows);
+    let shares = env.limits().into_iter().map(|limit| limit.share.to_string());
+    let names =
+        means.chain(shares).chain(samples.quantiles.as_flattened().iter().map(|name| name.to_string()));
     let told = named(V2xConfig::SCHEMA);
     let names: Vec<String> = names.collect();
     assert!(names.len() > 5 && names.iter().all(|name| told.contains(name)), "{names:?} in {told:?}");

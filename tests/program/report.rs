@@ -156,6 +156,15 @@ fn rows(agents: &[&str], powers_dbm: &[f64], seeds: u32, updates: u32) -> Rows {
                         ("angle_crlb_rad2", mse(0.01)),
                         ("distance_mse_m2", mse(0.5)),
                         ("distance_crlb_m2", mse(0.3)),
+                        ("pointing_mse_rad2", mse(0.17)),
+                        ("angle_error_median_rad", 1e-3),
+                        ("angle_error_p90_rad", 4e-3),
+                        ("distance_error_median_m", 0.25),
+                        ("distance_error_p90_m", 0.75),
+                        ("pointing_error_median_rad", 0.0625),
+                        ("pointing_error_p90_rad", 0.1875),
+                        ("long_run_angle_share", 0.375),
+                        ("long_run_distance_share", 0.875),
                     ]);
                 }
                 for (metric, mean) in metrics {
@@ -174,6 +183,9 @@ fn rows(agents: &[&str], powers_dbm: &[f64], seeds: u32, updates: u32) -> Rows {
                         slot,
                         values: vec![
                             rate * (0.6 + 0.6 * near) + 0.2 * wobble(&[a as u64, u64::from(slot), 3]),
+                            1e-4 * (1.0 + near) * (1.3 - skill),
+                            0.1 * (2.0 - near) * (1.3 - skill),
+                            1e-2 * (1.0 + near) * (1.3 - skill),
                         ],
                     });
                 }
@@ -295,18 +307,22 @@ fn every_file_is_there_and_whole() {
         "fig5a.svg",
         "fig5b.svg",
         "fig6.svg",
+        "fig6p.svg",
+        "fig6v.svg",
         "fig7.svg",
+        "fig7v.svg",
         "manifest.json",
         "report.html",
         "report.md",
+        "slots-rmse-distance.svg",
+        "slots-rmse-pointing.svg",
+        "slots-rmse.svg",
         "slots.parquet",
         "story.svg",
     ];
     assert_eq!(names, expected, "temporary files must be gone and nothing else written");
-    assert_eq!(paths.figures.len(), 8);
-    for figure in
-        ["story.svg", "fig4a.svg", "fig4b.svg", "fig4c.svg", "fig5a.svg", "fig5b.svg", "fig6.svg", "fig7.svg"]
-    {
+    assert_eq!(paths.figures.len(), 14);
+    for figure in expected.iter().filter(|name| name.ends_with(".svg")) {
         assert!(text.contains(&format!("]({figure})")), "{figure} is not in report.md");
     }
     let back: Manifest = serde_json::from_slice(&std::fs::read(&paths.manifest).unwrap()).unwrap();
@@ -348,7 +364,7 @@ fn equal_rows_give_equal_files_in_whatever_order() {
     r.evals.rotate_left(17);
     r.slots.reverse();
     report(two.path(), &r);
-    assert_eq!(assert_equal_files(one.path(), two.path()), 12);
+    assert_eq!(assert_equal_files(one.path(), two.path()), 18);
 }
 
 #[test]
@@ -372,6 +388,12 @@ fn figures_are_xml_with_their_labels() {
             "fig5a.svg" => &["slot", "mean sum-rate (bps/Hz)"],
             "fig5b.svg" => &["P_max (dBm)", "paper: spiking-ac", "paper: ppo", "paper: ddpg"],
             "fig6.svg" => &["angle RMSE (rad)", "paper: spiking-ac", "√CRLB, same colour"],
+            "fig6p.svg" => &["pointing RMSE (rad)", "paper: spiking-ac"],
+            "fig6v.svg" => &["mean square angle error (rad²)", "paper: spiking-ac"],
+            "fig7v.svg" => &["mean square distance error (m²)", "paper: dqn"],
+            "slots-rmse.svg" => &["slot", "angle RMSE (rad)"],
+            "slots-rmse-distance.svg" => &["slot", "distance RMSE (m)"],
+            "slots-rmse-pointing.svg" => &["slot", "pointing RMSE (rad)"],
             _ => &["distance RMSE (m)", "paper: dqn", "paper: random", "√CRLB, same colour"],
         };
         for text in wanted {
@@ -389,6 +411,60 @@ fn figures_are_xml_with_their_labels() {
             }
         }
     }
+}
+
+/// What the paper calls RMSE is told by the rows, and by nothing where they know one reading only.
+#[test]
+fn the_reading_nearest_to_the_printed_errors_is_told() {
+    let sentence = |r: &Rows, figure: u8| {
+        let text = report_of(r);
+        let start = format!("Of the readings of the RMSE of figure {figure}, ");
+        text.lines().find_map(|l| l.strip_prefix(start.as_str()).map(String::from))
+    };
+    let mut r = rows(&AGENTS, &POWERS_DBM, 3, 10);
+    let pointing = sentence(&r, 6).unwrap();
+    assert!(pointing.starts_with("the pointing error (figure 6p) comes nearest"), "{pointing}");
+    assert!(
+        pointing.contains("over 2 of them") && pointing.contains("the variance (figure 6v) by"),
+        "{pointing}"
+    );
+    let say = |r: &mut Rows, p: f64, mse: f64| {
+        let mine =
+            |e: &&mut EvalRow| e.key.agent == "spiking-ac" && e.key.at == p && e.metric == "angle_mse_rad2";
+        r.evals.iter_mut().filter(mine).for_each(|e| e.mean = mse);
+    };
+    say(&mut r, 0.0, 0.1654f64.powi(2));
+    say(&mut r, 40.0, 0.1588f64.powi(2));
+    let echo = sentence(&r, 6).unwrap();
+    assert!(
+        echo.starts_with(
+            "the error of the echo (figure 6) comes nearest to the printed values: it is off by 1.000×"
+        ),
+        "{echo}"
+    );
+    say(&mut r, 0.0, 0.1654);
+    say(&mut r, 40.0, 0.1588);
+    let variance = sentence(&r, 6).unwrap();
+    assert!(variance.starts_with("the variance (figure 6v) comes nearest"), "{variance}");
+    // All that are printed for figure 7.
+    assert!(sentence(&r, 7).unwrap().contains("in the geometric mean over 8 of them"));
+    r.evals.retain(|e| e.metric == "sum_rate_bps_hz");
+    assert_eq!((sentence(&r, 6), sentence(&r, 7)), (None, None));
+}
+
+/// Rows of earlier versions have neither the new metrics nor more than the rate of a slot.
+#[test]
+fn rows_without_the_newer_metrics_still_make_a_report() {
+    let mut r = rows(&AGENTS, &POWERS_DBM, 3, 10);
+    r.evals.retain(|e| !["pointing", "long_run", "median", "p90"].iter().any(|new| e.metric.contains(new)));
+    for slot in &mut r.slots {
+        slot.values[1..].fill(f64::NAN);
+    }
+    let text = report_of(&r);
+    assert!(text.contains("Figure 6p is not drawn: no evaluated pointing error in this run."), "{text}");
+    assert!(text.contains("](fig6v.svg)") && !text.contains("](slots-rmse.svg)"));
+    let pointing = section(&text, "### Pointing RMSE (rad)");
+    assert!(pointing.contains("Not in this run."), "{pointing}");
 }
 
 #[test]
@@ -626,7 +702,7 @@ fn a_smoke_run_says_what_it_lacks() {
     assert!(text.contains("no evaluation at 40 dBm") && text.contains("20 dBm, stands in"));
     assert!(text.contains("Figure 5a is not drawn: no slot rows in this run."));
     assert!(!dir.path().join("fig5a.svg").exists(), "a figure of an earlier run stands beside this report");
-    assert_eq!(paths.figures.len(), 4);
+    assert_eq!(paths.figures.len(), 7);
     assert!(claim_line(&text, "Spiking-AC has the highest sum-rate").contains("not in this run"));
 }
 
@@ -695,7 +771,7 @@ fn the_page_needs_nothing_beside_it() {
     let dir = tempfile::tempdir().unwrap();
     let (paths, _) = report(dir.path(), &rows(&AGENTS, &POWERS_DBM, 3, 20));
     let html = std::fs::read_to_string(&paths.html).unwrap();
-    assert_eq!(html.matches("<svg role=\"img\"").count(), 5);
+    assert_eq!(html.matches("<svg role=\"img\"").count(), 11);
     assert!(!html.contains("<img") && !html.contains("<script") && !html.contains("<link"));
     assert_eq!(html.matches("<table>").count(), html.matches("<div class=\"scroll").count());
     assert_eq!(html.matches("<figure>").count(), html.matches("</figure>").count());
@@ -780,7 +856,7 @@ fn reports_of_ten_and_three_agents_are_drawn() {
     {
         let all = with_energy(rows(agents, &POWERS_DBM, seeds, 450), agents, &POWERS_DBM, seeds);
         let (paths, text) = report(&root.join(name), &all);
-        assert_eq!(paths.figures.len(), 8);
+        assert_eq!(paths.figures.len(), 14);
         assert!(text.contains("averaged over spans of up to 3 updates"));
     }
 }

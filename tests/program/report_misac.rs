@@ -103,6 +103,7 @@ fn rows(agents: &[&str], snrs_db: &[f64], seeds: u32, updates: u32) -> Rows {
                     ("l_bmp", 0.1),
                     ("share_over_gamma", over),
                     ("age_max", 3.0),
+                    ("share_over_age", 0.25),
                     ("mae_deg", mae),
                     ("frames_per_slot", 1.5 - 0.03 * snr),
                     ("beam_gain_share", 0.8 + 0.01 * noise(3)),

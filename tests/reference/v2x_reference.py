@@ -290,6 +290,7 @@ METRICS = (
     "distance_mse_m2",
     "angle_crlb_rad2",
     "distance_crlb_m2",
+    "pointing_mse_rad2",
     "rate_0",
     "rate_1",
     "rate_2",
@@ -297,7 +298,8 @@ METRICS = (
 
 
 def run_chunk(kinematics, p_max, agent, rng, episodes):
-    """Per-episode means over the slots, {metric: [E]}, and the sum-rate of every slot [E,T]."""
+    """Per-episode means over the slots, {metric: [E]}, the sum-rate of every slot [E,T], and the absolute errors of
+    every slot and vehicle, {error: [E,T,K]}."""
     theta, d, v = reset(rng, episodes)
     obs_theta, obs_d, obs_v = theta, d, v  # at reset: the truth
     ekf = Ekf(theta, d, v) if agent in ("ekf", "ekf-zf") else None
@@ -305,6 +307,10 @@ def run_chunk(kinematics, p_max, agent, rng, episodes):
     p_vec = np.full(episodes, p_max)
     acc = {m: np.zeros(episodes) for m in METRICS}
     slots = np.empty((episodes, T_SLOTS))
+    errors = {
+        e: np.empty((episodes, T_SLOTS, K)) for e in ("angle_error_rad", "distance_error_m", "pointing_error_rad")
+    }
+    long_run = {bound: np.zeros(episodes) for bound in ("angle", "distance")}
     info = {"ekf_floored": 0, "truth_floored": 0, "zf_unserved": 0}
 
     for t in range(T_SLOTS):
@@ -319,22 +325,27 @@ def run_chunk(kinematics, p_max, agent, rng, episodes):
 
         p = equal_power((episodes, K), p_vec)
         if agent == "random":
-            f = steering(rng.uniform(0.0, np.pi, size=(episodes, K)))
+            phi = rng.uniform(0.0, np.pi, size=(episodes, K))
+            f = steering(phi)
             p = p_max * rng.dirichlet(np.ones(K), size=episodes)
         elif agent == "last-estimate":
-            f = steering(obs_theta)
+            phi = obs_theta
+            f = steering(phi)
         elif ekf is not None:
             if t > 0:
                 ekf.update(np.stack([obs_theta, obs_d, obs_v], axis=-1), var)
             ekf.predict()
+            phi = ekf.x[..., 0]
             if agent == "ekf":
-                f = steering(ekf.x[..., 0])
+                f = steering(phi)
             else:
-                f, p = zero_forcing(ekf.x[..., 0], ekf.x[..., 1], p_vec)
+                f, p = zero_forcing(phi, ekf.x[..., 1], p_vec)
                 info["zf_unserved"] += int((p == 0.0).sum())
         elif agent == "genie":
-            f = steering(theta1)
+            phi = theta1
+            f = steering(phi)
         elif agent == "genie-zf":
+            phi = theta1
             f, p = zero_forcing(theta1, d1, p_vec)
             info["zf_unserved"] += int((p == 0.0).sum())
         else:
@@ -354,6 +365,12 @@ def run_chunk(kinematics, p_max, agent, rng, episodes):
         acc["distance_mse_m2"] += ((obs_d - d) ** 2).mean(-1)
         acc["angle_crlb_rad2"] += np.minimum(out["crlb_theta"], CAP_THETA**2).mean(-1)
         acc["distance_crlb_m2"] += np.minimum(out["crlb_d"], CAP_D**2).mean(-1)
+        acc["pointing_mse_rad2"] += ((phi - theta) ** 2).mean(-1)
+        errors["angle_error_rad"][:, t] = np.abs(obs_theta - theta)
+        errors["distance_error_m"][:, t] = np.abs(obs_d - d)
+        errors["pointing_error_rad"][:, t] = np.abs(phi - theta)
+        long_run["angle"] += out["crlb_theta"].mean(-1)  # (24a), (24b): the bounds as they are, not capped
+        long_run["distance"] += out["crlb_d"].mean(-1)
         for k in range(K):
             acc[f"rate_{k}"] += out["rate"][:, k]
 
@@ -361,25 +378,41 @@ def run_chunk(kinematics, p_max, agent, rng, episodes):
         info["ekf_floored"] = ekf.floored
     res = {m: a / T_SLOTS for m, a in acc.items()}
     res["sum_rate_bps_hz"] = slots.mean(-1)
+    res["long_run_angle_share"] = (long_run["angle"] / T_SLOTS <= EPS_THETA).astype(np.float64)
+    res["long_run_distance_share"] = (long_run["distance"] / T_SLOTS <= EPS_D).astype(np.float64)
     if agent == "upper-bound":
-        res = {"sum_rate_bps_hz": res["sum_rate_bps_hz"]}
-    return res, slots, info
+        res, errors = {"sum_rate_bps_hz": res["sum_rate_bps_hz"]}, {}
+    return res, slots, errors, info
 
 
 def run_agent(kinematics, p_dbm, agent, seed, episodes):
     """Independent random streams for every (kinematics, power, agent, chunk)."""
     p_max = 1e-3 * 10 ** (p_dbm / 10)
-    res, slots, info = [], [], []
+    res, slots, errors, info = [], [], [], []
     for chunk in range(0, episodes, CHUNK):
         key = [seed, KINEMATICS.index(kinematics), p_dbm, AGENTS.index(agent), chunk // CHUNK]
         rng = np.random.default_rng(np.random.SeedSequence(key))
-        r, s, i = run_chunk(kinematics, p_max, agent, rng, min(CHUNK, episodes - chunk))
+        r, s, e, i = run_chunk(kinematics, p_max, agent, rng, min(CHUNK, episodes - chunk))
         res.append(r)
         slots.append(s)
+        errors.append(e)
         info.append(i)
     merged = {m: np.concatenate([r[m] for r in res]) for m in res[0]}
     counts = {c: sum(i[c] for i in info) for c in info[0]}
-    return merged, np.concatenate(slots), counts
+    return merged, np.concatenate(slots), quantiles(errors), counts
+
+
+def quantiles(chunks):
+    """Median and 90 % quantile of each error over episodes, slots and vehicles, {metric: (value, standard error)}. Slots of
+    an episode hang together: the error is that of the mean over chunks of episodes."""
+    out = {}
+    for name in chunks[0]:
+        stem, unit = name.rsplit("_", 1)
+        for q, word in ((0.5, "median"), (0.9, "p90")):
+            each = np.array([np.quantile(c[name], q) for c in chunks])
+            whole = np.quantile(np.concatenate([c[name].ravel() for c in chunks]), q)
+            out[f"{stem}_{word}_{unit}"] = (whole, np.std(each, ddof=1) / math.sqrt(len(each)))
+    return out
 
 
 def sig(x):
@@ -399,11 +432,13 @@ def make_agents(path, seed, made_by, episodes):
             row = results[kin][str(p_dbm)] = {}
             for agent in AGENTS:
                 t0 = time.time()
-                res, slots, info = run_agent(kin, p_dbm, agent, seed, episodes[kin])
+                res, slots, errors, info = run_agent(kin, p_dbm, agent, seed, episodes[kin])
                 cell = row[agent] = {"episodes": episodes[kin]}
                 for m, x in res.items():
                     mean, se = mean_se(x)
                     cell[m] = {"mean": sig(mean), "se": sig(se)}
+                for m, (value, se) in errors.items():
+                    cell[m] = {"mean": sig(value), "se": sig(se)}
                 for c, n in info.items():
                     counts[c] = counts.get(c, 0) + n
                 if kin == "paper" and p_dbm == 40:
@@ -414,7 +449,8 @@ def make_agents(path, seed, made_by, episodes):
     doc = {
         "made_by": made_by,
         "layout": "results[kinematics][p_max_dbm][agent][metric] = {mean, se}; the unit of se is the episode "
-        "(mean over its 100 slots). per_slot_sum_rate[agent]: paper kinematics, 40 dBm, slot 0 is the first.",
+        "(mean over its 100 slots); of a quantile (median, p90) mean is the quantile over episodes, slots and vehicles, and se "
+        "that of the mean over chunks of 250 episodes. per_slot_sum_rate[agent]: paper kinematics, 40 dBm, slot 0 is the first.",
         "slots": T_SLOTS,
         "vehicles": K,
         "counts": counts,

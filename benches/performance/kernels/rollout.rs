@@ -3,9 +3,11 @@
 use super::{Case, Maker};
 use isacbench::bench::grid::Kernels;
 use isacbench::gpu::GpuError;
-use isacbench::kernels::{gae, metrics_accumulate, metrics_reduce, minibatch_gather, minibatch_scalars};
+use isacbench::kernels::{
+    gae, metrics_accumulate, metrics_reduce, minibatch_gather, minibatch_scalars, quantile_count,
+};
 use isacbench::num::shuffle::{Minibatch, Unit};
-use isacbench::tasks::v2x::physics::Beam;
+use isacbench::tasks::v2x::physics::{Beam, metric};
 
 pub fn build(mk: &Maker, stem: &str) -> Result<Option<Case>, GpuError> {
     let Kernels { r, b, t, m, .. } = mk.at;
@@ -74,6 +76,16 @@ pub fn build(mk: &Maker, stem: &str) -> Result<Option<Case>, GpuError> {
                     (mk.floats("metrics", &[r, rows, b])?, mk.zeros("episode", &[r, rows, b])?);
                 let bound =
                     metrics_accumulate::MetricsAccumulate::new(gpu, &spec)?.bind(gpu, &metrics, &episode);
+                Ok(Box::new(move |pass: &mut wgpu::ComputePass| bound.record(pass, false)))
+            })
+        }
+        "quantile_count" => {
+            let (quantities, each) = (metric::SAMPLES, task.vehicles);
+            let spec = quantile_count::Spec { r, metric_rows: rows, b, quantities, rows: each };
+            mk.case(&envs, quantile_count::cost(&spec), |gpu| {
+                let metrics = mk.floats("metrics", &[r, rows, b])?;
+                let counts = mk.alloc::<u32>("counts", &[r, quantities, quantile_count::BINS])?;
+                let bound = quantile_count::QuantileCount::new(gpu, &spec)?.bind(gpu, &metrics, &counts);
                 Ok(Box::new(move |pass: &mut wgpu::ComputePass| bound.record(pass, false)))
             })
         }

@@ -7,6 +7,9 @@
 // What a slot leaves beside the state.
 struct Slot {
     rate: array<f32, K>,
+    // Of the echo: rad, m.
+    err_theta: array<f32, K>,
+    err_d: array<f32, K>,
     sum_rate: f32,
     jain: f32,
     reward: f32,
@@ -58,6 +61,8 @@ fn slot(p: V2xParams, env: u32, clock: u32, s: ptr<function, State>) -> Slot {
         (*s).var_theta[j] = var_theta;
         (*s).var_d[j] = var_d;
         (*s).var_v[j] = std_v * std_v;
+        o.err_theta[j] = err_theta;
+        o.err_d[j] = err_d;
         angle_se += err_theta * err_theta;
         distance_se += err_d * err_d;
         angle_crlb += var_theta;

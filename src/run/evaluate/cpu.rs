@@ -1,8 +1,11 @@
 //! Evaluation on the CPU: vector lanes, rayon; chunks of episodes in the order of their numbers.
 
-use super::{Controller, Job, KEY_BATCH, Moment, Outcome, Precision, Sums};
+use super::{
+    Controller, Histograms, Job, KEY_BATCH, Moment, Outcome, Precision, Sums, add_counts, counting, no_counts,
+};
 use crate::env::{At, Slot};
 use crate::kernels::ddpg_act;
+use crate::kernels::quantile_count::quantile_count_cpu;
 use crate::learn::ppo_cpu::SampleGaussian;
 use crate::nets::Head;
 use crate::nets::codebook::argmax;
@@ -11,6 +14,7 @@ use crate::nets::dense::{Packed, Strided, leading};
 use crate::nets::{Policy, int8};
 use crate::num::real::run_lanes;
 use rayon::prelude::*;
+use std::sync::Mutex;
 
 /// Episodes a thread carries at once.
 const CHUNK: u64 = 256;
@@ -50,6 +54,8 @@ pub(super) fn evaluate(job: &Job, progress: &(dyn Fn(u64) + Sync)) -> Vec<Outcom
     };
     let replicas = job.env.replicas();
     let mut out: Vec<Sums> = vec![Sums::new(job); replicas];
+    // Counts are whole numbers: the order in which chunks add theirs does not show.
+    let counts: Vec<Mutex<Histograms>> = (0..replicas).map(|_| Mutex::new(no_counts(&*job.env))).collect();
     // Chunks are taken a few thousand at a time, so that memory does not grow with the number of episodes.
     let tasks = replicas as u64 * chunks;
     let mut next = 0;
@@ -67,7 +73,7 @@ pub(super) fn evaluate(job: &Job, progress: &(dyn Fn(u64) + Sync)) -> Vec<Outcom
                     envs: envs as usize,
                     clock: 0,
                 };
-                let s = episodes(job, nets.get(replica), at);
+                let s = episodes(job, nets.get(replica), at, &counts[replica]);
                 progress(envs);
                 (replica, s)
             })
@@ -77,11 +83,12 @@ pub(super) fn evaluate(job: &Job, progress: &(dyn Fn(u64) + Sync)) -> Vec<Outcom
         }
         next = upto;
     }
-    out.iter().map(Sums::outcome).collect()
+    let counts = counts.into_iter().map(|c| c.into_inner().expect("no thread panics while it adds"));
+    out.iter().zip(counts).map(|(s, counts)| s.outcome(&counts)).collect()
 }
 
-/// Episodes side by side, from their first slot on.
-fn episodes(job: &Job, net: Option<&Net>, start: At) -> Sums {
+/// Episodes side by side, from their first slot on; what is counted of them is added to `counts`.
+fn episodes(job: &Job, net: Option<&Net>, start: At, counts: &Mutex<Histograms>) -> Sums {
     let (env, size, envs) = (&*job.env, job.env.sizes(), start.envs);
     let (o, a, rows) = (size.obs, size.action, size.metrics);
     let mut now = Slot::filled(vec![0f32; size.state * envs], [envs * o, envs * o, envs, rows * envs], 0.0);
@@ -97,6 +104,8 @@ fn episodes(job: &Job, net: Option<&Net>, start: At) -> Sums {
         Controller::Rule(_) => None,
         Controller::Policy { policy, .. } => Some(Activations::counting(&policy.net, envs)),
     };
+    let counting = counting(env, 1, envs);
+    let mut counted = vec![0u32; counting.map_or(0, |spec| spec.counts())];
     env.reset(&start, &mut now.state, &mut now.obs);
     for slot in 0..size.slots {
         let at = At { clock: slot as u32, ..start };
@@ -150,6 +159,9 @@ fn episodes(job: &Job, net: Option<&Net>, start: At) -> Sums {
             }
         }
         now.step(env, &at, &action, true);
+        if let Some(spec) = &counting {
+            quantile_count_cpu(spec, false, &now.metrics, &mut counted);
+        }
         for (sum, x) in per_episode.iter_mut().zip(&now.metrics) {
             *sum += f64::from(*x);
         }
@@ -160,7 +172,13 @@ fn episodes(job: &Job, net: Option<&Net>, start: At) -> Sums {
             }
         }
     }
+    add_counts(&mut counts.lock().expect("no thread panics while it adds"), &counted);
     sums.episodes = envs as u64;
+    for (kept, limit) in sums.kept.iter_mut().zip(env.limits()) {
+        let most = f64::from(limit.most[start.replica]) * size.slots as f64;
+        let means = &per_episode[limit.row * envs..][..envs];
+        *kept = means.iter().filter(|sum| **sum <= most).count() as u64;
+    }
     for (sum, values) in sums.metrics.iter_mut().zip(per_episode.chunks(envs)) {
         for x in values {
             let mean = x / size.slots as f64;

@@ -1,11 +1,14 @@
 //! Evaluation on a GPU: one batch of at most [`KEY_BATCH`] episodes of every replica at a time, whole episodes without
 //! a host round trip.
 
-use super::{ActBuffers, ActsGpu, Controller, Job, KEY_BATCH, Outcome, Precision, Sums};
-use crate::env::{EnvBuffers, EnvGpu, StepArgs};
+use super::{
+    ActBuffers, ActsGpu, Controller, Histograms, Job, KEY_BATCH, Outcome, Precision, Sums, add_counts,
+    counting, no_counts,
+};
+use crate::env::{EnvBuffers, EnvGpu, Limit, StepArgs};
 use crate::gpu::{Buf, Fill, Gpu, GpuError, zeros};
 use crate::kernels::activity_count::{self, Units};
-use crate::kernels::{ddpg_act, dqn_act, gaussian_head, metrics_accumulate, metrics_reduce};
+use crate::kernels::{ddpg_act, dqn_act, gaussian_head, metrics_accumulate, metrics_reduce, quantile_count};
 use crate::learn::network::{Forward, ForwardF16, Rows, Spikes, visible};
 use crate::nets::lif::MAX_STEPS;
 use crate::nets::mlp::Layer;
@@ -19,6 +22,7 @@ pub(super) fn evaluate(
 ) -> Result<Vec<Outcome>, GpuError> {
     let replicas = job.env.replicas();
     let mut out: Vec<Sums> = vec![Sums::new(job); replicas];
+    let mut counts: Vec<Histograms> = vec![no_counts(&*job.env); replicas];
     let mut done = 0;
     let mut runner: Option<Batch> = None;
     let mut activity: Vec<Option<Activity>> = vec![None; replicas];
@@ -31,13 +35,15 @@ pub(super) fn evaluate(
         for (total, s) in out.iter_mut().zip(runner.run(job, gpu, &job.keys(done / KEY_BATCH))?) {
             total.add(&s);
         }
+        runner.add_counts(gpu, &mut counts)?;
         for (total, seen) in activity.iter_mut().zip(runner.activity(job, gpu)?) {
             total.get_or_insert_default().add(&seen);
         }
         done += envs as u64;
         progress((envs * replicas) as u64);
     }
-    Ok(out.iter().zip(activity).map(|(s, activity)| Outcome { activity, ..s.outcome() }).collect())
+    let all = out.iter().zip(activity).zip(&counts);
+    Ok(all.map(|((s, activity), counts)| Outcome { activity, ..s.outcome(counts) }).collect())
 }
 
 /// Buffers and bound kernels for `envs` episodes of every replica.
@@ -45,7 +51,10 @@ struct Batch {
     envs: usize,
     keys: Buf<[u32; 2]>,
     slot_sums: Buf<f32>,
+    episode: Buf<f32>,
     episode_sums: Buf<f32>,
+    /// `[R, QUANTITIES, BINS]`, of an environment with samples.
+    counts: Option<(quantile_count::QuantileCountBound, Buf<u32>)>,
     env: Box<dyn EnvGpu>,
     act: Act,
     slot_reduce: metrics_reduce::MetricsReduceBound,
@@ -289,7 +298,16 @@ impl Batch {
             metrics_reduce::MetricsReduce::new(gpu, &metrics_reduce::Spec { r, metric_rows: rows, b: envs })?;
         let elements = metrics_accumulate::Spec { elements: r * rows * envs };
         let accumulate = metrics_accumulate::MetricsAccumulate::new(gpu, &elements)?;
+        let counts = match counting(&*job.env, r, envs) {
+            None => None,
+            Some(spec) => {
+                let counts = gpu.alloc::<u32>("evaluate.histograms", &[spec.counts()], Fill::Zero)?;
+                let kernel = quantile_count::QuantileCount::new(gpu, &spec)?;
+                Some((kernel.bind(gpu, &metrics, &counts), counts))
+            }
+        };
         Ok(Batch {
+            counts,
             envs,
             env: job.env.bind(gpu, envs, &buffers)?,
             act,
@@ -298,6 +316,7 @@ impl Batch {
             accumulate: accumulate.bind(gpu, &metrics, &episode),
             keys,
             slot_sums,
+            episode,
             episode_sums,
         })
     }
@@ -308,6 +327,16 @@ impl Batch {
             Act::Rule(_) => Ok(Vec::new()),
             Act::Policy(policy) => policy.counts.read(gpu, (self.envs * job.env.sizes().slots) as u64),
         }
+    }
+
+    /// Adds what the last run counted.
+    fn add_counts(&self, gpu: &Gpu, total: &mut [Histograms]) -> Result<(), GpuError> {
+        let Some((_, counts)) = &self.counts else { return Ok(()) };
+        let counts = gpu.read(counts)?;
+        for (total, counts) in total.iter_mut().zip(counts.chunks_exact(counts.len() / self.keys.len())) {
+            add_counts(total, counts);
+        }
+        Ok(())
     }
 
     fn run(&self, job: &Job, gpu: &Gpu, keys: &[[u32; 2]]) -> Result<Vec<Sums>, GpuError> {
@@ -330,12 +359,22 @@ impl Batch {
                 self.slot_reduce
                     .record(pass, &metrics_reduce::Args { scale: 1.0, sums_off: slot * r * rows * 2 });
                 self.accumulate.record(pass, slot == 0);
+                if let Some((count, _)) = &self.counts {
+                    count.record(pass, slot == 0);
+                }
             }
             self.episode_reduce
                 .record(pass, &metrics_reduce::Args { scale: 1.0 / slots as f32, sums_off: 0 });
         })?;
         let (told, totals) = (gpu.read(&self.slot_sums)?, gpu.read(&self.episode_sums)?);
         let pair = |all: &[f32], at: usize| [f64::from(all[2 * at]), f64::from(all[2 * at + 1])];
+        let limits = job.env.limits();
+        let episodes = if limits.is_empty() { Vec::new() } else { gpu.read(&self.episode)? };
+        let kept = |i: usize, limit: &Limit| {
+            let most = f64::from(limit.most[i]) * slots as f64;
+            let sums = &episodes[(i * rows + limit.row) * self.envs..][..self.envs];
+            sums.iter().filter(|sum| f64::from(**sum) <= most).count() as u64
+        };
         let sums = |i: usize| Sums {
             episodes: self.envs as u64,
             metrics: (0..rows).map(|m| pair(&totals, i * rows + m)).collect(),
@@ -344,6 +383,7 @@ impl Batch {
                 .iter()
                 .map(|row| (0..slots).map(|t| pair(&told, (t * r + i) * rows + row)).collect())
                 .collect(),
+            kept: limits.iter().map(|limit| kept(i, limit)).collect(),
             activity: Activity::default(),
         };
         Ok((0..r).map(sums).collect())

@@ -11,8 +11,9 @@ mod gpu;
 pub use device::evaluate;
 
 use crate::energy::RuleCounts;
-use crate::env::{At, Env};
+use crate::env::{At, Env, Samples};
 use crate::gpu::{Buf, Gpu, GpuError};
+use crate::kernels::quantile_count;
 use crate::nets::{Activity, Policy};
 use std::sync::Arc;
 
@@ -152,8 +153,36 @@ pub struct Outcome {
     pub metrics: Vec<Estimate>,
     /// Each of [`Job::slots`] in every slot.
     pub slots: Vec<Vec<Estimate>>,
+    /// Share of episodes that keep each of [`Env::limits`].
+    pub shares: Vec<Estimate>,
+    /// Median and 90 % quantile of the quantities of [`Env::samples`].
+    pub quantiles: Vec<[f64; 2]>,
     /// How active the policy network was, over all slots; `None` without a network.
     pub activity: Option<Activity>,
+}
+
+/// Shares of the values that lie below the quantiles which are told.
+const QUANTILES: [f64; 2] = [0.5, 0.9];
+
+/// Histograms of the quantities of [`Env::samples`] of one replica, one behind the other.
+type Histograms = Vec<u64>;
+
+/// The kernel that counts the samples of `envs` episodes of `r` replicas side by side, if there are samples.
+fn counting(env: &dyn Env, r: usize, envs: usize) -> Option<quantile_count::Spec> {
+    let (metric_rows, Samples { rows, quantiles }) = (env.sizes().metrics, env.samples()?);
+    Some(quantile_count::Spec { r, metric_rows, b: envs, quantities: quantiles.len(), rows })
+}
+
+/// No counts yet.
+fn no_counts(env: &dyn Env) -> Histograms {
+    vec![0; counting(env, 1, 1).map_or(0, |spec| spec.counts())]
+}
+
+/// Adds counts of the same histograms.
+fn add_counts(total: &mut [u64], counts: &[u32]) {
+    for (total, n) in total.iter_mut().zip(counts) {
+        *total += u64::from(*n);
+    }
 }
 
 /// Sums over episodes, in f64: count, then (Σx, Σx²) per metric and, for each row that is told slot by slot, per slot.
@@ -162,6 +191,8 @@ struct Sums {
     episodes: u64,
     metrics: Vec<[f64; 2]>,
     slots: Vec<Vec<[f64; 2]>>,
+    /// Episodes that keep each limit.
+    kept: Vec<u64>,
     /// Empty where it was not counted.
     activity: Activity,
 }
@@ -173,6 +204,7 @@ impl Sums {
             episodes: 0,
             metrics: vec![[0.0; 2]; size.metrics],
             slots: vec![vec![[0.0; 2]; size.slots]; job.slots.len()],
+            kept: vec![0; job.env.limits().len()],
             activity: Activity::default(),
         }
     }
@@ -181,18 +213,27 @@ impl Sums {
         if o.activity.samples > 0 {
             self.activity.add(&o.activity);
         }
+        for (a, b) in self.kept.iter_mut().zip(&o.kept) {
+            *a += b;
+        }
         let own = self.metrics.iter_mut().chain(self.slots.iter_mut().flatten());
         for (a, b) in own.zip(o.metrics.iter().chain(o.slots.iter().flatten())) {
             a[0] += b[0];
             a[1] += b[1];
         }
     }
-    fn outcome(&self) -> Outcome {
+    fn outcome(&self, counts: &Histograms) -> Outcome {
+        let share = |kept: &u64| Estimate::of(self.episodes, [*kept as f64; 2]);
         let estimates = |all: &Vec<[f64; 2]>| all.iter().map(|s| Estimate::of(self.episodes, *s)).collect();
         Outcome {
             episodes: self.episodes,
             metrics: estimates(&self.metrics),
             slots: self.slots.iter().map(estimates).collect(),
+            shares: self.kept.iter().map(share).collect(),
+            quantiles: counts
+                .chunks_exact(quantile_count::BINS)
+                .map(|counts| QUANTILES.map(|q| quantile_count::quantile(counts, q)))
+                .collect(),
             activity: (self.activity.samples > 0).then(|| self.activity.clone()),
         }
     }

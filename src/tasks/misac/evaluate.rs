@@ -4,7 +4,7 @@
 use super::evaluate_gpu;
 pub use super::outcome::{
     AGE_MAX, BEAM_GAIN, COST, Controller, ENERGY, ESTIMATE_GAIN, FRAMES, Job, L_BMP, MAE, METRICS,
-    MODULUS_ERROR, Outcome, POWER, REWARD, SHARE_OVER_GAMMA, SUM_RATE, TRUE_ANGLE_GAIN,
+    MODULUS_ERROR, Outcome, POWER, REWARD, SHARE_OVER_AGE, SHARE_OVER_GAMMA, SUM_RATE, TRUE_ANGLE_GAIN,
 };
 use super::outcome::{Sums, larger};
 use crate::env::{Batch, StepSlices};
@@ -165,6 +165,7 @@ fn episodes(
             total[REWARD] += row(metric::REWARD);
             total[L_BMP] += row(metric::L_BMP);
             total[SHARE_OVER_GAMMA] += row(metric::OVER_GAMMA);
+            total[SHARE_OVER_AGE] += row(metric::OVER_AGE);
             total[AGE_MAX] = larger(total[AGE_MAX], row(metric::AGE_MAX));
             total[MAE] += mae;
             total[FRAMES] += action[env * k..][..k].iter().map(|x| f64::from(*x)).sum::<f64>();

@@ -6,7 +6,7 @@
 
 use super::outcome::{
     AGE_MAX, Controller, ENERGY, FRAMES, Job, L_BMP, MAE, METRICS, MODULUS_ERROR, Outcome, POWER, REWARD,
-    SHARE_OVER_GAMMA, SUM_RATE, Sums, rule_of,
+    SHARE_OVER_AGE, SHARE_OVER_GAMMA, SUM_RATE, Sums, rule_of,
 };
 use crate::gpu::{Buf, Fill, Gpu, GpuError, zeros};
 use crate::kernels::activity_count::{self, Units};
@@ -297,6 +297,7 @@ impl GpuBatch {
                     (L_BMP, episode_row::L_BMP),
                     (SHARE_OVER_GAMMA, episode_row::OVER_GAMMA),
                     (AGE_MAX, episode_row::AGE_MAX),
+                    (SHARE_OVER_AGE, episode_row::OVER_AGE),
                     (FRAMES, episode_row::FRAMES),
                     (SUM_RATE, episode_row::RATE),
                     (MODULUS_ERROR, episode_row::MODULUS_ERROR),

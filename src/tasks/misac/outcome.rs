@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 /// What is reported of a controller: means over episodes, slots and vehicles, but for [`AGE_MAX`] and
 /// [`MODULUS_ERROR`].
-pub const METRICS: [&str; 14] = [
+pub const METRICS: [&str; 15] = [
     metric::NAMES[metric::ENERGY],
     metric::NAMES[metric::REWARD],
     "cost_j",
@@ -24,6 +24,7 @@ pub const METRICS: [&str; 14] = [
     "sum_rate_bps_hz",
     "modulus_error",
     "power_share",
+    metric::NAMES[metric::OVER_AGE],
 ];
 /// Energy (3) per slot, J.
 pub const ENERGY: usize = 0;
@@ -53,6 +54,8 @@ pub const SUM_RATE: usize = 11;
 pub const MODULUS_ERROR: usize = 12;
 /// Transmitted power over P_max (9c).
 pub const POWER: usize = 13;
+/// Share of slots that leave a vehicle with an age beyond A_max (9d).
+pub const SHARE_OVER_AGE: usize = 14;
 
 /// What acts.
 pub enum Controller<'a> {
@@ -168,7 +171,7 @@ impl Sums {
         let slots = job.task.slots;
         let (per_slot, per_judged) = (1.0 / slots as f64, 1.0 / slots.div_ceil(job.gain_stride) as f64);
         let [own, matched, estimate, truth] = gains;
-        for m in [ENERGY, REWARD, L_BMP, SHARE_OVER_GAMMA, MAE, FRAMES] {
+        for m in [ENERGY, REWARD, L_BMP, SHARE_OVER_GAMMA, MAE, FRAMES, SHARE_OVER_AGE] {
             total[m] *= per_slot;
         }
         total[COST] = -total[REWARD];

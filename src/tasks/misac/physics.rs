@@ -93,10 +93,12 @@ pub mod metric {
     pub const ANGLE_MAE: usize = 4;
     /// Largest age, slots.
     pub const AGE_MAX: usize = 5;
-    pub const ROWS: usize = 6;
+    /// 1 where the slot leaves a vehicle with an age beyond A_max (9d), which is then counted as A_max.
+    pub const OVER_AGE: usize = 6;
+    pub const ROWS: usize = 7;
     /// Names in files and reports.
     pub const NAMES: [&str; ROWS] =
-        ["energy_j", "reward", "l_bmp", "share_over_gamma", "angle_mae_rad", "age_max"];
+        ["energy_j", "reward", "l_bmp", "share_over_gamma", "angle_mae_rad", "age_max", "share_over_age"];
     /// What they are, in a line.
     pub const ABOUT: [&str; ROWS] = [
         "energy (3) of cameras and recoveries",
@@ -105,6 +107,7 @@ pub mod metric {
         "1 where L_BMP is above Γ_misa (9e)",
         "mean over vehicles of |θ̂ − θ| of the estimates that the slot's beams used",
         "largest age of any vehicle, slots",
+        "1 where the slot leaves a vehicle with an age beyond A_max (9d)",
     ];
 }
 
@@ -215,6 +218,8 @@ pub struct SlotOut<V> {
     pub mae: V,
     /// Largest age.
     pub age_max: V,
+    /// 1 where a vehicle's age after the slot is beyond A_max.
+    pub over_age: V,
     /// P_misa of each vehicle (7).
     pub misaligned: [V; KMAX],
 }
@@ -330,6 +335,7 @@ pub fn step<V: Real>(
         over: zero,
         mae: zero,
         age_max: zero,
+        over_age: zero,
         misaligned: [zero; KMAX],
     };
     let (mut frames, mut misaligned) = (zero, zero);
@@ -353,7 +359,10 @@ pub fn step<V: Real>(
         let walked = s.e[i] + (c!(p.beam_width_rad) * rate.sqrt()) * noise[i];
         let taken = zero.lt(pi[i]);
         s.e[i] = V::select(taken, c!(p.sigma_vis_rad) * noise[i], walked);
-        s.age[i] = V::select(taken, c!(p.t_proc), s.age[i] + one).min(c!(p.age_max));
+        // Ages that were counted as A_max grow beyond it as those that are A_max do.
+        let age = V::select(taken, c!(p.t_proc), s.age[i] + one);
+        out.over_age = V::select(c!(p.age_max).lt(age), one, out.over_age);
+        s.age[i] = age.min(c!(p.age_max));
         s.x[i] += s.v[i] * c!(p.dt_s);
     }
     out.mae *= mean;
@@ -474,7 +483,8 @@ pub fn step_range<V: Real, const KC: usize>(
         o.reward.store(&mut out.reward[env..]);
         out.flags[env..env + V::LANES].fill(if ends { TRUNCATED } else { 0 });
         if let Some(m) = out.metrics.as_deref_mut() {
-            for (row, x) in [o.energy, o.reward, o.l_bmp, o.over, o.mae, o.age_max].into_iter().enumerate() {
+            let rows = [o.energy, o.reward, o.l_bmp, o.over, o.mae, o.age_max, o.over_age];
+            for (row, x) in rows.into_iter().enumerate() {
                 x.store(&mut m[row * b.envs + env..]);
             }
         }
@@ -818,6 +828,7 @@ mod tests {
             let want = 100.0 * (1.0 - (-f64::from(p.beta) * age).exp());
             assert!((out.energy - want).abs() < 1e-9, "slot {n}: {} against {want}", out.energy);
             assert_eq!(out.age_max, age);
+            assert_eq!(out.over_age, f64::from(u8::from(n >= 10)), "behind slot {n}");
         }
     }
 
@@ -855,6 +866,7 @@ mod tests {
                     assert_eq!(metrics[metric::ENERGY * envs + e], got.energy);
                     assert_eq!(metrics[metric::OVER_GAMMA * envs + e], got.over);
                     assert_eq!(metrics[metric::AGE_MAX * envs + e], got.age_max);
+                    assert_eq!(metrics[metric::OVER_AGE * envs + e], got.over_age);
                     let row = |s: &State<f32>| {
                         let mut row = vec![0f32; o];
                         observe(&spec, &p, s, id, clock + 1, |i, x| row[i] = x);

@@ -8,8 +8,8 @@ use super::kernels::{v2x_batch, v2x_gradient, v2x_reset, v2x_rollout, v2x_scene,
 use super::physics::{Beam, V2xParams, V2xSpec, metric, reset_range, step_range};
 use crate::env::{
     At, Batch, Component, Env, EnvBuffers, EnvGpu, FusedBuffers, FusedPlan, FusedRollout, GRADIENT_GROUP,
-    GradientBuffers, GradientSize, Metric, Objective, Sizes, SlotGradient, SlotGradientGpu, StepArgs,
-    StepSlices,
+    GradientBuffers, GradientSize, Limit, Metric, Objective, Samples, Sizes, SlotGradient, SlotGradientGpu,
+    StepArgs, StepSlices,
 };
 use crate::gpu::{Buf, Gpu, GpuError};
 use crate::nets::{ActorCriticLayout, Codebook};
@@ -40,7 +40,7 @@ impl V2xConfig {
 const CURVE: [usize; 4] = [metric::REWARD, metric::SUM_RATE, metric::JAIN, metric::INDICATOR];
 
 /// What the rows of [`metric::NAMES`] are.
-const ABOUT: [&str; 9] = [
+const ABOUT: [&str; 10] = [
     "sum of log2(1 + SINR) over the vehicles (13)",
     "Jain index of the rates (28)",
     "reward (27)",
@@ -50,6 +50,14 @@ const ABOUT: [&str; 9] = [
     "mean over vehicles of the angle's bound (22), capped as the measurement is",
     "mean over vehicles of the distance's bound (23), capped as the measurement is",
     "sum-rate of matched beams without interference and with water-filled power: no agent can exceed it",
+    "mean over vehicles of the squared difference between the angle of the beam and the true angle",
+];
+
+/// What the median and the 90 % quantile of [`metric::SAMPLE_NAMES`] are called.
+const QUANTILES: [[&str; 2]; metric::SAMPLES] = [
+    ["angle_error_median_rad", "angle_error_p90_rad"],
+    ["distance_error_median_m", "distance_error_p90_m"],
+    ["pointing_error_median_rad", "pointing_error_p90_rad"],
 ];
 
 impl Env for V2xEnv {
@@ -117,13 +125,27 @@ impl Env for V2xEnv {
     }
 
     fn metrics(&self) -> Vec<Metric> {
-        let about =
-            ABOUT.into_iter().chain(std::iter::repeat_n("rate of a vehicle, bps/Hz", self.spec.vehicles));
-        metric_names(self.spec.vehicles)
-            .into_iter()
-            .zip(about)
-            .map(|(name, about)| Metric { name, about })
-            .collect()
+        let k = self.spec.vehicles;
+        let about = |row: usize| match row {
+            row if row < metric::RATE => ABOUT[row],
+            row if row < self.spec.sample_row() => "rate of a vehicle, bps/Hz",
+            _ => "absolute error of a vehicle",
+        };
+        let metric = |row| Metric { name: metric::name(k, row), about: about(row) };
+        (0..self.spec.metric_rows()).map(metric).collect()
+    }
+    fn samples(&self) -> Option<Samples> {
+        Some(Samples { rows: self.spec.vehicles, quantiles: &QUANTILES })
+    }
+    /// (24a) and (24b) as printed, with the mean over an episode's slots for the expectation. The bounds are capped as
+    /// the measurement is: whether a mean keeps its limit is the same without, as long as cap²/(K·T) exceeds the limit.
+    fn limits(&self) -> Vec<Limit> {
+        let most = |of: fn(&V2xParams) -> f32| self.params.iter().map(of).collect();
+        let (theta, d) = (most(|p| p.eps_theta_rad2), most(|p| p.eps_d_m2));
+        vec![
+            Limit { share: "long_run_angle_share", row: metric::ANGLE_CRLB, most: theta },
+            Limit { share: "long_run_distance_share", row: metric::DISTANCE_CRLB, most: d },
+        ]
     }
     fn curve(&self) -> &[usize] {
         &CURVE
@@ -245,10 +267,9 @@ impl SlotGradient for V2xEnv {
     }
 }
 
-/// Names of all metrics of a slot: [`metric::NAMES`], then the rates of the vehicles.
+/// Names of the metrics of a slot that are means: [`metric::NAMES`], then the rates of the vehicles.
 pub fn metric_names(vehicles: usize) -> Vec<String> {
-    let named = metric::NAMES.iter().map(|n| n.to_string());
-    named.chain((0..vehicles).map(|k| format!("rate_{k}"))).collect()
+    (0..metric::RATE + vehicles).map(|row| metric::name(vehicles, row)).collect()
 }
 
 // ---- On a GPU ----

@@ -119,6 +119,10 @@ impl V2xSpec {
     }
     /// Metrics per environment and slot: see [`metric`].
     pub fn metric_rows(&self) -> usize {
+        self.sample_row() + metric::SAMPLES * self.vehicles
+    }
+    /// First row of the errors of single vehicles: [`metric::SAMPLES`] times K rows.
+    pub fn sample_row(&self) -> usize {
         metric::RATE + self.vehicles
     }
 }
@@ -143,10 +147,17 @@ pub mod metric {
     pub const DISTANCE_CRLB: usize = 7;
     /// Sum-rate with matched beams, no interference and water-filled power, bps/Hz: no agent can exceed it.
     pub const UPPER_BOUND: usize = 8;
+    /// Mean over vehicles of (φ−θ)², rad², φ the angle that the vehicle's beam is steered at ([`super::pointed`]) and θ
+    /// the true one of the slot in which it acts.
+    pub const POINTING_SE: usize = 9;
     /// First of the K rates of the vehicles, bps/Hz.
-    pub const RATE: usize = 9;
+    pub const RATE: usize = 10;
+    /// Behind the rates, K rows each: |θ̂−θ| (rad) and |d̂−d| (m) of the drawn measurement noise, |φ−θ| (rad).
+    pub const SAMPLES: usize = 3;
+    /// What they are called, each with the number of its vehicle behind it.
+    pub const SAMPLE_NAMES: [&str; SAMPLES] = ["angle_error_rad", "distance_error_m", "pointing_error_rad"];
     /// Names in files and reports.
-    pub const NAMES: [&str; 9] = [
+    pub const NAMES: [&str; 10] = [
         "sum_rate_bps_hz",
         "jain",
         "reward",
@@ -156,7 +167,17 @@ pub mod metric {
         "angle_crlb_rad2",
         "distance_crlb_m2",
         "upper_bound_bps_hz",
+        "pointing_mse_rad2",
     ];
+
+    /// Name of a row of the metrics of `vehicles` vehicles.
+    pub fn name(vehicles: usize, row: usize) -> String {
+        match row.checked_sub(RATE) {
+            None => NAMES[row].into(),
+            Some(i) if i < vehicles => format!("rate_{i}"),
+            Some(i) => format!("{}_{}", SAMPLE_NAMES[i / vehicles - 1], i % vehicles),
+        }
+    }
 }
 
 /// Task parameters of one replica, as the kernels read them (f32, linear units).
@@ -238,7 +259,10 @@ pub struct SlotOut<V> {
     pub angle_crlb: V,
     pub distance_crlb: V,
     pub upper_bound: V,
+    pub pointing_se: V,
     pub rate: [V; KMAX],
+    /// Of each vehicle: |θ̂−θ|, |d̂−d|, |φ−θ|.
+    pub error: [[V; KMAX]; metric::SAMPLES],
 }
 
 /// Standard normals at (stream, env, clock): the first `n` of them.
@@ -497,6 +521,45 @@ pub(super) fn aim<V: Real>(spec: &V2xSpec, p: &V2xParams, last: &State<V>, i: us
     }
 }
 
+/// φ_k, the angles that the beams are steered at, rad: of [`Beam::Zf`] and [`Beam::Span`] those that they are formed
+/// from; of explicit beams those of their mean phase step, cos φ = −arg(Σ_n f_n* f_{n+1})/π, which a steering vector has
+/// at its own angle (π/2 where that sum is 0). `last` has the estimates before the slot.
+#[inline(always)]
+pub fn pointed<V: Real>(spec: &V2xSpec, k: usize, p: &V2xParams, last: &State<V>, act: &[V]) -> [V; KMAX] {
+    let (zero, one) = (V::splat(0.0), V::splat(1.0));
+    let mut phi = [zero; KMAX];
+    if spec.beam.is_matrix() {
+        let base = base_of(spec, k, p, last);
+        let (mut re_step, mut im_step) = ([zero; KMAX], [zero; KMAX]);
+        let mut before = [[zero; 2]; KMAX];
+        for m in 0..spec.antennas {
+            let (f, _) = antenna(spec, k, p, &base, act, m);
+            for i in 0..k {
+                let ([x, y], [re, im]) = (before[i], f[i]);
+                re_step[i] += x * re + y * im;
+                im_step[i] += x * im - y * re;
+            }
+            before = f;
+        }
+        for i in 0..k {
+            let none = (re_step[i].abs() + im_step[i].abs()).lt(V::splat(1e-30));
+            let turn = im_step[i].abs().atan2_upper(V::select(none, one, re_step[i]));
+            let share = turn * V::splat(std::f64::consts::FRAC_1_PI);
+            let cos = V::select(im_step[i].lt(zero), share, zero - share);
+            phi[i] = ((one - cos) * (one + cos)).max(zero).sqrt().atan2_upper(cos);
+        }
+        return phi;
+    }
+    for i in 0..k {
+        phi[i] = match spec.beam {
+            Beam::Angles => V::splat(std::f64::consts::PI) * act[i].sigmoid(),
+            Beam::Tracking | Beam::Zf => last.obs_theta[i] + c!(p.tracking_delta_rad) * act[i].tanh(),
+            _ => act[i],
+        };
+    }
+    phi
+}
+
 #[inline(always)]
 pub(super) fn beams<V: Real>(
     spec: &V2xSpec,
@@ -716,6 +779,7 @@ pub fn step<V: Real>(
         (sin[i], cos[i]) = s.theta[i].sin_cos();
     }
     let b = beams(spec, k, p, &sin, &cos, s, act);
+    let phi = if full { pointed(spec, k, p, s, act) } else { [zero; KMAX] };
 
     let h = hear(k, p, &b, s);
     s.obs_sinr = h.sinr;
@@ -730,7 +794,9 @@ pub fn step<V: Real>(
         angle_crlb: zero,
         distance_crlb: zero,
         upper_bound: zero,
+        pointing_se: zero,
         rate: h.rate,
+        error: [[zero; KMAX]; metric::SAMPLES],
     };
     // (27)
     let pass = V::mask_and(h.mean_d.le(c!(p.eps_d_m2)), h.mean_theta.le(c!(p.eps_theta_rad2)));
@@ -757,6 +823,11 @@ pub fn step<V: Real>(
             out.distance_se += err_d * err_d;
             out.angle_crlb += var_theta;
             out.distance_crlb += var_d;
+            let off = phi[j] - s.theta[j];
+            out.pointing_se += off * off;
+            out.error[0][j] = err_theta.abs();
+            out.error[1][j] = err_d.abs();
+            out.error[2][j] = off.abs();
         }
     }
     if full {
@@ -764,6 +835,7 @@ pub fn step<V: Real>(
         out.distance_se *= per_vehicle;
         out.angle_crlb *= per_vehicle;
         out.distance_crlb *= per_vehicle;
+        out.pointing_se *= per_vehicle;
         let mut snr = [one; KMAX];
         for j in 0..k {
             snr[j] = comm_snr_per_watt(p, s.d[j]);
@@ -876,10 +948,17 @@ pub fn step_range<V: Real, const KC: usize>(
         o.reward.store(&mut out.reward[env..]);
         out.flags[env..env + V::LANES].fill(if ends { TRUNCATED } else { 0 });
         if let Some(m) = out.metrics.as_deref_mut() {
-            let fixed = [o.sum_rate, o.jain, o.reward, o.indicator, o.angle_se, o.distance_se, o.angle_crlb, o.distance_crlb, o.upper_bound];
+            let fixed = [o.sum_rate, o.jain, o.reward, o.indicator, o.angle_se, o.distance_se, o.angle_crlb, o.distance_crlb, o.upper_bound, o.pointing_se];
             let rows = if out.full { metric::RATE + k } else { 4 };
             for (row, x) in fixed.into_iter().chain(o.rate).enumerate().take(rows) {
                 x.store(&mut m[row * b.envs + env..]);
+            }
+            if out.full {
+                for (q, group) in o.error.iter().enumerate() {
+                    for (i, x) in group.iter().enumerate().take(k) {
+                        x.store(&mut m[(metric::RATE + (1 + q) * k + i) * b.envs + env..]);
+                    }
+                }
             }
         }
         if ends {

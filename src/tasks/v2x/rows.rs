@@ -35,7 +35,15 @@ pub const SCHEMA: Schema = Schema {
         "grad_norm_actor",
         "grad_norm_critic",
     ],
-    slots: &[Named::new("sum_rate_bps_hz", "Mean sum-rate (13) in this slot, bps/Hz.")],
+    slots: &[
+        Named::new("sum_rate_bps_hz", "Mean sum-rate (13) in this slot, bps/Hz."),
+        Named::new("angle_mse_rad2", "Mean square of the angle's measurement error in this slot, rad²."),
+        Named::new("distance_mse_m2", "Mean square of the distance's measurement error in this slot, m²."),
+        Named::new(
+            "pointing_mse_rad2",
+            "Mean square of the difference between the angle of a beam and the true angle in this slot, rad².",
+        ),
+    ],
 };
 
 /// Places of the labels.

@@ -66,6 +66,7 @@ impl Task for V2xConfig {
         match name {
             _ if is(metric::ANGLE_SE) => of("angle_rmse_rad", true),
             _ if is(metric::DISTANCE_SE) => of("distance_rmse_m", true),
+            _ if is(metric::POINTING_SE) => of("pointing_rmse_rad", true),
             _ if is(metric::ANGLE_CRLB) => of("angle_crlb_root_rad", true),
             _ if is(metric::DISTANCE_CRLB) => of("distance_crlb_root_m", true),
             // A number of every slot and no agent's doing: it stands for itself only.

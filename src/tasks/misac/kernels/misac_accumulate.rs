@@ -40,16 +40,19 @@ pub mod episode_row {
     pub const POWER: usize = 12;
     /// The largest modulus error of any beam.
     pub const MODULUS_ERROR: usize = 13;
-    pub const ROWS: usize = 14;
+    /// Slots that leave an age beyond A_max.
+    pub const OVER_AGE: usize = 14;
+    pub const ROWS: usize = 15;
 }
 
 /// Where the summed rows of a step's metrics and of its gains go.
-const OF_STEP: [(usize, usize); 5] = [
+const OF_STEP: [(usize, usize); 6] = [
     (episode_row::ENERGY, metric::ENERGY),
     (episode_row::REWARD, metric::REWARD),
     (episode_row::L_BMP, metric::L_BMP),
     (episode_row::OVER_GAMMA, metric::OVER_GAMMA),
     (episode_row::ANGLE_MAE, metric::ANGLE_MAE),
+    (episode_row::OVER_AGE, metric::OVER_AGE),
 ];
 const OF_BEAMS: [(usize, usize); 6] = [
     (episode_row::GAIN, gain_row::GAIN),
@@ -121,7 +124,7 @@ pub fn prelude(spec: &Spec) -> Prelude {
     let metrics = misac_batch::with_metrics(misac_batch::constants(spec));
     let gains = constants!(metrics, "GAIN", gain_row: ROWS, GAIN, MATCHED, ESTIMATE, TRUTH, RATE, POWER, MODULUS_ERROR);
     constants!(gains, "EPISODE", episode_row: ROWS, ENERGY, REWARD, L_BMP, OVER_GAMMA, ANGLE_MAE, AGE_MAX, FRAMES, GAIN,
-        MATCHED, ESTIMATE, TRUTH, RATE, POWER, MODULUS_ERROR)
+        MATCHED, ESTIMATE, TRUTH, RATE, POWER, MODULUS_ERROR, OVER_AGE)
 }
 
 host! {

@@ -64,7 +64,7 @@ pub fn beam_constants(spec: &Spec, phase: Phase) -> Prelude {
 
 /// With the rows of a slot's metrics.
 pub fn with_metrics(prelude: Prelude) -> Prelude {
-    constants!(prelude, "METRIC", metric: ROWS, ENERGY, REWARD, L_BMP, OVER_GAMMA, ANGLE_MAE, AGE_MAX)
+    constants!(prelude, "METRIC", metric: ROWS, ENERGY, REWARD, L_BMP, OVER_GAMMA, ANGLE_MAE, AGE_MAX, OVER_AGE)
 }
 
 // ---- Inputs of the checks ----

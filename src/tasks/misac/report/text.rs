@@ -570,12 +570,13 @@ impl View<'_> {
             out.push_str(" A value without brackets is of one seed, or the same for all: no interval.");
         }
         out.push_str("\n\n");
-        let grids: [(&str, &str, f64); 12] = [
+        let grids: [(&str, &str, f64); 13] = [
             ("Energy (3) per slot (J)", ENERGY, 1.0),
             ("Cost (11) per slot, energy and penalty (J)", COST, 1.0),
             ("L_BMP", "l_bmp", 1.0),
             ("Slots with L_BMP above Γ_misa (9e) (%)", OVER_GAMMA, 100.0),
             ("Largest age (9d) (slots)", "age_max", 1.0),
+            ("Slots that leave an age beyond A_max (9d) (%)", "share_over_age", 100.0),
             ("Sensing MAE (°)", MAE, 1.0),
             ("Camera frames per slot", FRAMES, 1.0),
             ("Beam gain over matched phases (%)", "beam_gain_share", 100.0),

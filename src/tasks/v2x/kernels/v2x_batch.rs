@@ -8,8 +8,8 @@ use crate::num::real::Real;
 use crate::tasks::v2x::config::V2xConfig;
 use crate::tasks::v2x::forcing::{Square, gram, inverse, loaded, regularised_mix};
 use crate::tasks::v2x::physics::{
-    Beam, KMAX, Kinematics, Noise, State, V2xParams, V2xSpec, dirichlet, loading, metric, motion, observe,
-    step,
+    Beam, KMAX, Kinematics, Noise, State, V2xParams, V2xSpec, antenna, base_of, dirichlet, loading, metric,
+    motion, observe, step,
 };
 
 pub const WG: usize = 64;
@@ -206,6 +206,32 @@ fn mix_scale(
     (mix, size)
 }
 
+/// How far f32 may move the angles that explicit beams point at, rad: the sum over the antennas is off by a few
+/// roundings of its terms, of beams on a base by what a cosine off by 1e-7 turns their last element by, and where the
+/// phase step is next to π the angle jumps from one end of the array to the other.
+fn pointing_blur(spec: &V2xSpec, p: &V2xParams, last: &State<f64>, act: &[f64]) -> Vec<f64> {
+    use std::f64::consts::PI;
+    let (k, n) = (spec.vehicles, spec.antennas);
+    let each = if spec.beam == Beam::Matrix { 4e-7 } else { 1e-7 * PI * n as f64 };
+    let base = base_of(spec, k, p, last);
+    let f: Vec<_> = (0..n).map(|m| antenna(spec, k, p, &base, act, m).0).collect();
+    let blur = |i: usize| {
+        let (mut step, mut size) = ([0.0, 0.0], 0.0);
+        for pair in f.windows(2) {
+            let ([x, y], [re, im]) = (pair[0][i], pair[1][i]);
+            step[0] += x * re + y * im;
+            step[1] += x * im - y * re;
+            size += x.hypot(y) * re.hypot(im);
+        }
+        let turn = step[1].atan2(step[0]);
+        let off = each * size / step[0].hypot(step[1]).max(1e-30) + 4e-7;
+        let angle = |turn: f64| (-(turn - 2.0 * PI * (turn / (2.0 * PI)).round()) / PI).acos();
+        let far = |by: f64| (angle(turn + by) - angle(turn)).abs();
+        far(-off.min(PI)).max(far(off.min(PI)))
+    };
+    (0..k).map(blur).collect()
+}
+
 /// Scales of a slot's outputs, in the layout [10K state rows | 4K observation | metrics].
 pub fn step_scale(
     spec: &V2xSpec,
@@ -306,8 +332,11 @@ pub fn step_scale(
             o.angle_crlb,
             o.distance_crlb,
             o.upper_bound,
+            o.pointing_se,
         ]);
-        out.extend_from_slice(&o.rate[..k]);
+        for group in [&o.rate].into_iter().chain(&o.error) {
+            out.extend_from_slice(&group[..k]);
+        }
         out
     };
     let base = run(&x);
@@ -319,7 +348,7 @@ pub fn step_scale(
     // (27) what follows from it.
     let rounding = 0.3;
     let m = 14 * k;
-    let rates = &base[m + metric::RATE..];
+    let rates = &base[m + metric::RATE..][..k];
     let (sum, square) = (base[m], rates.iter().map(|r| r * r).sum::<f64>() + 1e-30);
     let jain = 2.0 * base[m + metric::JAIN] * (k as f64 / (sum + 1e-15) + sum / square);
     let by = p.obs_scale.map(f64::from);
@@ -357,6 +386,15 @@ pub fn step_scale(
         scale[3 * k + j] += share * (base[3 * k + j] - base[j]).abs();
         scale[10 * k + j] += share * (base[3 * k + j] - base[j]).abs() * by[0];
         worst = worst.max(share);
+        let angle = m + spec.sample_row() + j;
+        scale[angle] += share * base[angle];
+    }
+    if beam.is_matrix() {
+        let off = &base[m + spec.sample_row() + 2 * k..][..k];
+        for (j, blur) in pointing_blur(&spec, p, s, act).into_iter().enumerate() {
+            scale[m + spec.sample_row() + 2 * k + j] += blur / STEP;
+            scale[m + metric::POINTING_SE] += (2.0 * off[j] + blur) * blur / STEP / k as f64;
+        }
     }
     for q in [metric::ANGLE_SE, metric::ANGLE_CRLB] {
         scale[m + q] += worst * base[m + q];

@@ -115,7 +115,7 @@ pub fn prelude(spec: &Spec) -> Prelude {
         .u32("TRUNCATED", TRUNCATED as usize)
         .u32("METRIC_ROWS", spec.task.metric_rows());
     constants!(prelude, "METRIC", metric: SUM_RATE, JAIN, REWARD, INDICATOR, ANGLE_SE, DISTANCE_SE, ANGLE_CRLB,
-        DISTANCE_CRLB, UPPER_BOUND, RATE)
+        DISTANCE_CRLB, UPPER_BOUND, POINTING_SE, RATE)
 }
 
 /// Loop iterations of one thread.
@@ -133,9 +133,21 @@ pub(super) fn trips(t: &V2xSpec) -> usize {
     beams + 2 * philox_trips(3 * k) + philox_trips(k) + 3 * k * k + 14 * k
 }
 
+/// Those of what `v2x_pointing.wgsl` adds.
+fn pointing_trips(t: &V2xSpec) -> usize {
+    let (k, n) = (t.vehicles, t.antennas);
+    let sums = match t.beam {
+        Beam::Matrix => n * 2 * k,
+        Beam::OnSteering => n * 4 * k + k,
+        Beam::OnZf => n * (4 * k + k * k) + k + k * (2 * k * k + 6 * k + 4),
+        _ => 0,
+    };
+    sums + 2 * k
+}
+
 host! {
     V2xStep, V2xStepBound;
-    fits |gpu, spec| check_trips(gpu, "v2x_step", trips(&spec.task));
+    fits |gpu, spec| check_trips(gpu, "v2x_step", trips(&spec.task) + pointing_trips(&spec.task));
     /// `params` `[R]`, `state` `[R, 10K, B]`, `final_obs` `[R, B, 4K]`, `metrics` `[R, METRIC_ROWS, B]`; `action`,
     /// `obs`, `reward` and `flags` hold whatever the offsets of `record` point into.
     bind |spec| {
@@ -364,10 +376,7 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
             for q in 0..spec.task.metric_rows() {
                 let [want, scale] = [&want, &scale].map(|slot| metric_row(spec, &slot.metrics, q));
                 let [got, twin] = [&got, &twin].map(|slot| metric_row(spec, &slot.metrics, q));
-                let name = metric::NAMES
-                    .get(q)
-                    .map_or_else(|| format!("rate[{}]", q - metric::RATE), |n| (*n).into());
-                let name = format!("{name}, {when}");
+                let name = format!("{}, {when}", metric::name(spec.task.vehicles, q));
                 rows.extend(compare_twins(gpu, &name, &got, [&want[..], &scale], TOL, &twin));
             }
             rows.push(compare_near(spec.task.beam, near_threshold, spec.r * spec.b));

@@ -170,7 +170,7 @@ impl View {
     }
 
     pub(super) fn judge_peak(&self) -> Judgement {
-        let curve = self.slot_curve("spiking-ac");
+        let curve = self.slot_curve("spiking-ac", SLOT_RATE);
         if curve.last().is_none_or(|(slot, _)| *slot <= PEAK_SLOTS.1) {
             let evidence = match curve.last() {
                 Some((slot, _)) => format!("`spiking-ac` has slots up to {slot} only"),

@@ -72,6 +72,9 @@ const MAIN_BEAM: &str = "angles";
 const MAIN_KINEMATICS: &str = "paper";
 /// Places among the means of a slot, and among those of a curve.
 const SLOT_RATE: usize = Schema::place(SCHEMA.slots, "sum_rate_bps_hz");
+const SLOT_ANGLE: usize = Schema::place(SCHEMA.slots, "angle_mse_rad2");
+const SLOT_DISTANCE: usize = Schema::place(SCHEMA.slots, "distance_mse_m2");
+const SLOT_POINTING: usize = Schema::place(SCHEMA.slots, "pointing_mse_rad2");
 const CURVE_REWARD: usize = Schema::place(SCHEMA.curve, "reward");
 
 /// Points of a drawn learning curve; longer ones are averaged over spans of updates.
@@ -151,7 +154,8 @@ struct Energies {
 struct View {
     resamples: Resamples,
     cells: Vec<Cell>,
-    slots: Vec<SeedGroup<u32>>,
+    /// By (slot, place among the means of a slot).
+    slots: Vec<SeedGroup<(u32, usize)>>,
     beam: String,
     kinematics: String,
     /// Agents in the reported variant with the beam their rows have, in table order.
@@ -200,7 +204,9 @@ impl View {
     /// Of rows in one mode.
     fn of(rows: &Rows) -> View {
         let evals = seed_groups(rows.evals.iter().map(|r| (&r.key, r.metric.clone(), r.mean)));
-        let slots = seed_groups(rows.slots.iter().map(|r| (&r.key, r.slot, r.values[SLOT_RATE])));
+        let columns = |r| std::iter::repeat(r).zip(0..SCHEMA.slots.len());
+        let of_slots = rows.slots.iter().flat_map(columns);
+        let slots = seed_groups(of_slots.filter_map(|(r, i)| Some((&r.key, (r.slot, i), *r.values.get(i)?))));
         let curves = seed_groups(rows.curves.iter().map(|r| (&r.key, r.update, r.slots[CURVE_REWARD])));
         let resamples = Resamples::default();
         let variants: BTreeSet<(String, String, String)> = {
@@ -331,15 +337,18 @@ impl View {
         self.metric(agent, metric, p_max_dbm).map(|e| e.map(f64::sqrt))
     }
 
-    /// (slot, estimate) of one agent at the power of figure 5a, ascending.
-    fn slot_curve(&self, agent: &str) -> Vec<(u32, Estimate)> {
+    /// (slot, estimate) of one agent at the power of figure 5a, ascending, of a column of [`SCHEMA`]'s slots.
+    fn slot_curve(&self, agent: &str, column: usize) -> Vec<(u32, Estimate)> {
         let mine = self.slots.iter().filter(|g| g.agent == agent && Some(g.at) == self.slot_dbm);
-        mine.map(|g| (g.key, self.resamples.estimate(&g.values))).collect()
+        let of_column = mine.filter(|g| g.key.1 == column);
+        of_column.map(|g| (g.key.0, self.resamples.estimate(&g.values))).collect()
     }
 
-    /// Mean over the slots that `inside` takes, per seed, then over seeds.
+    /// Mean sum-rate over the slots that `inside` takes, per seed, then over seeds.
     fn slot_mean(&self, agent: &str, inside: impl Fn(u32) -> bool) -> Option<Estimate> {
-        let here = |g: &&SeedGroup<u32>| g.agent == agent && Some(g.at) == self.slot_dbm && inside(g.key);
+        let here = |g: &&SeedGroup<(u32, usize)>| {
+            g.agent == agent && Some(g.at) == self.slot_dbm && g.key.1 == SLOT_RATE && inside(g.key.0)
+        };
         let values = seed_values(self.slots.iter().filter(here));
         (!values.is_empty()).then(|| self.resamples.estimate(&values))
     }
@@ -380,7 +389,7 @@ fn seed_groups<'a, K: Ord + Clone>(rows: impl Iterator<Item = (&'a Key, K, f64)>
 }
 
 /// Means of each seed over these groups.
-fn seed_values<'a>(groups: impl Iterator<Item = &'a SeedGroup<u32>>) -> Vec<f64> {
+fn seed_values<'a, K: 'a>(groups: impl Iterator<Item = &'a SeedGroup<K>>) -> Vec<f64> {
     let each = groups.flat_map(|g| g.seeds.iter().copied().zip(g.values.iter().copied()));
     seed_means(each).into_values().collect()
 }

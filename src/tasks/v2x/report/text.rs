@@ -25,6 +25,11 @@ impl View {
             match plate.number {
                 "4a" => self.write_training(&mut out),
                 "4c" => self.write_energy(&mut out),
+                "6" | "7" => {
+                    if let Some(sentence) = self.nearest_reading(plate.number) {
+                        let _ = writeln!(out, "{sentence}\n");
+                    }
+                }
                 _ => {}
             }
         }
@@ -439,14 +444,27 @@ impl View {
         let plain = |e: Estimate| e;
         let root = |e: Estimate| e.map(f64::sqrt);
         type Change = fn(Estimate) -> Estimate;
-        let grids: [(&str, &str, Change); 8] = [
+        let grids: [(&str, &str, Change); 17] = [
             ("Mean sum-rate (bps/Hz)", "sum_rate_bps_hz", plain),
             ("Angle RMSE (rad)", "angle_mse_rad2", root),
             ("√CRLB of the angle (rad)", "angle_crlb_rad2", root),
             ("Distance RMSE (m)", "distance_mse_m2", root),
             ("√CRLB of the distance (m)", "distance_crlb_m2", root),
+            ("Pointing RMSE (rad)", "pointing_mse_rad2", root),
+            ("Median of the angle error (rad)", "angle_error_median_rad", plain),
+            ("90 % quantile of the angle error (rad)", "angle_error_p90_rad", plain),
+            ("Median of the distance error (m)", "distance_error_median_m", plain),
+            ("90 % quantile of the distance error (m)", "distance_error_p90_m", plain),
+            ("Median of the pointing error (rad)", "pointing_error_median_rad", plain),
+            ("90 % quantile of the pointing error (rad)", "pointing_error_p90_rad", plain),
             ("Jain index", "jain", plain),
             ("Share of slots within the sensing limits of (27)", "indicator_share", plain),
+            ("Share of episodes whose mean bound of the angle keeps (24a)", "long_run_angle_share", plain),
+            (
+                "Share of episodes whose mean bound of the distance keeps (24b)",
+                "long_run_distance_share",
+                plain,
+            ),
             ("Reward per slot (bps/Hz)", "reward", plain),
         ];
         for (title, metric, change) in grids {
@@ -513,6 +531,8 @@ impl View {
              quantities. They tell the spread between trainings, not between episodes.{}\n\
              - An RMSE is the square root of the mean square error over episodes, vehicles, slots and seeds; its interval is the square root \
              of that mean's interval. √CRLB likewise.\n\
+             - Medians and quantiles are of absolute errors over episodes, vehicles and slots of a seed, then averaged over seeds. \
+             An episode keeps (24a) or (24b) if the mean of the bounds, as they are capped, over its slots and vehicles does.\n\
              - \"After training\" is the mean over the last {:.0} % of a run's updates.\n\
              - Printed values come from the text of the paper; its figures are not read off.\n\
              - `-` stands for what this run does not have. The rows are beside this page as Parquet.\n",
