@@ -6,7 +6,7 @@ use isacbench::tasks::misac::config::MisacConfig;
 use isacbench::tasks::misac::physics::{self as misac, MisacParams, MisacSpec, Phase, Uncertainty};
 use isacbench::tasks::v2x::config::V2xConfig;
 use isacbench::tasks::v2x::physics::{
-    self as v2x, Beam, Kinematics, SlotOut, State, V2xParams, V2xSpec, steering_vector,
+    self as v2x, Beam, Choices, Kinematics, SlotOut, State, V2xParams, V2xSpec, steering_vector,
 };
 use num_complex::Complex64;
 use proptest::prelude::*;
@@ -66,6 +66,7 @@ impl Scene {
             slots: 10,
             beam: Beam::Steer,
             kinematics: Kinematics::Paper,
+            choices: Choices::DEFAULT,
         };
         let zero = [0.0; KMAX];
         let mut s = State {

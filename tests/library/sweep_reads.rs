@@ -51,6 +51,7 @@ fn others(value: &Value) -> Vec<Value> {
             "last",
             "reward-smooth",
             "steering",
+            "indicator",
         ]
         .map(|s| Value::String(s.into()))
         .into(),
