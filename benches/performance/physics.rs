@@ -13,13 +13,19 @@ use isacbench::tasks;
 use isacbench::tasks::misac::kernels::*;
 use isacbench::tasks::misac::physics::{MisacSpec, Phase, Uncertainty, metric};
 use isacbench::tasks::v2x::kernels::*;
-use isacbench::tasks::v2x::physics::{Beam, Kinematics, V2xSpec};
+use isacbench::tasks::v2x::physics::{Beam, Choices, Kinematics, V2xSpec};
 use std::hint::black_box;
 use std::sync::Arc;
 
 /// Preset `fast`.
-const V2X: V2xSpec =
-    V2xSpec { vehicles: 3, antennas: 32, slots: 100, beam: Beam::Angles, kinematics: Kinematics::Paper };
+const V2X: V2xSpec = V2xSpec {
+    vehicles: 3,
+    antennas: 32,
+    slots: 100,
+    beam: Beam::Angles,
+    kinematics: Kinematics::Paper,
+    choices: Choices::DEFAULT,
+};
 /// Preset `paper`.
 const MISAC: MisacSpec =
     MisacSpec { vehicles: 4, antennas: 64, slots: 200, uncertainty: Uncertainty::Constant };

@@ -48,6 +48,12 @@ struct Seeds {
     mean_d: f32,
 }
 
+// WIDTH ln(1 + e^{x/WIDTH}) of x = ln(mean/limit): `beyond` with its corner rounded.
+fn soft_beyond(limit: f32, mean: f32) -> f32 {
+    let x = ln_(mean) - ln_(limit);
+    return beyond(limit, mean) + WIDTH * ln_(1.0f + exp_(-(abs(x) / WIDTH)));
+}
+
 fn holds(limit: f32, mean: f32) -> f32 {
     return sigmoid_((1.0f / WIDTH) * (ln_(limit) - ln_(mean)));
 }
@@ -75,11 +81,22 @@ fn seeds(p: V2xParams, h: ptr<function, Heard>) -> Seeds {
         if (QUANTITY == QUANTITY_REWARD_SMOOTH) {
             let in_theta = holds(p.eps_theta_rad2, (*h).mean_theta);
             let in_d = holds(p.eps_d_m2, (*h).mean_d);
-            both = in_theta * in_d;
-            o.value = both * ((product - (*h).mean_theta) - (*h).mean_d);
-            let sharp = 1.0f / WIDTH;
-            o.mean_theta = -(both + (o.value * (1.0f - in_theta)) * (sharp / (*h).mean_theta));
-            o.mean_d = -(both + (o.value * (1.0f - in_d)) * (sharp / (*h).mean_d));
+            if (REWARD == REWARD_LAGRANGIAN) {
+                let lost_theta = p.reward_weight_theta * soft_beyond(p.eps_theta_rad2, (*h).mean_theta);
+                let lost_d = p.reward_weight_d * soft_beyond(p.eps_d_m2, (*h).mean_d);
+                o.value = (product - lost_theta) - lost_d;
+                o.mean_theta = -((p.reward_weight_theta * (1.0f - in_theta)) / (*h).mean_theta);
+                o.mean_d = -((p.reward_weight_d * (1.0f - in_d)) / (*h).mean_d);
+            } else {
+                // Whether the bounds are charged.
+                const CHARGED = REWARD == REWARD_PRODUCT;
+                both = in_theta * in_d;
+                o.value = both * select(product, (product - (*h).mean_theta) - (*h).mean_d, CHARGED);
+                let charge = select(0.0f, both, CHARGED);
+                let sharp = 1.0f / WIDTH;
+                o.mean_theta = -(charge + (o.value * (1.0f - in_theta)) * (sharp / (*h).mean_theta));
+                o.mean_d = -(charge + (o.value * (1.0f - in_d)) * (sharp / (*h).mean_d));
+            }
         }
         for (var j = 0u; j < K; j++) {
             o.rate[j] = both * (3.0f * (*h).jain - (product * 2.0f) * (share * (*h).rate[j]));
@@ -94,9 +111,15 @@ fn by_beams(p: V2xParams, b: ptr<function, Beams>, h: ptr<function, Heard>, by: 
     for (var j = 0u; j < K; j++) {
         let by_sinr = (*by).rate[j] * LOG2_E / (1.0f + (*h).sinr[j]);
         let heard = by_sinr * ((*h).carried[j] / ((*h).carried[j] * (*h).interference[j] + p.noise_comm_w));
-        // 1/x has the slope -(1/x)/x, and none at the floor of x.
-        let radar = select(0.0f, -((*by).mean_d * PER_VEHICLE) * ((*h).crlb_d[j] / (*h).radar[j]), RADAR_FLOOR < (*h).radar[j]);
-        let lit = select(0.0f, -((*by).mean_theta * PER_VEHICLE) * ((*h).crlb_theta[j] / (*h).lit[j]), LIT_FLOOR < (*h).lit[j]);
+        // 1/x has the slope -(1/x)/x, and none at the floor of x, nor at a cap.
+        var in_d = RADAR_FLOOR < (*h).radar[j];
+        var in_theta = LIT_FLOOR < (*h).lit[j];
+        if (CAPS_IN_REWARD == 1u) {
+            in_d = in_d && (*h).crlb_d[j] < p.cap_d_m * p.cap_d_m;
+            in_theta = in_theta && (*h).crlb_theta[j] < p.cap_theta_rad * p.cap_theta_rad;
+        }
+        let radar = select(0.0f, -((*by).mean_d * PER_VEHICLE) * ((*h).crlb_d[j] / (*h).radar[j]), in_d);
+        let lit = select(0.0f, -((*by).mean_theta * PER_VEHICLE) * ((*h).crlb_theta[j] / (*h).lit[j]), in_theta);
         let echo = radar * (p.radar_gain / (p.radar_gain * (*h).clutter[j] + p.noise_radar_w));
         let own = heard + echo * (*h).inv_d2[j];
         d.gain[j][j] = own * (*b).power[j];

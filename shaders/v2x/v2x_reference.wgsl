@@ -107,7 +107,8 @@ fn filtered(p: V2xParams, r: u32, env: u32, s: ptr<function, State>, theta: ptr<
         if (imm.clock % T != 0u) {
             for (var q = 0u; q < 3u; q++) { f.x[q] = memory[row + q * B]; }
             for (var q = 0u; q < 6u; q++) { f.p[q] = memory[row + (3u + q) * B]; }
-            update(&f, z, vec3<f32>((*s).var_theta[i], (*s).var_d[i], (*s).var_v[i]));
+            let by = p.ekf_noise;
+            update(&f, z, vec3<f32>(by * (*s).var_theta[i], by * (*s).var_d[i], by * (*s).var_v[i]));
         }
         predict(&f, p);
         for (var q = 0u; q < 3u; q++) { memory[row + q * B] = f.x[q]; }

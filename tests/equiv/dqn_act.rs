@@ -1,11 +1,18 @@
 use crate::common::{assert_all, gpu_or_skip};
 use isacbench::kernels::dqn_act::{Spec, WG, check};
 use isacbench::tasks::v2x::codebook::codebook;
-use isacbench::tasks::v2x::physics::{Beam, Kinematics, V2xSpec};
+use isacbench::tasks::v2x::physics::{Beam, Choices, Kinematics, V2xSpec};
 
 fn run(r: usize, b: usize, vehicles: usize, beam: Beam, beams: usize, levels: &[f64]) {
     let Some(gpu) = gpu_or_skip() else { return };
-    let task = V2xSpec { vehicles, antennas: 7, slots: 3, beam, kinematics: Kinematics::Paper };
+    let task = V2xSpec {
+        vehicles,
+        antennas: 7,
+        slots: 3,
+        beam,
+        kinematics: Kinematics::Paper,
+        choices: Choices::DEFAULT,
+    };
     let codebook = codebook(&task, None, beams, levels).expect("a learned parameterisation");
     assert_all(
         &format!("R={r} B={b} K={vehicles} {beam:?} {beams} {levels:?}"),

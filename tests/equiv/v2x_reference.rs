@@ -1,12 +1,19 @@
 use crate::common::{assert_all, gpu_or_skip};
 use isacbench::tasks::v2x::kernels::v2x_batch;
 use isacbench::tasks::v2x::kernels::v2x_reference::{Spec, WG, check};
-use isacbench::tasks::v2x::physics::{Kinematics, V2xSpec};
+use isacbench::tasks::v2x::physics::{Choices, Kinematics, V2xSpec};
 use isacbench::tasks::v2x::reference::Reference;
 
 fn run(who: Reference, r: usize, b: usize, vehicles: usize, kinematics: Kinematics) {
     let Some(gpu) = gpu_or_skip() else { return };
-    let task = V2xSpec { vehicles, antennas: 32, slots: 20, beam: who.beam(), kinematics };
+    let task = V2xSpec {
+        vehicles,
+        antennas: 32,
+        slots: 20,
+        beam: who.beam(),
+        kinematics,
+        choices: Choices::DEFAULT,
+    };
     let spec = Spec { batch: v2x_batch::Spec { r, b, task }, who };
     assert_all(&format!("{spec:?}"), check(gpu, &spec, 7));
 }

@@ -1,11 +1,17 @@
 use crate::common::{assert_all, gpu_or_skip};
 use isacbench::tasks::v2x::kernels::v2x_reset::{Spec, WG, check};
-use isacbench::tasks::v2x::physics::{Beam, Kinematics, V2xSpec};
+use isacbench::tasks::v2x::physics::{Beam, Choices, Kinematics, V2xSpec};
 
 fn run(r: usize, b: usize, vehicles: usize) {
     let Some(gpu) = gpu_or_skip() else { return };
-    let task =
-        V2xSpec { vehicles, antennas: 32, slots: 20, beam: Beam::Angles, kinematics: Kinematics::Paper };
+    let task = V2xSpec {
+        vehicles,
+        antennas: 32,
+        slots: 20,
+        beam: Beam::Angles,
+        kinematics: Kinematics::Paper,
+        choices: Choices::DEFAULT,
+    };
     assert_all(&format!("[{r},{b},{vehicles}]"), check(gpu, &Spec { r, b, task }, 7));
 }
 

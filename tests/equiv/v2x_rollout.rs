@@ -8,14 +8,14 @@ use isacbench::kernels::{dense_forward, gaussian_head};
 use isacbench::nets::{Activation, ActorCriticLayout};
 use isacbench::tasks::v2x::kernels::v2x_rollout::{Args, Plan, Spec, V2xRollout, check, outcome};
 use isacbench::tasks::v2x::kernels::{v2x_batch, v2x_step};
-use isacbench::tasks::v2x::physics::{Beam, Kinematics, V2xSpec, metric};
+use isacbench::tasks::v2x::physics::{Beam, Choices, Kinematics, V2xSpec, metric};
 
 /// Replicas, environments, vehicles; beams; kinematics; hidden layers.
 type Case = ((usize, usize, usize), Beam, Kinematics, &'static [usize]);
 
 /// A policy as it suits the adapter.
 fn spec(gpu: &Gpu, ((r, b, vehicles), beam, kinematics, hidden): Case) -> Spec {
-    let task = V2xSpec { vehicles, antennas: 32, slots: 20, beam, kinematics };
+    let task = V2xSpec { vehicles, antennas: 32, slots: 20, beam, kinematics, choices: Choices::DEFAULT };
     let layout = ActorCriticLayout::new(task.obs_dim(), hidden, task.action_dim(), Activation::Tanh);
     Spec::new(&gpu.limits, v2x_batch::Spec { r, b, task }, 10, &layout).expect("a small policy fits")
 }

@@ -1,9 +1,13 @@
 use crate::common::{assert_all, gpu_or_skip};
 use isacbench::tasks::v2x::kernels::v2x_slots::{Spec, V2xSlots, WG, check};
-use isacbench::tasks::v2x::physics::{Beam, Kinematics, V2xSpec};
+use isacbench::tasks::v2x::physics::{Beam, Choices, Kinematics, Reward, V2xSpec};
 
 fn spec(r: usize, b: usize, vehicles: usize, beam: Beam, kinematics: Kinematics) -> Spec {
-    Spec { r, b, task: V2xSpec { vehicles, antennas: 32, slots: 20, beam, kinematics } }
+    Spec {
+        r,
+        b,
+        task: V2xSpec { vehicles, antennas: 32, slots: 20, beam, kinematics, choices: Choices::DEFAULT },
+    }
 }
 
 fn run(spec: &Spec) {
@@ -21,6 +25,14 @@ fn angles() {
 fn tracking() {
     run(&spec(3, WG + 1, 3, Beam::Tracking, Kinematics::Paper));
     run(&spec(1, WG - 1, 5, Beam::Tracking, Kinematics::Cartesian));
+}
+
+/// γ̂ is carried from one slot to the next on the device.
+#[test]
+fn choices() {
+    let mut spec = spec(3, WG + 1, 3, Beam::Tracking, Kinematics::Paper);
+    spec.task.choices = Choices { reward: Reward::Lagrangian, caps_in_reward: true, sinr_feedback: false };
+    run(&spec);
 }
 
 #[test]

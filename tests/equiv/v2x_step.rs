@@ -1,9 +1,13 @@
 use crate::common::{assert_all, gpu_or_skip};
 use isacbench::tasks::v2x::kernels::v2x_step::{Spec, V2xStep, WG, check};
-use isacbench::tasks::v2x::physics::{Beam, Kinematics, V2xSpec};
+use isacbench::tasks::v2x::physics::{Beam, Choices, Kinematics, Reward, V2xSpec};
 
 fn spec(r: usize, b: usize, vehicles: usize, antennas: usize, beam: Beam, kinematics: Kinematics) -> Spec {
-    Spec { r, b, task: V2xSpec { vehicles, antennas, slots: 20, beam, kinematics } }
+    Spec {
+        r,
+        b,
+        task: V2xSpec { vehicles, antennas, slots: 20, beam, kinematics, choices: Choices::DEFAULT },
+    }
 }
 
 fn run(spec: &Spec) {
@@ -48,6 +52,25 @@ fn steer() {
 fn span() {
     run(&spec(3, WG, 3, 32, Beam::Span, Kinematics::Paper));
     run(&spec(1, 31, 5, 64, Beam::Span, Kinematics::Cartesian));
+}
+
+/// Both other rewards, capped bounds, and γ̂ without feedback.
+#[test]
+fn choices() {
+    use Reward::{Indicator, Lagrangian, Product};
+    for (beam, reward, caps_in_reward, sinr_feedback) in [
+        (Beam::Angles, Indicator, false, false),
+        (Beam::Angles, Lagrangian, false, true),
+        (Beam::Tracking, Lagrangian, true, false),
+        (Beam::Matrix, Product, true, false),
+        (Beam::Zf, Indicator, true, false),
+        (Beam::Steer, Product, false, false),
+        (Beam::Span, Lagrangian, true, false),
+    ] {
+        let mut spec = spec(3, WG + 1, 3, 32, beam, Kinematics::Paper);
+        spec.task.choices = Choices { reward, caps_in_reward, sinr_feedback };
+        run(&spec);
+    }
 }
 
 /// Software Vulkan would cut the loops of such a thread short without a word.

@@ -6,7 +6,7 @@ use isacbench::tasks::misac::config::MisacConfig;
 use isacbench::tasks::misac::physics::{self as misac, MisacParams, MisacSpec, Phase, Uncertainty};
 use isacbench::tasks::v2x::config::V2xConfig;
 use isacbench::tasks::v2x::physics::{
-    self as v2x, Beam, Kinematics, SlotOut, State, V2xParams, V2xSpec, pointed, steering_vector,
+    self as v2x, Beam, Choices, Kinematics, SlotOut, State, V2xParams, V2xSpec, pointed, steering_vector,
 };
 use num_complex::Complex64;
 use proptest::prelude::*;
@@ -66,6 +66,7 @@ impl Scene {
             slots: 10,
             beam: Beam::Steer,
             kinematics: Kinematics::Paper,
+            choices: Choices::DEFAULT,
         };
         let zero = [0.0; KMAX];
         let mut s = State {
@@ -116,7 +117,14 @@ fn beams_point_where_they_are_steered() {
     let (p, k, n) = (v2x_params(), 3, 32);
     let phi = [0.2, 1.9, 3.0];
     let mut last = reset_state(&phi);
-    let spec = |beam| V2xSpec { vehicles: k, antennas: n, slots: 10, beam, kinematics: Kinematics::Paper };
+    let spec = |beam| V2xSpec {
+        vehicles: k,
+        antennas: n,
+        slots: 10,
+        beam,
+        kinematics: Kinematics::Paper,
+        choices: Choices::default(),
+    };
     let found = |beam, act: &[f64], last: &State<f64>| pointed::<f64>(&spec(beam), k, &p, last, act);
     let check = |beam, found: [f64; KMAX], wanted: [f64; 3]| {
         for (found, wanted) in found.iter().zip(wanted) {

@@ -15,7 +15,7 @@ use isacbench::tasks::v2x;
 use isacbench::tasks::v2x::config::V2xConfig;
 use isacbench::tasks::v2x::gradient::Quantity;
 use isacbench::tasks::v2x::kernels::*;
-use isacbench::tasks::v2x::physics::{Beam, Kinematics, V2xSpec};
+use isacbench::tasks::v2x::physics::{Beam, Choices, Kinematics, V2xSpec};
 use isacbench::tasks::v2x::reference::Reference;
 
 fn numbers(n: usize) -> Vec<Counted> {
@@ -345,7 +345,14 @@ fn losses_cost_no_more_than_their_twins_do() {
 #[test]
 fn a_fused_rollout_does_what_its_cost_says() {
     for (beam, hidden) in [(Beam::Angles, &[5, 7][..]), (Beam::Tracking, &[9])] {
-        let task = V2xSpec { vehicles: 2, antennas: 8, slots: 100, beam, kinematics: Kinematics::Paper };
+        let task = V2xSpec {
+            vehicles: 2,
+            antennas: 8,
+            slots: 100,
+            beam,
+            kinematics: Kinematics::Paper,
+            choices: Choices::DEFAULT,
+        };
         let batch = v2x_batch::Spec { r: 2, b: 3, task };
         let layout = ActorCriticLayout::new(task.obs_dim(), hidden, task.action_dim(), Activation::Tanh);
         let spec = v2x_rollout::Spec::new(&wgpu::Limits::default(), batch, 4, &layout).expect("small");
@@ -386,7 +393,14 @@ fn a_fused_rollout_does_what_its_cost_says() {
 fn the_physics_does_the_same_in_every_environment() {
     for beam in [Beam::Angles, Beam::Tracking, Beam::Steer] {
         for kinematics in [Kinematics::Paper, Kinematics::Cartesian] {
-            let task = V2xSpec { vehicles: 3, antennas: 32, slots: 100, beam, kinematics };
+            let task = V2xSpec {
+                vehicles: 3,
+                antennas: 32,
+                slots: 100,
+                beam,
+                kinematics,
+                choices: Choices::DEFAULT,
+            };
             let spec = v2x_batch::Spec { r: 2, b: 40, task };
             let (params, mut state) =
                 (v2x_batch::check_params(&spec, 7), counted(&v2x_batch::check_states(&spec, 7)));
@@ -465,7 +479,14 @@ fn the_physics_does_the_same_in_every_environment() {
 #[test]
 fn the_gradient_of_a_slot_costs_at_most_two_and_a_half_slots() {
     for beam in [Beam::Angles, Beam::Tracking, Beam::Matrix, Beam::OnSteering, Beam::OnZf, Beam::Zf] {
-        let task = V2xSpec { vehicles: 3, antennas: 32, slots: 100, beam, kinematics: Kinematics::Paper };
+        let task = V2xSpec {
+            vehicles: 3,
+            antennas: 32,
+            slots: 100,
+            beam,
+            kinematics: Kinematics::Paper,
+            choices: Choices::DEFAULT,
+        };
         let batch = v2x_batch::Spec { r: 1, b: 1, task };
         for of in [Quantity::Rate, Quantity::RewardSmooth] {
             let gradient = flops(v2x_gradient::cost(&v2x_gradient::Spec { batch, of, width: 0.5 }));
@@ -490,6 +511,7 @@ fn references_do_the_same_in_every_environment() {
             slots: 100,
             beam: who.beam(),
             kinematics: Kinematics::Paper,
+            choices: Choices::DEFAULT,
         };
         let spec = v2x_reference::Spec { batch: v2x_batch::Spec { r: 1, b: 40, task }, who };
         let params = v2x_batch::check_params(&spec.batch, 7);

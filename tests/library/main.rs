@@ -41,3 +41,4 @@ mod sweep_memory;
 mod sweep_packing;
 mod sweep_reads;
 mod tune;
+mod v2x_choices;

@@ -4,7 +4,7 @@ use isacbench::gpu::{Prelude, Reduce, Source, compose};
 use isacbench::tasks::misac::kernels::{misac_batch, misac_reset};
 use isacbench::tasks::misac::physics::{MisacParams, MisacSpec, Uncertainty};
 use isacbench::tasks::v2x::kernels::{v2x_batch, v2x_reset};
-use isacbench::tasks::v2x::physics::{Beam, KMAX, Kinematics, V2xParams, V2xSpec};
+use isacbench::tasks::v2x::physics::{Beam, Choices, KMAX, Kinematics, V2xParams, V2xSpec};
 use std::mem::offset_of;
 
 macro_rules! offsets {
@@ -50,13 +50,20 @@ fn misac_params() {
 
 #[test]
 fn v2x_params() {
-    let task =
-        V2xSpec { vehicles: 3, antennas: 32, slots: 100, beam: Beam::Angles, kinematics: Kinematics::Paper };
+    let task = V2xSpec {
+        vehicles: 3,
+        antennas: 32,
+        slots: 100,
+        beam: Beam::Angles,
+        kinematics: Kinematics::Paper,
+        choices: Choices::DEFAULT,
+    };
     let prelude = v2x_reset::prelude(&v2x_batch::Spec { r: 1, b: 1, task });
     let want = offsets!(
         V2xParams: key, p_max_w, comm_gain, path_loss_exponent, noise_comm_w, radar_gain, noise_radar_w, crlb_theta_scale, crlb_d_scale,
         sigma_v_scale, dt_s, sigma_theta_rad, sigma_d_m, sigma_v_m_s, eps_theta_rad2, eps_d_m2, jain_scale, tracking_delta_rad, speed_min_m_s,
-        speed_max_m_s, d_floor_m, cos_floor, cap_theta_rad, cap_d_m, cap_v_m_s, road_y_m, zf_regularisation, matrix_scale, pad, obs_shift,
+        speed_max_m_s, d_floor_m, cos_floor, cap_theta_rad, cap_d_m, cap_v_m_s, road_y_m, zf_regularisation, matrix_scale, reward_weight_theta, reward_weight_d,
+        sensing_noise, ekf_noise, pad, obs_shift,
         obs_scale, start_theta_rad, start_d_m,
     );
     let module = assert_layout(&v2x_reset::SHADER, &prelude, "V2xParams", &want, size_of::<V2xParams>());

@@ -51,6 +51,7 @@ fn others(value: &Value) -> Vec<Value> {
             "last",
             "reward-smooth",
             "steering",
+            "indicator",
         ]
         .map(|s| Value::String(s.into()))
         .into(),
@@ -173,6 +174,11 @@ const IDLE_V2X: Idle = &[
         &["random", "last-estimate", "ekf", "ekf-zf", "genie", "genie-zf"],
         &["task.cap_theta_rad", "task.eps_theta_rad2", "task.eps_d_m2"],
     ),
+    // No bound is at a cap.
+    (&["random", "last-estimate", "ekf", "ekf-zf", "genie", "genie-zf"], &["task.caps_in_reward"]),
+    // Of the indicator in place of the product: `random` never keeps the limits, and the bounds of zero-forcing at the
+    // right angles are below a rounding of the rate.
+    (&["random", "ekf-zf", "genie-zf"], &["task.reward"]),
     // The beams of these are never far from their vehicles; those of `random` are.
     (&["last-estimate", "ekf", "ekf-zf", "genie", "genie-zf"], &["task.cap_d_m"]),
     // Of the error of the measured speed, of which no metric tells: only learned agents and the filter look at it.

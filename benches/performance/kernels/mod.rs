@@ -23,7 +23,7 @@ use isacbench::num::real::half::f16_bits;
 use isacbench::tasks::misac::kernels::misac_batch;
 use isacbench::tasks::misac::physics::{MisacParams, MisacSpec, STATE_ROWS, Uncertainty};
 use isacbench::tasks::v2x::kernels::v2x_batch;
-use isacbench::tasks::v2x::physics::{Beam, Kinematics, V2xParams, V2xSpec};
+use isacbench::tasks::v2x::physics::{Beam, Choices, Kinematics, V2xParams, V2xSpec};
 use std::cell::RefCell;
 
 /// Width of the hidden layers.
@@ -131,7 +131,14 @@ impl Maker<'_> {
 
     /// Task v2x of the preset `fast`.
     fn v2x(&self, beam: Beam) -> v2x_batch::Spec {
-        let task = V2xSpec { vehicles: 3, antennas: 32, slots: 100, beam, kinematics: Kinematics::Paper };
+        let task = V2xSpec {
+            vehicles: 3,
+            antennas: 32,
+            slots: 100,
+            beam,
+            kinematics: Kinematics::Paper,
+            choices: Choices::DEFAULT,
+        };
         v2x_batch::Spec { r: self.at.r, b: self.at.b, task }
     }
 

@@ -291,6 +291,11 @@ struct Heard {
     mean_d: f32,
 }
 
+// How far the mean of a bound lies beyond its limit, nepers: 0 where (24a, b) hold.
+fn beyond(limit: f32, mean: f32) -> f32 {
+    return max(ln_(mean) - ln_(limit), 0.0f);
+}
+
 const RADAR_FLOOR: f32 = 1e-20;
 const LIT_FLOOR: f32 = 1e-30;
 
@@ -327,6 +332,10 @@ fn hear(p: V2xParams, b: ptr<function, Beams>, d: ptr<function, array<f32, K>>) 
         h.lit[j] = max(((*b).power[j] * (*b).slope2[j]) * h.inv_d2[j], LIT_FLOOR);
         h.crlb_d[j] = p.crlb_d_scale / h.radar[j];
         h.crlb_theta[j] = p.crlb_theta_scale / h.lit[j];
+        if (CAPS_IN_REWARD == 1u) {
+            h.crlb_d[j] = min(h.crlb_d[j], p.cap_d_m * p.cap_d_m);
+            h.crlb_theta[j] = min(h.crlb_theta[j], p.cap_theta_rad * p.cap_theta_rad);
+        }
         crlb_d_sum += h.crlb_d[j];
         crlb_theta_sum += h.crlb_theta[j];
         h.carried[j] = gain;

@@ -1,5 +1,5 @@
-// Task v2x: one slot of one environment. Twin, operation by operation: `step` of src/tasks/v2x/physics.rs. KINEMATICS
-// is a constant: a driver drops the branches not taken. The importing kernel binds `state` read_write and has what
+// Task v2x: one slot of one environment. Twin, operation by operation: `step` of src/tasks/v2x/physics.rs. KINEMATICS,
+// REWARD and SINR_FEEDBACK are constants: a driver drops the branches not taken. The importing kernel binds `state` read_write and has what
 // v2x_beams asks for.
 #import v2x_beams
 #import v2x_write
@@ -19,6 +19,32 @@ struct Slot {
     distance_se: f32,
     angle_crlb: f32,
     distance_crlb: f32,
+}
+
+// SINR without feedback: (12) of the beams and powers that the unit sent, at the angles and distances of the echo of s.
+// `last` has the estimates round which the beams were built. Distances below the floor count as at it.
+fn own_sinr(p: V2xParams, last: ptr<function, State>, s: ptr<function, State>) -> array<f32, K> {
+    var sine: array<f32, K>;
+    var cosine: array<f32, K>;
+    var d: array<f32, K>;
+    for (var i = 0u; i < K; i++) {
+        let sc = sin_cos((*s).obs_theta[i]);
+        sine[i] = sc.x;
+        cosine[i] = sc.y;
+        d[i] = max((*s).obs_d[i], p.d_floor_m);
+    }
+    var b = beams(p, last, &sine, &cosine);
+    return hear(p, &b, &d).sinr;
+}
+
+// What a slot is worth, (27).
+fn reward_of(p: V2xParams, sum_rate: f32, jain: f32, mean_theta: f32, mean_d: f32, holds: bool) -> f32 {
+    let value = sum_rate * jain;
+    if (REWARD == REWARD_PRODUCT) { return select(0.0f, (value - mean_theta) - mean_d, holds); }
+    if (REWARD == REWARD_INDICATOR) { return select(0.0f, value, holds); }
+    let lost_theta = p.reward_weight_theta * beyond(p.eps_theta_rad2, mean_theta);
+    let lost_d = p.reward_weight_d * beyond(p.eps_d_m2, mean_d);
+    return (value - lost_theta) - lost_d;
 }
 
 // One slot: action -> truth moves (14) -> rates (12)(13), radar (8), CRLBs (22)(23), reward (27)(28) -> echo, into the
@@ -41,9 +67,10 @@ fn slot(p: V2xParams, env: u32, clock: u32, s: ptr<function, State>) -> Slot {
     o.rate = h.rate;
     // (27)
     let holds = h.mean_d <= p.eps_d_m2 && h.mean_theta <= p.eps_theta_rad2;
-    let reward_now = select(0.0f, (h.sum_rate * h.jain - h.mean_theta) - h.mean_d, holds);
+    let reward_now = reward_of(p, h.sum_rate, h.jain, h.mean_theta, h.mean_d, holds);
 
     // The echo.
+    var last = *s;
     var z = normals(p.key, STREAM_ECHO, env, clock);
     var angle_se = 0.0f;
     var distance_se = 0.0f;
@@ -53,14 +80,15 @@ fn slot(p: V2xParams, env: u32, clock: u32, s: ptr<function, State>) -> Slot {
         let var_theta = min(h.crlb_theta[j], p.cap_theta_rad * p.cap_theta_rad);
         let var_d = min(h.crlb_d[j], p.cap_d_m * p.cap_d_m);
         let std_v = min(p.sigma_v_scale / (sqrt(h.radar[j]) * max(abs(cosine[j]), p.cos_floor)), p.cap_v_m_s);
-        let err_theta = sqrt(var_theta) * z[3u * j];
-        let err_d = sqrt(var_d) * z[3u * j + 1u];
+        let err_theta = (p.sensing_noise * sqrt(var_theta)) * z[3u * j];
+        let err_d = (p.sensing_noise * sqrt(var_d)) * z[3u * j + 1u];
+        let noisy_v = p.sensing_noise * std_v;
         (*s).obs_theta[j] = (*s).theta[j] + err_theta;
         (*s).obs_d[j] = (*s).d[j] + err_d;
-        (*s).obs_v[j] = (*s).v[j] + std_v * z[3u * j + 2u];
-        (*s).var_theta[j] = var_theta;
-        (*s).var_d[j] = var_d;
-        (*s).var_v[j] = std_v * std_v;
+        (*s).obs_v[j] = (*s).v[j] + noisy_v * z[3u * j + 2u];
+        (*s).var_theta[j] = (p.sensing_noise * p.sensing_noise) * var_theta;
+        (*s).var_d[j] = (p.sensing_noise * p.sensing_noise) * var_d;
+        (*s).var_v[j] = noisy_v * noisy_v;
         o.err_theta[j] = err_theta;
         o.err_d[j] = err_d;
         angle_se += err_theta * err_theta;
@@ -68,6 +96,7 @@ fn slot(p: V2xParams, env: u32, clock: u32, s: ptr<function, State>) -> Slot {
         angle_crlb += var_theta;
         distance_crlb += var_d;
     }
+    if (SINR_FEEDBACK == 0u) { (*s).obs_sinr = own_sinr(p, &last, s); }
     o.sum_rate = h.sum_rate;
     o.jain = h.jain;
     o.reward = reward_now;

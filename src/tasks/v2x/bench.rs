@@ -4,7 +4,7 @@ use super::agents::V2xAgent;
 use super::config::V2xConfig;
 use super::env::step_chunk;
 use super::kernels::{v2x_batch, v2x_reset, v2x_step};
-use super::physics::{Beam, Kinematics, V2xSpec};
+use super::physics::{Beam, Choices, Kinematics, V2xSpec};
 use crate::bench::DeviceKind;
 use crate::bench::check::{self, CheckError, ENVS};
 use crate::bench::grid::{Grid, Learning};
@@ -81,8 +81,14 @@ pub fn learner_sizes(grid: Grid, kind: DeviceKind) -> Vec<Learning> {
 /// # Errors
 /// What differs.
 pub fn check_physics() -> Result<String, CheckError> {
-    let task =
-        V2xSpec { vehicles: 3, antennas: 32, slots: 100, beam: Beam::Angles, kinematics: Kinematics::Paper };
+    let task = V2xSpec {
+        vehicles: 3,
+        antennas: 32,
+        slots: 100,
+        beam: Beam::Angles,
+        kinematics: Kinematics::Paper,
+        choices: Choices::DEFAULT,
+    };
     let spec = v2x_batch::Spec { r: 1, b: ENVS, task };
     let params = v2x_batch::check_params(&spec, 1);
     let state = v2x_batch::check_states(&spec, 1);

@@ -7,7 +7,7 @@ use crate::config::{
 use crate::run::evaluate::Precision;
 use crate::run::readings::ReadingsConfig;
 use crate::run::task::Task;
-use crate::tasks::v2x::physics::{Beam, KMAX, Kinematics, MatrixBase, V2xParams, V2xSpec};
+use crate::tasks::v2x::physics::{Beam, Choices, KMAX, Kinematics, MatrixBase, Reward, V2xParams, V2xSpec};
 use crate::through_serde;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -145,6 +145,12 @@ impl Layered for V2xConfig {
     const EXPERIMENTS: &'static [(&'static str, &'static str)] = EXPERIMENTS;
     const BEFORE: &'static str = "
         [task]
+        reward = 'product'
+        reward_weights = [1.0, 1.0]
+        caps_in_reward = false
+        sensing_noise = 1.0
+        sinr_feedback = true
+        ekf_noise = 1.0
         zf_regularisation = 1.0
         matrix_base = 'none'
         matrix_scale = 0.3
@@ -283,6 +289,12 @@ pub struct V2xTaskConfig {
     pub jain_scale: f64,
     pub eps_theta_rad2: f64,
     pub eps_d_m2: f64,
+    /// How (27) is read.
+    pub reward: Reward,
+    /// w_θ and w_d of `reward = "lagrangian"`, bps/Hz for each neper beyond a limit.
+    pub reward_weights: [f64; 2],
+    /// Whether the bounds of (27) and of its limits are capped as the echo is.
+    pub caps_in_reward: bool,
     /// Δ of `beam = "tracking"` and `"zf"`.
     pub tracking_delta_rad: f64,
     /// What the raw numbers of `beam = "matrix"` are a residual on.
@@ -297,6 +309,12 @@ pub struct V2xTaskConfig {
     pub cap_theta_rad: f64,
     pub cap_d_m: f64,
     pub cap_v_m_s: f64,
+    /// Factor of the standard deviations of the echo, after their caps.
+    pub sensing_noise: f64,
+    /// Whether γ̂ is the SINR that the vehicles report; else (12) at the estimates of the echo.
+    pub sinr_feedback: bool,
+    /// Factor of the variances of the echo that `ekf` and `ekf-zf` believe.
+    pub ekf_noise: f64,
     /// Observations are (x − shift)·scale of θ̂ in rad, d̂ in m, v̂ in m/s and log10(1+γ̂).
     pub obs_shift: [f64; 4],
     pub obs_scale: [f64; 4],
@@ -328,6 +346,7 @@ impl V2xTaskConfig {
         Rule::decimal("jain_scale", 1e-6, 1e6),
         Rule::decimal("eps_theta_rad2", 1e-20, 10.0),
         Rule::decimal("eps_d_m2", 1e-12, 1e12),
+        Rule::decimal("reward_weights", 0.0, 1e6).list(2, 2),
         Rule::decimal("tracking_delta_rad", 1e-9, 10.0),
         Rule::decimal("matrix_scale", 1e-6, 1e6),
         Rule::decimal("zf_regularisation", 0.0, 1e6),
@@ -336,6 +355,8 @@ impl V2xTaskConfig {
         Rule::decimal("cap_theta_rad", 1e-9, 10.0),
         Rule::decimal("cap_d_m", 1e-9, 1e6),
         Rule::decimal("cap_v_m_s", 1e-9, 1e6),
+        Rule::decimal("sensing_noise", 1e-3, 1e3),
+        Rule::decimal("ekf_noise", 1e-6, 1e6),
         Rule::decimal("obs_shift", -1e6, 1e6).list(4, 4),
         Rule::decimal("obs_scale", 1e-6, 1e6).list(4, 4),
     ];
@@ -405,6 +426,11 @@ impl V2xTaskConfig {
             slots: self.slots,
             beam: self.beam.on(self.matrix_base),
             kinematics: self.kinematics,
+            choices: Choices {
+                reward: self.reward,
+                caps_in_reward: self.caps_in_reward,
+                sinr_feedback: self.sinr_feedback,
+            },
         }
     }
 
@@ -444,6 +470,10 @@ impl V2xTaskConfig {
             road_y_m: self.start_m[0][1] as f32,
             zf_regularisation: self.zf_regularisation as f32,
             matrix_scale: self.matrix_scale as f32,
+            reward_weight_theta: self.reward_weights[0] as f32,
+            reward_weight_d: self.reward_weights[1] as f32,
+            sensing_noise: self.sensing_noise as f32,
+            ekf_noise: self.ekf_noise as f32,
             pad: [0.0; 3],
             // The kernels know the natural logarithm.
             obs_shift: [theta, d, v, sinr / std::f64::consts::LOG10_E].map(|x| x as f32),

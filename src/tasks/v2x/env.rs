@@ -468,10 +468,16 @@ mod tests {
     use crate::config::Layered;
     use crate::nets::Activation;
     use crate::run::task::Task;
-    use crate::tasks::v2x::physics::Kinematics;
+    use crate::tasks::v2x::physics::{Choices, Kinematics};
 
-    const TASK: V2xSpec =
-        V2xSpec { vehicles: 3, antennas: 32, slots: 100, beam: Beam::Angles, kinematics: Kinematics::Paper };
+    const TASK: V2xSpec = V2xSpec {
+        vehicles: 3,
+        antennas: 32,
+        slots: 100,
+        beam: Beam::Angles,
+        kinematics: Kinematics::Paper,
+        choices: Choices::DEFAULT,
+    };
 
     #[test]
     fn wide_layers_are_not_read_for_a_few_environments() {

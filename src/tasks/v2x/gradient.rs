@@ -8,8 +8,8 @@
 use super::array::{KMAX, dirichlet};
 use super::forcing::{Forced, Square, forced};
 use super::physics::{
-    Base, Beam, Beams, Heard, LIT_FLOOR, RADAR_FLOOR, State, V2xParams, V2xSpec, aim, antenna, base_of,
-    beams, hear, load_state, loading, motion, motion_noise,
+    Base, Beam, Beams, Heard, LIT_FLOOR, RADAR_FLOOR, Reward, State, V2xParams, V2xSpec, aim, antenna,
+    base_of, beams, beyond, hear, load_state, loading, motion, motion_noise,
 };
 use crate::num::real::{Real, Word, c, each_group, load_rows, store_rows};
 
@@ -18,9 +18,10 @@ use crate::num::real::{Real, Word, c, each_group, load_rows, store_rows};
 pub enum Quantity {
     /// Σ_k log2(1+γ_k) times the Jain index: what the reward (27) is made of.
     Rate,
-    /// (27) with a smooth indicator: σ((ln ε − ln CRLB)/width) for each of the two limits.
+    /// (27) with a smooth indicator: σ((ln ε − ln CRLB)/width) for each of the two limits. Of
+    /// [`Reward::Lagrangian`], with width·ln(1 + e^(x/width)) for max(0, x).
     RewardSmooth,
-    /// (13), (28), and the means of (22) and (23) over the vehicles, without caps.
+    /// (13), (28), and the means of (22) and (23) over the vehicles, with caps only where the reward has them.
     SumRate,
     Jain,
     AngleCrlb,
@@ -65,6 +66,14 @@ pub(super) fn curvature<V: Real>(delta: V, n: usize, d: V, e: V) -> V {
     V::select(near, sign * peak, far)
 }
 
+/// width·ln(1 + e^(x/width)) of x = ln(mean/limit): [`beyond`] with its corner rounded.
+#[inline(always)]
+fn soft_beyond<V: Real>(width: f32, limit: f32, mean: V) -> V {
+    let (one, wide) = (V::splat(1.0), c!(width));
+    let x = mean.ln() - c!(limit).ln();
+    beyond(limit, mean) + wide * (one + (-(x.abs() / wide)).exp()).ln()
+}
+
 /// The quantity, and its gradient by every rate and by the means of both CRLBs.
 struct Seeds<V> {
     value: V,
@@ -74,7 +83,14 @@ struct Seeds<V> {
 }
 
 #[inline(always)]
-fn seeds<V: Real>(of: Quantity, width: f32, k: usize, p: &V2xParams, h: &Heard<V>) -> Seeds<V> {
+fn seeds<V: Real>(
+    of: Quantity,
+    width: f32,
+    reward: Reward,
+    k: usize,
+    p: &V2xParams,
+    h: &Heard<V>,
+) -> Seeds<V> {
     let (zero, one, two) = (V::splat(0.0), V::splat(1.0), V::splat(2.0));
     let mut out = Seeds { value: zero, rate: [zero; KMAX], mean_theta: zero, mean_d: zero };
     let share = V::splat(k as f64) / (V::splat(k as f64) * h.square + V::splat(1e-30));
@@ -105,14 +121,29 @@ fn seeds<V: Real>(of: Quantity, width: f32, k: usize, p: &V2xParams, h: &Heard<V
             let sharp = one / c!(width);
             let holds = |limit: f32, mean: V| (sharp * (c!(limit).ln() - mean.ln())).sigmoid();
             let (in_theta, in_d) = (holds(p.eps_theta_rad2, h.mean_theta), holds(p.eps_d_m2, h.mean_d));
-            let reward = (product - h.mean_theta) - h.mean_d;
+            // dσ = σ(1 − σ)·d(…), d ln x = dx/x
+            if reward == Reward::Lagrangian {
+                let (w_theta, w_d) = (c!(p.reward_weight_theta), c!(p.reward_weight_d));
+                let lost_theta = w_theta * soft_beyond(width, p.eps_theta_rad2, h.mean_theta);
+                let lost_d = w_d * soft_beyond(width, p.eps_d_m2, h.mean_d);
+                out.value = (product - lost_theta) - lost_d;
+                for j in 0..k {
+                    out.rate[j] = by_product(j, one);
+                }
+                out.mean_theta = -((w_theta * (one - in_theta)) / h.mean_theta);
+                out.mean_d = -((w_d * (one - in_d)) / h.mean_d);
+                return out;
+            }
             let both = in_theta * in_d;
-            out.value = both * reward;
+            // Whether the bounds are charged.
+            let charged = reward == Reward::Product;
+            let value = if charged { (product - h.mean_theta) - h.mean_d } else { product };
+            out.value = both * value;
             for j in 0..k {
                 out.rate[j] = by_product(j, both);
             }
-            // dσ = σ(1 − σ)·d(…), d ln x = dx/x
-            let by_mean = |inside: V, mean: V| -(both + (out.value * (one - inside)) * (sharp / mean));
+            let charge = if charged { both } else { zero };
+            let by_mean = |inside: V, mean: V| -(charge + (out.value * (one - inside)) * (sharp / mean));
             (out.mean_theta, out.mean_d) = (by_mean(in_theta, h.mean_theta), by_mean(in_d, h.mean_d));
         }
     }
@@ -121,24 +152,29 @@ fn seeds<V: Real>(of: Quantity, width: f32, k: usize, p: &V2xParams, h: &Heard<V
 
 /// The gradient by gains, slopes and powers.
 #[inline(always)]
-fn by_beams<V: Real>(k: usize, p: &V2xParams, b: &Beams<V>, h: &Heard<V>, by: &Seeds<V>) -> Beams<V> {
+fn by_beams<V: Real>(
+    capped: bool,
+    k: usize,
+    p: &V2xParams,
+    b: &Beams<V>,
+    h: &Heard<V>,
+    by: &Seeds<V>,
+) -> Beams<V> {
     let zero = V::splat(0.0);
     let mut d = Beams { gain: [[zero; KMAX]; KMAX], slope2: [zero; KMAX], power: [zero; KMAX] };
     let per_vehicle = V::splat(1.0 / k as f64);
     for j in 0..k {
         let by_sinr = by.rate[j] * V::splat(std::f64::consts::LOG2_E) / (V::splat(1.0) + h.sinr[j]);
         let heard = by_sinr * (h.carried[j] / (h.carried[j] * h.interference[j] + c!(p.noise_comm_w)));
-        // 1/x has the slope −(1/x)/x, and none at the floor of x.
-        let radar = V::select(
-            V::splat(RADAR_FLOOR).lt(h.radar[j]),
-            -(by.mean_d * per_vehicle) * (h.crlb_d[j] / h.radar[j]),
-            zero,
-        );
-        let lit = V::select(
-            V::splat(LIT_FLOOR).lt(h.lit[j]),
-            -(by.mean_theta * per_vehicle) * (h.crlb_theta[j] / h.lit[j]),
-            zero,
-        );
+        // 1/x has the slope −(1/x)/x, and none at the floor of x, nor at a cap.
+        let (mut in_d, mut in_theta) =
+            (V::splat(RADAR_FLOOR).lt(h.radar[j]), V::splat(LIT_FLOOR).lt(h.lit[j]));
+        if capped {
+            in_d = V::mask_and(in_d, h.crlb_d[j].lt(c!(p.cap_d_m) * c!(p.cap_d_m)));
+            in_theta = V::mask_and(in_theta, h.crlb_theta[j].lt(c!(p.cap_theta_rad) * c!(p.cap_theta_rad)));
+        }
+        let radar = V::select(in_d, -(by.mean_d * per_vehicle) * (h.crlb_d[j] / h.radar[j]), zero);
+        let lit = V::select(in_theta, -(by.mean_theta * per_vehicle) * (h.crlb_theta[j] / h.lit[j]), zero);
         let echo = radar * (c!(p.radar_gain) / (c!(p.radar_gain) * h.clutter[j] + c!(p.noise_radar_w)));
         let own = heard + echo * h.inv_d2[j];
         d.gain[j][j] = own * b.power[j];
@@ -440,9 +476,9 @@ pub fn gradient<V: Real>(
         (sin[i], cos[i]) = scene.theta[i].sin_cos();
     }
     let b = beams(spec, k, p, &sin, &cos, scene, act);
-    let h = hear(k, p, &b, scene);
-    let by = seeds(of, width, k, p, &h);
-    let d = by_beams(k, p, &b, &h, &by);
+    let h = hear(spec, k, p, &b, scene);
+    let by = seeds(of, width, spec.choices.reward, k, p, &h);
+    let d = by_beams(spec.choices.caps_in_reward, k, p, &b, &h, &by);
     let (beams, powers) = out.split_at_mut(act.len() - k);
     by_powers(spec, k, p, &b.power, &d.power, powers);
     if spec.beam.is_matrix() {
@@ -548,7 +584,7 @@ mod tests {
     use crate::kernels::inputs::uniforms;
     use crate::tasks::v2x::kernels::v2x_batch::{self, check_params};
     use crate::tasks::v2x::kernels::v2x_gradient::check_samples;
-    use crate::tasks::v2x::physics::{Kinematics, step};
+    use crate::tasks::v2x::physics::{Choices, Kinematics, Reward, step};
 
     const BEAMS: [Beam; 8] = [
         Beam::Angles,
@@ -562,8 +598,23 @@ mod tests {
     ];
     const WIDTH: f32 = 0.5;
 
+    /// The choices of reward and caps that a gradient can see.
+    fn rewards() -> impl Iterator<Item = Choices> {
+        let all = [Reward::Product, Reward::Indicator, Reward::Lagrangian];
+        all.into_iter().flat_map(|reward| {
+            [false, true].map(|caps_in_reward| Choices { reward, caps_in_reward, ..Choices::DEFAULT })
+        })
+    }
+
     fn batch(vehicles: usize, beam: Beam) -> v2x_batch::Spec {
-        let task = V2xSpec { vehicles, antennas: 32, slots: 20, beam, kinematics: Kinematics::Paper };
+        let task = V2xSpec {
+            vehicles,
+            antennas: 32,
+            slots: 20,
+            beam,
+            kinematics: Kinematics::Paper,
+            choices: Choices::DEFAULT,
+        };
         v2x_batch::Spec { r: 3, b: 24, task }
     }
 
@@ -577,11 +628,15 @@ mod tests {
     #[test]
     fn central_differences_agree() {
         for (vehicles, beam) in [1, 3, 5].into_iter().flat_map(|k| BEAMS.map(|b| (k, b))) {
-            let batch = batch(vehicles, beam);
+            let mut batch = batch(vehicles, beam);
             let params = check_params(&batch, 5);
             let (scenes, actions) = check_samples(&batch, &params, 5);
             let a = batch.task.action_dim();
-            for of in Quantity::ALL {
+            // All other choices on some beams.
+            let more = rewards().skip(1).filter(|_| vehicles == 3 && BEAMS[..3].contains(&beam));
+            let all = Quantity::ALL.map(|of| (of, Choices::DEFAULT)).into_iter();
+            for (of, choices) in all.chain(more.map(|c| (Quantity::RewardSmooth, c))) {
+                batch.task.choices = choices;
                 // Of beams, and of powers.
                 let (mut most, mut checked, mut apart) = (0.0f64, [0; 2], [0; 2]);
                 for n in 0..batch.r * batch.b {
@@ -621,8 +676,9 @@ mod tests {
                     }
                 }
                 let few = apart.iter().zip(&checked).all(|(apart, checked)| 20 * apart <= *checked);
-                assert!(few, "{beam:?}, {vehicles} vehicles, {of:?}: {apart:?} of {checked:?} differ");
-                println!("{beam:?}, {vehicles} vehicles, {of:?}: {most:.1e}, {apart:?} of {checked:?} apart");
+                let what = format!("{beam:?}, {vehicles} vehicles, {of:?}, {choices:?}");
+                assert!(few, "{what}: {apart:?} of {checked:?} differ");
+                println!("{what}: {most:.1e}, {apart:?} of {checked:?} apart");
             }
         }
     }
@@ -630,8 +686,9 @@ mod tests {
     /// What is differentiated is what a slot gives.
     #[test]
     fn values_are_those_of_the_slot() {
-        for beam in BEAMS {
-            let batch = batch(3, beam);
+        for (beam, choices) in BEAMS.into_iter().flat_map(|b| rewards().map(move |c| (b, c))) {
+            let mut batch = batch(3, beam);
+            batch.task.choices = choices;
             let params = check_params(&batch, 9);
             let (scenes, actions) = check_samples(&batch, &params, 9);
             for n in 0..batch.r * batch.b {
@@ -658,7 +715,7 @@ mod tests {
                     let smooth = value(Quantity::RewardSmooth, 1e-3);
                     assert!(
                         (smooth - out.reward).abs() < 1e-6 * (1.0 + out.reward.abs()),
-                        "{beam:?}: {smooth} {}",
+                        "{beam:?}, {choices:?}: {smooth} {}",
                         out.reward
                     );
                 }

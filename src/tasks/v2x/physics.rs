@@ -86,6 +86,35 @@ pub enum Kinematics {
     Cartesian,
 }
 
+/// How (27) is read. R is the sum-rate (13), J the Jain index (28); the bounds are means over the vehicles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Reward {
+    /// Value times indicator: R·J − CRLB_θ − CRLB_d where (24a) and (24b) hold, else 0.
+    Product,
+    /// R·J where (24a) and (24b) hold, else 0.
+    Indicator,
+    /// R·J − w_θ·max(0, ln(CRLB_θ/ε_θ)) − w_d·max(0, ln(CRLB_d/ε_d)): the Lagrangian of (24) with fixed multipliers and
+    /// both limits in logarithms.
+    Lagrangian,
+}
+
+/// What the paper leaves open of a slot's reward and of the observation, as code paths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Choices {
+    pub reward: Reward,
+    /// Whether the bounds of the reward and of its limits are capped as the echo is.
+    pub caps_in_reward: bool,
+    /// Whether γ̂ is what the vehicles report, or (12) at the estimates.
+    pub sinr_feedback: bool,
+}
+
+impl Choices {
+    /// As every configuration had it before there was a choice.
+    pub const DEFAULT: Choices =
+        Choices { reward: Reward::Product, caps_in_reward: false, sinr_feedback: true };
+}
+
 /// What fixes array sizes and code paths (becomes constants of the shaders).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct V2xSpec {
@@ -97,6 +126,7 @@ pub struct V2xSpec {
     pub slots: usize,
     pub beam: Beam,
     pub kinematics: Kinematics,
+    pub choices: Choices,
 }
 
 impl V2xSpec {
@@ -141,7 +171,7 @@ pub mod metric {
     pub const ANGLE_SE: usize = 4;
     /// Mean over vehicles of (d̂−d)², m².
     pub const DISTANCE_SE: usize = 5;
-    /// Mean over vehicles of CRLB_θ (22), rad², capped as the measurement is.
+    /// Mean over vehicles of CRLB_θ (22), rad², capped as the measurement is; `task.sensing_noise` is not in it.
     pub const ANGLE_CRLB: usize = 6;
     /// Mean over vehicles of CRLB_d (23), m², capped as the measurement is.
     pub const DISTANCE_CRLB: usize = 7;
@@ -225,6 +255,13 @@ pub struct V2xParams {
     pub zf_regularisation: f32,
     /// s of [`Beam::OnSteering`] and [`Beam::OnZf`].
     pub matrix_scale: f32,
+    /// w_θ and w_d of [`Reward::Lagrangian`], bps/Hz.
+    pub reward_weight_theta: f32,
+    pub reward_weight_d: f32,
+    /// Factor of the standard deviations of the echo, after their caps.
+    pub sensing_noise: f32,
+    /// Factor of the variances of the echo that the filters believe.
+    pub ekf_noise: f32,
     pub pad: [f32; 3],
     /// What observations are made of θ̂, d̂, v̂ and ln(1+γ̂) with: (x − shift)·scale.
     pub obs_shift: [f32; 4],
@@ -678,7 +715,7 @@ pub(super) struct Heard<V> {
     pub clutter: [V; KMAX],
     pub radar: [V; KMAX],
     pub lit: [V; KMAX],
-    /// Without caps.
+    /// Without caps, but with [`Choices::caps_in_reward`].
     pub crlb_theta: [V; KMAX],
     pub crlb_d: [V; KMAX],
     pub sum_rate: V,
@@ -695,7 +732,7 @@ pub(super) const LIT_FLOOR: f64 = 1e-30;
 
 /// (12), (13), (8), (22), (23), (28) of beams at the true distances of `s`.
 #[inline(always)]
-pub(super) fn hear<V: Real>(k: usize, p: &V2xParams, b: &Beams<V>, s: &State<V>) -> Heard<V> {
+pub(super) fn hear<V: Real>(spec: &V2xSpec, k: usize, p: &V2xParams, b: &Beams<V>, s: &State<V>) -> Heard<V> {
     let (zero, one) = (V::splat(0.0), V::splat(1.0));
     let each = [zero; KMAX];
     let mut h = Heard {
@@ -743,6 +780,10 @@ pub(super) fn hear<V: Real>(k: usize, p: &V2xParams, b: &Beams<V>, s: &State<V>)
         h.lit[j] = ((b.power[j] * b.slope2[j]) * h.inv_d2[j]).max(V::splat(LIT_FLOOR));
         h.crlb_d[j] = c!(p.crlb_d_scale) / h.radar[j];
         h.crlb_theta[j] = c!(p.crlb_theta_scale) / h.lit[j];
+        if spec.choices.caps_in_reward {
+            h.crlb_d[j] = h.crlb_d[j].min(c!(p.cap_d_m) * c!(p.cap_d_m));
+            h.crlb_theta[j] = h.crlb_theta[j].min(c!(p.cap_theta_rad) * c!(p.cap_theta_rad));
+        }
         crlb_d_sum += h.crlb_d[j];
         crlb_theta_sum += h.crlb_theta[j];
         (h.carried[j], h.interference[j], h.clutter[j]) = (gain, interference, clutter);
@@ -753,6 +794,32 @@ pub(super) fn hear<V: Real>(k: usize, p: &V2xParams, b: &Beams<V>, s: &State<V>)
     h.jain =
         (c!(p.jain_scale) * (h.sum_rate * h.sum_rate)) / (V::splat(k as f64) * h.square + V::splat(1e-30));
     h
+}
+
+/// How far the mean of a bound lies beyond its limit, nepers: 0 where (24a, b) hold.
+#[inline(always)]
+pub(super) fn beyond<V: Real>(limit: f32, mean: V) -> V {
+    (mean.ln() - c!(limit).ln()).max(V::splat(0.0))
+}
+
+/// γ̂ without feedback: (12) of the beams and powers that the unit sent, at the angles and distances of the echo of `s`.
+/// `last` has the estimates round which the beams were built. Distances below the floor count as at it.
+#[inline(always)]
+fn own_sinr<V: Real>(
+    spec: &V2xSpec,
+    k: usize,
+    p: &V2xParams,
+    act: &[V],
+    last: &State<V>,
+    s: &State<V>,
+) -> [V; KMAX] {
+    let mut seen = *s;
+    let (mut sin, mut cos) = ([V::splat(0.0); KMAX], [V::splat(0.0); KMAX]);
+    for i in 0..k {
+        (sin[i], cos[i]) = s.obs_theta[i].sin_cos();
+        seen.d[i] = s.obs_d[i].max(c!(p.d_floor_m));
+    }
+    hear(spec, k, p, &beams(spec, k, p, &sin, &cos, last, act), &seen).sinr
 }
 
 /// One slot in the order of the task: action → truth moves → rates, sensing, reward → echo. `act` holds the A action
@@ -781,7 +848,7 @@ pub fn step<V: Real>(
     let b = beams(spec, k, p, &sin, &cos, s, act);
     let phi = if full { pointed(spec, k, p, s, act) } else { [zero; KMAX] };
 
-    let h = hear(k, p, &b, s);
+    let h = hear(spec, k, p, &b, s);
     s.obs_sinr = h.sinr;
     let (per_vehicle, radar) = (V::splat(1.0 / k as f64), h.radar);
     let mut out = SlotOut {
@@ -801,23 +868,34 @@ pub fn step<V: Real>(
     // (27)
     let pass = V::mask_and(h.mean_d.le(c!(p.eps_d_m2)), h.mean_theta.le(c!(p.eps_theta_rad2)));
     out.indicator = V::select(pass, one, zero);
-    out.reward = V::select(pass, (h.sum_rate * h.jain - h.mean_theta) - h.mean_d, zero);
+    out.reward = match spec.choices.reward {
+        Reward::Product => V::select(pass, (h.sum_rate * h.jain - h.mean_theta) - h.mean_d, zero),
+        Reward::Indicator => V::select(pass, h.sum_rate * h.jain, zero),
+        Reward::Lagrangian => {
+            let lost_theta = c!(p.reward_weight_theta) * beyond(p.eps_theta_rad2, h.mean_theta);
+            let lost_d = c!(p.reward_weight_d) * beyond(p.eps_d_m2, h.mean_d);
+            (h.sum_rate * h.jain - lost_theta) - lost_d
+        }
+    };
 
     // The echo.
     let z = echoed;
+    let (last_theta, last_d) = (s.obs_theta, s.obs_d);
+    let noise = c!(p.sensing_noise);
     for j in 0..k {
         let var_theta = h.crlb_theta[j].min(c!(p.cap_theta_rad) * c!(p.cap_theta_rad));
         let var_d = h.crlb_d[j].min(c!(p.cap_d_m) * c!(p.cap_d_m));
         let std_v = (c!(p.sigma_v_scale) / (radar[j].sqrt() * cos[j].abs().max(c!(p.cos_floor))))
             .min(c!(p.cap_v_m_s));
-        let err_theta = var_theta.sqrt() * z[3 * j];
-        let err_d = var_d.sqrt() * z[3 * j + 1];
+        let err_theta = (noise * var_theta.sqrt()) * z[3 * j];
+        let err_d = (noise * var_d.sqrt()) * z[3 * j + 1];
+        let noisy_v = noise * std_v;
         s.obs_theta[j] = s.theta[j] + err_theta;
         s.obs_d[j] = s.d[j] + err_d;
-        s.obs_v[j] = s.v[j] + std_v * z[3 * j + 2];
-        s.var[0][j] = var_theta;
-        s.var[1][j] = var_d;
-        s.var[2][j] = std_v * std_v;
+        s.obs_v[j] = s.v[j] + noisy_v * z[3 * j + 2];
+        s.var[0][j] = (noise * noise) * var_theta;
+        s.var[1][j] = (noise * noise) * var_d;
+        s.var[2][j] = noisy_v * noisy_v;
         if full {
             out.angle_se += err_theta * err_theta;
             out.distance_se += err_d * err_d;
@@ -829,6 +907,10 @@ pub fn step<V: Real>(
             out.error[1][j] = err_d.abs();
             out.error[2][j] = off.abs();
         }
+    }
+    if !spec.choices.sinr_feedback {
+        let last = State { obs_theta: last_theta, obs_d: last_d, ..*s };
+        s.obs_sinr = own_sinr(spec, k, p, act, &last, s);
     }
     if full {
         out.angle_se *= per_vehicle;

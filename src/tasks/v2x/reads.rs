@@ -2,7 +2,8 @@
 
 use super::agents::{Fixed, V2xAgent};
 use super::config::V2xConfig;
-use super::physics::Beam;
+use super::physics::{Beam, Reward};
+use super::reference::Reference;
 use crate::config::Climb;
 use crate::learn::Algorithm;
 use crate::learn::off_policy::Method;
@@ -10,7 +11,7 @@ use crate::run::task::{Kind, Task};
 
 /// Keys of `[task]` of which [`metric::UPPER_BOUND`](super::physics::metric::UPPER_BOUND) knows nothing: those of
 /// radar, rewards and parameterised beams.
-const NOT_OF_THE_BOUND: [&str; 20] = [
+const NOT_OF_THE_BOUND: [&str; 24] = [
     "antennas_rx",
     "carrier_hz",
     "light_speed_m_s",
@@ -31,6 +32,10 @@ const NOT_OF_THE_BOUND: [&str; 20] = [
     "cap_theta_rad",
     "cap_d_m",
     "cap_v_m_s",
+    "reward",
+    "reward_weights",
+    "caps_in_reward",
+    "sensing_noise",
 ];
 
 /// [`Task::reads`]
@@ -42,7 +47,11 @@ pub(super) fn reads(config: &V2xConfig, agent: &V2xAgent, key: &str) -> bool {
     match (section, name) {
         ("task", "name") => false,
         // References and rules have beams of their own, and see what was measured.
-        ("task", "beam" | "obs_shift" | "obs_scale") => learner.is_some(),
+        ("task", "beam" | "obs_shift" | "obs_scale" | "sinr_feedback") => learner.is_some(),
+        ("task", "ekf_noise") => {
+            matches!(agent.kind, Kind::Fixed(Fixed::Reference(Reference::Ekf | Reference::EkfZf)))
+        }
+        ("task", "reward_weights") if config.task.reward != Reward::Lagrangian => false,
         ("task", "tracking_delta_rad") => {
             learner.is_some() && matches!(config.task.beam, Beam::Tracking | Beam::Zf)
         }

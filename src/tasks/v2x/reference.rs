@@ -145,7 +145,14 @@ pub fn act<V: Real>(
                 if !first {
                     f.x.copy_from_slice(&memory[9 * i..9 * i + 3]);
                     f.p.copy_from_slice(&memory[9 * i + 3..9 * i + 9]);
-                    f.update(z, [s.var[0][i], s.var[1][i], s.var[2][i]]);
+                    let mut var = [s.var[0][i], s.var[1][i], s.var[2][i]];
+                    // An exact filter does not multiply: its operations are counted.
+                    if p.ekf_noise != 1.0 {
+                        for x in &mut var {
+                            *x *= c!(p.ekf_noise);
+                        }
+                    }
+                    f.update(z, var);
                 }
                 f.predict(p);
                 memory[9 * i..9 * i + 3].copy_from_slice(&f.x);

@@ -13,7 +13,7 @@ pub mod v2x_step;
 pub use shared::SHARED;
 
 use super::gradient::Quantity;
-use super::physics::{Beam, Kinematics, V2xSpec};
+use super::physics::{Beam, Choices, Kinematics, V2xSpec};
 use super::reference::Reference;
 use crate::kernels::{Entry, entry, named, variants};
 use crate::nets::{Activation, ActorCriticLayout};
@@ -23,7 +23,14 @@ const fn v2x(beam: Beam) -> v2x_batch::Spec {
     v2x_batch::Spec {
         r: 3,
         b: 500,
-        task: V2xSpec { vehicles: 3, antennas: 32, slots: 100, beam, kinematics: Kinematics::Paper },
+        task: V2xSpec {
+            vehicles: 3,
+            antennas: 32,
+            slots: 100,
+            beam,
+            kinematics: Kinematics::Paper,
+            choices: Choices::DEFAULT,
+        },
     }
 }
 

@@ -8,8 +8,8 @@ use crate::num::real::Real;
 use crate::tasks::v2x::config::V2xConfig;
 use crate::tasks::v2x::forcing::{Square, gram, inverse, loaded, regularised_mix};
 use crate::tasks::v2x::physics::{
-    Beam, KMAX, Kinematics, Noise, State, V2xParams, V2xSpec, antenna, base_of, dirichlet, loading, metric,
-    motion, observe, step,
+    Beam, KMAX, Kinematics, Noise, Reward, State, V2xParams, V2xSpec, antenna, base_of, dirichlet, loading,
+    metric, motion, observe, step,
 };
 
 pub const WG: usize = 64;
@@ -56,11 +56,18 @@ pub fn constants(spec: &Spec) -> Prelude {
         .u32("A", t.action_dim())
         .u32("KINEMATICS", t.kinematics as usize)
         .u32("KINEMATICS_PAPER", Kinematics::Paper as usize)
+        .u32("REWARD", t.choices.reward as usize)
+        .u32("REWARD_PRODUCT", Reward::Product as usize)
+        .u32("REWARD_INDICATOR", Reward::Indicator as usize)
+        .u32("REWARD_LAGRANGIAN", Reward::Lagrangian as usize)
+        .u32("CAPS_IN_REWARD", usize::from(t.choices.caps_in_reward))
+        .u32("SINR_FEEDBACK", usize::from(t.choices.sinr_feedback))
 }
 
 // ---- Inputs of the checks ----
 
-/// The paper's parameters for `k` vehicles, with P_max = 40, 30, 20 dBm, … by replica and a key of its own each.
+/// The paper's parameters for `k` vehicles, with P_max = 40, 30, 20 dBm, … by replica and a key of its own each; noise
+/// and weights that are no factor of 1 but in the first.
 pub fn check_params(spec: &Spec, seed: u32) -> Vec<V2xParams> {
     let mut task = V2xConfig::load(None, &[]).expect("the built-in preset is valid").task;
     task.vehicles = spec.task.vehicles;
@@ -69,6 +76,9 @@ pub fn check_params(spec: &Spec, seed: u32) -> Vec<V2xParams> {
     (0..spec.r as u32)
         .map(|r| {
             task.p_max_dbm = 40.0 - 10.0 * f64::from(r % 3);
+            task.sensing_noise = [1.0, 1.7, 0.6][r as usize % 3];
+            task.ekf_noise = [1.0, 0.3, 4.0][r as usize % 3];
+            task.reward_weights = [[1.0, 1.0], [0.5, 2.0], [3.0, 0.2]][r as usize % 3];
             task.params([seed, 17 + r])
         })
         .collect()
@@ -402,7 +412,13 @@ pub fn step_scale(
     scale[m + metric::SUM_RATE] += rounding * k as f64;
     scale[m + metric::UPPER_BOUND] += rounding * k as f64;
     scale[m + metric::JAIN] += rounding * jain;
-    scale[m + metric::REWARD] +=
-        rounding * base[m + metric::INDICATOR] * (k as f64 * base[m + metric::JAIN] + sum * jain);
+    let lagrangian = spec.choices.reward == Reward::Lagrangian;
+    let earns = if lagrangian { 1.0 } else { base[m + metric::INDICATOR] };
+    scale[m + metric::REWARD] += rounding * earns * (k as f64 * base[m + metric::JAIN] + sum * jain);
+    if lagrangian {
+        // Logarithms are rounded as large as they are, below 100 nepers; that of CRLB_θ moves as its slope does.
+        let weights = [p.reward_weight_theta, p.reward_weight_d].map(f64::from);
+        scale[m + metric::REWARD] += weights[0] * (100.0 * rounding + worst) + weights[1] * 100.0 * rounding;
+    }
     scale
 }

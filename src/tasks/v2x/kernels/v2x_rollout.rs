@@ -726,6 +726,7 @@ mod tests {
                 slots: 10,
                 beam: crate::tasks::v2x::physics::Beam::Angles,
                 kinematics: crate::tasks::v2x::physics::Kinematics::Paper,
+                choices: crate::tasks::v2x::physics::Choices::DEFAULT,
             },
         };
         let layout = ActorCriticLayout::new(12, &[16], 6, Activation::Tanh);

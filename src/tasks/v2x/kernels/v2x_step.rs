@@ -130,7 +130,9 @@ pub(super) fn trips(t: &V2xSpec) -> usize {
         Beam::Zf => k * (k + 1) * (k + 1) + k * (2 * k * k + 6 * k + 4),
         _ => k * (k + 2),
     };
-    beams + 2 * philox_trips(3 * k) + philox_trips(k) + 3 * k * k + 14 * k
+    // γ̂ without feedback hears the beams once more.
+    let heard = if t.choices.sinr_feedback { beams } else { 2 * beams + k * k + 2 * k };
+    heard + 2 * philox_trips(3 * k) + philox_trips(k) + 3 * k * k + 14 * k
 }
 
 /// Those of what `v2x_pointing.wgsl` adds.
