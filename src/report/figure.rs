@@ -356,7 +356,7 @@ fn marker(area: &Area, at: (i32, i32), shape: Shape, color: RGBColor, size_px: f
         (0..n).map(|i| spoke(start + i as f64 / n as f64, length)).collect()
     };
     let pointed = |n: usize| -> Vec<(i32, i32)> {
-        let length = |i: usize| if i % 2 == 0 { 1.5 } else { 0.6 };
+        let length = |i: usize| if i.is_multiple_of(2) { 1.5 } else { 0.6 };
         (0..2 * n).map(|i| spoke(i as f64 / (2 * n) as f64, length(i))).collect()
     };
     let line = stroke(color, if hollow { 1.8 } else { 2.2 });

@@ -64,7 +64,7 @@ impl<W: Word> Samples<W> {
 
     #[inline(always)]
     fn next<V: Real<Word = W>>(&mut self) -> [V; 2] {
-        let second = self.taken % 2 == 1;
+        let second = !self.taken.is_multiple_of(2);
         if !second {
             self.words = draw(self.key, PILOT, self.env, self.clock, self.taken / 2);
         }
