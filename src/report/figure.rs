@@ -149,6 +149,10 @@ pub enum Shape {
     Pentagon,
     Hexagon,
     Star,
+    /// Filled stars of so many points.
+    Star3,
+    Star4,
+    Star5,
 }
 
 /// The colour and marker of one agent, or of another kind of series. Within a figure they are told apart by both, so
@@ -351,6 +355,10 @@ fn marker(area: &Area, at: (i32, i32), shape: Shape, color: RGBColor, size_px: f
     let corners = |n: usize, start: f64, length: f64| -> Vec<(i32, i32)> {
         (0..n).map(|i| spoke(start + i as f64 / n as f64, length)).collect()
     };
+    let pointed = |n: usize| -> Vec<(i32, i32)> {
+        let length = |i: usize| if i.is_multiple_of(2) { 1.5 } else { 0.6 };
+        (0..2 * n).map(|i| spoke(i as f64 / (2 * n) as f64, length(i))).collect()
+    };
     let line = stroke(color, if hollow { 1.8 } else { 2.2 });
     let crossed = |n: usize, start: f64| -> Drawn {
         for i in 0..n {
@@ -376,6 +384,9 @@ fn marker(area: &Area, at: (i32, i32), shape: Shape, color: RGBColor, size_px: f
         Shape::Right => corners(3, 0.25, 1.3),
         Shape::Pentagon => corners(5, 0.0, 1.15),
         Shape::Hexagon => corners(6, 0.0, 1.15),
+        Shape::Star3 => pointed(3),
+        Shape::Star4 => pointed(4),
+        Shape::Star5 => pointed(5),
     };
     if hollow {
         let closed: Vec<_> = outline.iter().chain(&outline[..2]).copied().collect();

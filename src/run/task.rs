@@ -201,8 +201,8 @@ impl<C: Task> Run<C> {
 }
 
 /// Keys and sections that steer a job or an evaluation, and the length of a training.
-const NOT_OF_TRAINING: [&str; 5] =
-    ["evaluate", "reproduce", "experiment", "train.log_every", "train.updates"];
+const NOT_OF_TRAINING: [&str; 6] =
+    ["evaluate", "reproduce", "experiment", "protocol", "train.log_every", "train.updates"];
 
 /// A task, implemented by its configuration.
 pub trait Task: Layered + Clone + PartialEq + Debug + Send + Sync + 'static {
@@ -239,6 +239,11 @@ pub trait Task: Layered + Clone + PartialEq + Debug + Send + Sync + 'static {
     fn acting(&self, fixed: Self::Fixed, units: &[Unit<Self>]) -> Option<Acting> {
         let _ = (fixed, units);
         None
+    }
+    /// Metrics of a replica with this configuration that follow from what [`Task::evaluate`] found, beside those.
+    fn derived(&self, agent: &Agent<Self>, evaluated: &Evaluated) -> Vec<(String, Estimate)> {
+        let _ = (agent, evaluated);
+        Vec::new()
     }
     /// What tells a run of `agent` with this configuration from others, in the order of the schema's label columns; the
     /// last one is `variant`.
@@ -293,6 +298,10 @@ pub trait Task: Layered + Clone + PartialEq + Debug + Send + Sync + 'static {
         watch.end();
         let mut out: Vec<Evaluated> =
             outcomes.iter().map(|o| Evaluated::whole(o, &names, bound, on_gpu)).collect();
+        for (e, unit) in out.iter_mut().zip(units) {
+            let derived = unit.config.derived(agent, e);
+            e.metrics.extend(derived);
+        }
         if let Some(counts) = counts {
             for e in &mut out {
                 (e.energy, e.counted) = counts.accounts();

@@ -1,4 +1,5 @@
-//! The agents that need no learning, over whole episodes: against the numpy results in `tests/golden/v2x_agents.json`
+//! The agents that need no learning, over whole episodes: against the numpy results in `tests/golden/v2x_agents.json`,
+//! of protocols in `v2x_protocols.json`
 //! (an independent implementation, its own random numbers), GPU against CPU (the same random numbers), and that results
 //! do not depend on how episodes are grouped.
 
@@ -10,6 +11,7 @@ use isacbench::learn::{Algorithm, Learner, PpoSpec};
 use isacbench::run::evaluate::{Controller, Estimate, Job, KEY_BATCH, Outcome, Precision, evaluate};
 use isacbench::run::task::{Kind, Task, Unit};
 use isacbench::run::train::{Plan, train};
+use isacbench::run::watch::Watch;
 use isacbench::tasks::v2x::agents::{self as agents, Fixed, Rule, Slot, V2xAgent};
 use isacbench::tasks::v2x::config::V2xConfig;
 use isacbench::tasks::v2x::env::{V2xEnv, metric_names};
@@ -20,6 +22,8 @@ use serde_json::Value;
 const KINEMATICS: [&str; 2] = ["paper", "cartesian"];
 const POWERS_DBM: [u32; 5] = [0, 10, 20, 30, 40];
 const AGENTS: [&str; 7] = ["random", "last-estimate", "ekf", "ekf-zf", "genie", "genie-zf", "upper-bound"];
+/// Figure 2 of the paper.
+const PROTOCOLS: [&str; 3] = ["beam-training", "two-stage", "channel-history"];
 const VEHICLES: usize = 3;
 /// About a thousand numbers are compared: a correct program passes all of them with 99 % at 4.5 standard errors
 /// (two-sided normal, Bonferroni).
@@ -67,8 +71,19 @@ fn run(
 }
 
 fn job(fixed: Fixed, env: V2xEnv, episodes: u64) -> Job<'static> {
-    let (env, rule) = fixed.acts(env);
+    let settings = vec![config("paper").protocol; env.params.len()];
+    let (env, rule) = fixed.acts(env, &settings);
     Job { env, controller: Controller::Rule(rule), episodes, slots: &[metric::SUM_RATE] }
+}
+
+/// Sees nothing.
+struct Quiet;
+
+impl Watch for Quiet {
+    fn begin(&self, _: &str, _: u64) {}
+    fn advance(&self, _: u64, _: &str) {}
+    fn end(&self) {}
+    fn warn(&self, _: &str) {}
 }
 
 /// Mean and standard error as numpy found them.
@@ -213,12 +228,55 @@ fn slots_equal_those_of_numpy() {
     verdict.finish(6 * 100);
 }
 
+/// The protocols of figure 2 with net rate and overhead, as a job evaluates them; `beam-training-4` sweeps in every
+/// fourth slot.
+#[test]
+fn protocols_equal_those_of_numpy() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/v2x_protocols.json");
+    let numpy: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let mut verdict = Verdict::default();
+    for kinematics in KINEMATICS {
+        for case in PROTOCOLS.into_iter().chain(["beam-training-4"]) {
+            let (agent, period) = case.strip_suffix("-4").map_or((case, 1), |agent| (agent, 4));
+            let powers = [0, 20, 40];
+            let at = |p: &u32| {
+                let sets = [
+                    format!("task.kinematics={kinematics}"),
+                    format!("task.p_max_dbm={p}"),
+                    format!("protocol.sweep_period_slots={period}"),
+                    "evaluate.episodes=1024".into(),
+                ];
+                V2xConfig::load(None, &sets).unwrap()
+            };
+            let configs = powers.each_ref().map(at);
+            let units = configs.each_ref().map(|config| Unit { config, seed: 82 });
+            let agent = V2xConfig::agent(agent).unwrap();
+            let all = V2xConfig::evaluate(agent, &units, None, None, &Quiet).unwrap();
+            for (p, o) in powers.iter().zip(all) {
+                let theirs = &numpy["results"][kinematics][p.to_string()][case];
+                for (name, here) in o.metrics {
+                    let what = format!("{kinematics} {p} dBm {case} {name}");
+                    let z =
+                        if name.starts_with("angle") || name.starts_with("distance") { Z_SKEWED } else { Z };
+                    if name == "overhead_share" {
+                        let share = estimate(&theirs[&name], &what).mean;
+                        assert!((here.mean - share).abs() < 1e-9, "{what}: {} and {share}", here.mean);
+                    } else if name != metric::NAMES[metric::UPPER_BOUND] {
+                        verdict.compare(&what, here, estimate(&theirs[&name], &what), z);
+                    }
+                }
+            }
+        }
+    }
+    verdict.finish(2 * 3 * 4 * 12);
+}
+
 /// A replica with one episode shows that episode's means, so many seeds with one episode each show single episodes.
 #[test]
 fn no_episode_exceeds_the_upper_bound() {
     const SEEDS: u32 = 64;
     for kinematics in KINEMATICS {
-        for agent in AGENTS.iter().filter(|a| **a != "upper-bound") {
+        for agent in AGENTS.iter().filter(|a| **a != "upper-bound").chain(&PROTOCOLS) {
             let batch: Vec<V2xParams> =
                 (0..SEEDS).flat_map(|s| replicas(kinematics, &POWERS_DBM, s)).collect();
             let mut closest = f64::INFINITY;
@@ -351,7 +409,7 @@ fn both_devices_continue_with_the_same_episodes_under_the_next_key() {
 fn in_any_company(gpu: Option<&Gpu>, episodes: u64) {
     let one = |p: u32, seed: u32| replicas("paper", &[p], seed)[0];
     let (x, y) = (one(40, 5), one(10, 6));
-    for agent in ["random", "ekf", "ekf-zf", "genie-zf"] {
+    for agent in ["random", "ekf", "ekf-zf", "genie-zf", "beam-training", "channel-history"] {
         let alone = run(agent, "paper", vec![x], episodes, gpu);
         let both = run(agent, "paper", vec![y, x], episodes, gpu);
         assert_eq!(bits(&alone[0]), bits(&both[1]), "{agent}: a replica depends on its neighbour");
@@ -506,7 +564,7 @@ fn what_is_asked_of_agents_follows_from_their_parts() {
     assert_eq!(learned(Algorithm::spikes), ["spiking-ac", "spiking-apg"]);
     assert_eq!(ids(&|a| matches!(a.kind, Kind::Fixed(Fixed::Bound))), ["upper-bound"]);
     let on_cpu = |a: &V2xAgent| matches!(a.kind, Kind::Fixed(f) if !one_job(f, 1).decides_on_gpu());
-    assert_eq!(ids(&on_cpu), [""; 0]);
+    assert_eq!(ids(&on_cpu), PROTOCOLS);
     let all = [
         "spiking-ac",
         "ppo",
@@ -518,6 +576,9 @@ fn what_is_asked_of_agents_follows_from_their_parts() {
         "last-estimate",
         "ekf",
         "ekf-zf",
+        "beam-training",
+        "two-stage",
+        "channel-history",
         "genie",
         "genie-zf",
         "upper-bound",

@@ -252,6 +252,7 @@ fn v2x(c: &V2xConfig, key: &str, set: &str) -> bool {
         "task" => {
             (&["random", "ekf", "last-estimate", "ekf-zf", "genie", "genie-zf", "upper-bound", "ppo"], true)
         }
+        "protocol" => (&["beam-training", "two-stage", "channel-history", "last-estimate"], true),
         "ppo" => (&["ppo"], on_policy),
         "spiking" => (&["spiking-ac"], true),
         "ddpg" => {

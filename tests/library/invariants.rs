@@ -123,7 +123,7 @@ fn beams_point_where_they_are_steered() {
         slots: 10,
         beam,
         kinematics: Kinematics::Paper,
-        choices: Choices::default(),
+        choices: Choices::DEFAULT,
     };
     let found = |beam, act: &[f64], last: &State<f64>| pointed::<f64>(&spec(beam), k, &p, last, act);
     let check = |beam, found: [f64; KMAX], wanted: [f64; 3]| {

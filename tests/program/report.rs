@@ -689,6 +689,78 @@ fn no_claim_is_judged_by_a_training_that_left_its_trust_region() {
     assert!(!report_of(&r).contains("trust region"));
 }
 
+/// Rows of the protocols of figure 2 with these shares of overhead.
+fn protocol_rows(shares: &[(&str, f64)]) -> Rows {
+    let agents: Vec<&str> = shares.iter().map(|s| s.0).collect();
+    let mut r = rows(&agents, &POWERS_DBM, 3, 10);
+    let rates: Vec<EvalRow> = r.evals.iter().filter(|e| e.metric == "sum_rate_bps_hz").cloned().collect();
+    for e in rates {
+        let share = shares.iter().find(|s| s.0 == e.key.agent).unwrap().1;
+        // Of the others half of what spiking-ac has.
+        let rate = if e.key.agent == "spiking-ac" { e.mean } else { 0.25 * e.mean };
+        let row = |metric: &str, mean| EvalRow { metric: metric.into(), mean, ..e.clone() };
+        r.evals.extend([row("overhead_share", share), row("net_rate_bps_hz", (1.0 - share) * rate)]);
+    }
+    r
+}
+
+#[test]
+fn protocols_are_judged_by_overhead_and_net_rate() {
+    let less = "One-step beamforming from sensing data has less overhead";
+    let net = "Net of overhead, Spiking-AC has a higher sum-rate";
+    let shares =
+        [("spiking-ac", 0.002), ("beam-training", 0.03), ("two-stage", 0.02), ("channel-history", 0.005)];
+    let text = report_of(&protocol_rows(&shares));
+    let line = claim_line(&text, less);
+    assert!(line.starts_with("| 2 |") && line.contains("| **holds** | by construction |"), "{line}");
+    assert!(
+        line.contains(
+            "`spiking-ac` 0.2000 % of the slots' time against `beam-training` 3.000 %, `two-stage` 2.000 %"
+        ),
+        "{line}"
+    );
+    let line = claim_line(&text, net);
+    assert!(
+        line.contains("| **holds** | measured |") && line.contains("15 of 15 comparisons hold"),
+        "{line}"
+    );
+    assert!(
+        text.contains("## Overhead and net rate at 40 dBm")
+            && text.contains("### Net rate: sum-rate less overhead")
+    );
+    let row = text.lines().find(|l| l.starts_with("| `two-stage` |") && l.contains(" 2.000 % ")).unwrap();
+    assert_eq!(row.matches('|').count(), 6, "{row}");
+
+    // Level is not less, and one rate that is higher at one power is against the other claim.
+    let level = shares.map(|(a, s)| (a, if a == "channel-history" { 0.002 } else { s }));
+    let mut r = protocol_rows(&level);
+    let ahead = |e: &&mut EvalRow| {
+        (e.key.agent.as_str(), e.key.at, e.metric.as_str()) == ("two-stage", 20.0, "net_rate_bps_hz")
+    };
+    r.evals.iter_mut().filter(ahead).for_each(|e| e.mean *= 100.0);
+    let text = report_of(&r);
+    assert!(claim_line(&text, less).contains("| **does not hold** |"), "{}", claim_line(&text, less));
+    let line = claim_line(&text, net);
+    assert!(
+        line.contains("| **does not hold** |") && line.contains("14 of 15") && line.contains("at 20 dBm"),
+        "{line}"
+    );
+
+    let text = report_of(&protocol_rows(&shares[..3]));
+    for words in [less, net] {
+        let line = claim_line(&text, words);
+        assert!(
+            line.contains("| holds for those compared |") && line.contains("`channel-history`"),
+            "{line}"
+        );
+    }
+    let text = report_of(&rows(&AGENTS, &[40.0], 3, 10));
+    for words in [less, net] {
+        assert!(claim_line(&text, words).contains("not in this run"));
+    }
+    assert!(!text.contains("## Overhead"), "rows of earlier runs have none");
+}
+
 #[test]
 fn a_smoke_run_says_what_it_lacks() {
     let dir = tempfile::tempdir().unwrap();
@@ -697,7 +769,8 @@ fn a_smoke_run_says_what_it_lacks() {
     std::fs::write(dir.path().join("fig5a.svg"), "of an earlier run").unwrap();
     let (paths, text) = report(dir.path(), &r);
     assert!(text.contains(
-        "Not in this run: `spiking-ac`, `ddpg`, `dqn`, `last-estimate`, `ekf`, `ekf-zf`, `genie-zf` and `upper-bound`."
+        "Not in this run: `spiking-ac`, `ddpg`, `dqn`, `last-estimate`, `ekf`, `ekf-zf`, `beam-training`, \
+         `two-stage`, `channel-history`, `genie-zf` and `upper-bound`."
     ));
     assert!(text.contains("no evaluation at 40 dBm") && text.contains("20 dBm, stands in"));
     assert!(text.contains("Figure 5a is not drawn: no slot rows in this run."));

@@ -6,6 +6,7 @@ steering vectors, and (22) uses the explicit sum for d/dtheta a^H(theta). Equati
 
 Makes, in the folder given by --out:
   v2x_agents.json        Monte Carlo means and standard errors per kinematics, power and reference agent
+  v2x_protocols.json     the same of the protocols of figure 2, with net rate and overhead
   v2x_steps.safetensors  single slots from re-injected states
 
     OMP_NUM_THREADS=1 python3 tests/reference/v2x_reference.py --out tests/golden --seed 20250
@@ -60,13 +61,22 @@ EPS_THETA = 1e-10
 EPS_D = 0.04
 JAIN_SCALE = 1.0
 
+# Figure 2: pilots, reports and waiting [choice: 5G NR at 120 kHz]
+SYMBOL_S = 8.93e-6
+PILOT_SAMPLES = 127
+STAGE_SYMBOLS = 36
+UPLINK_W = 1e-3 * 10 ** (23 / 10)
+
 E2 = float(N_TA * N_RA)  # squared array gain of the echo, (2)
 EBAR2 = float(N_TA)  # squared array gain of the downlink, (11)
 
 KINEMATICS = ("paper", "cartesian")
 POWERS_DBM = (0, 10, 20, 30, 40)
 AGENTS = ("random", "last-estimate", "ekf", "genie", "genie-zf", "upper-bound", "ekf-zf")  # the place of each is part of its stream
+PROTOCOLS = ("beam-training", "two-stage", "channel-history", "beam-training-4")  # the last sweeps in every fourth slot
 EPISODES = {"paper": 4000, "cartesian": 2000}
+PROTOCOL_POWERS_DBM = (0, 20, 40)
+PROTOCOL_EPISODES = {"paper": 1000, "cartesian": 500}
 CHUNK = 250  # episodes handled at once; part of the definition of the random streams
 
 
@@ -279,6 +289,44 @@ class Ekf:
 
 
 # ---------------------------------------------------------------------------------------------------------
+# The protocols of figure 2
+# ---------------------------------------------------------------------------------------------------------
+def pilot_noise(rng, shape):
+    """Of the mean of a pilot's samples: circular, SIGMA_C2 over their number."""
+    return np.sqrt(SIGMA_C2 / PILOT_SAMPLES / 2.0) * (rng.standard_normal(shape) + 1j * rng.standard_normal(shape))
+
+
+CODEBOOK = np.arccos((2.0 * np.arange(N_TA) + 1.0) / N_TA - 1.0)  # [N], half a step from end-fire
+
+
+def sweep(rng, theta, d, p_max):
+    """Angle of the beam that each vehicle hears best, of N_TA sent with the whole power. theta, d [E,K]."""
+    response = np.matmul(steering(theta).conj(), steering(CODEBOOK).T)  # [E,K,N], a^H(theta) f_b
+    y = np.sqrt(p_max * EBAR2 * path_gain(d))[..., None] * response + pilot_noise(rng, response.shape)
+    return CODEBOOK[np.argmax(np.abs(y), axis=-1)]
+
+
+def uplink_angle(rng, theta, d):
+    """Angle by the mean phase step between neighbouring antennas of an uplink pilot. theta, d [E,K]."""
+    h = math.sqrt(N_TA) * np.sqrt(UPLINK_W * path_gain(d))[..., None] * steering(theta)  # [E,K,N]
+    y = h + pilot_noise(rng, h.shape)
+    step = np.angle(np.sum(y[..., :-1].conj() * y[..., 1:], axis=-1))
+    return np.arccos(-step / np.pi)
+
+
+def overhead(agent, t):
+    """Share of slot t without data."""
+    symbols = {
+        "beam-training": N_TA + K + STAGE_SYMBOLS,
+        "beam-training-4": (N_TA + K + STAGE_SYMBOLS) if t % 4 == 0 else 0,
+        "two-stage": K + K + STAGE_SYMBOLS,
+        "channel-history": K,
+    }
+    return symbols[agent] * SYMBOL_S / DT
+
+
+
+# ---------------------------------------------------------------------------------------------------------
 # Episodes
 # ---------------------------------------------------------------------------------------------------------
 METRICS = (
@@ -304,6 +352,7 @@ def run_chunk(kinematics, p_max, agent, rng, episodes):
     obs_theta, obs_d, obs_v = theta, d, v  # at reset: the truth
     ekf = Ekf(theta, d, v) if agent in ("ekf", "ekf-zf") else None
     var = None
+    held, past = None, []
     p_vec = np.full(episodes, p_max)
     acc = {m: np.zeros(episodes) for m in METRICS}
     slots = np.empty((episodes, T_SLOTS))
@@ -348,6 +397,15 @@ def run_chunk(kinematics, p_max, agent, rng, episodes):
             phi = theta1
             f, p = zero_forcing(theta1, d1, p_vec)
             info["zf_unserved"] += int((p == 0.0).sum())
+        elif agent in ("beam-training", "beam-training-4"):
+            if agent == "beam-training" or t % 4 == 0:
+                held = sweep(rng, theta1, d1, p_max)
+            f = steering(held)
+        elif agent == "two-stage":
+            f = steering(obs_theta + obs_v * DT * np.sin(obs_theta) / np.maximum(obs_d, D_FLOOR))
+        elif agent == "channel-history":
+            past = [uplink_angle(rng, theta, d)] + past[:1]
+            f = steering(2.0 * past[0] - past[1] if len(past) == 2 else past[0])
         else:
             raise ValueError(agent)
 
@@ -382,6 +440,10 @@ def run_chunk(kinematics, p_max, agent, rng, episodes):
     res["long_run_distance_share"] = (long_run["distance"] / T_SLOTS <= EPS_D).astype(np.float64)
     if agent == "upper-bound":
         res, errors = {"sum_rate_bps_hz": res["sum_rate_bps_hz"]}, {}
+    if agent in PROTOCOLS:
+        free = np.array([1.0 - overhead(agent, t) for t in range(T_SLOTS)])
+        res["net_rate_bps_hz"] = (slots * free).mean(-1)
+        res["overhead_share"] = np.full(episodes, 1.0 - free.mean())
     return res, slots, errors, info
 
 
@@ -390,7 +452,7 @@ def run_agent(kinematics, p_dbm, agent, seed, episodes):
     p_max = 1e-3 * 10 ** (p_dbm / 10)
     res, slots, errors, info = [], [], [], []
     for chunk in range(0, episodes, CHUNK):
-        key = [seed, KINEMATICS.index(kinematics), p_dbm, AGENTS.index(agent), chunk // CHUNK]
+        key = [seed, KINEMATICS.index(kinematics), p_dbm, (AGENTS + PROTOCOLS).index(agent), chunk // CHUNK]
         rng = np.random.default_rng(np.random.SeedSequence(key))
         r, s, e, i = run_chunk(kinematics, p_max, agent, rng, min(CHUNK, episodes - chunk))
         res.append(r)
@@ -424,13 +486,13 @@ def mean_se(x):
     return np.mean(x, axis=0), np.std(x, axis=0, ddof=1) / math.sqrt(x.shape[0])
 
 
-def make_agents(path, seed, made_by, episodes):
+def make_agents(path, seed, made_by, episodes, agents=AGENTS, powers=POWERS_DBM):
     results, per_slot, counts = {}, {}, {}
     for kin in KINEMATICS:
         results[kin] = {}
-        for p_dbm in POWERS_DBM:
+        for p_dbm in powers:
             row = results[kin][str(p_dbm)] = {}
-            for agent in AGENTS:
+            for agent in agents:
                 t0 = time.time()
                 res, slots, errors, info = run_agent(kin, p_dbm, agent, seed, episodes[kin])
                 cell = row[agent] = {"episodes": episodes[kin]}
@@ -661,6 +723,12 @@ def self_check():
     assert np.allclose(d1 * np.sin(t1), 10.0) and np.allclose(-d1 * np.cos(t1), START_X + v * DT)
     t2, d2, _ = move("paper", th, d, v, np.zeros((1, K, 3)))
     assert np.abs(t2 - t1).max() < 1e-3 and np.abs(d2 - d1).max() < 1e-2
+    # protocols: a loud pilot names the nearest beam, and the phase step is that of the angle
+    angle = rng.uniform(0.3, 2.8, (200, K))
+    near = np.abs(np.cos(CODEBOOK) - np.cos(angle)[..., None]).argmin(-1)
+    assert (sweep(rng, angle, np.full_like(angle, 10.0), 1e9) == CODEBOOK[near]).all()
+    assert np.abs(uplink_angle(rng, angle, np.full_like(angle, 1e-2)) - angle).max() < 1e-5
+    assert abs(overhead("beam-training", 3) * 0.02 - 71 * 8.93e-6) < 1e-12
     print("self-checks passed")
 
 
@@ -668,7 +736,7 @@ def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument("--out", default="tests/golden")
     ap.add_argument("--seed", type=int, default=20250)
-    ap.add_argument("--only", choices=("check", "agents", "steps"))
+    ap.add_argument("--only", choices=("check", "agents", "protocols", "steps"))
     ap.add_argument("--episodes", type=int, nargs=2, default=[EPISODES[k] for k in KINEMATICS], metavar=KINEMATICS)
     args = ap.parse_args()
     if os.path.isabs(args.out):
@@ -692,6 +760,9 @@ def main():
         make_agents(
             os.path.join(args.out, "v2x_agents.json"), args.seed, made_by, dict(zip(KINEMATICS, args.episodes))
         )
+    if args.only in (None, "protocols"):
+        path = os.path.join(args.out, "v2x_protocols.json")
+        make_agents(path, args.seed, made_by, PROTOCOL_EPISODES, PROTOCOLS, PROTOCOL_POWERS_DBM)
     print(f"{time.time() - t0:.0f} s in all")
 
 

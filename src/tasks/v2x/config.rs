@@ -8,6 +8,7 @@ use crate::run::evaluate::Precision;
 use crate::run::readings::ReadingsConfig;
 use crate::run::task::Task;
 use crate::tasks::v2x::physics::{Beam, Choices, KMAX, Kinematics, MatrixBase, Reward, V2xParams, V2xSpec};
+use crate::tasks::v2x::protocol::HISTORY_MAX;
 use crate::through_serde;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -47,6 +48,7 @@ pub struct V2xConfig {
     /// The preset this configuration started from.
     pub preset: String,
     pub task: V2xTaskConfig,
+    pub protocol: ProtocolConfig,
     pub ppo: PpoConfig,
     pub spiking: SpikingConfig,
     pub ddpg: DdpgConfig,
@@ -156,6 +158,15 @@ impl Layered for V2xConfig {
         matrix_scale = 0.3
         obs_shift = [0.0, 0.0, 0.0, 0.0]
         obs_scale = [0.3183098861837907, 0.03333333333333333, 0.07142857142857142, 0.2]
+        [protocol]
+        symbol_s = 8.93e-6
+        pilot_symbols = 1
+        pilot_samples = 127
+        feedback_symbols = 1
+        stage_symbols = 36
+        sweep_period_slots = 1
+        uplink_dbm = 23.0
+        history_slots = 2
         [ppo]
         log_std_min = -20.0
         log_std_max = 5.0
@@ -188,9 +199,10 @@ impl Layered for V2xConfig {
         noise_share = 0.6
         actor_gain = 0.01
     ";
-    const LATER: &'static [&'static str] = &["apg"];
+    const LATER: &'static [&'static str] = &["protocol", "apg"];
     const RULES: &'static [(&'static str, &'static [Rule])] = &[
         ("task", V2xTaskConfig::RULES),
+        ("protocol", ProtocolConfig::RULES),
         ("ppo", PpoConfig::RULES),
         ("spiking", SpikingConfig::RULES),
         ("ddpg", DdpgConfig::RULES),
@@ -245,6 +257,47 @@ impl Layered for V2xConfig {
             "apg" | "spiking-apg" => self.train.clock("apg.horizon", self.apg.horizon),
             _ => self.train.clock("task.slots", slots),
         }
+    }
+}
+
+/// What pilots, reports and waiting take of a slot, and how good a pilot is: symbols of 5G NR, of which the paper has
+/// none.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProtocolConfig {
+    /// An OFDM symbol with its cyclic prefix, s.
+    pub symbol_s: f64,
+    /// Of the pilot of one beam, or of one vehicle.
+    pub pilot_symbols: u32,
+    /// Samples of a pilot that the receiver adds up.
+    pub pilot_samples: u32,
+    /// Of one vehicle's report.
+    pub feedback_symbols: u32,
+    /// Between the last pilot and the reports that answer it.
+    pub stage_symbols: u32,
+    /// Slots from one sweep to the next.
+    pub sweep_period_slots: usize,
+    /// Power of a vehicle's pilot, dBm.
+    pub uplink_dbm: f64,
+    /// Past estimates that are extrapolated.
+    pub history_slots: usize,
+}
+
+impl ProtocolConfig {
+    pub const RULES: &'static [Rule] = &[
+        Rule::decimal("symbol_s", 1e-9, 1.0),
+        Rule::whole("pilot_symbols", 1.0, 1e6),
+        Rule::whole("pilot_samples", 1.0, 1e6),
+        Rule::whole("feedback_symbols", 0.0, 1e6),
+        Rule::whole("stage_symbols", 0.0, 1e6),
+        Rule::whole("sweep_period_slots", 1.0, 100_000.0),
+        Rule::decimal("uplink_dbm", -60.0, 90.0),
+        Rule::whole("history_slots", 2.0, HISTORY_MAX as f64),
+    ];
+
+    /// Power of a vehicle's pilot, W.
+    pub fn uplink_w(&self) -> f64 {
+        dbm_to_w(self.uplink_dbm)
     }
 }
 

@@ -14,6 +14,7 @@ pub mod kernels;
 #[cfg(feature = "report")]
 pub mod paper;
 pub mod physics;
+pub mod protocol;
 mod reads;
 pub mod reference;
 #[cfg(feature = "report")]

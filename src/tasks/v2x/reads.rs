@@ -3,6 +3,7 @@
 use super::agents::{Fixed, V2xAgent};
 use super::config::V2xConfig;
 use super::physics::{Beam, Reward};
+use super::protocol::Protocol;
 use super::reference::Reference;
 use crate::config::Climb;
 use crate::learn::Algorithm;
@@ -66,6 +67,19 @@ pub(super) fn reads(config: &V2xConfig, agent: &V2xAgent, key: &str) -> bool {
             !NOT_OF_THE_BOUND.contains(&name)
         }
         ("task", _) | ("evaluate", "episodes") => true,
+        ("protocol", name) => match agent.kind {
+            Kind::Learned(_) => ["symbol_s", "feedback_symbols"].contains(&name),
+            Kind::Fixed(Fixed::Protocol(Protocol::BeamTraining)) => {
+                !["uplink_dbm", "history_slots"].contains(&name)
+            }
+            Kind::Fixed(Fixed::Protocol(Protocol::TwoStage)) => {
+                ["symbol_s", "pilot_symbols", "feedback_symbols", "stage_symbols"].contains(&name)
+            }
+            Kind::Fixed(Fixed::Protocol(Protocol::ChannelHistory)) => {
+                ["symbol_s", "pilot_symbols", "pilot_samples", "uplink_dbm", "history_slots"].contains(&name)
+            }
+            Kind::Fixed(_) => false,
+        },
         // Off-policy agents are evaluated without exploration in any case.
         ("evaluate", "greedy") => matches!(learner, Some(Algorithm::Ppo(_))),
         // A preset's name stands for its keys; presets differ in those of learners only.

@@ -10,9 +10,10 @@ use crate::env::Env;
 use crate::golden;
 use crate::kernels::Entry;
 use crate::learn::Algorithm;
+use crate::run::evaluate::Estimate;
 use crate::run::readings::ReadingsConfig;
 use crate::run::rows::{Schema, text_of};
-use crate::run::task::{Acting, Agent, Common, Run, Shown, Swept, Task, Unit};
+use crate::run::task::{Acting, Agent, Common, Evaluated, Run, Shown, Swept, Task, Unit};
 use std::sync::Arc;
 #[cfg(feature = "report")]
 use {
@@ -55,9 +56,13 @@ impl Task for V2xConfig {
     }
 
     fn acting(&self, fixed: Fixed, units: &[Unit<Self>]) -> Option<Acting> {
-        let (env, rule) = fixed.acts(self.typed_env(units));
+        let settings: Vec<_> = units.iter().map(|u| u.config.protocol).collect();
+        let (env, rule) = fixed.acts(self.typed_env(units), &settings);
         let bound = matches!(fixed, Fixed::Bound).then_some((metric::SUM_RATE, metric::UPPER_BOUND));
         Some(Acting { env, rule, bound })
+    }
+    fn derived(&self, agent: &Agent<Self>, evaluated: &Evaluated) -> Vec<(String, Estimate)> {
+        super::protocol::derived(self, agent, evaluated)
     }
 
     fn shown(name: &str) -> Shown {

@@ -8,9 +8,10 @@ pub use rule::{Rule, Slot};
 pub use table::{AGENTS, BEYOND};
 
 use super::acts::{ReferenceActs, RuleActs};
-use super::config::V2xConfig;
+use super::config::{ProtocolConfig, V2xConfig};
 use super::env::V2xEnv;
-use super::physics::V2xSpec;
+use super::physics::{Beam, V2xSpec};
+use super::protocol::{Protocol, ProtocolActs};
 use super::reference::Reference;
 use crate::env::Env;
 use crate::run::evaluate::Acts;
@@ -27,14 +28,16 @@ pub enum Fixed {
     Reference(Reference),
     /// A rule that needs no kernel.
     Rule(Rule),
+    /// A protocol with pilots, which decides on the CPU.
+    Protocol(Protocol),
     /// No beams at all: a number that no agent exceeds, [`super::physics::metric::UPPER_BOUND`].
     Bound,
 }
 
 impl Fixed {
-    /// The environment with actions in this agent's own parameterisation, and how it acts there. A bound is carried by
-    /// a reference: only the bound of its slots is looked at.
-    pub fn acts(self, env: V2xEnv) -> (Arc<dyn Env>, Arc<dyn Acts>) {
+    /// The environment with actions in this agent's own parameterisation, and how it acts there; `settings` `[R]` are
+    /// those of pilots. A bound is carried by a reference: only the bound of its slots is looked at.
+    pub fn acts(self, env: V2xEnv, settings: &[ProtocolConfig]) -> (Arc<dyn Env>, Arc<dyn Acts>) {
         let with = |beam| V2xEnv { spec: V2xSpec { beam, ..env.spec }, params: env.params.clone() };
         match self {
             Fixed::Rule(rule) => {
@@ -45,7 +48,11 @@ impl Fixed {
                 let env = with(who.beam());
                 (Arc::new(env.clone()), Arc::new(ReferenceActs { who, env }))
             }
-            Fixed::Bound => Fixed::Reference(Reference::Genie).acts(env),
+            Fixed::Protocol(who) => {
+                let (env, settings) = (with(Beam::Steer), settings.to_vec());
+                (Arc::new(env.clone()), Arc::new(ProtocolActs { who, env, settings }))
+            }
+            Fixed::Bound => Fixed::Reference(Reference::Genie).acts(env, settings),
         }
     }
 }

@@ -4,11 +4,17 @@
 use super::{Fixed, V2xAgent};
 use crate::learn::{Algorithm, ApgSpec, OffPolicySpec, PpoSpec};
 use crate::run::task::{Agent, Kind};
+use crate::tasks::v2x::protocol::Protocol;
 use crate::tasks::v2x::reference::Reference;
 
 /// An agent whose decisions have a kernel.
 const fn reference(id: &'static str, summary: &'static str, who: Reference) -> V2xAgent {
     Agent { id, summary, kind: Kind::Fixed(Fixed::Reference(who)) }
+}
+
+/// A protocol of figure 2 of the paper.
+const fn protocol(id: &'static str, summary: &'static str, who: Protocol) -> V2xAgent {
+    Agent { id, summary, kind: Kind::Fixed(Fixed::Protocol(who)) }
 }
 
 /// Learned agents that a reproduction of the paper leaves to its experiments: nothing like them is in it.
@@ -64,6 +70,22 @@ pub const AGENTS: &[V2xAgent] = &[
     reference("last-estimate", "steer at the last echo's angle, equal power", Reference::LastEstimate),
     reference("ekf", "extended Kalman filter, steer at the prediction, equal power", Reference::Ekf),
     reference("ekf-zf", "zero-forcing at the filter's prediction, water-filled power", Reference::EkfZf),
+    // What the paper sets its one-step scheme against.
+    protocol(
+        "beam-training",
+        "sweep of a DFT codebook with pilots, steer at the strongest beam, equal power",
+        Protocol::BeamTraining,
+    ),
+    protocol(
+        "two-stage",
+        "steer at the last echo one slot on by (14), after pilots and reports, equal power",
+        Protocol::TwoStage,
+    ),
+    protocol(
+        "channel-history",
+        "angles of past uplink pilots, extrapolated along a line, equal power",
+        Protocol::ChannelHistory,
+    ),
     reference("genie", "steer at the coming true angle, equal power", Reference::Genie),
     reference("genie-zf", "zero-forcing at the true angles, water-filled power", Reference::GenieZf),
     Agent {

@@ -125,7 +125,32 @@ impl View {
             | Claim::HalfEnergy
             | Claim::EqualEnergy
             | Claim::TwiceDqn => self.judge_energy(claim).unwrap_or_else(|| judge(&[], claim.agents())),
+            Claim::LessOverhead => self.judge_overhead(),
+            Claim::NetRate => {
+                let mut pairs = Vec::new();
+                for &p in &self.powers_dbm {
+                    let wanted = [1, 2, 3].map(|i| (paper::PROTOCOLS[0], paper::PROTOCOLS[i], true));
+                    let place = format!(" at {p} dBm");
+                    pairs.extend(self.pairs(&wanted, &place, |a| self.metric(a, NET_RATE, p)));
+                }
+                judge(&pairs, &paper::PROTOCOLS)
+            }
         }
+    }
+
+    /// Shares of a slot, the same at every power and with every seed.
+    fn judge_overhead(&self) -> Judgement {
+        let [own, rivals @ ..] = paper::PROTOCOLS;
+        let share = |agent: &str| Some(self.metric(agent, OVERHEAD_SHARE, self.headline_dbm?)?.mean);
+        let there: Vec<(&str, f64)> = rivals.iter().filter_map(|a| Some((*a, share(a)?))).collect();
+        let Some(least) = share(own).filter(|_| !there.is_empty()) else {
+            return judge(&[], &paper::PROTOCOLS);
+        };
+        let told = |(agent, x): &(&str, f64)| format!("{} {}", code(agent), percent_of_slot(*x));
+        let missing: Vec<String> = rivals.iter().filter(|a| share(a).is_none()).map(|a| code(a)).collect();
+        let others = listed(&there.iter().map(told).collect::<Vec<_>>());
+        let told = format!("{} of the slots' time against {others}", told(&(own, least)));
+        holds_or_not(there.iter().all(|(_, x)| least < *x), told, &missing)
     }
 
     /// Reward that counts as converged: 90 % of the way from the lowest first to the highest last reward of the learned

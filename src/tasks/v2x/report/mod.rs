@@ -22,6 +22,7 @@ use crate::run::rows::{ActivityRow, CurveRow, Key, Manifest, Rows, Schema};
 use crate::run::task::Task;
 use crate::tasks::v2x::agents::BEYOND;
 use crate::tasks::v2x::config::V2xConfig;
+use crate::tasks::v2x::protocol::{NET_RATE, OVERHEAD_SHARE};
 use crate::tasks::v2x::rows::{BEAM, KINEMATICS, SCHEMA, VARIANT};
 use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,7 +30,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 /// Agents of the task in the order of every table: id and what it does.
-const AGENTS: [(&str, &str); 13] = [
+const AGENTS: [(&str, &str); 16] = [
     ("spiking-ac", "PPO with spiking actor and critic"),
     ("ppo", "PPO with tanh networks"),
     ("ddpg", "deterministic actor with replay"),
@@ -40,11 +41,14 @@ const AGENTS: [(&str, &str); 13] = [
     ("last-estimate", "steers at the last estimate, equal power"),
     ("ekf", "steers at the prediction of an extended Kalman filter, equal power"),
     ("ekf-zf", "zero-forcing at the prediction of the filter, water-filled power"),
+    ("beam-training", "sweeps a codebook with pilots, equal power"),
+    ("two-stage", "steers at the last echo one slot on, after pilots and reports, equal power"),
+    ("channel-history", "extrapolates the angles of uplink pilots, equal power"),
     ("genie", "steers at the true angle, equal power"),
     ("genie-zf", "zero-forcing at the true angles, water-filled power"),
     ("upper-bound", "every vehicle without interference, water-filled power: no agent can exceed it"),
 ];
-/// Their colours and markers: colours of Okabe and Ito, with two dark ones of Paul Tol's.
+/// Their colours and markers: colours of Okabe and Ito, with some of Paul Tol's.
 pub static PALETTE: &[Swatch] = &[
     Swatch::new("spiking-ac", (0xD5, 0x5E, 0x00), Shape::Circle),
     Swatch::new("ppo", (0x00, 0x72, 0xB2), Shape::Square),
@@ -56,6 +60,9 @@ pub static PALETTE: &[Swatch] = &[
     Swatch::new("last-estimate", (0xE6, 0x9F, 0x00), Shape::Plus),
     Swatch::new("ekf", (0x56, 0xB4, 0xE9), Shape::Cross),
     Swatch::new("ekf-zf", (0x11, 0x77, 0x33), Shape::Hexagon),
+    Swatch::new("beam-training", (0x66, 0x11, 0x00), Shape::Star3),
+    Swatch::new("two-stage", (0xCC, 0x66, 0x77), Shape::Star4),
+    Swatch::new("channel-history", (0x44, 0xAA, 0x99), Shape::Star5),
     Swatch::new("genie", (0x33, 0x22, 0x88), Shape::Pentagon),
     Swatch::new("genie-zf", (0x88, 0x22, 0x55), Shape::Star),
     Swatch::new("upper-bound", (0x00, 0x00, 0x00), Shape::None),
@@ -420,6 +427,11 @@ fn learning_curve(
         first: span_mean(&groups[..1]),
         last: span_mean(&groups[groups.len() - tenth..]),
     })
+}
+
+/// A share of a slot.
+fn percent_of_slot(share: f64) -> String {
+    format!("{} %", num(100.0 * share))
 }
 
 /// Place in the tables; agents without one come last, by their id.

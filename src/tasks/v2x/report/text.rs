@@ -19,6 +19,7 @@ impl View {
         self.write_claims(&mut out, &judgements, other);
         self.write_simple(&mut out);
         self.write_distance(&mut out);
+        self.write_overhead(&mut out);
         out.push_str("## Figures\n\n");
         for plate in plates {
             plate.write(&mut out, drawn(plate.file));
@@ -121,7 +122,7 @@ impl View {
             "- {}",
             tally(
                 judgements,
-                "about reward, rate, sensing and energy",
+                "about reward, rate, sensing, energy and overhead",
                 paper::CLAIMS.iter().map(|c| c.0.basis().text())
             )
         );
@@ -405,6 +406,34 @@ impl View {
         }
     }
 
+    /// What is left of the rates when pilots, reports and waiting are taken off.
+    pub(super) fn write_overhead(&self, out: &mut String) {
+        let Some(p) = self.headline_dbm else { return };
+        let rows = rows_of(self.ids(), |agent| {
+            let rate = self.quantity(agent, Quantity::SumRate, p)?;
+            let (share, net) = (self.metric(agent, OVERHEAD_SHARE, p)?, self.metric(agent, NET_RATE, p)?);
+            Some(vec![
+                code(agent),
+                num(rate.mean),
+                percent_of_slot(share.mean),
+                num(net.mean),
+                net.interval_text(),
+            ])
+        });
+        if rows.is_empty() {
+            return;
+        }
+        let _ = writeln!(
+            out,
+            "## Overhead and net rate at {p} dBm\n\n\
+             Overhead is the share of the slots' time without data: pilots, reports of the vehicles and waiting for them \
+             (`[protocol]`). Agents that learn see the SINR that vehicles report in every slot, and pay for it; echoes of the data \
+             itself cost nothing.\n"
+        );
+        let header = "agent | sum-rate (bps/Hz) | overhead | net rate (bps/Hz) | 95 % interval";
+        out.push_str(&table(header, 1, &rows));
+    }
+
     pub(super) fn write_training(&self, out: &mut String) {
         if self.learning.is_empty() {
             return;
@@ -444,8 +473,9 @@ impl View {
         let plain = |e: Estimate| e;
         let root = |e: Estimate| e.map(f64::sqrt);
         type Change = fn(Estimate) -> Estimate;
-        let grids: [(&str, &str, Change); 17] = [
+        let grids: [(&str, &str, Change); 18] = [
             ("Mean sum-rate (bps/Hz)", "sum_rate_bps_hz", plain),
+            ("Net rate: sum-rate less overhead (bps/Hz)", NET_RATE, plain),
             ("Angle RMSE (rad)", "angle_mse_rad2", root),
             ("√CRLB of the angle (rad)", "angle_crlb_rad2", root),
             ("Distance RMSE (m)", "distance_mse_m2", root),
