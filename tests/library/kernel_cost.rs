@@ -10,7 +10,7 @@ use isacbench::num::real::Real;
 use isacbench::num::real::counted::{Counted, operations};
 use isacbench::run::task::Task;
 use isacbench::tasks::misac::kernels::*;
-use isacbench::tasks::misac::physics::{MisacSpec, Uncertainty};
+use isacbench::tasks::misac::physics::{MisacSpec, Uncertainty, metric};
 use isacbench::tasks::v2x;
 use isacbench::tasks::v2x::config::V2xConfig;
 use isacbench::tasks::v2x::gradient::Quantity;
@@ -446,7 +446,7 @@ fn the_physics_does_the_same_in_every_environment() {
             operations(|| misac_gain::misac_gain_cpu(&beams, &at, &params, &state, &phases, &mut gains));
         assert_eq!(done, flops(misac_gain::cost(&beams)), "{uncertainty:?}");
         let (mut obs, mut last) = (zeros(spec.obs_len()), zeros(spec.obs_len()));
-        let (mut reward, mut flags, mut metrics) = (zeros(40), vec![0; 40], zeros(240));
+        let (mut reward, mut flags, mut metrics) = (zeros(40), vec![0; 40], zeros(40 * metric::ROWS));
         let at = misac_step::Args {
             clock: 3,
             action_off: 0,
