@@ -7,7 +7,6 @@ use crate::config::{
 use crate::run::evaluate::Precision;
 use crate::run::task::Task;
 use crate::tasks::v2x::physics::{Beam, KMAX, Kinematics, MatrixBase, V2xParams, V2xSpec};
-use crate::tasks::v2x::protocol::HISTORY_MAX;
 use crate::through_serde;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -244,6 +243,9 @@ impl Layered for V2xConfig {
         }
     }
 }
+
+/// Most past estimates that `channel-history` extrapolates from.
+pub const HISTORY_MAX: usize = 8;
 
 /// What pilots, reports and waiting take of a slot, and how good a pilot is: symbols of 5G NR, of which the paper has
 /// none.
