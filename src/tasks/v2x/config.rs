@@ -8,7 +8,6 @@ use crate::run::evaluate::Precision;
 use crate::run::readings::ReadingsConfig;
 use crate::run::task::Task;
 use crate::tasks::v2x::physics::{Beam, Choices, KMAX, Kinematics, MatrixBase, Reward, V2xParams, V2xSpec};
-use crate::tasks::v2x::protocol::HISTORY_MAX;
 use crate::through_serde;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -259,6 +258,9 @@ impl Layered for V2xConfig {
         }
     }
 }
+
+/// Most past estimates that `channel-history` extrapolates from.
+pub const HISTORY_MAX: usize = 8;
 
 /// What pilots, reports and waiting take of a slot, and how good a pilot is: symbols of 5G NR, of which the paper has
 /// none.

@@ -11,6 +11,7 @@ pub mod forcing;
 pub mod golden;
 pub mod gradient;
 pub mod kernels;
+pub mod overhead;
 #[cfg(feature = "report")]
 pub mod paper;
 pub mod physics;

@@ -62,7 +62,7 @@ impl Task for V2xConfig {
         Some(Acting { env, rule, bound })
     }
     fn derived(&self, agent: &Agent<Self>, evaluated: &Evaluated) -> Vec<(String, Estimate)> {
-        super::protocol::derived(self, agent, evaluated)
+        super::overhead::derived(self, agent, evaluated)
     }
 
     fn shown(name: &str) -> Shown {

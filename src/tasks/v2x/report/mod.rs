@@ -22,7 +22,7 @@ use crate::run::rows::{ActivityRow, CurveRow, Key, Manifest, Rows, Schema};
 use crate::run::task::Task;
 use crate::tasks::v2x::agents::BEYOND;
 use crate::tasks::v2x::config::V2xConfig;
-use crate::tasks::v2x::protocol::{NET_RATE, OVERHEAD_SHARE};
+use crate::tasks::v2x::overhead::{NET_RATE, OVERHEAD_SHARE};
 use crate::tasks::v2x::rows::{BEAM, KINEMATICS, SCHEMA, VARIANT};
 use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
