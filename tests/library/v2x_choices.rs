@@ -81,7 +81,7 @@ fn numbers(s: &Slot) -> Vec<(&'static str, u64)> {
         ("var_d", a.var[1]),
         ("var_v", a.var[2]),
     ];
-    let state = state.into_iter().flat_map(|(name, x)| x[..K].to_vec().into_iter().map(move |x| (name, x)));
+    let state = state.into_iter().flat_map(|(name, x)| (0..K).map(move |i| (name, x[i])));
     metrics.into_iter().chain(state).map(|(name, x)| (name, x.to_bits())).collect()
 }
 

@@ -637,6 +637,7 @@ mod tests {
             let all = Quantity::ALL.map(|of| (of, Choices::DEFAULT)).into_iter();
             for (of, choices) in all.chain(more.map(|c| (Quantity::RewardSmooth, c))) {
                 batch.task.choices = choices;
+                let params = check_params(&batch, 5);
                 // Of beams, and of powers.
                 let (mut most, mut checked, mut apart) = (0.0f64, [0; 2], [0; 2]);
                 for n in 0..batch.r * batch.b {

@@ -67,7 +67,8 @@ pub fn constants(spec: &Spec) -> Prelude {
 // ---- Inputs of the checks ----
 
 /// The paper's parameters for `k` vehicles, with P_max = 40, 30, 20 dBm, … by replica and a key of its own each; noise
-/// and weights that are no factor of 1 but in the first.
+/// and weights that are no factor of 1 but in the first, and caps that many bounds reach, beyond their limits, where a
+/// reward has them.
 pub fn check_params(spec: &Spec, seed: u32) -> Vec<V2xParams> {
     let mut task = V2xConfig::load(None, &[]).expect("the built-in preset is valid").task;
     task.vehicles = spec.task.vehicles;
@@ -78,6 +79,13 @@ pub fn check_params(spec: &Spec, seed: u32) -> Vec<V2xParams> {
             task.p_max_dbm = 40.0 - 10.0 * f64::from(r % 3);
             task.sensing_noise = [1.0, 1.7, 0.6][r as usize % 3];
             task.ekf_noise = [1.0, 0.3, 4.0][r as usize % 3];
+            if spec.task.choices.caps_in_reward {
+                task.cap_theta_rad = [1.0, 3e-8, 1e-7][r as usize % 3];
+                task.cap_d_m = [5.0, 1.0, 2.0][r as usize % 3];
+                // Else a bound at its cap is no loss.
+                task.eps_theta_rad2 = 0.1 * task.cap_theta_rad * task.cap_theta_rad;
+                task.eps_d_m2 = 0.1 * task.cap_d_m * task.cap_d_m;
+            }
             task.reward_weights = [[1.0, 1.0], [0.5, 2.0], [3.0, 0.2]][r as usize % 3];
             task.params([seed, 17 + r])
         })
