@@ -25,15 +25,15 @@ impl Symbols {
     }
 }
 
-/// What a slot of `agent` spends. Agents that learn see γ̂, which vehicles report in every slot; other references and
-/// bounds are told nothing, or everything.
+/// What a slot of `agent` spends. Agents that learn see γ̂, which vehicles report in every slot unless the unit computes
+/// it (`task.sinr_feedback`); other references and bounds are told nothing, or everything.
 pub fn symbols(config: &V2xConfig, agent: &V2xAgent, slot: usize) -> Symbols {
     let (set, task) = (&config.protocol, &config.task);
     let (vehicles, beams) = (task.vehicles as u64, task.antennas_tx as u64);
     let (pilot, waiting) = (u64::from(set.pilot_symbols), u64::from(set.stage_symbols));
     let reports = vehicles * u64::from(set.feedback_symbols);
     match agent.kind {
-        Kind::Learned(_) => Symbols { reports, ..Symbols::default() },
+        Kind::Learned(_) if task.sinr_feedback => Symbols { reports, ..Symbols::default() },
         Kind::Fixed(Fixed::Protocol(who)) => match who {
             Protocol::BeamTraining if set.sweeps_in(slot) => {
                 Symbols { pilots: beams * pilot, reports, waiting }
@@ -42,7 +42,7 @@ pub fn symbols(config: &V2xConfig, agent: &V2xAgent, slot: usize) -> Symbols {
             Protocol::TwoStage => Symbols { pilots: vehicles * pilot, reports, waiting },
             Protocol::ChannelHistory => Symbols { pilots: vehicles * pilot, ..Symbols::default() },
         },
-        Kind::Fixed(_) => Symbols::default(),
+        Kind::Learned(_) | Kind::Fixed(_) => Symbols::default(),
     }
 }
 
@@ -112,6 +112,9 @@ mod tests {
         for id in ["random", "last-estimate", "ekf", "ekf-zf", "genie", "genie-zf", "upper-bound"] {
             assert_eq!(of(id, 0), 0.0, "{id}");
         }
+        let unasked = config(&["task.sinr_feedback=false"]);
+        assert_eq!(overhead(&unasked, agent("ppo"), 0), 0.0, "nobody reports");
+        assert!(overhead(&unasked, agent("two-stage"), 0) > 0.0);
         let full = config(&["task.slot_s=1e-4"]);
         assert_eq!(overhead(&full, agent("beam-training"), 0), 1.0, "pilots fill the slot");
         assert!(overhead(&full, agent("channel-history"), 0) < 1.0);
