@@ -400,12 +400,15 @@ def run_chunk(kinematics, p_max, agent, rng, episodes):
         elif agent in ("beam-training", "beam-training-4"):
             if agent == "beam-training" or t % 4 == 0:
                 held = sweep(rng, theta1, d1, p_max)
-            f = steering(held)
+            phi = held
+            f = steering(phi)
         elif agent == "two-stage":
-            f = steering(obs_theta + obs_v * DT * np.sin(obs_theta) / np.maximum(obs_d, D_FLOOR))
+            phi = obs_theta + obs_v * DT * np.sin(obs_theta) / np.maximum(obs_d, D_FLOOR)
+            f = steering(phi)
         elif agent == "channel-history":
             past = [uplink_angle(rng, theta, d)] + past[:1]
-            f = steering(2.0 * past[0] - past[1] if len(past) == 2 else past[0])
+            phi = 2.0 * past[0] - past[1] if len(past) == 2 else past[0]
+            f = steering(phi)
         else:
             raise ValueError(agent)
 
