@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 mod layers;
 mod learners;
 pub mod ranges;
+mod readings;
 
 pub(crate) use layers::first_difference;
 #[cfg(feature = "report")]
@@ -15,6 +16,7 @@ pub(crate) use layers::one_line;
 pub use layers::{LEARNERS, Layered, user_sets};
 pub use learners::*;
 pub use ranges::Rule;
+pub use readings::{AS_CONFIGURED, Reading, ReadingsConfig, Setting};
 /// For [`through_serde!`](crate::through_serde).
 #[doc(hidden)]
 pub use toml;

@@ -10,7 +10,6 @@ pub mod figure;
 pub mod frames;
 pub(crate) mod judge;
 pub mod page;
-pub mod readings;
 pub(crate) mod words;
 
 pub use error::ReportError;

@@ -6,10 +6,9 @@
 
 use super::errors::JobError;
 use super::evaluate::{self, Acts, Controller, Estimate, Job, Outcome, Precision};
-use super::readings::ReadingsConfig;
 use super::rows::{Key, Manifest, Rows, Schema, text_of, with_word};
 use super::watch::Watch;
-use crate::config::{EvaluateConfig, Layered, TrainConfig};
+use crate::config::{EvaluateConfig, Layered, ReadingsConfig, TrainConfig};
 use crate::energy::accounts::{self, Entry, Quantity};
 use crate::env::Env;
 use crate::golden;

@@ -186,6 +186,7 @@ const IDLE_V2X: Idle = &[
     ),
     // No bound is at a cap.
     (&["random", "last-estimate", "ekf", "ekf-zf", "genie", "genie-zf"], &["task.caps_in_reward"]),
+    (&["beam-training", "two-stage", "channel-history"], &["task.caps_in_reward"]),
     // Of the indicator in place of the product: `random` never keeps the limits, and the bounds of zero-forcing at the
     // right angles are below a rounding of the rate.
     (&["random", "ekf-zf", "genie-zf"], &["task.reward"]),

@@ -472,13 +472,16 @@ fn a_checkpoint_is_evaluated_by_sample_or_by_mode() {
         "128",
         "--json",
     ];
-    let sampled = object(isacbench(&base));
+    let with = |more: &[&str]| object(isacbench(&[&base[..], more].concat()));
+    let sampled = with(&["--sampled"]);
     assert_eq!((sampled["replicas"].as_u64(), sampled["episodes"].as_u64()), (Some(2), Some(256)));
-    let again = object(isacbench(&base));
-    assert_eq!(sampled, again);
-    let greedy = object(isacbench(&[&base[..], &["--greedy"]].concat()));
-    let by_key = object(isacbench(&[&base[..], &["--set", "evaluate.greedy=true"]].concat()));
-    assert_eq!(greedy, by_key);
+    assert_eq!(sampled, with(&["--set", "evaluate.greedy=false"]));
+    let greedy = with(&["--greedy"]);
+    assert_eq!(greedy, with(&["--set", "evaluate.greedy=true"]));
+    // As the checkpoint was configured.
+    assert_eq!(greedy, with(&[]));
+    let both = isacbench(&[&base[..], &["--greedy", "--sampled"]].concat());
+    assert!(both.status.code() == Some(2) && stderr(&both).contains("cannot be used with"));
     let (a, b) = (interval(&sampled, "sum_rate_bps_hz").0, interval(&greedy, "sum_rate_bps_hz").0);
     assert!(a != b, "{a} bps/Hz either way");
     for name in METRICS {
@@ -720,7 +723,7 @@ fn experiments_lie_between_the_scale_and_the_users_keys() {
     let names: Vec<String> = runs.iter().map(|r| r.folder.display().to_string()).collect();
     assert_eq!(names[..3], ["spiking-ac/rate_penalty=0", "spiking-ac/rate_penalty=0.5", "ppo"]);
     assert_eq!((runs[1].variant.as_str(), runs[1].config.spiking.rate_penalty), ("rate_penalty=0.5", 0.5));
-    assert!(runs.iter().all(|r| r.config.experiment.is_none()) && runs.len() == 3 + 7);
+    assert!(runs.iter().all(|r| r.config.experiment.is_none()) && runs.len() == 3 + 10);
 
     // Every variant is a run with what it sets, in a folder of its own; dense ones are evaluated in other precisions
     // too, with the same weights.
@@ -733,7 +736,7 @@ fn experiments_lie_between_the_scale_and_the_users_keys() {
     let learned: Vec<_> = runs.iter().filter(|r| r.agent.is_learned()).collect();
     let named = |id: &str| learned.iter().filter(|r| r.agent.id == id).copied().collect::<Vec<_>>();
     let (spiking, dense) = (named("spiking-apg"), named("apg"));
-    assert_eq!((spiking.len(), dense.len(), runs.len()), (1, 2, 3 + 7));
+    assert_eq!((spiking.len(), dense.len(), runs.len()), (1, 2, 3 + 10));
     assert_eq!((&spiking[0].config.spiking.hidden[..], spiking[0].config.spiking.steps), (&[8][..], 2));
     assert!(spiking[0].precisions.is_empty() && spiking[0].variant == "spiking.hidden=[8] spiking.steps=2");
     assert_eq!(dense[1].config.ppo.hidden, [5]);
@@ -752,7 +755,7 @@ fn experiments_lie_between_the_scale_and_the_users_keys() {
         assert!(error.contains(key), "{bad}: {error}");
     }
     let beams = load("beams", "quick", &[]).unwrap().runs();
-    assert_eq!(beams.len(), 6 * 4 + 7);
+    assert_eq!(beams.len(), 6 * 4 + 10);
     assert_eq!(
         (beams[1].folder.to_str().unwrap(), beams[1].config.task.beam),
         ("spiking-ac/tracking", Beam::Tracking)
@@ -834,4 +837,56 @@ fn experiments_run_and_continue_with_more_of_what_they_vary() {
     } else {
         assert!(beams.path().join("rows.json").exists());
     }
+}
+
+/// Two tasks, one word: a page for each, with every reading, and what was done is found again.
+#[test]
+fn readings_of_both_papers_are_judged() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("readings");
+    let small = dir.path().join("small.toml");
+    let choices = "[readings]\ndraws = 3\n[train]\nupdates = 1\n[evaluate]\nepisodes = 16\n";
+    std::fs::write(&small, choices).unwrap();
+    let args = ["reproduce", "readings", "--device", "cpu", "--config", text(&small), "--out", text(&out)];
+    ok(isacbench(&args));
+    let page = |task: &str| std::fs::read_to_string(out.join(task).join("report.md")).unwrap();
+    for (task, claims) in [("v2x", 22), ("misac", 19)] {
+        let text = page(task);
+        assert!(text.contains(&format!("readings of {claims} claims")), "{task}: {text}");
+        assert!(text.contains("In 3 random readings") && text.contains("greedy=false"), "{task}");
+        assert!(out.join(task).join("readings.svg").is_file());
+        // Every claim has a verdict in every reading.
+        let rows = text.lines().filter(|l| l.starts_with("| ") && l.matches(" | ").count() > 8);
+        assert!(rows.clone().count() > claims, "{task}");
+    }
+    let before = [page("v2x"), page("misac")];
+    let again = isacbench(&[&args[..], &["--resume"]].concat());
+    ok(again);
+    let table =
+        |text: &str| text.lines().filter(|l| l.starts_with("| ")).map(String::from).collect::<Vec<_>>();
+    let same = |a: &str, b: &str| {
+        // The manifest's table tells when it was run.
+        let end = |t: &str| table(t.split("## How the numbers").next().unwrap());
+        end(a) == end(b)
+    };
+    assert!(same(&before[0], &page("v2x")) && same(&before[1], &page("misac")));
+    let sets = |set: &str| {
+        isacbench(&["reproduce", "readings", "--task", "v2x", "--device", "cpu", "--set", set, "--out", "x"])
+    };
+    is_error(&sets("readings.choices={a=['task.vehicles=0']}"), &["readings.choices.a", "vehicles"]);
+    is_error(&sets("readings.draws=-1"), &["readings.draws"]);
+    is_error(&isacbench(&["reproduce", "readings", "--task", "uav"]), &["uav", "v2x", "misac"]);
+    is_error(
+        &isacbench(&[
+            "reproduce",
+            "spiking-ac",
+            "--device",
+            "cpu",
+            "--set",
+            "readings.draws=1",
+            "--out",
+            "x",
+        ]),
+        &["readings", "is for experiments"],
+    );
 }

@@ -469,9 +469,13 @@ def run_agent(kinematics, p_dbm, agent, seed, episodes):
 
 def quantiles(chunks):
     """Median and 90 % quantile of each error over episodes, slots and vehicles, {metric: (value, standard error)}. Slots of
-    an episode hang together: the error is that of the mean over chunks of episodes."""
+    an episode hang together: the error is that of the mean over chunks of episodes, ten in place of each where there
+    are few."""
     out = {}
-    for name in chunks[0]:
+    if len(chunks) < 10:
+        parts = [{n: np.array_split(x, 10) for n, x in c.items()} for c in chunks]
+        chunks = [{n: x[i] for n, x in c.items()} for c in parts for i in range(10)]
+    for name in chunks[0] if chunks else {}:
         stem, unit = name.rsplit("_", 1)
         for q, word in ((0.5, "median"), (0.9, "p90")):
             each = np.array([np.quantile(c[name], q) for c in chunks])

@@ -1,12 +1,11 @@
 //! Configuration of task misac (paper "rl-h-moe") and its agents.
 
 use crate::config::{
-    ConfigError, Layered, MOST_EPISODES, PolicyGradient, Rule, SpatialConfig, TemporalConfig, TrainConfig,
-    U32_MAX, dbm_to_w,
+    ConfigError, Layered, MOST_EPISODES, PolicyGradient, ReadingsConfig, Rule, SpatialConfig, TemporalConfig,
+    TrainConfig, U32_MAX, dbm_to_w,
 };
 use crate::learn::ExpertsSpec;
 use crate::nets::experts::{Architecture, ExpertsLayout, Phase};
-use crate::run::readings::ReadingsConfig;
 use crate::run::task::Task;
 use crate::tasks::misac::env::MisacEnv;
 use crate::tasks::misac::physics::{KMAX, MMAX, MisacParams, MisacSpec, SCATTERERS, Uncertainty};
@@ -152,7 +151,7 @@ impl Layered for MisacConfig {
     fn relations(&self) -> Result<(), ConfigError> {
         self.task.relations()?;
         if let Some(readings) = &self.readings {
-            readings.relations(self)?;
+            readings.relations(&self.without_readings())?;
         }
         self.reproduce.relations(self.task.age_max_slots)
     }

@@ -7,6 +7,7 @@ use super::evaluate::{COST, Controller, ENERGY, FRAMES, Job, METRICS, Outcome, e
 use super::physics::{MisacParams, Uncertainty};
 use super::rows::{SCHEMA, labels};
 use crate::config::EvaluateConfig;
+use crate::config::ReadingsConfig;
 use crate::energy::accounts::Entry;
 use crate::energy::experts;
 use crate::env::Env;
@@ -16,7 +17,7 @@ use crate::learn::Algorithm;
 use crate::nets::experts::ExpertsLayout;
 use crate::run::errors::JobError;
 use crate::run::evaluate::Estimate;
-use crate::run::readings::ReadingsConfig;
+use crate::run::readings;
 use crate::run::rows::{Schema, text_of};
 use crate::run::task::{Agent, Common, Evaluated, Kind, Run, Swept, Task, Unit, Weights};
 use crate::run::watch::Watch;
@@ -146,7 +147,7 @@ impl Task for MisacConfig {
     }
     fn runs(&self) -> Vec<Run<Self>> {
         match &self.readings {
-            Some(readings) => readings.runs(self),
+            Some(readings) => readings::runs(readings, self),
             None => runs(self),
         }
     }
@@ -159,7 +160,7 @@ impl Task for MisacConfig {
         manifest: &Manifest,
     ) -> Result<Vec<PathBuf>, Box<dyn Error + Send + Sync>> {
         let paths = match experiment {
-            "readings" => crate::report::readings::write::<Self>(out, rows, manifest),
+            "readings" => crate::run::readings::write::<Self>(out, rows, manifest),
             _ => super::report::write(out, rows, manifest),
         }?;
         Ok(paths.pages())

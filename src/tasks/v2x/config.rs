@@ -1,11 +1,10 @@
 //! Configuration of task v2x (paper "spiking-ac"): a job of it, its physics, and the constants that kernels take.
 
 use crate::config::{
-    ApgConfig, ConfigError, DdpgConfig, DqnConfig, EvaluateConfig, Layered, PpoConfig, Rule, SpikingConfig,
-    TrainConfig, U32_MAX, dbm_to_w,
+    ApgConfig, ConfigError, DdpgConfig, DqnConfig, EvaluateConfig, Layered, PpoConfig, ReadingsConfig, Rule,
+    SpikingConfig, TrainConfig, U32_MAX, dbm_to_w,
 };
 use crate::run::evaluate::Precision;
-use crate::run::readings::ReadingsConfig;
 use crate::run::task::Task;
 use crate::tasks::v2x::physics::{Beam, Choices, KMAX, Kinematics, MatrixBase, Reward, V2xParams, V2xSpec};
 use crate::through_serde;
@@ -219,7 +218,7 @@ impl Layered for V2xConfig {
     fn relations(&self) -> Result<(), ConfigError> {
         self.task.relations()?;
         if let Some(readings) = &self.readings {
-            readings.relations(self)?;
+            readings.relations(&self.without_readings())?;
         }
         let Some(experiment) = &self.experiment else { return Ok(()) };
         experiment.relations()?;

@@ -5,13 +5,14 @@ use super::config::V2xConfig;
 use super::env::V2xEnv;
 use super::physics::{Beam, metric};
 use super::rows::{SCHEMA, labels};
+use crate::config::ReadingsConfig;
 use crate::config::{ConfigError, Layered};
 use crate::env::Env;
 use crate::golden;
 use crate::kernels::Entry;
 use crate::learn::Algorithm;
 use crate::run::evaluate::Estimate;
-use crate::run::readings::ReadingsConfig;
+use crate::run::readings;
 use crate::run::rows::{Schema, text_of};
 use crate::run::task::{Acting, Agent, Common, Evaluated, Run, Shown, Swept, Task, Unit};
 use std::sync::Arc;
@@ -99,7 +100,7 @@ impl Task for V2xConfig {
     }
     fn runs(&self) -> Vec<Run<Self>> {
         match &self.readings {
-            Some(readings) => readings.runs(self),
+            Some(readings) => readings::runs(readings, self),
             None => runs(self),
         }
     }
@@ -116,7 +117,7 @@ impl Task for V2xConfig {
             "rate-penalty" => experiments::write_rate_penalty(out, rows, manifest),
             "front" => experiments::write_front(out, rows, manifest),
             "beams" => experiments::write_beams(out, rows, manifest),
-            "readings" => crate::report::readings::write::<Self>(out, rows, manifest),
+            "readings" => crate::run::readings::write::<Self>(out, rows, manifest),
             _ => report::write(out, rows, manifest),
         }?;
         Ok(paths.pages())

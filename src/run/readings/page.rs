@@ -1,11 +1,10 @@
 //! The page of a job of readings: which claims hold under which of them, what each choice does to each verdict, and the
 //! share of random readings in which each claim holds.
 
-use super::figure::{Matrix, Square};
-use super::judge::{Judged, Verdict};
-use super::words::*;
-use super::{ReportError, ReportPaths, Tables};
-use crate::run::readings::{AS_CONFIGURED, Reading};
+use crate::config::{AS_CONFIGURED, Reading};
+use crate::report::figure::{Matrix, Square};
+use crate::report::words::*;
+use crate::report::{Judged, ReportError, ReportPaths, Tables, Verdict};
 use crate::run::rows::{Manifest, Rows, mode_name};
 use crate::run::task::Task;
 use std::collections::BTreeSet;
