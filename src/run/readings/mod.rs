@@ -84,7 +84,7 @@ mod tests {
         assert!(ids("task.cap_d_m=50").iter().all(|(id, _)| *id != "upper-bound"));
         // The paper's preset is its keys of learners; sizes of jobs and what the task says stay.
         let paper = runs(&readings(&[("one", &["preset=paper"])], 0), &config);
-        let ppo = paper.iter().filter(|r| r.agent.id == "ppo").next_back().unwrap();
+        let ppo = paper.iter().rfind(|r| r.agent.id == "ppo").unwrap();
         let printed = V2xConfig::load(None, &["preset=paper".into()]).unwrap();
         assert_eq!((&ppo.config.ppo, &ppo.config.spiking), (&printed.ppo, &printed.spiking));
         assert_eq!(ppo.config.train.updates, 5);
