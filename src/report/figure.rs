@@ -255,7 +255,12 @@ impl Ranged for Axis {
 
 impl ValueFormatter<f64> for Axis {
     fn format_ext(&self, value: &f64) -> String {
-        tick_text(if self.log { 10f64.powf(*value) } else { *value })
+        // A linear tick next to 0 is 0 with the tail of a sum; a logarithmic one is never 0.
+        tick_text(match self.log {
+            true => 10f64.powf(*value),
+            false if value.abs() < 1e-12 => 0.0,
+            false => *value,
+        })
     }
 }
 
@@ -425,7 +430,6 @@ fn log_ticks(lo: f64, hi: f64) -> Vec<f64> {
 
 /// A tick as text: powers of ten where plain digits would be long.
 fn tick_text(x: f64) -> String {
-    let x = if x.abs() < 1e-12 { 0.0 } else { x };
     if x != 0.0 && (x.abs() < 1e-3 || x.abs() >= 1e6) {
         let power = (x.abs().log10() + 1e-9).floor() as i32;
         let factor = x / 10f64.powi(power);
@@ -1095,6 +1099,7 @@ mod tests {
             (0.30000000000000004, "0.3"),
             (40.0, "40"),
             (1e-5, "10⁻⁵"),
+            (1e-15, "10⁻¹⁵"),
             (2e7, "2·10⁷"),
             (0.01, "0.01"),
         ] {

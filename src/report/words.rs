@@ -113,7 +113,10 @@ pub(crate) fn rounded(x: f64) -> String {
 
 /// A ratio, with more digits where it is small.
 pub(crate) fn times(x: f64) -> String {
-    if x.is_finite() { format!("{}×", num((x * 1e4).round() / 1e4)) } else { "-".to_string() }
+    if !x.is_finite() {
+        return "-".to_string();
+    }
+    format!("{}×", num(if x.abs() < 1e-3 { x } else { (x * 1e4).round() / 1e4 }))
 }
 
 pub(crate) fn listed(names: &[String]) -> String {
