@@ -77,7 +77,7 @@ pub trait Layered: Serialize + DeserializeOwned {
     }
 
     /// This configuration with what a text of `key=value` words sets. `preset=NAME` stands for every key in which that
-    /// preset differs from this configuration's own, but for those of jobs ([`OF_JOBS`]).
+    /// preset differs from this configuration's own, but for those of jobs (`[train]`, `[evaluate]`, `[reproduce]`).
     fn with_words(&self, text: &str) -> Result<Self, ConfigError> {
         let (presets, sets): (Vec<&str>, Vec<&str>) =
             text.split_whitespace().partition(|word| word.starts_with("preset="));
@@ -149,7 +149,7 @@ pub trait Layered: Serialize + DeserializeOwned {
 }
 
 /// Sections that say how large a job is, not what is trained.
-pub const OF_JOBS: [&str; 3] = ["train", "evaluate", "reproduce"];
+const OF_JOBS: [&str; 3] = ["train", "evaluate", "reproduce"];
 
 /// Sets in `table` what `other` has where it differs from `own`.
 fn take_differences(table: &mut toml::Table, own: &toml::Table, other: &toml::Table) {
