@@ -5,8 +5,8 @@
 //! square roots count as what Newton's method takes from a seed with half of the bits: [`DIVISION`] and [`ROOT`].
 //! Horowitz' table has neither.
 
-use super::accounts::{EFFECTIVE, Entry, INFERENCE, MEMORY, PAPER, Quantity};
-use super::methods::{CONSTANTS, Constants, FP32, INT32, access_pj};
+use super::accounts::{EFFECTIVE, Entry, INFERENCE, MEASURED, MEMORY, PAPER, Quantity};
+use super::methods::{CONSTANTS, Constants, FP32, INT8, INT32, access_pj};
 use crate::num::real::counted::Operations;
 
 /// Multiplications and additions of a division: two steps r ← r(2 − xr) for the reciprocal, the quotient, and its
@@ -18,6 +18,8 @@ pub const ROOT: [u64; 2] = [11, 4];
 
 /// The name of its network in rows.
 pub const RULE: &str = "rule";
+/// The name of what makes a network's outputs into an action, beside the network in rows.
+pub const AFTER: &str = "after-network";
 
 const PJ: f64 = 1e-12;
 
@@ -82,16 +84,41 @@ impl RuleCounts {
             push(EFFECTIVE, c, self.effective_j(c));
         }
         push(MEMORY, &INT32, self.memory_j());
+        (entries, self.quantities(RULE))
+    }
+
+    /// The accounts of what follows a network in every inference: an entry for each of the network's, so that a sum
+    /// over names holds both, then the counts. Arithmetic is that of the account, but of 32 bits where the network has
+    /// fewer, since angles and powers are.
+    pub fn after(&self, network: &[Entry]) -> (Vec<Entry>, Vec<Quantity>) {
+        let computed = network.iter().filter(|e| e.phase == INFERENCE && e.method != MEASURED);
+        let entries = computed.map(|e| {
+            let c = match e.constants.split(',').next() {
+                Some(name) if name == INT32.name || name == INT8.name => &INT32,
+                _ => &FP32,
+            };
+            let energy_j = match e.method {
+                PAPER => self.paper_j(c),
+                MEMORY => self.memory_j(),
+                _ => self.effective_j(c),
+            };
+            Entry { network: AFTER.into(), energy_j, reason: String::new(), ..e.clone() }
+        });
+        (entries.collect(), self.quantities(AFTER))
+    }
+
+    fn quantities(&self, network: &str) -> Vec<Quantity> {
         let o = &self.operations;
-        let quantities = [
+        let values = [
             ("additions", o.additions),
             ("multiplications", o.multiplications),
             ("divisions", o.divisions),
             ("roots", o.roots),
             ("words", self.inputs + 2 * self.memory + self.outputs),
         ];
-        let quantity = |(name, value)| Quantity { network: RULE.into(), layer: 0, name, value: value as f64 };
-        (entries, quantities.map(quantity).into())
+        let quantity =
+            |(name, value)| Quantity { network: network.into(), layer: 0, name, value: value as f64 };
+        values.map(quantity).into()
     }
 }
 
@@ -126,5 +153,37 @@ mod tests {
         let (entries, quantities) = copies.accounts();
         assert_eq!(entries.len(), 7);
         assert!(quantities.iter().all(|q| q.network == RULE && q.layer == 0));
+    }
+
+    #[test]
+    fn what_follows_a_network_is_in_every_account_of_it() {
+        let entry = |method, constants: &str| Entry {
+            phase: INFERENCE,
+            network: "actor".into(),
+            method,
+            constants: constants.into(),
+            energy_j: 1.0,
+            reason: String::new(),
+        };
+        let network = [
+            entry(PAPER, "int32"),
+            entry(EFFECTIVE, "fp32, layer 1 at every step"),
+            entry(EFFECTIVE, "int8"),
+            entry(EFFECTIVE, "fp16"),
+            entry(MEMORY, "int32, weights shared by 64"),
+            entry(MEASURED, "device"),
+        ];
+        let (entries, quantities) = COUNTS.after(&network);
+        let got: Vec<_> = entries.iter().map(|e| (e.method, e.constants.as_str(), e.energy_j)).collect();
+        let want = [
+            (PAPER, "int32", COUNTS.paper_j(&INT32)),
+            (EFFECTIVE, "fp32, layer 1 at every step", COUNTS.effective_j(&FP32)),
+            (EFFECTIVE, "int8", COUNTS.effective_j(&INT32)),
+            (EFFECTIVE, "fp16", COUNTS.effective_j(&FP32)),
+            (MEMORY, "int32, weights shared by 64", COUNTS.memory_j()),
+        ];
+        assert_eq!(got, want);
+        assert!(entries.iter().all(|e| e.network == AFTER));
+        assert!(quantities.iter().all(|q| q.network == AFTER));
     }
 }

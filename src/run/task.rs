@@ -9,6 +9,7 @@ use super::evaluate::{self, Acts, Controller, Estimate, Job, Outcome, Precision}
 use super::rows::{Key, Manifest, Rows, Schema, text_of, with_word};
 use super::watch::Watch;
 use crate::config::{EvaluateConfig, Layered, ReadingsConfig, TrainConfig};
+use crate::energy::RuleCounts;
 use crate::energy::accounts::{self, Entry, Quantity};
 use crate::env::Env;
 use crate::golden;
@@ -239,6 +240,10 @@ pub trait Task: Layered + Clone + PartialEq + Debug + Send + Sync + 'static {
         let _ = (fixed, units);
         None
     }
+    /// What making an action of a network's outputs takes in every slot, where that is more than a scale.
+    fn after_network(&self) -> Option<RuleCounts> {
+        None
+    }
     /// Metrics of a replica with this configuration that follow from what [`Task::evaluate`] found, beside those.
     fn derived(&self, agent: &Agent<Self>, evaluated: &Evaluated) -> Vec<(String, Estimate)> {
         let _ = (agent, evaluated);
@@ -307,10 +312,16 @@ pub trait Task: Layered + Clone + PartialEq + Debug + Send + Sync + 'static {
             }
         }
         if let (Some(w), Some(policy)) = (weights, policy) {
-            for ((e, o), params) in out.iter_mut().zip(&outcomes).zip(w.params.chunks(policy.params)) {
+            let networks = w.params.chunks(policy.params);
+            for (((e, o), params), unit) in out.iter_mut().zip(&outcomes).zip(networks).zip(units) {
                 let Some(activity) = &o.activity else { continue };
                 (e.energy, e.counted) = accounts::inference(&policy.net, params, activity)
                     .map_err(|error| JobError::Count(agent.id, error))?;
+                if let Some(after) = unit.config.after_network() {
+                    let (energy, counted) = after.after(&e.energy);
+                    e.energy.extend(energy);
+                    e.counted.extend(counted);
+                }
             }
         }
         Ok(out)

@@ -37,7 +37,9 @@ fn choices() {
 
 #[test]
 fn matrix() {
-    run(&spec(2, WG, 3, Beam::Matrix, Kinematics::Paper));
+    for beam in [Beam::Matrix, Beam::OnSteering, Beam::OnZf] {
+        run(&spec(2, WG, 3, beam, Kinematics::Paper));
+    }
 }
 
 #[test]

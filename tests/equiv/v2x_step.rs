@@ -35,6 +35,17 @@ fn matrix() {
     run(&spec(1, WG + 1, 5, 17, Beam::Matrix, Kinematics::Cartesian));
 }
 
+/// Matrices as residuals on steering and on zero-forcing at the last estimates.
+#[test]
+fn matrix_on_a_base() {
+    run(&spec(1, 1, 1, 8, Beam::OnSteering, Kinematics::Paper));
+    run(&spec(3, WG + 1, 3, 32, Beam::OnSteering, Kinematics::Paper));
+    run(&spec(1, WG - 1, 5, 17, Beam::OnSteering, Kinematics::Cartesian));
+    run(&spec(1, 1, 1, 32, Beam::OnZf, Kinematics::Paper));
+    run(&spec(3, WG + 1, 3, 32, Beam::OnZf, Kinematics::Paper));
+    run(&spec(1, 4 * WG + 1, 5, 64, Beam::OnZf, Kinematics::Cartesian));
+}
+
 #[test]
 fn zf() {
     run(&spec(1, 1, 1, 32, Beam::Zf, Kinematics::Paper));

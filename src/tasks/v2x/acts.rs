@@ -2,13 +2,16 @@
 //! rules one by one.
 
 use super::agents::{Rule, Slot};
+use super::array::KMAX;
 use super::env::V2xEnv;
+use super::forcing::regularised_mix;
 use super::kernels::{v2x_batch, v2x_reference};
-use super::physics::{V2xParams, V2xSpec};
+use super::physics::{Beam, V2xParams, V2xSpec, loading};
 use super::reference::{Reference, reference_range};
 use crate::energy::RuleCounts;
 use crate::gpu::{Buf, Gpu, GpuError};
-use crate::num::real::{F32Lanes, LaneKernel, run_lanes};
+use crate::num::real::counted::{Counted, kinds};
+use crate::num::real::{F32Lanes, LaneKernel, Real, run_lanes};
 use crate::run::evaluate::{ActBuffers, Acts, ActsGpu, Moment};
 
 /// A reference in an environment whose actions are in its own parameterisation.
@@ -135,5 +138,64 @@ impl Acts for RuleActs {
             let now = Slot { task, params, state: now.state, envs: at.envs, env, id, slot, obs };
             (self.rule.act)(&now, &mut memory[env * own..][..own], action);
         }
+    }
+}
+
+/// What the beams of a learned agent take beside its network in every slot: X of [`regularised_mix`] at the angles that
+/// its outputs, or the last echo, give. `None` where beams are steered or written as they are: a rule's account ends at
+/// angles, or at X, as well.
+pub fn forcing_counts(spec: &V2xSpec, params: &V2xParams) -> Option<RuleCounts> {
+    if !matches!(spec.beam, Beam::Zf | Beam::OnZf) {
+        return None;
+    }
+    let k = spec.vehicles;
+    let operations = kinds(|| {
+        // A road's width apart, as in the middle of an episode.
+        let place = |i: usize| (Counted(1.0 + 0.3 * i as f32), Counted(12.0 + 2.0 * i as f32));
+        let mut cos = [Counted::default(); KMAX];
+        let mut d = [Counted::default(); KMAX];
+        for i in 0..k {
+            let (theta, distance) = place(i);
+            cos[i] = theta.sin_cos().1;
+            d[i] = distance;
+        }
+        std::hint::black_box(regularised_mix(k, spec.antennas, &cos, &loading(k, params, &d)));
+    });
+    Some(RuleCounts { operations, inputs: 2 * k as u64, memory: 0, outputs: (k * k) as u64 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Layered;
+    use crate::tasks::v2x::config::V2xConfig;
+
+    fn of(sets: &[&str]) -> Option<RuleCounts> {
+        let sets: Vec<String> = sets.iter().map(|s| format!("task.{s}")).collect();
+        let c = V2xConfig::load(None, &sets).unwrap();
+        forcing_counts(&c.task.spec(), &c.task.params([0, 0]))
+    }
+
+    #[test]
+    fn only_beams_that_are_forced_cost_more_than_their_network() {
+        for plain in [&["beam=angles"][..], &["beam=tracking"], &["beam=matrix", "matrix_base=steering"]] {
+            assert_eq!(of(plain), None, "{plain:?}");
+        }
+        let zf = of(&["beam=zf"]).unwrap();
+        assert_eq!((zf.inputs, zf.memory, zf.outputs), (6, 0, 9));
+        // As docs/energy.md has them.
+        let o = zf.operations;
+        assert_eq!((o.additions, o.multiplications, o.divisions, o.roots), (303, 414, 30, 3));
+        assert_eq!(of(&["beam=matrix", "matrix_base=zf"]), Some(zf));
+    }
+
+    /// `ekf-zf` makes the same X, beside a filter.
+    #[test]
+    fn forcing_is_less_than_the_filter_with_it() {
+        let c = V2xConfig::load(None, &[]).unwrap();
+        let batch = v2x_batch::Spec { r: 1, b: 1, task: V2xSpec { beam: Beam::Span, ..c.task.spec() } };
+        let filter = v2x_reference::decision(&v2x_reference::Spec { batch, who: Reference::EkfZf });
+        let zf = of(&["beam=zf"]).unwrap().operations;
+        assert!(zf.total() < filter.total() && 4 * zf.total() > filter.total() / 2, "{zf:?} {filter:?}");
     }
 }

@@ -464,8 +464,8 @@ pub(super) struct Beams<V> {
 /// What explicit beams are a residual on: half the cosines of the last estimates, and how the steering vectors there
 /// are mixed.
 pub(super) struct Base<V> {
-    half: [V; KMAX],
-    mix: Square<V>,
+    pub half: [V; KMAX],
+    pub mix: Square<V>,
 }
 
 #[inline(always)]

@@ -1,5 +1,6 @@
 //! What jobs and commands ask of task v2x.
 
+use super::acts::forcing_counts;
 use super::agents::{AGENTS, BEYOND, Fixed};
 use super::config::V2xConfig;
 use super::env::V2xEnv;
@@ -7,6 +8,7 @@ use super::physics::{Beam, metric};
 use super::rows::{SCHEMA, labels};
 use crate::config::ReadingsConfig;
 use crate::config::{ConfigError, Layered};
+use crate::energy::RuleCounts;
 use crate::env::Env;
 use crate::golden;
 use crate::kernels::Entry;
@@ -61,6 +63,9 @@ impl Task for V2xConfig {
         let (env, rule) = fixed.acts(self.typed_env(units), &settings);
         let bound = matches!(fixed, Fixed::Bound).then_some((metric::SUM_RATE, metric::UPPER_BOUND));
         Some(Acting { env, rule, bound })
+    }
+    fn after_network(&self) -> Option<RuleCounts> {
+        forcing_counts(&self.task.spec(), &self.task.params([0, 0]))
     }
     fn derived(&self, agent: &Agent<Self>, evaluated: &Evaluated) -> Vec<(String, Estimate)> {
         super::overhead::derived(self, agent, evaluated)

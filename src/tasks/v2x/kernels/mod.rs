@@ -45,10 +45,6 @@ const BEAMS: [Beam; 8] = [
     Beam::Span,
 ];
 
-/// Without matrices on a base: what errors of the estimates do to those is in no scale of the comparison, and Mesa
-/// re-associates their sums. The tests of `apg` step them on both backends, and `v2x_gradient` compares them.
-const SLOT_BEAMS: [Beam; 6] = [Beam::Angles, Beam::Tracking, Beam::Matrix, Beam::Zf, Beam::Steer, Beam::Span];
-
 /// The gradient of 500 slots in each of three replicas.
 const fn gradient(beam: Beam, of: Quantity) -> v2x_gradient::Spec {
     v2x_gradient::Spec { batch: v2x(beam), of, width: 0.5 }
@@ -73,7 +69,7 @@ pub const REGISTRY: &[Entry] = &[
         variants(all, |who| v2x_reference::check(gpu, &of(who), 1))
     }),
     entry!(v2x_step, v2x(Beam::Angles), check |gpu| {
-        variants(SLOT_BEAMS, |beam| v2x_step::check(gpu, &v2x(beam), 1))
+        variants(BEAMS, |beam| v2x_step::check(gpu, &v2x(beam), 1))
     }),
     entry!(v2x_scene, v2x(Beam::Angles)),
     entry!(v2x_gradient, gradient(Beam::Angles, Quantity::Rate), check |gpu| {
@@ -81,7 +77,7 @@ pub const REGISTRY: &[Entry] = &[
         variants(all, |(beam, of)| v2x_gradient::check(gpu, &gradient(beam, of), 1))
     }),
     entry!(v2x_slots, v2x(Beam::Angles), check |gpu| {
-        let all = [Beam::Angles, Beam::Tracking, Beam::Matrix, Beam::Zf];
+        let all = [Beam::Angles, Beam::Tracking, Beam::Matrix, Beam::OnSteering, Beam::OnZf, Beam::Zf];
         variants(all, |beam| v2x_slots::check(gpu, &v2x(beam), 1))
     }),
     entry!(v2x_rollout, rollout(Beam::Angles, &[128, 128], &wgpu::Limits::default()), check |gpu| {

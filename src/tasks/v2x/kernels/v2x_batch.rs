@@ -8,8 +8,8 @@ use crate::num::real::Real;
 use crate::tasks::v2x::config::V2xConfig;
 use crate::tasks::v2x::forcing::{Square, gram, inverse, loaded, regularised_mix};
 use crate::tasks::v2x::physics::{
-    Beam, KMAX, Kinematics, Noise, Reward, State, V2xParams, V2xSpec, antenna, base_of, dirichlet, loading,
-    metric, motion, observe, step,
+    Base, Beam, KMAX, Kinematics, Noise, Reward, State, V2xParams, V2xSpec, antenna, base_of, dirichlet,
+    loading, metric, motion, observe, step,
 };
 
 pub const WG: usize = 64;
@@ -250,6 +250,28 @@ fn pointing_blur(spec: &V2xSpec, p: &V2xParams, last: &State<f64>, act: &[f64]) 
     (0..k).map(blur).collect()
 }
 
+/// The action of [`Beam::Matrix`] that a residual `act` stands for, on the base of these numbers: K angles and, on
+/// zero-forcing, the K·K numbers of the mix.
+fn explicit(spec: &V2xSpec, p: &V2xParams, numbers: &[f64], act: &[f64]) -> Vec<f64> {
+    let (k, n) = (spec.vehicles, spec.antennas);
+    let (angles, mix) = numbers.split_at(k);
+    let mut base = Base { half: [0.0; KMAX], mix: [[0.0; KMAX]; KMAX] };
+    for (half, angle) in base.half.iter_mut().zip(angles) {
+        *half = 0.5 * angle.cos();
+    }
+    for (row, mine) in base.mix.iter_mut().zip(mix.chunks(k)) {
+        row[..k].copy_from_slice(mine);
+    }
+    let mut out = act.to_vec();
+    for m in 0..n {
+        let (f, _) = antenna(spec, k, p, &base, act, m);
+        for i in 0..k {
+            [out[i * n + m], out[(k + i) * n + m]] = f[i];
+        }
+    }
+    out
+}
+
 /// Scales of a slot's outputs, in the layout [10K state rows | 4K observation | metrics].
 pub fn step_scale(
     spec: &V2xSpec,
@@ -277,16 +299,29 @@ pub fn step_scale(
             physical[i] = f64::from(p.p_max_w) * act[i].exp() / sum;
         }
     }
+    let square = |x: &Square<f64>| x[..k].iter().flat_map(|row| row[..k].to_vec()).collect::<Vec<f64>>();
     if beam == Beam::Zf {
         let phi: [f64; KMAX] = std::array::from_fn(|i| if i < k { physical[i] } else { 0.0 });
         let (mix, size) = mix_scale(spec, p, &phi, &s.obs_d);
-        let square = |x: &Square<f64>| x[..k].iter().flat_map(|row| row[..k].to_vec()).collect::<Vec<f64>>();
         physical.splice(k..k, square(&mix));
         mixed = square(&size);
     }
+    // Beams on a base as the explicit ones that they are, of which the angles and the mix of the base are moved.
+    let mut based = Vec::new();
+    if matches!(beam, Beam::OnSteering | Beam::OnZf) {
+        based.extend(s.obs_theta[..k].iter().map(|theta| (*theta, 1.0)));
+        if beam == Beam::OnZf {
+            let (mix, size) = mix_scale(spec, p, &s.obs_theta, &s.obs_d);
+            based.extend(square(&mix).into_iter().zip(square(&size)));
+        }
+        let numbers: Vec<f64> = based.iter().map(|(x, _)| *x).collect();
+        physical = explicit(spec, p, &numbers, act);
+    }
+    let own = *spec;
     beam = match beam {
         Beam::Angles | Beam::Tracking => Beam::Steer,
         Beam::Zf => Beam::Span,
+        Beam::OnSteering | Beam::OnZf => Beam::Matrix,
         _ => beam,
     };
     let spec = V2xSpec { beam, ..*spec };
@@ -300,8 +335,12 @@ pub fn step_scale(
     size.extend_from_slice(&noise_size(moved)[..3 * k]);
     x.extend_from_slice(&echoed[..3 * k]);
     size.extend_from_slice(&noise_size(echoed)[..3 * k]);
+    for (number, by) in &based {
+        x.push(*number);
+        size.push(*by);
+    }
     // Explicit beams come in exactly and are summed directly; only their K power logits are moved.
-    let fixed = if beam.is_matrix() { act.len() - k } else { 0 };
+    let fixed = if beam.is_matrix() { physical.len() - k } else { 0 };
     for (i, &a) in physical.iter().enumerate().skip(fixed) {
         x.push(a);
         size.push(match beam {
@@ -319,8 +358,9 @@ pub fn step_scale(
         let (mut moved, mut echoed): (Noise<f64>, Noise<f64>) = ([0.0; 3 * KMAX], [0.0; 3 * KMAX]);
         moved[..3 * k].copy_from_slice(&x[3 * k..6 * k]);
         echoed[..3 * k].copy_from_slice(&x[6 * k..9 * k]);
-        let mut act = physical.clone();
-        act[fixed..].copy_from_slice(&x[9 * k..]);
+        let (numbers, moved_act) = x[9 * k..].split_at(based.len());
+        let mut act = if based.is_empty() { physical.clone() } else { explicit(&own, p, numbers, act) };
+        act[fixed..].copy_from_slice(moved_act);
         let o = step(&spec, k, p, &moved, &echoed, &act, true, &mut s);
         let mut out = Vec::new();
         for group in [
@@ -409,7 +449,7 @@ pub fn step_scale(
     }
     if beam.is_matrix() {
         let off = &base[m + spec.sample_row() + 2 * k..][..k];
-        for (j, blur) in pointing_blur(&spec, p, s, act).into_iter().enumerate() {
+        for (j, blur) in pointing_blur(&own, p, s, act).into_iter().enumerate() {
             scale[m + spec.sample_row() + 2 * k + j] += blur / STEP;
             scale[m + metric::POINTING_SE] += (2.0 * off[j] + blur) * blur / STEP / k as f64;
         }

@@ -4,7 +4,7 @@
 
 use super::v2x_batch::{STEP, check_params, check_states};
 pub use super::v2x_batch::{Spec, WG};
-use super::v2x_step::{self, compare_near, of_twin, scales, v2x_step_cpu};
+use super::v2x_step::{self, compare_near, of_twin, promised, scales, v2x_step_cpu};
 use crate::kernels::common::*;
 use crate::kernels::gaussian_head::four_normals;
 use crate::kernels::{MAX_TRIPS, bind, host, shader};
@@ -189,5 +189,5 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
         let name = format!("{what}, {SLOTS} slots in one dispatch and in {SLOTS}");
         rows.push(compare_words(&name, &together[i], &apart[i]));
     }
-    Ok(rows)
+    Ok(promised(spec.task.beam, rows))
 }
