@@ -163,6 +163,8 @@ fn of_task_misac() {
 }
 
 const IDLE_V2X: Idle = &[
+    // The link is the default's, at which rewards have the same factor.
+    (&["spiking-ac", "ppo", "ddpg", "dqn"], &["task.reward_by_link"]),
     // They start at least eleven metres away and move by half a metre in all.
     (
         &["random", "last-estimate", "ekf", "ekf-zf", "genie", "genie-zf", "upper-bound"],

@@ -6,10 +6,13 @@ use crate::config::{
 };
 use crate::run::evaluate::Precision;
 use crate::run::task::Task;
-use crate::tasks::v2x::physics::{Beam, Choices, KMAX, Kinematics, MatrixBase, Reward, V2xParams, V2xSpec};
+use crate::tasks::v2x::physics::{
+    self, Beam, Choices, KMAX, Kinematics, MatrixBase, Reward, V2xParams, V2xSpec,
+};
 use crate::through_serde;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 /// What a named experiment lays between scale and the user's own keys; the sizes it has at each scale stand below
 /// `scale`.
@@ -151,6 +154,7 @@ impl Layered for V2xConfig {
         sensing_noise = 1.0
         sinr_feedback = true
         ekf_noise = 1.0
+        reward_by_link = false
         zf_regularisation = 1.0
         matrix_base = 'none'
         matrix_scale = 0.3
@@ -369,9 +373,23 @@ pub struct V2xTaskConfig {
     pub sinr_feedback: bool,
     /// Factor of the variances of the echo that `ekf` and `ekf-zf` believe.
     pub ekf_noise: f64,
+    /// Whether the factor that rewards are learned with grows as the link budget falls: [`V2xTaskConfig::link_factor`].
+    pub reward_by_link: bool,
     /// Observations are (x − shift)·scale of θ̂ in rad, d̂ in m, v̂ in m/s and log10(1+γ̂).
     pub obs_shift: [f64; 4],
     pub obs_scale: [f64; 4],
+}
+
+impl V2xConfig {
+    /// `[ppo]`, `[ddpg]` and `[dqn]` with the rewards that they learn from.
+    pub fn learners(&self) -> (PpoConfig, DdpgConfig, DqnConfig) {
+        let by = self.task.link_factor();
+        let (mut ppo, mut ddpg, mut dqn) = (self.ppo.clone(), self.ddpg.clone(), self.dqn.clone());
+        for scale in [&mut ppo.reward_scale, &mut ddpg.reward_scale, &mut dqn.reward_scale] {
+            *scale *= by;
+        }
+        (ppo, ddpg, dqn)
+    }
 }
 
 impl V2xTaskConfig {
@@ -472,6 +490,33 @@ impl V2xTaskConfig {
         Ok(())
     }
 
+    /// Rates of beams that hit and do not disturb each other, with equal powers, to vehicles abreast of the array, added,
+    /// bps/Hz.
+    fn link_rate(&self) -> f64 {
+        let p = self.params([0, 0]);
+        let power = f64::from(p.p_max_w) / self.vehicles as f64;
+        let rate = |[_, y]: &[f64; 2]| {
+            let d = y.abs().max(self.distance_floor_m);
+            (power * physics::comm_snr_per_watt::<f64>(&p, d)).ln_1p() / std::f64::consts::LN_2
+        };
+        self.start_m[..self.vehicles].iter().map(rate).sum()
+    }
+
+    /// By how much rewards are larger for learners than their section's `reward_scale` says: the [`Self::link_rate`] of
+    /// the preset `fast` over this one's with `task.reward_by_link`, else 1. So what a critic learns keeps its size,
+    /// which its rate is tuned to: without it, at 0 dBm, values are smaller than the noise of its own steps.
+    pub fn link_factor(&self) -> f64 {
+        static FAST: OnceLock<f64> = OnceLock::new();
+        if !self.reward_by_link {
+            return 1.0;
+        }
+        let fast = FAST.get_or_init(|| {
+            let preset = V2xConfig::load(None, &[]).expect("the preset is valid");
+            preset.task.link_rate()
+        });
+        (fast / self.link_rate()).min(1e6)
+    }
+
     /// Sizes and code paths.
     pub fn spec(&self) -> V2xSpec {
         V2xSpec {
@@ -547,6 +592,30 @@ impl V2xTaskConfig {
 mod tests {
     use super::*;
     use crate::config::LEARNERS;
+
+    /// The default link's factor is 1 to the bit: what was learned there is learned again.
+    #[test]
+    fn rewards_are_larger_where_links_are_weaker() {
+        let with = |sets: &[&str]| {
+            let sets: Vec<String> = sets.iter().map(|s| s.to_string()).collect();
+            V2xConfig::load(None, &sets).unwrap()
+        };
+        let factor = |sets: &[&str]| with(sets).task.link_factor();
+        assert_eq!(factor(&[]), 1.0);
+        let weak = factor(&["task.p_max_dbm=0"]);
+        assert!((20.0..120.0).contains(&weak), "{weak}");
+        let far = factor(&["task.path_gain_1m_db=-110"]);
+        assert!((far / weak - 1.0).abs() < 1e-4, "{far} is not {weak}");
+        assert!(factor(&["task.p_max_dbm=60"]) < 1.0);
+        assert_eq!(factor(&["preset=paper", "task.p_max_dbm=0"]), 1.0);
+        assert_eq!(factor(&["task.reward_by_link=false", "task.p_max_dbm=0"]), 1.0);
+
+        let c = with(&["task.p_max_dbm=0", "ddpg.reward_scale=0.5"]);
+        let (ppo, ddpg, dqn) = c.learners();
+        assert_eq!(ppo, PpoConfig { reward_scale: c.ppo.reward_scale * weak, ..c.ppo });
+        assert_eq!(ddpg, DdpgConfig { reward_scale: 0.5 * weak, ..c.ddpg });
+        assert_eq!(dqn, DqnConfig { reward_scale: c.dqn.reward_scale * weak, ..c.dqn });
+    }
 
     /// So that what the learners' defaults are changes no result of this task, and defaults have a key for every
     /// setting.

@@ -49,6 +49,7 @@ pub(super) fn reads(config: &V2xConfig, agent: &V2xAgent, key: &str) -> bool {
         ("task", "name") => false,
         // References and rules have beams of their own, and see what was measured.
         ("task", "beam" | "obs_shift" | "obs_scale" | "sinr_feedback") => learner.is_some(),
+        ("task", "reward_by_link") => matches!(learner, Some(Algorithm::Ppo(_) | Algorithm::OffPolicy(_))),
         ("task", "ekf_noise") => {
             matches!(agent.kind, Kind::Fixed(Fixed::Reference(Reference::Ekf | Reference::EkfZf)))
         }
