@@ -155,6 +155,7 @@ impl Layered for MisacConfig {
         trust_region = false
         target_kl = 1.0
         kl_skip_ratio = 1.0
+        t_seq = 0
     ";
 
     const RULES: &'static [(&'static str, &'static [Rule])] = &[

@@ -22,7 +22,7 @@ pub(super) fn reads(config: &MisacConfig, agent: &MisacAgent, key: &str) -> bool
         ("task", _) | ("evaluate", "episodes" | "gain_stride") => true,
         // A preset's name stands for its keys; presets differ in those of learners only.
         ("evaluate", "greedy") | ("preset", _) | ("train", "updates") => learns,
-        ("temporal", "hidden") | ("spatial", "hidden" | "lr" | "max_grad_norm") => isolated,
+        ("temporal", "hidden" | "t_seq") | ("spatial", "hidden" | "lr" | "max_grad_norm") => isolated,
         ("temporal", "trunk") => learns && !isolated,
         ("temporal", "epochs" | "minibatch_envs" | "clip") => {
             learns && config.temporal.algorithm == PolicyGradient::Ppo
