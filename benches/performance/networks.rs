@@ -271,7 +271,7 @@ fn on_cpu(bench: &mut Bench, threads: usize, size: Learning, net: Net, back: boo
         let check = checks.once(name, || match net {
             Net::Lstm => {
                 let (layout, head) = lstm(size.h);
-                check::lstm_cpu(&layout, &head)
+                check::lstm_cpu(&layout, &head, 0)
             }
             _ => check::network_cpu(&net.layout(size.h)),
         })?;
@@ -367,7 +367,7 @@ fn network_passes(
 fn recurrent_passes(gpu: &Arc<Gpu>, Learning { r, b, h }: Learning, back: bool) -> Result<Passes, GpuError> {
     let (layout, _) = lstm(h);
     let (m, p) = (sequences(b), layout.end());
-    let size = recurrent::Sequences { r, s: STEPS, m, p };
+    let size = recurrent::Sequences { r, s: STEPS, m, p, t_seq: 0 };
     let s = slices(size.rows());
     let params = gpu.upload("params", &[r, p], &normal(1, 0, p, 0.1).repeat(r))?;
     let shape = [r, STEPS + 1, m, INPUTS];

@@ -11,7 +11,7 @@ use isacbench::gpu::{Fill, Gpu, GpuError};
 use isacbench::kernels::bernoulli_head;
 use isacbench::tasks;
 use isacbench::tasks::misac::kernels::*;
-use isacbench::tasks::misac::physics::{MisacSpec, Phase, Uncertainty, metric};
+use isacbench::tasks::misac::physics::{Choices as MisacChoices, MisacSpec, Phase, Uncertainty, metric};
 use isacbench::tasks::v2x::kernels::*;
 use isacbench::tasks::v2x::physics::{Beam, Choices, Kinematics, V2xSpec};
 use std::hint::black_box;
@@ -27,8 +27,13 @@ const V2X: V2xSpec = V2xSpec {
     choices: Choices::DEFAULT,
 };
 /// Preset `paper`.
-const MISAC: MisacSpec =
-    MisacSpec { vehicles: 4, antennas: 64, slots: 200, uncertainty: Uncertainty::Constant };
+const MISAC: MisacSpec = MisacSpec {
+    vehicles: 4,
+    antennas: 64,
+    slots: 200,
+    uncertainty: Uncertainty::Constant,
+    choices: MisacChoices::DEFAULT,
+};
 
 fn subject(task: &'static str, b: usize, slots: usize, flops: Option<f64>) -> Subject {
     Subject {

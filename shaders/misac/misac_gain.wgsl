@@ -31,8 +31,8 @@ fn power_of(c: vec2<f32>) -> f32 {
     let s = load_vehicle(imm.state_off, r, env, i);
     var cos_hat: array<f32, K>;
     for (var j = 0u; j < K; j++) {
-        let x = state[state_at(imm.state_off, r, env, 0u, j)];
-        cos_hat[j] = estimated_cos(p, x, state[state_at(imm.state_off, r, env, 3u, j)]);
+        let other = load_vehicle(imm.state_off, r, env, j);
+        cos_hat[j] = estimated_cos(p, other.x, seen_error(p, other, env, imm.clock, j));
     }
     let g = geometry(p, s.x);
     var c = paths_of(p, s, env, imm.clock, i);

@@ -23,7 +23,7 @@ var<immediate> imm: Imm;
         if (i % 2u == 0u) {
             noise = range_noise(p.key, env, imm.clock, i);
         }
-        let o = observe(p, s, noise[i % 2u]);
+        let o = observe(p, s, env, imm.clock, i, noise[i % 2u]);
         let at = imm.obs_off + n * 3u * K + i;
         obs[at] = o.x;
         obs[at + K] = o.y;

@@ -24,10 +24,10 @@ var<immediate> imm: Imm;
             bits |= select(0u, 1u << i, (imm.clock % T + i * period / K) % period == 0u);
         }
     } else if (SCHEDULE == SCHEDULE_TABLE) {
-        // Joint age, vehicle 0 fastest.
+        // Joint age, vehicle 0 fastest; the table ends at A_max.
         var at = 0u;
         for (var j = 0u; j < K; j++) {
-            at = at * AGES + u32(state[state_at(imm.state_off, r, env, 2u, K - 1u - j)]);
+            at = at * AGES + min(u32(state[state_at(imm.state_off, r, env, 2u, K - 1u - j)]), AGES - 1u);
         }
         bits = rule[r * JOINT_AGES + at];
     } else if (SCHEDULE == SCHEDULE_PLAN) {

@@ -18,6 +18,17 @@ var<immediate> imm: Imm;
 @group(0) @binding(7) var<storage, read_write> metrics: array<f32>;     // [R, METRIC_ROWS, B], written if full
 
 const PER_VEHICLE: f32 = 1.0 / f32(K);
+const PI: f32 = 3.14159265358979323846;
+
+// e after a slot without a frame; z is the slot's normal number.
+fn grown_error(p: MisacParams, e: f32, rate: f32, z: f32) -> f32 {
+    if (EXPONENTIAL == 0u) {
+        return e + (p.beam_width_rad * sqrt(rate)) * z;
+    }
+    // Any error is at pi after so much growth.
+    let exponent = min(p.error_rate * rate, MOST_GROWTH);
+    return max(min(e * exp_(exponent), PI), -PI);
+}
 
 @compute @workgroup_size(WG) fn misac_step(@builtin(global_invocation_id) id: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let n = linear_id(id, groups);
@@ -33,6 +44,7 @@ const PER_VEHICLE: f32 = 1.0 / f32(K);
     var oldest = 0.0f;
     var over_age = 0.0f;
     var z: array<f32, 4>;
+    var luck = vec4<u32>(0u, 0u, 0u, 0u);
     var range = vec2<f32>(0.0f, 0.0f);
     for (var i = 0u; i < K; i++) {
         if (i % 4u == 0u) {
@@ -40,35 +52,45 @@ const PER_VEHICLE: f32 = 1.0 / f32(K);
             let a = normal_pair(w.x, w.y);
             let b = normal_pair(w.z, w.w);
             z = array<f32, 4>(a.x, a.y, b.x, b.y);
+            if (REALIGN != 0u) {
+                luck = philox4x32_10(vec4<u32>(i / 4u, imm.clock, env, STREAM_MISAC_RECOVERY), p.key);
+            }
         }
         let noise = z[i % 4u];
         var s = load_vehicle(imm.state_off, r, env, i);
         let rate = beta_of(p, s);
-        misaligned += misalignment(rate, s.age);
+        let lost = misalignment(rate, s.age);
+        misaligned += lost;
         let pi = action[imm.action_off + n * K + i];
         frames += pi;
-        mae += abs(s.e);
+        mae += abs(seen_error(p, s, env, imm.clock, i));
         oldest = max(oldest, s.age);
-        // e after the slot: fresh where a frame was taken, else one step of its walk.
-        let walked = s.e + (p.beam_width_rad * sqrt(rate)) * noise;
-        let taken = 0.0f < pi;
-        s.e = select(walked, p.sigma_vis_rad * noise, taken);
+        // e after the slot: fresh where a frame was taken or a sweep has found the vehicle, else grown.
+        let grown = grown_error(p, s.e, rate, noise);
+        var fresh = 0.0f < pi;
+        if (REALIGN != 0u) {
+            fresh = fresh || unit_from_word(luck[i % 4u]) < lost;
+        }
+        s.e = select(grown, p.sigma_vis_rad * noise, fresh);
         // Ages that were counted as A_max grow beyond it as those that are A_max do.
-        let age = select(s.age + 1.0f, p.t_proc, taken);
+        let age = select(s.age + 1.0f, p.t_proc, fresh);
         over_age = select(over_age, 1.0f, p.age_max < age);
-        s.age = min(age, p.age_max);
+        s.age = age;
+        if (AGE_SATURATES != 0u) {
+            s.age = min(age, p.age_max);
+        }
         s.x += s.v * p.dt_s;
         if (i % 2u == 0u) {
             range = range_noise(p.key, env, later, i);
         }
-        var o = observe(p, s, range[i % 2u]);
+        var o = observe(p, s, env, later, i, range[i % 2u]);
         if (ends) {
             let at = n * 3u * K + i;
             final_obs[at] = o.x;
             final_obs[at + K] = o.y;
             final_obs[at + 2u * K] = o.z;
             s = reset_vehicle(p, env, later, i);
-            o = observe(p, s, range[i % 2u]);
+            o = observe(p, s, env, later, i, range[i % 2u]);
         }
         store_vehicle(imm.next_off, r, env, i, s);
         let at = imm.obs_off + n * 3u * K + i;

@@ -29,7 +29,7 @@ const PER_ANTENNA2: f32 = 1.0 / (f32(N) * f32(N));
     let env = shuffle_index(imm.mb * envs + n / K % envs, B, shuffle_keys(p.key, imm.update, imm.epoch));
     let clock = imm.clock + slot * imm.clock_step;
     let s = load_vehicle(imm.state_off + slot * (R * STATE_ROWS * K * B), r, env, i);
-    let cos_hat = estimated_cos(p, s.x, s.e);
+    let cos_hat = estimated_cos(p, s.x, seen_error(p, s, env, clock, i));
     var c = paths_of(p, s, env, clock, i);
     var re: array<f32, N>;
     var im: array<f32, N>;

@@ -14,6 +14,7 @@ const STREAM_MISAC_RANGE: u32 = 33u;
 const STREAM_MISAC_TRACK: u32 = 34u;
 const STREAM_MISAC_PHASE: u32 = 35u;
 const STREAM_MISAC_CSI: u32 = 36u;
+const STREAM_MISAC_RECOVERY: u32 = 37u;
 
 // High word of a 32x32 bit product from 16-bit halves.
 fn mulhi(a: u32, b: u32) -> u32 {

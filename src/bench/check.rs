@@ -201,8 +201,9 @@ fn rows_padded(x: &[f32], width: usize) -> Vec<f32> {
     out
 }
 
-/// Hidden states and gradients of the CPU backend's LSTM against the f64 twins.
-pub fn lstm_cpu(lstm: &LstmLayout, head: &MlpLayout) -> Result<String, CheckError> {
+/// Hidden states and gradients of the CPU backend's LSTM against the f64 twins; the backward pass is cut behind every
+/// `t_seq` steps.
+pub fn lstm_cpu(lstm: &LstmLayout, head: &MlpLayout, t_seq: usize) -> Result<String, CheckError> {
     const STEPS: usize = 7;
     const ROWS: usize = 5;
     let (inputs, h, k, p) = (lstm.inputs(), lstm.hidden(), head.outputs(), head.end());
@@ -216,7 +217,7 @@ pub fn lstm_cpu(lstm: &LstmLayout, head: &MlpLayout) -> Result<String, CheckErro
     let wide_params = widen(&params);
     let w_head = &wide_params[head.layers[0].w_off..][..k * h];
     let mut partials = vec![0.0; p];
-    let size = recurrent::Sequences { r: 1, s: STEPS, m: ROWS, p };
+    let size = recurrent::Sequences { r: 1, s: STEPS, m: ROWS, p, t_seq };
     let want = recurrent::forward_backward_cpu(
         lstm,
         size,
@@ -239,7 +240,7 @@ pub fn lstm_cpu(lstm: &LstmLayout, head: &MlpLayout) -> Result<String, CheckErro
     let (mut net, mut packed) = (LstmPacked::new(lstm), Packed::new(head));
     net.pack(&params);
     packed.pack(&params);
-    let mut seq = Sequences::new(lstm, STEPS, ROWS);
+    let mut seq = Sequences::new(lstm, STEPS, ROWS).cut(t_seq);
     for (i, from) in x.chunks_exact(inputs).enumerate() {
         seq.x(ROWS, i / ROWS, i % ROWS)[..inputs].copy_from_slice(from);
     }
@@ -279,7 +280,7 @@ pub fn experts_cpu(spec: &ExpertsSpec, physics: &str) -> Result<String, CheckErr
         return Err(CheckError::Differs { what: "experts".into(), differs });
     };
     let [phases, critic] = [network_cpu(&phases.at(0))?, network_cpu(&spec.layout.critic.at(0))?];
-    let scheduler = lstm_cpu(lstm, head)?;
+    let scheduler = lstm_cpu(lstm, head, spec.temporal.t_seq)?;
     Ok(format!("{physics}; scheduler: {scheduler}; phases: {phases}; critic: {critic}"))
 }
 

@@ -627,6 +627,8 @@ pub struct TemporalConfig {
     pub reward_scale: f64,
     /// Gain of the orthogonal initialisation of the scheduling head.
     pub head_gain: f64,
+    /// T_seq: slots after which gradients through the LSTM are cut, while its state goes on; 0 = the whole episode.
+    pub t_seq: usize,
 }
 
 /// The phase expert and its loss (13).
@@ -672,6 +674,7 @@ impl TemporalConfig {
         Rule::decimal("head_gain", FACTOR[0], FACTOR[1]),
         Rule::decimal("target_kl", TARGET_KL[0], TARGET_KL[1]),
         Rule::decimal("kl_skip_ratio", 1.0, 1e6),
+        Rule::whole("t_seq", 0.0, 100_000.0),
     ];
 
     /// What replicas must have in common to learn side by side: this with 0 for the numbers that a learner keeps for

@@ -67,7 +67,7 @@ impl Lstm {
     }
 
     fn size(&self, r: usize) -> Sequences {
-        Sequences { r, s: self.s, m: self.m, p: self.params.len() }
+        Sequences { r, s: self.s, m: self.m, p: self.params.len(), t_seq: 0 }
     }
 
     /// Mean binary cross entropy by the logits `[S+1, M, O]` of which slot s+1 belongs to step s: (p − y)/count where a

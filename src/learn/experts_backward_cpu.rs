@@ -68,7 +68,7 @@ impl Backward {
         let (n, k) = (t * envs, spec.layout.vehicles);
         let decision = match &layout.decision {
             Decision::Isolated { lstm, head, .. } => DecisionBackward::Isolated {
-                lstm: Box::new(Sequences::new(lstm, t, envs)),
+                lstm: Box::new(Sequences::new(lstm, t, envs).cut(spec.temporal.t_seq)),
                 head: Activations::new(head, n),
                 d_head: vec![0.0; n * leading(k)],
                 grad: LstmGradient::new(lstm, head),

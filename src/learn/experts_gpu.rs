@@ -662,7 +662,7 @@ impl Temporal {
         let size = Rows { r, m: rows, p };
         let scheduler = match &nets.scheduler {
             SchedulerNets::Lstm { lstm, head } => {
-                let sequences = Sequences { r, s: t, m: envs, p };
+                let sequences = Sequences { r, s: t, m: envs, p, t_seq: spec.temporal.t_seq };
                 let lstm = LstmGpu::new(g, lstm, sequences, slices, params, &obs, None, partials)?;
                 let x = &lstm.hidden;
                 let forward = Forward::new(g, head, size, params, x, &[&logits])?;

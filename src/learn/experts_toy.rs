@@ -58,6 +58,7 @@ pub fn spec(
         normalise_advantages: true,
         reward_scale: 0.5,
         head_gain: 1.0,
+        t_seq: 0,
     };
     let mut spatial = SpatialConfig {
         phase: Phase::Residual,

@@ -26,6 +26,8 @@ pub struct Sequences {
     pub m: usize,
     /// P: parameters of a replica.
     pub p: usize,
+    /// Steps after which the backward pass is cut, while the state goes on; 0: nowhere.
+    pub t_seq: usize,
 }
 
 impl Sequences {
@@ -55,7 +57,7 @@ impl Sequences {
             c_off: slot * (step + 1),
             acts_off: 4 * slot * step,
             dg_off: 4 * slot * step,
-            last: step + 1 == self.s,
+            last: step + 1 == self.s || (step + 1).is_multiple_of(self.t_seq),
         }
     }
 }
@@ -103,7 +105,7 @@ impl LstmGpu {
         dx: Option<&Buf<f32>>,
         partials: &Buf<f32>,
     ) -> Result<Self, GpuError> {
-        let Sequences { r, s, m, p } = size;
+        let Sequences { r, s, m, p, .. } = size;
         let (h, rows, slots) = (layout.hidden(), size.rows(), s + 1);
         zeros!(gpu, "lstm": gates_x[r, slots, m, 4 * h], gates_h[r, m, 4 * h], acts[r, slots, m, 4 * h],
             hidden[r, slots, m, h], cell[r, slots, m, h], h_now[r, m, h], dh[r, slots, m, h], dh_next[r, m, h],
@@ -301,4 +303,48 @@ pub fn forward_backward_cpu<F: Real<Elem = F>>(
     }
     let dx = dense_input_cpu(&layout.input, (r, rows), NONE, params, &[], &d_gates);
     LstmPass { hidden, cell, dx, dh0: dh_next, dc0: dc }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::inputs::normal;
+
+    /// A cut backward pass is that of the pieces, each from the state in which the one before it ended.
+    #[test]
+    fn a_cut_pass_is_the_sum_of_its_pieces() {
+        let (m, s, inputs, h) = (3, 7, 2, 4);
+        let layout = LstmLayout::new(inputs, h, 0);
+        let p = layout.params();
+        let wide = |x: Vec<f32>| x.into_iter().map(f64::from).collect::<Vec<f64>>();
+        let params = wide(normal(1, 0, p, 0.5));
+        let mut x = wide(normal(2, 0, s * m * inputs, 1.0));
+        x.resize((s + 1) * m * inputs, 0.0);
+        let up = wide(normal(3, 0, (s + 1) * m * h, 1.0));
+        // Steps [from, to) from a state, the gradient cut behind every `t_seq` of them.
+        let pass = |from: usize, to: usize, start: (&[f64], &[f64]), t_seq: usize| {
+            let size = Sequences { r: 1, s: to - from, m, p, t_seq };
+            let mut own = x[from * m * inputs..to * m * inputs].to_vec();
+            own.resize((to - from + 1) * m * inputs, 0.0);
+            let mut partials = vec![0.0; p];
+            let dloss = |_: &[f64]| up[from * m * h..(to + 1) * m * h].to_vec();
+            let pass = forward_backward_cpu(&layout, size, 1, &params, &own, start, dloss, &mut partials);
+            (pass, partials)
+        };
+        let zeros = vec![0.0; m * h];
+        let (whole, full) = pass(0, s, (&zeros, &zeros), 0);
+        for t_seq in [1, 3, s, s + 1] {
+            let (_, cut) = pass(0, s, (&zeros, &zeros), t_seq);
+            let mut sum = vec![0.0; p];
+            for from in (0..s).step_by(t_seq) {
+                let state = from * m * h..(from + 1) * m * h;
+                let start = (&whole.hidden[state.clone()], &whole.cell[state]);
+                let (_, piece) = pass(from, s.min(from + t_seq), start, 0);
+                sum.iter_mut().zip(piece).for_each(|(a, b)| *a += b);
+            }
+            let off = cut.iter().zip(&sum).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+            assert!(off < 1e-12, "cut behind every {t_seq} steps: {off:e} off the sum of its pieces");
+            assert_eq!(cut == full, t_seq >= s, "cut behind every {t_seq} of {s} steps");
+        }
+    }
 }

@@ -173,6 +173,8 @@ const ROWS: usize = 96;
 pub struct Sequences {
     sizes: Sizes,
     steps: usize,
+    /// Steps after which no gradient is sent back; 0: all of them.
+    t_seq: usize,
     /// `[T+1, rows, ld_in]`: h before a step, and x; the last slot holds the last h.
     pub input: Vec<f32>,
     /// `[T+1, rows, Hp]`: c before a step, and the last.
@@ -190,12 +192,18 @@ impl Sequences {
         Sequences {
             sizes,
             steps,
+            t_seq: 0,
             input: vec![0.0; (steps + 1) * rows * sizes.ld_in],
             cell: vec![0.0; (steps + 1) * rows * sizes.units],
             acts: vec![0.0; steps * rows * sizes.ld_gates],
             dh: vec![0.0; rows * leading(sizes.units)],
             dc: vec![0.0; rows * sizes.units],
         }
+    }
+
+    /// The same with the backward pass cut behind every `t_seq` steps; the state goes on. 0: nowhere.
+    pub fn cut(self, t_seq: usize) -> Self {
+        Sequences { t_seq, ..self }
     }
 
     /// x of row `row` of step `step` of sequences of `rows` rows.
@@ -314,11 +322,12 @@ impl LaneKernel for Backward<'_> {
         let (w_head, ld_head) = (&head.layers[0].w, leading(head.layout.inputs()));
         let slots = (ROWS / rows).max(1);
         let (one, mut done) = (V::splat(1.0), seq.steps);
-        seq.dc[..rows * units].fill(0.0);
         for t in (0..seq.steps).rev() {
             // dh = W_hhᵀ·(gates' gradients of the next step) + W_headᵀ·(the head's)
-            let last = t + 1 == seq.steps;
-            if !last {
+            let last = t + 1 == seq.steps || (t + 1).is_multiple_of(seq.t_seq);
+            if last {
+                seq.dc[..rows * units].fill(0.0);
+            } else {
                 let d_gates = Strided { data: &seq.acts[(t + 1) * rows * ld_gates..], row: ld_gates, col: 1 };
                 let w = RowMajor { data: &net.w_hh, ld: ldh };
                 product::<V, 2>([rows, units, 4 * units], d_gates, w, (&mut seq.dh, ldh), false, as_is);

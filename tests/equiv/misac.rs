@@ -212,6 +212,20 @@ fn a2c_advantages_as_they_are() {
     same_updates("a2c", H_MOE, &sets, &TWO[..1]);
 }
 
+/// Gradients through the LSTM are cut within the episode of 12 slots, or not at all.
+#[test]
+fn cut_sequences() {
+    same_updates("h-moe, T_seq 5", H_MOE, &["temporal.t_seq=5"], &TWO);
+    let params = |t_seq: usize, gpu| {
+        trained(&spec(H_MOE, &[&format!("temporal.t_seq={t_seq}")], &TWO), 1, gpu).0.params
+    };
+    for gpu in [None, shared_gpu()] {
+        let whole = params(0, gpu);
+        assert_eq!(bits(&whole), bits(&params(12, gpu)));
+        assert_ne!(bits(&whole), bits(&params(5, gpu)));
+    }
+}
+
 /// Both losses through one trunk.
 #[test]
 fn shared_trunk() {

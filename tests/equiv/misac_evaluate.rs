@@ -172,6 +172,25 @@ fn fixed_schedules_are_the_same() {
     }
 }
 
+/// What the paper leaves open, in evaluations too; ages beyond A_max without `best-periodic`'s and `dp-optimal`'s frames.
+#[test]
+fn schedules_are_the_same_under_other_choices() {
+    let other =
+        ["task.channel_ageing=power-preserving", "task.error_growth=exponential", "task.radar_noise_deg=0.3"];
+    for (choice, uncertainty, agents) in [
+        ("task.realign=true", "constant", ["radar-only", "best-periodic", "dp-optimal"]),
+        ("task.realign=true", "kinematic", ["radar-only", "dp-causal", "dp-bound"]),
+        ("task.age_saturates=false", "constant", ["radar-only", "best-periodic", "dp-optimal"]),
+        ("task.age_saturates=false", "kinematic", ["radar-only", "dp-causal", "dp-bound"]),
+    ] {
+        let uncertainty = format!("task.uncertainty={uncertainty}");
+        let config = config(&[&other[..], &[choice, &uncertainty]].concat());
+        for id in agents {
+            both(AGENTS.iter().find(|a| a.id == id).unwrap(), &config, false);
+        }
+    }
+}
+
 #[test]
 fn networks_decide_and_steer_the_same() {
     let residual = config(&["spatial.phase=residual"]);

@@ -1,10 +1,16 @@
 use crate::common::{assert_all, gpu_or_skip};
 use isacbench::tasks::misac::kernels::misac_reset::{Spec, WG, check};
-use isacbench::tasks::misac::physics::{MisacSpec, Uncertainty};
+use isacbench::tasks::misac::physics::{Choices, MisacSpec, Uncertainty};
 
 fn run(r: usize, b: usize, vehicles: usize) {
     let Some(gpu) = gpu_or_skip() else { return };
-    let task = MisacSpec { vehicles, antennas: 64, slots: 20, uncertainty: Uncertainty::Constant };
+    let task = MisacSpec {
+        vehicles,
+        antennas: 64,
+        slots: 20,
+        uncertainty: Uncertainty::Constant,
+        choices: Choices::DEFAULT,
+    };
     assert_all(&format!("[{r},{b},{vehicles}]"), check(gpu, &Spec { r, b, task }, 7));
 }
 

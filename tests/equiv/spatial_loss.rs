@@ -4,10 +4,11 @@ use isacbench::tasks::misac::kernels::misac_batch::{
     Spec as BatchSpec, check_params, check_phases, check_states, state_of,
 };
 use isacbench::tasks::misac::kernels::spatial_loss::{Args, Spec, check, spatial_loss_cpu};
-use isacbench::tasks::misac::physics::{MisacSpec, Phase, Uncertainty};
+use isacbench::tasks::misac::physics::{Choices, MisacSpec, Phase, Uncertainty};
 
 fn spec(r: usize, b: usize, k: usize, antennas: usize, phase: Phase, slots: usize, m: usize) -> Spec {
-    let task = MisacSpec { vehicles: k, antennas, slots: 20, uncertainty: Uncertainty::Kinematic };
+    let (uncertainty, choices) = (Uncertainty::Kinematic, Choices::DEFAULT);
+    let task = MisacSpec { vehicles: k, antennas, slots: 20, uncertainty, choices };
     Spec { batch: BatchSpec { r, b, task }, phase, slots, m }
 }
 
@@ -22,6 +23,15 @@ fn gpu_matches_cpu_at_awkward_sizes() {
     run(spec(3, 7, 3, 17, Phase::Direct, 5, 10));
     run(spec(2, 5, 4, 64, Phase::Residual, 3, 15));
     run(spec(1, 3, 8, 256, Phase::Residual, 2, 2));
+}
+
+#[test]
+fn every_choice() {
+    for choices in Choices::EACH {
+        let mut spec = spec(2, 5, 3, 16, Phase::Residual, 3, 15);
+        spec.batch.task.choices = choices;
+        run(spec);
+    }
 }
 
 /// The minibatches of an epoch are all samples once, and a slot alone is its part of the whole.

@@ -33,7 +33,9 @@ fn the_cpu_backend_passes_its_checks() {
         misac::bench::check_physics(),
         check::network_cpu(&mlp(Activation::Tanh)),
         check::network_cpu(&MlpLayout::new(&[12, 128, 128, 6], lif(), 0)),
-        check::lstm_cpu(&lstm, &head),
+        check::lstm_cpu(&lstm, &head, 0),
+        check::lstm_cpu(&lstm, &head, 3),
+        check::lstm_cpu(&lstm, &head, 1),
     ] {
         let line = line.unwrap_or_else(|e| panic!("{e}"));
         println!("{line}");

@@ -282,7 +282,8 @@ proptest! {
         env in 0u32..1000,
     ) {
         let p = MisacParams { t_proc: f32::from(t_proc), age_max: f32::from(age_max), ..misac_params() };
-        let spec = MisacSpec { vehicles: k, antennas: 8, slots: 40, uncertainty: Uncertainty::Constant };
+        let (uncertainty, choices) = (Uncertainty::Constant, misac::Choices::DEFAULT);
+        let spec = MisacSpec { vehicles: k, antennas: 8, slots: 40, uncertainty, choices };
         let mut s = misac::reset::<f64>(&spec, &p, env, 0);
         let mut ages = vec![0u32; k];
         for (clock, bits) in cameras.iter().enumerate() {
@@ -314,7 +315,8 @@ proptest! {
         clock in 0u32..1000,
     ) {
         let p = misac_params();
-        let spec = MisacSpec { vehicles: k, antennas, slots: 40, uncertainty: Uncertainty::Constant };
+        let (uncertainty, choices) = (Uncertainty::Constant, misac::Choices::DEFAULT);
+        let spec = MisacSpec { vehicles: k, antennas, slots: 40, uncertainty, choices };
         let s = misac::reset::<f64>(&spec, &p, env, 0);
         let meaning = if direct { Phase::Direct } else { Phase::Residual };
         for i in 0..k {

@@ -10,7 +10,7 @@ use isacbench::num::real::Real;
 use isacbench::num::real::counted::{Counted, operations};
 use isacbench::run::task::Task;
 use isacbench::tasks::misac::kernels::*;
-use isacbench::tasks::misac::physics::{MisacSpec, Uncertainty, metric};
+use isacbench::tasks::misac::physics::{Choices as MisacChoices, MisacSpec, Uncertainty, metric};
 use isacbench::tasks::v2x;
 use isacbench::tasks::v2x::config::V2xConfig;
 use isacbench::tasks::v2x::gradient::Quantity;
@@ -430,8 +430,9 @@ fn the_physics_does_the_same_in_every_environment() {
             }
         }
     }
-    for uncertainty in [Uncertainty::Constant, Uncertainty::Kinematic] {
-        let task = MisacSpec { vehicles: 4, antennas: 64, slots: 200, uncertainty };
+    let both = [Uncertainty::Constant, Uncertainty::Kinematic];
+    for (uncertainty, choices) in both.into_iter().flat_map(|u| MisacChoices::EACH.map(|c| (u, c))) {
+        let task = MisacSpec { vehicles: 4, antennas: 64, slots: 200, uncertainty, choices };
         let spec = misac_batch::Spec { r: 2, b: 20, task };
         let params = misac_batch::check_params(&spec, 7);
         let mut state = counted(&misac_batch::check_states(&spec, &params, 7));

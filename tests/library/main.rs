@@ -28,6 +28,7 @@ mod invariants;
 mod kernel_cost;
 mod learning;
 mod misac_agents;
+mod misac_choices;
 mod misac_learning;
 mod off_policy;
 mod results_readme;

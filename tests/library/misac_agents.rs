@@ -172,6 +172,81 @@ fn the_bound_that_knows_the_trajectory_is_below_every_agent() {
     assert!(make("dp-optimal", &many).unwrap().contains("task.vehicles"));
 }
 
+#[test]
+fn the_optimum_with_sweeps_that_realign_is_what_it_costs() {
+    let config = config(&["task.realign=true", "task.vehicles=2", "task.slots=60"]);
+    let dp = schedule("dp-optimal", &config);
+    let (value, floor) = (fact(&*dp, "dp_value_j"), fact(&*dp, "dp_episode_j"));
+    let o = run(dp, &config, 400, 60);
+    let Estimate { mean, std_error } = o.metrics[COST];
+    assert!(std_error > 0.0 && (mean - value).abs() < 20.0 / 60.0, "{mean} of {value}");
+    assert!(floor <= mean + 4.0 * std_error, "{floor} is below {mean}");
+    let (bound, periodic) = (
+        run(schedule("dp-bound", &config), &config, 400, 60),
+        run(schedule("best-periodic", &config), &config, 400, 60),
+    );
+    assert!(bound.metrics[ENERGY].mean <= mean + 4.0 * std_error, "{:?}", bound.metrics[ENERGY]);
+    assert!(periodic.metrics[COST].mean >= mean - 4.0 * std_error);
+    // The period's own cost, from other episodes.
+    let best = schedule("best-periodic", &config);
+    let found = periodic.metrics[COST];
+    close(found.mean, fact(&*best, "period_cost_j"), 8.0 * found.std_error, "period");
+    // A vehicle that nobody looks at is found by sweeps: the chain's stationary mean of (5) and (11).
+    let never = run(schedule("radar-only", &config), &config, 400, 60);
+    let beta = f64::from(config.task.params([0, 0]).beta);
+    let lost = |age: usize| 1.0 - (-beta * age as f64).exp();
+    let (mut share, mut sum) = ([0.0; 11], 0.0);
+    share[0] = 1.0;
+    for _ in 0..60 {
+        let mut next = [0.0; 11];
+        for (age, p) in share.iter().enumerate() {
+            sum += 2.0 * 25.0 * p * lost(age) / 60.0;
+            next[0] += p * lost(age);
+            next[(age + 1).min(10)] += p * (1.0 - lost(age));
+        }
+        share = next;
+    }
+    close(never.metrics[ENERGY].mean, sum, 5.0 * never.metrics[ENERGY].std_error, "energy of Radar-Only");
+}
+
+#[test]
+fn ages_without_a_limit_have_the_same_optimum_or_none() {
+    let free = config(&["task.age_saturates=false", "task.slots=100"]);
+    let capped = config(&["task.slots=100"]);
+    let [a, b] = [&free, &capped].map(|c| fixed("dp-optimal", c));
+    assert_eq!(a.metrics[COST], b.metrics[COST]);
+    assert_eq!(schedule("best-periodic", &free).facts(), schedule("best-periodic", &capped).facts());
+    let [a, b] = [&free, &capped].map(|c| fixed("radar-only", c));
+    assert_eq!((a.metrics[AGE_MAX].mean, b.metrics[AGE_MAX].mean), (99.0, 10.0));
+    assert_eq!(a.metrics[SHARE_OVER_AGE], b.metrics[SHARE_OVER_AGE]);
+    let beta = f64::from(free.task.params([0, 0]).beta);
+    for (slot, e) in a.slot_energy_j.iter().enumerate() {
+        close(e.mean, 100.0 * (1.0 - (-beta * slot as f64).exp()), 1e-3, &format!("slot {slot}"));
+    }
+    let refused = |sets: &[&str], id: &str| {
+        let c = config(sets);
+        match MisacConfig::agent(id).unwrap().kind {
+            Kind::Fixed(Make(make)) => {
+                make(&c.task.spec(), &c.task.params([0, 0])).err().expect("refused").to_string()
+            }
+            Kind::Learned(_) => panic!("{id} is learned"),
+        }
+    };
+    let free = "task.age_saturates=false";
+    for (sets, id, key) in [
+        (
+            &[free, "task.age_max_slots=2", "reproduce.t_proc_slots=[]"][..],
+            "dp-optimal",
+            "task.age_max_slots",
+        ),
+        (&[free, "task.realign=true"], "dp-optimal", "task.realign"),
+        (&[free, "task.slots=5000"], "dp-bound", "task.slots"),
+    ] {
+        let line = refused(sets, id);
+        assert!(line.contains(key) && line.contains(id) && !line.contains('\n'), "{line}");
+    }
+}
+
 /// Networks as they are before any training, one replica per seed.
 fn untrained(config: &MisacConfig, id: &str, seeds: &[u32], episodes: u64, greedy: bool) -> Vec<Outcome> {
     let Some(Algorithm::Experts(ExpertsSpec { layout, .. })) =

@@ -53,6 +53,7 @@ fn optimum(snr_db: f64) -> f64 {
         age_max: t.age_max_slots as usize,
         lambda_j: t.lambda_misa_j,
         gamma_misa: t.gamma_misa,
+        realign: t.realign,
     };
     problem.solve(1e-7, 10_000).unwrap().cost_j
 }

@@ -2,7 +2,7 @@
 
 use isacbench::gpu::{Prelude, Reduce, Source, compose};
 use isacbench::tasks::misac::kernels::{misac_batch, misac_reset};
-use isacbench::tasks::misac::physics::{MisacParams, MisacSpec, Uncertainty};
+use isacbench::tasks::misac::physics::{Choices as MisacChoices, MisacParams, MisacSpec, Uncertainty};
 use isacbench::tasks::v2x::kernels::{v2x_batch, v2x_reset};
 use isacbench::tasks::v2x::physics::{Beam, Choices, KMAX, Kinematics, V2xParams, V2xSpec};
 use std::mem::offset_of;
@@ -39,11 +39,18 @@ fn assert_layout(
 
 #[test]
 fn misac_params() {
-    let task = MisacSpec { vehicles: 4, antennas: 64, slots: 200, uncertainty: Uncertainty::Constant };
+    let task = MisacSpec {
+        vehicles: 4,
+        antennas: 64,
+        slots: 200,
+        uncertainty: Uncertainty::Constant,
+        choices: MisacChoices::DEFAULT,
+    };
     let prelude = misac_reset::prelude(&misac_batch::Spec { r: 1, b: 1, task });
     let want = offsets!(
         MisacParams: key, beta, e_vis_j, e_recovery_j, lambda_j, gamma_misa, t_proc, age_max, sigma_vis_rad, beam_width_rad, distance_noise,
         dt_s, road_y_m, x_min_m, x_max_m, speed_min_m_s, speed_max_m_s, los, scatter, csi_error, beam_power_w, path_gain_m2, noise_w,
+        error_rate, radar_noise_rad,
     );
     assert_layout(&misac_reset::SHADER, &prelude, "MisacParams", &want, size_of::<MisacParams>());
 }

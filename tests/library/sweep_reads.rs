@@ -52,6 +52,8 @@ fn others(value: &Value) -> Vec<Value> {
             "reward-smooth",
             "steering",
             "indicator",
+            "exponential",
+            "power-preserving",
         ]
         .map(|s| Value::String(s.into()))
         .into(),
@@ -210,8 +212,12 @@ const IDLE_MISAC: Idle = &[
     ),
     // Nobody grows that old in six slots, and the best period is one of the short ones.
     (&["vision-only", "radar-only", "best-periodic", "dp-causal", "dp-bound"], &["task.age_max_slots"]),
-    // It looks in every slot: no age is above 0, so nothing is misaligned or recovered, no channel is out of date, and
-    // no error walks on.
+    (
+        &["vision-only", "radar-only", "best-periodic", "dp-optimal", "dp-causal", "dp-bound"],
+        &["task.age_saturates"],
+    ),
+    // It looks in every slot: no age is above 0, so nothing is misaligned or recovered, no channel is out of date, no
+    // error walks on, and no angle is the radar's.
     (
         &["vision-only"],
         &[
@@ -224,6 +230,10 @@ const IDLE_MISAC: Idle = &[
             "task.lambda_misa_j",
             "task.csi_error",
             "task.beam_width_factor",
+            "task.realign",
+            "task.channel_ageing",
+            "task.error_growth",
+            "task.radar_noise_deg",
         ],
     ),
     // Its frames come before the limit is met.
@@ -240,11 +250,14 @@ const IDLE_MISAC: Idle = &[
             "task.antennas",
             "task.beam_width_factor",
             "task.carrier_hz",
+            "task.channel_ageing",
             "task.csi_error",
+            "task.error_growth",
             "task.light_speed_m_s",
             "task.noise_dbm",
             "task.p_max_dbm",
             "task.paths",
+            "task.radar_noise_deg",
             "task.rician_db",
             "task.sigma_vis_deg",
             // Of the road, which β follows only where uncertainty is kinematic.

@@ -421,6 +421,7 @@ fn gaps_and_the_coin_flip_are_computed_not_copied() {
             age_max: 10,
             lambda_j: 0.0,
             gamma_misa: 1.0,
+            realign: false,
         };
         let mut share = [0.0; 11];
         share[0] = 1.0;

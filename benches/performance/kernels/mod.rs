@@ -21,7 +21,9 @@ use isacbench::kernels::inputs::normal;
 use isacbench::nets::{Lif, Readout};
 use isacbench::num::real::half::f16_bits;
 use isacbench::tasks::misac::kernels::misac_batch;
-use isacbench::tasks::misac::physics::{MisacParams, MisacSpec, STATE_ROWS, Uncertainty};
+use isacbench::tasks::misac::physics::{
+    Choices as MisacChoices, MisacParams, MisacSpec, STATE_ROWS, Uncertainty,
+};
 use isacbench::tasks::v2x::kernels::v2x_batch;
 use isacbench::tasks::v2x::physics::{Beam, Choices, Kinematics, V2xParams, V2xSpec};
 use std::cell::RefCell;
@@ -154,7 +156,13 @@ impl Maker<'_> {
 
     /// Task misac as in the paper.
     fn misac(&self) -> misac_batch::Spec {
-        let task = MisacSpec { vehicles: 4, antennas: 64, slots: 200, uncertainty: Uncertainty::Constant };
+        let task = MisacSpec {
+            vehicles: 4,
+            antennas: 64,
+            slots: 200,
+            uncertainty: Uncertainty::Constant,
+            choices: MisacChoices::DEFAULT,
+        };
         misac_batch::Spec { r: self.at.r, b: self.at.b, task }
     }
 

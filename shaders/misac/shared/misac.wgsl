@@ -1,5 +1,6 @@
 // Task misac: parameters, state and geometry. Twin, operation by operation: src/tasks/misac/physics.rs.
-// From the prelude: R replicas, B environments of each, K vehicles, N antennas, T slots, UNCERTAINTY and its values.
+// From the prelude: R replicas, B environments of each, K vehicles, N antennas, T slots, UNCERTAINTY and its values, and
+// the choices POWER_PRESERVING, REALIGN, AGE_SATURATES, EXPONENTIAL and RADAR_NOISE, 1 or 0 each.
 // A kernel that imports this declares the binding `state: array<f32>`, in which arrays [R, 7K, B] lie.
 #import math
 #import philox
@@ -30,6 +31,8 @@ struct MisacParams {
     beam_power_w: f32,
     path_gain_m2: f32,
     noise_w: f32,
+    error_rate: f32,
+    radar_noise_rad: f32,
 }
 
 const STATE_ROWS: u32 = 7u;
@@ -66,6 +69,17 @@ fn geometry(p: MisacParams, x: f32) -> vec3<f32> {
     let y = p.road_y_m;
     let d = sqrt(x * x + y * y);
     return vec3<f32>(-x / d, y / d, d);
+}
+
+// e of vehicle i as the estimate of this slot has it.
+fn seen_error(p: MisacParams, s: Vehicle, env: u32, clock: u32, i: u32) -> f32 {
+    if (RADAR_NOISE == 0u) {
+        return s.e;
+    }
+    let w = philox4x32_10(vec4<u32>(i / 2u, clock, env, STREAM_MISAC_RANGE), p.key);
+    let z = normal_pair(w.z, w.w);
+    let noise = max(p.radar_noise_rad * z[i % 2u], LOWEST);
+    return s.e + select(0.0f, noise, p.t_proc < s.age);
 }
 
 // cos(theta + e)

@@ -14,10 +14,20 @@ struct Paths {
 fn paths_of(p: MisacParams, s: Vehicle, env: u32, clock: u32, i: u32) -> Paths {
     var out: Paths;
     let misaligned = misalignment(beta_of(p, s), s.age);
-    out.sigma = sqrt(max((0.5f * p.csi_error) * misaligned, 0.0f));
+    var los = p.los;
+    var scatter = p.scatter;
+    if (POWER_PRESERVING == 0u) {
+        out.sigma = sqrt(max((0.5f * p.csi_error) * misaligned, 0.0f));
+    } else {
+        let lost = min(max(p.csi_error * misaligned, 0.0f), 1.0f);
+        let kept = sqrt(1.0f - lost);
+        los = max(los * kept, LOWEST);
+        scatter = max(scatter * kept, LOWEST);
+        out.sigma = sqrt(0.5f * lost);
+    }
     let w = philox4x32_10(vec4<u32>(i, clock, env, STREAM_MISAC_PHASE), p.key);
     out.u = array<f32, 3>(geometry(p, s.x).x, s.s0, s.s1);
-    out.amplitude = array<f32, 3>(p.los, p.scatter, p.scatter);
+    out.amplitude = array<f32, 3>(los, scatter, scatter);
     out.turn = array<vec2<f32>, 3>(sin_cos_word(w.x), sin_cos_word(w.y), sin_cos_word(w.z));
     return out;
 }

@@ -32,11 +32,11 @@ fn reset_vehicle(p: MisacParams, env: u32, clock: u32, i: u32) -> Vehicle {
 }
 
 // Observation of vehicle i: cos(theta + e), measured d/80, age/A_max. They go to columns i, K+i, 2K+i of a row of 3K.
-// `noise` is the vehicle's normal number of the range estimate.
-fn observe(p: MisacParams, s: Vehicle, noise: f32) -> vec3<f32> {
+// `noise` is the vehicle's normal number of the range estimate at this clock.
+fn observe(p: MisacParams, s: Vehicle, env: u32, clock: u32, i: u32, noise: f32) -> vec3<f32> {
     let d = geometry(p, s.x).z;
     return vec3<f32>(
-        estimated_cos(p, s.x, s.e),
+        estimated_cos(p, s.x, seen_error(p, s, env, clock, i)),
         max(d * (1.0f + p.distance_noise * noise), LOWEST) * (1.0f / 80.0f),
         s.age * (1.0f / p.age_max));
 }

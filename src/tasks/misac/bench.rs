@@ -3,7 +3,7 @@
 use super::agents::H_MOE;
 use super::config::MisacConfig;
 use super::kernels::{misac_batch, misac_reset, misac_step, spatial_loss};
-use super::physics::{MisacSpec, Uncertainty, misac_step_chunk};
+use super::physics::{Choices, MisacSpec, Uncertainty, misac_step_chunk};
 use crate::bench::DeviceKind;
 use crate::bench::check::{self, CheckError, ENVS};
 use crate::bench::grid::{Grid, Learning};
@@ -47,7 +47,13 @@ pub fn learner_sizes(grid: Grid, kind: DeviceKind) -> Vec<Learning> {
 /// # Errors
 /// What differs.
 pub fn check_physics() -> Result<String, CheckError> {
-    let task = MisacSpec { vehicles: 4, antennas: 64, slots: 200, uncertainty: Uncertainty::Constant };
+    let task = MisacSpec {
+        vehicles: 4,
+        antennas: 64,
+        slots: 200,
+        uncertainty: Uncertainty::Constant,
+        choices: Choices::DEFAULT,
+    };
     let spec = misac_batch::Spec { r: 1, b: ENVS, task };
     let params = misac_batch::check_params(&spec, 1);
     let state = misac_batch::check_states(&spec, &params, 1);

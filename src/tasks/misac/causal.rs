@@ -18,15 +18,20 @@
 //! to n+L taken together,
 //!
 //! J(m, A) = E_recovery·Σ P_k + λ·max(0, L_BMP − Γ) + min over π of e_vis·Σ π_k + J(m+1, next(A, π)), J(n+L, A) = Σ
-//! V_k(n+L, A_k),
+//! V_k(n+L, A_k)
+//!
+//! (with `task.realign` the expectation of J(m+1, ·) over which vehicles a sweep finds),
 //!
 //! the π that attains J(n, A(n)) is decided, and in the next slot everything is done anew. This leaves out what could
 //! be gained by looking in order to learn, the penalty behind n+L, and slots behind the horizon. It is a policy, so it
 //! costs no less than the best causal one, and that one no less than `dp-bound`:
 //! the difference between these two rows bounds what is left out.
+//!
+//! With `task.error_growth = "exponential"` or `task.radar_noise_deg` the filter takes what the error has grown by in a
+//! slot, and the radar's noise in both, for independent of everything before, which they are not.
 
-use super::dp::Schedule;
-use super::physics::{DISTANCE_UNIT_M, MisacParams, MisacSpec, Uncertainty};
+use super::dp::{Schedule, expect_sweeps};
+use super::physics::{DISTANCE_UNIT_M, ErrorGrowth, MOST_GROWTH, MisacParams, MisacSpec, Uncertainty};
 
 /// L: slots in which the vehicles are planned together, at most.
 const LOOKAHEAD: usize = 6;
@@ -122,11 +127,14 @@ pub struct Causal<'a> {
     estimates: Vec<Estimate>,
     /// Cameras of the last slot.
     cameras: u32,
+    /// Ages in the last slot, slots.
+    ages: Vec<usize>,
 }
 
 impl<'a> Causal<'a> {
     pub fn new(spec: &'a MisacSpec, p: &'a MisacParams) -> Self {
-        Causal { spec, p, problem: Schedule::new(spec, p), n: 0, estimates: Vec::new(), cameras: 0 }
+        let (problem, estimates, ages) = (Schedule::new(spec, p), Vec::new(), vec![0; spec.vehicles]);
+        Causal { spec, p, problem, n: 0, estimates, cameras: 0, ages }
     }
 
     /// The cameras of the next slot, that of vehicle k in bit k, after its observation `obs` `[3K]`.
@@ -141,25 +149,54 @@ impl<'a> Causal<'a> {
         if self.n == 0 {
             self.estimates = (0..k).map(|i| Estimate::new(self.p, measured(i).0)).collect();
         }
-        (0..k).for_each(|i| self.observe(i, measured(i)));
         let ages: Vec<usize> = (0..k).map(|i| (obs[2 * k + i] * self.p.age_max).round() as usize).collect();
+        (0..k).for_each(|i| self.observe(i, measured(i), ages[i]));
         let slots = HORIZON.min(self.spec.slots - self.n);
+        if !self.spec.choices.age_saturates {
+            // No age of the plan is above this.
+            self.problem.age_max = ages.iter().fold(self.problem.t_proc, |a, b| a.max(*b)) + slots;
+        }
         let beta: Vec<Vec<f64>> =
             self.estimates.iter().map(|e| e.beta(self.spec, self.p, self.n, slots)).collect();
         self.cameras = first_of_plan(&self.problem, &ages, &beta);
+        self.ages = ages;
         self.n += 1;
         self.cameras
     }
 
-    /// Takes in angle and distance of vehicle `i`.
-    fn observe(&mut self, i: usize, (seen, distance): (f64, f64)) {
+    /// Variance of what the tracking error of vehicle `i` has grown by in the last slot, in which its β was `rate`, and of
+    /// the radar's noise in θ̂ of this slot and of the last, rad².
+    fn grown(&self, i: usize, rate: f64, age: usize) -> f64 {
+        let p = self.p;
+        let grown = match self.spec.choices.growth {
+            ErrorGrowth::RandomWalk => rate * f64::from(p.beam_width_rad).powi(2),
+            ErrorGrowth::Exponential => {
+                let exponent = (f64::from(p.error_rate) * rate).min(MOST_GROWTH);
+                let before = f64::from(p.sigma_vis_rad) * (exponent * self.ages[i] as f64).exp();
+                (before.min(std::f64::consts::PI) * exponent.exp_m1()).powi(2)
+            }
+        };
+        let radar = match self.spec.choices.radar_noise {
+            true => f64::from(p.radar_noise_rad).powi(2),
+            false => return grown,
+        };
+        let noisy = [self.ages[i], age].into_iter().filter(|a| *a > self.problem.t_proc).count();
+        grown + radar * noisy as f64
+    }
+
+    /// Takes in angle, distance and age of vehicle `i`.
+    fn observe(&mut self, i: usize, (seen, distance): (f64, f64), age: usize) {
         let (p, n) = (self.p, self.n);
+        let last = self.estimates[i].beta(self.spec, p, n.saturating_sub(1), 1)[0];
+        let walk = self.grown(i, last, age);
+        // A sweep that found the vehicle leaves what a frame does.
+        let found = self.spec.choices.realign && age < (self.ages[i] + 1).min(self.problem.age_max);
+        let fresh = found || self.cameras >> i & 1 == 1;
         let e = &mut self.estimates[i];
         if n > 0 {
             let dt_s = f64::from(p.dt_s);
-            let walk = e.beta(self.spec, p, n - 1, 1)[0] * f64::from(p.beam_width_rad).powi(2);
             e.advance(dt_s);
-            if self.cameras >> i & 1 == 1 {
+            if fresh {
                 let variance = f64::from(p.sigma_vis_rad).powi(2);
                 e.measure(seen - angle(p, e.x), [turning(p, e.x), 0.0], variance);
             } else {
@@ -184,6 +221,25 @@ fn sums(parts: &[Vec<f64>]) -> Vec<f64> {
     })
 }
 
+/// What is paid behind a slot and for its frames under the best decision, in expectation over the sweeps, of every
+/// `(c_0, c_1, …)` with c_v below the length of `lost[v]`. `after`, of the next slot, has `side` entries a vehicle: 0
+/// behind a frame or a sweep, else c_v + 1. `lost[v][c_v]`: P_misa in this slot.
+fn expected(problem: &Schedule, after: &[f64], side: usize, lost: &[Vec<f64>]) -> Vec<f64> {
+    let (k, here) = (lost.len(), side - 1);
+    let mut fresh = vec![0.0; 1 << k];
+    let one = |index: usize| {
+        let entry = |v: usize| index / here.pow(v as u32) % here;
+        for (bits, fresh) in fresh.iter_mut().enumerate() {
+            let at = |v: usize| if bits >> v & 1 == 1 { 0 } else { entry(v) + 1 };
+            *fresh = after[(0..k).rev().fold(0, |i, v| i * side + at(v))];
+        }
+        expect_sweeps(&mut fresh, &(0..k).map(|v| lost[v][entry(v)]).collect::<Vec<_>>());
+        let cost = |(bits, x): (usize, &f64)| problem.e_vis_j * f64::from(bits.count_ones()) + x;
+        fresh.iter().enumerate().map(cost).fold(f64::INFINITY, f64::min)
+    };
+    (0..here.pow(k as u32)).map(one).collect()
+}
+
 /// The cameras of the first slot of a schedule from these ages on, whose vehicles are planned together in its first
 /// slots and each alone behind them. `beta[k]`: β of vehicle k in all slots that are planned for, at least one.
 fn first_of_plan(problem: &Schedule, ages: &[usize], beta: &[Vec<f64>]) -> u32 {
@@ -203,10 +259,18 @@ fn first_of_plan(problem: &Schedule, ages: &[usize], beta: &[Vec<f64>]) -> u32 {
         })
         .collect();
     let mut joint = sums(&alone);
+    let age_at = |v: usize, depth: usize| ages_at(v, depth).collect::<Vec<_>>();
+    let lost = |v: usize, n: usize, age: usize| 1.0 - (-beta[v][n] * age as f64).exp();
     for depth in (1..together).rev() {
         // Frames cost the sum of what each costs, so the least over all decisions is taken camera by camera.
         let (after, here) = (depth + 2, depth + 1);
-        for v in 0..k {
+        if problem.realign {
+            let of_age: Vec<Vec<f64>> = (0..k)
+                .map(|v| age_at(v, depth).into_iter().map(|age| lost(v, depth, age)).collect())
+                .collect();
+            joint = expected(problem, &joint, after, &of_age);
+        }
+        for v in 0..if problem.realign { 0 } else { k } {
             let step = here.pow(v as u32);
             let mut least = Vec::with_capacity(joint.len() / after * here);
             for block in joint.chunks(after * step) {
@@ -227,6 +291,11 @@ fn first_of_plan(problem: &Schedule, ages: &[usize], beta: &[Vec<f64>]) -> u32 {
     }
     // What the slot at hand costs without frames is the same for all decisions. Entry 0 of a vehicle is behind a frame.
     let none = (1u32 << k) - 1;
+    if problem.realign {
+        let mut fresh: Vec<f64> = (0..=none).map(|cameras| joint[(none ^ cameras) as usize]).collect();
+        expect_sweeps(&mut fresh, &(0..k).map(|v| lost(v, 0, ages[v])).collect::<Vec<_>>());
+        (0..=none).for_each(|cameras| joint[(none ^ cameras) as usize] = fresh[cameras as usize]);
+    }
     let cost =
         |cameras: &u32| problem.e_vis_j * f64::from(cameras.count_ones()) + joint[(none ^ cameras) as usize];
     (0..=none).min_by(|a, b| cost(a).total_cmp(&cost(b))).expect("there is a decision")
@@ -330,6 +399,7 @@ mod tests {
                 age_max,
                 lambda_j: 100.0,
                 gamma_misa,
+                realign: false,
             };
             let at = |n: usize| Schedule { beta: beta.iter().map(|b| b[n]).collect(), ..problem.clone() };
             let cost = |start: &[usize], from: usize, cameras: &[u32]| {
@@ -357,6 +427,59 @@ mod tests {
                 assert!((own - best).abs() < 1e-9, "{own} against {best} from {start:?} with {age_max}");
             }
         }
+    }
+
+    /// With sweeps that realign: decisions whose cost, outcome by outcome over the whole episode, is the least.
+    #[test]
+    fn sweeps_that_realign_are_expected() {
+        let slots = 4;
+        let beta: Vec<Vec<f64>> = (0..2)
+            .map(|k| (0..slots).map(|n| 0.1 + 0.5 * ((3 * n + 5 * k) % 7) as f64 / 7.0).collect())
+            .collect();
+        let mut decided = Vec::new();
+        for (t_proc, gamma_misa) in [(0, 0.1), (1, 0.3)] {
+            let problem = Schedule {
+                beta: vec![0.0; 2],
+                e_vis_j: 6.0,
+                e_recovery_j: 25.0,
+                t_proc,
+                age_max: 3,
+                lambda_j: 100.0,
+                gamma_misa,
+                realign: true,
+            };
+            // What decision `cameras` costs in slot n with the best ones behind it.
+            fn cost(s: &Schedule, beta: &[Vec<f64>], n: usize, ages: &[usize], cameras: u32) -> f64 {
+                let lost: Vec<f64> =
+                    ages.iter().zip(beta).map(|(a, b)| 1.0 - (-b[n] * *a as f64).exp()).collect();
+                let sum: f64 = lost.iter().sum();
+                let now =
+                    s.e_recovery_j * sum + s.penalty(sum / 2.0) + s.e_vis_j * f64::from(cameras.count_ones());
+                if n + 1 == beta[0].len() {
+                    return now;
+                }
+                let after = |found: u32| {
+                    let fresh = |v: usize| (cameras | found) >> v & 1 == 1;
+                    let next: Vec<usize> = (0..2)
+                        .map(|v| if fresh(v) { s.t_proc } else { (ages[v] + 1).min(s.age_max) })
+                        .collect();
+                    let chance = |v: usize| if found >> v & 1 == 1 { lost[v] } else { 1.0 - lost[v] };
+                    let least = (0..4).map(|c| cost(s, beta, n + 1, &next, c)).fold(f64::INFINITY, f64::min);
+                    chance(0) * chance(1) * least
+                };
+                now + (0..4).map(after).sum::<f64>()
+            }
+            for ages in [[0, 0], [2, 1], [3, 3], [1, 3]] {
+                let taken = first_of_plan(&problem, &ages, &beta);
+                let all: Vec<f64> = (0..4).map(|c| cost(&problem, &beta, 0, &ages, c)).collect();
+                let least = all.iter().copied().fold(f64::INFINITY, f64::min);
+                assert!(all[taken as usize] < least + 1e-9, "{taken} of {all:?} from {ages:?}");
+                decided.push(taken);
+            }
+        }
+        decided.sort_unstable();
+        decided.dedup();
+        assert!(decided.len() > 2, "{decided:?} say little");
     }
 
     /// No less than the bound, not far above it, and well below the best period.
@@ -389,6 +512,9 @@ mod tests {
             &["task.sigma_vis_deg=0", "task.distance_noise=0", "task.beam_width_factor=0", "task.slots=12"],
             &["task.sigma_vis_deg=90", "task.distance_noise=1", "task.slots=12"],
             &["task.start_x_m=[-5, -5]", "task.speed_m_s=[20, 20]", "task.slots=12"],
+            &["task.realign=true", "task.vehicles=8", "task.slots=5"],
+            &["task.realign=true", "task.age_saturates=false", "task.slots=30", "task.vehicles=2"],
+            &["task.error_growth=exponential", "task.radar_noise_deg=3", "task.slots=30", "task.vehicles=2"],
         ] {
             let (spec, p) = task(sets);
             let cost = play(&spec, &p, 7, |_, _, cameras| assert!(cameras < 1 << spec.vehicles));

@@ -8,7 +8,9 @@ use crate::learn::ExpertsSpec;
 use crate::nets::experts::{Architecture, ExpertsLayout, Phase};
 use crate::run::task::Task;
 use crate::tasks::misac::env::MisacEnv;
-use crate::tasks::misac::physics::{KMAX, MMAX, MisacParams, MisacSpec, SCATTERERS, Uncertainty};
+use crate::tasks::misac::physics::{
+    Ageing, Choices, ErrorGrowth, KMAX, MMAX, MisacParams, MisacSpec, SCATTERERS, Uncertainty,
+};
 use crate::through_serde;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -58,8 +60,12 @@ pub struct MisacTaskConfig {
     pub lambda_misa_j: f64,
     /// T_proc of (6): age after a camera frame, slots.
     pub t_proc_slots: u32,
-    /// A_max: age at which it saturates, slots.
+    /// A_max of (9d), slots.
     pub age_max_slots: u32,
+    /// Whether an age counts as A_max at most; if not, (9d) can be broken. Observations are A/A_max either way.
+    pub age_saturates: bool,
+    /// Whether the sweep of (5), which runs with probability P_misa, leaves angle and age as a camera frame does.
+    pub realign: bool,
     pub carrier_hz: f64,
     pub light_speed_m_s: f64,
     pub slot_s: f64,
@@ -71,8 +77,14 @@ pub struct MisacTaskConfig {
     pub speed_m_s: [f64; 2],
     /// Standard deviation of the angle error on a camera frame, degrees.
     pub sigma_vis_deg: f64,
-    /// Without a frame the angle error walks with standard deviation (this/M)·√β, rad.
+    /// Whether the angle error walks without a frame, or grows exponentially.
+    pub error_growth: ErrorGrowth,
+    /// As it walks: with standard deviation (this/M)·√β in a slot, rad.
     pub beam_width_factor: f64,
+    /// As it grows exponentially: by e^(this·β) in a slot.
+    pub error_rate: f64,
+    /// Standard deviation of the radar's own noise of the angle, where A > T_proc, degrees.
+    pub radar_noise_deg: f64,
     /// Relative standard deviation of the measured distance.
     pub distance_noise: f64,
     /// L_p of (2): the line of sight alone (1), or with two scatterers (3).
@@ -81,6 +93,8 @@ pub struct MisacTaskConfig {
     pub rician_db: f64,
     /// ρ/M of E‖Δh‖² = ρ·P_misa behind (8).
     pub csi_error: f64,
+    /// Whether Δh adds its power to that of the estimated channel, or takes it from there.
+    pub channel_ageing: Ageing,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -130,10 +144,18 @@ impl Layered for MisacConfig {
     const EXPERIMENTS: &'static [(&'static str, &'static str)] =
         &[("rl-h-moe", ""), ("readings", include_str!("../../../configs/readings-misac.toml"))];
     const BEFORE: &'static str = "
+        [task]
+        age_saturates = true
+        realign = false
+        error_growth = 'random-walk'
+        error_rate = 2.77
+        radar_noise_deg = 0.0
+        channel_ageing = 'independent'
         [temporal]
         trust_region = false
         target_kl = 1.0
         kl_skip_ratio = 1.0
+        t_seq = 0
     ";
 
     const RULES: &'static [(&'static str, &'static [Rule])] = &[
@@ -209,6 +231,8 @@ impl MisacTaskConfig {
         Rule::decimal("speed_m_s", 1e-6, 1e4).list(2, 2),
         Rule::decimal("sigma_vis_deg", 0.0, 90.0),
         Rule::decimal("beam_width_factor", 0.0, 10.0),
+        Rule::decimal("error_rate", 0.0, 100.0),
+        Rule::decimal("radar_noise_deg", 0.0, 90.0),
         Rule::decimal("distance_noise", 0.0, 1.0),
         Rule::whole("paths", 1.0, (SCATTERERS + 1) as f64),
         Rule::decimal("rician_db", -60.0, 60.0),
@@ -274,6 +298,13 @@ impl MisacTaskConfig {
             antennas: self.antennas,
             slots: self.slots,
             uncertainty: self.uncertainty,
+            choices: Choices {
+                ageing: self.channel_ageing,
+                realign: self.realign,
+                age_saturates: self.age_saturates,
+                growth: self.error_growth,
+                radar_noise: self.radar_noise_deg > 0.0,
+            },
         }
     }
 
@@ -314,6 +345,8 @@ impl MisacTaskConfig {
             beam_power_w: (dbm_to_w(self.p_max_dbm) / self.vehicles as f64) as f32,
             path_gain_m2: (wavelength / (4.0 * std::f64::consts::PI)).powi(2) as f32,
             noise_w: dbm_to_w(self.noise_dbm) as f32,
+            error_rate: self.error_rate as f32,
+            radar_noise_rad: self.radar_noise_deg.to_radians() as f32,
         }
     }
 }

@@ -4,12 +4,18 @@
 //! With one constant β per vehicle the ages A ∈ {0, …, A_max}^K follow from the schedule alone, so the problem is
 //! finite and deterministic. [`Schedule::solve`] runs relative value iteration on all (A_max+1)^K states and 2^K
 //! actions.
+//!
+//! With `task.realign` a vehicle without a frame is also back at T_proc with probability P_misa, each by itself, and
+//! values are expectations over that. Where ages do not saturate the same states are solved, which makes no schedule
+//! dearer than it is; [`Schedule::keeps_ages`] says whether the one that is found is exact.
 
-use super::physics::{self, MisacParams, MisacSpec, Uncertainty};
+use super::physics::{self, KMAX, MisacParams, MisacSpec, Uncertainty};
 use rayon::prelude::*;
 
 /// Sweeps between two looks at how large the values have become.
 const LOOK: usize = 256;
+/// Episodes of its own over which a period is chosen, where its cost has no closed form.
+const EPISODES: u32 = 256;
 
 fn largest(values: &[f64]) -> f64 {
     values.par_iter().map(|x| x.abs()).reduce(|| 0.0, f64::max)
@@ -32,6 +38,20 @@ pub struct Schedule {
     pub lambda_j: f64,
     /// Γ_misa of (9e).
     pub gamma_misa: f64,
+    /// Whether the sweep of (5), which runs with probability P_misa, leaves an age as a frame does.
+    pub realign: bool,
+}
+
+/// Expectations over which vehicles a sweep finds, of values that stand by which have a fresh age (bit v: vehicle v):
+/// those of `fresh` are found by their frames, any other one with probability `lost[v]`.
+pub(super) fn expect_sweeps(fresh: &mut [f64], lost: &[f64]) {
+    for (v, p) in lost.iter().enumerate() {
+        for bits in 0..fresh.len() {
+            if bits >> v & 1 == 0 {
+                fresh[bits] = (1.0 - p) * fresh[bits] + p * fresh[bits | 1 << v];
+            }
+        }
+    }
 }
 
 /// A schedule that is fixed in advance.
@@ -102,7 +122,12 @@ impl Schedule {
             age_max: p.age_max as usize,
             lambda_j: f64::from(p.lambda_j),
             gamma_misa: f64::from(p.gamma_misa),
+            realign: spec.choices.realign,
         }
+    }
+    /// The same with ages that do not saturate, for what looks at no table of states.
+    pub fn unsaturated(self) -> Self {
+        Schedule { age_max: u32::MAX as usize, ..self }
     }
     /// K
     pub fn vehicles(&self) -> usize {
@@ -131,7 +156,7 @@ impl Schedule {
     pub fn misalignment(&self, k: usize, age: usize) -> f64 {
         1.0 - (-self.beta[k] * age as f64).exp()
     }
-    /// Ages one slot on under the decision π (6), saturated at A_max.
+    /// Ages one slot on under the decision π (6), saturated at A_max, if no sweep finds a vehicle.
     pub fn next(&self, ages: &[usize], pi: &[bool]) -> Vec<usize> {
         let one = |(a, p): (&usize, &bool)| {
             if *p { self.t_proc.min(self.age_max) } else { (a + 1).min(self.age_max) }
@@ -146,8 +171,12 @@ impl Schedule {
     }
     /// One vehicle of it alone, with β slot by slot.
     pub fn trajectory<'a>(&self, beta: &'a [f64]) -> Trajectory<'a> {
-        let &Schedule { e_vis_j, e_recovery_j, t_proc, age_max, .. } = self;
-        Trajectory { beta, e_vis_j, e_recovery_j, t_proc, age_max }
+        let &Schedule { e_vis_j, e_recovery_j, t_proc, age_max, realign, .. } = self;
+        Trajectory { beta, e_vis_j, e_recovery_j, t_proc, age_max, realign }
+    }
+    /// P_misa of every vehicle at these ages.
+    fn lost(&self, ages: &[usize]) -> Vec<f64> {
+        ages.iter().enumerate().map(|(k, a)| self.misalignment(k, *a)).collect()
     }
     /// λ_misa·max(0, L_BMP − Γ_misa), J.
     pub fn penalty(&self, l_bmp: f64) -> f64 {
@@ -174,11 +203,25 @@ impl Schedule {
             })
             .collect();
         let e_vis_j = self.e_vis_j;
+        let (realign, problem) = (self.realign, self.clone());
         move |h: &[f64]| {
             moves
                 .par_iter()
-                .map(|(cost, older, back)| {
+                .enumerate()
+                .map(|(i, (cost, older, back))| {
                     let mut best = f64::INFINITY;
+                    if realign {
+                        let mut after = [0.0; 1 << KMAX];
+                        for (bits, after) in after.iter_mut().enumerate().take(1 << k) {
+                            let fresh = back.iter().enumerate().filter(|(v, _)| bits >> v & 1 == 1);
+                            *after = h[(*older as isize + fresh.map(|(_, b)| b).sum::<isize>()) as usize];
+                        }
+                        expect_sweeps(&mut after[..1 << k], &problem.lost(&problem.ages(i)));
+                        for (bits, after) in after.iter().enumerate().take(1 << k) {
+                            best = best.min(e_vis_j * f64::from(bits.count_ones()) + after);
+                        }
+                        return cost + best;
+                    }
                     for pi in 0..1usize << k {
                         let mut at = *older as isize;
                         for (v, b) in back.iter().enumerate() {
@@ -254,15 +297,39 @@ impl Schedule {
         // Closer than this is equal but for rounding.
         let tie = 1e-12 * self.e_vis_j.min(1.0);
         let mut best = (f64::INFINITY, Vec::new());
-        for bits in 0..1usize << k {
-            let pi: Vec<bool> = (0..k).map(|v| bits >> v & 1 == 1).collect();
-            let frames = f64::from((bits as u32).count_ones());
-            let cost = self.e_vis_j * frames + values[self.index(&self.next(ages, &pi))];
+        let decision = |bits: usize| -> Vec<bool> { (0..k).map(|v| bits >> v & 1 == 1).collect() };
+        let mut after: Vec<f64> =
+            (0..1 << k).map(|bits| values[self.index(&self.next(ages, &decision(bits)))]).collect();
+        if self.realign {
+            expect_sweeps(&mut after, &self.lost(ages));
+        }
+        for (bits, after) in after.into_iter().enumerate() {
+            let cost = self.e_vis_j * f64::from((bits as u32).count_ones()) + after;
             if cost < best.0 - tie {
-                best = (cost, pi);
+                best = (cost, decision(bits));
             }
         }
         best.1
+    }
+
+    /// Whether no vehicle is ever without a frame at A_max, from fresh frames on, under the decisions of a table
+    /// ([`Schedule::table`]), so that its cost and the ages of its states are the same where ages do not saturate.
+    /// Nothing is cheaper there, since P_misa only grows with the age: the table is the optimum of both. Not so with
+    /// sweeps that realign, of which an age beyond A_max has more.
+    pub fn keeps_ages(&self, table: &[u32]) -> bool {
+        let mut ages = vec![0; self.vehicles()];
+        let mut seen = vec![false; table.len()];
+        loop {
+            let at = self.index(&ages);
+            if std::mem::replace(&mut seen[at], true) {
+                return true;
+            }
+            let pi: Vec<bool> = (0..ages.len()).map(|k| table[at] >> k & 1 == 1).collect();
+            if ages.iter().zip(&pi).any(|(a, on)| !on && *a >= self.age_max) {
+                return false;
+            }
+            ages = self.next(&ages, &pi);
+        }
     }
 
     /// [`Schedule::decide`] for every joint age: bit k of a word is the camera of vehicle k.
@@ -319,7 +386,12 @@ impl Schedule {
 
     /// The period of least mean cost among 1, …, A_max+1.
     pub fn best_period(&self) -> (usize, MeanCost) {
-        (1..=self.age_max + 1)
+        self.best_period_up_to(self.age_max + 1)
+    }
+
+    /// The period of least mean cost among 1, …, `most`.
+    pub fn best_period_up_to(&self, most: usize) -> (usize, MeanCost) {
+        (1..=most)
             .map(|p| (p, self.period_cost(p)))
             .min_by(|a, b| a.1.cost_j().total_cmp(&b.1.cost_j()))
             .expect("there is a period")
@@ -344,6 +416,8 @@ pub struct Trajectory<'a> {
     pub t_proc: usize,
     /// Age at which it saturates, slots.
     pub age_max: usize,
+    /// As of [`Schedule`].
+    pub realign: bool,
 }
 
 /// What [`Trajectory::plan`] finds.
@@ -363,7 +437,7 @@ impl Trajectory<'_> {
         for (n, beta) in self.beta.iter().enumerate().rev() {
             let (here, after) = values[n * ages..].split_at_mut(ages);
             for (age, value) in here.iter_mut().enumerate() {
-                let (without, with) = self.choices(age, after);
+                let (without, with) = self.choices(*beta, age, after);
                 *value = self.e_recovery_j * (1.0 - (-beta * age as f64).exp()) + with.min(without);
             }
         }
@@ -371,18 +445,34 @@ impl Trajectory<'_> {
     }
 
     /// What is paid behind a slot without a frame, and for a frame and behind it, J; `after` begins with the values of
-    /// the next slot.
-    fn choices(&self, age: usize, after: &[f64]) -> (f64, f64) {
+    /// the next slot, `beta` is that of the slot at hand.
+    fn choices(&self, beta: f64, age: usize, after: &[f64]) -> (f64, f64) {
         let reset = self.t_proc.min(self.age_max);
-        (after[(age + 1).min(self.age_max)], self.e_vis_j + after[reset])
+        let without = after[(age + 1).min(self.age_max)];
+        let without = match self.realign {
+            true => {
+                let lost = 1.0 - (-beta * age as f64).exp();
+                (1.0 - lost) * without + lost * after[reset]
+            }
+            false => without,
+        };
+        (without, self.e_vis_j + after[reset])
     }
 
-    /// The frames of least energy over the episode, which starts at age 0; of equals the ones without a frame.
+    /// Whether a frame is worth its energy in slot n at an age, by [`Trajectory::values`]; of equals, no frame.
+    pub fn takes_frame(&self, values: &[f64], n: usize, age: usize) -> bool {
+        let (without, with) =
+            self.choices(self.beta[n], age.min(self.age_max), &values[(n + 1) * (self.age_max + 1)..]);
+        with < without
+    }
+
+    /// The frames of least energy over the episode, which starts at age 0, if no sweep finds the vehicle; of equals the
+    /// ones without a frame.
     pub fn plan(&self) -> Plan {
         let values = self.values();
         let mut age = 0;
-        let frames = values.chunks(self.age_max + 1).skip(1).map(|after| {
-            let (without, with) = self.choices(age, after);
+        let frames = values.chunks(self.age_max + 1).skip(1).zip(self.beta).map(|(after, beta)| {
+            let (without, with) = self.choices(*beta, age, after);
             age = if with < without { self.t_proc } else { age + 1 }.min(self.age_max);
             with < without
         });
@@ -403,21 +493,41 @@ pub fn beta_of_episode(spec: &MisacSpec, p: &MisacParams, start: &physics::State
 
 /// The staggered camera period of least mean cost among 1, …, A_max+1, with its cost, J per slot. With one constant β
 /// as [`Schedule::best_period`]; with `kinematic` uncertainty on average over 256 episodes of its own, trajectories as
-/// the task draws them.
+/// the task draws them, and with sweeps that realign likewise, with the sweeps that it draws.
 pub fn best_period(spec: &MisacSpec, p: &MisacParams) -> (usize, f64) {
-    let constant = Schedule::new(spec, p);
-    if spec.uncertainty == Uncertainty::Constant {
-        let (period, mean) = constant.best_period();
+    let mut constant = Schedule::new(spec, p);
+    let most = constant.age_max + 1;
+    if !spec.choices.age_saturates {
+        constant = constant.unsaturated();
+    }
+    if spec.uncertainty == Uncertainty::Constant && !spec.choices.realign {
+        let (period, mean) = constant.best_period_up_to(most);
         return (period, mean.cost_j());
     }
     // A key of its own, whatever the replica's: the period belongs to the task.
     let p = MisacParams { key: [0, u32::MAX], ..*p };
-    let episodes: Vec<Vec<Vec<f64>>> = (0..256)
-        .map(|env| {
-            let start = physics::reset::<f32>(spec, &p, env, 0);
-            (0..spec.vehicles).map(|i| beta_of_episode(spec, &p, &start, i)).collect()
-        })
-        .collect();
+    let starts: Vec<_> = (0..EPISODES).map(|env| physics::reset::<f32>(spec, &p, env, 0)).collect();
+    if spec.choices.realign {
+        let cost = |period: usize| {
+            let one = |(env, start): (usize, &physics::State<f32>)| {
+                let (mut s, mut sum) = (*start, 0.0);
+                for n in 0..spec.slots {
+                    let mut pi = [0.0; KMAX];
+                    for (k, pi) in pi.iter_mut().enumerate().take(spec.vehicles) {
+                        *pi = f32::from(u8::from(constant.periodic(k, period, n)));
+                    }
+                    let slot = physics::step(spec, &p, env as u32, n as u32, &pi, &mut s);
+                    sum -= f64::from(slot.reward);
+                }
+                sum / spec.slots as f64
+            };
+            starts.iter().enumerate().map(one).sum::<f64>() / starts.len() as f64
+        };
+        return least_of(most, cost);
+    }
+    let betas =
+        |start| (0..spec.vehicles).map(|i| beta_of_episode(spec, &p, start, i)).collect::<Vec<Vec<f64>>>();
+    let episodes: Vec<Vec<Vec<f64>>> = starts.iter().map(betas).collect();
     let cost = |period: usize| {
         let one = |beta: &Vec<Vec<f64>>| {
             let mut ages = vec![0; spec.vehicles];
@@ -433,7 +543,12 @@ pub fn best_period(spec: &MisacSpec, p: &MisacParams) -> (usize, f64) {
         };
         episodes.iter().map(one).sum::<f64>() / episodes.len() as f64
     };
-    (1..=constant.age_max + 1)
+    least_of(most, cost)
+}
+
+/// The period of least cost among 1, …, `most`, with its cost.
+fn least_of(most: usize, cost: impl Fn(usize) -> f64 + Sync) -> (usize, f64) {
+    (1..=most)
         .into_par_iter()
         .map(|period| (period, cost(period)))
         .collect::<Vec<_>>()
@@ -456,6 +571,7 @@ mod tests {
             age_max: 10,
             lambda_j: 200.0,
             gamma_misa: 0.15,
+            realign: false,
         }
     }
 
@@ -562,7 +678,7 @@ mod tests {
         // Every schedule of ten slots, one by one; β that rises and falls over the episode.
         let beta: Vec<f64> = (0..10).map(|n| 0.05 + 0.4 * (f64::from(n) * 0.7).sin().powi(2)).collect();
         for (age_max, t_proc, e_vis_j) in [(3, 0, 10.0), (4, 1, 6.0), (9, 2, 3.0), (2, 0, 1e6)] {
-            let t = Trajectory { beta: &beta, e_vis_j, e_recovery_j: 25.0, t_proc, age_max };
+            let t = Trajectory { beta: &beta, e_vis_j, e_recovery_j: 25.0, t_proc, age_max, realign: false };
             let energy = |frames: &[bool]| {
                 let (mut age, mut sum) = (0usize, 0.0);
                 for (on, beta) in frames.iter().zip(&beta) {
@@ -578,6 +694,101 @@ mod tests {
             assert!((plan.energy_j - best).abs() < 1e-9, "{} against {best}", plan.energy_j);
             assert!((energy(&plan.frames) - best).abs() < 1e-9, "the plan's own frames cost what it says");
         }
+    }
+
+    /// Where each vehicle may be after a slot with sweeps that realign, outcome by outcome, with its probability.
+    fn outcomes(s: &Schedule, ages: &[usize], pi: &[bool]) -> Vec<(f64, Vec<usize>)> {
+        let k = ages.len();
+        (0..1usize << k)
+            .map(|found| {
+                let mut probability = 1.0;
+                let one = |v: usize| {
+                    let lost = s.misalignment(v, ages[v]);
+                    let found = found >> v & 1 == 1;
+                    probability *= if found { lost } else { 1.0 - lost };
+                    if found || pi[v] { s.t_proc } else { (ages[v] + 1).min(s.age_max) }
+                };
+                let next = (0..k).map(one).collect();
+                (probability, next)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn sweeps_that_realign_are_expected_exactly() {
+        for (vehicles, t_proc) in [(1, 0), (2, 1), (3, 0)] {
+            let s = Schedule { age_max: 4, t_proc, lambda_j: 20.0, realign: true, ..at(10.0, vehicles) };
+            let o = s.solve(1e-9, 100_000).unwrap();
+            let all: Vec<Vec<bool>> =
+                (0..1usize << vehicles).map(|b| (0..vehicles).map(|v| b >> v & 1 == 1).collect()).collect();
+            for i in 0..s.states() {
+                let ages = s.ages(i);
+                let cost = |pi: &Vec<bool>| {
+                    let (energy, l_bmp) = s.slot(&ages, pi);
+                    let after: f64 =
+                        outcomes(&s, &ages, pi).iter().map(|(p, a)| p * o.values[s.index(a)]).sum();
+                    energy + s.penalty(l_bmp) + after
+                };
+                let least = all.iter().map(cost).fold(f64::INFINITY, f64::min);
+                let off = least - o.values[i] - o.cost_j;
+                assert!(off.abs() < 1e-6, "{ages:?}: Bellman's equation is off by {off:e}");
+                assert!(cost(&s.decide(&ages, &o.values)) < least + 1e-9, "{ages:?}");
+            }
+            // A sweep that leaves something is worth something; without it the equation has another solution.
+            let none = Schedule { realign: false, ..s.clone() }.solve(1e-9, 100_000).unwrap();
+            assert!(o.cost_j < none.cost_j - 0.01, "{} and {}", o.cost_j, none.cost_j);
+        }
+    }
+
+    #[test]
+    fn a_trajectory_with_sweeps_is_decided_by_age() {
+        let beta: Vec<f64> = (0..9).map(|n| 0.05 + 0.4 * (f64::from(n) * 0.7).sin().powi(2)).collect();
+        for (age_max, t_proc, e_vis_j) in [(3, 0, 10.0), (9, 1, 6.0)] {
+            let t = Trajectory { beta: &beta, e_vis_j, e_recovery_j: 25.0, t_proc, age_max, realign: true };
+            let values = t.values();
+            // Mean energy of decisions by slot and age, by the probability of each age.
+            let energy = |decide: &dyn Fn(usize, usize) -> bool| {
+                let (mut share, mut sum) = (vec![0.0; age_max + 1], 0.0);
+                share[0] = 1.0;
+                for (n, beta) in beta.iter().enumerate() {
+                    let mut next = vec![0.0; age_max + 1];
+                    for (age, p) in share.iter().enumerate() {
+                        let lost = 1.0 - (-beta * age as f64).exp();
+                        let on = decide(n, age);
+                        sum += p * (25.0 * lost + if on { e_vis_j } else { 0.0 });
+                        next[t_proc] += p * if on { 1.0 } else { lost };
+                        next[(age + 1).min(age_max)] += p * if on { 0.0 } else { 1.0 - lost };
+                    }
+                    share = next;
+                }
+                sum
+            };
+            let own = energy(&|n, age| t.takes_frame(&values, n, age));
+            assert!((own - values[0]).abs() < 1e-9, "{own} against {}", values[0]);
+            for seed in 0..300u32 {
+                // Decisions that differ from the best in some slots and ages.
+                let other = |n: usize, age: usize| {
+                    let word = crate::num::philox::philox4x32_10([seed, n as u32, age as u32, 0], [1, 2])[0];
+                    t.takes_frame(&values, n, age) != (word % 8 == 0)
+                };
+                let cost = energy(&other);
+                assert!(cost >= own - 1e-9, "{cost} below {own}");
+            }
+        }
+    }
+
+    #[test]
+    fn ages_that_do_not_saturate_have_the_optimum_of_ages_that_do() {
+        let s = at(10.0, 2);
+        let solved = s.solve(1e-9, 100_000).unwrap();
+        assert!(s.keeps_ages(&s.table(&solved.values)));
+        let wide = Schedule { age_max: 25, ..s.clone() }.solve(1e-9, 100_000).unwrap();
+        assert!((solved.cost_j - wide.cost_j).abs() < 1e-7, "{} and {}", solved.cost_j, wide.cost_j);
+        // Nobody keeps ages within 1, and where all later ones are as good as it they cost less than they do.
+        let low = Schedule { age_max: 1, ..s };
+        let o = low.solve(1e-9, 100_000).unwrap();
+        assert!(!low.keeps_ages(&low.table(&o.values)) && o.cost_j < wide.cost_j - 0.1);
+        assert_eq!(low.unsaturated().next(&[70_000], &[false]), [70_001]);
     }
 
     #[test]
@@ -600,7 +811,14 @@ mod tests {
         for snr_db in [0.0, 10.0, 20.0] {
             let free = Schedule { lambda_j: 0.0, ..at(snr_db, 4) };
             let beta = vec![free.beta[0]; 200];
-            let t = Trajectory { beta: &beta, e_vis_j: 10.0, e_recovery_j: 25.0, t_proc: 0, age_max: 10 };
+            let t = Trajectory {
+                beta: &beta,
+                e_vis_j: 10.0,
+                e_recovery_j: 25.0,
+                t_proc: 0,
+                age_max: 10,
+                realign: false,
+            };
             let bound = 4.0 * t.plan().energy_j / 200.0;
             let coupled = at(snr_db, 4).episode_cost(200);
             assert!(bound <= coupled + 1e-9, "{bound} above {coupled}");

@@ -50,7 +50,11 @@ impl Env for MisacEnv {
         let cosines = vehicles.clone().map(|k| bounded(format!("estimated_angle_cosine_{k}"), -1.0));
         // A distance is measured with an error that has no bounds.
         let distances = vehicles.clone().map(|k| Component::free(format!("measured_distance_{k}"), "80 m"));
-        let ages = vehicles.map(|k| bounded(format!("age_share_{k}"), 0.0));
+        let age = |k| Component {
+            high: if self.spec.choices.age_saturates { 1.0 } else { f32::INFINITY },
+            ..bounded(format!("age_share_{k}"), 0.0)
+        };
+        let ages = vehicles.map(age);
         cosines.chain(distances).chain(ages).collect()
     }
     fn action(&self) -> Vec<Component> {

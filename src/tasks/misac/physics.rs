@@ -25,7 +25,7 @@ pub mod stream {
 
     /// Initial state of an episode.
     pub const RESET: Stream = Stream::task(0);
-    /// Noise of the range estimate.
+    /// Noise of the range estimate, and the radar's own noise of the angle.
     pub const RANGE: Stream = Stream::task(1);
     /// Tracking error.
     pub const TRACK: Stream = Stream::task(2);
@@ -33,6 +33,8 @@ pub mod stream {
     pub const PHASE: Stream = Stream::task(3);
     /// Channel error Δh.
     pub const CSI: Stream = Stream::task(4);
+    /// Whether a beam is lost and found again by a sweep.
+    pub const RECOVERY: Stream = Stream::task(5);
 }
 
 /// Largest number of vehicles.
@@ -43,6 +45,8 @@ pub const MMAX: usize = 256;
 pub const STATE_ROWS: usize = 7;
 /// Unit of the distance in an observation, m.
 pub const DISTANCE_UNIT_M: f64 = 80.0;
+/// Logarithm of the factor by which an error grows in a slot, at most.
+pub const MOST_GROWTH: f64 = 20.0;
 /// L_p − 1: scatterers of a vehicle's channel.
 pub const SCATTERERS: usize = 2;
 
@@ -56,6 +60,66 @@ pub enum Uncertainty {
     Kinematic,
 }
 
+/// The channel (8) of an age.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ageing {
+    /// h = ĥ + Δh, as printed: Δh adds its power.
+    Independent,
+    /// h = √(1−c)·ĥ + Δh with c = min(1, ρ·P_misa/M), the variance of an element of Δh: E‖h‖² = M at every age.
+    PowerPreserving,
+}
+
+/// How the angle error grows from one slot without a frame to the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ErrorGrowth {
+    /// By independent steps: with the root of the age.
+    RandomWalk,
+    /// By the factor e^(r·β_k), so that σ(A) = σ_vis·e^(r·β·A) A slots behind a frame; at most π.
+    Exponential,
+}
+
+/// What the paper leaves open of a slot, as code paths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Choices {
+    pub ageing: Ageing,
+    /// Whether the sweep of (5), which runs with probability P_misa, leaves angle and age as a frame does.
+    pub realign: bool,
+    /// Whether an age counts as A_max at most.
+    pub age_saturates: bool,
+    pub growth: ErrorGrowth,
+    /// Whether the angle has the radar's own noise beside the tracking error where A > T_proc.
+    pub radar_noise: bool,
+}
+
+impl Choices {
+    /// As every configuration had it before there was a choice.
+    pub const DEFAULT: Choices = Choices {
+        ageing: Ageing::Independent,
+        realign: false,
+        age_saturates: true,
+        growth: ErrorGrowth::RandomWalk,
+        radar_noise: false,
+    };
+    /// The default, each other choice by itself, and all others together.
+    pub const EACH: [Choices; 7] = [
+        Choices::DEFAULT,
+        Choices { ageing: Ageing::PowerPreserving, ..Choices::DEFAULT },
+        Choices { realign: true, ..Choices::DEFAULT },
+        Choices { age_saturates: false, ..Choices::DEFAULT },
+        Choices { growth: ErrorGrowth::Exponential, ..Choices::DEFAULT },
+        Choices { radar_noise: true, ..Choices::DEFAULT },
+        Choices {
+            ageing: Ageing::PowerPreserving,
+            realign: true,
+            age_saturates: false,
+            growth: ErrorGrowth::Exponential,
+            radar_noise: true,
+        },
+    ];
+}
+
 /// What fixes array sizes and code paths.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct MisacSpec {
@@ -66,6 +130,7 @@ pub struct MisacSpec {
     /// Slots T of an episode.
     pub slots: usize,
     pub uncertainty: Uncertainty,
+    pub choices: Choices,
 }
 
 impl MisacSpec {
@@ -93,7 +158,7 @@ pub mod metric {
     pub const ANGLE_MAE: usize = 4;
     /// Largest age, slots.
     pub const AGE_MAX: usize = 5;
-    /// 1 where the slot leaves a vehicle with an age beyond A_max (9d), which is then counted as A_max.
+    /// 1 where the slot leaves a vehicle with an age beyond A_max (9d), which counts as A_max where ages saturate.
     pub const OVER_AGE: usize = 6;
     pub const ROWS: usize = 7;
     /// Names in files and reports.
@@ -188,6 +253,10 @@ pub struct MisacParams {
     pub path_gain_m2: f32,
     /// σ², W.
     pub noise_w: f32,
+    /// r of [`ErrorGrowth::Exponential`].
+    pub error_rate: f32,
+    /// Standard deviation of the radar's own noise of the angle, rad.
+    pub radar_noise_rad: f32,
 }
 
 /// State of one environment (or one per lane).
@@ -296,7 +365,7 @@ pub fn observe<V: Real>(
         } else {
             put(k + i, ranged(p, s.x[i], noise));
         }
-        put(i, estimated_cos(p, s.x[i], s.e[i]));
+        put(i, estimated_cos(p, s.x[i], seen_error(spec, p, s, i, env, clock)));
         put(2 * k + i, s.age[i] * V::splat(1.0 / f64::from(p.age_max)));
     }
 }
@@ -307,6 +376,40 @@ fn ranged<V: Real>(p: &MisacParams, x: V, z: V) -> V {
     (d * (V::splat(1.0) + c!(p.distance_noise) * z)) * V::splat(1.0 / DISTANCE_UNIT_M)
 }
 
+/// e of vehicle `i` as θ̂ of the slot `clock` has it: the tracking error, and the radar's own noise where the estimate is
+/// no frame's.
+#[inline(always)]
+pub fn seen_error<V: Real>(
+    spec: &MisacSpec,
+    p: &MisacParams,
+    s: &State<V>,
+    i: usize,
+    env: V::Word,
+    clock: u32,
+) -> V {
+    if !spec.choices.radar_noise {
+        return s.e[i];
+    }
+    let w = draw(p.key, stream::RANGE, env, clock, i as u32 / 2);
+    let z = V::normal_pair(w[2], w[3]);
+    let noise = c!(p.radar_noise_rad) * if i.is_multiple_of(2) { z.0 } else { z.1 };
+    s.e[i] + V::select(c!(p.t_proc).lt(s.age[i]), noise, V::splat(0.0))
+}
+
+/// e after a slot without a frame; `rate` is β_k, `z` the slot's normal number.
+#[inline(always)]
+fn grown_error<V: Real>(spec: &MisacSpec, p: &MisacParams, e: V, rate: V, z: V) -> V {
+    match spec.choices.growth {
+        ErrorGrowth::RandomWalk => e + (c!(p.beam_width_rad) * rate.sqrt()) * z,
+        ErrorGrowth::Exponential => {
+            // Any error is at π after so much growth.
+            let exponent = (c!(p.error_rate) * rate).min(V::splat(MOST_GROWTH));
+            let most = c!(std::f32::consts::PI);
+            (e * exponent.exp()).min(most).max(-most)
+        }
+    }
+}
+
 /// cos θ̂ = cos(θ + e).
 #[inline(always)]
 pub fn estimated_cos<V: Real>(p: &MisacParams, x: V, e: V) -> V {
@@ -315,7 +418,8 @@ pub fn estimated_cos<V: Real>(p: &MisacParams, x: V, e: V) -> V {
     cos * ce - sin * se
 }
 
-/// One slot: what the decision costs, then errors, ages and vehicles move on. `pi[k]` is 1 or 0.
+/// One slot: what the decision costs, then errors, ages and vehicles move on. `pi[k]` is 1 or 0. Energy (3) is that of
+/// the sweeps expected (5), whether or not they are drawn ([`Choices::realign`]).
 #[inline(always)]
 pub fn step<V: Real>(
     spec: &MisacSpec,
@@ -348,21 +452,34 @@ pub fn step<V: Real>(
             noise[4 * i + j] = z;
         }
     }
+    let mut luck = [one; KMAX];
+    if spec.choices.realign {
+        for i in 0..k.div_ceil(4) {
+            let w = draw(p.key, stream::RECOVERY, env, clock, i as u32);
+            for (j, w) in w.into_iter().enumerate().take(k - 4 * i) {
+                luck[4 * i + j] = V::unit_from_word(w);
+            }
+        }
+    }
     for i in 0..k {
         let rate = beta(spec, p, s, i);
         out.misaligned[i] = one - (-(rate * s.age[i])).exp();
         misaligned += out.misaligned[i];
         frames += pi[i];
-        out.mae += s.e[i].abs();
+        out.mae += seen_error(spec, p, s, i, env, clock).abs();
         out.age_max = out.age_max.max(s.age[i]);
-        // e after the slot: fresh where a frame was taken, else one step of its walk.
-        let walked = s.e[i] + (c!(p.beam_width_rad) * rate.sqrt()) * noise[i];
-        let taken = zero.lt(pi[i]);
-        s.e[i] = V::select(taken, c!(p.sigma_vis_rad) * noise[i], walked);
+        // e after the slot: fresh where a frame was taken or a sweep has found the vehicle, else grown.
+        let grown = grown_error(spec, p, s.e[i], rate, noise[i]);
+        let mut renewed = pi[i];
+        if spec.choices.realign {
+            renewed = V::select(luck[i].lt(out.misaligned[i]), one, renewed);
+        }
+        let fresh = zero.lt(renewed);
+        s.e[i] = V::select(fresh, c!(p.sigma_vis_rad) * noise[i], grown);
         // Ages that were counted as A_max grow beyond it as those that are A_max do.
-        let age = V::select(taken, c!(p.t_proc), s.age[i] + one);
+        let age = V::select(fresh, c!(p.t_proc), s.age[i] + one);
         out.over_age = V::select(c!(p.age_max).lt(age), one, out.over_age);
-        s.age[i] = age.min(c!(p.age_max));
+        s.age[i] = if spec.choices.age_saturates { age.min(c!(p.age_max)) } else { age };
         s.x[i] += s.v[i] * c!(p.dt_s);
     }
     out.mae *= mean;
@@ -555,7 +672,7 @@ pub struct Channel<V> {
 }
 
 /// (2) and (8) of vehicle `i` in the slot `clock`, for the state *before* [`step`]: line of sight, scatterers with
-/// fresh phases, and Δh ~ CN(0, ρ·P_misa/M·I). E‖h‖² = M without Δh; the path loss is apart.
+/// fresh phases, and Δh ~ CN(0, ρ·P_misa/M·I), joined as [`Ageing`] says. E‖ĥ‖² = M; the path loss is apart.
 #[inline(always)]
 pub fn channel<V: Real>(
     spec: &MisacSpec,
@@ -593,12 +710,23 @@ pub fn channel_elements<V: Real>(
     let (cos, _, _) = geometry(p, s.x[i]);
     let misaligned = one - (-(beta(spec, p, s, i) * s.age[i])).exp();
     // A real and an imaginary part each have half the variance.
-    let sigma = (V::splat(0.5 * f64::from(p.csi_error)) * misaligned).max(V::splat(0.0)).sqrt();
+    let (mut los, mut scatter) = (c!(p.los), c!(p.scatter));
+    let sigma = match spec.choices.ageing {
+        Ageing::Independent => {
+            (V::splat(0.5 * f64::from(p.csi_error)) * misaligned).max(V::splat(0.0)).sqrt()
+        }
+        Ageing::PowerPreserving => {
+            let lost = (c!(p.csi_error) * misaligned).max(V::splat(0.0)).min(one);
+            let kept = (one - lost).sqrt();
+            (los, scatter) = (los * kept, scatter * kept);
+            (V::splat(0.5) * lost).sqrt()
+        }
+    };
     let phases = draw(p.key, stream::PHASE, env, clock, i as u32);
     let paths = [
-        (cos, c!(p.los), V::sin_cos_word(phases[0])),
-        (s.scatter[0][i], c!(p.scatter), V::sin_cos_word(phases[1])),
-        (s.scatter[1][i], c!(p.scatter), V::sin_cos_word(phases[2])),
+        (cos, los, V::sin_cos_word(phases[0])),
+        (s.scatter[0][i], scatter, V::sin_cos_word(phases[1])),
+        (s.scatter[1][i], scatter, V::sin_cos_word(phases[2])),
     ];
     let blocks = spec.antennas.div_ceil(2);
     for b in 0..blocks {
@@ -672,7 +800,7 @@ pub fn gains<V: Real>(
     let per_antenna = V::splat(1.0 / n as f64);
     let mut cos_hat = [zero; KMAX];
     for j in 0..k {
-        cos_hat[j] = estimated_cos(p, s.x[j], s.e[j]);
+        cos_hat[j] = estimated_cos(p, s.x[j], seen_error(spec, p, s, j, env, clock));
     }
     let (cos, _, _) = geometry(p, s.x[i]);
     // Σ conj(h_m)·e^{jΦ_m} of every beam, then of the two references.
@@ -748,7 +876,7 @@ pub fn spatial_gain<V: Real>(
 ) -> V {
     let zero = V::splat(0.0);
     let n = spec.antennas;
-    let cos_hat = estimated_cos(p, s.x[i], s.e[i]);
+    let cos_hat = estimated_cos(p, s.x[i], seen_error(spec, p, s, i, env, clock));
     let mut t = Channel { re: [zero; MMAX], im: [zero; MMAX] };
     let (mut re, mut im) = (zero, zero);
     channel_elements(
@@ -801,11 +929,18 @@ mod tests {
             beam_power_w: 0.25,
             path_gain_m2: (3e8f32 / 28e9 / (4.0 * std::f32::consts::PI)).powi(2),
             noise_w: 10f32.powf(-14.4),
+            error_rate: 2.77,
+            radar_noise_rad: 0.01,
         }
     }
 
-    const SPEC: MisacSpec =
-        MisacSpec { vehicles: 4, antennas: 64, slots: 200, uncertainty: Uncertainty::Constant };
+    const SPEC: MisacSpec = MisacSpec {
+        vehicles: 4,
+        antennas: 64,
+        slots: 200,
+        uncertainty: Uncertainty::Constant,
+        choices: Choices::DEFAULT,
+    };
 
     #[test]
     fn cameras_always_on_cost_exactly_40_joules() {
@@ -941,6 +1076,7 @@ mod tests {
             age_max: 10,
             lambda_j: 200.0,
             gamma_misa: 0.15,
+            realign: false,
         };
         let values = problem.solve(1e-7, 10_000).unwrap().values;
         let mut h = Channel { re: [0.0; MMAX], im: [0.0; MMAX] };

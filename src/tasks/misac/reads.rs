@@ -2,6 +2,7 @@
 
 use super::agents::MisacAgent;
 use super::config::MisacConfig;
+use super::physics::ErrorGrowth;
 use crate::config::PolicyGradient;
 use crate::learn::Algorithm;
 use crate::nets::experts::Scheduler;
@@ -16,10 +17,12 @@ pub(super) fn reads(config: &MisacConfig, agent: &MisacAgent, key: &str) -> bool
         matches!(&learner, Some(Algorithm::Experts(s)) if s.layout.architecture.scheduler == Scheduler::Lstm);
     match (section, name) {
         ("task", "name") => false,
+        ("task", "error_rate") => config.task.error_growth == ErrorGrowth::Exponential,
+        ("task", "beam_width_factor") => config.task.error_growth == ErrorGrowth::RandomWalk,
         ("task", _) | ("evaluate", "episodes" | "gain_stride") => true,
         // A preset's name stands for its keys; presets differ in those of learners only.
         ("evaluate", "greedy") | ("preset", _) | ("train", "updates") => learns,
-        ("temporal", "hidden") | ("spatial", "hidden" | "lr" | "max_grad_norm") => isolated,
+        ("temporal", "hidden" | "t_seq") | ("spatial", "hidden" | "lr" | "max_grad_norm") => isolated,
         ("temporal", "trunk") => learns && !isolated,
         ("temporal", "epochs" | "minibatch_envs" | "clip") => {
             learns && config.temporal.algorithm == PolicyGradient::Ppo

@@ -241,10 +241,13 @@ fn runs(config: &MisacConfig) -> Vec<Run<MisacConfig>> {
         Run { agent, config: config.clone(), own, swept, variant, folder, precisions: Vec::new() }
     };
     let main = config.task.uncertainty == Uncertainty::Constant;
+    let solved = main && (config.task.age_saturates || !config.task.realign);
     let mut out: Vec<Run<MisacConfig>> = AGENTS
         .iter()
-        // With one constant β there is the optimum itself, and with any other it is not to be had.
-        .filter(|a| if main { ![CAUSAL, BOUND].contains(&a.id) } else { a.id != OPTIMUM })
+        // With one constant β there is the optimum itself, and with any other it is not to be had; nor is it where sweeps
+        // realign and ages do not saturate.
+        .filter(|a| if main { ![CAUSAL, BOUND].contains(&a.id) } else { true })
+        .filter(|a| solved || a.id != OPTIMUM)
         .map(|a| run(a, config, &grid.snr_db, "", ""))
         .collect();
     for algorithm in &grid.algorithms {

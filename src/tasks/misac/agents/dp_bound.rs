@@ -2,18 +2,36 @@
 //! beforehand.
 //!
 //! Its energy is a lower bound on the cost (11) of every policy ([`Trajectory`](crate::tasks::misac::dp::Trajectory));
-//! its own cost has the penalty that the plans, made apart, run into.
+//! its own cost has the penalty that the plans, made apart, run into. It knows no draw of the sweeps that realign
+//! (`task.realign`): each vehicle is then looked at by its age, and its energy bounds those of all policies on average.
 
-use super::{FixedSchedule, Make, MisacAgent, Slot, write_bits};
+use super::{AgentError, FixedSchedule, Make, MisacAgent, Slot, write_bits};
 use crate::run::task::Kind;
-use crate::tasks::misac::dp::{Rule, Schedule, beta_of_episode};
+use crate::tasks::misac::dp::{Rule, Schedule, Trajectory, beta_of_episode};
+use crate::tasks::misac::physics::{KMAX, MisacParams, MisacSpec, step};
 use std::sync::Arc;
 
+const ID: &str = "dp-bound";
+/// Slots that are planned for every age up to that, at most: 128 MB for each vehicle.
+const MOST_SLOTS: usize = 4000;
+
 pub const AGENT: MisacAgent = MisacAgent {
-    id: "dp-bound",
+    id: ID,
     summary: "each vehicle's best frames with its trajectory known: its energy is a lower bound on every cost",
-    kind: Kind::Fixed(Make(|_, _| Ok(Arc::new(DpBound)))),
+    kind: Kind::Fixed(Make(|spec, _| {
+        if !spec.choices.age_saturates && spec.slots > MOST_SLOTS {
+            return Err(AgentError::TooManySlots { agent: ID, slots: spec.slots, most: MOST_SLOTS });
+        }
+        Ok(Arc::new(DpBound))
+    })),
 };
+
+/// The scheduling problem with every age that an episode has.
+fn problem(task: &MisacSpec, p: &MisacParams) -> Schedule {
+    let problem = Schedule::new(task, p);
+    let oldest = if task.choices.age_saturates { problem.age_max } else { task.slots };
+    Schedule { age_max: oldest, ..problem }
+}
 
 struct DpBound;
 
@@ -21,7 +39,10 @@ impl FixedSchedule for DpBound {
     /// The cameras of every slot.
     fn begin(&self, start: &Slot) -> Vec<u32> {
         let (p, state) = (start.params, start.full());
-        let problem = Schedule::new(start.task, p);
+        let problem = problem(start.task, p);
+        if start.task.choices.realign {
+            return played(start, &problem);
+        }
         let mut cameras = vec![0; start.task.slots];
         for k in 0..start.task.vehicles {
             let beta = beta_of_episode(start.task, p, &state, k);
@@ -43,4 +64,31 @@ impl FixedSchedule for DpBound {
     fn decide(&self, now: &Slot, memory: &[u32], pi: &mut [f32]) {
         write_bits(memory[now.slot], pi);
     }
+}
+
+/// The cameras of every slot where sweeps realign: each vehicle's are decided by its age, and the episode is played
+/// beforehand with its draws.
+fn played(start: &Slot, problem: &Schedule) -> Vec<u32> {
+    let (task, p) = (start.task, start.params);
+    let mut state = start.full();
+    let betas: Vec<Vec<f64>> = (0..task.vehicles).map(|k| beta_of_episode(task, p, &state, k)).collect();
+    let alone: Vec<(Trajectory, Vec<f64>)> = betas
+        .iter()
+        .map(|beta| {
+            let trajectory = problem.trajectory(beta);
+            let values = trajectory.values();
+            (trajectory, values)
+        })
+        .collect();
+    let decide = |n: usize| {
+        let on = |(k, (trajectory, values)): (usize, &(Trajectory, Vec<f64>))| {
+            u32::from(trajectory.takes_frame(values, n, state.age[k] as usize)) << k
+        };
+        let cameras = alone.iter().enumerate().map(on).sum();
+        let mut pi = [0f32; KMAX];
+        write_bits(cameras, &mut pi);
+        step(task, p, start.id, n as u32, &pi, &mut state);
+        cameras
+    };
+    (0..task.slots).map(decide).collect()
 }

@@ -1,5 +1,6 @@
 //! `dp-optimal`: the exact optimum of the scheduling problem in the long run, by relative value iteration on the joint
-//! ages.
+//! ages. Where ages do not saturate it is refused unless it keeps them within A_max
+//! ([`Schedule::keeps_ages`]).
 
 use super::{AgentError, FixedSchedule, Make, MisacAgent, Slot, write_bits};
 use crate::run::task::Kind;
@@ -20,6 +21,10 @@ pub const AGENT: MisacAgent = MisacAgent {
         if spec.uncertainty != Uncertainty::Constant {
             return Err(AgentError::ConstantOnly(ID));
         }
+        let choices = spec.choices;
+        if choices.realign && !choices.age_saturates {
+            return Err(AgentError::SaturatedOnly(ID));
+        }
         let problem = Schedule::new(spec, params);
         let states = (problem.age_max as u64 + 1).saturating_pow(spec.vehicles as u32);
         if states > MOST_STATES {
@@ -32,8 +37,12 @@ pub const AGENT: MisacAgent = MisacAgent {
             e_recovery_j: problem.e_recovery_j,
             lambda_j: problem.lambda_j,
         })?;
+        let table = problem.table(&optimum.values);
+        if !choices.age_saturates && !problem.keeps_ages(&table) {
+            return Err(AgentError::BeyondMost(ID));
+        }
         Ok(Arc::new(DpOptimal {
-            table: problem.table(&optimum.values),
+            table,
             value_j: optimum.cost_j,
             residual_j: optimum.residual_j,
             episode_j: problem.episode_cost(spec.slots),
@@ -54,7 +63,7 @@ struct DpOptimal {
 impl FixedSchedule for DpOptimal {
     fn decide(&self, now: &Slot, _: &[u32], pi: &mut [f32]) {
         let base = self.problem.age_max + 1;
-        let joint = (0..pi.len()).rev().fold(0, |i, k| i * base + now.age(k));
+        let joint = (0..pi.len()).rev().fold(0, |i, k| i * base + now.age(k).min(self.problem.age_max));
         write_bits(self.table[joint], pi);
     }
 

@@ -40,6 +40,19 @@ pub enum AgentError {
     )]
     ConstantOnly(&'static str),
     #[error(
+        "agent '{0}' solves ages up to task.age_max_slots: with task.age_saturates = false it knows no task.realign = true"
+    )]
+    SaturatedOnly(&'static str),
+    #[error(
+        "agent '{0}' solves ages up to task.age_max_slots, and with task.age_saturates = false the best schedule lets some grow beyond: \
+         raise it"
+    )]
+    BeyondMost(&'static str),
+    #[error(
+        "agent '{agent}' plans {slots} slots for every age up to that with task.age_saturates = false, more than {most}: lower task.slots"
+    )]
+    TooManySlots { agent: &'static str, slots: usize, most: usize },
+    #[error(
         "agent '{agent}': {why}; energies must be nearer to each other than task.lambda_misa_j={lambda_j:e}, task.e_vis_j={e_vis_j:e} and \
          task.e_recovery_j={e_recovery_j:e}"
     )]

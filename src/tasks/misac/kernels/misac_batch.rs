@@ -8,8 +8,8 @@ use crate::kernels::twin::Scalar;
 use crate::num::philox::draw;
 use crate::num::real::Real;
 use crate::tasks::misac::physics::{
-    KMAX, MisacParams, MisacSpec, Phase, STATE_ROWS, State, Uncertainty, estimated_cos, load_state, metric,
-    reset, stream,
+    Ageing, ErrorGrowth, KMAX, MOST_GROWTH, MisacParams, MisacSpec, Phase, STATE_ROWS, State, Uncertainty,
+    estimated_cos, load_state, metric, reset, stream,
 };
 
 pub const WG: usize = 64;
@@ -45,7 +45,7 @@ impl Spec {
 
 /// The constants of `shaders/misac/shared/misac.wgsl`.
 pub fn constants(spec: &Spec) -> Prelude {
-    let t = &spec.task;
+    let (t, choices) = (&spec.task, &spec.task.choices);
     Prelude::new()
         .u32("WG", WG)
         .u32("R", spec.r)
@@ -55,6 +55,12 @@ pub fn constants(spec: &Spec) -> Prelude {
         .u32("T", t.slots)
         .u32("UNCERTAINTY", t.uncertainty as usize)
         .u32("UNCERTAINTY_CONSTANT", Uncertainty::Constant as usize)
+        .u32("POWER_PRESERVING", usize::from(choices.ageing == Ageing::PowerPreserving))
+        .u32("REALIGN", usize::from(choices.realign))
+        .u32("AGE_SATURATES", usize::from(choices.age_saturates))
+        .u32("EXPONENTIAL", usize::from(choices.growth == ErrorGrowth::Exponential))
+        .u32("RADAR_NOISE", usize::from(choices.radar_noise))
+        .f32("MOST_GROWTH", MOST_GROWTH as f32)
 }
 
 /// The constants of `shaders/misac/shared/misac_beam.wgsl` besides.
@@ -103,16 +109,19 @@ pub fn check_params(spec: &Spec, seed: u32) -> Vec<MisacParams> {
                 beam_power_w: 1.0 / spec.task.vehicles as f32,
                 path_gain_m2: (3e8f32 / 28e9 / (4.0 * std::f32::consts::PI)).powi(2),
                 noise_w: 10f32.powf(-14.4),
+                error_rate: 2.77,
+                radar_noise_rad: 0.004,
             }
         })
         .collect()
 }
 
-/// States of episodes under way, `[R, 7K, B]`: vehicles moved on by some slots, whole ages up to A_max, errors up to
-/// some beam widths.
+/// States of episodes under way, `[R, 7K, B]`: vehicles moved on by some slots, whole ages up to A_max, or twice that
+/// where they do not saturate, errors up to some beam widths.
 pub fn check_states(spec: &Spec, params: &[MisacParams], seed: u32) -> Vec<f32> {
     let mut u = uniforms(seed, 1);
     let (k, b) = (spec.task.vehicles, spec.b);
+    let oldest = if spec.task.choices.age_saturates { 1.0 } else { 2.0 };
     let mut rows = vec![0f32; spec.state_len()];
     for (r, p) in params.iter().enumerate() {
         for env in 0..b {
@@ -122,7 +131,7 @@ pub fn check_states(spec: &Spec, params: &[MisacParams], seed: u32) -> Vec<f32> 
                 let all = [
                     s.x[i] + s.v[i] * f64::from(p.dt_s) * slots,
                     s.v[i],
-                    (u() * (f64::from(p.age_max) + 1.0)).floor(),
+                    (u() * (oldest * f64::from(p.age_max) + 1.0)).floor(),
                     0.02 * (2.0 * u() - 1.0),
                     s.scatter[0][i],
                     s.scatter[1][i],
@@ -156,6 +165,17 @@ pub fn range_size(k: usize, key: [u32; 2], env: u32, clock: u32) -> [f64; KMAX] 
         true => {
             let w = draw(key, stream::RANGE, env, clock, i as u32 / 2);
             normal_size(w[0], w[1])
+        }
+        false => 0.0,
+    })
+}
+
+/// How far f32 rounding may move the radar's own noise of each vehicle's angle at `clock`, rad per 1e-6.
+pub fn radar_size(spec: &Spec, p: &MisacParams, env: u32, clock: u32) -> [f64; KMAX] {
+    std::array::from_fn(|i| match i < spec.task.vehicles && spec.task.choices.radar_noise {
+        true => {
+            let w = draw(p.key, stream::RANGE, env, clock, i as u32 / 2);
+            f64::from(p.radar_noise_rad) * normal_size(w[2], w[3])
         }
         false => 0.0,
     })

@@ -101,7 +101,7 @@ host! {
     MisacGain, MisacGainBound;
     fits |gpu, spec| {
         let (k, n) = (spec.batch.task.vehicles, spec.batch.task.antennas);
-        let trips = n.div_ceil(2) * philox_trips(4) + n * (4 + k) + philox_trips(4) + 3 * k;
+        let trips = n.div_ceil(2) * philox_trips(4) + n * (4 + k) + philox_trips(4) + (3 + philox_trips(4)) * k;
         check_trips(gpu, "misac_gain", trips)
     };
     /// `params` `[R]`, `out` `[R, GAIN_ROWS, B, K]`; `state` and `phases` hold whatever the offsets of `record` point
@@ -202,13 +202,19 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tasks::misac::physics::{MisacSpec, Uncertainty};
+    use crate::tasks::misac::physics::{Choices, MisacSpec, Uncertainty};
 
     /// Matched phases reach the matched gain and no phases exceed it; residual phases of 0 are the beam of the
     /// estimate, and no beam is more than what (9b) and (9c) allow.
     #[test]
     fn gains_keep_their_bounds() {
-        let task = MisacSpec { vehicles: 4, antennas: 64, slots: 200, uncertainty: Uncertainty::Constant };
+        let task = MisacSpec {
+            vehicles: 4,
+            antennas: 64,
+            slots: 200,
+            uncertainty: Uncertainty::Constant,
+            choices: Choices::DEFAULT,
+        };
         let batch = BatchSpec { r: 1, b: 50, task };
         let params = check_params(&batch, 5);
         let state = widen(&check_states(&batch, &params, 5));
@@ -247,7 +253,13 @@ mod tests {
     /// SINR and rate by complex sums over the antennas, in a formula of their own.
     #[test]
     fn rate_is_that_of_the_received_signal() {
-        let task = MisacSpec { vehicles: 3, antennas: 7, slots: 200, uncertainty: Uncertainty::Kinematic };
+        let task = MisacSpec {
+            vehicles: 3,
+            antennas: 7,
+            slots: 200,
+            uncertainty: Uncertainty::Kinematic,
+            choices: Choices::DEFAULT,
+        };
         let batch = BatchSpec { r: 2, b: 5, task };
         let spec = Spec { batch, phase: Phase::Direct };
         let params = check_params(&batch, 6);

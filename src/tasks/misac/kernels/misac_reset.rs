@@ -63,7 +63,7 @@ pub fn prelude(spec: &Spec) -> Prelude {
 
 host! {
     MisacReset, MisacResetBound;
-    fits |gpu, spec| check_trips(gpu, "misac_reset", spec.task.vehicles * (1 + philox_trips(12)));
+    fits |gpu, spec| check_trips(gpu, "misac_reset", spec.task.vehicles * (1 + philox_trips(16)));
     /// `params` `[R]`; `state` and `obs` hold whatever the offsets of `record` point into.
     bind |spec| { params: MisacParams = of_len(spec.r), state: f32, obs: f32 }
 }

@@ -18,7 +18,7 @@ pub const WG: usize = BATCH_WG;
 pub struct Spec {
     pub batch: BatchSpec,
     pub rule: Rule,
-    /// A_max, which must be that of the parameters.
+    /// A_max, which must be that of the parameters; a table ends there.
     pub age_max: usize,
 }
 
@@ -68,7 +68,7 @@ pub fn misac_schedule_cpu<F: Scalar + Into<f64>>(
         let (r, env) = (n / b, n % b);
         let age = |i: usize| -> usize {
             let x: f64 = state[at.state_off + (r * task.state_rows() + 2 * k + i) * b + env].into();
-            x as usize
+            (x as usize).min(spec.age_max)
         };
         let bits = match spec.rule {
             Rule::Always => u32::MAX,
@@ -162,12 +162,18 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
 mod tests {
     use super::*;
     use crate::tasks::misac::dp::Schedule;
-    use crate::tasks::misac::physics::{MisacSpec, Uncertainty};
+    use crate::tasks::misac::physics::{Choices, MisacSpec, Uncertainty};
 
     /// The decisions are those of [`Schedule`].
     #[test]
     fn decisions_are_those_of_the_scheduling_problem() {
-        let task = MisacSpec { vehicles: 3, antennas: 8, slots: 50, uncertainty: Uncertainty::Constant };
+        let task = MisacSpec {
+            vehicles: 3,
+            antennas: 8,
+            slots: 50,
+            uncertainty: Uncertainty::Constant,
+            choices: Choices::DEFAULT,
+        };
         let batch = BatchSpec { r: 1, b: 40, task };
         let params = check_params(&batch, 4);
         let problem = Schedule {
@@ -178,6 +184,7 @@ mod tests {
             age_max: 10,
             lambda_j: 200.0,
             gamma_misa: 0.15,
+            realign: false,
         };
         let values = problem.solve(1e-6, 10_000).unwrap().values;
         let table = problem.table(&values);

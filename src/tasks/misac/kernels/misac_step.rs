@@ -4,7 +4,7 @@
 //! The next state goes to an array of its own or back in place: a rollout that keeps the state of every slot,
 //! `[T+1, R, 7K, B]`, lets beams be learned on channels that are drawn again later (`spatial_loss`).
 
-use super::misac_batch::{self, check_params, check_states, normal_size, range_size, state_of};
+use super::misac_batch::{self, check_params, check_states, normal_size, radar_size, range_size, state_of};
 pub use super::misac_batch::{Spec, WG};
 use super::misac_reset::reset_scale;
 use crate::env::{Batch, Slot, StepSlices, TRUNCATED};
@@ -13,7 +13,9 @@ use crate::kernels::slot::{self, numbers};
 use crate::kernels::{bind, host, shader};
 use crate::num::philox::draw;
 use crate::num::real::counted::{Counted, operations};
-use crate::tasks::misac::physics::{MisacParams, beta, metric, step_range, stream};
+use crate::tasks::misac::physics::{
+    Choices, ErrorGrowth, MOST_GROWTH, MisacParams, beta, metric, step_range, stream,
+};
 
 pub const SHADER: Source = shader!("shaders/misac/", "misac_step", super::SHARED);
 
@@ -108,7 +110,7 @@ pub fn prelude(spec: &Spec) -> Prelude {
 
 host! {
     MisacStep, MisacStepBound;
-    fits |gpu, spec| check_trips(gpu, "misac_step", spec.task.vehicles * (1 + philox_trips(20)));
+    fits |gpu, spec| check_trips(gpu, "misac_step", spec.task.vehicles * (1 + philox_trips(32)));
     /// `params` `[R]`, `final_obs` `[R, B, 3K]`, `metrics` `[R, METRIC_ROWS, B]`; the others hold whatever the offsets
     /// of `record` point into.
     bind |spec| {
@@ -186,27 +188,44 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
         let sizes = [want.obs.len(), spec.obs_len(), want.reward.len(), want.metrics.len()];
         let mut scale = slot::before::<f64>(&vec![0.0; state.len()], sizes);
         let mut at_limit = 0;
+        let mut at_luck = 0;
+        let Choices { realign, growth, age_saturates, .. } = spec.task.choices;
         for e in 0..n {
             let (r, env) = (e / b, e % b);
             let p = &params[r];
             let s = state_of(spec, &states64, r, env);
             let range = range_size(k, p.key, env as u32, clock + 1);
+            // By rounding, the radar's noise of this slot and of the next.
+            let radar = [clock, clock + 1].map(|clock| radar_size(spec, p, env as u32, clock));
             // Of the state after the slot, before any reset.
             let (mut own, mut seen) = (vec![0.0; rows_of_state], vec![0.0; row]);
             let mut misaligned = 0.0;
+            let mut drawn_near = false;
             for i in 0..k {
                 let w = draw(p.key, stream::TRACK, env as u32, clock, i as u32 / 4);
                 let size = normal_size(w[i % 4 / 2 * 2], w[i % 4 / 2 * 2 + 1]);
                 let rate = beta(&spec.task, p, &s, i);
-                misaligned += 1.0 - (-rate * s.age[i]).exp();
+                let lost = 1.0 - (-rate * s.age[i]).exp();
+                misaligned += lost;
                 let walk = f64::from(p.sigma_vis_rad).max(f64::from(p.beam_width_rad) * rate.sqrt());
-                let sizes = [80.0, 0.0, 0.0, s.e[i].abs() + walk * size, 0.0, 0.0, 0.0];
+                let grown = match growth {
+                    ErrorGrowth::RandomWalk => s.e[i].abs(),
+                    ErrorGrowth::Exponential => {
+                        let exponent = (f64::from(p.error_rate) * rate).min(MOST_GROWTH);
+                        (1.0 + exponent) * (s.e[i].abs() * exponent.exp()).min(std::f64::consts::PI)
+                    }
+                };
+                let luck = draw(p.key, stream::RECOVERY, env as u32, clock, i as u32 / 4)[i % 4];
+                let either = realign && (f64::unit_from_word(luck) - lost).abs() < 1e-6;
+                drawn_near |= either;
+                let undecided = if either { 1e9 } else { 0.0 };
+                let sizes = [80.0, 0.0, undecided, grown + walk * size + undecided, 0.0, 0.0, 0.0];
                 for (q, size) in sizes.into_iter().enumerate() {
                     own[q * k + i] = size;
                 }
-                seen[i] = 1.0 + own[3 * k + i];
+                seen[i] = 1.0 + own[3 * k + i] + radar[1][i];
                 seen[k + i] = 2.0 + f64::from(p.distance_noise) * range[i];
-                seen[2 * k + i] = 1.0;
+                seen[2 * k + i] = if age_saturates { 1.0 } else { 3.0 } + undecided;
             }
             if ends {
                 scale.final_obs[e * row..][..row].copy_from_slice(&seen);
@@ -220,11 +239,12 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
             scale.reward[at.reward_off + e] = energy + f64::from(p.lambda_j);
             let near = (misaligned / k as f64 - f64::from(p.gamma_misa)).abs() < 1e-6;
             at_limit += usize::from(near);
-            let over = if near { 1e9 } else { 0.0 };
-            let mae = s.e[..k].iter().map(|e| e.abs()).sum();
-            for (q, size) in
-                [energy, energy + f64::from(p.lambda_j), 1.0, over, mae, 0.0].into_iter().enumerate()
-            {
+            at_luck += usize::from(drawn_near);
+            let unsure = |near| if near { 1e9 } else { 0.0 };
+            let mae = (0..k).map(|i| s.e[i].abs() + radar[0][i]).sum();
+            let reward = energy + f64::from(p.lambda_j);
+            let sizes = [energy, reward, 1.0, unsure(near), mae, 0.0, unsure(drawn_near)];
+            for (q, size) in sizes.into_iter().enumerate() {
                 scale.metrics[(r * metric::ROWS + q) * b + env] = size;
             }
         }
@@ -242,6 +262,9 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
             let what = "environments whose L_BMP is within 1e-6 of its limit";
             let why = "the limit of (9e) cuts through the sums of a few probabilities";
             rows.push(compare_share(what, at_limit, n, 0.01 + 1.0 / n as f64, why));
+            let what = "environments with a sweep whose draw is within 1e-6 of P_misa";
+            let why = "2e-6 of all draws are so near";
+            rows.push(compare_share(what, at_luck, n, 0.001 + 1.0 / n as f64, why));
             rows
         });
         rows.extend(slot::compare(&got, gpu, (when, TOL), [&want, &scale], &twin, ends, metrics));

@@ -12,13 +12,23 @@ pub mod spatial_loss;
 pub use shared::SHARED;
 
 use super::dp::Rule;
-use super::physics::{MisacSpec, Phase, Uncertainty};
+use super::physics::{Choices, MisacSpec, Phase, Uncertainty};
 use crate::kernels::{Entry, entry, variants};
 
 /// The second paper's task with 500 environments in three replicas.
 const fn misac(uncertainty: Uncertainty) -> misac_batch::Spec {
-    misac_batch::Spec { r: 3, b: 500, task: MisacSpec { vehicles: 4, antennas: 64, slots: 200, uncertainty } }
+    let choices = Choices::DEFAULT;
+    let task = MisacSpec { vehicles: 4, antennas: 64, slots: 200, uncertainty, choices };
+    misac_batch::Spec { r: 3, b: 500, task }
 }
+/// With every choice but the default's.
+const CHOSEN: misac_batch::Spec = {
+    let spec = misac(Uncertainty::Kinematic);
+    misac_batch::Spec {
+        task: MisacSpec { choices: Choices::EACH[Choices::EACH.len() - 1], ..spec.task },
+        ..spec
+    }
+};
 const MISAC: misac_batch::Spec = misac(Uncertainty::Constant);
 const BEAMS: misac_gain::Spec =
     misac_gain::Spec { batch: misac_batch::Spec { b: 100, ..MISAC }, phase: Phase::Direct };
@@ -37,13 +47,18 @@ pub const REGISTRY: &[Entry] = &[
         variants(rules, |rule| misac_schedule::check(gpu, &of(rule), 1))
     }),
     entry!(misac_step, MISAC, check |gpu| {
-        variants([Uncertainty::Constant, Uncertainty::Kinematic], |u| misac_step::check(gpu, &misac(u), 1))
+        let specs = [MISAC, misac(Uncertainty::Kinematic), CHOSEN];
+        variants(specs, |spec| misac_step::check(gpu, &spec, 1))
     }),
     entry!(misac_gain, BEAMS, check |gpu| {
-        variants(PHASES, |phase| misac_gain::check(gpu, &misac_gain::Spec { phase, ..BEAMS }, 1))
+        let chosen = misac_batch::Spec { b: 100, ..CHOSEN };
+        let specs = [(PHASES[0], BEAMS.batch), (PHASES[1], BEAMS.batch), (PHASES[1], chosen)];
+        variants(specs, |(phase, batch)| misac_gain::check(gpu, &misac_gain::Spec { batch, phase }, 1))
     }),
     entry!(spatial_loss, SPATIAL, check |gpu| {
-        variants(PHASES, |phase| spatial_loss::check(gpu, &spatial_loss::Spec { phase, ..SPATIAL }, 1))
+        let chosen = misac_batch::Spec { b: 20, ..CHOSEN };
+        let specs = [(PHASES[0], SPATIAL.batch), (PHASES[1], SPATIAL.batch), (PHASES[1], chosen)];
+        variants(specs, |(phase, batch)| spatial_loss::check(gpu, &spatial_loss::Spec { batch, phase, ..SPATIAL }, 1))
     }),
     entry!(misac_accumulate, MISAC),
 ];

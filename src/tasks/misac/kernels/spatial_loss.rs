@@ -154,7 +154,7 @@ host! {
         let n = spec.batch.task.antennas;
         Unit::Environment.assert_whole(spec.slots, spec.m);
         // The shuffle's walk is longer than 100 rounds with probability below 1e-12.
-        check_trips(gpu, "spatial_loss", n.div_ceil(2) * philox_trips(4) + 5 * n + philox_trips(12) + 100)
+        check_trips(gpu, "spatial_loss", n.div_ceil(2) * philox_trips(4) + 5 * n + philox_trips(16) + 100)
     };
     /// Shapes as in [`spatial_loss_cpu`]; `state` holds whatever the offset of `record` points into, the others may be
     /// longer.

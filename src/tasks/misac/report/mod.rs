@@ -511,13 +511,16 @@ impl<'a> View<'a> {
     }
 
     /// Energy of a slot where each camera is switched on with probability ½, in steady state, J: the age is T_proc + j
-    /// with probability 2^−(j+1) up to A_max, where the rest of the probability lies.
+    /// with probability 2^−(j+1) up to A_max, where the rest of the probability lies, or without end. None where sweeps
+    /// realign.
     fn coin_flip_j(&self, snr_db: f64) -> Option<f64> {
         let task = MisacTaskConfig { snr_db, ..self.task.clone()? };
-        if self.uncertainty != CONSTANT {
+        if self.uncertainty != CONSTANT || task.realign {
             return None;
         }
-        let (beta, most) = (task.beta(), task.age_max_slots);
+        // Beyond 60 slots lies 2^−60 of the probability.
+        let most = if task.age_saturates { task.age_max_slots } else { task.t_proc_slots + 60 };
+        let beta = task.beta();
         let (mut left, mut misaligned) = (1.0, 0.0);
         for age in task.t_proc_slots.min(most)..=most {
             let here = if age == most { left } else { left / 2.0 };
