@@ -52,6 +52,7 @@ fn others(value: &Value) -> Vec<Value> {
             "reward-smooth",
             "steering",
             "indicator",
+            "carried",
         ]
         .map(|s| Value::String(s.into()))
         .into(),
