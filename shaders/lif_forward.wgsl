@@ -1,11 +1,11 @@
 // lif_forward: S steps of leaky integrate-and-fire neurons from given currents, constant over the steps or one a step:
-// spike words, and where training needs them the potentials and the read-out's trace. One thread = four neurons, WG
-// apart. CPU twin: lif_forward_cpu in src/kernels/lif_forward.rs. Spikes must agree except within a margin of the
+// spike words, and where training needs them the potentials and the read-out's trace. CARRIED: the neurons start from
+// potentials of the slot before and leave theirs to the next one. One thread = four neurons, WG apart. CPU twin: lif_forward_cpu in src/kernels/lif_forward.rs. Spikes must agree except within a margin of the
 // threshold.
 #import index
 #import lif
 
-struct Imm { elements: u32, replica: u32, stride: u32, leak_off: u32 }
+struct Imm { elements: u32, replica: u32, stride: u32, leak_off: u32, v_off: u32, v_end: u32, v_width: u32 }
 var<immediate> imm: Imm;
 
 @group(0) @binding(0) var<storage, read> params: array<f32>;             // [R, P]: w of the leak; not read unless LEARNED
@@ -13,6 +13,7 @@ var<immediate> imm: Imm;
 @group(0) @binding(2) var<storage, read_write> words: array<u32>;        // [R, M, N]
 @group(0) @binding(3) var<storage, read_write> potentials: array<f32>;   // [R, M, S, N]; not written unless KEEP
 @group(0) @binding(4) var<storage, read_write> traces: array<f32>;       // [R, M, N]; not written unless TRACE
+@group(0) @binding(5) var<storage, read_write> membrane: array<f32>;     // sample s, neuron n: v_off + s v_width + n, and from v_end; unless CARRIED, not read or written
 
 // Element e = (r M + m) N + n at step t of an array [R, M, S, N].
 fn at_step(e: u32, t: u32) -> u32 { return (e / N * S + t) * N + e % N; }
@@ -24,10 +25,14 @@ fn keep(e: u32, t: u32, u: f32) {
     if (e < imm.elements) { potentials[at_step(e, t)] = u; }
 }
 
-fn store(e: u32, word: u32, trace: f32) {
+// Element e among the potentials of all layers, from `first` on.
+fn place(e: u32, first: u32) -> u32 { return first + e / N * imm.v_width + e % N; }
+
+fn store(e: u32, word: u32, trace: f32, v: f32) {
     if (e < imm.elements) {
         words[e] = word;
         if (TRACE != 0u) { traces[e] = trace; }
+        if (CARRIED != 0u) { membrane[place(e, imm.v_end)] = v; }
     }
 }
 
@@ -44,6 +49,11 @@ fn store(e: u32, word: u32, trace: f32) {
     if (LEARNED != 0u) {
         n.lambda = vec4<f32>(lambda_of(source.x), lambda_of(source.y), lambda_of(source.z), lambda_of(source.w));
     }
+    if (CARRIED != 0u) {
+        n.v = vec4<f32>(
+            membrane[place(source.x, imm.v_off)], membrane[place(source.y, imm.v_off)],
+            membrane[place(source.z, imm.v_off)], membrane[place(source.w, imm.v_off)]);
+    }
     for (var t = 0u; t < S; t++) {
         if (PER_STEP != 0u) {
             drive = vec4<f32>(
@@ -58,8 +68,8 @@ fn store(e: u32, word: u32, trace: f32) {
             keep(e.w, t, u.w);
         }
     }
-    store(e.x, n.word.x, n.trace.x);
-    store(e.y, n.word.y, n.trace.y);
-    store(e.z, n.word.z, n.trace.z);
-    store(e.w, n.word.w, n.trace.w);
+    store(e.x, n.word.x, n.trace.x, n.v.x);
+    store(e.y, n.word.y, n.trace.y, n.v.y);
+    store(e.z, n.word.z, n.trace.z, n.v.z);
+    store(e.w, n.word.w, n.trace.w, n.v.w);
 }

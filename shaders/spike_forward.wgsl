@@ -1,11 +1,11 @@
 // spike_forward: a layer of neurons driven by the spikes of the layer below, U[r,m,t,o] from the currents
 // sum_i W[r][o,i] s_t[r,m,i] + b[r][o]. One workgroup = BM samples x BN neurons of one replica; a thread holds the
 // currents of four neurons at all S steps, so that a weight and a spike word are loaded once for S steps, then runs the
-// neurons in registers. CPU twin: spike_forward_cpu in src/kernels/spike_forward.rs. Spikes must agree except within a
+// neurons in registers. CARRIED: as in lif_forward. CPU twin: spike_forward_cpu in src/kernels/spike_forward.rs. Spikes must agree except within a
 // margin of the threshold.
 #import lif
 
-struct Imm { m: u32, w_off: u32, b_off: u32, leak_off: u32 }
+struct Imm { m: u32, w_off: u32, b_off: u32, leak_off: u32, v_off: u32, v_end: u32, v_width: u32 }
 var<immediate> imm: Imm;
 
 @group(0) @binding(0) var<storage, read> params: array<f32>;             // [R, P]: also w of the leak, if LEARNED
@@ -13,6 +13,7 @@ var<immediate> imm: Imm;
 @group(0) @binding(2) var<storage, read_write> words: array<u32>;        // [R, M, O]
 @group(0) @binding(3) var<storage, read_write> potentials: array<f32>;   // [R, M, S, O]; not written unless KEEP
 @group(0) @binding(4) var<storage, read_write> traces: array<f32>;       // [R, M, O]; not written unless TRACE
+@group(0) @binding(5) var<storage, read_write> membrane: array<f32>;     // sample s, neuron o: v_off + s v_width + o, and from v_end; unless CARRIED, not read or written
 
 const BQ: u32 = BN / 4u;
 // One longer than needed, so that threads that write a column meet different memory banks.
@@ -64,10 +65,11 @@ fn fire(n: ptr<function, Neurons>, t: u32, current: vec4<f32>, m: u32, o: u32) {
     }
 }
 
-fn store(at: u32, o: u32, word: u32, trace: f32) {
+fn store(m: u32, o: u32, word: u32, trace: f32, v: f32) {
     if (o < O) {
-        words[at + o] = word;
-        if (TRACE != 0u) { traces[at + o] = trace; }
+        words[m * O + o] = word;
+        if (TRACE != 0u) { traces[m * O + o] = trace; }
+        if (CARRIED != 0u) { membrane[imm.v_end + m * imm.v_width + o] = v; }
     }
 }
 
@@ -121,6 +123,12 @@ fn store(at: u32, o: u32, word: u32, trace: f32) {
         params[bias_base + min(o + 2u * BQ, O - 1u)], params[bias_base + min(o + 3u * BQ, O - 1u)]);
     var n = Neurons();
     if (LEARNED != 0u) { n.lambda = vec4<f32>(sigmoid_(params[r * P + imm.leak_off])); }
+    if (CARRIED != 0u) {
+        let start = imm.v_off + m * imm.v_width;
+        n.v = vec4<f32>(
+            membrane[start + min(o, O - 1u)], membrane[start + min(o + BQ, O - 1u)],
+            membrane[start + min(o + 2u * BQ, O - 1u)], membrane[start + min(o + 3u * BQ, O - 1u)]);
+    }
     fire(&n, 0u, c.t0 + bias, m, o);
     if (S > 1u) { fire(&n, 1u, c.t1 + bias, m, o); }
     if (S > 2u) { fire(&n, 2u, c.t2 + bias, m, o); }
@@ -137,8 +145,8 @@ fn store(at: u32, o: u32, word: u32, trace: f32) {
     if (S > 13u) { fire(&n, 13u, c.t13 + bias, m, o); }
     if (S > 14u) { fire(&n, 14u, c.t14 + bias, m, o); }
     if (S > 15u) { fire(&n, 15u, c.t15 + bias, m, o); }
-    store(m * O, o, n.word.x, n.trace.x);
-    store(m * O, o + BQ, n.word.y, n.trace.y);
-    store(m * O, o + 2u * BQ, n.word.z, n.trace.z);
-    store(m * O, o + 3u * BQ, n.word.w, n.trace.w);
+    store(m, o, n.word.x, n.trace.x, n.v.x);
+    store(m, o + BQ, n.word.y, n.trace.y, n.v.y);
+    store(m, o + 2u * BQ, n.word.z, n.trace.z, n.v.z);
+    store(m, o + 3u * BQ, n.word.w, n.trace.w, n.v.w);
 }

@@ -18,7 +18,7 @@ use isacbench::nets::cpu::{self, Activations, Gradient};
 use isacbench::nets::dense::{Packed, Strided, leading};
 use isacbench::nets::lstm::LstmLayout;
 use isacbench::nets::lstm_cpu::{LstmGradient, LstmPacked, Sequences};
-use isacbench::nets::{Activation, Lif, MlpLayout, Readout};
+use isacbench::nets::{Activation, Lif, Membrane, MlpLayout, Readout};
 use rayon::prelude::*;
 use std::sync::Arc;
 
@@ -38,6 +38,7 @@ const LIF: Lif = Lif {
     detach_reset: true,
     readout: Readout::Last,
     learn_leak: false,
+    membrane: Membrane::Reset,
 };
 
 #[derive(Clone, Copy)]

@@ -1,7 +1,7 @@
 // Leaky integrate-and-fire neurons, (34) and (35), four at once: U <- (1-lambda) V + lambda i, a spike where U >= U_th,
 // then V <- U_r there and V <- U elsewhere. S (<= 16 steps), LAMBDA, LEAK = 1 - lambda, THRESHOLD, RESET and the
 // read-out's SHARE and KEPT from the prelude (src/kernels/lif_forward.rs). LEARNED: lambda is that of the neurons,
-// sigmoid_(w) of a learned w, and LAMBDA and LEAK are not read.
+// sigmoid_(w) of a learned w, and LAMBDA and LEAK are not read. CARRIED: V starts where the slot before left it.
 #import math
 
 struct Neurons {

@@ -6,7 +6,7 @@ use crate::env::Objective;
 use crate::kernels::kl_control::Limits;
 use crate::kernels::{adam, ppo_policy_loss, ppo_value_loss};
 use crate::nets::experts::Phase;
-use crate::nets::{Hidden, Lif, Population, Readout, lif};
+use crate::nets::{Hidden, Lif, Membrane, Population, Readout, lif};
 use serde::{Deserialize, Serialize};
 
 /// Whose gradient norm is clipped.
@@ -225,6 +225,8 @@ pub struct SpikingConfig {
     pub readout: Readout,
     /// Whether every hidden layer learns a λ of its own, from `lambda` on.
     pub learn_leak: bool,
+    /// Where the potentials of an inference start: at 0, or where that of the slot before left them.
+    pub membrane: Membrane,
     /// Gain of the orthogonal initialisation of the hidden layers.
     pub hidden_gain: f64,
     /// In place of the keys of `[ppo]`.
@@ -252,6 +254,7 @@ impl SpikingConfig {
             detach_reset: self.detach_reset,
             readout: self.readout,
             learn_leak: self.learn_leak,
+            membrane: self.membrane,
         }
     }
 

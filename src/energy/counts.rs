@@ -124,6 +124,8 @@ pub struct Counts {
     pub steps: Option<u64>,
     /// What a spiking network's output layer reads: its integrators leak and multiply, or only add.
     pub readout: Readout,
+    /// Potentials that each inference takes over from the one before it.
+    pub carried: u64,
     /// Weights and biases.
     pub parameters: u64,
     pub elementwise: Elementwise,
@@ -183,7 +185,9 @@ impl Counts {
         let parameters = net.params() as u64;
         let elementwise = Elementwise::default();
         let readout = net.lif.map_or_else(Readout::default, |l| l.readout);
-        Ok(Counts { samples: activity.samples, layers, first, steps, readout, parameters, elementwise })
+        let carried = net.carried().into_iter().sum::<usize>() as u64;
+        let samples = activity.samples;
+        Ok(Counts { samples, layers, first, steps, readout, carried, parameters, elementwise })
     }
 
     fn sum(&self, of: impl Fn(&LayerCounts) -> u64) -> u64 {
@@ -227,8 +231,8 @@ impl Counts {
         4 * self.parameters
     }
     /// Bytes that one environment holds between two spike steps, in f32: the potentials of hidden layers and output,
-    /// and the current of the first layer if it is kept. Nothing outlives an inference, in which the potentials start
-    /// at 0.
+    /// and the current of the first layer if it is kept. Between two slots it holds the potentials alone where they are
+    /// carried, else nothing.
     pub fn state_bytes(&self) -> u64 {
         match self.steps {
             None => 0,
@@ -243,7 +247,7 @@ impl Counts {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::nets::{Activation, Hidden, LayerActivity, Lif, Population, Readout};
+    use crate::nets::{Activation, Hidden, LayerActivity, Lif, Membrane, Population, Readout};
 
     pub fn lif() -> Lif {
         Lif {
@@ -255,6 +259,7 @@ pub(super) mod tests {
             detach_reset: true,
             readout: Readout::Last,
             learn_leak: false,
+            membrane: Membrane::Reset,
         }
     }
 

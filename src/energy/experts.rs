@@ -43,6 +43,7 @@ pub fn counts(
         first: FirstLayer::Once,
         steps: None,
         readout: Readout::default(),
+        carried: 0,
         elementwise,
     };
     Ok(match &layout.decision {

@@ -150,7 +150,7 @@ pub struct MemoryAware {
     pub inout: f64,
     /// Weights and biases.
     pub weights: f64,
-    /// Membrane potentials, and the current of the first layer if it is kept.
+    /// Membrane potentials, those carried from slot to slot included, and the current of the first layer if it is kept.
     pub potentials: f64,
 }
 
@@ -234,6 +234,9 @@ pub fn memory_aware(counts: &Counts, batch: u64, format: &Format) -> MemoryAware
             }
         }
     }
+    // Carried potentials are read before the first step and written after the last one, from a buffer of all of them.
+    let carried = counts.carried as f64;
+    e.potentials += 2.0 * carried * access_pj(carried);
     // Two operands are read and a result is written, as with inputs and outputs.
     let products = counts.elementwise.dense as f64 / n;
     e.operations += mac * products;
@@ -248,7 +251,7 @@ pub fn memory_aware(counts: &Counts, batch: u64, format: &Format) -> MemoryAware
 mod tests {
     use super::super::counts::tests::{dense, encoded, lif, spiking};
     use super::*;
-    use crate::nets::Activation;
+    use crate::nets::{Activation, Lif, Membrane};
 
     fn close(got: f64, want: f64, within: f64) {
         assert!((got - want).abs() <= within, "{got} is not within {within} of {want}");
@@ -423,6 +426,26 @@ mod tests {
         close(matrix.potentials * 1e9, 79.0, 0.8);
         let (dense, even) = (dense(6).1, spiking(6, 130, 60, FirstLayer::EveryStep).1);
         close(memory_aware(&dense, 1, &WORDS).joules() / memory_aware(&even, 1, &WORDS).joules(), 1.03, 0.02);
+    }
+
+    /// 262 potentials of 12-128-128-6 are read and written once a decision, at 1.2793 pJ each, where they are carried;
+    /// without the output's with the mean of its currents.
+    #[test]
+    fn carried_potentials_are_read_and_written_once_a_decision() {
+        let (_, reset) = spiking(6, 220, 176, FirstLayer::Once);
+        let energies = |readout| {
+            let carried = Lif { membrane: Membrane::Carried, readout, ..lif() };
+            let net = MlpLayout::new(&[12, 128, 128, 6], carried, 0);
+            let counts = Counts { carried: net.carried().iter().sum::<usize>() as u64, ..reset.clone() };
+            memory_aware(&counts, 1, &WORDS)
+        };
+        let before = memory_aware(&reset, 1, &WORDS);
+        for (readout, potentials) in [(Readout::Last, 262.0), (Readout::Mean, 256.0)] {
+            let e = energies(readout);
+            close((e.potentials - before.potentials) * 1e12, 2.0 * potentials * access_pj(potentials), 1e-6);
+            assert_eq!(MemoryAware { potentials: before.potentials, ..e }, before);
+        }
+        close(access_pj(262.0), 1.2793, 1e-4);
     }
 
     #[test]

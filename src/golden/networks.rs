@@ -11,7 +11,7 @@ use crate::kernels::{advantage_stats, grad_norm, grad_reduce, ppo_policy_loss, p
 use crate::learn::network::{Backward, Forward, Rows as NetRows, Spikes, forward_backward_cpu, visible};
 use crate::learn::step_gpu::{Learners, StepGpu};
 use crate::learn::{Extra, LearnerState};
-use crate::nets::{Activation, ActorCriticLayout, Hidden, Lif, MlpLayout, Readout, Tensor};
+use crate::nets::{Activation, ActorCriticLayout, Hidden, Lif, Membrane, MlpLayout, Readout, Tensor};
 
 /// A flat parameter vector out of the file's tensors, named `prefix` + their own name.
 pub(super) fn flat(
@@ -73,6 +73,7 @@ pub(super) const NEURONS: Lif = Lif {
     detach_reset: false,
     readout: Readout::Last,
     learn_leak: false,
+    membrane: Membrane::Reset,
 };
 
 /// Names of the two conventions, and whether the reset is detached.

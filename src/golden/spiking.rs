@@ -5,7 +5,7 @@ use super::{Backend, Case, GoldenError, Rows, Scalar, Vectors, wide};
 use crate::gpu::{Fill, Gpu, GpuError};
 use crate::kernels::compare::{compare, compare_exact};
 use crate::kernels::lif_backward::{self, Upstream};
-use crate::kernels::lif_forward::{self, Current, LeakAt};
+use crate::kernels::lif_forward::{self, CarriedAt, Current, LeakAt};
 use crate::kernels::{Comparison, Tol};
 use crate::nets::{Hidden, Lif, Population};
 
@@ -51,10 +51,12 @@ impl Drive {
         lif_forward::lif_forward_cpu(
             &self.forward_spec(1),
             self.m,
+            CarriedAt::default(),
             &[],
             &current,
             &mut words,
             &mut u,
+            &mut [],
             &mut [],
         );
         Driven { u: wide(&u), words }
@@ -67,8 +69,8 @@ impl Drive {
         let words = gpu.alloc::<u32>("golden.words", &[r, neurons], Fill::Poison)?;
         let u = gpu.alloc::<f32>("golden.u", &[r, self.current.len()], Fill::Poison)?;
         let kernel = lif_forward::LifForward::new(gpu, &self.forward_spec(r))?;
-        let bound = kernel.bind(gpu, None, &current, &words, Some(&u), None)?;
-        gpu.run(|pass| bound.record(pass, self.m, LeakAt::default()))?;
+        let bound = kernel.bind(gpu, None, &current, &words, Some(&u), None, None)?;
+        gpu.run(|pass| bound.record(pass, self.m, LeakAt::default(), CarriedAt::default()))?;
         Ok(Driven {
             u: wide(&gpu.read(&u)?[..self.current.len()]),
             words: gpu.read(&words)?[..neurons].to_vec(),
@@ -79,8 +81,8 @@ impl Drive {
     fn twin_back<F: Scalar>(&self, u: &[f64], upstream: &[f64]) -> Vec<f64> {
         let [u, upstream] = [u, upstream].map(|x| x.iter().map(|&x| F::splat(x)).collect::<Vec<F>>());
         let mut d = vec![F::splat(f64::NAN); u.len()];
-        let (spec, zero) = (self.backward_spec(1), F::splat(0.0));
-        lif_backward::lif_backward_cpu(&spec, self.m, zero, &[], &u, &upstream, &mut d, &mut []);
+        let (spec, zero, at) = (self.backward_spec(1), F::splat(0.0), CarriedAt::default());
+        lif_backward::lif_backward_cpu(&spec, self.m, at, zero, &[], &u, &upstream, &mut d, &mut [], &[]);
         wide(&d)
     }
 
@@ -90,8 +92,8 @@ impl Drive {
         let upstream = gpu.upload("golden.upstream", &[r, len], &both(&narrow(upstream)))?;
         let d = gpu.alloc::<f32>("golden.d", &[r, len], Fill::Poison)?;
         let kernel = lif_backward::LifBackward::new(gpu, &self.backward_spec(r))?;
-        let bound = kernel.bind(gpu, None, &u, &upstream, &d, None)?;
-        gpu.run(|pass| bound.record(pass, self.m, 0.0, LeakAt::default()))?;
+        let bound = kernel.bind(gpu, None, &u, &upstream, &d, None, None)?;
+        gpu.run(|pass| bound.record(pass, self.m, 0.0, LeakAt::default(), CarriedAt::default()))?;
         Ok(wide(&gpu.read(&d)?[..len]))
     }
 }

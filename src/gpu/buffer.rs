@@ -12,7 +12,8 @@ pub enum Fill {
     Poison,
 }
 
-/// A storage buffer of `T` with a row-major shape; never empty.
+/// A storage buffer of `T` with a row-major shape; never empty. A clone is another handle of the same buffer.
+#[derive(Clone)]
 pub struct Buf<T> {
     pub raw: wgpu::Buffer,
     pub label: String,

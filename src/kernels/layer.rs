@@ -1,6 +1,7 @@
 //! A layer of a network as its kernels see it: sizes, and where its parameters lie. Inputs and outputs lie at the
 //! starts of their buffers.
 
+use super::lif_forward::CarriedAt;
 use super::{dense_backward_input, dense_backward_weights, dense_forward};
 use super::{population_backward, population_forward, spike_backward_weights, spike_forward};
 use crate::nets::mlp::Layer;
@@ -77,9 +78,10 @@ impl dense_backward_input::Args {
 }
 
 impl spike_forward::Args {
-    /// `m` samples of each replica; `leak_off` is where the layer's leak is learned, if it is.
-    pub fn of(l: &Layer, m: usize, leak_off: usize) -> Self {
-        Self { m, w_off: l.w_off, b_off: l.b_off, leak_off }
+    /// `m` samples of each replica; `leak_off` is where the layer's leak is learned, if it is; `carried` where its
+    /// potentials are, if they outlive an inference.
+    pub fn of(l: &Layer, m: usize, leak_off: usize, carried: CarriedAt) -> Self {
+        Self { m, w_off: l.w_off, b_off: l.b_off, leak_off, carried }
     }
 }
 

@@ -2,14 +2,15 @@
 //! currents, backwards through the S steps: dU = ds·σ'(U) + dV·(dV/dU) with the surrogate σ'(U) = (η/2)/(1 +
 //! (πη(U−U_th)/2)²) of (36), (39) and dV/dU = 1−s where the reset is a constant, else 1−s−(U−U_r)σ'(U); then di = λ·dU,
 //! and (1−λ)·dU reaches the step before. By w of a learned leak λ = sigmoid(w) it is Σ_t λ(1−λ)(i−V)·dU, V that of the
-//! step before, where i−V = (U−V)/λ.
+//! step before, where i−V = (U−V)/λ. Potentials that were carried into the first step are constants.
 
 use super::common::*;
 use super::lif_forward::{
-    self, Current, LeakAt, lambda_of, leak_of, leaks, lif_forward_cpu, lif_prelude, logits, neuron, optional,
+    CarriedAt, Current, LeakAt, carried, lambda_of, leak_of, leaks, lif_prelude, logits, neuron, optional,
+    upload_carried,
 };
-use crate::nets::Lif;
 use crate::nets::lif::MAX_STEPS;
+use crate::nets::{Lif, Membrane};
 
 pub const SHADER: Source = shader!("shaders/", "lif_backward");
 
@@ -56,19 +57,21 @@ impl Spec {
 /// `m` samples a replica; `leaks` as in [`lif_forward_cpu`]; `penalty` is added to the gradient by every spike.
 /// `source`: the currents `[R, m, N]` if constant, else the potentials before the reset `[R, m, S, N]`; `upstream`
 /// `[R, m, N]` or `[R, m, S, N]`; `d_current` `[R, m, N]` if constant, else `[R, m, S, N]`; `d_leak` `[R, m, N]` by w,
-/// of each neuron, where it is learned.
+/// of each neuron, where it is learned; `membrane` where potentials are carried, as `carried` says of their start.
 #[expect(clippy::too_many_arguments, reason = "the argument list is the kernel's binding list")]
 pub fn lif_backward_cpu<F: Real<Elem = F, Mask = bool>>(
     spec: &Spec,
     m: usize,
+    carried: CarriedAt,
     penalty: F,
     leaks: &[F],
     source: &[F],
     upstream: &[F],
     d_current: &mut [F],
     d_leak: &mut [F],
+    membrane: &[F],
 ) {
-    backward(spec, m, penalty, leaks, source, upstream, d_current, d_leak, |x| x)
+    backward(spec, m, carried, penalty, leaks, source, upstream, d_current, d_leak, membrane, |x| x)
 }
 
 #[expect(clippy::too_many_arguments, reason = "the argument list is the kernel's binding list")]
@@ -76,12 +79,14 @@ pub fn lif_backward_cpu<F: Real<Elem = F, Mask = bool>>(
 fn backward<F: Real<Elem = F, Mask = bool>>(
     spec: &Spec,
     m: usize,
+    carried: CarriedAt,
     penalty: F,
     leaks: &[F],
     source: &[F],
     upstream: &[F],
     d_current: &mut [F],
     d_leak: &mut [F],
+    membrane: &[F],
     sign: impl Fn(F) -> F,
 ) {
     let &Spec { r, n, lif, .. } = spec;
@@ -94,10 +99,12 @@ fn backward<F: Real<Elem = F, Mask = bool>>(
         let at = |t: usize| (e / n * lif.steps + t) * n + e % n;
         let lambda = lambda_of(&lif, leaks, e / (m * n));
         let leak = leak_of(&lif, lambda);
+        let carries = lif.membrane == Membrane::Carried;
+        let start = if carries { membrane[carried.start(e, n)] } else { zero };
         let mut potentials = [zero; MAX_STEPS];
         match spec.current {
             Current::Constant => {
-                neuron(&lif, lambda, |_| source[e], |t, u| potentials[t] = u);
+                neuron(&lif, lambda, start, |_| source[e], |t, u| potentials[t] = u);
             }
             Current::PerStep => (0..lif.steps).for_each(|t| potentials[t] = source[at(t)]),
         }
@@ -121,7 +128,7 @@ fn backward<F: Real<Elem = F, Mask = bool>>(
                 Current::PerStep => d_current[at(t)] = lambda * du,
             }
             if lif.learn_leak {
-                let before = if t > 0 { potentials[t - 1] } else { zero };
+                let before = if t > 0 { potentials[t - 1] } else { start };
                 let v = F::select(threshold.le(before), reset, before);
                 by_leak += du * (sign(u) + sign(-v));
             }
@@ -150,10 +157,12 @@ pub fn cost(spec: &Spec) -> Cost {
     let reset = if spec.lif.detach_reset { 0 } else { 3 };
     let (again, passes) = if constant { (4 + 1, 1) } else { (0, steps) };
     let learned = usize::from(spec.lif.learn_leak);
+    // Without a learned leak, kept potentials say all.
+    let reads = spec.lif.membrane == Membrane::Carried && (constant || spec.lif.learn_leak);
     let each = steps * (upstream + 5 + 1 + reset + 3 + 1 + 1 + again + 3 * learned) + learned;
     Cost::new(
         neurons * each + spec.r * learned * (SIGMOID + 1),
-        neurons * (2 * passes + arrives + learned) + spec.r * learned,
+        neurons * (2 * passes + arrives + learned + usize::from(reads)) + spec.r * learned,
     )
 }
 
@@ -172,14 +181,16 @@ pub fn prelude(spec: &Spec) -> Prelude {
 }
 
 host! {
-    LifBackward, LifBackwardBound;
+    LifBackward, LifBackwardBound, length of membrane;
     // Indices of potentials are u32; at most 32 loop iterations a thread.
     fits |gpu, spec| check_index(gpu, "lif_backward", spec.values(true));
 }
 
 impl LifBackward {
     /// `params` `[R, P]` and `d_leak` `[R, M, N]` where the leak is learned; `source`, `upstream` and `d_current` as
-    /// the specification wants them, with M samples.
+    /// the specification wants them, with M samples; `membrane` where potentials are carried: whatever the places of
+    /// `record` point into.
+    #[expect(clippy::too_many_arguments, reason = "the buffers in binding order")]
     pub fn bind(
         &self,
         gpu: &Gpu,
@@ -188,26 +199,37 @@ impl LifBackward {
         upstream: &Buf<f32>,
         d_current: &Buf<f32>,
         d_leak: Option<&Buf<f32>>,
+        membrane: Option<&Buf<f32>>,
     ) -> Result<LifBackwardBound, GpuError> {
         let spec = self.spec;
         let per_step = spec.values(spec.current == Current::PerStep);
         let params = optional(gpu, params, spec.lif.learn_leak, spec.r)?;
         let d_leak = optional(gpu, d_leak, spec.lif.learn_leak, spec.values(false))?;
+        let carried = optional(gpu, membrane, spec.lif.membrane == Membrane::Carried, 1)?;
         let buffers = [
             &params,
             source.at_least(per_step),
             upstream.at_least(spec.values(spec.upstream == Upstream::Spikes)),
             d_current.at_least(per_step),
             &d_leak,
+            &carried,
         ];
-        Ok(LifBackwardBound { spec, bound: self.kernel.bind(gpu, &buffers) })
+        let membrane = membrane.map_or(0, Buf::len);
+        Ok(LifBackwardBound { spec, bound: self.kernel.bind(gpu, &buffers), membrane })
     }
 }
 
 impl LifBackwardBound {
     /// `m` samples of each replica, at least 1; `penalty` is added to the gradient by every spike; `leak` is not looked
-    /// at unless it is learned.
-    pub fn record(&self, pass: &mut wgpu::ComputePass, m: usize, penalty: f32, leak: LeakAt) {
+    /// at unless it is learned, `carried` not unless potentials are.
+    pub fn record(
+        &self,
+        pass: &mut wgpu::ComputePass,
+        m: usize,
+        penalty: f32,
+        leak: LeakAt,
+        carried: CarriedAt,
+    ) {
         assert!(
             (1..=self.spec.m).contains(&m),
             "lif_backward: {m} samples, compiled for 1..={}",
@@ -216,7 +238,11 @@ impl LifBackwardBound {
         let replica = m * self.spec.n;
         let neurons = self.spec.r * replica;
         let [elements, replica, stride, off] = [neurons, replica, leak.p, leak.off].map(|v| v as u32);
-        let imm = [elements, penalty.to_bits(), replica, stride, off];
+        if self.spec.lif.membrane == Membrane::Carried {
+            carried.assert_inside("lif_backward", self.spec.r * m, self.spec.n, self.membrane);
+        }
+        let [start, _, width] = carried.immediates();
+        let imm = [elements, penalty.to_bits(), replica, stride, off, start, width];
         self.bound.record(pass, fold_groups(neurons, WG), &imm);
     }
 }
@@ -229,6 +255,8 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
     let penalty = 0.013f32;
     let (params, at) = leaks(&lif, r, seed);
     let w = widen(&logits(&params, at));
+    let (carried, membrane) = carried(&lif, r * m, n, seed);
+    let starts = widen(&membrane);
     let mut source: Vec<f32> = normal(seed, 0, len(spec.current == Current::PerStep), 2.0)
         .into_iter()
         .map(|x| x + 0.5 + lif.threshold as f32)
@@ -242,20 +270,25 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
                 }
             }
         }
-        Current::Constant => source.chunks_exact_mut(m * n).enumerate().for_each(|(r, source)| {
-            let lambda = lambda_of(&lif, &w, r);
-            clear_of_threshold(&Lif { lambda, learn_leak: false, ..lif }, source);
-        }),
+        Current::Constant => {
+            for (e, current) in source.iter_mut().enumerate() {
+                let lambda = lambda_of(&lif, &w, e / (m * n));
+                let start = if starts.is_empty() { 0.0 } else { starts[carried.start(e, n)] };
+                clear_of_threshold(&Lif { lambda, learn_leak: false, ..lif }, start, current);
+            }
+        }
     }
     let upstream = normal(seed, 1, len(spec.upstream == Upstream::Spikes), 1.0);
     let (source64, upstream64) = (widen(&source), widen(&upstream));
     let mut want = vec![0.0; source.len()];
     let mut want_leak = vec![0.0; neurons];
     let p64 = f64::from(penalty);
-    lif_backward_cpu(spec, m, p64, &w, &source64, &upstream64, &mut want, &mut want_leak);
+    let (d, d_leak) = (&mut want, &mut want_leak);
+    lif_backward_cpu(spec, m, carried, p64, &w, &source64, &upstream64, d, d_leak, &starts);
     let (mut scale, mut scale_leak) = (vec![0.0; source.len()], vec![0.0; neurons]);
     let up = magnitudes(&upstream64);
-    backward(spec, m, p64, &w, &source64, &up, &mut scale, &mut scale_leak, f64::abs);
+    let (d, d_leak) = (&mut scale, &mut scale_leak);
+    backward(spec, m, carried, p64, &w, &source64, &up, d, d_leak, &starts, f64::abs);
 
     let upload = |name: &str, data: &[f32]| gpu.upload(&format!("lif_backward.{name}"), &[data.len()], data);
     let out = |name: &str, len| gpu.alloc::<f32>(&format!("lif_backward.{name}"), &[len], Fill::Poison);
@@ -264,8 +297,10 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
     let params = lif.learn_leak.then(|| upload("params", &params)).transpose()?;
     let d_leak = lif.learn_leak.then(|| out("d_leak", neurons)).transpose()?;
     let kernel = LifBackward::new(gpu, spec)?;
-    let bound = kernel.bind(gpu, params.as_ref(), &source, &upstream, &d_current, d_leak.as_ref())?;
-    gpu.run(|pass| bound.record(pass, m, penalty, at))?;
+    let membrane = upload_carried(gpu, "lif_backward.membrane", &membrane)?;
+    let leak = d_leak.as_ref();
+    let bound = kernel.bind(gpu, params.as_ref(), &source, &upstream, &d_current, leak, membrane.as_ref())?;
+    gpu.run(|pass| bound.record(pass, m, penalty, at, carried))?;
     let mut rows = vec![compare_scaled("d_current", &gpu.read(&d_current)?, &want, &scale, TOL)];
     if let Some(d_leak) = d_leak {
         rows.push(compare_scaled("d_leak", &gpu.read(&d_leak)?, &want_leak, &scale_leak, TOL));
@@ -273,25 +308,14 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
     Ok(rows)
 }
 
-/// Moves constant currents until no step of their neuron is within 1e-4 of the threshold.
-fn clear_of_threshold(lif: &Lif, current: &mut [f32]) {
-    let spec = lif_forward::Spec {
-        r: 1,
-        m: 1,
-        n: 1,
-        lif: *lif,
-        current: Current::Constant,
-        keep: true,
-        trace: false,
+/// Moves a constant current until no step of its neuron, from this potential on, is within 1e-4 of the threshold.
+fn clear_of_threshold(lif: &Lif, start: f64, current: &mut f32) {
+    let near = |i: f32| {
+        let mut near = false;
+        neuron(lif, lif.lambda, start, |_| f64::from(i), |_, u| near |= (u - lif.threshold).abs() <= 1e-4);
+        near
     };
-    for i in current {
-        loop {
-            let (mut word, mut potentials) = ([0], [0.0; MAX_STEPS]);
-            lif_forward_cpu(&spec, 1, &[], &[f64::from(*i)], &mut word, &mut potentials, &mut []);
-            if potentials[..lif.steps].iter().all(|u| (u - lif.threshold).abs() > 1e-4) {
-                break;
-            }
-            *i += 0.003;
-        }
+    while near(*current) {
+        *current += 0.003;
     }
 }

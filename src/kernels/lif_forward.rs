@@ -1,11 +1,11 @@
 //! lif_forward: S steps of leaky integrate-and-fire neurons ([`Lif`]) from given currents: U = (1−λ)V + λi, a spike
-//! where U ≥ U_th, V = U_r there and U elsewhere, V(0) = 0. A neuron's steps are one spike word: bit t is its spike at
+//! where U ≥ U_th, V = U_r there and U elsewhere, V(0) = 0 or what the slot before left ([`CarriedAt`]). A neuron's steps are one spike word: bit t is its spike at
 //! step t, bit 16 + t says that U differs from the step before (always so at t = 0: NeuroBench's membrane updates).
 
 use super::common::*;
 use super::compare;
-use crate::nets::Lif;
 use crate::nets::lif::MAX_STEPS;
+use crate::nets::{Lif, Membrane};
 
 pub const SHADER: Source = shader!("shaders/", "lif_forward");
 
@@ -56,6 +56,40 @@ pub struct LeakAt {
     pub off: usize,
 }
 
+/// Where potentials that outlive an inference ([`Membrane::Carried`]) lie among those of all layers: neuron n of sample
+/// s, counted over all replicas, at `start` + s·`width` + n, and at `end` + s·`width` + n afterwards.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CarriedAt {
+    pub start: usize,
+    pub end: usize,
+    pub width: usize,
+}
+
+impl CarriedAt {
+    fn place(&self, element: usize, neurons: usize) -> usize {
+        element / neurons * self.width + element % neurons
+    }
+    /// Of element e of arrays `[R, M, N]` before the inference.
+    pub fn start(&self, element: usize, neurons: usize) -> usize {
+        self.start + self.place(element, neurons)
+    }
+    /// The same behind it.
+    pub fn end(&self, element: usize, neurons: usize) -> usize {
+        self.end + self.place(element, neurons)
+    }
+    /// That `samples` of so many neurons lie inside `all` elements.
+    pub(super) fn assert_inside(&self, kernel: &str, samples: usize, neurons: usize, all: usize) {
+        let last = samples * neurons - 1;
+        assert!(
+            neurons <= self.width && self.start(last, neurons).max(self.end(last, neurons)) < all,
+            "{kernel}: {samples} samples of {neurons} neurons at {self:?} leave {all} potentials"
+        );
+    }
+    pub(super) fn immediates(&self) -> [u32; 3] {
+        [self.start, self.end, self.width].map(|v| v as u32)
+    }
+}
+
 /// λ of the neurons of a replica: sigmoid of its `w` `[R]` where it is learned, else the constant.
 pub(super) fn lambda_of<F: Real<Elem = F>>(lif: &Lif, w: &[F], r: usize) -> F {
     if lif.learn_leak { w[r].sigmoid() } else { F::splat(lif.lambda) }
@@ -66,19 +100,20 @@ pub(super) fn leak_of<F: Real<Elem = F>>(lif: &Lif, lambda: F) -> F {
     if lif.learn_leak { F::splat(1.0) - lambda } else { F::splat(1.0 - lif.lambda) }
 }
 
-/// What one neuron with this λ does with the currents of its steps: its spike word and trace. `each` gets every step's
-/// potential before the reset.
+/// What one neuron with this λ does from this potential with the currents of its steps: its spike word, trace and last
+/// potential. `each` gets every step's potential before the reset.
 pub(super) fn neuron<F: Real<Elem = F, Mask = bool>>(
     lif: &Lif,
     lambda: F,
+    start: F,
     current: impl Fn(usize) -> F,
     mut each: impl FnMut(usize, F),
-) -> (u32, F) {
+) -> (u32, F, F) {
     let (share, kept) = lif.integrator();
     let leak = leak_of(lif, lambda);
     let [share, kept, threshold, reset, one, zero] =
         [share, kept, lif.threshold, lif.reset, 1.0, 0.0].map(F::splat);
-    let (mut v, mut before, mut trace, mut word) = (zero, zero, zero, 0u32);
+    let (mut v, mut before, mut trace, mut word) = (start, zero, zero, 0u32);
     for t in 0..lif.steps {
         let u = leak * v + lambda * current(t);
         let fires = threshold.le(u);
@@ -89,22 +124,26 @@ pub(super) fn neuron<F: Real<Elem = F, Mask = bool>>(
         before = u;
         each(t, u);
     }
-    (word, trace)
+    (word, trace, v)
 }
 
 /// `m` samples a replica. `leaks`: w `[R]` where λ = sigmoid(w) is learned, else not read; `current` `[R, m, N]` or
 /// `[R, m, S, N]`; `words` `[R, m, N]`; `potentials` `[R, m, S, N]` if they are kept, before the reset; `traces`
-/// `[R, m, N]` if they are wanted.
+/// `[R, m, N]` if they are wanted; `membrane` as `carried` says, neither looked at unless potentials are carried.
+#[expect(clippy::too_many_arguments, reason = "the argument list is the kernel's binding list")]
 pub fn lif_forward_cpu<F: Real<Elem = F, Mask = bool>>(
     spec: &Spec,
     m: usize,
+    carried: CarriedAt,
     leaks: &[F],
     current: &[F],
     words: &mut [u32],
     potentials: &mut [F],
     traces: &mut [F],
+    membrane: &mut [F],
 ) {
     let &Spec { r, n, lif, .. } = spec;
+    let carries = lif.membrane == Membrane::Carried;
     for e in 0..r * m * n {
         let at = |t: usize| (e / n * lif.steps + t) * n + e % n;
         let drive = |t: usize| match spec.current {
@@ -112,7 +151,8 @@ pub fn lif_forward_cpu<F: Real<Elem = F, Mask = bool>>(
             Current::PerStep => current[at(t)],
         };
         let lambda = lambda_of(&lif, leaks, e / (m * n));
-        let (word, trace) = neuron(&lif, lambda, drive, |t, u| {
+        let start = if carries { membrane[carried.start(e, n)] } else { F::splat(0.0) };
+        let (word, trace, v) = neuron(&lif, lambda, start, drive, |t, u| {
             if spec.keep {
                 potentials[at(t)] = u;
             }
@@ -120,6 +160,9 @@ pub fn lif_forward_cpu<F: Real<Elem = F, Mask = bool>>(
         words[e] = word;
         if spec.trace {
             traces[e] = trace;
+        }
+        if carries {
+            membrane[carried.end(e, n)] = v;
         }
     }
 }
@@ -132,6 +175,7 @@ pub(super) fn lif_prelude(lif: &Lif, p: Prelude) -> Prelude {
         .f32("SHARE", share as f32)
         .f32("KEPT", kept as f32)
         .u32("LEARNED", usize::from(lif.learn_leak))
+        .u32("CARRIED", usize::from(lif.membrane == Membrane::Carried))
         .f32("LAMBDA", lif.lambda as f32)
         .f32("LEAK", (1.0 - lif.lambda) as f32)
         .f32("THRESHOLD", lif.threshold as f32)
@@ -146,10 +190,16 @@ pub fn cost(spec: &Spec) -> Cost {
     // A step: potential, spike, whether the potential changed (known of the first), trace.
     let each = 4 * steps + (steps - 1) + if spec.trace { 3 * steps } else { 0 };
     let leaks = if spec.lif.learn_leak { spec.r } else { 0 };
+    let carried = carried_words(&spec.lif);
     Cost::new(
         neurons * each + leaks * (SIGMOID + 1),
-        neurons * (currents + 1 + kept + usize::from(spec.trace)) + leaks,
+        neurons * (currents + 1 + kept + usize::from(spec.trace) + carried) + leaks,
     )
+}
+
+/// Words of a neuron's potential that are read and written where it is carried.
+pub(super) fn carried_words(lif: &Lif) -> usize {
+    if lif.membrane == Membrane::Carried { 2 } else { 0 }
 }
 
 /// Constants of the shader.
@@ -164,7 +214,7 @@ pub fn prelude(spec: &Spec) -> Prelude {
 }
 
 host! {
-    LifForward, LifForwardBound;
+    LifForward, LifForwardBound, length of membrane;
     // Indices of potentials are u32.
     fits |gpu, spec| {
         check_index(gpu, "lif_forward", spec.r * spec.m * spec.lif.steps * spec.n)?;
@@ -188,7 +238,9 @@ pub(super) fn optional(
 
 impl LifForward {
     /// `params` `[R, P]` where the leak is learned, `current` `[R, M, N]` or `[R, M, S, N]`, `words` `[R, M, N]`;
-    /// `potentials` `[R, M, S, N]` and `traces` `[R, M, N]` as the specification wants.
+    /// `potentials` `[R, M, S, N]` and `traces` `[R, M, N]` as the specification wants; `membrane` where potentials are
+    /// carried: whatever the places of `record` point into.
+    #[expect(clippy::too_many_arguments, reason = "the buffers in binding order")]
     pub fn bind(
         &self,
         gpu: &Gpu,
@@ -197,6 +249,7 @@ impl LifForward {
         words: &Buf<u32>,
         potentials: Option<&Buf<f32>>,
         traces: Option<&Buf<f32>>,
+        membrane: Option<&Buf<f32>>,
     ) -> Result<LifForwardBound, GpuError> {
         let Spec { r, m, n, lif, current: kind, keep, trace } = self.spec;
         let neurons = r * m * n;
@@ -204,18 +257,27 @@ impl LifForward {
         let potentials = optional(gpu, potentials, keep, lif.steps * neurons)?;
         let traces = optional(gpu, traces, trace, neurons)?;
         let params = optional(gpu, params, lif.learn_leak, r)?;
-        let buffers = [&params, current.at_least(currents), words.at_least(neurons), &potentials, &traces];
-        Ok(LifForwardBound { spec: self.spec, bound: self.kernel.bind(gpu, &buffers) })
+        let carried = optional(gpu, membrane, lif.membrane == Membrane::Carried, 1)?;
+        let buffers =
+            [&params, current.at_least(currents), words.at_least(neurons), &potentials, &traces, &carried];
+        let membrane = membrane.map_or(0, Buf::len);
+        Ok(LifForwardBound { spec: self.spec, bound: self.kernel.bind(gpu, &buffers), membrane })
     }
 }
 
 impl LifForwardBound {
-    /// `m` samples of each replica, at least 1; `leak` is not looked at unless it is learned.
-    pub fn record(&self, pass: &mut wgpu::ComputePass, m: usize, leak: LeakAt) {
+    /// `m` samples of each replica, at least 1; `leak` is not looked at unless it is learned, `carried` not unless
+    /// potentials are.
+    pub fn record(&self, pass: &mut wgpu::ComputePass, m: usize, leak: LeakAt, carried: CarriedAt) {
         assert!((1..=self.spec.m).contains(&m), "lif_forward: {m} samples, compiled for 1..={}", self.spec.m);
         let replica = m * self.spec.n;
         let neurons = self.spec.r * replica;
-        let imm = [neurons, replica, leak.p, leak.off].map(|v| v as u32);
+        if self.spec.lif.membrane == Membrane::Carried {
+            carried.assert_inside("lif_forward", self.spec.r * m, self.spec.n, self.membrane);
+        }
+        let [neurons32, replica, p, off] = [neurons, replica, leak.p, leak.off].map(|v| v as u32);
+        let [start, end, width] = carried.immediates();
+        let imm = [neurons32, replica, p, off, start, end, width];
         self.bound.record(pass, fold_groups(neurons.div_ceil(4), WG), &imm);
     }
 }
@@ -301,6 +363,27 @@ impl Judged {
         compare_scaled("potentials", &got, &self.potentials, scale, tol)
     }
 
+    /// Carried potentials of a device, those that nothing may write included, against the judge's, `want`, but for the
+    /// neurons within the margin; with the `scale` of each element `[rows, N]` for the relative part.
+    pub fn compare_ends(
+        &self,
+        got: &[f32],
+        want: &[f64],
+        at: CarriedAt,
+        scale: impl Fn(usize) -> f64,
+        tol: Tol,
+    ) -> Comparison {
+        let (mut got, mut scales) = (got.to_vec(), magnitudes(want));
+        for e in 0..self.sure.len() {
+            let end = at.end(e, self.n);
+            scales[end] = scale(e);
+            if !self.certain(e) {
+                got[end] = want[end] as f32;
+            }
+        }
+        compare_scaled("membrane", &got, want, &scales, tol)
+    }
+
     /// Traces of a device against the judge's, `want`, but for the neurons within the margin.
     pub fn compare_traces(&self, got: &[f32], want: &[f64]) -> Comparison {
         let got: Vec<f32> =
@@ -314,6 +397,22 @@ impl Judged {
 pub(super) fn leaks(lif: &Lif, r: usize, seed: u32) -> (Vec<f32>, LeakAt) {
     let at = LeakAt { p: 3, off: 1 };
     if lif.learn_leak { (normal(seed, 8, r * at.p, 0.7), at) } else { (Vec::new(), LeakAt::default()) }
+}
+
+/// Potentials of `samples` of n neurons between others, none above its threshold, in two rows of which the second is
+/// where they go; empty if nothing is carried.
+pub(super) fn carried(lif: &Lif, samples: usize, n: usize, seed: u32) -> (CarriedAt, Vec<f32>) {
+    if lif.membrane == Membrane::Reset {
+        return (CarriedAt::default(), Vec::new());
+    }
+    let width = n + 3;
+    let at = CarriedAt { start: 2, end: 2 + samples * width, width };
+    let below = lif.threshold as f32 - 0.05;
+    (at, normal(seed, 9, 2 * samples * width, 0.6).into_iter().map(|v| v.min(below)).collect())
+}
+
+pub(super) fn upload_carried(gpu: &Gpu, label: &str, membrane: &[f32]) -> Result<Option<Buf<f32>>, GpuError> {
+    (!membrane.is_empty()).then(|| gpu.upload(label, &[membrane.len()], membrane)).transpose()
 }
 
 /// The w of each replica among `params`.
@@ -333,16 +432,20 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
     let (mut words, mut traces) = (vec![0; neurons], vec![0.0; neurons]);
     let mut potentials = vec![0.0; neurons * lif.steps];
     let (params, at) = leaks(&lif, r, seed);
+    let (carried, membrane) = carried(&lif, r * m, n, seed);
+    let mut ends = widen(&membrane);
     lif_forward_cpu(
         &judge,
         m,
+        carried,
         &widen(&logits(&params, at)),
         &current64,
         &mut words,
         &mut potentials,
         &mut traces,
+        &mut ends,
     );
-    let peak = current64.iter().fold(lif.reset.abs(), |a, x| a.max(x.abs()));
+    let peak = current64.iter().chain(&ends).fold(lif.reset.abs(), |a, x| a.max(x.abs()));
     let judged = Judged::new(&lif, n, potentials, MARGIN);
 
     let kernel = LifForward::new(gpu, spec)?;
@@ -353,8 +456,17 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
     };
     let (kept, traced) = (out(spec.keep, lif.steps)?, out(spec.trace, 1)?);
     let params = lif.learn_leak.then(|| gpu.upload("lif_forward.params", &[r, at.p], &params)).transpose()?;
-    let bound = kernel.bind(gpu, params.as_ref(), &current, &words, kept.as_ref(), traced.as_ref())?;
-    gpu.run(|pass| bound.record(pass, m, at))?;
+    let membrane = upload_carried(gpu, "lif_forward.membrane", &membrane)?;
+    let bound = kernel.bind(
+        gpu,
+        params.as_ref(),
+        &current,
+        &words,
+        kept.as_ref(),
+        traced.as_ref(),
+        membrane.as_ref(),
+    )?;
+    gpu.run(|pass| bound.record(pass, m, at, carried))?;
     let mut rows = judged.compare_words(&gpu.read(&words)?);
     if let Some(kept) = kept {
         let scale = vec![peak; neurons * lif.steps];
@@ -362,6 +474,9 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
     }
     if let Some(traced) = traced {
         rows.push(judged.compare_traces(&gpu.read(&traced)?, &traces));
+    }
+    if let Some(membrane) = membrane {
+        rows.push(judged.compare_ends(&gpu.read(&membrane)?, &ends, carried, |_| peak, TOL));
     }
     Ok(rows)
 }

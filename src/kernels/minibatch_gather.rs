@@ -69,13 +69,13 @@ host! {
         spec.unit.assert_whole(spec.t, spec.m);
         check_trips(gpu, "minibatch_gather", spec.o + spec.a + 1000)
     };
-    /// Shapes as in [`minibatch_gather_cpu`]; `obs` may go on behind its T + 1 slots.
+    /// Shapes as in [`minibatch_gather_cpu`]; all but the keys may go on behind.
     bind |&Spec { t, r, b, o, a, m, tail, .. }| {
         keys: [u32; 2] = of_len(r),
         obs: f32 = at_least((t + 1) * r * b * o),
-        action: f32 = of_len(t * r * b * a),
-        mb_obs: f32 = of_len(r * (m + tail) * o),
-        mb_action: f32 = of_len(r * m * a),
+        action: f32 = at_least(t * r * b * a),
+        mb_obs: f32 = at_least(r * (m + tail) * o),
+        mb_action: f32 = at_least(r * m * a),
     }
 }
 

@@ -70,8 +70,11 @@ macro_rules! host {
             }
         })?
     };
-    ($kernel:ident, $bound:ident; $(fits |$gpu:pat_param, $spec:pat_param| $fits:expr;)?) => {
-        $crate::kernels::host!(@types $kernel, $bound, [], [] $(, |$gpu, $spec| $fits)?);
+    (
+        $kernel:ident, $bound:ident $(, length of $buf:ident)?;
+        $(fits |$gpu:pat_param, $spec:pat_param| $fits:expr;)?
+    ) => {
+        $crate::kernels::host!(@types $kernel, $bound, [], [$($buf)?] $(, |$gpu, $spec| $fits)?);
     };
     (
         @types $kernel:ident, $bound:ident, [$($most:ident)?], [$($buf:ident)*]
@@ -222,6 +225,7 @@ pub mod population_forward;
 pub mod ppo_policy_loss;
 pub mod ppo_value_loss;
 pub mod quantile_count;
+pub mod readout_carried;
 mod registry;
 pub mod replay;
 pub mod replay_gather;
@@ -240,7 +244,7 @@ pub(crate) use registry::variants;
 pub use registry::{Entry, SHARED, named};
 pub use twin::MAX_TRIPS;
 
-use crate::nets::{Activation, Lif, Readout};
+use crate::nets::{Activation, Lif, Membrane, Readout};
 use activity_count::Units;
 use dense_forward_f16::Stored;
 use lif_backward::Upstream;
@@ -280,7 +284,10 @@ const LIF: Lif = Lif {
     detach_reset: false,
     readout: Readout::Last,
     learn_leak: false,
+    membrane: Membrane::Reset,
 };
+/// The same with potentials that outlive an inference.
+const CARRIED: Lif = Lif { membrane: Membrane::Carried, ..LIF };
 /// The same with leaks that are learned.
 const LEARNED: Lif = Lif { learn_leak: true, ..LIF };
 const NEURONS: lif_forward::Spec = lif_forward::Spec {
@@ -337,15 +344,19 @@ pub const REGISTRY: &[Entry] = &[
             let all = lif_forward::Spec { lif, current: Current::PerStep, keep: true, trace: true, ..NEURONS };
             rows.extend(named(&format!("currents per step, read-out {readout:?}"), lif_forward::check(gpu, &all, 1)?));
         }
-        rows.extend(named("learned leak", lif_forward::check(gpu, &lif_forward::Spec { lif: LEARNED, ..NEURONS }, 1)?));
+        for (name, lif) in [("learned leak", LEARNED), ("carried potentials", CARRIED)] {
+            rows.extend(named(name, lif_forward::check(gpu, &lif_forward::Spec { lif, ..NEURONS }, 1)?));
+        }
         Ok(rows)
     }),
     entry!(spike_forward, SPIKES, check |gpu| {
         let mut rows = spike_forward::check(gpu, &SPIKES, 1)?;
-        let learned = spike_forward::Spec { lif: LEARNED, ..SPIKES };
-        rows.extend(named("learned leak", spike_forward::check(gpu, &learned, 1)?));
+        for (name, lif) in [("learned leak", LEARNED), ("carried potentials", CARRIED)] {
+            rows.extend(named(name, spike_forward::check(gpu, &spike_forward::Spec { lif, ..SPIKES }, 1)?));
+        }
         Ok(rows)
     }, wg spike_forward::threads(&SPIKES)),
+    entry!(readout_carried, readout_carried::DEFAULT),
     entry!(activity_count, activity_count::Spec { r: 3, m: 1000, c: 128, units: Units::Spikes }),
     entry!(lstm_forward, lstm_forward::DEFAULT),
     entry!(expert_mix, expert_mix::DEFAULT),
@@ -364,6 +375,8 @@ pub const REGISTRY: &[Entry] = &[
     entry!(lif_backward, NEURONS_BACK, check |gpu| {
         let learned = lif_backward::Spec { lif: LEARNED, ..NEURONS_BACK };
         let mut rows = named("learned leak", lif_backward::check(gpu, &learned, 1)?);
+        let carried = lif_backward::Spec { lif: CARRIED, current: Current::Constant, ..NEURONS_BACK };
+        rows.extend(named("carried potentials", lif_backward::check(gpu, &carried, 1)?));
         for detach_reset in [false, true] {
             for (current, upstream, readout) in [
                 (Current::PerStep, Upstream::Readout, Readout::Last),

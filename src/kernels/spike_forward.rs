@@ -2,10 +2,13 @@
 //! and a bias, all S steps at once. Spike words as in `lif_forward`.
 
 use super::common::*;
-use super::lif_forward::{Judged, MARGIN, lambda_of, lif_prelude, neuron, optional};
+use super::lif_forward::{
+    CarriedAt, Judged, MARGIN, carried, carried_words, lambda_of, lif_prelude, neuron, optional,
+    upload_carried,
+};
 use super::tile::BK;
-use crate::nets::Lif;
 use crate::nets::lif::MAX_STEPS;
+use crate::nets::{Lif, Membrane};
 
 pub const SHADER: Source = shader!("shaders/", "spike_forward");
 
@@ -46,10 +49,13 @@ pub struct Args {
     pub b_off: usize,
     /// w of the leak sigmoid(w) inside a replica's parameters, where it is learned.
     pub leak_off: usize,
+    /// Potentials that outlive an inference, where there are such.
+    pub carried: CarriedAt,
 }
 
 /// `params` `[R, P]`, `spikes` `[R, m, I]` words of the layer below, `words` `[R, m, O]`; `potentials` `[R, m, S, O]`
-/// if they are kept, before the reset; `traces` `[R, m, O]` if they are wanted.
+/// if they are kept, before the reset; `traces` `[R, m, O]` if they are wanted; `membrane` as [`Args::carried`] says.
+#[expect(clippy::too_many_arguments, reason = "the argument list is the kernel's binding list")]
 pub fn spike_forward_cpu<F: Real<Elem = F, Mask = bool>>(
     spec: &Spec,
     at: &Args,
@@ -58,8 +64,10 @@ pub fn spike_forward_cpu<F: Real<Elem = F, Mask = bool>>(
     words: &mut [u32],
     potentials: &mut [F],
     traces: &mut [F],
+    membrane: &mut [F],
 ) {
     let &Spec { r, i, o, p, lif, .. } = spec;
+    let carries = lif.membrane == Membrane::Carried;
     for row in 0..r * at.m {
         let params = &params[row / at.m * p..][..p];
         let spikes = &spikes[row * i..][..i];
@@ -75,9 +83,12 @@ pub fn spike_forward_cpu<F: Real<Elem = F, Mask = bool>>(
                 }
                 *current += params[at.b_off + j];
             }
-            let (word, trace) = neuron(
+            let e = row * o + j;
+            let start = if carries { membrane[at.carried.start(e, o)] } else { F::splat(0.0) };
+            let (word, trace, v) = neuron(
                 &lif,
                 lambda,
+                start,
                 |t| current[t],
                 |t, u| {
                     if spec.keep {
@@ -85,9 +96,12 @@ pub fn spike_forward_cpu<F: Real<Elem = F, Mask = bool>>(
                     }
                 },
             );
-            words[row * o + j] = word;
+            words[e] = word;
             if spec.trace {
-                traces[row * o + j] = trace;
+                traces[e] = trace;
+            }
+            if carries {
+                membrane[at.carried.end(e, o)] = v;
             }
         }
     }
@@ -125,8 +139,8 @@ pub fn threads(spec: &Spec) -> usize {
 /// data.
 pub fn cost(spec: &Spec) -> Cost {
     let &Spec { r, m, i, o, lif, keep, trace, .. } = spec;
-    let written = 1 + if keep { lif.steps } else { 0 } + usize::from(trace);
-    Cost::moving(r * o * (i + 1) + r * m * (i + o * written))
+    let moved = 1 + if keep { lif.steps } else { 0 } + usize::from(trace) + carried_words(&lif);
+    Cost::moving(r * o * (i + 1) + r * m * (i + o * moved))
 }
 
 /// Constants of the shader.
@@ -147,7 +161,7 @@ pub fn prelude(spec: &Spec) -> Prelude {
 }
 
 host! {
-    SpikeForward, SpikeForwardBound;
+    SpikeForward, SpikeForwardBound, length of membrane;
     // Indices of potentials are u32.
     fits |gpu, &Spec { r, m, i, o, lif, .. }| {
         let tile = Tile::choose(m, o);
@@ -159,7 +173,9 @@ host! {
 
 impl SpikeForward {
     /// `params` `[R, P]`, `spikes` `[R, M, I]`, `words` `[R, M, O]`; `potentials` `[R, M, S, O]` and `traces`
-    /// `[R, M, O]` as the specification wants.
+    /// `[R, M, O]` as the specification wants; `membrane` where potentials are carried: whatever the places of `record`
+    /// point into.
+    #[expect(clippy::too_many_arguments, reason = "the buffers in binding order")]
     pub fn bind(
         &self,
         gpu: &Gpu,
@@ -168,18 +184,22 @@ impl SpikeForward {
         words: &Buf<u32>,
         potentials: Option<&Buf<f32>>,
         traces: Option<&Buf<f32>>,
+        membrane: Option<&Buf<f32>>,
     ) -> Result<SpikeForwardBound, GpuError> {
         let Spec { r, m, i, o, p, lif, keep, trace } = self.spec;
         let potentials = optional(gpu, potentials, keep, r * m * lif.steps * o)?;
         let traces = optional(gpu, traces, trace, r * m * o)?;
+        let carried = optional(gpu, membrane, lif.membrane == Membrane::Carried, 1)?;
         let buffers = [
             params.of_len(r * p),
             spikes.at_least(r * m * i),
             words.at_least(r * m * o),
             &potentials,
             &traces,
+            &carried,
         ];
-        Ok(SpikeForwardBound { spec: self.spec, bound: self.kernel.bind(gpu, &buffers) })
+        let membrane = membrane.map_or(0, Buf::len);
+        Ok(SpikeForwardBound { spec: self.spec, bound: self.kernel.bind(gpu, &buffers), membrane })
     }
 }
 
@@ -195,9 +215,14 @@ impl SpikeForwardBound {
             !self.spec.lif.learn_leak || at.leak_off < p,
             "spike_forward: {at:?} leaves the {p} parameters"
         );
+        if self.spec.lif.membrane == Membrane::Carried {
+            at.carried.assert_inside("spike_forward", r * at.m, o, self.membrane);
+        }
         let tile = Tile::choose(m, o);
         let groups = [at.m.div_ceil(tile.bm) as u32, o.div_ceil(tile.bn) as u32, r as u32];
-        self.bound.record(pass, groups, &[at.m, at.w_off, at.b_off, at.leak_off].map(|v| v as u32));
+        let [m, w_off, b_off, leak_off] = [at.m, at.w_off, at.b_off, at.leak_off].map(|v| v as u32);
+        let [start, end, width] = at.carried.immediates();
+        self.bound.record(pass, groups, &[m, w_off, b_off, leak_off, start, end, width]);
     }
 }
 
@@ -212,7 +237,8 @@ pub(super) fn random_words(seed: u32, what: u32, n: usize, steps: usize) -> Vec<
 pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
     let &Spec { r, m, i, o, p, lif, .. } = spec;
     // The leak, if it is learned, before the layer.
-    let at = Args { m, w_off: p - o * i - o, b_off: p - o, leak_off: 1 };
+    let (carried, membrane) = carried(&lif, r * m, o, seed);
+    let at = Args { m, w_off: p - o * i - o, b_off: p - o, leak_off: 1, carried };
     // Currents around the threshold, half of them above: of variance 1 + 4.
     let mut params = normal(seed, 0, r * p, 1.0 / (0.3 * i as f64).sqrt());
     params.chunks_mut(p).for_each(|p| p[at.b_off..].iter_mut().for_each(|b| *b = 2.0 * *b + 1.0));
@@ -221,7 +247,9 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
     let judge = Spec { keep: true, trace: true, ..*spec };
     let (mut words, mut traces) = (vec![0; r * m * o], vec![0.0; r * m * o]);
     let mut potentials = vec![0.0; r * m * lif.steps * o];
-    spike_forward_cpu(&judge, &at, &params64, &spikes, &mut words, &mut potentials, &mut traces);
+    let mut ends = widen(&membrane);
+    let (u, to) = (&mut potentials, &mut ends);
+    spike_forward_cpu(&judge, &at, &params64, &spikes, &mut words, u, &mut traces, to);
     let bound_of = |replica: usize, j: usize| {
         let params = &params64[replica * p..][..p];
         let w = &params[at.w_off + j * i..][..i];
@@ -240,7 +268,9 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
         wanted.then(|| gpu.alloc::<f32>("spike_forward.out", &[r, m, steps, o], Fill::Poison)).transpose()
     };
     let (kept, traced) = (out(spec.keep, lif.steps)?, out(spec.trace, 1)?);
-    let bound = kernel.bind(gpu, &params, &spikes, &words, kept.as_ref(), traced.as_ref())?;
+    let membrane = upload_carried(gpu, "spike_forward.membrane", &membrane)?;
+    let bound =
+        kernel.bind(gpu, &params, &spikes, &words, kept.as_ref(), traced.as_ref(), membrane.as_ref())?;
     gpu.run(|pass| bound.record(pass, &at))?;
     let mut rows = judged.compare_words(&gpu.read(&words)?);
     if let Some(kept) = kept {
@@ -248,6 +278,11 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
     }
     if let Some(traced) = traced {
         rows.push(judged.compare_traces(&gpu.read(&traced)?, &traces));
+    }
+    if let Some(membrane) = membrane {
+        // A potential is within the current's bound or where it started.
+        let scale = |e: usize| bounds[e / (m * o) * o + e % o] + lif.threshold.abs() + 3.0;
+        rows.push(judged.compare_ends(&gpu.read(&membrane)?, &ends, carried, scale, TOL));
     }
     Ok(rows)
 }

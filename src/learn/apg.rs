@@ -13,6 +13,7 @@
 use super::LearnerState;
 use crate::config::{ApgConfig, SpikingConfig};
 use crate::env::Env;
+use crate::nets::cpu::carried_width;
 use crate::nets::{Activation, Head, MlpLayout, Policy, Tensor};
 use std::f64::consts::SQRT_2;
 use std::sync::Arc;
@@ -136,7 +137,8 @@ impl ApgSpec {
     /// Bytes that the CPU learner keeps, about.
     pub fn host_bytes(&self) -> u64 {
         let scene = self.env.slot_gradient().map_or(0, |g| g.scene_dim());
-        let rollout = self.samples() * (self.env.sizes().obs + scene) * 4;
+        let potentials = carried_width(&self.net());
+        let rollout = self.samples() * (self.env.sizes().obs + scene + potentials) * 4;
         let weights = self.net().end() * 4 * (6 + self.apg.minibatch.div_ceil(1024));
         (self.env.replicas() * (rollout + weights)) as u64
     }

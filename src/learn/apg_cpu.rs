@@ -6,10 +6,10 @@ use super::adam::AdamStep;
 use super::apg::{ApgSpec, noise_clock};
 use super::ppo_cpu::{BLOCK, SPAN, SPIKING_BLOCK, neuron_steps, part_rows};
 use super::{Apg, LearnerState, Pool, UpdateMetrics};
-use crate::env::{At, GRADIENT_GROUP as GROUP, SlotGradient, StepSlices};
+use crate::env::{At, GRADIENT_GROUP as GROUP, SlotGradient, StepSlices, TRUNCATED};
 use crate::gpu::GpuError;
 use crate::nets::MlpLayout;
-use crate::nets::cpu::{Activations, Extremes, Gradient, backward, forward};
+use crate::nets::cpu::{Activations, Extremes, Gradient, backward, carried_width, forward};
 use crate::nets::dense::{Aligned, Packed, Strided, leading};
 use crate::num::philox::{Stream, draw};
 use crate::num::real::{F32Lanes, LaneKernel, Word, run_lanes};
@@ -26,6 +26,8 @@ struct Chunk {
     state: Vec<f32>,
     obs: Vec<f32>,
     scene: Vec<f32>,
+    /// Potentials before each slot, `[T, envs, width]`; empty where they are reset.
+    membrane: Vec<f32>,
     /// Sums over slots and environments of the metrics in learning curves.
     sums: Vec<f64>,
     /// Spikes of the hidden layers; empty without spikes.
@@ -103,6 +105,7 @@ impl ApgCpu {
                     state: vec![0.0; sizes.state * envs],
                     obs: vec![0.0; (t + 1) * envs * o],
                     scene: vec![0.0; t * envs * w],
+                    membrane: vec![0.0; t * envs * carried_width(&net)],
                     sums: vec![0.0; spec.env.curve().len()],
                     spikes: vec![0; neuron_steps(&net).count()],
                 };
@@ -298,10 +301,15 @@ impl Chunk {
         let (sizes, envs, slots) = (spec.env.sizes(), self.at.envs, slots_of(spec));
         let (o, a, w, t_max) = (sizes.obs, sizes.action, slots.scene_dim(), spec.apg.horizon);
         self.obs.copy_within(t_max * envs * o.., 0);
+        let potentials = self.membrane.len() / t_max;
+        // The rollout before ended with an episode.
+        s.actor.rest();
         for t in 0..t_max {
+            self.membrane[t * potentials..][..potentials].copy_from_slice(&s.actor.before()[..potentials]);
             let (before, after) = self.obs.split_at_mut((t + 1) * envs * o);
             forward(actor, envs, Strided { data: &before[t * envs * o..], row: o, col: 1 }, &mut s.actor);
             s.actor.add_spikes(&mut self.spikes);
+            s.actor.carry();
             let at = At { clock: clock + t as u32, ..self.at };
             let action = &mut s.action[..envs * a];
             let scale = spec.apg.action_scale as f32;
@@ -325,6 +333,9 @@ impl Chunk {
                 full: false,
             };
             spec.env.step(&at, action, &mut self.state, &mut after[..envs * o], out);
+            if s.flags[0] & TRUNCATED != 0 {
+                s.actor.rest();
+            }
             for (sum, row) in self.sums.iter_mut().zip(spec.env.curve()) {
                 *sum += f64::from(s.metrics[row * envs..(row + 1) * envs].iter().sum::<f32>());
             }
@@ -356,6 +367,8 @@ struct PartScratch {
     action: Vec<f32>,
     d_action: Vec<f32>,
     value: Vec<f32>,
+    /// `[block, width]`, or empty.
+    membrane: Vec<f32>,
     index: Vec<u32>,
     /// Samples at once.
     block: usize,
@@ -374,6 +387,7 @@ impl PartScratch {
             action: vec![0.0; padded * a],
             d_action: vec![0.0; padded * a],
             value: vec![0.0; padded],
+            membrane: vec![0.0; block * carried_width(net)],
             index: vec![0; block],
             block,
         }
@@ -383,7 +397,7 @@ impl PartScratch {
     fn part(&mut self, mb: &Samples, net: &MlpLayout, w: &Worker, samples: Range<usize>, out: &mut Part) {
         let (spec, slots) = (mb.spec, slots_of(mb.spec));
         let (o, a, width, envs) = (net.inputs(), net.outputs(), slots.scene_dim(), spec.apg.envs);
-        let (ldx, lda) = (leading(o), leading(a));
+        let (ldx, lda, potentials) = (leading(o), leading(a), self.membrane.len() / self.block);
         let (m, scale) = (spec.apg.minibatch, spec.apg.action_scale as f32);
         let spike_cost = (spec.rate_penalty() / (m * neuron_steps(net).sum::<usize>().max(1)) as f64) as f32;
         out.extremes.0.fill([0; 2]);
@@ -400,7 +414,10 @@ impl PartScratch {
                 let at = t * c.at.envs + b % CHUNK;
                 self.x[row * ldx..][..o].copy_from_slice(&c.obs[at * o..][..o]);
                 self.scene[row * width..][..width].copy_from_slice(&c.scene[at * width..][..width]);
+                let from = &c.membrane[at * potentials..][..potentials];
+                self.membrane[row * potentials..][..potentials].copy_from_slice(from);
             }
+            self.actor.begin(&self.membrane[..rows * potentials]);
             // What fills the last lanes is some sample once more.
             for row in rows..padded {
                 self.scene.copy_within((rows - 1) * width..rows * width, row * width);

@@ -5,7 +5,7 @@
 
 use super::activity_gpu::{Extreme, Firing};
 use super::apg::{ApgSpec, noise_clock};
-use super::network::{Backward, Forward, Rows, Spikes, visible};
+use super::network::{Backward, Between, Forward, Rows, Spikes, visible};
 use super::{Apg, LearnerState, UpdateMetrics, slices};
 use crate::env::{EnvBuffers, EnvGpu, GradientBuffers, GradientSize, Sizes, SlotGradientGpu, StepArgs};
 use crate::gpu::{Buf, Fill, Gpu, GpuError, zeros};
@@ -53,6 +53,8 @@ pub struct ApgGpu {
     slot_reduce: metrics_reduce::MetricsReduceBound,
     // A minibatch step.
     gather: minibatch_gather::MinibatchGatherBound,
+    /// Of potentials, where they are carried, and scenes once more.
+    gather_membrane: Option<minibatch_gather::MinibatchGatherBound>,
     forward: Forward,
     act_again: ddpg_act::DdpgActBound,
     /// scale·tanh(z)
@@ -106,8 +108,11 @@ impl ApgGpu {
         fn with<'a>(h: &'a [Buf<f32>], out: &'a Buf<f32>) -> Vec<&'a Buf<f32>> {
             h.iter().chain([out]).collect()
         }
+        let in_slots =
+            spikes.as_ref().map(|s| s.of_rollout(g, &net, t, Rows { m: b, ..size })).transpose()?;
         let forward = |rows: Rows, x: &Buf<f32>, out: &Buf<f32>, learn: bool| {
-            Forward::sharing(g, &net, rows, &params, x, &with(&hidden, out), spikes.as_ref(), learn)
+            let spikes = if learn { spikes.as_ref() } else { in_slots.as_ref() };
+            Forward::sharing(g, &net, rows, &params, x, &with(&hidden, out), spikes, learn)
         };
         let learning = Rows { m, ..size };
         let backward = match &spikes {
@@ -147,6 +152,15 @@ impl ApgGpu {
             Ok::<_, GpuError>(column_sum::ColumnSum::new(g, &column_sum::Spec { r, m, c })?.bind(g, from, to))
         };
         let gather = minibatch_gather::Spec { t, r, b, o, a: w, m, unit: Unit::Sample, tail: 0 };
+        let membranes = |spikes: &Option<Spikes>| spikes.as_ref().and_then(|s| s.membrane.clone());
+        let gather_membrane = match [&in_slots, &spikes].map(membranes) {
+            [Some(from), Some(to)] => {
+                let spec = minibatch_gather::Spec { o: from.shape[3], ..gather.clone() };
+                let kernel = minibatch_gather::MinibatchGather::new(g, &spec)?;
+                Some(kernel.bind(g, &keys, &from, &scenes, &to, &scene))
+            }
+            _ => None,
+        };
         let unsquash = critic_input::Spec { r, m, o: 0, a };
         let of = GradientSize { b, m, of: c.of() };
         let this = ApgGpu {
@@ -161,6 +175,7 @@ impl ApgGpu {
             .bind(g, &metrics, &slot_sums),
             gather: minibatch_gather::MinibatchGather::new(g, &gather)?
                 .bind(g, &keys, &obs, &scenes, &mb_obs, &scene),
+            gather_membrane,
             forward: forward(learning, &mb_obs, &z, true)?,
             act_again: acts(m, &deviations, &z, &mb_action)?,
             squash: acts(m, &none, &z, &mu)?,
@@ -227,7 +242,8 @@ impl Apg for ApgGpu {
             self.env.reset(pass, clock, 0, 0);
             for slot in 0..t {
                 let at = clock + slot as u32;
-                self.policy.record(pass, b, slot * r * b * o, 0);
+                let between = Between::of_rollout(slot, t, self.sizes.slots);
+                self.policy.record_between(pass, b, slot * r * b * o, 0, between);
                 self.firing.iter().for_each(|f| f.record(pass, b, slot == 0));
                 self.act.record(pass, &ddpg_act::Args { clock: at, scale });
                 self.slots.scene(pass, at, slot * r * b * self.width);
@@ -268,6 +284,9 @@ impl Apg for ApgGpu {
         };
         self.submit(|pass| {
             self.gather.record(pass, Minibatch { update, epoch, mb });
+            if let Some(gather) = &self.gather_membrane {
+                gather.record(pass, Minibatch { update, epoch, mb });
+            }
             self.forward.record(pass, m, 0, 0);
             if last {
                 self.extremes.iter().for_each(|x| x.record(pass, m));

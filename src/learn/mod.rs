@@ -45,6 +45,7 @@ use crate::gpu::{Buf, Fill, Gpu, GpuError};
 use crate::kernels::adam::Clamp;
 use crate::kernels::kl_control::Pace;
 use crate::kernels::metrics_reduce;
+use crate::nets::cpu::carried_width;
 use crate::nets::{Activation, ActorCriticLayout, Head, Policy, Tensor};
 use std::sync::{Arc, Mutex};
 
@@ -206,9 +207,11 @@ impl Algorithm {
         match self {
             Algorithm::Ppo(s) => {
                 let sizes = s.env.sizes();
-                let per_slot = sizes.obs + sizes.action + 7;
+                let layout = s.layout();
+                let potentials = carried_width(&layout.actor) + carried_width(&layout.critic);
+                let per_slot = sizes.obs + sizes.action + potentials + 7;
                 let rollout = s.samples() * per_slot * 4;
-                let weights = s.layout().params() * 4 * (6 + s.ppo.minibatch.div_ceil(1024));
+                let weights = layout.params() * 4 * (6 + s.ppo.minibatch.div_ceil(1024));
                 (s.env.replicas() * (rollout + weights)) as u64
             }
             Algorithm::OffPolicy(s) => s.host_bytes(),

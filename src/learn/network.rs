@@ -4,19 +4,21 @@
 //! A spiking network ([`MlpLayout::lif`]) sees the same input at every spike step, so its first currents are one dense
 //! layer, or those of the neurons that encode the input ([`MlpLayout::population`]). Its output is a
 //! leaky integrator without threshold, read after the last step: linear in the spikes, it is one dense layer on their
-//! trace Σ_t λ(1−λ)^(S−1−t) s(t), whose bias has the factor 1−(1−λ)^S.
+//! trace Σ_t λ(1−λ)^(S−1−t) s(t), whose bias has the factor 1−(1−λ)^S. Where potentials are carried from slot to slot
+//! ([`Membrane::Carried`](crate::nets::Membrane)), those of all layers stand in one buffer, slot by slot: a pass reads
+//! one slot and writes another ([`Between`]).
 
 use crate::gpu::{Buf, Fill, Gpu, GpuError};
 use crate::kernels::dense_forward_f16::{self, Stored};
 pub use crate::kernels::layer::Rows;
 use crate::kernels::lif_backward::{self, Upstream};
-use crate::kernels::lif_forward::{self, Current, LeakAt};
+use crate::kernels::lif_forward::{self, CarriedAt, Current, LeakAt};
 use crate::kernels::{
     column_sum, dense_backward_input, dense_backward_weights, dense_forward, grad_reduce,
-    population_backward, population_forward, spike_backward_weights, spike_forward,
+    population_backward, population_forward, readout_carried, spike_backward_weights, spike_forward,
 };
 use crate::nets::mlp::Layer;
-use crate::nets::{Activation, Lif, MlpLayout};
+use crate::nets::{Activation, Lif, Membrane, MlpLayout};
 use crate::num::real::Real;
 
 /// The layers whose outputs a forward pass writes into buffers of its caller: all, but of a spiking network only the
@@ -26,7 +28,15 @@ pub fn visible(net: &MlpLayout) -> &[Layer] {
     if net.lif.is_some() { &all[all.len() - 1..] } else { all }
 }
 
-/// What happens inside a spiking network, for passes that work on the same rows one after the other.
+/// Carried potentials of so many slots; none where they are reset.
+fn membrane(gpu: &Gpu, net: &MlpLayout, slots: usize, rows: Rows) -> Result<Option<Buf<f32>>, GpuError> {
+    let shape = [slots, rows.r, rows.m, net.carried().iter().sum()];
+    (shape[3] > 0).then(|| gpu.alloc("spikes.membrane", &shape, Fill::Zero)).transpose()
+}
+
+/// What happens inside a spiking network, for passes that work on the same rows one after the other. A clone is the
+/// same buffers.
+#[derive(Clone)]
 pub struct Spikes {
     /// Currents of the first hidden layer `[R, m, N]`, the same at every step.
     current: Buf<f32>,
@@ -36,6 +46,38 @@ pub struct Spikes {
     trace: Buf<f32>,
     /// Potentials of the hidden layers above the first, `[R, m, S, N]`, if a backward pass needs them.
     pub potentials: Vec<Buf<f32>>,
+    /// Potentials that outlive an inference, all layers' side by side, `[slots, R, m, width]`, zero at first.
+    pub membrane: Option<Buf<f32>>,
+}
+
+/// The slots among carried potentials that a pass starts from and writes to.
+#[derive(Clone, Copy, Debug)]
+pub struct Between {
+    pub start: usize,
+    pub end: usize,
+}
+
+impl Between {
+    /// Of potentials that nobody else uses: from rest, or what was put into the first slot, to the second.
+    pub const OWN: Between = Between { start: 0, end: 1 };
+
+    /// Slot `t` of a rollout of `horizon` slots, in which every episode has `slots`: to the next one, or behind the
+    /// rollout where it ends an episode, whose successor finds its own still at rest.
+    pub fn of_rollout(t: usize, horizon: usize, slots: usize) -> Between {
+        Between { start: t, end: if (t + 1).is_multiple_of(slots) { horizon } else { t + 1 } }
+    }
+}
+
+/// Where layer after layer of a network has its potentials in slots of `rows` samples.
+fn carried_at(net: &MlpLayout, rows: usize, between: Between) -> Vec<CarriedAt> {
+    let carried = net.carried();
+    let width = carried.iter().sum::<usize>();
+    let first = carried.iter().scan(0, |next, n| Some(std::mem::replace(next, *next + n)));
+    let at = |first| {
+        let of = |slot: usize| slot * rows * width + first;
+        CarriedAt { start: of(between.start), end: of(between.end), width }
+    };
+    first.map(at).collect()
 }
 
 impl Spikes {
@@ -54,7 +96,19 @@ impl Spikes {
             words: hidden.iter().map(words).collect::<Result<_, _>>()?,
             trace: zero("spikes.trace", &[r, m, hidden[hidden.len() - 1].outputs])?,
             potentials: kept.iter().map(potentials).collect::<Result<_, _>>()?,
+            membrane: membrane(gpu, net, 2, rows)?,
         }))
+    }
+
+    /// The same with potentials of its own for a rollout of `horizon` slots of `rows`, if any are carried.
+    pub fn of_rollout(
+        &self,
+        gpu: &Gpu,
+        net: &MlpLayout,
+        horizon: usize,
+        rows: Rows,
+    ) -> Result<Self, GpuError> {
+        Ok(Spikes { membrane: membrane(gpu, net, horizon + 1, rows)?, ..self.clone() })
     }
 }
 
@@ -78,7 +132,10 @@ struct Neurons {
     encoder: Option<population_forward::PopulationForwardBound>,
     first: lif_forward::LifForwardBound,
     above: Vec<spike_forward::SpikeForwardBound>,
-    /// P
+    /// Of outputs that go on from those of the slot before.
+    readout: Option<readout_carried::ReadoutCarriedBound>,
+    /// R and P
+    r: usize,
     p: usize,
 }
 
@@ -155,6 +212,7 @@ impl Forward {
                     &spikes.words[0],
                     None,
                     trace(0),
+                    spikes.membrane.as_ref(),
                 )?;
                 let mut above = Vec::new();
                 for (n, l) in hidden.iter().enumerate().skip(1) {
@@ -167,16 +225,37 @@ impl Forward {
                         &spikes.words[n],
                         potentials,
                         trace(n),
+                        spikes.membrane.as_ref(),
                     )?);
                 }
-                neurons = Some(Neurons { encoder, first, above, p: rows.p });
+                let readout = match &spikes.membrane {
+                    Some(membrane) if net.carried().len() == net.layers.len() => {
+                        let spec = readout_carried::Spec { r, m, o: last.outputs, kept: lif.readout_kept() };
+                        Some(readout_carried::ReadoutCarried::new(gpu, &spec)?.bind(gpu, acts[0], membrane))
+                    }
+                    _ => None,
+                };
+                neurons = Some(Neurons { encoder, first, above, readout, r, p: rows.p });
             }
         }
         Ok(Forward { layers, neurons, layout: net.clone() })
     }
 
-    /// `m` rows per replica from `x_off` of the input to `y_off` of the output.
+    /// `m` rows per replica from `x_off` of the input to `y_off` of the output; carried potentials, if there are any, as
+    /// [`Between::OWN`].
     pub fn record(&self, pass: &mut wgpu::ComputePass, m: usize, x_off: usize, y_off: usize) {
+        self.record_between(pass, m, x_off, y_off, Between::OWN);
+    }
+
+    /// The same between two slots of carried potentials, which have `m` rows per replica.
+    pub fn record_between(
+        &self,
+        pass: &mut wgpu::ComputePass,
+        m: usize,
+        x_off: usize,
+        y_off: usize,
+        between: Between,
+    ) {
         let layers = &self.layout.layers;
         let last = layers.len() - 1;
         let args = |n: usize| {
@@ -197,11 +276,16 @@ impl Forward {
             None => self.layers[0].record(pass, &args(0)),
         }
         let leaks = self.layout.leaks().start;
-        neurons.first.record(pass, m, LeakAt { p: neurons.p, off: leaks });
+        let carried = carried_at(&self.layout, neurons.r * m, between);
+        let of = |layer: usize| carried.get(layer).copied().unwrap_or_default();
+        neurons.first.record(pass, m, LeakAt { p: neurons.p, off: leaks }, of(0));
         for (n, (bound, l)) in neurons.above.iter().zip(&layers[1..]).enumerate() {
-            bound.record(pass, &spike_forward::Args::of(l, m, leaks + 1 + n));
+            bound.record(pass, &spike_forward::Args::of(l, m, leaks + 1 + n, of(1 + n)));
         }
         self.layers[self.layers.len() - 1].record(pass, &args(last));
+        if let Some(readout) = &neurons.readout {
+            readout.record(pass, m, y_off, of(last));
+        }
     }
 }
 
@@ -268,7 +352,8 @@ struct NeuronsBack {
     neurons: Vec<lif_backward::LifBackwardBound>,
     /// Of the latter, sums over the neurons of a layer and all rows, into the first slice of the partial gradients.
     leaks: Vec<column_sum::ColumnSumBound>,
-    /// P
+    /// R and P
+    r: usize,
     p: usize,
     /// Of the hidden layers above the first: by their weights, and by the spikes of the layer below.
     weights: Vec<spike_backward_weights::SpikeBackwardWeightsBound>,
@@ -397,7 +482,8 @@ impl Backward {
             let kernel = lif_backward::LifBackward::new(gpu, &spec)?;
             let (by, leak) = (&d_current[n], lif.learn_leak.then_some(params));
             let d_leak = leak.map(|_| zero("spikes.d_leak", &[r, m, l.outputs])).transpose()?;
-            neurons.push(kernel.bind(gpu, leak, source, from, by, d_leak.as_ref())?);
+            let membrane = spikes.membrane.as_ref();
+            neurons.push(kernel.bind(gpu, leak, source, from, by, d_leak.as_ref(), membrane)?);
             if let Some(d_leak) = &d_leak {
                 let sum = column_sum::Spec { r, m: m * l.outputs, c: 1 };
                 leaks.push(column_sum::ColumnSum::new(gpu, &sum)?.bind(gpu, d_leak, partials));
@@ -411,7 +497,7 @@ impl Backward {
         }
         let p = rows.p;
         let neurons =
-            NeuronsBack { encoder, neurons, leaks, p, weights: between, spikes: by_spikes, rate_penalty };
+            NeuronsBack { encoder, neurons, leaks, r, p, weights: between, spikes: by_spikes, rate_penalty };
         Ok(Backward { weights, inputs, neurons: Some(neurons), layout: net.clone() })
     }
 
@@ -425,10 +511,12 @@ impl Backward {
         let lif = self.layout.lif.expect("a spiking network");
         let (hidden, _) = split(&self.layout);
         let penalty = spike_penalty(&self.layout, back.rate_penalty, m) as f32;
+        let carried = carried_at(&self.layout, back.r * m, Between::OWN);
         self.dense(pass, self.weights.len() - 1, hidden.len(), m);
         for n in (0..hidden.len()).rev() {
             let leak = LeakAt { p: back.p, off: self.layout.leaks().start + n };
-            back.neurons[n].record(pass, m, penalty, leak);
+            let carried = carried.get(n).copied().unwrap_or_default();
+            back.neurons[n].record(pass, m, penalty, leak, carried);
             if let Some(sum) = back.leaks.get(n) {
                 let (m, out_stride, out_off) = (m * hidden[n].outputs, leak.p, leak.off);
                 sum.record(pass, &column_sum::Args { m, out_stride, out_off, scale: 1.0 });
@@ -516,6 +604,8 @@ struct SpikesCpu<F> {
     current: Vec<F>,
     words: Vec<Vec<u32>>,
     trace: Vec<F>,
+    /// Carried potentials before and after it, `[2, R, M, width]`.
+    membrane: Vec<F>,
 }
 
 /// w `[R]` of the learned leak of hidden layer `n`; empty where it is not learned.
@@ -524,15 +614,20 @@ fn leaks_of<F: Real<Elem = F>>(net: &MlpLayout, r: usize, params: &[F], n: usize
     params.chunks_exact(params.len() / r).filter_map(of).collect()
 }
 
-/// Input, potentials of the hidden layers and output of a spiking network.
+/// Input, potentials of the hidden layers and output of a spiking network; `start` as for [`carried_forward_cpu`].
 fn spiking_forward_cpu<F: Real<Elem = F, Mask = bool>>(
     net: &MlpLayout,
     lif: Lif,
     (r, m): (usize, usize),
     params: &[F],
     x: &[F],
+    start: &[F],
 ) -> (Vec<Vec<F>>, SpikesCpu<F>) {
     let (hidden, last) = split(net);
+    let carried = carried_at(net, r * m, Between::OWN);
+    let of = |layer: usize| carried.get(layer).copied().unwrap_or_default();
+    let mut membrane = vec![F::splat(0.0); 2 * r * m * of(0).width];
+    membrane[..start.len()].copy_from_slice(start);
     let rows = Rows { r, m, p: params.len() / r };
     let current = match net.population {
         Some(of) => {
@@ -560,20 +655,51 @@ fn spiking_forward_cpu<F: Real<Elem = F, Mask = bool>>(
                 trace: true,
             };
             let leaks = leaks_of(net, r, params, n);
-            lif_forward::lif_forward_cpu(&spec, m, &leaks, &current, &mut word, &mut potentials, &mut trace);
+            lif_forward::lif_forward_cpu(
+                &spec,
+                m,
+                of(n),
+                &leaks,
+                &current,
+                &mut word,
+                &mut potentials,
+                &mut trace,
+                &mut membrane,
+            );
         } else {
             let (spec, at) = (
                 spike_forward::Spec::of(l, rows, lif, [true; 2]),
-                spike_forward::Args::of(l, m, net.leaks().start + n),
+                spike_forward::Args::of(l, m, net.leaks().start + n, of(n)),
             );
             let (below, word, potentials) = (&words[n - 1], &mut word, &mut potentials);
-            spike_forward::spike_forward_cpu(&spec, &at, params, below, word, potentials, &mut trace);
+            let (trace, membrane) = (&mut trace, &mut membrane);
+            spike_forward::spike_forward_cpu(&spec, &at, params, below, word, potentials, trace, membrane);
         }
         h.push(potentials);
         words.push(word);
     }
-    h.push(dense_cpu(last, (r, m), lif.readout_total(), params, &trace));
-    (h, SpikesCpu { current, words, trace })
+    let mut y = dense_cpu(last, (r, m), lif.readout_total(), params, &trace);
+    if carried.len() == net.layers.len() {
+        let spec = readout_carried::Spec { r, m, o: last.outputs, kept: lif.readout_kept() };
+        readout_carried::readout_carried_cpu(&spec, m, 0, of(hidden.len()), &mut y, &mut membrane);
+    }
+    h.push(y);
+    (h, SpikesCpu { current, words, trace, membrane })
+}
+
+/// As [`forward_cpu`], of a network whose potentials are carried: from `start` `[R, M, width]`, or from rest if that is
+/// empty. Also gives those that are left, layer behind layer in each row.
+pub fn carried_forward_cpu<F: Real<Elem = F, Mask = bool>>(
+    net: &MlpLayout,
+    (r, m): (usize, usize),
+    params: &[F],
+    x: &[F],
+    start: &[F],
+) -> (Vec<Vec<F>>, Vec<F>) {
+    let lif = net.lif.filter(|lif| lif.membrane == Membrane::Carried).expect("potentials that are carried");
+    let (h, mut spikes) = spiking_forward_cpu(net, lif, (r, m), params, x, start);
+    let end = spikes.membrane.split_off(spikes.membrane.len() / 2);
+    (h, end)
 }
 
 /// Outputs `[R, M, O]` of each layer, the input first, through the CPU twins; of spiking neurons the potentials, as in
@@ -585,7 +711,7 @@ pub fn forward_cpu<F: Real<Elem = F, Mask = bool>>(
     x: &[F],
 ) -> Vec<Vec<F>> {
     if let Some(lif) = net.lif {
-        return spiking_forward_cpu(net, lif, (r, m), params, x).0;
+        return spiking_forward_cpu(net, lif, (r, m), params, x, &[]).0;
     }
     let mut h = vec![x.to_vec()];
     for l in &net.layers {
@@ -602,16 +728,17 @@ pub fn forward_backward_cpu<F: Real<Elem = F, Mask = bool>>(
     x: &[F],
     dloss: impl FnOnce(&[F]) -> Vec<F>,
 ) -> Pass<F> {
-    penalised_backward_cpu(net, rows, params, x, 0.0, dloss)
+    penalised_backward_cpu(net, rows, params, x, &[], 0.0, dloss)
 }
 
 /// The same with `rate_penalty` times the mean firing rate of all hidden neurons, over the M samples of a replica, in
-/// the loss of a spiking network.
+/// the loss of a spiking network; `start` as for [`carried_forward_cpu`], which nothing goes back to.
 pub fn penalised_backward_cpu<F: Real<Elem = F, Mask = bool>>(
     net: &MlpLayout,
     (r, m): (usize, usize),
     params: &[F],
     x: &[F],
+    start: &[F],
     rate_penalty: f64,
     dloss: impl FnOnce(&[F]) -> Vec<F>,
 ) -> Pass<F> {
@@ -632,7 +759,8 @@ pub fn penalised_backward_cpu<F: Real<Elem = F, Mask = bool>>(
         }
         Some(lif) => {
             let (hidden, last) = split(net);
-            let (h, spikes) = spiking_forward_cpu(net, lif, (r, m), params, x);
+            let (h, spikes) = spiking_forward_cpu(net, lif, (r, m), params, x, start);
+            let carried = carried_at(net, r * m, Between::OWN);
             let penalty = F::splat(spike_penalty(net, rate_penalty, m));
             let dy = dloss(&h[net.layers.len()]);
             let (act, total) = (Activation::None, lif.readout_total());
@@ -650,12 +778,14 @@ pub fn penalised_backward_cpu<F: Real<Elem = F, Mask = bool>>(
                 lif_backward::lif_backward_cpu(
                     &spec,
                     m,
+                    carried.get(n).copied().unwrap_or_default(),
                     penalty,
                     &leaks,
                     source,
                     &upstream,
                     &mut d_current,
                     &mut d_leak,
+                    &spikes.membrane,
                 );
                 if lif.learn_leak {
                     let off = net.leaks().start + n;

@@ -11,7 +11,7 @@ use crate::env::{At, StepSlices, TRUNCATED};
 use crate::gpu::GpuError;
 use crate::kernels::gae;
 use crate::kernels::kl_control::{self, Pace};
-use crate::nets::cpu::{Activations, Extremes, Gradient, backward, forward};
+use crate::nets::cpu::{Activations, Extremes, Gradient, backward, carried_width, forward};
 use crate::nets::dense::{Aligned, Packed, Strided, leading};
 use crate::nets::{ActorCriticLayout, MlpLayout};
 use crate::num::philox::{Stream, draw};
@@ -50,6 +50,8 @@ struct Chunk {
     final_value: Vec<f32>,
     /// What the loss needs of a sample beside observation and action.
     scalars: Vec<Scalars>,
+    /// Potentials of actor and critic before each slot, `[T, envs, width]`; empty where they are reset.
+    membrane: [Vec<f32>; 2],
     /// Sums over slots and environments of the metrics in learning curves.
     sums: Vec<f64>,
     /// Sums, and of squares, of what values missed of the returns, and of the returns.
@@ -140,6 +142,7 @@ impl PpoCpu {
                     final_obs: vec![0.0; envs * o],
                     final_value: vec![0.0; t * envs],
                     scalars: vec![[0.0; 4]; t * envs],
+                    membrane: widths(&layout).map(|width| vec![0.0; t * envs * width]),
                     sums: vec![0.0; spec.env.curve().len()],
                     fit: [[0.0; 2]; 2],
                     spikes: vec![0; spiking_layers(&layout).count()],
@@ -148,7 +151,7 @@ impl PpoCpu {
         }
         let clock = start.updates * spec.ppo.horizon as u32;
         let m = spec.ppo.minibatch;
-        let gathered = (0..replicas).map(|_| Gathered::new(m, o, a)).collect();
+        let gathered = (0..replicas).map(|_| Gathered::new(m, o, a, widths(&layout))).collect();
         let parts = (0..replicas * m.div_ceil(part_rows(m)))
             .map(|_| PartResult {
                 grads: vec![0.0; p],
@@ -368,6 +371,11 @@ fn extremes_of(parts: &[PartResult]) -> [f64; 2] {
     sum.shares()
 }
 
+/// Potentials of a sample that actor and critic carry from slot to slot.
+fn widths(layout: &ActorCriticLayout) -> [usize; 2] {
+    [&layout.actor, &layout.critic].map(carried_width)
+}
+
 /// Neurons of each spiking layer, times spike steps: the actor's, then the critic's.
 fn spiking_layers(layout: &ActorCriticLayout) -> impl Iterator<Item = usize> {
     [&layout.actor, &layout.critic].into_iter().flat_map(neuron_steps)
@@ -408,6 +416,8 @@ struct Gathered {
     /// `[M, A]`
     action: Vec<f32>,
     scalars: Vec<Scalars>,
+    /// Of actor and critic, `[M, width]`.
+    membrane: [Vec<f32>; 2],
     /// Mean and 1/(std + 1e-8) of the advantages (unbiased, as torch.std), or 0 and 1.
     stats: (f32, f32),
     inputs: usize,
@@ -415,11 +425,12 @@ struct Gathered {
 }
 
 impl Gathered {
-    fn new(m: usize, inputs: usize, actions: usize) -> Self {
+    fn new(m: usize, inputs: usize, actions: usize, widths: [usize; 2]) -> Self {
         Gathered {
             x: Aligned::zeros(m * leading(inputs)),
             action: vec![0.0; m * actions],
             scalars: vec![[0.0; 4]; m],
+            membrane: widths.map(|width| vec![0.0; m * width]),
             stats: (0.0, 1.0),
             inputs,
             actions,
@@ -462,6 +473,19 @@ impl Gathered {
             let mean = sum / m;
             let var = if m > 1.0 { ((square - sum * mean) / (m - 1.0)).max(0.0) } else { 0.0 };
             self.stats = (mean as f32, (1.0 / (var.sqrt() + 1e-8)) as f32);
+        }
+        for (net, to) in self.membrane.iter_mut().enumerate().filter(|(_, to)| !to.is_empty()) {
+            let width = to.len() / self.scalars.len();
+            to.par_chunks_mut(rows * width).enumerate().for_each(|(part, to)| {
+                let mut index = vec![0; to.len() / width];
+                s.shuffle.fill((s.first + part * rows) as u32, &mut index);
+                for (to, i) in to.chunks_exact_mut(width).zip(index) {
+                    let (t, b) = (i as usize / s.envs, i as usize % s.envs);
+                    let c = &s.chunks[b / CHUNK];
+                    let row = t * c.envs + b % CHUNK;
+                    to.copy_from_slice(&c.membrane[net][row * width..(row + 1) * width]);
+                }
+            });
         }
     }
 }
@@ -524,6 +548,7 @@ impl BackwardScratch {
         let penalty = spec.spiking.as_ref().map_or(0.0, |s| s.rate_penalty);
         let spike_cost = [&layout.actor, &layout.critic]
             .map(|net| (penalty / (ppo.minibatch * neuron_steps(net).sum::<usize>().max(1)) as f64) as f32);
+        let [potentials, of_critic] = widths(layout);
         let mut sums = [0.0; 7];
         self.d_actor.clear();
         self.d_critic.clear();
@@ -532,6 +557,8 @@ impl BackwardScratch {
             let rows = hi - lo;
             let (obs, action) = (&mb.x[lo * ldx..hi * ldx], &mb.action[lo * a..hi * a]);
             let x = Strided { data: obs, row: ldx, col: 1 };
+            self.actor.begin(&mb.membrane[0][lo * potentials..hi * potentials]);
+            self.critic.begin(&mb.membrane[1][lo * of_critic..hi * of_critic]);
             forward(&l.actor, rows, x, &mut self.actor);
             if last {
                 self.actor.add_extremes(&layout.actor, rows, &mut out.extremes);
@@ -621,15 +648,24 @@ impl Chunk {
         self.obs.copy_within(t_max * envs * o.., 0);
         let log_std = &l.params[layout.log_std_off..layout.log_std_off + a];
         let (lda, ldv) = (leading(a), leading(1));
+        // The rollout before ended with an episode.
+        s.actor.rest();
+        s.critic.rest();
         for t in 0..t_max {
             let (before, after) = self.obs.split_at_mut((t + 1) * envs * o);
             let x = Strided { data: &before[t * envs * o..], row: o, col: 1 };
+            for (kept, acts) in self.membrane.iter_mut().zip([&s.actor, &s.critic]) {
+                let slot = kept.len() / t_max;
+                kept[t * slot..(t + 1) * slot].copy_from_slice(&acts.before()[..slot]);
+            }
             forward(&l.actor, envs, x, &mut s.actor);
             forward(&l.critic, envs, x, &mut s.critic);
             let half = self.spikes.len() / 2;
             let (actor, critic) = self.spikes.split_at_mut(half);
             s.actor.add_spikes(actor);
             s.critic.add_spikes(critic);
+            s.actor.carry();
+            s.critic.carry();
             let at = At { clock: clock + t as u32, ..self.at };
             let action = &mut self.action[t * envs * a..(t + 1) * envs * a];
             run_lanes(SampleGaussian {
@@ -662,6 +698,8 @@ impl Chunk {
                 {
                     *v = row[0];
                 }
+                s.actor.rest();
+                s.critic.rest();
             }
             for (sum, row) in self.sums.iter_mut().zip(spec.env.curve()) {
                 *sum += f64::from(sum_of(&s.metrics[row * envs..(row + 1) * envs]));
@@ -777,7 +815,9 @@ impl LaneKernel for SampleGaussian<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::SpikingConfig;
     use crate::learn::toy::Toy;
+    use crate::nets::{Membrane, Readout};
     use std::sync::Arc;
 
     /// Chunks, parts and spans of which the last is short; two replicas.
@@ -788,6 +828,17 @@ mod tests {
     /// The same with spiking networks.
     fn spiking_spec(rate_penalty: f64) -> PpoSpec {
         PpoSpec::spiking(&Toy::ppo(), &Toy::spiking(rate_penalty), spec().env)
+    }
+
+    /// With potentials that are carried from slot to slot, and outputs that leak.
+    fn carried_spec() -> PpoSpec {
+        let spiking = SpikingConfig {
+            membrane: Membrane::Carried,
+            readout: Readout::Last,
+            lambda: 0.2,
+            ..Toy::spiking(0.1)
+        };
+        PpoSpec::spiking(&Toy::ppo(), &spiking, spec().env)
     }
 
     fn two_updates(spec: PpoSpec, threads: usize) -> (LearnerState, Vec<UpdateMetrics>) {
@@ -811,7 +862,7 @@ mod tests {
 
     #[test]
     fn results_do_not_depend_on_the_number_of_threads() {
-        for spec in [spec(), spiking_spec(0.1)] {
+        for spec in [spec(), spiking_spec(0.1), carried_spec()] {
             let one = two_updates(spec.clone(), 1);
             assert!(one.0.params.iter().all(|x| x.is_finite()));
             assert_eq!(one, two_updates(spec, 3));
@@ -842,7 +893,12 @@ mod tests {
 
     #[test]
     fn a_spiking_run_continues_from_its_state() {
-        let spec = spiking_spec(0.1);
+        for spec in [spiking_spec(0.1), carried_spec()] {
+            continues_from_its_state(&spec);
+        }
+    }
+
+    fn continues_from_its_state(spec: &PpoSpec) {
         let update = |ppo: &mut PpoCpu, u: u32| {
             ppo.rollout(u).unwrap();
             ppo.advantages().unwrap();
@@ -853,12 +909,64 @@ mod tests {
             }
             ppo.finish(true).unwrap();
         };
-        let mut whole = PpoCpu::new(&spec, &LearnerState::new(&spec));
+        let mut whole = PpoCpu::new(spec, &LearnerState::new(spec));
         update(&mut whole, 0);
-        let mut resumed = PpoCpu::new(&spec, &whole.state(1).unwrap());
+        let mut resumed = PpoCpu::new(spec, &whole.state(1).unwrap());
         update(&mut whole, 1);
         update(&mut resumed, 1);
         assert_eq!(whole.state(2).unwrap(), resumed.state(2).unwrap());
+    }
+
+    /// Before any update, a minibatch's forward pass from the stored potentials gives the values of its rollout, bit for
+    /// bit; episodes start at rest.
+    #[test]
+    fn a_minibatch_starts_from_the_potentials_before_its_slots() {
+        let spec = carried_spec();
+        let mut ppo = PpoCpu::new(&spec, &LearnerState::new(&spec));
+        for update in 0..2 {
+            ppo.rollout(update).unwrap();
+        }
+        ppo.advantages().unwrap();
+        let (m, layout) = (spec.ppo.minibatch, spec.layout());
+        let shuffle = Shuffle::new(spec.env.key(1), 0, 0, spec.samples() as u32);
+        let mut g = Gathered::new(m, 12, 6, widths(&layout));
+        let chunks = &ppo.chunks[spec.ppo.envs.div_ceil(CHUNK)..];
+        g.fill(&Sampler { shuffle: &shuffle, chunks, envs: spec.ppo.envs, first: m }, part_rows(m), true);
+        let width = carried_width(&layout.critic);
+        let mut acts = Activations::new(&layout.critic, m);
+        acts.begin(&g.membrane[1]);
+        let x = Strided { data: &g.x, row: leading(12), col: 1 };
+        let critic = &ppo.learners[1].critic;
+        forward(critic, m, x, &mut acts);
+        let got: Vec<f32> = acts.output().chunks(leading(1)).map(|row| row[0]).collect();
+        let want: Vec<f32> = g.scalars.iter().map(|s| s[3]).collect();
+        assert_eq!(got, want);
+        // From rest they would be others, but for the first slots of episodes.
+        let at_rest = |i: usize| g.membrane[1][i * width..(i + 1) * width].iter().all(|v| *v == 0.0);
+        acts.rest();
+        forward(critic, m, x, &mut acts);
+        let (mut first, mut differ) = (0, 0);
+        for (i, (row, want)) in acts.output().chunks(leading(1)).zip(&want).enumerate() {
+            let slot = shuffle.index((m + i) as u32) as usize / spec.ppo.envs;
+            first += usize::from(slot == 0);
+            assert_eq!(at_rest(i), slot == 0, "slot {slot}");
+            // A network that has long been silent says 0 either way.
+            let says = row[0] != 0.0 || *want != 0.0;
+            differ += usize::from(row[0] != *want);
+            assert_eq!(row[0] != *want, says && slot > 0, "slot {slot}");
+        }
+        assert!(first > 0 && differ > m / 2, "{first} samples of a first slot, {differ} from elsewhere");
+        // The value behind the time limit starts where the last slot ended.
+        let c = &chunks[0];
+        let last = spec.ppo.horizon - 1;
+        let x = Strided { data: &c.obs[last * c.envs * 12..(last + 1) * c.envs * 12], row: 12, col: 1 };
+        let mut acts = Activations::forward_only(&layout.critic, c.envs);
+        acts.begin(&c.membrane[1][last * c.envs * width..]);
+        forward(critic, c.envs, x, &mut acts);
+        acts.carry();
+        forward(critic, c.envs, Strided { data: &c.final_obs, row: 12, col: 1 }, &mut acts);
+        let got: Vec<f32> = acts.output().chunks(leading(1)).map(|row| row[0]).collect();
+        assert_eq!(got, c.final_value[last * c.envs..]);
     }
 
     #[test]

@@ -9,7 +9,7 @@
 //! tolerance.
 
 use super::activity_gpu::{Extreme, Firing};
-use super::network::{Forward, Rows};
+use super::network::{Between, Forward, Rows, Spikes};
 use super::step_gpu::{Learners, StepGpu, StepMetrics};
 use super::{
     Fit, LearnerState, Ppo, PpoSpec, UpdateMetrics, explained_variance, fit_of, fit_sums, pace_extra,
@@ -104,6 +104,8 @@ pub struct PpoGpu {
     gae: gae::GaeBound,
     fit: Fit,
     gather: minibatch_gather::MinibatchGatherBound,
+    /// Of the potentials of actor and critic, where they are carried.
+    gather_membrane: Option<minibatch_gather::MinibatchGatherBound>,
     scalars: minibatch_scalars::MinibatchScalarsBound,
     learn: StepGpu,
 }
@@ -164,10 +166,27 @@ impl PpoGpu {
         let returns = zero("rollout.returns", &[t, r, b])?;
 
         let size = Rows { r, m: b.max(m), p };
+        let in_slots = |spikes: &Option<Spikes>, net| {
+            spikes.as_ref().map(|s| s.of_rollout(g, net, t, Rows { m: b, ..size })).transpose()
+        };
+        let actor_spikes = in_slots(&learn.actor_spikes, &layout.actor)?;
+        let critic_spikes = in_slots(&learn.critic_spikes, &layout.critic)?;
         let critic = |x: &Buf<f32>, out: &Buf<f32>| {
             let acts: Vec<_> = learn.critic_hidden.iter().chain([out]).collect();
-            let spikes = learn.critic_spikes.as_ref();
+            let spikes = critic_spikes.as_ref();
             Forward::sharing(g, &layout.critic, size, &learn.params, x, &acts, spikes, false)
+        };
+        let membranes = |spikes: &Option<Spikes>| spikes.as_ref().and_then(|s| s.membrane.clone());
+        let gather_membrane = match [&actor_spikes, &critic_spikes].map(membranes) {
+            [Some(actor), Some(critic)] => {
+                let [o, a] = [&actor, &critic].map(|buf| buf.shape[3]);
+                let spec = minibatch_gather::Spec { t, r, b, o, a, m, unit: Unit::Sample, tail: 0 };
+                let to = [&learn.actor_spikes, &learn.critic_spikes].map(membranes);
+                let [Some(to_actor), Some(to_critic)] = to else { unreachable!("as the rollout's") };
+                let kernel = minibatch_gather::MinibatchGather::new(g, &spec)?;
+                Some(kernel.bind(g, &keys, &actor, &critic, &to_actor, &to_critic))
+            }
+            _ => None,
         };
         let mut firing = Firing::new(g, &layout.actor, learn.actor_spikes.as_ref(), (r, b), t)?;
         firing.extend(Firing::new(g, &layout.critic, learn.critic_spikes.as_ref(), (r, b), t)?);
@@ -202,7 +221,7 @@ impl PpoGpu {
                     let sums = zero("rollout.slot_sums", &[t, r, rows, 2])?;
                     let mean = zero("rollout.mean", &[r, b, a])?;
                     let acts: Vec<_> = learn.actor_hidden.iter().chain([&mean]).collect();
-                    let spikes = learn.actor_spikes.as_ref();
+                    let spikes = actor_spikes.as_ref();
                     let actor =
                         Forward::sharing(g, &layout.actor, size, &learn.params, &obs, &acts, spikes, false)?;
                     let head = gaussian_head::GaussianHead::new(g, &gaussian_head::Spec { r, b, a, p })?
@@ -249,6 +268,7 @@ impl PpoGpu {
                 &minibatch_gather::Spec { t, r, b, o, a, m, unit: Unit::Sample, tail: 0 },
             )?
             .bind(g, &keys, &obs, &action, &learn.obs, &learn.action),
+            gather_membrane,
             scalars: minibatch_scalars::MinibatchScalars::new(
                 g,
                 &minibatch_scalars::Spec { t, r, b, m, unit: Unit::Sample },
@@ -277,8 +297,9 @@ impl PpoGpu {
         let (slot, slot_obs) = (d.r * d.b, d.r * d.b * d.o);
         for t in 0..d.t {
             let clock = first + t as u32;
-            actor.record(pass, d.b, t * slot_obs, 0);
-            self.critic.record(pass, d.b, t * slot_obs, t * slot);
+            let between = Between::of_rollout(t, d.t, d.episode);
+            actor.record_between(pass, d.b, t * slot_obs, 0, between);
+            self.critic.record_between(pass, d.b, t * slot_obs, t * slot, between);
             self.firing.iter().for_each(|f| f.record(pass, d.b, t == 0));
             let draw = gaussian_head::Args {
                 b: d.b,
@@ -300,7 +321,9 @@ impl PpoGpu {
             env.step(pass, &step);
             sums.record(pass, &metrics_reduce::Args { scale: 1.0, sums_off: t * d.r * d.rows * 2 });
             if (clock as usize + 1).is_multiple_of(d.episode) {
-                self.critic_final.record(pass, d.b, 0, t * slot);
+                // From where the last slot left its potentials.
+                let behind = Between { start: between.end, end: between.end };
+                self.critic_final.record_between(pass, d.b, 0, t * slot, behind);
             }
         }
     }
@@ -390,6 +413,9 @@ impl Ppo for PpoGpu {
         let row = epoch as usize * self.spec.minibatches() + mb as usize;
         self.submit(|pass| {
             self.gather.record(pass, which);
+            if let Some(gather) = &self.gather_membrane {
+                gather.record(pass, which);
+            }
             self.scalars.record(pass, which);
             self.learn.record(pass, row);
             if row + 1 == self.spec.ppo.epochs * self.spec.minibatches() {

@@ -47,6 +47,7 @@ impl Toy {
             detach_reset: true,
             readout: Default::default(),
             learn_leak: false,
+            membrane: Default::default(),
             hidden_gain: 8.0,
             actor_gain: 0.3,
             lr_actor: 3e-3,

@@ -42,6 +42,36 @@ impl Activations {
         }
     }
 
+    /// Potentials of spiking neurons that the next forward pass starts from, of rows of [`carried_width`]; empty where
+    /// nothing outlives an inference.
+    pub fn before(&self) -> &[f32] {
+        match self {
+            Activations::Dense(_) => &[],
+            Activations::Spiking(a) => a.before(),
+        }
+    }
+
+    /// Starts the next forward pass of as many rows from these potentials.
+    pub fn begin(&mut self, potentials: &[f32]) {
+        if let Activations::Spiking(a) = self {
+            a.begin(potentials);
+        }
+    }
+
+    /// Starts the next forward pass where the last one ended, if anything outlives an inference.
+    pub fn carry(&mut self) {
+        if let Activations::Spiking(a) = self {
+            a.carry();
+        }
+    }
+
+    /// Starts the next forward pass at rest.
+    pub fn rest(&mut self) {
+        if let Activations::Spiking(a) = self {
+            a.rest();
+        }
+    }
+
     /// Output of the network, `[rows, leading(outputs)]`.
     pub fn output(&self) -> &[f32] {
         match self {
@@ -125,6 +155,11 @@ impl Activations {
         };
         sum.add(&Activity { samples: rows as u64, layers, executed });
     }
+}
+
+/// Potentials of a sample that outlive its inference, of whole vectors of each layer; 0 where there are none.
+pub fn carried_width(layout: &MlpLayout) -> usize {
+    spiking::Places::new(layout).width
 }
 
 /// Of every hidden unit of a network, how often it was not silent (a spike; a value that is not 0) and how often not

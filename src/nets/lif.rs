@@ -1,8 +1,9 @@
 //! Leaky integrate-and-fire neurons: (34), (35) of the paper "spiking-ac", with the surrogate gradient (36), (39).
 //!
 //! One spike step of a neuron with current i = W s + b:
-//! U ← (1−λ)·V + λ·i; it fires, s = 1, where U ≥ U_th; then V ← U_r, else V ← U. V starts at 0. The output layer is a
-//! leaky integrator without threshold, read after the last step, or the mean of the steps' currents ([`Readout`]).
+//! U ← (1−λ)·V + λ·i; it fires, s = 1, where U ≥ U_th; then V ← U_r, else V ← U. V starts at 0, or where the inference
+//! of the slot before left it ([`Membrane`]). The output layer is a leaky integrator without threshold, read after the
+//! last step, or the mean of the steps' currents ([`Readout`]).
 //! Backward, ds/dU = (η/2)/(1 + (π·η·(U−U_th)/2)²).
 
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,18 @@ pub enum Readout {
     /// The mean of the currents: all steps count alike, so the output moves in smaller steps when a spike comes or
     /// goes.
     Mean,
+}
+
+/// Where the potentials of an inference start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Membrane {
+    /// At 0: a decision hangs on its observation alone.
+    #[default]
+    Reset,
+    /// Where the inference of the slot before left them, at 0 in the first slot of an episode. The output's integrator
+    /// is carried too, where it is one ([`Readout::Last`]).
+    Carried,
 }
 
 /// Constants of the neurons of a network.
@@ -47,6 +60,9 @@ pub struct Lif {
     /// et al. 2021). The output layer keeps `lambda`.
     #[serde(default)]
     pub learn_leak: bool,
+    /// Where the potentials of an inference start.
+    #[serde(default)]
+    pub membrane: Membrane,
 }
 
 impl Lif {
@@ -61,6 +77,14 @@ impl Lif {
     pub fn readout_weight(&self, step: usize) -> f64 {
         let (share, keep) = self.integrator();
         share * keep.powi((self.steps - 1 - step) as i32)
+    }
+    /// Share of the output's potential before an inference in the one after it, (1−λ)^S; the mean of currents keeps
+    /// nothing.
+    pub fn readout_kept(&self) -> f64 {
+        match self.readout {
+            Readout::Last => (1.0 - self.lambda).powi(self.steps as i32),
+            Readout::Mean => 0.0,
+        }
     }
     /// Sum of all [`Lif::readout_weight`]s, 1−(1−λ)^S or 1: what a constant current such as the bias is scaled by.
     pub fn readout_total(&self) -> f64 {

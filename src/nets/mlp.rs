@@ -1,6 +1,6 @@
 //! Multilayer perceptrons: y = W_L act(… act(W_1 x + b_1) …) + b_L, no activation on the output.
 
-use super::{Activation, Lif, Population, Tensor, orthogonal};
+use super::{Activation, Lif, Membrane, Population, Readout, Tensor, orthogonal};
 use crate::num::philox::{PhiloxRng, Stream};
 use std::ops::Range;
 
@@ -90,6 +90,17 @@ impl MlpLayout {
         let start = last.b_off + last.outputs;
         let learned = self.lif.is_some_and(|lif| lif.learn_leak);
         start..start + if learned { self.layers.len() - 1 } else { 0 }
+    }
+
+    /// Neurons of each layer whose potentials outlive an inference: those of the hidden layers, then the output's
+    /// integrators if they leak; empty where potentials are reset.
+    pub fn carried(&self) -> Vec<usize> {
+        let layers = match self.lif {
+            Some(Lif { membrane: Membrane::Carried, readout: Readout::Last, .. }) => self.layers.len(),
+            Some(Lif { membrane: Membrane::Carried, readout: Readout::Mean, .. }) => self.layers.len() - 1,
+            _ => 0,
+        };
+        self.layers[..layers].iter().map(|l| l.outputs).collect()
     }
 
     /// One past the last element inside the flat vector.
@@ -304,7 +315,6 @@ mod tests {
 
     #[test]
     fn learned_leaks_stand_at_the_end_and_start_at_lambda() {
-        use crate::nets::Readout;
         let lif = Lif {
             steps: 6,
             lambda: 0.3,
@@ -314,6 +324,7 @@ mod tests {
             detach_reset: true,
             readout: Readout::Last,
             learn_leak: true,
+            membrane: Membrane::Reset,
         };
         let constant = MlpLayout::new(&[4, 8, 5, 2], Lif { learn_leak: false, ..lif }, 3);
         let net = MlpLayout::new(&[4, 8, 5, 2], lif, 3);

@@ -18,7 +18,7 @@ pub mod spiking;
 
 pub use activity::{Activity, LayerActivity};
 pub use codebook::Codebook;
-pub use lif::{Lif, Readout};
+pub use lif::{Lif, Membrane, Readout};
 pub use mlp::{ActorCriticLayout, Hidden, MlpLayout};
 pub use population::Population;
 

@@ -60,7 +60,7 @@ pub fn current<F: Real>(gain: F, sharpness: F, centre: F, x: F) -> F {
 mod tests {
     use super::*;
     use crate::nets::lif::MAX_STEPS;
-    use crate::nets::{ActorCriticLayout, Hidden, Readout};
+    use crate::nets::{ActorCriticLayout, Hidden, Membrane, Readout};
     use crate::num::real::counted::{Counted, Operations, kinds};
 
     const LIF: Lif = Lif {
@@ -72,6 +72,7 @@ mod tests {
         detach_reset: true,
         readout: Readout::Last,
         learn_leak: false,
+        membrane: Membrane::Reset,
     };
 
     #[test]

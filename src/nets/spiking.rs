@@ -21,6 +21,10 @@
 //! multiply-adds. Tiles of 24 to 120 rows, parts of them in the first cache, and spans of 4 or 8 vectors made no
 //! difference.
 //!
+//! Potentials that outlive an inference ([`Membrane::Carried`](super::Membrane)) start from
+//! [`Activations::begin`]'s and end in arrays of their own, so that a backward pass finds the former. It takes them as
+//! constants: nothing goes back to the slot before.
+//!
 //! Rows are carried through all layers a tile at a time, so that potentials of all steps stay in the second cache. Sums
 //! run in an order that depends on the samples alone.
 
@@ -165,6 +169,41 @@ pub struct Activations {
     keep: bool,
     /// Count membrane updates.
     pub count: bool,
+    places: Places,
+    /// Potentials that the next forward pass starts from, and those that the last one ended at: rows of
+    /// [`Places::width`]; empty where they are reset.
+    before: Aligned,
+    after: Aligned,
+}
+
+/// Where the potentials of each layer stand in a row of those that outlive an inference.
+pub struct Places {
+    /// The first of each layer, which has whole vectors of them; empty where potentials are reset.
+    first: Vec<usize>,
+    /// Floats of a row.
+    pub width: usize,
+}
+
+impl Places {
+    pub fn new(layout: &MlpLayout) -> Self {
+        let (mut first, mut width) = (Vec::new(), 0);
+        for neurons in layout.carried() {
+            first.push(width);
+            width += neurons.next_multiple_of(PAD);
+        }
+        Places { first, width }
+    }
+
+    /// Of all potentials, row `m`'s from those of a layer on; nothing where they are reset.
+    #[inline(always)]
+    fn of<'a>(&self, all: &'a [f32], m: usize, layer: usize) -> &'a [f32] {
+        self.first.get(layer).map_or(&[], |first| &all[m * self.width + first..])
+    }
+
+    #[inline(always)]
+    fn of_mut<'a>(&self, all: &'a mut [f32], m: usize, layer: usize) -> &'a mut [f32] {
+        self.first.get(layer).map_or(&mut [], |first| &mut all[m * self.width + first..])
+    }
 }
 
 impl Activations {
@@ -185,14 +224,39 @@ impl Activations {
             }
         });
         let ld = |l: usize| leading(layers[l].outputs);
+        let places = Places::new(layout);
+        let potentials = || Aligned::zeros(rows * places.width);
         Activations {
+            before: potentials(),
+            after: potentials(),
             hidden: hidden.collect(),
             current: Aligned::zeros(rows * ld(0)),
             weighted: Aligned::zeros(rows * ld(layers.len() - 2)),
             out: Aligned::zeros(rows * ld(layers.len() - 1)),
             keep,
             count: false,
+            places,
         }
+    }
+
+    /// Potentials that the next forward pass starts from, rows of [`Places::width`]; empty where they are reset.
+    pub fn before(&self) -> &[f32] {
+        &self.before
+    }
+
+    /// Starts the next forward pass of as many rows from these potentials.
+    pub fn begin(&mut self, potentials: &[f32]) {
+        self.before[..potentials.len()].copy_from_slice(potentials);
+    }
+
+    /// Starts the next forward pass where the last one ended.
+    pub fn carry(&mut self) {
+        std::mem::swap(&mut self.before, &mut self.after);
+    }
+
+    /// Starts the next forward pass at rest.
+    pub fn rest(&mut self) {
+        self.before.fill(0.0);
     }
 
     /// Output of the network, `[rows, leading(outputs)]`.
@@ -331,6 +395,9 @@ struct Fire<'a> {
     fired: &'a mut [u64],
     /// h of a last hidden layer; else empty.
     weighted: &'a mut [f32],
+    /// Potentials to start from and where to leave them; empty where they are reset.
+    start: &'a [f32],
+    end: &'a mut [f32],
     readout: &'a [f32],
 }
 
@@ -361,6 +428,9 @@ impl Fire<'_> {
                 let (mut v, mut h) = (V::splat(0.0), V::splat(0.0));
                 let mut before = V::splat(0.0);
                 let drive = if FIRST { c.share * V::load(&self.current[j..]) } else { v };
+                if !self.start.is_empty() {
+                    v = V::load(&self.start[j..]);
+                }
                 for t in 0..s {
                     let u = if FIRST {
                         c.keep.mul_add(v, drive)
@@ -387,6 +457,9 @@ impl Fire<'_> {
                 }
                 if last {
                     h.store(&mut self.weighted[j..]);
+                }
+                if !self.end.is_empty() {
+                    v.store(&mut self.end[j..]);
                 }
             }
             for (t, set) in sets[..s].iter().enumerate() {
@@ -587,7 +660,7 @@ impl LaneKernel for Forward<'_> {
             (l.spikes, l.updates) = (0, 0);
             l.groups.clear();
         }
-        let Activations { hidden: states, current, weighted, out, keep, count } = acts;
+        let Activations { hidden: states, current, weighted, out, keep, count, places, before, after } = acts;
         for lo in (0..rows).step_by(TILE) {
             let n = TILE.min(rows - lo);
             let ld0 = leading(layers[0].outputs);
@@ -607,14 +680,14 @@ impl LaneKernel for Forward<'_> {
             }
             for i in 0..hidden {
                 let lif = &of_layer(net, lif, i);
-                let (before, here) = states.split_at_mut(i);
+                let (below, here) = states.split_at_mut(i);
                 let state = &mut here[0];
                 let (ld, words, ldh) = (leading(state.neurons), words(state.neurons), leading(state.neurons));
                 let from = if *keep { lo * s * ld } else { 0 };
-                if let Some(before) = before.last() {
+                if let Some(below) = below.last() {
                     let wt = RowMajor { data: &net.layers[i].wt, ld };
                     let (bias, u) = (&net.layers[i].bias, &mut state.u[from..]);
-                    currents::<V>((lo, n, s), &before.groups, wt, bias, u, state.neurons);
+                    currents::<V>((lo, n, s), &below.groups, wt, bias, u, state.neurons);
                 }
                 for m in lo..lo + n {
                     let u = from + (m - lo) * s * ld;
@@ -631,6 +704,8 @@ impl LaneKernel for Forward<'_> {
                             &mut []
                         },
                         readout: &readout,
+                        start: places.of(before, m, i),
+                        end: places.of_mut(after, m, i),
                     };
                     let (spikes, updates) = match (i == 0, *count) {
                         (true, false) => fire.run::<V, true, false>(),
@@ -653,18 +728,29 @@ impl LaneKernel for Forward<'_> {
             let (size, w) = ([rows, l.inputs.next_multiple_of(PAD)], &net.layers[hidden].w);
             let h = RowMajor { data: weighted, ld: ldh };
             row_sums::<V>(size, h, w, total as f32 * bias[0], (out, ldo));
-            return;
+        } else {
+            let total = V::splat(total);
+            product::<V, 2>(
+                [rows, l.outputs.next_multiple_of(PAD), l.inputs],
+                Strided { data: weighted, row: ldh, col: 1 },
+                RowMajor { data: &net.layers[hidden].wt, ld: ldo },
+                (out, ldo),
+                false,
+                #[inline(always)]
+                |z, _, j| V::load(&bias[j..]).mul_add(total, z),
+            );
         }
-        let total = V::splat(total);
-        product::<V, 2>(
-            [rows, l.outputs.next_multiple_of(PAD), l.inputs],
-            Strided { data: weighted, row: ldh, col: 1 },
-            RowMajor { data: &net.layers[hidden].wt, ld: ldo },
-            (out, ldo),
-            false,
-            #[inline(always)]
-            |z, _, j| V::load(&bias[j..]).mul_add(total, z),
-        );
+        // What the output's integrators keep of the slot before.
+        if places.first.len() > hidden {
+            let kept = lif.readout_kept() as f32;
+            for m in 0..rows {
+                let (start, end) = (places.of(before, m, hidden), places.of_mut(after, m, hidden));
+                for (o, y) in out[m * ldo..][..l.outputs].iter_mut().enumerate() {
+                    *y += kept * start[o];
+                    end[o] = *y;
+                }
+            }
+        }
     }
 }
 
@@ -777,6 +863,8 @@ struct Descend<'a> {
     cols: usize,
     up: Upstream<'a>,
     cost: f32,
+    /// Potentials before the first step; empty where they are reset.
+    start: &'a [f32],
 }
 
 impl Descend<'_> {
@@ -788,6 +876,12 @@ impl Descend<'_> {
             Upstream::Weighted(h, readout) => V::splat_f32(readout[t]).mul_add(V::load(&h[j..]), cost),
             Upstream::Steps(d) => V::load(&d[t * ld + j..]) + cost,
         }
+    }
+
+    /// Potentials before the first step.
+    #[inline(always)]
+    fn start<V: F32Lanes>(&self, j: usize) -> V {
+        if self.start.is_empty() { V::splat(0.0) } else { V::load(&self.start[j..]) }
     }
 
     /// Gradient by the constant current of a first layer: Σ_t ds(t)·ds/dU(t)·dU(t)/di, with dU/di carried forward
@@ -821,7 +915,7 @@ impl Descend<'_> {
         let mut by_leak = V::splat(0.0);
         for j in (0..self.cols).step_by(V::LANES) {
             let drive = c.share * V::load(&i[j..]);
-            let (mut v, mut dv, mut sum) = (V::splat(0.0), V::splat(0.0), V::splat(0.0));
+            let (mut v, mut dv, mut sum) = (self.start(j), V::splat(0.0), V::splat(0.0));
             // dV/dw
             let mut dw = V::splat(0.0);
             for t in 0..steps {
@@ -865,7 +959,7 @@ impl Descend<'_> {
                 dv = c.keep * du;
                 if LEAK {
                     let v = if t == 0 {
-                        V::splat(0.0)
+                        self.start(j)
                     } else {
                         let before = V::load(&u[(t - 1) * ld + j..]);
                         V::select(c.threshold.le(before), c.reset, before)
@@ -918,7 +1012,8 @@ impl Backward<'_> {
                     } else {
                         Upstream::Steps(&d_spikes[q * s * ld..(q + 1) * s * ld])
                     };
-                    let descend = Descend { lif, cols, up, cost: self.cost };
+                    let start = self.acts.places.of(&self.acts.before, m, i);
+                    let descend = Descend { lif, cols, up, cost: self.cost, start };
                     let by_leak = if i == 0 {
                         let at = m * ld..(m + 1) * ld;
                         descend.constant::<V>(&self.acts.current[at.clone()], &mut d_current[at])
@@ -1012,7 +1107,7 @@ pub fn backward(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nets::{Hidden, Readout, normals};
+    use crate::nets::{Hidden, Membrane, Readout, normals};
     use crate::num::philox::{PhiloxRng, Stream};
     use rand::Rng;
 
@@ -1021,6 +1116,9 @@ mod tests {
         fired: Vec<Vec<Vec<bool>>>,
         u: Vec<Vec<Vec<f64>>>,
         out: Vec<f64>,
+        /// V of each layer before the first step and after the last one.
+        start: Vec<Vec<f64>>,
+        end: Vec<Vec<f64>>,
         /// Smallest |U − U_th|
         margin: f64,
     }
@@ -1060,6 +1158,7 @@ mod tests {
             detach_reset: true,
             readout: Readout::Last,
             learn_leak: false,
+            membrane: Membrane::Reset,
         };
         let layout = MlpLayout::new(&[1, 4, 5, 1], lif, 0);
         let mut params = vec![0f32; layout.params()];
@@ -1073,16 +1172,24 @@ mod tests {
         assert_eq!(acts.group_additions(), (3 + 3) * 5);
     }
 
-    /// (34), (35) step by step, in f64.
-    fn definition(layout: &MlpLayout, lif: &Lif, params: &[f64], x: &[f64]) -> Reference {
+    /// (34), (35) step by step from these potentials, in f64.
+    fn definition(
+        layout: &MlpLayout,
+        lif: &Lif,
+        params: &[f64],
+        x: &[f64],
+        start: Vec<Vec<f64>>,
+    ) -> Reference {
         let hidden = layout.layers.len() - 1;
         let mut r = Reference {
             fired: vec![Vec::new(); hidden],
             u: vec![Vec::new(); hidden],
             out: vec![0.0; layout.outputs()],
+            start: start.clone(),
+            end: Vec::new(),
             margin: f64::INFINITY,
         };
-        let mut v: Vec<Vec<f64>> = layout.layers.iter().map(|l| vec![0.0; l.outputs]).collect();
+        let mut v = start;
         for _ in 0..lif.steps {
             let mut s = x.to_vec();
             for (l, layer) in layout.layers.iter().enumerate() {
@@ -1108,6 +1215,7 @@ mod tests {
             }
         }
         r.out = v[hidden].clone();
+        r.end = v;
         r
     }
 
@@ -1149,7 +1257,7 @@ mod tests {
                     };
                     if let Some(leak) = layout.leaks().nth(l) {
                         let v = match t {
-                            0 => 0.0,
+                            0 => r.start[l][j],
                             _ if r.fired[l][t - 1][j] => lif.reset,
                             _ => r.u[l][t - 1][j],
                         };
@@ -1212,10 +1320,16 @@ mod tests {
         detach_reset: true,
         readout: Readout::Last,
         learn_leak: false,
+        membrane: Membrane::Reset,
     };
 
+    fn carried(lif: Lif) -> Lif {
+        Lif { membrane: Membrane::Carried, ..lif }
+    }
+
     /// One, two and three hidden layers; sizes that are no multiple of a vector, a tile or a word; both gradients of
-    /// the reset; one, six and the most steps; other constants; inputs as they are and encoded.
+    /// the reset; one, six and the most steps; other constants; inputs as they are and encoded; potentials from 0 and
+    /// from anywhere.
     fn cases() -> Vec<Case> {
         let follow = Lif { detach_reset: false, ..PAPER };
         let other = Lif {
@@ -1227,6 +1341,7 @@ mod tests {
             detach_reset: false,
             readout: Readout::Last,
             learn_leak: false,
+            membrane: Membrane::Reset,
         };
         vec![
             Case { sizes: &[12, 128, 128, 6], rows: 61, lif: PAPER, cost: 0.0, fields: 0 },
@@ -1274,6 +1389,23 @@ mod tests {
                 fields: 4,
             },
             Case { sizes: &[70, 9, 3], rows: 13, lif: follow, cost: 0.0, fields: 1 },
+            Case { sizes: &[12, 128, 6], rows: 61, lif: carried(PAPER), cost: 0.0, fields: 0 },
+            Case { sizes: &[3, 65, 17, 130, 13], rows: 29, lif: carried(other), cost: 0.01, fields: 0 },
+            Case { sizes: &[5, 33, 70, 1], rows: 30, lif: carried(follow), cost: 0.0, fields: 0 },
+            Case {
+                sizes: &[6, 40, 33, 7],
+                rows: 28,
+                lif: carried(Lif { readout: Readout::Mean, ..PAPER }),
+                cost: 0.01,
+                fields: 0,
+            },
+            Case {
+                sizes: &[5, 33, 20, 1],
+                rows: 29,
+                lif: carried(Lif { learn_leak: true, ..other }),
+                cost: 0.1,
+                fields: 4,
+            },
         ]
     }
 
@@ -1322,7 +1454,13 @@ mod tests {
         while xs.len() < case.rows {
             let x: Vec<f64> =
                 normals(layout.inputs(), &mut rng).iter().map(|z| f64::from(*z as f32)).collect();
-            let r = definition(&layout, &case.lif, &params, &x);
+            let mut start: Vec<Vec<f64>> = layout.layers.iter().map(|l| vec![0.0; l.outputs]).collect();
+            for (start, n) in start.iter_mut().zip(layout.carried()) {
+                // No neuron is left above its threshold.
+                let below = |z: f64| f64::from((0.6 * z).min(case.lif.threshold - 0.05) as f32);
+                *start = normals(n, &mut rng).into_iter().map(below).collect();
+            }
+            let r = definition(&layout, &case.lif, &params, &x, start);
             if r.margin > MARGIN {
                 xs.push(x);
                 references.push(r);
@@ -1347,6 +1485,15 @@ mod tests {
         let mut acts = Activations::new(&d.layout, &case.lif, case.rows, keep);
         acts.count = count;
         let x = Strided { data: &d.x, row: leading(d.layout.inputs()), col: 1 };
+        let places = Places::new(&d.layout);
+        let mut start = vec![0.0; case.rows * places.width];
+        for (m, r) in d.references.iter().enumerate() {
+            for (layer, potentials) in r.start.iter().enumerate() {
+                let to = places.of_mut(&mut start, m, layer);
+                to.iter_mut().zip(potentials).for_each(|(to, v)| *to = *v as f32);
+            }
+        }
+        acts.begin(&start);
         // Twice: nothing of an earlier pass may stay.
         for _ in 0..2 {
             forward(&d.net, &case.lif, case.rows, x, &mut acts);
@@ -1384,6 +1531,16 @@ mod tests {
                                     |t: usize| (u[t][j] - u[t - 1][j]).abs() > 1e-9 * u[t][j].abs().min(1.0);
                                 updates[l] += u64::from(t == 0 || moved(t));
                             }
+                        }
+                    }
+                    for (layer, want) in r.end.iter().enumerate().take(acts.places.first.len()) {
+                        let got = acts.places.of(&acts.after, m, layer);
+                        for (j, (got, want)) in got.iter().zip(want).enumerate() {
+                            assert!(
+                                (f64::from(*got) - want).abs() < 5e-6 * (1.0 + want.abs()),
+                                "{:?}: potential {j} of layer {layer}, sample {m}: {got} against {want}",
+                                case.sizes
+                            );
                         }
                     }
                     let ld = leading(d.layout.outputs());
@@ -1453,6 +1610,77 @@ mod tests {
                     );
                 }
             }
+        }
+    }
+
+    /// Without carried potentials every bit is that of carried ones at rest, and nothing is kept for them.
+    #[test]
+    fn reset_potentials_are_carried_ones_at_rest() {
+        let bits = |x: &[f32]| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+        for case in cases().into_iter().filter(|case| case.lif.membrane == Membrane::Reset) {
+            let d = drawn(&case);
+            let params: Vec<f32> = d.params.iter().map(|p| *p as f32).collect();
+            let x = Strided { data: &d.x, row: leading(d.layout.inputs()), col: 1 };
+            let [reset, at_rest] = [case.lif, carried(case.lif)].map(|lif| {
+                let layout = Case { lif, ..case }.layout();
+                let mut net = Packed::new(&layout);
+                net.pack(&params);
+                let mut acts = Activations::new(&layout, &lif, case.rows, true);
+                forward(&net, &lif, case.rows, x, &mut acts);
+                let mut grad = Gradient::new(&layout, &lif, case.rows);
+                grad.d_out.fill(0.5);
+                backward(&net, &lif, case.rows, &d.x, &acts, case.cost as f32, &mut grad);
+                let mut grads = vec![0f32; layout.end()];
+                grad.write_to(&layout, &lif, &mut grads);
+                let fired: Vec<u64> = acts.hidden.iter().flat_map(|l| l.fired.clone()).collect();
+                (bits(acts.output()), fired, bits(&grads), acts.before().len())
+            });
+            assert!(reset.0 == at_rest.0, "{:?}: outputs", case.sizes);
+            assert!(reset.1 == at_rest.1, "{:?}: spikes", case.sizes);
+            assert!(reset.2 == at_rest.2, "{:?}: gradients", case.sizes);
+            assert!(reset.3 == 0 && at_rest.3 > 0);
+        }
+    }
+
+    /// Two inferences of three steps, the second from where the first ended, are one of six.
+    #[test]
+    fn a_carried_inference_goes_on_where_the_last_one_ended() {
+        for readout in [Readout::Last, Readout::Mean] {
+            let six = carried(Lif { readout, ..PAPER });
+            let case = Case { sizes: &[7, 20, 33, 4], rows: 30, lif: six, cost: 0.0, fields: 0 };
+            let d = drawn(&case);
+            let x = Strided { data: &d.x, row: leading(7), col: 1 };
+            let three = Lif { steps: 3, ..six };
+            let mut whole = Activations::new(&d.layout, &six, 30, false);
+            let mut halves = Activations::new(&d.layout, &three, 30, false);
+            forward(&d.net, &six, 30, x, &mut whole);
+            forward(&d.net, &three, 30, x, &mut halves);
+            assert!(halves.before().iter().all(|v| *v == 0.0), "a forward pass leaves where it starts");
+            let first: Vec<f32> = halves.output().to_vec();
+            halves.carry();
+            forward(&d.net, &three, 30, x, &mut halves);
+            for (layer, n) in [20, 33].into_iter().enumerate() {
+                let words = words(n);
+                for m in 0..30 {
+                    let last = &whole.fired(layer)[(6 * m + 3) * words..(6 * m + 6) * words];
+                    assert_eq!(last, &halves.fired(layer)[3 * m * words..(3 * m + 3) * words], "{readout:?}");
+                    let [a, b] = [&whole, &halves].map(|acts| &acts.places.of(&acts.after, m, layer)[..n]);
+                    // Groups of neurons of the layer below, and so the order of sums, differ.
+                    let near = |(a, b): (&f32, &f32)| (a - b).abs() < 1e-5 * (1.0 + a.abs());
+                    assert!(a.iter().zip(b).all(near), "{readout:?}: layer {layer}, sample {m}: {a:?} {b:?}");
+                }
+            }
+            for (i, want) in whole.output().iter().enumerate() {
+                let got = match readout {
+                    Readout::Last => halves.output()[i],
+                    Readout::Mean => 0.5 * (first[i] + halves.output()[i]),
+                };
+                assert!((got - want).abs() < 1e-5, "{readout:?}, output {i}: {got} against {want}");
+            }
+            // From rest again, the first half.
+            halves.rest();
+            forward(&d.net, &three, 30, x, &mut halves);
+            assert_eq!(halves.output(), first, "{readout:?}");
         }
     }
 

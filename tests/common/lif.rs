@@ -1,7 +1,7 @@
 //! Neurons for the tests: the paper's and others that differ in every constant.
 #![allow(dead_code, reason = "each test binary uses a part")]
 
-use isacbench::nets::{Lif, Readout};
+use isacbench::nets::{Lif, Membrane, Readout};
 
 pub const PAPER: Lif = Lif {
     steps: 6,
@@ -12,6 +12,7 @@ pub const PAPER: Lif = Lif {
     detach_reset: false,
     readout: Readout::Last,
     learn_leak: false,
+    membrane: Membrane::Reset,
 };
 
 /// One step.
@@ -27,6 +28,7 @@ pub const OTHER: Lif = Lif {
     detach_reset: true,
     readout: Readout::Last,
     learn_leak: false,
+    membrane: Membrane::Reset,
 };
 
 /// A reset below 0, and an odd number of steps.
@@ -39,4 +41,5 @@ pub const LOW: Lif = Lif {
     detach_reset: false,
     readout: Readout::Last,
     learn_leak: false,
+    membrane: Membrane::Reset,
 };

@@ -138,6 +138,9 @@ fn spiking_networks() {
     let spikes = Tol { abs: 2e-2, why: "a potential at the threshold may fire on one side only", ..EXACT };
     same("spiking-apg", &["task.beam=tracking", "spiking.rate_penalty=0.1"], spikes);
     same("spiking-apg", &["task.beam=tracking", "spiking.population=5", "spiking.learn_leak=true"], spikes);
+    let carried =
+        ["task.beam=tracking", "spiking.membrane=carried", "spiking.readout=last", "spiking.lambda=0.2"];
+    same("spiking-apg", &carried, spikes);
 }
 
 /// The same bits everywhere.

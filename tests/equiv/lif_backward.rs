@@ -2,8 +2,9 @@ use crate::common::{assert_all, gpu_or_skip};
 use crate::neurons::{LOW, ONE, OTHER, PAPER};
 use isacbench::kernels::lif_backward::Upstream::{self, Readout, Spikes};
 use isacbench::kernels::lif_backward::{Spec, check, lif_backward_cpu};
+use isacbench::kernels::lif_forward::CarriedAt;
 use isacbench::kernels::lif_forward::Current::{self, Constant, PerStep};
-use isacbench::nets::Lif;
+use isacbench::nets::{Lif, Membrane};
 
 fn run(r: usize, m: usize, n: usize, lif: Lif, current: Current, upstream: Upstream) {
     let Some(gpu) = gpu_or_skip() else { return };
@@ -46,6 +47,17 @@ fn gpu_matches_cpu_with_learned_leaks() {
 }
 
 #[test]
+fn gpu_matches_cpu_from_carried_potentials() {
+    for lif in [PAPER, ONE, OTHER, LOW] {
+        let lif = Lif { membrane: Membrane::Carried, ..lif };
+        for (current, upstream) in ALL {
+            run(3, 37, 33, lif, current, upstream);
+            run(2, 5, 9, Lif { learn_leak: true, ..lif }, current, upstream);
+        }
+    }
+}
+
+#[test]
 fn gpu_matches_cpu_at_awkward_sizes() {
     for neurons in [1, 13, 63, 64, 65, 257] {
         for (current, upstream) in ALL {
@@ -67,7 +79,8 @@ fn two_steps_by_hand() {
         let lif = Lif { steps: 2, detach_reset, ..PAPER };
         let spec = Spec { r: 1, m: 1, n: 1, lif, current: PerStep, upstream: Spikes };
         let mut d = [f64::NAN; 2];
-        lif_backward_cpu(&spec, 1, 0.0, &[], &[1.0, 2.0], &[0.0, 1.0], &mut d, &mut []);
+        let at = CarriedAt::default();
+        lif_backward_cpu(&spec, 1, at, 0.0, &[], &[1.0, 2.0], &[0.0, 1.0], &mut d, &mut [], &[]);
         d
     };
     let surrogate = |x: f64| 1.5 / (1.0 + (1.5 * std::f64::consts::PI * x).powi(2));

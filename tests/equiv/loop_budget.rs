@@ -4,7 +4,7 @@
 use crate::common::gpu_or_skip;
 use isacbench::gpu::{Gpu, GpuError};
 use isacbench::kernels::*;
-use isacbench::nets::{Activation, Codebook, Lif, Readout};
+use isacbench::nets::{Activation, Codebook, Lif, Membrane, Readout};
 
 /// More than any loop may count.
 const N: usize = 1 << 17;
@@ -19,6 +19,7 @@ const LIF: Lif = Lif {
     detach_reset: false,
     readout: Readout::Last,
     learn_leak: false,
+    membrane: Membrane::Reset,
 };
 
 type Refused = (&'static str, fn(&Gpu) -> Result<(), GpuError>);

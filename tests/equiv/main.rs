@@ -67,6 +67,7 @@ mod ppo_policy_loss;
 mod ppo_value_loss;
 mod precision;
 mod quantile_count;
+mod readout_carried;
 mod replay_gather;
 mod replay_write;
 mod slot_gather;

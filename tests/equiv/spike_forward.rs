@@ -1,7 +1,7 @@
 use crate::common::{assert_all, gpu_or_skip};
 use crate::neurons::{LOW, ONE, OTHER, PAPER};
 use isacbench::kernels::spike_forward::{Spec, check};
-use isacbench::nets::Lif;
+use isacbench::nets::{Lif, Membrane};
 
 fn run(r: usize, m: usize, i: usize, o: usize, lif: Lif, keep: bool, trace: bool) {
     let Some(gpu) = gpu_or_skip() else { return };
@@ -30,6 +30,15 @@ fn gpu_matches_cpu_with_other_neurons() {
 fn gpu_matches_cpu_with_learned_leaks() {
     for lif in [PAPER, OTHER, LOW] {
         run(3, 33, 31, 65, Lif { learn_leak: true, ..lif }, true, true);
+    }
+}
+
+#[test]
+fn gpu_matches_cpu_from_carried_potentials() {
+    for lif in [PAPER, ONE, OTHER, LOW] {
+        let lif = Lif { membrane: Membrane::Carried, ..lif };
+        run(3, 33, 31, 65, lif, true, true);
+        run(1, 17, 16, 9, Lif { learn_leak: true, ..lif }, false, false);
     }
 }
 

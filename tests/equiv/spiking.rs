@@ -8,9 +8,11 @@ use isacbench::gpu::{Fill, Gpu};
 use isacbench::kernels::compare::compare_f64;
 use isacbench::kernels::inputs::{normal, widen};
 use isacbench::kernels::{Tol, grad_reduce};
-use isacbench::learn::network::{Backward, Forward, Rows, Spikes, forward_cpu, penalised_backward_cpu};
+use isacbench::learn::network::{
+    Backward, Forward, Rows, Spikes, carried_forward_cpu, forward_cpu, penalised_backward_cpu,
+};
 use isacbench::learn::{Algorithm, LearnerState, PpoSpec};
-use isacbench::nets::{Activity, Hidden, Lif, MlpLayout, Population};
+use isacbench::nets::{Activity, Hidden, Lif, Membrane, MlpLayout, Population, Readout};
 use isacbench::num::stats;
 use isacbench::run::evaluate::{Controller, Job, Outcome, Precision, evaluate};
 use isacbench::tasks::v2x::config::V2xConfig;
@@ -20,12 +22,12 @@ use isacbench::tasks::v2x::physics::V2xParams;
 // ---- passes ----
 
 /// Rows that no step brings within 1e-5 of a threshold, so that all arithmetics fire alike: the first of some draws.
-fn clear_rows(net: &MlpLayout, (r, m): (usize, usize), params: &[f64]) -> Vec<f32> {
+fn clear_rows(net: &MlpLayout, (r, m): (usize, usize), params: &[f64], start: &[f64]) -> Vec<f32> {
     let lif = net.lif.unwrap();
     (0..50)
         .map(|draw| normal(9, draw, r * m * net.inputs(), 1.0))
         .find(|x| {
-            let h = forward_cpu(net, (r, m), params, &widen(x));
+            let h = penalised_backward_cpu(net, (r, m), params, &widen(x), start, 0.0, |y| y.to_vec()).h;
             h[1..net.layers.len()].iter().flatten().all(|u| (u - lif.threshold).abs() > 1e-5)
         })
         .expect("one draw of fifty keeps clear of the threshold")
@@ -43,12 +45,25 @@ fn passes(gpu: &Gpu, hidden: &[usize], neurons: impl Into<Hidden>) {
     let p = net.end() + 1;
     let params: Vec<f32> = normal(8, 0, r * p, 1.0).iter().map(|w| w + 0.3).collect();
     let params64 = widen(&params);
-    let x = clear_rows(&net, (r, m), &params64);
+    let width = net.carried().iter().sum::<usize>();
+    let below = net.lif.unwrap().threshold as f32 - 0.05;
+    let start: Vec<f32> = normal(8, 3, r * m * width, 0.6).iter().map(|v| v.min(below)).collect();
+    let start64 = widen(&start);
+    let x = clear_rows(&net, (r, m), &params64, &start64);
     let dy = normal(8, 2, r * m * outputs, 1.0);
-    let want = penalised_backward_cpu(&net, (r, m), &params64, &widen(&x), penalty, |_| widen(&dy));
+    let want = penalised_backward_cpu(&net, (r, m), &params64, &widen(&x), &start64, penalty, |_| widen(&dy));
 
     let size = Rows { r, m, p };
-    let spikes = Spikes::new(gpu, &net, Rows { m: m + 10, ..size }, m + 3).unwrap().unwrap();
+    let starting = |rows: Rows, learn: usize| {
+        let spikes = Spikes::new(gpu, &net, rows, learn).unwrap().unwrap();
+        if let Some(membrane) = &spikes.membrane {
+            let mut all = vec![f32::NAN; membrane.len()];
+            all[..start.len()].copy_from_slice(&start);
+            gpu.write(membrane, &all);
+        }
+        spikes
+    };
+    let spikes = starting(Rows { m: m + 10, ..size }, m + 3);
     let poison = |label: &str, shape: &[usize]| gpu.alloc::<f32>(label, shape, Fill::Poison).unwrap();
     let params_buf = gpu.upload("params", &[r, p], &params).unwrap();
     let x_buf = gpu.upload("x", &[r, m, inputs], &x).unwrap();
@@ -102,11 +117,20 @@ fn passes(gpu: &Gpu, hidden: &[usize], neurons: impl Into<Hidden>) {
         agree(&t.name, &of(&grads), &of(&want.grads), 1e-5);
     }
 
+    if let Some(membrane) = &spikes.membrane {
+        let got = gpu.read(membrane).unwrap();
+        let end = carried_forward_cpu(&net, (r, m), &params64, &widen(&x), &start64).1;
+        assert_eq!(got[..start.len()], start, "{what}: a pass leaves where it started");
+        agree("potentials", &widen(&got[start.len()..2 * start.len()]), &end, 2e-6);
+    }
+
     // Without keeping anything, and from rows further down: the same outputs.
     let longer = [vec![0.5; 3], x].concat();
     let x_buf = gpu.upload("x", &[longer.len()], &longer).unwrap();
     let again = poison("out", &[4 + r * m * outputs]);
-    let forward = Forward::new(gpu, &net, size, &params_buf, &x_buf, &[&again]).unwrap();
+    let own = starting(size, 0);
+    let forward =
+        Forward::sharing(gpu, &net, size, &params_buf, &x_buf, &[&again], Some(&own), false).unwrap();
     gpu.run(|pass| forward.record(pass, m, 3, 4)).unwrap();
     let bits = |x: &[f32]| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
     assert_eq!(bits(&gpu.read(&again).unwrap()[4..]), bits(&gpu.read(&out).unwrap()), "{what}: inference");
@@ -119,6 +143,11 @@ fn passes_agree_with_the_twins() {
     passes(gpu, &[9, 17], PAPER);
     passes(gpu, &[70], OTHER);
     passes(gpu, &[8, 1, 6, 7], LOW);
+    for (hidden, lif) in [(&[9, 17][..], PAPER), (&[11], LOW), (&[8, 1, 6, 7], OTHER)] {
+        let lif = Lif { membrane: Membrane::Carried, ..lif };
+        passes(gpu, hidden, lif);
+        passes(gpu, hidden, Lif { learn_leak: true, readout: Readout::Mean, ..lif });
+    }
     for (hidden, lif) in [(&[9, 17][..], PAPER), (&[11], OTHER)] {
         passes(gpu, hidden, Hidden::Encoded(lif, Population::new(4, &lif)));
         let lif = Lif { learn_leak: true, ..lif };
@@ -133,6 +162,10 @@ fn passes_agree_with_the_twins() {
 fn spiking(sets: &[&str], who: &[(u32, f64)]) -> PpoSpec {
     small_ppo::spiking_spec(&config(sets), who)
 }
+
+/// Potentials that outlive a slot by some way, those of the outputs too.
+const CARRIED: [&str; 4] =
+    ["spiking.membrane=carried", "spiking.readout=last", "spiking.lambda=0.2", "spiking.hidden_gain=8"];
 
 const SHORT: [&str; 4] = ["task.beam=tracking", "task.slots=5", "ppo.horizon=10", "ppo.envs=80"];
 
@@ -167,11 +200,12 @@ fn same_bits_twice_and_beside_others() {
 #[test]
 fn a_resumed_training_is_the_one_never_stopped() {
     let Some(gpu) = shared_gpu() else { return };
-    let spec = spiking(&SHORT, &TWO);
-    let (whole, _) = trained(&spec, 3, Some(gpu));
-    let (half, _) = continued(&spec, &LearnerState::new(&spec), 1, 3, Some(gpu));
-    let (resumed, _) = continued(&spec, &half, 3, 3, Some(gpu));
-    assert_same_bits("resumed", &whole, &resumed);
+    for spec in [spiking(&SHORT, &TWO), spiking(&[&SHORT[..], &CARRIED].concat(), &TWO)] {
+        let (whole, _) = trained(&spec, 3, Some(gpu));
+        let (half, _) = continued(&spec, &LearnerState::new(&spec), 1, 3, Some(gpu));
+        let (resumed, _) = continued(&spec, &half, 3, 3, Some(gpu));
+        assert_same_bits("resumed", &whole, &resumed);
+    }
 }
 
 #[test]
@@ -205,6 +239,12 @@ fn cpu_and_gpu_learn_alike_from_encoded_observations() {
 #[test]
 fn cpu_and_gpu_learn_leaks_alike() {
     learn_alike(&["spiking.learn_leak=true"]);
+}
+
+/// Two episodes a rollout, two hidden layers.
+#[test]
+fn cpu_and_gpu_learn_alike_from_carried_potentials() {
+    learn_alike(&[&CARRIED[..], &["task.slots=10", "ppo.horizon=20", "ppo.envs=80"]].concat());
 }
 
 fn learn_alike(sets: &[&str]) {
@@ -405,12 +445,48 @@ fn activity_adds_up_over_slots_and_episodes() {
     assert_ne!(outcomes[0].activity, outcomes[1].activity, "the replicas differ");
 }
 
+/// Whoever carries potentials decides as others in an episode's first slot and otherwise later; both backends alike, in
+/// every slot and in the second batch of episodes too.
+#[test]
+fn an_evaluation_carries_potentials_from_slot_to_slot() {
+    let by_slot = |membrane: &str, gpu: Option<&Gpu>| {
+        let sets = [&SHORT[..], &CARRIED, &[membrane]].concat();
+        let (config, spec) = (config(&sets), spiking(&sets, &TWO));
+        let params = spec.initial_params();
+        let controller = Controller::Policy {
+            policy: Algorithm::Ppo(spec.clone()).policy().unwrap(),
+            params: &params,
+            greedy: true,
+            precision: Precision::F32,
+        };
+        let env = config.env_of(small_ppo::params(&config, &TWO));
+        let row = env.curve()[1];
+        let job = Job { env, controller, episodes: 4096 + 300, slots: &[row] };
+        let outcomes = evaluate(&job, gpu, &|_| {}).unwrap();
+        outcomes.iter().map(|o| o.slots[0].iter().map(|e| e.mean).collect()).collect::<Vec<Vec<f64>>>()
+    };
+    let (carried, reset) =
+        (by_slot("spiking.membrane=carried", None), by_slot("spiking.membrane=reset", None));
+    for (carried, reset) in carried.iter().zip(&reset) {
+        assert_eq!(carried.len(), 5);
+        assert_eq!(carried[0], reset[0], "the first slot");
+        assert!(carried[1..].iter().zip(&reset[1..]).all(|(a, b)| a != b), "{carried:?} {reset:?}");
+    }
+    let Some(gpu) = gpu_or_skip() else { return };
+    for (cpu, on_gpu) in carried.iter().zip(&by_slot("spiking.membrane=carried", Some(gpu))) {
+        println!("{cpu:?} on the CPU, {on_gpu:?} on the GPU");
+        let near = |(a, b): (&f64, &f64)| (a - b).abs() < 2e-4 * a.abs();
+        assert!(cpu.iter().zip(on_gpu).all(near), "{cpu:?} {on_gpu:?}");
+    }
+}
+
 #[test]
 fn cpu_and_gpu_count_the_same_activity() {
     let Some(gpu) = gpu_or_skip() else { return };
     let config = config(&SHORT);
     let encoded = spiking(&[&SHORT[..], &["spiking.population=5", "spiking.hidden=[16]"]].concat(), &TWO);
-    for spec in [spiking(&SHORT, &TWO), encoded, small_ppo::spec(&config, &TWO)] {
+    let carried = spiking(&[&SHORT[..], &CARRIED].concat(), &TWO);
+    for spec in [spiking(&SHORT, &TWO), encoded, carried, small_ppo::spec(&config, &TWO)] {
         let (cpu, on_gpu) = (evaluated(&config, &spec, 300, None), evaluated(&config, &spec, 300, Some(gpu)));
         let net = spec.layout().actor;
         for (cpu, on_gpu) in cpu.iter().zip(&on_gpu) {

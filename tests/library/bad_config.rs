@@ -4,6 +4,7 @@
 
 use isacbench::config::{ConfigError, Layered, Rule, ranges};
 use isacbench::learn::{Learner, UpdateMetrics};
+use isacbench::nets::Membrane;
 use isacbench::run::task::{Agent, Task, Unit};
 use isacbench::run::train::{Plan, train};
 use isacbench::run::watch::Watch;
@@ -378,6 +379,16 @@ fn a_leak_that_is_learned_starts_below_one() {
     let e = says(&["spiking.lambda=1", "spiking.learn_leak=true"]).unwrap_err();
     assert!(e.contains("spiking.lambda") && e.contains("spiking.learn_leak"), "{e}");
     assert_eq!(says(&["spiking.lambda=0.999", "spiking.learn_leak=true"]), Ok(()));
+}
+
+#[test]
+fn potentials_are_reset_or_carried() {
+    let load = |value: &str| V2xConfig::load(None, &[format!("spiking.membrane={value}")]);
+    assert_eq!(load("carried").unwrap().spiking.membrane, Membrane::Carried);
+    assert_eq!(V2xConfig::load(None, &[]).unwrap().spiking.membrane, Membrane::Reset);
+    let e = load("kept").unwrap_err().to_string();
+    assert!(e.contains("spiking.membrane") && e.contains("`reset` or `carried`"), "{e}");
+    assert_eq!(e.lines().count(), 1);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use isacbench::bench::check;
 use isacbench::kernels::REGISTRY;
 use isacbench::learn::ppo_gpu::RolloutPath;
 use isacbench::nets::lstm::LstmLayout;
-use isacbench::nets::{Activation, Lif, MlpLayout, Readout};
+use isacbench::nets::{Activation, Lif, Membrane, MlpLayout, Readout};
 use isacbench::run::task::Task;
 use isacbench::tasks::v2x::config::V2xConfig;
 use isacbench::tasks::{misac, v2x};
@@ -20,6 +20,7 @@ fn lif() -> Lif {
         detach_reset: true,
         readout: Readout::Last,
         learn_leak: false,
+        membrane: Membrane::Reset,
     }
 }
 

@@ -3,8 +3,8 @@
 
 use crate::neurons::{LOW, ONE, OTHER, PAPER};
 use isacbench::kernels::inputs::{normal, widen};
-use isacbench::learn::network::{forward_cpu, penalised_backward_cpu};
-use isacbench::nets::{Hidden, Lif, MlpLayout, Population};
+use isacbench::learn::network::{carried_forward_cpu, forward_cpu, penalised_backward_cpu};
+use isacbench::nets::{Hidden, Lif, Membrane, MlpLayout, Population};
 
 /// One replica of a network with its weights and what each moves by.
 struct Moved<'a> {
@@ -42,8 +42,9 @@ impl Moved<'_> {
         (0..l.outputs).map(row).collect()
     }
 
-    /// Outputs of one sample with their tangents, and the tangent of its number of spikes.
-    fn sample(&self, x: &[f64], dx: &[f64]) -> (Vec<[f64; 2]>, f64) {
+    /// Outputs of one sample with their tangents, and the tangent of its number of spikes. `start`: potentials that were
+    /// carried here, layer behind layer, which do not move.
+    fn sample(&self, x: &[f64], dx: &[f64], start: &[f64]) -> (Vec<[f64; 2]>, f64) {
         let lif = self.net.lif.unwrap();
         let last = self.net.layers.len() - 1;
         // Leak of each layer, and its tangent.
@@ -53,6 +54,7 @@ impl Moved<'_> {
             *leak = [lambda, lambda * (1.0 - lambda) * self.d_params[at]];
         }
         let mut v: Vec<Vec<[f64; 2]>> = self.net.layers.iter().map(|l| vec![[0.0; 2]; l.outputs]).collect();
+        v.iter_mut().flatten().zip(start).for_each(|(v, start)| v[0] = *start);
         let mut d_spikes = 0.0;
         for _ in 0..lif.steps {
             let (mut s, mut ds) = (x.to_vec(), dx.to_vec());
@@ -91,10 +93,16 @@ fn gradients(hidden: &[usize], neurons: Hidden) {
     let params: Vec<f64> = widen(&normal(1, 0, r * p, 1.0)).iter().map(|w| w + 0.3).collect();
     let x = widen(&normal(1, 1, r * m * inputs, 1.0));
     let c = widen(&normal(1, 2, r * m * outputs, 1.0));
-    let pass = penalised_backward_cpu(&net, (r, m), &params, &x, penalty, |y| {
+    let width = net.carried().iter().sum::<usize>();
+    let start: Vec<f64> =
+        widen(&normal(1, 3, r * m * width, 0.6)).iter().map(|v| v.min(lif.threshold - 0.05)).collect();
+    let pass = penalised_backward_cpu(&net, (r, m), &params, &x, &start, penalty, |y| {
         y.iter().zip(&c).map(|(y, c)| c + y).collect()
     });
-    let y = &forward_cpu(&net, (r, m), &params, &x)[net.layers.len()];
+    let y = &match lif.membrane {
+        Membrane::Reset => forward_cpu(&net, (r, m), &params, &x),
+        Membrane::Carried => carried_forward_cpu(&net, (r, m), &params, &x, &start).0,
+    }[net.layers.len()];
     let neurons: usize = net.layers[..net.layers.len() - 1].iter().map(|l| l.outputs).sum();
 
     // One direction in which everything moves, then one for each tensor alone, and the input, which nothing goes back
@@ -122,7 +130,8 @@ fn gradients(hidden: &[usize], neurons: Hidden) {
             let moved = Moved { net: &net, params: &params, d_params: &d_params };
             let mut want = 0.0;
             for row in replica * m..(replica + 1) * m {
-                let (out, d_spikes) = moved.sample(&of(&x, inputs, row), &of(&dx, inputs, row));
+                let (out, d_spikes) =
+                    moved.sample(&of(&x, inputs, row), &of(&dx, inputs, row), &of(&start, width, row));
                 for (j, [value, d]) in out.into_iter().enumerate() {
                     let at = row * outputs + j;
                     assert!(
@@ -155,9 +164,11 @@ fn gradients_are_the_tangents_of_the_definition() {
         for detach_reset in [false, true] {
             for hidden in [&[7][..], &[7, 6], &[6, 5, 7]] {
                 for learn_leak in [false, true] {
-                    let lif = Lif { detach_reset, learn_leak, ..lif };
-                    gradients(hidden, lif.into());
-                    gradients(hidden, Hidden::Encoded(lif, Population::new(3, &lif)));
+                    for membrane in [Membrane::Reset, Membrane::Carried] {
+                        let lif = Lif { detach_reset, learn_leak, membrane, ..lif };
+                        gradients(hidden, lif.into());
+                        gradients(hidden, Hidden::Encoded(lif, Population::new(3, &lif)));
+                    }
                 }
             }
         }

@@ -89,6 +89,10 @@ fn spikes_and_branches_have_no_number() {
     assert_eq!(c.flops, None);
     // Weights and biases, words in, words out, 6 potentials each.
     assert_eq!(c.bytes, f64::from(4 * (4 * 3 + 4 + 2 * 3 + 2 * 4 + 2 * 4 * 6)));
+    // A potential comes and one goes.
+    let carried = isacbench::nets::Lif { membrane: isacbench::nets::Membrane::Carried, ..lif };
+    let more = spike_forward::cost(&spike_forward::Spec { lif: carried, ..spec });
+    assert_eq!(more.bytes - c.bytes, f64::from(4 * 2 * 2 * 4));
     assert_eq!(td_loss::cost(&td_loss::Spec { r: 1, m: 2, k: 3, l: 4, huber: true }).flops, None);
 }
 
@@ -102,6 +106,7 @@ fn policy_lif() -> isacbench::nets::Lif {
         detach_reset: false,
         readout: isacbench::nets::Readout::Last,
         learn_leak: false,
+        membrane: isacbench::nets::Membrane::Reset,
     }
 }
 
@@ -131,6 +136,12 @@ fn dense_kernels_do_what_their_cost_says() {
     let (dy, x, mut partials) = (numbers(r * m * o), numbers(r * m * i), zeros(2 * r * p));
     let run = || dense_backward_weights::dense_backward_weights_cpu(&spec, &at, &dy, &x, &mut partials);
     assert_eq!(operations(run), flops(dense_backward_weights::cost(&spec)));
+
+    let spec = readout_carried::Spec { r, m, o, kept: 0.3 };
+    let (mut y, mut membrane) = (numbers(r * m * o), numbers(r * m * o));
+    let at = lif_forward::CarriedAt { start: 0, end: 0, width: o };
+    let run = || readout_carried::readout_carried_cpu(&spec, m, 0, at, &mut y, &mut membrane);
+    assert_eq!(operations(run), flops(readout_carried::cost(&spec)));
 
     let of = population_forward::Spec { r, m, o: 3, fields: 4, p, gain: 4.0 };
     let (w_off, b_off) = (1, 1 + of.n());

@@ -2,7 +2,7 @@
 
 use isacbench::nets::cpu::{Activations, Gradient, backward, forward};
 use isacbench::nets::dense::{Packed, Strided, leading};
-use isacbench::nets::{Activity, Hidden, Lif, MlpLayout, Population, Readout};
+use isacbench::nets::{Activity, Hidden, Lif, Membrane, MlpLayout, Population, Readout};
 use safetensors::SafeTensors;
 
 fn bytes(stem: &str) -> Vec<u8> {
@@ -25,6 +25,7 @@ fn lif(steps: usize, detach_reset: bool) -> Lif {
         detach_reset,
         readout: Readout::Last,
         learn_leak: false,
+        membrane: Membrane::Reset,
     }
 }
 

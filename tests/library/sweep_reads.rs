@@ -54,6 +54,7 @@ fn others(value: &Value) -> Vec<Value> {
             "indicator",
             "exponential",
             "power-preserving",
+            "carried",
         ]
         .map(|s| Value::String(s.into()))
         .into(),

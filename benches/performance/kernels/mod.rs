@@ -18,7 +18,7 @@ use isacbench::bench::grid::Kernels;
 use isacbench::gpu::{Buf, Fill, Gpu, GpuError};
 use isacbench::kernels::Cost;
 use isacbench::kernels::inputs::normal;
-use isacbench::nets::{Lif, Readout};
+use isacbench::nets::{Lif, Membrane, Readout};
 use isacbench::num::real::half::f16_bits;
 use isacbench::tasks::misac::kernels::misac_batch;
 use isacbench::tasks::misac::physics::{
@@ -40,6 +40,7 @@ pub const LIF: Lif = Lif {
     detach_reset: false,
     readout: Readout::Last,
     learn_leak: false,
+    membrane: Membrane::Reset,
 };
 
 /// Sizes by their letters.

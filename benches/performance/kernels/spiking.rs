@@ -3,8 +3,9 @@
 use super::{Case, HIDDEN, LIF, Maker};
 use isacbench::bench::grid::Kernels;
 use isacbench::gpu::GpuError;
+use isacbench::kernels::lif_forward::CarriedAt;
 use isacbench::kernels::{
-    activity_count, lif_backward, lif_forward, population_backward, population_forward,
+    activity_count, lif_backward, lif_forward, population_backward, population_forward, readout_carried,
     spike_backward_weights, spike_forward,
 };
 
@@ -44,9 +45,11 @@ pub fn build(mk: &Maker, stem: &str) -> Result<Option<Case>, GpuError> {
                 let current = mk.floats("current", &[r, m, n])?;
                 let words = mk.alloc::<u32>("words", &[r, m, n])?;
                 let bound = lif_forward::LifForward::new(gpu, &spec)?
-                    .bind(gpu, None, &current, &words, None, None)?;
+                    .bind(gpu, None, &current, &words, None, None, None)?;
                 let leak = lif_forward::LeakAt::default();
-                Ok(Box::new(move |pass: &mut wgpu::ComputePass| bound.record(pass, m, leak)))
+                Ok(Box::new(move |pass: &mut wgpu::ComputePass| {
+                    bound.record(pass, m, leak, CarriedAt::default())
+                }))
             })
         }
         "spike_forward" => {
@@ -57,9 +60,27 @@ pub fn build(mk: &Maker, stem: &str) -> Result<Option<Case>, GpuError> {
                 let (u, traces) =
                     (mk.zeros("potentials", &[r, m, steps, o])?, mk.zeros("traces", &[r, m, o])?);
                 let kernel = spike_forward::SpikeForward::new(gpu, &spec)?;
-                let bound = kernel.bind(gpu, &params, &spikes, &words, Some(&u), Some(&traces))?;
-                let args = spike_forward::Args { m, w_off: 0, b_off: i * o, leak_off: 0 };
+                let bound = kernel.bind(gpu, &params, &spikes, &words, Some(&u), Some(&traces), None)?;
+                let args = spike_forward::Args {
+                    m,
+                    w_off: 0,
+                    b_off: i * o,
+                    leak_off: 0,
+                    carried: CarriedAt::default(),
+                };
                 Ok(Box::new(move |pass: &mut wgpu::ComputePass| bound.record(pass, &args)))
+            })
+        }
+        "readout_carried" => {
+            // Outputs of six actions, in place.
+            let spec = readout_carried::Spec { r, m, o: 6, kept: 1.0 / 64.0 };
+            let sizes = [("R", r), ("M", m), ("O", spec.o)];
+            mk.case(&sizes, readout_carried::cost(&spec), |gpu| {
+                let (y, membrane) =
+                    (mk.floats("y", &[r, m, spec.o])?, mk.floats("membrane", &[r, m, spec.o])?);
+                let bound = readout_carried::ReadoutCarried::new(gpu, &spec)?.bind(gpu, &y, &membrane);
+                let at = CarriedAt { start: 0, end: 0, width: spec.o };
+                Ok(Box::new(move |pass: &mut wgpu::ComputePass| bound.record(pass, m, 0, at)))
             })
         }
         "lif_backward" => {
@@ -70,9 +91,11 @@ pub fn build(mk: &Maker, stem: &str) -> Result<Option<Case>, GpuError> {
                 let upstream = mk.floats("d_trace", &[r, m, n])?;
                 let d_current = mk.zeros("d_current", &[r, m, steps, n])?;
                 let kernel = lif_backward::LifBackward::new(gpu, &spec)?;
-                let bound = kernel.bind(gpu, None, &u, &upstream, &d_current, None)?;
+                let bound = kernel.bind(gpu, None, &u, &upstream, &d_current, None, None)?;
                 let leak = lif_forward::LeakAt::default();
-                Ok(Box::new(move |pass: &mut wgpu::ComputePass| bound.record(pass, m, 0.0, leak)))
+                Ok(Box::new(move |pass: &mut wgpu::ComputePass| {
+                    bound.record(pass, m, 0.0, leak, CarriedAt::default())
+                }))
             })
         }
         "spike_backward_weights" => {

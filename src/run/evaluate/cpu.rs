@@ -118,6 +118,7 @@ fn episodes(job: &Job, net: Option<&Net>, start: At, counts: &Mutex<Histograms>)
                 let x = Strided { data: &now.obs, row: o, col: 1 };
                 net.forward(envs, x, acts);
                 acts.count(&policy.net, envs, x, &mut sums.activity);
+                acts.carry();
                 let (mean, ld) = (acts.output(), leading(policy.net.outputs()));
                 match &policy.head {
                     Head::Gaussian { .. } if *greedy => {

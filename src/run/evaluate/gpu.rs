@@ -9,7 +9,7 @@ use crate::env::{EnvBuffers, EnvGpu, Limit, StepArgs};
 use crate::gpu::{Buf, Fill, Gpu, GpuError, zeros};
 use crate::kernels::activity_count::{self, Units};
 use crate::kernels::{ddpg_act, dqn_act, gaussian_head, metrics_accumulate, metrics_reduce, quantile_count};
-use crate::learn::network::{Forward, ForwardF16, Rows, Spikes, visible};
+use crate::learn::network::{Between, Forward, ForwardF16, Rows, Spikes, visible};
 use crate::nets::lif::MAX_STEPS;
 use crate::nets::mlp::Layer;
 use crate::nets::{Activity, Head, LayerActivity, MlpLayout, Policy};
@@ -241,7 +241,11 @@ impl PolicyGpu {
 
     fn record(&self, pass: &mut wgpu::ComputePass, envs: usize, clock: u32) {
         match &self.actor {
-            Actor::F32(actor) => actor.record(pass, envs, 0, 0),
+            // The first slot starts at rest; the others go on in the second row of potentials.
+            Actor::F32(actor) => {
+                let between = if clock == 0 { Between::OWN } else { Between { start: 1, end: 1 } };
+                actor.record_between(pass, envs, 0, 0, between);
+            }
             Actor::F16(actor) => actor.record(pass, envs),
         }
         self.counts.record(pass, envs, clock == 0);

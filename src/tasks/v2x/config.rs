@@ -180,6 +180,7 @@ impl Layered for V2xConfig {
         population = 0
         readout = 'last'
         learn_leak = false
+        membrane = 'reset'
         target_kl = 1.0
         [apg]
         objective = 'rate'

@@ -686,6 +686,7 @@ mod tests {
             detach_reset: false,
             readout: crate::nets::Readout::Last,
             learn_leak: false,
+            membrane: crate::nets::Membrane::Reset,
         };
         let spiking = MlpLayout::new(&[12, 128, 128, 6], Hidden::Lif(lif), 0);
         assert_eq!(Plan::choose(&limits(64), &spiking, 1024), None);
