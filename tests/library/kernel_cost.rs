@@ -502,9 +502,9 @@ fn the_gradient_of_a_slot_costs_at_most_two_and_a_half_slots() {
 
 #[test]
 fn references_do_the_same_in_every_environment() {
-    for who in
-        [Reference::Random, Reference::LastEstimate, Reference::Ekf, Reference::Genie, Reference::GenieZf]
-    {
+    let filters = [Reference::Ekf, Reference::Ukf];
+    let others = [Reference::Random, Reference::LastEstimate, Reference::Genie, Reference::GenieZf];
+    for who in filters.into_iter().chain(others) {
         let task = V2xSpec {
             vehicles: 3,
             antennas: 32,

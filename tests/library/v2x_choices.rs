@@ -217,7 +217,7 @@ fn ekf_noise() {
         }
         out
     };
-    for who in [Reference::Ekf, Reference::EkfZf] {
+    for who in [Reference::Ekf, Reference::EkfZf, Reference::Ukf] {
         assert_ne!(acted(who, &[], 1.0), acted(who, &["ekf_noise=4.0"], 1.0));
         assert_eq!(acted(who, &["ekf_noise=4.0"], 1.0), acted(who, &[], 4.0));
     }

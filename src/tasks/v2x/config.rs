@@ -367,7 +367,7 @@ pub struct V2xTaskConfig {
     pub sensing_noise: f64,
     /// Whether γ̂ is the SINR that the vehicles report; else (12) at the estimates of the echo.
     pub sinr_feedback: bool,
-    /// Factor of the variances of the echo that `ekf` and `ekf-zf` believe.
+    /// Factor of the variances of the echo that `ekf`, `ukf` and `ekf-zf` believe.
     pub ekf_noise: f64,
     /// Observations are (x − shift)·scale of θ̂ in rad, d̂ in m, v̂ in m/s and log10(1+γ̂).
     pub obs_shift: [f64; 4],

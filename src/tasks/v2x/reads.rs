@@ -4,7 +4,6 @@ use super::agents::{Fixed, V2xAgent};
 use super::config::V2xConfig;
 use super::physics::{Beam, Reward};
 use super::protocol::Protocol;
-use super::reference::Reference;
 use crate::config::Climb;
 use crate::learn::Algorithm;
 use crate::learn::off_policy::Method;
@@ -50,7 +49,7 @@ pub(super) fn reads(config: &V2xConfig, agent: &V2xAgent, key: &str) -> bool {
         // References and rules have beams of their own, and see what was measured.
         ("task", "beam" | "obs_shift" | "obs_scale" | "sinr_feedback") => learner.is_some(),
         ("task", "ekf_noise") => {
-            matches!(agent.kind, Kind::Fixed(Fixed::Reference(Reference::Ekf | Reference::EkfZf)))
+            matches!(agent.kind, Kind::Fixed(Fixed::Reference(who)) if who.filters())
         }
         ("task", "reward_weights") if config.task.reward != Reward::Lagrangian => false,
         ("task", "tracking_delta_rad") => {
