@@ -89,7 +89,7 @@ fn spikes_and_branches_have_no_number() {
     assert_eq!(c.flops, None);
     // Weights and biases, words in, words out, 6 potentials each.
     assert_eq!(c.bytes, f64::from(4 * (4 * 3 + 4 + 2 * 3 + 2 * 4 + 2 * 4 * 6)));
-    assert_eq!(td_loss::cost(&td_loss::Spec { r: 1, m: 2, k: 3, l: 4, huber: true }).flops, None);
+    assert_eq!(td_loss::cost(&td_loss::Spec { r: 1, m: 2, k: 3, l: 4, split: 0, huber: true }).flops, None);
 }
 
 fn policy_lif() -> isacbench::nets::Lif {

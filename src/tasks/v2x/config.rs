@@ -180,6 +180,8 @@ impl Layered for V2xConfig {
         [apg]
         objective = 'rate'
         indicator_width = 0.5
+        [dqn]
+        head = 'branches'
         envs = 64
         horizon = 100
         epochs = 4
