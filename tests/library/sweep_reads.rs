@@ -52,6 +52,8 @@ fn others(value: &Value) -> Vec<Value> {
             "reward-smooth",
             "steering",
             "indicator",
+            "episode",
+            "additive",
         ]
         .map(|s| Value::String(s.into()))
         .into(),

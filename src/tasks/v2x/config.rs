@@ -1,12 +1,14 @@
 //! Configuration of task v2x (paper "spiking-ac"): a job of it, its physics, and the constants that kernels take.
 
 use crate::config::{
-    ApgConfig, ConfigError, DdpgConfig, DqnConfig, EvaluateConfig, Layered, PpoConfig, ReadingsConfig, Rule,
-    SpikingConfig, TrainConfig, U32_MAX, dbm_to_w,
+    ApgConfig, Climb, ConfigError, DdpgConfig, DqnConfig, EvaluateConfig, Layered, PpoConfig, ReadingsConfig,
+    Rule, SpikingConfig, TrainConfig, U32_MAX, dbm_to_w,
 };
 use crate::run::evaluate::Precision;
 use crate::run::task::Task;
-use crate::tasks::v2x::physics::{Beam, Choices, KMAX, Kinematics, MatrixBase, Reward, V2xParams, V2xSpec};
+use crate::tasks::v2x::physics::{
+    Beam, Choices, KMAX, Kinematics, Limits, MatrixBase, Reward, V2xParams, V2xSpec,
+};
 use crate::through_serde;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -147,6 +149,7 @@ impl Layered for V2xConfig {
         [task]
         reward = 'product'
         reward_weights = [1.0, 1.0]
+        limits = 'slot'
         caps_in_reward = false
         sensing_noise = 1.0
         sinr_feedback = true
@@ -177,11 +180,11 @@ impl Layered for V2xConfig {
         readout = 'last'
         learn_leak = false
         target_kl = 1.0
+        [dqn]
+        head = 'branches'
         [apg]
         objective = 'rate'
         indicator_width = 0.5
-        [dqn]
-        head = 'branches'
         envs = 64
         horizon = 100
         epochs = 4
@@ -237,6 +240,12 @@ impl Layered for V2xConfig {
 
     fn relations_for(&self, agent: &str) -> Result<(), ConfigError> {
         let (slots, horizon) = (self.task.slots, self.ppo.horizon);
+        let smooth = ["apg", "spiking-apg"].contains(&agent) && self.apg.objective == Climb::RewardSmooth;
+        if smooth && self.task.limits == Limits::Episode {
+            let what =
+                "\"reward-smooth\" needs task.limits = \"slot\": its gradient is that of a slot by itself";
+            return Err(ConfigError::value("apg.objective", what));
+        }
         match agent {
             "ppo" => self.ppo.relations(slots)?,
             "spiking-ac" => {
@@ -349,6 +358,8 @@ pub struct V2xTaskConfig {
     pub reward: Reward,
     /// w_θ and w_d of `reward = "lagrangian"`, bps/Hz for each neper beyond a limit.
     pub reward_weights: [f64; 2],
+    /// Which bounds (24a) and (24b) limit.
+    pub limits: Limits,
     /// Whether the bounds of (27) and of its limits are capped as the echo is.
     pub caps_in_reward: bool,
     /// Δ of `beam = "tracking"` and `"zf"`.
@@ -484,6 +495,7 @@ impl V2xTaskConfig {
             kinematics: self.kinematics,
             choices: Choices {
                 reward: self.reward,
+                limits: self.limits,
                 caps_in_reward: self.caps_in_reward,
                 sinr_feedback: self.sinr_feedback,
             },

@@ -11,7 +11,7 @@ use crate::run::task::{Kind, Task};
 
 /// Keys of `[task]` of which [`metric::UPPER_BOUND`](super::physics::metric::UPPER_BOUND) knows nothing: those of
 /// radar, rewards and parameterised beams.
-const NOT_OF_THE_BOUND: [&str; 24] = [
+const NOT_OF_THE_BOUND: [&str; 25] = [
     "antennas_rx",
     "carrier_hz",
     "light_speed_m_s",
@@ -34,6 +34,7 @@ const NOT_OF_THE_BOUND: [&str; 24] = [
     "cap_v_m_s",
     "reward",
     "reward_weights",
+    "limits",
     "caps_in_reward",
     "sensing_noise",
 ];
