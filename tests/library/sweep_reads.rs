@@ -173,18 +173,18 @@ const IDLE_V2X: Idle = &[
     (&["beam-training", "two-stage", "channel-history"], &["task.distance_floor_m", "task.cap_d_m"]),
     (
         &["beam-training", "two-stage", "channel-history"],
-        &["task.cap_theta_rad", "task.eps_theta_rad2", "task.eps_d_m2"],
+        &["task.cap_theta_rad", "task.eps_theta_rad2", "task.eps_d_m2", "task.limits"],
     ),
     // Of the measured speed, which only the second of them looks at.
     (&["beam-training", "channel-history"], &["task.carrier_hz", "task.alpha_mu_hz"]),
     (&["beam-training", "two-stage", "channel-history"], &["task.cap_v_m_s", "task.cos_floor"]),
     // The strongest beam is heard far above the noise of a pilot.
     (&["beam-training"], &["protocol.pilot_samples"]),
-    // A cap of one radian on the error of an angle is far from what any beam gives, and no slot lies between the two
-    // limits that are tried.
+    // A cap of one radian on the error of an angle is far from what any beam gives, no slot lies between the two limits
+    // that are tried, and slots keep them alike.
     (
         &["random", "last-estimate", "ekf", "ukf", "ekf-zf", "genie", "genie-zf"],
-        &["task.cap_theta_rad", "task.eps_theta_rad2", "task.eps_d_m2"],
+        &["task.cap_theta_rad", "task.eps_theta_rad2", "task.eps_d_m2", "task.limits"],
     ),
     // No bound is at a cap.
     (&["random", "last-estimate", "ekf", "ukf", "ekf-zf", "genie", "genie-zf"], &["task.caps_in_reward"]),
