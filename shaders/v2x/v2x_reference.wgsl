@@ -44,23 +44,30 @@ fn packed(a: u32, b: u32) -> u32 {
     return lo + max(a, b) + select(0u, 1u, lo > 0u);
 }
 
-// One vehicle's extended Kalman filter: mean (theta, d, v), covariance as in `packed`.
+// One vehicle's Kalman filter: mean (theta, d, v), covariance as in `packed`.
 struct Filter {
     x: array<f32, 3>,
     p: array<f32, 6>,
 }
 
-// Three scalar updates in turn: each measurement sees one state, with independent noise.
+// Three scalar updates in turn: each measurement sees one state, with independent noise. Of `ukf` the covariances of what
+// is measured are products, which keep their sign.
 fn update(f: ptr<function, Filter>, z: vec3<f32>, noise: vec3<f32>) {
     for (var m = 0u; m < 3u; m++) {
         let column = vec3<f32>((*f).p[packed(m, 0u)], (*f).p[packed(m, 1u)], (*f).p[packed(m, 2u)]);
         let inv = 1.0f / (column[m] + noise[m]);
         let innovation = z[m] - (*f).x[m];
+        let kept = noise[m] * inv;
         for (var r = 0u; r < 3u; r++) {
             let gain = column[r] * inv;
             (*f).x[r] += gain * innovation;
             for (var q = r; q < 3u; q++) {
-                (*f).p[packed(r, q)] = (*f).p[packed(r, q)] - gain * column[q];
+                let at = packed(r, q);
+                if (AGENT == AGENT_UKF && (r == m || q == m)) {
+                    (*f).p[at] = (*f).p[at] * kept;
+                } else {
+                    (*f).p[at] = (*f).p[at] - gain * column[q];
+                }
             }
         }
     }
@@ -96,6 +103,65 @@ fn predict(f: ptr<function, Filter>, par: V2xParams) {
     (*f).p[5] = vv + par.sigma_v_m_s * par.sigma_v_m_s;
 }
 
+// Root of a pivot of a covariance's Cholesky factor, `whole` its diagonal.
+fn root(pivot: f32, whole: f32) -> f32 {
+    return sqrt(max(max(pivot, 1e-6f * whole), 1e-30f));
+}
+
+// What (14) adds to theta and d in a slot; distances below the floor count as at it.
+fn moved(par: V2xParams, theta: f32, d: f32, v: f32) -> vec2<f32> {
+    let sc = sin_cos(theta);
+    let way = v * par.dt_s;
+    return vec2<f32>((way * sc.x) / max(d, par.d_floor_m), -(way * sc.y));
+}
+
+// (14) by the unscented transform: the six points x +- sqrt(3) L_j, P = L L^T, each as its deviation from the moved mean.
+fn predict_unscented(f: ptr<function, Filter>, par: V2xParams) {
+    const SIXTH: f32 = 1.0 / 6.0;
+    const SPREAD: f32 = 1.7320508075688772;
+    let p = (*f).p;
+    let l00 = root(p[0], p[0]);
+    let l10 = p[1] / l00;
+    let l20 = p[2] / l00;
+    let l11 = root(p[3] - l10 * l10, p[3]);
+    let l21 = (p[4] - l10 * l20) / l11;
+    let l22 = root((p[5] - l20 * l20) - l21 * l21, p[5]);
+    let columns = array<vec3<f32>, 3>(vec3<f32>(l00, l10, l20), vec3<f32>(0.0f, l11, l21), vec3<f32>(0.0f, 0.0f, l22));
+    let theta = (*f).x[0];
+    let d = (*f).x[1];
+    let v = (*f).x[2];
+    let centre = moved(par, theta, d, v);
+    var off: array<vec3<f32>, 6>;
+    var sum = vec2<f32>(0.0f, 0.0f);
+    for (var i = 0u; i < 6u; i++) {
+        let delta = select(-SPREAD, SPREAD, i % 2u == 0u) * columns[i / 2u];
+        let point = moved(par, theta + delta.x, d + delta.y, v + delta.z);
+        off[i] = vec3<f32>(delta.x + (point.x - centre.x), delta.y + (point.y - centre.y), delta.z);
+        sum += off[i].xy;
+    }
+    let mean = sum * SIXTH;
+    (*f).x[0] = (theta + centre.x) + mean.x;
+    (*f).x[1] = max((d + centre.y) + mean.y, par.d_floor_m);
+    var o: array<f32, 6>;
+    for (var i = 0u; i < 6u; i++) {
+        let a = off[i].x - mean.x;
+        let b = off[i].y - mean.y;
+        let g = off[i].z;
+        o[0] += a * a;
+        o[1] += a * b;
+        o[2] += a * g;
+        o[3] += b * b;
+        o[4] += b * g;
+        o[5] += g * g;
+    }
+    (*f).p[0] = o[0] * SIXTH + par.sigma_theta_rad * par.sigma_theta_rad;
+    (*f).p[1] = o[1] * SIXTH;
+    (*f).p[2] = o[2] * SIXTH;
+    (*f).p[3] = o[3] * SIXTH + par.sigma_d_m * par.sigma_d_m;
+    (*f).p[4] = o[4] * SIXTH;
+    (*f).p[5] = o[5] * SIXTH + par.sigma_v_m_s * par.sigma_v_m_s;
+}
+
 // The filter's prediction for the coming slot: angles and distances.
 fn filtered(p: V2xParams, r: u32, env: u32, s: ptr<function, State>, theta: ptr<function, array<f32, K>>, d: ptr<function, array<f32, K>>) {
     for (var i = 0u; i < K; i++) {
@@ -110,7 +176,11 @@ fn filtered(p: V2xParams, r: u32, env: u32, s: ptr<function, State>, theta: ptr<
             let by = p.ekf_noise;
             update(&f, z, vec3<f32>(by * (*s).var_theta[i], by * (*s).var_d[i], by * (*s).var_v[i]));
         }
-        predict(&f, p);
+        if (AGENT == AGENT_UKF) {
+            predict_unscented(&f, p);
+        } else {
+            predict(&f, p);
+        }
         for (var q = 0u; q < 3u; q++) { memory[row + q * B] = f.x[q]; }
         for (var q = 0u; q < 6u; q++) { memory[row + (3u + q) * B] = f.p[q]; }
         (*theta)[i] = f.x[0];
@@ -165,7 +235,7 @@ fn steer(p: V2xParams, theta: ptr<function, array<f32, K>>, at: u32) {
     load_state(r, env, &s);
     var theta = s.obs_theta;
     var d = s.obs_d;
-    if (AGENT == AGENT_EKF || AGENT == AGENT_EKF_ZF) {
+    if (AGENT == AGENT_EKF || AGENT == AGENT_EKF_ZF || AGENT == AGENT_UKF) {
         filtered(p, r, env, &s, &theta, &d);
     } else if (AGENT != AGENT_LAST_ESTIMATE) {
         // The draws are counter-based, so the coming slot's truth can be had before it happens.

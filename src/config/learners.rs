@@ -452,6 +452,16 @@ impl ApgConfig {
     }
 }
 
+/// What the outputs of agent `dqn` are, of each vehicle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DqnHead {
+    /// A value of every pair of beam and power level.
+    Branches,
+    /// A value of every beam and one of every power level, whose sum a pair is worth.
+    Additive,
+}
+
 /// Agent `dqn`: per vehicle one of `beams` beams and one of the power levels, Q summed over vehicles; replay, target
 /// network, ε-greedy.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -463,6 +473,7 @@ pub struct DqnConfig {
     pub beams: usize,
     /// Relative powers to choose from; a vehicle gets its share of their sum over vehicles.
     pub power_levels: Vec<f64>,
+    pub head: DqnHead,
     /// Environments B per replica.
     pub envs: usize,
     /// Transitions that the replay of a replica holds; a multiple of `envs`.

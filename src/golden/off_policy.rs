@@ -125,7 +125,7 @@ impl Case for Dqn {
         let Dqn { params, target, x, next, own, loss, .. } = self;
         let batch = Batch { params, target, x, next, action: &own.action, scalars: &own.scalars };
         let nets = Nets { policy: self.net.clone(), critic: None };
-        let how = Loss::Dqn { k: 1, l: loss.l, huber: loss.huber };
+        let how = Loss::Dqn { k: 1, l: loss.l, split: loss.split, huber: loss.huber };
         let (_, [terms, grads]) = batch.step(gpu, nets, how, 1)?;
         let (d_q, _) = td_loss::td_loss_gpu(gpu, loss, own)?;
         Ok(DqnResult { d_q: wide(&d_q), terms, grads, ..Default::default() })
@@ -139,7 +139,7 @@ pub(super) fn dqn(v: &Vectors, gpu: Option<&Gpu>) -> Result<Rows, GoldenError> {
     let l = net.outputs();
     let of = |prefix: &str| flat(v, "", &net.tensors(prefix), net.params());
     let mut case = Dqn {
-        loss: td_loss::Spec { r: 1, m, k: 1, l, huber: true },
+        loss: td_loss::Spec { r: 1, m, k: 1, l, split: 0, huber: true },
         params: of("q.")?,
         target: of("target.")?,
         x: v.f32("x", &[m, inputs])?,
@@ -285,7 +285,7 @@ impl Case for Ddpg {
         let mut terms = vec![F::splat(f64::NAN); 2 * m];
         let x_taken = input(None, &obs, &exact(&self.action));
         let critic = forward_backward_cpu(&self.critic, (1, m), &params, &x_taken, |q| {
-            let loss = td_loss::Spec { r: 1, m, k: 1, l: 1, huber: false };
+            let loss = td_loss::Spec { r: 1, m, k: 1, l: 1, split: 0, huber: false };
             let mut d = vec![F::splat(f64::NAN); m];
             td_loss::td_loss_cpu(&loss, &[F::splat(GAMMA)], q, &q_next, &[], &scalars, &mut d, &mut terms);
             d

@@ -7,7 +7,7 @@
 //! exact on every device.
 
 use super::common::*;
-use crate::nets::codebook::{Codebook, argmax};
+use crate::nets::codebook::Codebook;
 use crate::num::philox::{Stream, draw};
 
 pub const SHADER: Source = shader!("shaders/", "dqn_act");
@@ -25,11 +25,11 @@ pub struct Spec {
 }
 
 /// Choices of three vehicles in each of 500 environments, between 32 beams of `parts`·`width` values at three levels,
-/// in three replicas.
-pub fn choices(parts: usize, width: usize) -> Spec {
+/// in three replicas; of `additive` values beams and levels by themselves.
+pub fn choices(parts: usize, width: usize, additive: bool) -> Spec {
     let beams = normal(1, 9, 32 * parts * width, 1.0);
     let levels = [0.25f32, 0.5, 1.0].map(f32::ln).to_vec();
-    Spec { r: 3, b: 500, codebook: Codebook { factors: 3, parts, width, beams, levels } }
+    Spec { r: 3, b: 500, codebook: Codebook { factors: 3, parts, width, beams, levels, additive } }
 }
 
 /// What may change from one dispatch to the next.
@@ -60,8 +60,8 @@ pub fn explored(
     (w[0] >> 8 < threshold).then(|| ((u64::from(w[1]) * u64::from(choices)) >> 32) as u32)
 }
 
-/// `keys` `[R]`; `thresholds` `[R]`, each replica's ε as [`threshold`] gives it, 0: greedy; `q` `[R, B, K·L]`; `choice`
-/// `[R, B, K]`, whole numbers; `action` `[R, B, A]`.
+/// `keys` `[R]`; `thresholds` `[R]`, each replica's ε as [`threshold`] gives it, 0: greedy; `q` `[R, B, K·H]`, H =
+/// [`Codebook::outputs`]; `choice` `[R, B, K]`, whole numbers; `action` `[R, B, A]`.
 pub fn dqn_act_cpu(
     spec: &Spec,
     at: &Args,
@@ -72,13 +72,13 @@ pub fn dqn_act_cpu(
     action: &mut [f32],
 ) {
     let book = &spec.codebook;
-    let (k, l, a) = (book.factors, book.choices(), book.actions());
+    let (k, l, h, a) = (book.factors, book.choices(), book.outputs(), book.actions());
     for (n, choice) in choice.iter_mut().enumerate() {
         let (env, vehicle) = (n / k, n % k);
         let r = env / spec.b;
         let tried =
             explored(keys[r], (env % spec.b) as u32, at.clock, vehicle as u32, thresholds[r], l as u32);
-        let c = tried.map_or_else(|| argmax(&q[n * l..][..l]), |c| c as usize);
+        let c = tried.map_or_else(|| book.greedy(&q[n * h..][..h]), |c| c as usize);
         *choice = c as f32;
         book.decode(vehicle, c, &mut action[env * a..][..a]);
     }
@@ -88,7 +88,7 @@ pub fn dqn_act_cpu(
 pub fn cost(spec: &Spec) -> Cost {
     let book = &spec.codebook;
     let (k, a) = (book.factors, book.actions());
-    let each = k * book.choices() + k + a;
+    let each = k * book.outputs() + k + a;
     Cost::moving(3 * spec.r + book.flat().len() + spec.r * spec.b * each)
 }
 
@@ -101,6 +101,8 @@ pub fn prelude(spec: &Spec) -> Prelude {
         .u32("B", spec.b)
         .u32("K", book.factors)
         .u32("L", book.choices())
+        .u32("OUTPUTS", book.outputs())
+        .u32("SPLIT", book.split())
         .u32("LEVELS", book.levels.len())
         .u32("BEAMS", book.choices() / book.levels.len())
         .u32("PARTS", book.parts)
@@ -110,12 +112,12 @@ pub fn prelude(spec: &Spec) -> Prelude {
 host! {
     DqnAct, DqnActBound;
     fits |gpu, spec| check_trips(gpu, "dqn_act", spec.codebook.choices() + spec.codebook.values() + 20);
-    /// `keys` and `thresholds` `[R]`, `q` `[R, B, K·L]`, `codebook` as [`Codebook::flat`], `choice` `[R, B, K]`,
+    /// `keys` and `thresholds` `[R]`, `q` `[R, B, K·H]`, `codebook` as [`Codebook::flat`], `choice` `[R, B, K]`,
     /// `action` `[R, B, A]`.
     bind |Spec { r, b, codebook: book }| {
         keys: [u32; 2] = of_len(*r),
         thresholds: u32 = of_len(*r),
-        q: f32 = of_len(r * b * book.factors * book.choices()),
+        q: f32 = of_len(r * b * book.factors * book.outputs()),
         codebook: f32 = of_len(book.beams.len() + book.levels.len()),
         choice: f32 = of_len(r * b * book.factors),
         action: f32 = of_len(r * b * book.actions()),
@@ -132,10 +134,10 @@ impl DqnActBound {
 /// have few levels, so that ties occur.
 pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
     let (r, b, book) = (spec.r, spec.b, &spec.codebook);
-    let (k, l, a) = (book.factors, book.choices(), book.actions());
+    let (k, h, a) = (book.factors, book.outputs(), book.actions());
     let mut draw = Sample::new(seed, 0);
     let keys = draw.keys(r);
-    let q: Vec<f32> = (0..r * b * k * l).map(|_| (draw.word() >> 24) as f32 - 128.0).collect();
+    let q: Vec<f32> = (0..r * b * k * h).map(|_| (draw.word() >> 24) as f32 - 128.0).collect();
     bind!(gpu, bound = DqnAct::new(gpu, spec)?; keys_buf = keys, thresholds[r], q_buf = q, codebook = book.flat(),
         choice[r * b * k], action[r * b * a]);
     let mut rows = Vec::new();

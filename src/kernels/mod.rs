@@ -402,18 +402,24 @@ pub const REGISTRY: &[Entry] = &[
     entry!(kl_control, kl_control::Spec { r: 37, c: 5, column: 2 }),
     entry!(adam, adam::Spec { r: 3, p: 5003, split: 2500 }),
     entry!(ddpg_act, ddpg_act::Spec { r: 3, b: 500, a: 6 }),
-    entry!(dqn_act, dqn_act::choices(1, 1), check |gpu| {
+    entry!(dqn_act, dqn_act::choices(1, 1, false), check |gpu| {
         let mut rows = Vec::new();
-        for (parts, width) in [(1, 1), (2, 32)] {
-            let variant = format!("beams of {} values", parts * width);
-            rows.extend(named(&variant, dqn_act::check(gpu, &dqn_act::choices(parts, width), 1)?));
+        for (parts, width, additive) in [(1, 1, false), (1, 1, true), (2, 32, false)] {
+            let head = if additive { ", additive" } else { "" };
+            let variant = format!("beams of {} values{head}", parts * width);
+            rows.extend(named(&variant, dqn_act::check(gpu, &dqn_act::choices(parts, width, additive), 1)?));
         }
         Ok(rows)
     }),
     entry!(replay_write, replay_write::DEFAULT),
     entry!(replay_gather, replay_gather::DEFAULT),
     entry!(critic_input, critic_input::DEFAULT),
-    entry!(td_loss, td_loss::DEFAULT),
+    entry!(td_loss, td_loss::DEFAULT, check |gpu| {
+        variants([0, 32], |split| {
+            let l = if split > 0 { 35 } else { td_loss::DEFAULT.l };
+            td_loss::check(gpu, &td_loss::Spec { l, split, ..td_loss::DEFAULT }, 1)
+        })
+    }),
     entry!(critic_input_backward, critic_input_backward::DEFAULT),
     entry!(polyak, polyak::Spec { r: 3, p: 5003 }),
     entry!(metrics_reduce, metrics_reduce::Spec { r: 3, metric_rows: 12, b: 1000 }),

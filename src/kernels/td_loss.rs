@@ -2,7 +2,9 @@
 //!
 //! `Q = Σ_k q[k, c_k]`, `y = reward + γ·(1 − terminated)·Σ_k max_c q_next[k, c]` without gradient. Huber: mean of ½d²
 //! where |d| < 1, else
-//! |d| − ½, d = Q − y; squared: mean of d². With one head of one choice it is the loss of a critic.
+//! |d| − ½, d = Q − y; squared: mean of d². With one head of one choice it is the loss of a critic. A head that is split
+//! has the values of beams, then those of power levels: `q[k, c]` is the sum of the two that c stands for, and so is the
+//! largest.
 
 use super::common::*;
 
@@ -25,13 +27,15 @@ pub struct Spec {
     pub m: usize,
     /// K: heads.
     pub k: usize,
-    /// L: choices of a head.
+    /// L: values of a head.
     pub l: usize,
+    /// Values of its beams, behind which those of levels stand; 0: one value of each choice.
+    pub split: usize,
     /// Huber's loss instead of the square.
     pub huber: bool,
 }
 
-pub const DEFAULT: Spec = Spec { r: 3, m: 509, k: 3, l: 96, huber: true };
+pub const DEFAULT: Spec = Spec { r: 3, m: 509, k: 3, l: 96, split: 0, huber: true };
 
 /// `gamma` `[R]`; `q`, `q_next` `[R, M, K, L]`; `mb_action` `[R, M, K]` chosen indices (not read if L = 1);
 /// `mb_scalars` `[R, M]` of (reward, 1 − terminated); `d_q` `[R, M, K, L]` with its 1/M; `terms` `[R, M, 2]` = the
@@ -47,17 +51,28 @@ pub fn td_loss_cpu<F: Real<Elem = F, Mask = bool>>(
     d_q: &mut [F],
     terms: &mut [F],
 ) {
-    let &Spec { m, k, l, huber, .. } = spec;
+    let &Spec { m, k, l, split, huber, .. } = spec;
+    let levels = l - split;
     let [zero, half, one] = [0.0, 0.5, 1.0].map(F::splat);
     let per_sample = one / F::splat(m as f64);
     for (i, [reward, goes_on]) in mb_scalars.iter().enumerate() {
-        let taken =
-            |head: usize| (i * k + head) * l + if l > 1 { mb_action[i * k + head] as usize } else { 0 };
+        let choice = |head: usize| if l > 1 { mb_action[i * k + head] as usize } else { 0 };
+        // Of beam and level, where they are by themselves.
+        let taken = |head: usize| match split {
+            0 => [choice(head), choice(head)],
+            _ => [choice(head) / levels, split + choice(head) % levels],
+        };
         let (mut value, mut best) = (zero, zero);
         for head in 0..k {
-            value += q[taken(head)];
-            let next = &q_next[(i * k + head) * l..][..l];
-            best += next[1..].iter().fold(next[0], |best, x| best.max(*x));
+            let (q, next) = (&q[(i * k + head) * l..][..l], &q_next[(i * k + head) * l..][..l]);
+            let largest = |of: &[F]| of[1..].iter().fold(of[0], |best, x| best.max(*x));
+            let [first, second] = taken(head);
+            value += q[first];
+            best += largest(if split > 0 { &next[..split] } else { next });
+            if split > 0 {
+                value += q[second];
+                best += largest(&next[split..]);
+            }
         }
         let y = *reward + gamma[i / m] * *goes_on * best;
         let d = value - y;
@@ -70,7 +85,7 @@ pub fn td_loss_cpu<F: Real<Elem = F, Mask = bool>>(
         };
         d_q[i * k * l..(i + 1) * k * l].fill(zero);
         for head in 0..k {
-            d_q[taken(head)] = slope * per_sample;
+            taken(head).into_iter().for_each(|at| d_q[(i * k + head) * l + at] = slope * per_sample);
         }
         terms[2 * i] = term;
         terms[2 * i + 1] = y;
@@ -79,21 +94,22 @@ pub fn td_loss_cpu<F: Real<Elem = F, Mask = bool>>(
 
 /// What a dispatch must do. Which branch of the Huber loss is taken depends on the data.
 pub fn cost(spec: &Spec) -> Cost {
-    let &Spec { r, m, k, l, huber } = spec;
-    let chosen = if l > 1 { 2 * k } else { k };
+    let &Spec { r, m, k, l, split, huber } = spec;
+    let chosen = if l > 1 { 2 * k } else { k } + if split > 0 { k } else { 0 };
     let words = r + r * m * (chosen + 2 * k * l + 2 + 2);
     match huber {
         true => Cost::moving(words),
         // Values of both sides with the best of L; target, error, square and slope; the gradients.
+        false if split > 0 => Cost::moving(words),
         false => Cost::new(r * m * (2 * k + k * (l - 1) + 3 + 1 + 2 + k), words),
     }
 }
 
 /// Constants of the shader.
 pub fn prelude(spec: &Spec) -> Prelude {
-    let &Spec { r, m, k, l, huber } = spec;
+    let &Spec { r, m, k, l, split, huber } = spec;
     let p = Prelude::new().u32("WG", WG).u32("R", r).u32("M", m);
-    p.u32("K", k).u32("L", l).u32("HUBER", usize::from(huber))
+    p.u32("K", k).u32("L", l).u32("SPLIT", split).u32("HUBER", usize::from(huber))
 }
 
 host! {
@@ -132,15 +148,16 @@ pub fn td_loss_gpu(gpu: &Gpu, s: &Spec, x: &Inputs) -> Result<(Vec<f32>, Vec<f32
 
 /// Shader against f64 twin on the same f32 inputs.
 pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
-    let &Spec { r, m, k, l, .. } = spec;
+    let &Spec { r, m, k, l, split, .. } = spec;
     let n = r * m;
+    let choices = if split > 0 { split * (l - split) } else { l };
     // Each replica has its own; the first looks no slot ahead.
     let gamma: Vec<f32> = (0..r).map(|r| [0.0, 0.97, 0.5][(r + usize::from(spec.r == 1)) % 3]).collect();
     let mut draw = Sample::new(seed, 0);
     let (q, q_next) = (draw.normal(n * k * l, 0.5), draw.normal(n * k * l, 0.5));
     // Where L = 1 no index may be read.
     let action =
-        (0..n * k).map(|_| if l > 1 { (draw.word() as usize % l) as f32 } else { f32::NAN }).collect();
+        (0..n * k).map(|_| if l > 1 { (draw.word() as usize % choices) as f32 } else { f32::NAN }).collect();
     let scalars = (0..n).map(|i| [draw.normal(1, 1.0)[0], if i % 3 == 1 { 0.0 } else { 1.0 }]).collect();
     let x = Inputs { gamma, q, q_next, action, scalars };
     let (mut d_q, mut terms) = (vec![f64::NAN; n * k * l], vec![f64::NAN; 2 * n]);
@@ -150,7 +167,8 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
     let (mut d_scale, mut term_scale) = (Vec::new(), Vec::new());
     for i in 0..n {
         let largest = |q: &[f64]| -> f64 {
-            q[i * k * l..][..k * l].chunks(l).map(|q| q.iter().fold(0.0, |m: f64, x| m.max(x.abs()))).sum()
+            let most = |q: &[f64]| q.iter().fold(0.0, |m: f64, x| m.max(x.abs()));
+            q[i * k * l..][..k * l].chunks(l).map(|q| most(&q[..split]) + most(&q[split..])).sum()
         };
         let size = largest(&wide.0) + largest(&wide.1) + wide.2[i][0].abs();
         let per_sample = 2.0 * size / m as f64;
@@ -171,7 +189,7 @@ mod tests {
     #[test]
     fn by_hand() {
         // Two heads of two choices: Q = 1 + 4, y = 0.5 + 0.5·(3 + 5) where it goes on.
-        let spec = Spec { r: 1, m: 2, k: 2, l: 2, huber: true };
+        let spec = Spec { r: 1, m: 2, k: 2, l: 2, split: 0, huber: true };
         let q = [1.0, 9.0, 9.0, 4.0, 1.0, 9.0, 9.0, 4.0];
         let next = [3.0, -1.0, 2.0, 5.0, 3.0, -1.0, 2.0, 5.0];
         let (mut d, mut terms) = ([f64::NAN; 8], [f64::NAN; 4]);
@@ -186,5 +204,15 @@ mod tests {
         run(&Spec { huber: false, ..spec }, &mut d, &mut terms);
         assert_eq!(terms, [0.25, 4.5, 20.25, 0.5]);
         assert_eq!(d, [0.5, 0.0, 0.0, 0.5, 4.5, 0.0, 0.0, 4.5]);
+    }
+
+    #[test]
+    fn beams_and_levels_by_hand() {
+        // One head of two beams and three levels; choice 4 is beam 1 at level 1: Q = 2 + 0.25, y = 0.5 + 0.5·(3 + 1).
+        let spec = Spec { r: 1, m: 1, k: 1, l: 5, split: 2, huber: true };
+        let (q, next) = ([9.0, 2.0, 9.0, 0.25, 9.0], [3.0, -1.0, -2.0, 0.5, 1.0]);
+        let (mut d, mut terms) = ([f64::NAN; 5], [f64::NAN; 2]);
+        td_loss_cpu(&spec, &[0.5], &q, &next, &[4.0], &[[0.5, 1.0]], &mut d, &mut terms);
+        assert_eq!((terms, d), ([0.03125, 2.5], [0.0, -0.25, 0.0, -0.25, 0.0]));
     }
 }

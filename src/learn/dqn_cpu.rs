@@ -1,12 +1,11 @@
 //! One replica of `dqn` on the CPU: ε-greedy choices, and the gradient of one minibatch.
 //!
-//! Q(o, c) = Σ_k Q_k(o, c_k); Huber loss of Q(o, c) − y, y = r + γ(1 − terminated)·Σ_k max_c Q_k^target(o', c).
+//! Q(o, c) = Σ_k Q_k(o, c_k), Q_k of the pair or the sum of its beam's and its level's; Huber loss of Q(o, c) − y, y = r + γ(1 − terminated)·Σ_k max_c Q_k^target(o', c).
 
 use super::off_policy::{Nets, OffPolicySpec};
 use super::off_policy_memory_cpu::{BLOCK, Batch, Weights};
 use crate::kernels::dqn_act;
 use crate::nets::Codebook;
-use crate::nets::codebook::argmax;
 use crate::nets::dense::{
     Activations, Gradient, Packed, Strided, backward_hidden, forward, forward_hidden, leading,
 };
@@ -58,16 +57,16 @@ impl DqnCpu {
         action: &mut [f32],
     ) {
         let (o, book) = (self.q.layout.inputs(), &self.codebook);
-        let (k, l, a) = (book.factors, book.choices(), book.actions());
+        let (k, l, h, a) = (book.factors, book.choices(), book.outputs(), book.actions());
         forward(&self.q, obs.len() / o, Strided { data: obs, row: o, col: 1 }, &mut self.acting);
         let threshold = dqn_act::threshold(epsilon);
-        let outputs = self.acting.output().chunks(leading(k * l));
+        let outputs = self.acting.output().chunks(leading(k * h));
         for (env, ((q, choice), action)) in
             outputs.zip(choice.chunks_mut(k)).zip(action.chunks_mut(a)).enumerate()
         {
-            for (vehicle, (q, choice)) in q.chunks_exact(l).zip(choice).enumerate() {
+            for (vehicle, (q, choice)) in q.chunks_exact(h).zip(choice).enumerate() {
                 let tried = dqn_act::explored(key, env as u32, clock, vehicle as u32, threshold, l as u32);
-                let c = tried.map_or_else(|| argmax(q), |c| c as usize);
+                let c = tried.map_or_else(|| book.greedy(q), |c| c as usize);
                 *choice = c as f32;
                 book.decode(vehicle, c, action);
             }
@@ -76,7 +75,8 @@ impl DqnCpu {
 
     /// Gradient of the loss into `grads`; the loss.
     pub fn gradients(&mut self, gamma: f32, batch: &Batch, grads: &mut [f32]) -> f64 {
-        let (o, k, l) = (self.q.layout.inputs(), self.codebook.factors, self.codebook.choices());
+        let (o, book) = (self.q.layout.inputs(), &self.codebook);
+        let (k, l) = (book.factors, book.outputs());
         let (ldx, ldq) = (leading(o), leading(k * l));
         let m = batch.scalars.len();
         let inv_m = 1.0 / m as f32;
@@ -91,11 +91,11 @@ impl DqnCpu {
             forward(&self.target, rows, strided(next), &mut self.acts);
             for (i, y) in targets[..rows].iter_mut().enumerate() {
                 let q = &self.acts.output()[i * ldq..];
-                let best: f32 = q.chunks_exact(l).take(k).map(largest).sum();
+                let best: f32 = q.chunks_exact(l).take(k).map(|q| book.best(q)).sum();
                 let [reward, goes_on] = batch.scalars[lo + i];
                 *y = reward + gamma * goes_on * best;
             }
-            // Only K of the K·L outputs have a part in the loss, so the last layer is done output by output.
+            // Only K of the outputs, or twice as many, have a part in the loss, so the last layer is done output by output.
             forward_hidden(&self.q, rows, strided(obs), &mut self.acts);
             let hidden = self.acts.layers.iter().rev().nth(1).expect("a hidden layer");
             let ldh = hidden.len() / BLOCK;
@@ -103,7 +103,10 @@ impl DqnCpu {
             for (i, y) in targets[..rows].iter().enumerate() {
                 let h = &hidden[i * ldh..(i + 1) * ldh];
                 let choice = &batch.action[(lo + i) * k..(lo + i + 1) * k];
-                let outputs = choice.iter().enumerate().map(|(vehicle, c)| vehicle * l + *c as usize);
+                let outputs = choice
+                    .iter()
+                    .enumerate()
+                    .flat_map(|(vehicle, c)| book.parts_of(*c as usize).map(move |part| vehicle * l + part));
                 let mut value = 0f32;
                 for o in outputs.clone() {
                     let (w, bias) = self.q.output(o);
@@ -139,8 +142,4 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
         }
     }
     sums.iter().sum()
-}
-
-fn largest(q: &[f32]) -> f32 {
-    q.iter().copied().fold(f32::NEG_INFINITY, f32::max)
 }

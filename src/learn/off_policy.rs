@@ -2,7 +2,7 @@
 
 use super::replay::Row;
 use super::{Extra, LearnerState};
-use crate::config::{DdpgConfig, DqnConfig};
+use crate::config::{DdpgConfig, DqnConfig, DqnHead};
 use crate::env::{Env, Sizes};
 use crate::kernels::adam;
 use crate::nets::codebook::Codebook;
@@ -86,7 +86,7 @@ macro_rules! numbers {
 /// Q-network alone.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Nets {
-    /// O → A before tanh, or O → K·L: L values for each of K factors.
+    /// O → A before tanh, or O → K·H: H values for each of K factors ([`Codebook::outputs`]).
     pub policy: MlpLayout,
     /// O + A → 1
     pub critic: Option<MlpLayout>,
@@ -128,7 +128,8 @@ impl OffPolicySpec {
     pub fn dqn(c: &DqnConfig, env: Arc<dyn Env>) -> Option<Self> {
         let exploration = [c.epsilon_start, c.epsilon_final, c.epsilon_share];
         let numbers = numbers!(c, [c.lr, c.lr], exploration, c.output_gain);
-        let method = Method::Dqn(env.codebook(c.beams, &c.power_levels)?);
+        let book = env.codebook(c.beams, &c.power_levels)?;
+        let method = Method::Dqn(Codebook { additive: c.head == DqnHead::Additive, ..book });
         Some(OffPolicySpec { env, method, common: common!(c), numbers, each: Vec::new() })
     }
 
@@ -155,7 +156,7 @@ impl OffPolicySpec {
                 Nets { policy, critic }
             }
             Method::Dqn(book) => {
-                Nets { policy: net(o, hidden, book.factors * book.choices(), 0), critic: None }
+                Nets { policy: net(o, hidden, book.factors * book.outputs(), 0), critic: None }
             }
         }
     }

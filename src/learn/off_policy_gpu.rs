@@ -55,7 +55,9 @@ impl OffPolicyGpu {
 
         let loss = match &spec.method {
             Method::Ddpg { scale } => Loss::Ddpg { scale: *scale as f32 },
-            Method::Dqn(book) => Loss::Dqn { k: book.factors, l: book.choices(), huber: true },
+            Method::Dqn(book) => {
+                Loss::Dqn { k: book.factors, l: book.outputs(), split: book.split(), huber: true }
+            }
         };
         let step_spec = StepSpec {
             nets: nets.clone(),

@@ -14,8 +14,9 @@ use crate::kernels::{
 pub enum Loss {
     /// Squared error of the critic; the actor, whose actions are scale·tanh(z), climbs the critic.
     Ddpg { scale: f32 },
-    /// Error of the sum of one choice out of `l` for each of `k` vehicles.
-    Dqn { k: usize, l: usize, huber: bool },
+    /// Error of the sum of one choice for each of `k` vehicles, whose heads have `l` values, split as [`td_loss`] has
+    /// it.
+    Dqn { k: usize, l: usize, split: usize, huber: bool },
 }
 
 /// What a step is made for.
@@ -144,11 +145,11 @@ impl OffPolicyStep {
         let value_net = spec.nets.critic.as_ref().unwrap_or(net);
         let (acts, dy) = (layers("value.h", value_net)?, layers("value.d", value_net)?);
         let next_acts = layers("value.next", value_net)?;
-        let (k, l, huber) = match spec.loss {
-            Loss::Ddpg { .. } => (1, 1, false),
-            Loss::Dqn { k, l, huber } => (k, l, huber),
+        let of = match spec.loss {
+            Loss::Ddpg { .. } => td_loss::Spec { r, m, k: 1, l: 1, split: 0, huber: false },
+            Loss::Dqn { k, l, split, huber } => td_loss::Spec { r, m, k, l, split, huber },
         };
-        let loss = td_loss::TdLoss::new(g, &td_loss::Spec { r, m, k, l, huber })?;
+        let loss = td_loss::TdLoss::new(g, &of)?;
         let loss = loss.bind(g, &gamma, last(&acts), last(&next_acts), &action, &scalars, last(&dy), &terms);
         let back = |net, x: &Buf<f32>, acts: &[Buf<f32>], dy: &[&Buf<f32>], dx: Option<&Buf<f32>>| {
             Backward::new(g, net, size, slices(m), &params, x, &all(acts), dy, dx, &partials)

@@ -153,6 +153,7 @@ pub enum Shape {
     Star3,
     Star4,
     Star5,
+    Star6,
 }
 
 /// The colour and marker of one agent, or of another kind of series. Within a figure they are told apart by both, so
@@ -392,6 +393,7 @@ fn marker(area: &Area, at: (i32, i32), shape: Shape, color: RGBColor, size_px: f
         Shape::Star3 => pointed(3),
         Shape::Star4 => pointed(4),
         Shape::Star5 => pointed(5),
+        Shape::Star6 => pointed(6),
     };
     if hollow {
         let closed: Vec<_> = outline.iter().chain(&outline[..2]).copied().collect();

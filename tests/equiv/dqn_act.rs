@@ -1,5 +1,6 @@
 use crate::common::{assert_all, gpu_or_skip};
 use isacbench::kernels::dqn_act::{Spec, WG, check};
+use isacbench::nets::Codebook;
 use isacbench::tasks::v2x::codebook::codebook;
 use isacbench::tasks::v2x::physics::{Beam, Choices, Kinematics, V2xSpec};
 
@@ -13,11 +14,14 @@ fn run(r: usize, b: usize, vehicles: usize, beam: Beam, beams: usize, levels: &[
         kinematics: Kinematics::Paper,
         choices: Choices::DEFAULT,
     };
-    let codebook = codebook(&task, None, beams, levels).expect("a learned parameterisation");
-    assert_all(
-        &format!("R={r} B={b} K={vehicles} {beam:?} {beams} {levels:?}"),
-        check(gpu, &Spec { r, b, codebook }, 7),
-    );
+    let book = codebook(&task, None, beams, levels).expect("a learned parameterisation");
+    for additive in [false, true] {
+        let codebook = Codebook { additive, ..book.clone() };
+        assert_all(
+            &format!("R={r} B={b} K={vehicles} {beam:?} {beams} {levels:?} additive={additive}"),
+            check(gpu, &Spec { r, b, codebook }, 7),
+        );
+    }
 }
 
 #[test]

@@ -61,7 +61,14 @@ const CASES: [Refused; 24] = [
         dense_forward::DenseForward::new(gpu, &spec).map(drop)
     }),
     ("dqn_act", |gpu| {
-        let codebook = Codebook { factors: 1, parts: 1, width: 1, beams: vec![0.0; N], levels: vec![0.0] };
+        let codebook = Codebook {
+            factors: 1,
+            parts: 1,
+            width: 1,
+            beams: vec![0.0; N],
+            levels: vec![0.0],
+            additive: false,
+        };
         dqn_act::DqnAct::new(gpu, &dqn_act::Spec { r: 1, b: 1, codebook }).map(drop)
     }),
     ("expert_mix_backward", |gpu| {

@@ -111,6 +111,11 @@ fn dqn_angles() {
 }
 
 #[test]
+fn dqn_additive() {
+    same("dqn", &["head=additive", "output_gain=0.5", "epsilon_start=0.3", "gamma=0.5"]);
+}
+
+#[test]
 fn dqn_tracking_large() {
     same(
         "dqn",

@@ -39,7 +39,7 @@ fn choices() {
         .flat_map(|b| rewards.map(|r| [(b, r, false), (b, r, true)]))
         .flatten()
     {
-        let choices = Choices { reward, caps_in_reward, sinr_feedback: true };
+        let choices = Choices { reward, caps_in_reward, ..Choices::DEFAULT };
         let kinematics = Kinematics::Paper;
         let task = V2xSpec { vehicles: 3, antennas: 32, slots: 20, beam, kinematics, choices };
         let batch = v2x_batch::Spec { r: 3, b: WG + 1, task };

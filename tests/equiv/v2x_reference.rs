@@ -39,6 +39,13 @@ fn ekf() {
 }
 
 #[test]
+fn ukf() {
+    run(Reference::Ukf, 1, 1, 1, Kinematics::Cartesian);
+    run(Reference::Ukf, 3, WG + 1, 3, Kinematics::Paper);
+    run(Reference::Ukf, 1, WG, 5, Kinematics::Cartesian);
+}
+
+#[test]
 fn zero_forcing_at_the_prediction() {
     run(Reference::EkfZf, 1, 1, 1, Kinematics::Cartesian);
     run(Reference::EkfZf, 3, WG + 1, 3, Kinematics::Paper);

@@ -8,7 +8,7 @@ use isacbench::kernels::{dense_forward, gaussian_head};
 use isacbench::nets::{Activation, ActorCriticLayout};
 use isacbench::tasks::v2x::kernels::v2x_rollout::{Args, Plan, Spec, V2xRollout, check, outcome};
 use isacbench::tasks::v2x::kernels::{v2x_batch, v2x_step};
-use isacbench::tasks::v2x::physics::{Beam, Choices, Kinematics, V2xSpec, metric};
+use isacbench::tasks::v2x::physics::{Beam, Choices, Kinematics, Limits, V2xSpec, metric};
 
 /// Replicas, environments, vehicles; beams; kinematics; hidden layers.
 type Case = ((usize, usize, usize), Beam, Kinematics, &'static [usize]);
@@ -67,6 +67,15 @@ fn zf_resident() {
 #[test]
 fn the_policy_of_the_paper() {
     run(((2, 37, 3), Beam::Angles, Kinematics::Paper, &[128, 128]), false, 16);
+}
+
+#[test]
+fn limits_of_an_episode() {
+    let Some(gpu) = gpu_or_skip() else { return };
+    let mut spec = planned(gpu, ((2, 33, 3), Beam::Angles, Kinematics::Paper, &[20]), true, 16);
+    spec.batch.task.choices.limits = Limits::Episode;
+    assert_all(&format!("{spec:?}"), check(gpu, &spec, 7));
+    same_bits(gpu, &spec);
 }
 
 /// Everything that a rollout leaves.

@@ -1,6 +1,6 @@
 use crate::common::{assert_all, gpu_or_skip};
 use isacbench::tasks::v2x::kernels::v2x_slots::{Spec, V2xSlots, WG, check};
-use isacbench::tasks::v2x::physics::{Beam, Choices, Kinematics, Reward, V2xSpec};
+use isacbench::tasks::v2x::physics::{Beam, Choices, Kinematics, Limits, Reward, V2xSpec};
 
 fn spec(r: usize, b: usize, vehicles: usize, beam: Beam, kinematics: Kinematics) -> Spec {
     Spec {
@@ -27,12 +27,15 @@ fn tracking() {
     run(&spec(1, WG - 1, 5, Beam::Tracking, Kinematics::Cartesian));
 }
 
-/// γ̂ is carried from one slot to the next on the device.
+/// γ̂ and the past of an episode are carried from one slot to the next on the device.
 #[test]
 fn choices() {
     let mut spec = spec(3, WG + 1, 3, Beam::Tracking, Kinematics::Paper);
-    spec.task.choices = Choices { reward: Reward::Lagrangian, caps_in_reward: true, sinr_feedback: false };
-    run(&spec);
+    for (limits, caps_in_reward) in [(Limits::Slot, true), (Limits::Episode, false)] {
+        spec.task.choices =
+            Choices { reward: Reward::Lagrangian, limits, caps_in_reward, sinr_feedback: false };
+        run(&spec);
+    }
 }
 
 #[test]

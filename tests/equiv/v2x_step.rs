@@ -1,6 +1,6 @@
 use crate::common::{assert_all, gpu_or_skip};
 use isacbench::tasks::v2x::kernels::v2x_step::{Spec, V2xStep, WG, check};
-use isacbench::tasks::v2x::physics::{Beam, Choices, Kinematics, Reward, V2xSpec};
+use isacbench::tasks::v2x::physics::{Beam, Choices, Kinematics, Limits, Reward, V2xSpec};
 
 fn spec(r: usize, b: usize, vehicles: usize, antennas: usize, beam: Beam, kinematics: Kinematics) -> Spec {
     Spec {
@@ -79,7 +79,21 @@ fn choices() {
         (Beam::Span, Lagrangian, true, false),
     ] {
         let mut spec = spec(3, WG + 1, 3, 32, beam, Kinematics::Paper);
-        spec.task.choices = Choices { reward, caps_in_reward, sinr_feedback };
+        spec.task.choices = Choices { reward, limits: Limits::Slot, caps_in_reward, sinr_feedback };
+        run(&spec);
+    }
+}
+
+/// Limits of an episode, whose past is part of the state.
+#[test]
+fn limits_of_an_episode() {
+    for (beam, reward, caps_in_reward) in [
+        (Beam::Angles, Reward::Product, false),
+        (Beam::Steer, Reward::Lagrangian, false),
+        (Beam::Tracking, Reward::Indicator, true),
+    ] {
+        let mut spec = spec(3, WG + 1, 3, 32, beam, Kinematics::Paper);
+        spec.task.choices = Choices { reward, limits: Limits::Episode, caps_in_reward, sinr_feedback: true };
         run(&spec);
     }
 }

@@ -21,7 +21,8 @@ use serde_json::Value;
 
 const KINEMATICS: [&str; 2] = ["paper", "cartesian"];
 const POWERS_DBM: [u32; 5] = [0, 10, 20, 30, 40];
-const AGENTS: [&str; 7] = ["random", "last-estimate", "ekf", "ekf-zf", "genie", "genie-zf", "upper-bound"];
+const AGENTS: [&str; 8] =
+    ["random", "last-estimate", "ekf", "ukf", "ekf-zf", "genie", "genie-zf", "upper-bound"];
 /// Figure 2 of the paper.
 const PROTOCOLS: [&str; 3] = ["beam-training", "two-stage", "channel-history"];
 const VEHICLES: usize = 3;
@@ -210,7 +211,7 @@ fn means_equal_those_of_numpy() {
             }
         }
     }
-    verdict.finish(2 * 5 * (6 * 20 + 1));
+    verdict.finish(2 * 5 * (7 * 20 + 1));
 }
 
 #[test]
@@ -230,7 +231,7 @@ fn slots_equal_those_of_numpy() {
             );
         }
     }
-    verdict.finish(6 * 100);
+    verdict.finish(7 * 100);
 }
 
 /// The protocols of figure 2 with net rate and overhead, as a job evaluates them; `beam-training-4` sweeps in every
@@ -364,7 +365,7 @@ fn the_gpu_equals_the_cpu_and_numpy() {
             }
         }
     }
-    verdict.finish(2 * 3 * (6 * 20 + 1));
+    verdict.finish(2 * 3 * (7 * 20 + 1));
 }
 
 /// Sums over episodes: the episodes of a short run are the first ones of a long run, whatever chunk or SIMD lane
@@ -424,7 +425,7 @@ fn both_devices_continue_with_the_same_episodes_under_the_next_key() {
 fn in_any_company(gpu: Option<&Gpu>, episodes: u64) {
     let one = |p: u32, seed: u32| replicas("paper", &[p], seed)[0];
     let (x, y) = (one(40, 5), one(10, 6));
-    for agent in ["random", "ekf", "ekf-zf", "genie-zf", "beam-training", "channel-history"] {
+    for agent in ["random", "ekf", "ukf", "ekf-zf", "genie-zf", "beam-training", "channel-history"] {
         let alone = run(agent, "paper", vec![x], episodes, gpu);
         let both = run(agent, "paper", vec![y, x], episodes, gpu);
         assert_eq!(bits(&alone[0]), bits(&both[1]), "{agent}: a replica depends on its neighbour");
@@ -590,6 +591,7 @@ fn what_is_asked_of_agents_follows_from_their_parts() {
         "random",
         "last-estimate",
         "ekf",
+        "ukf",
         "ekf-zf",
         "beam-training",
         "two-stage",

@@ -251,9 +251,10 @@ fn v2x(c: &V2xConfig, key: &str, set: &str) -> bool {
     let on_policy = p.envs * p.horizon <= 64 && p.hidden.iter().sum::<usize>() <= 64 && p.epochs <= 4;
     let (agents, cheap): (&[&str], bool) = match key.split('.').next().unwrap() {
         _ if c.task.slots > 8 || c.evaluate.episodes > 8 || c.train.updates > 4 => (&[], false),
-        "task" => {
-            (&["random", "ekf", "last-estimate", "ekf-zf", "genie", "genie-zf", "upper-bound", "ppo"], true)
-        }
+        "task" => (
+            &["random", "ekf", "ukf", "last-estimate", "ekf-zf", "genie", "genie-zf", "upper-bound", "ppo"],
+            true,
+        ),
         "protocol" => (&["beam-training", "two-stage", "channel-history", "last-estimate"], true),
         "ppo" => (&["ppo"], on_policy),
         "spiking" => (&["spiking-ac"], true),

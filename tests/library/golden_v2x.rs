@@ -3,6 +3,7 @@
 
 use isacbench::config::Layered;
 use isacbench::tasks::v2x::config::V2xConfig;
+use isacbench::tasks::v2x::physics::PAST_ROWS;
 use isacbench::tasks::v2x::physics::{
     Beam, KMAX, Kinematics, Noise, State, V2xParams, V2xSpec, step, water_fill,
 };
@@ -109,6 +110,7 @@ fn zero_forcing_equals_numpy() {
             obs_v: zero,
             obs_sinr: zero,
             var: [zero; 3],
+            past: [0.0; PAST_ROWS],
         };
         for k in 0..3 {
             (s.theta[k], s.d[k], s.v[k]) = (theta[c * 3 + k], d[c * 3 + k], v[c * 3 + k]);
@@ -148,6 +150,7 @@ fn zero_forcing_equals_numpy() {
             obs_v: zero,
             obs_sinr: zero,
             var: [zero; 3],
+            past: [0.0; PAST_ROWS],
         };
         let (mut moved, mut echoed): (Noise<f64>, Noise<f64>) = ([0.0; 24], [0.0; 24]);
         for k in 0..3 {

@@ -5,6 +5,7 @@ use isacbench::config::Layered;
 use isacbench::tasks::misac::config::MisacConfig;
 use isacbench::tasks::misac::physics::{self as misac, MisacParams, MisacSpec, Phase, Uncertainty};
 use isacbench::tasks::v2x::config::V2xConfig;
+use isacbench::tasks::v2x::physics::PAST_ROWS;
 use isacbench::tasks::v2x::physics::{
     self as v2x, Beam, Choices, Kinematics, SlotOut, State, V2xParams, V2xSpec, pointed, steering_vector,
 };
@@ -78,6 +79,7 @@ impl Scene {
             obs_v: zero,
             obs_sinr: zero,
             var: [zero; 3],
+            past: [0.0; PAST_ROWS],
         };
         s.theta[..k].copy_from_slice(&self.theta);
         s.d[..k].copy_from_slice(&self.distance);
@@ -173,6 +175,7 @@ fn reset_state(theta: &[f64]) -> State<f64> {
         obs_v: zero,
         obs_sinr: zero,
         var: [zero; 3],
+        past: [0.0; PAST_ROWS],
     }
 }
 

@@ -93,7 +93,7 @@ fn spikes_and_branches_have_no_number() {
     let carried = isacbench::nets::Lif { membrane: isacbench::nets::Membrane::Carried, ..lif };
     let more = spike_forward::cost(&spike_forward::Spec { lif: carried, ..spec });
     assert_eq!(more.bytes - c.bytes, f64::from(4 * 2 * 2 * 4));
-    assert_eq!(td_loss::cost(&td_loss::Spec { r: 1, m: 2, k: 3, l: 4, huber: true }).flops, None);
+    assert_eq!(td_loss::cost(&td_loss::Spec { r: 1, m: 2, k: 3, l: 4, split: 0, huber: true }).flops, None);
 }
 
 fn policy_lif() -> isacbench::nets::Lif {
@@ -514,9 +514,9 @@ fn the_gradient_of_a_slot_costs_at_most_two_and_a_half_slots() {
 
 #[test]
 fn references_do_the_same_in_every_environment() {
-    for who in
-        [Reference::Random, Reference::LastEstimate, Reference::Ekf, Reference::Genie, Reference::GenieZf]
-    {
+    let filters = [Reference::Ekf, Reference::Ukf];
+    let others = [Reference::Random, Reference::LastEstimate, Reference::Genie, Reference::GenieZf];
+    for who in filters.into_iter().chain(others) {
         let task = V2xSpec {
             vehicles: 3,
             antennas: 32,

@@ -4,6 +4,7 @@
 use crate::common::shared_gpu;
 use crate::small_off_policy::*;
 use isacbench::gpu::Gpu;
+use isacbench::learn::off_policy::OffPolicySpec;
 use isacbench::run::checkpoint::Checkpoint;
 use isacbench::run::evaluate::{Controller, Job, Precision, evaluate};
 use isacbench::run::task::{Task, Unit};
@@ -101,6 +102,27 @@ fn structures_are_told_apart() {
     }
 }
 
+/// A value of every beam and one of every level in place of one of every pair: another network, and nothing else. What
+/// is drawn and stored of a choice is the same.
+#[test]
+fn heads_of_dqn() {
+    let of = |head: &str| {
+        let sets = [head, "epsilon_start=1.0", "epsilon_final=1.0", "learning_starts=140", "capacity=140"];
+        algorithm("dqn", &config("dqn", &sets), &TWO)
+    };
+    let all = ["head=branches", "head=additive"].map(of);
+    let [branches, additive] = all.each_ref().map(spec);
+    let outputs = |s: &OffPolicySpec| s.nets().policy.layers.last().unwrap().outputs;
+    assert_eq!((outputs(branches), outputs(additive)), (3 * 32 * 3, 3 * (32 + 3)));
+    assert_eq!(branches.row(), additive.row());
+    let text = |s: &OffPolicySpec| format!("{:?} {:?}", s.common, s.numbers);
+    assert_eq!(text(branches), text(additive));
+    assert_ne!(all[0].structure(), all[1].structure());
+    // Nobody learns yet, and everybody explores.
+    let replay = all.each_ref().map(|a| trained(a, 1, None).0.extra.remove(1).data);
+    assert!(replay[0] == replay[1] && replay[0].iter().any(|x| *x != 0.0));
+}
+
 #[test]
 fn twice_and_alone_on_the_cpu() {
     twice_and_alone("CPU", None);
@@ -131,10 +153,16 @@ fn any_number_of_threads() {
 
 fn resumed(what: &str, gpu: Option<&Arc<Gpu>>) {
     let dir = tempfile::tempdir().unwrap();
-    for (agent, beam) in [("ddpg", "tracking"), ("dqn", "angles"), ("dqn", "matrix")] {
+    let branches = "head=branches";
+    for (agent, beam, own) in [
+        ("ddpg", "tracking", "noise_share=0.6"),
+        ("dqn", "angles", branches),
+        ("dqn", "matrix", branches),
+        ("dqn", "angles", "head=additive"),
+    ] {
         let beam = format!("task.beam={beam}");
         // Exploration and learning rates that fall, so that their progress must survive.
-        let config = config(agent, &[&beam, "lr_final_share=0.1"]);
+        let config = config(agent, &[&beam, own, "lr_final_share=0.1"]);
         let algorithm = algorithm(agent, &config, &TWO);
         let path = dir.path().join("half.safetensors");
         let (whole, metrics) = trained(&algorithm, 4, gpu);
@@ -237,6 +265,7 @@ fn both_agents_learn_to_track() {
     for (agent, sets) in [
         ("ddpg", vec!["noise_start=0.5", "noise_share=0.5", "lr_actor=1e-3", "lr_critic=2e-3"]),
         ("dqn", vec!["epsilon_share=0.5", "lr=2e-3"]),
+        ("dqn", vec!["epsilon_share=0.5", "lr=2e-3", "head=additive"]),
     ] {
         let easy = [
             "task.beam=tracking",

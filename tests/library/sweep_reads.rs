@@ -55,6 +55,8 @@ fn others(value: &Value) -> Vec<Value> {
             "exponential",
             "power-preserving",
             "carried",
+            "episode",
+            "additive",
         ]
         .map(|s| Value::String(s.into()))
         .into(),
@@ -170,40 +172,40 @@ const IDLE_V2X: Idle = &[
     (&["spiking-ac", "ppo", "ddpg", "dqn"], &["task.reward_by_link"]),
     // They start at least eleven metres away and move by half a metre in all.
     (
-        &["random", "last-estimate", "ekf", "ekf-zf", "genie", "genie-zf", "upper-bound"],
+        &["random", "last-estimate", "ekf", "ukf", "ekf-zf", "genie", "genie-zf", "upper-bound"],
         &["task.distance_floor_m"],
     ),
     (&["beam-training", "two-stage", "channel-history"], &["task.distance_floor_m", "task.cap_d_m"]),
     (
         &["beam-training", "two-stage", "channel-history"],
-        &["task.cap_theta_rad", "task.eps_theta_rad2", "task.eps_d_m2"],
+        &["task.cap_theta_rad", "task.eps_theta_rad2", "task.eps_d_m2", "task.limits"],
     ),
     // Of the measured speed, which only the second of them looks at.
     (&["beam-training", "channel-history"], &["task.carrier_hz", "task.alpha_mu_hz"]),
     (&["beam-training", "two-stage", "channel-history"], &["task.cap_v_m_s", "task.cos_floor"]),
     // The strongest beam is heard far above the noise of a pilot.
     (&["beam-training"], &["protocol.pilot_samples"]),
-    // A cap of one radian on the error of an angle is far from what any beam gives, and no slot lies between the two
-    // limits that are tried.
+    // A cap of one radian on the error of an angle is far from what any beam gives, no slot lies between the two limits
+    // that are tried, and slots keep them alike.
     (
-        &["random", "last-estimate", "ekf", "ekf-zf", "genie", "genie-zf"],
-        &["task.cap_theta_rad", "task.eps_theta_rad2", "task.eps_d_m2"],
+        &["random", "last-estimate", "ekf", "ukf", "ekf-zf", "genie", "genie-zf"],
+        &["task.cap_theta_rad", "task.eps_theta_rad2", "task.eps_d_m2", "task.limits"],
     ),
     // No bound is at a cap.
-    (&["random", "last-estimate", "ekf", "ekf-zf", "genie", "genie-zf"], &["task.caps_in_reward"]),
+    (&["random", "last-estimate", "ekf", "ukf", "ekf-zf", "genie", "genie-zf"], &["task.caps_in_reward"]),
     (&["beam-training", "two-stage", "channel-history"], &["task.caps_in_reward"]),
     // Of the indicator in place of the product: `random` never keeps the limits, and the bounds of zero-forcing at the
     // right angles are below a rounding of the rate.
     (&["random", "ekf-zf", "genie-zf"], &["task.reward"]),
     // The beams of these are never far from their vehicles; those of `random` are.
-    (&["last-estimate", "ekf", "ekf-zf", "genie", "genie-zf"], &["task.cap_d_m"]),
+    (&["last-estimate", "ekf", "ukf", "ekf-zf", "genie", "genie-zf"], &["task.cap_d_m"]),
     // Of the error of the measured speed, of which no metric tells: only learned agents and the filter look at it.
     (
         &["random", "last-estimate", "genie", "genie-zf"],
         &["task.carrier_hz", "task.alpha_mu_hz", "task.cap_v_m_s", "task.cos_floor"],
     ),
     // The filter's errors of speed are below their cap, and no vehicle is abreast, where the cosine is small.
-    (&["ekf", "ekf-zf"], &["task.cap_v_m_s", "task.cos_floor"]),
+    (&["ekf", "ukf", "ekf-zf"], &["task.cap_v_m_s", "task.cos_floor"]),
 ];
 const IDLE_MISAC: Idle = &[
     // Of the measured distance, which is a number of the observation only; schedules look at ages.

@@ -1,10 +1,11 @@
 //! What the paper of task v2x leaves open: each key changes what it should of a slot, and no bit of anything else.
 
 use isacbench::config::Layered;
+use isacbench::env::{At, StepSlices};
 use isacbench::kernels::inputs::normal;
 use isacbench::tasks::v2x::config::V2xConfig;
 use isacbench::tasks::v2x::kernels::v2x_batch::{self, check_states, state_of};
-use isacbench::tasks::v2x::physics::{KMAX, Noise, SlotOut, State, V2xParams, V2xSpec, step};
+use isacbench::tasks::v2x::physics::{KMAX, Noise, SlotOut, State, V2xParams, V2xSpec, metric, step};
 use isacbench::tasks::v2x::reference::{Reference, act};
 
 const K: usize = 3;
@@ -82,7 +83,8 @@ fn numbers(s: &Slot) -> Vec<(&'static str, u64)> {
         ("var_v", a.var[2]),
     ];
     let state = state.into_iter().flat_map(|(name, x)| (0..K).map(move |i| (name, x[i])));
-    metrics.into_iter().chain(state).map(|(name, x)| (name, x.to_bits())).collect()
+    let past = a.past.into_iter().map(|x| ("past", x));
+    metrics.into_iter().chain(state).chain(past).map(|(name, x)| (name, x.to_bits())).collect()
 }
 
 /// That of everything `a` and `b` give, just these differ, in some slot or other.
@@ -135,6 +137,130 @@ fn reward() {
     assert!(missed.iter().all(|n| (3..SLOTS - 3).contains(n)), "{missed:?} of {SLOTS} slots miss a limit");
     // Weights of another reward change nothing.
     just(&[], &product, &slots(&with(&["reward_weights=[0.5,2.0]"])));
+}
+
+/// The limits are asked of the means over the slots so far, this one among them; the bounds that are charged are those of
+/// the slot.
+#[test]
+fn limits() {
+    let slot = slots(&FAR);
+    let episode = slots(&with(&["limits=episode"]));
+    just(&["indicator", "past", "reward"], &slot, &episode);
+    assert!(slot.iter().all(|s| s.after.past == [0.0; 3]));
+    let mut turned = [0, 0];
+    for (s, alone) in episode.iter().zip(&slot) {
+        let (before, after, o) = (s.before.past, s.after.past, &s.out);
+        close(after[0], before[0] + o.angle_crlb);
+        close(after[1], before[1] + o.distance_crlb);
+        assert_eq!(after[2], before[2] + 1.0);
+        let keeps = after[0] / after[2] <= f64::from(1e-16f32) && after[1] / after[2] <= 0.5;
+        assert_eq!(o.indicator, f64::from(u8::from(keeps)));
+        close(o.reward, o.indicator * (o.sum_rate * o.jain - o.angle_crlb - o.distance_crlb));
+        if o.indicator != alone.out.indicator {
+            turned[usize::from(keeps)] += 1;
+        }
+    }
+    assert!(turned[0] > 0, "no past takes a slot beyond the limits: {turned:?}");
+    let lagrangian = slots(&with(&["limits=episode", "reward=lagrangian", "reward_weights=[0.5,2.0]"]));
+    just(&["reward"], &episode, &lagrangian);
+    for s in &lagrangian {
+        let mean = [0, 1].map(|q| s.after.past[q] / s.after.past[2]);
+        let (theta, d) = ((mean[0] / f64::from(1e-16f32)).ln(), (mean[1] / 0.5).ln());
+        close(s.out.reward, s.out.sum_rate * s.out.jain - 0.5 * theta.max(0.0) - 2.0 * d.max(0.0));
+    }
+    // One bad slot does not end an episode's chances.
+    let mild = ["limits=episode", "eps_theta_rad2=1e-9", "eps_d_m2=1.0"];
+    let redeemed = |s: &&Slot| s.out.indicator == 1.0 && s.out.distance_crlb > 1.0;
+    assert!(slots(&mild).iter().any(|s| redeemed(&s)), "no slot beyond a limit is made up for");
+}
+
+/// Two episodes through the environment: the first slot is asked by itself, the last one what the long-run shares ask of
+/// a whole episode, and the next episode starts anew.
+#[test]
+fn limits_over_an_episode() {
+    const ENVS: usize = 40;
+    let played = |limits: &str, eps_d: f32| {
+        let sets = ["task.slots=7".to_string(), limits.into(), format!("task.eps_d_m2={eps_d:e}")];
+        let config = V2xConfig::load(None, &sets).unwrap();
+        let env = config.env_of(vec![config.task.params([3, 0])]);
+        let sizes = env.sizes();
+        let at = At { replica: 0, key: [3, 0], first: 0, envs: ENVS, clock: 0 };
+        let (mut state, mut obs) = (vec![f32::NAN; sizes.state * ENVS], vec![0.0; sizes.obs * ENVS]);
+        env.reset(&at, &mut state, &mut obs);
+        let (mut final_obs, mut reward) = (obs.clone(), vec![0.0; ENVS]);
+        let (mut flags, mut metrics) = (vec![0; ENVS], vec![0.0; sizes.metrics * ENVS]);
+        let mut all = Vec::new();
+        for clock in 0..14 {
+            // Beams at the estimates, off by a fixed amount that differs between environments.
+            let action: Vec<f32> = (0..ENVS)
+                .flat_map(|e| {
+                    let theta = (0..K).map(|i| state[(3 * K + i) * ENVS + e]).collect::<Vec<_>>();
+                    let off = 0.0015 * e as f32 * if clock % 2 == 0 { 1.0 } else { -0.3 };
+                    let logit = |t: f32| {
+                        let share = (t + off) / std::f32::consts::PI;
+                        (share / (1.0 - share)).ln()
+                    };
+                    theta.into_iter().map(logit).chain([0.0; K]).collect::<Vec<_>>()
+                })
+                .collect();
+            let out = StepSlices {
+                final_obs: &mut final_obs,
+                reward: &mut reward,
+                flags: &mut flags,
+                metrics: Some(&mut metrics),
+                full: true,
+            };
+            env.step(&At { clock, ..at }, &action, &mut state, &mut obs, out);
+            all.push(metrics.clone());
+        }
+        let most = env.limits().iter().map(|l| (l.row, l.most[0])).collect::<Vec<_>>();
+        (all, obs, sizes.state, most)
+    };
+    // Half of the episodes keep this limit of the distance.
+    let (free, ..) = played("task.limits=slot", 1.0);
+    let mean = |all: &[Vec<f32>], row: usize, e: usize| {
+        all.iter().map(|m| m[row * ENVS + e]).sum::<f32>() / all.len() as f32
+    };
+    let means = |start: usize| {
+        let free = &free[start..start + 7];
+        (0..ENVS).map(move |e| mean(free, metric::DISTANCE_CRLB, e))
+    };
+    let mut means: Vec<f32> = means(0).chain(means(7)).collect();
+    means.sort_unstable_by(f32::total_cmp);
+    let middle = 0.5 * (means[ENVS - 1] + means[ENVS]);
+    let (slot, obs, rows, _) = played("task.limits=slot", middle);
+    let (episode, obs_too, rows_too, most) = played("task.limits=episode", middle);
+    assert_eq!((rows, rows_too), (10 * K, 10 * K + 3));
+    assert_eq!(obs, obs_too, "what is seen tells nothing of it");
+    let indicator = |m: &[f32], e: usize| m[metric::INDICATOR * ENVS + e];
+    let mut seen = [0, 0, 0];
+    for e in 0..ENVS {
+        for start in [0, 7] {
+            assert_eq!(indicator(&slot[start], e), indicator(&episode[start], e));
+            let keeps = most.iter().all(|(row, most)| {
+                let mean = mean(&episode[start..start + 7], *row, e);
+                // No mean is so near that the order of a sum decides.
+                assert!((mean / most - 1.0).abs() > 1e-6);
+                mean <= *most
+            });
+            assert_eq!(indicator(&episode[start + 6], e) == 1.0, keeps);
+            seen[usize::from(keeps)] += 1;
+            seen[2] += usize::from(indicator(&slot[start + 6], e) != indicator(&episode[start + 6], e));
+        }
+    }
+    assert!(seen.iter().all(|n| *n > 3), "{seen:?}");
+    let of = |sets: &[&str]| {
+        let sets: Vec<String> = sets.iter().map(ToString::to_string).collect();
+        V2xConfig::load(None, &sets).unwrap()
+    };
+    let smooth = of(&["apg.objective=reward-smooth", "task.limits=episode"]);
+    for agent in ["apg", "spiking-apg"] {
+        let said = smooth.relations_for(agent).unwrap_err().to_string();
+        assert!(said.contains("apg.objective") && said.contains("task.limits"), "{said}");
+        assert!(of(&["task.limits=episode"]).relations_for(agent).is_ok());
+        assert!(of(&["apg.objective=reward-smooth"]).relations_for(agent).is_ok());
+    }
+    assert!(smooth.relations_for("ppo").is_ok());
 }
 
 #[test]
@@ -217,7 +343,7 @@ fn ekf_noise() {
         }
         out
     };
-    for who in [Reference::Ekf, Reference::EkfZf] {
+    for who in [Reference::Ekf, Reference::EkfZf, Reference::Ukf] {
         assert_ne!(acted(who, &[], 1.0), acted(who, &["ekf_noise=4.0"], 1.0));
         assert_eq!(acted(who, &["ekf_noise=4.0"], 1.0), acted(who, &[], 4.0));
     }
@@ -229,6 +355,7 @@ fn ekf_noise() {
 /// Nothing changes the start of an episode, nor the slots of a configuration that asks for nothing.
 #[test]
 fn defaults_ask_for_nothing() {
-    let spelt = ["reward=product", "caps_in_reward=false", "sensing_noise=1.0", "sinr_feedback=true"];
+    let spelt =
+        ["reward=product", "limits=slot", "caps_in_reward=false", "sensing_noise=1.0", "sinr_feedback=true"];
     just(&[], &slots(&[]), &slots(&[&spelt[..], &["ekf_noise=1.0", "reward_weights=[1.0,1.0]"]].concat()));
 }

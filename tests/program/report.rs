@@ -769,8 +769,8 @@ fn a_smoke_run_says_what_it_lacks() {
     std::fs::write(dir.path().join("fig5a.svg"), "of an earlier run").unwrap();
     let (paths, text) = report(dir.path(), &r);
     assert!(text.contains(
-        "Not in this run: `spiking-ac`, `ddpg`, `dqn`, `last-estimate`, `ekf`, `ekf-zf`, `beam-training`, \
-         `two-stage`, `channel-history`, `genie-zf` and `upper-bound`."
+        "Not in this run: `spiking-ac`, `ddpg`, `dqn`, `last-estimate`, `ekf`, `ukf`, `ekf-zf`, \
+         `beam-training`, `two-stage`, `channel-history`, `genie-zf` and `upper-bound`."
     ));
     assert!(text.contains("no evaluation at 40 dBm") && text.contains("20 dBm, stands in"));
     assert!(text.contains("Figure 5a is not drawn: no slot rows in this run."));

@@ -72,8 +72,9 @@ EBAR2 = float(N_TA)  # squared array gain of the downlink, (11)
 
 KINEMATICS = ("paper", "cartesian")
 POWERS_DBM = (0, 10, 20, 30, 40)
-AGENTS = ("random", "last-estimate", "ekf", "genie", "genie-zf", "upper-bound", "ekf-zf")  # the place of each is part of its stream
+AGENTS = ("random", "last-estimate", "ekf", "genie", "genie-zf", "upper-bound", "ekf-zf", "ukf")
 PROTOCOLS = ("beam-training", "two-stage", "channel-history", "beam-training-4")  # the last sweeps in every fourth slot
+STREAMS = AGENTS[:7] + PROTOCOLS + AGENTS[7:]  # the place of each is part of its stream
 EPISODES = {"paper": 4000, "cartesian": 2000}
 PROTOCOL_POWERS_DBM = (0, 20, 40)
 PROTOCOL_EPISODES = {"paper": 1000, "cartesian": 500}
@@ -288,6 +289,30 @@ class Ekf:
         self.x[..., 1] = np.maximum(self.x[..., 1], D_FLOOR)
 
 
+class Ukf(Ekf):
+    """The same filter with the scaled unscented transform (Wan and van der Merwe 2000) of the motion: alpha = 1, beta = 0,
+    kappa = 3 - n. All 2n + 1 points with their weights as printed there, of the covariance's lower Cholesky factor."""
+
+    def predict(self):
+        n = self.x.shape[-1]
+        alpha, beta, kappa = 1.0, 0.0, 3.0 - n
+        lam = alpha**2 * (n + kappa) - n
+        root = np.linalg.cholesky((n + lam) * (self.p + 1e-30 * np.eye(n)))
+        offsets = np.swapaxes(root, -1, -2)  # [E,K,column,state]
+        x = self.x[..., None, :]
+        points = np.concatenate([x, x + offsets, x - offsets], axis=-2)
+        w_mean = np.full(2 * n + 1, 0.5 / (n + lam))
+        w_cov = w_mean.copy()
+        w_mean[0] = lam / (n + lam)
+        w_cov[0] = w_mean[0] + 1.0 - alpha**2 + beta
+        th, d, v = move("paper", points[..., 0], points[..., 1], points[..., 2], np.zeros(points.shape))
+        moved = np.stack([th, d, v], axis=-1)
+        self.x = np.einsum("i,...ij->...j", w_mean, moved)
+        off = moved - self.x[..., None, :]
+        self.p = np.einsum("i,...ij,...ik->...jk", w_cov, off, off) + self.q
+        self.floored += int((d <= D_FLOOR).sum())
+
+
 # ---------------------------------------------------------------------------------------------------------
 # The protocols of figure 2
 # ---------------------------------------------------------------------------------------------------------
@@ -350,7 +375,7 @@ def run_chunk(kinematics, p_max, agent, rng, episodes):
     every slot and vehicle, {error: [E,T,K]}."""
     theta, d, v = reset(rng, episodes)
     obs_theta, obs_d, obs_v = theta, d, v  # at reset: the truth
-    ekf = Ekf(theta, d, v) if agent in ("ekf", "ekf-zf") else None
+    ekf = {"ekf": Ekf, "ekf-zf": Ekf, "ukf": Ukf}.get(agent, lambda *start: None)(theta, d, v)
     var = None
     held, past = None, []
     p_vec = np.full(episodes, p_max)
@@ -385,7 +410,7 @@ def run_chunk(kinematics, p_max, agent, rng, episodes):
                 ekf.update(np.stack([obs_theta, obs_d, obs_v], axis=-1), var)
             ekf.predict()
             phi = ekf.x[..., 0]
-            if agent == "ekf":
+            if agent in ("ekf", "ukf"):
                 f = steering(phi)
             else:
                 f, p = zero_forcing(phi, ekf.x[..., 1], p_vec)
@@ -455,7 +480,7 @@ def run_agent(kinematics, p_dbm, agent, seed, episodes):
     p_max = 1e-3 * 10 ** (p_dbm / 10)
     res, slots, errors, info = [], [], [], []
     for chunk in range(0, episodes, CHUNK):
-        key = [seed, KINEMATICS.index(kinematics), p_dbm, (AGENTS + PROTOCOLS).index(agent), chunk // CHUNK]
+        key = [seed, KINEMATICS.index(kinematics), p_dbm, STREAMS.index(agent), chunk // CHUNK]
         rng = np.random.default_rng(np.random.SeedSequence(key))
         r, s, e, i = run_chunk(kinematics, p_max, agent, rng, min(CHUNK, episodes - chunk))
         res.append(r)
@@ -723,6 +748,15 @@ def self_check():
         xi = pi @ (np.linalg.inv(p0) @ x0 + z / var)
         assert np.allclose(ekf.p[0, 0], pi, rtol=1e-6, atol=1e-14), (ekf.p[0, 0], pi)
         assert np.allclose(ekf.x[0, 0], xi, rtol=1e-8, atol=1e-10)
+
+        # UKF: mean and covariance of the points of a linear map are exact; of a narrow state they are those of the Jacobian
+        wide = np.diag([1e-4, 1e-3, 1e-2])
+        ukf = Ukf(*(s[None, None] for s in x))
+        ukf.p = (wide @ (np.eye(3) + 0.3) @ wide)[None, None] * 1e-4
+        want = jac @ ukf.p[0, 0] @ jac.T + Ekf.q
+        ukf.predict()
+        assert np.allclose(ukf.p[0, 0], want, rtol=1e-6, atol=1e-14), (ukf.p[0, 0], want)
+        assert np.allclose(ukf.x[0, 0], move("paper", *x, np.zeros(3)), rtol=1e-9)
 
     # motion: without noise a cartesian vehicle keeps to the road, and (14) agrees with it to first order
     th, d, v = reset(rng, 1)

@@ -64,7 +64,7 @@ pub fn build(mk: &Maker, stem: &str) -> Result<Option<Case>, GpuError> {
         }
         "dqn_act" => {
             let codebook = codebook(&task, None, 32, &[0.25, 0.5, 1.0]).expect("a learned parameterisation");
-            let (k, l) = (codebook.factors, codebook.choices());
+            let (k, l) = (codebook.factors, codebook.outputs());
             let spec = dqn_act::Spec { r, b, codebook: codebook.clone() };
             let cost = dqn_act::cost(&spec);
             mk.case(&[("R", r), ("B", b), ("L", l)], cost, |gpu| {

@@ -66,7 +66,7 @@ pub fn build(mk: &Maker, stem: &str) -> Result<Option<Case>, GpuError> {
         // The choices of dqn: three vehicles, 32 beams of three powers.
         "td_loss" => {
             let (k, l) = (3, 96);
-            let spec = td_loss::Spec { r, m, k, l, huber: true };
+            let spec = td_loss::Spec { r, m, k, l, split: 0, huber: true };
             let sizes = [("R", r), ("M", m), ("K", k), ("L", l)];
             mk.case(&sizes, td_loss::cost(&spec), |gpu| {
                 let (q, q_next) = (mk.floats("q", &[r, m, k * l])?, mk.floats("q_next", &[r, m, k * l])?);

@@ -1,6 +1,6 @@
 // Task v2x: parameters, state, noise, motion, array response and powers. Twin, operation by operation:
 // src/tasks/v2x/physics.rs. From the prelude: R replicas, B environments of each, K vehicles, N antennas, KINEMATICS
-// and its values.
+// and LIMITS with their values.
 #import math
 #import philox
 
@@ -46,9 +46,11 @@ struct V2xParams {
     start_d_m: array<f32, 8>,
 }
 
-const STATE_ROWS: u32 = 10u;
+// Rows of the state: ten of every vehicle, and the past where limits are those of an episode.
+const STATE_ROWS: u32 = 10u * K + select(0u, 3u, LIMITS == LIMITS_EPISODE);
 
-// One environment. The last three are the variances of the last echo.
+// One environment. var_* are the variances of the last echo; past has sums over the episode's slots of the means of the
+// capped CRLB_theta and CRLB_d, and how many slots.
 struct State {
     theta: array<f32, K>,
     d: array<f32, K>,
@@ -60,6 +62,7 @@ struct State {
     var_theta: array<f32, K>,
     var_d: array<f32, K>,
     var_v: array<f32, K>,
+    past: vec3<f32>,
 }
 
 // Standard normals of a slot: theta, d, v of vehicle 0, then of vehicle 1, ...; whole Philox blocks.

@@ -1,6 +1,6 @@
 // Task v2x: one slot of one environment. Twin, operation by operation: `step` of src/tasks/v2x/physics.rs. KINEMATICS,
-// REWARD and SINR_FEEDBACK are constants: a driver drops the branches not taken. The importing kernel binds `state` read_write and has what
-// v2x_beams asks for.
+// REWARD, LIMITS and SINR_FEEDBACK are constants: a driver drops the branches not taken. The importing kernel binds
+// `state` read_write and has what v2x_beams asks for.
 #import v2x_beams
 #import v2x_write
 
@@ -37,13 +37,27 @@ fn own_sinr(p: V2xParams, last: ptr<function, State>, s: ptr<function, State>) -
     return hear(p, &b, &d).sinr;
 }
 
+// The bounds that (24a), (24b) limit: the slot's means, or those over the episode so far with this slot added.
+fn limited_of(p: V2xParams, h: ptr<function, Heard>, s: ptr<function, State>) -> vec2<f32> {
+    if (LIMITS == LIMITS_SLOT) { return vec2<f32>((*h).mean_theta, (*h).mean_d); }
+    var theta = 0.0f;
+    var d = 0.0f;
+    for (var j = 0u; j < K; j++) {
+        theta += min((*h).crlb_theta[j], p.cap_theta_rad * p.cap_theta_rad);
+        d += min((*h).crlb_d[j], p.cap_d_m * p.cap_d_m);
+    }
+    let slots = (*s).past.z + 1.0f;
+    (*s).past = vec3<f32>((*s).past.x + theta * PER_VEHICLE, (*s).past.y + d * PER_VEHICLE, slots);
+    return (*s).past.xy / slots;
+}
+
 // What a slot is worth, (27).
-fn reward_of(p: V2xParams, sum_rate: f32, jain: f32, mean_theta: f32, mean_d: f32, holds: bool) -> f32 {
+fn reward_of(p: V2xParams, sum_rate: f32, jain: f32, mean_theta: f32, mean_d: f32, limited: vec2<f32>, holds: bool) -> f32 {
     let value = sum_rate * jain;
     if (REWARD == REWARD_PRODUCT) { return select(0.0f, (value - mean_theta) - mean_d, holds); }
     if (REWARD == REWARD_INDICATOR) { return select(0.0f, value, holds); }
-    let lost_theta = p.reward_weight_theta * beyond(p.eps_theta_rad2, mean_theta);
-    let lost_d = p.reward_weight_d * beyond(p.eps_d_m2, mean_d);
+    let lost_theta = p.reward_weight_theta * beyond(p.eps_theta_rad2, limited.x);
+    let lost_d = p.reward_weight_d * beyond(p.eps_d_m2, limited.y);
     return (value - lost_theta) - lost_d;
 }
 
@@ -61,13 +75,14 @@ fn slot(p: V2xParams, env: u32, clock: u32, s: ptr<function, State>) -> Slot {
     }
     var b = beams(p, s, &sine, &cosine);
     var d = (*s).d;
-    let h = hear(p, &b, &d);
+    var h = hear(p, &b, &d);
     (*s).obs_sinr = h.sinr;
     var o: Slot;
     o.rate = h.rate;
     // (27)
-    let holds = h.mean_d <= p.eps_d_m2 && h.mean_theta <= p.eps_theta_rad2;
-    let reward_now = reward_of(p, h.sum_rate, h.jain, h.mean_theta, h.mean_d, holds);
+    let limited = limited_of(p, &h, s);
+    let holds = limited.y <= p.eps_d_m2 && limited.x <= p.eps_theta_rad2;
+    let reward_now = reward_of(p, h.sum_rate, h.jain, h.mean_theta, h.mean_d, limited, holds);
 
     // The echo.
     var last = *s;

@@ -1,10 +1,11 @@
 // Task v2x: the state of an environment out of its rows. Twin: `load_state` of src/tasks/v2x/physics.rs. A kernel that
-// imports this declares the binding `state: array<f32>` [R, 10K, B].
+// imports this declares the binding `state: array<f32>` [R, 10K, B], three rows more where LIMITS are those of
+// an episode.
 #import v2x
 
 // Element of `state` that holds row q of vehicle i.
 fn state_at(r: u32, env: u32, q: u32, i: u32) -> u32 {
-    return ((r * STATE_ROWS + q) * K + i) * B + env;
+    return (r * STATE_ROWS + q * K + i) * B + env;
 }
 
 fn load_state(r: u32, env: u32, s: ptr<function, State>) {
@@ -19,5 +20,8 @@ fn load_state(r: u32, env: u32, s: ptr<function, State>) {
         (*s).var_theta[i] = state[state_at(r, env, 7u, i)];
         (*s).var_d[i] = state[state_at(r, env, 8u, i)];
         (*s).var_v[i] = state[state_at(r, env, 9u, i)];
+    }
+    if (LIMITS == LIMITS_EPISODE) {
+        for (var q = 0u; q < 3u; q++) { (*s).past[q] = state[state_at(r, env, 10u, q)]; }
     }
 }

@@ -15,6 +15,9 @@ fn store_state(r: u32, env: u32, s: ptr<function, State>) {
         state[state_at(r, env, 8u, i)] = (*s).var_d[i];
         state[state_at(r, env, 9u, i)] = (*s).var_v[i];
     }
+    if (LIMITS == LIMITS_EPISODE) {
+        for (var q = 0u; q < 3u; q++) { state[state_at(r, env, 10u, q)] = (*s).past[q]; }
+    }
 }
 
 // First state of an episode: positions as configured, speeds U(min, max), observation = truth, SINR 0.
@@ -39,6 +42,7 @@ fn reset_state(r: u32, env: u32, clock: u32, s: ptr<function, State>) {
         (*s).var_d[i] = 0.0f;
         (*s).var_v[i] = 0.0f;
     }
+    (*s).past = vec3<f32>(0.0f, 0.0f, 0.0f);
 }
 
 // Observation of vehicle i of replica r: theta, d, v and ln(1 + SINR), shifted and scaled. They go to columns i, K+i,

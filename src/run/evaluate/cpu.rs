@@ -8,7 +8,6 @@ use crate::kernels::ddpg_act;
 use crate::kernels::quantile_count::quantile_count_cpu;
 use crate::learn::ppo_cpu::SampleGaussian;
 use crate::nets::Head;
-use crate::nets::codebook::argmax;
 use crate::nets::cpu::{Activations, forward};
 use crate::nets::dense::{Packed, Strided, leading};
 use crate::nets::{Policy, int8};
@@ -150,9 +149,9 @@ fn episodes(job: &Job, net: Option<&Net>, start: At, counts: &Mutex<Histograms>)
                     Head::Factored { codebook } => {
                         for (row, q) in action.chunks_mut(a).zip(mean.chunks(ld)) {
                             for (k, q) in
-                                q.chunks_exact(codebook.choices()).take(codebook.factors).enumerate()
+                                q.chunks_exact(codebook.outputs()).take(codebook.factors).enumerate()
                             {
-                                codebook.decode(k, argmax(q), row);
+                                codebook.decode(k, codebook.greedy(q), row);
                             }
                         }
                     }

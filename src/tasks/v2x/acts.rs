@@ -59,7 +59,7 @@ impl Acts for ReferenceActs {
         let k = self.env.spec.vehicles;
         let inputs = match self.who {
             Reference::LastEstimate => k,
-            Reference::Ekf | Reference::EkfZf => 6 * k,
+            Reference::Ekf | Reference::EkfZf | Reference::Ukf => 6 * k,
             Reference::Random | Reference::Genie | Reference::GenieZf => return None,
         };
         let batch = v2x_batch::Spec { r: 1, b: 1, task: self.env.spec };

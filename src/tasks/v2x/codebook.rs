@@ -54,6 +54,7 @@ pub fn codebook(
         width,
         beams,
         levels: power_levels.iter().map(|w| w.ln() as f32).collect(),
+        additive: false,
     })
 }
 

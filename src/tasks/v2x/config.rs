@@ -1,13 +1,13 @@
 //! Configuration of task v2x (paper "spiking-ac"): a job of it, its physics, and the constants that kernels take.
 
 use crate::config::{
-    ApgConfig, ConfigError, DdpgConfig, DqnConfig, EvaluateConfig, Layered, PpoConfig, ReadingsConfig, Rule,
-    SpikingConfig, TrainConfig, U32_MAX, dbm_to_w,
+    ApgConfig, Climb, ConfigError, DdpgConfig, DqnConfig, EvaluateConfig, Layered, PpoConfig, ReadingsConfig,
+    Rule, SpikingConfig, TrainConfig, U32_MAX, dbm_to_w,
 };
 use crate::run::evaluate::Precision;
 use crate::run::task::Task;
 use crate::tasks::v2x::physics::{
-    self, Beam, Choices, KMAX, Kinematics, MatrixBase, Reward, V2xParams, V2xSpec,
+    self, Beam, Choices, KMAX, Kinematics, Limits, MatrixBase, Reward, V2xParams, V2xSpec,
 };
 use crate::through_serde;
 use serde::{Deserialize, Serialize};
@@ -150,6 +150,7 @@ impl Layered for V2xConfig {
         [task]
         reward = 'product'
         reward_weights = [1.0, 1.0]
+        limits = 'slot'
         caps_in_reward = false
         sensing_noise = 1.0
         sinr_feedback = true
@@ -182,6 +183,8 @@ impl Layered for V2xConfig {
         learn_leak = false
         membrane = 'reset'
         target_kl = 1.0
+        [dqn]
+        head = 'branches'
         [apg]
         objective = 'rate'
         indicator_width = 0.5
@@ -240,6 +243,12 @@ impl Layered for V2xConfig {
 
     fn relations_for(&self, agent: &str) -> Result<(), ConfigError> {
         let (slots, horizon) = (self.task.slots, self.ppo.horizon);
+        let smooth = ["apg", "spiking-apg"].contains(&agent) && self.apg.objective == Climb::RewardSmooth;
+        if smooth && self.task.limits == Limits::Episode {
+            let what =
+                "\"reward-smooth\" needs task.limits = \"slot\": its gradient is that of a slot by itself";
+            return Err(ConfigError::value("apg.objective", what));
+        }
         match agent {
             "ppo" => self.ppo.relations(slots)?,
             "spiking-ac" => {
@@ -352,6 +361,8 @@ pub struct V2xTaskConfig {
     pub reward: Reward,
     /// w_θ and w_d of `reward = "lagrangian"`, bps/Hz for each neper beyond a limit.
     pub reward_weights: [f64; 2],
+    /// Which bounds (24a) and (24b) limit.
+    pub limits: Limits,
     /// Whether the bounds of (27) and of its limits are capped as the echo is.
     pub caps_in_reward: bool,
     /// Δ of `beam = "tracking"` and `"zf"`.
@@ -372,7 +383,7 @@ pub struct V2xTaskConfig {
     pub sensing_noise: f64,
     /// Whether γ̂ is the SINR that the vehicles report; else (12) at the estimates of the echo.
     pub sinr_feedback: bool,
-    /// Factor of the variances of the echo that `ekf` and `ekf-zf` believe.
+    /// Factor of the variances of the echo that `ekf`, `ukf` and `ekf-zf` believe.
     pub ekf_noise: f64,
     /// Whether the factor that rewards are learned with grows as the link budget falls: [`V2xTaskConfig::link_factor`].
     pub reward_by_link: bool,
@@ -528,6 +539,7 @@ impl V2xTaskConfig {
             kinematics: self.kinematics,
             choices: Choices {
                 reward: self.reward,
+                limits: self.limits,
                 caps_in_reward: self.caps_in_reward,
                 sinr_feedback: self.sinr_feedback,
             },

@@ -8,7 +8,7 @@ use crate::kernels::Tol;
 use crate::kernels::compare::compare_f64;
 use crate::num::real::Real;
 use crate::tasks::v2x::config::V2xConfig;
-use crate::tasks::v2x::physics::{Beam, KMAX, Kinematics, Noise, State, V2xParams, V2xSpec, step};
+use crate::tasks::v2x::physics::{Beam, KMAX, Kinematics, Noise, PAST_ROWS, State, V2xParams, V2xSpec, step};
 
 /// Vehicles and antennas of the file.
 const K: usize = 3;
@@ -85,6 +85,7 @@ impl Cases {
                 obs_v: zero,
                 obs_sinr: zero,
                 var: [zero; 3],
+                past: [V::splat(0.0); PAST_ROWS],
             };
             let (mut moved, mut echoed): (Noise<V>, Noise<V>) =
                 ([V::splat(0.0); 3 * KMAX], [V::splat(0.0); 3 * KMAX]);

@@ -8,8 +8,8 @@
 use super::array::{KMAX, dirichlet};
 use super::forcing::{Forced, Square, forced};
 use super::physics::{
-    Base, Beam, Beams, Heard, LIT_FLOOR, RADAR_FLOOR, Reward, State, V2xParams, V2xSpec, aim, antenna,
-    base_of, beams, beyond, hear, load_state, loading, motion, motion_noise,
+    Base, Beam, Beams, Heard, LIT_FLOOR, PAST_ROWS, RADAR_FLOOR, Reward, State, V2xParams, V2xSpec, aim,
+    antenna, base_of, beams, beyond, hear, load_state, loading, motion, motion_noise,
 };
 use crate::num::real::{Real, Word, c, each_group, load_rows, store_rows};
 
@@ -502,6 +502,7 @@ pub fn state_of<V: Real>(k: usize, x: &[V]) -> State<V> {
         obs_v: zero,
         obs_sinr: zero,
         var: [zero; 3],
+        past: [V::splat(0.0); PAST_ROWS],
     };
     for i in 0..k {
         (s.theta[i], s.d[i], s.obs_theta[i], s.obs_d[i]) = (x[i], x[k + i], x[2 * k + i], x[3 * k + i]);

@@ -109,7 +109,7 @@ mod tests {
             let want = f64::from(symbols) * 8.93e-6 / 0.02;
             assert!((of(id, slot) - want).abs() < 1e-15, "{id}, slot {slot}: {}", of(id, slot));
         }
-        for id in ["random", "last-estimate", "ekf", "ekf-zf", "genie", "genie-zf", "upper-bound"] {
+        for id in ["random", "last-estimate", "ekf", "ukf", "ekf-zf", "genie", "genie-zf", "upper-bound"] {
             assert_eq!(of(id, 0), 0.0, "{id}");
         }
         let unasked = config(&["task.sinr_feedback=false"]);

@@ -1,7 +1,7 @@
 //! Task v2x: one-step ISAC beamforming for K vehicles (paper "spiking-ac"; equation numbers below are its own).
 //!
 //! Shapes: state rows `[10K, B]` (environment fastest): θ, d, v, θ̂, d̂, v̂, γ̂ and the three variances of the last
-//! echo, K rows each. Observation rows `[B, 4K]` = (x − shift)·scale of x = (θ̂, d̂, v̂, log10(1+γ̂)), each with its
+//! echo, K rows each; with [`Limits::Episode`] three more, [`State::past`]. Observation rows `[B, 4K]` = (x − shift)·scale of x = (θ̂, d̂, v̂, log10(1+γ̂)), each with its
 //! own shift and scale. Angles in rad, distances in m, speeds in m/s, powers in W.
 //!
 //! [`step`] is one source for f64, f32 and vector lanes; `shaders/v2x/v2x_step.wgsl` repeats it operation by operation.
@@ -16,6 +16,8 @@ use crate::num::real::{Real, Word, c, each_group, load_rows};
 
 /// State rows per vehicle.
 pub const STATE_ROWS: usize = 10;
+/// Those behind them that [`Limits::Episode`] has.
+pub const PAST_ROWS: usize = 3;
 
 /// How an action becomes beams and powers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -99,10 +101,21 @@ pub enum Reward {
     Lagrangian,
 }
 
+/// Which bounds (24a) and (24b) limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Limits {
+    /// The slot's.
+    Slot,
+    /// The mean over the slots of the episode so far, this one among them, of bounds that are capped as the echo is.
+    Episode,
+}
+
 /// What the paper leaves open of a slot's reward and of the observation, as code paths.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Choices {
     pub reward: Reward,
+    pub limits: Limits,
     /// Whether the bounds of the reward and of its limits are capped as the echo is.
     pub caps_in_reward: bool,
     /// Whether γ̂ is what the vehicles report, or (12) at the estimates.
@@ -112,7 +125,7 @@ pub struct Choices {
 impl Choices {
     /// As every configuration had it before there was a choice.
     pub const DEFAULT: Choices =
-        Choices { reward: Reward::Product, caps_in_reward: false, sinr_feedback: true };
+        Choices { reward: Reward::Product, limits: Limits::Slot, caps_in_reward: false, sinr_feedback: true };
 }
 
 /// What fixes array sizes and code paths (becomes constants of the shaders).
@@ -145,7 +158,8 @@ impl V2xSpec {
     }
     /// Rows of the state.
     pub fn state_rows(&self) -> usize {
-        STATE_ROWS * self.vehicles
+        let past = if self.choices.limits == Limits::Episode { PAST_ROWS } else { 0 };
+        STATE_ROWS * self.vehicles + past
     }
     /// Metrics per environment and slot: see [`metric`].
     pub fn metric_rows(&self) -> usize {
@@ -282,6 +296,9 @@ pub struct State<V> {
     pub obs_sinr: [V; KMAX],
     /// Variances of the last echo: θ, d, v.
     pub var: [[V; KMAX]; 3],
+    /// Over the slots of the episode: sums of the means over vehicles of the capped CRLB_θ and CRLB_d, and how many
+    /// slots; 0 with [`Limits::Slot`].
+    pub past: [V; PAST_ROWS],
 }
 
 /// What one slot produced.
@@ -329,6 +346,7 @@ pub fn reset<V: Real>(k: usize, p: &V2xParams, env: V::Word, clock: u32) -> Stat
         obs_v: [zero; KMAX],
         obs_sinr: [zero; KMAX],
         var: [[zero; KMAX]; 3],
+        past: [zero; PAST_ROWS],
     };
     let span = V::splat(f64::from(p.speed_max_m_s - p.speed_min_m_s));
     for b in 0..k.div_ceil(4) {
@@ -802,6 +820,21 @@ pub(super) fn beyond<V: Real>(limit: f32, mean: V) -> V {
     (mean.ln() - c!(limit).ln()).max(V::splat(0.0))
 }
 
+/// What [`Limits::Episode`] limits of CRLB_θ and CRLB_d, with this slot's added to the past.
+#[inline(always)]
+fn so_far<V: Real>(k: usize, p: &V2xParams, h: &Heard<V>, s: &mut State<V>) -> [V; 2] {
+    let (mut theta, mut d) = (V::splat(0.0), V::splat(0.0));
+    for j in 0..k {
+        theta += h.crlb_theta[j].min(c!(p.cap_theta_rad) * c!(p.cap_theta_rad));
+        d += h.crlb_d[j].min(c!(p.cap_d_m) * c!(p.cap_d_m));
+    }
+    let per_vehicle = V::splat(1.0 / k as f64);
+    let [sum_theta, sum_d, slots] = s.past;
+    let slots = slots + V::splat(1.0);
+    s.past = [sum_theta + theta * per_vehicle, sum_d + d * per_vehicle, slots];
+    [s.past[0] / slots, s.past[1] / slots]
+}
+
 /// γ̂ without feedback: (12) of the beams and powers that the unit sent, at the angles and distances of the echo of `s`.
 /// `last` has the estimates round which the beams were built. Distances below the floor count as at it.
 #[inline(always)]
@@ -865,15 +898,20 @@ pub fn step<V: Real>(
         rate: h.rate,
         error: [[zero; KMAX]; metric::SAMPLES],
     };
+    // (24a), (24b)
+    let [limited_theta, limited_d] = match spec.choices.limits {
+        Limits::Slot => [h.mean_theta, h.mean_d],
+        Limits::Episode => so_far(k, p, &h, s),
+    };
     // (27)
-    let pass = V::mask_and(h.mean_d.le(c!(p.eps_d_m2)), h.mean_theta.le(c!(p.eps_theta_rad2)));
+    let pass = V::mask_and(limited_d.le(c!(p.eps_d_m2)), limited_theta.le(c!(p.eps_theta_rad2)));
     out.indicator = V::select(pass, one, zero);
     out.reward = match spec.choices.reward {
         Reward::Product => V::select(pass, (h.sum_rate * h.jain - h.mean_theta) - h.mean_d, zero),
         Reward::Indicator => V::select(pass, h.sum_rate * h.jain, zero),
         Reward::Lagrangian => {
-            let lost_theta = c!(p.reward_weight_theta) * beyond(p.eps_theta_rad2, h.mean_theta);
-            let lost_d = c!(p.reward_weight_d) * beyond(p.eps_d_m2, h.mean_d);
+            let lost_theta = c!(p.reward_weight_theta) * beyond(p.eps_theta_rad2, limited_theta);
+            let lost_d = c!(p.reward_weight_d) * beyond(p.eps_d_m2, limited_d);
             (h.sum_rate * h.jain - lost_theta) - lost_d
         }
     };
@@ -930,7 +968,7 @@ pub fn step<V: Real>(
     out
 }
 
-/// Reads the state of the lanes starting at `env` from rows `[10K, B]`.
+/// Reads the state of the lanes starting at `env` from rows `[10K, B]`, without [`State::past`].
 #[inline(always)]
 pub fn load_state<V: Real>(k: usize, rows: &[V::Elem], stride: usize, env: usize) -> State<V> {
     let zero = V::splat(0.0);
@@ -941,12 +979,37 @@ pub fn load_state<V: Real>(k: usize, rows: &[V::Elem], stride: usize, env: usize
         }
     }
     let [theta, d, v, obs_theta, obs_d, obs_v, obs_sinr, v0, v1, v2] = all;
-    State { theta, d, v, obs_theta, obs_d, obs_v, obs_sinr, var: [v0, v1, v2] }
+    State { theta, d, v, obs_theta, obs_d, obs_v, obs_sinr, var: [v0, v1, v2], past: [zero; PAST_ROWS] }
 }
 
-/// Writes what [`load_state`] reads.
+/// Reads [`State::past`], where there are rows of it, for the lanes starting at `env`.
 #[inline(always)]
-pub fn store_state<V: Real>(k: usize, s: &State<V>, rows: &mut [V::Elem], stride: usize, env: usize) {
+fn load_past<V: Real>(
+    spec: &V2xSpec,
+    k: usize,
+    rows: &[V::Elem],
+    stride: usize,
+    env: usize,
+) -> [V; PAST_ROWS] {
+    let mut past = [V::splat(0.0); PAST_ROWS];
+    if spec.choices.limits == Limits::Episode {
+        for (q, x) in past.iter_mut().enumerate() {
+            *x = V::load(&rows[(STATE_ROWS * k + q) * stride + env..]);
+        }
+    }
+    past
+}
+
+/// Writes what [`load_state`] reads, and the past.
+#[inline(always)]
+pub fn store_state<V: Real>(
+    spec: &V2xSpec,
+    k: usize,
+    s: &State<V>,
+    rows: &mut [V::Elem],
+    stride: usize,
+    env: usize,
+) {
     let all = [
         &s.theta,
         &s.d,
@@ -962,6 +1025,11 @@ pub fn store_state<V: Real>(k: usize, s: &State<V>, rows: &mut [V::Elem], stride
     for (q, group) in all.into_iter().enumerate() {
         for (i, x) in group.iter().enumerate().take(k) {
             x.store(&mut rows[(q * k + i) * stride + env..]);
+        }
+    }
+    if spec.choices.limits == Limits::Episode {
+        for (q, x) in s.past.iter().enumerate() {
+            x.store(&mut rows[(STATE_ROWS * k + q) * stride + env..]);
         }
     }
 }
@@ -996,7 +1064,7 @@ pub fn reset_range<V: Real, const KC: usize>(
     let k = if KC > 0 { KC } else { spec.vehicles };
     each_group!(env in from, to, V, {
         let s = reset::<V>(k, b.params, V::Word::iota(b.first + env as u32), clock);
-        store_state(k, &s, b.state, b.envs, env);
+        store_state(spec, k, &s, b.state, b.envs, env);
         put_rows(k, b.params, &s, b.obs, env);
     });
 }
@@ -1024,6 +1092,7 @@ pub fn step_range<V: Real, const KC: usize>(
         load_rows(action, env, act);
         let ids = V::Word::iota(b.first + env as u32);
         let mut s = load_state::<V>(k, b.state, b.envs, env);
+        s.past = load_past(spec, k, b.state, b.envs, env);
         let moved = motion_noise::<V>(k, b.params, ids, clock);
         let echoed = echo_noise::<V>(k, b.params, ids, clock);
         let o = step(spec, k, b.params, &moved, &echoed, act, out.full, &mut s);
@@ -1047,7 +1116,7 @@ pub fn step_range<V: Real, const KC: usize>(
             put_rows(k, b.params, &s, out.final_obs, env);
             s = reset::<V>(k, b.params, ids, clock + 1);
         }
-        store_state(k, &s, b.state, b.envs, env);
+        store_state(spec, k, &s, b.state, b.envs, env);
         put_rows(k, b.params, &s, b.obs, env);
     });
 }

@@ -298,6 +298,7 @@ mod tests {
     const LOUD: [&str; 3] = ["protocol.pilot_samples=1000000", "protocol.uplink_dbm=80", "task.p_max_dbm=80"];
 
     fn zero() -> State<f64> {
+        use crate::tasks::v2x::physics::PAST_ROWS;
         let each = [0.0; KMAX];
         State {
             theta: each,
@@ -308,6 +309,7 @@ mod tests {
             obs_v: each,
             obs_sinr: each,
             var: [each; 3],
+            past: [0.0; PAST_ROWS],
         }
     }
 

@@ -4,7 +4,6 @@ use super::agents::{Fixed, V2xAgent};
 use super::config::V2xConfig;
 use super::physics::{Beam, Reward};
 use super::protocol::Protocol;
-use super::reference::Reference;
 use crate::config::Climb;
 use crate::learn::Algorithm;
 use crate::learn::off_policy::Method;
@@ -12,7 +11,7 @@ use crate::run::task::{Kind, Task};
 
 /// Keys of `[task]` of which [`metric::UPPER_BOUND`](super::physics::metric::UPPER_BOUND) knows nothing: those of
 /// radar, rewards and parameterised beams.
-const NOT_OF_THE_BOUND: [&str; 24] = [
+const NOT_OF_THE_BOUND: [&str; 25] = [
     "antennas_rx",
     "carrier_hz",
     "light_speed_m_s",
@@ -35,6 +34,7 @@ const NOT_OF_THE_BOUND: [&str; 24] = [
     "cap_v_m_s",
     "reward",
     "reward_weights",
+    "limits",
     "caps_in_reward",
     "sensing_noise",
 ];
@@ -51,7 +51,7 @@ pub(super) fn reads(config: &V2xConfig, agent: &V2xAgent, key: &str) -> bool {
         ("task", "beam" | "obs_shift" | "obs_scale" | "sinr_feedback") => learner.is_some(),
         ("task", "reward_by_link") => matches!(learner, Some(Algorithm::Ppo(_) | Algorithm::OffPolicy(_))),
         ("task", "ekf_noise") => {
-            matches!(agent.kind, Kind::Fixed(Fixed::Reference(Reference::Ekf | Reference::EkfZf)))
+            matches!(agent.kind, Kind::Fixed(Fixed::Reference(who)) if who.filters())
         }
         ("task", "reward_weights") if config.task.reward != Reward::Lagrangian => false,
         ("task", "tracking_delta_rad") => {

@@ -71,6 +71,7 @@ pub const AGENTS: &[V2xAgent] = &[
     reference("random", "beams U(0, π), power Dirichlet(1)", Reference::Random),
     reference("last-estimate", "steer at the last echo's angle, equal power", Reference::LastEstimate),
     reference("ekf", "extended Kalman filter, steer at the prediction, equal power", Reference::Ekf),
+    reference("ukf", "unscented Kalman filter, steer at the prediction, equal power", Reference::Ukf),
     reference("ekf-zf", "zero-forcing at the filter's prediction, water-filled power", Reference::EkfZf),
     // What the paper sets its one-step scheme against.
     protocol(

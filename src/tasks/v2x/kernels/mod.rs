@@ -64,7 +64,7 @@ pub const REGISTRY: &[Entry] = &[
     entry!(v2x_reset, v2x(Beam::Angles)),
     entry!(v2x_reference, v2x_reference::Spec { batch: v2x(Beam::Span), who: Reference::GenieZf }, check |gpu| {
         let of = |who: Reference| v2x_reference::Spec { batch: v2x(who.beam()), who };
-        let blind = [Reference::Random, Reference::LastEstimate, Reference::Ekf, Reference::EkfZf];
+        let blind = [Reference::Random, Reference::LastEstimate, Reference::Ekf, Reference::EkfZf, Reference::Ukf];
         let all = blind.into_iter().chain([Reference::Genie, Reference::GenieZf]);
         variants(all, |who| v2x_reference::check(gpu, &of(who), 1))
     }),

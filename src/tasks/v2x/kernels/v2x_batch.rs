@@ -8,8 +8,8 @@ use crate::num::real::Real;
 use crate::tasks::v2x::config::V2xConfig;
 use crate::tasks::v2x::forcing::{Square, gram, inverse, loaded, regularised_mix};
 use crate::tasks::v2x::physics::{
-    Base, Beam, KMAX, Kinematics, Noise, Reward, State, V2xParams, V2xSpec, antenna, base_of, dirichlet,
-    loading, metric, motion, observe, step,
+    Base, Beam, KMAX, Kinematics, Limits, Noise, PAST_ROWS, Reward, STATE_ROWS, State, V2xParams, V2xSpec, antenna,
+    base_of, dirichlet, loading, metric, motion, observe, step,
 };
 
 pub const WG: usize = 64;
@@ -60,6 +60,9 @@ pub fn constants(spec: &Spec) -> Prelude {
         .u32("REWARD_PRODUCT", Reward::Product as usize)
         .u32("REWARD_INDICATOR", Reward::Indicator as usize)
         .u32("REWARD_LAGRANGIAN", Reward::Lagrangian as usize)
+        .u32("LIMITS", t.choices.limits as usize)
+        .u32("LIMITS_SLOT", Limits::Slot as usize)
+        .u32("LIMITS_EPISODE", Limits::Episode as usize)
         .u32("CAPS_IN_REWARD", usize::from(t.choices.caps_in_reward))
         .u32("SINR_FEEDBACK", usize::from(t.choices.sinr_feedback))
 }
@@ -92,10 +95,12 @@ pub fn check_params(spec: &Spec, seed: u32) -> Vec<V2xParams> {
         .collect()
 }
 
-/// States spread over the whole road, with the errors and variances an echo leaves: `[R, 10K, B]`.
+/// States spread over the whole road, with the errors and variances an echo leaves: `[R, 10K, B]`. Where limits are
+/// those of an episode, some slots behind it with bounds about the limits.
 pub fn check_states(spec: &Spec, seed: u32) -> Vec<f32> {
-    let mut u = uniforms(seed, 1);
-    let (k, b) = (spec.task.vehicles, spec.b);
+    let (mut u, mut of_past) = (uniforms(seed, 1), uniforms(seed, 3));
+    let (k, b, len) = (spec.task.vehicles, spec.b, spec.task.state_rows());
+    let params = check_params(spec, seed);
     let mut rows = vec![0f32; spec.state_len()];
     for r in 0..spec.r {
         for env in 0..b {
@@ -116,8 +121,14 @@ pub fn check_states(spec: &Spec, seed: u32) -> Vec<f32> {
                     e_v * e_v,
                 ];
                 for (q, x) in all.into_iter().enumerate() {
-                    rows[((r * 10 + q) * k + i) * b + env] = x as f32;
+                    rows[(r * len + q * k + i) * b + env] = x as f32;
                 }
+            }
+            let slots = (20.0 * of_past()).floor();
+            let limits = [params[r].eps_theta_rad2, params[r].eps_d_m2].map(f64::from);
+            let past = limits.map(|limit| slots * limit * 10f64.powf(of_past() - 0.7));
+            for (q, x) in [past[0], past[1], slots].into_iter().enumerate().take(len - STATE_ROWS * k) {
+                rows[(r * len + STATE_ROWS * k + q) * b + env] = x as f32;
             }
         }
     }
@@ -126,15 +137,19 @@ pub fn check_states(spec: &Spec, seed: u32) -> Vec<f32> {
 
 /// The state of one environment out of rows `[R, 10K, B]`.
 pub fn state_of(spec: &Spec, rows: &[f32], r: usize, env: usize) -> State<f64> {
-    let k = spec.task.vehicles;
-    let mut all = [[0.0; KMAX]; 10];
+    let (k, len) = (spec.task.vehicles, spec.task.state_rows());
+    let mut all = [[0.0; KMAX]; STATE_ROWS];
     for (q, group) in all.iter_mut().enumerate() {
         for (i, x) in group.iter_mut().enumerate().take(k) {
-            *x = f64::from(rows[((r * 10 + q) * k + i) * spec.b + env]);
+            *x = f64::from(rows[(r * len + q * k + i) * spec.b + env]);
         }
     }
+    let mut past = [0.0; PAST_ROWS];
+    for (q, x) in past.iter_mut().enumerate().take(len - STATE_ROWS * k) {
+        *x = f64::from(rows[(r * len + STATE_ROWS * k + q) * spec.b + env]);
+    }
     let [theta, d, v, obs_theta, obs_d, obs_v, obs_sinr, v0, v1, v2] = all;
-    State { theta, d, v, obs_theta, obs_d, obs_v, obs_sinr, var: [v0, v1, v2] }
+    State { theta, d, v, obs_theta, obs_d, obs_v, obs_sinr, var: [v0, v1, v2], past }
 }
 
 // ---- Condition ----
@@ -272,7 +287,7 @@ fn explicit(spec: &V2xSpec, p: &V2xParams, numbers: &[f64], act: &[f64]) -> Vec<
     out
 }
 
-/// Scales of a slot's outputs, in the layout [10K state rows | 4K observation | metrics].
+/// Scales of a slot's outputs, in the layout [state rows | 4K observation | metrics].
 pub fn step_scale(
     spec: &V2xSpec,
     p: &V2xParams,
@@ -281,7 +296,7 @@ pub fn step_scale(
     echoed: &Noise<f64>,
     act: &[f64],
 ) -> Vec<f64> {
-    let k = spec.vehicles;
+    let (k, rows) = (spec.vehicles, spec.state_rows());
     // The learned parameterisations as the physical one they stand for, whose angles are then moved.
     let mut physical = act.to_vec();
     let mut beam = spec.beam;
@@ -377,6 +392,7 @@ pub fn step_scale(
         ] {
             out.extend_from_slice(&group[..k]);
         }
+        out.extend_from_slice(&s.past[..rows - STATE_ROWS * k]);
         let mut row = vec![0.0; 4 * k];
         observe(k, p, &s, |i, v| row[i] = v);
         out.extend(row);
@@ -405,18 +421,18 @@ pub fn step_scale(
     // 1 + γ is rounded to 6e-8, and its logarithm to as much again: 3e-7 bps/Hz whatever γ is, and through (28) and
     // (27) what follows from it.
     let rounding = 0.3;
-    let m = 14 * k;
+    let m = rows + 4 * k;
     let rates = &base[m + metric::RATE..][..k];
     let (sum, square) = (base[m], rates.iter().map(|r| r * r).sum::<f64>() + 1e-30);
     let jain = 2.0 * base[m + metric::JAIN] * (k as f64 / (sum + 1e-15) + sum / square);
     let by = p.obs_scale.map(f64::from);
     for i in 0..k {
         // Of the natural logarithm: 3e-7 in log2.
-        scale[13 * k + i] += rounding * std::f64::consts::LN_2 * by[3];
+        scale[rows + 3 * k + i] += rounding * std::f64::consts::LN_2 * by[3];
         scale[m + metric::RATE + i] += rounding;
     }
     for i in 0..4 * k {
-        scale[10 * k + i] += shift_of(p, k, i);
+        scale[rows + i] += shift_of(p, k, i);
     }
     // dD/dΔ is a difference of two nearly equal products where a beam all but hits: its error is some 1.2e-7/sin(πΔ/2).
     // Next to the lever (N−1)/2 it shows only where Δ is about 1e-5 and less.
@@ -442,7 +458,7 @@ pub fn step_scale(
             (2.0 * slope.abs() * blur + blur * blur) / (lever * lever + slope * slope).max(1e-30) / STEP;
         scale[7 * k + j] += share * base[7 * k + j];
         scale[3 * k + j] += share * (base[3 * k + j] - base[j]).abs();
-        scale[10 * k + j] += share * (base[3 * k + j] - base[j]).abs() * by[0];
+        scale[rows + j] += share * (base[3 * k + j] - base[j]).abs() * by[0];
         worst = worst.max(share);
         let angle = m + spec.sample_row() + j;
         scale[angle] += share * base[angle];
@@ -456,6 +472,9 @@ pub fn step_scale(
     }
     for q in [metric::ANGLE_SE, metric::ANGLE_CRLB] {
         scale[m + q] += worst * base[m + q];
+    }
+    if rows > STATE_ROWS * k {
+        scale[STATE_ROWS * k] += worst * base[m + metric::ANGLE_CRLB];
     }
     scale[m + metric::SUM_RATE] += rounding * k as f64;
     scale[m + metric::UPPER_BOUND] += rounding * k as f64;

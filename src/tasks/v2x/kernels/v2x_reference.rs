@@ -102,6 +102,7 @@ pub fn prelude(spec: &Spec) -> Prelude {
         .u32("AGENT_LAST_ESTIMATE", Reference::LastEstimate as usize)
         .u32("AGENT_EKF", Reference::Ekf as usize)
         .u32("AGENT_EKF_ZF", Reference::EkfZf as usize)
+        .u32("AGENT_UKF", Reference::Ukf as usize)
         .u32("AGENT_GENIE_ZF", Reference::GenieZf as usize)
 }
 
@@ -110,7 +111,7 @@ host! {
     fits |gpu, spec| {
         let k = spec.batch.task.vehicles;
         assert_eq!(spec.batch.task.beam, spec.who.beam(), "{:?} writes actions of another beam", spec.who);
-        check_trips(gpu, "v2x_reference", philox_trips(3 * k) + 2 * k * k * k + 6 * k * k + 60 * k)
+        check_trips(gpu, "v2x_reference", philox_trips(3 * k) + 2 * k * k * k + 6 * k * k + 72 * k)
     };
     /// `params` `[R]`, `state` `[R, 10K, B]`, `memory` `[R, 9K, B]` (any buffer for an agent without a filter);
     /// `action` holds whatever the offset of `record` points into.
@@ -229,7 +230,7 @@ fn scales(
         } else {
             motion(k, t.kinematics, p, &motion_noise::<f64>(k, p, env as u32, at.clock), &mut next);
         }
-        if spec.who == Reference::Ekf {
+        if matches!(spec.who, Reference::Ekf | Reference::Ukf) {
             action_scale.iter_mut().zip(wide).take(k).for_each(|(s, [theta, _])| *s += theta);
         }
         if spec.batch.task.beam == Beam::Span {

@@ -315,6 +315,7 @@ pub(super) fn scales(
 ) -> (Slot<f64>, usize) {
     let (n, a, k, b, row) =
         (spec.r * spec.b, spec.task.action_dim(), spec.task.vehicles, spec.b, spec.task.obs_dim());
+    let len = spec.task.state_rows();
     let clock = at.clock;
     let ends = (clock as usize + 1).is_multiple_of(spec.task.slots);
     let mut scales = Slot {
@@ -334,21 +335,21 @@ pub(super) fn scales(
         let act = widen(&action[at.action_off + e * a..][..a]);
         let scale = step_scale(&spec.task, p, &state_of(spec, states, r, env), &moved, &echoed, &act);
         if ends {
-            scales.final_obs[e * row..][..row].copy_from_slice(&scale[10 * k..14 * k]);
+            scales.final_obs[e * row..][..row].copy_from_slice(&scale[len..len + row]);
             let fresh = &mut scales.obs[at.obs_off + e * row..][..row];
             fresh.iter_mut().enumerate().for_each(|(i, scale)| *scale += shift_of(p, k, i));
         } else {
-            for q in 0..10 * k {
-                scales.state[(r * 10 * k + q) * b + env] = scale[q];
+            for q in 0..len {
+                scales.state[(r * len + q) * b + env] = scale[q];
             }
-            scales.obs[at.obs_off + e * row..][..row].copy_from_slice(&scale[10 * k..14 * k]);
+            scales.obs[at.obs_off + e * row..][..row].copy_from_slice(&scale[len..len + row]);
         }
-        scales.reward[at.reward_off + e] = scale[14 * k + metric::REWARD];
+        scales.reward[at.reward_off + e] = scale[len + row + metric::REWARD];
         for q in 0..spec.task.metric_rows() {
-            scales.metrics[(r * spec.task.metric_rows() + q) * b + env] = scale[14 * k + q];
+            scales.metrics[(r * spec.task.metric_rows() + q) * b + env] = scale[len + row + q];
         }
         // The value itself is 0 or 1; what comes on top is 1/STEP for each input whose error turns it.
-        near_threshold += usize::from(scale[14 * k + metric::INDICATOR] > 1.5);
+        near_threshold += usize::from(scale[len + row + metric::INDICATOR] > 1.5);
     }
     (scales, near_threshold)
 }

@@ -30,7 +30,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 /// Agents of the task in the order of every table: id and what it does.
-const AGENTS: [(&str, &str); 16] = [
+const AGENTS: [(&str, &str); 17] = [
     ("spiking-ac", "PPO with spiking actor and critic"),
     ("ppo", "PPO with tanh networks"),
     ("ddpg", "deterministic actor with replay"),
@@ -40,7 +40,8 @@ const AGENTS: [(&str, &str); 16] = [
     ("random", "random beams and powers"),
     ("last-estimate", "steers at the last estimate, equal power"),
     ("ekf", "steers at the prediction of an extended Kalman filter, equal power"),
-    ("ekf-zf", "zero-forcing at the prediction of the filter, water-filled power"),
+    ("ukf", "steers at the prediction of an unscented Kalman filter, equal power"),
+    ("ekf-zf", "zero-forcing at the prediction of `ekf`, water-filled power"),
     ("beam-training", "sweeps a codebook with pilots, equal power"),
     ("two-stage", "steers at the last echo one slot on, after pilots and reports, equal power"),
     ("channel-history", "extrapolates the angles of uplink pilots, equal power"),
@@ -59,6 +60,7 @@ pub static PALETTE: &[Swatch] = &[
     Swatch::new("random", (0x8A, 0x8A, 0x8A), Shape::Down),
     Swatch::new("last-estimate", (0xE6, 0x9F, 0x00), Shape::Plus),
     Swatch::new("ekf", (0x56, 0xB4, 0xE9), Shape::Cross),
+    Swatch::new("ukf", (0xDD, 0xAA, 0x33), Shape::Star6),
     Swatch::new("ekf-zf", (0x11, 0x77, 0x33), Shape::Hexagon),
     Swatch::new("beam-training", (0x66, 0x11, 0x00), Shape::Star3),
     Swatch::new("two-stage", (0xCC, 0x66, 0x77), Shape::Star4),
@@ -69,9 +71,9 @@ pub static PALETTE: &[Swatch] = &[
 ];
 const LEARNED: [&str; 4] = ["spiking-ac", "ppo", "ddpg", "dqn"];
 /// References that need no training and could stand in for a learned agent, or show what perfect knowledge gives.
-const SIMPLE: [&str; 6] = ["random", "last-estimate", "ekf", "ekf-zf", "genie", "genie-zf"];
+const SIMPLE: [&str; 7] = ["random", "last-estimate", "ekf", "ukf", "ekf-zf", "genie", "genie-zf"];
 /// Those of them that could be built, and whose operations are counted.
-const COUNTED: [&str; 3] = ["last-estimate", "ekf", "ekf-zf"];
+const COUNTED: [&str; 4] = ["last-estimate", "ekf", "ukf", "ekf-zf"];
 const GENIE: &str = "genie";
 const BOUND: &str = "upper-bound";
 /// Preferred variant of the main tables and figures.
