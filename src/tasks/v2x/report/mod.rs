@@ -70,8 +70,9 @@ pub static PALETTE: &[Swatch] = &[
 const LEARNED: [&str; 4] = ["spiking-ac", "ppo", "ddpg", "dqn"];
 /// References that need no training and could stand in for a learned agent, or show what perfect knowledge gives.
 const SIMPLE: [&str; 6] = ["random", "last-estimate", "ekf", "ekf-zf", "genie", "genie-zf"];
-/// Those of them that could be built, and whose operations are counted.
-const COUNTED: [&str; 3] = ["last-estimate", "ekf", "ekf-zf"];
+/// Rules that could be built, and whose operations are counted.
+const COUNTED: [&str; 6] =
+    ["last-estimate", "ekf", "ekf-zf", "beam-training", "two-stage", "channel-history"];
 const GENIE: &str = "genie";
 const BOUND: &str = "upper-bound";
 /// Preferred variant of the main tables and figures.
