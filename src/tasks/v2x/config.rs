@@ -68,6 +68,9 @@ pub struct V2xConfig {
 #[serde(deny_unknown_fields)]
 pub struct ReproduceConfig {
     pub p_max_dbm: Vec<f64>,
+    /// Factors of the echo's errors, beside what `task.sensing_noise` says, at which trained agents are evaluated too,
+    /// at the highest power.
+    pub error_factors: Vec<f64>,
     /// Updates between two checkpoints, from which `--resume` continues.
     pub checkpoint_every: u32,
 }
@@ -96,6 +99,7 @@ pub struct ExperimentConfig {
 impl ReproduceConfig {
     pub const RULES: &'static [Rule] = &[
         Rule::decimal("p_max_dbm", -60.0, 90.0).list(1, 1000).distinct(),
+        Rule::decimal("error_factors", 1e-3, 1e3).list(0, 100).distinct(),
         Rule::whole("checkpoint_every", 1.0, U32_MAX),
     ];
 }
@@ -177,6 +181,8 @@ impl Layered for V2xConfig {
         readout = 'last'
         learn_leak = false
         target_kl = 1.0
+        [reproduce]
+        error_factors = []
         [apg]
         objective = 'rate'
         indicator_width = 0.5
