@@ -2,7 +2,6 @@
 //! go, is a run of its own.
 
 use super::dataset::{PlanFile, PlannedPoint, Replicated, SLOTS, Status, TRIAL, Tree, read_part};
-use super::report::Query;
 use super::{SweepError, put_file};
 use crate::report::figure::Matrix;
 use crate::report::words::{code, listed, write_table};
@@ -76,20 +75,20 @@ fn is_typed(value: &str, typed: &str) -> bool {
 }
 
 /// Whether the point passes the filters on agent and axes.
-fn passes(point: &PlannedPoint, axes: &[String], query: &Query) -> bool {
-    query.filters.iter().all(|(column, typed)| match axes.iter().position(|a| a == column) {
+fn passes(point: &PlannedPoint, axes: &[String], filters: &[(String, String)]) -> bool {
+    filters.iter().all(|(column, typed)| match axes.iter().position(|a| a == column) {
         Some(i) => point.axes[i].as_ref().is_none_or(|value| is_typed(value, typed)),
         None => column != "agent" || point.agent == *typed,
     })
 }
 
-/// The section of a dataset's page, and the paths of what it shows; empty for a task without claims, and for a tuning,
+/// The section of a dataset's page, of rows in which each of these columns has this value, and the paths of what it shows; empty for a task without claims, and for a tuning,
 /// whose agents have not one training in common.
 pub fn write(
     dir: &Path,
     out: &Path,
     plan: &PlanFile,
-    query: &Query,
+    filters: &[(String, String)],
     task: &dyn AnyTask,
 ) -> Result<(String, Vec<PathBuf>), SweepError> {
     let none = || Ok((String::new(), Vec::new()));
@@ -109,7 +108,7 @@ pub fn write(
     let axes: Vec<usize> = (0..plan.axes.len()).filter(|i| Some(*i) != along).collect();
     let mut parts = Tree::list(dir)?.parts;
     let mut found: Vec<Found> = Vec::new();
-    for point in plan.points.iter().filter(|p| passes(p, &plan.axes, query)) {
+    for point in plan.points.iter().filter(|p| passes(p, &plan.axes, filters)) {
         let Some(part) = parts.remove(&point.id).and_then(|mut paths| paths.pop()) else { continue };
         let values = axes.iter().map(|i| point.axes[*i].clone()).collect();
         found.push(Found { point, values, replicas: read_part(&part)? });
@@ -125,7 +124,7 @@ pub fn write(
         );
         return Ok((page, Vec::new()));
     };
-    let seed = query.filters.iter().find(|f| f.0 == "seed").map(|f| f.1.as_str());
+    let seed = filters.iter().find(|f| f.0 == "seed").map(|f| f.1.as_str());
     let places: BTreeSet<&str> =
         along.iter().flat_map(|i| found.iter().filter_map(|f| f.point.axes[*i].as_deref())).collect();
     let judged: Vec<Vec<Judged>> = all
@@ -331,10 +330,9 @@ mod tests {
                     [grid]\ntask.p_max_dbm = [0.0, 40.0]\ntask.cap_d_m = [5.0, 50.0]";
         let dir = tempfile::tempdir().unwrap();
         let page_of = |filters: &[(&str, &str)]| {
-            let filters = filters.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+            let filters: Vec<_> = filters.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
             let plan = PlanFile::load(dir.path()).unwrap();
-            let query = Query { filters, ..Query::default() };
-            write(dir.path(), &dir.path().join("page"), &plan, &query, &Entry::<V2xConfig>::new()).unwrap()
+            write(dir.path(), &dir.path().join("page"), &plan, &filters, &Entry::<V2xConfig>::new()).unwrap()
         };
         std::fs::create_dir(dir.path().join("page")).unwrap();
         // The second cap makes what falls with power rise.
@@ -384,9 +382,8 @@ mod tests {
         });
         let out = dir.path().join("page");
         std::fs::create_dir(&out).unwrap();
-        let page = |plan: &PlanFile| {
-            write(dir.path(), &out, plan, &Query::default(), &Entry::<MisacConfig>::new()).unwrap().0
-        };
+        let page =
+            |plan: &PlanFile| write(dir.path(), &out, plan, &[], &Entry::<MisacConfig>::new()).unwrap().0;
         let told = page(&plan);
         assert!(
             line(&told, "exactly 40 J").ends_with("| by construction | **holds** | **holds** |"),

@@ -512,7 +512,7 @@ pub fn write(
         }
     }
     if let Some(task) = task {
-        let (section, shown) = claims::write(dir, out, &plan, query, task)?;
+        let (section, shown) = claims::write(dir, out, &plan, &query.filters, task)?;
         page.push_str(&section);
         paths.extend(shown);
     }

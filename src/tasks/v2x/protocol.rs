@@ -563,6 +563,15 @@ mod tests {
         let small = of(Protocol::ChannelHistory, &["task.antennas_tx=16"]);
         assert_eq!(past.operations.total() - small.operations.total(), 3 * 16 * 8);
         assert!(past.operations.roots == 3 && past.operations.divisions >= 6);
+        // An evaluation asks for it where all replicas have one setting.
+        let (c, other) = (config(&[]), config(&["protocol.history_slots=5"]));
+        let spec = V2xSpec { beam: Beam::Steer, ..c.task.spec() };
+        let acts = |settings: Vec<ProtocolConfig>| {
+            let params = vec![c.task.params([1, 0]); settings.len()];
+            ProtocolActs { who: Protocol::ChannelHistory, env: V2xEnv { spec, params }, settings }.counts()
+        };
+        assert_eq!(acts(vec![c.protocol; 2]), Some(past));
+        assert_eq!(acts(vec![c.protocol, other.protocol]), None);
     }
 
     /// Lanes, the rest that fills none, and other groups of environments decide the same, bit for bit.
