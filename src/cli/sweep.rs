@@ -4,7 +4,6 @@ use super::print::{note, say};
 use super::watch::Bars;
 use super::{Place, place};
 use crate::gpu::{DeviceChoice, Gpu};
-use crate::report::figure::Palette;
 use crate::run::registry::AnyTask;
 use crate::run::sweep::dataset::{Dataset, PlanFile};
 use crate::run::sweep::merge;
@@ -285,10 +284,8 @@ pub(super) fn report(a: &ReportArgs, tasks: &[&dyn AnyTask]) -> Result<()> {
         x: a.x.clone(),
     };
     let out = a.out.clone().unwrap_or_else(|| a.dataset.join("report"));
-    let of = |task: &str| tasks.iter().find(|t| t.name() == task);
-    let metric_of = |task: &str| of(task).map(|t| t.metric());
-    let palette_of = |task: &str| of(task).map_or_else(Palette::default, |t| t.palette().into());
-    let (answer, paths) = report::write(&a.dataset, &out, &query, &metric_of, &palette_of)?;
+    let task_of = |task: &str| tasks.iter().copied().find(|t| t.name() == task);
+    let (answer, paths) = report::write(&a.dataset, &out, &query, &task_of)?;
     if answer.present < answer.planned {
         note!("warning: {} of {} points are there", answer.present, answer.planned);
     }

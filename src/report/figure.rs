@@ -955,6 +955,24 @@ pub struct Matrix {
 
 /// Height of a row of a [`Matrix`], px.
 const SQUARE_ROW_PX: f64 = 18.0;
+/// Size of the names of its groups, and of the lines on which they stand, px.
+const LABEL_PX: f64 = 11.0;
+const LABEL_LINE_PX: f64 = 13.0;
+
+/// The line of each of these labels (left end, width), counted from below: the lowest on which it touches none of those
+/// before it.
+fn lines_of(labels: &[(f64, f64)]) -> Vec<usize> {
+    let mut lines: Vec<usize> = Vec::new();
+    for (i, (x, width)) in labels.iter().enumerate() {
+        let touches = |line: usize| {
+            let there = labels[..i].iter().zip(&lines).filter(|(_, l)| **l == line);
+            there.into_iter().any(|((from, w), _)| *from < x + width && *x < from + w)
+        };
+        let line = (0..).find(|line| !touches(*line)).unwrap_or(i);
+        lines.push(line);
+    }
+    lines
+}
 
 impl Matrix {
     /// Draws the squares as an SVG document, [`WIDTH_PX`] wide. `None` without one.
@@ -977,7 +995,16 @@ impl Matrix {
         };
         let gaps = GAP_PX * (self.groups.len() as f64 - 1.0);
         let wide = ((f64::from(WIDTH_PX) - left - 16.0 - gaps) / columns as f64).min(SQUARE_ROW_PX);
-        let top = 78.0;
+        let mut x = left;
+        let mut labels: Vec<(f64, f64)> = Vec::new();
+        for (name, n) in &self.groups {
+            let width = 1.2 * text_width_px(name, LABEL_PX) + 4.0;
+            // None stands beyond the edge.
+            labels.push((x.min(f64::from(WIDTH_PX) - width), width));
+            x += *n as f64 * wide + GAP_PX;
+        }
+        let lines = lines_of(&labels);
+        let top = 39.0 + LABEL_LINE_PX * (1 + lines.iter().max().unwrap_or(&0)) as f64;
         let bottom = top + self.rows.len() as f64 * SQUARE_ROW_PX;
         let color = |square: Square| match square {
             Square::Yes => RGBColor(0x00, 0x72, 0xB2),
@@ -994,11 +1021,9 @@ impl Matrix {
         document(&self.title, (bottom + 40.0) as u32, |root| {
             let mut x = left;
             let mut first = 0;
-            for (i, (name, n)) in self.groups.iter().enumerate() {
-                // Names of narrow groups stand on three lines in turn, and none beyond the edge.
-                let end = f64::from(WIDTH_PX) - 1.2 * text_width_px(name, 11.0) - 4.0;
-                let at = (px(x.min(end)), px(36.0 + 13.0 * (i % 3) as f64));
-                write(root, name, at, 11.0, (HPos::Left, VPos::Top))?;
+            for ((name, n), (label, line)) in self.groups.iter().zip(labels.iter().zip(&lines)) {
+                let at = (px(label.0), px(top - 3.0 - LABEL_LINE_PX * (1 + line) as f64));
+                write(root, name, at, LABEL_PX, (HPos::Left, VPos::Top))?;
                 for column in first..first + n {
                     for (row, (_, squares)) in self.rows.iter().enumerate() {
                         let kind = squares.get(column).copied().unwrap_or(Square::Blank);
@@ -1092,6 +1117,58 @@ mod tests {
         assert_eq!(log_ticks(0.9, 11.0), [1.0, 2.0, 5.0, 10.0]);
         assert!(log_ticks(1e-12, 1.0).len() <= 9);
         assert!(log_ticks(0.158, 0.166).len() >= 3);
+    }
+
+    #[test]
+    fn labels_of_groups_never_touch() {
+        assert_eq!(
+            lines_of(&[(0.0, 10.0), (12.0, 10.0), (20.0, 10.0), (21.0, 3.0), (22.0, 9.0)]),
+            [0, 0, 1, 2, 0]
+        );
+        // As in a page of readings: many choices of one column, long names among them.
+        let names = [
+            "default",
+            "alpha_0",
+            "cap_d",
+            "caps_in_reward",
+            "eps_d",
+            "feedback",
+            "gamma",
+            "hidden",
+            "kinematics",
+            "mode",
+            "preset",
+            "reward",
+            "sensing_noise",
+            "32 draws of all",
+        ];
+        let groups: Vec<(String, usize)> =
+            names.iter().map(|n| (n.to_string(), if n.contains("draws") { 32 } else { 1 })).collect();
+        let columns = groups.iter().map(|g| g.1).sum();
+        let rows = vec![("a claim of the paper ".repeat(4), vec![Square::Yes; columns])];
+        let svg =
+            Matrix { title: "t".into(), rows, groups, legend: ["a", "b", "c", "d"] }.svg().unwrap().unwrap();
+        // (x, y, text) of the labels, as they are written.
+        let attribute = |tag: &str, name: &str| -> Option<f64> {
+            tag.split(&format!(" {name}=\"")).nth(1)?.split('"').next()?.parse().ok()
+        };
+        let mut at: Vec<(f64, f64, usize)> = Vec::new();
+        for text in svg.split("<text").skip(1) {
+            let (tag, rest) = text.split_once('>').unwrap();
+            let name = rest.split('<').next().unwrap().trim();
+            if names.contains(&name) {
+                at.push((attribute(tag, "x").unwrap(), attribute(tag, "y").unwrap(), name.len()));
+            }
+        }
+        assert_eq!(at.len(), names.len());
+        for (i, a) in at.iter().enumerate() {
+            for b in &at[..i] {
+                // 0.6 of the size is a wide letter of a sans-serif face.
+                let end = |l: &(f64, f64, usize)| l.0 + 0.6 * LABEL_PX * l.2 as f64;
+                let apart = a.1 != b.1 || a.0 >= end(b) || b.0 >= end(a);
+                assert!(apart, "{a:?} touches {b:?}");
+            }
+        }
     }
 
     #[test]

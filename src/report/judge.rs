@@ -1,5 +1,6 @@
 //! Claims of a paper, judged from comparisons of estimates.
 
+use super::figure::Square;
 use super::words::*;
 use crate::run::rows::MEAN_ACTION;
 
@@ -28,6 +29,8 @@ pub struct Judged {
     pub text: &'static str,
     /// What a verdict on it rests on, in words.
     pub basis: &'static str,
+    /// Agents that it cannot be judged without.
+    pub needs: &'static [&'static str],
     pub verdict: Verdict,
     /// The numbers behind it.
     pub evidence: String,
@@ -43,6 +46,19 @@ impl Verdict {
             Verdict::Open => "open: intervals overlap",
             Verdict::NoData => "not in this run",
             Verdict::LeftTrustRegion => "not judged: training left its trust region",
+        }
+    }
+
+    /// What the squares of a figure of verdicts mean.
+    pub const LEGEND: [&'static str; 4] = ["holds", "does not hold", "intervals overlap", "not judged"];
+
+    /// In a figure.
+    pub fn square(self) -> Square {
+        match self {
+            Verdict::Holds | Verdict::HoldsInPart => Square::Yes,
+            Verdict::Fails => Square::No,
+            Verdict::Open => Square::Open,
+            Verdict::NoData | Verdict::LeftTrustRegion => Square::Blank,
         }
     }
 }

@@ -2,6 +2,9 @@
 
 use super::checkpoint::Checkpoint;
 use super::errors::{CheckpointError, JobError};
+#[cfg(feature = "report")]
+use super::rows::Rows;
+use super::rows::Schema;
 use super::task::{Evaluated, Task, Weights, units};
 use super::watch::Watch;
 use crate::config::{ConfigError, Layered};
@@ -9,7 +12,7 @@ use crate::golden;
 use crate::kernels;
 use crate::learn::{Algorithm, LearnerState};
 #[cfg(feature = "report")]
-use crate::report::figure::Swatch;
+use crate::report::{Judged, figure::Swatch};
 use std::marker::PhantomData;
 use std::path::Path;
 
@@ -25,6 +28,11 @@ pub trait AnyTask: Sync {
     /// Colours and markers of the agents in figures.
     #[cfg(feature = "report")]
     fn palette(&self) -> &'static [Swatch];
+    /// Columns of its rows.
+    fn schema(&self) -> &'static Schema;
+    /// See [`Task::claims`].
+    #[cfg(feature = "report")]
+    fn claims(&self, rows: &Rows, config: &str) -> Vec<Judged>;
     /// The task's own kernels.
     fn kernels(&self) -> &'static [kernels::Entry];
     /// What the task's own golden vectors are compared by.
@@ -100,6 +108,13 @@ impl<C: Task> AnyTask for Entry<C> {
     #[cfg(feature = "report")]
     fn palette(&self) -> &'static [Swatch] {
         C::palette()
+    }
+    fn schema(&self) -> &'static Schema {
+        C::SCHEMA
+    }
+    #[cfg(feature = "report")]
+    fn claims(&self, rows: &Rows, config: &str) -> Vec<Judged> {
+        C::claims(rows, config)
     }
     fn kernels(&self) -> &'static [kernels::Entry] {
         C::kernels()

@@ -191,6 +191,9 @@ pub struct Run<C: Task> {
     /// Precisions in which it is evaluated too, with the same weights; each has its own `variant`, see
     /// [`Run::in_precision`].
     pub precisions: Vec<Precision>,
+    /// Configurations in which it is evaluated too at the highest swept value, with the same weights, each with its word of
+    /// the variant behind [`ELSEWHERE`](super::rows::ELSEWHERE).
+    pub elsewhere: Vec<(String, C)>,
 }
 
 impl<C: Task> Run<C> {
@@ -350,10 +353,11 @@ pub trait Task: Layered + Clone + PartialEq + Debug + Send + Sync + 'static {
     fn without_readings(&self) -> Self {
         self.clone()
     }
-    /// What the papers behind the task claim, judged from the rows of one run in one mode.
+    /// What the papers behind the task claim, judged from the rows of one run in one mode; `config` is that of the run,
+    /// as its manifest has it, or empty.
     #[cfg(feature = "report")]
-    fn claims(rows: &Rows, manifest: &Manifest) -> Vec<Judged> {
-        let _ = (rows, manifest);
+    fn claims(rows: &Rows, config: &str) -> Vec<Judged> {
+        let _ = (rows, config);
         Vec::new()
     }
     /// The runs of a reproduction: which agents with which configurations.
@@ -402,6 +406,7 @@ pub trait Task: Layered + Clone + PartialEq + Debug + Send + Sync + 'static {
             variant: String::new(),
             folder: agent.id.into(),
             precisions: Vec::new(),
+            elsewhere: Vec::new(),
         }
     }
     /// This configuration with another number of episodes.

@@ -4,12 +4,12 @@
 use crate::pages::{assert_equal_files, claim_line, names, section, texts_of, wobble};
 use isacbench::config::Layered;
 use isacbench::report::frames;
-use isacbench::report::{ReportError, ReportPaths};
+use isacbench::report::{Judged, ReportError, ReportPaths, Verdict};
 use isacbench::run::rows::{ActivityRow, CurveRow, EnergyRow, EvalRow, Key, Manifest, Rows, Schema, SlotRow};
 use isacbench::tasks::v2x::config::V2xConfig;
 use isacbench::tasks::v2x::paper;
 use isacbench::tasks::v2x::report::experiments::{write_beams, write_front, write_rate_penalty};
-use isacbench::tasks::v2x::report::write;
+use isacbench::tasks::v2x::report::{claims, write};
 use isacbench::tasks::v2x::rows::{BEAM, SCHEMA, VARIANT};
 use std::path::Path;
 
@@ -601,6 +601,109 @@ fn claims_follow_the_numbers() {
         assert!(claim_line(&text, claim).contains("**does not hold**"), "{}", claim_line(&text, claim));
     }
     assert!(claim_line(&text, worsens).contains("**holds**"), "{}", claim_line(&text, worsens));
+}
+
+#[test]
+fn claims_of_the_text_follow_the_numbers() {
+    let mut r = rows(&AGENTS, &POWERS_DBM, 3, 40);
+    let judged = |r: &Rows| claims(r);
+    let of = |all: &[Judged], claim: &str| all.iter().find(|j| j.text.contains(claim)).unwrap().clone();
+    let is = |all: &[Judged], claim: &str, verdict: Verdict| {
+        let j = of(all, claim);
+        assert_eq!(j.verdict, verdict, "{claim}: {}", j.evidence);
+    };
+    let (holds, fails) = (Verdict::Holds, Verdict::Fails);
+    let [second, fewer, nothing, near, limits, errors, tracking] = [
+        "PPO has the second-highest sum-rate in the first 40 slots",
+        "Spiking-AC converges in fewer slots than PPO",
+        "DQN finds no better policy in its training",
+        "The errors of angle and distance of Spiking-AC are least in slots",
+        "Spiking-AC keeps the sensing limits",
+        "Spiking-AC tolerates errors of its estimates",
+        "Spiking-AC has a higher sum-rate than tracking",
+    ];
+    let all = judged(&r);
+    // Angle errors of these rows are largest in the middle, and DQN learns.
+    for (claim, verdict) in [
+        (second, holds),
+        (fewer, holds),
+        (nothing, fails),
+        (near, fails),
+        (limits, fails),
+        (errors, Verdict::NoData),
+        (tracking, fails),
+    ] {
+        is(&all, claim, verdict);
+    }
+    let told = of(&all, near).evidence;
+    assert!(told.contains("angle RMSE least in slot 2 "), "{told}");
+
+    set(&mut r, "spiking-ac", "long_run_angle_share", |_| 1.0);
+    set(&mut r, "spiking-ac", "long_run_distance_share", |_| 0.995);
+    set(&mut r, "ekf", "sum_rate_bps_hz", |x| 0.5 * x);
+    for s in r.slots.iter_mut() {
+        match s.key.agent.as_str() {
+            "spiking-ac" => s.values[1] = s.values[2],
+            "ddpg" if s.slot < 40 => s.values[SUM_RATE] = 17.0,
+            _ => {}
+        }
+    }
+    for c in r.curves.iter_mut() {
+        match c.key.agent.as_str() {
+            "dqn" => c.slots[REWARD] = 1.0,
+            "spiking-ac" => c.slots[REWARD] *= 0.5,
+            _ => {}
+        }
+    }
+    let all = judged(&r);
+    for (claim, verdict) in
+        [(second, fails), (fewer, fails), (nothing, holds), (near, holds), (limits, holds), (tracking, holds)]
+    {
+        is(&all, claim, verdict);
+    }
+    // With one curve, neither is first.
+    let ppo: Vec<f64> = r.curves.iter().filter(|c| c.key.agent == "ppo").map(|c| c.slots[REWARD]).collect();
+    let mut same = r.clone();
+    let own = same.curves.iter_mut().filter(|c| c.key.agent == "spiking-ac");
+    own.zip(ppo).for_each(|(c, reward)| c.slots[REWARD] = reward);
+    is(&judged(&same), fewer, Verdict::Open);
+    // Slots beyond the first 40 are none of that claim's.
+    r.slots
+        .iter_mut()
+        .filter(|s| s.key.agent == "ddpg" && s.slot < 40)
+        .for_each(|s| s.values[SUM_RATE] = 5.0);
+    r.slots
+        .iter_mut()
+        .filter(|s| s.key.agent == "ddpg" && s.slot >= 40)
+        .for_each(|s| s.values[SUM_RATE] = 90.0);
+    is(&judged(&r), second, holds);
+
+    // The same weights with 2 and 4 times the errors, at 40 dBm.
+    let with = |factor: u32, share: f64| {
+        let rates = r.evals.iter().filter(|e| e.key.at == 40.0 && e.key.agent == "spiking-ac");
+        let mut more: Vec<EvalRow> = rates.cloned().collect();
+        for e in &mut more {
+            e.key.labels[VARIANT] = format!("evaluated:errors={factor}");
+            e.mean *= if e.metric == "sum_rate_bps_hz" { share } else { 9.0 };
+        }
+        more
+    };
+    let with_more = |more: Vec<EvalRow>| {
+        let mut r = r.clone();
+        r.evals.extend(more);
+        judged(&r)
+    };
+    let plain = judged(&r);
+    let all = with_more([with(2, 0.99), with(4, 0.91)].concat());
+    is(&all, errors, holds);
+    let told = of(&all, errors).evidence;
+    let wanted = "`spiking-ac` 91.00 (91.00 to 91.00) % with 4 times the errors of the echo (distance RMSE";
+    assert!(told.contains(wanted), "{told}");
+    // They are evaluations of their own, and part of no other number.
+    for (own, other) in plain.iter().zip(&all) {
+        assert!(own == other || own.text.contains(errors), "{}", own.text);
+    }
+    is(&with_more([with(2, 0.99), with(4, 0.85)].concat()), errors, fails);
 }
 
 #[test]

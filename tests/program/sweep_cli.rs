@@ -220,6 +220,10 @@ fn task_misac_is_swept_too() {
     ok(isacbench(&["report", text(&out), "--metric", "cost_j"]));
     let page = std::fs::read_to_string(out.join("report/report.md")).unwrap();
     assert_eq!(page.lines().filter(|l| l.contains("| 2 | 0 |")).count(), 15, "{page}");
+    let claims = page.split("## Claims of the paper").nth(1).unwrap();
+    let line = |claim: &str| claims.lines().find(|l| l.contains(claim)).unwrap();
+    assert!(line("saves over 40 %").contains("not judged: needs `vision-only`"), "{claims}");
+    assert!(line("keep the power limit").contains("| **holds** | by construction |"), "{claims}");
     // The same with one thread.
     let again = dir.path().join("again");
     let one = program(&sweep_args(MISAC, &again, &[])).env("RAYON_NUM_THREADS", "1").output().unwrap();

@@ -24,6 +24,17 @@ pub struct Operations {
 impl Operations {
     const NONE: Operations = Operations { additions: 0, multiplications: 0, divisions: 0, roots: 0 };
 
+    /// A part of these, rounded up.
+    #[must_use]
+    pub fn shared_by(&self, n: u64) -> Operations {
+        Operations {
+            additions: self.additions.div_ceil(n),
+            multiplications: self.multiplications.div_ceil(n),
+            divisions: self.divisions.div_ceil(n),
+            roots: self.roots.div_ceil(n),
+        }
+    }
+
     /// One each.
     pub fn total(&self) -> u64 {
         self.additions + self.multiplications + self.divisions + self.roots

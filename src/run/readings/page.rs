@@ -38,7 +38,7 @@ pub fn write<C: Task>(dir: &Path, rows: &Rows, manifest: &Manifest) -> Result<Re
         let varied = plain.with_words(&r.variant).map_err(|e| ReportError::Config(e.to_string()))?;
         let agents: BTreeSet<&str> = varied.runs().iter().map(|run| run.agent.id).collect();
         let rows = modes[usize::from(r.other_mode)].of_variant(&r.variant, |agent| agents.contains(agent));
-        Ok(C::claims(&rows, manifest))
+        Ok(C::claims(&rows, &manifest.config))
     });
     let judged = judged.collect::<Result<Vec<_>, ReportError>>()?;
     let view = View { judged, readings };
@@ -72,15 +72,6 @@ const METHOD: &str = "## How the numbers are made\n\n\
     - In a draw each choice is left as configured or set to one of its alternatives, all with the same probability. The share of draws in \
       which a claim holds weighs them as these alternatives do, and no other way: a choice that is not listed has no part in it.\n\
     - Agents whose training left its trust region are not judged; where a preset has no trust region, they often are not.\n\n";
-
-fn square(verdict: Verdict) -> Square {
-    match verdict {
-        Verdict::Holds | Verdict::HoldsInPart => Square::Yes,
-        Verdict::Fails => Square::No,
-        Verdict::Open => Square::Open,
-        Verdict::NoData | Verdict::LeftTrustRegion => Square::Blank,
-    }
-}
 
 /// In a narrow column.
 fn short(verdict: Verdict) -> &'static str {
@@ -131,7 +122,7 @@ impl View {
 
     fn figure(&self, title: &str) -> Matrix {
         let row = |(i, claim): (usize, &Judged)| {
-            let squares = self.judged.iter().map(|j| square(j[i].verdict));
+            let squares = self.judged.iter().map(|j| j[i].verdict.square());
             (format!("{}: {}", claim.place, claim.text), squares.collect())
         };
         let mut groups = vec![("default".to_string(), 1)];
@@ -147,7 +138,7 @@ impl View {
             title: title.into(),
             rows: self.claims().iter().enumerate().map(row).collect(),
             groups,
-            legend: ["holds", "does not hold", "intervals overlap", "not judged"],
+            legend: Verdict::LEGEND,
         }
     }
 
@@ -262,7 +253,7 @@ impl View {
         let header = "where | claim | rests on | as configured | holds | does not hold | open | not judged";
         write_table(out, header, 4, self.claims().iter().enumerate(), |(i, claim)| {
             let share = |of: &[Square]| {
-                let k = self.verdicts(i, true).filter(|v| of.contains(&square(*v))).count();
+                let k = self.verdicts(i, true).filter(|v| of.contains(&v.square())).count();
                 format!("{:.0} %", 100.0 * k as f64 / n as f64)
             };
             vec![
@@ -279,7 +270,7 @@ impl View {
         write_table(out, "draw | set to | claims that hold", 2, self.drawn(), |(r, j)| {
             let set: Vec<String> =
                 r.settings.iter().map(|s| format!("{} `{}`", s.choice, words(&s.words))).collect();
-            let holds = j.iter().filter(|j| square(j.verdict) == Square::Yes).count();
+            let holds = j.iter().filter(|j| j.verdict.square() == Square::Yes).count();
             let set = if set.is_empty() { AS_CONFIGURED.to_string() } else { set.join(", ") };
             vec![r.name.clone(), set, holds.to_string()]
         });
@@ -304,7 +295,7 @@ impl View {
             let mine: Vec<f64> = self
                 .drawn()
                 .filter(|(r, _)| of(r).as_deref() == value)
-                .map(|(_, j)| j.iter().filter(|j| square(j.verdict) == Square::Yes).count() as f64)
+                .map(|(_, j)| j.iter().filter(|j| j.verdict.square() == Square::Yes).count() as f64)
                 .collect();
             let mean = mine.iter().sum::<f64>() / mine.len() as f64;
             vec![

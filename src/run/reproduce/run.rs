@@ -10,7 +10,7 @@ use crate::gpu::Gpu;
 use crate::learn::Algorithm;
 use crate::run::errors::JobError;
 use crate::run::rows::{
-    ActivityRow, EVALUATED, EnergyRow, EvalRow, Key, Rows, SlotRow, mode_name, with_word,
+    ActivityRow, ELSEWHERE, EVALUATED, EnergyRow, EvalRow, Key, Rows, SlotRow, mode_name, with_word,
 };
 use crate::run::task::{Agent, Evaluated, Run, Task, Unit, Weights, units};
 use crate::run::watch::{Quiet, Watch};
@@ -145,6 +145,9 @@ impl<C: Task> Run<C> {
                 evaluation::<C>(&self.config.key(agent, &variant, *place), e, rows);
             }
         }
+        if let Some(trained) = trained.as_ref().filter(|_| !self.elsewhere.is_empty()) {
+            self.add_elsewhere(trained, way, rows)?;
+        }
         // The device is asked once for all replicas, which do the same work; the row stands at the last of them.
         if let (Some(weights), Some(place)) = (weights, grid.last()) {
             let key = self.config.key(agent, &self.variant, *place);
@@ -160,5 +163,96 @@ impl<C: Task> Run<C> {
             rows.activity.extend(trained.activity);
         }
         Ok(())
+    }
+
+    /// The rows of what was trained at the highest swept value in the other environments, in every mode.
+    fn add_elsewhere(&self, trained: &Trained<C>, way: &Way, rows: &mut Rows) -> Result<(), JobError> {
+        let whole = &trained.checkpoint;
+        let highest = whole.swept.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let mine = whole.swept.iter().enumerate().filter(|(_, x)| **x == highest).map(|(i, _)| i);
+        let weights = whole.weights_of(mine);
+        let (algorithm, places) = (weights.algorithm(), weights.replicas());
+        let of_all = Weights::trained(&algorithm, &weights.state.params);
+        let (agent, gpu) = (self.agent, way.gpu.map(|g| &**g));
+        for (word, config) in &self.elsewhere {
+            let own = config.common().evaluate.greedy;
+            let mut modes = vec![(own, with_word(&self.variant, &format!("{ELSEWHERE}{word}")))];
+            if self.config.reads(agent, "evaluate.greedy") {
+                modes.push((!own, with_word(&modes[0].1, mode_name(!own))));
+            }
+            for (greedy, variant) in modes {
+                let configs: Vec<C> = places.iter().map(|(x, _)| config.at(*x).with_greedy(greedy)).collect();
+                let found = C::evaluate(agent, &units(&configs, &places), Some(of_all), gpu, way.watch)?;
+                for (place, e) in places.iter().zip(found) {
+                    evaluation::<C>(&self.config.key(agent, &variant, *place), e, rows);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Layered;
+    use crate::tasks::v2x::config::V2xConfig;
+
+    fn config(factors: &str) -> V2xConfig {
+        let sets = [
+            "task.slots=10",
+            "ppo.horizon=10",
+            "ppo.minibatch=40",
+            "ppo.envs=8",
+            "ppo.hidden=[8]",
+            "train.updates=1",
+            "train.seeds=[0, 1]",
+            "evaluate.episodes=8",
+            "reproduce.p_max_dbm=[40.0, 20.0]",
+            factors,
+        ];
+        V2xConfig::load(None, &sets.map(String::from)).unwrap()
+    }
+
+    fn rows_of(config: &V2xConfig, agent: &str) -> Rows {
+        let dir = tempfile::tempdir().unwrap();
+        let way =
+            Way { out: dir.path(), resume: false, measure: false, gpu: None, journal: None, watch: &Quiet };
+        let mut rows = Rows::default();
+        for run in config.runs().iter().filter(|r| r.agent.id == agent) {
+            run.add_rows(&way, &mut rows).unwrap();
+        }
+        rows
+    }
+
+    /// Twice the errors make four times the mean square, of the same weights, at the highest power, in both modes.
+    #[test]
+    fn trained_agents_are_evaluated_with_more_errors_too() {
+        let (with, without) = (config("reproduce.error_factors=[2.0]"), config("reproduce.error_factors=[]"));
+        assert_eq!(with.training_difference(&without), None, "a training does not read it");
+        let (all, plain) = (rows_of(&with, "ppo"), rows_of(&without, "ppo"));
+        let variant = |key: &Key| key.labels.last().unwrap().clone();
+        let (own, elsewhere): (Vec<&EvalRow>, Vec<&EvalRow>) =
+            all.evals.iter().partition(|r| !variant(&r.key).starts_with(ELSEWHERE));
+        // As text: where there is no error, it is NaN.
+        let same = format!("{own:?}") == format!("{:?}", plain.evals);
+        assert!(same, "nothing else is another");
+        assert!(elsewhere.iter().all(|r| r.key.at == 40.0));
+        for (word, mode) in [("evaluated:errors=2", ""), ("evaluated:errors=2 sampled", "sampled")] {
+            for seed in [0, 1] {
+                let mean = |rows: &[&EvalRow], variant: &str| {
+                    let is = |r: &&&EvalRow| {
+                        r.key.labels.last().unwrap() == variant
+                            && (r.key.seed, r.key.at, r.metric.as_str()) == (seed, 40.0, "angle_mse_rad2")
+                    };
+                    rows.iter().find(is).map(|r| r.mean).unwrap()
+                };
+                let ratio = mean(&elsewhere, word) / mean(&own, mode);
+                // The echo of another beam has another variance; that of the first slots' is the same.
+                assert!(ratio > 2.0 && ratio < 8.0, "{word}, seed {seed}: {ratio}");
+            }
+        }
+        // What needs no training is what it is, with whatever errors.
+        assert!(rows_of(&with, "ekf").evals.iter().all(|r| variant(&r.key).is_empty()));
     }
 }

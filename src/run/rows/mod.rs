@@ -11,7 +11,7 @@ mod mode;
 
 pub use bench::*;
 pub use columns::{Cell, Cells, Column, Key, Named, Row, Schema, text_of};
-pub use mode::{MEAN_ACTION, SAMPLED, mode_name, with_word};
+pub use mode::{ELSEWHERE, MEAN_ACTION, SAMPLED, mode_name, with_word};
 
 use crate::energy::accounts::{Entry, Quantity};
 use columns::row;

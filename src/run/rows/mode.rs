@@ -2,6 +2,9 @@
 //!
 //! Every learned agent that can decide in two ways is evaluated in both with the same weights. The mode of
 //! `evaluate.greedy` is that of the plain rows; those of the other one have its name as the last word of their variant.
+//!
+//! What the same weights do in another environment stands beside them too: a word that begins with [`ELSEWHERE`] behind
+//! the run's own variant, and before the mode.
 
 use super::{ActivityRow, EVALUATED, EnergyRow, Key, Rows};
 use crate::energy::accounts::{INFERENCE, MEASURED};
@@ -11,6 +14,9 @@ use std::collections::BTreeSet;
 pub const SAMPLED: &str = "sampled";
 /// The name of the mode in which it takes the mean of their distribution, or what is most probable.
 pub const MEAN_ACTION: &str = "mean-action";
+
+/// What the word of an evaluation in another environment than that of training begins with.
+pub const ELSEWHERE: &str = "evaluated:";
 
 /// The name of a mode, by `evaluate.greedy`.
 pub fn mode_name(greedy: bool) -> &'static str {
@@ -29,6 +35,12 @@ fn apart(variant: &str) -> (&str, Option<&'static str>) {
         Some(mode) => (variant[..variant.len() - mode.len()].trim_end(), Some(mode)),
         None => (variant, None),
     }
+}
+
+/// A variant without the word of another environment at its end, and that word.
+fn at_home(variant: &str) -> (&str, &str) {
+    let word = variant.rsplit(' ').next().filter(|word| word.starts_with(ELSEWHERE)).unwrap_or_default();
+    (variant[..variant.len() - word.len()].trim_end(), word)
 }
 
 /// Where the variant stands among the labels.
@@ -88,7 +100,7 @@ impl Rows {
 
     /// The rows of one variant as if it were the run itself, of those agents that `is_part` of it. Of agents that it has
     /// no rows of they are the plain ones. An agent of several labels counts as there with any of them: a variant may be
-    /// what changes a label.
+    /// what changes a label. Its evaluations in other environments come along.
     #[must_use]
     pub fn of_variant(&self, wanted: &str, is_part: impl Fn(&str) -> bool) -> Rows {
         let there: BTreeSet<&str> = {
@@ -97,7 +109,8 @@ impl Rows {
         };
         let kept = |key: &Key, _: bool| {
             let wanted = if there.contains(key.agent.as_str()) { wanted } else { "" };
-            (variant(key) == wanted && is_part(&key.agent)).then(|| labelled(key, ""))
+            let (own, elsewhere) = at_home(variant(key));
+            (own == wanted && is_part(&key.agent)).then(|| labelled(key, elsewhere))
         };
         self.relabelled(kept)
     }
@@ -210,6 +223,21 @@ mod tests {
         let seen = all.in_mode(false).of_variant("task.x=1", |agent| agent != "ddpg");
         assert_eq!(told(&seen), [row("ppo", "zf", "", 5.0)]);
         assert_eq!(told(&all.in_mode(false).of_variant("", |_| true)).len(), 2);
+        // Of the same weights in another environment.
+        let mut all = rows();
+        let elsewhere = |own: &str| format!("{own} {ELSEWHERE}errors=2").trim_start().to_string();
+        all.evals.extend([
+            eval("ppo", "angles", &elsewhere(""), 6.0),
+            eval("ppo", "zf", &elsewhere("task.x=1"), 7.0),
+            eval("ppo", "zf", &format!("{} sampled", elsewhere("task.x=1")), 8.0),
+        ]);
+        for (other, plain, there) in [(false, 5.0, 7.0), (true, 4.0, 8.0)] {
+            let seen = all.in_mode(other).of_variant("task.x=1", |agent| agent == "ppo");
+            let word = elsewhere("");
+            assert_eq!(told(&seen), [row("ppo", "zf", "", plain), row("ppo", "zf", &word, there)]);
+        }
+        let seen = all.in_mode(false).of_variant("", |agent| agent == "ppo");
+        assert_eq!(told(&seen), [row("ppo", "angles", "", 1.0), row("ppo", "angles", &elsewhere(""), 6.0)]);
         // A word that only looks like a mode belongs to the variant.
         assert_eq!(apart("x=sampled"), ("x=sampled", None));
         assert_eq!(apart("x=1 mean-action"), ("x=1", Some(MEAN_ACTION)));

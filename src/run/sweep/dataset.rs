@@ -84,6 +84,9 @@ pub struct PlanFile {
     pub crate_version: String,
     pub seeds: Vec<u32>,
     pub axes: Vec<String>,
+    /// The task's swept value, which all points have where no axis sets it; absent in plans of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<f64>,
     /// Of a tuning, what it was asked for, by option or key; else empty.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tuning: BTreeMap<String, String>,
@@ -116,6 +119,7 @@ impl PlanFile {
             crate_version: env!("CARGO_PKG_VERSION").into(),
             seeds: plan.seeds.clone(),
             axes: plan.axes.clone(),
+            at: plan.points.first().map(|p| p.config.swept()),
             tuning: BTreeMap::new(),
             points: plan.points.iter().map(point).collect(),
         }

@@ -132,6 +132,7 @@ mod tests {
             crate_version: "0".into(),
             seeds: vec![0],
             axes: vec!["task.xi".into()],
+            at: None,
             tuning: BTreeMap::new(),
             points: (0..5).map(point).collect(),
         }

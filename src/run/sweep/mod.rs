@@ -9,11 +9,13 @@
 //! 4. [`run`]: batch after batch; the points of a batch are committed to the [`dataset`] when it is done.
 //! 5. [`dataset`]: one Parquet file per point, whole or not at all, its checksum in its name; [`lock`](super::lock):
 //!    one process per folder.
-//! 6. [`merge`](mod@merge): shards become one dataset; [`report`](mod@report): tables and figures of one.
+//! 6. [`merge`](mod@merge): shards become one dataset; [`report`](mod@report): tables and figures of one; [`claims`]:
+//!    those of a paper, judged from it.
 //!
 //! A point's result depends on its agent, its configuration and the seed alone: not on the batch it was packed into,
 //! the number of threads, the shard, or how often the job was interrupted.
 
+pub mod claims;
 pub mod dataset;
 pub mod merge;
 pub mod pack;

@@ -7,10 +7,11 @@
 //! experiment, and are counted once in a group: their agent does not read what tells them apart.
 
 use super::dataset::{PARTITION, PlanFile, SLOTS, TRIAL, Tree, partition, verified};
-use super::{SweepError, digest, put_file};
+use super::{SweepError, claims, digest, put_file};
 use crate::num::stats::{self, Interval, once};
 use crate::report::ReportError;
 use crate::report::figure::{self, Bar, Bars, Figure, Look, Palette, Point};
+use crate::run::registry::AnyTask;
 use polars::prelude::*;
 use polars_lazy::prelude::*;
 use std::collections::btree_map::Entry;
@@ -458,18 +459,20 @@ fn figures(a: &Answer, metric: &str, palette: &Palette) -> Result<Vec<(String, S
     Ok(out)
 }
 
-/// Writes `report.md` and its figures to `out` and gives their paths, the page first; `palette_of` a task are the
-/// colours of its agents.
+/// The tasks of a program by their names.
+pub type TaskOf<'a> = &'a dyn Fn(&str) -> Option<&'a dyn AnyTask>;
+
+/// Writes `report.md` and its figures to `out` and gives their paths, the page first.
 pub fn write(
     dir: &Path,
     out: &Path,
     query: &Query,
-    metric_of: MetricOf,
-    palette_of: &dyn Fn(&str) -> Palette,
+    task_of: TaskOf,
 ) -> Result<(Answer, Vec<PathBuf>), SweepError> {
-    let answer = ask(dir, query, metric_of)?;
+    let answer = ask(dir, query, &|task| task_of(task).map(AnyTask::metric))?;
     let plan = PlanFile::load(dir)?;
-    let palette = palette_of(&plan.task);
+    let task = task_of(&plan.task);
+    let palette = task.map_or_else(Palette::default, |t| t.palette().into());
     let mut page = format!("# Sweep {}\n\n", plan.hash);
     let seeds = plan.seeds.len();
     let _ = writeln!(
@@ -507,6 +510,11 @@ pub fn write(
             let _ = write!(page, "\n![{}]({file})\n", format!("{metric} {name}").trim_end());
             paths.push(put_file(out.join(file), svg)?);
         }
+    }
+    if let Some(task) = task {
+        let (section, shown) = claims::write(dir, out, &plan, &query.filters, task)?;
+        page.push_str(&section);
+        paths.extend(shown);
     }
     paths.insert(0, put_file(out.join("report.md"), &page)?);
     Ok((answer, paths))
@@ -566,8 +574,7 @@ mod tests {
             }
             let query =
                 Query { metrics: vec!["reward".into()], by: vec!["agent".into()], ..Query::default() };
-            let (answer, paths) =
-                write(dir.path(), &dir.path().join("page"), &query, &|_| None, &|_| [][..].into()).unwrap();
+            let (answer, paths) = write(dir.path(), &dir.path().join("page"), &query, &|_| None).unwrap();
             let said = std::fs::read_to_string(&paths[0]).unwrap().contains("number by number");
             assert_eq!(said, answer.repeated > 0);
             (answer.repeated, answer.groups[0].replicas, answer.groups[0].mean_95.unwrap())

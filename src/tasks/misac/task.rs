@@ -142,8 +142,8 @@ impl Task for MisacConfig {
         MisacConfig { readings: None, ..self.clone() }
     }
     #[cfg(feature = "report")]
-    fn claims(rows: &Rows, manifest: &Manifest) -> Vec<Judged> {
-        super::report::claims(rows, manifest)
+    fn claims(rows: &Rows, config: &str) -> Vec<Judged> {
+        super::report::claims(rows, config)
     }
     fn runs(&self) -> Vec<Run<Self>> {
         match &self.readings {
@@ -238,7 +238,16 @@ fn runs(config: &MisacConfig) -> Vec<Run<MisacConfig>> {
             (own.temporal.gamma, own.temporal.gae_lambda);
         let folder = PathBuf::from(agent.id).join(folder);
         let (swept, variant) = (snr_db.to_vec(), variant.into());
-        Run { agent, config: config.clone(), own, swept, variant, folder, precisions: Vec::new() }
+        Run {
+            agent,
+            config: config.clone(),
+            own,
+            swept,
+            variant,
+            folder,
+            precisions: Vec::new(),
+            elsewhere: Vec::new(),
+        }
     };
     let main = config.task.uncertainty == Uncertainty::Constant;
     let solved = main && (config.task.age_saturates || !config.task.realign);

@@ -71,6 +71,9 @@ pub struct V2xConfig {
 #[serde(deny_unknown_fields)]
 pub struct ReproduceConfig {
     pub p_max_dbm: Vec<f64>,
+    /// Factors of the echo's errors, beside what `task.sensing_noise` says, at which trained agents are evaluated too,
+    /// at the highest power.
+    pub error_factors: Vec<f64>,
     /// Updates between two checkpoints, from which `--resume` continues.
     pub checkpoint_every: u32,
 }
@@ -99,6 +102,7 @@ pub struct ExperimentConfig {
 impl ReproduceConfig {
     pub const RULES: &'static [Rule] = &[
         Rule::decimal("p_max_dbm", -60.0, 90.0).list(1, 1000).distinct(),
+        Rule::decimal("error_factors", 1e-3, 1e3).list(0, 100).distinct(),
         Rule::whole("checkpoint_every", 1.0, U32_MAX),
     ];
 }
@@ -185,6 +189,8 @@ impl Layered for V2xConfig {
         target_kl = 1.0
         [dqn]
         head = 'branches'
+        [reproduce]
+        error_factors = []
         [apg]
         objective = 'rate'
         indicator_width = 0.5

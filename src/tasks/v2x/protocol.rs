@@ -8,7 +8,9 @@ use super::array::{KMAX, dirichlet};
 use super::config::{HISTORY_MAX, ProtocolConfig};
 use super::env::V2xEnv;
 use super::physics::{Beam, State, V2xParams, V2xSpec, comm_snr_per_watt, load_state, motion, motion_noise};
+use crate::energy::RuleCounts;
 use crate::num::philox::{Stream, draw};
+use crate::num::real::counted::{Counted, kinds};
 use crate::num::real::{F32Lanes, LaneKernel, Real, Word, run_lanes};
 use crate::run::evaluate::{Acts, Moment};
 
@@ -82,6 +84,30 @@ pub fn beam_cosine(b: usize, beams: usize) -> f64 {
     -1.0 + (2 * b + 1) as f64 / beams as f64
 }
 
+/// Takes the beam at `angle` if more power was received over it than over those before: (largest power, its angle).
+#[inline(always)]
+fn prefer<V: Real>(best: &mut [V; 2], [re, im]: [V; 2], angle: f64) {
+    let power = re * re + im * im;
+    let better = best[0].lt(power);
+    best[0] = V::select(better, power, best[0]);
+    best[1] = V::select(better, V::splat(angle), best[1]);
+}
+
+/// Adds y*_m y_{m+1} of two neighbours to a sum.
+#[inline(always)]
+fn correlate<V: Real>(sum: &mut [V; 2], last: [V; 2], here: [V; 2]) {
+    sum[0] += last[0] * here[0] + last[1] * here[1];
+    sum[1] += last[0] * here[1] - last[1] * here[0];
+}
+
+/// θ of cos θ = −arg(sum)/π.
+#[inline(always)]
+fn angle_of<V: Real>([re, im]: [V; 2]) -> V {
+    let turn = im.abs().atan2_upper(re) * V::splat(std::f64::consts::FRAC_1_PI);
+    let u = V::select(im.lt(V::splat(0.0)), turn, -turn);
+    (V::splat(1.0) - u * u).max(V::splat(0.0)).sqrt().atan2_upper(u)
+}
+
 /// Angle of the beam with the largest received power, of N_TA that are sent with the whole power one after the other,
 /// towards a vehicle at `theta` and `d`.
 #[inline(always)]
@@ -97,18 +123,14 @@ fn strongest<V: Real>(
     // Over the noise of a pilot, whose samples are added up.
     let snr = V::splat(f64::from(p.p_max_w) * f64::from(samples)) * comm_snr_per_watt(p, d);
     let amplitude = snr.sqrt();
-    let (mut most, mut at) = (V::splat(-1.0), V::splat(0.0));
+    let mut best = [V::splat(-1.0), V::splat(0.0)];
     for b in 0..antennas {
         let u = beam_cosine(b, antennas);
         let gain = dirichlet(cos - V::splat(u), antennas).0;
         let [re, im] = noise.next::<V>();
-        let re = amplitude * gain + re;
-        let power = re * re + im * im;
-        let better = most.lt(power);
-        most = V::select(better, power, most);
-        at = V::select(better, V::splat(u.acos()), at);
+        prefer(&mut best, [amplitude * gain + re, im], u.acos());
     }
-    at
+    best[1]
 }
 
 /// θ one slot on, (14) with estimates.
@@ -133,19 +155,16 @@ fn heard<V: Real>(
     // Of one antenna: the gain of the link is that of N_TA.
     let per_antenna = set.uplink_w() * f64::from(set.pilot_samples) / antennas as f64;
     let amplitude = (V::splat(per_antenna) * comm_snr_per_watt(p, d)).sqrt();
-    let (mut re, mut im) = (V::splat(0.0), V::splat(0.0));
+    let mut sum = [V::splat(0.0); 2];
     let mut last = [V::splat(0.0); 2];
     for m in 0..antennas {
         let (s, c) = V::sin_cos_pi_multiple(cos, m as u32);
         let [x, y] = noise.next::<V>();
         let here = [amplitude * c + x, y - amplitude * s];
-        re += last[0] * here[0] + last[1] * here[1];
-        im += last[0] * here[1] - last[1] * here[0];
+        correlate(&mut sum, last, here);
         last = here;
     }
-    let turn = im.abs().atan2_upper(re) * V::splat(std::f64::consts::FRAC_1_PI);
-    let u = V::select(im.lt(V::splat(0.0)), turn, -turn);
-    (V::splat(1.0) - u * u).max(V::splat(0.0)).sqrt().atan2_upper(u)
+    angle_of(sum)
 }
 
 /// The line of least squares through past values, newest first, one slot on. One value is kept.
@@ -211,6 +230,47 @@ pub fn act<V: Real>(
     act[k..2 * k].fill(V::splat(f64::from(p.p_max_w) / k as f64));
 }
 
+/// What a decision takes of what was received: pilots over beams or antennas, or an echo. What nature does to a pilot,
+/// and what a receiver needs to hear it, is no part of it. Of sweeps, the mean over their period.
+pub fn counts(who: Protocol, spec: &V2xSpec, p: &V2xParams, set: &ProtocolConfig) -> RuleCounts {
+    let (k, n) = (spec.vehicles, spec.antennas);
+    let one = Counted(1.0);
+    let operations = kinds(|| {
+        for _ in 0..k {
+            match who {
+                Protocol::BeamTraining => {
+                    let mut best = [Counted(-1.0), Counted(0.0)];
+                    (0..n).for_each(|_| prefer(&mut best, [one; 2], 1.0));
+                }
+                Protocol::TwoStage => drop_counted(predicted(p, one, one, one)),
+                Protocol::ChannelHistory => {
+                    let mut sum = [Counted(0.0); 2];
+                    (0..n).for_each(|_| correlate(&mut sum, [one; 2], [one; 2]));
+                    drop_counted(angle_of(sum));
+                    drop_counted(extrapolated(&[one; HISTORY_MAX][..set.history_slots]));
+                }
+            }
+        }
+    });
+    let (inputs, memory) = match who {
+        Protocol::BeamTraining => (2 * k * n, k),
+        Protocol::TwoStage => (3 * k, 0),
+        Protocol::ChannelHistory => (2 * k * n, k * set.history_slots),
+    };
+    let period = if who == Protocol::BeamTraining { set.sweep_period_slots as u64 } else { 1 };
+    RuleCounts {
+        operations: operations.shared_by(period),
+        inputs: (inputs as u64).div_ceil(period),
+        memory: memory as u64,
+        outputs: spec.action_dim() as u64,
+    }
+}
+
+/// Keeps a number whose operations are counted.
+fn drop_counted(x: Counted) {
+    std::hint::black_box(x);
+}
+
 /// A protocol in an environment whose actions are [`Beam::Steer`]; it decides on the CPU.
 pub struct ProtocolActs {
     pub who: Protocol,
@@ -229,6 +289,12 @@ impl Acts for ProtocolActs {
         debug_assert_eq!(self.env.spec.beam, Beam::Steer);
         let (params, settings) = (&self.env.params_at(&now.at), &self.settings[now.at.replica]);
         run_lanes(ActChunk { acts: self, params, settings, now, memory, action });
+    }
+
+    /// None where the replicas' settings differ.
+    fn counts(&self) -> Option<RuleCounts> {
+        let (p, set) = (self.env.params.first()?, self.settings.first()?);
+        self.settings.iter().all(|s| s == set).then(|| counts(self.who, &self.env.spec, p, set))
     }
 }
 
@@ -465,6 +531,49 @@ mod tests {
             (got - want).abs() < 4.0 * error,
             "{got} of sweeps are wrong, {want} ± {error} by their noise"
         );
+    }
+
+    /// By hand: a power and a comparison for each beam; (14); the products of neighbours, an angle and a line.
+    #[test]
+    fn a_decision_is_counted_without_the_channel() {
+        let of = |who: Protocol, sets: &[&str]| {
+            let c = config(sets);
+            let (spec, p) = (V2xSpec { beam: Beam::Steer, ..c.task.spec() }, c.task.params([1, 0]));
+            counts(who, &spec, &p, &c.protocol)
+        };
+        let kinds = |c: &RuleCounts| {
+            let o = &c.operations;
+            [o.additions, o.multiplications, o.divisions, o.roots]
+        };
+        let sweep = of(Protocol::BeamTraining, &[]);
+        assert_eq!(kinds(&sweep), [3 * 32 * 2, 3 * 32 * 2, 0, 0]);
+        assert_eq!((sweep.inputs, sweep.memory, sweep.outputs), (3 * 32 * 2, 3, 6));
+        let rare = of(Protocol::BeamTraining, &["protocol.sweep_period_slots=4"]);
+        assert_eq!((kinds(&rare), rare.inputs), ([48, 48, 0, 0], 48));
+        let small = of(Protocol::BeamTraining, &["task.antennas_tx=16"]);
+        assert_eq!(kinds(&small)[0], 3 * 16 * 2);
+        // v Δt sin θ over max(d, floor), and an addition.
+        let two = of(Protocol::TwoStage, &[]);
+        assert_eq!((kinds(&two)[2], two.inputs, two.memory), (3, 9, 0));
+        let sin_cos = crate::num::real::counted::SIN_COS as u64;
+        assert_eq!(two.operations.total(), 3 * (sin_cos + 5));
+        let (past, more) =
+            (of(Protocol::ChannelHistory, &[]), of(Protocol::ChannelHistory, &["protocol.history_slots=5"]));
+        assert_eq!((past.inputs, past.memory, more.memory), (3 * 64, 6, 15));
+        // A product and an addition for each more estimate of a vehicle.
+        assert_eq!(more.operations.total() - past.operations.total(), 3 * 3 * 2);
+        let small = of(Protocol::ChannelHistory, &["task.antennas_tx=16"]);
+        assert_eq!(past.operations.total() - small.operations.total(), 3 * 16 * 8);
+        assert!(past.operations.roots == 3 && past.operations.divisions >= 6);
+        // An evaluation asks for it where all replicas have one setting.
+        let (c, other) = (config(&[]), config(&["protocol.history_slots=5"]));
+        let spec = V2xSpec { beam: Beam::Steer, ..c.task.spec() };
+        let acts = |settings: Vec<ProtocolConfig>| {
+            let params = vec![c.task.params([1, 0]); settings.len()];
+            ProtocolActs { who: Protocol::ChannelHistory, env: V2xEnv { spec, params }, settings }.counts()
+        };
+        assert_eq!(acts(vec![c.protocol; 2]), Some(past));
+        assert_eq!(acts(vec![c.protocol, other.protocol]), None);
     }
 
     /// Lanes, the rest that fills none, and other groups of environments decide the same, bit for bit.

@@ -11,7 +11,7 @@ pub const SCHEMA: Schema = Schema {
         Named::new("kinematics", "Motion of the vehicles: `paper` or `cartesian`."),
         Named::new(
             "variant",
-            "What else an experiment varies, such as `rate_penalty=0.03` or `spiking.hidden=[64]`, and the precision if it is not f32, such as `int8`; else empty.",
+            "What else an experiment varies, such as `rate_penalty=0.03` or `spiking.hidden=[64]`, and the precision if it is not f32, such as `int8`; `evaluated:errors=2` of what was trained without and evaluated with twice the errors of the echo; else empty.",
         ),
     ],
     swept: Named::new("p_max_dbm", "Power limit of the road-side unit, dBm."),
@@ -45,6 +45,10 @@ pub const SCHEMA: Schema = Schema {
         ),
     ],
 };
+
+/// What the word of evaluations with more errors in their echoes begins with; a factor of
+/// `reproduce.error_factors` follows.
+pub const ERRORS: &str = "errors=";
 
 /// Places of the labels.
 pub const BEAM: usize = Schema::place(SCHEMA.labels, "beam");

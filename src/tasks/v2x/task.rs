@@ -5,7 +5,7 @@ use super::agents::{AGENTS, BEYOND, Fixed};
 use super::config::V2xConfig;
 use super::env::V2xEnv;
 use super::physics::{Beam, metric};
-use super::rows::{SCHEMA, labels};
+use super::rows::{ERRORS, SCHEMA, labels};
 use crate::config::ReadingsConfig;
 use crate::config::{ConfigError, Layered};
 use crate::energy::RuleCounts;
@@ -100,7 +100,7 @@ impl Task for V2xConfig {
         V2xConfig { readings: None, ..self.clone() }
     }
     #[cfg(feature = "report")]
-    fn claims(rows: &Rows, _: &Manifest) -> Vec<Judged> {
+    fn claims(rows: &Rows, _: &str) -> Vec<Judged> {
         super::report::claims(rows)
     }
     fn runs(&self) -> Vec<Run<Self>> {
@@ -159,6 +159,16 @@ impl V2xConfig {
         V2xConfig { experiment: None, ..self.clone() }.with_words(variant)
     }
 
+    /// This configuration with each of `reproduce.error_factors` in its echoes, and its word.
+    fn with_errors(&self) -> Vec<(String, Self)> {
+        let with = |factor: &f64| {
+            let mut c = self.clone();
+            c.task.sensing_noise *= factor;
+            (format!("{ERRORS}{factor}"), c)
+        };
+        self.reproduce.error_factors.iter().map(with).collect()
+    }
+
     /// The environment of these replicas.
     pub fn typed_env(&self, units: &[Unit<Self>]) -> V2xEnv {
         let params = units.iter().map(|u| u.config.task.params([u.seed, 0])).collect();
@@ -172,7 +182,13 @@ fn runs(config: &V2xConfig) -> Vec<Run<V2xConfig>> {
     let whole = |agent| config.run_of(agent);
     let mut out: Vec<Run<V2xConfig>> = Vec::new();
     match &config.experiment {
-        None => out.extend(AGENTS.iter().filter(|a| !BEYOND.contains(&a.id)).map(whole)),
+        None => {
+            let agents = AGENTS.iter().filter(|a| !BEYOND.contains(&a.id));
+            out.extend(agents.map(|agent| {
+                let elsewhere = agent.is_learned().then(|| config.with_errors()).unwrap_or_default();
+                Run { elsewhere, ..whole(agent) }
+            }));
+        }
         Some(e) => {
             for agent in AGENTS.iter().filter(|a| e.agents.iter().any(|id| id == a.id)) {
                 let mut beams = vec![whole(agent)];

@@ -8,6 +8,30 @@ const ROUNDING: f64 = 1e-6;
 /// Gradients whose mean cosine is nearer to 0 than this are unrelated, not opposed.
 const CONFLICT: f64 = 0.05;
 
+/// Parts of a training whose mean costs are compared.
+const SPANS: usize = 20;
+
+/// The most by which a mean over a part of the second half of a training is above the lowest before it, %; `None` with
+/// fewer costs than parts.
+fn relapse_percent(costs: &[f64]) -> Option<f64> {
+    if costs.len() < SPANS {
+        return None;
+    }
+    let part = |i: usize| {
+        let part = &costs[i * costs.len() / SPANS..(i + 1) * costs.len() / SPANS];
+        part.iter().sum::<f64>() / part.len() as f64
+    };
+    let (mut lowest, mut worst) = (part(0), 0f64);
+    for i in 1..SPANS {
+        let now = part(i);
+        if 2 * i >= SPANS {
+            worst = worst.max(100.0 * (now / lowest - 1.0));
+        }
+        lowest = lowest.min(now);
+    }
+    Some(worst)
+}
+
 fn no_data(evidence: impl Into<String>) -> Judgement {
     Judgement { verdict: Verdict::NoData, evidence: evidence.into() }
 }
@@ -52,8 +76,9 @@ impl View<'_> {
             Claim::ProposedEnergy => self.judge_printed(PROPOSED, "3"),
             Claim::EnergyAtHighSnr => self.judge_printed(PROPOSED, "5"),
             Claim::MaskingFails => self.judge_masking(),
-            Claim::ProposedLowest => self.lower(PROPOSED, ENERGY, " J"),
-            Claim::VisionMae => self.lower(VISION, MAE, "°"),
+            Claim::ProposedLowest => self.lower(PROPOSED, ENERGY, " J", self.headline_db.as_slice()),
+            Claim::LowestEverywhere => self.lower(PROPOSED, ENERGY, " J", &self.snrs_db),
+            Claim::VisionMae => self.lower(VISION, MAE, "°", self.headline_db.as_slice()),
             Claim::Saving => self.judge_saving(),
             Claim::ProposedMae => self.judge_mae(),
             Claim::RadarDiverges => self.judge_divergence(),
@@ -63,6 +88,13 @@ impl View<'_> {
             Claim::LinkGuaranteed => {
                 self.judge_limit(OVER_GAMMA, 0.0, 100.0, "slots with L_BMP above Γ_misa, %")
             }
+            Claim::AgeGuaranteed => {
+                self.judge_limit(OVER_AGE, 0.0, 100.0, "slots that leave an age beyond A_max, %")
+            }
+            Claim::ReliableLinks => self.judge_links(),
+            Claim::AgeingLowersGain => self.judge_ageing(),
+            Claim::MaximisesGain => self.judge_gain(),
+            Claim::StableConvergence => self.judge_stability(),
             Claim::Modulus => {
                 self.judge_limit("modulus_error", ROUNDING, 1.0, "largest deviation of |v_k,m| from 1/√M")
             }
@@ -97,20 +129,22 @@ impl View<'_> {
         }
     }
 
-    /// Whether `agent` has less of a metric than each other agent of the paper at the SNR of figures 3 and 4.
-    fn lower(&self, agent: &str, metric: &str, unit: &str) -> Judgement {
-        let Some(snr) = self.headline_db else { return no_data("no evaluation") };
-        let get = |a: &str| self.metric(a, metric, snr);
-        let pair = |other: &&str| {
+    /// Whether `agent` has less of a metric than each other agent of the paper at these SNRs.
+    fn lower(&self, agent: &str, metric: &str, unit: &str, snrs_db: &[f64]) -> Judgement {
+        if snrs_db.is_empty() {
+            return no_data("no evaluation");
+        }
+        let pair = |other: &str, snr: f64| {
             Some(Pair {
-                a: (code(other), get(other)?),
-                b: (code(agent), get(agent)?),
+                a: (code(other), self.metric(other, metric, snr)?),
+                b: (code(agent), self.metric(agent, metric, snr)?),
                 place: format!("{unit} at {snr} dB"),
                 strict: true,
             })
         };
-        let others = paper::AGENTS.iter().filter(|a| **a != agent);
-        judge(&others.filter_map(pair).collect::<Vec<_>>(), &paper::AGENTS)
+        let others = || paper::AGENTS.iter().filter(|a| **a != agent);
+        let pairs = snrs_db.iter().flat_map(|snr| others().filter_map(move |other| pair(other, *snr)));
+        judge(&pairs.collect::<Vec<_>>(), &paper::AGENTS)
     }
 
     /// "Fails" is read as: no better than the cheaper of the two schedules that look at nothing.
@@ -265,6 +299,138 @@ impl View<'_> {
         }
     }
 
+    /// Whether the sum-rate is nearly that of the agent whose beams always know where the vehicles are.
+    fn judge_links(&self) -> Judgement {
+        let mut verdicts = Vec::new();
+        let mut told = Vec::new();
+        for &snr in &self.snrs_db {
+            let of = |agent: &str| self.metric(agent, SUM_RATE, snr);
+            let (Some(own), Some(vision)) = (of(PROPOSED), of(VISION)) else { continue };
+            verdicts.push(within(&own, (1.0 - ABOUT) * vision.mean, f64::INFINITY));
+            told.push(format!("{} against {} at {snr} dB", own.brief(), vision.brief()));
+        }
+        if told.is_empty() {
+            return no_data("no sum-rate of `h-moe` and `vision-only` at one SNR");
+        }
+        Judgement {
+            verdict: all_of(&verdicts),
+            evidence: format!(
+                "sum-rates of {} and {}, bps/Hz: {}. Nearly is read as within {:.0} %",
+                code(PROPOSED),
+                code(VISION),
+                told.join("; "),
+                100.0 * ABOUT
+            ),
+        }
+    }
+
+    /// Whether beams at the true angle, which (8) alone disturbs, reach less of the gain of matched phases where no frame
+    /// is taken than where all are.
+    fn judge_ageing(&self) -> Judgement {
+        let pair = |&snr: &f64| {
+            let named = |agent: &str| Some((code(agent), self.metric(agent, TRUE_ANGLE_GAIN, snr)?));
+            Some(Pair { a: named(VISION)?, b: named(RADAR)?, place: format!(" at {snr} dB"), strict: true })
+        };
+        let pairs: Vec<Pair> = self.snrs_db.iter().filter_map(pair).collect();
+        if pairs.is_empty() {
+            return no_data(
+                "no gain of beams at the true angle of `vision-only` and `radar-only` at one SNR",
+            );
+        }
+        let mut j = judge(&pairs, &[]);
+        let own = self.headline_db.and_then(|snr| {
+            let of = |agent: &str| self.metric(agent, BEAM_GAIN, snr);
+            Some((snr, of(VISION)?, of(RADAR)?))
+        });
+        j.evidence.push_str(". Share of the gain of matched phases that beams at the true angle reach");
+        if let Some((snr, vision, radar)) = own {
+            let _ = write!(
+                j.evidence,
+                "; at the estimated angle, whose error grows too, {} and {} at {snr} dB",
+                vision.brief(),
+                radar.brief()
+            );
+        }
+        j
+    }
+
+    /// Whether the phases of the network reach what steering at the estimated angle does, which is all they are told.
+    fn judge_gain(&self) -> Judgement {
+        let mut verdicts = Vec::new();
+        let mut told = Vec::new();
+        for &snr in &self.snrs_db {
+            let of = |metric: &str| self.metric(PROPOSED, metric, snr);
+            let (Some(own), Some(steered)) = (of(BEAM_GAIN), of(ESTIMATE_GAIN)) else { continue };
+            let share = own.map(|x| x / steered.mean);
+            verdicts.push(within(&share, MAXIMAL_SHARE, f64::INFINITY));
+            told.push(format!("{} % at {snr} dB", share.map(|x| 100.0 * x).brief()));
+        }
+        if told.is_empty() {
+            return no_data("no beam gain of `h-moe`");
+        }
+        Judgement {
+            verdict: all_of(&verdicts),
+            evidence: format!(
+                "gain of the beams of {} over that of beams that steer at the estimated angle: {}. Maximising is read as at least {:.0} %",
+                code(PROPOSED),
+                told.join("; "),
+                100.0 * MAXIMAL_SHARE
+            ),
+        }
+    }
+
+    /// How far the cost of an agent's training rises above the lowest before, %: the worst in its second half, at the
+    /// SNR where that is most.
+    fn relapse(&self, agent: &str) -> Option<(f64, Estimate)> {
+        let run = self.main(agent)?;
+        let snrs_db = distinct(self.rows.curves.iter().filter(|r| run.has(&r.key)).map(|r| r.key.at));
+        let at = |snr: f64| {
+            let mut seeds: BTreeMap<u32, Vec<(u32, f64)>> = BTreeMap::new();
+            for r in self.rows.curves.iter().filter(|r| r.key.at == snr && run.has(&r.key)) {
+                seeds.entry(r.key.seed).or_default().push((r.update, -r.slots[CURVE_REWARD]));
+            }
+            let worst = |mut costs: Vec<(u32, f64)>| {
+                costs.sort_by_key(|(update, _)| *update);
+                relapse_percent(&costs.into_iter().map(|(_, cost)| cost).collect::<Vec<_>>())
+            };
+            let all = seeds.into_iter().map(|(seed, costs)| Some((seed, worst(costs)?)));
+            Some((snr, over_seeds(&self.resamples, &all.collect::<Option<BySeed>>()?)?))
+        };
+        let known = snrs_db.into_iter().filter_map(at);
+        known.max_by(|a, b| a.1.mean.total_cmp(&b.1.mean))
+    }
+
+    fn judge_stability(&self) -> Judgement {
+        let Some((snr, own)) = self.relapse(PROPOSED) else {
+            return no_data(format!("no learning curve of `h-moe` with at least {SPANS} updates"));
+        };
+        let verdict = within(&own, f64::NEG_INFINITY, RELAPSE_PERCENT);
+        let shared: Vec<(&str, f64, Estimate)> =
+            SHARED.iter().filter_map(|a| self.relapse(a).map(|(snr, e)| (*a, snr, e))).collect();
+        let told =
+            |(agent, snr, e): &(&str, f64, Estimate)| format!("{} {} % at {snr} dB", code(agent), e.brief());
+        let mut evidence = format!(
+            "the cost of a training rises above the lowest before by {} in its second half (means of twentieths, at the worst SNR)",
+            told(&(PROPOSED, snr, own))
+        );
+        if !shared.is_empty() {
+            let _ = write!(
+                evidence,
+                ", that of shared networks by {}",
+                listed(&shared.iter().map(told).collect::<Vec<_>>())
+            );
+        }
+        let _ = write!(evidence, ". Stable is read as at most {RELAPSE_PERCENT} %");
+        let as_stable =
+            |s: &(&str, f64, Estimate)| within(&s.2, f64::NEG_INFINITY, RELAPSE_PERCENT) == Verdict::Holds;
+        if verdict == Verdict::Holds && shared.iter().any(as_stable) {
+            evidence.push_str(
+                ". A shared network is as stable by this measure: the isolation is not what it takes",
+            );
+        }
+        Judgement { verdict, evidence }
+    }
+
     fn judge_conflict(&self) -> Judgement {
         let known = self.cosines();
         if known.is_empty() {
@@ -281,5 +447,29 @@ impl View<'_> {
                 listed(&told)
             ),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_relapse_is_a_rise_above_the_lowest_before_late_in_a_training() {
+        let falling: Vec<f64> = (0..100).map(|i| 40.0 - 0.1 * f64::from(i)).collect();
+        assert_eq!(relapse_percent(&falling), Some(0.0));
+        assert_eq!(relapse_percent(&falling[..19]), None);
+        // Five updates are a part: 60 against 34.7, the mean of the part before.
+        let mut back = falling.clone();
+        back[55..60].fill(60.0);
+        let got = relapse_percent(&back).unwrap();
+        assert!((got - 100.0 * (60.0 / 34.8 - 1.0)).abs() < 0.5, "{got}");
+        // Early on, a training may wander; and of what it never regains, the second half tells.
+        let mut early = falling.clone();
+        early[20..25].fill(60.0);
+        assert_eq!(relapse_percent(&early), Some(0.0));
+        let mut lost = falling;
+        lost[30..].fill(60.0);
+        assert!(relapse_percent(&lost).unwrap() > 50.0);
     }
 }

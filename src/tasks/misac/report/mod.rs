@@ -77,6 +77,11 @@ const COST: &str = "cost_j";
 const OVER_GAMMA: &str = "share_over_gamma";
 const MAE: &str = "mae_deg";
 const FRAMES: &str = "frames_per_slot";
+const OVER_AGE: &str = "share_over_age";
+const SUM_RATE: &str = "sum_rate_bps_hz";
+const BEAM_GAIN: &str = "beam_gain_share";
+const ESTIMATE_GAIN: &str = "estimate_gain_share";
+const TRUE_ANGLE_GAIN: &str = "true_angle_gain_share";
 
 /// Places among the means of a curve, and among those of a slot.
 const CURVE_REWARD: usize = Schema::place(SCHEMA.curve, "reward");
@@ -94,6 +99,10 @@ const ABOUT: f64 = 0.1;
 /// What "optimal" allows here: cost above that of `dp-optimal`, and slots over Γ_misa, %.
 const OPTIMAL_GAP_PERCENT: f64 = 1.0;
 const OPTIMAL_OVER_PERCENT: f64 = 0.5;
+/// What "maximises the gain" allows here: at least this share of what steering at the estimated angle reaches.
+const MAXIMAL_SHARE: f64 = 0.99;
+/// What "stable" allows here: a cost above the lowest before, late in a training, %.
+const RELAPSE_PERCENT: f64 = 10.0;
 
 const TITLE: &str = "RL-H-MoE (task misac): this run beside the printed results";
 
@@ -108,9 +117,9 @@ const TITLE: &str = "RL-H-MoE (task misac): this run beside the printed results"
 pub fn write(dir: &Path, rows: &Rows, manifest: &Manifest) -> Result<ReportPaths, ReportError> {
     let tables = Tables::of_rows(dir, rows, &SCHEMA, manifest)?;
     let (own, other) = (rows.in_mode(false), rows.other_mode().map(|mode| (mode, rows.in_mode(true))));
-    let mut view = View::new(&own, manifest);
+    let mut view = View::new(&own, &manifest.config);
     view.other = other.as_ref().map(|(mode, other)| {
-        let (agents, view) = (rows.in_two_modes(), View::new(other, manifest));
+        let (agents, view) = (rows.in_two_modes(), View::new(other, &manifest.config));
         Box::new(OtherView { mode, agents, view })
     });
     let plates = view.plates();
@@ -118,11 +127,11 @@ pub fn write(dir: &Path, rows: &Rows, manifest: &Manifest) -> Result<ReportPaths
 }
 
 /// Every claim of the paper, judged from rows in one mode.
-pub fn claims(rows: &Rows, manifest: &Manifest) -> Vec<Judged> {
-    let view = View::new(rows, manifest);
+pub fn claims(rows: &Rows, config: &str) -> Vec<Judged> {
+    let view = View::new(rows, config);
     let judged = |(claim, place, text): &(Claim, &'static str, &'static str)| {
         let Judgement { verdict, evidence } = view.judge(*claim);
-        Judged { place, text, basis: claim.basis().text(), verdict, evidence }
+        Judged { place, text, basis: claim.basis().text(), needs: claim.needs(), verdict, evidence }
     };
     paper::CLAIMS.iter().map(judged).collect()
 }
@@ -266,7 +275,7 @@ fn finite_means(values: impl Iterator<Item = (u32, f64)>) -> BySeed {
 }
 
 impl<'a> View<'a> {
-    fn new(rows: &'a Rows, manifest: &Manifest) -> Self {
+    fn new(rows: &'a Rows, config: &str) -> Self {
         let resamples = Resamples::default();
         type Group = (Run, u64, String);
         let mut groups: BTreeMap<Group, (f64, BySeed)> = BTreeMap::new();
@@ -304,7 +313,7 @@ impl<'a> View<'a> {
             *recipes.entry((run.algorithm.clone(), run.phase.clone())).or_default() += cells;
         }
         let recipe = recipes.into_iter().max_by_key(|(_, n)| *n).map(|(r, _)| r).unwrap_or_default();
-        let task = MisacConfig::from_toml(&manifest.config, "manifest.json").ok().map(|c| c.task);
+        let task = MisacConfig::from_toml(config, "manifest.json").ok().map(|c| c.task);
         let mut view = View {
             rows,
             resamples,

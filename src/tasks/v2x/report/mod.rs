@@ -18,12 +18,12 @@ use crate::report::judge::*;
 use crate::report::words::*;
 use crate::report::{Judged, ReportError, ReportPaths, Tables};
 use crate::run::health::{self, Ill};
-use crate::run::rows::{ActivityRow, CurveRow, Key, Manifest, Rows, Schema};
+use crate::run::rows::{ActivityRow, CurveRow, ELSEWHERE, EvalRow, Key, Manifest, Rows, Schema};
 use crate::run::task::Task;
 use crate::tasks::v2x::agents::BEYOND;
 use crate::tasks::v2x::config::V2xConfig;
 use crate::tasks::v2x::overhead::{NET_RATE, OVERHEAD_SHARE};
-use crate::tasks::v2x::rows::{BEAM, KINEMATICS, SCHEMA, VARIANT};
+use crate::tasks::v2x::rows::{BEAM, ERRORS, KINEMATICS, SCHEMA, VARIANT};
 use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -72,8 +72,9 @@ pub static PALETTE: &[Swatch] = &[
 const LEARNED: [&str; 4] = ["spiking-ac", "ppo", "ddpg", "dqn"];
 /// References that need no training and could stand in for a learned agent, or show what perfect knowledge gives.
 const SIMPLE: [&str; 7] = ["random", "last-estimate", "ekf", "ukf", "ekf-zf", "genie", "genie-zf"];
-/// Those of them that could be built, and whose operations are counted.
-const COUNTED: [&str; 4] = ["last-estimate", "ekf", "ukf", "ekf-zf"];
+/// Rules that could be built, and whose operations are counted.
+const COUNTED: [&str; 7] =
+    ["last-estimate", "ekf", "ukf", "ekf-zf", "beam-training", "two-stage", "channel-history"];
 const GENIE: &str = "genie";
 const BOUND: &str = "upper-bound";
 /// Preferred variant of the main tables and figures.
@@ -111,7 +112,7 @@ pub fn claims(rows: &Rows) -> Vec<Judged> {
     let view = View::of(rows);
     let judged = |(claim, place, text): &(Claim, &'static str, &'static str)| {
         let Judgement { verdict, evidence } = view.judge(*claim);
-        Judged { place, text, basis: claim.basis().text(), verdict, evidence }
+        Judged { place, text, basis: claim.basis().text(), needs: claim.agents(), verdict, evidence }
     };
     paper::CLAIMS.iter().map(judged).collect()
 }
@@ -179,8 +180,20 @@ struct View {
     /// What is wrong with the trainings behind these.
     ill: Vec<Ill>,
     energy: Energies,
+    /// In the order of the tables, factors ascending.
+    tolerated: Vec<Tolerated>,
     /// The same weights in the other mode, if there are rows of it.
     other: Option<Box<OtherView>>,
+}
+
+/// What an agent does with more errors in its echoes than it was trained with.
+struct Tolerated {
+    agent: String,
+    factor: f64,
+    p_max_dbm: f64,
+    /// Sum-rate over that without the factor, seed by seed.
+    share: Estimate,
+    distance_rmse_m: f64,
 }
 
 /// What the agents do in the mode that is not the page's.
@@ -277,8 +290,10 @@ impl View {
         let ill = health::by_agent(reported, &rows.activity, &SCHEMA);
         let headline_dbm = headline(&powers_dbm);
         let energy = View::energies(rows, &|k| is_plain(k) && shown(&k.agent, &k.labels));
+        let tolerated = tolerated(rows, &|k| shown(&k.agent, &k.labels), &resamples);
         View {
             energy,
+            tolerated,
             resamples,
             cells,
             slots,
@@ -395,6 +410,50 @@ fn seed_groups<'a, K: Ord + Clone>(rows: impl Iterator<Item = (&'a Key, K, f64)>
         }
     };
     rows.chunk_by(|a, b| order(a, b).is_eq()).map(group).collect()
+}
+
+/// What the agents that are `shown` keep with each factor of the echo's errors, at the highest power of these rows.
+fn tolerated(rows: &Rows, shown: &dyn Fn(&Key) -> bool, resamples: &Resamples) -> Vec<Tolerated> {
+    let factor = |k: &Key| -> Option<f64> {
+        k.labels[VARIANT].strip_prefix(ELSEWHERE)?.strip_prefix(ERRORS)?.parse().ok()
+    };
+    let with: Vec<(f64, &EvalRow)> =
+        rows.evals.iter().filter(|r| shown(&r.key)).filter_map(|r| Some((factor(&r.key)?, r))).collect();
+    let Some(p_max_dbm) = distinct(with.iter().map(|(_, r)| r.key.at)).last().copied() else {
+        return Vec::new();
+    };
+    let plain: BTreeMap<(&str, &[String], u32), f64> = rows
+        .evals
+        .iter()
+        .filter(|r| is_plain(&r.key) && r.key.at == p_max_dbm && r.metric == "sum_rate_bps_hz")
+        .map(|r| ((r.key.agent.as_str(), &r.key.labels[..VARIANT], r.key.seed), r.mean))
+        .collect();
+    let mut agents: Vec<&str> = with.iter().map(|(_, r)| r.key.agent.as_str()).collect();
+    agents.sort_by_key(|id| rank(id));
+    agents.dedup();
+    let of = |agent: &str, factor: f64| {
+        let mine = |metric: &'static str| {
+            let is = move |r: &&EvalRow| {
+                (r.key.agent.as_str(), r.key.at, r.metric.as_str()) == (agent, p_max_dbm, metric)
+            };
+            with.iter().filter(|(x, _)| *x == factor).map(|(_, r)| *r).filter(is)
+        };
+        let share = |r: &EvalRow| {
+            let whole = plain.get(&(agent, &r.key.labels[..VARIANT], r.key.seed))?;
+            Some(r.mean / whole).filter(|x| x.is_finite())
+        };
+        let shares: Vec<f64> = mine("sum_rate_bps_hz").filter_map(share).collect();
+        let squares: Vec<f64> = mine("distance_mse_m2").map(|r| r.mean).collect();
+        (!shares.is_empty()).then(|| Tolerated {
+            agent: agent.into(),
+            factor,
+            p_max_dbm,
+            share: resamples.estimate(&shares),
+            distance_rmse_m: stats::mean(&squares).sqrt(),
+        })
+    };
+    let factors = distinct(with.iter().map(|(x, _)| *x));
+    agents.into_iter().flat_map(|agent| factors.iter().filter_map(move |x| of(agent, *x))).collect()
 }
 
 /// Means of each seed over these groups.
