@@ -8,8 +8,8 @@ use crate::num::real::Real;
 use crate::tasks::v2x::config::V2xConfig;
 use crate::tasks::v2x::forcing::{Square, gram, inverse, loaded, regularised_mix};
 use crate::tasks::v2x::physics::{
-    Base, Beam, KMAX, Kinematics, Limits, Noise, PAST_ROWS, Reward, STATE_ROWS, State, V2xParams, V2xSpec, antenna,
-    base_of, dirichlet, loading, metric, motion, observe, step,
+    Base, Beam, KMAX, Kinematics, Limits, Noise, PAST_ROWS, Reward, STATE_ROWS, State, V2xParams, V2xSpec,
+    antenna, base_of, dirichlet, loading, metric, motion, observe, step,
 };
 
 pub const WG: usize = 64;
