@@ -321,8 +321,8 @@ fn radar_noise() {
         }
         assert!((b.out.mae - errors / K as f64).abs() < 1e-9, "{} {}", b.out.mae, errors / K as f64);
     }
-    let std = (squares / n as f64).sqrt().to_degrees();
-    assert!((std - 0.3).abs() < 4.0 * 0.3 / (2.0 * n as f64).sqrt(), "{std} of 0.3 in {n} angles");
+    let std = (squares / n).sqrt().to_degrees();
+    assert!((std - 0.3).abs() < 4.0 * 0.3 / (2.0 * n).sqrt(), "{std} of 0.3 in {n} angles");
     // Beams steer at the angle that is observed.
     let (spec, p) = task(&["radar_noise_deg=0.3"]);
     for (e, s) in noisy.iter().enumerate() {

@@ -769,7 +769,7 @@ mod tests {
                 // Decisions that differ from the best in some slots and ages.
                 let other = |n: usize, age: usize| {
                     let word = crate::num::philox::philox4x32_10([seed, n as u32, age as u32, 0], [1, 2])[0];
-                    t.takes_frame(&values, n, age) != (word % 8 == 0)
+                    t.takes_frame(&values, n, age) != word.is_multiple_of(8)
                 };
                 let cost = energy(&other);
                 assert!(cost >= own - 1e-9, "{cost} below {own}");
