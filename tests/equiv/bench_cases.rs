@@ -43,6 +43,7 @@ fn words(case: &cases::Case, stem: &str, at: Kernels) -> Option<usize> {
         ("kl_control", "means") => at.r,
         ("kl_control", "pace") => 2 * words,
         ("adam", "params" | "m" | "v") | ("polyak", "target") | ("lstm_backward", "dc") => 2 * words,
+        ("readout_carried", "y" | "membrane") => 2 * words,
         ("dense_forward" | "dense_forward_f16" | "dense_backward_input" | "spike_forward", "params") => {
             match stem {
                 "dense_backward_input" => layer - at.r * hidden,
