@@ -208,11 +208,11 @@ mod tests {
 
     #[test]
     fn beams_and_levels_by_hand() {
-        // One head of two beams and three levels; choice 4 is beam 1 at level 1: Q = 2 + 0.25, y = 0.5 + 0.5·(3 + 1).
+        // One head of two beams and three levels; choice 5 is beam 1 at level 2: Q = 2 + 0.25, y = 0.5 + 0.5·(3 + 1).
         let spec = Spec { r: 1, m: 1, k: 1, l: 5, split: 2, huber: true };
-        let (q, next) = ([9.0, 2.0, 9.0, 0.25, 9.0], [3.0, -1.0, -2.0, 0.5, 1.0]);
+        let (q, next) = ([9.0, 2.0, 9.0, 9.0, 0.25], [3.0, -1.0, -2.0, 0.5, 1.0]);
         let (mut d, mut terms) = ([f64::NAN; 5], [f64::NAN; 2]);
-        td_loss_cpu(&spec, &[0.5], &q, &next, &[4.0], &[[0.5, 1.0]], &mut d, &mut terms);
-        assert_eq!((terms, d), ([0.03125, 2.5], [0.0, -0.25, 0.0, -0.25, 0.0]));
+        td_loss_cpu(&spec, &[0.5], &q, &next, &[5.0], &[[0.5, 1.0]], &mut d, &mut terms);
+        assert_eq!((terms, d), ([0.03125, 2.5], [0.0, -0.25, 0.0, 0.0, -0.25]));
     }
 }
