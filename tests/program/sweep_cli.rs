@@ -150,7 +150,11 @@ fn shards_merge_into_the_same_dataset_and_are_reported() {
     ]);
     // A Kalman filter has no beams to parameterise.
     assert_eq!(few.lines().filter(|l| l.starts_with("| - | 2 | 0 |")).count(), 1, "{few}");
-    assert_eq!(few.lines().filter(|l| l.starts_with("| ")).count(), 2, "{few}");
+    let (table, claims) = few.split_once("## Claims of the paper").unwrap();
+    assert_eq!(table.lines().filter(|l| l.starts_with("| ")).count(), 2, "{few}");
+    // The others were not asked for.
+    let line = claims.lines().find(|l| l.contains("tracking by an extended Kalman filter")).unwrap();
+    assert!(line.contains("not judged: needs `spiking-ac` |"), "{line}");
     let pooled = page(&["--by", "agent", "--metric", "reward", "--metric", "jain"]);
     assert_eq!(pooled.lines().filter(|l| l.contains("| 12 | 0 |")).count(), 8, "{pooled}");
     assert_eq!(pooled.lines().filter(|l| l.starts_with("| ekf | 6 | 0 |")).count(), 2, "{pooled}");

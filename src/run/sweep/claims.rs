@@ -29,6 +29,12 @@ struct Found<'a> {
     replicas: Vec<Replicated>,
 }
 
+/// The claims in one setting, and the agents that have a point there.
+struct Verdicts<'a> {
+    claims: Vec<Judged>,
+    agents: BTreeSet<&'a str>,
+}
+
 /// Whether two values can be of one setting.
 fn fits(a: &[Option<String>], b: &[Option<String>]) -> bool {
     a.iter().zip(b).all(|(a, b)| a.is_none() || b.is_none() || a == b)
@@ -127,11 +133,13 @@ pub fn write(
     let seed = filters.iter().find(|f| f.0 == "seed").map(|f| f.1.as_str());
     let places: BTreeSet<&str> =
         along.iter().flat_map(|i| found.iter().filter_map(|f| f.point.axes[*i].as_deref())).collect();
-    let judged: Vec<Vec<Judged>> = all
+    let judged: Vec<Verdicts> = all
         .iter()
         .map(|setting| {
             let mut rows = Rows::default();
+            let mut agents = BTreeSet::new();
             for f in found.iter().filter(|f| belongs(&f.values, setting)) {
+                agents.insert(f.point.agent.as_str());
                 let own = along.and_then(|i| f.point.axes[i].as_deref());
                 let at: Vec<f64> = match (along, own) {
                     (None, _) => plan.at.into_iter().collect(),
@@ -143,7 +151,7 @@ pub fn write(
                     rows.evals.extend(evals(f, at, seed, task.schema().labels.len()));
                 }
             }
-            task.claims(&rows, "")
+            Verdicts { claims: task.claims(&rows, ""), agents }
         })
         .collect();
     let paths = told(&mut page, out, plan, &axes, &all, &judged)?;
@@ -168,15 +176,19 @@ fn evals(f: &Found, at: f64, seed: Option<&str>, labels: usize) -> impl Iterator
     })
 }
 
-/// A verdict, or what it would need; `agents` are those of the dataset.
-fn verdict(j: &Judged, agents: &BTreeSet<&str>) -> String {
-    if j.verdict != Verdict::NoData {
-        return j.verdict.text().into();
-    }
-    let missing: Vec<String> = j.needs.iter().filter(|a| !agents.contains(**a)).map(|a| code(a)).collect();
-    match missing.is_empty() {
-        true => "not judged: needs what evaluations here do not tell".into(),
-        false => format!("not judged: needs {}", listed(&missing)),
+impl Verdicts<'_> {
+    /// The verdict on a claim, or what it would need.
+    fn text(&self, claim: usize) -> String {
+        let j = &self.claims[claim];
+        if j.verdict != Verdict::NoData {
+            return j.verdict.text().into();
+        }
+        let missing: Vec<String> =
+            j.needs.iter().filter(|a| !self.agents.contains(**a)).map(|a| code(a)).collect();
+        match missing.is_empty() {
+            true => "not judged: needs what evaluations here do not tell".into(),
+            false => format!("not judged: needs {}", listed(&missing)),
+        }
     }
 }
 
@@ -187,13 +199,12 @@ fn told(
     plan: &PlanFile,
     axes: &[usize],
     settings: &[Setting],
-    judged: &[Vec<Judged>],
+    judged: &[Verdicts],
 ) -> Result<Vec<PathBuf>, SweepError> {
-    let Some(claims) = judged.first() else {
+    let Some(Verdicts { claims, .. }) = judged.first() else {
         page.push_str("Not judged: no point passes `--where`.\n");
         return Ok(Vec::new());
     };
-    let agents: BTreeSet<&str> = plan.points.iter().map(|p| p.agent.as_str()).collect();
     page.push_str(
         "Verdicts of the paper's own report, from the means of the seeds with 95 % bootstrap intervals: one agent counts as above \
          another if its interval lies above the other's. A dataset has what evaluations gave, in the one mode that was asked for, and no \
@@ -208,10 +219,16 @@ fn told(
         set.collect::<Vec<_>>().join(", ")
     };
     if let [_] = settings {
-        write_table(page, "where | claim | here | rests on | numbers", 5, claims, |j| {
-            let numbers = if j.verdict == Verdict::NoData { String::new() } else { j.evidence.clone() };
-            vec![j.place.to_string(), j.text.to_string(), verdict(j, &agents), j.basis.to_string(), numbers]
-        });
+        write_table(
+            page,
+            "where | claim | here | rests on | numbers",
+            5,
+            claims.iter().enumerate(),
+            |(c, j)| {
+                let numbers = if j.verdict == Verdict::NoData { String::new() } else { j.evidence.clone() };
+                vec![j.place.to_string(), j.text.to_string(), judged[0].text(c), j.basis.to_string(), numbers]
+            },
+        );
         return Ok(Vec::new());
     }
     write_table(page, "setting | keys", 2, settings.iter().enumerate(), |(i, s)| {
@@ -226,13 +243,14 @@ fn told(
     write_table(page, &header, header.split(" | ").count(), claims.iter().enumerate(), |(c, j)| {
         let mut cells = vec![j.place.to_string(), j.text.to_string(), j.basis.to_string()];
         if columns {
-            cells.extend(judged.iter().map(|all| verdict(&all[c], &agents)));
+            cells.extend(judged.iter().map(|all| all.text(c)));
             return cells;
         }
-        let of = |wanted: &[Verdict]| judged.iter().filter(|all| wanted.contains(&all[c].verdict)).count();
+        let of =
+            |wanted: &[Verdict]| judged.iter().filter(|all| wanted.contains(&all.claims[c].verdict)).count();
         let blank = match of(&[Verdict::NoData, Verdict::LeftTrustRegion]) {
             0 => "0".to_string(),
-            n if n == judged.len() => verdict(&judged[0][c], &agents),
+            n if n == judged.len() => judged[0].text(c),
             n => n.to_string(),
         };
         let counts =
@@ -240,7 +258,7 @@ fn told(
         cells.extend(counts.iter().map(usize::to_string).chain([blank]));
         cells
     });
-    let square = |c: usize| judged.iter().map(|all| all[c].verdict.square()).collect();
+    let square = |c: usize| judged.iter().map(|all| all.claims[c].verdict.square()).collect();
     let matrix = Matrix {
         title: format!("Claims of the paper in the settings of sweep {}", plan.hash),
         rows: claims.iter().enumerate().map(|(c, j)| (j.text.to_string(), square(c))).collect(),

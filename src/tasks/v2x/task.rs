@@ -185,7 +185,7 @@ fn runs(config: &V2xConfig) -> Vec<Run<V2xConfig>> {
         None => {
             let agents = AGENTS.iter().filter(|a| !BEYOND.contains(&a.id));
             out.extend(agents.map(|agent| {
-                let elsewhere = agent.is_learned().then(|| config.with_errors()).unwrap_or_default();
+                let elsewhere = if agent.is_learned() { config.with_errors() } else { Vec::new() };
                 Run { elsewhere, ..whole(agent) }
             }));
         }
