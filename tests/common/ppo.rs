@@ -18,11 +18,17 @@ pub const UNSHIFTED: [&str; 2] = [
 /// Returns of several slots: with one alone, an indicator of (27) that rounding flips is all of an advantage.
 const RETURNS: [&str; 2] = ["ppo.gamma=0.6", "ppo.gae_lambda=0.5"];
 
-/// The preset `fast` with [`UNSHIFTED`] observations, small: two hidden layers of 16, 16 environments, 4 minibatches, 2
-/// epochs. `sets` are further `key=value`.
+/// The preset `fast` with [`UNSHIFTED`] observations and rewards of one scale, small: two hidden layers of 16, 16
+/// environments, 4 minibatches, 2 epochs. `sets` are further `key=value`.
 pub fn config(sets: &[&str]) -> V2xConfig {
-    let small =
-        ["ppo.hidden=[16,16]", "spiking.hidden=[]", "ppo.envs=16", "ppo.minibatch=400", "ppo.epochs=2"];
+    let small = [
+        "task.reward_by_link=false",
+        "ppo.hidden=[16,16]",
+        "spiking.hidden=[]",
+        "ppo.envs=16",
+        "ppo.minibatch=400",
+        "ppo.epochs=2",
+    ];
     let sets: Vec<String> =
         small.iter().chain(&UNSHIFTED).chain(&RETURNS).chain(sets).map(|s| s.to_string()).collect();
     V2xConfig::load(None, &sets).unwrap()

@@ -723,7 +723,7 @@ fn experiments_lie_between_the_scale_and_the_users_keys() {
     let names: Vec<String> = runs.iter().map(|r| r.folder.display().to_string()).collect();
     assert_eq!(names[..3], ["spiking-ac/rate_penalty=0", "spiking-ac/rate_penalty=0.5", "ppo"]);
     assert_eq!((runs[1].variant.as_str(), runs[1].config.spiking.rate_penalty), ("rate_penalty=0.5", 0.5));
-    assert!(runs.iter().all(|r| r.config.experiment.is_none()) && runs.len() == 3 + 10);
+    assert!(runs.iter().all(|r| r.config.experiment.is_none()) && runs.len() == 3 + 11);
 
     // Every variant is a run with what it sets, in a folder of its own; dense ones are evaluated in other precisions
     // too, with the same weights.
@@ -736,7 +736,7 @@ fn experiments_lie_between_the_scale_and_the_users_keys() {
     let learned: Vec<_> = runs.iter().filter(|r| r.agent.is_learned()).collect();
     let named = |id: &str| learned.iter().filter(|r| r.agent.id == id).copied().collect::<Vec<_>>();
     let (spiking, dense) = (named("spiking-apg"), named("apg"));
-    assert_eq!((spiking.len(), dense.len(), runs.len()), (1, 2, 3 + 10));
+    assert_eq!((spiking.len(), dense.len(), runs.len()), (1, 2, 3 + 11));
     assert_eq!((&spiking[0].config.spiking.hidden[..], spiking[0].config.spiking.steps), (&[8][..], 2));
     assert!(spiking[0].precisions.is_empty() && spiking[0].variant == "spiking.hidden=[8] spiking.steps=2");
     assert_eq!(dense[1].config.ppo.hidden, [5]);
@@ -755,7 +755,7 @@ fn experiments_lie_between_the_scale_and_the_users_keys() {
         assert!(error.contains(key), "{bad}: {error}");
     }
     let beams = load("beams", "quick", &[]).unwrap().runs();
-    assert_eq!(beams.len(), 6 * 4 + 10);
+    assert_eq!(beams.len(), 6 * 4 + 11);
     assert_eq!(
         (beams[1].folder.to_str().unwrap(), beams[1].config.task.beam),
         ("spiking-ac/tracking", Beam::Tracking)
