@@ -20,13 +20,16 @@ var<immediate> imm: Imm;
 const PER_VEHICLE: f32 = 1.0 / f32(K);
 const PI: f32 = 3.14159265358979323846;
 
-// e after a slot without a frame; z is the slot's normal number.
-fn grown_error(p: MisacParams, e: f32, rate: f32, z: f32) -> f32 {
+// e after a slot without a frame; z is the slot's normal number. What grows with the age counts it as (7) does.
+fn grown_error(p: MisacParams, e: f32, age: f32, rate: f32, z: f32) -> f32 {
     if (EXPONENTIAL == 0u) {
         return e + (p.beam_width_rad * sqrt(rate)) * z;
     }
     // Any error is at pi after so much growth.
-    let exponent = min(p.error_rate * rate, MOST_GROWTH);
+    var exponent = min(p.error_rate * rate, MOST_GROWTH);
+    if (AGE_SATURATES != 0u) {
+        exponent = select(0.0f, exponent, age < p.age_max);
+    }
     return max(min(e * exp_(exponent), PI), -PI);
 }
 
@@ -66,7 +69,7 @@ fn grown_error(p: MisacParams, e: f32, rate: f32, z: f32) -> f32 {
         mae += abs(seen_error(p, s, env, imm.clock, i));
         oldest = max(oldest, s.age);
         // e after the slot: fresh where a frame was taken or a sweep has found the vehicle, else grown.
-        let grown = grown_error(p, s.e, rate, noise);
+        let grown = grown_error(p, s.e, s.age, rate, noise);
         var fresh = 0.0f < pi;
         if (REALIGN != 0u) {
             fresh = fresh || unit_from_word(luck[i % 4u]) < lost;

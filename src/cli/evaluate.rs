@@ -145,9 +145,10 @@ fn weights<C: Task>(
     }
     let file = a.common.config.as_deref();
     let config = saved.config.under(file, sets)?;
-    if config.decision(agent) != saved.config.decision(agent) {
-        let by = if file.is_some() { "--config or --set" } else { "--set" };
-        bail!("{by}: these keys change the sizes that '{}' was trained with", path.display());
+    let other = config.other_decision(&saved.config, agent);
+    if !other.is_empty() {
+        let (by, keys) = (if file.is_some() { "--config or --set" } else { "--set" }, other.join(", "));
+        bail!("{by}: '{}' was trained with another {keys}, and its policy is of that", path.display());
     }
     let (key, wanted) = (format!("task.{}", C::SCHEMA.swept.name), config.swept());
     let chosen = user_sets(file, sets, &key)?;

@@ -207,6 +207,14 @@ impl<C: Task> Run<C> {
 const NOT_OF_TRAINING: [&str; 6] =
     ["evaluate", "reproduce", "experiment", "protocol", "train.log_every", "train.updates"];
 
+/// The value of a dotted key.
+pub(in crate::run) fn value_at(table: &toml::Table, key: &str) -> Option<toml::Value> {
+    match key.split_once('.') {
+        None => table.get(key).cloned(),
+        Some((head, rest)) => value_at(table.get(head)?.as_table()?, rest),
+    }
+}
+
 /// A task, implemented by its configuration.
 pub trait Task: Layered + Clone + PartialEq + Debug + Send + Sync + 'static {
     /// What agents that need no training are made of; see [`Task::acting`].
@@ -453,10 +461,30 @@ pub trait Task: Layered + Clone + PartialEq + Debug + Send + Sync + 'static {
         let configs: Vec<Self> = replicas.iter().map(|(x, _)| self.at(*x)).collect();
         self.env(&units(&configs, replicas))
     }
-    /// What decides, in which environment, as text: a checkpoint serves configurations in which it is equal.
+    /// What the numbers of an action mean, as text, as far as no size tells.
+    fn actions(&self) -> String {
+        String::new()
+    }
+    /// What decides, as text: a checkpoint serves configurations in which it is equal.
     fn decision(&self, agent: &Agent<Self>) -> String {
         let networks = self.algorithm(agent, &[]).map_or(String::new(), |a| a.decision());
-        format!("{:?} {networks}", self.env(&[]))
+        format!("{} {networks}", self.actions())
+    }
+    /// Keys of this configuration with any of which alone a policy that was trained as `trained` would be another one,
+    /// or all that differ if only several together make it another; none if it serves.
+    fn other_decision(&self, trained: &Self, agent: &Agent<Self>) -> Vec<String> {
+        let text = trained.decision(agent);
+        if self.decision(agent) == text {
+            return Vec::new();
+        }
+        let (keys, table) = (trained.different_keys(self), self.table());
+        let alone = |key: &&String| {
+            let set = value_at(&table, key).map(|value| format!("{key}={value}"));
+            let varied = set.and_then(|set| trained.with(&[set]).ok());
+            varied.is_some_and(|c| c.decision(agent) != text)
+        };
+        let own: Vec<String> = keys.iter().filter(alone).cloned().collect();
+        if own.is_empty() { keys } else { own }
     }
     /// The first key in which trainings by `before` and by this configuration differ, if there is one: keys that steer
     /// a job or an evaluation and the length of a training are none of it.

@@ -853,7 +853,7 @@ fn readings_of_both_papers_are_judged() {
     for (task, claims) in [("v2x", 29), ("misac", 25)] {
         let text = page(task);
         assert!(text.contains(&format!("readings of {claims} claims")), "{task}: {text}");
-        assert!(text.contains("In 3 random readings") && text.contains("greedy=false"), "{task}");
+        assert!(text.contains("Random readings: 3") && text.contains("greedy=false"), "{task}");
         assert!(out.join(task).join("readings.svg").is_file());
         // Every claim has a verdict in every reading.
         let rows = text.lines().filter(|l| l.starts_with("| ") && l.matches(" | ").count() > 8);

@@ -29,8 +29,7 @@ pub enum Precision {
     /// Weights and activations rounded to half precision, sums in single (`dense_forward_f16`): perceptrons on a GPU
     /// adapter only.
     F16,
-    /// Weights and activations in 8-bit integers, sums in 32-bit ones ([`int8`](crate::nets::int8)): perceptrons, on
-    /// the CPU.
+    /// Weights and activations in 8-bit integers, sums in 32-bit ones: perceptrons, on the CPU.
     Int8,
 }
 

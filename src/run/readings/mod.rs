@@ -14,7 +14,8 @@ use super::task::{Run, Task};
 use crate::config::ReadingsConfig;
 use std::path::PathBuf;
 
-/// The runs of all readings: what is configured, then of every other variant the agents that it changes.
+/// The runs of all readings: what is configured, then of every other variant the agents that it changes. Alternatives
+/// that are what is configured are none.
 ///
 /// # Panics
 /// With choices that [`ReadingsConfig::relations`] refuses.
@@ -22,7 +23,7 @@ pub fn runs<C: Task>(readings: &ReadingsConfig, config: &C) -> Vec<Run<C>> {
     let plain = config.without_readings();
     let mut out = plain.runs();
     let mut known = vec![String::new()];
-    for reading in readings.all(plain.common().evaluate.greedy) {
+    for reading in readings.beside(&plain).all(plain.common().evaluate.greedy) {
         if known.contains(&reading.variant) {
             continue;
         }

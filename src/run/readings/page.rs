@@ -30,6 +30,7 @@ pub fn write<C: Task>(dir: &Path, rows: &Rows, manifest: &Manifest) -> Result<Re
     let Some(choices) = config.readings() else {
         return Err(ReportError::Config("manifest.json has no [readings]".into()));
     };
+    let choices = choices.beside(&config.without_readings());
     let tables = Tables::of_rows(dir, rows, C::SCHEMA, manifest)?;
     let readings = choices.all(config.common().evaluate.greedy);
     let modes = [rows.in_mode(false), rows.in_mode(true)];
@@ -184,10 +185,14 @@ impl View {
             n => format!("{n} ({})", names.join("; ")),
         };
         let always = names(&|i| all(i).all(holds));
-        let never = names(&|i| !all(i).any(holds));
-        let depends = self.claims().len() - always.len() - never.len();
+        let unjudged = names(&|i| all(i).all(|v| v == Verdict::NoData));
+        let never = names(&|i| !all(i).any(holds) && !all(i).all(|v| v == Verdict::NoData));
+        let depends = self.claims().len() - always.len() - never.len() - unjudged.len();
         let _ = writeln!(out, "- Claims that hold under every reading: {}.", told(&always));
         let _ = writeln!(out, "- Claims that hold under none: {}.", told(&never));
+        if !unjudged.is_empty() {
+            let _ = writeln!(out, "- Claims that this run judges under none: {}.", told(&unjudged));
+        }
         let _ = writeln!(out, "- {depends} depend on the reading.");
         let mut turned: Vec<(usize, &Reading)> = Vec::new();
         if let Some(base) = self.judged.first() {
@@ -249,7 +254,7 @@ impl View {
         if n == 0 {
             return;
         }
-        let _ = writeln!(out, "## In {n} random readings\n");
+        let _ = writeln!(out, "## Random readings: {n}\n");
         let header = "where | claim | rests on | as configured | holds | does not hold | open | not judged";
         write_table(out, header, 4, self.claims().iter().enumerate(), |(i, claim)| {
             let share = |of: &[Square]| {

@@ -186,7 +186,7 @@ impl Verdicts<'_> {
         let missing: Vec<String> =
             j.needs.iter().filter(|a| !self.agents.contains(**a)).map(|a| code(a)).collect();
         match missing.is_empty() {
-            true => "not judged: needs what evaluations here do not tell".into(),
+            true => "not judged: needs other points, or what a dataset does not have".into(),
             false => format!("not judged: needs {}", listed(&missing)),
         }
     }
@@ -209,7 +209,8 @@ fn told(
         "Verdicts of the paper's own report, from the means of the seeds with 95 % bootstrap intervals: one agent counts as above \
          another if its interval lies above the other's. A dataset has what evaluations gave, in the one mode that was asked for, and no \
          learning curves: claims about these, about single slots or about joules are not judged, and a training that left its trust \
-         region is not noticed.\n\n",
+         region is not noticed. A claim about one power or SNR is judged at the one of the sweep that stands in for the paper's: the \
+         40 dBm or the highest power, the SNR nearest to 10 dB.\n\n",
     );
     let name = |setting: &Setting| {
         let set = axes
@@ -413,7 +414,7 @@ mod tests {
         );
         assert!(line(&told, "saves over 40 %").contains("not judged: needs `h-moe`"), "{told}");
         assert!(
-            line(&told, "diverges over time").contains("needs what evaluations here do not tell"),
+            line(&told, "diverges over time").contains("needs other points, or what a dataset does not have"),
             "{told}"
         );
         // Of an earlier version, nobody knows where.

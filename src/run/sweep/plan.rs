@@ -33,6 +33,7 @@ use crate::config::one_line;
 use crate::num::philox::{PhiloxRng, Stream};
 use crate::run::checkpoint::Checkpoint;
 use crate::run::rows::text_of;
+pub(in crate::run) use crate::run::task::value_at as at;
 use crate::run::task::{Agent, Task, Unit};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
@@ -383,14 +384,6 @@ pub(in crate::run) fn read_of(key: &str, value: Value, reads: &dyn Fn(&str) -> b
     (!kept.is_empty()).then_some(Value::Table(kept))
 }
 
-/// The value at a dotted key.
-pub(in crate::run) fn at(table: &Table, key: &str) -> Option<Value> {
-    match key.split_once('.') {
-        None => table.get(key).cloned(),
-        Some((head, rest)) => at(table.get(head)?.as_table()?, rest),
-    }
-}
-
 impl<C: Task> Plan<C> {
     /// The points of a sweep file; `origin` is its name in errors.
     ///
@@ -546,10 +539,13 @@ impl<C: Task> Plan<C> {
                 source => SweepError::Config { file: origin.into(), source },
             })?;
         if let Some(w) = weights {
-            let changed =
-                config.decision(task::agent(agent)) != w.checkpoint.config.decision(task::agent(agent));
-            let what = if changed {
-                Some(format!("the sizes differ from those that '{}' was trained with", w.path.display()))
+            let other = config.other_decision(&w.checkpoint.config, task::agent(agent));
+            let what = if !other.is_empty() {
+                let keys = other.join(", ");
+                Some(format!(
+                    "'{}' was trained with another {keys}, and its policy is of that",
+                    w.path.display()
+                ))
             } else {
                 let missing = self.seeds.iter().find(|s| w.replica(&config, **s).is_none());
                 missing.map(|s| {

@@ -489,7 +489,7 @@ pub fn write(
         let n = answer.repeated;
         let _ = writeln!(
             page,
-            "{n} points have the results of another, number by number; a group counts them once.\n"
+            "Points with the results of another, number by number: {n}; a group counts them once.\n"
         );
     }
     if !query.filters.is_empty() {

@@ -179,6 +179,10 @@ impl Layered for MisacConfig {
     }
 
     fn relations_for(&self, agent: &str) -> Result<(), ConfigError> {
+        if agent == "dp-optimal" && self.task.realign && !self.task.age_saturates {
+            let what = "dp-optimal solves sweeps that realign only with task.age_saturates = true";
+            return Err(ConfigError::value("task.realign", what));
+        }
         let learns = <MisacConfig as Task>::agent(agent).is_some_and(|a| a.is_learned());
         if !learns {
             return Ok(());

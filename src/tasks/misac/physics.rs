@@ -396,14 +396,18 @@ pub fn seen_error<V: Real>(
     s.e[i] + V::select(c!(p.t_proc).lt(s.age[i]), noise, V::splat(0.0))
 }
 
-/// e after a slot without a frame; `rate` is β_k, `z` the slot's normal number.
+/// e after a slot without a frame; `rate` is β_k, `z` the slot's normal number. What grows with the age counts it as
+/// (7) does.
 #[inline(always)]
-fn grown_error<V: Real>(spec: &MisacSpec, p: &MisacParams, e: V, rate: V, z: V) -> V {
+fn grown_error<V: Real>(spec: &MisacSpec, p: &MisacParams, [e, age]: [V; 2], rate: V, z: V) -> V {
     match spec.choices.growth {
         ErrorGrowth::RandomWalk => e + (c!(p.beam_width_rad) * rate.sqrt()) * z,
         ErrorGrowth::Exponential => {
             // Any error is at π after so much growth.
-            let exponent = (c!(p.error_rate) * rate).min(V::splat(MOST_GROWTH));
+            let mut exponent = (c!(p.error_rate) * rate).min(V::splat(MOST_GROWTH));
+            if spec.choices.age_saturates {
+                exponent = V::select(age.lt(c!(p.age_max)), exponent, V::splat(0.0));
+            }
             let most = c!(std::f32::consts::PI);
             (e * exponent.exp()).min(most).max(-most)
         }
@@ -469,7 +473,7 @@ pub fn step<V: Real>(
         out.mae += seen_error(spec, p, s, i, env, clock).abs();
         out.age_max = out.age_max.max(s.age[i]);
         // e after the slot: fresh where a frame was taken or a sweep has found the vehicle, else grown.
-        let grown = grown_error(spec, p, s.e[i], rate, noise[i]);
+        let grown = grown_error(spec, p, [s.e[i], s.age[i]], rate, noise[i]);
         let mut renewed = pi[i];
         if spec.choices.realign {
             renewed = V::select(luck[i].lt(out.misaligned[i]), one, renewed);

@@ -102,7 +102,7 @@ pub struct ExperimentConfig {
 impl ReproduceConfig {
     pub const RULES: &'static [Rule] = &[
         Rule::decimal("p_max_dbm", -60.0, 90.0).list(1, 1000).distinct(),
-        Rule::decimal("error_factors", 1e-3, 1e3).list(0, 100).distinct(),
+        Rule::decimal("error_factors", 1.001, 1e3).list(0, 100).distinct(),
         Rule::whole("checkpoint_every", 1.0, U32_MAX),
     ];
 }

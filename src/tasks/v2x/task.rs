@@ -64,6 +64,9 @@ impl Task for V2xConfig {
         let bound = matches!(fixed, Fixed::Bound).then_some((metric::SUM_RATE, metric::UPPER_BOUND));
         Some(Acting { env, rule, bound })
     }
+    fn actions(&self) -> String {
+        format!("{:?}", self.task.spec().beam)
+    }
     fn after_network(&self) -> Option<RuleCounts> {
         forcing_counts(&self.task.spec(), &self.task.params([0, 0]))
     }

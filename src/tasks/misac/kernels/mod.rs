@@ -29,13 +29,34 @@ const CHOSEN: misac_batch::Spec = {
         ..spec
     }
 };
+/// What a comparison is called by.
+#[derive(Clone, Copy, Debug)]
+enum Of {
+    Constant,
+    Kinematic,
+    EveryChoice,
+}
+
+impl Of {
+    /// The task with `b` environments.
+    const fn batch(self, b: usize) -> misac_batch::Spec {
+        let batch = match self {
+            Of::Constant => MISAC,
+            Of::Kinematic => misac(Uncertainty::Kinematic),
+            Of::EveryChoice => CHOSEN,
+        };
+        misac_batch::Spec { b, ..batch }
+    }
+}
+
 const MISAC: misac_batch::Spec = misac(Uncertainty::Constant);
 const BEAMS: misac_gain::Spec =
     misac_gain::Spec { batch: misac_batch::Spec { b: 100, ..MISAC }, phase: Phase::Direct };
 const SPATIAL: spatial_loss::Spec =
     spatial_loss::Spec { batch: misac_batch::Spec { b: 20, ..MISAC }, phase: Phase::Direct, slots: 9, m: 90 };
 
-const PHASES: [Phase; 2] = [Phase::Direct, Phase::Residual];
+const PHASED: [(Phase, Of); 3] =
+    [(Phase::Direct, Of::Constant), (Phase::Residual, Of::Constant), (Phase::Residual, Of::EveryChoice)];
 
 /// Every kernel of this task, in data-flow order.
 #[rustfmt::skip]
@@ -47,18 +68,14 @@ pub const REGISTRY: &[Entry] = &[
         variants(rules, |rule| misac_schedule::check(gpu, &of(rule), 1))
     }),
     entry!(misac_step, MISAC, check |gpu| {
-        let specs = [MISAC, misac(Uncertainty::Kinematic), CHOSEN];
-        variants(specs, |spec| misac_step::check(gpu, &spec, 1))
+        variants([Of::Constant, Of::Kinematic, Of::EveryChoice], |of| misac_step::check(gpu, &of.batch(MISAC.b), 1))
     }),
     entry!(misac_gain, BEAMS, check |gpu| {
-        let chosen = misac_batch::Spec { b: 100, ..CHOSEN };
-        let specs = [(PHASES[0], BEAMS.batch), (PHASES[1], BEAMS.batch), (PHASES[1], chosen)];
-        variants(specs, |(phase, batch)| misac_gain::check(gpu, &misac_gain::Spec { batch, phase }, 1))
+        variants(PHASED, |(phase, of)| misac_gain::check(gpu, &misac_gain::Spec { batch: of.batch(100), phase }, 1))
     }),
     entry!(spatial_loss, SPATIAL, check |gpu| {
-        let chosen = misac_batch::Spec { b: 20, ..CHOSEN };
-        let specs = [(PHASES[0], SPATIAL.batch), (PHASES[1], SPATIAL.batch), (PHASES[1], chosen)];
-        variants(specs, |(phase, batch)| spatial_loss::check(gpu, &spatial_loss::Spec { batch, phase, ..SPATIAL }, 1))
+        let spec = |phase, of: Of| spatial_loss::Spec { batch: of.batch(20), phase, ..SPATIAL };
+        variants(PHASED, |(phase, of)| spatial_loss::check(gpu, &spec(phase, of), 1))
     }),
     entry!(misac_accumulate, MISAC),
 ];
