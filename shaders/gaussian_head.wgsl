@@ -1,5 +1,6 @@
 // gaussian_head: one thread = one environment's action from a diagonal Gaussian, and its log-probability.
-// action = mean + exp(log_std) z, logprob = sum_a -z^2/2 - log_std - ln(2 pi)/2.
+// action = mean + exp(log_std) z, logprob = sum_a -z^2/2 - log_std - ln(2 pi)/2, added to that of the actions whose
+// BEHIND draws come before, where there are any.
 // CPU twin: gaussian_head_cpu in src/kernels/gaussian_head.rs. Compared by tolerance; the random words agree exactly.
 #import index
 #import math
@@ -22,10 +23,11 @@ const HALF_LN_2PI: f32 = 0.918938533f;
     let r = n / imm.b;
     let env = n % imm.b;
     var sum = 0.0f;
+    if (BEHIND > 0u) { sum = logprob[imm.logprob_off + n]; }
     for (var block = 0u; block < (A + 3u) / 4u; block++) {
         var z = vec4<f32>();
         if (imm.greedy == 0u) {
-            let w = philox4x32_10(vec4<u32>(block, imm.clock, env, STREAM_ACTION), keys[r]);
+            let w = philox4x32_10(vec4<u32>(BEHIND + block, imm.clock, env, STREAM_ACTION), keys[r]);
             z = vec4<f32>(normal_pair(w.x, w.y), normal_pair(w.z, w.w));
         }
         for (var j = 0u; j < min(4u, A - 4u * block); j++) {

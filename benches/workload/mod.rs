@@ -88,6 +88,7 @@ impl PhysicsChunk {
             key: params.key,
             first: self.first,
             clock,
+            behind: 0,
             actions,
             log_std: &[0.0; 64][..actions],
             mean: &self.mean,

@@ -109,7 +109,7 @@ pub fn ppo(spec: &PpoSpec, physics: Physics) -> Flops {
     let rollout = || {
         let sums = metrics_reduce::Spec { r, metric_rows: sizes.metrics, b };
         let slot = both(b)?
-            + gaussian_head::cost(&gaussian_head::Spec { r, b, a, p }).flops?
+            + gaussian_head::cost(&gaussian_head::Spec { r, b, a, p, behind: 0 }).flops?
             + physics.step?
             + metrics_reduce::cost(&sums).flops?;
         let episodes = (t / sizes.slots) as f64;

@@ -600,6 +600,17 @@ pub enum PolicyGradient {
     Ppo,
 }
 
+/// What the phases of `ppo-mono` are learned by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MonoPhases {
+    /// L_spat (13), through the trunk that the schedule comes from too.
+    LSpat,
+    /// The policy gradient alone: phases are drawn from a Gaussian, and their density and the probability of the
+    /// cameras make one ratio, with the advantage of (11).
+    Gaussian,
+}
+
 /// The scheduling expert, its critic, and the trunks of the agents that share one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -643,6 +654,9 @@ pub struct TemporalConfig {
     pub head_gain: f64,
     /// T_seq: slots after which gradients through the LSTM are cut, while its state goes on; 0 = the whole episode.
     pub t_seq: usize,
+    pub mono_phases: MonoPhases,
+    /// Initial ln of the standard deviation of a drawn phase, rad.
+    pub log_std_init: f64,
 }
 
 /// The phase expert and its loss (13).
@@ -689,6 +703,7 @@ impl TemporalConfig {
         Rule::decimal("target_kl", TARGET_KL[0], TARGET_KL[1]),
         Rule::decimal("kl_skip_ratio", 1.0, 1e6),
         Rule::whole("t_seq", 0.0, 100_000.0),
+        Rule::decimal("log_std_init", -20.0, 5.0),
     ];
 
     /// What replicas must have in common to learn side by side: this with 0 for the numbers that a learner keeps for
@@ -708,6 +723,7 @@ impl TemporalConfig {
             kl_skip_ratio: 0.0,
             clip: 0.0,
             entropy_coef: 0.0,
+            log_std_init: 0.0,
             ..self.clone()
         }
     }

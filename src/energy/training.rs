@@ -163,27 +163,27 @@ impl TrainingSchedule {
                 networks.push(NetworkSchedule { head: true, ..head });
                 networks.push(part("phases", Net::Layers(phases.clone()), 0, spatial, 1));
             }
-            // L_spat is one more head on the trunk, which slots that enter it pass too.
+            // L_spat is one more head on the trunk, which slots that enter it pass too; phases that are drawn enter the
+            // policy loss instead, in every slot.
             Decision::Shared { gate, experts } => {
                 let (k, phases) = (spec.layout.vehicles, spec.layout.phases());
+                let [acts, learns] = match spec.layout.log_std {
+                    None => [0, epochs * spatial],
+                    Some(_) => [samples, epochs * samples],
+                };
                 for expert in experts {
                     let [logits, others] = heads(expert, k);
                     networks.push(policy("all", Net::Layers(logits)));
                     let last = vec![others.layers[others.layers.len() - 1]];
-                    let others = part(
-                        "all",
-                        Net::Layers(MlpLayout { layers: last, ..others }),
-                        0,
-                        epochs * spatial,
-                        steps,
-                    );
+                    let others =
+                        part("all", Net::Layers(MlpLayout { layers: last, ..others }), acts, learns, steps);
                     networks.push(NetworkSchedule { head: true, ..others });
                 }
                 if let Some(gate) = gate {
                     networks.push(policy("all", Net::Layers(gate.clone())));
                     let mix = |outputs| Net::Mix { networks: experts.len(), outputs };
                     networks.push(policy("all", mix(k)));
-                    networks.push(part("all", mix(phases), 0, epochs * spatial, steps));
+                    networks.push(part("all", mix(phases), acts, learns, steps));
                 }
             }
         }
@@ -590,6 +590,23 @@ mod tests {
         assert_eq!(phases.forward.macs, 4.0 * (1536.0 + 16_384.0 + 128.0 * 256.0));
         assert_eq!(phases.update.macs, ADAM_MACS * (13.0 * 128.0 + 129.0 * 128.0 + 129.0 * 256.0) / 8.0);
         assert_eq!(critic.forward.macs, 801.0 * 4928.0);
+    }
+
+    /// Phases that are drawn are put out in every slot of rollout and passes, those of L_spat in the slots that enter it.
+    #[test]
+    fn drawn_phases_enter_every_pass() {
+        let head = |mono_phases: &str| {
+            let sets =
+                ["temporal.envs=8", "temporal.minibatch_envs=4", "temporal.epochs=3", "spatial.stride=50"];
+            let sets: Vec<String> = sets.iter().map(|s| s.to_string()).chain([mono_phases.into()]).collect();
+            let config = MisacConfig::load(None, &sets).unwrap();
+            let spec = config.learner(PPO_MONO, config.typed_env(&[]));
+            let TrainingSchedule { networks, .. } = TrainingSchedule::experts(&spec);
+            assert_eq!(networks.len(), 3);
+            (networks[1].forward, networks[1].forward_backward, networks[1].net.params())
+        };
+        assert_eq!(head("temporal.mono_phases=l-spat"), (0, 3 * 4 * 8, 129 * 256));
+        assert_eq!(head("temporal.mono_phases=gaussian"), (1600, 4800, 129 * 256));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //!
 //! z comes from Philox at (draw = a/4, slot = `clock`, environment, stream = action): words (0, 1) of a block give z
 //! for a mod 4 = 0, 1 by Box–Muller, words (2, 3) for 2, 3. An environment's actions do not depend on how many others
-//! run beside it.
+//! run beside it. Behind another head, draws begin after that head's, and its log-probability is the sum's first term.
 
 use super::common::*;
 use crate::num::philox::{Stream, draw};
@@ -35,6 +35,8 @@ pub struct Spec {
     pub a: usize,
     /// P: parameters of a replica.
     pub p: usize,
+    /// Draws of a slot that another head took, to whose log-probabilities these are added; 0: there is none.
+    pub behind: usize,
 }
 
 /// What may change from one dispatch to the next. Offsets are in elements.
@@ -75,38 +77,39 @@ pub fn gaussian_head_cpu<F: Real<Elem = F, Word = u32>>(
     action: &mut [F],
     logprob: &mut [F],
 ) {
-    let &Spec { r, a, p, .. } = spec;
+    let &Spec { r, a, p, behind, .. } = spec;
     for n in 0..r * at.b {
         let (replica, env) = (n / at.b, n % at.b);
         let log_std = &params[replica * p + at.ls_off..][..a];
         let mean = &mean[n * a..][..a];
         let action = &mut action[at.action_off + n * a..][..a];
-        let mut sum = F::splat(0.0);
+        let logprob = &mut logprob[at.logprob_off + n];
+        let mut sum = if behind > 0 { *logprob } else { F::splat(0.0) };
         for (block, log_std) in log_std.chunks(4).enumerate() {
             let z = if at.greedy {
                 [F::splat(0.0); 4]
             } else {
-                four_normals(keys[replica], env, at.clock, block)
+                four_normals(keys[replica], env, at.clock, behind + block)
             };
             for (j, (&log_std, z)) in log_std.iter().zip(z).enumerate() {
                 action[4 * block + j] = mean[4 * block + j] + log_std.exp() * z;
                 sum += F::splat(-0.5) * (z * z) - log_std - F::splat(0.918_938_533_204_672_7);
             }
         }
-        logprob[at.logprob_off + n] = sum;
+        *logprob = sum;
     }
 }
 
 /// What a dispatch over all B environments must do that draws.
 pub fn cost(spec: &Spec) -> Cost {
-    let &Spec { r, b, a, .. } = spec;
+    let &Spec { r, b, a, behind, .. } = spec;
     let each = a.div_ceil(4) * 2 * NORMAL_PAIR + a * (EXP + 2 + 5);
-    Cost::new(r * b * each, r * (a + 2) + r * b * (2 * a + 1))
+    Cost::new(r * b * each, r * (a + 2) + r * b * (2 * a + 1 + usize::from(behind > 0)))
 }
 
 /// Constants of the shader.
 pub fn prelude(spec: &Spec) -> Prelude {
-    Prelude::new().u32("WG", WG).u32("R", spec.r).u32("P", spec.p).u32("A", spec.a)
+    Prelude::new().u32("WG", WG).u32("R", spec.r).u32("P", spec.p).u32("A", spec.a).u32("BEHIND", spec.behind)
 }
 
 host! {
@@ -126,7 +129,7 @@ host! {
 
 impl GaussianHeadBound {
     pub fn record(&self, pass: &mut wgpu::ComputePass, at: &Args) {
-        let &Spec { r, b, a, p } = &self.spec;
+        let &Spec { r, b, a, p, .. } = &self.spec;
         assert!((1..=b).contains(&at.b), "gaussian_head: {} environments, compiled for 1..={b}", at.b);
         let n = r * at.b;
         assert!(at.ls_off + a <= p && n * a <= self.mean, "gaussian_head: {at:?} leaves params or mean");
@@ -141,7 +144,7 @@ impl GaussianHeadBound {
 
 /// Shader against f64 twin on the same f32 inputs and the same random words, sampled and greedy.
 pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
-    let &Spec { r, b, a, p } = spec;
+    let &Spec { r, b, a, p, behind } = spec;
     let params = normal(seed, 0, r * p, 0.5);
     let mean = normal(seed, 1, r * b * a, 1.0);
     let keys: Vec<[u32; 2]> = (0..r as u32).map(|id| [seed, 100 + id]).collect();
@@ -150,13 +153,16 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
     for greedy in [false, true] {
         let at = Args { b, clock: 77, ls_off: p - a, greedy, action_off: 2, logprob_off: 3 };
         let (action_len, logprob_len) = (at.action_off + r * b * a, at.logprob_off + r * b);
-        let (mut action, mut logprob) = (vec![0.0; action_len], vec![0.0; logprob_len]);
+        // What stands where nothing is written is 0, and what another head left is not.
+        let mut before = vec![0f32; logprob_len];
+        before[at.logprob_off..].fill(if behind > 0 { -1.5 } else { 0.0 });
+        let (mut action, mut logprob) = (vec![0.0; action_len], widen(&before));
         gaussian_head_cpu(spec, &at, &params64, &keys, &mean64, &mut action, &mut logprob);
         let (mut action_scale, mut logprob_scale) = (vec![0.0; action_len], vec![0.0; logprob_len]);
         for n in 0..r * b {
             for k in 0..a {
                 let log_std = params64[n / b * p + at.ls_off + k];
-                let z = four_normals::<f64>(keys[n / b], n % b, at.clock, k / 4);
+                let z = four_normals::<f64>(keys[n / b], n % b, at.clock, behind + k / 4);
                 let (z, radius) = match greedy {
                     true => (0.0, f64::INFINITY),
                     false => (z[k % 4].abs(), z[k % 4].hypot(z[(k % 4) ^ 1])),
@@ -169,7 +175,8 @@ pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuEr
         bind!(gpu, bound = GaussianHead::new(gpu, spec)?; params_buf = params, keys_buf = keys, mean_buf = mean,
             action_buf[action_len], logprob_buf[logprob_len]);
         gpu.write(&action_buf, &[0.0; 2]);
-        gpu.write(&logprob_buf, &[0.0; 3]);
+        let written = if behind > 0 { logprob_len } else { at.logprob_off };
+        gpu.write(&logprob_buf, &before[..written]);
         gpu.run(|pass| bound.record(pass, &at))?;
         let how = if greedy { "greedy" } else { "sampled" };
         let (got_action, got_logprob) = (gpu.read(&action_buf)?, gpu.read(&logprob_buf)?);
@@ -186,7 +193,7 @@ mod tests {
 
     #[test]
     fn logprob_is_the_density_of_the_action() {
-        let spec = Spec { r: 2, b: 50, a: 6, p: 8 };
+        let spec = Spec { r: 2, b: 50, a: 6, p: 8, behind: 0 };
         let at = Args { b: 50, clock: 3, ls_off: 1, greedy: false, action_off: 0, logprob_off: 0 };
         let params = widen(&normal(1, 0, 16, 0.5));
         let mean = widen(&normal(1, 1, 600, 1.0));
@@ -212,7 +219,7 @@ mod tests {
     #[test]
     fn actions_have_the_mean_and_variance_of_the_policy() {
         let (b, a) = (20_000, 5);
-        let spec = Spec { r: 1, b, a, p: a };
+        let spec = Spec { r: 1, b, a, p: a, behind: 0 };
         let at = Args { b, clock: 0, ls_off: 0, greedy: false, action_off: 0, logprob_off: 0 };
         let log_std = [-1.0, -0.5, 0.0, 0.5, 1.0];
         let (mut action, mut logprob) = (vec![0.0; b * a], vec![0.0; b]);

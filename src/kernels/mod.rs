@@ -205,6 +205,7 @@ pub mod grad_join;
 pub mod grad_norm;
 pub mod grad_reduce;
 pub mod inputs;
+pub mod joint_policy_loss;
 pub mod kl_control;
 pub mod layer;
 pub mod lif_backward;
@@ -360,7 +361,7 @@ pub const REGISTRY: &[Entry] = &[
     entry!(activity_count, activity_count::Spec { r: 3, m: 1000, c: 128, units: Units::Spikes }),
     entry!(lstm_forward, lstm_forward::DEFAULT),
     entry!(expert_mix, expert_mix::DEFAULT),
-    entry!(gaussian_head, gaussian_head::Spec { r: 3, b: 500, a: 6, p: 20 }),
+    entry!(gaussian_head, gaussian_head::Spec { r: 3, b: 500, a: 6, p: 20, behind: 0 }),
     entry!(bernoulli_head, bernoulli_head::DEFAULT),
     entry!(gae, gae::DEFAULT),
     entry!(minibatch_gather, minibatch_gather::DEFAULT),
@@ -368,6 +369,7 @@ pub const REGISTRY: &[Entry] = &[
     entry!(advantage_stats, advantage_stats::DEFAULT),
     entry!(ppo_policy_loss, ppo_policy_loss::DEFAULT),
     entry!(bernoulli_policy_loss, bernoulli_policy_loss::DEFAULT),
+    entry!(joint_policy_loss, joint_policy_loss::DEFAULT),
     entry!(ppo_value_loss, ppo_value_loss::DEFAULT),
     entry!(slot_gather, slot_gather::DEFAULT),
     entry!(dense_backward_input, BACK_INPUT, wg tile::Tile::choose(BACK_INPUT.m, BACK_INPUT.i).threads()),

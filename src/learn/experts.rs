@@ -1,12 +1,13 @@
 //! What the learners of experts are built from (paper "rl-h-moe", section III): one on-policy update per batch of
 //! episodes, in which the scheduler and its critic follow the policy gradient (12) and the phases follow L_spat (13)
-//! alone, unless a trunk is shared.
+//! alone, unless a trunk is shared. Where the phases of a shared trunk are drawn (`temporal.mono_phases = "gaussian"`),
+//! they follow the policy gradient too, and L_spat is only measured.
 
 use super::LearnerState;
-use crate::config::{PolicyGradient, SpatialConfig, TemporalConfig};
+use crate::config::{MonoPhases, PolicyGradient, SpatialConfig, TemporalConfig};
 use crate::env::{Beams, Env, Sizes};
 use crate::nets::Tensor;
-use crate::nets::experts::{Architecture, ExpertsLayout, Widths};
+use crate::nets::experts::{Architecture, ExpertsLayout, Scheduler, Widths};
 use std::sync::Arc;
 
 /// One architecture, its settings and the environments of its replicas.
@@ -44,7 +45,10 @@ impl ExpertsSpec {
             trunk: &temporal.trunk,
             critic: &temporal.critic,
         };
-        let layout = ExpertsLayout::new(architecture, spatial.phase, &widths);
+        let mut layout = ExpertsLayout::new(architecture, spatial.phase, &widths);
+        if architecture.scheduler == Scheduler::Trunk && temporal.mono_phases == MonoPhases::Gaussian {
+            layout = layout.drawn();
+        }
         let (temporal, spatial) = (temporal.clone(), spatial.clone());
         ExpertsSpec { env, layout, temporal, spatial, each: Vec::new(), each_spatial: Vec::new() }
     }
@@ -149,7 +153,10 @@ impl ExpertsSpec {
     /// The state before the first update.
     pub fn start(&self) -> LearnerState {
         let init = |r: usize| {
-            self.layout.init(self.env.key(r), self.of(r).head_gain, self.spatial_of(r).output_gain)
+            let (t, output_gain) = (self.of(r), self.spatial_of(r).output_gain);
+            let mut params = self.layout.init(self.env.key(r), t.head_gain, output_gain);
+            params[self.layout.log_std()].fill(t.log_std_init as f32);
+            params
         };
         let params: Vec<f32> = (0..self.replicas()).flat_map(init).collect();
         let zeros = vec![0.0; params.len()];
@@ -163,7 +170,8 @@ impl ExpertsSpec {
     /// Bytes that the CPU learner keeps, about.
     pub fn host_bytes(&self) -> u64 {
         let Sizes { obs, action, state, .. } = self.sizes();
-        let per_slot = obs.next_multiple_of(16) + action + 7 + state / self.spatial.stride;
+        let per_slot =
+            obs.next_multiple_of(16) + action + 7 + state / self.spatial.stride + self.layout.log_std().len();
         (self.replicas() * 4 * (self.samples() * per_slot + 8 * self.params())) as u64
     }
 }

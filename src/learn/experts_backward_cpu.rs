@@ -1,12 +1,13 @@
 //! Losses and gradients of experts on the CPU: a part of a minibatch (policy and value loss; with a shared trunk L_spat
-//! too), and L_spat over a chunk of environments where the phases have a network of their own.
+//! too, and drawn phases in the policy loss), and L_spat over a chunk of environments where the phases have a network of their own.
 
 use super::experts::ExpertsSpec;
 use super::experts_memory_cpu::{BLOCK, Chunk, Minibatch, PartResult, Sums, chunk_envs, part_envs};
+use super::phases_cpu::Drawn;
 use crate::config::PolicyGradient;
 use crate::env::BeamSamples;
 use crate::nets::MlpLayout;
-use crate::nets::bernoulli::{Loss, LossHyper};
+use crate::nets::bernoulli::{Loss, LossHyper, Rest};
 use crate::nets::dense::{
     Activations, Gradient, Packed, Strided, backward, backward_first, forward, forward_first, leading,
 };
@@ -47,6 +48,8 @@ pub(super) struct Backward {
     /// The part's samples, `[T, envs, ·]`; slots in the order of `slots`.
     x: Vec<f32>,
     action: Vec<f32>,
+    /// Where they are drawn.
+    phases: Vec<f32>,
     logprob: Vec<f32>,
     advantage: Vec<f32>,
     returns: Vec<f32>,
@@ -80,6 +83,7 @@ impl Backward {
         Backward {
             x: vec![0.0; n * leading(spec.layout.obs)],
             action: vec![0.0; n * k],
+            phases: vec![0.0; n * layout.log_std().len()],
             logprob: vec![0.0; n],
             advantage: vec![0.0; n],
             returns: vec![0.0; n],
@@ -132,6 +136,7 @@ impl Backward {
                     old: &self.logprob[..n],
                     advantage: &self.advantage[..n],
                     d_logits: d_head,
+                    rest: None,
                 }
                 .run();
                 grad.clear();
@@ -142,17 +147,20 @@ impl Backward {
                 let samples = Samples {
                     x: &self.x[..n * ldx],
                     action: &self.action[..n * k],
+                    phases: &self.phases,
                     logprob: &self.logprob[..n],
                     advantage: &self.advantage[..n],
                     slots: &self.slots,
                     plain,
                 };
+                // Where phases are drawn, L_spat is measured only.
+                let joined = spec.layout.log_std.is_none();
                 let PartResult { grads, spatial, sums } = out;
                 if p.apart {
                     s.run(p, gate.as_ref(), experts, &samples, Some(hyper), false, grads, sums);
                     s.run(p, gate.as_ref(), experts, &samples, None, true, spatial, sums);
                 } else {
-                    s.run(p, gate.as_ref(), experts, &samples, Some(hyper), true, grads, sums);
+                    s.run(p, gate.as_ref(), experts, &samples, Some(hyper), joined, grads, sums);
                 }
             }
             _ => unreachable!("networks are made of their layout"),
@@ -164,12 +172,14 @@ impl Backward {
     fn gather(&mut self, p: &Part) {
         let spec = p.spec;
         let (k, ldx, size) = (spec.layout.vehicles, leading(spec.layout.obs), chunk_envs(spec.temporal.envs));
+        let drawn = spec.layout.log_std().len();
         for (at, &t) in self.slots.iter().enumerate() {
             for (e, &env) in p.envs.iter().enumerate() {
                 let c = &p.chunks[env as usize / size];
                 let (from, to) = (t * c.envs + env as usize % size, at * p.envs.len() + e);
                 self.x[to * ldx..][..ldx].copy_from_slice(&c.x[from * ldx..][..ldx]);
                 self.action[to * k..][..k].copy_from_slice(&c.action[from * k..][..k]);
+                self.phases[to * drawn..][..drawn].copy_from_slice(&c.phases[from * drawn..][..drawn]);
                 self.logprob[to] = c.logprob[from];
                 self.advantage[to] = c.advantage[from];
                 self.returns[to] = c.returns[from];
@@ -203,6 +213,8 @@ impl Backward {
 struct Samples<'a> {
     x: &'a [f32],
     action: &'a [f32],
+    /// `[n, K·M]`, where they are drawn.
+    phases: &'a [f32],
     logprob: &'a [f32],
     advantage: &'a [f32],
     slots: &'a [usize],
@@ -252,6 +264,10 @@ struct SharedBackward {
     /// Mixed outputs and their gradient, `[BLOCK, leading(K + K·M)]`.
     y: Vec<f32>,
     d_y: Vec<f32>,
+    /// Of drawn phases: log-densities and the gradient by them, `[BLOCK]`, and the gradient by `log_std`, `[K·M]`.
+    density: Vec<f32>,
+    slope: Vec<f32>,
+    d_log_std: Vec<f32>,
     slot: SlotStates,
     /// Slots of a block.
     block: usize,
@@ -268,6 +284,9 @@ impl SharedBackward {
             experts: experts.iter().map(of).collect(),
             y: vec![0.0; rows * ld],
             d_y: vec![0.0; rows * ld],
+            density: vec![0.0; rows],
+            slope: vec![0.0; rows],
+            d_log_std: vec![0.0; spec.layout.log_std().len()],
             slot: SlotStates::new(),
             block,
         }
@@ -291,6 +310,7 @@ impl SharedBackward {
         for (_, grad) in self.gate.iter_mut().chain(&mut self.experts) {
             grad.clear();
         }
+        self.d_log_std.fill(0.0);
         // Blocks of slots that do not enter L_spat, then of those that do.
         let kinds = [(0..plain, false), (plain..all, spatial)];
         for (range, entering) in kinds {
@@ -308,6 +328,7 @@ impl SharedBackward {
         for (net, (_, grad)) in experts.iter().zip(&self.experts) {
             grad.write_to(&net.layout, grads);
         }
+        grads[p.spec.layout.log_std()].copy_from_slice(&self.d_log_std);
     }
 
     #[expect(clippy::too_many_arguments, reason = "as run, and which slots")]
@@ -326,7 +347,8 @@ impl SharedBackward {
         let spec = p.spec;
         let (k, km, ldx) = (spec.layout.vehicles, spec.layout.phases(), leading(spec.layout.obs));
         let ld = leading(k + km);
-        let wanted = if entering { k + km } else { k };
+        let drawn = spec.layout.log_std().len();
+        let wanted = if entering || drawn > 0 { k + km } else { k };
         let (from, to) = (slots.start * envs, slots.end * envs);
         let rows = to - from;
         let x = &samples.x[from * ldx..to * ldx];
@@ -354,7 +376,17 @@ impl SharedBackward {
         // ---- LOSSES ----
         self.d_y[..rows * ld].fill(0.0);
         if let Some(hyper) = policy {
-            let loss = Loss {
+            let phases = Drawn {
+                log_std: &p.net.log_std,
+                mean: &y[k..],
+                ld,
+                drawn: &samples.phases[from * drawn..to * drawn],
+            };
+            let (density, slope) = (&mut self.density[..rows], &mut self.slope[..rows]);
+            if drawn > 0 {
+                phases.logprobs(density);
+            }
+            let mut loss = Loss {
                 hyper,
                 logits: y,
                 ld,
@@ -362,8 +394,15 @@ impl SharedBackward {
                 old: &samples.logprob[from..to],
                 advantage: &samples.advantage[from..to],
                 d_logits: &mut self.d_y,
+                rest: (drawn > 0).then_some(Rest { logprob: density, slope: &mut *slope }),
             }
             .run();
+            if drawn > 0 {
+                phases.gradients(slope, &mut self.d_y[k..], &mut self.d_log_std);
+                let share = rows as f32 * hyper.per_sample;
+                self.d_log_std.iter_mut().for_each(|d| *d -= hyper.entropy_coef * share);
+                loss.entropy += phases.entropy() * f64::from(share);
+            }
             sums.loss.add(&loss);
         }
         if entering {

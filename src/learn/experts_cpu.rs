@@ -5,7 +5,7 @@
 //! environments are split into parts, whose gradient sums are added in a fixed order (`experts_backward_cpu`). Where
 //! the trunk is shared, both gradients of the first minibatch of an update are taken apart, to compare them, whether
 //! the metrics will be read or not; that costs one more pass through the hidden layers for the samples of L_spat in
-//! that minibatch.
+//! that minibatch. Where the trunk's phases are drawn, this comparison is all that L_spat is there for.
 //!
 //! Why PPO has two files ([`super::ppo_cpu`] is the other): here a recurrent scheduler learns from whole episodes, so
 //! that minibatches are of environments, and beside it phases learn from a loss of their own that no sample of the
@@ -16,6 +16,7 @@ use super::adam::AdamStep;
 use super::experts::ExpertsSpec;
 use super::experts_backward_cpu::{Backward, Part, Spatial};
 use super::experts_memory_cpu::{BLOCK, Chunk, Minibatch, PartResult, Sums, chunk_envs, part_envs};
+use super::phases_cpu::draw_phases;
 use super::{BeamUpdate, Experts, LearnerState, Pool, UpdateMetrics, explained_variance, pace_extra};
 use crate::config::PolicyGradient;
 use crate::env::{At, Sizes, StepSlices};
@@ -25,7 +26,7 @@ use crate::kernels::kl_control::{self, Pace};
 use crate::nets::MlpLayout;
 use crate::nets::bernoulli::Sample;
 use crate::nets::dense::{Activations, Strided, forward, leading};
-use crate::nets::experts::{Decision, ExpertsCpu, ExpertsLayout, ExpertsState, act};
+use crate::nets::experts::{Decision, ExpertsCpu, ExpertsLayout, ExpertsState, put_out};
 use crate::num::shuffle::Shuffle;
 use rayon::prelude::*;
 use std::ops::Range;
@@ -105,6 +106,7 @@ impl ExpertsPpoCpu {
                     obs: vec![0.0; envs * o],
                     x: vec![0.0; t * envs * leading(o)],
                     action: vec![0.0; t * envs * k],
+                    phases: vec![0.0; t * envs * layout.log_std().len()],
                     logprob: vec![0.0; t * envs],
                     value: vec![0.0; (t + 1) * envs],
                     reward: vec![0.0; t * envs],
@@ -179,6 +181,7 @@ impl Experts for ExpertsPpoCpu {
 
         // ---- LOSS, BACKWARD: gradient sums of the parts ----
         let apart = !spec.layout.isolated() && epoch == 0 && mb == 0;
+        let joined = spec.layout.log_std.is_none();
         let (minibatches, base) = (&self.minibatches, self.clock - spec.slots() as u32);
         self.parts.par_iter_mut().enumerate().for_each(|(i, out)| {
             let (r, from) = (i / parts, i % parts * per_part);
@@ -207,7 +210,10 @@ impl Experts for ExpertsPpoCpu {
                 let divergence = (l.sums.loss.kl - before) as f32;
                 let mut squares = [policy.clone(), critic.clone()].map(|range| l.reduce(range, parts));
                 if apart {
-                    squares[0] = l.join(parts);
+                    l.compare(parts);
+                    if joined {
+                        squares[0] = l.join();
+                    }
                 }
                 let norms = squares.map(f64::sqrt);
                 l.sums.norms[0] += norms[0];
@@ -342,10 +348,8 @@ impl Learner {
         each.collect::<Vec<f64>>().iter().sum()
     }
 
-    /// Compares the policy's gradient with that of L_spat on what both pass through, and adds the latter; the square of
-    /// the sum's norm.
-    fn join(&mut self, parts: &[PartResult]) -> f64 {
-        let [policy, ..] = self.net.layout.groups();
+    /// Compares the policy's gradient with that of L_spat on what both pass through.
+    fn compare(&mut self, parts: &[PartResult]) {
         self.spatial.copy_from_slice(&parts[0].spatial);
         for p in &parts[1..] {
             self.spatial.iter_mut().zip(&p.spatial).for_each(|(g, x)| *g += x);
@@ -361,6 +365,11 @@ impl Learner {
         }
         self.sums.cosine = Some(dot / (a * b).sqrt());
         self.sums.norms[2] += b.sqrt();
+    }
+
+    /// Adds L_spat's gradient to the policy's; the square of the sum's norm.
+    fn join(&mut self) -> f64 {
+        let [policy, ..] = self.net.layout.groups();
         let both = self.grads[policy.clone()].iter_mut().zip(&self.spatial[policy]);
         both.map(|(g, s)| {
             *g += s;
@@ -397,6 +406,9 @@ struct Acting {
     state: ExpertsState,
     critic: Activations,
     logits: Vec<f32>,
+    /// Means of the phases and log-densities of what was drawn, where phases are: `[envs, K·M]`, `[envs]`.
+    means: Vec<f32>,
+    density: Vec<f32>,
     metrics: Vec<f32>,
     final_x: Vec<f32>,
 }
@@ -408,6 +420,8 @@ impl Acting {
             state: ExpertsState::new(layout, envs),
             critic: Activations::new(&layout.critic, BLOCK),
             logits: vec![0.0; envs * layout.vehicles],
+            means: vec![0.0; envs * layout.log_std().len()],
+            density: vec![0.0; envs],
             metrics: vec![0.0; spec.sizes().metrics * envs],
             final_x: vec![0.0; envs * leading(layout.obs)],
         }
@@ -434,7 +448,9 @@ impl Chunk {
             }
             spec.layout.see(&self.obs, &mut self.x[t * n * ldx..(t + 1) * n * ldx], ldx);
             let logits = &mut s.logits[..n * k];
-            act(net, n, &self.obs, &mut s.state, logits, None);
+            let drawn = net.log_std.len();
+            let means = &mut s.means[..n * drawn];
+            put_out(net, n, &self.obs, &mut s.state, logits, (drawn > 0).then_some(&mut *means));
             let at = self.at(spec, clock + t as u32);
             let action = &mut self.action[t * n * k..(t + 1) * n * k];
             Sample {
@@ -447,6 +463,12 @@ impl Chunk {
                 logprob: &mut self.logprob[t * n..(t + 1) * n],
             }
             .run();
+            if drawn > 0 {
+                let phases = &mut self.phases[t * n * drawn..(t + 1) * n * drawn];
+                draw_phases(net, &at, means, phases, &mut s.density[..n]);
+                let both = self.logprob[t * n..(t + 1) * n].iter_mut().zip(&s.density);
+                both.for_each(|(logprob, density)| *logprob += density);
+            }
             let rows_of_slot = &mut s.metrics[..metrics * n];
             let out = StepSlices {
                 final_obs: &mut self.final_obs,
@@ -501,7 +523,7 @@ fn values(net: &ExpertsCpu, x: &[f32], rows: usize, acts: &mut Activations, out:
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{PolicyGradient, SpatialConfig, TemporalConfig};
+    use crate::config::{MonoPhases, PolicyGradient, SpatialConfig, TemporalConfig};
     use crate::learn::experts_toy::{K, M, Toy, spec};
     use crate::nets::experts::Phase;
     use crate::nets::experts::definition::{ALL, BLIND, ISOLATED, MIXTURE, TRUNK, define, dense};
@@ -510,6 +532,13 @@ mod tests {
 
     type Change = fn(&mut TemporalConfig, &mut SpatialConfig);
     const SLOTS: usize = 23;
+
+    /// Of every architecture, and of a trunk whose phases are drawn.
+    fn all_specs() -> Vec<ExpertsSpec> {
+        let mut all: Vec<_> = ALL.into_iter().map(|a| spec(a, SLOTS, |_, _| {})).collect();
+        all.push(spec(TRUNK, SLOTS, |t, _| t.mono_phases = MonoPhases::Gaussian));
+        all
+    }
 
     /// The environments of [`spec`].
     fn toy(spec: &ExpertsSpec) -> Toy {
@@ -550,8 +579,7 @@ mod tests {
 
     #[test]
     fn results_depend_neither_on_threads_nor_on_the_other_replicas() {
-        for architecture in ALL {
-            let spec = spec(architecture, SLOTS, |_, _| {});
+        for spec in all_specs() {
             let with = |threads| {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
                 pool.install(|| trained(&spec, 2))
@@ -572,9 +600,10 @@ mod tests {
 
     #[test]
     fn a_run_continues_from_its_state() {
-        let algorithms = [PolicyGradient::Ppo, PolicyGradient::A2c, PolicyGradient::Ppo, PolicyGradient::Ppo];
-        for (architecture, algorithm) in ALL.into_iter().zip(algorithms) {
-            let spec = spec(architecture, SLOTS, |t, _| t.algorithm = algorithm);
+        for (n, mut spec) in all_specs().into_iter().enumerate() {
+            if n == 1 {
+                spec.temporal.algorithm = PolicyGradient::A2c;
+            }
             let mut whole = ExpertsPpoCpu::new(&spec, &spec.start());
             updates(&spec, &mut whole, 0..2);
             let mut resumed = ExpertsPpoCpu::new(&spec, &whole.state(2).unwrap());
@@ -620,6 +649,50 @@ mod tests {
         }
     }
 
+    /// The key of one agent's phases: what is drawn beside the cameras touches neither these nor what they cost, and no
+    /// other agent; L_spat is measured, and moves nothing.
+    #[test]
+    fn drawn_phases_stand_in_the_ratio_alone() {
+        let of = |architecture, mono_phases, change: Change, until| {
+            let spec = spec(architecture, SLOTS, |t, s| {
+                (t.mono_phases, t.epochs, t.minibatch_envs) = (mono_phases, 1, 70);
+                change(t, s);
+            });
+            let (state, metrics) = trained(&spec, until);
+            (spec, bits(&state, &[]).0, metrics)
+        };
+        let (learned, drawn) = (MonoPhases::LSpat, MonoPhases::Gaussian);
+        for architecture in [ISOLATED, BLIND, MIXTURE] {
+            let [a, b] = [learned, drawn].map(|m| of(architecture, m, |t, _| t.log_std_init = -2.0, 2).1);
+            assert_eq!(a, b, "{architecture:?} has no such phases");
+        }
+        let plain = of(TRUNK, learned, |_, _| {}, 1);
+        assert_eq!(plain.1, of(TRUNK, learned, |t, _| t.log_std_init = -2.0, 1).1);
+        let (spec, params, metrics) = of(TRUNK, drawn, |_, _| {}, 1);
+        assert_eq!(spec.params(), plain.0.params() + K * M);
+        assert_eq!(
+            spec.tensors().iter().find(|t| t.name == "log_std").unwrap().range(),
+            spec.layout.log_std()
+        );
+        for (a, b) in metrics.iter().zip(&plain.2) {
+            // The same cameras under the same draws, and L_spat of the same means.
+            assert_eq!(a.slots, b.slots);
+            let [a, b] = [a, b].map(|u| (u.beams.unwrap(), u.entropy));
+            assert_eq!((a.0.gain, a.0.grad_norm), (b.0.gain, b.0.grad_norm));
+            assert!(a.0.cosine != b.0.cosine && a.0.cosine.abs() < 1.0, "the ratio's gradient is another");
+            let own = (K * M) as f64 * (0.5 * (2.0 * PI * 1f64.exp()).ln() - 0.5);
+            assert!((a.1 - b.1 - own).abs() < 1e-4, "{} and {}", a.1, b.1);
+        }
+        let start: Vec<u32> = spec.start().params.iter().map(|x| x.to_bits()).collect();
+        assert!(spec.layout.log_std().all(|i| params[i] != start[i]), "log_std does not learn");
+        assert_eq!(f32::from_bits(start[spec.layout.log_std().start]), -0.5);
+        // In the first minibatch of an update, where it is measured, and in the second.
+        let weighed = of(TRUNK, drawn, |t, s| (t.epochs, s.loss_weight) = (2, 7.0), 2);
+        assert_eq!(weighed.1, of(TRUNK, drawn, |t, _| t.epochs = 2, 2).1, "L_spat moves drawn phases");
+        assert_ne!(of(TRUNK, learned, |_, s| s.loss_weight = 7.0, 1).1, plain.1);
+        assert_ne!(of(TRUNK, drawn, |t, _| t.log_std_init = -2.0, 1).1, params);
+    }
+
     #[test]
     fn slots_of_l_spat_take_turns() {
         let spec = spec(ISOLATED, 5, |_, s| s.stride = 3);
@@ -658,6 +731,12 @@ mod tests {
                     logp += if taken { q.ln() } else { (1.0 - q).ln() };
                     entropy -= q * q.ln() + (1.0 - q) * (1.0 - q).ln();
                 }
+                for (i, log_std) in p[layout.log_std()].iter().enumerate() {
+                    let drawn = f64::from(chunk.phases[row * layout.phases() + i]);
+                    let z = (drawn - y[k + i]) / log_std.exp();
+                    logp += -0.5 * z * z - log_std - 0.5 * (2.0 * PI).ln();
+                    entropy += 0.5 + log_std + 0.5 * (2.0 * PI).ln();
+                }
                 let adv = (f64::from(chunk.advantage[row]) - f64::from(b.mean)) * f64::from(b.inverse);
                 policy += match c.algorithm {
                     PolicyGradient::A2c => -adv * logp,
@@ -688,17 +767,20 @@ mod tests {
 
     #[test]
     fn gradients_are_those_of_the_definitions_by_central_differences() {
-        for (architecture, algorithm, phase) in [
-            (ISOLATED, PolicyGradient::Ppo, Phase::Direct),
-            (BLIND, PolicyGradient::A2c, Phase::Residual),
-            (TRUNK, PolicyGradient::Ppo, Phase::Residual),
-            (MIXTURE, PolicyGradient::Ppo, Phase::Direct),
-            (MIXTURE, PolicyGradient::A2c, Phase::Residual),
+        let (drawn, learned) = (MonoPhases::Gaussian, MonoPhases::LSpat);
+        for (architecture, algorithm, phase, mono_phases) in [
+            (ISOLATED, PolicyGradient::Ppo, Phase::Direct, learned),
+            (BLIND, PolicyGradient::A2c, Phase::Residual, learned),
+            (TRUNK, PolicyGradient::Ppo, Phase::Residual, learned),
+            (MIXTURE, PolicyGradient::Ppo, Phase::Direct, learned),
+            (MIXTURE, PolicyGradient::A2c, Phase::Residual, learned),
+            (TRUNK, PolicyGradient::Ppo, Phase::Residual, drawn),
+            (TRUNK, PolicyGradient::A2c, Phase::Direct, drawn),
         ] {
-            let what = format!("{architecture:?}, {algorithm:?}, {phase:?}");
+            let what = format!("{architecture:?}, {algorithm:?}, {phase:?}, {mono_phases:?}");
             // A large rate, so that ratios leave 1 before the second minibatch; the tolerance is of the whole gradient.
             let spec = spec(architecture, SLOTS, |t, s| {
-                (t.algorithm, s.phase) = (algorithm, phase);
+                (t.algorithm, s.phase, t.mono_phases) = (algorithm, phase, mono_phases);
                 (t.envs, t.minibatch_envs) = (10, 10);
                 (t.lr_policy, t.entropy_coef) = (0.02, 0.05);
                 (t.max_grad_norm, s.max_grad_norm) = (0.0, 0.0);
@@ -722,7 +804,7 @@ mod tests {
                             let mut p = before[r].clone();
                             p[i] += delta;
                             let [a, b, c] = losses(&l, r, &p);
-                            if policy.contains(&i) && !spec.layout.isolated() {
+                            if policy.contains(&i) && !spec.layout.isolated() && mono_phases == learned {
                                 a + c
                             } else if policy.contains(&i) {
                                 a

@@ -5,7 +5,8 @@
 //! tolerance. Scheduler and critic lie in one flat vector, the phases in another: no kernel that learns the one is
 //! bound to the other. Where they share a trunk, there is one vector, and every minibatch step makes two passes through
 //! the trunk: one for the policy loss and one for L_spat over the slots that enter it, whose gradients are compared and
-//! added.
+//! added. Where phases are drawn, the first pass makes the outputs of both heads, for one loss of both, and the second
+//! is only compared, in an update's first step.
 //!
 //! Why PPO has two files ([`super::ppo_gpu`] is the other): see [`super::experts_cpu`]. On a GPU the two record other
 //! kernels as well: sequences through an LSTM and L_spat here, spikes and whole rollouts in one kernel there.
@@ -24,9 +25,9 @@ use crate::env::{BeamArgs, BeamBuffers, BeamSize, BeamsGpu, EnvBuffers, EnvGpu, 
 use crate::gpu::{Buf, Fill, Gpu, GpuError};
 use crate::kernels::twin::check_trips;
 use crate::kernels::{
-    adam, advantage_stats, bernoulli_head, bernoulli_policy_loss, column_sum, gae, grad_join, grad_norm,
-    grad_reduce, kl_control, metrics_reduce, minibatch_gather, minibatch_scalars, obs_mask, ppo_value_loss,
-    slot_gather,
+    adam, advantage_stats, bernoulli_head, bernoulli_policy_loss, column_sum, gae, gaussian_head, grad_join,
+    grad_norm, grad_reduce, joint_policy_loss, kl_control, metrics_reduce, minibatch_gather,
+    minibatch_scalars, obs_mask, ppo_value_loss, slot_gather,
 };
 use crate::nets::MlpLayout;
 use crate::nets::experts::{Decision, ExpertsLayout, Phase};
@@ -116,8 +117,8 @@ impl Learned {
         })
     }
 
-    /// At each replica's pace, which answers to the divergences among the sums `means` `[steps, R, 4]` of the policy
-    /// loss's terms.
+    /// At each replica's pace, which answers to the divergences among the sums `means` `[steps, R, ·]` of the policy
+    /// loss's terms, of which the last four are [`ppo_policy_loss::TERMS`](crate::kernels::ppo_policy_loss::TERMS).
     fn paced(
         mut self,
         g: &Gpu,
@@ -130,6 +131,7 @@ impl Learned {
         let limits: Vec<f32> = spec.all().flat_map(|t| t.limits().row::<f32>()).collect();
         let limits = g.upload("temporal.limits", &[r, 2], &limits)?;
         let pace = g.upload("temporal.pace", &[r, 8], &spec.paces(start))?;
+        let (c, column) = (means.shape[2], means.shape[2] - 3);
         let rows = g.alloc::<f32>("update.pace_rows", &[steps, r, 8], Fill::Zero)?;
         let (m, v) = (&self.m, &self.v);
         self.adam = adam::Adam::paced(g, &adam::Spec { r, p, split }, &adam::Clamp::NONE)?.bind(
@@ -142,7 +144,7 @@ impl Learned {
             &self.hyper,
             &pace,
         );
-        let control = kl_control::KlControl::new(g, &kl_control::Spec { r, c: 4, column: 1 })?.bind(
+        let control = kl_control::KlControl::new(g, &kl_control::Spec { r, c, column })?.bind(
             g,
             means,
             &self.norms,
@@ -306,11 +308,67 @@ impl Acting {
     }
 }
 
+/// Phases that are drawn around the outputs of a network.
+pub(crate) struct DrawnPhases {
+    forward: MixtureForward,
+    head: gaussian_head::GaussianHeadBound,
+    /// First element of `log_std`.
+    ls_off: usize,
+    /// Phases of a slot, R·B·K·M, and its log-densities, R·B.
+    each: [usize; 2],
+}
+
+impl DrawnPhases {
+    /// `obs` holds observations, `phases` `[R, B, K·M]` and `logprob` `[R, B]` at the offsets of
+    /// [`DrawnPhases::record`]; `logprob` already has those of the schedule, and gets the sums.
+    #[expect(clippy::too_many_arguments, reason = "networks with their input and outputs")]
+    pub(crate) fn new(
+        g: &Gpu,
+        layout: &ExpertsLayout,
+        net: &Mixture,
+        size: Rows,
+        params: &Buf<f32>,
+        keys: &Buf<[u32; 2]>,
+        obs: &Buf<f32>,
+        phases: &Buf<f32>,
+        logprob: &Buf<f32>,
+    ) -> Result<Self, GpuError> {
+        let Rows { r, m: b, p } = size;
+        let a = layout.phases();
+        let mean = g.alloc::<f32>("drawn.mean", &[r, b, a], Fill::Zero)?;
+        let spec = gaussian_head::Spec { r, b, a, p, behind: layout.vehicles.div_ceil(4) };
+        Ok(DrawnPhases {
+            forward: MixtureForward::new(g, net, size, params, obs, &mean)?,
+            head: gaussian_head::GaussianHead::new(g, &spec)?.bind(g, params, keys, &mean, phases, logprob),
+            ls_off: layout.log_std().start,
+            each: [r * b * a, r * b],
+        })
+    }
+
+    /// Those of slot `slot` of `phases` and `logprob`, from the observations at element `x_off`.
+    pub(crate) fn record(
+        &self,
+        pass: &mut wgpu::ComputePass,
+        b: usize,
+        clock: u32,
+        x_off: usize,
+        slot: usize,
+    ) {
+        self.forward.record(pass, b, x_off);
+        let [action_off, logprob_off] = self.each.map(|n| slot * n);
+        let ls_off = self.ls_off;
+        let draw = gaussian_head::Args { b, clock, ls_off, greedy: false, action_off, logprob_off };
+        self.head.record(pass, &draw);
+    }
+}
+
 /// What a rollout leaves: `[T(+1), R, B, ·]`.
 struct Rollout {
     keys: Buf<[u32; 2]>,
     obs: Buf<f32>,
     action: Buf<f32>,
+    /// Where they are drawn.
+    phases: Option<Buf<f32>>,
     logprob: Buf<f32>,
     value: Buf<f32>,
     /// States before the slots that enter L_spat and the present one, `[slots + 1, R, S, B]`.
@@ -325,6 +383,7 @@ struct Rollout {
     mask: Option<[obs_mask::ObsMaskBound; 2]>,
     acting: Acting,
     sample: bernoulli_head::BernoulliHeadBound,
+    drawn: Option<DrawnPhases>,
     critic: Forward,
     critic_final: Forward,
     reduce: metrics_reduce::MetricsReduceBound,
@@ -355,6 +414,11 @@ impl Rollout {
         let logits = zero("rollout.logits", &[r, b, k])?;
         let action = zero("rollout.action", &[t, r, b, k])?;
         let logprob = zero("rollout.logprob", &[t, r, b])?;
+        // A slot more, as observations have it: both are gathered by the same kernel.
+        let phases = match spec.layout.log_std {
+            None => None,
+            Some(_) => Some(zero("rollout.phases", &[t + 1, r, b, spec.layout.phases()])?),
+        };
         let value = zero("rollout.value", &[t + 1, r, b])?;
         let final_value = zero("rollout.final_value", &[t, r, b])?;
         let reward = zero("rollout.reward", &[t, r, b])?;
@@ -389,6 +453,20 @@ impl Rollout {
         Ok(Rollout {
             env: spec.env.bind(g, b, &buffers)?,
             mask: if seen < o { Some([mask(&obs)?, mask(&final_obs)?]) } else { None },
+            drawn: match &phases {
+                None => None,
+                Some(phases) => Some(DrawnPhases::new(
+                    g,
+                    &spec.layout,
+                    &nets.phases,
+                    size,
+                    params,
+                    &keys,
+                    &obs,
+                    phases,
+                    &logprob,
+                )?),
+            },
             acting,
             sample: bernoulli_head::BernoulliHead::new(g, &bernoulli_head::Spec { r, b, a: k })?
                 .bind(g, &keys, &logits, &action, &logprob),
@@ -409,6 +487,7 @@ impl Rollout {
             keys,
             obs,
             action,
+            phases,
             logprob,
             value,
             state,
@@ -452,6 +531,9 @@ impl Rollout {
                 logprob_off: t_now * slot,
             };
             self.sample.record(pass, &sample);
+            if let Some(drawn) = &self.drawn {
+                drawn.record(pass, b, clock, x_off, t_now);
+            }
             let next_off = state_off + if kept.next_if_eq(&t_now).is_some() { slot_state } else { 0 };
             let step = StepArgs {
                 clock,
@@ -590,11 +672,34 @@ enum Learning {
     Trunk(Box<SharedTrunk>),
 }
 
+/// What compares the gradient of L_spat with the policy's.
+enum Compared {
+    /// And adds it.
+    Joined,
+    /// With a copy of the policy's, in an update's first step.
+    Apart(grad_reduce::GradReduceBound),
+}
+
+/// The loss of what the policy decides.
+enum PolicyLoss {
+    Schedule(bernoulli_policy_loss::BernoulliPolicyLossBound),
+    /// Of drawn phases too, which come out of the rollout; sums of the gradients by `log_std` go into the first slice
+    /// of the partial sums.
+    Joint {
+        gather: minibatch_gather::MinibatchGatherBound,
+        loss: joint_policy_loss::JointPolicyLossBound,
+        log_std_sum: column_sum::ColumnSumBound,
+        /// P, and where `log_std` lies.
+        at: [usize; 2],
+    },
+}
+
 struct SharedTrunk {
     forward: MixtureForward,
     backward: MixtureBackward,
     beams: Beams,
     reduce: grad_reduce::GradReduceBound,
+    compared: Compared,
     join: grad_join::GradJoinBound,
     /// Products of the two gradients on the trunk in every step of an update, `[steps, R, 3]`.
     products: Buf<f32>,
@@ -603,7 +708,8 @@ struct SharedTrunk {
 /// Minibatch steps of scheduler and critic, and of the phases where they share the trunk.
 struct Temporal {
     learned: Learned,
-    /// Rows of every step of an update: terms of the policy loss `[R, 4]` and the value loss `[R, 1]`, norms `[R, 2]`.
+    /// Rows of every step of an update: terms of the policy loss `[R, 4]` (behind K·M others where phases are drawn) and
+    /// the value loss `[R, 1]`, norms `[R, 2]`.
     term_rows: Buf<f32>,
     value_rows: Buf<f32>,
     norm_rows: Buf<f32>,
@@ -614,7 +720,7 @@ struct Temporal {
     scalars: minibatch_scalars::MinibatchScalarsBound,
     stats: advantage_stats::AdvantageStatsBound,
     scheduler: Learning,
-    policy_loss: bernoulli_policy_loss::BernoulliPolicyLossBound,
+    policy_loss: PolicyLoss,
     critic: Forward,
     value_loss: ppo_value_loss::PpoValueLossBound,
     critic_back: Backward,
@@ -647,14 +753,18 @@ impl Temporal {
         let action = zero("minibatch.action", &[r, m, k])?;
         let scalars = g.alloc::<[f32; 4]>("minibatch.scalars", &[r, m], Fill::Zero)?;
         let stats = g.alloc::<[f32; 2]>("minibatch.advantage_stats", &[r], Fill::Zero)?;
-        let (logits, d_logits) =
-            (zero("minibatch.logits", &[r, rows, k])?, zero("minibatch.d_logits", &[r, rows, k])?);
+        // Drawn phases stand behind the logits, and the gradient by both takes their place.
+        let drawn = spec.layout.log_std().len();
+        let logits = zero("minibatch.logits", &[r, rows, k + drawn])?;
+        let d_logits = if drawn > 0 { logits.clone() } else { zero("minibatch.d_logits", &[r, rows, k])? };
         let (value, d_value) = (zero("minibatch.value", &[r, rows])?, zero("minibatch.d_value", &[r, rows])?);
         let h = hidden(g, "minibatch.critic", &nets.critic, r, rows)?;
         let dh = hidden(g, "minibatch.critic.d", &nets.critic, r, rows)?;
-        let (terms, terms_v) = (zero("minibatch.terms", &[r, m, 4])?, zero("minibatch.terms_v", &[r, m, 1])?);
+        let width = drawn + 4;
+        let (terms, terms_v) =
+            (zero("minibatch.terms", &[r, m, width])?, zero("minibatch.terms_v", &[r, m, 1])?);
         let (term_rows, value_rows) =
-            (zero("update.term_rows", &[steps, r, 4])?, zero("update.value_rows", &[steps, r, 1])?);
+            (zero("update.term_rows", &[steps, r, width])?, zero("update.value_rows", &[steps, r, 1])?);
         let norm_rows = zero("update.norm_rows", &[steps, r, 2])?;
         let learned = learned.paced(g, spec, start, nets.critic.offset, &term_rows)?;
 
@@ -671,6 +781,13 @@ impl Temporal {
                 Learning::Lstm { head: Box::new(forward), head_back: Box::new(back), lstm: Box::new(lstm) }
             }
             SchedulerNets::Trunk(net) => {
+                let whole = match &spec.layout.decision {
+                    Decision::Shared { gate, experts } if drawn > 0 => {
+                        Some(Mixture { nets: experts.clone(), gate: gate.clone() })
+                    }
+                    _ => None,
+                };
+                let net = whole.as_ref().unwrap_or(net);
                 let forward = MixtureForward::new(g, net, size, params, &obs, &logits)?;
                 let backward = MixtureBackward::new(
                     g, net, size, slices, params, &obs, &forward, &logits, &d_logits, partials,
@@ -678,7 +795,13 @@ impl Temporal {
                 let own = self::slices(spatial_rows(spec, envs));
                 let other = zero("spatial.partials", &[own, r, p])?;
                 let other_grads = zero("spatial.grads", &[r, p])?;
-                let products = zero("update.products", &[steps, r, 3])?;
+                let compared = if drawn > 0 { 1 } else { steps };
+                let products = zero("update.products", &[compared, r, 3])?;
+                // L_spat's gradient is added to this.
+                let joined = match drawn {
+                    0 => learned.grads.clone(),
+                    _ => zero("policy.grads", &[r, p])?,
+                };
                 let mut mask = vec![0f32; p];
                 trunk(&spec.layout).into_iter().for_each(|range| mask[range].fill(1.0));
                 let mask = g.upload("trunk.mask", &[p], &mask)?;
@@ -686,7 +809,17 @@ impl Temporal {
                 Learning::Trunk(Box::new(SharedTrunk {
                     forward,
                     backward,
-                    beams: Beams::new(g, spec, &nets.phases, params, &other, from, envs, steps)?,
+                    beams: Beams::new(g, spec, &nets.phases, params, &other, from, envs, compared)?,
+                    compared: match drawn {
+                        0 => Compared::Joined,
+                        _ => Compared::Apart(
+                            grad_reduce::GradReduce::new(g, &grad_reduce::Spec { r, p, s: 1 })?.bind(
+                                g,
+                                &learned.grads,
+                                &joined,
+                            ),
+                        ),
+                    },
                     reduce: grad_reduce::GradReduce::new(g, &grad_reduce::Spec { r, p, s: own })?.bind(
                         g,
                         &other,
@@ -696,7 +829,7 @@ impl Temporal {
                         g,
                         &mask,
                         &other_grads,
-                        &learned.grads,
+                        &joined,
                         &products,
                     ),
                     products,
@@ -713,13 +846,42 @@ impl Temporal {
         let normalise = spec.temporal.normalise_advantages;
         let own_stats = advantage_stats::Spec { r, m, unbiased: true, normalise };
         let clip = spec.temporal.algorithm == PolicyGradient::Ppo;
-        let policy = bernoulli_policy_loss::Spec { r, m, a: k, skip: extra, clip };
         let surrogate: Vec<_> = (0..r).map(|i| spec.of(i).surrogate().row()).collect();
         let surrogate = g.upload("temporal.surrogate", &[r], &surrogate)?;
         let squares = ppo_value_loss::Hyper { vf_coef: 1.0, clip_eps: 0.0 };
         let squares = g.upload("temporal.squares", &[r], &vec![squares.row(); r])?;
         let values = ppo_value_loss::Spec { r, m, tail: extra, clip: false };
         let dy = ending(&dh, &d_value);
+        let policy_loss = match &from.phases {
+            None => {
+                let spec = bernoulli_policy_loss::Spec { r, m, a: k, skip: extra, clip };
+                let kernel = bernoulli_policy_loss::BernoulliPolicyLoss::new(g, &spec)?;
+                PolicyLoss::Schedule(
+                    kernel.bind(g, &logits, &action, &scalars, &stats, &surrogate, &d_logits, &terms),
+                )
+            }
+            Some(phases) => {
+                let ls_off = spec.layout.log_std().start;
+                let own = zero("minibatch.phases", &[r, m, drawn])?;
+                // The cameras come along once more.
+                let gather = minibatch_gather::Spec { t, r, b, o: drawn, a: k, m, unit, tail: 0 };
+                let joint = joint_policy_loss::Spec { r, m, k, a: drawn, p, ls_off, clip };
+                PolicyLoss::Joint {
+                    gather: minibatch_gather::MinibatchGather::new(g, &gather)?.bind(
+                        g,
+                        &from.keys,
+                        phases,
+                        &from.action,
+                        &own,
+                        &action,
+                    ),
+                    loss: joint_policy_loss::JointPolicyLoss::new(g, &joint)?
+                        .bind(g, params, &logits, &action, &own, &scalars, &stats, &surrogate, &terms),
+                    log_std_sum: sum(m, width, &terms, partials)?,
+                    at: [p, ls_off],
+                }
+            }
+        };
         Ok(Temporal {
             gather: minibatch_gather::MinibatchGather::new(g, &gather)?.bind(
                 g,
@@ -740,8 +902,7 @@ impl Temporal {
             ),
             stats: advantage_stats::AdvantageStats::new(g, &own_stats)?.bind(g, &scalars, &stats),
             scheduler,
-            policy_loss: bernoulli_policy_loss::BernoulliPolicyLoss::new(g, &policy)?
-                .bind(g, &logits, &action, &scalars, &stats, &surrogate, &d_logits, &terms),
+            policy_loss,
             critic: Forward::new(g, &nets.critic, size, params, &obs, &acts)?,
             value_loss: ppo_value_loss::PpoValueLoss::new(g, &values)?
                 .bind(g, &value, &scalars, &squares, &d_value, &terms_v),
@@ -757,7 +918,7 @@ impl Temporal {
                 None,
                 partials,
             )?,
-            term_sum: sum(m, 4, &terms, &term_rows)?,
+            term_sum: sum(m, width, &terms, &term_rows)?,
             value_sum: sum(m, 1, &terms_v, &value_rows)?,
             norm_sum: sum(1, 2, &learned.norms, &norm_rows)?,
             learned,
@@ -791,7 +952,17 @@ impl Temporal {
             }
             Learning::Trunk(trunk) => trunk.forward.record(pass, rows, 0),
         }
-        self.policy_loss.record(pass);
+        match &self.policy_loss {
+            PolicyLoss::Schedule(loss) => loss.record(pass),
+            PolicyLoss::Joint { gather, loss, log_std_sum, at: [p, ls_off] } => {
+                gather.record(pass, which);
+                loss.record(pass);
+                // The four columns behind those of log_std fall on the critic's first weights, which its backward pass
+                // overwrites.
+                let to = column_sum::Args { m, out_stride: *p, out_off: *ls_off, scale: 1.0 };
+                log_std_sum.record(pass, &to);
+            }
+        }
         self.critic.record(pass, rows, 0, 0);
         self.value_loss.record(pass);
         // backward
@@ -805,9 +976,16 @@ impl Temporal {
         self.critic_back.record(pass, rows);
         self.learned.reduce.record(pass);
         if let Learning::Trunk(trunk) = &self.scheduler {
-            trunk.beams.record(pass, spec, which, row);
-            trunk.reduce.record(pass);
-            trunk.join.record(pass, row * r * 3);
+            if let Compared::Apart(copy) = &trunk.compared
+                && row == 0
+            {
+                copy.record(pass);
+            }
+            if matches!(trunk.compared, Compared::Joined) || row == 0 {
+                trunk.beams.record(pass, spec, which, row);
+                trunk.reduce.record(pass);
+                trunk.join.record(pass, row * r * 3);
+            }
         }
         let total = |m: usize, width: usize, scale: f32| column_sum::Args {
             m,
@@ -815,7 +993,7 @@ impl Temporal {
             out_off: row * r * width,
             scale,
         };
-        self.term_sum.record(pass, &total(m, 4, 1.0 / m as f32));
+        self.term_sum.record(pass, &total(m, self.term_rows.shape[2], 1.0 / m as f32));
         // clip, pace, adam: the divergence is among the sums
         self.learned.record_step(pass, t, row);
         // sums for the metrics
@@ -968,6 +1146,7 @@ impl Experts for ExpertsPpoGpu {
         let clips = self.spec.temporal.algorithm == PolicyGradient::Ppo;
         let spatial = self.spatial_metrics()?;
         let steps = values.len() / r;
+        let width = self.temporal.term_rows.shape[2];
         let update = |i: usize| {
             let slot_mean = |row: &usize| {
                 let at = |t: usize| ((t * r + i) * rows + row) * 2;
@@ -981,13 +1160,13 @@ impl Experts for ExpertsPpoGpu {
             UpdateMetrics {
                 slots: self.spec.env.curve().iter().map(slot_mean).collect(),
                 gradient_steps: steps as u32,
-                policy_loss: step_mean(&terms, 4, 0),
+                policy_loss: step_mean(&terms, width, width - 4),
                 value_loss: step_mean(&values, 1, 0),
-                entropy: step_mean(&terms, 4, 3),
+                entropy: step_mean(&terms, width, width - 1),
                 grad_norm_actor: step_mean(&norms, 2, 0),
                 grad_norm_critic: step_mean(&norms, 2, 1),
-                approx_kl: if clips { step_mean(&terms, 4, 1) } else { f64::NAN },
-                clip_fraction: if clips { step_mean(&terms, 4, 2) } else { f64::NAN },
+                approx_kl: if clips { step_mean(&terms, width, width - 3) } else { f64::NAN },
+                clip_fraction: if clips { step_mean(&terms, width, width - 2) } else { f64::NAN },
                 explained_variance: explained_variance(
                     self.spec.samples() as f64,
                     fit_sums(&missed, i, r),

@@ -32,6 +32,8 @@ pub(super) struct Chunk {
     /// Observations as the networks see them, `[T, envs, leading(O)]`.
     pub(super) x: Vec<f32>,
     pub(super) action: Vec<f32>,
+    /// As the network put them out and as they were drawn, where they are.
+    pub(super) phases: Vec<f32>,
     pub(super) logprob: Vec<f32>,
     pub(super) value: Vec<f32>,
     pub(super) reward: Vec<f32>,

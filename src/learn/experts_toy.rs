@@ -1,7 +1,7 @@
 //! A small environment with beams whose channel has a closed form in f64: what the learners of experts are tested in.
 
 use super::ExpertsSpec;
-use crate::config::{PolicyGradient, SpatialConfig, TemporalConfig};
+use crate::config::{MonoPhases, PolicyGradient, SpatialConfig, TemporalConfig};
 use crate::env::{
     At, BeamBuffers, BeamSamples, BeamSize, Beams, BeamsGpu, Component, Env, EnvBuffers, EnvGpu, Metric,
     Sizes, StepSlices, TRUNCATED,
@@ -59,6 +59,8 @@ pub fn spec(
         reward_scale: 0.5,
         head_gain: 1.0,
         t_seq: 0,
+        mono_phases: MonoPhases::LSpat,
+        log_std_init: -0.5,
     };
     let mut spatial = SpatialConfig {
         phase: Phase::Residual,

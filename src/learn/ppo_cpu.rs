@@ -672,6 +672,7 @@ impl Chunk {
                 key: at.key,
                 first: at.first,
                 clock: at.clock,
+                behind: 0,
                 actions: a,
                 log_std,
                 mean: s.actor.output(),
@@ -747,7 +748,7 @@ fn sum_of(x: &[f32]) -> f32 {
 
 /// ln of the density's denominator, Σ log_std + ½ ln 2π, which sampling and loss both subtract. Summed in f64: with
 /// many actions it is large, and what f32 loses of equal terms would stay in every ratio.
-fn log_norm(log_std: &[f32]) -> f32 {
+pub(super) fn log_norm(log_std: &[f32]) -> f32 {
     log_std.iter().map(|s| f64::from(*s) + 0.918_938_533_204_672_7).sum::<f64>() as f32
 }
 
@@ -756,6 +757,8 @@ pub struct SampleGaussian<'a> {
     pub key: [u32; 2],
     pub first: u32,
     pub clock: u32,
+    /// Draws of the slot that other actions took.
+    pub behind: u32,
     pub actions: usize,
     pub log_std: &'a [f32],
     /// `[envs, ld]`
@@ -780,7 +783,7 @@ impl SampleGaussian<'_> {
             let mut quad = V::splat(0.0);
             let ids = V::Word::iota(self.first + env as u32);
             for (block, noise) in noise.chunks_mut(4 * V::LANES).enumerate() {
-                let w = draw(self.key, Stream::Action, ids, self.clock, block as u32);
+                let w = draw(self.key, Stream::Action, ids, self.clock, self.behind + block as u32);
                 let (z0, z1) = V::normal_pair(w[0], w[1]);
                 let (z2, z3) = V::normal_pair(w[2], w[3]);
                 let rows = noise.chunks_exact_mut(V::LANES).zip(&std[4 * block..]);

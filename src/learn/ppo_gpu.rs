@@ -190,61 +190,61 @@ impl PpoGpu {
         };
         let mut firing = Firing::new(g, &layout.actor, learn.actor_spikes.as_ref(), (r, b), t)?;
         firing.extend(Firing::new(g, &layout.critic, learn.critic_spikes.as_ref(), (r, b), t)?);
-        let (rollout, reward, final_obs, slot_sums) =
-            match fused {
-                Some(plan) => {
-                    let outcomes = plan.outcomes();
-                    let outcome = zero("rollout.outcome", &[outcomes, t, r, b])?;
-                    let sums = zero("rollout.slot_sums", &[outcomes, t, r, 2])?;
-                    let params = &learn.params;
-                    let slots = plan.bind(
-                        g,
-                        &FusedBuffers {
-                            params,
-                            state: &state,
-                            obs: &obs,
-                            action: &action,
-                            logprob: &logprob,
-                            flags: &flags,
-                            outcome: &outcome,
-                        },
-                    )?;
-                    // A row for each slot, whatever it is a row of.
-                    let reduce = metrics_reduce::Spec { r, metric_rows: outcomes * t, b };
-                    let reduce = metrics_reduce::MetricsReduce::new(g, &reduce)?.bind(g, &outcome, &sums);
-                    (Rollout::Fused { slots, sums: reduce }, outcome, None, sums)
-                }
-                None => {
-                    let reward = zero("rollout.reward", &[t, r, b])?;
-                    let final_obs = zero("rollout.final_obs", &[r, b, o])?;
-                    let metrics = zero("rollout.metrics", &[r, rows, b])?;
-                    let sums = zero("rollout.slot_sums", &[t, r, rows, 2])?;
-                    let mean = zero("rollout.mean", &[r, b, a])?;
-                    let acts: Vec<_> = learn.actor_hidden.iter().chain([&mean]).collect();
-                    let spikes = actor_spikes.as_ref();
-                    let actor =
-                        Forward::sharing(g, &layout.actor, size, &learn.params, &obs, &acts, spikes, false)?;
-                    let head = gaussian_head::GaussianHead::new(g, &gaussian_head::Spec { r, b, a, p })?
+        let (rollout, reward, final_obs, slot_sums) = match fused {
+            Some(plan) => {
+                let outcomes = plan.outcomes();
+                let outcome = zero("rollout.outcome", &[outcomes, t, r, b])?;
+                let sums = zero("rollout.slot_sums", &[outcomes, t, r, 2])?;
+                let params = &learn.params;
+                let slots = plan.bind(
+                    g,
+                    &FusedBuffers {
+                        params,
+                        state: &state,
+                        obs: &obs,
+                        action: &action,
+                        logprob: &logprob,
+                        flags: &flags,
+                        outcome: &outcome,
+                    },
+                )?;
+                // A row for each slot, whatever it is a row of.
+                let reduce = metrics_reduce::Spec { r, metric_rows: outcomes * t, b };
+                let reduce = metrics_reduce::MetricsReduce::new(g, &reduce)?.bind(g, &outcome, &sums);
+                (Rollout::Fused { slots, sums: reduce }, outcome, None, sums)
+            }
+            None => {
+                let reward = zero("rollout.reward", &[t, r, b])?;
+                let final_obs = zero("rollout.final_obs", &[r, b, o])?;
+                let metrics = zero("rollout.metrics", &[r, rows, b])?;
+                let sums = zero("rollout.slot_sums", &[t, r, rows, 2])?;
+                let mean = zero("rollout.mean", &[r, b, a])?;
+                let acts: Vec<_> = learn.actor_hidden.iter().chain([&mean]).collect();
+                let spikes = actor_spikes.as_ref();
+                let actor =
+                    Forward::sharing(g, &layout.actor, size, &learn.params, &obs, &acts, spikes, false)?;
+                let head =
+                    gaussian_head::GaussianHead::new(g, &gaussian_head::Spec { r, b, a, p, behind: 0 })?
                         .bind(g, &learn.params, &keys, &mean, &action, &logprob);
-                    let env = spec.env.bind(
-                        g,
-                        b,
-                        &EnvBuffers {
-                            action: &action,
-                            state: &state,
-                            obs: &obs,
-                            final_obs: &final_obs,
-                            reward: &reward,
-                            flags: &flags,
-                            metrics: &metrics,
-                        },
-                    )?;
-                    let reduce = metrics_reduce::Spec { r, metric_rows: rows, b };
-                    let reduce = metrics_reduce::MetricsReduce::new(g, &reduce)?.bind(g, &metrics, &sums);
-                    let path = Rollout::PerSlot { actor: Box::new(actor), head, env, sums: reduce };
-                    (path, reward, Some(final_obs), sums)
-                }
-            };
+                let env = spec.env.bind(
+                    g,
+                    b,
+                    &EnvBuffers {
+                        action: &action,
+                        state: &state,
+                        obs: &obs,
+                        final_obs: &final_obs,
+                        reward: &reward,
+                        flags: &flags,
+                        metrics: &metrics,
+                    },
+                )?;
+                let reduce = metrics_reduce::Spec { r, metric_rows: rows, b };
+                let reduce = metrics_reduce::MetricsReduce::new(g, &reduce)?.bind(g, &metrics, &sums);
+                let path = Rollout::PerSlot { actor: Box::new(actor), head, env, sums: reduce };
+                (path, reward, Some(final_obs), sums)
+            }
+        };
         Ok(PpoGpu {
             firing,
             rollout,

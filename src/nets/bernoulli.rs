@@ -112,6 +112,16 @@ pub struct Loss<'a> {
     pub advantage: &'a [f32],
     /// Receives the gradient in its first K columns, `[n, ld]`.
     pub d_logits: &'a mut [f32],
+    /// What the same policy draws beside the schedule.
+    pub rest: Option<Rest<'a>>,
+}
+
+/// What stands in one ratio with a schedule.
+pub struct Rest<'a> {
+    /// Its log-probabilities, `[n]`.
+    pub logprob: &'a [f32],
+    /// Receives the gradient by each sample's log-probability, without the entropy's part, `[n]`.
+    pub slope: &'a mut [f32],
 }
 
 /// Contributions of the samples to the mean policy loss (without entropy), the mean entropy, nat, and with a clipped
@@ -148,7 +158,8 @@ impl Loss<'_> {
         let (mut policy, mut entropies, mut kl, mut beyond) = (zero, zero, zero, zero);
         let mut i = from;
         while i + V::LANES <= to {
-            let (mut logp, mut entropy) = (zero, zero);
+            let (mut logp, mut entropy) =
+                (self.rest.as_ref().map_or(zero, |rest| V::load(&rest.logprob[i..])), zero);
             for a in 0..k {
                 let x = gather::<V>(self.logits, self.ld, i, a);
                 let taken = gather::<V>(self.action, k, i, a);
@@ -173,6 +184,9 @@ impl Loss<'_> {
                 }
             };
             let slope = slope * per_sample_v;
+            if let Some(rest) = &mut self.rest {
+                slope.store(&mut rest.slope[i..]);
+            }
             for a in 0..k {
                 let x = gather::<V>(self.logits, self.ld, i, a);
                 let taken = gather::<V>(self.action, k, i, a);
@@ -285,6 +299,7 @@ mod tests {
                 old: &old,
                 advantage: &advantage,
                 d_logits: &mut d,
+                rest: None,
             }
             .run();
             (sums, d.chunks(ld).flat_map(|row| row[..a].to_vec()).collect::<Vec<f32>>())

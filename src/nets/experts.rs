@@ -82,6 +82,8 @@ pub struct ExpertsLayout {
     /// What the outputs of the phase network mean.
     pub phase: Phase,
     pub decision: Decision,
+    /// First element of `log_std` `[K·M]`, where phases are drawn from a Gaussian.
+    pub log_std: Option<usize>,
     /// O → 1
     pub critic: MlpLayout,
 }
@@ -123,7 +125,31 @@ impl ExpertsLayout {
             }
         };
         let critic = mlp(widths.critic, 1, end);
-        ExpertsLayout { architecture, obs: o, vehicles: k, antennas: m, phase, decision, critic }
+        ExpertsLayout {
+            architecture,
+            obs: o,
+            vehicles: k,
+            antennas: m,
+            phase,
+            decision,
+            log_std: None,
+            critic,
+        }
+    }
+
+    /// With phases that are drawn from a Gaussian whose means come from the network; `log_std` lies between decision
+    /// and critic.
+    #[must_use]
+    pub fn drawn(mut self) -> Self {
+        let offset = self.critic.offset;
+        self.critic = self.critic.at(offset + self.phases());
+        self.log_std = Some(offset);
+        self
+    }
+
+    /// Where `log_std` lies; empty where phases are not drawn.
+    pub fn log_std(&self) -> Range<usize> {
+        self.log_std.map_or(0..0, |offset| offset..offset + self.phases())
     }
 
     /// Numbers of an observation that the networks see: the first ones.
@@ -158,7 +184,8 @@ impl ExpertsLayout {
     }
 
     /// `lstm.weight_ih`, …, `head.weight`, …, `phases.fc1.weight`, …, or `trunk.fc1.weight`, …, or `gate.weight`, …,
-    /// `expert1.fc1.weight`, …; then `critic.fc1.weight`, …: in the order of the flat vector.
+    /// `expert1.fc1.weight`, …; then `log_std`, where phases are drawn, and `critic.fc1.weight`, …: in the order of the
+    /// flat vector.
     pub fn tensors(&self) -> Vec<Tensor> {
         let linear = |name: &str, l: &MlpLayout| {
             let mut tensors = l.tensors("");
@@ -180,13 +207,16 @@ impl ExpertsLayout {
                 }
             }
         }
+        if let Some(offset) = self.log_std {
+            out.push(Tensor { name: "log_std".into(), shape: vec![self.phases()], offset });
+        }
         out.extend(self.critic.tensors("critic."));
         out
     }
 
     /// The initial flat vector `[P]` of the replica with this Philox key: orthogonal weights, zero biases but for the
     /// LSTM's forget gates; gain √2 in hidden layers, `head_gain` for the logits and the gate, `output_gain` for the
-    /// phases, 1 for the value.
+    /// phases, 1 for the value; `log_std` is 0.
     pub fn init(&self, key: [u32; 2], head_gain: f64, output_gain: f64) -> Vec<f32> {
         let mut params = vec![0.0; self.params()];
         let mut tensor = 0;
@@ -248,6 +278,8 @@ pub struct ExpertsCpu {
     pub layout: ExpertsLayout,
     pub(crate) nets: Nets,
     pub(crate) critic: Packed,
+    /// `[K·M]` where phases are drawn, else empty.
+    pub(crate) log_std: Vec<f32>,
 }
 
 pub(crate) enum Nets {
@@ -268,7 +300,8 @@ impl ExpertsCpu {
                 experts: experts.iter().map(Packed::new).collect(),
             },
         };
-        ExpertsCpu { layout: layout.clone(), nets, critic: Packed::new(&layout.critic) }
+        let log_std = vec![0.0; layout.log_std().len()];
+        ExpertsCpu { layout: layout.clone(), nets, critic: Packed::new(&layout.critic), log_std }
     }
 
     /// Takes the weights from the flat vector `[P]` of one replica.
@@ -284,6 +317,7 @@ impl ExpertsCpu {
             }
         }
         self.critic.pack(params);
+        self.log_std.copy_from_slice(&params[self.layout.log_std()]);
     }
 }
 
@@ -341,11 +375,27 @@ impl ExpertsState {
 }
 
 /// One slot of `envs` environments: from `obs` `[envs, O]` the `logits` `[envs, K]` of the schedule and, if wanted, the
-/// phases Φ `[envs, K·M]`, rad. Moves the recurrent state on by one slot, so that it is called once a slot.
+/// phases Φ `[envs, K·M]`, rad (their means, where they are drawn). Moves the recurrent state on by one slot, so that it
+/// is called once a slot.
 ///
 /// # Panics
 /// If an array is of another size, or `state` was made for fewer environments or another layout.
 pub fn act(
+    net: &ExpertsCpu,
+    envs: usize,
+    obs: &[f32],
+    state: &mut ExpertsState,
+    logits: &mut [f32],
+    mut phases: Option<&mut [f32]>,
+) {
+    put_out(net, envs, obs, state, logits, phases.as_deref_mut());
+    if let Some(phases) = phases {
+        net.layout.steer(obs, phases);
+    }
+}
+
+/// As [`act`], with the phase network's outputs as they are.
+pub(crate) fn put_out(
     net: &ExpertsCpu,
     envs: usize,
     obs: &[f32],
@@ -373,7 +423,6 @@ pub fn act(
             if let Some(phases) = phases {
                 forward(perceptron, envs, Strided { data: &input[units..], row: ld, col: 1 }, phases_out);
                 copy_columns(phases_out.output(), leading(km), 0, km, phases);
-                layout.steer(obs, phases);
             }
             lstm_cpu::step_in_place(lstm, envs, input, gates, cell);
             forward(head, envs, Strided { data: input, row: ld, col: 1 }, head_out);
@@ -395,7 +444,6 @@ pub fn act(
             copy_columns(outs[0].output(), ld, 0, k, logits);
             if let Some(phases) = phases {
                 copy_columns(outs[0].output(), ld, k, km, phases);
-                layout.steer(obs, phases);
             }
         }
         _ => panic!("the state of another kind of network"),

@@ -52,12 +52,14 @@ fn words(case: &cases::Case, stem: &str, at: Kernels) -> Option<usize> {
         }
         ("dense_backward_weights" | "spike_backward_weights", "partials") => at.s * layer,
         ("gaussian_head" | "ppo_policy_loss", "params") => at.r * a,
+        ("joint_policy_loss", "params") => at.r * 64,
+        ("joint_policy_loss", "outputs") => 2 * words,
         // Sharpnesses and centres of 120 neurons.
         ("population_forward" | "population_backward", "params") => at.r * 2 * 120,
         ("population_backward", "partials") => at.s * at.r * 2 * 120,
         // A loss reads the old log-probability and the advantage; the mean of advantages those alone; the value loss
         // the return.
-        ("ppo_policy_loss" | "bernoulli_policy_loss", "mb_scalars") => words / 2,
+        ("ppo_policy_loss" | "bernoulli_policy_loss" | "joint_policy_loss", "mb_scalars") => words / 2,
         ("advantage_stats" | "ppo_value_loss", "mb_scalars") => words / 4,
         // V(final_obs) is read where a slot was cut off.
         ("gae", "final_value") => 0,

@@ -3,7 +3,10 @@ use isacbench::kernels::gaussian_head::{Spec, WG, check};
 
 fn run(r: usize, b: usize, a: usize) {
     let Some(gpu) = gpu_or_skip() else { return };
-    assert_all(&format!("[{r},{b},{a}]"), check(gpu, &Spec { r, b, a, p: a + 4 }, 7));
+    for behind in [0, 2] {
+        let what = format!("[{r},{b},{a}], behind {behind}");
+        assert_all(&what, check(gpu, &Spec { r, b, a, p: a + 4, behind }, 7));
+    }
 }
 
 #[test]

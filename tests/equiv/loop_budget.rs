@@ -24,7 +24,7 @@ const LIF: Lif = Lif {
 
 type Refused = (&'static str, fn(&Gpu) -> Result<(), GpuError>);
 
-const CASES: [Refused; 24] = [
+const CASES: [Refused; 25] = [
     ("activity_count", |gpu| {
         let units = activity_count::Units::Spikes;
         activity_count::ActivityCount::new(gpu, &activity_count::Spec { r: 1, m: SHARED, c: 128, units })
@@ -77,7 +77,8 @@ const CASES: [Refused; 24] = [
     }),
     ("gae", |gpu| gae::Gae::new(gpu, &gae::Spec { t: N, r: 1, b: 1 }).map(drop)),
     ("gaussian_head", |gpu| {
-        gaussian_head::GaussianHead::new(gpu, &gaussian_head::Spec { r: 1, b: 1, a: N, p: N }).map(drop)
+        gaussian_head::GaussianHead::new(gpu, &gaussian_head::Spec { r: 1, b: 1, a: N, p: N, behind: 0 })
+            .map(drop)
     }),
     ("grad_join", |gpu| grad_join::GradJoin::new(gpu, &grad_join::Spec { r: 1, p: SHARED }).map(drop)),
     ("grad_norm", |gpu| {
@@ -103,6 +104,10 @@ const CASES: [Refused; 24] = [
     ("ppo_policy_loss", |gpu| {
         let spec = ppo_policy_loss::Spec { a: N, p: N, ls_off: 0, ..ppo_policy_loss::DEFAULT };
         ppo_policy_loss::PpoPolicyLoss::new(gpu, &spec).map(drop)
+    }),
+    ("joint_policy_loss", |gpu| {
+        let spec = joint_policy_loss::Spec { a: N, p: N, ls_off: 0, ..joint_policy_loss::DEFAULT };
+        joint_policy_loss::JointPolicyLoss::new(gpu, &spec).map(drop)
     }),
     ("replay_gather", |gpu| {
         let mut spec = replay_gather::DEFAULT;

@@ -37,6 +37,7 @@ mod gaussian_head;
 mod grad_join;
 mod grad_norm;
 mod grad_reduce;
+mod joint_policy_loss;
 mod kl_control;
 mod lif_backward;
 mod lif_forward;

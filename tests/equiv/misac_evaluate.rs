@@ -208,6 +208,16 @@ fn networks_decide_and_steer_the_same() {
         if ["h-moe", "ppo-mono"].contains(&agent.id) {
             both(agent, &direct, false);
         }
+        if agent.id == "ppo-mono" {
+            for phase in ["residual", "direct"] {
+                let drawn = config(&["temporal.mono_phases=gaussian", &format!("spatial.phase={phase}")]);
+                if let ([g, _], [d, _]) =
+                    (&both(agent, &drawn, true)[0][..], &both(agent, &drawn, false)[0][..])
+                {
+                    assert_ne!(of(d, BEAM_GAIN), of(g, BEAM_GAIN), "{phase}: the mean is no sample");
+                }
+            }
+        }
         if agent.id == "h-moe-no-aoi"
             && let ([g, _], [a, _]) = (&both(agent, &residual, true)[0][..], &sampled[..])
         {

@@ -158,14 +158,9 @@ fn unfused(gpu: &Gpu, spec: &Spec, x: &Inputs) -> Left {
             dense_forward::DenseForward::new(gpu, &dense).unwrap().bind(gpu, &net, input, &acts[i])
         })
         .collect();
-    let head = gaussian_head::GaussianHead::new(gpu, &gaussian_head::Spec { r, b, a, p }).unwrap().bind(
-        gpu,
-        &net,
-        &keys,
-        acts.last().unwrap(),
-        &action,
-        &logprob,
-    );
+    let head = gaussian_head::GaussianHead::new(gpu, &gaussian_head::Spec { r, b, a, p, behind: 0 })
+        .unwrap()
+        .bind(gpu, &net, &keys, acts.last().unwrap(), &action, &logprob);
     let step = v2x_step::V2xStep::new(gpu, &spec.batch)
         .unwrap()
         .bind(gpu, &params, &action, &state, &obs, &final_obs, &reward, &flags, &metrics);

@@ -203,7 +203,7 @@ fn cells_and_heads_do_what_their_cost_says() {
         let (b, p) = (3, 9);
         let keys = [[1, 2], [1, 3]];
         let (mut action, mut logprob) = (zeros(r * b * a), zeros(r * b));
-        let spec = gaussian_head::Spec { r, b, a, p };
+        let spec = gaussian_head::Spec { r, b, a, p, behind: 0 };
         let at = gaussian_head::Args { b, clock: 5, ls_off: 1, greedy: false, action_off: 0, logprob_off: 0 };
         let (params, mean) = (numbers(r * p), numbers(r * b * a));
         let run = || {
@@ -313,6 +313,24 @@ fn losses_cost_no_more_than_their_twins_do() {
         );
     });
     near("bernoulli_policy_loss", done, bernoulli_policy_loss::cost(&spec));
+
+    let spec = joint_policy_loss::Spec { r, m, k: 2, a: 4, p: 6, ls_off: 0, clip: true };
+    let (taken, drawn) = (numbers(m * 2), numbers(m * 4));
+    let mut terms = zeros(8 * m);
+    let done = operations(|| {
+        joint_policy_loss::joint_policy_loss_cpu(
+            &spec,
+            &hyper,
+            &params,
+            &mut d_mean,
+            &taken,
+            &drawn,
+            &scalars,
+            &stats,
+            &mut terms,
+        );
+    });
+    near("joint_policy_loss", done, joint_policy_loss::cost(&spec));
 
     let spec = ppo_value_loss::Spec { r, m, tail: 0, clip: false };
     let hyper = [ppo_value_loss::Hyper { vf_coef: 0.5, clip_eps: 0.2 }];

@@ -4,7 +4,7 @@
 use isacbench::config::Layered;
 use isacbench::learn::{Algorithm, ExpertsSpec};
 use isacbench::run::evaluate::Estimate;
-use isacbench::run::task::{Kind, Task};
+use isacbench::run::task::{Kind, Task, Unit};
 use isacbench::tasks::misac::agents::{AGENTS, FixedSchedule, Make};
 use isacbench::tasks::misac::config::MisacConfig;
 use isacbench::tasks::misac::dp::Schedule;
@@ -289,6 +289,45 @@ fn networks_keep_the_constraints_and_start_as_a_coin_flip_that_steers_at_the_est
             let masked = agent.id == "h-moe-no-aoi";
             assert!(if masked { *n == 0 } else { *n > slots / 4 && *n < slots * 3 / 4 }, "{}: {n}", agent.id);
         }
+    }
+}
+
+/// Phases that are drawn: the mode is their mean, whatever their noise; a sample is spread about it, which costs gain
+/// and changes nothing else.
+#[test]
+fn drawn_phases_are_evaluated_as_the_policy_has_them() {
+    let run = |sets: &[&str], greedy| {
+        let config = config(&[&["task.slots=50"], sets].concat());
+        let agent = MisacConfig::agent("ppo-mono").unwrap();
+        let algorithm = config.algorithm(agent, &[Unit { config: &config, seed: 1 }]).unwrap();
+        let Algorithm::Experts(spec) = &algorithm else { panic!("it learns otherwise") };
+        let (layout, params) = (&spec.layout, &spec.start().params);
+        let job = Job {
+            task: config.task.spec(),
+            replicas: vec![config.task.params([1, 0])],
+            controller: Controller::Learned { layout, params, greedy },
+            episodes: 64,
+            gain_stride: 7,
+        };
+        evaluate(&job, None, &|_| {}).unwrap().remove(0)
+    };
+    let narrow = ["temporal.mono_phases=gaussian"];
+    let wide = ["temporal.mono_phases=gaussian", "temporal.log_std_init=1.0"];
+    let mode = format!("{:?}", run(&[], true));
+    assert_eq!((&mode, &mode), (&format!("{:?}", run(&narrow, true)), &format!("{:?}", run(&wide, true))));
+    let plain = run(&[], false);
+    let antennas = 64.0;
+    for (sets, log_std) in [(&narrow[..], -0.5f64), (&wide[..], 1.0)] {
+        let o = run(sets, false);
+        for m in (0..METRICS.len()).filter(|m| ![BEAM_GAIN, SUM_RATE, MODULUS_ERROR].contains(m)) {
+            let [a, b] = [&o, &plain].map(|o| format!("{:?}", o.metrics[m]));
+            assert_eq!(a, b, "{}", METRICS[m]);
+        }
+        // E|Σ h e^(jσz)|² = e^(−σ²)·|Σ h|² + (1 − e^(−σ²))·Σ|h|²
+        let kept = (-(2.0 * log_std).exp()).exp();
+        let want = kept * plain.metrics[BEAM_GAIN].mean + (1.0 - kept) / antennas;
+        close(o.metrics[BEAM_GAIN].mean, want, 0.01, "gain of drawn phases");
+        assert!(o.metrics[SUM_RATE].mean < plain.metrics[SUM_RATE].mean);
     }
 }
 

@@ -14,7 +14,7 @@ pub fn build(mk: &Maker, stem: &str) -> Result<Option<Case>, GpuError> {
     let sizes = [("R", r), ("B", b)];
     match stem {
         "gaussian_head" => {
-            let spec = gaussian_head::Spec { r, b, a, p };
+            let spec = gaussian_head::Spec { r, b, a, p, behind: 0 };
             mk.case(&sizes, gaussian_head::cost(&spec), |gpu| {
                 let (params, keys, mean) =
                     (mk.floats("params", &[r, p])?, mk.keys()?, mk.floats("mean", &[r, b, a])?);

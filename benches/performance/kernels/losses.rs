@@ -3,8 +3,13 @@
 use super::{Case, Maker};
 use isacbench::bench::grid::Kernels;
 use isacbench::gpu::GpuError;
-use isacbench::kernels::{advantage_stats, bernoulli_policy_loss, ppo_policy_loss, ppo_value_loss};
+use isacbench::kernels::{
+    advantage_stats, bernoulli_policy_loss, joint_policy_loss, ppo_policy_loss, ppo_value_loss,
+};
 use isacbench::tasks::v2x::physics::Beam;
+
+/// Phases of `joint_policy_loss`: those of one beam.
+const JOINT_PHASES: usize = 64;
 
 pub fn build(mk: &Maker, stem: &str) -> Result<Option<Case>, GpuError> {
     let Kernels { r, m, p, .. } = mk.at;
@@ -57,6 +62,23 @@ pub fn build(mk: &Maker, stem: &str) -> Result<Option<Case>, GpuError> {
                 let hyper = bernoulli_policy_loss::Hyper { clip_eps: 0.2, ent_coef: 0.01 };
                 let hyper = gpu.upload("hyper", &[r], &vec![hyper.row(); r])?;
                 let bound = kernel.bind(gpu, &logits, &action, &scalars, &stats, &hyper, &d_logits, &terms);
+                Ok(Box::new(move |pass: &mut wgpu::ComputePass| bound.record(pass)))
+            })
+        }
+        "joint_policy_loss" => {
+            let (k, a) = (mk.misac().task.vehicles, JOINT_PHASES);
+            let spec = joint_policy_loss::Spec { r, m, k, a, p, ls_off: 0, clip: true };
+            mk.case(&sizes, joint_policy_loss::cost(&spec), |gpu| {
+                let (params, outputs) =
+                    (mk.floats("params", &[r, p])?, mk.floats("outputs", &[r, m, k + a])?);
+                let (taken, drawn) = (mk.zeros("mb_taken", &[r, m, k])?, mk.floats("mb_drawn", &[r, m, a])?);
+                let (scalars, stats) = (mk.scalars()?, stats()?);
+                let terms = mk.zeros("terms", &[r, m, a + 4])?;
+                let kernel = joint_policy_loss::JointPolicyLoss::new(gpu, &spec)?;
+                let hyper = joint_policy_loss::Hyper { clip_eps: 0.2, ent_coef: 1e-3 };
+                let hyper = gpu.upload("hyper", &[r], &vec![hyper.row(); r])?;
+                let bound =
+                    kernel.bind(gpu, &params, &outputs, &taken, &drawn, &scalars, &stats, &hyper, &terms);
                 Ok(Box::new(move |pass: &mut wgpu::ComputePass| bound.record(pass)))
             })
         }

@@ -131,6 +131,7 @@ fn episodes(job: &Job, net: Option<&Net>, start: At, counts: &Mutex<Histograms>)
                             key: at.key,
                             first: at.first,
                             clock: at.clock,
+                            behind: 0,
                             actions: a,
                             log_std,
                             mean,

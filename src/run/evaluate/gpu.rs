@@ -213,8 +213,10 @@ impl PolicyGpu {
         };
         let head = match &policy.head {
             Head::Gaussian { log_std_off } => {
-                let kernel =
-                    gaussian_head::GaussianHead::new(gpu, &gaussian_head::Spec { r, b: envs, a, p })?;
+                let kernel = gaussian_head::GaussianHead::new(
+                    gpu,
+                    &gaussian_head::Spec { r, b: envs, a, p, behind: 0 },
+                )?;
                 HeadGpu::Gaussian {
                     bound: kernel.bind(gpu, &weights, b.keys, out, b.action, &logprob),
                     log_std_off: *log_std_off,

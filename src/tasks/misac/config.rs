@@ -156,6 +156,8 @@ impl Layered for MisacConfig {
         target_kl = 1.0
         kl_skip_ratio = 1.0
         t_seq = 0
+        mono_phases = 'l-spat'
+        log_std_init = -0.5
     ";
 
     const RULES: &'static [(&'static str, &'static [Rule])] = &[

@@ -7,9 +7,10 @@ pub use super::outcome::{
     MODULUS_ERROR, Outcome, POWER, REWARD, SHARE_OVER_AGE, SHARE_OVER_GAMMA, SUM_RATE, TRUE_ANGLE_GAIN,
 };
 use super::outcome::{Sums, larger};
-use crate::env::{Batch, StepSlices};
+use crate::env::{At, Batch, StepSlices};
 use crate::gpu::{Gpu, GpuError};
 use crate::kernels::bernoulli_head::uniform;
+use crate::learn::phases_cpu::draw_phases;
 use crate::nets::experts::{ExpertsCpu, ExpertsState, act};
 use crate::num::real::{F32Lanes, LaneKernel, Real, Word, run_lanes};
 use crate::run::evaluate::KEY_BATCH;
@@ -99,6 +100,7 @@ fn episodes(
 
     let mut logits = vec![0f32; if net.is_some() { envs * k } else { 0 }];
     let mut phases = vec![0f32; net.map_or(0, |n| envs * n.layout.phases())];
+    let (mut means, mut density) = (phases.clone(), vec![0f32; envs]);
     let mut recurrent = net.map(|n| ExpertsState::new(&n.layout, envs));
     misac_reset_chunk(task, params, envs, first, &mut state, &mut obs, 0);
     let mut memory: Vec<Vec<u32>> = Vec::new();
@@ -121,6 +123,11 @@ fn episodes(
                     (net.expect("one per replica"), recurrent.as_mut().expect("made above"));
                 let wanted = judged.then_some(&mut phases[..]);
                 act(net, envs, &obs, recurrent, &mut logits, wanted);
+                if judged && !greedy && layout.log_std.is_some() {
+                    let at = At { replica, key: params.key, first, envs, clock };
+                    means.copy_from_slice(&phases);
+                    draw_phases(net, &at, &means, &mut phases, &mut density);
+                }
                 for (n, (pi, x)) in action.iter_mut().zip(&logits).enumerate() {
                     let on = match greedy {
                         true => *x > 0.0,

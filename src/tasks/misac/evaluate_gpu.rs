@@ -11,7 +11,7 @@ use super::outcome::{
 use crate::gpu::{Buf, Fill, Gpu, GpuError, zeros};
 use crate::kernels::activity_count::{self, Units};
 use crate::kernels::{bernoulli_head, metrics_reduce, obs_mask};
-use crate::learn::experts_gpu::{Acting, decision_nets};
+use crate::learn::experts_gpu::{Acting, DrawnPhases, decision_nets};
 use crate::learn::mixture::MixtureForward;
 use crate::learn::network::Rows;
 use crate::nets::MlpLayout;
@@ -119,12 +119,18 @@ enum Deciding {
     Networks(Box<Networks>),
 }
 
+/// What makes the phases.
+enum Phases {
+    Mean(MixtureForward),
+    Drawn(DrawnPhases),
+}
+
 struct Networks {
     keys: Buf<[u32; 2]>,
     /// Where the agent does not see ages.
     mask: Option<obs_mask::ObsMaskBound>,
     acting: Acting,
-    phases: MixtureForward,
+    phases: Phases,
     sample: bernoulli_head::BernoulliHeadBound,
     greedy: bool,
     count: activity_count::ActivityCountBound,
@@ -345,7 +351,12 @@ impl Networks {
                 false => Some(obs_mask::ObsMask::new(gpu, &mask)?.bind(gpu, obs)),
             },
             acting: Acting::new(gpu, &scheduler, size, &weights, obs, &logits)?,
-            phases: MixtureForward::new(gpu, &beams, size, &weights, obs, phases)?,
+            phases: match layout.log_std {
+                Some(_) if !greedy => Phases::Drawn(DrawnPhases::new(
+                    gpu, layout, &beams, size, &weights, &keys, obs, phases, &logprob,
+                )?),
+                _ => Phases::Mean(MixtureForward::new(gpu, &beams, size, &weights, obs, phases)?),
+            },
             sample: bernoulli_head::BernoulliHead::new(gpu, &bernoulli_head::Spec { r, b, a: k })?
                 .bind(gpu, &keys, &logits, action, &logprob),
             greedy,
@@ -368,9 +379,6 @@ impl Networks {
             mask.record(pass, 0);
         }
         self.acting.record(pass, b, 0);
-        if judged {
-            self.phases.record(pass, b, 0);
-        }
         let sample = bernoulli_head::Args {
             b,
             clock,
@@ -380,6 +388,12 @@ impl Networks {
             logprob_off: 0,
         };
         self.sample.record(pass, &sample);
+        if judged {
+            match &self.phases {
+                Phases::Mean(phases) => phases.record(pass, b, 0),
+                Phases::Drawn(phases) => phases.record(pass, b, clock, 0, 0),
+            }
+        }
         self.count.record(pass, b, clock == 0);
     }
 }

@@ -263,7 +263,13 @@ pub fn v2x_rollout_cpu<F: Scalar>(
 }
 
 fn head_spec(spec: &Spec) -> gaussian_head::Spec {
-    gaussian_head::Spec { r: spec.batch.r, b: spec.batch.b, a: spec.batch.task.action_dim(), p: spec.p }
+    gaussian_head::Spec {
+        r: spec.batch.r,
+        b: spec.batch.b,
+        a: spec.batch.task.action_dim(),
+        p: spec.p,
+        behind: 0,
+    }
 }
 
 /// Of a dispatch of one slot.
