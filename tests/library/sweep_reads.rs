@@ -55,6 +55,7 @@ fn others(value: &Value) -> Vec<Value> {
             "exponential",
             "power-preserving",
             "carried",
+            "gaussian",
             "episode",
             "additive",
         ]
