@@ -683,15 +683,18 @@ enum Compared {
 /// The loss of what the policy decides.
 enum PolicyLoss {
     Schedule(bernoulli_policy_loss::BernoulliPolicyLossBound),
-    /// Of drawn phases too, which come out of the rollout; sums of the gradients by `log_std` go into the first slice
-    /// of the partial sums.
-    Joint {
-        gather: minibatch_gather::MinibatchGatherBound,
-        loss: joint_policy_loss::JointPolicyLossBound,
-        log_std_sum: column_sum::ColumnSumBound,
-        /// P, and where `log_std` lies.
-        at: [usize; 2],
-    },
+    Joint(Box<JointLoss>),
+}
+
+/// Of a schedule and drawn phases, which come out of the rollout; sums of the gradients by `log_std` go into the first
+/// slice of the partial sums.
+struct JointLoss {
+    gather: minibatch_gather::MinibatchGatherBound,
+    loss: joint_policy_loss::JointPolicyLossBound,
+    log_std_sum: column_sum::ColumnSumBound,
+    /// P, and where `log_std` lies.
+    p: usize,
+    ls_off: usize,
 }
 
 struct SharedTrunk {
@@ -866,7 +869,7 @@ impl Temporal {
                 // The cameras come along once more.
                 let gather = minibatch_gather::Spec { t, r, b, o: drawn, a: k, m, unit, tail: 0 };
                 let joint = joint_policy_loss::Spec { r, m, k, a: drawn, p, ls_off, clip };
-                PolicyLoss::Joint {
+                PolicyLoss::Joint(Box::new(JointLoss {
                     gather: minibatch_gather::MinibatchGather::new(g, &gather)?.bind(
                         g,
                         &from.keys,
@@ -878,8 +881,9 @@ impl Temporal {
                     loss: joint_policy_loss::JointPolicyLoss::new(g, &joint)?
                         .bind(g, params, &logits, &action, &own, &scalars, &stats, &surrogate, &terms),
                     log_std_sum: sum(m, width, &terms, partials)?,
-                    at: [p, ls_off],
-                }
+                    p,
+                    ls_off,
+                }))
             }
         };
         Ok(Temporal {
@@ -954,13 +958,13 @@ impl Temporal {
         }
         match &self.policy_loss {
             PolicyLoss::Schedule(loss) => loss.record(pass),
-            PolicyLoss::Joint { gather, loss, log_std_sum, at: [p, ls_off] } => {
-                gather.record(pass, which);
-                loss.record(pass);
+            PolicyLoss::Joint(joint) => {
+                joint.gather.record(pass, which);
+                joint.loss.record(pass);
                 // The four columns behind those of log_std fall on the critic's first weights, which its backward pass
                 // overwrites.
-                let to = column_sum::Args { m, out_stride: *p, out_off: *ls_off, scale: 1.0 };
-                log_std_sum.record(pass, &to);
+                let (out_stride, out_off) = (joint.p, joint.ls_off);
+                joint.log_std_sum.record(pass, &column_sum::Args { m, out_stride, out_off, scale: 1.0 });
             }
         }
         self.critic.record(pass, rows, 0, 0);
