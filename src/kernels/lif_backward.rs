@@ -54,7 +54,8 @@ impl Spec {
     }
 }
 
-/// `m` samples a replica; `leaks` as in [`lif_forward_cpu`]; `penalty` is added to the gradient by every spike.
+/// `m` samples a replica; `leaks` as in [`lif_forward_cpu`](super::lif_forward::lif_forward_cpu); `penalty` is added to
+/// the gradient by every spike.
 /// `source`: the currents `[R, m, N]` if constant, else the potentials before the reset `[R, m, S, N]`; `upstream`
 /// `[R, m, N]` or `[R, m, S, N]`; `d_current` `[R, m, N]` if constant, else `[R, m, S, N]`; `d_leak` `[R, m, N]` by w,
 /// of each neuron, where it is learned; `membrane` where potentials are carried, as `carried` says of their start.

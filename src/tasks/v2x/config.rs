@@ -520,9 +520,10 @@ impl V2xTaskConfig {
         self.start_m[..self.vehicles].iter().map(rate).sum()
     }
 
-    /// By how much rewards are larger for learners than their section's `reward_scale` says: the [`Self::link_rate`] of
-    /// the preset `fast` over this one's with `task.reward_by_link`, else 1. So what a critic learns keeps its size,
-    /// which its rate is tuned to: without it, at 0 dBm, values are smaller than the noise of its own steps.
+    /// By how much rewards are larger for learners than their section's `reward_scale` says: with
+    /// `task.reward_by_link` the rate of undisturbed links of the preset `fast` over that of these, else 1. So what a
+    /// critic learns keeps its size, which its rate is tuned to: without it, at 0 dBm, values are smaller than the noise
+    /// of its own steps.
     pub fn link_factor(&self) -> f64 {
         static FAST: OnceLock<f64> = OnceLock::new();
         if !self.reward_by_link {
