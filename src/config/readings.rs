@@ -172,6 +172,17 @@ mod tests {
     }
 
     #[test]
+    fn what_is_configured_is_no_alternative() {
+        let all =
+            readings(&[("cap", &["task.cap_d_m=5", "task.cap_d_m=50"]), ("beam", &["task.beam=angles"])], 4);
+        let plain = V2xConfig::load(None, &[]).unwrap();
+        assert_eq!(all.beside(&plain), readings(&[("cap", &["task.cap_d_m=50"])], 4));
+        let other = V2xConfig::load(None, &["task.beam=tracking".into(), "task.cap_d_m=9".into()]).unwrap();
+        assert_eq!(all.beside(&other), all);
+        all.relations(&plain).unwrap();
+    }
+
+    #[test]
     fn what_is_no_configuration_is_refused_with_its_choice() {
         let refused = |choices: &[(&str, &[&str])]| {
             readings(choices, 4).relations(&V2xConfig::load(None, &[]).unwrap()).unwrap_err().to_string()

@@ -399,14 +399,17 @@ pub struct V2xTaskConfig {
 }
 
 impl V2xConfig {
-    /// `[ppo]`, `[ddpg]` and `[dqn]` with the rewards that they learn from.
-    pub fn learners(&self) -> (PpoConfig, DdpgConfig, DqnConfig) {
-        let by = self.task.link_factor();
-        let (mut ppo, mut ddpg, mut dqn) = (self.ppo.clone(), self.ddpg.clone(), self.dqn.clone());
-        for scale in [&mut ppo.reward_scale, &mut ddpg.reward_scale, &mut dqn.reward_scale] {
-            *scale *= by;
-        }
-        (ppo, ddpg, dqn)
+    /// `[ppo]` with the scale of the rewards that it learns from, as those below.
+    pub fn ppo_by_link(&self) -> PpoConfig {
+        PpoConfig { reward_scale: self.ppo.reward_scale * self.task.link_factor(), ..self.ppo.clone() }
+    }
+    /// `[ddpg]`
+    pub fn ddpg_by_link(&self) -> DdpgConfig {
+        DdpgConfig { reward_scale: self.ddpg.reward_scale * self.task.link_factor(), ..self.ddpg.clone() }
+    }
+    /// `[dqn]`
+    pub fn dqn_by_link(&self) -> DqnConfig {
+        DqnConfig { reward_scale: self.dqn.reward_scale * self.task.link_factor(), ..self.dqn.clone() }
     }
 }
 
@@ -613,6 +616,27 @@ mod tests {
     use super::*;
     use crate::config::LEARNERS;
 
+    /// A policy serves another reward, limit or motion; where it would be another policy, the key is named.
+    #[test]
+    fn a_policy_serves_what_its_network_and_actions_allow() {
+        let with = |sets: &[&str]| {
+            let sets: Vec<String> = sets.iter().map(|s| s.to_string()).collect();
+            V2xConfig::load(None, &sets).unwrap()
+        };
+        let (trained, agent) = (with(&[]), V2xConfig::agent("spiking-ac").unwrap());
+        let other = |sets: &[&str]| with(sets).other_decision(&trained, agent);
+        let serves = [
+            "task.reward=indicator",
+            "task.limits=episode",
+            "task.kinematics=cartesian",
+            "task.sensing_noise=2",
+        ];
+        assert!(other(&serves).is_empty(), "{:?}", other(&serves));
+        assert_eq!(other(&["task.beam=tracking", "task.reward=indicator"]), ["task.beam"]);
+        assert_eq!(other(&["spiking.membrane=carried", "ppo.hidden=[4]"]), ["spiking.membrane"]);
+        assert_eq!(other(&["spiking.hidden=[4]", "spiking.steps=3"]), ["spiking.hidden", "spiking.steps"]);
+    }
+
     /// The default link's factor is 1 to the bit: what was learned there is learned again.
     #[test]
     fn rewards_are_larger_where_links_are_weaker() {
@@ -631,7 +655,7 @@ mod tests {
         assert_eq!(factor(&["task.reward_by_link=false", "task.p_max_dbm=0"]), 1.0);
 
         let c = with(&["task.p_max_dbm=0", "ddpg.reward_scale=0.5"]);
-        let (ppo, ddpg, dqn) = c.learners();
+        let (ppo, ddpg, dqn) = (c.ppo_by_link(), c.ddpg_by_link(), c.dqn_by_link());
         assert_eq!(ppo, PpoConfig { reward_scale: c.ppo.reward_scale * weak, ..c.ppo });
         assert_eq!(ddpg, DdpgConfig { reward_scale: 0.5 * weak, ..c.ddpg });
         assert_eq!(dqn, DqnConfig { reward_scale: c.dqn.reward_scale * weak, ..c.dqn });

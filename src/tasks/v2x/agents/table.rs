@@ -27,27 +27,27 @@ pub const AGENTS: &[V2xAgent] = &[
         id: "spiking-ac",
         summary: "PPO, spiking actor and critic (LIF, 6 spike steps), Gaussian policy",
         kind: Kind::Learned(|config, env| {
-            Algorithm::Ppo(PpoSpec::spiking(&config.learners().0, &config.spiking, env))
+            Algorithm::Ppo(PpoSpec::spiking(&config.ppo_by_link(), &config.spiking, env))
         }),
     },
     // Its rivals: dense, off-policy with a deterministic actor, off-policy with discrete choices.
     Agent {
         id: "ppo",
         summary: "PPO, tanh networks 128-128, Gaussian policy",
-        kind: Kind::Learned(|config, env| Algorithm::Ppo(PpoSpec::mlp(&config.learners().0, env))),
+        kind: Kind::Learned(|config, env| Algorithm::Ppo(PpoSpec::mlp(&config.ppo_by_link(), env))),
     },
     Agent {
         id: "ddpg",
         summary: "DDPG, ReLU networks 128-128, deterministic policy",
         kind: Kind::Learned(|config, env| {
-            Algorithm::OffPolicy(OffPolicySpec::ddpg(&config.learners().1, env))
+            Algorithm::OffPolicy(OffPolicySpec::ddpg(&config.ddpg_by_link(), env))
         }),
     },
     Agent {
         id: "dqn",
         summary: "DQN, ReLU network 128-128, per vehicle one of 32 beams and 3 power levels",
         kind: Kind::Learned(|config, env| {
-            let spec = OffPolicySpec::dqn(&config.learners().2, env).expect("learned beams have a codebook");
+            let spec = OffPolicySpec::dqn(&config.dqn_by_link(), env).expect("learned beams have a codebook");
             Algorithm::OffPolicy(spec)
         }),
     },
