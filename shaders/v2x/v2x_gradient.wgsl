@@ -140,7 +140,7 @@ fn by_beams(p: V2xParams, b: ptr<function, Beams>, h: ptr<function, Heard>, by: 
 
 // The gradient by the last K numbers of the action: logits of a softmax, or the powers themselves.
 fn by_powers(p: V2xParams, b: ptr<function, Beams>, d: ptr<function, Beams>) {
-    if (BEAM == BEAM_STEER || BEAM == BEAM_SPAN) {
+    if (BEAM == BEAM_DIRECT || BEAM == BEAM_STEER || BEAM == BEAM_SPAN) {
         for (var i = 0u; i < K; i++) { put(A - K + i, (*d).power[i]); }
         return;
     }
@@ -184,7 +184,7 @@ fn by_matrix(p: V2xParams, s: ptr<function, State>, sine: ptr<function, array<f3
         }
         for (var i = 0u; i < K; i++) {
             var u = g[i];
-            if (BEAM != BEAM_MATRIX) {
+            if (!IS_RAW) {
                 let a = e.a[i];
                 u = p.matrix_scale * vec2<f32>(a.x * g[i].x + a.y * g[i].y, a.x * g[i].y - a.y * g[i].x);
             }

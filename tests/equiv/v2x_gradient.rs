@@ -51,6 +51,7 @@ fn choices() {
 #[test]
 fn matrices() {
     run((2, WG), 3, Beam::Matrix, &Quantity::ALL);
+    run((1, 19), 2, Beam::Direct, &Quantity::ALL);
     run((1, 37), 3, Beam::OnSteering, &CLIMBED);
     run((2, 21), 2, Beam::OnZf, &CLIMBED);
 }

@@ -33,6 +33,7 @@ fn matrix() {
     run(&spec(1, 1, 1, 8, Beam::Matrix, Kinematics::Paper));
     run(&spec(3, WG - 1, 3, 32, Beam::Matrix, Kinematics::Paper));
     run(&spec(1, WG + 1, 5, 17, Beam::Matrix, Kinematics::Cartesian));
+    run(&spec(2, WG + 1, 3, 32, Beam::Direct, Kinematics::Paper));
 }
 
 /// Matrices as residuals on steering and on zero-forcing at the last estimates.

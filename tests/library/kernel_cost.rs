@@ -420,7 +420,7 @@ fn a_fused_rollout_does_what_its_cost_says() {
 /// What is counted on one environment holds for all of them: no operation of the physics depends on the data.
 #[test]
 fn the_physics_does_the_same_in_every_environment() {
-    for beam in [Beam::Angles, Beam::Tracking, Beam::Steer] {
+    for beam in [Beam::Angles, Beam::Tracking, Beam::Steer, Beam::Direct] {
         for kinematics in [Kinematics::Paper, Kinematics::Cartesian] {
             let task = V2xSpec {
                 vehicles: 3,
@@ -508,7 +508,7 @@ fn the_physics_does_the_same_in_every_environment() {
 /// than this.
 #[test]
 fn the_gradient_of_a_slot_costs_at_most_two_and_a_half_slots() {
-    for beam in [Beam::Angles, Beam::Tracking, Beam::Matrix, Beam::OnSteering, Beam::OnZf, Beam::Zf] {
+    for beam in [Beam::Angles, Beam::Tracking, Beam::Matrix, Beam::Direct, Beam::OnSteering, Beam::OnZf, Beam::Zf] {
         let task = V2xSpec {
             vehicles: 3,
             antennas: 32,

@@ -48,7 +48,7 @@ struct Base {
 
 fn base_of(p: V2xParams, s: ptr<function, State>) -> Base {
     var base: Base;
-    if (BEAM == BEAM_MATRIX) { return base; }
+    if (IS_RAW) { return base; }
     var cosine: array<f32, K>;
     for (var i = 0u; i < K; i++) {
         cosine[i] = sin_cos((*s).obs_theta[i]).y;
@@ -72,7 +72,7 @@ fn antenna(p: V2xParams, base: ptr<function, Base>, m: u32) -> Antenna {
     for (var i = 0u; i < K; i++) {
         e.f[i] = vec2<f32>(action_at(i * N + m), action_at((K + i) * N + m));
     }
-    if (BEAM == BEAM_MATRIX) { return e; }
+    if (IS_RAW) { return e; }
     // e^{-j pi w (2m - N + 1)/2}: the phase of the middle of the array is 0.
     let before = 2u * m < N - 1u;
     let turns = select(2u * m - (N - 1u), (N - 1u) - 2u * m, before);
@@ -180,8 +180,12 @@ fn explicit_beams(p: V2xParams, sine: ptr<function, array<f32, K>>, cosine: ptr<
 }
 
 fn matrix_beams(p: V2xParams, s: ptr<function, State>, sine: ptr<function, array<f32, K>>, cosine: ptr<function, array<f32, K>>, out: ptr<function, Beams>) {
-    (*out).power = softmax_power(p.p_max_w, 2u * K * N);
-    if (BEAM == BEAM_MATRIX) {
+    if (BEAM == BEAM_DIRECT) {
+        for (var i = 0u; i < K; i++) { (*out).power[i] = action_at(2u * K * N + i); }
+    } else {
+        (*out).power = softmax_power(p.p_max_w, 2u * K * N);
+    }
+    if (IS_RAW) {
         explicit_beams(p, sine, cosine, out);
         return;
     }
@@ -259,7 +263,9 @@ fn steered_beams(p: V2xParams, s: ptr<function, State>, sine: ptr<function, arra
     }
 }
 
-const IS_MATRIX: bool = BEAM == BEAM_MATRIX || BEAM == BEAM_ON_STEERING || BEAM == BEAM_ON_ZF;
+// Whether explicit beams are the numbers of the action themselves.
+const IS_RAW: bool = BEAM == BEAM_MATRIX || BEAM == BEAM_DIRECT;
+const IS_MATRIX: bool = IS_RAW || BEAM == BEAM_ON_STEERING || BEAM == BEAM_ON_ZF;
 
 // Beams and powers of the action, as vehicles at the true angles with these sines and cosines hear them.
 fn beams(p: V2xParams, s: ptr<function, State>, sine: ptr<function, array<f32, K>>, cosine: ptr<function, array<f32, K>>) -> Beams {

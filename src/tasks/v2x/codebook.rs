@@ -46,7 +46,7 @@ pub fn codebook(
             };
             grid.flat_map(values).collect()
         }
-        Beam::Steer | Beam::Span => return None,
+        Beam::Direct | Beam::Steer | Beam::Span => return None,
     };
     Some(Codebook {
         factors: task.vehicles,

@@ -5,7 +5,8 @@ use crate::config::{
     Rule, SpikingConfig, TrainConfig, U32_MAX, dbm_to_w,
 };
 use crate::run::evaluate::Precision;
-use crate::run::task::Task;
+use crate::run::rows::text_of;
+use crate::run::task::{Agent, Task};
 use crate::tasks::v2x::physics::{
     self, Beam, Choices, KMAX, Kinematics, Limits, MatrixBase, Reward, V2xParams, V2xSpec,
 };
@@ -255,6 +256,10 @@ impl Layered for V2xConfig {
                 "\"reward-smooth\" needs task.limits = \"slot\": its gradient is that of a slot by itself";
             return Err(ConfigError::value("apg.objective", what));
         }
+        let learned = Self::agent(agent).is_some_and(Agent::is_learned);
+        if learned && !is_learned(self.task.beam) {
+            return Err(ConfigError::value("task.beam", format!("{} {NOT_LEARNED}", text_of(&self.task.beam))));
+        }
         match agent {
             "ppo" => self.ppo.relations(slots)?,
             "spiking-ac" => {
@@ -484,7 +489,7 @@ impl V2xTaskConfig {
         if kappa < 1e-6 {
             return bad("task.kappa", format!("{:?} must have a magnitude of at least 0.000001", self.kappa));
         }
-        if !is_learned(self.beam) {
+        if !is_learned(self.beam) && self.beam != Beam::Direct {
             return bad("task.beam", format!("{:?} {NOT_LEARNED}", self.beam));
         }
         // Each key passed alone; together they may still leave what f32 holds, and the simulation would be full of

@@ -60,6 +60,9 @@ const QUANTILES: [[&str; 2]; metric::SAMPLES] = [
     ["pointing_error_median_rad", "pointing_error_p90_rad"],
 ];
 
+/// How far above P_max a sum of rounded powers may be.
+const SLACK: f32 = 1e-4;
+
 impl Env for V2xEnv {
     fn sizes(&self) -> Sizes {
         let s = &self.spec;
@@ -105,17 +108,21 @@ impl Env for V2xEnv {
                 ..Component::free(format!("angle_{i}"), "rad")
             })
         };
-        let powers = || (0..k).map(|i| Component { low: 0.0, ..Component::free(format!("power_{i}"), "W") });
+        let beams = || {
+            ["re", "im"]
+                .into_iter()
+                .flat_map(|part| (0..k * n).map(move |i| format!("beam_{}_{part}_{}", i / n, i % n)))
+                .map(|name| Component::free(name, ""))
+        };
+        let most = self.params.iter().map(|p| p.p_max_w).reduce(f32::max).unwrap_or(f32::INFINITY);
+        let power = |i| Component { low: 0.0, high: most, ..Component::free(format!("power_{i}"), "W") };
+        let powers = || (0..k).map(power);
         match self.spec.beam {
             Beam::Angles => each("angle_logit").chain(each("power_logit")).collect(),
             // The angle turns by Δ·tanh of it.
             Beam::Tracking | Beam::Zf => each("turn_atanh").chain(each("power_logit")).collect(),
-            Beam::Matrix | Beam::OnSteering | Beam::OnZf => ["re", "im"]
-                .into_iter()
-                .flat_map(|part| (0..k * n).map(move |i| format!("beam_{}_{part}_{}", i / n, i % n)))
-                .map(|name| Component::free(name, ""))
-                .chain(each("power_logit"))
-                .collect(),
+            Beam::Matrix | Beam::OnSteering | Beam::OnZf => beams().chain(each("power_logit")).collect(),
+            Beam::Direct => beams().chain(powers()).collect(),
             Beam::Steer => angles().chain(powers()).collect(),
             Beam::Span => angles()
                 .chain((0..k * k).map(|i| Component::free(format!("mix_{}_{}", i / k, i % k), "")))
@@ -182,6 +189,19 @@ impl Env for V2xEnv {
 
     fn slot_gradient(&self) -> Option<&dyn SlotGradient> {
         Some(self)
+    }
+
+    /// Powers below 0, and more than P_max in all.
+    fn fault(&self, replica: usize, action: &[f32]) -> Option<String> {
+        if !self.spec.beam.writes_powers() {
+            return None;
+        }
+        let (powers, most) = (&action[action.len() - self.spec.vehicles..], self.params[replica].p_max_w);
+        if let Some((i, w)) = powers.iter().enumerate().find(|(_, w)| **w < 0.0) {
+            return Some(format!("power_{i} is {w} W"));
+        }
+        let sum: f32 = powers.iter().sum();
+        (sum > most * (1.0 + SLACK)).then(|| format!("the powers are {sum} W, P_max is {most} W"))
     }
 
     fn codebook(&self, beams: usize, power_levels: &[f64]) -> Option<Codebook> {
@@ -503,7 +523,8 @@ mod tests {
             names.dedup();
             assert_eq!(names.len(), n, "{what}");
         };
-        for beam in [Beam::Angles, Beam::Tracking, Beam::Matrix, Beam::Zf, Beam::Steer, Beam::Span] {
+        let all = [Beam::Angles, Beam::Tracking, Beam::Matrix, Beam::Direct, Beam::Zf, Beam::Steer, Beam::Span];
+        for beam in all {
             let env = V2xEnv { spec: V2xSpec { beam, ..TASK }, params: Vec::new() };
             let sizes = env.sizes();
             for (all, n) in [(env.observation(), sizes.obs), (env.action(), sizes.action)] {

@@ -202,7 +202,7 @@ fn by_powers<V: Real>(
     d: &[V; KMAX],
     out: &mut [V],
 ) {
-    if matches!(spec.beam, Beam::Steer | Beam::Span) {
+    if spec.beam.writes_powers() {
         out[..k].copy_from_slice(&d[..k]);
         return;
     }
@@ -292,7 +292,7 @@ fn by_matrix<V: Real>(
         }
         for i in 0..k {
             let [mut x, mut y] = g[i];
-            if spec.beam != Beam::Matrix {
+            if !spec.beam.is_raw() {
                 let ([c, s], scale) = (a[i], c!(p.matrix_scale));
                 (x, y) = (scale * (c * x + s * y), scale * (c * y - s * x));
             }
@@ -587,10 +587,11 @@ mod tests {
     use crate::tasks::v2x::kernels::v2x_gradient::check_samples;
     use crate::tasks::v2x::physics::{Choices, Kinematics, Reward, step};
 
-    const BEAMS: [Beam; 8] = [
+    const BEAMS: [Beam; 9] = [
         Beam::Angles,
         Beam::Tracking,
         Beam::Matrix,
+        Beam::Direct,
         Beam::OnSteering,
         Beam::OnZf,
         Beam::Zf,
@@ -652,7 +653,7 @@ mod tests {
                     // Every number of a small action, and every seventh of a matrix.
                     for i in (n % 7..a).step_by(if a > 32 { 7 } else { 1 }) {
                         // A power near 0 is at its end.
-                        if matches!(beam, Beam::Steer | Beam::Span) && i >= a - k && act[i] < 1e-3 {
+                        if beam.writes_powers() && i >= a - k && act[i] < 1e-3 {
                             continue;
                         }
                         let step = |h: f64| {

@@ -39,6 +39,8 @@ pub enum Beam {
     /// = ‖a_k‖.
     #[serde(skip)]
     OnZf,
+    /// [`Beam::Matrix`] with its last K numbers as they are: powers p_k, W. Σ p_k ≤ P_max is for whoever acts to keep.
+    Direct,
     /// Regularised zero-forcing at the angles of [`Beam::Tracking`] and the distances of the last echo
     /// ([`forcing`](super::forcing)), powers as above. A = 2K.
     Zf,
@@ -65,7 +67,15 @@ pub enum MatrixBase {
 impl Beam {
     /// Whether an action holds complex beams, antenna by antenna.
     pub fn is_matrix(self) -> bool {
-        matches!(self, Beam::Matrix | Beam::OnSteering | Beam::OnZf)
+        self.is_raw() || matches!(self, Beam::OnSteering | Beam::OnZf)
+    }
+    /// Whether these beams are the numbers themselves.
+    pub fn is_raw(self) -> bool {
+        matches!(self, Beam::Matrix | Beam::Direct)
+    }
+    /// Whether the last K numbers of an action are powers, not the logits of their shares.
+    pub fn writes_powers(self) -> bool {
+        matches!(self, Beam::Direct | Beam::Steer | Beam::Span)
     }
     /// This parameterisation with raw matrices on `base`.
     #[must_use]
@@ -148,7 +158,7 @@ impl V2xSpec {
         let k = self.vehicles;
         match self.beam {
             Beam::Angles | Beam::Tracking | Beam::Zf | Beam::Steer => 2 * k,
-            Beam::Matrix | Beam::OnSteering | Beam::OnZf => 2 * k * self.antennas + k,
+            Beam::Matrix | Beam::Direct | Beam::OnSteering | Beam::OnZf => 2 * k * self.antennas + k,
             Beam::Span => 2 * k + k * k,
         }
     }
@@ -490,7 +500,7 @@ pub(super) struct Base<V> {
 pub(super) fn base_of<V: Real>(spec: &V2xSpec, k: usize, p: &V2xParams, last: &State<V>) -> Base<V> {
     let zero = V::splat(0.0);
     let mut base = Base { half: [zero; KMAX], mix: [[zero; KMAX]; KMAX] };
-    if spec.beam == Beam::Matrix {
+    if spec.beam.is_raw() {
         return base;
     }
     let mut cos = [zero; KMAX];
@@ -519,7 +529,7 @@ pub(super) fn antenna<V: Real>(
     for i in 0..k {
         f[i] = [act[i * n + m], act[(k + i) * n + m]];
     }
-    if spec.beam == Beam::Matrix {
+    if spec.beam.is_raw() {
         return (f, a);
     }
     // e^{−jπ w (2m − N + 1)/2}: the phase of the middle of the array is 0.
@@ -630,7 +640,10 @@ pub(super) fn beams<V: Real>(
     let mut out = Beams { gain: [[zero; KMAX]; KMAX], slope2: [zero; KMAX], power: [zero; KMAX] };
     let centre = V::splat((n as f64 - 1.0) / 2.0);
     if spec.beam.is_matrix() {
-        out.power = softmax_power(k, p.p_max_w, &act[2 * k * n..]);
+        match spec.beam {
+            Beam::Direct => out.power[..k].copy_from_slice(&act[2 * k * n..][..k]),
+            _ => out.power = softmax_power(k, p.p_max_w, &act[2 * k * n..]),
+        }
         let base = base_of(spec, k, p, last);
         let mut norm = [zero; KMAX];
         // Σ_n e^{+jπ n u} f_n of every vehicle and beam, and Σ_n n e^{…} f_n of the vehicle's own.

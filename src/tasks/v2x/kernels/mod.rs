@@ -34,10 +34,11 @@ const fn v2x(beam: Beam) -> v2x_batch::Spec {
     }
 }
 
-const BEAMS: [Beam; 8] = [
+const BEAMS: [Beam; 9] = [
     Beam::Angles,
     Beam::Tracking,
     Beam::Matrix,
+    Beam::Direct,
     Beam::OnSteering,
     Beam::OnZf,
     Beam::Zf,

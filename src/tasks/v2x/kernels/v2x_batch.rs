@@ -245,7 +245,7 @@ fn mix_scale(
 fn pointing_blur(spec: &V2xSpec, p: &V2xParams, last: &State<f64>, act: &[f64]) -> Vec<f64> {
     use std::f64::consts::PI;
     let (k, n) = (spec.vehicles, spec.antennas);
-    let each = if spec.beam == Beam::Matrix { 4e-7 } else { 1e-7 * PI * n as f64 };
+    let each = if spec.beam.is_raw() { 4e-7 } else { 1e-7 * PI * n as f64 };
     let base = base_of(spec, k, p, last);
     let f: Vec<_> = (0..n).map(|m| antenna(spec, k, p, &base, act, m).0).collect();
     let blur = |i: usize| {
@@ -354,12 +354,12 @@ pub fn step_scale(
         x.push(*number);
         size.push(*by);
     }
-    // Explicit beams come in exactly and are summed directly; only their K power logits are moved.
+    // Explicit beams come in exactly and are summed directly; only the K numbers of their powers are moved.
     let fixed = if beam.is_matrix() { physical.len() - k } else { 0 };
     for (i, &a) in physical.iter().enumerate().skip(fixed) {
         x.push(a);
         size.push(match beam {
-            _ if beam.is_matrix() => 1.0 + a.abs(),
+            _ if beam.is_matrix() && !beam.writes_powers() => 1.0 + a.abs(),
             _ if i < k => 1.0,
             _ if i - k < mixed.len() => mixed[i - k],
             _ => a.abs(),

@@ -103,6 +103,7 @@ pub(super) fn beam_constants(prelude: Prelude, task: &V2xSpec) -> Prelude {
         .u32("BEAM_ANGLES", Beam::Angles as usize)
         .u32("BEAM_TRACKING", Beam::Tracking as usize)
         .u32("BEAM_MATRIX", Beam::Matrix as usize)
+        .u32("BEAM_DIRECT", Beam::Direct as usize)
         .u32("BEAM_ON_STEERING", Beam::OnSteering as usize)
         .u32("BEAM_ON_ZF", Beam::OnZf as usize)
         .u32("BEAM_ZF", Beam::Zf as usize)
@@ -122,7 +123,7 @@ pub fn prelude(spec: &Spec) -> Prelude {
 pub(super) fn trips(t: &V2xSpec) -> usize {
     let (k, n) = (t.vehicles, t.antennas);
     let beams = match t.beam {
-        Beam::Matrix => n * (2 * k + k * (k + 1)) + k * k,
+        Beam::Matrix | Beam::Direct => n * (2 * k + k * (k + 1)) + k * k,
         Beam::OnSteering => n * (4 * k + k * (k + 1)) + k * k + k,
         Beam::OnZf => n * (4 * k + 2 * k * (k + 1)) + k * k + k + k * (2 * k * k + 6 * k + 4),
         Beam::Span => k * (k + 1) * (k + 1),
@@ -139,7 +140,7 @@ pub(super) fn trips(t: &V2xSpec) -> usize {
 fn pointing_trips(t: &V2xSpec) -> usize {
     let (k, n) = (t.vehicles, t.antennas);
     let sums = match t.beam {
-        Beam::Matrix => n * 2 * k,
+        Beam::Matrix | Beam::Direct => n * 2 * k,
         Beam::OnSteering => n * 4 * k + k,
         Beam::OnZf => n * (4 * k + k * k) + k + k * (2 * k * k + 6 * k + 4),
         _ => 0,
@@ -225,7 +226,7 @@ pub(super) fn check_actions(
         }
         let act = &mut out[e * a..][..a];
         match spec.task.beam {
-            Beam::Matrix | Beam::OnSteering | Beam::OnZf => {
+            Beam::Matrix | Beam::Direct | Beam::OnSteering | Beam::OnZf => {
                 for i in 0..k {
                     for m in 0..n {
                         // A steering vector (conjugated response) with 30 % of noise on it.
@@ -238,14 +239,8 @@ pub(super) fn check_actions(
                 }
             }
             Beam::Steer => {
-                let mut sum = 0.0;
                 for i in 0..k {
                     act[i] = phi[i] as f32;
-                    act[k + i] = (0.05 + u()) as f32;
-                    sum += f64::from(act[k + i]);
-                }
-                for w in &mut act[k..] {
-                    *w = (f64::from(*w) * p_max / sum) as f32;
                 }
             }
             _ => {
@@ -260,6 +255,14 @@ pub(super) fn check_actions(
                     };
                     act[k + i] = (4.0 * u() - 2.0) as f32;
                 }
+            }
+        }
+        if spec.task.beam.writes_powers() {
+            let powers = &mut act[a - k..];
+            powers.fill_with(|| (0.05 + u()) as f32);
+            let sum: f64 = powers.iter().map(|w| f64::from(*w)).sum();
+            for w in powers {
+                *w = (f64::from(*w) * p_max / sum) as f32;
             }
         }
     }
