@@ -10,6 +10,7 @@
 //! clock, not on the chunk that it is stepped in.
 
 pub mod lanes;
+pub mod stepper;
 
 use crate::gpu::{Buf, Gpu, GpuError};
 use crate::nets::{ActorCriticLayout, Codebook};
@@ -220,6 +221,12 @@ pub trait Env: Debug + Send + Sync {
         layout: &ActorCriticLayout,
     ) -> Option<Box<dyn FusedPlan>> {
         let _ = (gpu, b, horizon, layout);
+        None
+    }
+    /// Why an action `[A]` of somebody outside of this program cannot be taken in `replica`, if it cannot: policies here
+    /// write none that cannot.
+    fn fault(&self, replica: usize, action: &[f32]) -> Option<String> {
+        let _ = (replica, action);
         None
     }
     /// What a slot gives as a differentiable function of the action taken in it, if the task has such.
