@@ -334,6 +334,9 @@ enum Memory {
         gates: Vec<f32>,
         head: Activations,
         phases: Activations,
+        /// How rows of input and cell lie, and H.
+        sizes: lstm_cpu::Sizes,
+        hidden: usize,
     },
     Shared {
         x: Vec<f32>,
@@ -354,6 +357,8 @@ impl ExpertsState {
                     gates: vec![0.0; envs * sizes.ld_gates],
                     head: Activations::new(head, envs),
                     phases: Activations::new(phases, envs),
+                    sizes,
+                    hidden: lstm.hidden(),
                 }
             }
             Decision::Shared { gate, experts } => Memory::Shared {
@@ -363,6 +368,36 @@ impl ExpertsState {
             },
         };
         ExpertsState { memory }
+    }
+
+    /// Numbers of an environment that outlive a slot: [h | c] of an LSTM, 2H.
+    pub fn width(layout: &ExpertsLayout) -> usize {
+        match &layout.decision {
+            Decision::Isolated { lstm, .. } => 2 * lstm.hidden(),
+            Decision::Shared { .. } => 0,
+        }
+    }
+
+    /// What outlives a slot, `[envs, 2H]` of h and c.
+    pub fn get(&self, out: &mut [f32]) {
+        if let Memory::Isolated { input, cell, sizes, hidden, .. } = &self.memory {
+            let rows = input.chunks_exact(sizes.ld_in).zip(cell.chunks_exact(sizes.units));
+            for (out, (h, c)) in out.chunks_exact_mut(2 * hidden).zip(rows) {
+                out[..*hidden].copy_from_slice(&h[..*hidden]);
+                out[*hidden..].copy_from_slice(&c[..*hidden]);
+            }
+        }
+    }
+
+    /// Takes what [`ExpertsState::get`] gave.
+    pub fn put(&mut self, memory: &[f32]) {
+        if let Memory::Isolated { input, cell, sizes, hidden, .. } = &mut self.memory {
+            let rows = input.chunks_exact_mut(sizes.ld_in).zip(cell.chunks_exact_mut(sizes.units));
+            for (memory, (h, c)) in memory.chunks_exact(2 * *hidden).zip(rows) {
+                h[..*hidden].copy_from_slice(&memory[..*hidden]);
+                c[..*hidden].copy_from_slice(&memory[*hidden..]);
+            }
+        }
     }
 
     /// Zero, as where an episode starts.
@@ -416,7 +451,7 @@ pub(crate) fn put_out(
     match (&net.nets, &mut state.memory) {
         (
             Nets::Isolated { lstm, head, phases: perceptron },
-            Memory::Isolated { input, cell, gates, head: head_out, phases: phases_out },
+            Memory::Isolated { input, cell, gates, head: head_out, phases: phases_out, .. },
         ) => {
             let (ld, units) = (lstm.sizes.ld_in, lstm.sizes.units);
             layout.see(obs, &mut input[units..], ld);

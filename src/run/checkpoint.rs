@@ -25,6 +25,22 @@ const FORMAT: &str = "isacbench-2";
 const EARLIER: &str = "isacbench-1";
 const LAST_READ: &str = "last_read";
 
+/// The task whose agents a checkpoint file holds.
+///
+/// # Errors
+/// A file that cannot be read or is no checkpoint.
+pub fn task_of(path: &Path) -> Result<String, CheckpointError> {
+    let name = path.display().to_string();
+    let bytes = std::fs::read(path).map_err(|e| CheckpointError::Read(name.clone(), e))?;
+    let damaged = |e: String| CheckpointError::Damaged(name.clone(), e);
+    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| damaged(e.to_string()))?;
+    let meta = header.metadata().as_ref();
+    let text = meta.and_then(|m| m.get("config")).ok_or_else(|| damaged("no 'config' in its metadata".into()))?;
+    let table: toml::Table = text.parse().map_err(|_| damaged("its configuration is no TOML".into()))?;
+    let task = table.get("task").and_then(|t| t.get("name")).and_then(toml::Value::as_str);
+    task.map(str::to_string).ok_or_else(|| damaged("its configuration names no task".into()))
+}
+
 /// What [`Checkpoint::save_beside_rows`] wrote down; `None` of a file that says nothing of it.
 pub fn last_read(bytes: &[u8]) -> Option<Option<u32>> {
     let (_, header) = SafeTensors::read_metadata(bytes).ok()?;

@@ -38,6 +38,10 @@ pub enum JobError {
     Gpu(#[from] GpuError),
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("interrupted: {done} of {of} updates are saved; continue with --resume")]
+    Interrupted { done: u32, of: u32 },
     #[error("'{path}': {what}")]
     File { path: String, what: String },
     #[error("{what} needs {needed_gib:.1} GiB of memory but {available_gib:.1} GiB are free; lower {keys}")]

@@ -1,6 +1,7 @@
 //! Jobs: training ([`train`](mod@train), the main path), evaluation, whole papers, sweeps, tuning, and the rows and
 //! checkpoints that they leave.
 
+pub mod actor;
 pub mod check;
 pub mod checkpoint;
 pub mod errors;

@@ -1,13 +1,15 @@
 //! Tasks and checkpoints without their types.
 
+use super::actor::Actor;
 use super::checkpoint::Checkpoint;
 use super::errors::{CheckpointError, JobError};
 #[cfg(feature = "report")]
 use super::rows::Rows;
 use super::rows::Schema;
-use super::task::{Evaluated, Task, Weights, units};
+use super::task::{Evaluated, Task, Unit, Weights, units};
 use super::watch::Watch;
 use crate::config::{ConfigError, Layered};
+use crate::env::Env;
 use crate::golden;
 use crate::kernels;
 use crate::learn::{Algorithm, LearnerState};
@@ -15,6 +17,7 @@ use crate::learn::{Algorithm, LearnerState};
 use crate::report::{Judged, figure::Swatch};
 use std::marker::PhantomData;
 use std::path::Path;
+use std::sync::Arc;
 
 /// A task without its type.
 pub trait AnyTask: Sync {
@@ -37,6 +40,12 @@ pub trait AnyTask: Sync {
     fn kernels(&self) -> &'static [kernels::Entry];
     /// What the task's own golden vectors are compared by.
     fn golden(&self) -> &'static [golden::File];
+    /// The task as clients outside of this program step it: with the default preset, or that of `sets`, and these keys;
+    /// `whole` as in [`Task::client_env`].
+    ///
+    /// # Errors
+    /// The key that is wrong.
+    fn client(&self, sets: &[String], whole: bool) -> Result<Client, ConfigError>;
     /// A learned agent as it is before training, with the default preset and seed 0; `None` if there is no such agent.
     ///
     /// # Errors
@@ -47,6 +56,14 @@ pub trait AnyTask: Sync {
     /// # Errors
     /// [`CheckpointError::OtherTask`] if it is of another one, and what else is wrong with it.
     fn open(&self, path: &Path) -> Result<Box<dyn AnyCheckpoint>, CheckpointError>;
+}
+
+/// A configured task as clients outside of this program step it.
+pub struct Client {
+    /// One replica.
+    pub env: Arc<dyn Env>,
+    /// The whole configuration, as TOML.
+    pub config: String,
 }
 
 /// A checkpoint without its task's type.
@@ -70,6 +87,12 @@ pub trait AnyCheckpoint: Send + Sync {
     fn state(&self) -> &LearnerState;
     /// Drops every replica at another place of the swept axis than the first one's.
     fn keep_first_place(&mut self);
+    /// The policy of a replica.
+    fn actor(&self, replica: usize) -> Actor;
+    /// The configuration, as TOML, that the replica was trained with.
+    fn config(&self, replica: usize) -> String;
+    /// Seeds, replica by replica.
+    fn seeds(&self) -> &[u32];
     /// Evaluates its replicas on the CPU.
     ///
     /// # Errors
@@ -122,6 +145,11 @@ impl<C: Task> AnyTask for Entry<C> {
     fn golden(&self) -> &'static [golden::File] {
         C::golden()
     }
+    fn client(&self, sets: &[String], whole: bool) -> Result<Client, ConfigError> {
+        let config = C::load(None, sets)?;
+        let env = config.client_env(&[Unit { config: &config, seed: 0 }], whole)?;
+        Ok(Client { env, config: config.to_toml() })
+    }
     fn initial(&self, agent: &str) -> Result<Option<Box<dyn AnyCheckpoint>>, ConfigError> {
         untrained(<C as Layered>::load(None, &[])?, agent)
     }
@@ -173,6 +201,17 @@ impl<C: Task> AnyCheckpoint for Checkpoint<C> {
     }
     fn keep_first_place(&mut self) {
         self.keep(self.swept[0]);
+    }
+    fn actor(&self, replica: usize) -> Actor {
+        let algorithm = Checkpoint::algorithm(self);
+        let p = algorithm.params();
+        Actor::new(&algorithm, &self.state.params[replica * p..][..p])
+    }
+    fn config(&self, replica: usize) -> String {
+        self.config.at(self.swept[replica]).to_toml()
+    }
+    fn seeds(&self) -> &[u32] {
+        &self.seeds
     }
     fn evaluated(&self, episodes: u64, watch: &dyn Watch) -> Result<Vec<Evaluated>, JobError> {
         let replicas = Checkpoint::replicas(self);

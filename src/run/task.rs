@@ -8,7 +8,7 @@ use super::errors::JobError;
 use super::evaluate::{self, Acts, Controller, Estimate, Job, Outcome, Precision};
 use super::rows::{Key, Manifest, Rows, Schema, text_of, with_word};
 use super::watch::Watch;
-use crate::config::{EvaluateConfig, Layered, ReadingsConfig, TrainConfig};
+use crate::config::{ConfigError, EvaluateConfig, Layered, ReadingsConfig, TrainConfig};
 use crate::energy::RuleCounts;
 use crate::energy::accounts::{self, Entry, Quantity};
 use crate::env::Env;
@@ -164,6 +164,12 @@ impl Names {
     }
 }
 
+/// The rows of the metrics that are told slot by slot.
+fn slot_rows<C: Task>(names: &Names) -> Vec<usize> {
+    let rows = C::SCHEMA.slots.iter().map(|column| names.means.iter().position(|n| n == column.name));
+    rows.collect::<Option<_>>().expect("a slot column is called by its metric")
+}
+
 /// A metric as it is printed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shown {
@@ -301,8 +307,7 @@ pub trait Task: Layered + Clone + PartialEq + Debug + Send + Sync + 'static {
             (Kind::Learned(_), ..) => return Err(JobError::NoWeights(agent.id)),
         };
         let names = Names::of(&*env);
-        let rows = Self::SCHEMA.slots.iter().map(|column| names.means.iter().position(|n| n == column.name));
-        let slots = rows.collect::<Option<Vec<_>>>().expect("a slot column is called by its metric");
+        let slots = slot_rows::<Self>(&names);
         let job = Job { env, controller, episodes, slots: &slots };
         let on_gpu = gpu.is_some() && job.decides_on_gpu();
         if gpu.is_some() && !on_gpu {
@@ -336,6 +341,32 @@ pub trait Task: Layered + Clone + PartialEq + Debug + Send + Sync + 'static {
             }
         }
         Ok(out)
+    }
+    /// The environment of these replicas as clients outside of this program step it; with `whole`, its actions also hold
+    /// what [`Task::env`] leaves to learners.
+    ///
+    /// # Errors
+    /// If there is nothing more than in [`Task::env`].
+    fn client_env(&self, units: &[Unit<Self>], whole: bool) -> Result<Arc<dyn Env>, ConfigError> {
+        if whole {
+            let what = format!("actions of task {} have no phases beside them", Self::NAME);
+            return Err(ConfigError::value("phases", what));
+        }
+        Ok(self.env(units))
+    }
+    /// Judges a policy from outside as [`Task::evaluate`] does this program's own agents, with the same draws: `rule`
+    /// acts in [`Task::client_env`] and is asked by one thread, for many episodes at once, slot by slot.
+    ///
+    /// # Errors
+    /// As [`Task::client_env`].
+    fn judge(&self, rule: Arc<dyn Acts>, whole: bool, watch: &dyn Watch) -> Result<Evaluated, JobError> {
+        let EvaluateConfig { episodes, seed, .. } = self.common().evaluate;
+        let env = self.client_env(&[Unit { config: self, seed }], whole)?;
+        let names = Names::of(&*env);
+        let slots = slot_rows::<Self>(&names);
+        let job = Job { env, controller: Controller::Rule(rule), episodes, slots: &slots };
+        let outcomes = evaluate::in_order(&job, &|n| watch.advance(n, ""));
+        Ok(Evaluated::whole(&outcomes[0], &names, None, false))
     }
     /// A metric as it is printed.
     fn shown(metric: &str) -> Shown {

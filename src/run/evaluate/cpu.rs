@@ -4,14 +4,12 @@ use super::{
     Controller, Histograms, Job, KEY_BATCH, Moment, Outcome, Precision, Sums, add_counts, counting, no_counts,
 };
 use crate::env::{At, Slot};
-use crate::kernels::ddpg_act;
 use crate::kernels::quantile_count::quantile_count_cpu;
-use crate::learn::ppo_cpu::SampleGaussian;
 use crate::nets::Head;
 use crate::nets::cpu::{Activations, forward};
-use crate::nets::dense::{Packed, Strided, leading};
+use crate::nets::dense::{Packed, Strided};
 use crate::nets::{Policy, int8};
-use crate::num::real::run_lanes;
+use crate::run::actor::decide;
 use rayon::prelude::*;
 use std::sync::Mutex;
 
@@ -86,12 +84,28 @@ pub(super) fn evaluate(job: &Job, progress: &(dyn Fn(u64) + Sync)) -> Vec<Outcom
     out.iter().zip(counts).map(|(s, counts)| s.outcome(&counts)).collect()
 }
 
+/// The same by one thread that asks the controller, many episodes side by side and the next ones behind them.
+pub(super) fn in_order(job: &Job, progress: &(dyn Fn(u64) + Sync)) -> Vec<Outcome> {
+    let one = |replica: usize| {
+        let (mut sums, counts) = (Sums::new(job), Mutex::new(no_counts(&*job.env)));
+        for first in (0..job.episodes).step_by(KEY_BATCH as usize) {
+            let envs = KEY_BATCH.min(job.episodes - first);
+            let key = job.key(replica, first / KEY_BATCH);
+            let at = At { replica, key, first: 0, envs: envs as usize, clock: 0 };
+            sums.add(&episodes(job, None, at, &counts));
+            progress(envs);
+        }
+        sums.outcome(&counts.into_inner().expect("no thread panics while it adds"))
+    };
+    (0..job.env.replicas()).map(one).collect()
+}
+
 /// Episodes side by side, from their first slot on; what is counted of them is added to `counts`.
 fn episodes(job: &Job, net: Option<&Net>, start: At, counts: &Mutex<Histograms>) -> Sums {
     let (env, size, envs) = (&*job.env, job.env.sizes(), start.envs);
     let (o, a, rows) = (size.obs, size.action, size.metrics);
     let mut now = Slot::filled(vec![0f32; size.state * envs], [envs * o, envs * o, envs, rows * envs], 0.0);
-    let (mut action, mut logprob) = (vec![0f32; envs * a], vec![0f32; envs]);
+    let mut action = vec![0f32; envs * a];
     let mut per_episode = vec![0f64; rows * envs];
     let mut sums = Sums::new(job);
     let own = match &job.controller {
@@ -118,45 +132,11 @@ fn episodes(job: &Job, net: Option<&Net>, start: At, counts: &Mutex<Histograms>)
                 net.forward(envs, x, acts);
                 acts.count(&policy.net, envs, x, &mut sums.activity);
                 acts.carry();
-                let (mean, ld) = (acts.output(), leading(policy.net.outputs()));
-                match &policy.head {
-                    Head::Gaussian { .. } if *greedy => {
-                        for (row, m) in action.chunks_mut(a).zip(mean.chunks(ld)) {
-                            row.copy_from_slice(&m[..a]);
-                        }
-                    }
-                    Head::Gaussian { log_std_off } => {
-                        let log_std = &flat[at.replica * policy.params + log_std_off..][..a];
-                        run_lanes(SampleGaussian {
-                            key: at.key,
-                            first: at.first,
-                            clock: at.clock,
-                            behind: 0,
-                            actions: a,
-                            log_std,
-                            mean,
-                            ld,
-                            action: &mut action,
-                            logprob: &mut logprob,
-                        });
-                    }
-                    // Off-policy agents act without exploration, whatever `greedy` says: exploration is part of
-                    // learning.
-                    Head::Tanh { scale } => {
-                        for (row, z) in action.chunks_mut(a).zip(mean.chunks(ld)) {
-                            ddpg_act::act(at.key, 0, at.clock, *scale, 0.0, &z[..a], row);
-                        }
-                    }
-                    Head::Factored { codebook } => {
-                        for (row, q) in action.chunks_mut(a).zip(mean.chunks(ld)) {
-                            for (k, q) in
-                                q.chunks_exact(codebook.outputs()).take(codebook.factors).enumerate()
-                            {
-                                codebook.decode(k, codebook.greedy(q), row);
-                            }
-                        }
-                    }
-                }
+                let log_std = match policy.head {
+                    Head::Gaussian { log_std_off } => &flat[at.replica * policy.params + log_std_off..][..a],
+                    _ => &[],
+                };
+                decide(policy, log_std, &at, *greedy, acts, &mut action);
             }
         }
         now.step(env, &at, &action, true);

@@ -3,6 +3,17 @@
 use super::{Controller, Job, Outcome, Precision, cpu, gpu};
 use crate::gpu::{Gpu, GpuError};
 
+/// Runs a job whose rule is somebody's outside of this program, on the CPU: one thread asks it, for up to
+/// [`KEY_BATCH`](super::KEY_BATCH) episodes at once, slot by slot from the first to the last. The episodes are those of
+/// [`evaluate`].
+///
+/// # Panics
+/// If a policy's network is to decide.
+pub fn in_order(job: &Job, progress: &(dyn Fn(u64) + Sync)) -> Vec<Outcome> {
+    assert!(matches!(job.controller, Controller::Rule(_)), "a rule decides");
+    cpu::in_order(job, progress)
+}
+
 /// Runs the job on the GPU if one is given and [`Job::decides_on_gpu`], else on the CPU; `progress` gets the number of
 /// episodes that were finished since its last call. Results depend neither on the number of threads nor on how episodes
 /// are grouped.

@@ -8,7 +8,7 @@ mod cpu;
 mod device;
 mod gpu;
 
-pub use device::evaluate;
+pub use device::{evaluate, in_order};
 
 use crate::energy::RuleCounts;
 use crate::env::{At, Env, Samples};

@@ -18,7 +18,7 @@ pub struct MisacEnv {
 }
 
 impl MisacEnv {
-    fn params_at(&self, at: &At) -> MisacParams {
+    pub(super) fn params_at(&self, at: &At) -> MisacParams {
         MisacParams { key: at.key, ..self.params[at.replica] }
     }
 

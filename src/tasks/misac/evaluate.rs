@@ -2,6 +2,7 @@
 //! tracking and what the beams reach.
 
 use super::evaluate_gpu;
+use super::outside::split;
 pub use super::outcome::{
     AGE_MAX, BEAM_GAIN, COST, Controller, ENERGY, ESTIMATE_GAIN, FRAMES, Job, L_BMP, MAE, METRICS,
     MODULUS_ERROR, Outcome, POWER, REWARD, SHARE_OVER_AGE, SHARE_OVER_GAMMA, SUM_RATE, TRUE_ANGLE_GAIN,
@@ -9,11 +10,11 @@ pub use super::outcome::{
 use super::outcome::{Sums, larger};
 use crate::env::{At, Batch, StepSlices};
 use crate::gpu::{Gpu, GpuError};
-use crate::kernels::bernoulli_head::uniform;
 use crate::learn::phases_cpu::draw_phases;
 use crate::nets::experts::{ExpertsCpu, ExpertsState, act};
-use crate::num::real::{F32Lanes, LaneKernel, Real, Word, run_lanes};
-use crate::run::evaluate::KEY_BATCH;
+use crate::num::real::{F32Lanes, LaneKernel, Word, run_lanes};
+use crate::run::actor::schedule;
+use crate::run::evaluate::{KEY_BATCH, Moment};
 use crate::tasks::misac::agents::Slot;
 use crate::tasks::misac::physics::{
     MisacParams, MisacSpec, Phase, gains, load_state, metric, misac_reset_chunk, misac_step_chunk,
@@ -37,10 +38,25 @@ pub fn evaluate(
     }
 }
 
+/// The same on the CPU, many episodes side by side and the next ones behind them: of a controller that one thread asks.
+pub fn in_order(job: &Job, progress: &(dyn Fn(u64) + Sync)) -> Vec<Outcome> {
+    let one = |(r, params): (usize, &MisacParams)| {
+        let mut sums = Sums::new(&job.task);
+        for first in (0..job.episodes).step_by(KEY_BATCH as usize) {
+            let n = KEY_BATCH.min(job.episodes - first);
+            let params = MisacParams { key: [params.key[0], 1 + (first / KEY_BATCH) as u32], ..*params };
+            sums.add(&episodes(job, None, r, &params, 0, n as usize));
+            progress(n);
+        }
+        sums.outcome()
+    };
+    job.replicas.iter().enumerate().map(one).collect()
+}
+
 fn on_cpu(job: &Job, progress: &(dyn Fn(u64) + Sync)) -> Vec<Outcome> {
     let chunks = job.episodes.div_ceil(CHUNK);
     let nets: Vec<ExpertsCpu> = match &job.controller {
-        Controller::Fixed(_) => Vec::new(),
+        Controller::Fixed(_) | Controller::Outside { .. } => Vec::new(),
         Controller::Learned { layout, params, .. } => params
             .chunks(layout.params())
             .map(|p| {
@@ -102,6 +118,11 @@ fn episodes(
     let mut phases = vec![0f32; net.map_or(0, |n| envs * n.layout.phases())];
     let (mut means, mut density) = (phases.clone(), vec![0f32; envs]);
     let mut recurrent = net.map(|n| ExpertsState::new(&n.layout, envs));
+    let whole = match &job.controller {
+        Controller::Outside { phases: true, .. } => k + k * task.antennas,
+        _ => k,
+    };
+    let mut written = vec![0f32; envs * whole];
     misac_reset_chunk(task, params, envs, first, &mut state, &mut obs, 0);
     let mut memory: Vec<Vec<u32>> = Vec::new();
     if let Controller::Fixed(schedules) = &job.controller {
@@ -111,6 +132,7 @@ fn episodes(
     for slot in 0..task.slots {
         let clock = slot as u32;
         let judged = slot.is_multiple_of(job.gain_stride);
+        let at = At { replica, key: params.key, first, envs, clock };
         match &job.controller {
             Controller::Fixed(schedules) => {
                 for (env, (pi, memory)) in action.chunks_mut(k).zip(&memory).enumerate() {
@@ -118,26 +140,20 @@ fn episodes(
                     schedules[replica].decide(&now, memory, pi);
                 }
             }
+            Controller::Outside { rule, .. } => {
+                rule.act(&Moment { at, state: &state, obs: &obs }, &mut [], &mut written);
+                (action, phases) = split(&written, k, whole);
+            }
             Controller::Learned { layout, greedy, .. } => {
                 let (net, recurrent) =
                     (net.expect("one per replica"), recurrent.as_mut().expect("made above"));
                 let wanted = judged.then_some(&mut phases[..]);
                 act(net, envs, &obs, recurrent, &mut logits, wanted);
                 if judged && !greedy && layout.log_std.is_some() {
-                    let at = At { replica, key: params.key, first, envs, clock };
                     means.copy_from_slice(&phases);
                     draw_phases(net, &at, &means, &mut phases, &mut density);
                 }
-                for (n, (pi, x)) in action.iter_mut().zip(&logits).enumerate() {
-                    let on = match greedy {
-                        true => *x > 0.0,
-                        false => {
-                            uniform::<f32>(params.key, first as usize + n / k, clock, n % k)
-                                < Real::sigmoid(*x)
-                        }
-                    };
-                    *pi = f32::from(u8::from(on));
-                }
+                schedule(&at, *greedy, &logits, &mut action);
                 for row in obs.chunks(o) {
                     for (n, x) in sums.active_inputs.iter_mut().zip(&row[..layout.seen()]) {
                         *n += u64::from(*x != 0.0);
@@ -146,7 +162,7 @@ fn episodes(
             }
         }
         if judged {
-            let phases = net.map(|_| &phases[..]);
+            let phases = (!phases.is_empty()).then_some(&phases[..]);
             run_lanes(Judge { task, params, envs, first, clock, state: &state, phases, out: &mut reached });
             for (env, (total, gain)) in total.iter_mut().zip(&mut power_gain).enumerate() {
                 let row = |n: usize| f64::from(reached[n * envs + env]);
@@ -190,21 +206,21 @@ fn episodes(
 
 /// Rows of what [`Judge`] writes: sums over vehicles of the four gains (own, matched, estimate, truth) and of the
 /// rates, the largest modulus error, and the power over P_max.
-const REACHED: usize = 7;
+pub(super) const REACHED: usize = 7;
 
 /// Judges the beams of one slot, in the state before the step.
-struct Judge<'a> {
-    task: &'a MisacSpec,
-    params: &'a MisacParams,
-    envs: usize,
-    first: u32,
-    clock: u32,
+pub(super) struct Judge<'a> {
+    pub task: &'a MisacSpec,
+    pub params: &'a MisacParams,
+    pub envs: usize,
+    pub first: u32,
+    pub clock: u32,
     /// `[7K, envs]`
-    state: &'a [f32],
+    pub state: &'a [f32],
     /// `[envs, K·M]`; `None`: steered at the estimate.
-    phases: Option<&'a [f32]>,
+    pub phases: Option<&'a [f32]>,
     /// [`REACHED`, envs]
-    out: &'a mut [f32],
+    pub out: &'a mut [f32],
 }
 
 impl Judge<'_> {

@@ -50,6 +50,7 @@ fn largest(job: &Job) -> usize {
             Some((_, words)) => words.len() / job.replicas.len(),
             None => 0,
         },
+        Controller::Outside { .. } => 0,
         Controller::Learned { layout, .. } => {
             let width = match &layout.decision {
                 Decision::Isolated { lstm, phases, .. } => {
@@ -76,6 +77,7 @@ fn in_groups(
         let to = (from + at_once).min(job.replicas.len());
         let controller = match &job.controller {
             Controller::Fixed(schedules) => Controller::Fixed(&schedules[from..to]),
+            Controller::Outside { .. } => unreachable!("it decides on the CPU"),
             Controller::Learned { layout, params, greedy } => {
                 let p = layout.params();
                 Controller::Learned { layout, params: &params[from * p..to * p], greedy: *greedy }
@@ -180,6 +182,7 @@ impl GpuBatch {
                 let plan = (rule == Rule::Plan).then_some(rule_buf);
                 (Deciding::Schedule { bound, plan }, Phase::Residual)
             }
+            Controller::Outside { .. } => unreachable!("not a job for the GPU"),
             Controller::Learned { layout, params, greedy } => {
                 let nets = Networks::new(gpu, size, layout, params, *greedy, &obs, &action, &phases)?;
                 (Deciding::Networks(Box::new(nets)), layout.phase)

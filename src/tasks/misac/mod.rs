@@ -10,6 +10,7 @@ pub mod evaluate;
 mod evaluate_gpu;
 pub mod kernels;
 mod outcome;
+pub mod outside;
 #[cfg(feature = "report")]
 pub mod paper;
 pub mod physics;

@@ -4,7 +4,7 @@ use super::agents::FixedSchedule;
 use super::dp::Rule;
 use super::physics::{MisacParams, MisacSpec, metric};
 use crate::nets::experts::ExpertsLayout;
-use crate::run::evaluate::Estimate;
+use crate::run::evaluate::{Acts, Estimate};
 use std::sync::Arc;
 
 /// What is reported of a controller: means over episodes, slots and vehicles, but for [`AGE_MAX`] and
@@ -63,6 +63,9 @@ pub enum Controller<'a> {
     Fixed(&'a [Arc<dyn FixedSchedule>]),
     /// Networks; `params` `[R, P]`.
     Learned { layout: &'a ExpertsLayout, params: &'a [f32], greedy: bool },
+    /// Somebody outside of this program; `phases`: its actions are those of [`Outside`](super::outside::Outside) with
+    /// phases, else beams steer at the estimated angle.
+    Outside { rule: &'a dyn Acts, phases: bool },
 }
 
 /// One evaluation.
@@ -84,6 +87,7 @@ impl Job<'_> {
         match &self.controller {
             Controller::Fixed(schedules) => rule_of(schedules, &self.replicas).is_some(),
             Controller::Learned { .. } => true,
+            Controller::Outside { .. } => false,
         }
     }
 }

@@ -3,10 +3,11 @@
 use super::agents::{AGENTS, FixedSchedule, Make};
 use super::config::{MisacConfig, MisacEvaluateConfig};
 use super::env::MisacEnv;
-use super::evaluate::{COST, Controller, ENERGY, FRAMES, Job, METRICS, Outcome, evaluate};
+use super::evaluate::{COST, Controller, ENERGY, FRAMES, Job, METRICS, Outcome, evaluate, in_order};
+use super::outside::Outside;
 use super::physics::{MisacParams, Uncertainty};
 use super::rows::{SCHEMA, labels};
-use crate::config::EvaluateConfig;
+use crate::config::{ConfigError, EvaluateConfig};
 use crate::config::ReadingsConfig;
 use crate::energy::accounts::Entry;
 use crate::energy::experts;
@@ -16,7 +17,7 @@ use crate::kernels;
 use crate::learn::Algorithm;
 use crate::nets::experts::ExpertsLayout;
 use crate::run::errors::JobError;
-use crate::run::evaluate::Estimate;
+use crate::run::evaluate::{Acts, Estimate};
 use crate::run::readings;
 use crate::run::rows::{Schema, text_of};
 use crate::run::task::{Agent, Common, Evaluated, Kind, Run, Swept, Task, Unit, Weights};
@@ -130,6 +131,23 @@ impl Task for MisacConfig {
             }
             (Kind::Learned(_), _) => Err(JobError::NoWeights(agent.id)),
         }
+    }
+
+    fn client_env(&self, units: &[Unit<Self>], whole: bool) -> Result<Arc<dyn Env>, ConfigError> {
+        let params = units.iter().map(|u| u.config.task.params([u.seed, 0])).collect();
+        Ok(Arc::new(Outside { env: MisacEnv { spec: self.task.spec(), params }, phases: whole }))
+    }
+    fn judge(&self, rule: Arc<dyn Acts>, whole: bool, watch: &dyn Watch) -> Result<Evaluated, JobError> {
+        let (episodes, gain_stride) = (self.evaluate.episodes, self.evaluate.gain_stride);
+        let job = Job {
+            task: self.task.spec(),
+            replicas: vec![self.task.params([self.evaluate.seed, 0])],
+            controller: Controller::Outside { rule: &*rule, phases: whole },
+            episodes,
+            gain_stride,
+        };
+        let outcomes = in_order(&job, &|n| watch.advance(n, ""));
+        Ok(evaluated(&outcomes[0], all_metrics(&outcomes[0]), false))
     }
 
     fn reads(&self, agent: &Agent<Self>, key: &str) -> bool {
