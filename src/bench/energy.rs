@@ -212,7 +212,7 @@ fn firing_rates(c: &dyn AnyCheckpoint, algorithm: &Algorithm) -> Result<Vec<Vec<
         let seen = |_, m: &[UpdateMetrics]| {
             rates = m.iter().map(|m| m.firing_rates.clone()).collect();
         };
-        train(&plan, &mut learner, 0, seen, |_| {}).map_err(JobError::Gpu)?;
+        train(&plan, &mut learner, 0, seen, |_| true).map_err(JobError::Gpu)?;
     }
     Ok(rates)
 }

@@ -300,7 +300,7 @@ fn learning<'a>(
             (learner, _) => {
                 let plan =
                     Plan { algorithm: &algorithm, updates: u32::MAX, until: update, log_every: u32::MAX };
-                train(&plan, learner, from, |_, _| {}, |_| {}).map(|_| ())
+                train(&plan, learner, from, |_, _| {}, |_| true).map(|_| ())
             }
         };
         done.map_err(|e| e.to_string())?;

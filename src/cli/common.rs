@@ -6,8 +6,9 @@ use crate::run::rows::{DeviceName, Manifest};
 use crate::run::task::{Agent, Task};
 use anyhow::{Context, Result};
 use clap::Args;
+use std::ffi::OsString;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 #[derive(Args)]
 pub(super) struct Common {
@@ -81,9 +82,21 @@ pub(super) fn place(choice: &DeviceChoice) -> Result<Place> {
     }
 }
 
+/// The command line, where it is not that of the process.
+static WORDS: OnceLock<Vec<OsString>> = OnceLock::new();
+
+/// Says what the command line is; the first to say so is right.
+pub(super) fn command_line(words: Vec<OsString>) {
+    WORDS.get_or_init(|| words);
+}
+
+pub(super) fn words_os() -> Vec<OsString> {
+    WORDS.get().cloned().unwrap_or_else(|| std::env::args_os().collect())
+}
+
 /// The command line. A path need not be UTF-8; what is none of it is a replacement character here.
 pub(super) fn words() -> Vec<String> {
-    std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect()
+    words_os().into_iter().map(|word| word.to_string_lossy().into_owned()).collect()
 }
 
 pub(super) fn manifest<C: Task>(config: &C, agents: &[String], place: &Place) -> Manifest {

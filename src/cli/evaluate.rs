@@ -3,7 +3,7 @@
 use super::common::cpu_place;
 use super::print::{note, say};
 use super::watch::{Bars, Silent};
-use super::{Common, Place, place};
+use super::{Common, place};
 use crate::config::user_sets;
 use crate::energy::meters::Joules;
 use crate::energy::rules::RULE;
@@ -11,7 +11,7 @@ use crate::num::stats;
 use crate::run::checkpoint::Checkpoint;
 use crate::run::errors::CheckpointError;
 use crate::run::errors::JobError;
-use crate::run::evaluate::{Estimate, Precision};
+use crate::run::evaluate::{Acts, Estimate, Precision};
 use crate::run::reproduce;
 use crate::run::rows::text_of;
 use crate::run::task::{Agent, Evaluated, Task, Unit, Weights};
@@ -20,6 +20,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 #[derive(Args)]
 pub struct EvaluateArgs {
@@ -56,6 +57,18 @@ pub struct EvaluateArgs {
 
 /// Evaluates one agent of a task and prints what it did.
 pub(super) fn evaluate<C: Task>(a: &EvaluateArgs) -> Result<()> {
+    let bars = Bars::new();
+    let watch: &dyn Watch = if a.json { &Silent } else { &bars };
+    let printed = evaluation::<C>(a, watch)?;
+    match a.json {
+        true => say!("{}", printed.json()),
+        false => printed.print(),
+    }
+    Ok(())
+}
+
+/// Evaluates one agent of a task.
+pub(super) fn evaluation<C: Task>(a: &EvaluateArgs, watch: &dyn Watch) -> Result<Printed> {
     let mut sets = a.common.sets.clone();
     if let Some(n) = a.episodes {
         sets.push(format!("evaluate.episodes={n}"));
@@ -86,8 +99,9 @@ pub(super) fn evaluate<C: Task>(a: &EvaluateArgs) -> Result<()> {
     };
     let units: Vec<_> = seeds.iter().map(|seed| Unit { config: &config, seed: *seed }).collect();
     let mut place = place(&a.common.device)?;
-    let bars = Bars::new();
-    let watch = a.watch(&bars, &place);
+    if !a.json {
+        note!("{}", place.why);
+    }
     let gpu = place.gpu.as_deref();
     let algorithm = saved.as_ref().map(Checkpoint::algorithm);
     let weights = saved.as_ref().zip(algorithm.as_ref()).map(|(c, algorithm)| Weights {
@@ -96,38 +110,25 @@ pub(super) fn evaluate<C: Task>(a: &EvaluateArgs) -> Result<()> {
         precision: a.precision,
     });
     let evaluated = C::evaluate(agent, &units, weights, gpu, watch)?;
-    let mut values = Values::default();
-    for e in &evaluated {
-        for (name, estimate) in &e.metrics {
-            values.add(name.clone(), *estimate, e.episodes);
-        }
-    }
-    let mut metrics: Vec<Summary> = values.summaries().into_iter().map(Summary::shown::<C>).collect();
-    metrics.extend(energies(&evaluated));
     let measured = weights.map(|w| reproduce::measured::<C>(agent, &units, w, gpu, a.measure_energy, watch));
     if evaluated.iter().any(|e| !e.on_gpu) {
         place = cpu_place("the agent decides there");
     }
-    let slots = C::SCHEMA.slots.iter().enumerate().filter_map(|(i, column)| {
-        let told: Vec<_> = evaluated.iter().filter_map(|e| Some((e.slots.get(i)?, e.episodes))).collect();
-        let count = told.first()?.0.len();
-        let at = |t: usize| pool(&told.iter().map(|(s, n)| (s[t], *n)).collect::<Vec<_>>());
-        Some((column.name, (0..count).map(at).collect()))
-    });
-    let printed = Printed {
-        task: C::NAME,
-        title: format!("{} at {} {}", agent.id, config.swept(), C::SWEPT.unit),
-        agent: agent.id,
-        device: place.name.device.clone(),
-        episodes: evaluated.iter().map(|e| e.episodes).sum(),
-        replicas: evaluated.len(),
-        episode_slots: config.env(&[]).sizes().slots,
-        metrics,
-        measured,
-        slots: slots.collect(),
-    };
-    printed.print(a);
-    Ok(())
+    let device = place.name.device.clone();
+    Ok(Printed { measured, precision: a.precision, ..Printed::of(&config, agent.id, device, &evaluated) })
+}
+
+/// Judges a policy from outside of this program as agents of the task are, with these keys.
+pub(super) fn judgement<C: Task>(
+    sets: &[String],
+    whole: bool,
+    name: &str,
+    rule: Arc<dyn Acts>,
+    watch: &dyn Watch,
+) -> Result<Printed> {
+    let config = C::load(None, sets)?;
+    let evaluated = config.judge(rule, whole, watch)?;
+    Ok(Printed::of(&config, name, cpu_place("a policy from outside").name.device, &[evaluated]))
 }
 
 /// The checkpoint with the replicas that are to be evaluated, and the configuration with the user's keys at their place
@@ -167,26 +168,16 @@ fn weights<C: Task>(
     Ok((saved, config.at(at)))
 }
 
-impl EvaluateArgs {
-    /// Bars, or nothing where the output is for a program.
-    fn watch<'a>(&self, bars: &'a Bars, place: &Place) -> &'a dyn Watch {
-        if self.json {
-            return &Silent;
-        }
-        note!("{}", place.why);
-        bars
-    }
-}
-
 /// Mean over replicas or episodes, and the ends of its 95 % interval.
 type Pooled = (f64, f64, f64);
 
 /// What an evaluation prints.
-struct Printed {
+pub(super) struct Printed {
     task: &'static str,
     title: String,
-    agent: &'static str,
+    agent: String,
     device: String,
+    precision: Precision,
     episodes: u64,
     replicas: usize,
     /// T
@@ -199,35 +190,61 @@ struct Printed {
 }
 
 impl Printed {
-    fn print(&self, a: &EvaluateArgs) {
-        if a.json {
-            let value =
-                |(mean, lo, hi): Pooled| json!({ "mean": number(mean), "ci95": [number(lo), number(hi)] });
-            let mut object = Map::new();
-            for m in &self.metrics {
-                object.insert(m.name.clone(), value((m.mean, m.lo, m.hi)));
+    fn of<C: Task>(config: &C, agent: &str, device: String, evaluated: &[Evaluated]) -> Self {
+        let mut values = Values::default();
+        for e in evaluated {
+            for (name, estimate) in &e.metrics {
+                values.add(name.clone(), *estimate, e.episodes);
             }
-            if let Some(measured) = &self.measured {
-                let (mean, reason) = match measured {
-                    Ok(m) => (number(m.joules_per_unit), m.how()),
-                    Err(why) => (Value::Null, why.clone()),
-                };
-                object.insert(MEASURED.into(), json!({ "mean": mean, "reason": reason }));
-            }
-            let mut out = json!({ "task": self.task, "agent": self.agent, "device": self.device, "precision": a.precision, "episodes": self.episodes, "replicas": self.replicas, "metrics": object });
-            if !self.slots.is_empty() {
-                let of = |all: &Vec<Pooled>| all.iter().copied().map(value).collect::<Vec<_>>();
-                out["slots"] = self
-                    .slots
-                    .iter()
-                    .map(|(n, s)| (n.to_string(), of(s).into()))
-                    .collect::<Map<_, _>>()
-                    .into();
-            }
-            say!("{out}");
-            return;
         }
-        let precision = text_of(&a.precision);
+        let mut metrics: Vec<Summary> = values.summaries().into_iter().map(Summary::shown::<C>).collect();
+        metrics.extend(energies(evaluated));
+        let slots = C::SCHEMA.slots.iter().enumerate().filter_map(|(i, column)| {
+            let told: Vec<_> = evaluated.iter().filter_map(|e| Some((e.slots.get(i)?, e.episodes))).collect();
+            let count = told.first()?.0.len();
+            let at = |t: usize| pool(&told.iter().map(|(s, n)| (s[t], *n)).collect::<Vec<_>>());
+            Some((column.name, (0..count).map(at).collect()))
+        });
+        Printed {
+            task: C::NAME,
+            title: format!("{agent} at {} {}", config.swept(), C::SWEPT.unit),
+            agent: agent.into(),
+            device,
+            precision: Precision::F32,
+            episodes: evaluated.iter().map(|e| e.episodes).sum(),
+            replicas: evaluated.len(),
+            episode_slots: config.env(&[]).sizes().slots,
+            metrics,
+            measured: None,
+            slots: slots.collect(),
+        }
+    }
+
+    /// One object.
+    pub(super) fn json(&self) -> Value {
+        let value = |(mean, lo, hi): Pooled| json!({ "mean": number(mean), "ci95": [number(lo), number(hi)] });
+        let mut object = Map::new();
+        for m in &self.metrics {
+            object.insert(m.name.clone(), value((m.mean, m.lo, m.hi)));
+        }
+        if let Some(measured) = &self.measured {
+            let (mean, reason) = match measured {
+                Ok(m) => (number(m.joules_per_unit), m.how()),
+                Err(why) => (Value::Null, why.clone()),
+            };
+            object.insert(MEASURED.into(), json!({ "mean": mean, "reason": reason }));
+        }
+        let mut out = json!({ "task": self.task, "agent": self.agent, "device": self.device, "precision": self.precision, "episodes": self.episodes, "replicas": self.replicas, "metrics": object });
+        if !self.slots.is_empty() {
+            let of = |all: &Vec<Pooled>| all.iter().copied().map(value).collect::<Vec<_>>();
+            out["slots"] =
+                self.slots.iter().map(|(n, s)| (n.to_string(), of(s).into())).collect::<Map<_, _>>().into();
+        }
+        out
+    }
+
+    fn print(&self) {
+        let precision = text_of(&self.precision);
         say!("{}, {} episodes of {} slots, {precision}", self.title, self.episodes, self.episode_slots);
         for m in &self.metrics {
             // Angle errors go down to 1e-9 rad.

@@ -4,6 +4,7 @@ mod bench;
 mod check;
 mod common;
 mod devices;
+pub mod embed;
 mod evaluate;
 mod folder;
 pub mod print;
@@ -21,10 +22,12 @@ pub use crate::run::rows::Sources;
 pub use common::Place;
 pub use tasks::{Registered, Tasks};
 
+use crate::run::errors::JobError;
 use crate::run::rows::built_from;
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
-use common::{Common, manifest, place};
+use common::{Common, command_line, manifest, place};
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 /// Learned control for integrated sensing and communication (ISAC): environments, agents, training and reports on GPUs
@@ -127,7 +130,14 @@ fn start_threads() -> Result<()> {
 /// The whole of a program with these tasks, built from these [`sources!`](crate::sources): parses the command line,
 /// runs the command, prints the error chain. To be called first of all.
 pub fn main(tasks: &Tasks, sources: Sources) -> ExitCode {
+    ExitCode::from(main_words(tasks, sources, std::env::args_os().collect()))
+}
+
+/// The same with a command line of these words, the first of which is the program, as an exit code: for a program that
+/// is started by an interpreter.
+pub fn main_words(tasks: &Tasks, sources: Sources, words: Vec<OsString>) -> u8 {
     built_from(sources);
+    command_line(words);
     // Mesa's device-select layer looks for a Wayland display when adapters are listed and prints "error:
     // XDG_RUNTIME_DIR is invalid or not set" on machines without one, next to our own messages. It only reorders
     // adapters, which this program does by itself; who steers it keeps it.
@@ -137,17 +147,18 @@ pub fn main(tasks: &Tasks, sources: Sources) -> ExitCode {
         unsafe { std::env::set_var("NODEVICE_SELECT", "1") };
     }
     match run(tasks) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => 0,
         Err(e) => {
             print::error(&e);
-            ExitCode::FAILURE
+            let interrupted = matches!(e.downcast_ref(), Some(JobError::Interrupted { .. }));
+            if interrupted { 130 } else { 1 }
         }
     }
 }
 
 /// Parses the command line and runs the command on these tasks; an error is for the caller to print.
 pub fn run(tasks: &Tasks) -> Result<()> {
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::try_parse_from(common::words_os()) {
         Ok(cli) => cli,
         Err(e) => return print::parser(&e),
     };

@@ -2,7 +2,7 @@
 
 use super::folder::{self, Again, Folder};
 use super::print::{note, say};
-use super::watch::Bars;
+use super::watch::{Bars, end_in_order};
 use super::{Common, Place, manifest, place};
 use crate::num::stats::once;
 use crate::run::journal::Journal;
@@ -99,6 +99,7 @@ pub(super) fn run(a: &ReproduceArgs, jobs: Jobs) -> Result<()> {
         let folder = folder::for_reproduction(&out, a.again, job.task(), name)?;
         folders.push((out, folder));
     }
+    end_in_order()?;
     for ((_, job), (out, folder)) in jobs.iter().zip(folders) {
         note!("{}", place.why);
         let way = Way {

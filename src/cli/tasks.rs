@@ -5,12 +5,16 @@ use super::reproduce::{Jobs, ReproduceArgs, Reproduction};
 use super::train::TrainArgs;
 use crate::config::{ConfigError, Layered};
 use crate::num::stats::once;
+use crate::run::evaluate::Acts;
 use crate::run::registry::{AnyTask, Entry};
 #[cfg(feature = "report")]
 use crate::run::sweep::SweepError;
 use crate::run::task::Task;
+use crate::run::watch::Watch;
 use anyhow::{Context, Result, anyhow, bail};
+use serde_json::Value;
 use std::path::Path;
+use std::sync::Arc;
 
 /// What the commands do with a task.
 pub trait Registered: AnyTask {
@@ -18,6 +22,17 @@ pub trait Registered: AnyTask {
     fn experiments(&self) -> Vec<&'static str>;
     fn train(&self, a: &TrainArgs) -> Result<()>;
     fn evaluate(&self, a: &EvaluateArgs) -> Result<()>;
+    /// Evaluates as the command does, for a program that has this one inside.
+    fn evaluation(&self, a: &EvaluateArgs, watch: &dyn Watch) -> Result<Value>;
+    /// Judges a policy from outside; `whole` as in [`Task::client_env`].
+    fn judgement(
+        &self,
+        sets: &[String],
+        whole: bool,
+        name: &str,
+        rule: Arc<dyn Acts>,
+        watch: &dyn Watch,
+    ) -> Result<Value>;
     /// The configuration of an experiment, ready to run.
     ///
     /// # Errors
@@ -49,6 +64,19 @@ impl<C: Task> Registered for Entry<C> {
     }
     fn evaluate(&self, a: &EvaluateArgs) -> Result<()> {
         super::evaluate::evaluate::<C>(a)
+    }
+    fn evaluation(&self, a: &EvaluateArgs, watch: &dyn Watch) -> Result<Value> {
+        Ok(super::evaluate::evaluation::<C>(a, watch)?.json())
+    }
+    fn judgement(
+        &self,
+        sets: &[String],
+        whole: bool,
+        name: &str,
+        rule: Arc<dyn Acts>,
+        watch: &dyn Watch,
+    ) -> Result<Value> {
+        Ok(super::evaluate::judgement::<C>(sets, whole, name, rule, watch)?.json())
     }
     fn reproduction(
         &self,

@@ -2,7 +2,7 @@
 
 use super::folder::{self, Again};
 use super::print::{note, say};
-use super::watch::Bars;
+use super::watch::{Bars, end_in_order};
 use super::{Common, manifest, place};
 use crate::run::journal::Journal;
 use crate::run::reproduce::{self, RunId, Training};
@@ -46,6 +46,7 @@ pub(super) fn train<C: Task>(a: &TrainArgs) -> Result<()> {
     let place = place(&a.common.device)?;
     let folder = folder::for_training(&a.out, a.again)?;
     note!("{}", place.why);
+    end_in_order()?;
     let started = Instant::now();
     let replicas = reproduce::grid(&[config.swept()], &config.common().train.seeds);
     let seeds = replicas.len() as u64;

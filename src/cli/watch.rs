@@ -3,14 +3,22 @@
 use super::print::note;
 use crate::run::watch::Watch;
 use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
 use std::io::IsTerminal;
 use std::sync::Mutex;
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 /// A progress bar on a terminal, plain lines elsewhere; both on standard error.
 pub struct Bars {
     state: Mutex<Option<Stage>>,
+    /// Whether a program reads along (`ISACBENCH_PROGRESS=json`): objects `{"what", "done", "total", "note"}`, a line
+    /// each.
+    json: bool,
 }
+
+/// Between two lines for a person, and for a program.
+const LINES: [Duration; 2] = [Duration::from_secs(10), Duration::from_millis(100)];
 
 struct Stage {
     bar: ProgressBar,
@@ -23,7 +31,8 @@ struct Stage {
 
 impl Bars {
     pub fn new() -> Self {
-        Bars { state: Mutex::new(None) }
+        let json = std::env::var_os("ISACBENCH_PROGRESS").is_some_and(|how| how == "json");
+        Bars { state: Mutex::new(None), json }
     }
     fn with(&self, f: impl FnOnce(&mut Stage)) {
         if let Ok(mut s) = self.state.lock()
@@ -36,7 +45,7 @@ impl Bars {
 
 impl Watch for Bars {
     fn begin(&self, what: &str, total: u64) {
-        let plain = !std::io::stderr().is_terminal();
+        let plain = self.json || !std::io::stderr().is_terminal();
         let bar = if plain { ProgressBar::hidden() } else { ProgressBar::new(total) };
         bar.set_length(total);
         let style = ProgressStyle::with_template(
@@ -64,9 +73,13 @@ impl Watch for Bars {
                 s.note = note.to_string();
                 s.bar.set_message(s.note.clone());
             }
-            if s.plain && units > 0 && s.printed.elapsed().as_secs() >= 10 {
+            if s.plain && units > 0 && s.printed.elapsed() >= LINES[usize::from(self.json)] {
                 s.printed = Instant::now();
                 let (at, of) = (s.bar.position(), s.bar.length().unwrap_or(0));
+                if self.json {
+                    note!("{}", json!({ "what": s.what, "done": at, "total": of, "note": s.note }));
+                    return;
+                }
                 note!("{}: {at}/{of} after {:.0} s {}", s.what, s.started.elapsed().as_secs_f64(), s.note);
             }
         });
@@ -76,12 +89,48 @@ impl Watch for Bars {
         note!("warning: {what}");
     }
 
+    fn stops(&self) -> bool {
+        interrupted()
+    }
+
     fn end(&self) {
         self.with(|s| {
             s.bar.finish_and_clear();
             note!("{}: done in {:.1} s {}", s.what, s.started.elapsed().as_secs_f64(), s.note);
         });
     }
+}
+
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// Whether a signal has asked trainings to end.
+fn interrupted() -> bool {
+    INTERRUPTED.load(Ordering::Relaxed)
+}
+
+/// From now on the first SIGINT or SIGTERM lets a training save what it has and end, and the second ends the process.
+/// Jobs that evaluate end with the next training.
+#[cfg(feature = "report")]
+pub fn end_in_order() -> anyhow::Result<()> {
+    use anyhow::Context;
+    use signal_hook::consts::{SIGINT, SIGTERM};
+    let mut signals =
+        signal_hook::iterator::Signals::new([SIGINT, SIGTERM]).context("signals cannot be caught")?;
+    std::thread::spawn(move || {
+        for signal in signals.forever() {
+            if INTERRUPTED.swap(true, Ordering::Relaxed) {
+                std::process::exit(128 + signal);
+            }
+            note!("interrupted: ends when this update is saved; once more to end at once");
+        }
+    });
+    Ok(())
+}
+
+/// Without the library that catches signals, the process ends at once, and goes on from its last checkpoint.
+#[cfg(not(feature = "report"))]
+pub fn end_in_order() -> anyhow::Result<()> {
+    Ok(())
 }
 
 /// Stands in for [`Bars`] where output is for a program.

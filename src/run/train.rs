@@ -54,13 +54,14 @@ impl Plan<'_> {
 }
 
 /// Trains from update `start` to `until`. `seen(update, metrics)` gets every read of the metrics, `tick(update)` every
-/// update. A run that is continued from a saved state equals one that never stopped.
+/// update; where that says false, training ends behind it. A run that is continued from a saved state equals one that
+/// never stopped.
 pub fn train(
     plan: &Plan,
     learner: &mut Learner,
     start: u32,
     mut seen: impl FnMut(u32, &[UpdateMetrics]),
-    mut tick: impl FnMut(u32),
+    mut tick: impl FnMut(u32) -> bool,
 ) -> Result<LearnerState, GpuError> {
     for update in start..plan.until {
         match (plan.algorithm, &mut *learner) {
@@ -81,7 +82,9 @@ pub fn train(
         if let Some(metrics) = learner.finish(plan.reads(update))? {
             seen(update, &metrics);
         }
-        tick(update);
+        if !tick(update) {
+            return learner.state(update + 1);
+        }
     }
     learner.state(plan.until)
 }

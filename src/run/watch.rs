@@ -9,6 +9,10 @@ pub trait Watch: Sync {
     fn end(&self);
     /// Something the reader of the results must know.
     fn warn(&self, what: &str);
+    /// Whether the job is to save what it has and end.
+    fn stops(&self) -> bool {
+        false
+    }
 }
 
 /// Sees nothing.

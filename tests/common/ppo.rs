@@ -83,7 +83,7 @@ pub fn continued(
     let algorithm = Algorithm::Ppo(spec.clone());
     let plan = Plan { algorithm: &algorithm, updates, until: stop, log_every: 1 };
     let mut learner = Learner::new(&algorithm, start, gpu).unwrap();
-    let state = train(&plan, &mut learner, start.updates, |_, metrics| seen.push(metrics.to_vec()), |_| {});
+    let state = train(&plan, &mut learner, start.updates, |_, metrics| seen.push(metrics.to_vec()), |_| true);
     (state.unwrap(), seen)
 }
 

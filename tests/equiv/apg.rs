@@ -51,7 +51,7 @@ fn continued(
     let mut seen = Vec::new();
     let plan = Plan { algorithm, updates, until: stop, log_every: 1 };
     let mut learner = Learner::new(algorithm, start, gpu).unwrap();
-    let state = train(&plan, &mut learner, start.updates, |_, m| seen.push(m.to_vec()), |_| {});
+    let state = train(&plan, &mut learner, start.updates, |_, m| seen.push(m.to_vec()), |_| true);
     (state.unwrap(), seen)
 }
 

@@ -53,7 +53,7 @@ fn continued(
     let plan = Plan { algorithm: &algorithm, updates, until, log_every: 1 };
     let mut learner = Learner::new(&algorithm, start, gpu).unwrap();
     let see = |_, m: &[UpdateMetrics]| seen.push(m.to_vec());
-    let state = train(&plan, &mut learner, start.updates, see, |_| {}).unwrap();
+    let state = train(&plan, &mut learner, start.updates, see, |_| true).unwrap();
     (state, seen)
 }
 

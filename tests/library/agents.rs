@@ -530,7 +530,7 @@ fn a_learned_agent_out_of_existing_parts_trains_and_is_evaluated() {
     let mut learner = Learner::new(&algorithm, &algorithm.start(), None).unwrap();
     let plan = Plan { algorithm: &algorithm, updates: 2, until: 2, log_every: 1 };
     let mut seen = 0;
-    let state = train(&plan, &mut learner, 0, |_, metrics| seen += metrics.len(), |_| ()).unwrap();
+    let state = train(&plan, &mut learner, 0, |_, metrics| seen += metrics.len(), |_| true).unwrap();
     assert_eq!((seen, state.updates), (2, 2));
     assert_ne!(state.params, algorithm.start().params);
     let policy = algorithm.policy().unwrap();

@@ -227,7 +227,7 @@ fn tried<C: Task>(c: &C, id: &str, set: &str) {
     let mut learner = Learner::new(&algorithm, &algorithm.start(), None).unwrap();
     let plan = Plan { algorithm: &algorithm, updates: 2, until: 2, log_every: 1 };
     let seen = |_, m: &[UpdateMetrics]| told.extend(m.iter().flat_map(|u| u.slots.clone()));
-    let state = train(&plan, &mut learner, 0, seen, |_| {}).unwrap();
+    let state = train(&plan, &mut learner, 0, seen, |_| true).unwrap();
     finite(id, set, &state.params, &told);
 }
 

@@ -32,7 +32,7 @@ fn curve(architecture: Architecture, updates: u32, sets: &[&str]) -> Vec<Vec<Upd
     let plan = Plan { algorithm: &algorithm, updates, until: updates, log_every: 1 };
     let mut rows = Vec::new();
     let mut learner = Learner::new(&algorithm, &algorithm.start(), None).expect("the CPU has all memory");
-    train(&plan, &mut learner, 0, |_, m| rows.push(m.to_vec()), |_| {})
+    train(&plan, &mut learner, 0, |_, m| rows.push(m.to_vec()), |_| true)
         .expect("the CPU has no device errors");
     rows
 }

@@ -245,7 +245,7 @@ fn training_beside_a_replica_that_is_not_finite_changes_nothing() {
             let mut learner = Learner::new(&algorithm, &start, None).unwrap();
             let plan = Training { algorithm: &algorithm, updates: 4, until: 4, log_every: 4 };
             let mut last = Vec::new();
-            let state = train(&plan, &mut learner, 0, |_, m| last = m.to_vec(), |_| ()).unwrap();
+            let state = train(&plan, &mut learner, 0, |_, m| last = m.to_vec(), |_| true).unwrap();
             (state.params, last)
         };
         let ((healthy, _), (broken, metrics)) = (trained(false), trained(true));

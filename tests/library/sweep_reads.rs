@@ -87,7 +87,7 @@ fn results<C: Task>(agent: &Agent<C>, config: &C) -> (Vec<u32>, String) {
         let mut learner = Learner::new(algorithm, &algorithm.start(), None).unwrap();
         let updates = config.common().train.updates;
         let plan = Plan { algorithm, updates, until: updates, log_every: updates };
-        train(&plan, &mut learner, 0, |_, _| (), |_| ()).unwrap().params
+        train(&plan, &mut learner, 0, |_, _| (), |_| true).unwrap().params
     });
     let weights = algorithm.as_ref().zip(params.as_ref()).map(|(a, p)| Weights::trained(a, p));
     let metrics = format!("{:?}", evaluate(agent, &units, weights, None, &Quiet));

@@ -279,13 +279,19 @@ impl<C: Task> Training<'_, C> {
                     }
                     watch.advance(0, &algorithm.note(metrics));
                 },
-                |_| watch.advance(1, ""),
+                |_| {
+                    watch.advance(1, "");
+                    !watch.stops()
+                },
             )?;
             self.save(&state, &read)?;
             // What was learned is saved, whoever cannot be told of it.
             told?;
             if let Some(journal) = self.journal {
                 journal.saved(state.updates - start)?;
+            }
+            if state.updates < total && watch.stops() {
+                return Err(JobError::Interrupted { done: state.updates, of: total });
             }
         }
         watch.end();

@@ -462,7 +462,10 @@ fn train_from<C: Task>(
                 last = metrics.to_vec();
                 watch.advance(0, &algorithm.note(metrics));
             },
-            |_| watch.advance(1, ""),
+            |_| {
+                watch.advance(1, "");
+                true
+            },
         )?;
         if until < goal {
             let _writing = commits.pause();
@@ -590,7 +593,10 @@ fn measure<C: Task>(
         let plan = Training { algorithm: &algorithm, updates: until, until, log_every: until };
         let mut ends = vec![Instant::now()];
         let state =
-            crate::run::train::train(&plan, &mut learner, 0, |_, _| (), |_| ends.push(Instant::now()))?;
+            crate::run::train::train(&plan, &mut learner, 0, |_, _| (), |_| {
+                ends.push(Instant::now());
+                true
+            })?;
         if let [.., before, last] = ends[..] {
             update_s = (last - before).as_secs_f64() / n;
         }
