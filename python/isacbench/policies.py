@@ -1,0 +1,92 @@
+"""Trained policies of the program, for Python."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+
+from . import _core
+from .spaces import seed_of
+
+__all__ = ["Policy", "load_checkpoint"]
+
+
+class Policy:
+    """A trained policy, as `load_checkpoint` gives it. It is also a function of observations, as `evaluate_policy`
+    wants one."""
+
+    def __init__(self, path: str, replica: int) -> None:
+        self._path, self._core = path, _core.load(path, replica)
+        self._obs, self._actions, self._memory, self._phases = self._core.sizes
+        self._clock = 0
+        self._state: np.ndarray | None = None
+
+    task = property(lambda self: self._core.task, doc="Name of its task.")
+    agent = property(lambda self: self._core.agent, doc="Id of its agent, as in docs/agents.md.")
+    config = property(lambda self: self._core.config, doc="Configuration that it was trained with, TOML.")
+    seeds = property(lambda self: self._core.seeds, doc="Training seeds of all replicas of the checkpoint.")
+    replica = property(lambda self: self._core.replica, doc="Which of them this is.")
+    state_dim = property(lambda self: self._memory, doc="Numbers that outlive a slot; 0 of most agents.")
+
+    def act(
+        self,
+        obs: Any,
+        state: np.ndarray | None = None,
+        *,
+        deterministic: bool = True,
+        seed: int = 0,
+        phases: bool = False,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Actions float32 `(B, A)` for observations `(B, O)`, or `(A,)` for `(O,)`, and the state after the slot.
+
+        `state` is what the last call gave, `None` at the start of an episode: h and c of an LSTM, carried membrane
+        potentials; empty of agents without memory. `deterministic`: the mean of a Gaussian, or what is more probable;
+        else a sample, which is another one with each call. `phases`: actions of a misac agent with the phases of its
+        beams behind the cameras, as `make("misac", phases=True)` takes them.
+        """
+        array = np.ascontiguousarray(obs, dtype=np.float32)
+        single = array.ndim == 1
+        rows = array[None] if single else array
+        if rows.ndim != 2:
+            raise ValueError(f"obs: shape {array.shape} instead of (B, {self._obs})")
+        if phases and not self._phases:
+            raise ValueError(f"phases: agent '{self.agent}' sets none")
+        if state is None:
+            state = np.zeros((len(rows), self._memory), np.float32)
+        state = np.ascontiguousarray(state, dtype=np.float32)
+        before = state[None] if single and state.ndim == 1 else state
+        found = self._core.act(rows, before, deterministic, seed_of(seed), self._clock, phases)
+        self._clock = (self._clock + 1) % 2**32
+        action, phi, after = found
+        if phi is not None:
+            action = np.concatenate([action, np.remainder(phi + np.pi, 2 * np.pi) - np.pi], axis=1)
+        return (action[0], after[0]) if single else (action, after)
+
+    def reset(self, num_envs: int) -> None:
+        """Episodes begin: what calls of this policy as a function remember is forgotten."""
+        self._state = None
+
+    def __call__(self, obs: np.ndarray) -> np.ndarray:
+        action, self._state = self.act(obs, self._state)
+        return action
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Policy, (self._path, self.replica))
+
+    def __repr__(self) -> str:
+        return f"<{self.agent} of task {self.task}, replica {self.replica} of {self._core.replicas}, {self._path}>"
+
+
+def load_checkpoint(path: str | os.PathLike[str], replica: int = 0) -> Policy:
+    """The policy of a checkpoint: a file, or the folder of a training.
+
+    ValueError: what is wrong with the file, and a replica that it does not have.
+    """
+    path = os.fspath(path)
+    if os.path.isdir(path):
+        path = os.path.join(path, "checkpoint.safetensors")
+    if isinstance(replica, (bool, np.bool_)) or not isinstance(replica, (int, np.integer)) or replica < 0:
+        raise ValueError(f"replica: {replica!r} must be a whole number of at least 0")
+    return Policy(os.path.abspath(path), int(replica))

@@ -1,0 +1,280 @@
+"""What evaluations say."""
+
+from __future__ import annotations
+
+import html
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from . import _core
+from .frames import frame
+from .progress import Bar
+from .tasks import settings, tasks
+
+__all__ = ["Comparison", "Evaluation", "Value", "evaluate", "evaluate_policy"]
+
+
+@dataclass(frozen=True)
+class Value:
+    """A mean with its 95 % interval: over episodes of one replica, over seeds of several; NaN where there is none."""
+
+    mean: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        if np.isnan(self.low):
+            return f"{self.mean:.6g}"
+        return f"{self.mean:.6g} ({self.low:.6g} to {self.high:.6g})"
+
+
+def _value(told: Mapping[str, Any]) -> Value:
+    low, high = told.get("ci95") or (None, None)
+    number = lambda x: float("nan") if x is None else float(x)  # noqa: E731
+    return Value(number(told["mean"]), number(low), number(high))
+
+
+class Evaluation(Mapping[str, Value]):
+    """One agent: a mapping of metrics by name. `slots` has some of them slot by slot."""
+
+    def __init__(self, told: dict[str, Any]) -> None:
+        self.task: str = told["task"]
+        self.agent: str = told["agent"]
+        self.device: str = told["device"]
+        self.episodes: int = told["episodes"]
+        self.replicas: int = told["replicas"]
+        self._metrics = {name: _value(value) for name, value in told["metrics"].items()}
+        self.slots = {name: [_value(v) for v in all_] for name, all_ in told.get("slots", {}).items()}
+
+    def __getitem__(self, name: str) -> Value:
+        if name not in self._metrics:
+            raise KeyError(f"no metric '{name}' (there are: {', '.join(self._metrics)})")
+        return self._metrics[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._metrics)
+
+    def __len__(self) -> int:
+        return len(self._metrics)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A row for each metric."""
+        own = {"task": self.task, "agent": self.agent, "episodes": self.episodes, "replicas": self.replicas}
+        return [{**own, "metric": n, "mean": v.mean, "low": v.low, "high": v.high} for n, v in self.items()]
+
+    def to_polars(self) -> Any:
+        return frame(self.rows(), "polars")
+
+    def to_pandas(self) -> Any:
+        return frame(self.rows(), "pandas")
+
+    def __repr__(self) -> str:
+        width = max(map(len, self._metrics))
+        head = f"{self.agent}, task {self.task}, {self.episodes} episodes on {self.device}"
+        return "\n".join([head, *(f"  {n:{width}}  {v}" for n, v in self.items())])
+
+    def _repr_html_(self) -> str:
+        return Comparison([self])._repr_html_()
+
+
+class Comparison(Sequence[Evaluation]):
+    """Agents beside each other, on the same episodes; the first is the one that was asked about."""
+
+    def __init__(self, evaluations: Sequence[Evaluation], settings: Sequence[str] = ()) -> None:
+        self._all = list(evaluations)
+        self.settings = list(settings)
+
+    def __getitem__(self, which: Any) -> Any:
+        if isinstance(which, str):
+            for evaluation in self._all:
+                if evaluation.agent == which:
+                    return evaluation
+            raise KeyError(f"no agent '{which}' (there are: {', '.join(e.agent for e in self._all)})")
+        return self._all[which]
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def metrics(self) -> list[str]:
+        """Metrics of the first agent; the others have them too, but for bounds, which have those that they bound."""
+        return [n for n in self._all[0] if not n.startswith("energy_") and "_layer_" not in n]
+
+    def rows(self) -> list[dict[str, Any]]:
+        return [row for evaluation in self._all for row in evaluation.rows()]
+
+    def to_polars(self) -> Any:
+        return frame(self.rows(), "polars")
+
+    def to_pandas(self) -> Any:
+        return frame(self.rows(), "pandas")
+
+    def _table(self) -> list[list[str]]:
+        names = self.metrics()
+        head = ["metric", *(e.agent for e in self._all)]
+        return [head, *([n, *(str(e[n]) if n in e else "" for e in self._all)] for n in names)]
+
+    def __repr__(self) -> str:
+        table = self._table()
+        widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
+        lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths)).rstrip() for row in table]
+        first = self._all[0]
+        return "\n".join([f"task {first.task}, {first.episodes} episodes, means with 95 % intervals", *lines])
+
+    def _repr_html_(self) -> str:
+        head, *rows = self._table()
+        cells = lambda row, tag: "".join(f"<{tag}>{html.escape(c)}</{tag}>" for c in row)  # noqa: E731
+        body = "".join(f"<tr>{cells(row, 'td')}</tr>" for row in rows)
+        return f"<table><thead><tr>{cells(head, 'th')}</tr></thead><tbody>{body}</tbody></table>"
+
+    def markdown(self) -> str:
+        """The page as Markdown."""
+        first = self._all[0]
+        title = f"# {first.agent} in task {first.task}\n"
+        said = f"{first.episodes} episodes of each agent under the same draws, on {first.device}; means with 95 % intervals"
+        head, *rows = self._table()
+        line = lambda row: "| " + " | ".join(c.replace("|", "\\|") for c in row) + " |"  # noqa: E731
+        table = [line(head), "|" + "---|" * len(head), *map(line, rows)]
+        main = tasks()[first.task]["metric"]
+        parts = [title, f"{said}.\n", *self._placed(main), "\n".join(table), ""]
+        if self.settings:
+            parts += ["## Configuration\n", "```", *self.settings, "```", ""]
+        return "\n".join([*parts, f"isacbench {_core.__version__}\n"])
+
+    def _placed(self, metric: str) -> list[str]:
+        """A sentence for each agent that stands beside the first."""
+        first, *others = self._all
+        if metric not in first:
+            return []
+        own = first[metric]
+        out = []
+        for other in others:
+            if metric in other and other[metric].mean:
+                share = 100 * own.mean / other[metric].mean
+                out.append(f"- `{metric}`: {own.mean:.6g}, {share:.1f} % of {other.agent}'s {other[metric].mean:.6g}")
+        return [*out, ""] if out else []
+
+    def page(self, path: str | os.PathLike[str]) -> None:
+        """Writes one HTML file that needs nothing beside it."""
+        first = self._all[0]
+        text = _core.page(self.markdown(), f"{first.agent} in task {first.task}", [])
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+
+
+#: What a policy is shown beside where nobody says so, the bound last.
+BESIDE = {
+    "v2x": ("random", "last-estimate", "ekf", "ekf-zf", "genie", "upper-bound"),
+    "misac": ("vision-only", "radar-only", "best-periodic", "dp-optimal"),
+}
+
+
+def _count(name: str, value: int) -> int:
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise ValueError(f"{name}: {value!r} must be a whole number of at least 1")
+    return int(value)
+
+
+def evaluate(
+    task: str,
+    agent: str,
+    *,
+    checkpoint: str | os.PathLike[str] | None = None,
+    episodes: int | None = None,
+    seed: int | None = None,
+    deterministic: bool | None = None,
+    device: str = "cpu",
+    progress: bool = False,
+    **task_keys: Any,
+) -> Evaluation:
+    """What an agent of the program does: `evaluate("v2x", "ekf-zf", p_max_dbm=20.0)`.
+
+    `checkpoint`: weights of a learned agent, a file or the folder of its training; task keys then vary what it was
+    trained in. `deterministic`: mean action or sampled, where a policy has both. `device`: `cpu`, `auto`, `gpu` or part
+    of an adapter's name.
+
+    ValueError: what the program says of a wrong name or key. KeyboardInterrupt ends it.
+    """
+    words = ["--task", str(task), "--agent", str(agent), "--device", str(device)]
+    if checkpoint is not None:
+        path = os.fspath(checkpoint)
+        words += ["--checkpoint", os.path.join(path, "checkpoint.safetensors") if os.path.isdir(path) else path]
+    if episodes is not None:
+        words += ["--episodes", str(_count("episodes", episodes))]
+    if deterministic is not None:
+        words.append("--greedy" if deterministic else "--sampled")
+    sets = settings(task_keys)
+    if seed is not None:
+        sets += settings({"evaluate.seed": seed})
+    for word in sets:
+        words += ["--set", word]
+    with Bar(f"evaluate {agent}", progress) as bar:
+        return Evaluation(json.loads(_core.evaluate(words, bar.to if progress else None)))
+
+
+def evaluate_policy(
+    task: str,
+    policy: Callable[[np.ndarray], Any],
+    *,
+    name: str = "policy",
+    episodes: int = 4096,
+    seed: int | None = None,
+    beside: Sequence[str] | None = None,
+    phases: bool = False,
+    progress: bool = False,
+    **task_keys: Any,
+) -> Comparison:
+    """Judges somebody's policy as the program's own agents are, under the same draws.
+
+    `policy(obs)` gives actions `(B, A)` for observations float32 `(B, O)`, those of `make_vec` with the same keys; it is
+    called slot by slot for up to 4096 episodes at once, so that all rows are in the same slot. A policy with memory has
+    `reset(num_envs)`, which is called before their first slot. `beside`: agents of the program that need no weights, in
+    the order of the table, `()` for none; by default references and the bound.
+
+    Gives a `Comparison`: print it, `.to_polars()`, `.to_pandas()`, `.page("mine.html")`.
+
+    ValueError: wrong names, keys and actions. What `policy` raises comes through.
+    """
+    if not callable(policy):
+        raise ValueError(f"policy: {type(policy).__name__} is no function of observations")
+    sets = settings({**task_keys, "evaluate.episodes": _count("episodes", episodes)})
+    if seed is not None:
+        sets += settings({"evaluate.seed": seed})
+    own = json.loads(_core.judge(task, sets, phases, name, _Policy(policy)))
+    if beside is None:
+        beside = BESIDE.get(task, ())
+    known = tasks()[task]
+    for other in beside:
+        if other not in known["agents"]:
+            raise ValueError(f"beside: no agent '{other}' in task {task}; there are: {', '.join(known['agents'])}")
+        if other in known["learned"]:
+            raise ValueError(f"beside: agent '{other}' has weights; evaluate it by itself")
+    own_keys = {k: v for k, v in task_keys.items() if k not in ("beam", "task.beam")}
+    others = [
+        evaluate(task, other, episodes=episodes, seed=seed, progress=progress, **own_keys) for other in beside
+    ]
+    return Comparison([Evaluation(own), *others], sets)
+
+
+class _Policy:
+    """A policy whose answers are float32 arrays."""
+
+    def __init__(self, policy: Callable[[np.ndarray], Any]) -> None:
+        self._policy = policy
+        reset = getattr(policy, "reset", None)
+        if callable(reset):
+            self.reset = reset
+
+    def __call__(self, obs: np.ndarray) -> np.ndarray:
+        actions = self._policy(obs)
+        if hasattr(actions, "detach"):
+            actions = actions.detach().cpu().numpy()
+        try:
+            return np.ascontiguousarray(actions, dtype=np.float32)
+        except (TypeError, ValueError):
+            kind = type(actions).__name__
+            raise ValueError(f"policy: gave {kind} instead of an array of numbers") from None
