@@ -8,13 +8,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from .frames import read
 from .policies import Policy, load_checkpoint
-from .progress import Bar, in_notebook
+from .progress import Bar
 from .results import Evaluation, evaluate
 from .tasks import settings
 
@@ -78,39 +79,39 @@ class Tuning(Sweep):
 
 def _program(words: Sequence[str], what: str, progress: bool) -> list[str]:
     """Runs the program; what it says on standard output."""
-    command = [sys.executable, "-m", "isacbench", *words]
-    # A terminal gets the program's own bars; elsewhere it tells how far it is.
-    terminal = progress and sys.stderr.isatty() and not in_notebook()
-    environment = {**os.environ, "ISACBENCH_PROGRESS": "bars" if terminal else "json"}
     process = subprocess.Popen(
-        command,
+        [sys.executable, "-m", "isacbench", *words],
         stdout=subprocess.PIPE,
-        stderr=None if terminal else subprocess.PIPE,
+        stderr=subprocess.PIPE,
         stdin=subprocess.DEVNULL,
         text=True,
         encoding="utf-8",
         errors="replace",
-        env=environment,
+        env={**os.environ, "ISACBENCH_PROGRESS": "json"},
         # An interrupt reaches this process alone, which passes it on once.
         start_new_session=True,
     )
     said: list[str] = []
-    try:
-        with Bar(what, progress) as bar:
-            if process.stderr is not None:
-                for line in process.stderr:
-                    said.append(_heard(line.rstrip("\n"), bar, progress))
-            assert process.stdout is not None
-            out = process.stdout.read().splitlines()
-        code = process.wait()
-    except BaseException:
-        _end(process)
-        raise
+    out: list[str] = []
+    with process, Bar(what, progress) as bar:
+        assert process.stdout is not None and process.stderr is not None
+        # Beside the other pipe, so that neither fills up.
+        reader = threading.Thread(target=out.extend, args=(process.stdout,), daemon=True)
+        reader.start()
+        try:
+            for line in process.stderr:
+                said.append(_heard(line.rstrip("\n"), bar, progress))
+            code = process.wait()
+        except BaseException:
+            _end(process)
+            raise
+        finally:
+            reader.join()
     if code != 0:
         errors = [line for line in said if line.startswith("error: ")]
         last = errors[-1].removeprefix("error: ") if errors else f"the program ended with exit code {code}"
         raise ValueError(last)
-    return out
+    return [line.rstrip("\n") for line in out]
 
 
 def _heard(line: str, bar: Bar, progress: bool) -> str:
@@ -129,11 +130,14 @@ def _heard(line: str, bar: Bar, progress: bool) -> str:
 def _end(process: subprocess.Popen[str]) -> None:
     """Ends the program in order: it writes what it has, and a second interrupt or a minute kills it."""
     process.send_signal(signal.SIGINT)
+    if process.stderr is not None:
+        # Whoever writes into a full pipe does not end.
+        threading.Thread(target=process.stderr.read, daemon=True).start()
     try:
-        process.communicate(timeout=60)
+        process.wait(timeout=60)
     except (subprocess.TimeoutExpired, KeyboardInterrupt):
         process.kill()
-        process.communicate()
+        process.wait()
 
 
 def _common(

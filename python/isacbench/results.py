@@ -29,8 +29,8 @@ class Value:
 
     def __str__(self) -> str:
         if np.isnan(self.low):
-            return f"{self.mean:.6g}"
-        return f"{self.mean:.6g} ({self.low:.6g} to {self.high:.6g})"
+            return f"{self.mean:.4g}"
+        return f"{self.mean:.4g} ({self.low:.4g} to {self.high:.4g})"
 
 
 def _value(told: Mapping[str, Any]) -> Value:
@@ -48,7 +48,10 @@ class Evaluation(Mapping[str, Value]):
         self.device: str = told["device"]
         self.episodes: int = told["episodes"]
         self.replicas: int = told["replicas"]
-        self._metrics = {name: _value(value) for name, value in told["metrics"].items()}
+        values = {name: _value(value) for name, value in told["metrics"].items()}
+        # What agents are judged by stands first.
+        first = [n for n in (tasks()[self.task]["metric"], "reward") if n in values]
+        self._metrics = {name: values[name] for name in [*first, *(n for n in values if n not in first)]}
         self.slots = {name: [_value(v) for v in all_] for name, all_ in told.get("slots", {}).items()}
 
     def __getitem__(self, name: str) -> Value:
@@ -134,10 +137,10 @@ class Comparison(Sequence[Evaluation]):
     def markdown(self) -> str:
         """The page as Markdown."""
         first = self._all[0]
-        title = f"# {first.agent} in task {first.task}\n"
+        title = f"# {_plain(first.agent)} in task {first.task}\n"
         said = f"{first.episodes} episodes of each agent under the same draws, on {first.device}; means with 95 % intervals"
         head, *rows = self._table()
-        line = lambda row: "| " + " | ".join(c.replace("|", "\\|") for c in row) + " |"  # noqa: E731
+        line = lambda row: "| " + " | ".join(map(_plain, row)) + " |"  # noqa: E731
         table = [line(head), "|" + "---|" * len(head), *map(line, rows)]
         main = tasks()[first.task]["metric"]
         parts = [title, f"{said}.\n", *self._placed(main), "\n".join(table), ""]
@@ -146,17 +149,14 @@ class Comparison(Sequence[Evaluation]):
         return "\n".join([*parts, f"isacbench {_core.__version__}\n"])
 
     def _placed(self, metric: str) -> list[str]:
-        """A sentence for each agent that stands beside the first."""
+        """Where the first agent stands among the others."""
         first, *others = self._all
         if metric not in first:
             return []
-        own = first[metric]
-        out = []
-        for other in others:
-            if metric in other and other[metric].mean:
-                share = 100 * own.mean / other[metric].mean
-                out.append(f"- `{metric}`: {own.mean:.6g}, {share:.1f} % of {other.agent}'s {other[metric].mean:.6g}")
-        return [*out, ""] if out else []
+        own = first[metric].mean
+        beside = [e for e in others if metric in e and e[metric].mean]
+        times = ", ".join(f"{own / e[metric].mean:.3g} times {e.agent}" for e in beside)
+        return [f"Its `{metric}` is {first[metric]}" + (f": {times}." if times else ".") + "\n"]
 
     def page(self, path: str | os.PathLike[str]) -> None:
         """Writes one HTML file that needs nothing beside it."""
@@ -164,6 +164,11 @@ class Comparison(Sequence[Evaluation]):
         text = _core.page(self.markdown(), f"{first.agent} in task {first.task}", [])
         with open(path, "w", encoding="utf-8") as file:
             file.write(text)
+
+
+def _plain(text: str) -> str:
+    """Text as it is, in Markdown that may hold HTML and tables."""
+    return html.escape(text, quote=False).replace("|", "\\|").replace("`", "\\`").replace("*", "\\*")
 
 
 #: What a policy is shown beside where nobody says so, the bound last.

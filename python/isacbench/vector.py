@@ -70,6 +70,8 @@ class IsacVectorEnv(VectorEnv):
         self.closed = False
         self.copy = bool(copy)
         self.info_metrics = bool(info_metrics)
+        # Sizes that no memory holds are refused before anything else takes that much.
+        self._core = self._fresh()
         self.single_observation_space = self._task.observation_space()
         self.single_action_space = self._task.action_space()
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
@@ -80,7 +82,6 @@ class IsacVectorEnv(VectorEnv):
         self._first_seed = None if seed is None else seed_of(seed)
         self._np_random_seed = self._first_seed
         self._seeded = False
-        self._core = self._fresh()
         self._out: tuple[np.ndarray, ...] | None = None
         self._last: np.ndarray | None = None
 

@@ -5,7 +5,7 @@ use crate::pool;
 use isacbench::cli::embed;
 use isacbench::env::stepper::{Autoreset, Outcome, Stepper, StepperError};
 use isacbench::env::{Component, Env, Sizes};
-use numpy::{PyReadonlyArrayDyn, PyReadwriteArrayDyn};
+use numpy::{PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn, PyReadwriteArrayDyn};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -55,6 +55,18 @@ pub struct Envs {
     envs: usize,
 }
 
+/// A step or reset that came while another one was not over.
+fn in_use() -> PyErr {
+    PyRuntimeError::new_err("these environments are in use by another thread: take one for each")
+}
+
+/// An array that no other call is writing.
+fn writable<'py, T: numpy::Element>(
+    array: &Bound<'py, PyArrayDyn<T>>,
+) -> PyResult<PyReadwriteArrayDyn<'py, T>> {
+    array.try_readwrite().map_err(|_| in_use())
+}
+
 /// One dimension of an array for each environment.
 fn flat<'a, T: numpy::Element>(
     name: &str,
@@ -72,9 +84,7 @@ impl Envs {
     fn lock(&self) -> PyResult<MutexGuard<'_, Stepper>> {
         match self.stepper.try_lock() {
             Ok(stepper) => Ok(stepper),
-            Err(TryLockError::WouldBlock) => {
-                Err(PyRuntimeError::new_err("these environments are in use by another thread: take one for each"))
-            }
+            Err(TryLockError::WouldBlock) => Err(in_use()),
             Err(TryLockError::Poisoned(_)) => {
                 Err(PyRuntimeError::new_err("these environments failed in an earlier call: make new ones"))
             }
@@ -85,7 +95,11 @@ impl Envs {
     fn work<T: Send>(&self, py: Python, job: impl FnOnce(&mut Stepper) -> T + Send) -> PyResult<T> {
         let mut stepper = self.lock()?;
         let stepper = &mut *stepper;
-        if self.envs <= FEW { pool::at_once(py, || job(stepper)) } else { pool::detached(py, || job(stepper)) }
+        if self.envs <= FEW {
+            pool::at_once(py, || job(stepper))
+        } else {
+            pool::detached(py, || job(stepper))
+        }
     }
 }
 
@@ -100,7 +114,14 @@ fn refused(e: StepperError) -> PyErr {
 impl Envs {
     /// `mode`: `next_step`, `same_step` or `disabled`.
     #[new]
-    fn new(task: &str, sets: Vec<String>, whole: bool, num_envs: usize, mode: &str, seed: u32) -> PyResult<Self> {
+    fn new(
+        task: &str,
+        sets: Vec<String>,
+        whole: bool,
+        num_envs: usize,
+        mode: &str,
+        seed: u32,
+    ) -> PyResult<Self> {
         let mode = match mode {
             "next_step" => Autoreset::NextStep,
             "same_step" => Autoreset::SameStep,
@@ -117,7 +138,9 @@ impl Envs {
         let Sizes { obs, action, state, metrics, .. } = env.sizes();
         let numbers = 3 * obs + action + state + metrics;
         if num_envs.checked_mul(numbers * 4).is_none_or(|bytes| bytes > 1 << 40) {
-            return Err(PyValueError::new_err(format!("num_envs: {num_envs} environments do not fit into memory")));
+            return Err(PyValueError::new_err(format!(
+                "num_envs: {num_envs} environments do not fit into memory"
+            )));
         }
         let stepper = Mutex::new(Stepper::new(env.clone(), mode, num_envs, seed));
         Ok(Envs { stepper, env, envs: num_envs })
@@ -139,14 +162,19 @@ impl Envs {
     fn reset(
         &self,
         py: Python,
-        mut obs: PyReadwriteArrayDyn<f32>,
+        obs: &Bound<PyArrayDyn<f32>>,
         mask: Option<PyReadonlyArrayDyn<bool>>,
     ) -> PyResult<()> {
+        let mut obs = writable(obs)?;
         let obs = flat("obs", &mut obs, self.envs * self.env.sizes().obs)?;
         let mask = mask.as_ref().map(|m| m.as_slice()).transpose();
         let mask = mask.map_err(|_| PyValueError::new_err("reset_mask: not contiguous"))?;
         if let Some(mask) = mask.filter(|m| m.len() != self.envs) {
-            return Err(PyValueError::new_err(format!("reset_mask: {} values for {} environments", mask.len(), self.envs)));
+            return Err(PyValueError::new_err(format!(
+                "reset_mask: {} values for {} environments",
+                mask.len(),
+                self.envs
+            )));
         }
         self.work(py, |stepper| stepper.reset(mask, obs))?.map_err(refused)
     }
@@ -157,20 +185,26 @@ impl Envs {
         &self,
         py: Python,
         actions: PyReadonlyArrayDyn<f32>,
-        mut obs: PyReadwriteArrayDyn<f32>,
-        mut final_obs: PyReadwriteArrayDyn<f32>,
-        mut reward: PyReadwriteArrayDyn<f32>,
-        mut terminated: PyReadwriteArrayDyn<bool>,
-        mut truncated: PyReadwriteArrayDyn<bool>,
-        mut metrics: Option<PyReadwriteArrayDyn<f32>>,
+        obs: &Bound<PyArrayDyn<f32>>,
+        final_obs: &Bound<PyArrayDyn<f32>>,
+        reward: &Bound<PyArrayDyn<f32>>,
+        terminated: &Bound<PyArrayDyn<bool>>,
+        truncated: &Bound<PyArrayDyn<bool>>,
+        metrics: Option<Bound<PyArrayDyn<f32>>>,
     ) -> PyResult<()> {
         let Sizes { obs: o, action: a, metrics: m, .. } = self.env.sizes();
         let b = self.envs;
         let actions = actions.as_slice().map_err(|_| PyValueError::new_err("actions: not contiguous"))?;
         if actions.len() != b * a {
-            return Err(PyValueError::new_err(format!("actions: {} numbers instead of {b} × {a}", actions.len())));
+            return Err(PyValueError::new_err(format!(
+                "actions: {} numbers instead of {b} × {a}",
+                actions.len()
+            )));
         }
         faultless(&*self.env, actions)?;
+        let (mut obs, mut final_obs, mut reward) = (writable(obs)?, writable(final_obs)?, writable(reward)?);
+        let (mut terminated, mut truncated) = (writable(terminated)?, writable(truncated)?);
+        let mut metrics = metrics.as_ref().map(writable).transpose()?;
         let out = Outcome {
             obs: flat("obs", &mut obs, b * o)?,
             final_obs: flat("final_obs", &mut final_obs, b * o)?,

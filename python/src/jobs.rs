@@ -19,23 +19,30 @@ use std::sync::{Arc, Mutex};
 /// The command line with these words, the first of which is the program; its exit code.
 #[pyfunction]
 pub fn main(words: Vec<OsString>) -> u8 {
-    let sources = isacbench::sources!("src", "../src", "../shaders", "../configs", "../revision", "../Cargo.toml", "../Cargo.lock");
+    let sources = isacbench::sources!(
+        "src",
+        "../src",
+        "../shaders",
+        "../configs",
+        "../revision",
+        "../Cargo.toml",
+        "../Cargo.lock"
+    );
     isacbench::cli::main_words(TASKS, sources, words)
 }
 
 /// Names of tasks and their agents, as JSON.
 #[pyfunction]
 pub fn tasks() -> String {
-    let one = |t: &&dyn isacbench::cli::Registered| {
-        json!({ "name": t.name(), "agents": t.agents(), "learned": t.learned(), "metric": t.metric() })
-    };
+    let one = |t: &&dyn isacbench::cli::Registered| json!({ "name": t.name(), "agents": t.agents(), "learned": t.learned(), "metric": t.metric() });
     Value::Array(TASKS.iter().map(one).collect()).to_string()
 }
 
 /// `key=value` as `--set` takes it; the value is JSON.
 #[pyfunction]
 pub fn setting(key: &str, value: &str) -> PyResult<String> {
-    let value = serde_json::from_str(value).map_err(|e| PyValueError::new_err(format!("config key '{key}': {e}")))?;
+    let value =
+        serde_json::from_str(value).map_err(|e| PyValueError::new_err(format!("config key '{key}': {e}")))?;
     embed::set(key, &value).map_err(wrong)
 }
 
@@ -119,7 +126,9 @@ impl Called {
         })?;
         if found.as_array().dim() != (b, a) {
             let shape = found.as_array().dim();
-            return Err(PyValueError::new_err(format!("policy: gave actions of shape {shape:?} instead of ({b}, {a})")));
+            return Err(PyValueError::new_err(format!(
+                "policy: gave actions of shape {shape:?} instead of ({b}, {a})"
+            )));
         }
         for (to, from) in action.iter_mut().zip(found.as_array().iter()) {
             *to = *from;

@@ -32,7 +32,8 @@ pub fn load(py: Python, path: PathBuf, replica: usize) -> PyResult<Policy> {
 }
 
 /// A decision: actions `[B, A]`, phases `[B, K·M]` if they were wanted, memory `[B, M]`.
-type Decision<'py> = (Bound<'py, PyArray2<f32>>, Option<Bound<'py, PyArray2<f32>>>, Bound<'py, PyArray2<f32>>);
+type Decision<'py> =
+    (Bound<'py, PyArray2<f32>>, Option<Bound<'py, PyArray2<f32>>>, Bound<'py, PyArray2<f32>>);
 
 #[pymethods]
 impl Policy {

@@ -222,7 +222,8 @@ impl Printed {
 
     /// One object.
     pub(super) fn json(&self) -> Value {
-        let value = |(mean, lo, hi): Pooled| json!({ "mean": number(mean), "ci95": [number(lo), number(hi)] });
+        let value =
+            |(mean, lo, hi): Pooled| json!({ "mean": number(mean), "ci95": [number(lo), number(hi)] });
         let mut object = Map::new();
         for m in &self.metrics {
             object.insert(m.name.clone(), value((m.mean, m.lo, m.hi)));

@@ -27,7 +27,9 @@ pub enum StepperError {
     NotReset,
     #[error("environment {0}: its episode is over; reset it before the next step")]
     Over(usize),
-    #[error("environment {0} has been stepped {1} times, as often as draws can be counted: reset it with another seed")]
+    #[error(
+        "environment {0} has been stepped {1} times, as often as draws can be counted: reset it with another seed"
+    )]
     Worn(usize, u32),
     #[error("saved environments: {0}")]
     Saved(String),
@@ -168,7 +170,8 @@ impl Stepper {
             let who = &mut self.who[i];
             if who.begun {
                 let next = (who.clock / slots + 1).checked_mul(slots);
-                who.clock = next.filter(|c| *c < last_start(slots)).ok_or(StepperError::Worn(i, who.clock))?;
+                who.clock =
+                    next.filter(|c| *c < last_start(slots)).ok_or(StepperError::Worn(i, who.clock))?;
             }
             (who.begun, who.over) = (true, false);
         }
@@ -223,9 +226,11 @@ impl Stepper {
             let own = self.chunks.par_iter_mut().zip(self.who.par_chunks_mut(CHUNK));
             own.zip(action.par_chunks(CHUNK * a))
                 .zip(seen.zip(reward.par_chunks_mut(CHUNK)).zip(flags))
-                .for_each(|(((chunk, who), action), (((obs, final_obs), reward), (terminated, truncated)))| {
-                    work(Part { chunk, who, action, obs, final_obs, reward, terminated, truncated });
-                });
+                .for_each(
+                    |(((chunk, who), action), (((obs, final_obs), reward), (terminated, truncated)))| {
+                        work(Part { chunk, who, action, obs, final_obs, reward, terminated, truncated });
+                    },
+                );
         }
         if let Some(metrics) = metrics {
             assert_eq!(metrics.len(), m * b, "metrics [metrics, B]");
@@ -240,9 +245,10 @@ impl Stepper {
 
     /// All that a copy needs to go on identically, as bytes.
     pub fn save(&self) -> Vec<u8> {
-        let words = self.who.iter().flat_map(|w| {
-            [w.seed, w.number, w.clock, u32::from(w.begun) | u32::from(w.over) << 1]
-        });
+        let words = self
+            .who
+            .iter()
+            .flat_map(|w| [w.seed, w.number, w.clock, u32::from(w.begun) | u32::from(w.over) << 1]);
         let mut out: Vec<u8> = words.flat_map(u32::to_le_bytes).collect();
         for x in self.chunks.iter().flat_map(|c| c.state.iter().chain(&c.fresh)) {
             out.extend(x.to_le_bytes());
@@ -331,7 +337,15 @@ impl Chunk {
     }
 
     /// One slot of `run`.
-    fn step(&mut self, env: &dyn Env, run: Run, action: &[f32], obs: &mut [f32], reward: &mut [f32], full: bool) {
+    fn step(
+        &mut self,
+        env: &dyn Env,
+        run: Run,
+        action: &[f32],
+        obs: &mut [f32],
+        reward: &mut [f32],
+        full: bool,
+    ) {
         let n = self.n;
         let rows = |len: usize| run.from * len..run.to * len;
         let (o, a) = (obs.len() / n, action.len() / n);
@@ -487,7 +501,11 @@ mod tests {
             want.step(&*env, &at, &actions(a, 0, envs, t), true);
             let got = client.at(t);
             let ends = (t + 1).is_multiple_of(SLOTS);
-            assert_eq!((&got.obs, &got.reward, &got.metrics), (&want.obs, &want.reward, &want.metrics), "{t}");
+            assert_eq!(
+                (&got.obs, &got.reward, &got.metrics),
+                (&want.obs, &want.reward, &want.metrics),
+                "{t}"
+            );
             assert!(got.truncated.iter().all(|x| *x == ends) && !got.terminated.contains(&true));
             if ends {
                 assert_eq!(got.final_obs, want.final_obs);
@@ -520,7 +538,8 @@ mod tests {
     /// The same two episodes, told in three ways.
     #[test]
     fn modes_tell_the_same_episodes() {
-        let mut all = [Autoreset::SameStep, Autoreset::NextStep, Autoreset::Disabled].map(|m| Client::new(m, 5, 1));
+        let mut all =
+            [Autoreset::SameStep, Autoreset::NextStep, Autoreset::Disabled].map(|m| Client::new(m, 5, 1));
         let first = all.each_mut().map(|c| c.reset(None));
         assert!(first[1..].iter().all(|x| *x == first[0]));
         for episode in 0..2 {
@@ -547,7 +566,8 @@ mod tests {
     /// A reset in the middle goes on to the next episode, and others do not notice.
     #[test]
     fn some_are_reset_while_others_go_on() {
-        let (mut some, mut none) = (Client::new(Autoreset::Disabled, 9, 2), Client::new(Autoreset::Disabled, 9, 2));
+        let (mut some, mut none) =
+            (Client::new(Autoreset::Disabled, 9, 2), Client::new(Autoreset::Disabled, 9, 2));
         (some.reset(None), none.reset(None));
         let o = some.seen.obs.len() / 9;
         for t in 0..3 {

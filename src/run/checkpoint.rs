@@ -35,7 +35,8 @@ pub fn task_of(path: &Path) -> Result<String, CheckpointError> {
     let damaged = |e: String| CheckpointError::Damaged(name.clone(), e);
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| damaged(e.to_string()))?;
     let meta = header.metadata().as_ref();
-    let text = meta.and_then(|m| m.get("config")).ok_or_else(|| damaged("no 'config' in its metadata".into()))?;
+    let text =
+        meta.and_then(|m| m.get("config")).ok_or_else(|| damaged("no 'config' in its metadata".into()))?;
     let table: toml::Table = text.parse().map_err(|_| damaged("its configuration is no TOML".into()))?;
     let task = table.get("task").and_then(|t| t.get("name")).and_then(toml::Value::as_str);
     task.map(str::to_string).ok_or_else(|| damaged("its configuration names no task".into()))

@@ -508,7 +508,9 @@ fn the_physics_does_the_same_in_every_environment() {
 /// than this.
 #[test]
 fn the_gradient_of_a_slot_costs_at_most_two_and_a_half_slots() {
-    for beam in [Beam::Angles, Beam::Tracking, Beam::Matrix, Beam::Direct, Beam::OnSteering, Beam::OnZf, Beam::Zf] {
+    for beam in
+        [Beam::Angles, Beam::Tracking, Beam::Matrix, Beam::Direct, Beam::OnSteering, Beam::OnZf, Beam::Zf]
+    {
         let task = V2xSpec {
             vehicles: 3,
             antennas: 32,

@@ -592,11 +592,16 @@ fn measure<C: Task>(
         let until = algorithm.warm_up() + 1;
         let plan = Training { algorithm: &algorithm, updates: until, until, log_every: until };
         let mut ends = vec![Instant::now()];
-        let state =
-            crate::run::train::train(&plan, &mut learner, 0, |_, _| (), |_| {
+        let state = crate::run::train::train(
+            &plan,
+            &mut learner,
+            0,
+            |_, _| (),
+            |_| {
                 ends.push(Instant::now());
                 true
-            })?;
+            },
+        )?;
         if let [.., before, last] = ends[..] {
             update_s = (last - before).as_secs_f64() / n;
         }

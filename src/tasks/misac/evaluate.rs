@@ -2,12 +2,12 @@
 //! tracking and what the beams reach.
 
 use super::evaluate_gpu;
-use super::outside::split;
 pub use super::outcome::{
     AGE_MAX, BEAM_GAIN, COST, Controller, ENERGY, ESTIMATE_GAIN, FRAMES, Job, L_BMP, MAE, METRICS,
     MODULUS_ERROR, Outcome, POWER, REWARD, SHARE_OVER_AGE, SHARE_OVER_GAMMA, SUM_RATE, TRUE_ANGLE_GAIN,
 };
 use super::outcome::{Sums, larger};
+use super::outside::split;
 use crate::env::{At, Batch, StepSlices};
 use crate::gpu::{Gpu, GpuError};
 use crate::learn::phases_cpu::draw_phases;

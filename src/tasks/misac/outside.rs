@@ -133,7 +133,9 @@ mod tests {
         let (small, large, envs) = (env.sizes(), whole.sizes(), 5);
         assert_eq!((large.action, large.metrics), (2 + 16, small.metrics + BEAMS.len()));
         assert_eq!((whole.action().len(), whole.metrics().len()), (large.action, large.metrics));
-        let before = |s: Sizes| Slot::filled(vec![0.0; s.state * envs], [envs * s.obs, envs * s.obs, envs, s.metrics * envs], 0.0);
+        let before = |s: Sizes| {
+            Slot::filled(vec![0.0; s.state * envs], [envs * s.obs, envs * s.obs, envs, s.metrics * envs], 0.0)
+        };
         let (mut a, mut b) = (before(small), before(large));
         let mut at = At { replica: 0, key: [5, 0], first: 3, envs, clock: 0 };
         env.reset(&at, &mut a.state, &mut a.obs);

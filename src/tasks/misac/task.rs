@@ -7,8 +7,8 @@ use super::evaluate::{COST, Controller, ENERGY, FRAMES, Job, METRICS, Outcome, e
 use super::outside::Outside;
 use super::physics::{MisacParams, Uncertainty};
 use super::rows::{SCHEMA, labels};
-use crate::config::{ConfigError, EvaluateConfig};
 use crate::config::ReadingsConfig;
+use crate::config::{ConfigError, EvaluateConfig};
 use crate::energy::accounts::Entry;
 use crate::energy::experts;
 use crate::env::Env;

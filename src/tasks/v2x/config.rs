@@ -258,7 +258,10 @@ impl Layered for V2xConfig {
         }
         let learned = Self::agent(agent).is_some_and(Agent::is_learned);
         if learned && !is_learned(self.task.beam) {
-            return Err(ConfigError::value("task.beam", format!("{} {NOT_LEARNED}", text_of(&self.task.beam))));
+            return Err(ConfigError::value(
+                "task.beam",
+                format!("{} {NOT_LEARNED}", text_of(&self.task.beam)),
+            ));
         }
         match agent {
             "ppo" => self.ppo.relations(slots)?,

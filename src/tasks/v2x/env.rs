@@ -523,7 +523,8 @@ mod tests {
             names.dedup();
             assert_eq!(names.len(), n, "{what}");
         };
-        let all = [Beam::Angles, Beam::Tracking, Beam::Matrix, Beam::Direct, Beam::Zf, Beam::Steer, Beam::Span];
+        let all =
+            [Beam::Angles, Beam::Tracking, Beam::Matrix, Beam::Direct, Beam::Zf, Beam::Steer, Beam::Span];
         for beam in all {
             let env = V2xEnv { spec: V2xSpec { beam, ..TASK }, params: Vec::new() };
             let sizes = env.sizes();
