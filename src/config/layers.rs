@@ -200,9 +200,80 @@ macro_rules! through_serde {
 fn validated<C: Layered>(table: toml::Table, origin: &str) -> Result<C, ConfigError> {
     // Before types: −1 for a count is out of a range, not "invalid type".
     ranges::check(&table, C::RULES)?;
-    let config = C::typed(table).map_err(|e| ConfigError::Parse(origin.into(), one_line(&e, "")))?;
+    let known = table.clone();
+    let config = C::typed(table).map_err(|e| ConfigError::Parse(origin.into(), explained::<C>(&e, known)))?;
     config.relations()?;
     Ok(config)
+}
+
+/// What is wrong with a table of the right shape: of a key that there is not, which one may have been meant; of a word in
+/// another type, the words.
+fn explained<C: Layered>(e: &toml::de::Error, mut table: toml::Table) -> String {
+    let said = one_line(e, "");
+    let (section, message) = said.split_once(": ").filter(|s| !s.0.contains(' ')).unwrap_or(("", &said));
+    if let Some(name) = message.strip_prefix("unknown field `").and_then(|m| m.split('`').next()) {
+        let key = if section.is_empty() { name.to_string() } else { format!("{section}.{name}") };
+        let mut all = Vec::new();
+        leaf_keys("", &table, &mut all);
+        let below = |other: &String| *other == key || other.starts_with(&format!("{key}."));
+        all.retain(|other| !below(other));
+        return match nearest(&key, &all) {
+            Some(near) => format!("unknown key '{key}'; did you mean '{near}'?"),
+            None => {
+                let list = message.split_once("expected ").map_or("", |m| m.1).trim_start_matches("one of ");
+                format!("unknown key '{key}'; there are: {}", list.replace('`', ""))
+            }
+        };
+    }
+    // A number where a word belongs is told as a "unit variant"; a wrong word, with all words.
+    if message.contains("unit variant")
+        && let Some(found) = value_mut(&mut table, section)
+    {
+        let wrong = std::mem::replace(found, toml::Value::String(String::new()));
+        if let Err(e) = C::typed(table) {
+            let words = one_line(&e, "");
+            if let Some((_, words)) = words.split_once("expected ") {
+                return format!("{section}: {wrong} is no word, expected {words}");
+            }
+        }
+    }
+    said
+}
+
+/// Dotted keys of all values that are no tables, and of all tables.
+fn leaf_keys(prefix: &str, table: &toml::Table, out: &mut Vec<String>) {
+    for (key, value) in table {
+        let key = format!("{prefix}{key}");
+        if let toml::Value::Table(inner) = value {
+            leaf_keys(&format!("{key}."), inner, out);
+        }
+        out.push(key);
+    }
+}
+
+fn value_mut<'a>(table: &'a mut toml::Table, key: &str) -> Option<&'a mut toml::Value> {
+    match key.split_once('.') {
+        None => table.get_mut(key),
+        Some((head, rest)) => value_mut(table.get_mut(head)?.as_table_mut()?, rest),
+    }
+}
+
+/// How like two names must be for one to be taken for the other.
+const LIKE: f64 = 0.84;
+
+/// The key that somebody may have meant who wrote `key`: the name in its section that is spelled most like it, else one
+/// elsewhere.
+fn nearest<'a>(key: &str, all: &'a [String]) -> Option<&'a str> {
+    fn split(key: &str) -> (&str, &str) {
+        key.rsplit_once('.').unwrap_or(("", key))
+    }
+    let (section, name) = split(key);
+    let best = |here: bool| {
+        let keys = all.iter().filter(|k| (split(k).0 == section) == here);
+        let like = keys.map(|k| (strsim::jaro_winkler(name, split(k).1), k.as_str()));
+        like.filter(|(x, _)| *x >= LIKE).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, k)| k)
+    };
+    best(true).or_else(|| best(false))
 }
 
 /// Whether the user's file or keys set this dotted key, however it is spelled (`task.x=1`, `task={x=1}`).
@@ -412,6 +483,45 @@ fn merge(base: &mut toml::Table, over: toml::Table) {
             (_, value) => {
                 base.insert(key, value);
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tasks::misac::config::MisacConfig;
+    use crate::tasks::v2x::config::V2xConfig;
+
+    fn said<C: Layered + std::fmt::Debug>(set: &str) -> String {
+        C::load(None, &[set.into()]).expect_err(set).to_string()
+    }
+
+    #[test]
+    fn an_unknown_key_names_the_one_that_was_meant() {
+        for (set, near) in [
+            ("task.p_max=3", "task.p_max_dbm"),
+            ("p_max_dbm=3", "task.p_max_dbm"),
+            ("task.antenas_tx=8", "task.antennas_tx"),
+            ("taks.slots=3", "task"),
+            ("task.clip=0.1", "ppo.clip"),
+            ("train.seed=[1]", "train.seeds"),
+        ] {
+            let key = set.split('=').next().unwrap_or_default();
+            let key = if near == "task" { "taks" } else { key };
+            assert_eq!(said::<V2xConfig>(set), format!("--set: unknown key '{key}'; did you mean '{near}'?"));
+        }
+        let text = said::<MisacConfig>("task.zzz=1");
+        assert!(text.starts_with("--set: unknown key 'task.zzz'; there are: name, vehicles, antennas"), "{text}");
+    }
+
+    #[test]
+    fn a_word_in_another_type_is_told_with_all_words() {
+        for (set, text) in [
+            ("task.beam=3", "task.beam: 3 is no word, expected one of `angles`, `tracking`, `matrix`, `direct`, `zf`"),
+            ("task.kinematics=true", "task.kinematics: true is no word, expected `paper` or `cartesian`"),
+        ] {
+            assert_eq!(said::<V2xConfig>(set), format!("--set: {text}"));
         }
     }
 }

@@ -45,10 +45,12 @@ pub enum Beam {
     /// ([`forcing`](super::forcing)), powers as above. A = 2K.
     Zf,
     /// Physical action of a reference agent: φ_k (rad), p_k (W). A = 2K.
+    #[serde(skip)]
     Steer,
     /// Physical action of a reference agent: angles φ_j, real mixing weights `X[j][i]` of the centred steering vectors,
     /// powers p_i (W):
     /// f_i = Σ_j ã(φ_j) X_ji. A = 2K + K².
+    #[serde(skip)]
     Span,
 }
 
