@@ -1,7 +1,8 @@
-//! The command line: `isacbench devices | check | train | evaluate | reproduce | bench | sweep | tune | merge | report`.
+//! The command line: `isacbench devices | check | train | evaluate | schedule | reproduce | cite | bench | sweep | tune | merge | report`.
 
 mod bench;
 mod check;
+mod cite;
 mod common;
 mod devices;
 pub mod embed;
@@ -9,6 +10,7 @@ mod evaluate;
 mod folder;
 pub mod print;
 mod reproduce;
+mod schedule;
 #[cfg(feature = "report")]
 mod sweep;
 pub mod tasks;
@@ -61,11 +63,21 @@ enum Command {
     ///
     /// Example: isacbench evaluate --task misac --agent dp-optimal --set task.snr_db=20 --json
     Evaluate(evaluate::EvaluateArgs),
+    /// Solve the best schedule of a configuration and print it slot by slot, the best fixed period beside it, and what
+    /// each costs.
+    ///
+    /// Example: isacbench schedule --set task.vehicles=6 --set task.snr_db=12 --set task.e_recovery_j=50
+    Schedule(schedule::ScheduleArgs),
     /// Train and evaluate everything a paper shows, or an experiment that it lacks, and write figures and tables with
     /// printed values beside ours.
     ///
     /// Example: isacbench reproduce spiking-ac --scale quick --out runs/spiking-ac
     Reproduce(reproduce::ReproduceArgs),
+    /// Print what to cite: this program, the papers of its tasks and, of a run, the line that says where its numbers come
+    /// from.
+    ///
+    /// Example: isacbench cite results/intel-xeon-processor-2-cores/spiking-ac-quick
+    Cite(cite::CiteArgs),
     /// Turn what `cargo bench` has left into tables, figures and one page, or compare two such results.
     ///
     /// Example: isacbench bench --out results/my-machine/bench
@@ -173,7 +185,9 @@ fn command(command: Command, all: &Tasks) -> Result<()> {
         Command::Check(a) => check::check(&a, all),
         Command::Train(a) => tasks::find(all, a.task.as_deref(), a.agent.as_deref())?.train(&a),
         Command::Evaluate(a) => tasks::find(all, a.task.as_deref(), Some(&a.agent))?.evaluate(&a),
+        Command::Schedule(a) => schedule::run(&a, all),
         Command::Reproduce(a) => reproduce::run(&a, tasks::experiments(all, &a)?),
+        Command::Cite(a) => cite::cite(&a, all),
         Command::Bench(a) => bench::bench(&a, &tasks::any(all)),
         #[cfg(feature = "report")]
         Command::Sweep(a) => tasks::sweep(all, &a),

@@ -2,6 +2,7 @@
 
 use super::evaluate::EvaluateArgs;
 use super::reproduce::{Jobs, ReproduceArgs, Reproduction};
+use super::schedule::ScheduleArgs;
 use super::train::TrainArgs;
 use crate::config::{ConfigError, Layered};
 use crate::num::stats::once;
@@ -22,6 +23,10 @@ pub trait Registered: AnyTask {
     fn experiments(&self) -> Vec<&'static str>;
     fn train(&self, a: &TrainArgs) -> Result<()>;
     fn evaluate(&self, a: &EvaluateArgs) -> Result<()>;
+    /// [`Task::SCHEDULES`]
+    fn schedules(&self) -> bool;
+    /// Prints the task's schedules; whether it has any.
+    fn schedule(&self, a: &ScheduleArgs) -> Result<bool>;
     /// Evaluates as the command does, for a program that has this one inside.
     fn evaluation(&self, a: &EvaluateArgs, watch: &dyn Watch) -> Result<Value>;
     /// Judges a policy from outside; `whole` as in [`Task::client_env`].
@@ -64,6 +69,12 @@ impl<C: Task> Registered for Entry<C> {
     }
     fn evaluate(&self, a: &EvaluateArgs) -> Result<()> {
         super::evaluate::evaluate::<C>(a)
+    }
+    fn schedules(&self) -> bool {
+        C::SCHEDULES
+    }
+    fn schedule(&self, a: &ScheduleArgs) -> Result<bool> {
+        super::schedule::schedule::<C>(a)
     }
     fn evaluation(&self, a: &EvaluateArgs, watch: &dyn Watch) -> Result<Value> {
         Ok(super::evaluate::evaluation::<C>(a, watch)?.json())

@@ -512,13 +512,19 @@ mod tests {
             assert_eq!(said::<V2xConfig>(set), format!("--set: unknown key '{key}'; did you mean '{near}'?"));
         }
         let text = said::<MisacConfig>("task.zzz=1");
-        assert!(text.starts_with("--set: unknown key 'task.zzz'; there are: name, vehicles, antennas"), "{text}");
+        assert!(
+            text.starts_with("--set: unknown key 'task.zzz'; there are: name, vehicles, antennas"),
+            "{text}"
+        );
     }
 
     #[test]
     fn a_word_in_another_type_is_told_with_all_words() {
         for (set, text) in [
-            ("task.beam=3", "task.beam: 3 is no word, expected one of `angles`, `tracking`, `matrix`, `direct`, `zf`"),
+            (
+                "task.beam=3",
+                "task.beam: 3 is no word, expected one of `angles`, `tracking`, `matrix`, `direct`, `zf`",
+            ),
             ("task.kinematics=true", "task.kinematics: true is no word, expected `paper` or `cartesian`"),
         ] {
             assert_eq!(said::<V2xConfig>(set), format!("--set: {text}"));

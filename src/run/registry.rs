@@ -28,6 +28,8 @@ pub trait AnyTask: Sync {
     fn learned(&self) -> Vec<&'static str>;
     /// What a report looks at where no metric is named.
     fn metric(&self) -> &'static str;
+    /// [`Task::CITE`]
+    fn cite(&self) -> &'static str;
     /// Colours and markers of the agents in figures.
     #[cfg(feature = "report")]
     fn palette(&self) -> &'static [Swatch];
@@ -127,6 +129,9 @@ impl<C: Task> AnyTask for Entry<C> {
     }
     fn metric(&self) -> &'static str {
         C::METRIC
+    }
+    fn cite(&self) -> &'static str {
+        C::CITE
     }
     #[cfg(feature = "report")]
     fn palette(&self) -> &'static [Swatch] {

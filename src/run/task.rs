@@ -109,6 +109,30 @@ pub struct Common<'a> {
     pub checkpoint_every: u32,
 }
 
+/// Schedules of a configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Timetables {
+    /// What was solved, in a line.
+    pub about: String,
+    /// What is switched, a column each.
+    pub columns: Vec<String>,
+    pub all: Vec<Timetable>,
+}
+
+/// What is on in every slot.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Timetable {
+    /// As an agent is called.
+    pub name: &'static str,
+    pub about: String,
+    /// Means per slot in the long run, by name.
+    pub costs: Vec<(&'static str, f64)>,
+    /// Slots from the first of an episode on that are not repeated, `[slots, columns]`.
+    pub before: Vec<Vec<bool>>,
+    /// Slots that are repeated from there on.
+    pub cycle: Vec<Vec<bool>>,
+}
+
 /// What one replica did.
 #[derive(Clone, Debug)]
 pub struct Evaluated {
@@ -235,9 +259,13 @@ pub trait Task: Layered + Clone + PartialEq + Debug + Send + Sync + 'static {
     const LEARNER: &'static str;
     /// What a report looks at where no metric is named.
     const METRIC: &'static str;
+    /// What the task was taken from, as BibTeX; empty where it was not.
+    const CITE: &'static str = "";
     /// What `tune` varies where no file is named, as a [`SpaceFile`](crate::run::tune::SpaceFile) is written; empty for
     /// a task without.
     const TUNE: &'static str = "";
+    /// Whether [`Task::timetables`] has any.
+    const SCHEDULES: bool = false;
     /// Keys that make a learner smaller.
     const MEMORY_KEYS: &'static str = "train.seeds, or the learner's envs, horizon or capacity";
 
@@ -367,6 +395,14 @@ pub trait Task: Layered + Clone + PartialEq + Debug + Send + Sync + 'static {
         let job = Job { env, controller: Controller::Rule(rule), episodes, slots: &slots };
         let outcomes = evaluate::in_order(&job, &|n| watch.advance(n, ""));
         Ok(Evaluated::whole(&outcomes[0], &names, None, false))
+    }
+    /// Schedules that are known for this configuration, the best one first; `None` of a task that schedules nothing.
+    ///
+    /// # Errors
+    /// Why they cannot be found.
+    fn timetables(&self, watch: &dyn Watch) -> Result<Option<Timetables>, JobError> {
+        let _ = watch;
+        Ok(None)
     }
     /// A metric as it is printed.
     fn shown(metric: &str) -> Shown {

@@ -388,6 +388,11 @@ pub fn built_from(sources: Sources) {
     let _ = BUILT_FROM.set(sources);
 }
 
+/// What this program was built from, as [`built_from`] was told.
+pub fn sources() -> Sources {
+    BUILT_FROM.get().copied().unwrap_or((None, None))
+}
+
 /// The processor, as it names itself.
 pub(crate) fn cpu_model() -> Option<String> {
     let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;

@@ -20,3 +20,4 @@ pub mod report;
 pub mod rows;
 mod spatial_cpu;
 mod task;
+mod timetables;

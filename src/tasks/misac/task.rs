@@ -20,7 +20,7 @@ use crate::run::errors::JobError;
 use crate::run::evaluate::{Acts, Estimate};
 use crate::run::readings;
 use crate::run::rows::{Schema, text_of};
-use crate::run::task::{Agent, Common, Evaluated, Kind, Run, Swept, Task, Unit, Weights};
+use crate::run::task::{Agent, Common, Evaluated, Kind, Run, Swept, Task, Timetables, Unit, Weights};
 use crate::run::watch::Watch;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -45,6 +45,8 @@ impl Task for MisacConfig {
     const SWEPT: Swept = Swept { unit: "dB", noun: "signal-to-noise ratios" };
     const LEARNER: &'static str = PROPOSED;
     const METRIC: &'static str = "energy_j";
+    const CITE: &'static str = include_str!("paper.bib");
+    const SCHEDULES: bool = true;
     const TUNE: &'static str = include_str!("../../../configs/tune-misac.toml");
     const MEMORY_KEYS: &'static str = "train.seeds, reproduce.snr_db or temporal.envs";
 
@@ -150,6 +152,9 @@ impl Task for MisacConfig {
         Ok(evaluated(&outcomes[0], all_metrics(&outcomes[0]), false))
     }
 
+    fn timetables(&self, watch: &dyn Watch) -> Result<Option<Timetables>, JobError> {
+        super::timetables::timetables(self, watch).map(Some).map_err(|e| JobError::Agent(Box::new(e)))
+    }
     fn reads(&self, agent: &Agent<Self>, key: &str) -> bool {
         super::reads::reads(self, agent, key)
     }

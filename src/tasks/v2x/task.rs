@@ -33,6 +33,7 @@ impl Task for V2xConfig {
     const SWEPT: Swept = Swept { unit: "dBm", noun: "powers" };
     const LEARNER: &'static str = "ppo";
     const METRIC: &'static str = "sum_rate_bps_hz";
+    const CITE: &'static str = include_str!("paper.bib");
     const TUNE: &'static str = include_str!("../../../configs/tune-v2x.toml");
     const MEMORY_KEYS: &'static str = "train.seeds, ppo.envs, ppo.horizon or the agent's capacity";
 

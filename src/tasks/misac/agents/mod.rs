@@ -4,7 +4,7 @@
 mod best_periodic;
 mod dp_bound;
 mod dp_causal;
-mod dp_optimal;
+pub(super) mod dp_optimal;
 mod networks;
 mod one_way;
 mod table;
@@ -32,7 +32,7 @@ pub type Scheduled = Result<Arc<dyn FixedSchedule>, AgentError>;
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum AgentError {
     #[error(
-        "agent '{agent}' solves {states} joint ages, more than {most}: lower task.vehicles or task.age_max_slots"
+        "agent '{agent}' solves {states} states of ages, more than {most}: lower task.vehicles or task.age_max_slots"
     )]
     TooManyStates { agent: &'static str, states: u64, most: u64 },
     #[error(
