@@ -934,6 +934,8 @@ impl Dots {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Square {
     Yes,
+    /// As far as it could be seen.
+    Part,
     No,
     /// Neither is shown.
     Open,
@@ -950,7 +952,7 @@ pub struct Matrix {
     /// Name and number of columns, from left to right.
     pub groups: Vec<(String, usize)>,
     /// What the kinds of squares mean, in the order of [`Square`].
-    pub legend: [&'static str; 4],
+    pub legend: [&'static str; 5],
 }
 
 /// Height of a row of a [`Matrix`], px.
@@ -1008,6 +1010,7 @@ impl Matrix {
         let bottom = top + self.rows.len() as f64 * SQUARE_ROW_PX;
         let color = |square: Square| match square {
             Square::Yes => RGBColor(0x00, 0x72, 0xB2),
+            Square::Part => RGBColor(0x8F, 0xC4, 0xE8),
             Square::No => RGBColor(0xD5, 0x5E, 0x00),
             Square::Open => RGBColor(0xD9, 0xD9, 0xD9),
             Square::Blank => WHITE,
@@ -1039,8 +1042,9 @@ impl Matrix {
                 write(root, &shortened(name), at, TEXT_PX, (HPos::Right, VPos::Center))?;
             }
             let mut x = 16.0;
-            for (kind, text) in
-                [Square::Yes, Square::No, Square::Open, Square::Blank].into_iter().zip(self.legend)
+            for (kind, text) in [Square::Yes, Square::Part, Square::No, Square::Open, Square::Blank]
+                .into_iter()
+                .zip(self.legend)
             {
                 square(root, (x, bottom + 10.0), SQUARE_ROW_PX, kind)?;
                 let at = (px(x + SQUARE_ROW_PX + 4.0), px(bottom + 10.0 + SQUARE_ROW_PX / 2.0));
@@ -1146,8 +1150,10 @@ mod tests {
             names.iter().map(|n| (n.to_string(), if n.contains("draws") { 32 } else { 1 })).collect();
         let columns = groups.iter().map(|g| g.1).sum();
         let rows = vec![("a claim of the paper ".repeat(4), vec![Square::Yes; columns])];
-        let svg =
-            Matrix { title: "t".into(), rows, groups, legend: ["a", "b", "c", "d"] }.svg().unwrap().unwrap();
+        let svg = Matrix { title: "t".into(), rows, groups, legend: ["a", "b", "c", "d", "e"] }
+            .svg()
+            .unwrap()
+            .unwrap();
         // (x, y, text) of the labels, as they are written.
         let attribute = |tag: &str, name: &str| -> Option<f64> {
             tag.split(&format!(" {name}=\"")).nth(1)?.split('"').next()?.parse().ok()

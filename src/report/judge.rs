@@ -50,12 +50,14 @@ impl Verdict {
     }
 
     /// What the squares of a figure of verdicts mean.
-    pub const LEGEND: [&'static str; 4] = ["holds", "does not hold", "intervals overlap", "not judged"];
+    pub const LEGEND: [&'static str; 5] =
+        ["holds", "holds for those compared", "does not hold", "intervals overlap", "not judged"];
 
     /// In a figure.
     pub fn square(self) -> Square {
         match self {
-            Verdict::Holds | Verdict::HoldsInPart => Square::Yes,
+            Verdict::Holds => Square::Yes,
+            Verdict::HoldsInPart => Square::Part,
             Verdict::Fails => Square::No,
             Verdict::Open => Square::Open,
             Verdict::NoData | Verdict::LeftTrustRegion => Square::Blank,

@@ -554,9 +554,12 @@ pub trait Task: Layered + Clone + PartialEq + Debug + Send + Sync + 'static {
         if own.is_empty() { keys } else { own }
     }
     /// The first key in which trainings by `before` and by this configuration differ, if there is one: keys that steer
-    /// a job or an evaluation and the length of a training are none of it.
-    fn training_difference(&self, before: &Self) -> Option<String> {
-        before.difference_but(self, &NOT_OF_TRAINING)
+    /// a job or an evaluation, the length of a training and what `agent` does not read are none of it.
+    fn training_difference(&self, before: &Self, agent: &Agent<Self>) -> Option<String> {
+        let mut keys = before.different_keys(self);
+        keys.retain(|key| !self.reads(agent, key) && !before.reads(agent, key));
+        let without: Vec<&str> = NOT_OF_TRAINING.into_iter().chain(keys.iter().map(String::as_str)).collect();
+        before.difference_but(self, &without)
     }
     /// What [`Task::training_difference`] compares, as text.
     fn training_text(&self) -> String {

@@ -266,7 +266,7 @@ impl View {
                 claim.text.to_string(),
                 claim.basis.to_string(),
                 short(claim.verdict).to_string(),
-                share(&[Square::Yes]),
+                share(&[Square::Yes, Square::Part]),
                 share(&[Square::No]),
                 share(&[Square::Open]),
                 share(&[Square::Blank]),
@@ -275,7 +275,7 @@ impl View {
         write_table(out, "draw | set to | claims that hold", 2, self.drawn(), |(r, j)| {
             let set: Vec<String> =
                 r.settings.iter().map(|s| format!("{} `{}`", s.choice, words(&s.words))).collect();
-            let holds = j.iter().filter(|j| j.verdict.square() == Square::Yes).count();
+            let holds = j.iter().filter(|j| matches!(j.verdict.square(), Square::Yes | Square::Part)).count();
             let set = if set.is_empty() { AS_CONFIGURED.to_string() } else { set.join(", ") };
             vec![r.name.clone(), set, holds.to_string()]
         });
@@ -300,7 +300,10 @@ impl View {
             let mine: Vec<f64> = self
                 .drawn()
                 .filter(|(r, _)| of(r).as_deref() == value)
-                .map(|(_, j)| j.iter().filter(|j| j.verdict.square() == Square::Yes).count() as f64)
+                .map(|(_, j)| {
+                    j.iter().filter(|j| matches!(j.verdict.square(), Square::Yes | Square::Part)).count()
+                        as f64
+                })
                 .collect();
             let mean = mine.iter().sum::<f64>() / mine.len() as f64;
             vec![

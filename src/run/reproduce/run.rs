@@ -196,6 +196,7 @@ impl<C: Task> Run<C> {
 mod tests {
     use super::*;
     use crate::config::Layered;
+    use crate::config::{DdpgConfig, PpoConfig};
     use crate::tasks::v2x::config::V2xConfig;
 
     fn config(factors: &str) -> V2xConfig {
@@ -229,7 +230,12 @@ mod tests {
     #[test]
     fn trained_agents_are_evaluated_with_more_errors_too() {
         let (with, without) = (config("reproduce.error_factors=[2.0]"), config("reproduce.error_factors=[]"));
-        assert_eq!(with.training_difference(&without), None, "a training does not read it");
+        let ppo = V2xConfig::agent("ppo").expect("an agent");
+        assert_eq!(with.training_difference(&without, ppo), None, "a training does not read it");
+        let other = V2xConfig { ddpg: DdpgConfig { tau: 0.5, ..with.ddpg.clone() }, ..with.clone() };
+        assert_eq!(with.training_difference(&other, ppo), None, "ppo does not read [ddpg]");
+        let other = V2xConfig { ppo: PpoConfig { clip: 0.5, ..with.ppo.clone() }, ..with.clone() };
+        assert!(with.training_difference(&other, ppo).is_some_and(|what| what.starts_with("ppo.clip")));
         let (all, plain) = (rows_of(&with, "ppo"), rows_of(&without, "ppo"));
         let variant = |key: &Key| key.labels.last().unwrap().clone();
         let (own, elsewhere): (Vec<&EvalRow>, Vec<&EvalRow>) =

@@ -338,7 +338,7 @@ impl<C: Task> Training<'_, C> {
         let other = |what: String| {
             Err(JobError::OtherConfig { file: self.checkpoint_path().display().to_string(), what })
         };
-        if let Some(what) = self.config.training_difference(&saved.config) {
+        if let Some(what) = self.config.training_difference(&saved.config, self.run.agent) {
             return other(what);
         }
         if saved.agent != self.run.agent.id {
