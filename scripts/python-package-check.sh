@@ -106,7 +106,10 @@ check(not any(n.startswith(("results/", "tests/golden/")) for n in found), "has 
 sys.exit(f"{len(wrong)} of what is checked is wrong" if wrong else 0)
 EOF
 
-command -v cargo >/dev/null || { echo "no cargo: the crate package and the sources' manifests are not checked"; exit 0; }
+if ! command -v cargo >/dev/null; then
+    echo "no cargo: the crate package and the sources' manifests are not checked"
+    exit 0
+fi
 cargo metadata --format-version 1 --manifest-path "$unpacked"/isacbench-*/python/Cargo.toml >/dev/null
 echo "ok    cargo accepts the manifests of the source distribution"
 cargo package --package isacbench --allow-dirty --list >"$unpacked/list"
@@ -117,7 +120,7 @@ with open(sys.argv[1], encoding="utf-8") as file:
     names = file.read().split("\n")[:-1]
 wrong = [n for n in names if re.match(r"(results|tests/golden|python|fuzz)/", n)]
 need = {"src/main.rs", "README.md", "LICENSE", "benches/performance/main.rs", "examples/own_task/main.rs"}
-need |= {os.path.join(at, f) for folder in ("shaders", "configs") for at, _, files in os.walk(folder) for f in files}
+need |= {os.path.join(at, f) for top in ("shaders", "configs") for at, _, files in os.walk(top) for f in files}
 missing = sorted(need - set(names))
 packed = io.BytesIO()
 with tarfile.open(fileobj=packed, mode="w:gz") as archive:

@@ -32,8 +32,8 @@ pub struct EvaluateArgs {
     /// Agent id (docs/agents.md has all)
     #[arg(long)]
     pub(super) agent: String,
-    /// Trained weights of a learned agent
-    #[arg(long, value_name = "FILE")]
+    /// Trained weights of a learned agent: a file, or the folder of its training
+    #[arg(long, value_name = "PATH")]
     checkpoint: Option<PathBuf>,
     /// Episodes per replica
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
@@ -139,6 +139,9 @@ fn weights<C: Task>(
     agent: &Agent<C>,
     sets: &[String],
 ) -> Result<(Checkpoint<C>, C)> {
+    // The folder of a training holds one.
+    let inside = path.join("checkpoint.safetensors");
+    let path = if path.is_dir() { &inside } else { path };
     let mut saved = Checkpoint::<C>::load(path)?;
     if saved.agent != agent.id {
         let (file, found, wanted) = (path.display().to_string(), saved.agent, agent.id.into());

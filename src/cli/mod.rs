@@ -185,7 +185,7 @@ fn command(command: Command, all: &Tasks) -> Result<()> {
         Command::Check(a) => check::check(&a, all),
         Command::Train(a) => tasks::find(all, a.task.as_deref(), a.agent.as_deref())?.train(&a),
         Command::Evaluate(a) => tasks::find(all, a.task.as_deref(), Some(&a.agent))?.evaluate(&a),
-        Command::Schedule(a) => schedule::run(&a, all),
+        Command::Schedule(a) => tasks::schedule(all, &a),
         Command::Reproduce(a) => reproduce::run(&a, tasks::experiments(all, &a)?),
         Command::Cite(a) => cite::cite(&a, all),
         Command::Bench(a) => bench::bench(&a, &tasks::any(all)),

@@ -3,7 +3,7 @@
 use super::print::say;
 use super::watch::Bars;
 use crate::run::task::{Task, Timetable};
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 use serde_json::{Map, Value, json};
 use std::path::PathBuf;
@@ -61,21 +61,4 @@ pub(super) fn schedule<C: Task>(a: &ScheduleArgs) -> Result<bool> {
         }
     }
     Ok(true)
-}
-
-/// Of the tasks, the one that is named or the first that schedules anything.
-pub(super) fn run(a: &ScheduleArgs, all: &super::Tasks) -> Result<()> {
-    let named = a.task.as_deref().map(|name| super::tasks::find(all, Some(name), None)).transpose()?;
-    if let Some(task) = named {
-        return task
-            .schedule(a)?
-            .then_some(())
-            .with_context(|| format!("task {} schedules nothing", task.name()));
-    }
-    for task in all {
-        if task.schedules() && task.schedule(a)? {
-            return Ok(());
-        }
-    }
-    anyhow::bail!("no task of this program schedules anything")
 }

@@ -139,6 +139,14 @@ pub(super) fn experiments(tasks: &Tasks, a: &ReproduceArgs) -> Result<Jobs> {
     Ok(jobs)
 }
 
+/// Prints the schedules of the task that is named, or of the first that schedules anything.
+pub(super) fn schedule(tasks: &Tasks, a: &ScheduleArgs) -> Result<()> {
+    let named = a.task.as_deref().map(|name| find(tasks, Some(name), None)).transpose()?;
+    let task = named.or_else(|| tasks.iter().copied().find(|t| t.schedules()));
+    let task = task.context("no task of this program schedules anything")?;
+    task.schedule(a)?.then_some(()).with_context(|| format!("task {} schedules nothing", task.name()))
+}
+
 /// Runs a sweep file by its task.
 #[cfg(feature = "report")]
 pub(super) fn sweep(tasks: &Tasks, a: &super::sweep::SweepArgs) -> Result<()> {

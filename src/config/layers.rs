@@ -35,6 +35,12 @@ pub trait Layered: Serialize + DeserializeOwned {
         Ok(())
     }
 
+    /// Writes out what a user's keys stand for: keys that are short for others, and what follows from one of them where
+    /// the user does not say it. `below` are the layers that they lie upon.
+    fn written_out(user: &mut toml::Table, below: &toml::Table) {
+        let _ = (user, below);
+    }
+
     /// The first key that is out of range, if there is one.
     fn validate(&self) -> Result<(), ConfigError> {
         ranges::check(&self.table(), Self::RULES)?;
@@ -94,7 +100,10 @@ pub trait Layered: Serialize + DeserializeOwned {
             take_differences(&mut table, &own, &other);
         }
         let sets: Vec<String> = sets.into_iter().map(String::from).collect();
-        put_all(&mut table, &sets)?;
+        let mut own = toml::Table::new();
+        put_all(&mut own, &sets)?;
+        Self::written_out(&mut own, &table);
+        merge(&mut table, own);
         validated(table, text)
     }
 
@@ -297,11 +306,17 @@ struct Texts {
     presets: Named,
     scales: Named,
     experiments: Named,
+    written_out: fn(&mut toml::Table, &toml::Table),
 }
 
 impl Texts {
     fn of<C: Layered>() -> Texts {
-        Texts { presets: C::PRESETS, scales: C::SCALES, experiments: C::EXPERIMENTS }
+        Texts {
+            presets: C::PRESETS,
+            scales: C::SCALES,
+            experiments: C::EXPERIMENTS,
+            written_out: C::written_out,
+        }
     }
 }
 
@@ -353,7 +368,7 @@ fn layers(
     file: Option<&Path>,
     sets: &[String],
 ) -> Result<(toml::Table, String), ConfigError> {
-    let (user, origin) = user_layers(file, sets)?;
+    let (mut user, origin) = user_layers(file, sets)?;
     let mut table = match stored {
         None => {
             let preset = match user.get("preset") {
@@ -411,6 +426,7 @@ fn layers(
     {
         return Err(ConfigError::value("task.name", format!("{other} is not {own}, the task at hand")));
     }
+    (texts.written_out)(&mut user, &table);
     merge(&mut table, user);
     Ok((table, origin))
 }

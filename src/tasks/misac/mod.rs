@@ -8,6 +8,7 @@ pub mod dp;
 pub mod env;
 pub mod evaluate;
 mod evaluate_gpu;
+mod judge;
 pub mod kernels;
 mod outcome;
 pub mod outside;

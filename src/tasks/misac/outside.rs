@@ -2,7 +2,7 @@
 //! and may hold the phases of the beams, which learners set beside their decisions.
 
 use super::env::MisacEnv;
-use super::evaluate::{Judge, REACHED};
+use super::judge::{Judge, REACHED};
 use super::physics::metric;
 use crate::env::{At, Component, Env, EnvBuffers, EnvGpu, Metric, Sizes, StepSlices};
 use crate::gpu::{Gpu, GpuError};

@@ -248,6 +248,31 @@ impl Layered for V2xConfig {
         Ok(())
     }
 
+    /// `task.antennas` is both arrays; of `task.vehicles` alone, the first so many places of `task.start_m`, and behind
+    /// its last one as many more as far apart as the last two (10 m behind a single one).
+    fn written_out(user: &mut toml::Table, below: &toml::Table) {
+        let Some(task) = user.get_mut("task").and_then(toml::Value::as_table_mut) else { return };
+        if let Some(antennas) = task.remove("antennas") {
+            for key in ["antennas_tx", "antennas_rx"] {
+                task.entry(key).or_insert_with(|| antennas.clone());
+            }
+        }
+        let wanted = task.get("vehicles").and_then(toml::Value::as_integer);
+        let wanted = wanted.and_then(|k| usize::try_from(k).ok()).filter(|k| (1..=KMAX).contains(k));
+        let starts = below.get("task").and_then(|t| t.get("start_m")?.clone().try_into().ok());
+        let (Some(k), Some(starts)) = (wanted.filter(|_| !task.contains_key("start_m")), starts) else {
+            return;
+        };
+        let mut starts: Vec<[f64; 2]> = starts;
+        while let (Some([x, y]), true) = (starts.last().copied(), starts.len() < k) {
+            let before = starts.len().checked_sub(2).map_or([x + 10.0, y], |i| starts[i]);
+            starts.push([2.0 * x - before[0], 2.0 * y - before[1]]);
+        }
+        starts.truncate(k);
+        let pairs = starts.into_iter().map(|p| toml::Value::from(p.to_vec()));
+        task.insert("start_m".into(), toml::Value::Array(pairs.collect()));
+    }
+
     fn relations_for(&self, agent: &str) -> Result<(), ConfigError> {
         let (slots, horizon) = (self.task.slots, self.ppo.horizon);
         let smooth = ["apg", "spiking-apg"].contains(&agent) && self.apg.objective == Climb::RewardSmooth;
@@ -625,6 +650,29 @@ mod tests {
     use crate::config::LEARNERS;
 
     /// A policy serves another reward, limit or motion; where it would be another policy, the key is named.
+    #[test]
+    fn short_keys_are_written_out() {
+        let of = |sets: &[&str]| {
+            V2xConfig::load(None, &sets.iter().map(|s| s.to_string()).collect::<Vec<_>>()).map(|c| c.task)
+        };
+        let both = of(&["task.antennas=64"]).expect("valid");
+        assert_eq!((both.antennas_tx, both.antennas_rx), (64, 64));
+        let one = of(&["task.antennas=64", "task.antennas_rx=16"]).expect("valid");
+        assert_eq!((one.antennas_tx, one.antennas_rx), (64, 16));
+        let starts =
+            |sets: &[&str]| of(sets).expect("valid").start_m.iter().map(|p| p[0]).collect::<Vec<_>>();
+        assert_eq!(starts(&["task.vehicles=5"]), [-5.0, -15.0, -25.0, -35.0, -45.0]);
+        assert_eq!(starts(&["task.vehicles=1"]), [-5.0]);
+        assert_eq!(starts(&["task.vehicles=2", "task.start_m=[[-3,10],[-9,10]]"]), [-3.0, -9.0]);
+        // Who names places names them all.
+        assert!(of(&["task.vehicles=4", "task.start_m=[[-3,10]]"]).is_err());
+        assert!(of(&["task.vehicles=99"]).is_err() && of(&["task.antennas=many"]).is_err());
+        let alone = V2xConfig::load(None, &["task.vehicles=1".into()]).expect("valid");
+        let more = alone.with(&["task.vehicles=3".into()]).expect("valid");
+        assert_eq!(more.task.start_m, [[-5.0, 10.0], [-15.0, 10.0], [-25.0, 10.0]]);
+        assert_eq!(alone.with_words("task.vehicles=3").expect("valid").task.start_m, more.task.start_m);
+    }
+
     #[test]
     fn a_policy_serves_what_its_network_and_actions_allow() {
         let with = |sets: &[&str]| {
