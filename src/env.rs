@@ -223,10 +223,10 @@ pub trait Env: Debug + Send + Sync {
         let _ = (gpu, b, horizon, layout);
         None
     }
-    /// Why an action `[A]` of somebody outside of this program cannot be taken in `replica`, if it cannot: policies here
-    /// write none that cannot.
-    fn fault(&self, replica: usize, action: &[f32]) -> Option<String> {
-        let _ = (replica, action);
+    /// The first of the actions `[envs, A]` of somebody outside of this program that cannot be taken in `replica`, and
+    /// why; policies here write none that cannot.
+    fn fault(&self, replica: usize, actions: &[f32]) -> Option<(usize, String)> {
+        let _ = (replica, actions);
         None
     }
     /// What a slot gives as a differentiable function of the action taken in it, if the task has such.

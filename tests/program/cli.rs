@@ -64,7 +64,7 @@ fn train_fails(more: &[&str], names: &[&str]) {
 
 #[test]
 fn every_command_has_help_with_an_example() {
-    for command in ["devices", "check", "train", "evaluate", "reproduce", "bench"] {
+    for command in ["devices", "check", "train", "evaluate", "schedule", "reproduce", "cite", "bench"] {
         let help = stdout(&ok(isacbench(&[command, "--help"])));
         assert!(help.contains(&format!("Example: isacbench {command}")), "{help}");
         assert!(stdout(&ok(isacbench(&["--help"]))).contains(command));

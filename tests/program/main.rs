@@ -6,6 +6,7 @@ mod child;
 #[path = "../common/mod.rs"]
 mod common;
 
+mod answers;
 mod bad_input;
 mod bench_report;
 mod check;

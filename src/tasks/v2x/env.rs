@@ -192,16 +192,20 @@ impl Env for V2xEnv {
     }
 
     /// Powers below 0, and more than P_max in all.
-    fn fault(&self, replica: usize, action: &[f32]) -> Option<String> {
+    fn fault(&self, replica: usize, actions: &[f32]) -> Option<(usize, String)> {
         if !self.spec.beam.writes_powers() {
             return None;
         }
-        let (powers, most) = (&action[action.len() - self.spec.vehicles..], self.params[replica].p_max_w);
-        if let Some((i, w)) = powers.iter().enumerate().find(|(_, w)| **w < 0.0) {
-            return Some(format!("power_{i} is {w} W"));
-        }
-        let sum: f32 = powers.iter().sum();
-        (sum > most * (1.0 + SLACK)).then(|| format!("the powers are {sum} W, P_max is {most} W"))
+        let (a, most) = (self.spec.action_dim(), self.params[replica].p_max_w);
+        let fault = |action: &[f32]| {
+            let powers = &action[a - self.spec.vehicles..];
+            if let Some((i, w)) = powers.iter().enumerate().find(|(_, w)| **w < 0.0) {
+                return Some(format!("power_{i} is {w} W"));
+            }
+            let sum: f32 = powers.iter().sum();
+            (sum > most * (1.0 + SLACK)).then(|| format!("the powers are {sum} W, P_max is {most} W"))
+        };
+        actions.chunks_exact(a).enumerate().find_map(|(e, action)| Some((e, fault(action)?)))
     }
 
     fn codebook(&self, beams: usize, power_levels: &[f64]) -> Option<Codebook> {
