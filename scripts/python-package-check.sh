@@ -72,7 +72,7 @@ check("-cp310-abi3-" in os.path.basename(wheel), "is one for all Pythons from 3.
 for name in ("py.typed", "_core.pyi"):
     check(f"isacbench/{name}" in names, f"has {name}")
 check(any(re.fullmatch(r"isacbench/_core\.(abi3\.so|pyd)", n) for n in names), "has the extension module")
-check(any(n.startswith(info) and n.endswith("/LICENSE") for n in names), "has LICENSE")
+check(any(n.startswith(info) and n.endswith(("/LICENSE", "/LICENSE.txt")) for n in names), "has LICENSE")
 modules = {f"isacbench/{n}" for n in os.listdir("python/isacbench") if n.endswith(".py")}
 check(modules <= names, f"has all {len(modules)} Python files")
 strange = sorted(n for n in names if not n.startswith(("isacbench/", info)) or "__pycache__" in n)
@@ -85,7 +85,7 @@ found = {os.path.relpath(os.path.join(at, f), root) for at, _, files in os.walk(
 for name in ("PKG-INFO", "pyproject.toml", "Cargo.toml", "Cargo.lock", "src/lib.rs", "python/Cargo.toml"):
     check(name in found, f"has {name}")
 check(any(n.endswith("revision/Cargo.toml") for n in found), "has the crate revision")
-check(any(n.endswith("LICENSE") for n in found), "has LICENSE")
+check(any(n.endswith("LICENSE.txt") for n in found), "has LICENSE")
 for name in sorted(modules | {"isacbench/py.typed", "isacbench/_core.pyi"}):
     if name not in found and f"python/{name}" not in found:
         check(False, f"has {name}")

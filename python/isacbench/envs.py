@@ -22,6 +22,7 @@ class IsacEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     """
 
     metadata: dict[str, Any] = {"render_modes": []}
+    _np_random_seed: int | None = None
 
     def __init__(
         self,
@@ -34,6 +35,9 @@ class IsacEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     ) -> None:
         if render_mode is not None:
             raise ValueError(f"render_mode: {render_mode!r}, these environments draw nothing")
+        if "frameskip" in task_keys:
+            # TorchRL's GymEnv asks whether an environment knows it, and wants this answer of one that does not.
+            raise TypeError("IsacEnv got an unexpected keyword argument 'frameskip'")
         self._task = Spec(task, task_keys, phases, action_bound)
         self.render_mode = None
         self.observation_space = self._task.observation_space()
@@ -60,6 +64,7 @@ class IsacEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         if seed is not None:
             seed = seed_of(seed)
             super().reset(seed=seed)
+            self._np_random_seed = seed
             self._core.seed([0], [seed], [0])
             self._seeded = True
         obs = np.empty((1, self._task.obs_dim), np.float32)
@@ -73,7 +78,7 @@ class IsacEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         obs = np.empty((1, self._task.obs_dim), np.float32)
         reward, rows = self._reward, self._rows
         self._core.step(action, obs, self._final, reward, self._terminated, self._truncated, rows)
-        info = dict(zip(self._task.metrics, rows[:, 0].tolist()))
+        info = dict(zip(self._task.metrics, rows[self._task.metric_rows, 0].tolist()))
         return obs[0], float(reward[0]), bool(self._terminated[0]), bool(self._truncated[0]), info
 
     def close(self) -> None:
@@ -82,6 +87,11 @@ class IsacEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     def _open(self) -> None:
         if self._closed:
             raise ClosedEnvironmentError("this environment is closed: make another one")
+
+    @property
+    def np_random_seed(self) -> int | None:  # type: ignore[override]
+        """The seed that episodes are of; None before there is one."""
+        return self._np_random_seed
 
     def spec_dict(self) -> dict[str, Any]:
         """Names, units and bounds of observation and action, meanings of the metrics, and the configuration as TOML."""
@@ -99,9 +109,7 @@ class IsacEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         self._buffers()
 
 
-def make(
-    task: str, *, phases: bool = False, action_bound: float = ACTION_BOUND, **task_keys: Any
-) -> IsacEnv:
+def make(task: str, *, phases: bool = False, action_bound: float = ACTION_BOUND, **task_keys: Any) -> IsacEnv:
     """One environment of a task: `isacbench.make("v2x", beam="zf", p_max_dbm=20.0)`.
 
     `task_keys` are keys of `[task]` as in the program's TOML files, and `preset`. `action_bound` bounds raw numbers of

@@ -1,5 +1,5 @@
-"""Training, sweeps and tuning. Each is the program itself as a child process: it survives whatever happens to it, and an
-interrupt ends it in order, so that the same call with `resume=True` goes on."""
+"""Training, sweeps and tuning. Each is the program itself as a child process: it survives whatever happens to it, and
+an interrupt ends it in order, so that the same call with `resume=True` goes on."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ class _Folder:
     @property
     def manifest(self) -> dict[str, Any]:
         """Command, configuration, revision, device and times."""
-        return json.loads((self.path / "manifest.json").read_text(encoding="utf-8"))
+        found: dict[str, Any] = json.loads((self.path / "manifest.json").read_text(encoding="utf-8"))
+        return found
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} in {self.path}>"

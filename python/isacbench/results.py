@@ -34,9 +34,8 @@ class Value:
 
 
 def _value(told: Mapping[str, Any]) -> Value:
-    low, high = told.get("ci95") or (None, None)
-    number = lambda x: float("nan") if x is None else float(x)  # noqa: E731
-    return Value(number(told["mean"]), number(low), number(high))
+    mean, (low, high) = told["mean"], told.get("ci95") or (None, None)
+    return Value(*(float("nan") if x is None else float(x) for x in (mean, low, high)))
 
 
 class Evaluation(Mapping[str, Value]):
@@ -129,8 +128,10 @@ class Comparison(Sequence[Evaluation]):
         return "\n".join([f"task {first.task}, {first.episodes} episodes, means with 95 % intervals", *lines])
 
     def _repr_html_(self) -> str:
+        def cells(row: list[str], tag: str) -> str:
+            return "".join(f"<{tag}>{html.escape(c)}</{tag}>" for c in row)
+
         head, *rows = self._table()
-        cells = lambda row, tag: "".join(f"<{tag}>{html.escape(c)}</{tag}>" for c in row)  # noqa: E731
         body = "".join(f"<tr>{cells(row, 'td')}</tr>" for row in rows)
         return f"<table><thead><tr>{cells(head, 'th')}</tr></thead><tbody>{body}</tbody></table>"
 
@@ -138,12 +139,11 @@ class Comparison(Sequence[Evaluation]):
         """The page as Markdown."""
         first = self._all[0]
         title = f"# {_plain(first.agent)} in task {first.task}\n"
-        said = f"{first.episodes} episodes of each agent under the same draws, on {first.device}; means with 95 % intervals"
-        head, *rows = self._table()
-        line = lambda row: "| " + " | ".join(map(_plain, row)) + " |"  # noqa: E731
-        table = [line(head), "|" + "---|" * len(head), *map(line, rows)]
+        said = f"{first.episodes} episodes of each agent under the same draws, on {first.device}"
+        head, *rows = ["| " + " | ".join(map(_plain, row)) + " |" for row in self._table()]
+        table = [head, "|" + "---|" * (1 + len(self._all)), *rows]
         main = tasks()[first.task]["metric"]
-        parts = [title, f"{said}.\n", *self._placed(main), "\n".join(table), ""]
+        parts = [title, f"{said}; means with 95 % intervals.\n", *self._placed(main), "\n".join(table), ""]
         if self.settings:
             parts += ["## Configuration\n", "```", *self.settings, "```", ""]
         return "\n".join([*parts, f"isacbench {_core.__version__}\n"])
@@ -235,10 +235,10 @@ def evaluate_policy(
 ) -> Comparison:
     """Judges somebody's policy as the program's own agents are, under the same draws.
 
-    `policy(obs)` gives actions `(B, A)` for observations float32 `(B, O)`, those of `make_vec` with the same keys; it is
-    called slot by slot for up to 4096 episodes at once, so that all rows are in the same slot. A policy with memory has
-    `reset(num_envs)`, which is called before their first slot. `beside`: agents of the program that need no weights, in
-    the order of the table, `()` for none; by default references and the bound.
+    `policy(obs)` gives actions `(B, A)` for observations float32 `(B, O)`, those of `make_vec` with the same keys; it
+    is called slot by slot for up to 4096 episodes at once, so that all rows are in the same slot. A policy with memory
+    has `reset(num_envs)`, which is called before their first slot. `beside`: agents of the program that need no
+    weights, in the order of the table, `()` for none; by default references and the bound.
 
     Gives a `Comparison`: print it, `.to_polars()`, `.to_pandas()`, `.page("mine.html")`.
 
@@ -259,9 +259,7 @@ def evaluate_policy(
         if other in known["learned"]:
             raise ValueError(f"beside: agent '{other}' has weights; evaluate it by itself")
     own_keys = {k: v for k, v in task_keys.items() if k not in ("beam", "task.beam")}
-    others = [
-        evaluate(task, other, episodes=episodes, seed=seed, progress=progress, **own_keys) for other in beside
-    ]
+    others = [evaluate(task, other, episodes=episodes, seed=seed, progress=progress, **own_keys) for other in beside]
     return Comparison([Evaluation(own), *others], sets)
 
 

@@ -77,7 +77,7 @@ def _kind() -> Any:
             self._next_seed = None
             self._reset_seeds()
             self._reset_options()
-            self.reset_infos = [{} for _ in range(self.num_envs)]
+            self.reset_infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
             for sums in (self._sums, self._returns, self._lengths):
                 sums[...] = 0
             return obs
@@ -100,9 +100,7 @@ def _kind() -> Any:
                 self._end(np.flatnonzero(dones), info["final_obs"], truncated & ~terminated, infos)
             return obs, rewards.astype(np.float32), dones, infos
 
-        def _end(
-            self, ended: np.ndarray, final: np.ndarray, cut: np.ndarray, infos: list[dict[str, Any]]
-        ) -> None:
+        def _end(self, ended: np.ndarray, final: np.ndarray, cut: np.ndarray, infos: list[dict[str, Any]]) -> None:
             passed = round(time.time() - self._begin, 6)
             means = self._sums[:, ended] / self._lengths[ended]
             for i, mean in zip(ended.tolist(), means.T.tolist()):

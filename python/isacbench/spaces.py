@@ -32,7 +32,10 @@ class Spec:
         self.action_bound = float(action_bound)
         self.sets = settings(task_keys)
         self.dict: dict[str, Any] = json.loads(_core.spec(task, self.sets, self.phases))
-        self.metrics = [m["name"] for m in self.dict["metrics"]]
+        # Names and rows of what stands in `info`: the reward is a step's own, and clients have a place for it.
+        rows = [m["name"] for m in self.dict["metrics"]]
+        self.metrics = [name for name in rows if name != "reward"]
+        self.metric_rows = [rows.index(name) for name in self.metrics]
         self.obs_dim = len(self.dict["observation"])
         self.action_dim = len(self.dict["action"])
         self.episode_slots: int = self.dict["episode_slots"]

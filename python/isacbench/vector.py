@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from gymnasium.error import ClosedEnvironmentError
+from gymnasium.utils.seeding import np_random
 from gymnasium.vector import VectorEnv
 from gymnasium.vector.utils import batch_space
 
@@ -44,6 +45,9 @@ class IsacVectorEnv(VectorEnv):
     """
 
     metadata: dict[str, Any] = {"render_modes": []}
+    # Gymnasium before 1.0 asks for both.
+    is_vector_env = True
+    viewer = None
 
     def __init__(
         self,
@@ -77,12 +81,12 @@ class IsacVectorEnv(VectorEnv):
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
         # Clients look for it in both places.
-        self.autoreset_mode: Any = AutoresetMode(_camel(self._mode)) if AutoresetMode else self._mode
+        self.autoreset_mode: Any = self._mode if AutoresetMode is None else AutoresetMode(_camel(self._mode))
         self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}
         self._first_seed = None if seed is None else seed_of(seed)
-        self._np_random_seed = self._first_seed
+        self._np_random_seed: int | None = self._first_seed
         self._seeded = False
-        self._out: tuple[np.ndarray, ...] | None = None
+        self._out: tuple[Any, ...] | None = None
         self._last: np.ndarray | None = None
 
     def _fresh(self) -> _core.Envs:
@@ -91,6 +95,11 @@ class IsacVectorEnv(VectorEnv):
     @property
     def unwrapped(self) -> IsacVectorEnv:
         return self
+
+    @property
+    def np_random_seed(self) -> int | None:
+        """The seed that all environments are of; None before there is one and where each has its own."""
+        return self._np_random_seed
 
     def spec_dict(self) -> dict[str, Any]:
         """Names, units and bounds of observation and action, meanings of the metrics, and the configuration as TOML."""
@@ -129,6 +138,8 @@ class IsacVectorEnv(VectorEnv):
         mask = (options or {}).get("reset_mask")
         if mask is None:
             return None
+        if self._mode != "disabled":
+            raise ValueError(f"reset_mask: with autoreset_mode={self._mode!r} environments begin anew by themselves")
         array = np.asarray(mask)
         if array.dtype != np.bool_ or array.shape != (self.num_envs,):
             raise ValueError(
@@ -150,17 +161,15 @@ class IsacVectorEnv(VectorEnv):
             self._np_random_seed = None
         else:
             seed = seed_of(seed)
-            super().reset(seed=seed)
+            self._np_random, _ = np_random(seed)
             self._core.seed(chosen, [seed] * len(chosen), chosen)
             self._np_random_seed = seed
         self._seeded = True
 
     # ---- Step ----
 
-    def step(
-        self, actions: Any
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        """One slot under `actions` `(B, A)`: observations float32 `(B, O)`, rewards float64 `(B,)`, two flags `(B,)`."""
+    def step(self, actions: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """One slot under `actions` `(B, A)`: observations float32 `(B, O)`, rewards float64 `(B,)`, flags `(B,)`."""
         self._open()
         b = self.num_envs
         actions = actions_of(actions, (b, self._task.action_dim))
@@ -170,16 +179,19 @@ class IsacVectorEnv(VectorEnv):
             self._last = obs.copy()
         info: dict[str, Any] = {}
         if rows is not None:
-            _put(info, dict(zip(self._task.metrics, rows)), self._all)
+            _put(info, self._named(rows), self._all)
         if self._mode == "same_step":
             done = terminated | truncated
             if done.any():
                 info["final_obs"], info["_final_obs"] = final, done
                 told: dict[str, Any] = {}
                 if rows is not None:
-                    _put(told, dict(zip(self._task.metrics, rows)), done)
+                    _put(told, self._named(rows), done)
                 info["final_info"], info["_final_info"] = told, done
         return obs, reward.astype(np.float64), terminated, truncated, info
+
+    def _named(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        return {name: rows[i] for name, i in zip(self._task.metrics, self._task.metric_rows)}
 
     def _arrays(self) -> tuple[Any, ...]:
         if not self.copy and self._out is not None:
@@ -263,7 +275,8 @@ def make_vec(
     """Environments of a task that are stepped together:
     `isacbench.make_vec("v2x", num_envs=4096, seed=0, beam="tracking", p_max_dbm=30.0)`.
 
-    Arguments are those of `IsacVectorEnv`; `task_keys` are keys of `[task]` as in the program's TOML files, and `preset`.
+    Arguments are those of `IsacVectorEnv`; `task_keys` are keys of `[task]` as in the program's TOML files, and
+    `preset`.
 
     ValueError: what the program says of a wrong key.
     """

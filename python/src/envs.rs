@@ -4,13 +4,15 @@ use crate::TASKS;
 use crate::pool;
 use isacbench::cli::embed;
 use isacbench::env::stepper::{Autoreset, Outcome, Stepper, StepperError};
-use isacbench::env::{Component, Env, Sizes};
-use numpy::{PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn, PyReadwriteArrayDyn};
+use isacbench::env::{At, Component, Env, Sizes, StepSlices};
+use numpy::{PyArrayDyn, PyArrayMethods, PyReadonlyArray2, PyReadonlyArrayDyn, PyReadwriteArrayDyn};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
+use rayon::prelude::*;
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
+use std::time::Instant;
 
 /// Environments that a thread steps by itself: a pool would cost more than it saves.
 const FEW: usize = 256;
@@ -234,14 +236,83 @@ impl Envs {
 /// That actions `[B, A]` are finite and none is out of what the task allows.
 pub fn faultless(env: &dyn Env, actions: &[f32]) -> PyResult<()> {
     let a = env.sizes().action;
-    if let Some(i) = actions.iter().position(|x| !x.is_finite()) {
+    // All of them at once, without a branch: where they are is looked for when there is one.
+    if !actions.iter().fold(true, |all, x| all & x.is_finite()) {
+        let i = actions.iter().position(|x| !x.is_finite()).unwrap_or_default();
         let (e, n) = (i / a, i % a);
         return Err(PyValueError::new_err(format!("actions: {} in environment {e}, number {n}", actions[i])));
     }
-    for (e, action) in actions.chunks_exact(a).enumerate() {
-        if let Some(what) = env.fault(0, action) {
-            return Err(PyValueError::new_err(format!("actions: environment {e}: {what}")));
+    match env.fault(0, actions) {
+        Some((e, what)) => Err(PyValueError::new_err(format!("actions: environment {e}: {what}"))),
+        None => Ok(()),
+    }
+}
+
+/// Environments that a thread carries through all slots of [`physics_rate`], as many as in the program's own bench.
+const CARRIED: usize = 256;
+
+/// Their arrays.
+struct Carried<'a> {
+    at: At,
+    action: &'a [f32],
+    state: Vec<f32>,
+    obs: Vec<f32>,
+    final_obs: Vec<f32>,
+    reward: Vec<f32>,
+    flags: Vec<u32>,
+}
+
+impl<'a> Carried<'a> {
+    /// Environments from `first` on, at their first slot.
+    fn new(env: &dyn Env, first: usize, action: &'a [f32]) -> Self {
+        let Sizes { obs, action: a, state, .. } = env.sizes();
+        let envs = action.len() / a;
+        let mut new = Carried {
+            at: At { replica: 0, key: env.key(0), first: first as u32, envs, clock: 0 },
+            action,
+            state: vec![0.0; state * envs],
+            obs: vec![0.0; obs * envs],
+            final_obs: vec![0.0; obs * envs],
+            reward: vec![0.0; envs],
+            flags: vec![0; envs],
+        };
+        env.reset(&new.at, &mut new.state, &mut new.obs);
+        new
+    }
+
+    fn run(&mut self, env: &dyn Env, slots: u32) {
+        let Carried { at, action, state, obs, final_obs, reward, flags } = self;
+        for _ in 0..slots {
+            let out = StepSlices { final_obs, reward, flags, metrics: None, full: false };
+            env.step(at, action, state, obs, out);
+            at.clock += 1;
         }
     }
-    Ok(())
+}
+
+/// Slots a second of a task's environments by themselves, all of them together: what a client's steps are compared
+/// with. `actions` `[B, A]` are those of every slot.
+#[pyfunction]
+pub fn physics_rate(
+    py: Python,
+    task: &str,
+    sets: Vec<String>,
+    actions: PyReadonlyArray2<f32>,
+    slots: u32,
+) -> PyResult<f64> {
+    let env = embed::client(TASKS, task, &sets, false).map_err(wrong)?.env;
+    let (b, width, a) = (actions.as_array().nrows(), actions.as_array().ncols(), env.sizes().action);
+    if width != a || b == 0 {
+        return Err(PyValueError::new_err(format!("actions: shape ({b}, {width}) instead of (B, {a})")));
+    }
+    let actions = actions.as_slice().map_err(|_| PyValueError::new_err("actions: not contiguous"))?;
+    faultless(&*env, actions)?;
+    pool::detached(py, || {
+        let parts = actions.chunks(CARRIED * a).enumerate();
+        let mut chunks: Vec<Carried> =
+            parts.map(|(n, action)| Carried::new(&*env, n * CARRIED, action)).collect();
+        let began = Instant::now();
+        chunks.par_iter_mut().for_each(|c| c.run(&*env, slots));
+        b as f64 * f64::from(slots) / began.elapsed().as_secs_f64()
+    })
 }

@@ -14,7 +14,7 @@ pub(crate) const TASKS: &isacbench::cli::Tasks = isacbench::tasks::ALL;
 #[pymodule]
 mod _core {
     #[pymodule_export]
-    use super::envs::{Envs, spec};
+    use super::envs::{Envs, physics_rate, spec};
     #[pymodule_export]
     use super::jobs::{evaluate, judge, main, page, setting, tasks};
     #[pymodule_export]
