@@ -1,6 +1,6 @@
 """A beamformer of one's own in numpy, nothing learned: complex beams and powers, judged as the program's agents are.
 
-    pip install isacbench           # Python 3.11 or newer, for tomllib
+    pip install ../../python        # Python 3.11 or newer, for tomllib
     python classical.py
 
 It predicts each vehicle's angle and distance from its last two echoes, makes regularised zero-forcing beams there, and

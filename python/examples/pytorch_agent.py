@@ -1,6 +1,6 @@
 """An agent in plain PyTorch, no library of reinforcement learning: a clipped one-step policy gradient.
 
-    pip install isacbench torch
+    pip install ../../python torch
     python pytorch_agent.py --page mine.html
 
 With `beam="zf"` it corrects the angles at which regularised zero-forcing makes its beams, and sets powers.

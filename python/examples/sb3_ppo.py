@@ -1,6 +1,6 @@
 """Stable-Baselines3's PPO, as it is, on task v2x: it turns beams away from the last echo and sets powers.
 
-    pip install isacbench stable-baselines3
+    pip install ../../python stable-baselines3
     python sb3_ppo.py
 """
 
