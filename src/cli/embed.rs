@@ -20,7 +20,7 @@ pub fn evaluate(tasks: &Tasks, words: &[String], watch: &dyn Watch) -> Result<Va
     let cli = Cli::try_parse_from(line.chain(["--json".into()])).map_err(|e| {
         // Its first line says what is wrong; the others are about the command line.
         let text = e.to_string();
-        anyhow!("{}", text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_string())
+        anyhow!("{}", text.lines().next().unwrap_or_default().trim_start_matches("error: "))
     })?;
     match cli.command {
         Command::Evaluate(a) => find(tasks, a.task.as_deref(), Some(&a.agent))?.evaluation(&a, watch),

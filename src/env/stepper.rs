@@ -176,16 +176,17 @@ impl Stepper {
             (who.begun, who.over) = (true, false);
         }
         let env = &*self.env;
-        let work = |((n, chunk), (who, obs)): ((usize, &mut Chunk), (&[Identity], &mut [f32]))| {
+        let work = |n: usize, chunk: &mut Chunk, who: &[Identity], obs: &mut [f32]| {
             for run in runs(who, |i| chosen(n * CHUNK + i)) {
                 chunk.reset(env, run, obs);
             }
         };
         if self.chunks.len() == 1 {
-            work(((0, &mut self.chunks[0]), (&self.who, obs)));
+            work(0, &mut self.chunks[0], &self.who, obs);
         } else {
             let parts = self.who.par_chunks(CHUNK).zip(obs.par_chunks_mut(CHUNK * o));
-            self.chunks.par_iter_mut().enumerate().zip(parts).for_each(work);
+            let all = self.chunks.par_iter_mut().enumerate().zip(parts);
+            all.for_each(|((n, chunk), (who, obs))| work(n, chunk, who, obs));
         }
         Ok(())
     }
@@ -568,7 +569,8 @@ mod tests {
     fn some_are_reset_while_others_go_on() {
         let (mut some, mut none) =
             (Client::new(Autoreset::Disabled, 9, 2), Client::new(Autoreset::Disabled, 9, 2));
-        (some.reset(None), none.reset(None));
+        some.reset(None);
+        none.reset(None);
         let o = some.seen.obs.len() / 9;
         for t in 0..3 {
             assert_eq!(some.at(t), none.at(t));

@@ -22,13 +22,15 @@ pub struct Actor {
 }
 
 enum Nets {
-    Plain {
-        policy: Policy,
-        net: Packed,
-        /// `[A]` of a Gaussian policy, else empty.
-        log_std: Vec<f32>,
-    },
+    Plain(Box<Plain>),
     Experts(Box<ExpertsCpu>),
+}
+
+struct Plain {
+    policy: Policy,
+    net: Packed,
+    /// `[A]` of a Gaussian policy, else empty.
+    log_std: Vec<f32>,
 }
 
 /// How to decide.
@@ -64,7 +66,7 @@ impl Actor {
                     Head::Gaussian { log_std_off } => params[log_std_off..][..action].to_vec(),
                     _ => Vec::new(),
                 };
-                Nets::Plain { policy, net, log_std }
+                Nets::Plain(Box::new(Plain { policy, net, log_std }))
             }
             (Algorithm::Experts(spec), None) => {
                 let mut net = ExpertsCpu::new(&spec.layout);
@@ -83,7 +85,7 @@ impl Actor {
     /// K·M phases of an agent that sets them, else 0.
     pub fn phases(&self) -> usize {
         match &self.nets {
-            Nets::Plain { .. } => 0,
+            Nets::Plain(_) => 0,
             Nets::Experts(net) => net.layout.phases(),
         }
     }
@@ -91,7 +93,7 @@ impl Actor {
     /// start of an episode.
     pub fn memory(&self) -> usize {
         match &self.nets {
-            Nets::Plain { policy, .. } => carried_width(&policy.net),
+            Nets::Plain(plain) => carried_width(&plain.policy.net),
             Nets::Experts(net) => ExpertsState::width(&net.layout),
         }
     }
@@ -106,7 +108,8 @@ impl Actor {
         assert_eq!(memory.len(), envs * self.memory(), "[envs, memory]");
         let at = At { replica: 0, key: mode.key, first: 0, envs, clock: mode.clock };
         match &self.nets {
-            Nets::Plain { policy, net, log_std } => {
+            Nets::Plain(plain) => {
+                let Plain { policy, net, log_std } = &**plain;
                 let mut acts = Activations::forward_only(&policy.net, envs);
                 acts.begin(memory);
                 forward(net, envs, Strided { data: obs, row: self.obs, col: 1 }, &mut acts);

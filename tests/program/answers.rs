@@ -29,10 +29,12 @@ fn the_optimal_schedule_is_printed_slot_by_slot() {
     is_error(&refused, &["states of ages", "task.vehicles"]);
 }
 
-const TINY: &[&str] = &["ppo.envs=4", "ppo.horizon=100", "ppo.minibatch=100", "ppo.hidden=[8]", "train.seeds=[3]"];
+const TINY: &[&str] =
+    &["ppo.envs=4", "ppo.horizon=100", "ppo.minibatch=100", "ppo.hidden=[8]", "train.seeds=[3]"];
 
 fn words<'a>(out: &'a Path, more: &[&'a str]) -> Vec<&'a str> {
-    let fixed = ["train", "--agent", "ppo", "--device", "cpu", "--out", text(out), "--set", "train.log_every=7"];
+    let fixed =
+        ["train", "--agent", "ppo", "--device", "cpu", "--out", text(out), "--set", "train.log_every=7"];
     [with_sets(&fixed, TINY), more.to_vec()].concat()
 }
 
@@ -58,7 +60,8 @@ fn what_to_cite_is_printed_of_a_run_too() {
     // A folder of a training is a checkpoint.
     let file = out.join("checkpoint.safetensors");
     let of = |path: &Path| {
-        let words = ["evaluate", "--agent", "ppo", "--episodes", "8", "--device", "cpu", "--json", "--checkpoint"];
+        let words =
+            ["evaluate", "--agent", "ppo", "--episodes", "8", "--device", "cpu", "--json", "--checkpoint"];
         stdout(&ok(isacbench(&[&words[..], &[text(path)]].concat())))
     };
     assert_eq!(of(&out), of(&file));
