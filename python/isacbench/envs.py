@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import gymnasium
@@ -95,7 +96,7 @@ class IsacEnv(gymnasium.Env[np.ndarray, np.ndarray]):
 
     def spec_dict(self) -> dict[str, Any]:
         """Names, units and bounds of observation and action, meanings of the metrics, and the configuration as TOML."""
-        return self._task.dict
+        return copy.deepcopy(self._task.dict)
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()

@@ -26,5 +26,6 @@ def read(path: str | os.PathLike[str], library: str) -> Any:
     path = os.fspath(path)
     if library == "polars":
         polars = _library("polars")
-        return polars.read_parquet(os.path.join(path, "**/*.parquet") if os.path.isdir(path) else path)
+        # Of a folder, names of folders inside are columns.
+        return polars.read_parquet(path)
     return _library("pandas").read_parquet(path)

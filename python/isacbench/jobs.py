@@ -13,20 +13,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .frames import read
 from .policies import Policy, load_checkpoint
 from .progress import Bar
 from .results import Evaluation, evaluate
-from .tasks import settings
+from .tasks import in_python, settings
 
-__all__ = ["Run", "Sweep", "Tuning", "reproduce", "sweep", "train", "tune"]
+__all__ = ["Report", "Run", "Sweep", "Tuning", "reproduce", "sweep", "train", "tune"]
 
 
 class _Folder:
     """What a job has left in a folder."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+        self.path = Path(os.fsdecode(path))
 
     @property
     def manifest(self) -> dict[str, Any]:
@@ -38,7 +40,7 @@ class _Folder:
         return f"<{type(self).__name__} in {self.path}>"
 
     def __fspath__(self) -> str:
-        return os.fspath(self.path)
+        return os.fsdecode(self.path)
 
 
 class Run(_Folder):
@@ -110,8 +112,9 @@ def _program(words: Sequence[str], what: str, progress: bool) -> list[str]:
             reader.join()
     if code != 0:
         errors = [line for line in said if line.startswith("error: ")]
-        last = errors[-1].removeprefix("error: ") if errors else f"the program ended with exit code {code}"
-        raise ValueError(last)
+        if code < 0 or not errors:
+            raise RuntimeError(f"the program ended with exit code {code}")
+        raise ValueError(in_python(errors[-1].removeprefix("error: ")))
     return [line.rstrip("\n") for line in out]
 
 
@@ -147,9 +150,9 @@ def _common(
     sets: Sequence[str],
     config: str | os.PathLike[str] | None = None,
 ) -> list[str]:
-    words = ["--device", str(device), "--out", os.fspath(out)]
+    words = ["--device", str(device), "--out", os.fsdecode(out)]
     if config is not None:
-        words += ["--config", os.fspath(config)]
+        words += ["--config", os.fsdecode(config)]
     for word in sets:
         words += ["--set", word]
     return words
@@ -187,11 +190,11 @@ def train(
     if updates is not None:
         own["train.updates"] = updates
     if seeds is not None:
-        own["train.seeds"] = [seeds] if isinstance(seeds, int) else list(seeds)
+        own["train.seeds"] = [int(seeds)] if np.ndim(seeds) == 0 else list(seeds)
     words = ["train", "--task", str(task), "--agent", str(agent), *_common(device, out, settings(own), config)]
     words += _again(resume, force)
     if tensorboard is not None:
-        words += ["--tensorboard", os.fspath(tensorboard)]
+        words += ["--tensorboard", os.fsdecode(tensorboard)]
     _program(words, f"train {agent}", progress)
     return Run(out)
 
@@ -206,7 +209,7 @@ def sweep(
     progress: bool = True,
 ) -> Sweep:
     """Trains and evaluates a grid of configurations × agents × seeds, as the TOML file says (docs/sweeps.md)."""
-    words = ["sweep", os.fspath(file), "--device", str(device), "--out", os.fspath(out), "--shard", shard]
+    words = ["sweep", os.fsdecode(file), "--device", str(device), "--out", os.fsdecode(out), "--shard", shard]
     _program([*words, *_again(resume)], "sweep", progress)
     return Sweep(out)
 
@@ -236,7 +239,7 @@ def tune(
     if len(seeds):
         words += ["--seeds", ",".join(map(str, seeds))]
     if space is not None:
-        words += ["--space", os.fspath(space)]
+        words += ["--space", os.fsdecode(space)]
     _program([*words, *_again(resume)], "tune", progress)
     return Tuning(out)
 

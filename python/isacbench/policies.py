@@ -23,12 +23,35 @@ class Policy:
         self._clock = 0
         self._state: np.ndarray | None = None
 
-    task = property(lambda self: self._core.task, doc="Name of its task.")
-    agent = property(lambda self: self._core.agent, doc="Id of its agent, as in docs/agents.md.")
-    config = property(lambda self: self._core.config, doc="Configuration that it was trained with, TOML.")
-    seeds = property(lambda self: self._core.seeds, doc="Training seeds of all replicas of the checkpoint.")
-    replica = property(lambda self: self._core.replica, doc="Which of them this is.")
-    state_dim = property(lambda self: self._memory, doc="Numbers that outlive a slot; 0 of most agents.")
+    @property
+    def task(self) -> str:
+        """Name of its task."""
+        return self._core.task
+
+    @property
+    def agent(self) -> str:
+        """Id of its agent, as in docs/agents.md."""
+        return self._core.agent
+
+    @property
+    def config(self) -> str:
+        """Configuration that it was trained with, TOML."""
+        return self._core.config
+
+    @property
+    def seeds(self) -> list[int]:
+        """Training seeds of all replicas of the checkpoint."""
+        return self._core.seeds
+
+    @property
+    def replica(self) -> int:
+        """Which of them this is."""
+        return self._core.replica
+
+    @property
+    def state_dim(self) -> int:
+        """Numbers that outlive a slot; 0 of most agents."""
+        return self._memory
 
     def act(
         self,
@@ -64,11 +87,15 @@ class Policy:
             action = np.concatenate([action, np.remainder(phi + np.pi, 2 * np.pi) - np.pi], axis=1)
         return (action[0], after[0]) if single else (action, after)
 
-    def reset(self, num_envs: int) -> None:
+    def reset(self, num_envs: int | None = None) -> None:
         """Episodes begin: what calls of this policy as a function remember is forgotten."""
         self._state = None
 
     def __call__(self, obs: np.ndarray) -> np.ndarray:
+        """Actions by the mean or what is more probable. An agent with memory goes on from call to call; `reset` begins
+        episodes, and so does another number of observations."""
+        if self._state is not None and np.shape(obs)[:-1] != self._state.shape[:-1]:
+            self._state = None
         action, self._state = self.act(obs, self._state)
         return action
 
@@ -84,7 +111,7 @@ def load_checkpoint(path: str | os.PathLike[str], replica: int = 0) -> Policy:
 
     ValueError: what is wrong with the file, and a replica that it does not have.
     """
-    path = os.fspath(path)
+    path = os.fsdecode(path)
     if os.path.isdir(path):
         path = os.path.join(path, "checkpoint.safetensors")
     if isinstance(replica, (bool, np.bool_)) or not isinstance(replica, (int, np.integer)) or replica < 0:

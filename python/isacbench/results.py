@@ -7,14 +7,15 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
 from . import _core
 from .frames import frame
 from .progress import Bar
-from .tasks import settings, tasks
+from .spaces import ACTION_BOUND, Spec, actions_of, seed_of
+from .tasks import settings, spoken, tasks
 
 __all__ = ["Comparison", "Evaluation", "Value", "evaluate", "evaluate_policy"]
 
@@ -91,7 +92,13 @@ class Comparison(Sequence[Evaluation]):
         self._all = list(evaluations)
         self.settings = list(settings)
 
-    def __getitem__(self, which: Any) -> Any:
+    @overload
+    def __getitem__(self, which: int | str) -> Evaluation: ...
+
+    @overload
+    def __getitem__(self, which: slice) -> list[Evaluation]: ...
+
+    def __getitem__(self, which: int | str | slice) -> Evaluation | list[Evaluation]:
         if isinstance(which, str):
             for evaluation in self._all:
                 if evaluation.agent == which:
@@ -206,7 +213,7 @@ def evaluate(
     """
     words = ["--task", str(task), "--agent", str(agent), "--device", str(device)]
     if checkpoint is not None:
-        path = os.fspath(checkpoint)
+        path = os.fsdecode(checkpoint)
         words += ["--checkpoint", os.path.join(path, "checkpoint.safetensors") if os.path.isdir(path) else path]
     if episodes is not None:
         words += ["--episodes", str(_count("episodes", episodes))]
@@ -214,10 +221,13 @@ def evaluate(
         words.append("--greedy" if deterministic else "--sampled")
     sets = settings(task_keys)
     if seed is not None:
-        sets += settings({"evaluate.seed": seed})
+        sets += settings({"evaluate.seed": seed_of(seed)})
     for word in sets:
         words += ["--set", word]
-    with Bar(f"evaluate {agent}", progress) as bar:
+    if device != "cpu" and not any(v in os.environ for v in ("NODEVICE_SELECT", "MESA_VK_DEVICE_SELECT", "DRI_PRIME")):
+        # Mesa's layer that picks adapters would look for a desktop session, and say that there is none.
+        os.environ["NODEVICE_SELECT"] = "1"
+    with Bar(f"evaluate {agent}", progress) as bar, spoken():
         return Evaluation(json.loads(_core.evaluate(words, bar.to if progress else None)))
 
 
@@ -246,28 +256,44 @@ def evaluate_policy(
     """
     if not callable(policy):
         raise ValueError(f"policy: {type(policy).__name__} is no function of observations")
-    sets = settings({**task_keys, "evaluate.episodes": _count("episodes", episodes)})
-    if seed is not None:
-        sets += settings({"evaluate.seed": seed})
-    own = json.loads(_core.judge(task, sets, phases, name, _Policy(policy)))
     if beside is None:
         beside = BESIDE.get(task, ())
-    known = tasks()[task]
-    for other in beside:
-        if other not in known["agents"]:
-            raise ValueError(f"beside: no agent '{other}' in task {task}; there are: {', '.join(known['agents'])}")
-        if other in known["learned"]:
-            raise ValueError(f"beside: agent '{other}' has weights; evaluate it by itself")
+    _names(task, name, beside)
+    episodes = _count("episodes", episodes)
+    sets = settings({**task_keys, "evaluate.episodes": episodes})
+    if seed is not None:
+        sets += settings({"evaluate.seed": seed_of(seed)})
+    spec = Spec(task, task_keys, phases, ACTION_BOUND)
+    calls = -(-episodes // 4096) * spec.episode_slots
+    with Bar(f"judge {name}", progress) as bar, spoken():
+        asked = _Policy(policy, spec.action_dim, lambda n: bar.to(n, calls))
+        own = json.loads(_core.judge(task, sets, spec.phases, name, asked))
     own_keys = {k: v for k, v in task_keys.items() if k not in ("beam", "task.beam")}
     others = [evaluate(task, other, episodes=episodes, seed=seed, progress=progress, **own_keys) for other in beside]
     return Comparison([Evaluation(own), *others], sets)
 
 
-class _Policy:
-    """A policy whose answers are float32 arrays."""
+def _names(task: str, name: str, beside: Sequence[str]) -> None:
+    """That a table of these agents can be made."""
+    known = tasks().get(task)
+    if known is None:
+        raise ValueError(f"task: no task {task!r}; there are: {', '.join(tasks())}")
+    if not isinstance(name, str) or not name or name in beside:
+        raise ValueError(f"name: {name!r} must be a name that no other agent of the table has")
+    if isinstance(beside, str):
+        raise ValueError(f"beside: {beside!r} is one name, not a list of them")
+    for other in beside:
+        if other not in known["agents"]:
+            raise ValueError(f"beside: no agent '{other}' in task {task}; there are: {', '.join(known['agents'])}")
+        if other in known["learned"]:
+            raise ValueError(f"beside: agent '{other}' has weights; evaluate it by itself")
 
-    def __init__(self, policy: Callable[[np.ndarray], Any]) -> None:
-        self._policy = policy
+
+class _Policy:
+    """A policy whose answers are float32 arrays, and who counts how often it was asked."""
+
+    def __init__(self, policy: Callable[[np.ndarray], Any], actions: int, told: Callable[[int], None]) -> None:
+        self._policy, self._actions, self._told, self._asked = policy, actions, told, 0
         reset = getattr(policy, "reset", None)
         if callable(reset):
             self.reset = reset
@@ -276,8 +302,6 @@ class _Policy:
         actions = self._policy(obs)
         if hasattr(actions, "detach"):
             actions = actions.detach().cpu().numpy()
-        try:
-            return np.ascontiguousarray(actions, dtype=np.float32)
-        except (TypeError, ValueError):
-            kind = type(actions).__name__
-            raise ValueError(f"policy: gave {kind} instead of an array of numbers") from None
+        self._asked += 1
+        self._told(self._asked)
+        return actions_of(actions, (len(obs), self._actions), "policy")

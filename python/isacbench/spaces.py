@@ -9,7 +9,7 @@ import numpy as np
 from gymnasium import spaces
 
 from . import _core
-from .tasks import settings
+from .tasks import settings, spoken
 
 __all__ = ["Spec"]
 
@@ -24,14 +24,18 @@ class Spec:
     def __init__(self, task: str, task_keys: dict[str, Any], phases: bool, action_bound: float) -> None:
         if not isinstance(task, str):
             raise ValueError(f"task: {task!r} is no name of a task")
-        if not (isinstance(action_bound, (int, float)) and 0 < action_bound < float("inf")):
-            raise ValueError(f"action_bound: {action_bound!r} must be a finite number above 0")
+        number = isinstance(action_bound, (int, float, np.integer, np.floating)) and not isinstance(action_bound, bool)
+        if not number or not 0 < action_bound <= 1e6:
+            raise ValueError(f"action_bound: {action_bound!r} must be a number above 0, at most 1e6")
         self.task = task
         self.task_keys = dict(task_keys)
+        if not isinstance(phases, (bool, np.bool_)):
+            raise ValueError(f"phases: {phases!r} must be True or False")
         self.phases = bool(phases)
         self.action_bound = float(action_bound)
         self.sets = settings(task_keys)
-        self.dict: dict[str, Any] = json.loads(_core.spec(task, self.sets, self.phases))
+        with spoken():
+            self.dict: dict[str, Any] = json.loads(_core.spec(task, self.sets, self.phases))
         # Names and rows of what stands in `info`: the reward is a step's own, and clients have a place for it.
         rows = [m["name"] for m in self.dict["metrics"]]
         self.metrics = [name for name in rows if name != "reward"]
@@ -54,6 +58,8 @@ class Spec:
 
 def seed_of(seed: Any) -> int:
     """A seed as draws are counted by it, 32 bits."""
+    if isinstance(seed, np.ndarray) and seed.ndim == 0:
+        seed = seed[()]
     if isinstance(seed, (bool, np.bool_)) or not isinstance(seed, (int, np.integer)):
         raise ValueError(f"seed: {seed!r} is no whole number")
     if not 0 <= seed < 2**32:
@@ -66,15 +72,17 @@ def fresh_seed() -> int:
     return int(np.random.SeedSequence().generate_state(1)[0])
 
 
-def actions_of(actions: Any, shape: tuple[int, ...]) -> np.ndarray:
+def actions_of(actions: Any, shape: tuple[int, ...], whose: str = "actions") -> np.ndarray:
     """Actions as the program reads them: contiguous float32 of this shape."""
     try:
         array = np.asarray(actions)
         if array.dtype.kind not in "fiub":
             raise TypeError
-        array = np.ascontiguousarray(array, dtype=np.float32)
+        # What is beyond single precision becomes infinite, and is refused as that.
+        with np.errstate(over="ignore"):
+            array = np.ascontiguousarray(array, dtype=np.float32)
     except (TypeError, ValueError):
-        raise ValueError(f"actions: {type(actions).__name__} is no array of numbers of shape {shape}") from None
+        raise ValueError(f"{whose}: {type(actions).__name__} is no array of numbers of shape {shape}") from None
     if array.shape != shape:
-        raise ValueError(f"actions: shape {np.shape(actions)} instead of {shape}")
+        raise ValueError(f"{whose}: shape {np.shape(actions)} instead of {shape}")
     return array

@@ -3,17 +3,44 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from . import _core
 
-__all__ = ["settings", "tasks"]
+__all__ = ["in_python", "settings", "spoken", "tasks"]
 
 
 def tasks() -> dict[str, dict[str, Any]]:
     """The tasks of this wheel: `{"v2x": {"agents": [...], "learned": [...], "metric": "sum_rate_bps_hz"}, ...}`."""
     found = json.loads(_core.tasks())
     return {task.pop("name"): task for task in found}
+
+
+def in_python(text: str) -> str:
+    """What the program says, with the arguments that stand here for its options."""
+    for option, argument in (
+        ("--set: ", ""),
+        ("--resume", "resume=True"),
+        ("--force", "force=True"),
+        ("--checkpoint FILE", "checkpoint=…"),
+        ("another --out", "another out=…"),
+    ):
+        text = text.replace(option, argument)
+    return text
+
+
+@contextmanager
+def spoken() -> Iterator[None]:
+    """Errors of the program in Python's words."""
+    try:
+        yield
+    except ValueError as e:
+        text = in_python(str(e))
+        if text == str(e):
+            raise
+        raise ValueError(text) from None
 
 
 def _plain(value: Any) -> Any:

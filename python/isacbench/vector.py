@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -67,6 +68,8 @@ class IsacVectorEnv(VectorEnv):
             raise ValueError(f"render_mode: {render_mode!r}, these environments draw nothing")
         if isinstance(num_envs, (bool, np.bool_)) or not isinstance(num_envs, (int, np.integer)) or num_envs < 1:
             raise ValueError(f"num_envs: {num_envs!r} must be a whole number of at least 1")
+        if num_envs >= 2**48:
+            raise ValueError(f"num_envs: {num_envs} environments do not fit into memory")
         self._task = Spec(task, task_keys, phases, action_bound)
         self._mode = _mode_name(autoreset_mode)
         self.num_envs = int(num_envs)
@@ -103,7 +106,7 @@ class IsacVectorEnv(VectorEnv):
 
     def spec_dict(self) -> dict[str, Any]:
         """Names, units and bounds of observation and action, meanings of the metrics, and the configuration as TOML."""
-        return self._task.dict
+        return deepcopy(self._task.dict)
 
     # ---- Reset ----
 
@@ -135,6 +138,8 @@ class IsacVectorEnv(VectorEnv):
         return obs, {}
 
     def _mask(self, options: dict[str, Any] | None) -> np.ndarray | None:
+        if options is not None and not isinstance(options, dict):
+            raise ValueError(f"options: {type(options).__name__} instead of a dict")
         mask = (options or {}).get("reset_mask")
         if mask is None:
             return None
@@ -147,11 +152,13 @@ class IsacVectorEnv(VectorEnv):
             )
         if not array.any():
             raise ValueError("reset_mask: no environment is to be reset")
+        if not self._seeded and not array.all():
+            raise ValueError("reset_mask: the first reset is one of all environments")
         return np.ascontiguousarray(array)
 
     def _seed(self, seed: int | Sequence[int | None], mask: np.ndarray | None) -> None:
         chosen = list(range(self.num_envs)) if mask is None else np.flatnonzero(mask).tolist()
-        if isinstance(seed, (list, tuple, np.ndarray)):
+        if isinstance(seed, (list, tuple, range)) or (isinstance(seed, np.ndarray) and seed.ndim > 0):
             if len(seed) != self.num_envs:
                 raise ValueError(f"seed: {len(seed)} seeds for {self.num_envs} environments")
             own = [(i, seed_of(seed[i])) for i in chosen if seed[i] is not None]
@@ -232,6 +239,14 @@ class IsacVectorEnv(VectorEnv):
 
     def get_attr(self, name: str) -> tuple[Any, ...]:
         return (getattr(self, name),) * self.num_envs
+
+    def set_attr(self, name: str, values: Any) -> None:
+        """Sets an attribute of these environments, which are one object: a value, or as many equal ones."""
+        if isinstance(values, (list, tuple)):
+            if len(values) != self.num_envs or any(v != values[0] for v in values):
+                raise ValueError(f"values: {len(values)} values for {self.num_envs} environments that share them")
+            values = values[0]
+        setattr(self, name, values)
 
     def close_extras(self, **kwargs: Any) -> None:
         self._out = None

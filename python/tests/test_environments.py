@@ -214,6 +214,21 @@ def _step(env):
     return env.step(actions(env, 1))[0]
 
 
+class Attributes(unittest.TestCase):
+    def test_what_is_told_is_a_copy(self):
+        for env in (isacbench.make("v2x"), isacbench.make_vec("v2x", 2)):
+            env.spec_dict()["observation"].clear()
+            self.assertEqual(len(env.spec_dict()["observation"]), 12)
+
+    def test_attributes_are_those_of_all(self):
+        env = isacbench.make_vec("v2x", 3)
+        env.set_attr("mine", 4)
+        self.assertEqual(env.get_attr("mine"), (4, 4, 4))
+        env.set_attr("mine", [5, 5, 5])
+        self.assertEqual(env.call("mine"), (5, 5, 5))
+        self.assertRaises(ValueError, env.set_attr, "mine", [1, 2, 3])
+
+
 class Actions(unittest.TestCase):
     def test_beams_as_they_are(self):
         """Zero-forcing at the true angles, computed here, reaches what the slot says of it."""
@@ -258,6 +273,9 @@ class Actions(unittest.TestCase):
             lambda: isacbench.beams_action(np.ones((32, 3)), np.ones(2)),
             lambda: isacbench.beams_action(np.zeros((32, 3)), np.ones(3)),
             lambda: isacbench.phases_action(np.ones(4), np.ones((3, 64))),
+            lambda: isacbench.phases_action(np.ones(4), np.full((4, 64), np.nan)),
+            lambda: isacbench.beams_action(np.ones((32, 3)), [1, np.nan, 1]),
+            lambda: isacbench.beams_action(np.ones((32, 3)) * 1e200, np.ones(3)),
         ):
             self.assertRaises(ValueError, call)
 
@@ -275,6 +293,9 @@ class Mistakes(unittest.TestCase):
             ({"beam": object()}, "task.beam"),
             ({"phases": True}, "phases"),
             ({"action_bound": 0}, "action_bound"),
+            ({"action_bound": True}, "action_bound"),
+            ({"action_bound": 1e300}, "action_bound"),
+            ({"phases": "no"}, "phases"),
         ]:
             with self.assertRaisesRegex(ValueError, words):
                 isacbench.make("v2x", **keys)
@@ -284,11 +305,13 @@ class Mistakes(unittest.TestCase):
             isacbench.make("radar")
 
     def test_numbers_of_environments(self):
-        for n in (0, -1, 1.5, True, "4"):
+        for n in (0, -1, 1.5, True, "4", None):
             with self.assertRaisesRegex(ValueError, "num_envs"):
                 isacbench.make_vec("v2x", n)
         with self.assertRaisesRegex(ValueError, "do not fit into memory"):
             isacbench.make_vec("v2x", 2**50)
+        with self.assertRaisesRegex(ValueError, "do not fit into memory"):
+            isacbench.make_vec("v2x", 2**70)
 
     def test_seeds(self):
         env = isacbench.make_vec("v2x", 2)
@@ -297,6 +320,12 @@ class Mistakes(unittest.TestCase):
                 env.reset(seed=seed)
         with self.assertRaisesRegex(ValueError, "seed"):
             isacbench.make_vec("v2x", 2, seed=-3)
+        for seed in (np.int64(3), np.array(3), np.uint32(3)):
+            self.assertTrue((env.reset(seed=seed)[0] == env.reset(seed=3)[0]).all())
+        self.assertTrue((env.reset(seed=range(2))[0] == env.reset(seed=[0, 1])[0]).all())
+        with self.assertRaisesRegex(ValueError, "options: list instead of a dict"):
+            env.reset(options=[("a", 1)])
+        env = isacbench.make_vec("v2x", 2)
         with self.assertRaisesRegex(ValueError, "None among seeds"):
             env.reset(seed=[1, None])
 
@@ -316,6 +345,7 @@ class Mistakes(unittest.TestCase):
             ([["a"] * 6] * 2, "actions"),
             ([[1, 2], [3]], "actions"),
             (None, "actions"),
+            (np.full((2, 6), 1e300), "actions: inf in environment 0, number 0"),
         ]:
             with self.assertRaisesRegex(ValueError, words):
                 env.step(bad)
@@ -328,6 +358,8 @@ class Mistakes(unittest.TestCase):
 
     def test_masks(self):
         env = isacbench.make_vec("v2x", 3, seed=0, autoreset_mode="disabled")
+        with self.assertRaisesRegex(ValueError, "the first reset is one of all environments"):
+            env.reset(options={"reset_mask": np.array([True, False, True])})
         for mask in ([True], [1, 0, 1], np.zeros(3, bool), "all"):
             with self.assertRaisesRegex(ValueError, "reset_mask"):
                 env.reset(options={"reset_mask": mask})

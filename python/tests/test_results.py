@@ -110,16 +110,34 @@ class Judged(unittest.TestCase):
 
         self.assertRaises(Own, isacbench.evaluate_policy, "v2x", raises, episodes=10, beside=())
         for bad, words in [
-            (lambda o: np.zeros((len(o), 5)), r"policy: gave actions of shape \(10, 5\) instead of \(10, 6\)"),
+            (lambda o: np.zeros((len(o), 5)), r"policy: shape \(10, 5\) instead of \(10, 6\)"),
             (lambda o: np.full((len(o), 6), np.nan), "actions: NaN in environment 0"),
-            (lambda o: "left", "policy: gave str instead of an array"),
-            (lambda o: np.zeros(6), "policy: gave no float32 array"),
+            (lambda o: "left", r"policy: str is no array of numbers of shape \(10, 6\)"),
+            (lambda o: np.zeros((len(o), 6)) + 1j, "policy: ndarray is no array of numbers"),
+            (lambda o: [["1"] * 6] * len(o), "policy: list is no array of numbers"),
+            (lambda o: np.full((len(o), 6), 1e300), "actions: inf in environment 0"),
+            (lambda o: np.zeros(6), r"policy: shape \(6,\) instead of \(10, 6\)"),
             (3, "policy: int is no function"),
         ]:
             with self.assertRaisesRegex((ValueError, TypeError), words):
                 isacbench.evaluate_policy("v2x", bad, episodes=10, beside=())
 
     def test_names(self):
+        policy = lambda o: o[:, :6]  # noqa: E731
+        for keys, words in [
+            ({"beside": "genie"}, "beside: 'genie' is one name, not a list"),
+            ({"name": "genie", "beside": ("genie",)}, "name: 'genie'"),
+            ({"name": ""}, "name"),
+            ({"name": 3}, "name"),
+            ({"phases": "no"}, "phases"),
+            ({"seed": -1}, "seed"),
+        ]:
+            with self.assertRaisesRegex(ValueError, words):
+                isacbench.evaluate_policy("v2x", policy, episodes=10, **keys)
+        with self.assertRaisesRegex(ValueError, "no task None"):
+            isacbench.evaluate_policy(None, policy, episodes=10)
+        with self.assertRaisesRegex(ValueError, "checkpoint=…"):
+            isacbench.evaluate("v2x", "ppo")
         with self.assertRaisesRegex(ValueError, "beside: no agent 'best'"):
             isacbench.evaluate_policy("v2x", lambda o: o[:, :6], episodes=10, beside=("best",))
         with self.assertRaisesRegex(ValueError, "has weights"):
@@ -128,8 +146,6 @@ class Judged(unittest.TestCase):
             isacbench.evaluate("v2x", "best")
         with self.assertRaisesRegex(ValueError, "episodes"):
             isacbench.evaluate("v2x", "ekf", episodes=0)
-        with self.assertRaisesRegex(ValueError, "give its weights"):
-            isacbench.evaluate("v2x", "ppo")
         with self.assertRaises(KeyError):
             isacbench.evaluate("v2x", "ekf", episodes=10)["rate"]
 
@@ -174,6 +190,15 @@ class Trained(unittest.TestCase):
         one, own = policy.act(obs[1], state[1])
         self.assertTrue((one == policy.act(obs, state)[0][1]).all() and own.shape == (policy.state_dim,))
 
+    def test_a_policy_as_a_function_begins_with_other_environments(self):
+        policy = self.moe.policy()
+        obs = isacbench.make_vec("misac", 5, seed=0, slots=20).reset()[0]
+        first = policy(obs)
+        policy(obs)
+        self.assertTrue((policy(obs[:3]) == first[:3]).all())
+        policy.reset(5)
+        self.assertTrue((policy(obs) == first).all())
+
     def test_samples_differ(self):
         policy = self.ppo.policy()
         obs = np.zeros((4, 12), np.float32)
@@ -188,7 +213,7 @@ class Trained(unittest.TestCase):
     def test_a_folder_tells_what_was_done(self):
         self.assertEqual(self.ppo.manifest["task"], "v2x")
         self.assertIn("train", self.ppo.manifest["command"])
-        with self.assertRaisesRegex(ValueError, "--resume"):
+        with self.assertRaisesRegex(ValueError, "resume=True, overwrite it with force=True"):
             train(self.folder.name)
         train(self.folder.name, resume=True)
 
@@ -234,9 +259,11 @@ class Interrupted(unittest.TestCase):
     def test_an_evaluation_ends(self):
         timer = threading.Timer(2.0, lambda: os.kill(os.getpid(), signal.SIGINT))
         timer.start()
+        began = time.monotonic()
         with self.assertRaises(KeyboardInterrupt):
-            isacbench.evaluate("v2x", "ekf", episodes=10**9)
+            isacbench.evaluate("v2x", "ekf", episodes=10**7)
         timer.cancel()
+        self.assertLess(time.monotonic() - began, 6)
 
 
 if __name__ == "__main__":

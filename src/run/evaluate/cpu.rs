@@ -61,6 +61,8 @@ pub(super) fn evaluate(job: &Job, progress: &(dyn Fn(u64) + Sync)) -> Vec<Outcom
         let sums: Vec<(usize, Sums)> = (next..upto)
             .into_par_iter()
             .map(|i| {
+                // Whoever waits for the job may end it between two chunks.
+                progress(0);
                 let (replica, first) = ((i / chunks) as usize, i % chunks * CHUNK);
                 let envs = CHUNK.min(job.episodes - first);
                 let at = At {

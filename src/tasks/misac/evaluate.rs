@@ -74,6 +74,8 @@ fn on_cpu(job: &Job, progress: &(dyn Fn(u64) + Sync)) -> Vec<Outcome> {
         let sums: Vec<(usize, Sums)> = (next..upto)
             .into_par_iter()
             .map(|i| {
+                // Whoever waits for the job may end it between two chunks.
+                progress(0);
                 let (r, first) = ((i / chunks) as usize, i % chunks * CHUNK);
                 let n = CHUNK.min(job.episodes - first);
                 let mut params = job.replicas[r];
