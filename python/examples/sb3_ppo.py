@@ -1,7 +1,7 @@
 """Stable-Baselines3's PPO, as it is, on task v2x: it turns beams away from the last echo and sets powers.
 
-    pip install ../../python stable-baselines3
-    python sb3_ppo.py
+pip install ../../python stable-baselines3
+python sb3_ppo.py
 """
 
 from __future__ import annotations

@@ -190,7 +190,7 @@ def train(
     if updates is not None:
         own["train.updates"] = updates
     if seeds is not None:
-        own["train.seeds"] = [int(seeds)] if np.ndim(seeds) == 0 else list(seeds)
+        own["train.seeds"] = np.atleast_1d(np.asarray(seeds)).tolist()
     words = ["train", "--task", str(task), "--agent", str(agent), *_common(device, out, settings(own), config)]
     words += _again(resume, force)
     if tensorboard is not None:
