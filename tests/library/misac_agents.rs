@@ -168,8 +168,10 @@ fn the_bound_that_knows_the_trajectory_is_below_every_agent() {
         Kind::Learned(_) => None,
     };
     assert!(make("dp-optimal", &kinematic).unwrap().contains("dp-causal and dp-bound"));
-    let many = config(&["task.vehicles=8"]);
+    let many = config(&["task.vehicles=8", "task.age_max_slots=100"]);
     assert!(make("dp-optimal", &many).unwrap().contains("task.vehicles"));
+    let six = config(&["task.vehicles=6"]);
+    assert_eq!(make("dp-optimal", &six), None, "six vehicles that are alike have 8,008 states");
 }
 
 #[test]
