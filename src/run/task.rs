@@ -557,7 +557,7 @@ pub trait Task: Layered + Clone + PartialEq + Debug + Send + Sync + 'static {
     /// a job or an evaluation, the length of a training and what `agent` does not read are none of it.
     fn training_difference(&self, before: &Self, agent: &Agent<Self>) -> Option<String> {
         let mut keys = before.different_keys(self);
-        keys.retain(|key| !self.reads(agent, key) && !before.reads(agent, key));
+        keys.retain(|key| !key.starts_with("train.") && !self.reads(agent, key) && !before.reads(agent, key));
         let without: Vec<&str> = NOT_OF_TRAINING.into_iter().chain(keys.iter().map(String::as_str)).collect();
         before.difference_but(self, &without)
     }

@@ -785,7 +785,12 @@ fn wrong_experiments_are_named() {
         ("rate-penalty", "experiment.rate_penalties=[0,-1]", ["experiment.rate_penalties", "-1"]),
         ("rate-penalty", "experiment.rate_penalties=[0.5,0.5]", ["experiment.rate_penalties", "twice"]),
         ("rate-penalty", "experiment.agents=[\"ekf\"]", ["experiment.agents", "ekf"]),
-        ("beams", "experiment.beams=[\"steer\"]", ["experiment.beams", "angles, tracking, matrix"]),
+        (
+            "beams",
+            "experiment.beams=[\"steer\"]",
+            ["experiment.beams", "expected one of `angles`, `tracking`"],
+        ),
+        ("beams", "experiment.beams=[\"direct\"]", ["experiment.beams", "angles, tracking, matrix"]),
         ("beams", "experiment.nonsense=1", ["experiment", "nonsense"]),
         ("spiking-ac", "experiment.beams=[\"angles\"]", ["experiment", "rate-penalty, front, beams"]),
     ] {

@@ -261,7 +261,8 @@ fn bad_input_is_named_in_one_line() {
         &run(&["--agent", "dp-optimal", "--set", "task.uncertainty=kinematic"]),
         &["dp-optimal", "dp-causal and dp-bound"],
     );
-    is_error(&run(&["--agent", "dp-optimal", "--set", "task.vehicles=8"]), &["dp-optimal", "task.vehicles"]);
+    let many = ["--agent", "dp-optimal", "--set", "task.vehicles=8", "--set", "task.age_max_slots=100"];
+    is_error(&run(&many), &["dp-optimal", "task.vehicles"]);
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("out");
     is_error(
