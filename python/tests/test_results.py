@@ -260,7 +260,7 @@ class Interrupted(unittest.TestCase):
         with self.assertRaises(KeyboardInterrupt):
             isacbench.evaluate("v2x", "ekf", episodes=10**7)
         timer.cancel()
-        self.assertLess(time.monotonic() - began, 6)
+        self.assertLess(time.monotonic() - began, 10)
 
 
 if __name__ == "__main__":
