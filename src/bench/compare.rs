@@ -127,9 +127,15 @@ pub fn compare(a: &Set, b: &Set) -> Comparison {
             Err(why) => out.unlike.push((place, why)),
         }
     }
-    let key = |p: &Pair| (p.software, p.device_a.clone(), p.group.clone());
-    // Sizes keep the order of their numbers that the rows came in.
-    out.pairs.sort_by_key(key);
+    // What is surely slower first, then what is not distinguishable, then what is faster; within these the slowest. Sizes
+    // keep the order of their numbers that the rows came in.
+    let order = |p: &Pair| match p.verdict {
+        Verdict::Slower => 0,
+        Verdict::NotDistinguishable => 1,
+        Verdict::Faster => 2,
+    };
+    let key = |p: &Pair| (p.software, order(p));
+    out.pairs.sort_by(|p, q| key(p).cmp(&key(q)).then(p.ratio.total_cmp(&q.ratio)));
     out.only_a.sort();
     out.only_b.sort();
     out

@@ -3,19 +3,24 @@
 use super::common::cpu_place;
 use super::print::{note, say};
 use super::watch::{Bars, Silent};
-use super::{Common, place};
+use super::{Common, Place, place};
 use crate::config::user_sets;
+use crate::energy::accounts::metric_name;
 use crate::energy::meters::Joules;
 use crate::energy::rules::RULE;
-use crate::num::stats;
+use crate::num::stats::{self, Interval};
+use crate::num::text::{FEW_SEEDS, seeds_in_words};
 use crate::run::checkpoint::Checkpoint;
+use crate::run::compare::{self, Comparison, Condition, Score};
 use crate::run::errors::CheckpointError;
 use crate::run::errors::JobError;
 use crate::run::evaluate::{Acts, Estimate, Precision};
 use crate::run::reproduce;
-use crate::run::rows::text_of;
-use crate::run::task::{Agent, Evaluated, Task, Unit, Weights};
+use crate::run::rows::{sources, text_of};
+use crate::run::task::{Agent, Evaluated, Facts, Task, Unit, Weights};
 use crate::run::watch::Watch;
+#[cfg(feature = "report")]
+use anyhow::Context;
 use anyhow::{Result, bail};
 use clap::Args;
 use serde_json::{Map, Value, json};
@@ -29,15 +34,20 @@ pub struct EvaluateArgs {
     /// Task to run [default: the one that has the agent]
     #[arg(long)]
     pub(super) task: Option<String>,
-    /// Agent id (docs/agents.md has all)
-    #[arg(long)]
-    pub(super) agent: String,
-    /// Trained weights of a learned agent: a file, or the folder of its training
-    #[arg(long, value_name = "PATH")]
-    checkpoint: Option<PathBuf>,
+    /// Agent id (docs/agents.md has all), or several with commas between them, which are then compared
+    #[arg(long, value_delimiter = ',', required = true, value_name = "AGENT[,AGENT]")]
+    pub(super) agent: Vec<String>,
+    /// Trained weights of a learned agent: a file, or the folder of its training; of several agents AGENT=PATH
+    /// (repeatable)
+    #[arg(long = "checkpoint", value_name = "[AGENT=]PATH")]
+    checkpoints: Vec<PathBuf>,
     /// Episodes per replica
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     episodes: Option<u64>,
+    /// Evaluation seeds of agents without weights, from evaluate.seed on [default: those that the checkpoints are
+    /// evaluated with; without a checkpoint 1, or 10 where several agents are compared]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    seeds: Option<u32>,
     /// Take the mean action of a stochastic policy, or what is more probable: short for --set evaluate.greedy=true
     #[arg(long, conflicts_with = "sampled")]
     greedy: bool,
@@ -50,25 +60,55 @@ pub struct EvaluateArgs {
     /// Read the device's energy counter, if it has one: half a minute
     #[arg(long)]
     measure_energy: bool,
+    /// Metric that several agents are compared by (repeatable) [default: those that the task is judged by]
+    #[arg(long = "metric", value_name = "NAME")]
+    metrics: Vec<String>,
+    /// Folder for a page with figures: means, pairs, and what happens slot by slot
+    #[cfg(feature = "report")]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
 }
 
-/// Evaluates one agent of a task and prints what it did.
+/// Seeds of agents without weights where several agents are compared.
+const COMPARED_SEEDS: u32 = 10;
+/// Most of them: each is a replica.
+const MOST_SEEDS: u32 = 4096;
+
+/// Evaluates agents of a task and prints what they did.
 pub(super) fn evaluate<C: Task>(a: &EvaluateArgs) -> Result<()> {
     let bars = Bars::new();
     let watch: &dyn Watch = if a.json { &Silent } else { &bars };
-    let printed = evaluation::<C>(a, watch)?;
+    let told = evaluation::<C>(a, watch)?;
     match a.json {
-        true => say!("{}", printed.json()),
-        false => printed.print(),
+        true => say!("{}", told.json()),
+        false => told.print(),
+    }
+    #[cfg(feature = "report")]
+    if let Some(out) = &a.out {
+        let paths = told.page(out, C::palette())?;
+        if !a.json {
+            for path in paths {
+                note!("wrote {}", path.display());
+            }
+        }
     }
     Ok(())
 }
 
-/// Evaluates one agent of a task.
-pub(super) fn evaluation<C: Task>(a: &EvaluateArgs, watch: &dyn Watch) -> Result<Printed> {
+/// One agent of an evaluation, ready to run.
+struct Subject<C: Task> {
+    agent: &'static Agent<C>,
+    config: C,
+    seeds: Vec<u32>,
+    /// With the path that it was named by.
+    saved: Option<(Checkpoint<C>, PathBuf)>,
+}
+
+/// Evaluates agents of a task, and compares them if there are several.
+pub(super) fn evaluation<C: Task>(a: &EvaluateArgs, watch: &dyn Watch) -> Result<Told> {
     let mut sets = a.common.sets.clone();
     if let Some(n) = a.episodes {
         sets.push(format!("evaluate.episodes={n}"));
@@ -76,46 +116,145 @@ pub(super) fn evaluation<C: Task>(a: &EvaluateArgs, watch: &dyn Watch) -> Result
     if a.greedy || a.sampled {
         sets.push(format!("evaluate.greedy={}", a.greedy));
     }
-    let agent = super::common::agent::<C>(&a.agent)?;
-    if !agent.is_learned() {
-        a.precision.refuse("this agent has no network")?;
+    let subjects = subjects::<C>(a, &sets)?;
+    for metric in &a.metrics {
+        if subjects.len() < 2 {
+            bail!("--metric {metric}: one agent is not compared; name several, as in --agent a,b");
+        }
     }
-    let mut saved = None;
-    let (config, seeds) = match &a.checkpoint {
-        Some(path) if agent.is_learned() => {
-            let (checkpoint, config) = weights::<C>(a, path, agent, &sets)?;
-            let seed = config.common().evaluate.seed;
-            let seeds = checkpoint.seeds.iter().map(|s| seed.wrapping_add(*s)).collect();
-            saved = Some(checkpoint);
-            (config, seeds)
-        }
-        Some(_) => bail!("agent '{}' has no weights to load: drop --checkpoint", agent.id),
-        None if agent.is_learned() => return Err(JobError::NoWeights(agent.id).into()),
-        None => {
-            let config = C::load(a.common.config.as_deref(), &sets)?;
-            let seeds = vec![config.common().evaluate.seed];
-            (config, seeds)
-        }
-    };
-    let units: Vec<_> = seeds.iter().map(|seed| Unit { config: &config, seed: *seed }).collect();
-    let mut place = place(&a.common.device)?;
+    let place = place(&a.common.device)?;
     if !a.json {
         note!("{}", place.why);
     }
+    let all: Vec<Printed> = subjects.iter().map(|s| evaluated(a, s, &place, watch)).collect::<Result<_>>()?;
+    let scores: Vec<Score> = all.iter().flat_map(Printed::scores).collect();
+    let usual = || C::COMPARED.iter().map(ToString::to_string).collect();
+    let metrics: Vec<String> = if a.metrics.is_empty() { usual() } else { a.metrics.clone() };
+    let mut comparisons = Vec::new();
+    for metric in metrics.iter().filter(|_| all.len() > 1) {
+        match compare::compare(&scores, metric, &C::facts(metric), None) {
+            Some(comparison) => comparisons.push(comparison),
+            None if a.metrics.is_empty() => {}
+            None => {
+                let known = stats::once(scores.iter().map(|s| s.metric.as_str())).join(", ");
+                bail!("--metric {metric}: fewer than two of the agents have it; there are: {known}");
+            }
+        }
+    }
+    Ok(Told { all, comparisons })
+}
+
+/// The agents that are asked for, each with its configuration and seeds.
+fn subjects<C: Task>(a: &EvaluateArgs, sets: &[String]) -> Result<Vec<Subject<C>>> {
+    let agents: Vec<_> =
+        a.agent.iter().map(|id| super::common::agent::<C>(id.trim())).collect::<Result<_>>()?;
+    if let Some(twice) = agents.iter().enumerate().find(|(i, x)| agents[..*i].iter().any(|y| x.id == y.id)) {
+        bail!(
+            "--agent: '{}' is named twice; evaluate each checkpoint by itself with --json, and put the files into \
+             `isacbench compare`",
+            twice.1.id
+        );
+    }
+    let mut paths: Vec<Option<PathBuf>> = vec![None; agents.len()];
+    for given in &a.checkpoints {
+        let (place, path) = whose(given, &agents)?;
+        let agent = agents[place];
+        if !agent.is_learned() {
+            bail!("agent '{}' has no weights to load: drop --checkpoint", agent.id);
+        }
+        if paths[place].replace(path).is_some() {
+            bail!("--checkpoint: agent '{}' has two", agent.id);
+        }
+    }
+    let mut out: Vec<Option<Subject<C>>> = Vec::new();
+    for (agent, path) in agents.iter().zip(&paths) {
+        if !agent.is_learned() {
+            a.precision
+                .refuse("this agent has no network")
+                .or_else(|e| if agents.len() > 1 { Ok(()) } else { Err(e) })?;
+            out.push(None);
+            continue;
+        }
+        let Some(path) = path else { return Err(JobError::NoWeights(agent.id).into()) };
+        let (checkpoint, config) = weights::<C>(a, path, agent, sets)?;
+        let seed = config.common().evaluate.seed;
+        let seeds = checkpoint.seeds.iter().map(|s| seed.wrapping_add(*s)).collect();
+        out.push(Some(Subject { agent, config, seeds, saved: Some((checkpoint, path.clone())) }));
+    }
+    // Agents without weights run where those with weights do.
+    let learned: Vec<&Subject<C>> = out.iter().flatten().collect();
+    let config = match learned.first() {
+        Some(first) => first.config.clone(),
+        None => C::load(a.common.config.as_deref(), sets)?,
+    };
+    for other in learned.iter().skip(1) {
+        let first = learned[0];
+        let mut keys = first.config.different_keys(&other.config);
+        keys.retain(|key| ["task.", "evaluate."].iter().any(|section| key.starts_with(section)));
+        if !keys.is_empty() {
+            let (x, y) = (first.agent.id, other.agent.id);
+            note!(
+                "warning: '{x}' and '{y}' differ in {}; their pairs are of different experiments",
+                keys.join(", ")
+            );
+        }
+    }
+    let mut seeds = stats::once(learned.iter().flat_map(|s| s.seeds.iter().copied()));
+    if seeds.is_empty() || a.seeds.is_some() {
+        let n = a.seeds.unwrap_or(if agents.len() > 1 { COMPARED_SEEDS } else { 1 });
+        if !(1..=MOST_SEEDS).contains(&n) {
+            bail!("--seeds {n}: must be from 1 to {MOST_SEEDS}");
+        }
+        let first = config.common().evaluate.seed;
+        seeds = (0..n).map(|i| first.wrapping_add(i)).collect();
+    }
+    let fixed = |agent| Subject { agent, config: config.clone(), seeds: seeds.clone(), saved: None };
+    Ok(agents.iter().zip(out).map(|(agent, s)| s.unwrap_or_else(|| fixed(*agent))).collect())
+}
+
+/// Whose weights a `--checkpoint` has, as a place among the agents, and where they lie.
+fn whose<C: Task>(given: &Path, agents: &[&'static Agent<C>]) -> Result<(usize, PathBuf)> {
+    if let Some((id, path)) = given.to_str().and_then(|text| text.split_once('='))
+        && let Some(place) = agents.iter().position(|x| x.id == id)
+    {
+        return Ok((place, path.into()));
+    }
+    let learned: Vec<usize> = (0..agents.len()).filter(|i| agents[*i].is_learned()).collect();
+    match (&learned[..], agents.len()) {
+        ([place], _) => Ok((*place, given.into())),
+        ([], 1) => Ok((0, given.into())),
+        _ => {
+            let names: Vec<_> = agents.iter().map(|x| x.id).collect();
+            bail!(
+                "--checkpoint {}: say whose it is, as in {}=PATH",
+                given.display(),
+                names[learned.first().map_or(0, |i| *i)]
+            )
+        }
+    }
+}
+
+/// Runs one agent.
+fn evaluated<C: Task>(a: &EvaluateArgs, s: &Subject<C>, place: &Place, watch: &dyn Watch) -> Result<Printed> {
+    let units: Vec<_> = s.seeds.iter().map(|seed| Unit { config: &s.config, seed: *seed }).collect();
     let gpu = place.gpu.as_deref();
-    let algorithm = saved.as_ref().map(Checkpoint::algorithm);
-    let weights = saved.as_ref().zip(algorithm.as_ref()).map(|(c, algorithm)| Weights {
+    let algorithm = s.saved.as_ref().map(|(checkpoint, _)| checkpoint.algorithm());
+    let precision = if s.saved.is_some() { a.precision } else { Precision::F32 };
+    let weights = s.saved.as_ref().zip(algorithm.as_ref()).map(|((c, _), algorithm)| Weights {
         algorithm,
         params: &c.state.params,
-        precision: a.precision,
+        precision,
     });
-    let evaluated = C::evaluate(agent, &units, weights, gpu, watch)?;
-    let measured = weights.map(|w| reproduce::measured::<C>(agent, &units, w, gpu, a.measure_energy, watch));
-    if evaluated.iter().any(|e| !e.on_gpu) {
-        place = cpu_place("the agent decides there");
-    }
-    let device = place.name.device.clone();
-    Ok(Printed { measured, precision: a.precision, ..Printed::of(&config, agent.id, device, &evaluated) })
+    let evaluated = C::evaluate(s.agent, &units, weights, gpu, watch)?;
+    let measured =
+        weights.map(|w| reproduce::measured::<C>(s.agent, &units, w, gpu, a.measure_energy, watch));
+    let device = match evaluated.iter().all(|e| e.on_gpu) {
+        true => place.name.device.clone(),
+        false => cpu_place("the agent decides there").name.device,
+    };
+    let checkpoint = s.saved.as_ref().map(|(_, path)| path.display().to_string());
+    let printed = Printed::of(&s.config, s.agent.id, device, &evaluated, s.seeds.clone());
+    Ok(Printed { measured, precision, checkpoint, ..printed })
 }
 
 /// Judges a policy from outside of this program as agents of the task are, with these keys.
@@ -125,10 +264,58 @@ pub(super) fn judgement<C: Task>(
     name: &str,
     rule: Arc<dyn Acts>,
     watch: &dyn Watch,
-) -> Result<Printed> {
+) -> Result<Told> {
     let config = C::load(None, sets)?;
     let evaluated = config.judge(rule, whole, watch)?;
-    Ok(Printed::of(&config, name, cpu_place("a policy from outside").name.device, &[evaluated]))
+    let device = cpu_place("a policy from outside").name.device;
+    let seeds = vec![config.common().evaluate.seed];
+    Ok(Told { all: vec![Printed::of(&config, name, device, &[evaluated], seeds)], comparisons: Vec::new() })
+}
+
+/// What an evaluation tells.
+pub(super) struct Told {
+    all: Vec<Printed>,
+    /// Empty of one agent.
+    comparisons: Vec<Comparison>,
+}
+
+impl Told {
+    /// One object: that of the agent, or of several agents all of them and their comparisons.
+    pub(super) fn json(&self) -> Value {
+        match &self.all[..] {
+            [one] => one.json(),
+            all => json!({
+                "task": all[0].task,
+                "agents": all.iter().map(Printed::json).collect::<Vec<_>>(),
+                "comparisons": self.comparisons.iter().map(compare::json).collect::<Vec<_>>(),
+            }),
+        }
+    }
+
+    fn print(&self) {
+        let [one] = &self.all[..] else {
+            let first = &self.all[0];
+            say!("{} at {}, {} slots an episode", first.task, first.at, first.episode_slots);
+            for p in &self.all {
+                let of = p.checkpoint.as_ref().map_or(String::new(), |path| format!(", {path}"));
+                say!("  {}: {} episodes over {}{of}", p.agent, p.episodes, seeds_in_words(p.seeds.len()));
+            }
+            say!("{}", compare::METHOD);
+            for comparison in &self.comparisons {
+                say!("\n{}", compare::text(comparison).trim_end());
+            }
+            return;
+        };
+        one.print();
+    }
+
+    #[cfg(feature = "report")]
+    fn page(&self, out: &Path, palette: &'static [crate::report::figure::Swatch]) -> Result<Vec<PathBuf>> {
+        let read =
+            compare::Read::of_evaluations(&self.json()).context("an evaluation cannot be read back")?;
+        let asked = compare::Asked { palette: palette.into(), ..compare::Asked::default() };
+        Ok(compare::write(out, &read, &self.comparisons, &asked)?)
+    }
 }
 
 /// The checkpoint with the replicas that are to be evaluated, and the configuration with the user's keys at their place
@@ -171,20 +358,54 @@ fn weights<C: Task>(
     Ok((saved, config.at(at)))
 }
 
-/// Mean over replicas or episodes, and the ends of its 95 % interval.
-type Pooled = (f64, f64, f64);
+/// Mean over replicas or episodes, and its 95 % interval.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Pooled {
+    mean: f64,
+    interval: Option<Interval>,
+}
 
-/// What an evaluation prints.
+impl Pooled {
+    /// Mean and 95 % interval, kept in the quantity's range: over seeds by bootstrap where there are several replicas, over
+    /// episodes by Student's t where there is one.
+    fn of(replicas: &[(Estimate, u64)], facts: &Facts) -> Self {
+        let means: Vec<f64> = replicas.iter().map(|r| r.0.mean).collect();
+        let mean = stats::mean(&means);
+        let interval = match &replicas {
+            [(one, episodes)] => stats::t_interval_95(mean, one.std_error, *episodes as usize),
+            _ => stats::bootstrap_mean_95(&means, 0),
+        };
+        Pooled { mean, interval: interval.map(|i| i.within(facts.range)) }
+    }
+
+    fn root(self) -> Self {
+        let of = |x: f64| x.max(0.0).sqrt();
+        Pooled { mean: of(self.mean), interval: self.interval.map(|i| i.map(of)) }
+    }
+
+    fn json(self) -> Value {
+        let [lo, hi] = self.interval.map_or([f64::NAN; 2], |i| [i.lo, i.hi]);
+        json!({ "mean": number(self.mean), "ci95": [number(lo), number(hi)] })
+    }
+}
+
+/// What an evaluation prints of one agent.
 pub(super) struct Printed {
     task: &'static str,
-    title: String,
+    /// Place on the swept axis.
+    at: String,
     agent: String,
     device: String,
     precision: Precision,
     episodes: u64,
-    replicas: usize,
     /// T
     episode_slots: usize,
+    /// Of the evaluation, replica by replica.
+    seeds: Vec<u32>,
+    /// The whole configuration.
+    config: toml::Table,
+    /// Where the weights lay.
+    checkpoint: Option<String>,
     metrics: Vec<Summary>,
     /// Joules per slot by the device's counter, or why not; `None` of agents without networks.
     measured: Option<Joules>,
@@ -193,43 +414,80 @@ pub(super) struct Printed {
 }
 
 impl Printed {
-    fn of<C: Task>(config: &C, agent: &str, device: String, evaluated: &[Evaluated]) -> Self {
+    fn of<C: Task>(
+        config: &C,
+        agent: &str,
+        device: String,
+        evaluated: &[Evaluated],
+        seeds: Vec<u32>,
+    ) -> Self {
         let mut values = Values::default();
         for e in evaluated {
             for (name, estimate) in &e.metrics {
                 values.add(name.clone(), *estimate, e.episodes);
             }
+            energies(e, &mut values);
         }
-        let mut metrics: Vec<Summary> = values.summaries().into_iter().map(Summary::shown::<C>).collect();
-        metrics.extend(energies(evaluated));
         let slots = C::SCHEMA.slots.iter().enumerate().filter_map(|(i, column)| {
             let told: Vec<_> = evaluated.iter().filter_map(|e| Some((e.slots.get(i)?, e.episodes))).collect();
-            let count = told.first()?.0.len();
-            let at = |t: usize| pool(&told.iter().map(|(s, n)| (s[t], *n)).collect::<Vec<_>>());
+            let (count, facts) = (told.first()?.0.len(), C::facts(column.name));
+            let at = |t: usize| Pooled::of(&told.iter().map(|(s, n)| (s[t], *n)).collect::<Vec<_>>(), &facts);
             Some((column.name, (0..count).map(at).collect()))
         });
         Printed {
             task: C::NAME,
-            title: format!("{agent} at {} {}", config.swept(), C::SWEPT.unit),
+            at: format!("{} {}", config.swept(), C::SWEPT.unit),
             agent: agent.into(),
             device,
             precision: Precision::F32,
             episodes: evaluated.iter().map(|e| e.episodes).sum(),
-            replicas: evaluated.len(),
             episode_slots: config.env(&[]).sizes().slots,
-            metrics,
+            seeds,
+            config: config.table(),
+            checkpoint: None,
+            metrics: values.summaries(C::facts),
             measured: None,
             slots: slots.collect(),
         }
     }
 
+    /// Its value for each metric and seed, under one condition.
+    fn scores(&self) -> Vec<Score> {
+        let of = |m: &Summary| {
+            let one = |(seed, value): (&u32, &f64)| Score {
+                agent: self.agent.clone(),
+                condition: Condition::new(),
+                seed: *seed,
+                metric: m.name.clone(),
+                value: *value,
+            };
+            self.seeds.iter().zip(&m.per_seed).map(one).collect::<Vec<_>>()
+        };
+        self.metrics.iter().flat_map(of).collect()
+    }
+
+    /// What its intervals are over, in words.
+    fn over(&self) -> String {
+        match (self.seeds.len(), &self.checkpoint) {
+            (1, None) => "Student's t over the episodes of one seed".into(),
+            (1, Some(_)) => {
+                "Student's t over the episodes of one seed: it says nothing of other trainings".into()
+            }
+            (n, _) => format!("percentile bootstrap over {}", seeds_in_words(n)),
+        }
+    }
+
     /// One object.
     pub(super) fn json(&self) -> Value {
-        let value =
-            |(mean, lo, hi): Pooled| json!({ "mean": number(mean), "ci95": [number(lo), number(hi)] });
         let mut object = Map::new();
         for m in &self.metrics {
-            object.insert(m.name.clone(), value((m.mean, m.lo, m.hi)));
+            let mut value = m.value.json();
+            value["per_seed"] = m.per_seed.iter().map(|x| number(*x)).collect();
+            if let Some(root) = m.facts.root {
+                value["root"] = m.value.root().json();
+                value["root"]["name"] = json!(root);
+            }
+            object.insert(m.name.clone(), value);
         }
         if let Some(measured) = &self.measured {
             let (mean, reason) = match measured {
@@ -238,9 +496,26 @@ impl Printed {
             };
             object.insert(MEASURED.into(), json!({ "mean": mean, "reason": reason }));
         }
-        let mut out = json!({ "task": self.task, "agent": self.agent, "device": self.device, "precision": self.precision, "episodes": self.episodes, "replicas": self.replicas, "metrics": object });
+        let ((revision, dirty), seeds) = (sources(), self.seeds.len());
+        let mut out = json!({
+            "task": self.task,
+            "agent": self.agent,
+            "device": self.device,
+            "precision": self.precision,
+            "episodes": self.episodes,
+            "replicas": seeds,
+            "seeds": self.seeds,
+            "checkpoint": self.checkpoint,
+            "git_revision": revision,
+            "git_dirty": dirty,
+            "crate_version": env!("CARGO_PKG_VERSION"),
+            "intervals": self.over(),
+            "few_seeds": seeds < FEW_SEEDS,
+            "configuration": self.config,
+            "metrics": object,
+        });
         if !self.slots.is_empty() {
-            let of = |all: &Vec<Pooled>| all.iter().copied().map(value).collect::<Vec<_>>();
+            let of = |all: &Vec<Pooled>| all.iter().map(|x| x.json()).collect::<Vec<_>>();
             out["slots"] =
                 self.slots.iter().map(|(n, s)| (n.to_string(), of(s).into())).collect::<Map<_, _>>().into();
         }
@@ -249,18 +524,18 @@ impl Printed {
 
     fn print(&self) {
         let precision = text_of(&self.precision);
-        say!("{}, {} episodes of {} slots, {precision}", self.title, self.episodes, self.episode_slots);
+        let (agent, at) = (&self.agent, &self.at);
+        say!("{agent} at {at}, {} episodes of {} slots, {precision}", self.episodes, self.episode_slots);
+        say!("95 % intervals: {}", self.over());
+        // Angle errors go down to 1e-9 rad.
+        let show = |x: f64| if x != 0.0 && x.abs() < 1e-3 { format!("{x:.6e}") } else { format!("{x:.6}") };
         for m in &self.metrics {
-            // Angle errors go down to 1e-9 rad.
-            let show =
-                |x: f64| if x != 0.0 && x.abs() < 1e-3 { format!("{x:.6e}") } else { format!("{x:.6}") };
             // Maxima and what a schedule knows of itself have none.
-            let interval = if m.lo.is_nan() {
-                String::new()
-            } else {
-                format!("   95 % interval [{}, {}]", show(m.lo), show(m.hi))
-            };
-            say!("  {:25} {:>14}{interval}", m.name, show(m.mean));
+            let ends = |i: Interval| format!("   95 % interval [{}, {}]", show(i.lo), show(i.hi));
+            let interval = m.value.interval.map_or(String::new(), ends);
+            let root =
+                m.facts.root.map_or(String::new(), |name| format!("   {name} {}", show(m.value.root().mean)));
+            say!("  {:25} {:>14}{interval}{root}", m.name, show(m.value.mean));
         }
         match &self.measured {
             Some(Ok(m)) => say!("  {MEASURED} {:.3e} ({})", m.joules_per_unit, m.how()),
@@ -281,18 +556,14 @@ impl Values {
             None => self.0.push((name, vec![(estimate, episodes)])),
         }
     }
-    fn summaries(self) -> Vec<Summary> {
-        let summary = |(name, values): (String, Vec<_>)| {
-            let (mean, lo, hi) = pool(&values);
-            Summary { name, mean, lo, hi }
+    fn summaries(self, facts: impl Fn(&str) -> Facts) -> Vec<Summary> {
+        let summary = |(name, values): (String, Vec<(Estimate, u64)>)| {
+            let facts = facts(&name);
+            let per_seed = values.iter().map(|v| v.0.mean).collect();
+            Summary { value: Pooled::of(&values, &facts), facts, per_seed, name }
         };
         self.0.into_iter().map(summary).collect()
     }
-}
-
-/// A name of methods and constants as part of a metric's name.
-fn plain(x: &str) -> String {
-    x.replace(", ", "_").replace([' ', '-'], "_")
 }
 
 /// One policy call and its slot by the device's counter.
@@ -300,52 +571,28 @@ const MEASURED: &str = "energy_measured_j_per_slot";
 
 /// Energy of a decision, once per slot, by each model, and firing rates (or shares of active units) of the policy
 /// network.
-fn energies(evaluated: &[Evaluated]) -> Vec<Summary> {
-    let mut values = Values::default();
-    for e in evaluated {
-        let named = e.energy.iter().map(|x| {
-            // Where there is one network, it is the actor; a rule has none.
-            let plainly = ["actor", RULE].contains(&x.network.as_str());
-            let network = if plainly { String::new() } else { format!("{}_", plain(&x.network)) };
-            (format!("energy_{network}{}_{}_j_per_slot", plain(x.method), plain(&x.constants)), x.energy_j)
-        });
-        let rates = e.counted.iter().filter(|q| q.layer > 0);
-        let rates = rates.map(|q| (format!("{}_{}_layer_{}", q.network, q.name, q.layer), q.value));
-        for (name, mean) in named.chain(rates) {
-            values.add(name, Estimate::exact(mean), e.episodes);
-        }
+fn energies(e: &Evaluated, values: &mut Values) {
+    let named = e.energy.iter().map(|x| {
+        // Where there is one network, it is the actor; a rule has none.
+        let network = if x.network == RULE { "actor" } else { &x.network };
+        (metric_name(network, x.method, &x.constants), x.energy_j)
+    });
+    let rates = e.counted.iter().filter(|q| q.layer > 0);
+    let rates = rates.map(|q| (format!("{}_{}_layer_{}", q.network, q.name, q.layer), q.value));
+    for (name, mean) in named.chain(rates) {
+        values.add(name, Estimate::exact(mean), e.episodes);
     }
-    values.summaries()
 }
 
 fn number(x: f64) -> Value {
     if x.is_finite() { json!(x) } else { Value::Null }
 }
 
+/// One metric.
 struct Summary {
     name: String,
-    mean: f64,
-    lo: f64,
-    hi: f64,
-}
-
-impl Summary {
-    /// As the task prints it: mean squares become roots.
-    fn shown<C: Task>(self) -> Self {
-        let shown = C::shown(&self.name);
-        let of = |x: f64| if shown.root { x.sqrt() } else { x };
-        let lo = if shown.root && self.lo < 0.0 { 0.0 } else { self.lo };
-        Summary { name: shown.name, mean: of(self.mean), lo: of(lo), hi: of(self.hi) }
-    }
-}
-
-/// Mean and 95 % interval: over seeds where there are several replicas, over episodes where there is one.
-fn pool(replicas: &[(Estimate, u64)]) -> Pooled {
-    let means: Vec<f64> = replicas.iter().map(|r| r.0.mean).collect();
-    let mean = stats::mean(&means);
-    let interval = match stats::standard_error(&means) {
-        Some(se) => stats::t_interval_95(mean, se, means.len()),
-        None => stats::t_interval_95(mean, replicas[0].0.std_error, replicas[0].1 as usize),
-    };
-    interval.map_or((mean, f64::NAN, f64::NAN), |i| (mean, i.lo, i.hi))
+    facts: Facts,
+    value: Pooled,
+    /// Replica by replica.
+    per_seed: Vec<f64>,
 }

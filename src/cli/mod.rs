@@ -1,9 +1,11 @@
-//! The command line: `isacbench devices | check | train | evaluate | schedule | reproduce | cite | bench | sweep | tune | merge | report`.
+//! The command line: `isacbench devices | check | train | evaluate | compare | schedule | reproduce | cite | bench | sweep | tune | merge | report`.
 
 mod bench;
 mod check;
 mod cite;
 mod common;
+#[cfg(feature = "report")]
+mod compare;
 mod devices;
 pub mod embed;
 mod evaluate;
@@ -57,12 +59,22 @@ enum Command {
     ///
     /// Example: isacbench train --agent ppo --set task.beam=tracking --set train.seeds=[0,1,2] --out runs/tracking
     Train(train::TrainArgs),
-    /// Run an agent for many episodes and print each metric with its 95 % interval.
+    /// Run an agent for many episodes and print each metric with its 95 % interval; of several agents, compare them.
     ///
     /// Example: isacbench evaluate --task v2x --agent ekf --episodes 4096 --set task.p_max_dbm=30 --json
     ///
     /// Example: isacbench evaluate --task misac --agent dp-optimal --set task.snr_db=20 --json
+    ///
+    /// Example: isacbench evaluate --agent ppo,ekf-zf,genie --checkpoint ppo=runs/ppo --out runs/compared
     Evaluate(evaluate::EvaluateArgs),
+    /// Compare agents from evaluations, trainings, sweeps and reports: means, paired differences on the same seeds and
+    /// draws, probability of improvement, ranks and performance profiles.
+    ///
+    /// Example: isacbench compare runs/a.json runs/b.json
+    ///
+    /// Example: isacbench compare runs/sweep-v2x --agent ppo,last-estimate --metric reward --out runs/compared
+    #[cfg(feature = "report")]
+    Compare(compare::CompareArgs),
     /// Solve the best schedule of a configuration and print it slot by slot, the best fixed period beside it, and what
     /// each costs.
     ///
@@ -184,7 +196,9 @@ fn command(command: Command, all: &Tasks) -> Result<()> {
         Command::Devices(a) => devices::devices(&a),
         Command::Check(a) => check::check(&a, all),
         Command::Train(a) => tasks::find(all, a.task.as_deref(), a.agent.as_deref())?.train(&a),
-        Command::Evaluate(a) => tasks::find(all, a.task.as_deref(), Some(&a.agent))?.evaluate(&a),
+        Command::Evaluate(a) => tasks::find(all, a.task.as_deref(), Some(a.agent[0].trim()))?.evaluate(&a),
+        #[cfg(feature = "report")]
+        Command::Compare(a) => compare::compare(&a, &tasks::any(all)),
         Command::Schedule(a) => tasks::schedule(all, &a),
         Command::Reproduce(a) => reproduce::run(&a, tasks::experiments(all, &a)?),
         Command::Cite(a) => cite::cite(&a, all),

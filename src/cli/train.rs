@@ -71,6 +71,9 @@ pub(super) fn train<C: Task>(a: &TrainArgs) -> Result<()> {
         use crate::report::frames;
         let write = |name: &str, mut frame| frames::write_parquet(&a.out.join(name), &mut frame);
         write("curves.parquet", frames::frame(&trained.curves, C::SCHEMA)?)?;
+        for (name, svg) in crate::report::curve::curves(&trained.curves, C::SCHEMA, &C::palette().into())? {
+            crate::files::write_whole(&a.out.join(name), svg.as_bytes())?;
+        }
         if !trained.activity.is_empty() {
             write("activity.parquet", frames::frame(&trained.activity, C::SCHEMA)?)?;
         }
@@ -96,6 +99,21 @@ pub(super) fn train<C: Task>(a: &TrainArgs) -> Result<()> {
             "{own} environment steps from update {found} to {updates}, {per_second:.3e} per second ({} steps in all), checkpoint {checkpoint}",
             steps(updates)
         ),
+    }
+    #[cfg(feature = "report")]
+    say!("learning curves: {}", a.out.join("curve-*.svg").display());
+    let best = trained.best.iter().zip(&trained.checkpoint.seeds);
+    let best = best
+        .filter_map(|(b, seed)| b.map(|(at, reward)| format!("seed {seed} {reward:.4} after update {at}")));
+    let best: Vec<String> = best.collect();
+    if !best.is_empty() {
+        let path = a.out.join("best.safetensors");
+        let more = if best.len() > 5 { format!(", and {} more", best.len() - 5) } else { String::new() };
+        say!(
+            "best rewards while training ({}): {}{more}",
+            path.display(),
+            best[..best.len().min(5)].join(", ")
+        );
     }
     Ok(())
 }

@@ -27,6 +27,20 @@ struct Stage {
     note: String,
     started: Instant,
     printed: Instant,
+    /// When the first units of this process were told, and how many there were: a resumed job begins with what was done
+    /// before.
+    first: Option<(Instant, u64)>,
+}
+
+impl Stage {
+    /// What is left at the speed so far, in words; empty before there is any.
+    fn left(&self) -> String {
+        let (at, of) = (self.bar.position(), self.bar.length().unwrap_or(0));
+        let Some((since, from)) = self.first.filter(|(_, from)| *from < at) else { return String::new() };
+        let seconds = since.elapsed().as_secs_f64() / (at - from) as f64 * of.saturating_sub(at) as f64;
+        let whole = Duration::from_secs(seconds.round() as u64);
+        format!(", about {} left", humantime::format_duration(whole))
+    }
 }
 
 impl Bars {
@@ -62,6 +76,7 @@ impl Watch for Bars {
                 note: String::new(),
                 started: now,
                 printed: now,
+                first: None,
             });
         }
     }
@@ -69,6 +84,9 @@ impl Watch for Bars {
     fn advance(&self, units: u64, note: &str) {
         self.with(|s| {
             s.bar.inc(units);
+            if s.first.is_none() {
+                s.first = Some((Instant::now(), s.bar.position()));
+            }
             if !note.is_empty() {
                 s.note = note.to_string();
                 s.bar.set_message(s.note.clone());
@@ -80,7 +98,8 @@ impl Watch for Bars {
                     note!("{}", json!({ "what": s.what, "done": at, "total": of, "note": s.note }));
                     return;
                 }
-                note!("{}: {at}/{of} after {:.0} s {}", s.what, s.started.elapsed().as_secs_f64(), s.note);
+                let (seconds, left) = (s.started.elapsed().as_secs_f64(), s.left());
+                note!("{}: {at}/{of} after {seconds:.0} s{left} {}", s.what, s.note);
             }
         });
     }

@@ -39,6 +39,14 @@ pub struct Entry {
     pub reason: String,
 }
 
+/// What the energy of a decision by one model is called as a metric.
+pub fn metric_name(network: &str, method: &str, constants: &str) -> String {
+    let plain = |x: &str| x.replace(", ", "_").replace([' ', '-'], "_");
+    // Where there is one network, it is the actor.
+    let network = if network == "actor" { String::new() } else { format!("{}_", plain(network)) };
+    format!("energy_{network}{}_{}_j_per_slot", plain(method), plain(constants))
+}
+
 /// A counted quantity of one network, or of one of its layers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Quantity {

@@ -323,6 +323,9 @@ pub struct LearnerState {
     pub extra: Vec<Extra>,
 }
 
+/// What the replay of an off-policy learner is called among these.
+pub const REPLAY: &str = "replay";
+
 /// A further array of a learner's state.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Extra {

@@ -1,7 +1,7 @@
 //! What the off-policy agents are built from: `ddpg` and `dqn`, both backends.
 
 use super::replay::Row;
-use super::{Extra, LearnerState};
+use super::{Extra, LearnerState, REPLAY};
 use crate::config::{DdpgConfig, DqnConfig, DqnHead};
 use crate::env::{Env, Sizes};
 use crate::kernels::adam;
@@ -274,7 +274,7 @@ impl OffPolicySpec {
         vec![
             Extra { name: "target".into(), shape: vec![self.nets().params()], data: target },
             Extra {
-                name: "replay".into(),
+                name: REPLAY.into(),
                 shape: vec![self.common.capacity, self.row().width()],
                 data: replay,
             },

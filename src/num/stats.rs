@@ -22,6 +22,10 @@ impl Interval {
     pub fn map(self, f: impl Fn(f64) -> f64) -> Interval {
         Interval { lo: f(self.lo), hi: f(self.hi) }
     }
+    /// The part of it that a quantity in `range` can have; an end where it lies outside.
+    pub fn within(self, range: Interval) -> Interval {
+        self.map(|x| x.clamp(range.lo, range.hi))
+    }
 }
 
 /// Arithmetic mean, in the unit of the data; NaN when empty.
@@ -199,7 +203,7 @@ fn ratio_95(a: &[f64], b: &[f64], seed: u32, statistic: impl Fn(&[f64]) -> f64) 
 
 /// Quantile `q` in 0..=1 by linear interpolation between order statistics (type 7). Reorders `values`, which must not
 /// be empty.
-fn quantile(values: &mut [f64], q: f64) -> f64 {
+pub(crate) fn quantile(values: &mut [f64], q: f64) -> f64 {
     let at = q * (values.len() - 1) as f64;
     let low = at.floor() as usize;
     let (_, &mut a, above) = values.select_nth_unstable_by(low, f64::total_cmp);

@@ -2,7 +2,12 @@
 
 use super::figure::Square;
 use super::words::*;
+use crate::config::Layered;
+use crate::num::text::FEW_SEEDS;
 use crate::run::rows::MEAN_ACTION;
+
+/// What a verdict rests on that is decided before anything is run.
+pub const BY_CONSTRUCTION: &str = "by construction";
 
 /// Verdict on a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,6 +23,8 @@ pub enum Verdict {
     /// An agent that the claim speaks of was trained with steps outside its trust region: the comparison would judge
     /// the optimiser.
     LeftTrustRegion,
+    /// The run is too small to say anything: see [`too_small`].
+    Smoke,
 }
 
 /// A claim with its verdict.
@@ -46,6 +53,7 @@ impl Verdict {
             Verdict::Open => "open: intervals overlap",
             Verdict::NoData => "not in this run",
             Verdict::LeftTrustRegion => "not judged: training left its trust region",
+            Verdict::Smoke => "not judged (smoke)",
         }
     }
 
@@ -60,9 +68,47 @@ impl Verdict {
             Verdict::HoldsInPart => Square::Part,
             Verdict::Fails => Square::No,
             Verdict::Open => Square::Open,
-            Verdict::NoData | Verdict::LeftTrustRegion => Square::Blank,
+            Verdict::NoData | Verdict::LeftTrustRegion | Verdict::Smoke => Square::Blank,
         }
     }
+}
+
+/// The share of a preset's updates below which learned agents have not learned enough to judge a paper by them.
+const ENOUGH: f64 = 0.2;
+
+/// Why a run is too small for verdicts on what was measured, if it is: it has fewer than five seeds, or its agents were
+/// trained for less than a fifth of what their preset has. `config` is that of the run, as its manifest has it, or empty.
+pub fn too_small<C: Layered>(seeds: usize, config: &str) -> Option<String> {
+    let few = (seeds < FEW_SEEDS).then(|| format!("{seeds} seeds where {FEW_SEEDS} are needed"));
+    let short = updates_of::<C>(config).filter(|(here, whole)| f64::from(*here) < ENOUGH * f64::from(*whole));
+    let short = short.map(|(here, whole)| format!("{here} updates of the preset's {whole}"));
+    let why: Vec<String> = few.into_iter().chain(short).collect();
+    (!why.is_empty()).then(|| why.join(", "))
+}
+
+/// Updates of a run and of its preset.
+pub(crate) fn updates_of<C: Layered>(config: &str) -> Option<(u32, u32)> {
+    let updates =
+        |config: &toml::Table| u32::try_from(config.get("train")?.get("updates")?.as_integer()?).ok();
+    let config: toml::Table = config.parse().ok()?;
+    let preset = config.get("preset")?.as_str()?;
+    let whole: toml::Table = C::PRESETS.iter().find(|p| p.0 == preset)?.1.parse().ok()?;
+    Some((updates(&config)?, updates(&whole)?))
+}
+
+/// What a verdict on something measured is in a run that is too small.
+fn gated(verdict: Verdict, basis: &str) -> Verdict {
+    if verdict == Verdict::NoData || basis == BY_CONSTRUCTION { verdict } else { Verdict::Smoke }
+}
+
+/// Takes back the verdicts that a run is too small for; what was decided by construction stays.
+pub(crate) fn take_back<'a>(judgements: &mut [Judgement], bases: impl Iterator<Item = &'a str>) {
+    judgements.iter_mut().zip(bases).for_each(|(j, basis)| j.verdict = gated(j.verdict, basis));
+}
+
+/// The same of claims.
+pub fn take_back_claims(claims: &mut [Judged]) {
+    claims.iter_mut().for_each(|j| j.verdict = gated(j.verdict, j.basis));
 }
 
 /// "`a` is above `b`", as part of a claim.
@@ -230,6 +276,10 @@ pub(crate) fn tally(
         0 => String::new(),
         n => format!(" {n} are not judged, since a training left its trust region."),
     };
+    let smoke = match count(Verdict::Smoke) {
+        0 => String::new(),
+        n => format!(" {n} are not judged (smoke): the run is too small."),
+    };
     let mut on: Vec<(&str, usize)> = Vec::new();
     for (basis, _) in basis.zip(judgements).filter(|(_, j)| j.verdict == Verdict::Holds) {
         match on.iter_mut().find(|(known, _)| *known == basis) {
@@ -241,7 +291,7 @@ pub(crate) fn tally(
     let on = if on.is_empty() { String::new() } else { format!(" Of those that hold, {}.", listed(&on)) };
     format!(
         "Of {} claims of the paper {about}, {} hold in this run, {} hold for \
-         those agents that can be compared, {} do not hold, {} stay open because intervals overlap, and {} cannot be judged from its rows.{ill}{on}",
+         those agents that can be compared, {} do not hold, {} stay open because intervals overlap, and {} cannot be judged from its rows.{ill}{smoke}{on}",
         judgements.len(),
         count(Verdict::Holds),
         count(Verdict::HoldsInPart),

@@ -5,6 +5,7 @@
 //! [`bench`](mod@bench) is that of benchmarks.
 
 pub mod bench;
+pub mod curve;
 mod error;
 pub mod figure;
 pub mod frames;
@@ -14,7 +15,7 @@ pub(crate) mod words;
 
 pub use error::ReportError;
 pub(crate) use error::write_whole;
-pub use judge::{Judged, Verdict};
+pub use judge::{BY_CONSTRUCTION, Judged, Verdict, take_back_claims, too_small};
 
 use crate::files::if_there;
 use crate::run::rows::{ActivityRow, CurveRow, EnergyRow, EvalRow, Manifest, Row, Rows, Schema, SlotRow};
@@ -60,6 +61,36 @@ pub(crate) struct Tables {
     dir: PathBuf,
     manifest: PathBuf,
     paths: Vec<PathBuf>,
+    /// What the numbers of its pages are of, in a line: see [`made_by`].
+    about: String,
+}
+
+/// What a run's numbers are made by, in a line: preset, updates, seeds, revision.
+pub fn made_by(m: &Manifest) -> String {
+    let config: toml::Table = m.config.parse().unwrap_or_default();
+    let preset = config.get("preset").and_then(toml::Value::as_str).map(|p| format!("preset `{p}`"));
+    let updates = config.get("train").and_then(|t| t.get("updates")).and_then(toml::Value::as_integer);
+    let updates = updates.map(|n| format!("{n} updates"));
+    let changed = if m.git_dirty == Some(true) { " with local changes" } else { "" };
+    let revision = m.git_revision.as_ref().map(|r| format!("revision {}{changed}", r.get(..12).unwrap_or(r)));
+    let seeds = Some(crate::num::text::seeds_in_words(m.seeds.len()));
+    [preset, updates, seeds, revision].into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+/// The page with `about` below every table, so that a table that is cut out of it says what it is of.
+fn stamped(page: &str, about: &str) -> String {
+    let mut out = String::with_capacity(page.len());
+    let mut in_table = false;
+    for line in page.lines() {
+        let is_row = line.starts_with('|');
+        if in_table && !is_row {
+            out.push_str(&format!("\n*{about}*\n"));
+        }
+        in_table = is_row;
+        out.push_str(line);
+        out.push('\n');
+    }
+    out
 }
 
 impl Tables {
@@ -78,7 +109,7 @@ impl Tables {
         }
         let path = dir.join("manifest.json");
         write_whole(&path, (serde_json::to_string_pretty(manifest)? + "\n").as_bytes())?;
-        Ok(Tables { dir: dir.to_path_buf(), manifest: path, paths })
+        Ok(Tables { dir: dir.to_path_buf(), manifest: path, paths, about: made_by(manifest) })
     }
 
     /// [`Tables::write`] of a task's rows. Nothing is written if two rows have the same keys. A table of activity is
@@ -129,10 +160,23 @@ impl Tables {
                 None => {}
             }
         }
-        let text = markdown(&|file| drawn.contains_key(file));
+        let text = stamped(&markdown(&|file| drawn.contains_key(file)), &self.about);
         let (markdown, html) = (self.dir.join("report.md"), self.dir.join("report.html"));
         write_whole(&markdown, text.as_bytes())?;
         write_whole(&html, page::html(&text, title, |file| drawn.get(file).cloned()).as_bytes())?;
         Ok(ReportPaths { markdown, html, manifest: self.manifest, tables: self.paths, figures })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_table_says_what_it_is_of() {
+        let page = "# A\n\n| a |\n|---|\n| 1 |\n\ntext | no table\n| b |\n|---|\n| 2 |\n\n";
+        let told = stamped(page, "preset `fast`");
+        assert_eq!(told.matches("*preset `fast`*").count(), 2);
+        assert!(told.contains("| 1 |\n\n*preset `fast`*\n\ntext | no table\n| b |"), "{told}");
     }
 }

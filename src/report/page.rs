@@ -15,6 +15,7 @@ table{border-collapse:collapse;font-size:.875rem;font-variant-numeric:tabular-nu
 th,td{padding:.32rem .7rem;border-bottom:1px solid var(--line);vertical-align:top;white-space:nowrap}
 th{text-align:left;background:var(--soft)}
 .prose table{min-width:40rem}.prose td{white-space:normal;overflow-wrap:anywhere}.prose td:nth-child(n+2){min-width:7rem}
+div.scroll+p>em:only-child{font-size:.8rem;color:var(--quiet)}
 figure{margin:1.2rem 0}
 figure svg{display:block;width:100%;max-width:720px;height:auto;background:#fff;border:1px solid var(--line);border-radius:6px}
 figcaption{margin-top:.45rem;font-size:.875rem;color:var(--quiet);max-width:720px}

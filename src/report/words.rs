@@ -290,11 +290,9 @@ pub(crate) fn joules(x: f64) -> String {
 
 /// What to bear in mind where learned agents were trained for fewer updates than the preset of `C` has.
 pub(crate) fn trained_less<C: Layered>(manifest: &Manifest) -> Option<String> {
-    let updates = |config: &toml::Table| config.get("train")?.get("updates")?.as_integer();
+    let (here, whole) = super::judge::updates_of::<C>(&manifest.config)?;
     let config: toml::Table = manifest.config.parse().ok()?;
     let preset = config.get("preset")?.as_str()?;
-    let whole: toml::Table = C::PRESETS.iter().find(|p| p.0 == preset)?.1.parse().ok()?;
-    let (here, whole) = (updates(&config)?, updates(&whole)?);
     (here < whole).then(|| {
         format!(
             "Learned agents were trained for {here} updates, not the {whole} of preset `{preset}`: what is said of them here holds for agents \

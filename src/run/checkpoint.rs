@@ -4,7 +4,7 @@
 
 use super::errors::CheckpointError;
 use super::task::Task;
-use crate::learn::{Algorithm, Extra, LearnerState};
+use crate::learn::{Algorithm, Extra, LearnerState, REPLAY};
 use crate::nets::Tensor;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use std::collections::BTreeMap;
@@ -24,6 +24,8 @@ pub struct Checkpoint<C: Task> {
 const FORMAT: &str = "isacbench-2";
 const EARLIER: &str = "isacbench-1";
 const LAST_READ: &str = "last_read";
+/// Names the array that a finished training leaves out.
+const LEFT_OUT: &str = "left_out";
 
 /// The task whose agents a checkpoint file holds.
 ///
@@ -47,6 +49,12 @@ pub fn last_read(bytes: &[u8]) -> Option<Option<u32>> {
     let (_, header) = SafeTensors::read_metadata(bytes).ok()?;
     let text = header.metadata().as_ref()?.get(LAST_READ)?.as_str();
     if text == "none" { Some(None) } else { text.parse().ok().map(Some) }
+}
+
+/// Whether a file lacks what a learner needs to go on: it is of a finished training.
+pub fn is_finished(bytes: &[u8]) -> bool {
+    let header = SafeTensors::read_metadata(bytes).ok();
+    header.is_some_and(|(_, h)| h.metadata().as_ref().is_some_and(|m| m.contains_key(LEFT_OUT)))
 }
 
 impl<C: Task> Checkpoint<C> {
@@ -103,16 +111,37 @@ impl<C: Task> Checkpoint<C> {
 
     /// Writes the file, replacing an older one only when the new one is complete and holds finite numbers.
     pub fn save(&self, path: &Path) -> Result<(), CheckpointError> {
-        self.write(path, None)
+        self.write(path, &[])
     }
 
     /// The same with the last update whose metrics were read: how often they were may have changed on the way. See
-    /// [`last_read`].
-    pub fn save_beside_rows(&self, path: &Path, last: Option<u32>) -> Result<(), CheckpointError> {
-        self.write(path, Some((LAST_READ, last.map_or("none".into(), |u| u.to_string()))))
+    /// [`last_read`]. Of a training that is `finished`, the replay is left out: hundreds of megabytes that nothing but a
+    /// longer training could use.
+    pub fn save_beside_rows(
+        &self,
+        path: &Path,
+        last: Option<u32>,
+        finished: bool,
+    ) -> Result<(), CheckpointError> {
+        let mut more = vec![(LAST_READ, last.map_or("none".into(), |u| u.to_string()))];
+        if finished && self.state.extra.iter().any(|e| e.name == REPLAY) {
+            more.push((LEFT_OUT, REPLAY.into()));
+        }
+        self.write(path, &more)
     }
 
-    fn write(&self, path: &Path, more: Option<(&str, String)>) -> Result<(), CheckpointError> {
+    /// Weights that act and are not trained on: without moments of the optimiser, target networks and replay.
+    pub fn save_weights(&self, path: &Path) -> Result<(), CheckpointError> {
+        let mut all = self.weights_of(0..self.seeds.len());
+        let width = all.state.params.len();
+        (all.state.m, all.state.v) = (vec![0.0; width], vec![0.0; width]);
+        all.state.extra = self.algorithm().start().extra;
+        let left_out = all.state.extra.iter().any(|e| e.name == REPLAY);
+        let more = left_out.then(|| (LEFT_OUT, REPLAY.to_string()));
+        all.write(path, more.as_slice())
+    }
+
+    fn write(&self, path: &Path, more: &[(&str, String)]) -> Result<(), CheckpointError> {
         let name = path.display().to_string();
         let algorithm = self.algorithm();
         let (tensors, p) = (algorithm.tensors(), algorithm.params());
@@ -135,7 +164,8 @@ impl<C: Task> Checkpoint<C> {
                 arrays.push((format!("{prefix}{}", t.name), shape, rows));
             }
         }
-        for e in &self.state.extra {
+        let left_out = |e: &&Extra| !more.iter().any(|(key, name)| *key == LEFT_OUT && *name == e.name);
+        for e in self.state.extra.iter().filter(left_out) {
             finite(&name, &e.name, &e.data)?;
             let shape = std::iter::once(self.seeds.len()).chain(e.shape.iter().copied()).collect();
             arrays.push((e.name.clone(), shape, bytemuck::cast_slice(&e.data).to_vec()));
@@ -157,7 +187,7 @@ impl<C: Task> Checkpoint<C> {
             ("adam_steps".to_string(), self.state.adam_steps.to_string()),
             ("updates".to_string(), self.state.updates.to_string()),
         ]);
-        meta.extend(more.map(|(key, value)| (key.to_string(), value)));
+        meta.extend(more.iter().map(|(key, value)| (key.to_string(), value.clone())));
         let bytes = safetensors::serialize(views, None).map_err(|e| write(e.to_string()))?;
         let bytes = with_metadata(&bytes, &meta).map_err(|e| write(e.to_string()))?;
         crate::files::write_whole(path, &bytes).map_err(|e| write(e.to_string()))
@@ -219,7 +249,11 @@ impl<C: Task> Checkpoint<C> {
         out.state.v = read_flat(&file, &name, "adam_v.", &tensors, p, replicas)?;
         // What a learner begins with where an earlier version kept nothing: see `PpoSpec::paces`.
         for e in extras.into_iter().filter(|e| !(earlier && Extra::is_new(&e.name))) {
-            let data = read_array(&file, &name, &e.name, &e.shape, replicas)?;
+            let data = match meta.get(LEFT_OUT) {
+                // Nothing trains on it, so nothing stands for it.
+                Some(name) if *name == e.name => Vec::new(),
+                _ => read_array(&file, &name, &e.name, &e.shape, replicas)?,
+            };
             out.state.extra.push(Extra { data, ..e });
         }
         Ok(out)

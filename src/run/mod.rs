@@ -4,6 +4,7 @@
 pub mod actor;
 pub mod check;
 pub mod checkpoint;
+pub mod compare;
 pub mod errors;
 pub mod evaluate;
 pub mod health;

@@ -6,7 +6,7 @@ use super::errors::{CheckpointError, JobError};
 #[cfg(feature = "report")]
 use super::rows::Rows;
 use super::rows::Schema;
-use super::task::{Evaluated, Task, Unit, Weights, units};
+use super::task::{Evaluated, Facts, Task, Unit, Weights, units};
 use super::watch::Watch;
 use crate::config::{ConfigError, Layered};
 use crate::env::Env;
@@ -28,6 +28,10 @@ pub trait AnyTask: Sync {
     fn learned(&self) -> Vec<&'static str>;
     /// What a report looks at where no metric is named.
     fn metric(&self) -> &'static str;
+    /// [`Task::COMPARED`]
+    fn compared(&self) -> &'static [&'static str];
+    /// See [`Task::facts`].
+    fn facts(&self, metric: &str) -> Facts;
     /// [`Task::CITE`]
     fn cite(&self) -> &'static str;
     /// Colours and markers of the agents in figures.
@@ -129,6 +133,12 @@ impl<C: Task> AnyTask for Entry<C> {
     }
     fn metric(&self) -> &'static str {
         C::METRIC
+    }
+    fn compared(&self) -> &'static [&'static str] {
+        C::COMPARED
+    }
+    fn facts(&self, metric: &str) -> Facts {
+        C::facts(metric)
     }
     fn cite(&self) -> &'static str {
         C::CITE

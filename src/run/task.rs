@@ -16,6 +16,7 @@ use crate::golden;
 use crate::gpu::Gpu;
 use crate::kernels;
 use crate::learn::Algorithm;
+use crate::num::stats::Interval;
 #[cfg(feature = "report")]
 use crate::report::{Judged, figure::Swatch};
 use std::error::Error;
@@ -194,14 +195,56 @@ fn slot_rows<C: Task>(names: &Names) -> Vec<usize> {
     rows.collect::<Option<_>>().expect("a slot column is called by its metric")
 }
 
-/// A metric as it is printed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shown {
-    pub name: String,
-    /// Rows keep mean squares, since they can be averaged; their roots are printed.
-    pub root: bool,
-    /// Whether rows keep it: a bound of every slot is no agent's doing, and stands for itself only.
+/// Which values of a metric are the better ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Better {
+    Higher,
+    Lower,
+}
+
+impl Better {
+    /// 1 where more is better, −1 where less is.
+    pub fn sign(self) -> f64 {
+        if self == Better::Higher { 1.0 } else { -1.0 }
+    }
+}
+
+/// What is known of a metric.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Facts {
+    /// What the root of its mean is called: rows keep mean squares, since they can be averaged.
+    pub root: Option<&'static str>,
+    /// Whether rows keep it where nobody asks for more: a bound of every slot is no agent's doing.
     pub in_rows: bool,
+    /// `None` where neither is.
+    pub better: Option<Better>,
+    /// The least and the greatest value that it can have, in its unit.
+    pub range: Interval,
+}
+
+impl Facts {
+    /// Of a metric of which nothing is known but what its name says: shares lie between 0 and 1, energies cost.
+    pub fn of(name: &str) -> Facts {
+        let any = Interval { lo: f64::NEG_INFINITY, hi: f64::INFINITY };
+        let plain = Facts { root: None, in_rows: true, better: None, range: any };
+        if name.ends_with("_share") || name.starts_with("share_") {
+            return plain.within(0.0, 1.0);
+        }
+        if name.starts_with("energy_") { plain.lower().within(0.0, f64::INFINITY) } else { plain }
+    }
+    #[must_use]
+    pub fn higher(self) -> Facts {
+        Facts { better: Some(Better::Higher), ..self }
+    }
+    #[must_use]
+    pub fn lower(self) -> Facts {
+        Facts { better: Some(Better::Lower), ..self }
+    }
+    #[must_use]
+    pub fn within(self, lo: f64, hi: f64) -> Facts {
+        Facts { range: Interval { lo, hi }, ..self }
+    }
 }
 
 /// One agent with one configuration of a job.
@@ -259,6 +302,8 @@ pub trait Task: Layered + Clone + PartialEq + Debug + Send + Sync + 'static {
     const LEARNER: &'static str;
     /// What a report looks at where no metric is named.
     const METRIC: &'static str;
+    /// What agents are compared by where no metric is named, the most important one first.
+    const COMPARED: &'static [&'static str] = &[Self::METRIC];
     /// What the task was taken from, as BibTeX; empty where it was not.
     const CITE: &'static str = "";
     /// What `tune` varies where no file is named, as a [`SpaceFile`](crate::run::tune::SpaceFile) is written; empty for
@@ -404,9 +449,9 @@ pub trait Task: Layered + Clone + PartialEq + Debug + Send + Sync + 'static {
         let _ = watch;
         Ok(None)
     }
-    /// A metric as it is printed.
-    fn shown(metric: &str) -> Shown {
-        Shown { name: metric.into(), root: false, in_rows: true }
+    /// What is known of a metric.
+    fn facts(metric: &str) -> Facts {
+        Facts::of(metric)
     }
 
     /// Places on the swept axis that a reproduction goes through.

@@ -52,7 +52,7 @@ fn every_metric_is_told() {
     let config = V2xConfig::load(None, &[]).unwrap();
     let env: Arc<dyn Env> = config.env(&[]);
     let (samples, rows) = (env.samples().unwrap(), env.metrics().into_iter().map(|m| m.name));
-    let means = rows.take(env.sizes().metrics - samples.len()).filter(|name| V2xConfig::shown(name).in_rows);
+    let means = rows.take(env.sizes().metrics - samples.len()).filter(|name| V2xConfig::facts(name).in_rows);
     let shares = env.limits().into_iter().map(|limit| limit.share.to_string());
     let names =
         means.chain(shares).chain(samples.quantiles.as_flattened().iter().map(|name| name.to_string()));

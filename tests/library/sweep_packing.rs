@@ -14,7 +14,7 @@ use isacbench::run::train::{Plan as Training, train};
 use isacbench::run::watch::Watch;
 use isacbench::tasks::misac::config::MisacConfig;
 use isacbench::tasks::v2x::config::V2xConfig;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -217,7 +217,7 @@ fn a_replica_that_is_not_finite_is_recorded_and_the_others_go_on() {
             }
             let (swept, seeds) = (vec![config.swept(); 3], vec![0, 1, 2]);
             let c = Checkpoint { config: config.clone(), agent: agent.into(), seeds, swept, state };
-            evaluated(agent, &units, Some(&c), &[false, false, true], None, &Quiet).unwrap()
+            evaluated(agent, &units, Some(&c), &[false, false, true], None, &Quiet, &BTreeSet::new()).unwrap()
         };
         let (healthy, broken) = (rows(false), rows(true));
         let status = |r: &[Replicated]| r.iter().map(|r| r.status).collect::<Vec<_>>();

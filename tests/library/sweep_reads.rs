@@ -90,7 +90,8 @@ fn results<C: Task>(agent: &Agent<C>, config: &C) -> (Vec<u32>, String) {
         train(&plan, &mut learner, 0, |_, _| (), |_| true).unwrap().params
     });
     let weights = algorithm.as_ref().zip(params.as_ref()).map(|(a, p)| Weights::trained(a, p));
-    let metrics = format!("{:?}", evaluate(agent, &units, weights, None, &Quiet));
+    let metrics =
+        format!("{:?}", evaluate(agent, &units, weights, None, &Quiet, &std::collections::BTreeSet::new()));
     (params.iter().flatten().map(|x| x.to_bits()).collect(), metrics)
 }
 

@@ -23,7 +23,7 @@ pub fn manifest(task: &str, command: &str, config: String, agents: &[&str]) -> M
         task: task.into(),
         experiment: None,
         agents: agents.iter().map(|a| a.to_string()).collect(),
-        seeds: vec![0, 1, 2],
+        seeds: vec![0, 1, 2, 3, 4],
         device: "synthetic device".into(),
         driver: None,
         backend: "cpu".into(),

@@ -4,7 +4,7 @@
 use crate::config::{AS_CONFIGURED, Reading};
 use crate::report::figure::{Matrix, Square};
 use crate::report::words::*;
-use crate::report::{Judged, ReportError, ReportPaths, Tables, Verdict};
+use crate::report::{Judged, ReportError, ReportPaths, Tables, Verdict, take_back_claims, too_small};
 use crate::run::rows::{Manifest, Rows, mode_name};
 use crate::run::task::Task;
 use std::collections::BTreeSet;
@@ -35,11 +35,16 @@ pub fn write<C: Task>(dir: &Path, rows: &Rows, manifest: &Manifest) -> Result<Re
     let readings = choices.all(config.common().evaluate.greedy);
     let modes = [rows.in_mode(false), rows.in_mode(true)];
     let plain = config.without_readings();
+    let small = too_small::<C>(manifest.seeds.len(), &manifest.config);
     let judged = readings.iter().map(|r| {
         let varied = plain.with_words(&r.variant).map_err(|e| ReportError::Config(e.to_string()))?;
         let agents: BTreeSet<&str> = varied.runs().iter().map(|run| run.agent.id).collect();
         let rows = modes[usize::from(r.other_mode)].of_variant(&r.variant, |agent| agents.contains(agent));
-        Ok(C::claims(&rows, &manifest.config))
+        let mut claims = C::claims(&rows, &manifest.config);
+        if small.is_some() {
+            take_back_claims(&mut claims);
+        }
+        Ok(claims)
     });
     let judged = judged.collect::<Result<Vec<_>, ReportError>>()?;
     let view = View { judged, readings };
@@ -82,7 +87,7 @@ fn short(verdict: Verdict) -> &'static str {
         Verdict::Fails => "no",
         Verdict::Open => "open",
         Verdict::NoData => "-",
-        Verdict::LeftTrustRegion => "not judged",
+        Verdict::LeftTrustRegion | Verdict::Smoke => "not judged",
     }
 }
 

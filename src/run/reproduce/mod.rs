@@ -4,6 +4,7 @@
 //! All replicas of an agent train side by side. The learner is saved every few updates with the rows it has produced,
 //! so that a job that was interrupted continues from there and ends with the same rows, bit for bit.
 
+mod best;
 mod run;
 mod training;
 

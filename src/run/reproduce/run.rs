@@ -6,6 +6,7 @@ use super::{Way, grid};
 use crate::energy::TrainingSchedule;
 use crate::energy::accounts;
 use crate::energy::meters::{Joules, Meter, SYSFS};
+use crate::files::{if_there, write_whole};
 use crate::gpu::Gpu;
 use crate::learn::Algorithm;
 use crate::run::errors::JobError;
@@ -14,6 +15,7 @@ use crate::run::rows::{
 };
 use crate::run::task::{Agent, Evaluated, Run, Task, Unit, Weights, units};
 use crate::run::watch::{Quiet, Watch};
+use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 /// Trains and evaluates all [`Task::runs`] of a configuration.
@@ -23,9 +25,21 @@ use std::path::Path;
 pub fn reproduce<C: Task>(config: &C, way: &Way) -> Result<Rows, JobError> {
     let mut rows = Rows::default();
     for run in config.runs() {
-        run.add_rows(way, &mut rows)?;
+        let own = run.rows(way)?;
+        rows.curves.extend(own.curves);
+        rows.evals.extend(own.evals);
+        rows.slots.extend(own.slots);
+        rows.energy.extend(own.energy);
+        rows.activity.extend(own.activity);
     }
     Ok(rows)
+}
+
+/// Rows that a run has left, and what they are of.
+#[derive(Serialize, Deserialize)]
+struct Left {
+    of: String,
+    rows: Rows,
 }
 
 /// Joules per slot (a decision and a step of its environment) by the device's counter, idle power subtracted, if
@@ -80,7 +94,7 @@ fn evaluation<C: Task>(key: &Key, e: Evaluated, rows: &mut Rows) {
         mean: x.mean,
         std_error: x.std_error,
     };
-    rows.evals.extend(e.metrics.into_iter().filter(|m| C::shown(&m.0).in_rows).map(row));
+    rows.evals.extend(e.metrics.into_iter().filter(|m| C::facts(&m.0).in_rows).map(row));
     let slots = e.slots.first().map_or(0, Vec::len);
     rows.slots.extend((0..slots).map(|t| SlotRow {
         key: key.clone(),
@@ -92,6 +106,48 @@ fn evaluation<C: Task>(key: &Key, e: Evaluated, rows: &mut Rows) {
 }
 
 impl<C: Task> Run<C> {
+    /// Everything that its rows depend on, as text.
+    fn text(&self, way: &Way) -> String {
+        let elsewhere = self.elsewhere.iter().map(|(word, config)| format!("{word}: {}", config.to_toml()));
+        let device = way.gpu.map_or("cpu".into(), |g| format!("{:?}", g.info));
+        let of = [
+            format!("{} {:?} at {:?} on {device}", self.agent.id, self.variant, self.swept),
+            format!("{:?} {}", self.precisions, env!("CARGO_PKG_VERSION")),
+            self.config.to_toml(),
+            self.own.to_toml(),
+        ];
+        of.into_iter().chain(elsewhere).collect::<Vec<_>>().join("\n")
+    }
+
+    /// Its rows: those that it left in a job that is continued, or new ones, which it leaves. So a long job that stops
+    /// between two runs, or behind the last one, evaluates nothing twice.
+    fn rows(&self, way: &Way) -> Result<Rows, JobError> {
+        let (dir, of) = (way.out.join("training").join(&self.folder), self.text(way));
+        // Beams and variants of one agent may share a folder.
+        let path = dir.join(format!("rows{}.json", self.variant.replace([' ', '/', ':'], "_")));
+        if way.resume && !way.measure {
+            let text = if_there(std::fs::read(&path)).map_err(|e| JobError::file(&path, e))?;
+            let left = text.and_then(|text| serde_json::from_slice::<Left>(&text).ok());
+            if let Some(left) = left.filter(|left| left.of == of) {
+                way.watch.begin(&format!("{} {}: rows are there", self.agent.id, self.variant), 1);
+                way.watch.end();
+                if let Some(journal) = way.journal.filter(|_| self.agent.is_learned()) {
+                    let updates = self.own.common().train.updates;
+                    journal.begin(updates, updates)?;
+                }
+                return Ok(left.rows);
+            }
+        }
+        let mut rows = Rows::default();
+        self.add_rows(way, &mut rows)?;
+        let left = Left { of, rows };
+        let text = serde_json::to_vec(&left).map_err(|e| JobError::file(&path, e))?;
+        std::fs::create_dir_all(&dir)
+            .and_then(|()| write_whole(&path, &text))
+            .map_err(|e| JobError::file(&path, e))?;
+        Ok(left.rows)
+    }
+
     fn add_rows(&self, way: &Way, rows: &mut Rows) -> Result<(), JobError> {
         let (agent, watch) = (self.agent, way.watch);
         let grid = grid(&self.swept, &self.config.common().train.seeds);

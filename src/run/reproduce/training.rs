@@ -1,11 +1,12 @@
 //! Training runs that keep a checkpoint and their rows in a folder, and continue from there.
 
+use super::best::Best;
 use crate::energy::TrainingSchedule;
 use crate::energy::accounts;
 use crate::files::{if_there, writable_folder, write_whole};
 use crate::gpu::Gpu;
 use crate::learn::{Algorithm, Learner, LearnerState, UpdateMetrics};
-use crate::run::checkpoint::{Checkpoint, last_read};
+use crate::run::checkpoint::{Checkpoint, is_finished, last_read};
 use crate::run::errors::{CheckpointError, JobError};
 use crate::run::health::{self, Finding, Health, Keys};
 use crate::run::journal::Journal;
@@ -58,6 +59,8 @@ pub struct Trained<C: Task> {
     pub activity: Vec<ActivityRow>,
     /// Updates that were done before this process.
     pub found: u32,
+    /// When each replica's reward was highest, as (update, mean reward); `None` where rewards were not read.
+    pub best: Vec<Option<(u32, f64)>>,
 }
 
 /// The row of one update of a replica.
@@ -214,7 +217,8 @@ impl<C: Task> Training<'_, C> {
         let found = state.updates;
         let train_config = self.config.common().train;
         let total = train_config.updates;
-        let mut learner = Learner::new(&algorithm, &state, gpu)?;
+        // A finished run may lack what a learner needs.
+        let mut learner = (found < total).then(|| Learner::new(&algorithm, &state, gpu)).transpose()?;
         writable_folder(&self.dir)
             .map_err(|e| JobError::file(&self.dir, format!("cannot write into this folder: {e}")))?;
         let keys: Vec<Key> =
@@ -254,7 +258,11 @@ impl<C: Task> Training<'_, C> {
         // The learner passes over gradients that are not finite, so such a replica keeps its last good weights and
         // would look merely bad.
         let mut stuck = vec![false; replicas];
-        while state.updates < total {
+        let mut best = Best::new(C::SCHEMA, replicas, self.every, total);
+        if resumed {
+            best.load::<C>(&self.dir, &self.replicas);
+        }
+        while let Some(learner) = learner.as_mut().filter(|_| state.updates < total) {
             let until = total.min((state.updates / self.every + 1) * self.every);
             let start = state.updates;
             let plan =
@@ -262,7 +270,7 @@ impl<C: Task> Training<'_, C> {
             let mut told = Ok(());
             state = train(
                 &plan,
-                &mut learner,
+                learner,
                 start,
                 |update, metrics| {
                     let steps = u64::from(update + 1) * algorithm.samples() as u64;
@@ -284,6 +292,9 @@ impl<C: Task> Training<'_, C> {
                     !watch.stops()
                 },
             )?;
+            if best.see(state.updates, &state.params, &read.curves) {
+                best.save(&self.dir, &self.checkpoint(state.clone()))?;
+            }
             self.save(&state, &read)?;
             // What was learned is saved, whoever cannot be told of it.
             told?;
@@ -308,7 +319,7 @@ impl<C: Task> Training<'_, C> {
             ));
         }
         let checkpoint = self.checkpoint(state);
-        Ok(Trained { checkpoint, curves: read.curves, activity: read.activity, found })
+        Ok(Trained { checkpoint, curves: read.curves, activity: read.activity, found, best: best.found() })
     }
 
     /// Rows first: a checkpoint is never ahead of its rows, and rows behind it are cut off when it is read.
@@ -320,12 +331,14 @@ impl<C: Task> Training<'_, C> {
             true => remove(&self.activity_path())?,
         }
         let last = read.curves.last().map(|r| r.update);
-        Ok(self.checkpoint(state.clone()).save_beside_rows(&self.checkpoint_path(), last)?)
+        let finished = state.updates == self.config.common().train.updates;
+        Ok(self.checkpoint(state.clone()).save_beside_rows(&self.checkpoint_path(), last, finished)?)
     }
 
     /// Removes what another training left, its checkpoint first: rows without one are nobody's.
     fn clear(&self) -> Result<(), JobError> {
-        let all = [self.checkpoint_path(), self.rows_path(), self.activity_path()];
+        let [weights, rewards] = Best::paths(&self.dir);
+        let all = [self.checkpoint_path(), self.rows_path(), self.activity_path(), weights, rewards];
         all.iter().try_for_each(|path| remove(path))
     }
 
@@ -356,6 +369,12 @@ impl<C: Task> Training<'_, C> {
         let done = saved.state.updates;
         if now.updates < done {
             return other(format!("train.updates is {} and {done} are done", now.updates));
+        }
+        if now.updates > done && is_finished(&bytes) {
+            return other(format!(
+                "it was finished after {done} updates and left its replay out, so it cannot go on to {}",
+                now.updates
+            ));
         }
         if now.updates != before.updates
             && let Some(key) = algorithm.follows_length()

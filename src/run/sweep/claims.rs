@@ -3,9 +3,10 @@
 
 use super::dataset::{PlanFile, PlannedPoint, Replicated, SLOTS, Status, TRIAL, Tree, read_part};
 use super::{SweepError, put_file};
+use crate::num::text::FEW_SEEDS;
 use crate::report::figure::Matrix;
 use crate::report::words::{code, listed, write_table};
-use crate::report::{Judged, Verdict};
+use crate::report::{Judged, Verdict, take_back_claims};
 use crate::run::registry::AnyTask;
 use crate::run::rows::{EvalRow, Key, Rows};
 use std::collections::{BTreeMap, BTreeSet};
@@ -151,7 +152,11 @@ pub fn write(
                     rows.evals.extend(evals(f, at, seed, task.schema().labels.len()));
                 }
             }
-            Verdicts { claims: task.claims(&rows, ""), agents }
+            let mut claims = task.claims(&rows, "");
+            if plan.seeds.len() < FEW_SEEDS {
+                take_back_claims(&mut claims);
+            }
+            Verdicts { claims, agents }
         })
         .collect();
     let paths = told(&mut page, out, plan, &axes, &all, &judged)?;
@@ -249,7 +254,7 @@ fn told(
         }
         let of =
             |wanted: &[Verdict]| judged.iter().filter(|all| wanted.contains(&all.claims[c].verdict)).count();
-        let blank = match of(&[Verdict::NoData, Verdict::LeftTrustRegion]) {
+        let blank = match of(&[Verdict::NoData, Verdict::LeftTrustRegion, Verdict::Smoke]) {
             0 => "0".to_string(),
             n if n == judged.len() => judged[0].text(c),
             n => n.to_string(),
@@ -328,6 +333,7 @@ mod tests {
                     episodes: 1,
                     mean,
                     std_error: 0.0,
+                    step: None,
                 };
                 let all = metrics(point.agent, point.config.swept(), &point.axes, seed);
                 Replicated { seed, status: Status::Ok, metrics: all.into_iter().map(one).collect() }

@@ -240,6 +240,10 @@ pub fn part<C: Task>(
         Column::new("std_error".into(), number(|m| m.std_error)),
         Column::new("status".into(), rows.iter().map(|(r, _)| text_of(&r.status)).collect::<Vec<_>>()),
     ]);
+    // Only where slots or updates were asked for.
+    if rows.iter().any(|(_, m)| m.step.is_some()) {
+        columns.push(Column::new(STEP.into(), rows.iter().map(|(_, m)| m.step).collect::<Vec<_>>()));
+    }
     let mut frame = table("sweep", DataFrame::new(n, columns))?;
     table("sweep", parquet_bytes(&mut frame))
 }
@@ -252,6 +256,7 @@ pub fn read_part(path: &Path) -> Result<Vec<Replicated>, SweepError> {
         let (seeds, episodes) = (frame.column("seed")?.u32()?, frame.column("episodes")?.u64()?);
         let (metrics, status) = (frame.column("metric")?.str()?, frame.column("status")?.str()?);
         let (means, errors) = (frame.column("mean")?.f64()?, frame.column("std_error")?.f64()?);
+        let steps = frame.column(STEP).and_then(|c| c.u32()).ok();
         let mut out: Vec<Replicated> = Vec::new();
         for i in 0..frame.height() {
             let missing = || polars_err!(ComputeError: "row {i} lacks a value");
@@ -268,6 +273,7 @@ pub fn read_part(path: &Path) -> Result<Vec<Replicated>, SweepError> {
                 episodes: episodes.get(i).ok_or_else(missing)?,
                 mean: means.get(i).unwrap_or(f64::NAN),
                 std_error: errors.get(i).unwrap_or(f64::NAN),
+                step: steps.and_then(|s| s.get(i)),
             };
             out.last_mut().expect("a replica").metrics.push(measured);
         }
@@ -275,6 +281,9 @@ pub fn read_part(path: &Path) -> Result<Vec<Replicated>, SweepError> {
     };
     Ok(table("sweep", rows())?)
 }
+
+/// The column of slots and updates, in datasets that keep them.
+pub const STEP: &str = "step";
 
 /// Columns that stand in a part's path.
 pub const PARTITION: [&str; 2] = ["point", "agent"];
@@ -452,6 +461,7 @@ mod tests {
                 episodes: 8,
                 mean,
                 std_error: 0.5,
+                step: None,
             };
             let metrics = vec![m("reward", first + f64::from(seed)), m("jain", f64::NAN)];
             Replicated { seed, status: Status::NotFinite, metrics }

@@ -27,7 +27,7 @@
 //! In mode `evaluate` all agents have the task and the evaluation that the checkpoints hold, with the file's own keys
 //! on top.
 
-use super::task;
+use super::task::{self, Keep};
 use super::{SweepError, digest, reading};
 use crate::config::one_line;
 use crate::num::philox::{PhiloxRng, Stream};
@@ -93,6 +93,9 @@ pub struct SweepFile {
     random_seed: u32,
     /// Most replicas of a batch; what the device carries if it is absent.
     pub replicas: Option<usize>,
+    /// What rows tell beside the metrics of evaluations.
+    #[serde(default)]
+    pub keep: BTreeSet<Keep>,
     /// Weights of learned agents in mode `evaluate`, relative to the working directory.
     #[serde(default)]
     checkpoints: BTreeMap<String, PathBuf>,
@@ -246,6 +249,8 @@ pub struct Plan<C: Task> {
     pub weights: BTreeMap<String, Weights<C>>,
     /// Whether rows tell of the last update of a training too.
     pub tells_training: bool,
+    /// What they tell beside that.
+    pub keep: BTreeSet<Keep>,
     /// Of everything that a result depends on.
     pub hash: String,
 }
@@ -467,6 +472,7 @@ impl<C: Task> Plan<C> {
             merged: 0,
             weights,
             tells_training: false,
+            keep: file.keep.clone(),
             hash: String::new(),
         };
         if !plan.weights.is_empty()
@@ -583,6 +589,8 @@ impl<C: Task> Plan<C> {
         let mut parts: Vec<&[u8]> = vec![C::NAME.as_bytes(), &seeds];
         parts.extend(self.axes.iter().map(|a| a.as_bytes()));
         parts.extend(self.points.iter().map(|p| p.id.as_bytes()));
+        let keep: Vec<String> = self.keep.iter().map(text_of).collect();
+        parts.extend(keep.iter().map(|k| k.as_bytes()));
         digest(&parts)
     }
 

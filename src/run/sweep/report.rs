@@ -9,6 +9,7 @@
 use super::dataset::{PARTITION, PlanFile, SLOTS, TRIAL, Tree, partition, verified};
 use super::{SweepError, claims, digest, put_file};
 use crate::num::stats::{self, Interval, once};
+use crate::num::text::with_interval;
 use crate::report::ReportError;
 use crate::report::figure::{self, Bar, Bars, Figure, Look, Palette, Point};
 use crate::run::registry::AnyTask;
@@ -177,6 +178,30 @@ impl Key {
     }
 }
 
+/// The number that a value stands for on an axis: of a list its mean.
+pub(in crate::run) fn number(value: &str) -> Option<f64> {
+    if let Ok(x) = value.parse::<f64>() {
+        return Some(x);
+    }
+    fn all(value: &toml::Value, out: &mut Vec<f64>) -> Option<()> {
+        match value {
+            toml::Value::Float(x) => out.push(*x),
+            toml::Value::Integer(x) => out.push(*x as f64),
+            toml::Value::Array(x) => x.iter().try_for_each(|v| all(v, out))?,
+            _ => return None,
+        }
+        Some(())
+    }
+    let list = value.trim();
+    if !list.starts_with('[') {
+        return None;
+    }
+    let parsed: toml::Table = format!("x = {list}").parse().ok()?;
+    let mut numbers = Vec::new();
+    all(parsed.get("x")?, &mut numbers)?;
+    (!numbers.is_empty()).then(|| numbers.iter().sum::<f64>() / numbers.len() as f64)
+}
+
 fn key(value: &AnyValue) -> Key {
     let text = match value {
         AnyValue::String(s) => s.to_string(),
@@ -185,7 +210,9 @@ fn key(value: &AnyValue) -> Key {
         AnyValue::Float64(x) => format!("{x}"),
         other => other.to_string(),
     };
-    let number = value.is_primitive_numeric().then(|| value.extract::<f64>()).flatten();
+    // Lists are kept as text.
+    let list = || text.starts_with('[').then(|| number(&text)).flatten();
+    let number = if value.is_primitive_numeric() { value.extract::<f64>() } else { list() };
     Key { text, number }
 }
 
@@ -265,6 +292,15 @@ pub fn ask(dir: &Path, query: &Query, metric_of: MetricOf) -> Result<Answer, Swe
             };
             return Err(SweepError::Option(format!("--metric {metric}: {what}")));
         }
+        let mut found = found;
+        // polars sorts lists, which are text, letter by letter.
+        found.sort_by(|a, b| {
+            let each = a.keys.iter().zip(&b.keys).map(|(a, b)| match (a.number, b.number) {
+                (Some(x), Some(y)) => x.total_cmp(&y),
+                _ => std::cmp::Ordering::Equal,
+            });
+            each.fold(std::cmp::Ordering::Equal, std::cmp::Ordering::then)
+        });
         groups.extend(found);
     }
     let several = |i: &usize| {
@@ -345,28 +381,6 @@ fn groups_of(
     table((0..grouped.height()).map(one).collect())
 }
 
-/// Five significant digits; `-` for what is missing.
-pub(in crate::run) fn num(x: f64) -> String {
-    if x.is_nan() {
-        return "-".into();
-    }
-    if x == 0.0 || x.is_infinite() {
-        return format!("{x}");
-    }
-    let power = x.abs().log10().floor() as i32;
-    if !(-4..7).contains(&power) {
-        return format!("{x:.3e}");
-    }
-    format!("{x:.*}", (4 - power).max(0) as usize)
-}
-
-pub(in crate::run) fn with_interval(x: f64, i: Option<Interval>) -> String {
-    match i {
-        Some(i) => format!("{} ({} to {})", num(x), num(i.lo), num(i.hi)),
-        None => num(x),
-    }
-}
-
 /// A heading and its table, without figures.
 fn markdown_table(a: &Answer, metric: &str) -> String {
     let cell = |text: &str| text.replace('|', "\\|").replace('\n', " ");
@@ -385,6 +399,11 @@ fn markdown_table(a: &Answer, metric: &str) -> String {
         let _ = writeln!(out, "| {} | {} | {mean} | {iqm} |", g.replicas, g.left_out);
     }
     out
+}
+
+/// Whether the values of a column are lists, which stand at their means.
+fn groups_are_lists(a: &Answer, column: usize) -> bool {
+    a.groups.iter().any(|g| g.keys[column].text.starts_with('['))
 }
 
 /// Figures of a metric: lines over the x axis, or bars where there is none; one for each value of the columns that are
@@ -449,7 +468,10 @@ fn figures(a: &Answer, metric: &str, palette: &Palette) -> Result<Vec<(String, S
         let title = if name.is_empty() { metric.to_string() } else { format!("{metric}, {name}") };
         let figure = Figure {
             title,
-            x_label: a.by[x].clone(),
+            x_label: match groups_are_lists(a, x) {
+                true => format!("mean of {}", a.by[x]),
+                false => a.by[x].clone(),
+            },
             y_label: metric.into(),
             series: lines,
             ..Figure::with(palette.clone())
@@ -541,6 +563,7 @@ mod tests {
                     episodes: 1,
                     mean,
                     std_error: 0.0,
+                    step: None,
                 };
                 let metrics = vec![measured("reward", mean), measured("other", -mean)];
                 let status = if mean > 102.5 { Status::Diverged } else { Status::Ok };
@@ -566,6 +589,7 @@ mod tests {
                         episodes: 1,
                         mean,
                         std_error: 0.0,
+                        step: None,
                     };
                     let metrics = vec![m("reward", f64::from(seed)), m("cost", cost)];
                     Replicated { seed, status: Status::Ok, metrics }
@@ -601,6 +625,16 @@ mod tests {
         let groups = asked(dir.path(), &[]);
         let found: Vec<_> = groups.iter().map(|g| (g.replicas, g.left_out, g.mean)).collect();
         assert_eq!(found, [(3, 0, 2.0), (2, 1, 101.5)]);
+    }
+
+    #[test]
+    fn lists_stand_at_their_mean() {
+        assert_eq!(number("2.55"), Some(2.55));
+        assert_eq!(number("[10.0, 14.0]"), Some(12.0));
+        assert_eq!(number("[[-5, 10], [-15, 20]]"), Some(2.5));
+        assert_eq!([number("angles"), number("[]"), number("[\"a\"]")], [None; 3]);
+        assert_eq!(key(&AnyValue::String("[10.0, 14.0]")).number, Some(12.0));
+        assert_eq!(key(&AnyValue::String("3")).number, None);
     }
 
     #[test]

@@ -7,7 +7,7 @@
 use super::dataset::{Dataset, PlanFile, Replicated, Status};
 use super::pack::{in_parts, pack};
 use super::plan::{Mode, Plan, Point, Shard, what_is_read};
-use super::task;
+use super::task::{self, Keep};
 use super::{SweepError, digest, writing};
 use crate::files::if_there;
 use crate::gpu::{Gpu, GpuError};
@@ -235,25 +235,29 @@ fn whole_batch<C: Task>(
         let result = (|| {
             let (mut trained, mut stuck) = (None, vec![false; units.len()]);
             let mut seen: Vec<UpdateMetrics> = Vec::new();
+            let mut curves: Curves = Vec::new();
             if let Some(w) = plan.weights.get(agent) {
                 trained = Some(w.rows(units));
             } else if task::agent::<C>(agent).is_learned() {
                 let name = part_name(plan, batch, &range);
                 let span = span(plan, batch, &range, passed);
                 let gpu = device.gpu.as_ref();
-                let (c, s, u) = train(agent, units, &span, &work.join(name), gpu, watch, commits)?;
-                (trained, stuck, seen) = (Some(c), s, u);
+                let keeps = plan.keep.contains(&Keep::Curves);
+                let left = train(agent, units, &span, &work.join(name), gpu, watch, commits, keeps)?;
+                (trained, stuck, seen, curves) = (Some(left.checkpoint), left.stuck, left.last, left.curves);
             }
             // What fits in training may not in evaluation; a part of the batch is evaluated without another training.
             let mut at_once = units.len();
             let evaluate = |r: std::ops::Range<usize>| {
                 let weights = trained.as_ref().map(|c| c.weights_of(r.clone()));
-                evaluated(agent, &units[r.clone()], weights.as_ref(), &stuck[r], device.gpu.as_deref(), watch)
+                let gpu = device.gpu.as_deref();
+                evaluated(agent, &units[r.clone()], weights.as_ref(), &stuck[r], gpu, watch, &plan.keep)
             };
             let mut out = in_parts(units.len(), &mut at_once, evaluate, smaller)?;
             if plan.tells_training {
                 out.iter_mut().zip(&seen).for_each(|(r, u)| r.metrics.extend(of_training::<C>(u)));
             }
+            out.iter_mut().zip(curves).for_each(|(r, own)| r.metrics.extend(own));
             Ok(out)
         })();
         if let Err(JobError::Gpu(GpuError::Lost(..))) = &result {
@@ -313,6 +317,7 @@ fn of_training<C: Task>(u: &UpdateMetrics) -> Vec<task::Measured> {
         episodes: 0,
         mean,
         std_error: f64::NAN,
+        step: None,
     };
     numbers.chain(rate).map(measured).collect()
 }
@@ -320,11 +325,39 @@ fn of_training<C: Task>(u: &UpdateMetrics) -> Vec<task::Measured> {
 /// Begins the names of metrics that tell of a training and not of an evaluation.
 pub const TRAINING: &str = "train_";
 
-/// What is left of a training: weights, which replicas have stopped learning, and the metrics of its last update.
-type Left<C> = (Checkpoint<C>, Vec<bool>, Vec<UpdateMetrics>);
+/// Learning curves, replica by replica.
+type Curves = Vec<Vec<task::Measured>>;
+
+/// What an update says of a replica, as its learning curve has it.
+fn of_update<C: Task>(update: u32, u: &UpdateMetrics) -> Vec<task::Measured> {
+    let row = [curve(Key::default(), update, 0, u)];
+    let shown = |name| C::SCHEMA.learner.contains(&name) || C::SCHEMA.curve.iter().any(|c| c.name == name);
+    let columns = CurveRow::columns(C::SCHEMA).into_iter().filter(|c| shown(c.name));
+    let numbers = columns.filter_map(|c| Some((c.name, c.number(&row[0])?)));
+    let measured = |(name, mean): (&str, f64)| task::Measured {
+        metric: format!("{}{name}", task::CURVE),
+        episodes: 0,
+        mean,
+        std_error: f64::NAN,
+        step: Some(update),
+    };
+    numbers.filter(|(_, x)| x.is_finite()).map(measured).collect()
+}
+
+/// What is left of a training.
+struct Left<C: Task> {
+    checkpoint: Checkpoint<C>,
+    /// Which replicas have stopped learning.
+    stuck: Vec<bool>,
+    /// The metrics of its last update.
+    last: Vec<UpdateMetrics>,
+    /// Empty where they are not kept.
+    curves: Curves,
+}
 
 /// Trains replicas side by side, from the state saved in `dir` if there is one, else from those that others have left
 /// for them.
+#[expect(clippy::too_many_arguments, reason = "the state of one training")]
 fn train<C: Task>(
     agent: &'static str,
     units: &[Unit<C>],
@@ -333,6 +366,7 @@ fn train<C: Task>(
     gpu: Option<&Arc<Gpu>>,
     watch: &dyn Watch,
     commits: &Commits,
+    keeps: bool,
 ) -> Result<Left<C>, JobError> {
     let algorithm =
         units[0].config.algorithm(task::agent(agent), units).ok_or(JobError::NotLearned(agent))?;
@@ -351,9 +385,9 @@ fn train<C: Task>(
             algorithm.start()
         }
     };
-    let left = train_from(agent, units, &algorithm, state, span.until, &path, gpu, watch, commits)?;
+    let left = train_from(agent, units, &algorithm, state, span.until, &path, gpu, watch, commits, keeps)?;
     for ((r, unit), to) in units.iter().enumerate().zip(&span.to) {
-        let state = left.0.state.replica(r, units.len());
+        let state = left.checkpoint.state.replica(r, units.len());
         let _writing = commits.pause();
         match single(agent, unit, state).save(to) {
             // A replica whose weights are not finite goes nowhere.
@@ -433,6 +467,7 @@ fn train_from<C: Task>(
     gpu: Option<&Arc<Gpu>>,
     watch: &dyn Watch,
     commits: &Commits,
+    keeps: bool,
 ) -> Result<Left<C>, JobError> {
     let head = units[0].config;
     let total = head.common().train.updates;
@@ -444,18 +479,24 @@ fn train_from<C: Task>(
     let mut learner = Learner::new(algorithm, &state, gpu)?;
     let mut stuck = vec![false; units.len()];
     let mut last = Vec::new();
+    let own = path.with_file_name("curves.json");
+    let mut curves = if keeps { half_told(&own, units.len(), state.updates)? } else { Curves::new() };
     watch.begin(&format!("train {agent} ({} replicas)", units.len()), u64::from(goal));
     watch.advance(u64::from(state.updates), "");
     while state.updates < goal {
         let start = state.updates;
         let until = goal.min((start / every + 1) * every);
-        // Only the last update's metrics are looked at.
-        let plan = Training { algorithm, updates: total, until, log_every: goal };
+        // Without curves, only the last update's metrics are looked at.
+        let log_every = if keeps { head.common().train.log_every } else { goal };
+        let plan = Training { algorithm, updates: total, until, log_every };
         state = crate::run::train::train(
             &plan,
             &mut learner,
             start,
-            |_, metrics| {
+            |update, metrics| {
+                if keeps {
+                    curves.iter_mut().zip(metrics).for_each(|(own, m)| own.extend(of_update::<C>(update, m)));
+                }
                 for (stuck, m) in stuck.iter_mut().zip(metrics) {
                     *stuck = algorithm.is_stuck(m).unwrap_or(*stuck);
                 }
@@ -469,6 +510,10 @@ fn train_from<C: Task>(
         )?;
         if until < goal {
             let _writing = commits.pause();
+            if keeps {
+                let text = serde_json::to_string(&curves).expect("numbers and names are always JSON");
+                crate::files::write_whole(&own, text.as_bytes()).map_err(|e| JobError::file(&own, e))?;
+            }
             match checkpoint(state.clone()).save(path) {
                 // A replica whose weights are not finite: its state could not be read again. The others must not lose
                 // theirs, so the batch goes on.
@@ -478,7 +523,22 @@ fn train_from<C: Task>(
         }
     }
     watch.end();
-    Ok((checkpoint(state), stuck, last))
+    Ok(Left { checkpoint: checkpoint(state), stuck, last, curves })
+}
+
+/// The curves that a half-trained batch has left, up to the update that it goes on from.
+fn half_told(path: &Path, replicas: usize, updates: u32) -> Result<Curves, JobError> {
+    let none = || vec![Vec::new(); replicas];
+    if updates == 0 {
+        return Ok(none());
+    }
+    let Some(text) = if_there(std::fs::read(path)).map_err(|e| JobError::file(path, e))? else {
+        return Ok(none());
+    };
+    let mut curves: Curves = serde_json::from_slice(&text).unwrap_or_else(|_| none());
+    curves.resize(replicas, Vec::new());
+    curves.iter_mut().for_each(|own| own.retain(|m| m.step.is_none_or(|step| step < updates)));
+    Ok(curves)
 }
 
 /// Metrics and status of replicas; `trained` holds a learned agent's weights, `stuck` who has stopped learning.
@@ -489,10 +549,11 @@ pub fn evaluated<C: Task>(
     stuck: &[bool],
     gpu: Option<&Gpu>,
     watch: &dyn Watch,
+    keep: &BTreeSet<Keep>,
 ) -> Result<Vec<Replicated>, JobError> {
     let algorithm = trained.map(Checkpoint::algorithm);
     let weights = trained.zip(algorithm.as_ref()).map(|(c, a)| Weights::trained(a, &c.state.params));
-    let metrics = task::evaluate(task::agent(agent), units, weights, gpu, watch)?;
+    let metrics = task::evaluate(task::agent(agent), units, weights, gpu, watch, keep)?;
     let finite = |r: usize| {
         trained.is_none_or(|c| {
             let width = c.state.params.len() / units.len();
@@ -615,7 +676,8 @@ fn measure<C: Task>(
         short.iter().zip(units).map(|(config, u)| Unit { config, seed: u.seed }).collect();
     let started = Instant::now();
     let stuck = vec![false; short.len()];
-    let mut told = evaluated(agent, &short, weights.as_ref(), &stuck, gpu.map(|g| &**g), &quiet)?;
+    let none = BTreeSet::new();
+    let mut told = evaluated(agent, &short, weights.as_ref(), &stuck, gpu.map(|g| &**g), &quiet, &none)?;
     Ok(([update_s, started.elapsed().as_secs_f64() / (n * few as f64)], told.swap_remove(0).metrics))
 }
 
@@ -716,7 +778,7 @@ mod tests {
             let (dir, watch) = (tempfile::tempdir().unwrap(), Heard::default());
             prepare(&dir.path().join("checkpoint.safetensors"));
             let span = Span { until: 4, from: Vec::new(), to: Vec::new() };
-            train("ppo", &units, &span, dir.path(), None, &watch, &Commits::default()).unwrap();
+            train("ppo", &units, &span, dir.path(), None, &watch, &Commits::default(), false).unwrap();
             (watch.steps(), watch.1.load(Ordering::SeqCst))
         };
         assert_eq!(heard(&|_| ()), (vec![1; 4], 0));
@@ -736,8 +798,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("checkpoint.safetensors");
         let (watch, commits) = (Heard::default(), Commits::default());
-        let (c, stuck, _) =
-            train_from("ppo", &units, &algorithm, state, 4, &path, None, &watch, &commits).unwrap();
+        let Left { checkpoint: c, stuck, .. } =
+            train_from("ppo", &units, &algorithm, state, 4, &path, None, &watch, &commits, false).unwrap();
         assert_eq!(stuck, [false, true]);
         assert!(c.state.params[..width].iter().all(|x| x.is_finite()));
     }
@@ -762,8 +824,9 @@ mod tests {
             let dir = tempfile::tempdir().unwrap();
             let path = dir.path().join("checkpoint.safetensors");
             let (watch, commits) = (Heard::default(), Commits::default());
-            let (c, stuck, _) =
-                train_from("dqn", &units, &algorithm, state, 4, &path, None, &watch, &commits).unwrap();
+            let Left { checkpoint: c, stuck, .. } =
+                train_from("dqn", &units, &algorithm, state, 4, &path, None, &watch, &commits, false)
+                    .unwrap();
             assert_eq!(stuck, want, "{starts}");
             assert_eq!(c.state.adam_steps == 0, starts.ends_with("60"), "{starts}");
         }

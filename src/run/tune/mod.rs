@@ -19,4 +19,4 @@ pub mod run;
 pub mod space;
 
 pub use plan::{Ask, Tuning};
-pub use space::{Better, SpaceFile};
+pub use space::SpaceFile;

@@ -4,12 +4,12 @@
 use super::plan::Tuning;
 use super::run::{Trial, Tuned};
 use crate::num::stats;
+use crate::num::text::{num, with_interval};
 use crate::report::figure::{self, Figure, Look, Series};
 use crate::report::page;
 use crate::run::rows::text_of;
 use crate::run::sweep::dataset::Status;
 use crate::run::sweep::plan::{Draw, leaves};
-use crate::run::sweep::report::{num, with_interval};
 use crate::run::sweep::{Point, SweepError, put_file, remove, task};
 use crate::run::task::Task;
 use std::collections::BTreeMap;

@@ -6,13 +6,13 @@
 //! with the learning rates and exploration that the whole run has there, and the best N·η^(−k) trials of each agent
 //! come to it.
 
-use super::space::{Better, SpaceFile};
+use super::space::SpaceFile;
 use crate::config::{ConfigError, user_sets};
 use crate::run::rows::text_of;
 use crate::run::sweep::dataset::{SLOTS, TRIAL};
 use crate::run::sweep::plan::{Draw, Stage, agents_of, at, leaves, read_of, seeds_of, what_is_read};
 use crate::run::sweep::{Mode, Plan, Point, SweepError, digest, task};
-use crate::run::task::Task;
+use crate::run::task::{Better, Task};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use toml::{Table, Value};
@@ -146,6 +146,7 @@ impl<C: Task> Tuning<C> {
             merged: 0,
             weights: BTreeMap::new(),
             tells_training: true,
+            keep: BTreeSet::new(),
             hash: String::new(),
         };
         let mut trials = Vec::new();
@@ -217,6 +218,7 @@ impl<C: Task> Tuning<C> {
             merged: 0,
             weights: BTreeMap::new(),
             tells_training: self.all.tells_training,
+            keep: self.all.keep.clone(),
             hash: self.all.hash.clone(),
         }
     }

@@ -1,11 +1,10 @@
 //! Rung after rung: train, evaluate, rank, and go on with the best trials of each agent.
 
 use super::plan::Tuning;
-use super::space::Better;
 use crate::run::sweep::dataset::{Dataset, PlanFile, Replicated, Status, read_part};
 use crate::run::sweep::run::{self, Done, PASSED, Way, clear, passed_file};
 use crate::run::sweep::{Plan, Shard, SweepError, remove};
-use crate::run::task::Task;
+use crate::run::task::{Better, Task};
 use std::cmp::Ordering;
 
 /// What one trial gave in a rung.
@@ -164,7 +163,7 @@ mod tests {
         let trial = |number: usize, means: &[f64]| {
             let one = |(seed, mean): (usize, &f64)| {
                 let status = if mean.is_nan() { Status::Diverged } else { Status::Ok };
-                let m = Measured { metric: "x".into(), episodes: 1, mean: *mean, std_error: 0.0 };
+                let m = Measured { metric: "x".into(), episodes: 1, mean: *mean, std_error: 0.0, step: None };
                 Replicated { seed: seed as u32, status, metrics: vec![m] }
             };
             Trial::new(number, means.iter().enumerate().map(one).collect(), "x")

@@ -15,18 +15,11 @@
 
 use crate::run::sweep::plan::{Draw, Seeds, draw_of, is_draw, leaves, with_key};
 use crate::run::sweep::{SweepError, reading};
-use serde::{Deserialize, Serialize};
+use crate::run::task::Better;
+use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::Path;
 use toml::Table;
-
-/// Which of two values of the objective is preferred.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Better {
-    Higher,
-    Lower,
-}
 
 /// A file as it is written.
 #[derive(Clone, Debug, PartialEq, Deserialize)]

@@ -20,7 +20,7 @@ use crate::run::errors::JobError;
 use crate::run::evaluate::{Acts, Estimate};
 use crate::run::readings;
 use crate::run::rows::{Schema, text_of};
-use crate::run::task::{Agent, Common, Evaluated, Kind, Run, Swept, Task, Timetables, Unit, Weights};
+use crate::run::task::{Agent, Common, Evaluated, Facts, Kind, Run, Swept, Task, Timetables, Unit, Weights};
 use crate::run::watch::Watch;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -69,6 +69,17 @@ impl Task for MisacConfig {
     fn env(&self, units: &[Unit<Self>]) -> Arc<dyn Env> {
         let params = units.iter().map(|u| u.config.task.params([u.seed, 0])).collect();
         Arc::new(MisacEnv { spec: self.task.spec(), params })
+    }
+    fn facts(name: &str) -> Facts {
+        let plain = Facts::of(name);
+        match name {
+            "reward" => plain.higher().within(f64::NEG_INFINITY, 0.0),
+            "beam_gain_share" => plain.higher(),
+            "sum_rate_bps_hz" => plain.higher().within(0.0, f64::INFINITY),
+            "l_bmp" | "share_over_gamma" | "share_over_age" => plain.lower().within(0.0, 1.0),
+            "power_share" | "estimate_gain_share" | "true_angle_gain_share" => plain,
+            _ => plain.lower().within(0.0, f64::INFINITY),
+        }
     }
     fn labels(&self, agent: &Agent<Self>, variant: &str) -> Vec<String> {
         labels(self, agent.is_learned(), variant)

@@ -230,7 +230,7 @@ pub mod metric {
     pub fn name(vehicles: usize, row: usize) -> String {
         match row.checked_sub(RATE) {
             None => NAMES[row].into(),
-            Some(i) if i < vehicles => format!("rate_{i}"),
+            Some(i) if i < vehicles => format!("rate_{i}_bps_hz"),
             Some(i) => format!("{}_{}", SAMPLE_NAMES[i / vehicles - 1], i % vehicles),
         }
     }

@@ -16,7 +16,7 @@ use crate::learn::Algorithm;
 use crate::run::evaluate::Estimate;
 use crate::run::readings;
 use crate::run::rows::{Schema, text_of};
-use crate::run::task::{Acting, Agent, Common, Evaluated, Run, Shown, Swept, Task, Unit};
+use crate::run::task::{Acting, Agent, Common, Evaluated, Facts, Run, Swept, Task, Unit};
 use std::sync::Arc;
 #[cfg(feature = "report")]
 use {
@@ -33,6 +33,7 @@ impl Task for V2xConfig {
     const SWEPT: Swept = Swept { unit: "dBm", noun: "powers" };
     const LEARNER: &'static str = "ppo";
     const METRIC: &'static str = "sum_rate_bps_hz";
+    const COMPARED: &'static [&'static str] = &["sum_rate_bps_hz", "reward", "jain", "indicator_share"];
     const CITE: &'static str = include_str!("paper.bib");
     const TUNE: &'static str = include_str!("../../../configs/tune-v2x.toml");
     const MEMORY_KEYS: &'static str = "train.seeds, ppo.envs, ppo.horizon or the agent's capacity";
@@ -75,19 +76,26 @@ impl Task for V2xConfig {
         super::overhead::derived(self, agent, evaluated)
     }
 
-    fn shown(name: &str) -> Shown {
+    fn facts(name: &str) -> Facts {
         let is = |row: usize| name == metric::NAMES[row];
-        let of = |name: &str, root| Shown { name: name.into(), root, in_rows: true };
+        let plain = Facts::of(name);
+        let from_0 = |facts: Facts| facts.within(0.0, f64::INFINITY);
+        let square = |root| Facts { root: Some(root), ..from_0(plain.lower()) };
         match name {
-            _ if is(metric::ANGLE_SE) => of("angle_rmse_rad", true),
-            _ if is(metric::DISTANCE_SE) => of("distance_rmse_m", true),
-            _ if is(metric::POINTING_SE) => of("pointing_rmse_rad", true),
-            _ if is(metric::ANGLE_CRLB) => of("angle_crlb_root_rad", true),
-            _ if is(metric::DISTANCE_CRLB) => of("distance_crlb_root_m", true),
+            _ if is(metric::ANGLE_SE) => square("angle_rmse_rad"),
+            _ if is(metric::DISTANCE_SE) => square("distance_rmse_m"),
+            _ if is(metric::POINTING_SE) => square("pointing_rmse_rad"),
+            _ if is(metric::ANGLE_CRLB) => square("angle_crlb_root_rad"),
+            _ if is(metric::DISTANCE_CRLB) => square("distance_crlb_root_m"),
             // A number of every slot and no agent's doing: it stands for itself only.
-            _ if is(metric::UPPER_BOUND) => Shown { in_rows: false, ..of(name, false) },
-            _ if name.starts_with("rate_") => of(&format!("{name}_bps_hz"), false),
-            _ => of(name, false),
+            _ if is(metric::UPPER_BOUND) => Facts { in_rows: false, ..from_0(plain) },
+            _ if is(metric::REWARD) => plain.higher(),
+            _ if is(metric::JAIN) => plain.higher().within(0.0, 1.0),
+            "overhead_share" => plain.lower(),
+            _ if name.ends_with("_share") => plain.higher(),
+            _ if name.ends_with("_bps_hz") => from_0(plain.higher()),
+            _ if name.contains("_error_") => from_0(plain.lower()),
+            _ => plain,
         }
     }
 

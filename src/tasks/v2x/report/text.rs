@@ -9,8 +9,15 @@ impl View {
         drawn: impl Fn(&str) -> bool,
         manifest: &Manifest,
     ) -> String {
-        let judgements = self.judgements();
-        let other = self.other.as_ref().map(|o| (o.mode, o.view.judgements()));
+        let mut judgements = self.judgements();
+        let mut other = self.other.as_ref().map(|o| (o.mode, o.view.judgements()));
+        if too_small::<V2xConfig>(manifest.seeds.len(), &manifest.config).is_some() {
+            let bases = || paper::CLAIMS.iter().map(|c| c.0.basis().text());
+            take_back(&mut judgements, bases());
+            if let Some((_, judgements)) = &mut other {
+                take_back(judgements, bases());
+            }
+        }
         let other = other.as_ref().map(|(mode, judgements)| OtherMode { mode, judgements });
         let mut out = format!("# {TITLE}\n\n");
         self.write_scope(&mut out, manifest);
@@ -54,6 +61,12 @@ impl View {
         );
         if let Some(o) = &self.other {
             let _ = writeln!(out, "{}\n", mode_words(o.mode));
+        }
+        if let Some(why) = too_small::<V2xConfig>(manifest.seeds.len(), &manifest.config) {
+            let _ = writeln!(
+                out,
+                "A smoke run ({why}): it shows that everything runs, and judges no claim about what was measured.\n"
+            );
         }
         if let Some(less) = trained_less::<V2xConfig>(manifest) {
             let _ = writeln!(out, "{less}\n");

@@ -1,0 +1,525 @@
+//! What is compared: evaluations (files of `evaluate --json`), and folders of trainings, sweeps, tunings and
+//! reproductions.
+
+use super::{Condition, Score};
+use crate::energy::accounts::{INFERENCE, metric_name};
+use crate::num::stats::{bootstrap_mean_95, mean, once};
+use crate::report::{ReportError, frames, made_by};
+use crate::run::errors::JobError;
+use crate::run::journal;
+use crate::run::registry::AnyTask;
+use crate::run::rows::{CurveRow, EnergyRow, EvalRow, Key, Manifest, Row, Schema, SlotRow};
+use crate::run::sweep::SweepError;
+use crate::run::sweep::dataset::{PLAN, PlanFile, Status, Tree, read_part};
+use crate::run::sweep::task::SLOT;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// Why runs cannot be compared.
+#[derive(Debug, thiserror::Error)]
+pub enum CompareError {
+    #[error("{}", path.display())]
+    Io { path: PathBuf, source: std::io::Error },
+    #[error("'{}': {what}", path.display())]
+    Nothing { path: PathBuf, what: String },
+    #[error("'{}' is of task {found}, '{}' of task {task}", path.display(), first.display())]
+    OtherTask { path: PathBuf, found: String, first: PathBuf, task: String },
+    #[error("{0}")]
+    Option(String),
+    #[error(transparent)]
+    Report(#[from] ReportError),
+    #[error(transparent)]
+    Sweep(#[from] SweepError),
+    #[error(transparent)]
+    Job(#[from] JobError),
+}
+
+/// Where values come from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Source {
+    pub name: String,
+    /// `evaluation`, `training`, `sweep` or `report`.
+    pub kind: &'static str,
+    /// What it was made by, in words: preset, updates, seeds, revision.
+    pub about: String,
+}
+
+/// A quantity of an agent slot by slot.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Line {
+    pub agent: String,
+    pub condition: Condition,
+    pub quantity: String,
+    /// Mean and, if there is one, the ends of its 95 % interval, slot by slot.
+    pub slots: Vec<(f64, Option<[f64; 2]>)>,
+}
+
+/// Everything that is compared.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Read {
+    pub task: String,
+    pub sources: Vec<Source>,
+    pub scores: Vec<Score>,
+    pub lines: Vec<Line>,
+    /// What is to be borne in mind.
+    pub warnings: Vec<String>,
+}
+
+/// Reads all of them.
+///
+/// # Errors
+/// What cannot be read, and runs of different tasks.
+pub fn read(paths: &[PathBuf], tasks: &[&dyn AnyTask]) -> Result<Read, CompareError> {
+    let mut all: Vec<(PathBuf, Read)> = Vec::new();
+    let mut evaluations: Vec<(String, Value)> = Vec::new();
+    for (path, name) in paths.iter().zip(names(paths)) {
+        let nothing = |what: &str| CompareError::Nothing { path: path.clone(), what: what.into() };
+        if path.is_file() {
+            let text = std::fs::read_to_string(path)
+                .map_err(|source| CompareError::Io { path: path.clone(), source })?;
+            // One object, or several one behind the other.
+            let several = serde_json::Deserializer::from_str(&text).into_iter::<Value>();
+            let before = evaluations.len();
+            for value in several {
+                let value = value.map_err(|e| nothing(&format!("not what `evaluate --json` prints: {e}")))?;
+                evaluations.extend(objects(&value).into_iter().map(|v| (name.clone(), v)));
+            }
+            if evaluations.len() == before {
+                return Err(nothing("not what `evaluate --json` prints: it has no metrics"));
+            }
+            let task = evaluations[before].1["task"].as_str().unwrap_or_default().to_string();
+            all.push((path.clone(), Read { task, ..Read::default() }));
+            continue;
+        }
+        if !path.is_dir() {
+            return Err(nothing("there is no such file or folder"));
+        }
+        let own = if path.join(PLAN).exists() {
+            sweep(path, &name)?
+        } else {
+            let manifest = journal::read(path)?;
+            let manifest = manifest.ok_or_else(|| {
+                nothing(
+                    "neither a training, a sweep nor a report: there is no plan.json and no manifest.json; of an evaluation the \
+                     file is named that holds what `evaluate --json` printed",
+                )
+            })?;
+            let task = tasks.iter().find(|t| t.name() == manifest.task);
+            let task =
+                task.ok_or_else(|| nothing(&format!("task '{}' is none of this program", manifest.task)))?;
+            if path.join(EvalRow::FILE).exists() {
+                report(path, &name, &manifest, task.schema())?
+            } else if path.join(CurveRow::FILE).exists() {
+                training(path, &name, &manifest, task.schema())?
+            } else {
+                return Err(nothing("there is neither evals.parquet nor curves.parquet in it"));
+            }
+        };
+        all.push((path.clone(), own));
+    }
+    let Some((first, task)) = all.first().map(|(path, read)| (path.clone(), read.task.clone())) else {
+        return Ok(Read::default());
+    };
+    if let Some((path, other)) = all.iter().find(|(_, read)| read.task != task) {
+        return Err(CompareError::OtherTask { path: path.clone(), found: other.task.clone(), first, task });
+    }
+    let swept = tasks.iter().find(|t| t.name() == task).map(|t| t.schema().swept.name);
+    let mut out = Read { task, ..Read::default() };
+    if !evaluations.is_empty() {
+        out.add(of_evaluations(&evaluations, swept));
+    }
+    all.into_iter().for_each(|(_, read)| out.add(read));
+    out.tell_apart();
+    Ok(out)
+}
+
+impl Read {
+    /// What `evaluate --json` printed of one agent or several.
+    pub fn of_evaluations(value: &Value) -> Option<Read> {
+        let all = objects(value);
+        let task = all.first()?["task"].as_str()?.to_string();
+        let mut read = of_evaluations(&all.into_iter().map(|v| (String::new(), v)).collect::<Vec<_>>(), None);
+        read.task = task;
+        Some(read)
+    }
+
+    fn add(&mut self, other: Read) {
+        self.sources.extend(other.sources);
+        self.scores.extend(other.scores);
+        self.lines.extend(other.lines);
+        self.warnings.extend(other.warnings);
+    }
+
+    /// Agents of one name whose values come from several sources get the name of theirs behind them.
+    fn tell_apart(&mut self) {
+        let mut of: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for s in &self.scores {
+            if let Some((agent, source)) = s.agent.split_once(FROM) {
+                of.entry(agent.into()).or_default().insert(source.into());
+            }
+        }
+        let named = |agent: &str| match agent.split_once(FROM) {
+            Some((agent, source)) if of.get(agent).is_some_and(|s| s.len() > 1) => {
+                format!("{agent} ({source})")
+            }
+            Some((agent, _)) => agent.to_string(),
+            None => agent.to_string(),
+        };
+        self.scores.iter_mut().for_each(|s| s.agent = named(&s.agent));
+        self.lines.iter_mut().for_each(|l| l.agent = named(&l.agent));
+    }
+}
+
+/// Between an agent's name and that of its source, until [`Read::tell_apart`].
+const FROM: char = '\u{1f}';
+
+fn from(agent: &str, source: &str) -> String {
+    format!("{agent}{FROM}{source}")
+}
+
+/// Each path in as few words as tell it from the others.
+fn names(paths: &[PathBuf]) -> Vec<String> {
+    let last = |path: &Path, n: usize| {
+        let all: Vec<_> = path.components().map(|c| c.as_os_str().to_string_lossy().into_owned()).collect();
+        let mut text = all[all.len().saturating_sub(n)..].join("/");
+        if path.is_file()
+            && let Some(stem) = text.strip_suffix(".json")
+        {
+            text.truncate(stem.len());
+        }
+        text
+    };
+    let of = |path: &PathBuf| {
+        let unique = |n: &usize| paths.iter().filter(|p| last(p, *n) == last(path, *n)).count() == 1;
+        last(path, (1..8).find(unique).unwrap_or(8))
+    };
+    paths.iter().map(of).collect()
+}
+
+/// The objects of agents in what `evaluate --json` printed.
+fn objects(value: &Value) -> Vec<Value> {
+    match value["agents"].as_array() {
+        Some(all) => all.clone(),
+        None if value["metrics"].is_object() => vec![value.clone()],
+        None => Vec::new(),
+    }
+}
+
+/// Dotted keys below a JSON object and their values as text.
+fn flat(prefix: &str, value: &Value, out: &mut BTreeMap<String, String>) {
+    match value {
+        Value::Object(all) => all.iter().for_each(|(k, v)| flat(&format!("{prefix}.{k}"), v, out)),
+        Value::String(text) => drop(out.insert(prefix.into(), text.clone())),
+        other => drop(out.insert(prefix.into(), other.to_string())),
+    }
+}
+
+/// Evaluations, each with the name of its source; `swept` is the swept key of their task.
+fn of_evaluations(all: &[(String, Value)], swept: Option<&str>) -> Read {
+    let mut out = Read::default();
+    let keys: Vec<BTreeMap<String, String>> = all
+        .iter()
+        .map(|(_, v)| {
+            let mut keys = BTreeMap::new();
+            for section in ["task", "protocol", "evaluate"] {
+                flat(section, &v["configuration"][section], &mut keys);
+            }
+            keys.remove("evaluate.episodes");
+            keys
+        })
+        .collect();
+    let agent = |v: &Value| v["agent"].as_str().unwrap_or("?").to_string();
+    let known: BTreeSet<&String> = keys.iter().flat_map(BTreeMap::keys).collect();
+    // A key is a condition where some agent has several values of it; what differs between agents alone is part of what
+    // they are.
+    let several = |key: &str| {
+        let mut of: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
+        for ((_, v), keys) in all.iter().zip(&keys) {
+            of.entry(agent(v)).or_default().extend(keys.get(key).map(String::as_str));
+        }
+        of.values().any(|values| values.len() > 1)
+    };
+    let swept = swept.map(|name| format!("task.{name}"));
+    let is_swept = |key: &str| swept.as_deref() == Some(key);
+    let mut conditions: Vec<&str> = known.iter().map(|k| k.as_str()).filter(|k| several(k)).collect();
+    conditions.sort_by_key(|key| !is_swept(key));
+    for key in known.iter().filter(|key| !conditions.contains(&key.as_str())) {
+        let values = once(keys.iter().map(|k| k.get(*key)));
+        if values.len() > 1 && !["task.beam", "evaluate.greedy"].contains(&key.as_str()) {
+            let told: Vec<&str> = values.iter().map(|v| v.map_or("nothing", String::as_str)).collect();
+            out.warnings.push(format!("the evaluations differ in {key}: {}", told.join(", ")));
+        }
+    }
+    for ((source, v), keys) in all.iter().zip(&keys) {
+        let name = from(&agent(v), source);
+        let condition: Condition = conditions
+            .iter()
+            .filter_map(|k| Some((k.strip_prefix("task.").unwrap_or(k).to_string(), keys.get(*k)?.clone())))
+            .collect();
+        let seeds: Vec<u32> = match v["seeds"].as_array() {
+            Some(all) => all.iter().filter_map(|s| u32::try_from(s.as_u64()?).ok()).collect(),
+            None => vec![0],
+        };
+        for (metric, value) in v["metrics"].as_object().into_iter().flatten() {
+            let mut each: Vec<Option<f64>> =
+                value["per_seed"].as_array().into_iter().flatten().map(Value::as_f64).collect();
+            // Of one seed, and of earlier versions.
+            if each.is_empty() && seeds.len() == 1 {
+                each.push(value["mean"].as_f64());
+            }
+            for (seed, x) in seeds.iter().zip(each) {
+                let Some(value) = x else { continue };
+                let (agent, condition) = (name.clone(), condition.clone());
+                out.scores.push(Score { agent, condition, seed: *seed, metric: metric.clone(), value });
+            }
+        }
+        for (quantity, slots) in v["slots"].as_object().into_iter().flatten() {
+            let slot = |s: &Value| {
+                let end = |i: usize| s["ci95"][i].as_f64();
+                (s["mean"].as_f64().unwrap_or(f64::NAN), end(0).zip(end(1)).map(|(lo, hi)| [lo, hi]))
+            };
+            out.lines.push(Line {
+                agent: name.clone(),
+                condition: condition.clone(),
+                quantity: quantity.clone(),
+                slots: slots.as_array().into_iter().flatten().map(slot).collect(),
+            });
+        }
+        let text = |key: &str| v[key].as_str().map(ToString::to_string);
+        let config = &v["configuration"];
+        let about = About {
+            preset: config["preset"].as_str().map(Into::into),
+            updates: v["checkpoint"].as_str().and(config["train"]["updates"].as_u64()),
+            seeds: seeds.len(),
+            revision: text("git_revision"),
+            dirty: v["git_dirty"].as_bool(),
+        };
+        let name = if source.is_empty() { agent(v) } else { format!("{source}: {}", agent(v)) };
+        out.sources.push(Source { name, kind: "evaluation", about: about.text() });
+    }
+    out
+}
+
+/// What stands behind a table of numbers.
+struct About {
+    preset: Option<String>,
+    updates: Option<u64>,
+    seeds: usize,
+    revision: Option<String>,
+    dirty: Option<bool>,
+}
+
+impl About {
+    fn text(&self) -> String {
+        let preset = self.preset.as_ref().map(|p| format!("preset {p}"));
+        let updates = self.updates.map(|n| format!("{n} updates"));
+        let changed = if self.dirty == Some(true) { " with local changes" } else { "" };
+        let revision =
+            self.revision.as_ref().map(|r| format!("revision {}{changed}", r.get(..12).unwrap_or(r)));
+        let seeds = Some(crate::num::text::seeds_in_words(self.seeds));
+        [preset, updates, seeds, revision].into_iter().flatten().collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// Agents of rows: what their labels have that is not usual stands behind the name.
+struct Labels<'a> {
+    schema: &'a Schema,
+    usual: Vec<String>,
+}
+
+impl<'a> Labels<'a> {
+    fn of<'b>(schema: &'a Schema, keys: impl Iterator<Item = &'b Key> + Clone) -> Labels<'a> {
+        let usual = |i: usize| {
+            let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+            for key in keys.clone() {
+                let label = key.labels.get(i).map_or("", String::as_str);
+                *counts.entry(label).or_default() += usize::from(!label.is_empty());
+            }
+            counts
+                .into_iter()
+                .max_by_key(|(_, n)| *n)
+                .filter(|(_, n)| *n > 0)
+                .map_or("", |(l, _)| l)
+                .to_string()
+        };
+        let last = schema.labels.len().saturating_sub(1);
+        // The last one, the variant, is empty as a rule.
+        let usual = (0..schema.labels.len()).map(|i| if i == last { String::new() } else { usual(i) });
+        Labels { schema, usual: usual.collect() }
+    }
+    fn agent(&self, key: &Key) -> String {
+        let mut out = key.agent.clone();
+        for ((label, usual), named) in key.labels.iter().zip(&self.usual).zip(self.schema.labels) {
+            if !label.is_empty() && label != usual {
+                let word =
+                    if named.name == "variant" { label.clone() } else { format!("{}={label}", named.name) };
+                out = format!("{out}, {word}");
+            }
+        }
+        out
+    }
+    fn condition(&self, key: &Key) -> Condition {
+        vec![(self.schema.swept.name.into(), key.at.to_string())]
+    }
+}
+
+/// Mean over seeds and the ends of its interval.
+fn of_seeds(x: &[f64]) -> (f64, Option<[f64; 2]>) {
+    (mean(x), bootstrap_mean_95(x, 0).map(|i| [i.lo, i.hi]))
+}
+
+/// A reproduction: its evaluations, energies of a decision, and slots.
+fn report(dir: &Path, name: &str, m: &Manifest, schema: &Schema) -> Result<Read, CompareError> {
+    let evals: Vec<EvalRow> = frames::read(&dir.join(EvalRow::FILE), schema)?;
+    let labels = Labels::of(schema, evals.iter().map(|r| &r.key));
+    let mut out = Read { task: m.task.clone(), ..Read::default() };
+    let score = |key: &Key, metric: String, value: f64| Score {
+        agent: from(&labels.agent(key), name),
+        condition: labels.condition(key),
+        seed: key.seed,
+        metric,
+        value,
+    };
+    out.scores.extend(evals.iter().map(|r| score(&r.key, r.metric.clone(), r.mean)));
+    let energy = dir.join(EnergyRow::FILE);
+    if energy.exists() {
+        let rows: Vec<EnergyRow> = frames::read(&energy, schema)?;
+        let inference = rows.iter().filter(|r| r.stage == INFERENCE && r.energy_j.is_finite());
+        out.scores.extend(
+            inference.map(|r| score(&r.key, metric_name(&r.network, &r.method, &r.constants), r.energy_j)),
+        );
+    }
+    let slots = dir.join(SlotRow::FILE);
+    if slots.exists() {
+        let rows: Vec<SlotRow> = frames::read(&slots, schema)?;
+        // By agent, condition and quantity: values of all seeds, slot by slot.
+        let mut all: BTreeMap<(String, Condition, usize), Vec<Vec<f64>>> = BTreeMap::new();
+        for r in &rows {
+            for (i, value) in r.values.iter().enumerate().filter(|(_, x)| x.is_finite()) {
+                let of = (from(&labels.agent(&r.key), name), labels.condition(&r.key), i);
+                let slots = all.entry(of).or_default();
+                let slot = r.slot as usize;
+                slots.resize(slots.len().max(slot + 1), Vec::new());
+                slots[slot].push(*value);
+            }
+        }
+        out.lines.extend(all.into_iter().map(|((agent, condition, i), slots)| Line {
+            agent,
+            condition,
+            quantity: schema.slots[i].name.into(),
+            slots: slots.iter().map(|x| of_seeds(x)).collect(),
+        }));
+    }
+    out.sources.push(Source { name: name.into(), kind: "report", about: made_by(m) });
+    Ok(out)
+}
+
+/// A training: means over the last tenth of its updates, of what its curves hold of the task.
+fn training(dir: &Path, name: &str, m: &Manifest, schema: &Schema) -> Result<Read, CompareError> {
+    let rows: Vec<CurveRow> = frames::read(&dir.join(CurveRow::FILE), schema)?;
+    let labels = Labels::of(schema, rows.iter().map(|r| &r.key));
+    let last = rows.iter().map(|r| r.update).max().unwrap_or(0);
+    let from_update = last - last / 10;
+    let mut all: BTreeMap<(String, Condition, u32, usize), Vec<f64>> = BTreeMap::new();
+    for r in rows.iter().filter(|r| r.update >= from_update) {
+        for (i, x) in r.slots.iter().enumerate() {
+            let of = (from(&labels.agent(&r.key), name), labels.condition(&r.key), r.key.seed, i);
+            all.entry(of).or_default().push(*x);
+        }
+    }
+    let scores = all.into_iter().map(|((agent, condition, seed, i), x)| Score {
+        agent,
+        condition,
+        seed,
+        metric: format!("train_{}", schema.curve[i].name),
+        value: mean(&x),
+    });
+    let about = format!("updates {from_update} to {last}, actions drawn, {}", made_by(m));
+    Ok(Read {
+        task: m.task.clone(),
+        sources: vec![Source { name: name.into(), kind: "training", about }],
+        scores: scores.collect(),
+        ..Read::default()
+    })
+}
+
+/// A dataset of a sweep or a tuning: replicas whose status is `ok`. Keys of the task are conditions, those of learners
+/// are part of what an agent is.
+fn sweep(dir: &Path, name: &str) -> Result<Read, CompareError> {
+    let plan = PlanFile::load(dir)?;
+    let tree = Tree::list(dir)?;
+    let is_condition =
+        |key: &str| !["evaluate.episodes"].contains(&key) && (key.starts_with("task.") || key == "slots");
+    let values_of = |i: usize| once(plan.points.iter().filter_map(|p| p.axes[i].clone()));
+    let mut out = Read { task: plan.task.clone(), ..Read::default() };
+    let mut left_out = 0;
+    let mut slots: BTreeMap<(String, Condition, String), Vec<Vec<f64>>> = BTreeMap::new();
+    for point in &plan.points {
+        let Some(path) = tree.parts.get(&point.id).and_then(|all| all.first()) else { continue };
+        let mut agent = point.agent.clone();
+        // An agent that does not read a key is under each of its values what it is.
+        let mut conditions: Vec<Condition> = vec![Condition::new()];
+        for (i, (key, value)) in plan.axes.iter().zip(&point.axes).enumerate() {
+            let plain = |v: &str| v.trim_matches('"').to_string();
+            if is_condition(key) {
+                let values = value.clone().map_or_else(|| values_of(i), |v| vec![v]);
+                let key = key.strip_prefix("task.").unwrap_or(key);
+                conditions = conditions
+                    .iter()
+                    .flat_map(|c| {
+                        values
+                            .iter()
+                            .map(move |v| c.iter().cloned().chain([(key.into(), plain(v))]).collect())
+                    })
+                    .collect();
+            } else if let Some(value) = value
+                && (values_of(i).len() > 1 || !plan.tuning.is_empty())
+                && (plan.tuning.is_empty() || key == "trial")
+            {
+                agent = format!("{agent}, {key}={}", plain(value));
+            }
+        }
+        for replica in read_part(path)? {
+            if replica.status != Status::Ok {
+                left_out += 1;
+                continue;
+            }
+            for m in &replica.metrics {
+                if let Some(step) = m.step {
+                    if let Some(quantity) = m.metric.strip_prefix(SLOT) {
+                        for condition in &conditions {
+                            let line = (from(&agent, name), condition.clone(), quantity.to_string());
+                            let slots = slots.entry(line).or_default();
+                            slots.resize(slots.len().max(step as usize + 1), Vec::new());
+                            slots[step as usize].push(m.mean);
+                        }
+                    }
+                    continue;
+                }
+                out.scores.extend(conditions.iter().map(|condition| Score {
+                    agent: from(&agent, name),
+                    condition: condition.clone(),
+                    seed: replica.seed,
+                    metric: m.metric.clone(),
+                    value: m.mean,
+                }));
+            }
+        }
+    }
+    let line = |((agent, condition, quantity), slots): (_, Vec<Vec<f64>>)| Line {
+        agent,
+        condition,
+        quantity,
+        slots: slots.iter().map(|x| of_seeds(x)).collect(),
+    };
+    out.lines.extend(slots.into_iter().map(line));
+    if left_out > 0 {
+        out.warnings
+            .push(format!("{name}: {left_out} replicas diverged or are not finite, and are left out"));
+    }
+    let seeds = crate::num::text::seeds_in_words(plan.seeds.len());
+    let about = format!("plan {}, {seeds}, isacbench {}", plan.hash, plan.crate_version);
+    out.sources.push(Source { name: name.into(), kind: "sweep", about });
+    Ok(out)
+}

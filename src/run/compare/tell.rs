@@ -1,0 +1,121 @@
+//! Comparisons as text and as JSON.
+
+use super::{Comparison, Estimate, Pair, condition_text};
+use crate::num::stats::Interval;
+use crate::num::text::{aligned, num, seeds_in_words};
+use crate::run::task::Better;
+use serde_json::{Value, json};
+use std::fmt::Write;
+
+/// How the intervals of a comparison are made, in a sentence.
+pub const METHOD: &str = "95 % intervals: percentile bootstrap over seeds (10,000 resamples), those of each condition for themselves";
+
+fn ends(i: Option<Interval>) -> String {
+    i.map_or("-".into(), |i| format!("[{}, {}]", num(i.lo), num(i.hi)))
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.0} %", 100.0 * share)
+}
+
+/// The most probable rank of an agent and how probable it is.
+fn rank(ranks: &[f64]) -> String {
+    let best = ranks.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
+    best.map_or("-".into(), |(place, p)| format!("{} ({})", place + 1, percent(*p)))
+}
+
+/// Pairs that are told: all of few agents; of many each with the next one and with the best.
+pub(super) fn told(c: &Comparison) -> impl Iterator<Item = &Pair> {
+    let few = c.agents.len() <= 4;
+    c.pairs.iter().filter(move |p| few || p.a == 0 || p.b == p.a + 1)
+}
+
+/// A comparison in a few lines.
+pub fn text(c: &Comparison) -> String {
+    let direction = if c.better == Better::Higher { "higher is better" } else { "lower is better" };
+    let mut out = format!("{} ({direction}), {}\n", c.metric, seeds_in_words(c.seeds));
+    let conditions = match (c.conditions.len(), c.shared) {
+        (1, _) if c.conditions[0].is_empty() => String::new(),
+        (1, _) => condition_text(&c.conditions[0]),
+        (n, shared) if shared == n => format!("mean over {n} conditions"),
+        (n, 0) => format!("no condition has all agents: means are of what each has of {n}, without ranks"),
+        (n, shared) => format!("mean over the {shared} of {n} conditions that all agents have"),
+    };
+    if !conditions.is_empty() {
+        let _ = writeln!(out, "  {conditions}");
+    }
+    let row = |cells: &[&str]| cells.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let mut rows = vec![row(&["agent", "mean", "95 % interval", "IQM", "rank (probability)"])];
+    rows.extend(
+        c.agents.iter().map(|a| {
+            vec![a.agent.clone(), num(a.all.mean), ends(a.all.interval), num(a.iqm), rank(&a.ranks)]
+        }),
+    );
+    out.push_str(&aligned(&rows));
+    let mut rows = vec![row(&["pair", "difference", "95 % interval", "pairs won", "P(first is better)"])];
+    for p in told(c) {
+        let names = format!("{} − {}", c.agents[p.a].agent, c.agents[p.b].agent);
+        let paired = p.paired.as_ref();
+        rows.push(vec![
+            names,
+            paired.map_or("no common seed".into(), |x| num(x.difference)),
+            paired.map_or("-".into(), |x| ends(x.interval)),
+            paired.map_or("-".into(), |x| format!("{} of {}", x.above, x.pairs)),
+            p.improvement.map_or("-".into(), |(x, i)| {
+                let ends = i.map_or(String::new(), |i| format!(" [{:.2}, {:.2}]", i.lo, i.hi));
+                format!("{x:.2}{ends}")
+            }),
+        ]);
+    }
+    out.push_str(&aligned(&rows));
+    out
+}
+
+fn number(x: f64) -> Value {
+    if x.is_finite() { json!(x) } else { Value::Null }
+}
+
+fn interval(i: Option<Interval>) -> Value {
+    i.map_or(Value::Null, |i| json!([number(i.lo), number(i.hi)]))
+}
+
+fn estimate(e: &Estimate) -> Value {
+    json!({ "mean": number(e.mean), "ci95": interval(e.interval), "runs": e.runs })
+}
+
+/// A comparison as one object.
+pub fn json(c: &Comparison) -> Value {
+    let agents = c.agents.iter().map(|a| {
+        let by = c.conditions.iter().zip(&a.by_condition);
+        let by = by.filter_map(|(condition, e)| {
+            let at: serde_json::Map<_, _> = condition.iter().map(|(k, v)| (k.clone(), json!(v))).collect();
+            Some(json!({ "condition": at, "estimate": estimate(e.as_ref()?) }))
+        });
+        json!({
+            "agent": a.agent,
+            "all": estimate(&a.all),
+            "iqm": { "mean": number(a.iqm), "ci95": interval(a.iqm_interval) },
+            "rank_probability": a.ranks,
+            "by_condition": by.collect::<Vec<_>>(),
+            "profile": a.profile.iter().map(|s| json!([s.at, s.share, interval(s.interval)])).collect::<Vec<_>>(),
+        })
+    });
+    let pairs = c.pairs.iter().map(|p| {
+        let paired = p.paired.as_ref().map(|x| {
+            json!({ "difference": number(x.difference), "ci95": interval(x.interval), "pairs": x.pairs, "better": x.above, "worse": x.below })
+        });
+        let improvement = p.improvement.map(|(x, i)| json!({ "probability": x, "ci95": interval(i) }));
+        json!({ "a": c.agents[p.a].agent, "b": c.agents[p.b].agent, "paired": paired, "improvement": improvement })
+    });
+    json!({
+        "metric": c.metric,
+        "better": c.better,
+        "intervals": METHOD,
+        "seeds": c.seeds,
+        "few_seeds": c.seeds < crate::num::text::FEW_SEEDS,
+        "conditions": c.conditions.len(),
+        "shared_conditions": c.shared,
+        "agents": agents.collect::<Vec<_>>(),
+        "pairs": pairs.collect::<Vec<_>>(),
+    })
+}
