@@ -48,6 +48,21 @@ class Evaluation(Mapping[str, Value]):
         self.device: str = told["device"]
         self.episodes: int = told["episodes"]
         self.replicas: int = told["replicas"]
+        #: Of the evaluation, replica by replica.
+        self.seeds: list[int] = told["seeds"]
+        #: What the intervals are over, in words.
+        self.intervals: str = told["intervals"]
+        #: Where the weights lay; None of agents without.
+        self.checkpoint: str | None = told["checkpoint"]
+        #: The whole configuration, section by section.
+        self.configuration: dict[str, Any] = told["configuration"]
+        #: Revision of the program's sources, where it is known.
+        self.revision: str | None = told["git_revision"]
+        #: Means of each seed, by metric.
+        self.per_seed: dict[str, list[float]] = {
+            name: [float("nan") if x is None else float(x) for x in value.get("per_seed", [])]
+            for name, value in told["metrics"].items()
+        }
         values = {name: _value(value) for name, value in told["metrics"].items()}
         # What agents are judged by stands first.
         first = [n for n in (tasks()[self.task]["metric"], "reward") if n in values]
@@ -211,6 +226,8 @@ def evaluate(
 
     ValueError: what the program says of a wrong name or key. KeyboardInterrupt ends it.
     """
+    if "," in str(agent):
+        raise ValueError(f"agent: {agent!r} are several; evaluate each by itself, or use `isacbench evaluate`")
     words = ["--task", str(task), "--agent", str(agent), "--device", str(device)]
     if checkpoint is not None:
         path = os.fsdecode(checkpoint)

@@ -9,6 +9,7 @@ use numpy::{PyArrayDyn, PyArrayMethods, PyReadonlyArray2, PyReadonlyArrayDyn, Py
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
+use rayon::ThreadPool;
 use rayon::prelude::*;
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex, MutexGuard, TryLockError};
@@ -94,14 +95,16 @@ impl Envs {
     }
 
     /// Work on the environments without the interpreter's lock.
-    fn work<T: Send>(&self, py: Python, job: impl FnOnce(&mut Stepper) -> T + Send) -> PyResult<T> {
+    fn work<T: Send>(
+        &self,
+        py: Python,
+        job: impl FnOnce(&mut Stepper, Option<&ThreadPool>) -> T + Send,
+    ) -> PyResult<T> {
         let mut stepper = self.lock()?;
         let stepper = &mut *stepper;
-        if self.envs <= FEW {
-            pool::at_once(py, || job(stepper))
-        } else {
-            pool::detached(py, || job(stepper))
-        }
+        // Few environments are one part, and no other thread gets any of it.
+        let pool = if self.envs <= FEW { None } else { Some(pool::pool()?) };
+        pool::at_once(py, || job(stepper, pool.as_deref()))
     }
 }
 
@@ -178,7 +181,7 @@ impl Envs {
                 self.envs
             )));
         }
-        self.work(py, |stepper| stepper.reset(mask, obs))?.map_err(refused)
+        self.work(py, |stepper, pool| stepper.reset_in(pool, mask, obs))?.map_err(refused)
     }
 
     /// One slot under `actions` `[B, A]`; writes all other arrays, `metrics` `[metrics, B]` if it is there.
@@ -215,7 +218,7 @@ impl Envs {
             truncated: flat("truncated", &mut truncated, b)?,
             metrics: metrics.as_mut().map(|x| flat("metrics", x, m * b)).transpose()?,
         };
-        self.work(py, |stepper| stepper.step(actions, out))?.map_err(refused)
+        self.work(py, |stepper, pool| stepper.step_in(pool, actions, out))?.map_err(refused)
     }
 
     /// Rows of the metrics, those of samples among them.

@@ -67,7 +67,7 @@ pub fn detached<T: Send>(py: Python, work: impl FnOnce() -> T + Send) -> PyResul
     done.map_err(|panic| fault(&*panic))
 }
 
-/// `work` without the interpreter's lock, in this thread: for what is over before another one has begun.
+/// `work` without the interpreter's lock, in this thread.
 pub fn at_once<T: Send>(py: Python, work: impl FnOnce() -> T + Send) -> PyResult<T> {
     py.detach(|| catch_unwind(AssertUnwindSafe(work))).map_err(|panic| fault(&*panic))
 }

@@ -38,7 +38,7 @@ class Judged(unittest.TestCase):
             "v2x", lambda obs: np.zeros((len(obs), 6)), episodes=200, beam="tracking", beside=("last-estimate",)
         )
         own, other = found
-        for metric in ("sum_rate_bps_hz", "reward", "jain", "angle_rmse_rad"):
+        for metric in ("sum_rate_bps_hz", "reward", "jain", "angle_mse_rad2"):
             self.assertAlmostEqual(own[metric].mean / other[metric].mean, 1, delta=1e-4, msg=metric)
             self.assertAlmostEqual(own[metric].low / other[metric].low, 1, delta=1e-3, msg=metric)
         self.assertEqual(own.episodes, 200)

@@ -5,8 +5,8 @@
 //! alone, goes through the same numbers, bit for bit, as in [`Env::step`].
 
 use super::{At, Env, Sizes, StepSlices, TERMINATED, TRUNCATED};
-use rayon::prelude::*;
-use std::sync::Arc;
+use rayon::{Scope, ThreadPool};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// What happens behind the last slot of an episode, in the words of Gymnasium's vector environments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +63,27 @@ pub struct Outcome<'a> {
     pub truncated: &'a mut [bool],
     /// `[metrics, B]`: every row of [`Env::metrics`], 0 where a step only reset.
     pub metrics: Option<&'a mut [f32]>,
+}
+
+/// Does `work` on all parts, in this thread and in those of `pool`, or of the pool that this thread has. This thread
+/// begins at once: a part takes about as long as another thread to wake up.
+fn share<T: Send>(pool: Option<&ThreadPool>, parts: impl Iterator<Item = T> + Send, work: impl Fn(T) + Sync) {
+    let threads = pool.map_or_else(rayon::current_num_threads, ThreadPool::current_num_threads);
+    let parts = Mutex::new(parts);
+    let next = || parts.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let take = || {
+        while let Some(part) = next() {
+            work(part);
+        }
+    };
+    fn together<'s>(scope: &Scope<'s>, threads: usize, take: &'s (dyn Fn() + Sync)) {
+        (1..threads).for_each(|_| scope.spawn(move |_| take()));
+        take();
+    }
+    match pool {
+        Some(pool) => pool.in_place_scope(|scope| together(scope, threads, &take)),
+        None => rayon::in_place_scope(|scope| together(scope, threads, &take)),
+    }
 }
 
 /// B environments of the first replica of an [`Env`].
@@ -163,6 +184,22 @@ impl Stepper {
     /// # Panics
     /// If an array is of another size.
     pub fn reset(&mut self, which: Option<&[bool]>, obs: &mut [f32]) -> Result<(), StepperError> {
+        self.reset_in(None, which, obs)
+    }
+
+    /// The same with the threads of `pool`.
+    ///
+    /// # Errors
+    /// [`StepperError::Worn`]
+    ///
+    /// # Panics
+    /// If an array is of another size.
+    pub fn reset_in(
+        &mut self,
+        pool: Option<&ThreadPool>,
+        which: Option<&[bool]>,
+        obs: &mut [f32],
+    ) -> Result<(), StepperError> {
         let (o, slots) = (self.env.sizes().obs, self.env.sizes().slots as u32);
         assert_eq!(obs.len(), self.who.len() * o, "observations [B, O]");
         let chosen = |i: usize| which.is_none_or(|w| w[i]);
@@ -184,9 +221,9 @@ impl Stepper {
         if self.chunks.len() == 1 {
             work(0, &mut self.chunks[0], &self.who, obs);
         } else {
-            let parts = self.who.par_chunks(CHUNK).zip(obs.par_chunks_mut(CHUNK * o));
-            let all = self.chunks.par_iter_mut().enumerate().zip(parts);
-            all.for_each(|((n, chunk), (who, obs))| work(n, chunk, who, obs));
+            let parts = self.who.chunks(CHUNK).zip(obs.chunks_mut(CHUNK * o));
+            let all = self.chunks.iter_mut().enumerate().zip(parts);
+            share(pool, all, |((n, chunk), (who, obs))| work(n, chunk, who, obs));
         }
         Ok(())
     }
@@ -199,6 +236,22 @@ impl Stepper {
     /// # Panics
     /// If an array is of another size.
     pub fn step(&mut self, action: &[f32], out: Outcome) -> Result<(), StepperError> {
+        self.step_in(None, action, out)
+    }
+
+    /// The same with the threads of `pool`.
+    ///
+    /// # Errors
+    /// As [`Stepper::step`].
+    ///
+    /// # Panics
+    /// If an array is of another size.
+    pub fn step_in(
+        &mut self,
+        pool: Option<&ThreadPool>,
+        action: &[f32],
+        out: Outcome,
+    ) -> Result<(), StepperError> {
         let Sizes { obs: o, action: a, slots, metrics: m, .. } = self.env.sizes();
         let (b, mode) = (self.who.len(), self.mode);
         let Outcome { obs, final_obs, reward, terminated, truncated, metrics } = out;
@@ -222,16 +275,23 @@ impl Stepper {
             let (chunk, who) = (&mut self.chunks[0], &mut self.who[..]);
             work(Part { chunk, who, action, obs, final_obs, reward, terminated, truncated });
         } else {
-            let flags = terminated.par_chunks_mut(CHUNK).zip(truncated.par_chunks_mut(CHUNK));
-            let seen = obs.par_chunks_mut(CHUNK * o).zip(final_obs.par_chunks_mut(CHUNK * o));
-            let own = self.chunks.par_iter_mut().zip(self.who.par_chunks_mut(CHUNK));
-            own.zip(action.par_chunks(CHUNK * a))
-                .zip(seen.zip(reward.par_chunks_mut(CHUNK)).zip(flags))
-                .for_each(
-                    |(((chunk, who), action), (((obs, final_obs), reward), (terminated, truncated)))| {
-                        work(Part { chunk, who, action, obs, final_obs, reward, terminated, truncated });
-                    },
-                );
+            let flags = terminated.chunks_mut(CHUNK).zip(truncated.chunks_mut(CHUNK));
+            let seen = obs.chunks_mut(CHUNK * o).zip(final_obs.chunks_mut(CHUNK * o));
+            let own = self.chunks.iter_mut().zip(self.who.chunks_mut(CHUNK));
+            let written = seen.zip(reward.chunks_mut(CHUNK)).zip(flags);
+            let all = own.zip(action.chunks(CHUNK * a)).zip(written).map(
+                |(((chunk, who), action), (((obs, final_obs), reward), (terminated, truncated)))| Part {
+                    chunk,
+                    who,
+                    action,
+                    obs,
+                    final_obs,
+                    reward,
+                    terminated,
+                    truncated,
+                },
+            );
+            share(pool, all, work);
         }
         if let Some(metrics) = metrics {
             assert_eq!(metrics.len(), m * b, "metrics [metrics, B]");

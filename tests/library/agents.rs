@@ -88,6 +88,14 @@ impl Watch for Quiet {
 }
 
 /// Mean and standard error as numpy found them.
+/// What the golden file calls a metric.
+fn golden_name(name: &str) -> &str {
+    match name.strip_suffix("_bps_hz") {
+        Some(short) if short.starts_with("rate_") => short,
+        _ => name,
+    }
+}
+
 fn estimate(v: &Value, what: &str) -> Estimate {
     let read = |key: &str| v[key].as_f64().unwrap_or_else(|| panic!("no {key} of {what}"));
     Estimate { mean: read("mean"), std_error: read("se") }
@@ -154,21 +162,21 @@ fn against_numpy(verdict: &mut Verdict, case: &str, agent: &str, ours: &Outcome,
             // 1/p of a Dirichlet share p has a density that falls as 1/x²: its mean grows with the logarithm of the cap
             // and its standard error means nothing. Only the order of magnitude can be compared.
             metric::ANGLE_SE | metric::ANGLE_CRLB if agent == "random" => {
-                let ratio = here.mean / estimate(&theirs[name], &what).mean;
+                let ratio = here.mean / estimate(&theirs[golden_name(name)], &what).mean;
                 verdict.compared += 1;
                 if !(0.1..=10.0).contains(&ratio) {
                     verdict.failures.push(format!("{what}: {ratio} times numpy's"));
                 }
             }
             metric::ANGLE_SE | metric::DISTANCE_SE | metric::ANGLE_CRLB | metric::DISTANCE_CRLB => {
-                verdict.compare(&what, here, estimate(&theirs[name], &what), Z_SKEWED);
+                verdict.compare(&what, here, estimate(&theirs[golden_name(name)], &what), Z_SKEWED);
             }
             // The beams of a genie hit in f64, and miss by a rounding in f32.
             metric::POINTING_SE => {
-                let there = estimate(&theirs[name], &what);
+                let there = estimate(&theirs[golden_name(name)], &what);
                 verdict.compare_near(&what, here, there, Z_SKEWED, F32_SHARE * there.mean + 1e-12);
             }
-            _ => verdict.compare(&what, here, estimate(&theirs[name], &what), Z),
+            _ => verdict.compare(&what, here, estimate(&theirs[golden_name(name)], &what), Z),
         }
     }
     let env = V2xEnv { spec: config("paper").task.spec(), params: replicas("paper", &[0], 0) };
@@ -179,7 +187,7 @@ fn against_numpy(verdict: &mut Verdict, case: &str, agent: &str, ours: &Outcome,
     let names = env.samples().expect("errors of the vehicles").quantiles.as_flattened();
     for (name, here) in names.iter().zip(ours.quantiles.as_flattened()) {
         let what = format!("{case} {name}");
-        let there = estimate(&theirs[name], &what);
+        let there = estimate(&theirs[golden_name(name)], &what);
         let here = quantile_of(*here, ours.episodes, there, theirs);
         let rounding = if name.starts_with("pointing") { 4e-7 } else { 0.0 };
         verdict.compare_near(&what, here, there, Z_SKEWED, BIN_SHARE * there.mean + rounding);

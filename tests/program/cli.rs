@@ -21,7 +21,7 @@ const TINY: &[&str] = &[
     "reproduce.checkpoint_every=1",
 ];
 const METRICS: [&str; 6] =
-    ["sum_rate_bps_hz", "jain", "reward", "indicator_share", "angle_rmse_rad", "distance_rmse_m"];
+    ["sum_rate_bps_hz", "jain", "reward", "indicator_share", "angle_mse_rad2", "distance_mse_m2"];
 
 /// The same on a machine without any Vulkan driver.
 fn without_driver(args: &[&str]) -> Output {

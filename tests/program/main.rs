@@ -16,6 +16,8 @@ mod folders;
 mod output;
 #[cfg(feature = "report")]
 mod pages;
+#[cfg(feature = "report")]
+mod questions;
 mod report;
 mod report_misac;
 mod revision;
