@@ -14,6 +14,7 @@
 //! 5. [`learn`]: PPO, DDPG, DQN and mixtures of experts over any [`Env`](env::Env), on the CPU and on a GPU.
 //! 6. [`energy`]: operations and joules, counted and measured. [`golden`]: results of other programs that the twins and
 //!    kernels must give.
+//!    [`exchange`]: policies as ONNX graphs.
 //! 7. [`run::rows`]: the tables that jobs leave; `report`: figures and pages made of them.
 //! 8. [`run`]: [`run::task`], what jobs ask of a task; [`run::train`](mod@run::train), the main path from top to
 //!    bottom; evaluation, whole papers, checkpoints, sweeps, which survive interruption and are spread over machines,
@@ -33,6 +34,7 @@ pub mod cli;
 pub mod config;
 pub mod energy;
 pub mod env;
+pub mod exchange;
 pub mod files;
 pub mod golden;
 pub mod gpu;

@@ -18,6 +18,7 @@ Task keys are those of `[task]` in the program's TOML files; docs/python.md and 
 from ._core import __version__
 from .actions import beams_action, phases_action
 from .envs import IsacEnv, make
+from .exchange import OnnxPolicy
 from .jobs import Report, Run, Sweep, Tuning, reproduce, sweep, train, tune
 from .policies import Policy, load_checkpoint
 from .registration import register
@@ -31,6 +32,7 @@ __all__ = [
     "Evaluation",
     "IsacEnv",
     "IsacVectorEnv",
+    "OnnxPolicy",
     "Policy",
     "Report",
     "Run",

@@ -87,6 +87,17 @@ class Policy:
             action = np.concatenate([action, np.remainder(phi + np.pi, 2 * np.pi) - np.pi], axis=1)
         return (action[0], after[0]) if single else (action, after)
 
+    def export(self, path: str | os.PathLike[str], *, raw: bool = False) -> None:
+        """Writes the policy as an ONNX file (opset 17, dynamic batch), which acts without exploration.
+
+        By default the whole decision: estimates in physical units in, angles, powers, beams, cameras and phases out.
+        `raw`: the networks alone, observations as environments give them in, raw actions out. `isacbench export` writes
+        the same file.
+        """
+        data = self._core.onnx(raw)
+        with open(path, "wb") as file:
+            file.write(data)
+
     def reset(self, num_envs: int | None = None) -> None:
         """Episodes begin: what calls of this policy as a function remember is forgotten."""
         self._state = None

@@ -9,6 +9,7 @@ use isacbench::run::registry::AnyCheckpoint;
 use numpy::{PyArray2, PyArrayMethods, PyReadonlyArray2, ToPyArray};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 use std::path::PathBuf;
 
 /// The agents of a checkpoint, one replica of which acts.
@@ -67,6 +68,12 @@ impl Policy {
     fn sizes(&self) -> (usize, usize, usize, usize) {
         let [o, a] = self.actor.sizes();
         (o, a, self.actor.memory(), self.actor.phases())
+    }
+
+    /// The policy as an ONNX file's bytes.
+    fn onnx<'py>(&self, py: Python<'py>, raw: bool) -> PyResult<Bound<'py, PyBytes>> {
+        let found = pool::at_once(py, || self.checkpoint.onnx(self.replica, raw))?;
+        Ok(PyBytes::new(py, &found.map_err(|e| PyValueError::new_err(e.to_string()))?))
     }
 
     /// Decides for `obs` `[B, O]` after `memory` `[B, M]`.

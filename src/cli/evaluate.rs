@@ -35,8 +35,12 @@ pub struct EvaluateArgs {
     #[arg(long)]
     pub(super) task: Option<String>,
     /// Agent id (docs/agents.md has all), or several with commas between them, which are then compared
-    #[arg(long, value_delimiter = ',', required = true, value_name = "AGENT[,AGENT]")]
+    #[arg(long, value_delimiter = ',', required_unless_present = "policy", value_name = "AGENT[,AGENT]")]
     pub(super) agent: Vec<String>,
+    /// A network in an ONNX file instead of an agent, beside references and the bound (the command that `pip install
+    /// ./python[onnx]` brings has it)
+    #[arg(long, value_name = "FILE", conflicts_with = "agent")]
+    pub(super) policy: Option<PathBuf>,
     /// Trained weights of a learned agent: a file, or the folder of its training; of several agents AGENT=PATH
     /// (repeatable)
     #[arg(long = "checkpoint", value_name = "[AGENT=]PATH")]

@@ -1,4 +1,4 @@
-//! The command line: `isacbench devices | check | train | evaluate | compare | schedule | reproduce | cite | bench | sweep | tune | merge | report`.
+//! The command line: `isacbench devices | check | train | evaluate | compare | export | schedule | reproduce | cite | bench | sweep | tune | merge | report`.
 
 mod bench;
 mod check;
@@ -9,6 +9,7 @@ mod compare;
 mod devices;
 pub mod embed;
 mod evaluate;
+mod export;
 mod folder;
 pub mod print;
 mod reproduce;
@@ -75,6 +76,13 @@ enum Command {
     /// Example: isacbench compare runs/sweep-v2x --agent ppo,last-estimate --metric reward --out runs/compared
     #[cfg(feature = "report")]
     Compare(compare::CompareArgs),
+    /// Write a trained policy as an ONNX file: the whole decision, from estimates in physical units to angles, powers,
+    /// beams, cameras and phases.
+    ///
+    /// Example: isacbench export --checkpoint runs/ppo --out ppo.onnx
+    ///
+    /// Example: isacbench export --checkpoint runs/h-moe --replica 2 --raw --out h-moe.onnx
+    Export(export::ExportArgs),
     /// Solve the best schedule of a configuration and print it slot by slot, the best fixed period beside it, and what
     /// each costs.
     ///
@@ -196,9 +204,13 @@ fn command(command: Command, all: &Tasks) -> Result<()> {
         Command::Devices(a) => devices::devices(&a),
         Command::Check(a) => check::check(&a, all),
         Command::Train(a) => tasks::find(all, a.task.as_deref(), a.agent.as_deref())?.train(&a),
+        Command::Evaluate(a) if a.policy.is_some() => bail!(
+            "--policy: ONNX files are run by onnxruntime, which the command of the Python module has: pip install './python[onnx]'"
+        ),
         Command::Evaluate(a) => tasks::find(all, a.task.as_deref(), Some(a.agent[0].trim()))?.evaluate(&a),
         #[cfg(feature = "report")]
         Command::Compare(a) => compare::compare(&a, &tasks::any(all)),
+        Command::Export(a) => export::export(&a, all),
         Command::Schedule(a) => tasks::schedule(all, &a),
         Command::Reproduce(a) => reproduce::run(&a, tasks::experiments(all, &a)?),
         Command::Cite(a) => cite::cite(&a, all),

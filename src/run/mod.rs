@@ -7,6 +7,7 @@ pub mod checkpoint;
 pub mod compare;
 pub mod errors;
 pub mod evaluate;
+pub mod export;
 pub mod health;
 pub mod journal;
 pub mod lock;

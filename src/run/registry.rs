@@ -3,6 +3,7 @@
 use super::actor::Actor;
 use super::checkpoint::Checkpoint;
 use super::errors::{CheckpointError, JobError};
+use super::export::{self, ExportError};
 #[cfg(feature = "report")]
 use super::rows::Rows;
 use super::rows::Schema;
@@ -99,6 +100,11 @@ pub trait AnyCheckpoint: Send + Sync {
     fn config(&self, replica: usize) -> String;
     /// Seeds, replica by replica.
     fn seeds(&self) -> &[u32];
+    /// The policy of a replica as an ONNX file: see [`export::onnx`].
+    ///
+    /// # Errors
+    /// A replica that is not there, and what cannot be written.
+    fn onnx(&self, replica: usize, raw: bool) -> Result<Vec<u8>, ExportError>;
     /// Evaluates its replicas on the CPU.
     ///
     /// # Errors
@@ -227,6 +233,9 @@ impl<C: Task> AnyCheckpoint for Checkpoint<C> {
     }
     fn seeds(&self) -> &[u32] {
         &self.seeds
+    }
+    fn onnx(&self, replica: usize, raw: bool) -> Result<Vec<u8>, ExportError> {
+        export::onnx(self, replica, raw)
     }
     fn evaluated(&self, episodes: u64, watch: &dyn Watch) -> Result<Vec<Evaluated>, JobError> {
         let replicas = Checkpoint::replicas(self);

@@ -12,6 +12,7 @@ use crate::config::{ConfigError, EvaluateConfig, Layered, ReadingsConfig, TrainC
 use crate::energy::RuleCounts;
 use crate::energy::accounts::{self, Entry, Quantity};
 use crate::env::Env;
+use crate::exchange::Wrap;
 use crate::golden;
 use crate::gpu::Gpu;
 use crate::kernels;
@@ -448,6 +449,12 @@ pub trait Task: Layered + Clone + PartialEq + Debug + Send + Sync + 'static {
     fn timetables(&self, watch: &dyn Watch) -> Result<Option<Timetables>, JobError> {
         let _ = watch;
         Ok(None)
+    }
+    /// What stands before and behind the networks of an exported policy, in physical units, of the replica with this
+    /// seed; `None` of a task that does not say.
+    fn wrap(&self, seed: u32) -> Option<Box<dyn Wrap>> {
+        let _ = seed;
+        None
     }
     /// What is known of a metric.
     fn facts(metric: &str) -> Facts {

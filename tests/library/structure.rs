@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 /// Rooms, the lowest first: each imports from itself and from those before it. A file belongs to the room with the
 /// longest matching name: rows lie below the reports made of them, and jobs, which write reports, above.
-const ROOMS: [&str; 17] = [
+const ROOMS: [&str; 18] = [
     "files",
     "num",
     "gpu",
@@ -20,6 +20,7 @@ const ROOMS: [&str; 17] = [
     "kernels",
     "config",
     "learn",
+    "exchange",
     "energy",
     "golden",
     "run/rows",

@@ -77,7 +77,8 @@ fn every_question_is_answered_by_the_commands_below_it() {
     for (name, text) in blocks(&page) {
         if name.ends_with(".toml") {
             let more = "ppo.envs = 8\nppo.minibatch = 400\nppo.hidden = [8]\n";
-            let mut text = text.replace("updates = 156", "updates = 2").replace("episodes = 1024", "episodes = 16");
+            let mut text =
+                text.replace("updates = 156", "updates = 2").replace("episodes = 1024", "episodes = 16");
             assert!(text.contains("episodes = 16"), "{text}");
             if text.contains("\"ppo\"") {
                 text = text.replace("[config]\n", &format!("[config]\n{more}"));
@@ -94,14 +95,15 @@ fn every_question_is_answered_by_the_commands_below_it() {
     assert_eq!(page.matches("\n## ").count(), 10);
     // 1: four agents, the rules with the seeds of the training, and who is ahead in pairs.
     let five = of("isacbench evaluate --agent ppo,ekf-zf,last-estimate,genie");
-    for word in ["2 seeds, too few", "ekf-zf − ppo", "2 of 2", "P(first is better)", "reward (higher is better)"] {
+    for word in
+        ["2 seeds, too few", "ekf-zf − ppo", "2 of 2", "P(first is better)", "reward (higher is better)"]
+    {
         assert!(five.contains(word), "{word}: {five}");
     }
     let html = std::fs::read_to_string(dir.path().join("runs/five-compared/compare.html")).unwrap();
     assert!(html.contains("sum_rate_bps_hz, slot by slot") && html.contains("<svg"));
     // 2: every account by its name, and what the numbers are of.
-    let ten: serde_json::Value =
-        serde_json::from_str(of("isacbench evaluate --agent spiking-ac")).unwrap();
+    let ten: serde_json::Value = serde_json::from_str(of("isacbench evaluate --agent spiking-ac")).unwrap();
     for account in ["paper_fp32", "effective_ops_fp32", "memory_aware_int32"] {
         let joules = ten["metrics"][format!("energy_{account}_j_per_slot")]["mean"].as_f64();
         assert!(joules.is_some_and(|j| j > 0.0), "{account}: {}", ten["metrics"]);
@@ -121,7 +123,8 @@ fn every_question_is_answered_by_the_commands_below_it() {
     let report = std::fs::read_to_string(dir.path().join("runs/speeds/report/report.md")).unwrap();
     let places: Vec<_> = ["[5.0, 9.0]", "[10.0, 14.0]", "[25.0, 29.0]"].map(|s| report.find(s)).into();
     assert!(places.is_sorted() && places[0].is_some(), "{report}");
-    let figure = std::fs::read_to_string(dir.path().join("runs/speeds/report/sum_rate_bps_hz-1.svg")).unwrap();
+    let figure =
+        std::fs::read_to_string(dir.path().join("runs/speeds/report/sum_rate_bps_hz-1.svg")).unwrap();
     assert!(figure.contains("mean of task.speed_m_s"));
     // 6
     let slots = dir.path().join("runs/slots/slots-sum_rate_bps_hz-1.svg");

@@ -8,6 +8,7 @@ pub mod dp;
 pub mod env;
 pub mod evaluate;
 mod evaluate_gpu;
+mod exchange;
 mod judge;
 pub mod kernels;
 mod outcome;

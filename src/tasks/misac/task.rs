@@ -4,6 +4,7 @@ use super::agents::{AGENTS, FixedSchedule, Make};
 use super::config::{MisacConfig, MisacEvaluateConfig};
 use super::env::MisacEnv;
 use super::evaluate::{COST, Controller, ENERGY, FRAMES, Job, METRICS, Outcome, evaluate, in_order};
+use super::exchange::MisacWrap;
 use super::outside::Outside;
 use super::physics::{MisacParams, Uncertainty};
 use super::rows::{SCHEMA, labels};
@@ -12,6 +13,7 @@ use crate::config::{ConfigError, EvaluateConfig};
 use crate::energy::accounts::Entry;
 use crate::energy::experts;
 use crate::env::Env;
+use crate::exchange::Wrap;
 use crate::gpu::Gpu;
 use crate::kernels;
 use crate::learn::Algorithm;
@@ -69,6 +71,9 @@ impl Task for MisacConfig {
     fn env(&self, units: &[Unit<Self>]) -> Arc<dyn Env> {
         let params = units.iter().map(|u| u.config.task.params([u.seed, 0])).collect();
         Arc::new(MisacEnv { spec: self.task.spec(), params })
+    }
+    fn wrap(&self, seed: u32) -> Option<Box<dyn Wrap>> {
+        Some(Box::new(MisacWrap { spec: self.task.spec(), params: self.task.params([seed, 0]) }))
     }
     fn facts(name: &str) -> Facts {
         let plain = Facts::of(name);

@@ -7,6 +7,7 @@ pub mod bench;
 pub mod codebook;
 pub mod config;
 pub mod env;
+mod exchange;
 pub mod forcing;
 pub mod golden;
 pub mod gradient;

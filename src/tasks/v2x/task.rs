@@ -4,12 +4,14 @@ use super::acts::forcing_counts;
 use super::agents::{AGENTS, BEYOND, Fixed};
 use super::config::V2xConfig;
 use super::env::V2xEnv;
+use super::exchange::V2xWrap;
 use super::physics::{Beam, metric};
 use super::rows::{ERRORS, SCHEMA, labels};
 use crate::config::ReadingsConfig;
 use crate::config::{ConfigError, Layered};
 use crate::energy::RuleCounts;
 use crate::env::Env;
+use crate::exchange::Wrap;
 use crate::golden;
 use crate::kernels::Entry;
 use crate::learn::Algorithm;
@@ -76,6 +78,9 @@ impl Task for V2xConfig {
         super::overhead::derived(self, agent, evaluated)
     }
 
+    fn wrap(&self, seed: u32) -> Option<Box<dyn Wrap>> {
+        Some(Box::new(V2xWrap { spec: self.task.spec(), params: self.task.params([seed, 0]) }))
+    }
     fn facts(name: &str) -> Facts {
         let is = |row: usize| name == metric::NAMES[row];
         let plain = Facts::of(name);
