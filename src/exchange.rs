@@ -1,10 +1,12 @@
-//! Policies as other programs read them: ONNX graphs ([`graph`]) of whole decisions, made of networks ([`nets`]) and
+//! Policies as other programs read them: NIR files of spiking networks (`nir`), and ONNX graphs ([`graph`]) of whole decisions, made of networks ([`nets`]) and
 //! of what a task puts before and behind them ([`Wrap`]).
 
 pub mod graph;
 #[cfg(test)]
 pub(crate) mod interpreter;
 pub mod nets;
+#[cfg(feature = "nir")]
+pub mod nir;
 pub mod proto;
 
 use graph::{Graph, Value};

@@ -25,6 +25,7 @@ from .registration import register
 from .results import Comparison, Evaluation, evaluate, evaluate_policy
 from .sb3 import sb3_vec_env
 from .tasks import tasks
+from .torch_policy import save_torch, torch_module
 from .vector import IsacVectorEnv, make_vec
 
 __all__ = [
@@ -47,9 +48,11 @@ __all__ = [
     "make_vec",
     "phases_action",
     "reproduce",
+    "save_torch",
     "sb3_vec_env",
     "sweep",
     "tasks",
+    "torch_module",
     "train",
     "tune",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from typing import Any
 
 import numpy as np
@@ -87,14 +88,25 @@ class Policy:
             action = np.concatenate([action, np.remainder(phi + np.pi, 2 * np.pi) - np.pi], axis=1)
         return (action[0], after[0]) if single else (action, after)
 
-    def export(self, path: str | os.PathLike[str], *, raw: bool = False) -> None:
-        """Writes the policy as an ONNX file (opset 17, dynamic batch), which acts without exploration.
+    def export(self, path: str | os.PathLike[str], *, format: str = "onnx", raw: bool = False) -> None:
+        """Writes the policy to a file, as `isacbench export` does (docs/export.md).
 
-        By default the whole decision: estimates in physical units in, angles, powers, beams, cameras and phases out.
-        `raw`: the networks alone, observations as environments give them in, raw actions out. `isacbench export` writes
-        the same file.
+        `onnx`: opset 17, dynamic batch, without exploration; the whole decision by default: estimates in physical units
+        in, angles, powers, beams, cameras and phases out. With `raw` the networks alone: observations as environments
+        give them in, raw actions out. `torch`: safetensors, which `torch_module` loads. `nir`: a spiking network.
+
+        ValueError: another format, and what cannot be written.
         """
-        data = self._core.onnx(raw)
+        if format == "onnx":
+            data = self._core.onnx(raw)
+        elif format == "torch":
+            data = self._core.torch()
+        elif format == "nir":
+            data, told = self._core.nir()
+            for text in told:
+                warnings.warn(text, stacklevel=2)
+        else:
+            raise ValueError(f"format: {format!r} (there are: onnx, torch, nir)")
         with open(path, "wb") as file:
             file.write(data)
 

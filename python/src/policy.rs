@@ -76,6 +76,19 @@ impl Policy {
         Ok(PyBytes::new(py, &found.map_err(|e| PyValueError::new_err(e.to_string()))?))
     }
 
+    /// Its networks for PyTorch.
+    fn torch<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let found = pool::at_once(py, || self.checkpoint.torch(self.replica))?;
+        Ok(PyBytes::new(py, &found.map_err(|e| PyValueError::new_err(e.to_string()))?))
+    }
+
+    /// Its spiking network as a NIR file, and what readers must know.
+    fn nir<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyBytes>, Vec<String>)> {
+        let found = pool::at_once(py, || self.checkpoint.nir(self.replica))?;
+        let (bytes, warnings) = found.map_err(|e| PyValueError::new_err(e.to_string()))?;
+        Ok((PyBytes::new(py, &bytes), warnings))
+    }
+
     /// Decides for `obs` `[B, O]` after `memory` `[B, M]`.
     #[allow(clippy::too_many_arguments, reason = "what a decision depends on")]
     fn act<'py>(

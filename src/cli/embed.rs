@@ -5,7 +5,7 @@ use super::{Cli, Command};
 use crate::run::evaluate::Acts;
 use crate::run::registry::{AnyCheckpoint, Client};
 use crate::run::watch::Watch;
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail};
 use clap::Parser;
 use serde_json::Value;
 use std::path::Path;
@@ -60,13 +60,7 @@ pub fn client(tasks: &Tasks, task: &str, sets: &[String], whole: bool) -> Result
 /// # Errors
 /// What is wrong with the file.
 pub fn checkpoint(tasks: &Tasks, path: &Path) -> Result<Box<dyn AnyCheckpoint>> {
-    let task = crate::run::checkpoint::task_of(path)?;
-    let found = tasks.iter().find(|t| t.name() == task);
-    let names = || tasks.iter().map(|t| t.name()).collect::<Vec<_>>().join(", ");
-    let found = found.with_context(|| {
-        format!("checkpoint '{}' is of task '{task}'; there are: {}", path.display(), names())
-    });
-    Ok(found?.open(path)?)
+    super::tasks::checkpoint(tasks, path)
 }
 
 /// The TOML text of a value as `--set` takes it.

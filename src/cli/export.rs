@@ -1,8 +1,10 @@
 //! `isacbench export`
 
-use super::embed;
+#[cfg(feature = "nir")]
+use super::print::note;
 use super::print::say;
-use super::tasks::Tasks;
+use super::tasks::{self, Tasks};
+use crate::run::torch;
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
@@ -12,6 +14,11 @@ use std::path::PathBuf;
 enum Format {
     /// ONNX, opset 17, dynamic batch.
     Onnx,
+    /// safetensors under PyTorch's names: `isacbench.torch_module` loads it, `isacbench import` takes it back.
+    Torch,
+    /// NIR, for spiking networks: the network alone.
+    #[cfg(feature = "nir")]
+    Nir,
 }
 
 #[derive(Args)]
@@ -32,16 +39,23 @@ pub struct ExportArgs {
     out: PathBuf,
 }
 
-pub(super) fn export(a: &ExportArgs, tasks: &Tasks) -> Result<()> {
+pub(super) fn export(a: &ExportArgs, all: &Tasks) -> Result<()> {
     let inside = a.checkpoint.join("checkpoint.safetensors");
     let path = if a.checkpoint.is_dir() { &inside } else { &a.checkpoint };
-    let checkpoint = embed::checkpoint(tasks, path)?;
+    let checkpoint = tasks::checkpoint(all, path)?;
     let bytes = match a.format {
         Format::Onnx => checkpoint.onnx(a.replica, a.raw)?,
+        Format::Torch => checkpoint.torch(a.replica)?,
+        #[cfg(feature = "nir")]
+        Format::Nir => {
+            let (bytes, warnings) = checkpoint.nir(a.replica)?;
+            warnings.iter().for_each(|w| note!("warning: {w}"));
+            bytes
+        }
     };
     crate::files::write_whole(&a.out, &bytes)
         .with_context(|| format!("cannot write '{}'", a.out.display()))?;
-    let what = if a.raw { "networks" } else { "decision" };
+    let what = if a.raw || a.format != Format::Onnx { "networks" } else { "decision" };
     say!(
         "{what} of agent {}, task {}, seed {}: {} ({} bytes)",
         checkpoint.agent(),
@@ -50,5 +64,26 @@ pub(super) fn export(a: &ExportArgs, tasks: &Tasks) -> Result<()> {
         a.out.display(),
         bytes.len()
     );
+    Ok(())
+}
+
+#[derive(Args)]
+pub struct ImportArgs {
+    /// What `export --format torch` wrote, with whatever weights it has now
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Checkpoint to write
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+}
+
+/// Makes a checkpoint of weights that were changed elsewhere.
+pub(super) fn import(a: &ImportArgs, all: &Tasks) -> Result<()> {
+    let name = a.file.display().to_string();
+    let bytes = std::fs::read(&a.file).with_context(|| format!("cannot read '{name}'"))?;
+    let task = torch::task_of(&bytes, &name)?;
+    let checkpoint = tasks::find(all, Some(&task), None)?.from_torch(&bytes, &name)?;
+    checkpoint.save_weights(&a.out)?;
+    say!("agent {}, task {task}, seed {}: {}", checkpoint.agent(), checkpoint.seeds()[0], a.out.display());
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The command line: `isacbench devices | check | train | evaluate | compare | export | schedule | reproduce | cite | bench | sweep | tune | merge | report`.
+//! The command line: `isacbench devices | check | train | evaluate | compare | export | import | schedule | reproduce | cite | bench | sweep | tune | merge | report`.
 
 mod bench;
 mod check;
@@ -83,6 +83,10 @@ enum Command {
     ///
     /// Example: isacbench export --checkpoint runs/h-moe --replica 2 --raw --out h-moe.onnx
     Export(export::ExportArgs),
+    /// Make a checkpoint of a file of `export --format torch` whose weights were changed elsewhere, to be judged here.
+    ///
+    /// Example: isacbench import tuned.safetensors --out runs/tuned/checkpoint.safetensors
+    Import(export::ImportArgs),
     /// Solve the best schedule of a configuration and print it slot by slot, the best fixed period beside it, and what
     /// each costs.
     ///
@@ -211,6 +215,7 @@ fn command(command: Command, all: &Tasks) -> Result<()> {
         #[cfg(feature = "report")]
         Command::Compare(a) => compare::compare(&a, &tasks::any(all)),
         Command::Export(a) => export::export(&a, all),
+        Command::Import(a) => export::import(&a, all),
         Command::Schedule(a) => tasks::schedule(all, &a),
         Command::Reproduce(a) => reproduce::run(&a, tasks::experiments(all, &a)?),
         Command::Cite(a) => cite::cite(&a, all),

@@ -7,7 +7,7 @@ use super::train::TrainArgs;
 use crate::config::{ConfigError, Layered};
 use crate::num::stats::once;
 use crate::run::evaluate::Acts;
-use crate::run::registry::{AnyTask, Entry};
+use crate::run::registry::{AnyCheckpoint, AnyTask, Entry};
 #[cfg(feature = "report")]
 use crate::run::sweep::SweepError;
 use crate::run::task::Task;
@@ -145,6 +145,17 @@ pub(super) fn schedule(tasks: &Tasks, a: &ScheduleArgs) -> Result<()> {
     let task = named.or_else(|| tasks.iter().copied().find(|t| t.schedules()));
     let task = task.context("no task of this program schedules anything")?;
     task.schedule(a)?.then_some(()).with_context(|| format!("task {} schedules nothing", task.name()))
+}
+
+/// A checkpoint of any of the tasks.
+pub(super) fn checkpoint(tasks: &Tasks, path: &Path) -> Result<Box<dyn AnyCheckpoint>> {
+    let task = crate::run::checkpoint::task_of(path)?;
+    let found = tasks.iter().find(|t| t.name() == task);
+    let names = || tasks.iter().map(|t| t.name()).collect::<Vec<_>>().join(", ");
+    let found = found.with_context(|| {
+        format!("checkpoint '{}' is of task '{task}'; there are: {}", path.display(), names())
+    });
+    Ok(found?.open(path)?)
 }
 
 /// Runs a sweep file by its task.

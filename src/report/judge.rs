@@ -86,16 +86,6 @@ pub fn too_small<C: Layered>(seeds: usize, config: &str) -> Option<String> {
     (!why.is_empty()).then(|| why.join(", "))
 }
 
-/// Updates of a run and of its preset.
-pub(crate) fn updates_of<C: Layered>(config: &str) -> Option<(u32, u32)> {
-    let updates =
-        |config: &toml::Table| u32::try_from(config.get("train")?.get("updates")?.as_integer()?).ok();
-    let config: toml::Table = config.parse().ok()?;
-    let preset = config.get("preset")?.as_str()?;
-    let whole: toml::Table = C::PRESETS.iter().find(|p| p.0 == preset)?.1.parse().ok()?;
-    Some((updates(&config)?, updates(&whole)?))
-}
-
 /// What a verdict on something measured is in a run that is too small.
 fn gated(verdict: Verdict, basis: &str) -> Verdict {
     if verdict == Verdict::NoData || basis == BY_CONSTRUCTION { verdict } else { Verdict::Smoke }

@@ -231,6 +231,31 @@ impl Resamples {
     }
 }
 
+/// What a paper is cited as in a sentence, from its BibTeX: `Chen Shang, Jiadong Yu: Title, 2025, arXiv:2501.01038`;
+/// `None` of text without author and title.
+pub(crate) fn cited(bibtex: &str) -> Option<String> {
+    let field = |name: &str| {
+        let line = bibtex.lines().find(|l| l.trim_start().starts_with(&format!("{name} =")))?;
+        let value = line.split_once('=')?.1.trim().trim_end_matches(',');
+        Some(value.replace(['{', '}'], ""))
+    };
+    let person = |name: &str| match name.split_once(", ") {
+        Some((last, first)) => format!("{first} {last}"),
+        None => name.to_string(),
+    };
+    let authors: Vec<String> = field("author")?.split(" and ").map(person).collect();
+    let year = field("year").map_or(String::new(), |y| format!(", {y}"));
+    let archive = field("eprint").map_or(String::new(), |e| format!(", arXiv:{e}"));
+    Some(format!("{}: *{}*{year}{archive}", authors.join(", "), field("title")?))
+}
+
+/// Says of which paper a page speaks, if it is of one.
+pub(crate) fn write_cited(out: &mut String, bibtex: &str) {
+    if let Some(paper) = cited(bibtex) {
+        let _ = writeln!(out, "The paper: {paper}.\n");
+    }
+}
+
 /// The last section of a page: where its rows come from.
 pub(crate) fn write_manifest(out: &mut String, m: &Manifest) {
     out.push_str("## The run\n\n");
@@ -288,9 +313,19 @@ pub(crate) fn joules(x: f64) -> String {
     format!("{} {name}", num(x / unit))
 }
 
+/// Updates of a run and of its preset.
+pub(crate) fn updates_of<C: Layered>(config: &str) -> Option<(u32, u32)> {
+    let updates =
+        |config: &toml::Table| u32::try_from(config.get("train")?.get("updates")?.as_integer()?).ok();
+    let config: toml::Table = config.parse().ok()?;
+    let preset = config.get("preset")?.as_str()?;
+    let whole: toml::Table = C::PRESETS.iter().find(|p| p.0 == preset)?.1.parse().ok()?;
+    Some((updates(&config)?, updates(&whole)?))
+}
+
 /// What to bear in mind where learned agents were trained for fewer updates than the preset of `C` has.
 pub(crate) fn trained_less<C: Layered>(manifest: &Manifest) -> Option<String> {
-    let (here, whole) = super::judge::updates_of::<C>(&manifest.config)?;
+    let (here, whole) = updates_of::<C>(&manifest.config)?;
     let config: toml::Table = manifest.config.parse().ok()?;
     let preset = config.get("preset")?.as_str()?;
     (here < whole).then(|| {
@@ -299,4 +334,17 @@ pub(crate) fn trained_less<C: Layered>(manifest: &Manifest) -> Option<String> {
              trained that long."
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_paper_is_cited_by_its_bibtex() {
+        let bib = "@misc{x,\n  title = {Energy of {ISAC}},\n  author = {Shang, Chen and Yu, Jiadong},\n  year = {2025},\n  \
+                   eprint = {2501.01038}\n}";
+        assert_eq!(cited(bib).unwrap(), "Chen Shang, Jiadong Yu: *Energy of ISAC*, 2025, arXiv:2501.01038");
+        assert_eq!(cited(""), None);
+    }
 }

@@ -261,12 +261,12 @@ impl<C: Task> Checkpoint<C> {
 }
 
 /// A state after these steps without any number yet.
-fn bare(adam_steps: u64, updates: u32) -> LearnerState {
+pub(super) fn bare(adam_steps: u64, updates: u32) -> LearnerState {
     let [params, m, v] = [(); 3].map(|()| Vec::new());
     LearnerState { params, m, v, adam_steps, updates, extra: Vec::new() }
 }
 
-fn finite(file: &str, tensor: &str, values: &[f32]) -> Result<(), CheckpointError> {
+pub(super) fn finite(file: &str, tensor: &str, values: &[f32]) -> Result<(), CheckpointError> {
     match values.iter().position(|x| !x.is_finite()) {
         Some(i) => Err(CheckpointError::Tensor {
             file: file.into(),
@@ -279,7 +279,7 @@ fn finite(file: &str, tensor: &str, values: &[f32]) -> Result<(), CheckpointErro
 
 /// Puts metadata into a serialised file that has none. The library takes them as a hash map and so writes them in
 /// another order every time, while equal checkpoints are to be equal files.
-fn with_metadata(file: &[u8], meta: &BTreeMap<String, String>) -> serde_json::Result<Vec<u8>> {
+pub(super) fn with_metadata(file: &[u8], meta: &BTreeMap<String, String>) -> serde_json::Result<Vec<u8>> {
     const WORD: usize = size_of::<u64>();
     let (length, rest) = file.split_at(WORD);
     let (tensors, data) = rest.split_at(u64::from_le_bytes(length.try_into().expect("a word")) as usize);

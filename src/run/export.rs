@@ -81,24 +81,21 @@ pub fn graph<C: Task>(c: &Checkpoint<C>, replica: usize, raw: bool) -> Result<Gr
     Ok(g)
 }
 
-/// The file of [`graph`], with what it was made of as metadata.
-///
-/// # Errors
-/// As [`graph`].
-pub fn onnx<C: Task>(c: &Checkpoint<C>, replica: usize, raw: bool) -> Result<Vec<u8>, ExportError> {
-    let g = graph(c, replica, raw)?;
+/// What is to be known of a file with the policy of a replica, as (key, text).
+pub(super) fn known<C: Task>(
+    c: &Checkpoint<C>,
+    replica: usize,
+    more: &[(&str, String)],
+) -> Vec<(String, String)> {
     let config = c.config.at(c.swept[replica]);
     let env = config.env(&[]);
     let names = |all: Vec<crate::env::Component>| {
         all.iter().map(|x| format!("{} [{}]", x.name, x.unit)).collect::<Vec<_>>().join(", ")
     };
-    let ports = |all: &[crate::exchange::graph::Port]| {
-        all.iter().map(|p| format!("{}: {}", p.name, p.about)).collect::<Vec<_>>().join("; ")
-    };
     let (revision, dirty) = sources();
     let changed = if dirty == Some(true) { " with local changes" } else { "" };
     let text = |x: &str| x.to_string();
-    let metadata: Vec<(String, String)> = [
+    let own = [
         ("task", text(C::NAME)),
         ("agent", c.agent.clone()),
         ("seed", c.seeds[replica].to_string()),
@@ -106,17 +103,51 @@ pub fn onnx<C: Task>(c: &Checkpoint<C>, replica: usize, raw: bool) -> Result<Vec
         ("updates", c.state.updates.to_string()),
         ("isacbench_version", text(env!("CARGO_PKG_VERSION"))),
         ("git_revision", revision.map_or(text("unknown"), |r| format!("{r}{changed}"))),
-        ("decision", text(if raw { "raw" } else { "whole" })),
-        ("inputs", ports(g.inputs())),
-        ("outputs", ports(g.outputs())),
         ("observation", names(env.observation())),
         ("action", names(env.action())),
         ("configuration", config.to_toml()),
-    ]
-    .map(|(key, value)| (key.to_string(), value))
-    .into();
+    ];
+    own.iter().chain(more).map(|(key, value)| (key.to_string(), value.clone())).collect()
+}
+
+/// The file of [`graph`], with what it was made of as metadata.
+///
+/// # Errors
+/// As [`graph`].
+pub fn onnx<C: Task>(c: &Checkpoint<C>, replica: usize, raw: bool) -> Result<Vec<u8>, ExportError> {
+    let g = graph(c, replica, raw)?;
+    let ports = |all: &[crate::exchange::graph::Port]| {
+        all.iter().map(|p| format!("{}: {}", p.name, p.about)).collect::<Vec<_>>().join("; ")
+    };
+    let more = [
+        ("decision", if raw { "raw" } else { "whole" }.to_string()),
+        ("inputs", ports(g.inputs())),
+        ("outputs", ports(g.outputs())),
+    ];
+    let metadata = known(c, replica, &more);
     let about = format!("policy of agent {} for task {}, without exploration", c.agent, C::NAME);
     Ok(g.onnx(&format!("{}_{}", C::NAME, c.agent.replace('-', "_")), &about, &metadata))
+}
+
+/// The spiking network of a replica as a NIR file, and what its readers must know: observations as environments give
+/// them in, raw actions out.
+///
+/// # Errors
+/// A replica that is not there, and a network that NIR has no words for.
+#[cfg(feature = "nir")]
+pub fn nir<C: Task>(c: &Checkpoint<C>, replica: usize) -> Result<(Vec<u8>, Vec<String>), ExportError> {
+    if replica >= c.seeds.len() {
+        return Err(ExportError::Replica(replica, c.seeds.len() - 1));
+    }
+    let refused = |what: String| ExportError::Agent(c.agent.clone(), what);
+    let algorithm = c.algorithm();
+    let width = algorithm.params();
+    let policy = algorithm
+        .policy()
+        .ok_or_else(|| refused("its networks have no spikes: NIR is for spiking ones".into()))?;
+    let metadata = known(c, replica, &[]);
+    crate::exchange::nir::file(&policy.net, &c.state.params[replica * width..][..width], &metadata)
+        .map_err(refused)
 }
 
 #[cfg(test)]

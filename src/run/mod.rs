@@ -19,6 +19,7 @@ pub mod rows;
 pub mod sweep;
 pub mod task;
 pub mod tensorboard;
+pub mod torch;
 pub mod train;
 #[cfg(feature = "report")]
 pub mod tune;

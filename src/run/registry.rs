@@ -8,6 +8,7 @@ use super::export::{self, ExportError};
 use super::rows::Rows;
 use super::rows::Schema;
 use super::task::{Evaluated, Facts, Task, Unit, Weights, units};
+use super::torch;
 use super::watch::Watch;
 use crate::config::{ConfigError, Layered};
 use crate::env::Env;
@@ -58,6 +59,11 @@ pub trait AnyTask: Sync {
     /// # Errors
     /// If the built-in preset is not valid.
     fn initial(&self, agent: &str) -> Result<Option<Box<dyn AnyCheckpoint>>, ConfigError>;
+    /// A checkpoint of a file for PyTorch with a policy of this task: see [`torch::from_torch`].
+    ///
+    /// # Errors
+    /// What is wrong with the file, which is called `name` in them.
+    fn from_torch(&self, bytes: &[u8], name: &str) -> Result<Box<dyn AnyCheckpoint>, CheckpointError>;
     /// Reads a checkpoint of this task.
     ///
     /// # Errors
@@ -105,6 +111,22 @@ pub trait AnyCheckpoint: Send + Sync {
     /// # Errors
     /// A replica that is not there, and what cannot be written.
     fn onnx(&self, replica: usize, raw: bool) -> Result<Vec<u8>, ExportError>;
+    /// The networks of a replica for PyTorch: see [`torch::torch`].
+    ///
+    /// # Errors
+    /// A replica that is not there, and weights that are not finite.
+    fn torch(&self, replica: usize) -> Result<Vec<u8>, ExportError>;
+    /// Writes the weights as a checkpoint that acts and is not trained on.
+    ///
+    /// # Errors
+    /// What the file system refuses.
+    fn save_weights(&self, path: &Path) -> Result<(), CheckpointError>;
+    /// The spiking network of a replica as a NIR file, and what its readers must know: see [`export::nir`].
+    ///
+    /// # Errors
+    /// A replica that is not there, and a network that NIR has no words for.
+    #[cfg(feature = "nir")]
+    fn nir(&self, replica: usize) -> Result<(Vec<u8>, Vec<String>), ExportError>;
     /// Evaluates its replicas on the CPU.
     ///
     /// # Errors
@@ -174,6 +196,9 @@ impl<C: Task> AnyTask for Entry<C> {
     fn initial(&self, agent: &str) -> Result<Option<Box<dyn AnyCheckpoint>>, ConfigError> {
         untrained(<C as Layered>::load(None, &[])?, agent)
     }
+    fn from_torch(&self, bytes: &[u8], name: &str) -> Result<Box<dyn AnyCheckpoint>, CheckpointError> {
+        Ok(Box::new(torch::from_torch::<C>(bytes, name)?))
+    }
     fn open(&self, path: &Path) -> Result<Box<dyn AnyCheckpoint>, CheckpointError> {
         Ok(Box::new(Checkpoint::<C>::load(path)?))
     }
@@ -236,6 +261,16 @@ impl<C: Task> AnyCheckpoint for Checkpoint<C> {
     }
     fn onnx(&self, replica: usize, raw: bool) -> Result<Vec<u8>, ExportError> {
         export::onnx(self, replica, raw)
+    }
+    fn torch(&self, replica: usize) -> Result<Vec<u8>, ExportError> {
+        torch::torch(self, replica)
+    }
+    fn save_weights(&self, path: &Path) -> Result<(), CheckpointError> {
+        Checkpoint::save_weights(self, path)
+    }
+    #[cfg(feature = "nir")]
+    fn nir(&self, replica: usize) -> Result<(Vec<u8>, Vec<String>), ExportError> {
+        export::nir(self, replica)
     }
     fn evaluated(&self, episodes: u64, watch: &dyn Watch) -> Result<Vec<Evaluated>, JobError> {
         let replicas = Checkpoint::replicas(self);

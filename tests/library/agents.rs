@@ -273,7 +273,7 @@ fn protocols_equal_those_of_numpy() {
                         continue;
                     }
                     let what = format!("{kinematics} {p} dBm {case} {name}");
-                    let there = estimate(&theirs[&name], &what);
+                    let there = estimate(&theirs[golden_name(&name)], &what);
                     let skewed = ["angle", "distance", "pointing"].iter().any(|q| name.starts_with(q));
                     let z = if skewed { Z_SKEWED } else { Z };
                     if name == "overhead_share" {

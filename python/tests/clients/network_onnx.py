@@ -24,9 +24,9 @@ MISAC = {"train": {"updates": 2, "seeds": [0]}, "temporal": {"envs": 8, "minibat
 #: Name, task, agent, keys.
 ALL = [
     ("tanh, angles", "v2x", "ppo", {}),
-    ("tanh, tracking", "v2x", "ppo", {"task": {"beam": "tracking"}}),
-    ("tanh, zf", "v2x", "ppo", {"task": {"beam": "zf"}}),
-    ("tanh, matrix", "v2x", "ppo", {"task": {"beam": "matrix", "antennas": 8}}),
+    ("tanh, tracking", "v2x", "ppo", {"task.beam": "tracking"}),
+    ("tanh, zf", "v2x", "ppo", {"task.beam": "zf"}),
+    ("tanh, matrix", "v2x", "ppo", {"task.beam": "matrix", "task.antennas": 8}),
     ("ReLU and tanh (DDPG)", "v2x", "ddpg", {}),
     ("branches (DQN)", "v2x", "dqn", {}),
     ("additive (DQN)", "v2x", "dqn", {"dqn": {"head": "additive"}}),
@@ -58,7 +58,7 @@ def main() -> int:
         for file in (f"{n}-raw.onnx", f"{n}.onnx"):
             onnx.checker.check_model(onnx.load(file), full_check=True)
         other = isacbench.OnnxPolicy(f"{n}-raw.onnx")
-        keys = more.get("task", {})
+        keys = {k: v for k, v in more.items() if k.startswith("task.")}
         env = isacbench.make_vec(task, num_envs=ENVS, seed=7, **keys)
         obs, _ = env.reset()
         policy.reset()

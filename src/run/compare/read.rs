@@ -151,18 +151,18 @@ impl Read {
         self.warnings.extend(other.warnings);
     }
 
-    /// Agents of one name whose values come from several sources get the name of theirs behind them.
+    /// Agents of one name that two sources have under one condition with one seed get the name of theirs behind them.
     fn tell_apart(&mut self) {
-        let mut of: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        let mut first: BTreeMap<(&str, &Condition, u32, &str), &str> = BTreeMap::new();
+        let mut twice: BTreeSet<String> = BTreeSet::new();
         for s in &self.scores {
-            if let Some((agent, source)) = s.agent.split_once(FROM) {
-                of.entry(agent.into()).or_default().insert(source.into());
+            let Some((agent, source)) = s.agent.split_once(FROM) else { continue };
+            if *first.entry((agent, &s.condition, s.seed, &s.metric)).or_insert(source) != source {
+                twice.insert(agent.into());
             }
         }
         let named = |agent: &str| match agent.split_once(FROM) {
-            Some((agent, source)) if of.get(agent).is_some_and(|s| s.len() > 1) => {
-                format!("{agent} ({source})")
-            }
+            Some((agent, source)) if twice.contains(agent) => format!("{agent} ({source})"),
             Some((agent, _)) => agent.to_string(),
             None => agent.to_string(),
         };

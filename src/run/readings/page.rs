@@ -149,6 +149,7 @@ impl View {
     }
 
     fn scope<C: Task>(&self, out: &mut String, config: &C, rows: &Rows, manifest: &Manifest) {
+        write_cited(out, C::CITE);
         let seeds: BTreeSet<u32> = rows.evals.iter().map(|r| r.key.seed).collect();
         let steps: Vec<f64> = distinct(
             rows.curves

@@ -123,8 +123,8 @@ impl<C: Task> Run<C> {
     /// between two runs, or behind the last one, evaluates nothing twice.
     fn rows(&self, way: &Way) -> Result<Rows, JobError> {
         let (dir, of) = (way.out.join("training").join(&self.folder), self.text(way));
-        // Beams and variants of one agent may share a folder.
-        let path = dir.join(format!("rows{}.json", self.variant.replace([' ', '/', ':'], "_")));
+        // Runs that share a folder overwrite each other's rows, and are done again.
+        let path = dir.join("rows.json");
         if way.resume && !way.measure {
             let text = if_there(std::fs::read(&path)).map_err(|e| JobError::file(&path, e))?;
             let left = text.and_then(|text| serde_json::from_slice::<Left>(&text).ok());

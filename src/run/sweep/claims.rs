@@ -351,7 +351,7 @@ mod tests {
 
     #[test]
     fn a_sweep_of_the_paper_s_agents_is_judged_in_each_setting() {
-        let text = "task = \"v2x\"\nmode = \"evaluate\"\nagents = [\"random\", \"ekf\", \"beam-training\"]\nseeds = [0, 1, 2]\n\
+        let text = "task = \"v2x\"\nmode = \"evaluate\"\nagents = [\"random\", \"ekf\", \"beam-training\"]\nseeds = [0, 1, 2, 3, 4]\n\
                     [grid]\ntask.p_max_dbm = [0.0, 40.0]\ntask.cap_d_m = [5.0, 50.0]";
         let dir = tempfile::tempdir().unwrap();
         let page_of = |filters: &[(&str, &str)]| {
@@ -399,7 +399,7 @@ mod tests {
 
     #[test]
     fn a_sweep_without_the_swept_axis_is_judged_where_its_points_are() {
-        let text = "task = \"misac\"\nmode = \"evaluate\"\nagents = [\"vision-only\", \"radar-only\"]\nseeds = [0, 1]\n\
+        let text = "task = \"misac\"\nmode = \"evaluate\"\nagents = [\"vision-only\", \"radar-only\"]\nseeds = [0, 1, 2, 3, 4]\n\
                     [config]\ntask.snr_db = 10.0\n[grid]\ntask.sigma_vis_deg = [0.05, 0.6]";
         let dir = tempfile::tempdir().unwrap();
         let plan = dataset::<MisacConfig>(dir.path(), text, |agent, _, _, _| {

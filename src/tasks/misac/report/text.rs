@@ -70,6 +70,7 @@ impl View<'_> {
     }
 
     fn write_scope(&self, out: &mut String, manifest: &Manifest) {
+        write_cited(out, MisacConfig::CITE);
         let recipe = match self.recipe.0.is_empty() {
             true => String::new(),
             false => format!("; learned agents: algorithm `{}`, phases `{}`", self.recipe.0, self.recipe.1),

@@ -49,6 +49,7 @@ impl View {
     }
 
     pub(super) fn write_scope(&self, out: &mut String, manifest: &Manifest) {
+        write_cited(out, V2xConfig::CITE);
         let _ = writeln!(
             out,
             "Beam `{}`, kinematics `{}`; P_max {} dBm; {} on {} ({}).\n",

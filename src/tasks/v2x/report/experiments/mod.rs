@@ -17,6 +17,8 @@ use crate::num::stats::RESAMPLES;
 use crate::report::judge::mode_words;
 use crate::report::words::*;
 use crate::run::rows::{Key, Manifest, Rows};
+use crate::run::task::Task;
+use crate::tasks::v2x::config::V2xConfig;
 use crate::tasks::v2x::rows::{BEAM, SCHEMA, VARIANT};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -141,6 +143,7 @@ impl View {
     }
 
     fn scope(&self, out: &mut String, manifest: &Manifest) {
+        write_cited(out, V2xConfig::CITE);
         let seeds: BTreeSet<u32> = self.rows.evals.iter().map(|r| r.key.seed).collect();
         let beams: BTreeSet<&str> = self.rows.curves.iter().map(|r| r.key.labels[BEAM].as_str()).collect();
         if let Some((steps, updates)) = self.runs.iter().filter_map(|r| self.trained(r)).max() {
