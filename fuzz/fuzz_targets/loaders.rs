@@ -4,6 +4,7 @@ use isacbench::config::Layered;
 use isacbench::run::checkpoint::Checkpoint;
 use isacbench::run::sweep::Plan;
 use isacbench::run::sweep::plan::SweepFile;
+use isacbench::run::torch;
 use isacbench::tasks::misac::config::MisacConfig;
 use isacbench::tasks::v2x::config::V2xConfig;
 
@@ -43,4 +44,13 @@ pub fn checkpoint(bytes: &[u8]) {
         assert!(c.state.params.iter().chain(&c.state.m).chain(&c.state.v).all(|x| x.is_finite()));
     }
     let _ = Checkpoint::<MisacConfig>::from_bytes(bytes, "fuzz".into());
+}
+
+/// A policy that comes back from PyTorch, of either task.
+pub fn torch_file(bytes: &[u8]) {
+    let _ = torch::task_of(bytes, "fuzz");
+    if let Ok(c) = torch::from_torch::<V2xConfig>(bytes, "fuzz") {
+        assert!(c.state.params.iter().all(|x| x.is_finite()));
+    }
+    let _ = torch::from_torch::<MisacConfig>(bytes, "fuzz");
 }

@@ -28,9 +28,13 @@ def _policy(words: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="isacbench evaluate", description="Judge a network in an ONNX file beside references and the bound."
     )
-    parser.add_argument("--policy", required=True, metavar="FILE", help="observations in, raw actions out (export --raw)")
+    parser.add_argument(
+        "--policy", required=True, metavar="FILE", help="observations in, raw actions out (export --raw)"
+    )
     parser.add_argument("--task", help="task to run [default: the one that the file names]")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a key of the task (repeatable)")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="a key of the task (repeatable)"
+    )
     parser.add_argument("--episodes", type=int, default=4096, metavar="N")
     parser.add_argument("--phases", action="store_true", help="take the phases of the beams from the file too")
     parser.add_argument("--out", metavar="FILE.html", help="also write a page")

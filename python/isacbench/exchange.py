@@ -45,7 +45,9 @@ class OnnxPolicy:
         self._schedule = given == ["logit", "phase_rad"]
         if len(main) != 1 or (len(given) != 1 and not self._schedule):
             what = f"inputs {', '.join(main)}, outputs {', '.join(given)}"
-            raise ValueError(f"'{self.path}': {what}, where observations and actions are wanted (isacbench export --raw)")
+            raise ValueError(
+                f"'{self.path}': {what}, where observations and actions are wanted (isacbench export --raw)"
+            )
         if phases and not self._schedule:
             raise ValueError(f"'{self.path}': phases: the file has no output phase_rad")
         self._main, self._outputs, self._phases = main[0], outputs, phases
@@ -70,6 +72,7 @@ class OnnxPolicy:
             return np.asarray(next(iter(found.values())), np.float32)
         cameras = (found["logit"] > 0).astype(np.float32)
         if not self._phases:
-            return cameras
+            return np.asarray(cameras)
         phases = np.remainder(found["phase_rad"] + np.pi, 2 * np.pi) - np.pi
-        return np.concatenate([cameras, phases.astype(np.float32)], axis=1)
+        whole: np.ndarray = np.concatenate([cameras, phases.astype(np.float32)], axis=1)
+        return whole

@@ -86,7 +86,7 @@ def _spike(u: torch.Tensor, threshold: float, eta: float) -> torch.Tensor:
             (u,) = ctx.saved_tensors
             return grad * (eta / 2) / (1 + (math.pi * eta * (u - threshold) / 2) ** 2)
 
-    return Spike.apply(u)  # type: ignore[no-untyped-call, no-any-return]
+    return Spike.apply(u)
 
 
 def _policy(made_of: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Any:
@@ -101,7 +101,7 @@ def _policy(made_of: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Any:
             self.depth = sum(name.endswith(".weight") for name in self.names.values())
 
         def _get(self, name: str) -> torch.Tensor:
-            return getattr(self, _plain(self.prefix + name))  # type: ignore[no-any-return]
+            return getattr(self, _plain(self.prefix + name))
 
         def _linear(self, n: int, x: torch.Tensor) -> torch.Tensor:
             return torch.nn.functional.linear(x, self._get(f"fc{n}.weight"), self._get(f"fc{n}.bias"))
@@ -164,7 +164,7 @@ def _policy(made_of: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Any:
             if head["kind"] == "gaussian":
                 return out
             if head["kind"] == "tanh":
-                return head["scale"] * torch.tanh(out)  # type: ignore[no-any-return]
+                return head["scale"] * torch.tanh(out)
             levels = len(head["levels"])
             beams = torch.tensor(head["beams"]).reshape(-1, head["parts"] * head["width"])
             power = torch.tensor(head["levels"])
@@ -192,7 +192,7 @@ def _experts(made_of: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Any:
             _parameters(self, {n: t for n, t in tensors.items() if not n.startswith(("critic.", "log_std"))}, "")
 
         def _get(self, name: str) -> torch.Tensor:
-            return getattr(self, _plain(name))  # type: ignore[no-any-return]
+            return getattr(self, _plain(name))
 
         def _perceptron(self, prefix: str, x: torch.Tensor) -> torch.Tensor:
             depth = sum(n.startswith(prefix) and n.endswith(".weight") for n in self.names.values())

@@ -1,5 +1,6 @@
 """Judgement, policies and jobs."""
 
+import importlib.util
 import json
 import os
 import pickle
@@ -202,6 +203,34 @@ class Trained(unittest.TestCase):
         draws = [policy.act(obs, deterministic=False)[0] for _ in range(2)]
         self.assertTrue((draws[0] != draws[1]).all() and (draws[0][0] != draws[0][1]).any())
         self.assertTrue((policy.act(obs)[0] == policy.act(obs)[0]).all())
+
+    def test_policies_are_exported(self):
+        """What the command writes; what reads the files is tested where it is installed."""
+        policy = self.ppo.policy()
+        file = Path(self.folder.name) / "policy.file"
+        policy.export(file)
+        whole = file.read_bytes()
+        self.assertTrue(b"beam_angle_rad" in whole and b"power_w" in whole)
+        policy.export(file, raw=True)
+        self.assertTrue(b"observation" in file.read_bytes() and b"beam_angle_rad" not in file.read_bytes())
+        policy.export(file, format="torch")
+        self.assertIn(b"isacbench-torch-1", file.read_bytes())
+        with self.assertRaisesRegex(ValueError, "spiking"):
+            policy.export(file, format="nir")
+        with self.assertRaisesRegex(ValueError, "onnx, torch, nir"):
+            policy.export(file, format="tflite")
+        for module, reader in (("onnxruntime", isacbench.OnnxPolicy), ("torch", isacbench.torch_module)):
+            if importlib.util.find_spec(module) is None:
+                with self.assertRaisesRegex(ImportError, f"pip install.*{module}"):
+                    reader(file)
+
+    def test_an_evaluation_knows_its_seeds(self):
+        found = isacbench.evaluate("v2x", "ekf", episodes=32)
+        self.assertEqual((found.seeds, found.checkpoint), ([1000], None))
+        self.assertEqual(found.per_seed["jain"], [found["jain"].mean])
+        self.assertEqual(found.configuration["task"]["name"], "v2x")
+        with self.assertRaisesRegex(ValueError, "are several"):
+            isacbench.evaluate("v2x", "ekf,genie")
 
     def test_policies_are_pickled(self):
         policy = pickle.loads(pickle.dumps(self.ppo.policy(1)))

@@ -96,6 +96,11 @@ fn checkpoints() {
 }
 
 #[test]
+fn torch_files() {
+    corpus("torch_file", loaders::torch_file);
+}
+
+#[test]
 fn the_corpus_is_valid_so_that_changes_reach_deep() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
     let read = |name: &str| std::fs::read(dir.join(name)).unwrap();
@@ -115,4 +120,7 @@ fn the_corpus_is_valid_so_that_changes_reach_deep() {
     }
     Checkpoint::<V2xConfig>::from_bytes(&read("checkpoint/dqn.safetensors"), "dqn".into()).unwrap();
     Checkpoint::<MisacConfig>::from_bytes(&read("checkpoint/h-moe.safetensors"), "h-moe".into()).unwrap();
+    use isacbench::run::torch::from_torch;
+    from_torch::<V2xConfig>(&read("torch_file/ppo.safetensors"), "ppo").unwrap();
+    from_torch::<MisacConfig>(&read("torch_file/h-moe.safetensors"), "h-moe").unwrap();
 }

@@ -1,11 +1,14 @@
-"""Every kind of policy as ONNX in onnxruntime, beside the policy itself."""
+"""Every kind of policy as ONNX in onnxruntime and as a PyTorch module, beside the policy itself; weights that went to
+PyTorch come back and are judged the same."""
 
 import platform
+import subprocess
 import sys
 
 import numpy as np
 import onnx
 import onnxruntime
+import torch
 
 import isacbench
 
@@ -45,26 +48,38 @@ def merged(own, more):
 
 
 def main() -> int:
-    print(f"isacbench {isacbench.__version__}, onnx {onnx.__version__}, onnxruntime {onnxruntime.__version__}, ", end="")
+    print(
+        f"isacbench {isacbench.__version__}, onnx {onnx.__version__}, onnxruntime {onnxruntime.__version__}, torch {torch.__version__}, ",
+        end="",
+    )
     print(f"Python {platform.python_version()}, {platform.processor() or platform.machine()}")
     failed = 0
-    print(f"{'policy':34} {'largest difference':>18} {'apart by > 1e-5':>16}  {'evaluated':>12} {'the file':>12}")
+    print(
+        f"{'policy':34} {'largest difference':>18} {'apart by > 1e-5':>16}  {'evaluated':>12} {'the file':>12}  torch"
+    )
     for n, (name, task, agent, more) in enumerate(ALL):
         base = V2X if task == "v2x" else MISAC
-        run = isacbench.train(task, agent, out=f"runs/{n}", **merged(base, more))
+        run = isacbench.train(task, agent, out=f"runs/{n}", progress=False, **merged(base, more))
         policy = isacbench.load_checkpoint(run.path)
         policy.export(f"{n}-raw.onnx", raw=True)
         policy.export(f"{n}.onnx")
         for file in (f"{n}-raw.onnx", f"{n}.onnx"):
             onnx.checker.check_model(onnx.load(file), full_check=True)
         other = isacbench.OnnxPolicy(f"{n}-raw.onnx")
+        policy.export(f"{n}.safetensors", format="torch")
+        module = isacbench.torch_module(f"{n}.safetensors")
+        held = None
         keys = {k: v for k, v in more.items() if k.startswith("task.")}
         env = isacbench.make_vec(task, num_envs=ENVS, seed=7, **keys)
         obs, _ = env.reset()
         policy.reset()
-        largest, apart, count = 0.0, 0, 0
+        largest, apart, count, torch_apart = 0.0, 0, 0, 0
         for _ in range(SLOTS):
             own, there = policy(obs), other(obs)
+            with torch.no_grad():
+                out, held = module(torch.from_numpy(obs), held)
+                acted = module.action(out)[:, : own.shape[1]].numpy()
+            torch_apart += (np.abs(own - acted) > 1e-5 * np.maximum(1, np.abs(own))).sum()
             difference = np.abs(own - there) / np.maximum(1, np.abs(own))
             largest, apart, count = max(largest, difference.max()), apart + (difference > 1e-5).sum(), count + own.size
             obs, *_ = env.step(own)
@@ -73,12 +88,23 @@ def main() -> int:
         [judged] = isacbench.evaluate_policy(task, other, episodes=512, beside=(), **keys)
         there = judged[metric].mean
         # A spike or a choice more or less is another action: a share of 1e-5 of them, and nothing of the mean.
-        good = apart <= max(1, 1e-5 * count) and abs(own - there) <= 1e-4 * abs(own)
+        isacbench.save_torch(module, f"{n}-back.safetensors")
+        back = [sys.executable, "-m", "isacbench", "import", f"{n}-back.safetensors", "--out", f"{n}-ckpt.safetensors"]
+        subprocess.run(back, check=True, stdout=subprocess.DEVNULL)
+        again = isacbench.evaluate(task, agent, checkpoint=f"{n}-ckpt.safetensors", episodes=512, deterministic=True)
+        limit = max(1, 1e-5 * count)
+        good = (
+            apart <= limit
+            and torch_apart <= limit
+            and again[metric].mean == own
+            and abs(own - there) <= 1e-4 * abs(own)
+        )
         failed += not good
         share = f"{apart} of {count}"
-        print(f"{name:34} {largest:18.1e} {share:>16}  {own:12.6f} {there:12.6f}{'' if good else '  DIFFERS'}")
+        tail = f"{torch_apart:6}{'' if good else '  DIFFERS'}"
+        print(f"{name:34} {largest:18.1e} {share:>16}  {own:12.6f} {there:12.6f} {tail}")
     print("all files agree with their policies" if not failed else f"{failed} files differ")
     return failed > 0
 
 
-sys.exit(main())
+sys.exit(int(main()))
