@@ -82,7 +82,7 @@ pub(super) fn import(a: &ImportArgs, all: &Tasks) -> Result<()> {
     let name = a.file.display().to_string();
     let bytes = std::fs::read(&a.file).with_context(|| format!("cannot read '{name}'"))?;
     let task = torch::task_of(&bytes, &name)?;
-    let checkpoint = tasks::find(all, Some(&task), None)?.from_torch(&bytes, &name)?;
+    let checkpoint = tasks::find(all, Some(&task), None)?.import(&bytes, &name)?;
     checkpoint.save_weights(&a.out)?;
     say!("agent {}, task {task}, seed {}: {}", checkpoint.agent(), checkpoint.seeds()[0], a.out.display());
     Ok(())

@@ -63,7 +63,7 @@ pub trait AnyTask: Sync {
     ///
     /// # Errors
     /// What is wrong with the file, which is called `name` in them.
-    fn from_torch(&self, bytes: &[u8], name: &str) -> Result<Box<dyn AnyCheckpoint>, CheckpointError>;
+    fn import(&self, bytes: &[u8], name: &str) -> Result<Box<dyn AnyCheckpoint>, CheckpointError>;
     /// Reads a checkpoint of this task.
     ///
     /// # Errors
@@ -196,7 +196,7 @@ impl<C: Task> AnyTask for Entry<C> {
     fn initial(&self, agent: &str) -> Result<Option<Box<dyn AnyCheckpoint>>, ConfigError> {
         untrained(<C as Layered>::load(None, &[])?, agent)
     }
-    fn from_torch(&self, bytes: &[u8], name: &str) -> Result<Box<dyn AnyCheckpoint>, CheckpointError> {
+    fn import(&self, bytes: &[u8], name: &str) -> Result<Box<dyn AnyCheckpoint>, CheckpointError> {
         Ok(Box::new(torch::from_torch::<C>(bytes, name)?))
     }
     fn open(&self, path: &Path) -> Result<Box<dyn AnyCheckpoint>, CheckpointError> {

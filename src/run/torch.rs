@@ -217,7 +217,7 @@ mod tests {
             let mut out = bytes.clone();
             out[at..at + to.len()].copy_from_slice(to.as_bytes());
             let e = task_of(&out, "odd").and_then(|_| from_torch::<V2xConfig>(&out, "odd").map(drop));
-            e.err().expect("not what it was").to_string()
+            e.expect_err("not what it was").to_string()
         };
         assert!(replaced("actor.fc1.weight", "actor.fc7.weight").contains("actor.fc1.weight"));
         assert!(replaced("isacbench-torch-1", "isacbench-torch-9").contains("isacbench-torch-1"));
