@@ -59,8 +59,9 @@ class OnnxPolicy:
         """Episodes begin."""
         self._held = {}
 
-    def __call__(self, obs: Any) -> np.ndarray:
-        """Raw actions `[N, A]`."""
+    def outputs(self, obs: Any) -> dict[str, np.ndarray]:
+        """What the file gives for observations `[N, O]`, by name, without the states, which are kept for the next
+        slot."""
         obs = np.ascontiguousarray(obs, dtype=np.float32)
         for name, shape in self._states.items():
             held = self._held.get(name)
@@ -68,6 +69,11 @@ class OnnxPolicy:
                 self._held[name] = np.zeros((len(obs), *shape), np.float32)
         found = dict(zip(self._outputs, self._session.run(None, {self._main: obs, **self._held})))
         self._held = {n: found.pop(n + NEXT) for n in self._states}
+        return found
+
+    def __call__(self, obs: Any) -> np.ndarray:
+        """Raw actions `[N, A]`."""
+        found = self.outputs(obs)
         if not self._schedule:
             return np.asarray(next(iter(found.values())), np.float32)
         cameras = (found["logit"] > 0).astype(np.float32)

@@ -15,7 +15,7 @@ pub struct CompareArgs {
     /// Files of `evaluate --json`, and folders of trainings, sweeps, tunings and reproductions
     #[arg(value_name = "RUN", required = true)]
     runs: Vec<PathBuf>,
-    /// Only these agents, with commas between them
+    /// Only these agents, with commas between them: all variants of each
     #[arg(long = "agent", value_delimiter = ',', value_name = "AGENT[,AGENT]")]
     agents: Vec<String>,
     /// Metric to compare by (repeatable) [default: those that the task is judged by]
@@ -62,8 +62,15 @@ pub(super) fn compare(a: &CompareArgs, tasks: &[&dyn AnyTask]) -> Result<()> {
         read.lines.retain(|l| fits(&l.condition));
     }
     let known = crate::num::stats::once(read.scores.iter().map(|s| s.agent.clone()));
+    // `ppo` is `ppo, ppo.clip=0.1` and `ppo (before)` too.
+    let asked = |name: &str| {
+        a.agents.iter().any(|agent| {
+            let rest = name.strip_prefix(agent.as_str());
+            rest.is_some_and(|r| r.is_empty() || r.starts_with(", ") || r.starts_with(" ("))
+        })
+    };
     for agent in &a.agents {
-        if !known.contains(agent) {
+        if !known.iter().any(|name| name.starts_with(agent.as_str()) && asked(name)) {
             return Err(wrong(format!(
                 "--agent {agent}: not in these runs; there are: {}",
                 known.join("; ")
@@ -72,8 +79,8 @@ pub(super) fn compare(a: &CompareArgs, tasks: &[&dyn AnyTask]) -> Result<()> {
         }
     }
     if !a.agents.is_empty() {
-        read.scores.retain(|s| a.agents.contains(&s.agent));
-        read.lines.retain(|l| a.agents.contains(&l.agent));
+        read.scores.retain(|s| asked(&s.agent));
+        read.lines.retain(|l| asked(&l.agent));
     }
     let task = tasks.iter().find(|t| t.name() == read.task);
     let facts = |metric: &str| task.map_or_else(|| crate::run::task::Facts::of(metric), |t| t.facts(metric));

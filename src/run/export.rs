@@ -290,4 +290,36 @@ mod tests {
             the_file_decides_as_the_policy::<MisacConfig>(&small, agent.id);
         }
     }
+
+    /// The file that snnTorch ran is the one that is written now, but for what tells of versions.
+    #[cfg(feature = "nir")]
+    #[test]
+    fn a_nir_file_is_the_one_that_others_have_read() {
+        let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/networks");
+        let c = Checkpoint::<V2xConfig>::load(&dir.join("v2x-spiking-ac.safetensors")).unwrap();
+        let now = hdf5_pure::File::from_bytes(nir(&c, 0).unwrap().0).unwrap();
+        let then = hdf5_pure::File::open(dir.join("v2x-spiking-ac.nir")).unwrap();
+        let mut compared = 0;
+        for (node, keys) in [
+            ("affine_1", &["weight", "bias"][..]),
+            ("affine_2", &["weight", "bias"]),
+            ("read_out", &["weight", "bias"]),
+            ("lif_1", &["tau", "r", "v_leak", "v_reset", "v_threshold"]),
+            ("lif_2", &["tau", "r", "v_leak", "v_reset", "v_threshold"]),
+        ] {
+            for key in keys {
+                let path = format!("node/nodes/{node}/{key}");
+                let of = |f: &hdf5_pure::File| {
+                    let d = f.dataset(&path).unwrap();
+                    (d.shape().unwrap(), d.read_f32().unwrap())
+                };
+                let (now, then) = (of(&now), of(&then));
+                assert!(now == then, "{path}");
+                compared += now.1.len();
+            }
+        }
+        assert!(compared > 300, "{compared}");
+        let words = |f: &hdf5_pure::File| f.dataset("node/edges").unwrap().read_string().unwrap();
+        assert_eq!(words(&now), words(&then));
+    }
 }

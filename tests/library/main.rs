@@ -30,6 +30,7 @@ mod learning;
 mod misac_agents;
 mod misac_choices;
 mod misac_learning;
+mod networks;
 mod off_policy;
 mod results_readme;
 mod resume;
