@@ -30,7 +30,7 @@ mkdir -p "$folder"
 
 # Number behind "mean" of a metric in a file of `evaluate --json`, and its interval.
 metric() {
-    sed -n 's/.*"'"$2"'":{"ci95":\[\([^],]*\),\([^]]*\)\],"mean":\([^}]*\)}.*/\3 \1 \2/p' "$1"
+    sed -n 's/.*"'"$2"'":{"ci95":\[\([^],]*\),\([^]]*\)\],"mean":\([^,}]*\)[,}].*/\3 \1 \2/p' "$1"
 }
 # Writes stdout to a file that is there whole or not at all.
 into() {
