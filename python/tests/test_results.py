@@ -271,6 +271,11 @@ class Trained(unittest.TestCase):
 
 
 class Interrupted(unittest.TestCase):
+    def setUp(self):
+        # A shell starts its background jobs with the signal ignored, and Python leaves it so.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        self.addCleanup(signal.signal, signal.SIGINT, before)
+
     def test_a_training_ends_in_order_and_goes_on(self):
         with tempfile.TemporaryDirectory() as folder:
             timer = threading.Timer(3.0, lambda: os.kill(os.getpid(), signal.SIGINT))
