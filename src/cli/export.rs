@@ -5,7 +5,7 @@ use super::print::note;
 use super::print::say;
 use super::tasks::{self, Tasks};
 use crate::run::torch;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
@@ -75,10 +75,16 @@ pub struct ImportArgs {
     /// Checkpoint to write
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    /// Overwrite a checkpoint that is there
+    #[arg(long)]
+    force: bool,
 }
 
 /// Makes a checkpoint of weights that were changed elsewhere.
 pub(super) fn import(a: &ImportArgs, all: &Tasks) -> Result<()> {
+    if a.out.exists() && !a.force {
+        bail!("'{}' is there already; overwrite it with --force, or choose another --out", a.out.display());
+    }
     let name = a.file.display().to_string();
     let bytes = std::fs::read(&a.file).with_context(|| format!("cannot read '{name}'"))?;
     let task = torch::task_of(&bytes, &name)?;

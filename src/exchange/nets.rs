@@ -141,11 +141,19 @@ pub fn raw_action(g: &mut Graph, policy: &Policy, actions: usize, out: &Value) -
 /// Raw actions of the best choices by their values `[N, K·L]`.
 fn chosen(g: &mut Graph, book: &Codebook, out: &Value) -> Value {
     let (k, levels) = (book.factors, book.levels.len());
-    let beams = g.constant(&[book.choices() / levels, book.values()], &book.beams);
-    let powers = g.constant(&[levels, 1], &book.levels);
     let every = |of: fn(usize, usize) -> usize, from: &[f32], width: usize| -> Vec<f32> {
         (0..book.choices()).flat_map(|c| from[of(c, levels) * width..][..width].to_vec()).collect()
     };
+    // Tables of what a choice, or a beam and a level, stand for.
+    let (of_beam, of_power) = match book.additive {
+        true => (book.beams.clone(), book.levels.clone()),
+        false => (
+            every(|c, levels| c / levels, &book.beams, book.values()),
+            every(|c, levels| c % levels, &book.levels, 1),
+        ),
+    };
+    let of_beam = g.constant(&[of_beam.len() / book.values(), book.values()], &of_beam);
+    let of_power = g.constant(&[of_power.len(), 1], &of_power);
     let mut values: Vec<Value> = Vec::new();
     let mut logits: Vec<Value> = Vec::new();
     for n in 0..k {
@@ -154,13 +162,9 @@ fn chosen(g: &mut Graph, book: &Codebook, out: &Value) -> Value {
             let first = g.slice(&own, 1, 0, book.split());
             let second = g.slice(&own, 1, book.split(), book.outputs());
             let (beam, level) = (g.argmax(&first, 1), g.argmax(&second, 1));
-            (g.rows(&beams, &beam), g.rows(&powers, &level))
+            (g.rows(&of_beam, &beam), g.rows(&of_power, &level))
         } else {
             let choice = g.argmax(&own, 1);
-            let table = every(|c, levels| c / levels, &book.beams, book.values());
-            let of_beam = g.constant(&[book.choices(), book.values()], &table);
-            let table = every(|c, levels| c % levels, &book.levels, 1);
-            let of_power = g.constant(&[book.choices(), 1], &table);
             (g.rows(&of_beam, &choice), g.rows(&of_power, &choice))
         };
         values.push(beam);
