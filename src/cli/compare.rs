@@ -44,23 +44,10 @@ pub struct CompareArgs {
 pub(super) fn compare(a: &CompareArgs, tasks: &[&dyn AnyTask]) -> Result<()> {
     let mut read = compare::read(&a.runs, tasks)?;
     let wrong = |what: String| CompareError::Option(what);
-    for filter in &a.filters {
-        let (key, value) = filter.split_once('=').ok_or_else(|| {
-            wrong(format!("--where {filter}: expected KEY=VALUE, for example --where p_max_dbm=40"))
-        })?;
-        let (key, value) = (key.trim().trim_start_matches("task."), value.trim());
-        let same = |v: &str| v == value || v.parse::<f64>().ok().is_some_and(|v| value.parse() == Ok(v));
-        let fits = |c: &compare::Condition| c.iter().any(|(k, v)| k == key && same(v));
-        if !read.scores.iter().any(|s| fits(&s.condition)) {
-            let known =
-                crate::num::stats::once(read.scores.iter().map(|s| compare::condition_text(&s.condition)));
-            return Err(
-                wrong(format!("--where {filter}: no run has it; there are: {}", known.join("; "))).into()
-            );
-        }
-        read.scores.retain(|s| fits(&s.condition));
-        read.lines.retain(|l| fits(&l.condition));
-    }
+    let listed = |all: &[String]| match all.iter().any(|x| !x.is_empty()) {
+        true => all.join("; "),
+        false => "none, nothing is swept in these runs".into(),
+    };
     let known = crate::num::stats::once(read.scores.iter().map(|s| s.agent.clone()));
     // `ppo` is `ppo, ppo.clip=0.1` and `ppo (before)` too.
     let asked = |name: &str| {
@@ -82,6 +69,22 @@ pub(super) fn compare(a: &CompareArgs, tasks: &[&dyn AnyTask]) -> Result<()> {
         read.scores.retain(|s| asked(&s.agent));
         read.lines.retain(|l| asked(&l.agent));
     }
+    for filter in &a.filters {
+        let (key, value) = filter.split_once('=').ok_or_else(|| {
+            wrong(format!("--where {filter}: expected KEY=VALUE, for example --where p_max_dbm=40"))
+        })?;
+        let (key, value) = (key.trim().trim_start_matches("task."), value.trim());
+        let fits = |c: &compare::Condition| c.iter().any(|(k, v)| k == key && compare::same_value(v, value));
+        if !read.scores.iter().any(|s| fits(&s.condition)) {
+            let known =
+                crate::num::stats::once(read.scores.iter().map(|s| compare::condition_text(&s.condition)));
+            return Err(
+                wrong(format!("--where {filter}: no run has it; there are: {}", listed(&known))).into()
+            );
+        }
+        read.scores.retain(|s| fits(&s.condition));
+        read.lines.retain(|l| fits(&l.condition));
+    }
     let task = tasks.iter().find(|t| t.name() == read.task);
     let facts = |metric: &str| task.map_or_else(|| crate::run::task::Facts::of(metric), |t| t.facts(metric));
     let mut metrics = a.metrics.clone();
@@ -98,8 +101,14 @@ pub(super) fn compare(a: &CompareArgs, tasks: &[&dyn AnyTask]) -> Result<()> {
             Some(comparison) => all.push(comparison),
             None if a.metrics.is_empty() => {}
             None => {
-                let known = crate::num::stats::once(read.scores.iter().map(|s| s.metric.as_str())).join(", ");
-                let what = format!("--metric {metric}: fewer than two agents have it; there are: {known}");
+                let has = read.scores.iter().filter(|s| s.metric == *metric).map(|s| s.agent.as_str());
+                let what = match &crate::num::stats::once(has)[..] {
+                    [one] => format!("--metric {metric}: only one agent has it ({one})"),
+                    _ => {
+                        let known = crate::num::stats::once(read.scores.iter().map(|s| s.metric.as_str()));
+                        format!("--metric {metric}: no agent has it; there are: {}", known.join(", "))
+                    }
+                };
                 return Err(wrong(what).into());
             }
         }
@@ -146,7 +155,8 @@ pub(super) fn compare(a: &CompareArgs, tasks: &[&dyn AnyTask]) -> Result<()> {
         return Ok(());
     };
     let palette: &[Swatch] = task.map_or(&[], |t| t.palette());
-    let asked = Asked { x: a.x.clone(), scatter, palette: palette.into() };
+    let metric = task.map_or("", |t| t.metric());
+    let asked = Asked { x: a.x.clone(), scatter, palette: palette.into(), metric };
     let paths = compare::write(out, &read, &all, &asked)?;
     if !a.json {
         for path in paths {

@@ -92,7 +92,7 @@ pub(super) fn evaluate<C: Task>(a: &EvaluateArgs) -> Result<()> {
     }
     #[cfg(feature = "report")]
     if let Some(out) = &a.out {
-        let paths = told.page(out, C::palette())?;
+        let paths = told.page(out, C::palette(), C::METRIC)?;
         if !a.json {
             for path in paths {
                 note!("wrote {}", path.display());
@@ -202,6 +202,11 @@ fn subjects<C: Task>(a: &EvaluateArgs, sets: &[String]) -> Result<Vec<Subject<C>
                 keys.join(", ")
             );
         }
+    }
+    if a.seeds.is_some() && learned.len() == agents.len() {
+        bail!(
+            "--seeds is of agents without weights; those of a checkpoint run with the seeds of its replicas"
+        );
     }
     let mut seeds = stats::once(learned.iter().flat_map(|s| s.seeds.iter().copied()));
     if seeds.is_empty() || a.seeds.is_some() {
@@ -314,10 +319,15 @@ impl Told {
     }
 
     #[cfg(feature = "report")]
-    fn page(&self, out: &Path, palette: &'static [crate::report::figure::Swatch]) -> Result<Vec<PathBuf>> {
+    fn page(
+        &self,
+        out: &Path,
+        palette: &'static [crate::report::figure::Swatch],
+        metric: &'static str,
+    ) -> Result<Vec<PathBuf>> {
         let read =
             compare::Read::of_evaluations(&self.json()).context("an evaluation cannot be read back")?;
-        let asked = compare::Asked { palette: palette.into(), ..compare::Asked::default() };
+        let asked = compare::Asked { palette: palette.into(), metric, ..compare::Asked::default() };
         Ok(compare::write(out, &read, &self.comparisons, &asked)?)
     }
 }

@@ -61,6 +61,7 @@ pub(super) fn train<C: Task>(a: &TrainArgs) -> Result<()> {
         resume: a.again.resume,
         journal: Some(&journal),
         events: a.tensorboard.clone().map(|dir| tensorboard::Place { dir, force: a.again.force }),
+        best: true,
     };
     if a.again.resume && !training.checkpoint_path().exists() {
         note!("no checkpoint in {}: starting from the beginning", a.out.display());

@@ -7,7 +7,10 @@ pub fn num(x: f64) -> String {
     if x.is_nan() {
         return "-".into();
     }
-    if x == 0.0 || x.is_infinite() {
+    if x == 0.0 {
+        return "0".into();
+    }
+    if x.is_infinite() {
         return format!("{x}");
     }
     let power = x.abs().log10().floor() as i32;

@@ -96,6 +96,12 @@ pub(crate) fn take_back<'a>(judgements: &mut [Judgement], bases: impl Iterator<I
     judgements.iter_mut().zip(bases).for_each(|(j, basis)| j.verdict = gated(j.verdict, basis));
 }
 
+/// The text of a page with verdicts that do not stand out, as of a run that is too small for any.
+pub(crate) fn plainly(page: &str) -> String {
+    let bold = [Verdict::Holds, Verdict::Fails].map(Verdict::text);
+    bold.iter().fold(page.to_string(), |page, v| page.replace(v, &v.replace("**", "")))
+}
+
 /// The same of claims.
 pub fn take_back_claims(claims: &mut [Judged]) {
     claims.iter_mut().for_each(|j| j.verdict = gated(j.verdict, j.basis));

@@ -379,6 +379,7 @@ mod tests {
             resume,
             journal: None,
             events: Some(place.clone()),
+            best: false,
         };
         job.run(None, &Quiet).map(|trained| trained.curves).map_err(|e| e.to_string())
     }

@@ -252,9 +252,12 @@ fn runs_of_every_kind_are_compared() {
     let c = &v["comparisons"][0];
     assert_eq!((c["conditions"].as_u64(), c["shared_conditions"].as_u64()), (Some(2), Some(2)));
     assert_eq!(c["pairs"][0]["paired"]["pairs"], 6);
-    assert_eq!(c["agents"][0]["by_condition"][0]["condition"]["path_loss_exponent"], "2.0");
+    assert_eq!(c["agents"][0]["by_condition"][0]["condition"]["path_loss_exponent"], "2");
     let one = object(compare(&["--json", "--where", "path_loss_exponent=3.2"]));
     assert_eq!(one["comparisons"][0]["conditions"], 1);
+    // However a value is written, and a run of a sweep beside them has what its configuration says.
+    let typed = object(compare(&["--json", "--where", "task.path_loss_exponent=3.20"]));
+    assert_eq!(typed["comparisons"][0]["conditions"], 1);
     // A cost is better the lower it is.
     let errors = object(compare(&["--json", "--metric", "pointing_mse_rad2"]));
     assert_eq!(errors["comparisons"][0]["better"], "lower");
@@ -269,6 +272,18 @@ fn runs_of_every_kind_are_compared() {
     assert_eq!(swept["comparisons"][0]["shared_conditions"], 2);
     assert_eq!(swept["comparisons"][0]["pairs"][0]["paired"]["pairs"], 6);
     ok(isacbench(&["compare", text(&at("sweep")), "--metric", "upper_bound_bps_hz"]));
+    // Evaluations stand under the conditions of a sweep by what their configuration says.
+    let one = ["evaluate", "--agent", "ekf", "--device", "cpu", "--episodes", "8", "--seeds", "3", "--json"];
+    let noisy = ["--set", "task.sensing_noise=4", "--set", "evaluate.seed=0"];
+    std::fs::write(at("noisy.json"), stdout(&ok(isacbench(&[&one[..], &noisy].concat())))).unwrap();
+    let both = object(isacbench(&["compare", text(&at("sweep")), text(&at("noisy.json")), "--json"]));
+    let rate = &both["comparisons"][0];
+    // The same draws give the same numbers: one agent, and no condition more.
+    assert_eq!(
+        (rate["conditions"].as_u64(), rate["agents"].as_array().unwrap().len()),
+        (Some(2), 2),
+        "{rate}"
+    );
     // Who knows the truth has no energy.
     let energy = ["--metric", "energy_paper_fp32_j_per_slot", "--where", "agent=ekf"];
     ok(isacbench(&[&["report", text(&at("sweep"))], &energy[..]].concat()));
@@ -284,6 +299,20 @@ fn runs_of_every_kind_are_compared() {
 
     ok(isacbench(&words(&at("a"), &["--set", "train.updates=2"])));
     ok(isacbench(&words(&at("b"), &["--set", "train.updates=2", "--set", "ppo.hidden=[4]"])));
+    // Weights of two trainings are two agents, under whatever conditions.
+    let mut judged = Vec::new();
+    for (name, power) in [("a", "40"), ("b", "20")] {
+        let set = format!("task.p_max_dbm={power}");
+        let run = at(name);
+        let words =
+            ["evaluate", "--agent", "ppo", "--device", "cpu", "--episodes", "8", "--json", "--checkpoint"];
+        let told = stdout(&ok(isacbench(&[&words[..], &[text(&run), "--set", &set]].concat())));
+        judged.push(at(&format!("judged-{name}.json")));
+        std::fs::write(&judged[judged.len() - 1], told).unwrap();
+    }
+    let apart = isacbench(&["compare", text(&judged[0]), text(&judged[1])]);
+    let told = stdout(&ok(apart));
+    assert!(told.contains("ppo (judged-a)") && told.contains("no condition has all agents"), "{told}");
     let told = stdout(&ok(isacbench(&["compare", text(&at("a")), text(&at("b"))])));
     assert!(told.contains("train_reward") && told.contains("ppo (a)") && told.contains("ppo (b)"), "{told}");
 
@@ -301,13 +330,15 @@ fn runs_of_every_kind_are_compared() {
     }
 
     is_error(&compare(&["--metric", "speed"]), &["--metric speed", "there are: "]);
-    is_error(&compare(&["--where", "path_loss_exponent=9"]), &["path_loss_exponent = 2.0"]);
+    is_error(&compare(&["--where", "path_loss_exponent=9"]), &["path_loss_exponent = 2;"]);
     is_error(&compare(&["--where", "path_loss_exponent"]), &["expected KEY=VALUE"]);
     is_error(&compare(&["--agent", "dqn"]), &["--agent dqn", "ekf; last-estimate"]);
     is_error(&compare(&["--scatter", "jain", "--out", text(&out)]), &["expected X,Y"]);
     is_error(&compare(&["--scatter", "jain,speed", "--out", text(&out)]), &["no metric 'speed'"]);
     is_error(&compare(&["--x", "speed_m_s", "--out", text(&out)]), &["--x speed_m_s", "path_loss_exponent"]);
     is_error(&compare(&["--x", "path_loss_exponent"]), &["--out"]);
+    is_error(&compare(&["--out", text(&at("a"))]), &["holds a job", "another folder"]);
+    is_error(&compare(&["--agent", "ekf", "--metric", "jain"]), &["only one agent has it (ekf)"]);
     is_error(&isacbench(&["compare", text(dir.path())]), &["neither a training"]);
     is_error(&isacbench(&["compare", text(&at("none"))]), &["no such file"]);
     std::fs::write(at("x.json"), "{\"a\": 1}").unwrap();

@@ -13,13 +13,14 @@ mod tell;
 #[cfg(feature = "report")]
 pub use page::{Asked, write};
 #[cfg(feature = "report")]
-pub use read::{CompareError, Read, read};
+pub use read::{CompareError, Read, read, same_value};
 pub use tell::{METHOD, json, text};
 
 use super::task::{Better, Facts};
 use crate::num::compare::{self, Paired, Runs, Share, Table};
 use crate::num::stats::{self, Interval, once};
-use std::collections::BTreeMap;
+use rayon::prelude::*;
+use std::collections::{BTreeMap, HashMap};
 
 const BOOTSTRAP_SEED: u32 = 0;
 
@@ -66,6 +67,16 @@ pub struct Of {
     pub ranks: Vec<f64>,
     /// Shares of runs above normalised scores.
     pub profile: Vec<Share>,
+}
+
+impl Of {
+    /// Its mean rank, from 1; NaN without ranks.
+    pub fn mean_rank(&self) -> f64 {
+        if self.ranks.is_empty() {
+            return f64::NAN;
+        }
+        self.ranks.iter().enumerate().map(|(i, p)| (i + 1) as f64 * p).sum()
+    }
 }
 
 /// Two agents of a comparison, by their places.
@@ -120,21 +131,24 @@ pub fn compare(scores: &[Score], metric: &str, facts: &Facts, better: Option<Bet
         return None;
     }
     let better = better.or(facts.better).unwrap_or(Better::Higher);
-    let mut runs: BTreeMap<(usize, usize), BTreeMap<u32, f64>> = BTreeMap::new();
-    let mut conditions = once(own.iter().map(|s| &s.condition));
-    let has = |condition: &Condition, agent: &str| {
-        own.iter().any(|s| s.condition == *condition && s.agent == agent)
-    };
-    let whole = |condition: &&Condition| agents.iter().all(|agent| has(condition, agent));
-    let shared = conditions.iter().filter(|c| whole(c)).count();
-    conditions.sort_by_key(|c| !whole(c));
+    let place: HashMap<&str, usize> = agents.iter().enumerate().map(|(i, a)| (*a, i)).collect();
+    // Conditions in the order of their first appearance, each with the runs of all agents.
+    let mut known: HashMap<&Condition, usize> = HashMap::new();
+    let mut found: Vec<(&Condition, Vec<BTreeMap<u32, f64>>)> = Vec::new();
     for s in &own {
-        let agent = agents.iter().position(|a| *a == s.agent).unwrap_or_default();
-        let condition = conditions.iter().position(|c| **c == s.condition).unwrap_or_default();
-        runs.entry((condition, agent)).or_default().insert(s.seed, s.value);
+        let c = *known.entry(&s.condition).or_insert_with(|| {
+            found.push((&s.condition, vec![BTreeMap::new(); agents.len()]));
+            found.len() - 1
+        });
+        found[c].1[place[s.agent.as_str()]].insert(s.seed, s.value);
     }
+    let whole = |runs: &[BTreeMap<u32, f64>]| runs.iter().all(|r| !r.is_empty());
+    let shared = found.iter().filter(|(_, runs)| whole(runs)).count();
+    found.sort_by_key(|(_, runs)| !whole(runs));
+    let conditions: Vec<&Condition> = found.iter().map(|f| f.0).collect();
+    let runs: Vec<Vec<BTreeMap<u32, f64>>> = found.iter().map(|f| f.1.clone()).collect();
     let of = |c: usize, a: usize, sign: f64| -> Runs {
-        runs.get(&(c, a)).map_or(Vec::new(), |r| r.iter().map(|(seed, x)| (*seed, sign * x)).collect())
+        runs[c][a].iter().map(|(seed, x)| (*seed, sign * x)).collect()
     };
     let table = |sign: f64, agents: &[usize]| -> Table {
         (0..conditions.len()).map(|c| agents.iter().map(|a| of(c, *a, sign)).collect()).collect()
@@ -173,25 +187,25 @@ pub fn compare(scores: &[Score], metric: &str, facts: &Facts, better: Option<Bet
         })
         .collect();
     // By the expected rank, then by the mean.
-    let expected = |of: &Of| of.ranks.iter().enumerate().map(|(i, p)| i as f64 * p).sum::<f64>();
+    let expected = |of: &Of| if of.ranks.is_empty() { 0.0 } else { of.mean_rank() };
     let key = |of: &Of| (expected(of), -better.sign() * of.all.mean);
     all.sort_by(|(_, x), (_, y)| {
         let (x, y) = (key(x), key(y));
         x.0.total_cmp(&y.0).then(x.1.total_cmp(&y.1))
     });
     let signed = table(better.sign(), &all.iter().map(|(a, _)| *a).collect::<Vec<_>>());
-    let mut pairs = Vec::new();
-    for a in 0..all.len() {
-        for b in a + 1..all.len() {
-            let paired = compare::paired(&signed, a, b).map(|p| Paired {
-                difference: better.sign() * p.difference,
-                interval: p.interval.map(|i| turned(i, better)),
-                ..p
-            });
-            pairs.push(Pair { a, b, paired, improvement: compare::improvement(&signed, a, b) });
-        }
-    }
-    let seeds = runs.values().map(BTreeMap::len).min().unwrap_or(0);
+    let two: Vec<(usize, usize)> =
+        (0..all.len()).flat_map(|a| (a + 1..all.len()).map(move |b| (a, b))).collect();
+    let pair = |(a, b): (usize, usize)| {
+        let paired = compare::paired(&signed, a, b).map(|p| Paired {
+            difference: better.sign() * p.difference,
+            interval: p.interval.map(|i| turned(i, better)),
+            ..p
+        });
+        Pair { a, b, paired, improvement: compare::improvement(&signed, a, b) }
+    };
+    let pairs: Vec<Pair> = two.into_par_iter().map(pair).collect();
+    let seeds = runs.iter().flatten().map(BTreeMap::len).filter(|n| *n > 0).min().unwrap_or(0);
     Some(Comparison {
         metric: metric.into(),
         facts: *facts,

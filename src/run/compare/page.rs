@@ -23,6 +23,8 @@ pub struct Asked {
     pub scatter: Vec<(String, String)>,
     /// Colours of the task's agents.
     pub palette: Palette,
+    /// What is shown slot by slot where nothing that is compared is.
+    pub metric: &'static str,
 }
 
 /// Panels of one figure beyond which the others are left out: a page of hundreds answers nothing.
@@ -38,10 +40,14 @@ fn axis(conditions: &[Condition], asked: Option<&str>) -> Result<Option<String>,
     let keys = once(conditions.iter().flatten().map(|(k, _)| k.clone()));
     if let Some(key) = asked {
         let key = key.trim_start_matches("task.");
+        let values = || conditions.iter().flatten().filter(|(k, _)| k == key);
+        if keys.iter().any(|k| k == key) && values().any(|(_, v)| number(v).is_none()) {
+            return Err(CompareError::Option(format!("--x {key}: its values are no numbers")));
+        }
         return match keys.iter().any(|k| k == key) {
             true => Ok(Some(key.into())),
             false => {
-                let known = keys.join(", ");
+                let known = if keys.is_empty() { "none".into() } else { keys.join(", ") };
                 Err(CompareError::Option(format!("--x {key}: no run is swept over it; there are: {known}")))
             }
         };
@@ -229,7 +235,8 @@ fn slots(read: &Read, comparisons: &[Comparison], asked: &Asked) -> Result<Vec<D
     let mut quantities = all.clone();
     quantities.retain(|q| comparisons.iter().any(|c| c.metric == *q));
     if quantities.is_empty() {
-        quantities = all.into_iter().take(1).collect();
+        let usual = all.iter().position(|q| *q == asked.metric).unwrap_or(0);
+        quantities = all.into_iter().skip(usual).take(1).collect();
     }
     let conditions = once(read.lines.iter().map(|l| &l.condition));
     for l in &read.lines {
@@ -282,17 +289,16 @@ fn section(c: &Comparison) -> String {
         .agents
         .iter()
         .map(|a| {
-            let best = a.ranks.iter().enumerate().max_by(|x, y| x.1.total_cmp(y.1));
             vec![
                 code(&a.agent),
                 with_interval(a.all.mean, a.all.interval),
                 with_interval(a.iqm, a.iqm_interval),
-                best.map_or("-".into(), |(i, p)| format!("{} ({:.0} %)", i + 1, 100.0 * p)),
+                if a.ranks.is_empty() { "-".into() } else { format!("{:.2}", a.mean_rank()) },
                 a.all.runs.to_string(),
             ]
         })
         .collect();
-    out.push_str(&table("agent | mean (95 %) | IQM (95 %) | most probable rank | runs", 1, &rows));
+    out.push_str(&table("agent | mean (95 %) | IQM (95 %) | mean rank | runs", 1, &rows));
     let rows: Vec<Vec<String>> = told(c)
         .map(|p| {
             let x = p.paired.as_ref();
@@ -339,6 +345,12 @@ pub fn write(
     comparisons: &[Comparison],
     asked: &Asked,
 ) -> Result<Vec<PathBuf>, CompareError> {
+    for mark in ["manifest.json", "plan.json", "checkpoint.safetensors"] {
+        if out.join(mark).exists() {
+            let what = format!("--out: '{}' holds a job; choose another folder", out.display());
+            return Err(CompareError::Option(what));
+        }
+    }
     std::fs::create_dir_all(out).map_err(|source| ReportError::Io { path: out.to_path_buf(), source })?;
     let mut text = format!("# Comparison, task {}\n\n", read.task);
     let rows: Vec<Vec<String>> =

@@ -43,6 +43,8 @@ pub struct Source {
     pub kind: &'static str,
     /// What it was made by, in words: preset, updates, seeds, revision.
     pub about: String,
+    /// Of a training, keys of its task with their values.
+    pub task: BTreeMap<String, String>,
 }
 
 /// A quantity of an agent slot by slot.
@@ -76,8 +78,10 @@ pub fn read(paths: &[PathBuf], tasks: &[&dyn AnyTask]) -> Result<Read, CompareEr
     for (path, name) in paths.iter().zip(names(paths)) {
         let nothing = |what: &str| CompareError::Nothing { path: path.clone(), what: what.into() };
         if path.is_file() {
-            let text = std::fs::read_to_string(path)
-                .map_err(|source| CompareError::Io { path: path.clone(), source })?;
+            let bytes =
+                std::fs::read(path).map_err(|source| CompareError::Io { path: path.clone(), source })?;
+            let text = String::from_utf8(bytes)
+                .map_err(|_| nothing("not what `evaluate --json` prints: it is no text"))?;
             // One object, or several one behind the other.
             let several = serde_json::Deserializer::from_str(&text).into_iter::<Value>();
             let before = evaluations.len();
@@ -88,7 +92,9 @@ pub fn read(paths: &[PathBuf], tasks: &[&dyn AnyTask]) -> Result<Read, CompareEr
             if evaluations.len() == before {
                 return Err(nothing("not what `evaluate --json` prints: it has no metrics"));
             }
-            let task = evaluations[before].1["task"].as_str().unwrap_or_default().to_string();
+            let task = evaluations[before].1["task"].as_str();
+            let task = task.ok_or_else(|| nothing("not what `evaluate --json` prints: it names no task"))?;
+            let task = task.to_string();
             all.push((path.clone(), Read { task, ..Read::default() }));
             continue;
         }
@@ -96,7 +102,7 @@ pub fn read(paths: &[PathBuf], tasks: &[&dyn AnyTask]) -> Result<Read, CompareEr
             return Err(nothing("there is no such file or folder"));
         }
         let own = if path.join(PLAN).exists() {
-            sweep(path, &name)?
+            sweep(path, &name, tasks)?
         } else {
             let manifest = journal::read(path)?;
             let manifest = manifest.ok_or_else(|| {
@@ -109,9 +115,11 @@ pub fn read(paths: &[PathBuf], tasks: &[&dyn AnyTask]) -> Result<Read, CompareEr
             let task =
                 task.ok_or_else(|| nothing(&format!("task '{}' is none of this program", manifest.task)))?;
             if path.join(EvalRow::FILE).exists() {
-                report(path, &name, &manifest, task.schema())?
+                report(path, &name, &manifest, *task)?
             } else if path.join(CurveRow::FILE).exists() {
                 training(path, &name, &manifest, task.schema())?
+            } else if path.join("curves.jsonl").exists() {
+                return Err(nothing("its training is not finished: continue it with --resume"));
             } else {
                 return Err(nothing("there is neither evals.parquet nor curves.parquet in it"));
             }
@@ -126,11 +134,13 @@ pub fn read(paths: &[PathBuf], tasks: &[&dyn AnyTask]) -> Result<Read, CompareEr
     }
     let swept = tasks.iter().find(|t| t.name() == task).map(|t| t.schema().swept.name);
     let mut out = Read { task, ..Read::default() };
-    if !evaluations.is_empty() {
-        out.add(of_evaluations(&evaluations, swept));
-    }
     all.into_iter().for_each(|(_, read)| out.add(read));
+    if !evaluations.is_empty() {
+        let keys = once(out.scores.iter().flat_map(|s| s.condition.iter().map(|(k, _)| k.clone())));
+        out.add(of_evaluations(&evaluations, swept, &keys));
+    }
     out.tell_apart();
+    out.warn_of_other_tasks();
     Ok(out)
 }
 
@@ -139,8 +149,10 @@ impl Read {
     pub fn of_evaluations(value: &Value) -> Option<Read> {
         let all = objects(value);
         let task = all.first()?["task"].as_str()?.to_string();
-        let mut read = of_evaluations(&all.into_iter().map(|v| (String::new(), v)).collect::<Vec<_>>(), None);
+        let all: Vec<_> = all.into_iter().map(|v| (String::new(), v)).collect();
+        let mut read = of_evaluations(&all, None, &[]);
         read.task = task;
+        read.tell_apart();
         Some(read)
     }
 
@@ -151,31 +163,87 @@ impl Read {
         self.warnings.extend(other.warnings);
     }
 
-    /// Agents of one name that two sources have under one condition with one seed get the name of theirs behind them.
+    /// Agents of one name that are not one thing get the name of their source behind them: weights of several trainings,
+    /// and other values under one condition with one seed.
     fn tell_apart(&mut self) {
-        let mut first: BTreeMap<(&str, &Condition, u32, &str), &str> = BTreeMap::new();
-        let mut twice: BTreeSet<String> = BTreeSet::new();
-        for s in &self.scores {
-            let Some((agent, source)) = s.agent.split_once(FROM) else { continue };
-            if *first.entry((agent, &s.condition, s.seed, &s.metric)).or_insert(source) != source {
-                twice.insert(agent.into());
+        let mut things: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for (agent, _, thing) in self.scores.iter().filter_map(|s| parts(&s.agent)) {
+            things.entry(agent).or_default().insert(thing);
+        }
+        let mut twice: BTreeSet<String> =
+            things.iter().filter(|(_, all)| all.len() > 1).map(|(agent, _)| agent.to_string()).collect();
+        if self.sources.len() > 1 {
+            let mut first: BTreeMap<(&str, &Condition, u32, &str), (f64, &str)> = BTreeMap::new();
+            for s in &self.scores {
+                let Some((agent, source, _)) = parts(&s.agent) else { continue };
+                let known =
+                    first.entry((agent, &s.condition, s.seed, &s.metric)).or_insert((s.value, source));
+                if known.1 != source && known.0 != s.value {
+                    twice.insert(agent.into());
+                }
             }
         }
-        let named = |agent: &str| match agent.split_once(FROM) {
-            Some((agent, source)) if twice.contains(agent) => format!("{agent} ({source})"),
-            Some((agent, _)) => agent.to_string(),
-            None => agent.to_string(),
+        let named = |whole: &str| match parts(whole) {
+            Some((agent, source, _)) if twice.contains(agent) => format!("{agent} ({source})"),
+            Some((agent, ..)) => agent.to_string(),
+            None => whole.to_string(),
         };
         self.scores.iter_mut().for_each(|s| s.agent = named(&s.agent));
         self.lines.iter_mut().for_each(|l| l.agent = named(&l.agent));
     }
+
+    /// Warns of keys of the task in which trainings differ: their pairs are of different experiments.
+    fn warn_of_other_tasks(&mut self) {
+        let trainings: Vec<&Source> = self.sources.iter().filter(|s| s.kind == "training").collect();
+        let Some(first) = trainings.first() else { return };
+        let mut keys: BTreeSet<&String> = BTreeSet::new();
+        for other in &trainings {
+            let all = first.task.keys().chain(other.task.keys());
+            keys.extend(all.filter(|k| first.task.get(*k) != other.task.get(*k)));
+        }
+        if !keys.is_empty() {
+            let keys: Vec<&str> = keys.into_iter().map(String::as_str).collect();
+            let text =
+                format!("the trainings differ in {}: their pairs are of different tasks", keys.join(", "));
+            self.warnings.push(text);
+        }
+    }
 }
 
-/// Between an agent's name and that of its source, until [`Read::tell_apart`].
+/// Between an agent's name, that of its source, and what tells its weights from others, until [`Read::tell_apart`].
 const FROM: char = '\u{1f}';
 
-fn from(agent: &str, source: &str) -> String {
-    format!("{agent}{FROM}{source}")
+fn parts(whole: &str) -> Option<(&str, &str, &str)> {
+    let (agent, rest) = whole.split_once(FROM)?;
+    let (source, thing) = rest.split_once(FROM)?;
+    Some((agent, source, thing))
+}
+
+/// An agent of a source; `thing` is empty of one without weights, which is the same everywhere.
+fn from(agent: &str, source: &str, thing: &str) -> String {
+    format!("{agent}{FROM}{source}{FROM}{thing}")
+}
+
+/// A value as text, the same for equal values however they were written.
+fn plain(value: &str) -> String {
+    let text = value.trim().trim_matches('"');
+    if let Ok(x) = text.parse::<f64>() {
+        return x.to_string();
+    }
+    let list = text.starts_with('[').then(|| format!("x = {text}").parse::<toml::Table>().ok()).flatten();
+    fn shown(v: &toml::Value) -> String {
+        match v {
+            toml::Value::Array(all) => format!("[{}]", all.iter().map(shown).collect::<Vec<_>>().join(", ")),
+            toml::Value::Float(x) => x.to_string(),
+            other => other.to_string(),
+        }
+    }
+    list.and_then(|t| t.get("x").map(shown)).unwrap_or_else(|| text.to_string())
+}
+
+/// The same for what somebody typed.
+pub fn same_value(a: &str, b: &str) -> bool {
+    plain(a) == plain(b)
 }
 
 /// Each path in as few words as tell it from the others.
@@ -215,8 +283,9 @@ fn flat(prefix: &str, value: &Value, out: &mut BTreeMap<String, String>) {
     }
 }
 
-/// Evaluations, each with the name of its source; `swept` is the swept key of their task.
-fn of_evaluations(all: &[(String, Value)], swept: Option<&str>) -> Read {
+/// Evaluations, each with the name of its source; `swept` is the swept key of their task, `wanted` are keys that the
+/// conditions of other sources have.
+fn of_evaluations(all: &[(String, Value)], swept: Option<&str>, wanted: &[String]) -> Read {
     let mut out = Read::default();
     let keys: Vec<BTreeMap<String, String>> = all
         .iter()
@@ -225,8 +294,7 @@ fn of_evaluations(all: &[(String, Value)], swept: Option<&str>) -> Read {
             for section in ["task", "protocol", "evaluate"] {
                 flat(section, &v["configuration"][section], &mut keys);
             }
-            keys.remove("evaluate.episodes");
-            keys
+            keys.into_iter().map(|(k, v)| (k, plain(&v))).collect::<BTreeMap<_, _>>()
         })
         .collect();
     let agent = |v: &Value| v["agent"].as_str().unwrap_or("?").to_string();
@@ -242,7 +310,10 @@ fn of_evaluations(all: &[(String, Value)], swept: Option<&str>) -> Read {
     };
     let swept = swept.map(|name| format!("task.{name}"));
     let is_swept = |key: &str| swept.as_deref() == Some(key);
-    let mut conditions: Vec<&str> = known.iter().map(|k| k.as_str()).filter(|k| several(k)).collect();
+    let is_wanted = |key: &str| wanted.iter().any(|w| key.strip_prefix("task.") == Some(w));
+    let not_length = |key: &&str| *key != "evaluate.episodes";
+    let mut conditions: Vec<&str> =
+        known.iter().map(|k| k.as_str()).filter(not_length).filter(|k| several(k) || is_wanted(k)).collect();
     conditions.sort_by_key(|key| !is_swept(key));
     for key in known.iter().filter(|key| !conditions.contains(&key.as_str())) {
         let values = once(keys.iter().map(|k| k.get(*key)));
@@ -252,7 +323,12 @@ fn of_evaluations(all: &[(String, Value)], swept: Option<&str>) -> Read {
         }
     }
     for ((source, v), keys) in all.iter().zip(&keys) {
-        let name = from(&agent(v), source);
+        let name = from(&agent(v), source, v["checkpoint"].as_str().unwrap_or(""));
+        if v["configuration"].is_null() {
+            let text =
+                format!("{source}: of a version that told no configuration; its conditions are unknown");
+            out.warnings.push(text);
+        }
         let condition: Condition = conditions
             .iter()
             .filter_map(|k| Some((k.strip_prefix("task.").unwrap_or(k).to_string(), keys.get(*k)?.clone())))
@@ -296,7 +372,7 @@ fn of_evaluations(all: &[(String, Value)], swept: Option<&str>) -> Read {
             dirty: v["git_dirty"].as_bool(),
         };
         let name = if source.is_empty() { agent(v) } else { format!("{source}: {}", agent(v)) };
-        out.sources.push(Source { name, kind: "evaluation", about: about.text() });
+        out.sources.push(Source { name, kind: "evaluation", about: about.text(), task: BTreeMap::new() });
     }
     out
 }
@@ -370,12 +446,14 @@ fn of_seeds(x: &[f64]) -> (f64, Option<[f64; 2]>) {
 }
 
 /// A reproduction: its evaluations, energies of a decision, and slots.
-fn report(dir: &Path, name: &str, m: &Manifest, schema: &Schema) -> Result<Read, CompareError> {
+fn report(dir: &Path, name: &str, m: &Manifest, task: &dyn AnyTask) -> Result<Read, CompareError> {
+    let (schema, learned) = (task.schema(), task.learned());
+    let thing = |key: &Key| if learned.contains(&key.agent.as_str()) { name } else { "" };
     let evals: Vec<EvalRow> = frames::read(&dir.join(EvalRow::FILE), schema)?;
     let labels = Labels::of(schema, evals.iter().map(|r| &r.key));
     let mut out = Read { task: m.task.clone(), ..Read::default() };
     let score = |key: &Key, metric: String, value: f64| Score {
-        agent: from(&labels.agent(key), name),
+        agent: from(&labels.agent(key), name, thing(key)),
         condition: labels.condition(key),
         seed: key.seed,
         metric,
@@ -392,12 +470,16 @@ fn report(dir: &Path, name: &str, m: &Manifest, schema: &Schema) -> Result<Read,
     }
     let slots = dir.join(SlotRow::FILE);
     if slots.exists() {
-        let rows: Vec<SlotRow> = frames::read(&slots, schema)?;
+        // Reports of earlier versions have fewer columns.
+        let rows: Vec<SlotRow> = frames::read(&slots, schema).unwrap_or_else(|e| {
+            out.warnings.push(format!("{name}: no slots: {e}"));
+            Vec::new()
+        });
         // By agent, condition and quantity: values of all seeds, slot by slot.
         let mut all: BTreeMap<(String, Condition, usize), Vec<Vec<f64>>> = BTreeMap::new();
         for r in &rows {
             for (i, value) in r.values.iter().enumerate().filter(|(_, x)| x.is_finite()) {
-                let of = (from(&labels.agent(&r.key), name), labels.condition(&r.key), i);
+                let of = (from(&labels.agent(&r.key), name, thing(&r.key)), labels.condition(&r.key), i);
                 let slots = all.entry(of).or_default();
                 let slot = r.slot as usize;
                 slots.resize(slots.len().max(slot + 1), Vec::new());
@@ -411,7 +493,8 @@ fn report(dir: &Path, name: &str, m: &Manifest, schema: &Schema) -> Result<Read,
             slots: slots.iter().map(|x| of_seeds(x)).collect(),
         }));
     }
-    out.sources.push(Source { name: name.into(), kind: "report", about: made_by(m) });
+    let task = BTreeMap::new();
+    out.sources.push(Source { name: name.into(), kind: "report", about: made_by(m), task });
     Ok(out)
 }
 
@@ -424,7 +507,7 @@ fn training(dir: &Path, name: &str, m: &Manifest, schema: &Schema) -> Result<Rea
     let mut all: BTreeMap<(String, Condition, u32, usize), Vec<f64>> = BTreeMap::new();
     for r in rows.iter().filter(|r| r.update >= from_update) {
         for (i, x) in r.slots.iter().enumerate() {
-            let of = (from(&labels.agent(&r.key), name), labels.condition(&r.key), r.key.seed, i);
+            let of = (from(&labels.agent(&r.key), name, name), labels.condition(&r.key), r.key.seed, i);
             all.entry(of).or_default().push(*x);
         }
     }
@@ -436,9 +519,14 @@ fn training(dir: &Path, name: &str, m: &Manifest, schema: &Schema) -> Result<Rea
         value: mean(&x),
     });
     let about = format!("updates {from_update} to {last}, actions drawn, {}", made_by(m));
+    let config: toml::Table = m.config.parse().unwrap_or_default();
+    let mut keys = BTreeMap::new();
+    if let Some(task) = config.get("task").and_then(|t| serde_json::to_value(t).ok()) {
+        flat("task", &task, &mut keys);
+    }
     Ok(Read {
         task: m.task.clone(),
-        sources: vec![Source { name: name.into(), kind: "training", about }],
+        sources: vec![Source { name: name.into(), kind: "training", about, task: keys }],
         scores: scores.collect(),
         ..Read::default()
     })
@@ -446,8 +534,9 @@ fn training(dir: &Path, name: &str, m: &Manifest, schema: &Schema) -> Result<Rea
 
 /// A dataset of a sweep or a tuning: replicas whose status is `ok`. Keys of the task are conditions, those of learners
 /// are part of what an agent is.
-fn sweep(dir: &Path, name: &str) -> Result<Read, CompareError> {
+fn sweep(dir: &Path, name: &str, tasks: &[&dyn AnyTask]) -> Result<Read, CompareError> {
     let plan = PlanFile::load(dir)?;
+    let learned = tasks.iter().find(|t| t.name() == plan.task).map_or(Vec::new(), |t| t.learned());
     let tree = Tree::list(dir)?;
     let is_condition =
         |key: &str| !["evaluate.episodes"].contains(&key) && (key.starts_with("task.") || key == "slots");
@@ -458,10 +547,10 @@ fn sweep(dir: &Path, name: &str) -> Result<Read, CompareError> {
     for point in &plan.points {
         let Some(path) = tree.parts.get(&point.id).and_then(|all| all.first()) else { continue };
         let mut agent = point.agent.clone();
+        let thing = if learned.contains(&point.agent.as_str()) { name } else { "" };
         // An agent that does not read a key is under each of its values what it is.
         let mut conditions: Vec<Condition> = vec![Condition::new()];
         for (i, (key, value)) in plan.axes.iter().zip(&point.axes).enumerate() {
-            let plain = |v: &str| v.trim_matches('"').to_string();
             if is_condition(key) {
                 let values = value.clone().map_or_else(|| values_of(i), |v| vec![v]);
                 let key = key.strip_prefix("task.").unwrap_or(key);
@@ -489,7 +578,7 @@ fn sweep(dir: &Path, name: &str) -> Result<Read, CompareError> {
                 if let Some(step) = m.step {
                     if let Some(quantity) = m.metric.strip_prefix(SLOT) {
                         for condition in &conditions {
-                            let line = (from(&agent, name), condition.clone(), quantity.to_string());
+                            let line = (from(&agent, name, thing), condition.clone(), quantity.to_string());
                             let slots = slots.entry(line).or_default();
                             slots.resize(slots.len().max(step as usize + 1), Vec::new());
                             slots[step as usize].push(m.mean);
@@ -498,7 +587,7 @@ fn sweep(dir: &Path, name: &str) -> Result<Read, CompareError> {
                     continue;
                 }
                 out.scores.extend(conditions.iter().map(|condition| Score {
-                    agent: from(&agent, name),
+                    agent: from(&agent, name, thing),
                     condition: condition.clone(),
                     seed: replica.seed,
                     metric: m.metric.clone(),
@@ -520,6 +609,6 @@ fn sweep(dir: &Path, name: &str) -> Result<Read, CompareError> {
     }
     let seeds = crate::num::text::seeds_in_words(plan.seeds.len());
     let about = format!("plan {}, {seeds}, isacbench {}", plan.hash, plan.crate_version);
-    out.sources.push(Source { name: name.into(), kind: "sweep", about });
+    out.sources.push(Source { name: name.into(), kind: "sweep", about, task: BTreeMap::new() });
     Ok(out)
 }

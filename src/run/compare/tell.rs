@@ -14,16 +14,6 @@ fn ends(i: Option<Interval>) -> String {
     i.map_or("-".into(), |i| format!("[{}, {}]", num(i.lo), num(i.hi)))
 }
 
-fn percent(share: f64) -> String {
-    format!("{:.0} %", 100.0 * share)
-}
-
-/// The most probable rank of an agent and how probable it is.
-fn rank(ranks: &[f64]) -> String {
-    let best = ranks.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
-    best.map_or("-".into(), |(place, p)| format!("{} ({})", place + 1, percent(*p)))
-}
-
 /// Pairs that are told: all of few agents; of many each with the next one and with the best.
 pub(super) fn told(c: &Comparison) -> impl Iterator<Item = &Pair> {
     let few = c.agents.len() <= 4;
@@ -44,13 +34,18 @@ pub fn text(c: &Comparison) -> String {
     if !conditions.is_empty() {
         let _ = writeln!(out, "  {conditions}");
     }
+    if c.shared < c.conditions.len() {
+        out.push_str("  pairs are of all conditions and seeds that two agents share\n");
+    }
+    if c.agents.len() > 4 {
+        out.push_str("  pairs: the first with every other one, and neighbours; --json has all\n");
+    }
     let row = |cells: &[&str]| cells.iter().map(ToString::to_string).collect::<Vec<_>>();
-    let mut rows = vec![row(&["agent", "mean", "95 % interval", "IQM", "rank (probability)"])];
-    rows.extend(
-        c.agents.iter().map(|a| {
-            vec![a.agent.clone(), num(a.all.mean), ends(a.all.interval), num(a.iqm), rank(&a.ranks)]
-        }),
-    );
+    let mut rows = vec![row(&["agent", "mean", "95 % interval", "IQM", "mean rank"])];
+    rows.extend(c.agents.iter().map(|a| {
+        let rank = if a.ranks.is_empty() { "-".into() } else { format!("{:.2}", a.mean_rank()) };
+        vec![a.agent.clone(), num(a.all.mean), ends(a.all.interval), num(a.iqm), rank]
+    }));
     out.push_str(&aligned(&rows));
     let mut rows = vec![row(&["pair", "difference", "95 % interval", "pairs won", "P(first is better)"])];
     for p in told(c) {

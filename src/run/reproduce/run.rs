@@ -162,6 +162,7 @@ impl<C: Task> Run<C> {
                 resume: way.resume,
                 journal: way.journal,
                 events: None,
+                best: false,
             };
             trained = Some(training.run(way.gpu, watch)?);
         }

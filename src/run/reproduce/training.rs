@@ -173,6 +173,8 @@ pub struct Training<'a, C: Task> {
     pub journal: Option<&'a Journal>,
     /// Where learning curves are written for TensorBoard too.
     pub events: Option<tensorboard::Place>,
+    /// Whether the best weights are kept beside the last ones.
+    pub best: bool,
 }
 
 impl<C: Task> Training<'_, C> {
@@ -292,7 +294,7 @@ impl<C: Task> Training<'_, C> {
                     !watch.stops()
                 },
             )?;
-            if best.see(state.updates, &state.params, &read.curves) {
+            if self.best && best.see(state.updates, &state.params, &read.curves) {
                 best.save(&self.dir, &self.checkpoint(state.clone()))?;
             }
             self.save(&state, &read)?;
@@ -371,10 +373,11 @@ impl<C: Task> Training<'_, C> {
             return other(format!("train.updates is {} and {done} are done", now.updates));
         }
         if now.updates > done && is_finished(&bytes) {
-            return other(format!(
-                "it was finished after {done} updates and left its replay out, so it cannot go on to {}",
+            let what = format!(
+                "it was finished after {done} updates and left its replay out, so it cannot go on to {}; begin anew with --force",
                 now.updates
-            ));
+            );
+            return Err(JobError::file(&self.checkpoint_path(), what));
         }
         if now.updates != before.updates
             && let Some(key) = algorithm.follows_length()
@@ -488,6 +491,7 @@ mod tests {
                 resume: false,
                 journal: None,
                 events: None,
+                best: false,
             };
             let trained = training.run(None, &watch);
             let warned = watch.0.into_inner().unwrap();

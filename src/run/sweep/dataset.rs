@@ -174,11 +174,14 @@ impl PlanFile {
             } else {
                 let there: BTreeSet<&str> = self.points.iter().map(|p| p.id.as_str()).collect();
                 let new = other.points.iter().filter(|p| !there.contains(p.id.as_str())).count();
-                format!(
-                    "{} points there and {} here, {new} of them new or changed",
-                    there.len(),
-                    other.points.len()
-                )
+                match (new, there.len() == other.points.len()) {
+                    (0, true) => "the same points, and another `keep`".to_string(),
+                    _ => format!(
+                        "{} points there and {} here, {new} of them new or changed",
+                        there.len(),
+                        other.points.len()
+                    ),
+                }
             };
             return Some(format!("plan {} there and {} here: {what}", self.hash, other.hash));
         }

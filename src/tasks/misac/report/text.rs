@@ -65,6 +65,9 @@ impl View<'_> {
         self.write_grids(&mut out);
         self.write_variants(&mut out);
         self.write_method(&mut out);
+        if too_small::<MisacConfig>(manifest.seeds.len(), &manifest.config).is_some() {
+            out = plainly(&out);
+        }
         write_manifest(&mut out, manifest);
         out
     }

@@ -44,6 +44,9 @@ impl View {
         self.write_grids(&mut out);
         self.write_variants(&mut out);
         self.write_method(&mut out);
+        if too_small::<V2xConfig>(manifest.seeds.len(), &manifest.config).is_some() {
+            out = plainly(&out);
+        }
         write_manifest(&mut out, manifest);
         out
     }
