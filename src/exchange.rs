@@ -1,5 +1,5 @@
-//! Policies as other programs read them: NIR files of spiking networks (`nir`), and ONNX graphs ([`graph`]) of whole decisions, made of networks ([`nets`]) and
-//! of what a task puts before and behind them ([`Wrap`]).
+//! Policies as other programs read them: NIR files of spiking networks (`nir`), and ONNX graphs ([`graph`]) of whole
+//! decisions, made of networks ([`nets`]) and of what a task puts before and behind them ([`Wrap`]).
 
 pub mod graph;
 #[cfg(test)]
