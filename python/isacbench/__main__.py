@@ -50,15 +50,15 @@ def _policy(words: list[str]) -> int:
         found = evaluate_policy(
             task, policy, name=f"{name}.onnx", episodes=a.episodes, phases=a.phases, progress=not a.json, **keys
         )
-    except (ValueError, ImportError) as e:
+        if a.out:
+            found.page(a.out)
+    except (ValueError, ImportError, OSError) as e:
         print(f"error: {e}", file=sys.stderr)
         return 1
     if a.json:
         print(json.dumps({"task": task, "policy": a.policy, "rows": found.rows()}))
     else:
         print(found)
-    if a.out:
-        found.page(a.out)
     return 0
 
 

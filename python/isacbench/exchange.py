@@ -16,10 +16,10 @@ NEXT = "_next"
 class OnnxPolicy:
     """A network in an ONNX file as a policy for `evaluate_policy`: `OnnxPolicy("ppo.onnx")`.
 
-    The file takes observations `[N, O]` as environments give them and gives raw actions `[N, A]`: what `isacbench export
-    --raw` writes, or anybody's network. An input `x` with an output `x_next` is a state, 0 at the start of an episode. Of
-    the other inputs and outputs there is one each, but for exported schedules (`logit`, `phase_rad`), which become
-    cameras and, with `phases=True`, their phases.
+    The file takes observations `[N, O]` as environments give them and gives raw actions `[N, A]`: what `isacbench
+    export --raw` writes, or anybody's network. An input `x` with an output `x_next` is a state, 0 at the start of an
+    episode. Of the other inputs and outputs there is one each, but for exported schedules (`logit`, `phase_rad`), which
+    become cameras and, with `phases=True`, their phases. `evaluate_policy` refuses a file that names another task.
 
     ImportError without onnxruntime. ValueError: a file that is no such network.
     """
@@ -61,13 +61,20 @@ class OnnxPolicy:
 
     def outputs(self, obs: Any) -> dict[str, np.ndarray]:
         """What the file gives for observations `[N, O]`, by name, without the states, which are kept for the next
-        slot."""
+        slot.
+
+        ValueError: the runtime refuses them.
+        """
         obs = np.ascontiguousarray(obs, dtype=np.float32)
         for name, shape in self._states.items():
             held = self._held.get(name)
             if held is None or len(held) != len(obs):
                 self._held[name] = np.zeros((len(obs), *shape), np.float32)
-        found = dict(zip(self._outputs, self._session.run(None, {self._main: obs, **self._held})))
+        try:
+            given = self._session.run(None, {self._main: obs, **self._held})
+        except Exception as e:
+            raise ValueError(f"'{self.path}': {str(e).splitlines()[0]}") from e
+        found = dict(zip(self._outputs, given))
         self._held = {n: found.pop(n + NEXT) for n in self._states}
         return found
 

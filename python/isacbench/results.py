@@ -273,6 +273,9 @@ def evaluate_policy(
     """
     if not callable(policy):
         raise ValueError(f"policy: {type(policy).__name__} is no function of observations")
+    said = getattr(policy, "metadata", None)
+    if isinstance(said, dict) and said.get("task", task) != task:
+        raise ValueError(f"policy: made for task {said['task']}, not {task}")
     if beside is None:
         beside = BESIDE.get(task, ())
     _names(task, name, beside)

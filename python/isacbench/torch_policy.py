@@ -16,10 +16,11 @@ __all__ = ["save_torch", "torch_module"]
 def torch_module(path: str | os.PathLike[str]) -> Any:
     """The policy of a file that `export(path, format="torch")` wrote, as a `torch.nn.Module`.
 
-    `module(obs, state=None)` gives `(output, state)`: of v2x the outputs of the network `[N, outputs]` (`module.action`
-    makes raw actions of them), of misac logits and phases `[N, K + K·M]`. `state` is what outlives a slot, `None` at the
-    start of an episode and of agents without. Spikes are steps with the program's surrogate gradient. Further tensors of
-    the file (critics, `log_std`) are buffers, so that `save_torch` writes them back.
+    `module(obs, state=None)` gives `(output, state)`: of v2x the outputs of the network `[N, outputs]`
+    (`module.action` makes raw actions of them), of misac logits and phases `[N, K + K·M]`. `state` is what outlives a
+    slot, `None` at the start of an episode and of agents without. Spikes are steps with the program's surrogate
+    gradient. Further tensors of the file (critics, `log_std`) are buffers, so that `save_torch` writes them back.
+    Printed, a module names its agent and its tensors with their shapes.
 
     ImportError without torch or safetensors. ValueError: a file that is none of these.
     """
@@ -49,12 +50,33 @@ def torch_module(path: str | os.PathLike[str]) -> Any:
 
 
 def save_torch(module: Any, path: str | os.PathLike[str]) -> None:
-    """Writes a module of `torch_module` back, for `isacbench import`."""
-    from safetensors.torch import save_file
+    """Writes a module of `torch_module` back, for `isacbench import`.
 
+    ImportError without safetensors. TypeError: another module. OSError: the file cannot be written.
+    """
+    try:
+        from safetensors.torch import save_file
+    except ImportError as e:
+        raise ImportError("PyTorch modules need: pip install torch safetensors") from e
+    if not hasattr(module, "names") or not hasattr(module, "metadata"):
+        raise TypeError(f"module: {type(module).__name__} is none that `torch_module` gave")
     own = module.state_dict()
     tensors = {name: own[key].detach().cpu().contiguous() for key, name in module.names.items()}
-    save_file(tensors, os.fsdecode(path), metadata=module.metadata)
+    path = os.fsdecode(path)
+    try:
+        save_file(tensors, path, metadata=module.metadata)
+    except Exception as e:
+        # The library has an exception of its own for files that cannot be written.
+        raise OSError(f"'{path}': {str(e).splitlines()[0]}") from e
+
+
+def _shapes(module: Any) -> str:
+    """The agent of a module, and each tensor with its shape, a line each."""
+    own = module.state_dict()
+    said = module.metadata
+    lines = [f"{said.get('task', '')} {said.get('agent', '')}".strip()]
+    lines += [f"({name}): {list(own[key].shape)}" for key, name in module.names.items()]
+    return "\n".join(lines)
 
 
 def _plain(name: str) -> str:
@@ -96,9 +118,13 @@ def _policy(made_of: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Any:
         def __init__(self) -> None:
             super().__init__()
             self.names: dict[str, str] = {}
+            self.metadata: dict[str, str] = {}
             self.prefix = made_of["prefix"]
             _parameters(self, tensors, self.prefix)
             self.depth = sum(name.endswith(".weight") for name in self.names.values())
+
+        def extra_repr(self) -> str:
+            return _shapes(self)
 
         def _get(self, name: str) -> torch.Tensor:
             return getattr(self, _plain(self.prefix + name))
@@ -189,7 +215,11 @@ def _experts(made_of: dict[str, Any], tensors: dict[str, torch.Tensor]) -> Any:
         def __init__(self) -> None:
             super().__init__()
             self.names: dict[str, str] = {}
+            self.metadata: dict[str, str] = {}
             _parameters(self, {n: t for n, t in tensors.items() if not n.startswith(("critic.", "log_std"))}, "")
+
+        def extra_repr(self) -> str:
+            return _shapes(self)
 
         def _get(self, name: str) -> torch.Tensor:
             return getattr(self, _plain(name))

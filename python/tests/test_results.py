@@ -224,6 +224,16 @@ class Trained(unittest.TestCase):
                 with self.assertRaisesRegex(ImportError, f"pip install.*{module}"):
                     reader(file)
 
+    def test_a_policy_of_another_task_is_refused(self):
+        def policy(obs):
+            return np.zeros((len(obs), 6), np.float32)
+
+        policy.metadata = {"task": "misac"}
+        with self.assertRaisesRegex(ValueError, "task misac, not v2x"):
+            isacbench.evaluate_policy("v2x", policy, episodes=4)
+        policy.metadata = {"task": "v2x"}
+        self.assertEqual(isacbench.evaluate_policy("v2x", policy, episodes=4, beside=()).rows()[0]["agent"], "policy")
+
     def test_an_evaluation_knows_its_seeds(self):
         found = isacbench.evaluate("v2x", "ekf", episodes=32)
         self.assertEqual((found.seeds, found.checkpoint), ([1000], None))

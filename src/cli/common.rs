@@ -9,6 +9,7 @@ use clap::Args;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 #[derive(Args)]
 pub(super) struct Common {
@@ -109,4 +110,19 @@ pub(super) fn agent<C: Task>(id: &str) -> Result<&'static Agent<C>> {
         let ids: Vec<_> = C::agents().iter().map(|a| a.id).collect();
         format!("no agent '{id}' in task {}; there are: {}", C::NAME, ids.join(", "))
     })
+}
+
+/// A duration in words: `2m 5s`; to the minute where there are hours.
+pub(super) fn time(seconds: f64) -> String {
+    let step = if seconds < 3600.0 { 1.0 } else { 60.0 };
+    let whole = (seconds.max(0.0) / step).round() * step;
+    humantime::format_duration(Duration::from_secs(whole as u64)).to_string()
+}
+
+pub(super) fn size(bytes: u64) -> String {
+    match bytes as f64 / f64::from(1 << 20) {
+        x if x < 1.0 => "under 1 MiB".into(),
+        x if x < 1024.0 => format!("{x:.0} MiB"),
+        x => format!("{:.1} GiB", x / 1024.0),
+    }
 }

@@ -23,7 +23,7 @@ pub fn evaluate(tasks: &Tasks, words: &[String], watch: &dyn Watch) -> Result<Va
         anyhow!("{}", text.lines().next().unwrap_or_default().trim_start_matches("error: "))
     })?;
     match cli.command {
-        Command::Evaluate(a) => {
+        Some(Command::Evaluate(a)) => {
             find(tasks, a.task.as_deref(), Some(a.agent[0].trim()))?.evaluation(&a, watch)
         }
         _ => unreachable!("the command is among the words"),

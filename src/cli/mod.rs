@@ -10,6 +10,7 @@ mod devices;
 pub mod embed;
 mod evaluate;
 mod export;
+mod first;
 mod folder;
 pub mod print;
 mod reproduce;
@@ -41,7 +42,7 @@ use std::process::ExitCode;
 #[command(version, max_term_width = 110)]
 struct Cli {
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 }
 
 #[derive(Subcommand)]
@@ -198,8 +199,13 @@ pub fn run(tasks: &Tasks) -> Result<()> {
         Ok(cli) => cli,
         Err(e) => return print::parser(&e),
     };
-    start_threads()?;
-    command(cli.command, tasks)?;
+    match cli.command {
+        Some(asked) => {
+            start_threads()?;
+            command(asked, tasks)?;
+        }
+        None => first::first(tasks),
+    }
     print::arrived()
 }
 

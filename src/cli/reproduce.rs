@@ -1,14 +1,16 @@
 //! `isacbench reproduce`
 
+use super::common::{size, time};
 use super::folder::{self, Again, Folder};
 use super::print::{note, say};
 use super::watch::{Bars, end_in_order};
 use super::{Common, Place, manifest, place};
 use crate::num::stats::once;
 use crate::run::journal::Journal;
-use crate::run::reproduce::{self, Way};
+use crate::run::reproduce::{self, Expected, Way};
 use crate::run::rows::{Manifest, Rows};
 use crate::run::task::Task;
+use crate::run::watch::{Quiet, Watch};
 use anyhow::{Result, anyhow};
 use clap::Args;
 use std::path::{Path, PathBuf};
@@ -34,6 +36,9 @@ pub struct ReproduceArgs {
     out: Option<PathBuf>,
     #[command(flatten)]
     again: Again,
+    /// Say what it will take, and do nothing: runs, replicas, memory, and time from a short measurement
+    #[arg(long)]
+    dry_run: bool,
     /// Read the device's energy counter, if it has one: half a minute for each learned agent
     #[arg(long)]
     measure_energy: bool,
@@ -43,6 +48,11 @@ pub struct ReproduceArgs {
 pub trait Reproduction {
     /// Name of its task.
     fn task(&self) -> &'static str;
+    /// What each of its runs will take.
+    ///
+    /// # Errors
+    /// What could not be measured.
+    fn expected(&self, way: &Way) -> Result<Vec<Expected>>;
     /// Runs it and writes its report. `before` is what the processes before this one left.
     ///
     /// # Errors
@@ -59,6 +69,9 @@ pub(super) struct Of<C> {
 impl<C: Task> Reproduction for Of<C> {
     fn task(&self) -> &'static str {
         C::NAME
+    }
+    fn expected(&self, way: &Way) -> Result<Vec<Expected>> {
+        Ok(reproduce::expected(&self.config, way)?)
     }
     fn run(&self, way: Way, place: &Place, before: Option<Manifest>) -> Result<()> {
         let agents = once(self.config.runs().into_iter().map(|run| run.agent.id.to_string()));
@@ -84,35 +97,81 @@ pub(super) type Jobs = Vec<(&'static str, Box<dyn Reproduction>)>;
 /// Runs the experiments that are asked for.
 pub(super) fn run(a: &ReproduceArgs, jobs: Jobs) -> Result<()> {
     let place = &place(&a.common.device)?;
-    // All of them before the first begins: what one of them would be refused is said before hours of work, not after.
-    let mut folders: Vec<(PathBuf, Folder)> = Vec::new();
-    for (name, job) in &jobs {
+    let out_of = |name: &str, task: &str| {
         let mut out = match &a.out {
             Some(dir) if a.all() => dir.join(name),
             Some(dir) => dir.clone(),
             None => PathBuf::from(format!("runs/{name}-{}", a.scale)),
         };
         // An experiment of several tasks has a folder for each.
-        if jobs.iter().filter(|j| j.0 == *name).count() > 1 {
-            out.push(job.task());
+        if jobs.iter().filter(|j| j.0 == name).count() > 1 {
+            out.push(task);
         }
-        let folder = folder::for_reproduction(&out, a.again, job.task(), name)?;
-        folders.push((out, folder));
+        out
+    };
+    let outs: Vec<PathBuf> = jobs.iter().map(|(name, job)| out_of(name, job.task())).collect();
+    fn way<'a>(a: &ReproduceArgs, place: &'a Place, out: &'a Path, watch: &'a dyn Watch) -> Way<'a> {
+        let (resume, measure) = (a.again.resume, a.measure_energy);
+        Way { out, resume, measure, gpu: place.gpu.as_ref(), journal: None, watch }
+    }
+    if a.dry_run {
+        note!("{}", place.why);
+        let mut all = 0.0;
+        for ((name, job), out) in jobs.iter().zip(&outs) {
+            all += say_expected(name, job.task(), &job.expected(&way(a, place, out, &Quiet))?);
+        }
+        if jobs.len() > 1 {
+            say!("about {} in all", time(all));
+        }
+        return Ok(());
+    }
+    // All of them before the first begins: what one of them would be refused is said before hours of work, not after.
+    let mut folders: Vec<Folder> = Vec::new();
+    for ((name, job), out) in jobs.iter().zip(&outs) {
+        folders.push(folder::for_reproduction(out, a.again, job.task(), name)?);
     }
     end_in_order()?;
-    for ((_, job), (out, folder)) in jobs.iter().zip(folders) {
-        note!("{}", place.why);
-        let way = Way {
-            out: &out,
-            resume: a.again.resume,
-            measure: a.measure_energy,
-            gpu: place.gpu.as_ref(),
-            journal: None,
-            watch: &Bars::new(),
-        };
-        job.run(way, place, folder.before.clone())?;
+    note!("{}", place.why);
+    // Measuring takes about as long as a smoke run.
+    let mut expected: Vec<Vec<f64>> = Vec::new();
+    if a.scale != "smoke" {
+        for ((_, job), out) in jobs.iter().zip(&outs) {
+            let runs = job.expected(&way(a, place, out, &Quiet))?;
+            expected.push(runs.iter().map(|run| run.seconds).collect());
+        }
+        note!("about {}, by a short measurement", time(expected.iter().flatten().sum()));
+    }
+    for (n, ((_, job), (out, folder))) in jobs.iter().zip(outs.iter().zip(folders)).enumerate() {
+        // What the jobs behind this one take stands behind its last run.
+        let later = expected.get(n + 1..).unwrap_or_default().iter().flatten().sum();
+        let runs = expected.get(n).map(|runs| runs.iter().copied().chain([later]).collect());
+        let watch = Bars::of_runs(runs.unwrap_or_default());
+        job.run(way(a, place, out, &watch), place, folder.before.clone())?;
     }
     Ok(())
+}
+
+/// A table of what a job will take; returns the seconds of all.
+fn say_expected(name: &str, task: &str, runs: &[Expected]) -> f64 {
+    say!("{name} (task {task})");
+    say!("{:44} {:>8} {:>11} {:>12} {:>16}", "run", "replicas", "updates", "memory", "time");
+    for run in runs {
+        let what = format!("{} {}", run.agent, run.variant);
+        let (memory, updates) = match run.updates {
+            [_, 0] => ("-".into(), "-".into()),
+            [0, all] => (size(run.bytes), all.to_string()),
+            [done, all] => (size(run.bytes), format!("{done} of {all}")),
+        };
+        let left = if run.seconds > 0.0 { time(run.seconds) } else { "done".into() };
+        say!("{:44} {:>8} {updates:>11} {memory:>12} {left:>16}", what.trim(), run.replicas);
+    }
+    let all = runs.iter().map(|run| run.seconds).sum();
+    say!(
+        "{} runs, about {}: measured here from one update and some episodes of each agent and size",
+        runs.len(),
+        time(all)
+    );
+    all
 }
 
 fn write<C: Task>(experiment: &str, out: &Path, rows: &Rows, manifest: &Manifest) -> Result<()> {

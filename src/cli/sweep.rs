@@ -1,5 +1,6 @@
 //! `isacbench sweep`, `isacbench merge` and `isacbench report`
 
+use super::common::{size, time};
 use super::print::{note, say};
 use super::watch::Bars;
 use super::{Place, place};
@@ -20,7 +21,6 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 #[derive(Args)]
 pub struct SweepArgs {
@@ -61,19 +61,6 @@ pub(super) fn some_replicas(asked: Option<usize>) -> Result<Option<usize>> {
     match asked {
         Some(0) => bail!("--replicas: must be at least 1"),
         asked => Ok(asked),
-    }
-}
-
-/// A duration in words: `2 min 5 s`.
-pub(super) fn time(seconds: f64) -> String {
-    humantime::format_duration(Duration::from_secs(seconds.max(0.0).round() as u64)).to_string()
-}
-
-pub(super) fn size(bytes: u64) -> String {
-    match bytes as f64 / f64::from(1 << 20) {
-        x if x < 1.0 => "under 1 MiB".into(),
-        x if x < 1024.0 => format!("{x:.0} MiB"),
-        x => format!("{:.1} GiB", x / 1024.0),
     }
 }
 

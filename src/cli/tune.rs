@@ -1,11 +1,9 @@
 //! `isacbench tune`
 
-use super::common::Common;
+use super::common::{Common, size, time};
 use super::place;
 use super::print::{note, say};
-use super::sweep::{
-    device_name, open, say_costs, say_not_ok, size, some_replicas, time, usual_replicas, work,
-};
+use super::sweep::{device_name, open, say_costs, say_not_ok, some_replicas, usual_replicas, work};
 use crate::run::sweep::Shard;
 use crate::run::sweep::SweepError;
 use crate::run::sweep::dataset::PLAN;

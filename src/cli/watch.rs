@@ -1,5 +1,6 @@
 //! Progress of long work, on standard error.
 
+use super::common::time;
 use super::print::note;
 use crate::run::watch::Watch;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -12,6 +13,8 @@ use std::time::{Duration, Instant};
 /// A progress bar on a terminal, plain lines elsewhere; both on standard error.
 pub struct Bars {
     state: Mutex<Option<Stage>>,
+    /// What the runs of the job are expected to take, in seconds, and how many of them have begun.
+    runs: Mutex<(Vec<f64>, usize)>,
     /// Whether a program reads along (`ISACBENCH_PROGRESS=json`): objects `{"what", "done", "total", "note"}`, a line
     /// each.
     json: bool,
@@ -33,20 +36,30 @@ struct Stage {
 }
 
 impl Stage {
-    /// What is left at the speed so far, in words; empty before there is any.
-    fn left(&self) -> String {
+    /// What is left at the speed so far, in words; empty before there is any. `behind` is what the runs behind this one
+    /// are expected to take, in seconds.
+    fn left(&self, behind: Option<f64>) -> String {
         let (at, of) = (self.bar.position(), self.bar.length().unwrap_or(0));
         let Some((since, from)) = self.first.filter(|(_, from)| *from < at) else { return String::new() };
         let seconds = since.elapsed().as_secs_f64() / (at - from) as f64 * of.saturating_sub(at) as f64;
-        let whole = Duration::from_secs(seconds.round() as u64);
-        format!(", about {} left", humantime::format_duration(whole))
+        let all = behind.map_or(String::new(), |more| format!(" and {} of the job", time(seconds + more)));
+        format!(", about {} left{all}", time(seconds))
     }
 }
 
 impl Bars {
     pub fn new() -> Self {
+        Self::of_runs(Vec::new())
+    }
+    /// Of a job whose runs are expected to take as many seconds.
+    pub fn of_runs(runs: Vec<f64>) -> Self {
         let json = std::env::var_os("ISACBENCH_PROGRESS").is_some_and(|how| how == "json");
-        Bars { state: Mutex::new(None), json }
+        Bars { state: Mutex::new(None), runs: Mutex::new((runs, 0)), json }
+    }
+    /// What the runs behind the one that has begun are expected to take, in seconds; `None` where nobody knows.
+    fn behind(&self) -> Option<f64> {
+        let runs = self.runs.lock().ok()?;
+        Some(runs.0.get(runs.1..).filter(|_| !runs.0.is_empty())?.iter().sum())
     }
     fn with(&self, f: impl FnOnce(&mut Stage)) {
         if let Ok(mut s) = self.state.lock()
@@ -58,6 +71,12 @@ impl Bars {
 }
 
 impl Watch for Bars {
+    fn run(&self, n: usize) {
+        if let Ok(mut runs) = self.runs.lock() {
+            runs.1 = n + 1;
+        }
+    }
+
     fn begin(&self, what: &str, total: u64) {
         let plain = self.json || !std::io::stderr().is_terminal();
         let bar = if plain { ProgressBar::hidden() } else { ProgressBar::new(total) };
@@ -82,6 +101,7 @@ impl Watch for Bars {
     }
 
     fn advance(&self, units: u64, note: &str) {
+        let behind = self.behind();
         self.with(|s| {
             s.bar.inc(units);
             if s.first.is_none() {
@@ -98,7 +118,7 @@ impl Watch for Bars {
                     note!("{}", json!({ "what": s.what, "done": at, "total": of, "note": s.note }));
                     return;
                 }
-                let (seconds, left) = (s.started.elapsed().as_secs_f64(), s.left());
+                let (seconds, left) = (s.started.elapsed().as_secs_f64(), s.left(behind));
                 note!("{}: {at}/{of} after {seconds:.0} s{left} {}", s.what, s.note);
             }
         });

@@ -369,9 +369,18 @@ fn layers(
     sets: &[String],
 ) -> Result<(toml::Table, String), ConfigError> {
     let (mut user, origin) = user_layers(file, sets)?;
+    let mut job = match job {
+        None => None,
+        Some((experiment, scale)) => {
+            let own = parse(named("experiment", texts.experiments, experiment)?, experiment)?;
+            Some((own, scale))
+        }
+    };
+    // An experiment may start from another preset than the first one.
+    let usual = job.as_mut().and_then(|(own, _)| own.remove("preset"));
     let mut table = match stored {
         None => {
-            let preset = match user.get("preset") {
+            let preset = match user.get("preset").or(usual.as_ref()) {
                 Some(toml::Value::String(s)) => s.as_str(),
                 None => texts.presets.first().map_or("", |p| p.0),
                 Some(other) => return Err(no_such("preset", texts.presets, other.to_string())),
@@ -389,10 +398,8 @@ fn layers(
             table
         }
     };
-    if let Some((experiment, scale)) = job {
-        let own = named("experiment", texts.experiments, experiment)?;
+    if let Some((mut own, scale)) = job {
         merge(&mut table, parse(named("scale", texts.scales, scale)?, scale)?);
-        let mut own = parse(own, experiment)?;
         let mut sizes = own.remove("scale");
         merge(&mut table, own);
         let sizes = sizes.as_mut().and_then(toml::Value::as_table_mut).and_then(|s| s.remove(scale));

@@ -11,6 +11,7 @@ pub mod export;
 pub mod health;
 pub mod journal;
 pub mod lock;
+pub mod pace;
 pub mod readings;
 pub mod registry;
 pub mod reproduce;

@@ -2,6 +2,10 @@
 
 /// Sees how far a job is.
 pub trait Watch: Sync {
+    /// Run `n` of a job of several runs begins, counted from 0; its stages follow.
+    fn run(&self, n: usize) {
+        let _ = n;
+    }
     /// A stage of `total` units begins.
     fn begin(&self, what: &str, total: u64);
     /// `units` more are done.

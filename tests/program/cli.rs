@@ -71,6 +71,42 @@ fn every_command_has_help_with_an_example() {
     }
 }
 
+/// What stands there is copied, so it has to run.
+#[test]
+fn without_a_command_it_says_what_people_do_first() {
+    let said = stdout(&ok(isacbench(&[])));
+    let commands: Vec<Vec<&str>> = said
+        .lines()
+        .filter_map(|line| line.strip_prefix("  isacbench "))
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    assert_eq!(commands.len(), 5, "{said}");
+    for words in &commands {
+        let help = stdout(&ok(isacbench(&[words[0], "--help"])));
+        let options = words.iter().filter(|w| w.starts_with("--"));
+        options.for_each(|o| assert!(help.contains(o), "{o} in {words:?}"));
+    }
+    let compared = commands.iter().find(|c| c[0] == "evaluate").unwrap();
+    let table = stdout(&ok(isacbench(&[compared, &["--device", "cpu", "--episodes", "8"][..]].concat())));
+    assert!(table.contains("genie") && table.contains('█'), "{table}");
+}
+
+/// A dry run names every run with its size and time, and leaves nothing.
+#[test]
+fn what_a_reproduction_takes_is_told_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out");
+    let args = ["reproduce", "rate-penalty", "--dry-run", "--device", "cpu", "--out", text(&out)];
+    let o = ok(isacbench(&with_sets(&args, TINY)));
+    let said = stdout(&o);
+    for word in ["spiking-ac rate_penalty=0.1", "ppo", "genie", "replicas", "runs, about"] {
+        assert!(said.contains(word), "{word} in {said}");
+    }
+    assert!(!out.exists());
+    let wrong = ["reproduce", "recipes", "--dry-run", "--device", "cpu"];
+    is_error(&isacbench(&wrong), &["recipes"]);
+}
+
 #[test]
 fn devices_are_listed_with_what_auto_takes() {
     let o = ok(isacbench(&["devices"]));

@@ -48,11 +48,8 @@ def merged(own, more):
 
 
 def main() -> int:
-    print(
-        f"isacbench {isacbench.__version__}, onnx {onnx.__version__}, onnxruntime {onnxruntime.__version__}, torch {torch.__version__}, ",
-        end="",
-    )
-    print(f"Python {platform.python_version()}, {platform.processor() or platform.machine()}")
+    print(f"isacbench {isacbench.__version__}, onnx {onnx.__version__}, onnxruntime {onnxruntime.__version__}, ", end="")
+    print(f"torch {torch.__version__}, Python {platform.python_version()}, {platform.processor() or platform.machine()}")
     failed = 0
     print(
         f"{'policy':34} {'largest difference':>18} {'apart by > 1e-5':>16}  {'evaluated':>12} {'the file':>12}  torch"

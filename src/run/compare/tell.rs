@@ -20,6 +20,25 @@ pub(super) fn told(c: &Comparison) -> impl Iterator<Item = &Pair> {
     c.pairs.iter().filter(move |p| few || p.a == 0 || p.b == p.a + 1)
 }
 
+/// Characters of the longest bar.
+const BAR: usize = 24;
+
+/// A bar from 0 to each mean, with its interval behind it in lighter shade; none where a value is negative, or nothing
+/// is above 0.
+fn bars(of: Vec<(f64, Option<Interval>)>) -> Vec<String> {
+    let ends = |(mean, i): &(f64, Option<Interval>)| i.map_or((*mean, *mean), |i| (i.lo, i.hi));
+    let most = of.iter().map(|e| ends(e).1).fold(0.0, f64::max);
+    if of.iter().any(|e| !e.0.is_finite() || ends(e).0 < 0.0) || most <= 0.0 {
+        return vec![String::new(); of.len()];
+    }
+    let cells = |x: f64| (x / most * BAR as f64).round() as usize;
+    let bar = |e: &(f64, Option<Interval>)| {
+        let (lo, hi) = ends(e);
+        format!("{}{}", "█".repeat(cells(lo)), "░".repeat(cells(hi) - cells(lo)))
+    };
+    of.iter().map(bar).collect()
+}
+
 /// A comparison in a few lines.
 pub fn text(c: &Comparison) -> String {
     let direction = if c.better == Better::Higher { "higher is better" } else { "lower is better" };
@@ -46,7 +65,12 @@ pub fn text(c: &Comparison) -> String {
         let rank = if a.ranks.is_empty() { "-".into() } else { format!("{:.2}", a.mean_rank()) };
         vec![a.agent.clone(), num(a.all.mean), ends(a.all.interval), num(a.iqm), rank]
     }));
-    out.push_str(&aligned(&rows));
+    let table = aligned(&rows);
+    // Bars stand behind the lines of the table, below an empty place in that of its head.
+    let bars = bars(c.agents.iter().map(|a| (a.all.mean, a.all.interval)).collect());
+    for (line, bar) in table.lines().zip(std::iter::once(String::new()).chain(bars)) {
+        let _ = writeln!(out, "{}", format!("{line}  {bar}").trim_end());
+    }
     let mut rows = vec![row(&["pair", "difference", "95 % interval", "pairs won", "P(first is better)"])];
     for p in told(c) {
         let names = format!("{} − {}", c.agents[p.a].agent, c.agents[p.b].agent);
@@ -113,4 +137,20 @@ pub fn json(c: &Comparison) -> Value {
         "agents": agents.collect::<Vec<_>>(),
         "pairs": pairs.collect::<Vec<_>>(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bars_are_as_long_as_their_means_and_say_how_sure_they_are() {
+        let sure = |x: f64| (x, None);
+        assert_eq!(bars(vec![sure(2.0), sure(1.0), sure(0.0)]), ["█".repeat(24), "█".repeat(12), String::new()]);
+        let wide = bars(vec![(18.0, Some(Interval { lo: 12.0, hi: 24.0 })), sure(6.0)]);
+        assert_eq!(wide, [format!("{}{}", "█".repeat(12), "░".repeat(12)), "█".repeat(6)]);
+        for none in [vec![sure(-1.0), sure(2.0)], vec![sure(0.0)], vec![sure(f64::NAN), sure(1.0)]] {
+            assert!(bars(none).iter().all(String::is_empty));
+        }
+    }
 }

@@ -5,9 +5,11 @@
 //! so that a job that was interrupted continues from there and ends with the same rows, bit for bit.
 
 mod best;
+mod expected;
 mod run;
 mod training;
 
+pub use expected::{Expected, expected};
 pub use run::{measured, reproduce};
 #[cfg(feature = "report")]
 pub(in crate::run) use training::curve;

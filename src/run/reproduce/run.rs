@@ -24,7 +24,8 @@ use std::path::Path;
 /// What stopped the job; what was trained can be continued.
 pub fn reproduce<C: Task>(config: &C, way: &Way) -> Result<Rows, JobError> {
     let mut rows = Rows::default();
-    for run in config.runs() {
+    for (n, run) in config.runs().iter().enumerate() {
+        way.watch.run(n);
         let own = run.rows(way)?;
         rows.curves.extend(own.curves);
         rows.evals.extend(own.evals);
@@ -40,6 +41,21 @@ pub fn reproduce<C: Task>(config: &C, way: &Way) -> Result<Rows, JobError> {
 struct Left {
     of: String,
     rows: Rows,
+}
+
+/// Name of that file.
+const ROWS: &str = "rows.json";
+
+/// The rows that a run has left in a job that is continued. Runs that share a folder overwrite each other's rows, and
+/// are done again.
+pub(super) fn left<C: Task>(run: &Run<C>, way: &Way) -> Result<Option<Rows>, JobError> {
+    if !way.resume || way.measure {
+        return Ok(None);
+    }
+    let path = way.out.join("training").join(&run.folder).join(ROWS);
+    let text = if_there(std::fs::read(&path)).map_err(|e| JobError::file(&path, e))?;
+    let left = text.and_then(|text| serde_json::from_slice::<Left>(&text).ok());
+    Ok(left.filter(|left| left.of == run.text(way)).map(|left| left.rows))
 }
 
 /// Joules per slot (a decision and a step of its environment) by the device's counter, idle power subtracted, if
@@ -123,20 +139,15 @@ impl<C: Task> Run<C> {
     /// between two runs, or behind the last one, evaluates nothing twice.
     fn rows(&self, way: &Way) -> Result<Rows, JobError> {
         let (dir, of) = (way.out.join("training").join(&self.folder), self.text(way));
-        // Runs that share a folder overwrite each other's rows, and are done again.
-        let path = dir.join("rows.json");
-        if way.resume && !way.measure {
-            let text = if_there(std::fs::read(&path)).map_err(|e| JobError::file(&path, e))?;
-            let left = text.and_then(|text| serde_json::from_slice::<Left>(&text).ok());
-            if let Some(left) = left.filter(|left| left.of == of) {
-                way.watch.begin(&format!("{} {}: rows are there", self.agent.id, self.variant), 1);
-                way.watch.end();
-                if let Some(journal) = way.journal.filter(|_| self.agent.is_learned()) {
-                    let updates = self.own.common().train.updates;
-                    journal.begin(updates, updates)?;
-                }
-                return Ok(left.rows);
+        let path = dir.join(ROWS);
+        if let Some(rows) = left(self, way)? {
+            way.watch.begin(&format!("{} {}: rows are there", self.agent.id, self.variant), 1);
+            way.watch.end();
+            if let Some(journal) = way.journal.filter(|_| self.agent.is_learned()) {
+                let updates = self.own.common().train.updates;
+                journal.begin(updates, updates)?;
             }
+            return Ok(rows);
         }
         let mut rows = Rows::default();
         self.add_rows(way, &mut rows)?;

@@ -15,6 +15,7 @@ use crate::learn::{Algorithm, Learner, LearnerState, UpdateMetrics};
 use crate::run::checkpoint::Checkpoint;
 use crate::run::errors::CheckpointError;
 use crate::run::errors::JobError;
+use crate::run::pace;
 use crate::run::reproduce::{check_memory, curve};
 use crate::run::rows::{Cells, CurveRow, Key, Row};
 use crate::run::task::{Task, Unit, Weights};
@@ -648,24 +649,8 @@ fn measure<C: Task>(
     let quiet = crate::run::watch::Quiet;
     let (mut update_s, mut weights) = (0.0, plan.weights.get(agent).map(|w| w.rows(units)));
     if let Some(algorithm) = learner {
-        let state = algorithm.start();
-        let mut learner = Learner::new(&algorithm, &state, gpu)?;
-        let until = algorithm.warm_up() + 1;
-        let plan = Training { algorithm: &algorithm, updates: until, until, log_every: until };
-        let mut ends = vec![Instant::now()];
-        let state = crate::run::train::train(
-            &plan,
-            &mut learner,
-            0,
-            |_, _| (),
-            |_| {
-                ends.push(Instant::now());
-                true
-            },
-        )?;
-        if let [.., before, last] = ends[..] {
-            update_s = (last - before).as_secs_f64() / n;
-        }
+        let (seconds, state) = pace::update(&algorithm, gpu)?;
+        update_s = seconds / n;
         let (swept, seeds) = replicas(units).into_iter().unzip();
         weights =
             Some(Checkpoint { config: units[0].config.clone(), agent: agent.into(), seeds, swept, state });

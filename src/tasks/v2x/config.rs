@@ -22,6 +22,7 @@ const EXPERIMENTS: &[(&str, &str)] = &[
     ("rate-penalty", include_str!("../../../configs/experiment-rate-penalty.toml")),
     ("front", include_str!("../../../configs/experiment-front.toml")),
     ("beams", include_str!("../../../configs/experiment-beams.toml")),
+    ("recipe", include_str!("../../../configs/experiment-recipe.toml")),
     ("readings", include_str!("../../../configs/readings-v2x.toml")),
 ];
 

@@ -139,6 +139,7 @@ impl Task for V2xConfig {
             "rate-penalty" => experiments::write_rate_penalty(out, rows, manifest),
             "front" => experiments::write_front(out, rows, manifest),
             "beams" => experiments::write_beams(out, rows, manifest),
+            "recipe" => experiments::write_recipe(out, rows, manifest),
             "readings" => crate::run::readings::write::<Self>(out, rows, manifest),
             _ => report::write(out, rows, manifest),
         }?;

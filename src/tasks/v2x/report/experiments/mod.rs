@@ -1,15 +1,17 @@
 //! Reports of the experiments that the paper lacks: what a penalty on firing rates costs and saves, spiking networks
-//! beside dense ones of many sizes, and every parameterisation of the beams.
+//! beside dense ones of many sizes, every parameterisation of the beams, and the paper's own recipe.
 //!
 //! As in the report of the paper, each sentence is chosen, and each number filled in, from the rows.
 
 mod beams;
 mod front;
 mod rate_penalty;
+mod recipe;
 
 pub use beams::write_beams;
 pub use front::write_front;
 pub use rate_penalty::write_rate_penalty;
+pub use recipe::write_recipe;
 
 use super::{PALETTE, rank};
 use crate::energy::accounts::INFERENCE;
