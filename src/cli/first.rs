@@ -9,7 +9,10 @@ const COMPARED: usize = 4;
 /// Five commands that can be copied, with the names of the program's own tasks.
 pub(super) fn first(tasks: &Tasks) {
     let name = env!("CARGO_PKG_NAME");
-    say!("{name} {}: learned control for integrated sensing and communication (ISAC)", env!("CARGO_PKG_VERSION"));
+    say!(
+        "{name} {}: learned control for integrated sensing and communication (ISAC)",
+        env!("CARGO_PKG_VERSION")
+    );
     say!("");
     say!("What people do first:");
     for (command, what) in commands(tasks) {

@@ -146,7 +146,10 @@ mod tests {
     #[test]
     fn bars_are_as_long_as_their_means_and_say_how_sure_they_are() {
         let sure = |x: f64| (x, None);
-        assert_eq!(bars(vec![sure(2.0), sure(1.0), sure(0.0)]), ["█".repeat(24), "█".repeat(12), String::new()]);
+        assert_eq!(
+            bars(vec![sure(2.0), sure(1.0), sure(0.0)]),
+            ["█".repeat(24), "█".repeat(12), String::new()]
+        );
         let wide = bars(vec![(18.0, Some(Interval { lo: 12.0, hi: 24.0 })), sure(6.0)]);
         assert_eq!(wide, [format!("{}{}", "█".repeat(12), "░".repeat(12)), "█".repeat(6)]);
         for none in [vec![sure(-1.0), sure(2.0)], vec![sure(0.0)], vec![sure(f64::NAN), sure(1.0)]] {
