@@ -33,6 +33,7 @@ mod misac_learning;
 mod networks;
 mod off_policy;
 mod results_readme;
+mod printed_numbers;
 mod resume;
 mod rollout_statistics;
 mod shader_layout;
