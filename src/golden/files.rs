@@ -20,6 +20,7 @@ pub const FILES: &[File] = &[
     ("snn_critic", spiking::snn),
     ("snn_natural", spiking::snn),
     ("snn_population", spiking::snn_population),
+    ("snn_leaks", spiking::snn_leaks),
     ("ppo_update_snn", networks::ppo_update_snn),
     ("dqn", off_policy::dqn),
     ("ddpg", off_policy::ddpg),

@@ -206,7 +206,7 @@ pub(super) fn lif_neuron(v: &Vectors, gpu: Option<&Gpu>) -> Result<Rows, GoldenE
     Ok(rows)
 }
 
-// ---- snn_actor, snn_critic, snn_natural, snn_population ----
+// ---- snn_actor, snn_critic, snn_natural, snn_population, snn_leaks ----
 
 /// A spike may differ where the reference's potential is this close to the threshold.
 const MARGIN: f64 = 1e-5;
@@ -263,6 +263,11 @@ pub(super) fn snn_population(v: &Vectors, gpu: Option<&Gpu>) -> Result<Rows, Gol
         return Err(v.problem("population.centre", "has no neurons"));
     }
     networks(v, gpu, |lif| Hidden::Encoded(lif, Population::new(fields, &lif)))
+}
+
+/// The same with leaks that are learned.
+pub(super) fn snn_leaks(v: &Vectors, gpu: Option<&Gpu>) -> Result<Rows, GoldenError> {
+    networks(v, gpu, |lif| Lif { learn_leak: true, ..lif }.into())
 }
 
 fn networks(v: &Vectors, gpu: Option<&Gpu>, neurons: impl Fn(Lif) -> Hidden) -> Result<Rows, GoldenError> {

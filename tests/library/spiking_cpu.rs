@@ -44,7 +44,7 @@ impl Golden {
         let x = shape("x");
         let sizes = [x[1], shape("fc1.weight")[0], shape("fc2.weight")[0], shape("out")[1]];
         let steps = shape("u1")[0];
-        let lif = lif(steps, detach_reset);
+        let lif = Lif { learn_leak: file.tensor("leak").is_ok(), ..lif(steps, detach_reset) };
         let neurons = match file.tensor("population.centre") {
             Ok(centre) => Hidden::Encoded(lif, Population::new(centre.shape()[1], &lif)),
             Err(_) => lif.into(),
@@ -80,7 +80,7 @@ fn assert_close(what: &str, got: impl Iterator<Item = f32>, want: &[f32], share:
 
 #[test]
 fn spikes_output_and_gradients_are_the_references() {
-    for stem in ["snn_actor", "snn_critic", "snn_natural", "snn_population"] {
+    for stem in ["snn_actor", "snn_critic", "snn_natural", "snn_population", "snn_leaks"] {
         let bytes = bytes(stem);
         let file = SafeTensors::deserialize(&bytes).unwrap();
         for detach in [true, false] {

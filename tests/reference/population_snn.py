@@ -76,7 +76,11 @@ def run(inputs, dtype, detach):
             kept[f"s{n + 1}"].append(s)
             current = s @ p[f"fc{n + 1}.weight"].T + p[f"fc{n + 1}.bias"]
         v[3] = (1 - LAMBDA) * v[3] + LAMBDA * current
-    out = v[3]
+    return results(p, kept, v[3], detach)
+
+
+def results(p, kept, out, detach):
+    """What is kept of a forward pass with the parameters `p`, and of the backward pass of its loss."""
     loss = 0.5 * ((out - p["target"]) ** 2).sum(-1).mean()
     loss.backward()
     result = {k: torch.stack(x) for k, x in kept.items()}
@@ -85,19 +89,18 @@ def run(inputs, dtype, detach):
     return {k: x.detach().double().numpy() for k, x in result.items()}
 
 
-def both(inputs, dtype):
-    return run(inputs, dtype, True) | run(inputs, dtype, False)
-
-
-def margin(result):
-    return min(np.abs(result[f"u{n}"] - THRESHOLD).min() for n in (1, 2, 3))
-
-
-def main():
-    args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def asked(about):
+    args = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     args.add_argument("--out", type=Path, required=True)
     args.add_argument("--seed", type=int, default=7, help="the first that keeps clear of the threshold is taken from here on")
-    args = args.parse_args()
+    return args.parse_args()
+
+
+def write(name, args, draw, run, meanings, layers):
+    """Draws until no potential comes near the threshold, writes NAME.safetensors and prints its table. `layers` are the
+    number and the name of each spiking one, `meanings` those of what is not a layer of weights."""
+    both = lambda inputs, dtype: run(inputs, dtype, True) | run(inputs, dtype, False)
+    margin = lambda result: min(np.abs(result[f"u{n}"] - THRESHOLD).min() for n, _ in layers)
     for seed in range(args.seed, args.seed + 10_000):
         inputs = draw(seed)
         want = both(inputs, torch.float64)
@@ -106,40 +109,45 @@ def main():
     else:
         raise SystemExit("every draw comes near the threshold")
     single = both(inputs, torch.float32)
-    rates = [want[f"s{n}"].mean() for n in (1, 2, 3)]
-    assert all((want[f"s{n}"] == single[f"s{n}"]).all() for n in (1, 2, 3))
+    rates = [want[f"s{n}"].mean() for n, _ in layers]
+    assert all((want[f"s{n}"] == single[f"s{n}"]).all() for n, _ in layers)
     assert all(0.05 < rate < 0.6 for rate in rates), rates
-    # Some encoders fire in some steps only.
+    # Some neurons of the first layer fire in some steps only.
     steps = want["s1"].sum(0)
     assert len(np.unique(steps)) >= 4, np.unique(steps)
 
-    meanings = {
-        "x": "input, presented unchanged at every step [B,in]",
-        "population.sharpness": "1/sigma of every field [in,P]",
-        "population.centre": "mu of every field [in,P]",
-    }
     for n in (1, 2, 3):
         meanings |= {f"fc{n}.weight": "weight [out,in]", f"fc{n}.bias": "bias [out]"}
     meanings |= {"target": "regression target [B,out]", "steps": "T_snn"}
-    for n, what in ((1, "neurons that encode"), (2, "first hidden layer"), (3, "second hidden layer")):
+    for n, what in layers:
         meanings |= {f"u{n}": f"{what}: potential before the reset [T,B,N]", f"s{n}": f"{what}: spikes, 0 or 1 [T,B,N]"}
     meanings |= {"out": "potential of the output's integrator after the last step [B,out]", "grad_out": "dloss/dout [B,out]"}
     tensors = {k: v.numpy() for k, v in inputs.items()} | {"steps": np.array(STEPS, np.int32)}
     meanings |= {k: f"dloss/d {k.split('.', 1)[1]}" for k in want if k.startswith("grad_detach")}
     print(f"Seed {seed}; smallest |U - U_th| {margin(want):.2g}; firing rates {', '.join(f'{r:.3f}' for r in rates)}.\n")
     print("| tensor | shape | type | meaning | max abs | f32 dev |\n|---|---|---|---|---|---|")
-    for name, meaning in meanings.items():
+    for tensor, meaning in meanings.items():
         dev = ""
-        if name in want:
-            tensors[name] = want[name].astype(np.float32)
-            dev = f"{np.abs(want[name] - single[name]).max():.1e}"
-        x = tensors[name]
+        if tensor in want:
+            tensors[tensor] = want[tensor].astype(np.float32)
+            dev = f"{np.abs(want[tensor] - single[tensor]).max():.1e}"
+        x = tensors[tensor]
         shape, kind = "x".join(map(str, x.shape)) or "scalar", "i32" if x.dtype == np.int32 else "f32"
         largest = "" if kind == "i32" else f"{np.abs(x).max():.3g}"
-        print(f"| `{name}` | {shape} | {kind} | {meaning} | {largest} | {dev} |")
+        print(f"| `{tensor}` | {shape} | {kind} | {meaning} | {largest} | {dev} |")
     header = {"torch": torch.__version__, "numpy": np.__version__, "seed": str(seed)}
     # A copy is contiguous, and unlike that of ascontiguousarray keeps a scalar one.
-    save_file({k: v.copy() for k, v in tensors.items()}, args.out / "snn_population.safetensors", header)
+    save_file({k: v.copy() for k, v in tensors.items()}, args.out / f"{name}.safetensors", header)
+
+
+def main():
+    meanings = {
+        "x": "input, presented unchanged at every step [B,in]",
+        "population.sharpness": "1/sigma of every field [in,P]",
+        "population.centre": "mu of every field [in,P]",
+    }
+    layers = [(1, "neurons that encode"), (2, "first hidden layer"), (3, "second hidden layer")]
+    write("snn_population", asked(__doc__), draw, run, meanings, layers)
 
 
 if __name__ == "__main__":
