@@ -179,7 +179,9 @@ impl Case for Network {
         let params = gpu.upload("golden.params", &[r, p], &both(&self.params))?;
         let x = gpu.upload("golden.x", &[r, m, net.inputs()], &both(&self.x))?;
         let dx = rows("golden.dx", net.inputs())?;
-        let partials = gpu.alloc::<f32>("golden.partials", &[SLICES, r, p], Fill::Poison)?;
+        // Gradients of leaks are summed into the first slice only; training keeps the other ones 0.
+        let fill = if net.leaks().is_empty() { Fill::Poison } else { Fill::Zero };
+        let partials = gpu.alloc::<f32>("golden.partials", &[SLICES, r, p], fill)?;
         let grads = gpu.alloc::<f32>("golden.grads", &[r, p], Fill::Poison)?;
         gpu.write(&dy[dy.len() - 1], &both(&self.grad_out));
         let (acts_ref, dy_ref): (Vec<_>, Vec<_>) = (acts.iter().collect(), dy.iter().collect());
