@@ -1,4 +1,4 @@
-//! Jobs: training ([`train`](mod@train), the main path), evaluation, whole papers, sweeps, tuning, and the rows and
+//! Jobs: training ([`train`](mod@train), the main path), evaluation, replays, whole papers, sweeps, tuning, and the rows and
 //! checkpoints that they leave.
 
 pub mod actor;
@@ -12,7 +12,11 @@ pub mod health;
 pub mod journal;
 pub mod lock;
 pub mod readings;
+#[cfg(feature = "report")]
+pub mod record;
 pub mod registry;
+#[cfg(feature = "report")]
+pub mod replay;
 pub mod reproduce;
 pub mod rows;
 #[cfg(feature = "report")]
