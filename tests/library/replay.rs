@@ -2,12 +2,11 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use isacbench::config::Layered;
-use isacbench::report::replay::{LARGE, Replay, Scene, Take, gain};
+use isacbench::report::replay::{FILE, LARGE, Replay, Scene, Take, gain};
 use isacbench::run::actor::Actor;
 use isacbench::run::errors::JobError;
 use isacbench::run::record::Shot;
-use isacbench::run::replay::{Player, replay};
+use isacbench::run::replay::{Player, beside_report, replay};
 use isacbench::run::task::{Task, Unit, Weights};
 use isacbench::run::watch::Quiet;
 use isacbench::tasks::misac::config::MisacConfig;
@@ -227,4 +226,16 @@ fn pages_hold_what_was_recorded_and_stay_small() {
     // Means of the table are those of the lines.
     let rate = played.mean(&played.casts[0], 0).unwrap();
     assert!(html.contains(&format!("<td class=\"n\">{}</td>", isacbench::num::text::num(rate))));
+}
+
+#[test]
+fn a_report_without_checkpoints_has_a_replay_of_what_needs_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let c = config::<V2xConfig>(&["task.slots=5"]);
+    let path = beside_report(&c, dir.path()).unwrap().unwrap();
+    let page = std::fs::read_to_string(&path).unwrap();
+    assert!(
+        path.ends_with(FILE) && page.contains("\"agent\":\"genie\"") && page.contains("draws of seed 1000<")
+    );
+    assert!(page.contains("\"agent\":\"last-estimate\"") && !page.contains("\"agent\":\"spiking-ac\""));
 }

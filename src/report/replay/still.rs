@@ -1,6 +1,7 @@
 //! The first slot of the first agent as a drawing, for readers without scripts.
 
-use super::{Replay, escape, gain};
+use super::markup::escape;
+use super::scene::{Replay, gain};
 use std::fmt::Write;
 
 /// px
@@ -75,7 +76,8 @@ pub(super) fn svg(replay: &Replay) -> String {
             out,
             "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"5\" fill=\"{colour}\"/>\
              <text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{name}</text>",
-            y - 10.0
+            // Names of neighbours do not lie on each other.
+            if i % 2 == 0 { y - 10.0 } else { y + 20.0 }
         );
     }
     for e in take.estimate.chunks_exact(4).take(k) {
