@@ -168,11 +168,12 @@ function extent(episode) {
       top = Math.max(top, y);
     }
   });
-  const margin = 0.05 * (right - left) + 1;
+  // Few vehicles in few slots would make it a tower.
+  const margin = Math.max(0.05 * (right - left) + 1, (2.2 * top - right + left) / 2);
   left -= margin;
   right += margin;
   const bottom = -0.06 * (right - left);
-  return {left, right, bottom, top: Math.max(top * 1.12 + margin / 2, 0.4 * (right - left) + bottom)};
+  return {left, right, bottom, top: Math.max(top * 1.15 + 1, 0.4 * (right - left) + bottom)};
 }
 
 /// Directions in which lobes are drawn, and the phases of all antennas there.
@@ -232,7 +233,8 @@ function drawPlan(view) {
   }
   const ring = nice((box.right - box.left) / 8);
   g.font = font(11);
-  const wordsEnd = 44 + g.measureText(plan.origin).width;
+  // The words at the origin stand behind it, or before it where there is no room.
+  const words = 14 + g.measureText(plan.origin).width, after = ox + words < w;
   g.font = font(10);
   g.textAlign = 'center';
   g.lineWidth = 1;
@@ -243,8 +245,10 @@ function drawPlan(view) {
     g.stroke();
     // Beside the words at the origin.
     g.fillStyle = ink.quiet;
-    if (ox - r * per > 12) g.fillText(`${r} m`, ox - r * per, oy + 12);
-    if (ox + r * per < w - 12 && r * per > wordsEnd) g.fillText(`${r} m`, ox + r * per, oy + 12);
+    for (const side of [-1, 1]) {
+      const x = ox + side * r * per, free = (side > 0) !== after || r * per > words + 30;
+      if (free && x > 12 && x < w - 12) g.fillText(`${r} m`, x, oy + 12);
+    }
   }
   g.strokeStyle = ink.line;
   g.beginPath();
@@ -345,7 +349,6 @@ function drawPlan(view) {
   g.fillStyle = ink.ink;
   g.fillRect(ox - 9, oy, 18, 4);
   g.font = font(11);
-  const after = ox + 14 + g.measureText(plan.origin).width < w;
   g.textAlign = after ? 'left' : 'right';
   g.fillText(plan.origin, after ? ox + 14 : ox - 14, oy + 12);
 }
@@ -629,7 +632,7 @@ function legend() {
   return make('details', {className: 'signs', open}, make('summary', {textContent: 'What the signs mean'}), out);
 }
 
-stage.append(bar, choices, legend(), both);
+stage.append(bar, choices, ...(plan || casts.length > 1 ? [legend()] : []), both);
 const views = casts.length > 1 ? [viewOf(0), viewOf(1)] : [viewOf(0)];
 const keys = make('p', {className: 'keys'});
 keys.innerHTML = '<kbd>space</kbd> plays and pauses, <kbd>←</kbd> <kbd>→</kbd> go one slot, <kbd>PgUp</kbd> '

@@ -115,7 +115,7 @@ pub(in crate::report) fn linked(page: String, dir: &Path) -> String {
     if !dir.join(FILE).exists() {
         return page;
     }
-    let link = format!("[Episodes of three agents, slot by slot]({FILE})");
+    let link = format!("[Episodes, slot by slot]({FILE})");
     match page.split_once("\n\n") {
         Some((title, rest)) => format!("{title}\n\n{link}\n\n{rest}"),
         None => format!("{page}\n{link}\n"),

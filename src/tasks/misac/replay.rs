@@ -25,9 +25,10 @@ pub(super) const SHOWN: &[&str] = &["h-moe", "best-periodic", "dp-optimal"];
 fn scene(config: &MisacConfig, spec: &MisacSpec, params: &MisacParams) -> Scene {
     let (k, m) = (spec.vehicles, spec.antennas);
     let column = |label, unit, digits| Column { label, unit, digits };
+    let s = if k == 1 { "" } else { "s" };
     Scene {
         caption: format!(
-            "A base station steers a beam at each of {k} vehicles. A camera that is on renews what it knows of a \
+            "A base station steers a beam at each of {k} vehicle{s}. A camera that is on renews what it knows of a \
              vehicle's angle, at {} J a frame; the older the estimate, the likelier its beam misses, and finding the \
              vehicle again costs {} J.",
             params.e_vis_j, params.e_recovery_j

@@ -42,9 +42,10 @@ fn lines() -> Vec<Line> {
 fn scene(config: &V2xConfig, spec: &V2xSpec, params: &V2xParams) -> Scene {
     let (k, n) = (spec.vehicles, spec.antennas);
     let column = |label, unit, digits| Column { label, unit, digits };
+    let s = if k == 1 { "" } else { "s" };
     Scene {
         caption: format!(
-            "A road-side unit serves {k} vehicles with a beam each, and measures them by the echoes of the same beams. \
+            "A road-side unit serves {k} vehicle{s} with a beam each, and measures them by the echoes of the same beams. \
              A slot's beams are formed from earlier echoes; they meet the vehicles where the dots are, and the crosses \
              are what this slot's echo makes of that."
         ),
