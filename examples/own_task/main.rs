@@ -6,6 +6,7 @@
 //! cargo run --release --example own_task -- train --agent ppo --out runs/uav-ppo
 //! cargo run --release --example own_task -- evaluate --agent ppo --checkpoint runs/uav-ppo/checkpoint.safetensors
 //! cargo run --release --example own_task -- evaluate --agent bound
+//! cargo run --release --example own_task -- replay uav --agents hover,direct --out runs/uav.html
 //! cargo run --release --example own_task -- sweep examples/own_task/sweep.toml --out runs/uav
 //! cargo run --release --example own_task -- report runs/uav
 //! cargo test --example own_task

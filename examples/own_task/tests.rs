@@ -1,12 +1,13 @@
 //! What every task should show before anything learns on it, and that both learners learn.
 
-use crate::physics::{A, EXAMPLE, S, SUM_RATE, UPPER_BOUND};
+use crate::physics::{A, EXAMPLE, M, S, SUM_RATE, UPPER_BOUND};
 use crate::task::UavConfig;
 use isacbench::config::Layered;
 use isacbench::env::lanes::Physics;
 use isacbench::gpu::{DeviceChoice, Gpu};
 use isacbench::kernels::inputs::normal;
 use isacbench::run::check;
+use isacbench::run::record::Shot;
 use isacbench::run::reproduce::{Way, reproduce};
 use isacbench::run::task::{Task, Unit};
 use isacbench::run::watch::Quiet;
@@ -52,6 +53,26 @@ fn the_bound_holds_and_is_met() {
     }
     let m = p.step(0, 0, &[0.0, 0.0, -80.0], &mut [50f64; S]);
     assert!((m[SUM_RATE] / m[UPPER_BOUND] - 1.0).abs() < 1e-12);
+}
+
+/// Every task can be played: a line for each metric, with what an evaluation says on average.
+#[test]
+fn episodes_are_played_as_they_are_evaluated() {
+    let config = config(&["task.slots=20", "evaluate.episodes=4"]);
+    let agent = |id| UavConfig::agent(id).unwrap();
+    let shot = Shot { seed: 7, episodes: 4, slots: 20 };
+    for id in ["hover", "direct"] {
+        let (scene, takes) = config.film(agent(id), None, &shot).unwrap();
+        assert!(scene.plan.is_none() && scene.lines.len() == M);
+        let unit = Unit { config: &config, seed: 7 };
+        let evaluated = UavConfig::evaluate(agent(id), &[unit], None, None, &Quiet).unwrap().remove(0);
+        for (n, line) in scene.lines.iter().enumerate() {
+            let all: Vec<f64> = takes.iter().flat_map(|t| &t.lines[n]).map(|x| f64::from(*x)).collect();
+            let (got, want) = (all.iter().sum::<f64>() / 80.0, &evaluated.metrics[n]);
+            assert!(want.0 == line.metric && (got - want.1.mean).abs() < 1e-9, "{id} {want:?} {got}");
+        }
+    }
+    assert!(config.film(agent("bound"), None, &shot).is_err());
 }
 
 /// A tiny training of both learners and an evaluation of all agents, on the CPU and, where there is one, on a GPU.

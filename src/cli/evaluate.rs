@@ -180,7 +180,7 @@ fn subjects<C: Task>(a: &EvaluateArgs, sets: &[String]) -> Result<Vec<Subject<C>
             continue;
         }
         let Some(path) = path else { return Err(JobError::NoWeights(agent.id).into()) };
-        let (checkpoint, config) = weights::<C>(a, path, agent, sets)?;
+        let (checkpoint, config) = weights::<C>(a.common.config.as_deref(), path, agent, sets)?;
         let seed = config.common().evaluate.seed;
         let seeds = checkpoint.seeds.iter().map(|s| seed.wrapping_add(*s)).collect();
         out.push(Some(Subject { agent, config, seeds, saved: Some((checkpoint, path.clone())) }));
@@ -334,8 +334,8 @@ impl Told {
 
 /// The checkpoint with the replicas that are to be evaluated, and the configuration with the user's keys at their place
 /// of the swept axis.
-fn weights<C: Task>(
-    a: &EvaluateArgs,
+pub(super) fn weights<C: Task>(
+    file: Option<&Path>,
     path: &Path,
     agent: &Agent<C>,
     sets: &[String],
@@ -348,7 +348,6 @@ fn weights<C: Task>(
         let (file, found, wanted) = (path.display().to_string(), saved.agent, agent.id.into());
         return Err(CheckpointError::OtherAgent { file, found, wanted }.into());
     }
-    let file = a.common.config.as_deref();
     let config = saved.config.under(file, sets)?;
     let other = config.other_decision(&saved.config, agent);
     if !other.is_empty() {

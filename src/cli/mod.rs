@@ -1,4 +1,4 @@
-//! The command line: `isacbench devices | check | train | evaluate | compare | export | import | schedule | reproduce | cite | bench | sweep | tune | merge | report`.
+//! The command line: `isacbench devices | check | train | evaluate | compare | export | import | schedule | replay | reproduce | cite | bench | sweep | tune | merge | report`.
 
 mod bench;
 mod check;
@@ -13,6 +13,8 @@ mod export;
 mod first;
 mod folder;
 pub mod print;
+#[cfg(feature = "report")]
+mod replay;
 mod reproduce;
 mod schedule;
 #[cfg(feature = "report")]
@@ -77,6 +79,14 @@ enum Command {
     /// Example: isacbench compare runs/sweep-v2x --agent ppo,last-estimate --metric reward --out runs/compared
     #[cfg(feature = "report")]
     Compare(compare::CompareArgs),
+    /// Write a page that plays episodes slot by slot: the road from above, beams, estimates and what they give, two
+    /// agents side by side with the same draws.
+    ///
+    /// Example: isacbench replay v2x --agents last-estimate,ekf-zf,genie --out runs/replay.html
+    ///
+    /// Example: isacbench replay misac --checkpoint runs/h-moe --agents best-periodic,dp-optimal --out runs/c.html
+    #[cfg(feature = "report")]
+    Replay(replay::ReplayArgs),
     /// Write a trained policy as an ONNX file: the whole decision, from estimates in physical units to angles, powers,
     /// beams, cameras and phases.
     ///
@@ -220,6 +230,8 @@ fn command(command: Command, all: &Tasks) -> Result<()> {
         Command::Evaluate(a) => tasks::find(all, a.task.as_deref(), Some(a.agent[0].trim()))?.evaluate(&a),
         #[cfg(feature = "report")]
         Command::Compare(a) => compare::compare(&a, &tasks::any(all)),
+        #[cfg(feature = "report")]
+        Command::Replay(a) => tasks::find(all, Some(&a.task), None)?.replay(&a),
         Command::Export(a) => export::export(&a, all),
         Command::Import(a) => export::import(&a, all),
         Command::Schedule(a) => tasks::schedule(all, &a),

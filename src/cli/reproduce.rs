@@ -80,7 +80,18 @@ impl<C: Task> Reproduction for Of<C> {
         let journal = Journal::new(way.out, now, before);
         let way = Way { journal: Some(&journal), ..way };
         let rows = reproduce::reproduce(&self.config, &way)?;
-        write::<C>(&self.experiment, way.out, &rows, &journal.now())
+        // First, so that the report can link it; without it, the report is what it is.
+        #[cfg(feature = "report")]
+        let replay = crate::run::replay::beside_report(&self.config, way.out).unwrap_or_else(|e| {
+            note!("warning: no replay: {e}");
+            None
+        });
+        write::<C>(&self.experiment, way.out, &rows, &journal.now())?;
+        #[cfg(feature = "report")]
+        if let Some(path) = replay {
+            say!("replay: {}", path.display());
+        }
+        Ok(())
     }
 }
 

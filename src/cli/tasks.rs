@@ -52,6 +52,9 @@ pub trait Registered: AnyTask {
     /// Plans a sweep file and runs it, or says what it would do.
     #[cfg(feature = "report")]
     fn sweep(&self, a: &super::sweep::SweepArgs, file: &crate::run::sweep::plan::SweepFile) -> Result<()>;
+    /// Writes a page that plays episodes.
+    #[cfg(feature = "report")]
+    fn replay(&self, a: &super::replay::ReplayArgs) -> Result<()>;
     /// Tunes learned agents, or says what that would take.
     #[cfg(feature = "report")]
     fn tune(&self, a: &super::tune::TuneArgs) -> Result<()>;
@@ -103,6 +106,10 @@ impl<C: Task> Registered for Entry<C> {
     #[cfg(feature = "report")]
     fn sweep(&self, a: &super::sweep::SweepArgs, file: &crate::run::sweep::plan::SweepFile) -> Result<()> {
         super::sweep::sweep::<C>(a, file)
+    }
+    #[cfg(feature = "report")]
+    fn replay(&self, a: &super::replay::ReplayArgs) -> Result<()> {
+        super::replay::replay::<C>(a)
     }
     #[cfg(feature = "report")]
     fn tune(&self, a: &super::tune::TuneArgs) -> Result<()> {

@@ -215,6 +215,12 @@ fn style_in(palette: &[Swatch], name: &str) -> (RGBColor, Shape) {
     (RGBColor(r, g, b), shape)
 }
 
+/// The colour of an agent in every figure.
+pub(crate) fn colour_of(palette: &[Swatch], name: &str) -> (u8, u8, u8) {
+    let RGBColor(r, g, b) = style_in(palette, name).0;
+    (r, g, b)
+}
+
 /// Pixels of the shown figure in drawing units.
 fn px(x: f64) -> i32 {
     (x * f64::from(UNITS_PER_PX)).round() as i32

@@ -1,7 +1,7 @@
 //! Typed rows → polars → Parquet, tables, SVG figures and pages that stand beside a paper's printed results.
 //!
-//! [`frames`] keeps rows in Parquet, [`figure`] draws, [`page`] turns Markdown into one HTML file. A task's report,
-//! which lies in the task's folder, chooses its sentences from the numbers and hands in its columns and colours;
+//! [`frames`] keeps rows in Parquet, [`figure`] draws, [`page`] turns Markdown into one HTML file, [`replay`] plays
+//! episodes in one. A task's report, which lies in the task's folder, chooses its sentences from the numbers and hands in its columns and colours;
 //! [`bench`](mod@bench) is that of benchmarks.
 
 pub mod bench;
@@ -11,6 +11,7 @@ pub mod figure;
 pub mod frames;
 pub(crate) mod judge;
 pub mod page;
+pub mod replay;
 pub(crate) mod words;
 
 pub use error::ReportError;
@@ -161,6 +162,7 @@ impl Tables {
             }
         }
         let text = stamped(&markdown(&|file| drawn.contains_key(file)), &self.about);
+        let text = replay::linked(text, &self.dir);
         let (markdown, html) = (self.dir.join("report.md"), self.dir.join("report.html"));
         write_whole(&markdown, text.as_bytes())?;
         write_whole(&html, page::html(&text, title, |file| drawn.get(file).cloned()).as_bytes())?;

@@ -58,6 +58,8 @@ pub enum JobError {
     NotLearned(&'static str),
     #[error("agent '{0}' is learned: give its weights with --checkpoint FILE")]
     NoWeights(&'static str),
+    #[error("agent '{0}' is a bound: a number that no agent exceeds, without an episode that could be seen")]
+    NothingToSee(&'static str),
     #[error("agent '{0}' has neither weights nor a rule that its task makes")]
     NoRule(&'static str),
 }

@@ -1,4 +1,4 @@
-//! Jobs: training ([`train`](mod@train), the main path), evaluation, whole papers, sweeps, tuning, and the rows and
+//! Jobs: training ([`train`](mod@train), the main path), evaluation, replays, whole papers, sweeps, tuning, and the rows and
 //! checkpoints that they leave.
 
 pub mod actor;
@@ -13,7 +13,11 @@ pub mod journal;
 pub mod lock;
 pub mod pace;
 pub mod readings;
+#[cfg(feature = "report")]
+pub mod record;
 pub mod registry;
+#[cfg(feature = "report")]
+pub mod replay;
 pub mod reproduce;
 pub mod rows;
 #[cfg(feature = "report")]

@@ -18,12 +18,17 @@ use crate::gpu::Gpu;
 use crate::kernels;
 use crate::learn::Algorithm;
 use crate::num::stats::Interval;
-#[cfg(feature = "report")]
-use crate::report::{Judged, figure::Swatch};
 use std::error::Error;
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+#[cfg(feature = "report")]
+use {
+    super::actor::Actor,
+    super::record::{self, Decider, Shot},
+    crate::report::replay::{Scene, Take},
+    crate::report::{Judged, figure::Swatch},
+};
 
 /// What differs between the replicas of a job beside the seed, in messages: a key of `[task]`, called as
 /// [`Schema::swept`] is.
@@ -312,6 +317,9 @@ pub trait Task: Layered + Clone + PartialEq + Debug + Send + Sync + 'static {
     const TUNE: &'static str = "";
     /// Whether [`Task::timetables`] has any.
     const SCHEDULES: bool = false;
+    /// Agents of the replay beside a report, the most telling ones first.
+    #[cfg(feature = "report")]
+    const SHOWN: &'static [&'static str] = &[];
     /// Keys that make a learner smaller.
     const MEMORY_KEYS: &'static str = "train.seeds, or the learner's envs, horizon or capacity";
 
@@ -441,6 +449,49 @@ pub trait Task: Layered + Clone + PartialEq + Debug + Send + Sync + 'static {
         let job = Job { env, controller: Controller::Rule(rule), episodes, slots: &slots };
         let outcomes = evaluate::in_order(&job, &|n| watch.advance(n, ""));
         Ok(Evaluated::whole(&outcomes[0], &names, None, false))
+    }
+    /// The environment that an agent plays in with this configuration and seed, and how it decides there; `actor` is a
+    /// learned one's.
+    ///
+    /// # Errors
+    /// A bound, of which there is nothing to see, and what the agent lacks.
+    #[cfg(feature = "report")]
+    fn decider<'a>(
+        &self,
+        agent: &Agent<Self>,
+        actor: Option<&'a Actor>,
+        seed: u32,
+    ) -> Result<(Arc<dyn Env>, Decider<'a>), JobError> {
+        let unit = [Unit { config: self, seed }];
+        match (&agent.kind, actor) {
+            (Kind::Fixed(fixed), _) => {
+                let acting = self.acting(*fixed, &unit).ok_or(JobError::NoRule(agent.id))?;
+                match acting.bound {
+                    Some(_) => Err(JobError::NothingToSee(agent.id)),
+                    None => Ok((acting.env, Decider::Rule(acting.rule))),
+                }
+            }
+            (Kind::Learned(_), Some(actor)) => {
+                let greedy = self.common().evaluate.greedy;
+                Ok((self.env(&unit), Decider::Policy { actor, greedy }))
+            }
+            (Kind::Learned(_), None) => Err(JobError::NoWeights(agent.id)),
+        }
+    }
+    /// What is seen of an agent's episodes, a take each, slot by slot: the same draws and decisions as in
+    /// [`Task::evaluate`] with the seed of `shot`. Without a view of the task's own: the metrics of the slots.
+    ///
+    /// # Errors
+    /// As of [`Task::decider`].
+    #[cfg(feature = "report")]
+    fn film(
+        &self,
+        agent: &Agent<Self>,
+        actor: Option<&Actor>,
+        shot: &Shot,
+    ) -> Result<(Scene, Vec<Take>), JobError> {
+        let (env, decider) = self.decider(agent, actor, shot.seed)?;
+        Ok(record::plain(&*env, decider, shot))
     }
     /// Schedules that are known for this configuration, the best one first; `None` of a task that schedules nothing.
     ///

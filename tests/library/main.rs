@@ -32,6 +32,8 @@ mod misac_choices;
 mod misac_learning;
 mod networks;
 mod off_policy;
+#[cfg(feature = "report")]
+mod replay;
 mod results_readme;
 mod printed_numbers;
 mod resume;

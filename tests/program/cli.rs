@@ -668,6 +668,12 @@ fn a_reproduction_covers_every_agent_and_power() {
     reproduced_rows(out.path());
     if cfg!(feature = "report") {
         assert!(out.path().join("manifest.json").exists());
+        let replay = std::fs::read_to_string(out.path().join("replay.html")).unwrap();
+        for agent in ["spiking-ac", "last-estimate", "genie"] {
+            assert!(replay.contains(&format!("\"agent\":\"{agent}\"")), "{agent}");
+        }
+        let report = std::fs::read_to_string(out.path().join("report.html")).unwrap();
+        assert!(report.contains("<a href=\"replay.html\">"));
     } else {
         let all: Value =
             serde_json::from_slice(&std::fs::read(out.path().join("rows.json")).unwrap()).unwrap();

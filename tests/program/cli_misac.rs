@@ -326,6 +326,10 @@ fn a_reproduction_covers_every_agent_and_what_goes_beyond_the_paper() {
     rows(out.path());
     if cfg!(feature = "report") {
         assert!(out.path().join("report.html").exists() && out.path().join("manifest.json").exists());
+        let replay = std::fs::read_to_string(out.path().join("replay.html")).unwrap();
+        for agent in ["h-moe", "best-periodic", "dp-optimal"] {
+            assert!(replay.contains(&format!("\"agent\":\"{agent}\"")), "{agent}");
+        }
     } else {
         let all: Value =
             serde_json::from_slice(&std::fs::read(out.path().join("rows.json")).unwrap()).unwrap();

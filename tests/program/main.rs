@@ -18,6 +18,8 @@ mod output;
 mod pages;
 #[cfg(feature = "report")]
 mod questions;
+#[cfg(feature = "report")]
+mod replay;
 mod report;
 mod report_misac;
 mod revision;

@@ -18,6 +18,8 @@ pub mod paper;
 pub mod physics;
 mod reads;
 #[cfg(feature = "report")]
+mod replay;
+#[cfg(feature = "report")]
 pub mod report;
 pub mod rows;
 mod spatial_cpu;

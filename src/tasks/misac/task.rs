@@ -29,6 +29,9 @@ use std::sync::Arc;
 #[cfg(feature = "report")]
 use {
     crate::report::Judged,
+    crate::report::replay::{Scene, Take},
+    crate::run::actor::Actor,
+    crate::run::record::Shot,
     crate::run::rows::{Manifest, Rows},
     std::error::Error,
     std::path::Path,
@@ -50,6 +53,8 @@ impl Task for MisacConfig {
     const CITE: &'static str = include_str!("paper.bib");
     const SCHEDULES: bool = true;
     const TUNE: &'static str = include_str!("../../../configs/tune-misac.toml");
+    #[cfg(feature = "report")]
+    const SHOWN: &'static [&'static str] = super::replay::SHOWN;
     const MEMORY_KEYS: &'static str = "train.seeds, reproduce.snr_db or temporal.envs";
 
     fn agents() -> &'static [Agent<Self>] {
@@ -203,6 +208,15 @@ impl Task for MisacConfig {
             _ => super::report::write(out, rows, manifest),
         }?;
         Ok(paths.pages())
+    }
+    #[cfg(feature = "report")]
+    fn film(
+        &self,
+        agent: &Agent<Self>,
+        actor: Option<&Actor>,
+        shot: &Shot,
+    ) -> Result<(Scene, Vec<Take>), JobError> {
+        super::replay::film(self, agent, actor, shot)
     }
     #[cfg(feature = "report")]
     fn palette() -> &'static [crate::report::figure::Swatch] {

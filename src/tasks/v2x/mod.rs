@@ -20,6 +20,8 @@ pub mod protocol;
 mod reads;
 pub mod reference;
 #[cfg(feature = "report")]
+mod replay;
+#[cfg(feature = "report")]
 pub mod report;
 pub mod rows;
 mod task;

@@ -23,6 +23,10 @@ use std::sync::Arc;
 #[cfg(feature = "report")]
 use {
     crate::report::Judged,
+    crate::report::replay::{Scene, Take},
+    crate::run::actor::Actor,
+    crate::run::errors::JobError,
+    crate::run::record::Shot,
     crate::run::rows::{Manifest, Rows},
     std::error::Error,
     std::path::{Path, PathBuf},
@@ -38,6 +42,8 @@ impl Task for V2xConfig {
     const COMPARED: &'static [&'static str] = &["sum_rate_bps_hz", "reward", "jain", "indicator_share"];
     const CITE: &'static str = include_str!("paper.bib");
     const TUNE: &'static str = include_str!("../../../configs/tune-v2x.toml");
+    #[cfg(feature = "report")]
+    const SHOWN: &'static [&'static str] = super::replay::SHOWN;
     const MEMORY_KEYS: &'static str = "train.seeds, ppo.envs, ppo.horizon or the agent's capacity";
 
     fn agents() -> &'static [Agent<Self>] {
@@ -144,6 +150,15 @@ impl Task for V2xConfig {
             _ => report::write(out, rows, manifest),
         }?;
         Ok(paths.pages())
+    }
+    #[cfg(feature = "report")]
+    fn film(
+        &self,
+        agent: &Agent<Self>,
+        actor: Option<&Actor>,
+        shot: &Shot,
+    ) -> Result<(Scene, Vec<Take>), JobError> {
+        super::replay::film(self, agent, actor, shot)
     }
     #[cfg(feature = "report")]
     fn palette() -> &'static [crate::report::figure::Swatch] {

@@ -41,18 +41,28 @@ impl Fixed {
         let with = |beam| V2xEnv { spec: V2xSpec { beam, ..env.spec }, params: env.params.clone() };
         match self {
             Fixed::Rule(rule) => {
-                let env = with(rule.beam);
+                let env = with(self.beam());
                 (Arc::new(env.clone()), Arc::new(RuleActs { rule, env }))
             }
             Fixed::Reference(who) => {
-                let env = with(who.beam());
+                let env = with(self.beam());
                 (Arc::new(env.clone()), Arc::new(ReferenceActs { who, env }))
             }
             Fixed::Protocol(who) => {
-                let (env, settings) = (with(Beam::Steer), settings.to_vec());
+                let (env, settings) = (with(self.beam()), settings.to_vec());
                 (Arc::new(env.clone()), Arc::new(ProtocolActs { who, env, settings }))
             }
             Fixed::Bound => Fixed::Reference(Reference::Genie).acts(env, settings),
+        }
+    }
+
+    /// What its actions mean.
+    pub fn beam(self) -> Beam {
+        match self {
+            Fixed::Rule(rule) => rule.beam,
+            Fixed::Reference(who) => who.beam(),
+            Fixed::Protocol(_) => Beam::Steer,
+            Fixed::Bound => Reference::Genie.beam(),
         }
     }
 }
