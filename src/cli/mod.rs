@@ -15,6 +15,8 @@ pub mod print;
 mod reproduce;
 mod schedule;
 #[cfg(feature = "report")]
+mod signals;
+#[cfg(feature = "report")]
 mod sweep;
 pub mod tasks;
 mod train;

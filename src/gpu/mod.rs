@@ -3,17 +3,20 @@
 
 mod buffer;
 mod context;
+mod immediates;
 mod kernel;
 mod reduce;
 mod shader;
 pub mod timestamps;
 
 pub(crate) use buffer::zeros;
+pub(crate) use context::INTERFACE;
 pub use buffer::{Buf, Fill};
-pub use context::{DeviceChoice, Gpu, adapters};
+pub use context::{DeviceChoice, Gpu, Reach, adapters};
+pub use immediates::{IMMEDIATE_BYTES, immediates_as_uniform};
 pub use kernel::{Access, Kernel};
 pub use reduce::Reduce;
-pub use shader::{Bound, Composed, IMMEDIATE_BYTES, Import, Prelude, Source, bindings, compose, fold_groups};
+pub use shader::{Bound, Composed, Import, Prelude, Source, bindings, compose, fold_groups};
 
 /// For who implements [`EnvGpu`](crate::env::EnvGpu).
 pub use wgpu;
@@ -21,9 +24,7 @@ pub use wgpu;
 /// What can go wrong between this program and a graphics adapter.
 #[derive(Debug, thiserror::Error)]
 pub enum GpuError {
-    #[error(
-        "no Vulkan adapter found ({0}); use --device cpu, or install a driver (Debian: mesa-vulkan-drivers for software Vulkan)"
-    )]
+    #[error("no {of} adapter found ({0}); use --device cpu{hint}", of = context::INTERFACE, hint = context::ADVICE)]
     NoAdapter(String),
     #[error("no adapter is called '{wanted}'; there are: {available}")]
     NoSuchAdapter { wanted: String, available: String },
