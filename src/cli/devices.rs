@@ -51,7 +51,10 @@ pub fn devices(a: &DevicesArgs) -> Result<()> {
         );
     }
     if all.is_empty() {
-        say!("no adapter{}", if cfg!(target_os = "linux") { " (Debian: mesa-vulkan-drivers has software Vulkan)" } else { "" });
+        say!(
+            "no adapter{}",
+            if cfg!(target_os = "linux") { " (Debian: mesa-vulkan-drivers has software Vulkan)" } else { "" }
+        );
     }
     say!("auto: {}", auto.why.trim_start_matches("device: "));
     Ok(())

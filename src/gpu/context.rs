@@ -71,21 +71,6 @@ pub struct Gpu {
 /// Seconds a submission may take before the device counts as lost.
 pub const TIMEOUT_S: u64 = 120;
 
-/// The system's own interfaces to its GPUs, which are the backends that wgpu is compiled with here.
-pub(crate) const INTERFACE: &str = if cfg!(target_vendor = "apple") {
-    "Metal"
-} else if cfg!(windows) {
-    "DirectX 12 or Vulkan"
-} else {
-    "Vulkan"
-};
-/// What to do without an adapter.
-pub(super) const ADVICE: &str = if cfg!(target_os = "linux") {
-    ", or install a driver (Debian: mesa-vulkan-drivers for software Vulkan)"
-} else {
-    ""
-};
-
 /// Storage buffers of the largest kernels, threads of their workgroups and bytes of workgroup memory: what WebGPU
 /// promises, and what older adapters lack.
 const BINDINGS: u32 = 8;

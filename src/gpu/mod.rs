@@ -10,7 +10,6 @@ mod shader;
 pub mod timestamps;
 
 pub(crate) use buffer::zeros;
-pub(crate) use context::INTERFACE;
 pub use buffer::{Buf, Fill};
 pub use context::{DeviceChoice, Gpu, Reach, adapters};
 pub use immediates::{IMMEDIATE_BYTES, immediates_as_uniform};
@@ -21,10 +20,25 @@ pub use shader::{Bound, Composed, Import, Prelude, Source, bindings, compose, fo
 /// For who implements [`EnvGpu`](crate::env::EnvGpu).
 pub use wgpu;
 
+/// The system's own interfaces to its GPUs, which are the backends that wgpu is compiled with here.
+pub(crate) const INTERFACE: &str = if cfg!(target_vendor = "apple") {
+    "Metal"
+} else if cfg!(windows) {
+    "DirectX 12 or Vulkan"
+} else {
+    "Vulkan"
+};
+/// What to do without an adapter.
+const ADVICE: &str = if cfg!(target_os = "linux") {
+    ", or install a driver (Debian: mesa-vulkan-drivers for software Vulkan)"
+} else {
+    ""
+};
+
 /// What can go wrong between this program and a graphics adapter.
 #[derive(Debug, thiserror::Error)]
 pub enum GpuError {
-    #[error("no {of} adapter found ({0}); use --device cpu{hint}", of = context::INTERFACE, hint = context::ADVICE)]
+    #[error("no {of} adapter found ({0}); use --device cpu{hint}", of = INTERFACE, hint = ADVICE)]
     NoAdapter(String),
     #[error("no adapter is called '{wanted}'; there are: {available}")]
     NoSuchAdapter { wanted: String, available: String },

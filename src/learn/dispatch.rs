@@ -7,11 +7,12 @@ use super::experts_gpu::ExpertsPpoGpu;
 use super::learner::{Apg, Experts, OffPolicy, Ppo};
 use super::off_policy_cpu::OffPolicyCpu;
 use super::off_policy_gpu::OffPolicyGpu;
-use super::parts::in_parts;
+use super::parts::{Making, Parts, in_parts};
 use super::ppo_cpu::PpoCpu;
 use super::ppo_gpu::PpoGpu;
 use super::{Algorithm, LearnerState, UpdateMetrics};
 use crate::gpu::{Gpu, GpuError};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// A learner on some device.
@@ -34,7 +35,8 @@ impl Learner {
         gpu: Option<&Arc<Gpu>>,
     ) -> Result<Self, GpuError> {
         if let Some(gpu) = gpu {
-            return in_parts(algorithm, start, &|algorithm, start| Self::on_gpu(algorithm, start, gpu));
+            let new: &Making<_> = &|algorithm, start| Self::on_gpu(algorithm, start, gpu);
+            return Ok(Self::joined(in_parts(algorithm, start, new)?));
         }
         Ok(match algorithm {
             Algorithm::Ppo(spec) => Learner::OnPolicy(Box::new(PpoCpu::new(spec, start))),
@@ -53,6 +55,28 @@ impl Learner {
             Algorithm::Experts(spec) => Learner::Experts(Box::new(ExpertsPpoGpu::new(gpu, spec, start)?)),
             Algorithm::Apg(spec) => Learner::Apg(Box::new(ApgGpu::new(gpu, spec, start)?)),
         })
+    }
+
+    /// One learner of several of one kind.
+    fn joined(mut learners: Vec<(Range<usize>, Learner)>) -> Self {
+        if learners.len() == 1 {
+            return learners.remove(0).1;
+        }
+        macro_rules! all {
+            ($kind:ident) => {{
+                let of = |(replicas, learner)| match learner {
+                    Learner::$kind(learner) => (replicas, learner),
+                    _ => unreachable!("learners of one algorithm"),
+                };
+                Learner::$kind(Box::new(Parts(learners.into_iter().map(of).collect())))
+            }};
+        }
+        match learners[0].1 {
+            Learner::OnPolicy(_) => all!(OnPolicy),
+            Learner::OffPolicy(_) => all!(OffPolicy),
+            Learner::Experts(_) => all!(Experts),
+            Learner::Apg(_) => all!(Apg),
+        }
     }
 
     /// Parameters and optimiser state after `updates` updates.

@@ -2,37 +2,37 @@
 //! adapter binds. Replicas know nothing of each other, so every number is that of one learner.
 
 use super::learner::{Apg, Experts, OffPolicy, Ppo};
-use super::{Algorithm, Learner, LearnerState, UpdateMetrics};
+use super::{Algorithm, LearnerState, UpdateMetrics};
 use crate::gpu::GpuError;
 use std::ops::Range;
 
 /// Learners of consecutive replicas, all of one kind.
-struct Parts<L: ?Sized>(Vec<(Range<usize>, Box<L>)>);
+pub(super) struct Parts<L: ?Sized>(pub(super) Vec<(Range<usize>, Box<L>)>);
 
-/// What makes a learner of some replicas.
-type Making<'a> = dyn Fn(&Algorithm, &LearnerState) -> Result<Learner, GpuError> + 'a;
+/// What makes a learner `T` of some replicas.
+pub(super) type Making<'a, T> = dyn Fn(&Algorithm, &LearnerState) -> Result<T, GpuError> + 'a;
 
 /// The learner that `new` makes; where it is too large for the adapter, as many smaller ones as it takes.
 ///
 /// # Errors
 /// Those of `new`; [`GpuError::TooLarge`] if a single replica is.
-pub(super) fn in_parts(
+pub(super) fn in_parts<T>(
     algorithm: &Algorithm,
     start: &LearnerState,
-    new: &Making,
-) -> Result<Learner, GpuError> {
+    new: &Making<T>,
+) -> Result<Vec<(Range<usize>, T)>, GpuError> {
     let mut learners = Vec::new();
     halved(algorithm, start, 0, new, &mut learners)?;
-    Ok(joined(learners))
+    Ok(learners)
 }
 
 /// Pushes learners of this algorithm's replicas, the first of which is replica `first` of the whole batch.
-fn halved(
+fn halved<T>(
     algorithm: &Algorithm,
     start: &LearnerState,
     first: usize,
-    new: &Making,
-    out: &mut Vec<(Range<usize>, Learner)>,
+    new: &Making<T>,
+    out: &mut Vec<(Range<usize>, T)>,
 ) -> Result<(), GpuError> {
     let replicas = algorithm.env().replicas();
     let too_large = match new(algorithm, start) {
@@ -50,28 +50,6 @@ fn halved(
         halved(&algorithm, &start, first + part.start, new, out)?;
     }
     Ok(())
-}
-
-/// One learner of several of one kind.
-fn joined(mut learners: Vec<(Range<usize>, Learner)>) -> Learner {
-    if learners.len() == 1 {
-        return learners.remove(0).1;
-    }
-    macro_rules! all {
-        ($kind:ident) => {{
-            let of = |(replicas, learner)| match learner {
-                Learner::$kind(learner) => (replicas, learner),
-                _ => unreachable!("learners of one algorithm"),
-            };
-            Learner::$kind(Box::new(Parts(learners.into_iter().map(of).collect())))
-        }};
-    }
-    match learners[0].1 {
-        Learner::OnPolicy(_) => all!(OnPolicy),
-        Learner::OffPolicy(_) => all!(OffPolicy),
-        Learner::Experts(_) => all!(Experts),
-        Learner::Apg(_) => all!(Apg),
-    }
 }
 
 impl<L: ?Sized> Parts<L> {
