@@ -16,6 +16,8 @@ use crate::gpu::{Buf, Gpu, GpuError};
 use crate::nets::{ActorCriticLayout, Codebook};
 use crate::num::shuffle::Minibatch;
 use std::fmt::Debug;
+use std::ops::Range;
+use std::sync::Arc;
 
 /// Bit of the flags word: the episode ended by the task's own rule; nothing is to be bootstrapped.
 pub const TERMINATED: u32 = 1;
@@ -176,6 +178,12 @@ pub trait Env: Debug + Send + Sync {
     fn replicas(&self) -> usize;
     /// The Philox key under which a replica trains: (seed, 0).
     fn key(&self, replica: usize) -> [u32; 2];
+    /// Some of the replicas alone, counted from 0: more of them than a GPU binds at once are taken in parts. `None`
+    /// where they cannot be told apart.
+    fn part(&self, replicas: Range<usize>) -> Option<Arc<dyn Env>> {
+        let _ = replicas;
+        None
+    }
 
     /// The O numbers of an observation.
     fn observation(&self) -> Vec<Component>;

@@ -66,8 +66,15 @@ pub fn entries(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
 }
 
 /// Makes what was renamed into `dir` survive a loss of power too.
+#[cfg(not(windows))]
 pub fn sync_folder(dir: &Path) -> std::io::Result<()> {
     std::fs::File::open(dir)?.sync_all()
+}
+
+/// Windows opens no folder as a file, and writes its entries by a journal of its own.
+#[cfg(windows)]
+pub fn sync_folder(_: &Path) -> std::io::Result<()> {
+    Ok(())
 }
 
 /// Makes the folder `dir` if it is missing and tries to write into it, so that a long job fails before its work and not

@@ -133,7 +133,9 @@ def _heard(line: str, bar: Bar, progress: bool) -> str:
 
 def _end(process: subprocess.Popen[str]) -> None:
     """Ends the program in order: it writes what it has, and a second interrupt or a minute kills it."""
-    process.send_signal(signal.SIGINT)
+    if os.name != "nt":
+        # There the console's Ctrl-C has reached it already.
+        process.send_signal(signal.SIGINT)
     if process.stderr is not None:
         # Whoever writes into a full pipe does not end.
         threading.Thread(target=process.stderr.read, daemon=True).start()

@@ -184,7 +184,7 @@ class Comparison(Sequence[Evaluation]):
         """Writes one HTML file that needs nothing beside it."""
         first = self._all[0]
         text = _core.page(self.markdown(), f"{first.agent} in task {first.task}", [])
-        with open(path, "w", encoding="utf-8") as file:
+        with open(path, "w", encoding="utf-8", newline="\n") as file:
             file.write(text)
 
 

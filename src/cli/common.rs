@@ -33,11 +33,7 @@ pub struct Place {
 
 pub(super) fn cpu_place(why: &str) -> Place {
     let threads = rayon::current_num_threads();
-    let simd = match SimdLevel::detect() {
-        SimdLevel::Scalar => "scalar",
-        SimdLevel::Avx2 => "AVX2",
-        SimdLevel::Avx512 => "AVX-512",
-    };
+    let simd = SimdLevel::detect().title();
     let device = format!("cpu ({threads} threads, {simd})");
     Place {
         gpu: None,
@@ -71,7 +67,7 @@ pub(super) fn place(choice: &DeviceChoice) -> Result<Place> {
         Err(e) if *choice == DeviceChoice::Auto => {
             let software: Vec<_> = gpu::adapters().iter().map(|a| a.get_info().name).collect();
             Ok(cpu_place(&match (software.is_empty(), &e) {
-                (true, _) => "no Vulkan adapter on this machine".to_string(),
+                (true, _) => format!("no {} adapter on this machine", gpu::INTERFACE),
                 (false, gpu::GpuError::NoAdapter(_)) => format!(
                     "no hardware GPU (software adapters are taken only by name: {})",
                     software.join(", ")

@@ -27,6 +27,7 @@ pub fn devices(a: &DevicesArgs) -> Result<()> {
             "timestamps": x.features().contains(wgpu::Features::TIMESTAMP_QUERY),
             "f16": x.features().contains(wgpu::Features::SHADER_F16),
             "subgroups": x.features().contains(wgpu::Features::SUBGROUP),
+            "immediates": x.features().contains(wgpu::Features::IMMEDIATES),
         })
     };
     if a.json {
@@ -36,7 +37,7 @@ pub fn devices(a: &DevicesArgs) -> Result<()> {
     for x in &all {
         let i = info(x);
         say!(
-            "{}\n    {}, {}, driver {}\n    storage binding {:.0} MiB, buffer {:.0} MiB, timestamps {}, f16 {}, subgroups {}",
+            "{}\n    {}, {}, driver {}\n    storage binding {:.0} MiB, buffer {:.0} MiB, timestamps {}, f16 {}, subgroups {}, immediates {}",
             i["name"].as_str().unwrap_or(""),
             i["type"].as_str().unwrap_or(""),
             i["backend"].as_str().unwrap_or(""),
@@ -45,11 +46,15 @@ pub fn devices(a: &DevicesArgs) -> Result<()> {
             i["max_buffer_bytes"].as_f64().unwrap_or(0.0) / 1048576.0,
             i["timestamps"],
             i["f16"],
-            i["subgroups"]
+            i["subgroups"],
+            i["immediates"]
         );
     }
     if all.is_empty() {
-        say!("no adapter (Debian: mesa-vulkan-drivers has software Vulkan)");
+        say!(
+            "no adapter{}",
+            if cfg!(target_os = "linux") { " (Debian: mesa-vulkan-drivers has software Vulkan)" } else { "" }
+        );
     }
     say!("auto: {}", auto.why.trim_start_matches("device: "));
     Ok(())

@@ -18,6 +18,8 @@ mod replay;
 mod reproduce;
 mod schedule;
 #[cfg(feature = "report")]
+mod signals;
+#[cfg(feature = "report")]
 mod sweep;
 pub mod tasks;
 mod train;

@@ -15,10 +15,8 @@ use crate::run::sweep::run::{
 };
 use crate::run::sweep::{Plan, Shard, SweepError};
 use crate::run::task::Task;
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::Args;
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -205,17 +203,13 @@ pub(super) fn say_costs(batches: &[Batch], found: &Measurement, replicas: usize)
 
 /// Ends the process on SIGINT and SIGTERM as soon as nothing is being written.
 fn end_on_signals(commits: &Arc<Commits>, out: &Path) -> Result<()> {
-    let mut signals = Signals::new([SIGINT, SIGTERM]).context("signals cannot be caught")?;
     let (commits, out) = (commits.clone(), out.display().to_string());
-    std::thread::spawn(move || {
-        if let Some(signal) = signals.forever().next() {
-            let _nothing_is_written = commits.pause();
-            let (done, of) = commits.count();
-            note!("interrupted: {done} of {of} points are saved in '{out}'; continue with --resume");
-            std::process::exit(128 + signal);
-        }
-    });
-    Ok(())
+    super::signals::at_each(move |signal| {
+        let _nothing_is_written = commits.pause();
+        let (done, of) = commits.count();
+        note!("interrupted: {done} of {of} points are saved in '{out}'; continue with --resume");
+        std::process::exit(128 + signal);
+    })
 }
 
 #[derive(Args)]

@@ -151,19 +151,12 @@ fn interrupted() -> bool {
 /// Jobs that evaluate end with the next training.
 #[cfg(feature = "report")]
 pub fn end_in_order() -> anyhow::Result<()> {
-    use anyhow::Context;
-    use signal_hook::consts::{SIGINT, SIGTERM};
-    let mut signals =
-        signal_hook::iterator::Signals::new([SIGINT, SIGTERM]).context("signals cannot be caught")?;
-    std::thread::spawn(move || {
-        for signal in signals.forever() {
-            if INTERRUPTED.swap(true, Ordering::Relaxed) {
-                std::process::exit(128 + signal);
-            }
-            note!("interrupted: ends when this update is saved; once more to end at once");
+    super::signals::at_each(|signal| {
+        if INTERRUPTED.swap(true, Ordering::Relaxed) {
+            std::process::exit(128 + signal);
         }
-    });
-    Ok(())
+        note!("interrupted: ends when this update is saved; once more to end at once");
+    })
 }
 
 /// Without the library that catches signals, the process ends at once, and goes on from its last checkpoint.

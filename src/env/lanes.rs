@@ -8,6 +8,8 @@ use crate::nets::Codebook;
 use crate::num::real::{F32Lanes, LaneKernel, Real, Word, each_group, load_rows, run_lanes, store_rows};
 use bytemuck::Pod;
 use std::fmt::Debug;
+use std::ops::Range;
+use std::sync::Arc;
 
 /// The equations of a task with the parameters of one replica, as its kernel reads them: S numbers of the state, O of
 /// an observation, A of an action, M metrics of a slot.
@@ -77,6 +79,9 @@ where
     }
     fn key(&self, replica: usize) -> [u32; 2] {
         self.params[replica].key()
+    }
+    fn part(&self, replicas: Range<usize>) -> Option<Arc<dyn Env>> {
+        Some(Arc::new(PlainEnv { slots: self.slots, params: self.params[replicas].to_vec() }))
     }
 
     fn observation(&self) -> Vec<Component> {

@@ -1,5 +1,6 @@
 //! Adapter choice, device and limits.
 
+use super::immediates::Uniforms;
 use super::kernel::Compiled;
 use super::{GpuError, Reduce};
 use std::sync::{Arc, OnceLock};
@@ -12,8 +13,27 @@ pub enum DeviceChoice {
     Cpu,
     /// Any adapter, hardware first; a software adapter is taken only when there is no other.
     Gpu,
-    /// The first adapter whose name contains this text (case-insensitive).
+    /// The first adapter whose name or backend (`vulkan`, `metal`, `dx12`) contains this text (case-insensitive).
     Named(String),
+}
+
+/// What of an adapter a device is opened with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// All that it has and this program can use.
+    Full,
+    /// The lowest limits of WebGPU and no features: what every adapter has, and a browser gives.
+    Least,
+}
+
+impl Reach {
+    /// The environment variable `ISACBENCH_GPU=least` lowers it.
+    fn wished() -> Reach {
+        match std::env::var("ISACBENCH_GPU").as_deref() {
+            Ok("least") => Reach::Least,
+            _ => Reach::Full,
+        }
+    }
 }
 
 impl std::str::FromStr for DeviceChoice {
@@ -40,6 +60,8 @@ pub struct Gpu {
     pub features: wgpu::Features,
     /// How the kernels compiled with it add over a workgroup.
     pub reduce: Reduce,
+    /// What takes the place of immediates on a device without.
+    pub(super) uniforms: Option<Arc<Uniforms>>,
     /// What `Gpu::kernel` has compiled already, for all clones.
     pub(super) compiled: Compiled,
     /// What the driver said when the device was lost.
@@ -49,6 +71,25 @@ pub struct Gpu {
 /// Seconds a submission may take before the device counts as lost.
 pub const TIMEOUT_S: u64 = 120;
 
+/// Storage buffers of the largest kernels, threads of their workgroups and bytes of workgroup memory: what WebGPU
+/// promises, and what older adapters lack.
+const BINDINGS: u32 = 8;
+const THREADS: u32 = 256;
+const WORKGROUP_BYTES: u32 = 16 << 10;
+
+/// What a device with these limits lacks.
+fn lacking(limits: &wgpu::Limits) -> Option<String> {
+    let threads = limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x);
+    [
+        (limits.max_storage_buffers_per_shader_stage, BINDINGS, "storage buffers of a kernel"),
+        (threads, THREADS, "threads of a workgroup"),
+        (limits.max_compute_workgroup_storage_size, WORKGROUP_BYTES, "bytes of workgroup memory"),
+    ]
+    .into_iter()
+    .find(|(has, needed, _)| has < needed)
+    .map(|(has, needed, what)| format!("{needed} {what} (it has {has})"))
+}
+
 fn instance() -> wgpu::Instance {
     let mut d = wgpu::InstanceDescriptor::new_without_display_handle();
     d.backends = wgpu::Backends::PRIMARY;
@@ -56,11 +97,21 @@ fn instance() -> wgpu::Instance {
     wgpu::Instance::new(d)
 }
 
-/// All adapters, hardware before software.
+/// All adapters, hardware before software. One that two interfaces reach is there twice, first by the system's own.
 pub fn adapters() -> Vec<wgpu::Adapter> {
     let mut all = pollster::block_on(instance().enumerate_adapters(wgpu::Backends::PRIMARY));
-    all.sort_by_key(|a| rank(&a.get_info()));
+    let foreign = |info: &wgpu::AdapterInfo| cfg!(windows) && info.backend == wgpu::Backend::Vulkan;
+    all.sort_by_key(|a| {
+        let info = a.get_info();
+        (rank(&info), foreign(&info))
+    });
     all
+}
+
+/// Whether `wanted`, in any case, is a part of the adapter's name or backend.
+fn is_called(info: &wgpu::AdapterInfo, wanted: &str) -> bool {
+    let wanted = wanted.to_lowercase();
+    [info.name.as_str(), info.backend.to_str()].iter().any(|name| name.to_lowercase().contains(&wanted))
 }
 
 fn rank(info: &wgpu::AdapterInfo) -> u32 {
@@ -83,6 +134,11 @@ fn rounds_as_twins(kind: wgpu::DeviceType, name: &str) -> bool {
 impl Gpu {
     /// Opens the adapter that `choice` names. `Auto` takes hardware only; `Cpu` is never an adapter.
     pub fn open(choice: &DeviceChoice) -> Result<Gpu, GpuError> {
+        Gpu::open_with(choice, Reach::wished())
+    }
+
+    /// The same with so much of it.
+    pub fn open_with(choice: &DeviceChoice, reach: Reach) -> Result<Gpu, GpuError> {
         let all = adapters();
         let names = || all.iter().map(|a| a.get_info().name).collect::<Vec<_>>().join(", ");
         let found = match choice {
@@ -90,8 +146,7 @@ impl Gpu {
             DeviceChoice::Auto => all.iter().find(|a| rank(&a.get_info()) < 4),
             DeviceChoice::Gpu => all.first(),
             DeviceChoice::Named(wanted) => {
-                let hit =
-                    all.iter().find(|a| a.get_info().name.to_lowercase().contains(&wanted.to_lowercase()));
+                let hit = all.iter().find(|a| is_called(&a.get_info(), wanted));
                 if hit.is_none() && !all.is_empty() {
                     return Err(GpuError::NoSuchAdapter { wanted: wanted.clone(), available: names() });
                 }
@@ -105,26 +160,25 @@ impl Gpu {
                 format!("only {}", names())
             })
         })?;
-        Gpu::from_adapter(adapter)
+        Gpu::from_adapter(adapter, reach)
     }
 
-    fn from_adapter(adapter: &wgpu::Adapter) -> Result<Gpu, GpuError> {
+    fn from_adapter(adapter: &wgpu::Adapter, reach: Reach) -> Result<Gpu, GpuError> {
         let info = adapter.get_info();
-        let have = adapter.features();
-        if !have.contains(wgpu::Features::IMMEDIATES) {
-            return Err(GpuError::Unsupported {
-                adapter: info.name,
-                what: "immediates (push constants)".into(),
-            });
-        }
+        // Each of them is done without where it is missing.
         let want = wgpu::Features::IMMEDIATES
             | wgpu::Features::TIMESTAMP_QUERY
             | wgpu::Features::TIMESTAMP_QUERY_INSIDE_ENCODERS
             | wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES
             | wgpu::Features::SUBGROUP
             | wgpu::Features::SHADER_F16;
-        let features = have & want;
-        let limits = adapter.limits();
+        let (features, limits) = match reach {
+            Reach::Full => (adapter.features() & want, adapter.limits()),
+            Reach::Least => (wgpu::Features::empty(), wgpu::Limits::default()),
+        };
+        if let Some(what) = lacking(&limits) {
+            return Err(GpuError::Unsupported { adapter: info.name, what });
+        }
         let (device, queue) = pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor {
             label: Some("isacbench"),
             required_features: features,
@@ -145,7 +199,9 @@ impl Gpu {
             assert!(told.get().is_some(), "wgpu: {e}");
         }));
         let reduce = Reduce::preferred(&info, features);
-        Ok(Gpu { device, queue, info, limits, features, reduce, compiled: Compiled::default(), lost })
+        let uniforms = (!features.contains(wgpu::Features::IMMEDIATES)).then(|| Uniforms::new(&device));
+        let compiled = Compiled::default();
+        Ok(Gpu { device, queue, info, limits, features, reduce, uniforms, compiled, lost })
     }
 
     /// [`GpuError::Lost`] if the device is lost: what was recorded since then was not done.
@@ -197,6 +253,23 @@ impl Gpu {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_webgpu_promises_is_enough_and_less_is_refused_by_name() {
+        assert_eq!(lacking(&wgpu::Limits::default()), None);
+        let few = lacking(&wgpu::Limits::downlevel_defaults()).unwrap();
+        assert_eq!(few, "8 storage buffers of a kernel (it has 4)");
+        let narrow = wgpu::Limits { max_compute_workgroup_size_x: 128, ..wgpu::Limits::default() };
+        assert_eq!(lacking(&narrow).unwrap(), "256 threads of a workgroup (it has 128)");
+    }
+
+    #[test]
+    fn an_adapter_is_named_by_its_backend_too() {
+        let mut info = wgpu::AdapterInfo::new(wgpu::DeviceType::DiscreteGpu, wgpu::Backend::Dx12);
+        info.name = "Radeon RX".into();
+        assert!(["radeon", "rx", "DX12"].iter().all(|wanted| is_called(&info, wanted)));
+        assert!(!is_called(&info, "vulkan"));
+    }
 
     #[test]
     fn bits_are_promised_by_lavapipe_alone() {

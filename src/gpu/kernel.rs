@@ -1,5 +1,6 @@
 //! What a device keeps of a compiled kernel.
 
+use super::immediates::Immediates;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
@@ -21,5 +22,5 @@ pub struct Kernel {
     pub(super) pipeline: wgpu::ComputePipeline,
     pub(super) layout: wgpu::BindGroupLayout,
     pub(super) bindings: Vec<(String, Access)>,
-    pub(super) immediates: u32,
+    pub(super) immediates: Immediates,
 }

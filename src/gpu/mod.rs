@@ -3,6 +3,7 @@
 
 mod buffer;
 mod context;
+mod immediates;
 mod kernel;
 mod reduce;
 mod shader;
@@ -10,20 +11,34 @@ pub mod timestamps;
 
 pub(crate) use buffer::zeros;
 pub use buffer::{Buf, Fill};
-pub use context::{DeviceChoice, Gpu, adapters};
+pub use context::{DeviceChoice, Gpu, Reach, adapters};
+pub use immediates::{IMMEDIATE_BYTES, immediates_as_uniform};
 pub use kernel::{Access, Kernel};
 pub use reduce::Reduce;
-pub use shader::{Bound, Composed, IMMEDIATE_BYTES, Import, Prelude, Source, bindings, compose, fold_groups};
+pub use shader::{Bound, Composed, Import, Prelude, Source, bindings, compose, fold_groups};
 
 /// For who implements [`EnvGpu`](crate::env::EnvGpu).
 pub use wgpu;
 
+/// The system's own interfaces to its GPUs, which are the backends that wgpu is compiled with here.
+pub(crate) const INTERFACE: &str = if cfg!(target_vendor = "apple") {
+    "Metal"
+} else if cfg!(windows) {
+    "DirectX 12 or Vulkan"
+} else {
+    "Vulkan"
+};
+/// What to do without an adapter.
+const ADVICE: &str = if cfg!(target_os = "linux") {
+    ", or install a driver (Debian: mesa-vulkan-drivers for software Vulkan)"
+} else {
+    ""
+};
+
 /// What can go wrong between this program and a graphics adapter.
 #[derive(Debug, thiserror::Error)]
 pub enum GpuError {
-    #[error(
-        "no Vulkan adapter found ({0}); use --device cpu, or install a driver (Debian: mesa-vulkan-drivers for software Vulkan)"
-    )]
+    #[error("no {of} adapter found ({0}); use --device cpu{hint}", of = INTERFACE, hint = ADVICE)]
     NoAdapter(String),
     #[error("no adapter is called '{wanted}'; there are: {available}")]
     NoSuchAdapter { wanted: String, available: String },

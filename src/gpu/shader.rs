@@ -1,6 +1,7 @@
 //! From WGSL texts to a kernel that can be recorded: `#import`, the constant prelude, the binding layout read from the
 //! WGSL text itself, and errors that name the file and line.
 
+use super::immediates::{Immediates, immediates_as_uniform};
 use super::kernel::{Access, Kernel};
 use super::{Buf, Gpu, GpuError, Reduce};
 use bytemuck::Pod;
@@ -154,9 +155,6 @@ pub fn bindings(source: &str) -> Vec<(String, Access)> {
     found.into_iter().map(|(_, n, a)| (n, a)).collect()
 }
 
-/// Bytes of immediates every kernel may use: eight u32.
-pub const IMMEDIATE_BYTES: u32 = 32;
-
 impl Gpu {
     /// Compiles a kernel with its constants, or takes what was compiled from the same text before.
     ///
@@ -164,7 +162,10 @@ impl Gpu {
     /// [`GpuError::Shader`] with file and line if it cannot be composed or compiled, [`GpuError::Lost`] if the device
     /// is lost.
     pub fn kernel(&self, kernel: &Source, prelude: &Prelude) -> Result<Kernel, GpuError> {
-        let (name, composed) = (kernel.name, compose(kernel, prelude, self.reduce)?);
+        let (name, mut composed) = (kernel.name, compose(kernel, prelude, self.reduce)?);
+        if self.uniforms.is_some() {
+            composed.source = immediates_as_uniform(&composed.source);
+        }
         let compiled = || self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (name, composed.source.clone());
         if let Some(kernel) = compiled().get(&key) {
@@ -178,7 +179,7 @@ impl Gpu {
 
     fn compile_anew(&self, name: &'static str, composed: &Composed) -> Result<Kernel, GpuError> {
         let bindings = bindings(&composed.source);
-        let immediates = if composed.source.contains("var<immediate>") { IMMEDIATE_BYTES } else { 0 };
+        let immediates = Immediates::of(&composed.source, self.uniforms.as_ref());
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
         let module = self.device.create_shader_module(wgpu::ShaderModuleDescriptor {
             label: Some(name),
@@ -202,10 +203,11 @@ impl Gpu {
             label: Some(name),
             entries: &entries,
         });
+        let groups: Vec<_> = std::iter::once(&layout).chain(immediates.layout()).map(Some).collect();
         let pipeline_layout = self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
             label: Some(name),
-            bind_group_layouts: &[Some(&layout)],
-            immediate_size: immediates,
+            bind_group_layouts: &groups,
+            immediate_size: immediates.bytes(),
         });
         let pipeline = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: Some(name),
@@ -244,7 +246,7 @@ pub struct Bound {
     name: &'static str,
     pipeline: wgpu::ComputePipeline,
     group: wgpu::BindGroup,
-    immediates: u32,
+    immediates: Immediates,
 }
 
 impl Kernel {
@@ -262,7 +264,8 @@ impl Kernel {
             layout: &self.layout,
             entries: &entries,
         });
-        Bound { name: self.name, pipeline: self.pipeline.clone(), group, immediates: self.immediates }
+        let immediates = self.immediates.clone();
+        Bound { name: self.name, pipeline: self.pipeline.clone(), group, immediates }
     }
 }
 
@@ -271,13 +274,7 @@ impl Bound {
     pub fn record(&self, pass: &mut wgpu::ComputePass, groups: [u32; 3], immediates: &[u32]) {
         pass.set_pipeline(&self.pipeline);
         pass.set_bind_group(0, &self.group, &[]);
-        if self.immediates > 0 {
-            let mut words = [0u32; IMMEDIATE_BYTES as usize / 4];
-            words[..immediates.len()].copy_from_slice(immediates);
-            pass.set_immediates(0, bytemuck::bytes_of(&words));
-        } else {
-            assert!(immediates.is_empty(), "kernel '{}' takes no immediates", self.name);
-        }
+        self.immediates.set(pass, self.name, immediates);
         pass.dispatch_workgroups(groups[0], groups[1], groups[2]);
     }
 }

@@ -7,10 +7,12 @@ use super::experts_gpu::ExpertsPpoGpu;
 use super::learner::{Apg, Experts, OffPolicy, Ppo};
 use super::off_policy_cpu::OffPolicyCpu;
 use super::off_policy_gpu::OffPolicyGpu;
+use super::parts::{Making, Parts, in_parts};
 use super::ppo_cpu::PpoCpu;
 use super::ppo_gpu::PpoGpu;
 use super::{Algorithm, LearnerState, UpdateMetrics};
 use crate::gpu::{Gpu, GpuError};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// A learner on some device.
@@ -22,32 +24,59 @@ pub enum Learner {
 }
 
 impl Learner {
-    /// On the GPU if one is given, else on the CPU.
+    /// On the GPU if one is given, else on the CPU. Replicas whose buffers would be larger than the adapter binds learn
+    /// side by side in several learners, with the same results.
+    ///
+    /// # Errors
+    /// What the adapter cannot do or hold.
     pub fn new(
         algorithm: &Algorithm,
         start: &LearnerState,
         gpu: Option<&Arc<Gpu>>,
     ) -> Result<Self, GpuError> {
-        Ok(match (algorithm, gpu) {
-            (Algorithm::Ppo(spec), Some(gpu)) => {
-                Learner::OnPolicy(Box::new(PpoGpu::new(gpu.clone(), spec, start)?))
-            }
-            (Algorithm::Ppo(spec), None) => Learner::OnPolicy(Box::new(PpoCpu::new(spec, start))),
-            (Algorithm::OffPolicy(spec), Some(gpu)) => {
-                Learner::OffPolicy(Box::new(OffPolicyGpu::new(gpu.clone(), spec, start)?))
-            }
-            (Algorithm::OffPolicy(spec), None) => {
-                Learner::OffPolicy(Box::new(OffPolicyCpu::new(spec, start)))
-            }
-            (Algorithm::Experts(spec), Some(gpu)) => {
-                Learner::Experts(Box::new(ExpertsPpoGpu::new(gpu.clone(), spec, start)?))
-            }
-            (Algorithm::Apg(spec), Some(gpu)) => {
-                Learner::Apg(Box::new(ApgGpu::new(gpu.clone(), spec, start)?))
-            }
-            (Algorithm::Apg(spec), None) => Learner::Apg(Box::new(ApgCpu::new(spec, start))),
-            (Algorithm::Experts(spec), None) => Learner::Experts(Box::new(ExpertsPpoCpu::new(spec, start))),
+        if let Some(gpu) = gpu {
+            let new: &Making<_> = &|algorithm, start| Self::on_gpu(algorithm, start, gpu);
+            return Ok(Self::joined(in_parts(algorithm, start, new)?));
+        }
+        Ok(match algorithm {
+            Algorithm::Ppo(spec) => Learner::OnPolicy(Box::new(PpoCpu::new(spec, start))),
+            Algorithm::OffPolicy(spec) => Learner::OffPolicy(Box::new(OffPolicyCpu::new(spec, start))),
+            Algorithm::Experts(spec) => Learner::Experts(Box::new(ExpertsPpoCpu::new(spec, start))),
+            Algorithm::Apg(spec) => Learner::Apg(Box::new(ApgCpu::new(spec, start))),
         })
+    }
+
+    /// A single one on a GPU.
+    fn on_gpu(algorithm: &Algorithm, start: &LearnerState, gpu: &Arc<Gpu>) -> Result<Self, GpuError> {
+        let gpu = gpu.clone();
+        Ok(match algorithm {
+            Algorithm::Ppo(spec) => Learner::OnPolicy(Box::new(PpoGpu::new(gpu, spec, start)?)),
+            Algorithm::OffPolicy(spec) => Learner::OffPolicy(Box::new(OffPolicyGpu::new(gpu, spec, start)?)),
+            Algorithm::Experts(spec) => Learner::Experts(Box::new(ExpertsPpoGpu::new(gpu, spec, start)?)),
+            Algorithm::Apg(spec) => Learner::Apg(Box::new(ApgGpu::new(gpu, spec, start)?)),
+        })
+    }
+
+    /// One learner of several of one kind.
+    fn joined(mut learners: Vec<(Range<usize>, Learner)>) -> Self {
+        if learners.len() == 1 {
+            return learners.remove(0).1;
+        }
+        macro_rules! all {
+            ($kind:ident) => {{
+                let of = |(replicas, learner)| match learner {
+                    Learner::$kind(learner) => (replicas, learner),
+                    _ => unreachable!("learners of one algorithm"),
+                };
+                Learner::$kind(Box::new(Parts(learners.into_iter().map(of).collect())))
+            }};
+        }
+        match learners[0].1 {
+            Learner::OnPolicy(_) => all!(OnPolicy),
+            Learner::OffPolicy(_) => all!(OffPolicy),
+            Learner::Experts(_) => all!(Experts),
+            Learner::Apg(_) => all!(Apg),
+        }
     }
 
     /// Parameters and optimiser state after `updates` updates.

@@ -25,6 +25,7 @@ pub mod off_policy_gpu;
 mod off_policy_memory_cpu;
 pub mod off_policy_step_gpu;
 mod pack;
+mod parts;
 pub mod phases_cpu;
 pub mod ppo_cpu;
 pub mod ppo_gpu;

@@ -4,6 +4,7 @@
 use super::off_policy::Numbers;
 use super::{Algorithm, ApgSpec, ExpertsSpec, Extra, LearnerState, OffPolicySpec, PpoSpec};
 use crate::config::SpikingConfig;
+use std::ops::Range;
 
 impl Algorithm {
     /// What the replicas of a batch must have in common, as text: all but the numbers that each of them has for itself.
@@ -64,6 +65,28 @@ impl Algorithm {
             }
         }
         self
+    }
+}
+
+impl Algorithm {
+    /// The same of some of the replicas alone; `None` where the environment cannot be parted.
+    pub fn part(&self, replicas: Range<usize>) -> Option<Algorithm> {
+        /// The numbers of these replicas, or nothing where none has its own.
+        fn each<T: Clone>(all: &[T], replicas: &Range<usize>) -> Vec<T> {
+            all.get(replicas.clone()).map(<[T]>::to_vec).unwrap_or_default()
+        }
+        let mut part = self.clone();
+        let env = self.env().part(replicas.clone())?;
+        match &mut part {
+            Algorithm::Ppo(s) => (s.env, s.each) = (env, each(&s.each, &replicas)),
+            Algorithm::OffPolicy(s) => (s.env, s.each) = (env, each(&s.each, &replicas)),
+            Algorithm::Apg(s) => (s.env, s.each) = (env, each(&s.each, &replicas)),
+            Algorithm::Experts(s) => {
+                (s.env, s.each) = (env, each(&s.each, &replicas));
+                s.each_spatial = each(&s.each_spatial, &replicas);
+            }
+        }
+        Some(part)
     }
 }
 

@@ -1,15 +1,17 @@
 //! Arithmetic the CPU twins are written in: one generic source runs as f64 (the judge of the GPU), as scalar f32
-//! (the bit-exact twin of the WGSL code) and as 8 or 16 f32 lanes (the fast CPU backend).
+//! (the bit-exact twin of the WGSL code) and as 4, 8 or 16 f32 lanes (the fast CPU backend).
 //!
 //! * `f64` uses the standard library's functions.
 //! * every f32 type evaluates the polynomials of `shaders/shared/math.wgsl`, operation by operation and without fused
-//!   multiply-adds, so that a scalar, an AVX2 and an AVX-512 machine and software Vulkan all give the same bits.
+//!   multiply-adds, so that scalar code, AVX2, AVX-512, NEON and software Vulkan all give the same bits.
 //!   `mul_add` exists for the dense layers only, whose results are compared by tolerance.
 //!
 //! Angles travel as *phase words*: a `u32` counting 2⁻³² of a turn, which wraps exactly.
 
 pub mod counted;
 pub mod half;
+#[cfg(all(target_arch = "aarch64", target_feature = "neon", target_endian = "little"))]
+mod neon;
 pub mod poly;
 mod traits;
 #[cfg(target_arch = "x86_64")]
@@ -276,6 +278,7 @@ impl F32Lanes for f32 {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SimdLevel {
     Scalar,
+    Neon,
     Avx2,
     Avx512,
 }
@@ -306,7 +309,12 @@ impl SimdLevel {
                     return SimdLevel::Avx2;
                 }
             }
-            let _ = wish;
+            // Every 64-bit Arm processor has it.
+            if cfg!(all(target_arch = "aarch64", target_feature = "neon", target_endian = "little"))
+                && wish != "scalar"
+            {
+                return SimdLevel::Neon;
+            }
             SimdLevel::Scalar
         })
     }
@@ -315,14 +323,26 @@ impl SimdLevel {
     pub fn name(self) -> &'static str {
         match self {
             SimdLevel::Scalar => "scalar",
+            SimdLevel::Neon => "neon",
             SimdLevel::Avx2 => "avx2",
             SimdLevel::Avx512 => "avx512",
+        }
+    }
+
+    /// As its maker spells it, for people.
+    pub fn title(self) -> &'static str {
+        match self {
+            SimdLevel::Scalar => "scalar",
+            SimdLevel::Neon => "NEON",
+            SimdLevel::Avx2 => "AVX2",
+            SimdLevel::Avx512 => "AVX-512",
         }
     }
 
     pub fn lanes(self) -> usize {
         match self {
             SimdLevel::Scalar => 1,
+            SimdLevel::Neon => 4,
             SimdLevel::Avx2 => 8,
             SimdLevel::Avx512 => 16,
         }
@@ -338,10 +358,20 @@ pub fn run_lanes<K: LaneKernel>(k: K) -> K::Out {
             // SAFETY: the level was detected on this machine.
             SimdLevel::Avx512 => unsafe { x86::run_avx512(k) },
             SimdLevel::Avx2 => unsafe { x86::run_avx2(k) },
-            SimdLevel::Scalar => k.run::<f32>(),
+            _ => k.run::<f32>(),
         }
     }
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(all(target_arch = "aarch64", target_feature = "neon", target_endian = "little"))]
+    {
+        match SimdLevel::detect() {
+            SimdLevel::Neon => k.run::<neon::F32x4>(),
+            _ => k.run::<f32>(),
+        }
+    }
+    #[cfg(not(any(
+        target_arch = "x86_64",
+        all(target_arch = "aarch64", target_feature = "neon", target_endian = "little")
+    )))]
     k.run::<f32>()
 }
 

@@ -1,7 +1,7 @@
 //! Every shader without a device: composed with a kernel's constants, parsed and validated by naga, and compared with
 //! what Rust believes of it.
 
-use isacbench::gpu::{Access, IMMEDIATE_BYTES, Reduce, bindings, compose};
+use isacbench::gpu::{Access, IMMEDIATE_BYTES, Reduce, bindings, compose, immediates_as_uniform};
 use isacbench::kernels::Entry;
 use isacbench::tasks;
 use naga::valid::{Capabilities, ValidationFlags, Validator};
@@ -142,5 +142,35 @@ fn immediates_are_found_and_fit() {
                 case.kernel
             );
         }
+    }
+}
+
+/// As a browser gets them: no capability is asked for, all else is where it was, and what is in workgroup memory fits
+/// into what WebGPU promises.
+#[test]
+fn with_immediates_as_a_uniform_a_kernel_needs_nothing_but_webgpu() {
+    for case in tasks::kernels().filter(|case| case.needs.is_empty()) {
+        let (source, module) = parsed(case);
+        let changed = immediates_as_uniform(&source);
+        let uniform = naga::front::wgsl::parse_str(&changed)
+            .unwrap_or_else(|e| panic!("{}:\n{}", case.kernel, e.emit_to_string(&changed)));
+        Validator::new(ValidationFlags::all(), Capabilities::empty())
+            .validate(&uniform)
+            .unwrap_or_else(|e| panic!("{}:\n{}", case.kernel, e.emit_to_string(&changed)));
+        assert_eq!(changed.lines().count(), source.lines().count(), "{}", case.kernel);
+        assert_eq!(bindings(&changed), bindings(&source), "{}", case.kernel);
+        let uniforms =
+            uniform.global_variables.iter().filter(|(_, v)| v.space == AddressSpace::Uniform).count();
+        let immediates =
+            module.global_variables.iter().filter(|(_, v)| v.space == AddressSpace::Immediate).count();
+        assert_eq!(uniforms, immediates, "{}", case.kernel);
+        let shared = uniform.global_variables.iter().filter(|(_, v)| v.space == AddressSpace::WorkGroup);
+        let bytes: u32 = shared.map(|(_, v)| uniform.types[v.ty].inner.size(uniform.to_ctx())).sum();
+        // The fused rollout takes a plan that suits the device.
+        assert!(
+            bytes <= 16 << 10 || case.kernel == "v2x_rollout",
+            "{}: {bytes} bytes of workgroup memory",
+            case.kernel
+        );
     }
 }

@@ -118,3 +118,20 @@ pub trait LaneKernel {
     /// Must be `#[inline(always)]`, so that it is compiled with the caller's instruction set.
     fn run<V: F32Lanes>(self) -> Self::Out;
 }
+
+/// `+=`, `-=` and `*=` of lanes, from their `+`, `-` and `*`.
+macro_rules! assign_operators {
+    ($lanes:ident: $($trait:ident $name:ident $operator:tt),*) => {$(
+        impl std::ops::$trait for $lanes {
+            #[inline(always)]
+            fn $name(&mut self, o: Self) {
+                *self = *self $operator o;
+            }
+        }
+    )*};
+    ($lanes:ident) => {
+        assign_operators!($lanes: AddAssign add_assign +, SubAssign sub_assign -, MulAssign mul_assign *);
+    };
+}
+#[allow(unused_imports, reason = "some machines have no lanes")]
+pub(super) use assign_operators;

@@ -3,9 +3,10 @@
 //! reached.
 
 use super::poly::polynomial_functions;
+use super::traits::assign_operators;
 use super::{F32Lanes, LaneKernel, Real, Word};
 use std::arch::x86_64::*;
-use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub, SubAssign};
+use std::ops::{Add, Div, Mul, Neg, Sub};
 
 /// # Safety
 /// The machine must have AVX-512 F, DQ, VL and BW, and what [`run_avx2`] asks for.
@@ -69,24 +70,7 @@ macro_rules! lanes {
                 $f::from_bits(self.to_bits().xor($w::splat(0x8000_0000)))
             }
         }
-        impl AddAssign for $f {
-            #[inline(always)]
-            fn add_assign(&mut self, o: Self) {
-                *self = *self + o;
-            }
-        }
-        impl SubAssign for $f {
-            #[inline(always)]
-            fn sub_assign(&mut self, o: Self) {
-                *self = *self - o;
-            }
-        }
-        impl MulAssign for $f {
-            #[inline(always)]
-            fn mul_assign(&mut self, o: Self) {
-                *self = *self * o;
-            }
-        }
+        assign_operators!($f);
 
         impl Real for $f {
             type Elem = f32;

@@ -26,7 +26,7 @@ pub fn evaluate(
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Vec<Outcome>, GpuError> {
     match (gpu.filter(|_| job.decides_on_gpu()), &job.controller) {
-        (Some(gpu), _) => gpu::evaluate(job, gpu, progress),
+        (Some(gpu), _) => on_gpu(job, gpu, progress),
         (None, Controller::Policy { precision: Precision::F16, .. }) => {
             Err(GpuError::NoF16("this evaluation runs on the CPU"))
         }
@@ -35,4 +35,26 @@ pub fn evaluate(
         }
         (None, _) => Ok(cpu::evaluate(job, progress)),
     }
+}
+
+/// All replicas at once, or, where a learned policy's buffers would be larger than the adapter binds, in parts.
+fn on_gpu(job: &Job, gpu: &Gpu, progress: &(dyn Fn(u64) + Sync)) -> Result<Vec<Outcome>, GpuError> {
+    let (found, replicas) = (gpu::evaluate(job, gpu, progress), job.env.replicas());
+    let Controller::Policy { policy, params, greedy, precision } = &job.controller else { return found };
+    if replicas == 1 || !matches!(found, Err(GpuError::TooLarge { .. })) {
+        return found;
+    }
+    let mut outcomes = Vec::new();
+    for part in [0..replicas / 2, replicas / 2..replicas] {
+        let Some(env) = job.env.part(part.clone()) else { return found };
+        let controller = Controller::Policy {
+            policy: policy.clone(),
+            params: &params[part.start * policy.params..part.end * policy.params],
+            greedy: *greedy,
+            precision: *precision,
+        };
+        let job = Job { env, controller, episodes: job.episodes, slots: job.slots };
+        outcomes.extend(on_gpu(&job, gpu, progress)?);
+    }
+    Ok(outcomes)
 }

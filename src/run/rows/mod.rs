@@ -393,11 +393,22 @@ pub fn sources() -> Sources {
     BUILT_FROM.get().copied().unwrap_or((None, None))
 }
 
-/// The processor, as it names itself.
+/// The processor, as it names itself; on a system that does not tell, as on Linux for Arm, the machine that it is in.
 pub(crate) fn cpu_model() -> Option<String> {
-    let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;
-    let line = text.lines().find(|l| l.starts_with("model name"))?;
-    Some(line.split_once(':')?.1.trim().to_string())
+    let name = if cfg!(target_os = "macos") {
+        let asked = std::process::Command::new("sysctl").args(["-n", "machdep.cpu.brand_string"]).output();
+        String::from_utf8(asked.ok()?.stdout).ok()?
+    } else if cfg!(windows) {
+        std::env::var("PROCESSOR_IDENTIFIER").ok()?
+    } else {
+        let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        match text.lines().find(|l| l.starts_with("model name")).and_then(|l| l.split_once(':')) {
+            Some((_, name)) => name.to_string(),
+            None => std::fs::read_to_string("/sys/firmware/devicetree/base/model").ok()?,
+        }
+    };
+    let name = name.trim_matches(|c: char| c.is_whitespace() || c == '\0');
+    (!name.is_empty()).then(|| name.to_string())
 }
 
 #[cfg(test)]

@@ -8,6 +8,8 @@ use crate::env::{
     EnvGpu, Metric, Sizes, StepArgs, StepSlices,
 };
 use crate::gpu::{Buf, Gpu, GpuError};
+use std::ops::Range;
+use std::sync::Arc;
 
 /// Environments of R replicas that differ in their parameters only.
 #[derive(Clone, Debug)]
@@ -42,6 +44,9 @@ impl Env for MisacEnv {
     }
     fn key(&self, replica: usize) -> [u32; 2] {
         self.params[replica].key
+    }
+    fn part(&self, replicas: Range<usize>) -> Option<Arc<dyn Env>> {
+        Some(Arc::new(MisacEnv { spec: self.spec, params: self.params[replicas].to_vec() }))
     }
 
     fn observation(&self) -> Vec<Component> {

@@ -14,6 +14,7 @@ use crate::env::{
 use crate::gpu::{Buf, Gpu, GpuError};
 use crate::nets::{ActorCriticLayout, Codebook};
 use crate::num::real::{F32Lanes, LaneKernel, run_lanes};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// The task with the parameters of R replicas, whose keys are those of training.
@@ -79,6 +80,9 @@ impl Env for V2xEnv {
     }
     fn key(&self, replica: usize) -> [u32; 2] {
         self.params[replica].key
+    }
+    fn part(&self, replicas: Range<usize>) -> Option<Arc<dyn Env>> {
+        Some(Arc::new(V2xEnv { spec: self.spec, params: self.params[replicas].to_vec() }))
     }
 
     /// What the last echo measured: noise takes angle, distance and speed past any bound.
