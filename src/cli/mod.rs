@@ -1,4 +1,4 @@
-//! The command line: `isacbench devices | check | train | evaluate | compare | export | import | schedule | reproduce | cite | bench | sweep | tune | merge | report`.
+//! The command line: `isacbench devices | check | train | evaluate | compare | export | import | schedule | reproduce | cite | bench | sweep | tune | merge | report | page`.
 
 mod bench;
 mod check;
@@ -11,6 +11,8 @@ pub mod embed;
 mod evaluate;
 mod export;
 mod folder;
+#[cfg(feature = "report")]
+mod page;
 pub mod print;
 mod reproduce;
 mod schedule;
@@ -139,6 +141,13 @@ enum Command {
     /// Example: isacbench report runs/misac --metric cost_j --where agent=h-moe --by task.snr_db
     #[cfg(feature = "report")]
     Report(sweep::ReportArgs),
+    /// Write a live page: a task's kernels in a browser, with sliders, driven by a trained policy.
+    ///
+    /// Example: isacbench page --live runs/live
+    ///
+    /// Example: isacbench page --live runs/live --checkpoint runs/tracking --set task.p_max_dbm=30
+    #[cfg(feature = "report")]
+    Page(page::PageArgs),
 }
 
 /// Threads that a variable may ask for, unless the machine has more cores: so many start at once, a hundred thousand
@@ -228,5 +237,7 @@ fn command(command: Command, all: &Tasks) -> Result<()> {
         Command::Merge(a) => sweep::merge(&a),
         #[cfg(feature = "report")]
         Command::Report(a) => sweep::report(&a, &tasks::any(all)),
+        #[cfg(feature = "report")]
+        Command::Page(a) => tasks::page(all, &a),
     }
 }

@@ -4,6 +4,7 @@
 mod buffer;
 mod context;
 mod kernel;
+mod portable;
 mod reduce;
 mod shader;
 pub mod timestamps;
@@ -12,6 +13,7 @@ pub(crate) use buffer::zeros;
 pub use buffer::{Buf, Fill};
 pub use context::{DeviceChoice, Gpu, adapters};
 pub use kernel::{Access, Kernel};
+pub use portable::{Portable, portable};
 pub use reduce::Reduce;
 pub use shader::{Bound, Composed, IMMEDIATE_BYTES, Import, Prelude, Source, bindings, compose, fold_groups};
 

@@ -27,6 +27,8 @@ mod grad_spiking;
 mod invariants;
 mod kernel_cost;
 mod learning;
+#[cfg(feature = "report")]
+mod live;
 mod misac_agents;
 mod misac_choices;
 mod misac_learning;

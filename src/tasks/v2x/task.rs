@@ -23,6 +23,7 @@ use std::sync::Arc;
 #[cfg(feature = "report")]
 use {
     crate::report::Judged,
+    crate::report::live::{Live, LiveError, Trained},
     crate::run::rows::{Manifest, Rows},
     std::error::Error,
     std::path::{Path, PathBuf},
@@ -143,6 +144,12 @@ impl Task for V2xConfig {
             _ => report::write(out, rows, manifest),
         }?;
         Ok(paths.pages())
+    }
+    #[cfg(feature = "report")]
+    const LIVE_POLICY: Option<&'static [u8]> = Some(super::live::POLICY);
+    #[cfg(feature = "report")]
+    fn live(&self, trained: &Trained, first: Option<&str>, envs: usize) -> Option<Result<Live, LiveError>> {
+        Some(super::live::live(self, trained, first, envs))
     }
     #[cfg(feature = "report")]
     fn palette() -> &'static [crate::report::figure::Swatch] {
