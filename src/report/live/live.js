@@ -339,7 +339,7 @@ class Page {
       const p = parts.get(x.what) || [0, 0];
       parts.set(x.what, [p[0] + x.differ, p[1] + x.words]);
     }
-    const each = [...parts].filter((p) => p[1][1]).map(([what, [d, n]]) => `${number(d)} of ${number(n)} of ${what}`);
+    const each = [...parts].filter((p) => p[1][1]).map(([what, [d, n]]) => `${number(d)} of ${number(n)} in ${what}`);
     if (each.length > 1) text.append(`: ${each.join(", ")}`);
     text.append(".");
     if (numbers) {
@@ -389,7 +389,7 @@ class Page {
     const most = Math.max(...curve.map((m) => Math.max(...m)), 1e-9);
     const step = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50].find((s) => most / s <= 4) || most / 4;
     const top = step * Math.ceil((1.02 * most) / step);
-    const [left, right, low] = [30, 6, h - 18];
+    const [left, right, low] = [30, 6, h - 26];
     const x = (i) => left + ((w - left - right) * (LOOK_BACK - curve.length + i)) / (LOOK_BACK - 1);
     const y = (v) => 8 + (low - 8) * (1 - v / top);
     ctx.textAlign = "right";
@@ -420,13 +420,13 @@ class Page {
       ctx.lineWidth = width;
       ctx.setLineDash(dash);
       ctx.beginPath();
-      ctx.moveTo(at, h - 5);
-      ctx.lineTo(at + 20, h - 5);
+      ctx.moveTo(at, h - 8);
+      ctx.lineTo(at + 20, h - 8);
       ctx.stroke();
       ctx.setLineDash([]);
       ctx.fillStyle = theme.ink;
       const text = n === 0 ? `${c.label}, ${c.unit}` : c.label;
-      ctx.fillText(text, at + 26, h - 1);
+      ctx.fillText(text, at + 26, h - 4);
       at += 26 + ctx.measureText(text).width + 16;
     });
   }

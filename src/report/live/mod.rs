@@ -13,7 +13,7 @@ pub use plan::{Array, Dispatch, Kernel, Plan, Stored, Word};
 
 use crate::gpu::GpuError;
 use crate::learn::Algorithm;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// Why there is no live page.
@@ -32,7 +32,7 @@ pub enum LiveError {
 pub const MOST_SLOTS: usize = 64;
 
 /// Words as the page has them: little-endian, in base 64.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Words(String);
 

@@ -137,7 +137,7 @@ pub fn live(config: &V2xConfig, trained: &Trained, first: Option<&str>, b: usize
         rows: task.metric_rows(),
         curves: vec![
             Curve { row: CURVES[0], label: "sum-rate", unit: "bps/Hz" },
-            Curve { row: CURVES[1], label: "bound that no agent exceeds", unit: "bps/Hz" },
+            Curve { row: CURVES[1], label: "upper bound", unit: "bps/Hz" },
         ],
         seen: Seen {
             state: m.at.state,

@@ -55,8 +55,9 @@ function makeScene(of) {
     const xs = [0, ...shown.vehicles.map((v) => -v.d * Math.cos(v.theta))];
     const want = [Math.min(...xs) - 4, Math.max(...xs) + 4];
     if (camera.lo === null) [camera.lo, camera.hi] = want;
-    camera.lo += 0.1 * (want[0] - camera.lo);
-    camera.hi += 0.1 * (want[1] - camera.hi);
+    // Whatever comes is seen at once; what is gone is let go slowly.
+    camera.lo = Math.min(want[0], camera.lo + 0.05 * (want[0] - camera.lo));
+    camera.hi = Math.max(want[1], camera.hi + 0.05 * (want[1] - camera.hi));
     return [camera.lo, camera.hi];
   }
 
@@ -65,7 +66,9 @@ function makeScene(of) {
     const scale = Math.min(w / (hi - lo), h / (road + BELOW + ABOVE));
     const mid = (lo + hi) / 2;
     const X = (x) => w / 2 + (x - mid) * scale;
-    const Y = (y) => h - (y + BELOW) * scale;
+    // What is left of the height goes above and below.
+    const spare = h - (road + BELOW + ABOVE) * scale;
+    const Y = (y) => h - 0.4 * spare - (y + BELOW) * scale;
     const at = (theta, d) => [X(-d * Math.cos(theta)), Y(d * Math.sin(theta))];
 
     ctx.fillStyle = theme.ground;
@@ -132,29 +135,31 @@ function makeScene(of) {
       ctx.beginPath();
       ctx.arc(sx, sy, Math.max(3, 0.42 * scale), 0, 2 * Math.PI);
       ctx.stroke();
-      labels.push([x, `${text(v.rate, 1)}`, colour]);
+      labels.push([x, `${text(v.rate, 1)}`, colour, Math.max(10, Math.min(Y(road + 4), y - size[1] / 2 - 12))]);
     });
     // In the order of the road, none over another.
     ctx.font = `600 13px ${theme.font}`;
     ctx.textAlign = "center";
     labels.sort((a, b) => a[0] - b[0]);
     let free = -Infinity;
-    for (const [x, label, colour] of labels) {
+    for (const [x, label, colour, y] of labels) {
       const half = ctx.measureText(label).width / 2 + 5;
       const place = Math.min(Math.max(x, free + half, half), w - half);
+      ctx.strokeStyle = theme.ground;
+      ctx.lineWidth = 4;
+      ctx.lineJoin = "round";
+      ctx.strokeText(label, place, y);
       ctx.fillStyle = colour;
-      ctx.fillText(label, place, Y(road + 4.1));
+      ctx.fillText(label, place, y);
       free = place + half;
     }
     ctx.font = `12px ${theme.font}`;
     ctx.fillStyle = theme.quiet;
-    ctx.textAlign = "left";
-    ctx.fillText("bps/Hz of each vehicle", 10, 14);
 
     // Ten metres.
-    ctx.fillRect(w - 12 - 10 * scale, h - 12, 10 * scale, 2);
+    ctx.fillRect(w - 12 - 10 * scale, 12, 10 * scale, 2);
     ctx.textAlign = "right";
-    ctx.fillText("10 m", w - 12, h - 22);
+    ctx.fillText("10 m", w - 12, 24);
   }
 
   const columns = ["rate, bps/Hz", "power, %", "beam off by, °", "distance, m", "speed, m/s"];
@@ -164,8 +169,8 @@ function makeScene(of) {
     draw,
     height: (w) => Math.round(Math.max(230, Math.min(0.36 * w, 420))),
     caption: (shown, live) =>
-      `Road 1 of ${live.envs}, slot ${shown.slot + 1} of ${live.slots}. Coloured: each vehicle's beam, as its array radiates it; ` +
-      "the fuller, the more power. Rings: where the last echo says the vehicle is.",
+      `Road 1 of ${live.envs}, slot ${shown.slot + 1} of ${live.slots}. Numbers: the rate of each vehicle, bps/Hz. Coloured: its ` +
+      "beam as the array radiates it; the fuller, the more power. Rings: where the last echo says that it is.",
     head: (head) => {
       const row = document.createElement("tr");
       for (const name of ["vehicle", ...columns]) row.append(Object.assign(document.createElement("th"), { textContent: name, scope: "col" }));
