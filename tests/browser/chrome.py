@@ -45,7 +45,9 @@ class Chrome:
     """A browser of its own, with an empty profile; `webgpu=False` is one without WebGPU."""
 
     def __init__(self, program=None, webgpu=True):
-        program = program or next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+        program = program or next(
+            filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+        )
         if program is None:
             raise Failed("no Chromium: name one, or install Debian's package chromium")
         self.folder = tempfile.mkdtemp(prefix="browser-")
@@ -210,7 +212,7 @@ class Page:
         quoted = json.dumps(selector)
         self.eval(
             f"(() => {{ const e = document.querySelector({quoted}); e.value = {json.dumps(value)};"
-            " e.dispatchEvent(new Event('input', { bubbles: true })); e.dispatchEvent(new Event('change', { bubbles: true })); })()"
+            " for (const kind of ['input', 'change']) e.dispatchEvent(new Event(kind, { bubbles: true })); })()"
         )
 
     # ---- What a person sees ----

@@ -4,6 +4,7 @@ PAGES has the folders that the script made: `live`, and those of reports with an
 each page at 1280 and 400 pixels, light and dark. Exit code 1 if anything is not as it should be.
 """
 
+import functools
 import os
 import pathlib
 import sys
@@ -13,9 +14,9 @@ import traceback
 from chrome import Chrome, Failed
 
 # Milliseconds to the first words and to the whole page. Pages open in under 2 s on a quiet machine; runners are loaded.
-OPEN_MS = float(os.environ.get("OPEN_MS", 5000))
+OPEN_MS = float(os.environ.get("OPEN_MS", "5000"))
 # Of a page that computes, to the first slot: software WebGPU compiles its kernels on one core.
-START_S = float(os.environ.get("START_S", 90))
+START_S = float(os.environ.get("START_S", "90"))
 
 pages, pictures = map(pathlib.Path, sys.argv[1:3])
 pictures.mkdir(parents=True, exist_ok=True)
@@ -48,7 +49,9 @@ def test(name):
 def opened(page):
     """That a page opens quickly, in words."""
     words, whole = page.opened_ms()
-    expect(max(words, whole) < OPEN_MS, f"{page.address} needs {words:.0f} ms to its first words, {whole:.0f} ms in all")
+    expect(
+        max(words, whole) < OPEN_MS, f"{page.address} needs {words:.0f} ms to its first words, {whole:.0f} ms in all"
+    )
     return f"first words after {words:.0f} ms, whole after {whole:.0f} ms"
 
 
@@ -76,12 +79,18 @@ def computes(chrome):
     page = chrome.open(pages / "live/index.html")
     told = opened(page)
     page.wait("document.body.dataset.state !== 'starting'", START_S)
-    expect(page.eval("document.body.dataset.state") == "running", page.eval("document.getElementById('status-text').textContent"))
+    expect(
+        page.eval("document.body.dataset.state") == "running",
+        page.eval("document.getElementById('status-text').textContent"),
+    )
     words, differ, numbers, worst = (value(page, "#check", k) for k in ("words", "differ", "numbers", "worst"))
     expect(words > 10_000 and numbers > 100, f"only {words} words and {numbers} actions were compared")
     expect(differ == 0, f"{differ} of {words} words differ")
     expect(worst <= 1, f"an action is off by {worst} of its tolerance")
-    expect("0 of" in page.eval("document.querySelector('#check').textContent"), "the page does not say how many words differ")
+    expect(
+        "0 of" in page.eval("document.querySelector('#check').textContent"),
+        "the page does not say how many words differ",
+    )
 
     page.click("[name=pace][value=all] + span")
     page.wait("Number(document.querySelector('#pace-rate').dataset.value) > 0", START_S)
@@ -156,7 +165,7 @@ with Chrome(os.environ.get("CHROMIUM")) as chrome:
     for path in sorted(pages.glob("*/*.html")):
         if path.parent.name != "live":
             name = f"{path.parent.name}-{path.stem}"
-            test(name)(lambda: report(chrome, path, name))
+            test(name)(functools.partial(report, chrome, path, name))
 with Chrome(os.environ.get("CHROMIUM"), webgpu=False) as chrome:
     test("live without WebGPU: plays a recorded run")(lambda: replays(chrome))
 

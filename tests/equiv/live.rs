@@ -8,6 +8,8 @@ use isacbench::run::checkpoint::Checkpoint;
 use isacbench::run::task::Task;
 use isacbench::tasks::v2x::config::V2xConfig;
 use serde_json::Value;
+use std::cell::RefCell;
+use std::collections::HashMap;
 
 const STRIDE: u64 = 256;
 
@@ -38,6 +40,8 @@ struct Engine<'a> {
     plan: &'a Value,
     buffers: Vec<wgpu::Buffer>,
     words: wgpu::BindGroupLayout,
+    /// Software Vulkan takes a second to compile some of them.
+    compiled: RefCell<HashMap<usize, (wgpu::BindGroupLayout, wgpu::ComputePipeline)>>,
 }
 
 impl<'a> Engine<'a> {
@@ -64,7 +68,13 @@ impl<'a> Engine<'a> {
         };
         let layout = wgpu::BindGroupLayoutDescriptor { label: None, entries: &[entry] };
         let words = gpu.device.create_bind_group_layout(&layout);
-        Engine { gpu, plan, buffers: list(&plan["arrays"]).iter().map(buffer).collect(), words }
+        Engine {
+            gpu,
+            plan,
+            buffers: list(&plan["arrays"]).iter().map(buffer).collect(),
+            words,
+            compiled: RefCell::default(),
+        }
     }
 
     fn group(&self, layout: &wgpu::BindGroupLayout, buffers: &[&wgpu::Buffer]) -> wgpu::BindGroup {
@@ -80,45 +90,54 @@ impl<'a> Engine<'a> {
         })
     }
 
+    /// A kernel's layout and pipeline.
+    fn compile(&self, kernel: usize) -> (wgpu::BindGroupLayout, wgpu::ComputePipeline) {
+        let device = &self.gpu.device;
+        let kernel = &self.plan["kernels"][kernel];
+        let text = self.plan["texts"][number(&kernel["text"])].as_str().unwrap();
+        let source = kernel["prelude"].as_str().unwrap().to_string() + text;
+        let name = kernel["name"].as_str().unwrap();
+        let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
+            label: Some(name),
+            source: wgpu::ShaderSource::Wgsl(source.into()),
+        });
+        let entry = |(i, writes): (usize, &Value)| wgpu::BindGroupLayoutEntry {
+            binding: i as u32,
+            visibility: wgpu::ShaderStages::COMPUTE,
+            ty: wgpu::BindingType::Buffer {
+                ty: wgpu::BufferBindingType::Storage { read_only: !writes.as_bool().unwrap() },
+                has_dynamic_offset: false,
+                min_binding_size: None,
+            },
+            count: None,
+        };
+        let entries: Vec<_> = list(&kernel["writes"]).iter().enumerate().map(entry).collect();
+        let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+            label: Some(name),
+            entries: &entries,
+        });
+        let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: Some(name),
+            bind_group_layouts: &[Some(&layout), Some(&self.words)],
+            immediate_size: 0,
+        });
+        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(name),
+            layout: Some(&pipeline_layout),
+            module: &module,
+            entry_point: Some(name),
+            compilation_options: Default::default(),
+            cache: None,
+        });
+        (layout, pipeline)
+    }
+
     fn run(&self, dispatches: &Value, clock: u32, slot: u32) {
         let device = &self.gpu.device;
         for d in list(dispatches) {
-            let kernel = &self.plan["kernels"][number(&d["kernel"])];
-            let text = self.plan["texts"][number(&kernel["text"])].as_str().unwrap();
-            let source = kernel["prelude"].as_str().unwrap().to_string() + text;
-            let name = kernel["name"].as_str().unwrap();
-            let module = device.create_shader_module(wgpu::ShaderModuleDescriptor {
-                label: Some(name),
-                source: wgpu::ShaderSource::Wgsl(source.into()),
-            });
-            let entry = |(i, writes): (usize, &Value)| wgpu::BindGroupLayoutEntry {
-                binding: i as u32,
-                visibility: wgpu::ShaderStages::COMPUTE,
-                ty: wgpu::BindingType::Buffer {
-                    ty: wgpu::BufferBindingType::Storage { read_only: !writes.as_bool().unwrap() },
-                    has_dynamic_offset: false,
-                    min_binding_size: None,
-                },
-                count: None,
-            };
-            let entries: Vec<_> = list(&kernel["writes"]).iter().enumerate().map(entry).collect();
-            let layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
-                label: Some(name),
-                entries: &entries,
-            });
-            let pipeline_layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-                label: Some(name),
-                bind_group_layouts: &[Some(&layout), Some(&self.words)],
-                immediate_size: 0,
-            });
-            let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-                label: Some(name),
-                layout: Some(&pipeline_layout),
-                module: &module,
-                entry_point: Some(name),
-                compilation_options: Default::default(),
-                cache: None,
-            });
+            let kernel = number(&d["kernel"]);
+            let mut compiled = self.compiled.borrow_mut();
+            let (layout, pipeline) = compiled.entry(kernel).or_insert_with(|| self.compile(kernel));
             let word = |w: &Value| {
                 let [base, by_clock, by_slot] = [0, 1, 2].map(|i| number(&w[i]) as u32);
                 base.wrapping_add(by_clock.wrapping_mul(clock)).wrapping_add(by_slot.wrapping_mul(slot))
@@ -131,11 +150,11 @@ impl<'a> Engine<'a> {
             let uniform = device.create_buffer(&descriptor);
             self.gpu.queue.write_buffer(&uniform, 0, bytemuck::cast_slice(&given));
             let arrays: Vec<_> = list(&d["arrays"]).iter().map(|a| &self.buffers[number(a)]).collect();
-            let groups = [self.group(&layout, &arrays), self.group(&self.words, &[&uniform])];
+            let groups = [self.group(layout, &arrays), self.group(&self.words, &[&uniform])];
             let size = [0, 1, 2].map(|i| number(&d["groups"][i]) as u32);
             self.gpu
                 .run(|pass| {
-                    pass.set_pipeline(&pipeline);
+                    pass.set_pipeline(pipeline);
                     pass.set_bind_group(0, &groups[0], &[]);
                     pass.set_bind_group(1, &groups[1], &[]);
                     pass.dispatch_workgroups(size[0], size[1], size[2]);

@@ -41,7 +41,9 @@ class Engine {
     const uniform = GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST;
     this.uniforms = device.createBuffer({ size: STRIDE * MOST_DISPATCHES, usage: uniform });
     this.wordLayout = device.createBindGroupLayout({
-      entries: [{ binding: 0, visibility: GPUShaderStage.COMPUTE, buffer: { type: "uniform", hasDynamicOffset: true } }],
+      entries: [
+        { binding: 0, visibility: GPUShaderStage.COMPUTE, buffer: { type: "uniform", hasDynamicOffset: true } },
+      ],
     });
     this.words = device.createBindGroup({
       layout: this.wordLayout,
@@ -90,7 +92,10 @@ class Engine {
     const encoder = this.device.createCommandEncoder();
     const words = new Uint32Array((STRIDE / 4) * runs.reduce((n, r) => n + r.dispatches.length, 0));
     const size = copies.reduce((n, c) => Math.max(n, c.at + c.len), 0);
-    const back = this.device.createBuffer({ size: 4 * size, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
+    const back = this.device.createBuffer({
+      size: 4 * size,
+      usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
+    });
     const copy = (behind) => {
       for (const c of copies) {
         if (c.behind === behind) encoder.copyBufferToBuffer(this.buffers[c.array], 0, back, 4 * c.at, 4 * c.len);
@@ -154,7 +159,9 @@ async function check(engine, c) {
       for (let j = 0; j < bits.length; j++) found.differ += ((bits[j] ^ e.want[j]) & e.mask) !== 0;
       return;
     }
-    const [mine, want, most] = [bits, e.want, stored(e.tolerance)].map((w) => new Float32Array(w.buffer, w.byteOffset, w.length));
+    const [mine, want, most] = [bits, e.want, stored(e.tolerance)].map(
+      (w) => new Float32Array(w.buffer, w.byteOffset, w.length),
+    );
     found.numbers += mine.length;
     for (let j = 0; j < mine.length; j++) {
       const share = Math.abs(mine[j] - want[j]) / most[j];
@@ -219,9 +226,11 @@ class Page {
     this.found = [];
     this.form();
     this.scene.head($("table-head"));
-    $("rate-label").textContent = `${live.curves[0].unit}: ${live.curves[0].label}, mean over ${number(live.envs)} ${live.noun}`;
+    $("rate-label").textContent =
+      `${live.curves[0].unit}: ${live.curves[0].label}, mean over ${number(live.envs)} ${live.noun}`;
     $("chart-caption").textContent =
-      `Mean over ${number(live.envs)} ${live.noun} in each of the last ${LOOK_BACK} slots; an episode has ${live.slots}.`;
+      `Mean over ${number(live.envs)} ${live.noun} in each of the last ${LOOK_BACK} slots; ` +
+      `an episode has ${live.slots}.`;
   }
 
   get driver() {
@@ -233,17 +242,38 @@ class Page {
   form() {
     const { live } = this;
     live.controls.forEach((c) => {
-      this.slider(c.id, c.label, c.about, c.values, c.first, (v) => `${number(v, v % 1 ? 1 : 0)} ${c.unit}`, (i) => this.set(c, i));
+      this.slider(
+        c.id,
+        c.label,
+        c.about,
+        c.values,
+        c.first,
+        (v) => `${number(v, v % 1 ? 1 : 0)} ${c.unit}`,
+        (i) => this.set(c, i),
+      );
     });
     const spiking = live.agents.find((a) => a.programs.length > 1);
     if (spiking) {
       const steps = spiking.programs.map((p) => p.steps);
       const about = `trained with ${steps[spiking.first]}; fewer are cheaper`;
-      this.slider("steps", "spike steps S", about, steps, spiking.first, (v) => `${v}`, (i) => this.drive(this.agent, i));
+      this.slider(
+        "steps",
+        "spike steps S",
+        about,
+        steps,
+        spiking.first,
+        (v) => `${v}`,
+        (i) => this.drive(this.agent, i),
+      );
     }
     live.agents.forEach((a, i) => {
       const label = document.createElement("label");
-      const input = Object.assign(document.createElement("input"), { type: "radio", name: "agent", value: a.id, checked: i === this.agent });
+      const input = Object.assign(document.createElement("input"), {
+        type: "radio",
+        name: "agent",
+        value: a.id,
+        checked: i === this.agent,
+      });
       input.addEventListener("change", () => this.drive(i, live.agents[i].programs.length > 1 ? this.stepsAt() : 0));
       const text = document.createElement("span");
       text.append(a.id, Object.assign(document.createElement("small"), { textContent: a.about }));
@@ -256,7 +286,9 @@ class Page {
       $("play").setAttribute("aria-pressed", this.playing);
     });
     $("again").addEventListener("click", () => (this.restart = true));
-    document.querySelectorAll("[name=pace]").forEach((r) => r.addEventListener("change", () => (this.pace = r.value)));
+    document
+      .querySelectorAll("[name=pace]")
+      .forEach((r) => r.addEventListener("change", () => (this.pace = r.value)));
     this.showSteps();
   }
 
@@ -267,7 +299,14 @@ class Page {
     name.append(label, " ", Object.assign(document.createElement("small"), { textContent: about }));
     const out = Object.assign(document.createElement("output"), { textContent: text(values[first]) });
     out.htmlFor = `set-${id}`;
-    const input = Object.assign(document.createElement("input"), { type: "range", id: `set-${id}`, min: 0, max: values.length - 1, step: 1, value: first });
+    const input = Object.assign(document.createElement("input"), {
+      type: "range",
+      id: `set-${id}`,
+      min: 0,
+      max: values.length - 1,
+      step: 1,
+      value: first,
+    });
     input.setAttribute("aria-valuetext", text(values[first]));
     input.addEventListener("input", () => {
       out.textContent = text(values[input.value]);
@@ -297,7 +336,10 @@ class Page {
     if (!this.engine) return;
     // What this slider changed before, as it was; then what it changes now.
     const base = wordsOf(this.live.plan.arrays[control.array].data);
-    for (const words of [control.words[this.last?.[control.id] ?? control.first].map(([at]) => [at, base[at]]), control.words[i]]) {
+    for (const words of [
+      control.words[this.last?.[control.id] ?? control.first].map(([at]) => [at, base[at]]),
+      control.words[i],
+    ]) {
       for (const [at, word] of words) this.engine.write(control.array, at, new Uint32Array([word]));
     }
     this.last = { ...this.last, [control.id]: i };
@@ -323,6 +365,8 @@ class Page {
   status(state, text) {
     document.body.dataset.state = state;
     $("status-text").textContent = text;
+    // While kernels are checked, nothing may change what they are given.
+    document.querySelectorAll("#sliders input, #agents input").forEach((x) => (x.disabled = state !== "running"));
     this.showSteps();
   }
 
@@ -332,7 +376,9 @@ class Page {
     const [words, differ, numbers] = [sum((x) => x.words), sum((x) => x.differ), sum((x) => x.numbers)];
     const worst = Math.max(...this.found.map((x) => x.worst));
     const text = $("check");
-    const head = Object.assign(document.createElement("strong"), { textContent: `${number(differ)} of ${number(words)} words differ` });
+    const head = Object.assign(document.createElement("strong"), {
+      textContent: `${number(differ)} of ${number(words)} words differ`,
+    });
     text.replaceChildren(head, " from the CPU twin");
     const parts = new Map();
     for (const x of this.found) {
@@ -343,7 +389,10 @@ class Page {
     if (each.length > 1) text.append(`: ${each.join(", ")}`);
     text.append(".");
     if (numbers) {
-      const most = worst > 1 ? "one is outside of its tolerance" : `the largest error is ${number(100 * worst, 0)} % of its tolerance`;
+      const most =
+        worst > 1
+          ? "one is outside of its tolerance"
+          : `the largest error is ${number(100 * worst, 0)} % of its tolerance`;
       text.append(` Of ${number(numbers)} actions ${most}.`);
     }
     text.classList.toggle("off", differ > 0 || worst > 1);
@@ -400,7 +449,10 @@ class Page {
       ctx.fillStyle = theme.quiet;
       ctx.fillText(number(v, step < 1 ? 1 : 0), left - 6, y(v));
     }
-    const styles = [[theme.accent, 2, []], [theme.quiet, 1.5, [5, 4]]];
+    const styles = [
+      [theme.accent, 2, []],
+      [theme.quiet, 1.5, [5, 4]],
+    ];
     this.live.curves.forEach((c, n) => {
       const [colour, width, dash] = styles[n % styles.length];
       ctx.strokeStyle = colour;
@@ -477,9 +529,12 @@ class Page {
   async ready() {
     const program = this.driver.programs[this.program];
     if (program.ready) return program;
+    const text = $("status-text").textContent;
+    $("status-text").textContent = "Compiling and checking kernels …";
     if (program.check) this.told(await check(this.engine, program.check));
     await this.engine.prepare([...this.live.reset, ...program.slot]);
     program.ready = true;
+    $("status-text").textContent = text;
     // The check left its own observations.
     this.restart = true;
     return program;
@@ -540,7 +595,13 @@ class Page {
     if (drawn > first && (runs[drawn].clock + 1) % live.slots === 0) drawn -= 1;
     const { seen, envs, rows } = live;
     const actions = this.driver.scene.actions;
-    const sizes = { before: seen.state_rows * envs, after: seen.state_rows * envs, action: actions, metrics: rows * envs, sums: 2 * rows * slots };
+    const sizes = {
+      before: seen.state_rows * envs,
+      after: seen.state_rows * envs,
+      action: actions,
+      metrics: rows * envs,
+      sums: 2 * rows * slots,
+    };
     const spikes = this.driver.spikes || [];
     spikes.forEach(([, n], i) => (sizes[`spikes${i}`] = n));
     const at = {};
@@ -566,12 +627,25 @@ class Page {
     this.clock += slots;
     const sums = floats.subarray(at.sums, at.sums + sizes.sums);
     const mean = (slot) => live.curves.map((c) => sums[2 * (slot * rows + c.row)] / envs);
-    this.means(Array.from({ length: slots }, (_, slot) => mean(slot)), age);
+    this.means(
+      Array.from({ length: slots }, (_, slot) => mean(slot)),
+      age,
+    );
     if (ends) return;
-    const view = this.scene.view(this.driver.scene, row("before"), row("after"), (i) => floats[at.action + i], row("metrics"));
+    const view = this.scene.view(
+      this.driver.scene,
+      row("before"),
+      row("after"),
+      (i) => floats[at.action + i],
+      row("metrics"),
+    );
     view.slot = runs[drawn].clock % live.slots;
     if (spikes.length) {
-      const words = new Uint32Array(got, 4 * at.spikes0, spikes.reduce((n, [, len]) => n + len, 0));
+      const words = new Uint32Array(
+        got,
+        4 * at.spikes0,
+        spikes.reduce((n, [, len]) => n + len, 0),
+      );
       view.spikes = { words, steps: program.steps };
     }
     this.show(view);
@@ -581,14 +655,20 @@ class Page {
   replay(why) {
     if (document.body.dataset.state === "replay") return;
     this.engine = null;
-    document.querySelectorAll("#sliders input, #agents input, [name=pace][value=all]").forEach((x) => (x.disabled = true));
+    document.querySelector("[name=pace][value=all]").disabled = true;
+    if (this.pace === "all") document.querySelector("[name=pace][value='1']").click();
     const text = why.charAt(0).toUpperCase() + why.slice(1);
     this.status("replay", `${text}: what plays is a recorded run of ${this.live.recorded.agent}`);
-    if (!this.found.length) $("check").textContent = "Nothing is computed here, so nothing is checked: what plays was recorded on a CPU.";
+    if (!this.found.length)
+      $("check").textContent = "Nothing is computed here, so nothing is checked: what plays was recorded on a CPU.";
     $("pace-rate").textContent = "–";
     const { recorded, seen, rows, curves } = this.live;
-    const driver = this.live.agents.find((a) => a.id === recorded.agent);
-    const [states, actions, metrics, means] = ["states", "actions", "metrics", "means"].map((x) => floatsOf(recorded[x]));
+    this.agent = this.live.agents.findIndex((a) => a.id === recorded.agent);
+    document.querySelectorAll("[name=agent]")[this.agent].checked = true;
+    const { driver } = this;
+    const [states, actions, metrics, means] = ["states", "actions", "metrics", "means"].map((x) =>
+      floatsOf(recorded[x]),
+    );
     [this.curve, this.view] = [[], null];
     this.forget();
     let [slot, due, last] = [0, 1, performance.now()];

@@ -86,7 +86,8 @@ pub struct Live {
     pub agents: Vec<Driver>,
     /// The agent that drives at first.
     pub first: usize,
-    /// Sums over the environments `[slots, rows, 2]`, of values and of their squares, of the slots since the last picture.
+    /// Sums over the environments `[slots, rows, 2]`, of values and of their squares, of the slots since the last
+    /// picture.
     pub sums: Array,
     pub rows: usize,
     pub curves: Vec<Curve>,

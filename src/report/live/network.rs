@@ -34,7 +34,8 @@ pub struct Network {
     at: NetworkArrays,
     weights: Array,
     logprob: Array,
-    /// Outputs `[B, N]`: of each layer of a perceptron, of a spiking network of the first, as currents, and of the last.
+    /// Outputs `[B, N]`: of each layer of a perceptron; of a spiking network of the first, as currents, and of the
+    /// last.
     outputs: Vec<Array>,
     /// Spike words `[B, N]` of each hidden layer of a spiking network, and the last one's trace.
     words: Vec<Array>,

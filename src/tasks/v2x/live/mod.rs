@@ -119,8 +119,8 @@ pub fn live(config: &V2xConfig, trained: &Trained, first: Option<&str>, b: usize
         title: "Beams on a road, computed in this browser".into(),
         about: format!(
             "A road-side unit with {} antennas serves {k} vehicles with data and tracks them by the echoes of the same \
-             beams: every {} ms a policy turns what the last echoes said into beams and powers. {b} such roads run side \
-             by side here, by the WGSL kernels that train and evaluate in isacbench. The first one is drawn.",
+             beams: every {} ms a policy turns what the last echoes said into beams and powers. {b} such roads run \
+             side by side here, by the WGSL kernels that train and evaluate in isacbench. The first one is drawn.",
             task.antennas,
             config.task.slot_s * 1e3
         ),

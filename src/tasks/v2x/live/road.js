@@ -23,7 +23,9 @@ function makeScene(of) {
       physical: (i) => action(i),
     }[driver.beam];
     const last = driver.actions - K;
-    const power = Array.from({ length: K }, (_, i) => (driver.beam === "physical" ? action(last + i) : Math.exp(action(last + i))));
+    const power = Array.from({ length: K }, (_, i) =>
+      driver.beam === "physical" ? action(last + i) : Math.exp(action(last + i)),
+    );
     const all = power.reduce((a, b) => a + b, 0);
     const vehicles = Array.from({ length: K }, (_, i) => ({
       theta: after(THETA + i),
@@ -77,7 +79,8 @@ function makeScene(of) {
     ctx.fillRect(0, Y(road + 2.6), w, 5.2 * scale);
     ctx.fillStyle = theme.mark;
     for (const y of [road + 2.2, road - 2.2]) {
-      for (let x = Math.floor((mid - w / scale) / 6) * 6; x < mid + w / scale; x += 6) ctx.fillRect(X(x), Y(y), 3 * scale, Math.max(1, 0.12 * scale));
+      for (let x = Math.floor((mid - w / scale) / 6) * 6; x < mid + w / scale; x += 6)
+        ctx.fillRect(X(x), Y(y), 3 * scale, Math.max(1, 0.12 * scale));
     }
 
     // Beams: as long as to their vehicle and a little more where they are strongest.
@@ -169,18 +172,23 @@ function makeScene(of) {
     draw,
     height: (w) => Math.round(Math.max(230, Math.min(0.36 * w, 420))),
     caption: (shown, live) =>
-      `Road 1 of ${live.envs}, slot ${shown.slot + 1} of ${live.slots}. Numbers: the rate of each vehicle, bps/Hz. Coloured: its ` +
-      "beam as the array radiates it; the fuller, the more power. Rings: where the last echo says that it is.",
+      `Road 1 of ${live.envs}, slot ${shown.slot + 1} of ${live.slots}. Numbers: the rate of each vehicle, ` +
+      "bps/Hz. Coloured: its beam as the array radiates it; the fuller, the more power. " +
+      "Rings: where the last echo says that it is.",
     head: (head) => {
       const row = document.createElement("tr");
-      for (const name of ["vehicle", ...columns]) row.append(Object.assign(document.createElement("th"), { textContent: name, scope: "col" }));
+      for (const name of ["vehicle", ...columns])
+        row.append(Object.assign(document.createElement("th"), { textContent: name, scope: "col" }));
       head.replaceChildren(row);
     },
     table: (body, shown, theme) => {
       while (body.rows.length < K) {
         const row = body.insertRow();
         for (let n = 0; n <= columns.length; n++) row.insertCell();
-        row.cells[0].append(Object.assign(document.createElement("span"), { className: "chip" }), `${body.rows.length}`);
+        row.cells[0].append(
+          Object.assign(document.createElement("span"), { className: "chip" }),
+          `${body.rows.length}`,
+        );
       }
       shown.vehicles.forEach((v, i) => {
         const { cells } = body.rows[i];
