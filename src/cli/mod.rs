@@ -1,4 +1,5 @@
-//! The command line: `isacbench devices | check | train | evaluate | compare | export | import | schedule | replay | reproduce | cite | bench | sweep | tune | merge | report`.
+//! The command line: `isacbench devices | check | train | evaluate | compare | export | import | schedule | replay |
+//! reproduce | cite | bench | sweep | tune | merge | report | page`.
 
 mod bench;
 mod check;
@@ -12,6 +13,8 @@ mod evaluate;
 mod export;
 mod first;
 mod folder;
+#[cfg(feature = "report")]
+mod page;
 pub mod print;
 #[cfg(feature = "report")]
 mod replay;
@@ -152,6 +155,13 @@ enum Command {
     /// Example: isacbench report runs/misac --metric cost_j --where agent=h-moe --by task.snr_db
     #[cfg(feature = "report")]
     Report(sweep::ReportArgs),
+    /// Write a live page: a task's kernels in a browser, with sliders, driven by a trained policy.
+    ///
+    /// Example: isacbench page --live runs/live
+    ///
+    /// Example: isacbench page --live runs/live --checkpoint runs/tracking --set task.p_max_dbm=30
+    #[cfg(feature = "report")]
+    Page(page::PageArgs),
 }
 
 /// Threads that a variable may ask for, unless the machine has more cores: so many start at once, a hundred thousand
@@ -248,5 +258,7 @@ fn command(command: Command, all: &Tasks) -> Result<()> {
         Command::Merge(a) => sweep::merge(&a),
         #[cfg(feature = "report")]
         Command::Report(a) => sweep::report(&a, &tasks::any(all)),
+        #[cfg(feature = "report")]
+        Command::Page(a) => tasks::page(all, &a),
     }
 }

@@ -58,6 +58,12 @@ pub trait Registered: AnyTask {
     /// Tunes learned agents, or says what that would take.
     #[cfg(feature = "report")]
     fn tune(&self, a: &super::tune::TuneArgs) -> Result<()>;
+    /// Whether it has a live page.
+    #[cfg(feature = "report")]
+    fn has_page(&self) -> bool;
+    /// Writes it.
+    #[cfg(feature = "report")]
+    fn page(&self, a: &super::page::PageArgs) -> Result<()>;
 }
 
 /// The tasks of a program, in the order in which they are told; the first is the one that holds where none is named.
@@ -114,6 +120,14 @@ impl<C: Task> Registered for Entry<C> {
     #[cfg(feature = "report")]
     fn tune(&self, a: &super::tune::TuneArgs) -> Result<()> {
         super::tune::tune::<C>(a)
+    }
+    #[cfg(feature = "report")]
+    fn has_page(&self) -> bool {
+        C::LIVE_POLICY.is_some()
+    }
+    #[cfg(feature = "report")]
+    fn page(&self, a: &super::page::PageArgs) -> Result<()> {
+        super::page::page::<C>(a)
     }
 }
 
@@ -175,6 +189,18 @@ pub(super) fn sweep(tasks: &Tasks, a: &super::sweep::SweepArgs) -> Result<()> {
         return Err(SweepError::key(&a.file.display().to_string(), "task", what).into());
     };
     task.sweep(a, &file)
+}
+
+/// Writes the live page of the task that is meant, or of the first that has one.
+#[cfg(feature = "report")]
+pub(super) fn page(tasks: &Tasks, a: &super::page::PageArgs) -> Result<()> {
+    match a.task()? {
+        Some(name) => find(tasks, Some(&name), None)?.page(a),
+        None => {
+            let first = tasks.iter().find(|t| t.has_page());
+            first.context("no task of this program has a live page")?.page(a)
+        }
+    }
 }
 
 /// The task called `name`; without a name the one that has this agent, else the first.

@@ -5,6 +5,7 @@ mod buffer;
 mod context;
 mod immediates;
 mod kernel;
+mod portable;
 mod reduce;
 mod shader;
 pub mod timestamps;
@@ -14,6 +15,7 @@ pub use buffer::{Buf, Fill};
 pub use context::{DeviceChoice, Gpu, Reach, adapters};
 pub use immediates::{IMMEDIATE_BYTES, immediates_as_uniform};
 pub use kernel::{Access, Kernel};
+pub use portable::{Portable, portable};
 pub use reduce::Reduce;
 pub use shader::{Bound, Composed, Import, Prelude, Source, bindings, compose, fold_groups};
 

@@ -130,6 +130,12 @@ impl Tile {
     }
 }
 
+/// Workgroups for `m` samples of each replica.
+pub fn groups(spec: &Spec, m: usize) -> [u32; 3] {
+    let tile = Tile::choose(spec.m, spec.o);
+    [m.div_ceil(tile.bm) as u32, spec.o.div_ceil(tile.bn) as u32, spec.r as u32]
+}
+
 /// Threads of a workgroup.
 pub fn threads(spec: &Spec) -> usize {
     Tile::choose(spec.m, spec.o).threads()
@@ -218,8 +224,7 @@ impl SpikeForwardBound {
         if self.spec.lif.membrane == Membrane::Carried {
             at.carried.assert_inside("spike_forward", r * at.m, o, self.membrane);
         }
-        let tile = Tile::choose(m, o);
-        let groups = [at.m.div_ceil(tile.bm) as u32, o.div_ceil(tile.bn) as u32, r as u32];
+        let groups = groups(&self.spec, at.m);
         let [m, w_off, b_off, leak_off] = [at.m, at.w_off, at.b_off, at.leak_off].map(|v| v as u32);
         let [start, end, width] = at.carried.immediates();
         self.bound.record(pass, groups, &[m, w_off, b_off, leak_off, start, end, width]);

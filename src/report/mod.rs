@@ -10,6 +10,7 @@ mod error;
 pub mod figure;
 pub mod frames;
 pub(crate) mod judge;
+pub mod live;
 pub mod page;
 pub mod replay;
 pub(crate) mod words;

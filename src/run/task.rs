@@ -26,6 +26,7 @@ use std::sync::Arc;
 use {
     super::actor::Actor,
     super::record::{self, Decider, Shot},
+    crate::report::live::{Live, LiveError, Trained},
     crate::report::replay::{Scene, Take},
     crate::report::{Judged, figure::Swatch},
 };
@@ -315,6 +316,9 @@ pub trait Task: Layered + Clone + PartialEq + Debug + Send + Sync + 'static {
     /// What `tune` varies where no file is named, as a [`SpaceFile`](crate::run::tune::SpaceFile) is written; empty for
     /// a task without.
     const TUNE: &'static str = "";
+    /// Checkpoint of weights that drive the live page where no other is named; `None` of a task without such a page.
+    #[cfg(feature = "report")]
+    const LIVE_POLICY: Option<&'static [u8]> = None;
     /// Whether [`Task::timetables`] has any.
     const SCHEDULES: bool = false;
     /// Agents of the replay beside a report, the most telling ones first.
@@ -559,6 +563,16 @@ pub trait Task: Layered + Clone + PartialEq + Debug + Send + Sync + 'static {
         #[cfg(not(feature = "report"))]
         let paths = vec![rows.write_json(out, manifest)?];
         Ok(paths)
+    }
+    /// The page that runs this configuration in a browser, with `envs` environments and a trained policy, driven at
+    /// first by the agent `first` if one is named; `None` of a task without such a page.
+    ///
+    /// # Errors
+    /// What the page cannot show.
+    #[cfg(feature = "report")]
+    fn live(&self, trained: &Trained, first: Option<&str>, envs: usize) -> Option<Result<Live, LiveError>> {
+        let _ = (trained, first, envs);
+        None
     }
     /// Colours and markers of the agents in figures; others are given to those that are not among them.
     #[cfg(feature = "report")]

@@ -27,15 +27,17 @@ mod grad_spiking;
 mod invariants;
 mod kernel_cost;
 mod learning;
+#[cfg(feature = "report")]
+mod live;
 mod misac_agents;
 mod misac_choices;
 mod misac_learning;
 mod networks;
 mod off_policy;
+mod printed_numbers;
 #[cfg(feature = "report")]
 mod replay;
 mod results_readme;
-mod printed_numbers;
 mod resume;
 mod rollout_statistics;
 mod shader_layout;

@@ -24,7 +24,9 @@ fn bound<'a>(name: &str, text: &'a str) -> Vec<Bound<'a>> {
     let mut out = Vec::new();
     let lines: Vec<&str> = text.lines().collect();
     for (n, line) in lines.iter().enumerate() {
-        let Some(words) = line.strip_prefix("<!-- rows: ").and_then(|l| l.strip_suffix(" -->")) else { continue };
+        let Some(words) = line.strip_prefix("<!-- rows: ").and_then(|l| l.strip_suffix(" -->")) else {
+            continue;
+        };
         let (folder, metric) = words.split_once(' ').unwrap_or_else(|| panic!("{name}:{}: {line}", n + 1));
         let table: Vec<&str> = lines[n + 1..].iter().take_while(|l| l.starts_with('|')).copied().collect();
         assert!(table.len() > 2, "{name}:{}: no table below the comment", n + 1);
@@ -70,7 +72,8 @@ fn wrong(cell: &str, values: &[f64]) -> Option<String> {
     }
     let (lo, hi) = ends?.split_once(" to ")?;
     let i = bootstrap_mean_95(values, 0)?;
-    (!says(lo, i.lo) || !says(hi, i.hi)).then(|| format!("{cell} where the rows say {m} ({} to {})", i.lo, i.hi))
+    (!says(lo, i.lo) || !says(hi, i.hi))
+        .then(|| format!("{cell} where the rows say {m} ({} to {})", i.lo, i.hi))
 }
 
 /// Cells that were compared, and what is wrong with them.
@@ -119,7 +122,8 @@ fn tables_of_the_docs_are_what_the_rows_say() {
     pages.extend(std::fs::read_dir(root.join("docs")).unwrap().map(|e| e.unwrap().path()));
     let (mut tables, mut compared, mut faults) = (0, 0, Vec::new());
     for page in pages.iter().filter(|p| p.extension().is_some_and(|e| e == "md")) {
-        let (name, text) = (page.file_name().unwrap().to_string_lossy(), std::fs::read_to_string(page).unwrap());
+        let (name, text) =
+            (page.file_name().unwrap().to_string_lossy(), std::fs::read_to_string(page).unwrap());
         for table in bound(&name, &text) {
             tables += 1;
             let task = if table.folder.contains("rl-h-moe") { MisacConfig::NAME } else { V2xConfig::NAME };
@@ -150,5 +154,8 @@ fn a_wrong_number_is_found() {
     assert_eq!(column("10 dB", "dB"), Some((10.0, "")));
     let page = "text\n<!-- rows: results/x sum_rate -->\n| agent | 0 dBm |\n|---|---|\n| `ppo` | 1 |\n\nmore";
     let found = bound("page", page);
-    assert_eq!((found.len(), found[0].folder, found[0].metric, found[0].lines.len()), (1, "results/x", "sum_rate", 3));
+    assert_eq!(
+        (found.len(), found[0].folder, found[0].metric, found[0].lines.len()),
+        (1, "results/x", "sum_rate", 3)
+    );
 }

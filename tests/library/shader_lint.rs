@@ -1,7 +1,7 @@
 //! Every shader without a device: composed with a kernel's constants, parsed and validated by naga, and compared with
 //! what Rust believes of it.
 
-use isacbench::gpu::{Access, IMMEDIATE_BYTES, Reduce, bindings, compose, immediates_as_uniform};
+use isacbench::gpu::{Access, IMMEDIATE_BYTES, Reduce, bindings, compose, immediates_as_uniform, portable};
 use isacbench::kernels::Entry;
 use isacbench::tasks;
 use naga::valid::{Capabilities, ValidationFlags, Validator};
@@ -173,4 +173,35 @@ fn with_immediates_as_a_uniform_a_kernel_needs_nothing_but_webgpu() {
             case.kernel
         );
     }
+}
+
+/// What browsers get of every kernel: the same module without immediates, whose words lie where they are set.
+#[test]
+fn every_kernel_has_a_form_without_immediates() {
+    let mut changed = 0;
+    for case in tasks::kernels() {
+        let (source, module) = parsed(case);
+        let form = portable(&source);
+        let other = naga::front::wgsl::parse_str(&form.source)
+            .unwrap_or_else(|e| panic!("{}:\n{}", case.kernel, e.emit_to_string(&form.source)));
+        let own =
+            if source.contains("enable f16;") { Capabilities::SHADER_FLOAT16 } else { Capabilities::empty() };
+        Validator::new(ValidationFlags::all(), own)
+            .validate(&other)
+            .unwrap_or_else(|e| panic!("{}: {e:?}", case.kernel));
+        let words = |m: &Module, space: AddressSpace| {
+            let found = m.global_variables.iter().find(|(_, v)| v.space == space)?.1;
+            let naga::TypeInner::Struct { members, .. } = &m.types[found.ty].inner else {
+                panic!("no struct")
+            };
+            Some(members.iter().map(|m| (m.name.clone().unwrap(), m.offset)).collect::<Vec<_>>())
+        };
+        let immediates = words(&module, AddressSpace::Immediate);
+        assert_eq!(words(&other, AddressSpace::Uniform), immediates, "{}", case.kernel);
+        assert_eq!(words(&other, AddressSpace::Immediate), None, "{}", case.kernel);
+        let named = form.immediates.iter().enumerate().map(|(i, name)| (name.clone(), 4 * i as u32));
+        assert_eq!(named.collect::<Vec<_>>(), immediates.clone().unwrap_or_default(), "{}", case.kernel);
+        changed += usize::from(immediates.is_some());
+    }
+    assert!(changed > 40, "only {changed} kernels have immediates");
 }

@@ -15,6 +15,8 @@ mod cli_misac;
 mod folders;
 mod output;
 #[cfg(feature = "report")]
+mod page;
+#[cfg(feature = "report")]
 mod pages;
 #[cfg(feature = "report")]
 mod questions;

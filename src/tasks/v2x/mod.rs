@@ -12,6 +12,8 @@ pub mod forcing;
 pub mod golden;
 pub mod gradient;
 pub mod kernels;
+#[cfg(feature = "report")]
+mod live;
 pub mod overhead;
 #[cfg(feature = "report")]
 pub mod paper;

@@ -23,6 +23,7 @@ use std::sync::Arc;
 #[cfg(feature = "report")]
 use {
     crate::report::Judged,
+    crate::report::live::{Live, LiveError, Trained},
     crate::report::replay::{Scene, Take},
     crate::run::actor::Actor,
     crate::run::errors::JobError,
@@ -42,6 +43,8 @@ impl Task for V2xConfig {
     const COMPARED: &'static [&'static str] = &["sum_rate_bps_hz", "reward", "jain", "indicator_share"];
     const CITE: &'static str = include_str!("paper.bib");
     const TUNE: &'static str = include_str!("../../../configs/tune-v2x.toml");
+    #[cfg(feature = "report")]
+    const LIVE_POLICY: Option<&'static [u8]> = Some(super::live::POLICY);
     #[cfg(feature = "report")]
     const SHOWN: &'static [&'static str] = super::replay::SHOWN;
     const MEMORY_KEYS: &'static str = "train.seeds, ppo.envs, ppo.horizon or the agent's capacity";
@@ -159,6 +162,10 @@ impl Task for V2xConfig {
         shot: &Shot,
     ) -> Result<(Scene, Vec<Take>), JobError> {
         super::replay::film(self, agent, actor, shot)
+    }
+    #[cfg(feature = "report")]
+    fn live(&self, trained: &Trained, first: Option<&str>, envs: usize) -> Option<Result<Live, LiveError>> {
+        Some(super::live::live(self, trained, first, envs))
     }
     #[cfg(feature = "report")]
     fn palette() -> &'static [crate::report::figure::Swatch] {
