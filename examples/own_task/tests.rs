@@ -1,13 +1,12 @@
 //! What every task should show before anything learns on it, and that both learners learn.
 
-use crate::physics::{A, EXAMPLE, M, S, SUM_RATE, UPPER_BOUND};
+use crate::physics::{A, EXAMPLE, S, SUM_RATE, UPPER_BOUND};
 use crate::task::UavConfig;
 use isacbench::config::Layered;
 use isacbench::env::lanes::Physics;
 use isacbench::gpu::{DeviceChoice, Gpu};
 use isacbench::kernels::inputs::normal;
 use isacbench::run::check;
-use isacbench::run::record::Shot;
 use isacbench::run::reproduce::{Way, reproduce};
 use isacbench::run::task::{Task, Unit};
 use isacbench::run::watch::Quiet;
@@ -56,14 +55,16 @@ fn the_bound_holds_and_is_met() {
 }
 
 /// Every task can be played: a line for each metric, with what an evaluation says on average.
+#[cfg(feature = "report")]
 #[test]
 fn episodes_are_played_as_they_are_evaluated() {
+    use isacbench::run::record::Shot;
     let config = config(&["task.slots=20", "evaluate.episodes=4"]);
     let agent = |id| UavConfig::agent(id).unwrap();
     let shot = Shot { seed: 7, episodes: 4, slots: 20 };
     for id in ["hover", "direct"] {
         let (scene, takes) = config.film(agent(id), None, &shot).unwrap();
-        assert!(scene.plan.is_none() && scene.lines.len() == M);
+        assert!(scene.plan.is_none() && scene.lines.len() == crate::physics::M);
         let unit = Unit { config: &config, seed: 7 };
         let evaluated = UavConfig::evaluate(agent(id), &[unit], None, None, &Quiet).unwrap().remove(0);
         for (n, line) in scene.lines.iter().enumerate() {

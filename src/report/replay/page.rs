@@ -103,7 +103,7 @@ impl Replay {
     }
 }
 
-/// The weights of a beam as signed bytes, the largest part ±127: a hundredth of a dB at the peak, −45 dB beside it.
+/// The weights of a beam as signed bytes, the largest part ±127: right to 0.01 dB at the peak, to −60 dB beside it.
 fn quantised(weights: &[[f32; 2]]) -> Vec<u8> {
     let parts = || weights.iter().flatten();
     let most = parts().fold(0f32, |most, x| most.max(x.abs())).max(f32::MIN_POSITIVE);
