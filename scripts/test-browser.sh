@@ -9,6 +9,7 @@
 #   PYTHON=python3     gets a virtual environment with the package websockets, which is gone afterwards
 #   PAGES=DIR          folders with further pages, DIR/*/*.html
 #   OPEN_MS=5000       most milliseconds until a page is open: it is under 2000 on a quiet machine
+#   FRAMES=15          fewest pictures a second of a replay: 30 and more on a quiet machine
 #   START_S=90         most seconds until the live page computes
 #
 # Exit code: 0 if every page is as it should be. tests/browser/chrome.py drives the browser, tests/browser/pages.py
@@ -43,6 +44,9 @@ trap 'rm -rf "$folder"' EXIT
 pages="$folder/pages"
 results=results/intel-xeon-processor-2-cores
 "$ISACBENCH" page --live "$pages/live" >&2
+# As long as they come: 200 slots, three agents.
+mkdir -p "$pages/replay"
+"$ISACBENCH" replay misac --agents best-periodic,dp-optimal,radar-only --out "$pages/replay/replay.html" >&2
 # A reproduction in miniature: every section of a report is there, its numbers mean nothing.
 "$ISACBENCH" reproduce spiking-ac --scale smoke --device cpu --out "$folder/smoke" --set 'train.seeds=[0]' \
     --set train.updates=2 --set evaluate.episodes=64 --set 'reproduce.p_max_dbm=[20.0,40.0]' --set 'ppo.hidden=[16]' \

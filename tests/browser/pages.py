@@ -18,6 +18,9 @@ OPEN_MS = float(os.environ.get("OPEN_MS", "5000"))
 # Of a page that computes, to the first slot: software WebGPU compiles its kernels on one core.
 START_S = float(os.environ.get("START_S", "90"))
 
+# Fewest pictures a second of a replay.
+FRAMES = float(os.environ.get("FRAMES", "15"))
+
 pages, pictures = map(pathlib.Path, sys.argv[1:3])
 pictures.mkdir(parents=True, exist_ok=True)
 failures = []
@@ -143,6 +146,37 @@ def replays(chrome):
     return f"{told}; {shown:.0f} pictures a second"
 
 
+# ---- Replays ----
+
+SLOT = "Number(document.querySelector('[aria-label=slot]').value)"
+
+
+def plays(chrome, path):
+    page = chrome.open(path)
+    told = opened(page)
+    page.key("ArrowRight")
+    expect(page.eval(SLOT) == 1, "an arrow does not go one slot on")
+    page.key("End")
+    last = page.eval(SLOT)
+    expect(last == page.eval("Number(document.querySelector('[aria-label=slot]').max)"), "End is not the last slot")
+    page.key("Home")
+    before = page.eval("document.querySelector('.bar output').textContent")
+    page.slide(".bar select", "50")
+    page.key(" ", "Space", 32)
+    shown = page.pictures()
+    page.key(" ", "Space", 32)
+    at = page.eval(SLOT)
+    expect(0 < at, "it does not play")
+    # Pages show 30 a second on a quiet machine; runners are loaded.
+    expect(shown >= FRAMES, f"only {shown:.0f} pictures a second while it plays")
+    expect(page.eval("document.querySelector('.bar output').textContent") != before, "it does not say where it is")
+    time.sleep(0.3)
+    expect(page.eval(SLOT) == at, "it does not pause")
+    photographed(page, "replay")
+    clean(page)
+    return f"{told}; {shown:.0f} pictures a second"
+
+
 # ---- Reports ----
 
 
@@ -162,8 +196,9 @@ def report(chrome, path, name):
 with Chrome(os.environ.get("CHROMIUM")) as chrome:
     test("live: computes what the CPU computes, and follows its sliders")(lambda: computes(chrome))
     test("live: pictures")(lambda: live_pictures(chrome))
+    test("replay: plays, steps and pauses")(lambda: plays(chrome, pages / "replay/replay.html"))
     for path in sorted(pages.glob("*/*.html")):
-        if path.parent.name != "live":
+        if path.parent.name not in ("live", "replay"):
             name = f"{path.parent.name}-{path.stem}"
             test(name)(functools.partial(report, chrome, path, name))
 with Chrome(os.environ.get("CHROMIUM"), webgpu=False) as chrome:

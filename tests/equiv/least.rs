@@ -3,7 +3,6 @@
 
 use crate::common::shared_gpu;
 use crate::small_off_policy::{assert_same_bits, assert_same_metrics};
-use isacbench::config::Layered;
 use isacbench::gpu::{DeviceChoice, Gpu, GpuError, Reach};
 use isacbench::learn::ppo_gpu::PpoGpu;
 use isacbench::learn::{Algorithm, Learner, LearnerState, UpdateMetrics};
