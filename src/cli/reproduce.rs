@@ -100,6 +100,14 @@ pub(super) fn run(a: &ReproduceArgs, jobs: Jobs) -> Result<()> {
         folders.push((out, folder));
     }
     end_in_order()?;
+    let known: Vec<(String, PathBuf)> = jobs
+        .iter()
+        .zip(&folders)
+        .map(|((name, job), (out, _))| match jobs.iter().filter(|j| j.0 == *name).count() {
+            1 => (name.to_string(), out.clone()),
+            _ => (format!("{name}, task {}", job.task()), out.clone()),
+        })
+        .collect();
     for ((_, job), (out, folder)) in jobs.iter().zip(folders) {
         note!("{}", place.why);
         let way = Way {
@@ -111,7 +119,24 @@ pub(super) fn run(a: &ReproduceArgs, jobs: Jobs) -> Result<()> {
             watch: &Bars::new(),
         };
         job.run(way, place, folder.before.clone())?;
+        // After each of them: what is interrupted has its page too.
+        if a.all() {
+            index(a.out.as_deref().unwrap_or(Path::new("runs")), &known)?;
+        }
     }
+    Ok(())
+}
+
+/// The page that links the reports of all experiments.
+#[cfg(feature = "report")]
+fn index(dir: &Path, reports: &[(String, PathBuf)]) -> Result<()> {
+    let page = crate::report::index::write(dir, reports)?;
+    say!("index:  {}", page.display());
+    Ok(())
+}
+
+#[cfg(not(feature = "report"))]
+fn index(_: &Path, _: &[(String, PathBuf)]) -> Result<()> {
     Ok(())
 }
 
