@@ -8,7 +8,7 @@ use crate::run::task::Better;
 use anyhow::Result;
 use clap::Args;
 use serde_json::json;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 #[derive(Args)]
 pub struct CompareArgs {
@@ -86,7 +86,7 @@ pub(super) fn compare(a: &CompareArgs, tasks: &[&dyn AnyTask]) -> Result<()> {
         read.lines.retain(|l| fits(&l.condition));
     }
     let task = tasks.iter().find(|t| t.name() == read.task);
-    let facts = |metric: &str| task.map_or_else(|| crate::run::task::Facts::of(metric), |t| t.facts(metric));
+    let facts = |metric: &str| compare::facts_of(task.copied(), metric);
     let mut metrics = a.metrics.clone();
     if metrics.is_empty() {
         let has = |m: &String| read.scores.iter().any(|s| s.metric == *m);
@@ -96,8 +96,7 @@ pub(super) fn compare(a: &CompareArgs, tasks: &[&dyn AnyTask]) -> Result<()> {
     }
     let mut all = Vec::new();
     for metric in &metrics {
-        let plain = metric.strip_prefix("train_").unwrap_or(metric);
-        match compare::compare(&read.scores, metric, &facts(plain), a.better) {
+        match compare::compare(&read.scores, metric, &facts(metric), a.better) {
             Some(comparison) => all.push(comparison),
             None if a.metrics.is_empty() => {}
             None => {
@@ -164,4 +163,9 @@ pub(super) fn compare(a: &CompareArgs, tasks: &[&dyn AnyTask]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Renders the page of a comparison again.
+pub(super) fn again(dir: &Path, out: &Path, tasks: &[&dyn AnyTask]) -> Result<Vec<PathBuf>> {
+    Ok(compare::again(dir, out, tasks)?.into_iter().take(2).collect())
 }

@@ -18,6 +18,7 @@ mod page;
 pub mod print;
 #[cfg(feature = "report")]
 mod replay;
+mod report;
 mod reproduce;
 mod schedule;
 #[cfg(feature = "report")]
@@ -150,11 +151,15 @@ enum Command {
     /// Example: isacbench merge runs/misac-1 runs/misac-2 --out runs/misac
     #[cfg(feature = "report")]
     Merge(sweep::MergeArgs),
-    /// Tables with intervals and figures of a sweep's or a tuning's dataset.
+    /// Render the pages of any folder of results again from its rows: a paper's run, readings and other experiments,
+    /// a sweep, a tuning, a comparison, benchmarks. Of a sweep or a tuning it answers questions too: which metric,
+    /// which rows, over what.
+    ///
+    /// Example: isacbench report results/intel-xeon-processor-2-cores/spiking-ac-quick --out runs/again
     ///
     /// Example: isacbench report runs/misac --metric cost_j --where agent=h-moe --by task.snr_db
     #[cfg(feature = "report")]
-    Report(sweep::ReportArgs),
+    Report(report::ReportArgs),
     /// Write a live page: a task's kernels in a browser, with sliders, driven by a trained policy.
     ///
     /// Example: isacbench page --live runs/live
@@ -257,7 +262,7 @@ fn command(command: Command, all: &Tasks) -> Result<()> {
         #[cfg(feature = "report")]
         Command::Merge(a) => sweep::merge(&a),
         #[cfg(feature = "report")]
-        Command::Report(a) => sweep::report(&a, &tasks::any(all)),
+        Command::Report(a) => report::report(&a, &tasks::any(all)),
         #[cfg(feature = "report")]
         Command::Page(a) => tasks::page(all, &a),
     }

@@ -152,12 +152,24 @@ pub(super) fn run(a: &ReproduceArgs, jobs: Jobs) -> Result<()> {
         }
         note!("about {}, by a short measurement", time(expected.iter().flatten().sum()));
     }
+    let known: Vec<(String, PathBuf)> = jobs
+        .iter()
+        .zip(&outs)
+        .map(|((name, job), out)| match jobs.iter().filter(|j| j.0 == *name).count() {
+            1 => (name.to_string(), out.clone()),
+            _ => (format!("{name}, task {}", job.task()), out.clone()),
+        })
+        .collect();
     for (n, ((_, job), (out, folder))) in jobs.iter().zip(outs.iter().zip(folders)).enumerate() {
         // What the jobs behind this one take stands behind its last run.
         let later = expected.get(n + 1..).unwrap_or_default().iter().flatten().sum();
         let runs = expected.get(n).map(|runs| runs.iter().copied().chain([later]).collect());
         let watch = Bars::of_runs(runs.unwrap_or_default());
         job.run(way(a, place, out, &watch), place, folder.before.clone())?;
+        // After each of them: what is interrupted has its page too.
+        if a.all() {
+            index(a.out.as_deref().unwrap_or(Path::new("runs")), &known)?;
+        }
     }
     Ok(())
 }
@@ -183,6 +195,19 @@ fn say_expected(name: &str, task: &str, runs: &[Expected]) -> f64 {
         time(all)
     );
     all
+}
+
+/// The page that links the reports of all experiments.
+#[cfg(feature = "report")]
+fn index(dir: &Path, reports: &[(String, PathBuf)]) -> Result<()> {
+    let page = crate::report::index::write(dir, reports)?;
+    say!("index:  {}", page.display());
+    Ok(())
+}
+
+#[cfg(not(feature = "report"))]
+fn index(_: &Path, _: &[(String, PathBuf)]) -> Result<()> {
+    Ok(())
 }
 
 fn write<C: Task>(experiment: &str, out: &Path, rows: &Rows, manifest: &Manifest) -> Result<()> {

@@ -1,15 +1,13 @@
-//! `isacbench sweep`, `isacbench merge` and `isacbench report`
+//! `isacbench sweep` and `isacbench merge`
 
 use super::common::{size, time};
 use super::print::{note, say};
 use super::watch::Bars;
 use super::{Place, place};
 use crate::gpu::{DeviceChoice, Gpu};
-use crate::run::registry::AnyTask;
 use crate::run::sweep::dataset::{Dataset, PlanFile};
 use crate::run::sweep::merge;
 use crate::run::sweep::plan::SweepFile;
-use crate::run::sweep::report::{self, Query};
 use crate::run::sweep::run::{
     self, Batch, CPU_REPLICAS, Commits, Device, Done, GPU_REPLICAS, Measurement, Progress, Way,
 };
@@ -225,54 +223,5 @@ pub struct MergeArgs {
 pub fn merge(a: &MergeArgs) -> Result<()> {
     let done = merge::merge(&a.dirs, &a.out)?;
     say!("{} points in {}, none missing, {} held twice", done.points, a.out.display(), done.repeated);
-    Ok(())
-}
-
-#[derive(Args)]
-pub struct ReportArgs {
-    /// Folder of a sweep or a tuning
-    #[arg(value_name = "DATASET")]
-    dataset: PathBuf,
-    /// Metric to show (repeatable) [default: the one that the task is judged by]
-    #[arg(long = "metric", value_name = "NAME")]
-    metrics: Vec<String>,
-    /// Only rows in which a column has this value, for example --where agent=ppo (repeatable)
-    #[arg(long = "where", value_name = "COLUMN=VALUE")]
-    filters: Vec<String>,
-    /// Column that tells groups apart (repeatable) [default: agent and all swept keys; of a tuning agent, trial and
-    /// slots]
-    #[arg(long = "by", value_name = "COLUMN")]
-    by: Vec<String>,
-    /// Column on the x axis [default: the first one that holds several numbers]
-    #[arg(long, value_name = "COLUMN")]
-    x: Option<String>,
-    /// Folder for report.md and its figures [default: DATASET/report]
-    #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
-}
-
-pub(super) fn report(a: &ReportArgs, tasks: &[&dyn AnyTask]) -> Result<()> {
-    let filter = |f: &String| {
-        let (k, v) = f.split_once('=').ok_or_else(|| {
-            SweepError::Option(format!("--where {f}: expected COLUMN=VALUE, for example --where agent=ppo"))
-        })?;
-        Ok((k.trim().to_string(), v.trim().to_string()))
-    };
-    let query = Query {
-        metrics: a.metrics.clone(),
-        filters: a.filters.iter().map(filter).collect::<Result<_, SweepError>>()?,
-        by: a.by.clone(),
-        x: a.x.clone(),
-    };
-    let out = a.out.clone().unwrap_or_else(|| a.dataset.join("report"));
-    let task_of = |task: &str| tasks.iter().copied().find(|t| t.name() == task);
-    let (answer, paths) = report::write(&a.dataset, &out, &query, &task_of)?;
-    if answer.present < answer.planned {
-        note!("warning: {} of {} points are there", answer.present, answer.planned);
-    }
-    say!("report: {}", paths[0].display());
-    for path in &paths[1..] {
-        say!("        {}", path.display());
-    }
     Ok(())
 }

@@ -1,7 +1,8 @@
 //! Learning curves of one training.
 
 use super::ReportError;
-use super::figure::{Figure, Look, Palette, Point, Series};
+use super::figure::{Figure, Look, Palette, Point, Series, categories};
+use super::words::{axis, distinct, value_of};
 use crate::num::stats::{bootstrap_mean_95, mean};
 use crate::run::rows::{CurveRow, Schema};
 
@@ -9,7 +10,7 @@ use crate::run::rows::{CurveRow, Schema};
 const POINTS: usize = 400;
 
 /// Each column of the curves that the task names, over the slots that a replica has trained, as (file name, SVG): means
-/// over seeds with 95 % intervals. Rows are of one training, update by update.
+/// over seeds with 95 % intervals, a line for each place of the swept axis. Rows are of one training, update by update.
 ///
 /// # Errors
 /// [`ReportError::Figure`] if plotters fails.
@@ -19,29 +20,40 @@ pub fn curves(
     palette: &Palette,
 ) -> Result<Vec<(String, String)>, ReportError> {
     let Some(first) = rows.first() else { return Ok(Vec::new()) };
-    let replicas = rows.iter().take_while(|r| r.update == first.update).count().max(1);
-    let updates = rows.len() / replicas;
-    let stride = updates.div_ceil(POINTS).max(1);
-    let seeds = match replicas {
-        1 => "one seed".to_string(),
-        n => format!("mean over {n} seeds, 95 % interval"),
+    let agent = &first.key.agent;
+    let places = distinct(rows.iter().map(|r| r.key.at));
+    // A training at one place is called by its agent, in its colour.
+    let name = |at: f64| match places.len() {
+        0 | 1 => agent.clone(),
+        _ => format!("{agent}, {}", value_of(schema.swept.name, at)),
     };
     let mut out = Vec::new();
     for (i, column) in schema.curve.iter().enumerate() {
-        // Neighbouring updates are one point, so nothing is passed over.
-        let points = rows.chunks(replicas * stride).map(|part| {
-            let own = |r: usize| -> Vec<f64> {
-                part.iter().skip(r).step_by(replicas).map(|x| x.slots[i]).collect()
-            };
-            let each: Vec<f64> = (0..replicas).map(|r| mean(&own(r))).collect();
-            Point::new(part[part.len() - 1].env_steps as f64, mean(&each), bootstrap_mean_95(&each, 0))
-        });
+        let line = |at: &f64| {
+            let mine: Vec<&CurveRow> = rows.iter().filter(|r| r.key.at == *at).collect();
+            let replicas = mine.iter().take_while(|r| r.update == first.update).count().max(1);
+            let stride = (mine.len() / replicas).div_ceil(POINTS).max(1);
+            // Neighbouring updates are one point, so nothing is passed over.
+            let points = mine.chunks(replicas * stride).map(|part| {
+                let own = |r: usize| -> Vec<f64> {
+                    part.iter().skip(r).step_by(replicas).map(|x| x.slots[i]).collect()
+                };
+                let each: Vec<f64> = (0..replicas).map(|r| mean(&own(r))).collect();
+                let steps = part[part.len() - 1].env_steps as f64;
+                Point::new(steps, mean(&each), bootstrap_mean_95(&each, 0)).of(replicas)
+            });
+            Series::new(&name(*at), Look::Curve, points.collect())
+        };
+        let palette = match places.len() {
+            0 | 1 => palette.clone(),
+            _ => categories(places.iter().map(|at| name(*at))).into(),
+        };
         let figure = Figure {
-            title: format!("{}: {}", first.key.agent, column.name),
-            x_label: format!("slots that a replica has trained ({seeds})"),
-            y_label: column.name.into(),
-            series: vec![Series::new(&first.key.agent, Look::Curve, points.collect())],
-            ..Figure::with(palette.clone())
+            title: format!("{agent}: {}, means over seeds with 95 % bands", axis(column.name)),
+            x_label: "slots that a replica has trained".into(),
+            y_label: axis(column.name),
+            series: places.iter().map(line).collect(),
+            ..Figure::with(palette)
         };
         out.extend(figure.svg()?.map(|svg| (format!("curve-{}.svg", column.name), svg)));
     }
@@ -66,6 +78,20 @@ mod tests {
         let names: Vec<&str> = all.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["curve-reward.svg", "curve-sum_rate_bps_hz.svg", "curve-indicator_share.svg"]);
         assert!(all[0].1.len() < 200_000, "{}", all[0].1.len());
+        // Two powers are two lines, and no mean over them.
+        let at = |update: u32, at: f64| {
+            let mut row = row(update, 0);
+            row.key.at = at;
+            row.slots[0] = at;
+            row
+        };
+        let rows: Vec<CurveRow> = (0..10).flat_map(|u| [at(u, 20.0), at(u, 40.0)]).collect();
+        let svg = &curves(&rows, &SCHEMA, &Palette::default()).unwrap()[0].1;
+        for (power, points) in [(20, "[[100,20,null,null,1,"), (40, "[[100,40,null,null,1,")] {
+            let group =
+                format!("data-series=\", P_max {power} dBm\" data-kind=\"curve\" data-points=\"{points}");
+            assert!(svg.contains(&group), "no {group} in {svg}");
+        }
         assert!(curves(&[], &SCHEMA, &Palette::default()).unwrap().is_empty());
     }
 }

@@ -1,15 +1,28 @@
-//! Line figures as SVG (plotters): one colour and marker per agent id in every figure, 95 % bands or error bars, hollow
-//! black markers for what a paper prints, and the legend below the plot.
+//! Figures as SVG: one colour and marker per agent id in every figure, 95 % bands or error bars, hollow markers for
+//! what a paper prints, and the legend below the plot. plotters draws axes and their ticks.
+//!
+//! Groups of elements carry the values behind them: `data-series` is what the legend calls them, and `data-points` a
+//! JSON list of `[x, y, lo, hi, seeds, left, top]` (`null` for what there is not; the place is in units of the drawing)
+//! that the script of a page shows beside the pointer. A reader without scripts has the same words in `<title>`.
 
 use super::ReportError;
+use super::opening::fold;
+use super::pen::{Anchor, BLACK, INK, Pen, Rgb, Stroke, WHITE, escape, number};
 use crate::num::stats::{Interval, once};
+use crate::num::text::num;
 use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter};
-use plotters::prelude::*;
-use plotters::style::text_anchor::{HPos, Pos, VPos};
+use plotters::prelude::{
+    ChartBuilder, Color, DrawingAreaErrorKind, IntoDrawingArea, IntoFont, RGBColor, SVGBackend, TRANSPARENT,
+    TextStyle,
+};
 use std::borrow::Cow;
 
 /// Width at which a figure is shown, px. Text is sized for it.
 pub const WIDTH_PX: u32 = 720;
+/// Most points that the curves of a figure have together; longer ones are drawn as means of neighbours.
+const CURVE_POINTS: usize = 4000;
+/// Most points of one curve: as many as a figure shows apart.
+const POINTS_OF_A_CURVE: usize = 400;
 /// Height of the plot with its axes, without the legend, px.
 const PLOT_HEIGHT_PX: u32 = 430;
 /// plotters rounds coordinates to whole units; with four units per pixel, lines stay smooth.
@@ -21,7 +34,6 @@ const LEGEND_ROW_PX: f64 = 22.0;
 const LEGEND_GAP_PX: f64 = 10.0;
 /// Markers along a dense curve.
 const CURVE_MARKERS: usize = 6;
-const INK: RGBColor = RGBColor(0x22, 0x22, 0x22);
 
 /// How a line looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,12 +59,20 @@ pub struct Point {
     pub interval: Option<Interval>,
     /// 95 % interval of x, if x is measured too.
     pub x_interval: Option<Interval>,
+    /// Seeds behind it, if they are known.
+    pub seeds: Option<usize>,
 }
 
 impl Point {
     /// Of an x that was not measured.
     pub fn new(x: f64, y: f64, interval: Option<Interval>) -> Point {
-        Point { x, y, interval, x_interval: None }
+        Point { x, y, interval, x_interval: None, seeds: None }
+    }
+
+    /// Of so many seeds.
+    #[must_use]
+    pub fn of(self, seeds: usize) -> Point {
+        Point { seeds: Some(seeds), ..self }
     }
 }
 
@@ -105,6 +125,8 @@ pub struct Note {
     pub x: f64,
     pub y: f64,
     pub text: String,
+    /// Name of the series that it is hidden with.
+    pub series: String,
 }
 
 /// A figure. Axis labels carry their unit.
@@ -131,6 +153,8 @@ pub struct Figure {
     pub sparse_notes: bool,
     /// Colours and markers of the series.
     pub palette: Palette,
+    /// What [`Point::seeds`] counts, where it is no seeds.
+    pub counted: &'static str,
 }
 
 /// Shape of a marker.
@@ -206,13 +230,12 @@ pub fn categories<S: Into<String>>(names: impl IntoIterator<Item = S>) -> Vec<Sw
     names.into_iter().enumerate().map(swatch).collect()
 }
 
-fn style_in(palette: &[Swatch], name: &str) -> (RGBColor, Shape) {
+fn style_in(palette: &[Swatch], name: &str) -> (Rgb, Shape) {
     let known = palette.iter().find(|s| s.name == name).map(|s| (s.rgb, s.shape));
-    let ((r, g, b), shape) = known.unwrap_or_else(|| {
+    known.unwrap_or_else(|| {
         let sum: usize = name.bytes().map(usize::from).sum();
         SPARE[sum % SPARE.len()]
-    });
-    (RGBColor(r, g, b), shape)
+    })
 }
 
 /// The colour of an agent in every figure.
@@ -226,13 +249,27 @@ fn px(x: f64) -> i32 {
     (x * f64::from(UNITS_PER_PX)).round() as i32
 }
 
-fn stroke(color: impl Color, width_px: f64) -> ShapeStyle {
-    color.stroke_width(px(width_px) as u32)
+fn stroke(rgb: Rgb, width_px: f64) -> Stroke {
+    Stroke { rgb, width: px(width_px), dashes: None }
 }
 
-fn font(size_px: f64) -> TextStyle<'static> {
-    TextStyle::from(("sans-serif", f64::from(px(size_px)) * FONT_FACTOR).into_font()).color(&INK)
+/// A line of dashes and gaps of these lengths, px.
+fn dashed(rgb: Rgb, width_px: f64, (on, off): (f64, f64)) -> Stroke {
+    Stroke { dashes: Some((px(on), px(off))), ..stroke(rgb, width_px) }
 }
+
+/// Dashes and gaps of a bound, and of an agent that does not learn, px.
+const BOUND_DASHES: (f64, f64) = (6.0, 4.0);
+const LEVEL_DASHES: (f64, f64) = (2.0, 3.0);
+/// Lines of a grid, and of axes.
+const GREYS: [Rgb; 2] = [(0xDD, 0xDD, 0xDD), (0x66, 0x66, 0x66)];
+
+/// Of what plotters writes.
+const TEXT: RGBColor = RGBColor(INK.0, INK.1, INK.2);
+
+const TOP: &str = "0.76em";
+const MIDDLE: &str = "0.5ex";
+const BOTTOM: &str = "-0.5ex";
 
 /// A linear axis with given ticks. A logarithmic one is linear in log10 of the value and labelled with the value.
 struct Axis {
@@ -271,43 +308,36 @@ impl ValueFormatter<f64> for Axis {
     }
 }
 
-type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
 type Drawn = Result<(), DrawingAreaErrorKind<std::io::Error>>;
 
-/// An SVG document of this height, [`WIDTH_PX`] wide: the title and what `draw` adds.
+/// An SVG document of this height, [`WIDTH_PX`] wide: the title and what `draw` adds. `attributes` are those of its
+/// root.
 fn document(
     title: &str,
+    attributes: &str,
     height_px: u32,
-    draw: impl FnOnce(&Area) -> Drawn,
+    draw: impl FnOnce(&mut Pen) -> Drawn,
 ) -> Result<Option<String>, ReportError> {
-    let size = (WIDTH_PX * UNITS_PER_PX, height_px * UNITS_PER_PX);
-    let mut out = String::new();
-    let drawn = |out: &mut String| -> Drawn {
-        let root = SVGBackend::with_string(out, size).into_drawing_area();
-        root.fill(&WHITE)?;
-        write(&root, title, (px(16.0), px(10.0)), 15.0, (HPos::Left, VPos::Top))?;
-        draw(&root)?;
-        root.present()
-    };
-    drawn(&mut out).map_err(|e| ReportError::Figure { name: title.into(), message: e.to_string() })?;
+    let mut pen = Pen::new();
+    let whole = [(0, 0), (px(f64::from(WIDTH_PX)), px(f64::from(height_px)))];
+    pen.rect(whole, WHITE, None);
+    write(&mut pen, title, (px(16.0), px(10.0)), 15.0, ("start", TOP));
+    draw(&mut pen).map_err(|e| ReportError::Figure { name: title.into(), message: e.to_string() })?;
     // Drawn in fine units, shown at its real width.
-    let fine = format!("width=\"{}\" height=\"{}\"", size.0, size.1);
-    Ok(Some(out.replacen(&fine, &format!("width=\"{WIDTH_PX}\" height=\"{height_px}\""), 1)))
+    Ok(Some(pen.document(title, attributes, (WIDTH_PX, height_px), UNITS_PER_PX)))
 }
 
 /// Writes a text with this side of it at `at`.
-fn write(area: &Area, text: &str, at: (i32, i32), size_px: f64, (h, v): (HPos, VPos)) -> Drawn {
-    area.draw(&Text::new(text.to_string(), at, font(size_px).pos(Pos::new(h, v))))
+fn write(pen: &mut Pen, text: &str, at: (i32, i32), size_px: f64, (h, dy): (&'static str, &'static str)) {
+    pen.text(at, px(size_px), Anchor { h, dy }, text);
 }
 
 /// An interval between two places, with caps that reach so far to both sides.
-fn error_bar(area: &Area, ends: [(i32, i32); 2], line: ShapeStyle, (across, up): (f64, f64)) -> Drawn {
-    area.draw(&PathElement::new(ends.to_vec(), line))?;
-    for (x, y) in ends {
-        let cap = vec![(x - px(across), y - px(up)), (x + px(across), y + px(up))];
-        area.draw(&PathElement::new(cap, line))?;
-    }
-    Ok(())
+fn error_bar(pen: &mut Pen, ends: [(i32, i32); 2], line: Stroke, (across, up): (f64, f64)) {
+    let cap = |(x, y): (i32, i32)| [(x - px(across), y - px(up)), (x + px(across), y + px(up)), (x, y)];
+    let [from, to] = ends;
+    let [a, b, _] = cap(to);
+    pen.line(&[&cap(from)[..], &[to, a, b]].concat(), line);
 }
 
 /// Ticks of an axis over a range of what it is linear in.
@@ -328,37 +358,79 @@ pub(crate) fn extent(xs: impl Iterator<Item = f64>) -> (f64, f64) {
     xs.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), x| (a.min(x), b.max(x)))
 }
 
-type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<Axis, Axis>>;
+/// Where values lie between axes, in units of the drawing.
+struct Frame {
+    x: (f64, f64),
+    y: (f64, f64),
+    /// Places of the lower left and of the upper right corner.
+    ends: [(i32, i32); 2],
+}
 
-/// Axes with their grid; a label that is empty is not there.
-fn chart<'a, 'b>(
-    plot: &'a Area<'b>,
-    left_px: f64,
+impl Frame {
+    fn at(&self, x: f64, y: f64) -> (i32, i32) {
+        let place = |v: f64, (lo, hi): (f64, f64), from: i32, to: i32| {
+            from + ((v - lo) / (hi - lo) * f64::from(to - from)).round() as i32
+        };
+        let [low, high] = self.ends;
+        (place(x, self.x, low.0, high.0), place(y, self.y, low.1, high.1))
+    }
+}
+
+/// Space around a plot with its labels, and for the labels of the y axis, px.
+struct Room {
+    top: f64,
+    bottom: f64,
+    left: f64,
+    right: f64,
+    y_labels: f64,
+}
+
+/// Draws axes with their grid; a label that is empty is not there.
+fn axes(
+    pen: &mut Pen,
+    height_px: u32,
+    room: &Room,
     [x, y]: [Axis; 2],
     [x_label, y_label]: [&str; 2],
-) -> Result<Chart<'a, 'b>, DrawingAreaErrorKind<std::io::Error>> {
-    let mut chart = ChartBuilder::on(plot)
-        .x_label_area_size(px(46.0))
-        .y_label_area_size(px(left_px))
-        .build_cartesian_2d(x, y)?;
-    let mut mesh = chart.configure_mesh();
-    mesh.bold_line_style(stroke(RGBColor(0xDD, 0xDD, 0xDD), 0.75))
-        .light_line_style(TRANSPARENT)
-        .axis_style(stroke(RGBColor(0x66, 0x66, 0x66), 1.0))
-        .label_style(font(13.0))
-        .axis_desc_style(font(14.0));
-    if !x_label.is_empty() {
-        mesh.x_desc(x_label);
-    }
-    if !y_label.is_empty() {
-        mesh.y_desc(y_label);
-    }
-    mesh.draw()?;
-    Ok(chart)
+) -> Result<Frame, DrawingAreaErrorKind<std::io::Error>> {
+    let (x_range, y_range) = (x.range, y.range);
+    let font = |size_px: f64| {
+        TextStyle::from(("sans-serif", f64::from(px(size_px)) * FONT_FACTOR).into_font()).color(&TEXT)
+    };
+    let line = |(r, g, b): Rgb, width_px: f64| RGBColor(r, g, b).stroke_width(px(width_px) as u32);
+    let mut drawn = String::new();
+    let ends = {
+        let size = (WIDTH_PX * UNITS_PER_PX, height_px * UNITS_PER_PX);
+        let root = SVGBackend::with_string(&mut drawn, size).into_drawing_area();
+        let plot = root.margin(px(room.top), px(room.bottom), px(room.left), px(room.right));
+        let mut chart = ChartBuilder::on(&plot)
+            .x_label_area_size(px(46.0))
+            .y_label_area_size(px(room.y_labels))
+            .build_cartesian_2d(x, y)?;
+        let mut mesh = chart.configure_mesh();
+        mesh.bold_line_style(line(GREYS[0], 0.75))
+            .light_line_style(TRANSPARENT)
+            .axis_style(line(GREYS[1], 1.0))
+            .label_style(font(13.0))
+            .axis_desc_style(font(14.0));
+        if !x_label.is_empty() {
+            mesh.x_desc(x_label);
+        }
+        if !y_label.is_empty() {
+            mesh.y_desc(y_label);
+        }
+        mesh.draw()?;
+        let corner = |x: f64, y: f64| chart.backend_coord(&(x, y));
+        let ends = [corner(x_range.0, y_range.0), corner(x_range.1, y_range.1)];
+        root.present()?;
+        ends
+    };
+    pen.axes(&drawn, GREYS);
+    Ok(Frame { x: x_range, y: y_range, ends })
 }
 
 /// A marker of about `size_px` across at `at`, filled or hollow.
-fn marker(area: &Area, at: (i32, i32), shape: Shape, color: RGBColor, size_px: f64, hollow: bool) -> Drawn {
+fn marker(pen: &mut Pen, at: (i32, i32), shape: Shape, color: Rgb, size_px: f64, hollow: bool) {
     let r = f64::from(px(size_px / 2.0));
     let spoke = |turn: f64, length: f64| {
         let angle = std::f64::consts::TAU * turn;
@@ -372,22 +444,19 @@ fn marker(area: &Area, at: (i32, i32), shape: Shape, color: RGBColor, size_px: f
         (0..2 * n).map(|i| spoke(i as f64 / (2 * n) as f64, length(i))).collect()
     };
     let line = stroke(color, if hollow { 1.8 } else { 2.2 });
-    let crossed = |n: usize, start: f64| -> Drawn {
-        for i in 0..n {
-            let turn = start + i as f64 / (2 * n) as f64;
-            area.draw(&PathElement::new(vec![spoke(turn, 1.1), spoke(turn + 0.5, 1.1)], line))?;
-        }
-        Ok(())
+    // Through the middle and back, so that a star is one line.
+    let crossed = |pen: &mut Pen, n: usize, start: f64| {
+        let spokes = (0..2 * n).map(|i| spoke(start + i as f64 / (2 * n) as f64, 1.1));
+        let whole: Vec<(i32, i32)> = spokes.flat_map(|end| [at, end]).collect();
+        pen.line(&whole, line);
     };
     let outline = match shape {
-        Shape::None => return Ok(()),
-        Shape::Circle => {
-            let style = if hollow { line } else { color.filled() };
-            return area.draw(&Circle::new(at, r as i32, style));
-        }
-        Shape::Plus => return crossed(2, 0.0),
-        Shape::Cross => return crossed(2, 0.125),
-        Shape::Star => return crossed(3, 0.0),
+        Shape::None => return,
+        Shape::Circle if hollow => return pen.ring(at, r as i32, line),
+        Shape::Circle => return pen.disc(at, r as i32, color),
+        Shape::Plus => return crossed(pen, 2, 0.0),
+        Shape::Cross => return crossed(pen, 2, 0.125),
+        Shape::Star => return crossed(pen, 3, 0.0),
         Shape::Square => corners(4, 0.125, 1.25),
         Shape::Diamond => corners(4, 0.0, 1.3),
         Shape::Up => corners(3, 0.0, 1.3),
@@ -403,10 +472,117 @@ fn marker(area: &Area, at: (i32, i32), shape: Shape, color: RGBColor, size_px: f
     };
     if hollow {
         let closed: Vec<_> = outline.iter().chain(&outline[..2]).copied().collect();
-        area.draw(&PathElement::new(closed, line))
+        pen.line(&closed, line);
     } else {
-        area.draw(&Polygon::new(outline, color.filled()))
+        pen.polygon(&outline, color, 1.0);
     }
+}
+
+/// What the numbers of a figure mean.
+struct Words {
+    /// Name and unit of both axes.
+    x: (String, String),
+    y: (String, String),
+    /// What values are means over.
+    counted: &'static str,
+}
+
+impl Words {
+    fn of(x_label: &str, y_label: &str, counted: &'static str) -> Words {
+        let counted = if counted.is_empty() { "seeds" } else { counted };
+        Words { x: name_and_unit(x_label), y: name_and_unit(y_label), counted }
+    }
+
+    /// Attributes of the root, for the script of a page.
+    fn attributes(&self) -> String {
+        format!(
+            "data-x=\"{}\" data-x-unit=\"{}\" data-y=\"{}\" data-y-unit=\"{}\" data-counted=\"{}\"",
+            escape(&self.x.0),
+            escape(&self.x.1),
+            escape(&self.y.0),
+            escape(&self.y.1),
+            self.counted
+        )
+    }
+
+    /// A value in a sentence; `at` is the place of a bar.
+    fn told(&self, series: &str, datum: &Datum, at: Option<&str>) -> String {
+        let with = |value: f64, unit: &str| match unit {
+            "" => num(value),
+            unit => format!("{} {unit}", num(value)),
+        };
+        let place = match (at, datum.x) {
+            (Some(at), _) => format!(", {at}"),
+            (None, Some(x)) => format!(", {} {}", self.x.0, with(x, &self.x.1)),
+            (None, None) => String::new(),
+        };
+        let interval = datum.interval.map(|i| format!("95 %: {} to {}", num(i.lo), num(i.hi)));
+        let seeds = datum.seeds.map(|n| format!("{n} {}", self.counted));
+        let more: Vec<String> = interval.into_iter().chain(seeds).collect();
+        let more = if more.is_empty() { String::new() } else { format!(" ({})", more.join("; ")) };
+        format!("{series}{place}: {} {}{more}", self.y.0, with(datum.y, &self.y.1))
+    }
+}
+
+/// The name of an axis and the unit in its brackets.
+fn name_and_unit(label: &str) -> (String, String) {
+    let found = label.rsplit_once(" (").and_then(|(name, rest)| {
+        let (unit, after) = rest.split_once(')')?;
+        Some((format!("{name}{after}"), unit.to_string()))
+    });
+    found.unwrap_or_else(|| (label.to_string(), String::new()))
+}
+
+/// A value with its place in the drawing.
+struct Datum {
+    x: Option<f64>,
+    y: f64,
+    interval: Option<Interval>,
+    seeds: Option<usize>,
+    at: (i32, i32),
+}
+
+/// Opens a group of a series: `kind` says what of it, and `data` are the values that it shows.
+fn open_series(pen: &mut Pen, series: &str, kind: &str, data: &[Datum], label: Option<&str>) {
+    let or_null = |x: Option<f64>| x.map_or("null".to_string(), number);
+    let one = |d: &Datum| {
+        format!(
+            "[{},{},{},{},{},{},{}]",
+            or_null(d.x),
+            number(d.y),
+            or_null(d.interval.map(|i| i.lo)),
+            or_null(d.interval.map(|i| i.hi)),
+            d.seeds.map_or("null".into(), |n| n.to_string()),
+            d.at.0,
+            d.at.1
+        )
+    };
+    let mut attributes = format!("data-series=\"{}\"", escape(series));
+    if !kind.is_empty() {
+        attributes.push_str(&format!(" data-kind=\"{kind}\""));
+    }
+    if !data.is_empty() {
+        let all: Vec<String> = data.iter().map(one).collect();
+        attributes.push_str(&format!(" data-points=\"[{}]\"", all.join(",")));
+    }
+    if let Some(label) = label {
+        attributes.push_str(&format!(" data-at=\"{}\"", escape(label)));
+    }
+    pen.open(&attributes);
+}
+
+/// A level over the whole width, as the script finds it: the value at many places.
+fn along(frame: &Frame, y: f64, place: f64, interval: Option<Interval>, seeds: Option<usize>) -> Vec<Datum> {
+    const PLACES: i32 = 24;
+    let x = |i: i32| frame.x.0 + (frame.x.1 - frame.x.0) * f64::from(i) / f64::from(PLACES);
+    (0..=PLACES).map(|i| Datum { x: None, y, interval, seeds, at: frame.at(x(i), place) }).collect()
+}
+
+/// Opens an entry of the legend: what it hides is called by series or by kind.
+fn open_key(pen: &mut Pen, attribute: &str, name: &str, (x, y): (f64, f64), width_px: f64) {
+    pen.open(&format!("class=\"key\" data-{attribute}=\"{}\"", escape(name)));
+    let half = LEGEND_ROW_PX / 2.0;
+    pen.target([(px(x - 4.0), px(y - half)), (px(x + width_px - 8.0), px(y + half))]);
 }
 
 /// About `wanted` round numbers (1, 2 or 5 times a power of ten) in `lo..=hi`.
@@ -474,15 +650,40 @@ fn superscript(c: char) -> char {
         other => other,
     }
 }
-
 enum Sample {
     Line(Look, String),
     Paper(String),
 }
 
+/// What a mark of a paper is called in the legend.
+fn paper_name(agent: &str) -> String {
+    format!("paper: {agent}")
+}
+
+/// Kind of what dashed lines stand for, which one entry of the legend hides.
+const BOUND_KIND: &str = "bound";
+
 /// Width of a text, px; sans-serif letters are about this wide.
 fn text_width_px(text: &str, size_px: f64) -> f64 {
     0.54 * size_px * text.chars().count() as f64
+}
+
+/// Means of this many neighbours, the last one of what is left.
+fn averaged(points: &[Point], span: usize) -> Vec<Point> {
+    let mean =
+        |part: &[Point], of: &dyn Fn(&Point) -> f64| part.iter().map(of).sum::<f64>() / part.len() as f64;
+    let one = |part: &[Point]| {
+        let whole = part.iter().all(|p| p.interval.is_some());
+        let end = |of: fn(Interval) -> f64| mean(part, &|p| p.interval.map_or(f64::NAN, of));
+        Point {
+            x: mean(part, &|p| p.x),
+            y: mean(part, &|p| p.y),
+            interval: whole.then(|| Interval { lo: end(|i| i.lo), hi: end(|i| i.hi) }),
+            x_interval: None,
+            seeds: part.iter().filter_map(|p| p.seeds).min(),
+        }
+    };
+    points.chunks(span).map(one).collect()
 }
 
 impl Figure {
@@ -505,19 +706,42 @@ impl Figure {
             entries.push((Sample::Line(s.look, s.agent.clone()), s.agent.clone()));
         }
         let papers = once(self.marks.iter().map(|m| &m.agent));
-        entries.extend(papers.into_iter().map(|a| (Sample::Paper(a.clone()), format!("paper: {a}"))));
+        entries.extend(papers.into_iter().map(|a| (Sample::Paper(a.clone()), paper_name(a))));
         if self.series.iter().any(|s| s.look == Look::Bound && !s.points.is_empty()) {
             entries.push((Sample::Line(Look::Bound, String::new()), self.bound_label.clone()));
         }
         entries
     }
 
+    /// The figure with curves of as many points as it can show; how many neighbours the longest one's are means of.
+    fn shortened(&self) -> Option<(Figure, usize)> {
+        let curves = || self.series.iter().filter(|s| s.look == Look::Curve);
+        let most = (CURVE_POINTS / curves().count().max(1)).clamp(1, POINTS_OF_A_CURVE);
+        let span = |s: &Series| if s.look == Look::Curve { s.points.len().div_ceil(most).max(1) } else { 1 };
+        let longest = self.series.iter().map(span).max().filter(|n| *n > 1)?;
+        let mut figure = self.clone();
+        for s in figure.series.iter_mut() {
+            let n = span(s);
+            if n > 1 {
+                s.points = averaged(&s.points, n);
+            }
+        }
+        Some((figure, longest))
+    }
+
     /// Draws the figure as an SVG document, [`WIDTH_PX`] wide. Without any finite point there is nothing to draw:
-    /// `None`.
+    /// `None`. Curves of very many points are drawn as means of neighbours, and the figure says so.
     ///
     /// # Errors
     /// [`ReportError::Figure`] if plotters fails.
     pub fn svg(&self) -> Result<Option<String>, ReportError> {
+        if let Some((figure, span)) = self.shortened() {
+            return figure.drawn(&format!("Curves: means of up to {span} neighbouring points."));
+        }
+        self.drawn("")
+    }
+
+    fn drawn(&self, remark: &str) -> Result<Option<String>, ReportError> {
         let xs = {
             let ends = |p: &Point| [Some(p.x), p.x_interval.map(|i| i.lo), p.x_interval.map(|i| i.hi)];
             let ours = self.series.iter().flat_map(|s| &s.points).flat_map(ends).flatten();
@@ -545,10 +769,15 @@ impl Figure {
         } else {
             spread(y_lo, y_hi, 0.05)
         };
-        self.draw(x_range, y_range)
+        self.draw(x_range, y_range, remark)
     }
 
-    fn draw(&self, x_range: (f64, f64), y_range: (f64, f64)) -> Result<Option<String>, ReportError> {
+    fn draw(
+        &self,
+        x_range: (f64, f64),
+        y_range: (f64, f64),
+        remark: &str,
+    ) -> Result<Option<String>, ReportError> {
         let legend = self.legend();
         let (text_px, sample_px) = (13.0, 34.0);
         let widest = legend.iter().map(|(_, t)| text_width_px(t, text_px)).fold(0.0, f64::max);
@@ -556,21 +785,32 @@ impl Figure {
         let left_px = 16.0;
         let columns = (((f64::from(WIDTH_PX) - left_px) / cell_px).floor() as usize).max(1);
         let rows = legend.len().div_ceil(columns);
-        let height_px = PLOT_HEIGHT_PX + (rows as f64 * LEGEND_ROW_PX + LEGEND_GAP_PX + 8.0) as u32;
-        document(&self.title, height_px, |root| {
-            let plot = root.margin(px(36.0), px(f64::from(height_px - PLOT_HEIGHT_PX)), px(4.0), px(16.0));
-
+        let legend_px = rows as f64 * LEGEND_ROW_PX + LEGEND_GAP_PX + 8.0;
+        let remark_px = if remark.is_empty() { 0.0 } else { LEGEND_ROW_PX };
+        let height_px = PLOT_HEIGHT_PX + (legend_px + remark_px) as u32;
+        let words = Words::of(&self.x_label, &self.y_label, self.counted);
+        document(&self.title, &words.attributes(), height_px, |pen| {
             let x_ticks = match self.x_ticks.is_empty() {
                 true => ticks(x_range, self.log_x, 8),
                 false => self.x_ticks.iter().map(|x| self.x(*x)).collect(),
             };
-            let axes = [
+            let both = [
                 Axis { range: x_range, ticks: x_ticks, log: self.log_x },
                 Axis { range: y_range, ticks: ticks(y_range, self.log_y, 7), log: self.log_y },
             ];
-            let mut chart = chart(&plot, 66.0, axes, [&self.x_label, &self.y_label])?;
-
-            let inside = |p: &Point| self.y(p.y).map(|y| (self.x(p.x), y));
+            let room = Room {
+                top: 36.0,
+                bottom: f64::from(height_px - PLOT_HEIGHT_PX),
+                left: 4.0,
+                right: 16.0,
+                y_labels: 66.0,
+            };
+            let frame = axes(pen, height_px, &room, both, [&self.x_label, &self.y_label])?;
+            let inside = |p: &Point| self.y(p.y).map(|y| frame.at(self.x(p.x), y));
+            let datum = |p: &Point| {
+                let at = inside(p)?;
+                Some(Datum { x: Some(p.x), y: p.y, interval: p.interval, seeds: p.seeds, at })
+            };
             for s in self.series.iter().filter(|s| s.look == Look::Curve) {
                 let (color, _) = style_in(&self.palette, &s.agent);
                 let ends = |end: fn(&Interval) -> f64| {
@@ -579,25 +819,45 @@ impl Figure {
                         .filter_map(move |p| Some((self.x(p.x), self.y(end(p.interval.as_ref()?))?)))
                 };
                 let upper = ends(|i| i.hi);
-                let around: Vec<_> =
-                    upper.chain(ends(|i| i.lo).collect::<Vec<_>>().into_iter().rev()).collect();
+                let around = upper.chain(ends(|i| i.lo).collect::<Vec<_>>().into_iter().rev());
+                let around: Vec<(i32, i32)> = around.map(|(x, y)| frame.at(x, y)).collect();
                 if around.len() > 3 {
-                    chart.draw_series([Polygon::new(around, color.mix(0.16))])?;
+                    open_series(pen, &s.agent, "band", &[], None);
+                    pen.polygon(&around, color, 0.16);
+                    pen.close();
                 }
             }
-            for s in &self.series {
+            for s in self.series.iter().filter(|s| s.look != Look::Marks && !s.points.is_empty()) {
                 let (color, _) = style_in(&self.palette, &s.agent);
-                let line: Vec<(f64, f64)> = s.points.iter().filter_map(inside).collect();
-                let dashed = |on: f64, off: f64, width_px: f64, line: Vec<(f64, f64)>| {
-                    DashedLineSeries::new(line, px(on), px(off), stroke(color, width_px))
+                let line: Vec<(i32, i32)> = s.points.iter().filter_map(inside).collect();
+                let (style, kind) = match s.look {
+                    Look::Curve => (stroke(color, 2.0), "curve"),
+                    Look::Points | Look::Marks => (stroke(color, 1.8), "line"),
+                    Look::Bound => (dashed(color, 1.4, BOUND_DASHES), BOUND_KIND),
+                    Look::Level => (dashed(color, 1.8, LEVEL_DASHES), "level"),
                 };
-                match s.look {
-                    Look::Curve => chart.draw_series(LineSeries::new(line, stroke(color, 2.0)))?,
-                    Look::Points => chart.draw_series(LineSeries::new(line, stroke(color, 1.8)))?,
-                    Look::Marks => continue,
-                    Look::Bound => chart.draw_series(dashed(6.0, 4.0, 1.4, line))?,
-                    Look::Level => chart.draw_series(dashed(2.0, 3.0, 1.8, line))?,
+                let data: Vec<Datum> = match (s.look, s.points.first()) {
+                    // Its values are those of the markers.
+                    (Look::Points | Look::Marks, _) | (_, None) => Vec::new(),
+                    (Look::Level, Some(p)) => match self.y(p.y) {
+                        Some(place) => along(&frame, p.y, place, p.interval, p.seeds),
+                        None => Vec::new(),
+                    },
+                    (Look::Curve | Look::Bound, _) => s.points.iter().filter_map(datum).collect(),
                 };
+                open_series(pen, &s.agent, kind, &data, None);
+                match (data.first(), data.last()) {
+                    (Some(first), Some(last)) if s.look == Look::Curve => {
+                        let end = words.told("", last, None);
+                        pen.title(&format!("{}; at the end{end}", words.told(&s.agent, first, None)));
+                    }
+                    (Some(first), _) if s.look == Look::Level => {
+                        pen.title(&words.told(&s.agent, first, None));
+                    }
+                    _ => {}
+                }
+                pen.line(&line, style);
+                pen.close();
             }
             // Dense curves carry a few markers, at other places for each line, so that they are told apart without
             // colour.
@@ -605,55 +865,73 @@ impl Figure {
                 let (color, shape) = style_in(&self.palette, &s.agent);
                 let every = s.points.len().div_ceil(CURVE_MARKERS).max(1);
                 let skip = (2 * i + 1) * every / (2 * self.series.len());
-                for xy in s.points.iter().skip(skip).step_by(every).filter_map(inside) {
-                    marker(root, chart.backend_coord(&xy), shape, color, 7.0, false)?;
+                open_series(pen, &s.agent, "markers", &[], None);
+                for at in s.points.iter().skip(skip).step_by(every).filter_map(inside) {
+                    marker(pen, at, shape, color, 7.0, false);
                 }
+                pen.close();
             }
             let marked = |s: &&Series| matches!(s.look, Look::Points | Look::Marks);
             for s in self.series.iter().filter(marked) {
                 let (color, shape) = style_in(&self.palette, &s.agent);
-                for p in &s.points {
-                    let Some(at) = inside(p).map(|xy| chart.backend_coord(&xy)) else { continue };
-                    let end = |y: f64| self.y(y).map(|y| chart.backend_coord(&(self.x(p.x), y)));
+                let data: Vec<Datum> = s.points.iter().filter_map(datum).collect();
+                open_series(pen, &s.agent, "points", &data, None);
+                for (p, d) in s.points.iter().filter(|p| inside(p).is_some()).zip(&data) {
+                    pen.open("class=\"point\"");
+                    pen.title(&words.told(&s.agent, d, None));
+                    let end = |y: f64| self.y(y).map(|y| frame.at(self.x(p.x), y));
                     if let Some((lo, hi)) = p.interval.and_then(|i| Some((end(i.lo)?, end(i.hi)?))) {
-                        error_bar(root, [lo, hi], stroke(color, 1.4), (4.0, 0.0))?;
+                        error_bar(pen, [lo, hi], stroke(color, 1.4), (4.0, 0.0));
                     }
                     if let Some(i) = p.x_interval.filter(|i| self.x(i.lo).is_finite()) {
-                        let ends = [i.lo, i.hi].map(|x| (chart.backend_coord(&(self.x(x), 0.0)).0, at.1));
-                        error_bar(root, ends, stroke(color, 1.4), (0.0, 4.0))?;
+                        let ends = [i.lo, i.hi].map(|x| (frame.at(self.x(x), 0.0).0, d.at.1));
+                        error_bar(pen, ends, stroke(color, 1.4), (0.0, 4.0));
                     }
-                    marker(root, at, shape, color, 8.0, false)?;
+                    marker(pen, d.at, shape, color, 8.0, false);
+                    pen.close();
                 }
+                pen.close();
             }
             for (i, m) in self.marks.iter().enumerate() {
                 let Some(y) = self.y(m.y) else { continue };
                 let (_, shape) = style_in(&self.palette, &m.agent);
                 let beside = self.marks[..i].iter().filter(|o| (o.x, o.y) == (m.x, m.y)).count();
                 let at = |y: f64| {
-                    let (x, y) = chart.backend_coord(&(self.x(m.x), y));
+                    let (x, y) = frame.at(self.x(m.x), y);
                     (x + px(15.0 * beside as f64), y)
                 };
                 let (x, low) = at(y);
-                let line = |points: Vec<(i32, i32)>| root.draw(&PathElement::new(points, stroke(BLACK, 1.6)));
+                let name = paper_name(&m.agent);
+                let (middle, told) = match m.reach {
+                    Reach::At => (low, String::new()),
+                    Reach::Above => (low, ", or more".to_string()),
+                    Reach::To(end) => match self.y(end).map(|y| at(y).1) {
+                        Some(high) => ((low + high) / 2, format!(", up to {}", num(end))),
+                        None => continue,
+                    },
+                };
+                let d = Datum { x: Some(m.x), y: m.y, interval: None, seeds: None, at: (x, middle) };
+                open_series(pen, &name, "paper", std::slice::from_ref(&d), None);
+                pen.title(&format!("{}{told}", words.told(&name, &d, None)));
+                let line = stroke(BLACK, 1.6);
                 match m.reach {
                     Reach::At => {}
                     Reach::Above => {
                         let (from, tip) = (low - px(7.0), low - px(26.0));
-                        line(vec![(x, from), (x, tip)])?;
-                        line(vec![(x - px(4.0), tip + px(6.0)), (x, tip), (x + px(4.0), tip + px(6.0))])?;
+                        pen.line(&[(x, from), (x, tip)], line);
+                        pen.line(
+                            &[(x - px(4.0), tip + px(6.0)), (x, tip), (x + px(4.0), tip + px(6.0))],
+                            line,
+                        );
                     }
-                    Reach::To(end) => {
-                        let Some(high) = self.y(end).map(|y| at(y).1) else { continue };
-                        error_bar(root, [(x, low), (x, high)], stroke(BLACK, 1.6), (5.0, 0.0))?;
-                        marker(root, (x, (low + high) / 2), shape, BLACK, 12.0, true)?;
-                        continue;
-                    }
+                    Reach::To(_) => error_bar(pen, [(x, low), (x, 2 * middle - low)], line, (5.0, 0.0)),
                 }
-                marker(root, (x, low), shape, BLACK, 12.0, true)?;
+                marker(pen, (x, middle), shape, BLACK, 12.0, true);
+                pen.close();
             }
-            let left_end = chart.backend_coord(&(x_range.0, y_range.0)).0;
+            let left_end = frame.ends[0].0;
             // A note stands at the first corner of its point that no marker and no other note has taken.
-            let place = |x: f64, y: f64| Some(chart.backend_coord(&(self.x(x), self.y(y)?)));
+            let place = |x: f64, y: f64| Some(frame.at(self.x(x), self.y(y)?));
             let points = self.series.iter().filter(marked).flat_map(|s| &s.points);
             let around = |(x, y): (i32, i32)| [x - px(4.0), y - px(4.0), x + px(4.0), y + px(4.0)];
             let mut taken: Vec<[i32; 4]> = points.filter_map(|p| place(p.x, p.y)).map(around).collect();
@@ -680,7 +958,9 @@ impl Figure {
                     None => spots[0][0],
                 };
                 taken.push(spot);
-                write(root, &n.text, (spot[0], spot[3]), 12.0, (HPos::Left, VPos::Bottom))?;
+                open_series(pen, &n.series, "note", &[], None);
+                write(pen, &n.text, (spot[0], spot[3]), 12.0, ("start", BOTTOM));
+                pen.close();
             }
 
             for (i, (sample, text)) in legend.iter().enumerate() {
@@ -691,29 +971,37 @@ impl Figure {
                 let y = f64::from(PLOT_HEIGHT_PX) + LEGEND_GAP_PX + (row as f64 + 0.5) * LEGEND_ROW_PX;
                 let (from, to) = ((px(x), px(y)), (px(x + sample_px), px(y)));
                 let middle = (px(x + sample_px / 2.0), px(y));
+                let (attribute, name) = match sample {
+                    Sample::Line(Look::Bound, _) => ("kind", BOUND_KIND),
+                    _ => ("series", text.as_str()),
+                };
+                open_key(pen, attribute, name, (x, y), cell_px);
                 match sample {
                     Sample::Paper(agent) => {
-                        marker(root, middle, style_in(&self.palette, agent).1, BLACK, 12.0, true)?
+                        marker(pen, middle, style_in(&self.palette, agent).1, BLACK, 12.0, true);
                     }
                     Sample::Line(look, agent) => {
                         let (color, shape) = style_in(&self.palette, agent);
-                        let dashes: &[(f64, f64)] = match look {
-                            Look::Bound => &[(0.0, 8.0), (13.0, 21.0), (26.0, 34.0)],
-                            Look::Level => &[0.0, 6.0, 12.0, 18.0, 24.0, 30.0].map(|x| (x, x + 3.0)),
-                            Look::Curve | Look::Points => &[(0.0, 34.0)],
-                            Look::Marks => &[],
+                        let line = match look {
+                            Look::Bound => Some(dashed((0x55, 0x55, 0x55), 2.0, BOUND_DASHES)),
+                            Look::Level => Some(dashed(color, 2.0, LEVEL_DASHES)),
+                            Look::Curve | Look::Points => Some(stroke(color, 2.0)),
+                            Look::Marks => None,
                         };
-                        let color = if *look == Look::Bound { RGBColor(0x55, 0x55, 0x55) } else { color };
-                        for (a, b) in dashes {
-                            let ends = vec![(from.0 + px(*a), from.1), (from.0 + px(*b), to.1)];
-                            root.draw(&PathElement::new(ends, stroke(color, 2.0)))?;
+                        if let Some(line) = line {
+                            pen.line(&[from, to], line);
                         }
                         if matches!(look, Look::Points | Look::Marks | Look::Curve) {
-                            marker(root, middle, shape, color, 8.0, false)?;
+                            marker(pen, middle, shape, color, 8.0, false);
                         }
                     }
                 }
-                write(root, text, (to.0 + px(6.0), to.1), text_px, (HPos::Left, VPos::Center))?;
+                write(pen, text, (to.0 + px(6.0), to.1), text_px, ("start", MIDDLE));
+                pen.close();
+            }
+            if !remark.is_empty() {
+                let y = f64::from(height_px) - 14.0;
+                write(pen, remark, (px(left_px), px(y)), 12.0, ("start", MIDDLE));
             }
             Ok(())
         })
@@ -728,6 +1016,8 @@ pub struct Bar {
     pub y: f64,
     /// 95 % interval of y, if there is one.
     pub interval: Option<Interval>,
+    /// Seeds behind it, if they are known.
+    pub seeds: Option<usize>,
 }
 
 /// Groups of bars over an axis that carries its unit. On a logarithmic axis bars start at its bottom: only their upper
@@ -745,6 +1035,8 @@ pub struct Bars {
     pub palette: Palette,
     /// Writes each value above its bar, as a percentage.
     pub percent: bool,
+    /// What the seeds of bars are, where they are none.
+    pub counted: &'static str,
 }
 
 impl Bars {
@@ -783,71 +1075,79 @@ impl Bars {
         let columns = (((f64::from(WIDTH_PX) - 16.0) / cell_px).floor() as usize).max(1);
         let rows = names().count().div_ceil(columns);
         let height_px = PLOT_HEIGHT_PX + (rows as f64 * LEGEND_ROW_PX + LEGEND_GAP_PX + 8.0) as u32;
-        document(&self.title, height_px, |root| {
-            let plot = root.margin(px(36.0), px(f64::from(height_px - PLOT_HEIGHT_PX)), px(4.0), px(16.0));
+        let words = Words::of("", &self.y_label, self.counted);
+        document(&self.title, &words.attributes(), height_px, |pen| {
+            let room = Room {
+                top: 36.0,
+                bottom: f64::from(height_px - PLOT_HEIGHT_PX),
+                left: 4.0,
+                right: 16.0,
+                y_labels: 66.0,
+            };
             let groups = self.groups.len() as f64;
-            let axes = [
+            let both = [
                 Axis { range: (0.0, groups), ticks: vec![], log: false },
                 Axis { range: y_range, ticks: ticks(y_range, self.log_y, 7), log: self.log_y },
             ];
-            let chart = chart(&plot, 66.0, axes, ["", &self.y_label])?;
+            let frame = axes(pen, height_px, &room, both, ["", &self.y_label])?;
             for (g, (label, bars)) in self.groups.iter().enumerate() {
                 let width = 0.8 / agents.len() as f64;
+                let told = label.replace('\n', ", ");
                 for b in bars {
                     let Some(top) = self.y(b.y) else { continue };
                     let place = agents.iter().position(|a| *a == b.agent).unwrap_or(0) as f64;
                     let x = g as f64 + 0.1 + place * width;
                     let (color, _) = style_in(&self.palette, &b.agent);
-                    let corner = |x: f64, y: f64| chart.backend_coord(&(x, y));
-                    let (low, high) = (corner(x, y_range.0), corner(x + 0.92 * width, top));
-                    root.draw(&Rectangle::new([low, high], color.filled()))?;
+                    let (low, high) = (frame.at(x, y_range.0), frame.at(x + 0.92 * width, top));
+                    let middle = (low.0 + high.0) / 2;
+                    let d =
+                        Datum { x: None, y: b.y, interval: b.interval, seeds: b.seeds, at: (middle, high.1) };
+                    open_series(pen, &b.agent, "bar", std::slice::from_ref(&d), Some(&told));
+                    pen.title(&words.told(&b.agent, &d, Some(&told)));
+                    pen.rect([low, high], color, None);
                     if self.percent {
-                        let at = ((low.0 + high.0) / 2, high.1 - px(2.0));
-                        write(root, &percent(b.y), at, 11.0, (HPos::Center, VPos::Bottom))?;
+                        let at = (middle, high.1 - px(2.0));
+                        write(pen, &percent(b.y), at, 11.0, ("middle", BOTTOM));
                     }
-                    let end = |y: f64| self.y(y).map(|y| corner(x + 0.46 * width, y.max(y_range.0)));
+                    let end = |y: f64| self.y(y).map(|y| frame.at(x + 0.46 * width, y.max(y_range.0)));
                     if let Some((lo, hi)) = b.interval.and_then(|i| Some((end(i.lo)?, end(i.hi)?))) {
-                        error_bar(root, [lo, hi], stroke(INK, 1.4), (3.0, 0.0))?;
+                        error_bar(pen, [lo, hi], stroke(INK, 1.4), (3.0, 0.0));
                     }
+                    pen.close();
                 }
-                let (x, y) = chart.backend_coord(&(g as f64 + 0.5, y_range.0));
+                let (x, y) = frame.at(g as f64 + 0.5, y_range.0);
                 for (line, text) in label.lines().enumerate() {
                     let at = (x, y + px(8.0 + 15.0 * line as f64));
-                    write(root, text, at, 12.0, (HPos::Center, VPos::Top))?;
+                    write(pen, text, at, 12.0, ("middle", TOP));
                 }
             }
-            let dotted = |from: (i32, i32), to: i32, color: RGBColor| -> Drawn {
-                let mut x = from.0;
-                while x < to {
-                    let ends = vec![(x, from.1), ((x + px(3.0)).min(to), from.1)];
-                    root.draw(&PathElement::new(ends, stroke(color, 1.8)))?;
-                    x += px(6.0);
-                }
-                Ok(())
-            };
             // Every other one begins with a gap, so that two lines at one height show both colours.
             for (i, level) in self.levels.iter().enumerate() {
                 let Some(y) = self.y(level.y) else { continue };
-                let at = |x: f64| chart.backend_coord(&(x, y));
-                let from = at(0.0);
-                dotted(
-                    (from.0 + px(3.0 * (i % 2) as f64), from.1),
-                    at(groups).0,
-                    style_in(&self.palette, &level.agent).0,
-                )?;
+                let (from, to) = (frame.at(0.0, y), frame.at(groups, y));
+                let color = style_in(&self.palette, &level.agent).0;
+                let data = along(&frame, level.y, y, level.interval, level.seeds);
+                open_series(pen, &level.agent, "level", &data, None);
+                if let Some(first) = data.first() {
+                    pen.title(&words.told(&level.agent, first, None));
+                }
+                let line = [(from.0 + px(3.0 * (i % 2) as f64), from.1), to];
+                pen.line(&line, dashed(color, 1.8, (3.0, 3.0)));
+                pen.close();
             }
             for (i, agent) in names().enumerate() {
                 let x = 16.0 + (i % columns) as f64 * cell_px;
                 let y =
                     f64::from(PLOT_HEIGHT_PX) + LEGEND_GAP_PX + ((i / columns) as f64 + 0.5) * LEGEND_ROW_PX;
                 let color = style_in(&self.palette, agent).0;
+                open_key(pen, "series", agent, (x, y), cell_px);
                 if i < agents.len() {
-                    let corners = [(px(x + 4.0), px(y - 6.0)), (px(x + 18.0), px(y + 6.0))];
-                    root.draw(&Rectangle::new(corners, color.filled()))?;
+                    pen.rect([(px(x + 4.0), px(y - 6.0)), (px(x + 18.0), px(y + 6.0))], color, None);
                 } else {
-                    dotted((px(x), px(y)), px(x + 22.0), color)?;
+                    pen.line(&[(px(x), px(y)), (px(x + 22.0), px(y))], dashed(color, 1.8, (3.0, 3.0)));
                 }
-                write(root, agent, (px(x + 28.0), px(y)), 13.0, (HPos::Left, VPos::Center))?;
+                write(pen, agent, (px(x + 28.0), px(y)), 13.0, ("start", MIDDLE));
+                pen.close();
             }
             Ok(())
         })
@@ -902,37 +1202,46 @@ impl Dots {
         let widest = self.dots.iter().map(|d| width_px(&d.label)).fold(0.0, f64::max);
         let labels_px = (widest + 20.0).min(0.62 * f64::from(WIDTH_PX));
         let letters = ((labels_px - 20.0) / width_px("x")) as usize;
-        let shortened = |label: &str| match label.chars().count() > letters {
-            true => label.chars().take(letters.saturating_sub(1)).chain(['…']).collect(),
-            false => label.to_string(),
-        };
         let rows = self.dots.len() as f64;
         let height_px = (36.0 + rows * DOT_ROW_PX + 60.0) as u32;
-        document(&self.title, height_px, |root| {
-            let plot = root.margin(px(36.0), px(8.0), px(labels_px), px(24.0));
-            let axes = [
+        // A dot's value stands on the x axis.
+        let words = Words::of("", &self.x_label, "");
+        document(&self.title, &words.attributes(), height_px, |pen| {
+            let room = Room { top: 36.0, bottom: 8.0, left: labels_px, right: 24.0, y_labels: 0.0 };
+            let both = [
                 Axis { range, ticks: ticks(range, true, 0), log: true },
                 Axis { range: (0.0, rows), ticks: vec![], log: false },
             ];
-            let chart = chart(&plot, 0.0, axes, [&self.x_label, ""])?;
-            let at = |x: f64, row: f64| chart.backend_coord(&(x.log10(), rows - row));
-            root.draw(&PathElement::new(vec![at(self.at, 0.0), at(self.at, rows)], stroke(INK, 1.2)))?;
+            let frame = axes(pen, height_px, &room, both, [&self.x_label, ""])?;
+            let at = |x: f64, row: f64| frame.at(x.log10(), rows - row);
+            pen.line(&[at(self.at, 0.0), at(self.at, rows)], stroke(INK, 1.2));
             for (i, d) in self.dots.iter().enumerate() {
                 let row = i as f64 + 0.5;
-                let (r, g, b) = match (d.strong, d.x > self.at) {
+                let color = match (d.strong, d.x > self.at) {
                     (false, _) => (0x8A, 0x8A, 0x8A),
                     (true, true) => (0x00, 0x72, 0xB2),
                     (true, false) => (0xD5, 0x5E, 0x00),
                 };
-                let color = RGBColor(r, g, b);
-                let ends = vec![at(d.interval.lo, row), at(d.interval.hi, row)];
-                root.draw(&PathElement::new(ends, stroke(color, 1.8)))?;
-                marker(root, at(d.x, row), Shape::Circle, color, 7.0, !d.strong)?;
+                let place = at(d.x, row);
+                let datum = Datum { x: None, y: d.x, interval: Some(d.interval), seeds: None, at: place };
+                open_series(pen, &d.label, "dot", std::slice::from_ref(&datum), None);
+                pen.title(&words.told(&d.label, &datum, None));
+                pen.line(&[at(d.interval.lo, row), at(d.interval.hi, row)], stroke(color, 1.8));
+                marker(pen, place, Shape::Circle, color, 7.0, !d.strong);
                 let left = (px(labels_px - 8.0), at(self.at, row).1);
-                write(root, &shortened(&d.label), left, text_px, (HPos::Right, VPos::Center))?;
+                write(pen, &shortened(&d.label, letters), left, text_px, ("end", MIDDLE));
+                pen.close();
             }
             Ok(())
         })
+    }
+}
+
+/// A text of at most so many letters.
+fn shortened(label: &str, letters: usize) -> String {
+    match label.chars().count() > letters {
+        true => label.chars().take(letters.saturating_sub(1)).chain(['…']).collect(),
+        false => label.to_string(),
     }
 }
 
@@ -949,6 +1258,21 @@ pub enum Square {
     Blank,
 }
 
+impl Square {
+    /// In the order of a legend.
+    const ALL: [Square; 5] = [Square::Yes, Square::Part, Square::No, Square::Open, Square::Blank];
+
+    fn color(self) -> Rgb {
+        match self {
+            Square::Yes => (0x00, 0x72, 0xB2),
+            Square::Part => (0x8F, 0xC4, 0xE8),
+            Square::No => (0xD5, 0x5E, 0x00),
+            Square::Open => (0xB4, 0xB4, 0xB4),
+            Square::Blank => WHITE,
+        }
+    }
+}
+
 /// Rows of squares with a name each, over columns in groups: what holds where.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Matrix {
@@ -957,6 +1281,8 @@ pub struct Matrix {
     pub rows: Vec<(String, Vec<Square>)>,
     /// Name and number of columns, from left to right.
     pub groups: Vec<(String, usize)>,
+    /// Names of all columns, if they have any.
+    pub columns: Vec<String>,
     /// What the kinds of squares mean, in the order of [`Square`].
     pub legend: [&'static str; 5],
 }
@@ -986,7 +1312,7 @@ impl Matrix {
     /// Draws the squares as an SVG document, [`WIDTH_PX`] wide. `None` without one.
     ///
     /// # Errors
-    /// [`ReportError::Figure`] if plotters fails.
+    /// None; as of other figures.
     pub fn svg(&self) -> Result<Option<String>, ReportError> {
         let columns: usize = self.groups.iter().map(|g| g.1).sum();
         if self.rows.is_empty() || columns == 0 {
@@ -997,64 +1323,68 @@ impl Matrix {
         let widest = self.rows.iter().map(|r| text_width_px(&r.0, TEXT_PX)).fold(0.0, f64::max);
         let left = (1.1 * widest + 20.0).min(0.52 * f64::from(WIDTH_PX));
         let letters = ((left - 20.0) / text_width_px("n", TEXT_PX)) as usize;
-        let shortened = |label: &str| match label.chars().count() > letters {
-            true => label.chars().take(letters.saturating_sub(1)).chain(['…']).collect(),
-            false => label.to_string(),
-        };
         let gaps = GAP_PX * (self.groups.len() as f64 - 1.0);
         let wide = ((f64::from(WIDTH_PX) - left - 16.0 - gaps) / columns as f64).min(SQUARE_ROW_PX);
         let mut x = left;
         let mut labels: Vec<(f64, f64)> = Vec::new();
+        // Left end of every column.
+        let mut places: Vec<f64> = Vec::new();
+        let mut names: Vec<String> = Vec::new();
         for (name, n) in &self.groups {
             let width = 1.2 * text_width_px(name, LABEL_PX) + 4.0;
             // None stands beyond the edge.
             labels.push((x.min(f64::from(WIDTH_PX) - width), width));
+            for i in 0..*n {
+                let own = self.columns.get(places.len()).filter(|c| !c.is_empty());
+                names.push(own.cloned().unwrap_or_else(|| match n {
+                    1 => name.clone(),
+                    n => format!("{name}, {} of {n}", i + 1),
+                }));
+                places.push(x + i as f64 * wide);
+            }
             x += *n as f64 * wide + GAP_PX;
         }
         let lines = lines_of(&labels);
         let top = 39.0 + LABEL_LINE_PX * (1 + lines.iter().max().unwrap_or(&0)) as f64;
         let bottom = top + self.rows.len() as f64 * SQUARE_ROW_PX;
-        let color = |square: Square| match square {
-            Square::Yes => RGBColor(0x00, 0x72, 0xB2),
-            Square::Part => RGBColor(0x8F, 0xC4, 0xE8),
-            Square::No => RGBColor(0xD5, 0x5E, 0x00),
-            Square::Open => RGBColor(0xD9, 0xD9, 0xD9),
-            Square::Blank => WHITE,
-        };
-        let square = |root: &Area, (x, y): (f64, f64), wide: f64, kind: Square| -> Drawn {
+        let square = |pen: &mut Pen, (x, y): (f64, f64), wide: f64, kind: Square| {
             let corners = [(px(x + 1.0), px(y + 2.0)), (px(x + wide - 1.0), px(y + SQUARE_ROW_PX - 2.0))];
-            root.draw(&Rectangle::new(corners, color(kind).filled()))?;
-            let edge = if kind == Square::Blank { RGBColor(0xD9, 0xD9, 0xD9) } else { color(kind) };
-            root.draw(&Rectangle::new(corners, stroke(edge, 1.0)))
+            let edge = if kind == Square::Blank { GREYS[0] } else { kind.color() };
+            pen.rect(corners, kind.color(), Some(stroke(edge, 1.0)));
         };
-        document(&self.title, (bottom + 40.0) as u32, |root| {
-            let mut x = left;
-            let mut first = 0;
-            for ((name, n), (label, line)) in self.groups.iter().zip(labels.iter().zip(&lines)) {
+        let json = |texts: &[String]| escape(&serde_json::to_string(texts).unwrap_or_default());
+        let kinds = self.legend.map(String::from);
+        let attributes = format!("data-columns=\"{}\" data-words=\"{}\"", json(&names), json(&kinds));
+        document(&self.title, &attributes, (bottom + 40.0) as u32, |pen| {
+            for ((name, _), (label, line)) in self.groups.iter().zip(labels.iter().zip(&lines)) {
                 let at = (px(label.0), px(top - 3.0 - LABEL_LINE_PX * (1 + line) as f64));
-                write(root, name, at, LABEL_PX, (HPos::Left, VPos::Top))?;
-                for column in first..first + n {
-                    for (row, (_, squares)) in self.rows.iter().enumerate() {
-                        let kind = squares.get(column).copied().unwrap_or(Square::Blank);
-                        square(root, (x, top + row as f64 * SQUARE_ROW_PX), wide, kind)?;
-                    }
-                    x += wide;
-                }
-                first += n;
-                x += GAP_PX;
+                write(pen, name, at, LABEL_PX, ("start", TOP));
             }
-            for (row, (name, _)) in self.rows.iter().enumerate() {
-                let at = (px(left - 8.0), px(top + (row as f64 + 0.5) * SQUARE_ROW_PX));
-                write(root, &shortened(name), at, TEXT_PX, (HPos::Right, VPos::Center))?;
+            for (row, (name, squares)) in self.rows.iter().enumerate() {
+                let y = top + row as f64 * SQUARE_ROW_PX;
+                let kind = |column: usize| squares.get(column).copied().unwrap_or(Square::Blank);
+                let datum = |column: usize| Datum {
+                    x: Some(column as f64),
+                    y: Square::ALL.iter().position(|k| *k == kind(column)).unwrap_or(0) as f64,
+                    interval: None,
+                    seeds: None,
+                    at: (px(places[column] + wide / 2.0), px(y + SQUARE_ROW_PX / 2.0)),
+                };
+                let data: Vec<Datum> = (0..columns).map(datum).collect();
+                open_series(pen, name, "squares", &data, None);
+                pen.title(name);
+                for (column, x) in places.iter().enumerate() {
+                    square(pen, (*x, y), wide, kind(column));
+                }
+                let at = (px(left - 8.0), px(y + SQUARE_ROW_PX / 2.0));
+                write(pen, &shortened(name, letters), at, TEXT_PX, ("end", MIDDLE));
+                pen.close();
             }
             let mut x = 16.0;
-            for (kind, text) in [Square::Yes, Square::Part, Square::No, Square::Open, Square::Blank]
-                .into_iter()
-                .zip(self.legend)
-            {
-                square(root, (x, bottom + 10.0), SQUARE_ROW_PX, kind)?;
+            for (kind, text) in Square::ALL.into_iter().zip(self.legend) {
+                square(pen, (x, bottom + 10.0), SQUARE_ROW_PX, kind);
                 let at = (px(x + SQUARE_ROW_PX + 4.0), px(bottom + 10.0 + SQUARE_ROW_PX / 2.0));
-                write(root, text, at, TEXT_PX, (HPos::Left, VPos::Center))?;
+                write(pen, text, at, TEXT_PX, ("start", MIDDLE));
                 x += SQUARE_ROW_PX + 20.0 + 1.1 * text_width_px(text, TEXT_PX);
             }
             Ok(())
@@ -1094,6 +1424,20 @@ impl Plate {
     /// [`ReportError::Figure`] if plotters fails.
     pub(crate) fn svgs(plates: &[Plate]) -> Result<Vec<(&'static str, Option<String>)>, ReportError> {
         plates.iter().map(|p| Ok((p.file, p.picture.svg()?))).collect()
+    }
+
+    /// The figure with its caption and `more` below it, folded away under its title; or what is missing for it.
+    pub(crate) fn write_folded(&self, out: &mut String, drawn: bool, more: &str) {
+        let mut body = String::new();
+        self.write(&mut body, drawn);
+        if !drawn && more.is_empty() {
+            return out.push_str(&body);
+        }
+        let title = match &self.picture {
+            Picture::Lines(f) => &f.title,
+            Picture::Bars(b) => &b.title,
+        };
+        fold(out, title, &(body + more));
     }
 
     /// The figure with its caption, or what is missing for it.
@@ -1156,10 +1500,11 @@ mod tests {
             names.iter().map(|n| (n.to_string(), if n.contains("draws") { 32 } else { 1 })).collect();
         let columns = groups.iter().map(|g| g.1).sum();
         let rows = vec![("a claim of the paper ".repeat(4), vec![Square::Yes; columns])];
-        let svg = Matrix { title: "t".into(), rows, groups, legend: ["a", "b", "c", "d", "e"] }
-            .svg()
-            .unwrap()
-            .unwrap();
+        let svg =
+            Matrix { title: "t".into(), rows, groups, columns: vec![], legend: ["a", "b", "c", "d", "e"] }
+                .svg()
+                .unwrap()
+                .unwrap();
         // (x, y, text) of the labels, as they are written.
         let attribute = |tag: &str, name: &str| -> Option<f64> {
             tag.split(&format!(" {name}=\"")).nth(1)?.split('"').next()?.parse().ok()
@@ -1225,7 +1570,7 @@ mod tests {
             series: vec![Series {
                 agent: "ppo".into(),
                 look: Look::Points,
-                points: vec![Point { x: 0.0, y: -1.0, interval: None, x_interval: None }],
+                points: vec![Point::new(0.0, -1.0, None)],
             }],
             ..Figure::default()
         };

@@ -127,7 +127,38 @@ pub fn read_parquet(path: &Path) -> Result<DataFrame, ReportError> {
 /// # Errors
 /// As [`read_parquet`], and [`ReportError::Table`] for a missing or mistyped column.
 pub fn read<R: Row>(path: &Path, schema: &R::Schema) -> Result<Vec<R>, ReportError> {
-    let frame = read_parquet(path)?;
+    rows_of(read_parquet(path)?, path, schema)
+}
+
+/// Whether a file has the rows of a frame, in their order; columns that it lacks must hold nothing.
+pub(crate) fn holds(path: &Path, frame: &DataFrame) -> bool {
+    let Ok(there) = read_parquet(path) else { return false };
+    let same = |c: &Column| match there.column(c.name()) {
+        Ok(own) => own.equals_missing(c),
+        Err(_) => c.null_count() == c.len(),
+    };
+    there.height() == frame.height()
+        && there.columns().iter().all(|c| frame.column(c.name()).is_ok())
+        && frame.columns().iter().all(same)
+}
+
+/// [`read`] of a file that an earlier version may have written: measured columns that it lacks are NaN.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_earlier<R: Row>(path: &Path, schema: &R::Schema) -> Result<Vec<R>, ReportError> {
+    let mut frame = read_parquet(path)?;
+    let height = frame.height();
+    for c in R::columns(schema) {
+        if matches!(c.none, Cells::Real(_)) && frame.column(c.name).is_err() {
+            let nothing = column(c.name, Cells::Real(vec![f64::NAN; height]));
+            table(&path.display().to_string(), frame.with_column(nothing).map(drop))?;
+        }
+    }
+    rows_of(frame, path, schema)
+}
+
+fn rows_of<R: Row>(frame: DataFrame, path: &Path, schema: &R::Schema) -> Result<Vec<R>, ReportError> {
     let mut rows = vec![R::default(); frame.height()];
     let mut fill = || {
         for c in R::columns(schema) {

@@ -1,6 +1,7 @@
 //! Claims of a paper, judged from comparisons of estimates.
 
 use super::figure::Square;
+use super::opening::{Number, brief, fold_in_cell};
 use super::words::*;
 use crate::config::Layered;
 use crate::num::text::FEW_SEEDS;
@@ -75,12 +76,23 @@ impl Verdict {
 
 /// The share of a preset's updates below which learned agents have not learned enough to judge a paper by them.
 const ENOUGH: f64 = 0.2;
+/// The share below which they have hardly learned, and tell nothing of each other.
+const TRAINED: f64 = 0.1;
 
 /// Why a run is too small for verdicts on what was measured, if it is: it has fewer than five seeds, or its agents were
 /// trained for less than a fifth of what their preset has. `config` is that of the run, as its manifest has it, or empty.
 pub fn too_small<C: Layered>(seeds: usize, config: &str) -> Option<String> {
+    smaller_than::<C>(ENOUGH, seeds, config)
+}
+
+/// The same of an experiment that holds our agents against each other after equal training.
+pub(crate) fn hardly_trained<C: Layered>(seeds: usize, config: &str) -> Option<String> {
+    smaller_than::<C>(TRAINED, seeds, config)
+}
+
+fn smaller_than<C: Layered>(share: f64, seeds: usize, config: &str) -> Option<String> {
     let few = (seeds < FEW_SEEDS).then(|| format!("{seeds} seeds where {FEW_SEEDS} are needed"));
-    let short = updates_of::<C>(config).filter(|(here, whole)| f64::from(*here) < ENOUGH * f64::from(*whole));
+    let short = updates_of::<C>(config).filter(|(here, whole)| f64::from(*here) < share * f64::from(*whole));
     let short = short.map(|(here, whole)| format!("{here} updates of the preset's {whole}"));
     let why: Vec<String> = few.into_iter().chain(short).collect();
     (!why.is_empty()).then(|| why.join(", "))
@@ -189,7 +201,11 @@ pub(crate) fn judge(pairs: &[Pair], wanted: &[&str]) -> Judgement {
         texts.join("; ")
     };
     if pairs.len() > 1 {
-        parts.push(format!("{} of {} comparisons hold", count(Verdict::Holds), pairs.len()));
+        let holds = match count(Verdict::Holds) {
+            0 => "none".to_string(),
+            n => n.to_string(),
+        };
+        parts.push(format!("{holds} of {} comparisons hold", pairs.len()));
     }
     if count(Verdict::Fails) > 0 {
         parts.push(format!("Against it: {}", some(Verdict::Fails, 3)));
@@ -286,15 +302,56 @@ pub(crate) fn tally(
     let on: Vec<String> = on.iter().map(|(basis, n)| format!("{n} {basis}")).collect();
     let on = if on.is_empty() { String::new() } else { format!(" Of those that hold, {}.", listed(&on)) };
     format!(
-        "Of {} claims of the paper {about}, {} hold in this run, {} hold for \
-         those agents that can be compared, {} do not hold, {} stay open because intervals overlap, and {} cannot be judged from its rows.{ill}{smoke}{on}",
+        "Of {} claims of the paper {about}, {}.{ill}{smoke}{on}",
         judgements.len(),
-        count(Verdict::Holds),
-        count(Verdict::HoldsInPart),
-        count(Verdict::Fails),
-        count(Verdict::Open),
-        count(Verdict::NoData),
+        listed(&counts(judgements))
     )
+}
+
+/// How many claims hold, do not, and so on, but for those that are not judged for what the run is; none is told where
+/// there is none.
+fn counts(judgements: &[Judgement]) -> Vec<String> {
+    let told = [
+        (Verdict::Holds, "hold in this run"),
+        (Verdict::HoldsInPart, "hold for those agents that can be compared"),
+        (Verdict::Fails, "do not hold"),
+        (Verdict::Open, "stay open because intervals overlap"),
+        (Verdict::NoData, "cannot be judged from its rows"),
+    ];
+    let count = |v: Verdict| judgements.iter().filter(|j| j.verdict == v).count();
+    // That none holds is worth a word.
+    let all = told.iter().filter(|(v, _)| *v == Verdict::Holds || count(*v) > 0);
+    let number = |n: usize| if n == 0 { "none".to_string() } else { n.to_string() };
+    all.map(|(v, words)| format!("{} {words}", number(count(*v)))).collect()
+}
+
+/// The claims as one of the large numbers of a page.
+pub(crate) fn claims_number(judgements: &[Judgement]) -> Number {
+    let count = |v: Verdict| judgements.iter().filter(|j| j.verdict == v).count();
+    let told = [
+        (Verdict::HoldsInPart, "hold in part"),
+        (Verdict::Fails, "do not"),
+        (Verdict::Open, "stay open"),
+        (Verdict::NoData, "lack rows"),
+        (Verdict::LeftTrustRegion, "are not judged: a training left its trust region"),
+        (Verdict::Smoke, "are not judged (smoke)"),
+    ];
+    let told = told.iter().filter(|(v, _)| count(*v) > 0).map(|(v, words)| format!("{} {words}", count(*v)));
+    let told: Vec<String> = told.collect();
+    let rest = if told.is_empty() { String::new() } else { format!("; {}", listed(&told)) };
+    Number::new(
+        format!("{} of {}", count(Verdict::Holds), judgements.len()),
+        format!("claims of the paper hold in this run{rest}"),
+    )
+}
+
+/// Why the verdicts of a page on what was measured are not there, as a sentence; empty where they are.
+pub(crate) fn smoke_words(why: Option<&str>) -> String {
+    why.map_or(String::new(), |why| {
+        format!(
+            "A smoke run ({why}): it shows that everything runs, and judges nothing that was measured.\n\n"
+        )
+    })
 }
 
 /// The judgements of all claims by policies that decide in another way than the page's.
@@ -303,23 +360,32 @@ pub(crate) struct OtherMode<'a> {
     pub(crate) judgements: &'a [Judgement],
 }
 
-/// The table of claims: (figure, claim, what its verdict rests on) in the order of `judgements`.
+/// The numbers that a verdict turned on, in few words: what contradicts a claim, leaves it open, or comes nearest.
+fn value(evidence: &str) -> String {
+    let decisive = ["Against it: ", "Intervals overlap: ", "Closest: "];
+    let told = decisive.iter().find_map(|words| Some(evidence.split_once(words)?.1));
+    brief(told.unwrap_or(evidence))
+}
+
+/// The table of claims, a line each: (figure, claim, what its verdict rests on) in the order of `judgements`. Behind
+/// the value that decided, all numbers are folded away.
 pub(crate) fn claims_table<'a>(
     claims: impl Iterator<Item = (&'a str, &'a str, &'a str)>,
     judgements: &[Judgement],
-    other: Option<OtherMode>,
+    other: Option<&OtherMode>,
 ) -> String {
     let mut place = 0..;
     let rows = rows_of(claims.zip(judgements), |((figure, text, basis), j)| {
         let i = place.next().unwrap_or_default();
         let mut cells = [figure, text, j.verdict.text()].map(String::from).to_vec();
         cells.extend(other.as_ref().map(|o| o.judgements[i].verdict.text().to_string()));
-        cells.extend([basis.to_string(), j.evidence.clone()]);
+        let all = format!("Rests on: {basis}. {}", j.evidence);
+        cells.push(fold_in_cell(&value(&j.evidence), &all));
         cells
     });
     match &other {
-        Some(o) => table(&format!("figure | claim | here | {} | rests on | numbers", o.mode), 6, &rows),
-        None => table("figure | claim | here | rests on | numbers", 5, &rows),
+        Some(o) => table(&format!("figure | claim | here | {} | our value", o.mode), 5, &rows),
+        None => table("figure | claim | here | our value", 4, &rows),
     }
 }
 

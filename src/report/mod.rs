@@ -9,9 +9,13 @@ pub mod curve;
 mod error;
 pub mod figure;
 pub mod frames;
+pub mod glossary;
+pub mod index;
 pub(crate) mod judge;
 pub mod live;
+pub(crate) mod opening;
 pub mod page;
+mod pen;
 pub mod replay;
 pub(crate) mod words;
 
@@ -56,6 +60,21 @@ pub(crate) fn write_rows(
 ) -> Result<Vec<PathBuf>, ReportError> {
     let tables = Tables::of_rows(dir, rows, schema, manifest)?;
     Ok(tables.paths.into_iter().chain([tables.manifest]).collect())
+}
+
+/// The rows that a report of a task has left in `dir`.
+///
+/// # Errors
+/// [`ReportError`] that names the file: missing, or with other columns than `schema` has.
+pub fn read_rows(dir: &Path, schema: &Schema) -> Result<Rows, ReportError> {
+    let activity = dir.join(ActivityRow::FILE);
+    Ok(Rows {
+        curves: frames::read_earlier(&dir.join(CurveRow::FILE), schema)?,
+        evals: frames::read_earlier(&dir.join(EvalRow::FILE), schema)?,
+        slots: frames::read_earlier(&dir.join(SlotRow::FILE), schema)?,
+        energy: frames::read_earlier(&dir.join(EnergyRow::FILE), schema)?,
+        activity: if activity.exists() { frames::read_earlier(&activity, schema)? } else { Vec::new() },
+    })
 }
 
 /// Tables and manifest of a job, written to its folder.
@@ -106,7 +125,10 @@ impl Tables {
         let mut paths = Vec::new();
         for (name, mut frame) in frames {
             let path = dir.join(name);
-            frames::write_parquet(&path, &mut frame)?;
+            // Pages that are rendered again leave the rows alone, whichever version wrote them.
+            if !frames::holds(&path, &frame) {
+                frames::write_parquet(&path, &mut frame)?;
+            }
             paths.push(path);
         }
         let path = dir.join("manifest.json");

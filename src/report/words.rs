@@ -1,6 +1,7 @@
 //! Estimates over seeds, and how they are put into words and tables.
 
 use super::figure::Point;
+use super::opening::fold;
 use crate::config::Layered;
 use crate::num::stats::{self, Bootstrap, Interval};
 use crate::run::rows::Manifest;
@@ -63,7 +64,7 @@ impl Estimate {
     }
 
     pub(crate) fn point(&self, x: f64) -> Point {
-        Point { x, y: self.mean, interval: self.interval, x_interval: None }
+        Point::new(x, self.mean, self.interval).of(self.seeds)
     }
 }
 
@@ -111,12 +112,94 @@ pub(crate) fn rounded(x: f64) -> String {
     if power < -4 { format!("{x:.1e}") } else { format!("{x:.*}", (1 - power).max(0) as usize) }
 }
 
-/// A ratio, with more digits where it is small.
+/// A ratio; a power of ten where it is so small or large that its digits say nothing.
 pub(crate) fn times(x: f64) -> String {
     if !x.is_finite() {
         return "-".to_string();
     }
-    format!("{}×", num(if x.abs() < 1e-3 { x } else { (x * 1e4).round() / 1e4 }))
+    if x != 0.0 && !(1e-3..1e4).contains(&x.abs()) {
+        let text = format!("{x:.2e}");
+        let (digits, power) = text.split_once('e').unwrap_or((&text, "0"));
+        return format!("{digits}·10{}×", raised(power.parse().unwrap_or(0)));
+    }
+    format!("{}×", num((x * 1e4).round() / 1e4))
+}
+
+/// A power as small digits above the line.
+pub(crate) fn raised(power: i32) -> String {
+    let digit = |c: char| match c {
+        '-' => '⁻',
+        '1' => '¹',
+        '2' => '²',
+        '3' => '³',
+        c => char::from_u32('⁰' as u32 + c as u32 - '0' as u32).unwrap_or(c),
+    };
+    power.to_string().chars().map(digit).collect()
+}
+
+/// Units at the ends of names, the longer ones first, and how they are written.
+const UNITS: [(&str, &str); 17] = [
+    ("_j_per_slot", "J per slot"),
+    ("_bps_hz", "bps/Hz"),
+    ("_percent", "%"),
+    ("_rad2", "rad²"),
+    ("_slots", "slots"),
+    ("_m_s", "m/s"),
+    ("_dbm", "dBm"),
+    ("_deg", "°"),
+    ("_rad", "rad"),
+    ("_db", "dB"),
+    ("_m2", "m²"),
+    ("_hz", "Hz"),
+    ("_pj", "pJ"),
+    ("_j", "J"),
+    ("_m", "m"),
+    ("_s", "s"),
+    ("_w", "W"),
+];
+/// Words of names that are written otherwise.
+const SPELT: [(&str, &str); 9] = [
+    ("sum rate", "mean sum-rate"),
+    ("net rate", "net rate"),
+    ("p max", "P_max"),
+    ("snr", "SNR"),
+    ("rmse", "RMSE"),
+    ("mse", "mean square error"),
+    ("mae", "mean absolute error"),
+    ("crlb", "CRLB"),
+    ("t proc", "T_proc"),
+];
+
+/// A value of a key with the key's words: `P_max 40 dBm`.
+pub(crate) fn value_of(name: &str, value: f64) -> String {
+    let whole = axis(name);
+    match whole.strip_suffix(')').and_then(|w| w.rsplit_once(" (")) {
+        Some((words, unit)) => format!("{words} {value} {unit}"),
+        None => format!("{whole} {value}"),
+    }
+}
+
+/// What an axis says of a metric or a key, from its name, which has its unit at the end: `mean sum-rate (bps/Hz)`.
+pub(crate) fn axis(name: &str) -> String {
+    let (train, plain) = name.strip_prefix("train_").map_or(("", name), |rest| (" in training", rest));
+    let plain = plain.strip_prefix("task.").unwrap_or(plain);
+    // Keys of other sections are what one types.
+    if plain.contains('.') {
+        return plain.to_string();
+    }
+    let (stem, unit) = UNITS
+        .iter()
+        .find_map(|(end, unit)| Some((plain.strip_suffix(end).filter(|s| !s.is_empty())?, *unit)))
+        .unwrap_or((plain, ""));
+    let mut words = stem.replace('_', " ");
+    for (plain, spelt) in SPELT {
+        let whole = format!(" {words} ").replace(&format!(" {plain} "), &format!(" {spelt} "));
+        words = whole.trim().to_string();
+    }
+    match unit {
+        "" => format!("{words}{train}"),
+        unit => format!("{words}{train} ({unit})"),
+    }
 }
 
 pub(crate) fn listed(names: &[String]) -> String {
@@ -173,6 +256,14 @@ pub(crate) fn write_table<T, R: Into<Option<Vec<String>>>>(
 /// The header of a table with a column for each of `values`.
 pub(crate) fn header_over(first: &str, values: &[f64], unit: &str) -> String {
     values.iter().fold(first.to_string(), |header, v| format!("{header} | {v} {unit}"))
+}
+
+/// So many of something, as `one seed` and `5 seeds`.
+pub(crate) fn counted(n: usize, what: &str) -> String {
+    match n {
+        1 => format!("one {what}"),
+        n => format!("{n} {what}s"),
+    }
 }
 
 /// How many seeds there are, in words.
@@ -256,9 +347,9 @@ pub(crate) fn write_cited(out: &mut String, bibtex: &str) {
     }
 }
 
-/// The last section of a page: where its rows come from.
-pub(crate) fn write_manifest(out: &mut String, m: &Manifest) {
-    out.push_str("## The run\n\n");
+/// The last section of a page: where its rows come from, after what `scope` says of it.
+pub(crate) fn write_manifest(out: &mut String, scope: &str, m: &Manifest) {
+    let _ = write!(out, "## The run\n\n{scope}");
     let or_dash = |x: &Option<String>| x.clone().unwrap_or_else(|| "-".into());
     let seeds: Vec<String> = m.seeds.iter().map(u32::to_string).collect();
     let revision = match (&m.git_revision, m.git_dirty) {
@@ -303,7 +394,7 @@ pub(crate) fn write_manifest(out: &mut String, m: &Manifest) {
     // The fence is longer than any run of backticks in the text, so the text cannot end it.
     let longest = m.config.split(|c| c != '`').map(str::len).max().unwrap_or(0);
     let fence = "`".repeat(longest.max(2) + 1);
-    let _ = writeln!(out, "Configuration:\n\n{fence}toml\n{}\n{fence}", m.config.trim_end());
+    fold(out, "Configuration", &format!("{fence}toml\n{}\n{fence}", m.config.trim_end()));
 }
 
 /// Joules in a unit that leaves few digits.
@@ -339,6 +430,28 @@ pub(crate) fn trained_less<C: Layered>(manifest: &Manifest) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ratios_are_never_zero_or_a_row_of_digits() {
+        let texts = [5e-6, 2_718_118.0, 0.0, 2.166, 0.0386, 9999.0, f64::NAN].map(times);
+        assert_eq!(texts, ["5.00·10⁻⁶×", "2.72·10⁶×", "0×", "2.166×", "0.03860×", "9999×", "-"]);
+    }
+
+    #[test]
+    fn axes_say_words_and_units() {
+        for (name, text) in [
+            ("sum_rate_bps_hz", "mean sum-rate (bps/Hz)"),
+            ("task.p_max_dbm", "P_max (dBm)"),
+            ("snr_db", "SNR (dB)"),
+            ("energy_paper_fp32_j_per_slot", "energy paper fp32 (J per slot)"),
+            ("train_reward", "reward in training"),
+            ("ppo.lr_actor", "ppo.lr_actor"),
+            ("angle_mse_rad2", "angle mean square error (rad²)"),
+            ("jain", "jain"),
+        ] {
+            assert_eq!(axis(name), text);
+        }
+    }
 
     #[test]
     fn a_paper_is_cited_by_its_bibtex() {

@@ -4,9 +4,9 @@ use super::actor::Actor;
 use super::checkpoint::Checkpoint;
 use super::errors::{CheckpointError, JobError};
 use super::export::{self, ExportError};
-#[cfg(feature = "report")]
-use super::rows::Rows;
 use super::rows::Schema;
+#[cfg(feature = "report")]
+use super::rows::{Manifest, Rows};
 use super::task::{Evaluated, Facts, Task, Unit, Weights, units};
 use super::torch;
 use super::watch::Watch;
@@ -17,8 +17,12 @@ use crate::kernels;
 use crate::learn::{Algorithm, LearnerState};
 #[cfg(feature = "report")]
 use crate::report::{Judged, figure::Swatch};
+#[cfg(feature = "report")]
+use std::error::Error;
 use std::marker::PhantomData;
 use std::path::Path;
+#[cfg(feature = "report")]
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// A task without its type.
@@ -44,6 +48,18 @@ pub trait AnyTask: Sync {
     /// See [`Task::claims`].
     #[cfg(feature = "report")]
     fn claims(&self, rows: &Rows, config: &str) -> Vec<Judged>;
+    /// See [`Task::write_report`].
+    ///
+    /// # Errors
+    /// What the file system or the rows do not allow.
+    #[cfg(feature = "report")]
+    fn write_report(
+        &self,
+        experiment: &str,
+        out: &Path,
+        rows: &Rows,
+        manifest: &Manifest,
+    ) -> Result<Vec<PathBuf>, Box<dyn Error + Send + Sync>>;
     /// The task's own kernels.
     fn kernels(&self) -> &'static [kernels::Entry];
     /// What the task's own golden vectors are compared by.
@@ -181,6 +197,16 @@ impl<C: Task> AnyTask for Entry<C> {
     #[cfg(feature = "report")]
     fn claims(&self, rows: &Rows, config: &str) -> Vec<Judged> {
         C::claims(rows, config)
+    }
+    #[cfg(feature = "report")]
+    fn write_report(
+        &self,
+        experiment: &str,
+        out: &Path,
+        rows: &Rows,
+        manifest: &Manifest,
+    ) -> Result<Vec<PathBuf>, Box<dyn Error + Send + Sync>> {
+        C::write_report(experiment, out, rows, manifest)
     }
     fn kernels(&self) -> &'static [kernels::Entry] {
         C::kernels()

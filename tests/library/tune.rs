@@ -266,6 +266,10 @@ fn the_known_best_is_found_by_search_and_by_halving() {
         {
             assert!(text.contains(word), "{word} is not in {text}");
         }
+        // The folder alone gives the same page.
+        let again = tempfile::tempdir().unwrap();
+        let pages = isacbench::run::tune::page::again(dir.path(), again.path()).unwrap();
+        assert_eq!(std::fs::read_to_string(&pages[1]).unwrap(), text);
         assert!(dir.path().join("page/ppo-ppo.lr_actor.svg").exists());
         assert!(std::fs::read_to_string(dir.path().join("page/tune.html")).unwrap().contains("<svg"));
         assert!(!dir.path().join("passed").exists() && !dir.path().join("work").exists());

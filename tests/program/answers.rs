@@ -320,9 +320,15 @@ fn runs_of_every_kind_are_compared() {
     let drawn = ["--out", text(&out), "--scatter", "jain,sum_rate_bps_hz", "--x", "path_loss_exponent"];
     ok(compare(&drawn));
     let html = std::fs::read_to_string(out.join("compare.html")).unwrap();
+    // The page again from what is beside it, whatever became of the runs.
+    let again = at("again");
+    ok(isacbench(&["report", text(&out), "--out", text(&again)]));
+    assert!(html == std::fs::read_to_string(again.join("compare.html")).unwrap());
+    is_error(&isacbench(&["report", text(&out), "--metric", "jain"]), &["--metric", "a comparison"]);
+    is_error(&isacbench(&["report", text(&at("a"))]), &["a training"]);
     for text in [
-        "sum_rate_bps_hz over jain",
-        "over path_loss_exponent",
+        "mean sum-rate (bps/Hz) over jain",
+        "over path loss exponent",
         "Performance profiles",
         "Probability of each rank",
     ] {

@@ -74,6 +74,96 @@ pub fn claim_line<'a>(text: &'a str, claim: &str) -> &'a str {
         .unwrap_or_else(|| panic!("no claim {claim}"))
 }
 
+/// Whether the row of a claim has this verdict, resting on this.
+pub fn has_verdict(line: &str, verdict: &str, basis: &str) -> bool {
+    line.contains(&format!("| {verdict} | <details><summary>"))
+        && line.contains(&format!("Rests on: {basis}. "))
+}
+
+/// What is folded away below a summary.
+pub fn fold<'a>(text: &'a str, summary: &str) -> &'a str {
+    let start = format!("<summary>{summary}</summary>\n");
+    let (_, after) = text.split_once(&start).unwrap_or_else(|| panic!("no fold {summary}"));
+    after.split("\n</details>").next().unwrap()
+}
+
+/// Fails unless a page needs nothing beside it, every link within it leads somewhere, no two places have one name, and
+/// its sections come in this order.
+pub fn assert_page(html: &str, sections: &[&str]) {
+    for part in ["<img", "<link", "<script src", "@import", "url(", "http://", "https://"] {
+        // The name of SVG is no address.
+        let found = html.replace("http://www.w3.org/2000/svg", "");
+        assert!(!found.contains(part), "the page has {part}");
+    }
+    assert_eq!(html.matches("<script>").count(), 1);
+    let of = |attribute: &str| -> Vec<String> {
+        let start = format!(" {attribute}=\"");
+        let parts = html.split(&start).skip(1);
+        parts.map(|p| p.split('"').next().unwrap().to_string()).collect()
+    };
+    let ids = of("id");
+    for (i, id) in ids.iter().enumerate() {
+        assert!(!ids[..i].contains(id), "two places are called {id}");
+    }
+    let links: Vec<String> =
+        of("href").into_iter().filter_map(|h| Some(h.strip_prefix('#')?.to_string())).collect();
+    assert!(links.len() > sections.len() && links.iter().all(|l| ids.contains(l)), "{links:?} {ids:?}");
+    for tags in [
+        ["<table>", "</table>"],
+        ["<figure ", "</figure>"],
+        ["<section ", "</section>"],
+        ["<details", "</details>"],
+    ] {
+        assert_eq!(html.matches(tags[0]).count(), html.matches(tags[1]).count(), "{tags:?}");
+    }
+    assert_eq!(html.matches("<table>").count(), html.matches("<caption>").count());
+    assert_eq!(html.matches("<svg aria-describedby").count(), html.matches("role=\"img\"").count());
+    let headings: Vec<String> = html
+        .split("<h2 id=")
+        .skip(1)
+        .map(|h| h.split_once('>').unwrap().1.split("</h2>").next().unwrap().to_string())
+        .collect();
+    let mut from = 0;
+    for wanted in sections {
+        let found = headings[from..].iter().position(|h| h.starts_with(wanted));
+        from += 1 + found.unwrap_or_else(|| panic!("no {wanted} behind the others in {headings:?}"));
+    }
+}
+
+/// A value that a figure carries for the script of a page.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Value {
+    pub series: String,
+    /// Of a bar.
+    pub at: Option<String>,
+    pub x: Option<f64>,
+    pub y: f64,
+    pub interval: Option<(f64, f64)>,
+    pub seeds: Option<u64>,
+}
+
+/// The values of a figure, of groups of this kind.
+pub fn values_of(svg: &str, kind: &str) -> Vec<Value> {
+    let doc = roxmltree::Document::parse(svg).unwrap();
+    let mut out = Vec::new();
+    for group in doc.descendants().filter(|n| n.attribute("data-kind") == Some(kind)) {
+        let points: Vec<[Option<f64>; 7]> =
+            serde_json::from_str(group.attribute("data-points").unwrap()).unwrap();
+        for [x, y, lo, hi, seeds, left, top] in points {
+            assert!(left.is_some() && top.is_some());
+            out.push(Value {
+                series: group.attribute("data-series").unwrap().into(),
+                at: group.attribute("data-at").map(String::from),
+                x,
+                y: y.unwrap(),
+                interval: lo.zip(hi),
+                seeds: seeds.map(|n| n as u64),
+            });
+        }
+    }
+    out
+}
+
 /// The part of a page below a heading, up to the next one.
 pub fn section<'a>(text: &'a str, heading: &str) -> &'a str {
     let (_, after) = text.split_once(&format!("{heading}\n")).unwrap_or_else(|| panic!("no {heading}"));

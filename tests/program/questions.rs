@@ -101,7 +101,7 @@ fn every_question_is_answered_by_the_commands_below_it() {
         assert!(five.contains(word), "{word}: {five}");
     }
     let html = std::fs::read_to_string(dir.path().join("runs/five-compared/compare.html")).unwrap();
-    assert!(html.contains("sum_rate_bps_hz, slot by slot") && html.contains("<svg"));
+    assert!(html.contains("mean sum-rate (bps/Hz), slot by slot") && html.contains("<svg"));
     // 2: every account by its name, and what the numbers are of.
     let ten: serde_json::Value = serde_json::from_str(of("isacbench evaluate --agent spiking-ac")).unwrap();
     for account in ["paper_fp32", "effective_ops_fp32", "memory_aware_int32"] {
@@ -125,7 +125,7 @@ fn every_question_is_answered_by_the_commands_below_it() {
     assert!(places.is_sorted() && places[0].is_some(), "{report}");
     let figure =
         std::fs::read_to_string(dir.path().join("runs/speeds/report/sum_rate_bps_hz-1.svg")).unwrap();
-    assert!(figure.contains("mean of task.speed_m_s"));
+    assert!(figure.contains("mean of speed (m/s)"));
     // 6
     let slots = dir.path().join("runs/slots/slots-sum_rate_bps_hz-1.svg");
     assert!(std::fs::read_to_string(slots).unwrap().contains("genie"));

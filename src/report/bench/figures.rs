@@ -94,14 +94,19 @@ fn roofline(view: &View, device: &str) -> Picture {
         let (left, right) = (ends.0 / 2.0, ends.1 * 3.0);
         let at = |x: f64| Point::new(x, peak.min(copy * x), None);
         series.push(Series::new("ceiling", Look::Bound, [left, ridge, right].map(at).to_vec()));
-        let label = |x: f64, text: String| Note { x, y: at(x).y, text };
+        let label = |x: f64, text: String| Note { x, y: at(x).y, text, series: "ceiling".into() };
         notes.push(label(ridge, format!("matrix product {} GFLOP/s", three(peak))));
         notes.push(label((left * ridge).sqrt(), format!("copy {} GB/s", three(copy))));
     }
     // The fastest first: those are read first, and who comes late may find no place.
     let mut named = shown.clone();
     named.sort_by(|a, b| b.flops_per_s.total_cmp(&a.flops_per_s));
-    let note = |r: &&BenchRow| Note { x: r.flops_per_byte, y: GIGA * r.flops_per_s, text: r.group.clone() };
+    let note = |r: &&BenchRow| Note {
+        x: r.flops_per_byte,
+        y: GIGA * r.flops_per_s,
+        text: r.group.clone(),
+        series: family(&r.group, tasks).into(),
+    };
     notes.extend(named.iter().map(note));
     Picture {
         file: roofline_file(device),
@@ -268,6 +273,7 @@ fn energy(view: &View, unit: &str, work: &str, file: &str) -> Picture {
         agent: r.agent.clone(),
         y: r.energy_j,
         interval: interval(r.lo_j, r.hi_j),
+        seeds: None,
     };
     let mut groups: Vec<(String, Vec<Bar>)> = Vec::new();
     for (method, constants, label) in SHOWN {
@@ -321,7 +327,8 @@ fn phases(view: &View) -> Picture {
                 palette.push(p.phase.clone());
             }
         }
-        let bars = parts.iter().map(|p| Bar { agent: p.phase.clone(), y: p.share, interval: None });
+        let bars =
+            parts.iter().map(|p| Bar { agent: p.phase.clone(), y: p.share, interval: None, seeds: None });
         let who = [task, policy].into_iter().filter(|w| !w.is_empty()).collect::<Vec<_>>().join(" ");
         let mut bars: Vec<Bar> = bars.collect();
         bars.sort_by_key(|b| palette.iter().position(|p| *p == b.agent));

@@ -12,8 +12,9 @@ mod view;
 pub use compare::{markdown, read_set, write_comparison};
 pub use view::{Report, SOFTWARE_TITLE};
 
-use super::frames::frame;
+use super::frames::{self, frame};
 use super::{ReportError, Tables, page, write_whole};
+use crate::bench::analysis::BenchRows;
 use crate::run::rows::{BenchEnergyRow, BenchPhaseRow, BenchRow, BenchSampleRow, BenchScalingRow, Row};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -65,6 +66,20 @@ pub fn write(dir: &Path, report: &Report) -> Result<BenchPaths, ReportError> {
     let page = page::html(&text, "Performance", |file| drawn.get(file).cloned());
     write_whole(&html, page.as_bytes())?;
     Ok(BenchPaths { summary, html, figures })
+}
+
+/// The rows that a report of benchmarks has left in `dir`.
+///
+/// # Errors
+/// [`ReportError`] that names the file.
+pub fn read(dir: &Path) -> Result<(BenchRows, Vec<BenchEnergyRow>), ReportError> {
+    let rows = BenchRows {
+        benchmarks: frames::read(&dir.join(BENCHMARKS), &())?,
+        samples: frames::read(&dir.join(SAMPLES), &())?,
+        scaling: frames::read(&dir.join(SCALING), &())?,
+        phases: frames::read(&dir.join(PHASES), &())?,
+    };
+    Ok((rows, frames::read(&dir.join(ENERGY), &())?))
 }
 
 /// Writes the figures and removes those that an earlier report has left.

@@ -9,6 +9,7 @@ use crate::bench::energy::{INFERENCE, MODEL, STEP};
 use crate::energy::accounts::{EFFECTIVE, MEASURED, MEMORY, PAPER};
 use crate::energy::meters::{AGREES, MIN_WINDOW_S, REPEATS};
 use crate::num::stats::{RESAMPLES, once};
+use crate::report::opening::{Number, write_opening};
 use crate::report::words::{code, joules, rows_of, table, write_manifest, write_table};
 use crate::run::rows::{BenchEnergyRow, BenchRow};
 use std::collections::BTreeMap;
@@ -47,24 +48,67 @@ fn or_dash(text: &str) -> String {
 
 /// The whole page. `drawn` tells which figures there are.
 pub(super) fn summary(view: &View, drawn: &dyn Fn(&str) -> bool, pictures: &[Picture]) -> String {
-    let mut out = String::from("# Performance\n\n");
+    let mut out = String::new();
+    let (answer, numbers) = answer(view);
+    write_opening(&mut out, "Performance", &answer, &numbers);
     let show = |out: &mut String, file: &str| {
         if let Some(p) = pictures.iter().find(|p| p.file == file && drawn(file)) {
             let _ = writeln!(out, "![{}]({})\n", p.caption, p.file);
         }
     };
-    devices(&mut out, view);
-    ceilings(&mut out, view);
     throughput(&mut out, view, &show);
     kernels(&mut out, view, &show);
     replicas(&mut out, view, &show);
     phases(&mut out, view, &show);
     energy(&mut out, view, &show);
+    out.push_str("## What was measured\n\n");
+    devices(&mut out, view);
+    ceilings(&mut out, view);
     software(&mut out, view);
     left_out(&mut out, view);
     method(&mut out);
-    write_manifest(&mut out, view.report.manifest);
+    write_manifest(&mut out, "", view.report.manifest);
     out
+}
+
+/// The page in one sentence, with its numbers: the fastest rollout and training, and what the device can reach.
+fn answer(view: &View) -> (String, Vec<Number>) {
+    let all = || view.devices.iter().flat_map(|d| view.real.iter().filter(move |r| r.device == *d));
+    let best = |section: &str| {
+        let mine = all().filter(|r| r.section == section && !r.group.starts_with(REPLICAS));
+        let steps = mine.filter(|r| !r.env_steps_per_s.is_nan());
+        steps.max_by(|a, b| a.env_steps_per_s.total_cmp(&b.env_steps_per_s))
+    };
+    let mut numbers = Vec::new();
+    for (section, words) in [("rollout", "in rollouts"), ("training", "in training")] {
+        if let Some(r) = best(section) {
+            let who: Vec<&str> = [r.task.as_str(), &r.policy].into_iter().filter(|w| !w.is_empty()).collect();
+            let what = format!("{words} ({}, {} on {})", who.join(" "), r.sizes, code(&r.device));
+            numbers.push(Number::new(format!("{} steps/s", si(r.env_steps_per_s)), what));
+        }
+    }
+    let reached = |of: &dyn Fn(&BenchRow) -> f64| {
+        let values = view.devices.iter().flat_map(|d| view.section(d, "ceiling")).map(|r| of(r));
+        values.filter(|x| !x.is_nan()).max_by(f64::total_cmp)
+    };
+    if let Some(peak) = reached(&|r| r.flops_per_s) {
+        let what = "a large matrix product reached on the fastest device here";
+        numbers.push(Number::new(format!("{}FLOP/s", spaced(&si(peak))), what));
+    }
+    let answer = match best("rollout").or(best("physics")).or(best("training")) {
+        Some(r) => format!(
+            "{} takes {} environment steps a second at most, with `{}` of task {}.",
+            view.name(&r.device),
+            si(r.env_steps_per_s).trim(),
+            if r.policy.is_empty() { &r.group } else { &r.policy },
+            r.task
+        ),
+        None if view.real.is_empty() => {
+            "No device was timed: software adapters only show that the kernels run.".into()
+        }
+        None => format!("{} benchmarks of kernels, none of environment steps.", view.real.len()),
+    };
+    (answer, numbers)
 }
 
 fn devices(out: &mut String, view: &View) {
@@ -100,7 +144,7 @@ fn devices(out: &mut String, view: &View) {
 }
 
 fn ceilings(out: &mut String, view: &View) {
-    out.push_str("## What the devices can reach\n\n");
+    out.push_str("### What the devices can reach\n\n");
     let mut rows = Vec::new();
     for device in &view.devices {
         for r in view.section(device, "ceiling") {
@@ -160,6 +204,9 @@ fn throughput(out: &mut String, view: &View, show: &dyn Fn(&mut String, &str)) {
             }
         }
     }
+    for (section, _) in figures::THROUGHPUT {
+        show(out, &figures::throughput_file(section));
+    }
     if rows.is_empty() {
         out.push_str("No benchmark of environment steps in this run.\n\n");
     } else {
@@ -167,9 +214,6 @@ fn throughput(out: &mut String, view: &View, show: &dyn Fn(&mut String, &str)) {
         let header = "what | task | policy | device | sizes | time of an iteration | steps/s | inferences/s | \
              FLOP/s | of compute ceiling";
         out.push_str(&table(header, 5, &rows));
-    }
-    for (section, _) in figures::THROUGHPUT {
-        show(out, &figures::throughput_file(section));
     }
     let mut rows = Vec::new();
     for (section, _) in figures::THROUGHPUT {

@@ -11,15 +11,18 @@ mod read;
 mod tell;
 
 #[cfg(feature = "report")]
-pub use page::{Asked, write};
+pub use page::{ASKED, Asked, again, write};
 #[cfg(feature = "report")]
 pub use read::{CompareError, Read, read, same_value};
 pub use tell::{METHOD, json, text};
 
+#[cfg(feature = "report")]
+use super::registry::AnyTask;
 use super::task::{Better, Facts};
 use crate::num::compare::{self, Paired, Runs, Share, Table};
 use crate::num::stats::{self, Interval, once};
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 
 const BOOTSTRAP_SEED: u32 = 0;
@@ -33,7 +36,7 @@ pub fn condition_text(condition: &Condition) -> String {
 }
 
 /// What one agent reached with one seed under one condition.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Score {
     pub agent: String,
     pub condition: Condition,
@@ -107,6 +110,13 @@ pub struct Comparison {
     pub pairs: Vec<Pair>,
     /// The fewest seeds of any agent under any condition.
     pub seeds: usize,
+}
+
+/// What is known of a metric; `train_` before its name says that it is of the last slots of a training.
+#[cfg(feature = "report")]
+pub fn facts_of(task: Option<&dyn AnyTask>, metric: &str) -> Facts {
+    let plain = metric.strip_prefix("train_").unwrap_or(metric);
+    task.map_or_else(|| Facts::of(plain), |t| t.facts(plain))
 }
 
 /// Places of a performance profile: from well below the worst agent's mean to well above the best one's.

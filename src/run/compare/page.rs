@@ -4,12 +4,15 @@ use super::read::{CompareError, Line, Read};
 use super::tell::{METHOD, told};
 use super::{Comparison, Condition, Estimate, Score, condition_text, estimate};
 use crate::num::stats::{Interval, once};
-use crate::num::text::{seeds_in_words, with_interval};
+use crate::num::text::{FEW_SEEDS, num, seeds_in_words, with_interval};
 use crate::report::figure::{Bar, Bars, Figure, Look, Palette, Point, Series, categories};
-use crate::report::words::{code, table};
+use crate::report::opening::write_opening;
+use crate::report::words::{axis as axis_of, code, counted, table};
 use crate::report::{ReportError, page, write_whole};
+use crate::run::registry::AnyTask;
 use crate::run::sweep::report::number;
 use crate::run::task::{Better, Facts};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -72,6 +75,58 @@ fn palette(agents: &[&str], own: &Palette) -> Palette {
     }
 }
 
+/// What a comparison was made from and what was asked, beside its page: [`again`] reads it.
+pub const ASKED: &str = "compare.json";
+
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    read: Read,
+    /// Metrics in the order of the page, with the values of each that are better.
+    metrics: Vec<(String, Better)>,
+    x: Option<String>,
+    scatter: Vec<(String, String)>,
+}
+
+impl Kept {
+    fn of(read: &Read, comparisons: &[Comparison], asked: &Asked) -> Kept {
+        let mut read = read.clone();
+        // JSON has no other numbers, and they have no part in a comparison.
+        read.scores.retain(|s| s.value.is_finite());
+        read.lines.retain(|l| l.slots.iter().all(|(mean, _)| mean.is_finite()));
+        Kept {
+            read,
+            metrics: comparisons.iter().map(|c| (c.metric.clone(), c.better)).collect(),
+            x: asked.x.clone(),
+            scatter: asked.scatter.clone(),
+        }
+    }
+}
+
+/// Writes the page of the comparison in `dir` to `out`, and gives its paths.
+///
+/// # Errors
+/// What cannot be read or written.
+pub fn again(dir: &Path, out: &Path, tasks: &[&dyn AnyTask]) -> Result<Vec<PathBuf>, CompareError> {
+    let path = dir.join(ASKED);
+    let bytes = std::fs::read(&path).map_err(|source| CompareError::Io { path: path.clone(), source })?;
+    let kept: Kept = serde_json::from_slice(&bytes).map_err(|e| CompareError::Nothing {
+        path: path.clone(),
+        what: format!("not what `compare --out` writes: {e}"),
+    })?;
+    let task = tasks.iter().copied().find(|t| t.name() == kept.read.task);
+    let one = |(metric, better): &(String, Better)| {
+        super::compare(&kept.read.scores, metric, &super::facts_of(task, metric), Some(*better))
+    };
+    let all: Vec<Comparison> = kept.metrics.iter().filter_map(one).collect();
+    let asked = Asked {
+        x: kept.x,
+        scatter: kept.scatter,
+        palette: task.map_or(Palette::default(), |t| t.palette().into()),
+        metric: task.map_or("", |t| t.metric()),
+    };
+    write(out, &kept.read, &all, &asked)
+}
+
 struct Drawn {
     file: String,
     caption: String,
@@ -89,7 +144,12 @@ fn means(c: &Comparison, asked: &Asked) -> Result<Vec<Drawn>, CompareError> {
     let agents: Vec<&str> = c.agents.iter().map(|a| a.agent.as_str()).collect();
     let palette = palette(&agents, &asked.palette);
     let Some(key) = axis(&c.conditions, asked.x.as_deref())? else {
-        let bar = |agent: &str, e: &Estimate| Bar { agent: agent.into(), y: e.mean, interval: e.interval };
+        let bar = |agent: &str, e: &Estimate| Bar {
+            agent: agent.into(),
+            y: e.mean,
+            interval: e.interval,
+            seeds: Some(e.runs),
+        };
         let group = |(i, condition): (usize, &Condition)| {
             let bars = c.agents.iter().filter_map(|a| Some(bar(&a.agent, a.by_condition[i].as_ref()?)));
             (condition_text(condition).replace(", ", "\n"), bars.collect::<Vec<_>>())
@@ -99,9 +159,15 @@ fn means(c: &Comparison, asked: &Asked) -> Result<Vec<Drawn>, CompareError> {
         if groups.iter().flat_map(|g| &g.1).any(|b| b.y < 0.0) {
             return Ok(Vec::new());
         }
-        let bars = Bars { title: c.metric.clone(), y_label: c.metric.clone(), groups, ..Bars::with(palette) };
+        let bars = Bars {
+            title: axis_of(&c.metric),
+            y_label: axis_of(&c.metric),
+            groups,
+            counted: RUNS,
+            ..Bars::with(palette)
+        };
         let file = format!("means-{}.svg", slug(&c.metric));
-        let caption = format!("{}: means with 95 % intervals", c.metric);
+        let caption = format!("{}: means with 95 % intervals", axis_of(&c.metric));
         return Ok(bars.svg()?.map(|svg| Drawn { file, caption, svg }).into_iter().collect());
     };
     let mut panels: Vec<(Condition, Vec<Series>)> = Vec::new();
@@ -115,25 +181,28 @@ fn means(c: &Comparison, asked: &Asked) -> Result<Vec<Drawn>, CompareError> {
         let lines = &mut panels[place].1;
         for a in &c.agents {
             let Some(e) = &a.by_condition[i] else { continue };
-            let point = Point::new(x, e.mean, e.interval);
+            let point = Point::new(x, e.mean, e.interval).of(e.runs);
             match lines.iter_mut().find(|l| l.agent == a.agent) {
                 Some(line) => line.points.push(point),
                 None => lines.push(Series::new(&a.agent, Look::Points, vec![point])),
             }
         }
     }
-    let x_label = if lists(&c.conditions, &key) { format!("mean of {key}") } else { key };
+    let x_label =
+        if lists(&c.conditions, &key) { format!("mean of {}", axis_of(&key)) } else { axis_of(&key) };
     let mut out = Vec::new();
     for (n, (rest, mut series)) in panels.into_iter().enumerate().take(MOST_PANELS) {
         series.iter_mut().for_each(|l| l.points.sort_by(|a, b| a.x.total_cmp(&b.x)));
         let place = condition_text(&rest);
-        let title = if place.is_empty() { c.metric.clone() } else { format!("{}, {place}", c.metric) };
+        let words = axis_of(&c.metric);
+        let title = if place.is_empty() { words.clone() } else { format!("{words}, {place}") };
         let caption = format!("{title} over {x_label}, with 95 % intervals");
         let figure = Figure {
             title,
             x_label: x_label.clone(),
-            y_label: c.metric.clone(),
+            y_label: words,
             series,
+            counted: RUNS,
             ..Figure::with(palette.clone())
         };
         let file = format!("means-{}-{}.svg", slug(&c.metric), n + 1);
@@ -149,16 +218,22 @@ fn ranks(c: &Comparison, asked: &Asked) -> Result<Option<Drawn>, CompareError> {
     }
     let agents: Vec<&str> = c.agents.iter().map(|a| a.agent.as_str()).collect();
     let group = |rank: usize| {
-        let bar = |a: &super::Of| Bar { agent: a.agent.clone(), y: a.ranks[rank], interval: None };
+        let bar = |a: &super::Of| Bar {
+            agent: a.agent.clone(),
+            y: a.ranks[rank],
+            interval: None,
+            seeds: Some(a.all.runs),
+        };
         (format!("rank {}", rank + 1), c.agents.iter().map(bar).filter(|b| b.y > 0.0005).collect())
     };
     let bars = Bars {
-        title: format!("Rank by {}", c.metric),
+        title: format!("Rank by {}", axis_of(&c.metric)),
         y_label: "probability".into(),
+        counted: RUNS,
         groups: (0..c.agents.len()).map(group).collect(),
         ..Bars::with(palette(&agents, &asked.palette))
     };
-    let caption = format!("Probability of each rank by {}, by resampling seeds", c.metric);
+    let caption = format!("Probability of each rank by {}, by resampling seeds", axis_of(&c.metric));
     let file = format!("ranks-{}.svg", slug(&c.metric));
     Ok(bars.svg()?.map(|svg| Drawn { file, caption, svg }))
 }
@@ -170,13 +245,14 @@ fn profiles(c: &Comparison, asked: &Asked) -> Result<Option<Drawn>, CompareError
         Series::new(&a.agent, Look::Curve, points)
     };
     let figure = Figure {
-        title: format!("Performance profile by {}", c.metric),
+        title: format!("Performance profile by {}", axis_of(&c.metric)),
+        counted: RUNS,
         x_label: "normalised score τ: 0 the worst agent's mean, 1 the best one's".into(),
         y_label: "share of runs above τ".into(),
         series: c.agents.iter().map(line).filter(|s| !s.points.is_empty()).collect(),
         ..Figure::with(palette(&agents, &asked.palette))
     };
-    let caption = format!("Performance profiles by {}: the higher a line, the better", c.metric);
+    let caption = format!("Performance profiles by {}: the higher a line, the better", axis_of(&c.metric));
     let file = format!("profile-{}.svg", slug(&c.metric));
     Ok(figure.svg()?.map(|svg| Drawn { file, caption, svg }))
 }
@@ -200,7 +276,8 @@ fn scatter(read: &Read, (x, y): &(String, String), asked: &Asked) -> Result<Draw
             continue;
         }
         let (Some(over), Some(up)) = (of(x, s), of(y, s)) else { continue };
-        let point = Point { x_interval: over.interval, ..Point::new(over.mean, up.mean, up.interval) };
+        let point =
+            Point { x_interval: over.interval, ..Point::new(over.mean, up.mean, up.interval).of(up.runs) };
         match lines.iter_mut().find(|l| l.agent == s.agent) {
             Some(line) => line.points.push(point),
             None => lines.push(Series::new(&s.agent, Look::Marks, vec![point])),
@@ -212,9 +289,10 @@ fn scatter(read: &Read, (x, y): &(String, String), asked: &Asked) -> Result<Draw
     let xs = || lines.iter().flat_map(|l| &l.points).map(|p| p.x);
     let (lo, hi) = (xs().fold(f64::INFINITY, f64::min), xs().fold(f64::NEG_INFINITY, f64::max));
     let figure = Figure {
-        title: format!("{y} over {x}"),
-        x_label: x.clone(),
-        y_label: y.clone(),
+        title: format!("{} over {}", axis_of(y), axis_of(x)),
+        x_label: axis_of(x),
+        y_label: axis_of(y),
+        counted: RUNS,
         // Energies of networks lie decades apart.
         log_x: lo > 0.0 && hi / lo > 100.0,
         palette: palette(&agents, &asked.palette),
@@ -222,7 +300,8 @@ fn scatter(read: &Read, (x, y): &(String, String), asked: &Asked) -> Result<Draw
         ..Figure::default()
     };
     let file = format!("scatter-{}-{}.svg", slug(x), slug(y));
-    let caption = format!("{y} over {x}: an agent under a condition each, with 95 % intervals");
+    let caption =
+        format!("{} over {}: an agent under a condition each, with 95 % intervals", axis_of(y), axis_of(x));
     let drawn = figure.svg()?.map(|svg| Drawn { file, caption, svg });
     drawn.ok_or_else(|| CompareError::Option(format!("--scatter {x},{y}: no agent has both")))
 }
@@ -257,13 +336,13 @@ fn slots(read: &Read, comparisons: &[Comparison], asked: &Asked) -> Result<Vec<D
             .iter()
             .map(|l| Series::new(&l.agent, Look::Curve, l.slots.iter().enumerate().map(point).collect()));
         let place = condition_text(conditions[c]);
-        let title =
-            if place.is_empty() { quantities[q].into() } else { format!("{}, {place}", quantities[q]) };
+        let words = axis_of(quantities[q]);
+        let title = if place.is_empty() { words.clone() } else { format!("{words}, {place}") };
         let caption = format!("{title}, slot by slot, with 95 % intervals");
         let figure = Figure {
             title,
             x_label: "slot".into(),
-            y_label: quantities[q].into(),
+            y_label: words,
             series: series.collect(),
             ..Figure::with(palette(&agents, &asked.palette))
         };
@@ -273,9 +352,39 @@ fn slots(read: &Read, comparisons: &[Comparison], asked: &Asked) -> Result<Vec<D
     Ok(out)
 }
 
-fn section(c: &Comparison) -> String {
+/// What the means of figures are over.
+const RUNS: &str = "runs";
+
+/// The page in one sentence: who is ahead by the first metric, and by how much.
+fn answer(comparisons: &[Comparison]) -> String {
+    let Some(c) = comparisons.first() else { return "Nothing is compared.".into() };
+    let [best, next, ..] = &c.agents[..] else { return "Nothing is compared.".into() };
+    let values = format!(
+        "{} has {} and {} {} by {}",
+        code(&best.agent),
+        num(best.all.mean),
+        code(&next.agent),
+        num(next.all.mean),
+        axis_of(&c.metric)
+    );
+    if c.seeds < FEW_SEEDS {
+        return format!("{values}: with {} a hint at most.", counted(c.seeds, "seed"));
+    }
+    let apart = c.pairs.iter().find(|p| (p.a, p.b) == (0, 1)).and_then(|p| p.paired.as_ref()?.interval);
+    match apart {
+        Some(i) if i.lo > 0.0 || i.hi < 0.0 => {
+            format!("{values}: the difference is beyond its 95 % interval.")
+        }
+        Some(_) => format!("{values}: their difference is within its 95 % interval."),
+        None => format!("{values}; they share no seed, so there is no paired difference."),
+    }
+}
+
+/// The heading of a metric with what is compared, and its tables.
+fn section(c: &Comparison) -> (String, String) {
     let direction = if c.better == Better::Higher { "higher" } else { "lower" };
-    let mut out = format!("## {}\n\n", c.metric);
+    let mut heading = format!("## {}\n\n", c.metric);
+    let mut out = String::new();
     let scope = match (c.conditions.len(), c.shared) {
         (1, _) => "one condition".to_string(),
         (n, shared) if shared == n => format!("the mean over {n} conditions"),
@@ -284,7 +393,7 @@ fn section(c: &Comparison) -> String {
         }
         (n, shared) => format!("the mean over the {shared} of {n} conditions that all agents have"),
     };
-    let _ = writeln!(out, "{direction} is better; {scope}; {}.\n", seeds_in_words(c.seeds));
+    let _ = writeln!(heading, "{direction} is better; {scope}; {}.\n", seeds_in_words(c.seeds));
     let rows: Vec<Vec<String>> = c
         .agents
         .iter()
@@ -332,7 +441,7 @@ fn section(c: &Comparison) -> String {
             let _ = writeln!(out, "Under single conditions: the first {MOST_PANELS} agents.\n");
         }
     }
-    out
+    (heading, out)
 }
 
 /// Writes `compare.md`, `compare.html` and the figures to `out` and gives their paths, the page first.
@@ -352,15 +461,20 @@ pub fn write(
         }
     }
     std::fs::create_dir_all(out).map_err(|source| ReportError::Io { path: out.to_path_buf(), source })?;
-    let mut text = format!("# Comparison, task {}\n\n", read.task);
+    let title = format!("Comparison, task {}", read.task);
+    let mut text = String::new();
+    write_opening(&mut text, &title, &answer(comparisons), &[]);
+    let mut made = String::from("## What was compared\n\n");
     let rows: Vec<Vec<String>> =
-        read.sources.iter().map(|s| vec![code(&s.name), s.kind.into(), s.about.clone()]).collect();
-    text.push_str(&table("source | kind | made by", 3, &rows));
+        read.sources.iter().map(|s| vec![code(&s.name), s.kind.to_string(), s.about.clone()]).collect();
+    made.push_str(&table("source | kind | made by", 3, &rows));
+    // What is to be borne in mind stands before what it is about.
     for warning in &read.warnings {
         let _ = writeln!(text, "- Note: {warning}.");
     }
+    text.push('\n');
     let _ = writeln!(
-        text,
+        made,
         "\n{METHOD}. A pair are two agents with one seed under one condition, so with the same draws of the environment. The probability \
          that one is better is the Mann–Whitney share over conditions, ranks are of means over resampled seeds, IQM is the mean of the \
          middle half: all as in Agarwal et al. (NeurIPS 2021).\n"
@@ -376,8 +490,10 @@ pub fn write(
         show(&mut text, vec![scatter(read, pair, asked)?]);
     }
     for c in comparisons {
-        text.push_str(&section(c));
+        let (heading, tables) = section(c);
+        text.push_str(&heading);
         show(&mut text, means(c, asked)?);
+        text.push_str(&tables);
         show(&mut text, ranks(c, asked)?.into_iter().collect());
         show(&mut text, profiles(c, asked)?.into_iter().collect());
     }
@@ -386,10 +502,12 @@ pub fn write(
         text.push_str("## Slot by slot\n\n");
         show(&mut text, drawn);
     }
+    text.push_str(&made);
     let svgs: BTreeMap<&str, &str> = all.iter().map(|d| (d.file.as_str(), d.svg.as_str())).collect();
-    let title = format!("Comparison, task {}", read.task);
     let html = page::html(&text, &title, |file| svgs.get(file).map(ToString::to_string));
     let mut paths = vec![out.join("compare.html"), out.join("compare.md")];
+    let kept = serde_json::to_string(&Kept::of(read, comparisons, asked)).map_err(ReportError::from)?;
+    write_whole(&out.join(ASKED), kept.as_bytes())?;
     write_whole(&paths[0], html.as_bytes())?;
     write_whole(&paths[1], text.as_bytes())?;
     for d in &all {

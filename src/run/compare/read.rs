@@ -12,7 +12,9 @@ use crate::run::rows::{CurveRow, EnergyRow, EvalRow, Key, Manifest, Row, Schema,
 use crate::run::sweep::SweepError;
 use crate::run::sweep::dataset::{PLAN, PlanFile, Status, Tree, read_part};
 use crate::run::sweep::task::SLOT;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -36,11 +38,11 @@ pub enum CompareError {
 }
 
 /// Where values come from.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Source {
     pub name: String,
     /// `evaluation`, `training`, `sweep` or `report`.
-    pub kind: &'static str,
+    pub kind: Cow<'static, str>,
     /// What it was made by, in words: preset, updates, seeds, revision.
     pub about: String,
     /// Of a training, keys of its task with their values.
@@ -48,7 +50,7 @@ pub struct Source {
 }
 
 /// A quantity of an agent slot by slot.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Line {
     pub agent: String,
     pub condition: Condition,
@@ -58,7 +60,7 @@ pub struct Line {
 }
 
 /// Everything that is compared.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Read {
     pub task: String,
     pub sources: Vec<Source>,
@@ -372,7 +374,12 @@ fn of_evaluations(all: &[(String, Value)], swept: Option<&str>, wanted: &[String
             dirty: v["git_dirty"].as_bool(),
         };
         let name = if source.is_empty() { agent(v) } else { format!("{source}: {}", agent(v)) };
-        out.sources.push(Source { name, kind: "evaluation", about: about.text(), task: BTreeMap::new() });
+        out.sources.push(Source {
+            name,
+            kind: "evaluation".into(),
+            about: about.text(),
+            task: BTreeMap::new(),
+        });
     }
     out
 }
@@ -494,7 +501,7 @@ fn report(dir: &Path, name: &str, m: &Manifest, task: &dyn AnyTask) -> Result<Re
         }));
     }
     let task = BTreeMap::new();
-    out.sources.push(Source { name: name.into(), kind: "report", about: made_by(m), task });
+    out.sources.push(Source { name: name.into(), kind: "report".into(), about: made_by(m), task });
     Ok(out)
 }
 
@@ -526,7 +533,7 @@ fn training(dir: &Path, name: &str, m: &Manifest, schema: &Schema) -> Result<Rea
     }
     Ok(Read {
         task: m.task.clone(),
-        sources: vec![Source { name: name.into(), kind: "training", about, task: keys }],
+        sources: vec![Source { name: name.into(), kind: "training".into(), about, task: keys }],
         scores: scores.collect(),
         ..Read::default()
     })
@@ -609,6 +616,6 @@ fn sweep(dir: &Path, name: &str, tasks: &[&dyn AnyTask]) -> Result<Read, Compare
     }
     let seeds = crate::num::text::seeds_in_words(plan.seeds.len());
     let about = format!("plan {}, {seeds}, isacbench {}", plan.hash, plan.crate_version);
-    out.sources.push(Source { name: name.into(), kind: "sweep", about, task: BTreeMap::new() });
+    out.sources.push(Source { name: name.into(), kind: "sweep".into(), about, task: BTreeMap::new() });
     Ok(out)
 }

@@ -3,6 +3,8 @@
 
 use crate::config::{AS_CONFIGURED, Reading};
 use crate::report::figure::{Matrix, Square};
+use crate::report::judge::smoke_words;
+use crate::report::opening::{Number, fold, write_opening};
 use crate::report::words::*;
 use crate::report::{Judged, ReportError, ReportPaths, Tables, Verdict, take_back_claims, too_small};
 use crate::run::rows::{Manifest, Rows, mode_name};
@@ -50,22 +52,26 @@ pub fn write<C: Task>(dir: &Path, rows: &Rows, manifest: &Manifest) -> Result<Re
     let view = View { judged, readings };
     let title = format!("Readings (task {}): under which of them each claim holds", C::NAME);
     tables.pages(&title, vec![(FIGURE, view.figure(&title).svg()?)], |drawn| {
-        let mut out = format!("# {title}\n\n");
-        view.scope(&mut out, &config, rows, manifest);
-        view.in_short(&mut out);
+        let mut out = String::new();
+        view.open(&mut out, &title, small.is_some());
+        out.push_str(&smoke_words(small.as_deref()));
+        out.push_str("## Claims by readings\n\n");
         if drawn(FIGURE) {
             let _ = writeln!(
                 out,
                 "![Claims by readings: as configured, every alternative by itself, and random draws of all choices. Blue: the claim \
-                 holds; orange: it does not; grey: intervals overlap; white: not judged.]({FIGURE})\n"
+                 holds; orange: it does not; grey: intervals overlap; empty: not judged.]({FIGURE})\n"
             );
         }
+        view.findings(&mut out);
         view.one_at_a_time(&mut out);
         view.changes(&mut out);
         view.draws(&mut out);
         view.values(&mut out);
         out.push_str(METHOD);
-        write_manifest(&mut out, manifest);
+        let mut scope = String::new();
+        view.scope(&mut scope, &config, rows, manifest);
+        write_manifest(&mut out, &scope, manifest);
         out
     })
 }
@@ -144,6 +150,7 @@ impl View {
             title: title.into(),
             rows: self.claims().iter().enumerate().map(row).collect(),
             groups,
+            columns: self.readings.iter().map(|r| words(&r.name)).collect(),
             legend: Verdict::LEGEND,
         }
     }
@@ -178,28 +185,68 @@ impl View {
         }
     }
 
-    fn in_short(&self, out: &mut String) {
-        out.push_str("## In short\n\n");
+    /// Claims that hold under every reading, under none of those that judge them, and that none judges.
+    fn kinds(&self) -> [Vec<String>; 3] {
         let holds = |v: Verdict| matches!(v, Verdict::Holds | Verdict::HoldsInPart);
         let all = |claim: usize| self.judged.iter().map(move |j| j[claim].verdict);
+        let judged = |v: Verdict| !matches!(v, Verdict::NoData | Verdict::Smoke);
         let names = |of: &dyn Fn(usize) -> bool| -> Vec<String> {
             let mine = (0..self.claims().len()).filter(|i| of(*i));
             mine.map(|i| format!("\"{}\"", self.claims()[i].text)).collect()
         };
+        [
+            names(&|i| all(i).all(holds)),
+            names(&|i| !all(i).any(holds) && all(i).any(judged)),
+            names(&|i| !all(i).any(judged)),
+        ]
+    }
+
+    /// The page's answer and numbers.
+    fn open(&self, out: &mut String, title: &str, small: bool) {
+        let (claims, readings) = (self.claims().len(), self.readings.len());
+        let [always, never, unjudged] = self.kinds().map(|names| names.len());
+        let depends = claims - always - never - unjudged;
+        if small {
+            let by = if always == 0 { String::new() } else { format!("; {always} hold by construction") };
+            let answer = format!(
+                "A smoke run: everything runs, and {unjudged} of {claims} claims are not judged under any of {readings} readings{by}."
+            );
+            return write_opening(out, title, &answer, &[]);
+        }
+        let none = |n: usize| if n == 0 { "none".to_string() } else { n.to_string() };
+        let answer = format!(
+            "Of {claims} claims {} hold under all of {readings} readings and {} under none; {} depend on the reading.",
+            none(always),
+            none(never),
+            none(depends)
+        );
+        let numbers = [
+            Number::new(always.to_string(), format!("claims hold under every one of {readings} readings")),
+            Number::new(never.to_string(), "hold under none"),
+            Number::new(depends.to_string(), "depend on what the paper leaves open"),
+        ];
+        write_opening(out, title, &answer, &numbers);
+    }
+
+    fn findings(&self, out: &mut String) {
+        out.push_str("## Findings\n\n");
+        let holds = |v: Verdict| matches!(v, Verdict::Holds | Verdict::HoldsInPart);
         let told = |names: &[String]| match names.len() {
             0 => "none".to_string(),
             n => format!("{n} ({})", names.join("; ")),
         };
-        let always = names(&|i| all(i).all(holds));
-        let unjudged = names(&|i| all(i).all(|v| v == Verdict::NoData));
-        let never = names(&|i| !all(i).any(holds) && !all(i).all(|v| v == Verdict::NoData));
+        let [always, never, unjudged] = self.kinds();
         let depends = self.claims().len() - always.len() - never.len() - unjudged.len();
         let _ = writeln!(out, "- Claims that hold under every reading: {}.", told(&always));
-        let _ = writeln!(out, "- Claims that hold under none: {}.", told(&never));
+        if !never.is_empty() || unjudged.is_empty() {
+            let _ = writeln!(out, "- Claims that hold under none: {}.", told(&never));
+        }
         if !unjudged.is_empty() {
             let _ = writeln!(out, "- Claims that this run judges under none: {}.", told(&unjudged));
         }
-        let _ = writeln!(out, "- {depends} depend on the reading.");
+        if depends > 0 {
+            let _ = writeln!(out, "- {depends} depend on the reading.");
+        }
         let mut turned: Vec<(usize, &Reading)> = Vec::new();
         if let Some(base) = self.judged.first() {
             for (r, j) in self.singles().skip(1) {
@@ -232,11 +279,13 @@ impl View {
             let name = if r.name == AS_CONFIGURED { r.name.clone() } else { words(&r.name) };
             let _ = write!(header, " | {name}");
         }
-        write_table(out, &header, singles.len() + 2, self.claims().iter().enumerate(), |(i, claim)| {
+        let mut body = String::new();
+        write_table(&mut body, &header, singles.len() + 2, self.claims().iter().enumerate(), |(i, claim)| {
             let mut cells = vec![claim.place.to_string(), claim.text.to_string()];
             cells.extend(singles.iter().map(|(_, j)| short(j[i].verdict).to_string()));
             cells
         });
+        fold(out, "Every claim under every single choice", &body);
     }
 
     /// What each alternative does to each verdict.
@@ -278,13 +327,15 @@ impl View {
                 share(&[Square::Blank]),
             ]
         });
-        write_table(out, "draw | set to | claims that hold", 2, self.drawn(), |(r, j)| {
+        let mut body = String::new();
+        write_table(&mut body, "draw | set to | claims that hold", 2, self.drawn(), |(r, j)| {
             let set: Vec<String> =
                 r.settings.iter().map(|s| format!("{} `{}`", s.choice, words(&s.words))).collect();
             let holds = j.iter().filter(|j| matches!(j.verdict.square(), Square::Yes | Square::Part)).count();
             let set = if set.is_empty() { AS_CONFIGURED.to_string() } else { set.join(", ") };
             vec![r.name.clone(), set, holds.to_string()]
         });
+        fold(out, "Every draw", &body);
     }
 
     /// Of the draws with each value of each choice, how many claims hold.

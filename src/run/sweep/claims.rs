@@ -269,13 +269,14 @@ fn told(
         title: format!("Claims of the paper in the settings of sweep {}", plan.hash),
         rows: claims.iter().enumerate().map(|(c, j)| (j.text.to_string(), square(c))).collect(),
         groups: vec![(format!("settings 1 to {}", settings.len()), settings.len())],
+        columns: settings.iter().map(name).collect(),
         legend: Verdict::LEGEND,
     };
     let mut paths = Vec::new();
     if let Some(svg) = matrix.svg()? {
         let _ = writeln!(
             page,
-            "![Claims by settings. Blue: the claim holds; orange: it does not; grey: intervals overlap; white: not judged.]({FIGURE})"
+            "![Claims by settings. Blue: the claim holds; orange: it does not; grey: intervals overlap; empty: not judged.]({FIGURE})"
         );
         paths.push(put_file(out.join(FIGURE), &svg)?);
     }

@@ -81,7 +81,7 @@ impl SweepError {
         SweepError::OtherPlan { file: file.display().to_string(), what }
     }
 
-    fn damaged(file: &Path, what: String) -> SweepError {
+    pub(in crate::run) fn damaged(file: &Path, what: String) -> SweepError {
         SweepError::Damaged { file: file.display().to_string(), what }
     }
 }

@@ -9,10 +9,13 @@
 use super::dataset::{PARTITION, PlanFile, SLOTS, TRIAL, Tree, partition, verified};
 use super::{SweepError, claims, digest, put_file};
 use crate::num::stats::{self, Interval, once};
-use crate::num::text::with_interval;
-use crate::report::ReportError;
+use crate::num::text::{FEW_SEEDS, num, with_interval};
 use crate::report::figure::{self, Bar, Bars, Figure, Look, Palette, Point};
+use crate::report::opening::write_opening;
+use crate::report::words::{axis, code, counted};
+use crate::report::{ReportError, page};
 use crate::run::registry::AnyTask;
+use crate::run::task::Better;
 use polars::prelude::*;
 use polars_lazy::prelude::*;
 use std::collections::btree_map::Entry;
@@ -430,7 +433,8 @@ fn figures(a: &Answer, metric: &str, palette: &Palette) -> Result<Vec<(String, S
     }
     let agent_of = |g: &Group| agent.map_or("all".to_string(), |i| g.keys[i].text.clone());
     let Some(x) = x else {
-        let bar = |g: &&Group| Bar { agent: agent_of(g), y: g.mean, interval: g.mean_95 };
+        let bar =
+            |g: &&Group| Bar { agent: agent_of(g), y: g.mean, interval: g.mean_95, seeds: Some(g.replicas) };
         let group = |(name, groups): &(String, Vec<&Group>)| {
             (name.replace(", ", "\n"), groups.iter().map(bar).collect())
         };
@@ -439,8 +443,9 @@ fn figures(a: &Answer, metric: &str, palette: &Palette) -> Result<Vec<(String, S
             return Ok(Vec::new());
         }
         let bars = Bars {
-            title: metric.into(),
-            y_label: metric.into(),
+            title: axis(metric),
+            y_label: axis(metric),
+            counted: REPLICAS,
             groups: panels.iter().map(group).collect(),
             ..Bars::with(palette.clone())
         };
@@ -455,7 +460,7 @@ fn figures(a: &Answer, metric: &str, palette: &Palette) -> Result<Vec<(String, S
         for g in groups {
             // An agent that does not read the axis is level over it.
             let at = g.keys[x].number.map_or_else(|| all.clone(), |x| vec![x]);
-            let points = at.into_iter().map(|x| Point::new(x, g.mean, g.mean_95));
+            let points = at.into_iter().map(|x| Point::new(x, g.mean, g.mean_95).of(g.replicas));
             let agent = agent_of(g);
             match lines.iter_mut().find(|l| l.agent == agent) {
                 Some(l) => l.points.extend(points),
@@ -465,15 +470,16 @@ fn figures(a: &Answer, metric: &str, palette: &Palette) -> Result<Vec<(String, S
         for l in &mut lines {
             l.points.sort_by(|a, b| a.x.total_cmp(&b.x));
         }
-        let title = if name.is_empty() { metric.to_string() } else { format!("{metric}, {name}") };
+        let title = if name.is_empty() { axis(metric) } else { format!("{}, {name}", axis(metric)) };
         let figure = Figure {
             title,
             x_label: match groups_are_lists(a, x) {
-                true => format!("mean of {}", a.by[x]),
-                false => a.by[x].clone(),
+                true => format!("mean of {}", axis(&a.by[x])),
+                false => axis(&a.by[x]),
             },
-            y_label: metric.into(),
+            y_label: axis(metric),
             series: lines,
+            counted: REPLICAS,
             ..Figure::with(palette.clone())
         };
         out.extend(figure.svg()?.map(|svg| (name, svg)));
@@ -484,7 +490,31 @@ fn figures(a: &Answer, metric: &str, palette: &Palette) -> Result<Vec<(String, S
 /// The tasks of a program by their names.
 pub type TaskOf<'a> = &'a dyn Fn(&str) -> Option<&'a dyn AnyTask>;
 
-/// Writes `report.md` and its figures to `out` and gives their paths, the page first.
+/// What the means of a group are over.
+const REPLICAS: &str = "replicas";
+
+/// The page in one sentence: the best group by the first metric, where there are seeds enough to say so.
+fn answer(a: &Answer, plan: &PlanFile, task: Option<&dyn AnyTask>) -> String {
+    let what =
+        format!("{} of {} points with {} each", a.present, a.planned, counted(plan.seeds.len(), "seed"));
+    let Some(metric) = a.groups.first().map(|g| g.metric.as_str()) else { return format!("{what}.") };
+    let better = task.and_then(|t| t.facts(metric).better);
+    if plan.seeds.len() < FEW_SEEDS {
+        return format!("{what}: too few seeds to say which is best by {}.", axis(metric));
+    }
+    let Some(better) = better else { return format!("{what}: means of {}.", axis(metric)) };
+    let sign = if better == Better::Higher { 1.0 } else { -1.0 };
+    let known = a.groups.iter().filter(|g| g.metric == metric && g.mean.is_finite());
+    let Some(best) = known.max_by(|x, y| (sign * x.mean).total_cmp(&(sign * y.mean))) else {
+        return format!("{what}.");
+    };
+    let keys = a.by.iter().zip(&best.keys).filter(|(_, k)| k.text != MISSING);
+    let keys: Vec<String> = keys.map(|(name, k)| format!("{name} = {}", k.text)).collect();
+    let least = if better == Better::Higher { "Highest" } else { "Lowest" };
+    format!("{least} {}: {} with {} ({what}).", axis(metric), code(&keys.join(", ")), num(best.mean))
+}
+
+/// Writes `report.html`, `report.md` and figures to `out` and gives their paths, the pages first.
 pub fn write(
     dir: &Path,
     out: &Path,
@@ -495,14 +525,15 @@ pub fn write(
     let plan = PlanFile::load(dir)?;
     let task = task_of(&plan.task);
     let palette = task.map_or_else(Palette::default, |t| t.palette().into());
-    let mut page = format!("# Sweep {}\n\n", plan.hash);
-    let seeds = plan.seeds.len();
-    let _ = writeln!(
-        page,
-        "Task {}, {} of {} points, {seeds} seeds each; shard {}, device {}, isacbench {}.\n",
+    let title = format!("Sweep {}, task {}", plan.hash, plan.task);
+    let mut page = String::new();
+    write_opening(&mut page, &title, &self::answer(&answer, &plan, task), &[]);
+    let mut run = format!(
+        "## The run\n\nTask {}, {} of {} points, {} each; shard {}, device {}, isacbench {}.\n\n",
         plan.task,
         answer.present,
         answer.planned,
+        counted(plan.seeds.len(), "seed"),
         plan.shard,
         plan.devices.join(", "),
         plan.crate_version
@@ -510,7 +541,7 @@ pub fn write(
     if answer.repeated > 0 {
         let n = answer.repeated;
         let _ = writeln!(
-            page,
+            run,
             "Points with the results of another, number by number: {n}; a group counts them once.\n"
         );
     }
@@ -518,27 +549,38 @@ pub fn write(
         let shown = query.filters.iter().map(|(k, v)| format!("`{k} = {v}`")).collect::<Vec<_>>();
         let _ = writeln!(page, "Only rows with {}.\n", shown.join(" and "));
     }
-    page.push_str(
+    run.push_str(
         "Means and interquartile means (IQM, the mean of the middle half) over replicas, with 95 % percentile bootstrap intervals; \
          the seeds of each point are resampled for themselves. Replicas that diverged, or whose evaluation was not finite, are left out and counted.\n",
     );
     let mut paths = Vec::new();
+    let mut drawn: BTreeMap<String, String> = BTreeMap::new();
     let mut metrics: Vec<&str> = answer.groups.iter().map(|g| g.metric.as_str()).collect();
     metrics.dedup();
     for metric in metrics {
-        let _ = write!(page, "\n## {metric}\n\n{}", markdown_table(&answer, metric));
-        for (n, (name, svg)) in figures(&answer, metric, &palette)?.iter().enumerate() {
+        let _ = write!(page, "\n## {metric}\n");
+        for (n, (name, svg)) in figures(&answer, metric, &palette)?.into_iter().enumerate() {
             let file = format!("{metric}-{}.svg", n + 1);
-            let _ = write!(page, "\n![{}]({file})\n", format!("{metric} {name}").trim_end());
-            paths.push(put_file(out.join(file), svg)?);
+            let caption = if name.is_empty() { axis(metric) } else { format!("{}, {name}", axis(metric)) };
+            let _ = write!(page, "\n![{caption}, means over replicas with 95 % intervals]({file})\n");
+            paths.push(put_file(out.join(&file), &svg)?);
+            drawn.insert(file, svg);
         }
+        let _ = write!(page, "\n{}", markdown_table(&answer, metric));
     }
     if let Some(task) = task {
         let (section, shown) = claims::write(dir, out, &plan, &query.filters, task)?;
         page.push_str(&section);
-        paths.extend(shown);
+        for path in shown {
+            let svg = std::fs::read_to_string(&path).map_err(super::reading(&path))?;
+            drawn.insert(path.file_name().unwrap_or_default().to_string_lossy().into_owned(), svg);
+            paths.push(path);
+        }
     }
-    paths.insert(0, put_file(out.join("report.md"), &page)?);
+    let _ = write!(page, "\n{run}");
+    let html = page::html(&page, &title, |file| drawn.get(file).cloned());
+    paths.insert(0, put_file(out.join("report.html"), &html)?);
+    paths.insert(1, put_file(out.join("report.md"), &page)?);
     Ok((answer, paths))
 }
 
@@ -599,7 +641,7 @@ mod tests {
             let query =
                 Query { metrics: vec!["reward".into()], by: vec!["agent".into()], ..Query::default() };
             let (answer, paths) = write(dir.path(), &dir.path().join("page"), &query, &|_| None).unwrap();
-            let said = std::fs::read_to_string(&paths[0]).unwrap().contains("number by number");
+            let said = std::fs::read_to_string(&paths[1]).unwrap().contains("number by number");
             assert_eq!(said, answer.repeated > 0);
             (answer.repeated, answer.groups[0].replicas, answer.groups[0].mean_95.unwrap())
         };

@@ -2,17 +2,20 @@
 //! page.
 
 use super::plan::Tuning;
-use super::run::{Trial, Tuned};
+use super::run::{Ranking, Trial, Tuned, order};
 use crate::num::stats;
-use crate::num::text::{num, with_interval};
+use crate::num::text::{FEW_SEEDS, num, with_interval};
 use crate::report::figure::{self, Figure, Look, Series};
+use crate::report::opening::fold;
 use crate::report::page;
+use crate::report::words::{axis, code, counted, listed};
 use crate::run::rows::text_of;
-use crate::run::sweep::dataset::Status;
+use crate::run::sweep::dataset::{PLAN, PlanFile, SLOTS, Status, TRIAL, Tree, read_part};
 use crate::run::sweep::plan::{Draw, leaves};
+use crate::run::sweep::run::Done;
 use crate::run::sweep::{Point, SweepError, put_file, remove, task};
-use crate::run::task::Task;
-use std::collections::BTreeMap;
+use crate::run::task::{Better, Task};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
@@ -89,7 +92,6 @@ pub struct Written {
 /// What the file system does not allow.
 pub fn write<C: Task>(tuning: &Tuning<C>, tuned: &Tuned, dir: &Path) -> Result<Written, SweepError> {
     let mut out = Written::default();
-    let folder = dir.join("page");
     let last = tuning.sizes.len() - 1;
     let mut all: BTreeMap<String, Vec<(&str, Value)>> = BTreeMap::new();
     for (a, agent) in tuning.agents.iter().enumerate() {
@@ -125,16 +127,148 @@ pub fn write<C: Task>(tuning: &Tuning<C>, tuned: &Tuned, dir: &Path) -> Result<W
         remove(&path)?;
     }
 
+    let values = |a: usize, n: usize| {
+        let drawn = tuning.drawn(tuning.point(0, a, n));
+        drawn.map(|(key, _, value)| (key.clone(), value.clone())).collect()
+    };
+    let slots = |rung: usize, a: usize, n: usize| {
+        let slots = tuning.point(rung, a, n).axes[tuning.draws.len()].as_ref();
+        slots.map_or(String::new(), ToString::to_string)
+    };
+    out.pages = written(&View::of(tuning, tuned, &apart, &values, &slots), &dir.join(FOLDER))?;
+    Ok(out)
+}
+
+/// Folder of the page in that of a tuning.
+pub const FOLDER: &str = "page";
+
+/// Writes the page of the tuning in `dir` to `out` from what its folder holds, and gives its paths.
+///
+/// # Errors
+/// [`SweepError::NoPlan`] and [`SweepError::Damaged`] with the file, and what the file system does not allow.
+pub fn again(dir: &Path, out: &Path) -> Result<Vec<PathBuf>, SweepError> {
+    let plan = PlanFile::load(dir)?;
+    let setting = |key: &str| plan.tuning.get(key).cloned().unwrap_or_default();
+    let (objective, better) = (setting("objective"), setting("better"));
+    let of_better = if better == text_of(&Better::Lower) { Better::Lower } else { Better::Higher };
+    let agents: Vec<String> = setting("agent").split(", ").map(String::from).collect();
+    let mut parts = Tree::list(dir)?.parts;
+    let place = |name: &str| plan.axes.iter().position(|a| a == name);
+    let (Some(slots), Some(trial)) = (place(SLOTS), place(TRIAL)) else {
+        return Err(SweepError::damaged(&dir.join(PLAN), "a tuning without slots and trials".into()));
+    };
+    let parsed = |text: &String| format!("x = {text}").parse::<Table>().ok()?.remove("x");
+    let mut values: BTreeMap<(usize, usize), BTreeMap<String, Value>> = BTreeMap::new();
+    // By agent and slots, so in the order of the rungs.
+    let mut found: Vec<BTreeMap<i64, Ranking>> = vec![BTreeMap::new(); agents.len()];
+    for point in &plan.points {
+        let Some(a) = agents.iter().position(|id| *id == point.agent) else { continue };
+        let whole = |axis: usize| point.axes[axis].as_ref().and_then(|v| v.parse::<i64>().ok()).unwrap_or(0);
+        let number = usize::try_from(whole(trial) - 1).unwrap_or(0);
+        let Some(part) = parts.remove(&point.id).and_then(|mut paths| paths.pop()) else { continue };
+        let drawn =
+            plan.axes.iter().zip(&point.axes).filter(|(key, _)| ![SLOTS, TRIAL].contains(&key.as_str()));
+        let drawn = drawn.filter_map(|(key, v)| Some((key.clone(), parsed(v.as_ref()?)?)));
+        values.entry((a, number)).or_insert_with(|| drawn.collect());
+        found[a].entry(whole(slots)).or_default().push(Trial::new(number, read_part(&part)?, &objective));
+    }
+    let most = found.iter().map(BTreeMap::len).max().unwrap_or(0);
+    let mut lengths: Vec<Vec<i64>> = vec![Vec::new(); most];
+    let mut rungs: Vec<Vec<Ranking>> = vec![Vec::new(); most];
+    for of_agent in found {
+        let mut each = of_agent.into_iter();
+        for rung in 0..most {
+            let (slots, mut ranking) = each.next().unwrap_or_default();
+            ranking.sort_by(|x, y| order(of_better, x, y));
+            lengths[rung].push(slots);
+            rungs[rung].push(ranking);
+        }
+    }
+    let all = Tuned { rungs, done: Done::default() };
+    let settings = |a: usize| all.chosen(a).and_then(|t| values.get(&(a, t.number)));
+    let keys: BTreeSet<&String> = values.values().flat_map(BTreeMap::keys).collect();
+    let differs = |key: &&&String| {
+        let mine: Vec<&Value> = (0..agents.len()).filter_map(|a| settings(a)?.get(**key)).collect();
+        mine.iter().any(|v| *v != mine[0])
+    };
+    let apart = keys.iter().filter(differs).map(|k| k.to_string()).collect();
+    let log = |key: &String| plan.tuning.get(&format!("space.{key}")).is_some_and(|d| d.starts_with("log_"));
+    let view = View {
+        task: &plan.task,
+        trials: setting("trials"),
+        seeds: plan.seeds.len(),
+        objective: &objective,
+        better,
+        settings: &plan.tuning,
+        sizes: all.rungs.iter().map(|r| r.iter().map(Vec::len).max().unwrap_or(0)).collect(),
+        draws: keys.into_iter().map(|key| (key.clone(), log(key))).collect(),
+        agents,
+        values: &|a, number| values.get(&(a, number)).cloned().unwrap_or_default(),
+        slots: &|rung, a, _| lengths[rung].get(a).map_or(String::new(), i64::to_string),
+        tuned: &all,
+        apart,
+    };
+    written(&view, out)
+}
+
+/// What a page is made from.
+struct View<'a> {
+    task: &'a str,
+    trials: String,
+    seeds: usize,
+    objective: &'a str,
+    better: String,
+    settings: &'a BTreeMap<String, String>,
+    /// Trials of each agent in every rung.
+    sizes: Vec<usize>,
+    /// Keys that were drawn, and whether on a logarithmic scale.
+    draws: BTreeMap<String, bool>,
+    agents: Vec<String>,
+    /// What a trial (from 0) of an agent was drawn with, of the keys that the agent reads.
+    values: &'a dyn Fn(usize, usize) -> BTreeMap<String, Value>,
+    /// Slots of a trial in a rung: (rung, agent, trial).
+    slots: &'a dyn Fn(usize, usize, usize) -> String,
+    tuned: &'a Tuned,
+    /// Keys of which the agents want different values.
+    apart: Vec<String>,
+}
+
+impl<'a> View<'a> {
+    fn of<C: Task>(
+        tuning: &'a Tuning<C>,
+        tuned: &'a Tuned,
+        apart: &[&String],
+        values: &'a dyn Fn(usize, usize) -> BTreeMap<String, Value>,
+        slots: &'a dyn Fn(usize, usize, usize) -> String,
+    ) -> View<'a> {
+        View {
+            task: C::NAME,
+            trials: tuning.trials.to_string(),
+            seeds: tuning.all.seeds.len(),
+            objective: &tuning.objective,
+            better: text_of(&tuning.better),
+            settings: &tuning.settings,
+            sizes: tuning.sizes.clone(),
+            draws: tuning.draws.iter().map(|(k, d)| (k.clone(), matches!(d, Draw::LogUniform(_)))).collect(),
+            agents: tuning.agents.iter().map(ToString::to_string).collect(),
+            values,
+            slots,
+            tuned,
+            apart: apart.iter().map(ToString::to_string).collect(),
+        }
+    }
+}
+
+fn written(view: &View, folder: &Path) -> Result<Vec<PathBuf>, SweepError> {
     let mut figures: Vec<(String, String)> = Vec::new();
-    let text = markdown(tuning, tuned, &apart, &mut figures)?;
+    let text = markdown(view, &mut figures)?;
     for (file, svg) in &figures {
         put_file(folder.join(file), svg)?;
     }
     let of = |file: &str| figures.iter().find(|f| f.0 == file).map(|f| f.1.clone());
-    let title = format!("Tuning of task {}", C::NAME);
-    out.pages.push(put_file(folder.join("tune.html"), &page::html(&text, &title, of))?);
-    out.pages.push(put_file(folder.join("tune.md"), &text)?);
-    Ok(out)
+    let title = format!("Tuning of task {}", view.task);
+    let html = put_file(folder.join("tune.html"), &page::html(&text, &title, of))?;
+    Ok(vec![html, put_file(folder.join("tune.md"), &text)?])
 }
 
 fn objective(t: &Trial, metric: &str) -> String {
@@ -164,67 +298,87 @@ fn number(value: &Value) -> Option<f64> {
     value.as_float().or(value.as_integer().map(|i| i as f64))
 }
 
-fn markdown<C: Task>(
-    tuning: &Tuning<C>,
-    tuned: &Tuned,
-    apart: &[&String],
-    figures: &mut Vec<(String, String)>,
-) -> Result<String, SweepError> {
-    let metric = &tuning.objective;
-    let mut page = format!("# Tuning of task {}\n\n", C::NAME);
+/// What the page answers: the chosen trial of each agent, and what it gained.
+fn answer(view: &View) -> String {
+    let one = |(a, agent): (usize, &String)| {
+        let Some(t) = view.tuned.chosen(a) else {
+            return format!("{} no trial that ended well", code(agent));
+        };
+        let stands =
+            view.tuned.rungs.iter().rev().find_map(|r| r[a].iter().find(|t| t.number == 0)?.objective);
+        let before = match stands {
+            Some(_) if t.number == 0 => " (as it stood)".to_string(),
+            Some(x) => format!(" (before {})", num(x)),
+            None => String::new(),
+        };
+        format!("{} {}{before}", code(agent), t.objective.map_or("-".into(), num))
+    };
+    let told: Vec<String> = view.agents.iter().enumerate().map(one).collect();
+    format!("Tuned, by {}: {}.", axis(view.objective), listed(&told))
+}
+
+fn markdown(view: &View, figures: &mut Vec<(String, String)>) -> Result<String, SweepError> {
+    let metric = view.objective;
+    let mut page = format!("# Tuning of task {}\n\n**{}**\n\n", view.task, answer(view));
+    let hint = match view.seeds < FEW_SEEDS {
+        true => {
+            format!(" With {} an interval is too narrow; take it as a hint.", counted(view.seeds, "seed"))
+        }
+        false => String::new(),
+    };
     let _ = writeln!(
         page,
         "{} trials of each agent with {} seeds that are used for nothing else, up to {} slots a seed; `{metric}`, {} is better. \
-         Trial 1 is the configuration as it stands.\n",
-        tuning.trials,
-        tuning.all.seeds.len(),
-        tuning.settings["budget"],
-        text_of(&tuning.better)
+         Trial 1 is the configuration as it stands.{hint}\n",
+        view.trials, view.seeds, view.settings["budget"], view.better
     );
-    if tuning.sizes.len() > 1 {
-        let sizes: Vec<String> = tuning.sizes.iter().map(ToString::to_string).collect();
+    if view.sizes.len() > 1 {
+        let sizes: Vec<String> = view.sizes.iter().map(ToString::to_string).collect();
         let _ = writeln!(
             page,
             "Successive halving by {}: {} trials come to the rungs, each under the schedule of the whole run.\n",
-            tuning.settings["halving"],
+            view.settings["halving"],
             sizes.join(", ")
         );
     }
+    page.push_str("## Chosen\n\n");
     let _ = writeln!(page, "| agent | chosen trial | `{metric}` (95 %) | as it stands |\n|---|--:|---|---|");
-    let last = tuning.sizes.len() - 1;
-    for (a, agent) in tuning.agents.iter().enumerate() {
-        let first = tuned.rungs.iter().rev().find_map(|r| r[a].iter().find(|t| t.number == 0));
+    let last = view.sizes.len() - 1;
+    for (a, agent) in view.agents.iter().enumerate() {
+        let first = view.tuned.rungs.iter().rev().find_map(|r| r[a].iter().find(|t| t.number == 0));
         let stands = first.map_or("-".into(), |t| objective(t, metric));
-        let reached = tuned.rungs.iter().rposition(|r| r[a].iter().any(|t| t.number == 0));
+        let reached = view.tuned.rungs.iter().rposition(|r| r[a].iter().any(|t| t.number == 0));
         let note = if reached.is_some_and(|r| r < last) { " (not to the end)" } else { "" };
-        let (chosen, value) = match tuned.chosen(a) {
+        let (chosen, value) = match view.tuned.chosen(a) {
             Some(t) => ((t.number + 1).to_string(), objective(t, metric)),
             None => ("-".into(), "no trial ended well".into()),
         };
         let _ = writeln!(page, "| {agent} | {chosen} | {value} | {stands}{note} |");
     }
-    if !apart.is_empty() {
-        let keys = apart.iter().map(|k| format!("`{k}`")).collect::<Vec<_>>().join(", ");
+    if !view.apart.is_empty() {
+        let keys = view.apart.iter().map(|k| format!("`{k}`")).collect::<Vec<_>>().join(", ");
         let _ = writeln!(page, "\nThe agents want different values of {keys}: each has a file of its own.");
     }
-    for (a, agent) in tuning.agents.iter().enumerate() {
+    for (a, agent) in view.agents.iter().enumerate() {
         let _ = writeln!(page, "\n## {agent}\n");
-        trials(&mut page, tuning, tuned, a);
-        sensitivity(&mut page, tuning, a, &tuned.rungs[0][a], tuned.chosen(a), figures)?;
+        sensitivity(&mut page, view, a, figures)?;
+        let mut table = String::new();
+        trials(&mut table, view, a);
+        fold(&mut page, &format!("All trials of {}", code(agent)), &table);
     }
     page.push_str("\n## What was asked\n\n| option or key | value |\n|---|---|\n");
-    for (key, value) in &tuning.settings {
+    for (key, value) in view.settings {
         let _ = writeln!(page, "| `{key}` | {} |", value.replace('|', "\\|"));
     }
     Ok(page)
 }
 
 /// Every trial of an agent, the best first: those that came furthest before the others.
-fn trials<C: Task>(page: &mut String, tuning: &Tuning<C>, tuned: &Tuned, a: usize) {
-    let metric = &tuning.objective;
-    let keys: Vec<&String> = tuning.drawn(tuning.point(0, a, 0)).map(|(key, ..)| key).collect();
+fn trials(page: &mut String, view: &View, a: usize) {
+    let (metric, rungs) = (view.objective, &view.tuned.rungs);
+    let keys: Vec<String> = (view.values)(a, 0).into_keys().collect();
     let mut told: Vec<&str> = Vec::new();
-    for m in tuned.rungs[0][a].iter().flat_map(|t| &t.replicas).flat_map(|r| &r.metrics) {
+    for m in rungs[0][a].iter().flat_map(|t| &t.replicas).flat_map(|r| &r.metrics) {
         if HEALTH.contains(&m.metric.as_str()) && !told.contains(&m.metric.as_str()) && m.mean.is_finite() {
             told.push(&m.metric);
         }
@@ -235,18 +389,17 @@ fn trials<C: Task>(page: &mut String, tuning: &Tuning<C>, tuned: &Tuned, a: usiz
     });
     let _ = writeln!(page, "\n|--:|--:|---|{}", "---|".repeat(keys.len() + told.len()));
     let mut seen = Vec::new();
-    for (rung, ranked) in tuned.rungs.iter().enumerate().rev() {
+    for (rung, ranked) in rungs.iter().enumerate().rev() {
         for t in &ranked[a] {
             if seen.contains(&t.number) {
                 continue;
             }
             seen.push(t.number);
-            let point = tuning.point(rung, a, t.number);
-            let slots = point.axes[tuning.draws.len()].as_ref().map_or(String::new(), ToString::to_string);
+            let slots = (view.slots)(rung, a, t.number);
             let _ = write!(page, "| {} | {slots} | {} |", t.number + 1, objective(t, metric));
+            let values = (view.values)(a, t.number);
             for key in &keys {
-                let value = tuning.drawn(point).find(|d| d.0 == *key).map_or("-".into(), |d| cell(d.2));
-                let _ = write!(page, " {value} |");
+                let _ = write!(page, " {} |", values.get(key).map_or("-".into(), cell));
             }
             for metric in &told {
                 let _ = write!(page, " {} |", t.mean(metric).map_or("-".into(), num));
@@ -268,20 +421,19 @@ const HEALTH: [&str; 6] = [
 
 /// How the objective follows each key, over all trials at the length that all of them have: rank correlations and
 /// figures.
-fn sensitivity<C: Task>(
+fn sensitivity(
     page: &mut String,
-    tuning: &Tuning<C>,
+    view: &View,
     a: usize,
-    ranked: &[Trial],
-    chosen: Option<&Trial>,
     figures: &mut Vec<(String, String)>,
 ) -> Result<(), SweepError> {
-    let metric = &tuning.objective;
+    let (metric, agent) = (view.objective, &view.agents[a]);
+    let (ranked, chosen) = (&view.tuned.rungs[0][a], view.tuned.chosen(a));
+    let seeds = view.seeds;
     let mut rows = String::new();
     let mut drawn = String::new();
-    for (key, draw) in &tuning.draws {
-        let value =
-            |t: &Trial| tuning.drawn(tuning.point(0, a, t.number)).find(|d| d.0 == key).map(|d| d.2.clone());
+    for (key, log) in &view.draws {
+        let value = |t: &Trial| (view.values)(a, t.number).remove(key);
         let all: Vec<(usize, Value, f64)> =
             ranked.iter().filter_map(|t| Some((t.number, value(t)?, t.objective?))).collect();
         if all.iter().all(|x| x.1 == all[0].1) {
@@ -299,28 +451,27 @@ fn sensitivity<C: Task>(
         };
         let (x, y): (Vec<f64>, Vec<f64>) = points.iter().map(|p| (p.1, p.2)).unzip();
         let _ = writeln!(rows, "| `{key}` | {:+.2} |", rank_correlation(&x, &y));
-        let log_x = matches!(draw, Draw::LogUniform(_));
-        points.retain(|p| !log_x || p.1 > 0.0);
+        points.retain(|p| !log || p.1 > 0.0);
         points.sort_by(|a, b| a.1.total_cmp(&b.1));
         let series = |name: &str, of: &dyn Fn(usize) -> bool| {
-            let points = points.iter().filter(|p| of(p.0)).map(|p| figure::Point::new(p.1, p.2, None));
+            let points =
+                points.iter().filter(|p| of(p.0)).map(|p| figure::Point::new(p.1, p.2, None).of(seeds));
             Series::new(name, Look::Marks, points.collect())
         };
         let is_chosen = |n: usize| chosen.is_some_and(|t| t.number == n);
         let mut lines = vec![series("trials", &|n| !is_chosen(n)), series("chosen", &is_chosen)];
         lines.retain(|s| !s.points.is_empty());
         let figure = Figure {
-            title: format!("{}: {metric} against {key}", tuning.agents[a]),
+            title: format!("{agent}: {} against {key}", axis(metric)),
             x_label: key.clone(),
-            y_label: metric.clone(),
-            log_x,
+            y_label: axis(metric),
+            log_x: *log,
             series: lines,
             ..Figure::with(figure::categories(["trials", "chosen"]))
         };
         if let Some(svg) = figure.svg()? {
-            let file = format!("{}-{key}.svg", tuning.agents[a]);
-            let _ =
-                write!(drawn, "\n![{}: {metric} of every trial against {key}]({file})\n", tuning.agents[a]);
+            let file = format!("{agent}-{key}.svg");
+            let _ = write!(drawn, "\n![{agent}: {metric} of every trial against {key}]({file})\n");
             figures.push((file, svg));
         }
     }
@@ -328,8 +479,11 @@ fn sensitivity<C: Task>(
         let _ = write!(
             page,
             "\n### How {metric} follows each key\n\nOver all trials that ended well, at the length that all of them have: Spearman's rank correlation, \
-             or the mean of each value with its trials.\n\n| key | |\n|---|---|\n{rows}{drawn}"
+             or the mean of each value with its trials.\n\n| key | |\n|---|---|\n{rows}\n"
         );
+    }
+    if !drawn.is_empty() {
+        fold(page, &format!("Figures: every trial of {} against each key", code(agent)), &drawn);
     }
     Ok(())
 }

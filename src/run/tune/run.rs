@@ -23,7 +23,7 @@ pub struct Trial {
 pub type Ranking = Vec<Trial>;
 
 impl Trial {
-    fn new(number: usize, replicas: Vec<Replicated>, metric: &str) -> Trial {
+    pub(super) fn new(number: usize, replicas: Vec<Replicated>, metric: &str) -> Trial {
         let of = |r: &Replicated| match r.status {
             Status::Ok => r.metrics.iter().find(|m| m.metric == metric).map(|m| m.mean),
             _ => None,
@@ -42,7 +42,7 @@ impl Trial {
 }
 
 /// The better one first; what diverged last; of equal ones the earlier trial.
-fn order(better: Better, a: &Trial, b: &Trial) -> Ordering {
+pub(super) fn order(better: Better, a: &Trial, b: &Trial) -> Ordering {
     let by_objective = match (a.objective, b.objective) {
         (Some(a), Some(b)) if better == Better::Higher => b.total_cmp(&a),
         (Some(a), Some(b)) => a.total_cmp(&b),

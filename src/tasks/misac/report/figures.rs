@@ -23,7 +23,8 @@ fn mark(v: &paper::PrintedEnergy, x: f64) -> PaperMark {
     PaperMark { agent: v.agent.to_string(), x, y, reach }
 }
 
-const MARKS_WORDS: &str = "Hollow black markers: what the text of the paper prints (a bar for a range, an arrow for a lower limit).";
+const MARKS_WORDS: &str =
+    "Hollow markers: what the text of the paper prints (a bar for a range, an arrow for a lower limit).";
 
 impl View<'_> {
     pub(super) fn plates(&self) -> Vec<Plate> {
@@ -225,6 +226,7 @@ impl View<'_> {
                     agent: agent.to_string(),
                     y: 100.0 * e.mean,
                     interval: e.interval.map(|i| i.map(|x| 100.0 * x)),
+                    seeds: Some(e.seeds),
                 })
             };
             let bars: Vec<Bar> = self.ids().filter_map(bar).collect();

@@ -13,10 +13,12 @@ mod text;
 use super::paper::{self, Claim, HEADLINE_SNR_DB, Printed};
 use crate::config::Layered;
 use crate::num::stats::RESAMPLES;
+use crate::num::text::seeds_in_words;
 use crate::report::figure::{
     Bar, Bars, Figure, Look, PaperMark, Picture, Plate, Point, Reach, Series, Shape, Swatch, extent,
 };
 use crate::report::judge::*;
+use crate::report::opening::{Number, fold, write_opening};
 use crate::report::words::*;
 use crate::report::{Judged, ReportError, ReportPaths, Tables};
 use crate::run::health::{self, Ill};

@@ -68,7 +68,7 @@ impl View<'_> {
         for a in self.networks.accounts.iter().filter(|a| !a.constants.contains(',')) {
             let Some(e) = self.account(a) else { continue };
             let label = words(&a.method, &a.constants).replace(", ", "\n");
-            let bar = Bar { agent: a.agent.clone(), y: e.mean, interval: e.interval };
+            let bar = Bar { agent: a.agent.clone(), y: e.mean, interval: e.interval, seeds: Some(e.seeds) };
             match groups.iter_mut().find(|g| g.0 == label) {
                 Some(g) => g.1.push(bar),
                 None => groups.push((label, vec![bar])),

@@ -3,6 +3,8 @@
 use super::claims::{one_seed, printed_text};
 use super::*;
 
+/// Numbers of the figures that the paper has, in its order.
+const PAPER_FIGURES: [&str; 3] = ["3", "4", "5"];
 /// Of `dp-optimal`: the least that any schedule pays per slot of an episode, J.
 const EPISODE: &str = "dp_episode_j";
 /// Relative room for sums in single precision.
@@ -35,10 +37,16 @@ impl View<'_> {
             }
         }
         let other = other.as_ref().map(|(mode, judgements)| OtherMode { mode, judgements });
-        let mut out = format!("# {TITLE}\n\n");
-        self.write_scope(&mut out, manifest);
-        self.write_in_short(&mut out, &judgements, other.as_ref());
-        self.write_printed(&mut out);
+        let small = too_small::<MisacConfig>(manifest.seeds.len(), &manifest.config);
+        let mut out = String::new();
+        let answer = self.answer(&judgements, small.is_some());
+        write_opening(&mut out, TITLE, &answer, &self.numbers(&judgements));
+        out.push_str(&smoke_words(small.as_deref()));
+        let of_paper = |p: &&Plate| PAPER_FIGURES.contains(&p.number);
+        out.push_str("## The paper's figures, ours\n\n");
+        for plate in plates.iter().filter(of_paper) {
+            plate.write(&mut out, drawn(plate.file));
+        }
         out.push_str("## Which claims of the paper hold\n\n");
         out.push_str(
             "One agent counts as above another if its 95 % interval lies above the other's; where they overlap, or where an interval reaches \
@@ -47,28 +55,93 @@ impl View<'_> {
         out.push_str(&claims_table(
             paper::CLAIMS.iter().map(|(claim, place, text)| (*place, *text, claim.basis().text())),
             &judgements,
-            other,
+            other.as_ref(),
         ));
+        self.write_in_short(&mut out, &judgements, other.as_ref());
+        self.write_printed(&mut out);
         self.write_simple(&mut out);
-        out.push_str("## Figures\n\n");
-        for plate in plates {
-            plate.write(&mut out, drawn(plate.file));
+        self.write_training(&mut out);
+        self.write_grids(&mut out);
+        out.push_str("## Figures that the paper lacks\n\n");
+        for plate in plates.iter().filter(|p| !of_paper(p)) {
+            let mut more = String::new();
             match plate.number {
-                "learning" => self.write_training(&mut out),
-                "gap" => self.write_gaps(&mut out),
-                "T_proc" => self.write_sweep(&mut out),
-                "kinematic" => self.write_kinematic(&mut out),
-                "networks" => self.write_networks(&mut out),
+                "gap" => self.write_gaps(&mut more),
+                "T_proc" => self.write_sweep(&mut more),
+                "kinematic" => self.write_kinematic(&mut more),
+                "networks" => self.write_networks(&mut more),
                 _ => {}
             }
+            plate.write_folded(&mut out, drawn(plate.file), &more);
         }
-        self.write_grids(&mut out);
         self.write_variants(&mut out);
         self.write_method(&mut out);
-        if too_small::<MisacConfig>(manifest.seeds.len(), &manifest.config).is_some() {
+        if small.is_some() {
             out = plainly(&out);
         }
-        write_manifest(&mut out, manifest);
+        let mut scope = String::new();
+        self.write_scope(&mut scope, manifest);
+        scope.push_str(&health::section(&self.ill, MisacConfig::SWEPT.unit));
+        write_manifest(&mut out, &scope, manifest);
+        out
+    }
+
+    /// The page in one sentence.
+    fn answer(&self, judgements: &[Judgement], small: bool) -> String {
+        let Some((snr, own)) = self.headline_db.and_then(|s| Some((s, self.metric(PROPOSED, ENERGY, s)?)))
+        else {
+            return format!("This run has no evaluated energy of `{PROPOSED}`.");
+        };
+        if small {
+            return format!(
+                "A smoke run: everything runs, and no claim about what was measured is judged; `{PROPOSED}` takes {} J per slot at {snr} dB \
+                 after hardly any training.",
+                num(own.mean)
+            );
+        }
+        let printed = paper::VALUES.iter().find(|v| v.agent == PROPOSED && v.snr_db == snr);
+        let printed = printed.map_or(String::new(), |v| format!(" ({} J printed)", printed_text(v.value)));
+        let beside = self.cost(PERIODIC, snr).zip(self.cost(PROPOSED, snr)).map(|(simple, learned)| {
+            let words = match order(&learned, &simple) {
+                Order::Above => "costs more than",
+                Order::Below => "costs less than",
+                Order::Level => "costs as much as",
+            };
+            let gap = rounded((100.0 * (learned.mean / simple.mean - 1.0)).abs());
+            let gap = if order(&learned, &simple) == Order::Level {
+                String::new()
+            } else {
+                format!(", by {gap} %")
+            };
+            format!(", and {words} a fixed camera period with nothing learned{gap}")
+        });
+        let holds = judgements.iter().filter(|j| j.verdict == Verdict::Holds).count();
+        format!(
+            "{holds} of the paper's {} claims hold: `{PROPOSED}` takes {} J per slot at {snr} dB{printed}{}.",
+            judgements.len(),
+            num(own.mean),
+            beside.unwrap_or_default()
+        )
+    }
+
+    /// The numbers at the top of the page.
+    fn numbers(&self, judgements: &[Judgement]) -> Vec<Number> {
+        let mut out = Vec::new();
+        if let Some(snr) = self.headline_db {
+            let printed = paper::VALUES.iter().find(|v| v.agent == PROPOSED && v.snr_db == snr);
+            let printed =
+                printed.map_or(String::new(), |v| format!("; the paper prints {} J", printed_text(v.value)));
+            if let Some(e) = self.metric(PROPOSED, ENERGY, snr) {
+                let with = format!("95 %: {}, {}", e.interval_text(), seeds_in_words(e.seeds));
+                let what = format!("energy per slot of `{PROPOSED}` at {snr} dB ({with}){printed}");
+                out.push(Number::new(format!("{} J", num(e.mean)), what));
+            }
+            if let Some(gap) = self.gap_percent(PROPOSED, snr) {
+                let what = format!("cost of `{PROPOSED}` above the exact optimum (`{OPTIMUM}`) at {snr} dB");
+                out.push(Number::new(format!("{} %", rounded(gap.mean)), what));
+            }
+        }
+        out.push(claims_number(judgements));
         out
     }
 
@@ -89,12 +162,6 @@ impl View<'_> {
         );
         if let Some(o) = &self.other {
             let _ = writeln!(out, "{}\n", mode_words(o.mode));
-        }
-        if let Some(why) = too_small::<MisacConfig>(manifest.seeds.len(), &manifest.config) {
-            let _ = writeln!(
-                out,
-                "A smoke run ({why}): it shows that everything runs, and judges no claim about what was measured.\n"
-            );
         }
         if let Some(less) = trained_less::<MisacConfig>(manifest) {
             let _ = writeln!(out, "{less}\n");
@@ -132,7 +199,7 @@ impl View<'_> {
     }
 
     fn write_in_short(&self, out: &mut String, judgements: &[Judgement], other: Option<&OtherMode>) {
-        out.push_str("## In short\n\n");
+        out.push_str("## Findings\n\n");
         let _ = writeln!(
             out,
             "- {}",
@@ -512,7 +579,7 @@ impl View<'_> {
         if self.learning.is_empty() {
             return;
         }
-        out.push_str(&health::section(&self.ill, MisacConfig::SWEPT.unit));
+        out.push_str("## Training\n\n");
         let goal = format!("steps to {OPTIMAL_GAP_PERCENT} % above `{OPTIMUM}`");
         let header = format!(
             "agent | algorithm | phases | updates | environment steps per seed | first energy (J) | \
@@ -602,6 +669,7 @@ impl View<'_> {
             ("Largest deviation of |v_k,m| from 1/√M (9b)", "modulus_error", 1.0),
             ("Radiated power over P_max (9c)", "power_share", 1.0),
         ];
+        let mut absent: Vec<&str> = Vec::new();
         for (title, metric, unit) in grids {
             let get = |view: &View, agent: &str, s: f64| match metric {
                 COST => view.cost(agent, s),
@@ -611,16 +679,19 @@ impl View<'_> {
             let known: Vec<_> = known
                 .filter(|(_, view, agent)| self.snrs_db.iter().any(|&s| get(view, agent, s).is_some()))
                 .collect();
-            let _ = writeln!(out, "### {title}\n");
             if known.is_empty() {
-                out.push_str("Not in this run.\n\n");
+                absent.push(title);
                 continue;
             }
             let header = header_over("agent", &self.snrs_db, "dB");
-            write_table(out, &header, 1, known, |(name, view, agent)| -> Vec<String> {
+            let rows = rows_of(known, |(name, view, agent)| -> Vec<String> {
                 let cells = self.snrs_db.iter().map(|&s| cell_of(get(view, agent, s)));
                 [name].into_iter().chain(cells).collect()
             });
+            fold(out, title, &table(&header, 1, &rows));
+        }
+        if !absent.is_empty() {
+            let _ = writeln!(out, "Not in this run: {}.\n", absent.join("; "));
         }
     }
 

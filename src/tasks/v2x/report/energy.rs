@@ -136,7 +136,7 @@ impl View {
                 let e = self.resamples.estimate(self.energy.values(agent, stage, a)?);
                 // A copied number takes no operation, and a logarithmic axis has no place for it.
                 (e.mean > 0.0).then_some(())?;
-                Some(Bar { agent: agent.to_string(), y: e.mean, interval: e.interval })
+                Some(Bar { agent: agent.to_string(), y: e.mean, interval: e.interval, seeds: Some(e.seeds) })
             });
             let bars: Vec<Bar> = bars.collect();
             (!bars.is_empty()).then(|| a.bars.map(|label| (label.to_string(), bars))).flatten()
@@ -190,9 +190,10 @@ impl View {
             match energy.filter(|e| e.mean > 0.0) {
                 Some(e) => {
                     let x = e.map(|x| nano * x);
-                    let point = Point { x: x.mean, y: y.mean, interval: y.interval, x_interval: x.interval };
+                    let point = Point { x_interval: x.interval, ..y.point(x.mean) };
                     series.push(Series::new(agent, Look::Points, vec![point]));
-                    notes.push(Note { x: x.mean, y: y.mean, text: agent.to_string() });
+                    let name = || agent.to_string();
+                    notes.push(Note { x: x.mean, y: y.mean, text: name(), series: name() });
                 }
                 None => levels.push((agent, y.mean)),
             }
@@ -369,6 +370,7 @@ impl View {
         if self.energy.groups.is_empty() {
             return;
         }
+        out.push_str("## Energy by every account\n\n");
         let learned: Vec<&str> = LEARNED.into_iter().filter(|a| self.has(a)).collect();
         for stage in [TRAINING, INFERENCE] {
             let mut rows = Vec::new();
@@ -391,7 +393,7 @@ impl View {
             if !rows.is_empty() {
                 let title = format!("energy per {}", stage_words(stage));
                 let header = format!("method | agent | {title} | 95 % interval | over `spiking-ac`");
-                out.push_str(&table(&header, 3, &rows));
+                fold(out, &format!("Energy per {}", stage_words(stage)), &table(&header, 3, &rows));
             }
             if let Some(line) = self.energy_winners(stage) {
                 let _ = writeln!(out, "{line}\n");
@@ -517,7 +519,7 @@ impl View {
         if !rows.is_empty() {
             out.push_str("Activity of hidden layers: spikes per neuron and spike step, or share of outputs that are not zero.\n\n");
             let header = "agent | network | layer | quantity | in evaluation | mean over the training";
-            out.push_str(&table(header, 2, &rows));
+            fold(out, "Activity, layer by layer", &table(header, 2, &rows));
         }
         let names = [
             ("dense", "products"),
@@ -542,7 +544,7 @@ impl View {
         if !rows.is_empty() {
             out.push_str("Operations of an inference of the policy network, as NeuroBench counts them, with the first layer once:\n\n");
             let header: Vec<&str> = ["agent"].into_iter().chain(names.iter().map(|n| n.1)).collect();
-            out.push_str(&table(&header.join(" | "), 1, &rows));
+            fold(out, "Operations of an inference", &table(&header.join(" | "), 1, &rows));
         }
     }
 }

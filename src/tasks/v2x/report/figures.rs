@@ -40,7 +40,7 @@ const ANGLE_VARIANCE: Reading = Reading {
     metric: "angle_mse_rad2",
     root: false,
     caption: "Figure 6v. Figure 6 with the paper's \"the variance is equal to the RMSE\" taken literally: the mean square of the echo's \
-              angle error, with 95 % error bars. Hollow black markers: values printed for figure 6.",
+              angle error, with 95 % error bars. Hollow markers: values printed for figure 6.",
     needs: "no evaluated angle error",
 };
 const DISTANCE_VARIANCE: Reading = Reading {
@@ -51,8 +51,7 @@ const DISTANCE_VARIANCE: Reading = Reading {
     label: "mean square distance error (m²)",
     metric: "distance_mse_m2",
     root: false,
-    caption: "Figure 7v. Figure 7 read as figure 6v is: the mean square of the echo's distance error, with 95 % error bars. Hollow black \
-              markers: values printed for figure 7.",
+    caption: "Figure 7v. Figure 7 read as figure 6v is: the mean square of the echo's distance error, with 95 % error bars. Hollow markers: values printed for figure 7.",
     needs: "no evaluated distance error",
 };
 
@@ -126,7 +125,7 @@ impl View {
         let at = self.curve_dbm.map(|p| format!(" at {p} dBm")).unwrap_or_default();
         let mut caption = format!(
             "Figure 4a. Reward (27) per training iteration{at}, mean over seeds with a 95 % band. One iteration is one update and \
-             takes a different number of environment steps for each algorithm (table below). The paper prints no numbers here and \
+             takes a different number of environment steps for each algorithm (see Training). The paper prints no numbers here and \
              does not state the power."
         );
         if let Some(l) = self.learning.iter().filter(|l| l.span > 1).max_by_key(|l| l.span) {
@@ -218,7 +217,7 @@ impl View {
                 marks,
                 ..Figure::with(PALETTE)
             }),
-            caption: "Figure 5b. Mean sum-rate against P_max, mean over seeds with 95 % error bars. Hollow black markers: values \
+            caption: "Figure 5b. Mean sum-rate against P_max, mean over seeds with 95 % error bars. Hollow markers: values \
                       printed in the paper."
                 .into(),
             needs: "no evaluated sum-rate",
@@ -340,7 +339,7 @@ impl View {
             number: "6",
             picture: Picture::Lines(self.error_figure(Quantity::AngleRmse, "angle_crlb_rad2")),
             caption: "Figure 6. Angle RMSE against P_max, log scale, square root of the mean square over episodes and seeds, with 95 % \
-                      error bars. Dashed: square root of the mean CRLB (22) of the same agent. Hollow black markers: values printed in \
+                      error bars. Dashed: square root of the mean CRLB (22) of the same agent. Hollow markers: values printed in \
                       the paper."
                 .into(),
             needs: "no evaluated angle error",
@@ -353,7 +352,7 @@ impl View {
             number: "7",
             picture: Picture::Lines(self.error_figure(Quantity::DistanceRmse, "distance_crlb_m2")),
             caption: "Figure 7. Distance RMSE against P_max, log scale, made like figure 6. Dashed: square root of the mean CRLB (23). \
-                      Hollow black markers: values printed in the paper."
+                      Hollow markers: values printed in the paper."
                 .into(),
             needs: "no evaluated distance error",
         }

@@ -11,10 +11,12 @@ mod text;
 
 use super::paper::{self, Claim, HEADLINE_DBM, LEAD_SLOTS, PEAK_SLOTS, Quantity};
 use crate::num::stats::{self, RESAMPLES, once};
+use crate::num::text::seeds_in_words;
 use crate::report::figure::{
     Bar, Bars, Figure, Look, Note, PaperMark, Picture, Plate, Point, Reach, Series, Shape, Swatch, extent,
 };
 use crate::report::judge::*;
+use crate::report::opening::{Number, fold, write_opening};
 use crate::report::words::*;
 use crate::report::{Judged, ReportError, ReportPaths, Tables};
 use crate::run::health::{self, Ill};

@@ -2,6 +2,9 @@
 
 use super::*;
 
+/// Numbers of the figures that the paper has, in its order.
+const PAPER_FIGURES: [&str; 7] = ["4a", "4b", "4c", "5a", "5b", "6", "7"];
+
 impl View {
     pub(super) fn markdown(
         &self,
@@ -19,35 +22,103 @@ impl View {
             }
         }
         let other = other.as_ref().map(|(mode, judgements)| OtherMode { mode, judgements });
-        let mut out = format!("# {TITLE}\n\n");
-        self.write_scope(&mut out, manifest);
+        let small = too_small::<V2xConfig>(manifest.seeds.len(), &manifest.config);
+        let mut out = String::new();
+        let answer = self.answer(&judgements, small.is_some());
+        write_opening(&mut out, TITLE, &answer, &self.numbers(&judgements));
+        out.push_str(&smoke_words(small.as_deref()));
+        let of_paper = |p: &&Plate| PAPER_FIGURES.contains(&p.number);
+        out.push_str("## The paper's figures, ours\n\n");
+        for plate in plates.iter().filter(of_paper) {
+            plate.write(&mut out, drawn(plate.file));
+        }
+        self.write_claims(&mut out, &judgements, other.as_ref());
         self.write_in_short(&mut out, &judgements, other.as_ref());
         self.write_printed(&mut out);
-        self.write_claims(&mut out, &judgements, other);
         self.write_simple(&mut out);
         self.write_distance(&mut out);
         self.write_overhead(&mut out);
-        out.push_str("## Figures\n\n");
-        for plate in plates {
-            plate.write(&mut out, drawn(plate.file));
-            match plate.number {
-                "4a" => self.write_training(&mut out),
-                "4c" => self.write_energy(&mut out),
-                "6" | "7" => {
-                    if let Some(sentence) = self.nearest_reading(plate.number) {
-                        let _ = writeln!(out, "{sentence}\n");
-                    }
-                }
-                _ => {}
+        self.write_training(&mut out);
+        self.write_energy(&mut out);
+        self.write_grids(&mut out);
+        out.push_str("## Figures that the paper lacks\n\n");
+        for plate in plates.iter().filter(|p| !of_paper(p)) {
+            plate.write_folded(&mut out, drawn(plate.file), "");
+        }
+        for figure in ["6", "7"] {
+            if let Some(sentence) = self.nearest_reading(figure) {
+                let _ = writeln!(out, "{sentence}\n");
             }
         }
-        self.write_grids(&mut out);
         self.write_variants(&mut out);
         self.write_method(&mut out);
-        if too_small::<V2xConfig>(manifest.seeds.len(), &manifest.config).is_some() {
+        if small.is_some() {
             out = plainly(&out);
         }
-        write_manifest(&mut out, manifest);
+        let mut scope = String::new();
+        self.write_scope(&mut scope, manifest);
+        scope.push_str(&health::section(&self.ill, V2xConfig::SWEPT.unit));
+        write_manifest(&mut out, &scope, manifest);
+        out
+    }
+
+    /// The page in one sentence.
+    fn answer(&self, judgements: &[Judgement], small: bool) -> String {
+        let p = self.headline_dbm;
+        let rate = |agent: &str| self.quantity(agent, Quantity::SumRate, p?);
+        let Some((p, own)) = p.zip(rate("spiking-ac")) else {
+            return "This run has no evaluated sum-rate of `spiking-ac`.".into();
+        };
+        if small {
+            return format!(
+                "A smoke run: everything runs, and no claim about what was measured is judged; `spiking-ac` has {} bps/Hz at {p} dBm \
+                 after hardly any training.",
+                num(own.mean)
+            );
+        }
+        let printed = View::printed_rate("spiking-ac").filter(|_| p == HEADLINE_DBM);
+        let printed =
+            printed.map_or(String::new(), |v| format!(", {} the printed rate", times(own.mean / v)));
+        let rivals = LEARNED.iter().filter(|a| **a != "spiking-ac").filter_map(|a| Some((*a, rate(a)?)));
+        let best = rivals.max_by(|a, b| a.1.mean.total_cmp(&b.1.mean));
+        let beside = best.map_or(String::new(), |(agent, e)| {
+            let words = match order(&own, &e) {
+                Order::Above => "ahead of",
+                Order::Below => "behind",
+                Order::Level => "level with",
+            };
+            format!(", and is {words} {} with {} bps/Hz", code(agent), num(e.mean))
+        });
+        let holds = judgements.iter().filter(|j| j.verdict == Verdict::Holds).count();
+        format!(
+            "{holds} of the paper's {} claims hold{}: `spiking-ac` reaches {} bps/Hz at {p} dBm{printed}{beside}.",
+            judgements.len(),
+            if holds == 0 { " in this run" } else { "" },
+            num(own.mean)
+        )
+    }
+
+    /// The numbers at the top of the page.
+    fn numbers(&self, judgements: &[Judgement]) -> Vec<Number> {
+        let mut out = Vec::new();
+        if let Some(p) = self.headline_dbm {
+            let rate = |agent: &str| self.quantity(agent, Quantity::SumRate, p);
+            let with = |e: &Estimate| format!("95 %: {}, {}", e.interval_text(), seeds_in_words(e.seeds));
+            if let Some(e) = rate("spiking-ac") {
+                let printed = View::printed_rate("spiking-ac").filter(|_| p == HEADLINE_DBM);
+                let printed = printed.map_or(String::new(), |v| format!("; the paper prints {v}"));
+                let what = format!("sum-rate of `spiking-ac` at {p} dBm ({}){printed}", with(&e));
+                out.push(Number::new(format!("{} bps/Hz", num(e.mean)), what));
+            }
+            let known = COUNTED.iter().filter_map(|a| Some((*a, rate(a)?)));
+            if let Some((agent, e)) = known.max_by(|a, b| a.1.mean.total_cmp(&b.1.mean)) {
+                let what = AGENTS.iter().find(|(id, _)| *id == agent).map_or("", |(_, what)| what);
+                let what =
+                    format!("{}, the best that learns nothing and could be built: {what}", code(agent));
+                out.push(Number::new(format!("{} bps/Hz", num(e.mean)), what));
+            }
+        }
+        out.push(claims_number(judgements));
         out
     }
 
@@ -65,12 +136,6 @@ impl View {
         );
         if let Some(o) = &self.other {
             let _ = writeln!(out, "{}\n", mode_words(o.mode));
-        }
-        if let Some(why) = too_small::<V2xConfig>(manifest.seeds.len(), &manifest.config) {
-            let _ = writeln!(
-                out,
-                "A smoke run ({why}): it shows that everything runs, and judges no claim about what was measured.\n"
-            );
         }
         if let Some(less) = trained_less::<V2xConfig>(manifest) {
             let _ = writeln!(out, "{less}\n");
@@ -133,7 +198,7 @@ impl View {
         judgements: &[Judgement],
         other: Option<&OtherMode>,
     ) {
-        out.push_str("## In short\n\n");
+        out.push_str("## Findings\n\n");
         let _ = writeln!(
             out,
             "- {}",
@@ -249,7 +314,7 @@ impl View {
         self.write_energy_factors(out);
     }
 
-    pub(super) fn write_claims(&self, out: &mut String, judgements: &[Judgement], other: Option<OtherMode>) {
+    pub(super) fn write_claims(&self, out: &mut String, judgements: &[Judgement], other: Option<&OtherMode>) {
         out.push_str("## Which claims of the paper hold\n\n");
         out.push_str(
             "One agent counts as above another if its 95 % interval lies above the other's; where they overlap the comparison stays open. \
@@ -455,7 +520,7 @@ impl View {
         if self.learning.is_empty() {
             return;
         }
-        out.push_str(&health::section(&self.ill, V2xConfig::SWEPT.unit));
+        out.push_str("## Training\n\n");
         let goal =
             self.common_reward().map_or("a common reward".to_string(), |g| format!("reward {}", num(g)));
         let header = format!(
@@ -514,6 +579,7 @@ impl View {
             ),
             ("Reward per slot (bps/Hz)", "reward", plain),
         ];
+        let mut absent: Vec<&str> = Vec::new();
         for (title, metric, change) in grids {
             let known = self.in_all_modes().into_iter();
             let known = known.filter(|(_, view, agent)| {
@@ -524,12 +590,14 @@ impl View {
                     |&p: &f64| view.metric(agent, metric, p).map_or("-".into(), |e| change(e).short());
                 [name].into_iter().chain(self.powers_dbm.iter().map(value)).collect()
             });
-            let _ = writeln!(out, "### {title}\n");
-            if rows.is_empty() {
-                out.push_str("Not in this run.\n\n");
-                continue;
+            let header = header_over("agent", &self.powers_dbm, "dBm");
+            match rows.is_empty() {
+                true => absent.push(title),
+                false => fold(out, title, &table(&header, 1, &rows)),
             }
-            out.push_str(&table(&header_over("agent", &self.powers_dbm, "dBm"), 1, &rows));
+        }
+        if !absent.is_empty() {
+            let _ = writeln!(out, "Not in this run: {}.\n", absent.join("; "));
         }
     }
 

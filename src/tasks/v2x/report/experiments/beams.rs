@@ -21,8 +21,6 @@ const CURVES: [(&str, &str); 4] = [
 ];
 /// Place of the sum-rate among the means of a curve.
 const RATE: usize = Schema::place(SCHEMA.curve, SUM_RATE);
-/// Points of a drawn learning curve; of longer ones every so manieth is drawn.
-const CURVE_POINTS: usize = 200;
 
 /// Writes Parquet rows, manifest, figures, `report.md` and `report.html` of the experiment `beams` to `dir`.
 ///
@@ -36,13 +34,9 @@ pub fn write_beams(dir: &Path, rows: &Rows, manifest: &Manifest) -> Result<Repor
         svgs.push((file, curves(&view, beam).svg()?));
     }
     tables.pages(TITLE, svgs, |drawn| {
-        let mut out = format!("# {TITLE}\n\n");
-        view.scope(&mut out, manifest);
-        out.push_str("## In short\n\n");
-        for line in sentences(&view) {
-            let _ = writeln!(out, "- {line}");
-        }
-        out.push_str("\n## Sum-rate by beam\n\n");
+        let mut out = String::new();
+        let small = view.open(&mut out, TITLE, manifest, answer(&view), &numbers(&view));
+        out.push_str("## Sum-rate by beam\n\n");
         match drawn(FILE) {
             true => {
                 let _ = writeln!(
@@ -53,7 +47,15 @@ pub fn write_beams(dir: &Path, rows: &Rows, manifest: &Manifest) -> Result<Repor
             }
             false => out.push_str("Not drawn: no evaluated sum-rate of a learned agent in this run.\n\n"),
         }
-        table_of(&view, &mut out);
+        if !small {
+            out.push_str("## Findings\n\n");
+            for line in sentences(&view) {
+                let _ = writeln!(out, "- {line}");
+            }
+            out.push('\n');
+        }
+        out.push_str("## Numbers\n\n");
+        table_of(&view, small, &mut out);
         out.push_str("## Training\n\n");
         for (beam, file) in CURVES.iter().filter(|c| drawn(c.1)) {
             let _ = writeln!(
@@ -70,7 +72,9 @@ pub fn write_beams(dir: &Path, rows: &Rows, manifest: &Manifest) -> Result<Repor
              - All agents are trained for the same number of updates, not of environment steps; a curve that still rises at its end says \
              what this budget gives, not what the agent can.\n",
         );
-        write_manifest(&mut out, manifest);
+        let mut scope = String::new();
+        view.scope(&mut scope, manifest);
+        write_manifest(&mut out, &scope, manifest);
         out
     })
 }
@@ -98,7 +102,7 @@ fn percent(of: &Estimate, whole: &Estimate) -> String {
 
 fn bar(view: &View, run: &Run) -> Option<Bar> {
     let e = view.metric(run, SUM_RATE)?;
-    Some(Bar { agent: run.agent.clone(), y: e.mean, interval: e.interval })
+    Some(Bar { agent: run.agent.clone(), y: e.mean, interval: e.interval, seeds: Some(e.seeds) })
 }
 
 fn bars(view: &View) -> Bars {
@@ -128,11 +132,10 @@ fn curves(view: &View, beam: &str) -> Figure {
                 updates.entry(r.env_steps).or_default().insert(r.key.seed, r.slots[RATE]);
             }
         }
-        let every = updates.len().div_ceil(CURVE_POINTS).max(1);
         let point = |(steps, seeds): (u64, BTreeMap<u32, f64>)| {
             view.estimate(seeds).map(|e| e.point(steps as f64 / 1e3))
         };
-        let points: Vec<Point> = updates.into_iter().step_by(every).filter_map(point).collect();
+        let points: Vec<Point> = updates.into_iter().filter_map(point).collect();
         series.push(Series::new(&run.agent, Look::Curve, points));
     }
     let (lo, hi) = extent(series.iter().flat_map(|s: &Series| &s.points).map(|p| p.x));
@@ -148,6 +151,42 @@ fn curves(view: &View, beam: &str) -> Figure {
         series,
         ..Figure::with(PALETTE)
     }
+}
+
+/// Learned agents with their rates, and the best of them.
+fn best(view: &View) -> Option<(&Run, Estimate, Vec<Estimate>)> {
+    let rated: Vec<(&Run, Estimate)> =
+        learned(view).into_iter().filter_map(|r| Some((r, view.metric(r, SUM_RATE)?))).collect();
+    let (run, rate) = *rated.iter().max_by(|a, b| a.1.mean.total_cmp(&b.1.mean))?;
+    Some((run, rate, rated.into_iter().map(|r| r.1).collect()))
+}
+
+/// The page in one sentence.
+fn answer(view: &View) -> String {
+    let Some((run, rate, _)) = best(view) else { return "This run has no evaluated learned agent.".into() };
+    let own =
+        format!("{} with beam `{}` is the best, at {} bps/Hz", code(&run.agent), run.beam, num(rate.mean));
+    match view.baseline() {
+        None => format!("{own}; this run has no `{BASELINE}` to compare with."),
+        Some(base) => format!("{own}, {} `{BASELINE}` with {}.", stands(&rate, &base), num(base.mean)),
+    }
+}
+
+fn numbers(view: &View) -> Vec<Number> {
+    let (Some((run, rate, all)), Some(base)) = (best(view), view.baseline()) else { return Vec::new() };
+    let above = all.iter().filter(|e| order(e, &base) == Order::Above).count();
+    let bps = |e: &Estimate| format!("{} bps/Hz", num(e.mean));
+    vec![
+        Number::new(
+            bps(&rate),
+            format!("{} with beam `{}` (95 %: {})", code(&run.agent), run.beam, rate.interval_text()),
+        ),
+        Number::new(bps(&base), format!("`{BASELINE}`, which learns nothing")),
+        Number::new(
+            format!("{above} of {}", all.len()),
+            format!("learned agents and beams beat `{BASELINE}`"),
+        ),
+    ]
 }
 
 fn sentences(view: &View) -> Vec<String> {
@@ -206,7 +245,7 @@ fn sentences(view: &View) -> Vec<String> {
     out
 }
 
-fn table_of(view: &View, out: &mut String) {
+fn table_of(view: &View, small: bool, out: &mut String) {
     let base = view.baseline();
     let genie = view.of(GENIE).next().and_then(|r| view.metric(r, SUM_RATE));
     let line = |(run, beam): (&Run, String)| {
@@ -214,6 +253,7 @@ fn table_of(view: &View, out: &mut String) {
         let rate = view.metric(run, SUM_RATE);
         let share = rate.zip(genie).map(|(r, g)| percent(&r, &g));
         let stands = rate.zip(base).filter(|_| run.agent != BASELINE).map(|(r, b)| match order(&r, &b) {
+            _ if small => "not judged (smoke)",
             Order::Above => "above",
             Order::Below => "below",
             Order::Level => "level",

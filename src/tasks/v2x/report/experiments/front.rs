@@ -92,13 +92,10 @@ pub fn write_front(dir: &Path, rows: &Rows, manifest: &Manifest) -> Result<Repor
     let svgs: Result<Vec<_>, ReportError> =
         ACCOUNTS.iter().enumerate().map(|(i, a)| Ok((a.file, figure(&view, &nets, i).svg()?))).collect();
     tables.pages(TITLE, svgs?, |drawn| {
-        let mut out = format!("# {TITLE}\n\n");
-        view.scope(&mut out, manifest);
-        out.push_str("## In short\n\n");
-        for line in sentences(&view, &nets) {
-            let _ = writeln!(out, "- {line}");
-        }
-        out.push_str("\n## The front\n\n");
+        let mut out = String::new();
+        let (answer, numbers) = answer(&view, &nets);
+        let small = view.open(&mut out, TITLE, manifest, answer, &numbers);
+        out.push_str("## The front\n\n");
         for a in &ACCOUNTS {
             if drawn(a.file) {
                 let _ = writeln!(
@@ -111,6 +108,14 @@ pub fn write_front(dir: &Path, rows: &Rows, manifest: &Manifest) -> Result<Repor
                 let _ = writeln!(out, "{} is not drawn: no energy by this method in this run.\n", a.file);
             }
         }
+        if !small {
+            out.push_str("## Findings\n\n");
+            for line in sentences(&view, &nets) {
+                let _ = writeln!(out, "- {line}");
+            }
+            out.push('\n');
+        }
+        out.push_str("## Numbers\n\n");
         table_of(&view, &nets, &mut out);
         view.method(
             &mut out,
@@ -121,7 +126,9 @@ pub fn write_front(dir: &Path, rows: &Rows, manifest: &Manifest) -> Result<Repor
              against fp32. Spiking networks in 8 bits are not run here, so no account of one is shown.\n\
              - In all accounts of spiking networks, the first layer's current is computed once a decision and kept.\n",
         );
-        write_manifest(&mut out, manifest);
+        let mut scope = String::new();
+        view.scope(&mut scope, manifest);
+        write_manifest(&mut out, &scope, manifest);
         out
     })
 }
@@ -187,7 +194,7 @@ fn figure(view: &View, nets: &[Net], account: usize) -> Figure {
     let kinds = once(nets.iter().map(Net::kind));
     let point = |n: &Net| {
         let e = n.energy[account].filter(|e| e.mean > 0.0)?.map(|x| nano * x);
-        Some(Point { x: e.mean, y: n.rate.mean, interval: n.rate.interval, x_interval: e.interval })
+        Some(Point { x_interval: e.interval, ..n.rate.point(e.mean) })
     };
     let of_kind = |kind: &String| {
         let mut points: Vec<Point> = nets.iter().filter(|n| n.kind() == *kind).filter_map(point).collect();
@@ -208,7 +215,7 @@ fn figure(view: &View, nets: &[Net], account: usize) -> Figure {
     }
     // The keys' last words are enough beside a point.
     let short = |what: &str| what.replace("spiking.", "").replace("ppo.", "").replace("hidden=", "");
-    let note = |n: &Net| point(n).map(|p| Note { x: p.x, y: p.y, text: short(n.what) });
+    let note = |n: &Net| point(n).map(|p| Note { x: p.x, y: p.y, text: short(n.what), series: n.kind() });
     let words = ACCOUNTS[account].words;
     Figure {
         title: format!("Sum-rate against energy of a decision: {words}"),
@@ -219,6 +226,40 @@ fn figure(view: &View, nets: &[Net], account: usize) -> Figure {
         notes: best(nets, account).into_iter().filter_map(note).collect(),
         ..Figure::with(categories(kinds.iter().map(String::as_str).chain(levels)))
     }
+}
+
+/// The page in one sentence, with its numbers: the spiking network that comes nearest to a dense one as good, by the
+/// account that decides first.
+fn answer(view: &View, nets: &[Net]) -> (String, Vec<Number>) {
+    let words = ACCOUNTS[0].words;
+    let genie = view.of(GENIE).next().and_then(|r| view.metric(r, SUM_RATE));
+    let good = |n: &&Net| n.spikes && genie.is_none_or(|g| n.rate.mean >= GOOD * g.mean);
+    let with = nets.iter().filter(good).filter_map(|n| Some((n, ratio(nets, n, 0, false)?)));
+    // Where none does the work, the one with the highest rate.
+    let all = nets.iter().filter(|n| n.spikes).filter_map(|n| Some((n, ratio(nets, n, 0, false)?)));
+    let highest = all.max_by(|a, b| a.0.rate.mean.total_cmp(&b.0.rate.mean));
+    let found = with.min_by(|a, b| a.1.total_cmp(&b.1)).or(highest);
+    let Some((net, dense, least)) = found.and_then(|(n, x)| Some((n, rival(nets, n, 0, false)?, x))) else {
+        return (
+            "No spiking network of this run stands beside a dense one that is as good.".into(),
+            Vec::new(),
+        );
+    };
+    let side = if least < 1.0 { "saves energy" } else { "saves no energy" };
+    let short = genie.filter(|g| net.rate.mean < GOOD * g.mean);
+    let short = short.map_or(String::new(), |g| {
+        format!(", at {:.0} % of the rate of `{GENIE}`", 100.0 * net.rate.mean / g.mean)
+    });
+    let text = format!(
+        "A spiking network {side} here: the best one{short} takes {} the energy ({words}) of a dense network as good.",
+        times(least)
+    );
+    let joined = |n: &Net| n.energy[0].map_or("-".into(), |e| joules(e.mean));
+    let of = |n: &Net| format!("{} ({} bps/Hz), a decision, {words}", n.told(), num(n.rate.mean));
+    let (spiking, dense) = (Number::new(joined(net), of(net)), Number::new(joined(dense), of(dense)));
+    let spikes = nets.iter().filter(|n| n.spikes).count();
+    let counts = format!("networks: {spikes} spiking, {} dense", nets.len() - spikes);
+    (text, vec![spiking, dense, Number::new(nets.len().to_string(), counts)])
 }
 
 fn capital(words: &str) -> String {
@@ -274,10 +315,11 @@ fn sentences(view: &View, nets: &[Net]) -> Vec<String> {
         if !front.is_empty() {
             let named: Vec<String> = front.iter().map(|n| n.told()).collect();
             out.push(format!(
-                "{}, {} of {} networks are surpassed by none in both rate and energy, {spikes} of them spiking: {}.",
+                "{}, {} of {} networks are surpassed by none in both rate and energy, {} of them spiking: {}.",
                 capital(a.words),
                 front.len(),
                 nets.iter().filter(|n| n.energy[i].is_some()).count(),
+                if spikes == 0 { "none".to_string() } else { spikes.to_string() },
                 listed(&named)
             ));
         }
@@ -310,5 +352,5 @@ fn table_of(view: &View, nets: &[Net], out: &mut String) {
         header.extend([a.words.to_string(), "over dense f32".into(), "over dense int8".into()]);
     }
     out.push_str("Mean over seeds, with the 95 % interval in brackets; energies of a decision. Activity: firing rate, or share of units that are not zero.\n\n");
-    out.push_str(&table(&header.join(" | "), 2, &lines));
+    fold(out, &format!("All {} networks", nets.len()), &table(&header.join(" | "), 2, &lines));
 }

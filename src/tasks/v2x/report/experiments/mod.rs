@@ -16,7 +16,8 @@ pub use recipe::write_recipe;
 use super::{PALETTE, rank};
 use crate::energy::accounts::INFERENCE;
 use crate::num::stats::RESAMPLES;
-use crate::report::judge::mode_words;
+use crate::report::judge::{hardly_trained, mode_words, smoke_words};
+use crate::report::opening::{Number, fold, write_opening};
 use crate::report::words::*;
 use crate::run::rows::{Key, Manifest, Rows};
 use crate::run::task::Task;
@@ -142,6 +143,27 @@ impl View {
 
     fn baseline(&self) -> Option<Estimate> {
         self.metric(self.of(BASELINE).next()?, SUM_RATE)
+    }
+
+    /// The beginning of a page: its answer and numbers, and of a run that is too small neither.
+    fn open(
+        &self,
+        out: &mut String,
+        title: &str,
+        manifest: &Manifest,
+        answer: String,
+        numbers: &[Number],
+    ) -> bool {
+        let small = hardly_trained::<V2xConfig>(manifest.seeds.len(), &manifest.config);
+        match &small {
+            None => write_opening(out, title, &answer, numbers),
+            Some(_) => {
+                let answer = "A smoke run: everything runs, and no agent is judged against another.";
+                write_opening(out, title, answer, &[]);
+            }
+        }
+        out.push_str(&smoke_words(small.as_deref()));
+        small.is_some()
     }
 
     fn scope(&self, out: &mut String, manifest: &Manifest) {

@@ -54,13 +54,10 @@ pub fn write_rate_penalty(dir: &Path, rows: &Rows, manifest: &Manifest) -> Resul
     let svgs: Result<Vec<_>, ReportError> =
         ACCOUNTS.iter().zip(&figures).map(|(a, f)| Ok((a.file, f.svg()?))).collect();
     tables.pages(TITLE, svgs?, |drawn| {
-        let mut out = format!("# {TITLE}\n\n");
-        view.scope(&mut out, manifest);
-        out.push_str("## In short\n\n");
-        for line in sentences(&view, &front) {
-            let _ = writeln!(out, "- {line}");
-        }
-        out.push_str("\n## The front\n\n");
+        let mut out = String::new();
+        let (answer, numbers) = answer(&front);
+        let small = view.open(&mut out, TITLE, manifest, answer, &numbers);
+        out.push_str("## The front\n\n");
         for (i, a) in ACCOUNTS.iter().enumerate() {
             if drawn(a.file) {
                 let _ = writeln!(out, "![{}]({})\n", caption(i), a.file);
@@ -68,6 +65,14 @@ pub fn write_rate_penalty(dir: &Path, rows: &Rows, manifest: &Manifest) -> Resul
                 let _ = writeln!(out, "{} is not drawn: no energy by this method in this run.\n", a.file);
             }
         }
+        if !small {
+            out.push_str("## Findings\n\n");
+            for line in sentences(&view, &front) {
+                let _ = writeln!(out, "- {line}");
+            }
+            out.push('\n');
+        }
+        out.push_str("## Numbers\n\n");
         table_of(&view, &front, &mut out);
         view.method(
             &mut out,
@@ -78,7 +83,9 @@ pub fn write_rate_penalty(dir: &Path, rows: &Rows, manifest: &Manifest) -> Resul
              - A network that never spikes has the same output in every slot. With `beam = \"tracking\"` it then steers at the last estimate \
              plus a constant, as `last-estimate` does without a network: only what lies above that line is learned.\n",
         );
-        write_manifest(&mut out, manifest);
+        let mut scope = String::new();
+        view.scope(&mut scope, manifest);
+        write_manifest(&mut out, &scope, manifest);
         out
     })
 }
@@ -115,14 +122,14 @@ fn figure(view: &View, front: &[Place], account: usize) -> Figure {
     let nano = 1e9;
     let point = |rate: &Estimate, energy: &Option<Estimate>| {
         let e = energy.filter(|e| e.mean > 0.0)?.map(|x| nano * x);
-        Some(Point { x: e.mean, y: rate.mean, interval: rate.interval, x_interval: e.interval })
+        Some(Point { x_interval: e.interval, ..rate.point(e.mean) })
     };
     let mut series = Vec::new();
     let mut notes = Vec::new();
     let mut points = Vec::new();
     for place in front {
         if let Some(p) = point(&place.rate, &place.energy[account]) {
-            notes.push(Note { x: p.x, y: p.y, text: format!("{}", place.penalty) });
+            notes.push(Note { x: p.x, y: p.y, text: format!("{}", place.penalty), series: SPIKING.into() });
             points.push(p);
         }
     }
@@ -151,6 +158,40 @@ fn figure(view: &View, front: &[Place], account: usize) -> Figure {
         notes,
         ..Figure::with(PALETTE)
     }
+}
+
+/// The page in one sentence, with its numbers: how far energy falls before the sum-rate does.
+fn answer(front: &[Place]) -> (String, Vec<Number>) {
+    let Some(first) = front.first() else {
+        return ("This run has no `spiking-ac` with a rate penalty.".into(), Vec::new());
+    };
+    let falls = front.iter().position(|p| order(&p.rate, &first.rate) == Order::Below);
+    let kept = &front[..falls.unwrap_or(front.len())];
+    let last = kept.last().unwrap_or(first);
+    // The account of operations.
+    let saved = first.energy[1].zip(last.energy[1]).map(|(a, b)| a.mean / b.mean);
+    let bps = |p: &Place| format!("{} bps/Hz", num(p.rate.mean));
+    let with = |p: &Place| {
+        format!("`spiking-ac` with a rate penalty of {} (95 %: {})", p.penalty, p.rate.interval_text())
+    };
+    let mut numbers = vec![Number::new(bps(first), with(first))];
+    if last.penalty > first.penalty {
+        numbers.push(Number::new(bps(last), with(last)));
+    }
+    let Some(saved) = saved.filter(|_| last.penalty > first.penalty) else {
+        return ("Every rate penalty of this run costs sum-rate.".into(), numbers);
+    };
+    numbers.push(Number::new(
+        times(saved),
+        format!("less energy per inference at that penalty ({})", ACCOUNTS[1].words),
+    ));
+    let text = format!(
+        "A rate penalty of {} costs no sum-rate, and an inference takes {} less energy with it ({}).",
+        last.penalty,
+        times(saved),
+        ACCOUNTS[1].words
+    );
+    (text, numbers)
 }
 
 /// Firing rates of the layers in percent.
@@ -213,13 +254,18 @@ fn sentences(view: &View, front: &[Place]) -> Vec<String> {
     out.extend(against_dense(view, front));
     if let Some(base) = view.baseline() {
         let count = |wanted: Order| front.iter().filter(|p| order(&p.rate, &base) == wanted).count();
+        let all = [
+            (Order::Above, "lie above it"),
+            (Order::Level, "are level with it"),
+            (Order::Below, "lie below it"),
+        ];
+        let some = all.iter().filter(|(o, _)| count(*o) > 0);
+        let told: Vec<String> = some.map(|(o, words)| format!("{} {words}", count(*o))).collect();
         out.push(format!(
-            "`{BASELINE}`, without a network, reaches {} bps/Hz: of {} penalties, {} lie above it, {} level with it and {} below.",
+            "`{BASELINE}`, without a network, reaches {} bps/Hz: of {} penalties, {}.",
             base.short(),
             front.len(),
-            count(Order::Above),
-            count(Order::Level),
-            count(Order::Below)
+            listed(&told)
         ));
     }
     out
@@ -294,5 +340,5 @@ fn table_of(view: &View, front: &[Place], out: &mut String) {
     header.extend(view.other.as_ref().map(|(mode, _)| format!("sum-rate, {mode} (bps/Hz)")));
     out.push_str("Mean over seeds, with the 95 % interval in brackets; energies per inference. For `ppo`: share of units that are not zero in \
                   place of a firing rate.\n\n");
-    out.push_str(&table(&header.join(" | "), 1, &rows));
+    fold(out, "All penalties", &table(&header.join(" | "), 1, &rows));
 }
