@@ -240,8 +240,7 @@ fn style_in(palette: &[Swatch], name: &str) -> (Rgb, Shape) {
 
 /// The colour of an agent in every figure.
 pub(crate) fn colour_of(palette: &[Swatch], name: &str) -> (u8, u8, u8) {
-    let RGBColor(r, g, b) = style_in(palette, name).0;
-    (r, g, b)
+    style_in(palette, name).0
 }
 
 /// Pixels of the shown figure in drawing units.

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::report::figure::{Figure, Look, Point, Series, extent};
-use crate::report::{ReportError, ReportPaths, Tables, too_small};
+use crate::report::{ReportError, ReportPaths, Tables};
 use crate::run::rows::Schema;
 use crate::run::task::Task;
 use crate::tasks::v2x::config::V2xConfig;
@@ -13,8 +13,6 @@ const TITLE: &str = "The paper's recipe (task v2x): sum-rate over slots";
 const FILE: &str = "recipe.svg";
 /// Place of the sum-rate among the means of a curve.
 const RATE: usize = Schema::place(SCHEMA.curve, SUM_RATE);
-/// Points of a drawn learning curve; of longer ones every so manieth is drawn.
-const CURVE_POINTS: usize = 200;
 /// Updates of a seed that are averaged before they are set against the printed value, so that no lucky one passes it.
 const SMOOTHED: usize = 5;
 
@@ -43,13 +41,9 @@ pub fn write_recipe(dir: &Path, rows: &Rows, manifest: &Manifest) -> Result<Repo
     let ways: Vec<Way> = view.runs.iter().filter_map(|run| way(&view, run)).collect();
     let svgs = vec![(FILE, figure(&view, &ways).svg()?)];
     tables.pages(TITLE, svgs, |drawn| {
-        let mut out = format!("# {TITLE}\n\n");
-        view.scope(&mut out, manifest);
-        out.push_str("## In short\n\n");
-        for line in sentences(&view, &ways, manifest) {
-            let _ = writeln!(out, "- {line}");
-        }
-        out.push_str("\n## Sum-rate over slots\n\n");
+        let mut out = String::new();
+        let small = view.open(&mut out, TITLE, manifest, answer(&ways), &numbers(&view, &ways));
+        out.push_str("## Sum-rate over slots\n\n");
         match drawn(FILE) {
             true => {
                 let _ = writeln!(
@@ -61,6 +55,14 @@ pub fn write_recipe(dir: &Path, rows: &Rows, manifest: &Manifest) -> Result<Repo
             }
             false => out.push_str("Not drawn: this run has no learning curve.\n\n"),
         }
+        if !small {
+            out.push_str("## Findings\n\n");
+            for line in sentences(&view, &ways) {
+                let _ = writeln!(out, "- {line}");
+            }
+            out.push('\n');
+        }
+        out.push_str("## Numbers\n\n");
         table_of(&view, &ways, &mut out);
         view.method(
             &mut out,
@@ -74,7 +76,9 @@ pub fn write_recipe(dir: &Path, rows: &Rows, manifest: &Manifest) -> Result<Repo
                  slots, so they have fewer slots and more steps.\n"
             ),
         );
-        write_manifest(&mut out, manifest);
+        let mut scope = String::new();
+        view.scope(&mut scope, manifest);
+        write_manifest(&mut out, &scope, manifest);
         out
     })
 }
@@ -125,11 +129,10 @@ fn passed(means: &[(u64, f64)], value: f64) -> Option<u64> {
 fn figure(view: &View, ways: &[Way]) -> Figure {
     let mut series = Vec::new();
     for way in ways {
-        let every = way.curve.len().div_ceil(CURVE_POINTS).max(1);
         let point = |(slots, seeds): (&u64, &BTreeMap<u32, f64>)| {
             view.estimate(seeds.clone()).map(|e| e.point(*slots as f64 / 1e6))
         };
-        let points: Vec<Point> = way.curve.iter().step_by(every).filter_map(point).collect();
+        let points: Vec<Point> = way.curve.iter().filter_map(point).collect();
         series.push(Series::new(&way.run.agent, Look::Curve, points));
     }
     let (lo, hi) = extent(series.iter().flat_map(|s: &Series| &s.points).map(|p| p.x));
@@ -155,13 +158,36 @@ fn millions(slots: u64) -> String {
     format!("{:.1} million", slots as f64 / 1e6)
 }
 
-fn sentences(view: &View, ways: &[Way], manifest: &Manifest) -> Vec<String> {
+/// The page in one sentence.
+fn answer(ways: &[Way]) -> String {
+    let printed: Vec<&Way> = ways.iter().filter(|w| w.printed.is_some()).collect();
+    let passed = printed.iter().filter(|w| w.passed.is_some()).count();
+    if printed.is_empty() {
+        return "This run has no agent for which the paper prints a sum-rate.".into();
+    }
+    format!(
+        "With the paper's own settings, {passed} of {} agents pass the sum-rate that the paper prints for them.",
+        printed.len()
+    )
+}
+
+fn numbers(view: &View, ways: &[Way]) -> Vec<Number> {
+    let bps = |x: f64| format!("{} bps/Hz", num(x));
+    let own = ways.iter().filter_map(|w| {
+        let (printed, last) = (w.printed?, w.last.as_ref()?);
+        let (slots, _) = w.curve.last_key_value()?;
+        let what =
+            format!("{} after {} slots a seed; printed is {printed}", code(&w.run.agent), millions(*slots));
+        Some(Number::new(bps(last.mean), what))
+    });
+    let base =
+        view.baseline().map(|e| Number::new(bps(e.mean), format!("`{BASELINE}`, which learns nothing")));
+    own.take(2).chain(base).collect()
+}
+
+fn sentences(view: &View, ways: &[Way]) -> Vec<String> {
     if ways.iter().all(|w| w.curve.is_empty()) {
         return vec!["This run has no learning curve.".into()];
-    }
-    let seeds: BTreeSet<u32> = view.rows.curves.iter().map(|r| r.key.seed).collect();
-    if let Some(why) = too_small::<V2xConfig>(seeds.len(), &manifest.config) {
-        return vec![format!("Not judged: {why}.")];
     }
     let mut out = Vec::new();
     for way in ways {
