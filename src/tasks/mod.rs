@@ -21,3 +21,32 @@ pub fn kernels() -> impl Iterator<Item = &'static Entry> {
 pub fn golden() -> Vec<golden::File> {
     golden::FILES.iter().chain(ALL.iter().flat_map(|task| task.golden())).copied().collect()
 }
+
+#[cfg(all(test, feature = "report"))]
+mod tests {
+    use crate::report::judge::hardly_trained;
+    use crate::report::too_small;
+    use crate::run::task::Task;
+
+    /// A scale that is meant to tell something is large enough to be judged, whatever the experiment is.
+    fn is_judged<C: Task>() {
+        for (name, text) in C::EXPERIMENTS {
+            for scale in ["quick", "study", "full"] {
+                let config = C::load_experiment(name, scale, None, &[]).unwrap();
+                let (seeds, whole) = (config.common().train.seeds.len(), config.to_toml());
+                let why = if text.is_empty() {
+                    too_small::<C>(seeds, &whole)
+                } else {
+                    hardly_trained::<C>(seeds, &whole)
+                };
+                assert_eq!(why, None, "{name} at scale {scale}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_scale_but_smoke_is_too_small_to_be_judged() {
+        is_judged::<super::v2x::config::V2xConfig>();
+        is_judged::<super::misac::config::MisacConfig>();
+    }
+}

@@ -3,10 +3,10 @@
 
 use crate::config::{AS_CONFIGURED, Reading};
 use crate::report::figure::{Matrix, Square};
-use crate::report::judge::smoke_words;
+use crate::report::judge::{hardly_trained, smoke_words};
 use crate::report::opening::{Number, fold, write_opening};
 use crate::report::words::*;
-use crate::report::{Judged, ReportError, ReportPaths, Tables, Verdict, take_back_claims, too_small};
+use crate::report::{Judged, ReportError, ReportPaths, Tables, Verdict, take_back_claims};
 use crate::run::rows::{Manifest, Rows, mode_name};
 use crate::run::task::Task;
 use std::collections::BTreeSet;
@@ -37,7 +37,8 @@ pub fn write<C: Task>(dir: &Path, rows: &Rows, manifest: &Manifest) -> Result<Re
     let readings = choices.all(config.common().evaluate.greedy);
     let modes = [rows.in_mode(false), rows.in_mode(true)];
     let plain = config.without_readings();
-    let small = too_small::<C>(manifest.seeds.len(), &manifest.config);
+    // Which choices matter shows before agents are at their end.
+    let small = hardly_trained::<C>(manifest.seeds.len(), &manifest.config);
     let judged = readings.iter().map(|r| {
         let varied = plain.with_words(&r.variant).map_err(|e| ReportError::Config(e.to_string()))?;
         let agents: BTreeSet<&str> = varied.runs().iter().map(|run| run.agent.id).collect();
