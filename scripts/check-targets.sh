@@ -49,7 +49,8 @@ step() {
 changes=$(git diff --quiet HEAD -- 2>/dev/null || echo " with changes")
 processor=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)
 say "scripts/check-targets.sh, revision $(git rev-parse --short=12 HEAD 2>/dev/null)$changes," \
-    "$(rustc --version | cut -d' ' -f1-2), $processor, $(nproc) cores, programs of profile $profile ${flags[*]}"
+    "$(rustc --version | cut -d' ' -f1-2), $processor, $(nproc) cores, programs ${flags[*]+${flags[*]} }of profile $profile"
+[ -z "${ISACBENCH:-}" ] || say "the program for this machine is $ISACBENCH"
 
 # ---- Types for macOS and Windows ----
 # Nothing is linked, so nothing of C has to be compiled: a stand-in leaves empty files where a compiler would be.
@@ -147,7 +148,7 @@ check() {
     [ -e "$driver" ] || { failed=1 && say "FAILED: no $driver" && return 1; }
     step "every kernel on $name" env "$@" "ISACBENCH_GPU=$reach" "VK_DRIVER_FILES=$driver" "VK_ICD_FILENAMES=$driver" \
         "$program" check --device gpu
-    grep -E '^device|skipped' "$work/log" | sed 's/^/  /' | tee -a "$file"
+    grep -E '^device|skipped:' "$work/log" | sed 's/^/  /' | tee -a "$file"
     grep -E '^[0-9]+ comparisons' "$work/log" | sed 's/^/  /' | tee -a "$file"
 }
 kernels() {
