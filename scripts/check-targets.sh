@@ -5,17 +5,26 @@
 #   scripts/check-targets.sh [FILE, default runs/check-targets.txt]
 # Needs rustup, python3 and Debian's gcc-aarch64-linux-gnu, libc6-dev-arm64-cross, qemu-user-static,
 # mesa-vulkan-drivers, vulkan-validationlayers and chromium (for SwiftShader). Takes an hour on two cores and 3 GB in
-# target/; run it before a release. ONLY="types arm kernels validation" names the parts. Exit status 1 on failures.
+# target/; run it before a release. Exit status 1 on failures.
+#   ONLY="types arm kernels validation"      the parts
+#   ISACBENCH=target/release/isacbench       the program for this machine; absent: it is built
+#   PROFILE=release                          what the programs are built with; dev is faster to build
+#   PROGRAM_FLAGS="--no-default-features"    flags of the programs, such as these, which leave out figures and tables
 set -uo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root" || exit 2
-[ $# -le 1 ] || { sed -n '2,8s/^# \{0,1\}//p' "$0" >&2 && exit 2; }
+[ $# -le 1 ] || { sed -n '2,12s/^# \{0,1\}//p' "$0" >&2 && exit 2; }
 file=${1:-$root/runs/check-targets.txt}
 mkdir -p "$(dirname "$file")"
 file=$(realpath "$file")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 target=${CARGO_TARGET_DIR:-$root/target}
+profile=${PROFILE:-release}
+built=$profile
+[ "$profile" != dev ] || built=debug
+program=${ISACBENCH:-$target/$built/isacbench}
+read -ra flags <<<"${PROGRAM_FLAGS:-}"
 export NODEVICE_SELECT=1 CARGO_TERM_PROGRESS_WHEN=never
 failed=0
 say() { echo "$*" | tee -a "$file"; }
@@ -40,7 +49,8 @@ step() {
 changes=$(git diff --quiet HEAD -- 2>/dev/null || echo " with changes")
 processor=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)
 say "scripts/check-targets.sh, revision $(git rev-parse --short=12 HEAD 2>/dev/null)$changes," \
-    "$(rustc --version | cut -d' ' -f1-2), $processor, $(nproc) cores"
+    "$(rustc --version | cut -d' ' -f1-2), $processor, $(nproc) cores, programs ${flags[*]+${flags[*]} }of profile $profile"
+[ -z "${ISACBENCH:-}" ] || say "the program for this machine is $ISACBENCH"
 
 # ---- Types for macOS and Windows ----
 # Nothing is linked, so nothing of C has to be compiled: a stand-in leaves empty files where a compiler would be.
@@ -72,9 +82,9 @@ arm() {
     export CC_aarch64_unknown_linux_gnu=aarch64-linux-gnu-gcc
     export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
     export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER="qemu-aarch64-static -L /usr/aarch64-linux-gnu"
-    step "the program for $triple" cargo build --release --target "$triple" || return
+    step "the program for $triple" cargo build --profile "$profile" "${flags[@]}" --target "$triple" || return
     step "arithmetic in NEON lanes, unit tests under qemu" \
-        cargo test --release --target "$triple" --lib -- num:: nets::product || true
+        cargo test --profile "$profile" "${flags[@]}" --target "$triple" --lib -- num:: nets::product || true
     grep -E '^test result' "$work/log" | sed 's/^/  /; s/;.*measured//' | tee -a "$file"
     # The metrics of the program there and here.
     local level out
@@ -85,11 +95,11 @@ arm() {
         "$@" evaluate --agent $agents --episodes 256 --device cpu --json >"$out-v2x" &&
             "$@" evaluate --agent dp-causal --set task.slots=20 --episodes 256 --device cpu --json >"$out-misac"
     }
-    step "metrics here" evaluate "$work/here" "$target/release/isacbench" || return
+    step "metrics here" evaluate "$work/here" "$program" || return
     for level in neon scalar; do
         out=$work/arm-$level
         step "metrics under qemu, $level" env_of "$level" evaluate "$out" \
-            qemu-aarch64-static -L /usr/aarch64-linux-gnu "$target/$triple/release/isacbench" || continue
+            qemu-aarch64-static -L /usr/aarch64-linux-gnu "$target/$triple/$built/isacbench" || continue
         step "metrics under qemu, $level, are those of here, bit for bit" same "$work/here" "$out" &&
             sed 's/^/  /' "$work/log" | tee -a "$file"
     done
@@ -131,7 +141,6 @@ PY
 # ---- Kernels on two software Vulkans, with all that they have and with the least that WebGPU promises ----
 swiftshader=/usr/lib/chromium/vk_swiftshader_icd.json
 mesa=$(ls /usr/share/vulkan/icd.d/lvp_icd*.json 2>/dev/null | head -n 1)
-program=$target/release/isacbench
 # check NAME DRIVER REACH [ENVIRONMENT…]
 check() {
     local name=$1 driver=$2 reach=$3
@@ -139,7 +148,7 @@ check() {
     [ -e "$driver" ] || { failed=1 && say "FAILED: no $driver" && return 1; }
     step "every kernel on $name" env "$@" "ISACBENCH_GPU=$reach" "VK_DRIVER_FILES=$driver" "VK_ICD_FILENAMES=$driver" \
         "$program" check --device gpu
-    grep -E '^device|skipped' "$work/log" | sed 's/^/  /' | tee -a "$file"
+    grep -E '^device|skipped:' "$work/log" | sed 's/^/  /' | tee -a "$file"
     grep -E '^[0-9]+ comparisons' "$work/log" | sed 's/^/  /' | tee -a "$file"
 }
 kernels() {
@@ -188,7 +197,9 @@ LAYER
 }
 
 if wanted types; then types; fi
-if wanted arm || wanted kernels || wanted validation; then step "the program for this machine" cargo build --release; fi
+if [ -z "${ISACBENCH:-}" ] && { wanted arm || wanted kernels || wanted validation; }; then
+    step "the program for this machine" cargo build --profile "$profile" "${flags[@]}"
+fi
 if wanted arm; then arm; fi
 if wanted kernels; then kernels; fi
 if wanted validation; then validation; fi

@@ -431,6 +431,84 @@ mod tests {
         }
     }
 
+    /// What the polynomials do not reach: words, masks, and where zeros, infinities and NaN meet. Every number ends as
+    /// words, `[operations, inputs]`.
+    struct Edges<'a> {
+        xs: &'a [f32],
+        ys: &'a [f32],
+        words: &'a [u32],
+    }
+    impl LaneKernel for Edges<'_> {
+        type Out = Vec<Vec<u32>>;
+        #[inline(always)]
+        fn run<V: F32Lanes>(self) -> Vec<Vec<u32>> {
+            let mut out = vec![Vec::new(); 18];
+            let mut row = vec![0f32; V::LANES];
+            for i in (0..self.xs.len()).step_by(V::LANES) {
+                let (x, y) = (V::load(&self.xs[i..]), V::load(&self.ys[i..]));
+                // A word for each lane, from floats of the same bits.
+                let bits: Vec<f32> = self.words[i..i + V::LANES].iter().map(|w| f32::from_bits(*w)).collect();
+                let w = V::load(&bits).to_bits();
+                let (high, low) = w.mul_wide(0xD251_1F53);
+                let (one, two) = (V::splat(1.0), V::splat(2.0));
+                let masks = V::select(V::mask_and(x.lt(y), V::odd(w)), one, two);
+                let small = V::splat(1e-3);
+                let numbers = [
+                    x.min(y),
+                    x.max(y),
+                    V::select(x.le(y), x, y),
+                    masks,
+                    (x.min(V::splat(1e6)).max(V::splat(-1e6)) * small).floor(),
+                    x.abs(),
+                    -x,
+                    V::from_int(w),
+                    (V::from_int(w) * small).abs().sqrt(),
+                    V::from_bits((V::from_int(w) * small).to_int()),
+                    V::from_bits(high),
+                    V::from_bits(low),
+                    V::from_bits(w.shl::<7>().or(w.shr::<25>())),
+                    V::from_bits(w.add(V::Word::splat(9)).xor(V::Word::iota(i as u32)).sub(w.mul(w))),
+                    V::from_bits(w.and(V::Word::splat(0x00ff_ff00))),
+                    V::splat_f32(0.1) / V::from_int(w),
+                ];
+                for (all, x) in out.iter_mut().zip(numbers) {
+                    x.store(&mut row);
+                    all.extend(row.iter().map(|x| x.to_bits()));
+                }
+                let bits = V::mask_bits(V::odd(w));
+                out[16].extend((0..V::LANES).map(|l| (bits >> l & 1) as u32));
+                // The lanes of a vector that holds small integers have one sum in any order.
+                let mut sum = 0.0;
+                V::from_int(w.and(V::Word::splat(0xff))).store(&mut row);
+                row.iter().for_each(|x| sum += x);
+                assert_eq!(V::load(&row).sum(), sum);
+                out[17].extend(row.iter().map(|x| x.to_bits()));
+            }
+            out
+        }
+    }
+
+    #[test]
+    fn edges_are_the_same_at_all_simd_levels() {
+        let special = [0.0, -0.0, 1.0, -1.5, f32::INFINITY, f32::NEG_INFINITY, f32::NAN, 1e-40];
+        // All pairs of them, then plain numbers.
+        let pair = |i: usize| [special[i % 8], special[i / 8 % 8]];
+        let plain = |i: usize| [(i as f32 - 90.0) * 11.1, (i * 37 % 101) as f32 - 50.0];
+        let pairs: Vec<[f32; 2]> = (0..256).map(|i| if i < 64 { pair(i) } else { plain(i) }).collect();
+        let [xs, ys] = [0, 1].map(|k| pairs.iter().map(|p| p[k]).collect::<Vec<_>>());
+        let words: Vec<u32> = (0..256u32).map(|i| i.wrapping_mul(0x9E37_79B9) ^ i >> 3).collect();
+        let edges = || Edges { xs: &xs, ys: &ys, words: &words };
+        let (scalar, best) = (edges().run::<f32>(), run_lanes(edges()));
+        for (operation, (a, b)) in scalar.iter().zip(&best).enumerate() {
+            for (i, (a, b)) in a.iter().zip(b).enumerate() {
+                let nan = [a, b].map(|x| f32::from_bits(*x).is_nan());
+                // A NaN is a NaN, whatever its bits; words have their own.
+                let floats = operation < 9 && nan == [true; 2];
+                assert!(a == b || floats, "operation {operation}, input {i}: {a:#x} scalar, {b:#x} in lanes");
+            }
+        }
+    }
+
     fn worst(lo: f64, hi: f64, f: impl Fn(f32) -> f32, g: impl Fn(f64) -> f64, relative: bool) -> f64 {
         (0..=200_000)
             .map(|i| {
