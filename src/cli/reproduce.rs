@@ -18,9 +18,9 @@ use std::path::{Path, PathBuf};
 #[derive(Args)]
 pub struct ReproduceArgs {
     /// A paper's figures (spiking-ac, rl-h-moe), rate-penalty (sum-rate against energy), front (the same of networks of
-    /// many sizes, spiking and dense), beams (every learned agent with every parameterisation of the beams), readings
-    /// (which claims of each paper survive what it leaves open), or all (each in a folder of its own; --set and
-    /// --config then take keys that all of them have)
+    /// many sizes, spiking and dense), beams (every learned agent with every parameterisation of the beams), recipe (the
+    /// paper's own rates: sum-rate over slots), readings (which claims of each paper survive what it leaves open), or
+    /// all (each in a folder of its own; --set and --config then take keys that all of them have)
     #[arg(value_name = "EXPERIMENT")]
     pub(super) experiment: String,
     #[command(flatten)]
@@ -28,7 +28,8 @@ pub struct ReproduceArgs {
     /// Only what is of this task
     #[arg(long)]
     pub(super) task: Option<String>,
-    /// smoke (minutes: does everything run?), quick (half an hour on two cores) or full (a GPU)
+    /// smoke (minutes: does everything run?), quick (half an hour on two cores), study (five seeds, the whole grid) or
+    /// full (32 seeds: several sittings on two cores, or a GPU)
     #[arg(long, default_value = "smoke", value_parser = ["smoke", "quick", "study", "full"])]
     pub(super) scale: String,
     /// Folder for the report [default: runs/EXPERIMENT-SCALE]
