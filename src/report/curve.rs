@@ -27,6 +27,11 @@ pub fn curves(
         0 | 1 => agent.clone(),
         _ => format!("{agent}, {}", value_of(schema.swept.name, at)),
     };
+    let of_place = rows.iter().filter(|r| r.update == first.update && r.key.at == first.key.at).count();
+    let seeds = match of_place {
+        1 => "one seed".to_string(),
+        n => format!("mean over {n} seeds, 95 % band"),
+    };
     let mut out = Vec::new();
     for (i, column) in schema.curve.iter().enumerate() {
         let line = |at: &f64| {
@@ -49,7 +54,7 @@ pub fn curves(
             _ => categories(places.iter().map(|at| name(*at))).into(),
         };
         let figure = Figure {
-            title: format!("{agent}: {}, means over seeds with 95 % bands", axis(column.name)),
+            title: format!("{agent}: {}, {seeds}", axis(column.name)),
             x_label: "slots that a replica has trained".into(),
             y_label: axis(column.name),
             series: places.iter().map(line).collect(),

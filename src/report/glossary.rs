@@ -169,7 +169,7 @@ mod tests {
         let names: Vec<String> = WORDS.iter().map(|w| w.word.to_lowercase()).collect();
         assert!(names.is_sorted(), "{names:?}");
         let small = |s: &&str| s.to_lowercase() == **s;
-        assert!(WORDS.iter().all(|w| w.meaning.ends_with('.') && w.used.iter().all(|s| small(&s))));
+        assert!(WORDS.iter().all(|w| w.meaning.ends_with('.') && w.used.iter().all(small)));
     }
 
     #[test]

@@ -109,7 +109,7 @@ mod tests {
         assert_eq!(brief("one (two) three; four"), "one (two) three");
         let long = brief(&format!("{} `cut-here` {}", "word ".repeat(13), "word ".repeat(9)));
         assert!(
-            long.ends_with('…') && long.chars().count() < 80 && long.matches('`').count() % 2 == 0,
+            long.ends_with('…') && long.chars().count() < 80 && long.matches('`').count().is_multiple_of(2),
             "{long}"
         );
     }

@@ -156,7 +156,7 @@ fn a_training_leaves_its_best_weights_and_curves_and_not_its_replay() {
     if cfg!(feature = "report") {
         for column in ["reward", "sum_rate_bps_hz"] {
             let svg = std::fs::read_to_string(out.join(format!("curve-{column}.svg"))).unwrap();
-            assert!(svg.contains(column) && svg.contains("2 seeds"), "{svg}");
+            assert!(svg.contains("data-y=") && svg.contains("mean over 2 seeds"), "{column}: {svg}");
         }
     }
 }

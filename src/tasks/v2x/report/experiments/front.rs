@@ -248,7 +248,7 @@ fn answer(view: &View, nets: &[Net]) -> (String, Vec<Number>) {
     let side = if least < 1.0 { "saves energy" } else { "saves no energy" };
     let short = genie.filter(|g| net.rate.mean < GOOD * g.mean);
     let short = short.map_or(String::new(), |g| {
-        format!(", at {:.0} % of the rate of `{GENIE}`", 100.0 * net.rate.mean / g.mean)
+        format!(", at {:.0} % of the rate of `{GENIE}`,", 100.0 * net.rate.mean / g.mean)
     });
     let text = format!(
         "A spiking network {side} here: the best one{short} takes {} the energy ({words}) of a dense network as good.",
