@@ -41,7 +41,7 @@ step() {
     else
         failed=1
         say "FAILED: $name, $(($(date +%s) - began)) s"
-        tail -n 30 "$work/log" | sed -e "s#$work/##g" -e "s#$root/##g" -e "s#$HOME/##g" -e 's/^/    /' | tee -a "$file"
+        { grep -A 2 'FAILED' "$work/log" || tail -n 30 "$work/log"; } | head -n 30 | sed -e "s#$work/##g" -e "s#$root/##g" -e "s#$HOME/##g" -e 's/^/    /' | tee -a "$file"
         return 1
     fi
 }
