@@ -114,7 +114,7 @@ fn together(job: &Job, gpu: &Gpu, progress: &(dyn Fn(u64) + Sync)) -> Result<Vec
 /// What decides.
 enum Deciding {
     Schedule {
-        bound: misac_schedule::MisacScheduleBound,
+        bound: Box<misac_schedule::MisacScheduleBound>,
         /// Where decisions are planned when an episode starts: `[R, B, T]`.
         plan: Option<Buf<u32>>,
     },
@@ -180,7 +180,7 @@ impl GpuBatch {
                 let bound =
                     misac_schedule::MisacSchedule::new(gpu, &spec)?.bind(gpu, &state, &rule_buf, &action);
                 let plan = (rule == Rule::Plan).then_some(rule_buf);
-                (Deciding::Schedule { bound, plan }, Phase::Residual)
+                (Deciding::Schedule { bound: Box::new(bound), plan }, Phase::Residual)
             }
             Controller::Outside { .. } => unreachable!("not a job for the GPU"),
             Controller::Learned { layout, params, greedy } => {
