@@ -18,6 +18,7 @@ mod page;
 pub mod print;
 #[cfg(feature = "report")]
 mod replay;
+#[cfg(feature = "report")]
 mod report;
 mod reproduce;
 mod schedule;

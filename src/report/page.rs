@@ -3,7 +3,7 @@
 //!
 //! What stands before the first heading of the second order opens the page; a paragraph there that is all bold is the
 //! answer. Then come the contents, made of the headings, and at the end the words that the page uses. `<details>` and
-//! the other tags of [`opening`](super::opening) pass through.
+//! the other tags of `opening` pass through.
 
 use super::glossary;
 use pulldown_cmark::{CowStr, Event, HeadingLevel, Options, Parser, Tag, TagEnd, html};
@@ -159,7 +159,7 @@ pub fn html(markdown: &str, title: &str, figure: impl Fn(&str) -> Option<String>
     )
 }
 
-/// The answer of a page that [`html`] wrote: what a list of reports tells of it.
+/// The answer of a page that [`html()`] wrote: what a list of reports tells of it.
 pub fn answer_of(page: &str) -> Option<String> {
     let (_, rest) = page.split_once("<meta name=\"description\" content=\"")?;
     let text = rest.split_once("\">")?.0;
