@@ -180,9 +180,37 @@ def plays(chrome, path):
 # ---- Reports ----
 
 
+def figures(page):
+    """The first drawn curve tells its values to the pointer, and its legend hides it, by hand and by key."""
+    page.eval("document.querySelector('[data-kind=points][data-points]').closest('figure').setAttribute('data-probe', '')")
+    figure = "[data-probe]"
+    name = page.eval(f"document.querySelector('{figure} [data-kind=points][data-points]').dataset.series")
+    x, y = page.eval(
+        f"(() => {{ const g = document.querySelector('{figure} [data-kind=points][data-points]');"
+        " const svg = g.closest('svg'); svg.scrollIntoView({ block: 'center', behavior: 'instant' });"
+        " const [, , , , , left, top] = JSON.parse(g.dataset.points).at(-1);"
+        " const at = new DOMPoint(left, top).matrixTransform(svg.getScreenCTM()); return [at.x, at.y]; })()"
+    )
+    page.send("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+    tip = page.eval(f"document.querySelector('{figure} .tip')?.innerText ?? ''")
+    expect(name in tip, f"the value of {name} is not told: '{tip}'")
+    key = f'{figure} .key[data-series="{name}"]'
+    shown = f"getComputedStyle(document.querySelector('{figure} g[data-series=\"{name}\"]:not(.key)')).display !== 'none'"
+    page.click(key)
+    expect(not page.eval(shown), f"a click on the legend leaves {name}")
+    page.eval(f"document.querySelector('{key}').focus()")
+    page.key("Enter", "Enter", 13)
+    expect(page.eval(shown), f"Enter on the legend does not bring {name} back")
+
+
 def report(chrome, path, name):
     page = chrome.open(path)
     told = opened(page)
+    broken = page.eval("[...document.querySelectorAll('nav a')].filter((a) => !document.querySelector(a.hash)).length")
+    expect(broken == 0, f"{broken} links of the contents lead nowhere")
+    expect(page.eval("document.querySelectorAll('.answer').length") == 1, "it has no answer")
+    if page.eval("document.querySelector('[data-kind=points][data-points]') !== null"):
+        figures(page)
     expect(page.eval("document.querySelectorAll('h1').length") >= 1, "it has no title")
     expect(page.eval("document.body.innerText.length") > 200, "it says nothing")
     expect(page.eval("!/NaN|undefined/.test(document.body.innerText)"), "it shows NaN or undefined")
