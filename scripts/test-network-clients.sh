@@ -3,8 +3,8 @@
 # has spikes, as NIR, and runs the files in onnxruntime, PyTorch, snnTorch, Norse and SpikingJelly against the policies
 # themselves.
 #   scripts/test-network-clients.sh WHEEL [FILE, default runs/network-clients.txt]
-# Installs them from pip into a virtual environment of its own (7 GB in $TMPDIR), or takes that of $VENV. Some minutes; run
-# it before a release. Exit status 1 if anything differs.
+# Installs them from pip into a virtual environment of its own (7 GB in $TMPDIR), or takes that of $VENV. Some minutes;
+# run it before a release. Exit status 1 if anything differs.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 [ $# -ge 1 ] && [ $# -le 2 ] || { sed -n '2,8s/^# \{0,1\}//p' "$0" >&2 && exit 2; }

@@ -1,7 +1,7 @@
 // joint_policy_loss: clipped surrogate and entropy of K independent Bernoulli variables and A Gaussian ones in one
-// ratio, their gradient with respect to logits, means and log_std, and what is reported of a minibatch (Schulman et al.,
-// arXiv 1707.06347, (7) and (9)). One thread = one sample; its row of outputs is K logits, then A means,
-// and becomes the gradient by them.
+// ratio, their gradient with respect to logits, means and log_std, and what is reported of a minibatch (Schulman et
+// al., arXiv 1707.06347, (7) and (9)). One thread = one sample; its row of outputs is K logits, then A means, and
+// becomes the gradient by them.
 //   loss = mean over M of max(-adv ratio, -adv clamp(ratio, 1-eps, 1+eps)) - ent_coef * entropy, or with `clip` = 0 of
 //   -adv logp - ent_coef * entropy, the plain policy gradient
 // CPU twin: joint_policy_loss_cpu in src/kernels/joint_policy_loss.rs. Constants P (parameters of a replica), K, A, WG.

@@ -1,8 +1,8 @@
 // lif_backward: the gradient by the currents of leaky integrate-and-fire neurons, backwards through the S steps with
 // the surrogate (36), (39) ds/dU = (eta/2) / (1 + (pi eta (U - U_th) / 2)^2). LEARNED: also by w of the leak lambda =
-// sigmoid(w), dU/dw = (1 - lambda) (U - V) at one step. CARRIED: potentials before the first step are given and taken as
-// constants, else 0. One thread = one neuron.
-// CPU twin: lif_backward_cpu in src/kernels/lif_backward.rs. Compared by tolerance.
+// sigmoid(w), dU/dw = (1 - lambda) (U - V) at one step. CARRIED: potentials before the first step are given and taken
+// as constants, else 0. One thread = one neuron. CPU twin: lif_backward_cpu in src/kernels/lif_backward.rs. Compared by
+// tolerance.
 #import index
 #import math
 

@@ -1,7 +1,7 @@
 // lif_forward: S steps of leaky integrate-and-fire neurons from given currents, constant over the steps or one a step:
 // spike words, and where training needs them the potentials and the read-out's trace. CARRIED: the neurons start from
-// potentials of the slot before and leave theirs to the next one. One thread = four neurons, WG apart. CPU twin: lif_forward_cpu in src/kernels/lif_forward.rs. Spikes must agree except within a margin of the
-// threshold.
+// potentials of the slot before and leave theirs to the next one. One thread = four neurons, WG apart. CPU twin:
+// lif_forward_cpu in src/kernels/lif_forward.rs. Spikes must agree except within a margin of the threshold.
 #import index
 #import lif
 

@@ -1,6 +1,6 @@
-// quantile_count: one workgroup = the histogram of one quantity of one replica, to which a slot's values are added: bins
-// of |x| by exponent and the upper five bits of the mantissa, 32 an octave. Integers: the same on every device. CPU
-// twin: quantile_count_cpu in src/kernels/quantile_count.rs. Must agree exactly.
+// quantile_count: one workgroup = the histogram of one quantity of one replica, to which a slot's values are added:
+// bins of |x| by exponent and the upper five bits of the mantissa, 32 an octave. Integers: the same on every device.
+// CPU twin: quantile_count_cpu in src/kernels/quantile_count.rs. Must agree exactly.
 struct Imm { first: u32 }
 var<immediate> imm: Imm;
 

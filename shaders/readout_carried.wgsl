@@ -1,6 +1,6 @@
-// readout_carried: what a leaky read-out keeps of the slot before: y += KEPT y', where y' is the output that stands among
-// the carried potentials, and the new y goes there too. One thread = one output.
-// CPU twin: readout_carried_cpu in src/kernels/readout_carried.rs. Compared by tolerance. Constants O, KEPT, WG.
+// readout_carried: what a leaky read-out keeps of the slot before: y += KEPT y', where y' is the output that stands
+// among the carried potentials, and the new y goes there too. One thread = one output. CPU twin: readout_carried_cpu in
+// src/kernels/readout_carried.rs. Compared by tolerance. Constants O, KEPT, WG.
 #import index
 
 struct Imm { outputs: u32, y_off: u32, v_off: u32, v_end: u32, v_width: u32 }

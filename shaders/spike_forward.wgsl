@@ -1,8 +1,8 @@
-// spike_forward: a layer of neurons driven by the spikes of the layer below, U[r,m,t,o] from the currents
-// sum_i W[r][o,i] s_t[r,m,i] + b[r][o]. One workgroup = BM samples x BN neurons of one replica; a thread holds the
-// currents of four neurons at all S steps, so that a weight and a spike word are loaded once for S steps, then runs the
-// neurons in registers. CARRIED: as in lif_forward. CPU twin: spike_forward_cpu in src/kernels/spike_forward.rs. Spikes must agree except within a
-// margin of the threshold.
+// spike_forward: a layer of neurons driven by the spikes of the layer below, U[r,m,t,o] from the currents sum_i
+// W[r][o,i] s_t[r,m,i] + b[r][o]. One workgroup = BM samples x BN neurons of one replica; a thread holds the currents
+// of four neurons at all S steps, so that a weight and a spike word are loaded once for S steps, then runs the neurons
+// in registers. CARRIED: as in lif_forward. CPU twin: spike_forward_cpu in src/kernels/spike_forward.rs. Spikes must
+// agree except within a margin of the threshold.
 #import lif
 
 struct Imm { m: u32, w_off: u32, b_off: u32, leak_off: u32, v_off: u32, v_end: u32, v_width: u32 }

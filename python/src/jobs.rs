@@ -101,7 +101,8 @@ pub fn evaluate(py: Python, words: Vec<String>, progress: Option<Py<PyAny>>) -> 
     Ok(answer.map_err(wrong)?.to_string())
 }
 
-/// A policy that Python calls: `policy(obs)` gives actions, and `policy.reset(n)`, where there is one, begins n episodes.
+/// A policy that Python calls: `policy(obs)` gives actions, and `policy.reset(n)`, where there is one, begins n
+/// episodes.
 struct Called {
     policy: Py<PyAny>,
     reset: Option<Py<PyAny>>,

@@ -1,5 +1,5 @@
-//! The extension module of the Python package `isacbench`: environments over the crate's own door, and what its commands
-//! answer. Names, defaults and conventions of clients are the business of the Python files beside it.
+//! The extension module of the Python package `isacbench`: environments over the crate's own door, and what its
+//! commands answer. Names, defaults and conventions of clients are the business of the Python files beside it.
 
 mod envs;
 mod jobs;

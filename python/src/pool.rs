@@ -18,8 +18,8 @@ struct Own {
 
 static CURRENT: AtomicPtr<Own> = AtomicPtr::new(std::ptr::null_mut());
 
-/// The thread pool of this process. A forked child has no threads but the one that forked, so that it makes a pool of its
-/// own; that of its parent, whose threads are elsewhere, is left alone.
+/// The thread pool of this process. A forked child has no threads but the one that forked, so that it makes a pool of
+/// its own; that of its parent, whose threads are elsewhere, is left alone.
 pub fn pool() -> PyResult<Arc<ThreadPool>> {
     let process = std::process::id();
     let current = CURRENT.load(Ordering::Acquire);
@@ -72,8 +72,8 @@ pub fn at_once<T: Send>(py: Python, work: impl FnOnce() -> T + Send) -> PyResult
     py.detach(|| catch_unwind(AssertUnwindSafe(work))).map_err(|panic| fault(&*panic))
 }
 
-/// Long work in the pool; the interpreter is asked for signals meanwhile, and an interrupt sets `stop`, at which the work
-/// is to end by [`check`].
+/// Long work in the pool; the interpreter is asked for signals meanwhile, and an interrupt sets `stop`, at which the
+/// work is to end by [`check`].
 pub fn interruptible<T: Send>(py: Python, stop: &AtomicBool, work: impl FnOnce() -> T + Send) -> PyResult<T> {
     let pool = pool()?;
     let (told, answer) = sync_channel(1);

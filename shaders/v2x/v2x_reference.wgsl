@@ -50,8 +50,8 @@ struct Filter {
     p: array<f32, 6>,
 }
 
-// Three scalar updates in turn: each measurement sees one state, with independent noise. Of `ukf` the covariances of what
-// is measured are products, which keep their sign.
+// Three scalar updates in turn: each measurement sees one state, with independent noise. Of `ukf` the covariances of
+// what is measured are products, which keep their sign.
 fn update(f: ptr<function, Filter>, z: vec3<f32>, noise: vec3<f32>) {
     for (var m = 0u; m < 3u; m++) {
         let column = vec3<f32>((*f).p[packed(m, 0u)], (*f).p[packed(m, 1u)], (*f).p[packed(m, 2u)]);
@@ -115,7 +115,8 @@ fn moved(par: V2xParams, theta: f32, d: f32, v: f32) -> vec2<f32> {
     return vec2<f32>((way * sc.x) / max(d, par.d_floor_m), -(way * sc.y));
 }
 
-// (14) by the unscented transform: the six points x +- sqrt(3) L_j, P = L L^T, each as its deviation from the moved mean.
+// (14) by the unscented transform: the six points x +- sqrt(3) L_j, P = L L^T, each as its deviation from the moved
+// mean.
 fn predict_unscented(f: ptr<function, Filter>, par: V2xParams) {
     const SIXTH: f32 = 1.0 / 6.0;
     const SPREAD: f32 = 1.7320508075688772;

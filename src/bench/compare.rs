@@ -127,8 +127,8 @@ pub fn compare(a: &Set, b: &Set) -> Comparison {
             Err(why) => out.unlike.push((place, why)),
         }
     }
-    // What is surely slower first, then what is not distinguishable, then what is faster; within these the slowest. Sizes
-    // keep the order of their numbers that the rows came in.
+    // What is surely slower first, then what is not distinguishable, then what is faster; within these the slowest.
+    // Sizes keep the order of their numbers that the rows came in.
     let order = |p: &Pair| match p.verdict {
         Verdict::Slower => 0,
         Verdict::NotDistinguishable => 1,

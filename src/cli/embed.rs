@@ -30,8 +30,8 @@ pub fn evaluate(tasks: &Tasks, words: &[String], watch: &dyn Watch) -> Result<Va
     }
 }
 
-/// A policy from outside, called `name`, judged as the task's own agents are: the same object as of [`evaluate`]. `sets`
-/// are keys as in `--set`; `whole` as in [`Task::client_env`](crate::run::task::Task::client_env).
+/// A policy from outside, called `name`, judged as the task's own agents are: the same object as of [`evaluate`].
+/// `sets` are keys as in `--set`; `whole` as in [`Task::client_env`](crate::run::task::Task::client_env).
 ///
 /// # Errors
 /// An unknown task, and the key that is wrong.

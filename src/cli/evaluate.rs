@@ -379,8 +379,8 @@ struct Pooled {
 }
 
 impl Pooled {
-    /// Mean and 95 % interval, kept in the quantity's range: over seeds by bootstrap where there are several replicas, over
-    /// episodes by Student's t where there is one.
+    /// Mean and 95 % interval, kept in the quantity's range: over seeds by bootstrap where there are several replicas,
+    /// over episodes by Student's t where there is one.
     fn of(replicas: &[(Estimate, u64)], facts: &Facts) -> Self {
         let means: Vec<f64> = replicas.iter().map(|r| r.0.mean).collect();
         let mean = stats::mean(&means);

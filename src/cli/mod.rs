@@ -115,8 +115,8 @@ enum Command {
     ///
     /// Example: isacbench reproduce spiking-ac --scale quick --out runs/spiking-ac
     Reproduce(reproduce::ReproduceArgs),
-    /// Print what to cite: this program, the papers of its tasks and, of a run, the line that says where its numbers come
-    /// from.
+    /// Print what to cite: this program, the papers of its tasks and, of a run, the line that says where its numbers
+    /// come from.
     ///
     /// Example: isacbench cite results/intel-xeon-processor-2-cores/spiking-ac-quick
     Cite(cite::CiteArgs),

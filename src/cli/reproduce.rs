@@ -18,9 +18,9 @@ use std::path::{Path, PathBuf};
 #[derive(Args)]
 pub struct ReproduceArgs {
     /// A paper's figures (spiking-ac, rl-h-moe), rate-penalty (sum-rate against energy), front (the same of networks of
-    /// many sizes, spiking and dense), beams (every learned agent with every parameterisation of the beams), recipe (the
-    /// paper's own rates: sum-rate over slots), readings (which claims of each paper survive what it leaves open), or
-    /// all (each in a folder of its own; --set and --config then take keys that all of them have)
+    /// many sizes, spiking and dense), beams (every learned agent with every parameterisation of the beams), recipe
+    /// (the paper's own rates: sum-rate over slots), readings (which claims of each paper survive what it leaves open),
+    /// or all (each in a folder of its own; --set and --config then take keys that all of them have)
     #[arg(value_name = "EXPERIMENT")]
     pub(super) experiment: String,
     #[command(flatten)]

@@ -215,8 +215,8 @@ fn validated<C: Layered>(table: toml::Table, origin: &str) -> Result<C, ConfigEr
     Ok(config)
 }
 
-/// What is wrong with a table of the right shape: of a key that there is not, which one may have been meant; of a word in
-/// another type, the words.
+/// What is wrong with a table of the right shape: of a key that there is not, which one may have been meant; of a word
+/// in another type, the words.
 fn explained<C: Layered>(e: &toml::de::Error, mut table: toml::Table) -> String {
     let said = one_line(e, "");
     let (section, message) = said.split_once(": ").filter(|s| !s.0.contains(' ')).unwrap_or(("", &said));

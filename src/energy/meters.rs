@@ -461,7 +461,8 @@ mod tests {
             (m.idle_before_w - Fake::IDLE_W).abs() < 1.0 && (m.idle_after_w - Fake::IDLE_W).abs() < 1.0,
             "{m:?}"
         );
-        // Windows are 50 ms of a clock that other tests share: a thread that waits for a core moves them by a few percent.
+        // Windows are 50 ms of a clock that other tests share: a thread that waits for a core moves them by a few
+        // percent.
         assert!((m.integrated_share - 1.0).abs() < 0.06, "{m:?}");
         let net = 1e-6 * (Fake::BUSY_W - Fake::IDLE_W);
         assert!((m.joules_per_unit - net).abs() < 0.1 * net, "{m:?}, not {net}");

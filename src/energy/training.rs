@@ -592,7 +592,8 @@ mod tests {
         assert_eq!(critic.forward.macs, 801.0 * 4928.0);
     }
 
-    /// Phases that are drawn are put out in every slot of rollout and passes, those of L_spat in the slots that enter it.
+    /// Phases that are drawn are put out in every slot of rollout and passes, those of L_spat in the slots that enter
+    /// it.
     #[test]
     fn drawn_phases_enter_every_pass() {
         let head = |mono_phases: &str| {

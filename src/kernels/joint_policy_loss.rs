@@ -3,9 +3,9 @@
 //! conventions of CleanRL on torch.distributions). Without a clip range the loss is that of the advantage actor-critic,
 //! −A·logp.
 //!
-//! `loss = mean over samples of max(−adv·ratio, −adv·clamp(ratio, 1−ε, 1+ε)) − ent_coef·entropy`, where logp and entropy
-//! are the sums of those of bernoulli_policy_loss and of ppo_policy_loss. The gradient takes the place of what it is by:
-//! nobody needs the outputs afterwards, and a kernel has eight buffers at most.
+//! `loss = mean over samples of max(−adv·ratio, −adv·clamp(ratio, 1−ε, 1+ε)) − ent_coef·entropy`, where logp and
+//! entropy are the sums of those of bernoulli_policy_loss and of ppo_policy_loss. The gradient takes the place of what
+//! it is by: nobody needs the outputs afterwards, and a kernel has eight buffers at most.
 
 use super::common::*;
 use super::ppo_policy_loss::{TERMS, sample_scalars};
@@ -23,8 +23,8 @@ pub const TOL: Tol = Tol {
     why: "a log-probability of K + A terms carries a few roundings (6e-8 each) of its magnitude, which e^x turns into a relative error of the ratio",
 };
 
-/// Minibatches of M samples of R replicas, K Bernoulli variables, A Gaussian ones; P parameters per replica with log_std
-/// at `ls_off`.
+/// Minibatches of M samples of R replicas, K Bernoulli variables, A Gaussian ones; P parameters per replica with
+/// log_std at `ls_off`.
 #[derive(Clone, Debug)]
 pub struct Spec {
     pub r: usize,
@@ -57,9 +57,9 @@ pub fn prelude(s: &Spec) -> Prelude {
 
 /// `hyper` `[R]`, `params` `[R, P]`, `outputs` `[R, M, K+A]` (logits, then means; d loss / d outputs afterwards),
 /// `mb_taken` `[R, M, K]` of 0 and 1, `mb_drawn` `[R, M, A]`, `mb_scalars` `[R, M]` of (old logprob, advantage, return,
-/// old value), `stats` `[R]`; `terms` `[R, M, A+4]`: the sample's part of d loss / d log_std (A, with
-/// its 1/M and the entropy's part), then per-sample policy loss, k3 estimate of KL, whether the ratio is outside the clip
-/// range, entropy (without 1/M).
+/// old value), `stats` `[R]`; `terms` `[R, M, A+4]`: the sample's part of d loss / d log_std (A, with its 1/M and the
+/// entropy's part), then per-sample policy loss, k3 estimate of KL, whether the ratio is outside the clip range,
+/// entropy (without 1/M).
 #[expect(clippy::too_many_arguments, reason = "the kernel's buffers in binding order")]
 pub fn joint_policy_loss_cpu<F: Real + PartialOrd + Send + Sync>(
     s: &Spec,

@@ -1,6 +1,7 @@
 //! lif_forward: S steps of leaky integrate-and-fire neurons ([`Lif`]) from given currents: U = (1−λ)V + λi, a spike
-//! where U ≥ U_th, V = U_r there and U elsewhere, V(0) = 0 or what the slot before left ([`CarriedAt`]). A neuron's steps are one spike word: bit t is its spike at
-//! step t, bit 16 + t says that U differs from the step before (always so at t = 0: NeuroBench's membrane updates).
+//! where U ≥ U_th, V = U_r there and U elsewhere, V(0) = 0 or what the slot before left ([`CarriedAt`]). A neuron's
+//! steps are one spike word: bit t is its spike at step t, bit 16 + t says that U differs from the step before (always
+//! so at t = 0: NeuroBench's membrane updates).
 
 use super::common::*;
 use super::compare;

@@ -27,8 +27,8 @@ pub struct Spec {
 
 pub const DEFAULT: Spec = Spec { r: 3, m: 200, o: 6, kept: 1.0 / 64.0 };
 
-/// `m` samples a replica; `y` `[R, m, O]` from `y_off`; `membrane` as `at` says, of which the places of other layers are
-/// left alone.
+/// `m` samples a replica; `y` `[R, m, O]` from `y_off`; `membrane` as `at` says, of which the places of other layers
+/// are left alone.
 pub fn readout_carried_cpu<F: Real<Elem = F>>(
     spec: &Spec,
     m: usize,

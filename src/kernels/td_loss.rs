@@ -3,8 +3,8 @@
 //! `Q = Σ_k q[k, c_k]`, `y = reward + γ·(1 − terminated)·Σ_k max_c q_next[k, c]` without gradient. Huber: mean of ½d²
 //! where |d| < 1, else
 //! |d| − ½, d = Q − y; squared: mean of d². With one head of one choice it is the loss of a critic. A head that is split
-//! has the values of beams, then those of power levels: `q[k, c]` is the sum of the two that c stands for, and so is the
-//! largest.
+//! has the values of beams, then those of power levels: `q[k, c]` is the sum of the two that c stands for, and so is
+//! the largest.
 
 use super::common::*;
 

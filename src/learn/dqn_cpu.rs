@@ -1,6 +1,7 @@
 //! One replica of `dqn` on the CPU: ε-greedy choices, and the gradient of one minibatch.
 //!
-//! Q(o, c) = Σ_k Q_k(o, c_k), Q_k of the pair or the sum of its beam's and its level's; Huber loss of Q(o, c) − y, y = r + γ(1 − terminated)·Σ_k max_c Q_k^target(o', c).
+//! Q(o, c) = Σ_k Q_k(o, c_k), Q_k of the pair or the sum of its beam's and its level's; Huber loss of Q(o, c) − y, y =
+//! r + γ(1 − terminated)·Σ_k max_c Q_k^target(o', c).
 
 use super::off_policy::{Nets, OffPolicySpec};
 use super::off_policy_memory_cpu::{BLOCK, Batch, Weights};
@@ -95,7 +96,8 @@ impl DqnCpu {
                 let [reward, goes_on] = batch.scalars[lo + i];
                 *y = reward + gamma * goes_on * best;
             }
-            // Only K of the outputs, or twice as many, have a part in the loss, so the last layer is done output by output.
+            // Only K of the outputs, or twice as many, have a part in the loss, so the last layer is done output by
+            // output.
             forward_hidden(&self.q, rows, strided(obs), &mut self.acts);
             let hidden = self.acts.layers.iter().rev().nth(1).expect("a hidden layer");
             let ldh = hidden.len() / BLOCK;

@@ -1,5 +1,6 @@
 //! Losses and gradients of experts on the CPU: a part of a minibatch (policy and value loss; with a shared trunk L_spat
-//! too, and drawn phases in the policy loss), and L_spat over a chunk of environments where the phases have a network of their own.
+//! too, and drawn phases in the policy loss), and L_spat over a chunk of environments where the phases have a network
+//! of their own.
 
 use super::experts::ExpertsSpec;
 use super::experts_memory_cpu::{BLOCK, Chunk, Minibatch, PartResult, Sums, chunk_envs, part_envs};

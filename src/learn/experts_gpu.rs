@@ -711,8 +711,8 @@ struct SharedTrunk {
 /// Minibatch steps of scheduler and critic, and of the phases where they share the trunk.
 struct Temporal {
     learned: Learned,
-    /// Rows of every step of an update: terms of the policy loss `[R, 4]` (behind K·M others where phases are drawn) and
-    /// the value loss `[R, 1]`, norms `[R, 2]`.
+    /// Rows of every step of an update: terms of the policy loss `[R, 4]` (behind K·M others where phases are drawn)
+    /// and the value loss `[R, 1]`, norms `[R, 2]`.
     term_rows: Buf<f32>,
     value_rows: Buf<f32>,
     norm_rows: Buf<f32>,

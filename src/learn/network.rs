@@ -241,8 +241,8 @@ impl Forward {
         Ok(Forward { layers, neurons, layout: net.clone() })
     }
 
-    /// `m` rows per replica from `x_off` of the input to `y_off` of the output; carried potentials, if there are any, as
-    /// [`Between::OWN`].
+    /// `m` rows per replica from `x_off` of the input to `y_off` of the output; carried potentials, if there are any,
+    /// as [`Between::OWN`].
     pub fn record(&self, pass: &mut wgpu::ComputePass, m: usize, x_off: usize, y_off: usize) {
         self.record_between(pass, m, x_off, y_off, Between::OWN);
     }

@@ -920,8 +920,8 @@ mod tests {
         assert_eq!(whole.state(2).unwrap(), resumed.state(2).unwrap());
     }
 
-    /// Before any update, a minibatch's forward pass from the stored potentials gives the values of its rollout, bit for
-    /// bit; episodes start at rest.
+    /// Before any update, a minibatch's forward pass from the stored potentials gives the values of its rollout, bit
+    /// for bit; episodes start at rest.
     #[test]
     fn a_minibatch_starts_from_the_potentials_before_its_slots() {
         let spec = carried_spec();

@@ -410,8 +410,8 @@ impl ExpertsState {
 }
 
 /// One slot of `envs` environments: from `obs` `[envs, O]` the `logits` `[envs, K]` of the schedule and, if wanted, the
-/// phases Φ `[envs, K·M]`, rad (their means, where they are drawn). Moves the recurrent state on by one slot, so that it
-/// is called once a slot.
+/// phases Φ `[envs, K·M]`, rad (their means, where they are drawn). Moves the recurrent state on by one slot, so that
+/// it is called once a slot.
 ///
 /// # Panics
 /// If an array is of another size, or `state` was made for fewer environments or another layout.

@@ -173,7 +173,8 @@ pub fn product<V: F32Lanes, const NR: usize>(
                 }
             }};
         }
-        // 12 × 2 or 6 × 4 accumulators fill the 32 registers of AVX-512 and of NEON (4 lanes), 6 × 2 or 3 × 4 AVX2's 16.
+        // 12 × 2 or 6 × 4 accumulators fill the 32 registers of AVX-512 and of NEON (4 lanes), 6 × 2 or 3 × 4 AVX2's
+        // 16.
         match (V::LANES, NR) {
             (16 | 4, 2) => {
                 block!(12);

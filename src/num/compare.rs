@@ -129,8 +129,8 @@ pub fn complete(table: &Table) -> Table {
 
 /// Probability `[agent][rank]` of each rank, the best first, by resampling runs: an agent's rank is that of the mean
 /// over conditions of its rank by the means of its runs, ties shared. Where all agents ran with the same seeds under a
-/// condition, all get the same draws. Every condition must have all agents; empty without one, or where no agent has two
-/// runs.
+/// condition, all get the same draws. Every condition must have all agents; empty without one, or where no agent has
+/// two runs.
 pub fn ranks(table: &Table) -> Vec<Vec<f64>> {
     let agents = table.first().map_or(0, Vec::len);
     if agents == 0 || table.iter().flatten().all(|r| r.len() < 2) {

@@ -80,7 +80,8 @@ const ENOUGH: f64 = 0.2;
 const TRAINED: f64 = 0.1;
 
 /// Why a run is too small for verdicts on what was measured, if it is: it has fewer than five seeds, or its agents were
-/// trained for less than a fifth of what their preset has. `config` is that of the run, as its manifest has it, or empty.
+/// trained for less than a fifth of what their preset has. `config` is that of the run, as its manifest has it, or
+/// empty.
 pub fn too_small<C: Layered>(seeds: usize, config: &str) -> Option<String> {
     smaller_than::<C>(ENOUGH, seeds, config)
 }

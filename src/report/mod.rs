@@ -1,8 +1,8 @@
 //! Typed rows → polars → Parquet, tables, SVG figures and pages that stand beside a paper's printed results.
 //!
 //! [`frames`] keeps rows in Parquet, [`figure`] draws, [`page`] turns Markdown into one HTML file, [`replay`] plays
-//! episodes in one. A task's report, which lies in the task's folder, chooses its sentences from the numbers and hands in its columns and colours;
-//! [`bench`](mod@bench) is that of benchmarks.
+//! episodes in one. A task's report, which lies in the task's folder, chooses its sentences from the numbers and hands
+//! in its columns and colours; [`bench`](mod@bench) is that of benchmarks.
 
 pub mod bench;
 pub mod curve;

@@ -89,8 +89,8 @@ impl Actor {
             Nets::Experts(net) => net.layout.phases(),
         }
     }
-    /// Numbers of an environment that outlive a slot: [h | c] of an LSTM, carried membrane potentials. They are 0 at the
-    /// start of an episode.
+    /// Numbers of an environment that outlive a slot: [h | c] of an LSTM, carried membrane potentials. They are 0 at
+    /// the start of an episode.
     pub fn memory(&self) -> usize {
         match &self.nets {
             Nets::Plain(plain) => carried_width(&plain.policy.net),

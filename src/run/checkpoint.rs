@@ -115,8 +115,8 @@ impl<C: Task> Checkpoint<C> {
     }
 
     /// The same with the last update whose metrics were read: how often they were may have changed on the way. See
-    /// [`last_read`]. Of a training that is `finished`, the replay is left out: hundreds of megabytes that nothing but a
-    /// longer training could use.
+    /// [`last_read`]. Of a training that is `finished`, the replay is left out: hundreds of megabytes that nothing but
+    /// a longer training could use.
     pub fn save_beside_rows(
         &self,
         path: &Path,

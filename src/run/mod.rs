@@ -1,5 +1,5 @@
-//! Jobs: training ([`train`](mod@train), the main path), evaluation, replays, whole papers, sweeps, tuning, and the rows and
-//! checkpoints that they leave.
+//! Jobs: training ([`train`](mod@train), the main path), evaluation, replays, whole papers, sweeps, tuning, and the
+//! rows and checkpoints that they leave.
 
 pub mod actor;
 pub mod check;

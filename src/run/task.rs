@@ -271,8 +271,8 @@ pub struct Run<C: Task> {
     /// Precisions in which it is evaluated too, with the same weights; each has its own `variant`, see
     /// [`Run::in_precision`].
     pub precisions: Vec<Precision>,
-    /// Configurations in which it is evaluated too at the highest swept value, with the same weights, each with its word of
-    /// the variant behind [`ELSEWHERE`](super::rows::ELSEWHERE).
+    /// Configurations in which it is evaluated too at the highest swept value, with the same weights, each with its
+    /// word of the variant behind [`ELSEWHERE`](super::rows::ELSEWHERE).
     pub elsewhere: Vec<(String, C)>,
 }
 
@@ -428,8 +428,8 @@ pub trait Task: Layered + Clone + PartialEq + Debug + Send + Sync + 'static {
         }
         Ok(out)
     }
-    /// The environment of these replicas as clients outside of this program step it; with `whole`, its actions also hold
-    /// what [`Task::env`] leaves to learners.
+    /// The environment of these replicas as clients outside of this program step it; with `whole`, its actions also
+    /// hold what [`Task::env`] leaves to learners.
     ///
     /// # Errors
     /// If there is nothing more than in [`Task::env`].

@@ -1,7 +1,8 @@
 //! Everything that runs on a GPU against what the CPU says: a module for each kernel, of the same name as its shader,
 //! its host file and its bench, and for what the kernels make together (`ppo`, `off_policy`, `apg`, `misac`,
-//! `misac_evaluate`, `spiking`, `precision`, `determinism`, `subgroups`, `least`, `loop_budget`, `env_contract`, `live`),
-//! and the benches' cases. One binary, since each links all of wgpu: `cargo test --test equiv gae::` runs one kernel's.
+//! `misac_evaluate`, `spiking`, `precision`, `determinism`, `subgroups`, `least`, `loop_budget`, `env_contract`,
+//! `live`), and the benches' cases. One binary, since each links all of wgpu: `cargo test --test equiv gae::` runs one
+//! kernel's.
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -172,7 +172,8 @@ fn fixed_schedules_are_the_same() {
     }
 }
 
-/// What the paper leaves open, in evaluations too; ages beyond A_max without `best-periodic`'s and `dp-optimal`'s frames.
+/// What the paper leaves open, in evaluations too; ages beyond A_max without `best-periodic`'s and `dp-optimal`'s
+/// frames.
 #[test]
 fn schedules_are_the_same_under_other_choices() {
     let other =

@@ -1,5 +1,5 @@
-//! The pages in `results/` are what their rows give: rendered again they have the same headings and values, no figure has
-//! too many marks, and no page is too large. `scripts/render-pages.sh` writes them.
+//! The pages in `results/` are what their rows give: rendered again they have the same headings and values, no figure
+//! has too many marks, and no page is too large. `scripts/render-pages.sh` writes them.
 #![cfg(feature = "report")]
 
 use isacbench::report::{bench, read_rows};

@@ -42,8 +42,8 @@ impl Moved<'_> {
         (0..l.outputs).map(row).collect()
     }
 
-    /// Outputs of one sample with their tangents, and the tangent of its number of spikes. `start`: potentials that were
-    /// carried here, layer behind layer, which do not move.
+    /// Outputs of one sample with their tangents, and the tangent of its number of spikes. `start`: potentials that
+    /// were carried here, layer behind layer, which do not move.
     fn sample(&self, x: &[f64], dx: &[f64], start: &[f64]) -> (Vec<[f64; 2]>, f64) {
         let lif = self.net.lif.unwrap();
         let last = self.net.layers.len() - 1;

@@ -214,7 +214,8 @@ fn channel_ageing() {
     }
 }
 
-/// Power, gain of the beam at the true angle and matched gain by the age, against what `tests/reference` found in numpy.
+/// Power, gain of the beam at the true angle and matched gain by the age, against what `tests/reference` found in
+/// numpy.
 #[test]
 fn a_fixed_beam_loses_gain_only_if_the_channel_keeps_its_power() {
     let golden: serde_json::Value =

@@ -139,8 +139,8 @@ fn reward() {
     just(&[], &product, &slots(&with(&["reward_weights=[0.5,2.0]"])));
 }
 
-/// The limits are asked of the means over the slots so far, this one among them; the bounds that are charged are those of
-/// the slot.
+/// The limits are asked of the means over the slots so far, this one among them; the bounds that are charged are those
+/// of the slot.
 #[test]
 fn limits() {
     let slot = slots(&FAR);
@@ -174,8 +174,8 @@ fn limits() {
     assert!(slots(&mild).iter().any(|s| redeemed(&s)), "no slot beyond a limit is made up for");
 }
 
-/// Two episodes through the environment: the first slot is asked by itself, the last one what the long-run shares ask of
-/// a whole episode, and the next episode starts anew.
+/// Two episodes through the environment: the first slot is asked by itself, the last one what the long-run shares ask
+/// of a whole episode, and the next episode starts anew.
 #[test]
 fn limits_over_an_episode() {
     const ENVS: usize = 40;

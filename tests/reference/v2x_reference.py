@@ -749,7 +749,8 @@ def self_check():
         assert np.allclose(ekf.p[0, 0], pi, rtol=1e-6, atol=1e-14), (ekf.p[0, 0], pi)
         assert np.allclose(ekf.x[0, 0], xi, rtol=1e-8, atol=1e-10)
 
-        # UKF: mean and covariance of the points of a linear map are exact; of a narrow state they are those of the Jacobian
+        # UKF: mean and covariance of the points of a linear map are exact; of a narrow state they are those of the
+        # Jacobian
         wide = np.diag([1e-4, 1e-3, 1e-2])
         ukf = Ukf(*(s[None, None] for s in x))
         ukf.p = (wide @ (np.eye(3) + 0.3) @ wide)[None, None] * 1e-4

@@ -1,7 +1,7 @@
-// Task misac: parameters, state and geometry. Twin, operation by operation: src/tasks/misac/physics.rs.
-// From the prelude: R replicas, B environments of each, K vehicles, N antennas, T slots, UNCERTAINTY and its values, and
-// the choices POWER_PRESERVING, REALIGN, AGE_SATURATES, EXPONENTIAL and RADAR_NOISE, 1 or 0 each.
-// A kernel that imports this declares the binding `state: array<f32>`, in which arrays [R, 7K, B] lie.
+// Task misac: parameters, state and geometry. Twin, operation by operation: src/tasks/misac/physics.rs. From the
+// prelude: R replicas, B environments of each, K vehicles, N antennas, T slots, UNCERTAINTY and its values, and the
+// choices POWER_PRESERVING, REALIGN, AGE_SATURATES, EXPONENTIAL and RADAR_NOISE, 1 or 0 each. A kernel that imports
+// this declares the binding `state: array<f32>`, in which arrays [R, 7K, B] lie.
 #import math
 #import philox
 

@@ -165,8 +165,8 @@ impl Read {
         self.warnings.extend(other.warnings);
     }
 
-    /// Agents of one name that are not one thing get the name of their source behind them: weights of several trainings,
-    /// and other values under one condition with one seed.
+    /// Agents of one name that are not one thing get the name of their source behind them: weights of several
+    /// trainings, and other values under one condition with one seed.
     fn tell_apart(&mut self) {
         let mut things: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
         for (agent, _, thing) in self.scores.iter().filter_map(|s| parts(&s.agent)) {

@@ -1,8 +1,8 @@
 //! Jobs of readings: which claims of a paper survive what it leaves open.
 //!
 //! A reading is a variant of the task's own job. Its trainings have the slots of the configured ones, whatever the
-//! environments of an update are. Agents that read none of the keys that a variant changes are what they are without it,
-//! and are not run again.
+//! environments of an update are. Agents that read none of the keys that a variant changes are what they are without
+//! it, and are not run again.
 
 #[cfg(feature = "report")]
 mod page;

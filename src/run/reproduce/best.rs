@@ -1,8 +1,8 @@
 //! The best weights of a training beside its last ones.
 //!
-//! Whenever a checkpoint is due, a replica's score is its mean reward since the one before. Weights of the highest score
-//! are kept, replica by replica. Scores are of rewards that were met in training, with drawn actions: weights that are
-//! chosen by them flatter, so judge them by an evaluation, which has other seeds.
+//! Whenever a checkpoint is due, a replica's score is its mean reward since the one before. Weights of the highest
+//! score are kept, replica by replica. Scores are of rewards that were met in training, with drawn actions: weights
+//! that are chosen by them flatter, so judge them by an evaluation, which has other seeds.
 
 use crate::files::{if_there, write_whole};
 use crate::run::checkpoint::Checkpoint;

@@ -89,8 +89,8 @@ fn passes(point: &PlannedPoint, axes: &[String], filters: &[(String, String)]) -
     })
 }
 
-/// The section of a dataset's page, of rows in which each of these columns has this value, and the paths of what it shows; empty for a task without claims, and for a tuning,
-/// whose agents have not one training in common.
+/// The section of a dataset's page, of rows in which each of these columns has this value, and the paths of what it
+/// shows; empty for a task without claims, and for a tuning, whose agents have not one training in common.
 pub fn write(
     dir: &Path,
     out: &Path,

@@ -164,8 +164,8 @@ impl<'a> Causal<'a> {
         self.cameras
     }
 
-    /// Variance of what the tracking error of vehicle `i` has grown by in the last slot, in which its β was `rate`, and of
-    /// the radar's noise in θ̂ of this slot and of the last, rad².
+    /// Variance of what the tracking error of vehicle `i` has grown by in the last slot, in which its β was `rate`, and
+    /// of the radar's noise in θ̂ of this slot and of the last, rad².
     fn grown(&self, i: usize, rate: f64, age: usize) -> f64 {
         let p = self.p;
         let grown = match self.spec.choices.growth {

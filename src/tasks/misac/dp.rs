@@ -373,8 +373,8 @@ impl Schedule {
         true
     }
 
-    /// The decisions of a table from fresh frames on, slot by slot, if no sweep finds a vehicle: those before it comes to
-    /// ages that it has been at, of the same vehicles, and those that it repeats from there on.
+    /// The decisions of a table from fresh frames on, slot by slot, if no sweep finds a vehicle: those before it comes
+    /// to ages that it has been at, of the same vehicles, and those that it repeats from there on.
     pub fn course(&self, table: &[u32]) -> (Vec<Vec<bool>>, Vec<Vec<bool>>) {
         let mut ages = vec![0; self.vehicles()];
         let (mut seen, mut course) = (Vec::new(), Vec::new());
@@ -391,8 +391,8 @@ impl Schedule {
         }
     }
 
-    /// [`Schedule::decide`] for every state: bit k of a word is the camera of vehicle k or, where vehicles are alike, of
-    /// the one with the k-th smallest age.
+    /// [`Schedule::decide`] for every state: bit k of a word is the camera of vehicle k or, where vehicles are alike,
+    /// of the one with the k-th smallest age.
     pub fn table(&self, values: &[f64]) -> Vec<u32> {
         let bits = |i: usize| {
             let pi = self.decide(&self.ages(i), values);

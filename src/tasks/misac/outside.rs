@@ -1,5 +1,5 @@
-//! Task misac for clients outside of this program: actions are whole numbers again, whatever a client's policy puts out,
-//! and may hold the phases of the beams, which learners set beside their decisions.
+//! Task misac for clients outside of this program: actions are whole numbers again, whatever a client's policy puts
+//! out, and may hold the phases of the beams, which learners set beside their decisions.
 
 use super::env::MisacEnv;
 use super::judge::{Judge, REACHED};
@@ -12,8 +12,8 @@ use crate::num::real::run_lanes;
 #[derive(Clone, Debug)]
 pub struct Outside {
     pub env: MisacEnv,
-    /// Whether an action also has the K·M phases Φ of (10), rad, vehicle by vehicle, and the metrics what beams with them
-    /// reach. Without, no beam is formed.
+    /// Whether an action also has the K·M phases Φ of (10), rad, vehicle by vehicle, and the metrics what beams with
+    /// them reach. Without, no beam is formed.
     pub phases: bool,
 }
 

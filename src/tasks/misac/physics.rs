@@ -376,8 +376,8 @@ fn ranged<V: Real>(p: &MisacParams, x: V, z: V) -> V {
     (d * (V::splat(1.0) + c!(p.distance_noise) * z)) * V::splat(1.0 / DISTANCE_UNIT_M)
 }
 
-/// e of vehicle `i` as θ̂ of the slot `clock` has it: the tracking error, and the radar's own noise where the estimate is
-/// no frame's.
+/// e of vehicle `i` as θ̂ of the slot `clock` has it: the tracking error, and the radar's own noise where the estimate
+/// is no frame's.
 #[inline(always)]
 pub fn seen_error<V: Real>(
     spec: &MisacSpec,

@@ -306,8 +306,8 @@ fn runs(config: &MisacConfig) -> Vec<Run<MisacConfig>> {
     let solved = main && (config.task.age_saturates || !config.task.realign);
     let mut out: Vec<Run<MisacConfig>> = AGENTS
         .iter()
-        // With one constant β there is the optimum itself, and with any other it is not to be had; nor is it where sweeps
-        // realign and ages do not saturate.
+        // With one constant β there is the optimum itself, and with any other it is not to be had; nor is it where
+        // sweeps realign and ages do not saturate.
         .filter(|a| if main { ![CAUSAL, BOUND].contains(&a.id) } else { true })
         .filter(|a| solved || a.id != OPTIMUM)
         .map(|a| run(a, config, &grid.snr_db, "", ""))

@@ -6,8 +6,8 @@ use super::dp::{MeanCost, Schedule};
 use crate::run::task::{Timetable, Timetables};
 use crate::run::watch::Watch;
 
-/// The optimum and the best fixed period of a configuration with one constant β, from fresh frames on, if no sweep finds
-/// a vehicle.
+/// The optimum and the best fixed period of a configuration with one constant β, from fresh frames on, if no sweep
+/// finds a vehicle.
 pub(super) fn timetables(config: &MisacConfig, watch: &dyn Watch) -> Result<Timetables, AgentError> {
     let (spec, params) = (config.task.spec(), config.task.params([0, 0]));
     let problem = dp_optimal::problem(&spec, &params)?;

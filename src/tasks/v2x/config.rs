@@ -545,8 +545,8 @@ impl V2xTaskConfig {
         Ok(())
     }
 
-    /// Rates of beams that hit and do not disturb each other, with equal powers, to vehicles abreast of the array, added,
-    /// bps/Hz.
+    /// Rates of beams that hit and do not disturb each other, with equal powers, to vehicles abreast of the array,
+    /// added, bps/Hz.
     fn link_rate(&self) -> f64 {
         let p = self.params([0, 0]);
         let power = f64::from(p.p_max_w) / self.vehicles as f64;
@@ -557,10 +557,9 @@ impl V2xTaskConfig {
         self.start_m[..self.vehicles].iter().map(rate).sum()
     }
 
-    /// By how much rewards are larger for learners than their section's `reward_scale` says: with
-    /// `task.reward_by_link` the rate of undisturbed links of the preset `fast` over that of these, else 1. So what a
-    /// critic learns keeps its size, which its rate is tuned to: without it, at 0 dBm, values are smaller than the noise
-    /// of its own steps.
+    /// By how much rewards are larger for learners than their section's `reward_scale` says: with `task.reward_by_link`
+    /// the rate of undisturbed links of the preset `fast` over that of these, else 1. So what a critic learns keeps its
+    /// size, which its rate is tuned to: without it, at 0 dBm, values are smaller than the noise of its own steps.
     pub fn link_factor(&self) -> f64 {
         static FAST: OnceLock<f64> = OnceLock::new();
         if !self.reward_by_link {

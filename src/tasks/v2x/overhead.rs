@@ -25,8 +25,8 @@ impl Symbols {
     }
 }
 
-/// What a slot of `agent` spends. Agents that learn see γ̂, which vehicles report in every slot unless the unit computes
-/// it (`task.sinr_feedback`); other references and bounds are told nothing, or everything.
+/// What a slot of `agent` spends. Agents that learn see γ̂, which vehicles report in every slot unless the unit
+/// computes it (`task.sinr_feedback`); other references and bounds are told nothing, or everything.
 pub fn symbols(config: &V2xConfig, agent: &V2xAgent, slot: usize) -> Symbols {
     let (set, task) = (&config.protocol, &config.task);
     let (vehicles, beams) = (task.vehicles as u64, task.antennas_tx as u64);

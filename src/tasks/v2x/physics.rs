@@ -1,8 +1,9 @@
 //! Task v2x: one-step ISAC beamforming for K vehicles (paper "spiking-ac"; equation numbers below are its own).
 //!
 //! Shapes: state rows `[10K, B]` (environment fastest): θ, d, v, θ̂, d̂, v̂, γ̂ and the three variances of the last
-//! echo, K rows each; with [`Limits::Episode`] three more, [`State::past`]. Observation rows `[B, 4K]` = (x − shift)·scale of x = (θ̂, d̂, v̂, log10(1+γ̂)), each with its
-//! own shift and scale. Angles in rad, distances in m, speeds in m/s, powers in W.
+//! echo, K rows each; with [`Limits::Episode`] three more, [`State::past`]. Observation rows `[B, 4K]` = (x −
+//! shift)·scale of x = (θ̂, d̂, v̂, log10(1+γ̂)), each with its own shift and scale. Angles in rad, distances in m,
+//! speeds in m/s, powers in W.
 //!
 //! [`step`] is one source for f64, f32 and vector lanes; `shaders/v2x/v2x_step.wgsl` repeats it operation by operation.
 //! Array gains of steered beams use the closed form aᴴ(θ)a(φ) = e^{jπ(N−1)Δ/2}·D(Δ), D(Δ) = sin(πNΔ/2)/(N sin(πΔ/2)), Δ
@@ -589,8 +590,8 @@ pub(super) fn aim<V: Real>(spec: &V2xSpec, p: &V2xParams, last: &State<V>, i: us
 }
 
 /// φ_k, the angles that the beams are steered at, rad: of [`Beam::Zf`] and [`Beam::Span`] those that they are formed
-/// from; of explicit beams those of their mean phase step, cos φ = −arg(Σ_n f_n* f_{n+1})/π, which a steering vector has
-/// at its own angle (π/2 where that sum is 0). `last` has the estimates before the slot.
+/// from; of explicit beams those of their mean phase step, cos φ = −arg(Σ_n f_n* f_{n+1})/π, which a steering vector
+/// has at its own angle (π/2 where that sum is 0). `last` has the estimates before the slot.
 #[inline(always)]
 pub fn pointed<V: Real>(spec: &V2xSpec, k: usize, p: &V2xParams, last: &State<V>, act: &[V]) -> [V; KMAX] {
     let (zero, one) = (V::splat(0.0), V::splat(1.0));
@@ -850,8 +851,8 @@ fn so_far<V: Real>(k: usize, p: &V2xParams, h: &Heard<V>, s: &mut State<V>) -> [
     [s.past[0] / slots, s.past[1] / slots]
 }
 
-/// γ̂ without feedback: (12) of the beams and powers that the unit sent, at the angles and distances of the echo of `s`.
-/// `last` has the estimates round which the beams were built. Distances below the floor count as at it.
+/// γ̂ without feedback: (12) of the beams and powers that the unit sent, at the angles and distances of the echo of
+/// `s`. `last` has the estimates round which the beams were built. Distances below the floor count as at it.
 #[inline(always)]
 fn own_sinr<V: Real>(
     spec: &V2xSpec,

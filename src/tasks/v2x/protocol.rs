@@ -140,8 +140,8 @@ fn predicted<V: Real>(p: &V2xParams, theta: V, d: V, v: V) -> V {
     theta + (v * V::splat(f64::from(p.dt_s)) * sin) / d.max(V::splat(f64::from(p.d_floor_m)))
 }
 
-/// Angle whose phase progression from antenna to antenna is that of a received uplink pilot: y_m = √SNR·e^{−jπm cos θ} +
-/// noise, cos θ̂ = −arg(Σ_m y*_m y_{m+1})/π.
+/// Angle whose phase progression from antenna to antenna is that of a received uplink pilot: y_m = √SNR·e^{−jπm cos θ}
+/// + noise, cos θ̂ = −arg(Σ_m y*_m y_{m+1})/π.
 #[inline(always)]
 fn heard<V: Real>(
     antennas: usize,
@@ -507,8 +507,8 @@ mod tests {
                 (got.cos() - own).abs() > 1e-9
             })
             .count();
-        // The other 31 beams are orthogonal and hold noise alone: each power is exponential, and the own one is above all
-        // of them with probability E[(1 − e^−x)^31], x of the non-central law with this SNR.
+        // The other 31 beams are orthogonal and hold noise alone: each power is exponential, and the own one is above
+        // all of them with probability E[(1 − e^−x)^31], x of the non-central law with this SNR.
         let snr = 32.0 * 1e-7 * d.powf(-2.55) * 1e-4 * 127.0 / 1e-11;
         let mut right = 0.0;
         let (steps, half) = (800, 6.0f64);

@@ -129,9 +129,9 @@ impl<V: Real> Filter<V> {
     }
 
     /// (14) by the unscented transform of Julier and Uhlmann: mean and covariance of the 2n points x ± √(n+κ)·L_j, P =
-    /// L·Lᵀ, under additive noise. κ = 3 − n, which meets the fourth moments of a Gaussian, is 0 for n = 3: the centre has
-    /// no weight and the others 1/6 each. Of each point only its deviation from the moved mean is formed, δ + (h(x + δ) −
-    /// h(x)) with h what a slot adds: the difference of two angles would cancel in f32.
+    /// L·Lᵀ, under additive noise. κ = 3 − n, which meets the fourth moments of a Gaussian, is 0 for n = 3: the centre
+    /// has no weight and the others 1/6 each. Of each point only its deviation from the moved mean is formed, δ + (h(x
+    /// + δ) − h(x)) with h what a slot adds: the difference of two angles would cancel in f32.
     #[inline(always)]
     fn predict_unscented(&mut self, par: &V2xParams) {
         let (zero, sixth) = (V::splat(0.0), V::splat(1.0 / 6.0));

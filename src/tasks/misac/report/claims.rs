@@ -324,8 +324,8 @@ impl View<'_> {
         }
     }
 
-    /// Whether beams at the true angle, which (8) alone disturbs, reach less of the gain of matched phases where no frame
-    /// is taken than where all are.
+    /// Whether beams at the true angle, which (8) alone disturbs, reach less of the gain of matched phases where no
+    /// frame is taken than where all are.
     fn judge_ageing(&self) -> Judgement {
         let pair = |&snr: &f64| {
             let named = |agent: &str| Some((code(agent), self.metric(agent, TRUE_ANGLE_GAIN, snr)?));

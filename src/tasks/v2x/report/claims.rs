@@ -252,8 +252,8 @@ impl View {
         }
     }
 
-    /// Means of [`paper::SMOOTH_SLOTS`] of `spiking-ac`, by the slot in their middle, so that the noise of one slot makes
-    /// no peak; else what is missing.
+    /// Means of [`paper::SMOOTH_SLOTS`] of `spiking-ac`, by the slot in their middle, so that the noise of one slot
+    /// makes no peak; else what is missing.
     fn smooth_slots(&self, column: usize) -> Result<Vec<(u32, f64)>, Judgement> {
         let curve = self.slot_curve("spiking-ac", column);
         let none = |evidence: String| Err(Judgement { verdict: Verdict::NoData, evidence });

@@ -295,8 +295,8 @@ impl View {
         }
     }
 
-    /// Which reading of the RMSE of figure 6 or 7 comes nearest to the values printed for it; `None` where fewer than two
-    /// stand beside them.
+    /// Which reading of the RMSE of figure 6 or 7 comes nearest to the values printed for it; `None` where fewer than
+    /// two stand beside them.
     pub(super) fn nearest_reading(&self, figure: &str) -> Option<String> {
         let readings: &[(&str, &str, bool)] = match figure {
             "6" => &[
