@@ -124,8 +124,8 @@ impl View {
         }
         let at = self.curve_dbm.map(|p| format!(" at {p} dBm")).unwrap_or_default();
         let mut caption = format!(
-            "Figure 4a. Reward (27) per training iteration{at}, mean over seeds with a 95 % band. One iteration is one update and \
-             takes a different number of environment steps for each algorithm (see Training). The paper prints no numbers here and \
+            "Figure 4a. Reward (27) per training iteration{at}, mean over seeds with a 95 % band. One iteration is one update; \
+             how many environment steps that is for each agent stands under Training. The paper prints no numbers here and \
              does not state the power."
         );
         if let Some(l) = self.learning.iter().filter(|l| l.span > 1).max_by_key(|l| l.span) {
