@@ -79,7 +79,8 @@ pub(super) fn page<C: Task>(a: &PageArgs) -> Result<()> {
     let live = live.with_context(|| format!("task {} has no live page yet", C::NAME))??;
     let html = live.html();
     write_whole(&page, html.as_bytes()).with_context(|| format!("cannot write '{}'", page.display()))?;
-    say!("{}: agent {}, {} environments ({} kB)", page.display(), trained.agent, a.envs, html.len() / 1000);
+    let drives = a.agent.as_deref().unwrap_or(&trained.agent);
+    say!("{}: agent {drives}, {} environments ({} kB)", page.display(), a.envs, html.len() / 1000);
     Ok(())
 }
 

@@ -54,6 +54,9 @@ impl ReportArgs {
 /// Renders the pages of a folder from the rows in it.
 pub(super) fn report(a: &ReportArgs, tasks: &[&dyn AnyTask]) -> Result<()> {
     let dir = &a.dir;
+    if !dir.is_dir() {
+        bail!("'{}': no such folder", dir.display());
+    }
     if dir.join(PLAN).exists() {
         let tuning = !PlanFile::load(dir)?.tuning.is_empty();
         return if tuning && a.asked().is_none() { tuned(a) } else { dataset(a, tasks) };

@@ -40,7 +40,7 @@ pub fn write(dir: &Path, reports: &[(String, PathBuf)]) -> Result<PathBuf, Repor
     );
     text.push_str(&there);
     if !missing.is_empty() {
-        let _ = writeln!(text, "## Not there yet\n\n{}\n", missing.join(", "));
+        let _ = writeln!(text, "## Not there yet\n\n{}\n", missing.join("; "));
     }
     let path = dir.join(FILE);
     write_whole(&path, page::html(&text, "Reports", |_| None).as_bytes())?;
