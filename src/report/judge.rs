@@ -77,7 +77,7 @@ impl Verdict {
 /// The share of a preset's updates below which learned agents have not learned enough to judge a paper by them.
 const ENOUGH: f64 = 0.2;
 /// The share below which they have hardly learned, and tell nothing of each other.
-const TRAINED: f64 = 0.1;
+const TRAINED: f64 = 0.05;
 
 /// Why a run is too small for verdicts on what was measured, if it is: it has fewer than five seeds, or its agents were
 /// trained for less than a fifth of what their preset has. `config` is that of the run, as its manifest has it, or
