@@ -5,9 +5,9 @@
 //! with τ = dt/λ, r = 1 and v_leak = 0 is U ← (1−λ)V + λi, this program's. Ours fires at U ≥ U_th, readers at v >
 //! v_threshold: the file has the largest f32 below U_th.
 //!
-//! The output layer is an Affine without state. What it is read by stands in the metadata: the output is Σ_t w_t (W s_t
-//! + b) over the steps, with `readout_weights` w. NIR's LI would say the same of a leaky integrator, but snnTorch
-//! refuses it and Norse drops it.
+//! The output layer is an Affine without state. What it is read by stands in the metadata: the output is Σ_t w_t
+//! (W s_t + b) over the steps, with `readout_weights` w. NIR's LI would say the same of a leaky integrator, but
+//! snnTorch refuses it and Norse drops it.
 
 use crate::nets::{Lif, Membrane, MlpLayout, Readout};
 use hdf5_pure::FileBuilder;
