@@ -43,7 +43,7 @@ pub struct BenchArgs {
     #[arg(long, num_args = 2, value_names = ["A", "B"])]
     compare: Option<Vec<PathBuf>>,
     /// Fail if a benchmark in B is surely slower than this share of its speed in A, for example 0.9
-    #[arg(long, value_name = "RATIO", requires = "compare", allow_negative_numbers = true)]
+    #[arg(long, value_name = "RATIO", requires = "compare")]
     fail_below: Option<f64>,
 }
 

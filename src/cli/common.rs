@@ -4,7 +4,7 @@ use crate::gpu::{self, DeviceChoice, Gpu};
 use crate::num::real::SimdLevel;
 use crate::run::rows::{DeviceName, Manifest};
 use crate::run::task::{Agent, Task};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -102,6 +102,9 @@ pub(super) fn manifest<C: Task>(config: &C, agents: &[String], place: &Place) ->
 
 /// The agent called `id` of a task.
 pub(super) fn agent<C: Task>(id: &str) -> Result<&'static Agent<C>> {
+    if id.is_empty() {
+        bail!("an agent without a name: is there a comma too many?");
+    }
     C::agent(id).with_context(|| {
         let ids: Vec<_> = C::agents().iter().map(|a| a.id).collect();
         format!("no agent '{id}' in task {}; there are: {}", C::NAME, ids.join(", "))

@@ -1,13 +1,13 @@
 //! What a program that has this one inside asks of it: the answers of commands as values, and tasks by their names.
 
 use super::tasks::{Tasks, find};
-use super::{Cli, Command};
+use super::{Command, parse};
 use crate::run::evaluate::Acts;
 use crate::run::registry::{AnyCheckpoint, Client};
 use crate::run::watch::Watch;
 use anyhow::{Result, anyhow, bail};
-use clap::Parser;
 use serde_json::Value;
+use std::ffi::OsString;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use std::sync::Arc;
 /// What the command would say.
 pub fn evaluate(tasks: &Tasks, words: &[String], watch: &dyn Watch) -> Result<Value> {
     let line = ["isacbench", "evaluate"].into_iter().map(str::to_string).chain(words.iter().cloned());
-    let cli = Cli::try_parse_from(line.chain(["--json".into()])).map_err(|e| {
+    let cli = parse(line.chain(["--json".into()]).map(OsString::from)).map_err(|e| {
         // Its first line says what is wrong; the others are about the command line.
         let text = e.to_string();
         anyhow!("{}", text.lines().next().unwrap_or_default().trim_start_matches("error: "))

@@ -46,11 +46,11 @@ pub struct EvaluateArgs {
     #[arg(long = "checkpoint", value_name = "[AGENT=]PATH")]
     checkpoints: Vec<PathBuf>,
     /// Episodes per replica
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N")]
     episodes: Option<u64>,
     /// Evaluation seeds of agents without weights, from evaluate.seed on [default: those that the checkpoints are
     /// evaluated with; without a checkpoint 1, or 10 where several agents are compared]
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N")]
     seeds: Option<u32>,
     /// Take the mean action of a stochastic policy, or what is more probable: short for --set evaluate.greedy=true
     #[arg(long, conflicts_with = "sampled")]
@@ -352,7 +352,10 @@ pub(super) fn weights<C: Task>(
     let other = config.other_decision(&saved.config, agent);
     if !other.is_empty() {
         let (by, keys) = (if file.is_some() { "--config or --set" } else { "--set" }, other.join(", "));
-        bail!("{by}: '{}' was trained with another {keys}, and its policy is of that", path.display());
+        bail!(
+            "{by}: '{}' was trained with another value of {keys}, so its policy does not fit",
+            path.display()
+        );
     }
     let (key, wanted) = (format!("task.{}", C::SCHEMA.swept.name), config.swept());
     let chosen = user_sets(file, sets, &key)?;

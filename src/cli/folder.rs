@@ -48,17 +48,7 @@ pub(super) fn for_training(dir: &Path, again: Again) -> Result<Folder> {
 pub(super) fn for_reproduction(dir: &Path, again: Again, task: &str, experiment: &str) -> Result<Folder> {
     let folder = take(dir, again, &REPRODUCTION, &[&TRAINING, &SWEEP])?;
     if let Some(before) = &folder.before {
-        let other = match before.experiment.as_deref() {
-            _ if before.task != task => {
-                Some(format!("a reproduction of task '{}', not '{task}'", before.task))
-            }
-            // Of a version that did not write it down.
-            None => None,
-            Some(there) => (there != experiment).then(|| format!("experiment '{there}', not '{experiment}'")),
-        };
-        if let Some(other) = other {
-            bail!("'{}' holds {other}; overwrite it with --force, or choose another --out", dir.display());
-        }
+        same_experiment(dir, before, task, experiment)?;
     }
     let trainings = dir.join("training");
     if again.force && trainings.exists() {
@@ -68,34 +58,72 @@ pub(super) fn for_reproduction(dir: &Path, again: Again, task: &str, experiment:
     Ok(folder)
 }
 
+/// Why [`for_reproduction`] would refuse the folder, without touching it; `None` if it would not.
+pub(super) fn refusal_of_reproduction(
+    dir: &Path,
+    again: Again,
+    task: &str,
+    experiment: &str,
+) -> Option<anyhow::Error> {
+    let there = match to_continue(dir, again, &REPRODUCTION, &[&TRAINING, &SWEEP]) {
+        Ok(there) => there,
+        Err(refusal) => return Some(refusal),
+    };
+    let before = there.then(|| journal::read(dir).ok().flatten()).flatten()?;
+    same_experiment(dir, &before, task, experiment).err()
+}
+
+/// That what is to be continued is of this experiment.
+fn same_experiment(dir: &Path, before: &Manifest, task: &str, experiment: &str) -> Result<()> {
+    let other = match before.experiment.as_deref() {
+        _ if before.task != task => Some(format!("a reproduction of task '{}', not '{task}'", before.task)),
+        // Of a version that did not write it down.
+        None => None,
+        Some(there) => (there != experiment).then(|| format!("experiment '{there}', not '{experiment}'")),
+    };
+    if let Some(other) = other {
+        bail!("'{}' holds {other}; overwrite it with --force, or choose another --out", dir.display());
+    }
+    Ok(())
+}
+
 fn take(dir: &Path, again: Again, own: &Kind, others: &[&Kind]) -> Result<Folder> {
     let lock = Lock::take(dir)?;
     if let Some(pid) = lock.stale {
         note!("process {pid} had '{}' and is gone; taking it over", dir.display());
     }
-    let has = |kind: &Kind| kind.marks.iter().any(|mark| dir.join(mark).exists());
-    if let Some(other) = others.iter().find(|kind| has(kind)) {
-        bail!("'{}' holds {}, not {}; choose another --out", dir.display(), other.what, own.what);
-    }
+    let there = to_continue(dir, again, own, others)?;
     remove_leftovers(dir).with_context(|| format!("cannot tidy '{}'", dir.display()))?;
     let mut before = None;
-    if (has(own) || dir.join(journal::FILE).exists()) && !again.force {
-        let there = journal::read(dir);
-        if !again.resume {
-            let whose = match there {
-                Ok(Some(m)) => format!(" (task {}, {})", m.task, m.agents.join(", ")),
-                _ => String::new(),
-            };
-            bail!(
-                "'{}' holds {} already{whose}; continue it with --resume, overwrite it with --force, or choose another --out",
-                dir.display(),
-                own.what
-            );
-        }
-        before = there.unwrap_or_else(|e| {
+    if there {
+        before = journal::read(dir).unwrap_or_else(|e| {
             note!("warning: {e}; what was done before this process is not known");
             None
         });
     }
     Ok(Folder { _lock: lock, before })
+}
+
+/// Whether the folder holds work of this kind that is to be continued.
+///
+/// # Errors
+/// It holds work that would be lost.
+fn to_continue(dir: &Path, again: Again, own: &Kind, others: &[&Kind]) -> Result<bool> {
+    let has = |kind: &Kind| kind.marks.iter().any(|mark| dir.join(mark).exists());
+    if let Some(other) = others.iter().find(|kind| has(kind)) {
+        bail!("'{}' holds {}, not {}; choose another --out", dir.display(), other.what, own.what);
+    }
+    let there = (has(own) || dir.join(journal::FILE).exists()) && !again.force;
+    if there && !again.resume {
+        let whose = match journal::read(dir) {
+            Ok(Some(m)) => format!(" (task {}, {})", m.task, m.agents.join(", ")),
+            _ => String::new(),
+        };
+        bail!(
+            "'{}' holds {} already{whose}; continue it with --resume, overwrite it with --force, or choose another --out",
+            dir.display(),
+            own.what
+        );
+    }
+    Ok(there)
 }

@@ -40,7 +40,7 @@ pub use tasks::{Registered, Tasks};
 use crate::run::errors::JobError;
 use crate::run::rows::built_from;
 use anyhow::{Context, Result, bail};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use common::{Common, command_line, manifest, place};
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -221,9 +221,20 @@ pub fn main_words(tasks: &Tasks, sources: Sources, words: Vec<OsString>) -> u8 {
     }
 }
 
+/// A command line in parts. A value may begin with a minus sign everywhere: what is wrong with it is then said by its
+/// own key.
+fn parse(words: impl IntoIterator<Item = OsString>) -> clap::error::Result<Cli> {
+    let signed = |arg: clap::Arg| match arg.get_action().takes_values() {
+        true => arg.allow_negative_numbers(true),
+        false => arg,
+    };
+    let command = Cli::command().mut_subcommands(|command| command.mut_args(signed));
+    Cli::from_arg_matches(&command.try_get_matches_from(words)?)
+}
+
 /// Parses the command line and runs the command on these tasks; an error is for the caller to print.
 pub fn run(tasks: &Tasks) -> Result<()> {
-    let cli = match Cli::try_parse_from(common::words_os()) {
+    let cli = match parse(common::words_os()) {
         Ok(cli) => cli,
         Err(e) => return print::parser(&e),
     };

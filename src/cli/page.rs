@@ -86,6 +86,9 @@ pub(super) fn page<C: Task>(a: &PageArgs) -> Result<()> {
 
 /// That nothing is lost in the folder.
 fn vacant(dir: &Path, force: bool) -> Result<()> {
+    if dir.is_file() {
+        bail!("--live '{}': a file; name a folder, which gets an index.html", dir.display());
+    }
     let there = if_there(entries(dir)).with_context(|| format!("cannot read '{}'", dir.display()))?;
     if !force && there.is_some_and(|there| !there.is_empty()) {
         bail!(
@@ -109,7 +112,11 @@ fn policy<C: Task>(a: &PageArgs, saved: &Checkpoint<C>) -> Result<(C, Trained)> 
     let config = saved.config.with(&a.sets)?;
     let other = config.other_decision(&saved.config, agent);
     if !other.is_empty() {
-        bail!("--set: '{file}' was trained with another {}, and its policy is of that", other.join(", "));
+        bail!(
+            "--set: '{file}' was trained with another value of {}, so its policy does not fit; --checkpoint takes one \
+             that does",
+            other.join(", ")
+        );
     }
     let key = format!("task.{}", C::SCHEMA.swept.name);
     let config = if user_sets(None, &a.sets, &key)? { config } else { config.at(swept) };

@@ -37,10 +37,10 @@ pub struct ReplayArgs {
     #[arg(long, value_name = "N")]
     seed: Option<u32>,
     /// The first so many episodes of an evaluation with that seed
-    #[arg(long, default_value_t = 2, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, default_value_t = 2, value_name = "N")]
     episodes: usize,
     /// The first so many slots of each episode [default: 400, or all if there are fewer]
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N")]
     slots: Option<usize>,
     /// TOML file with keys that differ from the preset's
     #[arg(long, value_name = "FILE")]
@@ -61,6 +61,13 @@ const USUAL_SLOTS: usize = 400;
 
 /// Records episodes of agents and writes the page that plays them.
 pub(super) fn replay<C: Task>(a: &ReplayArgs) -> Result<()> {
+    if a.out.is_dir() {
+        bail!(
+            "--out '{}': a folder; name a file, such as '{}'",
+            a.out.display(),
+            a.out.join("replay.html").display()
+        );
+    }
     if a.out.exists() && !a.force {
         bail!("'{}' is there already; overwrite it with --force, or choose another --out", a.out.display());
     }

@@ -54,6 +54,9 @@ impl ReportArgs {
 /// Renders the pages of a folder from the rows in it.
 pub(super) fn report(a: &ReportArgs, tasks: &[&dyn AnyTask]) -> Result<()> {
     let dir = &a.dir;
+    if dir.is_file() {
+        bail!("'{}': a file; name the folder that it lies in", dir.display());
+    }
     if !dir.is_dir() {
         bail!("'{}': no such folder", dir.display());
     }
@@ -70,8 +73,13 @@ pub(super) fn report(a: &ReportArgs, tasks: &[&dyn AnyTask]) -> Result<()> {
             "'{}': a training; `compare` and `evaluate` show what it learned, there is no report of it",
             dir.display()
         ),
-        // As of a dataset that is not there.
-        None => return dataset(a, tasks),
+        // A dataset without its plan.
+        None if dir.join("data").exists() => return dataset(a, tasks),
+        None => bail!(
+            "'{}' holds no results: neither a paper's run or another experiment, nor a sweep, a tuning, a comparison or \
+             benchmarks",
+            dir.display()
+        ),
     };
     if let Some(option) = a.asked() {
         bail!("{option}: is of sweeps and tunings, and '{}' holds {kind}", dir.display());

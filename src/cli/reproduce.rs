@@ -130,6 +130,9 @@ pub(super) fn run(a: &ReproduceArgs, jobs: Jobs) -> Result<()> {
         note!("{}", place.why);
         let mut all = 0.0;
         for ((name, job), out) in jobs.iter().zip(&outs) {
+            if let Some(refusal) = folder::refusal_of_reproduction(out, a.again, job.task(), name) {
+                note!("warning: without --dry-run this would be refused: {refusal}");
+            }
             all += say_expected(name, job.task(), &job.expected(&way(a, place, out, &Quiet))?);
         }
         if jobs.len() > 1 {
@@ -175,19 +178,29 @@ pub(super) fn run(a: &ReproduceArgs, jobs: Jobs) -> Result<()> {
     Ok(())
 }
 
+/// Names of runs that are longer stand on lines of their own.
+const WIDEST: usize = 60;
+
 /// A table of what a job will take; returns the seconds of all.
 fn say_expected(name: &str, task: &str, runs: &[Expected]) -> f64 {
     say!("{name} (task {task})");
-    say!("{:44} {:>8} {:>11} {:>12} {:>16}", "run", "replicas", "updates", "memory", "time");
-    for run in runs {
-        let what = format!("{} {}", run.agent, run.variant);
+    let names: Vec<String> =
+        runs.iter().map(|r| format!("{} {}", r.agent, r.what).trim().to_string()).collect();
+    let fits = names.iter().map(|n| n.chars().count()).filter(|n| *n <= WIDEST).max().unwrap_or(0).max(3);
+    say!("{:fits$} {:>8} {:>11} {:>12} {:>16}", "run", "replicas", "updates", "memory", "time");
+    for (name, run) in names.iter().zip(runs) {
         let (memory, updates) = match run.updates {
             [_, 0] => ("-".into(), "-".into()),
             [0, all] => (size(run.bytes), all.to_string()),
             [done, all] => (size(run.bytes), format!("{done} of {all}")),
         };
         let left = if run.seconds > 0.0 { time(run.seconds) } else { "done".into() };
-        say!("{:44} {:>8} {updates:>11} {memory:>12} {left:>16}", what.trim(), run.replicas);
+        let mut name = name.as_str();
+        if name.chars().count() > fits {
+            say!("{name}");
+            name = "";
+        }
+        say!("{name:fits$} {:>8} {updates:>11} {memory:>12} {left:>16}", run.replicas);
     }
     let all = runs.iter().map(|run| run.seconds).sum();
     say!(

@@ -155,7 +155,8 @@ pub(super) fn experiments(tasks: &Tasks, a: &ReproduceArgs) -> Result<Jobs> {
     let jobs = chosen.into_iter().map(job).collect::<Result<Jobs>>()?;
     if jobs.is_empty() {
         let names = once(known.iter().map(|k| k.0));
-        bail!("no experiment '{}' (there are: {}, and all)", a.experiment, names.join(", "));
+        let of = a.task.as_ref().map_or(String::new(), |task| format!(" of task {task}"));
+        bail!("no experiment '{}'{of} (there are: {}, and all)", a.experiment, names.join(", "));
     }
     Ok(jobs)
 }

@@ -701,7 +701,10 @@ impl Figure {
 
     fn legend(&self) -> Vec<(Sample, String)> {
         let mut entries: Vec<(Sample, String)> = Vec::new();
-        for s in self.series.iter().filter(|s| s.look != Look::Bound && !s.points.is_empty()) {
+        // A level beside the curve of its agent is hidden with that, by one entry.
+        let has_curve = |s: &Series| self.series.iter().any(|o| o.look != Look::Level && o.agent == s.agent);
+        let own = |s: &&Series| !(s.look == Look::Level && has_curve(s));
+        for s in self.series.iter().filter(|s| s.look != Look::Bound && !s.points.is_empty()).filter(own) {
             entries.push((Sample::Line(s.look, s.agent.clone()), s.agent.clone()));
         }
         let papers = once(self.marks.iter().map(|m| &m.agent));

@@ -39,6 +39,8 @@ pub struct Judged {
     pub basis: &'static str,
     /// Agents that it cannot be judged without.
     pub needs: &'static [&'static str],
+    /// Rows that it needs beyond metrics of evaluations, in words.
+    pub beyond: Option<&'static str>,
     pub verdict: Verdict,
     /// The numbers behind it.
     pub evidence: String,
@@ -163,6 +165,53 @@ pub(crate) fn not_compared(missing: &[String]) -> Option<String> {
 pub(crate) struct Judgement {
     pub(crate) verdict: Verdict,
     pub(crate) evidence: String,
+    /// The numbers that the verdict turned on, in few words.
+    pub(crate) deciding: String,
+}
+
+impl Judgement {
+    /// What decides is looked for in the evidence: what contradicts the claim, leaves it open, or comes nearest; else
+    /// what is said first.
+    pub(crate) fn new(verdict: Verdict, evidence: impl Into<String>) -> Judgement {
+        let evidence = evidence.into();
+        let words = ["Against it: ", "Intervals overlap: ", "Closest: "];
+        let told = words.iter().find_map(|words| Some(evidence.split_once(words)?.1));
+        let deciding = brief(told.unwrap_or(&evidence));
+        Judgement { verdict, evidence, deciding }
+    }
+
+    /// With these words for what decided.
+    pub(crate) fn decided_by(self, deciding: &str) -> Judgement {
+        Judgement { deciding: brief(deciding), ..self }
+    }
+}
+
+/// One of several comparisons with limits, all of which a claim asks for.
+pub(crate) struct Check {
+    pub(crate) verdict: Verdict,
+    /// How far the mean is within the limits; negative outside. Compared among checks of one quantity only.
+    room: f64,
+    text: String,
+}
+
+impl Check {
+    /// Whether an estimate lies in `lo..=hi`, told as `text`.
+    pub(crate) fn new(e: &Estimate, lo: f64, hi: f64, text: String) -> Check {
+        Check { verdict: within(e, lo, hi), room: (e.mean - lo).min(hi - e.mean), text }
+    }
+}
+
+/// The judgement of a claim that asks for all `checks`; `around` puts what is said of them in a sentence.
+pub(crate) fn judge_checks(checks: &[Check], around: impl Fn(&str) -> String) -> Judgement {
+    let verdicts: Vec<Verdict> = checks.iter().map(|c| c.verdict).collect();
+    let verdict = all_of(&verdicts);
+    let all: Vec<&str> = checks.iter().map(|c| c.text.as_str()).collect();
+    let judgement = Judgement::new(verdict, around(&all.join("; ")));
+    let own = checks.iter().filter(|c| c.verdict == verdict || verdict == Verdict::HoldsInPart);
+    match own.min_by(|a, b| a.room.total_cmp(&b.room)) {
+        Some(worst) => judgement.decided_by(&worst.text),
+        None => judgement,
+    }
 }
 
 /// The judgement `of` a claim; none where `astray` says that trainings of agents it speaks of left their trust region.
@@ -170,14 +219,14 @@ pub(crate) fn unless(astray: String, of: impl FnOnce() -> Judgement) -> Judgemen
     if astray.is_empty() {
         return of();
     }
-    Judgement { verdict: Verdict::LeftTrustRegion, evidence: astray }
+    Judgement::new(Verdict::LeftTrustRegion, astray)
 }
 
 /// A claim that holds or not by what is told, of agents of which some are missing.
 pub(crate) fn holds_or_not(holds: bool, told: String, missing: &[String]) -> Judgement {
     let evidence: Vec<String> = std::iter::once(told).chain(not_compared(missing)).collect();
     let verdict = in_part(if holds { Verdict::Holds } else { Verdict::Fails }, missing);
-    Judgement { verdict, evidence: evidence.join(". ") }
+    Judgement::new(verdict, evidence.join(". "))
 }
 
 /// Judges a claim about `wanted` agents from its comparisons.
@@ -228,26 +277,39 @@ pub(crate) fn judge(pairs: &[Pair], wanted: &[&str]) -> Judgement {
     let missing: Vec<String> = wanted.iter().filter(|a| !compared(a)).map(|a| code(a)).collect();
     let verdict = in_part(verdict, &missing);
     parts.extend(not_compared(&missing));
-    Judgement { verdict, evidence: parts.join(". ") }
+    Judgement::new(verdict, parts.join(". "))
 }
 
-/// Whether a quantity falls from each of its (name, value) to the next, where level is allowed, and from the first to
-/// the last, where it is not.
-pub(crate) fn falling(known: &[(String, Estimate)]) -> Vec<Pair> {
-    let mut steps: Vec<(usize, usize, bool)> =
-        (1..known.len()).map(|i| (i - 1, i, known.len() == 2)).collect();
-    if known.len() > 2 {
-        steps.push((0, known.len() - 1, true));
+/// What follows from `links`, each "a is above b", strictly or not: "a ≥ b" and "b > c" say "a > c" too. A wide interval
+/// in the middle of a chain does not hide that its ends stand the other way round.
+pub(crate) fn implied<T: Copy + PartialEq>(links: &[(T, T, bool)]) -> Vec<(T, T, bool)> {
+    let mut all = links.to_vec();
+    let mut i = 0;
+    while i < all.len() {
+        let (a, b, strict) = all[i];
+        for &(c, d, also) in links {
+            let known = |l: &(T, T, bool)| l.0 == a && l.1 == d;
+            if c == b && a != d && !all.iter().any(known) {
+                all.push((a, d, strict || also));
+            }
+        }
+        i += 1;
     }
-    steps
-        .into_iter()
-        .map(|(from, to, strict)| Pair {
-            a: known[from].clone(),
-            b: known[to].clone(),
-            place: String::new(),
-            strict,
-        })
-        .collect()
+    all
+}
+
+/// Whether a quantity falls along its (name, value): level is allowed between any two, but for the first and the last.
+/// `unit` stands behind the values, with what separates it from them.
+pub(crate) fn falling(known: &[(String, Estimate)], unit: &str) -> Vec<Pair> {
+    let steps: Vec<(usize, usize, bool)> = (1..known.len()).map(|i| (i - 1, i, false)).collect();
+    let ends = |from: usize, to: usize| from == 0 && to + 1 == known.len();
+    let pair = |(from, to, _): (usize, usize, bool)| Pair {
+        a: known[from].clone(),
+        b: known[to].clone(),
+        place: unit.to_string(),
+        strict: ends(from, to),
+    };
+    implied(&steps).into_iter().map(pair).collect()
 }
 
 /// Whether a value lies in `lo..=hi`, with the whole of its interval.
@@ -287,11 +349,11 @@ pub(crate) fn tally(
     let count = |v: Verdict| judgements.iter().filter(|j| j.verdict == v).count();
     let ill = match count(Verdict::LeftTrustRegion) {
         0 => String::new(),
-        n => format!(" {n} are not judged, since a training left its trust region."),
+        n => format!(" {n} {} not judged, since a training left its trust region.", are(n)),
     };
     let smoke = match count(Verdict::Smoke) {
         0 => String::new(),
-        n => format!(" {n} are not judged (smoke): the run is too small."),
+        n => format!(" {n} {} not judged (smoke): the run is too small.", are(n)),
     };
     let mut on: Vec<(&str, usize)> = Vec::new();
     for (basis, _) in basis.zip(judgements).filter(|(_, j)| j.verdict == Verdict::Holds) {
@@ -312,32 +374,43 @@ pub(crate) fn tally(
 /// How many claims hold, do not, and so on, but for those that are not judged for what the run is; none is told where
 /// there is none.
 fn counts(judgements: &[Judgement]) -> Vec<String> {
+    // In the singular and in the plural.
     let told = [
-        (Verdict::Holds, "hold in this run"),
-        (Verdict::HoldsInPart, "hold for those agents that can be compared"),
-        (Verdict::Fails, "do not hold"),
-        (Verdict::Open, "stay open because intervals overlap"),
-        (Verdict::NoData, "cannot be judged from its rows"),
+        (Verdict::Holds, ["holds in this run", "hold in this run"]),
+        (
+            Verdict::HoldsInPart,
+            ["holds for those agents that can be compared", "hold for those agents that can be compared"],
+        ),
+        (Verdict::Fails, ["does not hold", "do not hold"]),
+        (Verdict::Open, ["stays open because intervals overlap", "stay open because intervals overlap"]),
+        (Verdict::NoData, ["cannot be judged from its rows", "cannot be judged from its rows"]),
     ];
     let count = |v: Verdict| judgements.iter().filter(|j| j.verdict == v).count();
     // That none holds is worth a word.
     let all = told.iter().filter(|(v, _)| *v == Verdict::Holds || count(*v) > 0);
     let number = |n: usize| if n == 0 { "none".to_string() } else { n.to_string() };
-    all.map(|(v, words)| format!("{} {words}", number(count(*v)))).collect()
+    all.map(|(v, words)| format!("{} {}", number(count(*v)), words[usize::from(count(*v) != 1)])).collect()
 }
 
 /// The claims as one of the large numbers of a page.
 pub(crate) fn claims_number(judgements: &[Judgement]) -> Number {
     let count = |v: Verdict| judgements.iter().filter(|j| j.verdict == v).count();
     let told = [
-        (Verdict::HoldsInPart, "hold in part"),
-        (Verdict::Fails, "do not"),
-        (Verdict::Open, "stay open"),
-        (Verdict::NoData, "lack rows"),
-        (Verdict::LeftTrustRegion, "are not judged: a training left its trust region"),
-        (Verdict::Smoke, "are not judged (smoke)"),
+        (Verdict::HoldsInPart, ["holds in part", "hold in part"]),
+        (Verdict::Fails, ["does not", "do not"]),
+        (Verdict::Open, ["stays open", "stay open"]),
+        (Verdict::NoData, ["lacks rows", "lack rows"]),
+        (
+            Verdict::LeftTrustRegion,
+            [
+                "is not judged: a training left its trust region",
+                "are not judged: a training left its trust region",
+            ],
+        ),
+        (Verdict::Smoke, ["is not judged (smoke)", "are not judged (smoke)"]),
     ];
-    let told = told.iter().filter(|(v, _)| count(*v) > 0).map(|(v, words)| format!("{} {words}", count(*v)));
+    let told = told.iter().filter(|(v, _)| count(*v) > 0);
+    let told = told.map(|(v, words)| format!("{} {}", count(*v), words[usize::from(count(*v) != 1)]));
     let told: Vec<String> = told.collect();
     let rest = if told.is_empty() { String::new() } else { format!("; {}", listed(&told)) };
     Number::new(
@@ -361,13 +434,6 @@ pub(crate) struct OtherMode<'a> {
     pub(crate) judgements: &'a [Judgement],
 }
 
-/// The numbers that a verdict turned on, in few words: what contradicts a claim, leaves it open, or comes nearest.
-fn value(evidence: &str) -> String {
-    let decisive = ["Against it: ", "Intervals overlap: ", "Closest: "];
-    let told = decisive.iter().find_map(|words| Some(evidence.split_once(words)?.1));
-    brief(told.unwrap_or(evidence))
-}
-
 /// The table of claims, a line each: (figure, claim, what its verdict rests on) in the order of `judgements`. Behind
 /// the value that decided, all numbers are folded away.
 pub(crate) fn claims_table<'a>(
@@ -381,7 +447,7 @@ pub(crate) fn claims_table<'a>(
         let mut cells = [figure, text, j.verdict.text()].map(String::from).to_vec();
         cells.extend(other.as_ref().map(|o| o.judgements[i].verdict.text().to_string()));
         let all = format!("Rests on: {basis}. {}", j.evidence);
-        cells.push(fold_in_cell(&value(&j.evidence), &all));
+        cells.push(fold_in_cell(&j.deciding, &all));
         cells
     });
     match &other {

@@ -88,6 +88,12 @@ pub(crate) fn order(a: &Estimate, b: &Estimate) -> Order {
     }
 }
 
+/// The power of ten of the first digit of `x` as it is written with so many digits behind that one.
+fn written_power(x: f64, digits: usize) -> i32 {
+    let text = format!("{x:.digits$e}");
+    text.split_once('e').and_then(|(_, power)| power.parse().ok()).unwrap_or(0)
+}
+
 /// Four significant digits; `-` for what is missing.
 pub(crate) fn num(x: f64) -> String {
     if x.is_nan() {
@@ -96,7 +102,8 @@ pub(crate) fn num(x: f64) -> String {
     if x == 0.0 || x.is_infinite() {
         return format!("{x}");
     }
-    let power = x.abs().log10().floor() as i32;
+    // Of what is written, so that 0.99997 is 1.000 as 1 is.
+    let power = written_power(x, 3);
     if !(-3..7).contains(&power) {
         return format!("{x:.2e}");
     }
@@ -108,7 +115,7 @@ pub(crate) fn rounded(x: f64) -> String {
     if x == 0.0 || !x.is_finite() {
         return num(x);
     }
-    let power = x.abs().log10().floor() as i32;
+    let power = written_power(x, 1);
     if power < -4 { format!("{x:.1e}") } else { format!("{x:.*}", (1 - power).max(0) as usize) }
 }
 
@@ -256,6 +263,11 @@ pub(crate) fn write_table<T, R: Into<Option<Vec<String>>>>(
 /// The header of a table with a column for each of `values`.
 pub(crate) fn header_over(first: &str, values: &[f64], unit: &str) -> String {
     values.iter().fold(first.to_string(), |header, v| format!("{header} | {v} {unit}"))
+}
+
+/// "is" or "are".
+pub(crate) fn are(n: usize) -> &'static str {
+    if n == 1 { "is" } else { "are" }
 }
 
 /// So many of something, as `one seed` and `5 seeds`.

@@ -475,6 +475,8 @@ const say = (element, text) => { if (element.textContent !== text) element.textC
 function paintLamps(view) {
   const {context: g, width: w, height: h} = fitted(view.lamps.canvas), row = h / K;
   const step = T > 1 ? (w - AXIS - EDGE) / (T - 1) : 8;
+  // The columns at the ends are cut, so that none lies on the names of the rows.
+  const left = t => Math.max(slotX(t, w) - step / 2, AXIS), right = t => Math.min(slotX(t, w) + step / 2, w - EDGE + 2);
   g.clearRect(0, 0, w, h);
   g.font = '10px system-ui, sans-serif';
   g.textAlign = 'right';
@@ -482,10 +484,10 @@ function paintLamps(view) {
     g.fillStyle = ink.quiet;
     g.fillText(`${i + 1}`, AXIS - 5, (i + 0.5) * row + 3.5);
     g.fillStyle = ink.soft;
-    g.fillRect(AXIS - step / 2, i * row + 1, w - AXIS - EDGE + step, row - 2);
+    g.fillRect(AXIS, i * row + 1, w - AXIS - EDGE + 2, row - 2);
     g.fillStyle = moverColour(i);
     for (let t = 0; t < T; t++) {
-      if (view.take.lamps[t * K + i]) g.fillRect(slotX(t, w) - step / 2, i * row + 1, Math.max(step - 0.5, 1), row - 2);
+      if (view.take.lamps[t * K + i]) g.fillRect(left(t), i * row + 1, Math.max(right(t) - left(t) - 0.5, 1), row - 2);
     }
   }
 }

@@ -15,7 +15,8 @@ use std::time::Instant;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Expected {
     pub agent: &'static str,
-    pub variant: String,
+    /// What tells the run from others of the agent, as its rows have it; empty of one that is told by its agent.
+    pub what: String,
     /// Swept values times seeds.
     pub replicas: usize,
     /// Updates that are done already, and all of them; 0 of 0 where nothing learns.
@@ -54,7 +55,7 @@ fn one<C: Task>(run: &Run<C>, way: &Way, known: &mut Vec<(String, Pace)>) -> Res
     let done = if there { total } else { done(run, way)?.min(total) };
     let mut out = Expected {
         agent: run.agent.id,
-        variant: run.variant.clone(),
+        what: what(run),
         replicas: all.len(),
         updates: [done, total],
         bytes: algorithm.as_ref().map_or(0, crate::learn::Algorithm::host_bytes),
@@ -83,6 +84,12 @@ fn one<C: Task>(run: &Run<C>, way: &Way, known: &mut Vec<(String, Pace)>) -> Res
         + replicas * common.evaluate.episodes as f64 * pace.episode
         + (modes + precisions) as f64 * run.swept.len() as f64 * pace.start;
     Ok(out)
+}
+
+/// Labels of the run's rows.
+fn what<C: Task>(run: &Run<C>) -> String {
+    let labels = run.own.labels(run.agent, &run.variant);
+    labels.into_iter().filter(|x| !x.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
 /// Updates of a training that is to be continued; 0 where there is none.

@@ -188,10 +188,13 @@ impl Verdicts<'_> {
         if j.verdict != Verdict::NoData {
             return j.verdict.text().into();
         }
+        if let Some(rows) = j.beyond {
+            return format!("not judged: needs {rows}, which a dataset does not have");
+        }
         let missing: Vec<String> =
             j.needs.iter().filter(|a| !self.agents.contains(**a)).map(|a| code(a)).collect();
         match missing.is_empty() {
-            true => "not judged: needs other points, or what a dataset does not have".into(),
+            true => "not judged: needs other points".into(),
             false => format!("not judged: needs {}", listed(&missing)),
         }
     }
@@ -421,7 +424,8 @@ mod tests {
         );
         assert!(line(&told, "saves over 40 %").contains("not judged: needs `h-moe`"), "{told}");
         assert!(
-            line(&told, "diverges over time").contains("needs other points, or what a dataset does not have"),
+            line(&told, "diverges over time")
+                .contains("needs means of single slots, which a dataset does not have"),
             "{told}"
         );
         // Of an earlier version, nobody knows where.

@@ -549,7 +549,7 @@ impl<C: Task> Plan<C> {
             let what = if !other.is_empty() {
                 let keys = other.join(", ");
                 Some(format!(
-                    "'{}' was trained with another {keys}, and its policy is of that",
+                    "'{}' was trained with another value of {keys}, so its policy does not fit",
                     w.path.display()
                 ))
             } else {

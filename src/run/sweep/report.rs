@@ -12,7 +12,7 @@ use crate::num::stats::{self, Interval, once};
 use crate::num::text::{FEW_SEEDS, num, with_interval};
 use crate::report::figure::{self, Bar, Bars, Figure, Look, Palette, Point};
 use crate::report::opening::write_opening;
-use crate::report::words::{axis, code, counted};
+use crate::report::words::{axis, code, counted, listed};
 use crate::report::{ReportError, page};
 use crate::run::registry::AnyTask;
 use crate::run::task::Better;
@@ -508,11 +508,28 @@ fn answer(a: &Answer, plan: &PlanFile, task: Option<&dyn AnyTask>) -> String {
     let Some(best) = known.max_by(|x, y| (sign * x.mean).total_cmp(&(sign * y.mean))) else {
         return format!("{what}.");
     };
-    let keys = a.by.iter().zip(&best.keys).filter(|(_, k)| k.text != MISSING);
-    let keys: Vec<String> = keys.map(|(name, k)| format!("{name} = {}", k.text)).collect();
+    let named = |g: &Group| {
+        let keys = a.by.iter().zip(&g.keys).filter(|(_, k)| k.text != MISSING);
+        code(&keys.map(|(name, k)| format!("{name} = {}", k.text)).collect::<Vec<_>>().join(", "))
+    };
     let least = if better == Better::Higher { "Highest" } else { "Lowest" };
-    format!("{least} {}: {} with {} ({what}).", axis(metric), code(&keys.join(", ")), num(best.mean))
+    let overlaps = |g: &Group| g.mean_95.zip(best.mean_95).is_none_or(|(x, y)| x.lo <= y.hi && y.lo <= x.hi);
+    let level: Vec<String> = a
+        .groups
+        .iter()
+        .filter(|g| g.metric == metric && g.mean.is_finite() && !std::ptr::eq(*g, best) && overlaps(g))
+        .map(|g| format!("{} ({})", named(g), num(g.mean)))
+        .collect();
+    let level = match level.len() {
+        0 => String::new(),
+        n if n <= MOST_LEVEL => format!("; not told apart, since intervals overlap: {}", listed(&level)),
+        n => format!("; {n} others are not told apart from it, since intervals overlap"),
+    };
+    format!("{least} {}: {} with {}{level} ({what}).", axis(metric), named(best), num(best.mean))
 }
+
+/// How many groups that overlap the best one are named.
+const MOST_LEVEL: usize = 3;
 
 /// Writes `report.html`, `report.md` and figures to `out` and gives their paths, the pages first.
 pub fn write(

@@ -114,6 +114,15 @@ impl Claim {
         }
     }
 
+    /// Rows that a verdict needs beyond metrics of evaluations, in words.
+    pub fn beyond(self) -> Option<&'static str> {
+        Some(match self {
+            Claim::RadarDiverges => "means of single slots",
+            Claim::StableConvergence | Claim::Conflict => "learning curves",
+            _ => return None,
+        })
+    }
+
     /// What the verdict rests on: β(SNR) was chosen so that the fixed policies and the optimum have the printed
     /// energies.
     pub fn basis(self) -> Basis {

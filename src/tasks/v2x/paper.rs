@@ -192,6 +192,27 @@ impl Claim {
         }
     }
 
+    /// Rows that a verdict needs beyond metrics of evaluations, in words.
+    pub fn beyond(self) -> Option<&'static str> {
+        Some(match self {
+            Claim::FastestConvergence | Claim::FasterThanPpo | Claim::DqnFindsNothing => "learning curves",
+            Claim::SlotPeak
+            | Claim::FirstSlots
+            | Claim::PpoSecond
+            | Claim::DqnWorseNear
+            | Claim::SensingPeak => "means of single slots",
+            Claim::TrainingEnergy
+            | Claim::DqnEnergy
+            | Claim::InferenceEnergy
+            | Claim::InferenceSavesMore
+            | Claim::HalfEnergy
+            | Claim::EqualEnergy
+            | Claim::TwiceDqn => "energies of networks",
+            Claim::ToleratesErrors => "evaluations with other errors",
+            _ => return None,
+        })
+    }
+
     /// What the verdict rests on.
     pub fn basis(self) -> Basis {
         match self {

@@ -33,7 +33,7 @@ fn relapse_percent(costs: &[f64]) -> Option<f64> {
 }
 
 fn no_data(evidence: impl Into<String>) -> Judgement {
-    Judgement { verdict: Verdict::NoData, evidence: evidence.into() }
+    Judgement::new(Verdict::NoData, evidence)
 }
 
 /// Whether an estimate is what the text prints.
@@ -114,9 +114,9 @@ impl View<'_> {
                     Printed::About(_) => format!(", read as within {:.0} %", 100.0 * ABOUT),
                     _ => String::new(),
                 };
-                Judgement {
-                    verdict: matches(&e, v.value),
-                    evidence: format!(
+                Judgement::new(
+                    matches(&e, v.value),
+                    format!(
                         "{} {} J at {} dB, printed {}{reading}{}",
                         code(agent),
                         e.brief(),
@@ -124,7 +124,7 @@ impl View<'_> {
                         printed_text(v.value),
                         one_seed(&e)
                     ),
-                }
+                )
             }
         }
     }
@@ -160,6 +160,7 @@ impl View<'_> {
             Order::Level => Verdict::Open,
             Order::Below => Verdict::Fails,
         };
+        let drawn = self.masked_otherwise(snr).map_or(String::new(), |told| format!("; {told}"));
         let full = match self.cost(PROPOSED, snr) {
             Some(full) => format!(
                 "; with the ages ({}) {} J, so masking costs {} J more",
@@ -169,18 +170,25 @@ impl View<'_> {
             ),
             None => String::new(),
         };
-        Judgement {
+        Judgement::new(
             verdict,
-            evidence: format!(
-                "cost (11) of {} {} J at {snr} dB, of {} {} J{full}. Failing is read as no better than the cheaper of Vision-Only and \
-                 Radar-Only{}",
+            format!(
+                "cost (11) of {} {} J at {snr} dB, of {} {} J{full}{drawn}. Failing is read as no better than the cheaper of Vision-Only \
+                 and Radar-Only{}",
                 code(MASKED),
                 own.brief(),
                 code(name),
                 level.brief(),
                 one_seed(&own)
             ),
-        }
+        )
+    }
+
+    /// What the same weights without ages cost where they decide in the other way.
+    pub(super) fn masked_otherwise(&self, snr_db: f64) -> Option<String> {
+        let other = self.other.as_ref()?;
+        let cost = other.view.cost(MASKED, snr_db)?;
+        Some(format!("with actions `{}` the same weights cost {} J", other.mode, cost.brief()))
     }
 
     /// Energy saved against Vision-Only, %.
@@ -194,15 +202,10 @@ impl View<'_> {
         let Some((snr, saving)) = saving else {
             return no_data("no evaluation of `h-moe` and `vision-only` at one SNR");
         };
-        Judgement {
-            verdict: within(&saving, paper::SAVING_PERCENT, f64::INFINITY),
-            evidence: format!(
-                "{} saves {} % at {snr} dB{}",
-                code(PROPOSED),
-                saving.brief(),
-                one_seed(&saving)
-            ),
-        }
+        Judgement::new(
+            within(&saving, paper::SAVING_PERCENT, f64::INFINITY),
+            format!("{} saves {} % at {snr} dB{}", code(PROPOSED), saving.brief(), one_seed(&saving)),
+        )
     }
 
     fn judge_mae(&self) -> Judgement {
@@ -212,9 +215,9 @@ impl View<'_> {
         let Some((snr, own, vision)) = both else {
             return no_data("no sensing error of `h-moe` and `vision-only` at one SNR");
         };
-        Judgement {
-            verdict: within(&own, 0.0, (1.0 + ABOUT) * vision.mean),
-            evidence: format!(
+        Judgement::new(
+            within(&own, 0.0, (1.0 + ABOUT) * vision.mean),
+            format!(
                 "{} {}°, {} {}° ({}) at {snr} dB. Nearly is read as within {:.0} %{}",
                 code(PROPOSED),
                 own.brief(),
@@ -224,15 +227,15 @@ impl View<'_> {
                 100.0 * ABOUT,
                 one_seed(&own)
             ),
-        }
+        )
     }
 
     fn judge_divergence(&self) -> Judgement {
         let part = |from: f64, to: f64| self.slot_mean(RADAR, |r| r.values[SLOT_MAE], (from, to));
         let pair = part(0.9, 1.0).zip(part(0.4, 0.5)).map(|(late, mid)| Pair {
-            a: ("MAE in the last tenth of the slots (°)".into(), late),
+            a: ("MAE in the last tenth of the slots".into(), late),
             b: ("in the fifth tenth".into(), mid),
-            place: String::new(),
+            place: "°".into(),
             strict: true,
         });
         let j = judge(pair.as_slice(), &[]);
@@ -251,39 +254,41 @@ impl View<'_> {
         if known.len() < 2 {
             return no_data("fewer than two SNRs");
         }
-        let mut j = judge(&falling(&known), &[]);
+        let mut j = judge(&falling(&known, unit), &[]);
         let (first, last) = (&known[0], &known[known.len() - 1]);
         let _ = write!(j.evidence, ". From {} to {}{unit}", first.1.brief(), last.1.brief());
         j
     }
 
     fn judge_optimal(&self) -> Judgement {
-        let mut verdicts = Vec::new();
-        let mut told = Vec::new();
+        let (mut gaps, mut overs) = (Vec::new(), Vec::new());
         for &snr in &self.snrs_db {
             let (Some(gap), Some(over)) = (self.gap_percent(PROPOSED, snr), self.percent_over(PROPOSED, snr))
             else {
                 continue;
             };
-            verdicts.push(within(&gap, f64::NEG_INFINITY, OPTIMAL_GAP_PERCENT));
-            verdicts.push(within(&over, 0.0, OPTIMAL_OVER_PERCENT));
-            told.push(format!(
-                "{} % above the optimum and {} % of slots over Γ_misa at {snr} dB",
-                gap.brief(),
-                over.brief()
-            ));
+            let told = format!("{} % above the optimum at {snr} dB", gap.brief());
+            gaps.push(Check::new(&gap, f64::NEG_INFINITY, OPTIMAL_GAP_PERCENT, told));
+            let told = format!("{} % of slots over Γ_misa at {snr} dB", over.brief());
+            overs.push(Check::new(&over, 0.0, OPTIMAL_OVER_PERCENT, told));
         }
-        if told.is_empty() {
+        if gaps.is_empty() {
             return no_data("no cost of `h-moe` and `dp-optimal` at one SNR");
         }
-        Judgement {
-            verdict: all_of(&verdicts),
-            evidence: format!(
-                "{}. Read as cost (11) within {OPTIMAL_GAP_PERCENT} % of {} and at most {OPTIMAL_OVER_PERCENT} % of slots over Γ_misa",
-                told.join("; "),
-                code(OPTIMUM)
-            ),
-        }
+        let [gaps, overs] = [gaps, overs].map(|checks| judge_checks(&checks, str::to_string));
+        let verdict = all_of(&[gaps.verdict, overs.verdict]);
+        let deciding: Vec<&str> = [&gaps, &overs]
+            .into_iter()
+            .filter(|j| j.verdict == verdict)
+            .map(|j| j.deciding.as_str())
+            .collect();
+        let evidence = format!(
+            "{}; {}. Read as cost (11) within {OPTIMAL_GAP_PERCENT} % of {} and at most {OPTIMAL_OVER_PERCENT} % of slots over Γ_misa",
+            gaps.evidence,
+            overs.evidence,
+            code(OPTIMUM)
+        );
+        Judgement::new(verdict, evidence).decided_by(&format!("at worst {}", deciding.join(", ")))
     }
 
     /// Whether a metric of `h-moe` is at most `limit` at every SNR; `unit` multiplies it for the text.
@@ -293,35 +298,34 @@ impl View<'_> {
         let Some(worst) = known.iter().max_by(|a, b| a.1.mean.total_cmp(&b.1.mean)) else {
             return no_data(format!("`h-moe` has no `{metric}`"));
         };
-        Judgement {
-            verdict: if worst.1.mean <= limit { Verdict::Holds } else { Verdict::Fails },
-            evidence: format!("{what}: at most {}, at {} dB", worst.1.map(|x| unit * x).brief(), worst.0),
-        }
+        let told = match worst.1.mean > 0.0 {
+            true => format!("{what}: at most {}, at {} dB", worst.1.map(|x| unit * x).brief(), worst.0),
+            false => format!("{what}: 0 at every SNR"),
+        };
+        holds_or_not(worst.1.mean <= limit, told, &[])
     }
 
     /// Whether the sum-rate is nearly that of the agent whose beams always know where the vehicles are.
     fn judge_links(&self) -> Judgement {
-        let mut verdicts = Vec::new();
-        let mut told = Vec::new();
+        let mut checks = Vec::new();
         for &snr in &self.snrs_db {
             let of = |agent: &str| self.metric(agent, SUM_RATE, snr);
             let (Some(own), Some(vision)) = (of(PROPOSED), of(VISION)) else { continue };
-            verdicts.push(within(&own, (1.0 - ABOUT) * vision.mean, f64::INFINITY));
-            told.push(format!("{} against {} at {snr} dB", own.brief(), vision.brief()));
+            let share = own.map(|x| x / vision.mean);
+            let told = format!("{} against {} bps/Hz at {snr} dB", own.brief(), vision.brief());
+            checks.push(Check::new(&share, 1.0 - ABOUT, f64::INFINITY, told));
         }
-        if told.is_empty() {
+        if checks.is_empty() {
             return no_data("no sum-rate of `h-moe` and `vision-only` at one SNR");
         }
-        Judgement {
-            verdict: all_of(&verdicts),
-            evidence: format!(
-                "sum-rates of {} and {}, bps/Hz: {}. Nearly is read as within {:.0} %",
+        judge_checks(&checks, |told| {
+            format!(
+                "sum-rates of {} and {}: {told}. Nearly is read as within {:.0} %",
                 code(PROPOSED),
                 code(VISION),
-                told.join("; "),
                 100.0 * ABOUT
-            ),
-        }
+            )
+        })
     }
 
     /// Whether beams at the true angle, which (8) alone disturbs, reach less of the gain of matched phases where no
@@ -356,27 +360,24 @@ impl View<'_> {
 
     /// Whether the phases of the network reach what steering at the estimated angle does, which is all they are told.
     fn judge_gain(&self) -> Judgement {
-        let mut verdicts = Vec::new();
-        let mut told = Vec::new();
+        let mut checks = Vec::new();
         for &snr in &self.snrs_db {
             let of = |metric: &str| self.metric(PROPOSED, metric, snr);
             let (Some(own), Some(steered)) = (of(BEAM_GAIN), of(ESTIMATE_GAIN)) else { continue };
             let share = own.map(|x| x / steered.mean);
-            verdicts.push(within(&share, MAXIMAL_SHARE, f64::INFINITY));
-            told.push(format!("{} % at {snr} dB", share.map(|x| 100.0 * x).brief()));
+            let told = format!("{} % at {snr} dB", share.map(|x| 100.0 * x).brief());
+            checks.push(Check::new(&share, MAXIMAL_SHARE, f64::INFINITY, told));
         }
-        if told.is_empty() {
+        if checks.is_empty() {
             return no_data("no beam gain of `h-moe`");
         }
-        Judgement {
-            verdict: all_of(&verdicts),
-            evidence: format!(
-                "gain of the beams of {} over that of beams that steer at the estimated angle: {}. Maximising is read as at least {:.0} %",
+        judge_checks(&checks, |told| {
+            format!(
+                "gain of the beams of {} over that of beams that steer at the estimated angle: {told}. Maximising is read as at least {:.0} %",
                 code(PROPOSED),
-                told.join("; "),
                 100.0 * MAXIMAL_SHARE
-            ),
-        }
+            )
+        })
     }
 
     /// How far the cost of an agent's training rises above the lowest before, %: the worst in its second half, at the
@@ -428,7 +429,7 @@ impl View<'_> {
                 ". A shared network is as stable by this measure: the isolation is not what it takes",
             );
         }
-        Judgement { verdict, evidence }
+        Judgement::new(verdict, evidence)
     }
 
     fn judge_conflict(&self) -> Judgement {
@@ -439,14 +440,14 @@ impl View<'_> {
         let mut verdicts: Vec<Verdict> = known.iter().map(|(_, e)| within(e, -1.0, -CONFLICT)).collect();
         verdicts.extend((known.len() < SHARED.len()).then_some(Verdict::NoData));
         let told: Vec<String> = known.iter().map(|(a, e)| format!("{} {}", code(a), e.brief())).collect();
-        Judgement {
-            verdict: all_of(&verdicts),
-            evidence: format!(
+        Judgement::new(
+            all_of(&verdicts),
+            format!(
                 "mean cosine between the gradients of the policy loss and of L_spat over the training: {}. Conflict is read as an \
                  interval below −{CONFLICT}; −1 is opposite, 0 unrelated",
                 listed(&told)
             ),
-        }
+        )
     }
 }
 

@@ -132,8 +132,16 @@ pub fn write(dir: &Path, rows: &Rows, manifest: &Manifest) -> Result<ReportPaths
 pub fn claims(rows: &Rows, config: &str) -> Vec<Judged> {
     let view = View::new(rows, config);
     let judged = |(claim, place, text): &(Claim, &'static str, &'static str)| {
-        let Judgement { verdict, evidence } = view.judge(*claim);
-        Judged { place, text, basis: claim.basis().text(), needs: claim.needs(), verdict, evidence }
+        let Judgement { verdict, evidence, .. } = view.judge(*claim);
+        Judged {
+            place,
+            text,
+            basis: claim.basis().text(),
+            needs: claim.needs(),
+            beyond: claim.beyond(),
+            verdict,
+            evidence,
+        }
     };
     paper::CLAIMS.iter().map(judged).collect()
 }

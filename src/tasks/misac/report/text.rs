@@ -117,11 +117,20 @@ impl View<'_> {
         });
         let holds = judgements.iter().filter(|j| j.verdict == Verdict::Holds).count();
         format!(
-            "{holds} of the paper's {} claims hold: `{PROPOSED}` takes {} J per slot at {snr} dB{printed}{}.",
+            "{holds} of the paper's {} claims hold: `{PROPOSED}`{} takes {} J per slot at {snr} dB{printed}{}.",
             judgements.len(),
+            self.trained_with(),
             num(own.mean),
             beside.unwrap_or_default()
         )
+    }
+
+    /// What the learned agents of the page were trained with, as an insertion.
+    fn trained_with(&self) -> String {
+        match self.recipe.0.as_str() {
+            "" => String::new(),
+            algorithm => format!(", trained with `{algorithm}`,"),
+        }
     }
 
     /// The numbers at the top of the page.
@@ -222,6 +231,7 @@ impl View<'_> {
         ];
         let shared = SHARED.iter().map(|a| self.shared_sentence(a));
         let more = [
+            self.other_recipes_sentence(),
             self.masking_sentence(),
             self.conflict_sentence(),
             self.kinematic_sentence(),
@@ -402,14 +412,42 @@ impl View<'_> {
         } else {
             "leaves the agent no better than cameras that are always on"
         };
+        let otherwise = self.masked_otherwise(snr).map_or(String::new(), |told| format!("; {told}"));
         Some(format!(
-            "Masking the ages {words}: the cost is {} J per slot at {snr} dB, {} % {} than with them ({} J); Vision-Only costs {} J.",
+            "Masking the ages {words}: the cost is {} J per slot at {snr} dB, {} % {} than with them ({} J); Vision-Only costs {} J{otherwise}.",
             masked.brief(),
             num(more.abs()),
             if more < 0.0 { "less" } else { "more" },
             full.brief(),
             num(vision.mean)
         ))
+    }
+
+    /// What the proposed agent costs with other algorithms and phases, where this run has them.
+    fn other_recipes_sentence(&self) -> Option<String> {
+        let snr = self.headline_db?;
+        let own = |r: &&Run| {
+            r.agent == PROPOSED
+                && r.uncertainty == self.uncertainty
+                && r.variant.is_empty()
+                && !r.algorithm.is_empty()
+        };
+        let is_shown = |r: &Run| (&r.algorithm, &r.phase) == (&self.recipe.0, &self.recipe.1);
+        let told = |r: &Run| {
+            let cost = self.cost_of(r, snr)?;
+            Some(format!("{} J with `{}` and phases `{}`", cost.brief(), r.algorithm, r.phase))
+        };
+        let others: Vec<String> =
+            self.runs.iter().filter(own).filter(|r| !is_shown(r)).filter_map(told).collect();
+        (!others.is_empty()).then(|| {
+            format!(
+                "All numbers of `{PROPOSED}` on this page are of training with `{}` and phases `{}`. The paper's Algorithm 1 is `a2c`. At \
+                 {snr} dB the cost per slot is {}.",
+                self.recipe.0,
+                self.recipe.1,
+                listed(&others)
+            )
+        })
     }
 
     fn conflict_sentence(&self) -> Option<String> {

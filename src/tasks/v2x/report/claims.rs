@@ -8,16 +8,17 @@ impl View {
         learned.or_else(|| self.metric(agent, "reward", self.curve_dbm.or(self.headline_dbm)?))
     }
 
+    /// What `wanted` says (a above b, strictly or not) and what follows from it, of those that have a value.
     pub(super) fn pairs(
         &self,
         wanted: &[(&str, &str, bool)],
         place: &str,
         get: impl Fn(&str) -> Option<Estimate>,
     ) -> Vec<Pair> {
-        let pair = |&(a, b, strict): &(&str, &str, bool)| {
+        let pair = |(a, b, strict): (&str, &str, bool)| {
             Some(Pair { a: (code(a), get(a)?), b: (code(b), get(b)?), place: place.to_string(), strict })
         };
-        wanted.iter().filter_map(pair).collect()
+        implied(wanted).into_iter().filter_map(pair).collect()
     }
 
     /// Spiking-AC against each other agent of the paper at each power; `low` if the lower value leads.
@@ -32,14 +33,13 @@ impl View {
                 };
                 let (sac, rival) = ((code("spiking-ac"), sac), (code(other), rival));
                 let (a, b) = if low { (rival, sac) } else { (sac, rival) };
-                pairs.push(Pair { a, b, place: format!(" at {p} dBm"), strict: true });
+                pairs.push(Pair { a, b, place: format!(" {} at {p} dBm", quantity.unit()), strict: true });
             }
         }
         pairs
     }
 
-    /// Whether the error falls from each power to the next (level is allowed) and from the lowest to the highest (it is
-    /// not).
+    /// Whether the error falls with the power: level is allowed between any two, but for the lowest and the highest.
     pub(super) fn falls(&self, quantity: Quantity, agents: &[&str]) -> Vec<Pair> {
         let mut pairs = Vec::new();
         for agent in agents {
@@ -49,7 +49,8 @@ impl View {
                 .filter_map(|&p| Some((p, self.quantity(agent, quantity, p)?)))
                 .collect();
             let named = |(p, e): (f64, Estimate)| (format!("{} at {p} dBm", code(agent)), e);
-            pairs.extend(falling(&known.into_iter().map(named).collect::<Vec<_>>()));
+            let known: Vec<(String, Estimate)> = known.into_iter().map(named).collect();
+            pairs.extend(falling(&known, &format!(" {}", quantity.unit())));
         }
         pairs
     }
@@ -90,7 +91,7 @@ impl View {
             Claim::SlotPeak => self.judge_peak(),
             Claim::FirstSlots => {
                 let wanted = ["ppo", "ddpg", "dqn", "random"].map(|a| ("spiking-ac", a, true));
-                let pairs = self.pairs(&wanted, "", |a| self.slot_mean(a, |slot| slot < LEAD_SLOTS));
+                let pairs = self.pairs(&wanted, " bps/Hz", |a| self.slot_mean(a, |slot| slot < LEAD_SLOTS));
                 judge(&pairs, &paper::AGENTS)
             }
             Claim::PpoSecond => {
@@ -100,7 +101,7 @@ impl View {
                     ("ppo", "dqn", true),
                     ("ppo", "random", true),
                 ];
-                let pairs = self.pairs(&wanted, "", |a| self.slot_mean(a, |slot| slot < LEAD_SLOTS));
+                let pairs = self.pairs(&wanted, " bps/Hz", |a| self.slot_mean(a, |slot| slot < LEAD_SLOTS));
                 judge(&pairs, &paper::AGENTS)
             }
             Claim::DqnWorseNear => {
@@ -109,7 +110,7 @@ impl View {
                 let pair = a.zip(b).map(|(a, b)| Pair {
                     a: ("`dqn` in the other slots".into(), a),
                     b: (format!("`dqn` in slots {}–{}", PEAK_SLOTS.0, PEAK_SLOTS.1), b),
-                    place: String::new(),
+                    place: " bps/Hz".into(),
                     strict: true,
                 });
                 judge(pair.as_slice(), &["dqn"])
@@ -133,7 +134,7 @@ impl View {
                             Some((format!("{} at {p} dBm", code(agent)), e))
                         };
                         if let (Some(a), Some(b)) = (named(high), named(low)) {
-                            pairs.push(Pair { a, b, place: String::new(), strict: true });
+                            pairs.push(Pair { a, b, place: " m".into(), strict: true });
                         }
                     }
                 }
@@ -145,7 +146,9 @@ impl View {
             Claim::BeatsTracking => {
                 let wanted = [("spiking-ac", paper::TRACKING, true)];
                 let at = |&p: &f64| {
-                    self.pairs(&wanted, &format!(" at {p} dBm"), |a| self.quantity(a, Quantity::SumRate, p))
+                    self.pairs(&wanted, &format!(" bps/Hz at {p} dBm"), |a| {
+                        self.quantity(a, Quantity::SumRate, p)
+                    })
                 };
                 judge(&self.powers_dbm.iter().flat_map(at).collect::<Vec<_>>(), claim.agents())
             }
@@ -161,7 +164,7 @@ impl View {
                 let mut pairs = Vec::new();
                 for &p in &self.powers_dbm {
                     let wanted = [1, 2, 3].map(|i| (paper::PROTOCOLS[0], paper::PROTOCOLS[i], true));
-                    let place = format!(" at {p} dBm");
+                    let place = format!(" bps/Hz at {p} dBm");
                     pairs.extend(self.pairs(&wanted, &place, |a| self.metric(a, NET_RATE, p)));
                 }
                 judge(&pairs, &paper::PROTOCOLS)
@@ -247,7 +250,7 @@ impl View {
         // Points of a curve stand for a span of updates each: within one, nobody is first.
         let level = own == other && own.is_finite();
         match level {
-            true => Judgement { verdict: Verdict::Open, evidence: told },
+            true => Judgement::new(Verdict::Open, told),
             false => holds_or_not(own < other, told, &[]),
         }
     }
@@ -256,7 +259,7 @@ impl View {
     /// makes no peak; else what is missing.
     fn smooth_slots(&self, column: usize) -> Result<Vec<(u32, f64)>, Judgement> {
         let curve = self.slot_curve("spiking-ac", column);
-        let none = |evidence: String| Err(Judgement { verdict: Verdict::NoData, evidence });
+        let none = |evidence: String| Err(Judgement::new(Verdict::NoData, evidence));
         match curve.last() {
             None => return none("no slot rows of `spiking-ac`".into()),
             Some((slot, _)) if *slot <= PEAK_SLOTS.1 => {
@@ -301,38 +304,32 @@ impl View {
 
     /// Whether the limits hold in nearly all episodes at every power.
     fn judge_limits(&self) -> Judgement {
-        let mut verdicts = Vec::new();
-        let mut told = Vec::new();
+        let mut checks = Vec::new();
         for &p in &self.powers_dbm {
             for (metric, limit) in [("long_run_angle_share", "(24a)"), ("long_run_distance_share", "(24b)")] {
                 let Some(share) = self.metric("spiking-ac", metric, p) else { continue };
-                verdicts.push(within(&share, paper::KEPT_SHARE, f64::INFINITY));
-                told.push(format!("{limit} at {p} dBm in {} %", share.map(|x| 100.0 * x).brief()));
+                let told = format!("{limit} at {p} dBm in {} %", share.map(|x| 100.0 * x).brief());
+                checks.push(Check::new(&share, paper::KEPT_SHARE, f64::INFINITY, told));
             }
         }
-        if told.is_empty() {
+        if checks.is_empty() {
             return judge(&[], &paper::AGENTS[..1]);
         }
-        Judgement {
-            verdict: all_of(&verdicts),
-            evidence: format!(
-                "share of episodes in which `spiking-ac` keeps {}. Ensuring is read as at least {:.0} %",
-                told.join("; "),
+        judge_checks(&checks, |told| {
+            format!(
+                "share of episodes in which `spiking-ac` keeps {told}. Ensuring is read as at least {:.0} %",
                 100.0 * paper::KEPT_SHARE
-            ),
-        }
+            )
+        })
     }
 
     /// Whether the sum-rate is left where the echo errs more than in training.
     fn judge_tolerance(&self) -> Judgement {
         let own: Vec<&Tolerated> = self.tolerated.iter().filter(|t| t.agent == "spiking-ac").collect();
         if own.is_empty() {
-            let evidence =
-                "no evaluation of `spiking-ac` with other errors (`reproduce.error_factors`)".into();
-            return Judgement { verdict: Verdict::NoData, evidence };
+            let evidence = "no evaluation of `spiking-ac` with other errors (`reproduce.error_factors`)";
+            return Judgement::new(Verdict::NoData, evidence);
         }
-        let verdicts: Vec<Verdict> =
-            own.iter().map(|t| within(&t.share, paper::TOLERATED_SHARE, f64::INFINITY)).collect();
         let told = |t: &Tolerated| {
             format!(
                 "{} {} % with {} times the errors of the echo (distance RMSE {} m)",
@@ -343,15 +340,15 @@ impl View {
             )
         };
         let all: Vec<String> = self.tolerated.iter().map(told).collect();
-        Judgement {
-            verdict: all_of(&verdicts),
-            evidence: format!(
+        let check = |t: &&Tolerated| Check::new(&t.share, paper::TOLERATED_SHARE, f64::INFINITY, told(t));
+        judge_checks(&own.iter().map(check).collect::<Vec<_>>(), |_| {
+            format!(
                 "share of its sum-rate at {} dBm that an agent keeps, not trained again: {}. Tolerating is read as at least {:.0} %",
                 own[0].p_max_dbm,
                 all.join("; "),
                 100.0 * paper::TOLERATED_SHARE
-            ),
-        }
+            )
+        })
     }
 
     pub(super) fn judge_peak(&self) -> Judgement {
@@ -363,16 +360,14 @@ impl View {
         let peak = smooth.iter().fold(*first, |best, s| if s.1 > best.1 { *s } else { best });
         let inside = (PEAK_SLOTS.0..=PEAK_SLOTS.1).contains(&peak.0);
         let holds = inside && first.1 < peak.1 && last.1 < peak.1;
-        Judgement {
-            verdict: if holds { Verdict::Holds } else { Verdict::Fails },
-            evidence: format!(
-                "`spiking-ac` peaks in slot {} with {} bps/Hz (mean of five slots), from {} at the start and {} at the end",
-                peak.0,
-                num(peak.1),
-                num(first.1),
-                num(last.1)
-            ),
-        }
+        let told = format!(
+            "`spiking-ac` peaks in slot {} with {} bps/Hz (mean of five slots), from {} at the start and {} at the end",
+            peak.0,
+            num(peak.1),
+            num(first.1),
+            num(last.1)
+        );
+        holds_or_not(holds, told, &[])
     }
 
     pub(super) fn judge_gap(&self) -> Judgement {

@@ -227,8 +227,7 @@ impl View {
         }
     }
 
-    /// The factors that the paper prints beside ours by every account.
-    /// A claim about energies; `None` of another.
+    /// The verdict on a claim about energies; `None` of another.
     pub(super) fn judge_energy(&self, claim: Claim) -> Option<Judgement> {
         let factor = |figure: &str, versus: &str| {
             paper::ENERGY.iter().find(|e| e.figure == figure && e.versus.contains(&versus)).map(|e| e.factor)
@@ -258,7 +257,7 @@ impl View {
             Claim::TwiceDqn => {
                 let both = ["ppo", "ddpg"].map(|a| self.judge_equal(a, "dqn", 2.0, paper::ABOUT));
                 let evidence = both.iter().map(|j| j.evidence.clone()).collect::<Vec<_>>().join(". ");
-                Judgement { verdict: all_of(&both.map(|j| j.verdict)), evidence }
+                Judgement::new(all_of(&both.map(|j| j.verdict)), evidence)
             }
             _ => return None,
         })
@@ -282,13 +281,13 @@ impl View {
         }
         let verdict = all_of(&verdicts);
         if told.is_empty() {
-            return Judgement { verdict, evidence: "no energies of both in this run".into() };
+            return Judgement::new(verdict, "no energies of both in this run");
         }
         let evidence = format!(
             "{}. Printed {printed}; judged by the paper's formula, read as at least 90 % of it",
             told.join("; ")
         );
-        Judgement { verdict, evidence }
+        Judgement::new(verdict, evidence)
     }
 
     /// That every rival takes over twice as much, in training and inference, by every account of the whole network.
@@ -307,7 +306,7 @@ impl View {
         let verdicts: Vec<Verdict> = found.iter().map(|f| within(&f.0, 2.0, f64::INFINITY)).collect();
         let verdict = all_of(&verdicts);
         let Some(least) = found.iter().min_by(|a, b| a.0.mean.total_cmp(&b.0.mean)) else {
-            return Judgement { verdict: Verdict::NoData, evidence: "no energies in this run".into() };
+            return Judgement::new(Verdict::NoData, "no energies in this run");
         };
         let over = verdicts.iter().filter(|v| **v == Verdict::Holds).count();
         let evidence = format!(
@@ -315,26 +314,19 @@ impl View {
             found.len(),
             least.1
         );
-        Judgement { verdict, evidence }
+        Judgement::new(verdict, evidence).decided_by(&format!("least: {}", least.1))
     }
 
     /// That one agent's training takes `wanted` times another's by the paper's formula.
     fn judge_equal(&self, agent: &str, other: &str, wanted: f64, room: f64) -> Judgement {
         match self.energy.over(agent, other, TRAINING, FORMULA) {
-            None => Judgement {
-                verdict: Verdict::NoData,
-                evidence: format!("no energies of {} and {}", code(agent), code(other)),
-            },
-            Some(r) => Judgement {
-                verdict: within(&r, wanted * (1.0 - room), wanted * (1.0 + room)),
-                evidence: format!(
-                    "{} over {}: {} by the {}",
-                    code(agent),
-                    code(other),
-                    r.short(),
-                    FORMULA.words
-                ),
-            },
+            None => {
+                Judgement::new(Verdict::NoData, format!("no energies of {} and {}", code(agent), code(other)))
+            }
+            Some(r) => Judgement::new(
+                within(&r, wanted * (1.0 - room), wanted * (1.0 + room)),
+                format!("{} over {}: {} by the {}", code(agent), code(other), r.short(), FORMULA.words),
+            ),
         }
     }
 
@@ -477,10 +469,20 @@ impl View {
         if let Some(most) = get("largest_paper_ratio") {
             let _ = write!(
                 text,
-                " By the paper formula a network of these sizes without a single spike would take {} less than its dense twin; no firing rate \
-                 gives more.",
-                times(most)
+                " By the paper formula a network of these sizes without a single spike would take 1/{most:.3} of what a dense network of the \
+                 same layers takes; no firing rate saves more."
             );
+            let products = |agent: &str| e.mean(agent, "evaluate", "actor", "dense");
+            if let Some((own, other)) = products("spiking-ac").zip(products("ppo"))
+                && own != other
+            {
+                let _ = write!(
+                    text,
+                    " What is saved beyond that against `ppo` is saved by sizes: its layers have {} products, those of `spiking-ac` {}.",
+                    num(other),
+                    num(own)
+                );
+            }
         }
         let train = |agent: &str, name: &str| {
             let sum: f64 =

@@ -113,8 +113,16 @@ pub fn write(dir: &Path, rows: &Rows, manifest: &Manifest) -> Result<ReportPaths
 pub fn claims(rows: &Rows) -> Vec<Judged> {
     let view = View::of(rows);
     let judged = |(claim, place, text): &(Claim, &'static str, &'static str)| {
-        let Judgement { verdict, evidence } = view.judge(*claim);
-        Judged { place, text, basis: claim.basis().text(), needs: claim.agents(), verdict, evidence }
+        let Judgement { verdict, evidence, .. } = view.judge(*claim);
+        Judged {
+            place,
+            text,
+            basis: claim.basis().text(),
+            needs: claim.agents(),
+            beyond: claim.beyond(),
+            verdict,
+            evidence,
+        }
     };
     paper::CLAIMS.iter().map(judged).collect()
 }

@@ -24,8 +24,13 @@ struct Account {
     constants: &'static str,
     int8: Option<&'static str>,
     words: &'static str,
+    /// In a sentence.
+    by: &'static str,
     file: &'static str,
 }
+
+/// Place of the paper's own account.
+const PAPERS: usize = 2;
 
 /// The one that decides first.
 const ACCOUNTS: [Account; 3] = [
@@ -34,6 +39,7 @@ const ACCOUNTS: [Account; 3] = [
         constants: "int32",
         int8: Some("int8"),
         words: "with memory",
+        by: "counted with memory",
         file: "front-memory.svg",
     },
     Account {
@@ -41,6 +47,7 @@ const ACCOUNTS: [Account; 3] = [
         constants: "fp32",
         int8: Some("int8"),
         words: "effective operations",
+        by: "by effective operations",
         file: "front-effective.svg",
     },
     Account {
@@ -48,6 +55,7 @@ const ACCOUNTS: [Account; 3] = [
         constants: "int32",
         int8: None,
         words: "paper formula",
+        by: "by the paper's formula",
         file: "front-paper.svg",
     },
 ];
@@ -80,6 +88,8 @@ impl Net<'_> {
 }
 
 const MAIN: &str = "angles";
+/// Agents without a network that stand beside the networks.
+const REFERENCES: [&str; 6] = [BASELINE, "ekf", "ekf-zf", GENIE, "genie-zf", "upper-bound"];
 
 /// Writes Parquet rows, manifest, figures, `report.md` and `report.html` of the experiment `front` to `dir`.
 ///
@@ -100,8 +110,8 @@ pub fn write_front(dir: &Path, rows: &Rows, manifest: &Manifest) -> Result<Repor
             if drawn(a.file) {
                 let _ = writeln!(
                     out,
-                    "![Mean sum-rate against energy of a decision ({}), log scale, with 95 % error bars over seeds. Named are the networks \
-                     that none surpasses in both. Dotted: references.]({})\n",
+                    "![Mean sum-rate against energy of a decision ({}), log scale, with 95 % error bars over seeds. Settings stand beside \
+                     the networks that none surpasses in both, in the colour of their agent. Dotted: references.]({})\n",
                     a.words, a.file
                 );
             } else {
@@ -251,8 +261,15 @@ fn answer(view: &View, nets: &[Net]) -> (String, Vec<Number>) {
         format!(", at {:.0} % of the rate of `{GENIE}`,", 100.0 * net.rate.mean / g.mean)
     });
     let text = format!(
-        "A spiking network {side} here: the best one{short} takes {} the energy ({words}) of a dense network as good.",
-        times(least)
+        "A spiking network {side} here, {}: the best one{short} takes {} the energy of a dense network as good{}.{}",
+        ACCOUNTS[0].by,
+        times(least),
+        ratio(nets, net, PAPERS, false).map_or(String::new(), |x| format!(
+            " ({} {})",
+            times(x),
+            ACCOUNTS[PAPERS].by
+        )),
+        unlearned(view, nets).map_or(String::new(), |told| format!(" {told}"))
     );
     let joined = |n: &Net| n.energy[0].map_or("-".into(), |e| joules(e.mean));
     let of = |n: &Net| format!("{} ({} bps/Hz), a decision, {words}", n.told(), num(n.rate.mean));
@@ -260,6 +277,33 @@ fn answer(view: &View, nets: &[Net]) -> (String, Vec<Number>) {
     let spikes = nets.iter().filter(|n| n.spikes).count();
     let counts = format!("networks: {spikes} spiking, {} dense", nets.len() - spikes);
     (text, vec![spiking, dense, Number::new(nets.len().to_string(), counts)])
+}
+
+/// Which rule without a network has the highest rate of those that have an account, where no network has as much.
+fn unlearned(view: &View, nets: &[Net]) -> Option<String> {
+    let known = REFERENCES.iter().filter_map(|agent| {
+        let run = view.of(agent).next()?;
+        Some((
+            *agent,
+            view.metric(run, SUM_RATE)?,
+            view.energy(run, ACCOUNTS[0].method, ACCOUNTS[0].constants)?,
+        ))
+    });
+    let (agent, rate, energy) = known.max_by(|a, b| a.1.mean.total_cmp(&b.1.mean))?;
+    let most = nets.iter().max_by(|a, b| a.rate.mean.total_cmp(&b.rate.mean))?;
+    (order(&rate, &most.rate) == Order::Above).then(|| {
+        format!(
+            "A rule that learns nothing has a higher rate than every network: `{agent}`, {} bps/Hz for {} a decision; the best network{} has \
+             {} bps/Hz.",
+            num(rate.mean),
+            joules(energy.mean),
+            match most.run.beam.as_str() {
+                "" => String::new(),
+                beam => format!(", whose beams are `{beam}`,"),
+            },
+            num(most.rate.mean)
+        )
+    })
 }
 
 fn capital(words: &str) -> String {
@@ -353,4 +397,25 @@ fn table_of(view: &View, nets: &[Net], out: &mut String) {
     }
     out.push_str("Mean over seeds, with the 95 % interval in brackets; energies of a decision. Activity: firing rate, or share of units that are not zero.\n\n");
     fold(out, &format!("All {} networks", nets.len()), &table(&header.join(" | "), 2, &lines));
+    let references: Vec<Vec<String>> = REFERENCES
+        .iter()
+        .filter_map(|agent| {
+            let run = view.of(agent).next()?;
+            let rate = view.metric(run, SUM_RATE)?;
+            let share = genie.map_or("-".into(), |g| format!("{:.1} %", 100.0 * rate.mean / g.mean));
+            let energy = ACCOUNTS
+                .iter()
+                .map(|a| view.energy(run, a.method, a.constants).map_or("-".into(), |e| joules(e.mean)));
+            Some([code(agent), rate.short(), share].into_iter().chain(energy).collect())
+        })
+        .collect();
+    if !references.is_empty() {
+        out.push_str(
+            "What has no network, beside them: its arithmetic is counted by the same methods. `genie`, `genie-zf` and `upper-bound` know what \
+             nobody can, so that they have no account.\n\n",
+        );
+        let accounts: Vec<&str> = ACCOUNTS.iter().map(|a| a.words).collect();
+        let header = format!("agent | sum-rate (bps/Hz) | of `genie` | {}", accounts.join(" | "));
+        out.push_str(&table(&header, 1, &references));
+    }
 }

@@ -155,7 +155,10 @@ fn figure(view: &View, ways: &[Way]) -> Figure {
 }
 
 fn millions(slots: u64) -> String {
-    format!("{:.1} million", slots as f64 / 1e6)
+    match slots {
+        0..100_000 => slots.to_string(),
+        _ => format!("{:.1} million", slots as f64 / 1e6),
+    }
 }
 
 /// The page in one sentence.
