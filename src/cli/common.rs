@@ -34,7 +34,8 @@ pub struct Place {
 pub(super) fn cpu_place(why: &str) -> Place {
     let threads = rayon::current_num_threads();
     let simd = SimdLevel::detect().title();
-    let device = format!("cpu ({threads} threads, {simd})");
+    let threads = if threads == 1 { "1 thread".to_string() } else { format!("{threads} threads") };
+    let device = format!("cpu ({threads}, {simd})");
     Place {
         gpu: None,
         why: format!("device: {device}: {why}"),

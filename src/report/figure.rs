@@ -1475,6 +1475,17 @@ mod tests {
         assert!(log_ticks(0.158, 0.166).len() >= 3);
     }
 
+    /// A printed value is a level of the agent whose curve it belongs to: one entry hides both.
+    #[test]
+    fn an_agent_has_one_entry_in_a_legend() {
+        let curve =
+            Series::new("ppo", Look::Curve, vec![Point::new(0.0, 1.0, None), Point::new(1.0, 2.0, None)]);
+        let level = |agent: &str| Series::level(agent, 1.5, (0.0, 1.0));
+        let figure = Figure { series: vec![curve, level("ppo"), level("ekf")], ..Figure::default() };
+        let names: Vec<String> = figure.legend().into_iter().map(|(_, name)| name).collect();
+        assert_eq!(names, ["ppo", "ekf"]);
+    }
+
     #[test]
     fn labels_of_groups_never_touch() {
         assert_eq!(

@@ -484,3 +484,74 @@ pub(crate) fn mode_words(other: &str) -> String {
          All other agents have one way to decide."
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::num::stats::Interval;
+
+    fn between(lo: f64, hi: f64) -> Estimate {
+        Estimate { mean: (lo + hi) / 2.0, interval: Some(Interval { lo, hi }), seeds: 5 }
+    }
+
+    fn named(name: &str, lo: f64, hi: f64) -> (String, Estimate) {
+        (name.to_string(), between(lo, hi))
+    }
+
+    #[test]
+    fn a_chain_says_something_of_any_two_of_its_links() {
+        let chain = implied(&[("a", "b", false), ("b", "c", true), ("b", "d", true)]);
+        for link in [("a", "b", false), ("b", "c", true), ("a", "c", true), ("a", "d", true)] {
+            assert!(chain.contains(&link), "{link:?} in {chain:?}");
+        }
+        assert_eq!(chain.len(), 5);
+        assert_eq!(implied::<u8>(&[]), []);
+        // Weak links only say that level is allowed.
+        assert!(implied(&[(0, 1, false), (1, 2, false)]).contains(&(0, 2, false)));
+    }
+
+    /// The middle overlaps both of its neighbours, whose order is the wrong one.
+    #[test]
+    fn a_wide_middle_hides_no_refutation() {
+        let rising = [named("a", 1.0, 2.0), named("b", 0.0, 9.0), named("c", 3.0, 4.0), named("d", 0.0, 9.0)];
+        let judged = judge(&falling(&rising, " J"), &[]);
+        assert_eq!(judged.verdict, Verdict::Fails);
+        assert_eq!(judged.deciding, "a 1.500 against c 3.500 J");
+        let falls = [named("a", 8.0, 9.0), named("b", 4.0, 8.5), named("c", 4.0, 5.0), named("d", 1.0, 2.0)];
+        assert_eq!(judge(&falling(&falls, ""), &[]).verdict, Verdict::Holds);
+        // Level between the ends is no fall.
+        let level = [named("a", 1.0, 3.0), named("b", 1.0, 3.0), named("c", 2.0, 3.0)];
+        assert_eq!(judge(&falling(&level, ""), &[]).verdict, Verdict::Open);
+    }
+
+    #[test]
+    fn what_decided_is_shown_and_not_what_came_first() {
+        let check = |lo, hi, name: &str| Check::new(&between(lo, hi), f64::NEG_INFINITY, 1.0, name.into());
+        let of = |checks: &[Check]| {
+            let j = judge_checks(checks, |all| format!("of {all}"));
+            (j.verdict, j.deciding, j.evidence)
+        };
+        let (verdict, deciding, evidence) = of(&[check(-0.2, 0.0, "first"), check(0.1, 0.5, "nearest")]);
+        assert_eq!((verdict, deciding.as_str()), (Verdict::Holds, "nearest"));
+        assert_eq!(evidence, "of first; nearest");
+        let open = of(&[check(0.1, 0.2, "first"), check(0.9, 1.2, "second")]);
+        assert_eq!((open.0, open.1.as_str()), (Verdict::Open, "second"));
+        let fails = of(&[check(0.9, 1.2, "first"), check(1.1, 1.2, "second"), check(2.0, 3.0, "worst")]);
+        assert_eq!((fails.0, fails.1.as_str()), (Verdict::Fails, "worst"));
+    }
+
+    #[test]
+    fn one_claim_is_one() {
+        let of = |verdicts: &[Verdict]| -> Vec<Judgement> {
+            verdicts.iter().map(|v| Judgement::new(*v, "")).collect()
+        };
+        let one = of(&[Verdict::Holds, Verdict::Fails, Verdict::Open, Verdict::Smoke]);
+        assert_eq!(
+            claims_number(&one).what,
+            "claims of the paper hold in this run; 1 does not, 1 stays open and 1 is not judged (smoke)"
+        );
+        let two = of(&[Verdict::Fails, Verdict::Fails]);
+        assert_eq!(counts(&two), ["none hold in this run", "2 do not hold"]);
+        assert_eq!(counts(&one)[..2], ["1 holds in this run", "1 does not hold"]);
+    }
+}

@@ -450,6 +450,17 @@ mod tests {
     }
 
     #[test]
+    fn digits_are_those_of_what_is_written() {
+        let four = [0.99997, 1.0, 0.9999, 99.9996, 12.345, -0.07216, 9.9996e6, 4.321e-4, 0.0].map(num);
+        assert_eq!(
+            four,
+            ["1.000", "1.000", "0.9999", "100.0", "12.35", "-0.07216", "1.00e7", "4.32e-4", "0"]
+        );
+        let two = [0.0999, 0.0996, 12.3, 0.22].map(rounded);
+        assert_eq!(two, ["0.10", "0.10", "12", "0.22"]);
+    }
+
+    #[test]
     fn axes_say_words_and_units() {
         for (name, text) in [
             ("sum_rate_bps_hz", "mean sum-rate (bps/Hz)"),

@@ -223,11 +223,26 @@ fn every_command_names_what_is_wrong() {
         }
     }
 
+    // Files where folders are meant, and the other way round.
+    if cfg!(feature = "report") {
+        let empty = t.path("empty");
+        std::fs::create_dir(&empty).unwrap();
+        let replay = ["replay", "v2x", "--agents", "genie", "--force", "--out"];
+        t.fails(&[&replay[..], &[&folder]].concat(), &["--out", "a folder", "replay.html"]);
+        let seed = ["replay", "v2x", "--agents", "genie", "--out", "x.html", "--seed", "-1"];
+        t.fails(&seed, &["invalid value '-1' for '--seed"]);
+        t.fails(&["page", "--live", &text_file], &["--live", "a file", "index.html"]);
+        t.fails(&["report", &text_file], &["a file"]);
+        t.fails(&["report", text(&empty)], &["holds no results", "a sweep"]);
+    }
+
     // Words that are none.
     for (args, says) in [
         (&["evaluate", "--agent", "nobody"][..], "nobody"),
         (&["evaluate", "--agent", "ekf", "--task", "chess"], "chess"),
         (&["evaluate", "--agent", "ekf", "--episodes", "-1"], "--episodes"),
+        (&["evaluate", "--agent", "ekf", "--seeds", "-1"], "--seeds"),
+        (&["evaluate", "--agent", "ekf,"], "an agent without a name"),
         (&["evaluate", "--agent", "ekf", "--precision", "f8"], "--precision"),
         (&["train", "--agent", "ekf"], "ekf"),
         (&["train", "--set", "task"], "--set task"),
@@ -235,6 +250,7 @@ fn every_command_names_what_is_wrong() {
         (&["train", "--set", "task..slots=1"], "--set task..slots"),
         (&["reproduce", "nonsense"], "nonsense"),
         (&["reproduce", "spiking-ac", "--scale", "huge"], "huge"),
+        (&["reproduce", "spiking-ac", "--task", "misac"], "'spiking-ac' of task misac"),
         (&["bench", "--fail-below", "nan", "--compare", "a", "b"], "--fail-below"),
         (&["devices", "--colour"], "--colour"),
         (&["nonsense"], "nonsense"),

@@ -36,6 +36,20 @@ fn evaluate(more: &[&str]) -> Value {
     object(isacbench(&[&["evaluate", "--task", "misac", "--json"], more].concat()))
 }
 
+/// Runs of one agent are told apart before they begin, and no name moves the columns.
+#[test]
+fn a_dry_run_names_its_runs() {
+    let o = ok(isacbench(&with_sets(&["reproduce", "rl-h-moe", "--dry-run", "--device", "cpu"], TINY)));
+    let said = stdout(&o);
+    for word in ["h-moe a2c", "h-moe ppo direct", "dp-causal kinematic", "h-moe ppo residual kinematic"] {
+        assert!(said.contains(word), "{word} in {said}");
+    }
+    let table =
+        said.lines().skip_while(|l| !l.starts_with("run ")).take_while(|l| !l.contains("runs, about"));
+    let widths: Vec<usize> = table.map(|l| l.chars().count()).collect();
+    assert!(widths.len() > 20 && widths.iter().all(|w| *w == widths[0]), "{said}");
+}
+
 #[test]
 fn fixed_schedules_are_evaluated_without_weights() {
     let v = evaluate(&["--agent", "vision-only", "--episodes", "8"]);

@@ -115,6 +115,11 @@ fn a_reproduction_is_overwritten_only_when_asked() {
     ok(isacbench(&beams_args(dir.path(), &[])));
     let before = all(dir.path());
     is_error(&isacbench(&beams_args(dir.path(), &[])), &["--resume", "--force", "another --out"]);
+    // What would be refused is said by a dry run too, and it goes on.
+    let dry =
+        |more: &[&str]| stderr(&ok(isacbench(&beams_args(dir.path(), &[&["--dry-run"], more].concat()))));
+    assert!(dry(&[]).contains("would be refused: "), "{}", dry(&[]));
+    assert!(!dry(&["--resume"]).contains("refused") && !dry(&["--force"]).contains("refused"));
     is_error(&train(dir.path(), &["--force"]), &["holds a reproduction", "another --out"]);
     let misac = ["reproduce", "rl-h-moe", "--device", "cpu", "--resume", "--out", text(dir.path())];
     is_error(&isacbench(&misac), &["misac", "v2x", "--force"]);

@@ -632,6 +632,41 @@ mod tests {
         }
     }
 
+    /// The first line names what cannot be told from the best by its interval.
+    #[test]
+    fn the_best_is_named_with_what_is_level_with_it() {
+        let text = "task = \"v2x\"\nmode = \"evaluate\"\nagents = [\"ekf\"]\nseeds = [0, 1, 2, 3, 4]\n[grid]\ntask.p_max_dbm = [0, 20, 40]";
+        let plan: Plan<V2xConfig> = Plan::new(&SweepFile::parse(text, "x").unwrap(), "x").unwrap();
+        let file = PlanFile::of(&plan, Shard::WHOLE, "cpu");
+        let first_line = |ends: [(f64, f64); 3]| {
+            let group = |((lo, hi), power): ((f64, f64), &str)| Group {
+                metric: "sum_rate_bps_hz".into(),
+                keys: vec![Key { text: power.into(), number: None }],
+                replicas: 5,
+                left_out: 0,
+                mean: (lo + hi) / 2.0,
+                mean_95: Some(Interval { lo, hi }),
+                iqm: 0.0,
+                iqm_95: None,
+            };
+            let groups = ends.into_iter().zip(["0", "20", "40"]).map(group).collect();
+            let by = vec!["task.p_max_dbm".to_string()];
+            let all = Answer { by, x: None, groups, planned: 3, present: 3, repeated: 0 };
+            answer(&all, &file, Some(&crate::run::registry::Entry::<V2xConfig>::new()))
+        };
+        let clear = first_line([(1.0, 2.0), (3.0, 4.0), (5.0, 6.0)]);
+        assert!(
+            clear.ends_with("`task.p_max_dbm = 40` with 5.5000 (3 of 3 points with 5 seeds each)."),
+            "{clear}"
+        );
+        let level = first_line([(1.0, 2.0), (4.0, 5.5), (5.0, 6.0)]);
+        assert!(
+            level.contains("not told apart, since intervals overlap: `task.p_max_dbm = 20` (4.7500)"),
+            "{level}"
+        );
+        assert!(!level.contains("= 0`"), "{level}");
+    }
+
     /// Of four seeds each: two points with equal rewards but other costs, and one with equal results in all metrics.
     #[test]
     fn points_with_equal_results_are_one_experiment() {
