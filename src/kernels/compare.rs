@@ -116,10 +116,20 @@ pub fn compare_exact(quantity: &str, got: &[u32], want: &[u32]) -> Comparison {
 /// What the names of the rows of [`compare_bits`] end with.
 pub const TWIN_BITS: &str = ", bits of the f32 twin";
 
-/// Where the adapter promises them ([`Gpu::rounds_as_twins`]): every bit as the f32 twin. Other devices may fuse and
-/// reassociate, so no row there.
+/// The bits of every number, those of 0 for −0: WGSL lets a device ignore the sign of a zero ("Differences from
+/// IEEE-754"), and Mesa's compiler does where other shader words let it fold another product.
+fn bits_of_a_device(x: &[f32]) -> Vec<u32> {
+    x.iter().map(|x| if *x == 0.0 { 0 } else { x.to_bits() }).collect()
+}
+
+/// Where the adapter promises them ([`Gpu::rounds_as_twins`]): every bit as the f32 twin, but for the sign of a zero.
+/// Other devices may fuse and reassociate, so no row there.
 pub fn compare_bits(gpu: &Gpu, quantity: &str, got: &[f32], want: &[f32]) -> Option<Comparison> {
-    gpu.rounds_as_twins().then(|| compare_words(&format!("{quantity}{TWIN_BITS}"), got, want))
+    let judged = || {
+        let name = format!("{quantity}{TWIN_BITS}");
+        compare_exact(&name, &bits_of_a_device(got), &bits_of_a_device(want))
+    };
+    gpu.rounds_as_twins().then(judged)
 }
 
 /// Both judgements of a shader: [`compare_scaled`] with the f64 twin, whose numbers come with their scales, and
@@ -139,4 +149,19 @@ pub fn compare_twins(
 /// A share of elements against its cap.
 pub fn compare_share(quantity: &str, hits: usize, of: usize, cap: f64, why: &'static str) -> Comparison {
     compare(quantity, &[hits as f32 / of as f32], &[0.0], Tol { abs: cap, rel: 0.0, why })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_sign_of_a_zero_is_a_device_s_own() {
+        let of = |got: &[f32], want: &[f32]| {
+            compare_exact("x", &bits_of_a_device(got), &bits_of_a_device(want)).passed()
+        };
+        assert!(of(&[-0.0, 1.0, 0.0], &[0.0, 1.0, -0.0]));
+        assert!(!of(&[-1.0], &[1.0]) && !of(&[f32::from_bits(1)], &[0.0]) && !of(&[f32::NAN], &[0.0]));
+        assert!(!compare_words("x", &[-0.0], &[0.0]).passed(), "lanes of the CPU have no such freedom");
+    }
 }
