@@ -222,7 +222,7 @@ def evaluate(
 
     `checkpoint`: weights of a learned agent, a file or the folder of its training; task keys then vary what it was
     trained in. `deterministic`: mean action or sampled, where a policy has both. `device`: `cpu`, `auto`, `gpu` or part
-    of an adapter's name.
+    of an adapter's name or interface.
 
     ValueError: what the program says of a wrong name or key. KeyboardInterrupt ends it.
     """

@@ -5,7 +5,7 @@ use crate::gpu::{DeviceChoice, Gpu, GpuError, adapters};
 use std::sync::Arc;
 
 /// Environment variable that names the devices of a run, between commas: `cpu`, `gpu` (any adapter, hardware first),
-/// `all` (the CPU and every adapter), or a part of an adapter's name. `cpu` where it is not set.
+/// `all` (the CPU and every adapter), or a part of an adapter's name or interface. `cpu` where it is not set.
 pub const DEVICES: &str = "ISACBENCH_DEVICE";
 
 /// A backend.

@@ -13,7 +13,8 @@ use std::time::Duration;
 
 #[derive(Args)]
 pub(super) struct Common {
-    /// auto (hardware GPU if there is one, else the CPU path), cpu, gpu (any adapter), or part of an adapter's name
+    /// auto (hardware GPU if there is one, else the CPU path), cpu, gpu (any adapter), or part of an adapter's name or
+    /// interface (vulkan, metal, dx12)
     #[arg(long, default_value = "auto")]
     pub(super) device: DeviceChoice,
     /// TOML file with keys that differ from the preset's

@@ -23,7 +23,8 @@ pub struct SweepArgs {
     /// What is swept: task, agents, seeds, and [grid], [list] and [random] over any configuration key
     #[arg(value_name = "FILE.toml")]
     pub(super) file: PathBuf,
-    /// auto (hardware GPU if there is one, else the CPU path), cpu, gpu (any adapter), or part of an adapter's name
+    /// auto (hardware GPU if there is one, else the CPU path), cpu, gpu (any adapter), or part of an adapter's name or
+    /// interface (vulkan, metal, dx12)
     #[arg(long, default_value = "auto")]
     device: DeviceChoice,
     /// Folder for the dataset [default: runs/sweep-FILE, with -I-of-N behind it of a shard]

@@ -41,7 +41,7 @@ impl std::str::FromStr for DeviceChoice {
     /// Words in any case; a part of a name must say something, since every adapter's name contains the empty one.
     fn from_str(s: &str) -> Result<Self, Self::Err> {
         Ok(match s.trim().to_lowercase().as_str() {
-            "" => return Err("a device is auto, cpu, gpu, or part of an adapter's name".into()),
+            "" => return Err("a device is auto, cpu, gpu, or part of an adapter's name or interface".into()),
             "auto" => DeviceChoice::Auto,
             "cpu" => DeviceChoice::Cpu,
             "gpu" => DeviceChoice::Gpu,

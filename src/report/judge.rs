@@ -280,8 +280,8 @@ pub(crate) fn judge(pairs: &[Pair], wanted: &[&str]) -> Judgement {
     Judgement::new(verdict, parts.join(". "))
 }
 
-/// What follows from `links`, each "a is above b", strictly or not: "a ≥ b" and "b > c" say "a > c" too. A wide interval
-/// in the middle of a chain does not hide that its ends stand the other way round.
+/// What follows from `links`, each "a is above b", strictly or not: "a ≥ b" and "b > c" say "a > c" too. A wide
+/// interval in the middle of a chain does not hide that its ends stand the other way round.
 pub(crate) fn implied<T: Copy + PartialEq>(links: &[(T, T, bool)]) -> Vec<(T, T, bool)> {
     let mut all = links.to_vec();
     let mut i = 0;
