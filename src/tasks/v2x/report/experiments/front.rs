@@ -110,8 +110,8 @@ pub fn write_front(dir: &Path, rows: &Rows, manifest: &Manifest) -> Result<Repor
             if drawn(a.file) {
                 let _ = writeln!(
                     out,
-                    "![Mean sum-rate against energy of a decision ({}), log scale, with 95 % error bars over seeds. Settings stand beside \
-                     the networks that none surpasses in both, in the colour of their agent. Dotted: references.]({})\n",
+                    "![Mean sum-rate against energy of a decision ({}), log scale, with 95 % error bars over seeds. Hidden units stand beside \
+                     the networks that none surpasses in both. Dotted: rates of references; `ekf` and `ekf-zf` have no network.]({})\n",
                     a.words, a.file
                 );
             } else {
@@ -223,6 +223,18 @@ fn figure(view: &View, nets: &[Net], account: usize) -> Figure {
     } else {
         series.clear();
     }
+    // Rules without a network that have an account stand among the networks.
+    if hi > 0.0 {
+        for agent in REFERENCES {
+            let a = &ACCOUNTS[account];
+            let known = view.of(agent).next();
+            let known =
+                known.and_then(|r| Some((view.metric(r, SUM_RATE)?, view.energy(r, a.method, a.constants)?)));
+            let Some((rate, e)) = known.filter(|(_, e)| nano * e.mean >= lo) else { continue };
+            let points = vec![Point { x_interval: None, ..rate.point(nano * e.mean) }];
+            series.push(Series::new(agent, Look::Marks, points));
+        }
+    }
     // The keys' last words are enough beside a point.
     let short = |what: &str| what.replace("spiking.", "").replace("ppo.", "").replace("hidden=", "");
     let note = |n: &Net| point(n).map(|p| Note { x: p.x, y: p.y, text: short(n.what), series: n.kind() });
@@ -234,7 +246,7 @@ fn figure(view: &View, nets: &[Net], account: usize) -> Figure {
         log_x: true,
         series,
         notes: best(nets, account).into_iter().filter_map(note).collect(),
-        ..Figure::with(categories(kinds.iter().map(String::as_str).chain(levels)))
+        ..Figure::with(categories(kinds.iter().map(String::as_str).chain(REFERENCES)))
     }
 }
 
