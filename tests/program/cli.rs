@@ -99,7 +99,7 @@ fn what_a_reproduction_takes_is_told_before() {
     let args = ["reproduce", "rate-penalty", "--dry-run", "--device", "cpu", "--out", text(&out)];
     let o = ok(isacbench(&with_sets(&args, TINY)));
     let said = stdout(&o);
-    for word in ["spiking-ac rate_penalty=0.1", "ppo", "genie", "replicas", "runs, about"] {
+    for word in ["spiking-ac tracking paper rate_penalty=0.1", "ppo", "genie", "replicas", "runs, about"] {
         assert!(said.contains(word), "{word} in {said}");
     }
     assert!(!out.exists());

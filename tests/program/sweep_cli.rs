@@ -266,7 +266,7 @@ fn checkpoints_are_evaluated_over_a_sweep() {
     let fails =
         |path: &Path, names: &[&str]| is_error(&sweep(text(path), &dir.path().join("no"), &[]), names);
     fails(&write("[5]", ""), &["checkpoints.ppo", "no replica of seed 5"]);
-    fails(&write("[3]", ", ppo.hidden = [9]"), &["checkpoints.ppo", "another ppo.hidden"]);
+    fails(&write("[3]", ", ppo.hidden = [9]"), &["checkpoints.ppo", "another value of ppo.hidden"]);
     let path = write("[3]", "");
     let bytes = std::fs::read(&checkpoint).unwrap();
     std::fs::write(&checkpoint, &bytes[..bytes.len() - 100]).unwrap();
