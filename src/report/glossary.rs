@@ -24,8 +24,19 @@ pub const WORDS: &[Word] = &[
         "Where the mean would lie in 95 of 100 repetitions with other seeds, by bootstrap: the values are \
          drawn anew from themselves many times, and the outer 2.5 % of the means are cut off at both ends.",
     ),
+    word(
+        "account",
+        &["account"],
+        "A method of counting energy with its constants. Numbers of two accounts are not to be compared.",
+    ),
     word("age", &["ages"], "Slots since the camera frame was taken that an estimate rests on."),
     word("agent", &[], "What decides in every slot. Learned agents have weights; the others follow a rule."),
+    word(
+        "beam kind",
+        &["`angles`", "`tracking`", "`zf`"],
+        "What a learned agent decides: absolute angles (`angles`), corrections of the last estimates (`tracking`), \
+         corrections of the angles of zero-forcing beams (`zf`), or every weight of every antenna (`matrix`).",
+    ),
     word(
         "bound",
         &["bound"],
@@ -65,6 +76,16 @@ pub const WORDS: &[Word] = &[
          give, and cannot be built.",
     ),
     word("IQM", &["iqm"], "Interquartile mean: the mean of the middle half of the runs."),
+    word(
+        "Jain index",
+        &["jain"],
+        "How evenly rates are shared: 1 where all vehicles have the same rate, 1/K where one of K has all of it.",
+    ),
+    word(
+        "L_BMP",
+        &["l_bmp"],
+        "Of task misac: the probability that a beam misses its vehicle, mean over vehicles; its limit is Γ_misa.",
+    ),
     word(
         "mean action",
         &[],

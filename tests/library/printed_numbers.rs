@@ -6,7 +6,7 @@
 
 use isacbench::num::stats::{bootstrap_mean_95, mean};
 use isacbench::report::frames;
-use isacbench::run::rows::{EvalRow, Schema};
+use isacbench::run::rows::{EnergyRow, EvalRow, Schema};
 use isacbench::run::task::Task;
 use isacbench::tasks::misac::config::MisacConfig;
 use isacbench::tasks::v2x::config::V2xConfig;
@@ -110,6 +110,34 @@ fn check<C: Task>(table: &Bound, root: &Path, faults: &mut Vec<String>) -> usize
     compared
 }
 
+/// The same of energies of a decision at one swept value, in nJ: `<!-- rows: FOLDER inference_nj 40 -->`. Columns are
+/// accounts, as "`paper`, int32".
+fn check_energies<C: Task>(table: &Bound, root: &Path, at: f64, faults: &mut Vec<String>) -> usize {
+    let rows: Vec<EnergyRow> =
+        frames::read(&root.join(table.folder).join("energy.parquet"), C::SCHEMA).unwrap();
+    let heads = cells(table.lines[0]);
+    let mut compared = 0;
+    for line in &table.lines[2..] {
+        let cells = cells(line);
+        let agent = cells[0].split('`').nth(1).unwrap();
+        for (head, cell) in heads.iter().zip(&cells).skip(1).filter(|c| !c.1.is_empty()) {
+            let Some((method, constants)) = head.strip_prefix('`').and_then(|h| h.split_once("`, ")) else {
+                continue;
+            };
+            let mine = rows.iter().filter(|r| {
+                (r.key.agent.as_str(), r.key.at, r.stage.as_str()) == (agent, at, "inference")
+                    && (r.method.as_str(), r.constants.as_str()) == (method, constants)
+                    && r.key.labels.last().is_some_and(String::is_empty)
+            });
+            let values: Vec<f64> = mine.map(|r| 1e9 * r.energy_j).collect();
+            compared += 1;
+            let fault = wrong(cell, &values);
+            faults.extend(fault.map(|f| format!("{}: {agent}, {head}: {f}", table.place)));
+        }
+    }
+    compared
+}
+
 /// Whether labels are those of the paper's own task: of misac, one constant β and the recipe of the preset.
 fn configured<C: Task>(labels: &[String]) -> bool {
     C::NAME != "misac" || !labels.iter().any(|l| ["kinematic", "a2c", "direct"].contains(&l.as_str()))
@@ -127,6 +155,12 @@ fn tables_of_the_docs_are_what_the_rows_say() {
         for table in bound(&name, &text) {
             tables += 1;
             let task = if table.folder.contains("rl-h-moe") { MisacConfig::NAME } else { V2xConfig::NAME };
+            if let Some(at) = table.metric.strip_prefix("inference_nj ") {
+                let n = check_energies::<V2xConfig>(&table, root, at.parse().unwrap(), &mut faults);
+                assert!(n > 20, "{}: {n} cells compared", table.place);
+                compared += n;
+                continue;
+            }
             let n = match task == MisacConfig::NAME {
                 true => check::<MisacConfig>(&table, root, &mut faults),
                 false => check::<V2xConfig>(&table, root, &mut faults),
