@@ -1,5 +1,5 @@
 //! v2x_slots: many slots of every environment in one dispatch, the state in registers, with standard normal actions:
-//! the physics alone, as fast as the device does it. The physics is `src/tasks/v2x/physics.rs`, the draws are those of
+//! the physics alone, as fast as the device does it. The physics is `src/tasks/v2x/physics/`, the draws are those of
 //! gaussian_head.
 
 use super::v2x_batch::{STEP, check_params, check_states};

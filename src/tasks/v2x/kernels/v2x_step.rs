@@ -1,5 +1,5 @@
 //! v2x_step: one slot of every environment of every replica, with automatic reset at the episode's end. The physics is
-//! `src/tasks/v2x/physics.rs`.
+//! `src/tasks/v2x/physics/`.
 
 use super::v2x_batch::{self, STEP, check_params, check_states, shift_of, state_of, step_scale};
 pub use super::v2x_batch::{Spec, WG};
