@@ -7,7 +7,7 @@
 mod chunk;
 
 use super::{Env, Sizes, TERMINATED, TRUNCATED};
-use chunk::{CHUNK, Chunk, Identity, runs};
+use chunk::{CHUNK, Chunk, Identity, neighbours};
 use rayon::{Scope, ThreadPool};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -39,7 +39,7 @@ pub enum StepperError {
 }
 
 /// What a step writes beside the observations.
-pub struct Outcome<'a> {
+pub struct StepOutputs<'a> {
     /// `[B, O]`: the next observation.
     pub obs: &'a mut [f32],
     /// `[B, O]`: of [`Autoreset::SameStep`], the last observation of an episode where one ended.
@@ -170,8 +170,8 @@ impl Stepper {
         }
         let env = &*self.env;
         let work = |n: usize, chunk: &mut Chunk, who: &[Identity], obs: &mut [f32]| {
-            for run in runs(who, |i| chosen(n * CHUNK + i)) {
-                chunk.reset(env, run, obs);
+            for group in neighbours(who, |i| chosen(n * CHUNK + i)) {
+                chunk.reset(env, group, obs);
             }
         };
         if self.chunks.len() == 1 {
@@ -191,7 +191,7 @@ impl Stepper {
     ///
     /// # Panics
     /// If an array is of another size.
-    pub fn step(&mut self, action: &[f32], out: Outcome) -> Result<(), StepperError> {
+    pub fn step(&mut self, action: &[f32], out: StepOutputs) -> Result<(), StepperError> {
         self.step_in(None, action, out)
     }
 
@@ -206,11 +206,11 @@ impl Stepper {
         &mut self,
         pool: Option<&ThreadPool>,
         action: &[f32],
-        out: Outcome,
+        out: StepOutputs,
     ) -> Result<(), StepperError> {
         let Sizes { obs: o, action: a, slots, metrics: m, .. } = self.env.sizes();
         let (b, mode) = (self.who.len(), self.mode);
-        let Outcome { obs, final_obs, reward, terminated, truncated, metrics } = out;
+        let StepOutputs { obs, final_obs, reward, terminated, truncated, metrics } = out;
         assert_eq!(action.len(), b * a, "actions [B, A]");
         assert_eq!((obs.len(), final_obs.len(), reward.len()), (b * o, b * o, b), "[B, O], [B, O], [B]");
         assert_eq!((terminated.len(), truncated.len()), (b, b), "flags [B]");
@@ -226,25 +226,18 @@ impl Stepper {
             }
         }
         let (env, full) = (&*self.env, metrics.is_some());
-        let work = |part: Part| part.step(env, mode, full);
+        let work = |chunk: ChunkSlices| chunk.step(env, mode, full);
         if self.chunks.len() == 1 {
             let (chunk, who) = (&mut self.chunks[0], &mut self.who[..]);
-            work(Part { chunk, who, action, obs, final_obs, reward, terminated, truncated });
+            work(ChunkSlices { chunk, who, action, obs, final_obs, reward, terminated, truncated });
         } else {
             let flags = terminated.chunks_mut(CHUNK).zip(truncated.chunks_mut(CHUNK));
             let seen = obs.chunks_mut(CHUNK * o).zip(final_obs.chunks_mut(CHUNK * o));
             let own = self.chunks.iter_mut().zip(self.who.chunks_mut(CHUNK));
             let written = seen.zip(reward.chunks_mut(CHUNK)).zip(flags);
             let all = own.zip(action.chunks(CHUNK * a)).zip(written).map(
-                |(((chunk, who), action), (((obs, final_obs), reward), (terminated, truncated)))| Part {
-                    chunk,
-                    who,
-                    action,
-                    obs,
-                    final_obs,
-                    reward,
-                    terminated,
-                    truncated,
+                |(((chunk, who), action), (((obs, final_obs), reward), (terminated, truncated)))| {
+                    ChunkSlices { chunk, who, action, obs, final_obs, reward, terminated, truncated }
                 },
             );
             share(pool, all, work);
@@ -303,7 +296,7 @@ fn last_start(slots: u32) -> u32 {
 }
 
 /// What a thread steps: a chunk and its part of all arrays.
-struct Part<'a> {
+struct ChunkSlices<'a> {
     chunk: &'a mut Chunk,
     who: &'a mut [Identity],
     action: &'a [f32],
@@ -314,16 +307,16 @@ struct Part<'a> {
     truncated: &'a mut [bool],
 }
 
-impl Part<'_> {
+impl ChunkSlices<'_> {
     fn step(self, env: &dyn Env, mode: Autoreset, full: bool) {
-        let Part { chunk, who, action, obs, final_obs, reward, terminated, truncated } = self;
+        let ChunkSlices { chunk, who, action, obs, final_obs, reward, terminated, truncated } = self;
         let (n, o) = (chunk.n, obs.len() / chunk.n);
-        let moving = runs(who, |i| !who[i].over);
+        let moving = neighbours(who, |i| !who[i].over);
         if full && moving.iter().map(|r| r.to - r.from).sum::<usize>() < n {
             chunk.metrics.fill(0.0);
         }
-        for run in moving {
-            chunk.step(env, run, action, obs, reward, full);
+        for group in moving {
+            chunk.step(env, group, action, obs, reward, full);
         }
         for (i, who) in who.iter_mut().enumerate() {
             let row = i * o..(i + 1) * o;
@@ -410,7 +403,8 @@ mod tests {
         fn step(&mut self, action: &[f32]) -> Result<Seen, StepperError> {
             let Seen { obs, final_obs, reward, terminated, truncated, metrics } = &mut self.seen;
             let metrics = Some(&mut metrics[..]);
-            self.stepper.step(action, Outcome { obs, final_obs, reward, terminated, truncated, metrics })?;
+            self.stepper
+                .step(action, StepOutputs { obs, final_obs, reward, terminated, truncated, metrics })?;
             Ok(self.seen.clone())
         }
         fn at(&mut self, t: u32) -> Seen {

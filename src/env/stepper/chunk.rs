@@ -35,99 +35,99 @@ pub(super) struct Chunk {
 
 /// Neighbours with one key and clock, as places in their chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Run {
+pub(super) struct Neighbours {
     pub(super) from: usize,
     pub(super) to: usize,
-    at: At2,
+    at: SharedAt,
 }
 
-/// What of an [`At`] a run shares.
+/// What neighbours share of an [`At`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct At2 {
+struct SharedAt {
     seed: u32,
     first: u32,
     clock: u32,
 }
 
 /// Neighbours among the chosen that one call can step.
-pub(super) fn runs(who: &[Identity], chosen: impl Fn(usize) -> bool) -> Vec<Run> {
-    let mut out: Vec<Run> = Vec::new();
+pub(super) fn neighbours(who: &[Identity], chosen: impl Fn(usize) -> bool) -> Vec<Neighbours> {
+    let mut out: Vec<Neighbours> = Vec::new();
     for (i, w) in who.iter().enumerate().filter(|(i, _)| chosen(*i)) {
-        let at = At2 { seed: w.seed, first: w.number, clock: w.clock };
+        let at = SharedAt { seed: w.seed, first: w.number, clock: w.clock };
         match out.last_mut() {
-            Some(run)
-                if run.to == i
-                    && (run.at.seed, run.at.clock) == (at.seed, at.clock)
-                    && u64::from(run.at.first) + (i - run.from) as u64 == u64::from(w.number) =>
+            Some(group)
+                if group.to == i
+                    && (group.at.seed, group.at.clock) == (at.seed, at.clock)
+                    && u64::from(group.at.first) + (i - group.from) as u64 == u64::from(w.number) =>
             {
-                run.to = i + 1;
+                group.to = i + 1;
             }
-            _ => out.push(Run { from: i, to: i + 1, at }),
+            _ => out.push(Neighbours { from: i, to: i + 1, at }),
         }
     }
     out
 }
 
-impl Run {
+impl Neighbours {
     fn at(&self) -> At {
-        let At2 { seed, first, clock } = self.at;
+        let SharedAt { seed, first, clock } = self.at;
         At { replica: 0, key: [seed, 0], first, envs: self.to - self.from, clock }
     }
 }
 
-/// Columns `run` of rows of `n`.
-fn columns(rows: &[f32], n: usize, run: Run) -> Vec<f32> {
-    rows.chunks_exact(n).flat_map(|row| &row[run.from..run.to]).copied().collect()
+/// Columns `group` of rows of `n`.
+fn columns(rows: &[f32], n: usize, group: Neighbours) -> Vec<f32> {
+    rows.chunks_exact(n).flat_map(|row| &row[group.from..group.to]).copied().collect()
 }
 
-fn put_columns(rows: &mut [f32], n: usize, run: Run, values: &[f32]) {
-    for (row, values) in rows.chunks_exact_mut(n).zip(values.chunks_exact(run.to - run.from)) {
-        row[run.from..run.to].copy_from_slice(values);
+fn put_columns(rows: &mut [f32], n: usize, group: Neighbours, values: &[f32]) {
+    for (row, values) in rows.chunks_exact_mut(n).zip(values.chunks_exact(group.to - group.from)) {
+        row[group.from..group.to].copy_from_slice(values);
     }
 }
 
 impl Chunk {
-    /// Fresh episodes of `run`, whose rows of `obs` `[n, O]` are written.
-    pub(super) fn reset(&mut self, env: &dyn Env, run: Run, obs: &mut [f32]) {
+    /// Fresh episodes of `group`, whose rows of `obs` `[n, O]` are written.
+    pub(super) fn reset(&mut self, env: &dyn Env, group: Neighbours, obs: &mut [f32]) {
         let o = obs.len() / self.n;
-        let obs = &mut obs[run.from * o..run.to * o];
-        if run.to - run.from == self.n {
-            env.reset(&run.at(), &mut self.state, obs);
+        let obs = &mut obs[group.from * o..group.to * o];
+        if group.to - group.from == self.n {
+            env.reset(&group.at(), &mut self.state, obs);
             return;
         }
-        let mut state = columns(&self.state, self.n, run);
-        env.reset(&run.at(), &mut state, obs);
-        put_columns(&mut self.state, self.n, run, &state);
+        let mut state = columns(&self.state, self.n, group);
+        env.reset(&group.at(), &mut state, obs);
+        put_columns(&mut self.state, self.n, group, &state);
     }
 
-    /// One slot of `run`.
+    /// One slot of `group`.
     pub(super) fn step(
         &mut self,
         env: &dyn Env,
-        run: Run,
+        group: Neighbours,
         action: &[f32],
         obs: &mut [f32],
         reward: &mut [f32],
         full: bool,
     ) {
         let n = self.n;
-        let rows = |len: usize| run.from * len..run.to * len;
+        let rows = |len: usize| group.from * len..group.to * len;
         let (o, a) = (obs.len() / n, action.len() / n);
         let (action, obs, reward) = (&action[rows(a)], &mut obs[rows(o)], &mut reward[rows(1)]);
         let (final_obs, flags) = (&mut self.final_obs[rows(o)], &mut self.flags[rows(1)]);
-        if run.to - run.from == n {
+        if group.to - group.from == n {
             let metrics = full.then_some(&mut self.metrics[..]);
             let out = StepSlices { final_obs, reward, flags, metrics, full };
-            env.step(&run.at(), action, &mut self.state, obs, out);
+            env.step(&group.at(), action, &mut self.state, obs, out);
             return;
         }
-        let mut state = columns(&self.state, n, run);
-        let mut metrics = vec![0.0; if full { self.metrics.len() / n * (run.to - run.from) } else { 0 }];
+        let mut state = columns(&self.state, n, group);
+        let mut metrics = vec![0.0; if full { self.metrics.len() / n * (group.to - group.from) } else { 0 }];
         let out = StepSlices { final_obs, reward, flags, metrics: full.then_some(&mut metrics), full };
-        env.step(&run.at(), action, &mut state, obs, out);
-        put_columns(&mut self.state, n, run, &state);
+        env.step(&group.at(), action, &mut state, obs, out);
+        put_columns(&mut self.state, n, group, &state);
         if full {
-            put_columns(&mut self.metrics, n, run, &metrics);
+            put_columns(&mut self.metrics, n, group, &metrics);
         }
     }
 }

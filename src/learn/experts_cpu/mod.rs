@@ -7,8 +7,8 @@
 //! the metrics will be read or not; that costs one more pass through the hidden layers for the samples of L_spat in
 //! that minibatch. Where the trunk's phases are drawn, this comparison is all that L_spat is there for.
 //!
-//! Why PPO is written twice ([`super::ppo_cpu`] is the other): here a recurrent scheduler learns from whole episodes, so
-//! that minibatches are of environments, and beside it phases learn from a loss of their own that no sample of the
+//! Why PPO is written twice ([`super::ppo_cpu`] is the other): here a recurrent scheduler learns from whole episodes,
+//! so that minibatches are of environments, and beside it phases learn from a loss of their own that no sample of the
 //! policy enters. There spiking and dense networks learn from single slots in any order. What both have in common, GAE,
 //! Adam and the shuffle, is shared; one learner for both would ask at every step which of the two it is.
 
@@ -19,7 +19,7 @@ pub(super) use learner::trunk;
 
 use super::adam::AdamStep;
 use super::experts::ExpertsSpec;
-use super::experts_backward_cpu::{Backward, Part, Spatial};
+use super::experts_backward_cpu::{Backward, MinibatchPart, Spatial};
 use super::experts_memory_cpu::{Chunk, Minibatch, PartResult, Sums, chunk_envs, part_envs};
 use super::{BeamUpdate, Experts, LearnerState, Pool, UpdateMetrics, explained_variance, pace_extra};
 use crate::config::PolicyGradient;
@@ -168,7 +168,7 @@ impl Experts for ExpertsPpoCpu {
         let (minibatches, base) = (&self.minibatches, self.clock - spec.slots() as u32);
         self.parts.par_iter_mut().enumerate().for_each(|(i, out)| {
             let (r, from) = (i / parts, i % parts * per_part);
-            let part = Part {
+            let part = MinibatchPart {
                 spec,
                 net: &learners[r].net,
                 chunks: &chunks[r * per_replica..(r + 1) * per_replica],

@@ -21,12 +21,12 @@ pub(in crate::learn) const BLOCK: usize = 120;
 pub(in crate::learn) const SPIKING_BLOCK: usize = 48;
 
 /// Samples of a part of a minibatch, about.
-const PART: usize = 1024;
+const PART_SAMPLES: usize = 1024;
 
 /// Samples of a part of a minibatch of `m`: depends on m alone. Whole tiles, and an even number of parts where it can
 /// be, so that threads share evenly.
 pub(in crate::learn) fn part_rows(m: usize) -> usize {
-    let n = m.div_ceil(PART);
+    let n = m.div_ceil(PART_SAMPLES);
     m.div_ceil(if n > 1 {
         n.next_multiple_of(2)
     } else if m >= 256 {

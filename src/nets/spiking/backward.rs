@@ -10,11 +10,11 @@ use crate::num::real::{F32Lanes, LaneKernel, run_lanes};
 
 /// Rows of a tile, times steps, that the backward pass carries through the layers at once: with the operands of the
 /// product by Wᵀ they stay in the first cache. A multiple of 12, too.
-const PART: usize = 48;
+const SUBTILE: usize = 48;
 
-/// Rows of a part of a tile.
-fn part_rows(steps: usize) -> usize {
-    (PART / steps).clamp(1, TILE)
+/// Rows of a subtile: that part of a tile.
+fn subtile_rows(steps: usize) -> usize {
+    (SUBTILE / steps).clamp(1, TILE)
 }
 
 /// Gradient sums of one network in padded layout, and the space its backward pass needs.
@@ -32,7 +32,8 @@ pub struct Gradient {
     d_current: Aligned,
     /// Of a tile, by the currents of each hidden layer but the first: `[TILE, S, leading(neurons)]`.
     d_currents: Vec<Aligned>,
-    /// Of a part of a tile, with the widest layer's ld: by outputs and h `[PART, ld]`, by spikes `[PART, S, ld]`.
+    /// Of a subtile, with the widest layer's ld: by outputs and h `[subtile_rows, ld]`, by spikes
+    /// `[subtile_rows, S, ld]`.
     d_top: Aligned,
     d_weighted: Aligned,
     d_spikes: Aligned,
@@ -57,7 +58,7 @@ impl Gradient {
             }
         };
         let widest = layers[..last].iter().map(|l| leading(l.outputs)).max().expect("a hidden layer");
-        let part = part_rows(lif.steps);
+        let subtile = subtile_rows(lif.steps);
         Gradient {
             w: layers.iter().enumerate().map(|l| Aligned::zeros(size(l))).collect(),
             b: layers.iter().map(|l| Aligned::zeros(leading(l.outputs))).collect(),
@@ -68,9 +69,9 @@ impl Gradient {
                 .iter()
                 .map(|l| Aligned::zeros(TILE * lif.steps * leading(l.outputs)))
                 .collect(),
-            d_top: Aligned::zeros(part * leading(layout.outputs())),
-            d_weighted: Aligned::zeros(part * widest),
-            d_spikes: Aligned::zeros(if last > 1 { part * lif.steps * widest } else { 0 }),
+            d_top: Aligned::zeros(subtile * leading(layout.outputs())),
+            d_weighted: Aligned::zeros(subtile * widest),
+            d_spikes: Aligned::zeros(if last > 1 { subtile * lif.steps * widest } else { 0 }),
             spread: Aligned::zeros(if encodes(0) { leading(layers[0].outputs) } else { 0 }),
             live: Vec::with_capacity(rows),
         }
@@ -252,8 +253,8 @@ impl Backward<'_> {
             &mut *self.grad;
         let top = &layers[hidden];
         let (ldh, ldo) = (leading(top.inputs), leading(top.outputs));
-        for (part, rows) in rows.chunks(part_rows(s)).enumerate() {
-            let first = part * part_rows(s);
+        for (subtile, rows) in rows.chunks(subtile_rows(s)).enumerate() {
+            let first = subtile * subtile_rows(s);
             for (d, m) in d_top.chunks_exact_mut(ldo).zip(rows) {
                 d.copy_from_slice(&d_out[m * ldo..(m + 1) * ldo]);
             }

@@ -18,7 +18,7 @@
 //! Wᵀ·di(t) is 1.32, the sparse weight gradient 0.26 and the neurons 0.43 (a tanh network: 0.38 and 0.57). So the
 //! potentials of later layers are kept for the backward pass, since to compute them again costs those 0.30, and those
 //! of the first are not: they are a few instructions of the 0.20 that its gradient takes. Wᵀ·di(t) is bound by its
-//! multiply-adds. Tiles of 24 to 120 rows, parts of them in the first cache, and spans of 4 or 8 vectors made no
+//! multiply-adds. Tiles of 24 to 120 rows, subtiles in the first cache, and spans of 4 or 8 vectors made no
 //! difference.
 //!
 //! Potentials that outlive an inference ([`Membrane::Carried`](super::Membrane)) start from

@@ -9,7 +9,7 @@ use super::physics::{
     metric, motion, motion_noise, pointed, step,
 };
 use crate::env::Slot;
-use crate::report::replay::{Column, Line, Plan, Scene, Take};
+use crate::report::replay::{Column, GroundPlan, Line, Scene, Take};
 use crate::run::actor::Actor;
 use crate::run::errors::JobError;
 use crate::run::evaluate::Moment;
@@ -50,7 +50,7 @@ fn scene(config: &V2xConfig, spec: &V2xSpec, params: &V2xParams) -> Scene {
              are what this slot's echo makes of that."
         ),
         slot_s: Some(config.task.slot_s),
-        plan: Some(Plan {
+        plan: Some(GroundPlan {
             origin: format!("road-side unit, {n} antennas"),
             antennas: n,
             road_y_m: Some(f64::from(params.road_y_m)),

@@ -11,7 +11,7 @@ use crate::run::rows::{Cells, CurveRow, Key, Row};
 use crate::run::sweep::plan::{Mode, what_is_read};
 use crate::run::sweep::task;
 use crate::run::task::{Task, Unit};
-use crate::run::train::Plan as Training;
+use crate::run::train::TrainingSpan;
 use crate::run::watch::Watch;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -210,9 +210,9 @@ pub(super) fn train_from<C: Task>(
         let until = goal.min((start / every + 1) * every);
         // Without curves, only the last update's metrics are looked at.
         let log_every = if keeps { head.common().train.log_every } else { goal };
-        let plan = Training { algorithm, updates: total, until, log_every };
+        let span = TrainingSpan { algorithm, updates: total, until, log_every };
         state = crate::run::train::train(
-            &plan,
+            &span,
             &mut learner,
             start,
             |update, metrics| {

@@ -14,7 +14,7 @@ mod period;
 mod trajectory;
 
 pub use period::{best_period, beta_of_episode};
-pub use trajectory::{Plan, Trajectory};
+pub use trajectory::{FramePlan, Trajectory};
 
 use super::physics::{KMAX, MisacParams, MisacSpec};
 use rayon::prelude::*;

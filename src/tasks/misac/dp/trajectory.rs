@@ -24,7 +24,7 @@ pub struct Trajectory<'a> {
 
 /// What [`Trajectory::plan`] finds.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Plan {
+pub struct FramePlan {
     /// Energy of the whole episode, J.
     pub energy_j: f64,
     /// Slots in which the camera is on.
@@ -70,7 +70,7 @@ impl Trajectory<'_> {
 
     /// The frames of least energy over the episode, which starts at age 0, if no sweep finds the vehicle; of equals the
     /// ones without a frame.
-    pub fn plan(&self) -> Plan {
+    pub fn plan(&self) -> FramePlan {
         let values = self.values();
         let mut age = 0;
         let frames = values.chunks(self.age_max + 1).skip(1).zip(self.beta).map(|(after, beta)| {
@@ -78,6 +78,6 @@ impl Trajectory<'_> {
             age = if with < without { self.t_proc } else { age + 1 }.min(self.age_max);
             with < without
         });
-        Plan { frames: frames.collect(), energy_j: values[0] }
+        FramePlan { frames: frames.collect(), energy_j: values[0] }
     }
 }

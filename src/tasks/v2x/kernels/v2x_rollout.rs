@@ -4,13 +4,13 @@
 //! neither fuse nor reassociate): the same sums in the same order, the same draws.
 //!
 //! For beams of few actions: `angles` and `tracking`. The 2·K·N + K actions of `matrix` leave no room for a workgroup
-//! ([`Plan::choose`] has none for them).
+//! ([`Tiling::choose`] has none for them).
 
 mod check;
-mod plan;
+mod tiling;
 
 pub use check::check;
-pub use plan::{MAX_HIDDEN, Plan};
+pub use tiling::{MAX_HIDDEN, Tiling};
 
 use super::{v2x_batch, v2x_step};
 use crate::env::{Batch, StepSlices};
@@ -21,7 +21,7 @@ use crate::kernels::layer::Rows;
 use crate::kernels::{MAX_TRIPS, dense_forward, gaussian_head, host, shader};
 use crate::nets::{ActorCriticLayout, MlpLayout};
 use crate::tasks::v2x::physics::{V2xParams, load_state, metric, observe, step_range};
-use plan::terms;
+use tiling::terms;
 
 pub const SHADER: Source = shader!("shaders/v2x/", "v2x_rollout", super::SHARED);
 
@@ -63,7 +63,7 @@ pub struct Spec {
     pub ls_off: usize,
     /// P: parameters of a replica.
     pub p: usize,
-    pub plan: Plan,
+    pub tiling: Tiling,
 }
 
 impl Spec {
@@ -74,9 +74,9 @@ impl Spec {
         horizon: usize,
         layout: &ActorCriticLayout,
     ) -> Option<Spec> {
-        let plan = Plan::choose(limits, &layout.actor, batch.b)?;
+        let tiling = Tiling::choose(limits, &layout.actor, batch.b)?;
         let (net, ls_off, p) = (layout.actor.clone(), layout.log_std_off, layout.params());
-        Some(Spec { batch, horizon, net, ls_off, p, plan })
+        Some(Spec { batch, horizon, net, ls_off, p, tiling })
     }
     /// Environments of all replicas.
     fn row(&self) -> usize {
@@ -230,7 +230,7 @@ pub fn cost_of(spec: &Spec, slots: usize) -> Cost {
 }
 
 pub fn prelude(spec: &Spec) -> Prelude {
-    let (plan, net) = (&spec.plan, &spec.net);
+    let (tiling, net) = (&spec.tiling, &spec.net);
     let (last, hidden) = net.layers.split_last().expect("a network has layers");
     let act = hidden[0].act;
     let widths = (0..MAX_HIDDEN).map(|n| hidden.get(n).map_or(0, |l| l.outputs));
@@ -242,14 +242,14 @@ pub fn prelude(spec: &Spec) -> Prelude {
         .u32("LS_OFF", spec.ls_off)
         .u32("HIDDEN", hidden.len())
         .u32("ACT", act.code())
-        .u32("E", plan.envs)
-        .u32("THREADS", plan.threads())
-        .u32("BK", plan.slice)
-        .u32("BQ", plan.quads)
+        .u32("E", tiling.envs)
+        .u32("THREADS", tiling.threads())
+        .u32("BK", tiling.slice)
+        .u32("BQ", tiling.quads)
         .u32("OUTQ", last.outputs.div_ceil(4))
-        .u32("RESIDENT", usize::from(plan.resident))
-        .u32("ACT_ROWS", Plan::act_rows(net))
-        .u32("STAGED", plan.staged(net))
+        .u32("RESIDENT", usize::from(tiling.resident))
+        .u32("ACT_ROWS", Tiling::act_rows(net))
+        .u32("STAGED", tiling.staged(net))
         .u32("OUTCOME_REWARD", outcome::REWARD)
         .u32("OUTCOME_SUM_RATE", outcome::SUM_RATE)
         .u32("OUTCOME_JAIN", outcome::JAIN)
@@ -259,15 +259,16 @@ pub fn prelude(spec: &Spec) -> Prelude {
 
 /// Loop iterations of one thread.
 fn trips(spec: &Spec, slots: usize) -> usize {
-    let (plan, net, task) = (&spec.plan, &spec.net, &spec.batch.task);
+    let (tiling, net, task) = (&spec.tiling, &spec.net, &spec.batch.task);
     let (last, hidden) = net.layers.split_last().expect("a network has layers");
-    let (envs, threads, a) = (plan.envs, plan.threads(), task.action_dim());
+    let (envs, threads, a) = (tiling.envs, tiling.threads(), task.action_dim());
     let outq = last.outputs.div_ceil(4);
     let stage = |inputs: usize, quads: usize| {
-        inputs.div_ceil(plan.slice) * (1 + (plan.slice * quads).div_ceil(threads))
+        inputs.div_ceil(tiling.slice) * (1 + (tiling.slice * quads).div_ceil(threads))
     };
-    let once: usize =
-        hidden.iter().map(|l| 1 + stage(l.inputs, plan.quads)).sum::<usize>() + 1 + stage(last.inputs, outq);
+    let once: usize = hidden.iter().map(|l| 1 + stage(l.inputs, tiling.quads)).sum::<usize>()
+        + 1
+        + stage(last.inputs, outq);
     let products: usize = net.layers.iter().map(|l| terms(l.inputs) / 4 + 9).sum();
     let copies = (envs * net.inputs()).div_ceil(threads)
         + (envs * a).div_ceil(threads)
@@ -281,7 +282,7 @@ host! {
     fits |gpu, spec| {
         check_trips(gpu, "v2x_rollout", trips(spec, slots))?;
         let (needed, there) =
-            (spec.plan.bytes(&spec.net), gpu.limits.max_compute_workgroup_storage_size as usize);
+            (spec.tiling.bytes(&spec.net), gpu.limits.max_compute_workgroup_storage_size as usize);
         if needed > there {
             let what =
                 format!("{needed} bytes of workgroup memory (kernel 'v2x_rollout'; there are {there})");
@@ -289,7 +290,7 @@ host! {
         }
         let v2x_batch::Spec { r, b, .. } = spec.batch;
         assert!(
-            r <= 65_535 && b.div_ceil(spec.plan.envs) <= 65_535,
+            r <= 65_535 && b.div_ceil(spec.tiling.envs) <= 65_535,
             "v2x_rollout: {r} replicas of {b} environments are too many workgroups"
         );
         Ok(())
@@ -326,7 +327,7 @@ impl V2xRolloutBound {
         );
         assert!(at.first + at.slots <= spec.horizon, "v2x_rollout: {at:?} leaves {} slots", spec.horizon);
         assert!(one_end(spec, at), "v2x_rollout: {at:?} ends more than one episode");
-        let groups = [spec.batch.b.div_ceil(spec.plan.envs) as u32, 1, spec.batch.r as u32];
+        let groups = [spec.batch.b.div_ceil(spec.tiling.envs) as u32, 1, spec.batch.r as u32];
         self.bound.record(pass, groups, &[at.clock, at.first as u32, at.slots as u32]);
     }
 }
