@@ -321,7 +321,7 @@ impl ChunkSlices<'_> {
         for (i, who) in who.iter_mut().enumerate() {
             let row = i * o..(i + 1) * o;
             if who.over {
-                // Only under `NextStep`: the action was for nobody.
+                // Only under `NextStep`: this call resets the environment, and its action is not used.
                 obs[row.clone()].copy_from_slice(&chunk.fresh[row]);
                 (reward[i], terminated[i], truncated[i]) = (0.0, false, false);
                 (who.over, who.begun) = (false, true);

@@ -222,7 +222,7 @@ impl Better {
 pub struct Facts {
     /// What the root of its mean is called: rows keep mean squares, since they can be averaged.
     pub root: Option<&'static str>,
-    /// Whether rows keep it where nobody asks for more: a bound of every slot is no agent's doing.
+    /// Whether rows keep it unasked. Not a bound that depends on the slot alone: it is the same for every agent.
     pub in_rows: bool,
     /// `None` where neither is.
     pub better: Option<Better>,

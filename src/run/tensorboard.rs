@@ -446,7 +446,7 @@ mod tests {
             assert_eq!(events(&place, seed), wanted(&rows, seed));
             assert_eq!(files(&place.dir.join(format!("ppo/seed-{seed}"))).unwrap().len(), 2);
         }
-        // Who asks for them late gets those of before too, and who loses a file gets it back.
+        // Events that are asked for late begin with the first update, and a lost file is written again.
         let late = Place { dir: dir.path().join("late"), force: false };
         let rows = train(dir.path(), &late, 6, true, "train.log_every=1").unwrap();
         assert_eq!(events(&late, 7), wanted(&rows, 7));

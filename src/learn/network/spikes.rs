@@ -42,7 +42,7 @@ pub struct Between {
 }
 
 impl Between {
-    /// Of potentials that nobody else uses: from rest, or what was put into the first slot, to the second.
+    /// For potentials of one pass alone: from the first slot (at rest, or what was put there) to the second.
     pub const OWN: Between = Between { start: 0, end: 1 };
 
     /// Slot `t` of a rollout of `horizon` slots, in which every episode has `slots`: to the next one, or behind the

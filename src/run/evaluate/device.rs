@@ -3,7 +3,7 @@
 use super::{Controller, Evaluation, Precision, ReplicaEstimates, cpu, gpu};
 use crate::gpu::{Gpu, GpuError};
 
-/// Runs an evaluation whose rule is somebody's outside of this program, on the CPU: one thread asks it, for up to
+/// Runs an evaluation on the CPU whose rule comes from outside of this program: one thread asks it, for up to
 /// [`KEY_BATCH`](super::KEY_BATCH) episodes at once, slot by slot from the first to the last. The episodes are those of
 /// [`evaluate`].
 ///

@@ -302,7 +302,7 @@ impl<C: Task> Training<'_, C> {
                 best.save(&self.dir, &self.checkpoint(state.clone()))?;
             }
             self.save(&state, &read)?;
-            // What was learned is saved, whoever cannot be told of it.
+            // The state is saved first, even where its events cannot be written.
             told?;
             if let Some(journal) = self.journal {
                 journal.saved(state.updates - start)?;
@@ -341,7 +341,7 @@ impl<C: Task> Training<'_, C> {
         Ok(self.checkpoint(state.clone()).save_beside_rows(&self.checkpoint_path(), last, finished)?)
     }
 
-    /// Removes what another training left, its checkpoint first: rows without one are nobody's.
+    /// Removes what another training left, its checkpoint first: rows without a checkpoint are not read.
     fn clear(&self) -> Result<(), JobError> {
         let [weights, rewards] = Best::paths(&self.dir);
         let all = [self.checkpoint_path(), self.rows_path(), self.activity_path(), weights, rewards];

@@ -85,7 +85,7 @@ fn weights(spec: &V2xSpec, p: &V2xParams, last: &State<f32>, act: &[f32]) -> Vec
     }
     let phi = pointed(spec, k, p, last, act);
     let cos = phi.map(f32::cos);
-    // How the steering vectors are mixed: each beam is its own, but for zero-forcing.
+    // How steering vectors are mixed into beams: one each, except for zero-forcing.
     let mut mix = [[0.0; KMAX]; KMAX];
     match spec.beam {
         Beam::Zf => mix = regularised_mix(k, n, &cos, &loading(k, p, &last.obs_d)),

@@ -58,7 +58,7 @@ pub struct Plan<C: Task> {
     pub hash: String,
 }
 
-/// Keys that are the sweep's own business or nobody's.
+/// Keys that cannot be swept, each with the reason: the sweep sets them itself, or they do not apply to it.
 const TAKEN: [(&str, &str); 6] = [
     ("train.seeds", "seeds of a sweep are given by 'seeds'"),
     ("evaluate.seed", "a replica is evaluated under its own seed, from 'seeds'"),

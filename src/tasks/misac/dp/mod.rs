@@ -328,8 +328,8 @@ impl Schedule {
     }
 
     /// Least mean cost per slot, J, of an episode of `slots` slots that starts with all ages 0: no policy at all gets
-    /// below it. It lies a little below the long-run optimum, because an episode starts with fresh frames and leaves
-    /// the ages at its end to nobody.
+    /// below it. It lies a little below the long-run optimum, because an episode starts with fresh frames and nothing
+    /// is paid for the ages at its end.
     pub fn episode_cost(&self, slots: usize) -> f64 {
         let sweep = self.sweep();
         let mut h = vec![0.0; self.states()];

@@ -51,7 +51,7 @@ fn vehicles_that_are_alike_are_solved_by_their_sorted_ages() {
             let ages = apart.ages(i);
             let off = few.values[alike.index(&ages)] - many.values[i];
             assert!(off.abs() < 1e-6, "{ages:?}: {off:e}");
-            // Of equal cost there may be several; as many cameras of the same ages are one.
+            // Several decisions may cost the same; decisions with as many frames for vehicles of equal age are one.
             let pi: Vec<bool> = (0..vehicles).map(|k| word >> k & 1 == 1).collect();
             let paid = |pi: &[bool]| {
                 let mut after: Vec<f64> =

@@ -12,7 +12,7 @@ use crate::tasks::v2x::physics::{V2xParams, metric};
 
 pub const SHADER: Source = shader!("shaders/v2x/", "v2x_slots", super::SHARED);
 
-/// Of one slot; more slots in a dispatch are compared, bit by bit, with as many dispatches of one.
+/// For one slot; several slots in one dispatch are compared, bit by bit, with one dispatch for each slot.
 pub const TOL: Tol = Tol {
     abs: 1e-30,
     rel: 4.0 * STEP,

@@ -28,9 +28,9 @@ pub(super) fn terms(inputs: usize) -> usize {
 
 impl Tiling {
     /// What suits a device with these limits, for `b` environments of a replica: as many environments in a workgroup as
-    /// fit (each shares the weights with the others), at most twice as many as there are; of as many, with resident
-    /// weights before streamed ones. `None` where nothing fits: spiking networks, layers too wide or too many, and too
-    /// many actions for a thread to have four of one environment.
+    /// fit (they share the weights), at most twice as many as there are; for the same number of environments, resident
+    /// weights are preferred to streamed ones. `None` where nothing fits: spiking networks, layers too wide or too
+    /// many, and too many actions for a thread to have four of one environment.
     pub fn choose(limits: &wgpu::Limits, net: &MlpLayout, b: usize) -> Option<Tiling> {
         let (_, hidden) = net.layers.split_last()?;
         if net.lif.is_some() || !(1..=MAX_HIDDEN).contains(&hidden.len()) {
