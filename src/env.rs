@@ -69,7 +69,7 @@ pub struct Metric {
 /// The last rows of the metrics: values of which an evaluation tells the distribution, not the mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Samples {
-    /// Rows of each quantity, whose values are those of all these rows, in every slot and episode.
+    /// Rows of each quantity: its distribution is over the values in all of them, in every slot and episode.
     pub rows: usize,
     /// What the median and the 90 % quantile of the absolute values are called, quantity by quantity.
     pub quantiles: &'static [[&'static str; 2]],
@@ -154,8 +154,8 @@ pub struct Slot<E = f32> {
 }
 
 impl<E: Copy> Slot<E> {
-    /// Before a step from `state`: so many elements of observations, final observations, rewards (and flags) and
-    /// metrics, all `value`.
+    /// Before a step from `state`: the given numbers of elements of observations, final observations, rewards (and
+    /// flags) and metrics, all `value`.
     pub fn filled(state: Vec<E>, [obs, final_obs, reward, metrics]: [usize; 4], value: E) -> Self {
         let [obs, final_obs, metrics] = [obs, final_obs, metrics].map(|n| vec![value; n]);
         Slot { state, obs, final_obs, reward: vec![value; reward], flags: vec![0; reward], metrics }
@@ -178,8 +178,8 @@ pub trait Env: Debug + Send + Sync {
     fn replicas(&self) -> usize;
     /// The Philox key under which a replica trains: (seed, 0).
     fn key(&self, replica: usize) -> [u32; 2];
-    /// Some of the replicas alone, counted from 0: more of them than a GPU binds at once are taken in parts. `None`
-    /// where they cannot be told apart.
+    /// Some of the replicas alone, counted from 0: where there are more than a GPU binds at once, they are run in
+    /// parts. `None` where this environment cannot be divided.
     fn part(&self, replicas: Range<usize>) -> Option<Arc<dyn Env>> {
         let _ = replicas;
         None

@@ -45,8 +45,8 @@
 //! ```
 //!
 //! A row of task v2x is a line in [`AGENTS`](crate::tasks::v2x::agents::AGENTS). One that learns is
-//! made of the algorithms that there are (`src/tasks/v2x/agents/table.rs`); one that does not is a function of what the
-//! last echo said, without a kernel. This one steers as `last-estimate` does and gives more power to vehicles that are
+//! made of existing algorithms (`src/tasks/v2x/agents/table.rs`); one that does not is a function of what the last echo
+//! said, without a kernel. This one steers as `last-estimate` does and gives more power to vehicles that are
 //! far:
 //!
 //! ```
@@ -146,11 +146,11 @@
 //! In `examples/own_task/`, some 600 lines with its test, `physics.rs` has equations as these, as
 //! [`Physics`](crate::env::lanes::Physics), of which [`PlainEnv`](crate::env::lanes::PlainEnv) makes the environment;
 //! its kernel is the same equations once more. `task.rs` has the configuration, whose preset names of a learner's
-//! section only what differs from [`LEARNERS`](crate::config::LEARNERS), two learners out of the parts that there are,
-//! and rules and a bound as [`Acting`](crate::run::task::Acting). `main.rs` calls [`cli::main`](crate::cli::main).
-//! `tests.rs` asks [`run::check`](crate::run::check) whether the environment keeps its contract and the kernel is the
-//! same environment. A task that is not of this plain kind implements [`Env`](crate::env::Env) itself, as those of the
-//! crate do, and one that is evaluated in its own way overrides [`Task::evaluate`](crate::run::task::Task::evaluate).
+//! section only what differs from [`LEARNERS`](crate::config::LEARNERS), two learners made of existing parts, and rules
+//! and a bound as [`Acting`](crate::run::task::Acting). `main.rs` calls [`cli::main`](crate::cli::main). `tests.rs`
+//! asks [`run::check`](crate::run::check) whether the environment keeps its contract and the kernel is the same
+//! environment. A task that needs more than this implements [`Env`](crate::env::Env) itself, as the crate's own tasks
+//! do, and one that is evaluated in its own way overrides [`Task::evaluate`](crate::run::task::Task::evaluate).
 //!
 //! # A kernel
 //!

@@ -118,21 +118,21 @@ const PHASES: [&str; 4] = ["rollout", "gae", "update", "readback"];
 const UPDATES: usize = 10;
 
 /// Seconds that each part of each update of one run took, by the wall and on the device.
-struct Run {
+struct UpdateTimes {
     check: String,
     wall_s: Vec<[f64; 4]>,
     device_s: Vec<[f64; 4]>,
 }
 
 /// The same samples for every part: what the first of them that criterion asks for has measured.
-struct Part {
-    run: Rc<Run>,
+struct PhaseTimes {
+    run: Rc<UpdateTimes>,
     part: usize,
     next: usize,
     next_on_device: usize,
 }
 
-impl Timed for Part {
+impl Timed for PhaseTimes {
     fn run(&mut self, iterations: u64) -> Result<Duration, GpuError> {
         let mut sum = 0.0;
         for _ in 0..iterations {
@@ -151,11 +151,11 @@ impl Timed for Part {
     }
 }
 
-impl Run {
-    fn new(agent: &Agent, place: &Place, size: Size, check: String) -> Result<Run, GpuError> {
+impl UpdateTimes {
+    fn new(agent: &Agent, place: &Place, size: Size, check: String) -> Result<UpdateTimes, GpuError> {
         let mut learner = Learner::new(agent.who, size, place.gpu())?;
         learner.update()?;
-        let mut run = Run { check, wall_s: Vec::new(), device_s: Vec::new() };
+        let mut run = UpdateTimes { check, wall_s: Vec::new(), device_s: Vec::new() };
         for _ in 0..UPDATES {
             let mut parts = [0.0; 4];
             for (part, s) in parts.iter_mut().enumerate() {
@@ -196,7 +196,7 @@ fn step(learner: &mut Learner, part: usize) -> Result<(), GpuError> {
 /// The device is waited for behind every part, so that parts do not overlap: their sum is a little more than an update
 /// of `training`.
 fn phases(bench: &mut Bench, agent: &Agent, place: &Place, device: &Device, size: Size) {
-    let kept: RefCell<Option<Rc<Run>>> = RefCell::default();
+    let kept: RefCell<Option<Rc<UpdateTimes>>> = RefCell::default();
     let effort = Effort {
         samples: UPDATES,
         // The samples are there already: criterion takes each of them once.
@@ -215,11 +215,11 @@ fn phases(bench: &mut Bench, agent: &Agent, place: &Place, device: &Device, size
         bench.measure(subject, device.clone(), effort, |checks| {
             if kept.borrow().is_none() {
                 let check = agent.check(checks, place)?;
-                *kept.borrow_mut() = Some(Rc::new(Run::new(agent, place, size, check)?));
+                *kept.borrow_mut() = Some(Rc::new(UpdateTimes::new(agent, place, size, check)?));
             }
             let run = kept.borrow().clone().expect("just made");
             let check = Some(run.check.clone());
-            Ok(Ready { check, timed: Box::new(Part { run, part, next: 0, next_on_device: 0 }) })
+            Ok(Ready { check, timed: Box::new(PhaseTimes { run, part, next: 0, next_on_device: 0 }) })
         });
     }
 }

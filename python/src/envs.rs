@@ -3,7 +3,7 @@
 use crate::TASKS;
 use crate::pool;
 use isacbench::cli::embed;
-use isacbench::env::stepper::{Autoreset, Outcome, Stepper, StepperError};
+use isacbench::env::stepper::{Autoreset, StepOutputs, Stepper, StepperError};
 use isacbench::env::{At, Component, Env, Sizes, StepSlices};
 use numpy::{PyArrayDyn, PyArrayMethods, PyReadonlyArray2, PyReadonlyArrayDyn, PyReadwriteArrayDyn};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
@@ -210,7 +210,7 @@ impl Envs {
         let (mut obs, mut final_obs, mut reward) = (writable(obs)?, writable(final_obs)?, writable(reward)?);
         let (mut terminated, mut truncated) = (writable(terminated)?, writable(truncated)?);
         let mut metrics = metrics.as_ref().map(writable).transpose()?;
-        let out = Outcome {
+        let out = StepOutputs {
             obs: flat("obs", &mut obs, b * o)?,
             final_obs: flat("final_obs", &mut final_obs, b * o)?,
             reward: flat("reward", &mut reward, b)?,

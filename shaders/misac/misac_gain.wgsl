@@ -1,7 +1,7 @@
 // misac_gain: one thread = what the beams of one slot are worth to one vehicle: its own gain, matched and steered
 // references, SINR and rate with the interference of all K beams (1). The channel (2), (8) is drawn here, from the
 // state before the step and the slot's clock. CPU twin: misac_gain_cpu in src/tasks/misac/kernels/misac_gain.rs
-// (`gains` of src/tasks/misac/physics.rs, same operations in the same order).
+// (`gains` of src/tasks/misac/physics/channel.rs, same operations in the same order).
 #import index
 #import misac_beam
 
@@ -79,7 +79,7 @@ fn power_of(c: vec2<f32>) -> f32 {
     let at_1_m = max(max(p.beam_power_w * p.path_gain_m2, LOWEST) / p.noise_w, LOWEST);
     let snr = max(at_1_m / max(s.x * s.x + p.road_y_m * p.road_y_m, LOWEST), LOWEST);
     let sinr = max(snr * own, LOWEST) / max(snr * interference + 1.0f, LOWEST);
-    // Rows as in `gain_row` of src/tasks/misac/physics.rs.
+    // Rows as in `gain_row` of src/tasks/misac/physics/channel.rs.
     let at = r * GAIN_ROWS * B * K + env * K + i;
     gains[at + GAIN_GAIN * B * K] = own;
     gains[at + GAIN_MATCHED * B * K] = max(amplitudes * amplitudes, LOWEST) * PER_ANTENNA;

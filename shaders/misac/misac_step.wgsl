@@ -1,7 +1,7 @@
 // misac_step: one thread = one slot of one environment: energy (3), misalignment (7) and reward (11) with the ages
 // before the decision acts, then tracking errors, ages (6) and positions, then the next observation, with automatic
 // reset where (clock+1) mod T = 0. CPU twin: misac_step_cpu in src/tasks/misac/kernels/misac_step.rs (the physics is
-// src/tasks/misac/physics.rs, same operations in the same order).
+// src/tasks/misac/physics/mod.rs, same operations in the same order).
 #import index
 #import misac_write
 
@@ -108,7 +108,7 @@ fn grown_error(p: MisacParams, e: f32, age: f32, rate: f32, z: f32) -> f32 {
     reward[imm.reward_off + n] = reward_now;
     flags[imm.reward_off + n] = select(0u, TRUNCATED, ends);
     if (imm.full != 0u) {
-        // Rows as in `metric` of src/tasks/misac/physics.rs.
+        // Rows as in `metric` of src/tasks/misac/physics/mod.rs.
         let m = r * METRIC_ROWS * B + env;
         metrics[m + METRIC_ENERGY * B] = energy;
         metrics[m + METRIC_REWARD * B] = reward_now;

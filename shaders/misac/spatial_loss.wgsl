@@ -1,7 +1,7 @@
 // spatial_loss: gradient of L_spat = -lambda mean |h^H v|^2 / N (13) by the phases, for samples out of a rollout. One
 // thread = one vehicle of one sample: it draws the channel (2), (8) of the sample's slot again, so that none is stored.
-// CPU twin: spatial_loss_cpu in src/tasks/misac/kernels/spatial_loss.rs (`spatial_gain` of src/tasks/misac/physics.rs,
-// same operations in the same order).
+// CPU twin: spatial_loss_cpu in src/tasks/misac/kernels/spatial_loss.rs (`spatial_gain` of
+// src/tasks/misac/physics/channel.rs, same operations in the same order).
 #import index
 #import misac_beam
 #import shuffle

@@ -1,6 +1,6 @@
 // v2x_step: one thread = one slot of one environment (shared/v2x_slot.wgsl) -> next observation, with automatic reset
 // where (clock+1) mod T = 0. CPU twin: v2x_step_cpu in src/tasks/v2x/kernels/v2x_step.rs (the physics is
-// src/tasks/v2x/physics.rs, same operations in the same order).
+// src/tasks/v2x/physics/mod.rs, same operations in the same order).
 #import index
 #import v2x_slot
 #import v2x_pointing
@@ -49,7 +49,7 @@ fn action_at(i: u32) -> f32 {
         for (var j = 0u; j < K; j++) {
             upper_bound += log2_1p(fill[j] * snr[j]);
         }
-        // Rows as in `metric` of src/tasks/v2x/physics.rs.
+        // Rows as in `metric` of src/tasks/v2x/physics/metric.rs.
         let m = r * METRIC_ROWS * B + env;
         metrics[m + METRIC_SUM_RATE * B] = o.sum_rate;
         metrics[m + METRIC_JAIN * B] = o.jain;

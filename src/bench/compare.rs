@@ -6,7 +6,7 @@ use crate::run::rows::{BenchRow, BenchSampleRow};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 
-/// Differences below this share are nobody's business: they come and go with the layout of a binary in memory.
+/// Differences below this share are noise: they come and go with the layout of a binary in memory.
 pub const NOISE: f64 = 0.01;
 
 /// One folder of results.

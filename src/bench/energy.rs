@@ -12,7 +12,7 @@ use crate::learn::{Algorithm, Learner, UpdateMetrics};
 use crate::run::errors::{CheckpointError, JobError};
 use crate::run::registry::{AnyCheckpoint, AnyTask};
 use crate::run::rows::{BenchEnergyRow, text_of};
-use crate::run::train::{Plan, train};
+use crate::run::train::{TrainingSpan, train};
 use crate::run::watch::{Quiet, Watch};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -208,11 +208,11 @@ fn firing_rates(c: &dyn AnyCheckpoint, algorithm: &Algorithm) -> Result<Vec<Vec<
         small.ppo.minibatch = RATE_ENVS * small.ppo.horizon;
         let small = Algorithm::Ppo(small);
         let mut learner = Learner::new(&small, c.state(), None).map_err(JobError::Gpu)?;
-        let plan = Plan { algorithm: &small, updates: 1, until: 1, log_every: 1 };
+        let span = TrainingSpan { algorithm: &small, updates: 1, until: 1, log_every: 1 };
         let seen = |_, m: &[UpdateMetrics]| {
             rates = m.iter().map(|m| m.firing_rates.clone()).collect();
         };
-        train(&plan, &mut learner, 0, seen, |_| true).map_err(JobError::Gpu)?;
+        train(&span, &mut learner, 0, seen, |_| true).map_err(JobError::Gpu)?;
     }
     Ok(rates)
 }
@@ -267,7 +267,7 @@ fn with_meter(
     on: &Target,
     sizes: steady::Sizes,
     watch: &dyn Watch,
-    joules: &mut dyn FnMut(&mut steady::Run) -> Joules,
+    joules: &mut dyn FnMut(&mut steady::Piece) -> Joules,
 ) -> Vec<BenchEnergyRow> {
     let mut out = Vec::new();
     for n in all {

@@ -11,7 +11,7 @@ use crate::nets::dense::{Packed, Strided, leading};
 use crate::nets::experts::{Decision, ExpertsCpu, ExpertsState, act};
 use crate::nets::{Head, MlpLayout};
 use crate::run::registry::AnyCheckpoint;
-use crate::run::train::{Plan, train};
+use crate::run::train::{TrainingSpan, train};
 use rayon::prelude::*;
 use std::hint::black_box;
 use std::sync::Arc;
@@ -51,7 +51,7 @@ pub enum Kind {
 }
 
 /// Does a piece of the work and says how many inferences or environment steps it was.
-pub type Run<'a> = Box<dyn FnMut() -> Result<u64, String> + 'a>;
+pub type Piece<'a> = Box<dyn FnMut() -> Result<u64, String> + 'a>;
 
 /// The work of an agent, ready to run, or why there is none.
 pub fn prepare<'a>(
@@ -59,7 +59,7 @@ pub fn prepare<'a>(
     kind: Kind,
     gpu: Option<&'a Arc<Gpu>>,
     sizes: Sizes,
-) -> Result<Run<'a>, String> {
+) -> Result<Piece<'a>, String> {
     let failed = |e: crate::gpu::GpuError| e.to_string();
     let (mut algorithm, state) = (subject.first(), subject.state());
     if kind == Kind::Policy {
@@ -186,7 +186,7 @@ fn observed<A: FnMut(&[f32], &mut [f32])>(
 }
 
 /// Forward passes over the same observations on all threads.
-fn networks<'a>(net: Packed, obs: Vec<f32>, batches: usize) -> Run<'a> {
+fn networks<'a>(net: Packed, obs: Vec<f32>, batches: usize) -> Piece<'a> {
     let o = net.layout.inputs();
     let mut acts: Vec<Activations> =
         obs.chunks(CHUNK * o).map(|x| Activations::forward_only(&net.layout, x.len() / o)).collect();
@@ -208,7 +208,7 @@ fn networks_gpu<'a>(
     params: &[f32],
     obs: &[f32],
     batches: usize,
-) -> Result<Run<'a>, crate::gpu::GpuError> {
+) -> Result<Piece<'a>, crate::gpu::GpuError> {
     let m = obs.len() / net.inputs();
     let params = gpu.upload("steady.params", &[1, p], params)?;
     let x = gpu.upload("steady.obs", &[1, m, net.inputs()], obs)?;
@@ -225,7 +225,7 @@ fn networks_gpu<'a>(
 }
 
 /// Schedules and phases from the same observations on all threads, the recurrent state carried on.
-fn decisions<'a>(net: ExpertsCpu, obs: Vec<f32>, batches: usize) -> Run<'a> {
+fn decisions<'a>(net: ExpertsCpu, obs: Vec<f32>, batches: usize) -> Piece<'a> {
     let (o, k, km) = (net.layout.obs, net.layout.vehicles, net.layout.phases());
     let memory = |x: &[f32]| {
         let n = x.len() / o;
@@ -249,7 +249,7 @@ fn decisions_gpu<'a>(
     params: &[f32],
     obs: &[f32],
     batches: usize,
-) -> Result<Run<'a>, crate::gpu::GpuError> {
+) -> Result<Piece<'a>, crate::gpu::GpuError> {
     let Decision::Isolated { lstm, head, phases } = &layout.decision else {
         unreachable!("asked for isolated networks only")
     };
@@ -284,7 +284,7 @@ fn learning<'a>(
     kind: Kind,
     gpu: Option<&'a Arc<Gpu>>,
     updates: u32,
-) -> Run<'a> {
+) -> Piece<'a> {
     let steps = algorithm.samples() as u64;
     let mut update = 0;
     Box::new(move || {
@@ -298,9 +298,13 @@ fn learning<'a>(
                 (from..update).try_for_each(|u| experts.rollout(u)).and_then(|()| finished(gpu))
             }
             (learner, _) => {
-                let plan =
-                    Plan { algorithm: &algorithm, updates: u32::MAX, until: update, log_every: u32::MAX };
-                train(&plan, learner, from, |_, _| {}, |_| true).map(|_| ())
+                let span = TrainingSpan {
+                    algorithm: &algorithm,
+                    updates: u32::MAX,
+                    until: update,
+                    log_every: u32::MAX,
+                };
+                train(&span, learner, from, |_, _| {}, |_| true).map(|_| ())
             }
         };
         done.map_err(|e| e.to_string())?;

@@ -90,7 +90,7 @@ pub fn check(a: &CheckArgs, tasks: &Tasks) -> Result<()> {
             golden::FILES.iter().chain(tasks.iter().flat_map(|t| t.golden())).copied().collect();
         for g in golden::run(dir, &checks, place.gpu.as_deref())? {
             match &g.outcome {
-                golden::Outcome::Compared(rows) => {
+                golden::GoldenOutcome::Compared(rows) => {
                     compared += rows.len();
                     for r in rows {
                         failures += usize::from(!r.comparison.passed());
@@ -98,11 +98,11 @@ pub fn check(a: &CheckArgs, tasks: &Tasks) -> Result<()> {
                         files.push(json!({ "file": g.file, "backend": r.backend.to_string(), "comparison": r.comparison, "passed": r.comparison.passed() }));
                     }
                 }
-                golden::Outcome::Skipped { reason } => {
+                golden::GoldenOutcome::Skipped { reason } => {
                     tell(format!("{:28} skipped: {reason}", g.file));
                     files.push(json!({ "file": g.file, "skipped": reason }));
                 }
-                golden::Outcome::Failed { reason } => {
+                golden::GoldenOutcome::Failed { reason } => {
                     bad_files += 1;
                     tell(format!("{:28} FAILED: {reason}", g.file));
                     files.push(json!({ "file": g.file, "error": reason, "passed": false }));

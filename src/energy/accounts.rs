@@ -153,7 +153,7 @@ pub fn training(schedule: &TrainingSchedule, rates: &[f64]) -> (Vec<Entry>, Vec<
                 place += 1;
                 Some(all[place - 1].to_vec())
             }
-            // A target has the shares of nobody: taken as dense.
+            // Shares are measured of networks that learn only; a target network counts as dense.
             _ if !network.net.spikes() => Some(vec![1.0; network.net.hidden_layers()]),
             _ => None,
         };

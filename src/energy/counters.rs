@@ -287,7 +287,7 @@ pub(super) mod tests {
         assert!(!same_pci("0000:01:00.0", "0000:02:00.0"));
         assert!(
             !same_pci("", "") && !same_pci("x:y:z.0", "x:y:z.0"),
-            "what tells nothing is nobody's address"
+            "text that is no address equals nothing, not even itself"
         );
     }
 

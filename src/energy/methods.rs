@@ -132,7 +132,7 @@ pub const WORDS: Format = Format { constants: INT32, bytes: WORD, scaled: false 
 pub const BYTES: Format = Format { constants: INT8, bytes: 1.0, scaled: true };
 
 impl Format {
-    /// Energy of a number from a buffer of so many, pJ.
+    /// Energy of reading or writing one number in a buffer that holds `numbers` of them, pJ.
     fn access_pj(&self, numbers: f64) -> f64 {
         let bytes = (numbers * self.bytes).min(SRAM[3].0);
         let i = SRAM[1..3].iter().take_while(|p| p.0 < bytes).count();

@@ -380,8 +380,8 @@ impl Net {
         }
     }
 
-    /// Joules of a pass forward by the formula of the paper "spiking-ac", which for what is not spiking is a MAC a
-    /// product.
+    /// Joules of a pass forward by the formula of the paper "spiking-ac"; for a network without spikes that is one MAC
+    /// for each product.
     fn paper_joules(&self, rates: &[f64], constants: &Constants) -> f64 {
         match self {
             Net::Layers(net) => paper_formula(net, rates, constants).joules,
@@ -592,8 +592,8 @@ mod tests {
         assert_eq!(critic.forward.macs, 801.0 * 4928.0);
     }
 
-    /// Phases that are drawn are put out in every slot of rollout and passes, those of L_spat in the slots that enter
-    /// it.
+    /// Where phases are drawn, the rollout and the passes of the policy loss compute them in every slot, and L_spat
+    /// computes them once more in the slots that enter it.
     #[test]
     fn drawn_phases_enter_every_pass() {
         let head = |mono_phases: &str| {

@@ -4,7 +4,10 @@
 //! Draws are those of a training: environment `number` under key (seed, 0). An environment among a thousand others, or
 //! alone, goes through the same numbers, bit for bit, as in [`Env::step`].
 
-use super::{At, Env, Sizes, StepSlices, TERMINATED, TRUNCATED};
+mod chunk;
+
+use super::{Env, Sizes, TERMINATED, TRUNCATED};
+use chunk::{CHUNK, Chunk, Identity, neighbours};
 use rayon::{Scope, ThreadPool};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -35,22 +38,8 @@ pub enum StepperError {
     Saved(String),
 }
 
-/// Which draws an environment gets, and how far it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Identity {
-    seed: u32,
-    /// Of the environment in the streams of its seed.
-    number: u32,
-    /// Slots since the first reset.
-    clock: u32,
-    /// Whether the first observation of the episode at `clock` has been given out.
-    begun: bool,
-    /// Whether it waits behind the end of an episode.
-    over: bool,
-}
-
 /// What a step writes beside the observations.
-pub struct Outcome<'a> {
+pub struct StepOutputs<'a> {
     /// `[B, O]`: the next observation.
     pub obs: &'a mut [f32],
     /// `[B, O]`: of [`Autoreset::SameStep`], the last observation of an episode where one ended.
@@ -94,39 +83,6 @@ pub struct Stepper {
     /// `[B]`
     who: Vec<Identity>,
     chunks: Vec<Chunk>,
-}
-
-/// Environments that one thread steps at once.
-const CHUNK: usize = 256;
-
-/// Arrays of some environments, `n` of them.
-#[derive(Clone, Debug)]
-struct Chunk {
-    n: usize,
-    /// `[S, n]`
-    state: Vec<f32>,
-    /// First observations of episodes that nobody has seen yet, `[n, O]`.
-    fresh: Vec<f32>,
-    /// Of a slot: `[n, O]`, `[n]` and `[metrics, n]`.
-    final_obs: Vec<f32>,
-    flags: Vec<u32>,
-    metrics: Vec<f32>,
-}
-
-/// Neighbours with one key and clock, as places in their chunk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Run {
-    from: usize,
-    to: usize,
-    at: At2,
-}
-
-/// What of an [`At`] a run shares.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct At2 {
-    seed: u32,
-    first: u32,
-    clock: u32,
 }
 
 impl Stepper {
@@ -214,8 +170,8 @@ impl Stepper {
         }
         let env = &*self.env;
         let work = |n: usize, chunk: &mut Chunk, who: &[Identity], obs: &mut [f32]| {
-            for run in runs(who, |i| chosen(n * CHUNK + i)) {
-                chunk.reset(env, run, obs);
+            for group in neighbours(who, |i| chosen(n * CHUNK + i)) {
+                chunk.reset(env, group, obs);
             }
         };
         if self.chunks.len() == 1 {
@@ -235,7 +191,7 @@ impl Stepper {
     ///
     /// # Panics
     /// If an array is of another size.
-    pub fn step(&mut self, action: &[f32], out: Outcome) -> Result<(), StepperError> {
+    pub fn step(&mut self, action: &[f32], out: StepOutputs) -> Result<(), StepperError> {
         self.step_in(None, action, out)
     }
 
@@ -250,11 +206,11 @@ impl Stepper {
         &mut self,
         pool: Option<&ThreadPool>,
         action: &[f32],
-        out: Outcome,
+        out: StepOutputs,
     ) -> Result<(), StepperError> {
         let Sizes { obs: o, action: a, slots, metrics: m, .. } = self.env.sizes();
         let (b, mode) = (self.who.len(), self.mode);
-        let Outcome { obs, final_obs, reward, terminated, truncated, metrics } = out;
+        let StepOutputs { obs, final_obs, reward, terminated, truncated, metrics } = out;
         assert_eq!(action.len(), b * a, "actions [B, A]");
         assert_eq!((obs.len(), final_obs.len(), reward.len()), (b * o, b * o, b), "[B, O], [B, O], [B]");
         assert_eq!((terminated.len(), truncated.len()), (b, b), "flags [B]");
@@ -270,25 +226,18 @@ impl Stepper {
             }
         }
         let (env, full) = (&*self.env, metrics.is_some());
-        let work = |part: Part| part.step(env, mode, full);
+        let work = |chunk: ChunkSlices| chunk.step(env, mode, full);
         if self.chunks.len() == 1 {
             let (chunk, who) = (&mut self.chunks[0], &mut self.who[..]);
-            work(Part { chunk, who, action, obs, final_obs, reward, terminated, truncated });
+            work(ChunkSlices { chunk, who, action, obs, final_obs, reward, terminated, truncated });
         } else {
             let flags = terminated.chunks_mut(CHUNK).zip(truncated.chunks_mut(CHUNK));
             let seen = obs.chunks_mut(CHUNK * o).zip(final_obs.chunks_mut(CHUNK * o));
             let own = self.chunks.iter_mut().zip(self.who.chunks_mut(CHUNK));
             let written = seen.zip(reward.chunks_mut(CHUNK)).zip(flags);
             let all = own.zip(action.chunks(CHUNK * a)).zip(written).map(
-                |(((chunk, who), action), (((obs, final_obs), reward), (terminated, truncated)))| Part {
-                    chunk,
-                    who,
-                    action,
-                    obs,
-                    final_obs,
-                    reward,
-                    terminated,
-                    truncated,
+                |(((chunk, who), action), (((obs, final_obs), reward), (terminated, truncated)))| {
+                    ChunkSlices { chunk, who, action, obs, final_obs, reward, terminated, truncated }
                 },
             );
             share(pool, all, work);
@@ -346,91 +295,8 @@ fn last_start(slots: u32) -> u32 {
     u32::MAX - slots
 }
 
-/// Neighbours among the chosen that one call can step.
-fn runs(who: &[Identity], chosen: impl Fn(usize) -> bool) -> Vec<Run> {
-    let mut out: Vec<Run> = Vec::new();
-    for (i, w) in who.iter().enumerate().filter(|(i, _)| chosen(*i)) {
-        let at = At2 { seed: w.seed, first: w.number, clock: w.clock };
-        match out.last_mut() {
-            Some(run)
-                if run.to == i
-                    && (run.at.seed, run.at.clock) == (at.seed, at.clock)
-                    && u64::from(run.at.first) + (i - run.from) as u64 == u64::from(w.number) =>
-            {
-                run.to = i + 1;
-            }
-            _ => out.push(Run { from: i, to: i + 1, at }),
-        }
-    }
-    out
-}
-
-impl Run {
-    fn at(&self) -> At {
-        let At2 { seed, first, clock } = self.at;
-        At { replica: 0, key: [seed, 0], first, envs: self.to - self.from, clock }
-    }
-}
-
-/// Columns `run` of rows of `n`.
-fn columns(rows: &[f32], n: usize, run: Run) -> Vec<f32> {
-    rows.chunks_exact(n).flat_map(|row| &row[run.from..run.to]).copied().collect()
-}
-
-fn put_columns(rows: &mut [f32], n: usize, run: Run, values: &[f32]) {
-    for (row, values) in rows.chunks_exact_mut(n).zip(values.chunks_exact(run.to - run.from)) {
-        row[run.from..run.to].copy_from_slice(values);
-    }
-}
-
-impl Chunk {
-    /// Fresh episodes of `run`, whose rows of `obs` `[n, O]` are written.
-    fn reset(&mut self, env: &dyn Env, run: Run, obs: &mut [f32]) {
-        let o = obs.len() / self.n;
-        let obs = &mut obs[run.from * o..run.to * o];
-        if run.to - run.from == self.n {
-            env.reset(&run.at(), &mut self.state, obs);
-            return;
-        }
-        let mut state = columns(&self.state, self.n, run);
-        env.reset(&run.at(), &mut state, obs);
-        put_columns(&mut self.state, self.n, run, &state);
-    }
-
-    /// One slot of `run`.
-    fn step(
-        &mut self,
-        env: &dyn Env,
-        run: Run,
-        action: &[f32],
-        obs: &mut [f32],
-        reward: &mut [f32],
-        full: bool,
-    ) {
-        let n = self.n;
-        let rows = |len: usize| run.from * len..run.to * len;
-        let (o, a) = (obs.len() / n, action.len() / n);
-        let (action, obs, reward) = (&action[rows(a)], &mut obs[rows(o)], &mut reward[rows(1)]);
-        let (final_obs, flags) = (&mut self.final_obs[rows(o)], &mut self.flags[rows(1)]);
-        if run.to - run.from == n {
-            let metrics = full.then_some(&mut self.metrics[..]);
-            let out = StepSlices { final_obs, reward, flags, metrics, full };
-            env.step(&run.at(), action, &mut self.state, obs, out);
-            return;
-        }
-        let mut state = columns(&self.state, n, run);
-        let mut metrics = vec![0.0; if full { self.metrics.len() / n * (run.to - run.from) } else { 0 }];
-        let out = StepSlices { final_obs, reward, flags, metrics: full.then_some(&mut metrics), full };
-        env.step(&run.at(), action, &mut state, obs, out);
-        put_columns(&mut self.state, n, run, &state);
-        if full {
-            put_columns(&mut self.metrics, n, run, &metrics);
-        }
-    }
-}
-
 /// What a thread steps: a chunk and its part of all arrays.
-struct Part<'a> {
+struct ChunkSlices<'a> {
     chunk: &'a mut Chunk,
     who: &'a mut [Identity],
     action: &'a [f32],
@@ -441,21 +307,21 @@ struct Part<'a> {
     truncated: &'a mut [bool],
 }
 
-impl Part<'_> {
+impl ChunkSlices<'_> {
     fn step(self, env: &dyn Env, mode: Autoreset, full: bool) {
-        let Part { chunk, who, action, obs, final_obs, reward, terminated, truncated } = self;
+        let ChunkSlices { chunk, who, action, obs, final_obs, reward, terminated, truncated } = self;
         let (n, o) = (chunk.n, obs.len() / chunk.n);
-        let moving = runs(who, |i| !who[i].over);
+        let moving = neighbours(who, |i| !who[i].over);
         if full && moving.iter().map(|r| r.to - r.from).sum::<usize>() < n {
             chunk.metrics.fill(0.0);
         }
-        for run in moving {
-            chunk.step(env, run, action, obs, reward, full);
+        for group in moving {
+            chunk.step(env, group, action, obs, reward, full);
         }
         for (i, who) in who.iter_mut().enumerate() {
             let row = i * o..(i + 1) * o;
             if who.over {
-                // Only under `NextStep`: the action was for nobody.
+                // Only under `NextStep`: this call resets the environment, and its action is not used.
                 obs[row.clone()].copy_from_slice(&chunk.fresh[row]);
                 (reward[i], terminated[i], truncated[i]) = (0.0, false, false);
                 (who.over, who.begun) = (false, true);
@@ -483,7 +349,7 @@ impl Part<'_> {
 mod tests {
     use super::*;
     use crate::config::Layered;
-    use crate::env::Slot;
+    use crate::env::{At, Slot};
     use crate::run::task::Task;
     use crate::tasks::v2x::config::V2xConfig;
 
@@ -537,7 +403,8 @@ mod tests {
         fn step(&mut self, action: &[f32]) -> Result<Seen, StepperError> {
             let Seen { obs, final_obs, reward, terminated, truncated, metrics } = &mut self.seen;
             let metrics = Some(&mut metrics[..]);
-            self.stepper.step(action, Outcome { obs, final_obs, reward, terminated, truncated, metrics })?;
+            self.stepper
+                .step(action, StepOutputs { obs, final_obs, reward, terminated, truncated, metrics })?;
             Ok(self.seen.clone())
         }
         fn at(&mut self, t: u32) -> Seen {

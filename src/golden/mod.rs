@@ -77,7 +77,7 @@ pub struct Row {
 
 /// What became of one file.
 #[derive(Clone, Debug, serde::Serialize)]
-pub enum Outcome {
+pub enum GoldenOutcome {
     Compared(Vec<Row>),
     /// Nothing tests a file of this name.
     Skipped {
@@ -94,15 +94,15 @@ pub enum Outcome {
 pub struct GoldenResult {
     /// File name without its extension.
     pub file: String,
-    pub outcome: Outcome,
+    pub outcome: GoldenOutcome,
 }
 
 impl GoldenResult {
     /// The rows that differ.
     pub fn failures(&self) -> impl Iterator<Item = &Row> {
         let rows: &[Row] = match &self.outcome {
-            Outcome::Compared(rows) => rows,
-            Outcome::Skipped { .. } | Outcome::Failed { .. } => &[],
+            GoldenOutcome::Compared(rows) => rows,
+            GoldenOutcome::Skipped { .. } | GoldenOutcome::Failed { .. } => &[],
         };
         rows.iter().filter(|r| !r.comparison.passed())
     }
@@ -115,8 +115,8 @@ pub type Check = fn(&Vectors, Option<&Gpu>) -> Result<Rows, GoldenError>;
 pub type File = (&'static str, Check);
 
 /// Compares every `*.safetensors` file of `dir`, in order of name, by these checks. A file that nothing tests is
-/// [`Outcome::Skipped`], one that cannot be compared
-/// [`Outcome::Failed`]: neither keeps the others from being compared. Errors if the folder or its table cannot be read.
+/// [`GoldenOutcome::Skipped`], one that cannot be compared [`GoldenOutcome::Failed`]: neither keeps the others from
+/// being compared. Errors if the folder or its table cannot be read.
 pub fn run(dir: &Path, files: &[File], gpu: Option<&Gpu>) -> Result<Vec<GoldenResult>, GoldenError> {
     let mut paths = entries(dir).map_err(reading(dir))?;
     paths.retain(|path| path.extension().is_some_and(|e| e == "safetensors"));
@@ -132,10 +132,10 @@ pub fn run(dir: &Path, files: &[File], gpu: Option<&Gpu>) -> Result<Vec<GoldenRe
         let file = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let outcome = match files.iter().find(|(stem, _)| *stem == file) {
             Some((_, check)) => match compare_file(&path, &file, &table, *check, gpu) {
-                Ok(rows) => Outcome::Compared(rows),
-                Err(e) => Outcome::Failed { reason: e.to_string() },
+                Ok(rows) => GoldenOutcome::Compared(rows),
+                Err(e) => GoldenOutcome::Failed { reason: e.to_string() },
             },
-            None => Outcome::Skipped { reason: "nothing here tests a file of this name".into() },
+            None => GoldenOutcome::Skipped { reason: "nothing here tests a file of this name".into() },
         };
         GoldenResult { file, outcome }
     };

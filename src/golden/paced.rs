@@ -15,7 +15,7 @@ const MINIBATCHES: usize = 4;
 
 /// What a sequence of steps leaves: after each of them, and the moments after the last.
 #[derive(Default)]
-struct Run {
+struct StepTrace {
     params: Vec<f64>,
     /// `[steps][R]`
     paces: Vec<Pace<f64>>,
@@ -64,11 +64,11 @@ impl Case {
         vec![Pace::after(0, [HYPER.beta1, HYPER.beta2]); self.adam.r]
     }
 
-    fn twin<F: Scalar>(&self, widened: fn(&Pace<F>) -> Pace<f64>, start: Vec<Pace<F>>) -> Run {
+    fn twin<F: Scalar>(&self, widened: fn(&Pace<F>) -> Pace<f64>, start: Vec<Pace<F>>) -> StepTrace {
         let (r, zeros) = (self.adam.r, || vec![F::splat(0.0); self.p0.len()]);
         let (hyper, limits) = (vec![HYPER.row::<F>(); r].concat(), self.limits());
         let (mut params, mut m, mut v, mut pace) = (real::<F>(&self.p0), zeros(), zeros(), start);
-        let mut run = Run::default();
+        let mut run = StepTrace::default();
         for (step, g) in self.grads.chunks(self.p0.len()).enumerate() {
             let (g, means) = (real::<F>(g), real::<F>(&self.divergence[step * r..][..r]));
             let mut norms = vec![F::splat(f64::NAN); 2 * r];
@@ -79,7 +79,7 @@ impl Case {
             run.params.extend(wide(&params));
             run.paces.extend(pace.iter().map(widened));
         }
-        Run { m: wide(&m), v: wide(&v), ..run }
+        StepTrace { m: wide(&m), v: wide(&v), ..run }
     }
 
     fn limits<F: Scalar>(&self) -> Vec<F> {
@@ -88,7 +88,7 @@ impl Case {
         rows.iter().map(row).flat_map(|limits| limits.row()).collect()
     }
 
-    fn on_gpu(&self, gpu: &Gpu) -> Result<Run, GpuError> {
+    fn on_gpu(&self, gpu: &Gpu) -> Result<StepTrace, GpuError> {
         let adam::Spec { r, p, .. } = self.adam;
         let params = gpu.upload("golden.params", &[r, p], &self.p0)?;
         let g = gpu.alloc::<f32>("golden.grads", &[r, p], Fill::Poison)?;
@@ -105,7 +105,7 @@ impl Case {
         let control = control.bind(gpu, &means, &norms, &hyper, &limits, &pace);
         let step = adam::Adam::paced(gpu, &self.adam, &CLAMP)?;
         let step = step.bind(gpu, &params, &g, &norms, &m, &v, &hyper, &pace);
-        let mut run = Run::default();
+        let mut run = StepTrace::default();
         let updates = self.grads.chunks(MINIBATCHES * r * p).zip(self.divergence.chunks(MINIBATCHES * r));
         for (gradients, divergences) in updates {
             gpu.write(&means, divergences);
@@ -120,7 +120,7 @@ impl Case {
                 run.paces.extend(gpu.read(&pace)?.chunks_exact(8).map(|row| Pace::from_row(row).wide()));
             }
         }
-        Ok(Run { m: wide(&gpu.read(&m)?), v: wide(&gpu.read(&v)?), ..run })
+        Ok(StepTrace { m: wide(&gpu.read(&m)?), v: wide(&gpu.read(&v)?), ..run })
     }
 }
 
@@ -130,7 +130,7 @@ type Column = fn(&Pace<f64>) -> f64;
 pub(super) fn paced_adam(vectors: &Vectors, gpu: Option<&Gpu>) -> Result<Rows, GoldenError> {
     let case = Case::of(vectors)?;
     let mut rows = Rows::default();
-    let mut compare = |backend, run: Run| -> Result<(), GoldenError> {
+    let mut compare = |backend, run: StepTrace| -> Result<(), GoldenError> {
         moved(&mut rows, vectors, backend, "params", &run.params, &case.p0)?;
         let columns: [(&str, Column); 4] = [
             ("rate", |pace| pace.rate),

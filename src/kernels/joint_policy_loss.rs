@@ -4,8 +4,8 @@
 //! −A·logp.
 //!
 //! `loss = mean over samples of max(−adv·ratio, −adv·clamp(ratio, 1−ε, 1+ε)) − ent_coef·entropy`, where logp and
-//! entropy are the sums of those of bernoulli_policy_loss and of ppo_policy_loss. The gradient takes the place of what
-//! it is by: nobody needs the outputs afterwards, and a kernel has eight buffers at most.
+//! entropy are sums over both: that of bernoulli_policy_loss and that of ppo_policy_loss. The gradient overwrites the
+//! outputs that it is taken by: they are not needed afterwards, and a kernel has eight buffers at most.
 
 use super::common::*;
 use super::ppo_policy_loss::{TERMS, sample_scalars};

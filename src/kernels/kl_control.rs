@@ -214,7 +214,8 @@ impl KlControlBound {
 /// Replicas whose divergence is this near to its limit, relative to it, may be judged either way.
 pub const MARGIN: f64 = 1e-5;
 
-/// Divergences over target that [`check`] goes through, beside what is not finite. None is near the limit.
+/// Divergences, as multiples of the target, that [`check`] goes through, besides numbers that are not finite. None is
+/// near the limit.
 const RATIOS: [f64; 8] = [0.0, 1e-9, 0.01, 0.7, 1.0, 1.3, 4.9, 40.0];
 
 /// Shader against f64 twin over a few steps: divergences from 0 to far above the limit, NaN and infinite ones, a

@@ -342,7 +342,7 @@ impl Judged {
     pub fn compare_words(&self, got: &[u32]) -> Vec<Comparison> {
         assert_eq!(got.len(), self.words.len(), "as many words as neurons");
         let masked = |w: &[u32]| w.iter().zip(&self.sure).map(|(w, s)| w & s).collect::<Vec<_>>();
-        // What is above the steps is nobody's.
+        // Bits that stand for no spike step.
         let outside = !(((1u32 << self.steps) - 1) * 0x1_0001);
         let stray: Vec<u32> = got.iter().map(|w| w & outside).collect();
         vec![

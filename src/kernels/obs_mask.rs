@@ -51,7 +51,8 @@ impl ObsMaskBound {
     }
 }
 
-/// Shader against twin, bits of every number: what is not hidden must stay, before and behind the rows too.
+/// Shader against twin, bits of every number: numbers that are not hidden must not change, nor those before and behind
+/// the rows.
 pub fn check(gpu: &Gpu, spec: &Spec, seed: u32) -> Result<Vec<Comparison>, GpuError> {
     let off = 5;
     let mut obs = normal(seed, 0, off + spec.rows * spec.o + 3, 1.0);

@@ -38,7 +38,7 @@ impl Spec {
     }
 }
 
-/// The fields of PopSAN's paper on observations as those of a task.
+/// As many fields as in PopSAN's paper, for observations of a typical size.
 pub const DEFAULT: Spec = Spec { r: 3, m: 200, o: 12, fields: 10, p: 2 * 120 + 5, gain: 4.0 };
 
 /// What may change from one dispatch to the next. Offsets are in elements.

@@ -6,7 +6,7 @@ use super::twin::Scalar;
 use crate::env::Slot;
 use crate::gpu::{Buf, Gpu, GpuError};
 
-/// Before a slot of the twin from `state`: elsewhere zeros, as many as in [`Slot::filled`].
+/// What the twin finds before a slot from `state`; all else is zeros, in the sizes of [`Slot::filled`].
 pub fn before<F: Scalar>(state: &[f32], sizes: [usize; 4]) -> Slot<F> {
     Slot::filled(numbers(state), sizes, F::splat(0.0))
 }

@@ -49,7 +49,7 @@ struct Worker {
 }
 
 /// What a part of a minibatch gives.
-struct Part {
+struct PartResult {
     grads: Vec<f32>,
     /// Σ objective
     value: f64,
@@ -63,7 +63,7 @@ pub struct ApgCpu {
     workers: Vec<Worker>,
     chunks: Vec<Chunk>,
     /// `[R, parts]`
-    parts: Vec<Part>,
+    parts: Vec<PartResult>,
     rollout: Pool<RolloutScratch>,
     learning: Pool<PartScratch>,
     adam_steps: u64,
@@ -114,7 +114,7 @@ impl ApgCpu {
             }
         }
         let m = spec.apg.minibatch;
-        let part = |_| Part { grads: vec![0.0; p], value: 0.0, extremes: Extremes::of(&net) };
+        let part = |_| PartResult { grads: vec![0.0; p], value: 0.0, extremes: Extremes::of(&net) };
         ApgCpu {
             workers: (0..replicas).map(worker).collect(),
             chunks,
@@ -246,7 +246,7 @@ impl Apg for ApgCpu {
 impl Worker {
     /// Adds the parts' gradients, clips, and steps Adam. A gradient that is not finite changes nothing, so that one
     /// diverging replica stays visible without spreading.
-    fn update(&mut self, step: &AdamStep, max_norm: f64, m: usize, parts: &[Part]) {
+    fn update(&mut self, step: &AdamStep, max_norm: f64, m: usize, parts: &[PartResult]) {
         let spans = self.grads.par_chunks_mut(SPAN).enumerate().map(|(i, g)| {
             let from = i * SPAN;
             g.copy_from_slice(&parts[0].grads[from..from + g.len()]);
@@ -394,7 +394,14 @@ impl PartScratch {
     }
 
     /// Objective and gradients of some samples of a minibatch.
-    fn part(&mut self, mb: &Samples, net: &MlpLayout, w: &Worker, samples: Range<usize>, out: &mut Part) {
+    fn part(
+        &mut self,
+        mb: &Samples,
+        net: &MlpLayout,
+        w: &Worker,
+        samples: Range<usize>,
+        out: &mut PartResult,
+    ) {
         let (spec, slots) = (mb.spec, slots_of(mb.spec));
         let (o, a, width, envs) = (net.inputs(), net.outputs(), slots.scene_dim(), spec.apg.envs);
         let (ldx, lda, potentials) = (leading(o), leading(a), self.membrane.len() / self.block);

@@ -17,7 +17,7 @@ use crate::nets::lstm_cpu::{LstmGradient, Sequences};
 use std::ops::Range;
 
 /// A share of a minibatch of one replica.
-pub(super) struct Part<'a> {
+pub(super) struct MinibatchPart<'a> {
     pub(super) spec: &'a ExpertsSpec,
     pub(super) net: &'a ExpertsCpu,
     pub(super) chunks: &'a [Chunk],
@@ -31,7 +31,7 @@ pub(super) struct Part<'a> {
     pub(super) apart: bool,
 }
 
-impl Part<'_> {
+impl MinibatchPart<'_> {
     fn hyper(&self) -> LossHyper {
         let c = self.spec.of(self.replica);
         LossHyper {
@@ -96,7 +96,7 @@ impl Backward {
     }
 
     /// Losses and gradients of a part.
-    pub(super) fn part(&mut self, p: &Part, out: &mut PartResult) {
+    pub(super) fn part(&mut self, p: &MinibatchPart, out: &mut PartResult) {
         let (spec, envs) = (p.spec, p.envs.len());
         let (t_max, k, ldx) = (spec.slots(), spec.layout.vehicles, leading(spec.layout.obs));
         let n = t_max * envs;
@@ -170,7 +170,7 @@ impl Backward {
         self.d_critic.write_to(&spec.layout.critic, &mut out.grads);
     }
 
-    fn gather(&mut self, p: &Part) {
+    fn gather(&mut self, p: &MinibatchPart) {
         let spec = p.spec;
         let (k, ldx, size) = (spec.layout.vehicles, leading(spec.layout.obs), chunk_envs(spec.temporal.envs));
         let drawn = spec.layout.log_std().len();
@@ -189,7 +189,7 @@ impl Backward {
     }
 
     /// Gradient of the mean of ½(V − R)² over the first `n` samples; this part's share of that mean.
-    fn critic(&mut self, p: &Part, n: usize, per_sample: f32) -> f64 {
+    fn critic(&mut self, p: &MinibatchPart, n: usize, per_sample: f32) -> f64 {
         let (ldx, ldv) = (leading(p.spec.layout.obs), leading(1));
         self.d_critic.clear();
         let mut loss = 0.0;
@@ -297,7 +297,7 @@ impl SharedBackward {
     #[expect(clippy::too_many_arguments, reason = "the networks, the samples and where the results go")]
     fn run(
         &mut self,
-        p: &Part,
+        p: &MinibatchPart,
         gate: Option<&Packed>,
         experts: &[Packed],
         samples: &Samples,
@@ -335,7 +335,7 @@ impl SharedBackward {
     #[expect(clippy::too_many_arguments, reason = "as run, and which slots")]
     fn block(
         &mut self,
-        p: &Part,
+        p: &MinibatchPart,
         gate: Option<&Packed>,
         experts: &[Packed],
         samples: &Samples,

@@ -8,16 +8,16 @@ use crate::nets::bernoulli::LossSums;
 /// Samples whose activations are held at once outside the recurrent network: a multiple of the 12 rows of a tile.
 pub(super) const BLOCK: usize = 120;
 /// Environments of a chunk and of a part, about: whole tiles and whole lanes.
-const CHUNK: usize = 48;
-const PART: usize = 24;
+const CHUNK_ENVS: usize = 48;
+const PART_ENVS: usize = 24;
 /// Environments of each chunk of `envs`: depends on `envs` alone; an even number of chunks where it can be.
 pub(super) fn chunk_envs(envs: usize) -> usize {
-    envs.div_ceil(envs.div_ceil(CHUNK).next_multiple_of(2)).next_multiple_of(BeamSamples::GROUP)
+    envs.div_ceil(envs.div_ceil(CHUNK_ENVS).next_multiple_of(2)).next_multiple_of(BeamSamples::GROUP)
 }
 
 /// Environments of each part of a minibatch of `envs`.
 pub(super) fn part_envs(envs: usize) -> usize {
-    let parts = envs.div_ceil(PART);
+    let parts = envs.div_ceil(PART_ENVS);
     envs.div_ceil(if parts > 1 { parts.next_multiple_of(2) } else { 1 })
 }
 

@@ -18,7 +18,7 @@ pub const M: usize = 5;
 /// Largest age.
 const MOST: f32 = 10.0;
 
-/// Vehicles whose directions drift, and whose ages cost as long as nobody looks. State rows: K cosines, K ages.
+/// Vehicles whose directions drift, and whose ages cost until they are looked at. State rows: K cosines, K ages.
 #[derive(Clone, Debug)]
 pub struct Toy {
     pub slots: usize,

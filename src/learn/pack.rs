@@ -107,8 +107,8 @@ impl LearnerState {
         }
     }
 
-    /// The states of single replicas side by side; `None` of none, and where they have not come equally far or are of
-    /// other shapes.
+    /// The states of single replicas side by side; `None` if there is no state, or if they differ in their
+    /// number of updates or in shape.
     pub fn side_by_side(states: &[LearnerState]) -> Option<LearnerState> {
         let first = states.first()?;
         let shapes = |s: &LearnerState| {

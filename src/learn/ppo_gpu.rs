@@ -208,7 +208,7 @@ impl PpoGpu {
                         outcome: &outcome,
                     },
                 )?;
-                // A row for each slot, whatever it is a row of.
+                // To the reduction, every slot of every quantity is a metric of its own.
                 let reduce = metrics_reduce::Spec { r, metric_rows: outcomes * t, b };
                 let reduce = metrics_reduce::MetricsReduce::new(g, &reduce)?.bind(g, &outcome, &sums);
                 (Rollout::Fused { slots, sums: reduce }, outcome, None, sums)

@@ -28,7 +28,7 @@ pub fn with_interval(x: f64, i: Option<Interval>) -> String {
     }
 }
 
-/// What is to be said of an interval over so many seeds: fewer than five tell little of their spread.
+/// The number of seeds behind an interval in words, with a warning below five, which tell little of their spread.
 pub fn seeds_in_words(seeds: usize) -> String {
     match seeds {
         1 => "one seed".into(),

@@ -51,7 +51,7 @@ pub fn last_read(bytes: &[u8]) -> Option<Option<u32>> {
     if text == "none" { Some(None) } else { text.parse().ok().map(Some) }
 }
 
-/// Whether a file lacks what a learner needs to go on: it is of a finished training.
+/// Whether a file lacks what a learner needs to go on, because its training is finished.
 pub fn is_finished(bytes: &[u8]) -> bool {
     let header = SafeTensors::read_metadata(bytes).ok();
     header.is_some_and(|(_, h)| h.metadata().as_ref().is_some_and(|m| m.contains_key(LEFT_OUT)))

@@ -107,7 +107,7 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// What it is of: findings of one column are one kind.
+    /// The column of the learning curve that it was found in; findings in one column are one kind.
     pub fn column(&self) -> &'static str {
         match self.kind {
             Kind::Left { rule, .. } => rule.column,
@@ -239,7 +239,7 @@ impl Health {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ill {
     pub agent: String,
-    /// Trainings of which it is so, and all of the agent's.
+    /// Trainings that it was found in, and how many the agent has.
     pub count: usize,
     pub of: usize,
     /// The first of them.

@@ -2,7 +2,7 @@
 //! end, so that it also tells of processes that were killed.
 
 use super::errors::JobError;
-use super::rows::{Manifest, Part};
+use super::rows::{Manifest, RunPart};
 use crate::files::{if_there, write_whole};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
@@ -34,14 +34,14 @@ pub fn read(dir: &Path) -> Result<Option<Manifest>, JobError> {
 impl Journal {
     /// A part of the job in `dir`: `now` is this process, `before` what its predecessors have left. Writes nothing yet.
     pub fn new(dir: &Path, now: Manifest, before: Option<Manifest>) -> Journal {
-        let own = Part { updates_from: Some(0), updates_to: Some(0), ..Part::of(&now) };
+        let own = RunPart { updates_from: Some(0), updates_to: Some(0), ..RunPart::of(&now) };
         let mut manifest = now;
         let mut other_device = None;
         if let Some(before) = before {
             manifest.started_utc = before.started_utc.clone();
             manifest.parts = match before.parts.is_empty() {
                 // Of a version that kept no parts.
-                true => vec![Part::of(&before)],
+                true => vec![RunPart::of(&before)],
                 false => before.parts,
             };
             other_device = manifest.parts.last().and_then(|last| last.other_device(&own));

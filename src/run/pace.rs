@@ -2,7 +2,7 @@
 
 use crate::gpu::{Gpu, GpuError};
 use crate::learn::{Algorithm, Learner, LearnerState};
-use crate::run::train::{Plan, train};
+use crate::run::train::{TrainingSpan, train};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -14,13 +14,13 @@ pub fn update(algorithm: &Algorithm, gpu: Option<&Arc<Gpu>>) -> Result<(f64, Lea
     let state = algorithm.start();
     let mut learner = Learner::new(algorithm, &state, gpu)?;
     let until = algorithm.warm_up() + 1;
-    let plan = Plan { algorithm, updates: until, until, log_every: until };
+    let span = TrainingSpan { algorithm, updates: until, until, log_every: until };
     let mut ends = vec![Instant::now()];
     let ended = |_| {
         ends.push(Instant::now());
         true
     };
-    let state = train(&plan, &mut learner, 0, |_, _| (), ended)?;
+    let state = train(&span, &mut learner, 0, |_, _| (), ended)?;
     let seconds = match ends[..] {
         [.., before, last] => (last - before).as_secs_f64(),
         _ => 0.0,

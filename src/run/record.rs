@@ -10,11 +10,11 @@ use std::sync::Arc;
 /// What is recorded.
 #[derive(Clone, Copy, Debug)]
 pub struct Shot {
-    /// Of the draws: as an evaluation with this seed.
+    /// Seed of the draws: those of an evaluation with this seed.
     pub seed: u32,
-    /// The first so many episodes of that evaluation, side by side; at most those of one key.
+    /// How many episodes of that evaluation, from its first on, side by side; at most those of one key.
     pub episodes: usize,
-    /// The first so many slots of each.
+    /// How many slots of each, from its first on.
     pub slots: usize,
 }
 

@@ -83,7 +83,7 @@ pub trait AnyTask: Sync {
     /// Reads a checkpoint of this task.
     ///
     /// # Errors
-    /// [`CheckpointError::OtherTask`] if it is of another one, and what else is wrong with it.
+    /// [`CheckpointError::OtherTask`] if it belongs to another task, and what else is wrong with it.
     fn open(&self, path: &Path) -> Result<Box<dyn AnyCheckpoint>, CheckpointError>;
 }
 

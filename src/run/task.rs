@@ -5,7 +5,7 @@
 //! task without its type, as the command line holds it.
 
 use super::errors::JobError;
-use super::evaluate::{self, Acts, Controller, Estimate, Job, Outcome, Precision};
+use super::evaluate::{self, Acts, Controller, Estimate, Evaluation, Precision, ReplicaEstimates};
 use super::rows::{Key, Manifest, Rows, Schema, text_of, with_word};
 use super::watch::Watch;
 use crate::config::{ConfigError, EvaluateConfig, Layered, ReadingsConfig, TrainConfig};
@@ -157,9 +157,9 @@ pub struct Evaluated {
 }
 
 impl Evaluated {
-    /// What the outcome of one replica says with metrics of these names, without the samples behind them; `bound` as in
-    /// [`Acting`].
-    fn whole(o: &Outcome, names: &Names, bound: Option<(usize, usize)>, on_gpu: bool) -> Self {
+    /// What the estimates of one replica say with metrics of these names, without the samples behind them; `bound` as
+    /// in [`Acting`].
+    fn whole(o: &ReplicaEstimates, names: &Names, bound: Option<(usize, usize)>, on_gpu: bool) -> Self {
         let (metrics, slots) = match bound {
             Some((of, row)) => (vec![(names.means[of].clone(), o.metrics[row])], Vec::new()),
             None => {
@@ -222,7 +222,7 @@ impl Better {
 pub struct Facts {
     /// What the root of its mean is called: rows keep mean squares, since they can be averaged.
     pub root: Option<&'static str>,
-    /// Whether rows keep it where nobody asks for more: a bound of every slot is no agent's doing.
+    /// Whether rows keep it unasked. Not a bound that depends on the slot alone: it is the same for every agent.
     pub in_rows: bool,
     /// `None` where neither is.
     pub better: Option<Better>,
@@ -394,16 +394,16 @@ pub trait Task: Layered + Clone + PartialEq + Debug + Send + Sync + 'static {
         };
         let names = Names::of(&*env);
         let slots = slot_rows::<Self>(&names);
-        let job = Job { env, controller, episodes, slots: &slots };
-        let on_gpu = gpu.is_some() && job.decides_on_gpu();
+        let eval = Evaluation { env, controller, episodes, slots: &slots };
+        let on_gpu = gpu.is_some() && eval.decides_on_gpu();
         if gpu.is_some() && !on_gpu {
             watch.warn(&format!("agent '{}' decides on the CPU, and is evaluated there", agent.id));
         }
         watch.begin(&format!("evaluate {}", agent.id), episodes * units.len() as u64);
-        let outcomes = evaluate::evaluate(&job, gpu, &|n| watch.advance(n, ""))?;
+        let estimates = evaluate::evaluate(&eval, gpu, &|n| watch.advance(n, ""))?;
         watch.end();
         let mut out: Vec<Evaluated> =
-            outcomes.iter().map(|o| Evaluated::whole(o, &names, bound, on_gpu)).collect();
+            estimates.iter().map(|o| Evaluated::whole(o, &names, bound, on_gpu)).collect();
         for (e, unit) in out.iter_mut().zip(units) {
             let derived = unit.config.derived(agent, e);
             e.metrics.extend(derived);
@@ -415,7 +415,7 @@ pub trait Task: Layered + Clone + PartialEq + Debug + Send + Sync + 'static {
         }
         if let (Some(w), Some(policy)) = (weights, policy) {
             let networks = w.params.chunks(policy.params);
-            for (((e, o), params), unit) in out.iter_mut().zip(&outcomes).zip(networks).zip(units) {
+            for (((e, o), params), unit) in out.iter_mut().zip(&estimates).zip(networks).zip(units) {
                 let Some(activity) = &o.activity else { continue };
                 (e.energy, e.counted) = accounts::inference(&policy.net, params, activity)
                     .map_err(|error| JobError::Count(agent.id, error))?;
@@ -450,9 +450,9 @@ pub trait Task: Layered + Clone + PartialEq + Debug + Send + Sync + 'static {
         let env = self.client_env(&[Unit { config: self, seed }], whole)?;
         let names = Names::of(&*env);
         let slots = slot_rows::<Self>(&names);
-        let job = Job { env, controller: Controller::Rule(rule), episodes, slots: &slots };
-        let outcomes = evaluate::in_order(&job, &|n| watch.advance(n, ""));
-        Ok(Evaluated::whole(&outcomes[0], &names, None, false))
+        let eval = Evaluation { env, controller: Controller::Rule(rule), episodes, slots: &slots };
+        let estimates = evaluate::in_order(&eval, &|n| watch.advance(n, ""));
+        Ok(Evaluated::whole(&estimates[0], &names, None, false))
     }
     /// The environment that an agent plays in with this configuration and seed, and how it decides there; `actor` is a
     /// learned one's.

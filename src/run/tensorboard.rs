@@ -131,11 +131,11 @@ pub(super) struct Training<'a> {
 /// Event files of all replicas of a training.
 pub(super) struct Events {
     columns: Vec<Column<CurveRow>>,
-    runs: Vec<Run>,
+    files: Vec<EventFile>,
 }
 
 /// The events of one replica.
-struct Run {
+struct EventFile {
     key: Key,
     path: PathBuf,
     /// Made with its first event.
@@ -177,7 +177,7 @@ impl Events {
         let keys = CurveRow::keys(training.schema);
         let mut columns = CurveRow::columns(training.schema);
         columns.retain(|c| !keys.contains(&c.name));
-        let mut events = Events { columns, runs: Vec::new() };
+        let mut events = Events { columns, files: Vec::new() };
         for (key, files) in training.keys.iter().zip(there) {
             let (dir, mut known) = (folder(key), BTreeSet::new());
             std::fs::create_dir_all(&dir).map_err(failed(&dir))?;
@@ -188,7 +188,7 @@ impl Events {
                 }
             }
             let before = if training.resume { files.len() } else { 0 };
-            events.runs.push(Run {
+            events.files.push(EventFile {
                 key: key.clone(),
                 path: dir.join(format!("{PREFIX}{before:06}.{own}")),
                 file: None,
@@ -210,12 +210,12 @@ impl Events {
         // As in the table, where a number that is not finite is null.
         let value = |c: &Column<CurveRow>| Some((c.name, c.number(row).filter(|x| x.is_finite())?));
         let values: Vec<_> = self.columns.iter().filter_map(value).collect();
-        let run = self.runs.iter_mut().find(|r| r.key == row.key).expect("a replica of the training");
-        run.append(event(row.update, SUMMARY, &summary(&values))).map_err(failed(&run.path))
+        let file = self.files.iter_mut().find(|r| r.key == row.key).expect("a replica of the training");
+        file.append(event(row.update, SUMMARY, &summary(&values))).map_err(failed(&file.path))
     }
 }
 
-impl Run {
+impl EventFile {
     fn append(&mut self, event_of: Vec<u8>) -> std::io::Result<()> {
         let mut bytes = Vec::new();
         let mut file = match self.file.take() {
@@ -446,7 +446,7 @@ mod tests {
             assert_eq!(events(&place, seed), wanted(&rows, seed));
             assert_eq!(files(&place.dir.join(format!("ppo/seed-{seed}"))).unwrap().len(), 2);
         }
-        // Who asks for them late gets those of before too, and who loses a file gets it back.
+        // Events that are asked for late begin with the first update, and a lost file is written again.
         let late = Place { dir: dir.path().join("late"), force: false };
         let rows = train(dir.path(), &late, 6, true, "train.log_every=1").unwrap();
         assert_eq!(events(&late, 7), wanted(&rows, 7));

@@ -37,7 +37,7 @@ use crate::learn::{
 };
 
 /// What to train, for how long, and how often to look.
-pub struct Plan<'a> {
+pub struct TrainingSpan<'a> {
     pub algorithm: &'a Algorithm,
     /// Updates of the whole run (learning rates follow it).
     pub updates: u32,
@@ -47,7 +47,7 @@ pub struct Plan<'a> {
     pub log_every: u32,
 }
 
-impl Plan<'_> {
+impl TrainingSpan<'_> {
     fn reads(&self, update: u32) -> bool {
         (update + 1).is_multiple_of(self.log_every) || update + 1 == self.updates
     }
@@ -57,36 +57,36 @@ impl Plan<'_> {
 /// update; where that says false, training ends behind it. A run that is continued from a saved state equals one that
 /// never stopped.
 pub fn train(
-    plan: &Plan,
+    span: &TrainingSpan,
     learner: &mut Learner,
     start: u32,
     mut seen: impl FnMut(u32, &[UpdateMetrics]),
     mut tick: impl FnMut(u32) -> bool,
 ) -> Result<LearnerState, GpuError> {
-    for update in start..plan.until {
-        match (plan.algorithm, &mut *learner) {
+    for update in start..span.until {
+        match (span.algorithm, &mut *learner) {
             (Algorithm::Ppo(spec), Learner::OnPolicy(ppo)) => {
-                on_policy(ppo.as_mut(), spec, update, plan.updates)?
+                on_policy(ppo.as_mut(), spec, update, span.updates)?
             }
             (Algorithm::OffPolicy(spec), Learner::OffPolicy(x)) => {
-                off_policy(x.as_mut(), spec, update, plan.updates)?
+                off_policy(x.as_mut(), spec, update, span.updates)?
             }
             (Algorithm::Experts(spec), Learner::Experts(x)) => {
-                experts(x.as_mut(), spec, update, plan.updates)?
+                experts(x.as_mut(), spec, update, span.updates)?
             }
-            (Algorithm::Apg(spec), Learner::Apg(x)) => analytic(x.as_mut(), spec, update, plan.updates)?,
+            (Algorithm::Apg(spec), Learner::Apg(x)) => analytic(x.as_mut(), spec, update, span.updates)?,
             _ => unreachable!("a learner is made of its algorithm"),
         }
 
         // ---- METRICS: reduced on the device, read every log_every updates ----
-        if let Some(metrics) = learner.finish(plan.reads(update))? {
+        if let Some(metrics) = learner.finish(span.reads(update))? {
             seen(update, &metrics);
         }
         if !tick(update) {
             return learner.state(update + 1);
         }
     }
-    learner.state(plan.until)
+    learner.state(span.until)
 }
 
 fn on_policy(ppo: &mut dyn Ppo, spec: &PpoSpec, update: u32, updates: u32) -> Result<(), GpuError> {

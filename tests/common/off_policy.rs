@@ -5,7 +5,7 @@ use isacbench::config::Layered;
 use isacbench::gpu::Gpu;
 use isacbench::learn::{Algorithm, Learner, LearnerState, OffPolicy, OffPolicySpec, UpdateMetrics};
 use isacbench::run::task::Task;
-use isacbench::run::train::{Plan, train};
+use isacbench::run::train::{TrainingSpan, train};
 use isacbench::tasks::v2x::config::V2xConfig;
 use std::sync::Arc;
 
@@ -77,7 +77,7 @@ pub fn trained(
     continued(algorithm, &algorithm.start(), updates, updates, gpu)
 }
 
-/// Trains on from `start` to update `stop` of a plan of `updates`.
+/// Trains on from `start` to update `stop` of a training of `updates`.
 pub fn continued(
     algorithm: &Algorithm,
     start: &LearnerState,
@@ -86,9 +86,9 @@ pub fn continued(
     gpu: Option<&Arc<Gpu>>,
 ) -> (LearnerState, Vec<Vec<UpdateMetrics>>) {
     let mut seen = Vec::new();
-    let plan = Plan { algorithm, updates, until: stop, log_every: 1 };
+    let span = TrainingSpan { algorithm, updates, until: stop, log_every: 1 };
     let mut learner = Learner::new(algorithm, start, gpu).unwrap();
-    let state = train(&plan, &mut learner, start.updates, |_, metrics| seen.push(metrics.to_vec()), |_| true);
+    let state = train(&span, &mut learner, start.updates, |_, metrics| seen.push(metrics.to_vec()), |_| true);
     (state.unwrap(), seen)
 }
 

@@ -4,7 +4,7 @@
 use isacbench::config::Layered;
 use isacbench::gpu::Gpu;
 use isacbench::learn::{Algorithm, Learner, LearnerState, Ppo, PpoSpec, UpdateMetrics};
-use isacbench::run::train::{Plan, train};
+use isacbench::run::train::{TrainingSpan, train};
 use isacbench::tasks::v2x::config::V2xConfig;
 use isacbench::tasks::v2x::env::params_of;
 use isacbench::tasks::v2x::physics::V2xParams;
@@ -71,7 +71,7 @@ pub fn trained(
     continued(spec, &LearnerState::new(spec), updates, updates, gpu)
 }
 
-/// Trains on from `start` to update `stop` of a plan of `updates`.
+/// Trains on from `start` to update `stop` of a training of `updates`.
 pub fn continued(
     spec: &PpoSpec,
     start: &LearnerState,
@@ -81,9 +81,9 @@ pub fn continued(
 ) -> (LearnerState, Vec<Vec<UpdateMetrics>>) {
     let mut seen = Vec::new();
     let algorithm = Algorithm::Ppo(spec.clone());
-    let plan = Plan { algorithm: &algorithm, updates, until: stop, log_every: 1 };
+    let span = TrainingSpan { algorithm: &algorithm, updates, until: stop, log_every: 1 };
     let mut learner = Learner::new(&algorithm, start, gpu).unwrap();
-    let state = train(&plan, &mut learner, start.updates, |_, metrics| seen.push(metrics.to_vec()), |_| true);
+    let state = train(&span, &mut learner, start.updates, |_, metrics| seen.push(metrics.to_vec()), |_| true);
     (state.unwrap(), seen)
 }
 

@@ -9,7 +9,7 @@ use isacbench::kernels::compare::compare_f64;
 use isacbench::learn::{Algorithm, ApgSpec, Learner, LearnerState, UpdateMetrics};
 use isacbench::run::checkpoint::Checkpoint;
 use isacbench::run::task::Task;
-use isacbench::run::train::{Plan, train};
+use isacbench::run::train::{TrainingSpan, train};
 use isacbench::tasks::v2x::config::V2xConfig;
 use std::sync::Arc;
 
@@ -40,7 +40,7 @@ fn spec(algorithm: &Algorithm) -> &ApgSpec {
     spec
 }
 
-/// Trains on from `start` to update `stop` of a plan of `updates`.
+/// Trains on from `start` to update `stop` of a training of `updates`.
 fn continued(
     algorithm: &Algorithm,
     start: &LearnerState,
@@ -49,9 +49,9 @@ fn continued(
     gpu: Option<&Arc<Gpu>>,
 ) -> (LearnerState, Vec<Vec<UpdateMetrics>>) {
     let mut seen = Vec::new();
-    let plan = Plan { algorithm, updates, until: stop, log_every: 1 };
+    let span = TrainingSpan { algorithm, updates, until: stop, log_every: 1 };
     let mut learner = Learner::new(algorithm, start, gpu).unwrap();
-    let state = train(&plan, &mut learner, start.updates, |_, m| seen.push(m.to_vec()), |_| true);
+    let state = train(&span, &mut learner, start.updates, |_, m| seen.push(m.to_vec()), |_| true);
     (state.unwrap(), seen)
 }
 

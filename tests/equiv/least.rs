@@ -6,9 +6,9 @@ use crate::small_off_policy::{assert_same_bits, assert_same_metrics};
 use isacbench::gpu::{DeviceChoice, Gpu, GpuError, Reach};
 use isacbench::learn::ppo_gpu::PpoGpu;
 use isacbench::learn::{Algorithm, Learner, LearnerState, UpdateMetrics};
-use isacbench::run::evaluate::{Controller, Job, Precision, evaluate};
+use isacbench::run::evaluate::{Controller, Evaluation, Precision, evaluate};
 use isacbench::run::task::Task;
-use isacbench::run::train::{Plan, train};
+use isacbench::run::train::{TrainingSpan, train};
 use isacbench::tasks::misac::config::MisacConfig;
 use isacbench::tasks::v2x::config::V2xConfig;
 use std::sync::{Arc, OnceLock};
@@ -79,10 +79,10 @@ fn trained(
     gpu: &Arc<Gpu>,
 ) -> Result<(LearnerState, Vec<Vec<UpdateMetrics>>), GpuError> {
     let mut seen = Vec::new();
-    let plan = Plan { algorithm, updates: 2, until: 2, log_every: 1 };
+    let span = TrainingSpan { algorithm, updates: 2, until: 2, log_every: 1 };
     let mut learner = Learner::new(algorithm, start, Some(gpu))?;
     let state =
-        train(&plan, &mut learner, start.updates, |_, metrics| seen.push(metrics.to_vec()), |_| true)?;
+        train(&span, &mut learner, start.updates, |_, metrics| seen.push(metrics.to_vec()), |_| true)?;
     Ok((state, seen))
 }
 
@@ -187,12 +187,12 @@ fn an_evaluation_in_parts_is_the_same() {
     let (_, algorithm) = v2x().into_iter().find(|(agent, _)| *agent == "spiking-ac").unwrap();
     let (params, policy) = (algorithm.start().params, algorithm.policy().unwrap());
     let controller = Controller::Policy { policy, params: &params, greedy: true, precision: Precision::F32 };
-    let job = Job { env: algorithm.env().clone(), controller, episodes: 40, slots: &[2] };
-    let whole = evaluate(&job, Some(gpu), &|_| {}).unwrap();
+    let eval = Evaluation { env: algorithm.env().clone(), controller, episodes: 40, slots: &[2] };
+    let whole = evaluate(&eval, Some(gpu), &|_| {}).unwrap();
     assert_eq!(whole.len(), 2);
     let mut bytes = 4;
     let parts = loop {
-        match evaluate(&job, Some(&binding(gpu, bytes)), &|_| {}) {
+        match evaluate(&eval, Some(&binding(gpu, bytes)), &|_| {}) {
             Ok(parts) => break parts,
             Err(GpuError::TooLarge { needed, .. }) if needed > bytes => bytes = needed,
             Err(e) => panic!("{e}"),

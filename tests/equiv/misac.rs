@@ -11,7 +11,7 @@ use isacbench::kernels::compare::compare_f64;
 use isacbench::learn::{Algorithm, BeamUpdate, Experts, ExpertsSpec, Learner, LearnerState, UpdateMetrics};
 use isacbench::nets::experts::Architecture;
 use isacbench::num::stats;
-use isacbench::run::train::{Plan, train};
+use isacbench::run::train::{TrainingSpan, train};
 use isacbench::tasks::misac::agents::{H_MOE, H_MOE_NO_AOI, HOMOGENEOUS_MOE, PPO_MONO};
 use isacbench::tasks::misac::config::MisacConfig;
 use std::sync::Arc;
@@ -50,10 +50,10 @@ fn continued(
 ) -> (LearnerState, Vec<Vec<UpdateMetrics>>) {
     let mut seen = Vec::new();
     let algorithm = Algorithm::Experts(spec.clone());
-    let plan = Plan { algorithm: &algorithm, updates, until, log_every: 1 };
+    let span = TrainingSpan { algorithm: &algorithm, updates, until, log_every: 1 };
     let mut learner = Learner::new(&algorithm, start, gpu).unwrap();
     let see = |_, m: &[UpdateMetrics]| seen.push(m.to_vec());
-    let state = train(&plan, &mut learner, start.updates, see, |_| true).unwrap();
+    let state = train(&span, &mut learner, start.updates, see, |_| true).unwrap();
     (state, seen)
 }
 

@@ -9,8 +9,8 @@ use isacbench::run::task::{Kind, Task};
 use isacbench::tasks::misac::agents::{AGENTS, FixedSchedule, Make, MisacAgent, Slot};
 use isacbench::tasks::misac::config::MisacConfig;
 use isacbench::tasks::misac::evaluate::{
-    AGE_MAX, BEAM_GAIN, Controller, ENERGY, ESTIMATE_GAIN, FRAMES, Job, MAE, METRICS, MODULUS_ERROR, Outcome,
-    SHARE_OVER_AGE, SHARE_OVER_GAMMA, SUM_RATE, TRUE_ANGLE_GAIN, evaluate,
+    AGE_MAX, BEAM_GAIN, Controller, ENERGY, ESTIMATE_GAIN, FRAMES, MAE, METRICS, MODULUS_ERROR,
+    MisacEstimates, MisacEvaluation, SHARE_OVER_AGE, SHARE_OVER_GAMMA, SUM_RATE, TRUE_ANGLE_GAIN, evaluate,
 };
 use isacbench::tasks::misac::physics::{MisacParams, Uncertainty};
 use std::sync::Arc;
@@ -47,12 +47,12 @@ fn run(
     episodes: u64,
     greedy: bool,
     gpu: Option<&Gpu>,
-) -> Vec<Outcome> {
+) -> Vec<MisacEstimates> {
     let (task, replicas, gain_stride) = (config.task.spec(), replicas(config, who), 4);
     let run = |controller| {
-        let job = Job { task, replicas: replicas.clone(), controller, episodes, gain_stride };
-        assert!(job.decides_on_gpu(), "{} has a kernel", agent.id);
-        evaluate(&job, gpu, &|_| {}).unwrap()
+        let eval = MisacEvaluation { task, replicas: replicas.clone(), controller, episodes, gain_stride };
+        assert!(eval.decides_on_gpu(), "{} has a kernel", agent.id);
+        evaluate(&eval, gpu, &|_| {}).unwrap()
     };
     match agent.kind {
         Kind::Fixed(Make(make)) => {
@@ -93,7 +93,7 @@ fn schedule(gpu: &Gpu) -> (f64, f64) {
     if gpu.rounds_as_twins() { (0.0, 1e-12) } else { (3e-3, 0.0) }
 }
 
-fn compare(what: &str, on: &Gpu, gpu: &Outcome, cpu: &Outcome) {
+fn compare(what: &str, on: &Gpu, gpu: &MisacEstimates, cpu: &MisacEstimates) {
     assert_eq!((gpu.episodes, gpu.metrics.len()), (cpu.episodes, METRICS.len()), "{what}");
     let exact = schedule(on);
     let n = (cpu.episodes as f64).sqrt();
@@ -140,7 +140,7 @@ fn compare(what: &str, on: &Gpu, gpu: &Outcome, cpu: &Outcome) {
     }
 }
 
-fn both(agent: &MisacAgent, config: &MisacConfig, greedy: bool) -> [Vec<Outcome>; 2] {
+fn both(agent: &MisacAgent, config: &MisacConfig, greedy: bool) -> [Vec<MisacEstimates>; 2] {
     let Some(gpu) = gpu_or_skip() else { return [Vec::new(), Vec::new()] };
     let on_gpu = run(agent, config, &TWO, 80, greedy, Some(gpu));
     let on_cpu = run(agent, config, &TWO, 80, greedy, None);
@@ -198,8 +198,8 @@ fn networks_decide_and_steer_the_same() {
     let direct = config(&["spatial.phase=direct", "task.uncertainty=kinematic"]);
     for agent in AGENTS.iter().filter(|a| a.is_learned()) {
         let [sampled, _] = both(agent, &residual, false);
-        let of = |o: &Outcome, m: usize| o.metrics[m].mean;
-        let made = |o: &Outcome| (of(o, FRAMES) - 1.5).abs();
+        let of = |o: &MisacEstimates, m: usize| o.metrics[m].mean;
+        let made = |o: &MisacEstimates| (of(o, FRAMES) - 1.5).abs();
         if let [a, b] = &sampled[..] {
             // Beams that are not those of the estimate, and schedules that are no coin flips; without the ages
             // untrained ones nearly are, so that agent's modes are compared below.
@@ -236,7 +236,7 @@ fn both_devices_continue_with_the_same_episodes_under_the_next_key() {
     for id in ["h-moe", "dp-causal", "dp-bound"] {
         let agent = MisacConfig::agent(id).unwrap();
         let at = |episodes, gpu| run(agent, &config, &TWO[..1], episodes, false, gpu).remove(0);
-        let total = |o: &Outcome, m: usize| o.metrics[m].mean * o.episodes as f64;
+        let total = |o: &MisacEstimates, m: usize| o.metrics[m].mean * o.episodes as f64;
         let (g, c) = (at(KEY_BATCH + 60, Some(gpu)), at(KEY_BATCH + 60, None));
         for m in [ENERGY, MAE, FRAMES] {
             let within = if gpu.rounds_as_twins() { 1e-6 } else { 1e-4 };
@@ -277,15 +277,15 @@ fn a_schedule_without_a_kernel_is_evaluated_on_the_cpu() {
     let Some(gpu) = gpu_or_skip() else { return };
     let config = config(&[]);
     let schedules: [Arc<dyn FixedSchedule>; 1] = [Arc::new(Oldest)];
-    let job = Job {
+    let eval = MisacEvaluation {
         task: config.task.spec(),
         replicas: replicas(&config, &TWO[..1]),
         controller: Controller::Fixed(&schedules),
         episodes: 10,
         gain_stride: 4,
     };
-    assert!(!job.decides_on_gpu());
-    let [a, b] = [Some(gpu), None].map(|gpu| evaluate(&job, gpu, &|_| {}).unwrap());
+    assert!(!eval.decides_on_gpu());
+    let [a, b] = [Some(gpu), None].map(|gpu| evaluate(&eval, gpu, &|_| {}).unwrap());
     assert_eq!(format!("{a:?}"), format!("{b:?}"));
     assert_eq!(a[0].metrics[FRAMES], Estimate { mean: 1.0, std_error: 0.0 });
 }

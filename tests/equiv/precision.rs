@@ -8,7 +8,7 @@ use isacbench::kernels::inputs::{normal, widen};
 use isacbench::learn::network::{ForwardF16, Rows};
 use isacbench::learn::{Algorithm, PpoSpec};
 use isacbench::nets::{Activation, Hidden, MlpLayout};
-use isacbench::run::evaluate::{Controller, Job, Outcome, Precision, evaluate};
+use isacbench::run::evaluate::{Controller, Evaluation, Precision, ReplicaEstimates, evaluate};
 use isacbench::tasks::v2x::config::V2xConfig;
 use isacbench::tasks::v2x::physics::metric;
 
@@ -64,12 +64,12 @@ fn outcomes(
     spec: &PpoSpec,
     precision: Precision,
     gpu: Option<&Gpu>,
-) -> Result<Vec<Outcome>, GpuError> {
+) -> Result<Vec<ReplicaEstimates>, GpuError> {
     let weights = spec.initial_params();
     let policy = Algorithm::Ppo(spec.clone()).policy().unwrap();
     let controller = Controller::Policy { policy, params: &weights, greedy: true, precision };
     let env = config.env_of(params(config, &TWO));
-    evaluate(&Job { env, controller, episodes: 48, slots: &[metric::SUM_RATE] }, gpu, &|_| {})
+    evaluate(&Evaluation { env, controller, episodes: 48, slots: &[metric::SUM_RATE] }, gpu, &|_| {})
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn f16_changes_an_evaluation_a_little() {
     let [full, half] =
         [Precision::F32, Precision::F16].map(|p| outcomes(&config, &spec, p, Some(gpu)).unwrap());
     for (full, half) in full.iter().zip(&half) {
-        let rate = |o: &Outcome| o.metrics[metric::SUM_RATE].mean;
+        let rate = |o: &ReplicaEstimates| o.metrics[metric::SUM_RATE].mean;
         assert!(full.slots != half.slots, "{} bps/Hz in either precision", rate(full));
         assert!((rate(full) / rate(half) - 1.0).abs() < 0.02, "{} and {} bps/Hz", rate(full), rate(half));
         let [full, half] = [full, half].map(|o| o.activity.as_ref().unwrap());

@@ -14,7 +14,7 @@ use isacbench::learn::network::{
 use isacbench::learn::{Algorithm, LearnerState, PpoSpec};
 use isacbench::nets::{Activity, Hidden, Lif, Membrane, MlpLayout, Population, Readout};
 use isacbench::num::stats;
-use isacbench::run::evaluate::{Controller, Job, Outcome, Precision, evaluate};
+use isacbench::run::evaluate::{Controller, Evaluation, Precision, ReplicaEstimates, evaluate};
 use isacbench::tasks::v2x::config::V2xConfig;
 use isacbench::tasks::v2x::env::reset_chunk;
 use isacbench::tasks::v2x::physics::V2xParams;
@@ -340,7 +340,7 @@ fn whole_curves_lie_within_each_others_intervals() {
 // ---- activity in evaluation ----
 
 /// What the policy of fresh weights of the replicas [`TWO`] does over `episodes`.
-fn evaluated(config: &V2xConfig, spec: &PpoSpec, episodes: u64, gpu: Option<&Gpu>) -> Vec<Outcome> {
+fn evaluated(config: &V2xConfig, spec: &PpoSpec, episodes: u64, gpu: Option<&Gpu>) -> Vec<ReplicaEstimates> {
     let params = spec.initial_params();
     let controller = Controller::Policy {
         policy: Algorithm::Ppo(spec.clone()).policy().unwrap(),
@@ -349,7 +349,7 @@ fn evaluated(config: &V2xConfig, spec: &PpoSpec, episodes: u64, gpu: Option<&Gpu
         precision: Precision::F32,
     };
     let env = config.env_of(small_ppo::params(config, &TWO));
-    evaluate(&Job { env, controller, episodes, slots: &[] }, gpu, &|_| {}).unwrap()
+    evaluate(&Evaluation { env, controller, episodes, slots: &[] }, gpu, &|_| {}).unwrap()
 }
 
 /// Spikes of each unit and potentials that changed, by the potentials [M, S, N] of the f32 twin.
@@ -461,8 +461,8 @@ fn an_evaluation_carries_potentials_from_slot_to_slot() {
         };
         let env = config.env_of(small_ppo::params(&config, &TWO));
         let row = env.curve()[1];
-        let job = Job { env, controller, episodes: 4096 + 300, slots: &[row] };
-        let outcomes = evaluate(&job, gpu, &|_| {}).unwrap();
+        let eval = Evaluation { env, controller, episodes: 4096 + 300, slots: &[row] };
+        let outcomes = evaluate(&eval, gpu, &|_| {}).unwrap();
         outcomes.iter().map(|o| o.slots[0].iter().map(|e| e.mean).collect()).collect::<Vec<Vec<f64>>>()
     };
     let (carried, reset) =

@@ -6,7 +6,7 @@ use isacbench::kernels::compare::compare_exact;
 use isacbench::kernels::inputs::normal;
 use isacbench::kernels::{dense_forward, gaussian_head};
 use isacbench::nets::{Activation, ActorCriticLayout};
-use isacbench::tasks::v2x::kernels::v2x_rollout::{Args, Plan, Spec, V2xRollout, check, outcome};
+use isacbench::tasks::v2x::kernels::v2x_rollout::{Args, Spec, Tiling, V2xRollout, check, outcome};
 use isacbench::tasks::v2x::kernels::{v2x_batch, v2x_step};
 use isacbench::tasks::v2x::physics::{Beam, Choices, Kinematics, Limits, V2xSpec, metric};
 
@@ -21,19 +21,19 @@ fn spec(gpu: &Gpu, ((r, b, vehicles), beam, kinematics, hidden): Case) -> Spec {
 }
 
 /// The same with resident or streamed weights, of as many environments as have room then.
-fn planned(gpu: &Gpu, case: Case, resident: bool, slice: usize) -> Spec {
+fn tiled(gpu: &Gpu, case: Case, resident: bool, slice: usize) -> Spec {
     let mut spec = spec(gpu, case);
-    spec.plan = Plan { resident, slice, ..spec.plan };
-    while spec.plan.bytes(&spec.net) > gpu.limits.max_compute_workgroup_storage_size as usize {
-        spec.plan.envs /= 2;
-        assert!(spec.plan.envs >= 8, "no room for {spec:?}");
+    spec.tiling = Tiling { resident, slice, ..spec.tiling };
+    while spec.tiling.bytes(&spec.net) > gpu.limits.max_compute_workgroup_storage_size as usize {
+        spec.tiling.envs /= 2;
+        assert!(spec.tiling.envs >= 8, "no room for {spec:?}");
     }
     spec
 }
 
 fn run(case: Case, resident: bool, slice: usize) {
     let Some(gpu) = gpu_or_skip() else { return };
-    let spec = planned(gpu, case, resident, slice);
+    let spec = tiled(gpu, case, resident, slice);
     assert_all(&format!("{spec:?}"), check(gpu, &spec, 7));
     same_bits(gpu, &spec);
 }
@@ -72,7 +72,7 @@ fn the_policy_of_the_paper() {
 #[test]
 fn limits_of_an_episode() {
     let Some(gpu) = gpu_or_skip() else { return };
-    let mut spec = planned(gpu, ((2, 33, 3), Beam::Angles, Kinematics::Paper, &[20]), true, 16);
+    let mut spec = tiled(gpu, ((2, 33, 3), Beam::Angles, Kinematics::Paper, &[20]), true, 16);
     spec.batch.task.choices.limits = Limits::Episode;
     assert_all(&format!("{spec:?}"), check(gpu, &spec, 7));
     same_bits(gpu, &spec);
@@ -263,12 +263,12 @@ fn software_refuses_slots_it_would_cut() {
 }
 
 #[test]
-fn a_plan_beyond_the_workgroup_memory_is_an_error() {
+fn a_tiling_beyond_the_workgroup_memory_is_an_error() {
     let Some(gpu) = gpu_or_skip() else { return };
     let spec = spec(gpu, ((1, 4096, 3), Beam::Angles, Kinematics::Paper, &[128, 128]));
     // 67 KiB of weights and 34 of activations.
-    let spec = Spec { plan: Plan { envs: 64, resident: true, ..spec.plan }, ..spec };
-    if spec.plan.bytes(&spec.net) > gpu.limits.max_compute_workgroup_storage_size as usize {
+    let spec = Spec { tiling: Tiling { envs: 64, resident: true, ..spec.tiling }, ..spec };
+    if spec.tiling.bytes(&spec.net) > gpu.limits.max_compute_workgroup_storage_size as usize {
         let error = V2xRollout::new(gpu, &spec, 1).err().expect("there is not so much").to_string();
         assert!(error.contains("workgroup memory") && error.contains("v2x_rollout"), "{error}");
     }

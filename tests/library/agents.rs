@@ -8,9 +8,11 @@ use isacbench::config::{Layered, PpoConfig};
 use isacbench::env::Env;
 use isacbench::gpu::Gpu;
 use isacbench::learn::{Algorithm, Learner, PpoSpec};
-use isacbench::run::evaluate::{Controller, Estimate, Job, KEY_BATCH, Outcome, Precision, evaluate};
+use isacbench::run::evaluate::{
+    Controller, Estimate, Evaluation, KEY_BATCH, Precision, ReplicaEstimates, evaluate,
+};
 use isacbench::run::task::{Kind, Task, Unit};
-use isacbench::run::train::{Plan, train};
+use isacbench::run::train::{TrainingSpan, train};
 use isacbench::run::watch::Watch;
 use isacbench::tasks::v2x::agents::{self as agents, Fixed, Rule, Slot, V2xAgent};
 use isacbench::tasks::v2x::config::V2xConfig;
@@ -61,20 +63,20 @@ fn run(
     replicas: Vec<V2xParams>,
     episodes: u64,
     gpu: Option<&Gpu>,
-) -> Vec<Outcome> {
+) -> Vec<ReplicaEstimates> {
     let Kind::Fixed(fixed) = V2xConfig::agent(agent).unwrap().kind else { panic!("{agent} learns") };
     let of = replicas.len();
-    let job = job(fixed, V2xEnv { spec: config(kinematics).task.spec(), params: replicas }, episodes);
-    let out = evaluate(&job, gpu, &|_| ()).unwrap();
+    let eval = eval(fixed, V2xEnv { spec: config(kinematics).task.spec(), params: replicas }, episodes);
+    let out = evaluate(&eval, gpu, &|_| ()).unwrap();
     assert_eq!(out.len(), of);
     assert!(out.iter().all(|o| o.episodes == episodes));
     out
 }
 
-fn job(fixed: Fixed, env: V2xEnv, episodes: u64) -> Job<'static> {
+fn eval(fixed: Fixed, env: V2xEnv, episodes: u64) -> Evaluation<'static> {
     let settings = vec![config("paper").protocol; env.params.len()];
     let (env, rule) = fixed.acts(env, &settings);
-    Job { env, controller: Controller::Rule(rule), episodes, slots: &[metric::SUM_RATE] }
+    Evaluation { env, controller: Controller::Rule(rule), episodes, slots: &[metric::SUM_RATE] }
 }
 
 /// Sees nothing.
@@ -144,7 +146,7 @@ impl Verdict {
 }
 
 /// One agent at one power against numpy.
-fn against_numpy(verdict: &mut Verdict, case: &str, agent: &str, ours: &Outcome, theirs: &Value) {
+fn against_numpy(verdict: &mut Verdict, case: &str, agent: &str, ours: &ReplicaEstimates, theirs: &Value) {
     if agent == "upper-bound" {
         verdict.compare(
             case,
@@ -447,7 +449,7 @@ fn in_any_company(gpu: Option<&Gpu>, episodes: u64) {
     }
 }
 
-fn bits(o: &Outcome) -> Vec<u64> {
+fn bits(o: &ReplicaEstimates) -> Vec<u64> {
     o.metrics
         .iter()
         .chain(o.slots.iter().flatten())
@@ -469,9 +471,9 @@ fn a_replica_does_not_depend_on_its_neighbours_on_the_gpu() {
 
 // ---- agents that are added ----
 
-fn one_job(fixed: Fixed, episodes: u64) -> Job<'static> {
+fn one_eval(fixed: Fixed, episodes: u64) -> Evaluation<'static> {
     let env = V2xEnv { spec: config("paper").task.spec(), params: replicas("paper", &[40, 10], 9) };
-    job(fixed, env, episodes)
+    eval(fixed, env, episodes)
 }
 
 /// `last-estimate` once more, as one would add it: without a kernel.
@@ -499,7 +501,7 @@ fn steer_late(now: &Slot, memory: &mut [f32], action: &mut [f32]) {
 #[test]
 fn a_rule_acts_as_the_reference_that_it_repeats() {
     let rule = |act, memory| Fixed::Rule(Rule { beam: Beam::Steer, memory, act });
-    let outcomes = |fixed, gpu| evaluate(&one_job(fixed, 300), gpu, &|_| ()).unwrap();
+    let outcomes = |fixed, gpu| evaluate(&one_eval(fixed, 300), gpu, &|_| ()).unwrap();
     let reference = outcomes(Fixed::Reference(Reference::LastEstimate), None);
     let same = outcomes(rule(steer_at_the_last_echo, |_| 0), None);
     // More than a chunk of episodes, two replicas: the same environments, parameters and draws, bit for bit.
@@ -508,11 +510,11 @@ fn a_rule_acts_as_the_reference_that_it_repeats() {
     for (late, reference) in late.iter().zip(&reference) {
         let (a, b) = (late.metrics[metric::SUM_RATE].mean, reference.metrics[metric::SUM_RATE].mean);
         assert!(a < b, "a late angle is a worse one: {a} against {b} bps/Hz");
-        let first = |o: &Outcome| o.slots[0][0].mean;
+        let first = |o: &ReplicaEstimates| o.slots[0][0].mean;
         assert!((first(late) / first(reference) - 1.0).abs() < 1e-4, "nothing is late in the first slot");
     }
     // Without a kernel it is evaluated on the CPU, whatever was asked for.
-    assert!(!one_job(rule(steer_at_the_last_echo, |_| 0), 1).decides_on_gpu());
+    assert!(!one_eval(rule(steer_at_the_last_echo, |_| 0), 1).decides_on_gpu());
     if let Some(gpu) = gpu_or_skip() {
         assert_eq!(same, outcomes(rule(steer_at_the_last_echo, |_| 0), Some(gpu)));
     }
@@ -536,9 +538,9 @@ fn a_learned_agent_out_of_existing_parts_trains_and_is_evaluated() {
     let Kind::Learned(make) = NARROW.kind else { panic!("it learns") };
     let algorithm = make(&config, env.clone());
     let mut learner = Learner::new(&algorithm, &algorithm.start(), None).unwrap();
-    let plan = Plan { algorithm: &algorithm, updates: 2, until: 2, log_every: 1 };
+    let span = TrainingSpan { algorithm: &algorithm, updates: 2, until: 2, log_every: 1 };
     let mut seen = 0;
-    let state = train(&plan, &mut learner, 0, |_, metrics| seen += metrics.len(), |_| true).unwrap();
+    let state = train(&span, &mut learner, 0, |_, metrics| seen += metrics.len(), |_| true).unwrap();
     assert_eq!((seen, state.updates), (2, 2));
     assert_ne!(state.params, algorithm.start().params);
     let policy = algorithm.policy().unwrap();
@@ -547,9 +549,9 @@ fn a_learned_agent_out_of_existing_parts_trains_and_is_evaluated() {
     let precision = Precision::F32;
     let controller =
         Controller::Policy { policy: policy.clone(), params: &state.params, greedy: false, precision };
-    let job = Job { env: env.clone(), controller, episodes: 32, slots: &[] };
-    assert!(job.decides_on_gpu());
-    let o = evaluate(&job, None, &|_| ()).unwrap().remove(0);
+    let eval = Evaluation { env: env.clone(), controller, episodes: 32, slots: &[] };
+    assert!(eval.decides_on_gpu());
+    let o = evaluate(&eval, None, &|_| ()).unwrap().remove(0);
     assert!(o.metrics[metric::SUM_RATE].mean > 0.0);
     assert_eq!(o.activity.as_ref().unwrap().layers.len(), 2);
 
@@ -557,12 +559,12 @@ fn a_learned_agent_out_of_existing_parts_trains_and_is_evaluated() {
     // before.
     let precision = Precision::Int8;
     let controller = Controller::Policy { policy, params: &state.params, greedy: false, precision };
-    let job = Job { env, controller, episodes: 32, slots: &[] };
-    assert!(!job.decides_on_gpu());
-    let low = evaluate(&job, None, &|_| ()).unwrap().remove(0);
+    let eval = Evaluation { env, controller, episodes: 32, slots: &[] };
+    assert!(!eval.decides_on_gpu());
+    let low = evaluate(&eval, None, &|_| ()).unwrap().remove(0);
     let [f32, int8] = [&o, &low].map(|o| o.metrics[metric::SUM_RATE].mean);
     assert!(int8 != f32 && (int8 / f32 - 1.0).abs() < 0.02, "{int8} {f32}");
-    let executed = |o: &Outcome| o.activity.as_ref().unwrap().executed;
+    let executed = |o: &ReplicaEstimates| o.activity.as_ref().unwrap().executed;
     assert_eq!(executed(&low), executed(&o));
 
     // What spikes is not quantised.
@@ -570,8 +572,8 @@ fn a_learned_agent_out_of_existing_parts_trains_and_is_evaluated() {
     let algorithm = config.algorithm(agent, &[Unit { config: &config, seed: 3 }]).unwrap();
     let (policy, state) = (algorithm.policy().unwrap(), algorithm.start());
     let controller = Controller::Policy { policy, params: &state.params, greedy: false, precision };
-    let job = Job { env: config.env_of(vec![task]), controller, episodes: 32, slots: &[] };
-    assert!(evaluate(&job, None, &|_| ()).unwrap_err().to_string().contains("this network spikes"));
+    let eval = Evaluation { env: config.env_of(vec![task]), controller, episodes: 32, slots: &[] };
+    assert!(evaluate(&eval, None, &|_| ()).unwrap_err().to_string().contains("this network spikes"));
 }
 
 /// What the program asks of an agent beside its id, it reads from its parts.
@@ -587,7 +589,7 @@ fn what_is_asked_of_agents_follows_from_their_parts() {
     assert_eq!(learned(Algorithm::has_critic), ["spiking-ac", "ppo", "ddpg", "dqn"]);
     assert_eq!(learned(Algorithm::spikes), ["spiking-ac", "spiking-apg"]);
     assert_eq!(ids(&|a| matches!(a.kind, Kind::Fixed(Fixed::Bound))), ["upper-bound"]);
-    let on_cpu = |a: &V2xAgent| matches!(a.kind, Kind::Fixed(f) if !one_job(f, 1).decides_on_gpu());
+    let on_cpu = |a: &V2xAgent| matches!(a.kind, Kind::Fixed(f) if !one_eval(f, 1).decides_on_gpu());
     assert_eq!(ids(&on_cpu), PROTOCOLS);
     let all = [
         "spiking-ac",

@@ -6,7 +6,7 @@ use isacbench::config::{ConfigError, Layered, Rule, ranges};
 use isacbench::learn::{Learner, UpdateMetrics};
 use isacbench::nets::Membrane;
 use isacbench::run::task::{Agent, Task, Unit};
-use isacbench::run::train::{Plan, train};
+use isacbench::run::train::{TrainingSpan, train};
 use isacbench::run::watch::Watch;
 use isacbench::tasks::misac::config::MisacConfig;
 use isacbench::tasks::v2x::config::V2xConfig;
@@ -225,9 +225,9 @@ fn tried<C: Task>(c: &C, id: &str, set: &str) {
     };
     let mut told = Vec::new();
     let mut learner = Learner::new(&algorithm, &algorithm.start(), None).unwrap();
-    let plan = Plan { algorithm: &algorithm, updates: 2, until: 2, log_every: 1 };
+    let span = TrainingSpan { algorithm: &algorithm, updates: 2, until: 2, log_every: 1 };
     let seen = |_, m: &[UpdateMetrics]| told.extend(m.iter().flat_map(|u| u.slots.clone()));
-    let state = train(&plan, &mut learner, 0, seen, |_| true).unwrap();
+    let state = train(&span, &mut learner, 0, seen, |_| true).unwrap();
     finite(id, set, &state.params, &told);
 }
 

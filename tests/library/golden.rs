@@ -1,5 +1,5 @@
 use crate::common::gpu_or_skip;
-use isacbench::golden::{Backend, GoldenError, GoldenResult, Outcome};
+use isacbench::golden::{Backend, GoldenError, GoldenOutcome, GoldenResult};
 use isacbench::gpu::Gpu;
 use isacbench::{golden, tasks};
 use std::path::{Path, PathBuf};
@@ -19,9 +19,9 @@ fn every_vector_agrees() {
     let results = run(&golden_dir(), gpu).unwrap();
     for r in &results {
         match &r.outcome {
-            Outcome::Skipped { reason } => println!("{}: skipped, {reason}", r.file),
-            Outcome::Failed { reason } => panic!("{}: {reason}", r.file),
-            Outcome::Compared(rows) => {
+            GoldenOutcome::Skipped { reason } => println!("{}: skipped, {reason}", r.file),
+            GoldenOutcome::Failed { reason } => panic!("{}: {reason}", r.file),
+            GoldenOutcome::Compared(rows) => {
                 for backend in [Backend::CpuF64, Backend::CpuF32, Backend::Gpu] {
                     let rows: Vec<_> = rows.iter().filter(|row| row.backend == backend).collect();
                     let worst = rows.iter().map(|row| row.comparison.budget_share).fold(0.0, f64::max);
@@ -33,7 +33,8 @@ fn every_vector_agrees() {
         assert!(failures.is_empty(), "{}: {failures:#?}", r.file);
     }
     for (file, _) in &tasks::golden() {
-        let Some(Outcome::Compared(rows)) = results.iter().find(|r| r.file == *file).map(|r| &r.outcome)
+        let Some(GoldenOutcome::Compared(rows)) =
+            results.iter().find(|r| r.file == *file).map(|r| &r.outcome)
         else {
             panic!("{file} was not compared");
         };
@@ -59,7 +60,9 @@ fn files_that_nothing_tests_say_so() {
     let results = run(dir.path(), None).unwrap();
     assert_eq!(results.len(), 2);
     for r in results {
-        let Outcome::Skipped { reason } = r.outcome else { panic!("{} was compared with something", r.file) };
+        let GoldenOutcome::Skipped { reason } = r.outcome else {
+            panic!("{} was compared with something", r.file)
+        };
         assert!(!reason.is_empty());
     }
 }
@@ -185,10 +188,10 @@ fn broken_folders_and_files_are_named() {
         let files: Vec<_> = results.iter().map(|r| r.file.as_str()).collect();
         assert_eq!(files, ["adam", "gae", "polyak"]);
         for r in [&results[0], &results[2]] {
-            assert!(matches!(&r.outcome, Outcome::Compared(rows) if rows.len() > 5), "{r:?}");
+            assert!(matches!(&r.outcome, GoldenOutcome::Compared(rows) if rows.len() > 5), "{r:?}");
             assert_eq!(r.failures().count(), 0, "{r:?}");
         }
-        let Outcome::Failed { reason } = &results[1].outcome else { panic!("{:?}", results[1]) };
+        let GoldenOutcome::Failed { reason } = &results[1].outcome else { panic!("{:?}", results[1]) };
         assert!(reason.contains("gae.safetensors"), "{reason}");
         reason.clone()
     };
@@ -302,7 +305,7 @@ fn a_tensor_that_no_table_knows_is_compared() {
     rewritten(&adam, &dir.path().join("adam.safetensors"), rename, |_, _, _| {});
     let results = run(dir.path(), None).unwrap();
     println!("{results:?}");
-    let Outcome::Compared(rows) = &results[0].outcome else { panic!("{results:?}") };
+    let GoldenOutcome::Compared(rows) = &results[0].outcome else { panic!("{results:?}") };
     assert_eq!(results[0].failures().count(), 0, "{results:?}");
     assert!(rows.iter().any(|row| row.comparison.quantity == "clip_mine.norm"), "{rows:?}");
 }
@@ -344,7 +347,7 @@ fn counts_over_an_odd_batch_are_rounded_as_they_are_stored() {
     let failures = || {
         let results = run(dir.path(), None).unwrap();
         let counts = results.iter().find(|r| r.file == "opcounts").unwrap();
-        assert!(matches!(&counts.outcome, Outcome::Compared(rows) if rows.len() == 6), "{counts:?}");
+        assert!(matches!(&counts.outcome, GoldenOutcome::Compared(rows) if rows.len() == 6), "{counts:?}");
         counts.failures().count()
     };
     write(mean as f32);

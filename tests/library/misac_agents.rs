@@ -9,9 +9,9 @@ use isacbench::tasks::misac::agents::{AGENTS, FixedSchedule, Make};
 use isacbench::tasks::misac::config::MisacConfig;
 use isacbench::tasks::misac::dp::Schedule;
 use isacbench::tasks::misac::evaluate::{
-    AGE_MAX, BEAM_GAIN, COST, Controller, ENERGY, ESTIMATE_GAIN, FRAMES, Job, L_BMP, MAE, METRICS,
-    MODULUS_ERROR, Outcome, POWER, REWARD, SHARE_OVER_AGE, SHARE_OVER_GAMMA, SUM_RATE, TRUE_ANGLE_GAIN,
-    evaluate,
+    AGE_MAX, BEAM_GAIN, COST, Controller, ENERGY, ESTIMATE_GAIN, FRAMES, L_BMP, MAE, METRICS, MODULUS_ERROR,
+    MisacEstimates, MisacEvaluation, POWER, REWARD, SHARE_OVER_AGE, SHARE_OVER_GAMMA, SUM_RATE,
+    TRUE_ANGLE_GAIN, evaluate,
 };
 use isacbench::tasks::misac::physics::{MisacParams, Uncertainty};
 use std::sync::Arc;
@@ -29,18 +29,23 @@ fn schedule(id: &str, config: &MisacConfig) -> Arc<dyn FixedSchedule> {
 }
 
 /// One replica of a fixed schedule under seed 5.
-fn run(schedule: Arc<dyn FixedSchedule>, config: &MisacConfig, episodes: u64, gain_stride: usize) -> Outcome {
-    let job = Job {
+fn run(
+    schedule: Arc<dyn FixedSchedule>,
+    config: &MisacConfig,
+    episodes: u64,
+    gain_stride: usize,
+) -> MisacEstimates {
+    let eval = MisacEvaluation {
         task: config.task.spec(),
         replicas: vec![config.task.params([5, 0])],
         controller: Controller::Fixed(&[schedule]),
         episodes,
         gain_stride,
     };
-    evaluate(&job, None, &|_| {}).unwrap().remove(0)
+    evaluate(&eval, None, &|_| {}).unwrap().remove(0)
 }
 
-fn fixed(id: &str, config: &MisacConfig) -> Outcome {
+fn fixed(id: &str, config: &MisacConfig) -> MisacEstimates {
     run(schedule(id, config), config, 40, 20)
 }
 
@@ -250,7 +255,13 @@ fn ages_without_a_limit_have_the_same_optimum_or_none() {
 }
 
 /// Networks as they are before any training, one replica per seed.
-fn untrained(config: &MisacConfig, id: &str, seeds: &[u32], episodes: u64, greedy: bool) -> Vec<Outcome> {
+fn untrained(
+    config: &MisacConfig,
+    id: &str,
+    seeds: &[u32],
+    episodes: u64,
+    greedy: bool,
+) -> Vec<MisacEstimates> {
     let Some(Algorithm::Experts(ExpertsSpec { layout, .. })) =
         config.algorithm(MisacConfig::agent(id).unwrap(), &[])
     else {
@@ -259,14 +270,14 @@ fn untrained(config: &MisacConfig, id: &str, seeds: &[u32], episodes: u64, greed
     let init = |s: &u32| layout.init([*s, 0], config.temporal.head_gain, config.spatial.output_gain);
     let params: Vec<f32> = seeds.iter().flat_map(init).collect();
     let replicas: Vec<MisacParams> = seeds.iter().map(|s| config.task.params([*s, 0])).collect();
-    let job = Job {
+    let eval = MisacEvaluation {
         task: config.task.spec(),
         replicas,
         controller: Controller::Learned { layout: &layout, params: &params, greedy },
         episodes,
         gain_stride: 7,
     };
-    evaluate(&job, None, &|_| {}).unwrap()
+    evaluate(&eval, None, &|_| {}).unwrap()
 }
 
 #[test]
@@ -304,14 +315,14 @@ fn drawn_phases_are_evaluated_as_the_policy_has_them() {
         let algorithm = config.algorithm(agent, &[Unit { config: &config, seed: 1 }]).unwrap();
         let Algorithm::Experts(spec) = &algorithm else { panic!("it learns otherwise") };
         let (layout, params) = (&spec.layout, &spec.start().params);
-        let job = Job {
+        let eval = MisacEvaluation {
             task: config.task.spec(),
             replicas: vec![config.task.params([1, 0])],
             controller: Controller::Learned { layout, params, greedy },
             episodes: 64,
             gain_stride: 7,
         };
-        evaluate(&job, None, &|_| {}).unwrap().remove(0)
+        evaluate(&eval, None, &|_| {}).unwrap().remove(0)
     };
     let narrow = ["temporal.mono_phases=gaussian"];
     let wide = ["temporal.mono_phases=gaussian", "temporal.log_std_init=1.0"];
@@ -337,8 +348,9 @@ fn drawn_phases_are_evaluated_as_the_policy_has_them() {
 fn results_do_not_depend_on_groups_threads_or_other_replicas() {
     let config = config(&["task.slots=20"]);
     // As text, in which the standard errors that are NaN are equal.
-    let same =
-        |a: &Outcome, b: &Outcome, what: &str| assert_eq!(format!("{a:?}"), format!("{b:?}"), "{what}");
+    let same = |a: &MisacEstimates, b: &MisacEstimates, what: &str| {
+        assert_eq!(format!("{a:?}"), format!("{b:?}"), "{what}")
+    };
     let whole = untrained(&config, "h-moe", &[1, 2], 300, false);
     same(&whole[1], &untrained(&config, "h-moe", &[2], 300, false)[0], "alone or beside another replica");
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();

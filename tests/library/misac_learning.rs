@@ -4,7 +4,7 @@
 use isacbench::config::Layered;
 use isacbench::learn::{Algorithm, Learner, UpdateMetrics};
 use isacbench::nets::experts::Architecture;
-use isacbench::run::train::{Plan, train};
+use isacbench::run::train::{TrainingSpan, train};
 use isacbench::tasks::misac::agents::{H_MOE, H_MOE_NO_AOI};
 use isacbench::tasks::misac::config::MisacConfig;
 use isacbench::tasks::misac::dp::Schedule;
@@ -29,10 +29,10 @@ fn curve(architecture: Architecture, updates: u32, sets: &[&str]) -> Vec<Vec<Upd
     let config = MisacConfig::load(None, &sets).expect("a valid configuration");
     let spec = config.learner(architecture, config.typed_env(&SNR_DB.map(|snr_db| (snr_db, 1))));
     let algorithm = Algorithm::Experts(spec);
-    let plan = Plan { algorithm: &algorithm, updates, until: updates, log_every: 1 };
+    let span = TrainingSpan { algorithm: &algorithm, updates, until: updates, log_every: 1 };
     let mut rows = Vec::new();
     let mut learner = Learner::new(&algorithm, &algorithm.start(), None).expect("the CPU has all memory");
-    train(&plan, &mut learner, 0, |_, m| rows.push(m.to_vec()), |_| true)
+    train(&span, &mut learner, 0, |_, m| rows.push(m.to_vec()), |_| true)
         .expect("the CPU has no device errors");
     rows
 }

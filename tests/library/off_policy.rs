@@ -6,7 +6,7 @@ use crate::small_off_policy::*;
 use isacbench::gpu::Gpu;
 use isacbench::learn::off_policy::OffPolicySpec;
 use isacbench::run::checkpoint::Checkpoint;
-use isacbench::run::evaluate::{Controller, Job, Precision, evaluate};
+use isacbench::run::evaluate::{Controller, Evaluation, Precision, evaluate};
 use isacbench::run::task::{Task, Unit};
 use isacbench::tasks::v2x::config::V2xConfig;
 use isacbench::tasks::v2x::env::params_of;
@@ -292,7 +292,7 @@ fn both_agents_learn_to_track() {
             assert!(last > first + 2.0, "{agent}, replica {r} learned nothing: {first} -> {last}");
         }
         // Evaluation acts without exploration, the same on both backends, whatever `greedy` says.
-        let job = |greedy: bool| Job {
+        let eval = |greedy: bool| Evaluation {
             env: config.env_of([1, 2].map(|seed| params_of(&config.task, 40.0, [seed, 0])).to_vec()),
             controller: Controller::Policy {
                 policy: algorithm.policy().unwrap(),
@@ -303,15 +303,15 @@ fn both_agents_learn_to_track() {
             episodes: 64,
             slots: &[],
         };
-        let cpu = evaluate(&job(false), None, &|_| ()).unwrap();
-        assert_eq!(cpu, evaluate(&job(true), None, &|_| ()).unwrap());
+        let cpu = evaluate(&eval(false), None, &|_| ()).unwrap();
+        assert_eq!(cpu, evaluate(&eval(true), None, &|_| ()).unwrap());
         for (r, out) in cpu.iter().enumerate() {
             let (reward, exploring) = (out.metrics[metric::REWARD].mean, curve[29][r].slots[0]);
             println!("{agent}, replica {r}: evaluated reward {reward:.2}");
             assert!(reward > 0.9 * exploring, "{agent}, replica {r}: {reward} after {exploring}");
         }
         if let Some(gpu) = shared_gpu() {
-            let on_gpu = evaluate(&job(false), Some(gpu), &|_| ()).unwrap();
+            let on_gpu = evaluate(&eval(false), Some(gpu), &|_| ()).unwrap();
             for (a, b) in cpu.iter().zip(&on_gpu) {
                 for (i, (a, b)) in a.metrics.iter().zip(&b.metrics).enumerate() {
                     // A choice between two nearly equal values, or a threshold, may fall on the other side.

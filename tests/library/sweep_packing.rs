@@ -10,7 +10,7 @@ use isacbench::run::sweep::plan::SweepFile;
 use isacbench::run::sweep::run::{Commits, Device, Way, batches, evaluated, run};
 use isacbench::run::sweep::{Plan, Shard};
 use isacbench::run::task::{Task, Unit};
-use isacbench::run::train::{Plan as Training, train};
+use isacbench::run::train::{TrainingSpan, train};
 use isacbench::run::watch::Watch;
 use isacbench::tasks::misac::config::MisacConfig;
 use isacbench::tasks::v2x::config::V2xConfig;
@@ -243,7 +243,7 @@ fn training_beside_a_replica_that_is_not_finite_changes_nothing() {
                 start.params[width..2 * width].fill(f32::NAN);
             }
             let mut learner = Learner::new(&algorithm, &start, None).unwrap();
-            let plan = Training { algorithm: &algorithm, updates: 4, until: 4, log_every: 4 };
+            let plan = TrainingSpan { algorithm: &algorithm, updates: 4, until: 4, log_every: 4 };
             let mut last = Vec::new();
             let state = train(&plan, &mut learner, 0, |_, m| last = m.to_vec(), |_| true).unwrap();
             (state.params, last)

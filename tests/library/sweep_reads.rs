@@ -6,7 +6,7 @@
 use isacbench::learn::Learner;
 use isacbench::run::sweep::task::{evaluate, shape};
 use isacbench::run::task::{Agent, Task, Unit, Weights};
-use isacbench::run::train::{Plan, train};
+use isacbench::run::train::{TrainingSpan, train};
 use isacbench::run::watch::Watch;
 use isacbench::tasks::misac::config::MisacConfig;
 use isacbench::tasks::v2x::config::V2xConfig;
@@ -86,8 +86,8 @@ fn results<C: Task>(agent: &Agent<C>, config: &C) -> (Vec<u32>, String) {
     let params = algorithm.as_ref().map(|algorithm| {
         let mut learner = Learner::new(algorithm, &algorithm.start(), None).unwrap();
         let updates = config.common().train.updates;
-        let plan = Plan { algorithm, updates, until: updates, log_every: updates };
-        train(&plan, &mut learner, 0, |_, _| (), |_| true).unwrap().params
+        let span = TrainingSpan { algorithm, updates, until: updates, log_every: updates };
+        train(&span, &mut learner, 0, |_, _| (), |_| true).unwrap().params
     });
     let weights = algorithm.as_ref().zip(params.as_ref()).map(|(a, p)| Weights::trained(a, p));
     let metrics =

@@ -1,12 +1,12 @@
-// Task misac: parameters, state and geometry. Twin, operation by operation: src/tasks/misac/physics.rs. From the
+// Task misac: parameters, state and geometry. Twin, operation by operation: src/tasks/misac/physics/. From the
 // prelude: R replicas, B environments of each, K vehicles, N antennas, T slots, UNCERTAINTY and its values, and the
 // choices POWER_PRESERVING, REALIGN, AGE_SATURATES, EXPONENTIAL and RADAR_NOISE, 1 or 0 each. A kernel that imports
 // this declares the binding `state: array<f32>`, in which arrays [R, 7K, B] lie.
 #import math
 #import philox
 
-// Same layout as MisacParams of src/tasks/misac/physics.rs (tests/library/shader_layout.rs compares the offsets); units
-// are in the names.
+// Same layout as MisacParams of src/tasks/misac/physics/spec.rs (tests/library/shader_layout.rs compares the offsets);
+// units are in the names.
 struct MisacParams {
     key: vec2<u32>,
     beta: f32,

@@ -1,5 +1,5 @@
 // Task misac: the channel (2), (8) and beam elements (10). Twin, operation by operation: `channel_elements`,
-// `beam_element` of src/tasks/misac/physics.rs.
+// `beam_element` of src/tasks/misac/physics/channel.rs.
 #import misac
 
 // The paths of one vehicle's channel in one slot, line of sight first, and the standard deviation of each part of an

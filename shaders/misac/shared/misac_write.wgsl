@@ -1,5 +1,5 @@
-// Task misac: what reset and step write. Twin: src/tasks/misac/physics.rs. The importing kernel binds `state` and `obs`
-// read_write.
+// Task misac: what reset and step write. Twin: src/tasks/misac/physics/mod.rs. The importing kernel binds `state` and
+// `obs` read_write.
 #import misac
 
 fn store_vehicle(first: u32, r: u32, env: u32, i: u32, s: Vehicle) {

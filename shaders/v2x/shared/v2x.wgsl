@@ -1,11 +1,11 @@
 // Task v2x: parameters, state, noise, motion, array response and powers. Twin, operation by operation:
-// src/tasks/v2x/physics.rs. From the prelude: R replicas, B environments of each, K vehicles, N antennas, KINEMATICS
+// src/tasks/v2x/physics/. From the prelude: R replicas, B environments of each, K vehicles, N antennas, KINEMATICS
 // and LIMITS with their values.
 #import math
 #import philox
 
-// Same layout as V2xParams of src/tasks/v2x/physics.rs (tests/library/shader_layout.rs compares the offsets); units are
-// in the names.
+// Same layout as V2xParams of src/tasks/v2x/physics/spec.rs (tests/library/shader_layout.rs compares the offsets);
+// units are in the names.
 struct V2xParams {
     key: vec2<u32>,
     p_max_w: f32,

@@ -1,5 +1,5 @@
 // Task v2x: the beams of an action, and what is heard of them. Twin, operation by operation: `beams` and `hear` of
-// src/tasks/v2x/physics.rs. BEAM is a constant: a driver drops the branches not taken. The importing kernel has
+// src/tasks/v2x/physics/beams.rs. BEAM is a constant: a driver drops the branches not taken. The importing kernel has
 // `fn action_at(i: u32) -> f32`, element i of the environment's action.
 #import v2x_forcing
 

@@ -1,5 +1,5 @@
 // Task v2x: the angles that the beams of an action are steered at, rad. Twin, operation by operation: `pointed` of
-// src/tasks/v2x/physics.rs, which says what they are. The importing kernel has what v2x_beams asks for.
+// src/tasks/v2x/physics/beams.rs, which says what they are. The importing kernel has what v2x_beams asks for.
 #import v2x_beams
 
 const FRAC_1_PI: f32 = 0.31830988618379067154;

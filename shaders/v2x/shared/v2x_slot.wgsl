@@ -1,6 +1,6 @@
-// Task v2x: one slot of one environment. Twin, operation by operation: `step` of src/tasks/v2x/physics.rs. KINEMATICS,
-// REWARD, LIMITS and SINR_FEEDBACK are constants: a driver drops the branches not taken. The importing kernel binds
-// `state` read_write and has what v2x_beams asks for.
+// Task v2x: one slot of one environment. Twin, operation by operation: `step` of src/tasks/v2x/physics/mod.rs.
+// KINEMATICS, REWARD, LIMITS and SINR_FEEDBACK are constants: a driver drops the branches not taken. The importing
+// kernel binds `state` read_write and has what v2x_beams asks for.
 #import v2x_beams
 #import v2x_write
 

@@ -1,6 +1,6 @@
-// Task v2x: the state of an environment out of its rows. Twin: `load_state` of src/tasks/v2x/physics.rs. A kernel that
-// imports this declares the binding `state: array<f32>` [R, 10K, B], three rows more where LIMITS are those of
-// an episode.
+// Task v2x: the state of an environment out of its rows. Twin: `load_state` of src/tasks/v2x/physics/state.rs. A kernel
+// that imports this declares the binding `state: array<f32>` [R, 10K, B], three rows more where LIMITS are those of an
+// episode.
 #import v2x
 
 // Element of `state` that holds row q of vehicle i.

@@ -1,5 +1,5 @@
-// Task v2x: what reset and step write. Twin: src/tasks/v2x/physics.rs. The importing kernel binds `state` read_write,
-// and `params: array<V2xParams>` [R].
+// Task v2x: what reset and step write. Twin: src/tasks/v2x/physics/mod.rs. The importing kernel binds `state`
+// read_write, and `params: array<V2xParams>` [R].
 #import v2x_state
 
 fn store_state(r: u32, env: u32, s: ptr<function, State>) {

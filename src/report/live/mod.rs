@@ -1,7 +1,7 @@
 //! A page on which a browser runs a task's kernels through WebGPU: one HTML file, plain JavaScript, no network.
 //!
-//! A task says what its page is made of ([`Live`]): kernels with their constants ([`Plan`]), what is dispatched for a
-//! slot of each agent, what its sliders change, how one environment is drawn, and inputs with the words that the CPU
+//! A task says what its page is made of ([`Live`]): kernels with their constants ([`PagePlan`]), what is dispatched for
+//! a slot of each agent, what its sliders change, how one environment is drawn, and inputs with the words that the CPU
 //! twins make of them ([`Check`]), which the page compares before anything runs. Where there is no WebGPU, the page
 //! plays a [`Recorded`] run. The JavaScript here (`live.js`) knows no task; a task's own script draws.
 
@@ -9,7 +9,7 @@ mod network;
 mod plan;
 
 pub use network::{Network, NetworkArrays};
-pub use plan::{Array, Dispatch, Kernel, Plan, Stored, Word};
+pub use plan::{Array, Dispatch, Kernel, PagePlan, Stored, Word};
 
 use crate::gpu::GpuError;
 use crate::learn::Algorithm;
@@ -74,7 +74,7 @@ pub struct Live {
     pub noun: &'static str,
     /// Where numbers and kernels come from, in a line.
     pub made_by: String,
-    pub plan: Plan,
+    pub plan: PagePlan,
     /// B
     pub envs: usize,
     /// T, slots of an episode.
@@ -180,7 +180,7 @@ pub struct Check {
     /// As in "12 words of …".
     pub what: &'static str,
     pub writes: Vec<Write>,
-    pub runs: Vec<Run>,
+    pub runs: Vec<Tick>,
     pub expects: Vec<Expect>,
 }
 
@@ -193,7 +193,7 @@ pub struct Write {
 
 /// Dispatches at a value of the clock, and of the slot since the last picture.
 #[derive(Clone, Debug, Serialize)]
-pub struct Run {
+pub struct Tick {
     pub clock: u32,
     pub slot: u32,
     pub dispatches: Vec<Dispatch>,

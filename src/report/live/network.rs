@@ -1,7 +1,7 @@
 //! A trained policy on a page: its network by the kernels that evaluation uses, and what these must make of
 //! observations.
 
-use super::{Array, Check, Dispatch, Expect, LiveError, Plan, Run, Word, Write};
+use super::{Array, Check, Dispatch, Expect, LiveError, PagePlan, Tick, Word, Write};
 use crate::gpu::fold_groups;
 use crate::kernels::layer::Rows;
 use crate::kernels::lif_forward::{self, Current};
@@ -55,7 +55,7 @@ impl Network {
     /// # Errors
     /// What the page has no kernels for.
     pub fn new(
-        plan: &mut Plan,
+        plan: &mut PagePlan,
         policy: &Policy,
         params: &[f32],
         b: usize,
@@ -119,7 +119,7 @@ impl Network {
 
     fn dense(
         &self,
-        plan: &mut Plan,
+        plan: &mut PagePlan,
         l: &Layer,
         b_scale: f64,
         x: Array,
@@ -140,7 +140,7 @@ impl Network {
     }
 
     /// Neurons of the first hidden layer, on its currents.
-    fn first(&self, plan: &mut Plan, net: &MlpLayout, lif: Lif) -> Result<Dispatch, LiveError> {
+    fn first(&self, plan: &mut PagePlan, net: &MlpLayout, lif: Lif) -> Result<Dispatch, LiveError> {
         let n = net.layers[0].outputs;
         let trace = self.words.len() == 1;
         let spec =
@@ -170,7 +170,7 @@ impl Network {
     }
 
     /// Neurons of hidden layer `n`, on the spikes below.
-    fn above(&self, plan: &mut Plan, net: &MlpLayout, lif: Lif, n: usize) -> Result<Dispatch, LiveError> {
+    fn above(&self, plan: &mut PagePlan, net: &MlpLayout, lif: Lif, n: usize) -> Result<Dispatch, LiveError> {
         let l = &net.layers[n];
         let trace = n + 1 == self.words.len();
         let spec = spike_forward::Spec::of(l, self.rows(), lif, [false, trace]);
@@ -197,7 +197,7 @@ impl Network {
     }
 
     /// Outputs to actions, without exploration.
-    fn act(&self, plan: &mut Plan, a: usize) -> Result<Dispatch, LiveError> {
+    fn act(&self, plan: &mut PagePlan, a: usize) -> Result<Dispatch, LiveError> {
         let out = self.outputs[self.outputs.len() - 1];
         match self.head {
             Head::Gaussian { log_std_off } => {
@@ -240,8 +240,8 @@ impl Network {
     /// What a decision takes, with so many spike steps.
     ///
     /// # Errors
-    /// As of [`Plan::kernel`].
-    pub fn decide(&self, plan: &mut Plan, steps: Option<usize>) -> Result<Vec<Dispatch>, LiveError> {
+    /// As of [`PagePlan::kernel`].
+    pub fn decide(&self, plan: &mut PagePlan, steps: Option<usize>) -> Result<Vec<Dispatch>, LiveError> {
         let net = self.with(steps);
         let last = net.layers.len() - 1;
         let mut out = Vec::new();
@@ -297,8 +297,13 @@ impl Network {
     /// the kernels.
     ///
     /// # Errors
-    /// As of [`Plan::kernel`].
-    pub fn check(&self, plan: &mut Plan, steps: Option<usize>, samples: &[f32]) -> Result<Check, LiveError> {
+    /// As of [`PagePlan::kernel`].
+    pub fn check(
+        &self,
+        plan: &mut PagePlan,
+        steps: Option<usize>,
+        samples: &[f32],
+    ) -> Result<Check, LiveError> {
         let net = self.with(steps);
         let h = self.layers(steps, samples);
         let m = samples.len() / net.inputs();
@@ -320,7 +325,7 @@ impl Network {
         Ok(Check {
             what: "the policy",
             writes: vec![Write { array: self.at.obs, words }],
-            runs: vec![Run { clock: 0, slot: 0, dispatches: self.decide(plan, steps)? }],
+            runs: vec![Tick { clock: 0, slot: 0, dispatches: self.decide(plan, steps)? }],
             expects,
         })
     }

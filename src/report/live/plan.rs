@@ -57,7 +57,7 @@ pub struct Dispatch {
 
 /// Kernels and arrays of a page. Texts are kept once: kernels that differ in their constants share one.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct Plan {
+pub struct PagePlan {
     texts: Vec<String>,
     kernels: Vec<Text>,
     arrays: Vec<Room>,
@@ -90,7 +90,7 @@ struct Room {
     data: Option<Words>,
 }
 
-impl Plan {
+impl PagePlan {
     /// An array of zeros.
     pub fn array(&mut self, name: &str, len: usize) -> Array {
         self.room(name, len, None)
@@ -216,8 +216,8 @@ mod tests {
     use super::*;
     use crate::kernels::metrics_reduce;
 
-    fn plan() -> (Plan, Kernel) {
-        let mut plan = Plan::default();
+    fn plan() -> (PagePlan, Kernel) {
+        let mut plan = PagePlan::default();
         let spec = metrics_reduce::Spec { r: 1, metric_rows: 3, b: 5 };
         let kernel = plan.kernel(&metrics_reduce::SHADER, &metrics_reduce::prelude(&spec)).unwrap();
         (plan, kernel)

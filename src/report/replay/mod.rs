@@ -16,4 +16,4 @@ mod still;
 
 pub(super) use page::linked;
 pub use page::{FILE, LARGE};
-pub use scene::{Cast, Column, Line, Plan, Replay, Scene, Take, gain};
+pub use scene::{Cast, Column, GroundPlan, Line, Replay, Scene, Take, gain};

@@ -125,7 +125,7 @@ pub(in crate::report) fn linked(page: String, dir: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::replay::scene::{Column, Line, Plan, Scene, gain};
+    use crate::report::replay::scene::{Column, GroundPlan, Line, Scene, gain};
     use std::f64::consts::PI;
 
     fn steered(theta: f64, n: usize) -> Vec<[f32; 2]> {
@@ -138,7 +138,8 @@ mod tests {
 
     fn replay(words: &str) -> Replay {
         let line = Line { bound: Some("the most"), ..Line::of("rate", words, "bps/Hz") };
-        let plan = Plan { origin: words.into(), antennas: 8, road_y_m: Some(5.0), estimate: words.into() };
+        let plan =
+            GroundPlan { origin: words.into(), antennas: 8, road_y_m: Some(5.0), estimate: words.into() };
         let scene = Scene {
             caption: words.into(),
             slot_s: Some(0.02),

@@ -10,7 +10,7 @@ pub struct Scene {
     /// s
     pub slot_s: Option<f64>,
     /// `None` of a task whose things have no place.
-    pub plan: Option<Plan>,
+    pub plan: Option<GroundPlan>,
     /// Names of what moves, K of them.
     pub movers: Vec<String>,
     /// Numbers that each of them has in a slot.
@@ -22,7 +22,7 @@ pub struct Scene {
 
 /// What is seen from above.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Plan {
+pub struct GroundPlan {
     /// What stands at the origin.
     pub origin: String,
     /// N: antennas of its array.

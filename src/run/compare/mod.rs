@@ -112,7 +112,7 @@ pub struct Comparison {
     pub seeds: usize,
 }
 
-/// What is known of a metric; `train_` before its name says that it is of the last slots of a training.
+/// What is known of a metric; `train_` before its name says that it was measured in the last update of a training.
 #[cfg(feature = "report")]
 pub fn facts_of(task: Option<&dyn AnyTask>, metric: &str) -> Facts {
     let plain = metric.strip_prefix("train_").unwrap_or(metric);

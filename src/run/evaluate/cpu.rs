@@ -1,7 +1,8 @@
 //! Evaluation on the CPU: vector lanes, rayon; chunks of episodes in the order of their numbers.
 
 use super::{
-    Controller, Histograms, Job, KEY_BATCH, Moment, Outcome, Precision, Sums, add_counts, counting, no_counts,
+    Controller, Evaluation, Histograms, KEY_BATCH, Moment, Precision, ReplicaEstimates, Sums, add_counts,
+    counting, no_counts,
 };
 use crate::env::{At, Slot};
 use crate::kernels::quantile_count::quantile_count_cpu;
@@ -41,18 +42,18 @@ impl Net {
     }
 }
 
-pub(super) fn evaluate(job: &Job, progress: &(dyn Fn(u64) + Sync)) -> Vec<Outcome> {
-    let chunks = job.episodes.div_ceil(CHUNK);
-    let nets: Vec<Net> = match &job.controller {
+pub(super) fn evaluate(eval: &Evaluation, progress: &(dyn Fn(u64) + Sync)) -> Vec<ReplicaEstimates> {
+    let chunks = eval.episodes.div_ceil(CHUNK);
+    let nets: Vec<Net> = match &eval.controller {
         Controller::Rule(_) => Vec::new(),
         Controller::Policy { policy, params, precision, .. } => {
             params.chunks(policy.params).map(|p| Net::new(policy, p, *precision)).collect()
         }
     };
-    let replicas = job.env.replicas();
-    let mut out: Vec<Sums> = vec![Sums::new(job); replicas];
+    let replicas = eval.env.replicas();
+    let mut out: Vec<Sums> = vec![Sums::new(eval); replicas];
     // Counts are whole numbers: the order in which chunks add theirs does not show.
-    let counts: Vec<Mutex<Histograms>> = (0..replicas).map(|_| Mutex::new(no_counts(&*job.env))).collect();
+    let counts: Vec<Mutex<Histograms>> = (0..replicas).map(|_| Mutex::new(no_counts(&*eval.env))).collect();
     // Chunks are taken a few thousand at a time, so that memory does not grow with the number of episodes.
     let tasks = replicas as u64 * chunks;
     let mut next = 0;
@@ -61,18 +62,18 @@ pub(super) fn evaluate(job: &Job, progress: &(dyn Fn(u64) + Sync)) -> Vec<Outcom
         let sums: Vec<(usize, Sums)> = (next..upto)
             .into_par_iter()
             .map(|i| {
-                // Whoever waits for the job may end it between two chunks.
+                // Whoever waits for the evaluation may end it between two chunks.
                 progress(0);
                 let (replica, first) = ((i / chunks) as usize, i % chunks * CHUNK);
-                let envs = CHUNK.min(job.episodes - first);
+                let envs = CHUNK.min(eval.episodes - first);
                 let at = At {
                     replica,
-                    key: job.key(replica, first / KEY_BATCH),
+                    key: eval.key(replica, first / KEY_BATCH),
                     first: (first % KEY_BATCH) as u32,
                     envs: envs as usize,
                     clock: 0,
                 };
-                let s = episodes(job, nets.get(replica), at, &counts[replica]);
+                let s = episodes(eval, nets.get(replica), at, &counts[replica]);
                 progress(envs);
                 (replica, s)
             })
@@ -83,39 +84,39 @@ pub(super) fn evaluate(job: &Job, progress: &(dyn Fn(u64) + Sync)) -> Vec<Outcom
         next = upto;
     }
     let counts = counts.into_iter().map(|c| c.into_inner().expect("no thread panics while it adds"));
-    out.iter().zip(counts).map(|(s, counts)| s.outcome(&counts)).collect()
+    out.iter().zip(counts).map(|(s, counts)| s.estimates(&counts)).collect()
 }
 
 /// The same by one thread that asks the controller, many episodes side by side and the next ones behind them.
-pub(super) fn in_order(job: &Job, progress: &(dyn Fn(u64) + Sync)) -> Vec<Outcome> {
+pub(super) fn in_order(eval: &Evaluation, progress: &(dyn Fn(u64) + Sync)) -> Vec<ReplicaEstimates> {
     let one = |replica: usize| {
-        let (mut sums, counts) = (Sums::new(job), Mutex::new(no_counts(&*job.env)));
-        for first in (0..job.episodes).step_by(KEY_BATCH as usize) {
-            let envs = KEY_BATCH.min(job.episodes - first);
-            let key = job.key(replica, first / KEY_BATCH);
+        let (mut sums, counts) = (Sums::new(eval), Mutex::new(no_counts(&*eval.env)));
+        for first in (0..eval.episodes).step_by(KEY_BATCH as usize) {
+            let envs = KEY_BATCH.min(eval.episodes - first);
+            let key = eval.key(replica, first / KEY_BATCH);
             let at = At { replica, key, first: 0, envs: envs as usize, clock: 0 };
-            sums.add(&episodes(job, None, at, &counts));
+            sums.add(&episodes(eval, None, at, &counts));
             progress(envs);
         }
-        sums.outcome(&counts.into_inner().expect("no thread panics while it adds"))
+        sums.estimates(&counts.into_inner().expect("no thread panics while it adds"))
     };
-    (0..job.env.replicas()).map(one).collect()
+    (0..eval.env.replicas()).map(one).collect()
 }
 
 /// Episodes side by side, from their first slot on; what is counted of them is added to `counts`.
-fn episodes(job: &Job, net: Option<&Net>, start: At, counts: &Mutex<Histograms>) -> Sums {
-    let (env, size, envs) = (&*job.env, job.env.sizes(), start.envs);
+fn episodes(eval: &Evaluation, net: Option<&Net>, start: At, counts: &Mutex<Histograms>) -> Sums {
+    let (env, size, envs) = (&*eval.env, eval.env.sizes(), start.envs);
     let (o, a, rows) = (size.obs, size.action, size.metrics);
     let mut now = Slot::filled(vec![0f32; size.state * envs], [envs * o, envs * o, envs, rows * envs], 0.0);
     let mut action = vec![0f32; envs * a];
     let mut per_episode = vec![0f64; rows * envs];
-    let mut sums = Sums::new(job);
-    let own = match &job.controller {
+    let mut sums = Sums::new(eval);
+    let own = match &eval.controller {
         Controller::Rule(rule) => rule.memory(),
         Controller::Policy { .. } => 0,
     };
     let mut memory = vec![0f32; own * envs];
-    let mut acts = match &job.controller {
+    let mut acts = match &eval.controller {
         Controller::Rule(_) => None,
         Controller::Policy { policy, .. } => Some(Activations::counting(&policy.net, envs)),
     };
@@ -124,7 +125,7 @@ fn episodes(job: &Job, net: Option<&Net>, start: At, counts: &Mutex<Histograms>)
     env.reset(&start, &mut now.state, &mut now.obs);
     for slot in 0..size.slots {
         let at = At { clock: slot as u32, ..start };
-        match &job.controller {
+        match &eval.controller {
             Controller::Rule(rule) => {
                 rule.act(&Moment { at, state: &now.state, obs: &now.obs }, &mut memory, &mut action);
             }
@@ -148,7 +149,7 @@ fn episodes(job: &Job, net: Option<&Net>, start: At, counts: &Mutex<Histograms>)
         for (sum, x) in per_episode.iter_mut().zip(&now.metrics) {
             *sum += f64::from(*x);
         }
-        for (told, row) in sums.slots.iter_mut().zip(job.slots) {
+        for (told, row) in sums.slots.iter_mut().zip(eval.slots) {
             for x in &now.metrics[row * envs..(row + 1) * envs] {
                 told[slot][0] += f64::from(*x);
                 told[slot][1] += f64::from(*x) * f64::from(*x);

@@ -2,8 +2,8 @@
 //! a host round trip.
 
 use super::{
-    ActBuffers, ActsGpu, Controller, Histograms, Job, KEY_BATCH, Outcome, Precision, Sums, add_counts,
-    counting, no_counts,
+    ActBuffers, ActsGpu, Controller, Evaluation, Histograms, KEY_BATCH, Precision, ReplicaEstimates, Sums,
+    add_counts, counting, no_counts,
 };
 use crate::env::{EnvBuffers, EnvGpu, Limit, StepArgs};
 use crate::gpu::{Buf, Fill, Gpu, GpuError, zeros};
@@ -16,34 +16,34 @@ use crate::nets::{Activity, Head, LayerActivity, MlpLayout, Policy};
 use bytemuck::Pod;
 
 pub(super) fn evaluate(
-    job: &Job,
+    eval: &Evaluation,
     gpu: &Gpu,
     progress: &(dyn Fn(u64) + Sync),
-) -> Result<Vec<Outcome>, GpuError> {
-    let replicas = job.env.replicas();
-    let mut out: Vec<Sums> = vec![Sums::new(job); replicas];
-    let mut counts: Vec<Histograms> = vec![no_counts(&*job.env); replicas];
+) -> Result<Vec<ReplicaEstimates>, GpuError> {
+    let replicas = eval.env.replicas();
+    let mut out: Vec<Sums> = vec![Sums::new(eval); replicas];
+    let mut counts: Vec<Histograms> = vec![no_counts(&*eval.env); replicas];
     let mut done = 0;
     let mut runner: Option<Batch> = None;
     let mut activity: Vec<Option<Activity>> = vec![None; replicas];
-    while done < job.episodes {
-        let envs = KEY_BATCH.min(job.episodes - done) as usize;
+    while done < eval.episodes {
+        let envs = KEY_BATCH.min(eval.episodes - done) as usize;
         if runner.as_ref().is_none_or(|r| r.envs != envs) {
-            runner = Some(Batch::new(job, gpu, envs)?);
+            runner = Some(Batch::new(eval, gpu, envs)?);
         }
         let runner = runner.as_ref().expect("just made");
-        for (total, s) in out.iter_mut().zip(runner.run(job, gpu, &job.keys(done / KEY_BATCH))?) {
+        for (total, s) in out.iter_mut().zip(runner.run(eval, gpu, &eval.keys(done / KEY_BATCH))?) {
             total.add(&s);
         }
         runner.add_counts(gpu, &mut counts)?;
-        for (total, seen) in activity.iter_mut().zip(runner.activity(job, gpu)?) {
+        for (total, seen) in activity.iter_mut().zip(runner.activity(eval, gpu)?) {
             total.get_or_insert_default().add(&seen);
         }
         done += envs as u64;
         progress((envs * replicas) as u64);
     }
     let all = out.iter().zip(activity).zip(&counts);
-    Ok(all.map(|((s, activity), counts)| Outcome { activity, ..s.outcome(counts) }).collect())
+    Ok(all.map(|((s, activity), counts)| ReplicaEstimates { activity, ..s.estimates(counts) }).collect())
 }
 
 /// Buffers and bound kernels for `envs` episodes of every replica.
@@ -270,15 +270,15 @@ impl PolicyGpu {
 }
 
 impl Batch {
-    fn new(job: &Job, gpu: &Gpu, envs: usize) -> Result<Self, GpuError> {
-        let (r, size) = (job.env.replicas(), job.env.sizes());
+    fn new(eval: &Evaluation, gpu: &Gpu, envs: usize) -> Result<Self, GpuError> {
+        let (r, size) = (eval.env.replicas(), eval.env.sizes());
         let (o, a, rows, slots) = (size.obs, size.action, size.metrics, size.slots);
-        let keys = gpu.upload("evaluate.keys", &[r], &job.keys(0))?;
+        let keys = gpu.upload("evaluate.keys", &[r], &eval.keys(0))?;
         let flags = gpu.alloc::<u32>("evaluate.flags", &[r, envs], Fill::Zero)?;
         zeros!(gpu, "evaluate": state[r, size.state, envs], obs[r, envs, o], final_obs[r, envs, o], action[r, envs, a],
             reward[r, envs], metrics[r, rows, envs], episode[r, rows, envs], slot_sums[slots, r, rows, 2],
             episode_sums[r, rows, 2]);
-        let act = match &job.controller {
+        let act = match &eval.controller {
             Controller::Rule(rule) => {
                 zeros!(gpu, "evaluate": memory[r, rule.memory().max(1), envs]);
                 let buffers = ActBuffers { state: &state, memory: &memory, action: &action };
@@ -304,7 +304,7 @@ impl Batch {
             metrics_reduce::MetricsReduce::new(gpu, &metrics_reduce::Spec { r, metric_rows: rows, b: envs })?;
         let elements = metrics_accumulate::Spec { elements: r * rows * envs };
         let accumulate = metrics_accumulate::MetricsAccumulate::new(gpu, &elements)?;
-        let counts = match counting(&*job.env, r, envs) {
+        let counts = match counting(&*eval.env, r, envs) {
             None => None,
             Some(spec) => {
                 let counts = gpu.alloc::<u32>("evaluate.histograms", &[spec.counts()], Fill::Zero)?;
@@ -315,7 +315,7 @@ impl Batch {
         Ok(Batch {
             counts,
             envs,
-            env: job.env.bind(gpu, envs, &buffers)?,
+            env: eval.env.bind(gpu, envs, &buffers)?,
             act,
             slot_reduce: reduce.bind(gpu, &metrics, &slot_sums),
             episode_reduce: reduce.bind(gpu, &episode, &episode_sums),
@@ -328,10 +328,10 @@ impl Batch {
     }
 
     /// How active the replicas' networks were in the last run; empty without a network.
-    fn activity(&self, job: &Job, gpu: &Gpu) -> Result<Vec<Activity>, GpuError> {
+    fn activity(&self, eval: &Evaluation, gpu: &Gpu) -> Result<Vec<Activity>, GpuError> {
         match &self.act {
             Act::Rule(_) => Ok(Vec::new()),
-            Act::Policy(policy) => policy.counts.read(gpu, (self.envs * job.env.sizes().slots) as u64),
+            Act::Policy(policy) => policy.counts.read(gpu, (self.envs * eval.env.sizes().slots) as u64),
         }
     }
 
@@ -345,8 +345,8 @@ impl Batch {
         Ok(())
     }
 
-    fn run(&self, job: &Job, gpu: &Gpu, keys: &[[u32; 2]]) -> Result<Vec<Sums>, GpuError> {
-        let (r, size) = (keys.len(), job.env.sizes());
+    fn run(&self, eval: &Evaluation, gpu: &Gpu, keys: &[[u32; 2]]) -> Result<Vec<Sums>, GpuError> {
+        let (r, size) = (keys.len(), eval.env.sizes());
         let (rows, slots) = (size.metrics, size.slots);
         gpu.write(&self.keys, keys);
         self.env.set_keys(gpu, keys);
@@ -374,7 +374,7 @@ impl Batch {
         })?;
         let (told, totals) = (gpu.read(&self.slot_sums)?, gpu.read(&self.episode_sums)?);
         let pair = |all: &[f32], at: usize| [f64::from(all[2 * at]), f64::from(all[2 * at + 1])];
-        let limits = job.env.limits();
+        let limits = eval.env.limits();
         let episodes = if limits.is_empty() { Vec::new() } else { gpu.read(&self.episode)? };
         let kept = |i: usize, limit: &Limit| {
             let most = f64::from(limit.most[i]) * slots as f64;
@@ -384,7 +384,7 @@ impl Batch {
         let sums = |i: usize| Sums {
             episodes: self.envs as u64,
             metrics: (0..rows).map(|m| pair(&totals, i * rows + m)).collect(),
-            slots: job
+            slots: eval
                 .slots
                 .iter()
                 .map(|row| (0..slots).map(|t| pair(&told, (t * r + i) * rows + row)).collect())

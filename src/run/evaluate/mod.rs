@@ -135,7 +135,7 @@ pub enum Controller<'a> {
 }
 
 /// One evaluation.
-pub struct Job<'a> {
+pub struct Evaluation<'a> {
     pub env: Arc<dyn Env>,
     pub controller: Controller<'a>,
     /// Episodes per replica.
@@ -146,11 +146,11 @@ pub struct Job<'a> {
 
 /// What one replica did.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Outcome {
+pub struct ReplicaEstimates {
     pub episodes: u64,
     /// In the order of [`Env::metrics`].
     pub metrics: Vec<Estimate>,
-    /// Each of [`Job::slots`] in every slot.
+    /// Each of [`Evaluation::slots`] in every slot.
     pub slots: Vec<Vec<Estimate>>,
     /// Share of episodes that keep each of [`Env::limits`].
     pub shares: Vec<Estimate>,
@@ -197,13 +197,13 @@ struct Sums {
 }
 
 impl Sums {
-    fn new(job: &Job) -> Self {
-        let size = job.env.sizes();
+    fn new(eval: &Evaluation) -> Self {
+        let size = eval.env.sizes();
         Sums {
             episodes: 0,
             metrics: vec![[0.0; 2]; size.metrics],
-            slots: vec![vec![[0.0; 2]; size.slots]; job.slots.len()],
-            kept: vec![0; job.env.limits().len()],
+            slots: vec![vec![[0.0; 2]; size.slots]; eval.slots.len()],
+            kept: vec![0; eval.env.limits().len()],
             activity: Activity::default(),
         }
     }
@@ -221,10 +221,10 @@ impl Sums {
             a[1] += b[1];
         }
     }
-    fn outcome(&self, counts: &Histograms) -> Outcome {
+    fn estimates(&self, counts: &Histograms) -> ReplicaEstimates {
         let share = |kept: &u64| Estimate::of(self.episodes, [*kept as f64; 2]);
         let estimates = |all: &Vec<[f64; 2]>| all.iter().map(|s| Estimate::of(self.episodes, *s)).collect();
-        Outcome {
+        ReplicaEstimates {
             episodes: self.episodes,
             metrics: estimates(&self.metrics),
             slots: self.slots.iter().map(estimates).collect(),
@@ -238,7 +238,7 @@ impl Sums {
     }
 }
 
-impl Job<'_> {
+impl Evaluation<'_> {
     /// Whether a GPU can make the decisions.
     pub fn decides_on_gpu(&self) -> bool {
         match &self.controller {

@@ -36,7 +36,7 @@ pub fn reproduce<C: Task>(config: &C, way: &Way) -> Result<Rows, JobError> {
     Ok(rows)
 }
 
-/// Rows that a run has left, and what they are of.
+/// Rows that a run has left, and what they depend on.
 #[derive(Serialize, Deserialize)]
 struct Left {
     of: String,

@@ -13,7 +13,7 @@ use crate::run::journal::Journal;
 use crate::run::rows::{ActivityRow, CurveRow, Key, Schema};
 use crate::run::task::{Agent, Task};
 use crate::run::tensorboard::{self, Events};
-use crate::run::train::{Plan, train};
+use crate::run::train::{TrainingSpan, train};
 use crate::run::watch::Watch;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -199,7 +199,7 @@ impl<C: Task> Training<'_, C> {
         }
     }
 
-    /// Trains to the end of the plan and returns the last checkpoint with all rows.
+    /// Trains to the last update and returns the last checkpoint with all rows.
     ///
     /// # Errors
     /// What stopped it; what was saved stays.
@@ -267,11 +267,15 @@ impl<C: Task> Training<'_, C> {
         while let Some(learner) = learner.as_mut().filter(|_| state.updates < total) {
             let until = total.min((state.updates / self.every + 1) * self.every);
             let start = state.updates;
-            let plan =
-                Plan { algorithm: &algorithm, updates: total, until, log_every: train_config.log_every };
+            let span = TrainingSpan {
+                algorithm: &algorithm,
+                updates: total,
+                until,
+                log_every: train_config.log_every,
+            };
             let mut told = Ok(());
             state = train(
-                &plan,
+                &span,
                 learner,
                 start,
                 |update, metrics| {
@@ -298,7 +302,7 @@ impl<C: Task> Training<'_, C> {
                 best.save(&self.dir, &self.checkpoint(state.clone()))?;
             }
             self.save(&state, &read)?;
-            // What was learned is saved, whoever cannot be told of it.
+            // The state is saved first, even where its events cannot be written.
             told?;
             if let Some(journal) = self.journal {
                 journal.saved(state.updates - start)?;
@@ -337,7 +341,7 @@ impl<C: Task> Training<'_, C> {
         Ok(self.checkpoint(state.clone()).save_beside_rows(&self.checkpoint_path(), last, finished)?)
     }
 
-    /// Removes what another training left, its checkpoint first: rows without one are nobody's.
+    /// Removes what another training left, its checkpoint first: rows without a checkpoint are not read.
     fn clear(&self) -> Result<(), JobError> {
         let [weights, rewards] = Best::paths(&self.dir);
         let all = [self.checkpoint_path(), self.rows_path(), self.activity_path(), weights, rewards];

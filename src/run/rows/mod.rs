@@ -259,13 +259,13 @@ pub struct Manifest {
     pub wall_s: Option<f64>,
     /// The processes that worked on the run, of runs that can be continued; the last one is what the fields above describe.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub parts: Vec<Part>,
+    pub parts: Vec<RunPart>,
 }
 
 /// What one process did of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Part {
+pub struct RunPart {
     /// Command line.
     pub command: String,
     /// Start, RFC 3339, UTC.
@@ -288,10 +288,10 @@ pub struct Part {
     pub updates_to: Option<u64>,
 }
 
-impl Part {
+impl RunPart {
     /// A run that is one part.
-    pub fn of(m: &Manifest) -> Part {
-        Part {
+    pub fn of(m: &Manifest) -> RunPart {
+        RunPart {
             command: m.command.clone(),
             started_utc: m.started_utc.clone(),
             wall_s: m.wall_s,
@@ -306,10 +306,10 @@ impl Part {
     }
 
     /// Both devices in words, if `next` ran on another one or under another driver. On a CPU nothing depends on which one it is.
-    pub fn other_device(&self, next: &Part) -> Option<String> {
+    pub fn other_device(&self, next: &RunPart) -> Option<String> {
         let same = self.backend == next.backend
             && (self.backend == "cpu" || (&self.device, &self.driver) == (&next.device, &next.driver));
-        let name = |p: &Part| match &p.driver {
+        let name = |p: &RunPart| match &p.driver {
             Some(driver) => format!("'{}' (driver {driver})", p.device),
             None => format!("'{}'", p.device),
         };

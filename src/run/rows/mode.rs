@@ -98,9 +98,9 @@ impl Rows {
         self.relabelled(kept)
     }
 
-    /// The rows of one variant as if it were the run itself, of those agents that `is_part` of it. Of agents that it has
-    /// no rows of they are the plain ones. An agent of several labels counts as there with any of them: a variant may be
-    /// what changes a label. Its evaluations in other environments come along.
+    /// The rows of one variant as if it were the run itself, of those agents for which `is_part` holds. An agent
+    /// without rows in the variant keeps its plain ones. An agent with several labels has rows there if any of its
+    /// labels has, because a variant may be what changes a label. Its evaluations in other environments come along.
     #[must_use]
     pub fn of_variant(&self, wanted: &str, is_part: impl Fn(&str) -> bool) -> Rows {
         let there: BTreeSet<&str> = {

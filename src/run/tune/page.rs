@@ -36,7 +36,7 @@ fn put(table: &mut Table, key: &str, value: Value) {
     }
 }
 
-/// Dotted keys of a value on an axis: those of a table, each for itself.
+/// Dotted keys of a value on an axis; a table gives one for each of its own keys.
 fn keys_of(key: &str, value: &Value) -> BTreeMap<String, Value> {
     let mut table = Table::new();
     put(&mut table, key, value.clone());

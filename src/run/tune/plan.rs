@@ -293,7 +293,7 @@ fn trials_of<C: Task>(
     let mut out: Vec<Trial<C>> = Vec::new();
     let base = load(&[]).map_err(wrong)?;
     let read: Vec<(&String, &Draw)> = draws.iter().filter(|(k, _)| base.reads(agent, k)).collect();
-    // Few values are drawn again and again; after so many draws there are no others.
+    // Where there are few values, draws repeat; after this many there are no new ones.
     let most = 1000 + 100 * ask.trials;
     for n in 0..most {
         if out.len() == ask.trials as usize {
@@ -339,8 +339,8 @@ fn trials_of<C: Task>(
     )))
 }
 
-/// How many trials come to each rung: one rung without halving; with it, as many as leave a trial to go on and
-/// something learned in the first.
+/// How many trials come to each rung: one rung without halving; with it, as many rungs as leave
+/// at least one trial for the last and, for the first, more updates than a warm-up takes.
 fn rungs<C>(trials: &[Vec<Trial<C>>], ask: &Ask) -> Vec<usize> {
     let Some(eta) = ask.halving else { return vec![ask.trials as usize] };
     let mut out = vec![ask.trials as usize];

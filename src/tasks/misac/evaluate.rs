@@ -4,8 +4,9 @@
 use super::evaluate_gpu;
 use super::judge::{Judge, REACHED};
 pub use super::outcome::{
-    AGE_MAX, BEAM_GAIN, COST, Controller, ENERGY, ESTIMATE_GAIN, FRAMES, Job, L_BMP, MAE, METRICS,
-    MODULUS_ERROR, Outcome, POWER, REWARD, SHARE_OVER_AGE, SHARE_OVER_GAMMA, SUM_RATE, TRUE_ANGLE_GAIN,
+    AGE_MAX, BEAM_GAIN, COST, Controller, ENERGY, ESTIMATE_GAIN, FRAMES, L_BMP, MAE, METRICS, MODULUS_ERROR,
+    MisacEstimates, MisacEvaluation, POWER, REWARD, SHARE_OVER_AGE, SHARE_OVER_GAMMA, SUM_RATE,
+    TRUE_ANGLE_GAIN,
 };
 use super::outcome::{Sums, larger};
 use super::outside::split;
@@ -23,38 +24,38 @@ use rayon::prelude::*;
 /// Episodes that a thread carries at once.
 const CHUNK: u64 = 256;
 
-/// Runs the job on the GPU if one is given and [`Job::decides_on_gpu`], else on the CPU; `progress` gets the number of
-/// episodes that were finished since its last call. Results depend neither on the number of threads nor on how episodes
-/// are grouped.
+/// Runs the evaluation on the GPU if one is given and [`MisacEvaluation::decides_on_gpu`], else on the CPU; `progress`
+/// gets the number of episodes that were finished since its last call. Results depend neither on the number of threads
+/// nor on how episodes are grouped.
 pub fn evaluate(
-    job: &Job,
+    eval: &MisacEvaluation,
     gpu: Option<&Gpu>,
     progress: &(dyn Fn(u64) + Sync),
-) -> Result<Vec<Outcome>, GpuError> {
-    match gpu.filter(|_| job.decides_on_gpu()) {
-        Some(gpu) => evaluate_gpu::evaluate(job, gpu, progress),
-        None => Ok(on_cpu(job, progress)),
+) -> Result<Vec<MisacEstimates>, GpuError> {
+    match gpu.filter(|_| eval.decides_on_gpu()) {
+        Some(gpu) => evaluate_gpu::evaluate(eval, gpu, progress),
+        None => Ok(on_cpu(eval, progress)),
     }
 }
 
 /// The same on the CPU, many episodes side by side and the next ones behind them: of a controller that one thread asks.
-pub fn in_order(job: &Job, progress: &(dyn Fn(u64) + Sync)) -> Vec<Outcome> {
+pub fn in_order(eval: &MisacEvaluation, progress: &(dyn Fn(u64) + Sync)) -> Vec<MisacEstimates> {
     let one = |(r, params): (usize, &MisacParams)| {
-        let mut sums = Sums::new(&job.task);
-        for first in (0..job.episodes).step_by(KEY_BATCH as usize) {
-            let n = KEY_BATCH.min(job.episodes - first);
+        let mut sums = Sums::new(&eval.task);
+        for first in (0..eval.episodes).step_by(KEY_BATCH as usize) {
+            let n = KEY_BATCH.min(eval.episodes - first);
             let params = MisacParams { key: [params.key[0], 1 + (first / KEY_BATCH) as u32], ..*params };
-            sums.add(&episodes(job, None, r, &params, 0, n as usize));
+            sums.add(&episodes(eval, None, r, &params, 0, n as usize));
             progress(n);
         }
-        sums.outcome()
+        sums.estimates()
     };
-    job.replicas.iter().enumerate().map(one).collect()
+    eval.replicas.iter().enumerate().map(one).collect()
 }
 
-fn on_cpu(job: &Job, progress: &(dyn Fn(u64) + Sync)) -> Vec<Outcome> {
-    let chunks = job.episodes.div_ceil(CHUNK);
-    let nets: Vec<ExpertsCpu> = match &job.controller {
+fn on_cpu(eval: &MisacEvaluation, progress: &(dyn Fn(u64) + Sync)) -> Vec<MisacEstimates> {
+    let chunks = eval.episodes.div_ceil(CHUNK);
+    let nets: Vec<ExpertsCpu> = match &eval.controller {
         Controller::Fixed(_) | Controller::Outside { .. } => Vec::new(),
         Controller::Learned { layout, params, .. } => params
             .chunks(layout.params())
@@ -65,22 +66,22 @@ fn on_cpu(job: &Job, progress: &(dyn Fn(u64) + Sync)) -> Vec<Outcome> {
             })
             .collect(),
     };
-    let mut out = vec![Sums::new(&job.task); job.replicas.len()];
+    let mut out = vec![Sums::new(&eval.task); eval.replicas.len()];
     // Chunks are taken a few thousand at a time, so that memory does not grow with the number of episodes.
-    let tasks = job.replicas.len() as u64 * chunks;
+    let tasks = eval.replicas.len() as u64 * chunks;
     let mut next = 0;
     while next < tasks {
         let upto = tasks.min(next + 4096);
         let sums: Vec<(usize, Sums)> = (next..upto)
             .into_par_iter()
             .map(|i| {
-                // Whoever waits for the job may end it between two chunks.
+                // Whoever waits for the evaluation may end it between two chunks.
                 progress(0);
                 let (r, first) = ((i / chunks) as usize, i % chunks * CHUNK);
-                let n = CHUNK.min(job.episodes - first);
-                let mut params = job.replicas[r];
+                let n = CHUNK.min(eval.episodes - first);
+                let mut params = eval.replicas[r];
                 params.key[1] = 1 + (first / KEY_BATCH) as u32;
-                let s = episodes(job, nets.get(r), r, &params, (first % KEY_BATCH) as u32, n as usize);
+                let s = episodes(eval, nets.get(r), r, &params, (first % KEY_BATCH) as u32, n as usize);
                 progress(n);
                 (r, s)
             })
@@ -90,19 +91,19 @@ fn on_cpu(job: &Job, progress: &(dyn Fn(u64) + Sync)) -> Vec<Outcome> {
         }
         next = upto;
     }
-    out.iter().map(Sums::outcome).collect()
+    out.iter().map(Sums::estimates).collect()
 }
 
 /// `envs` episodes side by side, the first as environment `first`.
 fn episodes(
-    job: &Job,
+    eval: &MisacEvaluation,
     net: Option<&ExpertsCpu>,
     replica: usize,
     params: &MisacParams,
     first: u32,
     envs: usize,
 ) -> Sums {
-    let task = &job.task;
+    let task = &eval.task;
     let (o, k) = (task.obs_dim(), task.vehicles);
     let mut state = vec![0f32; task.state_rows() * envs];
     let (mut obs, mut final_obs) = (vec![0f32; envs * o], vec![0f32; envs * o]);
@@ -119,22 +120,22 @@ fn episodes(
     let mut phases = vec![0f32; net.map_or(0, |n| envs * n.layout.phases())];
     let (mut means, mut density) = (phases.clone(), vec![0f32; envs]);
     let mut recurrent = net.map(|n| ExpertsState::new(&n.layout, envs));
-    let whole = match &job.controller {
+    let whole = match &eval.controller {
         Controller::Outside { phases: true, .. } => k + k * task.antennas,
         _ => k,
     };
     let mut written = vec![0f32; envs * whole];
     misac_reset_chunk(task, params, envs, first, &mut state, &mut obs, 0);
     let mut memory: Vec<Vec<u32>> = Vec::new();
-    if let Controller::Fixed(schedules) = &job.controller {
+    if let Controller::Fixed(schedules) = &eval.controller {
         let start = |env| Slot { task, params, state: &state, envs, env, id: first + env as u32, slot: 0 };
         memory = (0..envs).map(|env| schedules[replica].begin(&start(env))).collect();
     }
     for slot in 0..task.slots {
         let clock = slot as u32;
-        let judged = slot.is_multiple_of(job.gain_stride);
+        let judged = slot.is_multiple_of(eval.gain_stride);
         let at = At { replica, key: params.key, first, envs, clock };
-        match &job.controller {
+        match &eval.controller {
             Controller::Fixed(schedules) => {
                 for (env, (pi, memory)) in action.chunks_mut(k).zip(&memory).enumerate() {
                     let now = Slot { task, params, state: &state, envs, env, id: first + env as u32, slot };
@@ -200,7 +201,7 @@ fn episodes(
         }
     }
     for (total, gains) in total.into_iter().zip(power_gain) {
-        sums.put_episode(job, total, gains);
+        sums.put_episode(eval, total, gains);
     }
     sums
 }

@@ -5,8 +5,8 @@
 //! (`metrics_reduce`).
 
 use super::outcome::{
-    AGE_MAX, Controller, ENERGY, FRAMES, Job, L_BMP, MAE, METRICS, MODULUS_ERROR, Outcome, POWER, REWARD,
-    SHARE_OVER_AGE, SHARE_OVER_GAMMA, SUM_RATE, Sums, rule_of,
+    AGE_MAX, Controller, ENERGY, FRAMES, L_BMP, MAE, METRICS, MODULUS_ERROR, MisacEstimates, MisacEvaluation,
+    POWER, REWARD, SHARE_OVER_AGE, SHARE_OVER_GAMMA, SUM_RATE, Sums, rule_of,
 };
 use crate::gpu::{Buf, Fill, Gpu, GpuError, zeros};
 use crate::kernels::activity_count::{self, Units};
@@ -33,21 +33,25 @@ const SLOTS_AT_ONCE: usize = 8;
 /// Of [`Sums::slot_rounding`]: `metrics_reduce` may be off by its tolerance in Σx², and by twice as much in (Σx)².
 const SLOT_ROUNDING: f64 = 3.0 * metrics_reduce::TOL.rel;
 
-/// As [`super::evaluate::evaluate`], for a job that [`Job::decides_on_gpu`].
-pub fn evaluate(job: &Job, gpu: &Gpu, progress: &(dyn Fn(u64) + Sync)) -> Result<Vec<Outcome>, GpuError> {
+/// As [`super::evaluate::evaluate`], for an evaluation that [`MisacEvaluation::decides_on_gpu`].
+pub fn evaluate(
+    eval: &MisacEvaluation,
+    gpu: &Gpu,
+    progress: &(dyn Fn(u64) + Sync),
+) -> Result<Vec<MisacEstimates>, GpuError> {
     let most = MOST_BYTES.min(gpu.limits.max_storage_buffer_binding_size);
-    let at_once = (most / (4 * largest(job) as u64)).max(1) as usize;
-    in_groups(job, gpu, at_once, progress)
+    let at_once = (most / (4 * largest(eval) as u64)).max(1) as usize;
+    in_groups(eval, gpu, at_once, progress)
 }
 
 /// Numbers that a replica has in the largest buffer.
-fn largest(job: &Job) -> usize {
-    let (task, envs) = (&job.task, KEY_BATCH.min(job.episodes) as usize);
+fn largest(eval: &MisacEvaluation) -> usize {
+    let (task, envs) = (&eval.task, KEY_BATCH.min(eval.episodes) as usize);
     let widest_layer = |nets: &[MlpLayout]| nets.iter().flat_map(|n| &n.layers).map(|l| l.outputs).max();
-    let deciding = match &job.controller {
-        Controller::Fixed(schedules) => match rule_of(schedules, &job.replicas) {
+    let deciding = match &eval.controller {
+        Controller::Fixed(schedules) => match rule_of(schedules, &eval.replicas) {
             Some((Rule::Plan, _)) => envs * task.slots,
-            Some((_, words)) => words.len() / job.replicas.len(),
+            Some((_, words)) => words.len() / eval.replicas.len(),
             None => 0,
         },
         Controller::Outside { .. } => 0,
@@ -67,15 +71,15 @@ fn largest(job: &Job) -> usize {
 
 /// `at_once` replicas at a time.
 fn in_groups(
-    job: &Job,
+    eval: &MisacEvaluation,
     gpu: &Gpu,
     at_once: usize,
     progress: &(dyn Fn(u64) + Sync),
-) -> Result<Vec<Outcome>, GpuError> {
+) -> Result<Vec<MisacEstimates>, GpuError> {
     let mut out = Vec::new();
-    for from in (0..job.replicas.len()).step_by(at_once) {
-        let to = (from + at_once).min(job.replicas.len());
-        let controller = match &job.controller {
+    for from in (0..eval.replicas.len()).step_by(at_once) {
+        let to = (from + at_once).min(eval.replicas.len());
+        let controller = match &eval.controller {
             Controller::Fixed(schedules) => Controller::Fixed(&schedules[from..to]),
             Controller::Outside { .. } => unreachable!("it decides on the CPU"),
             Controller::Learned { layout, params, greedy } => {
@@ -83,32 +87,36 @@ fn in_groups(
                 Controller::Learned { layout, params: &params[from * p..to * p], greedy: *greedy }
             }
         };
-        let group = Job { replicas: job.replicas[from..to].to_vec(), controller, ..*job };
+        let group = MisacEvaluation { replicas: eval.replicas[from..to].to_vec(), controller, ..*eval };
         out.extend(together(&group, gpu, progress)?);
     }
     Ok(out)
 }
 
 /// All replicas at once, the episodes of one key after those of the other.
-fn together(job: &Job, gpu: &Gpu, progress: &(dyn Fn(u64) + Sync)) -> Result<Vec<Outcome>, GpuError> {
-    let mut out = vec![Sums::new(&job.task); job.replicas.len()];
+fn together(
+    eval: &MisacEvaluation,
+    gpu: &Gpu,
+    progress: &(dyn Fn(u64) + Sync),
+) -> Result<Vec<MisacEstimates>, GpuError> {
+    let mut out = vec![Sums::new(&eval.task); eval.replicas.len()];
     let mut batch: Option<GpuBatch> = None;
     let mut done = 0;
-    while done < job.episodes {
-        let envs = KEY_BATCH.min(job.episodes - done) as usize;
+    while done < eval.episodes {
+        let envs = KEY_BATCH.min(eval.episodes - done) as usize;
         if batch.as_ref().is_none_or(|b| b.size.b != envs) {
-            batch = Some(GpuBatch::new(job, gpu, envs)?);
+            batch = Some(GpuBatch::new(eval, gpu, envs)?);
         }
         let with_key = |p: &MisacParams| MisacParams { key: [p.key[0], 1 + (done / KEY_BATCH) as u32], ..*p };
-        let params: Vec<MisacParams> = job.replicas.iter().map(with_key).collect();
+        let params: Vec<MisacParams> = eval.replicas.iter().map(with_key).collect();
         let batch = batch.as_ref().expect("just made");
-        for (total, s) in out.iter_mut().zip(batch.run(job, gpu, &params)?) {
+        for (total, s) in out.iter_mut().zip(batch.run(eval, gpu, &params)?) {
             total.add(&s);
         }
         done += envs as u64;
-        progress(envs as u64 * job.replicas.len() as u64);
+        progress(envs as u64 * eval.replicas.len() as u64);
     }
-    Ok(out.iter().map(Sums::outcome).collect())
+    Ok(out.iter().map(Sums::estimates).collect())
 }
 
 /// What decides.
@@ -158,20 +166,21 @@ struct GpuBatch {
 }
 
 impl GpuBatch {
-    fn new(job: &Job, gpu: &Gpu, b: usize) -> Result<Self, GpuError> {
-        let (r, task) = (job.replicas.len(), job.task);
+    fn new(eval: &MisacEvaluation, gpu: &Gpu, b: usize) -> Result<Self, GpuError> {
+        let (r, task) = (eval.replicas.len(), eval.task);
         let (o, k) = (task.obs_dim(), task.vehicles);
         let size = misac_batch::Spec { r, b, task };
-        let params = gpu.upload("evaluate.params", &[r], &job.replicas)?;
+        let params = gpu.upload("evaluate.params", &[r], &eval.replicas)?;
         let flags = gpu.alloc::<u32>("evaluate.flags", &[r, b], Fill::Zero)?;
         // Without networks the phases stay 0: no correction to the beam at the estimated angle.
         zeros!(gpu, "evaluate": state[r, task.state_rows(), b], obs[r, b, o], final_obs[r, b, o], action[r, b, k],
             reward[r, b], metrics[r, metric::ROWS, b], phases[r, b, k, task.antennas], gains[r, gain_row::ROWS, b, k],
             episode[r, episode_row::ROWS, b], slot_sums[task.slots, r, metric::ROWS, 2]);
-        let (deciding, phase) = match &job.controller {
+        let (deciding, phase) = match &eval.controller {
             Controller::Fixed(schedules) => {
-                let (rule, mut words) = rule_of(schedules, &job.replicas).expect("a job for the GPU");
-                let age_max = job.replicas[0].age_max as usize;
+                let (rule, mut words) =
+                    rule_of(schedules, &eval.replicas).expect("an evaluation for the GPU");
+                let age_max = eval.replicas[0].age_max as usize;
                 let spec = misac_schedule::Spec { batch: size, rule, age_max };
                 if matches!(rule, Rule::Always | Rule::Never | Rule::Plan) {
                     words = vec![0; spec.rule_len()];
@@ -182,7 +191,7 @@ impl GpuBatch {
                 let plan = (rule == Rule::Plan).then_some(rule_buf);
                 (Deciding::Schedule { bound: Box::new(bound), plan }, Phase::Residual)
             }
-            Controller::Outside { .. } => unreachable!("not a job for the GPU"),
+            Controller::Outside { .. } => unreachable!("not an evaluation for the GPU"),
             Controller::Learned { layout, params, greedy } => {
                 let nets = Networks::new(gpu, size, layout, params, *greedy, &obs, &action, &phases)?;
                 (Deciding::Networks(Box::new(nets)), layout.phase)
@@ -208,8 +217,8 @@ impl GpuBatch {
         })
     }
 
-    fn record_slot(&self, pass: &mut wgpu::ComputePass, job: &Job, slot: usize) {
-        let (clock, judged) = (slot as u32, slot.is_multiple_of(job.gain_stride));
+    fn record_slot(&self, pass: &mut wgpu::ComputePass, eval: &MisacEvaluation, slot: usize) {
+        let (clock, judged) = (slot as u32, slot.is_multiple_of(eval.gain_stride));
         match &self.deciding {
             Deciding::Schedule { bound, .. } => {
                 bound.record(pass, &misac_schedule::Args { clock, state_off: 0, action_off: 0 })
@@ -235,33 +244,33 @@ impl GpuBatch {
     }
 
     /// An episode in every environment; `params` hold the key.
-    fn run(&self, job: &Job, gpu: &Gpu, params: &[MisacParams]) -> Result<Vec<Sums>, GpuError> {
+    fn run(&self, eval: &MisacEvaluation, gpu: &Gpu, params: &[MisacParams]) -> Result<Vec<Sums>, GpuError> {
         gpu.write(&self.params, params);
         if let Deciding::Networks(nets) = &self.deciding {
             nets.restart(gpu, params);
         }
         gpu.run(|pass| self.reset.record(pass, &misac_reset::Args { clock: 0, state_off: 0, obs_off: 0 }))?;
         if let (Deciding::Schedule { plan: Some(plan), .. }, Controller::Fixed(schedules)) =
-            (&self.deciding, &job.controller)
+            (&self.deciding, &eval.controller)
         {
-            gpu.write(plan, &self.planned(job, schedules, params, &gpu.read(&self.state)?));
+            gpu.write(plan, &self.planned(eval, schedules, params, &gpu.read(&self.state)?));
         }
-        for from in (0..job.task.slots).step_by(SLOTS_AT_ONCE) {
-            let to = (from + SLOTS_AT_ONCE).min(job.task.slots);
-            gpu.run(|pass| (from..to).for_each(|slot| self.record_slot(pass, job, slot)))?;
+        for from in (0..eval.task.slots).step_by(SLOTS_AT_ONCE) {
+            let to = (from + SLOTS_AT_ONCE).min(eval.task.slots);
+            gpu.run(|pass| (from..to).for_each(|slot| self.record_slot(pass, eval, slot)))?;
         }
-        self.read(job, gpu)
+        self.read(eval, gpu)
     }
 
     /// Decisions `[R, B, T]` of every episode from its first state; `state` `[R, 7K, B]`.
     fn planned(
         &self,
-        job: &Job,
+        eval: &MisacEvaluation,
         schedules: &[std::sync::Arc<dyn FixedSchedule>],
         params: &[MisacParams],
         state: &[f32],
     ) -> Vec<u32> {
-        let (envs, task) = (self.size.b, &job.task);
+        let (envs, task) = (self.size.b, &eval.task);
         let rows = task.state_rows() * envs;
         let plan = |n: usize| {
             let (r, env) = (n / envs, n % envs);
@@ -275,15 +284,15 @@ impl GpuBatch {
     }
 
     /// What the episodes came to.
-    fn read(&self, job: &Job, gpu: &Gpu) -> Result<Vec<Sums>, GpuError> {
-        let (r, b, o) = (self.size.r, self.size.b, job.task.obs_dim());
+    fn read(&self, eval: &MisacEvaluation, gpu: &Gpu) -> Result<Vec<Sums>, GpuError> {
+        let (r, b, o) = (self.size.r, self.size.b, eval.task.obs_dim());
         let (episode, slots) = (gpu.read(&self.episode)?, gpu.read(&self.slot_sums)?);
         let counts = match &self.deciding {
             Deciding::Schedule { .. } => vec![0; r * o],
             Deciding::Networks(nets) => gpu.read(&nets.counts)?,
         };
         let replica = |i: usize| {
-            let mut sums = Sums::new(&job.task);
+            let mut sums = Sums::new(&eval.task);
             sums.slot_rounding = SLOT_ROUNDING;
             sums.active_inputs = counts[i * o..][..o].iter().map(|n| u64::from(*n)).collect();
             for (t, [energy, mae]) in sums.slots.iter_mut().enumerate() {
@@ -295,8 +304,8 @@ impl GpuBatch {
                 let [sum, squares] = pair(metric::ANGLE_MAE);
                 *mae = [sum.to_degrees(), squares.to_degrees().to_degrees()];
             }
-            let p = &job.replicas[i];
-            let per_p_max = 1.0 / (f64::from(p.beam_power_w) * job.task.vehicles as f64);
+            let p = &eval.replicas[i];
+            let per_p_max = 1.0 / (f64::from(p.beam_power_w) * eval.task.vehicles as f64);
             for env in 0..b {
                 let row = |row: usize| f64::from(episode[(i * episode_row::ROWS + row) * b + env]);
                 let mut total = [0.0; METRICS.len()];
@@ -317,7 +326,7 @@ impl GpuBatch {
                 total[POWER] = row(episode_row::POWER) * per_p_max;
                 let gains =
                     [episode_row::GAIN, episode_row::MATCHED, episode_row::ESTIMATE, episode_row::TRUTH];
-                sums.put_episode(job, total, gains.map(row));
+                sums.put_episode(eval, total, gains.map(row));
             }
             sums
         };
@@ -436,18 +445,24 @@ mod tests {
             .collect();
         let learned = || Controller::Learned { layout: &layout, params: &params, greedy: false };
         for controller in [learned(), Controller::Fixed(&schedules)] {
-            let job = Job { task, replicas: replicas.clone(), controller, episodes: 20, gain_stride: 3 };
+            let eval = MisacEvaluation {
+                task,
+                replicas: replicas.clone(),
+                controller,
+                episodes: 20,
+                gain_stride: 3,
+            };
             let run = |at_once| {
-                let out = in_groups(&job, &gpu, at_once, &|_| {}).expect("the device works");
+                let out = in_groups(&eval, &gpu, at_once, &|_| {}).expect("the device works");
                 out.iter().map(|o| format!("{o:?}")).collect::<Vec<_>>()
             };
             let [whole, pairs, single] = [run(3), run(2), run(1)];
             assert_eq!((&whole, &whole), (&pairs, &single));
             assert!(whole[0] != whole[1] && whole[1] != whole[2] && whole[0] != whole[2]);
         }
-        let job = Job { task, replicas, controller: learned(), episodes: 20, gain_stride: 3 };
-        assert_eq!(largest(&job), layout.params(), "few episodes: the weights");
-        let many = Job { episodes: 5000, ..job };
+        let eval = MisacEvaluation { task, replicas, controller: learned(), episodes: 20, gain_stride: 3 };
+        assert_eq!(largest(&eval), layout.params(), "few episodes: the weights");
+        let many = MisacEvaluation { episodes: 5000, ..eval };
         assert_eq!(largest(&many), 4096 * 128, "the phase network's hidden layers, under one key");
     }
 }

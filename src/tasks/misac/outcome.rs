@@ -69,7 +69,7 @@ pub enum Controller<'a> {
 }
 
 /// One evaluation.
-pub struct Job<'a> {
+pub struct MisacEvaluation<'a> {
     pub task: MisacSpec,
     /// Task parameters of each replica; the first word of the key is its seed.
     pub replicas: Vec<MisacParams>,
@@ -80,7 +80,7 @@ pub struct Job<'a> {
     pub gain_stride: usize,
 }
 
-impl Job<'_> {
+impl MisacEvaluation<'_> {
     /// Whether a GPU can make the decisions: those of networks always, those of schedules where each says how
     /// ([`FixedSchedule::rule`]) and all say the same.
     pub fn decides_on_gpu(&self) -> bool {
@@ -112,7 +112,7 @@ pub(super) fn rule_of(
 
 /// What one replica did.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Outcome {
+pub struct MisacEstimates {
     pub episodes: u64,
     /// In the order of [`METRICS`].
     pub metrics: Vec<Estimate>,
@@ -171,9 +171,9 @@ impl Sums {
     /// One episode: `total` holds sums over slots (for [`SUM_RATE`] and [`POWER`] over judged ones) in the order of
     /// [`METRICS`] and, where they are reported, maxima; `gains` Σ|h^H v|² of the agent's beams, of matched phases, and
     /// of beams at the estimated and the true angle.
-    pub fn put_episode(&mut self, job: &Job, mut total: [f64; METRICS.len()], gains: [f64; 4]) {
-        let slots = job.task.slots;
-        let (per_slot, per_judged) = (1.0 / slots as f64, 1.0 / slots.div_ceil(job.gain_stride) as f64);
+    pub fn put_episode(&mut self, eval: &MisacEvaluation, mut total: [f64; METRICS.len()], gains: [f64; 4]) {
+        let slots = eval.task.slots;
+        let (per_slot, per_judged) = (1.0 / slots as f64, 1.0 / slots.div_ceil(eval.gain_stride) as f64);
         let [own, matched, estimate, truth] = gains;
         for m in [ENERGY, REWARD, L_BMP, SHARE_OVER_GAMMA, MAE, FRAMES, SHARE_OVER_AGE] {
             total[m] *= per_slot;
@@ -204,7 +204,7 @@ impl Sums {
         self.active_inputs.iter_mut().zip(&o.active_inputs).for_each(|(a, b)| *a += b);
     }
 
-    pub fn outcome(&self) -> Outcome {
+    pub fn estimates(&self) -> MisacEstimates {
         let estimate = |(metric, sums): (usize, &[f64; 2])| {
             if is_maximum(metric) {
                 Estimate { mean: sums[0], std_error: f64::NAN }
@@ -219,7 +219,7 @@ impl Sums {
             Estimate { std_error: if lost { f64::NAN } else { e.std_error }, ..e }
         };
         let slots = |what: usize| self.slots.iter().map(|s| slot(s[what])).collect();
-        Outcome {
+        MisacEstimates {
             episodes: self.episodes,
             metrics: self.metrics.iter().enumerate().map(estimate).collect(),
             slot_energy_j: slots(0),

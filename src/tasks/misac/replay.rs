@@ -11,7 +11,7 @@ use super::physics::{
 use crate::env::Slot;
 use crate::num::philox::draw;
 use crate::num::real::Real;
-use crate::report::replay::{Column, Line, Plan, Scene, Take};
+use crate::report::replay::{Column, GroundPlan, Line, Scene, Take};
 use crate::run::actor::{Actor, Decided, Mode};
 use crate::run::errors::JobError;
 use crate::run::evaluate::Moment;
@@ -34,7 +34,7 @@ fn scene(config: &MisacConfig, spec: &MisacSpec, params: &MisacParams) -> Scene 
             params.e_vis_j, params.e_recovery_j
         ),
         slot_s: Some(config.task.slot_s),
-        plan: Some(Plan {
+        plan: Some(GroundPlan {
             origin: format!("base station, {m} antennas"),
             antennas: m,
             road_y_m: Some(f64::from(params.road_y_m)),

@@ -3,7 +3,9 @@
 use super::agents::{AGENTS, FixedSchedule, Make};
 use super::config::{MisacConfig, MisacEvaluateConfig};
 use super::env::MisacEnv;
-use super::evaluate::{COST, Controller, ENERGY, FRAMES, Job, METRICS, Outcome, evaluate, in_order};
+use super::evaluate::{
+    COST, Controller, ENERGY, FRAMES, METRICS, MisacEstimates, MisacEvaluation, evaluate, in_order,
+};
 use super::exchange::MisacWrap;
 use super::outside::Outside;
 use super::physics::{MisacParams, Uncertainty};
@@ -114,15 +116,16 @@ impl Task for MisacConfig {
         let replicas: Vec<MisacParams> = units.iter().map(|u| u.config.task.params([u.seed, 0])).collect();
         let run = |controller| {
             let (episodes, gain_stride) = (config.evaluate.episodes, config.evaluate.gain_stride);
-            let job = Job { task, replicas: replicas.clone(), controller, episodes, gain_stride };
-            let on_gpu = gpu.is_some() && job.decides_on_gpu();
+            let eval =
+                MisacEvaluation { task, replicas: replicas.clone(), controller, episodes, gain_stride };
+            let on_gpu = gpu.is_some() && eval.decides_on_gpu();
             if gpu.is_some() && !on_gpu {
                 watch.warn(&format!("agent '{}' decides on the CPU, and is evaluated there", agent.id));
             }
             watch.begin(&format!("evaluate {}", agent.id), episodes * units.len() as u64);
-            let out = evaluate(&job, gpu, &|n| watch.advance(n, ""));
+            let out = evaluate(&eval, gpu, &|n| watch.advance(n, ""));
             watch.end();
-            out.map(|outcomes| (outcomes, on_gpu))
+            out.map(|estimates| (estimates, on_gpu))
         };
         match (&agent.kind, weights.map(|w| (w, w.algorithm))) {
             (Kind::Fixed(Make(make)), _) => {
@@ -137,20 +140,20 @@ impl Task for MisacConfig {
                     }
                     schedules.extend(made.iter().find(|m| m.0 == p).map(|m| m.1.clone()));
                 }
-                let (outcomes, on_gpu) = run(Controller::Fixed(&schedules))?;
-                let whole = |(o, s): (&Outcome, &Arc<dyn FixedSchedule>)| fixed(o, s.as_ref(), on_gpu);
-                Ok(outcomes.iter().zip(&schedules).map(whole).collect())
+                let (estimates, on_gpu) = run(Controller::Fixed(&schedules))?;
+                let whole = |(o, s): (&MisacEstimates, &Arc<dyn FixedSchedule>)| fixed(o, s.as_ref(), on_gpu);
+                Ok(estimates.iter().zip(&schedules).map(whole).collect())
             }
             (Kind::Learned(_), Some((w, Algorithm::Experts(spec)))) => {
                 let (layout, greedy) = (&spec.layout, config.evaluate.greedy);
-                let (outcomes, on_gpu) = run(Controller::Learned { layout, params: w.params, greedy })?;
+                let (estimates, on_gpu) = run(Controller::Learned { layout, params: w.params, greedy })?;
                 let rows = w.params.chunks(layout.params());
-                let whole = |(o, params): (&Outcome, &[f32])| {
+                let whole = |(o, params): (&MisacEstimates, &[f32])| {
                     let energy = energies(layout, params, o, task.slots);
                     let energy = energy.map_err(|e| JobError::Count(agent.id, e))?;
                     Ok(Evaluated { energy, ..evaluated(o, all_metrics(o), on_gpu) })
                 };
-                outcomes.iter().zip(rows).map(whole).collect()
+                estimates.iter().zip(rows).map(whole).collect()
             }
             (Kind::Learned(_), _) => Err(JobError::NoWeights(agent.id)),
         }
@@ -162,15 +165,15 @@ impl Task for MisacConfig {
     }
     fn judge(&self, rule: Arc<dyn Acts>, whole: bool, watch: &dyn Watch) -> Result<Evaluated, JobError> {
         let (episodes, gain_stride) = (self.evaluate.episodes, self.evaluate.gain_stride);
-        let job = Job {
+        let eval = MisacEvaluation {
             task: self.task.spec(),
             replicas: vec![self.task.params([self.evaluate.seed, 0])],
             controller: Controller::Outside { rule: &*rule, phases: whole },
             episodes,
             gain_stride,
         };
-        let outcomes = in_order(&job, &|n| watch.advance(n, ""));
-        Ok(evaluated(&outcomes[0], all_metrics(&outcomes[0]), false))
+        let estimates = in_order(&eval, &|n| watch.advance(n, ""));
+        Ok(evaluated(&estimates[0], all_metrics(&estimates[0]), false))
     }
 
     fn timetables(&self, watch: &dyn Watch) -> Result<Option<Timetables>, JobError> {
@@ -227,7 +230,7 @@ impl Task for MisacConfig {
     }
 }
 
-fn evaluated(o: &Outcome, metrics: Vec<(String, Estimate)>, on_gpu: bool) -> Evaluated {
+fn evaluated(o: &MisacEstimates, metrics: Vec<(String, Estimate)>, on_gpu: bool) -> Evaluated {
     Evaluated {
         episodes: o.episodes,
         metrics,
@@ -238,13 +241,13 @@ fn evaluated(o: &Outcome, metrics: Vec<(String, Estimate)>, on_gpu: bool) -> Eva
     }
 }
 
-fn all_metrics(o: &Outcome) -> Vec<(String, Estimate)> {
+fn all_metrics(o: &MisacEstimates) -> Vec<(String, Estimate)> {
     METRICS.iter().map(|n| n.to_string()).zip(o.metrics.iter().copied()).collect()
 }
 
 /// What an evaluation says of a schedule, with what it knows of itself. Of a bound: its energy, which no policy's cost
 /// is below, as both energy and cost, and as `plan_cost_j` what its plans cost with the penalty that they run into.
-fn fixed(o: &Outcome, schedule: &dyn FixedSchedule, on_gpu: bool) -> Evaluated {
+fn fixed(o: &MisacEstimates, schedule: &dyn FixedSchedule, on_gpu: bool) -> Evaluated {
     if schedule.is_bound() {
         let m = &o.metrics;
         let metrics = [
@@ -265,7 +268,7 @@ fn fixed(o: &Outcome, schedule: &dyn FixedSchedule, on_gpu: bool) -> Evaluated {
 fn energies(
     layout: &ExpertsLayout,
     params: &[f32],
-    o: &Outcome,
+    o: &MisacEstimates,
     slots: usize,
 ) -> Result<Vec<Entry>, crate::energy::CountError> {
     experts::inference(layout, params, &o.active_inputs, o.episodes * slots as u64, slots)

@@ -8,7 +8,7 @@ use num_complex::Complex64;
 /// estimate in units of Δ. With as many beams as antennas the steering vectors are orthogonal, and half a step keeps
 /// away from end-fire, where the parameterisation by angles is singular. Of matrices on a base, residuals that turn
 /// steering at the last estimate by such offsets of its cosine, with Δ and the scale of residuals in `params` (1
-/// without). `None` for the physical parameterisations, which nobody learns.
+/// without). `None` for the physical parameterisations, which no agent learns.
 pub fn codebook(
     task: &V2xSpec,
     params: Option<&V2xParams>,

@@ -249,8 +249,9 @@ impl Layered for V2xConfig {
         Ok(())
     }
 
-    /// `task.antennas` is both arrays; of `task.vehicles` alone, the first so many places of `task.start_m`, and behind
-    /// its last one as many more as far apart as the last two (10 m behind a single one).
+    /// Writes out short forms: `task.antennas` sets both arrays, and `task.vehicles` alone sets the start positions.
+    /// Those are the first places of `task.start_m`; more vehicles follow at the distance between the last two (10 m
+    /// behind a single one).
     fn written_out(user: &mut toml::Table, below: &toml::Table) {
         let Some(task) = user.get_mut("task").and_then(toml::Value::as_table_mut) else { return };
         if let Some(antennas) = task.remove("antennas") {

@@ -346,7 +346,7 @@ const FUSED_SLOTS: usize = 25;
 /// Whether enough environments share the weights that their workgroup reads at every slot: wide layers leave room for
 /// so few that dense_forward, with its 128 rows, reads less.
 fn shared_enough(kernel: &v2x_rollout::Spec) -> bool {
-    kernel.plan.resident || kernel.plan.envs >= kernel.batch.b.min(32)
+    kernel.tiling.resident || kernel.tiling.envs >= kernel.batch.b.min(32)
 }
 
 struct V2xFusedPlan {

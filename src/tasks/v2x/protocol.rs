@@ -435,7 +435,7 @@ mod tests {
         (s.obs_theta[0], s.obs_d[0], s.obs_v[0]) = (0.9, 12.0, 13.0);
         // Nothing divides by a distance below the floor.
         (s.obs_theta[1], s.obs_d[1], s.obs_v[1]) = (1.2, -3.0, 10.0);
-        // Of a truth that nobody sees.
+        // The true state, which the protocol must not read.
         (s.theta, s.v) = ([2.0; KMAX], [50.0; KMAX]);
         let action = acted(Protocol::TwoStage, &c, 4, &s, &mut []);
         let by_hand = [0.9 + 13.0 * 0.02 * 0.9f64.sin() / 12.0, 1.2 + 10.0 * 0.02 * 1.2f64.sin()];

@@ -9,7 +9,7 @@ use crate::learn::Algorithm;
 use crate::learn::off_policy::Method;
 use crate::run::task::{Kind, Task};
 
-/// Keys of `[task]` of which [`metric::UPPER_BOUND`](super::physics::metric::UPPER_BOUND) knows nothing: those of
+/// Keys of `[task]` on which [`metric::UPPER_BOUND`](super::physics::metric::UPPER_BOUND) does not depend: those of
 /// radar, rewards and parameterised beams.
 const NOT_OF_THE_BOUND: [&str; 25] = [
     "antennas_rx",

@@ -9,7 +9,7 @@ use super::physics::{
     metric, motion, motion_noise, pointed, step,
 };
 use crate::env::Slot;
-use crate::report::replay::{Column, Line, Plan, Scene, Take};
+use crate::report::replay::{Column, GroundPlan, Line, Scene, Take};
 use crate::run::actor::Actor;
 use crate::run::errors::JobError;
 use crate::run::evaluate::Moment;
@@ -50,7 +50,7 @@ fn scene(config: &V2xConfig, spec: &V2xSpec, params: &V2xParams) -> Scene {
              are what this slot's echo makes of that."
         ),
         slot_s: Some(config.task.slot_s),
-        plan: Some(Plan {
+        plan: Some(GroundPlan {
             origin: format!("road-side unit, {n} antennas"),
             antennas: n,
             road_y_m: Some(f64::from(params.road_y_m)),
@@ -85,7 +85,7 @@ fn weights(spec: &V2xSpec, p: &V2xParams, last: &State<f32>, act: &[f32]) -> Vec
     }
     let phi = pointed(spec, k, p, last, act);
     let cos = phi.map(f32::cos);
-    // How the steering vectors are mixed: each beam is its own, but for zero-forcing.
+    // How steering vectors are mixed into beams: one each, except for zero-forcing.
     let mut mix = [[0.0; KMAX]; KMAX];
     match spec.beam {
         Beam::Zf => mix = regularised_mix(k, n, &cos, &loading(k, p, &last.obs_d)),

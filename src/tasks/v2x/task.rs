@@ -101,7 +101,8 @@ impl Task for V2xConfig {
             _ if is(metric::POINTING_SE) => square("pointing_rmse_rad"),
             _ if is(metric::ANGLE_CRLB) => square("angle_crlb_root_rad"),
             _ if is(metric::DISTANCE_CRLB) => square("distance_crlb_root_m"),
-            // A number of every slot and no agent's doing: it stands for itself only.
+            // A bound that depends on the slot alone, not on what an agent does: rows keep it only where it is asked
+            // for.
             _ if is(metric::UPPER_BOUND) => Facts { in_rows: false, ..from_0(plain) },
             _ if is(metric::REWARD) => plain.higher(),
             _ if is(metric::JAIN) => plain.higher().within(0.0, 1.0),

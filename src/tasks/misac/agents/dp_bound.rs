@@ -2,8 +2,9 @@
 //! beforehand.
 //!
 //! Its energy is a lower bound on the cost (11) of every policy ([`Trajectory`](crate::tasks::misac::dp::Trajectory));
-//! its own cost has the penalty that the plans, made apart, run into. It knows no draw of the sweeps that realign
-//! (`task.realign`): each vehicle is then looked at by its age, and its energy bounds those of all policies on average.
+//! its own cost has the penalty too, which the plans do not avoid, since each is made for one vehicle alone. It does
+//! not know the draws of sweeps that realign (`task.realign`): each vehicle's frames are then decided by its age, and
+//! its energy is a lower bound on average only.
 
 use super::{AgentError, FixedSchedule, Make, MisacAgent, Slot, write_bits};
 use crate::run::task::Kind;

@@ -1,8 +1,8 @@
 //! `dp-causal`: camera frames by the dynamic program of [`crate::tasks::misac::causal`], which knows what an agent
-//! observes and nothing of what comes.
+//! has observed so far and nothing of the future.
 //!
-//! Draws are counted, so that an episode can be played beforehand: the frames of all its slots are decided when it
-//! starts, each after the observations that there are up to that slot.
+//! Draws come from counters, so an episode can be simulated in advance: the frames of all its slots are decided when it
+//! starts, each from the observations up to its slot.
 
 use super::{FixedSchedule, Make, MisacAgent, Slot, write_bits};
 use crate::run::task::Kind;

@@ -1,5 +1,5 @@
 //! misac_step: one slot of every environment of every replica, with automatic reset at the episode's end. The physics
-//! is `src/tasks/misac/physics.rs`.
+//! is `src/tasks/misac/physics/`.
 //!
 //! The next state goes to an array of its own or back in place: a rollout that keeps the state of every slot,
 //! `[T+1, R, 7K, B]`, lets beams be learned on channels that are drawn again later (`spatial_loss`).

@@ -90,5 +90,5 @@ pub const REGISTRY: &[Entry] = &[
             rows.extend(named(&format!("{beam:?}"), v2x_rollout::check(gpu, &spec, 1)?));
         }
         Ok(rows)
-    }, wg rollout(Beam::Angles, &[128, 128], &wgpu::Limits::default()).plan.threads()),
+    }, wg rollout(Beam::Angles, &[128, 128], &wgpu::Limits::default()).tiling.threads()),
 ];

@@ -1,5 +1,5 @@
 //! v2x_slots: many slots of every environment in one dispatch, the state in registers, with standard normal actions:
-//! the physics alone, as fast as the device does it. The physics is `src/tasks/v2x/physics.rs`, the draws are those of
+//! the physics alone, as fast as the device does it. The physics is `src/tasks/v2x/physics/`, the draws are those of
 //! gaussian_head.
 
 use super::v2x_batch::{STEP, check_params, check_states};
@@ -12,7 +12,7 @@ use crate::tasks::v2x::physics::{V2xParams, metric};
 
 pub const SHADER: Source = shader!("shaders/v2x/", "v2x_slots", super::SHARED);
 
-/// Of one slot; more slots in a dispatch are compared, bit by bit, with as many dispatches of one.
+/// For one slot; several slots in one dispatch are compared, bit by bit, with one dispatch for each slot.
 pub const TOL: Tol = Tol {
     abs: 1e-30,
     rel: 4.0 * STEP,

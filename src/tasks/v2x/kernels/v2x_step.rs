@@ -1,5 +1,5 @@
 //! v2x_step: one slot of every environment of every replica, with automatic reset at the episode's end. The physics is
-//! `src/tasks/v2x/physics.rs`.
+//! `src/tasks/v2x/physics/`.
 
 use super::v2x_batch::{self, STEP, check_params, check_states, shift_of, state_of, step_scale};
 pub use super::v2x_batch::{Spec, WG};
@@ -306,8 +306,8 @@ pub(super) fn compare_near(beam: Beam, near_threshold: usize, n: usize) -> Compa
     compare_share(what, near_threshold, n, share + 1.0 / n as f64, why)
 }
 
-/// Scales of everything a slot writes, those of its own outputs where they are written, of a reset (its value) where
-/// the episode ended; and how many environments an error of [`STEP`] may take across the limits of (27).
+/// Scales of everything a slot writes: of its own outputs, or of the reset state (its value) where the episode ended;
+/// and how many environments an error of [`STEP`] may take across the limits of (27).
 pub(super) fn scales(
     spec: &Spec,
     at: &Args,

@@ -13,7 +13,7 @@ use crate::kernels::metrics_reduce;
 use crate::nets::Policy;
 use crate::report::live::{
     Array, Changes, Check, Control, Curve, Dispatch, Driver, Live, LiveError, MOST_SLOTS, Network,
-    NetworkArrays, Plan, Program, Recorded, Run, Seen, Trained, Word, Words, Write,
+    NetworkArrays, PagePlan, Program, Recorded, Seen, Tick, Trained, Word, Words, Write,
 };
 use crate::run::actor::{Actor, Decided, Mode};
 use crate::run::rows::text_of;
@@ -52,7 +52,7 @@ struct Arrays {
 
 /// Sizes, parameters and arrays of a page in the making.
 struct Making<'a> {
-    plan: Plan,
+    plan: PagePlan,
     at: Arrays,
     batch: v2x_batch::Spec,
     params: V2xParams,
@@ -81,7 +81,7 @@ pub fn live(config: &V2xConfig, trained: &Trained, first: Option<&str>, b: usize
         let span = v2x_batch::Spec { task: V2xSpec { beam: Beam::Span, ..task }, ..batch };
         of(&batch).max(of(&span))
     };
-    let mut plan = Plan::default();
+    let mut plan = PagePlan::default();
     let at = Arrays {
         params: plan.filled("params", &[params]),
         state: plan.array("state", batch.state_len()),
@@ -329,9 +329,12 @@ impl Making<'_> {
         let beam = self.batch.task.beam;
         let offsets = (Word::slot(self.batch.action_len()), Word::slot(self.batch.b));
         let step = self.step(beam, given, offsets.0, offsets.1)?;
-        let reset = Run { clock, slot: 0, dispatches: vec![self.reset()?] };
-        let slots =
-            (0..CHECKED as u32).map(|slot| Run { clock: clock + slot, slot, dispatches: vec![step.clone()] });
+        let reset = Tick { clock, slot: 0, dispatches: vec![self.reset()?] };
+        let slots = (0..CHECKED as u32).map(|slot| Tick {
+            clock: clock + slot,
+            slot,
+            dispatches: vec![step.clone()],
+        });
         let (at, plan) = (&self.at, &mut self.plan);
         Ok(Check {
             what: "the physics",

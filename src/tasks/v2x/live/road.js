@@ -3,7 +3,7 @@
 
 function makeScene(of) {
   const K = of.vehicles;
-  // Rows of the state, K each: see `State` of src/tasks/v2x/physics.rs.
+  // Rows of the state, K each: see `State` of src/tasks/v2x/physics/state.rs.
   const [THETA, D, V, SEEN_THETA, SEEN_D] = [0, 1, 2, 3, 4].map((q) => q * K);
   const degrees = (rad) => (rad * 180) / Math.PI;
   const text = (x, digits) => x.toFixed(digits);

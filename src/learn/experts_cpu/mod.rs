@@ -7,49 +7,32 @@
 //! the metrics will be read or not; that costs one more pass through the hidden layers for the samples of L_spat in
 //! that minibatch. Where the trunk's phases are drawn, this comparison is all that L_spat is there for.
 //!
-//! Why PPO has two files ([`super::ppo_cpu`] is the other): here a recurrent scheduler learns from whole episodes, so
-//! that minibatches are of environments, and beside it phases learn from a loss of their own that no sample of the
+//! Why PPO is written twice ([`super::ppo_cpu`] is the other): here a recurrent scheduler learns from whole episodes,
+//! so that minibatches are of environments, and beside it phases learn from a loss of their own that no sample of the
 //! policy enters. There spiking and dense networks learn from single slots in any order. What both have in common, GAE,
 //! Adam and the shuffle, is shared; one learner for both would ask at every step which of the two it is.
 
+mod learner;
+mod rollout;
+
+pub(super) use learner::trunk;
+
 use super::adam::AdamStep;
 use super::experts::ExpertsSpec;
-use super::experts_backward_cpu::{Backward, Part, Spatial};
-use super::experts_memory_cpu::{BLOCK, Chunk, Minibatch, PartResult, Sums, chunk_envs, part_envs};
-use super::phases_cpu::draw_phases;
+use super::experts_backward_cpu::{Backward, MinibatchPart, Spatial};
+use super::experts_memory_cpu::{Chunk, Minibatch, PartResult, Sums, chunk_envs, part_envs};
 use super::{BeamUpdate, Experts, LearnerState, Pool, UpdateMetrics, explained_variance, pace_extra};
 use crate::config::PolicyGradient;
-use crate::env::{At, Sizes, StepSlices};
+use crate::env::Sizes;
 use crate::gpu::GpuError;
-use crate::kernels::gae;
-use crate::kernels::kl_control::{self, Pace};
-use crate::nets::MlpLayout;
-use crate::nets::bernoulli::Sample;
-use crate::nets::dense::{Activations, Strided, forward, leading};
-use crate::nets::experts::{Decision, ExpertsCpu, ExpertsLayout, ExpertsState, put_out};
+use crate::kernels::kl_control;
+use crate::kernels::kl_control::Pace;
+use crate::nets::dense::leading;
+use crate::nets::experts::ExpertsCpu;
 use crate::num::shuffle::Shuffle;
+use learner::Learner;
 use rayon::prelude::*;
-use std::ops::Range;
-
-/// Parameters that a thread adds, clips and steps at once.
-const SPAN: usize = 4096;
-
-/// Weights and moments of one replica.
-struct Learner {
-    params: Vec<f32>,
-    m: Vec<f32>,
-    v: Vec<f32>,
-    grads: Vec<f32>,
-    /// Gradient of L_spat alone, where the trunk is shared.
-    spatial: Vec<f32>,
-    net: ExpertsCpu,
-    /// Of what schedules and its critic.
-    pace: Pace<f32>,
-    sums: Sums,
-    /// Sum over steps of the share of the scheduled rate, and steps left out.
-    rate: f64,
-    skipped: u32,
-}
+use rollout::Acting;
 
 /// R replicas on the CPU.
 pub struct ExpertsPpoCpu {
@@ -185,7 +168,7 @@ impl Experts for ExpertsPpoCpu {
         let (minibatches, base) = (&self.minibatches, self.clock - spec.slots() as u32);
         self.parts.par_iter_mut().enumerate().for_each(|(i, out)| {
             let (r, from) = (i / parts, i % parts * per_part);
-            let part = Part {
+            let part = MinibatchPart {
                 spec,
                 net: &learners[r].net,
                 chunks: &chunks[r * per_replica..(r + 1) * per_replica],
@@ -333,193 +316,6 @@ impl Experts for ExpertsPpoCpu {
     }
 }
 
-impl Learner {
-    /// Adds the parts' gradients in their order; the square of the sum's norm, itself added span by span in order.
-    fn reduce(&mut self, range: Range<usize>, parts: &[PartResult]) -> f64 {
-        let start = range.start;
-        let each = self.grads[range].par_chunks_mut(SPAN).enumerate().map(|(i, g)| {
-            let from = start + i * SPAN;
-            g.copy_from_slice(&parts[0].grads[from..from + g.len()]);
-            for p in &parts[1..] {
-                g.iter_mut().zip(&p.grads[from..]).for_each(|(g, x)| *g += x);
-            }
-            f64::from(g.iter().map(|x| x * x).sum::<f32>())
-        });
-        each.collect::<Vec<f64>>().iter().sum()
-    }
-
-    /// Compares the policy's gradient with that of L_spat on what both pass through.
-    fn compare(&mut self, parts: &[PartResult]) {
-        self.spatial.copy_from_slice(&parts[0].spatial);
-        for p in &parts[1..] {
-            self.spatial.iter_mut().zip(&p.spatial).for_each(|(g, x)| *g += x);
-        }
-        let (mut dot, mut a, mut b) = (0.0, 0.0, 0.0);
-        for range in trunk(&self.net.layout) {
-            for (x, y) in self.grads[range.clone()].iter().zip(&self.spatial[range]) {
-                let (x, y) = (f64::from(*x), f64::from(*y));
-                dot += x * y;
-                a += x * x;
-                b += y * y;
-            }
-        }
-        self.sums.cosine = Some(dot / (a * b).sqrt());
-        self.sums.norms[2] += b.sqrt();
-    }
-
-    /// Adds L_spat's gradient to the policy's; the square of the sum's norm.
-    fn join(&mut self) -> f64 {
-        let [policy, ..] = self.net.layout.groups();
-        let both = self.grads[policy.clone()].iter_mut().zip(&self.spatial[policy]);
-        both.map(|(g, s)| {
-            *g += s;
-            f64::from(*g * *g)
-        })
-        .sum()
-    }
-
-    /// Clips and steps Adam (torch.optim.Adam) over one group.
-    fn step(&mut self, adam: &AdamStep, group: usize, range: Range<usize>, norm: f64, max_norm: f64) {
-        let scale = if max_norm > 0.0 { (max_norm / (norm + 1e-6)).min(1.0) as f32 } else { 1.0 };
-        let each = self.m[range.clone()]
-            .par_chunks_mut(SPAN)
-            .zip(self.v[range.clone()].par_chunks_mut(SPAN))
-            .zip(self.params[range.clone()].par_chunks_mut(SPAN))
-            .zip(self.grads[range].par_chunks(SPAN));
-        each.for_each(|(((m, v), p), grads)| adam.run(group, scale, grads, m, v, p));
-    }
-}
-
-/// The parameters that both losses pass through on their way to all others: hidden layers and gate of a shared trunk.
-pub(super) fn trunk(layout: &ExpertsLayout) -> Vec<Range<usize>> {
-    match &layout.decision {
-        Decision::Isolated { .. } => Vec::new(),
-        Decision::Shared { gate, experts } => {
-            let hidden = |e: &MlpLayout| e.offset..e.layers[e.layers.len() - 1].w_off;
-            gate.iter().map(|g| g.offset..g.end()).chain(experts.iter().map(hidden)).collect()
-        }
-    }
-}
-
-/// Working memory of a rollout.
-struct Acting {
-    state: ExpertsState,
-    critic: Activations,
-    logits: Vec<f32>,
-    /// Means of the phases and log-densities of what was drawn, where phases are: `[envs, K·M]`, `[envs]`.
-    means: Vec<f32>,
-    density: Vec<f32>,
-    metrics: Vec<f32>,
-    final_x: Vec<f32>,
-}
-
-impl Acting {
-    fn new(spec: &ExpertsSpec, envs: usize) -> Self {
-        let layout = &spec.layout;
-        Acting {
-            state: ExpertsState::new(layout, envs),
-            critic: Activations::new(&layout.critic, BLOCK),
-            logits: vec![0.0; envs * layout.vehicles],
-            means: vec![0.0; envs * layout.log_std().len()],
-            density: vec![0.0; envs],
-            metrics: vec![0.0; spec.sizes().metrics * envs],
-            final_x: vec![0.0; envs * leading(layout.obs)],
-        }
-    }
-}
-
-impl Chunk {
-    /// Its environments at a moment of their training.
-    fn at(&self, spec: &ExpertsSpec, clock: u32) -> At {
-        let key = spec.env.key(self.replica);
-        At { replica: self.replica, key, first: self.first, envs: self.envs, clock }
-    }
-
-    /// One episode of every environment.
-    fn collect(&mut self, spec: &ExpertsSpec, net: &ExpertsCpu, s: &mut Acting, update: u32, clock: u32) {
-        let env = &spec.env;
-        let Sizes { obs, action: k, state: rows, slots: t_max, metrics } = env.sizes();
-        let (n, ldx) = (self.envs, leading(obs));
-        let mut spatial = spec.spatial_slots(update).enumerate().peekable();
-        s.state.restart();
-        for t in 0..t_max {
-            if let Some((i, _)) = spatial.next_if(|(_, slot)| *slot == t) {
-                self.states[i * rows * n..(i + 1) * rows * n].copy_from_slice(&self.state);
-            }
-            spec.layout.see(&self.obs, &mut self.x[t * n * ldx..(t + 1) * n * ldx], ldx);
-            let logits = &mut s.logits[..n * k];
-            let drawn = net.log_std.len();
-            let means = &mut s.means[..n * drawn];
-            put_out(net, n, &self.obs, &mut s.state, logits, (drawn > 0).then_some(&mut *means));
-            let at = self.at(spec, clock + t as u32);
-            let action = &mut self.action[t * n * k..(t + 1) * n * k];
-            Sample {
-                key: at.key,
-                first: at.first,
-                clock: at.clock,
-                greedy: false,
-                logits,
-                action,
-                logprob: &mut self.logprob[t * n..(t + 1) * n],
-            }
-            .run();
-            if drawn > 0 {
-                let phases = &mut self.phases[t * n * drawn..(t + 1) * n * drawn];
-                draw_phases(net, &at, means, phases, &mut s.density[..n]);
-                let both = self.logprob[t * n..(t + 1) * n].iter_mut().zip(&s.density);
-                both.for_each(|(logprob, density)| *logprob += density);
-            }
-            let rows_of_slot = &mut s.metrics[..metrics * n];
-            let out = StepSlices {
-                final_obs: &mut self.final_obs,
-                reward: &mut self.reward[t * n..(t + 1) * n],
-                flags: &mut self.flags[t * n..(t + 1) * n],
-                metrics: Some(rows_of_slot),
-                full: false,
-            };
-            env.step(&at, action, &mut self.state, &mut self.obs, out);
-            for (sum, row) in self.sums.iter_mut().zip(env.curve()) {
-                *sum += f64::from(s.metrics[row * n..(row + 1) * n].iter().sum::<f32>());
-            }
-        }
-        values(net, &self.x, t_max * n, &mut s.critic, &mut self.value);
-        spec.layout.see(&self.final_obs, &mut s.final_x, ldx);
-        values(net, &s.final_x, n, &mut s.critic, &mut self.final_value[(t_max - 1) * n..]);
-    }
-
-    /// Generalised advantage estimation. The rollout ends with an episode, so the row of values behind it is never
-    /// used.
-    fn advantages(&mut self, spec: &ExpertsSpec) {
-        let hyper = [spec.of(self.replica).gae()];
-        gae::gae_cpu(
-            &gae::Spec { t: spec.slots(), r: 1, b: self.envs },
-            &self.reward,
-            &self.value,
-            &self.final_value,
-            &self.flags,
-            &hyper,
-            &mut self.advantage,
-            &mut self.returns,
-        );
-        self.moments.fill([0.0; 2]);
-        for row in self.advantage.chunks_exact(self.envs) {
-            for (sum, x) in self.moments.iter_mut().zip(row) {
-                let x = f64::from(*x);
-                *sum = [sum[0] + x, sum[1] + x * x];
-            }
-        }
-    }
-}
-
-/// Values of `rows` observations x `[rows, leading(O)]`.
-fn values(net: &ExpertsCpu, x: &[f32], rows: usize, acts: &mut Activations, out: &mut [f32]) {
-    let ldx = leading(net.layout.obs);
-    for (x, out) in x[..rows * ldx].chunks(BLOCK * ldx).zip(out.chunks_mut(BLOCK)) {
-        forward(&net.critic, x.len() / ldx, Strided { data: x, row: ldx, col: 1 }, acts);
-        out.iter_mut().zip(acts.output().chunks(leading(1))).for_each(|(v, row)| *v = row[0]);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -528,9 +324,11 @@ mod tests {
     use crate::nets::experts::Phase;
     use crate::nets::experts::definition::{ALL, BLIND, ISOLATED, MIXTURE, TRUNK, define, dense};
     use std::f64::consts::PI;
+    use std::ops::Range;
     use std::sync::Arc;
 
     type Change = fn(&mut TemporalConfig, &mut SpatialConfig);
+
     const SLOTS: usize = 23;
 
     /// Of every architecture, and of a trunk whose phases are drawn.

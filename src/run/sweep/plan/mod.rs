@@ -1,21 +1,4 @@
-//! The sweep file and the points it stands for.
-//!
-//! ```toml
-//! task = "…"                         # one of the program
-//! mode = "train-and-evaluate"        # or "evaluate": agents that need no training, and checkpoints
-//! agents = ["ppo", "ekf"]
-//! seeds = { first = 0, count = 32 }  # or a list
-//! config = { train.updates = 50 }    # keys that differ from the preset's in all points
-//!
-//! [grid]                             # every value with every other
-//! task.p_max_dbm = [0, 20, 40]
-//! [list]                             # lists of one length, taken side by side
-//! ppo.lr_actor = [1e-3, 3e-4]
-//! ppo.lr_critic = [2e-3, 1e-3]
-//! [random]                           # `draws` draws of a value on every axis; equal ones are one point
-//! task.kappa = { choice = [[10, 10], [5, 5]] }
-//! ppo.clip = { uniform = [0.1, 0.3] }  # or log_uniform, or integer (both ends included)
-//! ```
+//! The points that a sweep file stands for.
 //!
 //! Points come in the order agent, grid (the last key fastest), list, draw; keys in alphabetical order. A point is what
 //! its agent reads ([`Task::reads`]): combinations that are equal in it are one point, which has no value on the other
@@ -27,214 +10,34 @@
 //! In mode `evaluate` all agents have the task and the evaluation that the checkpoints hold, with the file's own keys
 //! on top.
 
-use super::task::{self, Keep};
-use super::{SweepError, digest, reading};
-use crate::config::one_line;
-use crate::num::philox::{PhiloxRng, Stream};
-use crate::run::checkpoint::Checkpoint;
+mod axes;
+mod file;
+mod point;
+mod reads;
+mod shard;
+mod weights;
+
+pub(in crate::run) use axes::{Draw, draw_of, is_draw, leaves};
+pub use file::{Mode, SweepFile};
+pub(in crate::run) use file::{Seeds, with_key};
+pub use point::{Point, Stage};
+pub(in crate::run) use reads::{read_of, what_is_read};
+pub use shard::Shard;
+pub use weights::Weights;
+
+use super::task::Keep;
+use super::{SweepError, digest, task};
 use crate::run::rows::text_of;
+use crate::run::task::Task;
 pub(in crate::run) use crate::run::task::value_at as at;
-use crate::run::task::{Agent, Task, Unit};
-use rand::Rng;
-use serde::{Deserialize, Serialize};
+use axes::combinations;
+use reads::reads;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write;
-use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use toml::{Table, Value};
+use weights::weights_of;
 
 /// Most points of a sweep.
 const MOST_POINTS: usize = 1_000_000;
-
-/// What is done with a point.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Mode {
-    /// Learned agents are trained from scratch, then every agent is evaluated.
-    #[default]
-    TrainAndEvaluate,
-    /// Learned agents come from `[checkpoints]`.
-    Evaluate,
-}
-
-/// Seeds of every point.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(
-    untagged,
-    deny_unknown_fields,
-    expecting = "a list of seeds of 0 to 4294967295, or { first = 0, count = 32 }"
-)]
-pub(in crate::run) enum Seeds {
-    List(Vec<u32>),
-    Range { first: u32, count: u32 },
-}
-
-/// A sweep file as it is written.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SweepFile {
-    /// Name of the task.
-    pub task: String,
-    #[serde(default)]
-    pub mode: Mode,
-    pub agents: Vec<String>,
-    seeds: Seeds,
-    #[serde(default)]
-    config: Table,
-    #[serde(default)]
-    grid: Table,
-    #[serde(default)]
-    list: Table,
-    #[serde(default)]
-    random: Table,
-    /// Draws at random; equal ones are one point.
-    draws: Option<u32>,
-    #[serde(default)]
-    random_seed: u32,
-    /// Most replicas of a batch; what the device carries if it is absent.
-    pub replicas: Option<usize>,
-    /// What rows tell beside the metrics of evaluations.
-    #[serde(default)]
-    pub keep: BTreeSet<Keep>,
-    /// Weights of learned agents in mode `evaluate`, relative to the working directory.
-    #[serde(default)]
-    checkpoints: BTreeMap<String, PathBuf>,
-}
-
-impl SweepFile {
-    /// Reads a file.
-    ///
-    /// # Errors
-    /// [`SweepError::Read`], and [`SweepError::Parse`] with line and key of what is wrong.
-    pub fn load(path: &Path) -> Result<SweepFile, SweepError> {
-        let text = std::fs::read_to_string(path).map_err(reading(path))?;
-        SweepFile::parse(&text, &path.display().to_string())
-    }
-
-    /// As [`SweepFile::load`], of a text that is called `origin` in errors.
-    pub fn parse(text: &str, origin: &str) -> Result<SweepFile, SweepError> {
-        toml::from_str(text).map_err(|e| SweepError::Parse(origin.into(), with_key(&e, text)))
-    }
-
-    /// Most points there can be: agents × grid × list × draws, `usize::MAX` where it is more. Equal draws make one
-    /// point.
-    pub fn points(&self) -> usize {
-        let length = |v: &Value| v.as_array().map_or(1, Vec::len);
-        let grid = leaves(&self.grid, |_| false);
-        let list = leaves(&self.list, |_| false).values().map(length).next().unwrap_or(1);
-        let sizes =
-            grid.values().map(length).chain([self.agents.len(), list, self.draws.unwrap_or(1) as usize]);
-        sizes.fold(1, usize::saturating_mul)
-    }
-}
-
-/// A TOML error in one line with the key that stands where it was found.
-pub(in crate::run) fn with_key(e: &toml::de::Error, text: &str) -> String {
-    let said = one_line(e, text);
-    let key = e.span().and_then(|span| {
-        let start = text.get(..span.start)?.rfind('\n').map_or(0, |n| n + 1);
-        let line = text.get(start..)?.lines().next()?;
-        let key = line.split_once('=')?.0.trim();
-        (!key.is_empty() && !key.starts_with(['#', '['])).then(|| key.to_string())
-    });
-    match key.filter(|k| !said.contains(&format!("`{k}`"))) {
-        Some(key) => format!("{said} (key '{key}')"),
-        None => said,
-    }
-}
-
-/// Which part of the points a machine has: those whose index leaves `index − 1` when divided by `of`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Shard {
-    /// From 1.
-    pub index: usize,
-    pub of: usize,
-}
-
-impl Shard {
-    /// The whole sweep.
-    pub const WHOLE: Shard = Shard { index: 1, of: 1 };
-
-    /// Whether the `i`-th point (from 0) is in this shard.
-    pub fn holds(self, i: usize) -> bool {
-        i % self.of == self.index - 1
-    }
-}
-
-impl FromStr for Shard {
-    type Err = String;
-    fn from_str(s: &str) -> Result<Self, String> {
-        let parts = s.split_once('/').and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
-        match parts {
-            Some((index, of)) if 1 <= index && index <= of => Ok(Shard { index, of }),
-            _ => Err(format!("'{s}' is no shard: write I/N with 1 <= I <= N, such as 2/4")),
-        }
-    }
-}
-
-impl std::fmt::Display for Shard {
-    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        write!(f, "{}/{}", self.index, self.of)
-    }
-}
-
-/// One agent with one configuration.
-#[derive(Clone, Debug)]
-pub struct Point<C> {
-    /// `p` and 16 hexadecimal digits.
-    pub id: String,
-    pub agent: &'static str,
-    pub config: C,
-    /// Values on the plan's axes, as the configuration holds them; `None` where the agent does not read the key.
-    pub axes: Vec<Option<Value>>,
-    /// Which part of the training it is, where it is not all of it.
-    pub stage: Option<Stage>,
-}
-
-/// A part of a training whose schedule is that of the whole.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stage {
-    /// The point whose replicas it goes on from, and the updates that they have done.
-    pub from: Option<(String, u32)>,
-    /// Updates after which it is evaluated.
-    pub until: u32,
-    /// Whether another point may go on from here.
-    pub keep: bool,
-}
-
-impl<C: Task> Point<C> {
-    /// Updates after which its training stops, and those of them that another point has done.
-    pub fn updates(&self) -> (u32, u32) {
-        match &self.stage {
-            Some(s) => (s.until, s.from.as_ref().map_or(0, |f| f.1)),
-            None => (self.config.common().train.updates, 0),
-        }
-    }
-}
-
-/// Weights of a learned agent in mode `evaluate`.
-pub struct Weights<C: Task> {
-    pub path: PathBuf,
-    pub checkpoint: Checkpoint<C>,
-    digest: String,
-}
-
-impl<C: Task> Weights<C> {
-    /// The replica that stands for `seed` at the swept value of `config`: one trained there, or the only one of this
-    /// seed.
-    fn replica(&self, config: &C, seed: u32) -> Option<usize> {
-        let c = &self.checkpoint;
-        let one_value = c.swept.iter().all(|x| *x == c.swept[0]);
-        (0..c.seeds.len()).find(|&r| c.seeds[r] == seed && (one_value || c.swept[r] == config.swept()))
-    }
-
-    /// The weights of these replicas in their order; [`Plan::new`] has seen that there are such.
-    pub fn rows(&self, units: &[Unit<C>]) -> Checkpoint<C> {
-        let row = |u: &Unit<C>| self.replica(u.config, u.seed).expect("looked for when the plan was made");
-        let swept = units.iter().map(|u| u.config.swept()).collect();
-        Checkpoint { swept, ..self.checkpoint.weights_of(units.iter().map(row)) }
-    }
-}
 
 /// All points of a sweep, in their order.
 pub struct Plan<C: Task> {
@@ -255,16 +58,7 @@ pub struct Plan<C: Task> {
     pub hash: String,
 }
 
-/// How one axis is drawn.
-#[derive(Clone, Debug, PartialEq)]
-pub(in crate::run) enum Draw {
-    Uniform([f64; 2]),
-    LogUniform([f64; 2]),
-    Integer([i64; 2]),
-    Choice(Vec<Value>),
-}
-
-/// Keys that are the sweep's own business or nobody's.
+/// Keys that cannot be swept, each with the reason: the sweep sets them itself, or they do not apply to it.
 const TAKEN: [(&str, &str); 6] = [
     ("train.seeds", "seeds of a sweep are given by 'seeds'"),
     ("evaluate.seed", "a replica is evaluated under its own seed, from 'seeds'"),
@@ -273,121 +67,6 @@ const TAKEN: [(&str, &str); 6] = [
     ("reproduce.p_max_dbm", "belongs to `reproduce`: sweep task.p_max_dbm"),
     ("reproduce.snr_db", "belongs to `reproduce`: sweep task.snr_db"),
 ];
-
-/// Leaves of nested tables by dotted key, in alphabetical order.
-pub(in crate::run) fn leaves(table: &Table, is_leaf: fn(&Table) -> bool) -> BTreeMap<String, Value> {
-    fn walk(prefix: &str, table: &Table, is_leaf: fn(&Table) -> bool, out: &mut BTreeMap<String, Value>) {
-        for (key, value) in table {
-            let key = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
-            match value {
-                Value::Table(t) if !is_leaf(t) => walk(&key, t, is_leaf, out),
-                value => drop(out.insert(key, value.clone())),
-            }
-        }
-    }
-    let mut out = BTreeMap::new();
-    walk("", table, is_leaf, &mut out);
-    out
-}
-
-pub(in crate::run) fn is_draw(t: &Table) -> bool {
-    t.keys().any(|k| ["uniform", "log_uniform", "integer", "choice"].contains(&k.as_str()))
-}
-
-pub(in crate::run) fn draw_of(value: &Value) -> Result<Draw, String> {
-    const WANT: &str = "must be one of { uniform = [lo, hi] }, { log_uniform = [lo, hi] }, { integer = [lo, hi] }, { choice = […] }";
-    let (Some(t), 1) = (value.as_table(), value.as_table().map_or(0, Table::len)) else {
-        return Err(WANT.into());
-    };
-    let Some((how, Value::Array(list))) = t.iter().next() else { return Err(WANT.into()) };
-    let number = |v: &Value| v.as_float().or(v.as_integer().map(|i| i as f64)).filter(|x| x.is_finite());
-    let range = |least: f64| match list.iter().map(number).collect::<Option<Vec<_>>>().as_deref() {
-        Some(&[lo, hi]) if lo < hi && lo >= least => Ok([lo, hi]),
-        _ => Err(format!(
-            "{how} must be two numbers, the smaller one first{}",
-            if least > 0.0 { ", above 0" } else { "" }
-        )),
-    };
-    match how.as_str() {
-        "uniform" => range(f64::MIN).map(Draw::Uniform),
-        "log_uniform" => range(f64::MIN_POSITIVE).map(Draw::LogUniform),
-        "integer" => match list.iter().map(Value::as_integer).collect::<Option<Vec<_>>>().as_deref() {
-            Some(&[lo, hi]) if lo <= hi && hi.checked_sub(lo).is_some_and(|n| n < i64::from(u32::MAX)) => {
-                Ok(Draw::Integer([lo, hi]))
-            }
-            _ => Err("integer must be two whole numbers, the smaller one first".into()),
-        },
-        "choice" if !list.is_empty() => Ok(Draw::Choice(list.clone())),
-        _ => Err(WANT.into()),
-    }
-}
-
-impl std::fmt::Display for Draw {
-    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        match self {
-            Draw::Uniform([lo, hi]) => write!(f, "uniform {lo} to {hi}"),
-            Draw::LogUniform([lo, hi]) => write!(f, "log_uniform {lo} to {hi}"),
-            Draw::Integer([lo, hi]) => write!(f, "integer {lo} to {hi}"),
-            Draw::Choice(list) => write!(f, "choice of {}", Value::Array(list.clone())),
-        }
-    }
-}
-
-impl Draw {
-    /// The value of the `n`-th point. Depends on the sweep's seed, the key and `n` alone, so that another axis changes
-    /// nothing.
-    pub(in crate::run) fn value(&self, random_seed: u32, key: &str, n: u32) -> Value {
-        let name = u32::from_str_radix(&digest(&[key.as_bytes()])[..8], 16).expect("hexadecimal digits");
-        let mut rng = PhiloxRng::new([random_seed, name], Stream::Sweep, n, 0);
-        let unit = (rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
-        // Six digits: exp and ln differ in the last bits between machines, and all shards must draw the same points.
-        let rounded = |x: f64| Value::Float(format!("{x:.5e}").parse().expect("a number"));
-        match self {
-            Draw::Uniform([lo, hi]) => rounded((lo + unit * (hi - lo)).clamp(*lo, *hi)),
-            Draw::LogUniform([lo, hi]) => rounded((lo.ln() + unit * (hi.ln() - lo.ln())).exp()),
-            Draw::Integer([lo, hi]) => Value::Integer((lo + (unit * (hi - lo + 1) as f64) as i64).min(*hi)),
-            Draw::Choice(list) => list[((unit * list.len() as f64) as usize).min(list.len() - 1)].clone(),
-        }
-    }
-}
-
-/// Every combination of the axes' values, the last axis fastest.
-fn combinations<'a>(axes: &'a BTreeMap<String, Vec<Value>>) -> Vec<Vec<(&'a str, Value)>> {
-    let mut out: Vec<Vec<(&'a str, Value)>> = vec![Vec::new()];
-    for (key, values) in axes {
-        let mut longer = Vec::with_capacity(out.len() * values.len());
-        for row in &out {
-            longer.extend(values.iter().map(|v| [&row[..], &[(key.as_str(), v.clone())]].concat()));
-        }
-        out = longer;
-    }
-    out
-}
-
-/// Whether an agent's results depend on a key: what it reads, but for how it was trained where its weights are given.
-fn reads<C: Task>(mode: Mode, config: &C, agent: &Agent<C>, key: &str) -> bool {
-    let evaluated = key.starts_with("task.") || key.starts_with("evaluate.");
-    config.reads(agent, key) && (evaluated || mode == Mode::TrainAndEvaluate || !agent.is_learned())
-}
-
-/// What a point is but for agent, weights and seeds: every key that is read with its value, in alphabetical order.
-pub(in crate::run) fn what_is_read<C: Task>(mode: Mode, config: &C, agent: &Agent<C>) -> String {
-    let mut out = String::new();
-    for (key, value) in leaves(&config.table(), |_| false) {
-        if reads(mode, config, agent, &key) {
-            let _ = writeln!(out, "{key}={value}");
-        }
-    }
-    out
-}
-
-/// A key's value, or of a table what is read of it; `None` if nothing is.
-pub(in crate::run) fn read_of(key: &str, value: Value, reads: &dyn Fn(&str) -> bool) -> Option<Value> {
-    let Value::Table(table) = value else { return reads(key).then_some(value) };
-    let below = |(k, v): (String, Value)| Some((k.clone(), read_of(&format!("{key}.{k}"), v, reads)?));
-    let kept: Table = table.into_iter().filter_map(below).collect();
-    (!kept.is_empty()).then_some(Value::Table(kept))
-}
 
 impl<C: Task> Plan<C> {
     /// The points of a sweep file; `origin` is its name in errors.
@@ -650,42 +329,6 @@ pub(in crate::run) fn seeds_of(seeds: &Seeds) -> Result<Vec<u32>, String> {
         Some((_, s)) => Err(format!("{s} is listed twice")),
         None => Ok(list),
     }
-}
-
-fn weights_of<C: Task>(
-    file: &SweepFile,
-    agents: &[&'static str],
-    wrong: &impl Fn(&str, String) -> SweepError,
-) -> Result<BTreeMap<String, Weights<C>>, SweepError> {
-    let mut out = BTreeMap::new();
-    for (agent, path) in &file.checkpoints {
-        let key = format!("checkpoints.{agent}");
-        if file.mode != Mode::Evaluate {
-            return Err(wrong(&key, "is for mode = \"evaluate\" only".into()));
-        }
-        if !agents.contains(&agent.as_str()) {
-            return Err(wrong(&key, "is not among 'agents'".into()));
-        }
-        if !task::agent::<C>(agent).is_learned() {
-            return Err(wrong(&key, "this agent has no weights to load".into()));
-        }
-        let bytes = std::fs::read(path).map_err(reading(path))?;
-        let checkpoint = Checkpoint::<C>::load(path)?;
-        if checkpoint.agent != *agent {
-            return Err(wrong(&key, format!("'{}' holds agent '{}'", path.display(), checkpoint.agent)));
-        }
-        out.insert(agent.clone(), Weights { path: path.clone(), checkpoint, digest: digest(&[&bytes]) });
-    }
-    if file.mode == Mode::Evaluate
-        && let Some(agent) =
-            agents.iter().find(|a| task::agent::<C>(a).is_learned() && !out.contains_key(**a))
-    {
-        return Err(wrong(
-            "checkpoints",
-            format!("agent '{agent}' is learned: give its weights, {agent} = \"FILE\""),
-        ));
-    }
-    Ok(out)
 }
 
 #[cfg(test)]
