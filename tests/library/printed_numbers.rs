@@ -3,6 +3,7 @@
 //! A table is bound to rows by a comment above it: `<!-- rows: FOLDER METRIC -->`. Its first column names agents, and
 //! columns whose head holds a number and the unit of the swept key (`40 dBm`, `sampled at 10 dB`) hold means over
 //! seeds, with the interval in brackets where one is printed.
+#![cfg(feature = "report")]
 
 use isacbench::num::stats::{bootstrap_mean_95, mean};
 use isacbench::report::frames;

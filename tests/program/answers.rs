@@ -3,7 +3,9 @@
 use crate::child::*;
 use serde_json::Value;
 use std::path::Path;
+#[cfg(feature = "report")]
 use std::process::Stdio;
+#[cfg(feature = "report")]
 use std::time::{Duration, Instant};
 
 #[test]

@@ -100,7 +100,7 @@ fn part(path: &Path, columns: Option<&[String]>) -> PolarsResult<DataFrame> {
     }
 }
 
-/// What a point gave, whatever it is called: equal texts are equal results of one agent.
+/// The results of a point as a text, without its name: equal texts are equal results of one agent.
 fn results(path: &Path) -> PolarsResult<String> {
     let names = ["seed", "metric", "episodes", "mean", "std_error", "status"];
     let frame = part(path, Some(&names.map(String::from)))?;
