@@ -84,7 +84,7 @@ pub const WORDS: &[Word] = &[
     word(
         "L_BMP",
         &["l_bmp"],
-        "Of task misac: the probability that a beam misses its vehicle, mean over vehicles; its limit is Γ_misa.",
+        "The probability that a beam misses its vehicle, mean over vehicles; its limit is Γ_misa.",
     ),
     word(
         "mean action",
