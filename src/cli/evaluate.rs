@@ -58,7 +58,8 @@ pub struct EvaluateArgs {
     /// Draw the actions of a stochastic policy: short for --set evaluate.greedy=false
     #[arg(long)]
     sampled: bool,
-    /// What the policy's network computes in. Energies are by the number formats that their methods name, not by this one
+    /// What the policy's network computes in. Energies are by the number formats that their methods name, not by this
+    /// one
     #[arg(long, value_enum, default_value = "f32")]
     precision: Precision,
     /// Read the device's energy counter, if it has one: half a minute

@@ -8,8 +8,8 @@
 //! added. Where phases are drawn, the first pass makes the outputs of both heads, for one loss of both, and the second
 //! is only compared, in an update's first step.
 //!
-//! Why PPO is written twice ([`super::ppo_gpu`] is the other): see [`super::experts_cpu`]. On a GPU the two record other
-//! kernels as well: sequences through an LSTM and L_spat here, spikes and whole rollouts in one kernel there.
+//! Why PPO is written twice ([`super::ppo_gpu`] is the other): see [`super::experts_cpu`]. On a GPU the two record
+//! other kernels as well: sequences through an LSTM and L_spat here, spikes and whole rollouts in one kernel there.
 
 mod acting;
 mod beams;
