@@ -1,6 +1,15 @@
 //! Groups of bars.
 
-use super::*;
+use super::canvas::{
+    Axis, BOTTOM, LEGEND_GAP_PX, LEGEND_ROW_PX, MIDDLE, PLOT_HEIGHT_PX, Room, TOP, WIDTH_PX, axes, dashed,
+    document, error_bar, px, stroke, text_width_px, write,
+};
+use super::palette::{Palette, style_in};
+use super::ticks::{drawn_at, extent, percent, ticks};
+use super::values::{Datum, Words, along, open_key, open_series};
+use crate::num::stats::{Interval, once};
+use crate::report::ReportError;
+use crate::report::pen::INK;
 
 /// One bar.
 #[derive(Clone, Debug, PartialEq)]

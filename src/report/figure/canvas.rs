@@ -1,7 +1,17 @@
 //! What all figures are drawn with: lengths, strokes, axes by plotters, markers, texts.
 
-use super::*;
+use super::palette::Shape;
+use super::ticks::tick_text;
+use crate::report::ReportError;
+use crate::report::pen::{Anchor, INK, Pen, Rgb, Stroke, WHITE};
+use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter};
+use plotters::prelude::{
+    ChartBuilder, Color, DrawingAreaErrorKind, IntoDrawingArea, IntoFont, RGBColor, SVGBackend, TRANSPARENT,
+    TextStyle,
+};
 
+/// Width at which a figure is shown, px. Text is sized for it.
+pub const WIDTH_PX: u32 = 720;
 /// Height of the plot with its axes, without the legend, px.
 pub(super) const PLOT_HEIGHT_PX: u32 = 430;
 

@@ -1,6 +1,14 @@
 //! Named values below each other, with their intervals.
 
-use super::*;
+use super::canvas::{
+    Axis, MIDDLE, Room, WIDTH_PX, axes, document, marker, px, shortened, stroke, text_width_px, write,
+};
+use super::palette::Shape;
+use super::ticks::{extent, ticks};
+use super::values::{Datum, Words, open_series};
+use crate::num::stats::Interval;
+use crate::report::ReportError;
+use crate::report::pen::INK;
 
 /// One line of [`Dots`].
 #[derive(Clone, Debug, PartialEq)]

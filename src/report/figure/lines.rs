@@ -1,6 +1,16 @@
 //! Curves, measured points and levels over two axes, with what a paper prints.
 
-use super::*;
+use super::canvas::{
+    Axis, BOTTOM, LEGEND_GAP_PX, LEGEND_ROW_PX, MIDDLE, PLOT_HEIGHT_PX, Room, WIDTH_PX, axes, dashed,
+    document, error_bar, marker, px, stroke, text_width_px, write,
+};
+use super::palette::{Palette, style_in};
+use super::ticks::{drawn_at, extent, ticks};
+use super::values::{Datum, Words, along, open_key, open_series};
+use crate::num::stats::{Interval, once};
+use crate::num::text::num;
+use crate::report::ReportError;
+use crate::report::pen::BLACK;
 
 /// Most points that the curves of a figure have together; longer ones are drawn as means of neighbours.
 pub(super) const CURVE_POINTS: usize = 4000;

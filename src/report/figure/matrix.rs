@@ -1,6 +1,9 @@
 //! Squares that say what holds where.
 
-use super::*;
+use super::canvas::{GREYS, MIDDLE, TOP, WIDTH_PX, document, px, shortened, stroke, text_width_px, write};
+use super::values::{Datum, open_series};
+use crate::report::ReportError;
+use crate::report::pen::{Pen, Rgb, WHITE, escape};
 
 /// A cell of a [`Matrix`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -16,6 +16,7 @@ mod ticks;
 mod values;
 
 pub use bars::{Bar, Bars};
+pub use canvas::WIDTH_PX;
 pub use dots::{Dot, Dots};
 pub use lines::{Figure, Look, Note, PaperMark, Point, Reach, Series};
 pub use matrix::{Matrix, Square};
@@ -25,22 +26,3 @@ pub(crate) use palette::tell_apart;
 pub use palette::{Palette, Shape, Swatch, categories};
 pub(crate) use plate::{Picture, Plate};
 pub(crate) use ticks::extent;
-
-use super::ReportError;
-use super::opening::fold;
-use super::pen::{Anchor, BLACK, INK, Pen, Rgb, Stroke, WHITE, escape, number};
-use crate::num::stats::{Interval, once};
-use crate::num::text::num;
-use canvas::*;
-use palette::style_in;
-use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, ValueFormatter};
-use plotters::prelude::{
-    ChartBuilder, Color, DrawingAreaErrorKind, IntoDrawingArea, IntoFont, RGBColor, SVGBackend, TRANSPARENT,
-    TextStyle,
-};
-use std::borrow::Cow;
-use ticks::*;
-use values::*;
-
-/// Width at which a figure is shown, px. Text is sized for it.
-pub const WIDTH_PX: u32 = 720;

@@ -1,6 +1,7 @@
 //! Colours and markers: one of each per agent in every figure.
 
-use super::*;
+use crate::report::pen::Rgb;
+use std::borrow::Cow;
 
 /// Shape of a marker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

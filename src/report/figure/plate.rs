@@ -1,6 +1,9 @@
 //! A figure of a report with its file and its caption.
 
-use super::*;
+use super::bars::Bars;
+use super::lines::Figure;
+use crate::report::ReportError;
+use crate::report::opening::fold;
 
 /// What a report draws.
 pub(crate) enum Picture {

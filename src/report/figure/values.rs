@@ -1,6 +1,9 @@
 //! The values behind a drawing, for the script of a page and for readers without one.
 
-use super::*;
+use super::canvas::{Frame, LEGEND_ROW_PX, px};
+use crate::num::stats::Interval;
+use crate::num::text::num;
+use crate::report::pen::{Pen, escape, number};
 
 /// What the numbers of a figure mean.
 pub(super) struct Words {
